@@ -1,0 +1,1 @@
+//! A reusable extension API server that records every request.

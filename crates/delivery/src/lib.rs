@@ -1,0 +1,1 @@
+//! The corridor from the journal to the sinks: cursors, batches, retry, lag.

@@ -1,0 +1,22 @@
+//! The two nouns that flow through the house, and how they are written down.
+//!
+//! An [`Event`] is one stage of one request, as `audit.k8s.io/v1` defines it. It has two encodings
+//! for the outside world ([`v1`] and [`kasten`]) and one for the journal ([`record`]).
+//!
+//! Pure: no I/O, no clock, no task. It does not decide *whether* something is recorded; that is the
+//! crate `audit`.
+
+mod json;
+pub mod kasten;
+pub mod record;
+mod status;
+mod timestamp;
+mod types;
+pub mod v1;
+
+pub use json::{Json, JsonError};
+pub use status::{Status, StatusCause, StatusDetails};
+pub use timestamp::{Timestamp, TimestampError};
+pub use types::{
+    AuthenticationMetadata, Event, Level, ObjectReference, Stage, UnknownWord, UserInfo,
+};

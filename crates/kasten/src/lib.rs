@@ -1,0 +1,1 @@
+//! The K10 kinds: schemas, validation, life cycles.

@@ -1,0 +1,3 @@
+//! An aggregated Kubernetes API server whose every request is on record.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Where events leave: the Sink trait and one file per destination.

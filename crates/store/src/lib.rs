@@ -1,0 +1,1 @@
+//! The one SQLite file: transactions, group commit, journal, cursors.

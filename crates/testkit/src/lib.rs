@@ -1,0 +1,1 @@
+//! Notation for events, certificates and servers in tests.

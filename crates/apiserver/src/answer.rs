@@ -1,0 +1,196 @@
+//! What a request gets back: an object, a list, or a `Status` that says what is wrong.
+
+use bytes::Bytes;
+use event::{Json, Status, StatusCause, StatusDetails};
+use http::{HeaderMap, StatusCode};
+
+/// A complete answer, as the client gets it and as the event records it.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// HTTP status.
+    pub code: StatusCode,
+    /// Beyond `Content-Type`, `Content-Length`, `Date`, `Audit-Id` and `Cache-Control`, which
+    /// `serve` sets.
+    pub headers: HeaderMap,
+    /// `Content-Type`.
+    pub content_type: &'static str,
+    /// The bytes for the client.
+    pub body: Bytes,
+    /// The body as the event records it; `None` where Kubernetes records none (raw answers,
+    /// non-resource requests). Shares its memory with `body` when the answer is JSON.
+    pub object: Option<Json>,
+    /// Set when the body is a `Status`; the event's `responseStatus` is filled from it.
+    pub status: Option<Status>,
+}
+
+/// A refusal or failure, in the terms of `metav1.Status`. Messages follow
+/// `k8s.io/apimachinery/pkg/api/errors`, because users and clients know them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiError {
+    /// The status as the client gets it.
+    pub status: Status,
+    /// HTTP header `Retry-After`, in seconds.
+    pub retry_after: Option<u32>,
+}
+
+/// One thing that is wrong with a field, as `k8s.io/apimachinery/pkg/util/validation/field` puts it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldError {
+    /// Such as `FieldValueInvalid`, `FieldValueRequired`, `FieldValueNotSupported`,
+    /// `FieldValueForbidden`, `FieldValueTypeInvalid`, `FieldValueTooLong`.
+    pub reason: &'static str,
+    /// Path, such as `spec.subject.name`.
+    pub field: String,
+    /// Without the field, such as `Invalid value: "x": must be …`.
+    pub message: String,
+}
+
+impl FieldError {
+    /// A field that must be set.
+    pub fn required(field: impl Into<String>, detail: &str) -> Self {
+        let message = if detail.is_empty() {
+            "Required value".to_owned()
+        } else {
+            format!("Required value: {detail}")
+        };
+        Self { reason: "FieldValueRequired", field: field.into(), message }
+    }
+
+    /// A value that is not possible here.
+    pub fn invalid(field: impl Into<String>, value: &serde_json::Value, detail: &str) -> Self {
+        let message = format!("Invalid value: {value}: {detail}");
+        Self { reason: "FieldValueInvalid", field: field.into(), message }
+    }
+
+    /// A field that may not be set or changed.
+    pub fn forbidden(field: impl Into<String>, detail: &str) -> Self {
+        let message = format!("Forbidden: {detail}");
+        Self { reason: "FieldValueForbidden", field: field.into(), message }
+    }
+
+    /// A value outside a closed list.
+    pub fn not_supported(
+        field: impl Into<String>,
+        value: &serde_json::Value,
+        supported: &[&str],
+    ) -> Self {
+        let list: Vec<String> = supported.iter().map(|word| format!("{word:?}")).collect();
+        let message = format!("Unsupported value: {value}: supported values: {}", list.join(", "));
+        Self { reason: "FieldValueNotSupported", field: field.into(), message }
+    }
+}
+
+impl ApiError {
+    /// A failure of the given kind, without details.
+    pub fn new(code: StatusCode, reason: &str, message: impl Into<String>) -> Self {
+        let status = Status {
+            status: "Failure".to_owned(),
+            message: message.into(),
+            reason: reason.to_owned(),
+            details: None,
+            code: code.as_u16(),
+        };
+        Self { status, retry_after: None }
+    }
+
+    /// The request itself makes no sense.
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "BadRequest", message)
+    }
+
+    /// There is no such object. `resource` is the plural, qualified with the group in the message.
+    pub fn not_found(group: &str, resource: &str, name: &str) -> Self {
+        let message = format!("{} {name:?} not found", qualified(group, resource));
+        Self::new(StatusCode::NOT_FOUND, "NotFound", message).about(group, resource, name)
+    }
+
+    /// The name is taken.
+    pub fn already_exists(group: &str, resource: &str, name: &str) -> Self {
+        let message = format!("{} {name:?} already exists", qualified(group, resource));
+        Self::new(StatusCode::CONFLICT, "AlreadyExists", message).about(group, resource, name)
+    }
+
+    /// The object is not as the caller thought.
+    pub fn conflict(group: &str, resource: &str, name: &str, detail: &str) -> Self {
+        let message = format!(
+            "Operation cannot be fulfilled on {} {name:?}: {detail}",
+            qualified(group, resource)
+        );
+        Self::new(StatusCode::CONFLICT, "Conflict", message).about(group, resource, name)
+    }
+
+    /// The caller may not.
+    pub fn forbidden(group: &str, resource: &str, name: &str, detail: &str) -> Self {
+        let what = qualified(group, resource);
+        let message = if name.is_empty() {
+            format!("{what} is forbidden: {detail}")
+        } else {
+            format!("{what} {name:?} is forbidden: {detail}")
+        };
+        Self::new(StatusCode::FORBIDDEN, "Forbidden", message).about(group, resource, name)
+    }
+
+    /// Fields are wrong. The message lists them as Kubernetes does.
+    pub fn invalid(group: &str, kind: &str, name: &str, errors: &[FieldError]) -> Self {
+        let list: Vec<String> =
+            errors.iter().map(|error| format!("{}: {}", error.field, error.message)).collect();
+        let list = match list.as_slice() {
+            [one] => one.clone(),
+            many => format!("[{}]", many.join(", ")),
+        };
+        let message = format!("{} {name:?} is invalid: {list}", qualified(group, kind));
+        let mut error = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message)
+            .about(group, kind, name);
+        if let Some(details) = &mut error.status.details {
+            details.causes = errors
+                .iter()
+                .map(|error| StatusCause {
+                    reason: error.reason.to_owned(),
+                    message: error.message.clone(),
+                    field: error.field.clone(),
+                })
+                .collect();
+        }
+        error
+    }
+
+    /// The verb is not offered.
+    pub fn method_not_allowed(group: &str, resource: &str, verb: &str) -> Self {
+        let message = format!(
+            "{verb} is not supported on resources of kind {:?}",
+            qualified(group, resource)
+        );
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message)
+            .about(group, resource, "")
+    }
+
+    /// Nobody can say more than that it went wrong.
+    pub fn internal(message: &str) -> Self {
+        let message = format!("Internal error occurred: {message}");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", message)
+    }
+
+    /// The server cannot now, but will again.
+    pub fn unavailable(message: impl Into<String>, retry_after: u32) -> Self {
+        let mut error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message);
+        error.retry_after = Some(retry_after);
+        error.status.details =
+            Some(StatusDetails { retry_after_seconds: retry_after, ..StatusDetails::default() });
+        error
+    }
+
+    /// Names the object in the details.
+    #[must_use]
+    pub fn about(mut self, group: &str, kind: &str, name: &str) -> Self {
+        let details = self.status.details.get_or_insert_with(StatusDetails::default);
+        group.clone_into(&mut details.group);
+        kind.clone_into(&mut details.kind);
+        name.clone_into(&mut details.name);
+        self
+    }
+}
+
+/// `resource.group`, or the bare resource in the core group.
+fn qualified(group: &str, resource: &str) -> String {
+    if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") }
+}

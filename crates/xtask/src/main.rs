@@ -1,3 +1,89 @@
-//! Chores: test, tidy, bench, kill.
+//! Chores of the house: test it, tidy it, measure it.
+//!
+//! Each chore is one file. Heavy work (the kill test, the benchmarks) lives in the crate `cluster`
+//! and is only started from here, so that `cargo xtask tidy` builds in seconds.
 
-fn main() {}
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a chore talks to the person who runs it"
+)]
+
+mod codegen;
+mod proof;
+mod test;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail};
+use clap::{Parser, Subcommand};
+
+/// Chores of the house.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Everything that must be green: format, lints, tidy, unit, integration and cluster tests.
+    Test {
+        /// Leave out what needs a release build or a control plane.
+        #[arg(long)]
+        fast: bool,
+    },
+    /// Budgets, headers, names, the crate table.
+    Tidy,
+    /// SIGKILL the server under load and compare what it kept with what it answered.
+    Kill {
+        /// How often.
+        #[arg(long, default_value_t = 300)]
+        rounds: u32,
+        /// Repeat a run; each run prints its own.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
+    /// Measure us beside a peer.
+    Bench {
+        #[command(subcommand)]
+        what: proof::Bench,
+    },
+    /// Write the generated references below `docs/reference`.
+    Codegen {
+        /// Change nothing; fail when something is out of date.
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    match Args::parse().chore {
+        Chore::Test { fast } => test::run(fast),
+        Chore::Tidy => tidy::run(&root()),
+        Chore::Kill { rounds, seed } => proof::kill(rounds, seed),
+        Chore::Bench { what } => proof::bench(&what),
+        Chore::Codegen { check } => codegen::run(check),
+    }
+}
+
+/// The root of the checkout.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").components().collect()
+}
+
+/// Runs a program in the root of the checkout; anything but success is an error.
+fn run(program: &str, args: &[&str]) -> anyhow::Result<()> {
+    let status = Command::new(program)
+        .args(args)
+        .current_dir(root())
+        .status()
+        .with_context(|| format!("cannot start {program}"))?;
+    if !status.success() {
+        bail!("`{program} {}` failed: {status}", args.join(" "));
+    }
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! References that are generated, so that they cannot go stale.
+
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Context, bail};
+
+use crate::root;
+
+/// Each generated page and the hidden command of the binary that prints it.
+const PAGES: [(&str, &str); 3] = [
+    ("docs/reference/kinds.md", "kinds"),
+    ("docs/reference/cli.md", "cli"),
+    ("docs/reference/limits.md", "limits"),
+];
+
+/// Writes the pages; with `check` only compares them.
+pub(crate) fn run(check: bool) -> anyhow::Result<()> {
+    for (page, name) in PAGES {
+        let fresh = print(name)?;
+        let path = root().join(page);
+        let kept = fs::read_to_string(&path).unwrap_or_default();
+        if kept == fresh {
+            continue;
+        }
+        if check {
+            bail!("{page} is out of date: run `cargo xtask codegen` and commit the result");
+        }
+        fs::create_dir_all(root().join("docs/reference"))?;
+        fs::write(&path, fresh).with_context(|| format!("cannot write {page}"))?;
+        println!("wrote {page}");
+    }
+    Ok(())
+}
+
+fn print(name: &str) -> anyhow::Result<String> {
+    let output = Command::new("cargo")
+        .args(["run", "--quiet", "--package", "keepwatch", "--", "reference", name])
+        .current_dir(root())
+        .output()
+        .context("cannot start cargo")?;
+    if !output.status.success() {
+        bail!("`keepwatch reference {name}`: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}

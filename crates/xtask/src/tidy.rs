@@ -1,0 +1,54 @@
+//! Rules of the house that a compiler does not check. Also run as a test.
+//!
+//! Deliberately simple: it reads lines, relies on rustfmt, and parses no Rust.
+
+mod crates;
+mod lines;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail};
+
+/// Checks everything and lists every fault before it fails.
+pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
+    let mut faults = Vec::new();
+    for path in tracked(root)? {
+        let text = std::fs::read_to_string(root.join(&path)).unwrap_or_default();
+        faults.extend(lines::faults(&path, &text));
+    }
+    faults.extend(crates::faults(root)?);
+    if faults.is_empty() {
+        return Ok(());
+    }
+    for fault in &faults {
+        eprintln!("tidy: {fault}");
+    }
+    bail!("{} faults", faults.len());
+}
+
+/// The files that git tracks or would track.
+fn tracked(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let output = Command::new("git")
+        .args(["ls-files", "--cached", "--others", "--exclude-standard", "-z"])
+        .current_dir(root)
+        .output()
+        .context("cannot start git")?;
+    if !output.status.success() {
+        bail!("git ls-files failed");
+    }
+    let names = String::from_utf8(output.stdout)?;
+    Ok(names
+        .split('\0')
+        .filter(|name| !name.is_empty() && root.join(name).is_file())
+        .map(PathBuf::from)
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_house_is_tidy() {
+        super::run(&crate::root()).unwrap();
+    }
+}

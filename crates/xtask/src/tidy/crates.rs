@@ -1,0 +1,121 @@
+//! The crate table of ARCHITECTURE.md and `cargo metadata` must say the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use anyhow::Context;
+use cargo_metadata::{DependencyKind, MetadataCommand};
+
+/// The most packages the lock file may hold.
+const LOCKED_PACKAGES_MAX: usize = 350;
+
+type Table = BTreeMap<String, BTreeSet<String>>;
+
+/// Where the table and the workspace differ.
+pub(super) fn faults(root: &Path) -> anyhow::Result<Vec<String>> {
+    let page = std::fs::read_to_string(root.join("ARCHITECTURE.md"))
+        .context("cannot read ARCHITECTURE.md")?;
+    let lock =
+        std::fs::read_to_string(root.join("Cargo.lock")).context("cannot read Cargo.lock")?;
+    let allowed = table(&page);
+    let mut faults = differences(&allowed, &workspace(root)?);
+    let locked = lock.lines().filter(|line| *line == "[[package]]").count();
+    if locked > LOCKED_PACKAGES_MAX {
+        faults.push(format!("Cargo.lock: {locked} packages, the budget is {LOCKED_PACKAGES_MAX}"));
+    }
+    Ok(faults)
+}
+
+fn differences(allowed: &Table, used: &Table) -> Vec<String> {
+    let mut faults = Vec::new();
+    for (name, uses) in used {
+        let Some(may) = allowed.get(name) else {
+            faults.push(format!("crate {name} is not in the table of ARCHITECTURE.md"));
+            continue;
+        };
+        for forbidden in uses.difference(may) {
+            faults.push(format!("crate {name} uses {forbidden}; ARCHITECTURE.md forbids it"));
+        }
+    }
+    for name in allowed.keys().filter(|name| !used.contains_key(*name)) {
+        faults.push(format!("ARCHITECTURE.md lists the crate {name}, which is not there"));
+    }
+    faults
+}
+
+/// Rows such as ``| `audit` | what for | event store |``; several names in the first cell share
+/// the row; `all` stands for every crate of the table.
+fn table(page: &str) -> Table {
+    let rows: Vec<(Vec<String>, Vec<String>)> = page
+        .lines()
+        .filter_map(|line| {
+            let cells: Vec<&str> = line.trim().trim_matches('|').split('|').collect();
+            let [names, _, uses] = cells.as_slice() else { return None };
+            let names: Vec<String> =
+                names.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+            let uses = uses.split_whitespace().map(|word| word.trim_matches('`').to_owned());
+            (!names.is_empty()).then(|| (names, uses.collect()))
+        })
+        .collect();
+    let all: BTreeSet<String> = rows.iter().flat_map(|(names, _)| names.clone()).collect();
+    rows.into_iter()
+        .flat_map(|(names, uses)| {
+            let uses: BTreeSet<String> = if uses.iter().any(|word| word == "all") {
+                all.clone()
+            } else {
+                uses.into_iter().collect()
+            };
+            names.into_iter().map(move |name| (name, uses.clone()))
+        })
+        .collect()
+}
+
+/// Which crates of the workspace each of them uses, development dependencies left out.
+fn workspace(root: &Path) -> anyhow::Result<Table> {
+    let metadata = MetadataCommand::new()
+        .manifest_path(root.join("Cargo.toml"))
+        .no_deps()
+        .exec()
+        .context("cargo metadata failed")?;
+    let names: BTreeSet<String> =
+        metadata.packages.iter().map(|package| package.name.to_string()).collect();
+    Ok(metadata
+        .packages
+        .iter()
+        .map(|package| {
+            let uses = package
+                .dependencies
+                .iter()
+                .filter(|dependency| dependency.kind == DependencyKind::Normal)
+                .filter(|dependency| dependency.path.is_some() && names.contains(&dependency.name))
+                .map(|dependency| dependency.name.clone())
+                .collect();
+            (package.name.to_string(), uses)
+        })
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_names_crates_and_what_they_may_use() {
+        let page = "| crate | for | may use |\n|---|---|---|\n| `a` | x | – |\n| `b`, `c` | y | a |\n| `d` | z | all |\n";
+        let table = table(page);
+        assert!(table["b"].contains("a") && table["c"].contains("a"));
+        assert!(table["d"].contains("c"));
+        let mut used = table.clone();
+        used.insert("a".to_owned(), BTreeSet::from(["b".to_owned()]));
+        used.insert("e".to_owned(), BTreeSet::new());
+        used.remove("c");
+        assert_eq!(
+            differences(&table, &used),
+            [
+                "crate a uses b; ARCHITECTURE.md forbids it",
+                "crate e is not in the table of ARCHITECTURE.md",
+                "ARCHITECTURE.md lists the crate c, which is not there",
+            ]
+        );
+    }
+}

@@ -1,0 +1,116 @@
+//! Rules for one file: budgets, header, name, and what must not stand in it.
+
+use std::path::Path;
+
+/// Lines in a Rust file.
+const FILE_LINES_MAX: usize = 500;
+/// Lines in a function, signature and braces included.
+const FUNCTION_LINES_MAX: usize = 70;
+/// File names that say nothing.
+const DRAWERS: [&str; 8] =
+    ["util", "utils", "common", "helper", "helpers", "misc", "manager", "mod"];
+
+/// What is wrong with a file.
+pub(super) fn faults(path: &Path, text: &str) -> Vec<String> {
+    let name = path.display();
+    let mut faults = Vec::new();
+    if path.extension().is_none_or(|extension| extension != "rs") {
+        return faults;
+    }
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    if DRAWERS.contains(&stem.as_ref()) {
+        faults.push(format!("{name}: a drawer; name it by its subject"));
+    }
+    if !text.starts_with("//! ") {
+        faults.push(format!("{name}: does not open with `//! ` and what it is for"));
+    }
+    let lines = text.lines().count();
+    if lines > FILE_LINES_MAX {
+        faults.push(format!("{name}: {lines} lines, the budget is {FILE_LINES_MAX}"));
+    }
+    if path.parent().is_some_and(|parent| parent.ends_with("tests")) && stem != "it" {
+        faults.push(format!("{name}: a second test binary; make it a module of tests/it.rs"));
+    }
+    for (line, length) in functions(text).filter(|(_, length)| *length > FUNCTION_LINES_MAX) {
+        let budget = FUNCTION_LINES_MAX;
+        faults.push(format!("{name}:{line}: a function of {length} lines, the budget is {budget}"));
+    }
+    for (line, text) in text.lines().enumerate() {
+        for word in [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("#[ign", "ore")] {
+            if text.contains(word) {
+                faults.push(format!("{name}:{}: {word}", line + 1));
+            }
+        }
+    }
+    faults
+}
+
+/// First line and length of each function. Relies on rustfmt: a function ends at the first line
+/// that is its own indentation and a closing brace.
+fn functions(text: &str) -> impl Iterator<Item = (usize, usize)> {
+    let lines: Vec<&str> = text.lines().collect();
+    let starts: Vec<(usize, usize)> = lines
+        .iter()
+        .enumerate()
+        .filter(|(_, line)| is_function(line))
+        .map(|(index, line)| (index, line.len() - line.trim_start().len()))
+        .collect();
+    starts.into_iter().filter_map(move |(start, indent)| {
+        let rest = lines.get(start..)?;
+        let opened = rest.iter().position(|line| line.ends_with('{') || line.ends_with(';'))?;
+        if !rest.get(opened)?.ends_with('{') {
+            return None;
+        }
+        let close = format!("{}}}", " ".repeat(indent));
+        let length = rest.iter().position(|line| *line == close)? + 1;
+        Some((start + 1, length))
+    })
+}
+
+fn is_function(line: &str) -> bool {
+    let line = line.trim_start();
+    let words = line.split_whitespace().take_while(|word| !word.starts_with("fn"));
+    let known = ["pub", "pub(crate)", "pub(super)", "const", "async", "extern"];
+    let prefix: Vec<&str> = words.collect();
+    prefix.len() < line.split_whitespace().count()
+        && prefix.iter().all(|word| known.contains(word))
+        && line.contains("fn ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(path: &str, text: &str, expected: &[&str]) {
+        assert_eq!(faults(Path::new(path), text), expected);
+    }
+
+    #[test]
+    fn a_file_says_what_it_is_for() {
+        check(
+            "a/src/b.rs",
+            "fn x() {}\n",
+            &["a/src/b.rs: does not open with `//! ` and what it is for"],
+        );
+        check("a/src/b.rs", "//! Something.\n", &[]);
+    }
+
+    #[test]
+    fn a_drawer_is_a_fault() {
+        check("a/src/util.rs", "//! X.\n", &["a/src/util.rs: a drawer; name it by its subject"]);
+    }
+
+    #[test]
+    fn a_long_function_is_found_and_a_short_one_is_not() {
+        let long = format!("//! X.\npub(crate) async fn f() {{\n{}}}\n", "    x();\n".repeat(69));
+        check("b.rs", &long, &["b.rs:2: a function of 71 lines, the budget is 70"]);
+        let short = format!("//! X.\nfn f() {{\n{}}}\n", "    x();\n".repeat(68));
+        check("b.rs", &short, &[]);
+    }
+
+    #[test]
+    fn a_long_file_is_found() {
+        let long = format!("//! X.\n{}", "\n".repeat(500));
+        check("b.rs", &long, &["b.rs: 501 lines, the budget is 500"]);
+    }
+}

@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use event::{Json, Status, StatusCause, StatusDetails};
-use http::{HeaderMap, StatusCode};
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde::Serialize;
 
 /// A complete answer, as the client gets it and as the event records it.
 #[derive(Clone, Debug)]
@@ -21,6 +23,56 @@ pub struct Answer {
     pub object: Option<Json>,
     /// Set when the body is a `Status`; the event's `responseStatus` is filled from it.
     pub status: Option<Status>,
+}
+
+/// `Content-Type` of everything that is an object.
+pub const JSON: &str = "application/json";
+
+impl Answer {
+    /// A JSON document that the event records as it is.
+    pub fn json(code: StatusCode, object: Json) -> Self {
+        Self {
+            code,
+            headers: HeaderMap::new(),
+            content_type: JSON,
+            body: object.clone().into_bytes(),
+            object: Some(object),
+            status: None,
+        }
+    }
+
+    /// A `Status`, of a success as well as of a failure.
+    pub fn status(status: Status) -> Self {
+        let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let document = StatusDocument {
+            kind: "Status",
+            api_version: "v1",
+            metadata: serde_json::Map::new(),
+            status: &status,
+        };
+        let object = Json::of(&document).unwrap_or_else(|_| Json::of_clean(Bytes::from("{}")));
+        Self { status: Some(status), ..Self::json(code, object) }
+    }
+}
+
+impl From<ApiError> for Answer {
+    fn from(error: ApiError) -> Self {
+        let mut answer = Self::status(error.status);
+        if let Some(seconds) = error.retry_after {
+            answer.headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        answer
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StatusDocument<'a> {
+    kind: &'static str,
+    api_version: &'static str,
+    metadata: serde_json::Map<String, serde_json::Value>,
+    #[serde(flatten)]
+    status: &'a Status,
 }
 
 /// A refusal or failure, in the terms of `metav1.Status`. Messages follow

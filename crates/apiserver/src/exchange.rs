@@ -82,6 +82,8 @@ pub struct WatchReply {
 pub struct Trail {
     growth: Option<Box<Event>>,
     clock: Arc<dyn Clock>,
+    /// Bodies are cut to references.
+    withheld: bool,
 }
 
 /// Where the server gets its time from.
@@ -106,6 +108,33 @@ impl Trail {
         if let Some(event) = &mut self.growth {
             event.request_object = Some(object.clone());
         }
+    }
+
+    /// The identity of the request, if anything is recorded of it.
+    pub fn audit_id(&self) -> Option<&str> {
+        self.growth.as_ref().map(|event| event.audit_id.as_str())
+    }
+
+    /// Fills what the URL did not tell about the object, from its metadata.
+    pub fn refer(&mut self, name: &str, uid: &str, resource_version: &str) {
+        let Some(reference) = self.growth.as_mut().and_then(|event| event.object_ref.as_mut())
+        else {
+            return;
+        };
+        for (field, value) in [
+            (&mut reference.name, name),
+            (&mut reference.uid, uid),
+            (&mut reference.resource_version, resource_version),
+        ] {
+            if field.is_empty() {
+                value.clone_into(field);
+            }
+        }
+    }
+
+    /// Keeps only references of the bodies, whatever the policy says: the kind holds secrets.
+    pub fn withhold_bodies(&mut self) {
+        self.withheld = true;
     }
 
     /// Adds a fact. The first value of a key stays.

@@ -10,10 +10,12 @@ pub mod access;
 pub mod answer;
 pub mod exchange;
 pub mod objects;
+pub mod registry;
 pub mod resource;
 
 pub use access::{AccessError, Attributes, Authorizer, Decision};
 pub use answer::{Answer, ApiError, FieldError};
 pub use exchange::{Clock, Reply, Request, RequestInfo, Trail, WatchReply};
 pub use objects::{Objects, ResourceId};
+pub use registry::Registry;
 pub use resource::{Column, Occasion, Resource, Scope, Strategy, Subresource, Verb};

@@ -2,29 +2,44 @@
 
 use bytes::Bytes;
 
+use crate::scan;
+
 /// Valid JSON on one line: compact, with `<`, `>`, `&`, control characters, U+2028, U+2029 and
-/// bidirectional marks escaped, keys in the order in which they came.
+/// bidirectional marks escaped, keys in the order in which they came, numbers as they came.
 ///
 /// Whoever holds one may copy it into a larger document without looking at it again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Json(Bytes);
 
-/// Why bytes are not JSON.
+/// Why something cannot be [`Json`].
 #[derive(Debug, thiserror::Error)]
-#[error("not JSON")]
-pub struct JsonError(#[source] serde_json::Error);
+pub enum JsonError {
+    /// The bytes are not JSON, or nest more deeply than [`DEPTH_MAX`](crate::DEPTH_MAX).
+    #[error("not JSON: {what} at byte {offset}")]
+    Syntax {
+        /// Counted from 0.
+        offset: usize,
+        /// What is wrong there.
+        what: &'static str,
+    },
+    /// The value has no JSON form.
+    #[error("a value cannot be written as JSON")]
+    Value(#[source] serde_json::Error),
+}
 
 impl Json {
-    /// Checks and normalises bytes from outside.
+    /// Checks and normalises bytes from outside. Bytes that are in form already are kept.
     pub fn parse(bytes: Bytes) -> Result<Self, JsonError> {
-        // Replaced by the owner of this room with a one-pass scan.
-        let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(JsonError)?;
-        Ok(Self(Bytes::from(serde_json::to_vec(&value).map_err(JsonError)?)))
+        match scan::scan(&bytes) {
+            Ok(None) => Ok(Self(bytes)),
+            Ok(Some(cleaned)) => Ok(Self(Bytes::from(cleaned))),
+            Err(scan::Fault { offset, what }) => Err(JsonError::Syntax { offset, what }),
+        }
     }
 
     /// Encodes a value of ours.
     pub fn of<T: serde::Serialize + ?Sized>(value: &T) -> Result<Self, JsonError> {
-        Self::parse(Bytes::from(serde_json::to_vec(value).map_err(JsonError)?))
+        Self::parse(Bytes::from(serde_json::to_vec(value).map_err(JsonError::Value)?))
     }
 
     /// Takes bytes that are put together from pieces which are [`Json`] already. No check.
@@ -40,5 +55,80 @@ impl Json {
     /// The shared bytes.
     pub fn into_bytes(self) -> Bytes {
         self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: &str) {
+        let parsed = Json::parse(Bytes::copy_from_slice(text.as_bytes())).unwrap();
+        assert_eq!(std::str::from_utf8(parsed.as_bytes()).unwrap(), expected);
+    }
+
+    #[test]
+    fn bytes_in_form_are_kept() {
+        let bytes = Bytes::from_static(br#"{"b":[1,-0.50e+3,"\u003c\/"],"a":{},"c":[],"d":null}"#);
+        let parsed = Json::parse(bytes.clone()).unwrap();
+        assert_eq!(parsed.into_bytes().as_ptr(), bytes.as_ptr());
+    }
+
+    #[test]
+    fn text_is_brought_to_form() {
+        check(" { \"b\" : [ 1 , 2.0 ] ,\n\t\"a\" : { } }\r\n", r#"{"b":[1,2.0],"a":{}}"#);
+        check("[\"<b> & \u{202e}\u{7f}\"]", r#"["\u003cb\u003e \u0026 \u202e\u007f"]"#);
+        check(r#""\ud83d\udcbe \ud83d \udcbe \uD83Dx""#, r#""\ud83d\udcbe \ufffd \ufffd \ufffdx""#);
+        check("12345678901234567890.0100", "12345678901234567890.0100");
+    }
+
+    #[test]
+    fn what_is_not_json_is_refused() {
+        for text in [
+            "",
+            " ",
+            "{",
+            "[1,]",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{\"a\":1,}",
+            "{1:2}",
+            "01",
+            "1.",
+            "-",
+            "1e",
+            "+1",
+            ".5",
+            "tru",
+            "nulll",
+            "'a'",
+            "\"a",
+            "\"\\x\"",
+            "\"\\u12g4\"",
+            "\"\\ud83d\\u\"",
+            "\"\n\"",
+            "[1}",
+            "{\"a\":1]",
+            "1 2",
+            "]",
+            "\u{feff}1",
+            "\0",
+            "NaN",
+            "[1 2]",
+            "// c\n1",
+        ] {
+            let parsed = Json::parse(Bytes::copy_from_slice(text.as_bytes()));
+            assert!(matches!(parsed, Err(JsonError::Syntax { .. })), "{text:?} {parsed:?}");
+        }
+        assert!(Json::parse(Bytes::from_static(b"\"\xff\"")).is_err());
+    }
+
+    #[test]
+    fn deep_nesting_is_an_error() {
+        let nest =
+            |depth: usize| Json::parse(Bytes::from("[".repeat(depth) + &"]".repeat(depth))).is_ok();
+        assert!(nest(126));
+        assert!(!nest(127));
+        assert!(!nest(1_000_000));
     }
 }

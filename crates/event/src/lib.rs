@@ -6,17 +6,23 @@
 //! Pure: no I/O, no clock, no task. It does not decide *whether* something is recorded; that is the
 //! crate `audit`.
 
+mod escape;
 mod json;
 pub mod kasten;
+mod object;
 pub mod record;
+mod scan;
 mod status;
 mod timestamp;
 mod types;
+mod user_agent;
 pub mod v1;
 
 pub use json::{Json, JsonError};
+pub use scan::DEPTH_MAX;
 pub use status::{Status, StatusCause, StatusDetails};
 pub use timestamp::{Timestamp, TimestampError};
 pub use types::{
     AuthenticationMetadata, Event, Level, ObjectReference, Stage, UnknownWord, UserInfo,
 };
+pub use user_agent::truncate_user_agent;

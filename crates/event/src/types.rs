@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::v1::or_default;
 use crate::{Json, Status, Timestamp};
 
 /// One stage of one request. Source of the fields: `audit.k8s.io/v1` `Event`, Kubernetes 1.37.
@@ -151,16 +152,16 @@ impl FromStr for Stage {
 #[serde(default)]
 pub struct UserInfo {
     /// Name, unique among the users of the moment.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub username: String,
     /// Identity that stays when a name is given again.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub uid: String,
     /// Groups, in the order the authenticator gave them.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
     /// What else the authenticator knows.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub extra: BTreeMap<String, Vec<String>>,
 }
 
@@ -169,28 +170,28 @@ pub struct UserInfo {
 #[serde(default, rename_all = "camelCase")]
 pub struct ObjectReference {
     /// Plural name of the resource.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub resource: String,
     /// Empty for cluster-scoped resources.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub namespace: String,
     /// Empty for lists and for creates that leave the name to the server.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// Filled from the body when it is known there.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub uid: String,
     /// Empty for the core group.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub api_group: String,
     /// Version without the group.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub api_version: String,
     /// Filled from the body when it is known there.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub resource_version: String,
     /// Such as `status` or `details`.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub subresource: String,
 }
 
@@ -199,6 +200,6 @@ pub struct ObjectReference {
 #[serde(default, rename_all = "camelCase")]
 pub struct AuthenticationMetadata {
     /// The constraint under which an impersonation was allowed.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub impersonation_constraint: String,
 }

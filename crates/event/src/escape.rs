@@ -1,0 +1,174 @@
+//! Which characters never stand raw in a line of ours, and how they are written instead.
+//!
+//! Beside what JSON demands these are: `<`, `>`, `&`, U+2028 and U+2029, as Go's encoder has them;
+//! DEL and the C1 controls, which terminals obey; and the marks that turn the direction of text
+//! around, with which a name can be made to look like another.
+
+/// What a byte of UTF-8 text asks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// Stands as it is.
+    Plain,
+    /// Ends a JSON string.
+    Quote,
+    /// Begins an escape sequence in a JSON string.
+    Backslash,
+    /// A control character: refused in JSON, escaped in text.
+    Control,
+    /// One byte that is escaped although JSON allows it.
+    Single,
+    /// May be the first byte of a longer character that is escaped.
+    Lead,
+}
+
+/// The class of every byte.
+pub(crate) static CLASSES: [Class; 256] = classes();
+
+const fn classes() -> [Class; 256] {
+    let mut classes = [Class::Plain; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        classes[byte] = Class::Control;
+        byte += 1;
+    }
+    classes[b'"' as usize] = Class::Quote;
+    classes[b'\\' as usize] = Class::Backslash;
+    classes[b'<' as usize] = Class::Single;
+    classes[b'>' as usize] = Class::Single;
+    classes[b'&' as usize] = Class::Single;
+    classes[0x7f] = Class::Single;
+    classes[0xc2] = Class::Lead;
+    classes[0xd8] = Class::Lead;
+    classes[0xe2] = Class::Lead;
+    classes
+}
+
+/// The class of one byte.
+pub(crate) fn class(byte: u8) -> Class {
+    CLASSES[usize::from(byte)]
+}
+
+/// Whether all of eight bytes are [`Class::Plain`] and ASCII; false may be wrong for rare bytes.
+///
+/// The usual trick of testing eight bytes in one register: `(x - 0x01…) & !x & 0x80…` finds a zero
+/// byte, and a byte equal to `c` is zero after `x ^ c`.
+pub(crate) fn all_plain(bytes: [u8; 8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    const fn zero_bytes(word: u64) -> u64 {
+        word.wrapping_sub(ONES) & !word & HIGHS
+    }
+    const fn each(byte: u8) -> u64 {
+        ONES * byte as u64
+    }
+    let word = u64::from_le_bytes(bytes);
+    let found = (word & HIGHS)
+        | (word.wrapping_sub(each(0x20)) & !word & HIGHS)
+        | zero_bytes(word ^ each(b'"'))
+        | zero_bytes(word ^ each(b'\\'))
+        | zero_bytes(word ^ each(b'&'))
+        | zero_bytes((word & each(0xfd)) ^ each(b'<'))
+        | zero_bytes(word ^ each(0x7f));
+    found == 0
+}
+
+/// The length and code of the escaped character that begins with a [`Class::Lead`] byte here; a
+/// code of `None` says that it is an ordinary one.
+pub(crate) fn lead(bytes: &[u8]) -> (usize, Option<u16>) {
+    match *bytes {
+        [0xc2, low @ 0x80..=0x9f, ..] => (2, Some(u16::from(low))),
+        [0xd8, 0x9c, ..] => (2, Some(0x061c)),
+        [0xe2, 0x80, low @ (0x8e | 0x8f | 0xa8..=0xae), ..] => {
+            (3, Some(0x2000 + u16::from(low - 0x80)))
+        }
+        [0xe2, 0x81, low @ 0xa6..=0xa9, ..] => (3, Some(0x2040 + u16::from(low - 0x80))),
+        [0xe2, ..] => (3, None),
+        _ => (2, None),
+    }
+}
+
+/// Appends `\u` and four digits.
+pub(crate) fn unicode(code: u16, line: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |shift: u16| DIGITS[usize::from(code >> shift & 0xf)];
+    line.extend_from_slice(&[b'\\', b'u', digit(12), digit(8), digit(4), digit(0)]);
+}
+
+/// Appends text as a JSON string, quotes included.
+pub(crate) fn string(text: &str, line: &mut Vec<u8>) {
+    line.push(b'"');
+    let bytes = text.as_bytes();
+    let (mut at, mut written) = (0, 0);
+    while let Some(&byte) = bytes.get(at) {
+        let class = class(byte);
+        if class == Class::Plain {
+            at += 1;
+            continue;
+        }
+        let (len, code) = match class {
+            Class::Lead => lead(&bytes[at..]),
+            _ => (1, Some(u16::from(byte))),
+        };
+        if let Some(code) = code {
+            line.extend_from_slice(&bytes[written..at]);
+            written = at + len;
+            match short(byte) {
+                Some(letter) => line.extend_from_slice(&[b'\\', letter]),
+                None => unicode(code, line),
+            }
+        }
+        at += len;
+    }
+    line.extend_from_slice(&bytes[written..]);
+    line.push(b'"');
+}
+
+/// The letter of the short escape sequence, where Go's encoder uses one.
+const fn short(byte: u8) -> Option<u8> {
+    match byte {
+        b'"' | b'\\' => Some(byte),
+        b'\n' => Some(b'n'),
+        b'\r' => Some(b'r'),
+        b'\t' => Some(b't'),
+        0x08 => Some(b'b'),
+        0x0c => Some(b'f'),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn eight_bytes_at_once_agree_with_the_table() {
+        for byte in 0..=u8::MAX {
+            for place in 0..8 {
+                let mut word = *b"abcdefgh";
+                word[place] = byte;
+                let plain = class(byte) == Class::Plain && byte.is_ascii();
+                assert!(!all_plain(word) || plain, "{byte:#x} at {place}");
+                if plain && byte != b'?' && !(0x7d..0x80).contains(&byte) {
+                    assert!(all_plain(word), "{byte:#x} at {place} is plain");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_terminals_obey_is_escaped() {
+        for (text, expected) in [
+            ("plain", r#""plain""#),
+            ("\u{1b}[31m\u{7f}\u{9b}", r#""\u001b[31m\u007f\u009b""#),
+            ("a\"b\\c\n\r\t\u{8}\u{c}\0", r#""a\"b\\c\n\r\t\b\f\u0000""#),
+            ("<a>&", r#""\u003ca\u003e\u0026""#),
+            ("\u{2028}\u{2029}\u{202a}\u{202e}", r#""\u2028\u2029\u202a\u202e""#),
+            ("\u{2066}\u{2069}\u{200e}\u{200f}\u{61c}", r#""\u2066\u2069\u200e\u200f\u061c""#),
+            ("é–\u{a0}\u{200b}\u{206a}ش💾", "\"é–\u{a0}\u{200b}\u{206a}ش💾\""),
+        ] {
+            let mut line = Vec::new();
+            string(text, &mut line);
+            assert_eq!(String::from_utf8(line).unwrap(), expected);
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! One pass over JSON text that checks it and brings it to the form in which it stands in a line.
+//!
+//! Nothing is decoded: numbers, escape sequences and the order of keys stay as they are. Text that
+//! is in form already costs no copy. Nesting is counted in one register, so no input can exhaust
+//! the stack.
+
+use crate::escape::{self, Class};
+
+/// How deeply arrays and objects may nest. One less than `serde_json` reads, so that it can still
+/// read the line around.
+pub const DEPTH_MAX: u32 = 126;
+
+/// Where and why text is not JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) offset: usize,
+    pub(crate) what: &'static str,
+}
+
+/// `None` when the text can stand as it is, else its other form.
+pub(crate) fn scan(bytes: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+    if let Err(error) = std::str::from_utf8(bytes) {
+        return Err(Fault { offset: error.valid_up_to(), what: "invalid UTF-8" });
+    }
+    let mut scan = Scan { bytes, at: 0, copied: 0, out: Vec::new(), objects: 0, depth: 0 };
+    scan.document()?;
+    if scan.copied == 0 {
+        return Ok(None);
+    }
+    scan.out.extend_from_slice(&bytes[scan.copied..]);
+    Ok(Some(scan.out))
+}
+
+struct Scan<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    /// Everything before is in `out` already, or left out of it.
+    copied: usize,
+    out: Vec<u8>,
+    /// A stack of bits: 1 for an object, 0 for an array; the innermost is the lowest.
+    objects: u128,
+    depth: u32,
+}
+
+impl Scan<'_> {
+    fn document(&mut self) -> Result<(), Fault> {
+        loop {
+            let ended = self.value()?;
+            if ended && self.end_of_value()? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads a value, or the beginning of an array or object that has members: then it is false.
+    fn value(&mut self) -> Result<bool, Fault> {
+        self.skip_blank();
+        match self.peek() {
+            b'"' => self.string()?,
+            b'{' => {
+                self.enter(1)?;
+                if self.peek() != b'}' {
+                    self.key()?;
+                    return Ok(false);
+                }
+                self.leave();
+            }
+            b'[' => {
+                self.enter(0)?;
+                if self.peek() != b']' {
+                    return Ok(false);
+                }
+                self.leave();
+            }
+            b'-' | b'0'..=b'9' => self.number()?,
+            b't' => self.word(b"true")?,
+            b'f' => self.word(b"false")?,
+            b'n' => self.word(b"null")?,
+            _ => return Err(self.fault("a value is expected")),
+        }
+        Ok(true)
+    }
+
+    /// After a value: closes what ends here; true at the end of the document, false where another
+    /// value follows.
+    fn end_of_value(&mut self) -> Result<bool, Fault> {
+        loop {
+            self.skip_blank();
+            let in_object = self.objects & 1 == 1;
+            if self.depth == 0 {
+                if self.at < self.bytes.len() {
+                    return Err(self.fault("nothing more is expected"));
+                }
+                return Ok(true);
+            }
+            match self.peek() {
+                b',' => {
+                    self.at += 1;
+                    if in_object {
+                        self.skip_blank();
+                        self.key()?;
+                    }
+                    return Ok(false);
+                }
+                b'}' if in_object => self.leave(),
+                b']' if !in_object => self.leave(),
+                _ => return Err(self.fault("a comma or the end of an array or object is expected")),
+            }
+        }
+    }
+
+    fn enter(&mut self, object: u128) -> Result<(), Fault> {
+        if self.depth == DEPTH_MAX {
+            return Err(self.fault("nested too deeply"));
+        }
+        self.at += 1;
+        self.depth += 1;
+        self.objects = self.objects << 1 | object;
+        self.skip_blank();
+        Ok(())
+    }
+
+    fn leave(&mut self) {
+        self.at += 1;
+        self.depth -= 1;
+        self.objects >>= 1;
+    }
+
+    fn key(&mut self) -> Result<(), Fault> {
+        if self.peek() != b'"' {
+            return Err(self.fault("a key is expected"));
+        }
+        self.string()?;
+        self.skip_blank();
+        if self.peek() != b':' {
+            return Err(self.fault("a colon is expected"));
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    fn string(&mut self) -> Result<(), Fault> {
+        self.at += 1;
+        loop {
+            while let Some(word) = self.bytes[self.at..].first_chunk::<8>()
+                && escape::all_plain(*word)
+            {
+                self.at += 8;
+            }
+            // At least one byte, at most eight, until the next eight may be plain again.
+            for _ in 0..8 {
+                let Some(&byte) = self.bytes.get(self.at) else {
+                    return Err(self.fault("a string does not end"));
+                };
+                match escape::class(byte) {
+                    Class::Plain => self.at += 1,
+                    Class::Quote => {
+                        self.at += 1;
+                        return Ok(());
+                    }
+                    Class::Backslash => self.escape_sequence()?,
+                    Class::Control => return Err(self.fault("a control character in a string")),
+                    Class::Single => self.replace(1, u16::from(byte)),
+                    Class::Lead => match escape::lead(&self.bytes[self.at..]) {
+                        (len, Some(code)) => self.replace(len, code),
+                        (len, None) => self.at += len,
+                    },
+                }
+            }
+        }
+    }
+
+    fn escape_sequence(&mut self) -> Result<(), Fault> {
+        match self.bytes.get(self.at + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
+            Some(b'u') => {
+                let code = self.unicode(self.at)?;
+                let low = self.at + 6;
+                match code {
+                    0xd800..0xdc00
+                        if self.bytes.get(low..low + 2) == Some(b"\\u")
+                            && (0xdc00..0xe000).contains(&self.unicode(low)?) =>
+                    {
+                        self.at += 12;
+                    }
+                    // Half a pair is no character: many readers would refuse the whole line. Go's
+                    // decoder puts the same in its place.
+                    0xd800..0xe000 => self.replace(6, 0xfffd),
+                    _ => self.at += 6,
+                }
+            }
+            _ => return Err(self.fault("an unknown escape sequence")),
+        }
+        Ok(())
+    }
+
+    /// The code of the sequence `\uXXXX` that begins at `at`.
+    fn unicode(&self, at: usize) -> Result<u16, Fault> {
+        let fault = Fault { offset: at, what: "an unknown escape sequence" };
+        let digits = self.bytes.get(at + 2..at + 6).ok_or(fault)?;
+        digits.iter().try_fold(0, |code: u16, &digit| {
+            let value = match digit {
+                b'0'..=b'9' => digit - b'0',
+                b'a'..=b'f' => digit - b'a' + 10,
+                b'A'..=b'F' => digit - b'A' + 10,
+                _ => return Err(fault),
+            };
+            Ok(code << 4 | u16::from(value))
+        })
+    }
+
+    fn number(&mut self) -> Result<(), Fault> {
+        if self.peek() == b'-' {
+            self.at += 1;
+        }
+        match self.peek() {
+            b'0' => self.at += 1,
+            _ => self.digits()?,
+        }
+        if self.peek() == b'.' {
+            self.at += 1;
+            self.digits()?;
+        }
+        if matches!(self.peek(), b'e' | b'E') {
+            self.at += 1;
+            if matches!(self.peek(), b'+' | b'-') {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    fn digits(&mut self) -> Result<(), Fault> {
+        let start = self.at;
+        while self.peek().is_ascii_digit() {
+            self.at += 1;
+        }
+        if self.at == start { Err(self.fault("a digit is expected")) } else { Ok(()) }
+    }
+
+    fn word(&mut self, word: &[u8]) -> Result<(), Fault> {
+        if !self.bytes[self.at..].starts_with(word) {
+            return Err(self.fault("a value is expected"));
+        }
+        self.at += word.len();
+        Ok(())
+    }
+
+    fn skip_blank(&mut self) {
+        let start = self.at;
+        while matches!(self.peek(), b' ' | b'\n' | b'\r' | b'\t') {
+            self.at += 1;
+        }
+        if self.at > start {
+            self.out.extend_from_slice(&self.bytes[self.copied..start]);
+            self.copied = self.at;
+        }
+    }
+
+    /// Writes `\uXXXX` in place of the next bytes.
+    fn replace(&mut self, len: usize, code: u16) {
+        self.out.extend_from_slice(&self.bytes[self.copied..self.at]);
+        escape::unicode(code, &mut self.out);
+        self.at += len;
+        self.copied = self.at;
+    }
+
+    /// The next byte; NUL, which JSON has no use for, at the end.
+    fn peek(&self) -> u8 {
+        self.bytes.get(self.at).copied().unwrap_or(0)
+    }
+
+    fn fault(&self, what: &'static str) -> Fault {
+        Fault { offset: self.at, what }
+    }
+}

@@ -1,0 +1,27 @@
+//! The bound that kube-apiserver sets to what a client says about itself.
+
+/// Longest user agent that is recorded whole, in bytes.
+const USER_AGENT_LEN_MAX: usize = 1024;
+const TRUNCATED: &str = "...TRUNCATED";
+
+/// The user agent as an event records it. Go cuts in the middle of a character; we before it.
+pub fn truncate_user_agent(user_agent: &str) -> String {
+    if user_agent.len() <= USER_AGENT_LEN_MAX {
+        return user_agent.to_owned();
+    }
+    let end = user_agent.floor_char_boundary(USER_AGENT_LEN_MAX);
+    [user_agent.get(..end).unwrap_or_default(), TRUNCATED].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_user_agents_are_cut_before_a_character() {
+        assert_eq!(truncate_user_agent(&"a".repeat(1024)), "a".repeat(1024));
+        assert_eq!(truncate_user_agent(&"a".repeat(1025)), "a".repeat(1024) + TRUNCATED);
+        let split = "a".repeat(1023) + "é";
+        assert_eq!(truncate_user_agent(&split), "a".repeat(1023) + TRUNCATED);
+    }
+}

@@ -1,0 +1,94 @@
+//! How far each reader of the journal has come: in memory at once, on disk with a later commit.
+//!
+//! A reader that crashes reads some records again; it never misses one. Records are kept until the
+//! cursors *on disk* have passed them.
+
+use std::collections::BTreeMap;
+
+/// The readers and their cursors.
+#[derive(Debug, Default)]
+pub(crate) struct Cursors {
+    readers: BTreeMap<String, Entry>,
+    /// Whether the writer has been told that there is something to write.
+    pub(crate) announced: bool,
+}
+
+/// A place in the journal, and what the reader keeps with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor {
+    /// The last record the reader is done with.
+    pub seq: u64,
+    /// Whatever the reader wants to find again beside it.
+    pub state: String,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// `None` once the reader is removed.
+    cursor: Option<Cursor>,
+    durable: u64,
+    dirty: bool,
+}
+
+/// A cursor as it is to be written: `None` removes the reader.
+pub(crate) type Moved = (String, Option<Cursor>);
+
+impl Cursors {
+    pub(crate) fn load(&mut self, reader: String, cursor: Cursor) {
+        let durable = cursor.seq;
+        self.readers.insert(reader, Entry { cursor: Some(cursor), durable, dirty: false });
+    }
+
+    pub(crate) fn of(&self, reader: &str) -> Option<Cursor> {
+        self.readers.get(reader).and_then(|entry| entry.cursor.clone())
+    }
+
+    /// Readers and their cursors, by name.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&String, &Cursor)> {
+        self.readers.iter().filter_map(|(name, entry)| Some((name, entry.cursor.as_ref()?)))
+    }
+
+    pub(crate) fn set(&mut self, reader: &str, cursor: Cursor) {
+        let durable = cursor.seq;
+        let entry = self.readers.entry(reader.to_owned());
+        let entry = entry.or_insert(Entry { cursor: None, durable, dirty: true });
+        if entry.cursor.as_ref() != Some(&cursor) {
+            entry.durable = entry.durable.min(cursor.seq);
+            entry.cursor = Some(cursor);
+            entry.dirty = true;
+        }
+    }
+
+    pub(crate) fn remove(&mut self, reader: &str) {
+        if let Some(entry) = self.readers.get_mut(reader) {
+            entry.cursor = None;
+            entry.dirty = true;
+        }
+    }
+
+    /// What the next commit has to write.
+    pub(crate) fn moved(&mut self) -> Vec<Moved> {
+        self.announced = false;
+        let dirty = self.readers.iter().filter(|(_, entry)| entry.dirty);
+        dirty.map(|(name, entry)| (name.clone(), entry.cursor.clone())).collect()
+    }
+
+    /// These are on disk now.
+    pub(crate) fn settle(&mut self, moved: Vec<Moved>) {
+        for (reader, written) in moved {
+            let Some(entry) = self.readers.get_mut(&reader) else { continue };
+            entry.dirty = entry.cursor != written;
+            match written {
+                Some(cursor) => entry.durable = cursor.seq,
+                None if entry.cursor.is_none() => drop(self.readers.remove(&reader)),
+                None => {}
+            }
+        }
+    }
+
+    /// The reader whose cursor on disk is furthest behind.
+    pub(crate) fn slowest(&self) -> Option<(&str, u64)> {
+        let slowest = self.readers.iter().min_by_key(|(_, entry)| entry.durable);
+        slowest.map(|(name, entry)| (name.as_str(), entry.durable))
+    }
+}

@@ -1,0 +1,162 @@
+//! Reading back what memory no longer holds, over a connection that cannot write.
+//!
+//! Each read is bounded and ends its transaction, so that it never holds up a checkpoint for long.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+
+use crate::journal::Record;
+use crate::rows::{RECORD_COLUMNS, REVISION_COLUMNS, Revision, read_record, unreadable};
+use crate::{Change, ChangeKind, Object, ReadError};
+
+/// How long a read waits for a file that is being recovered.
+const BUSY_MS: u64 = 2_000;
+
+/// The reading side of the file; opened when it is first needed.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    path: PathBuf,
+    file: Mutex<Option<Connection>>,
+}
+
+impl Disk {
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self { path, file: Mutex::new(None) }
+    }
+
+    /// Let go of the file, because it is being reopened or closed.
+    pub(crate) fn close(&self) {
+        drop(self.file.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    fn with<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
+        let mut held = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = match held.take() {
+            Some(file) => file,
+            None => self.open().map_err(unreadable)?,
+        };
+        let answer = read(&file);
+        // A connection that failed may be bound to a file that is no longer there.
+        if !matches!(answer, Err(ReadError::Unavailable { .. })) {
+            *held = Some(file);
+        }
+        answer
+    }
+
+    fn open(&self) -> rusqlite::Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let file = Connection::open_with_flags(&self.path, flags)?;
+        file.busy_timeout(std::time::Duration::from_millis(BUSY_MS))?;
+        file.pragma_update(None, "query_only", true)?;
+        Ok(file)
+    }
+
+    /// The states written by these revisions; `None` where the row is gone.
+    pub(crate) fn objects(&self, revisions: &[u64]) -> Result<Vec<Option<Arc<Object>>>, ReadError> {
+        self.with(|file| revisions.iter().map(|revision| object(file, *revision)).collect())
+    }
+
+    /// Changes under a prefix after a revision and up to another, oldest first, and the revision up to
+    /// which they are complete.
+    pub(crate) fn changes(
+        &self,
+        prefix: &str,
+        after: u64,
+        up_to: u64,
+        most: usize,
+    ) -> Result<(Vec<Change>, u64), ReadError> {
+        self.with(|file| {
+            let mut query = file
+                .prepare(&format!(
+                    "SELECT {REVISION_COLUMNS} FROM revisions
+                     WHERE revision > ?1 AND revision <= ?2 AND substr(key, 1, length(?3)) = ?3
+                     ORDER BY revision LIMIT ?4"
+                ))
+                .map_err(unreadable)?;
+            let bounds = params![
+                after.cast_signed(),
+                up_to.cast_signed(),
+                prefix,
+                i64::try_from(most).unwrap_or(i64::MAX)
+            ];
+            let mut rows = query.query(bounds).map_err(unreadable)?;
+            let mut changes = Vec::new();
+            while let Some(row) = rows.next().map_err(unreadable)? {
+                let Revision { object: state, prev, deleted, .. } = Revision::read(row)?;
+                let previous = prev.map(|revision| object(file, revision)).transpose()?.flatten();
+                let kind = match (prev, deleted) {
+                    (_, true) => ChangeKind::Deleted,
+                    (Some(_), false) => ChangeKind::Updated,
+                    (None, false) => ChangeKind::Created,
+                };
+                changes.push(Change { kind, revision: state.revision, object: state, previous });
+            }
+            let cut = changes.last().filter(|_| changes.len() == most);
+            let seen = cut.map_or(up_to, |last| last.revision);
+            Ok((changes, seen))
+        })
+    }
+
+    /// Records after a sequence number. A damaged one ends the batch; alone at its head it is an error.
+    pub(crate) fn records(
+        &self,
+        after: u64,
+        rows_max: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<Record>, ReadError> {
+        self.with(|file| {
+            let mut query = file
+                .prepare(&format!(
+                    "SELECT {RECORD_COLUMNS} FROM journal WHERE seq > ? ORDER BY seq LIMIT ?"
+                ))
+                .map_err(unreadable)?;
+            let limit = i64::try_from(rows_max).unwrap_or(i64::MAX);
+            let mut rows = query.query(params![after.cast_signed(), limit]).map_err(unreadable)?;
+            let mut batch = Batch { records: Vec::new(), bytes: 0, bytes_max };
+            loop {
+                let record = rows.next().map_err(unreadable)?.map(read_record).transpose();
+                let more = match record {
+                    Ok(Some(record)) => batch.add(record),
+                    Err(damage) if batch.records.is_empty() => return Err(damage),
+                    Ok(None) | Err(_) => ControlFlow::Break(()),
+                };
+                if more.is_break() {
+                    return Ok(batch.records);
+                }
+            }
+        })
+    }
+}
+
+/// Records up to a number of bytes, but always one.
+pub(crate) struct Batch {
+    pub(crate) records: Vec<Record>,
+    pub(crate) bytes: usize,
+    pub(crate) bytes_max: usize,
+}
+
+impl Batch {
+    /// Add a record if there is room for it.
+    pub(crate) fn add(&mut self, record: Record) -> ControlFlow<()> {
+        self.bytes = self.bytes.saturating_add(record.bytes.len());
+        if self.bytes > self.bytes_max && !self.records.is_empty() {
+            return ControlFlow::Break(());
+        }
+        self.records.push(record);
+        ControlFlow::Continue(())
+    }
+}
+
+fn object(file: &Connection, revision: u64) -> Result<Option<Arc<Object>>, ReadError> {
+    let mut query = file
+        .prepare(&format!("SELECT {REVISION_COLUMNS} FROM revisions WHERE revision = ?"))
+        .map_err(unreadable)?;
+    let found = query.query_row([revision.cast_signed()], |row| Ok(Revision::read(row)));
+    Ok(found.optional().map_err(unreadable)?.transpose()?.map(|row| row.object))
+}

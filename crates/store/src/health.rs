@@ -1,0 +1,140 @@
+//! How the store fares, readable at any time without waiting for the disk.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::StoreError;
+
+/// What the store can do now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// Everything.
+    Well,
+    /// Everything, but half of the bound is used.
+    Warning,
+    /// Reads only: the bound is reached.
+    Full,
+    /// Reads only: the disk is full.
+    NoSpace,
+    /// Reads only: the disk failed.
+    Unavailable,
+    /// Nothing more.
+    Closed,
+}
+
+/// A look at the store.
+#[derive(Debug, Clone)]
+pub struct Health {
+    /// What it can do.
+    pub condition: Condition,
+    /// Why it cannot do more; empty when it can.
+    pub reason: String,
+    /// Bytes of the file that are in use.
+    pub used_bytes: u64,
+    /// Where refusing begins.
+    pub limit_bytes: u64,
+    /// Requests refused since the last time somebody recorded the gap.
+    pub refused_unrecorded: u64,
+    /// Commits since the start.
+    pub commits: u64,
+    /// Records committed since the start.
+    pub records: u64,
+}
+
+impl Health {
+    /// Whether work is taken.
+    pub fn is_writable(&self) -> bool {
+        matches!(self.condition, Condition::Well | Condition::Warning)
+    }
+}
+
+/// The writer's state of health, shared with everybody.
+#[derive(Debug)]
+pub(crate) struct Pulse {
+    limit_bytes: u64,
+    shut: AtomicBool,
+    why: Mutex<Option<StoreError>>,
+    used_bytes: AtomicU64,
+    refused: AtomicU64,
+    commits: AtomicU64,
+    records: AtomicU64,
+}
+
+impl Pulse {
+    pub(crate) fn new(limit_bytes: u64) -> Self {
+        Self {
+            limit_bytes,
+            shut: AtomicBool::new(false),
+            why: Mutex::new(None),
+            used_bytes: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            commits: AtomicU64::new(0),
+            records: AtomicU64::new(0),
+        }
+    }
+
+    /// Why work is refused, if it is. Counts nothing.
+    pub(crate) fn obstacle(&self) -> Option<StoreError> {
+        if !self.shut.load(Ordering::Acquire) {
+            return None;
+        }
+        self.why.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Refuse everything from now on, or take it again.
+    pub(crate) fn set_obstacle(&self, why: Option<StoreError>) {
+        let mut held = self.why.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shut.store(why.is_some(), Ordering::Release);
+        *held = why;
+    }
+
+    pub(crate) fn count_refused(&self, requests: u64) {
+        self.refused.fetch_add(requests, Ordering::Relaxed);
+    }
+
+    pub(crate) fn take_refused(&self) -> u64 {
+        self.refused.swap(0, Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_commit(&self, records: u64) {
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        self.records.fetch_add(records, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_used(&self, bytes: u64) {
+        self.used_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn used(&self) -> u64 {
+        self.used_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        let used_bytes = self.used();
+        let obstacle = self.obstacle();
+        let condition = match &obstacle {
+            None if used_bytes >= self.limit_bytes / 2 => Condition::Warning,
+            None => Condition::Well,
+            Some(StoreError::Full { .. }) => Condition::Full,
+            Some(StoreError::NoSpace) => Condition::NoSpace,
+            Some(StoreError::Closed) => Condition::Closed,
+            Some(_) => Condition::Unavailable,
+        };
+        let reason = match &obstacle {
+            Some(error) => error.to_string(),
+            None if condition == Condition::Warning => {
+                format!("{used_bytes} of {} bytes are in use", self.limit_bytes)
+            }
+            None => String::new(),
+        };
+        Health {
+            condition,
+            reason,
+            used_bytes,
+            limit_bytes: self.limit_bytes,
+            refused_unrecorded: self.refused.load(Ordering::Relaxed),
+            commits: self.commits.load(Ordering::Relaxed),
+            records: self.records.load(Ordering::Relaxed),
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! The rows of the file: what is written, what is read back, and the checksum each of them carries.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rusqlite::{Connection, Row, Statement, params};
+
+use crate::index::Superseded;
+use crate::journal::Record;
+use crate::{Change, ChangeKind, Object, ReadError};
+
+/// Marks the file as ours (`KWst` in ASCII).
+pub(crate) const APPLICATION_ID: i32 = 0x4b57_7374;
+/// The layout of the tables; a file with a higher number is refused.
+pub(crate) const SCHEMA_VERSION: i32 = 1;
+
+/// Only ever appended to and trimmed at the old end, so that writes stay in neighbouring pages.
+pub(crate) const SCHEMA: &str = "
+    CREATE TABLE revisions (
+        revision INTEGER PRIMARY KEY, key TEXT NOT NULL, prev INTEGER, deleted INTEGER NOT NULL,
+        time INTEGER NOT NULL, crc INTEGER NOT NULL, body BLOB NOT NULL) STRICT;
+    CREATE TABLE journal (
+        seq INTEGER PRIMARY KEY, time INTEGER NOT NULL, crc INTEGER NOT NULL,
+        record BLOB NOT NULL) STRICT;
+    CREATE TABLE cursors (
+        reader TEXT PRIMARY KEY, seq INTEGER NOT NULL, state TEXT NOT NULL) STRICT;
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
+    CREATE TABLE probe (id INTEGER PRIMARY KEY, filler BLOB NOT NULL) STRICT;
+";
+
+/// The statements of the writer, prepared once per connection.
+#[derive(Debug)]
+pub(crate) struct Rows<'a> {
+    begin: Statement<'a>,
+    commit: Statement<'a>,
+    rollback: Statement<'a>,
+    revision: Statement<'a>,
+    record: Statement<'a>,
+    cursor: Statement<'a>,
+    remove_cursor: Statement<'a>,
+    meta: Statement<'a>,
+    forget_revision: Statement<'a>,
+    forget_records: Statement<'a>,
+    record_time: Statement<'a>,
+    page_count: Statement<'a>,
+    free_pages: Statement<'a>,
+}
+
+impl<'a> Rows<'a> {
+    pub(crate) fn prepare(file: &'a Connection) -> rusqlite::Result<Self> {
+        Ok(Self {
+            begin: file.prepare("BEGIN IMMEDIATE")?,
+            commit: file.prepare("COMMIT")?,
+            rollback: file.prepare("ROLLBACK")?,
+            revision: file.prepare("INSERT INTO revisions VALUES (?, ?, ?, ?, ?, ?, ?)")?,
+            record: file.prepare("INSERT INTO journal VALUES (?, ?, ?, ?)")?,
+            cursor: file.prepare("INSERT OR REPLACE INTO cursors VALUES (?, ?, ?)")?,
+            remove_cursor: file.prepare("DELETE FROM cursors WHERE reader = ?")?,
+            meta: file.prepare("INSERT OR REPLACE INTO meta VALUES (?, ?)")?,
+            forget_revision: file.prepare("DELETE FROM revisions WHERE revision = ?")?,
+            forget_records: file.prepare("DELETE FROM journal WHERE seq <= ?")?,
+            record_time: file.prepare("SELECT time FROM journal WHERE seq = ?")?,
+            page_count: file.prepare("PRAGMA page_count")?,
+            free_pages: file.prepare("PRAGMA freelist_count")?,
+        })
+    }
+
+    pub(crate) fn begin(&mut self) -> rusqlite::Result<()> {
+        self.begin.execute([]).map(drop)
+    }
+
+    pub(crate) fn commit(&mut self) -> rusqlite::Result<()> {
+        self.commit.execute([]).map(drop)
+    }
+
+    pub(crate) fn rollback(&mut self) -> rusqlite::Result<()> {
+        self.rollback.execute([]).map(drop)
+    }
+
+    pub(crate) fn change(&mut self, change: &Change, time: i64) -> rusqlite::Result<()> {
+        let Object { key, revision, body } = &*change.object;
+        let deleted = change.kind == ChangeKind::Deleted;
+        let prev = change.previous.as_ref().map(|previous| previous.revision.cast_signed());
+        let crc = revision_crc(*revision, key, prev, deleted, time, body);
+        let row = params![revision.cast_signed(), &**key, prev, deleted, time, crc, &**body];
+        self.revision.execute(row).map(drop)
+    }
+
+    pub(crate) fn record(&mut self, seq: u64, time: i64, record: &[u8]) -> rusqlite::Result<()> {
+        let crc = record_crc(seq, time, record);
+        self.record.execute(params![seq.cast_signed(), time, crc, record]).map(drop)
+    }
+
+    pub(crate) fn cursor(&mut self, reader: &str, seq: u64, state: &str) -> rusqlite::Result<()> {
+        self.cursor.execute(params![reader, seq.cast_signed(), state]).map(drop)
+    }
+
+    pub(crate) fn remove_cursor(&mut self, reader: &str) -> rusqlite::Result<()> {
+        self.remove_cursor.execute([reader]).map(drop)
+    }
+
+    /// Delete superseded revisions and say up to where history is gone.
+    pub(crate) fn compact(&mut self, rows: &[Superseded], floor: u64) -> rusqlite::Result<()> {
+        let Some(last) = rows.last() else { return Ok(()) };
+        for row in rows {
+            self.forget_revision.execute([row.revision.cast_signed()])?;
+        }
+        self.meta.execute(params!["floor", floor.max(last.by).cast_signed()]).map(drop)
+    }
+
+    pub(crate) fn forget_records(&mut self, up_to: u64) -> rusqlite::Result<()> {
+        self.forget_records.execute([up_to.cast_signed()]).map(drop)
+    }
+
+    pub(crate) fn record_time(&mut self, seq: u64) -> rusqlite::Result<i64> {
+        self.record_time.query_row([seq.cast_signed()], |row| row.get(0))
+    }
+
+    /// Bytes of the file that hold something.
+    pub(crate) fn used_bytes(&mut self, page_size: u64) -> rusqlite::Result<u64> {
+        let pages: i64 = self.page_count.query_row([], |row| row.get(0))?;
+        let free: i64 = self.free_pages.query_row([], |row| row.get(0))?;
+        Ok(pages.saturating_sub(free).cast_unsigned() * page_size)
+    }
+}
+
+fn revision_crc(
+    revision: u64,
+    key: &str,
+    prev: Option<i64>,
+    deleted: bool,
+    time: i64,
+    body: &[u8],
+) -> i64 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&revision.to_le_bytes());
+    crc.update(&prev.unwrap_or(-1).to_le_bytes());
+    crc.update(&[u8::from(deleted)]);
+    crc.update(&time.to_le_bytes());
+    crc.update(&(key.len() as u64).to_le_bytes());
+    crc.update(key.as_bytes());
+    crc.update(body);
+    i64::from(crc.finalize())
+}
+
+fn record_crc(seq: u64, time: i64, record: &[u8]) -> i64 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&seq.to_le_bytes());
+    crc.update(&time.to_le_bytes());
+    crc.update(record);
+    i64::from(crc.finalize())
+}
+
+/// A row of `revisions`, checked.
+#[derive(Debug)]
+pub(crate) struct Revision {
+    pub(crate) object: Arc<Object>,
+    pub(crate) prev: Option<u64>,
+    pub(crate) deleted: bool,
+    pub(crate) time: i64,
+}
+
+/// The columns that [`Revision::read`] expects.
+pub(crate) const REVISION_COLUMNS: &str = "revision, key, prev, deleted, time, crc, body";
+/// The columns that [`read_record`] expects.
+pub(crate) const RECORD_COLUMNS: &str = "seq, time, crc, record";
+
+impl Revision {
+    pub(crate) fn read(row: &Row<'_>) -> Result<Self, ReadError> {
+        let revision = row.get::<_, i64>(0).map_err(unreadable)?.cast_unsigned();
+        let damaged =
+            || ReadError::Damaged { what: format!("revision {revision}"), number: revision };
+        let key = row.get_ref(1).ok().and_then(|value| value.as_str().ok()).ok_or_else(damaged)?;
+        let body = row.get_ref(6).ok().and_then(|value| value.as_blob().ok());
+        let body = body.ok_or_else(damaged)?;
+        let prev: Option<i64> = row.get(2).map_err(unreadable)?;
+        let deleted: bool = row.get(3).map_err(unreadable)?;
+        let time: i64 = row.get(4).map_err(unreadable)?;
+        let crc: i64 = row.get(5).map_err(unreadable)?;
+        if crc != revision_crc(revision, key, prev, deleted, time, body) {
+            return Err(damaged());
+        }
+        let body = Bytes::copy_from_slice(body);
+        let object = Arc::new(Object { key: Arc::from(key), revision, body });
+        Ok(Self { object, prev: prev.map(i64::cast_unsigned), deleted, time })
+    }
+}
+
+/// A row of `journal`, checked.
+pub(crate) fn read_record(row: &Row<'_>) -> Result<Record, ReadError> {
+    let seq = row.get::<_, i64>(0).map_err(unreadable)?.cast_unsigned();
+    let damaged = || ReadError::Damaged { what: format!("journal record {seq}"), number: seq };
+    let time: i64 = row.get(1).map_err(unreadable)?;
+    let crc: i64 = row.get(2).map_err(unreadable)?;
+    let record = row.get_ref(3).ok().and_then(|value| value.as_blob().ok()).ok_or_else(damaged)?;
+    if crc != record_crc(seq, time, record) {
+        return Err(damaged());
+    }
+    Ok(Record { seq, time, bytes: Bytes::copy_from_slice(record) })
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
+pub(crate) fn unreadable(error: rusqlite::Error) -> ReadError {
+    ReadError::Unavailable { reason: error.to_string() }
+}

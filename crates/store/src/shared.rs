@@ -1,0 +1,190 @@
+//! What the writer publishes after each commit, and everybody reads.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use tokio::sync::watch;
+
+use crate::cursors::Cursors;
+use crate::disk::Disk;
+use crate::health::Pulse;
+use crate::index::{Index, Superseded};
+use crate::journal::Record;
+use crate::recent::Recent;
+use crate::{Change, Clock, Settings};
+
+/// What an entry of the recent history takes beside its bytes, about.
+const ENTRY_BYTES: usize = 128;
+
+/// The committed state of the store in memory.
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    pub(crate) clock: Clock,
+    pub(crate) index: RwLock<Index>,
+    pub(crate) disk: Disk,
+    pub(crate) pulse: Pulse,
+    pub(crate) cursors: Mutex<Cursors>,
+    history: Mutex<History>,
+    records: Mutex<Recent<Record>>,
+    /// The last sequence number; dropped at the end, so that nobody waits for more.
+    last_seq: Mutex<Option<watch::Sender<u64>>>,
+}
+
+/// Recent changes and who waits for more.
+#[derive(Debug)]
+pub(crate) struct History {
+    pub(crate) changes: Recent<Change>,
+    /// The newest published revision.
+    pub(crate) revision: u64,
+    /// The newest change of each watched resource; `None` when the store is closed.
+    topics: Option<HashMap<String, watch::Sender<u64>>>,
+}
+
+/// What a file held when it was opened.
+#[derive(Debug)]
+pub(crate) struct Contents {
+    pub(crate) index: Index,
+    pub(crate) cursors: Cursors,
+    pub(crate) last_seq: u64,
+}
+
+/// What one commit changed.
+#[derive(Debug, Default)]
+pub(crate) struct Published {
+    pub(crate) changes: Vec<Change>,
+    pub(crate) records: Vec<Record>,
+    pub(crate) compacted: Vec<Superseded>,
+    pub(crate) time: i64,
+}
+
+impl Shared {
+    pub(crate) fn new(settings: Settings, clock: Clock, disk: Disk, contents: Contents) -> Self {
+        let Contents { index, cursors, last_seq } = contents;
+        let history = History {
+            changes: Recent::new(index.revision(), settings.recent_bytes),
+            revision: index.revision(),
+            topics: Some(HashMap::new()),
+        };
+        Self {
+            pulse: Pulse::new(settings.limit_bytes),
+            records: Mutex::new(Recent::new(last_seq, settings.recent_bytes)),
+            index: RwLock::new(index),
+            history: Mutex::new(history),
+            last_seq: Mutex::new(Some(watch::Sender::new(last_seq))),
+            cursors: Mutex::new(cursors),
+            settings,
+            clock,
+            disk,
+        }
+    }
+
+    pub(crate) fn index(&self) -> RwLockReadGuard<'_, Index> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn index_mut(&self) -> RwLockWriteGuard<'_, Index> {
+        self.index.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn records(&self) -> MutexGuard<'_, Recent<Record>> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn cursors(&self) -> MutexGuard<'_, Cursors> {
+        self.cursors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The last sequence number and its changes; `None` when the store is closed.
+    pub(crate) fn follow_seq(&self) -> Option<watch::Receiver<u64>> {
+        let sender = self.last_seq.lock().unwrap_or_else(PoisonError::into_inner);
+        sender.as_ref().map(watch::Sender::subscribe)
+    }
+
+    pub(crate) fn last_seq(&self) -> u64 {
+        self.records().newest()
+    }
+
+    /// Let everybody see what has been committed.
+    pub(crate) fn publish(&self, published: Published) {
+        let Published { changes, records, compacted, time } = published;
+        if !changes.is_empty() || !compacted.is_empty() {
+            let mut index = self.index_mut();
+            for change in &changes {
+                index.apply(change, time);
+            }
+            index.compact(&compacted);
+        }
+        if !changes.is_empty() {
+            let touched = self.history().push(changes);
+            for (topic, revision) in touched {
+                topic.send_replace(revision);
+            }
+        }
+        if let Some(last) = records.last().map(|record| record.seq) {
+            let mut recent = self.records();
+            for one in records {
+                recent.push(one.seq, one.bytes.len() + ENTRY_BYTES, one);
+            }
+            drop(recent);
+            self.announce_seq(last);
+        }
+    }
+
+    /// Records that are on disk without having passed through here: readers find them there.
+    pub(crate) fn adopt_records(&self, last_seq: u64) {
+        *self.records() = Recent::new(last_seq, self.settings.recent_bytes);
+        self.announce_seq(last_seq);
+    }
+
+    fn announce_seq(&self, last_seq: u64) {
+        let sender = self.last_seq.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = sender.as_ref() {
+            sender.send_replace(last_seq);
+        }
+    }
+
+    /// Tell everybody who waits that nothing more will come.
+    pub(crate) fn close(&self) {
+        self.history().topics = None;
+        drop(self.last_seq.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.disk.close();
+    }
+}
+
+impl History {
+    /// Add changes; the topics they touch are to be told without holding the lock.
+    fn push(&mut self, changes: Vec<Change>) -> Vec<(watch::Sender<u64>, u64)> {
+        let mut touched = Vec::new();
+        for change in changes {
+            self.revision = change.revision;
+            if let Some(topics) = &self.topics {
+                let names = ["", topic(&change.object.key)];
+                touched.extend(names.iter().filter_map(|name| {
+                    topics.get(*name).map(|topic| (topic.clone(), change.revision))
+                }));
+            }
+            let previous = change.previous.as_ref().map_or(0, |previous| previous.body.len());
+            let bytes = change.object.body.len() + previous + ENTRY_BYTES;
+            self.changes.push(change.revision, bytes, change);
+        }
+        touched
+    }
+
+    /// The topic of a prefix, for whoever waits for it; `None` when the store is closed.
+    pub(crate) fn subscribe(&mut self, prefix: &str) -> Option<watch::Receiver<u64>> {
+        let revision = self.revision;
+        let topics = self.topics.as_mut()?;
+        let sender = topics.entry(topic(prefix).to_owned());
+        Some(sender.or_insert_with(|| watch::Sender::new(revision)).subscribe())
+    }
+}
+
+/// The `group/resource/` of a key or prefix, or nothing if it is shorter: such a watch hears everything.
+fn topic(key: &str) -> &str {
+    let second = key.match_indices('/').nth(1).map(|(at, _)| at + 1);
+    second.and_then(|end| key.get(..end)).unwrap_or_default()
+}

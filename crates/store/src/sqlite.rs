@@ -1,0 +1,154 @@
+//! The store in one SQLite file.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::task;
+
+use crate::disk::Disk;
+use crate::file::{self, OpenError};
+use crate::handle::{Handle, Request};
+use crate::index::{Found, Outline};
+use crate::journal::Journal;
+use crate::recovery::page_size;
+use crate::settings::WAITING_MAX;
+use crate::shared::Shared;
+use crate::upkeep::Upkeep;
+use crate::watch::Follower;
+use crate::writer::Writer;
+use crate::{
+    Clock, Health, ListOptions, Object, Page, Pending, ReadError, Settings, Storage, Watch, Work,
+    load,
+};
+
+/// A store in one SQLite file, which no second process may open. Clones are handles to the same store;
+/// the last one that goes commits what was handed in and closes the file.
+#[derive(Clone)]
+pub struct Sqlite(Arc<Handle>);
+
+impl Sqlite {
+    /// Open the store, or make one if there is none.
+    ///
+    /// Revisions never fall: the next one is beyond the newest in the file and not below the present
+    /// time in microseconds since 1970. So an older copy of the file, restored, does not give out a
+    /// revision twice; those in between belong to a lost history, and reading at them is
+    /// [`ReadError::Compacted`].
+    pub fn open(path: &Path, settings: Settings, clock: Clock) -> Result<Self, OpenError> {
+        let now = clock();
+        let lock = file::claim(path, now)?;
+        let file = file::open_checked(path)?;
+        let damaged = |error: ReadError| OpenError::Damaged {
+            path: path.to_owned(),
+            what: error.to_string(),
+        };
+        let mut contents = load::load(&file).map_err(damaged)?;
+        let next_revision = (contents.index.revision() + 1).max(now.max(0).cast_unsigned());
+        contents.index.begin(next_revision);
+        let next_seq = contents.last_seq + 1;
+        let first_seq = load::first_seq(&file).map_err(damaged)?;
+        let upkeep = Upkeep::new(page_size(&file).map_err(damaged)?, first_seq);
+        let disk = Disk::new(path.to_owned());
+        let shared = Arc::new(Shared::new(settings, clock, disk, contents));
+        let (sender, inbox) = mpsc::sync_channel(WAITING_MAX);
+        let writer = Writer {
+            path: path.to_owned(),
+            shared: Arc::clone(&shared),
+            inbox,
+            next_seq,
+            next_revision,
+            upkeep,
+        };
+        let run = move || {
+            writer.run(file);
+            drop(lock);
+        };
+        let thread = thread::Builder::new().name("store".into()).spawn(run);
+        let failed = |source: io::Error| OpenError::Path { path: path.to_owned(), source };
+        Ok(Self(Arc::new(Handle::new(shared, sender, thread.map_err(failed)?))))
+    }
+
+    /// The journal of this store.
+    pub fn journal(&self) -> Journal {
+        Journal::new(Arc::clone(&self.0))
+    }
+
+    /// The oldest revision that can be read.
+    pub fn compact_floor(&self) -> u64 {
+        self.0.shared.index().floor()
+    }
+
+    /// Commit what has been handed in and close the file. Every handle is of no more use then.
+    pub async fn close(&self) {
+        let handle = Arc::clone(&self.0);
+        // A panic in there has been logged by the runtime already.
+        drop(task::spawn_blocking(move || handle.close()).await);
+    }
+}
+
+#[async_trait]
+impl Storage for Sqlite {
+    fn get(&self, key: &str) -> Option<Arc<Object>> {
+        self.0.shared.index().get(key)
+    }
+
+    fn current_revision(&self) -> u64 {
+        self.0.shared.index().revision()
+    }
+
+    async fn list(&self, prefix: &str, options: ListOptions) -> Result<Page, ReadError> {
+        let Outline { found, revision, next, remaining } =
+            self.0.shared.index().outline(prefix, &options)?;
+        let items = self.fetch(found, revision).await?;
+        Ok(Page { items, revision, next, remaining })
+    }
+
+    fn watch(&self, prefix: &str, after: u64) -> Result<Watch, ReadError> {
+        Ok(Box::new(Follower::new(Arc::clone(&self.0.shared), prefix, after)?))
+    }
+
+    fn submit(&self, work: Work) -> Pending {
+        self.0.request(|answer| Request::Work(work, answer))
+    }
+
+    fn append(&self, record: Bytes) -> Pending {
+        self.0.request(|answer| Request::Append(record, answer))
+    }
+
+    fn health(&self) -> Health {
+        self.0.shared.pulse.health()
+    }
+
+    fn take_refused(&self) -> u64 {
+        self.0.shared.pulse.take_refused()
+    }
+}
+
+impl Sqlite {
+    /// Read from disk what is not in memory any more.
+    async fn fetch(&self, found: Vec<Found>, at: u64) -> Result<Vec<Arc<Object>>, ReadError> {
+        let missing = found.iter().filter_map(|one| match one {
+            Found::OnDisk { revision, .. } => Some(*revision),
+            Found::Here(_) => None,
+        });
+        let missing: Vec<u64> = missing.collect();
+        let mut older = Vec::new().into_iter();
+        if !missing.is_empty() {
+            let shared = Arc::clone(&self.0.shared);
+            let read = task::spawn_blocking(move || shared.disk.objects(&missing));
+            older = read.await.map_err(|_gone| ReadError::Closed)??.into_iter();
+        }
+        let floor = self.compact_floor();
+        let gone = || ReadError::Compacted { revision: at, floor };
+        let objects = found.into_iter().map(|one| match one {
+            Found::Here(object) => Ok(object),
+            // Compaction was faster.
+            Found::OnDisk { .. } => older.next().flatten().ok_or_else(gone),
+        });
+        objects.collect()
+    }
+}

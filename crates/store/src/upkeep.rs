@@ -1,0 +1,157 @@
+//! What is removed, and when: superseded revisions, and records that everybody has read.
+//!
+//! It rides on commits in small portions, so that no request waits long for it. It also measures the
+//! file and shuts the door when the bound is reached.
+
+use std::time::{Duration, Instant};
+
+use crate::index::Superseded;
+use crate::rows::Rows;
+use crate::settings::{TRIM_ROWS_IDLE, TRIM_ROWS_MIN, UPKEEP_PERIOD};
+use crate::shared::Shared;
+use crate::writer::monotonic;
+use crate::{Condition, StoreError};
+
+/// The share of the bound that may be written between two measurements.
+const MEASURES_TO_LIMIT: u64 = 1024;
+
+/// What the writer knows about what can go.
+#[derive(Debug)]
+pub(crate) struct Upkeep {
+    page_size: u64,
+    /// The oldest record in the file.
+    first_seq: u64,
+    last_look: Option<Instant>,
+    bytes_since_look: u64,
+    more: bool,
+}
+
+/// What one commit removes.
+#[derive(Debug, Default)]
+pub(crate) struct Chores {
+    pub(crate) compacted: Vec<Superseded>,
+    floor: u64,
+    records_up_to: Option<u64>,
+}
+
+impl Chores {
+    pub(crate) fn is_none(&self) -> bool {
+        self.compacted.is_empty() && self.records_up_to.is_none()
+    }
+
+    pub(crate) fn write(&self, rows: &mut Rows<'_>) -> rusqlite::Result<()> {
+        rows.compact(&self.compacted, self.floor)?;
+        self.records_up_to.map_or(Ok(()), |up_to| rows.forget_records(up_to))
+    }
+}
+
+impl Upkeep {
+    pub(crate) fn new(page_size: u64, first_seq: u64) -> Self {
+        Self { page_size, first_seq, last_look: None, bytes_since_look: 0, more: false }
+    }
+
+    /// Whether another portion is due at once.
+    pub(crate) fn has_more(&self) -> bool {
+        self.more
+    }
+
+    /// Measure the file and choose what goes with the next commit, if it is time.
+    pub(crate) fn plan(
+        &mut self,
+        shared: &Shared,
+        rows: &mut Rows<'_>,
+        time: i64,
+        fresh_records: usize,
+    ) -> rusqlite::Result<Chores> {
+        let now = monotonic();
+        let period = self.last_look.is_none_or(|last| now.duration_since(last) >= UPKEEP_PERIOD);
+        let grown = self.bytes_since_look >= shared.settings.limit_bytes / MEASURES_TO_LIMIT;
+        if !period && !grown && !self.more {
+            return Ok(Chores::default());
+        }
+        self.last_look = Some(now);
+        self.bytes_since_look = 0;
+        self.measure(shared, rows)?;
+        // As much again as comes in must go, or trimming never catches up.
+        let most = match fresh_records {
+            0 => TRIM_ROWS_IDLE,
+            fresh => TRIM_ROWS_MIN.max(fresh * 2),
+        };
+        let settings = &shared.settings;
+        let index = shared.index();
+        let since = time.saturating_sub(micros(settings.history_time));
+        let chores = Chores {
+            compacted: index.compactable(since, settings.history_rows, most),
+            floor: index.floor(),
+            records_up_to: self.records_up_to(shared, rows, time, most)?,
+        };
+        let records = chores.records_up_to.map_or(0, |up_to| up_to - self.first_seq + 1);
+        self.more = chores.compacted.len() >= most || records >= most as u64;
+        Ok(chores)
+    }
+
+    fn measure(&self, shared: &Shared, rows: &mut Rows<'_>) -> rusqlite::Result<()> {
+        let (held, limit) = (rows.used_bytes(self.page_size)?, shared.settings.limit_bytes);
+        let before = shared.pulse.health().condition;
+        shared.pulse.set_used(held);
+        let slowest = || {
+            let cursors = shared.cursors();
+            cursors.slowest().map_or_else(|| "-".to_owned(), |(name, _)| name.to_owned())
+        };
+        let full = (held >= limit).then(|| StoreError::Full { slowest: slowest(), held, limit });
+        shared.pulse.set_obstacle(full);
+        let after = shared.pulse.health();
+        if after.condition != before && after.condition != Condition::Well {
+            tracing::warn!(held, limit, reason = after.reason, "the store's file fills up");
+        }
+        Ok(())
+    }
+
+    /// Records up to which number may go.
+    fn records_up_to(
+        &self,
+        shared: &Shared,
+        rows: &mut Rows<'_>,
+        time: i64,
+        most: usize,
+    ) -> rusqlite::Result<Option<u64>> {
+        let last_seq = shared.last_seq();
+        let passed = shared.cursors().slowest().map_or(last_seq, |(_, seq)| seq);
+        // The last record stays: it is the journal's memory of its number.
+        let passed = passed.min(last_seq.saturating_sub(1));
+        if self.first_seq == 0 || self.first_seq > passed {
+            return Ok(None);
+        }
+        let mut up_to = passed.min(self.first_seq + most as u64 - 1);
+        if shared.pulse.used() >= shared.settings.journal_bytes {
+            return Ok(Some(up_to));
+        }
+        let since = time.saturating_sub(micros(shared.settings.journal_time));
+        while rows.record_time(up_to)? > since {
+            if up_to == self.first_seq {
+                return Ok(None);
+            }
+            up_to = self.first_seq + (up_to - self.first_seq) / 2;
+        }
+        Ok(Some(up_to))
+    }
+
+    /// The commit is durable.
+    pub(crate) fn done(&mut self, chores: &Chores, written_bytes: usize) {
+        self.bytes_since_look += written_bytes as u64;
+        if let Some(up_to) = chores.records_up_to {
+            self.first_seq = up_to + 1;
+        }
+    }
+
+    /// Records have come to a journal that had none.
+    pub(crate) fn begin(&mut self, seq: u64) {
+        if self.first_seq == 0 {
+            self.first_seq = seq;
+        }
+    }
+}
+
+fn micros(period: Duration) -> i64 {
+    i64::try_from(period.as_micros()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,99 @@
+//! A watch: from memory while it keeps up, from disk when it has fallen behind.
+//!
+//! It holds nothing but its place, so a slow one costs no memory.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+use tokio::task;
+
+use crate::settings::CHANGES_MAX;
+use crate::shared::Shared;
+use crate::{Change, Changes, ReadError};
+
+/// A place in the history of a prefix.
+pub(crate) struct Follower {
+    shared: Arc<Shared>,
+    prefix: String,
+    seen: u64,
+    news: watch::Receiver<u64>,
+}
+
+impl Follower {
+    pub(crate) fn new(shared: Arc<Shared>, prefix: &str, after: u64) -> Result<Self, ReadError> {
+        shared.index().check(after)?;
+        let news = shared.history().subscribe(prefix).ok_or(ReadError::Closed)?;
+        Ok(Self { shared, prefix: prefix.to_owned(), seen: after, news })
+    }
+
+    /// What memory knows: changes, or that there are none, or (`None`) that the disk must be asked.
+    fn recent(&mut self) -> Option<Vec<Change>> {
+        let history = self.shared.history();
+        let mut seen = history.revision;
+        let mut changes = Vec::new();
+        for (revision, _, change) in history.changes.after(self.seen)? {
+            if changes.len() == CHANGES_MAX {
+                seen = changes.last().map_or(seen, |last: &Change| last.revision);
+                break;
+            }
+            if revision > self.seen && change.object.key.starts_with(&self.prefix) {
+                changes.push(change.clone());
+            }
+        }
+        self.seen = self.seen.max(seen);
+        Some(changes)
+    }
+
+    /// What the disk knows, up to what had been published when it was asked.
+    async fn older(&mut self) -> Result<Vec<Change>, ReadError> {
+        self.shared.index().check(self.seen)?;
+        let (shared, prefix) = (Arc::clone(&self.shared), self.prefix.clone());
+        let (after, up_to) = (self.seen, self.shared.history().revision);
+        let read =
+            task::spawn_blocking(move || shared.disk.changes(&prefix, after, up_to, CHANGES_MAX));
+        let (changes, seen) = read.await.map_err(|_gone| ReadError::Closed)??;
+        // Compaction may have taken rows while they were read.
+        self.shared.index().check(after)?;
+        self.seen = seen;
+        Ok(changes)
+    }
+}
+
+#[async_trait]
+impl Changes for Follower {
+    async fn next(&mut self) -> Result<Vec<Change>, ReadError> {
+        loop {
+            self.news.mark_unchanged();
+            let changes = match self.recent() {
+                Some(changes) => changes,
+                None => self.older().await?,
+            };
+            if !changes.is_empty() {
+                return Ok(changes);
+            }
+            if self.recent_is_behind() {
+                continue;
+            }
+            self.news.changed().await.map_err(|_closed| ReadError::Closed)?;
+        }
+    }
+
+    fn seen(&mut self) -> u64 {
+        let history = self.shared.history();
+        let pending = history.changes.after(self.seen).is_none_or(|mut changes| {
+            changes.any(|(_, _, change)| change.object.key.starts_with(&self.prefix))
+        });
+        if !pending {
+            self.seen = self.seen.max(history.revision);
+        }
+        self.seen
+    }
+}
+
+impl Follower {
+    /// Whether there is history that this watch has not looked at yet.
+    fn recent_is_behind(&self) -> bool {
+        self.seen < self.shared.history().revision
+    }
+}

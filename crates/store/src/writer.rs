@@ -1,0 +1,233 @@
+//! The one thread that writes: it takes what waits, runs it, commits it in one transaction, publishes
+//! it, and only then answers.
+//!
+//! It never lingers for more to come; while one group is being committed, the next one gathers. After
+//! a failed commit it acknowledges nothing more from that connection (see `recovery`).
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use rusqlite::wal::CheckpointMode;
+
+use crate::group::Group;
+use crate::handle::Request;
+use crate::journal::Record;
+use crate::rows::Rows;
+use crate::settings::{CHECKPOINT_PAGES, CURSOR_DELAY, GROUP_BYTES_MAX, GROUP_MAX, UPKEEP_PERIOD};
+use crate::shared::{Published, Shared};
+use crate::storage::Answer;
+use crate::upkeep::{Chores, Upkeep};
+use crate::{StoreError, recovery};
+
+/// The writer's own state; everything others may see is in [`Shared`].
+pub(crate) struct Writer {
+    pub(crate) path: PathBuf,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) inbox: Receiver<Request>,
+    pub(crate) next_seq: u64,
+    pub(crate) next_revision: u64,
+    pub(crate) upkeep: Upkeep,
+}
+
+/// Why the writer let go of a connection.
+enum Ended {
+    Closed,
+    Failed(rusqlite::Error),
+}
+
+/// What came in while a group was gathered.
+#[derive(Default)]
+struct Gathered {
+    /// Nothing came for the whole wait.
+    idle: bool,
+    closing: bool,
+    /// Somebody waits for cursors.
+    attended: bool,
+}
+
+impl Writer {
+    /// Write until the store is closed.
+    pub(crate) fn run(mut self, file: Connection) {
+        let mut open = Some(file);
+        while let Some(file) = open.take() {
+            match self.serve(&file) {
+                Ended::Closed => {
+                    // What does not get into the file now is in the log, and will the next time.
+                    drop(file.wal_checkpoint_v2(None::<&str>, CheckpointMode::TRUNCATE));
+                    self.shared.disk.close();
+                }
+                Ended::Failed(error) => {
+                    self.shared.pulse.set_obstacle(Some(recovery::obstacle(&error)));
+                    drop(file);
+                    open = self.recover(&error);
+                }
+            }
+        }
+        self.shared.pulse.set_obstacle(Some(StoreError::Closed));
+        self.shared.close();
+        for request in self.inbox.try_iter() {
+            refuse(request, &StoreError::Closed);
+        }
+    }
+
+    fn serve(&mut self, file: &Connection) -> Ended {
+        let mut rows = match Rows::prepare(file) {
+            Ok(rows) => rows,
+            Err(error) => return Ended::Failed(error),
+        };
+        let mut wait = Duration::ZERO;
+        loop {
+            let shared = Arc::clone(&self.shared);
+            let mut group = Group::new(&shared.index, self.next_seq, self.next_revision);
+            let gathered = self.gather(&mut group, wait);
+            let written = self.commit(&mut rows, &mut group, &gathered);
+            if let Err(error) = written {
+                return self.fail(group, error);
+            }
+            group.answer(None);
+            if let Err(error) = checkpoint(file) {
+                return Ended::Failed(error);
+            }
+            if gathered.closing {
+                return Ended::Closed;
+            }
+            wait = if self.upkeep.has_more() {
+                Duration::ZERO
+            } else if self.shared.cursors().announced {
+                CURSOR_DELAY
+            } else {
+                UPKEEP_PERIOD
+            };
+        }
+    }
+
+    /// Tell everybody of a group that it was not done, and everybody after them why.
+    fn fail(&mut self, group: Group<'_>, error: rusqlite::Error) -> Ended {
+        let why = recovery::obstacle(&error);
+        tracing::error!(%error, "a commit failed; nothing is acknowledged until the file is checked");
+        self.shared.pulse.set_obstacle(Some(why.clone()));
+        self.shared.pulse.count_refused(group.waiting.len() as u64);
+        group.answer(Some(&why));
+        Ended::Failed(error)
+    }
+
+    /// Take what waits, and run it.
+    fn gather(&mut self, group: &mut Group<'_>, wait: Duration) -> Gathered {
+        let mut gathered = Gathered::default();
+        let mut next = match self.inbox.recv_timeout(wait) {
+            Ok(request) => Some(request),
+            Err(RecvTimeoutError::Timeout) => {
+                gathered.idle = true;
+                None
+            }
+            Err(RecvTimeoutError::Disconnected) => Some(Request::Close),
+        };
+        let refusal = self.shared.pulse.obstacle();
+        while let Some(request) = next.take() {
+            match (request, &refusal) {
+                (Request::Close, _) => {
+                    gathered.closing = true;
+                    break;
+                }
+                (Request::Nudge, _) => {}
+                (Request::Attend(answer), _) => {
+                    gathered.attended = true;
+                    group.attend(answer);
+                }
+                (request, Some(why)) => {
+                    self.shared.pulse.count_refused(1);
+                    refuse(request, why);
+                }
+                (Request::Work(work, answer), None) => group.run(work, answer),
+                (Request::Append(record, answer), None) => group.append(record, answer),
+            }
+            if group.waiting.len() < GROUP_MAX && group.bytes < GROUP_BYTES_MAX {
+                next = self.inbox.try_recv().ok();
+            }
+        }
+        gathered
+    }
+
+    /// Make a group durable and public, together with cursors and what is due for removal.
+    fn commit(
+        &mut self,
+        rows: &mut Rows<'_>,
+        group: &mut Group<'_>,
+        gathered: &Gathered,
+    ) -> rusqlite::Result<()> {
+        let time = (self.shared.clock)();
+        let fresh = !group.changes.is_empty() || !group.records.is_empty();
+        let chores = self.upkeep.plan(&self.shared, rows, time, group.records.len())?;
+        // A cursor alone waits a little for company.
+        let due = fresh || gathered.idle || gathered.attended || gathered.closing;
+        let moved = if due { self.shared.cursors().moved() } else { Vec::new() };
+        if !fresh && moved.is_empty() && chores.is_none() {
+            return Ok(());
+        }
+        let records = stamp(&group.records, self.next_seq, time);
+        let written = rows.begin().and_then(|()| {
+            group.changes.iter().try_for_each(|change| rows.change(change, time))?;
+            records.iter().try_for_each(|one| rows.record(one.seq, one.time, &one.bytes))?;
+            for (reader, cursor) in &moved {
+                match cursor {
+                    Some(cursor) => rows.cursor(reader, cursor.seq, &cursor.state)?,
+                    None => rows.remove_cursor(reader)?,
+                }
+            }
+            chores.write(rows)?;
+            rows.commit()
+        });
+        if let Err(error) = written {
+            // The first error is the one to tell; the connection is given up anyway.
+            drop(rows.rollback());
+            return Err(error);
+        }
+        self.shared.cursors().settle(moved);
+        self.next_seq += records.len() as u64;
+        self.next_revision = group.next_revision();
+        self.shared.pulse.count_commit(records.len() as u64);
+        if let Some(first) = records.first() {
+            self.upkeep.begin(first.seq);
+        }
+        self.upkeep.done(&chores, group.bytes);
+        let Chores { compacted, .. } = chores;
+        let changes = std::mem::take(&mut group.changes);
+        self.shared.publish(Published { changes, records, compacted, time });
+        Ok(())
+    }
+}
+
+/// Give records their numbers.
+fn stamp(records: &[bytes::Bytes], first_seq: u64, time: i64) -> Vec<Record> {
+    let numbered = (first_seq..).zip(records);
+    numbered.map(|(seq, bytes)| Record { seq, time, bytes: bytes.clone() }).collect()
+}
+
+/// Copy the log into the file when it has grown long: behind the answers, so that nobody waits but who
+/// comes next. An error is an error of the file, as any other.
+fn checkpoint(file: &Connection) -> rusqlite::Result<()> {
+    let (pages, _) = file.wal_checkpoint_v2(None::<&str>, CheckpointMode::NOOP)?;
+    if pages < CHECKPOINT_PAGES {
+        return Ok(());
+    }
+    file.wal_checkpoint_v2(None::<&str>, CheckpointMode::PASSIVE).map(drop)
+}
+
+/// Answer a request that will not be done.
+pub(crate) fn refuse(request: Request, why: &StoreError) {
+    let answer: Answer = match request {
+        Request::Work(_, answer) | Request::Append(_, answer) | Request::Attend(answer) => answer,
+        Request::Nudge | Request::Close => return,
+    };
+    // Whoever went away does not want to know.
+    drop(answer.send(Err(why.clone())));
+}
+
+/// A clock that only ever goes on, for periods.
+#[expect(clippy::disallowed_methods, reason = "periods are counted on the machine's own clock")]
+pub(crate) fn monotonic() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,81 @@
+//! Stores in temporary directories, and the few verbs that tests speak in.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use bytes::Bytes;
+use store::{Clock, OpenError, Settings, Sqlite, Storage, StoreError, record, write};
+use tempfile::TempDir;
+
+/// A clock that only moves when it is told to.
+#[derive(Clone)]
+pub(crate) struct TestClock(Arc<AtomicI64>);
+
+impl TestClock {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(AtomicI64::new(1_700_000_000_000_000)))
+    }
+
+    pub(crate) fn advance(&self, seconds: i64) {
+        self.0.fetch_add(seconds * 1_000_000, Ordering::Relaxed);
+    }
+
+    pub(crate) fn now(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        let time = Arc::clone(&self.0);
+        Arc::new(move || time.load(Ordering::Relaxed))
+    }
+}
+
+/// A directory with a store in it, open or not.
+pub(crate) struct Place {
+    directory: TempDir,
+    pub(crate) clock: TestClock,
+    pub(crate) settings: Settings,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        Self { directory, clock: TestClock::new(), settings: Settings::default() }
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.directory.path().join("store").join("keepwatch.db")
+    }
+
+    pub(crate) fn open(&self) -> Sqlite {
+        self.try_open().expect("the store opens")
+    }
+
+    pub(crate) fn try_open(&self) -> Result<Sqlite, OpenError> {
+        open(&self.path(), &self.settings, &self.clock)
+    }
+}
+
+pub(crate) fn open(
+    path: &Path,
+    settings: &Settings,
+    clock: &TestClock,
+) -> Result<Sqlite, OpenError> {
+    Sqlite::open(path, settings.clone(), clock.clock())
+}
+
+pub(crate) async fn put(store: &dyn Storage, key: &str, body: &str) -> Result<u64, StoreError> {
+    let (key, body) = (key.to_owned(), Bytes::copy_from_slice(body.as_bytes()));
+    write(store, move |transaction| {
+        let revision = transaction.next_revision();
+        transaction.put(&key, revision, body);
+        transaction.record(Bytes::from(format!("put {key} {revision}")));
+        revision
+    })
+    .await
+}
+
+pub(crate) async fn append(store: &dyn Storage, text: &str) -> Result<u64, StoreError> {
+    record(store, Bytes::copy_from_slice(text.as_bytes())).await
+}

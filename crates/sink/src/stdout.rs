@@ -1,0 +1,180 @@
+//! Standard output, where a log agent, a pipe or a person reads.
+//!
+//! A reader that stops reading (a stopped pager) blocks the writing thread and nothing else. The
+//! thread is not joined at the end of the process, because nothing can wake it from a blocked
+//! write. A reader that has gone away ends the sink. There is no protection against repeats after
+//! a crash: a pipe cannot be asked what it has.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Write as _};
+use std::os::fd::{AsFd, OwnedFd};
+use std::thread;
+
+use async_trait::async_trait;
+use bytes::{Buf as _, Bytes};
+use rustix::event::{PollFd, PollFlags, poll};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{Batch, DeliverError, Delivered, Encoding, Sink};
+
+/// Batches handed to the writing thread ahead of the one it writes.
+const WAITING_MAX: usize = 1;
+
+/// Writes lines to a descriptor that may block for as long as it likes.
+#[derive(Debug)]
+pub struct StdoutSink {
+    encoding: Encoding,
+    work: mpsc::Sender<Work>,
+    /// The outcome of a write that was handed over before the caller gave up waiting.
+    pending: Option<(usize, oneshot::Receiver<Outcome>)>,
+    /// What a failed write left over of a batch, which may begin in the middle of a line.
+    rest: Bytes,
+}
+
+struct Work {
+    lines: Bytes,
+    done: oneshot::Sender<Outcome>,
+}
+
+/// What could not be written, and why.
+type Outcome = Result<(), (io::Error, Bytes)>;
+
+impl StdoutSink {
+    /// A sink on the standard output of this process.
+    pub fn open(encoding: Encoding) -> io::Result<Self> {
+        Self::on(io::stdout().as_fd().try_clone_to_owned()?, encoding)
+    }
+
+    /// A sink on any descriptor.
+    pub fn on(fd: OwnedFd, encoding: Encoding) -> io::Result<Self> {
+        let (work, mut inbox) = mpsc::channel::<Work>(WAITING_MAX);
+        thread::Builder::new().name("stdout".to_owned()).spawn(move || {
+            let mut out = File::from(fd);
+            while let Some(Work { lines, done }) = inbox.blocking_recv() {
+                // Nobody waits any more when the server is going down.
+                drop(done.send(write_all(&mut out, lines)));
+            }
+        })?;
+        Ok(Self { encoding, work, pending: None, rest: Bytes::new() })
+    }
+
+    /// Waits for the write under way. Dropping this future keeps the write and its outcome.
+    async fn outcome(&mut self) -> Result<usize, DeliverError> {
+        let Some((records, done)) = &mut self.pending else { return Ok(0) };
+        let (records, written) = (*records, done.await);
+        self.pending = None;
+        match written {
+            Ok(Ok(())) => Ok(records),
+            Ok(Err((error, _))) if error.kind() == ErrorKind::BrokenPipe => {
+                Err(DeliverError::Closed)
+            }
+            Ok(Err((error, rest))) => {
+                self.rest = rest;
+                Err(DeliverError::Retry { after: None, source: error.into() })
+            }
+            Err(_) => Err(DeliverError::Closed),
+        }
+    }
+}
+
+#[async_trait]
+impl Sink for StdoutSink {
+    fn name(&self) -> &'static str {
+        "stdout"
+    }
+
+    fn encoding(&self) -> &Encoding {
+        &self.encoding
+    }
+
+    async fn resume(&mut self, _state: &str) -> Result<(), DeliverError> {
+        Ok(())
+    }
+
+    async fn deliver(&mut self, batch: &Batch) -> Result<Delivered, DeliverError> {
+        if self.pending.is_none() && !batch.is_empty() {
+            let (done, outcome) = oneshot::channel();
+            let rest = std::mem::take(&mut self.rest);
+            let lines = if rest.is_empty() { batch.to_bytes() } else { rest };
+            let work = Work { lines, done };
+            self.work.send(work).await.map_err(|_| DeliverError::Closed)?;
+            self.pending = Some((batch.len(), outcome));
+        }
+        let records = self.outcome().await?;
+        Ok(Delivered { records, ..Delivered::default() })
+    }
+}
+
+/// Like `write_all`, and waits where a descriptor shared with a terminal is in non-blocking mode.
+fn write_all(out: &mut File, mut lines: Bytes) -> Outcome {
+    while !lines.is_empty() {
+        let wrote = match out.write(&lines) {
+            Ok(0) => Err(ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                lines.advance(written);
+                Ok(())
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                poll(&mut [PollFd::new(out, PollFlags::OUT)], None).map(drop).map_err(Into::into)
+            }
+            Err(error) => Err(error),
+        };
+        wrote.map_err(|error| (error, lines.clone()))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+    }
+
+    fn batch(line: &str) -> Batch {
+        let mut batch = Batch::default();
+        batch.push(1, line.as_bytes());
+        batch
+    }
+
+    #[test]
+    fn lines_come_out_and_a_reader_that_left_closes_the_sink() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let mut sink = StdoutSink::on(writer.into(), Encoding::V1).unwrap();
+        let delivered = runtime().block_on(sink.deliver(&batch("one"))).unwrap();
+        assert_eq!(delivered.records, 1);
+        let mut read = [0; 4];
+        reader.read_exact(&mut read).unwrap();
+        assert_eq!(&read, b"one\n");
+        drop(reader);
+        let gone = runtime().block_on(sink.deliver(&batch("two")));
+        assert!(matches!(gone, Err(DeliverError::Closed)), "{gone:?}");
+    }
+
+    #[test]
+    fn a_reader_that_does_not_read_holds_up_only_the_sink() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let mut sink = StdoutSink::on(writer.into(), Encoding::V1).unwrap();
+        let long = "x".repeat(1 << 20);
+        let batch = batch(&long);
+        let runtime = runtime();
+        runtime.block_on(async {
+            // The pipe holds less than the line: the delivery cannot end, yet this task goes on.
+            let stuck = tokio::time::timeout(std::time::Duration::ZERO, sink.deliver(&batch));
+            assert!(stuck.await.is_err());
+        });
+        let all = thread::spawn(move || {
+            let mut read = vec![0; (1 << 20) + 1];
+            reader.read_exact(&mut read).unwrap();
+            read
+        });
+        // Asking again does not write it twice.
+        assert_eq!(runtime.block_on(sink.deliver(&batch)).unwrap().records, 1);
+        assert!(all.join().unwrap().ends_with(b"x\n"));
+        drop(sink);
+    }
+}

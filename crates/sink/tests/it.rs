@@ -1,0 +1,220 @@
+//! The file sink on a real folder: every line once, whatever happens in between.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use event::Timestamp;
+use sink::file::Settings;
+use sink::{Batch, Encoding, FileSink, Sink as _};
+
+/// A journal of numbered lines, a cursor and a sink: what delivery does, without its waiting.
+struct Desk {
+    folder: tempfile::TempDir,
+    size_max: u64,
+    backups_max: usize,
+    cursor: (usize, String),
+    sink: FileSink,
+    runtime: tokio::runtime::Runtime,
+}
+
+fn open(size_max: u64, backups_max: usize) -> Desk {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let sink = new_sink(&folder.path().join("log/audit.log"), size_max, backups_max);
+    let mut desk = Desk { folder, size_max, backups_max, cursor: <_>::default(), sink, runtime };
+    desk.start();
+    desk
+}
+
+/// Rises by a second whenever somebody looks.
+static TIME: AtomicI64 = AtomicI64::new(1_764_019_800_000_000);
+
+fn new_sink(path: &Path, size_max: u64, backups_max: usize) -> FileSink {
+    let clock = || Timestamp::from_micros(TIME.fetch_add(1_000_000, Ordering::Relaxed));
+    let settings = Settings {
+        path: path.to_owned(),
+        size_max,
+        backups_max,
+        age_max: Duration::ZERO,
+        clock: Arc::new(clock),
+    };
+    FileSink::new(settings, Encoding::V1)
+}
+
+impl Desk {
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("log/audit.log")
+    }
+
+    /// A new process: all that is left is the cursor and the folder.
+    fn start(&mut self) {
+        self.sink = new_sink(&self.path(), self.size_max, self.backups_max);
+        self.runtime.block_on(self.sink.resume(&self.cursor.1)).unwrap();
+    }
+
+    /// Delivers up to line `last`. The cursor follows if it is kept, and when it must.
+    fn deliver(&mut self, last: usize, keep: bool) {
+        let mut done = self.cursor.0;
+        while done < last {
+            let mut batch = Batch::default();
+            for seq in done + 1..=last {
+                batch.push(seq as u64, format!("line {seq:04}").as_bytes());
+            }
+            let delivered = self.runtime.block_on(self.sink.deliver(&batch)).unwrap();
+            done += delivered.records;
+            if keep || delivered.settle {
+                self.cursor = (done, delivered.state);
+            }
+        }
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.path().parent().unwrap()).unwrap();
+        let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+        // Rotated names sort before `audit.log`, the oldest first.
+        files.sort();
+        files
+    }
+
+    /// All lines of all files are there once, in order.
+    fn check(&self, last: usize) {
+        let text: String = self.files().iter().map(|f| fs::read_to_string(f).unwrap()).collect();
+        let lines: Vec<&str> = text.lines().collect();
+        let expected: Vec<String> = (1..=last).map(|seq| format!("line {seq:04}")).collect();
+        assert_eq!(lines, expected);
+        assert!(last == 0 || text.ends_with('\n'));
+    }
+}
+
+#[test]
+fn lines_go_to_a_private_file_that_rotates_between_lines() {
+    let mut desk = open(35, 0);
+    desk.deliver(10, true);
+    desk.check(10);
+    assert_eq!(desk.files().len(), 4);
+    for file in desk.files() {
+        let metadata = fs::metadata(file).unwrap();
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+        assert!(metadata.len() <= 35);
+    }
+    let folder = fs::metadata(desk.path().parent().unwrap()).unwrap();
+    assert_eq!(folder.permissions().mode() & 0o777, 0o700);
+}
+
+#[test]
+fn a_cursor_that_was_not_kept_repeats_nothing() {
+    let mut desk = open(1000, 0);
+    desk.deliver(3, true);
+    desk.deliver(7, false);
+    desk.start();
+    desk.deliver(9, true);
+    desk.check(9);
+}
+
+#[test]
+fn a_cursor_that_was_not_kept_repeats_nothing_across_rotations() {
+    for kept in 0..12 {
+        let mut desk = open(35, 0);
+        desk.deliver(kept, true);
+        desk.deliver(12, false);
+        desk.start();
+        desk.deliver(14, true);
+        desk.check(14);
+    }
+}
+
+#[test]
+fn a_line_cut_by_a_crash_is_removed() {
+    let mut desk = open(1000, 0);
+    desk.deliver(2, true);
+    desk.deliver(3, false);
+    let mut file = OpenOptions::new().append(true).open(desk.path()).unwrap();
+    file.write_all(b"line 00").unwrap();
+    desk.start();
+    desk.deliver(5, true);
+    desk.check(5);
+}
+
+#[test]
+fn a_file_taken_away_is_begun_anew() {
+    let mut desk = open(1000, 0);
+    desk.deliver(2, true);
+    let moved = desk.path().with_file_name("audit-1.log");
+    fs::rename(desk.path(), &moved).unwrap();
+    desk.deliver(4, true);
+    assert_eq!(fs::read_to_string(&moved).unwrap(), "line 0001\nline 0002\n");
+    desk.check(4);
+    fs::remove_file(desk.path()).unwrap();
+    desk.deliver(5, true);
+    assert_eq!(fs::read_to_string(desk.path()).unwrap(), "line 0005\n");
+}
+
+#[test]
+fn lines_in_a_file_moved_before_the_crash_are_not_repeated() {
+    let mut desk = open(1000, 0);
+    desk.deliver(1, true);
+    desk.deliver(3, false);
+    fs::rename(desk.path(), desk.path().with_file_name("audit-1.log")).unwrap();
+    desk.start();
+    desk.deliver(4, true);
+    desk.check(4);
+}
+
+#[test]
+fn asked_to_reopen_it_does_so_once_even_without_anything_to_deliver() {
+    let mut desk = open(1000, 0);
+    desk.deliver(1, true);
+    let moved = desk.path().with_file_name("audit-1.log");
+    fs::rename(desk.path(), moved).unwrap();
+    desk.sink.reopen().ask();
+    let reopened = desk.runtime.block_on(desk.sink.deliver(&Batch::default())).unwrap();
+    assert!(reopened.settle && desk.path().exists());
+    let idle = desk.runtime.block_on(desk.sink.deliver(&Batch::default())).unwrap();
+    assert!(!idle.settle);
+    desk.deliver(2, true);
+    desk.check(2);
+}
+
+#[test]
+fn a_file_with_lines_of_others_is_continued_and_nothing_of_ours_is_lost() {
+    let mut desk = open(1000, 0);
+    desk.deliver(1, true);
+    fs::remove_file(desk.path()).unwrap();
+    fs::write(desk.path(), "somebody else's\n").unwrap();
+    desk.start();
+    desk.deliver(3, true);
+    let text = fs::read_to_string(desk.path()).unwrap();
+    assert_eq!(text, "somebody else's\nline 0002\nline 0003\n");
+}
+
+#[test]
+fn a_file_that_was_truncated_by_others_is_continued() {
+    let mut desk = open(1000, 0);
+    desk.deliver(3, true);
+    OpenOptions::new().write(true).truncate(true).open(desk.path()).unwrap();
+    desk.deliver(5, true);
+    assert_eq!(fs::read_to_string(desk.path()).unwrap(), "line 0004\nline 0005\n");
+}
+
+#[test]
+fn only_the_newest_rotated_files_are_kept() {
+    let mut desk = open(15, 2);
+    desk.deliver(9, true);
+    assert_eq!(desk.files().len(), 3);
+    let text: String = desk.files().iter().map(|f| fs::read_to_string(f).unwrap()).collect();
+    assert_eq!(text, "line 0007\nline 0008\nline 0009\n");
+}
+
+#[test]
+fn a_line_longer_than_a_file_gets_its_own() {
+    let mut desk = open(5, 0);
+    desk.deliver(3, true);
+    desk.check(3);
+    assert_eq!(desk.files().len(), 3);
+}

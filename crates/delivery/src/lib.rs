@@ -1,1 +1,76 @@
-//! The corridor from the journal to the sinks: cursors, batches, retry, lag.
+//! The corridor from the journal to the sinks.
+//!
+//! Each sink has a [`Corridor`] of its own: it reads the journal behind its cursor, turns records
+//! into lines, delivers them and moves the cursor. It tries for ever; a sink that is slow or dead
+//! holds up nobody else and costs no memory, only makes the journal longer, and [`Delivery::health`]
+//! and the metrics say so.
+//!
+//! It drops nothing. A record that cannot be read leaves a line that says so. How a destination
+//! works is the business of the crate `sink`; how long records are kept, of the crate `store`.
+
+mod backoff;
+mod corridor;
+mod health;
+mod metrics;
+
+use std::sync::Arc;
+
+use prometheus_client::registry::Registry;
+use sink::Sink;
+use store::Journal;
+use tokio::sync::Notify;
+
+pub use corridor::{BATCH_BYTES_MAX, BATCH_ROWS_MAX, Corridor, DRAIN_MAX};
+pub use health::{Condition, SinkHealth};
+
+use health::Pulse;
+use metrics::Metrics;
+
+/// All corridors of a server.
+pub struct Delivery {
+    journal: Journal,
+    metrics: Metrics,
+    doors: Vec<Door>,
+}
+
+/// What is known of one corridor from outside.
+#[derive(Clone)]
+struct Door {
+    pulse: Arc<Pulse>,
+    nudge: Arc<Notify>,
+}
+
+impl Delivery {
+    /// No corridor yet. Metrics go to `registry`.
+    pub fn new(journal: Journal, registry: &mut Registry) -> Self {
+        let metrics = Metrics::register(registry, journal.clone());
+        Self { journal, metrics, doors: Vec::new() }
+    }
+
+    /// A corridor to `sink`, to be run by the caller.
+    pub fn corridor(&mut self, sink: Box<dyn Sink>) -> Corridor {
+        let pulse = Arc::new(Pulse::new(sink.name()));
+        let nudge = Arc::new(Notify::new());
+        self.doors.push(Door { pulse: Arc::clone(&pulse), nudge: Arc::clone(&nudge) });
+        Corridor::new(self.journal.clone(), sink, self.metrics.clone(), pulse, nudge)
+    }
+
+    /// Lets every sink look after itself although there may be nothing to deliver.
+    pub fn nudge(&self) {
+        self.doors.iter().for_each(|door| door.nudge.notify_one());
+    }
+
+    /// How each sink fares.
+    pub fn health(&self) -> Vec<SinkHealth> {
+        let last = self.journal.last_seq();
+        self.doors.iter().map(|door| door.pulse.health(last)).collect()
+    }
+
+    /// Waits until every sink that is not closed has what the journal holds now.
+    pub async fn delivered(&self) {
+        let last = self.journal.last_seq();
+        for door in &self.doors {
+            door.pulse.passed(last).await;
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! One reader of the journal: reads behind its cursor, makes lines, delivers, moves the cursor.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use event::{Event, Level, Stage, Timestamp, UserInfo};
+use sink::{Batch, DeliverError, Sink};
+use store::{Journal, ReadError, Record, StoreError};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::backoff::{Backoff, WAIT_MAX};
+use crate::health::{Condition, Pulse};
+use crate::metrics::Metrics;
+
+/// Records in a batch.
+pub const BATCH_ROWS_MAX: usize = 512;
+/// Bytes of records in a batch, unless a single one is longer.
+pub const BATCH_BYTES_MAX: usize = 1 << 20;
+/// How long a sink may take to get the rest when the server stops.
+pub const DRAIN_MAX: Duration = Duration::from_secs(5);
+
+/// The way from the journal to one sink.
+pub struct Corridor {
+    journal: Journal,
+    sink: Box<dyn Sink>,
+    metrics: Metrics,
+    pulse: Arc<Pulse>,
+    nudge: Arc<Notify>,
+    seq: u64,
+    state: String,
+    /// When the last record was committed: the time of a record that cannot be read.
+    time: Timestamp,
+    line: Vec<u8>,
+}
+
+/// The corridor has come to its end; nothing went wrong.
+struct End;
+
+impl Corridor {
+    pub(crate) fn new(
+        journal: Journal,
+        sink: Box<dyn Sink>,
+        metrics: Metrics,
+        pulse: Arc<Pulse>,
+        nudge: Arc<Notify>,
+    ) -> Self {
+        Self {
+            journal,
+            sink,
+            metrics,
+            pulse,
+            nudge,
+            seq: 0,
+            state: String::new(),
+            time: Timestamp::default(),
+            line: Vec::new(),
+        }
+    }
+
+    /// Delivers until `stop`, and then what is there at that moment, if the sink takes it in time.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let deadline = async {
+            stop.cancelled().await;
+            tokio::time::sleep(DRAIN_MAX).await;
+        };
+        tokio::select! {
+            End = self.follow(&stop) => {}
+            () = deadline => {}
+        }
+        let lag = self.journal.last_seq().saturating_sub(self.seq);
+        if lag > 0 {
+            let sink = self.sink.name();
+            tracing::warn!(
+                sink,
+                lag,
+                "sink stopped before it had everything; it goes on at the next start"
+            );
+        }
+    }
+
+    async fn follow(&mut self, stop: &CancellationToken) -> End {
+        match self.deliver_all(stop).await {
+            Ok(()) | Err(End) => End,
+        }
+    }
+
+    async fn deliver_all(&mut self, stop: &CancellationToken) -> Result<(), End> {
+        self.begin().await?;
+        loop {
+            let mut batch = self.next_batch().await?;
+            if batch.is_empty() {
+                if stop.is_cancelled() {
+                    return self.keep(true).await;
+                }
+                tokio::select! {
+                    last = self.journal.wait_past(self.seq) => drop(last.map_err(|_closed| End)?),
+                    () = self.nudge.notified() => self.deliver(&mut batch).await?,
+                    () = stop.cancelled() => {}
+                }
+            }
+            while !batch.is_empty() {
+                self.deliver(&mut batch).await?;
+            }
+        }
+    }
+
+    /// Finds the cursor, and lets the sink find its place.
+    async fn begin(&mut self) -> Result<(), End> {
+        let mut backoff = Backoff::default();
+        let cursor = loop {
+            match self.journal.register(self.sink.name(), 0).await {
+                Ok(cursor) => break cursor,
+                Err(StoreError::Closed) => return Err(End),
+                Err(error) => self.wait(&mut backoff, &error, None).await,
+            }
+        };
+        self.seq = cursor.seq;
+        self.state = cursor.state;
+        self.pulse.set_seq(self.seq);
+        let mut backoff = Backoff::default();
+        while let Err(error) = self.sink.resume(&self.state).await {
+            self.after_failure(error, &mut backoff).await?;
+        }
+        self.pulse.set_condition(Condition::Delivering);
+        Ok(())
+    }
+
+    /// The next lines; none if there is nothing to deliver now.
+    async fn next_batch(&mut self) -> Result<Batch, End> {
+        let mut backoff = Backoff::default();
+        loop {
+            let mut batch = Batch::default();
+            match self.journal.read(self.seq, BATCH_ROWS_MAX, BATCH_BYTES_MAX).await {
+                Ok(records) => {
+                    records.into_iter().for_each(|record| self.push(&mut batch, record));
+                    return Ok(batch);
+                }
+                Err(ReadError::Damaged { what, number }) => {
+                    self.push_gap(&mut batch, number, &format!("{what} is damaged on disk"));
+                    return Ok(batch);
+                }
+                Err(ReadError::Closed) => return Err(End),
+                Err(error) => self.wait(&mut backoff, &error, None).await,
+            }
+        }
+    }
+
+    fn push(&mut self, batch: &mut Batch, record: Record) {
+        self.time = Timestamp::from_micros(record.time);
+        match event::record::read(record.bytes) {
+            Ok(event) => {
+                self.line.clear();
+                self.sink.encoding().write(&event, &mut self.line);
+                batch.push(record.seq, &self.line);
+            }
+            Err(error) => self.push_gap(batch, record.seq, &chain(&error)),
+        }
+    }
+
+    /// A loss that cannot be avoided is on record itself.
+    fn push_gap(&mut self, batch: &mut Batch, seq: u64, reason: &str) {
+        let sink = self.sink.name();
+        tracing::warn!(sink, seq, reason, "record cannot be read; a gap line takes its place");
+        self.metrics.unreadable(sink);
+        self.line.clear();
+        self.sink.encoding().write(&gap(seq, reason, self.time), &mut self.line);
+        batch.push(seq, &self.line);
+    }
+
+    /// Delivers the batch or its beginning, however long it takes, and moves the cursor.
+    async fn deliver(&mut self, batch: &mut Batch) -> Result<(), End> {
+        let mut backoff = Backoff::default();
+        let delivered = loop {
+            match self.sink.deliver(batch).await {
+                Ok(delivered) => break delivered,
+                Err(error) => self.after_failure(error, &mut backoff).await?,
+            }
+        };
+        if backoff.attempts() > 0 {
+            self.pulse.set_condition(Condition::Delivering);
+            tracing::info!(sink = self.sink.name(), "sink takes events again");
+        }
+        self.metrics.delivered(self.sink.name(), delivered.records);
+        self.seq = batch.seq_after(delivered.records).unwrap_or(self.seq);
+        self.state = delivered.state;
+        batch.advance(delivered.records);
+        self.keep(delivered.settle).await?;
+        self.pulse.set_seq(self.seq);
+        Ok(())
+    }
+
+    /// Moves the cursor; `durable` waits until the disk has it.
+    async fn keep(&self, durable: bool) -> Result<(), End> {
+        if !durable {
+            self.journal.advance(self.sink.name(), self.seq, &self.state);
+            return Ok(());
+        }
+        let mut backoff = Backoff::default();
+        loop {
+            let kept = self.journal.advance_durably(self.sink.name(), self.seq, &self.state).await;
+            match kept {
+                Ok(()) => return Ok(()),
+                Err(StoreError::Closed) => return Err(End),
+                Err(error) => self.wait(&mut backoff, &error, None).await,
+            }
+        }
+    }
+
+    async fn after_failure(&self, error: DeliverError, backoff: &mut Backoff) -> Result<(), End> {
+        let after = match &error {
+            DeliverError::Closed => {
+                self.pulse.set_condition(Condition::Closed);
+                tracing::warn!(
+                    sink = self.sink.name(),
+                    "the reader of this sink went away; sink stopped"
+                );
+                return Err(End);
+            }
+            DeliverError::Misconfigured { .. } => Some(WAIT_MAX),
+            DeliverError::Retry { after, .. } => *after,
+            _ => None,
+        };
+        self.wait(backoff, &error, after).await;
+        Ok(())
+    }
+
+    async fn wait(
+        &self,
+        backoff: &mut Backoff,
+        error: &(dyn Error + Sync),
+        after: Option<Duration>,
+    ) {
+        let wait = backoff.failed().max(after.unwrap_or_default().min(WAIT_MAX));
+        let (sink, attempts, reason) = (self.sink.name(), backoff.attempts(), chain(error));
+        self.metrics.failed(sink);
+        tracing::warn!(sink, attempts, wait_ms = wait.as_millis(), reason, "delivery failed");
+        self.pulse.set_condition(Condition::Failing { reason, attempts });
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// The event that stands for a record nobody can read.
+fn gap(seq: u64, reason: &str, time: Timestamp) -> Event {
+    let annotations = [("keepwatch.io/gap", reason), ("keepwatch.io/seq", &seq.to_string())];
+    Event {
+        level: Level::Metadata,
+        audit_id: String::new(),
+        stage: Stage::Panic,
+        request_uri: String::new(),
+        verb: "gap".to_owned(),
+        user: UserInfo::default(),
+        impersonated_user: None,
+        authentication_metadata: None,
+        source_ips: Vec::new(),
+        user_agent: String::new(),
+        object_ref: None,
+        response_status: None,
+        request_object: None,
+        response_object: None,
+        request_received_timestamp: time,
+        stage_timestamp: time,
+        annotations: annotations.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+    }
+}
+
+/// An error with all that is behind it.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut behind = error.source();
+    while let Some(source) = behind {
+        text = format!("{text}: {source}");
+        behind = source.source();
+    }
+    text
+}

@@ -1,0 +1,79 @@
+//! What the corridors count.
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+use store::Journal;
+
+/// The sink a number belongs to.
+type Labels = [(&'static str, String); 1];
+
+/// Counters by sink.
+#[derive(Clone)]
+pub(crate) struct Metrics {
+    delivered: Family<Labels, Counter>,
+    errors: Family<Labels, Counter>,
+    unreadable: Family<Labels, Counter>,
+}
+
+impl Metrics {
+    pub(crate) fn register(registry: &mut Registry, journal: Journal) -> Self {
+        let metrics = Self {
+            delivered: Family::default(),
+            errors: Family::default(),
+            unreadable: Family::default(),
+        };
+        let registry = registry.sub_registry_with_prefix("keepwatch_delivery");
+        registry.register("delivered", "Events that a sink has", metrics.delivered.clone());
+        registry.register("errors", "Attempts at delivery that failed", metrics.errors.clone());
+        registry.register(
+            "unreadable",
+            "Records that could not be read; a line says so in their place",
+            metrics.unreadable.clone(),
+        );
+        registry.register_collector(Box::new(Lag(journal)));
+        metrics
+    }
+
+    pub(crate) fn delivered(&self, sink: &str, events: usize) {
+        self.delivered.get_or_create(&of(sink)).inc_by(events as u64);
+    }
+
+    pub(crate) fn failed(&self, sink: &str) {
+        self.errors.get_or_create(&of(sink)).inc();
+    }
+
+    pub(crate) fn unreadable(&self, sink: &str) {
+        self.unreadable.get_or_create(&of(sink)).inc();
+    }
+}
+
+fn of(sink: &str) -> Labels {
+    [("sink", sink.to_owned())]
+}
+
+/// Asks the journal at each scrape, so that the number is right even for a sink that has stopped.
+struct Lag(Journal);
+
+impl std::fmt::Debug for Lag {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Lag")
+    }
+}
+
+impl Collector for Lag {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let lag: Family<Labels, prometheus_client::metrics::gauge::Gauge> = Family::default();
+        for reader in self.0.readers() {
+            let value = i64::try_from(reader.lag).unwrap_or(i64::MAX);
+            lag.get_or_create(&of(&reader.name)).set(value);
+        }
+        let help = "Events in the journal that a sink has not got yet";
+        let metric_type = ConstGauge::new(0_i64).metric_type();
+        let encoder = encoder.encode_descriptor("lag_events", help, None, metric_type)?;
+        lag.encode(encoder)
+    }
+}

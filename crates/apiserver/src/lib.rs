@@ -9,13 +9,20 @@
 pub mod access;
 pub mod answer;
 pub mod exchange;
+pub mod names;
+pub mod namespaces;
+mod negotiate;
 pub mod objects;
 pub mod registry;
 pub mod resource;
+pub mod schema;
+pub mod selector;
+mod table;
 
 pub use access::{AccessError, Attributes, Authorizer, Decision};
 pub use answer::{Answer, ApiError, FieldError};
 pub use exchange::{Clock, Reply, Request, RequestInfo, Trail, WatchReply};
 pub use objects::{Objects, ResourceId};
-pub use registry::Registry;
+pub use namespaces::{NamespaceSource, NamespaceState};
+pub use registry::{Parts, Registry};
 pub use resource::{Column, Occasion, Resource, Scope, Strategy, Subresource, Verb};

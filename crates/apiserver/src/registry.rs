@@ -1,33 +1,198 @@
 //! What is there and what changes: every served kind, over the store.
 //!
-//! The registry trusts that the front has authenticated and authorized the request.
+//! Reads answer the stored bytes as they are. A write is one closure in one transaction: it checks,
+//! changes, answers, and records the request's event. The registry trusts that the front has
+//! authenticated and authorized the request.
+
+mod access;
+mod continue_token;
+mod create;
+mod decode;
+mod delete;
+mod door;
+mod incoming;
+mod kind;
+mod metadata;
+mod options;
+mod read;
+mod render;
+mod write;
 
 use std::sync::Arc;
 
-use crate::{Answer, ApiError, Authorizer, Reply, Request, Resource, Trail};
+use event::{Level, UserInfo};
+use http::StatusCode;
+use store::Storage;
+
+use crate::namespaces::NamespaceSource;
+use crate::{
+    Answer, ApiError, Attributes, Authorizer, Clock, Reply, Request, RequestInfo, Resource,
+    Subresource, Trail, Verb,
+};
+use kind::Kind;
+
+/// How much is recorded of an act of the server that a request has caused.
+pub type ConsequencePolicy = Arc<dyn Fn(&Attributes) -> Level + Send + Sync>;
+
+/// What a registry is made of.
+pub struct Parts {
+    /// The served kinds.
+    pub resources: Vec<Resource>,
+    /// Where their objects are.
+    pub store: Arc<dyn Storage>,
+    /// Who decides on what a write touches beside its own object.
+    pub authorizer: Arc<dyn Authorizer>,
+    /// Who knows the namespaces.
+    pub namespaces: Arc<dyn NamespaceSource>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Decides on events of what the server does by itself.
+    pub policy: ConsequencePolicy,
+    /// The name under which the server acts by itself.
+    pub actor: UserInfo,
+}
 
 /// All served kinds and where their objects are.
 pub struct Registry {
-    resources: Vec<Resource>,
+    shared: Arc<Shared>,
+}
+
+/// What requests share, also inside transactions.
+struct Shared {
+    kinds: Vec<Arc<Kind>>,
+    store: Arc<dyn Storage>,
     authorizer: Arc<dyn Authorizer>,
+    namespaces: Arc<dyn NamespaceSource>,
+    clock: Arc<dyn Clock>,
+    policy: ConsequencePolicy,
+    actor: UserInfo,
+}
+
+/// One request for a kind that is served.
+struct Call<'a> {
+    shared: &'a Arc<Shared>,
+    kind: &'a Arc<Kind>,
+    request: &'a Request,
 }
 
 impl Registry {
     /// A registry of the given kinds.
-    pub fn new(resources: Vec<Resource>, authorizer: Arc<dyn Authorizer>) -> Self {
-        Self { resources, authorizer }
+    pub fn new(parts: Parts) -> Self {
+        let kinds: Vec<Arc<Kind>> =
+            parts.resources.into_iter().map(|resource| Arc::new(Kind::new(resource))).collect();
+        let shared = Shared {
+            kinds,
+            store: parts.store,
+            authorizer: parts.authorizer,
+            namespaces: parts.namespaces,
+            clock: parts.clock,
+            policy: parts.policy,
+            actor: parts.actor,
+        };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Carries out a resource request. What the event should know of the bodies goes into `trail`;
     /// for [`Reply::Recorded`] a copy of it has been completed and committed already.
     pub async fn handle(&self, request: &Request, trail: &mut Trail) -> Result<Reply, ApiError> {
-        let _ = (trail, &self.authorizer, self.resources.len());
-        std::future::ready(()).await;
-        Err(ApiError::not_found(&request.info.api_group, &request.info.resource, ""))
+        let kind = self.shared.kind(&request.info).ok_or_else(no_such_route)?;
+        if kind.resource.withhold_bodies {
+            trail.withhold_bodies();
+        }
+        let call = Call { shared: &self.shared, kind, request };
+        let subresource = call.route()?;
+        match (request.info.verb.as_str(), subresource) {
+            ("get", None | Some(Subresource::Status)) => call.get(trail),
+            ("get", Some(Subresource::Details)) => call.details(trail).await,
+            ("list", None) => call.list(trail).await,
+            ("create", None) => call.create(trail).await,
+            ("delete", None) => call.delete(trail).await,
+            (verb, _) => Err(kind.method_not_allowed(verb)),
+        }
     }
 
     /// Answers discovery and OpenAPI; `None` when the path is not among theirs.
     pub fn route_non_resource(&self, _request: &Request) -> Option<Answer> {
         None
     }
+}
+
+impl Shared {
+    fn kind(&self, info: &RequestInfo) -> Option<&Arc<Kind>> {
+        let kind = self.kind_of(&info.api_group, &info.resource)?;
+        (kind.resource.version == info.api_version).then_some(kind)
+    }
+
+    fn kind_of(&self, group: &str, plural: &str) -> Option<&Arc<Kind>> {
+        self.kinds.iter().find(|kind| kind.id.plural == plural && kind.id.group == group)
+    }
+}
+
+impl Call<'_> {
+    /// Checks that path, verb and kind go together, and says which subresource it is about.
+    fn route(&self) -> Result<Option<Subresource>, ApiError> {
+        let info = &self.request.info;
+        let subresource = match info.subresource.as_str() {
+            "" => None,
+            "status" => Some(Subresource::Status),
+            "details" => Some(Subresource::Details),
+            _ => return Err(no_such_route()),
+        };
+        let depth = info.parts.len();
+        let is_known = subresource.is_none_or(|subresource| self.kind.has(subresource));
+        let is_scoped = self.kind.is_namespaced() || self.namespace().is_empty();
+        if !is_known || !is_scoped || depth > 3 {
+            return Err(no_such_route());
+        }
+        let needs_namespace = self.kind.is_namespaced()
+            && (depth > 1 || !matches!(info.verb.as_str(), "list" | "watch"));
+        if needs_namespace && self.namespace().is_empty() {
+            return Err(if depth > 1 {
+                no_such_route()
+            } else {
+                self.kind.method_not_allowed(&info.verb)
+            });
+        }
+        let verb = match info.verb.as_str() {
+            "create" if depth <= 1 => Verb::Create,
+            "delete" => Verb::Delete,
+            "get" => Verb::Get,
+            "list" => Verb::List,
+            "patch" => Verb::Patch,
+            "update" => Verb::Update,
+            "watch" => Verb::Watch,
+            other => return Err(self.kind.method_not_allowed(other)),
+        };
+        // Status is written by whoever carries out the work, also where the object itself is
+        // never written again.
+        let is_status_write =
+            subresource == Some(Subresource::Status) && matches!(verb, Verb::Update | Verb::Patch);
+        if self.kind.offers(verb) || is_status_write {
+            Ok(subresource)
+        } else {
+            Err(self.kind.method_not_allowed(&info.verb))
+        }
+    }
+
+    fn namespace(&self) -> &str {
+        // A namespace is not in itself, though its path says so.
+        if self.kind.is_namespaced() { &self.request.info.namespace } else { self.own_namespace() }
+    }
+
+    fn own_namespace(&self) -> &str {
+        let info = &self.request.info;
+        if info.resource == "namespaces" && info.api_group.is_empty() { "" } else { &info.namespace }
+    }
+
+    fn name(&self) -> &str {
+        &self.request.info.name
+    }
+}
+
+fn no_such_route() -> ApiError {
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        "NotFound",
+        "the server could not find the requested resource",
+    )
 }

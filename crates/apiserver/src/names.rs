@@ -1,0 +1,185 @@
+//! What names, labels and annotations may look like, and what Kubernetes says when they do not.
+//!
+//! Source of rules and words: `k8s.io/apimachinery/pkg/util/validation`.
+
+use std::fmt::Write;
+
+/// Longest DNS subdomain, and so longest object name.
+const SUBDOMAIN_MAX: usize = 253;
+/// Longest DNS label, and so longest namespace name, label value and name part of a label key.
+const LABEL_MAX: usize = 63;
+/// What `generateName` is cut to before random characters are added.
+const GENERATE_NAME_BASE_MAX: usize = 58;
+/// Random characters behind `generateName`.
+const GENERATE_NAME_SUFFIX: usize = 5;
+/// Without vowels and without characters that look alike.
+const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+
+const SUBDOMAIN_MESSAGE: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+const LABEL_MESSAGE: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
+const QUALIFIED_NAME_MESSAGE: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
+const LABEL_VALUE_MESSAGE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
+
+/// What is wrong with the name of an object; empty when nothing is.
+pub fn subdomain(name: &str) -> Vec<String> {
+    let mut errors = too_long(name, SUBDOMAIN_MAX);
+    if !name.split('.').all(is_label) {
+        errors.push(SUBDOMAIN_MESSAGE.to_owned());
+    }
+    errors
+}
+
+/// What is wrong with the name of a namespace; empty when nothing is.
+pub fn label(name: &str) -> Vec<String> {
+    let mut errors = too_long(name, LABEL_MAX);
+    if !is_label(name) {
+        errors.push(LABEL_MESSAGE.to_owned());
+    }
+    errors
+}
+
+/// What is wrong with a label or annotation key or a finalizer; empty when nothing is.
+pub fn qualified_name(key: &str) -> Vec<String> {
+    let mut errors = Vec::new();
+    let name = match key.split_once('/') {
+        None => key,
+        Some((_, name)) if name.contains('/') => {
+            return vec![
+                "a qualified name ".to_owned()
+                    + QUALIFIED_NAME_MESSAGE.trim_start_matches("name part ")
+                    + " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')",
+            ];
+        }
+        Some(("", name)) => {
+            errors.push("prefix part must be non-empty".to_owned());
+            name
+        }
+        Some((prefix, name)) => {
+            errors.extend(subdomain(prefix).into_iter().map(|error| format!("prefix part {error}")));
+            name
+        }
+    };
+    if name.is_empty() {
+        errors.push("name part must be non-empty".to_owned());
+    } else if name.len() > LABEL_MAX {
+        errors.push(format!("name part must be no more than {LABEL_MAX} bytes"));
+    }
+    if !is_label_word(name) {
+        errors.push(QUALIFIED_NAME_MESSAGE.to_owned());
+    }
+    errors
+}
+
+/// What is wrong with the value of a label; empty when nothing is.
+pub fn label_value(value: &str) -> Vec<String> {
+    let mut errors = too_long(value, LABEL_MAX);
+    if !value.is_empty() && !is_label_word(value) {
+        errors.push(LABEL_VALUE_MESSAGE.to_owned());
+    }
+    errors
+}
+
+/// A name made of `base` and random characters.
+pub fn generate(base: &str) -> String {
+    let mut cut = base.len().min(GENERATE_NAME_BASE_MAX);
+    while !base.is_char_boundary(cut) {
+        cut -= 1;
+    }
+    let mut name = base.get(..cut).unwrap_or_default().to_owned();
+    name.extend(random().chars().take(GENERATE_NAME_SUFFIX));
+    name
+}
+
+/// Sixteen random characters that are good in names.
+pub fn random() -> String {
+    // Bytes 6 and 8 of a version 4 UUID are not wholly random; 14 would be left without them.
+    let (first, second) = (uuid::Uuid::new_v4(), uuid::Uuid::new_v4());
+    let bytes = first.as_bytes().iter().chain(second.as_bytes());
+    bytes
+        .enumerate()
+        .filter(|(at, _)| !matches!(at % 16, 6 | 8))
+        .take(16)
+        .map(|(_, byte)| char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()]))
+        .collect()
+}
+
+/// Texts as Go prints a `[]string`, for messages that contain one.
+pub(crate) fn go_strings(texts: &[&str]) -> String {
+    let mut out = "[]string{".to_owned();
+    for (at, text) in texts.iter().enumerate() {
+        if at > 0 {
+            out.push_str(", ");
+        }
+        // Writing into a string cannot fail.
+        let _written = write!(out, "{text:?}");
+    }
+    out.push('}');
+    out
+}
+
+fn too_long(text: &str, max: usize) -> Vec<String> {
+    if text.len() > max { vec![format!("must be no more than {max} bytes")] } else { Vec::new() }
+}
+
+fn is_label(label: &str) -> bool {
+    let bytes = label.as_bytes();
+    let alphanumeric = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    bytes.first().is_some_and(alphanumeric)
+        && bytes.last().is_some_and(alphanumeric)
+        && bytes.iter().all(|byte| alphanumeric(byte) || *byte == b'-')
+}
+
+fn is_label_word(word: &str) -> bool {
+    let bytes = word.as_bytes();
+    bytes.first().is_some_and(u8::is_ascii_alphanumeric)
+        && bytes.last().is_some_and(u8::is_ascii_alphanumeric)
+        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_rfc_1123() {
+        for good in ["a", "a-b.c", "0", "x".repeat(63).as_str(), &"ab.".repeat(84).add_x()] {
+            assert_eq!(subdomain(good), Vec::<String>::new(), "{good}");
+        }
+        for bad in ["", "A", "-a", "a-", "a..b", "a_b", ".a", "ä", &"x".repeat(254)] {
+            assert!(!subdomain(bad).is_empty(), "{bad}");
+        }
+        assert_eq!(label("a.b"), [LABEL_MESSAGE]);
+        assert_eq!(label(&"a".repeat(64)), ["must be no more than 63 bytes"]);
+    }
+
+    #[test]
+    fn label_keys_and_values() {
+        for good in ["a", "A_b.c-d", "example.com/x", "k10.kasten.io/appName"] {
+            assert_eq!(qualified_name(good), Vec::<String>::new(), "{good}");
+        }
+        for bad in ["", "/a", "a/", "a/b/c", "A.com/x", "-a", "a b", "ä"] {
+            assert!(!qualified_name(bad).is_empty(), "{bad}");
+        }
+        assert_eq!(label_value(""), Vec::<String>::new());
+        assert_eq!(label_value("a b"), [LABEL_VALUE_MESSAGE]);
+    }
+
+    #[test]
+    fn a_generated_name_is_cut_and_ends_in_five_characters() {
+        let name = generate(&"a".repeat(80));
+        assert_eq!(name.len(), 63);
+        assert_eq!(generate("run-").len(), 9);
+        assert_eq!(subdomain(&name), Vec::<String>::new());
+        assert_ne!(random(), random());
+    }
+
+    trait AddX {
+        fn add_x(self) -> String;
+    }
+
+    impl AddX for String {
+        fn add_x(self) -> String {
+            self + "x"
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Making an object.
+
+use bytes::Bytes;
+use event::Json;
+use http::StatusCode;
+use serde_json::{Map, Value};
+
+use super::door::TransactionDoor;
+use super::incoming::{Incoming, drop_status};
+use super::options::WriteOptions;
+use super::write::{Outcome, Write};
+use super::{Call, decode, metadata};
+use crate::negotiate::Rendering;
+use crate::{ApiError, Objects, Reply, Trail, names};
+
+/// How often another name is tried before a create with `generateName` fails.
+const NAME_TRIES: usize = 8;
+
+impl Call<'_> {
+    /// Makes an object from the body.
+    pub(super) async fn create(&self, trail: &mut Trail) -> Result<Reply, ApiError> {
+        let rendering = Rendering::of(self.request)?;
+        let options = WriteOptions::of(self.request, "CreateOptions")?;
+        let mut incoming = self.incoming(options, trail)?;
+        incoming.place(self.namespace(), "")?;
+        let mut object = incoming.object;
+        if !metadata::text(&object, "resourceVersion").is_empty() {
+            return Err(ApiError::bad_request(
+                "resourceVersion should not be set on objects to be created",
+            ));
+        }
+        self.require_namespace(metadata::text(&object, "name")).await?;
+
+        let mut write = self.write(rendering, options.dry_run);
+        write.warnings = incoming.warnings;
+        let base = metadata::text(&object, "generateName").to_owned();
+        let is_generated = metadata::text(&object, "name").is_empty() && !base.is_empty();
+        if is_generated {
+            metadata::set(&mut object, "name", names::generate(&base));
+        }
+        drop_status(self.kind, &mut object);
+        metadata::complete(&mut object, &write.occasion.now);
+        self.kind.resource.strategy.prepare_create(&mut object, &write.occasion);
+        self.validate_new(&object, &write)?;
+        self.require(&self.kind.resource.strategy.required_access(&object)).await?;
+        write.commit(trail, move |write, door| insert(write, door, object, &base, is_generated)).await
+    }
+
+    /// Decodes the body and keeps it for the event.
+    pub(super) fn incoming(
+        &self,
+        options: WriteOptions,
+        trail: &mut Trail,
+    ) -> Result<Incoming, ApiError> {
+        let document =
+            decode::read(&self.request.headers, &self.request.body, self.kind.resource.kind)?;
+        if !trail.is_silent()
+            && let Some(json) = sent(&self.request.body, &document.value)
+        {
+            trail.request_object(&json);
+        }
+        if let Value::Object(object) = &document.value {
+            let text = |key: &str| metadata::text(object, key);
+            trail.refer(text("name"), text("uid"), text("resourceVersion"));
+        }
+        Incoming::admit(self.kind, document, options.validation)
+    }
+
+    fn validate_new(&self, object: &Map<String, Value>, write: &Write) -> Result<(), ApiError> {
+        let mut errors = metadata::validate(self.kind, object);
+        errors.extend(self.kind.validate(object));
+        if errors.is_empty() {
+            errors = self.kind.resource.strategy.validate(object, None, &write.occasion);
+        }
+        self.kind.refuse(metadata::text(object, "name"), &errors)
+    }
+}
+
+/// The body as the event keeps it: as sent if it was JSON, and as it was understood if not.
+pub(super) fn sent(body: &Bytes, value: &Value) -> Option<Json> {
+    Json::parse(body.clone()).or_else(|_| Json::of(value)).ok()
+}
+
+fn insert(
+    write: &mut Write,
+    door: &mut TransactionDoor<'_>,
+    mut object: Map<String, Value>,
+    base: &str,
+    is_generated: bool,
+) -> Result<Outcome, ApiError> {
+    let kind = std::sync::Arc::clone(&write.kind);
+    let strategy = &kind.resource.strategy;
+    let mut tries = 1;
+    while strategy.stored()
+        && door.is_taken(&kind, &write.namespace, metadata::text(&object, "name"))
+    {
+        if !is_generated || tries == NAME_TRIES {
+            let name = metadata::text(&object, "name");
+            return Err(ApiError::already_exists(kind.id.group, kind.id.plural, name));
+        }
+        metadata::set(&mut object, "name", names::generate(base));
+        tries += 1;
+    }
+    strategy.on_create(&mut object, &mut Objects::new(door), &write.occasion)?;
+    let body = if strategy.stored() {
+        door.store(&kind, &mut object)?
+    } else {
+        metadata::order(&kind, &mut object);
+        Json::of(&object).map_err(|error| ApiError::internal(&error.to_string()))?.into_bytes()
+    };
+    Ok(Outcome::Object(StatusCode::CREATED, body))
+}

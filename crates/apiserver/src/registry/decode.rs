@@ -1,0 +1,231 @@
+//! From the bytes of a body to a JSON document: JSON or YAML, no deeper than a stack can bear.
+//!
+//! Says which keys are there twice. What the document means is decided elsewhere.
+
+use std::fmt;
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, StatusCode};
+use saphyr::{LoadableYamlNode, Scalar, Yaml};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+use crate::ApiError;
+use crate::schema::join;
+
+/// Deepest nesting in a YAML document; JSON stops at 127 by itself.
+const YAML_DEPTH_MAX: usize = 128;
+/// Widest indentation in a YAML document: what bounds the depth of its blocks.
+const YAML_INDENT_MAX: usize = 512;
+
+/// A document as it was sent.
+#[derive(Debug)]
+pub(crate) struct Document {
+    /// What it says; of a key that is there twice, the last value.
+    pub(crate) value: Value,
+    /// Paths of keys that are there twice.
+    pub(crate) duplicates: Vec<String>,
+}
+
+/// Reads a body by its `Content-Type`. `kind` is the kind it should be of, for messages.
+pub(crate) fn read(headers: &HeaderMap, body: &[u8], kind: &str) -> Result<Document, ApiError> {
+    let parsed = match media_type(headers).as_str() {
+        // Without a content type, JSON is assumed, as Kubernetes does.
+        "" | "application/json" => json(body),
+        "application/yaml" => yaml(body),
+        other => return Err(unsupported(other, &["application/json", "application/yaml"])),
+    };
+    parsed.map_err(|error| {
+        ApiError::bad_request(format!(
+            "the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; json parse error: {error}"
+        ))
+    })
+}
+
+/// The media type without its parameters, in lower case; empty when there is none.
+pub(crate) fn media_type(headers: &HeaderMap) -> String {
+    let header = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let media_type = header.unwrap_or_default().split(';').next().unwrap_or_default();
+    media_type.trim().to_ascii_lowercase()
+}
+
+/// The refusal of a media type.
+pub(crate) fn unsupported(media_type: &str, supported: &[&str]) -> ApiError {
+    ApiError::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "UnsupportedMediaType",
+        format!(
+            "the body of the request was in an unknown format - accepted media types include: {} (was {media_type:?})",
+            supported.join(", ")
+        ),
+    )
+}
+
+/// Reads JSON.
+pub(crate) fn json(body: &[u8]) -> Result<Document, String> {
+    let mut duplicates = Vec::new();
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let node = Node { path: String::new(), duplicates: &mut duplicates };
+    let value = node.deserialize(&mut deserializer).map_err(|error| error.to_string())?;
+    deserializer.end().map_err(|error| error.to_string())?;
+    Ok(Document { value, duplicates })
+}
+
+/// One place in a document, which knows its path.
+struct Node<'a> {
+    path: String,
+    duplicates: &'a mut Vec<String>,
+}
+
+impl<'de> DeserializeSeed<'de> for Node<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Node<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element_seed(Node {
+            path: format!("{}[{}]", self.path, items.len()),
+            duplicates: &mut *self.duplicates,
+        })? {
+            items.push(item);
+        }
+        Ok(Value::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let mut map = Map::new();
+        while let Some(key) = access.next_key::<String>()? {
+            let path = join(&self.path, &key);
+            let node = Node { path: path.clone(), duplicates: &mut *self.duplicates };
+            let value = access.next_value_seed(node)?;
+            if map.insert(key, value).is_some() {
+                self.duplicates.push(path);
+            }
+            if self.duplicates.len() > 64 {
+                return Err(A::Error::custom("too many duplicate keys"));
+            }
+        }
+        Ok(Value::Object(map))
+    }
+}
+
+/// Reads one YAML document of the kind that has a meaning in JSON.
+pub(crate) fn yaml(body: &[u8]) -> Result<Document, String> {
+    let text = std::str::from_utf8(body).map_err(|error| error.to_string())?;
+    check_depth(text)?;
+    let documents = Yaml::load_from_str(text).map_err(|error| error.to_string())?;
+    match documents.as_slice() {
+        [] => Err("the document is empty".to_owned()),
+        [document] => {
+            Ok(Document { value: to_json(document, YAML_DEPTH_MAX)?, duplicates: Vec::new() })
+        }
+        _ => Err("more than one YAML document".to_owned()),
+    }
+}
+
+/// Bounds the depth before anything is built from the text: open brackets and indentation, which
+/// are the only two ways down. Quoted brackets count too, which errs on the safe side.
+fn check_depth(text: &str) -> Result<(), String> {
+    let mut open: usize = 0;
+    for line in text.lines() {
+        let content = line.trim_start_matches([' ', '-', '?', ':', '\t']);
+        if line.len() - content.len() > YAML_INDENT_MAX {
+            return Err(format!("indented by more than {YAML_INDENT_MAX} columns"));
+        }
+        for byte in line.bytes() {
+            match byte {
+                b'[' | b'{' => open += 1,
+                b']' | b'}' => open = open.saturating_sub(1),
+                _ => {}
+            }
+        }
+        if open > YAML_DEPTH_MAX {
+            return Err(format!("nested deeper than {YAML_DEPTH_MAX}"));
+        }
+    }
+    Ok(())
+}
+
+fn to_json(yaml: &Yaml<'_>, depth_left: usize) -> Result<Value, String> {
+    if depth_left == 0 {
+        return Err(format!("nested deeper than {YAML_DEPTH_MAX}"));
+    }
+    match yaml {
+        Yaml::Value(scalar) => scalar_to_json(scalar),
+        Yaml::Sequence(items) => {
+            let items: Result<_, _> =
+                items.iter().map(|item| to_json(item, depth_left - 1)).collect();
+            Ok(Value::Array(items?))
+        }
+        Yaml::Mapping(mapping) => {
+            let mut map = Map::new();
+            for (key, value) in mapping {
+                map.insert(key_to_text(key)?, to_json(value, depth_left - 1)?);
+            }
+            Ok(Value::Object(map))
+        }
+        Yaml::Tagged(_, inner) => to_json(inner, depth_left - 1),
+        Yaml::Representation(text, _, _) => Ok(Value::from(text.as_ref())),
+        Yaml::Alias(_) | Yaml::BadValue => Err("a value that is not JSON".to_owned()),
+    }
+}
+
+fn scalar_to_json(scalar: &Scalar<'_>) -> Result<Value, String> {
+    Ok(match scalar {
+        Scalar::Null => Value::Null,
+        Scalar::Boolean(value) => (*value).into(),
+        Scalar::Integer(value) => (*value).into(),
+        Scalar::FloatingPoint(value) => Number::from_f64(**value)
+            .map(Value::Number)
+            .ok_or_else(|| "a number that is not JSON".to_owned())?,
+        Scalar::String(value) => Value::from(value.as_ref()),
+    })
+}
+
+fn key_to_text(key: &Yaml<'_>) -> Result<String, String> {
+    match key {
+        Yaml::Value(Scalar::String(text)) => Ok(text.to_string()),
+        Yaml::Value(Scalar::Integer(number)) => Ok(number.to_string()),
+        Yaml::Value(Scalar::Boolean(value)) => Ok(value.to_string()),
+        _ => Err("a key that is not a string".to_owned()),
+    }
+}

@@ -1,0 +1,115 @@
+//! Removing an object, at once or when its finalizers are done.
+
+use bytes::Bytes;
+use http::StatusCode;
+use serde_json::{Map, Value};
+
+use super::create::sent;
+use super::door::TransactionDoor;
+use super::options::{DeleteOptions, Propagation};
+use super::write::{Outcome, Write};
+use super::{Call, decode, metadata};
+use crate::negotiate::Rendering;
+use crate::{ApiError, Objects, Reply, Trail};
+
+/// Keeps an object until the garbage collector has let go of its dependents.
+const ORPHAN: &str = "orphan";
+/// Keeps an object until the garbage collector has deleted its dependents.
+const FOREGROUND: &str = "foregroundDeletion";
+
+impl Call<'_> {
+    /// Removes the object that the URL names.
+    pub(super) async fn delete(&self, trail: &mut Trail) -> Result<Reply, ApiError> {
+        let rendering = Rendering::of(self.request)?;
+        let body = if self.request.body.is_empty() {
+            None
+        } else {
+            let (headers, body) = (&self.request.headers, &self.request.body);
+            Some(decode::read(headers, body, "DeleteOptions")?.value)
+        };
+        if let Some(body) = &body
+            && let Some(json) = sent(&self.request.body, body)
+        {
+            trail.request_object(&json);
+        }
+        let options = DeleteOptions::of(self.request, body.as_ref())?;
+        let write = self.write(rendering, options.dry_run);
+        write.commit(trail, move |write, door| remove(write, door, &options)).await
+    }
+}
+
+fn remove(
+    write: &mut Write,
+    door: &mut TransactionDoor<'_>,
+    options: &DeleteOptions,
+) -> Result<Outcome, ApiError> {
+    let kind = std::sync::Arc::clone(&write.kind);
+    let (object, stored) = door
+        .read(&kind, &write.namespace, &write.name)?
+        .ok_or_else(|| kind.not_found(&write.name))?;
+    check_preconditions(write, &object, options)?;
+    let mut going = object.clone();
+    set_finalizers(&mut going, options.propagation);
+    if metadata::finalizers(&going).is_empty() {
+        let uid = metadata::text(&object, "uid").to_owned();
+        remove_for_good(write, door, &mut going)?;
+        return Ok(Outcome::Deleted { name: write.name.clone(), uid });
+    }
+    if !metadata::is_terminating(&going) {
+        metadata::set(&mut going, "deletionTimestamp", write.occasion.now.as_str());
+        metadata::set(&mut going, "deletionGracePeriodSeconds", 0);
+        metadata::bump_generation(&mut going);
+    }
+    let body = if going == object { stored } else { door.store(&kind, &mut going)? };
+    Ok(Outcome::Object(StatusCode::OK, body))
+}
+
+/// Takes the object away, with what its kind does then.
+pub(super) fn remove_for_good(
+    write: &Write,
+    door: &mut TransactionDoor<'_>,
+    object: &mut Map<String, Value>,
+) -> Result<Bytes, ApiError> {
+    let strategy = &write.kind.resource.strategy;
+    strategy.on_delete(object, &mut Objects::new(door), &write.occasion)?;
+    door.remove(&write.kind, object)
+}
+
+fn check_preconditions(
+    write: &Write,
+    object: &Map<String, Value>,
+    options: &DeleteOptions,
+) -> Result<(), ApiError> {
+    let (uid, revision) =
+        (metadata::text(object, "uid"), metadata::text(object, "resourceVersion"));
+    if let Some(wanted) = options.uid.as_deref().filter(|wanted| *wanted != uid) {
+        let detail = format!(
+            "the UID in the precondition ({wanted}) does not match the UID in record ({uid}). The object might have been deleted and then recreated"
+        );
+        return Err(write.kind.conflict(&write.name, &detail));
+    }
+    if let Some(wanted) = options.resource_version.as_deref().filter(|wanted| *wanted != revision) {
+        let detail = format!(
+            "the ResourceVersion in the precondition ({wanted}) does not match the ResourceVersion in record ({revision}). The object might have been modified"
+        );
+        return Err(write.kind.conflict(&write.name, &detail));
+    }
+    Ok(())
+}
+
+/// Adds and removes the garbage collector's finalizers as the policy says.
+fn set_finalizers(object: &mut Map<String, Value>, propagation: Option<Propagation>) {
+    let Some(propagation) = propagation else { return };
+    let mut finalizers: Vec<Value> = metadata::finalizers(object)
+        .into_iter()
+        .filter(|entry| !matches!(*entry, ORPHAN | FOREGROUND))
+        .map(Value::from)
+        .collect();
+    match propagation {
+        Propagation::Orphan => finalizers.push(ORPHAN.into()),
+        Propagation::Foreground => finalizers.push(FOREGROUND.into()),
+        Propagation::Background => {}
+    }
+    let list = if finalizers.is_empty() { Value::Null } else { Value::Array(finalizers) };
+    metadata::set(object, "finalizers", list);
+}

@@ -1,0 +1,259 @@
+//! The objects of all kinds inside one transaction: what the request writes, and what strategies
+//! change beside it.
+//!
+//! Each change beside the request's own is an act of the server, with an audit event of its own.
+
+use bytes::Bytes;
+use event::{Event, Json, Level, ObjectReference, Stage, Status, Timestamp};
+use http::StatusCode;
+use serde_json::{Map, Value};
+use store::Transaction;
+
+use super::kind::Kind;
+use super::{Shared, metadata};
+use crate::objects::Door;
+use crate::{ApiError, Attributes, ResourceId};
+
+/// The annotation that names the request behind an act of the server.
+const CAUSED_BY: &str = "audit.keepwatch.io/caused-by";
+
+/// One transaction, with what acts of the server are stamped with.
+pub(super) struct TransactionDoor<'tx> {
+    tx: &'tx mut dyn Transaction,
+    shared: &'tx Shared,
+    /// Identity of the request; empty when it is not recorded.
+    cause: String,
+    now: Timestamp,
+}
+
+impl<'tx> TransactionDoor<'tx> {
+    pub(super) fn new(
+        tx: &'tx mut dyn Transaction,
+        shared: &'tx Shared,
+        cause: String,
+        now: Timestamp,
+    ) -> Self {
+        Self { tx, shared, cause, now }
+    }
+
+    /// An object and its stored bytes.
+    pub(super) fn read(
+        &self,
+        kind: &Kind,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<(Map<String, Value>, Bytes)>, ApiError> {
+        let Some(stored) = self.tx.get(&kind.key(namespace, name)) else { return Ok(None) };
+        let object = serde_json::from_slice(&stored.body)
+            .map_err(|error| ApiError::internal(&format!("stored object is damaged: {error}")))?;
+        Ok(Some((object, stored.body.clone())))
+    }
+
+    pub(super) fn is_taken(&self, kind: &Kind, namespace: &str, name: &str) -> bool {
+        self.tx.get(&kind.key(namespace, name)).is_some()
+    }
+
+    /// Writes an object under the next revision.
+    pub(super) fn store(
+        &mut self,
+        kind: &Kind,
+        object: &mut Map<String, Value>,
+    ) -> Result<Bytes, ApiError> {
+        let revision = self.tx.next_revision();
+        let body = encode(kind, object, revision)?;
+        let key = kind.key(metadata::text(object, "namespace"), metadata::text(object, "name"));
+        self.tx.put(&key, revision, body.clone());
+        Ok(body)
+    }
+
+    /// Removes an object; its last state carries the revision of the removal.
+    pub(super) fn remove(
+        &mut self,
+        kind: &Kind,
+        object: &mut Map<String, Value>,
+    ) -> Result<Bytes, ApiError> {
+        let revision = self.tx.next_revision();
+        let body = encode(kind, object, revision)?;
+        let key = kind.key(metadata::text(object, "namespace"), metadata::text(object, "name"));
+        self.tx.delete(&key, revision, body.clone());
+        Ok(body)
+    }
+
+    fn kind(&self, id: ResourceId) -> Result<&'tx Kind, ApiError> {
+        let shared: &'tx Shared = self.shared;
+        shared
+            .kind_of(id.group, id.plural)
+            .map(|kind| &**kind)
+            .ok_or_else(|| ApiError::internal(&format!("no kind {} in {:?}", id.plural, id.group)))
+    }
+
+    /// Records an act of the server.
+    fn note(&mut self, kind: &Kind, act: Act<'_>) {
+        let attributes = Attributes {
+            user: self.shared.actor.clone(),
+            verb: act.verb.to_owned(),
+            group: kind.id.group.to_owned(),
+            version: kind.resource.version.to_owned(),
+            resource: kind.id.plural.to_owned(),
+            namespace: act.namespace.to_owned(),
+            name: act.name.to_owned(),
+            ..Attributes::default()
+        };
+        let mut level = (self.shared.policy)(&attributes);
+        if kind.resource.withhold_bodies {
+            level = level.min(Level::Metadata);
+        }
+        if level == Level::None {
+            return;
+        }
+        let record = event::record::write(&self.event(kind, &attributes, level, act));
+        self.tx.record(record);
+    }
+
+    fn event(&self, kind: &Kind, attributes: &Attributes, level: Level, act: Act<'_>) -> Event {
+        let code = if act.verb == "create" { StatusCode::CREATED } else { StatusCode::OK };
+        let annotations = [
+            ("authorization.k8s.io/decision", "allow"),
+            ("authorization.k8s.io/reason", "an act of the server itself"),
+            (CAUSED_BY, self.cause.as_str()),
+        ];
+        Event {
+            level,
+            audit_id: uuid::Uuid::new_v4().to_string(),
+            stage: Stage::ResponseComplete,
+            request_uri: path(kind, &act),
+            verb: act.verb.to_owned(),
+            user: attributes.user.clone(),
+            impersonated_user: None,
+            authentication_metadata: None,
+            source_ips: Vec::new(),
+            user_agent: String::new(),
+            object_ref: Some(ObjectReference {
+                resource: kind.id.plural.to_owned(),
+                namespace: act.namespace.to_owned(),
+                name: act.name.to_owned(),
+                uid: act.uid.to_owned(),
+                api_group: kind.id.group.to_owned(),
+                api_version: kind.resource.version.to_owned(),
+                ..ObjectReference::default()
+            }),
+            response_status: Some(Status { code: code.as_u16(), ..Status::default() }),
+            request_object: (level >= Level::Request && act.verb != "delete")
+                .then(|| Json::of_clean(act.body.clone())),
+            response_object: (level >= Level::RequestResponse)
+                .then(|| Json::of_clean(act.body.clone())),
+            request_received_timestamp: self.now,
+            stage_timestamp: self.now,
+            annotations: annotations
+                .into_iter()
+                .filter(|(_, value)| !value.is_empty())
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .collect(),
+        }
+    }
+}
+
+/// Something the server does by itself.
+#[derive(Clone, Copy)]
+struct Act<'a> {
+    verb: &'static str,
+    namespace: &'a str,
+    name: &'a str,
+    uid: &'a str,
+    body: &'a Bytes,
+}
+
+impl Door for TransactionDoor<'_> {
+    fn get(&self, kind: ResourceId, namespace: &str, name: &str) -> Option<Map<String, Value>> {
+        let kind = self.kind(kind).ok()?;
+        self.read(kind, namespace, name).ok()?.map(|(object, _)| object)
+    }
+
+    fn list(&self, kind: ResourceId, namespace: Option<&str>) -> Vec<Map<String, Value>> {
+        let Ok(kind) = self.kind(kind) else { return Vec::new() };
+        let stored = self.tx.scan(&kind.prefix(namespace.unwrap_or_default()));
+        stored.iter().filter_map(|object| serde_json::from_slice(&object.body).ok()).collect()
+    }
+
+    fn create(&mut self, kind: ResourceId, object: Map<String, Value>) -> Result<(), ApiError> {
+        let kind = self.kind(kind)?;
+        let mut object = object;
+        if metadata::text(&object, "name").is_empty() {
+            let name = crate::names::generate(metadata::text(&object, "generateName"));
+            metadata::set(&mut object, "name", name);
+        }
+        metadata::complete(&mut object, &seconds(self.now));
+        let name = metadata::text(&object, "name").to_owned();
+        kind.refuse(&name, &metadata::validate(kind, &object))?;
+        let namespace = metadata::text(&object, "namespace").to_owned();
+        if self.is_taken(kind, &namespace, &name) {
+            return Err(ApiError::already_exists(kind.id.group, kind.id.plural, &name));
+        }
+        let body = self.store(kind, &mut object)?;
+        let uid = metadata::text(&object, "uid");
+        self.note(
+            kind,
+            Act { verb: "create", namespace: &namespace, name: &name, uid, body: &body },
+        );
+        Ok(())
+    }
+
+    fn update(&mut self, kind: ResourceId, object: Map<String, Value>) -> Result<(), ApiError> {
+        let kind = self.kind(kind)?;
+        let mut object = object;
+        let namespace = metadata::text(&object, "namespace").to_owned();
+        let name = metadata::text(&object, "name").to_owned();
+        let (old, _) =
+            self.read(kind, &namespace, &name)?.ok_or_else(|| kind.not_found(&name))?;
+        metadata::carry_over(&mut object, &old);
+        metadata::count_generation(&mut object, &old);
+        if object == old {
+            return Ok(());
+        }
+        let body = self.store(kind, &mut object)?;
+        let uid = metadata::text(&object, "uid");
+        self.note(
+            kind,
+            Act { verb: "update", namespace: &namespace, name: &name, uid, body: &body },
+        );
+        Ok(())
+    }
+
+    fn delete(&mut self, kind: ResourceId, namespace: &str, name: &str) -> Result<(), ApiError> {
+        let kind = self.kind(kind)?;
+        let (mut object, _) =
+            self.read(kind, namespace, name)?.ok_or_else(|| kind.not_found(name))?;
+        let body = self.remove(kind, &mut object)?;
+        let uid = metadata::text(&object, "uid");
+        self.note(kind, Act { verb: "delete", namespace, name, uid, body: &body });
+        Ok(())
+    }
+}
+
+/// Time as Kubernetes writes it in objects.
+pub(super) fn seconds(time: Timestamp) -> String {
+    let text = time.to_string();
+    format!("{}Z", text.get(..19).unwrap_or(&text))
+}
+
+fn encode(
+    kind: &Kind,
+    object: &mut Map<String, Value>,
+    revision: u64,
+) -> Result<Bytes, ApiError> {
+    metadata::set(object, "resourceVersion", revision.to_string());
+    metadata::order(kind, object);
+    let json = Json::of(object).map_err(|error| ApiError::internal(&error.to_string()))?;
+    Ok(json.into_bytes())
+}
+
+fn path(kind: &Kind, act: &Act<'_>) -> String {
+    let root = if kind.id.group.is_empty() { "/api" } else { "/apis" };
+    let namespace = if act.namespace.is_empty() {
+        String::new()
+    } else {
+        format!("/namespaces/{}", act.namespace)
+    };
+    let name = if act.verb == "create" { String::new() } else { format!("/{}", act.name) };
+    format!("{root}/{}{namespace}/{}{name}", kind.api_version, kind.id.plural)
+}

@@ -1,0 +1,325 @@
+//! `metadata`: what of it a client may set, what the server sets, and what is wrong with it.
+
+use serde_json::{Map, Value, json};
+
+use super::kind::Kind;
+use crate::{FieldError, names};
+
+/// The fields of `ObjectMeta` in the order in which Kubernetes writes them.
+const FIELDS: [&str; 15] = [
+    "name",
+    "generateName",
+    "namespace",
+    "selfLink",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "labels",
+    "annotations",
+    "ownerReferences",
+    "finalizers",
+    "managedFields",
+];
+/// Bytes of all annotations of an object together.
+const ANNOTATIONS_MAX: usize = 256 << 10;
+
+/// The metadata of an object; empty when it has none.
+pub(crate) fn of(object: &Map<String, Value>) -> &Map<String, Value> {
+    static NONE: std::sync::LazyLock<Map<String, Value>> = std::sync::LazyLock::new(Map::new);
+    object.get("metadata").and_then(Value::as_object).unwrap_or(&NONE)
+}
+
+/// A text of the metadata; empty when it is not set.
+pub(crate) fn text<'a>(object: &'a Map<String, Value>, key: &str) -> &'a str {
+    of(object).get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Sets a field of the metadata; an empty text or a null removes it.
+pub(crate) fn set(object: &mut Map<String, Value>, key: &str, value: impl Into<Value>) {
+    let value = value.into();
+    let metadata = object.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
+    let Some(metadata) = metadata.as_object_mut() else { return };
+    if value.is_null() || value == "" {
+        metadata.shift_remove(key);
+    } else {
+        metadata.insert(key.to_owned(), value);
+    }
+}
+
+/// The finalizers of an object.
+pub(crate) fn finalizers(object: &Map<String, Value>) -> Vec<&str> {
+    let list = of(object).get("finalizers").and_then(Value::as_array);
+    list.map(Vec::as_slice).unwrap_or_default().iter().filter_map(Value::as_str).collect()
+}
+
+/// Whether the object only waits for its finalizers.
+pub(crate) fn is_terminating(object: &Map<String, Value>) -> bool {
+    !text(object, "deletionTimestamp").is_empty()
+}
+
+/// Checks types, and drops nulls and what is not part of `ObjectMeta`. The names of dropped fields
+/// go to `unknown`; the error is the one of Go's decoder.
+pub(crate) fn read(
+    object: &mut Map<String, Value>,
+    unknown: &mut Vec<String>,
+) -> Result<(), String> {
+    let metadata = match object.remove("metadata") {
+        None | Some(Value::Null) => Map::new(),
+        Some(Value::Object(map)) => map,
+        Some(other) => return Err(wrong("metadata", &other, "v1.ObjectMeta")),
+    };
+    let mut kept = Map::new();
+    for (key, _) in &metadata {
+        if !FIELDS.contains(&key.as_str()) {
+            unknown.push(format!("metadata.{key}"));
+        }
+    }
+    for key in FIELDS {
+        let Some(value) = metadata.get(key).filter(|value| !value.is_null()) else { continue };
+        // Not tracked; what a client sends is never right.
+        if matches!(key, "managedFields" | "selfLink") {
+            continue;
+        }
+        kept.insert(key.to_owned(), typed(key, value)?);
+    }
+    object.insert("metadata".to_owned(), Value::Object(kept));
+    Ok(())
+}
+
+fn typed(key: &str, value: &Value) -> Result<Value, String> {
+    let path = format!("metadata.{key}");
+    match key {
+        "labels" | "annotations" => {
+            let map = value.as_object().ok_or_else(|| wrong(&path, value, "map[string]string"))?;
+            for entry in map.values().filter(|entry| !entry.is_null()) {
+                entry.as_str().ok_or_else(|| wrong(&path, entry, "string"))?;
+            }
+            let entries = map.iter().map(|(key, value)| {
+                (key.clone(), if value.is_null() { Value::from("") } else { value.clone() })
+            });
+            Ok(Value::Object(entries.collect()))
+        }
+        "finalizers" => {
+            let list = value.as_array().ok_or_else(|| wrong(&path, value, "[]string"))?;
+            for entry in list {
+                entry.as_str().ok_or_else(|| wrong(&path, entry, "string"))?;
+            }
+            Ok(value.clone())
+        }
+        "ownerReferences" => {
+            let list =
+                value.as_array().ok_or_else(|| wrong(&path, value, "[]v1.OwnerReference"))?;
+            for entry in list {
+                entry.as_object().ok_or_else(|| wrong(&path, entry, "v1.OwnerReference"))?;
+            }
+            Ok(value.clone())
+        }
+        "generation" | "deletionGracePeriodSeconds" => {
+            value.as_i64().map(Value::from).ok_or_else(|| wrong(&path, value, "int64"))
+        }
+        _ => value.as_str().map(Value::from).ok_or_else(|| wrong(&path, value, "string")),
+    }
+}
+
+fn wrong(path: &str, value: &Value, wanted: &str) -> String {
+    let found = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    format!("json: cannot unmarshal {found} into Go struct field ObjectMeta.{path} of type {wanted}")
+}
+
+/// Puts the fields in Kubernetes' order, with `apiVersion`, `kind` and `metadata` before the rest.
+pub(crate) fn order(kind: &Kind, object: &mut Map<String, Value>) {
+    let mut metadata = match object.remove("metadata") {
+        Some(Value::Object(map)) => map,
+        _ => Map::new(),
+    };
+    let mut ordered = Map::new();
+    for key in FIELDS {
+        if let Some(value) = metadata.remove(key).filter(|value| !is_empty(value)) {
+            ordered.insert(key.to_owned(), value);
+        }
+    }
+    let mut whole = Map::new();
+    whole.insert("apiVersion".to_owned(), kind.api_version.as_str().into());
+    whole.insert("kind".to_owned(), kind.resource.kind.into());
+    whole.insert("metadata".to_owned(), Value::Object(ordered));
+    for (key, value) in std::mem::take(object) {
+        whole.entry(key).or_insert(value);
+    }
+    *object = whole;
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Object(map) => map.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        Value::String(text) => text.is_empty(),
+        _ => false,
+    }
+}
+
+/// What is wrong with the metadata of an object that is about to be written.
+pub(crate) fn validate(kind: &Kind, object: &Map<String, Value>) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    validate_name(kind, object, &mut errors);
+    validate_labels(object, &mut errors);
+    validate_annotations(object, &mut errors);
+    validate_owners(object, &mut errors);
+    for finalizer in finalizers(object) {
+        for error in names::qualified_name(finalizer) {
+            errors.push(FieldError::invalid("metadata.finalizers", &finalizer.into(), &error));
+        }
+    }
+    errors
+}
+
+fn validate_name(kind: &Kind, object: &Map<String, Value>, errors: &mut Vec<FieldError>) {
+    let name = text(object, "name");
+    if name.is_empty() {
+        errors.push(FieldError::required("metadata.name", "name or generateName is required"));
+        return;
+    }
+    let is_namespace = kind.id.group.is_empty() && kind.id.plural == "namespaces";
+    let found = if is_namespace { names::label(name) } else { names::subdomain(name) };
+    for error in found {
+        errors.push(FieldError::invalid("metadata.name", &name.into(), &error));
+    }
+    if kind.is_namespaced() {
+        let namespace = text(object, "namespace");
+        for error in names::label(namespace) {
+            errors.push(FieldError::invalid("metadata.namespace", &namespace.into(), &error));
+        }
+    }
+}
+
+fn validate_labels(object: &Map<String, Value>, errors: &mut Vec<FieldError>) {
+    for (key, value) in of(object).get("labels").and_then(Value::as_object).into_iter().flatten() {
+        for error in names::qualified_name(key) {
+            errors.push(FieldError::invalid("metadata.labels", &key.as_str().into(), &error));
+        }
+        for error in names::label_value(value.as_str().unwrap_or_default()) {
+            errors.push(FieldError::invalid("metadata.labels", value, &error));
+        }
+    }
+}
+
+fn validate_annotations(object: &Map<String, Value>, errors: &mut Vec<FieldError>) {
+    let annotations = of(object).get("annotations").and_then(Value::as_object);
+    let mut bytes = 0;
+    for (key, value) in annotations.into_iter().flatten() {
+        for error in names::qualified_name(&key.to_ascii_lowercase()) {
+            errors.push(FieldError::invalid("metadata.annotations", &key.as_str().into(), &error));
+        }
+        bytes += key.len() + value.as_str().map_or(0, str::len);
+    }
+    if bytes > ANNOTATIONS_MAX {
+        errors.push(FieldError {
+            reason: "FieldValueTooLong",
+            field: "metadata.annotations".to_owned(),
+            message: format!("Too long: may not be more than {ANNOTATIONS_MAX} bytes"),
+        });
+    }
+}
+
+fn validate_owners(object: &Map<String, Value>, errors: &mut Vec<FieldError>) {
+    let owners = of(object).get("ownerReferences").and_then(Value::as_array);
+    let mut controllers = 0;
+    for (at, owner) in owners.into_iter().flatten().enumerate() {
+        for key in ["apiVersion", "kind", "name", "uid"] {
+            if owner.get(key).and_then(Value::as_str).unwrap_or_default().is_empty() {
+                let field = format!("metadata.ownerReferences[{at}].{key}");
+                let detail = if key == "apiVersion" {
+                    "version must not be empty".to_owned()
+                } else {
+                    "must not be empty".to_owned()
+                };
+                errors.push(FieldError::invalid(field, &"".into(), &detail));
+            }
+        }
+        controllers += i32::from(owner.get("controller") == Some(&Value::Bool(true)));
+    }
+    if controllers > 1 {
+        let detail = "Only one reference can have Controller set to true";
+        errors.push(FieldError::invalid(
+            "metadata.ownerReferences",
+            owners.map_or(&Value::Null, |_| &Value::Null),
+            detail,
+        ));
+    }
+}
+
+/// What an update may not do to finalizers once the object is going.
+pub(crate) fn validate_finalizers(
+    object: &Map<String, Value>,
+    old: &Map<String, Value>,
+) -> Option<FieldError> {
+    if !is_terminating(old) {
+        return None;
+    }
+    let before = finalizers(old);
+    let added: Vec<&str> =
+        finalizers(object).into_iter().filter(|entry| !before.contains(entry)).collect();
+    if added.is_empty() {
+        return None;
+    }
+    let detail = format!(
+        "no new finalizers can be added if the object is being deleted, found new finalizers {}",
+        names::go_strings(&added)
+    );
+    Some(FieldError::forbidden("metadata.finalizers", &detail))
+}
+
+/// Completes the metadata of a new object: identity, birth, first generation.
+pub(crate) fn complete(object: &mut Map<String, Value>, now: &str) {
+    for key in ["resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+        set(object, key, Value::Null);
+    }
+    set(object, "uid", uuid::Uuid::new_v4().to_string());
+    set(object, "creationTimestamp", now);
+    set(object, "generation", 1);
+}
+
+/// Puts back what only the server may change, and counts the generation.
+pub(crate) fn carry_over(object: &mut Map<String, Value>, old: &Map<String, Value>) {
+    for key in [
+        "name",
+        "namespace",
+        "uid",
+        "resourceVersion",
+        "generation",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+    ] {
+        set(object, key, of(old).get(key).cloned().unwrap_or_default());
+    }
+}
+
+/// Counts the generation up if anything but metadata and status has changed.
+pub(crate) fn count_generation(object: &mut Map<String, Value>, old: &Map<String, Value>) {
+    let is_content = |key: &str| !matches!(key, "metadata" | "status" | "apiVersion" | "kind");
+    let content = |map: &Map<String, Value>| -> Map<String, Value> {
+        map.iter()
+            .filter(|(key, _)| is_content(key))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
+    };
+    if content(object) != content(old) {
+        bump_generation(object);
+    }
+}
+
+/// Counts the generation up.
+pub(crate) fn bump_generation(object: &mut Map<String, Value>) {
+    let generation = of(object).get("generation").and_then(Value::as_i64).unwrap_or(0);
+    set(object, "generation", json!(generation + 1));
+}

@@ -1,0 +1,179 @@
+//! Query parameters of writes and reads, checked as `k8s.io/apimachinery/pkg/apis/meta/v1/validation`
+//! checks them.
+
+use serde_json::Value;
+
+use crate::{ApiError, FieldError, Request};
+
+/// Longest `fieldManager`.
+const FIELD_MANAGER_MAX: usize = 128;
+
+/// Options of create, update and patch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WriteOptions {
+    /// Everything is checked and answered, nothing is changed.
+    pub(crate) dry_run: bool,
+    /// What to do about unknown and duplicate fields.
+    pub(crate) validation: FieldValidation,
+}
+
+/// What to do about unknown and duplicate fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FieldValidation {
+    Ignore,
+    Warn,
+    Strict,
+}
+
+impl WriteOptions {
+    /// `kind` is the kind of the options, such as `CreateOptions`, for messages.
+    pub(crate) fn of(request: &Request, kind: &str) -> Result<Self, ApiError> {
+        let mut errors = Vec::new();
+        let dry_run = dry_run(&all(request, "dryRun"), &mut errors);
+        let manager = first(request, "fieldManager").unwrap_or_default();
+        if manager.len() > FIELD_MANAGER_MAX {
+            errors.push(FieldError {
+                reason: "FieldValueTooLong",
+                field: "fieldManager".to_owned(),
+                message: format!("Too long: may not be more than {FIELD_MANAGER_MAX} bytes"),
+            });
+        }
+        if manager.chars().any(|c| c.is_control() || (c.is_whitespace() && c != ' ')) {
+            let detail = "should only contain printable characters";
+            errors.push(FieldError::invalid("fieldManager", &manager.into(), detail));
+        }
+        if first(request, "force").is_some() && kind == "PatchOptions" {
+            errors.push(FieldError::forbidden("force", "may not be specified for non-apply patch"));
+        }
+        let validation = match first(request, "fieldValidation").unwrap_or_default() {
+            "" | "Warn" => FieldValidation::Warn,
+            "Ignore" => FieldValidation::Ignore,
+            "Strict" => FieldValidation::Strict,
+            other => {
+                let supported = ["Ignore", "Strict", "Warn"];
+                errors.push(FieldError::not_supported(
+                    "fieldValidation",
+                    &other.into(),
+                    &supported,
+                ));
+                FieldValidation::Warn
+            }
+        };
+        refuse(kind, &errors)?;
+        Ok(Self { dry_run, validation })
+    }
+}
+
+/// Options of a delete.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct DeleteOptions {
+    pub(crate) dry_run: bool,
+    pub(crate) uid: Option<String>,
+    pub(crate) resource_version: Option<String>,
+    pub(crate) propagation: Option<Propagation>,
+}
+
+/// What becomes of dependents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Propagation {
+    Orphan,
+    Background,
+    Foreground,
+}
+
+impl DeleteOptions {
+    /// `body` is a decoded `DeleteOptions`; without one, the query says it.
+    pub(crate) fn of(request: &Request, body: Option<&Value>) -> Result<Self, ApiError> {
+        let (dry, policy, orphan, preconditions) = match body {
+            Some(body) => {
+                check_kind(body)?;
+                let list = body.get("dryRun").and_then(Value::as_array);
+                let dry = list.map(Vec::as_slice).unwrap_or_default();
+                (
+                    dry.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+                    body.get("propagationPolicy").and_then(Value::as_str).map(str::to_owned),
+                    body.get("orphanDependents").and_then(Value::as_bool),
+                    body.get("preconditions").cloned().unwrap_or_default(),
+                )
+            }
+            None => (
+                all(request, "dryRun").into_iter().map(str::to_owned).collect::<Vec<_>>(),
+                first(request, "propagationPolicy").map(str::to_owned),
+                first(request, "orphanDependents").map(is_true),
+                Value::Null,
+            ),
+        };
+        let mut errors = Vec::new();
+        let dry: Vec<&str> = dry.iter().map(String::as_str).collect();
+        let dry_run = dry_run(&dry, &mut errors);
+        let propagation = propagation(policy.as_deref(), orphan, &mut errors);
+        refuse("DeleteOptions", &errors)?;
+        let text = |key: &str| {
+            preconditions.get(key).and_then(Value::as_str).map(str::to_owned)
+        };
+        Ok(Self { dry_run, uid: text("uid"), resource_version: text("resourceVersion"), propagation })
+    }
+}
+
+fn check_kind(body: &Value) -> Result<(), ApiError> {
+    let kind = body.get("kind").and_then(Value::as_str).unwrap_or("DeleteOptions");
+    if body.is_object() && kind == "DeleteOptions" {
+        return Ok(());
+    }
+    Err(ApiError::bad_request(format!("expect object of kind DeleteOptions, got {kind}")))
+}
+
+fn propagation(
+    policy: Option<&str>,
+    orphan: Option<bool>,
+    errors: &mut Vec<FieldError>,
+) -> Option<Propagation> {
+    let Some(policy) = policy else {
+        return orphan.map(|orphan| if orphan { Propagation::Orphan } else { Propagation::Background });
+    };
+    if orphan.is_some() {
+        let detail = "orphanDependents and deletionPropagation cannot be both set";
+        errors.push(FieldError::invalid("propagationPolicy", &policy.into(), detail));
+    }
+    match policy {
+        "Orphan" => Some(Propagation::Orphan),
+        "Background" => Some(Propagation::Background),
+        "Foreground" => Some(Propagation::Foreground),
+        other => {
+            let supported = ["Foreground", "Background", "Orphan", "nil"];
+            errors.push(FieldError::not_supported("propagationPolicy", &other.into(), &supported));
+            None
+        }
+    }
+}
+
+fn dry_run(values: &[&str], errors: &mut Vec<FieldError>) -> bool {
+    for value in values.iter().filter(|value| **value != "All") {
+        errors.push(FieldError::not_supported("dryRun", &(*value).into(), &["All"]));
+    }
+    !values.is_empty()
+}
+
+/// Refuses options with something wrong in them, and lets others pass.
+pub(crate) fn refuse(kind: &str, errors: &[FieldError]) -> Result<(), ApiError> {
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(ApiError::invalid("meta.k8s.io", kind, "", errors))
+}
+
+/// The first value of a query parameter.
+pub(crate) fn first<'a>(request: &'a Request, key: &str) -> Option<&'a str> {
+    request.query.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
+}
+
+/// All values of a query parameter.
+pub(crate) fn all<'a>(request: &'a Request, key: &str) -> Vec<&'a str> {
+    let matching = request.query.iter().filter(|(name, _)| name == key);
+    matching.map(|(_, value)| value.as_str()).collect()
+}
+
+/// Whether a query parameter means yes: anything but `0` and `false`, as Go converts it.
+pub(crate) fn is_true(value: &str) -> bool {
+    !matches!(value.to_ascii_lowercase().as_str(), "0" | "false")
+}

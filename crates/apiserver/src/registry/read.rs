@@ -1,0 +1,319 @@
+//! Reading one object and reading many.
+//!
+//! The bytes of the store go out as they are; objects are parsed only where a selector or the form
+//! of the answer needs to look into them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use event::{Json, StatusCause, StatusDetails};
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use store::{ListOptions, Object, ReadError};
+
+use super::continue_token::Place;
+use super::options::first;
+use super::render::{self, ListHead};
+use super::write::Outcome;
+use super::{Call, metadata, options};
+use crate::negotiate::Rendering;
+use crate::selector::Selector;
+use crate::selector::fields::FieldSelector;
+use crate::{Answer, ApiError, FieldError, Objects, Reply, Trail};
+
+/// Objects that are looked at in one go when a selector passes over most of them.
+const SCAN_PAGE: usize = 500;
+/// How often and how long a read waits for a revision that has not happened yet.
+const FUTURE_TRIES: u32 = 30;
+const FUTURE_PAUSE: Duration = Duration::from_millis(100);
+
+/// Which objects of a kind are asked for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Filter {
+    labels: Selector,
+    fields: FieldSelector,
+}
+
+impl Filter {
+    pub(super) fn of(call: &Call<'_>) -> Result<Self, ApiError> {
+        let request = call.request;
+        let labels = first(request, "labelSelector").unwrap_or_default();
+        let fields = first(request, "fieldSelector").unwrap_or_default();
+        Ok(Self {
+            labels: Selector::parse(labels).map_err(ApiError::bad_request)?,
+            fields: FieldSelector::parse(fields, &call.kind.resource)?,
+        })
+    }
+
+    pub(super) fn selects_all(&self) -> bool {
+        self.labels.is_empty() && self.fields.is_empty()
+    }
+
+    /// Whether a stored object is asked for. What cannot be read is not hidden.
+    pub(super) fn admits(&self, body: &[u8]) -> bool {
+        if self.selects_all() {
+            return true;
+        }
+        let Ok(object) = serde_json::from_slice::<Map<String, Value>>(body) else { return true };
+        let labels = metadata::of(&object).get("labels");
+        let label = |key: &str| labels.and_then(|labels| labels.get(key)).and_then(Value::as_str);
+        self.labels.matches(label) && self.fields.matches(&object)
+    }
+}
+
+/// What a list asks for beside its filter.
+struct Wanted {
+    /// The exact revision to read at.
+    at: Option<u64>,
+    /// A revision that must have been reached.
+    at_least: u64,
+    /// Relative to the prefix.
+    after: Option<String>,
+    limit: usize,
+}
+
+impl Call<'_> {
+    /// Answers the object that the URL names, as it is stored.
+    pub(super) fn get(&self, _trail: &mut Trail) -> Result<Reply, ApiError> {
+        let rendering = Rendering::of(self.request)?;
+        if let Some(at_least) = revision(self.request)? {
+            self.check_reached(at_least)?;
+        }
+        let key = self.kind.key(self.namespace(), self.name());
+        let stored = self.shared.store.get(&key);
+        let stored = stored.ok_or_else(|| self.kind.not_found(self.name()))?;
+        let now = self.shared.clock.now();
+        Ok(Reply::Plain(render::object(rendering, self.kind, StatusCode::OK, &stored.body, now)))
+    }
+
+    /// Answers the object with details that its kind computes, all from one moment.
+    pub(super) async fn details(&self, trail: &mut Trail) -> Result<Reply, ApiError> {
+        let rendering = Rendering::of(self.request)?;
+        // A transaction that changes nothing: the details of one object are told by others.
+        let write = self.write(rendering, true);
+        let work = move |write: &mut super::write::Write, door: &mut super::door::TransactionDoor<'_>| {
+            let kind = Arc::clone(&write.kind);
+            let (object, _) = door
+                .read(&kind, &write.namespace, &write.name)?
+                .ok_or_else(|| kind.not_found(&write.name))?;
+            let mut object = kind.resource.strategy.details(&object, &mut Objects::new(door))?;
+            metadata::order(&kind, &mut object);
+            let json = Json::of(&object).map_err(|error| ApiError::internal(&error.to_string()))?;
+            Ok(Outcome::Object(StatusCode::OK, json.into_bytes()))
+        };
+        write.commit(trail, work).await
+    }
+
+    /// Answers the objects that are asked for, as they are stored.
+    pub(super) async fn list(&self, _trail: &mut Trail) -> Result<Reply, ApiError> {
+        let rendering = Rendering::of(self.request)?;
+        let filter = Filter::of(self)?;
+        let wanted = self.wanted()?;
+        self.wait_for(wanted.at_least.max(wanted.at.unwrap_or_default())).await?;
+        let prefix = self.kind.prefix(self.namespace());
+        let page = match self.collect(&prefix, &filter, &wanted).await {
+            Ok(page) => page,
+            Err(ReadError::Compacted { .. }) => return Ok(Reply::Plain(expired(&wanted))),
+            Err(ReadError::TooLarge { revision, current }) => {
+                return Err(too_large(revision, current));
+            }
+            Err(error) => return Err(unreadable(&error)),
+        };
+        let (items, head) = page;
+        let bodies = items.iter().map(|object| &object.body);
+        let now = self.shared.clock.now();
+        Ok(Reply::Plain(render::list(rendering, self.kind, &head, bodies, now)))
+    }
+
+    /// One page: reads on until it is full, if a filter leaves objects out.
+    async fn collect(
+        &self,
+        prefix: &str,
+        filter: &Filter,
+        wanted: &Wanted,
+    ) -> Result<(Vec<Arc<Object>>, ListHead), ReadError> {
+        let mut items: Vec<Arc<Object>> = Vec::new();
+        let mut at = wanted.at;
+        let mut start_after = wanted.after.as_ref().map(|after| format!("{prefix}{after}"));
+        loop {
+            let limit = match wanted.limit {
+                limit if limit == 0 || filter.selects_all() => limit,
+                limit => limit.max(SCAN_PAGE),
+            };
+            let options = ListOptions { at, start_after, limit };
+            let page = self.shared.store.list(prefix, options).await?;
+            let mut admitted = page.items.into_iter().filter(|object| filter.admits(&object.body));
+            let room = if wanted.limit == 0 { usize::MAX } else { wanted.limit - items.len() };
+            items.extend(admitted.by_ref().take(room));
+            let is_full = wanted.limit > 0 && items.len() == wanted.limit;
+            let more = page.next.is_some() || (is_full && admitted.next().is_some());
+            if !more || is_full {
+                let mut head = ListHead { revision: page.revision, ..ListHead::default() };
+                if let Some(last) = items.last().filter(|_| more) {
+                    let after = last.key.strip_prefix(prefix).unwrap_or(&last.key).to_owned();
+                    head.next = Place { revision: Some(page.revision), after }.encode();
+                    head.remaining = filter.selects_all().then_some(page.remaining);
+                }
+                return Ok((items, head));
+            }
+            at = Some(page.revision);
+            start_after = page.next;
+        }
+    }
+
+    /// Checks the parameters of a list.
+    fn wanted(&self) -> Result<Wanted, ApiError> {
+        let request = self.request;
+        check_match(self)?;
+        if first(request, "sendInitialEvents").is_some() {
+            let detail = "sendInitialEvents is forbidden for list";
+            let error = FieldError::forbidden("sendInitialEvents", detail);
+            return Err(options::refuse("ListOptions", &[error]).err().unwrap_or_else(|| {
+                ApiError::bad_request(detail)
+            }));
+        }
+        let limit = match first(request, "limit").unwrap_or_default() {
+            "" => 0,
+            text => text.parse::<i64>().map_err(|_| {
+                ApiError::bad_request(format!("limit: Invalid value: {text:?}: must be a number"))
+            })?,
+        };
+        let limit = usize::try_from(limit).unwrap_or(0);
+        let since = revision(request)?;
+        let token = first(request, "continue").unwrap_or_default();
+        if !token.is_empty() {
+            if since.is_some_and(|revision| revision != 0) {
+                return Err(ApiError::bad_request(
+                    "specifying resource version is not allowed when using continue",
+                ));
+            }
+            let place = Place::decode(token)?;
+            return Ok(Wanted { at: place.revision, at_least: 0, after: Some(place.after), limit });
+        }
+        let matching = first(request, "resourceVersionMatch").unwrap_or_default();
+        let since = since.unwrap_or(0);
+        let is_exact = matching == "Exact" || (matching.is_empty() && limit > 0 && since > 0);
+        Ok(if is_exact {
+            Wanted { at: Some(since), at_least: 0, after: None, limit }
+        } else {
+            Wanted { at: None, at_least: since, after: None, limit }
+        })
+    }
+
+    /// Waits a little for a revision that has not happened yet.
+    async fn wait_for(&self, revision: u64) -> Result<(), ApiError> {
+        for _ in 0..FUTURE_TRIES {
+            if self.check_reached(revision).is_ok() {
+                return Ok(());
+            }
+            tokio::time::sleep(FUTURE_PAUSE).await;
+        }
+        self.check_reached(revision)
+    }
+
+    pub(super) fn check_reached(&self, revision: u64) -> Result<(), ApiError> {
+        let current = self.shared.store.current_revision();
+        if revision > current { Err(too_large(revision, current)) } else { Ok(()) }
+    }
+}
+
+/// The `resourceVersion` of a read; `None` when it is absent.
+pub(super) fn revision(request: &crate::Request) -> Result<Option<u64>, ApiError> {
+    match first(request, "resourceVersion").unwrap_or_default() {
+        "" => Ok(None),
+        text => text.parse().map(Some).map_err(|_| {
+            ApiError::bad_request(format!("invalid resource version: {text:?}: not a number"))
+        }),
+    }
+}
+
+/// The rules on `resourceVersionMatch`.
+fn check_match(call: &Call<'_>) -> Result<(), ApiError> {
+    let request = call.request;
+    let parameter = |key: &str| first(request, key).unwrap_or_default();
+    let matching = parameter("resourceVersionMatch");
+    if matching.is_empty() {
+        return Ok(());
+    }
+    let field = "resourceVersionMatch";
+    let mut errors = Vec::new();
+    if parameter("resourceVersion").is_empty() {
+        let detail = "resourceVersionMatch is forbidden unless resourceVersion is provided";
+        errors.push(FieldError::forbidden(field, detail));
+    }
+    if !parameter("continue").is_empty() {
+        let detail = "resourceVersionMatch is forbidden when continue is provided";
+        errors.push(FieldError::forbidden(field, detail));
+    }
+    match matching {
+        "NotOlderThan" => {}
+        "Exact" => {
+            if parameter("resourceVersion") == "0" {
+                let detail =
+                    "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"";
+                errors.push(FieldError::forbidden(field, detail));
+            }
+        }
+        other => {
+            let supported = ["Exact", "NotOlderThan", ""];
+            errors.push(FieldError::not_supported(field, &other.into(), &supported));
+        }
+    }
+    options::refuse("ListOptions", &errors)
+}
+
+/// The refusal of a revision that has not happened yet.
+pub(super) fn too_large(revision: u64, current: u64) -> ApiError {
+    let message =
+        format!("Timeout: Too large resource version: {revision}, current: {current}");
+    let mut error = ApiError::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", message);
+    error.retry_after = Some(1);
+    error.status.details = Some(StatusDetails {
+        causes: vec![StatusCause {
+            reason: "ResourceVersionTooLarge".to_owned(),
+            message: "Too large resource version".to_owned(),
+            field: String::new(),
+        }],
+        retry_after_seconds: 1,
+        ..StatusDetails::default()
+    });
+    error
+}
+
+/// The refusal of a read that the store cannot serve.
+pub(super) fn unreadable(error: &ReadError) -> ApiError {
+    match error {
+        ReadError::Closed => ApiError::unavailable("the server is shutting down", 1),
+        ReadError::Unavailable { .. } => ApiError::unavailable(error.to_string(), 5),
+        _ => ApiError::internal(&error.to_string()),
+    }
+}
+
+/// The refusal of a revision that is not kept any more.
+pub(super) fn gone(message: &str) -> ApiError {
+    ApiError::new(StatusCode::GONE, "Expired", message)
+}
+
+/// The refusal of a list that began too long ago, with a token to go on at the newest revision.
+fn expired(wanted: &Wanted) -> Answer {
+    #[derive(Deserialize)]
+    struct Document(Map<String, Value>);
+
+    let Some(after) = &wanted.after else {
+        let at = wanted.at.unwrap_or_default();
+        return gone(&format!("The resourceVersion for the provided list is too old: {at}")).into();
+    };
+    let message = "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.";
+    let mut answer: Answer = gone(message).into();
+    let token = Place { revision: None, after: after.clone() }.encode();
+    if let Ok(Document(mut map)) = serde_json::from_slice(&answer.body) {
+        map.insert("metadata".to_owned(), serde_json::json!({ "continue": token }));
+        if let Ok(json) = Json::of(&map) {
+            answer.body = Bytes::clone(&json.clone().into_bytes());
+            answer.object = Some(json);
+        }
+    }
+    answer
+}

@@ -1,0 +1,134 @@
+//! One transaction of one write: the change, the answer and the event, or the refusal and its event.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use event::Timestamp;
+use http::StatusCode;
+use serde_json::Value;
+use store::StoreError;
+
+use super::door::{TransactionDoor, seconds};
+use super::kind::Kind;
+use super::{Call, Shared, incoming, render};
+use crate::negotiate::Rendering;
+use crate::{Answer, ApiError, Occasion, Reply, Trail, names};
+
+/// What a write takes into its transaction.
+pub(super) struct Write {
+    pub(super) shared: Arc<Shared>,
+    pub(super) kind: Arc<Kind>,
+    pub(super) namespace: String,
+    pub(super) name: String,
+    pub(super) occasion: Occasion,
+    pub(super) dry_run: bool,
+    pub(super) warnings: Vec<String>,
+    rendering: Rendering,
+    now: Timestamp,
+}
+
+/// How a write ended.
+pub(super) enum Outcome {
+    /// With an object, written or as it was.
+    Object(StatusCode, Bytes),
+    /// The object is gone.
+    Deleted { name: String, uid: String },
+}
+
+impl Call<'_> {
+    /// What this request takes into its transaction.
+    pub(super) fn write(&self, rendering: Rendering, dry_run: bool) -> Write {
+        let now = self.shared.clock.now();
+        Write {
+            shared: Arc::clone(self.shared),
+            kind: Arc::clone(self.kind),
+            namespace: self.namespace().to_owned(),
+            name: self.name().to_owned(),
+            occasion: Occasion {
+                user: self.request.user.clone(),
+                now: seconds(now),
+                subresource: self.request.info.subresource.clone(),
+                suffix: names::random(),
+            },
+            dry_run,
+            warnings: Vec::new(),
+            rendering,
+            now,
+        }
+    }
+}
+
+impl Write {
+    /// Runs `work` in a transaction and records the request with it, however it ends.
+    pub(super) async fn commit(
+        self,
+        trail: &Trail,
+        work: impl FnOnce(&mut Self, &mut TransactionDoor<'_>) -> Result<Outcome, ApiError>
+        + Send
+        + 'static,
+    ) -> Result<Reply, ApiError> {
+        let trail = trail.clone();
+        let storage = Arc::clone(&self.shared.store);
+        let mut write = self;
+        let written = store::write(&*storage, move |tx| {
+            let shared = Arc::clone(&write.shared);
+            let cause = trail.audit_id().unwrap_or_default().to_owned();
+            let outcome = {
+                let mut door = TransactionDoor::new(tx, &shared, cause, write.now);
+                work(&mut write, &mut door)
+            };
+            if outcome.is_err() || write.dry_run {
+                tx.rollback();
+            }
+            let answer = write.answer(outcome);
+            let trail = write.refer(trail, &answer);
+            if let Some(record) = trail.complete(&answer) {
+                tx.record(record);
+            }
+            answer
+        });
+        Ok(Reply::Recorded(written.await.map_err(|error| refusal(&error))?))
+    }
+
+    fn answer(&self, outcome: Result<Outcome, ApiError>) -> Answer {
+        let mut answer = match outcome {
+            Ok(Outcome::Object(code, body)) => {
+                render::object(self.rendering, &self.kind, code, &body, self.now)
+            }
+            Ok(Outcome::Deleted { name, uid }) => {
+                render::deleted(self.rendering, &self.kind, &name, &uid)
+            }
+            Err(error) => error.into(),
+        };
+        incoming::warn(&mut answer, &self.warnings);
+        answer
+    }
+
+    /// A create that left the name to the server says in its event which name it was.
+    fn refer(&self, mut trail: Trail, answer: &Answer) -> Trail {
+        if answer.code == StatusCode::CREATED && !trail.is_silent() {
+            let object: Value = answer
+                .object
+                .as_ref()
+                .and_then(|json| serde_json::from_slice(json.as_bytes()).ok())
+                .unwrap_or_default();
+            let name = crate::table::at(&object, "metadata.name").and_then(Value::as_str);
+            trail.refer(name.unwrap_or(&self.name), "", "");
+        }
+        trail
+    }
+}
+
+/// What a client is told when the store does not take work.
+pub(super) fn refusal(error: &StoreError) -> ApiError {
+    match error.retry_after() {
+        Some(after) => {
+            let seconds = u32::try_from(after.as_secs()).unwrap_or(u32::MAX).max(1);
+            ApiError::unavailable(error.to_string(), seconds)
+        }
+        None if matches!(error, StoreError::Closed) => {
+            ApiError::unavailable("the server is shutting down", 1)
+        }
+        None => ApiError::internal(&error.to_string()),
+    }
+}

@@ -1,0 +1,117 @@
+//! Label selectors: the grammar of `k8s.io/apimachinery/pkg/labels`, with its messages.
+
+mod lexer;
+mod parser;
+
+pub(crate) mod fields;
+
+use std::fmt;
+
+/// Conditions on labels, all of which must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selector {
+    requirements: Vec<Requirement>,
+}
+
+/// One condition on one label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Requirement {
+    key: String,
+    operator: Operator,
+    /// Sorted, without repeats.
+    values: Vec<String>,
+}
+
+/// How values are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operator {
+    /// One of the values.
+    In,
+    /// Not there, or none of the values.
+    NotIn,
+    /// `=`: the value.
+    Equals,
+    /// `==`: the same.
+    DoubleEquals,
+    /// `!=`: not there, or not the value.
+    NotEquals,
+    /// A number above the value.
+    GreaterThan,
+    /// A number below the value.
+    LessThan,
+    /// There.
+    Exists,
+    /// Not there.
+    DoesNotExist,
+}
+
+impl Selector {
+    /// Reads a selector; an empty one selects everything.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        parser::parse(text).map(|requirements| Self { requirements })
+    }
+
+    /// Whether it selects everything.
+    pub fn is_empty(&self) -> bool {
+        self.requirements.is_empty()
+    }
+
+    /// Whether labels meet all conditions. `label` gives the value of a label.
+    pub fn matches<'a>(&self, label: impl Fn(&str) -> Option<&'a str>) -> bool {
+        self.requirements.iter().all(|requirement| requirement.matches(label(&requirement.key)))
+    }
+}
+
+impl Requirement {
+    fn matches(&self, value: Option<&str>) -> bool {
+        let first = self.values.first().map(String::as_str).unwrap_or_default();
+        let listed = |value: &str| self.values.iter().any(|one| one == value);
+        match (self.operator, value) {
+            (Operator::Exists, value) => value.is_some(),
+            (Operator::DoesNotExist, value) => value.is_none(),
+            (Operator::In | Operator::Equals | Operator::DoubleEquals, value) => {
+                value.is_some_and(listed)
+            }
+            (Operator::NotIn | Operator::NotEquals, value) => !value.is_some_and(listed),
+            (Operator::GreaterThan, Some(value)) => numbers(value, first).is_some_and(|(a, b)| a > b),
+            (Operator::LessThan, Some(value)) => numbers(value, first).is_some_and(|(a, b)| a < b),
+            (Operator::GreaterThan | Operator::LessThan, None) => false,
+        }
+    }
+}
+
+fn numbers(a: &str, b: &str) -> Option<(i64, i64)> {
+    Some((a.parse().ok()?, b.parse().ok()?))
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, requirement) in self.requirements.iter().enumerate() {
+            if at > 0 {
+                f.write_str(",")?;
+            }
+            requirement.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Requirement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (key, values) = (&self.key, self.values.join(","));
+        match self.operator {
+            Operator::Exists => f.write_str(key),
+            Operator::DoesNotExist => write!(f, "!{key}"),
+            Operator::In => write!(f, "{key} in ({values})"),
+            Operator::NotIn => write!(f, "{key} notin ({values})"),
+            Operator::Equals => write!(f, "{key}={values}"),
+            Operator::DoubleEquals => write!(f, "{key}=={values}"),
+            Operator::NotEquals => write!(f, "{key}!={values}"),
+            Operator::GreaterThan => write!(f, "{key}>{values}"),
+            Operator::LessThan => write!(f, "{key}<{values}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+//! Field selectors: `path=value`, `path==value`, `path!=value`, separated by commas.
+
+use serde_json::{Map, Value};
+
+use crate::table::at_map;
+use crate::{ApiError, Resource};
+
+/// Conditions on fields, all of which must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FieldSelector {
+    terms: Vec<Term>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Term {
+    path: String,
+    value: String,
+    is_equal: bool,
+}
+
+impl FieldSelector {
+    /// Reads a selector on the fields that `resource` allows to select by.
+    pub(crate) fn parse(text: &str, resource: &Resource) -> Result<Self, ApiError> {
+        let mut terms = Vec::new();
+        for piece in split(text).iter().filter(|piece| !piece.is_empty()) {
+            let term = term(piece).ok_or_else(|| {
+                ApiError::bad_request(format!("invalid selector: '{text}'; can't understand '{piece}'"))
+            })?;
+            let path = term.path.as_str();
+            let is_known = matches!(path, "metadata.name" | "metadata.namespace")
+                || resource.selectable_fields.contains(&path);
+            if !is_known {
+                return Err(ApiError::bad_request(format!("field label not supported: {path}")));
+            }
+            // An empty value of a positive term selects what has no such field.
+            terms.push(term);
+        }
+        Ok(Self { terms })
+    }
+
+    /// Whether it selects everything.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.terms.is_empty()
+    }
+
+    /// The one name that can match, if there is only one.
+    pub(crate) fn name(&self) -> Option<&str> {
+        let term = self.terms.iter().find(|term| term.is_equal && term.path == "metadata.name")?;
+        Some(&term.value)
+    }
+
+    /// Whether an object meets all conditions.
+    pub(crate) fn matches(&self, object: &Map<String, Value>) -> bool {
+        self.terms.iter().all(|term| {
+            let text = match at_map(object, &term.path) {
+                None | Some(Value::Null) => String::new(),
+                Some(Value::String(text)) => text.clone(),
+                Some(other) => other.to_string(),
+            };
+            (text == term.value) == term.is_equal
+        })
+    }
+}
+
+/// Splits at commas that no backslash precedes.
+fn split(text: &str) -> Vec<String> {
+    let mut pieces = vec![String::new()];
+    let mut is_escaped = false;
+    for c in text.chars() {
+        if c == ',' && !is_escaped {
+            pieces.push(String::new());
+            continue;
+        }
+        is_escaped = c == '\\' && !is_escaped;
+        if let Some(piece) = pieces.last_mut() {
+            piece.push(c);
+        }
+    }
+    pieces
+}
+
+fn term(piece: &str) -> Option<Term> {
+    let at = piece.char_indices().find(|(at, c)| {
+        let before = piece.get(..*at).unwrap_or_default();
+        matches!(c, '=' | '!') && !before.ends_with('\\')
+    });
+    let (path, rest) = piece.split_at(at?.0);
+    let (value, is_equal) = if let Some(value) = rest.strip_prefix("!=") {
+        (value, false)
+    } else if let Some(value) = rest.strip_prefix("==") {
+        (value, true)
+    } else {
+        (rest.strip_prefix('=')?, true)
+    };
+    Some(Term { path: path.trim().to_owned(), value: unescape(value)?, is_equal })
+}
+
+/// Undoes `\\`, `\,` and `\=`; anything else after a backslash, or a bare `=`, is a mistake.
+fn unescape(value: &str) -> Option<String> {
+    let mut out = String::new();
+    let mut chars = value.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => out.push(chars.next().filter(|c| matches!(c, '\\' | ',' | '='))?),
+            '=' => return None,
+            other => out.push(other),
+        }
+    }
+    Some(out)
+}

@@ -1,0 +1,101 @@
+//! Objects as rows with the columns of their kind: what `kubectl get` prints.
+
+mod age;
+
+use bytes::Bytes;
+use event::Timestamp;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+
+use crate::negotiate::Include;
+use crate::{Column, Resource};
+
+pub(crate) use age::human_duration;
+
+/// What a kind without columns of its own prints.
+const DEFAULT_COLUMNS: [Column; 1] = [Column {
+    name: "Age",
+    kind: "date",
+    path: "metadata.creationTimestamp",
+    priority: 0,
+    description: "CreationTimestamp is a timestamp representing the server time when this object was created.",
+}];
+
+/// The definitions of a kind's columns, the name first.
+pub(crate) fn column_definitions(resource: &Resource) -> Value {
+    let name = json!({
+        "name": "Name", "type": "string", "format": "name",
+        "description": "Name must be unique within a namespace.", "priority": 0,
+    });
+    let own = columns(resource).iter().map(|column| {
+        json!({
+            "name": column.name, "type": column.kind, "format": "",
+            "description": column.description, "priority": column.priority,
+        })
+    });
+    Value::Array(std::iter::once(name).chain(own).collect())
+}
+
+/// One row, as JSON text.
+pub(crate) fn row(resource: &Resource, body: &Bytes, include: Include, now: Timestamp) -> Vec<u8> {
+    let object: Value = serde_json::from_slice(body).unwrap_or_default();
+    let name = at(&object, "metadata.name").cloned().unwrap_or_default();
+    let own = columns(resource).iter().map(|column| cell(column, &object, now));
+    let cells = Value::Array(std::iter::once(name).chain(own).collect());
+    let mut out = format!("{{\"cells\":{cells},\"object\":").into_bytes();
+    match include {
+        Include::None => out.extend_from_slice(b"null"),
+        Include::Metadata => out.extend_from_slice(&partial(body)),
+        Include::Object => out.extend_from_slice(body),
+    }
+    out.push(b'}');
+    out
+}
+
+/// `PartialObjectMetadata` of an object, as JSON text.
+pub(crate) fn partial(body: &[u8]) -> Vec<u8> {
+    #[derive(Deserialize)]
+    struct Head<'a> {
+        #[serde(borrow)]
+        metadata: &'a RawValue,
+    }
+    let head: Option<Head<'_>> = serde_json::from_slice(body).ok();
+    let metadata = head.map_or("{}", |head| head.metadata.get());
+    let start = r#"{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":"#;
+    [start.as_bytes(), metadata.as_bytes(), b"}"].concat()
+}
+
+/// The value at a path such as `status.state`.
+pub(crate) fn at<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
+    path.split('.').try_fold(object, |value, key| value.get(key))
+}
+
+/// [`at`] for an object.
+pub(crate) fn at_map<'a>(object: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
+    match path.split_once('.') {
+        None => object.get(path),
+        Some((head, rest)) => at(object.get(head)?, rest),
+    }
+}
+
+fn columns(resource: &Resource) -> &[Column] {
+    if resource.columns.is_empty() { &DEFAULT_COLUMNS } else { resource.columns }
+}
+
+fn cell(column: &Column, object: &Value, now: Timestamp) -> Value {
+    let value = at(object, column.path).unwrap_or(&Value::Null);
+    match (column.kind, value) {
+        (_, Value::Null) => Value::Null,
+        ("date", value) => {
+            let time = value.as_str().and_then(|text| Timestamp::parse(text).ok());
+            let seconds = time.map(|time| (now.as_micros() - time.as_micros()) / 1_000_000);
+            seconds.map_or_else(|| "<invalid>".into(), |seconds| human_duration(seconds).into())
+        }
+        ("string", Value::String(_)) => value.clone(),
+        ("string", value) => value.to_string().into(),
+        ("integer" | "number", value) if value.is_number() => value.clone(),
+        ("boolean", value) if value.is_boolean() => value.clone(),
+        _ => Value::Null,
+    }
+}

@@ -22,7 +22,7 @@ mod table;
 pub use access::{AccessError, Attributes, Authorizer, Decision};
 pub use answer::{Answer, ApiError, FieldError};
 pub use exchange::{Clock, Reply, Request, RequestInfo, Trail, WatchReply};
-pub use objects::{Objects, ResourceId};
 pub use namespaces::{NamespaceSource, NamespaceState};
+pub use objects::{Objects, ResourceId};
 pub use registry::{Parts, Registry};
 pub use resource::{Column, Occasion, Resource, Scope, Strategy, Subresource, Verb};

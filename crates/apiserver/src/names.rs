@@ -55,7 +55,8 @@ pub fn qualified_name(key: &str) -> Vec<String> {
             name
         }
         Some((prefix, name)) => {
-            errors.extend(subdomain(prefix).into_iter().map(|error| format!("prefix part {error}")));
+            errors
+                .extend(subdomain(prefix).into_iter().map(|error| format!("prefix part {error}")));
             name
         }
     };

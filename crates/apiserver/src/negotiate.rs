@@ -74,11 +74,7 @@ impl Range {
 pub(crate) fn accepted(headers: &HeaderMap) -> Vec<Range> {
     let mut ranges = ranges(headers, &ACCEPT);
     if ranges.is_empty() {
-        ranges.push(Range {
-            media_type: "*/*".to_owned(),
-            parameters: Vec::new(),
-            quality: 1.0,
-        });
+        ranges.push(Range { media_type: "*/*".to_owned(), parameters: Vec::new(), quality: 1.0 });
     }
     ranges.retain(|range| range.quality > 0.0);
     ranges.sort_by(|a, b| b.quality.total_cmp(&a.quality));
@@ -171,9 +167,18 @@ mod tests {
         let table = Some(Form::Table(Include::Metadata));
         check("application/json", Some(Form::Plain));
         check("*/*", Some(Form::Plain));
-        check("application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json", table);
-        check("application/json;as=Table;v=v1beta1;g=meta.k8s.io, application/json", Some(Form::Plain));
-        check("application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json", Some(Form::Partial));
+        check(
+            "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json",
+            table,
+        );
+        check(
+            "application/json;as=Table;v=v1beta1;g=meta.k8s.io, application/json",
+            Some(Form::Plain),
+        );
+        check(
+            "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json",
+            Some(Form::Partial),
+        );
         check("application/json;q=0.5, application/json;as=Table;v=v1;g=meta.k8s.io;q=0.9", table);
         check("application/json;q=0, */*;q=0.1", Some(Form::Plain));
         check("application/yaml", None);

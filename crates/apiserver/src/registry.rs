@@ -181,7 +181,11 @@ impl Call<'_> {
 
     fn own_namespace(&self) -> &str {
         let info = &self.request.info;
-        if info.resource == "namespaces" && info.api_group.is_empty() { "" } else { &info.namespace }
+        if info.resource == "namespaces" && info.api_group.is_empty() {
+            ""
+        } else {
+            &info.namespace
+        }
     }
 
     fn name(&self) -> &str {

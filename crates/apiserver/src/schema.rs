@@ -104,12 +104,7 @@ impl Schema {
     }
 
     /// [`prune`](Self::prune) for an object.
-    pub fn prune_map(
-        &self,
-        map: &mut Map<String, Value>,
-        path: &str,
-        unknown: &mut Vec<String>,
-    ) {
+    pub fn prune_map(&self, map: &mut Map<String, Value>, path: &str, unknown: &mut Vec<String>) {
         if self.kind != Kind::Object && self.kind != Kind::Any {
             return;
         }

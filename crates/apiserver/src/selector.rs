@@ -73,7 +73,9 @@ impl Requirement {
                 value.is_some_and(listed)
             }
             (Operator::NotIn | Operator::NotEquals, value) => !value.is_some_and(listed),
-            (Operator::GreaterThan, Some(value)) => numbers(value, first).is_some_and(|(a, b)| a > b),
+            (Operator::GreaterThan, Some(value)) => {
+                numbers(value, first).is_some_and(|(a, b)| a > b)
+            }
             (Operator::LessThan, Some(value)) => numbers(value, first).is_some_and(|(a, b)| a < b),
             (Operator::GreaterThan | Operator::LessThan, None) => false,
         }

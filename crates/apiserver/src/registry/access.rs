@@ -35,8 +35,9 @@ impl Call<'_> {
             NamespaceState::Missing => Err(ApiError::not_found("", "namespaces", namespace)),
             NamespaceState::Terminating => {
                 let why = format!("namespace {namespace} is being terminated");
-                let detail =
-                    format!("unable to create new content in namespace {namespace} because it is being terminated");
+                let detail = format!(
+                    "unable to create new content in namespace {namespace} because it is being terminated"
+                );
                 let mut error = self.kind.forbidden(name, &detail);
                 if let Some(details) = &mut error.status.details {
                     details.causes.push(StatusCause {

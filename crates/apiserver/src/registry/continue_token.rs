@@ -39,7 +39,8 @@ impl Place {
     }
 
     pub(super) fn decode(text: &str) -> Result<Self, ApiError> {
-        let refused = |why: &str| ApiError::bad_request(format!("continue key is not valid: {why}"));
+        let refused =
+            |why: &str| ApiError::bad_request(format!("continue key is not valid: {why}"));
         let bytes = URL_SAFE_NO_PAD
             .decode(text.trim_end_matches('='))
             .map_err(|error| refused(&error.to_string()))?;

@@ -43,7 +43,9 @@ impl Call<'_> {
         self.kind.resource.strategy.prepare_create(&mut object, &write.occasion);
         self.validate_new(&object, &write)?;
         self.require(&self.kind.resource.strategy.required_access(&object)).await?;
-        write.commit(trail, move |write, door| insert(write, door, object, &base, is_generated)).await
+        write
+            .commit(trail, move |write, door| insert(write, door, object, &base, is_generated))
+            .await
     }
 
     /// Decodes the body and keeps it for the event.

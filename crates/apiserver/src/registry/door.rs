@@ -203,8 +203,7 @@ impl Door for TransactionDoor<'_> {
         let mut object = object;
         let namespace = metadata::text(&object, "namespace").to_owned();
         let name = metadata::text(&object, "name").to_owned();
-        let (old, _) =
-            self.read(kind, &namespace, &name)?.ok_or_else(|| kind.not_found(&name))?;
+        let (old, _) = self.read(kind, &namespace, &name)?.ok_or_else(|| kind.not_found(&name))?;
         metadata::carry_over(&mut object, &old);
         metadata::count_generation(&mut object, &old);
         if object == old {
@@ -236,11 +235,7 @@ pub(super) fn seconds(time: Timestamp) -> String {
     format!("{}Z", text.get(..19).unwrap_or(&text))
 }
 
-fn encode(
-    kind: &Kind,
-    object: &mut Map<String, Value>,
-    revision: u64,
-) -> Result<Bytes, ApiError> {
+fn encode(kind: &Kind, object: &mut Map<String, Value>, revision: u64) -> Result<Bytes, ApiError> {
     metadata::set(object, "resourceVersion", revision.to_string());
     metadata::order(kind, object);
     let json = Json::of(object).map_err(|error| ApiError::internal(&error.to_string()))?;

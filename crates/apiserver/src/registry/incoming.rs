@@ -120,5 +120,7 @@ fn check_type(kind: &Kind, object: &Map<String, Value>) -> Result<(), ApiError> 
 
 fn undecodable(kind: &Kind, why: &str) -> ApiError {
     let (name, version) = (kind.resource.kind, kind.resource.version);
-    ApiError::bad_request(format!("{name} in version {version:?} cannot be handled as a {name}: {why}"))
+    ApiError::bad_request(format!(
+        "{name} in version {version:?} cannot be handled as a {name}: {why}"
+    ))
 }

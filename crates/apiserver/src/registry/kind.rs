@@ -32,9 +32,8 @@ impl Kind {
             properties.retain(|key, _| !matches!(key.as_str(), "apiVersion" | "kind" | "metadata"));
         }
         if let Some(required) = schema.get_mut("required").and_then(Value::as_array_mut) {
-            required.retain(|key| {
-                !matches!(key.as_str(), Some("apiVersion" | "kind" | "metadata"))
-            });
+            required
+                .retain(|key| !matches!(key.as_str(), Some("apiVersion" | "kind" | "metadata")));
         }
         Self {
             id: ResourceId { group: resource.group, plural: resource.plural },

@@ -133,7 +133,9 @@ fn wrong(path: &str, value: &Value, wanted: &str) -> String {
         Value::Array(_) => "array",
         Value::Object(_) => "object",
     };
-    format!("json: cannot unmarshal {found} into Go struct field ObjectMeta.{path} of type {wanted}")
+    format!(
+        "json: cannot unmarshal {found} into Go struct field ObjectMeta.{path} of type {wanted}"
+    )
 }
 
 /// Puts the fields in Kubernetes' order, with `apiVersion`, `kind` and `metadata` before the rest.

@@ -108,10 +108,13 @@ impl DeleteOptions {
         let dry_run = dry_run(&dry, &mut errors);
         let propagation = propagation(policy.as_deref(), orphan, &mut errors);
         refuse("DeleteOptions", &errors)?;
-        let text = |key: &str| {
-            preconditions.get(key).and_then(Value::as_str).map(str::to_owned)
-        };
-        Ok(Self { dry_run, uid: text("uid"), resource_version: text("resourceVersion"), propagation })
+        let text = |key: &str| preconditions.get(key).and_then(Value::as_str).map(str::to_owned);
+        Ok(Self {
+            dry_run,
+            uid: text("uid"),
+            resource_version: text("resourceVersion"),
+            propagation,
+        })
     }
 }
 
@@ -129,7 +132,8 @@ fn propagation(
     errors: &mut Vec<FieldError>,
 ) -> Option<Propagation> {
     let Some(policy) = policy else {
-        return orphan.map(|orphan| if orphan { Propagation::Orphan } else { Propagation::Background });
+        return orphan
+            .map(|orphan| if orphan { Propagation::Orphan } else { Propagation::Background });
     };
     if orphan.is_some() {
         let detail = "orphanDependents and deletionPropagation cannot be both set";

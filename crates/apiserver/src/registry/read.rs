@@ -93,7 +93,8 @@ impl Call<'_> {
         let rendering = Rendering::of(self.request)?;
         // A transaction that changes nothing: the details of one object are told by others.
         let write = self.write(rendering, true);
-        let work = move |write: &mut super::write::Write, door: &mut super::door::TransactionDoor<'_>| {
+        let work = move |write: &mut super::write::Write,
+                         door: &mut super::door::TransactionDoor<'_>| {
             let kind = Arc::clone(&write.kind);
             let (object, _) = door
                 .read(&kind, &write.namespace, &write.name)?
@@ -170,9 +171,9 @@ impl Call<'_> {
         if first(request, "sendInitialEvents").is_some() {
             let detail = "sendInitialEvents is forbidden for list";
             let error = FieldError::forbidden("sendInitialEvents", detail);
-            return Err(options::refuse("ListOptions", &[error]).err().unwrap_or_else(|| {
-                ApiError::bad_request(detail)
-            }));
+            return Err(options::refuse("ListOptions", &[error])
+                .err()
+                .unwrap_or_else(|| ApiError::bad_request(detail)));
         }
         let limit = match first(request, "limit").unwrap_or_default() {
             "" => 0,
@@ -266,8 +267,7 @@ fn check_match(call: &Call<'_>) -> Result<(), ApiError> {
 
 /// The refusal of a revision that has not happened yet.
 pub(super) fn too_large(revision: u64, current: u64) -> ApiError {
-    let message =
-        format!("Timeout: Too large resource version: {revision}, current: {current}");
+    let message = format!("Timeout: Too large resource version: {revision}, current: {current}");
     let mut error = ApiError::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", message);
     error.retry_after = Some(1);
     error.status.details = Some(StatusDetails {

@@ -96,11 +96,8 @@ pub(super) fn deleted(rendering: Rendering, kind: &Kind, name: &str, uid: &str) 
 
 /// A table up to its first row.
 pub(super) fn table_start(kind: &Kind, head: &ListHead, with_columns: bool) -> Vec<u8> {
-    let columns = if with_columns {
-        table::column_definitions(&kind.resource)
-    } else {
-        Value::Null
-    };
+    let columns =
+        if with_columns { table::column_definitions(&kind.resource) } else { Value::Null };
     let head = list_metadata(head);
     format!(
         r#"{{"kind":"Table","apiVersion":"meta.k8s.io/v1","metadata":{head},"columnDefinitions":{columns},"rows":["#
@@ -110,7 +107,8 @@ pub(super) fn table_start(kind: &Kind, head: &ListHead, with_columns: bool) -> V
 
 fn list_start(kind: &str, api_version: &str, head: &ListHead) -> Vec<u8> {
     let head = list_metadata(head);
-    format!(r#"{{"kind":"{kind}","apiVersion":"{api_version}","metadata":{head},"items":["#).into_bytes()
+    format!(r#"{{"kind":"{kind}","apiVersion":"{api_version}","metadata":{head},"items":["#)
+        .into_bytes()
 }
 
 fn list_metadata(head: &ListHead) -> String {

@@ -28,12 +28,7 @@ impl Schema {
     }
 
     /// [`validate`](Self::validate) for an object.
-    pub fn validate_map(
-        &self,
-        map: &Map<String, Value>,
-        path: &str,
-        errors: &mut Vec<FieldError>,
-    ) {
+    pub fn validate_map(&self, map: &Map<String, Value>, path: &str, errors: &mut Vec<FieldError>) {
         for key in &self.required {
             if !map.contains_key(key) {
                 errors.push(FieldError::required(join(path, key), ""));
@@ -219,7 +214,9 @@ mod tests {
         check(json!({}), &["spec.subject: Required value"]);
         check(
             json!({"subject": {"name": 7}}),
-            &["spec.subject.name: Invalid value: \"integer\": spec.subject.name in body must be of type string: \"integer\""],
+            &[
+                "spec.subject.name: Invalid value: \"integer\": spec.subject.name in body must be of type string: \"integer\"",
+            ],
         );
         check(
             json!({"subject": {"name": "", "kind": "c"}, "count": 0}),

@@ -24,7 +24,9 @@ impl FieldSelector {
         let mut terms = Vec::new();
         for piece in split(text).iter().filter(|piece| !piece.is_empty()) {
             let term = term(piece).ok_or_else(|| {
-                ApiError::bad_request(format!("invalid selector: '{text}'; can't understand '{piece}'"))
+                ApiError::bad_request(format!(
+                    "invalid selector: '{text}'; can't understand '{piece}'"
+                ))
             })?;
             let path = term.path.as_str();
             let is_known = matches!(path, "metadata.name" | "metadata.namespace")

@@ -32,7 +32,9 @@ impl Parser {
                         (Token::EndOfString, _) => return Ok(requirements),
                         (Token::Comma, _) => self.expect_another()?,
                         (_, read) => {
-                            return Err(format!("found '{read}', expected: ',' or 'end of string'"));
+                            return Err(format!(
+                                "found '{read}', expected: ',' or 'end of string'"
+                            ));
                         }
                     }
                 }

@@ -59,8 +59,12 @@ fn mistakes_are_reported_as_kubernetes_does() {
     ] {
         assert_eq!(Selector::parse(selector).unwrap_err(), expected, "{selector}");
     }
-    assert!(Selector::parse("-a").unwrap_err().starts_with("unable to parse requirement: key: Invalid value: \"-a\": name part must consist of"));
-    assert!(Selector::parse("a=-").unwrap_err().starts_with("unable to parse requirement: values[0][a]: Invalid value: \"-\": a valid label must be"));
+    assert!(Selector::parse("-a").unwrap_err().starts_with(
+        "unable to parse requirement: key: Invalid value: \"-a\": name part must consist of"
+    ));
+    assert!(Selector::parse("a=-").unwrap_err().starts_with(
+        "unable to parse requirement: values[0][a]: Invalid value: \"-\": a valid label must be"
+    ));
 }
 
 /// One condition, in a form that needs no parser.
@@ -99,8 +103,11 @@ impl Condition {
 
 fn conditions() -> impl Strategy<Value = Vec<Condition>> {
     let values = prop::collection::vec("[ab]{1,2}", 1..4);
-    let condition = ("[ab]", 0u8..6, values)
-        .prop_map(|(key, operator, values)| Condition { key, operator, values });
+    let condition = ("[ab]", 0u8..6, values).prop_map(|(key, operator, values)| Condition {
+        key,
+        operator,
+        values,
+    });
     prop::collection::vec(condition, 0..4)
 }
 

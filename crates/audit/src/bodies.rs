@@ -1,0 +1,190 @@
+//! What is taken out of bodies before they are recorded, and what is looked up in them.
+//!
+//! Parts that stay are copied as they are, never decoded: numbers and order of keys do not change.
+
+use std::fmt;
+
+use bytes::Bytes;
+use event::{Json, ObjectReference};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+const MANAGED_FIELDS: &str = "managedFields";
+
+/// The body without `metadata.managedFields`, of the object and of the items if it is a list.
+pub(crate) fn without_managed_fields(body: Json) -> Json {
+    if memchr::memmem::find(body.as_bytes(), MANAGED_FIELDS.as_bytes()).is_none() {
+        return body;
+    }
+    let mut out = Vec::with_capacity(body.as_bytes().len());
+    match strip_object(body.as_bytes(), true, &mut out) {
+        Some(()) => Json::parse(Bytes::from(out)).unwrap_or(body),
+        None => body,
+    }
+}
+
+/// Copies an object without its managed fields; `None` when it is no object.
+fn strip_object(object: &[u8], may_be_list: bool, out: &mut Vec<u8>) -> Option<()> {
+    let members: Members<'_> = serde_json::from_slice(object).ok()?;
+    write_members(&members, out, |key, value, out| match key {
+        "metadata" => strip_metadata(value, out),
+        "items" if may_be_list => strip_items(value, out),
+        _ => None,
+    })
+}
+
+fn strip_metadata(metadata: &RawValue, out: &mut Vec<u8>) -> Option<()> {
+    let mut members: Members<'_> = serde_json::from_str(metadata.get()).ok()?;
+    members.0.retain(|(key, _)| key != MANAGED_FIELDS);
+    write_members(&members, out, |_, _, _| None)
+}
+
+fn strip_items(items: &RawValue, out: &mut Vec<u8>) -> Option<()> {
+    let items: Vec<&RawValue> = serde_json::from_str(items.get()).ok()?;
+    out.push(b'[');
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        or_as_it_is(item, out, |out| strip_object(item.get().as_bytes(), false, out));
+    }
+    out.push(b']');
+    Some(())
+}
+
+/// Writes members; `change` writes a value in its own way, or returns `None` to leave it.
+fn write_members(
+    members: &Members<'_>,
+    out: &mut Vec<u8>,
+    change: impl Fn(&str, &RawValue, &mut Vec<u8>) -> Option<()>,
+) -> Option<()> {
+    out.push(b'{');
+    for (index, (key, value)) in members.0.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(&serde_json::to_vec(key).ok()?);
+        out.push(b':');
+        or_as_it_is(value, out, |out| change(key, value, out));
+    }
+    out.push(b'}');
+    Some(())
+}
+
+fn or_as_it_is(
+    value: &RawValue,
+    out: &mut Vec<u8>,
+    change: impl FnOnce(&mut Vec<u8>) -> Option<()>,
+) {
+    let start = out.len();
+    if change(out).is_none() {
+        out.truncate(start);
+        out.extend_from_slice(value.get().as_bytes());
+    }
+}
+
+/// The body cut to what names the object, and its items if it is a list. `None` when nothing of it
+/// names anything, as in a JSON patch.
+pub(crate) fn reference(body: &Json) -> Option<Json> {
+    let members: Members<'_> = serde_json::from_slice(body.as_bytes()).ok()?;
+    let mut out = Vec::new();
+    write_reference(&members, true, &mut out)?;
+    Json::parse(Bytes::from(out)).ok()
+}
+
+fn write_reference(members: &Members<'_>, may_be_list: bool, out: &mut Vec<u8>) -> Option<()> {
+    let kept = members.kept(|key| {
+        matches!(key, "apiVersion" | "kind" | "metadata") || may_be_list && key == "items"
+    });
+    write_members(&kept, out, |key, value, out| match key {
+        "metadata" => {
+            let named = match serde_json::from_str::<Members<'_>>(value.get()) {
+                Ok(metadata) => metadata.kept(|key| matches!(key, "name" | "namespace" | "uid")),
+                Err(_) => Members(Vec::new()),
+            };
+            write_members(&named, out, |_, value, out| scalar_only(value, out))
+        }
+        "items" => {
+            let items: Vec<Members<'_>> = serde_json::from_str(value.get()).unwrap_or_default();
+            out.push(b'[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                write_reference(item, false, out)?;
+            }
+            out.push(b']');
+            Some(())
+        }
+        _ => scalar_only(value, out),
+    })
+}
+
+/// Empty text in place of an object or array, in which something could hide.
+fn scalar_only(value: &RawValue, out: &mut Vec<u8>) -> Option<()> {
+    if value.get().starts_with(['{', '[']) {
+        out.extend_from_slice(b"\"\"");
+        return Some(());
+    }
+    None
+}
+
+/// Fills what the URL left open from `metadata` of the body, as `LogRequestObject` of Kubernetes does.
+pub(crate) fn complete(reference: &mut ObjectReference, body: &Json) {
+    #[derive(serde::Deserialize)]
+    struct Object {
+        metadata: Option<Metadata>,
+    }
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Metadata {
+        namespace: Option<String>,
+        name: Option<String>,
+        uid: Option<String>,
+        resource_version: Option<String>,
+    }
+    let found: Option<Object> = serde_json::from_slice(body.as_bytes()).ok();
+    let Some(metadata) = found.and_then(|object| object.metadata) else {
+        return;
+    };
+    let fill = |place: &mut String, value: Option<String>| {
+        if place.is_empty() {
+            *place = value.unwrap_or_default();
+        }
+    };
+    fill(&mut reference.namespace, metadata.namespace);
+    fill(&mut reference.name, metadata.name);
+    fill(&mut reference.uid, metadata.uid);
+    fill(&mut reference.resource_version, metadata.resource_version);
+}
+
+/// The members of an object in their order, values as they are.
+struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+impl Members<'_> {
+    fn kept(&self, keep: impl Fn(&str) -> bool) -> Self {
+        Self(self.0.iter().filter(|(key, _)| keep(key)).cloned().collect())
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct MembersVisitor;
+        impl<'de> Visitor<'de> for MembersVisitor {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some((key, value)) = map.next_entry::<String, &'de RawValue>()? {
+                    members.push((key, value));
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}

@@ -1,0 +1,222 @@
+//! A tree becomes the draft of a policy: right in its types, not yet in its values.
+//!
+//! Null stands for the empty value everywhere, as in Go. Of a field that comes twice, the last
+//! counts.
+
+use crate::tree::{Key, Node, Value};
+use crate::{FieldError, LoadError};
+
+/// A policy as it was written.
+pub(crate) struct Draft {
+    pub(crate) rules: Vec<DraftRule>,
+    pub(crate) omit_stages: Texts,
+    pub(crate) omit_managed_fields: Option<bool>,
+}
+
+pub(crate) struct DraftRule {
+    pub(crate) level: Text,
+    pub(crate) users: Texts,
+    pub(crate) user_groups: Texts,
+    pub(crate) verbs: Texts,
+    pub(crate) resources: Vec<DraftResources>,
+    pub(crate) namespaces: Texts,
+    pub(crate) non_resource_urls: Texts,
+    pub(crate) omit_stages: Texts,
+    pub(crate) omit_managed_fields: Option<bool>,
+}
+
+pub(crate) struct DraftResources {
+    pub(crate) group: Text,
+    pub(crate) resources: Texts,
+    pub(crate) resource_names: Texts,
+}
+
+/// A string and where it stands.
+pub(crate) struct Text {
+    pub(crate) text: String,
+    pub(crate) line: usize,
+}
+
+/// A list of strings and where it stands.
+pub(crate) struct Texts {
+    pub(crate) items: Vec<Text>,
+    pub(crate) line: usize,
+}
+
+impl Texts {
+    pub(crate) fn into_strings(self) -> Vec<String> {
+        self.items.into_iter().map(|item| item.text).collect()
+    }
+}
+
+const POLICY: &[&str] =
+    &["kind", "apiVersion", "metadata", "rules", "omitStages", "omitManagedFields"];
+const RULE: &[&str] = &[
+    "level",
+    "users",
+    "userGroups",
+    "verbs",
+    "resources",
+    "namespaces",
+    "nonResourceURLs",
+    "omitStages",
+    "omitManagedFields",
+];
+const RESOURCES: &[&str] = &["group", "resources", "resourceNames"];
+/// `metav1.ObjectMeta`. Its values have no meaning in a policy and are not looked at.
+const METADATA: &[&str] = &[
+    "name",
+    "generateName",
+    "namespace",
+    "selfLink",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "labels",
+    "annotations",
+    "ownerReferences",
+    "finalizers",
+    "managedFields",
+];
+
+/// The draft, and the fields that have no effect.
+pub(crate) fn draft(root: Option<Node>) -> Result<(Draft, Vec<FieldError>), LoadError> {
+    let mut warnings = Vec::new();
+    let root = root.unwrap_or_else(Node::absent);
+    let fields = Fields::of(&root, String::new(), POLICY, &mut warnings)?;
+    let (api_version, kind) = (fields.text("apiVersion")?, fields.text("kind")?);
+    if (api_version.text.as_str(), kind.text.as_str()) != ("audit.k8s.io/v1", "Policy") {
+        return Err(LoadError::Kind { api_version: api_version.text, kind: kind.text });
+    }
+    if let Some(metadata) = fields.found("metadata") {
+        Fields::of(metadata, "metadata".to_owned(), METADATA, &mut warnings)?;
+    }
+    let mut rules = Vec::new();
+    for (index, node) in fields.list("rules")?.iter().enumerate() {
+        rules.push(rule(node, format!("rules[{index}]"), &mut warnings)?);
+    }
+    let draft = Draft {
+        rules,
+        omit_stages: fields.texts("omitStages")?,
+        omit_managed_fields: fields.boolean("omitManagedFields")?,
+    };
+    Ok((draft, warnings))
+}
+
+fn rule(node: &Node, path: String, warn: &mut Vec<FieldError>) -> Result<DraftRule, LoadError> {
+    let fields = Fields::of(node, path, RULE, warn)?;
+    let mut resources = Vec::new();
+    for (index, node) in fields.list("resources")?.iter().enumerate() {
+        let path = format!("{}[{index}]", fields.path("resources"));
+        let fields = Fields::of(node, path, RESOURCES, warn)?;
+        resources.push(DraftResources {
+            group: fields.text("group")?,
+            resources: fields.texts("resources")?,
+            resource_names: fields.texts("resourceNames")?,
+        });
+    }
+    Ok(DraftRule {
+        resources,
+        level: fields.text("level")?,
+        users: fields.texts("users")?,
+        user_groups: fields.texts("userGroups")?,
+        verbs: fields.texts("verbs")?,
+        namespaces: fields.texts("namespaces")?,
+        non_resource_urls: fields.texts("nonResourceURLs")?,
+        omit_stages: fields.texts("omitStages")?,
+        omit_managed_fields: fields.boolean("omitManagedFields")?,
+    })
+}
+
+/// The members of a mapping, by name.
+struct Fields<'a> {
+    members: &'a [(Key, Node)],
+    path: String,
+    line: usize,
+}
+
+impl<'a> Fields<'a> {
+    /// Warns of fields that are not known and of those that come twice.
+    fn of(
+        node: &'a Node,
+        path: String,
+        known: &[&str],
+        warnings: &mut Vec<FieldError>,
+    ) -> Result<Self, LoadError> {
+        let members = match &node.value {
+            Value::Map(members) => members.as_slice(),
+            Value::Null => &[],
+            _ => return Err(wrong_type(node, &path, "a mapping")),
+        };
+        let fields = Self { members, path, line: node.line };
+        for (index, (key, _)) in members.iter().enumerate() {
+            let message = if !known.contains(&key.text.as_str()) {
+                "unknown field"
+            } else if members.iter().take(index).any(|(other, _)| other.text == key.text) {
+                "duplicate field"
+            } else {
+                continue;
+            };
+            let field = fields.path(&key.text);
+            warnings.push(FieldError { line: key.line, field, message: message.to_owned() });
+        }
+        Ok(fields)
+    }
+
+    fn path(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+
+    /// The value of a field that is there and not null.
+    fn found(&self, name: &str) -> Option<&'a Node> {
+        let (_, node) = self.members.iter().rev().find(|(key, _)| key.text == name)?;
+        (!matches!(node.value, Value::Null)).then_some(node)
+    }
+
+    fn text(&self, name: &str) -> Result<Text, LoadError> {
+        match self.found(name) {
+            Some(node) => text(node, &self.path(name)),
+            None => Ok(Text { text: String::new(), line: self.line }),
+        }
+    }
+
+    fn list(&self, name: &str) -> Result<&'a [Node], LoadError> {
+        match self.found(name) {
+            None => Ok(&[]),
+            Some(Node { value: Value::List(items), .. }) => Ok(items),
+            Some(node) => Err(wrong_type(node, &self.path(name), "a list")),
+        }
+    }
+
+    fn texts(&self, name: &str) -> Result<Texts, LoadError> {
+        let line = self.found(name).map_or(self.line, |node| node.line);
+        let items = self.list(name)?.iter().enumerate();
+        let items = items.map(|(index, node)| text(node, &format!("{}[{index}]", self.path(name))));
+        Ok(Texts { items: items.collect::<Result<_, _>>()?, line })
+    }
+
+    fn boolean(&self, name: &str) -> Result<Option<bool>, LoadError> {
+        match self.found(name) {
+            None => Ok(None),
+            Some(Node { value: Value::Bool(value), .. }) => Ok(Some(*value)),
+            Some(node) => Err(wrong_type(node, &self.path(name), "a boolean")),
+        }
+    }
+}
+
+fn text(node: &Node, path: &str) -> Result<Text, LoadError> {
+    match &node.value {
+        Value::Text(text) => Ok(Text { text: text.clone(), line: node.line }),
+        Value::Null => Ok(Text { text: String::new(), line: node.line }),
+        _ => Err(wrong_type(node, path, "a string")),
+    }
+}
+
+fn wrong_type(node: &Node, path: &str, expected: &str) -> LoadError {
+    let field = if path.is_empty() { "the document" } else { path }.to_owned();
+    let message = format!("{expected} is expected, not {}", node.value.kind());
+    LoadError::Type(FieldError { line: node.line, field, message })
+}

@@ -1,0 +1,236 @@
+//! The event of one request, from its beginning to its end.
+//!
+//! A [`Growth`] begins only if something may be recorded, so a request at level None costs nothing.
+//! It is told what happens and returns the event of each stage; omitted stages return none. It keeps
+//! only what the level asks for. Which body belongs to a request (none for a watch, none for plain
+//! paths) is the server's business.
+
+use std::collections::BTreeMap;
+
+use event::{
+    AuthenticationMetadata, Event, Json, Level, ObjectReference, Stage, Status, Timestamp,
+    UserInfo, truncate_user_agent,
+};
+
+use crate::{Decision, Stages, bodies};
+
+/// What is known when a request arrives.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// From the header `Audit-Id`, or made by the server.
+    pub audit_id: String,
+    /// Path and query as sent.
+    pub request_uri: String,
+    /// As in [`Attributes`](crate::Attributes).
+    pub verb: String,
+    /// Who asks, before impersonation; empty when authentication failed.
+    pub user: UserInfo,
+    /// How the user was authenticated.
+    pub authentication_metadata: Option<AuthenticationMetadata>,
+    /// Where from; the last is the peer.
+    pub source_ips: Vec<String>,
+    /// As sent; it is cut here.
+    pub user_agent: String,
+    /// For resource requests, from the URL.
+    pub object_ref: Option<ObjectReference>,
+    /// When the server first saw it.
+    pub received: Timestamp,
+    /// Whether it is a watch or another request that gets two events.
+    pub long_running: bool,
+    /// Whether bodies are cut to references whatever the level, because they may hold secrets.
+    pub withhold_bodies: bool,
+}
+
+/// How a request was answered.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    /// HTTP status.
+    pub code: u16,
+    /// The body, if it is a Status. Its fields are recorded at every level.
+    pub status: Option<Status>,
+    /// The body as JSON, as the client got it.
+    pub object: Option<Json>,
+}
+
+/// An event that is not complete.
+#[derive(Clone, Debug)]
+pub struct Growth {
+    event: Event,
+    omit_stages: Stages,
+    long_running: bool,
+    bodies: Bodies,
+}
+
+/// What is kept of bodies, where the level asks for them.
+#[derive(Clone, Copy, Debug)]
+enum Bodies {
+    Whole,
+    WithoutManagedFields,
+    References,
+}
+
+impl Growth {
+    /// Begins, unless the level is None; then the facts are not asked for.
+    pub fn begin(decision: &Decision, facts: impl FnOnce() -> Facts) -> Option<Self> {
+        if decision.level == Level::None {
+            return None;
+        }
+        let facts = facts();
+        let event = Event {
+            level: decision.level,
+            audit_id: facts.audit_id,
+            stage: Stage::RequestReceived,
+            request_uri: facts.request_uri,
+            verb: facts.verb,
+            user: facts.user,
+            impersonated_user: None,
+            authentication_metadata: facts.authentication_metadata,
+            source_ips: facts.source_ips,
+            user_agent: truncate_user_agent(&facts.user_agent),
+            object_ref: facts.object_ref,
+            response_status: None,
+            request_object: None,
+            response_object: None,
+            request_received_timestamp: facts.received,
+            stage_timestamp: facts.received,
+            annotations: BTreeMap::new(),
+        };
+        Some(Self {
+            event,
+            omit_stages: decision.omit_stages,
+            long_running: facts.long_running,
+            bodies: match decision.omit_managed_fields {
+                _ if facts.withhold_bodies => Bodies::References,
+                true => Bodies::WithoutManagedFields,
+                false => Bodies::Whole,
+            },
+        })
+    }
+
+    /// How much is recorded: a server need not encode a body that nobody keeps.
+    pub const fn level(&self) -> Level {
+        self.event.level
+    }
+
+    /// Adds a fact. The first value of a key stays; false says that another one was there.
+    pub fn annotate(&mut self, key: &str, value: impl Into<String>) -> bool {
+        let value = value.into();
+        match self.event.annotations.get(key) {
+            Some(first) => *first == value,
+            None => self.event.annotations.insert(key.to_owned(), value).is_none(),
+        }
+    }
+
+    /// The user asked to be taken for another and may.
+    pub fn impersonated(&mut self, user: UserInfo) {
+        self.event.impersonated_user = Some(user);
+    }
+
+    /// The object a client sent. At every level it tells what the URL leaves open: namespace, name,
+    /// UID and resource version. A name that the server makes (`generateName`) is in neither: as in
+    /// Kubernetes it stands in the response only.
+    pub fn request_object(&mut self, object: Json) {
+        if let Some(reference) = &mut self.event.object_ref {
+            bodies::complete(reference, &object);
+        }
+        if self.event.level >= Level::Request {
+            self.event.request_object = self.kept(object);
+        }
+    }
+
+    /// The patch a client sent, as it is. It names no object.
+    pub fn request_patch(&mut self, patch: Json) {
+        if self.event.level >= Level::Request {
+            self.event.request_object = match self.bodies {
+                Bodies::References => bodies::reference(&patch),
+                Bodies::Whole | Bodies::WithoutManagedFields => Some(patch),
+            };
+        }
+    }
+
+    /// The event of the arrival.
+    pub fn received(&self) -> Option<Event> {
+        self.at(Stage::RequestReceived, self.event.request_received_timestamp)
+    }
+
+    /// A long-running request is about to send its first byte.
+    pub fn started(&mut self, code: u16, now: Timestamp) -> Option<Event> {
+        self.event.response_status.get_or_insert_default().code = code;
+        if self.long_running { self.at(Stage::ResponseStarted, now) } else { None }
+    }
+
+    /// The request is answered.
+    pub fn complete(mut self, answer: Answer, now: Timestamp) -> Option<Event> {
+        self.answered(answer);
+        self.last(Stage::ResponseComplete, now)
+    }
+
+    /// The request ended, and nothing was answered. A long-running one gets two events.
+    pub fn closed_early(mut self, now: Timestamp) -> impl Iterator<Item = Event> {
+        let mut started = None;
+        if self.event.response_status.is_none() {
+            self.event.response_status = Some(Status {
+                status: "Success".to_owned(),
+                message: "Connection closed early".to_owned(),
+                code: 200,
+                ..Status::default()
+            });
+            if self.long_running {
+                started = self.at(Stage::ResponseStarted, now);
+            }
+        }
+        started.into_iter().chain(self.last(Stage::ResponseComplete, now))
+    }
+
+    /// The server failed in the middle.
+    pub fn panicked(mut self, message: &str, now: Timestamp) -> Option<Event> {
+        self.event.response_status = Some(Status {
+            status: "Failure".to_owned(),
+            message: format!("APIServer panic'd: {message}"),
+            reason: "InternalError".to_owned(),
+            code: 500,
+            ..Status::default()
+        });
+        self.last(Stage::Panic, now)
+    }
+
+    /// The request was refused before it was known who asks (authentication failed, or its timeout
+    /// cannot be read): one event, at the stage at which Kubernetes makes it.
+    pub fn refused(mut self, answer: Answer, now: Timestamp) -> Option<Event> {
+        self.answered(answer);
+        self.last(Stage::ResponseStarted, now)
+    }
+
+    fn answered(&mut self, answer: Answer) {
+        let mut status = answer.status.unwrap_or_default();
+        status.code = answer.code;
+        self.event.response_status = Some(status);
+        if self.event.level >= Level::RequestResponse
+            && let Some(object) = answer.object
+        {
+            self.event.response_object = self.kept(object);
+        }
+    }
+
+    fn kept(&self, body: Json) -> Option<Json> {
+        match self.bodies {
+            Bodies::Whole => Some(body),
+            Bodies::WithoutManagedFields => Some(bodies::without_managed_fields(body)),
+            Bodies::References => bodies::reference(&body),
+        }
+    }
+
+    fn at(&self, stage: Stage, now: Timestamp) -> Option<Event> {
+        if self.omit_stages.contains(stage) {
+            return None;
+        }
+        Some(Event { stage, stage_timestamp: now, ..self.event.clone() })
+    }
+
+    fn last(self, stage: Stage, now: Timestamp) -> Option<Event> {
+        if self.omit_stages.contains(stage) {
+            return None;
+        }
+        Some(Event { stage, stage_timestamp: now, ..self.event })
+    }
+}

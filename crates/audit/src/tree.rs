@@ -1,0 +1,250 @@
+//! The text of a policy file as a tree that remembers lines.
+//!
+//! YAML as Kubernetes reads it, which is YAML 1.1: `yes` and `on` are booleans, `0777` a number, `<<`
+//! merges. Only the first document of a file counts. Aliases are copied within a budget, so that a
+//! small file cannot become a large tree.
+
+use std::collections::HashMap;
+
+use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
+
+use crate::LoadError;
+
+/// How deeply lists and mappings may nest. A policy needs six.
+const DEPTH_MAX: usize = 64;
+/// How many nodes a tree may have, those that come from aliases included.
+const NODES_MAX: usize = 100_000;
+
+/// A part of a document.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    /// Counted from 1.
+    pub(crate) line: usize,
+    pub(crate) value: Value,
+    /// Of this node and all within.
+    nodes: usize,
+    height: usize,
+}
+
+/// What stands at a node.
+#[derive(Clone, Debug)]
+pub(crate) enum Value {
+    Null,
+    Bool(bool),
+    Number,
+    Text(String),
+    List(Vec<Node>),
+    /// Keys may come twice.
+    Map(Vec<(Key, Node)>),
+}
+
+/// A key and where it stands.
+#[derive(Clone, Debug)]
+pub(crate) struct Key {
+    pub(crate) text: String,
+    pub(crate) line: usize,
+}
+
+impl Value {
+    /// What it is, for messages.
+    pub(crate) const fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "a boolean",
+            Self::Number => "a number",
+            Self::Text(_) => "a string",
+            Self::List(_) => "a list",
+            Self::Map(_) => "a mapping",
+        }
+    }
+}
+
+impl Node {
+    /// What stands for a document that is not there.
+    pub(crate) fn absent() -> Self {
+        Self::leaf(1, Value::Null)
+    }
+
+    fn leaf(line: usize, value: Value) -> Self {
+        Self { line, value, nodes: 1, height: 0 }
+    }
+}
+
+/// The first document of a text; `None` when there is none.
+pub(crate) fn parse(text: &str) -> Result<Option<Node>, LoadError> {
+    let mut builder = Builder { stack: Vec::new(), anchors: HashMap::new(), nodes: 0, root: None };
+    for event in Parser::new_from_str(text) {
+        let (event, span) = event.map_err(|error| LoadError::Syntax {
+            line: error.marker().line(),
+            message: error.info().to_owned(),
+        })?;
+        let line = span.start.line();
+        match event {
+            Event::DocumentEnd => break,
+            Event::Scalar(text, style, anchor, tag) => {
+                let value = scalar(&text, style, tag.as_deref());
+                builder.place(Node::leaf(line, value), Some(text.into_owned()), anchor)?;
+            }
+            Event::SequenceStart(anchor, _) => {
+                builder.open(line, anchor, Open::List(Vec::new()))?;
+            }
+            Event::MappingStart(anchor, _) => {
+                builder.open(line, anchor, Open::Map(Vec::new(), None))?;
+            }
+            Event::SequenceEnd | Event::MappingEnd => builder.close()?,
+            Event::Alias(anchor) => builder.alias(line, anchor)?,
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) => {}
+        }
+    }
+    Ok(builder.root)
+}
+
+struct Builder {
+    stack: Vec<(usize, usize, Open)>,
+    anchors: HashMap<usize, Node>,
+    nodes: usize,
+    root: Option<Node>,
+}
+
+/// A collection whose end has not come.
+enum Open {
+    List(Vec<Node>),
+    /// With the key whose value comes next.
+    Map(Vec<(Key, Node)>, Option<Key>),
+}
+
+impl Builder {
+    fn open(&mut self, line: usize, anchor: usize, open: Open) -> Result<(), LoadError> {
+        if self.stack.len() == DEPTH_MAX {
+            return Err(syntax(line, "nested too deeply"));
+        }
+        self.stack.push((line, anchor, open));
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), LoadError> {
+        let Some((line, anchor, open)) = self.stack.pop() else {
+            return Ok(());
+        };
+        let value = match open {
+            Open::List(items) => Value::List(items),
+            Open::Map(members, _) => Value::Map(merge(members)?),
+        };
+        let (mut nodes, mut height) = (1, 0);
+        let mut count = |child: &Node| {
+            nodes += child.nodes;
+            height = height.max(child.height + 1);
+        };
+        match &value {
+            Value::List(items) => items.iter().for_each(&mut count),
+            Value::Map(members) => members.iter().for_each(|(_, child)| count(child)),
+            _ => {}
+        }
+        self.place(Node { line, value, nodes, height }, None, anchor)
+    }
+
+    fn alias(&mut self, line: usize, anchor: usize) -> Result<(), LoadError> {
+        // An anchor that is still open would contain itself.
+        let Some(target) = self.anchors.get(&anchor) else {
+            return Err(syntax(line, "an alias to a value that is not complete"));
+        };
+        if self.stack.len() + target.height > DEPTH_MAX {
+            return Err(syntax(line, "nested too deeply"));
+        }
+        self.nodes += target.nodes;
+        if self.nodes > NODES_MAX {
+            return Err(syntax(line, "aliases make the document too large"));
+        }
+        let key = match &target.value {
+            Value::Text(text) => Some(text.clone()),
+            _ => None,
+        };
+        let node = target.clone();
+        self.place(node, key, 0)
+    }
+
+    /// Puts a complete node where it belongs; `key` is its text, if it can be a key.
+    fn place(&mut self, node: Node, key: Option<String>, anchor: usize) -> Result<(), LoadError> {
+        self.nodes += 1;
+        if anchor != 0 {
+            self.nodes += node.nodes;
+            self.anchors.insert(anchor, node.clone());
+        }
+        if self.nodes > NODES_MAX {
+            return Err(syntax(node.line, "the document is too large"));
+        }
+        match self.stack.last_mut() {
+            None => self.root = Some(node),
+            Some((_, _, Open::List(items))) => items.push(node),
+            Some((_, _, Open::Map(members, pending))) => {
+                if let Some(key) = pending.take() {
+                    members.push((key, node));
+                } else {
+                    let text = key.ok_or_else(|| syntax(node.line, "a key must be a scalar"))?;
+                    *pending = Some(Key { text, line: node.line });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Replaces `<<` by the members it brings; members written out win.
+fn merge(members: Vec<(Key, Node)>) -> Result<Vec<(Key, Node)>, LoadError> {
+    let (sources, mut members): (Vec<_>, Vec<_>) =
+        members.into_iter().partition(|(key, _)| key.text == "<<");
+    for (key, source) in sources {
+        let maps = match source.value {
+            Value::List(items) => items,
+            _ => vec![source],
+        };
+        for map in maps {
+            let Value::Map(merged) = map.value else {
+                return Err(syntax(key.line, "only mappings can be merged"));
+            };
+            for (key, node) in merged {
+                if members.iter().all(|(known, _)| known.text != key.text) {
+                    members.push((key, node));
+                }
+            }
+        }
+    }
+    Ok(members)
+}
+
+fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Value {
+    if style != ScalarStyle::Plain || tag.is_some_and(|tag| tag.suffix == "str") {
+        return Value::Text(text.to_owned());
+    }
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => Value::Null,
+        "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => {
+            Value::Bool(true)
+        }
+        "n" | "N" | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => {
+            Value::Bool(false)
+        }
+        ".nan" | ".NaN" | ".NAN" => Value::Number,
+        _ if is_number(text) => Value::Number,
+        _ => Value::Text(text.to_owned()),
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if matches!(digits, ".inf" | ".Inf" | ".INF") {
+        return true;
+    }
+    let plain = digits.replace('_', "");
+    let radix = |prefix: &str, radix: u32| {
+        plain
+            .strip_prefix(prefix)
+            .is_some_and(|rest| !rest.is_empty() && rest.chars().all(|digit| digit.is_digit(radix)))
+    };
+    let starts = plain.starts_with(|first: char| first.is_ascii_digit() || first == '.');
+    radix("0x", 16) || radix("0b", 2) || radix("0o", 8) || starts && plain.parse::<f64>().is_ok()
+}
+
+fn syntax(line: usize, message: &str) -> LoadError {
+    LoadError::Syntax { line, message: message.to_owned() }
+}

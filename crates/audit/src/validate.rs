@@ -1,0 +1,167 @@
+//! The draft of a policy becomes a policy, if its values are allowed.
+//!
+//! Paths and messages are those of Kubernetes, all faults in one answer. What Kubernetes does not
+//! check is not checked: verbs, names of resources, namespaces and users may be anything.
+
+use event::{Level, Stage};
+
+use crate::decode::{Draft, DraftResources, DraftRule, Text, Texts};
+use crate::policy::{GroupResources, Policy, Rule, Stages};
+use crate::{FieldError, LoadError};
+
+const GROUP_LEN_MAX: usize = 253;
+const NOT_A_SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case \
+    alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character \
+    (e.g. 'example.com', regex used for validation is \
+    '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+
+/// The policy, or everything that is wrong with it.
+pub(crate) fn policy(draft: Draft) -> Result<Policy, LoadError> {
+    let mut faults = Faults(Vec::new());
+    let omit_stages = stages(&draft.omit_stages, "omitStages", &mut faults);
+    let rules: Vec<Rule> = draft
+        .rules
+        .into_iter()
+        .enumerate()
+        .map(|(index, draft)| rule(draft, &format!("rules[{index}]"), &mut faults))
+        .collect();
+    if !faults.0.is_empty() {
+        return Err(LoadError::Invalid(faults.0));
+    }
+    if rules.is_empty() {
+        return Err(LoadError::NoRules);
+    }
+    let omit_managed_fields = draft.omit_managed_fields.unwrap_or(false);
+    Ok(Policy { rules, omit_stages, omit_managed_fields })
+}
+
+fn rule(draft: DraftRule, path: &str, faults: &mut Faults) -> Rule {
+    let level = level(&draft.level, &format!("{path}.level"), faults);
+    let urls_path = format!("{path}.nonResourceURLs");
+    for (index, url) in draft.non_resource_urls.items.iter().enumerate() {
+        non_resource_url(url, &format!("{urls_path}[{index}]"), faults);
+    }
+    for resources in &draft.resources {
+        // Kubernetes names no index here.
+        group_resources(resources, &format!("{path}.resources"), faults);
+    }
+    let omit_stages = stages(&draft.omit_stages, &format!("{path}.omitStages"), faults);
+    let names_resources = !draft.resources.is_empty() || !draft.namespaces.items.is_empty();
+    if names_resources && !draft.non_resource_urls.items.is_empty() {
+        let urls = &draft.non_resource_urls;
+        let why = "rules cannot apply to both regular resources and non-resource URLs";
+        faults.invalid(urls.line, &urls_path, &listed(urls), why);
+    }
+    let resources = draft.resources.into_iter().map(|draft| GroupResources {
+        group: draft.group.text,
+        resources: draft.resources.into_strings(),
+        resource_names: draft.resource_names.into_strings(),
+    });
+    Rule {
+        level,
+        users: draft.users.into_strings(),
+        user_groups: draft.user_groups.into_strings(),
+        verbs: draft.verbs.into_strings(),
+        resources: resources.collect(),
+        namespaces: draft.namespaces.into_strings(),
+        non_resource_urls: draft.non_resource_urls.into_strings(),
+        omit_stages,
+        omit_managed_fields: draft.omit_managed_fields,
+    }
+}
+
+fn level(found: &Text, path: &str, faults: &mut Faults) -> Level {
+    if found.text.is_empty() {
+        faults.add(found.line, path, "Required value".to_owned());
+    }
+    found.text.parse().unwrap_or_else(|_| {
+        let supported = Level::ALL.map(|level| quoted(level.as_str())).join(", ");
+        if !found.text.is_empty() {
+            let value = quoted(&found.text);
+            let message = format!("Unsupported value: {value}: supported values: {supported}");
+            faults.add(found.line, path, message);
+        }
+        Level::None
+    })
+}
+
+fn non_resource_url(url: &Text, path: &str, faults: &mut Faults) {
+    if url.text == "*" {
+        return;
+    }
+    let value = quoted(&url.text);
+    if !url.text.starts_with('/') {
+        let why = "non-resource URL rules must begin with a '/' character";
+        faults.invalid(url.line, path, &value, why);
+    }
+    // All bytes but the last, so that no character is cut in two.
+    if url.text.bytes().rev().skip(1).any(|byte| byte == b'*') {
+        let why = "non-resource URL wildcards '*' must be the final character of the rule";
+        faults.invalid(url.line, path, &value, why);
+    }
+}
+
+fn group_resources(draft: &DraftResources, path: &str, faults: &mut Faults) {
+    let group = &draft.group;
+    if !group.text.is_empty() && group.text != "*" {
+        let mut why = Vec::new();
+        if group.text.len() > GROUP_LEN_MAX {
+            why.push("must be no more than 253 bytes");
+        }
+        if !is_subdomain(&group.text) {
+            why.push(NOT_A_SUBDOMAIN);
+        }
+        if !why.is_empty() {
+            let path = format!("{path}.group");
+            faults.invalid(group.line, &path, &quoted(&group.text), &why.join(","));
+        }
+    }
+    let names = &draft.resource_names;
+    if !names.items.is_empty() && draft.resources.items.is_empty() {
+        let why = "using resourceNames requires at least one resource";
+        faults.invalid(names.line, &format!("{path}.resourceNames"), &listed(names), why);
+    }
+}
+
+fn is_subdomain(name: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    name.split('.').all(|label| {
+        label.bytes().all(|byte| inner(byte) || byte == b'-')
+            && label.bytes().next().is_some_and(inner)
+            && label.bytes().next_back().is_some_and(inner)
+    })
+}
+
+fn stages(found: &Texts, path: &str, faults: &mut Faults) -> Stages {
+    let mut set = Stages::default();
+    for (index, stage) in found.items.iter().enumerate() {
+        if let Ok(stage) = stage.text.parse() {
+            set.insert(stage);
+        } else {
+            let why = format!("allowed stages are {}", Stage::ALL.map(Stage::as_str).join(","));
+            faults.invalid(stage.line, &format!("{path}[{index}]"), &quoted(&stage.text), &why);
+        }
+    }
+    set
+}
+
+struct Faults(Vec<FieldError>);
+
+impl Faults {
+    fn add(&mut self, line: usize, field: &str, message: String) {
+        self.0.push(FieldError { line, field: field.to_owned(), message });
+    }
+
+    fn invalid(&mut self, line: usize, field: &str, value: &str, why: &str) {
+        self.add(line, field, format!("Invalid value: {value}: {why}"));
+    }
+}
+
+fn quoted(text: &str) -> String {
+    format!("{text:?}")
+}
+
+fn listed(texts: &Texts) -> String {
+    let items: Vec<_> = texts.items.iter().map(|item| quoted(&item.text)).collect();
+    format!("[{}]", items.join(","))
+}

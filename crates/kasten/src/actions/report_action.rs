@@ -1,0 +1,63 @@
+//! `ReportAction`: makes a report on how K10 did over a stretch of time.
+
+use apiserver::{FieldError, Resource};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::state::Course;
+use super::status::ActionStatus;
+use super::subject::Subject;
+use super::{Rules, resource as action};
+use crate::schema::{self, Time};
+use crate::{columns, domain, fields, rules};
+
+/// What to report on.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReportActionSpec {
+    /// K10's own namespace.
+    pub subject: Option<Subject>,
+    /// When it was due.
+    pub scheduled_time: Option<Time>,
+    /// How far back, in days.
+    #[schemars(range(min = 0))]
+    pub stats_interval_days: Option<i32>,
+    /// How far back, in hours beside the days.
+    #[schemars(range(min = 0))]
+    pub stats_interval_hours: Option<i32>,
+}
+
+/// The kind, ready to be served.
+pub fn resource() -> Resource {
+    action(
+        domain::REPORT_ACTION,
+        Course::Full,
+        &Report,
+        &[columns::STATE, columns::AGE, columns::PCT_WIDE],
+        schema::object::<ReportActionSpec, ActionStatus>(
+            "ReportAction makes a report on how K10 did over a stretch of time.",
+        ),
+    )
+}
+
+struct Report;
+
+impl Rules for Report {
+    fn validate(&self, action: &Map<String, Value>) -> Vec<FieldError> {
+        let mut errors = rules::in_k10_namespace(action);
+        let of = |path| fields::value(action, path).and_then(Value::as_i64).unwrap_or(0);
+        let (days, hours) = (of("spec.statsIntervalDays"), of("spec.statsIntervalHours"));
+        for (path, count) in [("spec.statsIntervalDays", days), ("spec.statsIntervalHours", hours)]
+        {
+            if count < 0 {
+                errors.push(FieldError::invalid(path, &count.into(), "must not be negative"));
+            }
+        }
+        if errors.is_empty() && days.saturating_mul(24).saturating_add(hours) == 0 {
+            let detail = "together with spec.statsIntervalHours it must be more than no time";
+            errors.push(FieldError::invalid("spec.statsIntervalDays", &days.into(), detail));
+        }
+        errors
+    }
+}

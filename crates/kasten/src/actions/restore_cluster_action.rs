@@ -1,0 +1,65 @@
+//! `RestoreClusterAction`: brings cluster-scoped resources back. The caller must be allowed to
+//! read the cluster restore point.
+
+use apiserver::{ApiError, Attributes, FieldError, Objects, Resource};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::spec::{ClusterFilters, Transform};
+use super::state::Course;
+use super::status::ActionStatus;
+use super::subject::{self, Subject};
+use super::{Rules, resource as action};
+use crate::schema::{self, Time};
+use crate::{columns, domain, rules};
+
+/// What to restore.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RestoreClusterActionSpec {
+    /// The cluster restore point.
+    pub subject: Subject,
+    /// Which resources are restored.
+    pub filters: Option<ClusterFilters>,
+    /// Changes to resources on their way.
+    pub transforms: Option<Vec<Transform>>,
+    /// When it was due.
+    pub scheduled_time: Option<Time>,
+}
+
+/// The kind, ready to be served.
+pub fn resource() -> Resource {
+    action(
+        domain::RESTORE_CLUSTER_ACTION,
+        Course::Full,
+        &RestoreCluster,
+        &[columns::CREATED_AT],
+        schema::object::<RestoreClusterActionSpec, ActionStatus>(
+            "RestoreClusterAction brings cluster-scoped resources back.",
+        ),
+    )
+}
+
+struct RestoreCluster;
+
+impl Rules for RestoreCluster {
+    fn validate(&self, action: &Map<String, Value>) -> Vec<FieldError> {
+        subject::check(action, &[domain::CLUSTER_RESTORE_POINT.kind])
+    }
+
+    fn required_access(&self, action: &Map<String, Value>) -> Vec<Attributes> {
+        vec![rules::get(domain::CLUSTER_RESTORE_POINT, "", subject::of(action).name)]
+    }
+
+    fn admit(&self, action: &Map<String, Value>, objects: &Objects<'_>) -> Result<(), ApiError> {
+        let name = subject::of(action).name;
+        match objects.get(domain::CLUSTER_RESTORE_POINT.id(), "", name) {
+            Some(_) => Ok(()),
+            None => {
+                let names = domain::RESTORE_CLUSTER_ACTION;
+                Err(rules::dangling(names, action, "spec.subject.name", name))
+            }
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! `UpgradeAction`: brings a repository, or those a policy writes to, to the current format.
+
+use apiserver::{Attributes, FieldError, Resource};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::spec::Reference;
+use super::state::Course;
+use super::status::ActionStatus;
+use super::subject::{self, Subject};
+use super::{Rules, resource as action};
+use crate::{columns, domain, rules, schema};
+
+/// What to upgrade.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+pub struct UpgradeActionSpec {
+    /// The storage repository or the policy.
+    pub subject: Subject,
+    /// The location profile.
+    pub profile: Option<Reference>,
+}
+
+/// The kind, ready to be served.
+pub fn resource() -> Resource {
+    action(
+        domain::UPGRADE_ACTION,
+        Course::Short,
+        &Upgrade,
+        &[columns::STATE, columns::AGE, columns::PCT_WIDE],
+        schema::object::<UpgradeActionSpec, ActionStatus>(
+            "UpgradeAction brings a repository to the current format.",
+        ),
+    )
+}
+
+struct Upgrade;
+
+impl Rules for Upgrade {
+    fn prepare(&self, action: &mut Map<String, Value>) {
+        subject::fill_namespace(action);
+    }
+
+    fn validate(&self, action: &Map<String, Value>) -> Vec<FieldError> {
+        let mut errors = rules::in_k10_namespace(action);
+        errors.extend(subject::check(action, &[domain::STORAGE_REPOSITORY.kind, "Policy"]));
+        errors
+    }
+
+    fn required_access(&self, action: &Map<String, Value>) -> Vec<Attributes> {
+        if subject::of(action).kind == "Policy" {
+            subject::policy_readable(action)
+        } else {
+            subject::readable(action, domain::STORAGE_REPOSITORY)
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! `ValidateAction`: checks that a restore point could be restored, by reading it.
+
+use apiserver::{Attributes, FieldError, Resource};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::spec::Filters;
+use super::state::Course;
+use super::status::ActionStatus;
+use super::subject::{self, Subject};
+use super::{Rules, resource as action};
+use crate::{columns, domain, fields, rules, schema};
+
+/// What to check, and how far.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ValidateActionSpec {
+    /// The restore point or restore point content.
+    pub subject: Subject,
+    /// How volumes are checked.
+    pub volume_data_check_options: Option<VolumeDataCheckOptions>,
+    /// Which resources are checked.
+    pub filters: Option<Filters>,
+}
+
+/// How volumes are checked.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct VolumeDataCheckOptions {
+    /// How many of the files are read, in percent.
+    #[schemars(range(min = 0, max = 100))]
+    pub verify_files_percent: Option<i32>,
+    /// Stops at the first error.
+    pub fail_fast: Option<bool>,
+}
+
+/// The kind, ready to be served.
+pub fn resource() -> Resource {
+    action(
+        domain::VALIDATE_ACTION,
+        Course::Short,
+        &Validate,
+        &[columns::STATE, columns::AGE, columns::PCT_WIDE],
+        schema::object::<ValidateActionSpec, ActionStatus>(
+            "ValidateAction checks that a restore point could be restored.",
+        ),
+    )
+}
+
+const PERCENT: &str = "spec.volumeDataCheckOptions.verifyFilesPercent";
+
+struct Validate;
+
+impl Rules for Validate {
+    fn prepare(&self, action: &mut Map<String, Value>) {
+        if subject::of(action).kind == domain::RESTORE_POINT.kind {
+            subject::fill_namespace(action);
+        }
+    }
+
+    fn validate(&self, action: &Map<String, Value>) -> Vec<FieldError> {
+        let kinds = [domain::RESTORE_POINT.kind, domain::RESTORE_POINT_CONTENT.kind];
+        let mut errors = subject::check(action, &kinds);
+        let percent = fields::value(action, PERCENT).and_then(Value::as_f64).unwrap_or(0.0);
+        if !(0.0..=100.0).contains(&percent) {
+            let detail = "must be from 0 to 100";
+            errors.push(FieldError::invalid(PERCENT, &json!(percent), detail));
+        }
+        errors
+    }
+
+    fn required_access(&self, action: &Map<String, Value>) -> Vec<Attributes> {
+        let subject = subject::of(action);
+        if subject.kind == domain::RESTORE_POINT_CONTENT.kind {
+            vec![rules::get(domain::RESTORE_POINT_CONTENT, "", subject.name)]
+        } else {
+            vec![rules::get(domain::RESTORE_POINT, subject.namespace, subject.name)]
+        }
+    }
+}

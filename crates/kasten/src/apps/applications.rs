@@ -1,0 +1,162 @@
+//! `Application`: a namespace as K10 sees it. Follows the cluster's namespaces; nobody writes it.
+//!
+//! When a namespace goes and something of it is kept, its application moves to K10's namespace
+//! with the state Deleted, so that it can be found and brought back. [`reconcile`] does both, and
+//! is called by whoever watches the namespaces.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use apiserver::{ApiError, Objects, Resource, Strategy};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::actions::spec::NameOnly;
+use crate::domain::{self, APPLICATION, K10_NAMESPACE, RESTORE_POINT_CONTENT};
+use crate::{columns, fields, schema};
+
+/// What it is made of.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+pub struct ApplicationSpec {
+    /// The namespace.
+    pub namespace: Option<NameOnly>,
+}
+
+/// Whether its namespace is there.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApplicationStatus {
+    /// Whether its namespace is there.
+    pub state: Option<Presence>,
+    /// What it consists of; shown by `/details`.
+    pub app_details: Option<AppDetails>,
+}
+
+/// Whether a namespace is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum Presence {
+    /// It is.
+    Active,
+    /// It is gone, and something of it is kept.
+    Deleted,
+}
+
+/// What an application consists of.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+pub struct AppDetails {
+    /// Its parts.
+    pub components: Option<Components>,
+}
+
+/// The parts of an application.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+pub struct Components {
+    /// Configuration.
+    pub config: Option<Vec<Value>>,
+    /// Services and routes.
+    pub network: Option<Vec<Value>>,
+    /// Deployments and the like.
+    pub workloads: Option<Vec<Value>>,
+    /// Custom resources.
+    pub customresources: Option<Vec<Value>>,
+    /// Volumes.
+    pub volumes: Option<Vec<Value>>,
+}
+
+/// The kind, ready to be served.
+pub fn resource() -> Resource {
+    Resource {
+        selectable_fields: &["status.state"],
+        ..crate::resource(
+            APPLICATION,
+            columns::READ_ONLY,
+            &[columns::AGE, columns::STATE_WIDE],
+            &[apiserver::Subresource::Details],
+            schema::object::<ApplicationSpec, ApplicationStatus>(
+                "Application is a namespace as K10 sees it.",
+            ),
+            Arc::new(Application),
+        )
+    }
+}
+
+/// The application of a namespace that is there.
+pub fn for_namespace(namespace: &str) -> Map<String, Value> {
+    application(namespace, namespace, "Active")
+}
+
+/// The application of a namespace that is gone while something of it is kept.
+pub fn deleted(namespace: &str) -> Map<String, Value> {
+    application(K10_NAMESPACE, namespace, "Deleted")
+}
+
+/// Makes the applications follow the namespaces that are there: all of them, by name. K10's own
+/// is no application.
+pub fn reconcile(namespaces: &[String], objects: &mut Objects<'_>) -> Result<(), ApiError> {
+    let there: BTreeSet<&str> =
+        namespaces.iter().map(String::as_str).filter(|name| *name != K10_NAMESPACE).collect();
+    let kept = kept(objects);
+    let gone = kept.iter().map(String::as_str).filter(|name| !there.contains(name));
+    let wanted: BTreeSet<(&str, &str)> = there
+        .iter()
+        .map(|name| (*name, *name))
+        .chain(gone.map(|name| (K10_NAMESPACE, name)))
+        .collect();
+    let mut found = BTreeSet::new();
+    for application in objects.list(APPLICATION.id(), None) {
+        let (namespace, name) = (fields::namespace(&application), fields::name(&application));
+        if wanted.contains(&(namespace, name)) {
+            found.insert((namespace.to_owned(), name.to_owned()));
+        } else {
+            objects.delete(APPLICATION.id(), namespace, name)?;
+        }
+    }
+    for (namespace, name) in wanted {
+        if !found.contains(&(namespace.to_owned(), name.to_owned())) {
+            let application = if namespace == name { for_namespace(name) } else { deleted(name) };
+            objects.create(APPLICATION.id(), application)?;
+        }
+    }
+    Ok(())
+}
+
+/// The namespaces of which something is kept.
+fn kept(objects: &Objects<'_>) -> BTreeSet<String> {
+    objects
+        .list(RESTORE_POINT_CONTENT.id(), None)
+        .iter()
+        .map(|content| fields::label(content, domain::APP_NAMESPACE).to_owned())
+        .filter(|name| !["", K10_NAMESPACE, domain::CLUSTER_APPLICATION].contains(&name.as_str()))
+        .collect()
+}
+
+fn application(lives_in: &str, name: &str, state: &str) -> Map<String, Value> {
+    let mut application = APPLICATION.object(lives_in, name);
+    fields::set(&mut application, "spec", json!({"namespace": {"name": name}}));
+    fields::set(&mut application, "status", json!({"state": state}));
+    fields::fill_label(&mut application, domain::APP_NAME, name);
+    fields::fill_label(&mut application, domain::APP_NAMESPACE, name);
+    application
+}
+
+struct Application;
+
+impl Strategy for Application {
+    /// What an application consists of is known to the cluster, not to this server.
+    fn details(
+        &self,
+        application: &Map<String, Value>,
+        _objects: &mut Objects<'_>,
+    ) -> Result<Map<String, Value>, ApiError> {
+        let path = "status.appDetails";
+        let mut detailed = application.clone();
+        if fields::value(application, path).is_none() {
+            let components = json!({
+                "config": [], "network": [], "workloads": [], "customresources": [], "volumes": [],
+            });
+            fields::set(&mut detailed, path, json!({"components": components}));
+        }
+        Ok(detailed)
+    }
+}

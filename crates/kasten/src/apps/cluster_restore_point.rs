@@ -1,0 +1,87 @@
+//! `ClusterRestorePoint`: what was kept of the cluster-scoped resources.
+//!
+//! Only K10's own accounts make them. It is handle and data in one, so deleting it destroys: a
+//! `RetireAction` frees what it held.
+
+use std::sync::Arc;
+
+use apiserver::{ApiError, Objects, Occasion, Resource, Strategy};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::RestorePointDetails;
+use crate::actions::retire_action::retire;
+use crate::domain::{self, CLUSTER_RESTORE_POINT};
+use crate::schema::{self, Time};
+use crate::{columns, fields, rules};
+
+/// Nothing is asked for.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+pub struct ClusterRestorePointSpec {}
+
+/// What is known of it.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterRestorePointStatus {
+    /// When the backup was due; null if it was made on demand.
+    pub scheduled_time: Option<Time>,
+    /// When the backup was made.
+    pub action_time: Option<Time>,
+    /// What it is made of; shown by `/details`.
+    pub restore_point_details: Option<RestorePointDetails>,
+}
+
+/// The kind, ready to be served.
+pub fn resource() -> Resource {
+    crate::resource(
+        CLUSTER_RESTORE_POINT,
+        columns::FIXED,
+        &[columns::AGE],
+        columns::STATUS_AND_DETAILS,
+        schema::object::<ClusterRestorePointSpec, ClusterRestorePointStatus>(
+            "ClusterRestorePoint is what was kept of the cluster-scoped resources.",
+        ),
+        Arc::new(ClusterRestorePoint),
+    )
+}
+
+struct ClusterRestorePoint;
+
+impl Strategy for ClusterRestorePoint {
+    fn prepare_create(&self, point: &mut Map<String, Value>, at: &Occasion) {
+        fields::set(point, "status", json!({"scheduledTime": null, "actionTime": at.now}));
+        fields::fill_label(point, domain::APP_NAMESPACE, domain::CLUSTER_APPLICATION);
+        fields::fill_label(point, domain::APP_TYPE, "cluster");
+    }
+
+    fn on_create(
+        &self,
+        point: &mut Map<String, Value>,
+        _objects: &mut Objects<'_>,
+        at: &Occasion,
+    ) -> Result<(), ApiError> {
+        rules::made_by_k10(CLUSTER_RESTORE_POINT, point, &at.user)
+    }
+
+    fn on_delete(
+        &self,
+        point: &Map<String, Value>,
+        objects: &mut Objects<'_>,
+        at: &Occasion,
+    ) -> Result<(), ApiError> {
+        retire(point, objects, &at.now, &at.suffix)
+    }
+
+    fn details(
+        &self,
+        point: &Map<String, Value>,
+        _objects: &mut Objects<'_>,
+    ) -> Result<Map<String, Value>, ApiError> {
+        let path = "status.restorePointDetails";
+        let details = super::details(point, fields::value(point, path));
+        let mut detailed = point.clone();
+        fields::set(&mut detailed, path, details);
+        Ok(detailed)
+    }
+}

@@ -1,0 +1,195 @@
+//! `RestorePoint`: a handle, in an application's namespace, to a `RestorePointContent`.
+//!
+//! Making one binds an unbound content, which the caller must be allowed to read; deleting one
+//! leaves the content and its data where they are, unbound. It is never changed in between.
+
+use std::sync::Arc;
+
+use apiserver::{ApiError, Attributes, Column, FieldError, Objects, Occasion, Resource, Strategy};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::{Binding, RestorePointDetails, VmInfo};
+use crate::actions::spec::NameOnly;
+use crate::domain::{self, RESTORE_POINT, RESTORE_POINT_CONTENT};
+use crate::schema::{self, Time};
+use crate::{columns, fields, rules};
+
+/// What it is a handle to.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RestorePointSpec {
+    /// The content.
+    pub restore_point_content_ref: NameOnly,
+}
+
+/// What is known of it.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RestorePointStatus {
+    /// Whether it has its content.
+    pub state: Option<Binding>,
+    /// Size of the data as the application sees it.
+    pub logical_size_bytes: Option<i64>,
+    /// Size of the data as it is kept.
+    pub physical_size_bytes: Option<i64>,
+    /// When the backup was due; null if it was made on demand.
+    pub scheduled_time: Option<Time>,
+    /// When the backup was made.
+    pub action_time: Option<Time>,
+    /// What the backup of a virtual machine was like.
+    pub vm_info: Option<VmInfo>,
+    /// What it is made of; shown by `/details`.
+    pub restore_point_details: Option<RestorePointDetails>,
+}
+
+/// The kind, ready to be served.
+pub fn resource() -> Resource {
+    crate::resource(
+        RESTORE_POINT,
+        columns::FIXED,
+        &[columns::AGE, columns::STATE_WIDE, CONTENT],
+        columns::STATUS_AND_DETAILS,
+        schema::object::<RestorePointSpec, RestorePointStatus>(
+            "RestorePoint is a handle to what was kept of an application.",
+        ),
+        Arc::new(RestorePoint),
+    )
+}
+
+const CONTENT: Column = Column {
+    name: "Content",
+    kind: "string",
+    path: "spec.restorePointContentRef.name",
+    priority: 1,
+    description: "What it is a handle to.",
+};
+const CONTENT_NAME: &str = "spec.restorePointContentRef.name";
+const LABELS: [&str; 5] = [
+    domain::APP_NAME,
+    domain::APP_NAMESPACE,
+    domain::APP_TYPE,
+    domain::POLICY_NAME,
+    domain::POLICY_NAMESPACE,
+];
+/// What a handle knows from its content.
+const KNOWN: [&str; 5] = [
+    "status.logicalSizeBytes",
+    "status.physicalSizeBytes",
+    "status.scheduledTime",
+    "status.actionTime",
+    "status.vmInfo",
+];
+
+struct RestorePoint;
+
+impl Strategy for RestorePoint {
+    fn prepare_create(&self, point: &mut Map<String, Value>, _at: &Occasion) {
+        fields::set(point, "status", json!({"state": Binding::Bound.as_str()}));
+    }
+
+    fn prepare_update(
+        &self,
+        point: &mut Map<String, Value>,
+        old: &Map<String, Value>,
+        _at: &Occasion,
+    ) {
+        fields::put_back(point, old, &["status.state"]);
+    }
+
+    fn validate(
+        &self,
+        point: &Map<String, Value>,
+        _old: Option<&Map<String, Value>>,
+        _at: &Occasion,
+    ) -> Vec<FieldError> {
+        rules::required(point, &[CONTENT_NAME])
+    }
+
+    fn required_access(&self, point: &Map<String, Value>) -> Vec<Attributes> {
+        vec![rules::get(RESTORE_POINT_CONTENT, "", fields::text(point, CONTENT_NAME))]
+    }
+
+    fn on_create(
+        &self,
+        point: &mut Map<String, Value>,
+        objects: &mut Objects<'_>,
+        at: &Occasion,
+    ) -> Result<(), ApiError> {
+        let content_name = fields::text(point, CONTENT_NAME);
+        let Some(mut content) = objects.get(RESTORE_POINT_CONTENT.id(), "", content_name) else {
+            return Err(rules::dangling(RESTORE_POINT, point, CONTENT_NAME, content_name));
+        };
+        if fields::text(&content, "status.state") != Binding::Unbound.as_str() {
+            return Err(taken(point, &content));
+        }
+        for path in KNOWN {
+            let known = fields::value(&content, path).cloned().unwrap_or(Value::Null);
+            fields::set(point, path, known);
+        }
+        if fields::value(point, "status.actionTime").is_none() {
+            fields::set(point, "status.actionTime", at.now.as_str());
+        }
+        fields::copy_labels(point, &content, &LABELS);
+        let reference = json!({
+            "name": fields::name(point),
+            "namespace": fields::namespace(point),
+        });
+        fields::set(&mut content, "status.state", Binding::Bound.as_str());
+        fields::set(&mut content, "status.restorePointRef", reference);
+        objects.update(RESTORE_POINT_CONTENT.id(), content)
+    }
+
+    fn on_delete(
+        &self,
+        point: &Map<String, Value>,
+        objects: &mut Objects<'_>,
+        _at: &Occasion,
+    ) -> Result<(), ApiError> {
+        let content_name = fields::text(point, CONTENT_NAME);
+        let Some(mut content) = objects.get(RESTORE_POINT_CONTENT.id(), "", content_name) else {
+            return Ok(());
+        };
+        if !is_bound_to(&content, point) {
+            return Ok(());
+        }
+        fields::set(&mut content, "status.state", Binding::Unbound.as_str());
+        fields::remove(&mut content, "status.restorePointRef");
+        objects.update(RESTORE_POINT_CONTENT.id(), content)
+    }
+
+    fn details(
+        &self,
+        point: &Map<String, Value>,
+        objects: &mut Objects<'_>,
+    ) -> Result<Map<String, Value>, ApiError> {
+        let content =
+            objects.get(RESTORE_POINT_CONTENT.id(), "", fields::text(point, CONTENT_NAME));
+        let own = fields::value(point, "status.restorePointDetails");
+        let noted = own.or_else(|| {
+            content
+                .as_ref()
+                .and_then(|content| fields::value(content, "status.restorePointContentDetails"))
+        });
+        let mut detailed = point.clone();
+        fields::set(&mut detailed, "status.restorePointDetails", super::details(point, noted));
+        Ok(detailed)
+    }
+}
+
+fn is_bound_to(content: &Map<String, Value>, point: &Map<String, Value>) -> bool {
+    fields::text(content, "status.restorePointRef.name") == fields::name(point)
+        && fields::text(content, "status.restorePointRef.namespace") == fields::namespace(point)
+}
+
+fn taken(point: &Map<String, Value>, content: &Map<String, Value>) -> ApiError {
+    let detail = format!(
+        "the restore point content {:?} is bound to {}/{}",
+        fields::name(content),
+        fields::text(content, "status.restorePointRef.namespace"),
+        fields::text(content, "status.restorePointRef.name"),
+    );
+    let (group, plural) = (RESTORE_POINT.group, RESTORE_POINT.plural);
+    ApiError::conflict(group, plural, fields::name(point), &detail)
+}

@@ -1,0 +1,145 @@
+//! `RestorePointContent`: stands for the data of a backup.
+//!
+//! Only K10's own accounts make them. Deleting one destroys data: the restore points bound to it
+//! go with it, and a `RetireAction` frees what it held.
+
+use std::sync::Arc;
+
+use apiserver::{ApiError, Column, FieldError, Objects, Occasion, Resource, Strategy};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::{Binding, RestorePointDetails, VmInfo};
+use crate::actions::retire_action::retire;
+use crate::actions::spec::Reference;
+use crate::domain::{RESTORE_POINT, RESTORE_POINT_CONTENT};
+use crate::schema::{self, Time};
+use crate::{columns, fields, rules};
+
+/// How long it is kept.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RestorePointContentSpec {
+    /// When it may be retired.
+    pub expires_at: Option<Time>,
+}
+
+/// What is known of it.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RestorePointContentStatus {
+    /// Whether a restore point has it.
+    pub state: Option<Binding>,
+    /// The restore point that has it.
+    pub restore_point_ref: Option<Reference>,
+    /// Size of the data as the application sees it.
+    pub logical_size_bytes: Option<i64>,
+    /// Size of the data as it is kept.
+    pub physical_size_bytes: Option<i64>,
+    /// When the backup was due; null if it was made on demand.
+    pub scheduled_time: Option<Time>,
+    /// When the backup was made.
+    pub action_time: Option<Time>,
+    /// What the backup of a virtual machine was like.
+    pub vm_info: Option<VmInfo>,
+    /// What it is made of; shown by `/details`.
+    pub restore_point_content_details: Option<RestorePointDetails>,
+}
+
+/// The kind, ready to be served.
+pub fn resource() -> Resource {
+    crate::resource(
+        RESTORE_POINT_CONTENT,
+        columns::CHANGEABLE,
+        &[columns::STATE, columns::AGE, NAMESPACE, POINT],
+        columns::STATUS_AND_DETAILS,
+        schema::object::<RestorePointContentSpec, RestorePointContentStatus>(
+            "RestorePointContent stands for the data of a backup.",
+        ),
+        Arc::new(RestorePointContent),
+    )
+}
+
+const POINT: Column = Column {
+    name: "Restore Point",
+    kind: "string",
+    path: "status.restorePointRef.name",
+    priority: 1,
+    description: "The restore point that has it.",
+};
+const NAMESPACE: Column = Column {
+    name: "Namespace",
+    kind: "string",
+    path: "status.restorePointRef.namespace",
+    priority: 1,
+    description: "Where the restore point is.",
+};
+
+struct RestorePointContent;
+
+impl Strategy for RestorePointContent {
+    fn prepare_create(&self, content: &mut Map<String, Value>, at: &Occasion) {
+        let status = json!({"state": Binding::Unbound.as_str(), "actionTime": at.now});
+        fields::set(content, "status", status);
+    }
+
+    fn prepare_update(
+        &self,
+        content: &mut Map<String, Value>,
+        old: &Map<String, Value>,
+        at: &Occasion,
+    ) {
+        if at.subresource.is_empty() {
+            fields::put_back(content, old, &["status"]);
+        } else {
+            fields::put_back(content, old, &["status.state", "status.restorePointRef"]);
+        }
+    }
+
+    fn validate(
+        &self,
+        content: &Map<String, Value>,
+        _old: Option<&Map<String, Value>>,
+        _at: &Occasion,
+    ) -> Vec<FieldError> {
+        rules::times(content, &["spec.expiresAt"])
+    }
+
+    fn on_create(
+        &self,
+        content: &mut Map<String, Value>,
+        _objects: &mut Objects<'_>,
+        at: &Occasion,
+    ) -> Result<(), ApiError> {
+        rules::made_by_k10(RESTORE_POINT_CONTENT, content, &at.user)
+    }
+
+    fn on_delete(
+        &self,
+        content: &Map<String, Value>,
+        objects: &mut Objects<'_>,
+        at: &Occasion,
+    ) -> Result<(), ApiError> {
+        for point in objects.list(RESTORE_POINT.id(), None) {
+            let named = fields::text(&point, "spec.restorePointContentRef.name");
+            if named == fields::name(content) {
+                let (namespace, name) = (fields::namespace(&point), fields::name(&point));
+                objects.delete(RESTORE_POINT.id(), namespace, name)?;
+            }
+        }
+        retire(content, objects, &at.now, &at.suffix)
+    }
+
+    fn details(
+        &self,
+        content: &Map<String, Value>,
+        _objects: &mut Objects<'_>,
+    ) -> Result<Map<String, Value>, ApiError> {
+        let path = "status.restorePointContentDetails";
+        let details = super::details(content, fields::value(content, path));
+        let mut detailed = content.clone();
+        fields::set(&mut detailed, path, details);
+        Ok(detailed)
+    }
+}

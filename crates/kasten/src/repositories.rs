@@ -1,0 +1,3 @@
+//! Group `repositories.kio.kasten.io`: where backups are kept.
+
+pub mod storage_repository;

@@ -1,0 +1,159 @@
+//! From Rust types to the schema a kind is served with.
+//!
+//! [`object`] is the one way in. What schemars derives is JSON Schema 2020-12; Kubernetes wants a
+//! structural `OpenAPI` v3.0 schema, so references are inlined, type lists become `nullable`, and
+//! choices between constants become enums. Doc comments are the descriptions.
+
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value, json};
+
+/// The schema of a kind with a spec and a status. `metadata` is added by the registry.
+pub(crate) fn object<Spec: JsonSchema, Status: JsonSchema>(description: &str) -> Value {
+    let mut schema = without_status::<Spec>(description);
+    schema["properties"]["status"] = of::<Status>();
+    schema
+}
+
+/// The schema of a kind that is written by nobody but its author.
+pub(crate) fn without_status<Spec: JsonSchema>(description: &str) -> Value {
+    let spec = of::<Spec>();
+    let required = if spec.get("required").is_some() { json!(["spec"]) } else { Value::Null };
+    let mut schema = json!({
+        "type": "object",
+        "description": description,
+        "properties": {
+            "apiVersion": {"type": "string", "description": "Group and version of this object."},
+            "kind": {"type": "string", "description": "What this object is."},
+            "spec": spec,
+        },
+    });
+    if !required.is_null() {
+        schema["required"] = required;
+    }
+    schema
+}
+
+/// The structural schema of a type.
+fn of<T: JsonSchema>() -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.inline_subschemas = true;
+        settings.meta_schema = None;
+    });
+    let schema = settings.into_generator().into_root_schema_for::<T>();
+    let mut value = schema.to_value();
+    lower(&mut value);
+    value
+}
+
+/// Makes a schema and everything below it structural.
+fn lower(schema: &mut Value) {
+    if let Value::Bool(_) = schema {
+        *schema = json!({"x-kubernetes-preserve-unknown-fields": true});
+        return;
+    }
+    let Value::Object(map) = schema else { return };
+    for word in ["$schema", "$defs", "title", "default"] {
+        map.shift_remove(word);
+    }
+    lower_choice(map);
+    lower_type(map);
+    lower_const(map);
+    lower_format(map);
+    if let Some(Value::String(text)) = map.get_mut("description") {
+        *text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    }
+    if let Some(Value::Object(properties)) = map.get_mut("properties") {
+        properties.values_mut().for_each(lower);
+    }
+    for word in ["items", "additionalProperties"] {
+        if let Some(below) = map.get_mut(word) {
+            lower(below);
+        }
+    }
+    open_if_untyped(map);
+}
+
+/// `anyOf [T, null]` becomes a nullable `T`; a choice between constants becomes an enum.
+fn lower_choice(map: &mut Map<String, Value>) {
+    let Some(Value::Array(branches)) =
+        map.shift_remove("anyOf").or_else(|| map.shift_remove("oneOf"))
+    else {
+        return;
+    };
+    let (nulls, mut branches): (Vec<Value>, Vec<Value>) =
+        branches.into_iter().partition(|branch| branch["type"] == "null");
+    if !nulls.is_empty() {
+        map.insert("nullable".to_owned(), true.into());
+    }
+    if branches.len() == 1 {
+        if let Some(Value::Object(only)) = branches.pop() {
+            merge(map, only);
+        }
+        lower_choice(map);
+        return;
+    }
+    let words: Vec<Value> = branches.iter().flat_map(constants).collect();
+    map.insert("type".to_owned(), "string".into());
+    map.insert("enum".to_owned(), Value::Array(words));
+}
+
+/// Takes over what is not said already; the outer description is the nearer one.
+fn merge(map: &mut Map<String, Value>, inner: Map<String, Value>) {
+    for (word, value) in inner {
+        map.entry(word).or_insert(value);
+    }
+}
+
+/// The constants a branch of a choice allows.
+fn constants(branch: &Value) -> Vec<Value> {
+    match (branch.get("const"), branch.get("enum")) {
+        (Some(word), _) => vec![word.clone()],
+        (None, Some(Value::Array(words))) => words.clone(),
+        _ => Vec::new(),
+    }
+}
+
+/// `type: [T, null]` becomes `type: T, nullable: true`.
+fn lower_type(map: &mut Map<String, Value>) {
+    let Some(Value::Array(types)) = map.get("type") else { return };
+    let named = types.iter().find(|word| *word != "null").cloned();
+    let nullable = types.iter().any(|word| word == "null");
+    if let Some(named) = named {
+        map.insert("type".to_owned(), named);
+    }
+    if nullable {
+        map.insert("nullable".to_owned(), true.into());
+    }
+    if let Some(Value::Array(words)) = map.get_mut("enum") {
+        words.retain(|word| !word.is_null());
+    }
+}
+
+/// `const` is younger than `OpenAPI` v3.0.
+fn lower_const(map: &mut Map<String, Value>) {
+    if let Some(word) = map.shift_remove("const") {
+        map.insert("enum".to_owned(), json!([word]));
+    }
+}
+
+/// Formats that only Rust knows go; their bounds stay.
+fn lower_format(map: &mut Map<String, Value>) {
+    let known = ["int32", "int64", "float", "double", "date-time"];
+    if map.get("format").and_then(Value::as_str).is_some_and(|format| !known.contains(&format)) {
+        map.shift_remove("format");
+    }
+}
+
+/// A schema that names no type lets everything through, and must say so to be structural.
+fn open_if_untyped(map: &mut Map<String, Value>) {
+    if !map.contains_key("type") {
+        map.insert("x-kubernetes-preserve-unknown-fields".to_owned(), true.into());
+    }
+}
+
+/// A time as RFC 3339 writes it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(inline, extend("format" = "date-time"))]
+pub struct Time(pub String);

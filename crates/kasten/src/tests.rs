@@ -1,0 +1,1 @@
+//! Tests of all kinds together: what each is served with, and what each decides.

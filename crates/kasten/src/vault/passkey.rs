@@ -1,0 +1,169 @@
+//! `Passkey`: names the key that K10's master key is wrapped with.
+//!
+//! A passkey is a reference: to a Secret, or to a key in AWS, Vault or Azure. Key material has no
+//! field here; what a client sends of it is dropped before anything is stored or answered, and
+//! bodies are withheld from events. The last one cannot be deleted: with it every backup would
+//! be lost.
+
+use std::sync::Arc;
+
+use apiserver::{ApiError, Column, FieldError, Objects, Occasion, Resource, Strategy};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::actions::spec::Reference;
+use crate::domain::{K10_NAMESPACE, PASSKEY};
+use crate::{columns, fields, rules, schema};
+
+/// Where the key is: exactly one of the four.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+pub struct PasskeySpec {
+    /// A Secret in K10's namespace, with the key under `passphrase`.
+    pub secret: Option<Reference>,
+    /// A customer managed key in AWS KMS.
+    pub awscmkkeyid: Option<String>,
+    /// Name of a key in the transit engine of Vault.
+    pub vaulttransitkeyname: Option<String>,
+    /// Path of the transit engine of Vault.
+    pub vaulttransitpath: Option<String>,
+    /// Role to log in to Vault with.
+    pub vaultauthrole: Option<String>,
+    /// Path of the token to log in to Vault with.
+    pub vaultk8sserviceaccounttokenpath: Option<String>,
+    /// Name of a key in an Azure key vault.
+    pub azurekeyname: Option<String>,
+    /// Where the Azure key vault is.
+    pub azurekeyvaulturl: Option<String>,
+    /// Of older releases: puts the passkey to use at once.
+    pub usenow: Option<bool>,
+}
+
+/// Whether it can be used.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+pub struct PasskeyStatus {
+    /// Whether the master key is wrapped with it.
+    pub valid: Option<bool>,
+    /// For people.
+    pub state: Option<String>,
+}
+
+/// The kind, ready to be served.
+pub fn resource() -> Resource {
+    Resource {
+        withhold_bodies: true,
+        ..crate::resource(
+            PASSKEY,
+            columns::CHANGEABLE,
+            &[VALID],
+            columns::STATUS,
+            schema::object::<PasskeySpec, PasskeyStatus>(
+                "Passkey names the key that the master key is wrapped with.",
+            ),
+            Arc::new(Passkey),
+        )
+    }
+}
+
+const VALID: Column = Column {
+    name: "Valid",
+    kind: "boolean",
+    path: "status.valid",
+    priority: 0,
+    description: "Whether it can be used.",
+};
+/// One field of each alternative decides.
+const ALTERNATIVES: [&str; 4] =
+    ["spec.secret", "spec.awscmkkeyid", "spec.vaulttransitkeyname", "spec.azurekeyname"];
+/// What goes with which alternative, and whether it must.
+const COMPANIONS: [(&str, &str, bool); 4] = [
+    ("spec.vaulttransitpath", "spec.vaulttransitkeyname", true),
+    ("spec.vaultauthrole", "spec.vaulttransitkeyname", false),
+    ("spec.vaultk8sserviceaccounttokenpath", "spec.vaulttransitkeyname", false),
+    ("spec.azurekeyvaulturl", "spec.azurekeyname", true),
+];
+
+struct Passkey;
+
+impl Strategy for Passkey {
+    fn prepare_create(&self, passkey: &mut Map<String, Value>, _at: &Occasion) {
+        fields::set(passkey, "status", json!({"valid": true, "state": "Added to Catalog"}));
+        if fields::value(passkey, "spec.secret").is_some()
+            && fields::text(passkey, "spec.secret.namespace").is_empty()
+        {
+            fields::set(passkey, "spec.secret.namespace", K10_NAMESPACE);
+        }
+    }
+
+    fn prepare_update(
+        &self,
+        passkey: &mut Map<String, Value>,
+        old: &Map<String, Value>,
+        at: &Occasion,
+    ) {
+        if at.subresource.is_empty() {
+            fields::put_back(passkey, old, &["status"]);
+        }
+    }
+
+    fn validate(
+        &self,
+        passkey: &Map<String, Value>,
+        _old: Option<&Map<String, Value>>,
+        _at: &Occasion,
+    ) -> Vec<FieldError> {
+        let is_there = |path: &str| !rules::is_empty(passkey, path);
+        let mut errors = Vec::new();
+        let mut chosen = ALTERNATIVES.iter().filter(|path| is_there(path));
+        let first = chosen.next();
+        if first.is_none() {
+            let list = "one of secret, awscmkkeyid, vaulttransitkeyname, azurekeyname";
+            errors.push(FieldError::required("spec", list));
+        }
+        for other in chosen {
+            let detail = format!("may not be set together with {}", first.unwrap_or(other));
+            errors.push(FieldError::forbidden(*other, &detail));
+        }
+        for (companion, of, is_required) in COMPANIONS {
+            if is_required && is_there(of) && !is_there(companion) {
+                errors.push(FieldError::required(companion, &format!("goes with {of}")));
+            } else if is_there(companion) && !is_there(of) {
+                let detail = format!("goes with {of} only");
+                errors.push(FieldError::forbidden(companion, &detail));
+            }
+        }
+        errors.extend(check_secret(passkey));
+        errors
+    }
+
+    fn on_delete(
+        &self,
+        passkey: &Map<String, Value>,
+        objects: &mut Objects<'_>,
+        _at: &Occasion,
+    ) -> Result<(), ApiError> {
+        let name = fields::name(passkey);
+        let others = objects.list(PASSKEY.id(), None);
+        if others.iter().any(|other| fields::name(other) != name) {
+            return Ok(());
+        }
+        let detail = "it is the last one, and without it no backup could be read again; \
+                      add another first";
+        Err(ApiError::forbidden(PASSKEY.group, PASSKEY.plural, name, detail))
+    }
+}
+
+/// A secret is named in full, and is K10's own.
+fn check_secret(passkey: &Map<String, Value>) -> Vec<FieldError> {
+    if fields::value(passkey, "spec.secret").is_none() {
+        return Vec::new();
+    }
+    let mut errors = rules::required(passkey, &["spec.secret.name"]);
+    let namespace = fields::text(passkey, "spec.secret.namespace");
+    if namespace != K10_NAMESPACE {
+        let detail = format!("must be K10's namespace, {K10_NAMESPACE:?}");
+        let given = json!(namespace);
+        errors.push(FieldError::invalid("spec.secret.namespace", &given, &detail));
+    }
+    errors
+}

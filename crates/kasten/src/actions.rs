@@ -110,14 +110,12 @@ impl Strategy for Action {
         old: Option<&Map<String, Value>>,
         _at: &Occasion,
     ) -> Vec<FieldError> {
-        match old {
-            Some(old) => [self.course.check(action, old), status::check(action)].concat(),
-            None => {
-                let mut errors = rules::times(action, &["spec.expiresAt", "spec.scheduledTime"]);
-                errors.extend(self.rules.validate(action));
-                errors
-            }
+        if let Some(old) = old {
+            return [self.course.check(action, old), status::check(action)].concat();
         }
+        let mut errors = rules::times(action, &["spec.expiresAt", "spec.scheduledTime"]);
+        errors.extend(self.rules.validate(action));
+        errors
     }
 
     fn required_access(&self, action: &Map<String, Value>) -> Vec<Attributes> {

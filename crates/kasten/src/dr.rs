@@ -106,14 +106,12 @@ impl Strategy for Recovery {
         old: Option<&Map<String, Value>>,
         _at: &Occasion,
     ) -> Vec<FieldError> {
-        match old {
-            Some(old) => check_state(recovery, old),
-            None => {
-                let mut errors = rules::in_k10_namespace(recovery);
-                errors.extend((self.validate)(recovery));
-                errors
-            }
+        if let Some(old) = old {
+            return check_state(recovery, old);
         }
+        let mut errors = rules::in_k10_namespace(recovery);
+        errors.extend((self.validate)(recovery));
+        errors
     }
 
     fn on_create(

@@ -54,12 +54,10 @@ impl Rules for RestoreCluster {
 
     fn admit(&self, action: &Map<String, Value>, objects: &Objects<'_>) -> Result<(), ApiError> {
         let name = subject::of(action).name;
-        match objects.get(domain::CLUSTER_RESTORE_POINT.id(), "", name) {
-            Some(_) => Ok(()),
-            None => {
-                let names = domain::RESTORE_CLUSTER_ACTION;
-                Err(rules::dangling(names, action, "spec.subject.name", name))
-            }
+        if objects.get(domain::CLUSTER_RESTORE_POINT.id(), "", name).is_some() {
+            return Ok(());
         }
+        let names = domain::RESTORE_CLUSTER_ACTION;
+        Err(rules::dangling(names, action, "spec.subject.name", name))
     }
 }

@@ -13,6 +13,7 @@ pub mod names;
 pub mod namespaces;
 mod negotiate;
 pub mod objects;
+mod patch;
 pub mod registry;
 pub mod resource;
 pub mod schema;

@@ -16,6 +16,8 @@ mod metadata;
 mod options;
 mod read;
 mod render;
+mod update;
+mod watch;
 mod write;
 
 use std::sync::Arc;
@@ -30,6 +32,8 @@ use crate::{
     Subresource, Trail, Verb,
 };
 use kind::Kind;
+
+pub(crate) use decode::{Document, json as read_json, media_type, unsupported};
 
 /// How much is recorded of an act of the server that a request has caused.
 pub type ConsequencePolicy = Arc<dyn Fn(&Attributes) -> Level + Send + Sync>;
@@ -105,7 +109,10 @@ impl Registry {
             ("get", None | Some(Subresource::Status)) => call.get(trail),
             ("get", Some(Subresource::Details)) => call.details(trail).await,
             ("list", None) => call.list(trail).await,
+            ("watch", None) => call.watch(trail).await,
             ("create", None) => call.create(trail).await,
+            ("update", None | Some(Subresource::Status)) => call.update(trail).await,
+            ("patch", None | Some(Subresource::Status)) => call.patch(trail).await,
             ("delete", None) => call.delete(trail).await,
             (verb, _) => Err(kind.method_not_allowed(verb)),
         }

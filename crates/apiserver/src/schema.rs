@@ -14,23 +14,28 @@ use serde_json::{Map, Value};
 pub struct Schema {
     kind: Kind,
     nullable: bool,
-    properties: Vec<(String, Schema)>,
-    additional: Option<Box<Schema>>,
-    items: Option<Box<Schema>>,
+    properties: Vec<(String, Self)>,
+    additional: Option<Box<Self>>,
+    items: Option<Box<Self>>,
     required: Vec<String>,
     allowed: Vec<Value>,
     default: Option<Value>,
     format: String,
-    minimum: Option<f64>,
-    maximum: Option<f64>,
-    exclusive_minimum: bool,
-    exclusive_maximum: bool,
+    minimum: Option<Bound>,
+    maximum: Option<Bound>,
     min_length: Option<u64>,
     max_length: Option<u64>,
     min_items: Option<u64>,
     max_items: Option<u64>,
     min_properties: Option<u64>,
     preserves_unknown: bool,
+}
+
+/// An end of a range of numbers.
+#[derive(Clone, Copy, Debug)]
+struct Bound {
+    at: f64,
+    is_exclusive: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,7 +57,10 @@ impl Schema {
         let text = |key: &str| schema.get(key).and_then(Value::as_str).unwrap_or_default();
         let flag = |key: &str| schema.get(key).and_then(Value::as_bool).unwrap_or(false);
         let count = |key: &str| schema.get(key).and_then(Value::as_u64);
-        let number = |key: &str| schema.get(key).and_then(Value::as_f64);
+        let bound = |key: &str, exclusive: &str| {
+            let at = schema.get(key).and_then(Value::as_f64)?;
+            Some(Bound { at, is_exclusive: flag(exclusive) })
+        };
         let below = |key: &str| schema.get(key).filter(|value| value.is_object());
         let properties = schema.get("properties").and_then(Value::as_object);
         let preserves_unknown = flag("x-kubernetes-preserve-unknown-fields")
@@ -74,10 +82,8 @@ impl Schema {
             allowed: schema.get("enum").and_then(Value::as_array).cloned().unwrap_or_default(),
             default: schema.get("default").cloned(),
             format: text("format").to_owned(),
-            minimum: number("minimum"),
-            maximum: number("maximum"),
-            exclusive_minimum: flag("exclusiveMinimum"),
-            exclusive_maximum: flag("exclusiveMaximum"),
+            minimum: bound("minimum", "exclusiveMinimum"),
+            maximum: bound("maximum", "exclusiveMaximum"),
             min_length: count("minLength"),
             max_length: count("maxLength"),
             min_items: count("minItems"),

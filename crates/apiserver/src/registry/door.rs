@@ -17,6 +17,9 @@ use crate::{ApiError, Attributes, ResourceId};
 /// The annotation that names the request behind an act of the server.
 const CAUSED_BY: &str = "audit.keepwatch.io/caused-by";
 
+/// An object and the bytes it was read from.
+type Stored = (Map<String, Value>, Bytes);
+
 /// One transaction, with what acts of the server are stamped with.
 pub(super) struct TransactionDoor<'tx> {
     tx: &'tx mut dyn Transaction,
@@ -42,7 +45,7 @@ impl<'tx> TransactionDoor<'tx> {
         kind: &Kind,
         namespace: &str,
         name: &str,
-    ) -> Result<Option<(Map<String, Value>, Bytes)>, ApiError> {
+    ) -> Result<Option<Stored>, ApiError> {
         let Some(stored) = self.tx.get(&kind.key(namespace, name)) else { return Ok(None) };
         let object = serde_json::from_slice(&stored.body)
             .map_err(|error| ApiError::internal(&format!("stored object is damaged: {error}")))?;

@@ -117,9 +117,6 @@ impl Call<'_> {
         let page = match self.collect(&prefix, &filter, &wanted).await {
             Ok(page) => page,
             Err(ReadError::Compacted { .. }) => return Ok(Reply::Plain(expired(&wanted))),
-            Err(ReadError::TooLarge { revision, current }) => {
-                return Err(too_large(revision, current));
-            }
             Err(error) => return Err(unreadable(&error)),
         };
         let (items, head) = page;
@@ -266,7 +263,7 @@ fn check_match(call: &Call<'_>) -> Result<(), ApiError> {
 }
 
 /// The refusal of a revision that has not happened yet.
-pub(super) fn too_large(revision: u64, current: u64) -> ApiError {
+fn too_large(revision: u64, current: u64) -> ApiError {
     let message = format!("Timeout: Too large resource version: {revision}, current: {current}");
     let mut error = ApiError::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", message);
     error.retry_after = Some(1);
@@ -285,6 +282,10 @@ pub(super) fn too_large(revision: u64, current: u64) -> ApiError {
 /// The refusal of a read that the store cannot serve.
 pub(super) fn unreadable(error: &ReadError) -> ApiError {
     match error {
+        ReadError::Compacted { revision, floor } => {
+            gone(&format!("too old resource version: {revision} ({floor})"))
+        }
+        ReadError::TooLarge { revision, current } => too_large(*revision, *current),
         ReadError::Closed => ApiError::unavailable("the server is shutting down", 1),
         ReadError::Unavailable { .. } => ApiError::unavailable(error.to_string(), 5),
         _ => ApiError::internal(&error.to_string()),
@@ -292,7 +293,7 @@ pub(super) fn unreadable(error: &ReadError) -> ApiError {
 }
 
 /// The refusal of a revision that is not kept any more.
-pub(super) fn gone(message: &str) -> ApiError {
+fn gone(message: &str) -> ApiError {
     ApiError::new(StatusCode::GONE, "Expired", message)
 }
 

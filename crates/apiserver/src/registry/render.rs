@@ -127,7 +127,8 @@ fn list_metadata(head: &ListHead) -> String {
     out
 }
 
-fn revision_of(body: &[u8]) -> u64 {
+/// The revision that a stored object carries; 0 when it cannot be read.
+pub(super) fn revision_of(body: &[u8]) -> u64 {
     let object: Value = serde_json::from_slice(body).unwrap_or_default();
     let text = table::at(&object, "metadata.resourceVersion").and_then(Value::as_str);
     text.and_then(|text| text.parse().ok()).unwrap_or_default()

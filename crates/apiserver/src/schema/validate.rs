@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Kind, Schema, formats, join};
+use super::{Bound, Kind, Schema, formats, join};
 use crate::FieldError;
 
 impl Schema {
@@ -102,27 +102,19 @@ impl Schema {
         path: &str,
         errors: &mut Vec<FieldError>,
     ) {
-        if let Some(min) = self.minimum {
-            let (wrong, words) = if self.exclusive_minimum {
-                (number <= min, "greater than")
-            } else {
-                (number < min, "greater than or equal to")
-            };
-            if wrong {
-                let detail = format!("{path} in body should be {words} {min}");
-                errors.push(FieldError::invalid(path, value, &detail));
-            }
+        if let Some(Bound { at, is_exclusive }) = self.minimum
+            && (number < at || (is_exclusive && number <= at))
+        {
+            let words = if is_exclusive { "greater than" } else { "greater than or equal to" };
+            let detail = format!("{path} in body should be {words} {at}");
+            errors.push(FieldError::invalid(path, value, &detail));
         }
-        if let Some(max) = self.maximum {
-            let (wrong, words) = if self.exclusive_maximum {
-                (number >= max, "less than")
-            } else {
-                (number > max, "less than or equal to")
-            };
-            if wrong {
-                let detail = format!("{path} in body should be {words} {max}");
-                errors.push(FieldError::invalid(path, value, &detail));
-            }
+        if let Some(Bound { at, is_exclusive }) = self.maximum
+            && (number > at || (is_exclusive && number >= at))
+        {
+            let words = if is_exclusive { "less than" } else { "less than or equal to" };
+            let detail = format!("{path} in body should be {words} {at}");
+            errors.push(FieldError::invalid(path, value, &detail));
         }
     }
 }
@@ -200,9 +192,9 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(value: Value, expected: &[&str]) {
+    fn check(value: &Value, expected: &[&str]) {
         let mut errors = Vec::new();
-        schema().validate(&value, "spec", &mut errors);
+        schema().validate(value, "spec", &mut errors);
         let found: Vec<String> =
             errors.iter().map(|error| format!("{}: {}", error.field, error.message)).collect();
         assert_eq!(found, expected);
@@ -210,16 +202,16 @@ mod tests {
 
     #[test]
     fn wrong_values_are_named_as_custom_resources_do() {
-        check(json!({"subject": {"name": "x"}, "note": null, "port": 1, "free": {"x": 1}}), &[]);
-        check(json!({}), &["spec.subject: Required value"]);
+        check(&json!({"subject": {"name": "x"}, "note": null, "port": 1, "free": {"x": 1}}), &[]);
+        check(&json!({}), &["spec.subject: Required value"]);
         check(
-            json!({"subject": {"name": 7}}),
+            &json!({"subject": {"name": 7}}),
             &[
                 "spec.subject.name: Invalid value: \"integer\": spec.subject.name in body must be of type string: \"integer\"",
             ],
         );
         check(
-            json!({"subject": {"name": "", "kind": "c"}, "count": 0}),
+            &json!({"subject": {"name": "", "kind": "c"}, "count": 0}),
             &[
                 "spec.subject.name: Invalid value: \"\": spec.subject.name in body should be at least 1 chars long",
                 "spec.subject.kind: Unsupported value: \"c\": supported values: \"a\", \"b\"",
@@ -227,7 +219,7 @@ mod tests {
             ],
         );
         check(
-            json!({"subject": {"name": "toolong"}, "when": "noon", "wait": "5 minutes"}),
+            &json!({"subject": {"name": "toolong"}, "when": "noon", "wait": "5 minutes"}),
             &[
                 "spec.subject.name: Too long: may not be more than 5 bytes",
                 "spec.when: Invalid value: \"noon\": spec.when in body must be of type date-time: \"noon\"",
@@ -235,7 +227,7 @@ mod tests {
             ],
         );
         check(
-            json!({"subject": {"name": "x"}, "list": ["a", 1, "c"], "tags": {"a": true}, "port": 1.5}),
+            &json!({"subject": {"name": "x"}, "list": ["a", 1, "c"], "tags": {"a": true}, "port": 1.5}),
             &[
                 "spec.list: Too many: 3: must have at most 2 items",
                 "spec.list[1]: Invalid value: \"integer\": spec.list[1] in body must be of type string: \"integer\"",

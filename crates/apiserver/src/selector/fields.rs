@@ -45,12 +45,6 @@ impl FieldSelector {
         self.terms.is_empty()
     }
 
-    /// The one name that can match, if there is only one.
-    pub(crate) fn name(&self) -> Option<&str> {
-        let term = self.terms.iter().find(|term| term.is_equal && term.path == "metadata.name")?;
-        Some(&term.value)
-    }
-
     /// Whether an object meets all conditions.
     pub(crate) fn matches(&self, object: &Map<String, Value>) -> bool {
         self.terms.iter().all(|term| {

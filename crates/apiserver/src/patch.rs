@@ -1,0 +1,203 @@
+//! JSON patches (RFC 6902) and JSON merge patches (RFC 7396), within bounds.
+//!
+//! Strategic merge and server-side apply are refused with 415, as custom resources refuse the
+//! former; clients then fall back to merge patches.
+
+use http::{HeaderMap, StatusCode};
+use json_patch::{PatchOperation, jsonptr::Pointer};
+use serde_json::Value;
+
+use crate::ApiError;
+use crate::registry::{Document, media_type, read_json, unsupported};
+use event::{StatusCause, StatusDetails};
+
+/// Operations of one JSON patch.
+const OPERATIONS_MAX: usize = 10_000;
+/// Bytes that one JSON patch may copy.
+const COPIED_MAX: usize = 3 << 20;
+/// Deepest nesting that a patch may make, the same as a body may have.
+const DEPTH_MAX: usize = 127;
+
+const SUPPORTED: [&str; 2] = ["application/json-patch+json", "application/merge-patch+json"];
+
+/// A change of an object, independent of what the object is at the moment.
+#[derive(Debug)]
+pub(crate) enum Patch {
+    /// A list of operations.
+    Json(Vec<PatchOperation>),
+    /// A picture of what should be different.
+    Merge(Value),
+}
+
+/// A patch as it was sent.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    pub(crate) patch: Patch,
+    /// Paths of keys that are there twice.
+    pub(crate) duplicates: Vec<String>,
+}
+
+impl Patch {
+    /// Reads a patch by its `Content-Type`.
+    pub(crate) fn read(headers: &HeaderMap, body: &[u8]) -> Result<Sent, ApiError> {
+        let media_type = media_type(headers);
+        if !SUPPORTED.contains(&media_type.as_str()) {
+            return Err(unsupported(&media_type, &SUPPORTED));
+        }
+        let Document { value, duplicates } =
+            read_json(body).map_err(|error| undecodable(&error))?;
+        if media_type == SUPPORTED[1] {
+            if !value.is_object() {
+                return Err(undecodable("a merge patch is an object"));
+            }
+            return Ok(Sent { patch: Self::Merge(value), duplicates });
+        }
+        let len = value.as_array().map_or(0, Vec::len);
+        if len > OPERATIONS_MAX {
+            let message = format!(
+                "The allowed maximum operations in a JSON patch is {OPERATIONS_MAX}, got {len}"
+            );
+            return Err(ApiError::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "RequestEntityTooLarge",
+                message,
+            ));
+        }
+        let operations: Vec<PatchOperation> =
+            serde_json::from_value(value).map_err(|error| undecodable(&error.to_string()))?;
+        Ok(Sent { patch: Self::Json(operations), duplicates: Vec::new() })
+    }
+
+    /// The document after the patch.
+    pub(crate) fn apply(&self, document: &Value) -> Result<Value, ApiError> {
+        let mut document = document.clone();
+        match self {
+            Self::Merge(picture) => json_patch::merge(&mut document, picture),
+            Self::Json(operations) => {
+                let mut copied = 0;
+                for operation in operations {
+                    check_growth(&document, operation, &mut copied)?;
+                    json_patch::patch_unsafe(&mut document, std::slice::from_ref(operation))
+                        .map_err(|error| not_applicable(&error.to_string()))?;
+                }
+            }
+        }
+        Ok(document)
+    }
+}
+
+/// Keeps a document from growing beyond what a body could be.
+fn check_growth(
+    document: &Value,
+    operation: &PatchOperation,
+    copied: &mut usize,
+) -> Result<(), ApiError> {
+    let at = |pointer: &Pointer| document.pointer(pointer.as_str());
+    let value = match operation {
+        PatchOperation::Add(add) => Some(&add.value),
+        PatchOperation::Replace(replace) => Some(&replace.value),
+        PatchOperation::Copy(copy) => {
+            let value = at(&copy.from);
+            *copied += value.map_or(0, |value| value.to_string().len());
+            value
+        }
+        PatchOperation::Move(shift) => at(&shift.from),
+        PatchOperation::Remove(_) | PatchOperation::Test(_) => None,
+    };
+    if *copied > COPIED_MAX {
+        return Err(not_applicable(&format!(
+            "Unable to complete the copy, the accumulated size increase of copy is {copied}, exceeding the limit {COPIED_MAX}"
+        )));
+    }
+    let depth = operation.path().tokens().count() + value.map_or(0, depth);
+    if depth > DEPTH_MAX {
+        return Err(not_applicable(&format!("nested deeper than {DEPTH_MAX}")));
+    }
+    Ok(())
+}
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Object(map) => 1 + map.values().map(depth).max().unwrap_or(0),
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+fn undecodable(why: &str) -> ApiError {
+    ApiError::bad_request(format!("error decoding patch: {why}"))
+}
+
+/// The refusal of a patch that does not fit its object.
+fn not_applicable(why: &str) -> ApiError {
+    let mut error = ApiError::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "Invalid",
+        "the server rejected our request due to an error in our request",
+    );
+    error.status.details = Some(StatusDetails {
+        causes: vec![StatusCause {
+            reason: "UnexpectedServerResponse".to_owned(),
+            message: why.to_owned(),
+            field: String::new(),
+        }],
+        ..StatusDetails::default()
+    });
+    error
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+    use http::header::CONTENT_TYPE;
+    use serde_json::json;
+
+    fn read(media_type: &'static str, body: &str) -> Result<Patch, ApiError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+        Patch::read(&headers, body.as_bytes()).map(|sent| sent.patch)
+    }
+
+    #[track_caller]
+    fn check_refusal(media_type: &'static str, body: &str, code: u16, message: &str) {
+        let before = json!({"a": {"b": 1}, "l": [1]});
+        let error = read(media_type, body).and_then(|patch| patch.apply(&before)).unwrap_err();
+        assert_eq!(error.status.code, code, "{}", error.status.message);
+        assert!(error.status.message.starts_with(message), "{}", error.status.message);
+    }
+
+    const JSON: &str = "application/json-patch+json";
+    const MERGE: &str = "application/merge-patch+json";
+
+    #[test]
+    fn patches_change_what_they_say() {
+        let before = json!({"a": {"b": 1}, "l": [1]});
+        let apply = |media_type, body| read(media_type, body).unwrap().apply(&before).unwrap();
+        let body = r#"[{"op":"test","path":"/a/b","value":1},{"op":"replace","path":"/a/b","value":2},{"op":"add","path":"/l/-","value":3}]"#;
+        assert_eq!(apply(JSON, body), json!({"a": {"b": 2}, "l": [1, 3]}));
+        assert_eq!(apply(MERGE, r#"{"a":{"b":null,"c":1}}"#), json!({"a": {"c": 1}, "l": [1]}));
+    }
+
+    #[test]
+    fn patches_that_cannot_be_are_refused() {
+        let unknown = "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json";
+        check_refusal("application/strategic-merge-patch+json", "{}", 415, unknown);
+        check_refusal("application/apply-patch+yaml", "{}", 415, unknown);
+        check_refusal(MERGE, "{", 400, "error decoding patch");
+        check_refusal(MERGE, "[]", 400, "error decoding patch");
+        check_refusal(JSON, r#"[{"op":"jump","path":"/a"}]"#, 400, "error decoding patch");
+        let rejected = "the server rejected our request due to an error in our request";
+        check_refusal(JSON, r#"[{"op":"remove","path":"/x"}]"#, 422, rejected);
+        check_refusal(JSON, r#"[{"op":"test","path":"/a/b","value":2}]"#, 422, rejected);
+        let many = vec![r#"{"op":"test","path":"/a/b","value":1}"#; 10_001].join(",");
+        check_refusal(JSON, &format!("[{many}]"), 413, "The allowed maximum operations");
+        let deeper = [r#"{"op":"copy","from":"/a","path":"/a/c"}"#; 9].join(",");
+        check_refusal(JSON, &format!("[{deeper}]"), 422, rejected);
+        let long = "x".repeat(1 << 20);
+        let body = format!(
+            r#"[{{"op":"add","path":"/x","value":"{long}"}},{{"op":"copy","from":"/x","path":"/y"}},{{"op":"copy","from":"/x","path":"/z"}},{{"op":"copy","from":"/x","path":"/w"}}]"#
+        );
+        check_refusal(JSON, &body, 422, rejected);
+    }
+}

@@ -1,0 +1,194 @@
+//! Replacing an object and changing parts of it: one way for both, and for `status`.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde_json::{Map, Value};
+
+use super::create::sent;
+use super::decode::Document;
+use super::delete::remove_for_good;
+use super::door::TransactionDoor;
+use super::incoming::Incoming;
+use super::kind::Kind;
+use super::options::{FieldValidation, WriteOptions};
+use super::write::{Outcome, Write};
+use super::{Call, metadata};
+use crate::negotiate::Rendering;
+use crate::patch::{Patch, Sent};
+use crate::{ApiError, Attributes, FieldError, Objects, Reply, Subresource, Trail};
+
+const STALE: &str =
+    "the object has been modified; please apply your changes to the latest version and try again";
+
+/// What is to become of an object.
+enum Change {
+    /// Exactly this.
+    Replace(Map<String, Value>),
+    /// What it is then, changed.
+    Patch(Sent, FieldValidation),
+}
+
+impl Call<'_> {
+    /// Replaces the object that the URL names with the body.
+    pub(super) async fn update(&self, trail: &mut Trail) -> Result<Reply, ApiError> {
+        let rendering = Rendering::of(self.request)?;
+        let options = WriteOptions::of(self.request, "UpdateOptions")?;
+        let mut incoming = self.incoming(options, trail)?;
+        incoming.place(self.namespace(), self.name())?;
+        let mut write = self.write(rendering, options.dry_run);
+        write.warnings = incoming.warnings;
+        self.change(write, Change::Replace(incoming.object), trail).await
+    }
+
+    /// Changes parts of the object that the URL names.
+    pub(super) async fn patch(&self, trail: &mut Trail) -> Result<Reply, ApiError> {
+        let rendering = Rendering::of(self.request)?;
+        let options = WriteOptions::of(self.request, "PatchOptions")?;
+        let patch = Patch::read(&self.request.headers, &self.request.body)?;
+        if let Some(json) = sent(&self.request.body, &Value::Null) {
+            trail.request_object(&json);
+        }
+        let write = self.write(rendering, options.dry_run);
+        self.change(write, Change::Patch(patch, options.validation), trail).await
+    }
+
+    /// Asks for the access that the change needs, then makes it.
+    async fn change(
+        &self,
+        write: Write,
+        change: Change,
+        trail: &mut Trail,
+    ) -> Result<Reply, ApiError> {
+        let granted = self.preview(&change).unwrap_or_default();
+        self.require(&granted).await?;
+        write.commit(trail, move |write, door| apply(write, door, &change, &granted)).await
+    }
+
+    /// What the change would need if nobody else changed the object meanwhile. A change that
+    /// cannot be made is refused, and recorded, in its transaction.
+    fn preview(&self, change: &Change) -> Option<Vec<Attributes>> {
+        let stored = self.shared.store.get(&self.kind.key(self.namespace(), self.name()))?;
+        let old: Map<String, Value> = serde_json::from_slice(&stored.body).ok()?;
+        let changed = change.applied(self.kind, &old, self.namespace(), self.name()).ok()?;
+        Some(self.kind.resource.strategy.required_access(&changed.object))
+    }
+}
+
+impl Change {
+    /// The object as it would be, and what was wrong with how it was sent.
+    fn applied(
+        &self,
+        kind: &Kind,
+        old: &Map<String, Value>,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Incoming, ApiError> {
+        match self {
+            Self::Replace(object) => Ok(Incoming { object: object.clone(), warnings: Vec::new() }),
+            Self::Patch(sent, validation) => {
+                let value = sent.patch.apply(&Value::Object(old.clone()))?;
+                let duplicates = sent.duplicates.clone();
+                let mut incoming =
+                    Incoming::admit(kind, Document { value, duplicates }, *validation)?;
+                incoming.place(namespace, name)?;
+                Ok(incoming)
+            }
+        }
+    }
+}
+
+fn apply(
+    write: &mut Write,
+    door: &mut TransactionDoor<'_>,
+    change: &Change,
+    granted: &[Attributes],
+) -> Result<Outcome, ApiError> {
+    let kind = Arc::clone(&write.kind);
+    let (old, stored) = door
+        .read(&kind, &write.namespace, &write.name)?
+        .ok_or_else(|| kind.not_found(&write.name))?;
+    let incoming = change.applied(&kind, &old, &write.namespace, &write.name)?;
+    write.warnings.extend(incoming.warnings);
+    let mut object = incoming.object;
+    check_revision(write, &object, &old, matches!(change, Change::Replace(_)))?;
+    confine(write, &mut object, &old);
+    metadata::carry_over(&mut object, &old);
+    let strategy = &kind.resource.strategy;
+    strategy.prepare_update(&mut object, &old, &write.occasion);
+    metadata::count_generation(&mut object, &old);
+    validate(write, &object, &old)?;
+    if strategy.required_access(&object).iter().any(|wanted| !granted.contains(wanted)) {
+        return Err(kind.conflict(&write.name, STALE));
+    }
+    metadata::order(&kind, &mut object);
+    if object == old {
+        return Ok(Outcome::Object(StatusCode::OK, stored));
+    }
+    strategy.on_update(&mut object, &old, &mut Objects::new(door), &write.occasion)?;
+    let is_done = metadata::is_terminating(&object) && metadata::finalizers(&object).is_empty();
+    let body = if is_done {
+        remove_for_good(write, door, &mut object)?
+    } else {
+        door.store(&kind, &mut object)?
+    };
+    Ok(Outcome::Object(StatusCode::OK, body))
+}
+
+/// Checks that the caller has seen the object as it is.
+fn check_revision(
+    write: &Write,
+    object: &Map<String, Value>,
+    old: &Map<String, Value>,
+    is_replacement: bool,
+) -> Result<(), ApiError> {
+    let seen = metadata::text(object, "resourceVersion");
+    if seen.is_empty() && is_replacement {
+        let error = FieldError {
+            reason: "FieldValueInvalid",
+            field: "metadata.resourceVersion".to_owned(),
+            message: "Invalid value: 0x0: must be specified for an update".to_owned(),
+        };
+        return write.kind.refuse(&write.name, &[error]);
+    }
+    if !seen.is_empty() && seen != metadata::text(old, "resourceVersion") {
+        return Err(write.kind.conflict(&write.name, STALE));
+    }
+    let (uid, own) = (metadata::text(object, "uid"), metadata::text(old, "uid"));
+    if !uid.is_empty() && uid != own {
+        let detail =
+            format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {own}");
+        return Err(write.kind.conflict(&write.name, &detail));
+    }
+    Ok(())
+}
+
+/// Puts back what is outside the part that the URL names.
+fn confine(write: &Write, object: &mut Map<String, Value>, old: &Map<String, Value>) {
+    if write.occasion.subresource == "status" {
+        let status = object.shift_remove("status");
+        let labels = metadata::of(object).get("labels").cloned();
+        object.clone_from(old);
+        metadata::set(object, "labels", labels.unwrap_or_default());
+        object.shift_remove("status");
+        object.extend(status.map(|status| ("status".to_owned(), status)));
+    } else if write.kind.has(Subresource::Status) {
+        object.shift_remove("status");
+        object.extend(old.get("status").map(|status| ("status".to_owned(), status.clone())));
+    }
+}
+
+fn validate(
+    write: &Write,
+    object: &Map<String, Value>,
+    old: &Map<String, Value>,
+) -> Result<(), ApiError> {
+    let mut errors = metadata::validate(&write.kind, object);
+    errors.extend(metadata::validate_finalizers(object, old));
+    errors.extend(write.kind.validate(object));
+    if errors.is_empty() {
+        let strategy = &write.kind.resource.strategy;
+        errors = strategy.validate(object, Some(old), &write.occasion);
+    }
+    write.kind.refuse(&write.name, &errors)
+}

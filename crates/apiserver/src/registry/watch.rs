@@ -1,0 +1,282 @@
+//! Following what happens to the objects of a kind.
+//!
+//! One client holds one position in the store's history; frames are made when the connection asks
+//! for more, so a slow client costs what one batch of changes costs and nothing piles up.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use event::Json;
+use futures::stream;
+use serde_json::{Map, Value};
+use store::{Change, ChangeKind, ListOptions, ReadError, Watch};
+use tokio::time::Instant;
+
+use super::kind::Kind;
+use super::options::{first, is_true};
+use super::read::{Filter, revision, unreadable};
+use super::render::{ListHead, revision_of, table_start};
+use super::{Call, Shared, metadata, options};
+use crate::negotiate::{Form, Rendering};
+use crate::{Answer, ApiError, FieldError, Reply, Trail, WatchReply, names, table};
+
+/// How long a watch lasts when the client does not say: at least this, at most twice this.
+const TIMEOUT_MIN: Duration = Duration::from_mins(30);
+/// How often a bookmark is sent.
+const BOOKMARK_PERIOD: Duration = Duration::from_mins(1);
+/// How long before its end a watch sends its last bookmark.
+const BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
+/// Longest timeout a client may ask for.
+const TIMEOUT_MAX_SECONDS: u64 = 7 * 24 * 3600;
+
+/// A watch under way.
+struct Course {
+    shared: Arc<Shared>,
+    kind: Arc<Kind>,
+    filter: Filter,
+    form: Form,
+    /// Whether the definitions of a table's columns have been sent.
+    has_columns: bool,
+    frames: VecDeque<Bytes>,
+    /// `None` once nothing more will come.
+    changes: Option<Watch>,
+    bookmarks: bool,
+    next_bookmark: Instant,
+    end: Instant,
+}
+
+/// Where a watch begins.
+struct Start {
+    /// Everything after this is told.
+    after: u64,
+    /// What is there at that moment, to be told as added.
+    initial: Vec<Bytes>,
+    /// Whether the end of it is marked.
+    marks_end: bool,
+}
+
+impl Call<'_> {
+    /// Begins a watch.
+    pub(super) async fn watch(&self, _trail: &mut Trail) -> Result<Reply, ApiError> {
+        let rendering = Rendering::of(self.request)?;
+        let filter = Filter::of(self)?;
+        let wants_initial = self.check_watch()?;
+        let duration = self.duration()?;
+        let start = self.start(wants_initial, &filter).await?;
+        let prefix = self.kind.prefix(self.namespace());
+        let changes = self.shared.store.watch(&prefix, start.after);
+        let changes = changes.map_err(|error| unreadable(&error))?;
+        let now = Instant::now();
+        let mut course = Course {
+            shared: Arc::clone(self.shared),
+            kind: Arc::clone(self.kind),
+            filter,
+            form: rendering.form,
+            has_columns: false,
+            frames: VecDeque::new(),
+            changes: Some(changes),
+            bookmarks: first(self.request, "allowWatchBookmarks").is_some_and(is_true),
+            next_bookmark: now + BOOKMARK_PERIOD.min(duration.saturating_sub(BOOKMARK_BEFORE_END)),
+            end: now + duration,
+        };
+        for body in start.initial {
+            course.tell("ADDED", &body);
+        }
+        if start.marks_end {
+            course.bookmark(start.after, true);
+        }
+        Ok(Reply::Watch(WatchReply {
+            content_type: crate::answer::JSON,
+            frames: Box::pin(stream::unfold(course, Course::next)),
+        }))
+    }
+
+    /// Checks the parameters of a watch; whether the client wants what is there first, if it says.
+    fn check_watch(&self) -> Result<Option<bool>, ApiError> {
+        let parameter = |key: &str| first(self.request, key).unwrap_or_default();
+        let matching = parameter("resourceVersionMatch");
+        let wanted = first(self.request, "sendInitialEvents").map(is_true);
+        let mut errors = Vec::new();
+        if wanted.is_some() {
+            if matching != "NotOlderThan" {
+                let detail =
+                    "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+                errors.push(FieldError::forbidden("resourceVersionMatch", detail));
+            }
+            if wanted == Some(true) && !is_true_or(parameter("allowWatchBookmarks"), false) {
+                // As in Kubernetes: without bookmarks the end could not be told.
+                let detail = "sendInitialEvents requires setting allowWatchBookmarks to true";
+                errors.push(FieldError::forbidden("allowWatchBookmarks", detail));
+            }
+        } else if !matching.is_empty() {
+            let detail =
+                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+            errors.push(FieldError::forbidden("resourceVersionMatch", detail));
+        }
+        if !parameter("continue").is_empty() {
+            errors.push(FieldError::forbidden("continue", "continue is forbidden for watch"));
+        }
+        options::refuse("ListOptions", &errors)?;
+        Ok(wanted)
+    }
+
+    fn duration(&self) -> Result<Duration, ApiError> {
+        match first(self.request, "timeoutSeconds").unwrap_or_default() {
+            "" | "0" => {
+                // Spread, so that not all watches of a crowd end together.
+                let spread = names::random()
+                    .bytes()
+                    .fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
+                Ok(TIMEOUT_MIN + TIMEOUT_MIN * (spread % 1000) / 1000)
+            }
+            text => {
+                let seconds: u64 = text.parse().map_err(|_| {
+                    ApiError::bad_request(format!(
+                        "timeoutSeconds: Invalid value: {text:?}: must be a number"
+                    ))
+                })?;
+                Ok(Duration::from_secs(seconds.min(TIMEOUT_MAX_SECONDS)))
+            }
+        }
+    }
+
+    async fn start(&self, wants_initial: Option<bool>, filter: &Filter) -> Result<Start, ApiError> {
+        let since = revision(self.request)?.unwrap_or(0);
+        if wants_initial == Some(false) || (wants_initial.is_none() && since != 0) {
+            let after = if since == 0 { self.shared.store.current_revision() } else { since };
+            return Ok(Start { after, initial: Vec::new(), marks_end: false });
+        }
+        self.check_reached(since)?;
+        let prefix = self.kind.prefix(self.namespace());
+        let page = self.shared.store.list(&prefix, ListOptions::default()).await;
+        let page = page.map_err(|error| unreadable(&error))?;
+        let bodies = page.items.iter().map(|object| &object.body);
+        let initial = bodies.filter(|body| filter.admits(body)).cloned().collect();
+        Ok(Start { after: page.revision, initial, marks_end: wants_initial == Some(true) })
+    }
+}
+
+impl Course {
+    /// The next frame; nothing when the watch is over.
+    async fn next(mut self) -> Option<(Bytes, Self)> {
+        loop {
+            if let Some(frame) = self.frames.pop_front() {
+                return Some((frame, self));
+            }
+            if Instant::now() >= self.end {
+                return None;
+            }
+            let wake = self.next_bookmark.min(self.end);
+            let changes = self.changes.as_mut()?;
+            let batch = tokio::select! {
+                biased;
+                batch = changes.next() => Some(batch),
+                () = tokio::time::sleep_until(wake) => None,
+            };
+            match batch {
+                Some(Ok(batch)) => batch.iter().for_each(|change| self.take(change)),
+                Some(Err(error)) => self.fail(&error),
+                None => self.wake(),
+            }
+        }
+    }
+
+    /// Tells one change as far as it concerns the objects that are asked for.
+    fn take(&mut self, change: &Change) {
+        let body = &change.object.body;
+        let before = change.previous.as_ref();
+        let was_in = before.is_some_and(|before| self.filter.admits(&before.body));
+        match change.kind {
+            ChangeKind::Deleted => {
+                // Whether it was among the objects is told by its state before.
+                if was_in || (before.is_none() && self.filter.admits(body)) {
+                    self.tell("DELETED", body);
+                }
+            }
+            ChangeKind::Created | ChangeKind::Updated => {
+                match (was_in, self.filter.admits(body), before) {
+                    (true, true, _) => self.tell("MODIFIED", body),
+                    (false, true, _) => self.tell("ADDED", body),
+                    (true, false, Some(before)) => {
+                        let last = at_revision(&before.body, change.revision);
+                        self.tell("DELETED", &last);
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// Says why nothing more will come.
+    fn fail(&mut self, error: &ReadError) {
+        self.changes = None;
+        let answer = Answer::from(unreadable(error));
+        self.frames.push_back(frame("ERROR", &answer.body));
+    }
+
+    fn wake(&mut self) {
+        let now = Instant::now();
+        if now < self.next_bookmark {
+            return;
+        }
+        let last = self.end.checked_sub(BOOKMARK_BEFORE_END).unwrap_or(self.end);
+        self.next_bookmark =
+            if now < last { (now + BOOKMARK_PERIOD).min(last) } else { self.end + BOOKMARK_PERIOD };
+        if self.bookmarks
+            && let Some(changes) = &mut self.changes
+        {
+            let seen = changes.seen();
+            self.bookmark(seen, false);
+        }
+    }
+
+    fn bookmark(&mut self, revision: u64, ends_initial: bool) {
+        let annotations = if ends_initial {
+            r#","annotations":{"k8s.io/initial-events-end":"true"}"#
+        } else {
+            ""
+        };
+        let body = format!(
+            r#"{{"kind":"{}","apiVersion":"{}","metadata":{{"resourceVersion":"{revision}"{annotations}}}}}"#,
+            self.kind.resource.kind, self.kind.api_version,
+        );
+        self.tell("BOOKMARK", &Bytes::from(body));
+    }
+
+    fn tell(&mut self, kind: &str, body: &Bytes) {
+        let object = match self.form {
+            Form::Plain => body.clone(),
+            Form::Partial => Bytes::from(table::partial(body)),
+            Form::Table(include) => {
+                let head = ListHead { revision: revision_of(body), ..ListHead::default() };
+                let mut out = table_start(&self.kind, &head, !self.has_columns);
+                self.has_columns = true;
+                let now = self.shared.clock.now();
+                out.extend_from_slice(&table::row(&self.kind.resource, body, include, now));
+                out.extend_from_slice(b"]}");
+                Bytes::from(out)
+            }
+        };
+        self.frames.push_back(frame(kind, &object));
+    }
+}
+
+fn frame(kind: &str, object: &[u8]) -> Bytes {
+    let start = format!(r#"{{"type":"{kind}","object":"#);
+    Bytes::from([start.as_bytes(), object, b"}\n"].concat())
+}
+
+/// A former state as it is told when the object has left the selection.
+fn at_revision(body: &Bytes, revision: u64) -> Bytes {
+    let Ok(mut object) = serde_json::from_slice::<Map<String, Value>>(body) else {
+        return body.clone();
+    };
+    metadata::set(&mut object, "resourceVersion", revision.to_string());
+    Json::of(&object).map_or_else(|_| body.clone(), Json::into_bytes)
+}
+
+fn is_true_or(value: &str, otherwise: bool) -> bool {
+    if value.is_empty() { otherwise } else { is_true(value) }
+}

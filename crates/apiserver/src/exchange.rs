@@ -2,10 +2,9 @@
 //! (what is there, what changes).
 
 use std::pin::Pin;
-use std::sync::Arc;
 
 use bytes::Bytes;
-use event::{Event, Json, Timestamp, UserInfo};
+use event::{Timestamp, UserInfo};
 use futures::Stream;
 use http::{HeaderMap, Method};
 
@@ -75,81 +74,8 @@ pub struct WatchReply {
     pub frames: Pin<Box<dyn Stream<Item = Bytes> + Send>>,
 }
 
-/// The event of one request as it grows. Cheap to clone; a clone completes on its own.
-///
-/// At level None it holds nothing and every method returns at once.
-#[derive(Clone)]
-pub struct Trail {
-    growth: Option<Box<Event>>,
-    clock: Arc<dyn Clock>,
-    /// Bodies are cut to references.
-    withheld: bool,
-}
-
 /// Where the server gets its time from.
 pub trait Clock: Send + Sync {
     /// The time of day.
     fn now(&self) -> Timestamp;
-}
-
-impl Trail {
-    /// Whether nothing is recorded of this request.
-    pub fn is_silent(&self) -> bool {
-        self.growth.is_none()
-    }
-
-    /// The clock the event is stamped by.
-    pub fn clock(&self) -> &Arc<dyn Clock> {
-        &self.clock
-    }
-
-    /// Keeps the body of the request, if the level asks for it.
-    pub fn request_object(&mut self, object: &Json) {
-        if let Some(event) = &mut self.growth {
-            event.request_object = Some(object.clone());
-        }
-    }
-
-    /// The identity of the request, if anything is recorded of it.
-    pub fn audit_id(&self) -> Option<&str> {
-        self.growth.as_ref().map(|event| event.audit_id.as_str())
-    }
-
-    /// Fills what the URL did not tell about the object, from its metadata.
-    pub fn refer(&mut self, name: &str, uid: &str, resource_version: &str) {
-        let Some(reference) = self.growth.as_mut().and_then(|event| event.object_ref.as_mut())
-        else {
-            return;
-        };
-        for (field, value) in [
-            (&mut reference.name, name),
-            (&mut reference.uid, uid),
-            (&mut reference.resource_version, resource_version),
-        ] {
-            if field.is_empty() {
-                value.clone_into(field);
-            }
-        }
-    }
-
-    /// Keeps only references of the bodies, whatever the policy says: the kind holds secrets.
-    pub fn withhold_bodies(&mut self) {
-        self.withheld = true;
-    }
-
-    /// Adds a fact. The first value of a key stays.
-    pub fn annotate(&mut self, key: &str, value: &str) {
-        if let Some(event) = &mut self.growth {
-            event.annotations.entry(key.to_owned()).or_insert_with(|| value.to_owned());
-        }
-    }
-
-    /// The record of the finished request, for the journal; `None` when nothing is to be kept.
-    pub fn complete(self, answer: &Answer) -> Option<Bytes> {
-        let mut event = *self.growth?;
-        event.stage_timestamp = self.clock.now();
-        event.response_object.clone_from(&answer.object);
-        event.response_status.clone_from(&answer.status);
-        Some(event::record::write(&event))
-    }
 }

@@ -138,6 +138,30 @@ impl Growth {
         }
     }
 
+    /// Fills what neither URL nor body told about the object; empty values tell nothing.
+    pub fn refer(&mut self, name: &str, uid: &str, resource_version: &str) {
+        let Some(reference) = &mut self.event.object_ref else { return };
+        for (field, value) in [
+            (&mut reference.name, name),
+            (&mut reference.uid, uid),
+            (&mut reference.resource_version, resource_version),
+        ] {
+            if field.is_empty() {
+                value.clone_into(field);
+            }
+        }
+    }
+
+    /// Bodies that come from now on are cut to references, whatever the level.
+    pub const fn withhold_bodies(&mut self) {
+        self.bodies = Bodies::References;
+    }
+
+    /// From the header `Audit-Id`, or made by the server.
+    pub fn audit_id(&self) -> &str {
+        &self.event.audit_id
+    }
+
     /// The patch a client sent, as it is. It names no object.
     pub fn request_patch(&mut self, patch: Json) {
         if self.event.level >= Level::Request {

@@ -1,1 +1,5 @@
-//! Notation for events, certificates and servers in tests.
+//! What tests of several rooms need: certificates.
+//!
+//! Development only; nothing here is part of the product.
+
+pub mod pki;

@@ -1,0 +1,154 @@
+//! What is known of a request when it arrives, as its event tells it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use audit::{Facts, Growth};
+use event::{ObjectReference, UserInfo};
+use http::{HeaderMap, HeaderValue, header};
+
+use crate::authn::peer::Peer;
+use crate::front::Front;
+use crate::serve::Visit;
+use crate::{RequestInfo, Trail};
+
+/// The client's id, so that kube-apiserver's log and ours can be joined; else a new one.
+pub(crate) fn audit_id(headers: &HeaderMap) -> HeaderValue {
+    match headers.get("audit-id") {
+        Some(id) if !id.is_empty() => id.clone(),
+        _ => {
+            let mut buffer = uuid::Uuid::encode_buffer();
+            let text = uuid::Uuid::new_v4().hyphenated().encode_lower(&mut buffer);
+            HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("unknown"))
+        }
+    }
+}
+
+/// Begins the event, if the policy wants one. `user` is absent when nobody was recognised.
+pub(crate) fn trail(
+    front: &Arc<Front>,
+    visit: &Visit,
+    peer: &Peer,
+    user: Option<&UserInfo>,
+) -> Trail {
+    let request = &visit.request;
+    let info = &request.info;
+    let decision = front.policy.load().decide(&audit::Attributes {
+        user: user.map(|user| audit::User { name: &user.username, groups: &user.groups }),
+        verb: &info.verb,
+        is_resource_request: info.is_resource_request,
+        namespace: &info.namespace,
+        api_group: &info.api_group,
+        api_version: &info.api_version,
+        resource: &info.resource,
+        subresource: &info.subresource,
+        name: &info.name,
+        path: &info.path,
+    });
+    let growth = Growth::begin(&decision, || {
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        Facts {
+            audit_id: text(&visit.audit_id),
+            request_uri: visit.uri.path_and_query().map_or("/", |uri| uri.as_str()).to_owned(),
+            verb: info.verb.clone(),
+            user: user.cloned().unwrap_or_default(),
+            authentication_metadata: None,
+            source_ips: source_ips(&request.headers, peer.address),
+            user_agent: request.headers.get(header::USER_AGENT).map(text).unwrap_or_default(),
+            object_ref: object_ref(info),
+            received: request.received,
+            long_running: info.is_resource_request && info.verb == "watch",
+            withhold_bodies: false,
+        }
+    });
+    Trail::of(growth, Arc::clone(&front.clock))
+}
+
+fn object_ref(info: &RequestInfo) -> Option<ObjectReference> {
+    info.is_resource_request.then(|| ObjectReference {
+        resource: info.resource.clone(),
+        namespace: info.namespace.clone(),
+        name: info.name.clone(),
+        uid: String::new(),
+        api_group: info.api_group.clone(),
+        api_version: info.api_version.clone(),
+        resource_version: String::new(),
+        subresource: info.subresource.clone(),
+    })
+}
+
+/// `X-Forwarded-For` in its order, `X-Real-Ip`, then the peer itself. Only the last can be trusted.
+fn source_ips(headers: &HeaderMap, peer: IpAddr) -> Vec<String> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let mut addresses: Vec<IpAddr> = text("x-forwarded-for")
+        .into_iter()
+        .flat_map(|list| list.split(','))
+        .filter_map(|part| address(part.trim()))
+        .collect();
+    if let Some(real) = text("x-real-ip").and_then(|part| address(part.trim()))
+        && !addresses.contains(&real)
+    {
+        addresses.push(real);
+    }
+    if addresses.last() != Some(&peer) {
+        addresses.push(peer);
+    }
+    addresses.iter().map(IpAddr::to_string).collect()
+}
+
+/// Reads an address as Go does for Kubernetes: IPv4 in IPv6 is IPv4, leading zeros are tolerated.
+fn address(text: &str) -> Option<IpAddr> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Some(address.to_canonical());
+    }
+    let parts: Vec<String> = text
+        .split('.')
+        .map(|part| match part.trim_start_matches('0') {
+            "" if !part.is_empty() => "0".to_owned(),
+            other => other.to_owned(),
+        })
+        .collect();
+    parts.join(".").parse::<IpAddr>().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderName;
+
+    use super::*;
+
+    fn check(pairs: &[(&'static str, &'static str)], peer: &str, expected: &[&str]) {
+        let headers: HeaderMap = pairs
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
+            .collect();
+        assert_eq!(source_ips(&headers, peer.parse().unwrap()), expected);
+    }
+
+    #[test]
+    fn source_addresses_are_collected_as_in_kubernetes() {
+        check(&[], "10.0.0.1", &["10.0.0.1"]);
+        let forwarded = "x-forwarded-for";
+        check(&[(forwarded, "1.2.3.4, 5.6.7.8")], "10.0.0.1", &["1.2.3.4", "5.6.7.8", "10.0.0.1"]);
+        check(&[(forwarded, "1.2.3.4, 10.0.0.1")], "10.0.0.1", &["1.2.3.4", "10.0.0.1"]);
+        check(&[(forwarded, "nonsense, ,1.2.3.4")], "10.0.0.1", &["1.2.3.4", "10.0.0.1"]);
+        check(&[(forwarded, "::ffff:1.2.3.4, 001.02.3.0")], "::1", &["1.2.3.4", "1.2.3.0", "::1"]);
+        let real = ("x-real-ip", "9.9.9.9");
+        check(&[real], "10.0.0.1", &["9.9.9.9", "10.0.0.1"]);
+        check(
+            &[(forwarded, "9.9.9.9, 1.1.1.1"), real],
+            "10.0.0.1",
+            &["9.9.9.9", "1.1.1.1", "10.0.0.1"],
+        );
+        check(&[(forwarded, "1.1.1.1"), (forwarded, "2.2.2.2")], "::1", &["1.1.1.1", "::1"]);
+    }
+
+    #[test]
+    fn the_clients_audit_id_is_kept() {
+        let mut headers = HeaderMap::new();
+        let made = audit_id(&headers);
+        assert_eq!(made.len(), 36);
+        headers.insert("audit-id", HeaderValue::from_static("chosen"));
+        assert_eq!(audit_id(&headers), "chosen");
+    }
+}

@@ -1,0 +1,135 @@
+//! Who is asking? Four ways to show it, tried in the order of `k8s.io/apiserver`.
+//!
+//! Front proxy, client certificate, bearer token, nobody. A way that is used but fails does not end
+//! the search, but rules out being taken for nobody. Why it failed goes to the log, not to the
+//! client. Certificates are checked once per connection and every few seconds, not per request.
+
+use std::sync::Arc;
+
+use event::UserInfo;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+
+use crate::Clock;
+use crate::authn::peer::Peer;
+use crate::authn::token::Tokens;
+use crate::trust::{RemoteHeaders, Trust, TrustSnapshot};
+
+pub(crate) mod front_proxy;
+pub(crate) mod peer;
+pub mod token;
+pub(crate) mod x509;
+
+/// The group of everybody who has shown who they are.
+const AUTHENTICATED: &str = "system:authenticated";
+
+/// All ways to show who one is.
+pub struct Authenticator {
+    trust: Arc<Trust>,
+    tokens: Option<Tokens>,
+    anonymous: Anonymous,
+}
+
+/// Whether requests without any credentials are let in, as `system:anonymous`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anonymous {
+    /// They are somebody, whom authorization may allow a little.
+    Allowed,
+    /// They get 401.
+    Refused,
+}
+
+/// Nobody was recognised; the client gets 401.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Unauthenticated {
+    /// For the log.
+    pub(crate) reasons: Vec<String>,
+}
+
+impl Authenticator {
+    /// Without `tokens`, bearer tokens are refused.
+    pub fn new(trust: Arc<Trust>, tokens: Option<Tokens>, anonymous: Anonymous) -> Self {
+        Self { trust, tokens, anonymous }
+    }
+
+    /// Recognises the user, and takes every credential and identity header out of `headers`.
+    pub(crate) async fn authenticate(
+        &self,
+        peer: &Peer,
+        headers: &mut HeaderMap,
+        clock: &dyn Clock,
+    ) -> Result<UserInfo, Unauthenticated> {
+        let trust = self.trust.snapshot();
+        let outcome = self.recognise(peer, headers, &trust, clock).await;
+        strip(headers, &trust);
+        outcome
+    }
+
+    async fn recognise(
+        &self,
+        peer: &Peer,
+        headers: &HeaderMap,
+        trust: &Arc<TrustSnapshot>,
+        clock: &dyn Clock,
+    ) -> Result<UserInfo, Unauthenticated> {
+        let mut reasons = Vec::new();
+        if !peer.chain.is_empty() {
+            let standing = peer.standing(trust, clock.now());
+            if let (Ok(()), Some(proxy)) = (&standing.front_proxy, &trust.front_proxy)
+                && let Some(user) = front_proxy::user_of(headers, &proxy.headers)
+            {
+                return Ok(admitted(user));
+            }
+            match &standing.client {
+                Ok(user) => return Ok(user.clone()),
+                Err(reason) => reasons.push(format!("client certificate: {reason}")),
+            }
+            if let Err(reason) = &standing.front_proxy {
+                reasons.push(format!("front proxy: {reason}"));
+            }
+        }
+        if let Some(token) = token::bearer(headers) {
+            match self.review(token).await {
+                Ok(user) => return Ok(admitted(user)),
+                Err(reason) => reasons.push(format!("bearer token: {reason}")),
+            }
+        }
+        if reasons.is_empty() && self.anonymous == Anonymous::Allowed {
+            return Ok(UserInfo {
+                username: "system:anonymous".to_owned(),
+                groups: vec!["system:unauthenticated".to_owned()],
+                ..UserInfo::default()
+            });
+        }
+        Err(Unauthenticated { reasons })
+    }
+
+    async fn review(&self, token: &str) -> Result<UserInfo, String> {
+        match &self.tokens {
+            Some(tokens) => tokens.review(token).await,
+            None => Err("tokens are not accepted here".to_owned()),
+        }
+    }
+}
+
+/// The user with the group of the authenticated. kube-apiserver relies on us to add it.
+pub(crate) fn admitted(mut user: UserInfo) -> UserInfo {
+    let has = |name: &str| user.groups.iter().any(|group| group == name);
+    if user.username != "system:anonymous" && !has(AUTHENTICATED) && !has("system:unauthenticated")
+    {
+        user.groups.push(AUTHENTICATED.to_owned());
+    }
+    user
+}
+
+/// Nothing behind this point may see a credential or believe a header.
+fn strip(headers: &mut HeaderMap, trust: &TrustSnapshot) {
+    headers.remove(AUTHORIZATION);
+    if headers.keys().any(|name| name.as_str().starts_with("x-remote-")) {
+        front_proxy::strip(headers, &RemoteHeaders::default());
+        headers.remove("x-remote-uid");
+    }
+    if let Some(proxy) = &trust.front_proxy {
+        front_proxy::strip(headers, &proxy.headers);
+    }
+}

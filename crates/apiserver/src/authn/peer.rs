@@ -1,0 +1,110 @@
+//! One connection: where it is from, which certificate it showed, and what that is worth.
+//!
+//! The worth is computed when first asked for and again when the trust configuration changes or
+//! some seconds have passed, so that an expired certificate or a removed CA loses its power on
+//! connections that are already open.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use event::{Timestamp, UserInfo};
+use rustls::pki_types::{CertificateDer, UnixTime};
+use tokio::sync::Notify;
+
+use crate::authn::{admitted, x509};
+use crate::trust::TrustSnapshot;
+
+/// How long a checked certificate counts without another look.
+const CHECK_MICROS: i64 = 10_000_000;
+
+/// The other end of a connection.
+pub(crate) struct Peer {
+    /// Its address; IPv4 in IPv6 is taken apart.
+    pub(crate) address: IpAddr,
+    /// Its certificate chain, leaf first; empty when it showed none.
+    pub(crate) chain: Vec<CertificateDer<'static>>,
+    standing: ArcSwapOption<Standing>,
+    /// Whether the connection is to be closed after what is under way.
+    farewell: Notify,
+    is_leaving: AtomicBool,
+}
+
+/// What the certificate of a peer is worth.
+pub(crate) struct Standing {
+    trust: Arc<TrustSnapshot>,
+    checked: Timestamp,
+    /// Whether it may speak for others, or why not.
+    pub(crate) front_proxy: Result<(), String>,
+    /// Whom it stands for itself, or why for nobody.
+    pub(crate) client: Result<UserInfo, String>,
+}
+
+impl Peer {
+    pub(crate) fn new(address: IpAddr, chain: Vec<CertificateDer<'static>>) -> Self {
+        Self {
+            address: address.to_canonical(),
+            chain,
+            standing: ArcSwapOption::empty(),
+            farewell: Notify::new(),
+            is_leaving: AtomicBool::new(false),
+        }
+    }
+
+    /// What the certificate is worth under this trust, now.
+    pub(crate) fn standing(&self, trust: &Arc<TrustSnapshot>, now: Timestamp) -> Arc<Standing> {
+        let age = |standing: &Standing| now.as_micros() - standing.checked.as_micros();
+        if let Some(standing) = self.standing.load_full()
+            && Arc::ptr_eq(&standing.trust, trust)
+            && (0..CHECK_MICROS).contains(&age(&standing))
+        {
+            return standing;
+        }
+        let standing = Arc::new(Standing::of(&self.chain, trust, now));
+        self.standing.store(Some(Arc::clone(&standing)));
+        standing
+    }
+
+    /// Asks for the connection to be closed once the answers under way are out: clients that are
+    /// not recognised do not get to keep one.
+    pub(crate) fn dismiss(&self) {
+        if !self.is_leaving.swap(true, Ordering::Relaxed) {
+            self.farewell.notify_one();
+        }
+    }
+
+    /// Returns when [`Peer::dismiss`] has been called.
+    pub(crate) async fn dismissed(&self) {
+        self.farewell.notified().await;
+    }
+}
+
+impl Standing {
+    fn of(chain: &[CertificateDer<'static>], trust: &Arc<TrustSnapshot>, now: Timestamp) -> Self {
+        let seconds = u64::try_from(now.as_micros() / 1_000_000).unwrap_or_default();
+        let time = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        let front_proxy = match &trust.front_proxy {
+            None => Err("no request-header CA is configured".to_owned()),
+            Some(proxy) => {
+                proxy.ca.verify(chain, time).map_err(|error| error.to_string()).and_then(|()| {
+                    let name = chain.first().map(x509::Subject::of).transpose()?;
+                    let name = name.map(|subject| subject.common_name).unwrap_or_default();
+                    let allowed =
+                        proxy.allowed_names.is_empty() || proxy.allowed_names.contains(&name);
+                    if allowed { Ok(()) } else { Err(format!("{name:?} is not an allowed name")) }
+                })
+            }
+        };
+        let client = match (&trust.clients, chain.first()) {
+            (Some(clients), Some(leaf)) => clients
+                .verify(chain, time)
+                .map_err(|error| error.to_string())
+                .and_then(|()| x509::Subject::of(leaf)?.user())
+                .map(admitted),
+            _ => Err("no client CA is configured".to_owned()),
+        };
+        Self { trust: Arc::clone(trust), checked: now, front_proxy, client }
+    }
+}

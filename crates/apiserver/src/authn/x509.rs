@@ -1,0 +1,59 @@
+//! What a client certificate says: common name is the user, organizations are the groups.
+//!
+//! Whether it may be believed is decided in `peer`.
+
+use event::UserInfo;
+use rustls::pki_types::CertificateDer;
+use sha2::{Digest, Sha256};
+use x509_parser::oid_registry::{Oid, asn1_rs::oid};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+/// Kubernetes' attribute for a UID in the subject (since 1.33).
+const UID_OID: Oid<'static> = oid!(1.3.6.1.4.1.57683.2);
+
+/// Subject and end of a certificate.
+pub(crate) struct Subject {
+    /// Empty when there is none.
+    pub(crate) common_name: String,
+    organizations: Vec<String>,
+    uid: String,
+    fingerprint: String,
+}
+
+impl Subject {
+    /// Reads the leaf of a chain.
+    pub(crate) fn of(leaf: &CertificateDer<'_>) -> Result<Self, String> {
+        let (_, parsed) =
+            X509Certificate::from_der(leaf).map_err(|_| "not a certificate".to_owned())?;
+        let subject = parsed.subject();
+        let text = |attribute: &x509_parser::x509::AttributeTypeAndValue<'_>| {
+            attribute.as_str().unwrap_or_default().to_owned()
+        };
+        Ok(Self {
+            common_name: subject.iter_common_name().map(text).next().unwrap_or_default(),
+            organizations: subject.iter_organization().map(text).collect(),
+            uid: subject.iter_by_oid(&UID_OID).map(text).next().unwrap_or_default(),
+            fingerprint: Sha256::digest(leaf).iter().fold(String::new(), |mut hex, byte| {
+                for nibble in [byte >> 4, byte & 15] {
+                    hex.push(char::from_digit(u32::from(nibble), 16).unwrap_or_default());
+                }
+                hex
+            }),
+        })
+    }
+
+    /// The user this certificate stands for; an error when it names nobody.
+    pub(crate) fn user(self) -> Result<UserInfo, String> {
+        if self.common_name.is_empty() {
+            return Err("the certificate has no common name".to_owned());
+        }
+        let credential = format!("X509SHA256={}", self.fingerprint);
+        let extra = [("authentication.kubernetes.io/credential-id".to_owned(), vec![credential])];
+        Ok(UserInfo {
+            username: self.common_name,
+            uid: self.uid,
+            groups: self.organizations,
+            extra: extra.into(),
+        })
+    }
+}

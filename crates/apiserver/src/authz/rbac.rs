@@ -1,0 +1,214 @@
+//! Decides by RBAC manifests, as `rbac.authorization.k8s.io/v1` means them. Pure.
+//!
+//! Reads ClusterRole, Role, ClusterRoleBinding and RoleBinding, alone, in lists, or several
+//! documents in one text. It grants and never denies. Aggregation of cluster roles by labels is not
+//! done; a binding to a role that is not there grants nothing.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use event::UserInfo;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::authz::rbac::manifest::{Metadata, RoleRef, Rule, Subject};
+use crate::{AccessError, Attributes, Authorizer, Decision};
+
+mod manifest;
+
+pub use manifest::ManifestError;
+
+/// Roles and bindings, ready to decide.
+#[derive(Debug, Default)]
+pub struct Rbac {
+    cluster_roles: HashMap<String, Vec<Rule>>,
+    /// By namespace and name.
+    roles: HashMap<(String, String), Vec<Rule>>,
+    bindings: Vec<Binding>,
+}
+
+#[derive(Debug)]
+struct Binding {
+    /// Empty: holds everywhere.
+    namespace: String,
+    name: String,
+    subjects: Vec<Subject>,
+    role: RoleRef,
+}
+
+#[derive(Deserialize)]
+struct RoleManifest {
+    metadata: Metadata,
+    #[serde(default)]
+    rules: Vec<Rule>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct BindingManifest {
+    metadata: Metadata,
+    #[serde(default)]
+    subjects: Vec<Subject>,
+    role_ref: RoleRef,
+}
+
+impl Rbac {
+    /// Reads manifests (YAML or JSON). `origin` of each text is named in errors.
+    pub fn of_manifests<'t>(
+        texts: impl IntoIterator<Item = (&'t str, &'t str)>,
+    ) -> Result<Self, ManifestError> {
+        let mut rbac = Self::default();
+        for (origin, text) in texts {
+            for document in manifest::documents(origin, text)? {
+                rbac.add(origin, document)?;
+            }
+        }
+        Ok(rbac)
+    }
+
+    fn add(&mut self, origin: &str, document: Value) -> Result<(), ManifestError> {
+        let kind = document.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
+        match kind.as_str() {
+            "ClusterRole" => {
+                let role: RoleManifest = manifest::typed(origin, &kind, document)?;
+                self.cluster_roles.insert(role.metadata.name, role.rules);
+            }
+            "Role" => {
+                let role: RoleManifest = manifest::typed(origin, &kind, document)?;
+                self.roles.insert((role.metadata.namespace, role.metadata.name), role.rules);
+            }
+            "ClusterRoleBinding" | "RoleBinding" => {
+                let mut binding: BindingManifest = manifest::typed(origin, &kind, document)?;
+                if kind == "ClusterRoleBinding" {
+                    binding.metadata.namespace.clear();
+                } else if binding.metadata.namespace.is_empty() {
+                    return Err(ManifestError::NoNamespace {
+                        origin: origin.to_owned(),
+                        name: binding.metadata.name,
+                    });
+                }
+                self.bindings.push(Binding {
+                    namespace: binding.metadata.namespace,
+                    name: binding.metadata.name,
+                    subjects: binding.subjects,
+                    role: binding.role_ref,
+                });
+            }
+            _ => return Err(ManifestError::Kind { origin: origin.to_owned(), kind }),
+        }
+        Ok(())
+    }
+
+    /// Why the request is allowed, or `None`.
+    pub fn decide(&self, attributes: &Attributes) -> Option<String> {
+        self.bindings.iter().find_map(|binding| {
+            let in_reach = binding.namespace.is_empty()
+                || (attributes.is_resource_request() && binding.namespace == attributes.namespace);
+            if !in_reach {
+                return None;
+            }
+            let subject =
+                binding.subjects.iter().find(|one| one.is(&attributes.user, &binding.namespace))?;
+            let rules = self.rules_of(binding)?;
+            rules.iter().any(|rule| rule.allows(attributes)).then(|| reason(binding, subject))
+        })
+    }
+
+    fn rules_of(&self, binding: &Binding) -> Option<&Vec<Rule>> {
+        match binding.role.kind.as_str() {
+            "ClusterRole" => self.cluster_roles.get(&binding.role.name),
+            "Role" if !binding.namespace.is_empty() => {
+                self.roles.get(&(binding.namespace.clone(), binding.role.name.clone()))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// As kube-apiserver words it in `authorization.k8s.io/reason`.
+fn reason(binding: &Binding, subject: &Subject) -> String {
+    let role = format!("{} {:?}", binding.role.kind, binding.role.name);
+    let subject = subject.described();
+    if binding.namespace.is_empty() {
+        format!("RBAC: allowed by ClusterRoleBinding {:?} of {role} to {subject}", binding.name)
+    } else {
+        let full = format!("{}/{}", binding.name, binding.namespace);
+        format!("RBAC: allowed by RoleBinding {full:?} of {role} to {subject}")
+    }
+}
+
+impl Rule {
+    fn allows(&self, attributes: &Attributes) -> bool {
+        let has = |list: &[String], word: &str| list.iter().any(|one| one == "*" || one == word);
+        if !has(&self.verbs, &attributes.verb) {
+            return false;
+        }
+        if !attributes.is_resource_request() {
+            return self.non_resource_urls.iter().any(|url| match url.strip_suffix('*') {
+                Some(prefix) => attributes.path.starts_with(prefix),
+                None => *url == attributes.path,
+            });
+        }
+        has(&self.api_groups, &attributes.group)
+            && self.resources.iter().any(|one| names(one, attributes))
+            && (self.resource_names.is_empty() || self.resource_names.contains(&attributes.name))
+    }
+}
+
+/// `*`, `resource`, `resource/sub`, `*/sub`.
+fn names(entry: &str, attributes: &Attributes) -> bool {
+    if entry == "*" {
+        return true;
+    }
+    match entry.split_once('/') {
+        None => attributes.subresource.is_empty() && entry == attributes.resource,
+        Some((resource, subresource)) => {
+            !attributes.subresource.is_empty()
+                && subresource == attributes.subresource
+                && (resource == "*" || resource == attributes.resource)
+        }
+    }
+}
+
+impl Subject {
+    fn is(&self, user: &UserInfo, binding_namespace: &str) -> bool {
+        match self.kind.as_str() {
+            "User" => self.name == user.username,
+            "Group" => user.groups.contains(&self.name),
+            "ServiceAccount" => {
+                let namespace =
+                    if self.namespace.is_empty() { binding_namespace } else { &self.namespace };
+                user.username
+                    .strip_prefix("system:serviceaccount:")
+                    .and_then(|rest| rest.split_once(':'))
+                    .is_some_and(|(ns, name)| {
+                        !ns.is_empty() && ns == namespace && name == self.name
+                    })
+            }
+            _ => false,
+        }
+    }
+
+    fn described(&self) -> String {
+        match self.kind.as_str() {
+            "ServiceAccount" => {
+                let full = format!("{}/{}", self.name, self.namespace);
+                format!("ServiceAccount {full:?}")
+            }
+            kind => format!("{kind} {:?}", self.name),
+        }
+    }
+}
+
+#[async_trait]
+impl Authorizer for Rbac {
+    async fn authorize(&self, attributes: &Attributes) -> Result<Decision, AccessError> {
+        Ok(match self.decide(attributes) {
+            Some(reason) => Decision::Allow(reason),
+            None => Decision::NoOpinion(String::new()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

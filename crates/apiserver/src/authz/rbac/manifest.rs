@@ -1,0 +1,141 @@
+//! The manifests RBAC is read from: YAML or JSON, one document or many.
+//!
+//! Unknown fields are left alone, as kube-apiserver does for stored objects; unknown kinds are an
+//! error, because a grant that is silently not read is hard to find.
+
+use saphyr::{LoadableYamlNode, Scalar, Yaml};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Number, Value};
+
+/// What is wrong with a manifest.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// Not YAML.
+    #[error("{origin} is not YAML: {detail}")]
+    Syntax {
+        /// Where the text is from.
+        origin: String,
+        /// With line and column.
+        detail: String,
+    },
+    /// A field is missing or of the wrong type.
+    #[error("{kind} in {origin} is not valid: {detail}")]
+    Content {
+        /// Where the text is from.
+        origin: String,
+        /// Kind of the document.
+        kind: String,
+        /// Which field.
+        detail: String,
+    },
+    /// Something else than RBAC.
+    #[error("{origin} holds a {kind:?}, which is no RBAC kind")]
+    Kind {
+        /// Where the text is from.
+        origin: String,
+        /// What it says it is.
+        kind: String,
+    },
+    /// A binding must be somewhere.
+    #[error("RoleBinding {name:?} in {origin} has no namespace")]
+    NoNamespace {
+        /// Where the text is from.
+        origin: String,
+        /// The binding.
+        name: String,
+    },
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Metadata {
+    pub(super) name: String,
+    #[serde(default)]
+    pub(super) namespace: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Rule {
+    pub(super) verbs: Vec<String>,
+    pub(super) api_groups: Vec<String>,
+    pub(super) resources: Vec<String>,
+    pub(super) resource_names: Vec<String>,
+    #[serde(rename = "nonResourceURLs")]
+    pub(super) non_resource_urls: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Subject {
+    pub(super) kind: String,
+    pub(super) name: String,
+    #[serde(default)]
+    pub(super) namespace: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct RoleRef {
+    pub(super) kind: String,
+    pub(super) name: String,
+}
+
+/// The documents of a text; lists are taken apart, empty documents left out.
+pub(super) fn documents(origin: &str, text: &str) -> Result<Vec<Value>, ManifestError> {
+    let documents = Yaml::load_from_str(text).map_err(|error| ManifestError::Syntax {
+        origin: origin.to_owned(),
+        detail: error.to_string(),
+    })?;
+    let mut found = Vec::new();
+    for document in &documents {
+        match json_of(document) {
+            Value::Null => {}
+            Value::Object(mut list) if is_list(&list) => {
+                if let Some(Value::Array(items)) = list.remove("items") {
+                    found.extend(items);
+                }
+            }
+            other => found.push(other),
+        }
+    }
+    Ok(found)
+}
+
+fn is_list(document: &Map<String, Value>) -> bool {
+    document.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"))
+}
+
+/// The document as a type of ours.
+pub(super) fn typed<T: DeserializeOwned>(
+    origin: &str,
+    kind: &str,
+    document: Value,
+) -> Result<T, ManifestError> {
+    serde_json::from_value(document).map_err(|error| ManifestError::Content {
+        origin: origin.to_owned(),
+        kind: kind.to_owned(),
+        detail: error.to_string(),
+    })
+}
+
+/// YAML as JSON; what JSON cannot say becomes null and is then missed by [`typed`].
+fn json_of(node: &Yaml<'_>) -> Value {
+    match node {
+        Yaml::Value(Scalar::Boolean(value)) => Value::Bool(*value),
+        Yaml::Value(Scalar::Integer(value)) => Value::Number(Number::from(*value)),
+        Yaml::Value(Scalar::FloatingPoint(value)) => {
+            Number::from_f64(**value).map_or(Value::Null, Value::Number)
+        }
+        Yaml::Value(Scalar::String(value)) => Value::String(value.clone().into_owned()),
+        Yaml::Sequence(items) => Value::Array(items.iter().map(json_of).collect()),
+        Yaml::Mapping(entries) => Value::Object(
+            entries
+                .iter()
+                .filter_map(|(key, value)| Some((key.as_str()?.to_owned(), json_of(value))))
+                .collect(),
+        ),
+        Yaml::Tagged(_, inner) => json_of(inner),
+        Yaml::Value(Scalar::Null) | Yaml::Representation(..) | Yaml::Alias(_) | Yaml::BadValue => {
+            Value::Null
+        }
+    }
+}

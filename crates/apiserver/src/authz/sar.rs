@@ -1,0 +1,138 @@
+//! Asks kube-apiserver whether a user may, and remembers the answer for a few seconds.
+//!
+//! Fails closed: a timeout, an error or an answer without a status is an error, never a yes. The
+//! cache is the first lever for speed behind the aggregator, where every request needs an answer.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use k8s_openapi::api::authorization::v1::{
+    FieldSelectorAttributes, LabelSelectorAttributes, NonResourceAttributes, ResourceAttributes,
+    SubjectAccessReview, SubjectAccessReviewSpec,
+};
+use kube::api::{Api, PostParams};
+use moka::sync::Cache;
+
+use crate::retry::with_retries;
+use crate::{AccessError, Attributes, Authorizer, Decision};
+
+/// How long a yes and a no count, unless configured.
+pub const CACHE_TIME: Duration = Duration::from_secs(10);
+/// Answers remembered at most.
+const CACHE_ENTRIES: u64 = 8192;
+/// Questions larger than this are not remembered, so that the cache stays small.
+const CACHED_QUESTION_BYTES_MAX: usize = 10_000;
+
+/// Decides by `authorization.k8s.io/v1` `SubjectAccessReview`.
+pub struct SubjectAccessReviews {
+    api: Api<SubjectAccessReview>,
+    allowed: Cache<Attributes, Decision>,
+    others: Cache<Attributes, Decision>,
+}
+
+impl SubjectAccessReviews {
+    /// Asks through `client`; yes and no are remembered for the given times.
+    pub fn new(client: kube::Client, allowed_time: Duration, denied_time: Duration) -> Self {
+        let cache = |time| Cache::builder().max_capacity(CACHE_ENTRIES).time_to_live(time).build();
+        Self { api: Api::all(client), allowed: cache(allowed_time), others: cache(denied_time) }
+    }
+
+    async fn ask(&self, attributes: &Attributes) -> Result<Decision, AccessError> {
+        let (review, parameters) = (review_of(attributes), PostParams::default());
+        let answer = with_retries(|| self.api.create(&parameters, &review))
+            .await
+            .map_err(|error| AccessError(error.to_string()))?;
+        let Some(status) = answer.status else {
+            return Err(AccessError("a review came back without a status".to_owned()));
+        };
+        let reason = status.reason.unwrap_or_default();
+        match (status.allowed, status.denied.unwrap_or_default(), status.evaluation_error) {
+            (true, true, _) => Err(AccessError("a review says both yes and no".to_owned())),
+            (true, false, _) => Ok(Decision::Allow(reason)),
+            (false, true, _) => Ok(Decision::Deny(reason)),
+            (false, false, Some(error)) if reason.is_empty() => Ok(Decision::NoOpinion(error)),
+            (false, false, _) => Ok(Decision::NoOpinion(reason)),
+        }
+    }
+}
+
+#[async_trait]
+impl Authorizer for SubjectAccessReviews {
+    async fn authorize(&self, attributes: &Attributes) -> Result<Decision, AccessError> {
+        if let Some(decision) = self.allowed.get(attributes).or_else(|| self.others.get(attributes))
+        {
+            return Ok(decision);
+        }
+        let decision = self.ask(attributes).await?;
+        if size(attributes) < CACHED_QUESTION_BYTES_MAX {
+            let cache = match decision {
+                Decision::Allow(_) => &self.allowed,
+                Decision::Deny(_) | Decision::NoOpinion(_) => &self.others,
+            };
+            cache.insert(attributes.clone(), decision.clone());
+        }
+        Ok(decision)
+    }
+}
+
+fn size(attributes: &Attributes) -> usize {
+    let user = &attributes.user;
+    let extra = user
+        .extra
+        .iter()
+        .map(|(key, values)| key.len() + values.iter().map(String::len).sum::<usize>());
+    user.username.len()
+        + user.uid.len()
+        + user.groups.iter().map(String::len).sum::<usize>()
+        + extra.sum::<usize>()
+        + [
+            &attributes.namespace,
+            &attributes.name,
+            &attributes.path,
+            &attributes.label_selector,
+            &attributes.field_selector,
+            &attributes.resource,
+            &attributes.subresource,
+            &attributes.group,
+        ]
+        .into_iter()
+        .map(String::len)
+        .sum::<usize>()
+}
+
+fn review_of(attributes: &Attributes) -> SubjectAccessReview {
+    let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let user = &attributes.user;
+    let mut spec = SubjectAccessReviewSpec {
+        user: Some(user.username.clone()),
+        uid: some(&user.uid),
+        groups: Some(user.groups.clone()),
+        extra: Some(user.extra.clone().into_iter().collect()),
+        ..SubjectAccessReviewSpec::default()
+    };
+    if attributes.is_resource_request() {
+        spec.resource_attributes = Some(ResourceAttributes {
+            verb: some(&attributes.verb),
+            group: some(&attributes.group),
+            version: some(&attributes.version),
+            resource: some(&attributes.resource),
+            subresource: some(&attributes.subresource),
+            namespace: some(&attributes.namespace),
+            name: some(&attributes.name),
+            label_selector: some(&attributes.label_selector).map(|raw| LabelSelectorAttributes {
+                raw_selector: Some(raw),
+                ..LabelSelectorAttributes::default()
+            }),
+            field_selector: some(&attributes.field_selector).map(|raw| FieldSelectorAttributes {
+                raw_selector: Some(raw),
+                ..FieldSelectorAttributes::default()
+            }),
+        });
+    } else {
+        spec.non_resource_attributes = Some(NonResourceAttributes {
+            path: some(&attributes.path),
+            verb: some(&attributes.verb),
+        });
+    }
+    SubjectAccessReview { spec, ..SubjectAccessReview::default() }
+}

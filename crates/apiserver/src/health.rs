@@ -1,0 +1,195 @@
+//! Is the server alive, and should it get requests? `/healthz`, `/livez`, `/readyz`.
+//!
+//! The format is kube-apiserver's: `ok`, or with `?verbose` and on failure a line per check. Why a
+//! check fails is for the log; an unauthenticated prober does not get to read it.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use http::StatusCode;
+use tracing::warn;
+
+use crate::{Answer, routes};
+
+/// Says what is wrong, if anything is.
+pub type Probe = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+
+/// One thing that must be well.
+#[derive(Clone)]
+pub struct HealthCheck {
+    /// Name in the list and as a path below the endpoint.
+    pub name: &'static str,
+    /// Whether it counts for `/livez` too, or for `/readyz` only.
+    pub reach: Reach,
+    /// The question.
+    pub probe: Probe,
+}
+
+/// Which endpoints a check counts for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// All three: without it, a restart is what helps.
+    Everywhere,
+    /// `/readyz` only: it may pass by itself.
+    Readiness,
+}
+
+/// All checks of a server.
+pub(crate) struct Health {
+    checks: Vec<HealthCheck>,
+    is_closing: Arc<AtomicBool>,
+}
+
+impl Health {
+    /// The given checks, with `ping` before and `shutdown` behind them.
+    pub(crate) fn new(checks: Vec<HealthCheck>) -> Self {
+        let is_closing = Arc::new(AtomicBool::new(false));
+        let ping =
+            HealthCheck { name: "ping", reach: Reach::Everywhere, probe: Arc::new(|| Ok(())) };
+        let flag = Arc::clone(&is_closing);
+        let shutdown = HealthCheck {
+            name: "shutdown",
+            reach: Reach::Readiness,
+            probe: Arc::new(move || {
+                if flag.load(Ordering::Relaxed) {
+                    Err("the server is closing".to_owned())
+                } else {
+                    Ok(())
+                }
+            }),
+        };
+        let checks = std::iter::once(ping).chain(checks).chain([shutdown]).collect();
+        Self { checks, is_closing }
+    }
+
+    /// From now on the server is not ready.
+    pub(crate) fn close(&self) {
+        self.is_closing.store(true, Ordering::Relaxed);
+    }
+
+    /// Answers when `path` is one of the endpoints or a check below one.
+    pub(crate) fn answer(&self, path: &str, query: &[(String, String)]) -> Option<Answer> {
+        let (endpoint, below) = match path.strip_prefix('/')?.split_once('/') {
+            Some((endpoint, below)) => (endpoint, below.trim_end_matches('/')),
+            None => (path.strip_prefix('/')?, ""),
+        };
+        if !matches!(endpoint, "healthz" | "livez" | "readyz") {
+            return None;
+        }
+        let counts =
+            |check: &&HealthCheck| endpoint == "readyz" || check.reach == Reach::Everywhere;
+        if !below.is_empty() {
+            let check = self.checks.iter().filter(counts).find(|check| check.name == below)?;
+            return Some(one(check));
+        }
+        let verbose = query.iter().any(|(key, _)| key == "verbose");
+        let excluded: Vec<&str> = query
+            .iter()
+            .filter(|(key, _)| key == "exclude")
+            .map(|(_, value)| value.as_str())
+            .collect();
+        Some(report(endpoint, self.checks.iter().filter(counts), &excluded, verbose))
+    }
+}
+
+fn one(check: &HealthCheck) -> Answer {
+    match (check.probe)() {
+        Ok(()) => routes::text(StatusCode::OK, "ok"),
+        Err(reason) => {
+            warn!(check = check.name, reason, "health check fails");
+            routes::text(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal server error: reason withheld",
+            )
+        }
+    }
+}
+
+fn report<'c>(
+    endpoint: &str,
+    checks: impl Iterator<Item = &'c HealthCheck>,
+    excluded: &[&str],
+    verbose: bool,
+) -> Answer {
+    let mut lines = String::new();
+    let mut unmatched: Vec<&str> = excluded.to_vec();
+    let mut failed = Vec::new();
+    for check in checks {
+        let name = check.name;
+        let line = if excluded.contains(&name) {
+            unmatched.retain(|excluded| *excluded != name);
+            writeln!(lines, "[+]{name} excluded: ok")
+        } else if let Err(reason) = (check.probe)() {
+            failed.push(name);
+            warn!(check = name, reason, endpoint, "health check fails");
+            writeln!(lines, "[-]{name} failed: reason withheld")
+        } else {
+            writeln!(lines, "[+]{name} ok")
+        };
+        line.unwrap_or_default();
+    }
+    if !unmatched.is_empty() {
+        let names: Vec<String> = unmatched.iter().map(|name| format!("{name:?}")).collect();
+        let names = names.join(",");
+        writeln!(lines, "warn: some health checks cannot be excluded: no matches for {names}")
+            .unwrap_or_default();
+    }
+    if !failed.is_empty() {
+        let text = format!("{lines}{endpoint} check failed\n");
+        return routes::text(StatusCode::INTERNAL_SERVER_ERROR, text);
+    }
+    if verbose {
+        return routes::text(StatusCode::OK, format!("{lines}{endpoint} check passed\n"));
+    }
+    routes::text(StatusCode::OK, "ok")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request_info::query_pairs;
+
+    fn check(health: &Health, url: &str, expected: &str) {
+        let (path, query) = url.split_once('?').unwrap_or((url, ""));
+        let found = health.answer(path, &query_pairs(Some(query))).map_or_else(
+            || "-".to_owned(),
+            |answer| format!("{} {}", answer.code.as_u16(), String::from_utf8_lossy(&answer.body)),
+        );
+        assert_eq!(found, expected, "{url}");
+    }
+
+    #[test]
+    fn endpoints_answer_as_upstream() {
+        let lagging = HealthCheck {
+            name: "delivery",
+            reach: Reach::Readiness,
+            probe: Arc::new(|| Err("secret".to_owned())),
+        };
+        let health = Health::new(vec![lagging]);
+        check(&health, "/healthz", "200 ok");
+        check(&health, "/livez?verbose", "200 [+]ping ok\nlivez check passed\n");
+        check(
+            &health,
+            "/readyz",
+            "500 [+]ping ok\n[-]delivery failed: reason withheld\n[+]shutdown ok\nreadyz check failed\n",
+        );
+        check(&health, "/readyz?exclude=delivery", "200 ok");
+        check(
+            &health,
+            "/readyz?verbose=1&exclude=delivery&exclude=x",
+            "200 [+]ping ok\n[+]delivery excluded: ok\n[+]shutdown ok\nwarn: some health checks cannot be excluded: no matches for \"x\"\nreadyz check passed\n",
+        );
+        check(&health, "/readyz/ping", "200 ok");
+        check(&health, "/readyz/delivery", "500 internal server error: reason withheld");
+        check(&health, "/livez/delivery", "-");
+        check(&health, "/other", "-");
+        health.close();
+        check(&health, "/livez", "200 ok");
+        check(
+            &health,
+            "/readyz?exclude=delivery",
+            "500 [+]ping ok\n[+]delivery excluded: ok\n[-]shutdown failed: reason withheld\nreadyz check failed\n",
+        );
+    }
+}

@@ -1,0 +1,107 @@
+//! Keeps records before answers leave, and keeps account of what could not be kept.
+//!
+//! Knows nothing of what a record means, except for the one event it writes itself: after a time in
+//! which requests were refused for want of a record, an event says how many there were.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use event::{Event, Level, Stage, Status, UserInfo};
+use store::{Storage, StoreError};
+use tracing::{error, info};
+
+use crate::limits::RECORD_TIME_MAX;
+use crate::{ApiError, Clock};
+
+/// Who is named in events that the server writes about itself.
+pub(crate) const SERVER_USER: &str = "system:keepwatch";
+/// Annotation of a gap event: how many requests were refused without a record.
+pub(crate) const GAP_ANNOTATION: &str = "keepwatch.io/requests-refused-without-record";
+
+/// The front's way to the journal.
+pub(crate) struct Ledger {
+    storage: Arc<dyn Storage>,
+    clock: Arc<dyn Clock>,
+    /// Whether something has been refused since the last gap event.
+    is_refusing: AtomicBool,
+}
+
+impl Ledger {
+    pub(crate) fn new(storage: Arc<dyn Storage>, clock: Arc<dyn Clock>) -> Self {
+        Self { storage, clock, is_refusing: AtomicBool::new(false) }
+    }
+
+    /// Returns when the record is durable; at once when there is none to keep.
+    pub(crate) async fn keep(&self, record: Option<Bytes>) -> Result<(), ApiError> {
+        let Some(record) = record else { return Ok(()) };
+        let kept = store::record(self.storage.as_ref(), record);
+        match tokio::time::timeout(RECORD_TIME_MAX, kept).await {
+            Ok(Ok(_)) => {
+                if self.is_refusing.load(Ordering::Relaxed) {
+                    self.record_gap().await;
+                }
+                Ok(())
+            }
+            Ok(Err(error)) => Err(self.refuse(&error)),
+            Err(_) => Err(self.refuse(&StoreError::Unavailable {
+                reason: "the disk does not answer in time".to_owned(),
+            })),
+        }
+    }
+
+    /// The answer to a request that cannot be kept. Also for the registry's refusals.
+    fn refuse(&self, error: &StoreError) -> ApiError {
+        if !self.is_refusing.swap(true, Ordering::Relaxed) {
+            error!(%error, "requests are refused, they cannot be recorded");
+        }
+        unavailable(error)
+    }
+
+    /// Says how many requests were refused, now that records can be kept again.
+    async fn record_gap(&self) {
+        if !self.is_refusing.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        let count = self.storage.take_refused();
+        info!(count, "requests are recorded again");
+        if count == 0 {
+            return;
+        }
+        let record = event::record::write(&gap(count, self.clock.as_ref()));
+        if let Err(error) = store::record(self.storage.as_ref(), record).await {
+            error!(%error, count, "the gap in the journal cannot be recorded");
+        }
+    }
+}
+
+/// What a client hears when its request cannot be recorded or carried out for the store's sake.
+pub(crate) fn unavailable(error: &StoreError) -> ApiError {
+    let seconds = error.retry_after().map_or(30, |time| time.as_secs().max(1));
+    let message = format!("the request cannot be recorded: {error}");
+    ApiError::unavailable(message, u32::try_from(seconds).unwrap_or(30))
+}
+
+fn gap(count: u64, clock: &dyn Clock) -> Event {
+    let now = clock.now();
+    Event {
+        level: Level::Metadata,
+        audit_id: uuid::Uuid::new_v4().to_string(),
+        stage: Stage::ResponseComplete,
+        request_uri: String::new(),
+        verb: String::new(),
+        user: UserInfo { username: SERVER_USER.to_owned(), ..UserInfo::default() },
+        impersonated_user: None,
+        authentication_metadata: None,
+        source_ips: Vec::new(),
+        user_agent: String::new(),
+        object_ref: None,
+        response_status: Some(Status { code: 503, ..Status::default() }),
+        request_object: None,
+        response_object: None,
+        request_received_timestamp: now,
+        stage_timestamp: now,
+        annotations: BTreeMap::from([(GAP_ANNOTATION.to_owned(), count.to_string())]),
+    }
+}

@@ -1,0 +1,100 @@
+//! The bounds a server keeps, in one place. `docs/reference/limits.md` lists them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::authz::union::MASTERS;
+use crate::{ApiError, Request, refusal};
+
+/// A body may be so long; more gets 413.
+pub const BODY_BYTES_MAX: usize = 3 << 20;
+/// A body may pause so long.
+pub const BODY_PAUSE_MAX: Duration = Duration::from_secs(10);
+/// A TLS handshake may take so long.
+pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
+/// The head of an HTTP/1 request may take so long, waiting for it included.
+pub const HEADER_TIME_MAX: Duration = Duration::from_secs(32);
+/// A connection without a request is closed after so long.
+pub const IDLE_TIME_MAX: Duration = Duration::from_secs(90);
+/// Connections at a time; further ones are closed at once.
+pub const CONNECTIONS_MAX: usize = 4096;
+/// Streams of one HTTP/2 connection. More than Go's 100, because kube-apiserver puts all its users
+/// on a few connections and each watch holds a stream; less than its 1,000, because an attacker's
+/// rapid resets cost by the stream.
+pub const STREAMS_MAX: u32 = 250;
+/// Streams reset by the client that are remembered.
+pub const RESET_STREAMS_MAX: usize = 20;
+/// All headers of an HTTP/2 request.
+pub const HEADER_BYTES_MAX: u32 = 128 << 10;
+/// The head of an HTTP/1 request.
+pub const HEAD_BYTES_MAX: usize = 1 << 20;
+/// Flow control windows of HTTP/2, per stream and per connection.
+pub const STREAM_WINDOW: u32 = 256 << 10;
+/// See [`STREAM_WINDOW`].
+pub const CONNECTION_WINDOW: u32 = 1 << 20;
+/// How often an HTTP/2 client is asked whether it is there.
+pub const PING_PERIOD: Duration = Duration::from_secs(30);
+/// It has so long to answer.
+pub const PING_TIME_MAX: Duration = Duration::from_secs(15);
+/// A record may take so long to become durable before the client hears that it cannot be kept.
+pub const RECORD_TIME_MAX: Duration = Duration::from_secs(15);
+
+/// The bounds an operator may change.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Reading requests at a time.
+    pub reads_max: usize,
+    /// Changing requests at a time.
+    pub mutations_max: usize,
+    /// A request that is not a watch may take so long; after it, 504.
+    pub request_time_max: Duration,
+    /// Between "not ready" and the end of listening.
+    pub shutdown_delay: Duration,
+    /// Requests under way get so long at shutdown.
+    pub drain_time_max: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            reads_max: 400,
+            mutations_max: 200,
+            request_time_max: Duration::from_secs(60),
+            shutdown_delay: Duration::ZERO,
+            drain_time_max: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Seats for requests under way. Whoever finds none is told to come again.
+pub(crate) struct InFlight {
+    reads: Arc<Semaphore>,
+    mutations: Arc<Semaphore>,
+}
+
+/// A place among the requests under way, given back when dropped.
+pub(crate) type Seat = OwnedSemaphorePermit;
+
+impl InFlight {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self {
+            reads: Arc::new(Semaphore::new(limits.reads_max)),
+            mutations: Arc::new(Semaphore::new(limits.mutations_max)),
+        }
+    }
+
+    /// A seat, or none where none is needed: watches and cluster administrators need none.
+    pub(crate) fn seat(&self, request: &Request) -> Result<Option<Seat>, ApiError> {
+        let verb = request.info.verb.as_str();
+        if verb == "watch" || request.user.groups.iter().any(|group| group == MASTERS) {
+            return Ok(None);
+        }
+        let seats = if matches!(verb, "get" | "list") { &self.reads } else { &self.mutations };
+        match Arc::clone(seats).try_acquire_owned() {
+            Ok(seat) => Ok(Some(seat)),
+            Err(_) => Err(refusal::too_many_requests()),
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! Connections: accepted, bounded, timed, told to go.
+//!
+//! One task a connection. ALPN decides between HTTP/2 and HTTP/1.1; there are no upgrades. A slow
+//! handshake, a slow head and an idle connection are closed; how a single request is bounded is
+//! `serve`'s business.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use hyper::rt::Executor;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::pki_types::CertificateDer;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+
+use crate::authn::peer::Peer;
+use crate::front::Front;
+use crate::limits;
+use crate::serve::{Steadfast, serve};
+
+/// Pause when the system cannot give another socket.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What all connections share.
+#[derive(Clone)]
+pub(crate) struct Connections {
+    front: Arc<Front>,
+    tls: TlsAcceptor,
+    room: Arc<Semaphore>,
+    /// Connections say goodbye when this is cancelled.
+    draining: CancellationToken,
+    /// Connections are dropped when this is cancelled.
+    abandoned: CancellationToken,
+}
+
+impl Connections {
+    pub(crate) fn new(
+        front: Arc<Front>,
+        tls: TlsAcceptor,
+        draining: CancellationToken,
+        abandoned: CancellationToken,
+    ) -> Self {
+        let room = Arc::new(Semaphore::new(limits::CONNECTIONS_MAX));
+        Self { front, tls, room, draining, abandoned }
+    }
+
+    /// Accepts until draining begins; then the listener is closed.
+    pub(crate) async fn accept(self, listener: TcpListener) {
+        loop {
+            let accepted = tokio::select! {
+                () = self.draining.cancelled() => return,
+                accepted = listener.accept() => accepted,
+            };
+            let (stream, from) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) if is_passing(&error) => continue,
+                Err(error) => {
+                    warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let Ok(room) = Arc::clone(&self.room).try_acquire_owned() else {
+                self.front.metrics.connection_refused();
+                continue;
+            };
+            let connection = self.clone().welcome(stream, from, room);
+            self.front.tracker.spawn_on(connection, &self.front.runtime);
+        }
+    }
+
+    /// The life of one connection.
+    async fn welcome(self, stream: TcpStream, from: SocketAddr, room: OwnedSemaphorePermit) {
+        if let Err(error) = stream.set_nodelay(true) {
+            debug!(%error, "cannot set TCP_NODELAY");
+        }
+        let handshake = tokio::time::timeout(limits::HANDSHAKE_TIME_MAX, self.tls.accept(stream));
+        let handshake = tokio::select! {
+            () = self.abandoned.cancelled() => return,
+            handshake = handshake => handshake,
+        };
+        match handshake {
+            Ok(Ok(stream)) => self.converse(stream, from.ip()).await,
+            Ok(Err(error)) => {
+                self.front.metrics.connection_refused();
+                debug!(%error, %from, "TLS handshake fails");
+            }
+            Err(_) => {
+                self.front.metrics.connection_refused();
+                debug!(%from, "TLS handshake takes too long");
+            }
+        }
+        drop(room);
+    }
+
+    async fn converse(&self, stream: TlsStream<TcpStream>, from: IpAddr) {
+        let (_, session) = stream.get_ref();
+        let is_h2 = session.alpn_protocol() == Some(b"h2");
+        let chain: Vec<CertificateDer<'static>> = session
+            .peer_certificates()
+            .unwrap_or_default()
+            .iter()
+            .map(|certificate| certificate.clone().into_owned())
+            .collect();
+        let peer = Arc::new(Peer::new(from, chain));
+        let activity = Arc::new(Activity::default());
+        let service = {
+            let (front, peer, activity) =
+                (Arc::clone(&self.front), Arc::clone(&peer), Arc::clone(&activity));
+            service_fn(move |request| {
+                let busy = Busy::of(&activity);
+                let answer = serve(Arc::clone(&front), Arc::clone(&peer), request);
+                let (tracker, runtime) = (front.tracker.clone(), front.runtime.clone());
+                let answer = Steadfast::new(answer, tracker, runtime);
+                async move {
+                    let response = answer.await;
+                    Ok::<_, std::convert::Infallible>(response.map(|body| body.keeping(busy)))
+                }
+            })
+        };
+        let io = TokioIo::new(stream);
+        if is_h2 {
+            let connection = self.http2().serve_connection(io, service);
+            self.accompany(connection, &peer, &activity).await;
+        } else {
+            let connection = http1_builder().serve_connection(io, service);
+            self.accompany(connection, &peer, &activity).await;
+        }
+    }
+
+    fn http2(&self) -> http2::Builder<OnTracker> {
+        let executor =
+            OnTracker { tracker: self.front.tracker.clone(), runtime: self.front.runtime.clone() };
+        let mut builder = http2::Builder::new(executor);
+        builder
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(limits::STREAMS_MAX)
+            .max_pending_accept_reset_streams(limits::RESET_STREAMS_MAX)
+            .max_header_list_size(limits::HEADER_BYTES_MAX)
+            .initial_stream_window_size(limits::STREAM_WINDOW)
+            .initial_connection_window_size(limits::CONNECTION_WINDOW)
+            .keep_alive_interval(limits::PING_PERIOD)
+            .keep_alive_timeout(limits::PING_TIME_MAX);
+        builder
+    }
+
+    /// Drives a connection until it ends, or until it is told to.
+    async fn accompany<C: Conversation>(&self, connection: C, peer: &Peer, activity: &Activity) {
+        let mut connection = std::pin::pin!(connection);
+        let mut look = tokio::time::interval(limits::IDLE_TIME_MAX / 3);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let started = Instant::now();
+        let mut is_leaving = false;
+        loop {
+            let leave = tokio::select! {
+                biased;
+                outcome = connection.as_mut() => {
+                    if let Err(error) = outcome {
+                        debug!(%error, "a connection breaks");
+                    }
+                    return;
+                }
+                () = self.abandoned.cancelled() => return,
+                () = self.draining.cancelled(), if !is_leaving => true,
+                () = peer.dismissed(), if !is_leaving => true,
+                _ = look.tick() => match activity.idle_time(started) {
+                    // It has been told before and has nothing to wait for.
+                    Some(_) if is_leaving => return,
+                    idle => idle.is_some_and(|time| time >= limits::IDLE_TIME_MAX),
+                },
+            };
+            if leave && !is_leaving {
+                is_leaving = true;
+                connection.as_mut().finish();
+            }
+        }
+    }
+}
+
+fn http1_builder() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits::HEADER_TIME_MAX)
+        .max_buf_size(limits::HEAD_BYTES_MAX)
+        .keep_alive(true);
+    builder
+}
+
+/// The client has given up between connecting and being accepted.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}
+
+/// A connection of either protocol.
+trait Conversation: Future<Output = Result<(), hyper::Error>> {
+    /// Takes no further requests, finishes those under way.
+    fn finish(self: Pin<&mut Self>);
+}
+
+impl<I, S, B> Conversation for http1::Connection<I, S>
+where
+    I: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
+    S: hyper::service::HttpService<hyper::body::Incoming, ResBody = B>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B: hyper::body::Body + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    fn finish(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<I, S, B, E> Conversation for http2::Connection<I, S, E>
+where
+    I: hyper::rt::Read + hyper::rt::Write + Unpin,
+    S: hyper::service::HttpService<hyper::body::Incoming, ResBody = B>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B: hyper::body::Body + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    E: hyper::rt::bounds::Http2ServerConnExec<S::Future, B>,
+{
+    fn finish(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+/// Spawns hyper's streams on the server's tracker.
+#[derive(Clone)]
+struct OnTracker {
+    tracker: TaskTracker,
+    runtime: tokio::runtime::Handle,
+}
+
+impl<F> Executor<F> for OnTracker
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, future: F) {
+        self.tracker.spawn_on(future, &self.runtime);
+    }
+}
+
+/// Whether a connection has requests under way, and since when not.
+#[derive(Default)]
+struct Activity {
+    under_way: AtomicU32,
+    /// Milliseconds after the connection began.
+    idle_since: AtomicU64,
+    began: std::sync::OnceLock<Instant>,
+}
+
+impl Activity {
+    /// How long there has been no request; `None` while there is one.
+    fn idle_time(&self, started: Instant) -> Option<Duration> {
+        let began = *self.began.get_or_init(|| started);
+        if self.under_way.load(Ordering::Relaxed) > 0 {
+            return None;
+        }
+        let since = Duration::from_millis(self.idle_since.load(Ordering::Relaxed));
+        Some(began.elapsed().saturating_sub(since))
+    }
+}
+
+/// A request under way, its body included.
+pub(crate) struct Busy(Arc<Activity>);
+
+impl Busy {
+    fn of(activity: &Arc<Activity>) -> Self {
+        activity.under_way.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(activity))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        if let Some(began) = self.0.began.get() {
+            let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            self.0.idle_since.store(millis, Ordering::Relaxed);
+        }
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,128 @@
+//! The refusals of the front, worded as `k8s.io/apiserver` words them.
+
+use event::StatusDetails;
+use http::{HeaderValue, StatusCode};
+
+use crate::{Answer, ApiError, Attributes};
+
+/// Nobody was recognised.
+pub(crate) fn unauthorized() -> ApiError {
+    ApiError::new(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized")
+}
+
+/// Somebody may not. `reason` is the authorizer's.
+pub(crate) fn forbidden(attributes: &Attributes, reason: &str) -> Answer {
+    let mut message = escape(&denial(attributes));
+    if !reason.is_empty() {
+        message = format!("{message}: {reason}");
+    }
+    let error = if attributes.is_resource_request() {
+        ApiError::forbidden(&attributes.group, &attributes.resource, &attributes.name, &message)
+    } else {
+        ApiError::new(StatusCode::FORBIDDEN, "Forbidden", format!("forbidden: {message}"))
+            .about("", "", "")
+    };
+    let mut answer = Answer::from(error);
+    answer.headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    answer
+}
+
+fn denial(attributes: &Attributes) -> String {
+    let (user, verb) = (&attributes.user.username, &attributes.verb);
+    if !attributes.is_resource_request() {
+        return format!("User {user:?} cannot {verb} path {:?}", attributes.path);
+    }
+    let mut resource = attributes.resource.clone();
+    if !attributes.subresource.is_empty() {
+        resource = format!("{resource}/{}", attributes.subresource);
+    }
+    let place = match attributes.namespace.as_str() {
+        "" => "at the cluster scope".to_owned(),
+        namespace => format!("in the namespace {namespace:?}"),
+    };
+    let group = &attributes.group;
+    format!("User {user:?} cannot {verb} resource {resource:?} in API group {group:?} {place}")
+}
+
+/// A browser must not take a message for markup.
+fn escape(message: &str) -> String {
+    if !message.contains(['&', '<', '>']) {
+        return message.to_owned();
+    }
+    message.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// All seats are taken.
+pub(crate) fn too_many_requests() -> ApiError {
+    let message = "too many requests, please try again later";
+    let error = ApiError::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message);
+    come_again(error, 1)
+}
+
+/// The body is longer than is read.
+pub(crate) fn too_large(limit: usize) -> ApiError {
+    let message = format!("Request entity too large: limit is {limit}");
+    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message)
+}
+
+/// The request took longer than it may.
+pub(crate) fn timeout(message: &str) -> ApiError {
+    let message = format!("Timeout: {message}");
+    ApiError::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", message)
+}
+
+/// Connections are for HTTP only.
+pub(crate) fn no_upgrade() -> ApiError {
+    ApiError::bad_request("upgrading a connection is not offered")
+}
+
+fn come_again(mut error: ApiError, seconds: u32) -> ApiError {
+    error.retry_after = Some(seconds);
+    let details = error.status.details.get_or_insert_with(StatusDetails::default);
+    details.retry_after_seconds = seconds;
+    error
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(attributes: &Attributes, reason: &str, expected: &str) {
+        let answer = forbidden(attributes, reason);
+        assert_eq!(answer.code, StatusCode::FORBIDDEN);
+        assert_eq!(answer.status.unwrap().message, expected);
+    }
+
+    #[test]
+    fn denials_read_as_in_kubernetes() {
+        let mut attributes = Attributes {
+            verb: "delete".to_owned(),
+            group: "a.io".to_owned(),
+            resource: "things".to_owned(),
+            namespace: "shop".to_owned(),
+            name: "one".to_owned(),
+            ..Attributes::default()
+        };
+        attributes.user.username = "al<ice".to_owned();
+        check(
+            &attributes,
+            "",
+            "things.a.io \"one\" is forbidden: User \"al&lt;ice\" cannot delete resource \"things\" in API group \"a.io\" in the namespace \"shop\"",
+        );
+        attributes.namespace.clear();
+        attributes.name.clear();
+        attributes.subresource = "status".to_owned();
+        check(
+            &attributes,
+            "why",
+            "things.a.io is forbidden: User \"al&lt;ice\" cannot delete resource \"things/status\" in API group \"a.io\" at the cluster scope: why",
+        );
+        let path = Attributes {
+            verb: "get".to_owned(),
+            path: "/metrics".to_owned(),
+            user: attributes.user,
+            ..Attributes::default()
+        };
+        check(&path, "", "forbidden: User \"al&lt;ice\" cannot get path \"/metrics\"");
+    }
+}

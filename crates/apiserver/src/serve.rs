@@ -1,0 +1,287 @@
+//! The way of a request, from the first look to the last byte, in one function: [`serve`].
+//!
+//! The order is that of `k8s.io/apiserver`: who asks, is it to be recorded, for whom, is there
+//! room, may they, what is there. Nothing leaves before it is on record: every way out of [`serve`]
+//! goes through the ledger, also refusals, failures and panics, and a client that has gone away does
+//! not stop the work ([`Steadfast`]). What is not audited touches no disk.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header, request};
+use hyper::body::Incoming;
+use tracing::{debug, error};
+
+use crate::authn::peer::Peer;
+use crate::body::{self, ResponseBody};
+use crate::front::Front;
+use crate::limits::Seat;
+use crate::request_info::{query_pairs, query_value};
+use crate::watch_body::WatchBody;
+use crate::{
+    Answer, ApiError, Attributes, Decision, Reply, Request, RequestInfo, Trail, WatchReply,
+    arrival, duration, impersonation, refusal, routes,
+};
+
+mod steadfast;
+
+pub(crate) use steadfast::Steadfast;
+
+const AUDIT_ID: &str = "audit-id";
+const DECISION: &str = "authorization.k8s.io/decision";
+const REASON: &str = "authorization.k8s.io/reason";
+
+/// Answers one request. Read this to know what happens to it, and in which order.
+pub(crate) async fn serve(
+    front: Arc<Front>,
+    peer: Arc<Peer>,
+    incoming: http::Request<Incoming>,
+) -> Response<ResponseBody> {
+    let (head, body) = incoming.into_parts();
+    let mut visit = Visit::of(&front, head);
+    front.metrics.request_began();
+
+    let recognised =
+        front.authenticator.authenticate(&peer, &mut visit.request.headers, &*front.clock).await;
+    let mut trail = match recognised {
+        Ok(user) => {
+            visit.request.user = user;
+            arrival::trail(&front, &visit, &peer, Some(&visit.request.user))
+        }
+        Err(unauthenticated) => {
+            debug!(reasons = ?unauthenticated.reasons, "nobody was recognised");
+            front.metrics.authentication_failed();
+            peer.dismiss();
+            let answer = Answer::from(refusal::unauthorized());
+            let trail = arrival::trail(&front, &visit, &peer, None);
+            let answer = front.keep(trail.turned_away(&answer), answer).await;
+            return visit.depart(&front, answer);
+        }
+    };
+    if let Err(unkept) = front.ledger.keep(trail.received()).await {
+        return visit.depart(&front, front.unkept(unkept));
+    }
+
+    let mut seat = None;
+    let limit = front.limits.request_time_max;
+    let attended = attend(&front, &mut visit, body, &mut trail, &mut seat);
+    let attended = AssertUnwindSafe(tokio::time::timeout(limit, attended)).catch_unwind().await;
+
+    let (record, answer) = match attended {
+        Ok(Ok(Ok(Reply::Plain(answer)))) => (trail.complete(&answer), answer),
+        Ok(Ok(Ok(Reply::Recorded(answer)))) => (None, answer),
+        Ok(Ok(Ok(Reply::Watch(watch)))) => return visit.begin(&front, watch, trail).await,
+        Ok(Ok(Err(answer))) => (trail.complete(&answer), answer),
+        Ok(Err(_elapsed)) => {
+            let message = "request did not complete within the allotted timeout";
+            let answer = Answer::from(refusal::timeout(message));
+            (trail.complete(&answer), answer)
+        }
+        Err(panic) => {
+            let message = message_of(panic.as_ref());
+            error!(path = visit.request.info.path, message, "a request has panicked");
+            let answer = Answer::from(ApiError::internal("the server failed in the middle"));
+            (trail.panicked("the server failed in the middle"), answer)
+        }
+    };
+    let answer = front.keep(record, answer).await;
+    visit.depart(&front, answer)
+}
+
+/// The part of the way that is bounded in time and that may panic. The seat is given back by the
+/// caller, when the answer is on record.
+async fn attend(
+    front: &Front,
+    visit: &mut Visit,
+    body: Incoming,
+    trail: &mut Trail,
+    seat: &mut Option<Seat>,
+) -> Result<Reply, Answer> {
+    let Visit { request, .. } = visit;
+    if request.method == Method::CONNECT || request.headers.contains_key(header::UPGRADE) {
+        return Err(refusal::no_upgrade().into());
+    }
+    let authorizer = front.authorizer.as_ref();
+    let asked = impersonation::resolve(&request.user, &mut request.headers, authorizer).await?;
+    if let Some(user) = asked {
+        trail.impersonated(&user);
+        request.user = user;
+    }
+    *seat = front.in_flight.seat(request)?;
+    let limit = duration::of_query(&request.query)?.filter(|_| !is_watch(request));
+    let attended = async {
+        authorize(front, request, trail).await?;
+        if has_body(&request.method) {
+            request.body = body::read(body).await?;
+        }
+        if !request.info.is_resource_request {
+            return Ok(Reply::Plain(routes::answer(front, request)));
+        }
+        front.registry.handle(request, trail).await.map_err(Answer::from)
+    };
+    match limit {
+        Some(limit) if limit < front.limits.request_time_max => {
+            let message = "request did not complete within requested timeout";
+            let timed = tokio::time::timeout(limit, attended).await;
+            timed.unwrap_or_else(|_| Err(refusal::timeout(message).into()))
+        }
+        _ => attended.await,
+    }
+}
+
+/// Asks whether the user may, and writes the answer into the event.
+async fn authorize(front: &Front, request: &Request, trail: &mut Trail) -> Result<(), Answer> {
+    let attributes = attributes_of(request);
+    match front.authorizer.authorize(&attributes).await {
+        Ok(Decision::Allow(reason)) => {
+            trail.annotate(DECISION, "allow");
+            trail.annotate(REASON, &reason);
+            Ok(())
+        }
+        Ok(Decision::Deny(reason) | Decision::NoOpinion(reason)) => {
+            trail.annotate(DECISION, "forbid");
+            trail.annotate(REASON, &reason);
+            Err(refusal::forbidden(&attributes, &reason))
+        }
+        Err(error) => {
+            error!(%error, "nobody can tell whether a user may");
+            trail.annotate(REASON, "internal error");
+            Err(Answer::from(ApiError::internal("authorization is not available")))
+        }
+    }
+}
+
+fn attributes_of(request: &Request) -> Attributes {
+    let info = &request.info;
+    let selector = |key| query_value(&request.query, key).unwrap_or_default().to_owned();
+    let selects = matches!(info.verb.as_str(), "list" | "watch" | "deletecollection");
+    Attributes {
+        user: request.user.clone(),
+        verb: info.verb.clone(),
+        group: info.api_group.clone(),
+        version: info.api_version.clone(),
+        resource: info.resource.clone(),
+        subresource: info.subresource.clone(),
+        namespace: info.namespace.clone(),
+        name: info.name.clone(),
+        path: info.path.clone(),
+        label_selector: if selects { selector("labelSelector") } else { String::new() },
+        field_selector: if selects { selector("fieldSelector") } else { String::new() },
+    }
+}
+
+fn has_body(method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+fn is_watch(request: &Request) -> bool {
+    request.info.is_resource_request && request.info.verb == "watch"
+}
+
+fn message_of(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}
+
+/// One request on its way.
+pub(crate) struct Visit {
+    pub(crate) request: Request,
+    pub(crate) uri: Uri,
+    pub(crate) audit_id: HeaderValue,
+}
+
+impl Visit {
+    fn of(front: &Front, head: request::Parts) -> Self {
+        let received = front.clock.now();
+        let query = query_pairs(head.uri.query());
+        let info = RequestInfo::of(&head.method, head.uri.path(), &query);
+        let audit_id = arrival::audit_id(&head.headers);
+        let request = Request {
+            method: head.method,
+            info,
+            query,
+            headers: head.headers,
+            user: event::UserInfo::default(),
+            body: bytes::Bytes::new(),
+            received,
+        };
+        Self { request, uri: head.uri, audit_id }
+    }
+
+    /// Lets a watch begin, once its beginning is on record.
+    async fn begin(
+        self,
+        front: &Arc<Front>,
+        watch: WatchReply,
+        mut trail: Trail,
+    ) -> Response<ResponseBody> {
+        if let Err(unkept) = front.ledger.keep(trail.started()).await {
+            return self.depart(front, front.unkept(unkept));
+        }
+        let body = WatchBody::new(watch.frames, trail, Arc::clone(front));
+        let headers = HeaderMap::new();
+        let body = ResponseBody::watch(body);
+        self.respond(front, StatusCode::OK, headers, watch.content_type, body)
+    }
+
+    /// Sends the answer off.
+    fn depart(self, front: &Front, answer: Answer) -> Response<ResponseBody> {
+        let Answer { mut code, mut headers, content_type, mut body, .. } = answer;
+        if code.is_redirection() && code != StatusCode::NOT_MODIFIED {
+            // A redirect could send kube-apiserver's client, with its certificate, anywhere.
+            error!(%code, path = self.request.info.path, "a redirect was about to be sent");
+            code = StatusCode::INTERNAL_SERVER_ERROR;
+            headers.remove(header::LOCATION);
+        }
+        if self.request.method == Method::HEAD {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+            body.clear();
+        }
+        self.respond(front, code, headers, content_type, ResponseBody::whole(body))
+    }
+
+    fn respond(
+        self,
+        front: &Front,
+        code: StatusCode,
+        headers: HeaderMap,
+        content_type: &'static str,
+        body: ResponseBody,
+    ) -> Response<ResponseBody> {
+        let took = front.clock.now().as_micros() - self.request.received.as_micros();
+        front.metrics.request_ended(&self.request.info, code, took);
+        let mut response = Response::new(body);
+        *response.status_mut() = code;
+        let sent = response.headers_mut();
+        *sent = headers;
+        if code != StatusCode::NOT_MODIFIED {
+            sent.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        }
+        sent.insert(AUDIT_ID, self.audit_id);
+        sent.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
+        response
+    }
+}
+
+impl Front {
+    /// The answer once its record is kept, or the refusal of an answer that cannot be.
+    async fn keep(&self, record: Option<bytes::Bytes>, answer: Answer) -> Answer {
+        if record.is_some() {
+            self.metrics.recorded();
+        }
+        match self.ledger.keep(record).await {
+            Ok(()) => answer,
+            Err(unkept) => self.unkept(unkept),
+        }
+    }
+
+    fn unkept(&self, error: ApiError) -> Answer {
+        self.metrics.rejected();
+        Answer::from(error)
+    }
+}

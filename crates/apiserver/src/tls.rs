@@ -1,0 +1,232 @@
+//! TLS as an extension API server needs it: asks for client certificates, insists on none.
+//!
+//! The handshake accepts any well-formed client chain and proves that the client holds the key.
+//! Whether the chain is *trusted* is decided per request by `authn`, so that a refusal is an
+//! audited 401 and not a broken connection. The serving certificate is replaced without a restart.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use event::Timestamp;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+/// Why TLS cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file is missing or not readable.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A file does not hold what it should.
+    #[error("{} holds no usable {what}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// `certificate` or `private key`.
+        what: &'static str,
+    },
+    /// Key and certificate are not a pair, or of a kind that is not supported.
+    #[error("certificate {} and key {} do not go together", certificate.display(), key.display())]
+    Mismatch {
+        /// Certificate file.
+        certificate: PathBuf,
+        /// Key file.
+        key: PathBuf,
+        /// What rustls says.
+        source: rustls::Error,
+    },
+    /// Kubernetes ignores the common name; such a certificate is refused by every client.
+    #[error("serving certificate {} has no subject alternative name", path.display())]
+    NoSubjectAltName {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is over.
+    #[error("serving certificate {} expired at {not_after}", path.display())]
+    Expired {
+        /// The file.
+        path: PathBuf,
+        /// Its end, in seconds since the epoch, as RFC 3339.
+        not_after: String,
+    },
+    /// rustls refuses the settings.
+    #[error("cannot set up TLS")]
+    Setup(#[source] rustls::Error),
+}
+
+/// The ring-backed provider; never the process-wide default, which may not be set.
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// The serving certificate, read from two PEM files and replaced when they change.
+pub struct ServingCertificate {
+    certificate_file: PathBuf,
+    key_file: PathBuf,
+    loaded: ArcSwap<Loaded>,
+}
+
+struct Loaded {
+    /// The bytes of both files, to see whether they have changed.
+    source: (Vec<u8>, Vec<u8>),
+    certified: Arc<CertifiedKey>,
+}
+
+impl ServingCertificate {
+    /// Reads and checks both files.
+    pub fn open(
+        certificate_file: impl Into<PathBuf>,
+        key_file: impl Into<PathBuf>,
+        now: Timestamp,
+    ) -> Result<Arc<Self>, TlsError> {
+        let (certificate_file, key_file) = (certificate_file.into(), key_file.into());
+        let source = (read(&certificate_file)?, read(&key_file)?);
+        let loaded = load(&certificate_file, &key_file, source, now)?;
+        Ok(Arc::new(Self { certificate_file, key_file, loaded: ArcSwap::from_pointee(loaded) }))
+    }
+
+    /// Reads the files again; whether there is a new certificate now. On an error the old one stays.
+    pub fn reload(&self, now: Timestamp) -> Result<bool, TlsError> {
+        let source = (read(&self.certificate_file)?, read(&self.key_file)?);
+        if self.loaded.load().source == source {
+            return Ok(false);
+        }
+        let loaded = load(&self.certificate_file, &self.key_file, source, now)?;
+        self.loaded.store(Arc::new(loaded));
+        Ok(true)
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    std::fs::read(path).map_err(|source| TlsError::Read { path: path.to_owned(), source })
+}
+
+fn load(
+    certificate_file: &Path,
+    key_file: &Path,
+    source: (Vec<u8>, Vec<u8>),
+    now: Timestamp,
+) -> Result<Loaded, TlsError> {
+    let unusable = |path: &Path, what| TlsError::Content { path: path.to_owned(), what };
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&source.0)
+        .collect::<Result<_, _>>()
+        .map_err(|_| unusable(certificate_file, "certificate"))?;
+    let leaf = chain.first().ok_or_else(|| unusable(certificate_file, "certificate"))?;
+    check_leaf(leaf, certificate_file, now)?;
+    let key =
+        PrivateKeyDer::from_pem_slice(&source.1).map_err(|_| unusable(key_file, "private key"))?;
+    let certified =
+        CertifiedKey::from_der(chain, key, &provider()).map_err(|source| TlsError::Mismatch {
+            certificate: certificate_file.to_owned(),
+            key: key_file.to_owned(),
+            source,
+        })?;
+    Ok(Loaded { source, certified: Arc::new(certified) })
+}
+
+/// What every client would refuse is refused at the start, where somebody reads the message.
+fn check_leaf(leaf: &CertificateDer<'_>, path: &Path, now: Timestamp) -> Result<(), TlsError> {
+    let (_, parsed) = X509Certificate::from_der(leaf)
+        .map_err(|_| TlsError::Content { path: path.to_owned(), what: "certificate" })?;
+    let names = parsed.subject_alternative_name().ok().flatten();
+    if names.is_none_or(|names| names.value.general_names.is_empty()) {
+        return Err(TlsError::NoSubjectAltName { path: path.to_owned() });
+    }
+    let not_after = parsed.validity().not_after.timestamp();
+    if not_after < now.as_micros() / 1_000_000 {
+        let not_after = Timestamp::from_micros(not_after.saturating_mul(1_000_000)).to_string();
+        return Err(TlsError::Expired { path: path.to_owned(), not_after });
+    }
+    Ok(())
+}
+
+impl ResolvesServerCert for ServingCertificate {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.loaded.load().certified))
+    }
+}
+
+impl fmt::Debug for ServingCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServingCertificate").field("file", &self.certificate_file).finish()
+    }
+}
+
+/// TLS 1.2 and 1.3, h2 before http/1.1, client certificates asked for.
+///
+/// No session resumption: a resumed session would carry a client chain from an earlier handshake.
+pub fn server_config(serving: Arc<ServingCertificate>) -> Result<Arc<ServerConfig>, TlsError> {
+    let provider = provider();
+    let any = AnyClientCert { algorithms: provider.signature_verification_algorithms };
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .map_err(TlsError::Setup)?
+        .with_client_cert_verifier(Arc::new(any))
+        .with_cert_resolver(serving);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(Arc::new(config))
+}
+
+/// Takes any client certificate whose key the client proves to hold.
+#[derive(Debug)]
+struct AnyClientCert {
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl ClientCertVerifier for AnyClientCert {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    /// None: a client sends whatever it has.
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,212 @@
+//! Follows the ConfigMap in which kube-apiserver publishes whom to believe.
+//!
+//! Read once before serving, then watched; a broken watch is begun again with a fresh read, so a
+//! rotation is noticed even if its event is lost. A content that makes no sense is reported and the
+//! last good one stays in force.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use http::HeaderName;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{Api, WatchEvent, WatchParams};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::trust::{CaSet, FrontProxy, RemoteHeaders, Trust, TrustError, TrustSnapshot};
+
+/// Where kube-apiserver publishes it.
+const NAMESPACE: &str = "kube-system";
+/// Its name.
+const NAME: &str = "extension-apiserver-authentication";
+/// How long one watch lasts; after it, everything is read again (also the files).
+const WATCH_SECONDS: u32 = 60;
+/// Pause after a failure.
+const RETRY_PAUSE: Duration = Duration::from_secs(2);
+
+/// The ConfigMap and what was last read from it.
+pub struct AuthenticationConfigMap {
+    api: Api<ConfigMap>,
+    trust: Arc<Trust>,
+}
+
+impl AuthenticationConfigMap {
+    /// Reads the ConfigMap and puts it in force.
+    pub async fn open(client: kube::Client, trust: Arc<Trust>) -> Result<Self, TrustError> {
+        let map = Self { api: Api::namespaced(client, NAMESPACE), trust };
+        map.read().await?;
+        Ok(map)
+    }
+
+    async fn read(&self) -> Result<String, TrustError> {
+        let found = self.api.get(NAME).await.map_err(|e| TrustError::Lookup(Box::new(e)))?;
+        self.trust.replace(Some(&snapshot_of(&found)?))?;
+        Ok(found.metadata.resource_version.unwrap_or_default())
+    }
+
+    /// Follows it until `closing`.
+    pub async fn run(self, closing: CancellationToken) {
+        while !closing.is_cancelled() {
+            let round = self.follow();
+            let outcome = tokio::select! {
+                () = closing.cancelled() => return,
+                outcome = round => outcome,
+            };
+            if let Err(error) = outcome {
+                warn!(error = %Chain(&error), "cannot refresh the trust configuration");
+                tokio::select! {
+                    () = closing.cancelled() => return,
+                    () = tokio::time::sleep(RETRY_PAUSE) => {}
+                }
+            }
+        }
+    }
+
+    /// One read and one watch after it.
+    async fn follow(&self) -> Result<(), TrustError> {
+        let version = self.read().await?;
+        let parameters =
+            WatchParams::default().fields(&format!("metadata.name={NAME}")).timeout(WATCH_SECONDS);
+        let lookup = |error| TrustError::Lookup(Box::new(error));
+        let events = self.api.watch(&parameters, &version).await.map_err(lookup)?;
+        let mut events = std::pin::pin!(events);
+        while let Some(event) = events.next().await {
+            match event.map_err(lookup)? {
+                WatchEvent::Added(map) | WatchEvent::Modified(map) => {
+                    self.trust.replace(Some(&snapshot_of(&map)?))?;
+                    info!("trust configuration has changed");
+                }
+                WatchEvent::Deleted(_) => {
+                    warn!("trust configuration was deleted; the last one stays")
+                }
+                WatchEvent::Bookmark(_) => {}
+                WatchEvent::Error(_) => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a ConfigMap says. A request-header CA without header names gets the usual ones.
+fn snapshot_of(map: &ConfigMap) -> Result<TrustSnapshot, TrustError> {
+    let text = |key: &str| map.data.as_ref().and_then(|data| data.get(key)).map(String::as_str);
+    let clients = match text("client-ca-file") {
+        Some(pem) if !pem.is_empty() => Some(CaSet::of_pem(pem.as_bytes(), "client-ca-file")?),
+        _ => None,
+    };
+    let front_proxy = match text("requestheader-client-ca-file") {
+        Some(pem) if !pem.is_empty() => Some(FrontProxy {
+            ca: CaSet::of_pem(pem.as_bytes(), "requestheader-client-ca-file")?,
+            allowed_names: list("requestheader-allowed-names", text)?.unwrap_or_default(),
+            headers: headers(text)?,
+        }),
+        _ => None,
+    };
+    Ok(TrustSnapshot { clients, front_proxy })
+}
+
+fn headers<'m>(text: impl Fn(&str) -> Option<&'m str> + Copy) -> Result<RemoteHeaders, TrustError> {
+    let usual = RemoteHeaders::default();
+    let names =
+        |key: &'static str, usual: Vec<HeaderName>| -> Result<Vec<HeaderName>, TrustError> {
+            let Some(list) = list(key, text)? else { return Ok(usual) };
+            list.iter()
+                .map(|name| HeaderName::try_from(name.as_str()))
+                .collect::<Result<_, _>>()
+                .map_err(|_| TrustError::NotAList { key })
+        };
+    let prefixes = list("requestheader-extra-headers-prefix", text)?
+        .map(|list| list.iter().map(|prefix| prefix.to_ascii_lowercase()).collect());
+    Ok(RemoteHeaders {
+        username: names("requestheader-username-headers", usual.username)?,
+        uid: names("requestheader-uid-headers", usual.uid)?,
+        group: names("requestheader-group-headers", usual.group)?,
+        extra_prefix: prefixes.unwrap_or(usual.extra_prefix),
+    })
+}
+
+/// A JSON list in one value; `None` when the key is missing.
+fn list<'m>(
+    key: &'static str,
+    text: impl Fn(&str) -> Option<&'m str>,
+) -> Result<Option<Vec<String>>, TrustError> {
+    match text(key) {
+        None | Some("") => Ok(None),
+        Some(value) => {
+            serde_json::from_str(value).map(Some).map_err(|_| TrustError::NotAList { key })
+        }
+    }
+}
+
+/// An error with its causes, for one log field.
+struct Chain<'e>(&'e dyn std::error::Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(pairs: &[(&str, &str)]) -> ConfigMap {
+        let data = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        ConfigMap { data: Some(data), ..ConfigMap::default() }
+    }
+
+    #[test]
+    fn an_empty_config_map_trusts_nobody() {
+        let snapshot = snapshot_of(&map(&[])).unwrap();
+        assert!(snapshot.clients.is_none() && snapshot.front_proxy.is_none());
+    }
+
+    #[test]
+    fn header_names_come_from_the_config_map() {
+        let pem = testkit::pki::Authority::new("front-proxy").pem();
+        let snapshot = snapshot_of(&map(&[
+            ("requestheader-client-ca-file", &pem),
+            ("requestheader-allowed-names", r#"["front-proxy-client"]"#),
+            ("requestheader-username-headers", r#"["X-Other-User"]"#),
+            ("requestheader-uid-headers", r#"["X-Remote-Uid"]"#),
+            ("requestheader-extra-headers-prefix", r#"["X-Other-Extra-"]"#),
+        ]))
+        .unwrap();
+        let front_proxy = snapshot.front_proxy.unwrap();
+        assert_eq!(front_proxy.allowed_names, ["front-proxy-client"]);
+        assert_eq!(front_proxy.headers.username, ["x-other-user"]);
+        assert_eq!(front_proxy.headers.uid, ["x-remote-uid"]);
+        assert_eq!(front_proxy.headers.group, ["x-remote-group"]);
+        assert_eq!(front_proxy.headers.extra_prefix, ["x-other-extra-"]);
+    }
+
+    #[test]
+    fn nonsense_is_refused_and_named() {
+        for (key, value, message) in [
+            ("client-ca-file", "nonsense", "client-ca-file holds no usable CA certificate"),
+            (
+                "requestheader-client-ca-file",
+                "-",
+                "requestheader-client-ca-file holds no usable CA certificate",
+            ),
+        ] {
+            let error = snapshot_of(&map(&[(key, value)])).err().unwrap();
+            assert_eq!(error.to_string(), message);
+        }
+        let pem = testkit::pki::Authority::new("front-proxy").pem();
+        let error = snapshot_of(&map(&[
+            ("requestheader-client-ca-file", &pem),
+            ("requestheader-allowed-names", "front-proxy-client"),
+        ]));
+        let message = "key requestheader-allowed-names of the ConfigMap is not a JSON list of header names or names";
+        assert_eq!(error.err().unwrap().to_string(), message);
+    }
+}

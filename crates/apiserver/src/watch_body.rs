@@ -1,0 +1,93 @@
+//! The answer to a watch: frames until somebody ends it, and a record of the end.
+//!
+//! The end is recorded before the client sees it; when the client goes first, the record is written
+//! by a task that shutdown waits for.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures::Stream;
+use tokio_util::sync::WaitForCancellationFutureOwned;
+use tracing::warn;
+
+use crate::Trail;
+use crate::front::Front;
+
+type Frames = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
+type Farewell = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Frames of one watch.
+pub(crate) struct WatchBody {
+    frames: Frames,
+    front: Arc<Front>,
+    /// Taken when the end is recorded.
+    trail: Option<Trail>,
+    /// Done when the server closes.
+    closing: Pin<Box<WaitForCancellationFutureOwned>>,
+    farewell: Option<Farewell>,
+}
+
+impl WatchBody {
+    pub(crate) fn new(frames: Frames, trail: Trail, front: Arc<Front>) -> Self {
+        front.metrics.watch_began();
+        let closing = Box::pin(front.closing.clone().cancelled_owned());
+        Self { frames, front, trail: Some(trail), closing, farewell: None }
+    }
+
+    pub(crate) fn poll_bytes(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if self.farewell.is_none() && self.trail.is_some() {
+            match self.poll_frames(context) {
+                Poll::Ready(None) => {}
+                other => return other,
+            }
+        }
+        if let Some(farewell) = &mut self.farewell {
+            std::task::ready!(farewell.as_mut().poll(context));
+            self.farewell = None;
+        }
+        Poll::Ready(None)
+    }
+
+    /// The next frame; `None` when the watch is over and its end is being recorded.
+    fn poll_frames(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if self.closing.as_mut().poll(context).is_ready() {
+            self.farewell = self.end(Trail::watched);
+            return Poll::Ready(None);
+        }
+        let next = catch_unwind(AssertUnwindSafe(|| self.frames.as_mut().poll_next(context)));
+        match next {
+            Ok(Poll::Ready(None)) => {
+                self.farewell = self.end(Trail::watched);
+                Poll::Ready(None)
+            }
+            Ok(poll) => poll,
+            Err(_) => {
+                self.farewell = self.end(|trail| trail.panicked("a watch broke off"));
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn end(&mut self, complete: impl FnOnce(Trail) -> Option<Bytes>) -> Option<Farewell> {
+        let record = complete(self.trail.take()?);
+        self.front.metrics.watch_ended();
+        let front = Arc::clone(&self.front);
+        Some(Box::pin(async move {
+            if let Err(error) = front.ledger.keep(record).await {
+                warn!(reason = error.status.message, "the end of a watch is not recorded");
+            }
+        }))
+    }
+}
+
+impl Drop for WatchBody {
+    fn drop(&mut self) {
+        // Either the client went before the end, or while the end was being recorded.
+        if let Some(farewell) = self.end(Trail::watched).or_else(|| self.farewell.take()) {
+            self.front.tracker.spawn_on(farewell, &self.front.runtime);
+        }
+    }
+}

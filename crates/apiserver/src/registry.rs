@@ -26,6 +26,7 @@ use event::{Level, UserInfo};
 use http::StatusCode;
 use store::Storage;
 
+use crate::documents::Documents;
 use crate::namespaces::NamespaceSource;
 use crate::{
     Answer, ApiError, Attributes, Authorizer, Clock, Reply, Request, RequestInfo, Resource,
@@ -59,6 +60,7 @@ pub struct Parts {
 /// All served kinds and where their objects are.
 pub struct Registry {
     shared: Arc<Shared>,
+    documents: Documents,
 }
 
 /// What requests share, also inside transactions.
@@ -82,6 +84,7 @@ struct Call<'a> {
 impl Registry {
     /// A registry of the given kinds.
     pub fn new(parts: Parts) -> Self {
+        let documents = Documents::of(&parts.resources);
         let kinds: Vec<Arc<Kind>> =
             parts.resources.into_iter().map(|resource| Arc::new(Kind::new(resource))).collect();
         let shared = Shared {
@@ -93,7 +96,7 @@ impl Registry {
             policy: parts.policy,
             actor: parts.actor,
         };
-        Self { shared: Arc::new(shared) }
+        Self { shared: Arc::new(shared), documents }
     }
 
     /// Carries out a resource request. What the event should know of the bodies goes into `trail`;
@@ -119,8 +122,8 @@ impl Registry {
     }
 
     /// Answers discovery and OpenAPI; `None` when the path is not among theirs.
-    pub fn route_non_resource(&self, _request: &Request) -> Option<Answer> {
-        None
+    pub fn route_non_resource(&self, request: &Request) -> Option<Answer> {
+        self.documents.answer(request, self.shared.clock.now())
     }
 }
 

@@ -1,0 +1,222 @@
+//! What is served, as clients discover it: group by group, and all at once.
+
+use serde_json::{Value, json};
+
+use crate::{Resource, Scope, Subresource, Verb};
+
+/// One group and version with its kinds.
+pub(crate) struct GroupVersion<'a> {
+    pub(crate) group: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) resources: Vec<&'a Resource>,
+}
+
+impl GroupVersion<'_> {
+    /// `group/version`, or the version in the core group.
+    pub(crate) fn name(&self) -> String {
+        if self.group.is_empty() {
+            self.version.to_owned()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
+    }
+
+    /// Path without the slash before it.
+    pub(crate) fn path(&self) -> String {
+        let root = if self.group.is_empty() { "api" } else { "apis" };
+        format!("{root}/{}", self.name())
+    }
+}
+
+/// The groups and versions in the order in which their first kinds are listed.
+pub(crate) fn group_versions(resources: &[Resource]) -> Vec<GroupVersion<'_>> {
+    let mut list: Vec<GroupVersion<'_>> = Vec::new();
+    for resource in resources {
+        let (group, version) = (resource.group, resource.version);
+        let found = list.iter_mut().find(|one| one.group == group && one.version == version);
+        match found {
+            Some(one) => one.resources.push(resource),
+            None => list.push(GroupVersion { group, version, resources: vec![resource] }),
+        }
+    }
+    list
+}
+
+/// The pages of discovery that go from group to group, by path.
+pub(crate) fn legacy(resources: &[Resource]) -> Vec<(String, Value)> {
+    let versions = group_versions(resources);
+    let mut pages = Vec::new();
+    for version in &versions {
+        pages.push((format!("/{}", version.path()), resource_list(version)));
+    }
+    let core: Vec<&str> =
+        versions.iter().filter(|one| one.group.is_empty()).map(|one| one.version).collect();
+    if !core.is_empty() {
+        let page = json!({
+            "kind": "APIVersions", "versions": core, "serverAddressByClientCIDRs": [],
+        });
+        pages.push(("/api".to_owned(), page));
+    }
+    let mut groups = Vec::new();
+    for name in group_names(&versions) {
+        let group = group(name, &versions);
+        let mut page = json!({"kind": "APIGroup", "apiVersion": "v1"});
+        if let (Some(page), Some(group)) = (page.as_object_mut(), group.as_object()) {
+            page.extend(group.clone());
+        }
+        pages.push((format!("/apis/{name}"), page));
+        groups.push(group);
+    }
+    let page = json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups});
+    pages.push(("/apis".to_owned(), page));
+    pages
+}
+
+/// The pages of discovery that say everything at once, by path.
+pub(crate) fn aggregated(resources: &[Resource]) -> Vec<(String, Value)> {
+    let versions = group_versions(resources);
+    let list = |names: Vec<&str>| {
+        let items: Vec<Value> =
+            names.into_iter().map(|name| aggregated_group(name, &versions)).collect();
+        json!({
+            "kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2",
+            "metadata": {}, "items": items,
+        })
+    };
+    let mut pages = vec![("/apis".to_owned(), list(group_names(&versions)))];
+    if versions.iter().any(|one| one.group.is_empty()) {
+        pages.push(("/api".to_owned(), list(vec![""])));
+    }
+    pages
+}
+
+/// The groups that have a name.
+fn group_names(versions: &[GroupVersion<'_>]) -> Vec<&'static str> {
+    let mut names = Vec::new();
+    for version in versions {
+        if !version.group.is_empty() && !names.contains(&version.group) {
+            names.push(version.group);
+        }
+    }
+    names
+}
+
+fn group(name: &str, versions: &[GroupVersion<'_>]) -> Value {
+    let list: Vec<Value> = versions
+        .iter()
+        .filter(|one| one.group == name)
+        .map(|one| json!({"groupVersion": one.name(), "version": one.version}))
+        .collect();
+    let preferred = list.first().cloned().unwrap_or_default();
+    json!({"name": name, "versions": list, "preferredVersion": preferred})
+}
+
+fn resource_list(version: &GroupVersion<'_>) -> Value {
+    let mut list = Vec::new();
+    for resource in &version.resources {
+        let is_namespaced = resource.scope == Scope::Namespaced;
+        let mut entry = json!({
+            "name": resource.plural, "singularName": resource.singular,
+            "namespaced": is_namespaced, "kind": resource.kind, "verbs": verbs(resource),
+        });
+        add_names(&mut entry, resource);
+        list.push(entry);
+        for subresource in resource.subresources {
+            list.push(json!({
+                "name": format!("{}/{}", resource.plural, name(*subresource)),
+                "singularName": "", "namespaced": is_namespaced, "kind": resource.kind,
+                "verbs": subresource_verbs(*subresource),
+            }));
+        }
+    }
+    json!({
+        "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version.name(),
+        "resources": list,
+    })
+}
+
+fn aggregated_group(name: &str, versions: &[GroupVersion<'_>]) -> Value {
+    let versions: Vec<Value> = versions
+        .iter()
+        .filter(|one| one.group == name)
+        .map(|one| {
+            let resources: Vec<Value> =
+                one.resources.iter().map(|resource| aggregated_resource(resource)).collect();
+            json!({"version": one.version, "resources": resources, "freshness": "Current"})
+        })
+        .collect();
+    let metadata = if name.is_empty() { json!({}) } else { json!({"name": name}) };
+    json!({"metadata": metadata, "versions": versions})
+}
+
+fn aggregated_resource(resource: &Resource) -> Value {
+    let kind = json!({
+        "group": resource.group, "version": resource.version, "kind": resource.kind,
+    });
+    let scope = match resource.scope {
+        Scope::Namespaced => "Namespaced",
+        Scope::Cluster => "Cluster",
+    };
+    let mut entry = json!({
+        "resource": resource.plural, "responseKind": kind, "scope": scope,
+        "singularResource": resource.singular, "verbs": verbs(resource),
+    });
+    add_names(&mut entry, resource);
+    let subresources: Vec<Value> = resource
+        .subresources
+        .iter()
+        .map(|one| {
+            json!({
+                "subresource": name(*one), "responseKind": kind,
+                "verbs": subresource_verbs(*one),
+            })
+        })
+        .collect();
+    if !subresources.is_empty() {
+        entry["subresources"] = subresources.into();
+    }
+    entry
+}
+
+fn add_names(entry: &mut Value, resource: &Resource) {
+    if !resource.short_names.is_empty() {
+        entry["shortNames"] = json!(resource.short_names);
+    }
+    if !resource.categories.is_empty() {
+        entry["categories"] = json!(resource.categories);
+    }
+}
+
+fn verbs(resource: &Resource) -> Vec<&'static str> {
+    let mut verbs = resource.verbs.to_vec();
+    verbs.sort_unstable();
+    verbs.dedup();
+    verbs.into_iter().map(verb).collect()
+}
+
+const fn verb(verb: Verb) -> &'static str {
+    match verb {
+        Verb::Create => "create",
+        Verb::Delete => "delete",
+        Verb::Get => "get",
+        Verb::List => "list",
+        Verb::Patch => "patch",
+        Verb::Update => "update",
+        Verb::Watch => "watch",
+    }
+}
+
+/// The name of a subresource in paths.
+pub(crate) const fn name(subresource: Subresource) -> &'static str {
+    match subresource {
+        Subresource::Status => "status",
+        Subresource::Details => "details",
+    }
+}
+
+const fn subresource_verbs(subresource: Subresource) -> &'static [&'static str] {
+    match subresource {
+        Subresource::Status => &["get", "patch", "update"],
+        Subresource::Details => &["get"],
+    }
+}

@@ -2,7 +2,8 @@
 //!
 //! Data only. What a kind does stands in the file named after it.
 
-use apiserver::{ResourceId, Scope};
+use apiserver::ResourceId;
+use apiserver::Scope::{self, Cluster, Namespaced};
 use event::UserInfo;
 use serde_json::{Map, Value};
 
@@ -99,8 +100,6 @@ impl Names {
 pub fn is_k10(user: &UserInfo) -> bool {
     user.groups.iter().any(|group| group == K10_ACCOUNTS)
 }
-
-use Scope::{Cluster, Namespaced};
 
 /// `BackupAction`.
 pub const BACKUP_ACTION: Names =

@@ -85,8 +85,10 @@ const KNOWN: [&str; 5] = [
 struct RestorePoint;
 
 impl Strategy for RestorePoint {
-    fn prepare_create(&self, point: &mut Map<String, Value>, _at: &Occasion) {
-        fields::set(point, "status", json!({"state": Binding::Bound.as_str()}));
+    fn prepare_create(&self, point: &mut Map<String, Value>, at: &Occasion) {
+        let state = Binding::Bound.as_str();
+        let status = json!({"state": state, "scheduledTime": null, "actionTime": at.now});
+        fields::set(point, "status", status);
     }
 
     fn prepare_update(
@@ -115,7 +117,7 @@ impl Strategy for RestorePoint {
         &self,
         point: &mut Map<String, Value>,
         objects: &mut Objects<'_>,
-        at: &Occasion,
+        _at: &Occasion,
     ) -> Result<(), ApiError> {
         let content_name = fields::text(point, CONTENT_NAME);
         let Some(mut content) = objects.get(RESTORE_POINT_CONTENT.id(), "", content_name) else {
@@ -125,11 +127,9 @@ impl Strategy for RestorePoint {
             return Err(taken(point, &content));
         }
         for path in KNOWN {
-            let known = fields::value(&content, path).cloned().unwrap_or(Value::Null);
-            fields::set(point, path, known);
-        }
-        if fields::value(point, "status.actionTime").is_none() {
-            fields::set(point, "status.actionTime", at.now.as_str());
+            if let Some(known) = fields::value(&content, path) {
+                fields::set(point, path, known.clone());
+            }
         }
         fields::copy_labels(point, &content, &LABELS);
         let reference = json!({

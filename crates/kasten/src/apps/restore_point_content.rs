@@ -121,12 +121,13 @@ impl Strategy for RestorePointContent {
         objects: &mut Objects<'_>,
         at: &Occasion,
     ) -> Result<(), ApiError> {
-        for point in objects.list(RESTORE_POINT.id(), None) {
-            let named = fields::text(&point, "spec.restorePointContentRef.name");
-            if named == fields::name(content) {
-                let (namespace, name) = (fields::namespace(&point), fields::name(&point));
-                objects.delete(RESTORE_POINT.id(), namespace, name)?;
-            }
+        // A content has one restore point at most, so there is no need to look through them all.
+        let namespace = fields::text(content, "status.restorePointRef.namespace");
+        let name = fields::text(content, "status.restorePointRef.name");
+        if objects.get(RESTORE_POINT.id(), namespace, name).is_some_and(|point| {
+            fields::text(&point, "spec.restorePointContentRef.name") == fields::name(content)
+        }) {
+            objects.delete(RESTORE_POINT.id(), namespace, name)?;
         }
         retire(content, objects, &at.now, &at.suffix)
     }

@@ -83,10 +83,14 @@ const COMPANIONS: [(&str, &str, bool); 4] = [
     ("spec.azurekeyvaulturl", "spec.azurekeyname", true),
 ];
 
+/// Where `kubectl apply` keeps the whole of what it was given.
+const APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
 struct Passkey;
 
 impl Strategy for Passkey {
     fn prepare_create(&self, passkey: &mut Map<String, Value>, _at: &Occasion) {
+        drop_applied_key(passkey);
         fields::set(passkey, "status", json!({"valid": true, "state": "Added to Catalog"}));
         if fields::value(passkey, "spec.secret").is_some()
             && fields::text(passkey, "spec.secret.namespace").is_empty()
@@ -101,6 +105,7 @@ impl Strategy for Passkey {
         old: &Map<String, Value>,
         at: &Occasion,
     ) {
+        drop_applied_key(passkey);
         if at.subresource.is_empty() {
             fields::put_back(passkey, old, &["status"]);
         }
@@ -151,6 +156,38 @@ impl Strategy for Passkey {
                       add another first";
         Err(ApiError::forbidden(PASSKEY.group, PASSKEY.plural, name, detail))
     }
+}
+
+/// `kubectl apply` copies what it was given into an annotation, key material that has no field
+/// included. The annotation goes if there is more in it than references.
+fn drop_applied_key(passkey: &mut Map<String, Value>) {
+    let Some(Value::Object(annotations)) =
+        passkey.get_mut("metadata").and_then(|metadata| metadata.get_mut("annotations"))
+    else {
+        return;
+    };
+    let Some(applied) = annotations.get(APPLIED) else { return };
+    let applied: Option<Map<String, Value>> =
+        applied.as_str().and_then(|text| serde_json::from_str(text).ok());
+    if !applied.is_some_and(|applied| holds_references_only(&applied)) {
+        annotations.shift_remove(APPLIED);
+    }
+}
+
+fn holds_references_only(applied: &Map<String, Value>) -> bool {
+    let has_only = |map: Option<&Value>, known: &[&str]| {
+        map.and_then(Value::as_object)
+            .is_none_or(|map| map.keys().all(|key| known.contains(&key.as_str())))
+    };
+    let spec: Vec<&str> = ALTERNATIVES
+        .into_iter()
+        .chain(COMPANIONS.map(|(companion, ..)| companion))
+        .chain(["spec.usenow"])
+        .filter_map(|path| path.strip_prefix("spec."))
+        .collect();
+    applied.keys().all(|key| ["apiVersion", "kind", "metadata", "spec"].contains(&key.as_str()))
+        && has_only(applied.get("spec"), &spec)
+        && has_only(fields::value(applied, "spec.secret"), &["name", "namespace"])
 }
 
 /// A secret is named in full, and is K10's own.

@@ -1,0 +1,482 @@
+//! What actions accept, refuse and become.
+
+use expect_test::{Expect, expect};
+use serde_json::{Value, json};
+
+use super::world::World;
+
+/// A world with a restore point of shop and a cluster restore point.
+fn world() -> World {
+    let mut world = World::default();
+    for (kind, path, spec) in [
+        ("RestorePointContent", "shop-rp", json!({})),
+        ("ClusterRestorePoint", "crp", json!({})),
+        ("RestorePoint", "shop/rp", json!({"restorePointContentRef": {"name": "shop-rp"}})),
+    ] {
+        assert_eq!(world.create("kasten", kind, path, spec), "201");
+    }
+    world
+}
+
+#[track_caller]
+fn check(kind: &str, path: &str, spec: Value, expected: &Expect) {
+    let mut world = world();
+    let said = world.create("alice", kind, path, spec);
+    let access = world.access.lock().unwrap().clone();
+    expected.assert_eq(&if access.is_empty() { said } else { format!("{said}; needs {access}") });
+}
+
+fn shop(kind: &str) -> Value {
+    json!({"subject": {"kind": kind, "name": "rp", "namespace": "shop"}})
+}
+
+#[test]
+fn a_backup_gets_its_labels_state_and_namespace() {
+    let mut world = world();
+    let spec = json!({"subject": {"name": "shop"}});
+    assert_eq!(world.create("alice", "BackupAction", "shop/b", spec), "201");
+    let of = |path| world.field("BackupAction", "shop/b", path);
+    assert_eq!(
+        of("metadata.labels"),
+        json!({
+            "k10.kasten.io/appName": "shop",
+            "k10.kasten.io/appNamespace": "shop",
+            "k10.kasten.io/appType": "namespace",
+        })
+    );
+    assert_eq!(of("spec.subject.namespace"), json!("shop"));
+    assert_eq!(of("status.state"), json!("Pending"));
+    assert_eq!(of("status.startTime"), json!(super::world::NOW));
+}
+
+#[test]
+fn a_backup_of_a_virtual_machine_says_so() {
+    let mut world = world();
+    let vm = json!({"kind": "VirtualMachine", "name": "db", "apiVersion": "kubevirt.io/v1"});
+    assert_eq!(world.create("alice", "BackupAction", "shop/b", json!({"subject": vm})), "201");
+    let labels = world.field("BackupAction", "shop/b", "metadata.labels");
+    assert_eq!(labels["k10.kasten.io/appType"], "virtualMachine");
+    let vm = json!({"subject": {"kind": "VirtualMachine", "name": "db"}});
+    check(
+        "BackupAction",
+        "shop/b",
+        vm,
+        &expect![[
+            r#"422 BackupAction.actions.kio.kasten.io "b" is invalid: spec.subject.apiVersion: Unsupported value: "": supported values: "kubevirt.io/v1"; needs get restorepointcontents.apps.kio.kasten.io /shop-rp"#
+        ]],
+    );
+}
+
+#[test]
+fn a_backup_reaches_its_own_namespace_only() {
+    let spec = json!({"subject": {"name": "crm", "namespace": "crm"}, "expiresAt": "soon"});
+    check(
+        "BackupAction",
+        "shop/b",
+        spec,
+        &expect![[
+            r#"422 BackupAction.actions.kio.kasten.io "b" is invalid: [spec.expiresAt: Invalid value: "soon": must be a time as RFC 3339 writes it, such as 2026-11-23T09:30:00Z, spec.subject.namespace: Invalid value: "crm": must be the namespace of this object, "shop"]; needs get restorepointcontents.apps.kio.kasten.io /shop-rp"#
+        ]],
+    );
+    check(
+        "BackupAction",
+        "shop/b",
+        json!({}),
+        &expect![[
+            r#"422 BackupAction.actions.kio.kasten.io "b" is invalid: spec.subject.name: Required value; needs get restorepointcontents.apps.kio.kasten.io /shop-rp"#
+        ]],
+    );
+}
+
+#[test]
+fn a_restore_needs_to_read_what_it_restores() {
+    check(
+        "RestoreAction",
+        "blog/r",
+        shop("RestorePoint"),
+        &expect!["201; needs get restorepoints.apps.kio.kasten.io shop/rp"],
+    );
+    check(
+        "RestoreAction",
+        "shop/r",
+        shop("Policy"),
+        &expect![[
+            r#"422 RestoreAction.actions.kio.kasten.io "r" is invalid: spec.subject.kind: Unsupported value: "Policy": supported values: "RestorePoint"; needs get restorepointcontents.apps.kio.kasten.io /shop-rp"#
+        ]],
+    );
+    check(
+        "RestoreAction",
+        "shop/r",
+        json!({"subject": {"name": "rp"}}),
+        &expect![[
+            r#"422 RestoreAction.actions.kio.kasten.io "r" is invalid: spec.subject.kind: Required value: must be RestorePoint; needs get restorepointcontents.apps.kio.kasten.io /shop-rp"#
+        ]],
+    );
+    let missing = json!({"subject": {"kind": "RestorePoint", "name": "gone"}});
+    check(
+        "RestoreAction",
+        "shop/r",
+        missing,
+        &expect![[
+            r#"422 RestoreAction.actions.kio.kasten.io "r" is invalid: spec.subject.name: Not found: "gone"; needs get restorepoints.apps.kio.kasten.io shop/gone"#
+        ]],
+    );
+    let mut elsewhere = shop("RestorePoint");
+    elsewhere["targetNamespace"] = json!("crm");
+    check(
+        "RestoreAction",
+        "shop/r",
+        elsewhere,
+        &expect![[
+            r#"422 RestoreAction.actions.kio.kasten.io "r" is invalid: spec.targetNamespace: Invalid value: "crm": must be the namespace of this object, "shop"; needs get restorepointcontents.apps.kio.kasten.io /shop-rp"#
+        ]],
+    );
+}
+
+#[test]
+fn a_run_needs_to_read_its_policy() {
+    let policy = json!({"subject": {"kind": "Policy", "name": "daily", "namespace": "kasten-io"}});
+    check(
+        "RunAction",
+        "shop/run",
+        policy,
+        &expect!["201; needs get policies.config.kio.kasten.io kasten-io/daily"],
+    );
+    check(
+        "RunAction",
+        "shop/run",
+        shop("RestorePoint"),
+        &expect![[
+            r#"422 RunAction.actions.kio.kasten.io "run" is invalid: spec.subject.kind: Unsupported value: "RestorePoint": supported values: "Policy"; needs get restorepointcontents.apps.kio.kasten.io /shop-rp"#
+        ]],
+    );
+}
+
+#[test]
+fn an_export_needs_to_read_what_it_carries_out() {
+    let mut spec = shop("RestorePoint");
+    check(
+        "ExportAction",
+        "kasten-io/e",
+        spec.clone(),
+        &expect![[
+            r#"422 ExportAction.actions.kio.kasten.io "e" is invalid: spec.profile.name: Required value; needs get restorepointcontents.apps.kio.kasten.io /shop-rp"#
+        ]],
+    );
+    spec["profile"] = json!({"name": "s3", "namespace": "kasten-io"});
+    check(
+        "ExportAction",
+        "kasten-io/e",
+        spec,
+        &expect!["201; needs get restorepoints.apps.kio.kasten.io shop/rp"],
+    );
+}
+
+#[test]
+fn a_cluster_restore_needs_to_read_what_it_restores() {
+    let of = |name| json!({"subject": {"kind": "ClusterRestorePoint", "name": name}});
+    check(
+        "RestoreClusterAction",
+        "r",
+        of("crp"),
+        &expect!["201; needs get clusterrestorepoints.apps.kio.kasten.io /crp"],
+    );
+    check(
+        "RestoreClusterAction",
+        "r",
+        of("gone"),
+        &expect![[
+            r#"422 RestoreClusterAction.actions.kio.kasten.io "r" is invalid: spec.subject.name: Not found: "gone"; needs get clusterrestorepoints.apps.kio.kasten.io /gone"#
+        ]],
+    );
+    check(
+        "BackupClusterAction",
+        "b",
+        json!({"scheduledTime": "9 o'clock"}),
+        &expect![[
+            r#"422 BackupClusterAction.actions.kio.kasten.io "b" is invalid: spec.scheduledTime: Invalid value: "9 o'clock": must be a time as RFC 3339 writes it, such as 2026-11-23T09:30:00Z; needs get restorepointcontents.apps.kio.kasten.io /shop-rp"#
+        ]],
+    );
+}
+
+#[test]
+fn a_batch_names_its_applications() {
+    let batch = |subjects| json!({"subjects": subjects});
+    let all = json!([
+        {"namespace": "shop", "restorePointName": "rp"},
+        {"namespace": "blog", "restorePointContentName": "c"},
+        {"namespace": "crm"},
+    ]);
+    check(
+        "BatchRestoreAction",
+        "kasten-io/b",
+        batch(all),
+        &expect![
+            "201; needs get restorepoints.apps.kio.kasten.io shop/rp; get restorepointcontents.apps.kio.kasten.io /c; list restorepoints.apps.kio.kasten.io crm/"
+        ],
+    );
+    check(
+        "BatchRestoreAction",
+        "shop/b",
+        batch(json!([])),
+        &expect![[
+            r#"422 BatchRestoreAction.actions.kio.kasten.io "b" is invalid: [metadata.namespace: Invalid value: "shop": must be K10's namespace, "kasten-io", spec.subjects: Required value: at least one application]; needs get restorepointcontents.apps.kio.kasten.io /shop-rp"#
+        ]],
+    );
+    let both = json!([{"restorePointName": "rp", "restorePointContentName": "c"}]);
+    check(
+        "BatchRestoreAction",
+        "kasten-io/b",
+        batch(both),
+        &expect![[
+            r#"422 BatchRestoreAction.actions.kio.kasten.io "b" is invalid: [spec.subjects[0].namespace: Required value, spec.subjects[0].restorePointContentName: Forbidden: may not be set together with restorePointName]; needs get restorepointcontents.apps.kio.kasten.io /shop-rp"#
+        ]],
+    );
+}
+
+#[test]
+fn a_report_covers_more_than_no_time() {
+    let report = |days, hours| json!({"statsIntervalDays": days, "statsIntervalHours": hours});
+    check(
+        "ReportAction",
+        "kasten-io/r",
+        report(0, 0),
+        &expect![[
+            r#"422 ReportAction.actions.kio.kasten.io "r" is invalid: spec.statsIntervalDays: Invalid value: 0: together with spec.statsIntervalHours it must be more than no time; needs get restorepointcontents.apps.kio.kasten.io /shop-rp"#
+        ]],
+    );
+    check(
+        "ReportAction",
+        "kasten-io/r",
+        report(-1, 24),
+        &expect![[
+            r#"422 ReportAction.actions.kio.kasten.io "r" is invalid: spec.statsIntervalDays: Invalid value: -1: must not be negative; needs get restorepointcontents.apps.kio.kasten.io /shop-rp"#
+        ]],
+    );
+    check("ReportAction", "kasten-io/r", report(0, 1), &expect!["201"]);
+}
+
+#[test]
+fn validations_and_upgrades_begin_running() {
+    check(
+        "ValidateAction",
+        "kasten-io/v",
+        shop("RestorePoint"),
+        &expect!["201; needs get restorepoints.apps.kio.kasten.io shop/rp"],
+    );
+    check(
+        "ValidateAction",
+        "kasten-io/v",
+        shop("RestorePointContent"),
+        &expect!["201; needs get restorepointcontents.apps.kio.kasten.io /rp"],
+    );
+    check(
+        "ValidateAction",
+        "kasten-io/v",
+        shop("Policy"),
+        &expect![[
+            r#"422 ValidateAction.actions.kio.kasten.io "v" is invalid: spec.subject.kind: Unsupported value: "Policy": supported values: "RestorePoint", "RestorePointContent"; needs get restorepointcontents.apps.kio.kasten.io /shop-rp"#
+        ]],
+    );
+    let repository = json!({"subject": {"kind": "StorageRepository", "name": "kopia"}});
+    check(
+        "UpgradeAction",
+        "kasten-io/u",
+        repository,
+        &expect!["201; needs get storagerepositories.repositories.kio.kasten.io kasten-io/kopia"],
+    );
+    check(
+        "UpgradeAction",
+        "shop/u",
+        shop("RestorePoint"),
+        &expect![[
+            r#"422 UpgradeAction.actions.kio.kasten.io "u" is invalid: [metadata.namespace: Invalid value: "shop": must be K10's namespace, "kasten-io", spec.subject.kind: Unsupported value: "RestorePoint": supported values: "StorageRepository", "Policy"]; needs get restorepointcontents.apps.kio.kasten.io /shop-rp"#
+        ]],
+    );
+    let mut world = world();
+    world.create("alice", "ValidateAction", "kasten-io/v", shop("RestorePoint"));
+    assert_eq!(world.field("ValidateAction", "kasten-io/v", "status.state"), json!("Running"));
+}
+
+#[test]
+fn some_actions_are_made_by_k10_only() {
+    let import = json!({"profile": {"name": "s3"}, "receiveString": "x"});
+    check(
+        "RetireAction",
+        "r",
+        json!({}),
+        &expect![[
+            r#"403 retireactions.actions.kio.kasten.io "r" is forbidden: only K10's own service accounts (group system:serviceaccounts:kasten-io) may create one"#
+        ]],
+    );
+    check(
+        "ImportAction",
+        "kasten-io/i",
+        import.clone(),
+        &expect![[
+            r#"403 importactions.actions.kio.kasten.io "i" is forbidden: only K10's own service accounts (group system:serviceaccounts:kasten-io) may create one"#
+        ]],
+    );
+    check(
+        "StageAction",
+        "kasten-io/s",
+        json!({}),
+        &expect![[
+            r#"403 stageactions.actions.kio.kasten.io "s" is forbidden: only K10's own service accounts (group system:serviceaccounts:kasten-io) may create one"#
+        ]],
+    );
+    check(
+        "MigrateFCDAction",
+        "kasten-io/m",
+        json!({}),
+        &expect![[
+            r#"403 migratefcdactions.actions.kio.kasten.io "m" is forbidden: only K10's own service accounts (group system:serviceaccounts:kasten-io) may create one"#
+        ]],
+    );
+    let mut world = world();
+    assert_eq!(world.create("kasten", "RetireAction", "r", json!({})), "201");
+    assert_eq!(world.create("kasten", "ImportAction", "kasten-io/i", import), "201");
+    let refused = world.create("admin", "RetireAction", "r2", json!({}));
+    assert!(refused.starts_with("403"), "{refused}");
+}
+
+#[test]
+fn an_executor_moves_an_action_along_its_arrows() {
+    let mut world = world();
+    world.create("alice", "BackupAction", "shop/b", json!({"subject": {"name": "shop"}}));
+    let mut steps = String::new();
+    for (field, value) in [
+        ("status.state", json!("Complete")),
+        ("status.state", json!("Running")),
+        ("status.progress", json!(140)),
+        ("status.progress", json!(50)),
+        ("status.startTime", json!("2020-01-01T00:00:00Z")),
+        ("status.state", json!("AttemptFailed")),
+        ("status.state", json!("Running")),
+        ("status.state", json!("Complete")),
+        ("status.state", json!("Running")),
+        ("status.state", json!("Gone")),
+    ] {
+        steps += &format!(
+            "{field} {value}: {}\n",
+            world.set("BackupAction", "shop/b", field, value.clone())
+        );
+    }
+    expect![[r#"
+        status.state "Complete": 422 BackupAction.actions.kio.kasten.io "b" is invalid: status.state: Invalid value: "Complete": Pending may be followed by: Running, Skipped
+        status.state "Running": 200
+        status.progress 140: 422 BackupAction.actions.kio.kasten.io "b" is invalid: status.progress: Invalid value: 140: must be a whole number from 0 to 100
+        status.progress 50: 200
+        status.startTime "2020-01-01T00:00:00Z": 200
+        status.state "AttemptFailed": 200
+        status.state "Running": 200
+        status.state "Complete": 200
+        status.state "Running": 422 BackupAction.actions.kio.kasten.io "b" is invalid: status.state: Invalid value: "Running": Complete may be followed by: Deleting
+        status.state "Gone": 422 BackupAction.actions.kio.kasten.io "b" is invalid: status.state: Unsupported value: "Gone": supported values: "Pending", "Running", "AttemptFailed", "Failed", "Complete", "Skipped", "Cancelled", "Deleting"
+    "#]].assert_eq(&steps);
+    let status = world.field("BackupAction", "shop/b", "status");
+    expect![[r#"{"state":"Complete","startTime":"2026-11-23T09:30:00Z","endTime":"2026-11-23T09:30:00Z","progress":100}"#]].assert_eq(&status.to_string());
+    assert_eq!(world.delete("BackupAction", "shop/b"), "200");
+    assert!(world.inventory().contains("restorepoints shop/rp Bound"), "only the record goes");
+}
+
+#[test]
+fn details_show_phases() {
+    let mut world = world();
+    world.create("alice", "BackupAction", "shop/b", json!({"subject": {"name": "shop"}}));
+    let made_up = world.details("BackupAction", "shop/b")["status"]["actionDetails"].to_string();
+    expect![[r#"{"phases":[{"name":"BackupAction","state":"Pending","attempt":1,"startTime":"2026-11-23T09:30:00Z","endTime":null,"updatedTime":null,"errors":[]}]}"#]].assert_eq(&made_up);
+    let phases = json!({"phases": [{"name": "Snapshotting", "state": "running"}]});
+    world.set("BackupAction", "shop/b", "status.actionDetails", phases.clone());
+    assert_eq!(world.details("BackupAction", "shop/b")["status"]["actionDetails"], phases);
+}
+
+fn cancel(world: &mut World, user: &str, path: &str, subject: &Value) -> String {
+    world.create(user, "CancelAction", path, json!({"subject": subject}))
+}
+
+#[test]
+fn a_running_action_is_cancelled_and_the_cancel_forgotten() {
+    let mut world = world();
+    world.create("alice", "BackupAction", "shop/b", json!({"subject": {"name": "shop"}}));
+    let subject = json!({"kind": "BackupAction", "name": "b"});
+    let mut said = String::new();
+    said += &(cancel(&mut world, "alice", "shop/c", &subject) + "\n");
+    world.set("BackupAction", "shop/b", "status.state", json!("Running"));
+    said += &(cancel(&mut world, "alice", "shop/c", &subject) + "\n");
+    said += &(cancel(&mut world, "alice", "shop/c", &subject) + "\n");
+    expect![[r#"
+        409 Operation cannot be fulfilled on backupactions.actions.kio.kasten.io "b": it is Pending and not cancellable yet
+        201
+        409 Operation cannot be fulfilled on backupactions.actions.kio.kasten.io "b": it is Cancelled and no longer cancellable
+    "#]].assert_eq(&said);
+    expect![[r#"
+        backupactions shop/b Cancelled
+        clusterrestorepoints crp 
+        restorepointcontents shop-rp Bound
+        restorepoints shop/rp Bound
+    "#]]
+    .assert_eq(&world.inventory());
+    assert_eq!(world.field("BackupAction", "shop/b", "status.endTime"), json!(super::world::NOW));
+    let after = world.set("BackupAction", "shop/b", "status.state", json!("Complete"));
+    assert!(after.starts_with("422"), "an executor cannot go on: {after}");
+}
+
+#[test]
+fn a_cancel_reaches_its_own_namespace_only() {
+    let elsewhere = json!({"subject": {"kind": "BackupAction", "name": "b", "namespace": "crm"}});
+    check(
+        "CancelAction",
+        "shop/c",
+        elsewhere,
+        &expect![[
+            r#"422 CancelAction.actions.kio.kasten.io "c" is invalid: spec.subject.namespace: Invalid value: "crm": must be the namespace of this object, "shop"; needs get restorepointcontents.apps.kio.kasten.io /shop-rp"#
+        ]],
+    );
+    let missing = json!({"subject": {"kind": "BackupAction", "name": "b"}});
+    check(
+        "CancelAction",
+        "shop/c",
+        missing,
+        &expect![[
+            r#"422 CancelAction.actions.kio.kasten.io "c" is invalid: spec.subject.name: Not found: "b""#
+        ]],
+    );
+    let wrong = json!({"subject": {"kind": "ReportAction", "name": "b"}});
+    check(
+        "CancelAction",
+        "shop/c",
+        wrong,
+        &expect![[
+            r#"422 CancelAction.actions.kio.kasten.io "c" is invalid: spec.subject.kind: Unsupported value: "ReportAction": supported values: "BackupAction", "RestoreAction", "ImportAction", "ExportAction", "RunAction", "RetireAction", "BackupClusterAction", "RestoreClusterAction"; needs get restorepointcontents.apps.kio.kasten.io /shop-rp"#
+        ]],
+    );
+    let cluster = json!({"subject": {"kind": "RetireAction", "name": "r"}});
+    check(
+        "CancelAction",
+        "shop/c",
+        cluster,
+        &expect![[
+            r#"422 CancelAction.actions.kio.kasten.io "c" is invalid: metadata.namespace: Invalid value: "shop": a RetireAction is cancelled from "kasten-io"; needs get restorepointcontents.apps.kio.kasten.io /shop-rp"#
+        ]],
+    );
+    let odd = json!({"subject": {"kind": "RetireAction", "name": "r", "namespace": "shop"}});
+    check(
+        "CancelAction",
+        "kasten-io/c",
+        odd,
+        &expect![[
+            r#"422 CancelAction.actions.kio.kasten.io "c" is invalid: spec.subject.namespace: Invalid value: "shop": a RetireAction lives in no namespace; needs get restorepointcontents.apps.kio.kasten.io /shop-rp"#
+        ]],
+    );
+}
+
+#[test]
+fn a_cluster_scoped_action_is_cancelled_from_k10s_namespace() {
+    let mut world = world();
+    world.create("kasten", "RetireAction", "r", json!({}));
+    world.set("RetireAction", "r", "status.state", json!("Running"));
+    let subject = json!({"kind": "RetireAction", "name": "r"});
+    assert_eq!(cancel(&mut world, "admin", "kasten-io/c", &subject), "201");
+    assert_eq!(world.field("RetireAction", "r", "status.state"), json!("Cancelled"));
+}

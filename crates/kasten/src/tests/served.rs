@@ -1,0 +1,149 @@
+//! What each kind is served with.
+
+use std::fmt::Write as _;
+
+use apiserver::Scope;
+use apiserver::schema::Schema;
+use expect_test::{expect, expect_file};
+use serde_json::{Value, json};
+
+use super::world::resource;
+use crate::domain::{self, KINDS};
+use crate::resources;
+
+#[test]
+fn each_kind_has_its_names_verbs_and_columns() {
+    let mut table = String::new();
+    for kind in resources() {
+        let scope = if kind.scope == Scope::Cluster { "C" } else { "N" };
+        let verbs: String =
+            kind.verbs.iter().map(|verb| format!("{verb:?}").chars().next().unwrap()).collect();
+        let columns: Vec<String> = kind
+            .columns
+            .iter()
+            .map(|column| format!("{}:{}", column.name, column.priority))
+            .collect();
+        let group = kind.group.split('.').next().unwrap();
+        let _ = writeln!(
+            table,
+            "{group} {} {} {scope} {verbs} {:?} {} {:?}",
+            kind.plural,
+            kind.singular,
+            kind.subresources,
+            columns.join(","),
+            kind.short_names,
+        );
+    }
+    expect![[r#"
+        actions backupactions backupaction N CDGLW [Status, Details] State:0,Age:0,Pct:1 []
+        actions restoreactions restoreaction N CDGLW [Status, Details] State:0,Age:0,Pct:1 []
+        actions exportactions exportaction N CDGLW [Status, Details] State:0,Age:0,Pct:1 []
+        actions importactions importaction N CDGLW [Status, Details] State:0,Age:0,Pct:1 []
+        actions runactions runaction N CDGLW [Status, Details] Created At:0,State:0,Pct:0 []
+        actions retireactions retireaction C CDGLW [Status, Details] Created At:0 []
+        actions cancelactions cancelaction N C []  []
+        actions backupclusteractions backupclusteraction C CDGLW [Status, Details] Created At:0 []
+        actions restoreclusteractions restoreclusteraction C CDGLW [Status, Details] Created At:0 []
+        actions batchrestoreactions batchrestoreaction N CDGLW [Status, Details] State:0,Age:0,Pct:1 []
+        actions reportactions reportaction N CDGLW [Status, Details] State:0,Age:0,Pct:1 []
+        actions upgradeactions upgradeaction N CDGLW [Status, Details] State:0,Age:0,Pct:1 []
+        actions validateactions validateaction N CDGLW [Status, Details] State:0,Age:0,Pct:1 []
+        actions stageactions stageaction N CDGLW [Status, Details] State:0,Age:0,Pct:1 []
+        actions migratefcdactions migratefcdaction N CDGLW [Status, Details] State:0,Age:0,Pct:1 []
+        apps restorepoints restorepoint N CDGLW [Status, Details] Age:0,State:1,Content:1 []
+        apps restorepointcontents restorepointcontent C CDGLPUW [Status, Details] State:0,Age:0,Namespace:1,Restore Point:1 []
+        apps clusterrestorepoints clusterrestorepoint C CDGLW [Status, Details] Age:0 []
+        apps applications application N GLW [Details] Age:0,State:1 []
+        repositories storagerepositories storagerepository N CDGLPUW [Status, Details] LocationType:0 []
+        vault passkeys passkey C CDGLPUW [Status] Valid:0 []
+        dr kastendrreviews kastendrreview N CDGLW [Status] State:0,Age:0 []
+        dr kastendrrestores kastendrrestore N CDGLW [Status] State:0,Age:0 []
+    "#]].assert_eq(&table);
+}
+
+#[test]
+fn the_list_of_kinds_and_the_list_of_names_agree() {
+    let resources = resources();
+    assert_eq!(resources.len(), KINDS.len());
+    for (resource, names) in resources.iter().zip(KINDS) {
+        assert_eq!(
+            (resource.group, resource.kind, resource.plural, resource.singular, resource.scope),
+            (names.group, names.kind, names.plural, names.singular, names.scope)
+        );
+        assert!(domain::GROUPS.contains(&resource.group));
+    }
+    let names = crate::resource_names();
+    assert_eq!(names.len(), 23);
+    assert!(names.contains(&"restorepointcontents"));
+}
+
+#[test]
+fn every_schema_is_structural_and_described() {
+    for kind in resources() {
+        check_structural(&kind.schema, kind.kind);
+    }
+}
+
+/// Every place has a type or says that it is open; nothing of JSON Schema is left that `OpenAPI`
+/// v3.0 does not know.
+fn check_structural(schema: &Value, path: &str) {
+    let map = schema.as_object().unwrap();
+    for word in ["$ref", "$defs", "$schema", "anyOf", "oneOf", "allOf", "const", "title"] {
+        assert!(!map.contains_key(word), "{path} has {word}");
+    }
+    let is_open = map.contains_key("x-kubernetes-preserve-unknown-fields");
+    assert!(map.get("type").is_some_and(Value::is_string) || is_open, "{path} has no type");
+    if let Some(properties) = map.get("properties").and_then(Value::as_object) {
+        for (name, below) in properties {
+            let path = format!("{path}.{name}");
+            let is_described = below.get("description").is_some_and(Value::is_string);
+            assert!(is_described, "{path} has no description");
+            check_structural(below, &path);
+        }
+    }
+    for word in ["items", "additionalProperties"] {
+        if let Some(below) = map.get(word) {
+            check_structural(below, &format!("{path}.{word}"));
+        }
+    }
+}
+
+fn pretty(kind: &str) -> String {
+    serde_json::to_string_pretty(&resource(kind).schema).unwrap() + "\n"
+}
+
+#[test]
+fn schemas_are_as_published() {
+    expect_file!["schemas/restorepoint.json"].assert_eq(&pretty("RestorePoint"));
+    expect_file!["schemas/passkey.json"].assert_eq(&pretty("Passkey"));
+    expect_file!["schemas/exportaction.json"].assert_eq(&pretty("ExportAction"));
+}
+
+#[test]
+fn key_material_has_no_field() {
+    let passkey = resource("Passkey");
+    assert!(passkey.withhold_bodies);
+    let mut object = super::world::object(
+        "Passkey",
+        "p",
+        json!({"passphrase": "s3cret", "secret": {"name": "s", "passphrase": "s3cret"}}),
+    );
+    let mut unknown = Vec::new();
+    object.shift_remove("metadata");
+    Schema::compile(&passkey.schema).prune_map(&mut object, "", &mut unknown);
+    assert_eq!(unknown, ["spec.passphrase", "spec.secret.passphrase"]);
+    assert_eq!(object["spec"], json!({"secret": {"name": "s"}}));
+}
+
+#[test]
+fn the_reference_names_every_kind_and_field() {
+    let page = crate::reference();
+    for kind in resources() {
+        assert!(page.contains(&format!("### {}\n", kind.kind)), "{}", kind.kind);
+    }
+    assert!(page.contains("| `spec.subject.name` | string, required | Name of the object. |"));
+    assert!(page.contains(
+        "| RunAction | `runactions` | namespace | create delete get list watch | status details | CREATED AT, STATE, PCT |"
+    ));
+    assert!(page.contains("Field selectors: `status.state`."));
+}

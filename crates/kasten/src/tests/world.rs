@@ -1,0 +1,208 @@
+//! A registry over a map, and three users: as much of the API server as the rules of kinds need.
+
+use std::collections::BTreeMap;
+use std::sync::{LazyLock, Mutex};
+
+use apiserver::objects::Door;
+use apiserver::{ApiError, Attributes, Objects, Occasion, Resource, ResourceId};
+use event::UserInfo;
+use serde_json::{Map, Value, json};
+
+use crate::fields;
+
+static RESOURCES: LazyLock<Vec<Resource>> = LazyLock::new(crate::resources);
+
+pub(super) const NOW: &str = "2026-11-23T09:30:00Z";
+
+/// All objects, by plural, namespace and name.
+#[derive(Default)]
+pub(super) struct World {
+    objects: BTreeMap<(String, String, String), Map<String, Value>>,
+    /// What the last write asked for beyond itself.
+    pub(super) access: Mutex<String>,
+}
+
+impl Door for World {
+    fn get(&self, kind: ResourceId, namespace: &str, name: &str) -> Option<Map<String, Value>> {
+        self.objects.get(&key(kind.plural, namespace, name)).cloned()
+    }
+
+    fn list(&self, kind: ResourceId, namespace: Option<&str>) -> Vec<Map<String, Value>> {
+        self.objects
+            .iter()
+            .filter(|((plural, of, _), _)| {
+                plural == kind.plural && namespace.is_none_or(|wanted| wanted == of)
+            })
+            .map(|(_, object)| object.clone())
+            .collect()
+    }
+
+    fn create(&mut self, kind: ResourceId, object: Map<String, Value>) -> Result<(), ApiError> {
+        self.put(kind.plural, object);
+        Ok(())
+    }
+
+    fn update(&mut self, kind: ResourceId, object: Map<String, Value>) -> Result<(), ApiError> {
+        self.put(kind.plural, object);
+        Ok(())
+    }
+
+    fn delete(&mut self, kind: ResourceId, namespace: &str, name: &str) -> Result<(), ApiError> {
+        self.objects.remove(&key(kind.plural, namespace, name));
+        Ok(())
+    }
+}
+
+fn key(plural: &str, namespace: &str, name: &str) -> (String, String, String) {
+    (plural.to_owned(), namespace.to_owned(), name.to_owned())
+}
+
+pub(super) fn resource(kind: &str) -> &'static Resource {
+    RESOURCES.iter().find(|resource| resource.kind == kind).unwrap()
+}
+
+/// `kind` or `namespace/name`, as an object with this spec.
+pub(super) fn object(kind: &str, path: &str, spec: Value) -> Map<String, Value> {
+    let (namespace, name) = path.split_once('/').unwrap_or(("", path));
+    let mut object = Map::new();
+    fields::set(&mut object, "kind", kind);
+    fields::set(&mut object, "metadata.name", name);
+    if !namespace.is_empty() {
+        fields::set(&mut object, "metadata.namespace", namespace);
+    }
+    fields::set(&mut object, "spec", spec);
+    object
+}
+
+fn occasion(user: &str, subresource: &str) -> Occasion {
+    let groups = crate::roles::USERS
+        .iter()
+        .find(|known| known.context == user)
+        .map(|known| known.organizations.iter().map(|&group| group.to_owned()).collect());
+    Occasion {
+        user: UserInfo {
+            username: user.to_owned(),
+            groups: groups.unwrap_or_default(),
+            ..UserInfo::default()
+        },
+        now: NOW.to_owned(),
+        subresource: subresource.to_owned(),
+        suffix: "x7k2mq9d4z".to_owned(),
+    }
+}
+
+fn said(result: Result<(), ApiError>, good: &str) -> String {
+    result.map_or_else(
+        |error| format!("{} {}", error.status.code, error.status.message),
+        |()| good.to_owned(),
+    )
+}
+
+impl World {
+    fn put(&mut self, plural: &str, object: Map<String, Value>) {
+        let place = key(plural, fields::namespace(&object), fields::name(&object));
+        self.objects.insert(place, object);
+    }
+
+    /// Makes an object as the registry does, and says what came of it.
+    pub(super) fn create(&mut self, user: &str, kind: &str, path: &str, spec: Value) -> String {
+        let object = object(kind, path, spec);
+        let result = self.try_create(user, object);
+        said(result, "201")
+    }
+
+    pub(super) fn try_create(
+        &mut self,
+        user: &str,
+        mut object: Map<String, Value>,
+    ) -> Result<(), ApiError> {
+        self.access.lock().unwrap().clear();
+        let resource = resource(fields::text(&object, "kind"));
+        let at = occasion(user, "");
+        let strategy = &resource.strategy;
+        strategy.prepare_create(&mut object, &at);
+        let errors = strategy.validate(&object, None, &at);
+        if !errors.is_empty() {
+            let name = fields::name(&object);
+            return Err(ApiError::invalid(resource.group, resource.kind, name, &errors));
+        }
+        *self.access.lock().unwrap() = asked(&strategy.required_access(&object));
+        strategy.on_create(&mut object, &mut Objects::new(self), &at)?;
+        if strategy.stored() {
+            self.put(resource.plural, object);
+        }
+        Ok(())
+    }
+
+    /// Changes one field of an object, as an update of itself or of its status.
+    pub(super) fn set(&mut self, kind: &str, path: &str, field: &str, value: Value) -> String {
+        let resource = resource(kind);
+        let (namespace, name) = path.split_once('/').unwrap_or(("", path));
+        let old = self.objects[&key(resource.plural, namespace, name)].clone();
+        let mut new = old.clone();
+        fields::set(&mut new, field, value);
+        let at = occasion("kasten", if field.starts_with("status") { "status" } else { "" });
+        resource.strategy.prepare_update(&mut new, &old, &at);
+        let errors = resource.strategy.validate(&new, Some(&old), &at);
+        if !errors.is_empty() {
+            let error = ApiError::invalid(resource.group, resource.kind, name, &errors);
+            return said(Err(error), "");
+        }
+        let result = resource.strategy.on_update(&mut new, &old, &mut Objects::new(self), &at);
+        if result.is_ok() {
+            self.put(resource.plural, new);
+        }
+        said(result, "200")
+    }
+
+    /// Removes an object for good.
+    pub(super) fn delete(&mut self, kind: &str, path: &str) -> String {
+        let resource = resource(kind);
+        let (namespace, name) = path.split_once('/').unwrap_or(("", path));
+        let place = key(resource.plural, namespace, name);
+        let old = self.objects[&place].clone();
+        let at = occasion("mallory", "");
+        let result = resource.strategy.on_delete(&old, &mut Objects::new(self), &at);
+        if result.is_ok() {
+            self.objects.remove(&place);
+        }
+        said(result, "200")
+    }
+
+    /// The details of an object.
+    pub(super) fn details(&mut self, kind: &str, path: &str) -> Value {
+        let resource = resource(kind);
+        let (namespace, name) = path.split_once('/').unwrap_or(("", path));
+        let object = self.objects[&key(resource.plural, namespace, name)].clone();
+        let detailed = resource.strategy.details(&object, &mut Objects::new(self)).unwrap();
+        Value::Object(detailed)
+    }
+
+    /// One field of an object, as JSON.
+    pub(super) fn field(&self, kind: &str, path: &str, field: &str) -> Value {
+        let (namespace, name) = path.split_once('/').unwrap_or(("", path));
+        let object = &self.objects[&key(resource(kind).plural, namespace, name)];
+        fields::value(object, field).cloned().unwrap_or(json!(null))
+    }
+
+    /// What is there, one object a line: plural, place, state.
+    pub(super) fn inventory(&self) -> String {
+        let line =
+            |((plural, namespace, name), object): (&(String, String, String), &Map<_, _>)| {
+                let place =
+                    if namespace.is_empty() { name.clone() } else { format!("{namespace}/{name}") };
+                format!("{plural} {place} {}\n", fields::text(object, "status.state"))
+            };
+        self.objects.iter().map(line).collect()
+    }
+}
+
+fn asked(access: &[Attributes]) -> String {
+    access
+        .iter()
+        .map(|one| {
+            format!("{} {}.{} {}/{}", one.verb, one.resource, one.group, one.namespace, one.name)
+        })
+        .collect::<Vec<_>>()
+        .join("; ")
+}

@@ -24,7 +24,7 @@ fn each_kind_has_its_names_verbs_and_columns() {
             .map(|column| format!("{}:{}", column.name, column.priority))
             .collect();
         let group = kind.group.split('.').next().unwrap();
-        let _ = writeln!(
+        writeln!(
             table,
             "{group} {} {} {scope} {verbs} {:?} {} {:?}",
             kind.plural,
@@ -32,9 +32,10 @@ fn each_kind_has_its_names_verbs_and_columns() {
             kind.subresources,
             columns.join(","),
             kind.short_names,
-        );
+        )
+        .unwrap();
     }
-    expect![[r#"
+    expect![[r"
         actions backupactions backupaction N CDGLW [Status, Details] State:0,Age:0,Pct:1 []
         actions restoreactions restoreaction N CDGLW [Status, Details] State:0,Age:0,Pct:1 []
         actions exportactions exportaction N CDGLW [Status, Details] State:0,Age:0,Pct:1 []
@@ -58,7 +59,7 @@ fn each_kind_has_its_names_verbs_and_columns() {
         vault passkeys passkey C CDGLPUW [Status] Valid:0 []
         dr kastendrreviews kastendrreview N CDGLW [Status] State:0,Age:0 []
         dr kastendrrestores kastendrrestore N CDGLW [Status] State:0,Age:0 []
-    "#]].assert_eq(&table);
+    "]].assert_eq(&table);
 }
 
 #[test]

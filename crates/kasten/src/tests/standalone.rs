@@ -1,26 +1,89 @@
-//! The manifests a standalone server starts with.
+//! The manifests a standalone server starts with, as its own authorizer reads them.
+
+use apiserver::Attributes;
+use apiserver::authz::rbac::Rbac;
+use event::UserInfo;
 
 use crate::roles::{ROLES, USERS};
 
-#[test]
-fn every_user_and_role_has_a_manifest() {
-    let all: String = ROLES.iter().map(|(_, manifest)| *manifest).collect::<Vec<_>>().join("---\n");
-    for role in ["k10-admin", "k10-basic", "k10-config-view", "backup-cleaner", "system:discovery"]
-    {
-        assert!(all.contains(&format!("kind: ClusterRole\nmetadata:\n  name: {role}\n")), "{role}");
+/// Lines of `yes|no user verb resource.group[/subresource] [namespace]`.
+#[track_caller]
+fn check(table: &str) {
+    let rbac = Rbac::of_manifests(ROLES.iter().copied()).unwrap();
+    for line in table.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let (what, subresource) = words[3].split_once('/').unwrap_or((words[3], ""));
+        let (resource, group) = what.split_once('.').unwrap_or((what, ""));
+        let attributes = Attributes {
+            user: user(words[1]),
+            verb: words[2].to_owned(),
+            group: if group.is_empty() { String::new() } else { format!("{group}.kio.kasten.io") },
+            version: "v1alpha1".to_owned(),
+            resource: resource.to_owned(),
+            subresource: subresource.to_owned(),
+            namespace: words.get(4).copied().unwrap_or_default().to_owned(),
+            ..Attributes::default()
+        };
+        assert_eq!(rbac.decide(&attributes).is_some(), words[0] == "yes", "{line}");
     }
-    for user in ["alice", "mallory"] {
-        assert!(all.contains(&format!("kind: User\n  name: {user}\n")), "{user}");
+}
+
+fn user(name: &str) -> UserInfo {
+    let known = USERS.iter().find(|user| user.context == name);
+    let groups = known.map_or(&[][..], |user| user.organizations).iter();
+    UserInfo {
+        username: known.map_or(name, |user| user.common_name).to_owned(),
+        groups: groups.map(|&group| group.to_owned()).collect(),
+        ..UserInfo::default()
     }
-    let contexts = USERS.map(|user| user.context);
-    assert_eq!(contexts, ["admin", "alice", "mallory", "kasten"]);
 }
 
 #[test]
-fn the_careless_role_reaches_neither_passkeys_nor_retire_actions_for_good() {
-    let users = ROLES.iter().find(|(file, _)| *file == "users.yaml").unwrap().1;
-    let role = users.split("name: backup-cleaner").nth(1).unwrap().split("---").next().unwrap();
-    let passkeys = role.split("resources: [\"passkeys\"]").nth(1).unwrap();
-    assert!(passkeys.starts_with("\n  verbs: [\"get\", \"list\", \"watch\"]"));
-    assert!(!role.contains("retireactions"));
+fn the_four_users_may_what_the_story_needs() {
+    check(
+        "
+        yes admin   create passkeys.vault
+        yes admin   update restorepoints.apps/status        crm
+        yes kasten  create restorepointcontents.apps
+        yes kasten  update backupactions.actions/status     shop
+
+        yes alice   create backupactions.actions            shop
+        yes alice   get    backupactions.actions/details    shop
+        no  alice   update backupactions.actions/status     shop
+        yes alice   create restoreactions.actions           blog
+        yes alice   delete restorepoints.apps               crm
+        no  alice   delete restorepoints.apps               bank
+        no  alice   list   restorepoints.apps
+        no  alice   delete restorepointcontents.apps
+        no  alice   get    passkeys.vault
+        yes alice   delete namespaces                       blog
+        no  alice   delete namespaces                       kasten-io
+        yes alice   list   namespaces
+
+        yes mallory create backupactions.actions            shop
+        yes mallory list   restorepoints.apps
+        yes mallory delete restorepoints.apps               bank
+        yes mallory delete restorepointcontents.apps
+        yes mallory delete clusterrestorepoints.apps
+        yes mallory create cancelactions.actions            kasten-io
+        yes mallory get    passkeys.vault
+        no  mallory delete passkeys.vault
+        no  mallory update passkeys.vault
+        no  mallory create retireactions.actions
+        no  mallory delete retireactions.actions
+        no  mallory delete namespaces                       blog
+        no  mallory update restorepointcontents.apps
+
+        yes system:serviceaccount:kube-system:namespace-controller delete restorepoints.apps shop
+        no  system:serviceaccount:kube-system:namespace-controller create restorepoints.apps shop
+        ",
+    );
+}
+
+#[test]
+fn k10s_own_roles_are_there_under_their_names() {
+    for role in ["k10-admin", "k10-basic", "k10-config-view"] {
+        let (_, manifest) = ROLES.iter().find(|(file, _)| *file == format!("{role}.yaml")).unwrap();
+        assert!(manifest.contains(&format!("kind: ClusterRole\nmetadata:\n  name: {role}\n")));
+    }
 }

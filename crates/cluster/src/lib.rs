@@ -1,1 +1,30 @@
-//! Tests against a real control plane.
+//! A real Kubernetes control plane on loopback, and Keepwatch behind it, for tests.
+//!
+//! [`ControlPlane`] is etcd, kube-apiserver and kube-controller-manager as [`assets`] built them;
+//! [`Extension`] puts an extension API server behind its aggregator; [`Keepwatch`] is the binary
+//! under test and [`SampleApiserver`] Kubernetes' own example, the peer. Tests speak through a
+//! [`User`], who works with stock kubectl, or through [`https`] where kubectl is too well-behaved.
+//!
+//! Two things are deliberately absent: nothing here is skipped when a component is missing (that
+//! is an error), and nothing knows what Keepwatch does inside.
+
+pub mod assets;
+mod audit_log;
+mod control_plane;
+mod extension;
+pub mod https;
+mod keepwatch;
+mod peer;
+pub mod pki;
+mod process;
+mod user;
+mod wait;
+
+pub use audit_log::AuditLog;
+pub use control_plane::ControlPlane;
+pub use extension::Extension;
+pub use keepwatch::Keepwatch;
+pub use peer::SampleApiserver;
+pub use process::{Process, free_port};
+pub use user::{Answer, User};
+pub use wait::{PATIENCE, until};

@@ -1,0 +1,221 @@
+//! The programs of the control plane: where they are, and how they get there.
+//!
+//! [`ensure`] builds them from the Go module beside this crate, once for each version of its
+//! `go.sum`, into a cache folder that outlives the checkout. A program found in the folder named
+//! by `KUBEBUILDER_ASSETS` is taken from there instead.
+//!
+//! A missing Go toolchain or a failed build is an error: no caller may go on without them.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, io};
+
+use anyhow::{Context, bail};
+use sha2::{Digest, Sha256};
+
+/// A program the suite runs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Program {
+    /// Kubernetes' store.
+    Etcd,
+    /// The aggregator, and the API everything else lives in.
+    KubeApiserver,
+    /// Namespace deletion and garbage collection.
+    KubeControllerManager,
+    /// The client people use.
+    Kubectl,
+    /// Kubernetes' own extension API server, the peer we measure ourselves against.
+    SampleApiserver,
+    /// Kubernetes' own audit policy checker and event codec.
+    Oracle,
+    /// Informers and other clients of client-go.
+    Clientcheck,
+}
+
+impl Program {
+    /// The programs that come with Kubernetes; they take minutes to build.
+    const STOCK: [Self; 5] = [
+        Self::Etcd,
+        Self::KubeApiserver,
+        Self::KubeControllerManager,
+        Self::Kubectl,
+        Self::SampleApiserver,
+    ];
+    /// The programs written here; they take seconds once the others are built.
+    const OWN: [Self; 2] = [Self::Oracle, Self::Clientcheck];
+
+    /// The name of the binary.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Etcd => "etcd",
+            Self::KubeApiserver => "kube-apiserver",
+            Self::KubeControllerManager => "kube-controller-manager",
+            Self::Kubectl => "kubectl",
+            Self::SampleApiserver => "sample-apiserver",
+            Self::Oracle => "oracle",
+            Self::Clientcheck => "clientcheck",
+        }
+    }
+
+    fn package(self) -> &'static str {
+        match self {
+            Self::Etcd => "./cmd/etcd",
+            Self::KubeApiserver => "k8s.io/kubernetes/cmd/kube-apiserver",
+            Self::KubeControllerManager => "k8s.io/kubernetes/cmd/kube-controller-manager",
+            Self::Kubectl => "k8s.io/kubernetes/cmd/kubectl",
+            Self::SampleApiserver => "k8s.io/sample-apiserver",
+            Self::Oracle => "./cmd/oracle",
+            Self::Clientcheck => "./cmd/clientcheck",
+        }
+    }
+}
+
+/// Where the programs are. Each of them exists.
+#[derive(Clone, Debug)]
+pub struct Assets {
+    folders: Vec<PathBuf>,
+}
+
+impl Assets {
+    /// The program's file.
+    pub fn path(&self, program: Program) -> PathBuf {
+        let mut candidates = self.folders.iter().map(|folder| folder.join(program.name()));
+        let found = candidates.find(|path| path.is_file());
+        found.unwrap_or_else(|| PathBuf::from(program.name()))
+    }
+}
+
+/// Every program, built if it is not there yet.
+pub fn ensure() -> anyhow::Result<Assets> {
+    let given = environment("KUBEBUILDER_ASSETS").map(PathBuf::from);
+    let module = GoModule::open()?;
+    let stock_folder = cache_root()?.join(format!("{}-{}", module.version, module.sums));
+    let own_folder = stock_folder.join(format!("own-{}", module.sources));
+
+    let given_has = |program: &Program| {
+        given.as_ref().is_some_and(|folder| folder.join(program.name()).is_file())
+    };
+    let missing: Vec<Program> =
+        Program::STOCK.into_iter().filter(|program| !given_has(program)).collect();
+    module.build_into(&stock_folder, &missing)?;
+    module.build_into(&own_folder, &Program::OWN)?;
+    Ok(Assets { folders: given.into_iter().chain([stock_folder, own_folder]).collect() })
+}
+
+/// The Go module that pins what is built.
+struct GoModule {
+    folder: PathBuf,
+    /// Of Kubernetes, such as `v1.37.2`.
+    version: String,
+    /// Names the exact versions of all modules.
+    sums: String,
+    /// Names the sources of our own programs.
+    sources: String,
+}
+
+impl GoModule {
+    fn open() -> anyhow::Result<Self> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("go");
+        let manifest = fs::read_to_string(folder.join("go.mod")).context("cannot read go.mod")?;
+        let version = manifest
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("k8s.io/kubernetes "))
+            .filter_map(|rest| rest.split_whitespace().next())
+            .next()
+            .context("go.mod does not require k8s.io/kubernetes")?
+            .to_owned();
+        let sums = fingerprint(&[folder.join("go.sum")])?;
+        let mut files = Vec::new();
+        for command in ["oracle", "clientcheck"] {
+            for entry in fs::read_dir(folder.join("cmd").join(command))? {
+                files.push(entry?.path());
+            }
+        }
+        files.sort();
+        let sources = fingerprint(&files)?;
+        Ok(Self { folder, version, sums, sources })
+    }
+
+    /// Builds what is not in `target` yet. Of two callers the second waits for the first.
+    fn build_into(&self, target: &Path, programs: &[Program]) -> anyhow::Result<()> {
+        let present = |program: &Program| target.join(program.name()).is_file();
+        if programs.iter().all(present) {
+            return Ok(());
+        }
+        fs::create_dir_all(target)
+            .with_context(|| format!("cannot create {}", target.display()))?;
+        let lock = File::create(target.join(".lock")).context("cannot create the lock file")?;
+        lock.lock().context("cannot lock the cache folder")?;
+
+        let wanted: Vec<Program> =
+            programs.iter().copied().filter(|program| !present(program)).collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<_> = wanted.iter().map(|program| program.name()).collect();
+        writeln!(io::stderr(), "building {} into {}", names.join(", "), target.display())?;
+
+        // Nobody may see a half-written binary: build beside, then move.
+        let staging = target.join(".staging");
+        fs::create_dir_all(&staging)?;
+        self.build(&staging, &wanted)?;
+        for program in wanted {
+            fs::rename(staging.join(program.name()), target.join(program.name()))?;
+        }
+        Ok(())
+    }
+
+    fn build(&self, target: &Path, programs: &[Program]) -> anyhow::Result<()> {
+        let status = Command::new("go")
+            .args(["build", "-trimpath", "-ldflags", &self.linker_flags(), "-o"])
+            .arg(target)
+            .args(programs.iter().map(|program| program.package()))
+            .env("CGO_ENABLED", "0")
+            .current_dir(&self.folder)
+            .status()
+            .context("the control plane is built with Go, which cannot be started")?;
+        if !status.success() {
+            bail!("go build of the control plane failed ({status}); its messages stand above");
+        }
+        Ok(())
+    }
+
+    /// Without the version, `kubectl version` and `/version` say v0.0.0.
+    fn linker_flags(&self) -> String {
+        let version = &self.version;
+        let mut numbers = version.trim_start_matches('v').split('.');
+        let major = numbers.next().unwrap_or_default();
+        let minor = numbers.next().unwrap_or_default();
+        let package = "k8s.io/component-base/version";
+        format!(
+            "-s -w -X {package}.gitVersion={version} -X {package}.gitMajor={major} \
+             -X {package}.gitMinor={minor}"
+        )
+    }
+}
+
+fn fingerprint(files: &[PathBuf]) -> anyhow::Result<String> {
+    let mut digest = Sha256::new();
+    for file in files {
+        let content = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+        digest.update(content);
+    }
+    Ok(digest.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn cache_root() -> anyhow::Result<PathBuf> {
+    let cache = match (environment("XDG_CACHE_HOME"), environment("HOME")) {
+        (Some(cache), _) => PathBuf::from(cache),
+        (None, Some(home)) => PathBuf::from(home).join(".cache"),
+        (None, None) => bail!("neither XDG_CACHE_HOME nor HOME is set: no place for a cache"),
+    };
+    Ok(cache.join("keepwatch").join("assets"))
+}
+
+/// A variable that is set and not empty.
+pub(crate) fn environment(name: &str) -> Option<OsString> {
+    env::var_os(name).filter(|value| !value.is_empty())
+}

@@ -1,0 +1,150 @@
+//! The binary under test, behind the aggregator.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail};
+
+use crate::assets::environment;
+use crate::audit_log::AuditLog;
+use crate::control_plane::ControlPlane;
+use crate::extension::Extension;
+use crate::https::Target;
+use crate::pki::{self, Identity};
+use crate::process::{Process, free_port};
+use crate::user::User;
+use crate::wait::until;
+
+/// The namespace K10 lives in.
+const NAMESPACE: &str = "kasten-io";
+/// The Service that K10's APIServices point at.
+const SERVICE: &str = "aggregatedapis-svc";
+/// The service account Keepwatch runs as.
+const ACCOUNT: &str = "system:serviceaccount:kasten-io:aggregatedapis-svc";
+
+const GROUPS: [(&str, &str); 5] = [
+    ("actions.kio.kasten.io", "v1alpha1"),
+    ("apps.kio.kasten.io", "v1alpha1"),
+    ("repositories.kio.kasten.io", "v1alpha1"),
+    ("vault.kio.kasten.io", "v1alpha1"),
+    ("dr.kio.kasten.io", "v1alpha1"),
+];
+
+/// `keepwatch serve`, registered for K10's groups.
+#[derive(Debug)]
+pub struct Keepwatch {
+    /// How the cluster knows it.
+    pub extension: Extension,
+    /// The server's process; [`Keepwatch::restart`] replaces it.
+    pub process: Process,
+    binary: PathBuf,
+    arguments: Vec<String>,
+    folder: PathBuf,
+    port: u16,
+}
+
+impl Keepwatch {
+    /// Starts it with this audit policy, registers it and waits until every group is available.
+    ///
+    /// `roles` is applied first: what the server's own account, [`ACCOUNT`], may do in the cluster.
+    pub fn start(plane: &ControlPlane, audit_policy: &str, roles: &str) -> anyhow::Result<Self> {
+        let extension = Extension::new(NAMESPACE, SERVICE, &GROUPS)?;
+        let port = free_port()?;
+        extension.register(plane, port)?;
+        plane.apply(roles)?;
+
+        let folder = plane.folder().join("keepwatch");
+        fs::create_dir_all(&folder)?;
+        extension.serving_identity()?.write(&folder, "serving")?;
+        pki::replace(&folder.join("audit-policy.yaml"), audit_policy)?;
+        let account = plane.user(ACCOUNT, None)?;
+        let arguments = arguments(&folder, port, &account);
+        let binary = binary()?;
+        let process = Process::start("keepwatch", &binary, &arguments, &folder)?;
+        let mut keepwatch = Self { extension, process, binary, arguments, folder, port };
+        keepwatch.wait_available(plane)?;
+        Ok(keepwatch)
+    }
+
+    /// Waits until the server listens and the aggregator reaches it.
+    pub fn wait_available(&mut self, plane: &ControlPlane) -> anyhow::Result<()> {
+        self.wait_listening()?;
+        self.extension.wait_available(plane)
+    }
+
+    /// Waits until the server accepts connections.
+    pub fn wait_listening(&mut self) -> anyhow::Result<()> {
+        let address = self.address();
+        let process = &mut self.process;
+        until("keepwatch listens", || {
+            process.check()?;
+            Ok(std::net::TcpStream::connect(address).ok().map(drop))
+        })
+    }
+
+    /// Starts it again, after it was stopped, on the same folder and port.
+    pub fn start_again(&mut self) -> anyhow::Result<()> {
+        self.process = Process::start("keepwatch", &self.binary, &self.arguments, &self.folder)?;
+        self.wait_listening()
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
+    }
+
+    /// Its own audit log.
+    pub fn audit_log(&self) -> AuditLog {
+        AuditLog::new(self.folder.join("audit.log"))
+    }
+
+    /// A request past the aggregator, with this client certificate or none.
+    pub fn target<'a>(&'a self, identity: Option<&'a Identity>) -> Target<'a> {
+        let authority = self.extension.authority();
+        Target { address: self.address(), name: "localhost", authority, identity, source: None }
+    }
+}
+
+fn arguments(folder: &Path, port: u16, account: &User) -> Vec<String> {
+    let file = |flag: &str, name: &str| format!("--{flag}={}", folder.join(name).display());
+    let kubeconfig = |flag: &str| format!("--{flag}={}", account.kubeconfig.display());
+    vec![
+        "serve".to_owned(),
+        format!("--secure-port={port}"),
+        "--bind-address=127.0.0.1".to_owned(),
+        file("tls-cert-file", "serving.crt"),
+        file("tls-private-key-file", "serving.key"),
+        kubeconfig("kubeconfig"),
+        kubeconfig("authentication-kubeconfig"),
+        kubeconfig("authorization-kubeconfig"),
+        file("audit-policy-file", "audit-policy.yaml"),
+        file("audit-log-file", "audit.log"),
+        file("data-dir", "data"),
+    ]
+}
+
+/// The binary named by `KEEPWATCH_BIN`, else the one cargo builds in its development profile.
+fn binary() -> anyhow::Result<PathBuf> {
+    if let Some(binary) = environment("KEEPWATCH_BIN") {
+        return Ok(PathBuf::from(binary));
+    }
+    let output = Command::new(env!("CARGO"))
+        .args(["build", "--package", "keepwatch", "--bin", "keepwatch"])
+        .args(["--message-format", "json-render-diagnostics"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stderr(std::process::Stdio::inherit())
+        .output()
+        .context("cannot start cargo")?;
+    if !output.status.success() {
+        bail!("cargo cannot build keepwatch; its messages stand above");
+    }
+    let messages = String::from_utf8_lossy(&output.stdout);
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter_map(|message| message.pointer("/executable")?.as_str().map(PathBuf::from))
+        .next_back()
+        .context("cargo did not say where keepwatch is")
+}

@@ -1,0 +1,10 @@
+//! The cluster suite: Keepwatch behind a real kube-apiserver, used with stock clients.
+//!
+//! One control plane and one Keepwatch serve all tests. Most share them; a test that stops a
+//! server or changes what the cluster trusts has them to itself.
+
+mod it {
+    pub(crate) mod fixture;
+
+    mod peer;
+}

@@ -54,7 +54,7 @@ fn wanted(headers: &HeaderMap) -> Result<UserInfo, ApiError> {
     };
     for (name, value) in headers {
         if let Some(key) = name.as_str().strip_prefix(EXTRA_PREFIX) {
-            let key = percent_decode_str(key).decode_utf8_lossy().to_lowercase();
+            let key = percent_decode_str(key).decode_utf8_lossy().into_owned();
             wanted.extra.entry(key).or_default().push(text(value));
         }
     }

@@ -1,0 +1,284 @@
+//! A server with one small kind, and a client that speaks to it over TLS.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use apiserver::authn::{Anonymous, Authenticator};
+use apiserver::authz::{Rbac, Union};
+use apiserver::limits::Limits;
+use apiserver::metrics::Metrics;
+use apiserver::resource::Plain;
+use apiserver::tls::ServingCertificate;
+use apiserver::trust::{Trust, TrustFiles};
+use apiserver::{
+    AccessError, ApiError, Attributes, Authorizer, Clock, Decision, NamespaceSource,
+    NamespaceState, Options, Parts, Registry, Resource, Scope, Server, Strategy, Verb, VersionInfo,
+};
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use audit::{Policy, Strictness};
+use event::{Event, Level, Timestamp, UserInfo};
+use serde_json::json;
+use store::{Settings, Sqlite};
+use tempfile::TempDir;
+use testkit::pki::Authority;
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+#[path = "client.rs"]
+mod client;
+
+pub(crate) use client::{Client, Protocol, Reply, get};
+
+/// Health and metrics are not recorded, everything else is.
+const POLICY: &str = r#"
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- {level: None, nonResourceURLs: ["/healthz*", "/readyz*", "/livez*", "/metrics"]}
+- {level: RequestResponse}
+"#;
+
+const RBAC: &str = r#"
+kind: ClusterRole
+metadata: {name: editor}
+rules:
+- {apiGroups: ["test.io"], resources: ["things"], verbs: ["*"]}
+- {nonResourceURLs: ["*"], verbs: ["get"]}
+---
+kind: ClusterRoleBinding
+metadata: {name: editors}
+subjects: [{kind: User, name: alice}]
+roleRef: {kind: ClusterRole, name: editor}
+---
+kind: ClusterRole
+metadata: {name: impersonator}
+rules:
+- {apiGroups: [""], resources: ["users"], resourceNames: ["alice"], verbs: ["impersonate"]}
+---
+kind: ClusterRoleBinding
+metadata: {name: impersonators}
+subjects: [{kind: User, name: robot}]
+roleRef: {kind: ClusterRole, name: impersonator}
+"#;
+
+/// A test's server.
+pub(crate) struct House {
+    pub(crate) folder: TempDir,
+    pub(crate) ca: Authority,
+    pub(crate) proxy_ca: Authority,
+    pub(crate) address: std::net::SocketAddr,
+    pub(crate) store: Arc<Sqlite>,
+    pub(crate) gate: Arc<Gate>,
+    shutdown: CancellationToken,
+    running: JoinHandle<()>,
+}
+
+/// Holds up requests for the object `gate` until it is opened.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    pub(crate) arrived: Notify,
+    pub(crate) open: Semaphore,
+}
+
+/// RBAC, but for one name it waits, and for another one it panics.
+struct Gatekeeper {
+    rbac: Union,
+    gate: Arc<Gate>,
+}
+
+#[async_trait]
+impl Authorizer for Gatekeeper {
+    async fn authorize(&self, attributes: &Attributes) -> Result<Decision, AccessError> {
+        match attributes.name.as_str() {
+            "gate" => {
+                self.gate.arrived.notify_one();
+                self.gate.open.acquire().await.unwrap().forget();
+            }
+            "panic" => panic!("told to"),
+            "unknown" => return Err(AccessError("told to".to_owned())),
+            _ => {}
+        }
+        self.rbac.authorize(attributes).await
+    }
+}
+
+/// All namespaces are there.
+struct AllNamespaces;
+
+#[async_trait]
+impl NamespaceSource for AllNamespaces {
+    async fn state(&self, _: &str) -> Result<NamespaceState, ApiError> {
+        Ok(NamespaceState::Active)
+    }
+}
+
+/// A clock that a test may move.
+#[derive(Default)]
+struct Ticking(AtomicI64);
+
+impl Clock for Ticking {
+    fn now(&self) -> Timestamp {
+        // Autumn 2026; every look is a microsecond later.
+        Timestamp::from_micros(1_795_000_000_000_000 + self.0.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl House {
+    pub(crate) async fn open() -> Self {
+        Self::open_with(Limits::default(), Anonymous::Refused).await
+    }
+
+    pub(crate) async fn open_with(limits: Limits, anonymous: Anonymous) -> Self {
+        let folder = TempDir::new().unwrap();
+        let (ca, proxy_ca) = (Authority::new("clients"), Authority::new("front-proxy"));
+        let file = |name: &str, pem: String| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, pem).unwrap();
+            path
+        };
+        let trust = Trust::open(TrustFiles {
+            client_ca: Some(file("clients.pem", ca.pem())),
+            request_header_ca: Some(file("proxy.pem", proxy_ca.pem())),
+            allowed_names: vec!["front-proxy-client".to_owned()],
+            headers: None,
+        })
+        .unwrap();
+        let clock = Arc::new(Ticking::default());
+        let (certificate, key) = ca.server().write(folder.path(), "serving");
+        let serving = ServingCertificate::open(certificate, key, clock.now()).unwrap();
+        let gate = Arc::new(Gate { arrived: Notify::new(), open: Semaphore::new(0) });
+        let rbac = Arc::new(Rbac::of_manifests([("rbac.yaml", RBAC)]).unwrap());
+        let rbac = Union::new(vec!["/healthz".to_owned(), "/readyz".to_owned()], vec![rbac]);
+        let authorizer = Arc::new(Gatekeeper { rbac, gate: Arc::clone(&gate) });
+        let store = Arc::new(open_store(&folder.path().join("store.db")));
+        let shutdown = CancellationToken::new();
+        let mut numbers = prometheus_client::registry::Registry::default();
+        let metrics = Metrics::new(&mut numbers, &[things()]);
+        metrics.expose(numbers);
+        let parts = Parts {
+            resources: vec![things()],
+            store: Arc::clone(&store) as _,
+            authorizer: Arc::clone(&authorizer) as _,
+            namespaces: Arc::new(AllNamespaces),
+            clock: Arc::clone(&clock) as _,
+            policy: Arc::new(|_| Level::None),
+            actor: UserInfo::default(),
+        };
+        let policy = Policy::load(POLICY.as_bytes(), Strictness::Strict).unwrap().policy;
+        let server = Server::bind(Options {
+            address: ([127, 0, 0, 1], 0).into(),
+            serving,
+            trust: None,
+            authenticator: Authenticator::new(trust, None, anonymous),
+            authorizer,
+            policy: Arc::new(ArcSwap::from_pointee(policy)),
+            registry: Registry::new(parts),
+            storage: Arc::clone(&store) as _,
+            clock,
+            checks: Vec::new(),
+            metrics,
+            limits,
+            version: VersionInfo { git_version: "v1.37.0".to_owned(), ..VersionInfo::default() },
+            paths: vec!["/apis".to_owned()],
+        })
+        .await
+        .unwrap();
+        let address = server.address();
+        #[expect(clippy::disallowed_methods, reason = "the test is its own house")]
+        let running = tokio::spawn(server.run(shutdown.clone()));
+        Self { folder, ca, proxy_ca, address, store, gate, shutdown, running }
+    }
+
+    /// A client with a certificate of the ordinary client CA.
+    pub(crate) async fn client(&self, name: &str) -> Client {
+        self.client_of(name, &[], Protocol::Http2).await
+    }
+
+    pub(crate) async fn client_of(
+        &self,
+        name: &str,
+        groups: &[&str],
+        protocol: Protocol,
+    ) -> Client {
+        let identity = self.ca.client(name, groups);
+        Client::connect(self.address, &self.ca.pem(), Some(&identity), protocol).await
+    }
+
+    /// Begins to close; the server may still have something to do.
+    pub(crate) fn begin_closing(&self) {
+        self.shutdown.cancel();
+    }
+
+    /// Closes the server and gives its records, without those of another test's beginning.
+    pub(crate) async fn close(self) -> Vec<Event> {
+        self.shutdown.cancel();
+        self.running.await.unwrap();
+        let events = events(&self.store).await;
+        self.store.close().await;
+        events
+    }
+
+    /// What is on record now.
+    pub(crate) async fn events(&self) -> Vec<Event> {
+        events(&self.store).await
+    }
+}
+
+async fn events(store: &Sqlite) -> Vec<Event> {
+    let records = store.journal().read(0, 1000, 1 << 24).await.unwrap();
+    records.into_iter().map(|record| event::record::read(record.bytes).unwrap()).collect()
+}
+
+/// Closes the server and compares what is on record: `stage verb path code user`, one a line.
+pub(crate) async fn check_record(house: House, expected: &str) {
+    let found: Vec<String> = house.close().await.iter().map(line).collect();
+    let expected: Vec<&str> =
+        expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    assert_eq!(found, expected);
+}
+
+/// One event in short.
+pub(crate) fn line(event: &Event) -> String {
+    let code = event.response_status.as_ref().map_or(0, |status| status.code);
+    let user = if event.user.username.is_empty() { "-" } else { &event.user.username };
+    format!("{:?} {} {} {code} {user}", event.stage, event.verb, event.request_uri)
+}
+
+fn open_store(path: &Path) -> Sqlite {
+    let time = AtomicI64::new(1_795_000_000_000_000);
+    let clock = Arc::new(move || time.fetch_add(1, Ordering::Relaxed));
+    Sqlite::open(path, Settings::default(), clock).unwrap()
+}
+
+/// The kind that tests work with.
+fn things() -> Resource {
+    Resource {
+        group: "test.io",
+        version: "v1",
+        kind: "Thing",
+        plural: "things",
+        singular: "thing",
+        short_names: &[],
+        categories: &[],
+        scope: Scope::Namespaced,
+        verbs: &[Verb::Create, Verb::Delete, Verb::Get, Verb::List, Verb::Update, Verb::Watch],
+        columns: &[],
+        schema: json!({
+            "type": "object",
+            "properties": {"spec": {"type": "object", "properties": {"size": {"type": "integer"}}}},
+        }),
+        subresources: &[],
+        selectable_fields: &[],
+        withhold_bodies: false,
+        strategy: Arc::new(Plain) as Arc<dyn Strategy>,
+    }
+}
+
+/// A thing of that name, as a client writes it.
+pub(crate) fn thing(name: &str) -> String {
+    json!({"apiVersion": "test.io/v1", "kind": "Thing", "metadata": {"name": name}}).to_string()
+}

@@ -1,0 +1,85 @@
+//! Watches, shutdown, slow clients, certificates that change.
+
+use std::time::Duration;
+
+use apiserver::authn::Anonymous;
+use apiserver::limits::Limits;
+use http_body_util::BodyExt;
+
+use crate::harness::{House, Protocol, check_record, get, thing};
+
+const THINGS: &str = "/apis/test.io/v1/namespaces/shop/things";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_is_recorded_at_its_start_and_when_the_client_goes() {
+    for protocol in [Protocol::Http1, Protocol::Http2] {
+        let house = House::open().await;
+        let mut watcher = house.client_of("alice", &[], protocol).await;
+        let mut watch = watcher.begin(get(&format!("{THINGS}?watch=1"), &[])).await;
+        assert_eq!(watch.status(), 200);
+        assert_eq!(house.events().await.len(), 1, "recorded before the first byte");
+        let mut alice = house.client("alice").await;
+        assert_eq!(alice.post(THINGS, &thing("one")).await.code, 201);
+        let frame = watch.body_mut().frame().await.unwrap().unwrap().into_data().unwrap();
+        assert!(frame.starts_with(br#"{"type":"ADDED""#), "{frame:?}");
+        drop(watch);
+        watcher.abort();
+        check_record(
+            house,
+            "
+            ResponseStarted watch /apis/test.io/v1/namespaces/shop/things?watch=1 200 alice
+            ResponseComplete create /apis/test.io/v1/namespaces/shop/things 201 alice
+            ResponseComplete watch /apis/test.io/v1/namespaces/shop/things?watch=1 200 alice
+            ",
+        )
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn shutdown_ends_watches_and_waits_for_requests() {
+    let house = House::open().await;
+    let mut watcher = house.client("alice").await;
+    let watch = watcher.begin(get(&format!("{THINGS}?watch=1"), &[])).await;
+    let mut waiting = house.client_of("alice", &[], Protocol::Http1).await;
+    let gate = format!("{THINGS}/gate");
+    let address = house.address;
+    let (waited, ()) = tokio::join!(waiting.call("GET", &gate), async {
+        house.gate.arrived.notified().await;
+        house.begin_closing();
+        // The watch ends cleanly; only after that the gate opens.
+        watch.into_body().collect().await.unwrap();
+        house.gate.open.add_permits(1);
+    });
+    assert_eq!(waited.code, 404);
+    check_record(
+        house,
+        "
+        ResponseStarted watch /apis/test.io/v1/namespaces/shop/things?watch=1 200 alice
+        ResponseComplete watch /apis/test.io/v1/namespaces/shop/things?watch=1 200 alice
+        ResponseComplete get /apis/test.io/v1/namespaces/shop/things/gate 404 alice
+        ",
+    )
+    .await;
+    assert!(tokio::net::TcpStream::connect(address).await.is_err(), "nobody listens any more");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_closing_server_is_not_ready_but_serves() {
+    let limits = Limits { shutdown_delay: Duration::from_secs(3600), ..Limits::default() };
+    let house = House::open_with(limits, Anonymous::Refused).await;
+    let mut alice = house.client("alice").await;
+    assert_eq!(alice.call("GET", "/readyz").await.code, 200);
+    house.begin_closing();
+    loop {
+        let ready = alice.call("GET", "/readyz").await;
+        if ready.code == 500 {
+            assert!(ready.body.contains("[-]shutdown failed"), "{}", ready.body);
+            break;
+        }
+    }
+    assert_eq!(alice.call("GET", "/livez").await.code, 200);
+    assert_eq!(alice.call("GET", &format!("{THINGS}/x")).await.code, 404);
+    let mut other = house.client("alice").await;
+    assert_eq!(other.call("GET", "/livez").await.code, 200);
+}

@@ -1,0 +1,208 @@
+//! Each way out of a request, and its record.
+
+use apiserver::authn::Anonymous;
+use apiserver::limits::Limits;
+use event::Level;
+
+use crate::harness::{House, Protocol, check_record, get, line, thing};
+
+const THINGS: &str = "/apis/test.io/v1/namespaces/shop/things";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn success_and_refusal_are_recorded_over_both_protocols() {
+    for protocol in [Protocol::Http1, Protocol::Http2] {
+        let house = House::open().await;
+        let mut alice = house.client_of("alice", &["dev"], protocol).await;
+        let made = alice.post(THINGS, &thing("one")).await;
+        assert_eq!(made.code, 201, "{}", made.body);
+        assert!(made.headers.contains_key("audit-id"));
+        assert_eq!(made.headers["cache-control"], "no-cache, private");
+        assert_eq!(alice.call("GET", &format!("{THINGS}/one")).await.code, 200);
+        assert_eq!(alice.call("GET", &format!("{THINGS}/two")).await.code, 404);
+        assert_eq!(alice.post(THINGS, &thing("one")).await.code, 409);
+        assert_eq!(alice.call("PATCH", &format!("{THINGS}/one")).await.code, 405);
+        assert_eq!(alice.post(THINGS, "{").await.code, 400);
+        assert_eq!(alice.call("DELETE", &format!("{THINGS}/one")).await.code, 200);
+        assert_eq!(alice.call("GET", "/nothing/here").await.code, 404);
+        let mut mallory = house.client_of("mallory", &[], protocol).await;
+        let refused = mallory.call("DELETE", &format!("{THINGS}/one")).await;
+        assert_eq!(refused.code, 403);
+        assert_eq!(refused.headers["x-content-type-options"], "nosniff");
+        let message = "things.test.io \\\"one\\\" is forbidden: User \\\"mallory\\\" cannot delete \
+                       resource \\\"things\\\" in API group \\\"test.io\\\" in the namespace \\\"shop\\\"";
+        assert!(refused.body.contains(message), "{}", refused.body);
+        check_record(
+            house,
+            "
+            ResponseComplete create /apis/test.io/v1/namespaces/shop/things 201 alice
+            ResponseComplete get /apis/test.io/v1/namespaces/shop/things/one 200 alice
+            ResponseComplete get /apis/test.io/v1/namespaces/shop/things/two 404 alice
+            ResponseComplete create /apis/test.io/v1/namespaces/shop/things 409 alice
+            ResponseComplete patch /apis/test.io/v1/namespaces/shop/things/one 405 alice
+            ResponseComplete create /apis/test.io/v1/namespaces/shop/things 400 alice
+            ResponseComplete delete /apis/test.io/v1/namespaces/shop/things/one 200 alice
+            ResponseComplete get /nothing/here 404 alice
+            ResponseComplete delete /apis/test.io/v1/namespaces/shop/things/one 403 mallory
+            ",
+        )
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_tells_what_kubernetes_tells() {
+    let house = House::open().await;
+    let mut alice = house.client_of("alice", &["dev"], Protocol::Http2).await;
+    let path = format!("{THINGS}/one?x=1");
+    alice.post(THINGS, &thing("one")).await;
+    let headers = [("audit-id", "chosen"), ("x-forwarded-for", "192.0.2.7, nonsense")];
+    let reply = alice.send(get(&path, &headers)).await;
+    assert_eq!(reply.headers["audit-id"], "chosen");
+    let events = house.close().await;
+    let event = events.last().unwrap();
+    assert_eq!((event.level, event.audit_id.as_str()), (Level::RequestResponse, "chosen"));
+    assert_eq!(event.request_uri, path);
+    assert_eq!(event.source_ips, ["192.0.2.7", "127.0.0.1"]);
+    assert_eq!(event.user_agent, "test");
+    assert_eq!(event.user.groups, ["dev", "system:authenticated"]);
+    assert_eq!(event.annotations["authorization.k8s.io/decision"], "allow");
+    let reason =
+        r#"RBAC: allowed by ClusterRoleBinding "editors" of ClusterRole "editor" to User "alice""#;
+    assert_eq!(event.annotations["authorization.k8s.io/reason"], reason);
+    assert_eq!(
+        event.response_object.as_ref().unwrap().as_bytes(),
+        reply.body.trim_end().as_bytes()
+    );
+    let made = &events[0];
+    assert_eq!(made.object_ref.as_ref().unwrap().name, "one");
+    assert!(made.request_object.is_some() && made.response_object.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn health_touches_no_record_and_needs_no_right() {
+    let house = House::open_with(Limits::default(), Anonymous::Allowed).await;
+    let ca = house.ca.pem();
+    let mut nobody =
+        crate::harness::Client::connect(house.address, &ca, None, Protocol::Http1).await;
+    assert_eq!(nobody.call("GET", "/healthz").await.body, "ok");
+    assert_eq!(nobody.call("GET", "/readyz").await.body, "ok");
+    assert_eq!(nobody.call("HEAD", "/readyz").await.body, "");
+    assert_eq!(nobody.call("GET", "/metrics").await.code, 403);
+    assert_eq!(nobody.call("GET", "/version").await.code, 403);
+    let mut alice = house.client("alice").await;
+    let metrics = alice.call("GET", "/metrics").await.body;
+    assert!(metrics.contains("apiserver_request_total{"), "{metrics}");
+    let index = alice.call("GET", "/").await.body;
+    let paths = r#"{"paths":["/apis","/healthz","/livez","/metrics","/readyz","/version"]}"#;
+    assert_eq!(index.trim(), paths);
+    check_record(
+        house,
+        "
+        ResponseComplete get /version 403 system:anonymous
+        ResponseComplete get / 200 alice
+        ",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn limits_are_answered_and_recorded() {
+    let limits = Limits { reads_max: 1, ..Limits::default() };
+    let house = House::open_with(limits, Anonymous::Refused).await;
+    let mut alice = house.client("alice").await;
+    let large = "x".repeat((3 << 20) + 1);
+    let reply = alice.post(THINGS, &large).await;
+    assert_eq!(reply.code, 413, "{}", reply.body);
+    assert!(reply.body.contains("Request entity too large: limit is 3145728"));
+    assert_eq!(alice.call("GET", &format!("{THINGS}/x?timeout=nonsense")).await.code, 400);
+    let late = alice.call("GET", &format!("{THINGS}/gate?timeout=50ms")).await;
+    assert_eq!(late.code, 504, "{}", late.body);
+    house.gate.arrived.notified().await;
+
+    let mut waiting = house.client("alice").await;
+    let gate = format!("{THINGS}/gate");
+    let (waited, full) = tokio::join!(waiting.call("GET", &gate), async {
+        house.gate.arrived.notified().await;
+        let full = alice.call("GET", &format!("{THINGS}/x")).await;
+        let mut master = house.client_of("root", &["system:masters"], Protocol::Http1).await;
+        let passes = master.call("GET", &format!("{THINGS}/x")).await;
+        assert_eq!(passes.code, 404, "system:masters needs no seat");
+        house.gate.open.add_permits(1);
+        full
+    });
+    assert_eq!((waited.code.as_u16(), full.code.as_u16()), (404, 429));
+    assert_eq!(full.headers["retry-after"], "1");
+    check_record(
+        house,
+        "
+        ResponseComplete create /apis/test.io/v1/namespaces/shop/things 413 alice
+        ResponseComplete get /apis/test.io/v1/namespaces/shop/things/x?timeout=nonsense 400 alice
+        ResponseComplete get /apis/test.io/v1/namespaces/shop/things/gate?timeout=50ms 504 alice
+        ResponseComplete get /apis/test.io/v1/namespaces/shop/things/x 429 alice
+        ResponseComplete get /apis/test.io/v1/namespaces/shop/things/x 404 root
+        ResponseComplete get /apis/test.io/v1/namespaces/shop/things/gate 404 alice
+        ",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_is_recorded_and_the_server_goes_on() {
+    let house = House::open().await;
+    let mut alice = house.client("alice").await;
+    assert_eq!(alice.call("GET", &format!("{THINGS}/panic")).await.code, 500);
+    assert_eq!(alice.call("GET", &format!("{THINGS}/unknown")).await.code, 500);
+    assert_eq!(alice.call("GET", &format!("{THINGS}/x")).await.code, 404);
+    let events = house.close().await;
+    let lines: Vec<String> = events.iter().map(line).collect();
+    assert_eq!(
+        lines,
+        [
+            "Panic get /apis/test.io/v1/namespaces/shop/things/panic 500 alice",
+            "ResponseComplete get /apis/test.io/v1/namespaces/shop/things/unknown 500 alice",
+            "ResponseComplete get /apis/test.io/v1/namespaces/shop/things/x 404 alice",
+        ]
+    );
+    assert_eq!(events[1].annotations["authorization.k8s.io/reason"], "internal error");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_goes_away_does_not_stop_its_request() {
+    for protocol in [Protocol::Http1, Protocol::Http2] {
+        let house = House::open().await;
+        let mut leaving = house.client_of("alice", &[], protocol).await;
+        let gate = format!("{THINGS}/gate");
+        tokio::select! {
+            _ = leaving.call("GET", &gate) => panic!("the gate is shut"),
+            () = house.gate.arrived.notified() => {}
+        }
+        leaving.abort();
+        // The next request shows that the server has noticed; then the first one may go on.
+        let mut alice = house.client("alice").await;
+        assert_eq!(alice.call("GET", &format!("{THINGS}/x")).await.code, 404);
+        house.gate.open.add_permits(1);
+        check_record(
+            house,
+            "
+            ResponseComplete get /apis/test.io/v1/namespaces/shop/things/x 404 alice
+            ResponseComplete get /apis/test.io/v1/namespaces/shop/things/gate 404 alice
+            ",
+        )
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_recorded_is_refused_and_health_still_answers() {
+    let house = House::open().await;
+    let mut alice = house.client("alice").await;
+    house.store.close().await;
+    let reply = alice.call("GET", &format!("{THINGS}/x")).await;
+    assert_eq!(reply.code, 503, "{}", reply.body);
+    assert!(reply.headers.contains_key("retry-after"));
+    assert!(reply.body.contains("cannot be recorded: the store is closed"), "{}", reply.body);
+    assert_eq!(alice.call("GET", "/healthz").await.code, 200);
+    let ready = alice.call("GET", "/readyz").await;
+    assert!(ready.body.contains("[-]store failed: reason withheld"), "{}", ready.body);
+    assert_eq!(alice.call("GET", "/metrics").await.code, 200);
+}

@@ -61,9 +61,9 @@ impl Default for Limits {
         Self {
             reads_max: 400,
             mutations_max: 200,
-            request_time_max: Duration::from_secs(60),
+            request_time_max: Duration::from_mins(1),
             shutdown_delay: Duration::ZERO,
-            drain_time_max: Duration::from_secs(60),
+            drain_time_max: Duration::from_mins(1),
         }
     }
 }

@@ -70,10 +70,9 @@ pub(crate) async fn serve(
     let attended = AssertUnwindSafe(tokio::time::timeout(limit, attended)).catch_unwind().await;
 
     let (record, answer) = match attended {
-        Ok(Ok(Ok(Reply::Plain(answer)))) => (trail.complete(&answer), answer),
         Ok(Ok(Ok(Reply::Recorded(answer)))) => (None, answer),
         Ok(Ok(Ok(Reply::Watch(watch)))) => return visit.begin(&front, watch, trail).await,
-        Ok(Ok(Err(answer))) => (trail.complete(&answer), answer),
+        Ok(Ok(Ok(Reply::Plain(answer)) | Err(answer))) => (trail.complete(&answer), answer),
         Ok(Err(_elapsed)) => {
             let message = "request did not complete within the allotted timeout";
             let answer = Answer::from(refusal::timeout(message));
@@ -124,8 +123,10 @@ async fn attend(
     match limit {
         Some(limit) if limit < front.limits.request_time_max => {
             let message = "request did not complete within requested timeout";
-            let timed = tokio::time::timeout(limit, attended).await;
-            timed.unwrap_or_else(|_| Err(refusal::timeout(message).into()))
+            match tokio::time::timeout(limit, attended).await {
+                Ok(attended) => attended,
+                Err(_elapsed) => Err(refusal::timeout(message).into()),
+            }
         }
         _ => attended.await,
     }

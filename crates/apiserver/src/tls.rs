@@ -162,7 +162,9 @@ impl ResolvesServerCert for ServingCertificate {
 
 impl fmt::Debug for ServingCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServingCertificate").field("file", &self.certificate_file).finish()
+        f.debug_struct("ServingCertificate")
+            .field("file", &self.certificate_file)
+            .finish_non_exhaustive()
     }
 }
 

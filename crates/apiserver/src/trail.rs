@@ -138,5 +138,5 @@ fn as_recorded(answer: &Answer) -> audit::Answer {
 }
 
 fn record(event: Option<Event>) -> Option<Bytes> {
-    event.as_ref().map(event::record::write)
+    event.map(|event| event::record::write(&event))
 }

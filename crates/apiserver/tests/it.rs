@@ -1,5 +1,12 @@
 //! The front over real TLS: every way out is on record, and nobody gets in by a forged name.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "in a test, what goes wrong is a failure"
+)]
+
 #[path = "it/harness.rs"]
 mod harness;
 #[path = "it/identity.rs"]

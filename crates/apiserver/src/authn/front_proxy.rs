@@ -56,7 +56,7 @@ pub(crate) fn strip(headers: &mut HeaderMap, names: &RemoteHeaders) {
 fn first(headers: &HeaderMap, names: &[HeaderName]) -> Option<String> {
     names
         .iter()
-        .flat_map(|name| headers.get(name))
+        .filter_map(|name| headers.get(name))
         .map(|value| text(value.as_bytes()))
         .find(|value| !value.is_empty())
 }

@@ -78,7 +78,7 @@ impl AuthenticationConfigMap {
                     info!("trust configuration has changed");
                 }
                 WatchEvent::Deleted(_) => {
-                    warn!("trust configuration was deleted; the last one stays")
+                    warn!("trust configuration was deleted; the last one stays");
                 }
                 WatchEvent::Bookmark(_) => {}
                 WatchEvent::Error(_) => return Ok(()),

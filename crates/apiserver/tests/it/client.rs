@@ -67,6 +67,12 @@ impl Client {
         }
     }
 
+    /// The certificate that the server shows.
+    pub(crate) async fn certificate(address: SocketAddr, server_ca: &str) -> Vec<u8> {
+        let stream = tls(address, server_ca, None, Protocol::Http1).await.unwrap();
+        stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
+    }
+
     /// Sends a request and waits for the head of the answer.
     pub(crate) async fn begin(&mut self, request: Request<String>) -> http::Response<Incoming> {
         let request = request.map(|body| Full::new(Bytes::from(body)));

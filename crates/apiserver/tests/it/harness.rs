@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 #[path = "client.rs"]
 mod client;
 
-pub(crate) use client::{Client, Protocol, Reply, get};
+pub(crate) use client::{Client, Protocol, Reply, get, tls};
 
 /// Health and metrics are not recorded, everything else is.
 const POLICY: &str = r#"

@@ -14,7 +14,7 @@ async fn ask(house: &House, identity: Option<&Identity>, headers: &[(&str, &str)
     client.send(get(PATH, headers)).await
 }
 
-fn client_wish<'w>(name: &'w str) -> Wish<'w> {
+fn client_wish(name: &str) -> Wish<'_> {
     Wish { name, groups: &[], hosts: &[], purpose: Purpose::Client, last_year: 2090 }
 }
 

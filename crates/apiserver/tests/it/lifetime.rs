@@ -6,7 +6,9 @@ use apiserver::authn::Anonymous;
 use apiserver::limits::Limits;
 use http_body_util::BodyExt;
 
-use crate::harness::{House, Protocol, check_record, get, thing};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::harness::{Client, House, Protocol, check_record, get, thing, tls};
 
 const THINGS: &str = "/apis/test.io/v1/namespaces/shop/things";
 
@@ -66,7 +68,7 @@ async fn shutdown_ends_watches_and_waits_for_requests() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_closing_server_is_not_ready_but_serves() {
-    let limits = Limits { shutdown_delay: Duration::from_secs(3600), ..Limits::default() };
+    let limits = Limits { shutdown_delay: Duration::from_hours(1), ..Limits::default() };
     let house = House::open_with(limits, Anonymous::Refused).await;
     let mut alice = house.client("alice").await;
     assert_eq!(alice.call("GET", "/readyz").await.code, 200);
@@ -82,4 +84,70 @@ async fn a_closing_server_is_not_ready_but_serves() {
     assert_eq!(alice.call("GET", &format!("{THINGS}/x")).await.code, 404);
     let mut other = house.client("alice").await;
     assert_eq!(other.call("GET", "/livez").await.code, 200);
+}
+
+#[tokio::test]
+async fn a_new_serving_certificate_is_taken_without_a_restart() {
+    let house = House::open().await;
+    let before = Client::certificate(house.address, &house.ca.pem()).await;
+    house.ca.server().write(house.folder.path(), "serving");
+    // The server looks at its files every few seconds; nobody has to wait for that here.
+    tokio::time::pause();
+    loop {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        tokio::time::resume();
+        let after = Client::certificate(house.address, &house.ca.pem()).await;
+        tokio::time::pause();
+        if after != before {
+            break;
+        }
+    }
+}
+
+/// Opens a connection, sends what a slow client has sent so far, and waits to be thrown out.
+async fn check_thrown_out(house: &House, sent: Option<&[u8]>) {
+    let mut rest = Vec::new();
+    match sent {
+        None => {
+            let mut stream = tokio::net::TcpStream::connect(house.address).await.unwrap();
+            tokio::time::pause();
+            stream.read_to_end(&mut rest).await.unwrap();
+        }
+        Some(sent) => {
+            let ca = house.ca.pem();
+            let identity = house.ca.client("alice", &[]);
+            let mut stream =
+                tls(house.address, &ca, Some(&identity), Protocol::Http1).await.unwrap();
+            stream.write_all(sent).await.unwrap();
+            stream.flush().await.unwrap();
+            // A first look at the answer lets the server read what was sent.
+            let peek = tokio::time::timeout(Duration::from_millis(50), stream.read_u8()).await;
+            assert!(peek.is_err(), "the server waits");
+            tokio::time::pause();
+            // The server may close without a TLS goodbye.
+            drop(stream.read_to_end(&mut rest).await);
+        }
+    }
+    tokio::time::resume();
+    let rest = String::from_utf8_lossy(&rest);
+    // 503 because, with the clock on fast forward, the disk is late as well.
+    let expected = ["", "HTTP/1.1 408", "HTTP/1.1 503", "HTTP/1.1 504"];
+    let found = rest.get(..12).unwrap_or_default();
+    assert!(expected.contains(&found), "{rest}");
+}
+
+#[tokio::test]
+async fn slow_clients_are_thrown_out() {
+    let house = House::open().await;
+    check_thrown_out(&house, None).await;
+    check_thrown_out(&house, Some(b"")).await;
+    check_thrown_out(&house, Some(b"GET / HTTP/1.1\r\nHost: loc")).await;
+    let head = "POST /apis/test.io/v1/namespaces/shop/things HTTP/1.1\r\nHost: localhost\r\n\
+                Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"half\":";
+    check_thrown_out(&house, Some(head.as_bytes())).await;
+    check_record(
+        house,
+        "ResponseComplete create /apis/test.io/v1/namespaces/shop/things 504 alice",
+    )
+    .await;
 }

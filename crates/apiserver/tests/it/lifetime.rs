@@ -145,6 +145,7 @@ async fn slow_clients_are_thrown_out() {
     let head = "POST /apis/test.io/v1/namespaces/shop/things HTTP/1.1\r\nHost: localhost\r\n\
                 Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"half\":";
     check_thrown_out(&house, Some(head.as_bytes())).await;
+    house.store.journal().wait_past(0).await.unwrap();
     check_record(
         house,
         "ResponseComplete create /apis/test.io/v1/namespaces/shop/things 504 alice",

@@ -121,6 +121,26 @@ pub fn reconcile(namespaces: &[String], objects: &mut Objects<'_>) -> Result<(),
     Ok(())
 }
 
+/// Drops the application of a namespace that is gone when `content` was the last that was kept of
+/// it. Others are looked through only if there is such an application.
+pub(crate) fn forget(
+    content: &Map<String, Value>,
+    objects: &mut Objects<'_>,
+) -> Result<(), ApiError> {
+    let namespace = fields::label(content, domain::APP_NAMESPACE);
+    if objects.get(APPLICATION.id(), K10_NAMESPACE, namespace).is_none() {
+        return Ok(());
+    }
+    let is_more_kept = objects.list(RESTORE_POINT_CONTENT.id(), None).iter().any(|other| {
+        fields::name(other) != fields::name(content)
+            && fields::label(other, domain::APP_NAMESPACE) == namespace
+    });
+    if is_more_kept {
+        return Ok(());
+    }
+    objects.delete(APPLICATION.id(), K10_NAMESPACE, namespace)
+}
+
 /// The namespaces of which something is kept.
 fn kept(objects: &Objects<'_>) -> BTreeSet<String> {
     objects

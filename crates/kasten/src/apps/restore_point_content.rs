@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Binding, RestorePointDetails, VmInfo};
+use super::{Binding, RestorePointDetails, VmInfo, applications};
 use crate::actions::retire_action::retire;
 use crate::actions::spec::Reference;
 use crate::domain::{RESTORE_POINT, RESTORE_POINT_CONTENT};
@@ -129,6 +129,7 @@ impl Strategy for RestorePointContent {
         }) {
             objects.delete(RESTORE_POINT.id(), namespace, name)?;
         }
+        applications::forget(content, objects)?;
         retire(content, objects, &at.now, &at.suffix)
     }
 

@@ -185,6 +185,19 @@ fn applications_follow_the_namespaces() {
 }
 
 #[test]
+fn a_deleted_application_goes_with_the_last_that_was_kept_of_it() {
+    let mut world = world();
+    let mut second = object("RestorePointContent", "shop-rp2", json!({}));
+    fields::fill_label(&mut second, "k10.kasten.io/appNamespace", "shop");
+    world.try_create("kasten", second).unwrap();
+    applications::reconcile(&[], &mut Objects::new(&mut world)).unwrap();
+    assert_eq!(world.delete("RestorePointContent", "shop-rp"), "200");
+    assert!(world.inventory().contains("applications kasten-io/shop Deleted"));
+    assert_eq!(world.delete("RestorePointContent", "shop-rp2"), "200");
+    assert!(!world.inventory().contains("applications"));
+}
+
+#[test]
 fn a_repository_is_patched_within_reason() {
     let mut world = World::default();
     world.create("kasten", "StorageRepository", "kasten-io/r", json!({}));

@@ -22,7 +22,7 @@ pub use stdout::StdoutSink;
 
 /// A destination for records.
 #[async_trait]
-pub trait Sink: Send {
+pub trait Sink: Send + Sync {
     /// Names the destination, its cursor and its metrics. Unique in a server.
     fn name(&self) -> &str;
 

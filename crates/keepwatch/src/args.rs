@@ -1,0 +1,134 @@
+//! The command line, as a table: help, manual page and completions are made from it.
+//!
+//! Here is only what can be said; whether it makes sense together is checked where it is used.
+
+pub(crate) mod serve;
+pub(crate) mod values;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use serve::ServeArgs;
+
+/// How commands end, for `--help`.
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed (the last line on standard error says why), \
+                          2 the command line makes no sense.";
+
+/// An aggregated Kubernetes API server whose every request is on record.
+#[derive(Debug, Parser)]
+#[command(name = "keepwatch", version, propagate_version = true, after_help = EXIT_CODES)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run alone, without a cluster: for trying it, and for developing rules
+    ///
+    /// Serves on loopback with its own CA and a kubeconfig for stock kubectl. Audit lines go to
+    /// standard output, everything else to standard error.
+    #[command(after_help = EXIT_CODES)]
+    Up(UpArgs),
+    /// Run in a cluster, behind kube-apiserver's aggregator
+    #[command(after_help = EXIT_CODES)]
+    Serve(Box<ServeArgs>),
+    /// Look at audit policies
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Work with recorded events
+    #[command(subcommand)]
+    Events(EventsCommand),
+    /// Print a completion script
+    #[command(after_help = EXIT_CODES)]
+    Completions {
+        /// The shell it is for
+        shell: Shell,
+    },
+    /// Print the manual page
+    #[command(after_help = EXIT_CODES)]
+    Man,
+}
+
+/// Flags of `keepwatch up`.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct UpArgs {
+    /// Folder for everything that lasts: store, certificates, kubeconfig, RBAC manifests
+    #[arg(long, value_name = "DIR", default_value = ".keepwatch")]
+    pub(crate) dir: PathBuf,
+    /// Address to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7443")]
+    pub(crate) listen: SocketAddr,
+    /// Audit policy: k10 (as documented for K10), extended (without its holes), or a file
+    #[arg(long, value_name = "k10|extended|FILE", default_value = "k10")]
+    pub(crate) policy: String,
+    /// Play a story: backups, ordinary work, and somebody who destroys backups
+    #[arg(long)]
+    pub(crate) demo: bool,
+    /// Exit when the story is told and everything is delivered (at once without --demo)
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Encoding of the audit lines
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub(crate) audit_log_format: EncodingName,
+    /// Format of the server's own log
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub(crate) log_format: crate::log::LogFormat,
+}
+
+/// Commands about policies.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Load and validate a policy exactly as kube-apiserver does
+    #[command(after_help = EXIT_CODES)]
+    Check {
+        /// The policy, YAML or JSON
+        file: PathBuf,
+        /// Refuse unknown and repeated fields too
+        #[arg(long)]
+        strict: bool,
+    },
+    /// Say what a policy decides about described requests
+    ///
+    /// Reads one JSON object a line: user, groups, verb, resourceRequest, namespace, apiGroup,
+    /// apiVersion, resource, subresource, name, path. Without a user, authentication failed.
+    #[command(after_help = EXIT_CODES)]
+    Explain {
+        /// Audit policy: k10, extended, or a file
+        #[arg(long, value_name = "k10|extended|FILE")]
+        policy: String,
+        /// File with the requests; - is standard input
+        #[arg(long, value_name = "FILE", default_value = "-")]
+        requests: PathBuf,
+    },
+}
+
+/// Commands about events.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum EventsCommand {
+    /// Turn audit.k8s.io/v1 lines on standard input into another encoding on standard output
+    #[command(after_help = EXIT_CODES)]
+    Convert {
+        /// The encoding to write
+        #[arg(long, value_enum, value_name = "FORMAT")]
+        to: EncodingName,
+        /// Name of the cluster for the tags of the kasten encoding
+        #[arg(long, value_name = "NAME", default_value = "")]
+        cluster_name: String,
+    },
+}
+
+/// Names of the encodings of an event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EncodingName {
+    /// As K10 writes it, with keys for log tools in front.
+    #[default]
+    Kasten,
+    /// As kube-apiserver's log back end writes it.
+    #[value(alias = "json")]
+    V1,
+}

@@ -1,0 +1,177 @@
+//! Flags of `keepwatch serve`: K10's by their names, kube-apiserver's where K10 has none.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Args};
+
+use super::EncodingName;
+use super::values::{bytes, duration};
+use crate::log::LogFormat;
+
+/// Everything that cannot change without a restart.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    pub(crate) listen: ListenArgs,
+    #[command(flatten)]
+    pub(crate) audit: AuditArgs,
+    #[command(flatten)]
+    pub(crate) access: AccessArgs,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Format of the server's own log
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub(crate) log_format: LogFormat,
+    /// Domain that the API groups end in
+    #[arg(long, value_name = "DOMAIN", default_value = kasten::domain::DOMAIN)]
+    pub(crate) k10_api_domain: String,
+}
+
+/// Where and how to listen.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Listening")]
+pub(crate) struct ListenArgs {
+    /// Port to listen on
+    #[arg(long, value_name = "PORT", default_value_t = 10250)]
+    pub(crate) secure_port: u16,
+    /// Address to listen on
+    #[arg(long, value_name = "IP", default_value = "0.0.0.0")]
+    pub(crate) bind_address: IpAddr,
+    /// Folder for a self-signed certificate, used when no certificate is given
+    #[arg(long, value_name = "DIR", default_value = "apiserver.local.config/certificates")]
+    pub(crate) cert_dir: PathBuf,
+    /// Serving certificate, PEM
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_cert_file: Option<PathBuf>,
+    /// Its private key, PEM
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_private_key_file: Option<PathBuf>,
+    /// Time between "not ready" and the end of listening at shutdown
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
+    pub(crate) shutdown_delay_duration: Duration,
+    /// Reading requests at a time
+    #[arg(long, value_name = "N", default_value_t = 400)]
+    pub(crate) max_requests_inflight: usize,
+    /// Changing requests at a time
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub(crate) max_mutating_requests_inflight: usize,
+    /// Time a request may take, unless it is a watch
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    pub(crate) request_timeout: Duration,
+}
+
+/// What is recorded, and where it goes.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Audit")]
+pub(crate) struct AuditArgs {
+    /// Audit policy file; K10's documented policy if none is given
+    #[arg(long, value_name = "FILE")]
+    pub(crate) audit_policy_file: Option<PathBuf>,
+    /// A built-in policy instead of a file: k10 or extended
+    #[arg(long, value_name = "NAME", conflicts_with = "audit_policy_file")]
+    pub(crate) audit_policy: Option<String>,
+    /// Write audit lines to standard output or a file
+    #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true",
+          num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
+    pub(crate) enable_k10_audit_cluster: bool,
+    /// File for audit lines; - is standard output
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    pub(crate) audit_log_file: PathBuf,
+    /// Size in megabytes at which the file is rotated
+    #[arg(long, value_name = "MB", default_value_t = 100, allow_negative_numbers = true)]
+    pub(crate) audit_log_file_size: i64,
+    /// Rotated files to keep; 0 keeps all
+    #[arg(long, value_name = "N", default_value_t = 100, allow_negative_numbers = true)]
+    pub(crate) audit_log_maxbackup: i64,
+    /// Days to keep rotated files; 0 keeps them for ever
+    #[arg(long, value_name = "DAYS", default_value_t = 366, allow_negative_numbers = true)]
+    pub(crate) audit_log_maxage: i64,
+    /// Encoding of the audit lines
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub(crate) audit_log_format: EncodingName,
+    /// Write audit lines to the object store that an AuditConfig names
+    #[arg(long, value_name = "BOOL", default_value_t = false, default_missing_value = "true",
+          num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
+    pub(crate) enable_k10_audit_cloud_aws_s3: bool,
+    /// Path in the bucket
+    #[arg(long, value_name = "PATH", default_value = "k10audit/")]
+    pub(crate) audit_cloud_path: String,
+    /// Name of the cluster, for the tags in audit lines
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub(crate) cluster_name: String,
+}
+
+/// Whom to believe, and whom to ask.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Access")]
+pub(crate) struct AccessArgs {
+    /// Kubeconfig of kube-apiserver; the pod's own account if none is given
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Kubeconfig for TokenReviews and trust, if another
+    #[arg(long, value_name = "FILE")]
+    pub(crate) authentication_kubeconfig: Option<PathBuf>,
+    /// Kubeconfig for SubjectAccessReviews, if another
+    #[arg(long, value_name = "FILE")]
+    pub(crate) authorization_kubeconfig: Option<PathBuf>,
+    /// Do not read ConfigMap extension-apiserver-authentication
+    #[arg(long, value_name = "BOOL", default_value_t = false, default_missing_value = "true",
+          num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
+    pub(crate) authentication_skip_lookup: bool,
+    /// Start although that ConfigMap cannot be read
+    #[arg(long, value_name = "BOOL", default_value_t = false, default_missing_value = "true",
+          num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
+    pub(crate) authentication_tolerate_lookup_failure: bool,
+    /// CA of users' client certificates
+    #[arg(long, value_name = "FILE")]
+    pub(crate) client_ca_file: Option<PathBuf>,
+    /// CA of the front proxy's client certificate
+    #[arg(long, value_name = "FILE")]
+    pub(crate) requestheader_client_ca_file: Option<PathBuf>,
+    /// Common names the front proxy may have; any if none is given
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) requestheader_allowed_names: Vec<String>,
+    /// Headers that name the user
+    #[arg(long, value_name = "HEADERS", value_delimiter = ',', default_value = "x-remote-user")]
+    pub(crate) requestheader_username_headers: Vec<String>,
+    /// Headers that name the user's groups
+    #[arg(long, value_name = "HEADERS", value_delimiter = ',', default_value = "x-remote-group")]
+    pub(crate) requestheader_group_headers: Vec<String>,
+    /// Beginnings of headers with what else is known of the user
+    #[arg(long, value_name = "PREFIXES", value_delimiter = ',', default_value = "x-remote-extra-")]
+    pub(crate) requestheader_extra_headers_prefix: Vec<String>,
+    /// Headers that carry the user's UID
+    #[arg(long, value_name = "HEADERS", value_delimiter = ',')]
+    pub(crate) requestheader_uid_headers: Vec<String>,
+    /// Paths that need no authorization
+    #[arg(
+        long,
+        value_name = "PATHS",
+        value_delimiter = ',',
+        default_value = "/healthz,/readyz,/livez"
+    )]
+    pub(crate) authorization_always_allow_paths: Vec<String>,
+}
+
+/// What is kept, and for how long.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Store")]
+pub(crate) struct StoreArgs {
+    /// Folder for the store
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/keepwatch")]
+    pub(crate) data_dir: PathBuf,
+    /// Time that recorded events are kept after every sink has them
+    #[arg(long, value_name = "DURATION", default_value = "168h", value_parser = duration)]
+    pub(crate) journal_retention_age: Duration,
+    /// Size from which they go earlier
+    #[arg(long, value_name = "SIZE", default_value = "4Gi", value_parser = bytes)]
+    pub(crate) journal_retention_size: u64,
+    /// Size at which audited requests are refused
+    #[arg(long, value_name = "SIZE", default_value = "16Gi", value_parser = bytes)]
+    pub(crate) journal_limit: u64,
+    /// Time that old revisions are kept for watches and paging
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
+    pub(crate) history: Duration,
+}

@@ -1,0 +1,64 @@
+//! The commands, one file each, and how a command ends.
+
+mod completions;
+mod events;
+mod man;
+mod policy;
+mod serve;
+mod up;
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::args::Command;
+
+/// The command did not do what was asked.
+const FAILED: u8 = 1;
+/// The command line makes no sense.
+const MISUSED: u8 = 2;
+
+/// Runs one command to its end.
+pub(crate) fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Up(args) => up::run(&args),
+        Command::Serve(args) => serve::run(*args),
+        Command::Policy(command) => policy::run(&command),
+        Command::Events(command) => events::run(&command),
+        Command::Completions { shell } => completions::run(shell),
+        Command::Man => man::run(),
+    }
+}
+
+/// One line for people on stderr if it failed; nothing at all if whoever read stdout has left.
+pub(crate) fn finish(outcome: Result<ExitCode>) -> ExitCode {
+    match outcome {
+        Ok(code) => code,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("error: {error:#}"));
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+/// Help and version go to stdout, complaints to stderr.
+pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
+    // Nobody is there to be told if this cannot be written.
+    error.print().ok();
+    if error.use_stderr() { ExitCode::from(MISUSED) } else { ExitCode::SUCCESS }
+}
+
+/// A line on stderr.
+pub(crate) fn say(line: &str) {
+    // Nobody is there to be told if this cannot be written.
+    writeln!(io::stderr(), "{line}").ok();
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}

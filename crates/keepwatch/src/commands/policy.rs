@@ -1,0 +1,80 @@
+//! `keepwatch policy`: check a policy, and explain what it decides.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Read as _, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, anyhow};
+use audit::{Builtin, Policy, Strictness};
+
+use crate::args::PolicyCommand;
+use crate::commands::{FAILED, say};
+
+/// Runs one of the commands about policies.
+pub(crate) fn run(command: &PolicyCommand) -> Result<ExitCode> {
+    match command {
+        PolicyCommand::Check { file, strict } => {
+            let strictness = if *strict { Strictness::Strict } else { Strictness::Kubernetes };
+            load(file, strictness)?;
+            writeln!(io::stdout(), "{}: valid", file.display())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        PolicyCommand::Explain { policy, requests } => {
+            let policy = named(policy)?;
+            let all_good = if requests == Path::new("-") {
+                explain(&policy, io::stdin().lock())?
+            } else {
+                let file = File::open(requests)
+                    .with_context(|| format!("cannot read {}", requests.display()))?;
+                explain(&policy, BufReader::new(file))?
+            };
+            Ok(if all_good { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+        }
+    }
+}
+
+/// The policy that `--policy` means: a built-in one by name, or a file.
+pub(crate) fn named(name: &str) -> Result<Policy> {
+    match Builtin::ALL.into_iter().find(|builtin| builtin.as_str() == name) {
+        Some(builtin) => Ok(Policy::builtin(builtin)?),
+        None => load(Path::new(name), Strictness::Kubernetes),
+    }
+}
+
+/// Reads a policy file. What is only odd about it is said on stderr.
+pub(crate) fn load(path: &Path, strictness: Strictness) -> Result<Policy> {
+    let unreadable = || format!("cannot read audit policy {}", path.display());
+    let mut text = Vec::new();
+    // One byte more than allowed is enough to be refused.
+    File::open(path)
+        .and_then(|file| file.take(audit::POLICY_LEN_MAX as u64 + 1).read_to_end(&mut text))
+        .with_context(unreadable)?;
+    let loaded = Policy::load(&text, strictness)
+        .map_err(|error| anyhow!("audit policy {}: {error}", path.display()))?;
+    for warning in &loaded.warnings {
+        say(&format!("warning: audit policy {}: {warning}", path.display()));
+    }
+    Ok(loaded.policy)
+}
+
+/// Whether every line was a request.
+fn explain(policy: &Policy, requests: impl BufRead) -> Result<bool> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut all_good = true;
+    for (index, line) in requests.lines().enumerate() {
+        let line = line.context("cannot read the requests")?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        match audit::explain::line(policy, &line) {
+            Ok(answer) => writeln!(out, "{answer}")?,
+            Err(error) => {
+                all_good = false;
+                say(&format!("line {}: {:#}", index + 1, anyhow::Error::new(error)));
+            }
+        }
+    }
+    out.flush()?;
+    Ok(all_good)
+}

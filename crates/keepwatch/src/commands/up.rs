@@ -1,0 +1,178 @@
+//! `keepwatch up`: a server for one machine, with everything a cluster would bring.
+//!
+//! Audit lines go to stdout, everything else to stderr. All state is in one folder; a second start
+//! goes on with what is there.
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use apiserver::authn::{Anonymous, Authenticator};
+use apiserver::authz::union::{ALWAYS_ALLOWED, Union};
+use apiserver::limits::Limits;
+use apiserver::tls::ServingCertificate;
+use apiserver::trust::{Trust, TrustFiles};
+use apiserver::{Clock as _, Resource};
+use kasten::roles::USERS;
+use sink::{Encoding, Sink, StdoutSink};
+use tokio::sync::oneshot;
+
+use crate::args::{EncodingName, UpArgs};
+use crate::clock::SystemClock;
+use crate::commands::{policy, say};
+use crate::house::{self, House, Plan, Resident};
+use crate::standalone::executor::Executor;
+use crate::standalone::folder::Folder;
+use crate::standalone::namespace_controller::NamespaceController;
+use crate::standalone::namespaces::{self, OwnNamespaces};
+use crate::standalone::pki::{Authority, write_private};
+use crate::standalone::story::Story;
+use crate::standalone::{NAMESPACE_CONTROLLER, kubeconfig, rbac};
+
+/// Requests under way get so long when a person has pressed Ctrl-C.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(3);
+/// What is left of the runtime when all rooms are closed gets so long.
+const LEAVE_TIME_MAX: Duration = Duration::from_millis(100);
+
+/// Serves until somebody ends it.
+pub(crate) fn run(args: &UpArgs) -> Result<ExitCode> {
+    crate::log::begin(args.log_format, args.demo || std::io::stderr().is_terminal());
+    let runtime = house::runtime()?;
+    let outcome = runtime.block_on(live(args));
+    // A pager that has stopped reading may hold a write for ever.
+    runtime.shutdown_timeout(LEAVE_TIME_MAX);
+    outcome.map(|()| ExitCode::SUCCESS)
+}
+
+async fn live(args: &UpArgs) -> Result<()> {
+    let folder = Folder::open(&args.dir)?;
+    let authority = Authority::open(&folder.pki(), SystemClock.now())?;
+    let resources = resources();
+    let house = open(args, &folder, &authority, resources.clone()).await?;
+
+    let server = format!("https://{}", reachable(house.address()));
+    let people = identities(&authority, &USERS)?;
+    let text = kubeconfig::text(&server, &authority.certificate, &people);
+    write_private(&folder.kubeconfig(), &text)?;
+    let path = folder.kubeconfig().display().to_string();
+    say(&format!("Keepwatch serves at {server}; try: kubectl --kubeconfig {path} get namespaces"));
+
+    let own = identities(&authority, &[NAMESPACE_CONTROLLER])?;
+    let own = kubeconfig::text(&server, &authority.certificate, &own);
+    let controller = kubeconfig::client(&own, NAMESPACE_CONTROLLER.context).await?;
+    let controller = NamespaceController::new(controller, &resources);
+    let executor = Executor::new(kubeconfig::client(&text, "kasten").await?, args.demo);
+    let (told, ending) = oneshot::channel();
+    let begin = Beginning {
+        first: if folder.is_new { &namespaces::FIRST } else { &[] },
+        admin: kubeconfig::client(&text, "admin").await?,
+        story: if args.demo { Some(Story::of(&text, &path).await?) } else { None },
+        told,
+    };
+    let residents: Vec<Resident> =
+        vec![Box::pin(controller.run()), Box::pin(executor.run()), Box::pin(begin.run())];
+
+    let (once, delivery) = (args.once, house.delivery());
+    let closing = async move {
+        let at_end = async {
+            // The story's teller leaves only together with the house.
+            ending.await.ok();
+            if !once {
+                std::future::pending::<()>().await;
+            }
+            delivery.delivered().await;
+        };
+        tokio::select! {
+            () = house::asked_to_close() => {}
+            () = at_end => {}
+        }
+    };
+    house.run(residents, closing).await
+}
+
+/// What is done once at the start, when others serve already.
+struct Beginning {
+    first: &'static [&'static str],
+    admin: kube::Client,
+    story: Option<Story>,
+    told: oneshot::Sender<()>,
+}
+
+impl Beginning {
+    async fn run(self) {
+        namespaces::create(&self.admin, self.first).await;
+        if let Some(story) = self.story {
+            story.tell().await;
+        }
+        // Nobody waits any more when the house is closing.
+        self.told.send(()).ok();
+        std::future::pending().await
+    }
+}
+
+/// Every kind a standalone server offers.
+fn resources() -> Vec<Resource> {
+    let mut resources = kasten::resources();
+    resources.push(namespaces::resource());
+    resources
+}
+
+async fn open(
+    args: &UpArgs,
+    folder: &Folder,
+    authority: &Authority,
+    resources: Vec<Resource>,
+) -> Result<House> {
+    let now = SystemClock.now();
+    let policy = policy::named(&args.policy)?;
+    let rbac = rbac::open(&folder.rbac())?;
+    let store = house::open_store(&folder.store(), store::Settings::default())?;
+    let serving = authority.server(args.listen.ip())?.write(&folder.pki(), "server")?;
+    let serving = ServingCertificate::open(serving.0, serving.1, now)?;
+    let files =
+        TrustFiles { client_ca: Some(folder.pki().join("ca.crt")), ..TrustFiles::default() };
+    let trust = Trust::open(files)?;
+    let encoding = match args.audit_log_format {
+        EncodingName::Kasten => Encoding::Kasten(house::labels("")),
+        EncodingName::V1 => Encoding::V1,
+    };
+    let stdout = StdoutSink::open(encoding).context("cannot use standard output")?;
+    let sinks: Vec<Box<dyn Sink>> = vec![Box::new(stdout)];
+    House::open(Plan {
+        address: args.listen,
+        serving,
+        trust: None,
+        authenticator: Authenticator::new(trust, None, Anonymous::Allowed),
+        authorizer: Arc::new(Union::new(
+            ALWAYS_ALLOWED.map(str::to_owned).to_vec(),
+            vec![Arc::new(rbac)],
+        )),
+        namespaces: Arc::new(OwnNamespaces(store.clone())),
+        policy,
+        resources,
+        sinks,
+        limits: Limits { drain_time_max: DRAIN_TIME_MAX, ..Limits::default() },
+        checks: Vec::new(),
+        store,
+    })
+    .await
+}
+
+/// Certificates for users, by their contexts.
+fn identities(
+    authority: &Authority,
+    users: &[kasten::roles::User],
+) -> Result<Vec<(&'static str, crate::standalone::pki::Identity)>> {
+    users.iter().map(|user| Ok((user.context, authority.client(user)?))).collect()
+}
+
+/// An address that a client on this machine can use.
+fn reachable(address: std::net::SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        format!("127.0.0.1:{}", address.port())
+    } else {
+        address.to_string()
+    }
+}

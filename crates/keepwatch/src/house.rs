@@ -1,0 +1,275 @@
+//! The house: every room that runs, in the order in which they open and close.
+//!
+//! Rooms open from the store upwards and close from the door downwards: residents leave, the server
+//! finishes its requests, the sinks get what is there, the store is closed last. Both commands that
+//! serve use this; what differs between them is in the [`Plan`].
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, anyhow};
+use apiserver::authn::Authenticator;
+use apiserver::health::HealthCheck;
+use apiserver::limits::Limits;
+use apiserver::metrics::Metrics;
+use apiserver::registry::Parts;
+use apiserver::tls::ServingCertificate;
+use apiserver::trust::Trust;
+use apiserver::{
+    Authorizer, Clock, NamespaceSource, Registry, Resource, Server, ServerError, VersionInfo,
+};
+use arc_swap::ArcSwap;
+use audit::Policy;
+use delivery::{Corridor, Delivery};
+use event::UserInfo;
+use event::kasten::Labels;
+use futures::future::BoxFuture;
+use prometheus_client::registry::Registry as Numbers;
+use sink::Sink;
+use store::{OpenError, Sqlite};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{self, SystemClock};
+
+/// Worker threads at least and at most: most of the work is one writer's.
+pub(crate) const WORKERS: (usize, usize) = (2, 4);
+/// Threads for waiting on the disk.
+pub(crate) const BLOCKING_MAX: usize = 8;
+/// The `service` key of audit lines.
+const SERVICE: &str = "keepwatch";
+
+/// What a house is made of.
+pub(crate) struct Plan {
+    pub(crate) store: Sqlite,
+    pub(crate) address: SocketAddr,
+    pub(crate) serving: Arc<ServingCertificate>,
+    /// Present if its files are to be read again from time to time.
+    pub(crate) trust: Option<Arc<Trust>>,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) authorizer: Arc<dyn Authorizer>,
+    pub(crate) namespaces: Arc<dyn NamespaceSource>,
+    pub(crate) policy: Policy,
+    pub(crate) resources: Vec<Resource>,
+    pub(crate) sinks: Vec<Box<dyn Sink>>,
+    pub(crate) limits: Limits,
+    pub(crate) checks: Vec<HealthCheck>,
+}
+
+/// A house whose door is open, but nobody is served yet.
+pub(crate) struct House {
+    store: Sqlite,
+    server: Server,
+    corridors: Vec<Corridor>,
+    delivery: Arc<Delivery>,
+}
+
+/// Somebody who lives in the house and leaves first.
+pub(crate) type Resident = BoxFuture<'static, ()>;
+
+impl House {
+    /// Opens every room.
+    pub(crate) async fn open(plan: Plan) -> Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let mut numbers = Numbers::default();
+        let metrics = Metrics::new(&mut numbers, &plan.resources);
+        let journal = plan.store.journal();
+        retire(&journal, &plan.sinks).await?;
+        let mut delivery = Delivery::new(journal, &mut numbers);
+        let corridors = plan.sinks.into_iter().map(|sink| delivery.corridor(sink)).collect();
+        let delivery = Arc::new(delivery);
+        metrics.expose(numbers);
+        let policy = Arc::new(ArcSwap::from_pointee(plan.policy));
+        let registry = Registry::new(Parts {
+            resources: plan.resources,
+            store: Arc::new(plan.store.clone()),
+            authorizer: Arc::clone(&plan.authorizer),
+            namespaces: plan.namespaces,
+            clock: Arc::clone(&clock),
+            policy: consequences(Arc::clone(&policy)),
+            actor: actor(),
+        });
+        let server = Server::bind(apiserver::Options {
+            address: plan.address,
+            serving: plan.serving,
+            trust: plan.trust,
+            authenticator: plan.authenticator,
+            authorizer: plan.authorizer,
+            policy,
+            registry,
+            storage: Arc::new(plan.store.clone()),
+            clock,
+            checks: plan.checks,
+            metrics,
+            limits: plan.limits,
+            version: version(),
+            paths: Vec::new(),
+        })
+        .await
+        .map_err(explained)?;
+        Ok(Self { store: plan.store, server, corridors, delivery })
+    }
+
+    /// Where it can be reached.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// The sinks, from outside.
+    pub(crate) fn delivery(&self) -> Arc<Delivery> {
+        Arc::clone(&self.delivery)
+    }
+
+    /// Runs every room until `closing`, and leaves nothing half done.
+    pub(crate) async fn run(
+        self,
+        residents: Vec<Resident>,
+        closing: impl Future<Output = ()>,
+    ) -> Result<()> {
+        let (serving, delivering) = (CancellationToken::new(), CancellationToken::new());
+        let mut server = JoinSet::new();
+        server.spawn(self.server.run(serving.clone()));
+        let mut sinks = JoinSet::new();
+        for corridor in self.corridors {
+            sinks.spawn(corridor.run(delivering.clone()));
+        }
+        let mut living = JoinSet::new();
+        for resident in residents {
+            living.spawn(resident);
+        }
+
+        let outcome = tokio::select! {
+            () = closing => Ok(()),
+            _ended = server.join_next() => Err(anyhow!("the server ended by itself")),
+        };
+        let ending = async {
+            living.shutdown().await;
+            serving.cancel();
+            while server.join_next().await.is_some() {}
+            delivering.cancel();
+            while sinks.join_next().await.is_some() {}
+            self.store.close().await;
+        };
+        tokio::select! {
+            () = ending => outcome,
+            () = asked_to_close() => Err(anyhow!("asked twice: ended at once")),
+        }
+    }
+}
+
+/// Opens the store in `path`.
+pub(crate) fn open_store(path: &Path, settings: store::Settings) -> Result<Sqlite> {
+    Sqlite::open(path, settings, clock::for_store()).map_err(|error| match error {
+        // It has said everything; what SQLite says beyond it helps nobody.
+        OpenError::Locked { .. } => anyhow!("{error}"),
+        other => other.into(),
+    })
+}
+
+/// Waits for one of the signals that ask for an end.
+pub(crate) async fn asked_to_close() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        tracing::error!("signals cannot be received");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+/// A runtime of the right size.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
+    let cores = std::thread::available_parallelism().map_or(WORKERS.0, usize::from);
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.clamp(WORKERS.0, WORKERS.1))
+        .max_blocking_threads(BLOCKING_MAX)
+        .enable_all()
+        .build()
+        .context("cannot start threads")
+}
+
+/// What audit lines carry beside the event.
+pub(crate) fn labels(cluster_name: &str) -> Labels {
+    Labels {
+        service: SERVICE.to_owned(),
+        cluster_name: cluster_name.to_owned(),
+        resources: kasten::resource_names().into_iter().map(str::to_owned).collect(),
+    }
+}
+
+/// Forgets readers of the journal that are not among the sinks any more: nothing is held for them.
+async fn retire(journal: &store::Journal, sinks: &[Box<dyn Sink>]) -> Result<()> {
+    for reader in journal.readers() {
+        if !sinks.iter().any(|sink| sink.name() == reader.name) {
+            tracing::warn!(sink = reader.name, lag = reader.lag, "sink is not configured any more");
+            journal.remove(&reader.name).await.context("cannot forget a sink")?;
+        }
+    }
+    Ok(())
+}
+
+/// Who is named when the server does something by itself.
+fn actor() -> UserInfo {
+    UserInfo {
+        username: format!("system:serviceaccount:{}:k10-k10", kasten::domain::K10_NAMESPACE),
+        groups: vec![
+            "system:serviceaccounts".to_owned(),
+            kasten::domain::K10_ACCOUNTS.to_owned(),
+            "system:authenticated".to_owned(),
+        ],
+        ..UserInfo::default()
+    }
+}
+
+/// What the policy says about acts of the server itself.
+fn consequences(policy: Arc<ArcSwap<Policy>>) -> apiserver::registry::ConsequencePolicy {
+    Arc::new(move |attributes| {
+        let user = audit::User { name: &attributes.user.username, groups: &attributes.user.groups };
+        let decision = policy.load().decide(&audit::Attributes {
+            user: Some(user),
+            verb: &attributes.verb,
+            is_resource_request: attributes.is_resource_request(),
+            namespace: &attributes.namespace,
+            api_group: &attributes.group,
+            api_version: &attributes.version,
+            resource: &attributes.resource,
+            subresource: &attributes.subresource,
+            name: &attributes.name,
+            path: &attributes.path,
+        });
+        decision.level
+    })
+}
+
+/// The same with what to do about it.
+fn explained(error: ServerError) -> anyhow::Error {
+    let is_in_use = matches!(
+        &error,
+        ServerError::Listen { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse
+    );
+    let error = anyhow::Error::new(error);
+    if is_in_use {
+        return anyhow!("{error:#}: stop whoever listens there, or choose another address");
+    }
+    error
+}
+
+/// What `/version` says. Clients want to see a Kubernetes that they know.
+fn version() -> VersionInfo {
+    VersionInfo {
+        major: "1".to_owned(),
+        minor: "37".to_owned(),
+        git_version: format!("v1.37.0-keepwatch.{}", env!("CARGO_PKG_VERSION")),
+        git_commit: String::new(),
+        git_tree_state: String::new(),
+        build_date: String::new(),
+        go_version: "rust".to_owned(),
+        compiler: "rustc".to_owned(),
+        platform: format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH),
+    }
+}

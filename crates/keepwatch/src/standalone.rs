@@ -1,0 +1,24 @@
+//! What a cluster would do for the server, done by the server itself: certificates, namespaces,
+//! RBAC, and somebody who carries actions out.
+//!
+//! Only `keepwatch up` uses this. Everything in here that changes anything is an ordinary client of
+//! the API, with a certificate of its own, over HTTPS.
+
+pub(crate) mod client;
+pub(crate) mod executor;
+pub(crate) mod folder;
+pub(crate) mod kubeconfig;
+pub(crate) mod namespace_controller;
+pub(crate) mod namespaces;
+pub(crate) mod pki;
+pub(crate) mod rbac;
+pub(crate) mod story;
+
+use kasten::roles::User;
+
+/// Who empties namespaces, as in every cluster.
+pub(crate) const NAMESPACE_CONTROLLER: User = User {
+    context: "namespace-controller",
+    common_name: "system:serviceaccount:kube-system:namespace-controller",
+    organizations: &["system:serviceaccounts", "system:serviceaccounts:kube-system"],
+};

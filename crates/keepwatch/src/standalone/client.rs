@@ -1,0 +1,97 @@
+//! The API as its clients inside a standalone server use it.
+
+use std::future::Future;
+use std::time::Duration;
+
+use apiserver::{Resource, Scope};
+use futures::{StreamExt as _, TryStreamExt as _};
+use kasten::domain::Names;
+use kube::api::{Api, ApiResource, DynamicObject, ListParams, WatchEvent, WatchParams};
+use kube::core::GroupVersionKind;
+use serde_json::Value;
+
+/// Pause after a failure.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+/// How long one watch lasts.
+const WATCH_SECONDS: u32 = 290;
+
+/// How clients name a kind of K10's.
+pub(crate) fn kind_of(names: Names) -> ApiResource {
+    let gvk = GroupVersionKind::gvk(names.group, kasten::domain::VERSION, names.kind);
+    ApiResource::from_gvk_with_plural(&gvk, names.plural)
+}
+
+/// How clients name a served kind.
+pub(crate) fn kind(resource: &Resource) -> ApiResource {
+    let gvk = GroupVersionKind::gvk(resource.group, resource.version, resource.kind);
+    ApiResource::from_gvk_with_plural(&gvk, resource.plural)
+}
+
+/// The objects of a kind of K10's in a namespace, or in none for cluster scope.
+pub(crate) fn api(client: &kube::Client, names: Names, namespace: &str) -> Api<DynamicObject> {
+    let kind = kind_of(names);
+    if names.scope == Scope::Cluster {
+        Api::all_with(client.clone(), &kind)
+    } else {
+        Api::namespaced_with(client.clone(), namespace, &kind)
+    }
+}
+
+/// A text in an object's data, such as `status.state`; empty if it is not there.
+pub(crate) fn text<'o>(object: &'o DynamicObject, path: &[&str]) -> &'o str {
+    let found = path.iter().try_fold(&object.data, |value, key| value.get(key));
+    found.and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Calls `seen` with every object that is there and with every one that is new or changed, for
+/// ever. A watch that breaks is begun again with a list.
+pub(crate) async fn follow<F>(api: Api<DynamicObject>, mut seen: F)
+where
+    F: FnMut(DynamicObject),
+{
+    loop {
+        if let Err(error) = round(&api, &mut seen).await {
+            tracing::debug!(%error, "a watch breaks");
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
+    }
+}
+
+async fn round<F>(api: &Api<DynamicObject>, seen: &mut F) -> Result<(), kube::Error>
+where
+    F: FnMut(DynamicObject),
+{
+    let list = api.list(&ListParams::default()).await?;
+    let version = list.metadata.resource_version.unwrap_or_default();
+    list.items.into_iter().for_each(&mut *seen);
+    let parameters = WatchParams::default().timeout(WATCH_SECONDS);
+    let mut events = api.watch(&parameters, &version).await?.boxed();
+    while let Some(event) = events.try_next().await? {
+        match event {
+            WatchEvent::Added(object) | WatchEvent::Modified(object) => seen(object),
+            WatchEvent::Deleted(_) | WatchEvent::Bookmark(_) => {}
+            WatchEvent::Error(status) => return Err(kube::Error::Api(status)),
+        }
+    }
+    Ok(())
+}
+
+/// Tries until it works, or until the server says that it never will: `None`.
+pub(crate) async fn insist<T, F>(mut attempt: impl FnMut() -> F) -> Option<T>
+where
+    F: Future<Output = Result<T, kube::Error>>,
+{
+    loop {
+        match attempt().await {
+            Ok(done) => return Some(done),
+            Err(kube::Error::Api(status)) if status.code < 500 && status.code != 429 => {
+                tracing::debug!(code = status.code, reason = status.reason, "refused");
+                return None;
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a request fails");
+                tokio::time::sleep(RETRY_PAUSE).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The folder of a standalone server: made, recognised, and never taken from somebody else.
+
+use std::fs::{self, DirBuilder};
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::pki::write_private;
+
+/// Says whose folder it is.
+const MARKER: &str = "keepwatch.txt";
+const MARKER_TEXT: &str = "Keepwatch keeps its store, certificates and kubeconfig in this folder.\n\
+                           Removing the folder forgets everything.\n";
+
+/// A folder that is ours.
+#[derive(Clone, Debug)]
+pub(crate) struct Folder {
+    path: PathBuf,
+    /// It was made by this start.
+    pub(crate) is_new: bool,
+}
+
+impl Folder {
+    /// Finds or makes the folder. One that holds something else is refused and left alone.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let unusable = || {
+            let path = path.display();
+            format!("cannot use folder {path}: give another one with --dir, or make it writable")
+        };
+        let marker = path.join(MARKER);
+        let is_new = match fs::read_dir(path) {
+            Ok(mut entries) => !marker.exists() && entries.next().is_none(),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                DirBuilder::new()
+                    .recursive(true)
+                    .mode(0o700)
+                    .create(path)
+                    .with_context(unusable)?;
+                true
+            }
+            Err(error) => return Err(error).with_context(unusable),
+        };
+        if !is_new && !marker.exists() {
+            let path = path.display();
+            bail!(
+                "folder {path} holds something else than a Keepwatch server: \
+                 give an empty or new one with --dir"
+            );
+        }
+        // First, so that a folder that was only half made is recognised. Shows that it can be written.
+        write_private(&marker, MARKER_TEXT).with_context(unusable)?;
+        write_private(&path.join(".gitignore"), "*\n").with_context(unusable)?;
+        for folder in ["pki", "rbac"] {
+            let folder = path.join(folder);
+            DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(unusable)?;
+        }
+        Ok(Self { path: path.to_owned(), is_new })
+    }
+
+    /// The store's file.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.path.join("keepwatch.db")
+    }
+
+    /// Certificates and keys.
+    pub(crate) fn pki(&self) -> PathBuf {
+        self.path.join("pki")
+    }
+
+    /// RBAC manifests.
+    pub(crate) fn rbac(&self) -> PathBuf {
+        self.path.join("rbac")
+    }
+
+    /// The kubeconfig.
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
+        self.path.join("kubeconfig")
+    }
+}

@@ -1,0 +1,57 @@
+//! The kubeconfig of a standalone server: one cluster, a context for each user.
+
+use std::fmt::Write as _;
+
+use anyhow::{Context as _, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+
+use super::pki::Identity;
+
+/// Name of the cluster in the file.
+const CLUSTER: &str = "keepwatch";
+
+/// The text of a kubeconfig. The first user's context is the current one.
+pub(crate) fn text(server: &str, ca: &str, users: &[(&str, Identity)]) -> String {
+    let encoded = |pem: &str| STANDARD.encode(pem);
+    let mut text = format!(
+        "apiVersion: v1\nkind: Config\nclusters:\n- name: {CLUSTER}\n  cluster:\n    \
+         server: {server}\n    certificate-authority-data: {}\nusers:\n",
+        encoded(ca)
+    );
+    // Writing to a string does not fail.
+    for (name, identity) in users {
+        write!(
+            text,
+            "- name: {name}\n  user:\n    client-certificate-data: {}\n    client-key-data: {}\n",
+            encoded(&identity.certificate),
+            encoded(&identity.key)
+        )
+        .unwrap_or_default();
+    }
+    text.push_str("contexts:\n");
+    for (name, _) in users {
+        write!(
+            text,
+            "- name: {name}\n  context:\n    cluster: {CLUSTER}\n    user: {name}\n    \
+             namespace: default\n"
+        )
+        .unwrap_or_default();
+    }
+    if let Some((first, _)) = users.first() {
+        writeln!(text, "current-context: {first}").unwrap_or_default();
+    }
+    text
+}
+
+/// A client that acts as the user of `context`.
+pub(crate) async fn client(kubeconfig: &str, context: &str) -> Result<kube::Client> {
+    let kubeconfig = Kubeconfig::from_yaml(kubeconfig).context("cannot read the kubeconfig")?;
+    let options =
+        KubeConfigOptions { context: Some(context.to_owned()), ..KubeConfigOptions::default() };
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options)
+        .await
+        .with_context(|| format!("cannot use context {context}"))?;
+    kube::Client::try_from(config).with_context(|| format!("cannot make a client for {context}"))
+}

@@ -1,0 +1,94 @@
+//! Empties namespaces that are being deleted, object by object, as in every cluster.
+//!
+//! Each deletion is a request of `system:serviceaccount:kube-system:namespace-controller`, so that
+//! it is on record one by one. When nothing is left, the namespace's finalizer goes.
+
+use apiserver::{Resource, Scope, Verb};
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use super::client::{follow, insist, kind};
+use super::namespaces;
+
+/// Follows the namespaces and empties those that go.
+pub(crate) struct NamespaceController {
+    client: kube::Client,
+    namespaces: Api<DynamicObject>,
+    /// What can be in a namespace, and can be deleted from it.
+    contents: Vec<ApiResource>,
+}
+
+impl NamespaceController {
+    /// A controller for the given kinds.
+    pub(crate) fn new(client: kube::Client, resources: &[Resource]) -> Self {
+        let contents = resources
+            .iter()
+            .filter(|one| one.scope == Scope::Namespaced && one.verbs.contains(&Verb::Delete))
+            .map(kind)
+            .collect();
+        let namespaces = Api::all_with(client.clone(), &kind(&namespaces::resource()));
+        Self { client, namespaces, contents }
+    }
+
+    /// Runs for ever.
+    pub(crate) async fn run(self) {
+        let (going, mut work) = mpsc::unbounded_channel::<String>();
+        let watching = follow(self.namespaces.clone(), |namespace| {
+            if namespace.metadata.deletion_timestamp.is_some() {
+                // The receiver lives as long as this function.
+                going.send(namespace.metadata.name.unwrap_or_default()).ok();
+            }
+        });
+        let emptying = async {
+            while let Some(name) = work.recv().await {
+                self.empty(&name).await;
+            }
+        };
+        tokio::join!(watching, emptying);
+    }
+
+    /// Deletes what is in a namespace, then lets it go.
+    async fn empty(&self, name: &str) {
+        let Some(Some(found)) = insist(|| async { self.namespaces.get_opt(name).await }).await
+        else {
+            return;
+        };
+        if found.metadata.deletion_timestamp.is_none() {
+            return;
+        }
+        tracing::info!(namespace = name, "deleting what is in the namespace");
+        let parameters = PatchParams::default();
+        let terminating = Patch::Merge(json!({"status": {"phase": "Terminating"}}));
+        insist(|| async { self.namespaces.patch_status(name, &parameters, &terminating).await })
+            .await;
+        for kind in &self.contents {
+            self.empty_of(name, kind).await;
+        }
+        let finalized =
+            Patch::Merge(json!({"metadata": {"finalizers": null}, "spec": {"finalizers": []}}));
+        insist(|| async { self.namespaces.patch(name, &parameters, &finalized).await }).await;
+    }
+
+    /// Deletes the objects of one kind in a namespace.
+    async fn empty_of(&self, name: &str, kind: &ApiResource) {
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), name, kind);
+        let Some(list) = insist(|| async { api.list(&ListParams::default()).await }).await else {
+            return;
+        };
+        let deletions: FuturesUnordered<_> = list
+            .items
+            .into_iter()
+            .filter_map(|object| object.metadata.name)
+            .map(|object| {
+                let api = &api;
+                async move {
+                    insist(|| async { api.delete(&object, &DeleteParams::default()).await }).await
+                }
+            })
+            .collect();
+        deletions.for_each(|_| async {}).await;
+    }
+}

@@ -1,0 +1,214 @@
+//! Core `namespaces`, as far as a server without a cluster needs them.
+//!
+//! A namespace that is deleted stays, terminating, until the namespace controller has emptied it
+//! and takes the finalizer `kubernetes` away; nobody else can. K10's applications follow the
+//! namespaces in the same transaction.
+
+use std::sync::Arc;
+
+use apiserver::{
+    ApiError, Column, FieldError, NamespaceSource, NamespaceState, Objects, Occasion, Resource,
+    ResourceId, Scope, Strategy, Subresource, Verb,
+};
+use async_trait::async_trait;
+use kasten::apps::applications;
+use kube::api::{Api, DynamicObject, PostParams};
+use serde_json::{Map, Value, json};
+use store::{Sqlite, Storage as _};
+
+use super::{NAMESPACE_CONTROLLER, client};
+
+/// Namespaces that a new server begins with.
+pub(crate) const FIRST: [&str; 6] = ["default", "kube-system", "kasten-io", "shop", "blog", "crm"];
+
+/// What keeps a namespace until it is empty.
+pub(crate) const FINALIZER: &str = "kubernetes";
+
+const NAMESPACES: ResourceId = ResourceId { group: "", plural: "namespaces" };
+
+const COLUMNS: &[Column] = &[
+    Column {
+        name: "Status",
+        kind: "string",
+        path: "status.phase",
+        priority: 0,
+        description: "Whether it is there to stay.",
+    },
+    Column {
+        name: "Age",
+        kind: "date",
+        path: "metadata.creationTimestamp",
+        priority: 0,
+        description: "How long it has been there.",
+    },
+];
+
+/// The kind, ready to be served.
+pub(crate) fn resource() -> Resource {
+    Resource {
+        group: "",
+        version: "v1",
+        kind: "Namespace",
+        plural: "namespaces",
+        singular: "namespace",
+        short_names: &["ns"],
+        categories: &[],
+        scope: Scope::Cluster,
+        verbs: &[
+            Verb::Create,
+            Verb::Delete,
+            Verb::Get,
+            Verb::List,
+            Verb::Patch,
+            Verb::Update,
+            Verb::Watch,
+        ],
+        columns: COLUMNS,
+        schema: schema(),
+        subresources: &[Subresource::Status],
+        selectable_fields: &["status.phase"],
+        withhold_bodies: false,
+        strategy: Arc::new(Namespaces),
+    }
+}
+
+fn schema() -> Value {
+    json!({
+        "type": "object",
+        "description": "Namespace provides a scope for names.",
+        "properties": {
+            "apiVersion": {"type": "string", "description": "Version of the schema."},
+            "kind": {"type": "string", "description": "What this object is."},
+            "metadata": {"type": "object", "description": "Standard metadata."},
+            "spec": {
+                "type": "object",
+                "description": "How the namespace behaves.",
+                "properties": {
+                    "finalizers": {
+                        "type": "array",
+                        "description": "What must be done before the namespace can go.",
+                        "items": {"type": "string"},
+                    },
+                },
+            },
+            "status": {
+                "type": "object",
+                "description": "How the namespace is.",
+                "properties": {
+                    "phase": {"type": "string", "description": "Active or Terminating."},
+                },
+            },
+        },
+    })
+}
+
+struct Namespaces;
+
+impl Strategy for Namespaces {
+    fn prepare_create(&self, namespace: &mut Map<String, Value>, _at: &Occasion) {
+        let name = text(namespace, "name").to_owned();
+        if let Some(metadata) = namespace.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.insert("finalizers".to_owned(), json!([FINALIZER]));
+            let labels = metadata.entry("labels").or_insert_with(|| json!({}));
+            if let Some(labels) = labels.as_object_mut() {
+                labels.insert("kubernetes.io/metadata.name".to_owned(), name.into());
+            }
+        }
+        namespace.insert("spec".to_owned(), json!({"finalizers": [FINALIZER]}));
+        namespace.insert("status".to_owned(), json!({"phase": "Active"}));
+    }
+
+    fn prepare_update(
+        &self,
+        namespace: &mut Map<String, Value>,
+        old: &Map<String, Value>,
+        at: &Occasion,
+    ) {
+        if at.user.username == NAMESPACE_CONTROLLER.common_name {
+            return;
+        }
+        let kept = old.get("metadata").and_then(|metadata| metadata.get("finalizers")).cloned();
+        if let Some(metadata) = namespace.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.insert("finalizers".to_owned(), kept.unwrap_or(Value::Null));
+        }
+        for field in ["spec", "status"] {
+            if let Some(kept) = old.get(field) {
+                namespace.insert(field.to_owned(), kept.clone());
+            }
+        }
+    }
+
+    fn validate(
+        &self,
+        namespace: &Map<String, Value>,
+        _old: Option<&Map<String, Value>>,
+        _at: &Occasion,
+    ) -> Vec<FieldError> {
+        let name = text(namespace, "name");
+        if name.len() <= 63 && !name.contains('.') {
+            return Vec::new();
+        }
+        let detail = "a lowercase RFC 1123 label must consist of lower case alphanumeric \
+                      characters or '-', and be no more than 63 characters";
+        vec![FieldError::invalid("metadata.name", &json!(name), detail)]
+    }
+
+    fn on_create(
+        &self,
+        namespace: &mut Map<String, Value>,
+        objects: &mut Objects<'_>,
+        _at: &Occasion,
+    ) -> Result<(), ApiError> {
+        let mut names = names(objects);
+        names.push(text(namespace, "name").to_owned());
+        applications::reconcile(&names, objects)
+    }
+
+    fn on_delete(
+        &self,
+        namespace: &Map<String, Value>,
+        objects: &mut Objects<'_>,
+        _at: &Occasion,
+    ) -> Result<(), ApiError> {
+        let mut names = names(objects);
+        names.retain(|name| name != text(namespace, "name"));
+        applications::reconcile(&names, objects)
+    }
+}
+
+fn names(objects: &Objects<'_>) -> Vec<String> {
+    let all = objects.list(NAMESPACES, None);
+    all.iter().map(|namespace| text(namespace, "name").to_owned()).collect()
+}
+
+fn text<'o>(object: &'o Map<String, Value>, key: &str) -> &'o str {
+    let value = object.get("metadata").and_then(|metadata| metadata.get(key));
+    value.and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Makes namespaces, as an ordinary client. Those that are there already stay as they are.
+pub(crate) async fn create(client: &kube::Client, names: &[&str]) {
+    let kind = client::kind(&resource());
+    let namespaces: Api<DynamicObject> = Api::all_with(client.clone(), &kind);
+    for name in names {
+        let namespace = DynamicObject::new(name, &kind);
+        client::insist(|| async { namespaces.create(&PostParams::default(), &namespace).await })
+            .await;
+    }
+}
+
+/// Knows the namespaces because this server keeps them.
+pub(crate) struct OwnNamespaces(pub(crate) Sqlite);
+
+#[async_trait]
+impl NamespaceSource for OwnNamespaces {
+    async fn state(&self, namespace: &str) -> Result<NamespaceState, ApiError> {
+        let Some(found) = self.0.get(&format!("core/namespaces/{namespace}")) else {
+            return Ok(NamespaceState::Missing);
+        };
+        let object: Map<String, Value> = serde_json::from_slice(&found.body)
+            .map_err(|_| ApiError::internal("a namespace is damaged in the store"))?;
+        let is_going = !text(&object, "deletionTimestamp").is_empty();
+        Ok(if is_going { NamespaceState::Terminating } else { NamespaceState::Active })
+    }
+}

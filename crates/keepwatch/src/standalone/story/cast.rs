@@ -1,0 +1,109 @@
+//! Somebody in the story, and what they can do: requests, one at a time.
+
+use std::time::Duration;
+
+use kasten::domain::Names;
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, PostParams};
+use serde_json::{Value, json};
+
+use crate::standalone::client::{api, insist, kind, kind_of, text};
+use crate::standalone::namespaces;
+
+/// How often somebody looks whether what they wait for has happened.
+const LOOK_PERIOD: Duration = Duration::from_millis(15);
+/// Nobody waits longer in a story.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Somebody with a certificate.
+pub(super) struct Actor(pub(super) kube::Client);
+
+impl Actor {
+    /// Makes an object. A name that ends in `-` is completed by the server.
+    pub(super) async fn create(
+        &self,
+        kind: Names,
+        namespace: &str,
+        name: &str,
+        labels: &Value,
+        spec: &Value,
+    ) -> Option<DynamicObject> {
+        let mut object = DynamicObject::new(name, &kind_of(kind));
+        if name.ends_with('-') {
+            object.metadata.generate_name = object.metadata.name.take();
+        }
+        if !namespace.is_empty() {
+            object.metadata.namespace = Some(namespace.to_owned());
+        }
+        object.metadata.labels = serde_json::from_value(labels.clone()).ok();
+        object.data = json!({"spec": spec});
+        let api = api(&self.0, kind, namespace);
+        insist(|| async { api.create(&PostParams::default(), &object).await }).await
+    }
+
+    /// Reads one object.
+    pub(super) async fn get(&self, kind: Names, namespace: &str, name: &str) -> bool {
+        let api = api(&self.0, kind, namespace);
+        insist(|| async { api.get(name).await }).await.is_some()
+    }
+
+    /// Reads what is there, in a namespace or, without one, everywhere.
+    pub(super) async fn list(&self, kind: Names, namespace: &str) -> Vec<DynamicObject> {
+        let api: Api<DynamicObject> = if namespace.is_empty() {
+            Api::all_with(self.0.clone(), &kind_of(kind))
+        } else {
+            api(&self.0, kind, namespace)
+        };
+        insist(|| async { api.list(&ListParams::default()).await })
+            .await
+            .map_or_else(Vec::new, |list| list.items)
+    }
+
+    /// Deletes one object; whether it was allowed.
+    pub(super) async fn delete(&self, kind: Names, namespace: &str, name: &str) -> bool {
+        let api = api(&self.0, kind, namespace);
+        insist(|| async { api.delete(name, &DeleteParams::default()).await }).await.is_some()
+    }
+
+    /// Deletes a namespace and waits until it is gone; whether it was allowed.
+    pub(super) async fn delete_namespace(&self, name: &str) -> bool {
+        let kind = kind(&namespaces::resource());
+        let api: Api<DynamicObject> = Api::all_with(self.0.clone(), &kind);
+        if insist(|| async { api.delete(name, &DeleteParams::default()).await }).await.is_none() {
+            return false;
+        }
+        let gone = async {
+            while insist(|| async { api.get_opt(name).await }).await.flatten().is_some() {
+                tokio::time::sleep(LOOK_PERIOD).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, gone).await.is_ok()
+    }
+
+    /// Waits until an action has come so far, or has ended otherwise.
+    pub(super) async fn until(
+        &self,
+        kind: Names,
+        action: &DynamicObject,
+        state: &str,
+    ) -> Option<DynamicObject> {
+        let namespace = action.metadata.namespace.as_deref().unwrap_or_default();
+        let named = ListParams::default().fields(&format!("metadata.name={}", name_of(action)));
+        let api = api(&self.0, kind, namespace);
+        let reached = async {
+            loop {
+                let found = insist(|| async { api.list(&named).await }).await?.items.pop()?;
+                match text(&found, &["status", "state"]) {
+                    now if now == state => return Some(found),
+                    "Complete" | "Failed" | "Cancelled" | "Skipped" => return None,
+                    _ => tokio::time::sleep(LOOK_PERIOD).await,
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, reached).await.ok().flatten()
+    }
+}
+
+/// The name of an object.
+pub(super) fn name_of(object: &DynamicObject) -> &str {
+    object.metadata.name.as_deref().unwrap_or_default()
+}

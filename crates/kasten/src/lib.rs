@@ -9,6 +9,8 @@
 
 pub mod actions;
 pub mod apps;
+#[cfg(test)]
+mod behaviour;
 mod columns;
 pub mod domain;
 pub mod dr;
@@ -18,8 +20,6 @@ pub mod repositories;
 pub mod roles;
 mod rules;
 pub mod schema;
-#[cfg(test)]
-mod tests;
 pub mod vault;
 
 use std::sync::Arc;

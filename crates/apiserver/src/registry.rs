@@ -16,6 +16,8 @@ mod metadata;
 mod options;
 mod read;
 mod render;
+#[cfg(test)]
+mod tests;
 mod update;
 mod watch;
 mod write;

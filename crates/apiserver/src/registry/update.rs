@@ -47,7 +47,7 @@ impl Call<'_> {
         let options = WriteOptions::of(self.request, "PatchOptions")?;
         let patch = Patch::read(&self.request.headers, &self.request.body)?;
         if let Some(json) = sent(&self.request.body, &Value::Null) {
-            trail.request_object(&json);
+            trail.request_patch(&json);
         }
         let write = self.write(rendering, options.dry_run);
         self.change(write, Change::Patch(patch, options.validation), trail).await

@@ -1,0 +1,9 @@
+//! The registry over a real store: requests in, answers and recorded events out.
+
+mod bad_input;
+mod documents;
+mod house;
+mod kinds;
+mod reads;
+mod watches;
+mod writes;

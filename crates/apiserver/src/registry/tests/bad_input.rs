@@ -1,0 +1,247 @@
+//! Whatever is wrong with a request is said in the words Kubernetes users know.
+
+use super::house::{House, VAULTS, WIDGETS};
+
+const MERGE: &[(&str, &str)] = &[("content-type", "application/merge-patch+json")];
+
+/// Method and path, body, headers, code, reason, beginning of the message.
+type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], u16, &'a str, &'a str);
+
+async fn check(cases: &[Case<'_>]) {
+    let house = House::open().await;
+    house.ok(&format!("POST {WIDGETS}"), r#"{"metadata":{"name":"a"},"spec":{"size":1}}"#).await;
+    let before = house.ok(&format!("GET {WIDGETS}/a"), "").await;
+    for (line, body, headers, code, reason, message) in cases {
+        let line = line.replace("WIDGETS", WIDGETS).replace("VAULTS", VAULTS);
+        let recorded = house.events().await.len();
+        let got = house.ask(&line, body, headers).await;
+        assert_eq!((got.code, got.reason()), (*code, *reason), "{line} {body}: {}", got.message());
+        assert!(got.message().starts_with(message), "{line} {body}: {}", got.message());
+        let events = house.events().await;
+        assert_eq!(events.len(), recorded + 1, "{line} is on record once");
+        let status = events[recorded].response_status.as_ref().unwrap();
+        assert_eq!((status.code, status.reason.as_str()), (*code, *reason));
+    }
+    let after = house.ok(&format!("GET {WIDGETS}/a"), "").await;
+    assert_eq!(after.answer.body, before.answer.body);
+}
+
+#[tokio::test]
+async fn bodies() {
+    let deep =
+        format!(r#"{{"metadata":{{"name":"x"}},"spec":{}{}}}"#, "[".repeat(4000), "]".repeat(4000));
+    let deep_yaml = format!("spec: {}", "[".repeat(4000));
+    let yaml: &[(&str, &str)] = &[("content-type", "application/yaml")];
+    let unrecognized = "the object provided is unrecognized (must be of type Widget): couldn't get version/kind; json parse error: ";
+    check(&[
+        ("POST WIDGETS", "", &[], 400, "BadRequest", unrecognized),
+        ("POST WIDGETS", "{", &[], 400, "BadRequest", unrecognized),
+        ("POST WIDGETS", "{} {}", &[], 400, "BadRequest", unrecognized),
+        ("POST WIDGETS", &deep, &[], 400, "BadRequest", unrecognized),
+        ("POST WIDGETS", &deep_yaml, yaml, 400, "BadRequest", unrecognized),
+        ("POST WIDGETS", "a: b\n---\nc: d\n", yaml, 400, "BadRequest", unrecognized),
+        ("POST WIDGETS", "[]", &[], 400, "BadRequest", "Widget in version \"v1\" cannot be handled as a Widget: "),
+        ("POST WIDGETS", "x", &[("content-type", "text/plain")], 415, "UnsupportedMediaType", "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml"),
+        ("POST WIDGETS", r#"{"apiVersion":"v2"}"#, &[], 400, "BadRequest", "the API version in the data (v2) does not match the expected API version (test.example.com/v1)"),
+        ("POST WIDGETS", r#"{"kind":"Gadget"}"#, &[], 400, "BadRequest", "Gadget in version \"v1\" cannot be handled as a Widget"),
+        ("POST WIDGETS", r#"{"metadata":{"labels":{"a":1}}}"#, &[], 400, "BadRequest", "Widget in version \"v1\" cannot be handled as a Widget: json: cannot unmarshal number into Go struct field ObjectMeta.metadata.labels of type string"),
+        ("POST WIDGETS", r#"{"metadata":{"name":"x","namespace":"bank"}}"#, &[], 400, "BadRequest", "the namespace of the provided object does not match the namespace sent on the request"),
+        ("POST WIDGETS", r#"{"metadata":{"name":"x","resourceVersion":"1"}}"#, &[], 400, "BadRequest", "resourceVersion should not be set on objects to be created"),
+        ("PUT WIDGETS/a", r#"{"metadata":{"name":"b"}}"#, &[], 400, "BadRequest", "the name of the object (b) does not match the name on the URL (a)"),
+        ("DELETE WIDGETS/a", r#"{"kind":"Widget"}"#, &[], 400, "BadRequest", "expect object of kind DeleteOptions, got Widget"),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn fields() {
+    let invalid = "Widget.test.example.com \"x\" is invalid: ";
+    let cases = [
+        (r#"{"metadata":{"name":"x"}}"#, "spec: Required value"),
+        (
+            r#"{"metadata":{"name":"x"},"spec":{"size":"2"}}"#,
+            "spec.size: Invalid value: \"string\": spec.size in body must be of type integer: \"string\"",
+        ),
+        (
+            r#"{"metadata":{"name":"x"},"spec":{"size":0}}"#,
+            "spec.size: Invalid value: 0: spec.size in body should be greater than or equal to 1",
+        ),
+        (
+            r#"{"metadata":{"name":"x"},"spec":{"size":1,"colour":"green"}}"#,
+            "spec.colour: Unsupported value: \"green\": supported values: \"red\", \"blue\"",
+        ),
+        (
+            r#"{"metadata":{"name":"x"},"spec":{"size":13}}"#,
+            "spec.size: Invalid value: 13: is unlucky",
+        ),
+        (
+            r#"{"metadata":{"name":"x","labels":{"a b":"c"}},"spec":{"size":1}}"#,
+            "metadata.labels: Invalid value: \"a b\": name part must consist of alphanumeric characters",
+        ),
+        (
+            r#"{"metadata":{"name":"x","labels":{"a":"b c"}},"spec":{"size":1}}"#,
+            "metadata.labels: Invalid value: \"b c\": a valid label must be an empty string or consist of",
+        ),
+        (
+            r#"{"metadata":{"name":"x","annotations":{"/":"b"}},"spec":{"size":1}}"#,
+            "[metadata.annotations: Invalid value: \"/\": prefix part must be non-empty",
+        ),
+        (
+            r#"{"metadata":{"name":"x","finalizers":["-"]},"spec":{"size":1}}"#,
+            "metadata.finalizers: Invalid value: \"-\": name part must consist of",
+        ),
+        (
+            r#"{"metadata":{"name":"x","ownerReferences":[{"apiVersion":"v1","kind":"A","name":"b"}]},"spec":{"size":1}}"#,
+            "metadata.ownerReferences[0].uid: Invalid value: \"\": must not be empty",
+        ),
+    ];
+    let messages: Vec<String> = cases.iter().map(|(_, end)| format!("{invalid}{end}")).collect();
+    let mut all: Vec<Case<'_>> = cases
+        .iter()
+        .zip(&messages)
+        .map(|((body, _), message)| {
+            ("POST WIDGETS", *body, &[][..], 422, "Invalid", message.as_str())
+        })
+        .collect();
+    all.push(("POST WIDGETS", r#"{"metadata":{"name":"X"},"spec":{"size":1}}"#, &[], 422, "Invalid", "Widget.test.example.com \"X\" is invalid: metadata.name: Invalid value: \"X\": a lowercase RFC 1123 subdomain must consist of"));
+    all.push(("POST WIDGETS", r#"{"spec":{"size":1}}"#, &[], 422, "Invalid", "Widget.test.example.com \"\" is invalid: metadata.name: Required value: name or generateName is required"));
+    all.push(("PUT WIDGETS/a", r#"{"metadata":{"name":"a"},"spec":{"size":2}}"#, &[], 422, "Invalid", "Widget.test.example.com \"a\" is invalid: metadata.resourceVersion: Invalid value: 0x0: must be specified for an update"));
+    check(&all).await;
+}
+
+#[tokio::test]
+async fn paths_and_verbs() {
+    let missing = "the server could not find the requested resource";
+    let body = r#"{"metadata":{"name":"a"},"spec":{"size":1}}"#;
+    check(&[
+        ("GET /apis/test.example.com/v1/gadgets", "", &[], 404, "NotFound", missing),
+        ("GET /apis/test.example.com/v2/widgets", "", &[], 404, "NotFound", missing),
+        ("GET WIDGETS/a/scale", "", &[], 404, "NotFound", missing),
+        ("GET VAULTS/v/status", "", &[], 404, "NotFound", missing),
+        ("GET /apis/test.example.com/v1/namespaces/shop/vaults", "", &[], 404, "NotFound", missing),
+        ("GET /apis/test.example.com/v1/widgets/a", "", &[], 404, "NotFound", missing),
+        (
+            "GET WIDGETS/none",
+            "",
+            &[],
+            404,
+            "NotFound",
+            "widgets.test.example.com \"none\" not found",
+        ),
+        (
+            "DELETE WIDGETS/none",
+            "",
+            &[],
+            404,
+            "NotFound",
+            "widgets.test.example.com \"none\" not found",
+        ),
+        (
+            "PATCH WIDGETS/none",
+            "{}",
+            MERGE,
+            404,
+            "NotFound",
+            "widgets.test.example.com \"none\" not found",
+        ),
+        (
+            "DELETE WIDGETS",
+            "",
+            &[],
+            405,
+            "MethodNotAllowed",
+            "deletecollection is not supported on resources of kind \"widgets.test.example.com\"",
+        ),
+        (
+            "POST /apis/test.example.com/v1/widgets",
+            body,
+            &[],
+            405,
+            "MethodNotAllowed",
+            "create is not supported",
+        ),
+        (
+            "PUT VAULTS/v",
+            body,
+            &[],
+            405,
+            "MethodNotAllowed",
+            "update is not supported on resources of kind \"vaults.test.example.com\"",
+        ),
+        ("GET VAULTS?watch=1", "", &[], 405, "MethodNotAllowed", "watch is not supported"),
+        (
+            "POST WIDGETS",
+            body,
+            &[],
+            409,
+            "AlreadyExists",
+            "widgets.test.example.com \"a\" already exists",
+        ),
+        (
+            "GET WIDGETS/a",
+            "",
+            &[("accept", "application/yaml")],
+            406,
+            "NotAcceptable",
+            "only the following media types are accepted: application/json",
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn parameters() {
+    let body = r#"{"metadata":{"name":"x"},"spec":{"size":1}}"#;
+    let long = format!("POST WIDGETS?fieldManager={}", "m".repeat(129));
+    check(&[
+        ("POST WIDGETS?dryRun=Some", body, &[], 422, "Invalid", "CreateOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: \"Some\": supported values: \"All\""),
+        ("POST WIDGETS?fieldValidation=Maybe", body, &[], 422, "Invalid", "CreateOptions.meta.k8s.io \"\" is invalid: fieldValidation: Unsupported value: \"Maybe\": supported values: \"Ignore\", \"Strict\", \"Warn\""),
+        (&long, body, &[], 422, "Invalid", "CreateOptions.meta.k8s.io \"\" is invalid: fieldManager: Too long: may not be more than 128 bytes"),
+        ("POST WIDGETS?fieldManager=a%0Ab", body, &[], 422, "Invalid", "CreateOptions.meta.k8s.io \"\" is invalid: fieldManager: Invalid value: \"a\\nb\": should only contain printable characters"),
+        ("PATCH WIDGETS/a?force=true", "{}", MERGE, 422, "Invalid", "PatchOptions.meta.k8s.io \"\" is invalid: force: Forbidden: may not be specified for non-apply patch"),
+        ("PATCH WIDGETS/a", "{}", &[("content-type", "application/strategic-merge-patch+json")], 415, "UnsupportedMediaType", "the body of the request was in an unknown format"),
+        ("DELETE WIDGETS/a?propagationPolicy=Never", "", &[], 422, "Invalid", "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: \"Never\""),
+        ("DELETE WIDGETS/a", r#"{"propagationPolicy":"Orphan","orphanDependents":true}"#, &[], 422, "Invalid", "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Invalid value: \"Orphan\": orphanDependents and deletionPropagation cannot be both set"),
+        ("GET WIDGETS?labelSelector=a+in", "", &[], 400, "BadRequest", "unable to parse requirement: found '' expected: '('"),
+        ("GET WIDGETS?fieldSelector=spec.size%3D1", "", &[], 400, "BadRequest", "field label not supported: spec.size"),
+        ("GET WIDGETS?fieldSelector=nonsense", "", &[], 400, "BadRequest", "invalid selector: 'nonsense'; can't understand 'nonsense'"),
+        ("GET WIDGETS?resourceVersion=abc", "", &[], 400, "BadRequest", "invalid resource version: "),
+        ("GET WIDGETS?limit=abc", "", &[], 400, "BadRequest", "limit: "),
+        ("GET WIDGETS?continue=abc", "", &[], 400, "BadRequest", "continue key is not valid"),
+        ("GET WIDGETS?resourceVersionMatch=Exact", "", &[], 422, "Invalid", "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"),
+        ("GET WIDGETS?resourceVersionMatch=Exact&resourceVersion=0", "", &[], 422, "Invalid", "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: "),
+        ("GET WIDGETS?resourceVersionMatch=Odd&resourceVersion=1", "", &[], 422, "Invalid", "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Unsupported value: \"Odd\""),
+        ("GET WIDGETS?sendInitialEvents=true", "", &[], 422, "Invalid", "ListOptions.meta.k8s.io \"\" is invalid: sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list"),
+        ("GET WIDGETS?watch=1&sendInitialEvents=true", "", &[], 422, "Invalid", "ListOptions.meta.k8s.io \"\" is invalid: "),
+        ("GET WIDGETS?watch=1&resourceVersion=7", "", &[], 410, "Expired", "too old resource version: 7 ("),
+        ("GET WIDGETS?watch=1&resourceVersion=9000000000000000000", "", &[], 504, "Timeout", "Timeout: Too large resource version"),
+        ("GET WIDGETS?watch=1&timeoutSeconds=x", "", &[], 400, "BadRequest", "timeoutSeconds: "),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn unknown_and_double_fields() {
+    let house = House::open().await;
+    let body = r#"{"metadata":{"name":"x","colour":1},"spec":{"size":2,"size":3,"shape":"round"},"more":1}"#;
+    let strict = house.ask(&format!("POST {WIDGETS}?fieldValidation=Strict"), body, &[]).await;
+    assert_eq!((strict.code, strict.reason()), (400, "BadRequest"));
+    assert_eq!(
+        strict.message(),
+        "Widget in version \"v1\" cannot be handled as a Widget: strict decoding error: unknown field \"spec.shape\", unknown field \"more\", unknown field \"metadata.colour\", duplicate field \"spec.size\""
+    );
+    let warned = house.ask(&format!("POST {WIDGETS}?dryRun=All"), body, &[]).await;
+    assert_eq!(warned.code, 201);
+    assert_eq!(
+        warned.header("warning"),
+        [
+            "299 - \"unknown field \\\"spec.shape\\\"\"",
+            "299 - \"unknown field \\\"more\\\"\"",
+            "299 - \"unknown field \\\"metadata.colour\\\"\"",
+            "299 - \"duplicate field \\\"spec.size\\\"\"",
+        ]
+    );
+    assert_eq!(warned.json["spec"], serde_json::json!({"size": 3}));
+    let ignored = house.ask(&format!("POST {WIDGETS}?fieldValidation=Ignore"), body, &[]).await;
+    assert_eq!((ignored.code, ignored.header("warning").len()), (201, 0));
+}

@@ -1,0 +1,232 @@
+//! A registry on a store in a folder that goes away, and a short way of asking it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use event::{Event, Level, ObjectReference, Timestamp, UserInfo};
+use futures::StreamExt;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use serde_json::Value;
+use store::{Settings, Sqlite};
+use tempfile::TempDir;
+
+use super::kinds;
+use crate::namespaces::StoredNamespaces;
+use crate::request_info::query_pairs;
+use crate::{
+    AccessError, Answer, Attributes, Authorizer, Clock, Decision, Parts, Registry, Reply, Request,
+    RequestInfo, Trail,
+};
+
+pub(super) const WIDGETS: &str = "/apis/test.example.com/v1/namespaces/shop/widgets";
+pub(super) const VAULTS: &str = "/apis/test.example.com/v1/vaults";
+
+pub(super) struct House {
+    pub(super) registry: Registry,
+    pub(super) store: Sqlite,
+    time: Arc<Ticking>,
+    _folder: TempDir,
+}
+
+/// Time that passes only when it is told to.
+struct Ticking(AtomicI64);
+
+impl Clock for Ticking {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// Everybody may do everything, but mallory.
+struct NotMallory;
+
+#[async_trait]
+impl Authorizer for NotMallory {
+    async fn authorize(&self, attributes: &Attributes) -> Result<Decision, AccessError> {
+        Ok(if attributes.user.username == "mallory" {
+            Decision::NoOpinion(String::new())
+        } else {
+            Decision::Allow(String::new())
+        })
+    }
+}
+
+/// What came back.
+pub(super) struct Got {
+    pub(super) code: u16,
+    pub(super) json: Value,
+    pub(super) answer: Answer,
+}
+
+impl Got {
+    pub(super) fn reason(&self) -> &str {
+        self.json["reason"].as_str().unwrap_or_default()
+    }
+
+    pub(super) fn message(&self) -> &str {
+        self.json["message"].as_str().unwrap_or_default()
+    }
+
+    pub(super) fn revision(&self) -> String {
+        self.json["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned()
+    }
+
+    pub(super) fn header(&self, name: &str) -> Vec<&str> {
+        let values = self.answer.headers.get_all(name).iter();
+        values.filter_map(|value| value.to_str().ok()).collect()
+    }
+}
+
+impl House {
+    /// A house with the namespace `shop`.
+    pub(super) async fn open() -> Self {
+        let house = Self::open_with(Settings::default());
+        house.ok("POST /api/v1/namespaces", r#"{"metadata":{"name":"shop"}}"#).await;
+        house
+    }
+
+    pub(super) fn open_with(settings: Settings) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let time = Arc::new(Ticking(AtomicI64::new(1_700_000_000_000_000)));
+        let clock = Arc::clone(&time);
+        let clock: store::Clock = Arc::new(move || clock.now().as_micros());
+        let store = Sqlite::open(&folder.path().join("db"), settings, clock).unwrap();
+        let shared: Arc<dyn store::Storage> = Arc::new(store.clone());
+        let registry = Registry::new(Parts {
+            resources: kinds::all(),
+            store: Arc::clone(&shared),
+            authorizer: Arc::new(NotMallory),
+            namespaces: Arc::new(StoredNamespaces::new(shared)),
+            clock: Arc::clone(&time) as Arc<dyn Clock>,
+            policy: Arc::new(|_| Level::RequestResponse),
+            actor: UserInfo {
+                username: "system:serviceaccount:keep:watch".to_owned(),
+                ..UserInfo::default()
+            },
+        });
+        Self { registry, store, time, _folder: folder }
+    }
+
+    pub(super) fn pass(&self, seconds: i64) {
+        self.time.0.fetch_add(seconds * 1_000_000, Ordering::SeqCst);
+    }
+
+    /// Asks, and wants success.
+    pub(super) async fn ok(&self, line: &str, body: &str) -> Got {
+        let got = self.ask(line, body, &[]).await;
+        assert!(got.code < 300, "{line}: {}", got.json);
+        got
+    }
+
+    /// Asks as alice. `line` is method and path with query.
+    pub(super) async fn ask(&self, line: &str, body: &str, headers: &[(&str, &str)]) -> Got {
+        self.ask_as("alice", line, body, headers).await
+    }
+
+    pub(super) async fn ask_as(
+        &self,
+        user: &str,
+        line: &str,
+        body: &str,
+        headers: &[(&str, &str)],
+    ) -> Got {
+        let request = request(user, line, body, headers);
+        let mut trail = self.trail(&request);
+        let answer = match self.registry.handle(&request, &mut trail).await {
+            Ok(Reply::Plain(answer)) => self.record(trail, answer).await,
+            Ok(Reply::Recorded(answer)) => answer,
+            Ok(Reply::Watch(_)) => panic!("{line} is a watch"),
+            Err(error) => self.record(trail, error.into()).await,
+        };
+        let json = serde_json::from_slice(&answer.body).unwrap_or_default();
+        Got { code: answer.code.as_u16(), json, answer }
+    }
+
+    /// Begins a watch and reads so many frames of it.
+    pub(super) async fn watch(&self, line: &str, count: usize) -> Vec<Value> {
+        self.watch_with(line, count, &[]).await
+    }
+
+    pub(super) async fn watch_with(
+        &self,
+        line: &str,
+        count: usize,
+        headers: &[(&str, &str)],
+    ) -> Vec<Value> {
+        let request = request("alice", line, "", headers);
+        let mut trail = self.trail(&request);
+        match self.registry.handle(&request, &mut trail).await {
+            Ok(Reply::Watch(watch)) => {
+                let frames: Vec<Bytes> = watch.frames.take(count).collect().await;
+                assert!(frames.iter().all(|frame| frame.ends_with(b"}\n")));
+                frames.iter().map(|frame| serde_json::from_slice(frame).unwrap()).collect()
+            }
+            Ok(Reply::Plain(_) | Reply::Recorded(_)) => panic!("{line} is no watch"),
+            Err(error) => panic!("{line}: {}", error.status.message),
+        }
+    }
+
+    pub(super) fn document(&self, line: &str, headers: &[(&str, &str)]) -> Option<Answer> {
+        self.registry.route_non_resource(&request("alice", line, "", headers))
+    }
+
+    /// All events recorded so far, as `user verb resource/name code`.
+    pub(super) async fn events(&self) -> Vec<Event> {
+        let records = self.store.journal().read(0, 10_000, usize::MAX).await.unwrap();
+        records.into_iter().map(|record| event::record::read(record.bytes).unwrap()).collect()
+    }
+
+    fn trail(&self, request: &Request) -> Trail {
+        let info = &request.info;
+        let decision = audit::Decision {
+            level: Level::RequestResponse,
+            rule: None,
+            omit_stages: audit::Stages::default(),
+            omit_managed_fields: false,
+        };
+        let growth = audit::Growth::begin(&decision, || audit::Facts {
+            audit_id: uuid::Uuid::new_v4().to_string(),
+            request_uri: info.path.clone(),
+            verb: info.verb.clone(),
+            user: request.user.clone(),
+            object_ref: Some(ObjectReference {
+                resource: info.resource.clone(),
+                namespace: info.namespace.clone(),
+                name: info.name.clone(),
+                ..ObjectReference::default()
+            }),
+            received: request.received,
+            ..audit::Facts::default()
+        });
+        Trail::of(growth, Arc::clone(&self.time) as Arc<dyn Clock>)
+    }
+
+    async fn record(&self, trail: Trail, answer: Answer) -> Answer {
+        let record = trail.complete(&answer).unwrap();
+        store::record(&self.store, record).await.unwrap();
+        answer
+    }
+}
+
+fn request(user: &str, line: &str, body: &str, headers: &[(&str, &str)]) -> Request {
+    let (method, target) = line.split_once(' ').unwrap();
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let method: Method = method.parse().unwrap();
+    let query = query_pairs(Some(query));
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        let name: HeaderName = name.parse().unwrap();
+        map.append(name, HeaderValue::from_str(value).unwrap());
+    }
+    Request {
+        info: RequestInfo::of(&method, path, &query),
+        method,
+        query,
+        headers: map,
+        user: UserInfo { username: user.to_owned(), ..UserInfo::default() },
+        body: Bytes::copy_from_slice(body.as_bytes()),
+        received: Timestamp::from_micros(1_700_000_000_000_000),
+    }
+}

@@ -1,0 +1,113 @@
+//! Watches: where they begin, what they tell, how they end.
+
+use serde_json::{Value, json};
+
+use super::house::{House, WIDGETS};
+
+const MERGE: (&str, &str) = ("content-type", "application/merge-patch+json");
+
+async fn make(house: &House, name: &str, app: &str) -> String {
+    let body = format!(
+        r#"{{"metadata":{{"name":"{name}","labels":{{"app":"{app}"}}}},"spec":{{"size":1}}}}"#
+    );
+    house.ok(&format!("POST {WIDGETS}"), &body).await.revision()
+}
+
+fn told(frames: &[Value]) -> Vec<String> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    frames
+        .iter()
+        .map(|frame| {
+            let name = text(&frame["object"]["metadata"]["name"]);
+            format!("{} {name}", text(&frame["type"]))
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn a_watch_tells_what_happens_after_a_revision() {
+    let house = House::open().await;
+    let first = make(&house, "a", "x").await;
+    make(&house, "b", "x").await;
+    house.ask(&format!("PATCH {WIDGETS}/b"), r#"{"spec":{"size":2}}"#, &[MERGE]).await;
+    house.ok(&format!("DELETE {WIDGETS}/a"), "").await;
+    let frames = house.watch(&format!("GET {WIDGETS}?watch=1&resourceVersion={first}"), 3).await;
+    assert_eq!(told(&frames), ["ADDED b", "MODIFIED b", "DELETED a"]);
+    let revision = |frame: &Value| {
+        frame["object"]["metadata"]["resourceVersion"].as_str().unwrap().parse::<u64>().unwrap()
+    };
+    assert!(revision(&frames[2]) > revision(&frames[1]), "a deletion has its own revision");
+}
+
+#[tokio::test]
+async fn a_watch_from_nowhere_begins_with_what_is_there() {
+    let house = House::open().await;
+    make(&house, "a", "x").await;
+    make(&house, "b", "y").await;
+    for query in ["watch=true", "watch=true&resourceVersion=0"] {
+        let frames = house.watch(&format!("GET {WIDGETS}?{query}"), 2).await;
+        assert_eq!(told(&frames), ["ADDED a", "ADDED b"]);
+    }
+}
+
+#[tokio::test]
+async fn a_watch_list_marks_the_end_of_the_beginning() {
+    let house = House::open().await;
+    make(&house, "a", "x").await;
+    let query =
+        "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
+    let frames = house.watch(&format!("GET {WIDGETS}?{query}"), 2).await;
+    assert_eq!(told(&frames), ["ADDED a", "BOOKMARK "]);
+    assert_eq!(
+        frames[1]["object"]["metadata"]["annotations"],
+        json!({"k8s.io/initial-events-end": "true"})
+    );
+    assert_eq!(frames[1]["object"]["kind"], "Widget");
+}
+
+#[tokio::test]
+async fn what_leaves_a_selection_is_gone_and_what_enters_is_new() {
+    let house = House::open().await;
+    let start = make(&house, "a", "x").await;
+    make(&house, "b", "y").await;
+    for (name, app) in [("a", "y"), ("b", "x"), ("b", "y")] {
+        let patch = format!(r#"{{"metadata":{{"labels":{{"app":"{app}"}}}}}}"#);
+        house.ask(&format!("PATCH {WIDGETS}/{name}"), &patch, &[MERGE]).await;
+    }
+    house.ok(&format!("DELETE {WIDGETS}/a"), "").await;
+    make(&house, "c", "x").await;
+    house.ok(&format!("DELETE {WIDGETS}/c"), "").await;
+    let line = format!("GET {WIDGETS}?watch=1&resourceVersion={start}&labelSelector=app%3Dx");
+    let frames = house.watch(&line, 5).await;
+    assert_eq!(told(&frames), ["DELETED a", "ADDED b", "DELETED b", "ADDED c", "DELETED c"]);
+}
+
+#[tokio::test]
+async fn a_watch_ends_when_it_was_asked_to_and_marks_how_far_it_came() {
+    let house = House::open().await;
+    let start = make(&house, "a", "x").await;
+    let line = format!(
+        "GET {WIDGETS}?watch=1&resourceVersion={start}&timeoutSeconds=1&allowWatchBookmarks=true"
+    );
+    let frames = house.watch(&line, 9).await;
+    assert_eq!(told(&frames), ["BOOKMARK "]);
+    assert_eq!(frames[0]["object"]["metadata"]["resourceVersion"], start);
+}
+
+#[tokio::test]
+async fn a_watch_as_a_table_defines_its_columns_once() {
+    let house = House::open().await;
+    make(&house, "a", "x").await;
+    make(&house, "b", "x").await;
+    let frames = house
+        .watch_with(
+            &format!("GET {WIDGETS}?watch=1"),
+            2,
+            &[("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")],
+        )
+        .await;
+    assert_eq!(frames[0]["object"]["kind"], "Table");
+    assert!(frames[0]["object"]["columnDefinitions"].is_array());
+    assert_eq!(frames[1]["object"]["columnDefinitions"], Value::Null);
+    assert_eq!(frames[1]["object"]["rows"][0]["cells"][0], "b");
+}

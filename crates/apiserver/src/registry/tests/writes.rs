@@ -1,0 +1,331 @@
+//! Creating, changing and removing, with the events of it.
+
+use event::Event;
+use serde_json::json;
+
+use super::house::{House, VAULTS, WIDGETS};
+
+const MERGE: (&str, &str) = ("content-type", "application/merge-patch+json");
+const JSON_PATCH: (&str, &str) = ("content-type", "application/json-patch+json");
+const A: &str = r#"{"metadata":{"name":"a","labels":{"app":"x"}},"spec":{"size":1}}"#;
+
+fn short(event: &Event) -> String {
+    let reference = event.object_ref.clone().unwrap_or_default();
+    let code = event.response_status.as_ref().map_or(0, |status| status.code);
+    format!(
+        "{} {} {}/{} {code}",
+        event.user.username, event.verb, reference.resource, reference.name
+    )
+}
+
+#[tokio::test]
+async fn a_created_object_is_complete_and_comes_back_as_it_is() {
+    let house = House::open().await;
+    let made = house.ok(&format!("POST {WIDGETS}"), A).await;
+    assert_eq!(made.code, 201);
+    let metadata = &made.json["metadata"];
+    assert_eq!(metadata["namespace"], "shop");
+    assert_eq!(metadata["generation"], 1);
+    assert_eq!(metadata["creationTimestamp"], "2023-11-14T22:13:20Z");
+    assert_eq!(metadata["uid"].as_str().unwrap().len(), 36);
+    assert_eq!(made.json["status"]["state"], "New");
+    let body = std::str::from_utf8(&made.answer.body).unwrap();
+    assert!(body.starts_with(r#"{"apiVersion":"test.example.com/v1","kind":"Widget","metadata":{"name":"a","namespace":"shop""#), "{body}");
+    let read = house.ok(&format!("GET {WIDGETS}/a"), "").await;
+    assert_eq!(read.answer.body, made.answer.body);
+    let events = house.events().await;
+    let event = &events[1];
+    assert_eq!(short(event), "alice create widgets/a 201");
+    assert_eq!(event.request_object.as_ref().unwrap().as_bytes(), A.as_bytes());
+    assert_eq!(event.response_object.as_ref().unwrap().as_bytes(), &made.answer.body[..]);
+}
+
+#[tokio::test]
+async fn a_name_can_be_left_to_the_server() {
+    let house = House::open().await;
+    let body = r#"{"metadata":{"generateName":"w-"},"spec":{"size":1}}"#;
+    let made = house.ok(&format!("POST {WIDGETS}"), body).await;
+    let name = made.json["metadata"]["name"].as_str().unwrap();
+    assert_eq!((name.len(), &name[..2]), (7, "w-"));
+    assert_eq!(short(&house.events().await[1]), format!("alice create widgets/{name} 201"));
+}
+
+#[tokio::test]
+async fn yaml_is_taken_too() {
+    let house = House::open().await;
+    let yaml = "metadata:\n  name: y\n  creationTimestamp: null\nspec:\n  size: 3\n";
+    let made =
+        house.ask(&format!("POST {WIDGETS}"), yaml, &[("content-type", "application/yaml")]).await;
+    assert_eq!((made.code, &made.json["spec"]), (201, &json!({"size": 3})));
+}
+
+#[tokio::test]
+async fn an_update_counts_generations_and_leaves_the_status_alone() {
+    let house = House::open().await;
+    let made = house.ok(&format!("POST {WIDGETS}"), A).await;
+    let mut object = made.json.clone();
+    object["spec"]["size"] = json!(2);
+    object["status"]["state"] = json!("Forged");
+    let line = format!("PUT {WIDGETS}/a");
+    let updated = house.ok(&line, &object.to_string()).await;
+    assert_eq!(updated.json["metadata"]["generation"], 2);
+    assert_eq!(updated.json["status"]["state"], "New");
+    assert_ne!(updated.revision(), made.revision());
+
+    let same = house.ok(&line, &updated.json.to_string()).await;
+    assert_eq!(same.answer.body, updated.answer.body, "an unchanged object is not written");
+
+    let stale = house.ask(&line, &made.json.to_string(), &[]).await;
+    assert_eq!((stale.code, stale.reason()), (409, "Conflict"));
+    assert_eq!(
+        stale.message(),
+        "Operation cannot be fulfilled on widgets.test.example.com \"a\": the object has been modified; please apply your changes to the latest version and try again"
+    );
+
+    let mut other = updated.json.clone();
+    other["metadata"]["uid"] = json!("other");
+    assert_eq!(house.ask(&line, &other.to_string(), &[]).await.code, 409);
+    assert_eq!(house.events().await.len(), 6, "each of them is on record once");
+}
+
+#[tokio::test]
+async fn the_status_is_written_beside_the_object() {
+    let house = House::open().await;
+    house.ok(&format!("POST {WIDGETS}"), A).await;
+    let line = format!("PATCH {WIDGETS}/a/status");
+    let patch = r#"{"spec":{"size":9},"status":{"state":"Running"},"metadata":{"labels":{"b":"c"},"annotations":{"x":"y"}}}"#;
+    let patched = house.ask(&line, patch, &[MERGE]).await;
+    assert_eq!(patched.code, 200, "{}", patched.json);
+    assert_eq!(patched.json["status"]["state"], "Running");
+    assert_eq!(patched.json["spec"]["size"], 1);
+    assert_eq!(patched.json["metadata"]["labels"], json!({"app": "x", "b": "c"}));
+    assert_eq!(patched.json["metadata"].get("annotations"), None);
+    assert_eq!(patched.json["metadata"]["generation"], 1);
+    let read = house.ok(&format!("GET {WIDGETS}/a/status"), "").await;
+    assert_eq!(read.answer.body, patched.answer.body);
+}
+
+#[tokio::test]
+async fn patches_go_by_what_is_there() {
+    let house = House::open().await;
+    let made = house.ok(&format!("POST {WIDGETS}"), A).await;
+    let line = format!("PATCH {WIDGETS}/a");
+    let patched = house.ask(&line, r#"{"spec":{"colour":"red"}}"#, &[MERGE]).await;
+    assert_eq!(patched.json["spec"], json!({"size": 1, "colour": "red"}));
+    let patched = house
+        .ask(&line, r#"[{"op":"replace","path":"/spec/size","value":4}]"#, &[JSON_PATCH])
+        .await;
+    assert_eq!(patched.json["spec"]["size"], 4);
+    let stale = format!(r#"{{"metadata":{{"resourceVersion":"{}"}}}}"#, made.revision());
+    assert_eq!(house.ask(&line, &stale, &[MERGE]).await.code, 409);
+    assert_eq!(house.ask(&line, r#"{"metadata":{"name":"b"}}"#, &[MERGE]).await.code, 400);
+    let invalid = house.ask(&line, r#"{"spec":{"size":13}}"#, &[MERGE]).await;
+    assert_eq!(invalid.code, 422);
+    assert_eq!(house.ok(&format!("GET {WIDGETS}/a"), "").await.json["spec"]["size"], 4);
+}
+
+#[tokio::test]
+async fn a_deleted_object_takes_others_with_it_and_each_is_on_record() {
+    let house = House::open().await;
+    house
+        .ok(&format!("POST {VAULTS}"), r#"{"metadata":{"name":"v"},"spec":{"key":"secret"}}"#)
+        .await;
+    house
+        .ok(
+            &format!("POST {WIDGETS}"),
+            r#"{"metadata":{"name":"a"},"spec":{"size":1,"vault":"v"}}"#,
+        )
+        .await;
+    let deleted = house.ok(&format!("DELETE {WIDGETS}/a"), "").await;
+    assert_eq!(deleted.json["status"], "Success");
+    assert_eq!(deleted.json["details"]["kind"], "widgets");
+    assert_eq!(deleted.json["details"]["name"], "a");
+    assert_eq!(house.ask(&format!("GET {WIDGETS}/a"), "", &[]).await.code, 404);
+    assert_eq!(house.ask(&format!("GET {VAULTS}/v"), "", &[]).await.code, 404);
+    let events = house.events().await;
+    let lines: Vec<String> = events.iter().map(short).collect();
+    assert_eq!(
+        lines[1..5],
+        [
+            "alice create vaults/v 201",
+            "alice create widgets/a 201",
+            "system:serviceaccount:keep:watch delete vaults/v 200",
+            "alice delete widgets/a 200",
+        ]
+    );
+    assert_eq!(events[3].annotations["audit.keepwatch.io/caused-by"], events[4].audit_id);
+    assert_eq!(events[3].response_object, None, "bodies of vaults are withheld");
+    let sent = events[1].request_object.as_ref().unwrap();
+    let sent = std::str::from_utf8(sent.as_bytes()).unwrap();
+    assert!(sent.contains("\"v\"") && !sent.contains("secret"), "{sent}");
+}
+
+#[tokio::test]
+async fn a_refusal_changes_nothing_and_is_on_record() {
+    let house = House::open().await;
+    house.ok(&format!("POST {VAULTS}"), r#"{"metadata":{"name":"v"}}"#).await;
+    house
+        .ok(
+            &format!("POST {WIDGETS}"),
+            r#"{"metadata":{"name":"a"},"spec":{"size":1,"vault":"v"}}"#,
+        )
+        .await;
+    house.ok(&format!("DELETE {VAULTS}/v"), "").await;
+    let before = house.events().await.len();
+    let refused = house.ask(&format!("DELETE {WIDGETS}/a"), "", &[]).await;
+    assert_eq!((refused.code, refused.reason()), (404, "NotFound"), "its vault is gone already");
+    house.ok(&format!("GET {WIDGETS}/a"), "").await;
+    let events = house.events().await;
+    assert_eq!(events.len(), before + 2);
+    assert_eq!(short(&events[before]), "alice delete widgets/a 404");
+}
+
+#[tokio::test]
+async fn a_dry_run_answers_and_changes_nothing() {
+    let house = House::open().await;
+    let revision = {
+        use store::Storage;
+        house.store.current_revision()
+    };
+    let made = house.ok(&format!("POST {WIDGETS}?dryRun=All"), A).await;
+    assert_eq!((made.code, made.json["metadata"]["name"].as_str()), (201, Some("a")));
+    assert_eq!(house.ask(&format!("GET {WIDGETS}/a"), "", &[]).await.code, 404);
+    use store::Storage;
+    assert_eq!(house.store.current_revision(), revision);
+    assert_eq!(short(&house.events().await[1]), "alice create widgets/a 201");
+}
+
+#[tokio::test]
+async fn finalizers_keep_an_object_until_they_are_gone() {
+    let house = House::open().await;
+    let body = r#"{"metadata":{"name":"a","finalizers":["example.com/hold"]},"spec":{"size":1}}"#;
+    house.ok(&format!("POST {WIDGETS}"), body).await;
+    let kept = house.ok(&format!("DELETE {WIDGETS}/a"), "").await;
+    let metadata = &kept.json["metadata"];
+    assert_eq!(kept.json["kind"], "Widget");
+    assert_eq!(metadata["deletionTimestamp"], "2023-11-14T22:13:20Z");
+    assert_eq!(
+        (&metadata["deletionGracePeriodSeconds"], &metadata["generation"]),
+        (&json!(0), &json!(2))
+    );
+    house.pass(5);
+    let again = house.ok(&format!("DELETE {WIDGETS}/a"), "").await;
+    assert_eq!(again.answer.body, kept.answer.body, "it is going already");
+
+    let line = format!("PATCH {WIDGETS}/a");
+    let more = r#"{"metadata":{"finalizers":["example.com/hold","example.com/more"]}}"#;
+    let refused = house.ask(&line, more, &[MERGE]).await;
+    assert_eq!(refused.code, 422);
+    assert!(refused.message().contains("metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{\"example.com/more\"}"), "{}", refused.message());
+
+    let freed = house.ask(&line, r#"{"metadata":{"finalizers":null}}"#, &[MERGE]).await;
+    assert_eq!(freed.code, 200);
+    assert_eq!(house.ask(&format!("GET {WIDGETS}/a"), "", &[]).await.code, 404);
+}
+
+#[tokio::test]
+async fn propagation_is_left_to_the_garbage_collector() {
+    let house = House::open().await;
+    for (name, policy, finalizer) in
+        [("a", "Foreground", "foregroundDeletion"), ("b", "Orphan", "orphan")]
+    {
+        let body = format!(r#"{{"metadata":{{"name":"{name}"}},"spec":{{"size":1}}}}"#);
+        house.ok(&format!("POST {WIDGETS}"), &body).await;
+        let options = format!(
+            r#"{{"kind":"DeleteOptions","apiVersion":"v1","propagationPolicy":"{policy}"}}"#
+        );
+        let kept = house.ok(&format!("DELETE {WIDGETS}/{name}"), &options).await;
+        assert_eq!(kept.json["metadata"]["finalizers"], json!([finalizer]));
+        let gone =
+            house.ok(&format!("DELETE {WIDGETS}/{name}?propagationPolicy=Background"), "").await;
+        assert_eq!(gone.json["status"], "Success");
+    }
+}
+
+#[tokio::test]
+async fn preconditions_of_a_delete() {
+    let house = House::open().await;
+    let made = house.ok(&format!("POST {WIDGETS}"), A).await;
+    let line = format!("DELETE {WIDGETS}/a");
+    let other = r#"{"preconditions":{"uid":"other"}}"#;
+    let refused = house.ask(&line, other, &[]).await;
+    assert_eq!(refused.code, 409);
+    assert!(
+        refused
+            .message()
+            .contains("the UID in the precondition (other) does not match the UID in record (")
+    );
+    assert_eq!(
+        house.ask(&line, r#"{"preconditions":{"resourceVersion":"1"}}"#, &[]).await.code,
+        409
+    );
+    let uid = made.json["metadata"]["uid"].as_str().unwrap();
+    let right =
+        format!(r#"{{"preconditions":{{"uid":"{uid}","resourceVersion":"{}"}}}}"#, made.revision());
+    assert_eq!(house.ask(&line, &right, &[]).await.code, 200);
+}
+
+#[tokio::test]
+async fn access_to_what_is_named_is_asked_for() {
+    let house = House::open().await;
+    house.ok(&format!("POST {VAULTS}"), r#"{"metadata":{"name":"v"}}"#).await;
+    let body = r#"{"metadata":{"name":"a"},"spec":{"size":1,"vault":"v"}}"#;
+    let refused = house.ask_as("mallory", &format!("POST {WIDGETS}"), body, &[]).await;
+    assert_eq!((refused.code, refused.reason()), (403, "Forbidden"));
+    assert_eq!(
+        refused.message(),
+        "vaults.test.example.com \"v\" is forbidden: User \"mallory\" cannot get resource \"vaults\" in API group \"test.example.com\" at the cluster scope"
+    );
+    house.ok(&format!("POST {WIDGETS}"), A).await;
+    let patch = r#"{"spec":{"vault":"v"}}"#;
+    let refused = house.ask_as("mallory", &format!("PATCH {WIDGETS}/a"), patch, &[MERGE]).await;
+    assert_eq!(refused.code, 403);
+    let recorded = house.events().await;
+    assert_eq!(short(recorded.last().unwrap()), "mallory patch widgets/a 403");
+}
+
+#[tokio::test]
+async fn a_kind_may_forget_what_it_was_told() {
+    let house = House::open().await;
+    let line = "POST /apis/test.example.com/v1/namespaces/shop/tickets";
+    for _ in 0..2 {
+        let made = house.ok(line, r#"{"metadata":{"name":"t"},"spec":{"to":"x"}}"#).await;
+        assert_eq!((made.code, made.json["metadata"]["name"].as_str()), (201, Some("t")));
+    }
+    let got = house.ask("GET /apis/test.example.com/v1/namespaces/shop/tickets/t", "", &[]).await;
+    assert_eq!((got.code, got.reason()), (405, "MethodNotAllowed"));
+}
+
+#[tokio::test]
+async fn namespaces_decide_on_what_may_be_made_in_them() {
+    let house = House::open().await;
+    let line = "POST /apis/test.example.com/v1/namespaces/bank/widgets";
+    let missing = house.ask(line, A, &[]).await;
+    assert_eq!((missing.code, missing.message()), (404, "namespaces \"bank\" not found"));
+    house
+        .ok(
+            "POST /api/v1/namespaces",
+            r#"{"metadata":{"name":"bank","finalizers":["example.com/hold"]}}"#,
+        )
+        .await;
+    house.ok(line, A).await;
+    house.ok("DELETE /api/v1/namespaces/bank", "").await;
+    let late = house.ask(line, &A.replace("\"a\"", "\"b\""), &[]).await;
+    assert_eq!((late.code, late.reason()), (403, "Forbidden"));
+    assert_eq!(late.json["details"]["causes"][0]["reason"], "NamespaceTerminating");
+    assert!(late.message().ends_with("is forbidden: unable to create new content in namespace bank because it is being terminated"), "{}", late.message());
+}
+
+#[tokio::test]
+async fn writers_at_the_same_time_see_each_other() {
+    let house = House::open().await;
+    house.ok(&format!("POST {WIDGETS}"), A).await;
+    let line = format!("PATCH {WIDGETS}/a");
+    let patches: Vec<String> =
+        (0..20).map(|n| format!(r#"{{"metadata":{{"labels":{{"l{n}":"x"}}}}}}"#)).collect();
+    let all = patches.iter().map(|patch| house.ask(&line, patch, std::slice::from_ref(&MERGE)));
+    let answers = futures::future::join_all(all).await;
+    assert!(answers.iter().all(|got| got.code == 200));
+    let read = house.ok(&format!("GET {WIDGETS}/a"), "").await;
+    assert_eq!(read.json["metadata"]["labels"].as_object().unwrap().len(), 21);
+}

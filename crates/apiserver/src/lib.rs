@@ -49,7 +49,7 @@ mod watch_body;
 pub use access::{AccessError, Attributes, Authorizer, Decision};
 pub use answer::{Answer, ApiError, FieldError};
 pub use exchange::{Clock, Reply, Request, RequestInfo, WatchReply};
-pub use namespaces::{NamespaceSource, NamespaceState, StoredNamespaces};
+pub use namespaces::{ClusterNamespaces, NamespaceSource, NamespaceState};
 pub use objects::{Objects, ResourceId};
 pub use registry::{Parts, Registry};
 pub use resource::{Column, Occasion, Resource, Scope, Strategy, Subresource, Verb};

@@ -251,11 +251,8 @@ fn validate_owners(object: &Map<String, Value>, errors: &mut Vec<FieldError>) {
     }
     if controllers > 1 {
         let detail = "Only one reference can have Controller set to true";
-        errors.push(FieldError::invalid(
-            "metadata.ownerReferences",
-            owners.map_or(&Value::Null, |_| &Value::Null),
-            detail,
-        ));
+        let list = Value::Array(owners.cloned().unwrap_or_default());
+        errors.push(FieldError::invalid("metadata.ownerReferences", &list, detail));
     }
 }
 

@@ -93,10 +93,10 @@ async fn openapi_describes_kinds_and_operations() {
     );
     assert_eq!(widget["properties"]["spec"]["properties"]["size"]["description"], "How large.");
     assert!(schemas["com.example.test.v1.WidgetList"].is_object());
-    let patch = &document["paths"]["/apis/test.example.com/v1/namespaces/{namespace}/widgets/{name}"]
+    let operation = &document["paths"]["/apis/test.example.com/v1/namespaces/{namespace}/widgets/{name}"]
         ["patch"];
-    assert_eq!(patch["x-kubernetes-group-version-kind"]["kind"], "Widget");
-    let parameters: Vec<&str> = patch["parameters"]
+    assert_eq!(operation["x-kubernetes-group-version-kind"]["kind"], "Widget");
+    let parameters: Vec<&str> = operation["parameters"]
         .as_array()
         .unwrap()
         .iter()

@@ -9,15 +9,14 @@ use event::{Event, Level, ObjectReference, Timestamp, UserInfo};
 use futures::StreamExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::Value;
-use store::{Settings, Sqlite};
+use store::{Settings, Sqlite, Storage};
 use tempfile::TempDir;
 
 use super::kinds;
-use crate::namespaces::StoredNamespaces;
 use crate::request_info::query_pairs;
 use crate::{
-    AccessError, Answer, Attributes, Authorizer, Clock, Decision, Parts, Registry, Reply, Request,
-    RequestInfo, Trail,
+    AccessError, Answer, ApiError, Attributes, Authorizer, Clock, Decision, NamespaceSource,
+    NamespaceState, Parts, Registry, Reply, Request, RequestInfo, Trail,
 };
 
 pub(super) const WIDGETS: &str = "/apis/test.example.com/v1/namespaces/shop/widgets";
@@ -49,6 +48,23 @@ impl Authorizer for NotMallory {
             Decision::NoOpinion(String::new())
         } else {
             Decision::Allow(String::new())
+        })
+    }
+}
+
+/// The namespaces that the house itself serves.
+struct OwnNamespaces(Arc<dyn Storage>);
+
+#[async_trait]
+impl NamespaceSource for OwnNamespaces {
+    async fn state(&self, namespace: &str) -> Result<NamespaceState, ApiError> {
+        let Some(stored) = self.0.get(&format!("core/namespaces/{namespace}")) else {
+            return Ok(NamespaceState::Missing);
+        };
+        let object: Value = serde_json::from_slice(&stored.body).unwrap();
+        Ok(match object.pointer("/metadata/deletionTimestamp") {
+            Some(_) => NamespaceState::Terminating,
+            None => NamespaceState::Active,
         })
     }
 }
@@ -93,12 +109,12 @@ impl House {
         let clock = Arc::clone(&time);
         let clock: store::Clock = Arc::new(move || clock.now().as_micros());
         let store = Sqlite::open(&folder.path().join("db"), settings, clock).unwrap();
-        let shared: Arc<dyn store::Storage> = Arc::new(store.clone());
+        let shared: Arc<dyn Storage> = Arc::new(store.clone());
         let registry = Registry::new(Parts {
             resources: kinds::all(),
             store: Arc::clone(&shared),
             authorizer: Arc::new(NotMallory),
-            namespaces: Arc::new(StoredNamespaces::new(shared)),
+            namespaces: Arc::new(OwnNamespaces(shared)),
             clock: Arc::clone(&time) as Arc<dyn Clock>,
             policy: Arc::new(|_| Level::RequestResponse),
             actor: UserInfo {

@@ -1,0 +1,101 @@
+//! The namespaces of the cluster, asked of kube-apiserver.
+//!
+//! An answer of "active" is believed for a moment, so that a burst of creates asks once. That is
+//! short enough: the namespace controller looks again and again until a namespace is empty. An
+//! answer of "missing" is never believed at once, because caches lag behind.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Api, Client};
+use moka::sync::Cache;
+
+use super::{NamespaceSource, NamespaceState};
+use crate::ApiError;
+
+/// How long a namespace is taken for active without asking again.
+const ACTIVE_TIME: Duration = Duration::from_secs(2);
+/// Namespaces that are remembered at most.
+const REMEMBERED_MAX: u64 = 10_000;
+/// How long a missing namespace is given to appear.
+const MISSING_PAUSE: Duration = Duration::from_millis(50);
+
+/// The namespaces of the cluster that `client` reaches.
+pub struct ClusterNamespaces {
+    api: Api<Namespace>,
+    active: Cache<String, ()>,
+}
+
+impl ClusterNamespaces {
+    /// Asks with `client`, which must be allowed to get namespaces.
+    pub fn new(client: Client) -> Self {
+        let active =
+            Cache::builder().max_capacity(REMEMBERED_MAX).time_to_live(ACTIVE_TIME).build();
+        Self { api: Api::all(client), active }
+    }
+
+    async fn look(&self, namespace: &str) -> Result<NamespaceState, ApiError> {
+        let found = self.api.get_opt(namespace).await.map_err(|error| {
+            tracing::warn!(namespace, %error, "cannot look up a namespace");
+            ApiError::unavailable("the namespace cannot be looked up", 1)
+        })?;
+        Ok(found.as_ref().map_or(NamespaceState::Missing, state_of))
+    }
+}
+
+#[async_trait]
+impl NamespaceSource for ClusterNamespaces {
+    async fn state(&self, namespace: &str) -> Result<NamespaceState, ApiError> {
+        if self.active.contains_key(namespace) {
+            return Ok(NamespaceState::Active);
+        }
+        let mut state = self.look(namespace).await?;
+        if state == NamespaceState::Missing {
+            tokio::time::sleep(MISSING_PAUSE).await;
+            state = self.look(namespace).await?;
+        }
+        if state == NamespaceState::Active {
+            self.active.insert(namespace.to_owned(), ());
+        }
+        Ok(state)
+    }
+}
+
+/// What a namespace's object says.
+fn state_of(namespace: &Namespace) -> NamespaceState {
+    let phase = namespace.status.as_ref().and_then(|status| status.phase.as_deref());
+    if namespace.metadata.deletion_timestamp.is_some() || phase == Some("Terminating") {
+        NamespaceState::Terminating
+    } else {
+        NamespaceState::Active
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn check(object: Value, expected: NamespaceState) {
+        let namespace: Namespace = serde_json::from_value(object).unwrap();
+        assert_eq!(state_of(&namespace), expected);
+    }
+
+    #[test]
+    fn a_namespace_that_goes_is_terminating() {
+        check(json!({"metadata": {"name": "a"}}), NamespaceState::Active);
+        check(
+            json!({"metadata": {"name": "a"}, "status": {"phase": "Active"}}),
+            NamespaceState::Active,
+        );
+        check(
+            json!({"metadata": {"name": "a"}, "status": {"phase": "Terminating"}}),
+            NamespaceState::Terminating,
+        );
+        check(
+            json!({"metadata": {"name": "a", "deletionTimestamp": "2026-11-24T21:00:00Z"}}),
+            NamespaceState::Terminating,
+        );
+    }
+}

@@ -11,7 +11,7 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
 use crate::Clock;
-use crate::authn::peer::Peer;
+use crate::authn::peer::{Peer, Protocol};
 use crate::authn::token::Tokens;
 use crate::trust::{RemoteHeaders, Trust, TrustSnapshot};
 
@@ -95,6 +95,10 @@ impl Authenticator {
             }
         }
         if reasons.is_empty() && self.anonymous == Anonymous::Allowed {
+            if peer.protocol == Protocol::Http2 {
+                // Whoever is nobody does not get to keep a connection with many streams.
+                peer.dismiss();
+            }
             return Ok(UserInfo {
                 username: "system:anonymous".to_owned(),
                 groups: vec!["system:unauthenticated".to_owned()],

@@ -25,13 +25,21 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use crate::authn::peer::Peer;
+use crate::authn::peer::{Peer, Protocol};
 use crate::front::Front;
 use crate::limits;
 use crate::serve::{Steadfast, serve};
+use lingering::Lingering;
+
+mod lingering;
 
 /// Pause when the system cannot give another socket.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often a connection is looked at, whether it is idle.
+const LOOK_PERIOD: Duration = Duration::from_secs(30);
+/// A connection that was told to go and has nothing to do is dropped after so long.
+const LEAVING_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// What all connections share.
 #[derive(Clone)]
@@ -107,15 +115,18 @@ impl Connections {
 
     async fn converse(&self, stream: TlsStream<TcpStream>, from: IpAddr) {
         let (_, session) = stream.get_ref();
-        let is_h2 = session.alpn_protocol() == Some(b"h2");
+        let protocol = match session.alpn_protocol() {
+            Some(b"h2") => Protocol::Http2,
+            _ => Protocol::Http1,
+        };
         let chain: Vec<CertificateDer<'static>> = session
             .peer_certificates()
             .unwrap_or_default()
             .iter()
             .map(|certificate| certificate.clone().into_owned())
             .collect();
-        let peer = Arc::new(Peer::new(from, chain));
-        let activity = Arc::new(Activity::default());
+        let peer = Arc::new(Peer::new(from, chain, protocol));
+        let activity = Arc::new(Activity::beginning());
         let service = {
             let (front, peer, activity) =
                 (Arc::clone(&self.front), Arc::clone(&peer), Arc::clone(&activity));
@@ -130,13 +141,16 @@ impl Connections {
                 }
             })
         };
-        let io = TokioIo::new(stream);
-        if is_h2 {
-            let connection = self.http2().serve_connection(io, service);
-            self.accompany(connection, &peer, &activity).await;
-        } else {
-            let connection = http1_builder().serve_connection(io, service);
-            self.accompany(connection, &peer, &activity).await;
+        let io = TokioIo::new(Lingering::new(stream));
+        match protocol {
+            Protocol::Http2 => {
+                let connection = self.http2().serve_connection(io, service);
+                self.accompany(connection, &peer, &activity).await;
+            }
+            Protocol::Http1 => {
+                let connection = http1_builder().serve_connection(io, service);
+                self.accompany(connection, &peer, &activity).await;
+            }
         }
     }
 
@@ -159,9 +173,8 @@ impl Connections {
     /// Drives a connection until it ends, or until it is told to.
     async fn accompany<C: Conversation>(&self, connection: C, peer: &Peer, activity: &Activity) {
         let mut connection = std::pin::pin!(connection);
-        let mut look = tokio::time::interval(limits::IDLE_TIME_MAX / 3);
+        let mut look = tokio::time::interval_at(activity.began + LOOK_PERIOD, LOOK_PERIOD);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let started = Instant::now();
         let mut is_leaving = false;
         loop {
             let leave = tokio::select! {
@@ -175,9 +188,9 @@ impl Connections {
                 () = self.abandoned.cancelled() => return,
                 () = self.draining.cancelled(), if !is_leaving => true,
                 () = peer.dismissed(), if !is_leaving => true,
-                _ = look.tick() => match activity.idle_time(started) {
+                _ = look.tick() => match activity.idle_time() {
                     // It has been told before and has nothing to wait for.
-                    Some(_) if is_leaving => return,
+                    Some(time) if is_leaving && time >= LEAVING_TIME_MAX => return,
                     idle => idle.is_some_and(|time| time >= limits::IDLE_TIME_MAX),
                 },
             };
@@ -261,23 +274,26 @@ where
 }
 
 /// Whether a connection has requests under way, and since when not.
-#[derive(Default)]
 struct Activity {
+    began: Instant,
     under_way: AtomicU32,
     /// Milliseconds after the connection began.
     idle_since: AtomicU64,
-    began: std::sync::OnceLock<Instant>,
 }
 
 impl Activity {
+    fn beginning() -> Self {
+        let (under_way, idle_since) = (AtomicU32::new(0), AtomicU64::new(0));
+        Self { began: Instant::now(), under_way, idle_since }
+    }
+
     /// How long there has been no request; `None` while there is one.
-    fn idle_time(&self, started: Instant) -> Option<Duration> {
-        let began = *self.began.get_or_init(|| started);
+    fn idle_time(&self) -> Option<Duration> {
         if self.under_way.load(Ordering::Relaxed) > 0 {
             return None;
         }
         let since = Duration::from_millis(self.idle_since.load(Ordering::Relaxed));
-        Some(began.elapsed().saturating_sub(since))
+        Some(self.began.elapsed().saturating_sub(since))
     }
 }
 
@@ -293,10 +309,8 @@ impl Busy {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        if let Some(began) = self.0.began.get() {
-            let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-            self.0.idle_since.store(millis, Ordering::Relaxed);
-        }
+        let millis = u64::try_from(self.0.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.0.idle_since.store(millis, Ordering::Relaxed);
         self.0.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 }

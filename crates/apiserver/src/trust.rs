@@ -17,6 +17,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
+use tracing::warn;
 
 use crate::tls::provider;
 
@@ -169,8 +170,9 @@ pub struct Trust {
 impl Trust {
     /// Trust that starts with what the files say.
     pub fn open(files: TrustFiles) -> Result<Arc<Self>, TrustError> {
-        let snapshot = ArcSwap::from_pointee(files.load()?);
-        Ok(Arc::new(Self { files, snapshot }))
+        let trust = Self { files, snapshot: ArcSwap::from_pointee(TrustSnapshot::default()) };
+        trust.replace(None)?;
+        Ok(Arc::new(trust))
     }
 
     /// What is in force.
@@ -186,6 +188,14 @@ impl Trust {
         if let Some(cluster) = cluster {
             next.clients = next.clients.or_else(|| cluster.clients.clone());
             next.front_proxy = next.front_proxy.or_else(|| cluster.front_proxy.clone());
+        }
+        let trusts_any_name = |snapshot: &TrustSnapshot| {
+            snapshot.front_proxy.as_ref().is_some_and(|proxy| proxy.allowed_names.is_empty())
+        };
+        if trusts_any_name(&next) && !trusts_any_name(&self.snapshot.load()) {
+            warn!(
+                "no allowed names for the front proxy: every certificate of its CA may act as anybody"
+            );
         }
         self.snapshot.store(Arc::new(next));
         Ok(())

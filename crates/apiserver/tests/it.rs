@@ -7,6 +7,8 @@
     reason = "in a test, what goes wrong is a failure"
 )]
 
+#[path = "it/cluster.rs"]
+mod cluster;
 #[path = "it/harness.rs"]
 mod harness;
 #[path = "it/identity.rs"]

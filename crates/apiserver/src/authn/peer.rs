@@ -26,10 +26,19 @@ pub(crate) struct Peer {
     pub(crate) address: IpAddr,
     /// Its certificate chain, leaf first; empty when it showed none.
     pub(crate) chain: Vec<CertificateDer<'static>>,
+    /// What it speaks.
+    pub(crate) protocol: Protocol,
     standing: ArcSwapOption<Standing>,
     /// Whether the connection is to be closed after what is under way.
     farewell: Notify,
     is_leaving: AtomicBool,
+}
+
+/// What a connection speaks, by ALPN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http1,
+    Http2,
 }
 
 /// What the certificate of a peer is worth.
@@ -43,10 +52,15 @@ pub(crate) struct Standing {
 }
 
 impl Peer {
-    pub(crate) fn new(address: IpAddr, chain: Vec<CertificateDer<'static>>) -> Self {
+    pub(crate) fn new(
+        address: IpAddr,
+        chain: Vec<CertificateDer<'static>>,
+        protocol: Protocol,
+    ) -> Self {
         Self {
             address: address.to_canonical(),
             chain,
+            protocol,
             standing: ArcSwapOption::empty(),
             farewell: Notify::new(),
             is_leaving: AtomicBool::new(false),

@@ -32,11 +32,15 @@ pub struct AuthenticationConfigMap {
 }
 
 impl AuthenticationConfigMap {
-    /// Reads the ConfigMap and puts it in force.
-    pub async fn open(client: kube::Client, trust: Arc<Trust>) -> Result<Self, TrustError> {
-        let map = Self { api: Api::namespaced(client, NAMESPACE), trust };
-        map.read().await?;
-        Ok(map)
+    /// What it says goes into `trust`, once it has been read.
+    pub fn new(client: kube::Client, trust: Arc<Trust>) -> Self {
+        Self { api: Api::namespaced(client, NAMESPACE), trust }
+    }
+
+    /// Reads the ConfigMap and puts it in force. To be called before serving, so that the server
+    /// does not begin by refusing everybody; whether it may begin without is the caller's decision.
+    pub async fn load(&self) -> Result<(), TrustError> {
+        self.read().await.map(drop)
     }
 
     async fn read(&self) -> Result<String, TrustError> {

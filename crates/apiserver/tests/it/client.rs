@@ -78,7 +78,10 @@ impl Client {
         let request = request.map(|body| Full::new(Bytes::from(body)));
         let answer = async {
             match &mut self.sender {
-                Sender::Http1(sender) => sender.send_request(request).await,
+                Sender::Http1(sender) => {
+                    sender.ready().await?;
+                    sender.send_request(request).await
+                }
                 Sender::Http2(sender) => sender.send_request(request).await,
             }
         };

@@ -1,0 +1,248 @@
+//! What is asked of kube-apiserver, against a stand-in that answers from a table.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use apiserver::authz::SubjectAccessReviews;
+use apiserver::trust::config_map::AuthenticationConfigMap;
+use apiserver::trust::{Trust, TrustFiles};
+use apiserver::{Attributes, Authorizer, Decision, cluster_client};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use testkit::pki::Authority;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// Answers in the order given, the last one for ever; remembers what it was asked.
+#[derive(Default)]
+struct Script {
+    answers: Mutex<VecDeque<(u16, Value)>>,
+    asked: Mutex<Vec<(String, Value)>>,
+}
+
+impl Script {
+    fn answer(&self, path: String, body: &[u8]) -> Response<Full<Bytes>> {
+        let body = serde_json::from_slice(body).unwrap_or(Value::Null);
+        self.asked.lock().unwrap().push((path, body));
+        let mut answers = self.answers.lock().unwrap();
+        let last = answers.len() == 1;
+        let (code, body) =
+            if last { answers[0].clone() } else { answers.pop_front().unwrap_or_default() };
+        Response::builder().status(code).body(Full::new(Bytes::from(body.to_string()))).unwrap()
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.lock().unwrap().len()
+    }
+
+    fn set(&self, code: u16, body: Value) {
+        *self.answers.lock().unwrap() = VecDeque::from([(code, body)]);
+    }
+}
+
+/// A stand-in for kube-apiserver, and a client of it.
+#[expect(clippy::disallowed_methods, reason = "the test is its own house")]
+async fn stand_in(answers: impl IntoIterator<Item = (u16, Value)>) -> (Arc<Script>, kube::Client) {
+    let script = Arc::new(Script::default());
+    script.answers.lock().unwrap().extend(answers);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let shared = Arc::clone(&script);
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let script = Arc::clone(&shared);
+            let service = service_fn(move |request: Request<Incoming>| {
+                let script = Arc::clone(&script);
+                async move {
+                    let path = request.uri().path().to_owned();
+                    let body = request.into_body().collect().await.unwrap().to_bytes();
+                    Ok::<_, Infallible>(script.answer(path, &body))
+                }
+            });
+            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    let url = format!("http://{address}").parse().unwrap();
+    (script, kube::Client::try_from(kube::Config::new(url)).unwrap())
+}
+
+fn review(status: &Value) -> (u16, Value) {
+    let kind = "SubjectAccessReview";
+    let api = "authorization.k8s.io/v1";
+    (201, json!({"apiVersion": api, "kind": kind, "metadata": {}, "spec": {}, "status": status}))
+}
+
+fn question(name: &str) -> Attributes {
+    let mut attributes = Attributes {
+        verb: "delete".to_owned(),
+        group: "test.io".to_owned(),
+        version: "v1".to_owned(),
+        resource: "things".to_owned(),
+        subresource: "status".to_owned(),
+        namespace: "shop".to_owned(),
+        name: name.to_owned(),
+        label_selector: "a=b".to_owned(),
+        ..Attributes::default()
+    };
+    "alice".clone_into(&mut attributes.user.username);
+    attributes.user.groups = vec!["dev".to_owned()];
+    attributes
+}
+
+fn reviews(client: kube::Client) -> SubjectAccessReviews {
+    SubjectAccessReviews::new(client, Duration::from_secs(10), Duration::from_secs(10))
+}
+
+#[tokio::test]
+async fn a_review_is_asked_for_in_full_and_remembered() {
+    let (script, client) = stand_in([review(&json!({"allowed": true, "reason": "because"}))]).await;
+    let reviews = reviews(client);
+    for _ in 0..3 {
+        let decision = reviews.authorize(&question("x")).await.unwrap();
+        assert_eq!(decision, Decision::Allow("because".to_owned()));
+    }
+    reviews.authorize(&question("y")).await.unwrap();
+    assert_eq!(script.asked(), 2, "one question for each tuple");
+    let (path, asked) = script.asked.lock().unwrap()[0].clone();
+    assert_eq!(path, "/apis/authorization.k8s.io/v1/subjectaccessreviews");
+    assert_eq!(
+        asked["spec"],
+        json!({
+            "user": "alice", "groups": ["dev"], "extra": {},
+            "resourceAttributes": {
+                "verb": "delete", "group": "test.io", "version": "v1", "resource": "things",
+                "subresource": "status", "namespace": "shop", "name": "x",
+                "labelSelector": {"rawSelector": "a=b"},
+            },
+        })
+    );
+}
+
+#[tokio::test]
+async fn a_review_fails_closed() {
+    let failure = json!({"kind": "Status", "status": "Failure", "message": "no", "code": 403});
+    for (answer, expected) in [
+        (review(&json!({"allowed": false})), Some(Decision::NoOpinion(String::new()))),
+        (
+            review(&json!({"allowed": false, "denied": true, "reason": "r"})),
+            Some(Decision::Deny("r".to_owned())),
+        ),
+        (review(&json!({"allowed": true, "denied": true})), None),
+        (review(&Value::Null), None),
+        ((403, failure), None),
+        ((200, json!("nonsense")), None),
+    ] {
+        // Waiting between attempts costs nothing here.
+        let (script, client) = stand_in([answer]).await;
+        let found = patiently(reviews(client).authorize(&question("x"))).await;
+        assert_eq!(found.ok(), expected);
+        assert!(script.asked() > 0);
+    }
+}
+
+/// Runs work whose pauses are not to be waited for, while the network keeps its own time.
+async fn patiently<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::pause();
+    let clock = async {
+        loop {
+            tokio::task::yield_now().await;
+            tokio::time::advance(Duration::from_micros(50)).await;
+        }
+    };
+    let done = tokio::select! {
+        done = work => done,
+        () = clock => unreachable!(),
+    };
+    tokio::time::resume();
+    done
+}
+
+fn config_map(ca: &Authority, names: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "extension-apiserver-authentication", "resourceVersion": "1"},
+        "data": {
+            "client-ca-file": ca.pem(),
+            "requestheader-client-ca-file": ca.pem(),
+            "requestheader-allowed-names": names,
+            "requestheader-username-headers": "[\"X-Remote-User\"]",
+        },
+    })
+}
+
+#[tokio::test]
+async fn trust_comes_from_the_config_map_and_a_bad_one_changes_nothing() {
+    let ca = Authority::new("front-proxy");
+    let (script, client) = stand_in([(200, config_map(&ca, "[\"one\"]"))]).await;
+    let trust = Trust::open(TrustFiles::default()).unwrap();
+    assert!(trust.snapshot().front_proxy.is_none(), "nobody is believed before it is known whom");
+    let map = AuthenticationConfigMap::new(client, Arc::clone(&trust));
+    map.load().await.unwrap();
+    let names = |trust: &Trust| trust.snapshot().front_proxy.clone().unwrap().allowed_names;
+    assert_eq!(names(&trust), ["one"]);
+    assert_eq!(
+        script.asked.lock().unwrap()[0].0,
+        "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication"
+    );
+
+    script.set(200, config_map(&ca, "nonsense"));
+    assert!(map.load().await.is_err());
+    assert_eq!(names(&trust), ["one"]);
+
+    let closing = CancellationToken::new();
+    script.set(200, config_map(&ca, "[\"two\"]"));
+    let follow = map.run(closing.clone());
+    tokio::select! {
+        () = follow => panic!("it follows until it is told to stop"),
+        () = async {
+            while names(&trust) != ["two"] {
+                tokio::task::yield_now().await;
+            }
+        } => {}
+    }
+}
+
+#[tokio::test]
+async fn a_kubeconfig_that_points_nowhere_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("missing");
+    let error = cluster_client::open(Some(&missing)).await.err().unwrap();
+    assert_eq!(error.to_string(), format!("cannot use kubeconfig {}", missing.display()));
+
+    let nonsense = write(folder.path(), "clusters: [");
+    let error = cluster_client::open(Some(&nonsense)).await.err().unwrap();
+    assert_eq!(error.to_string(), format!("cannot use kubeconfig {}", nonsense.display()));
+
+    // A port that was free a moment ago.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let nowhere = write(
+        folder.path(),
+        &json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "c",
+            "clusters": [{"name": "k", "cluster": {"server": format!("http://{address}")}}],
+            "users": [{"name": "u", "user": {}}],
+            "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
+        })
+        .to_string(),
+    );
+    let error = cluster_client::open(Some(&nowhere)).await.err().unwrap();
+    assert_eq!(error.to_string(), format!("kube-apiserver at http://{address}/ does not answer"));
+}
+
+fn write(folder: &Path, text: &str) -> std::path::PathBuf {
+    let path = folder.join("kubeconfig");
+    std::fs::write(&path, text).unwrap();
+    path
+}

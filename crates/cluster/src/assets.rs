@@ -123,8 +123,7 @@ impl GoModule {
         let version = manifest
             .lines()
             .filter_map(|line| line.trim().strip_prefix("k8s.io/kubernetes "))
-            .filter_map(|rest| rest.split_whitespace().next())
-            .next()
+            .find_map(|rest| rest.split_whitespace().next())
             .context("go.mod does not require k8s.io/kubernetes")?
             .to_owned();
         let sums = fingerprint(&[folder.join("go.sum")])?;

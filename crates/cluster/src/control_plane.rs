@@ -47,7 +47,7 @@ pub struct ControlPlane {
     etcd_port: u16,
     apiserver: Process,
     _controller_manager: Process,
-    _etcd: Process,
+    etcd: Process,
 }
 
 impl ControlPlane {
@@ -113,7 +113,7 @@ impl ControlPlane {
             etcd_port,
             apiserver,
             _controller_manager: controller_manager,
-            _etcd: etcd,
+            etcd,
         })
     }
 
@@ -155,6 +155,11 @@ impl ControlPlane {
     /// kube-apiserver's address.
     pub fn address(&self) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
+    }
+
+    /// etcd's process.
+    pub fn etcd_pid(&self) -> u32 {
+        self.etcd.id()
     }
 
     /// etcd's URL.

@@ -48,12 +48,11 @@ pub struct Keepwatch {
 impl Keepwatch {
     /// Starts it with this audit policy, registers it and waits until every group is available.
     ///
-    /// `roles` is applied first: what the server's own account, [`ACCOUNT`], may do in the cluster.
-    pub fn start(plane: &ControlPlane, audit_policy: &str, roles: &str) -> anyhow::Result<Self> {
+    pub fn start(plane: &ControlPlane, audit_policy: &str) -> anyhow::Result<Self> {
         let extension = Extension::new(NAMESPACE, SERVICE, &GROUPS)?;
         let port = free_port()?;
         extension.register(plane, port)?;
-        plane.apply(roles)?;
+        plane.apply(include_str!("../tests/data/account.yaml"))?;
 
         let folder = plane.folder().join("keepwatch");
         fs::create_dir_all(&folder)?;
@@ -126,7 +125,7 @@ fn arguments(folder: &Path, port: u16, account: &User) -> Vec<String> {
 }
 
 /// The binary named by `KEEPWATCH_BIN`, else the one cargo builds in its development profile.
-fn binary() -> anyhow::Result<PathBuf> {
+pub(crate) fn binary() -> anyhow::Result<PathBuf> {
     if let Some(binary) = environment("KEEPWATCH_BIN") {
         return Ok(PathBuf::from(binary));
     }

@@ -10,10 +10,14 @@
 
 pub mod assets;
 mod audit_log;
+pub mod bench;
 mod control_plane;
 mod extension;
 pub mod https;
 mod keepwatch;
+mod kept;
+pub mod kill;
+pub mod load;
 mod peer;
 pub mod pki;
 mod process;

@@ -17,7 +17,7 @@ mod tidy;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, ensure};
 use clap::{Parser, Subcommand};
 
 /// Chores of the house.
@@ -75,15 +75,13 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").components().collect()
 }
 
-/// Runs a program in the root of the checkout; anything but success is an error.
-fn run(program: &str, args: &[&str]) -> anyhow::Result<()> {
-    let status = Command::new(program)
+/// Runs cargo in the root of the checkout; anything but success is an error.
+fn cargo(args: &[&str]) -> anyhow::Result<()> {
+    let status = Command::new("cargo")
         .args(args)
         .current_dir(root())
         .status()
-        .with_context(|| format!("cannot start {program}"))?;
-    if !status.success() {
-        bail!("`{program} {}` failed: {status}", args.join(" "));
-    }
+        .context("cannot start cargo")?;
+    ensure!(status.success(), "`cargo {}` failed: {status}", args.join(" "));
     Ok(())
 }

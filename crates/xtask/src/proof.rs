@@ -1,8 +1,13 @@
 //! Starts the kill test and the benchmarks, which live in the crate `cluster`.
 
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::ensure;
+use cargo_metadata::MetadataCommand;
 use clap::Subcommand;
 
-use crate::run;
+use crate::{cargo, root};
 
 /// What to measure.
 #[derive(Subcommand)]
@@ -17,7 +22,6 @@ pub(crate) enum Bench {
 
 /// Runs the kill test on a release build.
 pub(crate) fn kill(rounds: u32, seed: Option<u64>) -> anyhow::Result<()> {
-    run("cargo", &["build", "--release", "--package", "keepwatch"])?;
     let rounds = rounds.to_string();
     let seed = seed.map(|seed| seed.to_string());
     let mut args = vec!["kill", "--rounds", &rounds];
@@ -29,7 +33,6 @@ pub(crate) fn kill(rounds: u32, seed: Option<u64>) -> anyhow::Result<()> {
 
 /// Runs one benchmark on a release build.
 pub(crate) fn bench(what: &Bench) -> anyhow::Result<()> {
-    run("cargo", &["build", "--release", "--package", "keepwatch"])?;
     match what {
         Bench::Apiserver { seconds } => {
             proof(&["bench-apiserver", "--seconds", &seconds.to_string()])
@@ -37,8 +40,22 @@ pub(crate) fn bench(what: &Bench) -> anyhow::Result<()> {
     }
 }
 
+/// The release build of the server.
+pub(crate) fn server() -> anyhow::Result<PathBuf> {
+    cargo(&["build", "--release", "--package", "keepwatch"])?;
+    let metadata = MetadataCommand::new().current_dir(root()).no_deps().exec()?;
+    Ok(metadata.target_directory.join("release/keepwatch").into_std_path_buf())
+}
+
 fn proof(args: &[&str]) -> anyhow::Result<()> {
-    let mut all = vec!["run", "--release", "--package", "cluster", "--bin", "proof", "--"];
-    all.extend(args);
-    run("cargo", &all)
+    let server = server()?;
+    let program = ["run", "--quiet", "--release", "--package", "cluster", "--bin", "proof", "--"];
+    let status = Command::new("cargo")
+        .args(program)
+        .args(args)
+        .env("KEEPWATCH_BIN", server)
+        .current_dir(root())
+        .status()?;
+    ensure!(status.success(), "`{}` failed: {status}", args.join(" "));
+    Ok(())
 }

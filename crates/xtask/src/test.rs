@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::{proof, root, tidy};
+use crate::{cargo, proof, root, tidy};
 
 /// Rounds of the kill test in one test run.
 const KILL_ROUNDS: u32 = 300;
@@ -29,7 +29,7 @@ pub(crate) fn run(fast: bool) -> anyhow::Result<()> {
     if fast {
         return Ok(());
     }
-    step("release build", || cargo(&["build", "--release", "--package", "keepwatch"]))?;
+    step("release build", || proof::server().map(drop))?;
     step("cluster suite", || cargo(&["test", "--package", "cluster"]))?;
     step("kill test", || proof::kill(KILL_ROUNDS, None))
 }
@@ -50,8 +50,4 @@ fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     let start = std::time::Instant::now();
     let result = work();
     (result, start.elapsed())
-}
-
-fn cargo(args: &[&str]) -> anyhow::Result<()> {
-    crate::run("cargo", args)
 }

@@ -16,10 +16,8 @@ static PLANE: LazyLock<RwLock<ControlPlane>> = LazyLock::new(|| {
     RwLock::new(plane)
 });
 
-static KEEPWATCH: LazyLock<RwLock<Keepwatch>> = LazyLock::new(|| {
-    let roles = include_str!("../data/account.yaml");
-    RwLock::new(Keepwatch::start(&plane(), AUDIT_POLICY, roles).unwrap())
-});
+static KEEPWATCH: LazyLock<RwLock<Keepwatch>> =
+    LazyLock::new(|| RwLock::new(Keepwatch::start(&plane(), AUDIT_POLICY).unwrap()));
 
 /// The control plane, shared with other tests.
 pub(crate) fn plane() -> RwLockReadGuard<'static, ControlPlane> {

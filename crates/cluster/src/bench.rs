@@ -1,0 +1,192 @@
+//! The API server beside Go's sample-apiserver, on the same machine, in one run.
+//!
+//! Both get the same requests from the same client: a front proxy that speaks for a member of
+//! `system:masters` (so nobody asks for a SubjectAccessReview), over HTTP/1.1 with 32 connections
+//! and HTTP/2 with 2 connections of 16 streams. Both record everything at `RequestResponse`. The
+//! peer writes its audit log without waiting for the disk and its etcd does not fsync; ours answers
+//! after the event is durable. CPU is the operating system's count for the server and its store.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "prints a table, and how far it is")]
+
+mod machine;
+mod report;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use bytes::Bytes;
+
+use crate::control_plane::ControlPlane;
+use crate::keepwatch::Keepwatch;
+use crate::load::{Endpoint, Protocol};
+use crate::peer::SampleApiserver;
+
+use report::{Case, Figures};
+
+/// Lanes of each case: connections, or streams.
+const LANES: usize = 32;
+/// Objects in the listed namespace.
+const LISTED: usize = 100;
+/// The audit policy of both.
+const POLICY: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\n\
+rules:\n- level: RequestResponse\n";
+
+/// Runs all cases and prints them with their ratios.
+pub fn apiserver(seconds: u32) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let folder = tempfile::tempdir()?;
+    let plane = ControlPlane::start(folder.path())?;
+    let mut rows = Vec::new();
+    let duration = Duration::from_secs(u64::from(seconds));
+    let peer = SampleApiserver::start(&plane, POLICY)?;
+    let theirs = Subject {
+        endpoint: front_proxy(&plane, &peer.extension, peer.address)?,
+        collection: "/apis/wardle.example.com/v1alpha1/namespaces",
+        resource: "flunders",
+        api_version: "wardle.example.com/v1alpha1",
+        kind: "Flunder",
+        pids: vec![peer.process.id(), plane.etcd_pid()],
+    };
+    runtime.block_on(measure("sample-apiserver", &theirs, duration, &mut rows))?;
+    drop(peer);
+    let server = Keepwatch::start(&plane, POLICY)?;
+    let ours = Subject {
+        endpoint: front_proxy(&plane, &server.extension, server.address())?,
+        collection: "/apis/actions.kio.kasten.io/v1alpha1/namespaces",
+        resource: "backupactions",
+        api_version: "actions.kio.kasten.io/v1alpha1",
+        kind: "BackupAction",
+        pids: vec![server.process.id()],
+    };
+    runtime.block_on(measure("keepwatch", &ours, duration, &mut rows))?;
+    print!("{}", report::markdown(&rows, machine::fsync(folder.path())?));
+    Ok(())
+}
+
+/// A server under test.
+struct Subject {
+    endpoint: Endpoint,
+    collection: &'static str,
+    resource: &'static str,
+    api_version: &'static str,
+    kind: &'static str,
+    pids: Vec<u32>,
+}
+
+impl Subject {
+    fn object(&self, name: &str) -> Bytes {
+        serde_json::json!({
+            "apiVersion": self.api_version,
+            "kind": self.kind,
+            "metadata": {
+                "name": name,
+                "labels": {"app": "shop", "team": "storefront", "k10.kasten.io/appName": "default"},
+                "annotations": {"example.com/note": "x".repeat(180)},
+            },
+            "spec": {},
+        })
+        .to_string()
+        .into()
+    }
+
+    fn path(&self, namespace: &str) -> String {
+        format!("{}/{namespace}/{}", self.collection, self.resource)
+    }
+}
+
+fn front_proxy(
+    plane: &ControlPlane,
+    extension: &crate::extension::Extension,
+    address: std::net::SocketAddr,
+) -> anyhow::Result<Endpoint> {
+    let identity = plane.front_proxy();
+    Endpoint::new(
+        address,
+        &extension.server_name(),
+        extension.authority(),
+        &identity.certificate,
+        &identity.key,
+    )
+}
+
+async fn measure(
+    name: &'static str,
+    subject: &Subject,
+    duration: Duration,
+    rows: &mut Vec<(&'static str, Case, Figures)>,
+) -> anyhow::Result<()> {
+    fill(subject).await.with_context(|| format!("cannot fill {name}"))?;
+    for act in ["GET", "LIST", "CREATE"] {
+        for protocol in [Protocol::Http1, Protocol::Http2] {
+            let case = Case { act, protocol };
+            // A first, unmeasured second lets caches fill and connections settle.
+            run(subject, case, Duration::from_secs(1)).await?;
+            let figures = run(subject, case, duration).await?;
+            eprintln!("{name} {case}: {figures}");
+            rows.push((name, case, figures));
+        }
+    }
+    Ok(())
+}
+
+const MASTER: [(&str, &str); 3] = [
+    ("x-remote-user", "bench"),
+    ("x-remote-group", "system:masters"),
+    ("content-type", "application/json"),
+];
+
+/// A namespace's worth of objects to get and list.
+async fn fill(subject: &Subject) -> anyhow::Result<()> {
+    let mut lane = subject.endpoint.lanes(Protocol::Http1, 1).await?.remove(0);
+    for number in 0..LISTED {
+        let body = subject.object(&format!("object-{number}"));
+        lane.send(&subject.endpoint, "POST", &subject.path("default"), &MASTER, body)
+            .await?
+            .expect(201)?;
+    }
+    Ok(())
+}
+
+async fn run(subject: &Subject, case: Case, duration: Duration) -> anyhow::Result<Figures> {
+    let lanes = subject.endpoint.lanes(case.protocol, LANES).await?;
+    let run = rand::random::<u32>();
+    let before = machine::cpu(&subject.pids)?;
+    let start = machine::now();
+    let context =
+        Arc::new((subject.endpoint.clone(), subject.path("default"), subject.path("kube-public")));
+    let mut tasks = tokio::task::JoinSet::new();
+    for (number, mut lane) in lanes.into_iter().enumerate() {
+        let context = Arc::clone(&context);
+        // The bodies of a create differ in their name only; made here so that both subjects pay alike.
+        let template = String::from_utf8(subject.object("NAME").to_vec())?;
+        tasks.spawn(async move {
+            let (endpoint, listed, created) = &*context;
+            let mut latencies = Vec::new();
+            let mut count = 0_u64;
+            while start.elapsed() < duration {
+                let begin = machine::now();
+                let (method, path, body, code) = match case.act {
+                    "GET" => ("GET", format!("{listed}/object-{}", count % 100), Bytes::new(), 200),
+                    "LIST" => ("GET", listed.clone(), Bytes::new(), 200),
+                    _ => {
+                        let name = format!("o-{run}-{number}-{count}");
+                        ("POST", created.clone(), template.replace("NAME", &name).into(), 201)
+                    }
+                };
+                lane.send(endpoint, method, &path, &MASTER, body).await?.expect(code)?;
+                latencies.push(begin.elapsed());
+                count += 1;
+            }
+            anyhow::Ok(latencies)
+        });
+    }
+    let mut latencies = Vec::new();
+    while let Some(done) = tasks.join_next().await {
+        latencies.extend(done??);
+    }
+    let took = start.elapsed();
+    let cpu = machine::cpu(&subject.pids)?.saturating_sub(before);
+    let resident = machine::resident(*subject.pids.first().context("no process")?)?;
+    Ok(Figures::of(latencies, took, cpu, resident))
+}

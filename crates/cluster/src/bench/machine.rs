@@ -1,0 +1,52 @@
+//! What the operating system says of processes and disks.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+
+/// The clock that latencies are read from.
+#[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
+pub(super) fn now() -> Instant {
+    Instant::now()
+}
+
+/// User and system time of the processes so far.
+pub(super) fn cpu(pids: &[u32]) -> anyhow::Result<Duration> {
+    let hertz = rustix::param::clock_ticks_per_second();
+    let mut ticks = 0;
+    for pid in pids {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        // The second field is the name in parentheses, which may hold anything.
+        let (_, fields) = stat.rsplit_once(')').context("no name in stat")?;
+        let fields: Vec<&str> = fields.split_whitespace().collect();
+        for index in [11, 12] {
+            ticks += fields.get(index).context("stat is short")?.parse::<u64>()?;
+        }
+    }
+    Ok(Duration::from_micros(ticks * 1_000_000 / hertz))
+}
+
+/// Resident memory of a process, in bytes.
+pub(super) fn resident(pid: u32) -> anyhow::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
+    Ok(kib * 1024)
+}
+
+/// Median time of an fdatasync after a write of 4 KiB in `folder`.
+pub(super) fn fsync(folder: &Path) -> anyhow::Result<Duration> {
+    let mut file = fs::File::create(folder.join("fsync"))?;
+    let mut times = Vec::new();
+    for _ in 0..200 {
+        file.write_all(&[0; 4096])?;
+        let start = now();
+        file.sync_data()?;
+        times.push(start.elapsed());
+    }
+    times.sort_unstable();
+    times.get(100).copied().context("no times")
+}

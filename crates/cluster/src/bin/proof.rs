@@ -1,0 +1,38 @@
+//! The kill test and the benchmarks, as a program of its own: they want a release build of
+//! themselves, so that the client is not what is measured. Started by `cargo xtask`, which names
+//! the server in `KEEPWATCH_BIN`.
+
+use clap::{Parser, Subcommand};
+use cluster::{bench, kill};
+
+#[derive(Parser)]
+struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// SIGKILL under load, again and again.
+    Kill {
+        /// How often.
+        #[arg(long)]
+        rounds: u32,
+        /// Repeat a run.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
+    /// The API server beside Go's sample-apiserver.
+    BenchApiserver {
+        /// Seconds of load per case.
+        #[arg(long)]
+        seconds: u32,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    match Args::parse().what {
+        What::Kill { rounds, seed } => kill::run(rounds, seed),
+        What::BenchApiserver { seconds } => bench::apiserver(seconds),
+    }
+}

@@ -1,0 +1,86 @@
+//! The kill test: SIGKILL the real server under load, again and again, and compare what it
+//! answered with what it kept.
+//!
+//! One oracle for every round. Each client writes down an answer once it has the whole of it. After
+//! the kill the store is opened and read:
+//! - every answered request has exactly one event, with the code the client saw;
+//! - replaying the events of changes in the order of the journal gives exactly the objects that are
+//!   there, with their resource versions: no change without its event, no event without its change.
+//!
+//! The load is made of creates, updates, deletes, reads, lists, conflicts and refusals of 16
+//! clients. A run prints its seed and can be repeated by it as far as the machine allows.
+
+#![expect(clippy::print_stdout, reason = "tells whoever runs it how far it is")]
+
+mod load;
+mod oracle;
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::keepwatch;
+use crate::process::Process;
+
+/// Clients at the same time.
+pub(crate) const CLIENTS: usize = 16;
+/// The server is killed after a random time in this range, in milliseconds.
+const LIFE_MS: std::ops::Range<u64> = 15..250;
+
+/// Runs the test; fails at the first difference and names round and seed.
+pub fn run(rounds: u32, seed: Option<u64>) -> anyhow::Result<()> {
+    let keepwatch = keepwatch::binary()?;
+    let seed = seed.unwrap_or_else(rand::random);
+    println!("kill test: {rounds} rounds, --seed {seed}");
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let folder = tempfile::tempdir()?;
+    std::fs::write(folder.path().join("policy.yaml"), POLICY)?;
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut total = oracle::Tally::default();
+    let mut kept = oracle::Kept::default();
+    for round in 0..rounds {
+        let round_seed = random.random();
+        let tally = runtime
+            .block_on(one(&keepwatch, folder.path(), round, round_seed, &mut kept))
+            .with_context(|| format!("round {round} of --seed {seed}"))?;
+        total.add(&tally);
+        if (round + 1) % 50 == 0 {
+            println!("{} rounds: {total}", round + 1);
+        }
+    }
+    println!("kill test passed: {rounds} kills, {total}");
+    anyhow::ensure!(total.answered > u64::from(rounds), "hardly anything was answered: no proof");
+    Ok(())
+}
+
+/// Everything at the highest level, so that nothing is exempt from the comparison.
+const POLICY: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\n\
+rules:\n- level: RequestResponse\n";
+
+async fn one(
+    keepwatch: &Path,
+    folder: &Path,
+    round: u32,
+    seed: u64,
+    kept: &mut oracle::Kept,
+) -> anyhow::Result<oracle::Tally> {
+    let mut random = StdRng::seed_from_u64(seed);
+    let life = Duration::from_millis(random.random_range(LIFE_MS));
+    let home = folder.join("home");
+    let arguments = [
+        "up".to_owned(),
+        format!("--dir={}", home.display()),
+        "--listen=127.0.0.1:0".to_owned(),
+        format!("--policy={}", folder.join("policy.yaml").display()),
+    ];
+    let mut server = Process::start("keepwatch", keepwatch, &arguments, folder)?;
+    let endpoints = load::endpoints(&home, &mut server).await?;
+    let clients = load::start(endpoints, round, seed);
+    tokio::time::sleep(life).await;
+    server.kill()?;
+    let ledger = clients.ledger().await;
+    oracle::compare(&home, &ledger, kept).await
+}

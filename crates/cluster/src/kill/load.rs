@@ -1,0 +1,200 @@
+//! The load of the kill test, and what its clients write down.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use base64::Engine;
+use bytes::Bytes;
+use kube::config::Kubeconfig;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use super::CLIENTS;
+use crate::load::{Endpoint, Lane, Protocol};
+use crate::process::Process;
+
+/// The collection that the clients work on. Nobody but them writes to it.
+const COLLECTION: &str =
+    "/apis/repositories.kio.kasten.io/v1alpha1/namespaces/kasten-io/storagerepositories";
+/// Names that each client creates, changes and deletes, over and over.
+const NAMES: u32 = 8;
+
+/// The server as its writer and as somebody who is refused.
+pub(super) struct Endpoints {
+    writer: Endpoint,
+    refused: Endpoint,
+}
+
+/// What one answered request must have left behind.
+pub(super) struct Answered {
+    /// The id the client chose.
+    pub(super) audit_id: String,
+    /// The code the client saw.
+    pub(super) code: u16,
+}
+
+/// Clients at work.
+pub(super) struct Clients(JoinSet<Vec<Answered>>);
+
+impl Clients {
+    /// Waits for all clients, whose server is gone, and collects what they wrote down.
+    pub(super) async fn ledger(self) -> Vec<Answered> {
+        self.0.join_all().await.into_iter().flatten().collect()
+    }
+}
+
+/// Waits until the server has written where it listens and answers, and reads whom it knows.
+pub(super) async fn endpoints(home: &Path, server: &mut Process) -> anyhow::Result<Endpoints> {
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
+    loop {
+        server.check()?;
+        if let Ok(endpoints) = read(home)
+            && let Ok(mut lanes) = endpoints.writer.lanes(Protocol::Http1, 1).await
+            && let Some(lane) = lanes.first_mut()
+            && let Ok(reply) =
+                lane.send(&endpoints.writer, "GET", "/readyz", &[], Bytes::new()).await
+            && reply.code == 200
+        {
+            return Ok(endpoints);
+        }
+        anyhow::ensure!(tokio::time::Instant::now() < deadline, "not ready:\n{}", server.log_end());
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+}
+
+fn read(home: &Path) -> anyhow::Result<Endpoints> {
+    let kubeconfig = Kubeconfig::read_from(home.join("kubeconfig"))?;
+    Ok(Endpoints {
+        writer: endpoint(&kubeconfig, "kasten")?,
+        refused: endpoint(&kubeconfig, "alice")?,
+    })
+}
+
+fn endpoint(kubeconfig: &Kubeconfig, context: &str) -> anyhow::Result<Endpoint> {
+    let context = kubeconfig
+        .contexts
+        .iter()
+        .find(|named| named.name == context)
+        .and_then(|named| named.context.as_ref())
+        .context("no such context")?;
+    let cluster = kubeconfig
+        .clusters
+        .iter()
+        .find(|named| named.name == context.cluster)
+        .and_then(|named| named.cluster.as_ref())
+        .context("no such cluster")?;
+    let user = kubeconfig
+        .auth_infos
+        .iter()
+        .find(|named| Some(&named.name) == context.user.as_ref())
+        .and_then(|named| named.auth_info.as_ref())
+        .context("no such user")?;
+    let server: http::Uri = cluster.server.as_deref().context("no server")?.parse()?;
+    let host = server.host().context("no host")?;
+    let address = format!("{host}:{}", server.port_u16().context("no port")?).parse()?;
+    let authority = pem(
+        cluster.certificate_authority_data.as_deref(),
+        cluster.certificate_authority.as_deref(),
+    )?;
+    let certificate =
+        pem(user.client_certificate_data.as_deref(), user.client_certificate.as_deref())?;
+    let key = user.client_key_data.as_ref().map(secrecy::ExposeSecret::expose_secret);
+    let key = pem(key, user.client_key.as_deref())?;
+    Endpoint::new(address, host, &authority, &certificate, &key)
+}
+
+/// PEM from the kubeconfig itself or from the file it names.
+fn pem(data: Option<&str>, file: Option<&str>) -> anyhow::Result<String> {
+    if let Some(data) = data {
+        let bytes = base64::engine::general_purpose::STANDARD.decode(data)?;
+        return Ok(String::from_utf8(bytes)?);
+    }
+    Ok(std::fs::read_to_string(file.context("neither data nor file")?)?)
+}
+
+/// Starts all clients; each works until the server is gone.
+pub(super) fn start(endpoints: Endpoints, round: u32, seed: u64) -> Clients {
+    let endpoints = Arc::new(endpoints);
+    let mut clients = JoinSet::new();
+    for client in 0..CLIENTS {
+        let endpoints = Arc::clone(&endpoints);
+        let random = StdRng::seed_from_u64(seed.wrapping_add(client as u64));
+        clients.spawn(async move {
+            let mut answered = Vec::new();
+            // The end of the connection is the end of the client's life, not a fault.
+            work(&endpoints, round, client, random, &mut answered).await.err();
+            answered
+        });
+    }
+    Clients(clients)
+}
+
+async fn work(
+    endpoints: &Endpoints,
+    round: u32,
+    client: usize,
+    mut random: StdRng,
+    answered: &mut Vec<Answered>,
+) -> anyhow::Result<()> {
+    let protocol = if client.is_multiple_of(2) { Protocol::Http1 } else { Protocol::Http2 };
+    let mut writer = endpoints.writer.lanes(protocol, 1).await?.remove(0);
+    let mut refused = endpoints.refused.lanes(protocol, 1).await?.remove(0);
+    for number in 0_u64.. {
+        let audit_id = format!("kill-{round}-{client}-{number}");
+        let act = act(client, number, &mut random);
+        let (lane, endpoint): (&mut Lane, _) = if act.refused {
+            (&mut refused, &endpoints.refused)
+        } else {
+            (&mut writer, &endpoints.writer)
+        };
+        let headers = [("audit-id", audit_id.as_str()), ("content-type", act.content_type)];
+        let reply = lane.send(endpoint, act.method, &act.path, &headers, act.body).await?;
+        answered.push(Answered { audit_id, code: reply.code });
+    }
+    Ok(())
+}
+
+struct Act {
+    method: &'static str,
+    path: String,
+    content_type: &'static str,
+    body: Bytes,
+    refused: bool,
+}
+
+fn act(client: usize, number: u64, random: &mut StdRng) -> Act {
+    let name = format!("repository-{client}-{}", random.random_range(0..NAMES));
+    let object = format!("{COLLECTION}/{name}");
+    let plain = |method, path| Act {
+        method,
+        path,
+        content_type: "application/json",
+        body: Bytes::new(),
+        refused: false,
+    };
+    let create = json!({
+        "apiVersion": "repositories.kio.kasten.io/v1alpha1",
+        "kind": "StorageRepository",
+        "metadata": {"name": name, "namespace": "kasten-io", "labels": {"number": number.to_string()}},
+        "spec": {"disableMaintenance": false},
+    });
+    match random.random_range(0..100) {
+        0..35 => Act { body: create.to_string().into(), ..plain("POST", COLLECTION.to_owned()) },
+        35..60 => {
+            let patch = json!({"spec": {"disableMaintenance": random.random_bool(0.5)}});
+            let content_type = "application/merge-patch+json";
+            Act { content_type, body: patch.to_string().into(), ..plain("PATCH", object) }
+        }
+        60..78 => plain("DELETE", object),
+        78..90 => plain("GET", object),
+        90..95 => plain("GET", format!("{COLLECTION}?limit=10")),
+        _ => Act {
+            body: create.to_string().into(),
+            refused: true,
+            ..plain("POST", COLLECTION.to_owned())
+        },
+    }
+}

@@ -202,7 +202,9 @@ fn fingerprint(files: &[PathBuf]) -> anyhow::Result<String> {
         let content = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
         digest.update(content);
     }
-    Ok(digest.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect())
+    let mut digits = format!("{:x}", digest.finalize());
+    digits.truncate(12);
+    Ok(digits)
 }
 
 fn cache_root() -> anyhow::Result<PathBuf> {

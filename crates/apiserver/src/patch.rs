@@ -1,7 +1,9 @@
 //! JSON patches (RFC 6902) and JSON merge patches (RFC 7396), within bounds.
 //!
 //! Strategic merge and server-side apply are refused with 415, as custom resources refuse the
-//! former; clients then fall back to merge patches.
+//! former; clients then fall back to merge patches. They do not for kinds that are compiled into
+//! them, those of the core group: there a strategic merge is taken where it means the same as a
+//! merge patch, which is where it holds neither lists nor directives.
 
 use http::{HeaderMap, StatusCode};
 use json_patch::{PatchOperation, jsonptr::Pointer};
@@ -18,7 +20,9 @@ const COPIED_MAX: usize = 3 << 20;
 /// Deepest nesting that a patch may make, the same as a body may have.
 const DEPTH_MAX: usize = 127;
 
-const SUPPORTED: [&str; 2] = ["application/json-patch+json", "application/merge-patch+json"];
+const JSON_PATCH: &str = "application/json-patch+json";
+const MERGE_PATCH: &str = "application/merge-patch+json";
+const STRATEGIC_MERGE_PATCH: &str = "application/strategic-merge-patch+json";
 
 /// A change of an object, independent of what the object is at the moment.
 #[derive(Debug)]
@@ -38,17 +42,23 @@ pub(crate) struct Sent {
 }
 
 impl Patch {
-    /// Reads a patch by its `Content-Type`.
-    pub(crate) fn read(headers: &HeaderMap, body: &[u8]) -> Result<Sent, ApiError> {
+    /// Reads a patch by its `Content-Type`. `is_core`: the kind is one of the core group.
+    pub(crate) fn read(headers: &HeaderMap, body: &[u8], is_core: bool) -> Result<Sent, ApiError> {
         let media_type = media_type(headers);
-        if !SUPPORTED.contains(&media_type.as_str()) {
-            return Err(unsupported(&media_type, &SUPPORTED));
+        let refused = || unsupported(&media_type, &[JSON_PATCH, MERGE_PATCH]);
+        let is_known = matches!(media_type.as_str(), JSON_PATCH | MERGE_PATCH)
+            || (is_core && media_type == STRATEGIC_MERGE_PATCH);
+        if !is_known {
+            return Err(refused());
         }
         let Document { value, duplicates } =
             read_json(body).map_err(|error| undecodable(&error))?;
-        if media_type == SUPPORTED[1] {
+        if media_type != JSON_PATCH {
             if !value.is_object() {
                 return Err(undecodable("a merge patch is an object"));
+            }
+            if media_type == STRATEGIC_MERGE_PATCH && !is_plain(&value) {
+                return Err(refused());
             }
             return Ok(Sent { patch: Self::Merge(value), duplicates });
         }
@@ -83,6 +93,17 @@ impl Patch {
             }
         }
         Ok(document)
+    }
+}
+
+/// Whether a strategic merge means the same as a merge patch.
+fn is_plain(value: &Value) -> bool {
+    match value {
+        Value::Array(_) => false,
+        Value::Object(map) => {
+            map.iter().all(|(key, value)| !key.starts_with('$') && is_plain(value))
+        }
+        _ => true,
     }
 }
 
@@ -156,7 +177,7 @@ mod tests {
     fn read(media_type: &'static str, body: &str) -> Result<Patch, ApiError> {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-        Patch::read(&headers, body.as_bytes()).map(|sent| sent.patch)
+        Patch::read(&headers, body.as_bytes(), true).map(|sent| sent.patch)
     }
 
     #[track_caller]
@@ -176,13 +197,16 @@ mod tests {
         let apply = |media_type, body| read(media_type, body).unwrap().apply(&before).unwrap();
         let body = r#"[{"op":"test","path":"/a/b","value":1},{"op":"replace","path":"/a/b","value":2},{"op":"add","path":"/l/-","value":3}]"#;
         assert_eq!(apply(JSON, body), json!({"a": {"b": 2}, "l": [1, 3]}));
-        assert_eq!(apply(MERGE, r#"{"a":{"b":null,"c":1}}"#), json!({"a": {"c": 1}, "l": [1]}));
+        let body = r#"{"a":{"b":null,"c":1}}"#;
+        assert_eq!(apply(MERGE, body), json!({"a": {"c": 1}, "l": [1]}));
+        assert_eq!(apply(STRATEGIC_MERGE_PATCH, body), json!({"a": {"c": 1}, "l": [1]}));
     }
 
     #[test]
     fn patches_that_cannot_be_are_refused() {
         let unknown = "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json";
-        check_refusal("application/strategic-merge-patch+json", "{}", 415, unknown);
+        check_refusal(STRATEGIC_MERGE_PATCH, r#"{"l":[2]}"#, 415, unknown);
+        check_refusal(STRATEGIC_MERGE_PATCH, r#"{"a":{"$patch":"replace"}}"#, 415, unknown);
         check_refusal("application/apply-patch+yaml", "{}", 415, unknown);
         check_refusal(MERGE, "{", 400, "error decoding patch");
         check_refusal(MERGE, "[]", 400, "error decoding patch");

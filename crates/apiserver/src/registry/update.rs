@@ -44,11 +44,12 @@ impl Call<'_> {
     /// Changes parts of the object that the URL names.
     pub(super) async fn patch(&self, trail: &mut Trail) -> Result<Reply, ApiError> {
         let rendering = Rendering::of(self.request)?;
-        let options = WriteOptions::of(self.request, "PatchOptions")?;
-        let patch = Patch::read(&self.request.headers, &self.request.body)?;
+        let is_core = self.kind.id.group.is_empty();
+        let patch = Patch::read(&self.request.headers, &self.request.body, is_core)?;
         if let Some(json) = sent(&self.request.body, &Value::Null) {
             trail.request_patch(&json);
         }
+        let options = WriteOptions::of(self.request, "PatchOptions")?;
         let write = self.write(rendering, options.dry_run);
         self.change(write, Change::Patch(patch, options.validation), trail).await
     }

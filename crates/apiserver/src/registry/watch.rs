@@ -39,6 +39,10 @@ struct Course {
     form: Form,
     /// Whether the definitions of a table's columns have been sent.
     has_columns: bool,
+    /// What was there at the beginning and has not been told yet; shared with the store.
+    initial: VecDeque<Bytes>,
+    /// The revision of that, if its end is to be marked.
+    marks_end_at: Option<u64>,
     frames: VecDeque<Bytes>,
     /// `None` once nothing more will come.
     changes: Option<Watch>,
@@ -52,7 +56,7 @@ struct Start {
     /// Everything after this is told.
     after: u64,
     /// What is there at that moment, to be told as added.
-    initial: Vec<Bytes>,
+    initial: VecDeque<Bytes>,
     /// Whether the end of it is marked.
     marks_end: bool,
 }
@@ -69,24 +73,20 @@ impl Call<'_> {
         let changes = self.shared.store.watch(&prefix, start.after);
         let changes = changes.map_err(|error| unreadable(&error))?;
         let now = Instant::now();
-        let mut course = Course {
+        let course = Course {
             shared: Arc::clone(self.shared),
             kind: Arc::clone(self.kind),
             filter,
             form: rendering.form,
             has_columns: false,
+            initial: start.initial,
+            marks_end_at: start.marks_end.then_some(start.after),
             frames: VecDeque::new(),
             changes: Some(changes),
             bookmarks: first(self.request, "allowWatchBookmarks").is_some_and(is_true),
             next_bookmark: now + BOOKMARK_PERIOD.min(duration.saturating_sub(BOOKMARK_BEFORE_END)),
             end: now + duration,
         };
-        for body in start.initial {
-            course.tell("ADDED", &body);
-        }
-        if start.marks_end {
-            course.bookmark(start.after, true);
-        }
         Ok(Reply::Watch(WatchReply {
             content_type: crate::answer::JSON,
             frames: Box::pin(stream::unfold(course, Course::next)),
@@ -146,7 +146,7 @@ impl Call<'_> {
         let since = revision(self.request)?.unwrap_or(0);
         if wants_initial == Some(false) || (wants_initial.is_none() && since != 0) {
             let after = if since == 0 { self.shared.store.current_revision() } else { since };
-            return Ok(Start { after, initial: Vec::new(), marks_end: false });
+            return Ok(Start { after, initial: VecDeque::new(), marks_end: false });
         }
         self.check_reached(since)?;
         let prefix = self.kind.prefix(self.namespace());
@@ -164,6 +164,14 @@ impl Course {
         loop {
             if let Some(frame) = self.frames.pop_front() {
                 return Some((frame, self));
+            }
+            if let Some(body) = self.initial.pop_front() {
+                self.tell("ADDED", &body);
+                continue;
+            }
+            if let Some(revision) = self.marks_end_at.take() {
+                self.bookmark(revision, true);
+                continue;
             }
             if Instant::now() >= self.end {
                 return None;

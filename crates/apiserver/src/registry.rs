@@ -5,6 +5,7 @@
 //! authenticated and authorized the request.
 
 mod access;
+mod act;
 mod continue_token;
 mod create;
 mod decode;
@@ -59,10 +60,11 @@ pub struct Parts {
     pub actor: UserInfo,
 }
 
-/// All served kinds and where their objects are.
+/// All served kinds and where their objects are. Clones are the same registry.
+#[derive(Clone)]
 pub struct Registry {
     shared: Arc<Shared>,
-    documents: Documents,
+    documents: Arc<Documents>,
 }
 
 /// What requests share, also inside transactions.
@@ -86,7 +88,7 @@ struct Call<'a> {
 impl Registry {
     /// A registry of the given kinds.
     pub fn new(parts: Parts) -> Self {
-        let documents = Documents::of(&parts.resources);
+        let documents = Arc::new(Documents::of(&parts.resources));
         let kinds: Vec<Arc<Kind>> =
             parts.resources.into_iter().map(|resource| Arc::new(Kind::new(resource))).collect();
         let shared = Shared {

@@ -134,7 +134,9 @@ impl Corridor {
             let mut batch = Batch::default();
             match self.journal.read(self.seq, BATCH_ROWS_MAX, BATCH_BYTES_MAX).await {
                 Ok(records) => {
-                    records.into_iter().for_each(|record| self.push(&mut batch, record));
+                    for record in records {
+                        self.push(&mut batch, record);
+                    }
                     return Ok(batch);
                 }
                 Err(ReadError::Damaged { what, number }) => {

@@ -7,6 +7,7 @@ mod policy;
 mod serve;
 mod up;
 
+use std::fmt;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
@@ -19,11 +20,23 @@ const FAILED: u8 = 1;
 /// The command line makes no sense.
 const MISUSED: u8 = 2;
 
+/// Flags that make no sense, each with its name.
+#[derive(Debug)]
+pub(crate) struct Misuse(pub(crate) Vec<String>);
+
+impl fmt::Display for Misuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("; "))
+    }
+}
+
+impl std::error::Error for Misuse {}
+
 /// Runs one command to its end.
 pub(crate) fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Up(args) => up::run(&args),
-        Command::Serve(args) => serve::run(*args),
+        Command::Serve(args) => serve::run(&args),
         Command::Policy(command) => policy::run(&command),
         Command::Events(command) => events::run(&command),
         Command::Completions { shell } => completions::run(shell),
@@ -38,7 +51,7 @@ pub(crate) fn finish(outcome: Result<ExitCode>) -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             say(&format!("error: {error:#}"));
-            ExitCode::from(FAILED)
+            ExitCode::from(if error.is::<Misuse>() { MISUSED } else { FAILED })
         }
     }
 }

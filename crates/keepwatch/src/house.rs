@@ -63,6 +63,7 @@ pub(crate) struct House {
     server: Server,
     corridors: Vec<Corridor>,
     delivery: Arc<Delivery>,
+    registry: Registry,
 }
 
 /// Somebody who lives in the house and leaves first.
@@ -97,7 +98,7 @@ impl House {
             authenticator: plan.authenticator,
             authorizer: plan.authorizer,
             policy,
-            registry,
+            registry: registry.clone(),
             storage: Arc::new(plan.store.clone()),
             clock,
             checks: plan.checks,
@@ -108,7 +109,7 @@ impl House {
         })
         .await
         .map_err(explained)?;
-        Ok(Self { store: plan.store, server, corridors, delivery })
+        Ok(Self { store: plan.store, server, corridors, delivery, registry })
     }
 
     /// Where it can be reached.
@@ -119,6 +120,11 @@ impl House {
     /// The sinks, from outside.
     pub(crate) fn delivery(&self) -> Arc<Delivery> {
         Arc::clone(&self.delivery)
+    }
+
+    /// What is served, for whoever changes it without a request.
+    pub(crate) fn registry(&self) -> Registry {
+        self.registry.clone()
     }
 
     /// Runs every room until `closing`, and leaves nothing half done.

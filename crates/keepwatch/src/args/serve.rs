@@ -91,7 +91,7 @@ pub(crate) struct AuditArgs {
     /// Encoding of the audit lines
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) audit_log_format: EncodingName,
-    /// Write audit lines to the object store that an AuditConfig names
+    /// Write audit lines to the object store that the audit configuration names
     #[arg(long, value_name = "BOOL", default_value_t = false, default_missing_value = "true",
           num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
     pub(crate) enable_k10_audit_cloud_aws_s3: bool,
@@ -103,6 +103,13 @@ pub(crate) struct AuditArgs {
     pub(crate) cluster_name: String,
 }
 
+impl AuditArgs {
+    /// Whether the lines go to standard output and not to a file.
+    pub(crate) fn is_stdout(&self) -> bool {
+        self.audit_log_file.as_os_str() == "-"
+    }
+}
+
 /// Whom to believe, and whom to ask.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Access")]
@@ -110,10 +117,10 @@ pub(crate) struct AccessArgs {
     /// Kubeconfig of kube-apiserver; the pod's own account if none is given
     #[arg(long, value_name = "FILE")]
     pub(crate) kubeconfig: Option<PathBuf>,
-    /// Kubeconfig for TokenReviews and trust, if another
+    /// Kubeconfig for token reviews and trust, if another
     #[arg(long, value_name = "FILE")]
     pub(crate) authentication_kubeconfig: Option<PathBuf>,
-    /// Kubeconfig for SubjectAccessReviews, if another
+    /// Kubeconfig for access reviews, if another
     #[arg(long, value_name = "FILE")]
     pub(crate) authorization_kubeconfig: Option<PathBuf>,
     /// Do not read ConfigMap extension-apiserver-authentication

@@ -1,13 +1,208 @@
-//! `keepwatch serve`: behind kube-apiserver's aggregator.
+//! `keepwatch serve`: behind kube-apiserver's aggregator, for the cluster's users.
 
+mod check;
+mod sinks;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use apiserver::Clock as _;
+use apiserver::authn::token::{self, Tokens};
+use apiserver::authn::{Anonymous, Authenticator};
+use apiserver::authz::sar::{self, SubjectAccessReviews};
+use apiserver::authz::union::Union;
+use apiserver::cluster_client;
+use apiserver::limits::Limits;
+use apiserver::tls::ServingCertificate;
+use apiserver::trust::config_map::AuthenticationConfigMap;
+use apiserver::trust::{Trust, TrustFiles};
+use audit::{Builtin, Policy, Strictness};
+use tokio_util::sync::CancellationToken;
 
-use crate::args::serve::ServeArgs;
+use crate::args::serve::{AccessArgs, AuditArgs, ListenArgs, ServeArgs, StoreArgs};
+use crate::clock::SystemClock;
+use crate::cluster::ClusterNamespaces;
+use crate::commands::policy;
+use crate::house::{self, House, Plan, Resident};
+use crate::standalone::pki;
+
+/// What is left of the runtime when all rooms are closed gets so long.
+const LEAVE_TIME_MAX: Duration = Duration::from_millis(500);
+/// The store's file in the data folder.
+const STORE: &str = "keepwatch.db";
+/// Name of the self-signed certificate's files, as K10 has it.
+const SELF_SIGNED: &str = "apiserver";
 
 /// Serves until it is told to end.
-pub(crate) fn run(args: ServeArgs) -> Result<ExitCode> {
+pub(crate) fn run(args: &ServeArgs) -> Result<ExitCode> {
+    check::all(args)?;
     crate::log::begin(args.log_format, false);
-    Ok(ExitCode::SUCCESS)
+    let runtime = house::runtime()?;
+    let outcome = runtime.block_on(live(args));
+    // A log agent that has stopped reading may hold a write for ever.
+    runtime.shutdown_timeout(LEAVE_TIME_MAX);
+    outcome.map(|()| ExitCode::SUCCESS)
+}
+
+async fn live(args: &ServeArgs) -> Result<()> {
+    let policy = policy_of(&args.audit)?;
+    let serving = serving(&args.listen)?;
+    let trust = Trust::open(trust_files(&args.access)?)?;
+    let store = open_store(&args.store)?;
+    let cluster = Cluster::open(&args.access, &trust).await?;
+    let sinks = sinks::of(&args.audit);
+    let reopen = sinks.reopen;
+    let namespaces = ClusterNamespaces::new(cluster.client.clone());
+    let house = House::open(Plan {
+        address: SocketAddr::new(args.listen.bind_address, args.listen.secure_port),
+        serving,
+        trust: cluster.config_map.is_none().then(|| Arc::clone(&trust)),
+        authenticator: Authenticator::new(trust, Some(cluster.tokens), Anonymous::Allowed),
+        authorizer: Arc::new(Union::new(
+            args.access.authorization_always_allow_paths.clone(),
+            vec![Arc::new(cluster.reviews)],
+        )),
+        namespaces: Arc::clone(&namespaces) as Arc<dyn apiserver::NamespaceSource>,
+        policy,
+        resources: kasten::resources(),
+        sinks: sinks.sinks,
+        limits: limits(&args.listen),
+        checks: Vec::new(),
+        store,
+    })
+    .await?;
+    let mut residents: Vec<Resident> = vec![
+        Box::pin(namespaces.run(house.registry())),
+        Box::pin(sinks::reopen_on_hangup(reopen, house.delivery())),
+    ];
+    if let Some(config_map) = cluster.config_map {
+        residents.push(Box::pin(config_map.run(CancellationToken::new())));
+    }
+    house.run(residents, house::asked_to_close()).await
+}
+
+/// Everything that is asked of kube-apiserver.
+struct Cluster {
+    client: kube::Client,
+    tokens: Tokens,
+    reviews: SubjectAccessReviews,
+    config_map: Option<AuthenticationConfigMap>,
+}
+
+impl Cluster {
+    async fn open(access: &AccessArgs, trust: &Arc<Trust>) -> Result<Self> {
+        // As K10's chart has it, one kubeconfig may be given under any of the names.
+        let general = access.kubeconfig.as_deref();
+        let general = general.or(access.authentication_kubeconfig.as_deref());
+        let client = cluster_client::open(general).await?;
+        let authentication = own_or(&client, access.authentication_kubeconfig.as_deref()).await?;
+        let authorization = own_or(&client, access.authorization_kubeconfig.as_deref()).await?;
+        let config_map = config_map(access, authentication.clone(), trust).await?;
+        Ok(Self {
+            client,
+            tokens: Tokens::new(authentication, token::CACHE_TIME),
+            reviews: SubjectAccessReviews::new(authorization, sar::CACHE_TIME, sar::CACHE_TIME),
+            config_map,
+        })
+    }
+}
+
+/// The client of another kubeconfig, if there is one.
+async fn own_or(general: &kube::Client, own: Option<&Path>) -> Result<kube::Client> {
+    match own {
+        Some(own) => Ok(cluster_client::open(Some(own)).await?),
+        None => Ok(general.clone()),
+    }
+}
+
+/// Where kube-apiserver publishes whom to believe.
+async fn config_map(
+    access: &AccessArgs,
+    client: kube::Client,
+    trust: &Arc<Trust>,
+) -> Result<Option<AuthenticationConfigMap>> {
+    if access.authentication_skip_lookup {
+        return Ok(None);
+    }
+    match AuthenticationConfigMap::open(client, Arc::clone(trust)).await {
+        Ok(config_map) => Ok(Some(config_map)),
+        Err(error) if access.authentication_tolerate_lookup_failure => {
+            tracing::warn!(reason = %error, "nobody in front of this server is believed");
+            Ok(None)
+        }
+        Err(error) => Err(error).context(
+            "grant this account Role kube-system/extension-apiserver-authentication-reader, or \
+             give --authentication-tolerate-lookup-failure or --authentication-skip-lookup",
+        ),
+    }
+}
+
+fn policy_of(audit: &AuditArgs) -> Result<Policy> {
+    match (&audit.audit_policy_file, &audit.audit_policy) {
+        (Some(file), _) => policy::load(file, Strictness::Kubernetes),
+        (None, Some(name)) => policy::named(name),
+        (None, None) => Ok(Policy::builtin(Builtin::K10)?),
+    }
+}
+
+/// The certificate given, or one that signs itself, made in the certificate folder if need be.
+fn serving(listen: &ListenArgs) -> Result<Arc<ServingCertificate>> {
+    let now = SystemClock.now();
+    let given = listen.tls_cert_file.clone().zip(listen.tls_private_key_file.clone());
+    let (certificate, key) = match given {
+        Some(given) => given,
+        None => self_signed(listen)?,
+    };
+    Ok(ServingCertificate::open(certificate, key, now)?)
+}
+
+/// The files of a certificate that signs itself.
+fn self_signed(listen: &ListenArgs) -> Result<(PathBuf, PathBuf)> {
+    let folder = &listen.cert_dir;
+    let certificate = folder.join(format!("{SELF_SIGNED}.crt"));
+    let key = folder.join(format!("{SELF_SIGNED}.key"));
+    if certificate.exists() && key.exists() {
+        return Ok((certificate, key));
+    }
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("cannot make --cert-dir {}", folder.display()))?;
+    let mut hosts = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+    if !listen.bind_address.is_unspecified() && !listen.bind_address.is_loopback() {
+        hosts.push(listen.bind_address.to_string());
+    }
+    pki::self_signed(hosts, SystemClock.now())?.write(folder, SELF_SIGNED)
+}
+
+fn trust_files(access: &AccessArgs) -> Result<TrustFiles> {
+    Ok(TrustFiles {
+        client_ca: access.client_ca_file.clone(),
+        request_header_ca: access.requestheader_client_ca_file.clone(),
+        allowed_names: access.requestheader_allowed_names.clone(),
+        headers: Some(check::remote_headers(access)?),
+    })
+}
+
+fn open_store(args: &StoreArgs) -> Result<store::Sqlite> {
+    let settings = store::Settings {
+        history_time: args.history,
+        journal_time: args.journal_retention_age,
+        journal_bytes: args.journal_retention_size,
+        limit_bytes: args.journal_limit,
+        ..store::Settings::default()
+    };
+    house::open_store(&args.data_dir.join(STORE), settings)
+}
+
+fn limits(listen: &ListenArgs) -> Limits {
+    Limits {
+        reads_max: listen.max_requests_inflight,
+        mutations_max: listen.max_mutating_requests_inflight,
+        request_time_max: listen.request_timeout,
+        shutdown_delay: listen.shutdown_delay_duration,
+        ..Limits::default()
+    }
 }

@@ -108,7 +108,7 @@ impl Beginning {
         }
         // Nobody waits any more when the house is closing.
         self.told.send(()).ok();
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -1,0 +1,130 @@
+//! Do the flags make sense together? All of them are looked at, used or not, as kube-apiserver does.
+
+use anyhow::Result;
+use apiserver::trust::RemoteHeaders;
+use http::HeaderName;
+
+use crate::args::serve::{AccessArgs, AuditArgs, ListenArgs, ServeArgs, StoreArgs};
+use crate::commands::Misuse;
+
+/// Every contradiction, in one error.
+pub(super) fn all(args: &ServeArgs) -> Result<(), Misuse> {
+    let mut wrong = Vec::new();
+    listening(&args.listen, &mut wrong);
+    auditing(&args.audit, &mut wrong);
+    accessing(&args.access, &mut wrong);
+    storing(&args.store, &mut wrong);
+    if args.k10_api_domain != kasten::domain::DOMAIN {
+        wrong.push(format!(
+            "--k10-api-domain={} is not served; the only domain is {}",
+            args.k10_api_domain,
+            kasten::domain::DOMAIN
+        ));
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(Misuse(wrong)) }
+}
+
+fn listening(args: &ListenArgs, wrong: &mut Vec<String>) {
+    match (&args.tls_cert_file, &args.tls_private_key_file) {
+        (Some(_), None) => {
+            wrong.push("--tls-cert-file is given without --tls-private-key-file".to_owned());
+        }
+        (None, Some(_)) => {
+            wrong.push("--tls-private-key-file is given without --tls-cert-file".to_owned());
+        }
+        _ => {}
+    }
+    for (flag, value) in [
+        ("--max-requests-inflight", args.max_requests_inflight),
+        ("--max-mutating-requests-inflight", args.max_mutating_requests_inflight),
+    ] {
+        if value == 0 {
+            wrong.push(format!("{flag} must be at least 1"));
+        }
+    }
+    if args.request_timeout.is_zero() {
+        wrong.push("--request-timeout must be more than 0".to_owned());
+    }
+}
+
+fn auditing(args: &AuditArgs, wrong: &mut Vec<String>) {
+    if args.audit_log_file_size <= 0 {
+        let size = args.audit_log_file_size;
+        wrong.push(format!("--audit-log-file-size={size} must be at least 1 (megabyte)"));
+    }
+    for (flag, value) in [
+        ("--audit-log-maxbackup", args.audit_log_maxbackup),
+        ("--audit-log-maxage", args.audit_log_maxage),
+    ] {
+        if value < 0 {
+            wrong.push(format!("{flag}={value} must not be negative"));
+        }
+    }
+    if !args.enable_k10_audit_cluster && !args.is_stdout() {
+        wrong.push(format!(
+            "--audit-log-file={} contradicts --enable-k10-audit-cluster=false",
+            args.audit_log_file.display()
+        ));
+    }
+    if args.audit_log_file.as_os_str().is_empty() {
+        wrong.push("--audit-log-file must not be empty; - is standard output".to_owned());
+    }
+    if let Some(name) = &args.audit_policy
+        && !audit::Builtin::ALL.iter().any(|builtin| builtin.as_str() == name)
+    {
+        wrong.push(format!("--audit-policy={name} is not built in; it is k10 or extended"));
+    }
+}
+
+fn accessing(args: &AccessArgs, wrong: &mut Vec<String>) {
+    if args.authentication_skip_lookup && args.authentication_tolerate_lookup_failure {
+        wrong.push(
+            "--authentication-skip-lookup contradicts --authentication-tolerate-lookup-failure"
+                .to_owned(),
+        );
+    }
+    if !args.requestheader_allowed_names.is_empty() && args.requestheader_client_ca_file.is_none() {
+        wrong.push(
+            "--requestheader-allowed-names is given without --requestheader-client-ca-file"
+                .to_owned(),
+        );
+    }
+    if let Err(misuse) = remote_headers(args) {
+        wrong.extend(misuse.0);
+    }
+}
+
+fn storing(args: &StoreArgs, wrong: &mut Vec<String>) {
+    if args.journal_retention_size > args.journal_limit {
+        wrong.push(format!(
+            "--journal-retention-size={} is more than --journal-limit={}",
+            args.journal_retention_size, args.journal_limit
+        ));
+    }
+}
+
+/// Names of headers, as the flags have them.
+pub(super) fn remote_headers(args: &AccessArgs) -> Result<RemoteHeaders, Misuse> {
+    let mut wrong = Vec::new();
+    let mut names = |flag: &str, given: &[String]| -> Vec<HeaderName> {
+        let mut names = Vec::new();
+        for name in given {
+            match name.parse() {
+                Ok(name) => names.push(name),
+                Err(_) => wrong.push(format!("{flag}: {name:?} is no name of a header")),
+            }
+        }
+        names
+    };
+    let headers = RemoteHeaders {
+        username: names("--requestheader-username-headers", &args.requestheader_username_headers),
+        uid: names("--requestheader-uid-headers", &args.requestheader_uid_headers),
+        group: names("--requestheader-group-headers", &args.requestheader_group_headers),
+        extra_prefix: args
+            .requestheader_extra_headers_prefix
+            .iter()
+            .map(|prefix| prefix.to_ascii_lowercase())
+            .collect(),
+    };
+    if wrong.is_empty() { Ok(headers) } else { Err(Misuse(wrong)) }
+}

@@ -52,6 +52,24 @@ pub(crate) enum Command {
     /// Print the manual page
     #[command(after_help = EXIT_CODES)]
     Man,
+    /// Print a page of the documentation that is made from the program
+    #[command(hide = true)]
+    Reference {
+        /// Which page
+        #[arg(value_enum)]
+        page: Page,
+    },
+}
+
+/// Pages that are made from the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Page {
+    /// The served kinds.
+    Kinds,
+    /// The command line.
+    Cli,
+    /// Every bound.
+    Limits,
 }
 
 /// Flags of `keepwatch up`.

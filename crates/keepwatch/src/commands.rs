@@ -4,6 +4,7 @@ mod completions;
 mod events;
 mod man;
 mod policy;
+mod reference;
 mod serve;
 mod up;
 
@@ -41,6 +42,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
         Command::Events(command) => events::run(&command),
         Command::Completions { shell } => completions::run(shell),
         Command::Man => man::run(),
+        Command::Reference { page } => reference::run(page),
     }
 }
 

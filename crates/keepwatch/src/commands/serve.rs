@@ -17,6 +17,7 @@ use apiserver::authz::sar::{self, SubjectAccessReviews};
 use apiserver::authz::union::Union;
 use apiserver::cluster_client;
 use apiserver::limits::Limits;
+use apiserver::namespaces::ClusterNamespaces;
 use apiserver::tls::ServingCertificate;
 use apiserver::trust::config_map::AuthenticationConfigMap;
 use apiserver::trust::{Trust, TrustFiles};
@@ -25,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::serve::{AccessArgs, AuditArgs, ListenArgs, ServeArgs, StoreArgs};
 use crate::clock::SystemClock;
-use crate::cluster::ClusterNamespaces;
+use crate::cluster;
 use crate::commands::policy;
 use crate::house::{self, House, Plan, Resident};
 use crate::standalone::pki;
@@ -56,7 +57,6 @@ async fn live(args: &ServeArgs) -> Result<()> {
     let cluster = Cluster::open(&args.access, &trust).await?;
     let sinks = sinks::of(&args.audit);
     let reopen = sinks.reopen;
-    let namespaces = ClusterNamespaces::new(cluster.client.clone());
     let house = House::open(Plan {
         address: SocketAddr::new(args.listen.bind_address, args.listen.secure_port),
         serving,
@@ -66,7 +66,7 @@ async fn live(args: &ServeArgs) -> Result<()> {
             args.access.authorization_always_allow_paths.clone(),
             vec![Arc::new(cluster.reviews)],
         )),
-        namespaces: Arc::clone(&namespaces) as Arc<dyn apiserver::NamespaceSource>,
+        namespaces: Arc::new(ClusterNamespaces::new(cluster.client.clone())),
         policy,
         resources: kasten::resources(),
         sinks: sinks.sinks,
@@ -76,7 +76,7 @@ async fn live(args: &ServeArgs) -> Result<()> {
     })
     .await?;
     let mut residents: Vec<Resident> = vec![
-        Box::pin(namespaces.run(house.registry())),
+        Box::pin(cluster::follow_namespaces(cluster.client, house.registry())),
         Box::pin(sinks::reopen_on_hangup(reopen, house.delivery())),
     ];
     if let Some(config_map) = cluster.config_map {
@@ -128,17 +128,17 @@ async fn config_map(
     if access.authentication_skip_lookup {
         return Ok(None);
     }
-    match AuthenticationConfigMap::open(client, Arc::clone(trust)).await {
-        Ok(config_map) => Ok(Some(config_map)),
-        Err(error) if access.authentication_tolerate_lookup_failure => {
-            tracing::warn!(reason = %error, "nobody in front of this server is believed");
-            Ok(None)
+    let config_map = AuthenticationConfigMap::new(client, Arc::clone(trust));
+    if let Err(error) = config_map.load().await {
+        if !access.authentication_tolerate_lookup_failure {
+            return Err(error).context(
+                "grant this account Role kube-system/extension-apiserver-authentication-reader, \
+                 or give --authentication-tolerate-lookup-failure or --authentication-skip-lookup",
+            );
         }
-        Err(error) => Err(error).context(
-            "grant this account Role kube-system/extension-apiserver-authentication-reader, or \
-             give --authentication-tolerate-lookup-failure or --authentication-skip-lookup",
-        ),
+        tracing::warn!(reason = %error, "nobody in front of this server is believed yet");
     }
+    Ok(Some(config_map))
 }
 
 fn policy_of(audit: &AuditArgs) -> Result<Policy> {

@@ -1,0 +1,98 @@
+//! `keepwatch reference`: pages of the documentation that are made from the program itself.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Command, CommandFactory as _};
+
+use crate::args::{Args, Page};
+use crate::house;
+
+/// Prints one page, as Markdown.
+pub(crate) fn run(page: Page) -> Result<ExitCode> {
+    let text = match page {
+        Page::Kinds => kasten::reference(),
+        Page::Cli => cli()?,
+        Page::Limits => limits()?,
+    };
+    io::stdout().write_all(text.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Every command with its help.
+fn cli() -> Result<String> {
+    let mut page = String::from(
+        "# Command line\n\nMade from the program: `cargo xtask codegen` writes this page.\n",
+    );
+    let mut command = Args::command().term_width(100);
+    command.build();
+    section(&mut page, &mut command, "keepwatch")?;
+    Ok(page)
+}
+
+fn section(page: &mut String, command: &mut Command, name: &str) -> Result<()> {
+    let help = command.render_long_help().to_string();
+    let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
+    write!(page, "\n## {name}\n\n```text\n{}\n```\n", lines.join("\n").trim_end())?;
+    for subcommand in command.get_subcommands_mut() {
+        if subcommand.get_name() == "help" || subcommand.is_hide_set() {
+            continue;
+        }
+        let name = format!("{name} {}", subcommand.get_name());
+        section(page, subcommand, &name)?;
+    }
+    Ok(())
+}
+
+/// Every bound of the program: nothing in it grows without one.
+fn limits() -> Result<String> {
+    let mut page = String::from(
+        "# Limits\n\nMade from the program: `cargo xtask codegen` writes this page. What a flag \
+         changes stands in the [command line](cli.md).\n\n| what | limit |\n|---|---|\n",
+    );
+    for (what, limit) in rows() {
+        writeln!(page, "| {what} | {limit} |")?;
+    }
+    Ok(page)
+}
+
+fn rows() -> Vec<(&'static str, String)> {
+    use apiserver::limits as front;
+    use store::settings as disk;
+    let seconds = |time: std::time::Duration| format!("{} ms", time.as_millis());
+    let bytes = |bytes: usize| format!("{bytes} bytes");
+    let defaults = store::Settings::default();
+    let flags = front::Limits::default();
+    vec![
+        ("Body of a request", bytes(front::BODY_BYTES_MAX)),
+        ("Pause within a body", seconds(front::BODY_PAUSE_MAX)),
+        ("Headers of an HTTP/2 request", bytes(front::HEADER_BYTES_MAX as usize)),
+        ("Head of an HTTP/1 request", bytes(front::HEAD_BYTES_MAX)),
+        ("Time for the head of an HTTP/1 request", seconds(front::HEADER_TIME_MAX)),
+        ("Time for a TLS handshake", seconds(front::HANDSHAKE_TIME_MAX)),
+        ("Connections", front::CONNECTIONS_MAX.to_string()),
+        ("Streams of an HTTP/2 connection", front::STREAMS_MAX.to_string()),
+        ("Time a connection may be idle", seconds(front::IDLE_TIME_MAX)),
+        ("Reading requests at a time (default)", flags.reads_max.to_string()),
+        ("Changing requests at a time (default)", flags.mutations_max.to_string()),
+        ("Time for a request (default)", seconds(flags.request_time_max)),
+        ("Time for a record to become durable", seconds(front::RECORD_TIME_MAX)),
+        ("Requests that wait for the store", disk::WAITING_MAX.to_string()),
+        ("Requests in one commit", disk::GROUP_MAX.to_string()),
+        ("Bytes in one commit", bytes(disk::GROUP_BYTES_MAX)),
+        ("Changes handed to a watch at a time", disk::CHANGES_MAX.to_string()),
+        ("Superseded revisions kept", defaults.history_rows.to_string()),
+        ("Records kept in memory for readers", bytes(defaults.recent_bytes)),
+        ("Size of the store at which requests are refused (default)", {
+            format!("{} bytes", defaults.limit_bytes)
+        }),
+        ("Records in a batch for a sink", delivery::BATCH_ROWS_MAX.to_string()),
+        ("Bytes in a batch for a sink", bytes(delivery::BATCH_BYTES_MAX)),
+        ("Time for the sinks at shutdown", seconds(delivery::DRAIN_MAX)),
+        ("Audit policy", bytes(audit::POLICY_LEN_MAX)),
+        ("Threads for requests", house::WORKERS.1.to_string()),
+        ("Threads that wait for the disk", house::BLOCKING_MAX.to_string()),
+    ]
+}

@@ -104,6 +104,7 @@ fn insert(
         tries += 1;
     }
     strategy.on_create(&mut object, &mut Objects::new(door), &write.occasion)?;
+    metadata::text(&object, "name").clone_into(&mut write.name);
     let body = if strategy.stored() {
         door.store(&kind, &mut object)?
     } else {

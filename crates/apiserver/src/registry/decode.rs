@@ -18,6 +18,9 @@ const YAML_DEPTH_MAX: usize = 128;
 /// Widest indentation in a YAML document: what bounds the depth of its blocks.
 const YAML_INDENT_MAX: usize = 512;
 
+/// Duplicate keys that are named; a document with more of them is refused.
+const DUPLICATES_MAX: usize = 64;
+
 /// A document as it was sent.
 #[derive(Debug)]
 pub(crate) struct Document {
@@ -140,7 +143,7 @@ impl<'de> Visitor<'de> for Node<'_> {
             if map.insert(key, value).is_some() {
                 self.duplicates.push(path);
             }
-            if self.duplicates.len() > 64 {
+            if self.duplicates.len() > DUPLICATES_MAX {
                 return Err(A::Error::custom("too many duplicate keys"));
             }
         }

@@ -73,6 +73,7 @@ impl Call<'_> {
         let changes = self.shared.store.watch(&prefix, start.after);
         let changes = changes.map_err(|error| unreadable(&error))?;
         let now = Instant::now();
+        let bookmarks = first(self.request, "allowWatchBookmarks").is_some_and(is_true);
         let course = Course {
             shared: Arc::clone(self.shared),
             kind: Arc::clone(self.kind),
@@ -80,10 +81,10 @@ impl Call<'_> {
             form: rendering.form,
             has_columns: false,
             initial: start.initial,
-            marks_end_at: start.marks_end.then_some(start.after),
+            marks_end_at: (start.marks_end && bookmarks).then_some(start.after),
             frames: VecDeque::new(),
             changes: Some(changes),
-            bookmarks: first(self.request, "allowWatchBookmarks").is_some_and(is_true),
+            bookmarks,
             next_bookmark: now + BOOKMARK_PERIOD.min(duration.saturating_sub(BOOKMARK_BEFORE_END)),
             end: now + duration,
         };
@@ -104,11 +105,6 @@ impl Call<'_> {
                 let detail =
                     "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
                 errors.push(FieldError::forbidden("resourceVersionMatch", detail));
-            }
-            if wanted == Some(true) && !is_true_or(parameter("allowWatchBookmarks"), false) {
-                // As in Kubernetes: without bookmarks the end could not be told.
-                let detail = "sendInitialEvents requires setting allowWatchBookmarks to true";
-                errors.push(FieldError::forbidden("allowWatchBookmarks", detail));
             }
         } else if !matching.is_empty() {
             let detail =
@@ -283,8 +279,4 @@ fn at_revision(body: &Bytes, revision: u64) -> Bytes {
     };
     metadata::set(&mut object, "resourceVersion", revision.to_string());
     Json::of(&object).map_or_else(|_| body.clone(), Json::into_bytes)
-}
-
-fn is_true_or(value: &str, otherwise: bool) -> bool {
-    if value.is_empty() { otherwise } else { is_true(value) }
 }

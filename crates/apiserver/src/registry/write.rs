@@ -5,7 +5,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use event::Timestamp;
 use http::StatusCode;
-use serde_json::Value;
 use store::StoreError;
 
 use super::door::{TransactionDoor, seconds};
@@ -67,7 +66,7 @@ impl Write {
         + Send
         + 'static,
     ) -> Result<Reply, ApiError> {
-        let trail = trail.clone();
+        let mut trail = trail.clone();
         let storage = Arc::clone(&self.shared.store);
         let mut write = self;
         let written = store::write(&*storage, move |tx| {
@@ -81,7 +80,8 @@ impl Write {
                 tx.rollback();
             }
             let answer = write.answer(outcome);
-            let trail = write.refer(trail, &answer);
+            // A create may have left the name to the server.
+            trail.refer(&write.name, "", "");
             if let Some(record) = trail.complete(&answer) {
                 tx.record(record);
             }
@@ -102,20 +102,6 @@ impl Write {
         };
         incoming::warn(&mut answer, &self.warnings);
         answer
-    }
-
-    /// A create that left the name to the server says in its event which name it was.
-    fn refer(&self, mut trail: Trail, answer: &Answer) -> Trail {
-        if answer.code == StatusCode::CREATED && !trail.is_silent() {
-            let object: Value = answer
-                .object
-                .as_ref()
-                .and_then(|json| serde_json::from_slice(json.as_bytes()).ok())
-                .unwrap_or_default();
-            let name = crate::table::at(&object, "metadata.name").and_then(Value::as_str);
-            trail.refer(name.unwrap_or(&self.name), "", "");
-        }
-        trail
     }
 }
 

@@ -18,7 +18,7 @@ mod options;
 mod read;
 mod render;
 #[cfg(test)]
-mod tests;
+mod scenarios;
 mod update;
 mod watch;
 mod write;

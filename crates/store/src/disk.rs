@@ -103,24 +103,27 @@ impl Disk {
         })
     }
 
-    /// Records after a sequence number. A damaged one ends the batch; alone at its head it is an error.
+    /// Records from a sequence number on. A damaged or missing one ends the batch; at its head it is an
+    /// error.
     pub(crate) fn records(
         &self,
-        after: u64,
+        first: u64,
         rows_max: usize,
         bytes_max: usize,
     ) -> Result<Vec<Record>, ReadError> {
         self.with(|file| {
             let mut query = file
                 .prepare(&format!(
-                    "SELECT {RECORD_COLUMNS} FROM journal WHERE seq > ? ORDER BY seq LIMIT ?"
+                    "SELECT {RECORD_COLUMNS} FROM journal WHERE seq >= ? ORDER BY seq LIMIT ?"
                 ))
                 .map_err(unreadable)?;
             let limit = i64::try_from(rows_max).unwrap_or(i64::MAX);
-            let mut rows = query.query(params![after.cast_signed(), limit]).map_err(unreadable)?;
+            let mut rows = query.query(params![first.cast_signed(), limit]).map_err(unreadable)?;
             let mut batch = Batch { records: Vec::new(), bytes: 0, bytes_max };
             loop {
+                let expected = first + batch.records.len() as u64;
                 let record = rows.next().map_err(unreadable)?.map(read_record).transpose();
+                let record = record.and_then(|record| in_order(record, expected));
                 let more = match record {
                     Ok(Some(record)) => batch.add(record),
                     Err(damage) if batch.records.is_empty() => return Err(damage),
@@ -131,6 +134,17 @@ impl Disk {
                 }
             }
         })
+    }
+}
+
+/// A hole in the numbers is damage, not an end.
+fn in_order(record: Option<Record>, expected: u64) -> Result<Option<Record>, ReadError> {
+    let what = || format!("journal record {expected}");
+    match record {
+        Some(record) if record.seq != expected => {
+            Err(ReadError::Damaged { what: what(), number: expected })
+        }
+        record => Ok(record),
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, params};
 
-use crate::rows::{APPLICATION_ID, SCHEMA, SCHEMA_VERSION};
+use crate::rows::{APPLICATION_ID, PUT_META, SCHEMA, SCHEMA_VERSION, named_crc};
 use crate::settings::{CHECK_WHOLE_BYTES_MAX, PAGE_SIZE};
 
 /// Why a store was not opened. Nothing has been changed.
@@ -170,11 +170,12 @@ fn lay_out(path: &Path, now: i64) -> rusqlite::Result<()> {
     file.pragma_update(None, "application_id", APPLICATION_ID)?;
     file.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     file.execute_batch(SCHEMA)?;
-    let mut meta = file.prepare("INSERT INTO meta VALUES (?, ?)")?;
     // Revision 0 means "any" to Kubernetes: the first one readable is the hour of birth.
-    meta.execute(params!["first", now.max(1)])?;
-    meta.execute(params!["floor", now.max(1)])?;
-    drop(meta);
+    let birth = now.max(1);
+    for name in ["first", "floor"] {
+        let crc = named_crc(name, birth.cast_unsigned(), "");
+        file.execute(PUT_META, params![name, birth, crc])?;
+    }
     file.pragma_update(None, "journal_mode", "wal")?;
     file.close().map_err(|(_file, error)| error)
 }

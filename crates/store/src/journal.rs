@@ -56,8 +56,10 @@ impl Journal {
             return Ok(records);
         }
         let handle = Arc::clone(&self.0);
-        let read =
-            task::spawn_blocking(move || handle.shared.disk.records(after, rows_max, bytes_max));
+        let read = task::spawn_blocking(move || {
+            let first = (after + 1).max(handle.shared.first_seq());
+            handle.shared.disk.records(first, rows_max, bytes_max)
+        });
         read.await.map_err(|_gone| ReadError::Closed)?
     }
 
@@ -78,6 +80,11 @@ impl Journal {
         let mut news = self.0.shared.follow_seq().ok_or(ReadError::Closed)?;
         let last = news.wait_for(|last| *last > seq).await.map_err(|_closed| ReadError::Closed)?;
         Ok(*last)
+    }
+
+    /// The number of the oldest record that is kept; 0 before the first.
+    pub fn first_seq(&self) -> u64 {
+        self.0.shared.first_seq()
     }
 
     /// The number of the last committed record; 0 before the first.

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension};
 use crate::cursors::{Cursor, Cursors};
 use crate::index::Index;
 pub(crate) use crate::rows::unreadable;
-use crate::rows::{REVISION_COLUMNS, Revision};
+use crate::rows::{REVISION_COLUMNS, Revision, named_crc};
 use crate::shared::Contents;
 use crate::{Change, ChangeKind, ReadError};
 
@@ -15,9 +15,9 @@ use crate::{Change, ChangeKind, ReadError};
 pub(crate) fn load(file: &Connection) -> Result<Contents, ReadError> {
     let floor = meta(file, "floor")?;
     let mut index = Index::new(meta(file, "first")?, floor);
-    let after = 0;
-    revisions(file, after, |row| index.load(row.object, row.deleted, row.time))?;
-    Ok(Contents { index, cursors: cursors(file)?, last_seq: last_seq(file)? })
+    revisions(file, 0, |row| index.load(row.object, row.deleted, row.time))?;
+    let (first_seq, last_seq) = (first_seq(file)?, last_seq(file)?);
+    Ok(Contents { index, cursors: cursors(file)?, first_seq, last_seq })
 }
 
 /// Changes that are in the file and not in memory, because nobody knew what became of them.
@@ -61,12 +61,18 @@ fn revisions(
 
 fn cursors(file: &Connection) -> Result<Cursors, ReadError> {
     let mut cursors = Cursors::default();
-    let mut query = file.prepare("SELECT reader, seq, state FROM cursors").map_err(unreadable)?;
+    let query = "SELECT reader, seq, crc, state FROM cursors";
+    let mut query = file.prepare(query).map_err(unreadable)?;
     let mut rows = query.query([]).map_err(unreadable)?;
     while let Some(row) = rows.next().map_err(unreadable)? {
+        let reader: String = row.get(0).map_err(unreadable)?;
         let seq = row.get::<_, i64>(1).map_err(unreadable)?.cast_unsigned();
-        let cursor = Cursor { seq, state: row.get(2).map_err(unreadable)? };
-        cursors.load(row.get(0).map_err(unreadable)?, cursor);
+        let state: String = row.get(3).map_err(unreadable)?;
+        if row.get::<_, i64>(2).map_err(unreadable)? != named_crc(&reader, seq, &state) {
+            let what = format!("the cursor of {reader:?}");
+            return Err(ReadError::Damaged { what, number: seq });
+        }
+        cursors.load(reader, Cursor { seq, state });
     }
     Ok(cursors)
 }
@@ -91,10 +97,15 @@ fn number(file: &Connection, query: &str) -> Result<u64, ReadError> {
     Ok(number.map_err(unreadable)?.unwrap_or_default().cast_unsigned())
 }
 
+/// One of the file's own numbers.
 fn meta(file: &Connection, key: &str) -> Result<u64, ReadError> {
-    let value =
-        file.query_row("SELECT value FROM meta WHERE key = ?", [key], |row| row.get::<_, i64>(0));
-    let value = value.optional().map_err(unreadable)?;
-    let missing = || ReadError::Unavailable { reason: format!("the file does not say its {key}") };
-    value.map(i64::cast_unsigned).ok_or_else(missing)
+    let found = file.query_row("SELECT value, crc FROM meta WHERE key = ?", [key], |row| {
+        Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, i64>(1)?))
+    });
+    let damaged = |number| ReadError::Damaged { what: format!("the number {key:?}"), number };
+    match found.optional().map_err(unreadable)? {
+        Some((value, crc)) if crc == named_crc(key, value, "") => Ok(value),
+        Some((value, _)) => Err(damaged(value)),
+        None => Err(damaged(0)),
+    }
 }

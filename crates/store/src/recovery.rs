@@ -127,7 +127,8 @@ impl Writer {
             self.shared.adopt_records(last_seq);
         }
         self.next_seq = last_seq + 1;
-        self.upkeep = Upkeep::new(page_size(file)?, load::first_seq(file)?);
+        self.shared.set_first_seq(load::first_seq(file)?);
+        self.upkeep = Upkeep::new(page_size(file)?);
         Ok(())
     }
 }

@@ -23,10 +23,15 @@ pub(crate) const SCHEMA: &str = "
         seq INTEGER PRIMARY KEY, time INTEGER NOT NULL, crc INTEGER NOT NULL,
         record BLOB NOT NULL) STRICT;
     CREATE TABLE cursors (
-        reader TEXT PRIMARY KEY, seq INTEGER NOT NULL, state TEXT NOT NULL) STRICT;
-    CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
+        reader TEXT PRIMARY KEY, seq INTEGER NOT NULL, crc INTEGER NOT NULL,
+        state TEXT NOT NULL) STRICT;
+    CREATE TABLE meta (
+        key TEXT PRIMARY KEY, value INTEGER NOT NULL, crc INTEGER NOT NULL) STRICT;
     CREATE TABLE probe (id INTEGER PRIMARY KEY, filler BLOB NOT NULL) STRICT;
 ";
+
+/// Sets one of the file's own numbers.
+pub(crate) const PUT_META: &str = "INSERT OR REPLACE INTO meta VALUES (?, ?, ?)";
 
 /// The statements of the writer, prepared once per connection.
 #[derive(Debug)]
@@ -54,9 +59,9 @@ impl<'a> Rows<'a> {
             rollback: file.prepare("ROLLBACK")?,
             revision: file.prepare("INSERT INTO revisions VALUES (?, ?, ?, ?, ?, ?, ?)")?,
             record: file.prepare("INSERT INTO journal VALUES (?, ?, ?, ?)")?,
-            cursor: file.prepare("INSERT OR REPLACE INTO cursors VALUES (?, ?, ?)")?,
+            cursor: file.prepare("INSERT OR REPLACE INTO cursors VALUES (?, ?, ?, ?)")?,
             remove_cursor: file.prepare("DELETE FROM cursors WHERE reader = ?")?,
-            meta: file.prepare("INSERT OR REPLACE INTO meta VALUES (?, ?)")?,
+            meta: file.prepare(PUT_META)?,
             forget_revision: file.prepare("DELETE FROM revisions WHERE revision = ?")?,
             forget_records: file.prepare("DELETE FROM journal WHERE seq <= ?")?,
             record_time: file.prepare("SELECT time FROM journal WHERE seq = ?")?,
@@ -92,7 +97,8 @@ impl<'a> Rows<'a> {
     }
 
     pub(crate) fn cursor(&mut self, reader: &str, seq: u64, state: &str) -> rusqlite::Result<()> {
-        self.cursor.execute(params![reader, seq.cast_signed(), state]).map(drop)
+        let crc = named_crc(reader, seq, state);
+        self.cursor.execute(params![reader, seq.cast_signed(), crc, state]).map(drop)
     }
 
     pub(crate) fn remove_cursor(&mut self, reader: &str) -> rusqlite::Result<()> {
@@ -105,7 +111,9 @@ impl<'a> Rows<'a> {
         for row in rows {
             self.forget_revision.execute([row.revision.cast_signed()])?;
         }
-        self.meta.execute(params!["floor", floor.max(last.by).cast_signed()]).map(drop)
+        let floor = floor.max(last.by);
+        let crc = named_crc("floor", floor, "");
+        self.meta.execute(params!["floor", floor.cast_signed(), crc]).map(drop)
     }
 
     pub(crate) fn forget_records(&mut self, up_to: u64) -> rusqlite::Result<()> {
@@ -140,6 +148,16 @@ fn revision_crc(
     crc.update(&(key.len() as u64).to_le_bytes());
     crc.update(key.as_bytes());
     crc.update(body);
+    i64::from(crc.finalize())
+}
+
+/// The checksum of a cursor, or of one of the file's own numbers.
+pub(crate) fn named_crc(name: &str, number: u64, state: &str) -> i64 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&(name.len() as u64).to_le_bytes());
+    crc.update(name.as_bytes());
+    crc.update(&number.to_le_bytes());
+    crc.update(state.as_bytes());
     i64::from(crc.finalize())
 }
 

@@ -1,6 +1,7 @@
 //! What the writer publishes after each commit, and everybody reads.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::watch;
@@ -26,6 +27,8 @@ pub(crate) struct Shared {
     pub(crate) cursors: Mutex<Cursors>,
     history: Mutex<History>,
     records: Mutex<Recent<Record>>,
+    /// The oldest record in the file; 0 if there is none.
+    first_seq: AtomicU64,
     /// The last sequence number; dropped at the end, so that nobody waits for more.
     last_seq: Mutex<Option<watch::Sender<u64>>>,
 }
@@ -45,6 +48,7 @@ pub(crate) struct History {
 pub(crate) struct Contents {
     pub(crate) index: Index,
     pub(crate) cursors: Cursors,
+    pub(crate) first_seq: u64,
     pub(crate) last_seq: u64,
 }
 
@@ -59,7 +63,7 @@ pub(crate) struct Published {
 
 impl Shared {
     pub(crate) fn new(settings: Settings, clock: Clock, disk: Disk, contents: Contents) -> Self {
-        let Contents { index, cursors, last_seq } = contents;
+        let Contents { index, cursors, first_seq, last_seq } = contents;
         let history = History {
             changes: Recent::new(index.revision(), settings.recent_bytes),
             revision: index.revision(),
@@ -68,6 +72,7 @@ impl Shared {
         Self {
             pulse: Pulse::new(settings.limit_bytes),
             records: Mutex::new(Recent::new(last_seq, settings.recent_bytes)),
+            first_seq: AtomicU64::new(first_seq),
             index: RwLock::new(index),
             history: Mutex::new(history),
             last_seq: Mutex::new(Some(watch::Sender::new(last_seq))),
@@ -102,6 +107,14 @@ impl Shared {
     pub(crate) fn follow_seq(&self) -> Option<watch::Receiver<u64>> {
         let sender = self.last_seq.lock().unwrap_or_else(PoisonError::into_inner);
         sender.as_ref().map(watch::Sender::subscribe)
+    }
+
+    pub(crate) fn first_seq(&self) -> u64 {
+        self.first_seq.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_first_seq(&self, seq: u64) {
+        self.first_seq.store(seq, Ordering::Release);
     }
 
     pub(crate) fn last_seq(&self) -> u64 {

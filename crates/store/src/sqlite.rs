@@ -50,8 +50,7 @@ impl Sqlite {
         let next_revision = (contents.index.revision() + 1).max(now.max(0).cast_unsigned());
         contents.index.begin(next_revision);
         let next_seq = contents.last_seq + 1;
-        let first_seq = load::first_seq(&file).map_err(damaged)?;
-        let upkeep = Upkeep::new(page_size(&file).map_err(damaged)?, first_seq);
+        let upkeep = Upkeep::new(page_size(&file).map_err(damaged)?);
         let disk = Disk::new(path.to_owned());
         let shared = Arc::new(Shared::new(settings, clock, disk, contents));
         let (sender, inbox) = mpsc::sync_channel(WAITING_MAX);

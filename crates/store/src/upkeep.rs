@@ -19,8 +19,6 @@ const MEASURES_TO_LIMIT: u64 = 1024;
 #[derive(Debug)]
 pub(crate) struct Upkeep {
     page_size: u64,
-    /// The oldest record in the file.
-    first_seq: u64,
     last_look: Option<Instant>,
     bytes_since_look: u64,
     more: bool,
@@ -46,8 +44,8 @@ impl Chores {
 }
 
 impl Upkeep {
-    pub(crate) fn new(page_size: u64, first_seq: u64) -> Self {
-        Self { page_size, first_seq, last_look: None, bytes_since_look: 0, more: false }
+    pub(crate) fn new(page_size: u64) -> Self {
+        Self { page_size, last_look: None, bytes_since_look: 0, more: false }
     }
 
     /// Whether another portion is due at once.
@@ -83,9 +81,9 @@ impl Upkeep {
         let chores = Chores {
             compacted: index.compactable(since, settings.history_rows, most),
             floor: index.floor(),
-            records_up_to: self.records_up_to(shared, rows, time, most)?,
+            records_up_to: records_up_to(shared, rows, time, most)?,
         };
-        let records = chores.records_up_to.map_or(0, |up_to| up_to - self.first_seq + 1);
+        let records = chores.records_up_to.map_or(0, |up_to| up_to - shared.first_seq() + 1);
         self.more = chores.compacted.len() >= most || records >= most as u64;
         Ok(chores)
     }
@@ -107,49 +105,41 @@ impl Upkeep {
         Ok(())
     }
 
-    /// Records up to which number may go.
-    fn records_up_to(
-        &self,
-        shared: &Shared,
-        rows: &mut Rows<'_>,
-        time: i64,
-        most: usize,
-    ) -> rusqlite::Result<Option<u64>> {
-        let last_seq = shared.last_seq();
-        let passed = shared.cursors().slowest().map_or(last_seq, |(_, seq)| seq);
-        // The last record stays: it is the journal's memory of its number.
-        let passed = passed.min(last_seq.saturating_sub(1));
-        if self.first_seq == 0 || self.first_seq > passed {
-            return Ok(None);
-        }
-        let mut up_to = passed.min(self.first_seq + most as u64 - 1);
-        if shared.pulse.used() >= shared.settings.journal_bytes {
-            return Ok(Some(up_to));
-        }
-        let since = time.saturating_sub(micros(shared.settings.journal_time));
-        while rows.record_time(up_to)? > since {
-            if up_to == self.first_seq {
-                return Ok(None);
-            }
-            up_to = self.first_seq + (up_to - self.first_seq) / 2;
-        }
-        Ok(Some(up_to))
-    }
-
     /// The commit is durable.
-    pub(crate) fn done(&mut self, chores: &Chores, written_bytes: usize) {
+    pub(crate) fn done(&mut self, chores: &Chores, shared: &Shared, written_bytes: usize) {
         self.bytes_since_look += written_bytes as u64;
         if let Some(up_to) = chores.records_up_to {
-            self.first_seq = up_to + 1;
+            shared.set_first_seq(up_to + 1);
         }
     }
+}
 
-    /// Records have come to a journal that had none.
-    pub(crate) fn begin(&mut self, seq: u64) {
-        if self.first_seq == 0 {
-            self.first_seq = seq;
-        }
+/// Records up to which number may go.
+fn records_up_to(
+    shared: &Shared,
+    rows: &mut Rows<'_>,
+    time: i64,
+    most: usize,
+) -> rusqlite::Result<Option<u64>> {
+    let (first, last) = (shared.first_seq(), shared.last_seq());
+    let passed = shared.cursors().slowest().map_or(last, |(_, seq)| seq);
+    // The last record stays: it is the journal's memory of its number.
+    let passed = passed.min(last.saturating_sub(1));
+    if first == 0 || first > passed {
+        return Ok(None);
     }
+    let mut up_to = passed.min(first + most as u64 - 1);
+    if shared.pulse.used() >= shared.settings.journal_bytes {
+        return Ok(Some(up_to));
+    }
+    let since = time.saturating_sub(micros(shared.settings.journal_time));
+    while rows.record_time(up_to)? > since {
+        if up_to == first {
+            return Ok(None);
+        }
+        up_to = first + (up_to - first) / 2;
+    }
+    Ok(Some(up_to))
 }
 
 fn micros(period: Duration) -> i64 {

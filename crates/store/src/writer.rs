@@ -189,10 +189,10 @@ impl Writer {
         self.next_seq += records.len() as u64;
         self.next_revision = group.next_revision();
         self.shared.pulse.count_commit(records.len() as u64);
-        if let Some(first) = records.first() {
-            self.upkeep.begin(first.seq);
+        if let Some(first) = records.first().filter(|_| self.shared.first_seq() == 0) {
+            self.shared.set_first_seq(first.seq);
         }
-        self.upkeep.done(&chores, group.bytes);
+        self.upkeep.done(&chores, &self.shared, group.bytes);
         let Chores { compacted, .. } = chores;
         let changes = std::mem::take(&mut group.changes);
         self.shared.publish(Published { changes, records, compacted, time });

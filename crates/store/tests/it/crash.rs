@@ -1,0 +1,245 @@
+//! A process under load, killed at any moment: what was acknowledged is there, no change is without its
+//! record, and no record without its change.
+//!
+//! The test binary starts itself again as the victim ([`victim`]), which writes a line for whatever has
+//! been acknowledged. `KEEPWATCH_KILLS` and `KEEPWATCH_KILL_POINTS` ask for more rounds.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use bytes::Bytes;
+use store::{ChangeKind, Storage, StoreError, write};
+use tokio::task::JoinSet;
+
+use crate::support::{Place, open};
+
+/// Where the victim works; without it, it is no victim.
+const DIRECTORY: &str = "KEEPWATCH_STORE_VICTIM";
+/// How many acknowledgements a victim lives for.
+const LIFE: usize = 600;
+/// How often a victim tries again after a refusal, a twentieth of a second apart.
+const PATIENCE: usize = 100;
+
+/// Not a test of its own: what [`crash`](self) tests kill. Returns at once when nobody asked for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn victim() {
+    let Some(directory) = env::var_os(DIRECTORY) else { return };
+    let path = Path::new(&directory).join("keepwatch.db");
+    let place = Place::new();
+    let store = open(&path, &place.settings, &place.clock).expect("the store opens");
+    let mut callers = JoinSet::new();
+    for caller in 0..4 {
+        let store = store.clone();
+        callers.spawn(async move {
+            for number in 0..LIFE / 4 {
+                if !step(&store, caller, number).await {
+                    return;
+                }
+            }
+        });
+    }
+    callers.join_all().await;
+    store.close().await;
+}
+
+/// One change with its record, acknowledged in the ledger; `false` when patience is over.
+async fn step(store: &dyn Storage, caller: usize, number: usize) -> bool {
+    for _ in 0..PATIENCE {
+        let work = write(store, move |transaction| {
+            let key = format!("g/r/{caller}/{}", number % 7);
+            let revision = transaction.next_revision();
+            let verb = if number % 5 == 4 && transaction.get(&key).is_some() {
+                transaction.delete(&key, revision, Bytes::new());
+                "delete"
+            } else {
+                transaction.put(&key, revision, Bytes::from(vec![b'x'; 100 + number * 37]));
+                "put"
+            };
+            let line = format!("{verb} {key} {revision}");
+            transaction.record(Bytes::from(line.clone()));
+            line
+        });
+        match work.await {
+            Ok(line) => {
+                println!("\nACK {line}");
+                return true;
+            }
+            Err(StoreError::Closed) => return false,
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+    false
+}
+
+/// The victim, started by way of `wrapper` if there is one.
+fn start(directory: &Path, wrapper: &[&str]) -> Child {
+    let this = env::current_exe().expect("this binary");
+    let mut command = match wrapper {
+        [program, arguments @ ..] => {
+            let mut command = Command::new(program);
+            command.args(arguments).arg(this);
+            command
+        }
+        [] => Command::new(this),
+    };
+    command.args(["--exact", "crash::victim", "--nocapture", "--test-threads=1"]);
+    command.env(DIRECTORY, directory).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.spawn().expect("the victim starts")
+}
+
+/// The ledger, once the victim is gone. A line without its end was not acknowledged.
+fn ledger(mut output: BufReader<impl Read>) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = Vec::new();
+    while output.read_until(b'\n', &mut line).is_ok_and(|len| len > 0) {
+        let text = String::from_utf8_lossy(&line);
+        if let Some(acknowledged) = text.strip_prefix("ACK ").filter(|_| text.ends_with('\n')) {
+            lines.push(acknowledged.trim_end().to_owned());
+        }
+        line.clear();
+    }
+    lines
+}
+
+/// The state on disk agrees with itself and with the ledger.
+async fn verify(directory: &Path, acknowledged: &[String], context: &str) {
+    let place = Place::new();
+    let path = directory.join("keepwatch.db");
+    let store = open(&path, &place.settings, &place.clock).expect("the store opens again");
+    let journal = store.journal();
+    let mut records = BTreeSet::new();
+    let mut seq = 0;
+    loop {
+        let batch = journal.read(seq, 1000, usize::MAX).await.expect("records are read");
+        let Some(last) = batch.last() else { break };
+        seq = last.seq;
+        for record in batch {
+            let text = String::from_utf8_lossy(&record.bytes).into_owned();
+            assert!(records.insert(text.clone()), "{context}: {text} is recorded twice");
+        }
+    }
+    let mut changes = BTreeSet::new();
+    let start = store.compact_floor();
+    let mut watch = store.watch("", start).expect("all history is there");
+    while watch.seen() < store.current_revision() {
+        for change in watch.next().await.expect("changes are read") {
+            let verb = if change.kind == ChangeKind::Deleted { "delete" } else { "put" };
+            changes.insert(format!("{verb} {} {}", change.key(), change.revision));
+        }
+    }
+    assert_eq!(changes, records, "{context}: changes and records differ");
+    for line in acknowledged {
+        assert!(records.contains(line), "{context}: {line} was acknowledged and is lost");
+    }
+    store.close().await;
+}
+
+fn rounds(variable: &str, least: u64) -> u64 {
+    let asked = env::var_os(variable).and_then(|value| value.to_str()?.parse().ok());
+    asked.map_or(least, |asked: u64| asked.max(least))
+}
+
+#[tokio::test]
+async fn killed_at_any_moment() {
+    let mut seed = u64::from(std::process::id()) * 0x9E37_79B9_7F4A_7C15;
+    println!("seed {seed}");
+    for round in 0..rounds("KEEPWATCH_KILLS", 50) {
+        let place = tempfile::tempdir().expect("a directory");
+        let mut acknowledged = Vec::new();
+        // A second life in the same directory: recovery itself is killed, too.
+        for life in 0..2 {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            let mut victim = start(place.path(), &[]);
+            let output = BufReader::new(victim.stdout.take().expect("its output"));
+            let reader = tokio::task::spawn_blocking(move || ledger(output));
+            tokio::time::sleep(Duration::from_millis(5 + seed % 150)).await;
+            victim.kill().expect("it is killed");
+            victim.wait().expect("it is gone");
+            acknowledged.extend(reader.await.expect("the ledger"));
+            if place.path().join("keepwatch.db").exists() {
+                let context = format!("round {round}, life {life}");
+                verify(place.path(), &acknowledged, &context).await;
+            }
+        }
+    }
+}
+
+/// Whether `strace` can be used. Where everything must be proved, its absence is a failure.
+fn strace() -> bool {
+    let found = Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_ok();
+    assert!(found || env::var_os("CI").is_none(), "strace is missing: install it");
+    if !found {
+        println!("NOT PROVED: strace is missing");
+    }
+    found
+}
+
+async fn under_strace(inject: &str, context: &str) -> Vec<String> {
+    let place = tempfile::tempdir().expect("a directory");
+    let inject = format!("inject={inject}");
+    let calls = inject.split([':', '=']).nth(1).unwrap_or_default();
+    let trace = format!("trace={calls}");
+    let wrapper = ["strace", "-f", "--seccomp-bpf", "-o", "/dev/null", "-e", &trace, "-e", &inject];
+    let mut victim = start(place.path(), &wrapper);
+    let output = BufReader::new(victim.stdout.take().expect("its output"));
+    let acknowledged = tokio::task::spawn_blocking(move || ledger(output));
+    let acknowledged = acknowledged.await.expect("the ledger");
+    victim.wait().expect("it is gone");
+    if place.path().join("keepwatch.db").exists() {
+        verify(place.path(), &acknowledged, context).await;
+    } else {
+        assert!(acknowledged.is_empty(), "{context}: acknowledged without a file");
+    }
+    acknowledged
+}
+
+async fn killed_at_each(call: &str) {
+    if !strace() {
+        return;
+    }
+    for number in 1..=rounds("KEEPWATCH_KILL_POINTS", 100) {
+        let inject = format!("{call}:signal=KILL:when={number}");
+        let acknowledged = under_strace(&inject, &inject).await;
+        assert!(acknowledged.len() < LIFE, "{inject}: it was never reached");
+    }
+}
+
+#[tokio::test]
+async fn killed_at_each_flush() {
+    killed_at_each("fdatasync").await;
+}
+
+#[tokio::test]
+async fn killed_at_each_write() {
+    killed_at_each("pwrite64").await;
+}
+
+/// One failed flush: that group is refused, the file is checked, and the rest is done.
+#[tokio::test]
+async fn a_failed_flush_is_survived() {
+    if !strace() {
+        return;
+    }
+    for number in [5, 9, 23] {
+        let inject = format!("fdatasync:error=EIO:when={number}");
+        let acknowledged = under_strace(&inject, &inject).await;
+        assert_eq!(acknowledged.len(), LIFE, "{inject}: it did not recover");
+    }
+}
+
+/// A disk that fails for good: nothing is acknowledged from then on.
+#[tokio::test]
+async fn a_dead_disk_acknowledges_nothing() {
+    if !strace() {
+        return;
+    }
+    let inject = "fdatasync:error=EIO:when=12+";
+    let acknowledged = under_strace(inject, inject).await;
+    assert!(acknowledged.len() < LIFE / 2, "{} were acknowledged", acknowledged.len());
+}

@@ -1,0 +1,166 @@
+//! What is not opened, why, and that nothing is changed by the attempt.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use store::{OpenError, Storage};
+
+use crate::support::{Place, append, put};
+
+/// Every file of a directory with its bytes, but for the lock, which is empty.
+fn contents(directory: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(directory).expect("the directory is there");
+    let files = entries.map(|entry| entry.expect("an entry").path());
+    let files = files.filter(|path| !path.to_string_lossy().ends_with(".lock"));
+    files
+        .map(|path| {
+            (path.to_string_lossy().into_owned(), fs::read(&path).expect("the file is read"))
+        })
+        .collect()
+}
+
+/// Opening a file with these bytes fails with words that contain `expected`, and changes nothing.
+fn check(bytes: &[u8], expected: &str) {
+    let place = Place::new();
+    let path = place.path();
+    let directory = path.parent().expect("a directory");
+    fs::create_dir_all(directory).expect("the directory");
+    fs::write(&path, bytes).expect("the file");
+    let before = contents(directory);
+    let message = match place.try_open() {
+        Ok(_) => "it was opened".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    assert!(message.contains(expected), "{message:?} does not say {expected:?}");
+    assert!(message.contains(&*path.to_string_lossy()), "{message:?} does not name the file");
+    assert!(before == contents(directory), "{expected}: something has changed");
+}
+
+/// The bytes of a closed store with something in it.
+async fn sound_file() -> Vec<u8> {
+    let place = Place::new();
+    let store = place.open();
+    for number in 0..50 {
+        put(&store, &format!("g/r/{number}"), &"x".repeat(1000)).await.expect("it is put");
+    }
+    store.close().await;
+    fs::read(place.path()).expect("the file is read")
+}
+
+#[test]
+fn something_else_is_foreign() {
+    check(b"not a database, but long enough to have a header of one hundred bytes, which is what is looked at first.", "not a store of this program");
+}
+
+#[test]
+fn an_empty_file_is_damaged() {
+    check(b"", "it is empty");
+}
+
+#[tokio::test]
+async fn another_programs_database_is_foreign() {
+    let mut bytes = sound_file().await;
+    bytes[68..72].fill(0);
+    check(&bytes, "not a store of this program");
+}
+
+#[tokio::test]
+async fn a_newer_layout_is_refused() {
+    let mut bytes = sound_file().await;
+    bytes[63] = 9;
+    check(&bytes, "layout 9, this program knows layout 1");
+}
+
+#[tokio::test]
+async fn a_cut_off_file_is_damaged_wherever_it_is_cut() {
+    let bytes = sound_file().await;
+    for len in (1..bytes.len()).step_by(4099) {
+        check(&bytes[..len], "damaged (it is cut off)");
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_garbage_is_damage() {
+    let mut bytes = sound_file().await;
+    // The second page is the root of the objects.
+    bytes[16 << 10..(16 << 10) + 64].fill(0xA5);
+    check(&bytes, "damaged");
+}
+
+#[test]
+fn a_lost_file_with_its_log_is_damage() {
+    let place = Place::new();
+    let directory = place.path().parent().expect("a directory").to_owned();
+    fs::create_dir_all(&directory).expect("the directory");
+    fs::write(directory.join("keepwatch.db-wal"), [0; 100]).expect("the log");
+    let refusal = place.try_open().map(drop);
+    assert!(matches!(refusal, Err(OpenError::Damaged { .. })), "{refusal:?}");
+}
+
+#[test]
+fn a_directory_that_is_a_file_is_refused() {
+    let place = Place::new();
+    let directory = place.path().parent().expect("a directory").to_owned();
+    fs::write(&directory, "in the way").expect("the file");
+    let refusal = place.try_open().map(drop);
+    assert!(matches!(refusal, Err(OpenError::Path { .. })), "{refusal:?}");
+}
+
+#[tokio::test]
+async fn a_second_server_is_refused_until_the_first_has_closed() {
+    let place = Place::new();
+    let store = place.open();
+    let refusal = place.try_open().map(drop);
+    assert!(matches!(refusal, Err(OpenError::Locked { .. })), "{refusal:?}");
+    append(&store, "still well").await.expect("the first goes on");
+    store.close().await;
+    assert!(place.try_open().is_ok(), "it is free again");
+}
+
+#[tokio::test]
+async fn nobody_else_may_read_it() {
+    let place = Place::new();
+    let store = place.open();
+    append(&store, "private").await.expect("it is recorded");
+    let directory = place.path().parent().expect("a directory").to_owned();
+    let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+    assert_eq!(mode(&directory), 0o700);
+    for entry in fs::read_dir(&directory).expect("the directory") {
+        let path = entry.expect("an entry").path();
+        assert_eq!(mode(&path), 0o600, "{}", path.display());
+    }
+}
+
+/// Whatever bit turns, what is read is what was written, or an error.
+#[tokio::test]
+async fn a_flipped_bit_is_never_read_as_something_else() {
+    let sound = sound_file().await;
+    for at in (100..sound.len()).step_by(997) {
+        let mut bytes = sound.clone();
+        bytes[at] ^= 1 << (at % 8);
+        let place = Place::new();
+        let path = place.path();
+        fs::create_dir_all(path.parent().expect("a directory")).expect("the directory");
+        fs::write(&path, &bytes).expect("the file");
+        let Ok(store) = place.try_open() else { continue };
+        for number in 0..50 {
+            let object = store.get(&format!("g/r/{number}")).expect("no object is missing");
+            assert_eq!(object.body.len(), 1000, "a flip at {at}");
+            assert!(object.body.iter().all(|byte| *byte == b'x'), "a flip at {at}");
+        }
+        let journal = store.journal();
+        let mut next = journal.first_seq();
+        while let Ok(records) = journal.read(next - 1, 10, usize::MAX).await {
+            if records.is_empty() {
+                break;
+            }
+            for record in records {
+                assert_eq!(record.seq, next, "a flip at {at}");
+                assert!(record.bytes.starts_with(b"put g/r/"), "a flip at {at}");
+                next += 1;
+            }
+        }
+    }
+}

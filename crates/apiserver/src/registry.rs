@@ -15,6 +15,7 @@ mod incoming;
 mod kind;
 mod metadata;
 mod options;
+mod protobuf;
 mod read;
 mod render;
 #[cfg(test)]

@@ -10,6 +10,7 @@ use saphyr::{LoadableYamlNode, Scalar, Yaml};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
+use super::protobuf;
 use crate::ApiError;
 use crate::schema::join;
 
@@ -36,6 +37,9 @@ pub(crate) fn read(headers: &HeaderMap, body: &[u8], kind: &str) -> Result<Docum
         // Without a content type, JSON is assumed, as Kubernetes does.
         "" | "application/json" => json(body),
         "application/yaml" => yaml(body),
+        protobuf::MEDIA_TYPE if kind == protobuf::KIND => {
+            protobuf::namespace(body).map(|value| Document { value, duplicates: Vec::new() })
+        }
         other => return Err(unsupported(other, &["application/json", "application/yaml"])),
     };
     parsed.map_err(|error| {

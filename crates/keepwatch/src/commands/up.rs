@@ -57,7 +57,6 @@ async fn live(args: &UpArgs) -> Result<()> {
     let text = kubeconfig::text(&server, &authority.certificate, &people);
     write_private(&folder.kubeconfig(), &text)?;
     let path = folder.kubeconfig().display().to_string();
-    say(&format!("Keepwatch serves at {server}; try: kubectl --kubeconfig {path} get namespaces"));
 
     let own = identities(&authority, &[NAMESPACE_CONTROLLER])?;
     let own = kubeconfig::text(&server, &authority.certificate, &own);
@@ -66,7 +65,9 @@ async fn live(args: &UpArgs) -> Result<()> {
     let executor = Executor::new(kubeconfig::client(&text, "kasten").await?, args.demo);
     let (told, ending) = oneshot::channel();
     let begin = Beginning {
-        first: if folder.is_new { &namespaces::FIRST } else { &[] },
+        welcome: format!(
+            "Keepwatch serves at {server}; try: kubectl --kubeconfig {path} get namespaces"
+        ),
         admin: kubeconfig::client(&text, "admin").await?,
         story: if args.demo { Some(Story::of(&text, &path).await?) } else { None },
         told,
@@ -94,7 +95,7 @@ async fn live(args: &UpArgs) -> Result<()> {
 
 /// What is done once at the start, when others serve already.
 struct Beginning {
-    first: &'static [&'static str],
+    welcome: String,
     admin: kube::Client,
     story: Option<Story>,
     told: oneshot::Sender<()>,
@@ -102,7 +103,8 @@ struct Beginning {
 
 impl Beginning {
     async fn run(self) {
-        namespaces::create(&self.admin, self.first).await;
+        namespaces::begin(&self.admin).await;
+        say(&self.welcome);
         if let Some(story) = self.story {
             story.tell().await;
         }

@@ -18,8 +18,6 @@ const MARKER_TEXT: &str = "Keepwatch keeps its store, certificates and kubeconfi
 #[derive(Clone, Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
-    /// It was made by this start.
-    pub(crate) is_new: bool,
 }
 
 impl Folder {
@@ -56,7 +54,7 @@ impl Folder {
             let folder = path.join(folder);
             DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(unusable)?;
         }
-        Ok(Self { path: path.to_owned(), is_new })
+        Ok(Self { path: path.to_owned() })
     }
 
     /// The store's file.

@@ -18,8 +18,9 @@ use store::{Sqlite, Storage as _};
 
 use super::{NAMESPACE_CONTROLLER, client};
 
-/// Namespaces that a new server begins with.
-pub(crate) const FIRST: [&str; 6] = ["default", "kube-system", "kasten-io", "shop", "blog", "crm"];
+/// Namespaces that a new server begins with. [`LAST`] is made last: when it is there, all were.
+const FIRST: [&str; 6] = ["shop", "blog", "crm", "kasten-io", "kube-system", LAST];
+const LAST: &str = "default";
 
 /// What keeps a namespace until it is empty.
 pub(crate) const FINALIZER: &str = "kubernetes";
@@ -184,6 +185,15 @@ fn names(objects: &Objects<'_>) -> Vec<String> {
 fn text<'o>(object: &'o Map<String, Value>, key: &str) -> &'o str {
     let value = object.get("metadata").and_then(|metadata| metadata.get(key));
     value.and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Makes the namespaces that a new server begins with. Later the owner decides which there are.
+pub(crate) async fn begin(client: &kube::Client) {
+    let namespaces: Api<DynamicObject> = Api::all_with(client.clone(), &client::kind(&resource()));
+    let last = client::insist(|| async { namespaces.get_opt(LAST).await }).await;
+    if last.flatten().is_none() {
+        create(client, &FIRST).await;
+    }
 }
 
 /// Makes namespaces, as an ordinary client. Those that are there already stay as they are.

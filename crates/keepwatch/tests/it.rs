@@ -1,0 +1,21 @@
+//! The binary as people and machines use it: what it prints, how it ends, what it keeps.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and may know the time"
+)]
+
+#[path = "it/commands.rs"]
+mod commands;
+#[path = "it/demo.rs"]
+mod demo;
+#[path = "it/file.rs"]
+mod file;
+#[path = "it/flags.rs"]
+mod flags;
+#[path = "it/house.rs"]
+mod house;
+#[path = "it/up.rs"]
+mod up;

@@ -1,0 +1,91 @@
+//! The commands that need no server.
+
+use std::process::{Output, Stdio};
+
+use crate::house::{keepwatch, run, text};
+
+/// Two lines of kube-apiserver's log and one that is none.
+const LINES: &str = concat!(
+    r#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata","auditID":"a","#,
+    r#""stage":"ResponseComplete","requestURI":"/apis","verb":"get","user":{"username":"alice"},"#,
+    r#""requestReceivedTimestamp":"2026-11-24T21:00:00.000000Z","#,
+    r#""stageTimestamp":"2026-11-24T21:00:00.000001Z"}"#,
+    "\nnonsense\n",
+    r#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata","auditID":"b","#,
+    r#""stage":"ResponseComplete","requestURI":"/apis","verb":"get","user":{"username":"bob"},"#,
+    r#""requestReceivedTimestamp":"2026-11-24T21:00:00.000000Z","#,
+    r#""stageTimestamp":"2026-11-24T21:00:00.000001Z"}"#,
+    "\n"
+);
+
+fn check(output: &Output, code: i32, stdout: &[&str], stderr: &[&str]) {
+    let (printed, said) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    for word in stdout {
+        assert!(printed.contains(word), "{word} is not in {printed}");
+    }
+    for word in stderr {
+        assert!(said.contains(word), "{word} is not in {said}");
+    }
+}
+
+#[test]
+fn good_lines_are_converted_and_a_bad_one_is_named() {
+    let kasten = run(&["events", "convert", "--to", "kasten", "--cluster-name", "prod"], LINES);
+    check(&kasten, 1, &[r#""AuditID":"a""#, r#""AuditID":"b""#, "cluster-name:prod"], &["line 2:"]);
+    assert_eq!(text(&kasten.stdout).lines().count(), 2);
+    let v1 = run(&["events", "convert", "--to=v1"], LINES.lines().next().unwrap());
+    check(&v1, 0, &[LINES.lines().next().unwrap()], &[]);
+}
+
+#[test]
+fn policies_are_checked_with_line_and_field() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("policy.yaml");
+    let path = file.to_str().unwrap();
+    let head = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n";
+    let write = |rules: &str| std::fs::write(&file, format!("{head}{rules}")).unwrap();
+
+    write("- level: Metadata\n");
+    check(&run(&["policy", "check", path], ""), 0, &["valid"], &[]);
+    write("- level: Metadata\n  colour: red\n");
+    check(&run(&["policy", "check", path], ""), 0, &["valid"], &["warning", "line 5", "colour"]);
+    check(&run(&["policy", "check", "--strict", path], ""), 1, &[], &["line 5", "colour"]);
+    write("- level: Loud\n");
+    check(&run(&["policy", "check", path], ""), 1, &[], &["line 4", "rules[0].level", "Loud"]);
+    check(&run(&["policy", "check", "/nowhere"], ""), 1, &[], &["/nowhere"]);
+}
+
+#[test]
+fn decisions_are_explained_line_by_line() {
+    let requests = concat!(
+        r#"{"user":"mallory","verb":"delete","resourceRequest":true,"namespace":"shop","#,
+        r#""apiGroup":"apps.kio.kasten.io","apiVersion":"v1alpha1","resource":"restorepoints"}"#,
+        "\n",
+        r#"{"verb":"get","path":"/healthz"}"#,
+        "\n"
+    );
+    let explained = run(&["policy", "explain", "--policy", "k10"], requests);
+    check(&explained, 0, &[r#""level":"RequestResponse""#, r#""level":"None""#], &[]);
+    assert_eq!(text(&explained.stdout).lines().count(), 2);
+    check(&run(&["policy", "explain", "--policy", "k10"], "nonsense\n"), 1, &[], &["line 1:"]);
+}
+
+#[test]
+fn help_manual_and_completions_come_from_one_table() {
+    check(&run(&["--help"], ""), 0, &["Exit codes:", "serve"], &[]);
+    check(&run(&["man"], ""), 0, &[".TH", "keepwatch-up", "audit\\-log\\-file\\-size"], &[]);
+    check(&run(&["completions", "bash"], ""), 0, &["audit-log-file-size"], &[]);
+    check(&run(&["completions", "tcsh"], ""), 2, &[], &["tcsh"]);
+    check(&run(&[], ""), 2, &[], &["Usage"]);
+}
+
+#[test]
+fn nobody_reading_is_no_error() {
+    let mut command = keepwatch();
+    let command = command.args(["completions", "bash"]).stderr(Stdio::piped());
+    let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
+    drop(process.stdout.take());
+    let output = process.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
+}

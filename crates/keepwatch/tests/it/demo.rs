@@ -1,0 +1,54 @@
+//! The demonstration, played twice in one folder.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use crate::house::{events, run, text};
+
+fn play(folder: &str) -> (Vec<Value>, String) {
+    let arguments = ["up", "--dir", folder, "--listen", "127.0.0.1:0", "--demo", "--once"];
+    let output = run(&arguments, "");
+    let told = text(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    (events(&text(&output.stdout)), told)
+}
+
+fn count(events: &[Value], user: &str, verb: &str, resource: &str, code: i64) -> usize {
+    let matches = |event: &&Value| {
+        event["User"]["username"] == user
+            && event["Verb"] == verb
+            && event["ObjectRef"]["Resource"] == resource
+            && event["ResponseStatus"]["code"] == code
+    };
+    events.iter().filter(matches).count()
+}
+
+#[test]
+fn it_tells_a_story_and_ends_and_a_second_time_goes_on_with_what_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().join("home");
+    let folder = folder.to_str().unwrap();
+    let (first, told) = play(folder);
+    let controller = "system:serviceaccount:kube-system:namespace-controller";
+    assert_eq!(count(&first, "mallory", "delete", "restorepoints", 200), 10);
+    assert_eq!(count(&first, "mallory", "delete", "restorepointcontents", 200), 15);
+    assert_eq!(count(&first, "mallory", "delete", "clusterrestorepoints", 200), 1);
+    assert_eq!(count(&first, "mallory", "create", "cancelactions", 201), 1);
+    assert_eq!(count(&first, "mallory", "get", "passkeys", 200), 1);
+    assert_eq!(count(&first, "mallory", "delete", "passkeys", 403), 1);
+    assert_eq!(count(&first, "mallory", "create", "retireactions", 403), 1);
+    assert_eq!(count(&first, "alice", "create", "restoreactions", 201), 1);
+    assert_eq!(count(&first, controller, "delete", "restorepoints", 200), 5);
+    let sentences = told.lines().filter(|line| line.ends_with('.')).count();
+    assert!((10..=16).contains(&sentences), "{told}");
+    assert_eq!(told.lines().filter(|line| line.starts_with("  ")).count(), 3, "{told}");
+    assert!(told.contains("refused 3 times"), "{told}");
+
+    let (second, _) = play(folder);
+    assert_eq!(count(&second, "mallory", "delete", "restorepointcontents", 200), 15);
+    let ids = |events: &[Value]| -> HashSet<String> {
+        events.iter().map(|event| event["AuditID"].to_string()).collect()
+    };
+    assert!(ids(&first).is_disjoint(&ids(&second)), "an event came twice");
+}

@@ -1,0 +1,87 @@
+//! The audit file of `keepwatch serve`: rotated, killed in between, every event once.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+
+use rustix::process::Signal;
+
+use crate::house::{House, create, events, runtime};
+
+/// Bytes in an object: three events fill a file of a megabyte.
+const OBJECT_BYTES: usize = 150_000;
+/// Objects made in each life of the server.
+const OBJECTS: usize = 9;
+
+fn lines(folder: &Path) -> String {
+    let mut files: Vec<_> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files.iter().map(|file| fs::read_to_string(file).unwrap()).collect()
+}
+
+#[test]
+fn every_event_is_in_the_files_once_whatever_kills_the_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let up = House::up(&folder.path().join("home"), &[], Stdio::null());
+    let log = folder.path().join("log");
+    let file = format!("--audit-log-file={}", log.join("audit.log").display());
+    let flags = [file.as_str(), "--audit-log-file-size=1", "--audit-policy=extended"];
+    let mut answered = Vec::new();
+    for life in 0..4 {
+        let (mut server, address) = House::serve(&up, folder.path(), &flags);
+        runtime().block_on(async {
+            let client = up.client("admin", Some(&address)).await;
+            for number in 0..OBJECTS {
+                let name = format!("run-{life}-{number}");
+                create(&client, &name, OBJECT_BYTES).await.unwrap();
+                answered.push(name);
+            }
+        });
+        if life == 3 {
+            assert!(server.end().0.success());
+        } else {
+            // No time to deliver: it is killed as soon as the last answer is there.
+            server.process.kill().unwrap();
+            server.ended();
+        }
+    }
+    assert!(fs::read_dir(&log).unwrap().count() > 5, "nothing was rotated");
+    let mut found: HashMap<String, usize> = HashMap::new();
+    for event in events(&lines(&log)) {
+        *found.entry(event["AuditID"].to_string()).or_default() += 1;
+        if event["Verb"] == "create" {
+            *found.entry(event["ObjectRef"]["Name"].as_str().unwrap().to_owned()).or_default() += 1;
+        }
+    }
+    for name in &answered {
+        assert_eq!(found.get(name), Some(&1), "{name}");
+    }
+    assert!(found.values().all(|count| *count == 1), "an event is there twice");
+}
+
+#[test]
+fn the_file_is_opened_anew_on_hangup() {
+    let folder = tempfile::tempdir().unwrap();
+    let up = House::up(&folder.path().join("home"), &[], Stdio::null());
+    let path = folder.path().join("audit.log");
+    let file = format!("--audit-log-file={}", path.display());
+    let (server, address) = House::serve(&up, folder.path(), &[&file]);
+    let runtime = runtime();
+    let client = runtime.block_on(up.client("admin", Some(&address)));
+    runtime.block_on(create(&client, "before", 10)).unwrap();
+    let moved = folder.path().join("moved.log");
+    while fs::metadata(&path).map_or(0, |file| file.len()) == 0 {
+        std::thread::yield_now();
+    }
+    fs::rename(&path, &moved).unwrap();
+    server.signal(Signal::HUP);
+    while !path.exists() {
+        std::thread::yield_now();
+    }
+    runtime.block_on(create(&client, "after", 10)).unwrap();
+    assert!(server.end().0.success());
+    assert!(fs::read_to_string(&moved).unwrap().contains("before"));
+    assert!(fs::read_to_string(&path).unwrap().contains("after"));
+}

@@ -1,0 +1,86 @@
+//! Flags that make no sense, alone or together: named, and exit code 2.
+
+use crate::house::{run, text};
+
+fn check(flags: &[&str], words: &[&str]) {
+    let arguments: Vec<&str> = ["serve"].iter().chain(flags).copied().collect();
+    let output = run(&arguments, "");
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{flags:?}: {said}");
+    assert_eq!(output.stdout, b"", "{flags:?}");
+    for word in words {
+        assert!(said.contains(word), "{flags:?}: {word} is not in {said}");
+    }
+}
+
+#[test]
+fn each_contradiction_names_the_flags() {
+    check(&["--tls-cert-file=a"], &["--tls-cert-file", "--tls-private-key-file"]);
+    check(&["--tls-private-key-file=a"], &["--tls-cert-file", "--tls-private-key-file"]);
+    check(&["--audit-log-file-size=0"], &["--audit-log-file-size=0"]);
+    check(&["--audit-log-file-size=-5"], &["--audit-log-file-size=-5"]);
+    check(&["--audit-log-maxbackup=-1"], &["--audit-log-maxbackup=-1"]);
+    check(&["--audit-log-maxage=-1"], &["--audit-log-maxage=-1"]);
+    check(
+        &["--enable-k10-audit-cluster=false", "--audit-log-file=a.log"],
+        &["--audit-log-file=a.log", "--enable-k10-audit-cluster=false"],
+    );
+    check(&["--enable-k10-audit-cluster=false", "--audit-log-maxage=-1"], &["--audit-log-maxage"]);
+    check(&["--audit-log-file="], &["--audit-log-file"]);
+    check(&["--audit-policy=mine"], &["--audit-policy=mine", "k10 or extended"]);
+    check(
+        &["--audit-policy=k10", "--audit-policy-file=a"],
+        &["--audit-policy", "--audit-policy-file"],
+    );
+    check(
+        &["--authentication-skip-lookup", "--authentication-tolerate-lookup-failure=true"],
+        &["--authentication-skip-lookup", "--authentication-tolerate-lookup-failure"],
+    );
+    check(
+        &["--requestheader-allowed-names=a,b"],
+        &["--requestheader-allowed-names", "--requestheader-client-ca-file"],
+    );
+    check(
+        &["--requestheader-username-headers=x remote"],
+        &["--requestheader-username-headers", "x remote"],
+    );
+    check(
+        &["--journal-retention-size=2Gi", "--journal-limit=1Gi"],
+        &["--journal-retention-size", "--journal-limit"],
+    );
+    check(&["--k10-api-domain=example.com"], &["--k10-api-domain=example.com"]);
+    check(&["--max-requests-inflight=0"], &["--max-requests-inflight"]);
+    check(&["--request-timeout=0s"], &["--request-timeout"]);
+}
+
+#[test]
+fn each_value_that_is_none_names_the_flag() {
+    check(&["--secure-port=70000"], &["--secure-port"]);
+    check(&["--bind-address=here"], &["--bind-address"]);
+    check(&["--enable-k10-audit-cluster=maybe"], &["--enable-k10-audit-cluster"]);
+    check(&["--request-timeout=60"], &["--request-timeout", "is not a duration"]);
+    check(&["--journal-limit=much"], &["--journal-limit", "is not a size"]);
+    check(&["--audit-log-format=xml"], &["--audit-log-format"]);
+    check(&["--no-such-flag"], &["--no-such-flag"]);
+}
+
+#[test]
+fn several_mistakes_are_named_at_once() {
+    check(
+        &["--tls-cert-file=a", "--audit-log-maxage=-1"],
+        &["--tls-private-key-file", "--audit-log-maxage=-1"],
+    );
+}
+
+#[test]
+fn a_kubeconfig_that_points_nowhere_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("kubeconfig");
+    let kubeconfig = format!("--kubeconfig={}", missing.display());
+    let data = format!("--data-dir={}", folder.path().join("data").display());
+    let certificates = format!("--cert-dir={}", folder.path().join("pki").display());
+    let output = run(&["serve", &kubeconfig, &data, &certificates], "");
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains(missing.to_str().unwrap()), "{said}");
+}

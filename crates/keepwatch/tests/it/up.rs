@@ -1,0 +1,161 @@
+//! `keepwatch up` between its start and its end.
+
+use std::io::Read as _;
+use std::net::TcpListener;
+use std::process::Stdio;
+use std::time::Duration;
+
+use kube::api::{Api, DynamicObject, ListParams};
+
+use crate::house::{House, create, events, kind, run, runtime, text, within};
+
+#[test]
+fn users_are_told_apart_and_what_is_there_survives_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("home");
+    let house = House::up(&home, &[], Stdio::null());
+    let runtime = runtime();
+    runtime.block_on(async {
+        let admin = house.client("admin", None).await;
+        create(&admin, "kept", 10).await.unwrap();
+        let passkeys = kind("vault.kio.kasten.io", "Passkey", "passkeys");
+        let passkeys: Api<DynamicObject> =
+            Api::all_with(house.client("alice", None).await, &passkeys);
+        let refused = passkeys.list(&ListParams::default()).await.unwrap_err();
+        let kube::Error::Api(status) = refused else { panic!("{refused}") };
+        assert_eq!((status.code, status.reason.as_str()), (403, "Forbidden"));
+    });
+    let (status, said) = within(Duration::from_secs(10), || house.end());
+    assert!(status.success(), "{said}");
+
+    let house = House::up(&home, &[], Stdio::null());
+    let actions = kind("actions.kio.kasten.io", "RunAction", "runactions");
+    runtime.block_on(async {
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(house.client("admin", None).await, "default", &actions);
+        api.get("kept").await.unwrap();
+    });
+    assert!(house.end().0.success());
+}
+
+#[test]
+fn keys_and_kubeconfig_are_for_their_owner_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("home");
+    House::up(&home, &[], Stdio::null()).end();
+    for file in ["kubeconfig", "pki/ca.key", "pki/server.key", "keepwatch.db"] {
+        let mode = home.join(file).metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{file}: {mode:o}");
+    }
+}
+
+#[test]
+fn a_reader_that_does_not_read_holds_up_nobody_and_gets_everything_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("home");
+    let mut house = House::up(&home, &[], Stdio::piped());
+    let stuck = house.process.stdout.take().unwrap();
+    let names: Vec<String> = (0..20).map(|number| format!("run-{number:02}")).collect();
+    runtime().block_on(async {
+        let admin = house.client("admin", None).await;
+        for name in &names {
+            // Each event is longer than what a pipe holds.
+            create(&admin, name, 50_000).await.unwrap();
+        }
+    });
+    let (status, said) = within(Duration::from_secs(20), || house.end());
+    assert!(status.success(), "{said}");
+    drop(stuck);
+
+    let mut house = House::up(&home, &["--once"], Stdio::piped());
+    let mut lines = String::new();
+    house.process.stdout.take().unwrap().read_to_string(&mut lines).unwrap();
+    assert!(house.ended().0.success());
+    let events = events(&lines);
+    for name in &names {
+        let is_it = |event: &&serde_json::Value| {
+            event["Verb"] == "create" && event["ObjectRef"]["Name"] == **name
+        };
+        assert_eq!(events.iter().filter(is_it).count(), 1, "{name}");
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_ends_only_its_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("home");
+    let mut house = House::up(&home, &[], Stdio::piped());
+    drop(house.process.stdout.take());
+    runtime().block_on(async {
+        let admin = house.client("admin", None).await;
+        for number in 0..5 {
+            create(&admin, &format!("run-{number}"), 10).await.unwrap();
+        }
+    });
+    let (status, said) = house.end();
+    assert!(status.success(), "{said}");
+    assert!(said.contains("the reader of this sink went away"), "{said}");
+}
+
+/// One line on stderr that says what to do, nothing on stdout, exit code 1.
+fn check_refused(arguments: &[&str], words: &[&str]) {
+    let output = run(arguments, "");
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert_eq!(output.stdout, b"");
+    let last = said.lines().last().unwrap_or_default();
+    for word in words {
+        assert!(last.contains(word), "{word}: {said}");
+    }
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("home");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let arguments = ["up", "--dir", home.to_str().unwrap(), "--listen", &address];
+    check_refused(&arguments, &[&address, "in use", "another address"]);
+}
+
+#[test]
+fn a_folder_of_somebody_else_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("thesis.tex"), "precious").unwrap();
+    let path = folder.path().to_str().unwrap();
+    check_refused(&["up", "--dir", path, "--listen", "127.0.0.1:0"], &[path, "--dir"]);
+    assert_eq!(folder.path().read_dir().unwrap().count(), 1);
+}
+
+#[test]
+fn a_folder_that_cannot_be_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let path = file.join("home");
+    let path = path.to_str().unwrap();
+    check_refused(&["up", "--dir", path, "--listen", "127.0.0.1:0"], &[path, "--dir"]);
+}
+
+#[test]
+fn a_second_server_in_the_folder_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("home");
+    let house = House::up(&home, &[], Stdio::null());
+    let arguments = ["up", "--dir", home.to_str().unwrap(), "--listen", "127.0.0.1:0"];
+    check_refused(&arguments, &["in use by another server"]);
+    assert!(house.end().0.success());
+}
+
+#[test]
+fn a_policy_that_is_none_is_refused_before_anything_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("home");
+    let policy = folder.path().join("policy.yaml");
+    std::fs::write(&policy, "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: []\n").unwrap();
+    let path = policy.to_str().unwrap();
+    let arguments = ["up", "--dir", home.to_str().unwrap(), "--policy", path];
+    check_refused(&arguments, &[path, "0 rules"]);
+}

@@ -117,7 +117,7 @@ fn wait_for(stderr: &mut BufReader<ChildStderr>, words: &str) -> String {
         let start = said.len();
         let read = stderr.read_line(&mut said).unwrap();
         assert!(read > 0, "the server ended before it said {words:?}: {said}");
-        let line = &said[start..];
+        let line = said.get(start..).unwrap_or_default();
         if line.contains(words) {
             return line.to_owned();
         }

@@ -1,0 +1,228 @@
+//! The encodings of an event, compared with those of Kubernetes and with each other.
+//!
+//! What the files in `data` are, its README says.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use event::kasten::{self, Labels};
+use event::{
+    AuthenticationMetadata, Event, Json, Level, ObjectReference, Stage, Status, StatusCause,
+    StatusDetails, Timestamp, UserInfo, record, v1,
+};
+use proptest::prelude::*;
+
+const EVENTS: &str = include_str!("data/events.ndjson");
+
+fn v1_line(event: &Event) -> String {
+    let mut line = Vec::new();
+    v1::write(event, &mut line);
+    String::from_utf8(line).unwrap()
+}
+
+fn kasten_line(event: &Event) -> String {
+    let labels = Labels {
+        service: "keepwatch".to_owned(),
+        cluster_name: "prod-eu".to_owned(),
+        resources: vec!["restorepoints".to_owned(), "passkeys".to_owned()],
+    };
+    let mut line = Vec::new();
+    kasten::write(event, &labels, &mut line);
+    String::from_utf8(line).unwrap()
+}
+
+#[test]
+fn v1_lines_are_those_of_kubernetes() {
+    for (input, expected) in EVENTS.lines().zip(include_str!("data/v1.ndjson").lines()) {
+        assert_eq!(v1_line(&v1::read(input.as_bytes()).unwrap()), expected);
+    }
+}
+
+#[test]
+fn kasten_lines_end_with_the_internal_event_of_kubernetes() {
+    for (input, expected) in EVENTS.lines().zip(include_str!("data/kasten.ndjson").lines()) {
+        let line = kasten_line(&v1::read(input.as_bytes()).unwrap());
+        let expected = expected.replace("\"AuthenticationMetadata\":null,", "");
+        assert!(line.ends_with(expected.strip_prefix('{').unwrap()), "{line}\n{expected}");
+        serde_json::from_str::<serde_json::Value>(&line).unwrap();
+    }
+}
+
+#[test]
+fn kasten_lines_begin_with_the_keys_for_log_tools() {
+    let front = |index: usize| {
+        let line = kasten_line(&v1::read(EVENTS.lines().nth(index).unwrap().as_bytes()).unwrap());
+        line.split("\"Level\"").next().unwrap().to_owned()
+    };
+    let times = r#""timestamp":"2026-11-23T09:30:00.123456Z""#;
+    let labels = r#""service":"keepwatch","ddtags":"cluster-name:prod-eu","#;
+    for (index, expected) in [
+        (0, format!(r#"{{"message":"K10Event other",{times},"status":"info",{labels}"#)),
+        (
+            1,
+            format!(
+                r#"{{"message":"K10Event delete restorepoints",{times},"status":"info",{labels}"network":{{"ip":{{"list":["192.0.2.7","10.0.0.5"]}}}},"#
+            ),
+        ),
+        (2, format!(r#"{{"message":"K10Event other",{times},"status":"warn",{labels}"#)),
+        (3, format!(r#"{{"message":"K10Event other",{times},"status":"error",{labels}"#)),
+        (
+            6,
+            format!(
+                r#"{{"message":"K10Event get passkeys/status",{times},"status":"warn",{labels}"#
+            ),
+        ),
+        (7, format!(r#"{{"message":"K10Event other","status":"info",{labels}"#)),
+    ] {
+        assert_eq!(front(index), expected);
+    }
+}
+
+#[test]
+fn lines_that_are_no_events_are_refused() {
+    for line in [
+        "",
+        "[]",
+        "{}",
+        r#"{"level":"metadata","stage":"Panic"}"#,
+        r#"{"level":"Metadata","stage":"Done"}"#,
+        r#"{"level":"Metadata","stage":"Panic","kind":"Policy"}"#,
+        r#"{"level":"Metadata","stage":"Panic","apiVersion":"audit.k8s.io/v1beta1"}"#,
+        r#"{"level":"Metadata","stage":"Panic","user":"alice"}"#,
+        r#"{"level":"Metadata","stage":"Panic","stageTimestamp":"now"}"#,
+    ] {
+        assert!(v1::read(line.as_bytes()).is_err(), "{line}");
+    }
+}
+
+/// Text with everything that could break a line or deceive a terminal.
+fn text() -> impl Strategy<Value = String> {
+    let odd = prop::sample::select(
+        "\0\u{1}\u{7}\u{8}\t\n\u{b}\u{c}\r\u{1b}\u{1f}\"\\/<>&'\u{7f}\u{80}\u{85}\u{9b}\u{9f}\u{61c}\
+         \u{200b}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202e}\u{2066}\u{2069}\u{feff}\u{fffd}💾é"
+            .chars()
+            .collect::<Vec<_>>(),
+    );
+    prop::collection::vec(prop_oneof![odd, any::<char>(), prop::char::range('a', 'z')], 0..12)
+        .prop_map(|chars| chars.into_iter().collect())
+}
+
+fn texts() -> impl Strategy<Value = Vec<String>> {
+    prop::collection::vec(text(), 0..3)
+}
+
+fn user() -> impl Strategy<Value = UserInfo> {
+    (text(), text(), texts(), prop::collection::btree_map(text(), texts(), 0..3))
+        .prop_map(|(username, uid, groups, extra)| UserInfo { username, uid, groups, extra })
+}
+
+fn status() -> impl Strategy<Value = Status> {
+    (text(), text(), any::<bool>(), any::<u16>(), any::<u32>()).prop_map(
+        |(message, name, detailed, code, retry_after_seconds)| Status {
+            status: name.clone(),
+            reason: message.clone(),
+            code,
+            details: detailed.then(|| StatusDetails {
+                name: name.clone(),
+                group: message.clone(),
+                causes: vec![StatusCause { field: name, ..StatusCause::default() }],
+                retry_after_seconds,
+                ..StatusDetails::default()
+            }),
+            message,
+        },
+    )
+}
+
+fn object_ref() -> impl Strategy<Value = ObjectReference> {
+    prop::array::uniform8(text()).prop_map(|words| {
+        let [resource, namespace, name, uid, api_group, api_version, resource_version, subresource] =
+            words;
+        ObjectReference {
+            resource,
+            namespace,
+            name,
+            uid,
+            api_group,
+            api_version,
+            resource_version,
+            subresource,
+        }
+    })
+}
+
+fn body() -> impl Strategy<Value = Json> {
+    prop::collection::btree_map(text(), texts(), 0..3).prop_map(|body| Json::of(&body).unwrap())
+}
+
+fn time() -> impl Strategy<Value = Timestamp> {
+    (-62_135_596_800_000_000..253_402_207_200_000_000i64).prop_map(Timestamp::from_micros)
+}
+
+prop_compose! {
+    fn event()(
+        (level, stage) in (prop::sample::select(&Level::ALL[..]), prop::sample::select(&Stage::ALL[..])),
+        [audit_id, request_uri, verb, user_agent] in prop::array::uniform4(text()),
+        (user, impersonated_user) in (user(), prop::option::of(user())),
+        constraint in prop::option::of(text()),
+        source_ips in texts(),
+        (object_ref, response_status) in (prop::option::of(object_ref()), prop::option::of(status())),
+        (request_object, response_object) in (prop::option::of(body()), prop::option::of(body())),
+        (request_received_timestamp, stage_timestamp) in (time(), time()),
+        annotations in prop::collection::btree_map(text(), text(), 0..3),
+    ) -> Event {
+        let annotations: BTreeMap<String, String> = annotations;
+        Event {
+            level, audit_id, stage, request_uri, verb, user, impersonated_user,
+            authentication_metadata: constraint
+                .map(|impersonation_constraint| AuthenticationMetadata { impersonation_constraint }),
+            source_ips, user_agent, object_ref, response_status, request_object, response_object,
+            request_received_timestamp, stage_timestamp, annotations,
+        }
+    }
+}
+
+/// Nothing in a line that ends it early or that a terminal obeys.
+fn is_harmless(line: &str) -> bool {
+    line.chars().all(|found| {
+        let direction = matches!(found, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        !found.is_control() && !direction && !"<>&".contains(found)
+    })
+}
+
+proptest! {
+    #[test]
+    fn an_event_survives_its_encodings(event in event()) {
+        prop_assert_eq!(&v1::read(v1_line(&event).as_bytes()).unwrap(), &event);
+        prop_assert_eq!(&record::read(record::write(&event)).unwrap(), &event);
+    }
+
+    #[test]
+    fn a_line_is_one_harmless_line(event in event()) {
+        for line in [v1_line(&event), kasten_line(&event)] {
+            prop_assert!(is_harmless(&line), "{}", line);
+            prop_assert!(serde_json::from_str::<serde_json::Value>(&line).is_ok(), "{}", line);
+        }
+    }
+
+    #[test]
+    fn json_is_accepted_as_serde_json_does(text in "[\\[\\]{}\",:0-9eE.+\\-\\\\utrfalsn /\u{2028}<é\n]{0,24}") {
+        let parsed = Json::parse(Bytes::from(text.clone()));
+        let reference = serde_json::from_str::<&serde_json::value::RawValue>(&text);
+        prop_assert_eq!(parsed.is_ok(), reference.is_ok(), "{:?}", text);
+        if let Ok(json) = parsed {
+            let again = Json::parse(json.clone().into_bytes()).unwrap();
+            prop_assert_eq!(again.as_bytes().as_ptr(), json.as_bytes().as_ptr());
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_a_reader_fail_in_the_middle(bytes in prop::collection::vec(any::<u8>(), 0..64), cut in 0usize..200) {
+        drop(Json::parse(Bytes::from(bytes.clone())));
+        drop(v1::read(&bytes));
+        drop(record::read(Bytes::from(bytes)));
+        let event = v1::read(EVENTS.lines().nth(1).unwrap().as_bytes()).unwrap();
+        let record = record::write(&event);
+        prop_assert!(record::read(record.slice(..record.len() - 1 - cut)).is_err());
+    }
+}

@@ -2,6 +2,8 @@
 //!
 //! What the files in `data` are, its README says.
 
+#![expect(clippy::unwrap_used, reason = "a test may stop where it fails")]
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;

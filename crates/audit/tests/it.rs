@@ -1,0 +1,20 @@
+//! Decisions and errors, compared with those of Kubernetes; what an event says at each stage.
+//!
+//! What the files in `data` are, its README says.
+
+#![expect(clippy::unwrap_used, reason = "a test may stop where it fails")]
+
+#[path = "it/growth.rs"]
+mod growth;
+#[path = "it/load.rs"]
+mod load;
+#[path = "it/matching.rs"]
+mod matching;
+
+use audit::{Loaded, Policy, Strictness};
+
+/// A policy with these lines after its head.
+fn loaded(lines: &str) -> Result<Loaded, audit::LoadError> {
+    let text = format!("apiVersion: audit.k8s.io/v1\nkind: Policy\n{lines}");
+    Policy::load(text.as_bytes(), Strictness::Kubernetes)
+}

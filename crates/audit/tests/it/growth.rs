@@ -1,0 +1,199 @@
+//! What the event of a request says at each stage.
+
+use audit::{Answer, Decision, Facts, Growth, Stages};
+use bytes::Bytes;
+use event::{Event, Json, Level, ObjectReference, Stage, Status, Timestamp};
+
+const NOW: Timestamp = Timestamp::from_micros(2_000_000);
+
+fn decision(level: Level, omitted: &[Stage]) -> Decision {
+    let omit_stages: Stages = omitted.iter().copied().collect();
+    Decision { level, rule: Some(0), omit_stages, omit_managed_fields: false }
+}
+
+fn facts() -> Facts {
+    Facts {
+        audit_id: "id".to_owned(),
+        received: Timestamp::from_micros(1_000_000),
+        object_ref: Some(ObjectReference {
+            resource: "restorepoints".to_owned(),
+            ..ObjectReference::default()
+        }),
+        ..Facts::default()
+    }
+}
+
+fn json(text: &str) -> Json {
+    Json::parse(Bytes::copy_from_slice(text.as_bytes())).unwrap()
+}
+
+fn text(body: Option<&Json>) -> &str {
+    body.map_or("", |body| std::str::from_utf8(body.as_bytes()).unwrap())
+}
+
+fn answer(code: u16, object: &str) -> Answer {
+    Answer { code, status: None, object: Some(json(object)) }
+}
+
+/// Code, stage and time of events.
+fn outline(events: impl IntoIterator<Item = Event>) -> Vec<(u16, Stage, i64)> {
+    let code = |event: &Event| event.response_status.as_ref().map_or(0, |status| status.code);
+    events.into_iter().map(|it| (code(&it), it.stage, it.stage_timestamp.as_micros())).collect()
+}
+
+#[test]
+fn level_none_asks_for_nothing() {
+    let growth = Growth::begin(&decision(Level::None, &[]), || panic!("facts are asked for"));
+    assert!(growth.is_none());
+}
+
+#[test]
+fn each_level_keeps_its_bodies() {
+    for (level, request, response) in [
+        (Level::Metadata, "", ""),
+        (Level::Request, "{\"a\":1}", ""),
+        (Level::RequestResponse, "{\"a\":1}", "{\"b\":2}"),
+    ] {
+        let mut growth = Growth::begin(&decision(level, &[]), facts).unwrap();
+        growth.request_object(json("{\"a\":1}"));
+        let event = growth.complete(answer(201, "{\"b\":2}"), NOW).unwrap();
+        assert_eq!(text(event.request_object.as_ref()), request);
+        assert_eq!(text(event.response_object.as_ref()), response);
+        assert_eq!(event.level, level);
+        assert_eq!(event.response_status.unwrap().code, 201);
+    }
+}
+
+#[test]
+fn a_plain_request_has_two_stages_and_each_can_be_omitted() {
+    let grow = |omitted: &[Stage]| {
+        let mut growth = Growth::begin(&decision(Level::Metadata, omitted), facts).unwrap();
+        let received = growth.received();
+        let started = growth.started(200, NOW);
+        outline([received, started, growth.complete(answer(200, "{}"), NOW)].into_iter().flatten())
+    };
+    let (received, complete) =
+        ((0, Stage::RequestReceived, 1_000_000), (200, Stage::ResponseComplete, 2_000_000));
+    assert_eq!(grow(&[]), [received, complete]);
+    assert_eq!(grow(&[Stage::RequestReceived]), [complete]);
+    assert_eq!(grow(&[Stage::ResponseComplete]), [received]);
+}
+
+#[test]
+fn a_watch_has_an_event_at_its_start_and_one_at_its_end() {
+    let watch = || Facts { long_running: true, ..facts() };
+    let begin = || Growth::begin(&decision(Level::Metadata, &[]), watch).unwrap();
+    let mut growth = begin();
+    let started = growth.started(200, NOW);
+    let complete = growth.complete(Answer { code: 200, ..Answer::default() }, NOW);
+    assert_eq!(
+        outline(started.into_iter().chain(complete)),
+        [(200, Stage::ResponseStarted, 2_000_000), (200, Stage::ResponseComplete, 2_000_000)]
+    );
+    let events: Vec<_> = begin().closed_early(NOW).collect();
+    assert_eq!(events[0].response_status.as_ref().unwrap().message, "Connection closed early");
+    assert_eq!(
+        outline(events),
+        [(200, Stage::ResponseStarted, 2_000_000), (200, Stage::ResponseComplete, 2_000_000)]
+    );
+}
+
+#[test]
+fn a_plain_request_that_is_closed_early_counts_as_a_success() {
+    let growth = Growth::begin(&decision(Level::Metadata, &[]), facts).unwrap();
+    assert_eq!(outline(growth.closed_early(NOW)), [(200, Stage::ResponseComplete, 2_000_000)]);
+}
+
+#[test]
+fn failures_have_their_stages() {
+    let begin = || Growth::begin(&decision(Level::RequestResponse, &[]), facts).unwrap();
+    let panicked = begin().panicked("boom", NOW).unwrap();
+    assert_eq!(panicked.stage, Stage::Panic);
+    let status = panicked.response_status.unwrap();
+    assert_eq!((status.code, status.reason.as_str()), (500, "InternalError"));
+    assert_eq!(status.message, "APIServer panic'd: boom");
+
+    let status = Status { reason: "Unauthorized".to_owned(), ..Status::default() };
+    let unauthorized = Answer { code: 401, status: Some(status), object: Some(json("{}")) };
+    let refused = begin().refused(unauthorized.clone(), NOW).unwrap();
+    assert_eq!((refused.stage, refused.user.username.as_str()), (Stage::ResponseStarted, ""));
+    assert_eq!(refused.response_status.unwrap().reason, "Unauthorized");
+    let omitted = decision(Level::Metadata, &[Stage::ResponseStarted]);
+    assert!(Growth::begin(&omitted, facts).unwrap().refused(unauthorized, NOW).is_none());
+}
+
+#[test]
+fn the_body_tells_what_the_url_leaves_open() {
+    let object = r#"{"metadata":{"name":"rp","namespace":"shop","uid":"u","resourceVersion":"7"}}"#;
+    let facts = || Facts {
+        object_ref: Some(ObjectReference { namespace: "url".to_owned(), ..Default::default() }),
+        ..facts()
+    };
+    let mut growth = Growth::begin(&decision(Level::Metadata, &[]), facts).unwrap();
+    growth.request_object(json(object));
+    let found = growth.received().unwrap().object_ref.unwrap();
+    assert_eq!(
+        [found.namespace, found.name, found.uid, found.resource_version],
+        ["url", "rp", "u", "7"]
+    );
+}
+
+#[test]
+fn the_first_value_of_an_annotation_stays() {
+    let mut growth = Growth::begin(&decision(Level::Metadata, &[]), facts).unwrap();
+    assert!(growth.annotate("a", "1"));
+    assert!(growth.annotate("a", "1"));
+    assert!(!growth.annotate("a", "2"));
+    assert_eq!(growth.received().unwrap().annotations["a"], "1");
+}
+
+fn recorded(decision: Decision, withhold_bodies: bool, body: &str) -> String {
+    let facts = || Facts { withhold_bodies, ..facts() };
+    let mut growth = Growth::begin(&decision, facts).unwrap();
+    growth.request_object(json(body));
+    let event = growth.complete(answer(200, body), NOW).unwrap();
+    assert_eq!(event.request_object, event.response_object);
+    text(event.request_object.as_ref()).to_owned()
+}
+
+#[test]
+fn managed_fields_are_left_out_and_nothing_else_changes() {
+    let decision = Decision { omit_managed_fields: true, ..decision(Level::RequestResponse, &[]) };
+    for (body, expected) in [
+        (
+            r#"{"z":1.50,"metadata":{"b":"\u003c","managedFields":[{}],"a":1}}"#,
+            r#"{"z":1.50,"metadata":{"b":"\u003c","a":1}}"#,
+        ),
+        (
+            r#"{"metadata":{},"items":[{"metadata":{"managedFields":[]}},1,{"spec":{"managedFields":2}}]}"#,
+            r#"{"metadata":{},"items":[{"metadata":{}},1,{"spec":{"managedFields":2}}]}"#,
+        ),
+        (r#"["managedFields"]"#, r#"["managedFields"]"#),
+        (r#"{"metadata":"managedFields"}"#, r#"{"metadata":"managedFields"}"#),
+    ] {
+        assert_eq!(recorded(decision, false, body), expected);
+    }
+}
+
+#[test]
+fn withheld_bodies_are_cut_to_references() {
+    for (body, expected) in [
+        (
+            r#"{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s","namespace":"n","uid":"u","annotations":{"last":"HUSH"}},"data":{"k":"HUSH"}}"#,
+            r#"{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s","namespace":"n","uid":"u"}}"#,
+        ),
+        (
+            r#"{"kind":"SecretList","metadata":{"resourceVersion":"1"},"items":[{"metadata":{"name":"s"},"data":"HUSH","items":"HUSH"}]}"#,
+            r#"{"kind":"SecretList","metadata":{},"items":[{"metadata":{"name":"s"}}]}"#,
+        ),
+        (
+            r#"{"kind":["HUSH"],"metadata":{"name":{"x":"HUSH"}},"items":"HUSH"}"#,
+            r#"{"kind":"","metadata":{"name":""},"items":[]}"#,
+        ),
+        (r#"{"metadata":"HUSH"}"#, r#"{"metadata":{}}"#),
+        (r#"[{"op":"add","value":"HUSH"}]"#, ""),
+        (r#""HUSH""#, ""),
+    ] {
+        assert_eq!(recorded(decision(Level::RequestResponse, &[]), true, body), expected);
+    }
+}

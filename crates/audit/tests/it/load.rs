@@ -1,0 +1,165 @@
+//! Each fault of a policy has its error, with Kubernetes' words and a line.
+
+use audit::{LoadError, Policy, Strictness};
+use proptest::prelude::*;
+
+use crate::loaded;
+
+fn check(lines: &str, expected: &str) {
+    assert_eq!(loaded(lines).unwrap_err().to_string(), expected, "{lines}");
+}
+
+#[test]
+fn values_that_are_not_allowed() {
+    let levels = r#"supported values: "None", "Metadata", "Request", "RequestResponse""#;
+    let stages = "allowed stages are RequestReceived,ResponseStarted,ResponseComplete,Panic";
+    check(
+        "rules:\n- level: X\n- {}\n- level: metadata\n",
+        &format!(
+            "line 4: rules[0].level: Unsupported value: \"X\": {levels}\n\
+             line 5: rules[1].level: Required value\n\
+             line 6: rules[2].level: Unsupported value: \"metadata\": {levels}"
+        ),
+    );
+    check(
+        "omitStages: [Foo]\nrules:\n- level: None\n  omitStages:\n  - Panic\n  - Bar\n",
+        &format!(
+            "line 3: omitStages[0]: Invalid value: \"Foo\": {stages}\n\
+             line 8: rules[0].omitStages[1]: Invalid value: \"Bar\": {stages}"
+        ),
+    );
+    check(
+        "rules:\n- level: None\n  nonResourceURLs: ['', '/a*b', '*', '**']\n",
+        "line 5: rules[0].nonResourceURLs[0]: Invalid value: \"\": non-resource URL rules must begin with a '/' character\n\
+         line 5: rules[0].nonResourceURLs[1]: Invalid value: \"/a*b\": non-resource URL wildcards '*' must be the final character of the rule\n\
+         line 5: rules[0].nonResourceURLs[3]: Invalid value: \"**\": non-resource URL rules must begin with a '/' character\n\
+         line 5: rules[0].nonResourceURLs[3]: Invalid value: \"**\": non-resource URL wildcards '*' must be the final character of the rule",
+    );
+    check(
+        "rules:\n- level: None\n  nonResourceURLs: ['/a']\n  namespaces: [a]\n",
+        "line 5: rules[0].nonResourceURLs: Invalid value: [\"/a\"]: rules cannot apply to both regular resources and non-resource URLs",
+    );
+    check(
+        "rules:\n- level: None\n  resources:\n  - resourceNames: [x]\n",
+        "line 6: rules[0].resources.resourceNames: Invalid value: [\"x\"]: using resourceNames requires at least one resource",
+    );
+    for group in ["apps/v1", "Apps", "a_b", "-a", "a..b"] {
+        let lines = format!("rules: [{{level: None, resources: [{{group: {group}}}]}}]\n");
+        let expected = format!(
+            "line 3: rules[0].resources.group: Invalid value: {group:?}: a lowercase RFC 1123 subdomain must consist of"
+        );
+        assert!(loaded(&lines).unwrap_err().to_string().starts_with(&expected), "{group}");
+    }
+    assert!(
+        loaded("rules: [{level: None, resources: [{group: '*'}, {group: a-1.b}, {}]}]").is_ok()
+    );
+}
+
+#[test]
+fn values_of_the_wrong_type() {
+    for (lines, expected) in [
+        ("rules: {}", "line 3: rules: a list is expected, not a mapping"),
+        ("rules: [a]", "line 3: rules[0]: a mapping is expected, not a string"),
+        (
+            "rules:\n- level: None\n  users: [a, yes]",
+            "line 5: rules[0].users[1]: a string is expected, not a boolean",
+        ),
+        (
+            "rules: [{level: None, users: [0x1F]}]",
+            "line 3: rules[0].users[0]: a string is expected, not a number",
+        ),
+        (
+            "rules: [{level: None, verbs: a}]",
+            "line 3: rules[0].verbs: a list is expected, not a string",
+        ),
+        (
+            "omitManagedFields: 'true'\nrules: []",
+            "line 3: omitManagedFields: a boolean is expected, not a string",
+        ),
+    ] {
+        check(lines, expected);
+    }
+}
+
+#[test]
+fn documents_that_are_no_policies() {
+    check("rules: []", "loaded illegal policy with 0 rules");
+    let load = |text: &str| Policy::load(text.as_bytes(), Strictness::Kubernetes);
+    for text in [
+        "",
+        "# nothing",
+        "rules: [{level: None}]",
+        "apiVersion: audit.k8s.io/v1beta1\nkind: Policy\nrules: [{level: None}]",
+        "apiVersion: audit.k8s.io/v1\nkind: Event",
+    ] {
+        assert!(matches!(load(text), Err(LoadError::Kind { .. })), "{text}");
+    }
+    assert!(matches!(load("[1]"), Err(LoadError::Type(_))));
+    for (text, line) in
+        [("a: b\nc: [", 2), ("{\"kind\":\n\"Policy\",}", 2), ("? [a]\n: b", 1), ("a: \"\\x", 1)]
+    {
+        match load(text) {
+            Err(LoadError::Syntax { line: found, .. }) => assert!(found >= line, "{text}: {found}"),
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+    assert!(Policy::load(b"a: \xff", Strictness::Kubernetes).is_err());
+    let long = vec![b' '; audit::POLICY_LEN_MAX + 1];
+    assert!(matches!(Policy::load(&long, Strictness::Kubernetes), Err(LoadError::TooLong { .. })));
+}
+
+#[test]
+fn unknown_and_repeated_fields_are_warnings_unless_strict() {
+    let text = "apiVersion: audit.k8s.io/v1\nkind: Policy\nfoo: 1\nmetadata: {name: x, bar: 2}\nrules:\n- level: None\n  userz: [a]\n  level: Metadata\n";
+    let found = Policy::load(text.as_bytes(), Strictness::Kubernetes).unwrap();
+    let warnings: Vec<_> = found.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        [
+            "line 3: foo: unknown field",
+            "line 4: metadata.bar: unknown field",
+            "line 7: rules[0].userz: unknown field",
+            "line 8: rules[0].level: duplicate field",
+        ]
+    );
+    // The last one counts.
+    let decision = found.policy.decide(&audit::Attributes::default());
+    assert_eq!(decision.level, event::Level::Metadata);
+    let refused = Policy::load(text.as_bytes(), Strictness::Strict).unwrap_err();
+    assert_eq!(refused.to_string(), warnings.join("\n"));
+}
+
+#[test]
+fn json_and_yaml_as_kubernetes_reads_them() {
+    for text in [
+        "{\"apiVersion\":\"audit.k8s.io/v1\",\t\"kind\":\"Policy\",\"rules\":[{\"level\":\"None\"}]}",
+        "\u{feff}apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: None, users: null}]\n---\nfoo: [",
+        "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- &a {level: None}\n- *a\n- <<: *a\n  users: [x]\n",
+    ] {
+        Policy::load(text.as_bytes(), Strictness::Strict).unwrap();
+    }
+}
+
+#[test]
+fn small_files_do_not_become_large_trees() {
+    let mut bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned();
+    for level in 1..12 {
+        let alias = format!("*a{},", level - 1).repeat(10);
+        bomb = [bomb, format!("a{level}: &a{level} [{alias}]\n")].concat();
+    }
+    assert!(matches!(loaded(&bomb), Err(LoadError::Syntax { .. })));
+    let deep = format!("rules: {}{}", "[".repeat(100_000), "]".repeat(100_000));
+    assert!(matches!(loaded(&deep), Err(LoadError::Syntax { .. })));
+    let deep: Vec<_> = (0..2_000).map(|depth| [&" ".repeat(depth), "a:\n"].concat()).collect();
+    assert!(matches!(loaded(&deep.concat()), Err(LoadError::Syntax { .. })));
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_loader_fail_in_the_middle(
+        text in "(rules|level|- |: |\\[|\\]|\\{|\\}|&a |\\*a|<<|!!str |\"|'|\n|  |None|yes|~|#|\\||>|,|\\?|\\PC){0,40}"
+    ) {
+        drop(loaded(&text));
+        drop(Policy::load(text.as_bytes(), Strictness::Strict));
+    }
+}

@@ -1,0 +1,246 @@
+//! Which rule decides, compared with Kubernetes' matcher and with a slow model of it.
+
+use std::collections::BTreeSet;
+
+use audit::explain::{self, Explanation, Request};
+use audit::{Builtin, Policy, Strictness};
+use proptest::prelude::*;
+
+use crate::loaded;
+
+const REQUESTS: &str = include_str!("../data/requests.ndjson");
+
+/// Go does not tell the rule, and has the stages in another order.
+fn check(policy: &Policy, expected: &str) {
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Answer {
+        level: String,
+        omit_stages: BTreeSet<String>,
+        omit_managed_fields: bool,
+    }
+    assert_eq!(REQUESTS.lines().count(), expected.lines().count());
+    for (request, expected) in REQUESTS.lines().zip(expected.lines()) {
+        let found = explain::line(policy, request).unwrap();
+        let found: Answer = serde_json::from_str(&found).unwrap();
+        assert_eq!(found, serde_json::from_str(expected).unwrap(), "{request}");
+    }
+}
+
+#[test]
+fn decisions_are_those_of_kubernetes() {
+    let text = include_bytes!("../data/policy.yaml");
+    let policy = Policy::load(text, Strictness::Kubernetes).unwrap().policy;
+    check(&policy, include_str!("../data/policy.expected.ndjson"));
+    let builtin = |which| Policy::builtin(which).unwrap();
+    check(&builtin(Builtin::K10), include_str!("../data/k10.expected.ndjson"));
+    check(&builtin(Builtin::Extended), include_str!("../data/extended.expected.ndjson"));
+}
+
+#[test]
+fn the_extended_policy_closes_the_holes_of_the_documented_one() {
+    let [k10, extended] = Builtin::ALL.map(|which| Policy::builtin(which).unwrap());
+    let request =
+        |user: Option<&str>, verb: &str, group: &str, resource: &str, subresource: &str| Request {
+            user: user.map(str::to_owned),
+            verb: verb.to_owned(),
+            resource_request: true,
+            api_group: group.to_owned(),
+            resource: resource.to_owned(),
+            subresource: subresource.to_owned(),
+            ..Request::default()
+        };
+    let alice = Some("alice");
+    for (request, level) in [
+        (
+            request(alice, "deletecollection", "apps.kio.kasten.io", "restorepoints", ""),
+            "RequestResponse",
+        ),
+        (
+            request(alice, "get", "apps.kio.kasten.io", "restorepoints", "details"),
+            "RequestResponse",
+        ),
+        (
+            request(alice, "create", "actions.kio.kasten.io", "batchrestoreactions", ""),
+            "RequestResponse",
+        ),
+        (request(alice, "create", "actions.kio.kasten.io", "backupactions", ""), "RequestResponse"),
+        (request(alice, "delete", "dr.kio.kasten.io", "kastendrrestores", ""), "RequestResponse"),
+        (request(alice, "list", "vault.kio.kasten.io", "passkeys", ""), "RequestResponse"),
+        (request(alice, "watch", "vault.kio.kasten.io", "passkeys", ""), "RequestResponse"),
+        (request(None, "list", "apps.kio.kasten.io", "restorepoints", ""), "Metadata"),
+        (request(None, "list", "", "", ""), "Metadata"),
+        (request(alice, "get", "", "secrets", ""), "Metadata"),
+    ] {
+        assert_eq!(explain::request(&k10, &request).level, "None", "{request:?}");
+        assert_eq!(explain::request(&extended, &request).level, level, "{request:?}");
+    }
+}
+
+#[test]
+fn an_explanation_names_the_rule() {
+    let policy = loaded("rules: [{level: None, users: [a]}, {level: Request}]").unwrap().policy;
+    let line = |text: &str| explain::line(&policy, text);
+    assert_eq!(
+        line("{}").unwrap(),
+        r#"{"level":"Request","rule":1,"omitStages":[],"omitManagedFields":false}"#
+    );
+    assert!(line("{\"usr\":\"a\"}").is_err());
+    assert!(line("").is_err());
+}
+
+/// A rule as data, for the model.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Rule {
+    level: &'static str,
+    users: Vec<String>,
+    user_groups: Vec<String>,
+    verbs: Vec<String>,
+    namespaces: Vec<String>,
+    resources: Vec<Group>,
+    #[serde(rename = "nonResourceURLs")]
+    non_resource_urls: Vec<String>,
+}
+
+#[derive(Clone, Debug, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Group {
+    group: String,
+    resources: Vec<String>,
+    resource_names: Vec<String>,
+}
+
+/// Word for word what Kubernetes' checker does.
+fn model(rule: &Rule, request: &Request) -> bool {
+    let has = |words: &[String], word: &str| words.iter().any(|it| it == word);
+    if !rule.users.is_empty() && !request.user.as_ref().is_some_and(|user| has(&rule.users, user)) {
+        return false;
+    }
+    if !rule.user_groups.is_empty()
+        && (request.user.is_none() || !request.groups.iter().any(|it| has(&rule.user_groups, it)))
+    {
+        return false;
+    }
+    if !rule.verbs.is_empty() && !has(&rule.verbs, &request.verb) {
+        return false;
+    }
+    if !rule.namespaces.is_empty() || !rule.resources.is_empty() {
+        return model_resource(rule, request);
+    }
+    if rule.non_resource_urls.is_empty() {
+        return true;
+    }
+    !request.resource_request
+        && rule.non_resource_urls.iter().any(|url| {
+            let prefix = url.trim_end_matches('*');
+            url == "*"
+                || url.ends_with('*') && request.path.starts_with(prefix)
+                || *url == request.path
+        })
+}
+
+fn model_resource(rule: &Rule, request: &Request) -> bool {
+    let has = |words: &[String], word: &str| words.iter().any(|it| it == word);
+    if !request.resource_request
+        || !rule.namespaces.is_empty() && !has(&rule.namespaces, &request.namespace)
+    {
+        return false;
+    }
+    let (resource, subresource) = (&request.resource, &request.subresource);
+    let combined = match subresource.as_str() {
+        "" => resource.clone(),
+        _ => format!("{resource}/{subresource}"),
+    };
+    rule.resources.is_empty()
+        || rule.resources.iter().any(|entry| {
+            (entry.group == "*" || entry.group == request.api_group)
+                && (entry.resources.is_empty()
+                    || (entry.resource_names.is_empty()
+                        || has(&entry.resource_names, &request.name))
+                        && entry.resources.iter().any(|it| {
+                            it == "*"
+                                || *it == combined
+                                || !subresource.is_empty() && *it == format!("*/{subresource}")
+                                || it.ends_with("/*") && it.trim_end_matches("/*") == resource
+                        }))
+        })
+}
+
+fn word(words: &'static [&'static str]) -> impl Strategy<Value = String> {
+    prop::sample::select(words).prop_map(str::to_owned)
+}
+
+fn some(words: &'static [&'static str]) -> impl Strategy<Value = Vec<String>> {
+    prop::collection::vec(word(words), 0..3)
+}
+
+const USERS: &[&str] = &["a", "b", ""];
+const GROUPS: &[&str] = &["g", "h"];
+const VERBS: &[&str] = &["get", "list", "GET"];
+const NAMESPACES: &[&str] = &["", "n", "m"];
+const NAMES: &[&str] = &["", "x", "y"];
+const API_GROUPS: &[&str] = &["", "p.q", "r"];
+
+prop_compose! {
+    fn rule()(
+        level in prop::sample::select(&["Metadata", "Request"][..]),
+        (users, user_groups, verbs) in (some(USERS), some(GROUPS), some(VERBS)),
+        namespaces in some(NAMESPACES),
+        resources in prop::collection::vec(
+            (
+                word(&["", "p.q", "r", "*"]),
+                some(&["*", "s", "s/t", "*/t", "s/*", "t", "*/*", "st"]),
+                some(NAMES),
+            ),
+            0..3,
+        ),
+        non_resource_urls in some(&["*", "/a", "/a*", "/a/b", "/"]),
+        on_resources in any::<bool>(),
+    ) -> Rule {
+        let resources = resources.into_iter().map(|(group, resources, names)| Group {
+            group,
+            resource_names: if resources.is_empty() { Vec::new() } else { names },
+            resources,
+        });
+        let rule = Rule { level, users, user_groups, verbs, ..Rule::default() };
+        if on_resources {
+            Rule { namespaces, resources: resources.collect(), ..rule }
+        } else {
+            Rule { non_resource_urls, ..rule }
+        }
+    }
+}
+
+prop_compose! {
+    fn request()(
+        user in prop::option::of(word(USERS)),
+        groups in some(GROUPS),
+        (verb, namespace, name) in (word(VERBS), word(NAMESPACES), word(NAMES)),
+        resource_request in any::<bool>(),
+        api_group in word(API_GROUPS),
+        (resource, subresource) in (word(&["s", "t", "st"]), word(&["", "t", "s"])),
+        path in word(&["/a", "/a/b", "/ab", "/", ""]),
+    ) -> Request {
+        Request {
+            user, groups, verb, resource_request, namespace, api_group, resource, subresource, name,
+            path, api_version: "v1".to_owned(),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #[test]
+    fn the_first_rule_that_the_model_matches_decides(
+        rules in prop::collection::vec(rule(), 1..5),
+        request in request(),
+    ) {
+        let text = serde_json::json!({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": rules});
+        let policy = Policy::load(text.to_string().as_bytes(), Strictness::Strict).unwrap().policy;
+        let expected = rules.iter().position(|rule| model(rule, &request));
+        let Explanation { level, rule, .. } = explain::request(&policy, &request);
+        prop_assert_eq!(rule, expected);
+        prop_assert_eq!(level, expected.map_or("None", |index| rules[index].level));
+    }
+}

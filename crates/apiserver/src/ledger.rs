@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use event::{Event, Level, Stage, Status, UserInfo};
@@ -24,13 +24,14 @@ pub(crate) const GAP_ANNOTATION: &str = "keepwatch.io/requests-refused-without-r
 pub(crate) struct Ledger {
     storage: Arc<dyn Storage>,
     clock: Arc<dyn Clock>,
-    /// Whether something has been refused since the last gap event.
-    is_refusing: AtomicBool,
+    /// Requests refused since the last gap event. Counted here and not taken from the store, which
+    /// counts a change that it refuses and the record of that refusal as two.
+    refused: AtomicU64,
 }
 
 impl Ledger {
     pub(crate) fn new(storage: Arc<dyn Storage>, clock: Arc<dyn Clock>) -> Self {
-        Self { storage, clock, is_refusing: AtomicBool::new(false) }
+        Self { storage, clock, refused: AtomicU64::new(0) }
     }
 
     /// Returns when the record is durable; at once when there is none to keep.
@@ -39,7 +40,7 @@ impl Ledger {
         let kept = store::record(self.storage.as_ref(), record);
         match tokio::time::timeout(RECORD_TIME_MAX, kept).await {
             Ok(Ok(_)) => {
-                if self.is_refusing.load(Ordering::Relaxed) {
+                if self.refused.load(Ordering::Relaxed) > 0 {
                     self.record_gap().await;
                 }
                 Ok(())
@@ -53,7 +54,7 @@ impl Ledger {
 
     /// The answer to a request that cannot be kept. Also for the registry's refusals.
     fn refuse(&self, error: &StoreError) -> ApiError {
-        if !self.is_refusing.swap(true, Ordering::Relaxed) {
+        if self.refused.fetch_add(1, Ordering::Relaxed) == 0 {
             error!(%error, "requests are refused, they cannot be recorded");
         }
         unavailable(error)
@@ -61,14 +62,13 @@ impl Ledger {
 
     /// Says how many requests were refused, now that records can be kept again.
     async fn record_gap(&self) {
-        if !self.is_refusing.swap(false, Ordering::Relaxed) {
-            return;
-        }
-        let count = self.storage.take_refused();
-        info!(count, "requests are recorded again");
+        let count = self.refused.swap(0, Ordering::Relaxed);
         if count == 0 {
             return;
         }
+        // The store's own count begins anew as well: its health shows what is not on record.
+        self.storage.take_refused();
+        info!(count, "requests are recorded again");
         let record = event::record::write(&gap(count, self.clock.as_ref()));
         if let Err(error) = store::record(self.storage.as_ref(), record).await {
             error!(%error, count, "the gap in the journal cannot be recorded");

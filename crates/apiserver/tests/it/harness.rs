@@ -133,6 +133,10 @@ impl House {
     }
 
     pub(crate) async fn open_with(limits: Limits, anonymous: Anonymous) -> Self {
+        Self::open_on(limits, anonymous, Settings::default()).await
+    }
+
+    pub(crate) async fn open_on(limits: Limits, anonymous: Anonymous, settings: Settings) -> Self {
         let folder = TempDir::new().unwrap();
         let (ca, proxy_ca) = (Authority::new("clients"), Authority::new("front-proxy"));
         let file = |name: &str, pem: String| {
@@ -154,7 +158,7 @@ impl House {
         let rbac = Arc::new(Rbac::of_manifests([("rbac.yaml", RBAC)]).unwrap());
         let rbac = Union::new(vec!["/healthz".to_owned(), "/readyz".to_owned()], vec![rbac]);
         let authorizer = Arc::new(Gatekeeper { rbac, gate: Arc::clone(&gate) });
-        let store = Arc::new(open_store(&folder.path().join("store.db")));
+        let store = Arc::new(open_store(&folder.path().join("store.db"), settings));
         let shutdown = CancellationToken::new();
         let mut numbers = prometheus_client::registry::Registry::default();
         let metrics = Metrics::new(&mut numbers, &[things()]);
@@ -248,10 +252,10 @@ pub(crate) fn line(event: &Event) -> String {
     format!("{:?} {} {} {code} {user}", event.stage, event.verb, event.request_uri)
 }
 
-fn open_store(path: &Path) -> Sqlite {
+fn open_store(path: &Path, settings: Settings) -> Sqlite {
     let time = AtomicI64::new(1_795_000_000_000_000);
     let clock = Arc::new(move || time.fetch_add(1, Ordering::Relaxed));
-    Sqlite::open(path, Settings::default(), clock).unwrap()
+    Sqlite::open(path, settings, clock).unwrap()
 }
 
 /// The kind that tests work with.

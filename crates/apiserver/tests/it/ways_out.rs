@@ -206,3 +206,40 @@ async fn what_cannot_be_recorded_is_refused_and_health_still_answers() {
     assert!(ready.body.contains("[-]store failed: reason withheld"), "{}", ready.body);
     assert_eq!(alice.call("GET", "/metrics").await.code, 200);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_refusals_the_gap_itself_is_recorded() {
+    let settings = store::Settings {
+        journal_bytes: 1 << 20,
+        limit_bytes: 2 << 20,
+        ..store::Settings::default()
+    };
+    let house = House::open_on(Limits::default(), Anonymous::Refused, settings).await;
+    let journal = house.store.journal();
+    journal.register("slow", 0).await.unwrap();
+    let mut alice = house.client("alice").await;
+    let filler = "x".repeat(200 << 10);
+    let large =
+        thing("one").replace("\"one\"", &format!("\"one\",\"annotations\":{{\"a\":\"{filler}\"}}"));
+    let mut refused = 0;
+    for _ in 0..40 {
+        let reply = alice.post(THINGS, &large).await;
+        refused += u64::from(reply.code == 503);
+    }
+    assert!(refused > 0, "the store is full");
+    assert_eq!(alice.call("GET", "/healthz").await.code, 200);
+    journal.remove("slow").await.ok();
+    // The store makes room by itself, a little later.
+    loop {
+        let reply = alice.call("GET", &format!("{THINGS}/one")).await;
+        if reply.code != 503 {
+            break;
+        }
+        refused += 1;
+    }
+    let events = journal.read(journal.last_seq() - 2, 10, 1 << 24).await.unwrap();
+    let events = events.into_iter().map(|record| event::record::read(record.bytes).unwrap());
+    let gap = events.into_iter().find(|event| event.user.username == "system:keepwatch").unwrap();
+    let count = &gap.annotations["keepwatch.io/requests-refused-without-record"];
+    assert_eq!(*count, refused.to_string());
+}

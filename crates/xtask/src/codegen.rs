@@ -1,11 +1,12 @@
 //! References that are generated, so that they cannot go stale.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, bail};
 
-use crate::root;
+use crate::{cargo, root, target};
 
 /// Each generated page and the hidden command of the binary that prints it.
 const PAGES: [(&str, &str); 3] = [
@@ -16,8 +17,10 @@ const PAGES: [(&str, &str); 3] = [
 
 /// Writes the pages; with `check` only compares them.
 pub(crate) fn run(check: bool) -> anyhow::Result<()> {
+    cargo(&["build", "--workspace", "--bin", "keepwatch"])?;
+    let keepwatch = target()?.join("debug/keepwatch");
     for (page, name) in PAGES {
-        let fresh = print(name)?;
+        let fresh = print(&keepwatch, name)?;
         let path = root().join(page);
         let kept = fs::read_to_string(&path).unwrap_or_default();
         if kept == fresh {
@@ -33,12 +36,11 @@ pub(crate) fn run(check: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn print(name: &str) -> anyhow::Result<String> {
-    let output = Command::new("cargo")
-        .args(["run", "--quiet", "--package", "keepwatch", "--", "reference", name])
-        .current_dir(root())
+fn print(keepwatch: &Path, name: &str) -> anyhow::Result<String> {
+    let output = Command::new(keepwatch)
+        .args(["reference", name])
         .output()
-        .context("cannot start cargo")?;
+        .context("cannot start keepwatch")?;
     if !output.status.success() {
         bail!("`keepwatch reference {name}`: {}", String::from_utf8_lossy(&output.stderr));
     }

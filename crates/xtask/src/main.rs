@@ -77,11 +77,23 @@ fn root() -> PathBuf {
 
 /// Runs cargo in the root of the checkout; anything but success is an error.
 fn cargo(args: &[&str]) -> anyhow::Result<()> {
+    cargo_with(args, &[])
+}
+
+/// The same, with files named in the environment.
+fn cargo_with(args: &[&str], files: &[(&str, &Path)]) -> anyhow::Result<()> {
     let status = Command::new("cargo")
         .args(args)
+        .envs(files.iter().copied())
         .current_dir(root())
         .status()
         .context("cannot start cargo")?;
     ensure!(status.success(), "`cargo {}` failed: {status}", args.join(" "));
     Ok(())
+}
+
+/// Where cargo puts what it builds.
+fn target() -> anyhow::Result<PathBuf> {
+    let metadata = cargo_metadata::MetadataCommand::new().current_dir(root()).no_deps().exec()?;
+    Ok(metadata.target_directory.into_std_path_buf())
 }

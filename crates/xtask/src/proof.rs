@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::ensure;
-use cargo_metadata::MetadataCommand;
+use anyhow::{Context, ensure};
 use clap::Subcommand;
 
-use crate::{cargo, root};
+use crate::{cargo, root, target};
 
 /// What to measure.
 #[derive(Subcommand)]
@@ -40,22 +39,20 @@ pub(crate) fn bench(what: &Bench) -> anyhow::Result<()> {
     }
 }
 
-/// The release build of the server.
+/// The release build of the server, and of the proofs beside it.
 pub(crate) fn server() -> anyhow::Result<PathBuf> {
-    cargo(&["build", "--release", "--package", "keepwatch"])?;
-    let metadata = MetadataCommand::new().current_dir(root()).no_deps().exec()?;
-    Ok(metadata.target_directory.join("release/keepwatch").into_std_path_buf())
+    cargo(&["build", "--release", "--workspace", "--bin", "keepwatch", "--bin", "proof"])?;
+    Ok(target()?.join("release/keepwatch"))
 }
 
 fn proof(args: &[&str]) -> anyhow::Result<()> {
     let server = server()?;
-    let program = ["run", "--quiet", "--release", "--package", "cluster", "--bin", "proof", "--"];
-    let status = Command::new("cargo")
-        .args(program)
+    let status = Command::new(server.with_file_name("proof"))
         .args(args)
         .env("KEEPWATCH_BIN", server)
         .current_dir(root())
-        .status()?;
-    ensure!(status.success(), "`{}` failed: {status}", args.join(" "));
+        .status()
+        .context("cannot start the proof")?;
+    ensure!(status.success(), "`proof {}` failed: {status}", args.join(" "));
     Ok(())
 }

@@ -167,6 +167,9 @@ fn create(path: &Path, directory: &Path, now: i64) -> Result<(), OpenError> {
 fn lay_out(path: &Path, now: i64) -> rusqlite::Result<()> {
     let file = Connection::open(path)?;
     file.pragma_update(None, "page_size", PAGE_SIZE)?;
+    // Flushed once, as a whole, before it gets its name.
+    file.pragma_update(None, "synchronous", "OFF")?;
+    file.execute_batch("BEGIN")?;
     file.pragma_update(None, "application_id", APPLICATION_ID)?;
     file.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     file.execute_batch(SCHEMA)?;
@@ -176,6 +179,7 @@ fn lay_out(path: &Path, now: i64) -> rusqlite::Result<()> {
         let crc = named_crc(name, birth.cast_unsigned(), "");
         file.execute(PUT_META, params![name, birth, crc])?;
     }
+    file.execute_batch("COMMIT")?;
     file.pragma_update(None, "journal_mode", "wal")?;
     file.close().map_err(|(_file, error)| error)
 }

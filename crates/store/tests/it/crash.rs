@@ -145,7 +145,7 @@ fn rounds(variable: &str, least: u64) -> u64 {
 
 #[tokio::test]
 async fn killed_at_any_moment() {
-    let mut seed = u64::from(std::process::id()) * 0x9E37_79B9_7F4A_7C15;
+    let mut seed = u64::from(std::process::id()).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     println!("seed {seed}");
     for round in 0..rounds("KEEPWATCH_KILLS", 50) {
         let place = tempfile::tempdir().expect("a directory");
@@ -185,7 +185,8 @@ async fn under_strace(inject: &str, context: &str) -> Vec<String> {
     let inject = format!("inject={inject}");
     let calls = inject.split([':', '=']).nth(1).unwrap_or_default();
     let trace = format!("trace={calls}");
-    let wrapper = ["strace", "-f", "--seccomp-bpf", "-o", "/dev/null", "-e", &trace, "-e", &inject];
+    // Not with --seccomp-bpf: strace 6.1 then loses count of the calls.
+    let wrapper = ["strace", "-f", "-o", "/dev/null", "-e", &trace, "-e", &inject];
     let mut victim = start(place.path(), &wrapper);
     let output = BufReader::new(victim.stdout.take().expect("its output"));
     let acknowledged = tokio::task::spawn_blocking(move || ledger(output));
@@ -226,7 +227,7 @@ async fn a_failed_flush_is_survived() {
     if !strace() {
         return;
     }
-    for number in [5, 9, 23] {
+    for number in [3, 5, 9, 23, 60] {
         let inject = format!("fdatasync:error=EIO:when={number}");
         let acknowledged = under_strace(&inject, &inject).await;
         assert_eq!(acknowledged.len(), LIFE, "{inject}: it did not recover");
@@ -241,5 +242,6 @@ async fn a_dead_disk_acknowledges_nothing() {
     }
     let inject = "fdatasync:error=EIO:when=12+";
     let acknowledged = under_strace(inject, inject).await;
-    assert!(acknowledged.len() < LIFE / 2, "{} were acknowledged", acknowledged.len());
+    let count = acknowledged.len();
+    assert!(0 < count && count < LIFE / 2, "{count} were acknowledged");
 }

@@ -1,0 +1,77 @@
+//! A disk without room: refused at once, nothing lost, and taken up again when there is room.
+//!
+//! The test starts itself again in a mount namespace of its own, on a small file system in memory.
+
+use std::env;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use store::{Condition, Storage, StoreError};
+
+use crate::support::{Place, append, open, put};
+
+/// Where the small file system is mounted; without it, this is the outer process.
+const DIRECTORY: &str = "KEEPWATCH_STORE_SMALL_DISK";
+
+#[tokio::test]
+async fn a_full_disk_refuses_and_resumes() {
+    if let Some(directory) = env::var_os(DIRECTORY) {
+        return fill_and_free(Path::new(&directory)).await;
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    let script = "mount -t tmpfs -o size=6m small \"$1\" && exec \"$2\" --exact full_disk::a_full_disk_refuses_and_resumes --nocapture";
+    let inner = Command::new("unshare")
+        .args(["--mount", "--map-root-user", "sh", "-c", script, "sh"])
+        .arg(directory.path())
+        .arg(env::current_exe().expect("this binary"))
+        .env(DIRECTORY, directory.path())
+        .output()
+        .expect("unshare starts");
+    let said = String::from_utf8_lossy(&inner.stdout) + String::from_utf8_lossy(&inner.stderr);
+    assert!(inner.status.success() && said.contains("1 passed"), "{said}");
+}
+
+async fn fill_and_free(directory: &Path) {
+    let place = Place::new();
+    let path = directory.join("store").join("keepwatch.db");
+    let store = open(&path, &place.settings, &place.clock).expect("the store opens");
+    put(&store, "g/r/a", "1").await.expect("it is put");
+    let filler = directory.join("filler");
+    fs::write(&filler, vec![0; 4 << 20]).expect("the filler fits");
+    let body = "x".repeat(20_000);
+    let mut acknowledged = 0;
+    let refusal = loop {
+        match append(&store, &body).await {
+            Ok(seq) => acknowledged = seq,
+            Err(refusal) => break refusal,
+        }
+    };
+    assert_eq!(refusal, StoreError::NoSpace);
+    assert_eq!(store.health().condition, Condition::NoSpace);
+    assert!(append(&store, "small").await.is_err(), "the next is refused, however small");
+    assert!(store.get("g/r/a").is_some(), "reads go on");
+    let early = store.journal().read(0, 1, 1).await.expect("the journal can be read");
+    assert_eq!(early[0].seq, 1);
+    fs::remove_file(&filler).expect("there is room");
+    let resumed = async {
+        loop {
+            if let Ok(seq) = append(&store, "resumed").await {
+                break seq;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let seq = tokio::time::timeout(Duration::from_secs(5), resumed).await.expect("it resumes");
+    assert!(seq > acknowledged);
+    assert!(store.take_refused() >= 2, "refusals are counted");
+    store.close().await;
+    let store = open(&path, &place.settings, &place.clock).expect("the store opens again");
+    let journal = store.journal();
+    let mut read = 0;
+    while read < journal.last_seq() {
+        read = journal.read(read, 100, 1 << 20).await.expect("records").last().expect("one").seq;
+    }
+    assert_eq!(read, seq, "acknowledged records are there");
+}

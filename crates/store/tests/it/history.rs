@@ -1,0 +1,152 @@
+//! Revisions over restarts, restores and compaction, and lists that stay what they were.
+
+use std::fs;
+use std::time::Duration;
+
+use store::{ListOptions, ReadError, Storage};
+
+use crate::support::{Place, append, put};
+
+/// How a watch from `after` begins: well, or with an error's name.
+fn watch_from(store: &dyn Storage, after: u64) -> &'static str {
+    match store.watch("g/r/", after) {
+        Ok(_) => "well",
+        Err(ReadError::Compacted { .. }) => "compacted",
+        Err(ReadError::TooLarge { .. }) => "too large",
+        Err(_) => "something else",
+    }
+}
+
+#[tokio::test]
+async fn a_restart_loses_nothing_and_goes_on_above() {
+    let place = Place::new();
+    let store = place.open();
+    let one = put(&store, "g/r/a", "1").await.expect("it is put");
+    let two = put(&store, "g/r/a", "2").await.expect("it is put");
+    store.close().await;
+    place.clock.advance(60);
+    let store = place.open();
+    assert_eq!(store.current_revision(), two);
+    assert_eq!(store.get("g/r/a").expect("it is there").revision, two);
+    assert_eq!(watch_from(&store, two), "well");
+    let changes = store.watch("g/r/", one).expect("it begins").next().await.expect("a change");
+    assert_eq!(changes.len(), 1);
+    assert_eq!(changes[0].previous.as_ref().map(|object| object.revision), Some(one));
+    let three = put(&store, "g/r/a", "3").await.expect("it is put");
+    assert_eq!(three, place.clock.now().cast_unsigned());
+}
+
+#[tokio::test]
+async fn a_restored_copy_never_gives_out_a_revision_twice() {
+    let place = Place::new();
+    let store = place.open();
+    let kept = put(&store, "g/r/a", "1").await.expect("it is put");
+    store.close().await;
+    let copy = fs::read(place.path()).expect("a backup");
+    let store = place.open();
+    place.clock.advance(1);
+    let lost = put(&store, "g/r/a", "2").await.expect("it is put");
+    store.close().await;
+    fs::write(place.path(), copy).expect("the backup is restored");
+    place.clock.advance(3600);
+    let store = place.open();
+    assert_eq!(store.current_revision(), kept);
+    assert_eq!(watch_from(&store, lost), "compacted");
+    let next = put(&store, "g/r/a", "3").await.expect("it is put");
+    assert!(next > lost, "{next} is not above {lost}");
+    let start = place.clock.now().cast_unsigned();
+    let expected = [
+        (kept, "well"),
+        (lost, "compacted"),
+        (start - 1, "compacted"),
+        (next, "well"),
+        (next + 1, "too large"),
+    ];
+    for (revision, how) in expected {
+        assert_eq!(watch_from(&store, revision), how, "from {revision}");
+    }
+    // The file itself remembers the hole.
+    store.close().await;
+    assert_eq!(watch_from(&place.open(), lost), "compacted");
+}
+
+#[tokio::test]
+async fn a_clock_set_back_does_not_set_revisions_back() {
+    let place = Place::new();
+    let store = place.open();
+    let before = put(&store, "g/r/a", "1").await.expect("it is put");
+    store.close().await;
+    place.clock.advance(-86_400);
+    let after = put(&place.open(), "g/r/a", "2").await.expect("it is put");
+    assert_eq!(after, before + 1);
+}
+
+/// Wait until the writer has compacted up to a revision, with records to ride on.
+async fn compacted_to(store: &store::Sqlite, revision: u64) {
+    while store.compact_floor() < revision {
+        append(store, "tick").await.expect("it is recorded");
+    }
+}
+
+#[tokio::test]
+async fn old_history_goes_and_says_so() {
+    let mut place = Place::new();
+    place.settings.history_time = Duration::from_mins(1);
+    let store = place.open();
+    let first = put(&store, "g/r/a", "1").await.expect("it is put");
+    let second = put(&store, "g/r/a", "2").await.expect("it is put");
+    place.clock.advance(61);
+    let third = put(&store, "g/r/b", "1").await.expect("it is put");
+    compacted_to(&store, second).await;
+    assert_eq!(watch_from(&store, first), "compacted");
+    assert_eq!(watch_from(&store, second), "well");
+    let options = ListOptions { at: Some(first), ..ListOptions::default() };
+    let list = store.list("g/r/", options).await;
+    assert!(matches!(list, Err(ReadError::Compacted { .. })), "{list:?}");
+    store.close().await;
+    let store = place.open();
+    assert_eq!(store.compact_floor(), second);
+    assert_eq!(watch_from(&store, first), "compacted");
+    assert_eq!(watch_from(&store, second), "well");
+    assert_eq!(store.current_revision(), third);
+    assert_eq!(&*store.get("g/r/a").expect("it is there").body, b"2");
+}
+
+#[tokio::test]
+async fn history_is_bounded_in_rows() {
+    let mut place = Place::new();
+    place.settings.history_rows = 10;
+    let store = place.open();
+    let first = put(&store, "g/r/a", "0").await.expect("it is put");
+    for number in 1..100 {
+        put(&store, "g/r/a", &number.to_string()).await.expect("it is put");
+    }
+    compacted_to(&store, first + 89).await;
+    assert_eq!(watch_from(&store, first + 88), "compacted");
+}
+
+#[tokio::test]
+async fn pages_show_one_revision_while_everything_changes() {
+    let place = Place::new();
+    let store = place.open();
+    for number in 0..100 {
+        put(&store, &format!("g/r/{number:03}"), "old").await.expect("it is put");
+    }
+    let at = store.current_revision();
+    let mut options = ListOptions { at: None, start_after: None, limit: 7 };
+    let mut seen = Vec::new();
+    loop {
+        let page = store.list("g/r/", options.clone()).await.expect("a page");
+        assert_eq!(page.revision, at);
+        assert_eq!(page.remaining, 100 - seen.len() - page.items.len());
+        seen.extend(page.items.iter().map(|object| (object.key.to_string(), object.body.clone())));
+        let Some(next) = page.next else { break };
+        options = ListOptions { at: Some(at), start_after: Some(next), limit: 7 };
+        for number in 0..100 {
+            put(&store, &format!("g/r/{number:03}"), "new").await.expect("it is put");
+        }
+        put(&store, &format!("g/r/{}x", seen.len()), "new").await.expect("it is put");
+    }
+    assert_eq!(seen.len(), 100);
+    assert!(seen.iter().all(|(_, body)| &**body == b"old"), "something newer was shown");
+}

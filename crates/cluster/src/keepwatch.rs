@@ -89,6 +89,11 @@ impl Keepwatch {
         self.wait_listening()
     }
 
+    /// The binary itself, for its other commands.
+    pub fn binary(&self) -> &Path {
+        &self.binary
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))

@@ -6,5 +6,11 @@
 mod it {
     pub(crate) mod fixture;
 
+    mod clients;
+    mod collectors;
+    mod kinds;
+    mod oracle;
     mod peer;
+    mod record;
+    mod trust;
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::{LazyLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use cluster::{ControlPlane, Keepwatch, User};
+use serde_json::{Value, json};
 
 /// Everything the suite's servers keep is here after a run.
 const FOLDER: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/cluster");
@@ -56,12 +57,45 @@ pub(crate) fn mallory(plane: &ControlPlane) -> User {
     plane.user("mallory", None).unwrap()
 }
 
+/// What carries actions out: one of K10's own service accounts.
+pub(crate) fn executor(plane: &ControlPlane) -> User {
+    let group = Some("system:serviceaccounts:kasten-io");
+    plane.user("system:serviceaccount:kasten-io:executor-svc", group).unwrap()
+}
+
 /// A new namespace for one test.
 pub(crate) fn namespace(plane: &ControlPlane, name: &str) {
     plane.admin().kubectl(&format!("create namespace {name}")).unwrap();
 }
 
+/// A restore point with a content of its own.
+pub(crate) fn restore_point(plane: &ControlPlane, namespace: &str, name: &str) {
+    let content = format!("{namespace}-{name}");
+    let manifest = json!({"apiVersion": "apps.kio.kasten.io/v1alpha1",
+        "kind": "RestorePointContent", "metadata": {"name": content, "labels": {
+            "k10.kasten.io/appName": namespace, "k10.kasten.io/appNamespace": namespace}}});
+    let executor = executor(plane);
+    executor.kubectl_with("create -f -", &manifest.to_string()).unwrap();
+    let manifest = json!({"apiVersion": "apps.kio.kasten.io/v1alpha1", "kind": "RestorePoint",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"restorePointContentRef": {"name": content}}});
+    executor.kubectl_with("create -f -", &manifest.to_string()).unwrap();
+}
+
+/// A manifest of a backup of the namespace's own application.
+pub(crate) fn backup(namespace: &str, name: &str) -> String {
+    json!({"apiVersion": "actions.kio.kasten.io/v1alpha1", "kind": "BackupAction",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"subject": {"name": namespace, "namespace": namespace}}})
+    .to_string()
+}
+
+/// Like [`backup`], with a name the server makes.
+pub(crate) fn backup_template(namespace: &str) -> String {
+    backup(namespace, "backup-").replace("\"name\":\"backup-\"", "\"generateName\":\"backup-\"")
+}
+
 /// The string at `pointer`, or nothing.
-pub(crate) fn text<'a>(event: &'a serde_json::Value, pointer: &str) -> &'a str {
-    event.pointer(pointer).and_then(serde_json::Value::as_str).unwrap_or_default()
+pub(crate) fn text<'a>(event: &'a Value, pointer: &str) -> &'a str {
+    event.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }

@@ -1,0 +1,98 @@
+//! Whom the server believes, and what happens when servers come and go.
+
+use cluster::pki::{Authority, Identity};
+use cluster::{Keepwatch, https, until};
+
+use crate::it::fixture::{alice, alone, backup, namespace, shared, text};
+
+const LIST: &str = "GET /apis/actions.kio.kasten.io/v1alpha1/namespaces/default/backupactions";
+
+fn as_front_proxy(keepwatch: &Keepwatch, identity: Option<&Identity>, agent: &str) -> u16 {
+    let headers =
+        [("X-Remote-User", "root"), ("X-Remote-Group", "system:masters"), ("User-Agent", agent)];
+    https::request(&keepwatch.target(identity), LIST, &headers, "").unwrap().code
+}
+
+#[test]
+fn nobody_speaks_for_others_without_the_front_proxys_certificate() {
+    let (plane, keepwatch) = shared();
+    let impostor = Authority::new("front-proxy-ca").unwrap();
+    let impostor = impostor.client("front-proxy-client", None).unwrap();
+    let alice = alice(&plane);
+    // Each with the code it gets and the user on record. Alice stays alice, who may list.
+    let cases = [
+        ("no-certificate", None, 401, ""),
+        ("foreign-authority", Some(&impostor), 401, ""),
+        ("users-certificate", Some(&alice.identity), 200, "alice"),
+        ("front-proxy", Some(plane.front_proxy()), 200, "root"),
+    ];
+    for (agent, identity, code, user) in cases {
+        assert_eq!(as_front_proxy(&keepwatch, identity, agent), code, "{agent}");
+        let event =
+            keepwatch.audit_log().find(agent, |event| text(event, "/UserAgent") == agent).unwrap();
+        assert_eq!(event.pointer("/ResponseStatus/code"), Some(&code.into()), "{agent}");
+        assert_eq!(text(&event, "/User/username"), user, "{agent}");
+    }
+}
+
+#[test]
+fn the_front_proxys_authority_is_replaced_without_a_restart() {
+    let (mut plane, keepwatch) = alone();
+    let old = plane.front_proxy().clone();
+    let process = keepwatch.process.id();
+    let next = Authority::new("front-proxy-ca-2").unwrap();
+
+    let identity = next.client("front-proxy-client", None).unwrap();
+    plane.trust_front_proxies(&[&next]).unwrap();
+    plane.become_front_proxy(identity).unwrap();
+
+    let accepted =
+        |identity: &Identity| as_front_proxy(&keepwatch, Some(identity), "rotated") == 200;
+    until("the new certificate is believed", || Ok(accepted(plane.front_proxy()).then_some(())))
+        .unwrap();
+    assert!(!accepted(&old), "the old certificate is still believed");
+    let alice = alice(&plane);
+    until("kubectl works again", || {
+        Ok(alice.try_kubectl("get backupactions -n default")?.success.then_some(()))
+    })
+    .unwrap();
+    assert_eq!(keepwatch.process.id(), process);
+}
+
+#[test]
+fn kubectl_goes_on_when_the_server_was_stopped_or_killed_and_nothing_is_lost() {
+    let (plane, mut keepwatch) = alone();
+    namespace(&plane, "restarted");
+    let alice = alice(&plane);
+    alice.kubectl_with("create -f -", &backup("restarted", "before")).unwrap();
+
+    for (round, kill) in [("stopped", false), ("killed", true)] {
+        if kill {
+            keepwatch.process.kill().unwrap();
+        } else {
+            assert!(keepwatch.process.stop().unwrap().success(), "a clean end");
+        }
+        let answer = alice.try_kubectl("get backupactions -n restarted").unwrap();
+        assert!(!answer.success, "nobody answers: {}", answer.out);
+        keepwatch.start_again().unwrap();
+        until("kubectl works again", || {
+            Ok(alice.try_kubectl("get backupactions -n restarted")?.success.then_some(()))
+        })
+        .unwrap();
+        alice.kubectl_with("create -f -", &backup("restarted", round)).unwrap();
+    }
+
+    let names = alice.kubectl("get backupactions -n restarted -o name").unwrap();
+    for name in ["before", "stopped", "killed"] {
+        assert!(names.contains(&format!("/{name}")), "{names}");
+        let events = keepwatch
+            .audit_log()
+            .matching(|event| {
+                text(event, "/ObjectRef/Namespace") == "restarted"
+                    && text(event, "/ObjectRef/Name") == name
+                    && text(event, "/Verb") == "create"
+            })
+            .unwrap();
+        assert_eq!(events.len(), 1, "creation of {name}");
+    }
+}

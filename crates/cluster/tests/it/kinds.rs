@@ -181,10 +181,7 @@ fn daily_commands(plane: &ControlPlane, kind: &Kind) -> anyhow::Result<()> {
         if kind.changeable {
             anyhow::ensure!(answer.success, "{line}: {}", answer.err);
         } else {
-            anyhow::ensure!(
-                answer.err.contains("does not allow this method"),
-                "{line}: {answer:?}"
-            );
+            anyhow::ensure!(answer.err.contains("MethodNotAllowed"), "{line}: {answer:?}");
         }
     }
     if kind.changeable {

@@ -19,9 +19,10 @@ fn nobody_speaks_for_others_without_the_front_proxys_certificate() {
     let impostor = Authority::new("front-proxy-ca").unwrap();
     let impostor = impostor.client("front-proxy-client", None).unwrap();
     let alice = alice(&plane);
-    // Each with the code it gets and the user on record. Alice stays alice, who may list.
+    // Each with the code it gets and the user on record. Without a certificate it is nobody;
+    // alice stays alice, who may list.
     let cases = [
-        ("no-certificate", None, 401, ""),
+        ("no-certificate", None, 403, "system:anonymous"),
         ("foreign-authority", Some(&impostor), 401, ""),
         ("users-certificate", Some(&alice.identity), 200, "alice"),
         ("front-proxy", Some(plane.front_proxy()), 200, "root"),
@@ -50,7 +51,17 @@ fn the_front_proxys_authority_is_replaced_without_a_restart() {
         |identity: &Identity| as_front_proxy(&keepwatch, Some(identity), "rotated") == 200;
     until("the new certificate is believed", || Ok(accepted(plane.front_proxy()).then_some(())))
         .unwrap();
-    assert!(!accepted(&old), "the old certificate is still believed");
+    // kube-apiserver only ever adds to the ConfigMap: taking away is the administrator's work.
+    let file = "requestheader-client-ca-file";
+    let patch = serde_json::json!({"data": {file: next.certificate()}}).to_string();
+    let configmap = "configmap extension-apiserver-authentication -n kube-system";
+    plane
+        .admin()
+        .kubectl_with(&format!("patch {configmap} --type=merge --patch-file=/dev/stdin"), &patch)
+        .unwrap();
+    until("the old certificate is no longer believed", || Ok((!accepted(&old)).then_some(())))
+        .unwrap();
+    assert!(accepted(plane.front_proxy()), "the new certificate is still believed");
     let alice = alice(&plane);
     until("kubectl works again", || {
         Ok(alice.try_kubectl("get backupactions -n default")?.success.then_some(()))

@@ -142,30 +142,31 @@ impl Scan<'_> {
     fn string(&mut self) -> Result<(), Fault> {
         self.at += 1;
         loop {
-            while let Some(word) = self.bytes[self.at..].first_chunk::<8>()
-                && escape::all_plain(*word)
-            {
+            // Eight bytes at once while they are plain; near the end one by one.
+            while let Some(word) = self.bytes[self.at..].first_chunk::<8>() {
+                let plain = escape::plain_prefix(*word);
+                if plain < 8 {
+                    self.at += plain;
+                    break;
+                }
                 self.at += 8;
             }
-            // At least one byte, at most eight, until the next eight may be plain again.
-            for _ in 0..8 {
-                let Some(&byte) = self.bytes.get(self.at) else {
-                    return Err(self.fault("a string does not end"));
-                };
-                match escape::class(byte) {
-                    Class::Plain => self.at += 1,
-                    Class::Quote => {
-                        self.at += 1;
-                        return Ok(());
-                    }
-                    Class::Backslash => self.escape_sequence()?,
-                    Class::Control => return Err(self.fault("a control character in a string")),
-                    Class::Single => self.replace(1, u16::from(byte)),
-                    Class::Lead => match escape::lead(&self.bytes[self.at..]) {
-                        (len, Some(code)) => self.replace(len, code),
-                        (len, None) => self.at += len,
-                    },
+            let Some(&byte) = self.bytes.get(self.at) else {
+                return Err(self.fault("a string does not end"));
+            };
+            match escape::class(byte) {
+                Class::Plain => self.at += 1,
+                Class::Quote => {
+                    self.at += 1;
+                    return Ok(());
                 }
+                Class::Backslash => self.escape_sequence()?,
+                Class::Control => return Err(self.fault("a control character in a string")),
+                Class::Single => self.replace(1, u16::from(byte)),
+                Class::Lead => match escape::lead(&self.bytes[self.at..]) {
+                    (len, Some(code)) => self.replace(len, code),
+                    (len, None) => self.at += len,
+                },
             }
         }
     }

@@ -98,14 +98,14 @@ struct Rule {
     user_groups: Vec<String>,
     verbs: Vec<String>,
     namespaces: Vec<String>,
-    resources: Vec<Group>,
+    resources: Vec<Entry>,
     #[serde(rename = "nonResourceURLs")]
     non_resource_urls: Vec<String>,
 }
 
 #[derive(Clone, Debug, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Group {
+struct Entry {
     group: String,
     resources: Vec<String>,
     resource_names: Vec<String>,
@@ -198,7 +198,7 @@ prop_compose! {
         non_resource_urls in some(&["*", "/a", "/a*", "/a/b", "/"]),
         on_resources in any::<bool>(),
     ) -> Rule {
-        let resources = resources.into_iter().map(|(group, resources, names)| Group {
+        let resources = resources.into_iter().map(|(group, resources, names)| Entry {
             group,
             resource_names: if resources.is_empty() { Vec::new() } else { names },
             resources,

@@ -3,6 +3,7 @@
 //! One control plane and one Keepwatch serve all tests. Most share them; a test that stops a
 //! server or changes what the cluster trusts has them to itself.
 
+#[cfg(test)]
 mod it {
     pub(crate) mod fixture;
 

@@ -32,7 +32,7 @@ enum Home {
 
 struct Kind {
     group: &'static str,
-    kind: &'static str,
+    name: &'static str,
     plural: &'static str,
     person: Person,
     home: Home,
@@ -48,8 +48,8 @@ const NAMESPACE: &str = "kinds";
 fn kinds() -> Vec<Kind> {
     use Home::{Application, Cluster, K10};
     use Person::{Alice, Bob, Executor};
-    let kind = |group, kind, plural, person, home, changeable, spec| Kind {
-        group, kind, plural, person, home, changeable, spec,
+    let kind = |group, name, plural, person, home, changeable, spec| Kind {
+        group, name, plural, person, home, changeable, spec,
     };
     let point = json!({"kind": "RestorePoint", "name": "rp", "namespace": NAMESPACE});
     let profile = json!({"name": "s3", "namespace": "kasten-io"});
@@ -113,7 +113,7 @@ impl Kind {
 
     fn manifest(&self, name: &str) -> String {
         let mut object = json!({"apiVersion": format!("{}.kio.kasten.io/v1alpha1", self.group),
-            "kind": self.kind, "metadata": {"name": name}, "spec": self.spec});
+            "kind": self.name, "metadata": {"name": name}, "spec": self.spec});
         if let Some(namespace) = self.namespace() {
             object["metadata"]["namespace"] = namespace.into();
         }
@@ -139,7 +139,7 @@ fn the_daily_commands_work_on_every_kind() {
     let mut problems = Vec::new();
     for kind in kinds() {
         if let Err(error) = daily_commands(&plane, &kind) {
-            problems.push(format!("{}: {error:#}", kind.kind));
+            problems.push(format!("{}: {error:#}", kind.name));
         }
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));
@@ -148,13 +148,13 @@ fn the_daily_commands_work_on_every_kind() {
 fn daily_commands(plane: &ControlPlane, kind: &Kind) -> anyhow::Result<()> {
     let user = kind.user(plane);
     let resource = format!("{}.{}.kio.kasten.io", kind.plural, kind.group);
-    let place = kind.namespace().map(|name| format!(" -n {name}")).unwrap_or_default();
-    let on = |verb: &str, rest: &str| format!("{verb} {resource} {rest}{place}");
+    let suffix = kind.namespace().map(|name| format!(" -n {name}")).unwrap_or_default();
+    let on = |verb: &str, rest: &str| format!("{verb} {resource} {rest}{suffix}");
     let name = "daily-1";
 
     let explained = user.kubectl(&format!("explain {resource} --recursive"))?;
-    anyhow::ensure!(explained.contains(kind.kind), "explained as {explained}");
-    let watch = Watch::start(&user, &format!("get {resource}{place} -w --output-watch-events"));
+    anyhow::ensure!(explained.contains(kind.name), "explained as {explained}");
+    let watch = Watch::start(&user, &format!("get {resource}{suffix} -w --output-watch-events"));
 
     user.kubectl_with("create -f -", &kind.manifest(name))?;
     watch.wait_for("ADDED", name)?;
@@ -163,13 +163,13 @@ fn daily_commands(plane: &ControlPlane, kind: &Kind) -> anyhow::Result<()> {
     let table = user.kubectl(&on("get", ""))?;
     anyhow::ensure!(table.contains(name), "listed as {table}");
     let described = user.kubectl(&on("describe", name))?;
-    anyhow::ensure!(described.contains(kind.kind), "described as {described}");
+    anyhow::ensure!(described.contains(kind.name), "described as {described}");
 
     let again = user.try_kubectl_with("create -f -", &kind.manifest(name))?;
     anyhow::ensure!(
         again.err.contains("AlreadyExists")
-            || kind.kind.starts_with("KastenDR")
-            || kind.kind == "RestorePoint",
+            || kind.name.starts_with("KastenDR")
+            || kind.name == "RestorePoint",
         "created twice: {again:?}"
     );
     let change = r#"{"metadata":{"annotations":{"note":"x"}}}"#;

@@ -51,8 +51,9 @@ pub fn run(rounds: u32, seed: Option<u64>) -> anyhow::Result<()> {
             println!("{} rounds: {total}", round + 1);
         }
     }
+    let enough = 5 * u64::from(rounds);
+    anyhow::ensure!(total.answered > enough && total.changes > enough, "too little: {total}");
     println!("kill test passed: {rounds} kills, {total}");
-    anyhow::ensure!(total.answered > u64::from(rounds), "hardly anything was answered: no proof");
     Ok(())
 }
 

@@ -19,6 +19,8 @@ use crate::process::Process;
 /// The collection that the clients work on. Nobody but them writes to it.
 const COLLECTION: &str =
     "/apis/repositories.kio.kasten.io/v1alpha1/namespaces/kasten-io/storagerepositories";
+/// The namespace of the collection; a new server makes it soon after it serves.
+const NAMESPACE: &str = "/api/v1/namespaces/kasten-io";
 /// Names that each client creates, changes and deletes, over and over.
 const NAMES: u32 = 8;
 
@@ -46,7 +48,7 @@ impl Clients {
     }
 }
 
-/// Waits until the server has written where it listens and answers, and reads whom it knows.
+/// Reads whom the server knows, and waits until the namespace that the load needs is there.
 pub(super) async fn endpoints(home: &Path, server: &mut Process) -> anyhow::Result<Endpoints> {
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
     loop {
@@ -55,7 +57,7 @@ pub(super) async fn endpoints(home: &Path, server: &mut Process) -> anyhow::Resu
             && let Ok(mut lanes) = endpoints.writer.lanes(Protocol::Http1, 1).await
             && let Some(lane) = lanes.first_mut()
             && let Ok(reply) =
-                lane.send(&endpoints.writer, "GET", "/readyz", &[], Bytes::new()).await
+                lane.send(&endpoints.writer, "GET", NAMESPACE, &[], Bytes::new()).await
             && reply.code == 200
         {
             return Ok(endpoints);

@@ -20,7 +20,8 @@ pub(super) struct Tally {
     /// Requests that got their whole answer.
     pub(super) answered: u64,
     events: u64,
-    changes: u64,
+    /// Events of changes of the objects that are compared.
+    pub(super) changes: u64,
     /// Events of requests whose answer the kill cut off.
     unanswered: u64,
 }

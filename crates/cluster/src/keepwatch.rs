@@ -37,7 +37,7 @@ const GROUPS: [(&str, &str); 5] = [
 pub struct Keepwatch {
     /// How the cluster knows it.
     pub extension: Extension,
-    /// The server's process; [`Keepwatch::restart`] replaces it.
+    /// The server's process; [`Keepwatch::start_again`] replaces it.
     pub process: Process,
     binary: PathBuf,
     arguments: Vec<String>,

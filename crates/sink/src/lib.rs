@@ -3,7 +3,7 @@
 //! A sink takes whole lines, in the order of the journal, and says how many it has for good. It
 //! does not read the journal, encode, retry or keep a cursor: that is the crate `delivery`.
 //!
-//! To add a destination, write one file beside [`file`], implement [`Sink`], and wire it where the
+//! To add a destination, write one file beside [`mod@file`], implement [`Sink`], and wire it where the
 //! binary lists its rooms.
 
 mod batch;

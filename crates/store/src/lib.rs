@@ -1,6 +1,6 @@
 //! The one file that holds everything: objects, the journal of audit records, the readers' cursors.
 //!
-//! [`Sqlite`] opens it. [`write`] changes objects and records what happened in one transaction;
+//! [`Sqlite`] opens it. [`write()`] changes objects and records what happened in one transaction;
 //! [`record`] adds a record alone; both resolve when the disk has it. [`Journal`] is how records are
 //! read again, by any number of readers at their own pace.
 //!

@@ -28,6 +28,10 @@ use report::{Case, Figures};
 const LANES: usize = 32;
 /// Objects in the listed namespace.
 const LISTED: usize = 100;
+/// Where the objects are that are read.
+const LIST_NAMESPACE: &str = "default";
+/// Where new objects go, so that lists stay as long as they are.
+const CREATE_NAMESPACE: &str = "kube-public";
 /// The audit policy of both.
 const POLICY: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\n\
 rules:\n- level: RequestResponse\n";
@@ -46,6 +50,7 @@ pub fn apiserver(seconds: u32) -> anyhow::Result<()> {
         resource: "flunders",
         api_version: "wardle.example.com/v1alpha1",
         kind: "Flunder",
+        spec: |_| serde_json::json!({"reference": "object-0"}),
         pids: vec![peer.process.id(), plane.etcd_pid()],
     };
     runtime.block_on(measure("sample-apiserver", &theirs, duration, &mut rows))?;
@@ -57,6 +62,7 @@ pub fn apiserver(seconds: u32) -> anyhow::Result<()> {
         resource: "backupactions",
         api_version: "actions.kio.kasten.io/v1alpha1",
         kind: "BackupAction",
+        spec: |namespace| serde_json::json!({"subject": {"name": namespace, "namespace": namespace}}),
         pids: vec![server.process.id()],
     };
     runtime.block_on(measure("keepwatch", &ours, duration, &mut rows))?;
@@ -71,20 +77,21 @@ struct Subject {
     resource: &'static str,
     api_version: &'static str,
     kind: &'static str,
+    spec: fn(&str) -> serde_json::Value,
     pids: Vec<u32>,
 }
 
 impl Subject {
-    fn object(&self, name: &str) -> Bytes {
+    fn object(&self, namespace: &str, name: &str) -> Bytes {
         serde_json::json!({
             "apiVersion": self.api_version,
             "kind": self.kind,
             "metadata": {
                 "name": name,
-                "labels": {"app": "shop", "team": "storefront", "k10.kasten.io/appName": "default"},
+                "labels": {"app": "shop", "team": "storefront", "tier": "backend"},
                 "annotations": {"example.com/note": "x".repeat(180)},
             },
-            "spec": {},
+            "spec": (self.spec)(namespace),
         })
         .to_string()
         .into()
@@ -140,8 +147,8 @@ const MASTER: [(&str, &str); 3] = [
 async fn fill(subject: &Subject) -> anyhow::Result<()> {
     let mut lane = subject.endpoint.lanes(Protocol::Http1, 1).await?.remove(0);
     for number in 0..LISTED {
-        let body = subject.object(&format!("object-{number}"));
-        lane.send(&subject.endpoint, "POST", &subject.path("default"), &MASTER, body)
+        let body = subject.object(LIST_NAMESPACE, &format!("object-{number}"));
+        lane.send(&subject.endpoint, "POST", &subject.path(LIST_NAMESPACE), &MASTER, body)
             .await?
             .expect(201)?;
     }
@@ -153,13 +160,16 @@ async fn run(subject: &Subject, case: Case, duration: Duration) -> anyhow::Resul
     let run = rand::random::<u32>();
     let before = machine::cpu(&subject.pids)?;
     let start = machine::now();
-    let context =
-        Arc::new((subject.endpoint.clone(), subject.path("default"), subject.path("kube-public")));
+    let context = Arc::new((
+        subject.endpoint.clone(),
+        subject.path(LIST_NAMESPACE),
+        subject.path(CREATE_NAMESPACE),
+    ));
     let mut tasks = tokio::task::JoinSet::new();
     for (number, mut lane) in lanes.into_iter().enumerate() {
         let context = Arc::clone(&context);
         // The bodies of a create differ in their name only; made here so that both subjects pay alike.
-        let template = String::from_utf8(subject.object("NAME").to_vec())?;
+        let template = String::from_utf8(subject.object(CREATE_NAMESPACE, "NAME").to_vec())?;
         tasks.spawn(async move {
             let (endpoint, listed, created) = &*context;
             let mut latencies = Vec::new();

@@ -4,13 +4,14 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use event::{Event, Level, Stage, Timestamp, UserInfo};
+use event::Timestamp;
 use sink::{Batch, DeliverError, Sink};
 use store::{Journal, ReadError, Record, StoreError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::{Backoff, WAIT_MAX};
+use crate::gap::{self, chain};
 use crate::health::{Condition, Pulse};
 use crate::metrics::Metrics;
 
@@ -167,7 +168,7 @@ impl Corridor {
         tracing::warn!(sink, seq, reason, "record cannot be read; a gap line takes its place");
         self.metrics.unreadable(sink);
         self.line.clear();
-        self.sink.encoding().write(&gap(seq, reason, self.time), &mut self.line);
+        self.sink.encoding().write(&gap::event(seq, reason, self.time), &mut self.line);
         batch.push(seq, &self.line);
     }
 
@@ -241,39 +242,4 @@ impl Corridor {
         self.pulse.set_condition(Condition::Failing { reason, attempts });
         tokio::time::sleep(wait).await;
     }
-}
-
-/// The event that stands for a record nobody can read.
-fn gap(seq: u64, reason: &str, time: Timestamp) -> Event {
-    let annotations = [("keepwatch.io/gap", reason), ("keepwatch.io/seq", &seq.to_string())];
-    Event {
-        level: Level::Metadata,
-        audit_id: String::new(),
-        stage: Stage::Panic,
-        request_uri: String::new(),
-        verb: "gap".to_owned(),
-        user: UserInfo::default(),
-        impersonated_user: None,
-        authentication_metadata: None,
-        source_ips: Vec::new(),
-        user_agent: String::new(),
-        object_ref: None,
-        response_status: None,
-        request_object: None,
-        response_object: None,
-        request_received_timestamp: time,
-        stage_timestamp: time,
-        annotations: annotations.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
-    }
-}
-
-/// An error with all that is behind it.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut behind = error.source();
-    while let Some(source) = behind {
-        text = format!("{text}: {source}");
-        behind = source.source();
-    }
-    text
 }

@@ -1,5 +1,6 @@
 //! How the sinks fare, readable at any time.
 
+use event::Timestamp;
 use tokio::sync::watch;
 
 /// How one sink fares.
@@ -9,8 +10,14 @@ pub struct SinkHealth {
     pub sink: String,
     /// What it does.
     pub condition: Condition,
+    /// The last record that it has for good.
+    pub seq: u64,
     /// Records that it has not got yet.
     pub lag: u64,
+    /// What went wrong last, even if all is well again.
+    pub last_error: Option<String>,
+    /// When it last took something, if it keeps account of that.
+    pub last_success: Option<Timestamp>,
 }
 
 /// What a sink does at the moment.
@@ -32,31 +39,55 @@ pub enum Condition {
 /// What a corridor publishes about itself.
 pub(crate) struct Pulse {
     sink: String,
-    now: watch::Sender<(u64, Condition)>,
+    now: watch::Sender<Now>,
+}
+
+#[derive(Clone)]
+struct Now {
+    seq: u64,
+    condition: Condition,
+    last_error: Option<String>,
+    last_success: Option<Timestamp>,
 }
 
 impl Pulse {
     pub(crate) fn new(sink: &str) -> Self {
-        Self { sink: sink.to_owned(), now: watch::Sender::new((0, Condition::Delivering)) }
+        let now =
+            Now { seq: 0, condition: Condition::Delivering, last_error: None, last_success: None };
+        Self { sink: sink.to_owned(), now: watch::Sender::new(now) }
     }
 
     pub(crate) fn set_seq(&self, seq: u64) {
-        self.now.send_modify(|now| now.0 = seq);
+        self.now.send_modify(|now| now.seq = seq);
     }
 
     pub(crate) fn set_condition(&self, condition: Condition) {
-        self.now.send_modify(|now| now.1 = condition);
+        self.now.send_modify(|now| {
+            if let Condition::Failing { reason, .. } = &condition {
+                now.last_error = Some(reason.clone());
+            }
+            now.condition = condition;
+        });
+    }
+
+    pub(crate) fn succeeded(&self, time: Timestamp) {
+        self.now.send_modify(|now| now.last_success = Some(time));
+    }
+
+    pub(crate) fn seq(&self) -> u64 {
+        self.now.borrow().seq
     }
 
     pub(crate) fn health(&self, last: u64) -> SinkHealth {
-        let (seq, condition) = self.now.borrow().clone();
-        SinkHealth { sink: self.sink.clone(), condition, lag: last.saturating_sub(seq) }
+        let Now { seq, condition, last_error, last_success } = self.now.borrow().clone();
+        let lag = last.saturating_sub(seq);
+        SinkHealth { sink: self.sink.clone(), condition, seq, lag, last_error, last_success }
     }
 
     /// Waits until the sink has the record `seq`, or nothing more can be expected of it.
     pub(crate) async fn passed(&self, seq: u64) {
         let mut news = self.now.subscribe();
         // The sender is in `self`, so there is always news to wait for.
-        drop(news.wait_for(|now| now.0 >= seq || now.1 == Condition::Closed).await);
+        drop(news.wait_for(|now| now.seq >= seq || now.condition == Condition::Closed).await);
     }
 }

@@ -1,28 +1,40 @@
 //! The corridor from the journal to the sinks.
 //!
 //! Each sink has a [`Corridor`] of its own: it reads the journal behind its cursor, turns records
-//! into lines, delivers them and moves the cursor. It tries for ever; a sink that is slow or dead
-//! holds up nobody else and costs no memory, only makes the journal longer, and [`Delivery::health`]
-//! and the metrics say so.
+//! into lines, delivers them and moves the cursor. Buckets come and go while the server runs
+//! ([`Delivery::attach`]); they get objects instead of lines. Each tries for ever; one that is slow or
+//! dead holds up nobody else and costs no memory, only makes the journal longer, and
+//! [`Delivery::health`] and the metrics say so.
 //!
 //! It drops nothing. A record that cannot be read leaves a line that says so. How a destination
 //! works is the business of the crate `sink`; how long records are kept, of the crate `store`.
 
+mod attached;
 mod backoff;
 mod corridor;
+mod fixed;
+mod gap;
+mod hauler;
 mod health;
 mod metrics;
+mod orders;
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 use prometheus_client::registry::Registry;
 use sink::Sink;
 use store::Journal;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
+pub use attached::Detached;
 pub use corridor::{BATCH_BYTES_MAX, BATCH_ROWS_MAX, Corridor, DRAIN_MAX};
+pub use hauler::RETRY_AFTER_MAX;
 pub use health::{Condition, SinkHealth};
 
+use attached::Attached;
 use health::Pulse;
 use metrics::Metrics;
 
@@ -31,6 +43,10 @@ pub struct Delivery {
     journal: Journal,
     metrics: Metrics,
     doors: Vec<Door>,
+    attached: Mutex<BTreeMap<String, Attached>>,
+    /// Those who haul to buckets.
+    haulers: TaskTracker,
+    stop: CancellationToken,
 }
 
 /// What is known of one corridor from outside.
@@ -44,7 +60,14 @@ impl Delivery {
     /// No corridor yet. Metrics go to `registry`.
     pub fn new(journal: Journal, registry: &mut Registry) -> Self {
         let metrics = Metrics::register(registry, journal.clone());
-        Self { journal, metrics, doors: Vec::new() }
+        Self {
+            journal,
+            metrics,
+            doors: Vec::new(),
+            attached: Mutex::default(),
+            haulers: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        }
     }
 
     /// A corridor to `sink`, to be run by the caller.
@@ -60,17 +83,23 @@ impl Delivery {
         self.doors.iter().for_each(|door| door.nudge.notify_one());
     }
 
-    /// How each sink fares.
+    /// How each sink fares: first those the server was started with, then the attached, by name.
     pub fn health(&self) -> Vec<SinkHealth> {
         let last = self.journal.last_seq();
-        self.doors.iter().map(|door| door.pulse.health(last)).collect()
+        self.pulses().iter().map(|pulse| pulse.health(last)).collect()
     }
 
     /// Waits until every sink that is not closed has what the journal holds now.
     pub async fn delivered(&self) {
         let last = self.journal.last_seq();
-        for door in &self.doors {
-            door.pulse.passed(last).await;
+        for pulse in self.pulses() {
+            pulse.passed(last).await;
         }
+    }
+
+    fn pulses(&self) -> Vec<Arc<Pulse>> {
+        let mut pulses: Vec<_> = self.doors.iter().map(|door| Arc::clone(&door.pulse)).collect();
+        pulses.extend(self.attached().values().map(|attached| Arc::clone(&attached.pulse)));
+        pulses
     }
 }

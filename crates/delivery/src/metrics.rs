@@ -17,6 +17,8 @@ pub(crate) struct Metrics {
     delivered: Family<Labels, Counter>,
     errors: Family<Labels, Counter>,
     unreadable: Family<Labels, Counter>,
+    objects: Family<Labels, Counter>,
+    object_bytes: Family<Labels, Counter>,
 }
 
 impl Metrics {
@@ -25,6 +27,8 @@ impl Metrics {
             delivered: Family::default(),
             errors: Family::default(),
             unreadable: Family::default(),
+            objects: Family::default(),
+            object_bytes: Family::default(),
         };
         let registry = registry.sub_registry_with_prefix("keepwatch_delivery");
         registry.register("delivered", "Events that a sink has", metrics.delivered.clone());
@@ -34,12 +38,33 @@ impl Metrics {
             "Records that could not be read; a line says so in their place",
             metrics.unreadable.clone(),
         );
+        registry.register("objects", "Objects that a bucket has", metrics.objects.clone());
+        registry.register(
+            "object_bytes",
+            "Compressed bytes of objects that a bucket has",
+            metrics.object_bytes.clone(),
+        );
         registry.register_collector(Box::new(Lag(journal)));
         metrics
     }
 
     pub(crate) fn delivered(&self, sink: &str, events: usize) {
         self.delivered.get_or_create(&of(sink)).inc_by(events as u64);
+    }
+
+    pub(crate) fn uploaded(&self, sink: &str, bytes: usize) {
+        self.objects.get_or_create(&of(sink)).inc();
+        self.object_bytes.get_or_create(&of(sink)).inc_by(bytes as u64);
+    }
+
+    /// Nothing more comes of a sink.
+    pub(crate) fn forget(&self, sink: &str) {
+        let of = of(sink);
+        for family in
+            [&self.delivered, &self.errors, &self.unreadable, &self.objects, &self.object_bytes]
+        {
+            family.remove(&of);
+        }
     }
 
     pub(crate) fn failed(&self, sink: &str) {

@@ -39,6 +39,8 @@ pub(crate) const WORKERS: (usize, usize) = (2, 4);
 pub(crate) const BLOCKING_MAX: usize = 8;
 /// The `service` key of audit lines.
 const SERVICE: &str = "keepwatch";
+/// How names of readers begin that belong to an AuditConfig.
+const ATTACHED: &str = "auditconfig/";
 
 /// What a house is made of.
 pub(crate) struct Plan {
@@ -154,6 +156,7 @@ impl House {
             serving.cancel();
             while server.join_next().await.is_some() {}
             delivering.cancel();
+            self.delivery.close().await;
             while sinks.join_next().await.is_some() {}
             self.store.close().await;
         };
@@ -209,9 +212,11 @@ pub(crate) fn labels(cluster_name: &str) -> Labels {
 }
 
 /// Forgets readers of the journal that are not among the sinks any more: nothing is held for them.
+/// Those of AuditConfigs are not ours to judge: they are attached later.
 async fn retire(journal: &store::Journal, sinks: &[Box<dyn Sink>]) -> Result<()> {
     for reader in journal.readers() {
-        if !sinks.iter().any(|sink| sink.name() == reader.name) {
+        let is_attached = reader.name.starts_with(ATTACHED);
+        if !is_attached && !sinks.iter().any(|sink| sink.name() == reader.name) {
             tracing::warn!(sink = reader.name, lag = reader.lag, "sink is not configured any more");
             journal.remove(&reader.name).await.context("cannot forget a sink")?;
         }

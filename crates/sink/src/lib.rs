@@ -7,6 +7,7 @@
 //! binary lists its rooms.
 
 mod batch;
+pub mod bucket;
 mod encoding;
 pub mod file;
 pub mod stdout;

@@ -82,6 +82,13 @@ impl Journal {
         Ok(*last)
     }
 
+    /// Tells the numbers of this opening of the store from those of any other. They repeat when an
+    /// older copy of the file is restored; the epoch does not, since it is never before the present
+    /// time in microseconds.
+    pub fn epoch(&self) -> u64 {
+        self.0.shared.epoch
+    }
+
     /// The number of the oldest record that is kept; 0 before the first.
     pub fn first_seq(&self) -> u64 {
         self.0.shared.first_seq()

@@ -17,7 +17,7 @@ pub(crate) fn load(file: &Connection) -> Result<Contents, ReadError> {
     let mut index = Index::new(meta(file, "first")?, floor);
     revisions(file, 0, |row| index.load(row.object, row.deleted, row.time))?;
     let (first_seq, last_seq) = (first_seq(file)?, last_seq(file)?);
-    Ok(Contents { index, cursors: cursors(file)?, first_seq, last_seq })
+    Ok(Contents { index, cursors: cursors(file)?, first_seq, last_seq, epoch: 0 })
 }
 
 /// Changes that are in the file and not in memory, because nobody knew what became of them.

@@ -25,6 +25,8 @@ pub(crate) struct Shared {
     pub(crate) disk: Disk,
     pub(crate) pulse: Pulse,
     pub(crate) cursors: Mutex<Cursors>,
+    /// The first revision of this opening.
+    pub(crate) epoch: u64,
     history: Mutex<History>,
     records: Mutex<Recent<Record>>,
     /// The oldest record in the file; 0 if there is none.
@@ -50,6 +52,8 @@ pub(crate) struct Contents {
     pub(crate) cursors: Cursors,
     pub(crate) first_seq: u64,
     pub(crate) last_seq: u64,
+    /// Chosen by whoever opens it.
+    pub(crate) epoch: u64,
 }
 
 /// What one commit changed.
@@ -63,7 +67,7 @@ pub(crate) struct Published {
 
 impl Shared {
     pub(crate) fn new(settings: Settings, clock: Clock, disk: Disk, contents: Contents) -> Self {
-        let Contents { index, cursors, first_seq, last_seq } = contents;
+        let Contents { index, cursors, first_seq, last_seq, epoch } = contents;
         let history = History {
             changes: Recent::new(index.revision(), settings.recent_bytes),
             revision: index.revision(),
@@ -77,6 +81,7 @@ impl Shared {
             history: Mutex::new(history),
             last_seq: Mutex::new(Some(watch::Sender::new(last_seq))),
             cursors: Mutex::new(cursors),
+            epoch,
             settings,
             clock,
             disk,

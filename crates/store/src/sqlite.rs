@@ -49,6 +49,7 @@ impl Sqlite {
         let mut contents = load::load(&file).map_err(damaged)?;
         let next_revision = (contents.index.revision() + 1).max(now.max(0).cast_unsigned());
         contents.index.begin(next_revision);
+        contents.epoch = next_revision;
         let next_seq = contents.last_seq + 1;
         let upkeep = Upkeep::new(page_size(&file).map_err(damaged)?);
         let disk = Disk::new(path.to_owned());

@@ -1,0 +1,282 @@
+//! The way to a store: dials only what may be dialled, signs, and remembers what came back.
+//!
+//! `object_store` speaks the protocols; this is its HTTP client. Names are resolved once, each address
+//! is checked, and exactly those are dialled. Redirects are not followed. Every step has its time.
+//! The body of a refusal is read for its code only, and a [`Note`] takes it to whoever asked.
+
+use std::error::Error;
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, UNIX_EPOCH};
+use std::{io, vec};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::header::{DATE, RETRY_AFTER};
+use http::{HeaderMap, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector as Tcp;
+use hyper_util::client::legacy::connect::dns::Name;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use object_store::ClientOptions;
+use object_store::client::{
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody,
+    HttpResponse, HttpResponseBody, HttpService,
+};
+use rustls::ClientConfig;
+
+use super::reach::Reach;
+pub(super) use super::sigv4::Signer;
+
+/// Time to get a connection.
+pub(super) const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
+/// Time from the first byte of a request to the head of its answer.
+pub(super) const REQUEST_TIME_MAX: Duration = Duration::from_secs(60);
+/// Bytes of a refusal's body that are read.
+const REFUSAL_BYTES_MAX: usize = 64 << 10;
+/// Time for them.
+const REFUSAL_TIME_MAX: Duration = Duration::from_secs(10);
+/// Unused connections are closed after so long: before the stores do it.
+const IDLE_TIME_MAX: Duration = Duration::from_secs(15);
+
+/// What came back, for whoever sent the request.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Note(Arc<Mutex<Seen>>);
+
+/// What is remembered of an answer.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seen {
+    /// `None` if there was no answer.
+    pub(super) status: Option<StatusCode>,
+    /// The store's word for it, such as `NoSuchBucket`; plain letters and digits.
+    pub(super) code: String,
+    /// How long it asks to be left alone.
+    pub(super) retry_after: Option<Duration>,
+    /// The region in which the bucket is, if the store says so.
+    pub(super) region: String,
+    /// Why there was no answer.
+    pub(super) failure: String,
+}
+
+impl Note {
+    pub(super) fn seen(&self) -> Seen {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, seen: Seen) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+    }
+}
+
+/// The HTTP client of one destination.
+#[derive(Clone, Debug)]
+pub(super) struct Transport(HttpClient);
+
+impl Transport {
+    pub(super) fn new(reach: Reach, tls: ClientConfig, signer: Option<Arc<Signer>>) -> Self {
+        let mut tcp = Tcp::new_with_resolver(Resolver(reach.clone()));
+        tcp.set_connect_timeout(Some(CONNECT_TIME_MAX));
+        tcp.set_nodelay(true);
+        tcp.enforce_http(false);
+        let https = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(IDLE_TIME_MAX)
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            // A request that got no answer may have been carried out: only `delivery` repeats it.
+            .retry_canceled_requests(true)
+            .build(https);
+        Self(HttpClient::new(Caller { client, reach, signer }))
+    }
+
+    pub(super) fn client(&self) -> HttpClient {
+        self.0.clone()
+    }
+}
+
+impl HttpConnector for Transport {
+    fn connect(&self, _options: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(self.0.clone())
+    }
+}
+
+struct Caller {
+    client: Client<HttpsConnector<Tcp<Resolver>>, HttpRequestBody>,
+    reach: Reach,
+    signer: Option<Arc<Signer>>,
+}
+
+impl std::fmt::Debug for Caller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Caller")
+    }
+}
+
+/// Why a request got no answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Failure(String);
+
+#[async_trait]
+impl HttpService for Caller {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let note = request.extensions().get::<Note>().cloned().unwrap_or_default();
+        self.send(request, &note).await.map_err(|failure| {
+            note.set(Seen { failure: failure.0.clone(), ..Seen::default() });
+            HttpError::new(HttpErrorKind::Unknown, failure)
+        })
+    }
+}
+
+impl Caller {
+    async fn send(&self, mut request: HttpRequest, note: &Note) -> Result<HttpResponse, Failure> {
+        let uri = request.uri().clone();
+        self.may_dial(&uri)?;
+        if let Some(signer) = &self.signer {
+            signer.sign(&mut request).await.map_err(|error| Failure(chain(&error)))?;
+        }
+        let sent = tokio::time::timeout(REQUEST_TIME_MAX, self.client.request(request)).await;
+        let answer = sent
+            .map_err(|_| Failure(format!("no answer within {} s", REQUEST_TIME_MAX.as_secs())))?
+            .map_err(|error| Failure(chain(&error)))?;
+        let (head, body) = answer.into_parts();
+        let mut seen = Seen {
+            status: Some(head.status),
+            retry_after: retry_after(&head.headers),
+            region: word(
+                head.headers.get("x-amz-bucket-region").map_or(&[], |value| value.as_bytes()),
+            ),
+            ..Seen::default()
+        };
+        let body = if head.status.is_success() {
+            let failed = |error: hyper::Error| HttpError::new(HttpErrorKind::Interrupted, error);
+            HttpResponseBody::new(body.map_err(failed))
+        } else {
+            let text = refusal(body).await;
+            let named = ["x-ms-error-code", "x-minio-error-code"]
+                .into_iter()
+                .find_map(|name| head.headers.get(name));
+            seen.code = named.map_or_else(|| code(&text), |value| word(value.as_bytes()));
+            if let Some(signer) = &self.signer {
+                signer.learn(&seen.code, server_time(&head.headers));
+            }
+            HttpResponseBody::from(Bytes::new())
+        };
+        note.set(seen);
+        Ok(HttpResponse::from_parts(head, body))
+    }
+
+    /// What is no name does not pass the resolver.
+    fn may_dial(&self, uri: &Uri) -> Result<(), Failure> {
+        if uri.scheme_str() != Some("https") && !self.reach.plain_http {
+            return Err(Failure("plain http is not allowed".to_owned()));
+        }
+        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+        match host.parse::<IpAddr>().ok().and_then(|address| self.reach.refusal(address)) {
+            Some(why) => Err(Failure(format!("{host} {why}"))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The body of a refusal, as far as it comes soon.
+async fn refusal(body: hyper::body::Incoming) -> Bytes {
+    let read = Limited::new(body, REFUSAL_BYTES_MAX).collect();
+    match tokio::time::timeout(REFUSAL_TIME_MAX, read).await {
+        Ok(Ok(read)) => read.to_bytes(),
+        Ok(Err(_)) | Err(_) => Bytes::new(),
+    }
+}
+
+/// The `<Code>` of an XML refusal, or nothing.
+fn code(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    let after = text.split_once("<Code>").map_or("", |(_, after)| after);
+    word(after.split_once("</Code>").map_or("", |(code, _)| code).as_bytes())
+}
+
+/// Letters, digits, `-` and `.` only, and few of them: it goes into logs and statuses.
+fn word(bytes: &[u8]) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+    if bytes.len() > 64 || !bytes.iter().all(plain) {
+        return String::new();
+    }
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Seconds, or a time.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let at = httpdate::parse_http_date(text).ok()?;
+    let now = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
+    at.duration_since(now).ok()
+}
+
+/// What the store's clock says, in seconds since 1970.
+fn server_time(headers: &HeaderMap) -> Option<i64> {
+    let date = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
+    i64::try_from(date.duration_since(UNIX_EPOCH).ok()?.as_secs()).ok()
+}
+
+/// An error with all that is behind it.
+pub(super) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut behind = error.source();
+    while let Some(source) = behind {
+        let more = source.to_string();
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
+        behind = source.source();
+    }
+    text
+}
+
+/// Finds the addresses of a name, and hands out those that may be dialled.
+#[derive(Clone, Debug)]
+struct Resolver(Reach);
+
+impl tower_service::Service<Name> for Resolver {
+    type Response = vec::IntoIter<SocketAddr>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let reach = self.0.clone();
+        Box::pin(async move {
+            let name = name.as_str();
+            let found = tokio::net::lookup_host((name, 0)).await;
+            let found = found
+                .map_err(|_| io::Error::other(format!("the name {name} cannot be resolved")))?;
+            let mut open = Vec::new();
+            let mut refused = None;
+            for address in found {
+                match reach.refusal(address.ip()) {
+                    None => open.push(address),
+                    Some(why) => refused = Some(format!("{name} is {}, which {why}", address.ip())),
+                }
+            }
+            match refused {
+                // A name that leads to both is not to be trusted at all.
+                Some(why) => Err(io::Error::new(io::ErrorKind::PermissionDenied, why)),
+                None => Ok(open.into_iter()),
+            }
+        })
+    }
+}

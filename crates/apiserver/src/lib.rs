@@ -18,6 +18,8 @@ mod documents;
 mod duration;
 pub mod exchange;
 mod front;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod health;
 mod impersonation;
 mod ledger;

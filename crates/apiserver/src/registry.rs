@@ -38,6 +38,8 @@ use crate::{
 };
 use kind::Kind;
 
+#[cfg(fuzzing)]
+pub(crate) use decode::read as read_body;
 pub(crate) use decode::{Document, json as read_json, media_type, unsupported};
 
 /// How much is recorded of an act of the server that a request has caused.

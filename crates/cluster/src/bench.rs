@@ -10,6 +10,7 @@
 
 mod machine;
 mod report;
+mod weight;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,7 @@ use crate::load::{Endpoint, Protocol};
 use crate::peer::SampleApiserver;
 
 use report::{Case, Figures};
+pub use weight::weight;
 
 /// Lanes of each case: connections, or streams.
 const LANES: usize = 32;

@@ -8,11 +8,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use testkit::pki::{self, Authority, Identity};
 
 use crate::assets::{self, Assets, Program};
 use crate::audit_log::AuditLog;
 use crate::https::{self, Target};
-use crate::pki::{self, Authority, Identity};
 use crate::process::{Process, free_port};
 use crate::user::{Server, User};
 use crate::wait::until;
@@ -41,6 +41,8 @@ pub struct ControlPlane {
     folder: PathBuf,
     assets: Assets,
     users_authority: Authority,
+    /// Its certificate, as PEM.
+    users_authority_pem: String,
     front_proxy: Identity,
     admin: User,
     port: u16,
@@ -58,16 +60,17 @@ impl ControlPlane {
             fs::remove_dir_all(folder).context("cannot wipe the folder of an earlier run")?;
         }
         fs::create_dir_all(folder).with_context(|| format!("no folder {}", folder.display()))?;
-        let users_authority = Authority::new("users-ca")?;
-        let front_proxy_authority = Authority::new("front-proxy-ca")?;
-        let front_proxy = front_proxy_authority.client(FRONT_PROXY, None)?;
-        pki::replace(&folder.join("users-ca.crt"), users_authority.certificate())?;
-        pki::replace(&folder.join("front-proxy-ca.crt"), front_proxy_authority.certificate())?;
-        front_proxy.write(folder, "front-proxy")?;
+        let users_authority = Authority::new("users-ca");
+        let users_authority_pem = users_authority.pem();
+        let front_proxy_authority = Authority::new("front-proxy-ca");
+        let front_proxy = front_proxy_authority.client(FRONT_PROXY, &[]);
+        pki::replace(&folder.join("users-ca.crt"), &users_authority_pem);
+        pki::replace(&folder.join("front-proxy-ca.crt"), &front_proxy_authority.pem());
+        front_proxy.write(folder, "front-proxy");
         let names = ["localhost", "127.0.0.1", "kubernetes.default.svc"];
-        users_authority.server(&names)?.write(folder, "apiserver")?;
-        pki::write_signing_key(folder, "service-account")?;
-        pki::replace(&folder.join("audit-policy.yaml"), AUDIT_POLICY)?;
+        users_authority.server_of(&names).write(folder, "apiserver");
+        pki::write_signing_key(folder, "service-account");
+        pki::replace(&folder.join("audit-policy.yaml"), AUDIT_POLICY);
 
         let port = free_port()?;
         let new_user = |name: &str, group: Option<&str>| {
@@ -75,7 +78,7 @@ impl ControlPlane {
                 url: format!("https://127.0.0.1:{port}"),
                 authority: &folder.join("users-ca.crt"),
             };
-            let identity = users_authority.client(name, group)?;
+            let identity = users_authority.client(name, group.as_slice());
             User::new(name, identity, &server, folder, assets.path(Program::Kubectl))
         };
         let admin = new_user("admin", Some("system:masters"))?;
@@ -83,30 +86,15 @@ impl ControlPlane {
 
         let etcd_port = free_port()?;
         let etcd = start_etcd(&assets, folder, etcd_port)?;
-        let arguments = apiserver_arguments(folder, port, etcd_port);
-        let mut apiserver = Process::start(
-            "kube-apiserver",
-            &assets.path(Program::KubeApiserver),
-            &arguments,
-            folder,
-        )?;
-        until("kube-apiserver is ready", || {
-            apiserver.check()?;
-            let target = Target {
-                address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
-                name: "localhost",
-                authority: users_authority.certificate(),
-                identity: Some(&admin.identity),
-                source: None,
-            };
-            let ready = https::request(&target, "GET /readyz", &[], "").ok();
-            Ok(ready.filter(|answer| answer.code == 200).map(drop))
-        })?;
+        let mut apiserver = start_apiserver(&assets, folder, port, etcd_port)?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        wait_ready(&mut apiserver, address, &users_authority_pem, &admin.identity)?;
         let controller_manager = start_controller_manager(&assets, folder, &controllers)?;
         Ok(Self {
             folder: folder.to_owned(),
             assets,
             users_authority,
+            users_authority_pem,
             front_proxy,
             admin,
             port,
@@ -128,7 +116,7 @@ impl ControlPlane {
             url: format!("https://127.0.0.1:{}", self.port),
             authority: &self.folder.join("users-ca.crt"),
         };
-        let identity = self.users_authority.client(name, group)?;
+        let identity = self.users_authority.client(name, group.as_slice());
         User::new(name, identity, &server, &self.folder, self.assets.path(Program::Kubectl))
     }
 
@@ -172,7 +160,7 @@ impl ControlPlane {
         Target {
             address: self.address(),
             name: "localhost",
-            authority: self.users_authority.certificate(),
+            authority: &self.users_authority_pem,
             identity: Some(&user.identity),
             source: None,
         }
@@ -191,16 +179,24 @@ impl ControlPlane {
     /// Replaces the authorities whom extension servers trust as front proxies.
     ///
     /// kube-apiserver watches the file and publishes it in `extension-apiserver-authentication`.
-    pub fn trust_front_proxies(&self, authorities: &[&Authority]) -> anyhow::Result<()> {
-        let bundle: Vec<_> = authorities.iter().map(|authority| authority.certificate()).collect();
-        pki::replace(&self.folder.join("front-proxy-ca.crt"), &bundle.join("\n"))
+    pub fn trust_front_proxies(&self, authorities: &[&Authority]) {
+        let bundle: Vec<_> = authorities.iter().map(|authority| authority.pem()).collect();
+        pki::replace(&self.folder.join("front-proxy-ca.crt"), &bundle.join("\n"));
     }
 
     /// Replaces kube-apiserver's own front proxy certificate, which it reloads from its file.
-    pub fn become_front_proxy(&mut self, identity: Identity) -> anyhow::Result<()> {
-        identity.write(&self.folder, "front-proxy")?;
+    pub fn become_front_proxy(&mut self, identity: Identity) {
+        identity.write(&self.folder, "front-proxy");
         self.front_proxy = identity;
-        Ok(())
+    }
+
+    /// Stops kube-apiserver and starts it again with the files as they are now.
+    pub fn restart_apiserver(&mut self) -> anyhow::Result<()> {
+        self.apiserver.stop()?;
+        self.apiserver = start_apiserver(&self.assets, &self.folder, self.port, self.etcd_port)?;
+        let (address, authority) = (self.address(), self.users_authority_pem.as_str());
+        let admin = &self.admin.identity;
+        wait_ready(&mut self.apiserver, address, authority, admin)
     }
 }
 
@@ -216,6 +212,31 @@ fn start_etcd(assets: &Assets, folder: &Path, port: u16) -> anyhow::Result<Proce
         "--unsafe-no-fsync".to_owned(),
     ];
     Process::start("etcd", &assets.path(Program::Etcd), &arguments, folder)
+}
+
+fn start_apiserver(
+    assets: &Assets,
+    folder: &Path,
+    port: u16,
+    etcd_port: u16,
+) -> anyhow::Result<Process> {
+    let arguments = apiserver_arguments(folder, port, etcd_port);
+    Process::start("kube-apiserver", &assets.path(Program::KubeApiserver), &arguments, folder)
+}
+
+fn wait_ready(
+    apiserver: &mut Process,
+    address: SocketAddr,
+    authority: &str,
+    admin: &Identity,
+) -> anyhow::Result<()> {
+    until("kube-apiserver is ready", || {
+        apiserver.check()?;
+        let identity = Some(admin);
+        let target = Target { address, name: "localhost", authority, identity, source: None };
+        let ready = https::request(&target, "GET /readyz", &[], "").ok();
+        Ok(ready.filter(|answer| answer.code == 200).map(drop))
+    })
 }
 
 fn apiserver_arguments(folder: &Path, port: u16, etcd_port: u16) -> Vec<String> {

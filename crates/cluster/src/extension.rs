@@ -3,9 +3,9 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use testkit::pki::{Authority, Identity};
 
 use crate::control_plane::ControlPlane;
-use crate::pki::{Authority, Identity};
 
 /// What the cluster must know of an extension API server on loopback.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub struct Extension {
     /// As `(group, version)`.
     groups: Vec<(&'static str, &'static str)>,
     authority: Authority,
+    /// Its certificate, as PEM.
+    authority_pem: String,
 }
 
 impl Extension {
@@ -23,9 +25,10 @@ impl Extension {
         namespace: &'static str,
         service: &'static str,
         groups: &[(&'static str, &'static str)],
-    ) -> anyhow::Result<Self> {
-        let authority = Authority::new(service)?;
-        Ok(Self { namespace, service, groups: groups.to_vec(), authority })
+    ) -> Self {
+        let authority = Authority::new(service);
+        let authority_pem = authority.pem();
+        Self { namespace, service, groups: groups.to_vec(), authority, authority_pem }
     }
 
     /// The name the aggregator verifies, whatever it dials.
@@ -34,13 +37,13 @@ impl Extension {
     }
 
     /// A serving certificate for that name.
-    pub fn serving_identity(&self) -> anyhow::Result<Identity> {
-        self.authority.server(&[&self.server_name(), "localhost", "127.0.0.1"])
+    pub fn serving_identity(&self) -> Identity {
+        self.authority.server_of(&[&self.server_name(), "localhost", "127.0.0.1"])
     }
 
     /// The authority of the serving certificate, as PEM.
     pub fn authority(&self) -> &str {
-        self.authority.certificate()
+        &self.authority_pem
     }
 
     /// Tells the cluster that the server listens on `port` of this machine.
@@ -57,7 +60,7 @@ impl Extension {
                 "metadata": {"name": format!("{version}.{group}")},
                 "spec": {"group": group, "version": version,
                     "groupPriorityMinimum": 1000, "versionPriority": 15,
-                    "caBundle": STANDARD.encode(self.authority.certificate()),
+                    "caBundle": STANDARD.encode(&self.authority_pem),
                     "service": {
                         "name": self.service, "namespace": self.namespace, "port": port}}})
         }));

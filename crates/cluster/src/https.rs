@@ -14,7 +14,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
-use crate::pki::Identity;
+use testkit::pki::Identity;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 

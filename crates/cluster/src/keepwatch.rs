@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail};
+use testkit::pki::{self, Identity};
 
 use crate::assets::environment;
 use crate::audit_log::AuditLog;
 use crate::control_plane::ControlPlane;
 use crate::extension::Extension;
 use crate::https::Target;
-use crate::pki::{self, Identity};
 use crate::process::{Process, free_port};
 use crate::user::User;
 use crate::wait::until;
@@ -47,17 +47,16 @@ pub struct Keepwatch {
 
 impl Keepwatch {
     /// Starts it with this audit policy, registers it and waits until every group is available.
-    ///
     pub fn start(plane: &ControlPlane, audit_policy: &str) -> anyhow::Result<Self> {
-        let extension = Extension::new(NAMESPACE, SERVICE, &GROUPS)?;
+        let extension = Extension::new(NAMESPACE, SERVICE, &GROUPS);
         let port = free_port()?;
         extension.register(plane, port)?;
         plane.apply(include_str!("../tests/data/account.yaml"))?;
 
         let folder = plane.folder().join("keepwatch");
         fs::create_dir_all(&folder)?;
-        extension.serving_identity()?.write(&folder, "serving")?;
-        pki::replace(&folder.join("audit-policy.yaml"), audit_policy)?;
+        extension.serving_identity().write(&folder, "serving");
+        pki::replace(&folder.join("audit-policy.yaml"), audit_policy);
         let account = plane.user(ACCOUNT, None)?;
         let arguments = arguments(&folder, port, &account);
         let binary = binary()?;

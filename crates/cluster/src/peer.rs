@@ -6,11 +6,12 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use testkit::pki;
+
 use crate::assets::Program;
 use crate::audit_log::AuditLog;
 use crate::control_plane::ControlPlane;
 use crate::extension::Extension;
-use crate::pki;
 use crate::process::{Process, free_port};
 
 /// A running sample-apiserver.
@@ -30,11 +31,11 @@ impl SampleApiserver {
     /// Starts it with this audit policy, registers it and waits until it is available.
     pub fn start(plane: &ControlPlane, audit_policy: &str) -> anyhow::Result<Self> {
         let groups = [("wardle.example.com", "v1alpha1"), ("wardle.example.com", "v1beta1")];
-        let extension = Extension::new("wardle", "api", &groups)?;
+        let extension = Extension::new("wardle", "api", &groups);
         let folder = plane.folder().join("sample-apiserver");
         fs::create_dir_all(&folder)?;
-        let (certificate, key) = extension.serving_identity()?.write(&folder, "serving")?;
-        pki::replace(&folder.join("audit-policy.yaml"), audit_policy)?;
+        let (certificate, key) = extension.serving_identity().write(&folder, "serving");
+        pki::replace(&folder.join("audit-policy.yaml"), audit_policy);
         let kubeconfig = plane.admin().kubeconfig.display().to_string();
         let port = free_port()?;
         let arguments = [

@@ -6,8 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
-
-use crate::pki::{self, Identity};
+use testkit::pki::{self, Identity};
 
 /// A user with a kubeconfig.
 #[derive(Clone, Debug)]
@@ -46,7 +45,7 @@ impl User {
         let stem: String =
             name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         let kubeconfig = folder.join(format!("{stem}.kubeconfig"));
-        let (certificate, key) = identity.write(folder, &stem)?;
+        let (certificate, key) = identity.write(folder, &stem);
         let config = json!({
             "apiVersion": "v1",
             "kind": "Config",
@@ -57,7 +56,7 @@ impl User {
                 "client-certificate": certificate, "client-key": key}}],
             "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
         });
-        pki::replace(&kubeconfig, &config.to_string())?;
+        pki::replace(&kubeconfig, &config.to_string());
         let cache = folder.join("kubectl-cache");
         Ok(Self { name: name.to_owned(), identity, kubeconfig, kubectl, cache })
     }

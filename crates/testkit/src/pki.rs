@@ -5,6 +5,8 @@
     reason = "in a test, a certificate that cannot be made is a failure"
 )]
 
+use std::fmt;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use rcgen::{
@@ -95,19 +97,45 @@ impl Authority {
 
     /// A serving certificate for `localhost` and 127.0.0.1 that is good for long.
     pub fn server(&self) -> Identity {
-        let hosts = &["localhost", "127.0.0.1"];
+        self.server_of(&["localhost", "127.0.0.1"])
+    }
+
+    /// A serving certificate for these names and addresses that is good for long.
+    pub fn server_of(&self, hosts: &[&str]) -> Identity {
         let purpose = Purpose::Server;
         self.issue(&Wish { name: "server", groups: &[], hosts, purpose, last_year: 2090 })
     }
 }
 
+impl fmt::Debug for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authority").finish_non_exhaustive()
+    }
+}
+
 impl Identity {
-    /// Writes certificate and key into a folder, as `<stem>.crt` and `<stem>.key`.
+    /// Writes certificate and key into a folder, as `<stem>.crt` and `<stem>.key`; returns their
+    /// paths.
     pub fn write(&self, folder: &Path, stem: &str) -> (PathBuf, PathBuf) {
         let certificate = folder.join(format!("{stem}.crt"));
         let key = folder.join(format!("{stem}.key"));
-        std::fs::write(&certificate, &self.certificate).expect("the folder can be written");
-        std::fs::write(&key, &self.key).expect("the folder can be written");
+        replace(&certificate, &self.certificate);
+        replace(&key, &self.key);
         (certificate, key)
     }
+}
+
+/// Writes a key for service account tokens, as `<stem>.key` and `<stem>.pub`.
+pub fn write_signing_key(folder: &Path, stem: &str) {
+    let key = KeyPair::generate().expect("a key can be made");
+    replace(&folder.join(format!("{stem}.key")), &key.serialize_pem());
+    replace(&folder.join(format!("{stem}.pub")), &key.public_key_pem());
+}
+
+/// Writes a file by a move, so that a server that reloads it sees the old content or the new,
+/// nothing between.
+pub fn replace(path: &Path, content: &str) {
+    let beside = path.with_extension("new");
+    fs::write(&beside, content).expect("the folder can be written");
+    fs::rename(&beside, path).expect("the folder can be written");
 }

@@ -10,10 +10,12 @@
 )]
 
 mod codegen;
+mod fuzz;
 mod proof;
 mod test;
 mod tidy;
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -47,6 +49,14 @@ enum Chore {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Throw mutated input at what reads input from outside; without a target, at all of them.
+    Fuzz {
+        /// For how long, each target.
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+        /// One of the binaries below `fuzz/fuzz_targets`.
+        target: Option<String>,
+    },
     /// Measure us beside a peer.
     Bench {
         #[command(subcommand)]
@@ -65,6 +75,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Test { fast } => test::run(fast),
         Chore::Tidy => tidy::run(&root()),
         Chore::Kill { rounds, seed } => proof::kill(rounds, seed),
+        Chore::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
         Chore::Bench { what } => proof::bench(&what),
         Chore::Codegen { check } => codegen::run(check),
     }
@@ -80,11 +91,11 @@ fn cargo(args: &[&str]) -> anyhow::Result<()> {
     cargo_with(args, &[])
 }
 
-/// The same, with files named in the environment.
-fn cargo_with(args: &[&str], files: &[(&str, &Path)]) -> anyhow::Result<()> {
+/// The same, with variables in the environment.
+fn cargo_with(args: &[&str], variables: &[(&str, &OsStr)]) -> anyhow::Result<()> {
     let status = Command::new("cargo")
         .args(args)
-        .envs(files.iter().copied())
+        .envs(variables.iter().copied())
         .current_dir(root())
         .status()
         .context("cannot start cargo")?;

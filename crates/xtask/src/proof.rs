@@ -1,6 +1,6 @@
 //! Starts the kill test and the benchmarks, which live in the crate `cluster`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, ensure};
@@ -17,25 +17,44 @@ pub(crate) enum Bench {
         #[arg(long, default_value_t = 5)]
         seconds: u32,
     },
+    /// GET from an empty store beside one with 10,000 objects and 100,000 events.
+    Weight {
+        /// Seconds of load per measurement.
+        #[arg(long, default_value_t = 3)]
+        seconds: u32,
+        /// Measurements of each store, in turns.
+        #[arg(long, default_value_t = 7)]
+        rounds: u32,
+    },
 }
 
 /// Runs the kill test on a release build.
 pub(crate) fn kill(rounds: u32, seed: Option<u64>) -> anyhow::Result<()> {
+    kill_built(&server()?, rounds, seed)
+}
+
+/// Runs the kill test on a server that is built already, with the proofs beside it.
+pub(crate) fn kill_built(server: &Path, rounds: u32, seed: Option<u64>) -> anyhow::Result<()> {
     let rounds = rounds.to_string();
     let seed = seed.map(|seed| seed.to_string());
     let mut args = vec!["kill", "--rounds", &rounds];
     if let Some(seed) = &seed {
         args.extend(["--seed", seed]);
     }
-    proof(&args)
+    proof(server, &args)
 }
 
 /// Runs one benchmark on a release build.
 pub(crate) fn bench(what: &Bench) -> anyhow::Result<()> {
+    let server = server()?;
     match what {
         Bench::Apiserver { seconds } => {
-            proof(&["bench-apiserver", "--seconds", &seconds.to_string()])
+            proof(&server, &["bench-apiserver", "--seconds", &seconds.to_string()])
         }
+        Bench::Weight { seconds, rounds } => proof(
+            &server,
+            &["bench-weight", "--seconds", &seconds.to_string(), "--rounds", &rounds.to_string()],
+        ),
     }
 }
 
@@ -45,8 +64,7 @@ pub(crate) fn server() -> anyhow::Result<PathBuf> {
     Ok(target()?.join("release/keepwatch"))
 }
 
-fn proof(args: &[&str]) -> anyhow::Result<()> {
-    let server = server()?;
+fn proof(server: &Path, args: &[&str]) -> anyhow::Result<()> {
     let status = Command::new(server.with_file_name("proof"))
         .args(args)
         .env("KEEPWATCH_BIN", server)

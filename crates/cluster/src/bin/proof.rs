@@ -28,11 +28,21 @@ enum What {
         #[arg(long)]
         seconds: u32,
     },
+    /// GET from an empty store beside a full one.
+    BenchWeight {
+        /// Seconds of load per measurement.
+        #[arg(long)]
+        seconds: u32,
+        /// Measurements of each.
+        #[arg(long)]
+        rounds: u32,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
     match Args::parse().what {
         What::Kill { rounds, seed } => kill::run(rounds, seed),
+        What::BenchWeight { seconds, rounds } => bench::weight(seconds, rounds),
         What::BenchApiserver { seconds } => bench::apiserver(seconds),
     }
 }

@@ -3,16 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context;
-use base64::Engine;
 use bytes::Bytes;
-use kube::config::Kubeconfig;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::CLIENTS;
+use crate::kubeconfig;
 use crate::load::{Endpoint, Lane, Protocol};
 use crate::process::Process;
 
@@ -68,53 +66,8 @@ pub(super) async fn endpoints(home: &Path, server: &mut Process) -> anyhow::Resu
 }
 
 fn read(home: &Path) -> anyhow::Result<Endpoints> {
-    let kubeconfig = Kubeconfig::read_from(home.join("kubeconfig"))?;
-    Ok(Endpoints {
-        writer: endpoint(&kubeconfig, "kasten")?,
-        refused: endpoint(&kubeconfig, "alice")?,
-    })
-}
-
-fn endpoint(kubeconfig: &Kubeconfig, context: &str) -> anyhow::Result<Endpoint> {
-    let context = kubeconfig
-        .contexts
-        .iter()
-        .find(|named| named.name == context)
-        .and_then(|named| named.context.as_ref())
-        .context("no such context")?;
-    let cluster = kubeconfig
-        .clusters
-        .iter()
-        .find(|named| named.name == context.cluster)
-        .and_then(|named| named.cluster.as_ref())
-        .context("no such cluster")?;
-    let user = kubeconfig
-        .auth_infos
-        .iter()
-        .find(|named| Some(&named.name) == context.user.as_ref())
-        .and_then(|named| named.auth_info.as_ref())
-        .context("no such user")?;
-    let server: http::Uri = cluster.server.as_deref().context("no server")?.parse()?;
-    let host = server.host().context("no host")?;
-    let address = format!("{host}:{}", server.port_u16().context("no port")?).parse()?;
-    let authority = pem(
-        cluster.certificate_authority_data.as_deref(),
-        cluster.certificate_authority.as_deref(),
-    )?;
-    let certificate =
-        pem(user.client_certificate_data.as_deref(), user.client_certificate.as_deref())?;
-    let key = user.client_key_data.as_ref().map(secrecy::ExposeSecret::expose_secret);
-    let key = pem(key, user.client_key.as_deref())?;
-    Endpoint::new(address, host, &authority, &certificate, &key)
-}
-
-/// PEM from the kubeconfig itself or from the file it names.
-fn pem(data: Option<&str>, file: Option<&str>) -> anyhow::Result<String> {
-    if let Some(data) = data {
-        let bytes = base64::engine::general_purpose::STANDARD.decode(data)?;
-        return Ok(String::from_utf8(bytes)?);
-    }
-    Ok(std::fs::read_to_string(file.context("neither data nor file")?)?)
+    let known = kubeconfig::read(home)?;
+    Ok(Endpoints { writer: known.endpoint("kasten")?, refused: known.endpoint("alice")? })
 }
 
 /// Starts all clients; each works until the server is gone.

@@ -1,7 +1,7 @@
 //! Whom the server believes, and what happens when servers come and go.
 
-use cluster::pki::{Authority, Identity};
-use cluster::{Keepwatch, https, until};
+use cluster::{ControlPlane, Keepwatch, https, until};
+use testkit::pki::{Authority, Identity};
 
 use crate::it::fixture::{alice, alone, backup, namespace, shared, text};
 
@@ -16,8 +16,8 @@ fn as_front_proxy(keepwatch: &Keepwatch, identity: Option<&Identity>, agent: &st
 #[test]
 fn nobody_speaks_for_others_without_the_front_proxys_certificate() {
     let (plane, keepwatch) = shared();
-    let impostor = Authority::new("front-proxy-ca").unwrap();
-    let impostor = impostor.client("front-proxy-client", None).unwrap();
+    let impostor = Authority::new("front-proxy-ca");
+    let impostor = impostor.client("front-proxy-client", &[]);
     let alice = alice(&plane);
     // Each with the code it gets and the user on record. Without a certificate it is nobody;
     // alice stays alice, who may list.
@@ -39,21 +39,43 @@ fn nobody_speaks_for_others_without_the_front_proxys_certificate() {
 #[test]
 fn the_front_proxys_authority_is_replaced_without_a_restart() {
     let (mut plane, keepwatch) = alone();
+    let next = Authority::new("front-proxy-ca-2");
+    rotate(&mut plane, &keepwatch, &next, |plane| {
+        plane.trust_front_proxies(&[&next]);
+        plane.become_front_proxy(next.client("front-proxy-client", &[]));
+    });
+}
+
+#[test]
+fn the_front_proxys_authority_is_replaced_when_kube_apiserver_starts_with_another() {
+    let (mut plane, keepwatch) = alone();
+    let next = Authority::new("front-proxy-ca-3");
+    rotate(&mut plane, &keepwatch, &next, |plane| {
+        plane.trust_front_proxies(&[&next]);
+        plane.become_front_proxy(next.client("front-proxy-client", &[]));
+        plane.restart_apiserver().unwrap();
+    });
+}
+
+/// `change` makes the cluster speak by certificates of `next`. Our server must follow, as it runs,
+/// and forget the old authority once nobody vouches for it any more.
+fn rotate(
+    plane: &mut ControlPlane,
+    keepwatch: &Keepwatch,
+    next: &Authority,
+    change: impl FnOnce(&mut ControlPlane),
+) {
     let old = plane.front_proxy().clone();
     let process = keepwatch.process.id();
-    let next = Authority::new("front-proxy-ca-2").unwrap();
-
-    let identity = next.client("front-proxy-client", None).unwrap();
-    plane.trust_front_proxies(&[&next]).unwrap();
-    plane.become_front_proxy(identity).unwrap();
-
     let accepted =
-        |identity: &Identity| as_front_proxy(&keepwatch, Some(identity), "rotated") == 200;
+        |identity: &Identity| as_front_proxy(keepwatch, Some(identity), "rotated") == 200;
+    assert!(accepted(&old), "the old certificate is believed at first");
+    change(plane);
     until("the new certificate is believed", || Ok(accepted(plane.front_proxy()).then_some(())))
         .unwrap();
     // kube-apiserver only ever adds to the ConfigMap: taking away is the administrator's work.
     let file = "requestheader-client-ca-file";
-    let patch = serde_json::json!({"data": {file: next.certificate()}}).to_string();
+    let patch = serde_json::json!({"data": {file: next.pem()}}).to_string();
     let configmap = "configmap extension-apiserver-authentication -n kube-system";
     plane
         .admin()
@@ -62,7 +84,7 @@ fn the_front_proxys_authority_is_replaced_without_a_restart() {
     until("the old certificate is no longer believed", || Ok((!accepted(&old)).then_some(())))
         .unwrap();
     assert!(accepted(plane.front_proxy()), "the new certificate is still believed");
-    let alice = alice(&plane);
+    let alice = alice(plane);
     until("kubectl works again", || {
         Ok(alice.try_kubectl("get backupactions -n default")?.success.then_some(()))
     })

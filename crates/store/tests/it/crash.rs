@@ -2,7 +2,8 @@
 //! record, and no record without its change.
 //!
 //! The test binary starts itself again as the victim ([`victim`]), which writes a line for whatever has
-//! been acknowledged. `KEEPWATCH_KILLS` and `KEEPWATCH_KILL_POINTS` ask for more rounds.
+//! been acknowledged. `KEEPWATCH_KILLS` and `KEEPWATCH_KILL_POINTS` say how often it is killed;
+//! `cargo xtask test` kills it at each of its first 500 flushes and 500 writes.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -19,23 +20,30 @@ use crate::support::{Place, open};
 
 /// Where the victim works; without it, it is no victim.
 const DIRECTORY: &str = "KEEPWATCH_STORE_VICTIM";
-/// How many acknowledgements a victim lives for.
+/// How many acknowledgements a victim lives for; without it, [`LIFE`].
+const LIFE_VARIABLE: &str = "KEEPWATCH_STORE_VICTIM_LIFE";
 const LIFE: usize = 600;
+/// A life that no victim sees the end of: four callers share a flush at most, and 500 are counted.
+const LONG_LIFE: usize = 4 * 600;
+/// Victims at the same time, each under its own strace.
+const TOGETHER: usize = 3;
 /// How often a victim tries again after a refusal, a twentieth of a second apart.
 const PATIENCE: usize = 100;
 
 /// Not a test of its own: what [`crash`](self) tests kill. Returns at once when nobody asked for it.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+/// Its callers share one thread: fewer system calls for strace to stop at.
+#[tokio::test]
 async fn victim() {
     let Some(directory) = env::var_os(DIRECTORY) else { return };
     let path = Path::new(&directory).join("keepwatch.db");
     let place = Place::new();
     let store = open(&path, &place.settings, &place.clock).expect("the store opens");
+    let life = number(LIFE_VARIABLE).unwrap_or(LIFE);
     let mut callers = JoinSet::new();
     for caller in 0..4 {
         let store = store.clone();
         callers.spawn(async move {
-            for number in 0..LIFE / 4 {
+            for number in 0..life / 4 {
                 if !step(&store, caller, number).await {
                     return;
                 }
@@ -56,7 +64,7 @@ async fn step(store: &dyn Storage, caller: usize, number: usize) -> bool {
                 transaction.delete(&key, revision, Bytes::new());
                 "delete"
             } else {
-                transaction.put(&key, revision, Bytes::from(vec![b'x'; 100 + number * 37]));
+                transaction.put(&key, revision, Bytes::from(vec![b'x'; 100 + number % 150 * 37]));
                 "put"
             };
             let line = format!("{verb} {key} {revision}");
@@ -65,7 +73,8 @@ async fn step(store: &dyn Storage, caller: usize, number: usize) -> bool {
         });
         match work.await {
             Ok(line) => {
-                println!("\nACK {line}");
+                // In one piece, so that it is one system call.
+                print!("{}", format!("\nACK {line}\n"));
                 return true;
             }
             Err(StoreError::Closed) => return false,
@@ -76,7 +85,7 @@ async fn step(store: &dyn Storage, caller: usize, number: usize) -> bool {
 }
 
 /// The victim, started by way of `wrapper` if there is one.
-fn start(directory: &Path, wrapper: &[&str]) -> Child {
+fn start(directory: &Path, wrapper: &[&str], life: usize) -> Child {
     let this = env::current_exe().expect("this binary");
     let mut command = match wrapper {
         [program, arguments @ ..] => {
@@ -87,7 +96,11 @@ fn start(directory: &Path, wrapper: &[&str]) -> Child {
         [] => Command::new(this),
     };
     command.args(["--exact", "crash::victim", "--nocapture", "--test-threads=1"]);
-    command.env(DIRECTORY, directory).stdout(Stdio::piped()).stderr(Stdio::null());
+    command
+        .env(DIRECTORY, directory)
+        .env(LIFE_VARIABLE, life.to_string())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
     command.spawn().expect("the victim starts")
 }
 
@@ -138,16 +151,15 @@ async fn verify(directory: &Path, acknowledged: &[String], context: &str) {
     store.close().await;
 }
 
-fn rounds(variable: &str, least: u64) -> u64 {
-    let asked = env::var_os(variable).and_then(|value| value.to_str()?.parse().ok());
-    asked.map_or(least, |asked: u64| asked.max(least))
+fn number(variable: &str) -> Option<usize> {
+    env::var_os(variable)?.to_str()?.parse().ok()
 }
 
 #[tokio::test]
 async fn killed_at_any_moment() {
     let mut seed = u64::from(std::process::id()).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     println!("seed {seed}");
-    for round in 0..rounds("KEEPWATCH_KILLS", 50) {
+    for round in 0..number("KEEPWATCH_KILLS").unwrap_or(50) {
         let place = tempfile::tempdir().expect("a directory");
         let mut acknowledged = Vec::new();
         // A second life in the same directory: recovery itself is killed, too.
@@ -155,7 +167,7 @@ async fn killed_at_any_moment() {
             seed ^= seed << 13;
             seed ^= seed >> 7;
             seed ^= seed << 17;
-            let mut victim = start(place.path(), &[]);
+            let mut victim = start(place.path(), &[], LIFE);
             let output = BufReader::new(victim.stdout.take().expect("its output"));
             let reader = tokio::task::spawn_blocking(move || ledger(output));
             tokio::time::sleep(Duration::from_millis(5 + seed % 150)).await;
@@ -180,14 +192,15 @@ fn strace() -> bool {
     found
 }
 
-async fn under_strace(inject: &str, context: &str) -> Vec<String> {
+async fn under_strace(inject: &str, life: usize) -> Vec<String> {
+    let context = inject;
     let place = tempfile::tempdir().expect("a directory");
     let inject = format!("inject={inject}");
     let calls = inject.split([':', '=']).nth(1).unwrap_or_default();
     let trace = format!("trace={calls}");
     // Not with --seccomp-bpf: strace 6.1 then loses count of the calls.
     let wrapper = ["strace", "-f", "-o", "/dev/null", "-e", &trace, "-e", &inject];
-    let mut victim = start(place.path(), &wrapper);
+    let mut victim = start(place.path(), &wrapper, life);
     let output = BufReader::new(victim.stdout.take().expect("its output"));
     let acknowledged = tokio::task::spawn_blocking(move || ledger(output));
     let acknowledged = acknowledged.await.expect("the ledger");
@@ -200,23 +213,31 @@ async fn under_strace(inject: &str, context: &str) -> Vec<String> {
     acknowledged
 }
 
+/// `call` is a system call, or several that mean the same, separated by commas.
 async fn killed_at_each(call: &str) {
     if !strace() {
         return;
     }
-    for number in 1..=rounds("KEEPWATCH_KILL_POINTS", 100) {
+    let mut victims = JoinSet::new();
+    for number in 1..=number("KEEPWATCH_KILL_POINTS").unwrap_or(50) {
+        if victims.len() == TOGETHER {
+            victims.join_next().await.transpose().expect("a victim is as it should be");
+        }
         let inject = format!("{call}:signal=KILL:when={number}");
-        let acknowledged = under_strace(&inject, &inject).await;
-        assert!(acknowledged.len() < LIFE, "{inject}: it was never reached");
+        victims.spawn(async move {
+            let acknowledged = under_strace(&inject, LONG_LIFE).await;
+            assert!(acknowledged.len() < LONG_LIFE, "{inject}: it was never reached");
+        });
     }
+    victims.join_all().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_at_each_flush() {
-    killed_at_each("fdatasync").await;
+    killed_at_each("fdatasync,fsync").await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_at_each_write() {
     killed_at_each("pwrite64").await;
 }
@@ -229,7 +250,7 @@ async fn a_failed_flush_is_survived() {
     }
     for number in [3, 5, 9, 23, 60] {
         let inject = format!("fdatasync:error=EIO:when={number}");
-        let acknowledged = under_strace(&inject, &inject).await;
+        let acknowledged = under_strace(&inject, LIFE).await;
         assert_eq!(acknowledged.len(), LIFE, "{inject}: it did not recover");
     }
 }
@@ -241,7 +262,7 @@ async fn a_dead_disk_acknowledges_nothing() {
         return;
     }
     let inject = "fdatasync:error=EIO:when=12+";
-    let acknowledged = under_strace(inject, inject).await;
+    let acknowledged = under_strace(inject, LIFE).await;
     let count = acknowledged.len();
     assert!(0 < count && count < LIFE / 2, "{count} were acknowledged");
 }

@@ -1,0 +1,68 @@
+//! Doors for the fuzz targets into what is private otherwise: there only with `--cfg fuzzing`.
+//!
+//! No behaviour of its own: each function calls what requests go through.
+
+use std::sync::Arc;
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue};
+use serde_json::{Value, json};
+
+use crate::patch::Patch;
+use crate::registry::read_body;
+use crate::selector::fields::FieldSelector;
+use crate::{Resource, Scope, Strategy};
+
+/// The parameters of a query.
+pub fn query_pairs(query: Option<&str>) -> Vec<(String, String)> {
+    crate::request_info::query_pairs(query)
+}
+
+/// Reads a field selector and applies it; says whether there was one.
+pub fn field_selector(text: &str) -> bool {
+    let object = json!({"metadata": {"name": "x"}, "status": {"state": "Running"}});
+    match (FieldSelector::parse(text, &resource()), object.as_object()) {
+        (Ok(selector), Some(object)) => selector.matches(object) || selector.is_empty(),
+        _ => false,
+    }
+}
+
+/// A body as it is read by its content type.
+pub fn document(content_type: &str, body: &[u8]) -> Option<Value> {
+    read_body(&headers(content_type)?, body, "Thing").ok().map(|document| document.value)
+}
+
+/// A document after a patch.
+pub fn patch(content_type: &str, patch: &[u8], document: &Value) -> Option<Value> {
+    Patch::read(&headers(content_type)?, patch, true).ok()?.patch.apply(document).ok()
+}
+
+fn headers(content_type: &str) -> Option<HeaderMap> {
+    let value = HeaderValue::from_str(content_type).ok()?;
+    Some(HeaderMap::from_iter([(CONTENT_TYPE, value)]))
+}
+
+/// A kind without decisions of its own.
+struct Plain;
+
+impl Strategy for Plain {}
+
+fn resource() -> Resource {
+    Resource {
+        group: "fuzz.example.com",
+        version: "v1",
+        kind: "Thing",
+        plural: "things",
+        singular: "thing",
+        short_names: &[],
+        categories: &[],
+        scope: Scope::Namespaced,
+        verbs: &[],
+        columns: &[],
+        schema: Value::Null,
+        subresources: &[],
+        selectable_fields: &["status.state"],
+        withhold_bodies: false,
+        strategy: Arc::new(Plain),
+    }
+}

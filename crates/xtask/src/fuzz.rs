@@ -1,0 +1,106 @@
+//! Builds the fuzz targets with coverage counters and runs them.
+//!
+//! On the stable toolchain: the counters are a pass of LLVM that stable flags reach, and libFuzzer
+//! itself comes with the crate `libfuzzer-sys`. No sanitizer, because there is no `unsafe` here for
+//! one to find; a fault is a panic, a hang or a memory that grows. Findings go to
+//! `target/fuzz/artifacts`; one that is fixed belongs into `fuzz/corpus`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail, ensure};
+
+use crate::{root, target};
+
+/// The targets, as `fuzz/Cargo.toml` names them.
+const TARGETS: [&str; 4] = ["policy", "request_path", "audit_line", "document"];
+/// What makes the compiler count edges, and comparisons that nearly held.
+const FLAGS: [&str; 7] = [
+    "--cfg=fuzzing",
+    "-Cpasses=sancov-module",
+    "-Cllvm-args=-sanitizer-coverage-level=4",
+    "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
+    "-Cllvm-args=-sanitizer-coverage-pc-table",
+    "-Cllvm-args=-sanitizer-coverage-trace-compares",
+    "-Cdebug-assertions=on",
+];
+/// Longest input, in bytes: faults of parsers are small.
+const INPUT_LEN_MAX: u32 = 4096;
+/// An input that takes longer, in seconds, is a finding.
+const HANG_SECONDS: u32 = 10;
+/// An input that makes the process larger, in MiB, is a finding.
+const MEMORY_MIB: u32 = 1024;
+
+/// Runs one target, or all of them, each for so many seconds after its corpus.
+pub(crate) fn run(seconds: u32, only: Option<&str>) -> anyhow::Result<()> {
+    if let Some(only) = only {
+        ensure!(TARGETS.contains(&only), "no target {only}: there are {}", TARGETS.join(", "));
+    }
+    let folder = target()?.join("fuzz");
+    let binaries = build(&folder)?;
+    for name in TARGETS.into_iter().filter(|name| only.is_none_or(|only| only == *name)) {
+        fuzz(&binaries.join(name), name, &folder, seconds)?;
+    }
+    Ok(())
+}
+
+/// Builds all targets; says where they are.
+fn build(folder: &Path) -> anyhow::Result<PathBuf> {
+    let host = host()?;
+    // Named although it is the host: then build scripts and macros go without counters.
+    let status = Command::new("cargo")
+        .args(["build", "--quiet", "--bins", "--target", &host])
+        .env("RUSTFLAGS", FLAGS.join(" "))
+        .env("CARGO_TARGET_DIR", folder)
+        .current_dir(root().join("fuzz"))
+        .status()
+        .context("cannot start cargo")?;
+    ensure!(status.success(), "the fuzz targets cannot be built: {status}");
+    Ok(folder.join(host).join("debug"))
+}
+
+fn host() -> anyhow::Result<String> {
+    let output = Command::new("rustc").arg("-vV").output().context("cannot start rustc")?;
+    let text = String::from_utf8(output.stdout)?;
+    let host = text.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned).context("rustc does not name its host")
+}
+
+/// What is found anew is kept below `target`, the seeds in the tree stay as they are.
+fn fuzz(binary: &Path, name: &str, folder: &Path, seconds: u32) -> anyhow::Result<()> {
+    let (found, artifacts) =
+        (folder.join("corpus").join(name), folder.join("artifacts").join(name));
+    std::fs::create_dir_all(&found)?;
+    std::fs::create_dir_all(&artifacts)?;
+    let seeds = root().join("fuzz/corpus").join(name);
+    let output = Command::new(binary)
+        .arg(&found)
+        .arg(&seeds)
+        .arg(format!("-dict={}", root().join("fuzz/dictionaries").join(name).display()))
+        .arg(format!("-artifact_prefix={}/", artifacts.display()))
+        .arg(format!("-max_total_time={seconds}"))
+        .arg(format!("-max_len={INPUT_LEN_MAX}"))
+        .arg(format!("-timeout={HANG_SECONDS}"))
+        .arg(format!("-rss_limit_mb={MEMORY_MIB}"))
+        .args(["-print_final_stats=1", "-verbosity=1", "-print_pcs=0"])
+        .output()
+        .with_context(|| format!("cannot start {}", binary.display()))?;
+    let told = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        let end: Vec<&str> = told.lines().rev().take(60).collect();
+        for line in end.iter().rev() {
+            eprintln!("{line}");
+        }
+        bail!("fuzz target {name} found something, see {}", artifacts.display());
+    }
+    let executions =
+        told.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"));
+    let coverage =
+        told.lines().rev().find_map(|line| line.split("cov: ").nth(1)?.split(' ').next());
+    println!(
+        "fuzz {name}: {} executions in {seconds} s, {} edges, nothing found",
+        executions.context("no statistics")?.trim(),
+        coverage.unwrap_or("?"),
+    );
+    Ok(())
+}

@@ -1,0 +1,94 @@
+//! Audit lines: what is read from outside, and what is written from what clients sent.
+//!
+//! Input: text as it is (a body, or a line of `events convert`), and the same cut at NULs as the
+//! texts of an event of ours.
+
+#![no_main]
+
+use bytes::Bytes;
+use event::kasten::Labels;
+use event::{Event, Json, JsonError, kasten, record, v1};
+use fuzz::{assert_line, piece, text};
+use libfuzzer_sys::fuzz_target;
+use serde_json::Value;
+
+fuzz_target!(|input: &[u8]| {
+    body(input);
+    if let Ok(event) = v1::read(input) {
+        written(&event);
+    }
+    if let Some(event) = made_of(input) {
+        written(&event);
+    }
+    if let Ok(event) = record::read(Bytes::copy_from_slice(input)) {
+        record::write(&event);
+    }
+});
+
+/// A body comes out as it went in, in a form that can stand in a line, or is refused for a reason.
+fn body(input: &[u8]) {
+    let theirs = serde_json::from_slice::<Value>(input);
+    match (Json::parse(Bytes::copy_from_slice(input)), theirs) {
+        (Ok(ours), theirs) => {
+            assert_line(ours.as_bytes());
+            let again = Json::parse(ours.clone().into_bytes()).expect("what is in form is JSON");
+            assert_eq!(again, ours, "what is in form stays as it is");
+            if let Ok(theirs) = theirs {
+                let meant: Value = serde_json::from_slice(ours.as_bytes()).expect("still a value");
+                assert_eq!(meant, theirs, "the meaning changed");
+            }
+        }
+        (Err(JsonError::Syntax { what, .. }), Ok(_)) => assert_eq!(what, "nested too deeply"),
+        (Err(_), _) => {}
+    }
+}
+
+/// An event of ours whose texts are all from outside.
+fn made_of(mut input: &[u8]) -> Option<Event> {
+    let skeleton = br#"{"level":"RequestResponse","stage":"ResponseComplete","user":{},
+        "objectRef":{},"responseStatus":{"details":{"causes":[{}]}}}"#;
+    let mut event = v1::read(skeleton).ok()?;
+    let rest = &mut input;
+    event.audit_id = text(rest);
+    event.request_uri = text(rest);
+    event.verb = text(rest);
+    event.user_agent = text(rest);
+    event.user.username = text(rest);
+    event.user.groups = vec![text(rest)];
+    event.user.extra.insert(text(rest), vec![text(rest)]);
+    event.source_ips = vec![text(rest)];
+    event.annotations.insert(text(rest), text(rest));
+    if let Some(reference) = &mut event.object_ref {
+        reference.resource = text(rest);
+        reference.name = text(rest);
+        reference.subresource = text(rest);
+    }
+    if let Some(status) = &mut event.response_status {
+        status.message = text(rest);
+    }
+    event.request_object = Json::parse(Bytes::copy_from_slice(piece(rest))).ok();
+    event.response_object = Json::parse(Bytes::copy_from_slice(piece(rest))).ok();
+    Some(event)
+}
+
+/// Each encoding gives one clean line; those that can be read give the same event again.
+fn written(event: &Event) {
+    let mut line = Vec::new();
+    v1::write(event, &mut line);
+    assert_line(&line);
+    let again = v1::read(&line).expect("our own line is read");
+    assert_eq!(&again, event, "v1 says something else");
+
+    let kept = record::read(record::write(event)).expect("our own record is read");
+    assert_eq!(&kept, event, "the journal keeps something else");
+
+    let labels = Labels {
+        service: "keepwatch".to_owned(),
+        cluster_name: event.user.username.clone(),
+        resources: vec!["restorepoints".to_owned()],
+    };
+    let mut line = Vec::new();
+    kasten::write(event, &labels, &mut line);
+    assert_line(&line);
+    assert!(line.starts_with(br#"{"message":"K10Event "#), "the marker comes first");
+}

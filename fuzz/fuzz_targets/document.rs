@@ -1,0 +1,38 @@
+//! Bodies: documents in JSON and YAML, and patches of them.
+//!
+//! Input: a content type, a document and a patch, with NULs between them.
+
+#![no_main]
+
+use apiserver::fuzzing::{document, patch};
+use fuzz::{piece, text};
+use libfuzzer_sys::fuzz_target;
+
+const PATCHES: [&str; 3] = [
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+];
+
+fuzz_target!(|input: &[u8]| {
+    let mut rest = input;
+    let content_type = text(&mut rest);
+    let body = piece(&mut rest);
+    let change = piece(&mut rest);
+    for content_type in [content_type.as_str(), "application/json", "application/yaml"] {
+        let Some(before) = document(content_type, body) else { continue };
+        readable(&before);
+        for form in PATCHES {
+            if let Some(after) = patch(form, change, &before) {
+                readable(&after);
+            }
+        }
+    }
+});
+
+/// What was taken can be stored, and what was stored can be read.
+fn readable(value: &serde_json::Value) {
+    let bytes = serde_json::to_vec(value).expect("a document is written");
+    let again: serde_json::Value = serde_json::from_slice(&bytes).expect("and read again");
+    assert_eq!(&again, value);
+}

@@ -1,0 +1,55 @@
+//! Request lines: what a method and a URL mean, and the selectors in its query.
+//!
+//! Input: `METHOD path?query`, once as a server gets it (a URI that passed the HTTP parser) and once
+//! as it is.
+
+#![no_main]
+
+use apiserver::RequestInfo;
+use apiserver::fuzzing::{field_selector, query_pairs};
+use apiserver::selector::Selector;
+use http::{Method, Uri};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| {
+    let text = String::from_utf8_lossy(input);
+    let (method, url) = text.split_once(' ').unwrap_or(("GET", &text));
+    let Ok(method) = method.parse::<Method>() else { return };
+    let (path, query) =
+        url.split_once('?').map_or((url, None), |(path, query)| (path, Some(query)));
+    understood(&method, path, query);
+    if let Ok(uri) = url.parse::<Uri>() {
+        understood(&method, uri.path(), uri.query());
+    }
+});
+
+fn understood(method: &Method, path: &str, query: Option<&str>) {
+    let pairs = query_pairs(query);
+    let info = RequestInfo::of(method, path, &pairs);
+    assert_eq!(info, RequestInfo::of(method, path, &pairs));
+    if info.is_resource_request {
+        assert!(matches!(info.api_prefix.as_str(), "api" | "apis"), "{info:?}");
+        assert_eq!(info.parts.first().map_or("", String::as_str), info.resource, "{info:?}");
+        assert!(info.api_prefix == "apis" || info.api_group.is_empty(), "{info:?}");
+        let pieces = [&info.namespace, &info.resource, &info.name, &info.subresource];
+        assert!(pieces.iter().all(|piece| !piece.contains('/')), "{info:?}");
+    } else {
+        assert!(info.resource.is_empty() && info.name.is_empty(), "{info:?}");
+        assert_eq!(info.verb, method.as_str().to_ascii_lowercase());
+    }
+    for (_, value) in &pairs {
+        labels(value);
+        field_selector(value);
+    }
+}
+
+/// What is read as a selector, written down and read again, selects the same.
+fn labels(text: &str) {
+    let Ok(selector) = Selector::parse(text) else { return };
+    let written = selector.to_string();
+    let again = Selector::parse(&written)
+        .unwrap_or_else(|error| panic!("{text:?} is written as {written:?}: {error}"));
+    assert_eq!(again.to_string(), written, "{text:?}");
+    let label = |key: &str| (key.len() % 2 == 1).then_some("1");
+    assert_eq!(selector.matches(label), again.matches(label), "{text:?} and {written:?}");
+}

@@ -66,9 +66,15 @@ fn made_of(mut input: &[u8]) -> Option<Event> {
     if let Some(status) = &mut event.response_status {
         status.message = text(rest);
     }
-    event.request_object = Json::parse(Bytes::copy_from_slice(piece(rest))).ok();
-    event.response_object = Json::parse(Bytes::copy_from_slice(piece(rest))).ok();
+    event.request_object = body_of(piece(rest));
+    event.response_object = body_of(piece(rest));
     Some(event)
+}
+
+/// A body, if the bytes are one. `null` is none: v1 cannot tell it from a body that is not there,
+/// neither can Kubernetes.
+fn body_of(bytes: &[u8]) -> Option<Json> {
+    Json::parse(Bytes::copy_from_slice(bytes)).ok().filter(|body| body.as_bytes() != b"null")
 }
 
 /// Each encoding gives one clean line; those that can be read give the same event again.

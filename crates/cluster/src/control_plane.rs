@@ -81,8 +81,8 @@ impl ControlPlane {
             let identity = users_authority.client(name, group.as_slice());
             User::new(name, identity, &server, folder, assets.path(Program::Kubectl))
         };
-        let admin = new_user("admin", Some("system:masters"))?;
-        let controllers = new_user("system:kube-controller-manager", None)?;
+        let admin = new_user("admin", Some("system:masters"));
+        let controllers = new_user("system:kube-controller-manager", None);
 
         let etcd_port = free_port()?;
         let etcd = start_etcd(&assets, folder, etcd_port)?;
@@ -111,7 +111,7 @@ impl ControlPlane {
     }
 
     /// A user with a certificate for this name and group, and no rights but those bound by RBAC.
-    pub fn user(&self, name: &str, group: Option<&str>) -> anyhow::Result<User> {
+    pub fn user(&self, name: &str, group: Option<&str>) -> User {
         let server = Server {
             url: format!("https://127.0.0.1:{}", self.port),
             authority: &self.folder.join("users-ca.crt"),

@@ -57,7 +57,7 @@ impl Keepwatch {
         fs::create_dir_all(&folder)?;
         extension.serving_identity().write(&folder, "serving");
         pki::replace(&folder.join("audit-policy.yaml"), audit_policy);
-        let account = plane.user(ACCOUNT, None)?;
+        let account = plane.user(ACCOUNT, None);
         let arguments = arguments(&folder, port, &account);
         let binary = binary()?;
         let process = Process::start("keepwatch", &binary, &arguments, &folder)?;

@@ -41,7 +41,7 @@ impl User {
         server: &Server<'_>,
         folder: &Path,
         kubectl: PathBuf,
-    ) -> anyhow::Result<Self> {
+    ) -> Self {
         let stem: String =
             name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         let kubeconfig = folder.join(format!("{stem}.kubeconfig"));
@@ -58,7 +58,7 @@ impl User {
         });
         pki::replace(&kubeconfig, &config.to_string());
         let cache = folder.join("kubectl-cache");
-        Ok(Self { name: name.to_owned(), identity, kubeconfig, kubectl, cache })
+        Self { name: name.to_owned(), identity, kubeconfig, kubectl, cache }
     }
 
     /// What kubectl prints. `line` is split at blanks; a failure is an error.

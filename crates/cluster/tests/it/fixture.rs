@@ -44,23 +44,23 @@ pub(crate) fn alone()
 
 /// An ordinary user: K10's `k10-basic` everywhere, nothing else.
 pub(crate) fn alice(plane: &ControlPlane) -> User {
-    plane.user("alice", Some("shop-team")).unwrap()
+    plane.user("alice", Some("shop-team"))
 }
 
 /// A backup administrator: K10's `k10-admin`.
 pub(crate) fn bob(plane: &ControlPlane) -> User {
-    plane.user("bob", Some("k10:admins")).unwrap()
+    plane.user("bob", Some("k10:admins"))
 }
 
 /// Somebody with a valid certificate and no rights.
 pub(crate) fn mallory(plane: &ControlPlane) -> User {
-    plane.user("mallory", None).unwrap()
+    plane.user("mallory", None)
 }
 
 /// What carries actions out: one of K10's own service accounts.
 pub(crate) fn executor(plane: &ControlPlane) -> User {
     let group = Some("system:serviceaccounts:kasten-io");
-    plane.user("system:serviceaccount:kasten-io:executor-svc", group).unwrap()
+    plane.user("system:serviceaccount:kasten-io:executor-svc", group)
 }
 
 /// A new namespace for one test.

@@ -74,7 +74,8 @@ async fn step(store: &dyn Storage, caller: usize, number: usize) -> bool {
         match work.await {
             Ok(line) => {
                 // In one piece, so that it is one system call.
-                print!("{}", format!("\nACK {line}\n"));
+                let acknowledged = format!("\nACK {line}\n");
+                print!("{acknowledged}");
                 return true;
             }
             Err(StoreError::Closed) => return false,

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use event::{Timestamp, UserInfo};
 use futures::Stream;
 use http::{HeaderMap, Method};
+use store::StoreError;
 
 use crate::Answer;
 
@@ -62,6 +63,9 @@ pub enum Reply {
     Plain(Answer),
     /// The event was committed together with the change.
     Recorded(Answer),
+    /// The store failed in the middle of the change. It may come to light, with its event, when the
+    /// store has checked itself; so there must be no other event.
+    Unsure(StoreError),
     /// A watch: recorded before its first byte and at its end.
     Watch(WatchReply),
 }

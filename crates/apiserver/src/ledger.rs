@@ -46,14 +46,12 @@ impl Ledger {
                 Ok(())
             }
             Ok(Err(error)) => Err(self.refuse(&error)),
-            Err(_) => Err(self.refuse(&StoreError::Unavailable {
-                reason: "the disk does not answer in time".to_owned(),
-            })),
+            Err(_) => Err(self.refuse(&overdue())),
         }
     }
 
-    /// The answer to a request that cannot be kept. Also for the registry's refusals.
-    fn refuse(&self, error: &StoreError) -> ApiError {
+    /// The answer to a request that cannot be kept. Also for a change of which nobody can tell.
+    pub(crate) fn refuse(&self, error: &StoreError) -> ApiError {
         if self.refused.fetch_add(1, Ordering::Relaxed) == 0 {
             error!(%error, "requests are refused, they cannot be recorded");
         }
@@ -81,6 +79,11 @@ pub(crate) fn unavailable(error: &StoreError) -> ApiError {
     let seconds = error.retry_after().map_or(30, |time| time.as_secs().max(1));
     let message = format!("the request cannot be recorded: {error}");
     ApiError::unavailable(message, u32::try_from(seconds).unwrap_or(30))
+}
+
+/// The disk has been given long enough.
+pub(crate) fn overdue() -> StoreError {
+    StoreError::Unavailable { reason: "the disk does not answer in time".to_owned() }
 }
 
 fn gap(count: u64, clock: &dyn Clock) -> Event {

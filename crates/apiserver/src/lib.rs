@@ -20,6 +20,7 @@ pub mod exchange;
 mod front;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod handover;
 pub mod health;
 mod impersonation;
 mod ledger;

@@ -61,6 +61,9 @@ pub struct Parts {
     pub policy: ConsequencePolicy,
     /// The name under which the server acts by itself.
     pub actor: UserInfo,
+    /// Whether somebody follows `ownerReferences` and takes the finalizers `orphan` and
+    /// `foregroundDeletion` away, as the garbage collector of a cluster does.
+    pub garbage_is_collected: bool,
 }
 
 /// All served kinds and where their objects are. Clones are the same registry.
@@ -79,6 +82,7 @@ struct Shared {
     clock: Arc<dyn Clock>,
     policy: ConsequencePolicy,
     actor: UserInfo,
+    garbage_is_collected: bool,
 }
 
 /// One request for a kind that is served.
@@ -102,6 +106,7 @@ impl Registry {
             clock: parts.clock,
             policy: parts.policy,
             actor: parts.actor,
+            garbage_is_collected: parts.garbage_is_collected,
         };
         Self { shared: Arc::new(shared), documents }
     }

@@ -141,7 +141,8 @@ pub trait Strategy: Send + Sync {
     }
 
     /// What else the caller must be allowed to do before this write goes on, such as reading the
-    /// object that is named. `user` is filled in by the registry. Asked on creates and updates.
+    /// object that is named. `user` is filled in by the registry. Asked on creates and updates, but
+    /// not on those of `status`.
     fn required_access(&self, _object: &Map<String, Value>) -> Vec<Attributes> {
         Vec::new()
     }
@@ -170,6 +171,12 @@ pub trait Strategy: Send + Sync {
         _objects: &mut Objects<'_>,
         _at: &Occasion,
     ) -> Result<(), ApiError> {
+        Ok(())
+    }
+
+    /// Whether an object of this name may be asked to go. Asked before anything else, also for names
+    /// that are not there.
+    fn admit_delete(&self, _name: &str, _at: &Occasion) -> Result<(), ApiError> {
         Ok(())
     }
 

@@ -25,8 +25,10 @@ use crate::{
     arrival, duration, impersonation, refusal, routes,
 };
 
+mod bounded;
 mod steadfast;
 
+use bounded::within;
 pub(crate) use steadfast::Steadfast;
 
 const AUDIT_ID: &str = "audit-id";
@@ -65,17 +67,20 @@ pub(crate) async fn serve(
     }
 
     let mut seat = None;
-    let limit = front.limits.request_time_max;
+    let handover = trail.handover().clone();
     let attended = attend(&front, &mut visit, body, &mut trail, &mut seat);
-    let attended = AssertUnwindSafe(tokio::time::timeout(limit, attended)).catch_unwind().await;
+    let message = "request did not complete within the allotted timeout";
+    let attended = within(front.limits.request_time_max, &handover, message, attended);
+    let attended = AssertUnwindSafe(attended).catch_unwind().await;
 
     let (record, answer) = match attended {
-        Ok(Ok(Ok(Reply::Recorded(answer)))) => (None, answer),
-        Ok(Ok(Ok(Reply::Watch(watch)))) => return visit.begin(&front, watch, trail).await,
-        Ok(Ok(Ok(Reply::Plain(answer)) | Err(answer))) => (trail.complete(&answer), answer),
-        Ok(Err(_elapsed)) => {
-            let message = "request did not complete within the allotted timeout";
-            let answer = Answer::from(refusal::timeout(message));
+        Ok(Ok(Reply::Recorded(answer))) => (None, answer),
+        Ok(Ok(Reply::Unsure(error))) => (None, front.unkept(front.ledger.refuse(&error))),
+        Ok(Ok(Reply::Watch(watch))) => return visit.begin(&front, watch, trail).await,
+        Ok(Ok(Reply::Plain(answer)) | Err(answer)) => {
+            if let Err(unkept) = front.ledger.keep(trail.started_with(&answer)).await {
+                return visit.depart(&front, front.unkept(unkept));
+            }
             (trail.complete(&answer), answer)
         }
         Err(panic) => {
@@ -110,6 +115,7 @@ async fn attend(
     }
     *seat = front.in_flight.seat(request)?;
     let limit = duration::of_query(&request.query)?.filter(|_| !is_watch(request));
+    let handover = trail.handover().clone();
     let attended = async {
         authorize(front, request, trail).await?;
         if has_body(&request.method) {
@@ -123,10 +129,7 @@ async fn attend(
     match limit {
         Some(limit) if limit < front.limits.request_time_max => {
             let message = "request did not complete within requested timeout";
-            match tokio::time::timeout(limit, attended).await {
-                Ok(attended) => attended,
-                Err(_elapsed) => Err(refusal::timeout(message).into()),
-            }
+            within(limit, &handover, message, attended).await
         }
         _ => attended.await,
     }

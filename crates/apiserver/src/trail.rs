@@ -10,6 +10,7 @@ use audit::Growth;
 use bytes::Bytes;
 use event::{Event, Json, Level, UserInfo};
 
+use crate::handover::Handover;
 use crate::{Answer, Clock};
 
 /// The event of one request as it grows. Cheap to clone; a clone completes on its own.
@@ -17,17 +18,19 @@ use crate::{Answer, Clock};
 pub struct Trail {
     growth: Option<Box<Growth>>,
     clock: Arc<dyn Clock>,
+    /// Shared with all clones: one of them completes the event.
+    handover: Handover,
 }
 
 impl Trail {
     /// A trail of a request of which nothing is recorded.
     pub fn silent(clock: Arc<dyn Clock>) -> Self {
-        Self { growth: None, clock }
+        Self::of(None, clock)
     }
 
     /// A trail that begins with what is known at arrival; silent when nothing is to be kept.
     pub fn of(growth: Option<Growth>, clock: Arc<dyn Clock>) -> Self {
-        Self { growth: growth.map(Box::new), clock }
+        Self { growth: growth.map(Box::new), clock, handover: Handover::default() }
     }
 
     /// Whether nothing is recorded of this request.
@@ -38,6 +41,11 @@ impl Trail {
     /// How much is recorded.
     pub fn level(&self) -> Level {
         self.growth.as_ref().map_or(Level::None, |growth| growth.level())
+    }
+
+    /// Whether the event goes with a write that the store has begun.
+    pub(crate) fn handover(&self) -> &Handover {
+        &self.handover
     }
 
     /// The clock the event is stamped by.
@@ -101,6 +109,13 @@ impl Trail {
     pub(crate) fn started(&mut self) -> Option<Bytes> {
         let now = self.clock.now();
         record(self.growth.as_mut()?.started(200, now))
+    }
+
+    /// The record of a watch that is refused and whose answer begins now, if one is wanted. For other
+    /// requests there is none.
+    pub(crate) fn started_with(&mut self, answer: &Answer) -> Option<Bytes> {
+        let growth = self.growth.as_mut().filter(|growth| growth.is_long_running())?;
+        record(growth.started_with(as_recorded(answer), self.clock.now()))
     }
 
     /// The record of a request that nobody was recognised in, if one is wanted.

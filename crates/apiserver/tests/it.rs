@@ -7,13 +7,19 @@
     reason = "in a test, what goes wrong is a failure"
 )]
 
+#[path = "it/certificates.rs"]
+mod certificates;
 #[path = "it/cluster.rs"]
 mod cluster;
+#[path = "it/handed_over.rs"]
+mod handed_over;
 #[path = "it/harness.rs"]
 mod harness;
 #[path = "it/identity.rs"]
 mod identity;
 #[path = "it/lifetime.rs"]
 mod lifetime;
+#[path = "it/tokens.rs"]
+mod tokens;
 #[path = "it/ways_out.rs"]
 mod ways_out;

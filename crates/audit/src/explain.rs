@@ -40,8 +40,21 @@ pub struct Explanation {
 
 /// Why a line is not a request.
 #[derive(Debug, thiserror::Error)]
-#[error("not a request")]
-pub struct ExplainError(#[source] serde_json::Error);
+pub enum ExplainError {
+    /// It is some other JSON, such as a list.
+    #[error("not a request: a JSON object such as {EXAMPLE} is wanted, not {found}")]
+    NotAnObject {
+        /// What it is.
+        found: &'static str,
+    },
+    /// It is no JSON, or a field is wrong.
+    #[error("not a request: a JSON object such as {EXAMPLE} is wanted")]
+    Unreadable(#[source] serde_json::Error),
+}
+
+/// What a request looks like, for whoever wrote something else.
+const EXAMPLE: &str =
+    r#"{"user":"alice","verb":"get","resourceRequest":true,"resource":"restorepoints"}"#;
 
 impl Request {
     /// What a policy is told about the request.
@@ -74,6 +87,22 @@ pub fn request(policy: &Policy, request: &Request) -> Explanation {
 
 /// The answer to one line, without newline.
 pub fn line(policy: &Policy, line: &str) -> Result<String, ExplainError> {
-    let described: Request = serde_json::from_str(line).map_err(ExplainError)?;
-    serde_json::to_string(&request(policy, &described)).map_err(ExplainError)
+    // serde would take a list for an object whose fields come in order.
+    if let Some(found) = other_than_object(line) {
+        return Err(ExplainError::NotAnObject { found });
+    }
+    let described: Request = serde_json::from_str(line).map_err(ExplainError::Unreadable)?;
+    serde_json::to_string(&request(policy, &described)).map_err(ExplainError::Unreadable)
+}
+
+/// What a line is, if it is JSON but no object.
+fn other_than_object(line: &str) -> Option<&'static str> {
+    Some(match serde_json::from_str(line).ok()? {
+        serde_json::Value::Object(_) => return None,
+        serde_json::Value::Array(_) => "a list",
+        serde_json::Value::String(_) => "a string",
+        serde_json::Value::Number(_) => "a number",
+        serde_json::Value::Bool(_) => "a boolean",
+        serde_json::Value::Null => "null",
+    })
 }

@@ -12,7 +12,7 @@ use event::{
     UserInfo, truncate_user_agent,
 };
 
-use crate::{Decision, Stages, bodies};
+use crate::{Decision, Stages, bodies, latency};
 
 /// What is known when a request arrives.
 #[derive(Clone, Debug, Default)]
@@ -183,9 +183,24 @@ impl Growth {
         if self.long_running { self.at(Stage::ResponseStarted, now) } else { None }
     }
 
+    /// Whether it is a watch or another request that gets two events.
+    pub const fn is_long_running(&self) -> bool {
+        self.long_running
+    }
+
+    /// A long-running request is refused: its answer begins, and is over at once.
+    pub fn started_with(&mut self, answer: Answer, now: Timestamp) -> Option<Event> {
+        if !self.long_running {
+            return None;
+        }
+        self.answered(answer);
+        self.at(Stage::ResponseStarted, now)
+    }
+
     /// The request is answered.
     pub fn complete(mut self, answer: Answer, now: Timestamp) -> Option<Event> {
         self.answered(answer);
+        self.tell_latency(now);
         self.last(Stage::ResponseComplete, now)
     }
 
@@ -233,6 +248,15 @@ impl Growth {
             && let Some(object) = answer.object
         {
             self.event.response_object = self.kept(object);
+        }
+    }
+
+    /// What took long is told, as upstream: only of requests that took long in all.
+    fn tell_latency(&mut self, now: Timestamp) {
+        let received = self.event.request_received_timestamp;
+        let micros = now.as_micros().saturating_sub(received.as_micros());
+        if micros > latency::THRESHOLD_MICROS {
+            self.annotate(latency::TOTAL, latency::text(micros));
         }
     }
 

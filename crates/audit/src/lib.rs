@@ -12,6 +12,7 @@ mod builtin;
 mod decode;
 pub mod explain;
 mod growth;
+mod latency;
 mod load;
 mod policy;
 mod tree;

@@ -57,6 +57,8 @@ pub(crate) struct Plan {
     pub(crate) sinks: Vec<Box<dyn Sink>>,
     pub(crate) limits: Limits,
     pub(crate) checks: Vec<HealthCheck>,
+    /// Whether there is a cluster whose garbage collector looks after our objects.
+    pub(crate) garbage_is_collected: bool,
 }
 
 /// A house whose door is open, but nobody is served yet.
@@ -92,6 +94,7 @@ impl House {
             clock: Arc::clone(&clock),
             policy: consequences(Arc::clone(&policy)),
             actor: actor(),
+            garbage_is_collected: plan.garbage_is_collected,
         });
         let server = Server::bind(apiserver::Options {
             address: plan.address,

@@ -54,7 +54,10 @@ impl Tokens {
             .await
             .map_err(|error| error.to_string())?;
         let status = answer.status.unwrap_or_default();
-        Ok(match (status.authenticated, status.user) {
+        // Somebody without a name is nobody.
+        let user =
+            status.user.filter(|user| user.username.as_ref().is_some_and(|it| !it.is_empty()));
+        Ok(match (status.authenticated, user) {
             (Some(true), Some(user)) => Ok(UserInfo {
                 username: user.username.unwrap_or_default(),
                 uid: user.uid.unwrap_or_default(),

@@ -10,7 +10,7 @@ use super::options::{DeleteOptions, Propagation};
 use super::write::{Outcome, Write};
 use super::{Call, decode, metadata};
 use crate::negotiate::Rendering;
-use crate::{ApiError, Objects, Reply, Trail};
+use crate::{ApiError, Objects, Reply, Trail, Verb};
 
 /// Keeps an object until the garbage collector has let go of its dependents.
 const ORPHAN: &str = "orphan";
@@ -44,12 +44,14 @@ fn remove(
     options: &DeleteOptions,
 ) -> Result<Outcome, ApiError> {
     let kind = std::sync::Arc::clone(&write.kind);
+    kind.resource.strategy.admit_delete(&write.name, &write.occasion)?;
     let (object, stored) = door
         .read(&kind, &write.namespace, &write.name)?
         .ok_or_else(|| kind.not_found(&write.name))?;
     check_preconditions(write, &object, options)?;
     let mut going = object.clone();
-    set_finalizers(&mut going, options.propagation);
+    let is_collected = write.shared.garbage_is_collected && kind.offers(Verb::Patch);
+    set_finalizers(&mut going, options.propagation, is_collected);
     if metadata::finalizers(&going).is_empty() {
         let uid = metadata::text(&object, "uid").to_owned();
         remove_for_good(write, door, &mut going)?;
@@ -98,8 +100,20 @@ fn check_preconditions(
 }
 
 /// Adds and removes the garbage collector's finalizers as the policy says.
-fn set_finalizers(object: &mut Map<String, Value>, propagation: Option<Propagation>) {
-    let Some(propagation) = propagation else { return };
+///
+/// Where no garbage collector looks after the kind, because there is none or because it could never
+/// take its finalizer away again, the policy has no effect, as upstream for kinds whose strategy calls
+/// garbage collection unsupported.
+fn set_finalizers(
+    object: &mut Map<String, Value>,
+    propagation: Option<Propagation>,
+    is_collected: bool,
+) {
+    let propagation = match propagation {
+        _ if !is_collected => Propagation::Background,
+        Some(propagation) => propagation,
+        None => return,
+    };
     let mut finalizers: Vec<Value> = metadata::finalizers(object)
         .into_iter()
         .filter(|entry| !matches!(*entry, ORPHAN | FOREGROUND))

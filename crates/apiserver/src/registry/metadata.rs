@@ -66,10 +66,10 @@ pub(crate) fn read(
     object: &mut Map<String, Value>,
     unknown: &mut Vec<String>,
 ) -> Result<(), String> {
-    let metadata = match object.remove("metadata") {
-        None | Some(Value::Null) => Map::new(),
-        Some(Value::Object(map)) => map,
-        Some(other) => return Err(wrong("metadata", &other, "v1.ObjectMeta")),
+    let metadata = match object.entry("metadata").or_insert(Value::Null).take() {
+        Value::Null => Map::new(),
+        Value::Object(map) => map,
+        other => return Err(wrong("metadata", &other, "v1.ObjectMeta")),
     };
     let mut kept = Map::new();
     for (key, _) in &metadata {
@@ -140,7 +140,7 @@ fn wrong(path: &str, value: &Value, wanted: &str) -> String {
 
 /// Puts the fields in Kubernetes' order, with `apiVersion`, `kind` and `metadata` before the rest.
 pub(crate) fn order(kind: &Kind, object: &mut Map<String, Value>) {
-    let mut metadata = match object.remove("metadata") {
+    let mut metadata = match object.shift_remove("metadata") {
         Some(Value::Object(map)) => map,
         _ => Map::new(),
     };

@@ -72,8 +72,17 @@ impl Call<'_> {
         let stored = self.shared.store.get(&self.kind.key(self.namespace(), self.name()))?;
         let old: Map<String, Value> = serde_json::from_slice(&stored.body).ok()?;
         let changed = change.applied(self.kind, &old, self.namespace(), self.name()).ok()?;
-        Some(self.kind.resource.strategy.required_access(&changed.object))
+        Some(required_access(self.kind, &self.request.info.subresource, &changed.object))
     }
+}
+
+/// What the caller must be allowed to do beside the change. Nothing for `status`: who reports on work
+/// names nothing new, and may have been granted no more than that.
+fn required_access(kind: &Kind, subresource: &str, object: &Map<String, Value>) -> Vec<Attributes> {
+    if subresource == "status" {
+        return Vec::new();
+    }
+    kind.resource.strategy.required_access(object)
 }
 
 impl Change {
@@ -119,7 +128,8 @@ fn apply(
     strategy.prepare_update(&mut object, &old, &write.occasion);
     metadata::count_generation(&mut object, &old);
     validate(write, &object, &old)?;
-    if strategy.required_access(&object).iter().any(|wanted| !granted.contains(wanted)) {
+    let required = required_access(&kind, &write.occasion.subresource, &object);
+    if required.iter().any(|wanted| !granted.contains(wanted)) {
         return Err(kind.conflict(&write.name, STALE));
     }
     metadata::order(&kind, &mut object);

@@ -1,5 +1,6 @@
 //! One transaction of one write: the change, the answer and the event, or the refusal and its event.
 
+use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -67,9 +68,14 @@ impl Write {
         + 'static,
     ) -> Result<Reply, ApiError> {
         let mut trail = trail.clone();
+        let handover = trail.handover().clone();
+        let begins = handover.clone();
         let storage = Arc::clone(&self.shared.store);
         let mut write = self;
         let written = store::write(&*storage, move |tx| {
+            if !begins.begin() {
+                return None;
+            }
             let shared = Arc::clone(&write.shared);
             let cause = trail.audit_id().unwrap_or_default().to_owned();
             let outcome = {
@@ -85,9 +91,20 @@ impl Write {
             if let Some(record) = trail.complete(&answer) {
                 tx.record(record);
             }
-            answer
+            Some(answer)
         });
-        Ok(Reply::Recorded(written.await.map_err(|error| refusal(&error))?))
+        match written.await {
+            Ok(Some(answer)) => Ok(Reply::Recorded(answer)),
+            // Nobody waits for this any more: whoever withdrew the write has answered.
+            Ok(None) => Err(ApiError::internal("the request has been given up")),
+            Err(StoreError::Panicked { message }) => resume_unwind(Box::new(message)),
+            Err(error @ (StoreError::NoSpace | StoreError::Unavailable { .. }))
+                if handover.has_begun() =>
+            {
+                Ok(Reply::Unsure(error))
+            }
+            Err(error) => Err(refusal(&error)),
+        }
     }
 
     fn answer(&self, outcome: Result<Outcome, ApiError>) -> Answer {

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Answers in the order given, the last one for ever; remembers what it was asked.
 #[derive(Default)]
-struct Script {
+pub(crate) struct Script {
     answers: Mutex<VecDeque<(u16, Value)>>,
     asked: Mutex<Vec<(String, Value)>>,
 }
@@ -40,8 +40,14 @@ impl Script {
         Response::builder().status(code).body(Full::new(Bytes::from(body.to_string()))).unwrap()
     }
 
-    fn asked(&self) -> usize {
+    /// How often it was asked.
+    pub(crate) fn asked(&self) -> usize {
         self.asked.lock().unwrap().len()
+    }
+
+    /// Path and body of the first question.
+    pub(crate) fn first(&self) -> (String, Value) {
+        self.asked.lock().unwrap()[0].clone()
     }
 
     fn set(&self, code: u16, body: Value) {
@@ -51,7 +57,9 @@ impl Script {
 
 /// A stand-in for kube-apiserver, and a client of it.
 #[expect(clippy::disallowed_methods, reason = "the test is its own house")]
-async fn stand_in(answers: impl IntoIterator<Item = (u16, Value)>) -> (Arc<Script>, kube::Client) {
+pub(crate) async fn stand_in(
+    answers: impl IntoIterator<Item = (u16, Value)>,
+) -> (Arc<Script>, kube::Client) {
     let script = Arc::new(Script::default());
     script.answers.lock().unwrap().extend(answers);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

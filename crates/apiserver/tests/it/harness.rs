@@ -4,16 +4,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use apiserver::authn::token::{CACHE_TIME, Tokens};
 use apiserver::authn::{Anonymous, Authenticator};
 use apiserver::authz::{Rbac, Union};
 use apiserver::limits::Limits;
 use apiserver::metrics::Metrics;
-use apiserver::resource::Plain;
 use apiserver::tls::ServingCertificate;
 use apiserver::trust::{Trust, TrustFiles};
 use apiserver::{
     AccessError, ApiError, Attributes, Authorizer, Clock, Decision, NamespaceSource,
-    NamespaceState, Options, Parts, Registry, Resource, Scope, Server, Strategy, Verb, VersionInfo,
+    NamespaceState, Objects, Occasion, Options, Parts, Registry, Resource, Scope, Server, Strategy,
+    Verb, VersionInfo,
 };
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -80,8 +81,32 @@ pub(crate) struct House {
 /// Holds up requests for the object `gate` until it is opened.
 #[derive(Debug)]
 pub(crate) struct Gate {
+    /// Whoever holds it holds up the store's writer at the object `held`.
+    pub(crate) writer: tokio::sync::Mutex<()>,
     pub(crate) arrived: Notify,
     pub(crate) open: Semaphore,
+}
+
+/// A kind whose objects `held` and `burst` do not come to an end, or to a bad one.
+struct Things(Arc<Gate>);
+
+impl Strategy for Things {
+    fn on_create(
+        &self,
+        thing: &mut serde_json::Map<String, serde_json::Value>,
+        _: &mut Objects<'_>,
+        _: &Occasion,
+    ) -> Result<(), ApiError> {
+        match thing["metadata"]["name"].as_str() {
+            Some("held") => {
+                self.0.arrived.notify_one();
+                drop(self.0.writer.blocking_lock());
+            }
+            Some("burst") => panic!("told to"),
+            _ => {}
+        }
+        Ok(())
+    }
 }
 
 /// RBAC, but for one name it waits, and for another one it panics.
@@ -127,16 +152,38 @@ impl Clock for Ticking {
     }
 }
 
+/// What is special about a test's server.
+pub(crate) struct Making {
+    pub(crate) limits: Limits,
+    pub(crate) anonymous: Anonymous,
+    pub(crate) settings: Settings,
+    /// Whom to ask about tokens.
+    pub(crate) tokens: Option<kube::Client>,
+}
+
+impl Default for Making {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            anonymous: Anonymous::Refused,
+            settings: Settings::default(),
+            tokens: None,
+        }
+    }
+}
+
 impl House {
     pub(crate) async fn open() -> Self {
-        Self::open_with(Limits::default(), Anonymous::Refused).await
+        Self::make(Making::default()).await
     }
 
     pub(crate) async fn open_with(limits: Limits, anonymous: Anonymous) -> Self {
-        Self::open_on(limits, anonymous, Settings::default()).await
+        Self::make(Making { limits, anonymous, ..Making::default() }).await
     }
 
-    pub(crate) async fn open_on(limits: Limits, anonymous: Anonymous, settings: Settings) -> Self {
+    pub(crate) async fn make(making: Making) -> Self {
+        let Making { limits, anonymous, settings, tokens } = making;
+        let tokens = tokens.map(|client| Tokens::new(client, CACHE_TIME));
         let folder = TempDir::new().unwrap();
         let (ca, proxy_ca) = (Authority::new("clients"), Authority::new("front-proxy"));
         let file = |name: &str, pem: String| {
@@ -154,30 +201,35 @@ impl House {
         let clock = Arc::new(Ticking::default());
         let (certificate, key) = ca.server().write(folder.path(), "serving");
         let serving = ServingCertificate::open(certificate, key, clock.now()).unwrap();
-        let gate = Arc::new(Gate { arrived: Notify::new(), open: Semaphore::new(0) });
+        let gate = Arc::new(Gate {
+            writer: tokio::sync::Mutex::default(),
+            arrived: Notify::new(),
+            open: Semaphore::new(0),
+        });
         let rbac = Arc::new(Rbac::of_manifests([("rbac.yaml", RBAC)]).unwrap());
         let rbac = Union::new(vec!["/healthz".to_owned(), "/readyz".to_owned()], vec![rbac]);
         let authorizer = Arc::new(Gatekeeper { rbac, gate: Arc::clone(&gate) });
         let store = Arc::new(open_store(&folder.path().join("store.db"), settings));
         let shutdown = CancellationToken::new();
         let mut numbers = prometheus_client::registry::Registry::default();
-        let metrics = Metrics::new(&mut numbers, &[things()]);
+        let metrics = Metrics::new(&mut numbers, &[things(&gate)]);
         metrics.expose(numbers);
         let parts = Parts {
-            resources: vec![things()],
+            resources: vec![things(&gate)],
             store: Arc::clone(&store) as _,
             authorizer: Arc::clone(&authorizer) as _,
             namespaces: Arc::new(AllNamespaces),
             clock: Arc::clone(&clock) as _,
             policy: Arc::new(|_| Level::None),
             actor: UserInfo::default(),
+            garbage_is_collected: true,
         };
         let policy = Policy::load(POLICY.as_bytes(), Strictness::Strict).unwrap().policy;
         let server = Server::bind(Options {
             address: ([127, 0, 0, 1], 0).into(),
             serving,
             trust: None,
-            authenticator: Authenticator::new(trust, None, anonymous),
+            authenticator: Authenticator::new(trust, tokens, anonymous),
             authorizer,
             policy: Arc::new(ArcSwap::from_pointee(policy)),
             registry: Registry::new(parts),
@@ -259,7 +311,7 @@ fn open_store(path: &Path, settings: Settings) -> Sqlite {
 }
 
 /// The kind that tests work with.
-fn things() -> Resource {
+fn things(gate: &Arc<Gate>) -> Resource {
     Resource {
         group: "test.io",
         version: "v1",
@@ -278,7 +330,7 @@ fn things() -> Resource {
         subresources: &[],
         selectable_fields: &[],
         withhold_bodies: false,
-        strategy: Arc::new(Plain) as Arc<dyn Strategy>,
+        strategy: Arc::new(Things(Arc::clone(gate))) as Arc<dyn Strategy>,
     }
 }
 

@@ -39,6 +39,32 @@ async fn a_watch_is_recorded_at_its_start_and_when_the_client_goes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_watch_is_recorded_as_upstream() {
+    let house = House::open().await;
+    let mut mallory = house.client("mallory").await;
+    let mut alice = house.client("alice").await;
+    assert_eq!(mallory.call("GET", &format!("{THINGS}?watch=1")).await.code, 403);
+    assert_eq!(alice.call("GET", &format!("{THINGS}?watch=1&labelSelector=!!")).await.code, 400);
+    assert_eq!(alice.call("GET", "/apis/test.io/v1/others?watch=1").await.code, 403);
+    let events = house.events().await;
+    assert_eq!(events[0].response_status, events[1].response_status);
+    assert_eq!(events[0].response_object, events[1].response_object);
+    assert_eq!(events[0].audit_id, events[1].audit_id);
+    check_record(
+        house,
+        "
+        ResponseStarted watch /apis/test.io/v1/namespaces/shop/things?watch=1 403 mallory
+        ResponseComplete watch /apis/test.io/v1/namespaces/shop/things?watch=1 403 mallory
+        ResponseStarted watch /apis/test.io/v1/namespaces/shop/things?watch=1&labelSelector=!! 400 alice
+        ResponseComplete watch /apis/test.io/v1/namespaces/shop/things?watch=1&labelSelector=!! 400 alice
+        ResponseStarted watch /apis/test.io/v1/others?watch=1 403 alice
+        ResponseComplete watch /apis/test.io/v1/others?watch=1 403 alice
+        ",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn shutdown_ends_watches_and_waits_for_requests() {
     let house = House::open().await;
     let mut watcher = house.client("alice").await;

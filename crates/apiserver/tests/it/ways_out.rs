@@ -4,7 +4,7 @@ use apiserver::authn::Anonymous;
 use apiserver::limits::Limits;
 use event::Level;
 
-use crate::harness::{House, Protocol, check_record, get, line, thing};
+use crate::harness::{House, Making, Protocol, check_record, get, line, thing};
 
 const THINGS: &str = "/apis/test.io/v1/namespaces/shop/things";
 
@@ -214,7 +214,7 @@ async fn after_refusals_the_gap_itself_is_recorded() {
         limit_bytes: 2 << 20,
         ..store::Settings::default()
     };
-    let house = House::open_on(Limits::default(), Anonymous::Refused, settings).await;
+    let house = House::make(Making { settings, ..Making::default() }).await;
     let journal = house.store.journal();
     journal.register("slow", 0).await.unwrap();
     let mut alice = house.client("alice").await;

@@ -197,3 +197,32 @@ fn withheld_bodies_are_cut_to_references() {
         assert_eq!(recorded(decision(Level::RequestResponse, &[]), true, body), expected);
     }
 }
+
+#[test]
+fn what_took_long_is_told() {
+    let received = facts().received.as_micros();
+    for (micros, told) in
+        [(500_000, None), (500_001, Some("500.001ms")), (61_500_000, Some("1m1.5s"))]
+    {
+        let growth = Growth::begin(&decision(Level::Metadata, &[]), facts).unwrap();
+        let event = growth.complete(Answer::default(), Timestamp::from_micros(received + micros));
+        let annotations = event.unwrap().annotations;
+        let total = annotations.get("apiserver.latency.k8s.io/total").map(String::as_str);
+        assert_eq!(total, told);
+    }
+}
+
+#[test]
+fn a_refused_watch_begins_and_ends() {
+    let watch = || Facts { long_running: true, ..facts() };
+    let mut growth = Growth::begin(&decision(Level::RequestResponse, &[]), watch).unwrap();
+    let started = growth.started_with(answer(403, "{\"b\":2}"), NOW).unwrap();
+    assert_eq!(text(started.response_object.as_ref()), "{\"b\":2}");
+    let complete = growth.complete(answer(403, "{\"b\":2}"), NOW).unwrap();
+    assert_eq!(
+        outline([started, complete]),
+        [(403, Stage::ResponseStarted, 2_000_000), (403, Stage::ResponseComplete, 2_000_000)]
+    );
+    let mut growth = Growth::begin(&decision(Level::RequestResponse, &[]), facts).unwrap();
+    assert!(growth.started_with(answer(403, "{}"), NOW).is_none());
+}

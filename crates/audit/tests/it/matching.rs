@@ -87,6 +87,18 @@ fn an_explanation_names_the_rule() {
     );
     assert!(line("{\"usr\":\"a\"}").is_err());
     assert!(line("").is_err());
+    for (text, found) in [
+        ("[]", "a list"),
+        ("[\"alice\", []]", "a list"),
+        ("\"alice\"", "a string"),
+        ("7", "a number"),
+        ("true", "a boolean"),
+        ("null", "null"),
+    ] {
+        let said = line(text).unwrap_err().to_string();
+        let wanted = "not a request: a JSON object such as {\"user\":\"alice\"";
+        assert!(said.starts_with(wanted) && said.ends_with(found), "{said}");
+    }
 }
 
 /// A rule as data, for the model.

@@ -72,6 +72,7 @@ async fn live(args: &ServeArgs) -> Result<()> {
         sinks: sinks.sinks,
         limits: limits(&args.listen),
         checks: Vec::new(),
+        garbage_is_collected: true,
         store,
     })
     .await?;

@@ -157,6 +157,7 @@ async fn open(
         sinks,
         limits: Limits { drain_time_max: DRAIN_TIME_MAX, ..Limits::default() },
         checks: Vec::new(),
+        garbage_is_collected: false,
         store,
     })
     .await

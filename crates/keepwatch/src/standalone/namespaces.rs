@@ -22,6 +22,9 @@ use super::{NAMESPACE_CONTROLLER, client};
 const FIRST: [&str; 6] = ["shop", "blog", "crm", "kasten-io", "kube-system", LAST];
 const LAST: &str = "default";
 
+/// Namespaces that cannot be deleted, as in every cluster.
+const IMMORTAL: [&str; 3] = ["default", "kube-system", "kube-public"];
+
 /// What keeps a namespace until it is empty.
 pub(crate) const FINALIZER: &str = "kubernetes";
 
@@ -163,6 +166,13 @@ impl Strategy for Namespaces {
         let mut names = names(objects);
         names.push(text(namespace, "name").to_owned());
         applications::reconcile(&names, objects)
+    }
+
+    fn admit_delete(&self, name: &str, _at: &Occasion) -> Result<(), ApiError> {
+        if !IMMORTAL.contains(&name) {
+            return Ok(());
+        }
+        Err(ApiError::forbidden("", "namespaces", name, "this namespace may not be deleted"))
     }
 
     fn on_delete(

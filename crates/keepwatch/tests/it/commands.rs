@@ -68,7 +68,9 @@ fn decisions_are_explained_line_by_line() {
     let explained = run(&["policy", "explain", "--policy", "k10"], requests);
     check(&explained, 0, &[r#""level":"RequestResponse""#, r#""level":"None""#], &[]);
     assert_eq!(text(&explained.stdout).lines().count(), 2);
-    check(&run(&["policy", "explain", "--policy", "k10"], "nonsense\n"), 1, &[], &["line 1:"]);
+    let explain = ["policy", "explain", "--policy", "k10"];
+    check(&run(&explain, "nonsense\n"), 1, &[], &["line 1:", "a JSON object such as {"]);
+    check(&run(&explain, "{}\n[]\n"), 1, &["\"level\""], &["line 2:", "not a list"]);
 }
 
 #[test]

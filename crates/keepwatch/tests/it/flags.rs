@@ -48,7 +48,10 @@ fn each_contradiction_names_the_flags() {
         &["--journal-retention-size=2Gi", "--journal-limit=1Gi"],
         &["--journal-retention-size", "--journal-limit"],
     );
-    check(&["--k10-api-domain=example.com"], &["--k10-api-domain=example.com"]);
+    check(
+        &["--k10-api-domain=example.com"],
+        &["--k10-api-domain=example.com cannot be served", "or set it to kio.kasten.io"],
+    );
     check(&["--max-requests-inflight=0"], &["--max-requests-inflight"]);
     check(&["--request-timeout=0s"], &["--request-timeout"]);
 }

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::process::Stdio;
 use std::time::Duration;
 
-use kube::api::{Api, DynamicObject, ListParams};
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams};
 
 use crate::house::{House, create, events, kind, run, runtime, text, within};
 
@@ -34,6 +34,31 @@ fn users_are_told_apart_and_what_is_there_survives_a_restart() {
         let api: Api<DynamicObject> =
             Api::namespaced_with(house.client("admin", None).await, "default", &actions);
         api.get("kept").await.unwrap();
+    });
+    assert!(house.end().0.success());
+}
+
+#[test]
+fn the_namespaces_of_every_cluster_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let house = House::up(&folder.path().join("home"), &[], Stdio::null());
+    runtime().block_on(async {
+        let admin = house.client("admin", None).await;
+        let namespaces: Api<DynamicObject> =
+            Api::all_with(admin, &kind("", "Namespace", "namespaces"));
+        for name in ["default", "kube-system", "kube-public"] {
+            let refused = namespaces.delete(name, &DeleteParams::default()).await.unwrap_err();
+            let kube::Error::Api(status) = refused else { panic!("{refused}") };
+            let message =
+                format!("namespaces {name:?} is forbidden: this namespace may not be deleted");
+            assert_eq!((status.code, status.message), (403, message));
+        }
+        // There is no garbage collector that could take a finalizer away.
+        let orphaning = namespaces.delete("blog", &DeleteParams::orphan()).await.unwrap();
+        assert!(orphaning.left().is_some(), "it is emptied first");
+        while namespaces.get_opt("blog").await.unwrap().is_some() {
+            tokio::task::yield_now().await;
+        }
     });
     assert!(house.end().0.success());
 }

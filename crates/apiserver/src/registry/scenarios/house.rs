@@ -104,6 +104,11 @@ impl House {
     }
 
     pub(super) fn open_with(settings: Settings) -> Self {
+        Self::open_beside(settings, true)
+    }
+
+    /// A house with or without a garbage collector beside it.
+    pub(super) fn open_beside(settings: Settings, garbage_is_collected: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let time = Arc::new(Ticking(AtomicI64::new(1_700_000_000_000_000)));
         let clock = Arc::clone(&time);
@@ -121,6 +126,7 @@ impl House {
                 username: "system:serviceaccount:keep:watch".to_owned(),
                 ..UserInfo::default()
             },
+            garbage_is_collected,
         });
         Self { registry, store, time, _folder: folder }
     }
@@ -153,7 +159,9 @@ impl House {
         let answer = match self.registry.handle(&request, &mut trail).await {
             Ok(Reply::Plain(answer)) => self.record(trail, answer).await,
             Ok(Reply::Recorded(answer)) => answer,
-            Ok(Reply::Watch(_)) => panic!("{line} is a watch"),
+            Ok(Reply::Watch(_) | Reply::Unsure(_)) => {
+                panic!("{line} is a watch, or the store fails")
+            }
             Err(error) => self.record(trail, error.into()).await,
         };
         let json = serde_json::from_slice(&answer.body).unwrap_or_default();
@@ -179,7 +187,9 @@ impl House {
                 assert!(frames.iter().all(|frame| frame.ends_with(b"}\n")));
                 frames.iter().map(|frame| serde_json::from_slice(frame).unwrap()).collect()
             }
-            Ok(Reply::Plain(_) | Reply::Recorded(_)) => panic!("{line} is no watch"),
+            Ok(Reply::Plain(_) | Reply::Recorded(_) | Reply::Unsure(_)) => {
+                panic!("{line} is no watch")
+            }
             Err(error) => panic!("{line}: {}", error.status.message),
         }
     }

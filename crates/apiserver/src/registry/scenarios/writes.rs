@@ -240,6 +240,22 @@ async fn propagation_is_left_to_the_garbage_collector() {
 }
 
 #[tokio::test]
+async fn propagation_has_no_effect_where_nobody_collects_garbage() {
+    let alone = House::open_beside(store::Settings::default(), false);
+    alone.ok("POST /api/v1/namespaces", r#"{"metadata":{"name":"shop"}}"#).await;
+    for policy in ["Foreground", "Orphan", "Background"] {
+        alone.ok(&format!("POST {WIDGETS}"), A).await;
+        let gone = alone.ok(&format!("DELETE {WIDGETS}/a?propagationPolicy={policy}"), "").await;
+        assert_eq!(gone.json["status"], "Success", "{policy}");
+        // A kind that cannot be patched could never lose the finalizer again.
+        let house = House::open().await;
+        house.ok(&format!("POST {VAULTS}"), r#"{"metadata":{"name":"v"}}"#).await;
+        let gone = house.ok(&format!("DELETE {VAULTS}/v?propagationPolicy={policy}"), "").await;
+        assert_eq!(gone.json["status"], "Success", "{policy}");
+    }
+}
+
+#[tokio::test]
 async fn preconditions_of_a_delete() {
     let house = House::open().await;
     let made = house.ok(&format!("POST {WIDGETS}"), A).await;
@@ -279,6 +295,39 @@ async fn access_to_what_is_named_is_asked_for() {
     assert_eq!(refused.code, 403);
     let recorded = house.events().await;
     assert_eq!(short(recorded.last().unwrap()), "mallory patch widgets/a 403");
+}
+
+#[tokio::test]
+async fn who_reports_status_needs_no_access_to_what_the_object_names() {
+    let house = House::open().await;
+    house.ok(&format!("POST {VAULTS}"), r#"{"metadata":{"name":"v"}}"#).await;
+    let body = r#"{"metadata":{"name":"a"},"spec":{"size":1,"vault":"v"}}"#;
+    let made = house.ok(&format!("POST {WIDGETS}"), body).await;
+    let (line, patch) = (format!("{WIDGETS}/a/status"), r#"{"status":{"state":"Running"}}"#);
+    let done = house.ask_as("mallory", &format!("PATCH {line}"), patch, &[MERGE]).await;
+    assert_eq!((done.code, &done.json["status"]["state"]), (200, &json!("Running")));
+    let mut whole = done.json.clone();
+    whole["status"]["state"] = json!("Complete");
+    let done = house.ask_as("mallory", &format!("PUT {line}"), &whole.to_string(), &[]).await;
+    assert_eq!((done.code, &done.json["status"]["state"]), (200, &json!("Complete")));
+    assert_eq!(done.json["spec"], made.json["spec"]);
+}
+
+#[tokio::test]
+async fn keys_keep_the_order_in_which_they_were_sent() {
+    let house = House::open().await;
+    let body = r#"{"kind":"Widget","metadata":{"labels":{"z":"1","a":"2"},"name":"a"},"apiVersion":"test.example.com/v1","spec":{"vault":null,"size":1,"colour":"red"}}"#;
+    house.ok(&format!("POST {WIDGETS}"), body).await;
+    let patch = r#"{"metadata":{"labels":{"m":"3"}}}"#;
+    assert_eq!(house.ask(&format!("PATCH {WIDGETS}/a"), patch, &[MERGE]).await.code, 200);
+    let read = house.ok(&format!("GET {WIDGETS}/a"), "").await;
+    let text = String::from_utf8(read.answer.body.to_vec()).unwrap();
+    let keys = ["apiVersion", "kind", "metadata", "spec", "status"];
+    let found: Vec<Option<usize>> =
+        keys.iter().map(|key| text.find(&format!("\"{key}\":"))).collect();
+    assert!(found.is_sorted() && found[0].is_some(), "{text}");
+    assert!(text.contains(r#""labels":{"z":"1","a":"2","m":"3"}"#), "{text}");
+    assert!(text.contains(r#""size":1,"colour":"red""#), "{text}");
 }
 
 #[tokio::test]

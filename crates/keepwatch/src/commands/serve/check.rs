@@ -16,9 +16,10 @@ pub(super) fn all(args: &ServeArgs) -> Result<(), Misuse> {
     storing(&args.store, &mut wrong);
     if args.k10_api_domain != kasten::domain::DOMAIN {
         wrong.push(format!(
-            "--k10-api-domain={} is not served; the only domain is {}",
+            "--k10-api-domain={} cannot be served: this server speaks K10's API groups under {domain} \
+             only; leave the flag out or set it to {domain}",
             args.k10_api_domain,
-            kasten::domain::DOMAIN
+            domain = kasten::domain::DOMAIN
         ));
     }
     if wrong.is_empty() { Ok(()) } else { Err(Misuse(wrong)) }

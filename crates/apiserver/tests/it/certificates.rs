@@ -1,0 +1,86 @@
+//! Serving certificates that cannot be used: each is refused at the start, by the name of its file.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+
+use apiserver::tls::ServingCertificate;
+use event::Timestamp;
+use testkit::pki::{Authority, Purpose, Wish};
+
+/// Autumn 2026.
+const NOW: Timestamp = Timestamp::from_micros(1_795_000_000_000_000);
+
+/// What is said about the two files, causes included.
+fn said(certificate: &Path, key: &Path) -> String {
+    let error = ServingCertificate::open(certificate, key, NOW).expect_err("it is unusable");
+    let mut said = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        said = format!("{said}: {error}");
+        cause = error.source();
+    }
+    said
+}
+
+/// The message names the file and says `words`.
+fn check(certificate: &Path, key: &Path, named: &Path, words: &str) {
+    let said = said(certificate, key);
+    assert!(said.contains(named.to_str().unwrap()), "{} is not named: {said}", named.display());
+    assert!(said.contains(words), "{words:?} is not said: {said}");
+}
+
+fn text(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let path = folder.join(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+#[test]
+fn each_unusable_serving_certificate_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let ca = Authority::new("ca");
+    let wish = Wish {
+        name: "server",
+        groups: &[],
+        hosts: &["localhost"],
+        purpose: Purpose::Server,
+        last_year: 2090,
+    };
+    let (good, key) = ca.issue(&wish).write(at, "good");
+    assert!(ServingCertificate::open(&good, &key, NOW).is_ok());
+
+    let (nameless, nameless_key) = ca.issue(&Wish { hosts: &[], ..wish.clone() }).write(at, "san");
+    check(&nameless, &nameless_key, &nameless, "has no subject alternative name");
+    let (old, old_key) = ca.issue(&Wish { last_year: 2025, ..wish }).write(at, "old");
+    check(&old, &old_key, &old, "expired at 2025-12-31T00:00:00");
+    check(&good, &old_key, &good, "do not go together");
+    check(&good, &old_key, &old_key, "do not go together");
+
+    let missing = at.join("missing");
+    check(&missing, &key, &missing, "cannot read");
+    check(&good, &missing, &missing, "No such file");
+    check(at, &key, at, "Is a directory");
+    let nonsense = text(at, "nonsense", "not a certificate");
+    check(&nonsense, &key, &nonsense, "holds no usable certificate");
+    check(&good, &nonsense, &nonsense, "holds no usable private key");
+    let cut = std::fs::read_to_string(&good).unwrap().replace("MII", "!!!");
+    let cut = text(at, "cut", &cut);
+    check(&cut, &key, &cut, "holds no usable certificate");
+    check(&key, &key, &key, "holds no usable certificate");
+    check(&good, &good, &good, "holds no usable private key");
+}
+
+#[test]
+fn a_bad_certificate_does_not_replace_a_good_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = Authority::new("ca");
+    let (certificate, key) = ca.server().write(folder.path(), "serving");
+    let serving = ServingCertificate::open(&certificate, &key, NOW).unwrap();
+    assert!(!serving.reload(NOW).unwrap(), "nothing has changed");
+    std::fs::write(&certificate, "cut in the middle of being wri").unwrap();
+    let error = serving.reload(NOW).unwrap_err().to_string();
+    assert_eq!(error, format!("{} holds no usable certificate", certificate.display()));
+    ca.server().write(folder.path(), "serving");
+    assert!(serving.reload(NOW).unwrap(), "a good one is taken again");
+}

@@ -1,0 +1,127 @@
+//! Writes that the store has while somebody stops waiting for them.
+
+use std::time::Duration;
+
+use apiserver::authn::Anonymous;
+use apiserver::limits::Limits;
+
+use crate::harness::{House, Protocol, check_record, thing};
+
+const THINGS: &str = "/apis/test.io/v1/namespaces/shop/things";
+/// Longer than the requests here may take.
+const LATE: Duration = Duration::from_millis(1500);
+
+/// Begins a write of `name` that may take 50 ms, while the writer is held up with `held`.
+async fn check_late(name: &str, code: u16, record: &str) {
+    let house = House::open().await;
+    let mut first = house.client("alice").await;
+    let mut second = house.client("alice").await;
+    let held = house.gate.writer.lock().await;
+    let (body, other) = (thing("held"), thing(name));
+    let late = format!("{THINGS}?timeout=50ms");
+    let path = if name == "held" { &late } else { THINGS };
+    let mut begun = std::pin::pin!(first.post(path, &body));
+    tokio::select! {
+        answer = &mut begun => panic!("the writer is held up, but {answer:?}"),
+        () = house.gate.arrived.notified() => {}
+    }
+    if name == "held" {
+        let early = tokio::time::timeout(LATE, &mut begun).await;
+        assert!(early.is_err(), "not answered before its outcome is known: {early:?}");
+        drop(held);
+        assert_eq!(begun.await.code, code);
+    } else {
+        let mut waiting = std::pin::pin!(second.post(&late, &other));
+        let early = tokio::time::timeout(LATE, &mut waiting).await;
+        assert!(early.is_err(), "not answered before it is on record: {early:?}");
+        drop(held);
+        assert_eq!((waiting.await.code.as_u16(), begun.await.code.as_u16()), (code, 201));
+    }
+    let mut alice = house.client("alice").await;
+    let there = alice.call("GET", &format!("{THINGS}/{name}")).await.code;
+    assert_eq!(there == 200, code == 201, "the object is there if the answer says so");
+    check_record(house, record).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_the_store_has_begun_is_answered_with_its_outcome() {
+    check_late(
+        "held",
+        201,
+        "
+        ResponseComplete create /apis/test.io/v1/namespaces/shop/things?timeout=50ms 201 alice
+        ResponseComplete get /apis/test.io/v1/namespaces/shop/things/held 200 alice
+        ",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_only_waits_is_taken_back() {
+    check_late(
+        "other",
+        504,
+        "
+        ResponseComplete create /apis/test.io/v1/namespaces/shop/things 201 alice
+        ResponseComplete create /apis/test.io/v1/namespaces/shop/things?timeout=50ms 504 alice
+        ResponseComplete get /apis/test.io/v1/namespaces/shop/things/other 404 alice
+        ",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_servers_own_bound_takes_back_as_well() {
+    let limits = Limits { request_time_max: Duration::from_millis(50), ..Limits::default() };
+    let house = House::open_with(limits, Anonymous::Refused).await;
+    let mut alice = house.client("alice").await;
+    let held = house.gate.writer.lock().await;
+    let body = thing("held");
+    let mut begun = std::pin::pin!(alice.post(THINGS, &body));
+    assert!(tokio::time::timeout(LATE, &mut begun).await.is_err());
+    drop(held);
+    assert_eq!(begun.await.code, 201);
+    check_record(
+        house,
+        "ResponseComplete create /apis/test.io/v1/namespaces/shop/things 201 alice",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_goes_while_the_store_writes_leaves_one_event() {
+    for protocol in [Protocol::Http1, Protocol::Http2] {
+        let house = House::open().await;
+        let mut leaving = house.client_of("alice", &[], protocol).await;
+        let (held, body) = (house.gate.writer.lock().await, thing("held"));
+        tokio::select! {
+            answer = leaving.post(THINGS, &body) => panic!("{answer:?}"),
+            () = house.gate.arrived.notified() => {}
+        }
+        leaving.abort();
+        drop(held);
+        check_record(
+            house,
+            "ResponseComplete create /apis/test.io/v1/namespaces/shop/things 201 alice",
+        )
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_on_the_writer_is_a_panic_of_the_request() {
+    let house = House::open().await;
+    let mut alice = house.client("alice").await;
+    assert_eq!(alice.post(THINGS, &thing("burst")).await.code, 500);
+    assert_eq!(alice.post(THINGS, &thing("one")).await.code, 201);
+    assert_eq!(alice.call("GET", &format!("{THINGS}/burst")).await.code, 404);
+    check_record(
+        house,
+        "
+        Panic create /apis/test.io/v1/namespaces/shop/things 500 alice
+        ResponseComplete create /apis/test.io/v1/namespaces/shop/things 201 alice
+        ResponseComplete get /apis/test.io/v1/namespaces/shop/things/burst 404 alice
+        ",
+    )
+    .await;
+}

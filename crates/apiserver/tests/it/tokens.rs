@@ -1,0 +1,120 @@
+//! Bearer tokens, shown to a stand-in for kube-apiserver.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::cluster::{Script, stand_in};
+use crate::harness::{Client, House, Making, Protocol, check_record, get, line};
+
+const THING: &str = "/apis/test.io/v1/namespaces/shop/things/x";
+
+/// An answer to a `TokenReview`.
+fn review(status: &Value) -> (u16, Value) {
+    let (kind, api) = ("TokenReview", "authentication.k8s.io/v1");
+    (201, json!({"apiVersion": api, "kind": kind, "metadata": {}, "spec": {}, "status": status}))
+}
+
+fn alice() -> Value {
+    json!({
+        "authenticated": true,
+        "user": {
+            "username": "alice", "uid": "7", "groups": ["dev"],
+            "extra": {"authentication.kubernetes.io/credential-id": ["JTI=1"]},
+        },
+        "audiences": ["https://kubernetes.default.svc"],
+    })
+}
+
+/// A server that asks a stand-in which gives this answer.
+async fn open(answer: (u16, Value)) -> (Arc<Script>, House) {
+    let (script, client) = stand_in([answer]).await;
+    (script, House::make(Making { tokens: Some(client), ..Making::default() }).await)
+}
+
+/// A client without a certificate shows a token.
+async fn show(house: &House, token: &str) -> StatusCode {
+    let mut client = Client::connect(house.address, &house.ca.pem(), None, Protocol::Http1).await;
+    let header = format!("Bearer {token}");
+    client.send(get(THING, &[("authorization", &header)])).await.code
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_owner_of_a_token_is_recognised_and_remembered() {
+    let (script, house) = open(review(&alice())).await;
+    for _ in 0..3 {
+        assert_eq!(show(&house, "good").await, 404, "alice may look");
+    }
+    assert_eq!(script.asked(), 1, "the answer is remembered");
+    assert_eq!(show(&house, "other").await, 404);
+    assert_eq!(script.asked(), 2, "under its own token only");
+    let (path, asked) = script.first();
+    assert_eq!(path, "/apis/authentication.k8s.io/v1/tokenreviews");
+    // Without audiences kube-apiserver checks the token against its own.
+    assert_eq!(asked["spec"], json!({"token": "good"}));
+    let events = house.close().await;
+    let user = &events[0].user;
+    assert_eq!((user.username.as_str(), user.uid.as_str()), ("alice", "7"));
+    assert_eq!(user.groups, ["dev", "system:authenticated"]);
+    assert_eq!(user.extra["authentication.kubernetes.io/credential-id"], ["JTI=1"]);
+    for event in &events {
+        let written = event::record::write(event);
+        assert!(!String::from_utf8_lossy(&written).contains("good"), "no token is kept");
+    }
+}
+
+/// `asked` tells how often kube-apiserver is asked about the same token shown twice.
+async fn check_refused(answer: (u16, Value), asked: usize) {
+    let said = answer.1.to_string();
+    let (script, house) = open(answer).await;
+    for _ in 0..2 {
+        assert_eq!(show(&house, "bad").await, 401, "{said}");
+    }
+    assert_eq!(script.asked(), asked, "{said}");
+    check_record(
+        house,
+        "
+        ResponseStarted get /apis/test.io/v1/namespaces/shop/things/x 401 -
+        ResponseStarted get /apis/test.io/v1/namespaces/shop/things/x 401 -
+        ",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_is_not_good_is_refused_and_that_is_remembered() {
+    check_refused(review(&json!({"authenticated": false})), 1).await;
+    check_refused(review(&json!({"authenticated": false, "error": "expired"})), 1).await;
+    // For another audience than kube-apiserver's.
+    let audience =
+        json!({"authenticated": false, "error": "token audiences [\"vault\"] is invalid"});
+    check_refused(review(&audience), 1).await;
+    check_refused(review(&json!({"authenticated": true})), 1).await;
+    check_refused(review(&json!({"authenticated": true, "user": {"groups": ["dev"]}})), 1).await;
+    check_refused(review(&Value::Null), 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_there_is_no_answer_nobody_is_recognised_and_it_is_asked_again() {
+    let failure =
+        |code: u16| json!({"kind": "Status", "status": "Failure", "message": "no", "code": code});
+    check_refused((403, failure(403)), 2).await;
+    check_refused((404, failure(404)), 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_cluster_tokens_are_refused() {
+    let house = House::open().await;
+    assert_eq!(show(&house, "good").await, 401);
+    for header in ["Bearer", "Bearer ", "Basic Zm9v", "good"] {
+        // Whoever is not recognised loses the connection.
+        let mut client =
+            Client::connect(house.address, &house.ca.pem(), None, Protocol::Http1).await;
+        let reply = client.send(get(THING, &[("authorization", header)])).await;
+        assert_eq!(reply.code, 401, "{header}");
+    }
+    let events = house.close().await;
+    assert_eq!(events.len(), 5);
+    assert!(events.iter().all(|event| line(event).contains("401 -")));
+}

@@ -1,0 +1,51 @@
+//! How long a request took, as Kubernetes annotates it.
+//!
+//! Only what was slow is annotated, and of it only the total: what upstream tells beside it are the
+//! parts of its own machinery.
+
+/// The annotation for the time from arrival to the last byte.
+pub(crate) const TOTAL: &str = "apiserver.latency.k8s.io/total";
+/// Requests that take no longer than this are not annotated.
+pub(crate) const THRESHOLD_MICROS: i64 = 500_000;
+
+/// A duration as Go prints it, such as `512.3ms`, `1.5s` or `1m0.25s`.
+pub(crate) fn text(micros: i64) -> String {
+    if micros < 1_000_000 {
+        return format!("{}ms", decimal(micros, 1_000));
+    }
+    let (minutes, rest) = (micros / 60_000_000, micros % 60_000_000);
+    let seconds = decimal(rest, 1_000_000);
+    match (minutes / 60, minutes % 60) {
+        (0, 0) => format!("{seconds}s"),
+        (0, minutes) => format!("{minutes}m{seconds}s"),
+        (hours, minutes) => format!("{hours}h{minutes}m{seconds}s"),
+    }
+}
+
+/// `amount / unit` without zeros at the end.
+fn decimal(amount: i64, unit: i64) -> String {
+    let digits = unit.ilog10() as usize;
+    let text = format!("{}.{:0digits$}", amount / unit, amount % unit);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::text;
+
+    #[test]
+    fn durations_read_as_in_go() {
+        for (micros, expected) in [
+            (500_001, "500.001ms"),
+            (512_300, "512.3ms"),
+            (1_000_000, "1s"),
+            (1_500_000, "1.5s"),
+            (10_000_001, "10.000001s"),
+            (60_000_000, "1m0s"),
+            (60_250_000, "1m0.25s"),
+            (3_661_000_000, "1h1m1s"),
+        ] {
+            assert_eq!(text(micros), expected);
+        }
+    }
+}

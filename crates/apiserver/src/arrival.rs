@@ -45,6 +45,7 @@ pub(crate) fn trail(
         name: &info.name,
         path: &info.path,
     });
+    front.metrics.decided(decision.level);
     let growth = Growth::begin(&decision, || {
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         Facts {

@@ -23,6 +23,9 @@ pub(crate) mod x509;
 /// The group of everybody who has shown who they are.
 const AUTHENTICATED: &str = "system:authenticated";
 
+/// The name of nobody.
+pub(crate) const ANONYMOUS: &str = "system:anonymous";
+
 /// All ways to show who one is.
 pub struct Authenticator {
     trust: Arc<Trust>,
@@ -100,7 +103,7 @@ impl Authenticator {
                 peer.dismiss();
             }
             return Ok(UserInfo {
-                username: "system:anonymous".to_owned(),
+                username: ANONYMOUS.to_owned(),
                 groups: vec!["system:unauthenticated".to_owned()],
                 ..UserInfo::default()
             });
@@ -119,8 +122,7 @@ impl Authenticator {
 /// The user with the group of the authenticated. kube-apiserver relies on us to add it.
 pub(crate) fn admitted(mut user: UserInfo) -> UserInfo {
     let has = |name: &str| user.groups.iter().any(|group| group == name);
-    if user.username != "system:anonymous" && !has(AUTHENTICATED) && !has("system:unauthenticated")
-    {
+    if user.username != ANONYMOUS && !has(AUTHENTICATED) && !has("system:unauthenticated") {
         user.groups.push(AUTHENTICATED.to_owned());
     }
     user

@@ -35,15 +35,37 @@ pub enum Reach {
     Readiness,
 }
 
+/// Something that `/readyz?verbose` tells of and that fails no check: the server serves without it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remark {
+    /// Name in the list and as a path below the endpoint.
+    pub name: String,
+    /// What is wrong, if anything is.
+    pub trouble: Option<Trouble>,
+}
+
+/// What is wrong with something that the server can do without.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// What anybody may read.
+    pub extent: String,
+    /// Why; for users that are known only.
+    pub reason: String,
+}
+
+/// Tells how everything fares that the server can do without.
+pub type Remarks = Arc<dyn Fn() -> Vec<Remark> + Send + Sync>;
+
 /// All checks of a server.
 pub(crate) struct Health {
     checks: Vec<HealthCheck>,
+    remarks: Remarks,
     is_closing: Arc<AtomicBool>,
 }
 
 impl Health {
     /// The given checks, with `ping` before and `shutdown` behind them.
-    pub(crate) fn new(checks: Vec<HealthCheck>) -> Self {
+    pub(crate) fn new(checks: Vec<HealthCheck>, remarks: Remarks) -> Self {
         let is_closing = Arc::new(AtomicBool::new(false));
         let ping =
             HealthCheck { name: "ping", reach: Reach::Everywhere, probe: Arc::new(|| Ok(())) };
@@ -60,7 +82,7 @@ impl Health {
             }),
         };
         let checks = std::iter::once(ping).chain(checks).chain([shutdown]).collect();
-        Self { checks, is_closing }
+        Self { checks, remarks, is_closing }
     }
 
     /// From now on the server is not ready.
@@ -68,8 +90,14 @@ impl Health {
         self.is_closing.store(true, Ordering::Relaxed);
     }
 
-    /// Answers when `path` is one of the endpoints or a check below one.
-    pub(crate) fn answer(&self, path: &str, query: &[(String, String)]) -> Option<Answer> {
+    /// Answers when `path` is one of the endpoints or a check below one. Reasons of troubles are for
+    /// users that are known.
+    pub(crate) fn answer(
+        &self,
+        path: &str,
+        query: &[(String, String)],
+        is_known: bool,
+    ) -> Option<Answer> {
         let (endpoint, below) = match path.strip_prefix('/')?.split_once('/') {
             Some((endpoint, below)) => (endpoint, below.trim_end_matches('/')),
             None => (path.strip_prefix('/')?, ""),
@@ -80,8 +108,12 @@ impl Health {
         let counts =
             |check: &&HealthCheck| endpoint == "readyz" || check.reach == Reach::Everywhere;
         if !below.is_empty() {
-            let check = self.checks.iter().filter(counts).find(|check| check.name == below)?;
-            return Some(one(check));
+            let check = self.checks.iter().filter(counts).find(|check| check.name == below);
+            return check.map(one).or_else(|| {
+                let remarks = self.remarks(endpoint);
+                let remark = remarks.iter().find(|remark| remark.name == below)?;
+                Some(routes::text(StatusCode::OK, remark.text(is_known)))
+            });
         }
         let verbose = query.iter().any(|(key, _)| key == "verbose");
         let excluded: Vec<&str> = query
@@ -89,7 +121,32 @@ impl Health {
             .filter(|(key, _)| key == "exclude")
             .map(|(_, value)| value.as_str())
             .collect();
-        Some(report(endpoint, self.checks.iter().filter(counts), &excluded, verbose))
+        let remarks =
+            if verbose || !excluded.is_empty() { self.remarks(endpoint) } else { Vec::new() };
+        let lines = remarks.iter().map(|remark| (remark.name.as_str(), remark.line(is_known)));
+        let checks = self.checks.iter().filter(counts);
+        Some(report(endpoint, checks, &lines.collect::<Vec<_>>(), &excluded, verbose))
+    }
+
+    fn remarks(&self, endpoint: &str) -> Vec<Remark> {
+        if endpoint == "readyz" { (self.remarks)() } else { Vec::new() }
+    }
+}
+
+impl Remark {
+    /// `[!]` stands where a check has `[+]` or `[-]`.
+    fn line(&self, is_known: bool) -> String {
+        let mark = if self.trouble.is_some() { "[!]" } else { "[+]" };
+        format!("{mark}{} {}", self.name, self.text(is_known))
+    }
+
+    fn text(&self, is_known: bool) -> String {
+        let Some(Trouble { extent, reason }) = &self.trouble else { return "ok".to_owned() };
+        // It has to stay one line, whatever a destination said.
+        let reason: String =
+            reason.chars().map(|it| if it.is_control() { ' ' } else { it }).collect();
+        let reason = if is_known { &reason } else { "reason withheld" };
+        format!("is in trouble, which fails no check: {extent}: {reason}")
     }
 }
 
@@ -109,6 +166,7 @@ fn one(check: &HealthCheck) -> Answer {
 fn report<'c>(
     endpoint: &str,
     checks: impl Iterator<Item = &'c HealthCheck>,
+    remarks: &[(&str, String)],
     excluded: &[&str],
     verbose: bool,
 ) -> Answer {
@@ -126,6 +184,15 @@ fn report<'c>(
             writeln!(lines, "[-]{name} failed: reason withheld")
         } else {
             writeln!(lines, "[+]{name} ok")
+        };
+        line.unwrap_or_default();
+    }
+    for (name, line) in remarks {
+        unmatched.retain(|excluded| excluded != name);
+        let line = if excluded.contains(name) {
+            writeln!(lines, "[+]{name} excluded: ok")
+        } else {
+            writeln!(lines, "{line}")
         };
         line.unwrap_or_default();
     }
@@ -152,7 +219,7 @@ mod tests {
 
     fn check(health: &Health, url: &str, expected: &str) {
         let (path, query) = url.split_once('?').unwrap_or((url, ""));
-        let found = health.answer(path, &query_pairs(Some(query))).map_or_else(
+        let found = health.answer(path, &query_pairs(Some(query)), true).map_or_else(
             || "-".to_owned(),
             |answer| format!("{} {}", answer.code.as_u16(), String::from_utf8_lossy(&answer.body)),
         );
@@ -166,7 +233,7 @@ mod tests {
             reach: Reach::Readiness,
             probe: Arc::new(|| Err("secret".to_owned())),
         };
-        let health = Health::new(vec![lagging]);
+        let health = Health::new(vec![lagging], Arc::new(Vec::new));
         check(&health, "/healthz", "200 ok");
         check(&health, "/livez?verbose", "200 [+]ping ok\nlivez check passed\n");
         check(
@@ -190,6 +257,40 @@ mod tests {
             &health,
             "/readyz?exclude=delivery",
             "500 [+]ping ok\n[+]delivery excluded: ok\n[-]shutdown failed: reason withheld\nreadyz check failed\n",
+        );
+    }
+
+    #[test]
+    fn a_dead_sink_is_told_and_does_not_make_the_server_unready() {
+        let remarks = || {
+            let trouble = |reason: &str| {
+                let extent = "7 records wait".to_owned();
+                Some(Trouble { extent, reason: reason.to_owned() })
+            };
+            vec![
+                Remark { name: "sink-stdout".to_owned(), trouble: None },
+                Remark { name: "sink-file".to_owned(), trouble: trouble("disk\n[-]full") },
+            ]
+        };
+        let health = Health::new(Vec::new(), Arc::new(remarks));
+        check(&health, "/readyz", "200 ok");
+        check(&health, "/livez?verbose", "200 [+]ping ok\nlivez check passed\n");
+        check(
+            &health,
+            "/readyz?verbose",
+            "200 [+]ping ok\n[+]shutdown ok\n[+]sink-stdout ok\n[!]sink-file is in trouble, which fails no check: 7 records wait: disk [-]full\nreadyz check passed\n",
+        );
+        check(
+            &health,
+            "/readyz?verbose&exclude=sink-file",
+            "200 [+]ping ok\n[+]shutdown ok\n[+]sink-stdout ok\n[+]sink-file excluded: ok\nreadyz check passed\n",
+        );
+        check(&health, "/readyz/sink-stdout", "200 ok");
+        check(&health, "/livez/sink-stdout", "-");
+        let stranger = health.answer("/readyz/sink-file", &[], false).unwrap();
+        assert_eq!(
+            stranger.body,
+            "is in trouble, which fails no check: 7 records wait: reason withheld"
         );
     }
 }

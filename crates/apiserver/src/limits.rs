@@ -14,12 +14,16 @@ pub const BODY_BYTES_MAX: usize = 3 << 20;
 pub const BODY_PAUSE_MAX: Duration = Duration::from_secs(10);
 /// A TLS handshake may take so long.
 pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
-/// The head of an HTTP/1 request may take so long, waiting for it included.
+/// The head of an HTTP/1 request may take so long, from its first byte; the first one of a
+/// connection, from the beginning of the connection.
 pub const HEADER_TIME_MAX: Duration = Duration::from_secs(32);
 /// A connection without a request is closed after so long.
 pub const IDLE_TIME_MAX: Duration = Duration::from_secs(90);
 /// Connections at a time; further ones are closed at once.
 pub const CONNECTIONS_MAX: usize = 4096;
+/// Connections from one address (with IPv6, from one network of 64 bits) at a time; further ones are
+/// closed at once. Many clients may share an address behind a proxy, and each needs only a few.
+pub const ADDRESS_CONNECTIONS_MAX: usize = 1024;
 /// Streams of one HTTP/2 connection. More than Go's 100, because kube-apiserver puts all its users
 /// on a few connections and each watch holds a stream; less than its 1,000, because an attacker's
 /// rapid resets cost by the stream.

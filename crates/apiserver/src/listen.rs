@@ -8,7 +8,6 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use hyper::rt::Executor;
@@ -17,8 +16,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::pki_types::CertificateDer;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::MissedTickBehavior;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
@@ -29,15 +27,21 @@ use crate::authn::peer::{Peer, Protocol};
 use crate::front::Front;
 use crate::limits;
 use crate::serve::{Steadfast, serve};
+use activity::{Activity, Listening};
 use lingering::Lingering;
+use rooms::{Room, Rooms};
 
+mod activity;
 mod lingering;
+mod rooms;
+
+pub(crate) use activity::Busy;
 
 /// Pause when the system cannot give another socket.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How often a connection is looked at, whether it is idle.
-const LOOK_PERIOD: Duration = Duration::from_secs(30);
+/// How often a connection is looked at, whether it is idle or slow.
+const LOOK_PERIOD: Duration = Duration::from_secs(4);
 /// A connection that was told to go and has nothing to do is dropped after so long.
 const LEAVING_TIME_MAX: Duration = Duration::from_secs(10);
 
@@ -46,7 +50,7 @@ const LEAVING_TIME_MAX: Duration = Duration::from_secs(10);
 pub(crate) struct Connections {
     front: Arc<Front>,
     tls: TlsAcceptor,
-    room: Arc<Semaphore>,
+    rooms: Arc<Rooms>,
     /// Connections say goodbye when this is cancelled.
     draining: CancellationToken,
     /// Connections are dropped when this is cancelled.
@@ -60,8 +64,8 @@ impl Connections {
         draining: CancellationToken,
         abandoned: CancellationToken,
     ) -> Self {
-        let room = Arc::new(Semaphore::new(limits::CONNECTIONS_MAX));
-        Self { front, tls, room, draining, abandoned }
+        let rooms = Rooms::new(limits::CONNECTIONS_MAX, limits::ADDRESS_CONNECTIONS_MAX);
+        Self { front, tls, rooms, draining, abandoned }
     }
 
     /// Accepts until draining begins; then the listener is closed.
@@ -80,8 +84,9 @@ impl Connections {
                     continue;
                 }
             };
-            let Ok(room) = Arc::clone(&self.room).try_acquire_owned() else {
+            let Some(room) = self.rooms.enter(from.ip()) else {
                 self.front.metrics.connection_refused();
+                debug!(%from, "no room for another connection");
                 continue;
             };
             let connection = self.clone().welcome(stream, from, room);
@@ -90,7 +95,7 @@ impl Connections {
     }
 
     /// The life of one connection.
-    async fn welcome(self, stream: TcpStream, from: SocketAddr, room: OwnedSemaphorePermit) {
+    async fn welcome(self, stream: TcpStream, from: SocketAddr, room: Room) {
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%error, "cannot set TCP_NODELAY");
         }
@@ -102,11 +107,11 @@ impl Connections {
         match handshake {
             Ok(Ok(stream)) => self.converse(stream, from.ip()).await,
             Ok(Err(error)) => {
-                self.front.metrics.connection_refused();
+                self.front.metrics.handshake_failed();
                 debug!(%error, %from, "TLS handshake fails");
             }
             Err(_) => {
-                self.front.metrics.connection_refused();
+                self.front.metrics.handshake_failed();
                 debug!(%from, "TLS handshake takes too long");
             }
         }
@@ -126,7 +131,10 @@ impl Connections {
             .map(|certificate| certificate.clone().into_owned())
             .collect();
         let peer = Arc::new(Peer::new(from, chain, protocol));
-        let activity = Arc::new(Activity::beginning());
+        let activity = Arc::new(match protocol {
+            Protocol::Http1 => Activity::beginning(),
+            Protocol::Http2 => Activity::of_streams(),
+        });
         let service = {
             let (front, peer, activity) =
                 (Arc::clone(&self.front), Arc::clone(&peer), Arc::clone(&activity));
@@ -141,13 +149,14 @@ impl Connections {
                 }
             })
         };
-        let io = TokioIo::new(Lingering::new(stream));
+        let stream = Lingering::new(stream);
         match protocol {
             Protocol::Http2 => {
-                let connection = self.http2().serve_connection(io, service);
+                let connection = self.http2().serve_connection(TokioIo::new(stream), service);
                 self.accompany(connection, &peer, &activity).await;
             }
             Protocol::Http1 => {
+                let io = TokioIo::new(Listening::new(stream, Arc::clone(&activity)));
                 let connection = http1_builder().serve_connection(io, service);
                 self.accompany(connection, &peer, &activity).await;
             }
@@ -191,7 +200,7 @@ impl Connections {
                 _ = look.tick() => match activity.idle_time() {
                     // It has been told before and has nothing to wait for.
                     Some(time) if is_leaving && time >= LEAVING_TIME_MAX => return,
-                    idle => idle.is_some_and(|time| time >= limits::IDLE_TIME_MAX),
+                    _ => activity.is_overdue(),
                 },
             };
             if leave && !is_leaving {
@@ -206,7 +215,8 @@ fn http1_builder() -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        .header_read_timeout(limits::HEADER_TIME_MAX)
+        // Ours knows whether a head has begun.
+        .header_read_timeout(None)
         .max_buf_size(limits::HEAD_BYTES_MAX)
         .keep_alive(true);
     builder
@@ -270,47 +280,5 @@ where
 {
     fn execute(&self, future: F) {
         self.tracker.spawn_on(future, &self.runtime);
-    }
-}
-
-/// Whether a connection has requests under way, and since when not.
-struct Activity {
-    began: Instant,
-    under_way: AtomicU32,
-    /// Milliseconds after the connection began.
-    idle_since: AtomicU64,
-}
-
-impl Activity {
-    fn beginning() -> Self {
-        let (under_way, idle_since) = (AtomicU32::new(0), AtomicU64::new(0));
-        Self { began: Instant::now(), under_way, idle_since }
-    }
-
-    /// How long there has been no request; `None` while there is one.
-    fn idle_time(&self) -> Option<Duration> {
-        if self.under_way.load(Ordering::Relaxed) > 0 {
-            return None;
-        }
-        let since = Duration::from_millis(self.idle_since.load(Ordering::Relaxed));
-        Some(self.began.elapsed().saturating_sub(since))
-    }
-}
-
-/// A request under way, its body included.
-pub(crate) struct Busy(Arc<Activity>);
-
-impl Busy {
-    fn of(activity: &Arc<Activity>) -> Self {
-        activity.under_way.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(activity))
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        let millis = u64::try_from(self.0.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.0.idle_since.store(millis, Ordering::Relaxed);
-        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 }

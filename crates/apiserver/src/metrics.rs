@@ -2,86 +2,74 @@
 //!
 //! Labels come from closed lists only: a client cannot make a new time series.
 
+mod labels;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
+use event::Level;
 use http::{HeaderMap, StatusCode};
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::{Answer, ApiError, RequestInfo, Resource};
+use crate::{Answer, ApiError, Decision, RequestInfo, Resource};
+use labels::{Answered, Attempt, Known, Plugin, Recorded, Target, Username, Watched, Way};
 
 /// `Content-Type` of the exposition.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-/// Upper ends of the histogram's buckets, in seconds; a part of kube-apiserver's.
-const BUCKETS: [f64; 12] = [0.001, 0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 5.0, 15.0, 60.0];
-/// What a label may say about a verb.
-const VERBS: [&str; 10] = [
-    "get",
-    "list",
-    "watch",
-    "create",
-    "update",
-    "patch",
-    "delete",
-    "deletecollection",
-    "post",
-    "put",
+/// Upper ends of the buckets of durations, in seconds: kube-apiserver's, and a smaller one.
+const SECONDS: [f64; 24] = [
+    0.001, 0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0,
+    8.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0,
 ];
-/// What a label may say about a subresource.
-const SUBRESOURCES: [&str; 4] = ["status", "details", "finalize", "scale"];
+/// The same for the service level.
+const SLI_SECONDS: [f64; 21] = [
+    0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0,
+    30.0, 45.0, 60.0,
+];
+/// The same for questions to somebody else.
+const ASKING_SECONDS: [f64; 15] = [
+    0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096,
+    8.192, 16.384,
+];
+/// Upper ends of the buckets of answers, in bytes.
+const ANSWER_BYTES: [f64; 7] = [1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
+/// Upper ends of the buckets of frames of a watch, in bytes.
+const FRAME_BYTES: [f64; 8] =
+    [1024.0, 2048.0, 4096.0, 8192.0, 16384.0, 32768.0, 65536.0, 131_072.0];
 
-/// What a request was about.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Target {
-    verb: &'static str,
-    group: &'static str,
-    version: &'static str,
-    resource: &'static str,
-    subresource: &'static str,
-    scope: &'static str,
-    component: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct TargetAndCode {
-    verb: &'static str,
-    group: &'static str,
-    version: &'static str,
-    resource: &'static str,
-    subresource: &'static str,
-    scope: &'static str,
-    component: &'static str,
-    code: u32,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Termination {
-    code: u32,
-}
-
-type Durations = Family<Target, Histogram, fn() -> Histogram>;
+type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 
 /// The front's numbers.
 #[derive(Clone)]
 pub struct Metrics {
     /// Group, version and plural of what is served.
-    known: Arc<[(&'static str, &'static str, &'static str)]>,
+    known: Arc<[Known]>,
     exposition: Arc<std::sync::OnceLock<Registry>>,
-    requests: Family<TargetAndCode, Counter>,
-    durations: Durations,
-    in_flight: Gauge,
-    watches: Gauge,
+    requests: Family<Answered, Counter>,
+    durations: Histograms<Target>,
+    sli_durations: Histograms<Target>,
+    response_sizes: Histograms<Target>,
+    terminations: Family<Answered, Counter>,
+    in_flight: Family<Way, Gauge>,
+    watches: Family<Target, Gauge>,
+    watch_events: Family<Watched, Counter>,
+    watch_event_sizes: Histograms<Watched>,
     audit_events: Counter<u64, AtomicU64>,
+    audit_levels: Family<Recorded, Counter>,
+    audit_errors: Family<Plugin, Counter>,
     rejected: Counter<u64, AtomicU64>,
-    terminations: Family<Termination, Counter>,
-    failed_authentications: Counter<u64, AtomicU64>,
+    authentications: Family<Attempt, Counter>,
+    authentication_durations: Histograms<Attempt>,
+    users: Family<Username, Counter>,
+    authorizations: Family<Attempt, Counter>,
+    authorization_durations: Histograms<Attempt>,
     refused_connections: Counter<u64, AtomicU64>,
+    failed_handshakes: Counter<u64, AtomicU64>,
 }
 
 impl Metrics {
@@ -92,20 +80,34 @@ impl Metrics {
             known,
             exposition: Arc::default(),
             requests: Family::default(),
-            durations: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
-            in_flight: Gauge::default(),
-            watches: Gauge::default(),
-            audit_events: Counter::default(),
-            rejected: Counter::default(),
+            durations: Family::new_with_constructor(|| Histogram::new(SECONDS)),
+            sli_durations: Family::new_with_constructor(|| Histogram::new(SLI_SECONDS)),
+            response_sizes: Family::new_with_constructor(|| Histogram::new(ANSWER_BYTES)),
             terminations: Family::default(),
-            failed_authentications: Counter::default(),
+            in_flight: Family::default(),
+            watches: Family::default(),
+            watch_events: Family::default(),
+            watch_event_sizes: Family::new_with_constructor(|| Histogram::new(FRAME_BYTES)),
+            audit_events: Counter::default(),
+            audit_levels: Family::default(),
+            audit_errors: Family::default(),
+            rejected: Counter::default(),
+            authentications: Family::default(),
+            authentication_durations: Family::new_with_constructor(asking),
+            users: Family::default(),
+            authorizations: Family::default(),
+            authorization_durations: Family::new_with_constructor(asking),
             refused_connections: Counter::default(),
+            failed_handshakes: Counter::default(),
         };
-        metrics.register(registry);
+        metrics.register_requests(registry);
+        metrics.register_watches(registry);
+        metrics.register_records(registry);
+        metrics.register_access(registry);
         metrics
     }
 
-    fn register(&self, registry: &mut Registry) {
+    fn register_requests(&self, registry: &mut Registry) {
         registry.register("apiserver_request", "Requests answered", self.requests.clone());
         registry.register(
             "apiserver_request_duration_seconds",
@@ -113,24 +115,14 @@ impl Metrics {
             self.durations.clone(),
         );
         registry.register(
-            "apiserver_current_inflight_requests",
-            "Requests under way, watches left out",
-            self.in_flight.clone(),
+            "apiserver_request_sli_duration_seconds",
+            "Time until the answer, watches left out, in seconds",
+            self.sli_durations.clone(),
         );
         registry.register(
-            "apiserver_longrunning_requests",
-            "Watches under way",
-            self.watches.clone(),
-        );
-        registry.register(
-            "apiserver_audit_event",
-            "Audit events recorded",
-            self.audit_events.clone(),
-        );
-        registry.register(
-            "apiserver_audit_requests_rejected",
-            "Requests refused because they could not be recorded",
-            self.rejected.clone(),
+            "apiserver_response_sizes",
+            "Length of answers, watches left out, in bytes",
+            self.response_sizes.clone(),
         );
         registry.register(
             "apiserver_request_terminations",
@@ -138,14 +130,88 @@ impl Metrics {
             self.terminations.clone(),
         );
         registry.register(
-            "authentication_failures",
-            "Requests in which nobody was recognised",
-            self.failed_authentications.clone(),
+            "apiserver_current_inflight_requests",
+            "Requests under way; of a watch, until it begins",
+            self.in_flight.clone(),
+        );
+    }
+
+    fn register_watches(&self, registry: &mut Registry) {
+        registry.register(
+            "apiserver_longrunning_requests",
+            "Watches under way",
+            self.watches.clone(),
+        );
+        registry.register(
+            "apiserver_watch_events",
+            "Events sent to watching clients",
+            self.watch_events.clone(),
+        );
+        registry.register(
+            "apiserver_watch_events_sizes",
+            "Length of events sent to watching clients, in bytes",
+            self.watch_event_sizes.clone(),
+        );
+    }
+
+    fn register_records(&self, registry: &mut Registry) {
+        registry.register(
+            "apiserver_audit_event",
+            "Audit events recorded",
+            self.audit_events.clone(),
+        );
+        registry.register(
+            "apiserver_audit_level",
+            "Requests by the level that the policy wants",
+            self.audit_levels.clone(),
+        );
+        registry.register(
+            "apiserver_audit_error",
+            "Audit events that could not be recorded",
+            self.audit_errors.clone(),
+        );
+        registry.register(
+            "apiserver_audit_requests_rejected",
+            "Requests refused because they could not be recorded",
+            self.rejected.clone(),
+        );
+    }
+
+    fn register_access(&self, registry: &mut Registry) {
+        registry.register(
+            "authentication_attempts",
+            "Requests by whether somebody was recognised",
+            self.authentications.clone(),
+        );
+        registry.register(
+            "authentication_duration_seconds",
+            "Time to recognise somebody, in seconds",
+            self.authentication_durations.clone(),
+        );
+        registry.register(
+            "authenticated_user_requests",
+            "Requests of recognised users, by the kind of their name",
+            self.users.clone(),
+        );
+        registry.register(
+            "authorization_attempts",
+            "Requests by whether they were allowed",
+            self.authorizations.clone(),
+        );
+        registry.register(
+            "authorization_duration_seconds",
+            "Time to decide whether a request is allowed, in seconds",
+            self.authorization_durations.clone(),
         );
         registry.register(
             "apiserver_connections_refused",
-            "Connections closed for want of room or a failed handshake",
+            "Connections closed for want of room",
             self.refused_connections.clone(),
+        );
+        registry.register(
+            "apiserver_tls_handshake_errors",
+            "Connections without a TLS handshake",
+            self.failed_handshakes.clone(),
         );
     }
 
@@ -174,75 +240,130 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn request_began(&self) {
-        self.in_flight.inc();
+    pub(crate) fn request_began(&self, info: &RequestInfo) {
+        self.in_flight.get_or_create(&way(info)).inc();
     }
 
-    pub(crate) fn request_ended(&self, info: &RequestInfo, code: StatusCode, micros: i64) {
-        self.in_flight.dec();
-        let target = self.target(info);
-        let Target { verb, group, version, resource, subresource, scope, component } = target;
+    /// `bytes` is the length of the answer; a watch has none.
+    pub(crate) fn request_ended(&self, ended: &Ended<'_>) {
+        let Ended { info, is_dry_run, code, micros, bytes } = *ended;
+        self.in_flight.get_or_create(&way(info)).dec();
+        let target = Target::of(&self.known, info, is_dry_run);
         let code = u32::from(code.as_u16());
-        let labels =
-            TargetAndCode { verb, group, version, resource, subresource, scope, component, code };
-        self.requests.get_or_create(&labels).inc();
-        let micros = u32::try_from(micros.max(0)).unwrap_or(u32::MAX);
-        self.durations.get_or_create(&target).observe(f64::from(micros) / 1e6);
+        let answered = target.answered(code);
+        self.requests.get_or_create(&answered).inc();
+        let seconds = seconds(micros);
+        self.durations.get_or_create(&target).observe(seconds);
+        if let Some(bytes) = bytes {
+            self.sli_durations.get_or_create(&target).observe(seconds);
+            self.response_sizes.get_or_create(&target).observe(size(bytes));
+        }
         if matches!(code, 429 | 503 | 504) {
-            self.terminations.get_or_create(&Termination { code }).inc();
+            self.terminations.get_or_create(&answered).inc();
         }
     }
 
-    pub(crate) fn watch_began(&self) {
-        self.watches.inc();
+    /// A watch begins; its numbers are in what is returned.
+    pub(crate) fn watch_began(&self, info: &RequestInfo) -> WatchNumbers {
+        let target = Target::of(&self.known, info, false);
+        let numbers = WatchNumbers {
+            under_way: self.watches.get_or_create_owned(&target),
+            events: self.watch_events.get_or_create_owned(&target.watched()),
+            sizes: self.watch_event_sizes.get_or_create_owned(&target.watched()),
+        };
+        numbers.under_way.inc();
+        numbers
     }
 
-    pub(crate) fn watch_ended(&self) {
-        self.watches.dec();
+    pub(crate) fn decided(&self, level: Level) {
+        self.audit_levels.get_or_create(&Recorded { level: level.as_str() }).inc();
     }
 
     pub(crate) fn recorded(&self) {
         self.audit_events.inc();
     }
 
+    pub(crate) fn not_recorded(&self) {
+        self.audit_errors.get_or_create(&Plugin { plugin: "journal" }).inc();
+    }
+
     pub(crate) fn rejected(&self) {
         self.rejected.inc();
     }
 
-    pub(crate) fn authentication_failed(&self) {
-        self.failed_authentications.inc();
+    /// Who was recognised, if anybody was.
+    pub(crate) fn authenticated(&self, user: Option<&str>, micros: i64) {
+        let attempt = Attempt { result: if user.is_some() { "success" } else { "failure" } };
+        self.authentications.get_or_create(&attempt).inc();
+        self.authentication_durations.get_or_create(&attempt).observe(seconds(micros));
+        if let Some(user) = user {
+            self.users.get_or_create(&Username { username: labels::username(user) }).inc();
+        }
+    }
+
+    /// What was decided; nothing when nobody could tell.
+    pub(crate) fn authorized(&self, decision: Option<&Decision>, micros: i64) {
+        let result = match decision {
+            Some(Decision::Allow(_)) => "allowed",
+            Some(Decision::Deny(_)) => "denied",
+            Some(Decision::NoOpinion(_)) => "no-opinion",
+            None => "error",
+        };
+        self.authorizations.get_or_create(&Attempt { result }).inc();
+        self.authorization_durations.get_or_create(&Attempt { result }).observe(seconds(micros));
     }
 
     pub(crate) fn connection_refused(&self) {
         self.refused_connections.inc();
     }
 
-    fn target(&self, info: &RequestInfo) -> Target {
-        let word = |list: &[&'static str], text: &str| {
-            list.iter().find(|word| **word == text).copied().unwrap_or_default()
-        };
-        let (group, version, resource) = self
-            .known
-            .iter()
-            .find(|(group, version, plural)| {
-                *plural == info.resource && *group == info.api_group && *version == info.api_version
-            })
-            .copied()
-            .unwrap_or_default();
-        let scope = match info {
-            _ if !info.is_resource_request => "",
-            _ if !info.name.is_empty() => "resource",
-            _ if !info.namespace.is_empty() => "namespace",
-            _ => "cluster",
-        };
-        Target {
-            verb: word(&VERBS, &info.verb),
-            group,
-            version,
-            resource,
-            subresource: word(&SUBRESOURCES, &info.subresource),
-            scope,
-            component: "apiserver",
-        }
+    pub(crate) fn handshake_failed(&self) {
+        self.failed_handshakes.inc();
     }
+}
+
+/// How a request ended.
+#[derive(Clone, Copy)]
+pub(crate) struct Ended<'r> {
+    pub(crate) info: &'r RequestInfo,
+    pub(crate) is_dry_run: bool,
+    pub(crate) code: StatusCode,
+    pub(crate) micros: i64,
+    /// Length of the answer; of a watch there is none.
+    pub(crate) bytes: Option<usize>,
+}
+
+/// The numbers of one watch, looked up once.
+pub(crate) struct WatchNumbers {
+    under_way: Gauge,
+    events: Counter,
+    sizes: Histogram,
+}
+
+impl WatchNumbers {
+    pub(crate) fn sent(&self, frame: &Bytes) {
+        self.events.inc();
+        self.sizes.observe(size(frame.len()));
+    }
+
+    pub(crate) fn ended(&self) {
+        self.under_way.dec();
+    }
+}
+
+fn asking() -> Histogram {
+    Histogram::new(ASKING_SECONDS)
+}
+
+fn way(info: &RequestInfo) -> Way {
+    let is_read = matches!(info.verb.as_str(), "get" | "list" | "watch");
+    Way { request_kind: if is_read { "readOnly" } else { "mutating" } }
+}
+
+fn seconds(micros: i64) -> f64 {
+    f64::from(u32::try_from(micros.max(0)).unwrap_or(u32::MAX)) / 1e6
+}
+
+fn size(bytes: usize) -> f64 {
+    f64::from(u32::try_from(bytes).unwrap_or(u32::MAX))
 }

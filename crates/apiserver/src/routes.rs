@@ -5,6 +5,7 @@ use event::Json;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde::Serialize;
 
+use crate::authn::ANONYMOUS;
 use crate::front::Front;
 use crate::{Answer, ApiError, Request};
 
@@ -47,7 +48,8 @@ pub(crate) fn answer(front: &Front, request: &Request) -> Answer {
         "/version" | "/version/" if is_read => document(&front.version),
         "/" | "/index.html" if is_read => document(&Index { paths: &front.paths }),
         _ => {
-            let health = front.health.answer(path, &request.query);
+            let is_known = request.user.username != ANONYMOUS;
+            let health = front.health.answer(path, &request.query, is_known);
             health.unwrap_or_else(|| text(StatusCode::NOT_FOUND, "404 page not found\n"))
         }
     }

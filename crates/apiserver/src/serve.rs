@@ -9,15 +9,17 @@ use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use event::Timestamp;
 use futures::FutureExt;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header, request};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use tracing::{debug, error};
 
 use crate::authn::peer::Peer;
 use crate::body::{self, ResponseBody};
 use crate::front::Front;
 use crate::limits::Seat;
+use crate::metrics::Ended;
 use crate::request_info::{query_pairs, query_value};
 use crate::watch_body::WatchBody;
 use crate::{
@@ -43,10 +45,12 @@ pub(crate) async fn serve(
 ) -> Response<ResponseBody> {
     let (head, body) = incoming.into_parts();
     let mut visit = Visit::of(&front, head);
-    front.metrics.request_began();
+    front.metrics.request_began(&visit.request.info);
 
     let recognised =
         front.authenticator.authenticate(&peer, &mut visit.request.headers, &*front.clock).await;
+    let user = recognised.as_ref().ok().map(|user| user.username.as_str());
+    front.metrics.authenticated(user, front.micros_since(visit.request.received));
     let mut trail = match recognised {
         Ok(user) => {
             visit.request.user = user;
@@ -54,7 +58,6 @@ pub(crate) async fn serve(
         }
         Err(unauthenticated) => {
             debug!(reasons = ?unauthenticated.reasons, "nobody was recognised");
-            front.metrics.authentication_failed();
             peer.dismiss();
             let answer = Answer::from(refusal::unauthorized());
             let trail = arrival::trail(&front, &visit, &peer, None);
@@ -62,7 +65,7 @@ pub(crate) async fn serve(
             return visit.depart(&front, answer);
         }
     };
-    if let Err(unkept) = front.ledger.keep(trail.received()).await {
+    if let Err(unkept) = front.note(trail.received()).await {
         return visit.depart(&front, front.unkept(unkept));
     }
 
@@ -74,11 +77,16 @@ pub(crate) async fn serve(
     let attended = AssertUnwindSafe(attended).catch_unwind().await;
 
     let (record, answer) = match attended {
-        Ok(Ok(Reply::Recorded(answer))) => (None, answer),
+        Ok(Ok(Reply::Recorded(answer))) => {
+            if !trail.is_silent() {
+                front.metrics.recorded();
+            }
+            (None, answer)
+        }
         Ok(Ok(Reply::Unsure(error))) => (None, front.unkept(front.ledger.refuse(&error))),
         Ok(Ok(Reply::Watch(watch))) => return visit.begin(&front, watch, trail).await,
         Ok(Ok(Reply::Plain(answer)) | Err(answer)) => {
-            if let Err(unkept) = front.ledger.keep(trail.started_with(&answer)).await {
+            if let Err(unkept) = front.note(trail.started_with(&answer)).await {
                 return visit.depart(&front, front.unkept(unkept));
             }
             (trail.complete(&answer), answer)
@@ -138,7 +146,10 @@ async fn attend(
 /// Asks whether the user may, and writes the answer into the event.
 async fn authorize(front: &Front, request: &Request, trail: &mut Trail) -> Result<(), Answer> {
     let attributes = attributes_of(request);
-    match front.authorizer.authorize(&attributes).await {
+    let asked = front.clock.now();
+    let decided = front.authorizer.authorize(&attributes).await;
+    front.metrics.authorized(decided.as_ref().ok(), front.micros_since(asked));
+    match decided {
         Ok(Decision::Allow(reason)) => {
             trail.annotate(DECISION, "allow");
             trail.annotate(REASON, &reason);
@@ -224,10 +235,10 @@ impl Visit {
         watch: WatchReply,
         mut trail: Trail,
     ) -> Response<ResponseBody> {
-        if let Err(unkept) = front.ledger.keep(trail.started()).await {
+        if let Err(unkept) = front.note(trail.started()).await {
             return self.depart(front, front.unkept(unkept));
         }
-        let body = WatchBody::new(watch.frames, trail, Arc::clone(front));
+        let body = WatchBody::new(watch.frames, trail, Arc::clone(front), &self.request.info);
         let headers = HeaderMap::new();
         let body = ResponseBody::watch(body);
         self.respond(front, StatusCode::OK, headers, watch.content_type, body)
@@ -257,8 +268,13 @@ impl Visit {
         content_type: &'static str,
         body: ResponseBody,
     ) -> Response<ResponseBody> {
-        let took = front.clock.now().as_micros() - self.request.received.as_micros();
-        front.metrics.request_ended(&self.request.info, code, took);
+        front.metrics.request_ended(&Ended {
+            info: &self.request.info,
+            is_dry_run: query_value(&self.request.query, "dryRun") == Some("All"),
+            code,
+            micros: front.micros_since(self.request.received),
+            bytes: body.size_hint().exact().and_then(|len| usize::try_from(len).ok()),
+        });
         let mut response = Response::new(body);
         *response.status_mut() = code;
         let sent = response.headers_mut();
@@ -275,13 +291,27 @@ impl Visit {
 impl Front {
     /// The answer once its record is kept, or the refusal of an answer that cannot be.
     async fn keep(&self, record: Option<bytes::Bytes>, answer: Answer) -> Answer {
-        if record.is_some() {
-            self.metrics.recorded();
-        }
-        match self.ledger.keep(record).await {
+        match self.note(record).await {
             Ok(()) => answer,
             Err(unkept) => self.unkept(unkept),
         }
+    }
+
+    /// Returns when the record is kept, and counts it.
+    pub(crate) async fn note(&self, record: Option<bytes::Bytes>) -> Result<(), ApiError> {
+        if record.is_none() {
+            return Ok(());
+        }
+        let kept = self.ledger.keep(record).await;
+        match &kept {
+            Ok(()) => self.metrics.recorded(),
+            Err(_) => self.metrics.not_recorded(),
+        }
+        kept
+    }
+
+    fn micros_since(&self, then: Timestamp) -> i64 {
+        self.clock.now().as_micros() - then.as_micros()
     }
 
     fn unkept(&self, error: ApiError) -> Answer {

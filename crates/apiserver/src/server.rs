@@ -21,7 +21,7 @@ use tracing::{info, warn};
 
 use crate::authn::Authenticator;
 use crate::front::Front;
-use crate::health::{Health, HealthCheck, Reach};
+use crate::health::{Health, HealthCheck, Reach, Remarks};
 use crate::ledger::Ledger;
 use crate::limits::{InFlight, Limits};
 use crate::listen::Connections;
@@ -71,6 +71,8 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// What must be well beside the store.
     pub checks: Vec<HealthCheck>,
+    /// What `/readyz?verbose` tells beside them.
+    pub remarks: Remarks,
     /// The numbers.
     pub metrics: Metrics,
     /// The bounds.
@@ -111,7 +113,7 @@ impl Server {
             policy: options.policy,
             in_flight: InFlight::new(&options.limits),
             registry: options.registry,
-            health: Health::new(checks),
+            health: Health::new(checks, options.remarks),
             metrics: options.metrics,
             limits: options.limits,
             version: options.version,

@@ -13,8 +13,9 @@ use futures::Stream;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tracing::warn;
 
-use crate::Trail;
 use crate::front::Front;
+use crate::metrics::WatchNumbers;
+use crate::{RequestInfo, Trail};
 
 type Frames = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
 type Farewell = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -28,13 +29,14 @@ pub(crate) struct WatchBody {
     /// Done when the server closes.
     closing: Pin<Box<WaitForCancellationFutureOwned>>,
     farewell: Option<Farewell>,
+    numbers: WatchNumbers,
 }
 
 impl WatchBody {
-    pub(crate) fn new(frames: Frames, trail: Trail, front: Arc<Front>) -> Self {
-        front.metrics.watch_began();
+    pub(crate) fn new(frames: Frames, trail: Trail, front: Arc<Front>, info: &RequestInfo) -> Self {
+        let numbers = front.metrics.watch_began(info);
         let closing = Box::pin(front.closing.clone().cancelled_owned());
-        Self { frames, front, trail: Some(trail), closing, farewell: None }
+        Self { frames, front, trail: Some(trail), closing, farewell: None, numbers }
     }
 
     pub(crate) fn poll_bytes(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
@@ -63,7 +65,12 @@ impl WatchBody {
                 self.farewell = self.end(Trail::watched);
                 Poll::Ready(None)
             }
-            Ok(poll) => poll,
+            Ok(poll) => {
+                if let Poll::Ready(Some(frame)) = &poll {
+                    self.numbers.sent(frame);
+                }
+                poll
+            }
             Err(_) => {
                 self.farewell = self.end(|trail| trail.panicked("a watch broke off"));
                 Poll::Ready(None)
@@ -73,10 +80,10 @@ impl WatchBody {
 
     fn end(&mut self, complete: impl FnOnce(Trail) -> Option<Bytes>) -> Option<Farewell> {
         let record = complete(self.trail.take()?);
-        self.front.metrics.watch_ended();
+        self.numbers.ended();
         let front = Arc::clone(&self.front);
         Some(Box::pin(async move {
-            if let Err(error) = front.ledger.keep(record).await {
+            if let Err(error) = front.note(record).await {
                 warn!(reason = error.status.message, "the end of a watch is not recorded");
             }
         }))

@@ -11,7 +11,8 @@ use serde_json::value::RawValue;
 
 const MANAGED_FIELDS: &str = "managedFields";
 
-/// The body without `metadata.managedFields`, of the object and of the items if it is a list.
+/// The body without `metadata.managedFields`, of the object, of the items if it is a list, and of
+/// the objects of a table's rows.
 pub(crate) fn without_managed_fields(body: Json) -> Json {
     if memchr::memmem::find(body.as_bytes(), MANAGED_FIELDS.as_bytes()).is_none() {
         return body;
@@ -28,7 +29,10 @@ fn strip_object(object: &[u8], may_be_list: bool, out: &mut Vec<u8>) -> Option<(
     let members: Members<'_> = serde_json::from_slice(object).ok()?;
     write_members(&members, out, |key, value, out| match key {
         "metadata" => strip_metadata(value, out),
-        "items" if may_be_list => strip_items(value, out),
+        "items" if may_be_list => {
+            strip_each(value, out, |item, out| strip_object(item, false, out))
+        }
+        "rows" if may_be_list => strip_each(value, out, strip_row),
         _ => None,
     })
 }
@@ -39,14 +43,27 @@ fn strip_metadata(metadata: &RawValue, out: &mut Vec<u8>) -> Option<()> {
     write_members(&members, out, |_, _, _| None)
 }
 
-fn strip_items(items: &RawValue, out: &mut Vec<u8>) -> Option<()> {
+/// A row of a table carries its object beside the cells.
+fn strip_row(row: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    let members: Members<'_> = serde_json::from_slice(row).ok()?;
+    write_members(&members, out, |key, value, out| match key {
+        "object" => strip_object(value.get().as_bytes(), false, out),
+        _ => None,
+    })
+}
+
+fn strip_each(
+    items: &RawValue,
+    out: &mut Vec<u8>,
+    strip: impl Fn(&[u8], &mut Vec<u8>) -> Option<()>,
+) -> Option<()> {
     let items: Vec<&RawValue> = serde_json::from_str(items.get()).ok()?;
     out.push(b'[');
     for (index, item) in items.iter().enumerate() {
         if index > 0 {
             out.push(b',');
         }
-        or_as_it_is(item, out, |out| strip_object(item.get().as_bytes(), false, out));
+        or_as_it_is(item, out, |out| strip(item.get().as_bytes(), out));
     }
     out.push(b']');
     Some(())

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow};
 use apiserver::authn::Authenticator;
-use apiserver::health::HealthCheck;
+use apiserver::health::{HealthCheck, Remark, Remarks, Trouble};
 use apiserver::limits::Limits;
 use apiserver::metrics::Metrics;
 use apiserver::registry::Parts;
@@ -21,7 +21,7 @@ use apiserver::{
 };
 use arc_swap::ArcSwap;
 use audit::Policy;
-use delivery::{Corridor, Delivery};
+use delivery::{Condition, Corridor, Delivery};
 use event::UserInfo;
 use event::kasten::Labels;
 use futures::future::BoxFuture;
@@ -107,6 +107,7 @@ impl House {
             storage: Arc::new(plan.store.clone()),
             clock,
             checks: plan.checks,
+            remarks: remarks(Arc::clone(&delivery)),
             metrics,
             limits: plan.limits,
             version: version(),
@@ -225,6 +226,25 @@ async fn retire(journal: &store::Journal, sinks: &[Box<dyn Sink>]) -> Result<()>
         }
     }
     Ok(())
+}
+
+/// What `/readyz` tells of the sinks. The server serves without any of them.
+fn remarks(delivery: Arc<Delivery>) -> Remarks {
+    Arc::new(move || {
+        let of = |sink: delivery::SinkHealth| {
+            let reason = match sink.condition {
+                Condition::Delivering => None,
+                Condition::Failing { reason, attempts } => {
+                    Some(format!("{reason} (attempt {attempts})"))
+                }
+                Condition::Closed => Some("its reader went away".to_owned()),
+            };
+            let extent = format!("{} records wait", sink.lag);
+            let trouble = reason.map(|reason| Trouble { extent, reason });
+            Remark { name: format!("sink-{}", sink.sink), trouble }
+        };
+        delivery.health().into_iter().map(of).collect()
+    })
 }
 
 /// Who is named when the server does something by itself.

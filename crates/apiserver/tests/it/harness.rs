@@ -236,6 +236,7 @@ impl House {
             storage: Arc::clone(&store) as _,
             clock,
             checks: Vec::new(),
+            remarks: Arc::new(Vec::new),
             metrics,
             limits,
             version: VersionInfo { git_version: "v1.37.0".to_owned(), ..VersionInfo::default() },

@@ -162,6 +162,25 @@ async fn check_thrown_out(house: &House, sent: Option<&[u8]>) {
     assert!(expected.contains(&found), "{rest}");
 }
 
+/// Lets time pass, without waiting for it.
+async fn pass(seconds: u64) {
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    tokio::time::resume();
+}
+
+#[tokio::test]
+async fn a_connection_may_be_idle_for_longer_than_a_head_may_take() {
+    let house = House::open().await;
+    let mut alice = house.client_of("alice", &[], Protocol::Http1).await;
+    let path = format!("{THINGS}/x");
+    assert_eq!(alice.call("GET", &path).await.code, 404);
+    pass(80).await;
+    assert_eq!(alice.call("GET", &path).await.code, 404, "it was kept");
+    pass(100).await;
+    alice.closed().await;
+}
+
 #[tokio::test]
 async fn slow_clients_are_thrown_out() {
     let house = House::open().await;

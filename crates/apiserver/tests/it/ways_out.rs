@@ -3,6 +3,7 @@
 use apiserver::authn::Anonymous;
 use apiserver::limits::Limits;
 use event::Level;
+use http_body_util::BodyExt as _;
 
 use crate::harness::{House, Making, Protocol, check_record, get, line, thing};
 
@@ -103,6 +104,66 @@ async fn health_touches_no_record_and_needs_no_right() {
         ",
     )
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dashboards_for_kubernetes_find_their_numbers() {
+    let house = House::open().await;
+    let mut alice = house.client("alice").await;
+    let mut mallory = house.client("mallory").await;
+    let mut watcher = house.client("alice").await;
+    let mut watch = watcher.begin(get(&format!("{THINGS}?watch=1"), &[])).await;
+    assert_eq!(alice.post(&format!("{THINGS}?dryRun=All"), &thing("no")).await.code, 201);
+    assert_eq!(alice.post(THINGS, &thing("one")).await.code, 201);
+    drop(watch.body_mut().frame().await.unwrap().unwrap());
+    assert_eq!(alice.call("GET", THINGS).await.code, 200);
+    assert_eq!(mallory.call("DELETE", &format!("{THINGS}/one")).await.code, 403);
+    house.client_of("nobody", &[], Protocol::Http1).await.call("GET", "/healthz").await;
+    let ca = house.ca.pem();
+    let mut nobody =
+        crate::harness::Client::connect(house.address, &ca, None, Protocol::Http1).await;
+    assert_eq!(nobody.call("GET", THINGS).await.code, 401);
+    let metrics = alice.call("GET", "/metrics").await.body;
+    let kind = r#"group="test.io",version="v1",resource="things""#;
+    let things = format!(r#"{kind},subresource="",scope="#);
+    for series in [
+        format!(
+            r#"apiserver_request_total{{verb="POST",dry_run="",{things}"resource",component="apiserver",code="201"}} 1"#
+        ),
+        format!(
+            r#"apiserver_request_total{{verb="POST",dry_run="All",{things}"resource",component="apiserver",code="201"}} 1"#
+        ),
+        format!(
+            r#"apiserver_request_total{{verb="LIST",dry_run="",{things}"namespace",component="apiserver",code="200"}} 1"#
+        ),
+        format!(
+            r#"apiserver_request_duration_seconds_count{{verb="WATCH",dry_run="",{things}"namespace",component="apiserver"}} 1"#
+        ),
+        format!(
+            r#"apiserver_request_sli_duration_seconds_count{{verb="LIST",dry_run="",{things}"namespace",component="apiserver"}} 2"#
+        ),
+        format!(
+            r#"apiserver_response_sizes_count{{verb="DELETE",dry_run="",{things}"resource",component="apiserver"}} 1"#
+        ),
+        format!(
+            r#"apiserver_longrunning_requests{{verb="WATCH",dry_run="",{things}"namespace",component="apiserver"}} 1"#
+        ),
+        format!(r"apiserver_watch_events_total{{{kind}}} 1"),
+        format!(r"apiserver_watch_events_sizes_count{{{kind}}} 1"),
+        r#"apiserver_current_inflight_requests{request_kind="readOnly"} 1"#.to_owned(),
+        r#"apiserver_current_inflight_requests{request_kind="mutating"} 0"#.to_owned(),
+        // A watch under way, two creates, a list, a refusal, a 401.
+        "apiserver_audit_event_total 6".to_owned(),
+        r#"apiserver_audit_level_total{level="RequestResponse"} 6"#.to_owned(),
+        r#"apiserver_audit_level_total{level="None"} 2"#.to_owned(),
+        r#"authentication_attempts_total{result="success"} 7"#.to_owned(),
+        r#"authentication_attempts_total{result="failure"} 1"#.to_owned(),
+        r#"authenticated_user_requests_total{username="other"} 7"#.to_owned(),
+        r#"authorization_attempts_total{result="no-opinion"} 1"#.to_owned(),
+    ] {
+        assert!(metrics.contains(&series), "{series} is not in {metrics}");
+    }
+    assert!(!metrics.contains("alice"), "users are not named");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -169,6 +169,10 @@ fn managed_fields_are_left_out_and_nothing_else_changes() {
             r#"{"metadata":{},"items":[{"metadata":{}},1,{"spec":{"managedFields":2}}]}"#,
         ),
         (r#"["managedFields"]"#, r#"["managedFields"]"#),
+        (
+            r#"{"kind":"Table","rows":[{"cells":[1.50],"object":{"metadata":{"name":"a","managedFields":[{}]}}},{"cells":[],"object":null},3]}"#,
+            r#"{"kind":"Table","rows":[{"cells":[1.50],"object":{"metadata":{"name":"a"}}},{"cells":[],"object":null},3]}"#,
+        ),
         (r#"{"metadata":"managedFields"}"#, r#"{"metadata":"managedFields"}"#),
     ] {
         assert_eq!(recorded(decision, false, body), expected);

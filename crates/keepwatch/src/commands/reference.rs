@@ -73,6 +73,7 @@ fn rows() -> Vec<(&'static str, String)> {
         ("Time for the head of an HTTP/1 request", seconds(front::HEADER_TIME_MAX)),
         ("Time for a TLS handshake", seconds(front::HANDSHAKE_TIME_MAX)),
         ("Connections", front::CONNECTIONS_MAX.to_string()),
+        ("Connections from one address", front::ADDRESS_CONNECTIONS_MAX.to_string()),
         ("Streams of an HTTP/2 connection", front::STREAMS_MAX.to_string()),
         ("Time a connection may be idle", seconds(front::IDLE_TIME_MAX)),
         ("Reading requests at a time (default)", flags.reads_max.to_string()),

@@ -1,0 +1,154 @@
+//! What a connection is doing: answering, waiting for a request, or hearing the head of one.
+//!
+//! A connection that waits may wait long; one that has begun to speak has to come to an end soon.
+//! hyper's own timeout does not tell the two apart, so the bytes are watched as they come in.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use crate::limits;
+
+/// No head is being heard.
+const SILENCE: u64 = u64::MAX;
+
+/// Whether a connection has requests under way, and since when not.
+pub(super) struct Activity {
+    pub(super) began: Instant,
+    under_way: AtomicU32,
+    /// Milliseconds after the connection began.
+    idle_since: AtomicU64,
+    /// The same, of the first byte of a head; [`SILENCE`] while there is none.
+    head_since: AtomicU64,
+}
+
+impl Activity {
+    /// A connection begins. The first head is due at once.
+    pub(super) fn beginning() -> Self {
+        Self {
+            began: Instant::now(),
+            under_way: AtomicU32::new(0),
+            idle_since: AtomicU64::new(0),
+            head_since: AtomicU64::new(0),
+        }
+    }
+
+    /// A connection of many requests at a time, whose heads cannot be told apart from outside.
+    pub(super) fn of_streams() -> Self {
+        Self { head_since: AtomicU64::new(SILENCE), ..Self::beginning() }
+    }
+
+    /// How long there has been no request; `None` while there is one.
+    pub(super) fn idle_time(&self) -> Option<Duration> {
+        if self.under_way.load(Ordering::Relaxed) > 0 {
+            return None;
+        }
+        Some(self.since(self.idle_since.load(Ordering::Relaxed)))
+    }
+
+    /// Whether a request does not come to an end, or none comes at all.
+    pub(super) fn is_overdue(&self) -> bool {
+        let Some(idle) = self.idle_time() else { return false };
+        let head_since = self.head_since.load(Ordering::Relaxed);
+        let is_head_late =
+            head_since != SILENCE && self.since(head_since) >= limits::HEADER_TIME_MAX;
+        is_head_late || idle >= limits::IDLE_TIME_MAX
+    }
+
+    fn heard(&self) {
+        if self.under_way.load(Ordering::Relaxed) == 0
+            && self.head_since.load(Ordering::Relaxed) == SILENCE
+        {
+            self.head_since.store(self.millis(), Ordering::Relaxed);
+        }
+    }
+
+    fn since(&self, millis: u64) -> Duration {
+        self.began.elapsed().saturating_sub(Duration::from_millis(millis))
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX - 1)
+    }
+}
+
+/// A request under way, its body included.
+pub(crate) struct Busy(Arc<Activity>);
+
+impl Busy {
+    pub(super) fn of(activity: &Arc<Activity>) -> Self {
+        activity.under_way.fetch_add(1, Ordering::Relaxed);
+        activity.head_since.store(SILENCE, Ordering::Relaxed);
+        Self(Arc::clone(activity))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.idle_since.store(self.0.millis(), Ordering::Relaxed);
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Notes when bytes of a head come in.
+pub(super) struct Listening<S> {
+    stream: S,
+    activity: Arc<Activity>,
+}
+
+impl<S> Listening<S> {
+    pub(super) fn new(stream: S, activity: Arc<Activity>) -> Self {
+        Self { stream, activity }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Listening<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.activity.heard();
+        }
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Listening<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

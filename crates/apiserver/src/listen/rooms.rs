@@ -1,0 +1,107 @@
+//! Room for connections: so many in all, and so many from one place.
+//!
+//! One address cannot take the room of all others. With IPv6 whoever has one address has a whole
+//! network of them, so there the network counts.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Bits of an IPv6 address that belong to its network.
+const NETWORK_BITS: u32 = 64;
+
+/// How much room there is, and who takes it.
+pub(super) struct Rooms {
+    total_max: usize,
+    address_max: usize,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Default)]
+struct Taken {
+    total: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+impl Rooms {
+    pub(super) fn new(total_max: usize, address_max: usize) -> Arc<Self> {
+        Arc::new(Self { total_max, address_max, taken: Mutex::default() })
+    }
+
+    /// Room for a connection from there, if there is any.
+    pub(super) fn enter(self: &Arc<Self>, from: IpAddr) -> Option<Room> {
+        let from = origin(from);
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_address = taken.by_address.get(&from).copied().unwrap_or_default();
+        if taken.total >= self.total_max || of_address >= self.address_max {
+            return None;
+        }
+        taken.total += 1;
+        taken.by_address.insert(from, of_address + 1);
+        Some(Room { rooms: Arc::clone(self), from })
+    }
+
+    fn leave(&self, from: IpAddr) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.total -= 1;
+        if let Some(of_address) = taken.by_address.get_mut(&from) {
+            *of_address -= 1;
+            if *of_address == 0 {
+                taken.by_address.remove(&from);
+            }
+        }
+    }
+}
+
+/// The room of one connection, given back when dropped.
+pub(super) struct Room {
+    rooms: Arc<Rooms>,
+    from: IpAddr,
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.rooms.leave(self.from);
+    }
+}
+
+/// What counts as one place.
+fn origin(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => {
+            let network = u128::MAX << (u128::BITS - NETWORK_BITS);
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & network))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_does_not_take_the_room_of_others() {
+        let rooms = Rooms::new(4, 2);
+        let enter = |from: &str| rooms.enter(from.parse().unwrap());
+        let first = enter("192.0.2.1").unwrap();
+        let _second = enter("::ffff:192.0.2.1").unwrap();
+        assert!(enter("192.0.2.1").is_none(), "two are its share");
+        let _other = enter("2001:db8::1").unwrap();
+        let _neighbour = enter("2001:db8::ffff").unwrap();
+        assert!(enter("2001:db8:0:0:1::").is_none(), "it is the same network");
+        assert!(enter("192.0.2.2").is_none(), "the house is full");
+        drop(first);
+        let _third = enter("192.0.2.2").unwrap();
+        assert!(enter("192.0.2.1").is_none(), "the house is full again");
+    }
+
+    #[test]
+    fn nothing_is_remembered_of_who_has_left() {
+        let rooms = Rooms::new(2, 1);
+        for number in 0..100_u32 {
+            drop(rooms.enter(IpAddr::V4(number.into())).unwrap());
+        }
+        assert_eq!(rooms.taken.lock().unwrap().by_address.len(), 0);
+    }
+}

@@ -1,0 +1,142 @@
+//! What the labels of the front's metrics may say: words of closed lists only.
+
+use prometheus_client::encoding::EncodeLabelSet;
+
+use crate::RequestInfo;
+
+/// What a label may say about a subresource.
+const SUBRESOURCES: [&str; 4] = ["status", "details", "finalize", "scale"];
+
+/// Group, version and plural of a kind that is served.
+pub(super) type Known = (&'static str, &'static str, &'static str);
+
+/// What a request was about.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct Target {
+    pub(super) verb: &'static str,
+    pub(super) dry_run: &'static str,
+    pub(super) group: &'static str,
+    pub(super) version: &'static str,
+    pub(super) resource: &'static str,
+    pub(super) subresource: &'static str,
+    pub(super) scope: &'static str,
+    pub(super) component: &'static str,
+}
+
+/// The same with how it was answered.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct Answered {
+    verb: &'static str,
+    dry_run: &'static str,
+    group: &'static str,
+    version: &'static str,
+    resource: &'static str,
+    subresource: &'static str,
+    scope: &'static str,
+    component: &'static str,
+    code: u32,
+}
+
+/// The kind of a watch.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct Watched {
+    group: &'static str,
+    version: &'static str,
+    resource: &'static str,
+}
+
+/// Whether a request under way may change something.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct Way {
+    pub(super) request_kind: &'static str,
+}
+
+/// How an attempt went.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct Attempt {
+    pub(super) result: &'static str,
+}
+
+/// What a user is called in public.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct Username {
+    pub(super) username: &'static str,
+}
+
+/// Where a record could not be kept.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct Plugin {
+    pub(super) plugin: &'static str,
+}
+
+/// How much the policy wants to be recorded.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct Recorded {
+    pub(super) level: &'static str,
+}
+
+impl Target {
+    /// The labels of a request, as `CleanVerb` and `CleanScope` of `k8s.io/apiserver` write them.
+    pub(super) fn of(known: &[Known], info: &RequestInfo, is_dry_run: bool) -> Self {
+        let (group, version, resource) = known
+            .iter()
+            .find(|(group, version, plural)| {
+                *plural == info.resource && *group == info.api_group && *version == info.api_version
+            })
+            .copied()
+            .unwrap_or_default();
+        let subresource = SUBRESOURCES.iter().find(|word| **word == info.subresource);
+        let scope = match info {
+            _ if !info.is_resource_request => "",
+            _ if !info.name.is_empty() || info.verb == "create" => "resource",
+            _ if !info.namespace.is_empty() => "namespace",
+            _ => "cluster",
+        };
+        Self {
+            verb: verb(&info.verb),
+            dry_run: if is_dry_run { "All" } else { "" },
+            group,
+            version,
+            resource,
+            subresource: subresource.copied().unwrap_or_default(),
+            scope,
+            component: "apiserver",
+        }
+    }
+
+    pub(super) fn answered(self, code: u32) -> Answered {
+        let Self { verb, dry_run, group, version, resource, subresource, scope, component } = self;
+        Answered { verb, dry_run, group, version, resource, subresource, scope, component, code }
+    }
+
+    pub(super) fn watched(self) -> Watched {
+        let Self { group, version, resource, .. } = self;
+        Watched { group, version, resource }
+    }
+}
+
+/// kube-apiserver counts by HTTP method, with `LIST` and `WATCH` beside them.
+fn verb(verb: &str) -> &'static str {
+    match verb {
+        "get" => "GET",
+        "list" => "LIST",
+        "watch" => "WATCH",
+        "create" | "post" => "POST",
+        "update" | "put" => "PUT",
+        "patch" => "PATCH",
+        "delete" => "DELETE",
+        "deletecollection" => "DELETECOLLECTION",
+        _ => "other",
+    }
+}
+
+/// Names of users are not for everybody who may read metrics: as upstream, only what kind of name.
+pub(super) fn username(name: &str) -> &'static str {
+    const PUBLIC: [&str; 5] =
+        ["admin", "client", "kube_proxy", "kubelet", "system:serviceaccount:kube-system:default"];
+    match PUBLIC.into_iter().find(|public| *public == name) {
+        Some(public) => public,
+        None if name.contains('@') => "email_id",
+        None => "other",
+    }
+}

@@ -73,14 +73,18 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-/// The serving certificate, read from two PEM files and replaced when they change.
+/// The serving certificate: read from two PEM files and replaced when they change, or handed in
+/// and replaced by whoever did.
 pub struct ServingCertificate {
     certificate_file: PathBuf,
     key_file: PathBuf,
+    is_on_disk: bool,
     loaded: ArcSwap<Loaded>,
 }
 
 struct Loaded {
+    /// Its end, in seconds since the epoch.
+    not_after: i64,
     /// The bytes of both files, to see whether they have changed.
     source: (Vec<u8>, Vec<u8>),
     certified: Arc<CertifiedKey>,
@@ -96,11 +100,42 @@ impl ServingCertificate {
         let (certificate_file, key_file) = (certificate_file.into(), key_file.into());
         let source = (read(&certificate_file)?, read(&key_file)?);
         let loaded = load(&certificate_file, &key_file, source, now)?;
-        Ok(Arc::new(Self { certificate_file, key_file, loaded: ArcSwap::from_pointee(loaded) }))
+        let loaded = ArcSwap::from_pointee(loaded);
+        Ok(Arc::new(Self { certificate_file, key_file, is_on_disk: true, loaded }))
+    }
+
+    /// Checks a pair that is in no file. `origin` is what errors call it.
+    pub fn of_pem(
+        origin: &str,
+        certificate: &str,
+        key: &str,
+        now: Timestamp,
+    ) -> Result<Arc<Self>, TlsError> {
+        let origin = PathBuf::from(origin);
+        let source = (certificate.as_bytes().to_vec(), key.as_bytes().to_vec());
+        let loaded = ArcSwap::from_pointee(load(&origin, &origin, source, now)?);
+        let key_file = origin.clone();
+        Ok(Arc::new(Self { certificate_file: origin, key_file, is_on_disk: false, loaded }))
+    }
+
+    /// Serves another pair from now on. On an error the old one stays.
+    pub fn replace(&self, certificate: &str, key: &str, now: Timestamp) -> Result<(), TlsError> {
+        let source = (certificate.as_bytes().to_vec(), key.as_bytes().to_vec());
+        let loaded = load(&self.certificate_file, &self.key_file, source, now)?;
+        self.loaded.store(Arc::new(loaded));
+        Ok(())
+    }
+
+    /// Whether no client takes it any more.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.loaded.load().not_after < now.as_micros() / 1_000_000
     }
 
     /// Reads the files again; whether there is a new certificate now. On an error the old one stays.
     pub fn reload(&self, now: Timestamp) -> Result<bool, TlsError> {
+        if !self.is_on_disk {
+            return Ok(false);
+        }
         let source = (read(&self.certificate_file)?, read(&self.key_file)?);
         if self.loaded.load().source == source {
             return Ok(false);
@@ -126,7 +161,7 @@ fn load(
         .collect::<Result<_, _>>()
         .map_err(|_| unusable(certificate_file, "certificate"))?;
     let leaf = chain.first().ok_or_else(|| unusable(certificate_file, "certificate"))?;
-    check_leaf(leaf, certificate_file, now)?;
+    let not_after = check_leaf(leaf, certificate_file, now)?;
     let key =
         PrivateKeyDer::from_pem_slice(&source.1).map_err(|_| unusable(key_file, "private key"))?;
     let certified =
@@ -135,11 +170,12 @@ fn load(
             key: key_file.to_owned(),
             source,
         })?;
-    Ok(Loaded { source, certified: Arc::new(certified) })
+    Ok(Loaded { not_after, source, certified: Arc::new(certified) })
 }
 
 /// What every client would refuse is refused at the start, where somebody reads the message.
-fn check_leaf(leaf: &CertificateDer<'_>, path: &Path, now: Timestamp) -> Result<(), TlsError> {
+/// Returns the end of the certificate.
+fn check_leaf(leaf: &CertificateDer<'_>, path: &Path, now: Timestamp) -> Result<i64, TlsError> {
     let (_, parsed) = X509Certificate::from_der(leaf)
         .map_err(|_| TlsError::Content { path: path.to_owned(), what: "certificate" })?;
     let names = parsed.subject_alternative_name().ok().flatten();
@@ -151,7 +187,7 @@ fn check_leaf(leaf: &CertificateDer<'_>, path: &Path, now: Timestamp) -> Result<
         let not_after = Timestamp::from_micros(not_after.saturating_mul(1_000_000)).to_string();
         return Err(TlsError::Expired { path: path.to_owned(), not_after });
     }
-    Ok(())
+    Ok(not_after)
 }
 
 impl ResolvesServerCert for ServingCertificate {

@@ -7,8 +7,9 @@
 //! A missing Go toolchain or a failed build is an error: no caller may go on without them.
 
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, io};
@@ -33,6 +34,8 @@ pub enum Program {
     Oracle,
     /// Informers and other clients of client-go.
     Clientcheck,
+    /// Renders and checks the chart; see [`helm`].
+    Helm,
 }
 
 impl Program {
@@ -57,6 +60,7 @@ impl Program {
             Self::SampleApiserver => "sample-apiserver",
             Self::Oracle => "oracle",
             Self::Clientcheck => "clientcheck",
+            Self::Helm => "helm",
         }
     }
 
@@ -69,6 +73,7 @@ impl Program {
             Self::SampleApiserver => "k8s.io/sample-apiserver",
             Self::Oracle => "./cmd/oracle",
             Self::Clientcheck => "./cmd/clientcheck",
+            Self::Helm => "helm.sh/helm/v3/cmd/helm",
         }
     }
 }
@@ -105,27 +110,33 @@ pub fn ensure() -> anyhow::Result<Assets> {
     Ok(Assets { folders: given.into_iter().chain([stock_folder, own_folder]).collect() })
 }
 
-/// The Go module that pins what is built.
+/// Helm, built if it is not there yet.
+///
+/// From a Go module of its own: Helm and Kubernetes want different versions of the same modules.
+pub fn helm() -> anyhow::Result<PathBuf> {
+    let module = GoModule::of_helm()?;
+    let folder = cache_root()?.join(format!("helm-{}-{}", module.version, module.sums));
+    module.build_into(&folder, &[Program::Helm])?;
+    Ok(folder.join(Program::Helm.name()))
+}
+
+/// A Go module that pins what is built.
 struct GoModule {
     folder: PathBuf,
-    /// Of Kubernetes, such as `v1.37.2`.
+    /// Of Kubernetes or Helm, such as `v1.37.2`.
     version: String,
     /// Names the exact versions of all modules.
     sums: String,
-    /// Names the sources of our own programs.
+    /// Names the sources of our own programs, if there are any.
     sources: String,
+    /// What the linker writes into the programs.
+    linker_flags: String,
 }
 
 impl GoModule {
     fn open() -> anyhow::Result<Self> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("go");
-        let manifest = fs::read_to_string(folder.join("go.mod")).context("cannot read go.mod")?;
-        let version = manifest
-            .lines()
-            .filter_map(|line| line.trim().strip_prefix("k8s.io/kubernetes "))
-            .find_map(|rest| rest.split_whitespace().next())
-            .context("go.mod does not require k8s.io/kubernetes")?
-            .to_owned();
+        let version = required(&folder, "k8s.io/kubernetes")?;
         let sums = fingerprint(&[folder.join("go.sum")])?;
         let mut files = Vec::new();
         for command in ["oracle", "clientcheck"] {
@@ -135,7 +146,17 @@ impl GoModule {
         }
         files.sort();
         let sources = fingerprint(&files)?;
-        Ok(Self { folder, version, sums, sources })
+        let linker_flags = kubernetes_flags(&version);
+        Ok(Self { folder, version, sums, sources, linker_flags })
+    }
+
+    fn of_helm() -> anyhow::Result<Self> {
+        let kubernetes = Self::open()?.version;
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("helm");
+        let version = required(&folder, "helm.sh/helm/v3")?;
+        let sums = fingerprint(&[folder.join("go.sum")])?;
+        let linker_flags = helm_flags(&version, &kubernetes);
+        Ok(Self { folder, version, sums, sources: String::new(), linker_flags })
     }
 
     /// Builds what is not in `target` yet. Of two callers the second waits for the first.
@@ -169,7 +190,7 @@ impl GoModule {
 
     fn build(&self, target: &Path, programs: &[Program]) -> anyhow::Result<()> {
         let status = Command::new("go")
-            .args(["build", "-trimpath", "-ldflags", &self.linker_flags(), "-o"])
+            .args(["build", "-trimpath", "-ldflags", &self.linker_flags, "-o"])
             .arg(target)
             .args(programs.iter().map(|program| program.package()))
             .env("CGO_ENABLED", "0")
@@ -181,19 +202,46 @@ impl GoModule {
         }
         Ok(())
     }
+}
 
-    /// Without the version, `kubectl version` and `/version` say v0.0.0.
-    fn linker_flags(&self) -> String {
-        let version = &self.version;
-        let mut numbers = version.trim_start_matches('v').split('.');
-        let major = numbers.next().unwrap_or_default();
-        let minor = numbers.next().unwrap_or_default();
-        let package = "k8s.io/component-base/version";
-        format!(
-            "-s -w -X {package}.gitVersion={version} -X {package}.gitMajor={major} \
-             -X {package}.gitMinor={minor}"
-        )
+/// The version of a module that the `go.mod` in `folder` requires.
+fn required(folder: &Path, module: &str) -> anyhow::Result<String> {
+    let manifest = fs::read_to_string(folder.join("go.mod")).context("cannot read go.mod")?;
+    let found = manifest
+        .lines()
+        .filter_map(|line| line.trim().trim_start_matches("require ").strip_prefix(module))
+        .filter_map(|rest| rest.strip_prefix(' '))
+        .find_map(|rest| rest.split_whitespace().next());
+    Ok(found.with_context(|| format!("go.mod does not require {module}"))?.to_owned())
+}
+
+/// Major and minor of `v1.37.2`.
+fn numbers(version: &str) -> (&str, &str) {
+    let mut numbers = version.trim_start_matches('v').split('.');
+    (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default())
+}
+
+/// Without the version, `kubectl version` and `/version` say v0.0.0.
+fn kubernetes_flags(version: &str) -> String {
+    let (major, minor) = numbers(version);
+    let package = "k8s.io/component-base/version";
+    format!(
+        "-s -w -X {package}.gitVersion={version} -X {package}.gitMajor={major} \
+         -X {package}.gitMinor={minor}"
+    )
+}
+
+/// Without the version of Kubernetes, charts are rendered for one of long ago.
+fn helm_flags(version: &str, kubernetes: &str) -> String {
+    let (major, minor) = numbers(kubernetes);
+    let package = "helm.sh/helm/v3";
+    let mut flags = format!("-s -w -X {package}/internal/version.version={version}");
+    for place in ["pkg/chartutil", "pkg/lint/rules"] {
+        let place = format!("{package}/{place}.k8sVersion");
+        // Writing to a string does not fail.
+        write!(flags, " -X {place}Major={major} -X {place}Minor={minor}").ok();
     }
+    flags
 }
 
 fn fingerprint(files: &[PathBuf]) -> anyhow::Result<String> {

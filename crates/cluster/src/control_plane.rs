@@ -20,12 +20,15 @@ use crate::wait::until;
 /// The name in the front proxy's certificate, the only one that may speak for others.
 pub(crate) const FRONT_PROXY: &str = "front-proxy-client";
 
-/// What kube-apiserver records itself: extension groups as completely as it can, and nothing else.
+/// What kube-apiserver records itself: which rights the server under test uses, extension groups as
+/// completely as it can, and nothing else.
 const AUDIT_POLICY: &str = "\
 apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
 rules:
+- level: Metadata
+  users: ['system:serviceaccount:kasten-io:aggregatedapis-svc']
 - level: None
   nonResourceURLs: ['*']
 - level: None
@@ -292,7 +295,8 @@ fn start_controller_manager(
         "--leader-elect=false".to_owned(),
         "--secure-port=0".to_owned(),
         "--controllers=namespace-controller,garbage-collector-controller,\
-         serviceaccount-controller,serviceaccount-token-controller"
+         serviceaccount-controller,serviceaccount-token-controller,\
+         root-ca-certificate-publisher-controller"
             .to_owned(),
     ];
     let program = assets.path(Program::KubeControllerManager);

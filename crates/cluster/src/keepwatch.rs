@@ -129,7 +129,7 @@ fn arguments(folder: &Path, port: u16, account: &User) -> Vec<String> {
 }
 
 /// The binary named by `KEEPWATCH_BIN`, else the one cargo builds in its development profile.
-pub(crate) fn binary() -> anyhow::Result<PathBuf> {
+pub fn binary() -> anyhow::Result<PathBuf> {
     if let Some(binary) = environment("KEEPWATCH_BIN") {
         return Ok(PathBuf::from(binary));
     }

@@ -11,6 +11,7 @@
 pub mod assets;
 mod audit_log;
 pub mod bench;
+pub mod chart;
 mod control_plane;
 mod extension;
 pub mod https;
@@ -20,15 +21,18 @@ pub mod kill;
 mod kubeconfig;
 pub mod load;
 mod peer;
+mod pod;
 mod process;
 mod user;
 mod wait;
 
 pub use audit_log::AuditLog;
+pub use chart::{Chart, Rendered};
 pub use control_plane::ControlPlane;
 pub use extension::Extension;
-pub use keepwatch::Keepwatch;
+pub use keepwatch::{Keepwatch, binary};
 pub use peer::SampleApiserver;
+pub use pod::Pod;
 pub use process::{Process, free_port};
 pub use user::{Answer, User};
 pub use wait::{PATIENCE, until};

@@ -7,8 +7,10 @@
 mod it {
     pub(crate) mod fixture;
 
+    mod chart;
     mod clients;
     mod collectors;
+    mod installed;
     mod kinds;
     mod oracle;
     mod peer;

@@ -70,6 +70,12 @@ pub(crate) enum Page {
     Cli,
     /// Every bound.
     Limits,
+    /// The API groups that the chart registers.
+    Apiservices,
+    /// The audit policy that K10 documents.
+    PolicyK10,
+    /// The same without its holes.
+    PolicyExtended,
 }
 
 /// Flags of `keepwatch up`.

@@ -4,6 +4,7 @@
 //! 1 when it could not, 2 when the command line makes no sense. Nothing else is decided here.
 
 mod args;
+mod certificate;
 mod clock;
 mod cluster;
 mod commands;

@@ -1,5 +1,7 @@
 //! References that are generated, so that they cannot go stale.
 
+mod values;
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -8,31 +10,46 @@ use anyhow::{Context, bail};
 
 use crate::{cargo, root, target};
 
-/// Each generated page and the hidden command of the binary that prints it.
-const PAGES: [(&str, &str); 3] = [
+/// Each generated file and the hidden command of the binary that prints it.
+const PAGES: [(&str, &str); 6] = [
     ("docs/reference/kinds.md", "kinds"),
     ("docs/reference/cli.md", "cli"),
     ("docs/reference/limits.md", "limits"),
+    ("charts/keepwatch/files/apiservices.yaml", "apiservices"),
+    ("charts/keepwatch/files/policy-k10.yaml", "policy-k10"),
+    ("charts/keepwatch/files/policy-extended.yaml", "policy-extended"),
 ];
 
-/// Writes the pages; with `check` only compares them.
+/// The source of the chart's settings.
+const SCHEMA: &str = "charts/keepwatch/values.schema.json";
+
+/// Writes the files; with `check` only compares them.
 pub(crate) fn run(check: bool) -> anyhow::Result<()> {
     cargo(&["build", "--workspace", "--bin", "keepwatch"])?;
     let keepwatch = target()?.join("debug/keepwatch");
     for (page, name) in PAGES {
-        let fresh = print(&keepwatch, name)?;
-        let path = root().join(page);
-        let kept = fs::read_to_string(&path).unwrap_or_default();
-        if kept == fresh {
-            continue;
-        }
-        if check {
-            bail!("{page} is out of date: run `cargo xtask codegen` and commit the result");
-        }
-        fs::create_dir_all(root().join("docs/reference"))?;
-        fs::write(&path, fresh).with_context(|| format!("cannot write {page}"))?;
-        println!("wrote {page}");
+        keep(page, &print(&keepwatch, name)?, check)?;
     }
+    let schema = fs::read_to_string(root().join(SCHEMA)).context("cannot read the schema")?;
+    keep("charts/keepwatch/values.yaml", &values::file(&schema)?, check)?;
+    keep("docs/reference/values.md", &values::page(&schema)?, check)
+}
+
+/// Writes one file if it differs; with `check`, that is an error.
+fn keep(page: &str, fresh: &str, check: bool) -> anyhow::Result<()> {
+    let path = root().join(page);
+    let kept = fs::read_to_string(&path).unwrap_or_default();
+    if kept == fresh {
+        return Ok(());
+    }
+    if check {
+        bail!("{page} is out of date: run `cargo xtask codegen` and commit the result");
+    }
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::write(&path, fresh).with_context(|| format!("cannot write {page}"))?;
+    println!("wrote {page}");
     Ok(())
 }
 

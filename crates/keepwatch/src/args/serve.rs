@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args};
 
 use super::EncodingName;
-use super::values::{bytes, duration};
+use super::values::{ServiceName, bytes, duration, service_name};
 use crate::log::LogFormat;
 
 /// Everything that cannot change without a restart.
@@ -48,6 +48,13 @@ pub(crate) struct ListenArgs {
     /// Its private key, PEM
     #[arg(long, value_name = "FILE")]
     pub(crate) tls_private_key_file: Option<PathBuf>,
+    /// Make, keep and rotate a serving certificate for this Service
+    ///
+    /// It is kept in Secret <SERVICE>-tls of that namespace, where all replicas find it, and the
+    /// APIServices that name the Service are told whom to believe (caBundle).
+    #[arg(long, value_name = "NAMESPACE/SERVICE", value_parser = service_name,
+          conflicts_with_all = ["tls_cert_file", "tls_private_key_file"])]
+    pub(crate) tls_service: Option<ServiceName>,
     /// Time between "not ready" and the end of listening at shutdown
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
     pub(crate) shutdown_delay_duration: Duration,

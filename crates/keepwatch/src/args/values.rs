@@ -45,10 +45,42 @@ pub(crate) fn bytes(text: &str) -> Result<u64, String> {
         "Ki" => 1 << 10,
         "Mi" => 1 << 20,
         "Gi" => 1 << 30,
+        "Ti" => 1 << 40,
         _ => return Err(wrong()),
     };
     let number: u64 = number.parse().map_err(|_| wrong())?;
     number.checked_mul(factor).ok_or_else(wrong)
+}
+
+/// A Service of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ServiceName {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+}
+
+impl ServiceName {
+    /// The name by which kube-apiserver knows what stands behind it.
+    pub(crate) fn host(&self) -> String {
+        format!("{}.{}.svc", self.name, self.namespace)
+    }
+}
+
+/// `kasten-io/aggregatedapis-svc`: two DNS labels.
+pub(crate) fn service_name(text: &str) -> Result<ServiceName, String> {
+    let is_label = |text: &str| {
+        let is_inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        (1..=63).contains(&text.len())
+            && text.chars().all(is_inner)
+            && !text.starts_with('-')
+            && !text.ends_with('-')
+    };
+    match text.split_once('/') {
+        Some((namespace, name)) if is_label(namespace) && is_label(name) => {
+            Ok(ServiceName { namespace: namespace.to_owned(), name: name.to_owned() })
+        }
+        _ => Err(format!("{text:?} is not a namespace and a Service such as kasten-io/audit")),
+    }
 }
 
 #[cfg(test)]
@@ -68,8 +100,19 @@ mod tests {
     }
 
     #[test]
+    fn a_service_is_a_namespace_and_a_name() {
+        let name = service_name("kasten-io/aggregatedapis-svc").unwrap();
+        assert_eq!(name.host(), "aggregatedapis-svc.kasten-io.svc");
+        for text in ["", "a", "/a", "a/", "a/b/c", "A/b", "a/-b", "a/b."] {
+            assert!(service_name(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn sizes_are_read_as_kubernetes_reads_them() {
-        for (text, size) in [("7", 7), ("4Gi", 4 << 30), ("512MiB", 512 << 20), ("2k", 2000)] {
+        for (text, size) in
+            [("7", 7), ("4Gi", 4 << 30), ("512MiB", 512 << 20), ("2k", 2000), ("1Ti", 1 << 40)]
+        {
             assert_eq!(bytes(text), Ok(size), "{text}");
         }
         for text in ["", "Gi", "-1", "1.5Gi", "4 Gi", "99999999999Gi"] {

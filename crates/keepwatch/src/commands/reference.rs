@@ -1,5 +1,6 @@
 //! `keepwatch reference`: pages of the documentation that are made from the program itself.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -16,9 +17,25 @@ pub(crate) fn run(page: Page) -> Result<ExitCode> {
         Page::Kinds => kasten::reference(),
         Page::Cli => cli()?,
         Page::Limits => limits()?,
+        Page::Apiservices => api_services()?,
+        Page::PolicyK10 => audit::Builtin::K10.text().to_owned(),
+        Page::PolicyExtended => audit::Builtin::Extended.text().to_owned(),
     };
     io::stdout().write_all(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The groups and versions that kube-apiserver hands on to this server.
+fn api_services() -> Result<String> {
+    let mut page =
+        String::from("# Made from the program: `cargo xtask codegen` writes this file.\n");
+    let mut known = BTreeSet::new();
+    for resource in kasten::resources() {
+        if known.insert((resource.group, resource.version)) {
+            writeln!(page, "- group: {}\n  version: {}", resource.group, resource.version)?;
+        }
+    }
+    Ok(page)
 }
 
 /// Every command with its help.

@@ -25,6 +25,7 @@ use audit::{Builtin, Policy, Strictness};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::serve::{AccessArgs, AuditArgs, ListenArgs, ServeArgs, StoreArgs};
+use crate::certificate::Keeper;
 use crate::clock::SystemClock;
 use crate::cluster;
 use crate::commands::policy;
@@ -51,10 +52,12 @@ pub(crate) fn run(args: &ServeArgs) -> Result<ExitCode> {
 
 async fn live(args: &ServeArgs) -> Result<()> {
     let policy = policy_of(&args.audit)?;
-    let serving = serving(&args.listen)?;
+    let given = serving(&args.listen)?;
     let trust = Trust::open(trust_files(&args.access)?)?;
     let store = open_store(&args.store)?;
     let cluster = Cluster::open(&args.access, &trust).await?;
+    let keeper = keeper(&args.listen, &cluster).await?;
+    let serving = given.or(keeper.as_ref().map(Keeper::serving)).context("no certificate")?;
     let sinks = sinks::of(&args.audit);
     let reopen = sinks.reopen;
     let house = House::open(Plan {
@@ -71,7 +74,7 @@ async fn live(args: &ServeArgs) -> Result<()> {
         resources: kasten::resources(),
         sinks: sinks.sinks,
         limits: limits(&args.listen),
-        checks: Vec::new(),
+        checks: keeper.iter().map(Keeper::check).collect(),
         garbage_is_collected: true,
         store,
     })
@@ -80,6 +83,9 @@ async fn live(args: &ServeArgs) -> Result<()> {
         Box::pin(cluster::follow_namespaces(cluster.client, house.registry())),
         Box::pin(sinks::reopen_on_hangup(reopen, house.delivery())),
     ];
+    if let Some(keeper) = keeper {
+        residents.push(Box::pin(keeper.run()));
+    }
     if let Some(config_map) = cluster.config_map {
         residents.push(Box::pin(config_map.run(CancellationToken::new())));
     }
@@ -150,15 +156,26 @@ fn policy_of(audit: &AuditArgs) -> Result<Policy> {
     }
 }
 
-/// The certificate given, or one that signs itself, made in the certificate folder if need be.
-fn serving(listen: &ListenArgs) -> Result<Arc<ServingCertificate>> {
+/// Who keeps the certificate, if the server makes its own for a Service.
+async fn keeper(listen: &ListenArgs, cluster: &Cluster) -> Result<Option<Keeper>> {
+    let Some(service) = listen.tls_service.clone() else { return Ok(None) };
+    let groups = kasten::domain::GROUPS.map(|group| (group, kasten::domain::VERSION)).to_vec();
+    Ok(Some(Keeper::open(cluster.client.clone(), service, groups).await?))
+}
+
+/// The certificate given, or one that signs itself, made in the certificate folder if need be. None
+/// if the certificate is kept in the cluster.
+fn serving(listen: &ListenArgs) -> Result<Option<Arc<ServingCertificate>>> {
+    if listen.tls_service.is_some() {
+        return Ok(None);
+    }
     let now = SystemClock.now();
     let given = listen.tls_cert_file.clone().zip(listen.tls_private_key_file.clone());
     let (certificate, key) = match given {
         Some(given) => given,
         None => self_signed(listen)?,
     };
-    Ok(ServingCertificate::open(certificate, key, now)?)
+    Ok(Some(ServingCertificate::open(certificate, key, now)?))
 }
 
 /// The files of a certificate that signs itself.

@@ -1,0 +1,281 @@
+//! The chart on a real control plane: installed by Helm, run with the rendered arguments, ConfigMap,
+//! token and rights. A control plane of its own, because the groups can be registered only once.
+
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use cluster::https::{self, Target};
+use cluster::{Chart, ControlPlane, Pod, Rendered, User, binary, free_port, until};
+use serde_json::{Value, json};
+
+use crate::it::fixture::{alice, backup, namespace, text};
+
+const FOLDER: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/chart");
+const NAMESPACE: &str = "kasten-io";
+const HOST: &str = "aggregatedapis-svc.kasten-io.svc";
+const SECRET: &str = "secret aggregatedapis-svc-tls -n kasten-io";
+const ACCOUNT: &str = "system:serviceaccount:kasten-io:aggregatedapis-svc";
+
+#[test]
+fn what_the_chart_installs_works_with_no_right_beyond_it() {
+    let plane = ControlPlane::start(Path::new(FOLDER)).unwrap();
+    plane.apply(include_str!("../data/people.yaml")).unwrap();
+    let port = free_port().unwrap();
+    let release = Release::install(&plane, port);
+    let pod = release.rendered.pod().unwrap();
+    let mut running = Pod::start(&plane, "pod", &pod, &binary().unwrap()).unwrap();
+    wait_available(&plane, &mut running);
+
+    let alice = alice(&plane);
+    namespace(&plane, "shop");
+    alice.kubectl_with("create -f -", &backup("shop", "first")).unwrap();
+    until("the line of the backup", || {
+        Ok(lines(&running).contains("K10Event create backupactions").then_some(()))
+    })
+    .unwrap();
+
+    a_rotation_is_not_noticed(&plane, &alice, port);
+    release.upgrade(&plane, &["siem.logging.cluster.enabled=false"]);
+    let authority = authority(&plane);
+    assert!(believed(&plane).iter().all(|bundle| *bundle == authority), "an upgrade keeps it");
+    running.process.stop().unwrap();
+    nothing_is_written_once_the_cluster_target_is_off(&plane, &release, &alice);
+    every_right_is_used_and_none_is_missing(&plane, &release.rendered);
+    two_who_start_at_once_agree(&plane, &pod);
+}
+
+/// The chart as Helm has installed it, in front of a port of this machine.
+struct Release {
+    chart: Chart,
+    values: Vec<String>,
+    rendered: Rendered,
+}
+
+impl Release {
+    fn install(plane: &ControlPlane, port: u16) -> Self {
+        let chart = Chart::open(NAMESPACE).unwrap();
+        namespace(plane, NAMESPACE);
+        let label = "pod-security.kubernetes.io/enforce=restricted";
+        plane.admin().kubectl(&format!("label namespace {NAMESPACE} {label}")).unwrap();
+        let values = vec![
+            format!("service.aggregatedApiPort={port}"),
+            format!("service.port={port}"),
+            "clusterName=test".to_owned(),
+        ];
+        let rendered = chart.render(&borrowed(&values)).unwrap();
+        let release = Self { chart, values, rendered };
+        release.is_valid(plane);
+        let said = release.chart.install(plane.admin(), &borrowed(&release.values)).unwrap();
+        assert!(said.contains("v1alpha1.vault.kio.kasten.io"), "the notes: {said}");
+        // EndpointSlices may not hold loopback addresses; an external name may.
+        let patch = json!({"spec": {"type": "ExternalName", "externalName": "localhost"}});
+        let line = format!(
+            "patch service aggregatedapis-svc -n {NAMESPACE} --type=merge \
+             --patch-file=/dev/stdin"
+        );
+        plane.admin().kubectl_with(&line, &patch.to_string()).unwrap();
+        release
+    }
+
+    /// kube-apiserver takes every object as it is, and "restricted" takes the pod.
+    fn is_valid(&self, plane: &ControlPlane) {
+        let all = self.rendered.manifest(|_| true);
+        let dry = "apply --dry-run=server --validate=strict -f -";
+        plane.admin().kubectl_with(dry, &all).unwrap();
+        let account = self.rendered.manifest(|object| text(object, "/kind") == "ServiceAccount");
+        // Helm adopts only what bears its name.
+        plane.admin().kubectl_with("apply -f -", &account).unwrap();
+        let pod = self.rendered.pod().unwrap().to_string();
+        plane.admin().kubectl_with(dry, &pod).unwrap();
+        plane.admin().kubectl_with("delete -f -", &account).unwrap();
+    }
+
+    fn upgrade(&self, plane: &ControlPlane, more: &[&str]) {
+        let mut values = borrowed(&self.values);
+        values.extend(more);
+        self.chart.install(plane.admin(), &values).unwrap();
+    }
+}
+
+fn borrowed(values: &[String]) -> Vec<&str> {
+    values.iter().map(String::as_str).collect()
+}
+
+fn wait_available(plane: &ControlPlane, pod: &mut Pod) {
+    until("every APIService is available", || {
+        pod.process.check()?;
+        let services = plane.admin().json("get apiservices -l app.kubernetes.io/name=keepwatch")?;
+        let items = services["items"].as_array().cloned().unwrap_or_default();
+        let available = |item: &Value| {
+            let conditions = item.pointer("/status/conditions").and_then(Value::as_array);
+            conditions
+                .into_iter()
+                .flatten()
+                .any(|one| text(one, "/type") == "Available" && text(one, "/status") == "True")
+        };
+        Ok((items.len() == 5 && items.iter().all(available)).then_some(()))
+    })
+    .unwrap();
+}
+
+/// What the container has printed.
+fn lines(pod: &Pod) -> String {
+    std::fs::read_to_string(pod.process.log()).unwrap()
+}
+
+/// The bundle in the Secret.
+fn authority(plane: &ControlPlane) -> String {
+    let secret = plane.admin().json(&format!("get {SECRET}")).unwrap();
+    String::from_utf8(STANDARD.decode(secret["data"]["ca.crt"].as_str().unwrap()).unwrap()).unwrap()
+}
+
+/// The bundles in the APIServices.
+fn believed(plane: &ControlPlane) -> Vec<String> {
+    let line = "get apiservices -l app.kubernetes.io/name=keepwatch";
+    let services = plane.admin().json(line).unwrap();
+    let bundles = services["items"].as_array().unwrap().iter().map(|service| {
+        let bundle = STANDARD.decode(text(service, "/spec/caBundle")).unwrap();
+        String::from_utf8(bundle).unwrap()
+    });
+    bundles.collect()
+}
+
+/// Whether the server at `port` has a certificate that this authority has signed.
+fn is_served(port: u16, authority: &str) -> bool {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let target = Target { address, name: HOST, authority, identity: None, source: None };
+    https::request(&target, "GET /livez", &[], "").is_ok_and(|answer| answer.code == 200)
+}
+
+/// Somebody spoils the certificate: a new one is made, and kubectl never fails while it spreads.
+fn a_rotation_is_not_noticed(plane: &ControlPlane, alice: &User, port: u16) {
+    let old = authority(plane);
+    assert!(is_served(port, &old));
+    let patch = json!({"data": {"tls.crt": STANDARD.encode("nonsense")}}).to_string();
+    let line = format!("patch {SECRET} --type=merge --patch-file=/dev/stdin");
+    plane.admin().kubectl_with(&line, &patch).unwrap();
+    let next = until("the certificate is made anew", || {
+        alice.kubectl("get backupactions -n shop")?;
+        let bundle = authority(plane);
+        // The new authority stands in front of the old one.
+        Ok(bundle.strip_suffix(&old).filter(|new| !new.is_empty()).map(str::to_owned))
+    })
+    .unwrap();
+    until("the new certificate is served", || {
+        alice.kubectl("get backupactions -n shop")?;
+        Ok(is_served(port, &next).then_some(()))
+    })
+    .unwrap();
+    assert!(!is_served(port, &old), "the old one is not served any more");
+    alice.kubectl("get backupactions -n shop").unwrap();
+}
+
+fn nothing_is_written_once_the_cluster_target_is_off(
+    plane: &ControlPlane,
+    release: &Release,
+    alice: &User,
+) {
+    let mut values = borrowed(&release.values);
+    values.push("siem.logging.cluster.enabled=false");
+    let pod = release.chart.render(&values).unwrap().pod().unwrap();
+    let mut silent = Pod::start(plane, "silent-pod", &pod, &binary().unwrap()).unwrap();
+    wait_available(plane, &mut silent);
+    until("kubectl works again", || {
+        Ok(alice.try_kubectl("get backupactions -n shop")?.success.then_some(()))
+    })
+    .unwrap();
+    assert!(silent.process.stop().unwrap().success());
+    assert!(!lines(&silent).contains("K10Event"), "{}", lines(&silent));
+}
+
+/// Compares what kube-apiserver saw the account do with what the chart grants it.
+fn every_right_is_used_and_none_is_missing(plane: &ControlPlane, rendered: &Rendered) {
+    let events = plane.audit_log().matching(|event| text(event, "/user/username") == ACCOUNT);
+    let events = events.unwrap();
+    let mut used = BTreeSet::new();
+    let mut reasons = String::new();
+    for event in &events {
+        let annotations = event.get("annotations").cloned().unwrap_or_default();
+        let annotation = |name: &str| annotations[name].as_str().unwrap_or_default().to_owned();
+        assert_eq!(annotation("authorization.k8s.io/decision"), "allow", "{event}");
+        reasons.push_str(&annotation("authorization.k8s.io/reason"));
+        let word = |pointer: &str| text(event, pointer).to_owned();
+        let (group, resource) = (word("/objectRef/apiGroup"), word("/objectRef/resource"));
+        for name in [String::new(), word("/objectRef/name")] {
+            used.insert((group.clone(), resource.clone(), word("/verb"), name));
+        }
+    }
+    for role in rendered.of_kind("ClusterRole").chain(rendered.of_kind("Role")) {
+        for right in rights(role) {
+            assert!(used.contains(&right), "{right:?} is granted and not used");
+        }
+    }
+    for kind in ["ClusterRoleBinding", "RoleBinding"] {
+        for binding in rendered.of_kind(kind) {
+            let name = text(binding, "/metadata/name");
+            // Role bindings are named with their namespace.
+            let is_used = reasons.contains(&format!("{kind} \"{name}"))
+                || reasons.contains(&format!("{kind} \"{name}/"));
+            assert!(is_used, "{kind} {name} is not used: {reasons}");
+        }
+    }
+}
+
+/// Group, resource, verb and name of everything a role grants.
+fn rights(role: &Value) -> Vec<(String, String, String, String)> {
+    let words = |rule: &Value, key: &str| -> Vec<String> {
+        let words = rule.get(key).and_then(Value::as_array).into_iter().flatten();
+        words.filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let mut rights = Vec::new();
+    for rule in role.get("rules").and_then(Value::as_array).into_iter().flatten() {
+        let mut names = words(rule, "resourceNames");
+        if names.is_empty() {
+            names.push(String::new());
+        }
+        for group in words(rule, "apiGroups") {
+            for resource in words(rule, "resources") {
+                for verb in words(rule, "verbs") {
+                    for name in &names {
+                        let (group, resource) = (group.clone(), resource.clone());
+                        rights.push((group, resource, verb.clone(), name.clone()));
+                    }
+                }
+            }
+        }
+    }
+    rights
+}
+
+/// Two servers that find no Secret end up with the same certificate.
+fn two_who_start_at_once_agree(plane: &ControlPlane, pod: &Value) {
+    plane.admin().kubectl(&format!("delete {SECRET}")).unwrap();
+    let ports = [free_port().unwrap(), free_port().unwrap()];
+    let start = |port: u16| {
+        let mut pod = pod.clone();
+        let arguments = pod.pointer_mut("/spec/containers/0/args").unwrap().as_array_mut().unwrap();
+        for argument in arguments {
+            if argument.as_str().unwrap().starts_with("--secure-port=") {
+                *argument = json!(format!("--secure-port={port}"));
+            }
+        }
+        Pod::start(plane, &format!("twin-{port}"), &pod, &binary().unwrap()).unwrap()
+    };
+    let mut twins = ports.map(start);
+    for port in ports {
+        until("both serve with the certificate in the Secret", || {
+            for twin in &mut twins {
+                twin.process.check()?;
+            }
+            let secret = plane.admin().try_kubectl(&format!("get {SECRET}"))?;
+            Ok((secret.success && is_served(port, &authority(plane))).then_some(()))
+        })
+        .unwrap();
+    }
+    let authority = authority(plane);
+    assert_eq!(authority.matches("BEGIN CERTIFICATE").count(), 1, "{authority}");
+    assert!(believed(plane).iter().all(|bundle| *bundle == authority));
+}

@@ -1,0 +1,188 @@
+//! The two places in the cluster: the Secret that keeps the certificate, and the APIServices that
+//! say whom to believe.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use anyhow::{Context as _, Result};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
+use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
+use serde_json::json;
+
+use super::pair::Pair;
+use crate::args::values::ServiceName;
+
+/// Who writes, in `managedFields`.
+const FIELD_MANAGER: &str = "keepwatch";
+const CERTIFICATE: &str = "tls.crt";
+const KEY: &str = "tls.key";
+const AUTHORITIES: &str = "ca.crt";
+/// Somebody else was faster.
+const CONFLICT: u16 = 409;
+
+/// The Secret `<service>-tls`.
+pub(super) struct CertificateSecret {
+    api: Api<Secret>,
+    namespace: String,
+    name: String,
+}
+
+/// What the Secret held when it was read.
+pub(super) struct Kept {
+    pub(super) pair: Option<Pair>,
+    secret: Option<Secret>,
+}
+
+impl CertificateSecret {
+    pub(super) fn new(client: kube::Client, service: &ServiceName) -> Self {
+        let api = Api::namespaced(client, &service.namespace);
+        let name = format!("{}-tls", service.name);
+        Self { api, namespace: service.namespace.clone(), name }
+    }
+
+    pub(super) async fn read(&self) -> Result<Kept> {
+        let secret =
+            self.api.get_opt(&self.name).await.with_context(|| format!("cannot read {self}"))?;
+        let pair = secret.as_ref().and_then(|secret| {
+            let data = secret.data.as_ref()?;
+            let text = |key| String::from_utf8(data.get(key)?.0.clone()).ok();
+            Some(Pair::new(text(CERTIFICATE)?, text(KEY)?, &text(AUTHORITIES)?))
+        });
+        Ok(Kept { pair, secret })
+    }
+
+    /// Keeps `pair`, unless somebody has written since `kept` was read.
+    pub(super) async fn write(&self, kept: Kept, pair: &Pair) -> Result<bool> {
+        let parameters =
+            PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let written = match kept.secret {
+            Some(mut secret) => {
+                secret.data.get_or_insert_default().append(&mut data(pair));
+                self.api.replace(&self.name, &parameters, &secret).await
+            }
+            None => self.api.create(&parameters, &self.empty(pair)).await,
+        };
+        match written {
+            Ok(_) => Ok(true),
+            Err(kube::Error::Api(status)) if status.code == CONFLICT => Ok(false),
+            Err(error) => Err(error).with_context(|| format!("cannot write {self}")),
+        }
+    }
+
+    fn empty(&self, pair: &Pair) -> Secret {
+        let label = ("app.kubernetes.io/managed-by".to_owned(), FIELD_MANAGER.to_owned());
+        Secret {
+            metadata: ObjectMeta {
+                name: Some(self.name.clone()),
+                namespace: Some(self.namespace.clone()),
+                labels: Some(BTreeMap::from([label])),
+                ..ObjectMeta::default()
+            },
+            type_: Some("kubernetes.io/tls".to_owned()),
+            data: Some(data(pair)),
+            ..Secret::default()
+        }
+    }
+}
+
+impl fmt::Display for CertificateSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secret {}/{}", self.namespace, self.name)
+    }
+}
+
+fn data(pair: &Pair) -> BTreeMap<String, ByteString> {
+    let entry = |key: &str, text: &str| (key.to_owned(), ByteString(text.as_bytes().to_vec()));
+    BTreeMap::from([
+        entry(CERTIFICATE, &pair.certificate),
+        entry(KEY, &pair.key),
+        entry(AUTHORITIES, &pair.bundle()),
+    ])
+}
+
+/// The APIServices of what is served.
+pub(super) struct ApiServices {
+    api: Api<APIService>,
+    service: ServiceName,
+    names: Vec<String>,
+}
+
+/// How many of the APIServices are there and name our Service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    Everything,
+    Less,
+}
+
+/// Our APIServices as they were when they were read.
+pub(super) struct Registered {
+    ours: Vec<APIService>,
+    extent: Found,
+}
+
+impl Registered {
+    pub(super) fn extent(&self) -> Found {
+        self.extent
+    }
+}
+
+impl ApiServices {
+    pub(super) fn new(
+        client: kube::Client,
+        service: ServiceName,
+        groups: Vec<(&'static str, &'static str)>,
+    ) -> Self {
+        let names = groups.into_iter().map(|(group, version)| format!("{version}.{group}"));
+        Self { api: Api::all(client), service, names: names.collect() }
+    }
+
+    pub(super) async fn read(&self) -> Result<Registered> {
+        let mut ours = Vec::new();
+        for name in &self.names {
+            let found = self.api.get_opt(name).await;
+            let found = found.with_context(|| format!("cannot read APIService {name}"))?;
+            let Some(found) = found else { continue };
+            if self.is_ours(&found) {
+                ours.push(found);
+            } else {
+                tracing::warn!(name, "an APIService names another Service and is left alone");
+            }
+        }
+        let is_all = ours.len() == self.names.len();
+        Ok(Registered { ours, extent: if is_all { Found::Everything } else { Found::Less } })
+    }
+
+    fn is_ours(&self, found: &APIService) -> bool {
+        let service = found.spec.as_ref().and_then(|spec| spec.service.as_ref());
+        service.is_some_and(|service| {
+            service.name.as_deref() == Some(&self.service.name)
+                && service.namespace.as_deref() == Some(&self.service.namespace)
+        })
+    }
+
+    /// Says whom to believe, where it is not said yet. An APIService that has changed since it was
+    /// read is an error.
+    pub(super) async fn publish(&self, registered: &Registered, bundle: &str) -> Result<()> {
+        let bundle = ByteString(bundle.as_bytes().to_vec());
+        let parameters =
+            PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        for one in &registered.ours {
+            if one.spec.as_ref().and_then(|spec| spec.ca_bundle.as_ref()) == Some(&bundle) {
+                continue;
+            }
+            let Some(name) = &one.metadata.name else { continue };
+            let patch = json!({
+                "metadata": {"resourceVersion": one.metadata.resource_version},
+                "spec": {"caBundle": bundle, "insecureSkipTLSVerify": false},
+            });
+            self.api
+                .patch(name, &parameters, &Patch::Merge(&patch))
+                .await
+                .with_context(|| format!("cannot say in APIService {name} whom to believe"))?;
+            tracing::info!(name, "kube-apiserver is told whom to believe");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,270 @@
+//! A serving certificate with the authorities that go with it, and whether it is still good.
+//!
+//! Pure: the time is handed in, and where pairs are kept is not known here.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use apiserver::tls::ServingCertificate;
+use event::Timestamp;
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, date_time_ymd,
+};
+use x509_parser::extensions::GeneralName;
+use x509_parser::pem::Pem;
+
+const HOUR: u64 = 3600;
+/// How long a certificate is good.
+const LIFE: Duration = Duration::from_secs(90 * 24 * HOUR);
+/// How long before its end it is renewed.
+const RENEW_BEFORE: Duration = Duration::from_secs(30 * 24 * HOUR);
+/// How long before it is made it is good already, because clocks differ.
+const SKEW: Duration = Duration::from_secs(HOUR);
+/// How long an old authority is believed beside a new one.
+const OVERLAP: Duration = Duration::from_secs(HOUR);
+/// Authorities that are published at most.
+const AUTHORITIES_MAX: usize = 3;
+/// What ends a certificate in PEM.
+const END: &str = "-----END CERTIFICATE-----";
+
+/// A certificate, its key, and whom to believe; all PEM.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Pair {
+    pub(super) certificate: String,
+    pub(super) key: String,
+    /// The newest first, which has signed the certificate.
+    pub(super) authorities: Vec<String>,
+}
+
+/// What a look at a pair says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Use it.
+    Good,
+    /// Use it, and stop believing in what was before it.
+    Settled,
+    /// There is none.
+    Missing,
+    /// It is broken, over, or for somebody else.
+    Unusable,
+    /// It is good for now.
+    Ending,
+}
+
+impl Verdict {
+    /// For the log.
+    pub(super) fn reason(self) -> &'static str {
+        match self {
+            Self::Good => "it is good",
+            Self::Settled => "the new one has spread",
+            Self::Missing => "there is none",
+            Self::Unusable => "the one there is cannot be used",
+            Self::Ending => "the one there is ends soon",
+        }
+    }
+}
+
+impl Pair {
+    /// From what a Secret holds.
+    pub(super) fn new(certificate: String, key: String, bundle: &str) -> Self {
+        Self { certificate, key, authorities: certificates(bundle) }
+    }
+
+    /// A new one for `host`, with an authority of its own. What was believed before still is.
+    pub(super) fn make(host: &str, before: Option<&Self>, now: Timestamp) -> Result<Self> {
+        let authority_key = KeyPair::generate().context("cannot make a key")?;
+        let mut params = CertificateParams::new(Vec::<String>::new()).context("no names")?;
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
+        // Each its own name, so that nobody mixes up two that are believed at a time.
+        params.distinguished_name = named(&format!("{host}-ca@{}", seconds(now)));
+        limit(&mut params, now);
+        let authority = params.self_signed(&authority_key).context("cannot make an authority")?;
+        let issuer = Issuer::new(params, authority_key);
+
+        let mut params = CertificateParams::new(vec![host.to_owned(), "localhost".to_owned()])
+            .context("cannot name the Service")?;
+        params.distinguished_name = named(host);
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.use_authority_key_identifier_extension = true;
+        limit(&mut params, now);
+        let key = KeyPair::generate().context("cannot make a key")?;
+        let leaf = params.signed_by(&key, &issuer).context("cannot sign a certificate")?;
+
+        let mut authorities = vec![normal(&authority.pem())];
+        authorities.extend(before.into_iter().flat_map(|pair| pair.authorities.iter().cloned()));
+        authorities.truncate(AUTHORITIES_MAX);
+        Ok(Self { certificate: leaf.pem(), key: key.serialize_pem(), authorities })
+    }
+
+    /// The same with nobody to believe but its own authority.
+    pub(super) fn without_old_authorities(&self) -> Self {
+        Self {
+            authorities: self.authorities.first().cloned().into_iter().collect(),
+            ..self.clone()
+        }
+    }
+
+    /// Whom to believe, as one text.
+    pub(super) fn bundle(&self) -> String {
+        self.authorities.concat()
+    }
+
+    /// Whether it serves for `host`, and for how long.
+    pub(super) fn judge(&self, host: &str, now: Timestamp) -> Verdict {
+        if ServingCertificate::of_pem("it", &self.certificate, &self.key, now).is_err() {
+            return Verdict::Unusable;
+        }
+        let Some(facts) = Facts::of(&self.certificate) else { return Verdict::Unusable };
+        let authority = self.authorities.first().and_then(|authority| Facts::of(authority));
+        let is_signed = authority.is_some_and(|authority| authority.subject == facts.issuer);
+        if !is_signed || !facts.hosts.iter().any(|name| name == host) {
+            return Verdict::Unusable;
+        }
+        let now = seconds(now);
+        if now + signed(RENEW_BEFORE) > facts.not_after {
+            return Verdict::Ending;
+        }
+        let made = facts.not_before + signed(SKEW);
+        if self.authorities.len() > 1 && now > made + signed(OVERLAP) {
+            return Verdict::Settled;
+        }
+        Verdict::Good
+    }
+}
+
+/// What is read from a certificate.
+struct Facts {
+    subject: String,
+    issuer: String,
+    hosts: Vec<String>,
+    not_before: i64,
+    not_after: i64,
+}
+
+impl Facts {
+    fn of(pem: &str) -> Option<Self> {
+        let pem = Pem::iter_from_buffer(pem.as_bytes()).next()?.ok()?;
+        let parsed = pem.parse_x509().ok()?;
+        let names = parsed.subject_alternative_name().ok().flatten();
+        let hosts = names.map_or_else(Vec::new, |names| {
+            let names = names.value.general_names.iter();
+            let hosts = names.filter_map(|name| match name {
+                GeneralName::DNSName(host) => Some((*host).to_owned()),
+                _ => None,
+            });
+            hosts.collect()
+        });
+        Some(Self {
+            subject: parsed.subject().to_string(),
+            issuer: parsed.issuer().to_string(),
+            hosts,
+            not_before: parsed.validity().not_before.timestamp(),
+            not_after: parsed.validity().not_after.timestamp(),
+        })
+    }
+}
+
+/// The certificates of a bundle, one text each.
+fn certificates(bundle: &str) -> Vec<String> {
+    let blocks = bundle.split_inclusive(END).filter(|block| block.contains(END));
+    blocks.take(AUTHORITIES_MAX).map(normal).collect()
+}
+
+/// With one line end behind it and nothing before it.
+fn normal(pem: &str) -> String {
+    format!("{}\n", pem.trim())
+}
+
+fn named(name: &str) -> DistinguishedName {
+    let mut distinguished_name = DistinguishedName::new();
+    // A common name has 64 characters at most; what counts is the alternative name.
+    distinguished_name.push(DnType::CommonName, name.chars().take(64).collect::<String>());
+    distinguished_name
+}
+
+fn limit(params: &mut CertificateParams, now: Timestamp) {
+    let epoch = date_time_ymd(1970, 1, 1);
+    let now = Duration::from_secs(u64::try_from(seconds(now)).unwrap_or_default());
+    params.not_before = epoch + now.saturating_sub(SKEW);
+    params.not_after = epoch + now + LIFE;
+}
+
+fn seconds(time: Timestamp) -> i64 {
+    time.as_micros() / 1_000_000
+}
+
+fn signed(time: Duration) -> i64 {
+    i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOST: &str = "aggregatedapis-svc.kasten-io.svc";
+    const DAY: i64 = 24 * 3600;
+    /// The 25th of November 2026.
+    const START: i64 = 1_795_564_800;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_micros(second * 1_000_000)
+    }
+
+    fn check(pair: &Pair, seconds_later: i64, expected: Verdict) {
+        assert_eq!(pair.judge(HOST, at(START + seconds_later)), expected, "{seconds_later}");
+    }
+
+    #[test]
+    fn a_new_pair_is_good_until_thirty_days_before_its_end() {
+        let pair = Pair::make(HOST, None, at(START)).unwrap();
+        check(&pair, 0, Verdict::Good);
+        check(&pair, -1800, Verdict::Good);
+        check(&pair, 60 * DAY - 60, Verdict::Good);
+        check(&pair, 60 * DAY + 60, Verdict::Ending);
+        check(&pair, 91 * DAY, Verdict::Unusable);
+    }
+
+    #[test]
+    fn an_old_authority_is_believed_for_an_hour_beside_a_new_one() {
+        let old = Pair::make(HOST, None, at(START - 70 * DAY)).unwrap();
+        let new = Pair::make(HOST, Some(&old), at(START)).unwrap();
+        assert_eq!(new.authorities.len(), 2);
+        assert!(new.bundle().ends_with(&old.bundle()));
+        check(&new, 1800, Verdict::Good);
+        check(&new, 3700, Verdict::Settled);
+        let settled = new.without_old_authorities();
+        check(&settled, 3700, Verdict::Good);
+        assert_eq!((&settled.certificate, &settled.key), (&new.certificate, &new.key));
+    }
+
+    #[test]
+    fn authorities_never_pile_up() {
+        let mut pair = Pair::make(HOST, None, at(START)).unwrap();
+        for round in 1..10 {
+            pair = Pair::make(HOST, Some(&pair), at(START + round)).unwrap();
+        }
+        assert_eq!(pair.authorities.len(), AUTHORITIES_MAX);
+    }
+
+    #[test]
+    fn what_is_broken_or_somebody_elses_is_made_anew() {
+        let good = Pair::make(HOST, None, at(START)).unwrap();
+        let other = Pair::make("other.kasten-io.svc", None, at(START)).unwrap();
+        check(&other, 0, Verdict::Unusable);
+        check(&Pair { key: other.key.clone(), ..good.clone() }, 0, Verdict::Unusable);
+        check(&Pair { authorities: other.authorities, ..good.clone() }, 0, Verdict::Unusable);
+        check(&Pair { authorities: Vec::new(), ..good.clone() }, 0, Verdict::Unusable);
+        check(&Pair::new(String::new(), String::new(), "nonsense"), 0, Verdict::Unusable);
+    }
+
+    #[test]
+    fn a_pair_survives_its_secret() {
+        let old = Pair::make(HOST, None, at(START - DAY)).unwrap();
+        let pair = Pair::make(HOST, Some(&old), at(START)).unwrap();
+        let again = Pair::new(pair.certificate.clone(), pair.key.clone(), &pair.bundle());
+        assert!(again == pair);
+    }
+}

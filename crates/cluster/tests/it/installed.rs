@@ -31,9 +31,10 @@ fn what_the_chart_installs_works_with_no_right_beyond_it() {
 
     let alice = alice(&plane);
     namespace(&plane, "shop");
+    reaches(&alice);
     alice.kubectl_with("create -f -", &backup("shop", "first")).unwrap();
-    until("the line of the backup", || {
-        Ok(lines(&running).contains("K10Event create backupactions").then_some(()))
+    until("the line of what alice has read", || {
+        Ok(lines(&running).contains("K10Event get applications").then_some(()))
     })
     .unwrap();
 
@@ -121,6 +122,14 @@ fn wait_available(plane: &ControlPlane, pod: &mut Pod) {
     .unwrap();
 }
 
+/// Waits until alice can read what K10's policy records.
+fn reaches(alice: &User) {
+    until("kubectl reaches the server", || {
+        Ok(alice.try_kubectl("get applications shop -n shop")?.success.then_some(()))
+    })
+    .unwrap();
+}
+
 /// What the container has printed.
 fn lines(pod: &Pod) -> String {
     std::fs::read_to_string(pod.process.log()).unwrap()
@@ -183,10 +192,7 @@ fn nothing_is_written_once_the_cluster_target_is_off(
     let pod = release.chart.render(&values).unwrap().pod().unwrap();
     let mut silent = Pod::start(plane, "silent-pod", &pod, &binary().unwrap()).unwrap();
     wait_available(plane, &mut silent);
-    until("kubectl works again", || {
-        Ok(alice.try_kubectl("get backupactions -n shop")?.success.then_some(()))
-    })
-    .unwrap();
+    reaches(alice);
     assert!(silent.process.stop().unwrap().success());
     assert!(!lines(&silent).contains("K10Event"), "{}", lines(&silent));
 }

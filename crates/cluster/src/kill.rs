@@ -27,7 +27,12 @@ use crate::process::Process;
 
 /// Clients at the same time.
 pub(crate) const CLIENTS: usize = 16;
-/// The server is killed after a random time in this range, in milliseconds.
+/// Most lives end after so many answers, however fast the machine is, so that there is something
+/// to compare.
+const LIFE_ANSWERS: std::ops::Range<usize> = 1..200;
+/// And then in the middle of whatever goes on, so many microseconds later.
+const LIFE_REST_US: std::ops::Range<u64> = 0..3000;
+/// One life of four ends after so many milliseconds, be it in the middle of its start.
 const LIFE_MS: std::ops::Range<u64> = 15..250;
 
 /// Runs the test; fails at the first difference and names round and seed.
@@ -69,7 +74,6 @@ async fn one(
     kept: &mut oracle::Kept,
 ) -> anyhow::Result<oracle::Tally> {
     let mut random = StdRng::seed_from_u64(seed);
-    let life = Duration::from_millis(random.random_range(LIFE_MS));
     let home = folder.join("home");
     let arguments = [
         "up".to_owned(),
@@ -80,7 +84,12 @@ async fn one(
     let mut server = Process::start("keepwatch", keepwatch, &arguments, folder)?;
     let endpoints = load::endpoints(&home, &mut server).await?;
     let clients = load::start(endpoints, round, seed);
-    tokio::time::sleep(life).await;
+    if random.random_ratio(1, 4) {
+        tokio::time::sleep(Duration::from_millis(random.random_range(LIFE_MS))).await;
+    } else {
+        clients.answered(random.random_range(LIFE_ANSWERS)).await?;
+        tokio::time::sleep(Duration::from_micros(random.random_range(LIFE_REST_US))).await;
+    }
     server.kill()?;
     let ledger = clients.ledger().await;
     oracle::compare(&home, &ledger, kept).await

@@ -15,5 +15,6 @@ mod it {
     mod oracle;
     mod peer;
     mod record;
+    mod restarts;
     mod trust;
 }

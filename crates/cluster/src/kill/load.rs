@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use rand::rngs::StdRng;
@@ -13,6 +14,7 @@ use super::CLIENTS;
 use crate::kubeconfig;
 use crate::load::{Endpoint, Lane, Protocol};
 use crate::process::Process;
+use crate::wait::PATIENCE;
 
 /// The collection that the clients work on. Nobody but them writes to it.
 const COLLECTION: &str =
@@ -36,13 +38,26 @@ pub(super) struct Answered {
     pub(super) code: u16,
 }
 
-/// Clients at work.
-pub(super) struct Clients(JoinSet<Vec<Answered>>);
+/// Clients at work, and how many answers they have.
+pub(super) struct Clients {
+    tasks: JoinSet<Vec<Answered>>,
+    answers: Arc<AtomicUsize>,
+}
 
 impl Clients {
     /// Waits for all clients, whose server is gone, and collects what they wrote down.
     pub(super) async fn ledger(self) -> Vec<Answered> {
-        self.0.join_all().await.into_iter().flatten().collect()
+        self.tasks.join_all().await.into_iter().flatten().collect()
+    }
+
+    /// Waits until there are so many answers.
+    pub(super) async fn answered(&self, answers: usize) -> anyhow::Result<()> {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while self.answers.load(Ordering::Relaxed) < answers {
+            anyhow::ensure!(tokio::time::Instant::now() < deadline, "no {answers} answers");
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        Ok(())
     }
 }
 
@@ -73,18 +88,26 @@ fn read(home: &Path) -> anyhow::Result<Endpoints> {
 /// Starts all clients; each works until the server is gone.
 pub(super) fn start(endpoints: Endpoints, round: u32, seed: u64) -> Clients {
     let endpoints = Arc::new(endpoints);
-    let mut clients = JoinSet::new();
+    let answers = Arc::new(AtomicUsize::new(0));
+    let mut tasks = JoinSet::new();
     for client in 0..CLIENTS {
         let endpoints = Arc::clone(&endpoints);
         let random = StdRng::seed_from_u64(seed.wrapping_add(client as u64));
-        clients.spawn(async move {
-            let mut answered = Vec::new();
+        let mut ledger = Ledger { answered: Vec::new(), answers: Arc::clone(&answers) };
+        tasks.spawn(async move {
             // The end of the connection is the end of the client's life, not a fault.
-            work(&endpoints, round, client, random, &mut answered).await.err();
-            answered
+            work(&endpoints, round, client, random, &mut ledger).await.err();
+            ledger.answered
         });
     }
-    Clients(clients)
+    Clients { tasks, answers }
+}
+
+/// What one client writes down.
+struct Ledger {
+    answered: Vec<Answered>,
+    /// Of all clients.
+    answers: Arc<AtomicUsize>,
 }
 
 async fn work(
@@ -92,7 +115,7 @@ async fn work(
     round: u32,
     client: usize,
     mut random: StdRng,
-    answered: &mut Vec<Answered>,
+    ledger: &mut Ledger,
 ) -> anyhow::Result<()> {
     let protocol = if client.is_multiple_of(2) { Protocol::Http1 } else { Protocol::Http2 };
     let mut writer = endpoints.writer.lanes(protocol, 1).await?.remove(0);
@@ -107,7 +130,8 @@ async fn work(
         };
         let headers = [("audit-id", audit_id.as_str()), ("content-type", act.content_type)];
         let reply = lane.send(endpoint, act.method, &act.path, &headers, act.body).await?;
-        answered.push(Answered { audit_id, code: reply.code });
+        ledger.answered.push(Answered { audit_id, code: reply.code });
+        ledger.answers.fetch_add(1, Ordering::Relaxed);
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use cluster::until;
 use serde_json::json;
 
-use crate::it::fixture::{alice, executor, namespace, restore_point, shared, text};
+use crate::it::fixture::{alice, backup, executor, namespace, restore_point, shared, text};
 
 const NAMESPACE_CONTROLLER: &str = "system:serviceaccount:kube-system:namespace-controller";
 const GARBAGE_COLLECTOR: &str = "system:serviceaccount:kube-system:generic-garbage-collector";
@@ -64,4 +64,40 @@ fn what_an_object_owns_is_collected_after_it() {
                 && text(event, "/User/username") == GARBAGE_COLLECTOR
         })
         .unwrap();
+}
+
+#[test]
+fn what_an_object_of_ours_owns_is_collected_after_it() {
+    let (plane, keepwatch) = shared();
+    namespace(&plane, "inherited");
+    let alice = alice(&plane);
+    alice.kubectl_with("create -f -", &backup("inherited", "parent")).unwrap();
+    for (name, owner) in [("child", "parent"), ("grandchild", "child")] {
+        let owner = alice.json(&format!("get backupaction {owner} -n inherited")).unwrap();
+        let manifest = json!({"apiVersion": "actions.kio.kasten.io/v1alpha1",
+            "kind": "BackupAction",
+            "metadata": {"name": name, "namespace": "inherited", "ownerReferences": [{
+                "apiVersion": "actions.kio.kasten.io/v1alpha1", "kind": "BackupAction",
+                "name": owner["metadata"]["name"], "uid": owner["metadata"]["uid"]}]},
+            "spec": {"subject": {"name": "inherited", "namespace": "inherited"}}});
+        alice.kubectl_with("create -f -", &manifest.to_string()).unwrap();
+    }
+    alice.kubectl("delete backupaction parent -n inherited").unwrap();
+    for name in ["child", "grandchild"] {
+        until("the child is collected, and its child", || {
+            let get = format!("get backupaction {name} -n inherited");
+            Ok((!alice.try_kubectl(&get)?.success).then_some(()))
+        })
+        .unwrap();
+        keepwatch
+            .audit_log()
+            .find("the collector's delete", |event| {
+                text(event, "/Verb") == "delete"
+                    && text(event, "/ObjectRef/Namespace") == "inherited"
+                    && text(event, "/ObjectRef/Name") == name
+                    && text(event, "/User/username") == GARBAGE_COLLECTOR
+                    && event.pointer("/ResponseStatus/code") == Some(&json!(200))
+            })
+            .unwrap();
+    }
 }

@@ -6,7 +6,7 @@ use std::process::Child;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
-use cluster::{ControlPlane, PATIENCE, User};
+use cluster::{ControlPlane, Keepwatch, PATIENCE, User};
 use serde_json::{Value, json};
 
 use crate::it::fixture::{alice, backup, bob, executor, namespace, restore_point, shared, text};
@@ -123,7 +123,7 @@ impl Kind {
 
 #[test]
 fn the_daily_commands_work_on_every_kind() {
-    let (plane, _keepwatch) = shared();
+    let (plane, keepwatch) = shared();
     namespace(&plane, NAMESPACE);
     restore_point(&plane, NAMESPACE, "rp");
     let executor = executor(&plane);
@@ -138,14 +138,14 @@ fn the_daily_commands_work_on_every_kind() {
 
     let mut problems = Vec::new();
     for kind in kinds() {
-        if let Err(error) = daily_commands(&plane, &kind) {
+        if let Err(error) = daily_commands(&plane, &keepwatch, &kind) {
             problems.push(format!("{}: {error:#}", kind.name));
         }
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
-fn daily_commands(plane: &ControlPlane, kind: &Kind) -> anyhow::Result<()> {
+fn daily_commands(plane: &ControlPlane, keepwatch: &Keepwatch, kind: &Kind) -> anyhow::Result<()> {
     let user = kind.user(plane);
     let resource = format!("{}.{}.kio.kasten.io", kind.plural, kind.group);
     let suffix = kind.namespace().map(|name| format!(" -n {name}")).unwrap_or_default();
@@ -184,6 +184,13 @@ fn daily_commands(plane: &ControlPlane, kind: &Kind) -> anyhow::Result<()> {
             anyhow::ensure!(answer.err.contains("MethodNotAllowed"), "{line}: {answer:?}");
         }
     }
+    keepwatch.audit_log().find("a change, done or refused", |event| {
+        text(event, "/Verb") == "patch"
+            && text(event, "/ObjectRef/Resource") == kind.plural
+            && text(event, "/ObjectRef/Name") == name
+            && text(event, "/User/username") == user.name
+            && event["ResponseStatus"]["code"] == if kind.changeable { 200 } else { 405 }
+    })?;
     if kind.changeable {
         watch.wait_for("MODIFIED", name)?;
         let labelled = user.kubectl(&on("get", "-l tier=gold -o name"))?;

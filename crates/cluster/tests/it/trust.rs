@@ -1,9 +1,9 @@
-//! Whom the server believes, and what happens when servers come and go.
+//! Whom the server believes.
 
 use cluster::{ControlPlane, Keepwatch, https, until};
 use testkit::pki::{Authority, Identity};
 
-use crate::it::fixture::{alice, alone, backup, namespace, shared, text};
+use crate::it::fixture::{alice, alone, shared, text};
 
 const LIST: &str = "GET /apis/actions.kio.kasten.io/v1alpha1/namespaces/default/backupactions";
 
@@ -90,42 +90,4 @@ fn rotate(
     })
     .unwrap();
     assert_eq!(keepwatch.process.id(), process);
-}
-
-#[test]
-fn kubectl_goes_on_when_the_server_was_stopped_or_killed_and_nothing_is_lost() {
-    let (plane, mut keepwatch) = alone();
-    namespace(&plane, "restarted");
-    let alice = alice(&plane);
-    alice.kubectl_with("create -f -", &backup("restarted", "before")).unwrap();
-
-    for (round, kill) in [("stopped", false), ("killed", true)] {
-        if kill {
-            keepwatch.process.kill().unwrap();
-        } else {
-            assert!(keepwatch.process.stop().unwrap().success(), "a clean end");
-        }
-        let answer = alice.try_kubectl("get backupactions -n restarted").unwrap();
-        assert!(!answer.success, "nobody answers: {}", answer.out);
-        keepwatch.start_again().unwrap();
-        until("kubectl works again", || {
-            Ok(alice.try_kubectl("get backupactions -n restarted")?.success.then_some(()))
-        })
-        .unwrap();
-        alice.kubectl_with("create -f -", &backup("restarted", round)).unwrap();
-    }
-
-    let names = alice.kubectl("get backupactions -n restarted -o name").unwrap();
-    for name in ["before", "stopped", "killed"] {
-        assert!(names.contains(&format!("/{name}")), "{names}");
-        let events = keepwatch
-            .audit_log()
-            .matching(|event| {
-                text(event, "/ObjectRef/Namespace") == "restarted"
-                    && text(event, "/ObjectRef/Name") == name
-                    && text(event, "/Verb") == "create"
-            })
-            .unwrap();
-        assert_eq!(events.len(), 1, "creation of {name}");
-    }
 }

@@ -178,6 +178,10 @@ impl Call<'_> {
         let verb = match info.verb.as_str() {
             "create" if depth <= 1 => Verb::Create,
             "delete" => Verb::Delete,
+            // A whole collection cannot be changed at once.
+            other @ ("patch" | "update") if depth <= 1 => {
+                return Err(self.kind.method_not_allowed(other));
+            }
             "get" => Verb::Get,
             "list" => Verb::List,
             "patch" => Verb::Patch,

@@ -125,17 +125,22 @@ fn typed(key: &str, value: &Value) -> Result<Value, String> {
 }
 
 fn wrong(path: &str, value: &Value, wanted: &str) -> String {
-    let found = match value {
+    let found = type_of(value);
+    format!(
+        "json: cannot unmarshal {found} into Go struct field ObjectMeta.{path} of type {wanted}"
+    )
+}
+
+/// What Go's decoder calls a value.
+pub(crate) fn type_of(value: &Value) -> &'static str {
+    match value {
         Value::Null => "null",
         Value::Bool(_) => "bool",
         Value::Number(_) => "number",
         Value::String(_) => "string",
         Value::Array(_) => "array",
         Value::Object(_) => "object",
-    };
-    format!(
-        "json: cannot unmarshal {found} into Go struct field ObjectMeta.{path} of type {wanted}"
-    )
+    }
 }
 
 /// Puts the fields in Kubernetes' order, with `apiVersion`, `kind` and `metadata` before the rest.

@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use super::metadata;
 use crate::{ApiError, FieldError, Request};
 
 /// Longest `fieldManager`.
@@ -87,6 +88,7 @@ impl DeleteOptions {
         let (dry, policy, orphan, preconditions) = match body {
             Some(body) => {
                 check_kind(body)?;
+                check_types(body)?;
                 let list = body.get("dryRun").and_then(Value::as_array);
                 let dry = list.map(Vec::as_slice).unwrap_or_default();
                 (
@@ -124,6 +126,43 @@ fn check_kind(body: &Value) -> Result<(), ApiError> {
         return Ok(());
     }
     Err(ApiError::bad_request(format!("expect object of kind DeleteOptions, got {kind}")))
+}
+
+/// A field of the wrong type is refused: a precondition or a dry run that is not understood must not
+/// become a deletion.
+fn check_types(body: &Value) -> Result<(), ApiError> {
+    let of = |key: &str| body.get(key).unwrap_or(&Value::Null);
+    let preconditions = of("preconditions");
+    let text = |value: &Value| value.is_string();
+    let texts = |value: &Value| value.as_array().is_some_and(|list| list.iter().all(text));
+    let in_preconditions = |key: &str| preconditions.get(key).unwrap_or(&Value::Null);
+    for (field, value, is_right, wanted) in [
+        ("dryRun", of("dryRun"), texts(of("dryRun")), "[]string"),
+        ("propagationPolicy", of("propagationPolicy"), text(of("propagationPolicy")), "string"),
+        ("orphanDependents", of("orphanDependents"), of("orphanDependents").is_boolean(), "bool"),
+        (
+            "gracePeriodSeconds",
+            of("gracePeriodSeconds"),
+            of("gracePeriodSeconds").is_i64(),
+            "int64",
+        ),
+        ("preconditions", preconditions, preconditions.is_object(), "v1.Preconditions"),
+        ("preconditions.uid", in_preconditions("uid"), text(in_preconditions("uid")), "types.UID"),
+        (
+            "preconditions.resourceVersion",
+            in_preconditions("resourceVersion"),
+            text(in_preconditions("resourceVersion")),
+            "string",
+        ),
+    ] {
+        if !is_right && !value.is_null() {
+            return Err(ApiError::bad_request(format!(
+                "DeleteOptions in version \"v1\" cannot be handled as a DeleteOptions: json: cannot unmarshal {} into Go struct field DeleteOptions.{field} of type {wanted}",
+                metadata::type_of(value)
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn propagation(

@@ -1,6 +1,7 @@
 //! The registry over a real store: requests in, answers and recorded events out.
 
 mod bad_input;
+mod bad_patches;
 mod documents;
 mod house;
 mod kinds;

@@ -2,12 +2,12 @@
 
 use super::house::{House, VAULTS, WIDGETS};
 
-const MERGE: &[(&str, &str)] = &[("content-type", "application/merge-patch+json")];
+pub(super) const MERGE: &[(&str, &str)] = &[("content-type", "application/merge-patch+json")];
 
 /// Method and path, body, headers, code, reason, beginning of the message.
-type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], u16, &'a str, &'a str);
+pub(super) type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], u16, &'a str, &'a str);
 
-async fn check(cases: &[Case<'_>]) {
+pub(super) async fn check(cases: &[Case<'_>]) {
     let house = House::open().await;
     house.ok(&format!("POST {WIDGETS}"), r#"{"metadata":{"name":"a"},"spec":{"size":1}}"#).await;
     let before = house.ok(&format!("GET {WIDGETS}/a"), "").await;
@@ -251,4 +251,147 @@ async fn unknown_and_double_fields() {
     assert_eq!(warned.json["spec"], serde_json::json!({"size": 3}));
     let ignored = house.ask(&format!("POST {WIDGETS}?fieldValidation=Ignore"), body, &[]).await;
     assert_eq!((ignored.code, ignored.header("warning").len()), (201, 0));
+}
+
+#[tokio::test]
+async fn names_and_labels() {
+    let invalid = |name: &str, rest: &str| {
+        format!("Widget.test.example.com {name:?} is invalid: metadata.{rest}")
+    };
+    let (long_name, long_label) = ("n".repeat(254), "l".repeat(64));
+    let mut cases = Vec::new();
+    for name in ["X", "a_b", "-a", "a-", "a/b", "a..b", "\u{fc}", " "] {
+        let rest = format!(
+            "name: Invalid value: {name:?}: a lowercase RFC 1123 subdomain must consist of"
+        );
+        cases.push((format!(r#"{{"name":{name:?}}}"#), invalid(name, &rest)));
+    }
+    let rest = format!("name: Invalid value: {long_name:?}: must be no more than 253 bytes");
+    cases.push((format!(r#"{{"name":{long_name:?}}}"#), invalid(&long_name, &rest)));
+    for (metadata, rest) in [
+        (
+            format!(r#""labels":{{"a":{long_label:?}}}"#),
+            format!("labels: Invalid value: {long_label:?}: must be no more than 63 bytes"),
+        ),
+        (
+            format!(r#""labels":{{{long_label:?}:"a"}}"#),
+            format!(
+                "labels: Invalid value: {long_label:?}: name part must be no more than 63 bytes"
+            ),
+        ),
+        (
+            r#""labels":{"a/b/c":"d"}"#.to_owned(),
+            "labels: Invalid value: \"a/b/c\": a qualified name must consist of".to_owned(),
+        ),
+        (
+            format!(r#""annotations":{{"a":{:?}}}"#, "x".repeat(300 << 10)),
+            "annotations: Too long: may not be more than 262144 bytes".to_owned(),
+        ),
+    ] {
+        cases.push((format!(r#"{{"name":"x",{metadata}}}"#), invalid("x", &rest)));
+    }
+    let two = "Widget.test.example.com \"x\" is invalid: [metadata.labels: Invalid value: \"\": name part must be non-empty";
+    cases.push((r#"{"name":"x","labels":{"":"d"}}"#.to_owned(), two.to_owned()));
+    let bodies: Vec<String> = cases
+        .iter()
+        .map(|(metadata, _)| format!(r#"{{"metadata":{metadata},"spec":{{"size":1}}}}"#))
+        .collect();
+    let all: Vec<Case<'_>> = cases
+        .iter()
+        .zip(&bodies)
+        .map(|((_, message), body)| {
+            ("POST WIDGETS", body.as_str(), &[][..], 422, "Invalid", message.as_str())
+        })
+        .collect();
+    check(&all).await;
+}
+
+#[tokio::test]
+async fn documents_of_another_type() {
+    let unrecognized = "the object provided is unrecognized (must be of type Widget): ";
+    let not_handled = "Widget in version \"v1\" cannot be handled as a Widget: ";
+    let mut cases: Vec<Case<'_>> = Vec::new();
+    for body in [
+        "null",
+        "7",
+        "\"text\"",
+        r#"{"metadata":7}"#,
+        r#"{"metadata":{"name":7}}"#,
+        r#"{"metadata":{"finalizers":"a"}}"#,
+    ] {
+        cases.push(("POST WIDGETS", body, &[], 400, "BadRequest", not_handled));
+    }
+    for body in ["\u{feff}{}", r#"{"spec":{"size":1e999}}"#, r#"{"a":"\ud800"}"#] {
+        cases.push(("POST WIDGETS", body, &[], 400, "BadRequest", unrecognized));
+    }
+    let yaml = &[("content-type", "application/yaml")];
+    cases.push(("POST WIDGETS", "a: *b", yaml, 400, "BadRequest", unrecognized));
+    let protobuf = &[("content-type", "application/vnd.kubernetes.protobuf")];
+    let unknown = "the body of the request was in an unknown format";
+    cases.push(("POST WIDGETS", "{}", protobuf, 415, "UnsupportedMediaType", unknown));
+    let odd = &[("content-type", "application/json;;;")];
+    let incomplete = "Widget.test.example.com \"\" is invalid: ";
+    cases.push(("POST WIDGETS", "{}", odd, 422, "Invalid", incomplete));
+    check(&cases).await;
+}
+
+#[tokio::test]
+async fn selectors_and_versions() {
+    let (selector, version) = ("unable to parse requirement: ", "invalid resource version: ");
+    let lines = [
+        ("GET WIDGETS?labelSelector=!!", selector),
+        ("GET WIDGETS?labelSelector=a+in+(b", selector),
+        ("GET WIDGETS?labelSelector=a%3D-", selector),
+        ("GET WIDGETS?labelSelector=a%3Db%3Dc", "found '=', expected: ',' or 'end of string'"),
+        (
+            "GET WIDGETS?watch=1&labelSelector=%2C%2C",
+            "found ',', expected: !, identifier, or 'end of string'",
+        ),
+        ("GET WIDGETS?resourceVersion=-1", version),
+        ("GET WIDGETS/a?resourceVersion=x", version),
+        ("GET WIDGETS?watch=1&resourceVersion=x", version),
+    ];
+    let cases = lines.map(|(line, message)| (line, "", &[][..], 400, "BadRequest", message));
+    check(&cases).await;
+}
+
+#[tokio::test]
+async fn methods_and_paths_that_are_none() {
+    let lines = ["OPTIONS WIDGETS/a", "FROBNICATE WIDGETS/a", "POST WIDGETS/a", "PUT WIDGETS"];
+    let mut cases = Vec::from(lines.map(|line| (line, "{}", &[][..], 405, "MethodNotAllowed", "")));
+    let missing = "the server could not find the requested resource";
+    cases.push(("GET WIDGETS/a/status/more", "", &[], 404, "NotFound", missing));
+    check(&cases).await;
+}
+
+#[tokio::test]
+async fn delete_options_of_another_type_delete_nothing() {
+    let start = "DeleteOptions in version \"v1\" cannot be handled as a DeleteOptions: json: cannot unmarshal ";
+    let wrong = [
+        (r#"{"preconditions":{"uid":7}}"#, "number", "preconditions.uid of type types.UID"),
+        (
+            r#"{"preconditions":{"resourceVersion":7}}"#,
+            "number",
+            "preconditions.resourceVersion of type string",
+        ),
+        (r#"{"preconditions":[]}"#, "array", "preconditions of type v1.Preconditions"),
+        (r#"{"dryRun":"All"}"#, "string", "dryRun of type []string"),
+        (r#"{"dryRun":[7]}"#, "array", "dryRun of type []string"),
+        (r#"{"propagationPolicy":7}"#, "number", "propagationPolicy of type string"),
+        (r#"{"orphanDependents":"yes"}"#, "string", "orphanDependents of type bool"),
+        (r#"{"gracePeriodSeconds":"x"}"#, "string", "gracePeriodSeconds of type int64"),
+    ];
+    let messages = wrong.map(|(_, found, field)| {
+        format!("{start}{found} into Go struct field DeleteOptions.{field}")
+    });
+    let mut cases: Vec<Case<'_>> = Vec::new();
+    for ((body, ..), message) in wrong.iter().zip(&messages) {
+        cases.push(("DELETE WIDGETS/a", body, &[], 400, "BadRequest", message));
+    }
+    let unrecognized = "the object provided is unrecognized (must be of type DeleteOptions): ";
+    cases.push(("DELETE WIDGETS/a", "{", &[], 400, "BadRequest", unrecognized));
+    cases.push(("DELETE WIDGETS/a", "[]", &[], 400, "BadRequest", "expect object of kind"));
+    let dry = "DeleteOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: \"Some\"";
+    cases.push(("DELETE WIDGETS/a", r#"{"dryRun":["Some"]}"#, &[], 422, "Invalid", dry));
+    check(&cases).await;
 }

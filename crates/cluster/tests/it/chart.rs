@@ -253,6 +253,21 @@ fn values_that_make_no_sense_are_refused_by_name() {
 }
 
 #[test]
+fn the_image_and_the_pod_agree() {
+    let root = cluster::chart::folder().join("../..");
+    let read = |name: &str| std::fs::read_to_string(root.join(name)).unwrap();
+    let (image, toolchain) = (read("Dockerfile"), read("rust-toolchain.toml"));
+    let version = image.lines().find_map(|line| line.strip_prefix("ARG RUST_VERSION=")).unwrap();
+    assert!(toolchain.contains(&format!("channel = \"{version}")), "{toolchain}");
+    let pod = Chart::open(NAMESPACE).unwrap().render(&[]).unwrap().pod().unwrap();
+    let user = &pod["spec"]["securityContext"]["runAsUser"];
+    assert!(image.contains(&format!("\nUSER {user}:{user}\n")), "{user}");
+    assert!(image.contains("\nENTRYPOINT [\"/keepwatch\"]\n"));
+    assert!(image.contains("\nFROM scratch\n"), "no shell, no libraries");
+    assert!(pod["spec"]["containers"][0].get("command").is_none(), "the image's own");
+}
+
+#[test]
 fn nothing_in_the_chart_looks_into_the_cluster_while_it_is_rendered() {
     let folder = cluster::chart::folder().join("templates");
     for entry in std::fs::read_dir(folder).unwrap() {

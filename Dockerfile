@@ -1,0 +1,25 @@
+# The server alone: one static binary and the authorities of the public internet. No shell, no
+# libraries, no user but 65532, nothing that must be written outside /var/lib/keepwatch.
+
+ARG RUST_VERSION=1.95
+
+FROM rust:${RUST_VERSION}-alpine AS build
+RUN apk add --no-cache build-base ca-certificates
+WORKDIR /src
+COPY Cargo.toml Cargo.lock ./
+COPY crates crates
+# On Alpine the standard library links statically.
+RUN cargo build --release --locked --package keepwatch --bin keepwatch \
+  && strip target/release/keepwatch \
+  && install -d -o 65532 -g 65532 -m 0700 /data
+
+FROM scratch
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY --from=build /src/target/release/keepwatch /keepwatch
+# Without a volume, what the server keeps goes with the container.
+COPY --from=build --chown=65532:65532 /data /var/lib/keepwatch
+USER 65532:65532
+EXPOSE 10250
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["/keepwatch"]
+CMD ["serve"]

@@ -16,13 +16,13 @@ use crate::{root, target};
 const TARGETS: [&str; 4] = ["policy", "request_path", "audit_line", "document"];
 /// What makes the compiler count edges, and comparisons that nearly held.
 const FLAGS: [&str; 7] = [
-    "--cfg=fuzzing",
+    "--cfg",
+    "fuzzing",
     "-Cpasses=sancov-module",
     "-Cllvm-args=-sanitizer-coverage-level=4",
     "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
     "-Cllvm-args=-sanitizer-coverage-pc-table",
     "-Cllvm-args=-sanitizer-coverage-trace-compares",
-    "-Cdebug-assertions=on",
 ];
 /// Longest input, in bytes: faults of parsers are small.
 const INPUT_LEN_MAX: u32 = 4096;

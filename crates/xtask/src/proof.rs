@@ -16,6 +16,9 @@ pub(crate) enum Bench {
         /// Seconds of load per case.
         #[arg(long, default_value_t = 5)]
         seconds: u32,
+        /// Without the peer, to look at ours with a profiler.
+        #[arg(long)]
+        alone: bool,
     },
     /// GET from an empty store beside one with 10,000 objects and 100,000 events.
     Weight {
@@ -48,8 +51,11 @@ pub(crate) fn kill_built(server: &Path, rounds: u32, seed: Option<u64>) -> anyho
 pub(crate) fn bench(what: &Bench) -> anyhow::Result<()> {
     let server = server()?;
     match what {
-        Bench::Apiserver { seconds } => {
-            proof(&server, &["bench-apiserver", "--seconds", &seconds.to_string()])
+        Bench::Apiserver { seconds, alone } => {
+            let seconds = seconds.to_string();
+            let mut args = vec!["bench-apiserver", "--seconds", &seconds];
+            args.extend(alone.then_some("--alone"));
+            proof(&server, &args)
         }
         Bench::Weight { seconds, rounds } => proof(
             &server,

@@ -27,6 +27,9 @@ enum What {
         /// Seconds of load per case.
         #[arg(long)]
         seconds: u32,
+        /// Without the peer, to look at ours with a profiler.
+        #[arg(long)]
+        alone: bool,
     },
     /// GET from an empty store beside a full one.
     BenchWeight {
@@ -43,6 +46,6 @@ fn main() -> anyhow::Result<()> {
     match Args::parse().what {
         What::Kill { rounds, seed } => kill::run(rounds, seed),
         What::BenchWeight { seconds, rounds } => bench::weight(seconds, rounds),
-        What::BenchApiserver { seconds } => bench::apiserver(seconds),
+        What::BenchApiserver { seconds, alone } => bench::apiserver(seconds, alone),
     }
 }

@@ -268,7 +268,8 @@ impl Pending {
         (sender, Self(State::Waiting(receiver)))
     }
 
-    pub(crate) fn refused(error: StoreError) -> Self {
+    /// Work that will not be done, known at once.
+    pub fn refused(error: StoreError) -> Self {
         Self(State::Refused(error))
     }
 }

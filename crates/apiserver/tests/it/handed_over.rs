@@ -1,11 +1,17 @@
 //! Writes that the store has while somebody stops waiting for them.
 
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use apiserver::authn::Anonymous;
 use apiserver::limits::Limits;
+use async_trait::async_trait;
+use bytes::Bytes;
+use store::{
+    Health, ListOptions, Object, Page, Pending, ReadError, Sqlite, Storage, StoreError, Watch, Work,
+};
 
-use crate::harness::{House, Protocol, check_record, thing};
+use crate::harness::{House, Making, Protocol, check_record, thing};
 
 const THINGS: &str = "/apis/test.io/v1/namespaces/shop/things";
 /// Longer than the requests here may take.
@@ -121,6 +127,89 @@ async fn a_panic_on_the_writer_is_a_panic_of_the_request() {
         Panic create /apis/test.io/v1/namespaces/shop/things 500 alice
         ResponseComplete create /apis/test.io/v1/namespaces/shop/things 201 alice
         ResponseComplete get /apis/test.io/v1/namespaces/shop/things/burst 404 alice
+        ",
+    )
+    .await;
+}
+
+/// A store that says of each change that the disk is full: before it begins, or when it has been
+/// written but nobody can be sure of it.
+struct Full {
+    store: Arc<Sqlite>,
+    begins: bool,
+}
+
+#[async_trait]
+impl Storage for Full {
+    fn get(&self, key: &str) -> Option<Arc<Object>> {
+        self.store.get(key)
+    }
+
+    fn current_revision(&self) -> u64 {
+        self.store.current_revision()
+    }
+
+    async fn list(&self, prefix: &str, options: ListOptions) -> Result<Page, ReadError> {
+        self.store.list(prefix, options).await
+    }
+
+    fn watch(&self, prefix: &str, after: u64) -> Result<Watch, ReadError> {
+        self.store.watch(prefix, after)
+    }
+
+    fn submit(&self, work: Work) -> Pending {
+        if self.begins {
+            let (begun, wait) = mpsc::channel();
+            drop(self.store.submit(Box::new(move |transaction| {
+                work(transaction);
+                begun.send(()).unwrap();
+            })));
+            wait.recv().unwrap();
+        }
+        Pending::refused(StoreError::NoSpace)
+    }
+
+    fn append(&self, record: Bytes) -> Pending {
+        self.store.append(record)
+    }
+
+    fn health(&self) -> Health {
+        self.store.health()
+    }
+
+    fn take_refused(&self) -> u64 {
+        self.store.take_refused()
+    }
+}
+
+async fn check_full(storage: fn(Arc<Sqlite>) -> Arc<dyn Storage>, record: &str) {
+    let house = House::make(Making { storage, ..Making::default() }).await;
+    let mut alice = house.client("alice").await;
+    let refused = alice.post(THINGS, &thing("one")).await;
+    assert_eq!(refused.code, 503, "{}", refused.body);
+    assert!(refused.headers.contains_key("retry-after"));
+    assert!(refused.body.contains("no space is left on the disk"), "{}", refused.body);
+    house.store.journal().wait_past(0).await.unwrap();
+    alice.call("GET", &format!("{THINGS}/one")).await;
+    check_record(house, record).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_may_come_to_light_has_no_event_but_its_own() {
+    check_full(
+        |store| Arc::new(Full { store, begins: true }),
+        "
+        ResponseComplete create /apis/test.io/v1/namespaces/shop/things 201 alice
+        ResponseComplete get /apis/test.io/v1/namespaces/shop/things/one 200 alice
+        ResponseComplete   503 system:keepwatch
+        ",
+    )
+    .await;
+    check_full(
+        |store| Arc::new(Full { store, begins: false }),
+        "
+        ResponseComplete create /apis/test.io/v1/namespaces/shop/things 503 alice
+        ResponseComplete get /apis/test.io/v1/namespaces/shop/things/one 404 alice
         ",
     )
     .await;

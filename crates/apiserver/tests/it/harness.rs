@@ -21,7 +21,7 @@ use async_trait::async_trait;
 use audit::{Policy, Strictness};
 use event::{Event, Level, Timestamp, UserInfo};
 use serde_json::json;
-use store::{Settings, Sqlite};
+use store::{Settings, Sqlite, Storage};
 use tempfile::TempDir;
 use testkit::pki::Authority;
 use tokio::sync::{Notify, Semaphore};
@@ -159,6 +159,8 @@ pub(crate) struct Making {
     pub(crate) settings: Settings,
     /// Whom to ask about tokens.
     pub(crate) tokens: Option<kube::Client>,
+    /// How the server sees its store.
+    pub(crate) storage: fn(Arc<Sqlite>) -> Arc<dyn Storage>,
 }
 
 impl Default for Making {
@@ -168,6 +170,7 @@ impl Default for Making {
             anonymous: Anonymous::Refused,
             settings: Settings::default(),
             tokens: None,
+            storage: |store| store,
         }
     }
 }
@@ -182,7 +185,7 @@ impl House {
     }
 
     pub(crate) async fn make(making: Making) -> Self {
-        let Making { limits, anonymous, settings, tokens } = making;
+        let Making { limits, anonymous, settings, tokens, storage } = making;
         let tokens = tokens.map(|client| Tokens::new(client, CACHE_TIME));
         let folder = TempDir::new().unwrap();
         let (ca, proxy_ca) = (Authority::new("clients"), Authority::new("front-proxy"));
@@ -216,7 +219,7 @@ impl House {
         metrics.expose(numbers);
         let parts = Parts {
             resources: vec![things(&gate)],
-            store: Arc::clone(&store) as _,
+            store: storage(Arc::clone(&store)),
             authorizer: Arc::clone(&authorizer) as _,
             namespaces: Arc::new(AllNamespaces),
             clock: Arc::clone(&clock) as _,
@@ -233,7 +236,7 @@ impl House {
             authorizer,
             policy: Arc::new(ArcSwap::from_pointee(policy)),
             registry: Registry::new(parts),
-            storage: Arc::clone(&store) as _,
+            storage: storage(Arc::clone(&store)),
             clock,
             checks: Vec::new(),
             remarks: Arc::new(Vec::new),

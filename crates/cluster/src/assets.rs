@@ -36,6 +36,8 @@ pub enum Program {
     Clientcheck,
     /// Renders and checks the chart; see [`helm`].
     Helm,
+    /// Keeps objects, by the protocol of S3; see [`versitygw`].
+    Versitygw,
 }
 
 impl Program {
@@ -61,6 +63,7 @@ impl Program {
             Self::Oracle => "oracle",
             Self::Clientcheck => "clientcheck",
             Self::Helm => "helm",
+            Self::Versitygw => "versitygw",
         }
     }
 
@@ -74,6 +77,7 @@ impl Program {
             Self::Oracle => "./cmd/oracle",
             Self::Clientcheck => "./cmd/clientcheck",
             Self::Helm => "helm.sh/helm/v3/cmd/helm",
+            Self::Versitygw => "github.com/versity/versitygw/cmd/versitygw",
         }
     }
 }
@@ -120,6 +124,14 @@ pub fn helm() -> anyhow::Result<PathBuf> {
     Ok(folder.join(Program::Helm.name()))
 }
 
+/// A real server of objects that speaks S3, built if it is not there yet.
+pub fn versitygw() -> anyhow::Result<PathBuf> {
+    let module = GoModule::of_versitygw()?;
+    let folder = cache_root()?.join(format!("versitygw-{}", module.sums));
+    module.build_into(&folder, &[Program::Versitygw])?;
+    Ok(folder.join(Program::Versitygw.name()))
+}
+
 /// A Go module that pins what is built.
 struct GoModule {
     folder: PathBuf,
@@ -156,6 +168,14 @@ impl GoModule {
         let version = required(&folder, "helm.sh/helm/v3")?;
         let sums = fingerprint(&[folder.join("go.sum")])?;
         let linker_flags = helm_flags(&version, &kubernetes);
+        Ok(Self { folder, version, sums, sources: String::new(), linker_flags })
+    }
+
+    fn of_versitygw() -> anyhow::Result<Self> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("versitygw");
+        let version = required(&folder, "github.com/versity/versitygw")?;
+        let sums = fingerprint(&[folder.join("go.sum")])?;
+        let linker_flags = "-s -w".to_owned();
         Ok(Self { folder, version, sums, sources: String::new(), linker_flags })
     }
 

@@ -14,6 +14,7 @@
 
 mod load;
 mod oracle;
+pub mod uploads;
 
 use std::path::Path;
 use std::time::Duration;

@@ -8,6 +8,7 @@
 //! Two things are deliberately absent: nothing here is skipped when a component is missing (that
 //! is an error), and nothing knows what Keepwatch does inside.
 
+pub mod archive;
 pub mod assets;
 mod audit_log;
 pub mod bench;
@@ -23,6 +24,7 @@ pub mod load;
 mod peer;
 mod pod;
 mod process;
+pub mod s3;
 mod user;
 mod wait;
 

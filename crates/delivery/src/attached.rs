@@ -78,6 +78,17 @@ impl Delivery {
         attached.is_some()
     }
 
+    /// Stops delivering under a name at once and keeps its cursor: [`attach`](Self::attach) goes on
+    /// there. Whether somebody was delivering.
+    pub async fn pause(&self, name: &str) -> bool {
+        let attached = self.attached().remove(name);
+        if let Some(attached) = &attached {
+            attached.abort.cancel();
+            attached.ended.cancelled().await;
+        }
+        attached.is_some()
+    }
+
     /// Delivers what the journal holds now, if that is done before `deadline`, and forgets the reader.
     pub async fn detach(&self, name: &str, deadline: Duration) -> Result<Detached, StoreError> {
         let Some(attached) = self.attached().remove(name) else {

@@ -16,6 +16,7 @@ mod fixed;
 mod gap;
 mod hauler;
 mod health;
+mod heartbeat;
 mod metrics;
 mod orders;
 
@@ -33,6 +34,7 @@ pub use attached::Detached;
 pub use corridor::{BATCH_BYTES_MAX, BATCH_ROWS_MAX, Corridor, DRAIN_MAX};
 pub use hauler::RETRY_AFTER_MAX;
 pub use health::{Condition, SinkHealth};
+pub use heartbeat::{HEARTBEAT, HEARTBEAT_PERIOD, HEARTBEAT_SINK};
 
 use attached::Attached;
 use health::Pulse;
@@ -87,6 +89,19 @@ impl Delivery {
     pub fn health(&self) -> Vec<SinkHealth> {
         let last = self.journal.last_seq();
         self.pulses().iter().map(|pulse| pulse.health(last)).collect()
+    }
+
+    /// What is to be said of the journal when it nears its bound: before any request is refused.
+    pub fn journal_notice(&self) -> Option<String> {
+        let health = self.journal.health();
+        if health.condition == store::Condition::Well {
+            return None;
+        }
+        let slowest = self.journal.readers().into_iter().max_by_key(|reader| reader.lag);
+        let slowest = slowest.filter(|reader| reader.lag > 0).map(|reader| {
+            format!("; `{}` is furthest behind, by {} records", reader.name, reader.lag)
+        });
+        Some(format!("{}{}", health.reason, slowest.unwrap_or_default()))
     }
 
     /// Waits until every sink that is not closed has what the journal holds now.

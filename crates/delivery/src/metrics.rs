@@ -96,6 +96,16 @@ impl Collector for Lag {
             let value = i64::try_from(reader.lag).unwrap_or(i64::MAX);
             lag.get_or_create(&of(&reader.name)).set(value);
         }
+        let health = self.0.health();
+        let sizes = [
+            ("journal_used_bytes", "Bytes of the store in use", health.used_bytes),
+            ("journal_limit_bytes", "Bytes at which requests are refused", health.limit_bytes),
+        ];
+        for (name, help, bytes) in sizes {
+            let gauge = ConstGauge::new(i64::try_from(bytes).unwrap_or(i64::MAX));
+            let encoder = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
+            gauge.encode(encoder)?;
+        }
         let help = "Events in the journal that a sink has not got yet";
         let metric_type = ConstGauge::new(0_i64).metric_type();
         let encoder = encoder.encode_descriptor("lag_events", help, None, metric_type)?;

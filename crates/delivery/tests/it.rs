@@ -1,6 +1,12 @@
 //! The corridor between a real store and sinks that fail on request.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod it {
+    mod buckets;
+    mod faults;
+    mod fixture;
+}
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 

@@ -43,6 +43,9 @@ pub(crate) enum Command {
     /// Work with recorded events
     #[command(subcommand)]
     Events(EventsCommand),
+    /// See how far each reader of the journal is, and move one
+    #[command(subcommand)]
+    Cursors(CursorsCommand),
     /// Print a completion script
     #[command(after_help = EXIT_CODES)]
     Completions {
@@ -144,6 +147,37 @@ pub(crate) enum EventsCommand {
         #[arg(long, value_name = "NAME", default_value = "")]
         cluster_name: String,
     },
+}
+
+/// Commands about the journal's readers.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum CursorsCommand {
+    /// List the readers; also while a server runs
+    #[command(after_help = EXIT_CODES)]
+    List {
+        /// Folder of the store (`serve --data-dir`, `up --dir`)
+        #[arg(long, value_name = "DIR")]
+        data_dir: PathBuf,
+    },
+    /// Discard events for one reader: the only way in which events are given up
+    #[command(after_help = EXIT_CODES)]
+    Skip(MoveArgs),
+    /// Let one reader have events again that it had already
+    #[command(after_help = EXIT_CODES)]
+    Rewind(MoveArgs),
+}
+
+/// Which cursor, and where to.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct MoveArgs {
+    /// Folder of the store (`serve --data-dir`, `up --dir`); no server may be using it
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
+    /// Name of the reader, as listed
+    pub(crate) reader: String,
+    /// The last record that the reader is done with: it goes on behind it
+    #[arg(long, value_name = "SEQ")]
+    pub(crate) to: u64,
 }
 
 /// Names of the encodings of an event.

@@ -1,6 +1,7 @@
 //! The commands, one file each, and how a command ends.
 
 mod completions;
+mod cursors;
 mod events;
 mod man;
 mod policy;
@@ -40,6 +41,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
         Command::Serve(args) => serve::run(&args),
         Command::Policy(command) => policy::run(&command),
         Command::Events(command) => events::run(&command),
+        Command::Cursors(command) => cursors::run(&command),
         Command::Completions { shell } => completions::run(shell),
         Command::Man => man::run(),
         Command::Reference { page } => reference::run(page),

@@ -8,6 +8,7 @@
 //! A destination is dialled only where [`Reach`] allows; redirects are not followed. What a store
 //! answers is never repeated in an error, since it may be anything; its status and code are.
 
+mod azure;
 mod check;
 mod credentials;
 mod destination;
@@ -16,6 +17,7 @@ mod prefix;
 mod put;
 mod reach;
 mod shaping;
+mod signer;
 mod sigv4;
 mod tls;
 mod transport;
@@ -28,7 +30,7 @@ use object_store::ObjectStore;
 use crate::Encoding;
 
 pub use check::CheckError;
-pub use credentials::Ambient;
+pub use credentials::{Ambient, Container, WebIdentity};
 pub use destination::{
     Credentials, Destination, LINE_BYTES, Limits, Provider, Retention, RetentionMode, Role,
     SEAL_AGE, SEAL_BYTES,
@@ -62,7 +64,7 @@ pub struct Bucket {
     destination: Destination,
     parts: Parts,
     store: Arc<dyn ObjectStore>,
-    signer: Option<Arc<transport::Signer>>,
+    signer: Option<Arc<signer::Signer>>,
 }
 
 impl std::fmt::Debug for Bucket {

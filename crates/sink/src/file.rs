@@ -26,6 +26,9 @@ use event::Timestamp;
 use crate::{Batch, DeliverError, Delivered, Encoding, Sink};
 use place::{Found, Place};
 
+/// Bytes written at a time, so that one batch never needs its size twice in memory.
+const CHUNK_BYTES: usize = 256 << 10;
+
 /// Where the file is and when another one begins.
 #[derive(Clone)]
 pub struct Settings {
@@ -189,28 +192,29 @@ impl Desk {
 
     fn append(&mut self, batch: &Batch) -> io::Result<Delivered> {
         let mut records = 0;
-        // What is to be written next, in one piece.
-        let mut piece = 0..0;
-        for range in batch.ranges() {
-            if self.found.is_next(batch.slice(range.clone())) {
+        let mut chunk = Vec::new();
+        for line in batch.lines() {
+            if self.found.is_next(line) {
                 records += 1;
-                piece = range.end..range.end;
                 continue;
             }
-            let ahead = self.offset() + piece.len() as u64;
-            if ahead > 0 && ahead + range.len() as u64 > self.settings.size_max {
+            let ahead = self.offset() + chunk.len() as u64;
+            if ahead > 0 && ahead + line.len() as u64 > self.settings.size_max {
                 if records == 0 {
                     return self.begin_anew(true);
                 }
-                self.write(batch.slice(piece))?;
+                self.write(&mut chunk)?;
                 self.sync()?;
                 return Ok(self.settle(records));
             }
-            piece.end = range.end;
+            chunk.extend_from_slice(line);
             records += 1;
+            if chunk.len() >= CHUNK_BYTES {
+                self.write(&mut chunk)?;
+            }
         }
-        if records > 0 {
-            self.write(batch.slice(piece))?;
+        if !chunk.is_empty() || records > 0 {
+            self.write(&mut chunk)?;
             self.sync()?;
         }
         Ok(Delivered { records, state: self.state(), settle: false })
@@ -253,12 +257,13 @@ impl Desk {
         self.open.as_ref().map_or(0, |open| open.place.offset)
     }
 
-    fn write(&mut self, piece: &[u8]) -> io::Result<()> {
+    fn write(&mut self, chunk: &mut Vec<u8>) -> io::Result<()> {
         let Some(open) = &mut self.open else { return Err(ErrorKind::NotFound.into()) };
         open.is_torn = true;
-        open.file.write_all(piece)?;
-        open.place.offset += piece.len() as u64;
+        open.file.write_all(chunk)?;
+        open.place.offset += chunk.len() as u64;
         open.is_torn = false;
+        chunk.clear();
         Ok(())
     }
 

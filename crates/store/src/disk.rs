@@ -32,7 +32,7 @@ impl Disk {
         drop(self.file.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
-    fn with<T>(
+    pub(crate) fn with<T>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T, ReadError>,
     ) -> Result<T, ReadError> {

@@ -11,7 +11,7 @@ use tokio::task;
 use crate::cursors::Cursor;
 use crate::disk::Batch;
 use crate::handle::{Handle, Request};
-use crate::{ReadError, StoreError};
+use crate::{Health, ReadError, StoreError};
 
 /// One record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +87,11 @@ impl Journal {
     /// time in microseconds.
     pub fn epoch(&self) -> u64 {
         self.0.shared.epoch
+    }
+
+    /// How the store fares, and how much of its bound is used.
+    pub fn health(&self) -> Health {
+        self.0.shared.pulse.health()
     }
 
     /// The number of the oldest record that is kept; 0 before the first.

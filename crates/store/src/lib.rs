@@ -37,7 +37,7 @@ pub use file::OpenError;
 pub use health::{Condition, Health};
 pub use journal::{Journal, Reader, Record};
 pub use settings::{Clock, Settings};
-pub use sqlite::Sqlite;
+pub use sqlite::{Sqlite, readers_of};
 pub use storage::{
     Change, ChangeKind, Changes, Committed, ListOptions, Object, Page, Pending, ReadError, Storage,
     StoreError, Transaction, Watch, Work, record, write,

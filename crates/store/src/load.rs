@@ -9,7 +9,7 @@ use crate::index::Index;
 pub(crate) use crate::rows::unreadable;
 use crate::rows::{REVISION_COLUMNS, Revision, named_crc};
 use crate::shared::Contents;
-use crate::{Change, ChangeKind, ReadError};
+use crate::{Change, ChangeKind, ReadError, Reader};
 
 /// Everything that is kept in memory.
 pub(crate) fn load(file: &Connection) -> Result<Contents, ReadError> {
@@ -18,6 +18,18 @@ pub(crate) fn load(file: &Connection) -> Result<Contents, ReadError> {
     revisions(file, 0, |row| index.load(row.object, row.deleted, row.time))?;
     let (first_seq, last_seq) = (first_seq(file)?, last_seq(file)?);
     Ok(Contents { index, cursors: cursors(file)?, first_seq, last_seq, epoch: 0 })
+}
+
+/// The readers, and the journal's first and last record.
+pub(crate) fn readers(file: &Connection) -> Result<(Vec<Reader>, u64, u64), ReadError> {
+    let (first, last) = (first_seq(file)?, last_seq(file)?);
+    let cursors = cursors(file)?;
+    let reader = |(name, cursor): (&String, &Cursor)| Reader {
+        name: name.clone(),
+        cursor: cursor.clone(),
+        lag: last.saturating_sub(cursor.seq),
+    };
+    Ok((cursors.all().map(reader).collect(), first, last))
 }
 
 /// Changes that are in the file and not in memory, because nobody knew what became of them.

@@ -14,7 +14,7 @@ use crate::disk::Disk;
 use crate::file::{self, OpenError};
 use crate::handle::{Handle, Request};
 use crate::index::{Found, Outline};
-use crate::journal::Journal;
+use crate::journal::{Journal, Reader};
 use crate::recovery::page_size;
 use crate::settings::WAITING_MAX;
 use crate::shared::Shared;
@@ -88,6 +88,18 @@ impl Sqlite {
         // A panic in there has been logged by the runtime already.
         drop(task::spawn_blocking(move || handle.close()).await);
     }
+}
+
+/// The readers in a store's file, and the journal's first and last record. The file may be in use;
+/// nothing is changed.
+pub fn readers_of(path: &Path) -> Result<(Vec<Reader>, u64, u64), OpenError> {
+    if !file::inspect(path)? {
+        let source = io::Error::from(io::ErrorKind::NotFound);
+        return Err(OpenError::Path { path: path.to_owned(), source });
+    }
+    let damaged =
+        |error: ReadError| OpenError::Damaged { path: path.to_owned(), what: error.to_string() };
+    Disk::new(path.to_owned()).with(load::readers).map_err(damaged)
 }
 
 #[async_trait]

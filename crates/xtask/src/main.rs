@@ -49,6 +49,15 @@ enum Chore {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// SIGKILL whoever delivers, in the middle of uploads, and read the archive back.
+    KillUploads {
+        /// How often.
+        #[arg(long, default_value_t = 300)]
+        rounds: u32,
+        /// Repeat a run; each run prints its own.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Throw mutated input at what reads input from outside; without a target, at all of them.
     Fuzz {
         /// For how long, each target.
@@ -75,6 +84,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Test { fast } => test::run(fast),
         Chore::Tidy => tidy::run(&root()),
         Chore::Kill { rounds, seed } => proof::kill(rounds, seed),
+        Chore::KillUploads { rounds, seed } => proof::kill_uploads(rounds, seed),
         Chore::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
         Chore::Bench { what } => proof::bench(&what),
         Chore::Codegen { check } => codegen::run(check),

@@ -16,9 +16,12 @@ pub(crate) enum Bench {
         /// Seconds of load per case.
         #[arg(long, default_value_t = 5)]
         seconds: u32,
-        /// Without the peer, to look at ours with a profiler.
-        #[arg(long)]
-        alone: bool,
+    },
+    /// Journal to compressed objects, beside the bare compressor over the same lines.
+    Delivery {
+        /// Events in the journal.
+        #[arg(long, default_value_t = 1_000_000)]
+        events: u64,
     },
     /// GET from an empty store beside one with 10,000 objects and 100,000 events.
     Weight {
@@ -47,15 +50,26 @@ pub(crate) fn kill_built(server: &Path, rounds: u32, seed: Option<u64>) -> anyho
     proof(server, &args)
 }
 
+/// Runs the kill test of uploads on a release build.
+pub(crate) fn kill_uploads(rounds: u32, seed: Option<u64>) -> anyhow::Result<()> {
+    let rounds = rounds.to_string();
+    let seed = seed.map(|seed| seed.to_string());
+    let mut args = vec!["kill-uploads", "--rounds", &rounds];
+    if let Some(seed) = &seed {
+        args.extend(["--seed", seed]);
+    }
+    proof(&server()?, &args)
+}
+
 /// Runs one benchmark on a release build.
 pub(crate) fn bench(what: &Bench) -> anyhow::Result<()> {
     let server = server()?;
     match what {
-        Bench::Apiserver { seconds, alone } => {
-            let seconds = seconds.to_string();
-            let mut args = vec!["bench-apiserver", "--seconds", &seconds];
-            args.extend(alone.then_some("--alone"));
-            proof(&server, &args)
+        Bench::Apiserver { seconds } => {
+            proof(&server, &["bench-apiserver", "--seconds", &seconds.to_string()])
+        }
+        Bench::Delivery { events } => {
+            proof(&server, &["bench-delivery", "--events", &events.to_string()])
         }
         Bench::Weight { seconds, rounds } => proof(
             &server,

@@ -2,6 +2,8 @@
 //! themselves, so that the client is not what is measured. Started by `cargo xtask`, which names
 //! the server in `KEEPWATCH_BIN`.
 
+use std::path::PathBuf;
+
 use clap::{Parser, Subcommand};
 use cluster::{bench, kill};
 
@@ -27,9 +29,31 @@ enum What {
         /// Seconds of load per case.
         #[arg(long)]
         seconds: u32,
-        /// Without the peer, to look at ours with a profiler.
+    },
+    /// Delivery to objects beside the bare compressor.
+    BenchDelivery {
+        /// Events in the journal.
         #[arg(long)]
-        alone: bool,
+        events: u64,
+    },
+    /// SIGKILL whoever delivers, in the middle of uploads.
+    KillUploads {
+        /// How often.
+        #[arg(long)]
+        rounds: u32,
+        /// Repeat a run.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
+    /// The one that is killed.
+    #[command(hide = true)]
+    Haul {
+        #[arg(long)]
+        folder: PathBuf,
+        #[arg(long)]
+        endpoint: String,
+        #[arg(long)]
+        finish: bool,
     },
     /// GET from an empty store beside a full one.
     BenchWeight {
@@ -46,6 +70,18 @@ fn main() -> anyhow::Result<()> {
     match Args::parse().what {
         What::Kill { rounds, seed } => kill::run(rounds, seed),
         What::BenchWeight { seconds, rounds } => bench::weight(seconds, rounds),
-        What::BenchApiserver { seconds, alone } => bench::apiserver(seconds, alone),
+        What::BenchDelivery { events } => bench::delivery(events),
+        What::KillUploads { rounds, seed } => {
+            let myself = std::env::current_exe()?;
+            runtime()?.block_on(kill::uploads::uploads(&myself, rounds, seed))
+        }
+        What::Haul { folder, endpoint, finish } => {
+            runtime()?.block_on(kill::uploads::haul(&folder, &endpoint, finish))
+        }
+        What::BenchApiserver { seconds } => bench::apiserver(seconds),
     }
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }

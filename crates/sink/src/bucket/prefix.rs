@@ -13,6 +13,8 @@ use std::fmt;
 
 use event::Timestamp;
 
+use super::sigv4::hex;
+
 /// Bytes of a prefix.
 pub const PREFIX_BYTES_MAX: usize = 200;
 /// Where events of K10 have always been.
@@ -111,7 +113,7 @@ pub(super) fn key(prefix: &Prefix, stream: &Stream, range: Range, digest: &[u8; 
     let time = range.time.to_string();
     let (date, hour) = (time.get(..10).unwrap_or_default(), time.get(11..13).unwrap_or_default());
     let Range { epoch, first, last, .. } = range;
-    let hash: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let hash = hex(&digest[..8]);
     format!(
         "{}date={date}/hour={hour}/{epoch:016}-{first:016}-{last:016}-{hash}.json.gz",
         folder(prefix, stream)
@@ -127,7 +129,7 @@ fn word(text: &str) -> String {
     let plain = text.chars().map(|one| if is_plain(one) { one } else { '_' });
     let mut word: String = plain.take(WORD_BYTES_MAX).collect();
     if word.chars().all(|one| one == '.') {
-        word = "_".to_owned();
+        "_".clone_into(&mut word);
     }
     while let Some(found) = misleading(&word) {
         word = word.to_ascii_lowercase().replace(found, "_");

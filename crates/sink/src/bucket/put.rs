@@ -7,19 +7,35 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{StatusCode, Uri};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use http::{HeaderValue, StatusCode, Uri};
+use md5::{Digest as _, Md5};
 use object_store::aws::{AmazonS3Builder, Checksum, S3ConditionalPut};
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, PutMode, PutOptions, PutPayload, RetryConfig};
 
+use secrecy::ExposeSecret as _;
+
 use super::credentials::Source;
-use super::transport::{Note, Seen, Signer, Transport, chain};
-use super::{Bucket, Credentials, Destination, Object, OpenError, Parts, Provider, tls};
+use super::signer::Signer;
+use super::transport::{ContentMd5, Note, Seen, Transport, chain, is_metadata};
+use super::{
+    Bucket, Credentials, Destination, Object, OpenError, Parts, Provider, azure, sigv4, tls,
+};
 use crate::DeliverError;
 
 /// The region to sign for where a store has none.
 const REGION_DEFAULT: &str = "us-east-1";
+
+/// Where Google's objects are.
+const GOOGLE: &str = "https://storage.googleapis.com";
+/// Keeps `object_store` from looking for an account where none is wanted.
+const NO_ACCOUNT: &str =
+    r#"{"private_key":"","private_key_id":"","client_email":"","disable_oauth":true}"#;
 
 /// How an object came to be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,11 +85,11 @@ impl Bucket {
     pub(super) async fn put_once(&self, key: &str, payload: PutPayload) -> Result<Put, Seen> {
         let note = Note::default();
         let path = path(key).map_err(|error| Seen { failure: chain(&error), ..Seen::default() })?;
-        let options = PutOptions {
-            mode: PutMode::Create,
-            extensions: extensions(&note),
-            ..Default::default()
-        };
+        let mut extensions = extensions(&note);
+        if let Some(sum) = self.content_md5(&payload) {
+            extensions.insert(sum);
+        }
+        let options = PutOptions { mode: PutMode::Create, extensions, ..Default::default() };
         match self.store.put_opts(&path, payload, options).await {
             Ok(_) => Ok(Put::Stored),
             Err(error) => {
@@ -90,6 +106,16 @@ impl Bucket {
                 if is_there { Ok(Put::AlreadyThere) } else { Err(seen) }
             }
         }
+    }
+
+    /// S3 has a checksum of its own; Google and Azure check this one.
+    fn content_md5(&self, payload: &PutPayload) -> Option<ContentMd5> {
+        if !matches!(self.destination.provider, Provider::Gcs { .. } | Provider::Azure { .. }) {
+            return None;
+        }
+        let mut sum = Md5::new();
+        payload.iter().for_each(|part| sum.update(part));
+        HeaderValue::from_str(&BASE64.encode(sum.finalize())).ok().map(ContentMd5)
     }
 
     fn is_folder(&self) -> bool {
@@ -150,11 +176,11 @@ pub(super) fn path(key: &str) -> Result<Path, DeliverError> {
     Path::parse(key).map_err(|error| DeliverError::Misconfigured { source: error.into() })
 }
 
+/// A store, and who signs for it.
+type Opened = Result<(Arc<dyn ObjectStore>, Option<Arc<Signer>>), OpenError>;
+
 /// The store of a destination, and who signs for it.
-pub(super) fn open_store(
-    destination: &Destination,
-    parts: &Parts,
-) -> Result<(Arc<dyn ObjectStore>, Option<Arc<Signer>>), OpenError> {
+pub(super) fn open_store(destination: &Destination, parts: &Parts) -> Opened {
     match &destination.provider {
         Provider::S3 { endpoint, region, path_style } => {
             open_s3(destination, parts, endpoint.as_deref(), region, *path_style)
@@ -166,8 +192,8 @@ pub(super) fn open_store(
             })?;
             Ok((Arc::new(store.with_fsync(true)), None))
         }
-        Provider::Gcs { .. } => Err(OpenError::Credentials { provider: "GCS" }),
-        Provider::Azure { .. } => Err(OpenError::Credentials { provider: "Azure" }),
+        Provider::Gcs { endpoint } => open_gcs(destination, parts, endpoint.as_deref()),
+        Provider::Azure { endpoint } => open_azure(destination, parts, endpoint.as_deref()),
     }
 }
 
@@ -177,29 +203,22 @@ fn open_s3(
     endpoint: Option<&str>,
     region: &str,
     path_style: bool,
-) -> Result<(Arc<dyn ObjectStore>, Option<Arc<Signer>>), OpenError> {
+) -> Opened {
     let region = if region.is_empty() { REGION_DEFAULT } else { region };
-    let bucket = destination.bucket.as_str();
-    if bucket.is_empty()
-        || !bucket
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
-    {
-        return Err(OpenError::Value { what: format!("{bucket:?} is not the name of a bucket") });
-    }
+    let bucket = named(destination)?;
     if !region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
         return Err(OpenError::Value { what: format!("{region:?} is not the name of a region") });
     }
     let tls = tls::config(destination.ca_pem.as_deref(), destination.skip_tls_verify)?;
     let signer = match &destination.credentials {
         Credentials::None => None,
-        credentials => Some(Arc::new(Signer::new(
-            Source::open(credentials)?,
+        credentials => Some(Arc::new(Signer::Aws(sigv4::Signer::new(
+            Source::open(credentials, parts, region, &tls)?,
             region.to_owned(),
             "s3",
             Arc::clone(&parts.clock),
             destination.retention,
-        ))),
+        )))),
     };
     let transport = Transport::new(parts.reach.clone(), tls, signer.clone());
     let mut builder = AmazonS3Builder::new()
@@ -212,19 +231,87 @@ fn open_s3(
         .with_http_connector(transport);
     if let Some(endpoint) = endpoint {
         let (scheme, authority) = checked(endpoint, parts)?;
-        let virtual_host = !path_style;
-        builder = builder.with_virtual_hosted_style_request(virtual_host).with_endpoint(
-            if virtual_host {
-                format!("{scheme}://{bucket}.{authority}")
-            } else {
-                format!("{scheme}://{authority}")
-            },
-        );
+        let host = if path_style { authority } else { format!("{bucket}.{authority}") };
+        builder = builder
+            .with_virtual_hosted_style_request(!path_style)
+            .with_endpoint(format!("{scheme}://{host}"));
     } else {
-        builder = builder.with_virtual_hosted_style_request(!path_style && !bucket.contains('.'));
+        // A dot in a bucket's name is not covered by AWS's certificate.
+        let virtual_host = !path_style && !bucket.contains('.');
+        builder = builder.with_virtual_hosted_style_request(virtual_host);
     }
     let store = builder.build().map_err(|error| OpenError::Value { what: chain(&error) })?;
     Ok((Arc::new(store), signer))
+}
+
+fn open_gcs(destination: &Destination, parts: &Parts, endpoint: Option<&str>) -> Opened {
+    let tls = tls::config(destination.ca_pem.as_deref(), destination.skip_tls_verify)?;
+    let (scheme, authority) = checked(endpoint.unwrap_or(GOOGLE), parts)?;
+    let builder = GoogleCloudStorageBuilder::new()
+        .with_bucket_name(named(destination)?)
+        .with_base_url(&format!("{scheme}://{authority}"))
+        .with_retry(once());
+    let reach = parts.reach.clone();
+    let builder = match &destination.credentials {
+        Credentials::None => builder
+            .with_skip_signature(true)
+            .with_service_account_key(NO_ACCOUNT)
+            .with_http_connector(Transport::new(reach, tls, None)),
+        Credentials::GcpServiceAccount { json } => builder
+            .with_service_account_key(json.expose_secret())
+            .with_http_connector(Transport::new(reach, tls, None)),
+        Credentials::GcpAmbient => {
+            builder.with_http_connector(Transport::with_metadata(reach, tls))
+        }
+        _ => return Err(OpenError::Credentials { provider: "Google Cloud Storage" }),
+    };
+    // What is behind the error may quote the key.
+    let malformed =
+        |_| OpenError::Value { what: "the service account's key is malformed".to_owned() };
+    Ok((Arc::new(builder.build().map_err(malformed)?), None))
+}
+
+fn open_azure(destination: &Destination, parts: &Parts, endpoint: Option<&str>) -> Opened {
+    let tls = tls::config(destination.ca_pem.as_deref(), destination.skip_tls_verify)?;
+    let builder =
+        MicrosoftAzureBuilder::new().with_container_name(named(destination)?).with_retry(once());
+    let reach = parts.reach.clone();
+    let (account, builder, signer) = match &destination.credentials {
+        Credentials::AzureKey { account, key } => {
+            let signer = Arc::new(Signer::Azure(azure::Signer::new(account, key)?));
+            let transport = Transport::new(reach, tls, Some(Arc::clone(&signer)));
+            let builder = builder.with_skip_signature(true).with_http_connector(transport);
+            (account, builder, Some(signer))
+        }
+        Credentials::AzureAmbient { account } => {
+            (account, builder.with_http_connector(Transport::with_metadata(reach, tls)), None)
+        }
+        _ => return Err(OpenError::Credentials { provider: "Azure Blob Storage" }),
+    };
+    if account.is_empty() || !account.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        let what = format!("{account:?} is not the name of a storage account");
+        return Err(OpenError::Value { what });
+    }
+    let (scheme, authority) = match endpoint {
+        Some(endpoint) => checked(endpoint, parts)?,
+        None => ("https".to_owned(), format!("{account}.blob.core.windows.net")),
+    };
+    let builder = builder
+        .with_account(account)
+        .with_allow_http(scheme == "http")
+        .with_endpoint(format!("{scheme}://{authority}"));
+    let store = builder.build().map_err(|error| OpenError::Value { what: chain(&error) })?;
+    Ok((Arc::new(store), signer))
+}
+
+/// The bucket, if it is the name of one.
+fn named(destination: &Destination) -> Result<&str, OpenError> {
+    let bucket = destination.bucket.as_str();
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    if bucket.is_empty() || bucket.starts_with('.') || !bucket.bytes().all(is_plain) {
+        return Err(OpenError::Value { what: format!("{bucket:?} is not the name of a bucket") });
+    }
+    Ok(bucket)
 }
 
 /// `delivery` repeats, and knows when.
@@ -253,6 +340,9 @@ pub(super) fn checked(endpoint: &str, parts: &Parts) -> Result<(String, String),
     }
     let authority = uri.authority().map(http::uri::Authority::as_str).unwrap_or_default();
     let host = uri.host().unwrap_or_default();
+    if is_metadata(host) {
+        return Err(refused("is a metadata service, which destinations may not be"));
+    }
     if host.is_empty() || authority.contains('@') {
         return Err(refused("has to name a host, and nothing before it"));
     }

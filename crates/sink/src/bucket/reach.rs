@@ -52,18 +52,20 @@ impl Reach {
 /// IPv4 in one of its disguises is IPv4.
 fn plain(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else { return address };
-    let [a, b, c, d, e, f, g, h] = v6.segments();
-    let v4 = |high: u16, low: u16| {
-        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+    let parts = v6.segments();
+    let v4_at = |at: usize| {
+        let part = |at: usize| parts.get(at).copied().unwrap_or_default().to_be_bytes();
+        let ([a, b], [c, d]) = (part(at), part(at + 1));
         IpAddr::V4(Ipv4Addr::new(a, b, c, d))
     };
-    match (a, b, c, d, e, f) {
-        // `::` and `::1` are what they are; mapped and compatible addresses are not.
-        (0, 0, 0, 0, 0, 0) if g != 0 => v4(g, h),
-        (0, 0, 0, 0, 0, 0xffff) | (0, 0, 0, 0, 0xffff, 0) => v4(g, h),
-        // NAT64 and 6to4.
-        (0x64, 0xff9b, 0, 0, 0, 0) => v4(g, h),
-        (0x2002, ..) => v4(b, c),
+    match parts {
+        // Compatible (but for `::` and `::1`), mapped, translated, and NAT64.
+        [0, 0, 0, 0, 0, 0, 1..=u16::MAX, _]
+        | [0, 0, 0, 0, 0, 0xffff, ..]
+        | [0, 0, 0, 0, 0xffff, 0, ..]
+        | [0x64, 0xff9b, 0, 0, 0, 0, ..] => v4_at(6),
+        // 6to4.
+        [0x2002, ..] => v4_at(1),
         _ => address,
     }
 }
@@ -107,10 +109,17 @@ fn kind_of_v6(address: Ipv6Addr) -> Option<&'static str> {
 }
 
 impl Network {
+    /// Every address there is.
+    pub(super) const ALL: [Self; 2] = [
+        Self { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), bits: 0 },
+        Self { address: IpAddr::V6(Ipv6Addr::UNSPECIFIED), bits: 0 },
+    ];
+
     fn contains(self, address: IpAddr) -> bool {
         let same = |one: u128, other: u128, width: u32| {
             let host_bits = width - u32::from(self.bits).min(width);
-            one.checked_shr(host_bits).unwrap_or(0) == other.checked_shr(host_bits).unwrap_or(0)
+            let network = |address: u128| address.checked_shr(host_bits).unwrap_or(0);
+            network(one) == network(other)
         };
         match (self.address, address) {
             (IpAddr::V4(one), IpAddr::V4(other)) => {
@@ -139,5 +148,77 @@ impl FromStr for Network {
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.address, self.bits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(reach: &Reach, address: &str, may: bool) {
+        let refusal = reach.refusal(address.parse().unwrap());
+        assert_eq!(refusal.is_none(), may, "{address}: {refusal:?}");
+    }
+
+    #[test]
+    fn addresses_of_the_machine_and_its_neighbours_are_refused_in_every_disguise() {
+        let reach = Reach::default();
+        for address in [
+            "127.0.0.1",
+            "127.1.2.3",
+            "0.0.0.0",
+            "0.1.2.3",
+            "169.254.169.254",
+            "169.254.170.2",
+            "224.0.0.1",
+            "255.255.255.255",
+            "240.0.0.1",
+            "100.100.100.200",
+            "168.63.129.16",
+            "::1",
+            "::",
+            "fe80::1",
+            "febf::1",
+            "ff02::1",
+            "fd00:ec2::254",
+            "::ffff:127.0.0.1",
+            "::ffff:169.254.169.254",
+            "::127.0.0.1",
+            "64:ff9b::7f00:1",
+            "2002:7f00:1::",
+            "2002:a9fe:a9fe::1",
+            "::ffff:0:127.0.0.1",
+        ] {
+            check(&reach, address, false);
+        }
+        for address in
+            ["192.0.2.1", "10.0.0.1", "2001:db8::1", "fd12::1", "::ffff:192.0.2.1", "100.64.0.1"]
+        {
+            check(&reach, address, true);
+        }
+    }
+
+    #[test]
+    fn networks_that_are_named_are_refused_or_allowed() {
+        let networks = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+        let reach = Reach {
+            allowed: networks(&["10.1.2.3", "127.0.0.0/8"]),
+            refused: networks(&["10.0.0.0/8", "fd00::/8"]),
+            plain_http: false,
+        };
+        for (address, may) in [
+            ("10.1.2.3", true),
+            ("10.1.2.4", false),
+            ("11.0.0.1", true),
+            ("127.0.0.1", true),
+            ("::ffff:10.9.9.9", false),
+            ("fd00::1", false),
+            ("fe80::1", false),
+        ] {
+            check(&reach, address, may);
+        }
+        for odd in ["", "10.0.0.0/33", "10.0.0/8", "x/8", "::/129", "10.0.0.1/-1"] {
+            assert!(odd.parse::<Network>().is_err(), "{odd}");
+        }
     }
 }

@@ -9,6 +9,7 @@
 use event::{Event, UserInfo};
 use ring::digest::{SHA256, digest};
 
+use super::sigv4::hex;
 use crate::Encoding;
 
 /// What the Forwarder adds around a line, about.
@@ -41,6 +42,9 @@ struct Cut {
     entries: usize,
 }
 
+/// What is left out, by name, and how.
+type Step = (&'static str, fn(&mut Event));
+
 impl Shaper {
     /// Lines in `encoding` that count for at most `line_bytes`.
     pub fn new(encoding: Encoding, line_bytes: usize) -> Self {
@@ -56,7 +60,7 @@ impl Shaper {
         let full = line.clone();
         let mut short = event.clone();
         let mut shed = Vec::new();
-        let steps: [(&str, fn(&mut Event)); 4] = [
+        let steps: [Step; 4] = [
             ("responseObject", |event| event.response_object = None),
             ("requestObject", |event| event.request_object = None),
             ("longFields", |event| cut(event, CUT)),
@@ -100,7 +104,6 @@ pub(super) fn counted(line: &[u8]) -> usize {
             b'\\' => match bytes.next() {
                 // `\"` and `\\` are escaped once more, each of their characters.
                 Some(b'"' | b'\\') => 4,
-                Some(b'u') => 3,
                 _ => 3,
             },
             // Python writes a space behind them.
@@ -116,8 +119,7 @@ pub(super) fn counted(line: &[u8]) -> usize {
 }
 
 fn mark(event: &mut Event, shed: &[&str], full: &[u8]) {
-    let hash: String =
-        digest(&SHA256, full).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = hex(digest(&SHA256, full).as_ref());
     event.annotations.insert(SHED.to_owned(), shed.join(","));
     event.annotations.insert(FULL_BYTES.to_owned(), full.len().to_string());
     event.annotations.insert(FULL_SHA256.to_owned(), hash);
@@ -126,7 +128,9 @@ fn mark(event: &mut Event, shed: &[&str], full: &[u8]) {
 fn cut(event: &mut Event, to: Cut) {
     let texts =
         [&mut event.audit_id, &mut event.request_uri, &mut event.verb, &mut event.user_agent];
-    texts.into_iter().for_each(|one| text(one, to));
+    for one in texts {
+        text(one, to);
+    }
     cut_user(&mut event.user, to);
     if let Some(user) = &mut event.impersonated_user {
         cut_user(user, to);
@@ -143,13 +147,15 @@ fn cut(event: &mut Event, to: Cut) {
             &mut about.resource_version,
             &mut about.subresource,
         ];
-        texts.into_iter().for_each(|one| text(one, to));
+        for one in texts {
+            text(one, to);
+        }
     }
     if let Some(status) = &mut event.response_status {
         status.details = None;
-        [&mut status.status, &mut status.message, &mut status.reason]
-            .into_iter()
-            .for_each(|one| text(one, to));
+        for one in [&mut status.status, &mut status.message, &mut status.reason] {
+            text(one, to);
+        }
     }
     let annotations = std::mem::take(&mut event.annotations);
     event.annotations = annotations
@@ -173,7 +179,9 @@ fn cut_user(user: &mut UserInfo, to: Cut) {
 
 fn texts_of(list: &mut Vec<String>, to: Cut) {
     list.truncate(to.entries);
-    list.iter_mut().for_each(|one| text(one, to));
+    for one in list {
+        text(one, to);
+    }
 }
 
 fn short(mut from: String, to: Cut) -> String {
@@ -185,5 +193,86 @@ fn text(text: &mut String, to: Cut) {
     if let Some((end, _)) = text.char_indices().nth(to.chars) {
         text.truncate(end);
         text.push('…');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use bytes::Bytes;
+    use event::{Json, Level, Stage, Timestamp};
+
+    use super::*;
+
+    fn event(request: &str, response: &str, uri: &str) -> Event {
+        let body = |text: &str| Json::parse(Bytes::from(format!("{text:?}"))).ok();
+        Event {
+            level: Level::RequestResponse,
+            audit_id: "id-1".to_owned(),
+            stage: Stage::ResponseComplete,
+            request_uri: uri.to_owned(),
+            verb: "get".to_owned(),
+            user: UserInfo::default(),
+            impersonated_user: None,
+            authentication_metadata: None,
+            source_ips: Vec::new(),
+            user_agent: String::new(),
+            object_ref: None,
+            response_status: None,
+            request_object: body(request),
+            response_object: body(response),
+            request_received_timestamp: Timestamp::default(),
+            stage_timestamp: Timestamp::default(),
+            annotations: BTreeMap::new(),
+        }
+    }
+
+    /// What is missing of a line, and its counted length.
+    fn check(event: &Event, shed: Option<&str>) {
+        let mut line = Vec::new();
+        Shaper::new(Encoding::V1, 20_000).write(event, &mut line);
+        assert!(counted(&line) <= 20_000, "{}", counted(&line));
+        let line: serde_json::Value = serde_json::from_slice(&line).unwrap();
+        let note = |name: &str| line["annotations"].get(name).and_then(|found| found.as_str());
+        assert_eq!(note(SHED), shed);
+        assert_eq!(line["auditID"], "id-1");
+        if shed.is_some() {
+            let mut full = Vec::new();
+            Encoding::V1.write(event, &mut full);
+            assert_eq!(note(FULL_BYTES).unwrap(), full.len().to_string());
+            let hash = hex(digest(&SHA256, &full).as_ref());
+            assert_eq!(note(FULL_SHA256).unwrap(), hash);
+        }
+    }
+
+    #[test]
+    fn a_line_is_shed_step_by_step_and_no_further_than_needed() {
+        let long = "x".repeat(30_000);
+        check(&event("a", "b", "/"), None);
+        check(&event("a", &long, "/"), Some("responseObject"));
+        check(&event(&long, &long, "/"), Some("responseObject,requestObject"));
+        check(&event(&long, "b", &long), Some("responseObject,requestObject,longFields"));
+        let mut wide = event("a", "b", "/");
+        let values = (0..500)
+            .map(|number| (format!("key-{number}-{}", "k".repeat(200)), vec!["v".repeat(500)]));
+        wide.user.extra = values.collect();
+        check(&wide, Some("responseObject,requestObject,longFields,fields"));
+    }
+
+    #[test]
+    fn a_line_counts_for_what_python_makes_of_it() {
+        // Each pair: a line, and the length of `json.dumps(json.dumps(json.loads(line)))` less quotes.
+        for (line, expected) in [
+            (r#"{"a":"b","c":1}"#, 24),
+            ("{\"a\":\"\u{e9}\"}", 20),
+            ("{\"a\":\"\u{1f600}\"}", 27),
+            (r#"{"a":"\\"}"#, 17),
+            (r#"{"a":"\""}"#, 17),
+            (r#"{"a":"\n"}"#, 16),
+        ] {
+            let found = counted(line.as_bytes()) - ENVELOPE_BYTES;
+            assert!(found >= expected && found <= expected, "{line}: {found}, {expected}");
+        }
     }
 }

@@ -167,8 +167,9 @@ fn canonical_headers(headers: &HeaderMap) -> (String, String) {
         .collect();
     signed.sort();
     let names: Vec<&str> = signed.iter().map(|(name, _)| *name).collect();
-    let lines: String = signed.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
-    (names.join(";"), lines)
+    let lines: Vec<String> =
+        signed.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
+    (names.join(";"), lines.concat())
 }
 
 /// The query in AWS's own spelling, in the order of its names.
@@ -196,7 +197,8 @@ const STRICT: percent_encoding::AsciiSet =
     percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |value: u8| char::from_digit(value.into(), 16).unwrap_or('0');
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use std::{io, vec};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{DATE, RETRY_AFTER};
-use http::{HeaderMap, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -31,7 +31,7 @@ use object_store::client::{
 use rustls::ClientConfig;
 
 use super::reach::Reach;
-pub(super) use super::sigv4::Signer;
+use super::signer::Signer;
 
 /// Time to get a connection.
 pub(super) const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
@@ -43,6 +43,14 @@ const REFUSAL_BYTES_MAX: usize = 64 << 10;
 const REFUSAL_TIME_MAX: Duration = Duration::from_secs(10);
 /// Unused connections are closed after so long: before the stores do it.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(15);
+
+/// The checksum that goes with an upload, where the protocol has none of its own.
+#[derive(Clone, Debug)]
+pub(super) struct ContentMd5(pub(super) HeaderValue);
+
+/// Where clouds keep the credentials of what runs in them. Nobody but the provider's own protocol may
+/// ask there, so a profile cannot name them.
+const METADATA_HOSTS: [&str; 2] = ["169.254.169.254", "metadata.google.internal"];
 
 /// What came back, for whoever sent the request.
 #[derive(Clone, Debug, Default)]
@@ -78,8 +86,18 @@ impl Note {
 pub(super) struct Transport(HttpClient);
 
 impl Transport {
+    /// A way that is signed for by `signer`.
     pub(super) fn new(reach: Reach, tls: ClientConfig, signer: Option<Arc<Signer>>) -> Self {
-        let mut tcp = Tcp::new_with_resolver(Resolver(reach.clone()));
+        Self::with(reach, tls, signer, false)
+    }
+
+    /// A way on which the provider's own protocol asks for credentials where it runs.
+    pub(super) fn with_metadata(reach: Reach, tls: ClientConfig) -> Self {
+        Self::with(reach, tls, None, true)
+    }
+
+    fn with(reach: Reach, tls: ClientConfig, signer: Option<Arc<Signer>>, metadata: bool) -> Self {
+        let mut tcp = Tcp::new_with_resolver(Resolver { reach: reach.clone(), metadata });
         tcp.set_connect_timeout(Some(CONNECT_TIME_MAX));
         tcp.set_nodelay(true);
         tcp.enforce_http(false);
@@ -95,7 +113,7 @@ impl Transport {
             // A request that got no answer may have been carried out: only `delivery` repeats it.
             .retry_canceled_requests(true)
             .build(https);
-        Self(HttpClient::new(Caller { client, reach, signer }))
+        Self(HttpClient::new(Caller { client, reach, signer, metadata }))
     }
 
     pub(super) fn client(&self) -> HttpClient {
@@ -113,6 +131,7 @@ struct Caller {
     client: Client<HttpsConnector<Tcp<Resolver>>, HttpRequestBody>,
     reach: Reach,
     signer: Option<Arc<Signer>>,
+    metadata: bool,
 }
 
 impl std::fmt::Debug for Caller {
@@ -141,6 +160,9 @@ impl Caller {
     async fn send(&self, mut request: HttpRequest, note: &Note) -> Result<HttpResponse, Failure> {
         let uri = request.uri().clone();
         self.may_dial(&uri)?;
+        if let Some(ContentMd5(sum)) = request.extensions().get().cloned() {
+            request.headers_mut().insert("content-md5", sum);
+        }
         if let Some(signer) = &self.signer {
             signer.sign(&mut request).await.map_err(|error| Failure(chain(&error)))?;
         }
@@ -177,6 +199,9 @@ impl Caller {
 
     /// What is no name does not pass the resolver.
     fn may_dial(&self, uri: &Uri) -> Result<(), Failure> {
+        if self.metadata && uri.host().is_some_and(is_metadata) {
+            return Ok(());
+        }
         if uri.scheme_str() != Some("https") && !self.reach.plain_http {
             return Err(Failure("plain http is not allowed".to_owned()));
         }
@@ -186,6 +211,12 @@ impl Caller {
             None => Ok(()),
         }
     }
+}
+
+/// Whether a host is where clouds keep credentials.
+pub(super) fn is_metadata(host: &str) -> bool {
+    let host = host.trim_end_matches('.');
+    METADATA_HOSTS.iter().any(|known| host.eq_ignore_ascii_case(known))
 }
 
 /// The body of a refusal, as far as it comes soon.
@@ -246,7 +277,10 @@ pub(super) fn chain(error: &dyn Error) -> String {
 
 /// Finds the addresses of a name, and hands out those that may be dialled.
 #[derive(Clone, Debug)]
-struct Resolver(Reach);
+struct Resolver {
+    reach: Reach,
+    metadata: bool,
+}
 
 impl tower_service::Service<Name> for Resolver {
     type Response = vec::IntoIter<SocketAddr>;
@@ -258,7 +292,7 @@ impl tower_service::Service<Name> for Resolver {
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        let reach = self.0.clone();
+        let Self { reach, metadata } = self.clone();
         Box::pin(async move {
             let name = name.as_str();
             let found = tokio::net::lookup_host((name, 0)).await;
@@ -267,7 +301,7 @@ impl tower_service::Service<Name> for Resolver {
             let mut open = Vec::new();
             let mut refused = None;
             for address in found {
-                match reach.refusal(address.ip()) {
+                match reach.refusal(address.ip()).filter(|_| !(metadata && is_metadata(name))) {
                     None => open.push(address),
                     Some(why) => refused = Some(format!("{name} is {}, which {why}", address.ip())),
                 }

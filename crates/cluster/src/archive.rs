@@ -1,0 +1,121 @@
+//! What is in an archive: every event once, in order, without a gap.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::Path;
+
+use anyhow::{Context, ensure};
+use bytes::Bytes;
+use event::{Event, Json, Level, ObjectReference, Stage, Timestamp, UserInfo};
+
+/// An event of about 1.3 KB, as long as most are, that knows its number.
+pub fn event(number: u64) -> Event {
+    let time = Timestamp::from_micros(1_795_566_600_000_000);
+    let body = serde_json::json!({
+        "kind": "RestorePoint", "apiVersion": "apps.kio.kasten.io/v1alpha1",
+        "metadata": {"name": format!("rp-{number}"), "namespace": "shop", "uid": format!("{number:032x}")},
+    });
+    Event {
+        level: Level::RequestResponse,
+        audit_id: number.to_string(),
+        stage: Stage::ResponseComplete,
+        request_uri: format!(
+            "/apis/apps.kio.kasten.io/v1alpha1/namespaces/shop/restorepoints/rp-{number}"
+        ),
+        verb: if number % 3 == 0 { "delete" } else { "get" }.to_owned(),
+        user: UserInfo {
+            username: format!("system:serviceaccount:shop:robot-{}", number % 17),
+            groups: vec!["system:serviceaccounts".to_owned(), "system:authenticated".to_owned()],
+            ..UserInfo::default()
+        },
+        impersonated_user: None,
+        authentication_metadata: None,
+        source_ips: vec!["192.0.2.7".to_owned(), format!("10.0.{}.5", number % 200)],
+        user_agent: "kubectl/v1.37.2 (linux/amd64) kubernetes/0123456".to_owned(),
+        object_ref: Some(ObjectReference {
+            resource: "restorepoints".to_owned(),
+            namespace: "shop".to_owned(),
+            name: format!("rp-{number}"),
+            api_group: "apps.kio.kasten.io".to_owned(),
+            api_version: "v1alpha1".to_owned(),
+            ..ObjectReference::default()
+        }),
+        response_status: None,
+        request_object: None,
+        response_object: Json::of(&body).ok(),
+        request_received_timestamp: time,
+        stage_timestamp: time,
+        annotations: [
+            ("authorization.k8s.io/decision", "allow"),
+            (
+                "authorization.k8s.io/reason",
+                "RBAC: allowed by RoleBinding \"robots/shop\" of Role \"robot\"",
+            ),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into(),
+    }
+}
+
+/// The record of an event.
+pub fn record(number: u64) -> Bytes {
+    event::record::write(&event(number))
+}
+
+/// The files below a folder, by their path in it.
+pub fn files(root: &Path) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).with_context(|| format!("{}", folder.display()))? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let key = path.strip_prefix(root)?.to_string_lossy().into_owned();
+                found.insert(key, std::fs::read(&path)?);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Numbers of the events of a source, in the order of its keys. Ranges that overlap or leave a gap
+/// are an error.
+pub fn numbers(objects: &BTreeMap<String, Vec<u8>>, source: &str) -> anyhow::Result<Vec<u64>> {
+    let mut all = Vec::new();
+    let mut next = None;
+    let part = format!("/source={source}/");
+    let keys = objects.iter().filter(|(key, _)| key.contains(&part));
+    // Hours are folders, so that paths do not sort by range over a long time: file names do.
+    let name = |key: &str| key.rsplit('/').next().unwrap_or_default().to_owned();
+    let sorted: BTreeMap<String, &Vec<u8>> = keys.map(|(key, bytes)| (name(key), bytes)).collect();
+    for (name, bytes) in sorted {
+        let words: Vec<&str> = name.split('-').collect();
+        let number = |at: usize| -> anyhow::Result<u64> {
+            words
+                .get(at)
+                .with_context(|| format!("{name} has no range"))?
+                .parse()
+                .map_err(Into::into)
+        };
+        let (first, last) = (number(1)?, number(2)?);
+        ensure!(next.is_none_or(|next| next == first), "{name} does not go on from {next:?}");
+        next = Some(last + 1);
+        let lines = lines(bytes)?;
+        ensure!(lines.len() as u64 == last + 1 - first, "{name} has {} lines", lines.len());
+        for line in lines {
+            let line: serde_json::Value = serde_json::from_str(&line)?;
+            let id = ["AuditID", "auditID"].iter().find_map(|key| line.get(key)?.as_str());
+            all.push(id.context("a line without an audit id")?.parse()?);
+        }
+    }
+    Ok(all)
+}
+
+/// The lines of an object.
+pub fn lines(bytes: &[u8]) -> anyhow::Result<Vec<String>> {
+    let mut text = String::new();
+    flate2::read::MultiGzDecoder::new(bytes).read_to_string(&mut text)?;
+    Ok(text.lines().map(str::to_owned).collect())
+}

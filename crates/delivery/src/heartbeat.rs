@@ -1,0 +1,80 @@
+//! A sign of life: an event of our own at regular times, so that silence is visible downstream.
+//!
+//! It is recorded as every event, and so it reaches each destination once and in order. It carries
+//! how many records there are, and of each destination how far it is. A missing one means that the
+//! server, the way, or the destination is down. It names no object and no address, and its user is
+//! one that nobody can be, so that no rule takes it for an act.
+
+use std::time::Duration;
+
+use event::{Event, Level, Stage, Timestamp, UserInfo};
+use store::Storage;
+
+use crate::Delivery;
+
+/// How often, unless configured otherwise.
+pub const HEARTBEAT_PERIOD: Duration = Duration::from_mins(1);
+
+/// The annotation with the number of records before it.
+pub const HEARTBEAT: &str = "keepwatch.io/heartbeat";
+/// How the annotations begin that tell of a destination; its name follows.
+pub const HEARTBEAT_SINK: &str = "keepwatch.io/sink/";
+/// Who is named; kube-apiserver gives this prefix to nobody.
+const USER: &str = "system:keepwatch";
+/// What it did.
+const VERB: &str = "heartbeat";
+
+impl Delivery {
+    /// Records a heartbeat each period, for ever.
+    pub async fn beat(
+        &self,
+        storage: &dyn Storage,
+        period: Duration,
+        clock: impl Fn() -> Timestamp + Send,
+    ) {
+        let mut due = tokio::time::interval(period);
+        due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        // The first is due at once: it says that the server has started.
+        loop {
+            due.tick().await;
+            // A store that is full refuses it, and would count it as a loss.
+            if !storage.health().is_writable() {
+                continue;
+            }
+            let event = self.heartbeat(clock());
+            if let Err(error) = store::record(storage, event::record::write(&event)).await {
+                tracing::warn!(%error, "the heartbeat could not be recorded");
+            }
+        }
+    }
+
+    fn heartbeat(&self, time: Timestamp) -> Event {
+        let last = self.journal.last_seq();
+        let of_sink = |sink: crate::SinkHealth| {
+            let text = format!("delivered={} backlog={}", sink.seq, sink.lag);
+            (format!("{HEARTBEAT_SINK}{}", sink.sink), text)
+        };
+        let mut annotations: std::collections::BTreeMap<_, _> =
+            self.health().into_iter().map(of_sink).collect();
+        annotations.insert(HEARTBEAT.to_owned(), last.to_string());
+        Event {
+            level: Level::Metadata,
+            audit_id: format!("keepwatch-heartbeat-{}", time.as_micros()),
+            stage: Stage::ResponseComplete,
+            request_uri: String::new(),
+            verb: VERB.to_owned(),
+            user: UserInfo { username: USER.to_owned(), ..UserInfo::default() },
+            impersonated_user: None,
+            authentication_metadata: None,
+            source_ips: Vec::new(),
+            user_agent: String::new(),
+            object_ref: None,
+            response_status: None,
+            request_object: None,
+            response_object: None,
+            request_received_timestamp: time,
+            stage_timestamp: time,
+            annotations,
+        }
+    }
+}

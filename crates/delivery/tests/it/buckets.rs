@@ -1,0 +1,252 @@
+//! Buckets come, change and go: every event is in exactly one object, in order.
+
+use std::time::Duration;
+
+use delivery::{Condition, Detached};
+use sink::bucket::{Limits, Provider};
+use testkit::s3::{Fault, S3Double};
+
+use super::fixture::{
+    NOW, arrived, bucket, delivery, destination, events, folder, open_store, parts, record, s3,
+    small, unpack,
+};
+
+const NAME: &str = "auditconfig/kasten-io/k10/uid-1";
+const SOURCE: &str = "auditconfig.kasten-io.k10.uid-1";
+
+fn numbers(range: std::ops::Range<u64>) -> Vec<u64> {
+    range.collect()
+}
+
+#[tokio::test]
+async fn events_arrive_once_in_order_as_sealed_objects_in_a_folder() {
+    let (home, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = open_store(home.path());
+    record(&store, 1..301).await;
+    let delivery = delivery(&store);
+    let provider = Provider::File { root: place.path().to_owned() };
+    delivery.attach(NAME, bucket(provider, small(50)), 0).await.unwrap();
+    arrived(&delivery, &store.journal(), NAME).await;
+    let found = folder(place.path());
+    assert!((5..12).contains(&found.len()), "{:?}", found.keys());
+    assert_eq!(events(&found, SOURCE), numbers(1..301));
+    let key = found.keys().next().unwrap();
+    assert!(key.contains("/k10audit/cluster=test/source="), "{key}");
+    assert!(key.contains("/date=2026-11-25/hour=00/") && key.ends_with(".json.gz"), "{key}");
+    delivery.close().await;
+}
+
+#[tokio::test]
+async fn a_new_reader_begins_where_it_is_told_and_an_old_one_where_it_was() {
+    let (home, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let provider = || Provider::File { root: place.path().to_owned() };
+    let store = open_store(home.path());
+    record(&store, 1..11).await;
+    let first = delivery(&store);
+    first.attach(NAME, bucket(provider(), small(3)), 4).await.unwrap();
+    arrived(&first, &store.journal(), NAME).await;
+    first.close().await;
+    record(&store, 11..21).await;
+    store.close().await;
+    drop(store);
+    let store = open_store(home.path());
+    let second = delivery(&store);
+    second.attach(NAME, bucket(provider(), small(3)), 0).await.unwrap();
+    arrived(&second, &store.journal(), NAME).await;
+    assert_eq!(events(&folder(place.path()), SOURCE), numbers(5..21));
+    second.close().await;
+}
+
+#[tokio::test]
+async fn an_object_waits_for_its_age_unless_the_server_stops() {
+    let home = tempfile::tempdir().unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let store = open_store(home.path());
+    record(&store, 1..4).await;
+    let delivery = delivery(&store);
+    let provider = Provider::File { root: place.path().to_owned() };
+    delivery.attach(NAME, bucket(provider, Limits::default()), 0).await.unwrap();
+    tokio::task::yield_now().await;
+    assert_eq!(folder(place.path()).len(), 0);
+    delivery.close().await;
+    assert_eq!(events(&folder(place.path()), SOURCE), numbers(1..4));
+}
+
+#[tokio::test]
+async fn a_dead_bucket_holds_up_no_other_and_gets_everything_later() {
+    let home = tempfile::tempdir().unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let dead = S3Double::start(Box::new(|_| Some(Fault::HangUpBeforeBody))).await.unwrap();
+    let store = open_store(home.path());
+    record(&store, 1..101).await;
+    let delivery = delivery(&store);
+    delivery.attach("dead", bucket(s3(&dead.endpoint()), small(10)), 0).await.unwrap();
+    let provider = Provider::File { root: place.path().to_owned() };
+    delivery.attach("well", bucket(provider, small(10)), 0).await.unwrap();
+    let journal = store.journal();
+    while journal.cursor("well").unwrap().seq < 100 || dead.counts().0 < 2 {
+        tokio::task::yield_now().await;
+    }
+    let health = delivery.health();
+    assert_eq!(health[0].sink, "dead");
+    assert!(matches!(&health[0].condition, Condition::Failing { .. }), "{health:?}");
+    assert!(health[0].last_error.is_some() && health[0].lag == 100, "{health:?}");
+    assert!(health[1].last_success.is_some() && health[1].lag == 0, "{health:?}");
+    dead.set_mood(Box::new(|_| None));
+    arrived(&delivery, &journal, "dead").await;
+    assert_eq!(events(&dead.objects(), "dead"), numbers(1..101));
+    delivery.close().await;
+}
+
+#[tokio::test]
+async fn another_bucket_takes_over_where_the_old_one_ended() {
+    let home = tempfile::tempdir().unwrap();
+    let old = S3Double::start(Box::new(|_| None)).await.unwrap();
+    let new = S3Double::start(Box::new(|_| None)).await.unwrap();
+    let store = open_store(home.path());
+    let delivery = delivery(&store);
+    record(&store, 1..31).await;
+    delivery.attach(NAME, bucket(s3(&old.endpoint()), small(10)), 0).await.unwrap();
+    arrived(&delivery, &store.journal(), NAME).await;
+    old.set_mood(Box::new(|_| Some(Fault::Refuse(403, "AccessDenied"))));
+    record(&store, 31..61).await;
+    while old.counts().1 == 0 {
+        tokio::task::yield_now().await;
+    }
+    // A range is fixed now, and it waits for its next attempt.
+    assert!(delivery.retarget(NAME, bucket(s3(&new.endpoint()), small(10))));
+    arrived(&delivery, &store.journal(), NAME).await;
+    assert_eq!(events(&old.objects(), SOURCE), numbers(1..31));
+    assert_eq!(events(&new.objects(), SOURCE), numbers(31..61));
+    delivery.close().await;
+}
+
+#[tokio::test]
+async fn whoever_leaves_gets_what_was_recorded_before_and_is_forgotten() {
+    let home = tempfile::tempdir().unwrap();
+    let place = S3Double::start(Box::new(|_| None)).await.unwrap();
+    let store = open_store(home.path());
+    let delivery = delivery(&store);
+    record(&store, 1..21).await;
+    delivery.attach(NAME, bucket(s3(&place.endpoint()), Limits::default()), 0).await.unwrap();
+    let left = delivery.detach(NAME, Duration::from_mins(1)).await.unwrap();
+    assert_eq!(left, Detached { undelivered: 0 });
+    assert_eq!(events(&place.objects(), SOURCE), numbers(1..21));
+    assert_eq!(store.journal().cursor(NAME), None);
+    assert!(delivery.health().is_empty());
+    // The last object is behind the cursor's last move, so nothing is left to come.
+    place.set_mood(Box::new(|_| Some(Fault::HangUpBeforeBody)));
+    delivery.attach(NAME, bucket(s3(&place.endpoint()), small(1)), 15).await.unwrap();
+    let left = delivery.detach(NAME, Duration::from_millis(50)).await.unwrap();
+    assert_eq!(left, Detached { undelivered: 5 });
+    delivery.close().await;
+}
+
+#[tokio::test]
+async fn a_pause_keeps_the_place() {
+    let home = tempfile::tempdir().unwrap();
+    let place = S3Double::start(Box::new(|_| None)).await.unwrap();
+    let store = open_store(home.path());
+    let delivery = delivery(&store);
+    record(&store, 1..11).await;
+    delivery.attach(NAME, bucket(s3(&place.endpoint()), small(4)), 0).await.unwrap();
+    arrived(&delivery, &store.journal(), NAME).await;
+    assert!(delivery.pause(NAME).await && !delivery.pause(NAME).await);
+    record(&store, 11..21).await;
+    assert_eq!(store.journal().cursor(NAME).unwrap().seq, 10);
+    delivery.attach(NAME, bucket(s3(&place.endpoint()), small(4)), 0).await.unwrap();
+    arrived(&delivery, &store.journal(), NAME).await;
+    assert_eq!(events(&place.objects(), SOURCE), numbers(1..21));
+    delivery.close().await;
+}
+
+/// The range is fixed, the upload succeeded, and the server died before it heard of it. Meanwhile
+/// lines are written differently, so that the same range would get another key.
+#[tokio::test]
+async fn an_object_that_got_there_unheard_is_not_written_again_in_another_form() {
+    let home = tempfile::tempdir().unwrap();
+    let place = S3Double::start(Box::new(|_| Some(Fault::KeepAndHangUp))).await.unwrap();
+    let store = open_store(home.path());
+    record(&store, 1..11).await;
+    let first = delivery(&store);
+    first.attach(NAME, bucket(s3(&place.endpoint()), small(100)), 0).await.unwrap();
+    while place.objects().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    first.pause(NAME).await;
+    drop(first);
+    assert!(store.journal().cursor(NAME).unwrap().state.starts_with("fixed "));
+    place.set_mood(Box::new(|_| None));
+    let second = delivery(&store);
+    let other = Limits { line_bytes: 1500, ..small(100) };
+    second.attach(NAME, bucket(s3(&place.endpoint()), other), 0).await.unwrap();
+    arrived(&second, &store.journal(), NAME).await;
+    record(&store, 11..21).await;
+    arrived(&second, &store.journal(), NAME).await;
+    assert_eq!(events(&place.objects(), SOURCE), numbers(1..21));
+    let last = place.objects().into_values().next_back().unwrap();
+    assert!(unpack(&last)[0].contains("keepwatch.io/shed"), "{:?}", unpack(&last));
+    second.close().await;
+}
+
+#[tokio::test]
+async fn every_upload_has_a_checksum_a_condition_and_a_signature_and_no_secret_is_shown() {
+    let home = tempfile::tempdir().unwrap();
+    let place = S3Double::start(Box::new(|_| None)).await.unwrap();
+    let store = open_store(home.path());
+    record(&store, 1..4).await;
+    let mut wanted = destination(s3(&place.endpoint()), small(1));
+    wanted.retention = Some(sink::bucket::Retention {
+        mode: sink::bucket::RetentionMode::Compliance,
+        period: Duration::from_hours(24),
+    });
+    let bucket = sink::bucket::Bucket::open(&wanted, parts("test")).unwrap();
+    assert!(!format!("{wanted:?} {bucket:?}").contains("canary"));
+    let delivery = delivery(&store);
+    delivery.attach(NAME, bucket, 0).await.unwrap();
+    arrived(&delivery, &store.journal(), NAME).await;
+    assert_eq!(place.heads().len(), 3);
+    for head in place.heads() {
+        for part in [
+            "x-amz-checksum-sha256:",
+            "if-none-match: *",
+            "authorization: aws4-hmac-sha256",
+            "x-amz-object-lock-mode: compliance",
+            "x-amz-object-lock-retain-until-date: 2026-11-26t",
+        ] {
+            assert!(head.contains(part), "{part} in {head}");
+        }
+        assert!(!head.contains("canary"));
+    }
+    delivery.close().await;
+}
+
+#[tokio::test]
+async fn a_heartbeat_arrives_as_an_event_and_tells_how_far_each_destination_is() {
+    let (home, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = open_store(home.path());
+    record(&store, 1..6).await;
+    let delivery = delivery(&store);
+    let provider = Provider::File { root: place.path().to_owned() };
+    delivery.attach(NAME, bucket(provider, small(3)), 0).await.unwrap();
+    arrived(&delivery, &store.journal(), NAME).await;
+    let clock = || event::Timestamp::from_micros(NOW);
+    let second = async {
+        while store.journal().last_seq() < 7 {
+            tokio::task::yield_now().await
+        }
+    };
+    tokio::select! {
+        () = delivery.beat(&store, Duration::from_millis(10), clock) => {}
+        () = second => {}
+    }
+    arrived(&delivery, &store.journal(), NAME).await;
+    let lines: Vec<_> = folder(place.path()).values().flat_map(|bytes| unpack(bytes)).collect();
+    let beats: Vec<_> =
+        lines.iter().filter(|line| line.contains(r#""verb":"heartbeat""#)).collect();
+    let told = format!(
+        r#""keepwatch.io/heartbeat":"5","keepwatch.io/sink/{NAME}":"delivered=5 backlog=0""#
+    );
+    assert!(beats.len() >= 2 && beats[0].contains(&told), "{beats:?}");
+    delivery.close().await;
+}

@@ -1,0 +1,157 @@
+//! A journal, buckets on it, and what an archive holds in the end.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use delivery::Delivery;
+use event::{Event, Json, Level, Stage, Timestamp, UserInfo};
+use prometheus_client::registry::Registry;
+use sink::Encoding;
+use sink::bucket::{
+    Ambient, Bucket, Credentials, Destination, Limits, Parts, Prefix, Provider, Reach,
+};
+use store::{Journal, Sqlite};
+
+/// Half past midnight: objects end with the hour.
+pub(super) const NOW: i64 = 1_795_566_600_000_000;
+
+pub(super) fn open_store(folder: &Path) -> Sqlite {
+    let settings = store::Settings::default();
+    Sqlite::open(&folder.join("store.db"), settings, Arc::new(|| NOW)).unwrap()
+}
+
+pub(super) fn delivery(store: &Sqlite) -> Delivery {
+    Delivery::new(store.journal(), &mut Registry::default())
+}
+
+pub(super) fn event(name: &str) -> Event {
+    Event {
+        level: Level::RequestResponse,
+        audit_id: name.to_owned(),
+        stage: Stage::ResponseComplete,
+        request_uri: String::new(),
+        verb: "get".to_owned(),
+        user: UserInfo::default(),
+        impersonated_user: None,
+        authentication_metadata: None,
+        source_ips: Vec::new(),
+        user_agent: String::new(),
+        object_ref: None,
+        response_status: None,
+        request_object: None,
+        response_object: Some(Json::of(&"x".repeat(200)).unwrap()),
+        request_received_timestamp: Timestamp::from_micros(NOW),
+        stage_timestamp: Timestamp::from_micros(NOW),
+        annotations: BTreeMap::new(),
+    }
+}
+
+/// Records events `from` to `to`, numbered as in the journal.
+pub(super) async fn record(store: &Sqlite, numbers: std::ops::Range<u64>) {
+    let records = numbers
+        .map(|number| store::record(store, event::record::write(&event(&number.to_string()))));
+    for record in records.collect::<Vec<_>>() {
+        record.await.unwrap();
+    }
+}
+
+pub(super) fn destination(provider: Provider, limits: Limits) -> Destination {
+    Destination {
+        provider,
+        bucket: "archive".to_owned(),
+        prefix: Prefix::default(),
+        skip_tls_verify: false,
+        ca_pem: None,
+        credentials: Credentials::AwsKeys {
+            access_key_id: "AKIAEXAMPLE".to_owned(),
+            secret_access_key: "canary-4711".into(),
+            session_token: None,
+            role: None,
+        },
+        retention: None,
+        limits,
+    }
+}
+
+pub(super) fn s3(endpoint: &str) -> Provider {
+    Provider::S3 { endpoint: Some(endpoint.to_owned()), region: String::new(), path_style: true }
+}
+
+pub(super) fn parts(cluster: &str) -> Parts {
+    Parts {
+        cluster: cluster.to_owned(),
+        encoding: Encoding::V1,
+        reach: Reach {
+            allowed: vec!["127.0.0.0/8".parse().unwrap()],
+            refused: Vec::new(),
+            plain_http: true,
+        },
+        ambient: Ambient::default(),
+        clock: Arc::new(|| Timestamp::from_micros(NOW)),
+    }
+}
+
+pub(super) fn bucket(provider: Provider, limits: Limits) -> Bucket {
+    Bucket::open(&destination(provider, limits), parts("test")).unwrap()
+}
+
+/// Objects of about so many events, sealed at once.
+pub(super) fn small(events: usize) -> Limits {
+    Limits { seal_bytes: 450 * events, seal_age: Duration::ZERO, ..Limits::default() }
+}
+
+/// Waits until `name` has everything the journal holds, then until the cursor says so.
+pub(super) async fn arrived(delivery: &Delivery, journal: &Journal, name: &str) {
+    delivery.delivered().await;
+    assert_eq!(journal.cursor(name).unwrap().seq, journal.last_seq());
+}
+
+/// What an archive holds below a source: events by number, in the order of the keys. Panics if ranges
+/// overlap or leave a gap.
+pub(super) fn events(objects: &BTreeMap<String, Vec<u8>>, source: &str) -> Vec<u64> {
+    let mut all = Vec::new();
+    let mut next = None;
+    for (key, bytes) in
+        objects.iter().filter(|(key, _)| key.contains(&format!("/source={source}/")))
+    {
+        let name = key.rsplit('/').next().unwrap();
+        let numbers: Vec<u64> = name.split('-').take(3).map(|word| word.parse().unwrap()).collect();
+        assert!(next.is_none_or(|next| next == numbers[1]), "{key} does not go on from {next:?}");
+        next = Some(numbers[2] + 1);
+        let lines = unpack(bytes);
+        assert_eq!(lines.len() as u64, numbers[2] + 1 - numbers[1], "{key}");
+        all.extend(lines.iter().map(|line| number(line)));
+    }
+    all
+}
+
+pub(super) fn folder(root: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                found.insert(path.to_str().unwrap().to_owned(), std::fs::read(&path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+/// The lines of an object, all of its gzip members.
+pub(super) fn unpack(bytes: &[u8]) -> Vec<String> {
+    let mut text = Vec::new();
+    flate2::read::MultiGzDecoder::new(bytes).read_to_end(&mut text).unwrap();
+    String::from_utf8(text).unwrap().lines().map(str::to_owned).collect()
+}
+
+fn number(line: &str) -> u64 {
+    let after = line.split_once(r#""auditID":""#).unwrap().1;
+    after.split_once('"').unwrap().0.parse().unwrap()
+}

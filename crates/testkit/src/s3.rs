@@ -1,0 +1,276 @@
+//! A store that speaks as much of S3 as an uploader needs, and misbehaves on request.
+//!
+//! It works on the bare connection, so that it can also do what no HTTP server does: hang up in the
+//! middle of a body, answer half a head, or keep an object and say nothing. An object is kept only
+//! whole and only if its checksum is right; a key that is taken is refused (412) when the request says so.
+//! Signatures are looked for and not verified: the real servers of the suite do that.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use sha2::{Digest as _, Sha256};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+/// What goes wrong with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// An answer with this code; nothing is kept.
+    Refuse(u16, &'static str),
+    /// The same, but the object is kept.
+    KeepAndRefuse(u16, &'static str),
+    /// The connection is closed before the body is read.
+    HangUpBeforeBody,
+    /// In the middle of it.
+    HangUpInBody,
+    /// Behind it, and the object is kept.
+    KeepAndHangUp,
+    /// Half of the head of a good answer, and the object is kept.
+    KeepAndHalfHead,
+    /// A good answer that names another content, and the object is kept.
+    KeepAndWrongTag,
+    /// A refusal whose body is cut.
+    HalfRefusal,
+    /// Something that is not HTTP.
+    Noise,
+}
+
+impl Fault {
+    /// Every kind there is.
+    pub const ALL: [Self; 16] = [
+        Self::Refuse(500, "InternalError"),
+        Self::Refuse(503, "SlowDown"),
+        Self::Refuse(429, "TooManyRequests"),
+        Self::Refuse(403, "AccessDenied"),
+        Self::Refuse(400, "ExpiredToken"),
+        Self::Refuse(403, "RequestTimeTooSkewed"),
+        Self::Refuse(409, "ConditionalRequestConflict"),
+        Self::Refuse(404, "NoSuchBucket"),
+        Self::KeepAndRefuse(500, "InternalError"),
+        Self::HangUpBeforeBody,
+        Self::HangUpInBody,
+        Self::KeepAndHangUp,
+        Self::KeepAndHalfHead,
+        Self::KeepAndWrongTag,
+        Self::HalfRefusal,
+        Self::Noise,
+    ];
+
+    fn keeps(self) -> bool {
+        matches!(
+            self,
+            Self::KeepAndRefuse(..)
+                | Self::KeepAndHangUp
+                | Self::KeepAndHalfHead
+                | Self::KeepAndWrongTag
+        )
+    }
+}
+
+/// Decides what goes wrong with the request of this number.
+pub type Mood = Box<dyn FnMut(u64) -> Option<Fault> + Send>;
+
+/// A running store. It ends when this is dropped.
+pub struct S3Double {
+    address: SocketAddr,
+    state: Arc<Mutex<State>>,
+    _running: JoinSet<()>,
+}
+
+struct State {
+    mood: Mood,
+    objects: BTreeMap<String, Vec<u8>>,
+    /// Heads of the requests that stored something.
+    heads: Vec<String>,
+    requests: u64,
+    faults: u64,
+}
+
+impl S3Double {
+    /// Listens on loopback.
+    pub async fn start(mood: Mood) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        let state =
+            State { mood, objects: BTreeMap::new(), heads: Vec::new(), requests: 0, faults: 0 };
+        let state = Arc::new(Mutex::new(state));
+        let mut running = JoinSet::new();
+        let shared = Arc::clone(&state);
+        running.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let state = Arc::clone(&shared);
+                connections.spawn(async move {
+                    let mut stream = stream;
+                    while serve(&mut stream, &state).await.unwrap_or(false) {}
+                });
+                while connections.try_join_next().is_some() {}
+            }
+        });
+        Ok(Self { address, state, _running: running })
+    }
+
+    /// Where it is, as an endpoint.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What is stored: path with the bucket, and bytes.
+    pub fn objects(&self) -> BTreeMap<String, Vec<u8>> {
+        lock(&self.state).objects.clone()
+    }
+
+    /// Heads of the requests that stored something, in lower case.
+    pub fn heads(&self) -> Vec<String> {
+        lock(&self.state).heads.clone()
+    }
+
+    /// Requests so far, and how many of them went wrong.
+    pub fn counts(&self) -> (u64, u64) {
+        let state = lock(&self.state);
+        (state.requests, state.faults)
+    }
+
+    /// From now on this goes wrong.
+    pub fn set_mood(&self, mood: Mood) {
+        lock(&self.state).mood = mood;
+    }
+}
+
+fn lock(state: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One request; whether the connection goes on.
+async fn serve(stream: &mut TcpStream, state: &Mutex<State>) -> std::io::Result<bool> {
+    let Some((head, mut body)) = read_head(stream).await? else { return Ok(false) };
+    let fault = {
+        let mut state = lock(state);
+        state.requests += 1;
+        let number = state.requests;
+        let fault = (state.mood)(number);
+        state.faults += u64::from(fault.is_some());
+        fault
+    };
+    if fault == Some(Fault::HangUpBeforeBody) {
+        return Ok(false);
+    }
+    let length: usize =
+        header(&head, "content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
+    let wanted = if fault == Some(Fault::HangUpInBody) { length / 2 } else { length };
+    while body.len() < wanted {
+        if stream.read_buf(&mut body).await? == 0 {
+            return Ok(false);
+        }
+    }
+    if fault == Some(Fault::HangUpInBody) {
+        return Ok(false);
+    }
+    let answer = match fault {
+        Some(fault) if !fault.keeps() => None,
+        _ => Some(act(&head, &body, &mut lock(state))),
+    };
+    match fault {
+        None => stream.write_all(&answer.unwrap_or_default()).await?,
+        Some(Fault::Refuse(code, word) | Fault::KeepAndRefuse(code, word)) => {
+            stream.write_all(&refusal(code, word)).await?;
+        }
+        Some(Fault::KeepAndHalfHead) => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\nETag: \"").await?;
+            return Ok(false);
+        }
+        Some(Fault::KeepAndWrongTag) => {
+            let text = b"HTTP/1.1 200 OK\r\nETag: \"00000000000000000000000000000000\"\r\nContent-Length: 0\r\n\r\n";
+            stream.write_all(text).await?;
+        }
+        Some(Fault::HalfRefusal) => {
+            let text = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 300\r\n\r\n<Error><Code>Inte";
+            stream.write_all(text).await?;
+            return Ok(false);
+        }
+        Some(Fault::Noise) => {
+            stream.write_all(b"SSH-2.0-OpenSSH_9.6\r\n\r\n").await?;
+            return Ok(false);
+        }
+        Some(_) => return Ok(false),
+    }
+    Ok(true)
+}
+
+/// The head of a request in lower case but for its first line, and what came behind it.
+async fn read_head(stream: &mut TcpStream) -> std::io::Result<Option<(String, Vec<u8>)>> {
+    let mut bytes = Vec::new();
+    loop {
+        if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+            let body = bytes.split_off(end + 4);
+            return Ok(Some((String::from_utf8_lossy(&bytes).into_owned(), body)));
+        }
+        if stream.read_buf(&mut bytes).await? == 0 {
+            return Ok(None);
+        }
+    }
+}
+
+fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
+    let mut lines = head.lines().skip(1).filter_map(|line| line.split_once(':'));
+    lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+}
+
+/// What a good store does.
+fn act(head: &str, body: &[u8], state: &mut State) -> Vec<u8> {
+    let mut words = head.split_whitespace();
+    let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let path = path.replace("%3D", "=");
+    if header(head, "authorization").is_none() {
+        return refusal(403, "AccessDenied");
+    }
+    match method {
+        "PUT" => {
+            let sum = BASE64.encode(Sha256::digest(body));
+            if header(head, "x-amz-checksum-sha256") != Some(&sum) {
+                return refusal(400, "BadDigest");
+            }
+            if state.objects.contains_key(&path) && header(head, "if-none-match") == Some("*") {
+                return refusal(412, "PreconditionFailed");
+            }
+            state.objects.insert(path, body.to_vec());
+            state.heads.push(head.to_ascii_lowercase());
+            b"HTTP/1.1 200 OK\r\nETag: \"00\"\r\nContent-Length: 0\r\n\r\n".to_vec()
+        }
+        "GET" | "HEAD" => {
+            let Some(found) = state.objects.get(&path) else {
+                return refusal_without_body(404, method == "HEAD");
+            };
+            let mut answer = format!(
+                "HTTP/1.1 200 OK\r\nETag: \"00\"\r\nLast-Modified: Wed, 25 Nov 2026 00:00:00 GMT\r\nContent-Length: {}\r\n\r\n",
+                found.len()
+            )
+            .into_bytes();
+            if method == "GET" {
+                answer.extend_from_slice(found);
+            }
+            answer
+        }
+        _ => refusal(405, "MethodNotAllowed"),
+    }
+}
+
+fn refusal_without_body(code: u16, is_head: bool) -> Vec<u8> {
+    if is_head {
+        format!("HTTP/1.1 {code} Refused\r\nContent-Length: 0\r\n\r\n").into_bytes()
+    } else {
+        refusal(code, "NoSuchKey")
+    }
+}
+
+fn refusal(code: u16, word: &str) -> Vec<u8> {
+    let body =
+        format!("<Error><Code>{word}</Code><Message>secret words of a store</Message></Error>");
+    let date = "Date: Wed, 25 Nov 2026 00:00:00 GMT\r\nRetry-After: 0\r\n";
+    format!("HTTP/1.1 {code} Refused\r\n{date}Content-Length: {}\r\n\r\n{body}", body.len())
+        .into_bytes()
+}

@@ -9,6 +9,7 @@ use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use audit::Layer;
 use event::Timestamp;
 use futures::FutureExt;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header, request};
@@ -50,7 +51,8 @@ pub(crate) async fn serve(
     let recognised =
         front.authenticator.authenticate(&peer, &mut visit.request.headers, &*front.clock).await;
     let user = recognised.as_ref().ok().map(|user| user.username.as_str());
-    front.metrics.authenticated(user, front.micros_since(visit.request.received));
+    let took = front.micros_since(visit.request.received);
+    front.metrics.authenticated(user, took);
     let mut trail = match recognised {
         Ok(user) => {
             visit.request.user = user;
@@ -65,6 +67,7 @@ pub(crate) async fn serve(
             return visit.depart(&front, answer);
         }
     };
+    trail.took(Layer::Authentication, took);
     if let Err(unkept) = front.note(trail.received()).await {
         return visit.depart(&front, front.unkept(unkept));
     }
@@ -148,7 +151,9 @@ async fn authorize(front: &Front, request: &Request, trail: &mut Trail) -> Resul
     let attributes = attributes_of(request);
     let asked = front.clock.now();
     let decided = front.authorizer.authorize(&attributes).await;
-    front.metrics.authorized(decided.as_ref().ok(), front.micros_since(asked));
+    let took = front.micros_since(asked);
+    front.metrics.authorized(decided.as_ref().ok(), took);
+    trail.took(Layer::Authorization, took);
     match decided {
         Ok(Decision::Allow(reason)) => {
             trail.annotate(DECISION, "allow");

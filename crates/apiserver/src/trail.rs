@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use audit::Growth;
+use audit::{Growth, Layer};
 use bytes::Bytes;
 use event::{Event, Json, Level, UserInfo};
 
@@ -90,6 +90,13 @@ impl Trail {
     pub fn annotate(&mut self, key: &str, value: &str) {
         if let Some(growth) = &mut self.growth {
             growth.annotate(key, value);
+        }
+    }
+
+    /// A part of the way took so long.
+    pub(crate) fn took(&mut self, layer: Layer, micros: i64) {
+        if let Some(growth) = &mut self.growth {
+            growth.took(layer, micros);
         }
     }
 

@@ -12,7 +12,7 @@ use event::{
     UserInfo, truncate_user_agent,
 };
 
-use crate::{Decision, Stages, bodies, latency};
+use crate::{Decision, Layer, Stages, bodies, latency};
 
 /// What is known when a request arrives.
 #[derive(Clone, Debug, Default)]
@@ -59,6 +59,8 @@ pub struct Growth {
     omit_stages: Stages,
     long_running: bool,
     bodies: Bodies,
+    /// Microseconds of each layer.
+    took: [i64; Layer::ALL.len()],
 }
 
 /// What is kept of bodies, where the level asks for them.
@@ -99,6 +101,7 @@ impl Growth {
             event,
             omit_stages: decision.omit_stages,
             long_running: facts.long_running,
+            took: [0; Layer::ALL.len()],
             bodies: match decision.omit_managed_fields {
                 _ if facts.withhold_bodies => Bodies::References,
                 true => Bodies::WithoutManagedFields,
@@ -118,6 +121,14 @@ impl Growth {
         match self.event.annotations.get(key) {
             Some(first) => *first == value,
             None => self.event.annotations.insert(key.to_owned(), value).is_none(),
+        }
+    }
+
+    /// A part of the way took so long. It is told only if the whole was slow.
+    pub fn took(&mut self, layer: Layer, micros: i64) {
+        let known = Layer::ALL.into_iter().zip(&mut self.took);
+        for (_, sum) in known.filter(|(known, _)| *known == layer) {
+            *sum = sum.saturating_add(micros.max(0));
         }
     }
 
@@ -257,6 +268,11 @@ impl Growth {
         let micros = now.as_micros().saturating_sub(received.as_micros());
         if micros > latency::THRESHOLD_MICROS {
             self.annotate(latency::TOTAL, latency::text(micros));
+            for (layer, micros) in Layer::ALL.into_iter().zip(self.took) {
+                if micros > 0 {
+                    self.annotate(layer.annotation(), latency::text(micros));
+                }
+            }
         }
     }
 

@@ -1,15 +1,40 @@
 //! How long a request took, as Kubernetes annotates it.
 //!
-//! Only what was slow is annotated, and of it only the total: what upstream tells beside it are the
-//! parts of its own machinery.
+//! Only what was slow in all is annotated; then the parts of it are told beside the total.
+
+/// A part of a request's way that is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layer {
+    /// Who asks.
+    Authentication,
+    /// May they.
+    Authorization,
+    /// Until the store began with the change. Upstream's name for storage is `etcd`.
+    Storage,
+}
+
+impl Layer {
+    pub(crate) const ALL: [Self; 3] = [Self::Authentication, Self::Authorization, Self::Storage];
+
+    pub(crate) const fn annotation(self) -> &'static str {
+        match self {
+            Self::Authentication => "apiserver.latency.k8s.io/authentication",
+            Self::Authorization => "apiserver.latency.k8s.io/authorization",
+            Self::Storage => "apiserver.latency.k8s.io/etcd",
+        }
+    }
+}
 
 /// The annotation for the time from arrival to the last byte.
 pub(crate) const TOTAL: &str = "apiserver.latency.k8s.io/total";
 /// Requests that take no longer than this are not annotated.
 pub(crate) const THRESHOLD_MICROS: i64 = 500_000;
 
-/// A duration as Go prints it, such as `512.3ms`, `1.5s` or `1m0.25s`.
+/// A duration as Go prints it, such as `12µs`, `512.3ms`, `1.5s` or `1m0.25s`.
 pub(crate) fn text(micros: i64) -> String {
+    if micros < 1_000 {
+        return format!("{micros}µs");
+    }
     if micros < 1_000_000 {
         return format!("{}ms", decimal(micros, 1_000));
     }
@@ -36,6 +61,8 @@ mod tests {
     #[test]
     fn durations_read_as_in_go() {
         for (micros, expected) in [
+            (12, "12µs"),
+            (1_000, "1ms"),
             (500_001, "500.001ms"),
             (512_300, "512.3ms"),
             (1_000_000, "1s"),

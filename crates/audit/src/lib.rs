@@ -20,5 +20,6 @@ mod validate;
 
 pub use builtin::Builtin;
 pub use growth::{Answer, Facts, Growth};
+pub use latency::Layer;
 pub use load::{FieldError, LoadError, Loaded, POLICY_LEN_MAX, Strictness};
 pub use policy::{Attributes, Decision, Policy, Stages, User};

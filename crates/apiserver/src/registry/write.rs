@@ -3,6 +3,7 @@
 use std::panic::resume_unwind;
 use std::sync::Arc;
 
+use audit::Layer;
 use bytes::Bytes;
 use event::Timestamp;
 use http::StatusCode;
@@ -72,10 +73,13 @@ impl Write {
         let begins = handover.clone();
         let storage = Arc::clone(&self.shared.store);
         let mut write = self;
+        let asked = write.now;
         let written = store::write(&*storage, move |tx| {
             if !begins.begin() {
                 return None;
             }
+            let began = trail.clock().now();
+            trail.took(Layer::Storage, began.as_micros() - asked.as_micros());
             let shared = Arc::clone(&write.shared);
             let cause = trail.audit_id().unwrap_or_default().to_owned();
             let outcome = {

@@ -1,6 +1,6 @@
 //! What the event of a request says at each stage.
 
-use audit::{Answer, Decision, Facts, Growth, Stages};
+use audit::{Answer, Decision, Facts, Growth, Layer, Stages};
 use bytes::Bytes;
 use event::{Event, Json, Level, ObjectReference, Stage, Status, Timestamp};
 
@@ -208,11 +208,16 @@ fn what_took_long_is_told() {
     for (micros, told) in
         [(500_000, None), (500_001, Some("500.001ms")), (61_500_000, Some("1m1.5s"))]
     {
-        let growth = Growth::begin(&decision(Level::Metadata, &[]), facts).unwrap();
+        let mut growth = Growth::begin(&decision(Level::Metadata, &[]), facts).unwrap();
+        growth.took(Layer::Authorization, 400_000);
+        growth.took(Layer::Authorization, 1_500);
         let event = growth.complete(Answer::default(), Timestamp::from_micros(received + micros));
         let annotations = event.unwrap().annotations;
         let total = annotations.get("apiserver.latency.k8s.io/total").map(String::as_str);
         assert_eq!(total, told);
+        let part = annotations.get("apiserver.latency.k8s.io/authorization").map(String::as_str);
+        assert_eq!(part, told.and(Some("401.5ms")));
+        assert_eq!(annotations.len(), if told.is_some() { 2 } else { 0 });
     }
 }
 

@@ -48,10 +48,10 @@ impl Pod {
 
         let mut script = Script::new(&root, binary)?;
         for volume in list(pod, "/spec/volumes") {
-            let place = volumes.join(text(volume, "/name"));
-            fs::create_dir_all(&place)?;
-            fill(plane, pod, volume, &place)?;
-            give(&place, user)?;
+            let content = volumes.join(text(volume, "/name"));
+            fs::create_dir_all(&content)?;
+            fill(plane, pod, volume, &content)?;
+            give(&content, user)?;
         }
         for mount in list(container, "/volumeMounts") {
             let volume = volumes.join(text(mount, "/name"));
@@ -65,55 +65,55 @@ impl Pod {
 }
 
 /// What a volume holds.
-fn fill(plane: &ControlPlane, pod: &Value, volume: &Value, place: &Path) -> anyhow::Result<()> {
+fn fill(plane: &ControlPlane, pod: &Value, volume: &Value, folder: &Path) -> anyhow::Result<()> {
     for kind in ["emptyDir", "persistentVolumeClaim"] {
         if volume.get(kind).is_some() {
             return Ok(());
         }
     }
     if volume.get("configMap").is_some() {
-        return config_map(plane, pod, text(volume, "/configMap/name"), place);
+        return config_map(plane, pod, text(volume, "/configMap/name"), folder);
     }
     if volume.get("secret").is_some() {
-        return secret(plane, pod, text(volume, "/secret/secretName"), place);
+        return secret(plane, pod, text(volume, "/secret/secretName"), folder);
     }
     for source in list(volume, "/projected/sources") {
-        project(plane, pod, source, place)?;
+        project(plane, pod, source, folder)?;
     }
     Ok(())
 }
 
-fn project(plane: &ControlPlane, pod: &Value, source: &Value, place: &Path) -> anyhow::Result<()> {
+fn project(plane: &ControlPlane, pod: &Value, source: &Value, folder: &Path) -> anyhow::Result<()> {
     let namespace = text(pod, "/metadata/namespace");
     if let Some(token) = source.get("serviceAccountToken") {
         let account = text(pod, "/spec/serviceAccountName");
         let seconds = token.get("expirationSeconds").and_then(Value::as_u64).unwrap_or(3607);
         let line = format!("create token {account} -n {namespace} --duration={seconds}s");
         let token_text = plane.admin().kubectl(&line)?;
-        return Ok(fs::write(place.join(text(token, "/path")), token_text.trim())?);
+        return Ok(fs::write(folder.join(text(token, "/path")), token_text.trim())?);
     }
     if source.get("configMap").is_some() {
-        return config_map(plane, pod, text(source, "/configMap/name"), place);
+        return config_map(plane, pod, text(source, "/configMap/name"), folder);
     }
     for item in list(source, "/downwardAPI/items") {
         let path = text(item, "/fieldRef/fieldPath").replace('.', "/");
-        fs::write(place.join(text(item, "/path")), text(pod, &format!("/{path}")))?;
+        fs::write(folder.join(text(item, "/path")), text(pod, &format!("/{path}")))?;
     }
     Ok(())
 }
 
-fn config_map(plane: &ControlPlane, pod: &Value, name: &str, place: &Path) -> anyhow::Result<()> {
+fn config_map(plane: &ControlPlane, pod: &Value, name: &str, folder: &Path) -> anyhow::Result<()> {
     let object = get(plane, pod, "configmap", name)?;
     for (key, value) in object.pointer("/data").and_then(Value::as_object).into_iter().flatten() {
-        fs::write(place.join(key), value.as_str().unwrap_or_default())?;
+        fs::write(folder.join(key), value.as_str().unwrap_or_default())?;
     }
     Ok(())
 }
 
-fn secret(plane: &ControlPlane, pod: &Value, name: &str, place: &Path) -> anyhow::Result<()> {
+fn secret(plane: &ControlPlane, pod: &Value, name: &str, folder: &Path) -> anyhow::Result<()> {
     let object = get(plane, pod, "secret", name)?;
     for (key, value) in object.pointer("/data").and_then(Value::as_object).into_iter().flatten() {
-        fs::write(place.join(key), STANDARD.decode(value.as_str().unwrap_or_default())?)?;
+        fs::write(folder.join(key), STANDARD.decode(value.as_str().unwrap_or_default())?)?;
     }
     Ok(())
 }
@@ -123,12 +123,12 @@ fn get(plane: &ControlPlane, pod: &Value, kind: &str, name: &str) -> anyhow::Res
 }
 
 /// To the pod's user, as `fsGroup` would.
-fn give(place: &Path, user: u32) -> anyhow::Result<()> {
+fn give(folder: &Path, user: u32) -> anyhow::Result<()> {
     if !rustix::process::geteuid().is_root() {
         return Ok(());
     }
-    chown(place, Some(user), Some(user))?;
-    for entry in fs::read_dir(place)? {
+    chown(folder, Some(user), Some(user))?;
+    for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() {
             give(&path, user)?;
@@ -163,8 +163,8 @@ impl Script {
     }
 
     /// Puts a folder or a file of the machine into the container.
-    fn mount(&mut self, source: &Path, place: &str) -> anyhow::Result<()> {
-        let target = self.root.join(place.trim_start_matches('/'));
+    fn mount(&mut self, source: &Path, inside: &str) -> anyhow::Result<()> {
+        let target = self.root.join(inside.trim_start_matches('/'));
         if source.is_dir() {
             fs::create_dir_all(&target)?;
         } else if source.is_file() {

@@ -96,12 +96,11 @@ impl Keeper {
         let mut early_looks = 0;
         loop {
             let pause = match self.look().await {
-                Ok(Found::Everything) => LOOK_PERIOD,
                 Ok(Found::Less) if early_looks < EARLY_LOOKS_MAX => {
                     early_looks += 1;
                     EARLY_PERIOD
                 }
-                Ok(Found::Less) => LOOK_PERIOD,
+                Ok(_) => LOOK_PERIOD,
                 Err(error) => {
                     report(Err(error));
                     RETRY_PAUSE

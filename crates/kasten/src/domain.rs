@@ -19,7 +19,7 @@ pub const REPOSITORIES: &str = "repositories.kio.kasten.io";
 pub const VAULT: &str = "vault.kio.kasten.io";
 /// How K10 itself is brought back.
 pub const DR: &str = "dr.kio.kasten.io";
-/// Policies and profiles: custom resources, served by kube-apiserver and not here.
+/// Policies and profiles: custom resources, served by kube-apiserver where there is one.
 pub const CONFIG: &str = "config.kio.kasten.io";
 /// The aggregated groups, in the order of K10's chart.
 pub const GROUPS: [&str; 5] = [ACTIONS, APPS, REPOSITORIES, VAULT, DR];
@@ -189,8 +189,16 @@ pub const KASTEN_DR_REVIEW: Names =
 /// `KastenDRRestore`.
 pub const KASTEN_DR_RESTORE: Names =
     Names::new(DR, Namespaced, "KastenDRRestore", "kastendrrestores", "kastendrrestore");
+/// `AuditConfig`.
+pub const AUDIT_CONFIG: Names =
+    Names::new(CONFIG, Namespaced, "AuditConfig", "auditconfigs", "auditconfig");
+/// `Profile`.
+pub const PROFILE: Names = Names::new(CONFIG, Namespaced, "Profile", "profiles", "profile");
 
-/// Every kind, in the order of K10's documentation.
+/// The kinds of [`CONFIG`] that we know.
+pub const CONFIG_KINDS: [Names; 2] = [AUDIT_CONFIG, PROFILE];
+
+/// Every kind of the aggregated groups, in the order of K10's documentation.
 pub const KINDS: [Names; 23] = [
     BACKUP_ACTION,
     RESTORE_ACTION,

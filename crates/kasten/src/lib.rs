@@ -4,14 +4,15 @@
 //! and the rules that are its own. [`resources`] is the list the binary hands to the API server.
 //! To add a kind: its names in `domain.rs`, its file in the folder of its group, its line below.
 //!
-//! Nothing here carries an action out, opens a connection or reads a clock; and K10's custom
-//! resources (policies, profiles) are not among the kinds, because kube-apiserver serves them.
+//! Nothing here carries an action out, opens a connection or reads a clock. K10's custom resources
+//! are apart ([`config::resources`]), because in a cluster kube-apiserver serves them.
 
 pub mod actions;
 pub mod apps;
 #[cfg(test)]
 mod behaviour;
 mod columns;
+pub mod config;
 pub mod domain;
 pub mod dr;
 mod fields;
@@ -30,7 +31,7 @@ use serde_json::Value;
 pub use reference::reference;
 pub use roles::ROLES;
 
-/// Every kind, ready to be served.
+/// Every kind of the aggregated groups, ready to be served.
 pub fn resources() -> Vec<Resource> {
     vec![
         actions::backup_action::resource(),
@@ -61,7 +62,7 @@ pub fn resources() -> Vec<Resource> {
 
 /// The plurals of all kinds: the words that log labels may be made of.
 pub fn resource_names() -> Vec<&'static str> {
-    domain::KINDS.iter().map(|names| names.plural).collect()
+    domain::KINDS.iter().chain(&domain::CONFIG_KINDS).map(|names| names.plural).collect()
 }
 
 /// A kind in the terms of the API server. K10 documents no short names and no categories.

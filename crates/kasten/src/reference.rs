@@ -5,13 +5,19 @@ use std::fmt::Write as _;
 use apiserver::{Resource, Scope, Subresource, Verb};
 use serde_json::Value;
 
-use crate::{domain, resources};
+use crate::{config, domain, resources};
 
 /// The page, as Markdown.
 pub fn reference() -> String {
     let mut page = String::from(HEAD);
     let kinds = resources();
     overview(&mut page, &kinds);
+    page.push_str(CUSTOM);
+    let custom = config::resources();
+    overview(&mut page, &custom);
+    page.push_str(
+        "\nColumns in parentheses are shown with `-o wide`; NAME comes before all of them.\n",
+    );
     for group in domain::GROUPS {
         // Writing to a String cannot fail, here and below.
         _ = write!(page, "\n## {group}/{}\n", domain::VERSION);
@@ -19,6 +25,8 @@ pub fn reference() -> String {
             section(&mut page, kind);
         }
     }
+    _ = write!(page, "\n## {}/{}\n", domain::CONFIG, domain::VERSION);
+    custom.iter().for_each(|kind| section(&mut page, kind));
     page
 }
 
@@ -34,6 +42,11 @@ Every kind with a status is reported on through `/status`; `/details` is read on
 `system:serviceaccounts:kasten-io`); everybody else gets 403 whatever RBAC says, and is recorded.
 Whoever names a restore point, a content, a repository or a policy in what he creates must be
 allowed to read it.
+
+";
+
+const CUSTOM: &str = "
+Custom resources, served by kube-apiserver in a cluster and by `keepwatch up` itself:
 
 ";
 
@@ -60,9 +73,6 @@ fn overview(page: &mut String, kinds: &[Resource]) {
             columns.join(", "),
         );
     }
-    page.push_str(
-        "\nColumns in parentheses are shown with `-o wide`; NAME comes before all of them.\n",
-    );
 }
 
 fn section(page: &mut String, kind: &Resource) {

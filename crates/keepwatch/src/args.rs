@@ -79,6 +79,8 @@ pub(crate) enum Page {
     PolicyK10,
     /// The same without its holes.
     PolicyExtended,
+    /// The custom resource definitions that the chart installs.
+    Crds,
 }
 
 /// Flags of `keepwatch up`.

@@ -74,13 +74,13 @@ fn the_list_of_kinds_and_the_list_of_names_agree() {
         assert!(domain::GROUPS.contains(&resource.group));
     }
     let names = crate::resource_names();
-    assert_eq!(names.len(), 23);
+    assert_eq!(names.len(), 25);
     assert!(names.contains(&"restorepointcontents"));
 }
 
 #[test]
 fn every_schema_is_structural_and_described() {
-    for kind in resources() {
+    for kind in resources().into_iter().chain(crate::config::resources()) {
         check_structural(&kind.schema, kind.kind);
     }
 }
@@ -139,7 +139,7 @@ fn key_material_has_no_field() {
 #[test]
 fn the_reference_names_every_kind_and_field() {
     let page = crate::reference();
-    for kind in resources() {
+    for kind in resources().into_iter().chain(crate::config::resources()) {
         assert!(page.contains(&format!("### {}\n", kind.kind)), "{}", kind.kind);
     }
     assert!(page.contains("| `spec.subject.name` | string, required | Name of the object. |"));

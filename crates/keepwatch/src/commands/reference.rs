@@ -11,7 +11,7 @@ use clap::{Command, CommandFactory as _};
 use crate::args::{Args, Page};
 use crate::house;
 
-/// Prints one page, as Markdown.
+/// Prints one page: Markdown, or a manifest.
 pub(crate) fn run(page: Page) -> Result<ExitCode> {
     let text = match page {
         Page::Kinds => kasten::reference(),
@@ -20,6 +20,7 @@ pub(crate) fn run(page: Page) -> Result<ExitCode> {
         Page::Apiservices => api_services()?,
         Page::PolicyK10 => audit::Builtin::K10.text().to_owned(),
         Page::PolicyExtended => audit::Builtin::Extended.text().to_owned(),
+        Page::Crds => kasten::config::definitions(),
     };
     io::stdout().write_all(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)

@@ -95,6 +95,8 @@ fn cell(column: &Column, object: &Value, now: Timestamp) -> Value {
         ("string", Value::String(_)) => value.clone(),
         ("string", value) => value.to_string().into(),
         ("integer" | "number", value) if value.is_number() => value.clone(),
+        // How many there are, as for the keys of a Secret.
+        ("integer", Value::Object(map)) => map.len().into(),
         ("boolean", value) if value.is_boolean() => value.clone(),
         _ => Value::Null,
     }

@@ -27,7 +27,7 @@ use event::kasten::Labels;
 use futures::future::BoxFuture;
 use prometheus_client::registry::Registry as Numbers;
 use sink::Sink;
-use store::{OpenError, Sqlite};
+use store::{OpenError, Sqlite, Storage};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -45,6 +45,8 @@ const ATTACHED: &str = "auditconfig/";
 /// What a house is made of.
 pub(crate) struct Plan {
     pub(crate) store: Sqlite,
+    /// What objects go through on their way to the store and back.
+    pub(crate) storage: Arc<dyn Storage>,
     pub(crate) address: SocketAddr,
     pub(crate) serving: Arc<ServingCertificate>,
     /// Present if its files are to be read again from time to time.
@@ -88,7 +90,7 @@ impl House {
         let policy = Arc::new(ArcSwap::from_pointee(plan.policy));
         let registry = Registry::new(Parts {
             resources: plan.resources,
-            store: Arc::new(plan.store.clone()),
+            store: Arc::clone(&plan.storage),
             authorizer: Arc::clone(&plan.authorizer),
             namespaces: plan.namespaces,
             clock: Arc::clone(&clock),
@@ -104,7 +106,7 @@ impl House {
             authorizer: plan.authorizer,
             policy,
             registry: registry.clone(),
-            storage: Arc::new(plan.store.clone()),
+            storage: plan.storage,
             clock,
             checks: plan.checks,
             remarks: remarks(Arc::clone(&delivery)),

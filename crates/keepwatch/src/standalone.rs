@@ -5,6 +5,7 @@
 //! the API, with a certificate of its own, over HTTPS.
 
 pub(crate) mod client;
+pub(crate) mod core_events;
 pub(crate) mod executor;
 pub(crate) mod folder;
 pub(crate) mod kubeconfig;
@@ -12,6 +13,8 @@ pub(crate) mod namespace_controller;
 pub(crate) mod namespaces;
 pub(crate) mod pki;
 pub(crate) mod rbac;
+pub(crate) mod sealed;
+pub(crate) mod secrets;
 pub(crate) mod story;
 
 use kasten::roles::User;

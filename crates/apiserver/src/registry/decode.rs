@@ -37,8 +37,8 @@ pub(crate) fn read(headers: &HeaderMap, body: &[u8], kind: &str) -> Result<Docum
         // Without a content type, JSON is assumed, as Kubernetes does.
         "" | "application/json" => json(body),
         "application/yaml" => yaml(body),
-        protobuf::MEDIA_TYPE if kind == protobuf::KIND => {
-            protobuf::namespace(body).map(|value| Document { value, duplicates: Vec::new() })
+        protobuf::MEDIA_TYPE if protobuf::KINDS.contains(&kind) => {
+            protobuf::object(body).map(|value| Document { value, duplicates: Vec::new() })
         }
         other => return Err(unsupported(other, &["application/json", "application/yaml"])),
     };

@@ -1,24 +1,26 @@
-//! `Namespace` as kubectl sends it: its client for core kinds speaks protobuf only.
+//! `Namespace` and `Secret` as kubectl sends them: its client for core kinds speaks protobuf only.
 //!
-//! Reads the few fields of `ObjectMeta` that a client sets, and passes over everything else: what a
-//! namespace has beyond them is the server's to say. Other kinds are not read, and nothing is written.
+//! Reads the few fields of `ObjectMeta` that a client sets, and what a Secret holds; what a
+//! namespace has beyond its metadata is the server's to say. Other kinds are not read, and nothing
+//! is written.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 /// The media type.
 pub(super) const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
-/// The kind that is read.
-pub(super) const KIND: &str = "Namespace";
+/// The kinds that are read.
+pub(super) const KINDS: [&str; 2] = ["Namespace", SECRET];
+const SECRET: &str = "Secret";
 /// What an encoded object begins with.
 const MAGIC: &[u8] = b"k8s\0";
 
-/// Reads an encoded namespace.
-pub(super) fn namespace(body: &[u8]) -> Result<Value, String> {
-    let malformed = || "malformed protobuf".to_owned();
+/// Reads an encoded object.
+pub(super) fn object(body: &[u8]) -> Result<Value, String> {
     let envelope = body.strip_prefix(MAGIC).ok_or_else(malformed)?;
     let envelope = fields(envelope).ok_or_else(malformed)?;
     let type_meta = fields(last(&envelope, 1)).ok_or_else(malformed)?;
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| malformed());
     let (version, kind) = (text(last(&type_meta, 1))?, text(last(&type_meta, 2))?);
     let object = fields(last(&envelope, 2)).ok_or_else(malformed)?;
     let metadata = fields(last(&object, 1)).ok_or_else(malformed)?;
@@ -30,16 +32,51 @@ pub(super) fn namespace(body: &[u8]) -> Result<Value, String> {
         }
     }
     for (number, field) in [(11, "labels"), (12, "annotations")] {
-        let mut pairs = Map::new();
-        for (_, pair) in metadata.iter().filter(|(found, _)| *found == number) {
-            let pair = fields(pair).ok_or_else(malformed)?;
-            pairs.insert(text(last(&pair, 1))?, text(last(&pair, 2))?.into());
+        insert_pairs(&mut read, field, &metadata, number, text)?;
+    }
+    let mut all = Map::new();
+    all.insert("apiVersion".to_owned(), version.into());
+    all.insert("kind".to_owned(), kind.as_str().into());
+    all.insert("metadata".to_owned(), Value::Object(read));
+    if kind == SECRET {
+        insert_pairs(&mut all, "data", &object, 2, |bytes| Ok(STANDARD.encode(bytes)))?;
+        insert_pairs(&mut all, "stringData", &object, 4, text)?;
+        let kind = text(last(&object, 3))?;
+        if !kind.is_empty() {
+            all.insert("type".to_owned(), kind.into());
         }
-        if !pairs.is_empty() {
-            read.insert(field.to_owned(), Value::Object(pairs));
+        if last(&object, 5) == [1] {
+            all.insert("immutable".to_owned(), json!(true));
         }
     }
-    Ok(json!({"apiVersion": version, "kind": kind, "metadata": read}))
+    Ok(Value::Object(all))
+}
+
+fn malformed() -> String {
+    "malformed protobuf".to_owned()
+}
+
+fn text(bytes: &[u8]) -> Result<String, String> {
+    String::from_utf8(bytes.to_vec()).map_err(|_| malformed())
+}
+
+/// Reads the pairs of a map, and puts them under `name` if there are any.
+fn insert_pairs(
+    object: &mut Map<String, Value>,
+    name: &str,
+    message: &[(u64, &[u8])],
+    number: u64,
+    value: impl Fn(&[u8]) -> Result<String, String>,
+) -> Result<(), String> {
+    let mut pairs = Map::new();
+    for (_, pair) in message.iter().filter(|(found, _)| *found == number) {
+        let pair = fields(pair).ok_or_else(malformed)?;
+        pairs.insert(text(last(&pair, 1))?, value(last(&pair, 2))?.into());
+    }
+    if !pairs.is_empty() {
+        object.insert(name.to_owned(), Value::Object(pairs));
+    }
+    Ok(())
 }
 
 /// The last value of a field, which is the one that counts; empty if there is none.
@@ -47,14 +84,17 @@ fn last<'b>(fields: &[(u64, &'b [u8])], number: u64) -> &'b [u8] {
     fields.iter().rfind(|(found, _)| *found == number).map_or(&[], |(_, value)| value)
 }
 
-/// The fields of a message that have a length; numbers are passed over.
+/// The fields of a message: of those with a length their content, of numbers their bytes.
 fn fields(mut message: &[u8]) -> Option<Vec<(u64, &[u8])>> {
     let mut found = Vec::new();
     while !message.is_empty() {
         let tag = varint(&mut message)?;
         let len = match tag & 7 {
             0 => {
+                let whole = message;
                 varint(&mut message)?;
+                let (number, _) = whole.split_at_checked(whole.len() - message.len())?;
+                found.push((tag >> 3, number));
                 continue;
             }
             1 => 8,
@@ -97,20 +137,44 @@ mod tests {
         let label = [field(1, b"team"), field(2, b"shop")].concat();
         let metadata = [field(1, b"blue"), vec![0x38, 0x00], field(11, &label)].concat();
         let type_meta = [field(1, b"v1"), field(2, b"Namespace")].concat();
-        let object = [field(1, &metadata), field(2, b""), field(3, b"")].concat();
-        let body = [MAGIC, &field(1, &type_meta), &field(2, &object), &field(3, b"")].concat();
+        let namespace = [field(1, &metadata), field(2, b""), field(3, b"")].concat();
+        let body = [MAGIC, &field(1, &type_meta), &field(2, &namespace), &field(3, b"")].concat();
         let expected = json!({
             "apiVersion": "v1",
             "kind": "Namespace",
             "metadata": {"name": "blue", "labels": {"team": "shop"}},
         });
-        assert_eq!(namespace(&body), Ok(expected));
+        assert_eq!(object(&body), Ok(expected));
         for cut in 1..body.len() {
             // No cut may do worse than fail.
-            drop(namespace(&body[..cut]));
+            drop(object(&body[..cut]));
         }
         for nonsense in [&b""[..], b"k8", b"k8s\0\xff", b"k8s\0\x0a\xff\xff\xff\xff\x0f", b"{}"] {
-            assert!(namespace(nonsense).is_err(), "{nonsense:?}");
+            assert!(object(nonsense).is_err(), "{nonsense:?}");
         }
+    }
+
+    #[test]
+    fn a_secret_is_read_with_what_it_holds() {
+        let type_meta = [field(1, b"v1"), field(2, b"Secret")].concat();
+        let pair = |key: &[u8], value: &[u8]| [field(1, key), field(2, value)].concat();
+        let secret = [
+            field(1, &field(1, b"keys")),
+            field(2, &pair(b"id", b"\xff\x00")),
+            field(3, b"secrets.kanister.io/aws"),
+            field(4, &pair(b"plain", b"text")),
+            vec![5 << 3, 1],
+        ];
+        let body = [MAGIC, &field(1, &type_meta), &field(2, &secret.concat())].concat();
+        let expected = json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "keys"},
+            "data": {"id": "/wA="},
+            "stringData": {"plain": "text"},
+            "type": "secrets.kanister.io/aws",
+            "immutable": true,
+        });
+        assert_eq!(object(&body), Ok(expected));
     }
 }

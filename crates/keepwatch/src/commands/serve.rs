@@ -76,6 +76,7 @@ async fn live(args: &ServeArgs) -> Result<()> {
         limits: limits(&args.listen),
         checks: keeper.iter().map(Keeper::check).collect(),
         garbage_is_collected: true,
+        storage: Arc::new(store.clone()),
         store,
     })
     .await?;

@@ -28,8 +28,9 @@ use crate::standalone::folder::Folder;
 use crate::standalone::namespace_controller::NamespaceController;
 use crate::standalone::namespaces::{self, OwnNamespaces};
 use crate::standalone::pki::{Authority, write_private};
+use crate::standalone::sealed::Sealed;
 use crate::standalone::story::Story;
-use crate::standalone::{NAMESPACE_CONTROLLER, kubeconfig, rbac};
+use crate::standalone::{NAMESPACE_CONTROLLER, core_events, kubeconfig, rbac, secrets};
 
 /// Requests under way get so long when a person has pressed Ctrl-C.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(3);
@@ -117,7 +118,10 @@ impl Beginning {
 /// Every kind a standalone server offers.
 fn resources() -> Vec<Resource> {
     let mut resources = kasten::resources();
+    resources.extend(kasten::config::resources());
     resources.push(namespaces::resource());
+    resources.push(secrets::resource());
+    resources.push(core_events::resource());
     resources
 }
 
@@ -131,6 +135,7 @@ async fn open(
     let policy = policy::named(&args.policy)?;
     let rbac = rbac::open(&folder.rbac())?;
     let store = house::open_store(&folder.store(), store::Settings::default())?;
+    let sealed = Sealed::open(store.clone(), &folder.secrets_key(), secrets::FOLDER).await?;
     let serving = authority.server(args.listen.ip())?.write(&folder.pki(), "server")?;
     let serving = ServingCertificate::open(serving.0, serving.1, now)?;
     let files =
@@ -158,6 +163,7 @@ async fn open(
         limits: Limits { drain_time_max: DRAIN_TIME_MAX, ..Limits::default() },
         checks: Vec::new(),
         garbage_is_collected: false,
+        storage: Arc::new(sealed),
         store,
     })
     .await

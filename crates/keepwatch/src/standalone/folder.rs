@@ -72,6 +72,11 @@ impl Folder {
         self.path.join("rbac")
     }
 
+    /// The key that Secrets are sealed with.
+    pub(crate) fn secrets_key(&self) -> PathBuf {
+        self.path.join("secrets.key")
+    }
+
     /// The kubeconfig.
     pub(crate) fn kubeconfig(&self) -> PathBuf {
         self.path.join("kubeconfig")

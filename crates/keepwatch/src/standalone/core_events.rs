@@ -1,0 +1,149 @@
+//! Core `events`, as far as a server without a cluster needs them: what controllers tell people.
+//!
+//! `kubectl describe` and `kubectl get events` show them. They are forgotten after an hour, as in
+//! every cluster, and earlier when there are too many. They are no audit events.
+
+use std::sync::Arc;
+
+use apiserver::{ApiError, Column, Objects, Occasion, Resource, ResourceId, Scope, Strategy, Verb};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value, json};
+
+/// How long they are kept.
+const KEPT: SignedDuration = SignedDuration::from_hours(1);
+/// How many are kept in a namespace.
+const KEPT_MAX: usize = 500;
+
+const EVENTS: ResourceId = ResourceId { group: "", plural: "events" };
+
+const fn column(name: &'static str, kind: &'static str, path: &'static str) -> Column {
+    Column { name, kind, path, priority: 0, description: name }
+}
+
+const COLUMNS: &[Column] = &[
+    column("Last Seen", "date", "lastTimestamp"),
+    column("Type", "string", "type"),
+    column("Reason", "string", "reason"),
+    column("Kind", "string", "involvedObject.kind"),
+    column("Object", "string", "involvedObject.name"),
+    column("Message", "string", "message"),
+];
+
+/// The kind, ready to be served.
+pub(crate) fn resource() -> Resource {
+    Resource {
+        group: "",
+        version: "v1",
+        kind: "Event",
+        plural: "events",
+        singular: "event",
+        short_names: &["ev"],
+        categories: &[],
+        scope: Scope::Namespaced,
+        verbs: &[
+            Verb::Create,
+            Verb::Delete,
+            Verb::Get,
+            Verb::List,
+            Verb::Patch,
+            Verb::Update,
+            Verb::Watch,
+        ],
+        columns: COLUMNS,
+        schema: schema(),
+        subresources: &[],
+        selectable_fields: &[
+            "involvedObject.kind",
+            "involvedObject.namespace",
+            "involvedObject.name",
+            "involvedObject.uid",
+            "involvedObject.apiVersion",
+            "reason",
+            "type",
+        ],
+        withhold_bodies: false,
+        strategy: Arc::new(CoreEvents),
+    }
+}
+
+fn schema() -> Value {
+    let texts = |names: &[&str]| -> Map<String, Value> {
+        let text =
+            |name: &&str| ((*name).to_owned(), json!({"type": "string", "description": name}));
+        names.iter().map(text).collect()
+    };
+    let mut properties = texts(&[
+        "apiVersion",
+        "kind",
+        "action",
+        "eventTime",
+        "firstTimestamp",
+        "lastTimestamp",
+        "message",
+        "reason",
+        "reportingComponent",
+        "reportingInstance",
+        "type",
+    ]);
+    let reference =
+        ["apiVersion", "fieldPath", "kind", "name", "namespace", "resourceVersion", "uid"];
+    for (name, fields) in [
+        ("involvedObject", &reference[..]),
+        ("related", &reference[..]),
+        ("source", &["component", "host"][..]),
+    ] {
+        let field = json!({"type": "object", "description": name, "properties": texts(fields)});
+        properties.insert(name.to_owned(), field);
+    }
+    let count = json!({"type": "integer", "format": "int32", "description": "How often."});
+    properties.insert("count".to_owned(), count);
+    properties.insert("metadata".to_owned(), json!({"type": "object", "description": "Metadata."}));
+    json!({
+        "type": "object",
+        "description": "Event is something that happened to an object, told to people.",
+        "properties": properties,
+    })
+}
+
+struct CoreEvents;
+
+impl Strategy for CoreEvents {
+    /// Forgets the old ones of the namespace before another comes.
+    fn on_create(
+        &self,
+        event: &mut Map<String, Value>,
+        objects: &mut Objects<'_>,
+        at: &Occasion,
+    ) -> Result<(), ApiError> {
+        let namespace = text(event, "/metadata/namespace").to_owned();
+        let mut kept: Vec<(String, String)> = objects
+            .list(EVENTS, Some(&namespace))
+            .iter()
+            .map(|one| (last_seen(one).to_owned(), text(one, "/metadata/name").to_owned()))
+            .collect();
+        kept.sort();
+        let now: Timestamp = at.now.parse().unwrap_or_default();
+        let is_old = |seen: &str| seen.parse::<Timestamp>().is_ok_and(|seen| now - KEPT > seen);
+        let spare = (kept.len() + 1).saturating_sub(KEPT_MAX);
+        for (index, (seen, name)) in kept.iter().enumerate() {
+            if index < spare || is_old(seen) {
+                objects.delete(EVENTS, &namespace, name)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn last_seen(event: &Map<String, Value>) -> &str {
+    match text(event, "/lastTimestamp") {
+        "" => text(event, "/metadata/creationTimestamp"),
+        seen => seen,
+    }
+}
+
+fn text<'o>(event: &'o Map<String, Value>, pointer: &str) -> &'o str {
+    let mut segments = pointer.split('/').skip(1);
+    let first = segments.next().and_then(|first| event.get(first));
+    let found = segments.fold(first, |value, segment| value.and_then(|value| value.get(segment)));
+    found.and_then(Value::as_str).unwrap_or_default()
+}

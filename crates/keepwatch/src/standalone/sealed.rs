@@ -1,0 +1,219 @@
+//! Secrets encrypted at rest: a store that seals some objects on their way in and opens them on
+//! their way out.
+//!
+//! As a kube-apiserver does it with a local key: each state of an object is sealed with AES-256-GCM
+//! under a fresh nonce and bound to its key in the store, so that sealed states cannot be swapped.
+//! The key is a file for its owner only, made at the first start. Names of objects are not hidden,
+//! and the journal is not sealed: bodies of these kinds never get there.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail};
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::rand::{SecureRandom as _, SystemRandom};
+use store::{
+    Change, Changes, Health, ListOptions, Object, Page, Pending, ReadError, Sqlite, Storage,
+    Transaction, Watch, Work,
+};
+
+use super::pki::write_private;
+
+/// What a sealed state begins with; no JSON does.
+const MARK: u8 = 0x01;
+/// Bytes of a key.
+const KEY_LEN: usize = 32;
+
+/// A store whose objects under one prefix are sealed.
+pub(crate) struct Sealed {
+    inner: Sqlite,
+    seal: Arc<Seal>,
+}
+
+/// The key, and what it is used for.
+struct Seal {
+    key: LessSafeKey,
+    random: SystemRandom,
+    prefix: &'static str,
+}
+
+impl Sealed {
+    /// Uses the key in `file`, or makes one. A key that does not open what is there is an error:
+    /// going on would mean that Secrets are lost one by one.
+    pub(crate) async fn open(inner: Sqlite, file: &Path, prefix: &'static str) -> Result<Self> {
+        let stored = inner.list(prefix, ListOptions::default()).await;
+        let stored = stored.context("cannot read the store")?.items;
+        if !file.exists() {
+            if !stored.is_empty() {
+                bail!("{} is missing, and without it the Secrets here stay closed", file.display());
+            }
+            let mut key = [0_u8; KEY_LEN];
+            SystemRandom::new().fill(&mut key).ok().context("no random numbers")?;
+            write_private(file, &STANDARD.encode(key))?;
+        }
+        let text = std::fs::read_to_string(file)
+            .with_context(|| format!("cannot read {}", file.display()))?;
+        let key = STANDARD.decode(text.trim()).unwrap_or_default();
+        let key = UnboundKey::new(&AES_256_GCM, &key).ok();
+        let key = key.with_context(|| format!("{} holds no key", file.display()))?;
+        let seal = Seal { key: LessSafeKey::new(key), random: SystemRandom::new(), prefix };
+        if stored.iter().any(|object| seal.unseal(&object.key, &object.body).is_none()) {
+            bail!("{} is not the key that the Secrets here were sealed with", file.display());
+        }
+        Ok(Self { inner, seal: Arc::new(seal) })
+    }
+}
+
+impl Seal {
+    fn covers(&self, key: &str) -> bool {
+        key.starts_with(self.prefix)
+    }
+
+    fn seal(&self, key: &str, body: &[u8]) -> Option<Bytes> {
+        let mut nonce = [0_u8; NONCE_LEN];
+        self.random.fill(&mut nonce).ok()?;
+        let mut sealed = body.to_vec();
+        let bound = Aad::from(key.as_bytes());
+        let nonce_used = Nonce::assume_unique_for_key(nonce);
+        self.key.seal_in_place_append_tag(nonce_used, bound, &mut sealed).ok()?;
+        Some(Bytes::from([&[MARK], nonce.as_slice(), &sealed].concat()))
+    }
+
+    fn unseal(&self, key: &str, body: &[u8]) -> Option<Bytes> {
+        let (nonce, sealed) = body.strip_prefix(&[MARK])?.split_at_checked(NONCE_LEN)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let mut opened = sealed.to_vec();
+        let len = self.key.open_in_place(nonce, Aad::from(key.as_bytes()), &mut opened).ok()?.len();
+        opened.truncate(len);
+        Some(Bytes::from(opened))
+    }
+
+    /// The object as it was handed in. What cannot be opened stays closed, and is found damaged by
+    /// whoever reads it.
+    fn opened(&self, object: Arc<Object>) -> Arc<Object> {
+        if !self.covers(&object.key) {
+            return object;
+        }
+        match self.unseal(&object.key, &object.body) {
+            Some(body) => {
+                Arc::new(Object { key: Arc::clone(&object.key), revision: object.revision, body })
+            }
+            None => object,
+        }
+    }
+
+    fn opened_change(&self, change: Change) -> Change {
+        Change {
+            object: self.opened(change.object),
+            previous: change.previous.map(|previous| self.opened(previous)),
+            ..change
+        }
+    }
+}
+
+#[async_trait]
+impl Storage for Sealed {
+    fn get(&self, key: &str) -> Option<Arc<Object>> {
+        self.inner.get(key).map(|object| self.seal.opened(object))
+    }
+
+    fn current_revision(&self) -> u64 {
+        self.inner.current_revision()
+    }
+
+    async fn list(&self, prefix: &str, options: ListOptions) -> Result<Page, ReadError> {
+        let page = self.inner.list(prefix, options).await?;
+        let items = page.items.into_iter().map(|object| self.seal.opened(object)).collect();
+        Ok(Page { items, ..page })
+    }
+
+    fn watch(&self, prefix: &str, after: u64) -> Result<Watch, ReadError> {
+        let inner = self.inner.watch(prefix, after)?;
+        Ok(Box::new(Opening { inner, seal: Arc::clone(&self.seal) }))
+    }
+
+    fn submit(&self, work: Work) -> Pending {
+        let seal = Arc::clone(&self.seal);
+        self.inner.submit(Box::new(move |inner| work(&mut Sealing { inner, seal: &seal })))
+    }
+
+    fn append(&self, record: Bytes) -> Pending {
+        self.inner.append(record)
+    }
+
+    fn health(&self) -> Health {
+        self.inner.health()
+    }
+
+    fn take_refused(&self) -> u64 {
+        self.inner.take_refused()
+    }
+}
+
+/// A watch that opens what it hands out.
+struct Opening {
+    inner: Watch,
+    seal: Arc<Seal>,
+}
+
+#[async_trait]
+impl Changes for Opening {
+    async fn next(&mut self) -> Result<Vec<Change>, ReadError> {
+        let changes = self.inner.next().await?;
+        Ok(changes.into_iter().map(|change| self.seal.opened_change(change)).collect())
+    }
+
+    fn seen(&mut self) -> u64 {
+        self.inner.seen()
+    }
+}
+
+/// A transaction that seals what is put into it.
+struct Sealing<'tx> {
+    inner: &'tx mut dyn Transaction,
+    seal: &'tx Seal,
+}
+
+impl Sealing<'_> {
+    /// Without random numbers nothing can be sealed, and nothing is stored instead of a secret.
+    fn sealed(&self, key: &str, body: Bytes) -> Bytes {
+        if self.seal.covers(key) { self.seal.seal(key, &body).unwrap_or_default() } else { body }
+    }
+}
+
+impl Transaction for Sealing<'_> {
+    fn get(&self, key: &str) -> Option<Arc<Object>> {
+        self.inner.get(key).map(|object| self.seal.opened(object))
+    }
+
+    fn scan(&self, prefix: &str) -> Vec<Arc<Object>> {
+        let found = self.inner.scan(prefix);
+        found.into_iter().map(|object| self.seal.opened(object)).collect()
+    }
+
+    fn next_revision(&mut self) -> u64 {
+        self.inner.next_revision()
+    }
+
+    fn put(&mut self, key: &str, revision: u64, body: Bytes) {
+        let body = self.sealed(key, body);
+        self.inner.put(key, revision, body);
+    }
+
+    fn delete(&mut self, key: &str, revision: u64, last_state: Bytes) {
+        let last_state = self.sealed(key, last_state);
+        self.inner.delete(key, revision, last_state);
+    }
+
+    fn record(&mut self, record: Bytes) {
+        self.inner.record(record);
+    }
+
+    fn rollback(&mut self) {
+        self.inner.rollback();
+    }
+}

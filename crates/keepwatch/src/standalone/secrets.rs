@@ -1,0 +1,220 @@
+//! Core `secrets`, as far as a server without a cluster needs them: for the keys of buckets.
+//!
+//! Served as `core/v1` serves them: `data` is base64, `stringData` is written and never read.
+//! Bodies are withheld from events whatever the policy says, errors name keys and never values,
+//! and the store has them sealed (see [`sealed`](super::sealed)).
+
+use std::sync::Arc;
+
+use apiserver::{Column, FieldError, Occasion, Resource, Scope, Strategy, Verb};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+
+/// Where they lie in the store.
+pub(crate) const FOLDER: &str = "core/secrets/";
+
+/// Bytes of all values together, as Kubernetes bounds them.
+const DATA_BYTES_MAX: usize = 1 << 20;
+/// Characters of a key.
+const KEY_LEN_MAX: usize = 253;
+/// The type of a Secret that names none.
+const OPAQUE: &str = "Opaque";
+
+/// Which keys a Secret of a type must have.
+const REQUIRED: [(&str, &[&str]); 4] = [
+    ("kubernetes.io/tls", &["tls.crt", "tls.key"]),
+    ("kubernetes.io/ssh-auth", &["ssh-privatekey"]),
+    ("kubernetes.io/dockerconfigjson", &[".dockerconfigjson"]),
+    ("kubernetes.io/dockercfg", &[".dockercfg"]),
+];
+
+const COLUMNS: &[Column] = &[
+    Column {
+        name: "Type",
+        kind: "string",
+        path: "type",
+        priority: 0,
+        description: "What the keys are for.",
+    },
+    Column {
+        name: "Data",
+        kind: "integer",
+        path: "data",
+        priority: 0,
+        description: "How many keys there are.",
+    },
+    Column {
+        name: "Age",
+        kind: "date",
+        path: "metadata.creationTimestamp",
+        priority: 0,
+        description: "How long it has been there.",
+    },
+];
+
+/// The kind, ready to be served.
+pub(crate) fn resource() -> Resource {
+    Resource {
+        group: "",
+        version: "v1",
+        kind: "Secret",
+        plural: "secrets",
+        singular: "secret",
+        short_names: &[],
+        categories: &[],
+        scope: Scope::Namespaced,
+        verbs: &[
+            Verb::Create,
+            Verb::Delete,
+            Verb::Get,
+            Verb::List,
+            Verb::Patch,
+            Verb::Update,
+            Verb::Watch,
+        ],
+        columns: COLUMNS,
+        schema: schema(),
+        subresources: &[],
+        selectable_fields: &["type"],
+        withhold_bodies: true,
+        strategy: Arc::new(Secrets),
+    }
+}
+
+fn schema() -> Value {
+    let texts = |description: &str| {
+        json!({
+            "type": "object",
+            "description": description,
+            "additionalProperties": {"type": "string"},
+        })
+    };
+    json!({
+        "type": "object",
+        "description": "Secret holds secret data, such as the keys of a bucket.",
+        "properties": {
+            "apiVersion": {"type": "string", "description": "Version of the schema."},
+            "kind": {"type": "string", "description": "What this object is."},
+            "metadata": {"type": "object", "description": "Standard metadata."},
+            "data": texts("The values, in base64."),
+            "stringData": texts("Values as they are; written only, and kept in data."),
+            "type": {"type": "string", "description": "What the keys are for."},
+            "immutable": {"type": "boolean", "description": "Whether it can change no more."},
+        },
+    })
+}
+
+struct Secrets;
+
+impl Strategy for Secrets {
+    fn prepare_create(&self, secret: &mut Map<String, Value>, _at: &Occasion) {
+        merge_texts(secret);
+        if text(secret, "type").is_empty() && secret.get("type").is_none_or(Value::is_string) {
+            secret.insert("type".to_owned(), OPAQUE.into());
+        }
+    }
+
+    fn prepare_update(
+        &self,
+        secret: &mut Map<String, Value>,
+        old: &Map<String, Value>,
+        at: &Occasion,
+    ) {
+        if text(secret, "type").is_empty() {
+            secret.insert("type".to_owned(), text(old, "type").into());
+        }
+        self.prepare_create(secret, at);
+    }
+
+    fn validate(
+        &self,
+        secret: &Map<String, Value>,
+        old: Option<&Map<String, Value>>,
+        _at: &Occasion,
+    ) -> Vec<FieldError> {
+        let mut errors = wrong_data(secret);
+        let kind = text(secret, "type");
+        let required =
+            REQUIRED.iter().find(|(of, _)| *of == kind).map_or(&[][..], |(_, keys)| keys);
+        for key in required {
+            if secret.get("data").and_then(|data| data.get(key)).is_none() {
+                errors.push(FieldError::required(format!("data[{key}]"), ""));
+            }
+        }
+        if let Some(old) = old {
+            errors.extend(wrong_change(secret, old));
+        }
+        errors
+    }
+}
+
+/// Puts `stringData` into `data`, where it wins. What is no text is left for the schema to refuse.
+fn merge_texts(secret: &mut Map<String, Value>) {
+    let is_sound =
+        |value: &Value| value.as_object().is_some_and(|texts| texts.values().all(Value::is_string));
+    if !secret.get("stringData").is_some_and(is_sound) {
+        return;
+    }
+    let Some(Value::Object(texts)) = secret.shift_remove("stringData") else { return };
+    let data = secret.entry("data").or_insert_with(|| json!({}));
+    let Some(data) = data.as_object_mut() else { return };
+    for (key, value) in texts {
+        let encoded = STANDARD.encode(value.as_str().unwrap_or_default());
+        data.insert(key, encoded.into());
+    }
+}
+
+/// Says what is wrong with keys and values without repeating a value.
+fn wrong_data(secret: &Map<String, Value>) -> Vec<FieldError> {
+    let none = Map::new();
+    let data = secret.get("data").and_then(Value::as_object).unwrap_or(&none);
+    let mut errors = Vec::new();
+    let mut bytes = 0;
+    for (key, value) in data {
+        let field = format!("data[{key}]");
+        let is_known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        let is_named = !key.is_empty()
+            && key.len() <= KEY_LEN_MAX
+            && key.chars().all(is_known)
+            && !matches!(key.as_str(), "." | "..");
+        if !is_named {
+            let detail = "a valid config key must consist of alphanumeric characters, '-', '_' or \
+                          '.'";
+            errors.push(FieldError::invalid(&field, &json!(key), detail));
+        }
+        match STANDARD.decode(value.as_str().unwrap_or_default()) {
+            Ok(value) => bytes += value.len(),
+            Err(_) => errors.push(FieldError::invalid(&field, &json!("***"), "must be base64")),
+        }
+    }
+    if bytes > DATA_BYTES_MAX {
+        errors.push(FieldError {
+            reason: "FieldValueTooLong",
+            field: "data".to_owned(),
+            message: format!("Too long: may not be more than {DATA_BYTES_MAX} bytes"),
+        });
+    }
+    errors
+}
+
+fn wrong_change(secret: &Map<String, Value>, old: &Map<String, Value>) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    if text(secret, "type") != text(old, "type") {
+        let given = json!(text(secret, "type"));
+        errors.push(FieldError::invalid("type", &given, "field is immutable"));
+    }
+    if old.get("immutable") == Some(&Value::Bool(true)) {
+        let detail = "field is immutable when `immutable` is set";
+        for field in ["immutable", "data"] {
+            if secret.get(field) != old.get(field) {
+                errors.push(FieldError::forbidden(field, detail));
+            }
+        }
+    }
+    errors
+}
+
+fn text<'o>(secret: &'o Map<String, Value>, key: &str) -> &'o str {
+    secret.get(key).and_then(Value::as_str).unwrap_or_default()
+}

@@ -2,6 +2,7 @@
 //!
 //! Here is only what can be said; whether it makes sense together is checked where it is used.
 
+pub(crate) mod destinations;
 pub(crate) mod serve;
 pub(crate) mod values;
 

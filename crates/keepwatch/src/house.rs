@@ -39,8 +39,6 @@ pub(crate) const WORKERS: (usize, usize) = (2, 4);
 pub(crate) const BLOCKING_MAX: usize = 8;
 /// The `service` key of audit lines.
 const SERVICE: &str = "keepwatch";
-/// How names of readers begin that belong to an AuditConfig.
-const ATTACHED: &str = "auditconfig/";
 
 /// What a house is made of.
 pub(crate) struct Plan {
@@ -128,6 +126,11 @@ impl House {
     /// The sinks, from outside.
     pub(crate) fn delivery(&self) -> Arc<Delivery> {
         Arc::clone(&self.delivery)
+    }
+
+    /// The journal, for whoever reads it on his own account.
+    pub(crate) fn journal(&self) -> store::Journal {
+        self.store.journal()
     }
 
     /// What is served, for whoever changes it without a request.
@@ -221,7 +224,7 @@ pub(crate) fn labels(cluster_name: &str) -> Labels {
 /// Those of AuditConfigs are not ours to judge: they are attached later.
 async fn retire(journal: &store::Journal, sinks: &[Box<dyn Sink>]) -> Result<()> {
     for reader in journal.readers() {
-        let is_attached = reader.name.starts_with(ATTACHED);
+        let is_attached = reader.name.starts_with(controller::seen::READERS);
         if !is_attached && !sinks.iter().any(|sink| sink.name() == reader.name) {
             tracing::warn!(sink = reader.name, lag = reader.lag, "sink is not configured any more");
             journal.remove(&reader.name).await.context("cannot forget a sink")?;

@@ -8,6 +8,7 @@ mod certificate;
 mod clock;
 mod cluster;
 mod commands;
+mod corridors;
 mod house;
 mod log;
 mod standalone;

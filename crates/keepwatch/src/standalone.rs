@@ -6,6 +6,7 @@
 
 pub(crate) mod client;
 pub(crate) mod core_events;
+pub(crate) mod destinations;
 pub(crate) mod executor;
 pub(crate) mod folder;
 pub(crate) mod kubeconfig;
@@ -24,4 +25,11 @@ pub(crate) const NAMESPACE_CONTROLLER: User = User {
     context: "namespace-controller",
     common_name: "system:serviceaccount:kube-system:namespace-controller",
     organizations: &["system:serviceaccounts", "system:serviceaccounts:kube-system"],
+};
+
+/// Who follows `AuditConfig`s and moves delivery.
+pub(crate) const CONTROLLER: User = User {
+    context: "controller",
+    common_name: "system:serviceaccount:keepwatch:controller",
+    organizations: &["system:serviceaccounts", "system:serviceaccounts:keepwatch"],
 };

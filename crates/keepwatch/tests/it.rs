@@ -11,11 +11,15 @@
 mod commands;
 #[path = "it/demo.rs"]
 mod demo;
+#[path = "it/destinations.rs"]
+mod destinations;
 #[path = "it/file.rs"]
 mod file;
 #[path = "it/flags.rs"]
 mod flags;
 #[path = "it/house.rs"]
 mod house;
+#[path = "it/secrets.rs"]
+mod secrets;
 #[path = "it/up.rs"]
 mod up;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args};
 
 use super::EncodingName;
+use super::destinations::DestinationArgs;
 use super::values::{ServiceName, bytes, duration, service_name};
 use crate::log::LogFormat;
 
@@ -17,6 +18,8 @@ pub(crate) struct ServeArgs {
     pub(crate) listen: ListenArgs,
     #[command(flatten)]
     pub(crate) audit: AuditArgs,
+    #[command(flatten)]
+    pub(crate) destinations: DestinationArgs,
     #[command(flatten)]
     pub(crate) access: AccessArgs,
     #[command(flatten)]
@@ -98,7 +101,7 @@ pub(crate) struct AuditArgs {
     /// Encoding of the audit lines
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) audit_log_format: EncodingName,
-    /// Write audit lines to the object store that the audit configuration names
+    /// Deliver events to the destinations that AuditConfigs name
     #[arg(long, value_name = "BOOL", default_value_t = false, default_missing_value = "true",
           num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
     pub(crate) enable_k10_audit_cloud_aws_s3: bool,

@@ -1,6 +1,7 @@
 //! `keepwatch serve`: behind kube-apiserver's aggregator, for the cluster's users.
 
 mod check;
+mod destinations;
 mod sinks;
 
 use std::net::SocketAddr;
@@ -52,6 +53,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<ExitCode> {
 
 async fn live(args: &ServeArgs) -> Result<()> {
     let policy = policy_of(&args.audit)?;
+    let settings = destinations::settings(&args.audit, &args.destinations)?;
     let given = serving(&args.listen)?;
     let trust = Trust::open(trust_files(&args.access)?)?;
     let store = open_store(&args.store)?;
@@ -80,7 +82,10 @@ async fn live(args: &ServeArgs) -> Result<()> {
         store,
     })
     .await?;
+    let name = &args.audit.cluster_name;
+    let client = cluster.client.clone();
     let mut residents: Vec<Resident> = vec![
+        destinations::controller(&house, client, settings, name, &args.destinations),
         Box::pin(cluster::follow_namespaces(cluster.client, house.registry())),
         Box::pin(sinks::reopen_on_hangup(reopen, house.delivery())),
     ];

@@ -30,7 +30,9 @@ use crate::standalone::namespaces::{self, OwnNamespaces};
 use crate::standalone::pki::{Authority, write_private};
 use crate::standalone::sealed::Sealed;
 use crate::standalone::story::Story;
-use crate::standalone::{NAMESPACE_CONTROLLER, core_events, kubeconfig, rbac, secrets};
+use crate::standalone::{
+    CONTROLLER, NAMESPACE_CONTROLLER, core_events, destinations, kubeconfig, rbac, secrets,
+};
 
 /// Requests under way get so long when a person has pressed Ctrl-C.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(3);
@@ -59,10 +61,12 @@ async fn live(args: &UpArgs) -> Result<()> {
     write_private(&folder.kubeconfig(), &text)?;
     let path = folder.kubeconfig().display().to_string();
 
-    let own = identities(&authority, &[NAMESPACE_CONTROLLER])?;
+    let own = identities(&authority, &[NAMESPACE_CONTROLLER, CONTROLLER])?;
     let own = kubeconfig::text(&server, &authority.certificate, &own);
-    let controller = kubeconfig::client(&own, NAMESPACE_CONTROLLER.context).await?;
-    let controller = NamespaceController::new(controller, &resources);
+    let emptying = kubeconfig::client(&own, NAMESPACE_CONTROLLER.context).await?;
+    let emptying = NamespaceController::new(emptying, &resources);
+    let controller = kubeconfig::client(&own, CONTROLLER.context).await?;
+    let controller = destinations::controller(&house, controller, &folder);
     let executor = Executor::new(kubeconfig::client(&text, "kasten").await?, args.demo);
     let (told, ending) = oneshot::channel();
     let begin = Beginning {
@@ -74,7 +78,7 @@ async fn live(args: &UpArgs) -> Result<()> {
         told,
     };
     let residents: Vec<Resident> =
-        vec![Box::pin(controller.run()), Box::pin(executor.run()), Box::pin(begin.run())];
+        vec![Box::pin(emptying.run()), Box::pin(executor.run()), controller, Box::pin(begin.run())];
 
     let (once, delivery) = (args.once, house.delivery());
     let closing = async move {

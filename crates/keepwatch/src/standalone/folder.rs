@@ -72,6 +72,11 @@ impl Folder {
         self.path.join("rbac")
     }
 
+    /// What stands for volumes.
+    pub(crate) fn volumes(&self) -> PathBuf {
+        self.path.join("volumes")
+    }
+
     /// The key that Secrets are sealed with.
     pub(crate) fn secrets_key(&self) -> PathBuf {
         self.path.join("secrets.key")

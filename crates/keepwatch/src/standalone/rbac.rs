@@ -8,18 +8,23 @@ use apiserver::authz::rbac::Rbac;
 
 use super::pki::write_private;
 
-/// Who acts for the server itself.
-const OWN: (&str, &str) = ("keepwatch.yaml", include_str!("rbac/keepwatch.yaml"));
+/// Who acts for the server itself. A folder of an earlier release may lack some.
+const OWN: [(&str, &str); 2] = [
+    ("keepwatch.yaml", include_str!("rbac/keepwatch.yaml")),
+    ("keepwatch-controller.yaml", include_str!("rbac/keepwatch-controller.yaml")),
+];
 
-/// Reads every manifest in `folder`; the shipped ones are put there if it is empty.
+/// Reads every manifest in `folder`; the shipped ones are put there if it is empty, and those of the
+/// server itself if they are missing.
 pub(crate) fn open(folder: &Path) -> Result<Rbac> {
-    let mut texts = read(folder)?;
-    if texts.is_empty() {
-        for (name, text) in kasten::ROLES.iter().copied().chain([OWN]) {
-            write_private(&folder.join(name), text)?;
+    let shipped = if read(folder)?.is_empty() { kasten::ROLES } else { &[] };
+    for (name, text) in shipped.iter().copied().chain(OWN) {
+        let path = folder.join(name);
+        if !path.exists() {
+            write_private(&path, text)?;
         }
-        texts = read(folder)?;
     }
+    let texts = read(folder)?;
     let texts = texts.iter().map(|(origin, text)| (origin.as_str(), text.as_str()));
     Rbac::of_manifests(texts).with_context(|| format!("cannot use {}", folder.display()))
 }

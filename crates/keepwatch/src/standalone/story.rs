@@ -5,6 +5,7 @@
 //! numbers in them are counted, not made up. It can be played again in the same folder.
 
 mod cast;
+mod destination;
 mod mallory;
 
 use std::path::Path;
@@ -53,6 +54,7 @@ impl Story {
 
     /// Plays it, from the first backup to the commands to copy.
     pub(crate) async fn tell(self) {
+        destination::set_up(&Actor(self.admin.clone()), self.home()).await;
         self.keep_backups().await;
         self.work().await;
         mallory::destroy(&self).await;
@@ -125,6 +127,11 @@ impl Story {
         }
     }
 
+    /// The folder with everything.
+    fn home(&self) -> &Path {
+        Path::new(&self.kubeconfig).parent().unwrap_or(Path::new("."))
+    }
+
     fn say_what_next(&self) {
         say("That is all. Every line on standard output is one request of this story.");
         say("");
@@ -133,6 +140,10 @@ impl Story {
             self.kubeconfig
         ));
         say(&format!("  {}", follow_command(&self.kubeconfig)));
+        say(&format!(
+            "  find {} -name '*.json.gz' | sort | xargs zcat    # the same, as a bucket has it",
+            destination::folder(self.home()).display()
+        ));
         say(&format!(
             "  kill {}    # or Ctrl-C here: stops it; a second start goes on from here",
             std::process::id()

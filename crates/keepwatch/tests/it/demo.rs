@@ -42,7 +42,7 @@ fn it_tells_a_story_and_ends_and_a_second_time_goes_on_with_what_is_there() {
     assert_eq!(count(&first, controller, "delete", "restorepoints", 200), 5);
     let sentences = told.lines().filter(|line| line.ends_with('.')).count();
     assert!((10..=16).contains(&sentences), "{told}");
-    assert_eq!(told.lines().filter(|line| line.starts_with("  ")).count(), 3, "{told}");
+    assert_eq!(told.lines().filter(|line| line.starts_with("  ")).count(), 4, "{told}");
     assert!(told.contains("refused 3 times"), "{told}");
 
     let (second, _) = play(folder);

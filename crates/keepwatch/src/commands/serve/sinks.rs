@@ -28,12 +28,6 @@ pub(super) struct Sinks {
 
 /// The sinks that the flags ask for. Numbers have been checked.
 pub(super) fn of(args: &AuditArgs) -> Sinks {
-    if args.enable_k10_audit_cloud_aws_s3 {
-        tracing::info!(
-            path = args.audit_cloud_path,
-            "cloud output waits for an AuditConfig; this build does not deliver to object stores"
-        );
-    }
     let mut sinks = Sinks::default();
     if !args.enable_k10_audit_cluster {
         tracing::warn!("no audit lines are written; events stay in the journal only");

@@ -1,0 +1,175 @@
+//! Watches `AuditConfig`, `Profile` and the Secrets they name; says where events go; writes status.
+//!
+//! An ordinary client of the API, in a cluster and without one. What is to be done is decided by
+//! pure functions: [`resolve`] makes a destination of a profile and its Secret, [`decide`] makes
+//! the next steps of what is seen. The rest carries them out: [`mirror`] follows the objects, one
+//! keeper looks after each `AuditConfig`, and delivery is reached through [`Corridors`].
+//!
+//! Nothing here reads the journal, talks to a bucket or keeps state: cursors are the journal's, and
+//! after a restart everything is found again in the objects.
+
+pub mod decide;
+mod keeper;
+pub mod mirror;
+mod pen;
+pub mod profiles;
+pub mod resolve;
+pub mod seen;
+pub mod settings;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use event::Timestamp;
+use sink::bucket::Destination;
+use tokio::task::JoinSet;
+
+pub use settings::Settings;
+
+use decide::Fare;
+use keeper::Keeper;
+use mirror::Mirror;
+use pen::Pen;
+use seen::{Config, READERS};
+
+/// Where the journal is read from for a new reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// Everything that is still held.
+    Oldest,
+    /// What was recorded since.
+    Since(Timestamp),
+}
+
+/// The ways from the journal to destinations, as the controller moves them.
+#[async_trait]
+pub trait Corridors: Send + Sync {
+    /// Holds the journal's events for a reader, durably; one that is known stays where it is.
+    async fn reserve(&self, reader: &str, start: Start) -> Result<(), String>;
+    /// Writes to a destination and reads back; the error is for people.
+    async fn check(&self, destination: &Destination) -> Result<(), String>;
+    /// Delivers there from now on, from where the reader is.
+    async fn go(&self, reader: &str, destination: &Destination) -> Result<(), String>;
+    /// Delivers nothing for now; the reader stays where it is.
+    async fn pause(&self, reader: &str);
+    /// Delivers what the journal holds now, if that is done in time, and forgets the reader; how
+    /// many events were not delivered.
+    async fn leave(&self, reader: &str, time: Duration) -> Result<u64, String>;
+    /// How delivery fares, if there is any.
+    fn fare(&self, reader: &str) -> Option<Fare>;
+    /// Every reader of the journal.
+    fn readers(&self) -> Vec<String>;
+}
+
+/// The time of day.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// What all keepers share.
+struct Parts {
+    mirror: Mirror,
+    pen: Pen,
+    corridors: Arc<dyn Corridors>,
+    settings: Settings,
+    clock: Clock,
+}
+
+/// The controller.
+pub struct Controller {
+    client: kube::Client,
+    parts: Arc<Parts>,
+}
+
+impl Controller {
+    /// A controller that acts as `client`.
+    pub fn new(
+        client: kube::Client,
+        corridors: Arc<dyn Corridors>,
+        settings: Settings,
+        clock: Clock,
+    ) -> Self {
+        let (mirror, pen) = (Mirror::default(), Pen::new(client.clone()));
+        Self { client, parts: Arc::new(Parts { mirror, pen, corridors, settings, clock }) }
+    }
+
+    /// Runs for ever.
+    pub async fn run(self) {
+        let namespaces = self.namespaces();
+        // Dropped with this future, and everybody with them.
+        let mut followers = JoinSet::new();
+        for namespace in namespaces.iter().cloned() {
+            followers.spawn(self.parts.mirror.clone().follow(self.client.clone(), namespace));
+        }
+        let settings = self.parts.settings.clone();
+        followers.spawn(
+            self.parts
+                .mirror
+                .clone()
+                .follow_secrets(self.client.clone(), move |one| settings.allows(&one.namespace)),
+        );
+        if self.parts.settings.reports_profiles {
+            followers.spawn(profiles::keep(Arc::clone(&self.parts)));
+        }
+        self.keep(namespaces.len()).await;
+    }
+
+    /// The namespaces to look at; the empty one stands for all.
+    fn namespaces(&self) -> Vec<String> {
+        let settings = &self.parts.settings;
+        if settings.sees_all || settings.namespaces.is_empty() {
+            vec![String::new()]
+        } else {
+            settings.namespaces.clone()
+        }
+    }
+
+    /// A keeper for each `AuditConfig`.
+    async fn keep(&self, namespaces: usize) {
+        let mut news = self.parts.mirror.news();
+        let mut keepers = JoinSet::new();
+        let mut kept = BTreeSet::new();
+        let mut is_first = true;
+        loop {
+            if let Some(configs) = self.parts.mirror.configs(namespaces) {
+                let configs: Vec<Config> = configs.iter().map(Config::of).collect();
+                if std::mem::take(&mut is_first) {
+                    self.forget_orphans(&configs).await;
+                }
+                for config in configs {
+                    if kept.insert(config.uid.clone()) {
+                        let uid = config.uid.clone();
+                        let keeper = Keeper::new(Arc::clone(&self.parts), &config);
+                        keepers.spawn(async move {
+                            keeper.run().await;
+                            uid
+                        });
+                    }
+                }
+            }
+            tokio::select! {
+                // The sender is in the mirror.
+                _ = news.changed() => {}
+                Some(ended) = keepers.join_next() => {
+                    if let Ok(uid) = ended {
+                        kept.remove(&uid);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Readers whose `AuditConfig` went away while nobody looked hold the journal for nobody.
+    async fn forget_orphans(&self, configs: &[Config]) {
+        let known: BTreeSet<String> = configs.iter().map(Config::reader).collect();
+        for reader in self.parts.corridors.readers() {
+            if reader.starts_with(READERS) && !known.contains(&reader) {
+                tracing::warn!(
+                    reader,
+                    "its audit config is gone; the journal holds nothing for it"
+                );
+                self.parts.corridors.leave(&reader, Duration::ZERO).await.ok();
+            }
+        }
+    }
+}

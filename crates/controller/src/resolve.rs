@@ -1,0 +1,357 @@
+//! From a profile and its Secret to a destination, or to what is wrong with them.
+//!
+//! Pure. Messages are for whoever wrote the objects: they name fields and keys, never a value of a
+//! Secret, and nothing that a server answered.
+
+mod credentials;
+mod endpoint;
+
+use std::path::{Component, Path};
+
+use kasten::config::profile::{LocationSpec, ObjectStore, ProfileSpec};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use sink::bucket::{Credentials, Destination, Provider, Retention, RetentionMode};
+
+use crate::seen::{Config, Keys, Place, Sight};
+use crate::settings::Settings;
+
+/// What two objects come to.
+#[derive(Clone, Debug)]
+pub enum Resolution {
+    /// Not everything has been read yet.
+    Unknown,
+    /// Something is not there yet.
+    Waiting(String),
+    /// Something must be changed first.
+    Wrong(Vec<String>),
+    /// Events can go there.
+    Ready(Box<Wish>),
+}
+
+/// A destination that somebody asks for.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// Where, and how to get in.
+    pub destination: Destination,
+    /// Changes whenever anything of it changes, credentials included.
+    pub fingerprint: [u8; 32],
+}
+
+/// What an `AuditConfig` comes to.
+pub fn of_config(
+    config: &Config,
+    profile: &Sight<Value>,
+    secret: &Sight<Keys>,
+    settings: &Settings,
+) -> Resolution {
+    if let Some(error) = out_of_bounds("AuditConfig", &config.place, settings) {
+        return Resolution::Wrong(vec![error]);
+    }
+    let place = match (&config.profile, config.profile_place()) {
+        (Err(error), _) => return Resolution::Wrong(vec![error.clone()]),
+        (Ok(_), place) => place.unwrap_or_default(),
+    };
+    of_profile(&place, profile, secret, config.retention.as_deref(), settings)
+}
+
+/// What a profile comes to, with what an `AuditConfig` says about retention.
+pub fn of_profile(
+    place: &Place,
+    profile: &Sight<Value>,
+    secret: &Sight<Keys>,
+    retention: Option<&str>,
+    settings: &Settings,
+) -> Resolution {
+    if let Some(error) = out_of_bounds("Profile", place, settings) {
+        return Resolution::Wrong(vec![error]);
+    }
+    let spec = match profile {
+        Sight::Unknown => return Resolution::Unknown,
+        Sight::Missing => return Resolution::Waiting(format!("Profile {place} does not exist")),
+        Sight::Refused(why) => {
+            return Resolution::Wrong(vec![format!("Profile {place} cannot be read: {why}")]);
+        }
+        Sight::There(spec) => spec,
+    };
+    let location = match location(spec) {
+        Ok(location) => location,
+        Err(error) => return Resolution::Wrong(vec![format!("Profile {place}: {error}")]),
+    };
+    let named = secret_place(place, &location);
+    let keys = match (&named, secret) {
+        (None, _) => None,
+        (Some(secret), _) if !settings.allows(&secret.namespace) => {
+            let error = out_of_bounds("Secret", secret, settings).unwrap_or_default();
+            return Resolution::Wrong(vec![error]);
+        }
+        (Some(_), Sight::Unknown) => return Resolution::Unknown,
+        (Some(secret), Sight::Missing) => {
+            return Resolution::Waiting(format!(
+                "Secret {secret}, which Profile {place} names, does not exist"
+            ));
+        }
+        (Some(secret), Sight::Refused(why)) => {
+            return Resolution::Wrong(vec![format!("Secret {secret} cannot be read: {why}")]);
+        }
+        (Some(_), Sight::There(keys)) => Some(keys),
+    };
+    match destination(&location, keys, retention, settings) {
+        Ok(destination) => {
+            let fingerprint = fingerprint(&destination);
+            Resolution::Ready(Box::new(Wish { destination, fingerprint }))
+        }
+        Err(errors) => {
+            let about = |error: String| match &named {
+                Some(secret) if error.starts_with("key ") => format!("Secret {secret}: {error}"),
+                _ => format!("Profile {place}: {error}"),
+            };
+            Resolution::Wrong(errors.into_iter().map(about).collect())
+        }
+    }
+}
+
+/// The Secret that a profile needs, if it needs one.
+pub fn secret_of(place: &Place, profile: &Sight<Value>) -> Option<Place> {
+    let Sight::There(spec) = profile else { return None };
+    secret_place(place, &location(spec).ok()?)
+}
+
+fn secret_place(profile: &Place, location: &LocationSpec) -> Option<Place> {
+    if is(location.kind.as_deref(), "FileStore") {
+        return None;
+    }
+    let secret = location.credential.as_ref()?.secret.as_ref()?;
+    let name = secret.name.clone().filter(|name| !name.is_empty())?;
+    let namespace = secret.namespace.clone().filter(|namespace| !namespace.is_empty());
+    Some(Place { namespace: namespace.unwrap_or_else(|| profile.namespace.clone()), name })
+}
+
+fn out_of_bounds(kind: &str, place: &Place, settings: &Settings) -> Option<String> {
+    let namespaces = settings.namespaces.join(", ");
+    (!settings.allows(&place.namespace)).then(|| {
+        format!(
+            "{kind} {place} is not in a namespace that may be used for delivery ({namespaces}); \
+             --audit-config-namespaces names them"
+        )
+    })
+}
+
+/// The place of a profile; the older form is understood too.
+fn location(spec: &Value) -> Result<LocationSpec, String> {
+    let mut spec = spec.clone();
+    if let Some(Value::Object(location)) = spec.get_mut("locationSpec") {
+        if let Some(kind) = location.shift_remove("locationType") {
+            location.entry("type").or_insert(kind);
+        }
+        if let Some(Value::Object(older)) = location.shift_remove("location") {
+            for (key, value) in older {
+                let key = if key == "locationType" { "type".to_owned() } else { key };
+                location.entry(key).or_insert(value);
+            }
+        }
+    }
+    let spec: ProfileSpec = serde_json::from_value(spec).map_err(|error| {
+        // What serde found instead may be what somebody put into the wrong field.
+        let at = error.to_string();
+        let at = at.split(", expected ").nth(1).unwrap_or("what the schema says");
+        format!("a field of its spec is not {at}")
+    })?;
+    if !is(Some(&spec.kind), "Location") {
+        let kind = spec.kind;
+        return Err(format!("spec.type is {kind:?}; events can go to a Location only"));
+    }
+    spec.location_spec.ok_or_else(|| "spec.locationSpec is missing".to_owned())
+}
+
+fn is(word: Option<&str>, known: &str) -> bool {
+    word.is_some_and(|word| word.eq_ignore_ascii_case(known))
+}
+
+fn destination(
+    location: &LocationSpec,
+    keys: Option<&Keys>,
+    retention: Option<&str>,
+    settings: &Settings,
+) -> Result<Destination, Vec<String>> {
+    match location.kind.as_deref().unwrap_or_default() {
+        kind if is(Some(kind), "FileStore") => file(location, settings).map_err(|one| vec![one]),
+        kind if is(Some(kind), "ObjectStore") => {
+            let none = "spec.locationSpec.objectStore is missing";
+            let store = location.object_store.as_ref().ok_or_else(|| vec![none.to_owned()])?;
+            bucket(location, store, keys, retention, settings)
+        }
+        "" => Err(vec!["spec.locationSpec.type is missing".to_owned()]),
+        kind => Err(vec![format!(
+            "spec.locationSpec.type is {kind:?}, which cannot take events; ObjectStore (S3, GCS, \
+             Azure) and FileStore can"
+        )]),
+    }
+}
+
+fn bucket(
+    location: &LocationSpec,
+    store: &ObjectStore,
+    keys: Option<&Keys>,
+    retention: Option<&str>,
+    settings: &Settings,
+) -> Result<Destination, Vec<String>> {
+    let mut errors = Vec::new();
+    let bucket = store.name.clone().unwrap_or_default();
+    if !is_bucket_name(&bucket) {
+        errors
+            .push(format!("spec.locationSpec.objectStore.name {bucket:?} is no name of a bucket"));
+    }
+    let mut endpoint = store.endpoint.clone().filter(|endpoint| !endpoint.is_empty());
+    if let Some(given) = &endpoint {
+        match endpoint::normal(given, settings) {
+            Ok(normal) => endpoint = Some(normal),
+            Err(error) => errors.push(format!("spec.locationSpec.objectStore.endpoint {error}")),
+        }
+    }
+    let region = store.region.clone().unwrap_or_default();
+    let kind = store.object_store_type.as_deref().unwrap_or_default();
+    let provider = match kind {
+        _ if is(Some(kind), "S3") => {
+            Provider::S3 { path_style: endpoint.is_some(), endpoint, region }
+        }
+        _ if is(Some(kind), "GCS") => Provider::Gcs { endpoint },
+        _ if is(Some(kind), "Azure") => Provider::Azure {
+            endpoint: endpoint.or_else(|| keys.and_then(credentials::azure_endpoint)),
+        },
+        _ => {
+            errors.push(format!(
+                "spec.locationSpec.objectStore.objectStoreType is {kind:?}, which cannot take \
+                 events; S3, GCS and Azure can"
+            ));
+            return Err(errors);
+        }
+    };
+    let secret_type = location.credential.as_ref().and_then(|one| one.secret_type.as_deref());
+    let credentials = credentials::of(&provider, secret_type, keys, settings);
+    let retention = retention_of(retention, store.protection_period.as_deref());
+    match (credentials, retention) {
+        (Ok(credentials), Ok(retention)) if errors.is_empty() => Ok(Destination {
+            provider,
+            bucket,
+            prefix: settings.prefix.clone(),
+            skip_tls_verify: store.skip_ssl_verify.unwrap_or(false),
+            ca_pem: settings.ca_pem.clone(),
+            credentials,
+            retention,
+            limits: settings.limits,
+        }),
+        (credentials, retention) => {
+            errors.extend(credentials.err().into_iter().flatten());
+            errors.extend(retention.err());
+            Err(errors)
+        }
+    }
+}
+
+/// The rules that S3, Google and Azure have in common, wide enough for each of them.
+fn is_bucket_name(name: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    (3..=222).contains(&name.len())
+        && name.chars().all(is_plain)
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && !name.contains("..")
+}
+
+fn retention_of(mode: Option<&str>, period: Option<&str>) -> Result<Option<Retention>, String> {
+    let mode = match mode {
+        None | Some("" | "none") => return Ok(None),
+        Some(word) if is(Some(word), "governance") => RetentionMode::Governance,
+        Some(word) if is(Some(word), "compliance") => RetentionMode::Compliance,
+        Some(word) => {
+            let name = crate::seen::RETENTION;
+            return Err(format!("annotation {name} is {word:?}; governance or compliance may be"));
+        }
+    };
+    let period = period.unwrap_or_default();
+    let length: Option<jiff::SignedDuration> = period.parse().ok();
+    let length = length.and_then(|length| std::time::Duration::try_from(length).ok());
+    let length = length.filter(|length| !length.is_zero());
+    let field = "spec.locationSpec.objectStore.protectionPeriod";
+    let length = length
+        .ok_or_else(|| format!("{field} is {period:?}; retention needs a time such as 240h"))?;
+    Ok(Some(Retention { mode, period: length }))
+}
+
+/// A folder in a mounted volume.
+fn file(location: &LocationSpec, settings: &Settings) -> Result<Destination, String> {
+    let store = location.file_store.clone().unwrap_or_default();
+    let claim = store.claim_name.unwrap_or_default();
+    let Some(volumes) = &settings.volumes else {
+        return Err("it is of type FileStore, and no volumes are mounted here; \
+                    --audit-volumes names the folder they are mounted below"
+            .to_owned());
+    };
+    if claim.is_empty() || claim.contains(['/', '\\']) || claim.starts_with('.') {
+        return Err(format!(
+            "spec.locationSpec.fileStore.claimName {claim:?} is no name of a claim"
+        ));
+    }
+    let path = store.path.unwrap_or_default();
+    let path = Path::new(path.trim_start_matches('/'));
+    let is_below = path.components().all(|part| matches!(part, Component::Normal(_)));
+    if !is_below {
+        let path = path.display();
+        return Err(format!("spec.locationSpec.fileStore.path {path} leads out of the volume"));
+    }
+    Ok(Destination {
+        provider: Provider::File { root: volumes.join(claim).join(path) },
+        bucket: String::new(),
+        prefix: settings.prefix.clone(),
+        skip_tls_verify: false,
+        ca_pem: None,
+        credentials: Credentials::None,
+        retention: None,
+        limits: settings.limits,
+    })
+}
+
+/// Changes whenever anything of the destination changes. `Debug` shows all but the secrets.
+fn fingerprint(destination: &Destination) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(format!("{destination:?}"));
+    let mut secret = |secret: &SecretString| {
+        hash.update([0]);
+        hash.update(secret.expose_secret());
+    };
+    match &destination.credentials {
+        Credentials::AwsKeys { secret_access_key, session_token, .. } => {
+            secret(secret_access_key);
+            session_token.iter().for_each(secret);
+        }
+        Credentials::GcpServiceAccount { json } => secret(json),
+        Credentials::AzureKey { key, .. } => secret(key),
+        Credentials::None
+        | Credentials::AwsAmbient { .. }
+        | Credentials::GcpAmbient
+        | Credentials::AzureAmbient { .. } => {}
+    }
+    hash.finalize().into()
+}
+
+impl Wish {
+    /// The place in words, for people.
+    pub fn place(&self) -> String {
+        let Destination { provider, bucket, prefix, .. } = &self.destination;
+        match provider {
+            Provider::S3 { endpoint: Some(endpoint), .. } => {
+                format!("s3 bucket `{bucket}` at {endpoint}, below {prefix}")
+            }
+            Provider::S3 { region, .. } => {
+                format!("s3 bucket `{bucket}` in region `{region}`, below {prefix}")
+            }
+            Provider::Gcs { .. } => format!("gcs bucket `{bucket}`, below {prefix}"),
+            Provider::Azure { .. } => format!("azure container `{bucket}`, below {prefix}"),
+            Provider::File { root } => format!("folder {}, below {prefix}", root.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+//! Endpoints that a profile may name: https, a host and a port, and nothing that hides another host.
+//!
+//! Here is what can be told from the text. What a name resolves to is checked when it is dialled.
+
+use std::net::IpAddr;
+
+use crate::settings::Settings;
+
+/// The endpoint in one form; the error completes "endpoint …".
+pub(super) fn normal(text: &str, settings: &Settings) -> Result<String, String> {
+    let refused = |what: &str| Err(format!("{text:?} {what}"));
+    if text.len() > 300 || text.chars().any(|c| c.is_whitespace() || c.is_control() || c == '\\') {
+        return refused("is no address");
+    }
+    let lower = text.to_ascii_lowercase();
+    let (scheme, rest) = match lower.split_once("://") {
+        // K10 takes a bare host for https.
+        None => ("https", lower.as_str()),
+        Some((scheme, rest)) => (scheme, rest),
+    };
+    match scheme {
+        "https" => {}
+        "http" if settings.plain_http => {}
+        "http" => return refused("does without TLS; --audit-plain-http allows that"),
+        _ => return refused("is not an https:// address"),
+    }
+    let host = rest.trim_end_matches('/');
+    if host.contains(['/', '?', '#']) {
+        return refused("has a path or a query; only a host and a port may be");
+    }
+    if host.contains('@') {
+        return refused("has a user in it");
+    }
+    let (name, port) = split(host);
+    let Some(name) = name.filter(|name| is_host(name)) else {
+        return refused("names no host, or one in an unusual form");
+    };
+    if port.is_some_and(|port| port.parse::<u16>().map_or(true, |port| port == 0)) {
+        return refused("has no usable port");
+    }
+    let is_listed = |listed: &String| {
+        let listed = listed.to_ascii_lowercase();
+        listed == host || listed == name
+    };
+    if !settings.endpoints.is_empty() && !settings.endpoints.iter().any(is_listed) {
+        return refused("is not one of the endpoints that --audit-endpoints allows");
+    }
+    Ok(format!("{scheme}://{host}"))
+}
+
+/// Host and port; brackets stay on an IPv6 address.
+fn split(host: &str) -> (Option<&str>, Option<&str>) {
+    if host.starts_with('[') {
+        let Some((address, rest)) = host.split_once(']') else { return (None, None) };
+        let inner = address.strip_prefix('[');
+        return match (rest, rest.strip_prefix(':')) {
+            ("", _) => (inner, None),
+            (_, Some(port)) => (inner, Some(port)),
+            _ => (None, None),
+        };
+    }
+    match host.split_once(':') {
+        Some((name, port)) => (Some(name), Some(port)),
+        None => (Some(host), None),
+    }
+}
+
+/// A name or an address as they are usually written. Numbers that some programs take for an IPv4
+/// address (`0x7f.1`, `2130706433`, `127.1`, `0177.0.0.1`) are neither.
+fn is_host(name: &str) -> bool {
+    if name.parse::<IpAddr>().is_ok() {
+        return true;
+    }
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && label.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+            && !label.starts_with('-')
+    };
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let last = name.rsplit('.').next().unwrap_or_default();
+    let is_number = last.chars().all(|c| c.is_ascii_digit())
+        || last.strip_prefix("0x").is_some_and(|hex| hex.chars().all(|c| c.is_ascii_hexdigit()));
+    name.len() <= 253 && name.split('.').all(is_label) && !is_number
+}

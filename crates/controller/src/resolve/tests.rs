@@ -1,0 +1,225 @@
+//! What profiles and Secrets come to, as a user reads it.
+
+use std::path::PathBuf;
+
+use event::Timestamp;
+use expect_test::{Expect, expect};
+use kasten::config::audit_config::{AuditConfigStatus, ProfileReference};
+use serde_json::{Value, json};
+
+use super::*;
+
+const CANARY: &str = "CANARY-do-not-show";
+
+fn config() -> Config {
+    Config {
+        place: Place { namespace: "kasten-io".to_owned(), name: "siem".to_owned() },
+        uid: String::new(),
+        created: Timestamp::UNSET,
+        is_going: false,
+        finalizers: Vec::new(),
+        wants_oldest: false,
+        retention: None,
+        profile: Ok(ProfileReference { name: "p".to_owned(), namespace: Some(String::new()) }),
+        status: AuditConfigStatus::default(),
+    }
+}
+
+fn s3(store: Value) -> Value {
+    let mut all = json!({"objectStoreType": "S3", "name": "my-bucket", "region": "eu-west-1"});
+    all.as_object_mut().unwrap().extend(store.as_object().unwrap().clone());
+    json!({"type": "Location", "locationSpec": {
+        "type": "ObjectStore",
+        "credential": {
+            "secretType": "AwsAccessKey",
+            "secret": {"apiVersion": "v1", "kind": "secret", "name": "s", "namespace": "kasten-io"},
+        },
+        "objectStore": all,
+    }})
+}
+
+fn keys(values: &[(&str, &str)]) -> Sight<Keys> {
+    let value = |value: &str| Some(SecretString::from(value.trim()));
+    let values = values.iter().map(|(key, text)| ((*key).to_owned(), value(text))).collect();
+    Sight::There(Keys { kind: "secrets.kanister.io/aws".to_owned(), values })
+}
+
+fn aws() -> Sight<Keys> {
+    keys(&[("aws_access_key_id", "AKIA\n"), ("aws_secret_access_key", CANARY)])
+}
+
+fn said(resolution: &Resolution) -> String {
+    let text = match resolution {
+        Resolution::Unknown => "unknown".to_owned(),
+        Resolution::Waiting(what) => format!("waits: {what}"),
+        Resolution::Wrong(errors) => errors.join("\n"),
+        Resolution::Ready(wish) => format!("{}\n{:?}", wish.place(), wish.destination),
+    };
+    assert!(!text.contains(CANARY), "{text}");
+    text + "\n"
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as expect! and json! make them")]
+fn check(profile: Value, secret: Sight<Keys>, expected: Expect) {
+    let settings = Settings { volumes: Some(PathBuf::from("/volumes")), ..Settings::default() };
+    let resolution = of_config(&config(), &Sight::There(profile), &secret, &settings);
+    expected.assert_eq(&said(&resolution));
+}
+
+#[test]
+fn the_documented_profile_is_a_bucket_at_aws() {
+    check(s3(json!({"endpoint": "", "skipSSLVerify": false})), aws(), expect![[r#""#]]);
+}
+
+#[test]
+fn the_older_form_is_understood() {
+    let new = s3(json!({}));
+    let location = &new["locationSpec"];
+    let older = json!({"type": "Location", "locationSpec": {
+        "credential": location["credential"],
+        "location": {"locationType": "ObjectStore", "objectStore": location["objectStore"]},
+    }});
+    check(older, aws(), expect![[r#""#]]);
+}
+
+#[test]
+fn what_is_missing_or_wrong_is_named() {
+    check(s3(json!({"name": "a/../b"})), aws(), expect![[r#""#]]);
+    check(s3(json!({"objectStoreType": "VeeamVault"})), aws(), expect![[r#""#]]);
+    check(json!({"type": "Infra"}), aws(), expect![[r#""#]]);
+    check(json!({"type": 5}), aws(), expect![[r#""#]]);
+    check(
+        json!({"type": "Location", "locationSpec": {"type": "VBR"}}),
+        Sight::Unknown,
+        expect![[r#""#]],
+    );
+    check(s3(json!({})), keys(&[("aws_access_key_id", "A"), ("rolle", CANARY)]), expect![[r#""#]]);
+    check(s3(json!({})), Sight::Missing, expect![[r#""#]]);
+    check(s3(json!({})), Sight::Unknown, expect![[r#""#]]);
+}
+
+#[test]
+fn roles_and_the_servers_own_identity_are_used() {
+    check(s3(json!({})), keys(&[("role", "arn:aws:iam::1:role/audit\n")]), expect![[r#""#]]);
+    check(s3(json!({})), keys(&[("role", CANARY)]), expect![[r#""#]]);
+}
+
+#[test]
+fn google_azure_and_volumes_take_events_too() {
+    let store = |kind: &str, secret_type: &str| {
+        let mut profile = s3(json!({"objectStoreType": kind}));
+        profile["locationSpec"]["credential"]["secretType"] = secret_type.into();
+        profile
+    };
+    let google = keys(&[("project-id", "p"), ("service-account.json", CANARY)]);
+    check(store("GCS", "GcpServiceAccountKey"), google, expect![[r#""#]]);
+    let azure = keys(&[
+        ("azure_storage_account_id", "acc"),
+        ("azure_storage_key", CANARY),
+        ("azure_storage_environment", "AzureChinaCloud"),
+    ]);
+    check(store("Azure", "AzStorageAccount"), azure, expect![[r#""#]]);
+    check(store("Azure", "AwsAccessKey"), aws(), expect![[r#""#]]);
+    let file = |claim: &str, path: &str| {
+        json!({"type": "Location", "locationSpec": {
+            "type": "FileStore", "fileStore": {"claimName": claim, "path": path},
+        }})
+    };
+    check(file("pvc", "/audit"), Sight::Unknown, expect![[r#""#]]);
+    check(file("../etc", ""), Sight::Unknown, expect![[r#""#]]);
+    check(file("pvc", "a/../../b"), Sight::Unknown, expect![[r#""#]]);
+}
+
+#[test]
+fn only_allowed_namespaces_count() {
+    let settings = Settings::default();
+    let resolve = |config: &Config, profile: Value| {
+        said(&of_config(config, &Sight::There(profile), &aws(), &settings))
+    };
+    let elsewhere = Config {
+        place: Place { namespace: "shop".to_owned(), name: "siem".to_owned() },
+        ..config()
+    };
+    let mut lent = s3(json!({}));
+    lent["locationSpec"]["credential"]["secret"]["namespace"] = "bank".into();
+    let both = resolve(&elsewhere, s3(json!({}))) + &resolve(&config(), lent);
+    expect![[r#""#]].assert_eq(&both);
+}
+
+#[test]
+fn retention_is_asked_for_by_annotation_and_needs_a_period() {
+    let with = |mode: &str, period: Value| {
+        let config = Config { retention: Some(mode.to_owned()), ..config() };
+        let profile = Sight::There(s3(json!({"protectionPeriod": period})));
+        match of_config(&config, &profile, &aws(), &Settings::default()) {
+            Resolution::Ready(wish) => format!("{:?}\n", wish.destination.retention),
+            other => said(&other),
+        }
+    };
+    let all = with("governance", json!("240h"))
+        + &with("compliance", Value::Null)
+        + &with("forever", json!("240h"));
+    expect![[r#""#]].assert_eq(&all);
+}
+
+#[test]
+fn a_changed_key_changes_the_fingerprint() {
+    let fingerprint = |key: &str| {
+        let secret = keys(&[("aws_access_key_id", "A"), ("aws_secret_access_key", key)]);
+        match of_config(&config(), &Sight::There(s3(json!({}))), &secret, &Settings::default()) {
+            Resolution::Ready(wish) => wish.fingerprint,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(fingerprint("one"), fingerprint("one\n"));
+    assert_ne!(fingerprint("one"), fingerprint("two"));
+}
+
+#[test]
+fn endpoints_that_hide_a_host_are_refused() {
+    let settings = Settings::default();
+    for good in [
+        "s3.example.com",
+        "https://S3.example.com/",
+        "https://minio.minio.svc:9000",
+        "https://10.0.0.7:9000",
+        "[2001:db8::1]:9000",
+    ] {
+        let normal = endpoint::normal(good, &settings).unwrap();
+        assert!(normal.starts_with("https://") && !normal.ends_with('/'), "{normal}");
+    }
+    for bad in [
+        "http://s3.example.com",
+        "ftp://s3.example.com",
+        "file:///etc/passwd",
+        "https://",
+        "https://user:pass@s3.example.com",
+        "https://s3.example.com@169.254.169.254",
+        "https://s3.example.com/path",
+        "https://s3.example.com?x",
+        "https://s3.example.com#x",
+        "https://s3.example.com\\@evil",
+        "https://s3 .example.com",
+        "https://s3.example.com\r\nHost: x",
+        "https://2130706433",
+        "https://0x7f000001",
+        "https://0x7f.1",
+        "https://127.1",
+        "https://0177.0.0.1",
+        "https://s3.example.com:0",
+        "https://s3.example.com:99999",
+        "https://s3.example.com:80:80",
+        "https://[::1",
+        "https://[::1]x",
+        "https://..",
+        "https://-a.example.com",
+        "https://ex\u{430}mple.com",
+    ] {
+        assert!(endpoint::normal(bad, &settings).is_err(), "{bad}");
+    }
+    let plain = Settings { plain_http: true, ..Settings::default() };
+    assert_eq!(endpoint::normal("HTTP://a:9000", &plain).unwrap(), "http://a:9000");
+    let listed = Settings { endpoints: vec!["S3.example.com".to_owned()], ..Settings::default() };
+    endpoint::normal("s3.example.com:443", &listed).unwrap();
+    endpoint::normal("s3.evil.com", &listed).unwrap_err();
+}

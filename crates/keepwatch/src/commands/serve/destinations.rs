@@ -1,0 +1,88 @@
+//! What the controller of a server in a cluster is made of.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use apiserver::Clock as _;
+use controller::{Controller, Settings};
+use sink::bucket::{Ambient, Limits, Parts, Prefix, Reach};
+
+use crate::args::destinations::DestinationArgs;
+use crate::args::serve::AuditArgs;
+use crate::clock::SystemClock;
+use crate::corridors::Hand;
+use crate::house::{House, Resident, labels};
+
+/// Where a pod finds the namespace of its account.
+const OWN_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+
+/// The flags, as the controller wants them.
+pub(super) fn settings(audit: &AuditArgs, args: &DestinationArgs) -> Result<Settings> {
+    let read = |file: &Path| {
+        std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))
+    };
+    let switched_off = (!audit.enable_k10_audit_cloud_aws_s3).then(|| {
+        "uploads are switched off: siem.logging.cloud.awsS3.enabled is false \
+         (--enable-k10-audit-cloud-aws-s3)"
+            .to_owned()
+    });
+    Ok(Settings {
+        switched_off,
+        namespaces: namespaces(&args.audit_config_namespaces),
+        prefix: Prefix::parse(&audit.audit_cloud_path).context("--audit-cloud-path")?,
+        volumes: args.audit_volumes.clone(),
+        endpoints: args.audit_endpoints.clone(),
+        plain_http: args.audit_plain_http,
+        sts_endpoint: args.audit_sts_endpoint.clone(),
+        ca_pem: args.audit_ca_file.as_deref().map(read).transpose()?,
+        limits: Limits {
+            seal_bytes: usize::try_from(args.audit_seal_size).unwrap_or(usize::MAX),
+            seal_age: args.audit_seal_age,
+            ..Limits::default()
+        },
+        ..Settings::default()
+    })
+}
+
+/// Those that were given, or the pod's own.
+fn namespaces(given: &[String]) -> Vec<String> {
+    if given.iter().any(|one| one == "*") {
+        return Vec::new();
+    }
+    if !given.is_empty() {
+        return given.to_vec();
+    }
+    let own = std::fs::read_to_string(OWN_NAMESPACE).unwrap_or_default();
+    let own = Some(own.trim()).filter(|own| !own.is_empty());
+    vec![own.unwrap_or(kasten::domain::K10_NAMESPACE).to_owned()]
+}
+
+/// Somebody who follows the objects and moves delivery.
+pub(super) fn controller(
+    house: &House,
+    client: kube::Client,
+    settings: Settings,
+    cluster_name: &str,
+    args: &DestinationArgs,
+) -> Resident {
+    let hand = Hand {
+        delivery: house.delivery(),
+        journal: house.journal(),
+        parts: Parts {
+            cluster: cluster_name.to_owned(),
+            encoding: sink::Encoding::Kasten(labels(cluster_name)),
+            reach: Reach {
+                allowed: args.audit_allowed_networks.clone(),
+                refused: args.audit_refused_networks.clone(),
+                plain_http: args.audit_plain_http,
+            },
+            ambient: Ambient::default(),
+            clock: Arc::new(|| SystemClock.now()),
+        },
+        makes_claims: false,
+        volumes: settings.volumes.clone(),
+    };
+    let clock: controller::Clock = Arc::new(|| SystemClock.now());
+    Box::pin(Controller::new(client, Arc::new(hand), settings, clock).run())
+}

@@ -1,0 +1,50 @@
+//! What the controller of a standalone server is made of.
+//!
+//! The machine's owner is the only one who writes profiles, so loopback and plain HTTP may be used,
+//! as a local S3 server needs them. Claims of profiles of type `FileStore` are folders below
+//! `volumes`, made when they are first named.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use apiserver::Clock as _;
+use controller::{Controller, Settings};
+use sink::bucket::{Ambient, Limits, Network, Parts, Reach};
+
+use super::folder::Folder;
+use crate::clock::SystemClock;
+use crate::corridors::Hand;
+use crate::house::{House, Resident, labels};
+
+/// How long an event waits for others: somebody is watching.
+const SEAL_AGE: Duration = Duration::from_secs(2);
+/// Where a local server is.
+const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1/128"];
+
+/// Somebody who follows the objects and moves delivery.
+pub(crate) fn controller(house: &House, client: kube::Client, folder: &Folder) -> Resident {
+    let settings = Settings {
+        sees_all: true,
+        volumes: Some(folder.volumes()),
+        plain_http: true,
+        limits: Limits { seal_age: SEAL_AGE, ..Limits::default() },
+        reports_profiles: true,
+        ..Settings::default()
+    };
+    let allowed = LOOPBACK.iter().filter_map(|network| network.parse::<Network>().ok()).collect();
+    let hand = Hand {
+        delivery: house.delivery(),
+        journal: house.journal(),
+        parts: Parts {
+            cluster: String::new(),
+            encoding: sink::Encoding::Kasten(labels("")),
+            reach: Reach { allowed, plain_http: true, ..Reach::default() },
+            ambient: Ambient::default(),
+            clock: Arc::new(|| SystemClock.now()),
+        },
+        makes_claims: true,
+        volumes: settings.volumes.clone(),
+    };
+    let clock: controller::Clock = Arc::new(|| SystemClock.now());
+    Box::pin(Controller::new(client, Arc::new(hand), settings, clock).run())
+}

@@ -1,0 +1,53 @@
+//! The local destination of the story: a profile that is a folder, and the `AuditConfig` for it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use kasten::domain::{AUDIT_CONFIG, K10_NAMESPACE, PROFILE};
+use serde_json::json;
+
+use super::cast::Actor;
+use crate::commands::say;
+use crate::standalone::client::{api, insist, text};
+
+/// The claim that stands for the folder.
+const CLAIM: &str = "audit";
+/// Name of both objects.
+const NAME: &str = "local";
+/// How often is looked whether it is ready.
+const LOOK_PERIOD: Duration = Duration::from_millis(25);
+/// Nobody waits longer in a story.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The folder that gets the objects.
+pub(super) fn folder(home: &Path) -> PathBuf {
+    home.join("volumes").join(CLAIM)
+}
+
+/// Makes both, and waits until events are delivered.
+pub(super) async fn set_up(admin: &Actor, home: &Path) {
+    let spec = json!({"type": "Location", "locationSpec": {
+        "type": "FileStore",
+        "fileStore": {"claimName": CLAIM},
+    }});
+    admin.create(PROFILE, K10_NAMESPACE, NAME, &json!({}), &spec).await;
+    let spec = json!({"profile": {"name": NAME, "namespace": K10_NAMESPACE}});
+    admin.create(AUDIT_CONFIG, K10_NAMESPACE, NAME, &json!({}), &spec).await;
+    let configs = api(&admin.0, AUDIT_CONFIG, K10_NAMESPACE);
+    let ready = async {
+        loop {
+            let found = insist(|| async { configs.get(NAME).await }).await?;
+            if text(&found, &["status", "validation"]) == "Success" {
+                return Some(());
+            }
+            tokio::time::sleep(LOOK_PERIOD).await;
+        }
+    };
+    if tokio::time::timeout(PATIENCE, ready).await.ok().flatten().is_some() {
+        let folder = folder(home);
+        say(&format!(
+            "An AuditConfig sends every event to a destination too, here a folder: {}.",
+            folder.display()
+        ));
+    }
+}

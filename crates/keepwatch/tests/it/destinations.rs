@@ -1,0 +1,251 @@
+//! From an `AuditConfig` to objects in a folder, in a standalone server.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use flate2::read::MultiGzDecoder;
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+
+use crate::house::{House, create, kind, runtime};
+
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Cluster {
+    configs: Api<DynamicObject>,
+    profiles: Api<DynamicObject>,
+    events: Api<DynamicObject>,
+    admin: kube::Client,
+}
+
+impl Cluster {
+    async fn of(house: &House) -> Self {
+        let admin = house.client("admin", None).await;
+        let api = |group: &str, name: &str, plural: &str| {
+            Api::namespaced_with(admin.clone(), "kasten-io", &kind(group, name, plural))
+        };
+        Self {
+            configs: api("config.kio.kasten.io", "AuditConfig", "auditconfigs"),
+            profiles: api("config.kio.kasten.io", "Profile", "profiles"),
+            events: api("", "Event", "events"),
+            admin,
+        }
+    }
+
+    async fn profile(&self, name: &str, spec: Value) {
+        make(&self.profiles, "config.kio.kasten.io", "Profile", "profiles", name, spec).await;
+    }
+
+    async fn config(&self, name: &str, profile: &str) {
+        let spec = json!({"profile": {"name": profile, "namespace": ""}});
+        make(&self.configs, "config.kio.kasten.io", "AuditConfig", "auditconfigs", name, spec)
+            .await;
+    }
+}
+
+async fn make(
+    api: &Api<DynamicObject>,
+    group: &str,
+    name_of_kind: &str,
+    plural: &str,
+    name: &str,
+    spec: Value,
+) {
+    let mut object = DynamicObject::new(name, &kind(group, name_of_kind, plural));
+    object.data = json!({"spec": spec});
+    api.create(&PostParams::default(), &object).await.unwrap();
+}
+
+/// Waits until the status is this; what the errors say.
+async fn until(api: &Api<DynamicObject>, name: &str, validation: &str) -> String {
+    let began = Instant::now();
+    loop {
+        let found = api.get(name).await.unwrap();
+        let status = found.data.get("status").cloned().unwrap_or_default();
+        if status["validation"] == validation {
+            return status["error"].to_string();
+        }
+        assert!(began.elapsed() < PATIENCE, "{name} does not become {validation}: {status}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn until_gone(api: &Api<DynamicObject>, name: &str) {
+    let began = Instant::now();
+    while api.get_opt(name).await.unwrap().is_some() {
+        assert!(began.elapsed() < PATIENCE, "{name} does not go");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn volume(claim: &str) -> Value {
+    json!({"type": "Location", "locationSpec": {
+        "type": "FileStore", "fileStore": {"claimName": claim},
+    }})
+}
+
+/// How often each `RunAction` was recorded as made in a folder of objects.
+fn made(folder: &Path) -> BTreeMap<String, usize> {
+    let mut found = BTreeMap::new();
+    let Ok(entries) = std::fs::read_dir(folder) else { return found };
+    for entry in entries {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            for (name, count) in made(&path) {
+                *found.entry(name).or_insert(0) += count;
+            }
+        } else if path.to_string_lossy().ends_with(".json.gz") {
+            let mut lines = String::new();
+            let file = std::fs::File::open(&path).unwrap();
+            MultiGzDecoder::new(file).read_to_string(&mut lines).unwrap();
+            for line in lines.lines() {
+                let event: Value = serde_json::from_str(line).unwrap();
+                if event["Verb"] == "create" && event["ObjectRef"]["Resource"] == "runactions" {
+                    let name = event["ObjectRef"]["Name"].as_str().unwrap().to_owned();
+                    *found.entry(name).or_insert(0) += 1;
+                }
+            }
+        }
+    }
+    found
+}
+
+fn once(names: &[&str]) -> BTreeMap<String, usize> {
+    names.iter().map(|name| ((*name).to_owned(), 1)).collect()
+}
+
+#[test]
+fn a_config_waits_for_its_profile_delivers_switches_and_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("home");
+    let house = House::up(&home, &[], Stdio::null());
+    let volumes = home.join("volumes");
+    runtime().block_on(async {
+        let cluster = Cluster::of(&house).await;
+        cluster.config("siem", "p1").await;
+        let said = until(&cluster.configs, "siem", "Pending").await;
+        assert!(said.contains("Profile kasten-io/p1 does not exist"), "{said}");
+        create(&cluster.admin, "while-waiting", 10).await.unwrap();
+        cluster.profile("p1", volume("one")).await;
+        until(&cluster.configs, "siem", "Success").await;
+        until(&cluster.profiles, "p1", "Success").await;
+        create(&cluster.admin, "to-one", 10).await.unwrap();
+        eventually(|| made(&volumes.join("one")) == once(&["while-waiting", "to-one"])).await;
+
+        cluster.profile("p2", volume("two")).await;
+        let switched = Patch::Merge(json!({"spec": {"profile": {"name": "p2"}}}));
+        cluster.configs.patch("siem", &PatchParams::default(), &switched).await.unwrap();
+        until(&cluster.configs, "siem", "UpdateRequested").await;
+        until(&cluster.configs, "siem", "Success").await;
+        create(&cluster.admin, "to-two", 10).await.unwrap();
+        cluster.configs.delete("siem", &DeleteParams::default()).await.unwrap();
+        until_gone(&cluster.configs, "siem").await;
+        assert_eq!(made(&volumes.join("two")), once(&["to-two"]));
+        assert_eq!(made(&volumes.join("one")), once(&["while-waiting", "to-one"]));
+
+        create(&cluster.admin, "after", 10).await.unwrap();
+        let told = cluster.events.list(&ListParams::default()).await.unwrap().items;
+        let mut reasons: Vec<&str> = told
+            .iter()
+            .filter(|event| event.data["involvedObject"]["name"] == "siem")
+            .map(|event| event.data["reason"].as_str().unwrap())
+            .collect();
+        reasons.sort_unstable();
+        assert_eq!(reasons.iter().filter(|reason| **reason == "Stopped").count(), 1, "{reasons:?}");
+        assert!(reasons.contains(&"Delivering") && reasons.contains(&"DeleteRequested"));
+    });
+    let (status, said) = house.end();
+    assert!(status.success(), "{said}");
+    assert_eq!(made(&volumes.join("two")), once(&["to-two"]));
+}
+
+#[test]
+fn a_restart_goes_on_where_it_was_and_oldest_asks_for_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("home");
+    let volumes = home.join("volumes");
+    let house = House::up(&home, &[], Stdio::null());
+    let runtime = runtime();
+    runtime.block_on(async {
+        let cluster = Cluster::of(&house).await;
+        create(&cluster.admin, "first", 10).await.unwrap();
+        cluster.profile("p", volume("all")).await;
+        let mut config = DynamicObject::new(
+            "siem",
+            &kind("config.kio.kasten.io", "AuditConfig", "auditconfigs"),
+        );
+        let start = ("audit.keepwatch.io/start-from".to_owned(), "oldest".to_owned());
+        config.metadata.annotations = Some([start].into());
+        config.data = json!({"spec": {"profile": {"name": "p"}}});
+        cluster.configs.create(&PostParams::default(), &config).await.unwrap();
+        until(&cluster.configs, "siem", "Success").await;
+        create(&cluster.admin, "second", 10).await.unwrap();
+    });
+    assert!(house.end().0.success());
+    let house = House::up(&home, &[], Stdio::null());
+    runtime.block_on(async {
+        let cluster = Cluster::of(&house).await;
+        create(&cluster.admin, "third", 10).await.unwrap();
+        eventually(|| made(&volumes.join("all")) == once(&["first", "second", "third"])).await;
+        let config = cluster.configs.get("siem").await.unwrap();
+        assert_eq!(config.data["status"]["validation"], "Success");
+    });
+    assert!(house.end().0.success());
+}
+
+#[test]
+fn what_cannot_work_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("home");
+    let house = House::up(&home, &[], Stdio::null());
+    runtime().block_on(async {
+        let cluster = Cluster::of(&house).await;
+        let vbr = json!({"type": "Location", "locationSpec": {"type": "VBR"}});
+        cluster.profile("vbr", vbr).await;
+        cluster.config("to-vbr", "vbr").await;
+        let said = until(&cluster.configs, "to-vbr", "Failed").await;
+        assert!(said.contains("cannot take events"), "{said}");
+        let said = until(&cluster.profiles, "vbr", "Failed").await;
+        assert!(said.contains("cannot take events"), "{said}");
+
+        let metadata = json!({"type": "Location", "locationSpec": {
+            "type": "ObjectStore",
+            "objectStore": {
+                "objectStoreType": "S3", "name": "bucket", "endpoint": "http://169.254.169.254",
+            },
+            "credential": {"secretType": "AwsAccessKey", "secret": {"name": "keys"}},
+        }});
+        cluster.profile("imds", metadata).await;
+        cluster.config("to-imds", "imds").await;
+        let said = until(&cluster.configs, "to-imds", "Pending").await;
+        assert!(said.contains("Secret kasten-io/keys"), "{said}");
+        let kind = kind("", "Secret", "secrets");
+        let secrets: Api<DynamicObject> =
+            Api::namespaced_with(cluster.admin.clone(), "kasten-io", &kind);
+        let mut keys = DynamicObject::new("keys", &kind);
+        keys.data = json!({"stringData": {
+            "aws_access_key_id": "AKIA", "aws_secret_access_key": "canary-7Hq",
+        }});
+        secrets.create(&PostParams::default(), &keys).await.unwrap();
+        let said = until(&cluster.configs, "to-imds", "Failed").await;
+        assert!(said.contains("link-local") && !said.contains("canary-7Hq"), "{said}");
+        for name in ["to-vbr", "to-imds"] {
+            cluster.configs.delete(name, &DeleteParams::default()).await.unwrap();
+            until_gone(&cluster.configs, name).await;
+        }
+    });
+    let (status, said) = house.end();
+    assert!(status.success() && !said.contains("canary-7Hq"), "{said}");
+}
+
+async fn eventually(mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < PATIENCE, "it does not come to that");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

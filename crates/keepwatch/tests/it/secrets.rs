@@ -1,0 +1,114 @@
+//! Secrets in a standalone server: served as in a cluster, and nowhere in the clear.
+
+use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Stdio;
+
+use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+
+use crate::house::{House, kind, run, runtime, text};
+
+/// Stands for what nobody may see.
+const CANARY: &str = "canary-Zk3vQ9";
+/// The same in base64.
+const ENCODED: &str = "Y2FuYXJ5LVprM3ZROQ==";
+
+fn secrets(client: kube::Client) -> Api<DynamicObject> {
+    Api::namespaced_with(client, "kasten-io", &kind("", "Secret", "secrets"))
+}
+
+fn secret(data: Value) -> DynamicObject {
+    let mut secret = DynamicObject::new("keys", &kind("", "Secret", "secrets"));
+    secret.data = data;
+    secret
+}
+
+/// Whether the canary is in a file of the folder.
+fn is_in_files(folder: &Path) -> bool {
+    std::fs::read_dir(folder).unwrap().any(|entry| {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            return is_in_files(&path);
+        }
+        let bytes = std::fs::read(&path).unwrap_or_default();
+        [CANARY, ENCODED]
+            .iter()
+            .any(|word| bytes.windows(word.len()).any(|window| window == word.as_bytes()))
+    })
+}
+
+#[test]
+fn a_secret_is_served_and_is_nowhere_in_the_clear() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("home");
+    let mut house = House::up(&home, &["--policy", "extended"], Stdio::piped());
+    let runtime = runtime();
+    runtime.block_on(async {
+        let api = secrets(house.client("admin", None).await);
+        let wanted = secret(json!({
+            "type": "secrets.kanister.io/aws",
+            "stringData": {"aws_secret_access_key": CANARY},
+        }));
+        let made = api.create(&PostParams::default(), &wanted).await.unwrap();
+        assert_eq!(made.data["data"]["aws_secret_access_key"], ENCODED);
+        assert_eq!(made.data.get("stringData"), None);
+
+        let another = Patch::Merge(json!({"stringData": {"role": CANARY}}));
+        let changed = api.patch("keys", &PatchParams::default(), &another).await.unwrap();
+        assert_eq!(changed.data["data"]["role"], ENCODED);
+        assert_eq!(changed.data["type"], "secrets.kanister.io/aws");
+
+        // What is refused is not repeated.
+        let wrong = Patch::Merge(json!({"data": {"role": format!("{CANARY}!")}}));
+        let refused = api.patch("keys", &PatchParams::default(), &wrong).await.unwrap_err();
+        assert!(!format!("{refused:?}").contains(CANARY), "{refused:?}");
+        let other = Patch::Merge(json!({"type": "Opaque"}));
+        api.patch("keys", &PatchParams::default(), &other).await.unwrap_err();
+        secrets(house.client("alice", None).await).get("keys").await.unwrap_err();
+    });
+    let mut stdout = house.process.stdout.take().unwrap();
+    let (status, said) = house.end();
+    assert!(status.success(), "{said}");
+    let mut lines = String::new();
+    stdout.read_to_string(&mut lines).unwrap();
+    assert!(lines.contains("\"Resource\":\"secrets\""), "{lines}");
+    for seen in [&lines, &said] {
+        assert!(!seen.contains(CANARY) && !seen.contains(ENCODED), "{seen}");
+    }
+    assert!(!is_in_files(&home));
+    let mode = home.join("secrets.key").metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    let house = House::up(&home, &[], Stdio::null());
+    runtime.block_on(async {
+        let api = secrets(house.client("admin", None).await);
+        let kept = api.get("keys").await.unwrap();
+        assert_eq!(kept.data["data"]["role"], ENCODED);
+    });
+    house.end();
+}
+
+#[test]
+fn another_key_than_that_of_the_secrets_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("home");
+    let house = House::up(&home, &[], Stdio::null());
+    runtime().block_on(async {
+        let api = secrets(house.client("admin", None).await);
+        let wanted = secret(json!({"stringData": {"a": "b"}}));
+        api.create(&PostParams::default(), &wanted).await.unwrap();
+    });
+    house.end();
+    let key = home.join("secrets.key");
+    let start = || {
+        let output = run(&["up", "--dir", home.to_str().unwrap(), "--listen", "127.0.0.1:0"], "");
+        assert!(!output.status.success());
+        text(&output.stderr)
+    };
+    std::fs::remove_file(&key).unwrap();
+    assert!(start().contains("is missing"));
+    std::fs::write(&key, "A".repeat(43) + "=").unwrap();
+    assert!(start().contains("is not the key"));
+}

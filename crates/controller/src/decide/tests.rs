@@ -169,7 +169,21 @@ fn made_before_its_profile_it_waits_then_delivers() {
         .then("made", |_| {})
         .then("profile comes", |world| world.resolution = ready("a", 1))
         .restart()
-        .check(expect![[r#""#]]);
+        .check(expect![[r#"
+            made
+              finalizer on
+              hold events
+              Pending Profile kasten-io/p does not exist
+            profile comes
+              Pending
+              check folder a, below k10audit/: works
+              deliver to folder a, below k10audit/
+              Success
+            restart
+              hold events
+              check folder a, below k10audit/: works
+              deliver to folder a, below k10audit/
+        "#]]);
 }
 
 #[test]
@@ -187,7 +201,25 @@ fn another_profile_takes_over_only_when_it_works() {
             world.check = Ok(());
             world.now = Timestamp::from_micros(world.now.as_micros() + RECHECK_MICROS);
         })
-        .check(expect![[r#""#]]);
+        .check(expect![[r#"
+            made
+              finalizer on
+              hold events
+              Pending
+              check folder a, below k10audit/: works
+              deliver to folder a, below k10audit/
+              Success
+            switched to one that does not work
+              UpdateRequested
+              check folder b, below k10audit/: does not work
+              pause
+              Failed bucket `b` does not exist in region `y`
+            a moment later
+            a while later it works
+              check folder b, below k10audit/: works
+              deliver to folder b, below k10audit/
+              Success
+        "#]]);
 }
 
 #[test]
@@ -199,7 +231,26 @@ fn another_key_is_taken_up_and_a_missing_one_pauses() {
             world.resolution = Resolution::Waiting("Secret kasten-io/s does not exist".to_owned());
         })
         .then("key comes back", |world| world.resolution = ready("a", 2))
-        .check(expect![[r#""#]]);
+        .check(expect![[r#"
+            made
+              finalizer on
+              hold events
+              Pending
+              check folder a, below k10audit/: works
+              deliver to folder a, below k10audit/
+              Success
+            key changes
+              UpdateRequested
+              check folder a, below k10audit/: works
+              deliver to folder a, below k10audit/
+              Success
+            key goes
+              pause
+              Pending Secret kasten-io/s does not exist
+            key comes back
+              deliver to folder a, below k10audit/
+              Success
+        "#]]);
 }
 
 #[test]
@@ -212,7 +263,21 @@ fn a_destination_that_stops_taking_events_shows_in_the_status() {
         .then("many failures", |world| world.fare = failing(9))
         .then("a new row of failures", |world| world.fare = failing(1))
         .then("all is well", |world| world.fare = Some(Fare::Delivering))
-        .check(expect![[r#""#]]);
+        .check(expect![[r#"
+            made
+              finalizer on
+              hold events
+              Pending
+              check folder a, below k10audit/: works
+              deliver to folder a, below k10audit/
+              Success
+            one failure
+            many failures
+              Failed bucket `a` does not exist
+            a new row of failures
+            all is well
+              Success
+        "#]]);
 }
 
 #[test]
@@ -220,7 +285,20 @@ fn deleting_delivers_the_rest_first() {
     new()
         .then("made", |world| world.resolution = ready("a", 1))
         .then("deleted", |world| world.config.is_going = true)
-        .check(expect![[r#""#]]);
+        .check(expect![[r#"
+            made
+              finalizer on
+              hold events
+              Pending
+              check folder a, below k10audit/: works
+              deliver to folder a, below k10audit/
+              Success
+            deleted
+              DeleteRequested
+              deliver the rest and forget
+              finalizer off
+              farewell, 0 undelivered
+        "#]]);
 }
 
 #[test]
@@ -232,7 +310,24 @@ fn deleting_after_a_restart_or_without_the_profile_still_delivers_the_rest() {
             world.config.is_going = true;
             world.resolution = Resolution::Waiting("Profile kasten-io/p does not exist".to_owned());
         })
-        .check(expect![[r#""#]]);
+        .check(expect![[r#"
+            made
+              finalizer on
+              hold events
+              Pending
+              check folder a, below k10audit/: works
+              deliver to folder a, below k10audit/
+              Success
+            restart
+              hold events
+              check folder a, below k10audit/: works
+              deliver to folder a, below k10audit/
+            all deleted at once
+              DeleteRequested
+              deliver the rest and forget
+              finalizer off
+              farewell, 0 undelivered
+        "#]]);
     new()
         .then("made", |world| world.resolution = ready("a", 1))
         .then("deleted while nobody looks", |world| {
@@ -240,7 +335,21 @@ fn deleting_after_a_restart_or_without_the_profile_still_delivers_the_rest() {
             world.config.is_going = true;
             world.undelivered = 3;
         })
-        .check(expect![[r#""#]]);
+        .check(expect![[r#"
+            made
+              finalizer on
+              hold events
+              Pending
+              check folder a, below k10audit/: works
+              deliver to folder a, below k10audit/
+              Success
+            deleted while nobody looks
+              DeleteRequested
+              deliver to folder a, below k10audit/
+              deliver the rest and forget
+              finalizer off
+              farewell, 3 undelivered
+        "#]]);
 }
 
 #[test]
@@ -251,7 +360,18 @@ fn deleting_what_never_worked_ends_at_once() {
         })
         .then("deleted", |world| world.config.is_going = true)
         .then("others hold it", |_| {})
-        .check(expect![[r#""#]]);
+        .check(expect![[r#"
+            made
+              finalizer on
+              hold events
+              Failed no bucket
+            deleted
+              DeleteRequested
+              deliver the rest and forget
+              finalizer off
+              farewell, 0 undelivered
+            others hold it
+        "#]]);
 }
 
 #[test]
@@ -267,12 +387,42 @@ fn switched_off_nothing_is_uploaded_and_the_status_says_why() {
         .then("on", |world| world.settings.switched_off = None)
         .then("off", off)
         .then("deleted", |world| world.config.is_going = true)
-        .check(expect![[r#""#]]);
+        .check(expect![[r#"
+            made while off
+              Failed uploads are switched off
+            on
+              finalizer on
+              hold events
+              check folder a, below k10audit/: works
+              deliver to folder a, below k10audit/
+              Success
+            off
+              pause
+              Failed uploads are switched off
+            deleted
+              DeleteRequested
+              deliver the rest and forget
+              finalizer off
+              farewell, 0 undelivered
+        "#]]);
 }
 
 #[test]
 fn where_the_server_keeps_no_hash_nothing_is_written_twice() {
     let world = new().then("made", |world| world.resolution = ready("a", 1));
     let world = world.then("the hash is pruned", |world| world.config.status.hash = None);
-    world.restart().check(expect![[r#""#]]);
+    world.restart().check(expect![[r#"
+        made
+          finalizer on
+          hold events
+          Pending
+          check folder a, below k10audit/: works
+          deliver to folder a, below k10audit/
+          Success
+        the hash is pruned
+        restart
+          hold events
+          check folder a, below k10audit/: works
+          deliver to folder a, below k10audit/
+    "#]]);
 }

@@ -68,7 +68,14 @@ fn check(profile: Value, secret: Sight<Keys>, expected: Expect) {
 
 #[test]
 fn the_documented_profile_is_a_bucket_at_aws() {
-    check(s3(json!({"endpoint": "", "skipSSLVerify": false})), aws(), expect![[r#""#]]);
+    check(
+        s3(json!({"endpoint": "", "skipSSLVerify": false})),
+        aws(),
+        expect![[r#"
+        s3 bucket `my-bucket` in region `eu-west-1`, below k10audit/
+        Destination { provider: S3 { endpoint: None, region: "eu-west-1", path_style: false }, bucket: "my-bucket", prefix: Prefix("k10audit/"), skip_tls_verify: false, ca_pem: None, credentials: AwsKeys { access_key_id: "AKIA", secret_access_key: SecretBox<str>([REDACTED]), session_token: None, role: None }, retention: None, limits: Limits { seal_bytes: 16777216, seal_age: 60s, line_bytes: 512000 } }
+    "#]],
+    );
 }
 
 #[test]
@@ -79,29 +86,94 @@ fn the_older_form_is_understood() {
         "credential": location["credential"],
         "location": {"locationType": "ObjectStore", "objectStore": location["objectStore"]},
     }});
-    check(older, aws(), expect![[r#""#]]);
+    check(
+        older,
+        aws(),
+        expect![[r#"
+        s3 bucket `my-bucket` in region `eu-west-1`, below k10audit/
+        Destination { provider: S3 { endpoint: None, region: "eu-west-1", path_style: false }, bucket: "my-bucket", prefix: Prefix("k10audit/"), skip_tls_verify: false, ca_pem: None, credentials: AwsKeys { access_key_id: "AKIA", secret_access_key: SecretBox<str>([REDACTED]), session_token: None, role: None }, retention: None, limits: Limits { seal_bytes: 16777216, seal_age: 60s, line_bytes: 512000 } }
+    "#]],
+    );
 }
 
 #[test]
 fn what_is_missing_or_wrong_is_named() {
-    check(s3(json!({"name": "a/../b"})), aws(), expect![[r#""#]]);
-    check(s3(json!({"objectStoreType": "VeeamVault"})), aws(), expect![[r#""#]]);
-    check(json!({"type": "Infra"}), aws(), expect![[r#""#]]);
-    check(json!({"type": 5}), aws(), expect![[r#""#]]);
+    check(
+        s3(json!({"name": "a/../b"})),
+        aws(),
+        expect![[r#"
+        Profile kasten-io/p: spec.locationSpec.objectStore.name "a/../b" is no name of a bucket
+    "#]],
+    );
+    check(
+        s3(json!({"objectStoreType": "VeeamVault"})),
+        aws(),
+        expect![[r#"
+        Profile kasten-io/p: spec.locationSpec.objectStore.objectStoreType is "VeeamVault", which cannot take events; S3, GCS and Azure can
+    "#]],
+    );
+    check(
+        json!({"type": "Infra"}),
+        aws(),
+        expect![[r#"
+        Profile kasten-io/p: spec.type is "Infra"; events can go to a Location only
+    "#]],
+    );
+    check(
+        json!({"type": 5}),
+        aws(),
+        expect![[r#"
+        Profile kasten-io/p: a field of its spec is not a string
+    "#]],
+    );
     check(
         json!({"type": "Location", "locationSpec": {"type": "VBR"}}),
         Sight::Unknown,
-        expect![[r#""#]],
+        expect![[r#"
+            Profile kasten-io/p: spec.locationSpec.type is "VBR", which cannot take events; ObjectStore (S3, GCS, Azure) and FileStore can
+        "#]],
     );
-    check(s3(json!({})), keys(&[("aws_access_key_id", "A"), ("rolle", CANARY)]), expect![[r#""#]]);
-    check(s3(json!({})), Sight::Missing, expect![[r#""#]]);
-    check(s3(json!({})), Sight::Unknown, expect![[r#""#]]);
+    check(
+        s3(json!({})),
+        keys(&[("aws_access_key_id", "A"), ("rolle", CANARY)]),
+        expect![[r#"
+        Secret kasten-io/s: key "rolle" is not known; aws_access_key_id, aws_secret_access_key, aws_session_token, role are
+        Secret kasten-io/s: key aws_secret_access_key is missing
+    "#]],
+    );
+    check(
+        s3(json!({})),
+        Sight::Missing,
+        expect![[r#"
+        waits: Secret kasten-io/s, which Profile kasten-io/p names, does not exist
+    "#]],
+    );
+    check(
+        s3(json!({})),
+        Sight::Unknown,
+        expect![[r#"
+        unknown
+    "#]],
+    );
 }
 
 #[test]
 fn roles_and_the_servers_own_identity_are_used() {
-    check(s3(json!({})), keys(&[("role", "arn:aws:iam::1:role/audit\n")]), expect![[r#""#]]);
-    check(s3(json!({})), keys(&[("role", CANARY)]), expect![[r#""#]]);
+    check(
+        s3(json!({})),
+        keys(&[("role", "arn:aws:iam::1:role/audit\n")]),
+        expect![[r#"
+        s3 bucket `my-bucket` in region `eu-west-1`, below k10audit/
+        Destination { provider: S3 { endpoint: None, region: "eu-west-1", path_style: false }, bucket: "my-bucket", prefix: Prefix("k10audit/"), skip_tls_verify: false, ca_pem: None, credentials: AwsAmbient { role: Some(Role { arn: "arn:aws:iam::1:role/audit", external_id: None, sts_endpoint: None }) }, retention: None, limits: Limits { seal_bytes: 16777216, seal_age: 60s, line_bytes: 512000 } }
+    "#]],
+    );
+    check(
+        s3(json!({})),
+        keys(&[("role", CANARY)]),
+        expect![[r#"
+        Secret kasten-io/s: key role is no ARN of a role
+    "#]],
+    );
 }
 
 #[test]
@@ -112,22 +184,61 @@ fn google_azure_and_volumes_take_events_too() {
         profile
     };
     let google = keys(&[("project-id", "p"), ("service-account.json", CANARY)]);
-    check(store("GCS", "GcpServiceAccountKey"), google, expect![[r#""#]]);
+    check(
+        store("GCS", "GcpServiceAccountKey"),
+        google,
+        expect![[r#"
+        gcs bucket `my-bucket`, below k10audit/
+        Destination { provider: Gcs { endpoint: None }, bucket: "my-bucket", prefix: Prefix("k10audit/"), skip_tls_verify: false, ca_pem: None, credentials: GcpServiceAccount { json: SecretBox<str>([REDACTED]) }, retention: None, limits: Limits { seal_bytes: 16777216, seal_age: 60s, line_bytes: 512000 } }
+    "#]],
+    );
     let azure = keys(&[
         ("azure_storage_account_id", "acc"),
         ("azure_storage_key", CANARY),
         ("azure_storage_environment", "AzureChinaCloud"),
     ]);
-    check(store("Azure", "AzStorageAccount"), azure, expect![[r#""#]]);
-    check(store("Azure", "AwsAccessKey"), aws(), expect![[r#""#]]);
+    check(
+        store("Azure", "AzStorageAccount"),
+        azure,
+        expect![[r#"
+        azure container `my-bucket`, below k10audit/
+        Destination { provider: Azure { endpoint: Some("https://acc.blob.core.chinacloudapi.cn") }, bucket: "my-bucket", prefix: Prefix("k10audit/"), skip_tls_verify: false, ca_pem: None, credentials: AzureKey { account: "acc", key: SecretBox<str>([REDACTED]) }, retention: None, limits: Limits { seal_bytes: 16777216, seal_age: 60s, line_bytes: 512000 } }
+    "#]],
+    );
+    check(
+        store("Azure", "AwsAccessKey"),
+        aws(),
+        expect![[r#"
+        Profile kasten-io/p: spec.locationSpec.credential.secretType is "AwsAccessKey", and this kind of store takes AzStorageAccount
+    "#]],
+    );
     let file = |claim: &str, path: &str| {
         json!({"type": "Location", "locationSpec": {
             "type": "FileStore", "fileStore": {"claimName": claim, "path": path},
         }})
     };
-    check(file("pvc", "/audit"), Sight::Unknown, expect![[r#""#]]);
-    check(file("../etc", ""), Sight::Unknown, expect![[r#""#]]);
-    check(file("pvc", "a/../../b"), Sight::Unknown, expect![[r#""#]]);
+    check(
+        file("pvc", "/audit"),
+        Sight::Unknown,
+        expect![[r#"
+        folder /volumes/pvc/audit, below k10audit/
+        Destination { provider: File { root: "/volumes/pvc/audit" }, bucket: "", prefix: Prefix("k10audit/"), skip_tls_verify: false, ca_pem: None, credentials: None, retention: None, limits: Limits { seal_bytes: 16777216, seal_age: 60s, line_bytes: 512000 } }
+    "#]],
+    );
+    check(
+        file("../etc", ""),
+        Sight::Unknown,
+        expect![[r#"
+        Profile kasten-io/p: spec.locationSpec.fileStore.claimName "../etc" is no name of a claim
+    "#]],
+    );
+    check(
+        file("pvc", "a/../../b"),
+        Sight::Unknown,
+        expect![[r#"
+        Profile kasten-io/p: spec.locationSpec.fileStore.path a/../../b leads out of the volume
+    "#]],
+    );
 }
 
 #[test]
@@ -143,7 +254,10 @@ fn only_allowed_namespaces_count() {
     let mut lent = s3(json!({}));
     lent["locationSpec"]["credential"]["secret"]["namespace"] = "bank".into();
     let both = resolve(&elsewhere, s3(json!({}))) + &resolve(&config(), lent);
-    expect![[r#""#]].assert_eq(&both);
+    expect![[r#"
+        AuditConfig shop/siem is not in a namespace that may be used for delivery (kasten-io); --audit-config-namespaces names them
+        Secret bank/s is not in a namespace that may be used for delivery (kasten-io); --audit-config-namespaces names them
+    "#]].assert_eq(&both);
 }
 
 #[test]
@@ -159,7 +273,11 @@ fn retention_is_asked_for_by_annotation_and_needs_a_period() {
     let all = with("governance", json!("240h"))
         + &with("compliance", Value::Null)
         + &with("forever", json!("240h"));
-    expect![[r#""#]].assert_eq(&all);
+    expect![[r#"
+        Some(Retention { mode: Governance, period: 864000s })
+        Profile kasten-io/p: spec.locationSpec.objectStore.protectionPeriod is ""; retention needs a time such as 240h
+        Profile kasten-io/p: annotation audit.keepwatch.io/retention is "forever"; governance or compliance may be
+    "#]].assert_eq(&all);
 }
 
 #[test]

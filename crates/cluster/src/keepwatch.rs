@@ -103,6 +103,13 @@ impl Keepwatch {
         AuditLog::new(self.folder.join("audit.log"))
     }
 
+    /// The folder that stands for a mounted volume, made if it is not there.
+    pub fn volume(&self, claim: &str) -> anyhow::Result<PathBuf> {
+        let volume = self.folder.join("volumes").join(claim);
+        fs::create_dir_all(&volume)?;
+        Ok(volume)
+    }
+
     /// A request past the aggregator, with this client certificate or none.
     pub fn target<'a>(&'a self, identity: Option<&'a Identity>) -> Target<'a> {
         let authority = self.extension.authority();
@@ -125,6 +132,9 @@ fn arguments(folder: &Path, port: u16, account: &User) -> Vec<String> {
         file("audit-policy-file", "audit-policy.yaml"),
         file("audit-log-file", "audit.log"),
         file("data-dir", "data"),
+        "--enable-k10-audit-cloud-aws-s3=true".to_owned(),
+        "--audit-seal-age=1s".to_owned(),
+        file("audit-volumes", "volumes"),
     ]
 }
 

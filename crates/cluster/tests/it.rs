@@ -7,6 +7,7 @@
 mod it {
     pub(crate) mod fixture;
 
+    mod audit_configs;
     mod buckets;
     mod chart;
     mod clients;

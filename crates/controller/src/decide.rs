@@ -118,6 +118,15 @@ pub struct Facts<'a> {
     pub now: Timestamp,
 }
 
+impl Facts<'_> {
+    fn has_failed(&self, wish: &Wish) -> bool {
+        let checked = self.memory.checked.as_ref();
+        checked.is_some_and(|checked| {
+            checked.fingerprint == wish.fingerprint && checked.outcome.is_err()
+        })
+    }
+}
+
 /// The next steps.
 pub fn next(facts: Facts<'_>) -> Vec<Step> {
     if facts.config.is_going {
@@ -221,7 +230,8 @@ fn end(facts: Facts<'_>) -> Vec<Step> {
     if facts.memory.in_use.is_none() && facts.settings.switched_off.is_none() {
         let wish = match facts.resolution {
             Resolution::Unknown => return steps,
-            Resolution::Ready(wish) => Some(&**wish),
+            // One that was found not to work is not waited for.
+            Resolution::Ready(wish) => Some(&**wish).filter(|wish| !facts.has_failed(wish)),
             Resolution::Waiting(_) => facts.memory.last.as_ref(),
             Resolution::Wrong(_) => None,
         };

@@ -114,11 +114,17 @@ impl Keeper {
                 self.memory.is_reserved = true;
             }
             Step::Check(wish) => self.check(&wish).await,
-            Step::Use(wish) => {
-                again(parts.corridors.go(&reader, &wish.destination).await)?;
-                self.memory.in_use = Some(wish.fingerprint);
-                self.memory.last = Some(*wish);
-            }
+            Step::Use(wish) => match parts.corridors.go(&reader, &wish.destination).await {
+                Ok(()) => {
+                    self.memory.in_use = Some(wish.fingerprint);
+                    self.memory.last = Some(*wish);
+                }
+                // Who is to go does not wait for what cannot be.
+                Err(error) if config.is_going => {
+                    tracing::warn!(reader, error, "the rest cannot be delivered");
+                }
+                Err(error) => again(Err(error))?,
+            },
             Step::Pause => {
                 parts.corridors.pause(&reader).await;
                 self.memory.in_use = None;

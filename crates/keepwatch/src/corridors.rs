@@ -57,8 +57,12 @@ impl Corridors for Hand {
     }
 
     async fn leave(&self, reader: &str, time: Duration) -> Result<u64, String> {
+        // What nobody delivers at present is not delivered.
+        let is_attached = self.delivery.attached_names().iter().any(|name| name == reader);
+        let known = self.journal.readers().into_iter().find(|one| one.name == reader);
+        let lag = known.filter(|_| !is_attached).map_or(0, |one| one.lag);
         let left = self.delivery.detach(reader, time).await.map_err(|error| error.to_string())?;
-        Ok(left.undelivered)
+        Ok(left.undelivered.max(lag))
     }
 
     fn fare(&self, reader: &str) -> Option<Fare> {

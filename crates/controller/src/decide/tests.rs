@@ -375,6 +375,29 @@ fn deleting_what_never_worked_ends_at_once() {
 }
 
 #[test]
+fn deleting_what_was_found_not_to_work_does_not_wait_for_it() {
+    new()
+        .then("made", |world| {
+            world.resolution = ready("a", 1);
+            world.check = Err("no bucket".to_owned());
+        })
+        .then("deleted", |world| world.config.is_going = true)
+        .check(expect![[r#"
+            made
+              finalizer on
+              hold events
+              Pending
+              check folder a, below k10audit/: does not work
+              Failed no bucket
+            deleted
+              DeleteRequested
+              deliver the rest and forget
+              finalizer off
+              farewell, 0 undelivered
+        "#]]);
+}
+
+#[test]
 fn switched_off_nothing_is_uploaded_and_the_status_says_why() {
     let off = |world: &mut World| {
         world.settings.switched_off = Some("uploads are switched off".to_owned());

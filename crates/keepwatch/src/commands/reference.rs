@@ -10,6 +10,7 @@ use clap::{Command, CommandFactory as _};
 
 use crate::args::{Args, Page};
 use crate::house;
+use crate::standalone::{core_events, secrets};
 
 /// Prints one page: Markdown, or a manifest.
 pub(crate) fn run(page: Page) -> Result<ExitCode> {
@@ -110,6 +111,15 @@ fn rows() -> Vec<(&'static str, String)> {
         ("Records in a batch for a sink", delivery::BATCH_ROWS_MAX.to_string()),
         ("Bytes in a batch for a sink", bytes(delivery::BATCH_BYTES_MAX)),
         ("Time for the sinks at shutdown", seconds(delivery::DRAIN_MAX)),
+        (
+            "Time for the last delivery of a deleted AuditConfig",
+            seconds(controller::settings::LEAVE_TIME),
+        ),
+        (
+            "Events for people kept in a namespace (keepwatch up)",
+            core_events::KEPT_MAX.to_string(),
+        ),
+        ("Values of a Secret together (keepwatch up)", bytes(secrets::DATA_BYTES_MAX)),
         ("Audit policy", bytes(audit::POLICY_LEN_MAX)),
         ("Threads for requests", house::WORKERS.1.to_string()),
         ("Threads that wait for the disk", house::BLOCKING_MAX.to_string()),

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 /// How long they are kept.
 const KEPT: SignedDuration = SignedDuration::from_hours(1);
 /// How many are kept in a namespace.
-const KEPT_MAX: usize = 500;
+pub(crate) const KEPT_MAX: usize = 500;
 
 const EVENTS: ResourceId = ResourceId { group: "", plural: "events" };
 

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 pub(crate) const FOLDER: &str = "core/secrets/";
 
 /// Bytes of all values together, as Kubernetes bounds them.
-const DATA_BYTES_MAX: usize = 1 << 20;
+pub(crate) const DATA_BYTES_MAX: usize = 1 << 20;
 /// Characters of a key.
 const KEY_LEN_MAX: usize = 253;
 /// The type of a Secret that names none.

@@ -102,6 +102,9 @@ pub(crate) struct UpArgs {
     /// Exit when the story is told and everything is delivered (at once without --demo)
     #[arg(long)]
     pub(crate) once: bool,
+    /// Time between heartbeats: events of our own that make silence visible; 0 for none
+    #[arg(long, value_name = "DURATION", default_value = "0", value_parser = values::duration)]
+    pub(crate) heartbeat: std::time::Duration,
     /// Encoding of the audit lines
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) audit_log_format: EncodingName,

@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use apiserver::authn::Authenticator;
@@ -126,6 +127,17 @@ impl House {
     /// The sinks, from outside.
     pub(crate) fn delivery(&self) -> Arc<Delivery> {
         Arc::clone(&self.delivery)
+    }
+
+    /// Records a sign of life each period, or never if it is zero.
+    pub(crate) fn heartbeat(&self, period: Duration) -> Option<Resident> {
+        if period.is_zero() {
+            return None;
+        }
+        let (delivery, storage) = (self.delivery(), self.store.clone());
+        Some(Box::pin(async move {
+            delivery.beat(&storage, period, || SystemClock.now()).await;
+        }))
     }
 
     /// The journal, for whoever reads it on his own account.
@@ -248,7 +260,13 @@ fn remarks(delivery: Arc<Delivery>) -> Remarks {
             let trouble = reason.map(|reason| Trouble { extent, reason });
             Remark { name: format!("sink-{}", sink.sink), trouble }
         };
-        delivery.health().into_iter().map(of).collect()
+        let journal = Remark {
+            name: "journal".to_owned(),
+            trouble: delivery
+                .journal_notice()
+                .map(|reason| Trouble { extent: "it nears its bound".to_owned(), reason }),
+        };
+        delivery.health().into_iter().map(of).chain([journal]).collect()
     })
 }
 

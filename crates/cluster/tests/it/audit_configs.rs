@@ -35,7 +35,8 @@ fn an_audit_config_is_delivered_with_and_without_a_status_subresource() {
     assert_eq!(words.get(..5), Some(&["NAME", "STATUS", "AGE", "siem", "Success"][..]));
 
     // As another definition of the same kind may have it.
-    let patch = "[{\"op\":\"add\",\"path\":\"/spec/versions/0/subresources\",\"value\":{\"status\":{}}}]";
+    let patch =
+        "[{\"op\":\"add\",\"path\":\"/spec/versions/0/subresources\",\"value\":{\"status\":{}}}]";
     admin.kubectl(&format!("patch {DEFINITION} --type=json -p {patch}")).unwrap();
     let missing = json!({"profile": {"name": "nowhere", "namespace": ""}});
     apply(&plane, "AuditConfig", "siem", &missing);

@@ -38,6 +38,9 @@ pub(crate) struct DestinationArgs {
     /// Folder below which the claims of Profiles of type FileStore are mounted, by name
     #[arg(long, value_name = "DIR")]
     pub(crate) audit_volumes: Option<PathBuf>,
+    /// Time between heartbeats: events of our own that make silence visible; 0 for none
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration)]
+    pub(crate) heartbeat: Duration,
     /// Size of its lines at which an object is sealed
     #[arg(long, value_name = "SIZE", default_value = "16Mi", value_parser = bytes)]
     pub(crate) audit_seal_size: u64,

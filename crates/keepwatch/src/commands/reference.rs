@@ -115,10 +115,7 @@ fn rows() -> Vec<(&'static str, String)> {
             "Time for the last delivery of a deleted AuditConfig",
             seconds(controller::settings::LEAVE_TIME),
         ),
-        (
-            "Events for people kept in a namespace (keepwatch up)",
-            core_events::KEPT_MAX.to_string(),
-        ),
+        ("Events for people kept in a namespace (keepwatch up)", core_events::KEPT_MAX.to_string()),
         ("Values of a Secret together (keepwatch up)", bytes(secrets::DATA_BYTES_MAX)),
         ("Audit policy", bytes(audit::POLICY_LEN_MAX)),
         ("Threads for requests", house::WORKERS.1.to_string()),

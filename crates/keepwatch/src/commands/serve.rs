@@ -89,6 +89,7 @@ async fn live(args: &ServeArgs) -> Result<()> {
         Box::pin(cluster::follow_namespaces(cluster.client, house.registry())),
         Box::pin(sinks::reopen_on_hangup(reopen, house.delivery())),
     ];
+    residents.extend(house.heartbeat(args.destinations.heartbeat));
     if let Some(keeper) = keeper {
         residents.push(Box::pin(keeper.run()));
     }

@@ -77,8 +77,9 @@ async fn live(args: &UpArgs) -> Result<()> {
         story: if args.demo { Some(Story::of(&text, &path).await?) } else { None },
         told,
     };
-    let residents: Vec<Resident> =
+    let mut residents: Vec<Resident> =
         vec![Box::pin(emptying.run()), Box::pin(executor.run()), controller, Box::pin(begin.run())];
+    residents.extend(house.heartbeat(args.heartbeat));
 
     let (once, delivery) = (args.once, house.delivery());
     let closing = async move {

@@ -232,7 +232,10 @@ fn what_cannot_work_says_why() {
         }});
         secrets.create(&PostParams::default(), &keys).await.unwrap();
         let said = until(&cluster.configs, "to-imds", "Failed").await;
-        assert!(said.contains("link-local") && !said.contains("canary-7Hq"), "{said}");
+        assert!(
+            said.contains("which destinations may not be") && !said.contains("canary-7Hq"),
+            "{said}"
+        );
         for name in ["to-vbr", "to-imds"] {
             cluster.configs.delete(name, &DeleteParams::default()).await.unwrap();
             until_gone(&cluster.configs, name).await;

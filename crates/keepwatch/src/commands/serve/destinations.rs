@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use apiserver::Clock as _;
 use controller::{Controller, Settings};
-use sink::bucket::{Ambient, Limits, Parts, Prefix, Reach};
+use sink::bucket::{Ambient, Container, Limits, Parts, Prefix, Reach, WebIdentity};
 
 use crate::args::destinations::DestinationArgs;
 use crate::args::serve::AuditArgs;
@@ -14,6 +14,8 @@ use crate::clock::SystemClock;
 use crate::corridors::Hand;
 use crate::house::{House, Resident, labels};
 
+/// Where the agent of an ECS task is.
+const CONTAINER_AGENT: &str = "http://169.254.170.2";
 /// Where a pod finds the namespace of its account.
 const OWN_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
@@ -58,6 +60,29 @@ fn namespaces(given: &[String]) -> Vec<String> {
     vec![own.unwrap_or(kasten::domain::K10_NAMESPACE).to_owned()]
 }
 
+/// What AWS's own clients find in the environment of a pod or a node.
+#[expect(clippy::disallowed_methods, reason = "the one place where a pod's identity is read")]
+fn ambient(args: &DestinationArgs) -> Ambient {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let web_identity = variable("AWS_WEB_IDENTITY_TOKEN_FILE").zip(variable("AWS_ROLE_ARN")).map(
+        |(file, role_arn)| WebIdentity {
+            token_file: file.into(),
+            role_arn,
+            sts_endpoint: args.audit_sts_endpoint.clone(),
+        },
+    );
+    let uri = variable("AWS_CONTAINER_CREDENTIALS_FULL_URI").or_else(|| {
+        let path = variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")?;
+        Some(format!("{CONTAINER_AGENT}{path}"))
+    });
+    let token_file = variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE").map(Into::into);
+    Ambient {
+        web_identity,
+        container: uri.map(|uri| Container { uri, token_file }),
+        instance: variable("AWS_EC2_METADATA_DISABLED").is_none_or(|value| value != "true"),
+    }
+}
+
 /// Somebody who follows the objects and moves delivery.
 pub(super) fn controller(
     house: &House,
@@ -77,7 +102,7 @@ pub(super) fn controller(
                 refused: args.audit_refused_networks.clone(),
                 plain_http: args.audit_plain_http,
             },
-            ambient: Ambient::default(),
+            ambient: ambient(args),
             clock: Arc::new(|| SystemClock.now()),
         },
         makes_claims: false,

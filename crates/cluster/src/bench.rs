@@ -40,25 +40,18 @@ const CREATE_NAMESPACE: &str = "kube-public";
 const POLICY: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\n\
 rules:\n- level: RequestResponse\n";
 
-/// Runs all cases and prints them with their ratios.
-pub fn apiserver(seconds: u32) -> anyhow::Result<()> {
+/// Runs all cases and prints them with their ratios; `alone` leaves the peer out, for profiling.
+pub fn apiserver(seconds: u32, alone: bool) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let folder = tempfile::tempdir()?;
     let plane = ControlPlane::start(folder.path())?;
     let mut rows = Vec::new();
     let duration = Duration::from_secs(u64::from(seconds));
-    let peer = SampleApiserver::start(&plane, POLICY)?;
-    let theirs = Subject {
-        endpoint: front_proxy(&plane, &peer.extension, peer.address)?,
-        collection: "/apis/wardle.example.com/v1alpha1/namespaces",
-        resource: "flunders",
-        api_version: "wardle.example.com/v1alpha1",
-        kind: "Flunder",
-        spec: |_| serde_json::json!({"reference": "object-0"}),
-        pids: vec![peer.process.id(), plane.etcd_pid()],
-    };
-    runtime.block_on(measure("sample-apiserver", &theirs, duration, &mut rows))?;
-    drop(peer);
+    if !alone {
+        let peer = SampleApiserver::start(&plane, POLICY)?;
+        let theirs = of_the_peer(&plane, &peer)?;
+        runtime.block_on(measure("sample-apiserver", &theirs, duration, &mut rows))?;
+    }
     let server = Keepwatch::start(&plane, POLICY)?;
     let ours = Subject {
         endpoint: front_proxy(&plane, &server.extension, server.address())?,
@@ -70,8 +63,23 @@ pub fn apiserver(seconds: u32) -> anyhow::Result<()> {
         pids: vec![server.process.id()],
     };
     runtime.block_on(measure("keepwatch", &ours, duration, &mut rows))?;
+    if alone {
+        return Ok(());
+    }
     print!("{}", report::markdown(&rows, machine::fsync(folder.path())?));
     Ok(())
+}
+
+fn of_the_peer(plane: &ControlPlane, peer: &SampleApiserver) -> anyhow::Result<Subject> {
+    Ok(Subject {
+        endpoint: front_proxy(plane, &peer.extension, peer.address)?,
+        collection: "/apis/wardle.example.com/v1alpha1/namespaces",
+        resource: "flunders",
+        api_version: "wardle.example.com/v1alpha1",
+        kind: "Flunder",
+        spec: |_| serde_json::json!({"reference": "object-0"}),
+        pids: vec![peer.process.id(), plane.etcd_pid()],
+    })
 }
 
 /// A server under test.
@@ -200,7 +208,8 @@ async fn run(subject: &Subject, case: Case, duration: Duration) -> anyhow::Resul
         latencies.extend(done??);
     }
     let took = start.elapsed();
-    let cpu = machine::cpu(&subject.pids)?.saturating_sub(before);
+    // What is still to be done for these requests, such as writing their lines, counts for them.
+    let cpu = machine::cpu_at_rest(&subject.pids).await?.saturating_sub(before);
     let resident = machine::resident(*subject.pids.first().context("no process")?)?;
     Ok(Figures::of(latencies, took, cpu, resident))
 }

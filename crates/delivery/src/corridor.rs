@@ -1,11 +1,12 @@
 //! One reader of the journal: reads behind its cursor, makes lines, delivers, moves the cursor.
 
+use std::collections::VecDeque;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
 use event::Timestamp;
-use sink::{Batch, DeliverError, Sink};
+use sink::{Batch, DeliverError, Draft, Sink};
 use store::{Journal, ReadError, Record, StoreError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +18,8 @@ use crate::metrics::Metrics;
 
 /// Records in a batch.
 pub const BATCH_ROWS_MAX: usize = 512;
-/// Bytes of records in a batch, unless a single one is longer.
+/// Bytes of lines in a batch; the line that passes it is the last one in. So many bytes of records,
+/// in which bodies are compressed, are read ahead.
 pub const BATCH_BYTES_MAX: usize = 1 << 20;
 /// How long a sink may take to get the rest when the server stops.
 pub const DRAIN_MAX: Duration = Duration::from_secs(5);
@@ -33,7 +35,8 @@ pub struct Corridor {
     state: String,
     /// When the last record was committed: the time of a record that cannot be read.
     time: Timestamp,
-    line: Vec<u8>,
+    /// Records that were read and found no room in a batch yet.
+    ahead: VecDeque<Record>,
 }
 
 /// The corridor has come to its end; nothing went wrong.
@@ -56,7 +59,7 @@ impl Corridor {
             seq: 0,
             state: String::new(),
             time: Timestamp::default(),
-            line: Vec::new(),
+            ahead: VecDeque::new(),
         }
     }
 
@@ -131,45 +134,45 @@ impl Corridor {
     /// The next lines; none if there is nothing to deliver now.
     async fn next_batch(&mut self) -> Result<Batch, End> {
         let mut backoff = Backoff::default();
-        loop {
-            let mut batch = Batch::default();
+        while self.ahead.is_empty() {
             match self.journal.read(self.seq, BATCH_ROWS_MAX, BATCH_BYTES_MAX).await {
-                Ok(records) => {
-                    for record in records {
-                        self.push(&mut batch, record);
-                    }
-                    return Ok(batch);
-                }
+                Ok(records) if records.is_empty() => return Ok(Batch::default()),
+                Ok(records) => self.ahead = records.into(),
                 Err(ReadError::Damaged { what, number }) => {
-                    self.push_gap(&mut batch, number, &format!("{what} is damaged on disk"));
-                    return Ok(batch);
+                    let mut draft = Draft::default();
+                    self.push_gap(&mut draft, number, &format!("{what} is damaged on disk"));
+                    return Ok(draft.finish());
                 }
                 Err(ReadError::Closed) => return Err(End),
                 Err(error) => self.wait(&mut backoff, &error, None).await,
             }
         }
+        let mut draft = Draft::default();
+        while draft.bytes() < BATCH_BYTES_MAX
+            && let Some(record) = self.ahead.pop_front()
+        {
+            self.push(&mut draft, record);
+        }
+        Ok(draft.finish())
     }
 
-    fn push(&mut self, batch: &mut Batch, record: Record) {
+    fn push(&mut self, draft: &mut Draft, record: Record) {
         self.time = Timestamp::from_micros(record.time);
         match event::record::read(record.bytes) {
             Ok(event) => {
-                self.line.clear();
-                self.sink.encoding().write(&event, &mut self.line);
-                batch.push(record.seq, &self.line);
+                draft.push(record.seq, |lines| self.sink.encoding().write(&event, lines));
             }
-            Err(error) => self.push_gap(batch, record.seq, &chain(&error)),
+            Err(error) => self.push_gap(draft, record.seq, &chain(&error)),
         }
     }
 
     /// A loss that cannot be avoided is on record itself.
-    fn push_gap(&mut self, batch: &mut Batch, seq: u64, reason: &str) {
+    fn push_gap(&mut self, draft: &mut Draft, seq: u64, reason: &str) {
         let sink = self.sink.name();
         tracing::warn!(sink, seq, reason, "record cannot be read; a gap line takes its place");
         self.metrics.unreadable(sink);
-        self.line.clear();
-        self.sink.encoding().write(&gap::event(seq, reason, self.time), &mut self.line);
-        batch.push(seq, &self.line);
+        let event = gap::event(seq, reason, self.time);
+        draft.push(seq, |lines| self.sink.encoding().write(&event, lines));
     }
 
     /// Delivers the batch or its beginning, however long it takes, and moves the cursor.

@@ -26,9 +26,6 @@ use event::Timestamp;
 use crate::{Batch, DeliverError, Delivered, Encoding, Sink};
 use place::{Found, Place};
 
-/// Bytes written at a time, so that one batch never needs its size twice in memory.
-const CHUNK_BYTES: usize = 256 << 10;
-
 /// Where the file is and when another one begins.
 #[derive(Clone)]
 pub struct Settings {
@@ -192,29 +189,28 @@ impl Desk {
 
     fn append(&mut self, batch: &Batch) -> io::Result<Delivered> {
         let mut records = 0;
-        let mut chunk = Vec::new();
-        for line in batch.lines() {
-            if self.found.is_next(line) {
+        // What is to be written next, in one piece.
+        let mut piece = 0..0;
+        for range in batch.ranges() {
+            if self.found.is_next(batch.slice(range.clone())) {
                 records += 1;
+                piece = range.end..range.end;
                 continue;
             }
-            let ahead = self.offset() + chunk.len() as u64;
-            if ahead > 0 && ahead + line.len() as u64 > self.settings.size_max {
+            let ahead = self.offset() + piece.len() as u64;
+            if ahead > 0 && ahead + range.len() as u64 > self.settings.size_max {
                 if records == 0 {
                     return self.begin_anew(true);
                 }
-                self.write(&mut chunk)?;
+                self.write(batch.slice(piece))?;
                 self.sync()?;
                 return Ok(self.settle(records));
             }
-            chunk.extend_from_slice(line);
+            piece.end = range.end;
             records += 1;
-            if chunk.len() >= CHUNK_BYTES {
-                self.write(&mut chunk)?;
-            }
         }
-        if !chunk.is_empty() || records > 0 {
-            self.write(&mut chunk)?;
+        if records > 0 {
+            self.write(batch.slice(piece))?;
             self.sync()?;
         }
         Ok(Delivered { records, state: self.state(), settle: false })
@@ -257,13 +253,12 @@ impl Desk {
         self.open.as_ref().map_or(0, |open| open.place.offset)
     }
 
-    fn write(&mut self, chunk: &mut Vec<u8>) -> io::Result<()> {
+    fn write(&mut self, piece: &[u8]) -> io::Result<()> {
         let Some(open) = &mut self.open else { return Err(ErrorKind::NotFound.into()) };
         open.is_torn = true;
-        open.file.write_all(chunk)?;
-        open.place.offset += chunk.len() as u64;
+        open.file.write_all(piece)?;
+        open.place.offset += piece.len() as u64;
         open.is_torn = false;
-        chunk.clear();
         Ok(())
     }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-pub use batch::Batch;
+pub use batch::{Batch, Draft};
 pub use encoding::Encoding;
 pub use file::FileSink;
 pub use stdout::StdoutSink;

@@ -136,9 +136,9 @@ mod tests {
     }
 
     fn batch(line: &str) -> Batch {
-        let mut batch = Batch::default();
-        batch.push(1, line.as_bytes());
-        batch
+        let mut draft = crate::Draft::default();
+        draft.push(1, |lines| lines.extend_from_slice(line.as_bytes()));
+        draft.finish()
     }
 
     #[test]

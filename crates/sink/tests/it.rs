@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use event::Timestamp;
 use sink::file::Settings;
-use sink::{Batch, Encoding, FileSink, Sink as _};
+use sink::{Batch, Draft, Encoding, FileSink, Sink as _};
 
 /// A journal of numbered lines, a cursor and a sink: what delivery does, without its waiting.
 struct Desk {
@@ -62,11 +62,13 @@ impl Desk {
     fn deliver(&mut self, last: usize, keep: bool) {
         let mut done = self.cursor.0;
         while done < last {
-            let mut batch = Batch::default();
+            let mut draft = Draft::default();
             for seq in done + 1..=last {
-                batch.push(seq as u64, format!("line {seq:04}").as_bytes());
+                draft.push(seq as u64, |lines| {
+                    lines.extend_from_slice(format!("line {seq:04}").as_bytes());
+                });
             }
-            let delivered = self.runtime.block_on(self.sink.deliver(&batch)).unwrap();
+            let delivered = self.runtime.block_on(self.sink.deliver(&draft.finish())).unwrap();
             done += delivered.records;
             if keep || delivered.settle {
                 self.cursor = (done, delivered.state);

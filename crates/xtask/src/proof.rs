@@ -16,6 +16,9 @@ pub(crate) enum Bench {
         /// Seconds of load per case.
         #[arg(long, default_value_t = 5)]
         seconds: u32,
+        /// Without the peer, to look at ours with a profiler.
+        #[arg(long)]
+        alone: bool,
     },
     /// Journal to compressed objects, beside the bare compressor over the same lines.
     Delivery {
@@ -65,8 +68,11 @@ pub(crate) fn kill_uploads(rounds: u32, seed: Option<u64>) -> anyhow::Result<()>
 pub(crate) fn bench(what: &Bench) -> anyhow::Result<()> {
     let server = server()?;
     match what {
-        Bench::Apiserver { seconds } => {
-            proof(&server, &["bench-apiserver", "--seconds", &seconds.to_string()])
+        Bench::Apiserver { seconds, alone } => {
+            let seconds = seconds.to_string();
+            let mut args = vec!["bench-apiserver", "--seconds", &seconds];
+            args.extend(alone.then_some("--alone"));
+            proof(&server, &args)
         }
         Bench::Delivery { events } => {
             proof(&server, &["bench-delivery", "--events", &events.to_string()])

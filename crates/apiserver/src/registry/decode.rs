@@ -72,15 +72,33 @@ pub(crate) fn unsupported(media_type: &str, supported: &[&str]) -> ApiError {
 pub(crate) fn json(body: &[u8]) -> Result<Document, String> {
     let mut duplicates = Vec::new();
     let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let node = Node { path: String::new(), duplicates: &mut duplicates };
+    let node = Node { place: Place::Root, duplicates: &mut duplicates };
     let value = node.deserialize(&mut deserializer).map_err(|error| error.to_string())?;
     deserializer.end().map_err(|error| error.to_string())?;
     Ok(Document { value, duplicates })
 }
 
-/// One place in a document, which knows its path.
+/// Where in a document something is; written out only when there is something to say about it.
+#[derive(Clone, Copy)]
+enum Place<'a> {
+    Root,
+    Item(&'a Self, usize),
+    Member(&'a Self, &'a str),
+}
+
+impl Place<'_> {
+    fn path(&self) -> String {
+        match self {
+            Self::Root => String::new(),
+            Self::Item(list, index) => format!("{}[{index}]", list.path()),
+            Self::Member(object, key) => join(&object.path(), key),
+        }
+    }
+}
+
+/// One place in a document that is being read.
 struct Node<'a> {
-    path: String,
+    place: Place<'a>,
     duplicates: &'a mut Vec<String>,
 }
 
@@ -130,7 +148,7 @@ impl<'de> Visitor<'de> for Node<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
         while let Some(item) = seq.next_element_seed(Node {
-            path: format!("{}[{}]", self.path, items.len()),
+            place: Place::Item(&self.place, items.len()),
             duplicates: &mut *self.duplicates,
         })? {
             items.push(item);
@@ -141,12 +159,13 @@ impl<'de> Visitor<'de> for Node<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
         while let Some(key) = access.next_key::<String>()? {
-            let path = join(&self.path, &key);
-            let node = Node { path: path.clone(), duplicates: &mut *self.duplicates };
+            let place = Place::Member(&self.place, &key);
+            let node = Node { place, duplicates: &mut *self.duplicates };
             let value = access.next_value_seed(node)?;
-            if map.insert(key, value).is_some() {
-                self.duplicates.push(path);
+            if map.contains_key(&key) {
+                self.duplicates.push(place.path());
             }
+            map.insert(key, value);
             if self.duplicates.len() > DUPLICATES_MAX {
                 return Err(A::Error::custom("too many duplicate keys"));
             }

@@ -7,6 +7,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
+/// How long processes are watched for rest, and how long they are waited for.
+const REST_STEP: Duration = Duration::from_millis(250);
+const REST_MAX: Duration = Duration::from_secs(20);
+
 /// The clock that latencies are read from.
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
 pub(super) fn now() -> Instant {
@@ -27,6 +31,21 @@ pub(super) fn cpu(pids: &[u32]) -> anyhow::Result<Duration> {
         }
     }
     Ok(Duration::from_micros(ticks * 1_000_000 / hertz))
+}
+
+/// The same once the processes have nothing left to do, or after [`REST_MAX`].
+pub(super) async fn cpu_at_rest(pids: &[u32]) -> anyhow::Result<Duration> {
+    let start = now();
+    let mut before = cpu(pids)?;
+    loop {
+        tokio::time::sleep(REST_STEP).await;
+        let after = cpu(pids)?;
+        // An idle etcd or a collector of garbage takes its 2 % all the same.
+        if after.saturating_sub(before) <= REST_STEP / 25 || start.elapsed() > REST_MAX {
+            return Ok(after);
+        }
+        before = after;
+    }
 }
 
 /// Resident memory of a process, in bytes.

@@ -29,6 +29,9 @@ enum What {
         /// Seconds of load per case.
         #[arg(long)]
         seconds: u32,
+        /// Without the peer, to look at ours with a profiler.
+        #[arg(long)]
+        alone: bool,
     },
     /// Delivery to objects beside the bare compressor.
     BenchDelivery {
@@ -78,7 +81,7 @@ fn main() -> anyhow::Result<()> {
         What::Haul { folder, endpoint, finish } => {
             runtime()?.block_on(kill::uploads::haul(&folder, &endpoint, finish))
         }
-        What::BenchApiserver { seconds } => bench::apiserver(seconds),
+        What::BenchApiserver { seconds, alone } => bench::apiserver(seconds, alone),
     }
 }
 

@@ -36,19 +36,16 @@ pub(crate) struct Document {
 impl Documents {
     /// Writes the documents on the given kinds.
     pub(crate) fn of(resources: &[Resource]) -> Self {
-        let write = |pages: Vec<(String, Value)>| -> BTreeMap<String, Document> {
-            pages.into_iter().map(|(path, page)| (path, Document::of(&page))).collect()
-        };
-        let mut plain = write(discovery::legacy(resources));
-        plain.extend(write(openapi::v3(resources)));
+        let mut plain = written(discovery::legacy(resources));
+        plain.extend(written(openapi::v3(resources)));
         let hashes: Vec<(&str, &str)> = plain
             .iter()
             .filter_map(|(path, page)| Some((path.strip_prefix("/openapi/v3/")?, &*page.hash)))
             .collect();
-        let index = Document::of(&openapi::v3_index(&hashes));
+        let index = Document::of(openapi::v3_index(&hashes).to_string());
         plain.insert("/openapi/v3".to_owned(), index);
-        plain.insert("/openapi/v2".to_owned(), Document::of(&openapi::v2(resources)));
-        Self { plain, aggregated: write(discovery::aggregated(resources)) }
+        plain.insert("/openapi/v2".to_owned(), Document::of(openapi::v2(resources)));
+        Self { plain, aggregated: written(discovery::aggregated(resources)) }
     }
 
     /// Answers a request for a document; `None` when the path is not of one.
@@ -85,9 +82,13 @@ impl Documents {
     }
 }
 
+fn written(pages: impl IntoIterator<Item = (String, Value)>) -> BTreeMap<String, Document> {
+    pages.into_iter().map(|(path, page)| (path, Document::of(page.to_string()))).collect()
+}
+
 impl Document {
-    fn of(page: &Value) -> Self {
-        let body = Bytes::from(page.to_string());
+    fn of(page: String) -> Self {
+        let body = Bytes::from(page);
         let mut hash = String::new();
         for byte in Sha512::digest(&body) {
             // Writing into a string cannot fail.

@@ -16,25 +16,22 @@ use crate::discovery::group_versions;
 const V3_DEFINITIONS: &str = "#/components/schemas/";
 const V2_DEFINITIONS: &str = "#/definitions/";
 
-/// The documents of version 3, one for each group and version, by path.
-pub(crate) fn v3(resources: &[Resource]) -> Vec<(String, Value)> {
-    let versions = group_versions(resources);
-    versions
-        .iter()
-        .map(|version| {
-            let mut paths = Map::new();
-            let mut schemas = definitions::common();
-            for resource in &version.resources {
-                operations::add_v3(&mut paths, resource);
-                definitions::add(&mut schemas, resource);
-            }
-            let page = json!({
-                "openapi": "3.0.0", "info": info(), "paths": paths,
-                "components": {"schemas": schemas},
-            });
-            (format!("/openapi/v3/{}", version.path()), page)
-        })
-        .collect()
+/// The documents of version 3, one for each group and version, by path; each made when it is asked
+/// for, because as a tree it takes many times its length.
+pub(crate) fn v3(resources: &[Resource]) -> impl Iterator<Item = (String, Value)> {
+    group_versions(resources).into_iter().map(|version| {
+        let mut paths = Map::new();
+        let mut schemas = definitions::common();
+        for resource in &version.resources {
+            operations::add_v3(&mut paths, resource);
+            definitions::add(&mut schemas, resource);
+        }
+        let page = json!({
+            "openapi": "3.0.0", "info": info(), "paths": paths,
+            "components": {"schemas": schemas},
+        });
+        (format!("/openapi/v3/{}", version.path()), page)
+    })
 }
 
 /// The index of version 3: paths below `/openapi/v3/` with the hashes of what is there.
@@ -49,17 +46,43 @@ pub(crate) fn v3_index(hashes: &[(&str, &str)]) -> Value {
     json!({"paths": paths})
 }
 
-/// The one document of version 2.
-pub(crate) fn v2(resources: &[Resource]) -> Value {
-    let mut paths = Map::new();
-    let mut schemas = definitions::common();
+/// The one document of version 2. It is long, so it is written kind by kind.
+pub(crate) fn v2(resources: &[Resource]) -> String {
+    let (mut paths, mut definitions) = (Members::default(), Members::default());
+    definitions.add(lowered(definitions::common()));
     for resource in resources {
-        operations::add_v2(&mut paths, resource);
-        definitions::add(&mut schemas, resource);
+        let (mut own_paths, mut own_schemas) = (Map::new(), Map::new());
+        operations::add_v2(&mut own_paths, resource);
+        definitions::add(&mut own_schemas, resource);
+        paths.add(own_paths);
+        definitions.add(lowered(own_schemas));
     }
-    let mut definitions = Value::Object(schemas);
-    lower(&mut definitions);
-    json!({"swagger": "2.0", "info": info(), "paths": paths, "definitions": definitions})
+    let (info, paths, definitions) = (info(), paths.0, definitions.0);
+    format!(
+        r#"{{"swagger":"2.0","info":{info},"paths":{{{paths}}},"definitions":{{{definitions}}}}}"#
+    )
+}
+
+/// The members of an object as text, without its brackets.
+#[derive(Default)]
+struct Members(String);
+
+impl Members {
+    fn add(&mut self, members: Map<String, Value>) {
+        let text = Value::Object(members).to_string();
+        let inner = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
+        if let Some(inner) = inner.filter(|inner| !inner.is_empty()) {
+            if !self.0.is_empty() {
+                self.0.push(',');
+            }
+            self.0.push_str(inner);
+        }
+    }
+}
+
+fn lowered(mut schemas: Map<String, Value>) -> Map<String, Value> {
+    schemas.values_mut().for_each(lower);
+    schemas
 }
 
 fn info() -> Value {

@@ -36,7 +36,7 @@ use super::signer::Signer;
 /// Time to get a connection.
 pub(super) const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 /// Time from the first byte of a request to the head of its answer.
-pub(super) const REQUEST_TIME_MAX: Duration = Duration::from_secs(60);
+pub(super) const REQUEST_TIME_MAX: Duration = Duration::from_mins(1);
 /// Bytes of a refusal's body that are read.
 const REFUSAL_BYTES_MAX: usize = 64 << 10;
 /// Time for them.

@@ -22,7 +22,7 @@ pub fn event(number: u64) -> Event {
         request_uri: format!(
             "/apis/apps.kio.kasten.io/v1alpha1/namespaces/shop/restorepoints/rp-{number}"
         ),
-        verb: if number % 3 == 0 { "delete" } else { "get" }.to_owned(),
+        verb: if number.is_multiple_of(3) { "delete" } else { "get" }.to_owned(),
         user: UserInfo {
             username: format!("system:serviceaccount:shop:robot-{}", number % 17),
             groups: vec!["system:serviceaccounts".to_owned(), "system:authenticated".to_owned()],

@@ -17,6 +17,10 @@ pub const ACCESS_KEY: &str = "AKIAKEEPWATCH";
 /// What goes with it.
 pub const SECRET_KEY: &str = "canary-of-the-s3-server";
 
+/// What curl has to say of a request without a body.
+const EMPTY: &str =
+    "x-amz-content-sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
 /// A running server.
 pub struct S3Server {
     process: Process,
@@ -68,7 +72,7 @@ impl S3Server {
     pub fn curl(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let answer = Command::new("curl")
             .args(["-sS", "--fail-with-body", "-k", "--aws-sigv4", "aws:amz:us-east-1:s3"])
-            .arg("--user")
+            .args(["-H", EMPTY, "--user"])
             .arg(format!("{ACCESS_KEY}:{SECRET_KEY}"))
             .args(arguments)
             .output()

@@ -4,6 +4,8 @@
 //! compressed, written. Then the same lines, already there in memory, go through the compressor
 //! alone. Both are measured by the CPU time of this process, so that a second core does not flatter.
 
+#![expect(clippy::cast_precision_loss, reason = "rates for people")]
+
 use std::sync::Arc;
 use std::time::Duration;
 

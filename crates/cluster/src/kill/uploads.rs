@@ -27,6 +27,8 @@ use crate::process::Process;
 
 /// Readers, and about how many events go into an object of theirs.
 const READERS: [(&str, usize); 2] = [("small", 5), ("large", 60)];
+/// The file by which the child says that it has begun.
+const READY: &str = "ready";
 /// Whoever delivers is killed after a random time in this range, in milliseconds.
 const LIFE_MS: std::ops::Range<u64> = 20..220;
 
@@ -44,10 +46,16 @@ pub async fn uploads(child: &Path, rounds: u32, seed: Option<u64>) -> anyhow::Re
     }))
     .await?;
     let folder = tempfile::tempdir()?;
+    let ready = folder.path().join(READY);
     for _ in 0..rounds {
         let mut hauler = start(child, folder.path(), &place.endpoint(), false)?;
+        while !ready.exists() {
+            hauler.check()?;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         tokio::time::sleep(Duration::from_millis(random.random_range(LIFE_MS))).await;
         hauler.kill()?;
+        std::fs::remove_file(&ready)?;
     }
     let mut last = start(child, folder.path(), &place.endpoint(), true)?;
     tokio::task::spawn_blocking(move || {
@@ -69,7 +77,7 @@ pub async fn uploads(child: &Path, rounds: u32, seed: Option<u64>) -> anyhow::Re
             found.len()
         );
     }
-    ensure!(recorded > u64::from(rounds), "too little was recorded: {recorded}");
+    ensure!(recorded > 2 * u64::from(rounds), "too little was recorded: {recorded}");
     let (requests, faults) = place.counts();
     println!(
         "kill test of uploads passed: {rounds} kills, {recorded} events, {} objects, {requests} requests, {faults} of them faulty",
@@ -111,10 +119,11 @@ pub async fn haul(folder: &Path, endpoint: &str, finish: bool) -> anyhow::Result
         store.close().await;
         return Ok(());
     }
+    std::fs::write(folder.join(READY), [])?;
     // Each run goes on with the number after the last one that is durable.
     for number in store.journal().last_seq() + 1.. {
         let recorded = store::record(&store, archive::record(number));
-        if number % 8 == 0 {
+        if number.is_multiple_of(8) {
             recorded.await.context("a record was refused")?;
         }
     }

@@ -110,6 +110,11 @@ fn rows() -> Vec<(&'static str, String)> {
         }),
         ("Records in a batch for a sink", delivery::BATCH_ROWS_MAX.to_string()),
         ("Bytes in a batch for a sink", bytes(delivery::BATCH_BYTES_MAX)),
+        ("Bytes of lines in an object (default)", bytes(sink::bucket::SEAL_BYTES)),
+        ("Time an event waits for its object (default)", seconds(sink::bucket::SEAL_AGE)),
+        ("Bytes of a line, as the Forwarder counts them", bytes(sink::bucket::LINE_BYTES)),
+        ("Bytes of a prefix of keys", bytes(sink::bucket::PREFIX_BYTES_MAX)),
+        ("Wait that a store may ask for", seconds(delivery::RETRY_AFTER_MAX)),
         ("Time for the sinks at shutdown", seconds(delivery::DRAIN_MAX)),
         (
             "Time for the last delivery of a deleted AuditConfig",

@@ -94,7 +94,8 @@ impl Bucket {
         };
         match (seen.status, seen.code.as_str()) {
             (_, "NoSuchBucket") => format!("bucket `{bucket}` does not exist in region `{region}`"),
-            (_, "InvalidAccessKeyId") => {
+            // The second is versitygw's word for it.
+            (_, "InvalidAccessKeyId" | "XAdminUserNotFound") => {
                 format!("access key `{id}` does not exist: check the profile's Secret")
             }
             (_, "SignatureDoesNotMatch") => {
@@ -126,11 +127,8 @@ impl Bucket {
                 in_brackets(&seen.code),
                 self.destination.prefix
             ),
-            (Some(StatusCode::NOT_FOUND), _) => {
-                format!(
-                    "bucket `{bucket}` does not exist in region `{region}`{}",
-                    in_brackets(&seen.code)
-                )
+            (Some(StatusCode::NOT_FOUND), "") => {
+                format!("bucket `{bucket}` does not exist in region `{region}`")
             }
             (None, _) => format!(
                 "endpoint {} cannot be reached: {}",

@@ -138,10 +138,12 @@ pub fn next(facts: Facts<'_>) -> Vec<Step> {
         report(facts, Validation::Failed, vec![reason.clone()], &mut steps);
         return steps;
     }
-    if !facts.config.is_kept() {
+    // Who does not count may not hold the journal either.
+    let counts = facts.settings.allows(&facts.config.place.namespace);
+    if counts && !facts.config.is_kept() {
         steps.push(Step::Keep);
     }
-    if !facts.memory.is_reserved {
+    if counts && !facts.memory.is_reserved {
         steps.push(Step::Reserve);
     }
     match facts.resolution {

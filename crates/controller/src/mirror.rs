@@ -21,6 +21,8 @@ use crate::seen::{Keys, Place, Sight};
 
 /// Pause after a failure.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// Pause after a refusal: rights and definitions do not come by the second.
+const REFUSAL_PAUSE: Duration = Duration::from_secs(4);
 /// How long one watch lasts.
 const WATCH_SECONDS: u32 = 290;
 
@@ -279,20 +281,32 @@ enum News {
 
 async fn follow<F: FnMut(News)>(api: Api<DynamicObject>, list: ListParams, mut hear: F) {
     let kind = api.resource_url().to_owned();
+    let mut is_refused = false;
     loop {
-        let Err(error) = round(&api, &list, &mut hear).await else { continue };
-        match &error {
-            kube::Error::Api(status) if status.code == 403 => {
+        let Err(error) = round(&api, &list, &mut hear).await else {
+            is_refused = false;
+            continue;
+        };
+        let code = match &error {
+            kube::Error::Api(status) => status.code,
+            _ => 0,
+        };
+        let pause = match code {
+            403 => {
                 hear(News::Refused("this server has no right to".to_owned()));
-                tracing::warn!(kind, "may not be watched; grant this account list and watch");
+                if !std::mem::replace(&mut is_refused, true) {
+                    tracing::warn!(kind, "may not be watched; grant this account list and watch");
+                }
+                REFUSAL_PAUSE
             }
             // The definitions may come later.
-            kube::Error::Api(status) if status.code == 404 => {
-                tracing::debug!(kind, "is not served");
+            404 => REFUSAL_PAUSE,
+            _ => {
+                tracing::debug!(kind, %error, "a watch breaks");
+                RETRY_PAUSE
             }
-            _ => tracing::debug!(kind, %error, "a watch breaks"),
-        }
-        tokio::time::sleep(RETRY_PAUSE).await;
+        };
+        tokio::time::sleep(pause).await;
     }
 }
 

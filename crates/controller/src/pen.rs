@@ -94,10 +94,11 @@ impl Pen {
         let Saying { is_warning, reason, message } = saying;
         let message: String = message.chars().take(MESSAGE_MAX).collect();
         let (namespace, name) = (&about.place.namespace, &about.place.name);
+        let (kind, told) = (about.names.kind, message.as_str());
         if *is_warning {
-            tracing::warn!(namespace, name, reason, message, "audit config");
+            tracing::warn!(kind, namespace, name, reason, told, "people are told of an object");
         } else {
-            tracing::info!(namespace, name, reason, message, "audit config");
+            tracing::info!(kind, namespace, name, reason, told, "people are told of an object");
         }
         let now = now.to_string();
         let now = format!("{}Z", now.get(..19).unwrap_or_default());

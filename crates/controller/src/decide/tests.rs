@@ -398,6 +398,21 @@ fn deleting_what_was_found_not_to_work_does_not_wait_for_it() {
 }
 
 #[test]
+fn in_a_namespace_that_does_not_count_nothing_is_held() {
+    new()
+        .then("made elsewhere", |world| {
+            "shop".clone_into(&mut world.config.place.namespace);
+            world.resolution = Resolution::Wrong(vec!["not here".to_owned()]);
+        })
+        .then("deleted", |world| world.config.is_going = true)
+        .check(expect![[r#"
+            made elsewhere
+              Failed not here
+            deleted
+        "#]]);
+}
+
+#[test]
 fn switched_off_nothing_is_uploaded_and_the_status_says_why() {
     let off = |world: &mut World| {
         world.settings.switched_off = Some("uploads are switched off".to_owned());

@@ -109,6 +109,34 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - --enable-k10-audit-cloud-aws-s3={{ .cloud.awsS3.enabled }}
 - --audit-cloud-path={{ .cloud.path }}
 {{- end }}
+{{- with .Values.destinations }}
+{{- with .namespaces }}
+- --audit-config-namespaces={{ join "," . }}
+{{- end }}
+{{- with .endpoints }}
+- --audit-endpoints={{ join "," . }}
+{{- end }}
+{{- with .allowedNetworks }}
+- --audit-allowed-networks={{ join "," . }}
+{{- end }}
+{{- with .refusedNetworks }}
+- --audit-refused-networks={{ join "," . }}
+{{- end }}
+{{- if .plainHttp }}
+- --audit-plain-http=true
+{{- end }}
+{{- with .stsEndpoint }}
+- --audit-sts-endpoint={{ . }}
+{{- end }}
+{{- if .caConfigMap }}
+- --audit-ca-file=/etc/keepwatch/destinations/ca.crt
+{{- end }}
+{{- if .claims }}
+- --audit-volumes=/mnt/claims
+{{- end }}
+- --audit-seal-size={{ .sealSize }}
+- --audit-seal-age={{ .sealAge }}
+{{- end }}
 {{- with .Values.clusterName }}
 - {{ printf "--cluster-name=%s" . | quote }}
 {{- end }}

@@ -17,6 +17,8 @@ const FOLDER: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/chart");
 const NAMESPACE: &str = "kasten-io";
 const HOST: &str = "aggregatedapis-svc.kasten-io.svc";
 const SECRET: &str = "secret aggregatedapis-svc-tls -n kasten-io";
+/// A volume of the pod's for events.
+const CLAIM: &str = "audit-share";
 const ACCOUNT: &str = "system:serviceaccount:kasten-io:aggregatedapis-svc";
 
 #[test]
@@ -38,12 +40,13 @@ fn what_the_chart_installs_works_with_no_right_beyond_it() {
     })
     .unwrap();
 
+    audit_configs_are_carried_out(&plane, &running, &alice);
     a_rotation_is_not_noticed(&plane, &alice, port);
     release.upgrade(&plane, &["siem.logging.cluster.enabled=false"]);
     let authority = authority(&plane);
     assert!(believed(&plane).iter().all(|bundle| *bundle == authority), "an upgrade keeps it");
     running.process.stop().unwrap();
-    nothing_is_written_once_the_cluster_target_is_off(&plane, &release, &alice);
+    nothing_is_written_once_the_targets_are_off(&plane, &release, &alice);
     every_right_is_used_and_none_is_missing(&plane, &release.rendered);
     two_who_start_at_once_agree(&plane, &pod);
 }
@@ -65,6 +68,8 @@ impl Release {
             format!("service.aggregatedApiPort={port}"),
             format!("service.port={port}"),
             "clusterName=test".to_owned(),
+            format!("destinations.claims={{{CLAIM}}}"),
+            "destinations.sealAge=1s".to_owned(),
         ];
         let rendered = chart.render(&borrowed(&values)).unwrap();
         let release = Self { chart, values, rendered };
@@ -182,17 +187,100 @@ fn a_rotation_is_not_noticed(plane: &ControlPlane, alice: &User, port: u16) {
     alice.kubectl("get backupactions -n shop").unwrap();
 }
 
-fn nothing_is_written_once_the_cluster_target_is_off(
+/// A share gets events; a bucket that may not be dialled is Failed, and says why. Both with our own
+/// definitions and with those of K10's that have a status subresource.
+fn audit_configs_are_carried_out(plane: &ControlPlane, pod: &Pod, alice: &User) {
+    plane.apply(&destinations()).unwrap();
+    let share = pod.volumes.join(format!("claim-{CLAIM}"));
+    wait_status(plane, "share", "Success");
+    alice.kubectl("get applications shop -n shop").unwrap();
+    until("an object in the share", || Ok(objects(&share).then_some(()))).unwrap();
+    let why = wait_status(plane, "bucket", "Failed");
+    assert!(why.contains("127.0.0.1"), "{why}");
+
+    for plural in ["auditconfigs", "profiles"] {
+        let patch = json!([{"op": "add", "path": "/spec/versions/0/subresources",
+            "value": {"status": {}}}]);
+        let name = format!("crd {plural}.config.kio.kasten.io");
+        let line = format!("patch {name} --type=json --patch-file=/dev/stdin");
+        plane.admin().kubectl_with(&line, &patch.to_string()).unwrap();
+    }
+    let line = "patch auditconfig bucket -n kasten-io --type=merge --patch-file=/dev/stdin";
+    let patch = json!({"spec": {"profile": {"name": "share"}}}).to_string();
+    plane.admin().kubectl_with(line, &patch).unwrap();
+    wait_status(plane, "bucket", "Success");
+    plane.admin().kubectl("delete auditconfig bucket -n kasten-io --timeout=60s").unwrap();
+}
+
+/// Two profiles and an AuditConfig of each, with the Secret that one of them needs.
+fn destinations() -> String {
+    let group = "config.kio.kasten.io/v1alpha1";
+    let named = |name: &str| json!({"name": name, "namespace": NAMESPACE});
+    let profile = |name: &str, location: Value| {
+        json!({"apiVersion": group, "kind": "Profile", "metadata": named(name),
+            "spec": {"type": "Location", "locationSpec": location}})
+    };
+    let config = |name: &str| {
+        json!({"apiVersion": group, "kind": "AuditConfig", "metadata": named(name),
+            "spec": {"profile": {"name": name}}})
+    };
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "name": "keys",
+        "namespace": NAMESPACE});
+    let items = [
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": named("keys"),
+            "type": "secrets.kanister.io/aws",
+            "stringData": {"aws_access_key_id": "a", "aws_secret_access_key": "b"}}),
+        profile(
+            "bucket",
+            json!({"type": "ObjectStore", "credential": {
+                "secretType": "AwsAccessKey", "secret": secret},
+                "objectStore": {"objectStoreType": "S3", "name": "audit", "region": "eu-central-1",
+                    "endpoint": "https://127.0.0.1:9"}}),
+        ),
+        profile(
+            "share",
+            json!({"type": "FileStore", "fileStore": {"claimName": CLAIM, "path": ""}}),
+        ),
+        config("bucket"),
+        config("share"),
+    ];
+    json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string()
+}
+
+/// Waits until an AuditConfig has this status; the errors in it.
+fn wait_status(plane: &ControlPlane, name: &str, wanted: &str) -> String {
+    until(&format!("AuditConfig {name} is {wanted}"), || {
+        let config = plane.admin().json(&format!("get auditconfig {name} -n {NAMESPACE}"))?;
+        let is_there = text(&config, "/status/validation") == wanted;
+        Ok(is_there.then(|| config["status"]["error"].to_string()))
+    })
+    .unwrap()
+}
+
+/// Whether there is an object of events below a folder.
+fn objects(folder: &Path) -> bool {
+    std::fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| {
+        let path = entry.path();
+        path.to_string_lossy().ends_with(".json.gz") || (path.is_dir() && objects(&path))
+    })
+}
+
+fn nothing_is_written_once_the_targets_are_off(
     plane: &ControlPlane,
     release: &Release,
     alice: &User,
 ) {
     let mut values = borrowed(&release.values);
     values.push("siem.logging.cluster.enabled=false");
+    values.push("siem.logging.cloud.awsS3.enabled=false");
     let pod = release.chart.render(&values).unwrap().pod().unwrap();
     let mut silent = Pod::start(plane, "silent-pod", &pod, &binary().unwrap()).unwrap();
     wait_available(plane, &mut silent);
     reaches(alice);
+    let why = wait_status(plane, "share", "Failed");
+    assert!(why.contains("siem.logging.cloud.awsS3.enabled"), "{why}");
+    let share = silent.volumes.join(format!("claim-{CLAIM}"));
+    assert!(!objects(&share), "nothing is uploaded");
     assert!(silent.process.stop().unwrap().success());
     assert!(!lines(&silent).contains("K10Event"), "{}", lines(&silent));
 }
@@ -209,7 +297,11 @@ fn every_right_is_used_and_none_is_missing(plane: &ControlPlane, rendered: &Rend
         assert_eq!(annotation("authorization.k8s.io/decision"), "allow", "{event}");
         reasons.push_str(&annotation("authorization.k8s.io/reason"));
         let word = |pointer: &str| text(event, pointer).to_owned();
-        let (group, resource) = (word("/objectRef/apiGroup"), word("/objectRef/resource"));
+        let (group, mut resource) = (word("/objectRef/apiGroup"), word("/objectRef/resource"));
+        let subresource = word("/objectRef/subresource");
+        if !subresource.is_empty() {
+            resource = format!("{resource}/{subresource}");
+        }
         for name in [String::new(), word("/objectRef/name")] {
             used.insert((group.clone(), resource.clone(), word("/verb"), name));
         }

@@ -44,175 +44,190 @@ struct Set {
     arguments: &'static [&'static str],
 }
 
-fn sets() -> Vec<Set> {
-    let usual: Vec<&str> = [CLAIM]
-        .into_iter()
-        .chain(GUARDS)
-        .chain(OWN_CERTIFICATE)
-        .chain(DESTINATIONS)
-        .chain(GROUPS)
-        .collect();
-    let without = |left_out: &[&str]| -> Vec<&'static str> {
-        usual.iter().copied().filter(|object| !left_out.contains(object)).collect()
-    };
-    let with = |left_out: &[&str], more: &[&'static str]| -> Vec<&'static str> {
-        without(left_out).into_iter().chain(more.iter().copied()).collect()
-    };
-    vec![
-        Set {
-            name: "as it comes",
-            values: &[],
-            objects: usual.clone(),
-            arguments: &[
-                "serve",
-                "--secure-port=10250",
-                "--data-dir=/var/lib/keepwatch",
-                "--tls-service=kasten-io/aggregatedapis-svc",
-                "--audit-policy-file=/etc/kubernetes/agg-audit-policy.yaml",
-                "--enable-k10-audit-cluster=true",
-                "--audit-log-file=-",
-                "--audit-log-format=kasten",
-                "--enable-k10-audit-cloud-aws-s3=true",
-                "--audit-cloud-path=k10audit/",
-                "--audit-seal-size=16Mi",
-                "--audit-seal-age=1m",
-                "--journal-retention-age=168h",
-                "--journal-retention-size=4Gi",
-                "--journal-limit=16Gi",
-                "--history=10m",
-                "--max-requests-inflight=400",
-                "--max-mutating-requests-inflight=200",
-                "--request-timeout=60s",
-                "--shutdown-delay-duration=5s",
-                "--log-format=json",
-            ],
-        },
-        Set {
-            name: "lines to a file, nothing to object stores",
-            values: &[
-                "siem.logging.cluster.file.enabled=true",
-                "siem.logging.cluster.file.path=/var/log/keepwatch/audit.log",
-                "siem.logging.cluster.file.size=50",
-                "siem.logging.cluster.format=v1",
-                "siem.logging.cloud.awsS3.enabled=false",
-                "siem.logging.cloud.path=audit/eu/",
-                "clusterName=prod: eu",
-            ],
-            objects: usual.clone(),
-            arguments: &[
-                "--audit-log-file=/var/log/keepwatch/audit.log",
-                "--audit-log-file-size=50",
-                "--audit-log-maxbackup=100",
-                "--audit-log-maxage=366",
-                "--audit-log-format=v1",
-                "--enable-k10-audit-cloud-aws-s3=false",
-                "--audit-cloud-path=audit/eu/",
-                "--cluster-name=prod: eu",
-            ],
-        },
-        Set {
-            name: "silent, the extended policy, nothing kept",
-            values: &[
-                "siem.logging.cluster.enabled=false",
-                "siem.logging.cluster.file.enabled=true",
-                "siem.logging.cluster.file.path=/var/log/keepwatch/audit.log",
-                "auditPolicy.name=extended",
-                "persistence.enabled=false",
-                "networkPolicy.enabled=false",
-                "podDisruptionBudget.enabled=false",
-            ],
-            objects: without(&[CLAIM, GUARDS[0], GUARDS[1]]),
-            arguments: &["--enable-k10-audit-cluster=false", "--audit-log-file=-"],
-        },
-        Set {
-            name: "cert-manager and Prometheus",
-            values: &[
-                "certificate.provider=certManager",
-                "serviceMonitor.enabled=true",
-                "serviceMonitor.prometheusAccount.name=prometheus",
-                "serviceMonitor.prometheusAccount.namespace=monitoring",
-                "service.aggregatedApiPort=8443",
-                "service.port=8443",
-            ],
-            objects: with(
-                &OWN_CERTIFICATE,
-                &[
-                    "ClusterRole/kasten-io-aggregatedapis-svc-metrics",
-                    "ClusterRoleBinding/kasten-io-aggregatedapis-svc-metrics",
-                    "Certificate/aggregatedapis-svc-ca",
-                    "Certificate/aggregatedapis-svc",
-                    "Issuer/aggregatedapis-svc-self-signed",
-                    "Issuer/aggregatedapis-svc",
-                    "ServiceMonitor/aggregatedapis-svc",
-                ],
-            ),
-            arguments: &[
-                "--secure-port=8443",
-                "--tls-cert-file=/etc/keepwatch/tls/tls.crt",
-                "--tls-private-key-file=/etc/keepwatch/tls/tls.key",
-            ],
-        },
-        Set {
-            name: "a certificate of yours, an account of yours, not registered, on the node's network",
-            values: &[
-                "certificate.provider=secret",
-                "certificate.secretName=mine",
-                "serviceAccount.create=true",
-                "serviceAccount.annotations.role=arn",
-                "apiservices.deployed=false",
-                "services.aggregatedapis.hostNetwork=true",
-                "persistence.existingClaim=mine",
-                "destinations.namespaces={*}",
-                "destinations.claims={share}",
-                "destinations.refusedNetworks={10.0.0.0/8,192.168.0.0/16}",
-                "destinations.allowedNetworks={10.1.2.0/24}",
-                "destinations.endpoints={s3.example.com:9000,s3.example.org}",
-                "destinations.stsEndpoint=https://sts.example.com",
-            ],
-            objects: GUARDS
-                .into_iter()
-                .chain([
-                    "ClusterRole/kasten-io-aggregatedapis-svc-destinations",
-                    "ClusterRoleBinding/kasten-io-aggregatedapis-svc-destinations",
-                ])
-                .collect(),
-            arguments: &[
-                "--tls-cert-file=/etc/keepwatch/tls/tls.crt",
-                "--audit-config-namespaces=*",
-                "--audit-volumes=/mnt/claims",
-                "--audit-refused-networks=10.0.0.0/8,192.168.0.0/16",
-                "--audit-allowed-networks=10.1.2.0/24",
-                "--audit-endpoints=s3.example.com:9000,s3.example.org",
-                "--audit-sts-endpoint=https://sts.example.com",
-            ],
-        },
-        Set {
-            name: "a policy of yours, other bounds, more flags",
-            values: &[
-                "auditPolicy.name=custom",
-                "auditPolicy.custom=apiVersion: audit.k8s.io/v1",
-                "journal.limit=1Ti",
-                "journal.retentionSize=512Mi",
-                "journal.retentionAge=1h30m",
-                "persistence.size=2Ti",
-                "limits.maxRequestsInflight=10",
-                "limits.requestTimeout=90s",
-                "logFormat=text",
-                "extraArgs={--authorization-always-allow-paths=/livez\\,/readyz}",
-                "priorityClassName=system-cluster-critical",
-            ],
-            objects: usual.clone(),
-            arguments: &[
-                "--journal-limit=1Ti",
-                "--journal-retention-size=512Mi",
-                "--journal-retention-age=1h30m",
-                "--max-requests-inflight=10",
-                "--request-timeout=90s",
-                "--log-format=text",
-                "--authorization-always-allow-paths=/livez,/readyz",
-            ],
-        },
-    ]
+fn sets() -> [Set; 6] {
+    [as_it_comes(), to_a_file(), silent(), with_operators(), yours(), bounded()]
+}
+
+/// What most sets render.
+fn usual() -> Vec<&'static str> {
+    let certificate = OWN_CERTIFICATE.into_iter().chain(DESTINATIONS);
+    [CLAIM].into_iter().chain(GUARDS).chain(certificate).chain(GROUPS).collect()
+}
+
+/// The same without some.
+fn without(left_out: &[&str]) -> Vec<&'static str> {
+    usual().into_iter().filter(|object| !left_out.contains(object)).collect()
+}
+
+fn as_it_comes() -> Set {
+    Set {
+        name: "as it comes",
+        values: &[],
+        objects: usual(),
+        arguments: &[
+            "serve",
+            "--secure-port=10250",
+            "--data-dir=/var/lib/keepwatch",
+            "--tls-service=kasten-io/aggregatedapis-svc",
+            "--audit-policy-file=/etc/kubernetes/agg-audit-policy.yaml",
+            "--enable-k10-audit-cluster=true",
+            "--audit-log-file=-",
+            "--audit-log-format=kasten",
+            "--enable-k10-audit-cloud-aws-s3=true",
+            "--audit-cloud-path=k10audit/",
+            "--audit-seal-size=16Mi",
+            "--audit-seal-age=1m",
+            "--journal-retention-age=168h",
+            "--journal-retention-size=4Gi",
+            "--journal-limit=16Gi",
+            "--history=10m",
+            "--max-requests-inflight=400",
+            "--max-mutating-requests-inflight=200",
+            "--request-timeout=60s",
+            "--shutdown-delay-duration=5s",
+            "--log-format=json",
+        ],
+    }
+}
+
+fn to_a_file() -> Set {
+    Set {
+        name: "lines to a file, nothing to object stores",
+        values: &[
+            "siem.logging.cluster.file.enabled=true",
+            "siem.logging.cluster.file.path=/var/log/keepwatch/audit.log",
+            "siem.logging.cluster.file.size=50",
+            "siem.logging.cluster.format=v1",
+            "siem.logging.cloud.awsS3.enabled=false",
+            "siem.logging.cloud.path=audit/eu/",
+            "clusterName=prod: eu",
+        ],
+        objects: usual(),
+        arguments: &[
+            "--audit-log-file=/var/log/keepwatch/audit.log",
+            "--audit-log-file-size=50",
+            "--audit-log-maxbackup=100",
+            "--audit-log-maxage=366",
+            "--audit-log-format=v1",
+            "--enable-k10-audit-cloud-aws-s3=false",
+            "--audit-cloud-path=audit/eu/",
+            "--cluster-name=prod: eu",
+        ],
+    }
+}
+
+fn silent() -> Set {
+    Set {
+        name: "silent, the extended policy, nothing kept",
+        values: &[
+            "siem.logging.cluster.enabled=false",
+            "siem.logging.cluster.file.enabled=true",
+            "siem.logging.cluster.file.path=/var/log/keepwatch/audit.log",
+            "auditPolicy.name=extended",
+            "persistence.enabled=false",
+            "networkPolicy.enabled=false",
+            "podDisruptionBudget.enabled=false",
+        ],
+        objects: without(&[CLAIM, GUARDS[0], GUARDS[1]]),
+        arguments: &["--enable-k10-audit-cluster=false", "--audit-log-file=-"],
+    }
+}
+
+fn with_operators() -> Set {
+    Set {
+        name: "cert-manager and Prometheus",
+        values: &[
+            "certificate.provider=certManager",
+            "serviceMonitor.enabled=true",
+            "serviceMonitor.prometheusAccount.name=prometheus",
+            "serviceMonitor.prometheusAccount.namespace=monitoring",
+            "service.aggregatedApiPort=8443",
+            "service.port=8443",
+        ],
+        objects: without(&OWN_CERTIFICATE)
+            .into_iter()
+            .chain([
+                "ClusterRole/kasten-io-aggregatedapis-svc-metrics",
+                "ClusterRoleBinding/kasten-io-aggregatedapis-svc-metrics",
+                "Certificate/aggregatedapis-svc-ca",
+                "Certificate/aggregatedapis-svc",
+                "Issuer/aggregatedapis-svc-self-signed",
+                "Issuer/aggregatedapis-svc",
+                "ServiceMonitor/aggregatedapis-svc",
+            ])
+            .collect(),
+        arguments: &[
+            "--secure-port=8443",
+            "--tls-cert-file=/etc/keepwatch/tls/tls.crt",
+            "--tls-private-key-file=/etc/keepwatch/tls/tls.key",
+        ],
+    }
+}
+
+fn yours() -> Set {
+    Set {
+        name: "a certificate of yours, an account of yours, not registered, on the node's network",
+        values: &[
+            "certificate.provider=secret",
+            "certificate.secretName=mine",
+            "serviceAccount.create=true",
+            "serviceAccount.annotations.role=arn",
+            "apiservices.deployed=false",
+            "services.aggregatedapis.hostNetwork=true",
+            "persistence.existingClaim=mine",
+            "destinations.namespaces={*}",
+            "destinations.claims={share}",
+            "destinations.refusedNetworks={10.0.0.0/8,192.168.0.0/16}",
+            "destinations.allowedNetworks={10.1.2.0/24}",
+            "destinations.endpoints={s3.example.com:9000,s3.example.org}",
+            "destinations.stsEndpoint=https://sts.example.com",
+        ],
+        objects: GUARDS
+            .into_iter()
+            .chain([
+                "ClusterRole/kasten-io-aggregatedapis-svc-destinations",
+                "ClusterRoleBinding/kasten-io-aggregatedapis-svc-destinations",
+            ])
+            .collect(),
+        arguments: &[
+            "--tls-cert-file=/etc/keepwatch/tls/tls.crt",
+            "--audit-config-namespaces=*",
+            "--audit-volumes=/mnt/claims",
+            "--audit-refused-networks=10.0.0.0/8,192.168.0.0/16",
+            "--audit-allowed-networks=10.1.2.0/24",
+            "--audit-endpoints=s3.example.com:9000,s3.example.org",
+            "--audit-sts-endpoint=https://sts.example.com",
+        ],
+    }
+}
+
+fn bounded() -> Set {
+    Set {
+        name: "a policy of yours, other bounds, more flags",
+        values: &[
+            "auditPolicy.name=custom",
+            "auditPolicy.custom=apiVersion: audit.k8s.io/v1",
+            "journal.limit=1Ti",
+            "journal.retentionSize=512Mi",
+            "journal.retentionAge=1h30m",
+            "persistence.size=2Ti",
+            "limits.maxRequestsInflight=10",
+            "limits.requestTimeout=90s",
+            "logFormat=text",
+            "extraArgs={--authorization-always-allow-paths=/livez\\,/readyz}",
+            "priorityClassName=system-cluster-critical",
+        ],
+        objects: usual(),
+        arguments: &[
+            "--journal-limit=1Ti",
+            "--journal-retention-size=512Mi",
+            "--journal-retention-age=1h30m",
+            "--max-requests-inflight=10",
+            "--request-timeout=90s",
+            "--log-format=text",
+            "--authorization-always-allow-paths=/livez,/readyz",
+        ],
+    }
 }
 
 #[test]

@@ -212,7 +212,7 @@ fn audit_configs_are_carried_out(plane: &ControlPlane, pod: &Pod, alice: &User) 
     plane.admin().kubectl("delete auditconfig bucket -n kasten-io --timeout=60s").unwrap();
 }
 
-/// Two profiles and an AuditConfig of each, with the Secret that one of them needs.
+/// Two profiles and an `AuditConfig` of each, with the Secret that one of them needs.
 fn destinations() -> String {
     let group = "config.kio.kasten.io/v1alpha1";
     let named = |name: &str| json!({"name": name, "namespace": NAMESPACE});
@@ -247,7 +247,7 @@ fn destinations() -> String {
     json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string()
 }
 
-/// Waits until an AuditConfig has this status; the errors in it.
+/// Waits until an `AuditConfig` has this status; the errors in it.
 fn wait_status(plane: &ControlPlane, name: &str, wanted: &str) -> String {
     until(&format!("AuditConfig {name} is {wanted}"), || {
         let config = plane.admin().json(&format!("get auditconfig {name} -n {NAMESPACE}"))?;

@@ -26,7 +26,9 @@ pub fn reference() -> String {
         }
     }
     _ = write!(page, "\n## {}/{}\n", domain::CONFIG, domain::VERSION);
-    custom.iter().for_each(|kind| section(&mut page, kind));
+    for kind in &custom {
+        section(&mut page, kind);
+    }
     page
 }
 

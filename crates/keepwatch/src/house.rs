@@ -233,7 +233,7 @@ pub(crate) fn labels(cluster_name: &str) -> Labels {
 }
 
 /// Forgets readers of the journal that are not among the sinks any more: nothing is held for them.
-/// Those of AuditConfigs are not ours to judge: they are attached later.
+/// Those of `AuditConfigs` are not ours to judge: they are attached later.
 async fn retire(journal: &store::Journal, sinks: &[Box<dyn Sink>]) -> Result<()> {
     for reader in journal.readers() {
         let is_attached = reader.name.starts_with(controller::seen::READERS);

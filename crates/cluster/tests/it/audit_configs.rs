@@ -1,4 +1,4 @@
-//! AuditConfigs as custom resources of a real cluster, with the definitions that the chart installs.
+//! `AuditConfigs` as custom resources of a real cluster, with the definitions that the chart installs.
 
 use std::io::Read as _;
 use std::path::Path;

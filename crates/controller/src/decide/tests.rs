@@ -1,5 +1,7 @@
 //! Lives of an `AuditConfig`, as tables: what is done, step by step, until nothing is left to do.
 
+#![expect(clippy::needless_raw_string_hashes, reason = "expect-test writes them")]
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
 

@@ -119,13 +119,11 @@ impl Reading<'_> {
 
     /// The value of a key; an empty one counts as absent.
     fn secret(&mut self, key: &str) -> Option<SecretString> {
-        match self.keys.values.get(key)? {
-            Some(value) => Some(value.clone()).filter(|value| !value.expose_secret().is_empty()),
-            None => {
-                self.errors.push(format!("key {key} holds no text"));
-                None
-            }
-        }
+        let Some(value) = self.keys.values.get(key)? else {
+            self.errors.push(format!("key {key} holds no text"));
+            return None;
+        };
+        Some(value.clone()).filter(|value| !value.expose_secret().is_empty())
     }
 
     /// A value that is no secret.

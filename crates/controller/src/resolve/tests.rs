@@ -1,5 +1,7 @@
 //! What profiles and Secrets come to, as a user reads it.
 
+#![expect(clippy::needless_raw_string_hashes, reason = "expect-test writes them")]
+
 use std::path::PathBuf;
 
 use event::Timestamp;
@@ -25,6 +27,7 @@ fn config() -> Config {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "tables read better without marks")]
 fn s3(store: Value) -> Value {
     let mut all = json!({"objectStoreType": "S3", "name": "my-bucket", "region": "eu-west-1"});
     all.as_object_mut().unwrap().extend(store.as_object().unwrap().clone());

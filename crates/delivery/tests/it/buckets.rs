@@ -233,7 +233,7 @@ async fn a_heartbeat_arrives_as_an_event_and_tells_how_far_each_destination_is()
     let clock = || event::Timestamp::from_micros(NOW);
     let second = async {
         while store.journal().last_seq() < 7 {
-            tokio::task::yield_now().await
+            tokio::task::yield_now().await;
         }
     };
     tokio::select! {

@@ -12,7 +12,7 @@ use super::values::{bytes, duration};
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Destinations")]
 pub(crate) struct DestinationArgs {
-    /// Namespaces whose AuditConfigs, Profiles and Secrets count; * for all. The namespace of the
+    /// Namespaces whose `AuditConfigs`, Profiles and Secrets count; * for all. The namespace of the
     /// pod's account if none is given, else kasten-io
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(crate) audit_config_namespaces: Vec<String>,
@@ -35,7 +35,7 @@ pub(crate) struct DestinationArgs {
     /// Certificates that destinations may be signed by beside the system's, PEM
     #[arg(long, value_name = "FILE")]
     pub(crate) audit_ca_file: Option<PathBuf>,
-    /// Folder below which the claims of Profiles of type FileStore are mounted, by name
+    /// Folder below which the claims of Profiles of type `FileStore` are mounted, by name
     #[arg(long, value_name = "DIR")]
     pub(crate) audit_volumes: Option<PathBuf>,
     /// Time between heartbeats: events of our own that make silence visible; 0 for none

@@ -101,7 +101,7 @@ pub(crate) struct AuditArgs {
     /// Encoding of the audit lines
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) audit_log_format: EncodingName,
-    /// Deliver events to the destinations that AuditConfigs name
+    /// Deliver events to the destinations that `AuditConfigs` name
     #[arg(long, value_name = "BOOL", default_value_t = false, default_missing_value = "true",
           num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
     pub(crate) enable_k10_audit_cloud_aws_s3: bool,

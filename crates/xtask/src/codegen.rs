@@ -24,10 +24,14 @@ const PAGES: [(&str, &str); 7] = [
 /// The source of the chart's settings.
 const SCHEMA: &str = "charts/keepwatch/values.schema.json";
 
-/// Writes the files; with `check` only compares them.
-pub(crate) fn run(check: bool) -> anyhow::Result<()> {
-    cargo(&["build", "--workspace", "--bin", "keepwatch"])?;
-    let keepwatch = target()?.join("debug/keepwatch");
+/// Writes the files; with `check` only compares them. Builds a server unless one is there already.
+pub(crate) fn run(check: bool, built: Option<&Path>) -> anyhow::Result<()> {
+    let keepwatch = if let Some(built) = built {
+        built.to_owned()
+    } else {
+        cargo(&["build", "--workspace", "--bin", "keepwatch"])?;
+        target()?.join("debug/keepwatch")
+    };
     for (page, name) in PAGES {
         keep(page, &print(&keepwatch, name)?, check)?;
     }

@@ -87,7 +87,7 @@ fn main() -> anyhow::Result<()> {
         Chore::KillUploads { rounds, seed } => proof::kill_uploads(rounds, seed),
         Chore::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
         Chore::Bench { what } => proof::bench(&what),
-        Chore::Codegen { check } => codegen::run(check),
+        Chore::Codegen { check } => codegen::run(check, None),
     }
 }
 

@@ -32,11 +32,12 @@ pub(crate) fn run(fast: bool) -> anyhow::Result<()> {
             r#"build.rustdocflags=["-D", "warnings", "-A", "rustdoc::private_intra_doc_links"]"#;
         cargo(&["--config", deny, "doc", "--quiet", "--workspace", "--no-deps", "--lib"])
     })?;
-    step("generated references", || codegen::run(true))?;
     if fast {
+        step("generated references", || codegen::run(true, None))?;
         return step("tests", || cargo(&["test", "--workspace", "--exclude", "cluster"]));
     }
     let server = step("release build", proof::server)?;
+    step("generated references", || codegen::run(true, Some(&server)))?;
     step("tests, with the cluster suite", || {
         let variables = [
             ("KEEPWATCH_BIN", server.as_os_str()),

@@ -74,7 +74,7 @@ impl Patch {
             ));
         }
         let operations: Vec<PatchOperation> =
-            serde_json::from_value(value).map_err(|error| undecodable(&error.to_string()))?;
+            serde_json::from_value(value).map_err(|_| undecodable(OPERATIONS))?;
         Ok(Sent { patch: Self::Json(operations), duplicates: Vec::new() })
     }
 
@@ -144,6 +144,10 @@ fn depth(value: &Value) -> usize {
         _ => 0,
     }
 }
+
+/// What a JSON patch is. Said instead of what serde says, which quotes what was sent: it may be a
+/// secret, and the message is recorded.
+const OPERATIONS: &str = "a JSON patch is a list of operations with \"op\" (add, remove, replace, move, copy or test), \"path\", and \"value\" or \"from\" (RFC 6902)";
 
 fn undecodable(why: &str) -> ApiError {
     ApiError::bad_request(format!("error decoding patch: {why}"))

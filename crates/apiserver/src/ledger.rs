@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use event::{Event, Level, Stage, Status, UserInfo};
+use event::{Event, Stage, Status, UserInfo};
 use store::{Storage, StoreError};
 use tracing::{error, info};
 
@@ -87,24 +87,11 @@ pub(crate) fn overdue() -> StoreError {
 }
 
 fn gap(count: u64, clock: &dyn Clock) -> Event {
-    let now = clock.now();
     Event {
-        level: Level::Metadata,
         audit_id: uuid::Uuid::new_v4().to_string(),
-        stage: Stage::ResponseComplete,
-        request_uri: String::new(),
-        verb: String::new(),
         user: UserInfo { username: SERVER_USER.to_owned(), ..UserInfo::default() },
-        impersonated_user: None,
-        authentication_metadata: None,
-        source_ips: Vec::new(),
-        user_agent: String::new(),
-        object_ref: None,
         response_status: Some(Status { code: 503, ..Status::default() }),
-        request_object: None,
-        response_object: None,
-        request_received_timestamp: now,
-        stage_timestamp: now,
         annotations: BTreeMap::from([(GAP_ANNOTATION.to_owned(), count.to_string())]),
+        ..Event::without_request(Stage::ResponseComplete, "", clock.now())
     }
 }

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use event::{Event, Level, Stage, Timestamp, UserInfo};
+use event::{Event, Stage, Timestamp, UserInfo};
 use store::Storage;
 
 use crate::Delivery;
@@ -58,23 +58,10 @@ impl Delivery {
             self.health().into_iter().map(of_sink).collect();
         annotations.insert(HEARTBEAT.to_owned(), last.to_string());
         Event {
-            level: Level::Metadata,
             audit_id: format!("keepwatch-heartbeat-{}", time.as_micros()),
-            stage: Stage::ResponseComplete,
-            request_uri: String::new(),
-            verb: VERB.to_owned(),
             user: UserInfo { username: USER.to_owned(), ..UserInfo::default() },
-            impersonated_user: None,
-            authentication_metadata: None,
-            source_ips: Vec::new(),
-            user_agent: String::new(),
-            object_ref: None,
-            response_status: None,
-            request_object: None,
-            response_object: None,
-            request_received_timestamp: time,
-            stage_timestamp: time,
             annotations,
+            ..Event::without_request(Stage::ResponseComplete, VERB, time)
         }
     }
 }

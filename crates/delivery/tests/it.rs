@@ -7,13 +7,12 @@ mod it {
     mod fixture;
 }
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use delivery::{Condition, Delivery};
-use event::{Event, Level, Stage, Timestamp, UserInfo};
+use event::{Event, Stage, Timestamp};
 use prometheus_client::registry::Registry;
 use sink::{Batch, DeliverError, Delivered, Encoding, Sink};
 use store::{Journal, Sqlite};
@@ -71,23 +70,8 @@ impl House {
 
     async fn append(&self, name: &str) {
         let event = Event {
-            level: Level::Metadata,
             audit_id: name.to_owned(),
-            stage: Stage::ResponseComplete,
-            request_uri: String::new(),
-            verb: "get".to_owned(),
-            user: UserInfo::default(),
-            impersonated_user: None,
-            authentication_metadata: None,
-            source_ips: Vec::new(),
-            user_agent: String::new(),
-            object_ref: None,
-            response_status: None,
-            request_object: None,
-            response_object: None,
-            request_received_timestamp: Timestamp::default(),
-            stage_timestamp: Timestamp::default(),
-            annotations: BTreeMap::new(),
+            ..Event::without_request(Stage::ResponseComplete, "get", Timestamp::default())
         };
         store::record(&self.store, event::record::write(&event)).await.unwrap();
     }

@@ -48,6 +48,31 @@ pub struct Event {
     pub annotations: BTreeMap<String, String>,
 }
 
+impl Event {
+    /// An event that belongs to no request: `verb` and `time` are all that is known of it.
+    pub fn without_request(stage: Stage, verb: &str, time: Timestamp) -> Self {
+        Self {
+            level: Level::Metadata,
+            audit_id: String::new(),
+            stage,
+            request_uri: String::new(),
+            verb: verb.to_owned(),
+            user: UserInfo::default(),
+            impersonated_user: None,
+            authentication_metadata: None,
+            source_ips: Vec::new(),
+            user_agent: String::new(),
+            object_ref: None,
+            response_status: None,
+            request_object: None,
+            response_object: None,
+            request_received_timestamp: time,
+            stage_timestamp: time,
+            annotations: BTreeMap::new(),
+        }
+    }
+}
+
 /// How much of a request is recorded; each level includes the ones below it.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use delivery::Delivery;
-use event::{Event, Json, Level, Stage, Timestamp, UserInfo};
+use event::{Event, Json, Level, Stage, Timestamp};
 use prometheus_client::registry::Registry;
 use sink::Encoding;
 use sink::bucket::{
@@ -31,21 +31,8 @@ pub(super) fn event(name: &str) -> Event {
     Event {
         level: Level::RequestResponse,
         audit_id: name.to_owned(),
-        stage: Stage::ResponseComplete,
-        request_uri: String::new(),
-        verb: "get".to_owned(),
-        user: UserInfo::default(),
-        impersonated_user: None,
-        authentication_metadata: None,
-        source_ips: Vec::new(),
-        user_agent: String::new(),
-        object_ref: None,
-        response_status: None,
-        request_object: None,
         response_object: Some(Json::of(&"x".repeat(200)).unwrap()),
-        request_received_timestamp: Timestamp::from_micros(NOW),
-        stage_timestamp: Timestamp::from_micros(NOW),
-        annotations: BTreeMap::new(),
+        ..Event::without_request(Stage::ResponseComplete, "get", Timestamp::from_micros(NOW))
     }
 }
 

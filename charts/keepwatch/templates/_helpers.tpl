@@ -106,6 +106,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - --audit-log-file=-
 {{- end }}
 - --audit-log-format={{ .cluster.format }}
+- --heartbeat={{ .heartbeat }}
 - --enable-k10-audit-cloud-aws-s3={{ .cloud.awsS3.enabled }}
 - --audit-cloud-path={{ .cloud.path }}
 {{- end }}

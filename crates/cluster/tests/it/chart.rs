@@ -73,6 +73,7 @@ fn as_it_comes() -> Set {
             "--enable-k10-audit-cluster=true",
             "--audit-log-file=-",
             "--audit-log-format=kasten",
+            "--heartbeat=1m",
             "--enable-k10-audit-cloud-aws-s3=true",
             "--audit-cloud-path=k10audit/",
             "--audit-seal-size=16Mi",
@@ -98,6 +99,7 @@ fn to_a_file() -> Set {
             "siem.logging.cluster.file.path=/var/log/keepwatch/audit.log",
             "siem.logging.cluster.file.size=50",
             "siem.logging.cluster.format=v1",
+            "siem.logging.heartbeat=0s",
             "siem.logging.cloud.awsS3.enabled=false",
             "siem.logging.cloud.path=audit/eu/",
             "clusterName=prod: eu",
@@ -109,6 +111,7 @@ fn to_a_file() -> Set {
             "--audit-log-maxbackup=100",
             "--audit-log-maxage=366",
             "--audit-log-format=v1",
+            "--heartbeat=0s",
             "--enable-k10-audit-cloud-aws-s3=false",
             "--audit-cloud-path=audit/eu/",
             "--cluster-name=prod: eu",
@@ -266,11 +269,12 @@ fn the_binary_accepts_every_argument_that_is_rendered() {
 #[test]
 fn values_that_make_no_sense_are_refused_by_name() {
     let chart = Chart::open(NAMESPACE).unwrap();
-    let cases: [(&str, &str); 16] = [
+    let cases: [(&str, &str); 17] = [
         ("siem.loging.cluster.enabled=true", "loging"),
         ("siem.logging.cluster.enabled=maybe", "/siem/logging/cluster/enabled"),
         ("siem.logging.cluster.file.size=0", "/siem/logging/cluster/file/size"),
         ("siem.logging.cluster.file.path=audit.log", "/siem/logging/cluster/file/path"),
+        ("siem.logging.heartbeat=often", "/siem/logging/heartbeat"),
         ("siem.logging.cloud.path=/audit", "/siem/logging/cloud/path"),
         ("siem.logging.cloud.awsS3.enabled=yes please", "/siem/logging/cloud/awsS3/enabled"),
         ("auditPolicy.name=mine", "/auditPolicy/name"),

@@ -36,8 +36,8 @@ pub struct Memory {
 pub struct Checked {
     /// Of which.
     pub fingerprint: [u8; 32],
-    /// Whether it works.
-    pub outcome: Result<(), String>,
+    /// What people should know of it, if there is anything; or why it does not work.
+    pub outcome: Result<String, String>,
     /// When.
     pub at: Timestamp,
 }
@@ -95,6 +95,8 @@ pub struct Report {
     pub errors: Vec<String>,
     /// Where events go, when they do.
     pub place: String,
+    /// What people should know of that place; often nothing.
+    pub remark: String,
     /// Of what is asked for.
     pub hash: i32,
 }
@@ -170,10 +172,10 @@ fn go(facts: Facts<'_>, wish: &Wish, steps: &mut Vec<Step>) {
         return;
     };
     match &checked.outcome {
-        Ok(()) if facts.memory.in_use != Some(wish.fingerprint) => {
+        Ok(_) if facts.memory.in_use != Some(wish.fingerprint) => {
             steps.push(Step::Use(Box::new(wish.clone())));
         }
-        Ok(()) => fare(facts, steps),
+        Ok(_) => fare(facts, steps),
         Err(error) => {
             stop(facts, steps);
             report(facts, Validation::Failed, vec![error.clone()], steps);
@@ -257,7 +259,9 @@ fn report(facts: Facts<'_>, validation: Validation, errors: Vec<String>, steps: 
         Resolution::Ready(wish) => wish.place(),
         _ => String::new(),
     };
-    steps.push(Step::Report(Report { validation, errors, place, hash: facts.hash }));
+    let checked = facts.memory.checked.as_ref().filter(|_| validation == Validation::Success);
+    let remark = checked.and_then(|checked| checked.outcome.clone().ok()).unwrap_or_default();
+    steps.push(Step::Report(Report { validation, errors, place, remark, hash: facts.hash }));
 }
 
 #[cfg(test)]

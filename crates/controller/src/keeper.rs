@@ -208,7 +208,12 @@ fn saying(report: &Report) -> Saying {
         Validation::DeleteRequested => {
             (false, "DeleteRequested", "delivers what was recorded before, then ends".to_owned())
         }
-        Validation::Success => (false, "Delivering", format!("events go to {}", report.place)),
+        Validation::Success if report.remark.is_empty() => {
+            (false, "Delivering", format!("events go to {}", report.place))
+        }
+        Validation::Success => {
+            (false, "Delivering", format!("events go to {}; {}", report.place, report.remark))
+        }
         Validation::Failed => (true, "Failed", errors),
     };
     Saying { is_warning, reason, message }

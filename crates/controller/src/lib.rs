@@ -48,8 +48,9 @@ pub enum Start {
 pub trait Corridors: Send + Sync {
     /// Holds the journal's events for a reader, durably; one that is known stays where it is.
     async fn reserve(&self, reader: &str, start: Start) -> Result<(), String>;
-    /// Writes to a destination and reads back; the error is for people.
-    async fn check(&self, destination: &Destination) -> Result<(), String>;
+    /// Writes to a destination and reads back. What people should know of it, if there is anything;
+    /// the error is for people too.
+    async fn check(&self, destination: &Destination) -> Result<String, String>;
     /// Delivers there from now on, from where the reader is.
     async fn go(&self, reader: &str, destination: &Destination) -> Result<(), String>;
     /// Delivers nothing for now; the reader stays where it is.

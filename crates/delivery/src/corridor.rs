@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event::Timestamp;
-use sink::{Batch, DeliverError, Draft, Sink};
+use sink::{Batch, DeliverError, Draft, Sink, chain};
 use store::{Journal, ReadError, Record, StoreError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::{Backoff, WAIT_MAX};
-use crate::gap::{self, chain};
+use crate::gap;
 use crate::health::{Condition, Pulse};
 use crate::metrics::Metrics;
 

@@ -14,14 +14,3 @@ pub(crate) fn event(seq: u64, reason: &str, time: Timestamp) -> Event {
         ..Event::without_request(Stage::Panic, "gap", time)
     }
 }
-
-/// An error with all that is behind it.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut behind = error.source();
-    while let Some(source) = behind {
-        text = format!("{text}: {source}");
-        behind = source.source();
-    }
-    text
-}

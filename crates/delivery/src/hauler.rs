@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event::Timestamp;
-use sink::DeliverError;
 use sink::bucket::{Bucket, Draft, Object, Put};
+use sink::{DeliverError, chain};
 use store::{Journal, ReadError, Record, StoreError};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::backoff::Backoff;
 use crate::corridor::{BATCH_BYTES_MAX, BATCH_ROWS_MAX, DRAIN_MAX};
 use crate::fixed::Fixed;
-use crate::gap::{self, chain};
+use crate::gap;
 use crate::health::{Condition, Pulse};
 use crate::metrics::Metrics;
 use crate::orders::{Orders, changed, superseded, superseded_at_length};

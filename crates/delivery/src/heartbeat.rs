@@ -19,8 +19,8 @@ pub const HEARTBEAT_PERIOD: Duration = Duration::from_mins(1);
 pub const HEARTBEAT: &str = "keepwatch.io/heartbeat";
 /// How the annotations begin that tell of a destination; its name follows.
 pub const HEARTBEAT_SINK: &str = "keepwatch.io/sink/";
-/// Who is named; kube-apiserver gives this prefix to nobody.
-const USER: &str = "system:keepwatch";
+/// Who is named in events of our own; kube-apiserver gives this prefix to nobody.
+pub const USER: &str = "system:keepwatch";
 /// What it did.
 const VERB: &str = "heartbeat";
 

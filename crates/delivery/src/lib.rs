@@ -34,7 +34,7 @@ pub use attached::Detached;
 pub use corridor::{BATCH_BYTES_MAX, BATCH_ROWS_MAX, Corridor, DRAIN_MAX};
 pub use hauler::RETRY_AFTER_MAX;
 pub use health::{Condition, SinkHealth};
-pub use heartbeat::{HEARTBEAT, HEARTBEAT_PERIOD, HEARTBEAT_SINK};
+pub use heartbeat::{HEARTBEAT, HEARTBEAT_PERIOD, HEARTBEAT_SINK, USER};
 
 use attached::Attached;
 use health::Pulse;

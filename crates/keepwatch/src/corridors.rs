@@ -15,6 +15,10 @@ use delivery::{Condition, Delivery};
 use sink::bucket::{Bucket, Destination, Parts, Provider};
 use store::{Journal, ReadError};
 
+/// What is said of a store that does not know `If-None-Match`.
+const UNCONDITIONAL: &str = "this store cannot refuse to write over an object (it answers 501 to \
+    If-None-Match), so each object is asked for before it is written";
+
 /// Delivery, as the controller moves it.
 pub(crate) struct Hand {
     pub(crate) delivery: Arc<Delivery>,
@@ -40,9 +44,10 @@ impl Corridors for Hand {
         self.journal.register(reader, after).await.map(drop).map_err(|error| error.to_string())
     }
 
-    async fn check(&self, destination: &Destination) -> Result<(), String> {
+    async fn check(&self, destination: &Destination) -> Result<String, String> {
         let bucket = self.open(destination)?;
-        bucket.check().await.map_err(|error| error.to_string())
+        let checked = bucket.check().await.map_err(|error| error.to_string())?;
+        Ok(if checked.knows_conditions { String::new() } else { UNCONDITIONAL.to_owned() })
     }
 
     async fn go(&self, reader: &str, destination: &Destination) -> Result<(), String> {

@@ -13,6 +13,8 @@ mod check;
 mod credentials;
 mod destination;
 mod draft;
+mod names;
+mod open;
 mod prefix;
 mod put;
 mod reach;
@@ -23,19 +25,21 @@ mod tls;
 mod transport;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use event::Timestamp;
 use object_store::ObjectStore;
 
 use crate::Encoding;
 
-pub use check::CheckError;
+pub use check::{CheckError, Checked};
 pub use credentials::{Ambient, Container, WebIdentity};
 pub use destination::{
     Credentials, Destination, LINE_BYTES, Limits, Provider, Retention, RetentionMode, Role,
     SEAL_AGE, SEAL_BYTES,
 };
 pub use draft::{Draft, Object};
+pub use names::Names;
 pub use prefix::{PREFIX_BYTES_MAX, PREFIX_DEFAULT, Prefix, PrefixError, Range, Stream};
 pub use put::Put;
 pub use reach::{Network, NetworkError, Reach};
@@ -65,6 +69,8 @@ pub struct Bucket {
     parts: Parts,
     store: Arc<dyn ObjectStore>,
     signer: Option<Arc<signer::Signer>>,
+    /// The store was found not to know `If-None-Match`.
+    is_unconditional: AtomicBool,
 }
 
 impl std::fmt::Debug for Bucket {
@@ -108,8 +114,9 @@ pub enum OpenError {
 impl Bucket {
     /// Prepares everything and talks to nobody.
     pub fn open(destination: &Destination, parts: Parts) -> Result<Self, OpenError> {
-        let (store, signer) = put::open_store(destination, &parts)?;
-        Ok(Self { destination: destination.clone(), parts, store, signer })
+        let (store, signer) = open::store(destination, &parts)?;
+        let is_unconditional = AtomicBool::new(false);
+        Ok(Self { destination: destination.clone(), parts, store, signer, is_unconditional })
     }
 
     /// Where objects go.

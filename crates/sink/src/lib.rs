@@ -8,6 +8,7 @@
 
 mod batch;
 pub mod bucket;
+mod chain;
 mod encoding;
 pub mod file;
 pub mod stdout;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use batch::{Batch, Draft};
+pub use chain::chain;
 pub use encoding::Encoding;
 pub use file::FileSink;
 pub use stdout::StdoutSink;

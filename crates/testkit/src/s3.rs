@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -16,6 +17,13 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+/// Between two pieces of an answer that comes in pieces.
+const PAUSE: Duration = Duration::from_millis(5);
+/// The tag of another content.
+const WRONG_TAG: &str = "00000000000000000000000000000000";
+/// The checksum of another content.
+const WRONG_SUM: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+
 /// What goes wrong with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -23,40 +31,79 @@ pub enum Fault {
     Refuse(u16, &'static str),
     /// The same, but the object is kept.
     KeepAndRefuse(u16, &'static str),
+    /// An answer with this code that points elsewhere; nothing is kept.
+    Redirect(u16, &'static str),
     /// The connection is closed before the body is read.
     HangUpBeforeBody,
     /// In the middle of it.
     HangUpInBody,
+    /// The same, by a reset.
+    ResetInBody,
     /// Behind it, and the object is kept.
     KeepAndHangUp,
+    /// The same, by a reset.
+    KeepAndReset,
+    /// No answer until the client gives up; nothing is kept.
+    Silence,
+    /// The same, but the object is kept.
+    KeepAndSilence,
+    /// A good answer that comes in pieces, and the object is kept.
+    KeepAndDawdle,
     /// Half of the head of a good answer, and the object is kept.
     KeepAndHalfHead,
     /// A good answer that names another content, and the object is kept.
     KeepAndWrongTag,
+    /// A good answer for another checksum; nothing is kept.
+    WrongSum,
+    /// A good answer whose body says that it is none; nothing is kept.
+    GoodHeadBadBody,
     /// A refusal whose body is cut.
     HalfRefusal,
+    /// A refusal whose XML is cut, and whose body is not.
+    HalfXml,
     /// Something that is not HTTP.
     Noise,
 }
 
+/// A place on the same store where nothing may ever be put.
+pub const ELSEWHERE: &str = "/elsewhere/object";
+
 impl Fault {
     /// Every kind there is.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 34] = [
         Self::Refuse(500, "InternalError"),
+        Self::Refuse(502, "BadGateway"),
         Self::Refuse(503, "SlowDown"),
+        Self::Refuse(504, "GatewayTimeout"),
         Self::Refuse(429, "TooManyRequests"),
+        Self::Refuse(401, "Unauthorized"),
         Self::Refuse(403, "AccessDenied"),
         Self::Refuse(400, "ExpiredToken"),
+        Self::Refuse(400, "RequestTimeout"),
+        Self::Refuse(400, "BadDigest"),
         Self::Refuse(403, "RequestTimeTooSkewed"),
         Self::Refuse(409, "ConditionalRequestConflict"),
         Self::Refuse(404, "NoSuchBucket"),
+        Self::KeepAndRefuse(409, "OperationAborted"),
+        Self::KeepAndRefuse(412, "PreconditionFailed"),
         Self::KeepAndRefuse(500, "InternalError"),
+        Self::KeepAndRefuse(503, "SlowDown"),
+        Self::Redirect(301, ELSEWHERE),
+        Self::Redirect(307, ELSEWHERE),
         Self::HangUpBeforeBody,
         Self::HangUpInBody,
+        Self::ResetInBody,
         Self::KeepAndHangUp,
+        Self::KeepAndReset,
+        Self::Silence,
+        Self::KeepAndSilence,
+        Self::KeepAndDawdle,
         Self::KeepAndHalfHead,
         Self::KeepAndWrongTag,
+        Self::WrongSum,
+        Self::GoodHeadBadBody,
         Self::HalfRefusal,
+        Self::HalfXml,
         Self::Noise,
     ];
 
@@ -65,9 +112,25 @@ impl Fault {
             self,
             Self::KeepAndRefuse(..)
                 | Self::KeepAndHangUp
+                | Self::KeepAndReset
+                | Self::KeepAndSilence
+                | Self::KeepAndDawdle
                 | Self::KeepAndHalfHead
                 | Self::KeepAndWrongTag
         )
+    }
+
+    /// Where the connection ends before the body does, if it does.
+    fn body_share(self, length: usize) -> usize {
+        match self {
+            Self::HangUpBeforeBody => 0,
+            Self::HangUpInBody | Self::ResetInBody => length / 2,
+            _ => length,
+        }
+    }
+
+    fn resets(self) -> bool {
+        matches!(self, Self::ResetInBody | Self::KeepAndReset)
     }
 }
 
@@ -87,7 +150,12 @@ struct State {
     /// Heads of the requests that stored something.
     heads: Vec<String>,
     requests: u64,
-    faults: u64,
+    /// How often each kind went wrong.
+    faults: BTreeMap<String, u64>,
+    connections: u64,
+    /// Objects that were written over.
+    replaced: u64,
+    knows_conditions: bool,
 }
 
 impl S3Double {
@@ -95,8 +163,16 @@ impl S3Double {
     pub async fn start(mood: Mood) -> std::io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
-        let state =
-            State { mood, objects: BTreeMap::new(), heads: Vec::new(), requests: 0, faults: 0 };
+        let state = State {
+            mood,
+            objects: BTreeMap::new(),
+            heads: Vec::new(),
+            requests: 0,
+            faults: BTreeMap::new(),
+            connections: 0,
+            replaced: 0,
+            knows_conditions: true,
+        };
         let state = Arc::new(Mutex::new(state));
         let mut running = JoinSet::new();
         let shared = Arc::clone(&state);
@@ -104,6 +180,7 @@ impl S3Double {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 let state = Arc::clone(&shared);
+                lock(&state).connections += 1;
                 connections.spawn(async move {
                     let mut stream = stream;
                     while serve(&mut stream, &state).await.unwrap_or(false) {}
@@ -132,7 +209,27 @@ impl S3Double {
     /// Requests so far, and how many of them went wrong.
     pub fn counts(&self) -> (u64, u64) {
         let state = lock(&self.state);
-        (state.requests, state.faults)
+        (state.requests, state.faults.values().sum())
+    }
+
+    /// How often each kind of fault happened.
+    pub fn faults(&self) -> BTreeMap<String, u64> {
+        lock(&self.state).faults.clone()
+    }
+
+    /// Connections so far.
+    pub fn connections(&self) -> u64 {
+        lock(&self.state).connections
+    }
+
+    /// How many uploads wrote over an object.
+    pub fn replaced(&self) -> u64 {
+        lock(&self.state).replaced
+    }
+
+    /// From now on `If-None-Match` is refused, as stores do that do not know it.
+    pub fn forget_conditions(&self) {
+        lock(&self.state).knows_conditions = false;
     }
 
     /// From now on this goes wrong.
@@ -153,52 +250,98 @@ async fn serve(stream: &mut TcpStream, state: &Mutex<State>) -> std::io::Result<
         state.requests += 1;
         let number = state.requests;
         let fault = (state.mood)(number);
-        state.faults += u64::from(fault.is_some());
+        if let Some(fault) = fault {
+            *state.faults.entry(format!("{fault:?}")).or_default() += 1;
+        }
         fault
     };
-    if fault == Some(Fault::HangUpBeforeBody) {
-        return Ok(false);
-    }
     let length: usize =
         header(&head, "content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
-    let wanted = if fault == Some(Fault::HangUpInBody) { length / 2 } else { length };
+    let wanted = fault.map_or(length, |fault| fault.body_share(length));
     while body.len() < wanted {
         if stream.read_buf(&mut body).await? == 0 {
             return Ok(false);
         }
     }
-    if fault == Some(Fault::HangUpInBody) {
-        return Ok(false);
+    if wanted < length {
+        return end(stream, fault);
     }
     let answer = match fault {
         Some(fault) if !fault.keeps() => None,
         _ => Some(act(&head, &body, &mut lock(state))),
     };
     match fault {
-        None => stream.write_all(&answer.unwrap_or_default()).await?,
-        Some(Fault::Refuse(code, word) | Fault::KeepAndRefuse(code, word)) => {
+        None => {
+            stream.write_all(&answer.unwrap_or_default()).await?;
+            Ok(true)
+        }
+        Some(fault) => misbehave(stream, fault, &answer.unwrap_or_default()).await,
+    }
+}
+
+/// What is answered instead of `good`; whether the connection goes on.
+async fn misbehave(stream: &mut TcpStream, fault: Fault, good: &[u8]) -> std::io::Result<bool> {
+    match fault {
+        Fault::Refuse(code, word) | Fault::KeepAndRefuse(code, word) => {
             stream.write_all(&refusal(code, word)).await?;
         }
-        Some(Fault::KeepAndHalfHead) => {
+        Fault::Redirect(code, to) => {
+            let text =
+                format!("HTTP/1.1 {code} Moved\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n");
+            stream.write_all(text.as_bytes()).await?;
+        }
+        Fault::KeepAndDawdle => {
+            for piece in good.chunks(20) {
+                stream.write_all(piece).await?;
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+        Fault::KeepAndWrongTag => stream.write_all(&stored(WRONG_TAG, None)).await?,
+        Fault::WrongSum => stream.write_all(&stored("00", Some(WRONG_SUM))).await?,
+        Fault::GoodHeadBadBody => {
+            let body = "<?xml version=\"1.0\"?>\n<Error><Code>InternalError</Code></Error>";
+            let length = body.len();
+            let text = format!(
+                "HTTP/1.1 200 OK\r\nETag: \"00\"\r\nContent-Length: {length}\r\n\r\n{body}"
+            );
+            stream.write_all(text.as_bytes()).await?;
+        }
+        Fault::HalfXml => {
+            let text = b"HTTP/1.1 503 Slow Down\r\nContent-Length: 18\r\n\r\n<Error><Code>SlowD";
+            stream.write_all(text).await?;
+        }
+        Fault::KeepAndHalfHead => {
             stream.write_all(b"HTTP/1.1 200 OK\r\nETag: \"").await?;
             return Ok(false);
         }
-        Some(Fault::KeepAndWrongTag) => {
-            let text = b"HTTP/1.1 200 OK\r\nETag: \"00000000000000000000000000000000\"\r\nContent-Length: 0\r\n\r\n";
-            stream.write_all(text).await?;
-        }
-        Some(Fault::HalfRefusal) => {
+        Fault::HalfRefusal => {
             let text = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 300\r\n\r\n<Error><Code>Inte";
             stream.write_all(text).await?;
             return Ok(false);
         }
-        Some(Fault::Noise) => {
+        Fault::Noise => {
             stream.write_all(b"SSH-2.0-OpenSSH_9.6\r\n\r\n").await?;
             return Ok(false);
         }
-        Some(_) => return Ok(false),
+        Fault::Silence | Fault::KeepAndSilence => {
+            while stream.read_buf(&mut Vec::with_capacity(64)).await? > 0 {}
+            return Ok(false);
+        }
+        Fault::HangUpBeforeBody
+        | Fault::HangUpInBody
+        | Fault::ResetInBody
+        | Fault::KeepAndHangUp
+        | Fault::KeepAndReset => return end(stream, Some(fault)),
     }
     Ok(true)
+}
+
+/// The connection is closed, or reset.
+fn end(stream: &TcpStream, fault: Option<Fault>) -> std::io::Result<bool> {
+    if fault.is_some_and(Fault::resets) {
+        stream.set_zero_linger()?;
+    }
+    Ok(false)
 }
 
 /// The head of a request in lower case but for its first line, and what came behind it.
@@ -234,12 +377,18 @@ fn act(head: &str, body: &[u8], state: &mut State) -> Vec<u8> {
             if header(head, "x-amz-checksum-sha256") != Some(&sum) {
                 return refusal(400, "BadDigest");
             }
-            if state.objects.contains_key(&path) && header(head, "if-none-match") == Some("*") {
+            let condition = header(head, "if-none-match");
+            if condition.is_some() && !state.knows_conditions {
+                return refusal(501, "NotImplemented");
+            }
+            if state.objects.contains_key(&path) && condition == Some("*") {
                 return refusal(412, "PreconditionFailed");
             }
-            state.objects.insert(path, body.to_vec());
+            if state.objects.insert(path, body.to_vec()).is_some() {
+                state.replaced += 1;
+            }
             state.heads.push(head.to_ascii_lowercase());
-            b"HTTP/1.1 200 OK\r\nETag: \"00\"\r\nContent-Length: 0\r\n\r\n".to_vec()
+            stored("00", Some(&sum))
         }
         "GET" | "HEAD" => {
             let Some(found) = state.objects.get(&path) else {
@@ -257,6 +406,12 @@ fn act(head: &str, body: &[u8], state: &mut State) -> Vec<u8> {
         }
         _ => refusal(405, "MethodNotAllowed"),
     }
+}
+
+/// An object is stored.
+fn stored(tag: &str, sum: Option<&str>) -> Vec<u8> {
+    let sum = sum.map_or(String::new(), |sum| format!("x-amz-checksum-sha256: {sum}\r\n"));
+    format!("HTTP/1.1 200 OK\r\nETag: \"{tag}\"\r\n{sum}Content-Length: 0\r\n\r\n").into_bytes()
 }
 
 fn refusal_without_body(code: u16, is_head: bool) -> Vec<u8> {

@@ -152,7 +152,7 @@ pub(crate) fn destination(provider: Provider, limits: Limits) -> Destination {
 /// What goes with it: loopback may be dialled.
 pub(crate) fn parts() -> anyhow::Result<Parts> {
     let reach =
-        Reach { allowed: vec!["127.0.0.0/8".parse()?], refused: Vec::new(), plain_http: true };
+        Reach { allowed: vec!["127.0.0.0/8".parse()?], plain_http: true, ..Reach::default() };
     Ok(Parts {
         cluster: "test".to_owned(),
         encoding: Encoding::Kasten(event::kasten::Labels::default()),

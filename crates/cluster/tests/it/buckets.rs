@@ -50,8 +50,8 @@ fn now() -> Timestamp {
 fn open(destination: &Destination) -> Bucket {
     let reach = Reach {
         allowed: vec!["127.0.0.0/8".parse().unwrap()],
-        refused: Vec::new(),
         plain_http: true,
+        ..Reach::default()
     };
     let encoding = Encoding::Kasten(event::kasten::Labels::default());
     let (ambient, clock) = (Ambient::default(), Arc::new(now));
@@ -173,7 +173,7 @@ fn endpoints_inside_are_not_dialled() {
     {
         let bucket = Bucket::open(&destination(endpoint, "archive"), parts.clone()).unwrap();
         let error = run(bucket.check()).unwrap_err().to_string();
-        let words = ["loopback", "resolved", "invalid dns name"];
+        let words = ["loopback", "no answer"];
         assert!(words.iter().any(|word| error.contains(word)), "{endpoint}: {error}");
     }
 }

@@ -23,7 +23,7 @@ struct World {
     settings: Settings,
     now: Timestamp,
     /// What a check says.
-    check: Result<(), String>,
+    check: Result<String, String>,
     undelivered: u64,
     trace: String,
 }
@@ -47,7 +47,7 @@ fn new() -> World {
         fare: None,
         settings: Settings::default(),
         now: Timestamp::from_micros(1_000_000_000),
-        check: Ok(()),
+        check: Ok(String::new()),
         undelivered: 0,
         trace: String::new(),
     }
@@ -152,7 +152,8 @@ impl World {
                     error: (!report.errors.is_empty()).then(|| report.errors.clone()),
                     hash: Some(report.hash),
                 };
-                format!("{} {}", report.validation.as_str(), report.errors.join("; "))
+                let said = format!("{}{}", report.errors.join("; "), report.remark);
+                format!("{} {said}", report.validation.as_str())
             }
             Step::Farewell(left) => format!("farewell, {} undelivered", left.undelivered),
         };
@@ -200,7 +201,7 @@ fn another_profile_takes_over_only_when_it_works() {
             world.now = Timestamp::from_micros(world.now.as_micros() + 1_000_000);
         })
         .then("a while later it works", |world| {
-            world.check = Ok(());
+            world.check = Ok(String::new());
             world.now = Timestamp::from_micros(world.now.as_micros() + RECHECK_MICROS);
         })
         .check(expect![[r#"
@@ -465,4 +466,28 @@ fn where_the_server_keeps_no_hash_nothing_is_written_twice() {
           check folder a, below k10audit/: works
           deliver to folder a, below k10audit/
     "#]]);
+}
+
+#[test]
+fn what_a_check_remarks_is_told_with_success_only() {
+    let world = new().then("made", |world| {
+        world.resolution = ready("a", 1);
+        world.check = Ok("it is slow".to_owned());
+    });
+    world
+        .then("it fails", |world| {
+            let reason = "denied".to_owned();
+            world.fare = Some(Fare::Failing { reason, attempts: 9 });
+        })
+        .check(expect![[r#"
+            made
+              finalizer on
+              hold events
+              Pending
+              check folder a, below k10audit/: works
+              deliver to folder a, below k10audit/
+              Success it is slow
+            it fails
+              Failed denied
+        "#]]);
 }

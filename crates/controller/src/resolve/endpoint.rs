@@ -35,7 +35,11 @@ pub(super) fn normal(text: &str, settings: &Settings) -> Result<String, String> 
     let Some(name) = name.filter(|name| is_host(name)) else {
         return refused("names no host, or one in an unusual form");
     };
-    if port.is_some_and(|port| port.parse::<u16>().map_or(true, |port| port == 0)) {
+    let is_port = |port: &str| {
+        port.bytes().all(|byte| byte.is_ascii_digit())
+            && port.parse().is_ok_and(|port: u16| port > 0)
+    };
+    if port.is_some_and(|port| !is_port(port)) {
         return refused("has no usable port");
     }
     let is_listed = |listed: &String| {

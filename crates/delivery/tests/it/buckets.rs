@@ -7,8 +7,8 @@ use sink::bucket::{Limits, Provider};
 use testkit::s3::{Fault, S3Double};
 
 use super::fixture::{
-    NOW, arrived, bucket, delivery, destination, events, folder, open_store, parts, record, s3,
-    small, unpack,
+    NOW, arrived, bucket, delivery, destination, events, folder, lines, open_store, parts, record,
+    recorded, s3, small, unpack,
 };
 
 const NAME: &str = "auditconfig/kasten-io/k10/uid-1";
@@ -248,5 +248,36 @@ async fn a_heartbeat_arrives_as_an_event_and_tells_how_far_each_destination_is()
         r#""keepwatch.io/heartbeat":"5","keepwatch.io/sink/{NAME}":"delivered=5 backlog=0""#
     );
     assert!(beats.len() >= 2 && beats[0].contains(&told), "{beats:?}");
+    delivery.close().await;
+}
+
+/// Some stores that speak S3 answer 501 to `If-None-Match`. They are found out, and get every event
+/// once all the same, also when an answer is lost.
+#[tokio::test]
+async fn a_store_that_knows_no_conditions_is_written_to_without() {
+    let home = tempfile::tempdir().unwrap();
+    let place = S3Double::start(Box::new(|_| None)).await.unwrap();
+    let checked = bucket(s3(&place.endpoint()), small(1)).check().await.unwrap();
+    assert!(checked.knows_conditions);
+    place.forget_conditions();
+    let bucket = bucket(s3(&place.endpoint()), small(1));
+    let checked = bucket.check().await.unwrap();
+    assert!(!checked.knows_conditions);
+    let written_by_checks = place.replaced();
+    let before = place.counts().0;
+    let store = open_store(home.path());
+    record(&store, 1..31).await;
+    let delivery = delivery(&store);
+    place.set_mood(Box::new(|number| (number % 5 == 0).then_some(Fault::KeepAndHangUp)));
+    delivery.attach(NAME, bucket, 0).await.unwrap();
+    arrived(&delivery, &store.journal(), NAME).await;
+    let objects = place.objects();
+    assert_eq!(events(&objects, SOURCE), numbers(1..31));
+    assert_eq!(lines(&objects, SOURCE), recorded(&store.journal()).await);
+    // What the check found out is not found out again, and what is there is not written again.
+    assert!(place.heads().iter().skip(1).all(|head| !head.contains("if-none-match")));
+    assert_eq!(place.replaced(), written_by_checks);
+    let (after, faults) = place.counts();
+    assert!(after - before <= 60 + 2 * faults, "{before} {after} {faults}");
     delivery.close().await;
 }

@@ -1,24 +1,35 @@
 //! A store that misbehaves in every way: each object is there once, and little is asked twice.
+//!
+//! What lies there in the end is compared with the journal, byte by byte.
+
+use std::time::Duration;
 
 use delivery::Delivery;
+use sink::bucket::Bucket;
 use store::Sqlite;
-use testkit::s3::{Fault, S3Double};
+use testkit::s3::{Fault, Mood, S3Double};
 
-use super::fixture::{arrived, bucket, delivery, events, open_store, record, s3, small};
+use super::fixture::{
+    arrived, delivery, destination, events, lines, open_store, parts, record, recorded, s3, small,
+};
 
 /// Readers at the same time, each with its own stream of objects.
-const READERS: usize = 16;
+const READERS: usize = 32;
 /// Events, each an object of its own for each reader.
-const EVENTS: u64 = 60;
+const EVENTS: u64 = 75;
 
 fn name(reader: usize) -> String {
-    format!("reader-{reader}")
+    format!("reader-{reader:02}")
 }
 
-async fn deliver(store: &Sqlite, delivery: &Delivery, place: &S3Double) {
+/// Delivers to all readers, from a store that waits so long for an answer.
+async fn deliver(store: &Sqlite, delivery: &Delivery, place: &S3Double, patience: Duration) {
     record(store, 1..EVENTS + 1).await;
     for reader in 0..READERS {
-        let bucket = bucket(s3(&place.endpoint()), small(1));
+        let mut parts = parts("test");
+        parts.reach.patience = patience;
+        let destination = destination(s3(&place.endpoint()), small(1));
+        let bucket = Bucket::open(&destination, parts).unwrap();
         delivery.attach(&name(reader), bucket, 0).await.unwrap();
     }
     for reader in 0..READERS {
@@ -26,28 +37,34 @@ async fn deliver(store: &Sqlite, delivery: &Delivery, place: &S3Double) {
     }
     let objects = place.objects();
     assert_eq!(objects.len() as u64, READERS as u64 * EVENTS);
+    let recorded = recorded(&store.journal()).await;
     for reader in 0..READERS {
         let found = events(&objects, &name(reader));
         assert_eq!(found, (1..=EVENTS).collect::<Vec<_>>(), "{}", name(reader));
+        assert_eq!(lines(&objects, &name(reader)), recorded, "{}", name(reader));
     }
+    assert_eq!(place.replaced(), 0);
     delivery.close().await;
 }
 
 /// Every `nth` request goes wrong, in each way in turn.
-fn every(nth: u64) -> testkit::s3::Mood {
+fn every(nth: u64) -> Mood {
     let mut kinds = Fault::ALL.into_iter().cycle();
     Box::new(move |number| if number % nth == 0 { kinds.next() } else { None })
 }
 
 #[tokio::test]
-async fn each_object_is_there_once_whatever_every_third_request_meets() {
+async fn each_object_is_there_once_whatever_every_other_request_meets() {
     let home = tempfile::tempdir().unwrap();
-    let place = S3Double::start(every(3)).await.unwrap();
+    let place = S3Double::start(every(2)).await.unwrap();
     let store = open_store(home.path());
     let delivery = delivery(&store);
-    deliver(&store, &delivery, &place).await;
+    deliver(&store, &delivery, &place, Duration::from_millis(500)).await;
     let (requests, faults) = place.counts();
-    assert!(faults >= 400, "{faults} of {requests}");
+    assert!(faults >= 2000, "{faults} of {requests}");
+    let kinds = place.faults();
+    assert_eq!(kinds.len(), Fault::ALL.len());
+    assert!(kinds.values().all(|count| *count >= 50), "{kinds:?}");
 }
 
 #[tokio::test]
@@ -56,8 +73,9 @@ async fn one_request_in_twenty_goes_wrong_and_few_are_sent_in_vain() {
     let place = S3Double::start(every(20)).await.unwrap();
     let store = open_store(home.path());
     let delivery = delivery(&store);
-    deliver(&store, &delivery, &place).await;
-    let (requests, _) = place.counts();
+    deliver(&store, &delivery, &place, Duration::from_secs(3)).await;
+    let (requests, faults) = place.counts();
     let needed = READERS as u64 * EVENTS;
+    assert!(faults >= needed / 20, "{faults}");
     assert!(requests * 10 <= needed * 11, "{requests} for {needed}");
 }

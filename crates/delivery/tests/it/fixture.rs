@@ -75,6 +75,7 @@ pub(super) fn parts(cluster: &str) -> Parts {
             allowed: vec!["127.0.0.0/8".parse().unwrap()],
             refused: Vec::new(),
             plain_http: true,
+            ..Reach::default()
         },
         ambient: Ambient::default(),
         clock: Arc::new(|| Timestamp::from_micros(NOW)),
@@ -113,6 +114,25 @@ pub(super) fn events(objects: &BTreeMap<String, Vec<u8>>, source: &str) -> Vec<u
         all.extend(lines.iter().map(|line| number(line)));
     }
     all
+}
+
+/// The lines of a source, all of its objects, in the order of the keys.
+pub(super) fn lines(objects: &BTreeMap<String, Vec<u8>>, source: &str) -> Vec<String> {
+    let source = format!("/source={source}/");
+    let own = objects.iter().filter(|(key, _)| key.contains(&source));
+    own.flat_map(|(_, bytes)| unpack(bytes)).collect()
+}
+
+/// What the journal holds, as it has to arrive.
+pub(super) async fn recorded(journal: &Journal) -> Vec<String> {
+    let records = journal.read(0, 1 << 20, 1 << 30).await.unwrap();
+    assert_eq!(records.len() as u64, journal.last_seq());
+    let line = |record: store::Record| {
+        let mut line = Vec::new();
+        event::v1::write(&event::record::read(record.bytes).unwrap(), &mut line);
+        String::from_utf8(line).unwrap()
+    };
+    records.into_iter().map(line).collect()
 }
 
 pub(super) fn folder(root: &Path) -> BTreeMap<String, Vec<u8>> {

@@ -12,7 +12,7 @@ use secrecy::ExposeSecret as _;
 
 use super::put::{self, path};
 use super::sigv4::hex;
-use super::transport::{Note, Seen};
+use super::transport::{Note, SILENCE, Seen};
 use super::{Bucket, Credentials, Provider, Stream, prefix};
 
 /// Time for a check.
@@ -25,17 +25,24 @@ const CONTENT: &[u8] = b"\n";
 #[error("{0}")]
 pub struct CheckError(String);
 
+/// A destination that works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// Whether it keeps an object from being written over when it is asked to.
+    pub knows_conditions: bool,
+}
+
 impl Bucket {
     /// Writes and reads.
-    pub async fn check(&self) -> Result<(), CheckError> {
+    pub async fn check(&self) -> Result<Checked, CheckError> {
         let late = |_| {
-            CheckError(format!(
-                "{} does not answer within {} s",
-                self.place(),
-                CHECK_TIME_MAX.as_secs()
-            ))
+            let (place, limit) = (self.place(), CHECK_TIME_MAX.as_secs());
+            tracing::warn!(place, "a destination gives no answer within {limit} s");
+            let seen = Seen { failure: SILENCE.to_owned(), ..Seen::default() };
+            CheckError(self.explain(&seen, "written", "s3:PutObject"))
         };
-        tokio::time::timeout(CHECK_TIME_MAX, self.write_and_read()).await.map_err(late)?
+        tokio::time::timeout(CHECK_TIME_MAX, self.write_and_read()).await.map_err(late)??;
+        Ok(Checked { knows_conditions: !self.is_unconditional() })
     }
 
     async fn write_and_read(&self) -> Result<(), CheckError> {
@@ -130,17 +137,31 @@ impl Bucket {
             (Some(StatusCode::NOT_FOUND), "") => {
                 format!("bucket `{bucket}` does not exist in region `{region}`")
             }
-            (None, _) => format!(
-                "endpoint {} cannot be reached: {}",
-                endpoint.as_deref().unwrap_or("of AWS"),
-                seen.failure
+            (None, _) => {
+                let endpoint = endpoint.as_deref().unwrap_or("of AWS");
+                format!("endpoint {endpoint} cannot be reached: {}{}", seen.failure, hint(seen))
+            }
+            (Some(StatusCode::NOT_IMPLEMENTED), _) => format!(
+                "the store at {place} does not know what every upload says: a checksum \
+                 (x-amz-checksum-sha256){}; use one that does",
+                if self.destination.retention.is_some() { " and Object Lock" } else { "" }
             ),
             _ => self.explain_plainly(seen, what),
         }
     }
 
     fn explain_plainly(&self, seen: &Seen, what: &str) -> String {
-        format!("an object could not be {what} in {}: {}", self.place(), put::refused(seen))
+        let (place, refused, hint) = (self.place(), put::refused(seen), hint(seen));
+        format!("an object could not be {what} in {place}: {refused}{hint}")
+    }
+}
+
+/// What may be looked at where nobody answers.
+fn hint(seen: &Seen) -> &'static str {
+    if seen.status.is_none() && seen.failure == SILENCE {
+        "; check its name, port and certificate, and the log of keepwatch, which says more"
+    } else {
+        ""
     }
 }
 

@@ -148,8 +148,12 @@ impl Source {
             }
             _ => return Err(OpenError::Credentials { provider: "S3" }),
         };
-        let anywhere =
-            Reach { allowed: Network::ALL.to_vec(), refused: Vec::new(), plain_http: true };
+        let anywhere = Reach {
+            allowed: Network::ALL.to_vec(),
+            refused: Vec::new(),
+            plain_http: true,
+            ..parts.reach.clone()
+        };
         Ok(Self::Lent(Box::new(Lender {
             origin,
             role,
@@ -194,7 +198,7 @@ impl Lender {
             }
             Err(error) => match held.as_ref().filter(|held| held.is_good(now)) {
                 Some(held) => {
-                    let reason = super::transport::chain(&error);
+                    let reason = crate::chain(&error);
                     tracing::warn!(
                         reason,
                         "credentials cannot be renewed; the present ones are still good"

@@ -7,9 +7,15 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
+use std::time::Duration;
+
+use super::names::Names;
+
+/// Time from the first byte of a request to the head of its answer.
+pub(super) const ANSWER_TIME_MAX: Duration = Duration::from_mins(1);
 
 /// What may be dialled. The default is the internet and private networks, by https.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Reach {
     /// These may be dialled whatever else is said.
     pub allowed: Vec<Network>,
@@ -17,6 +23,22 @@ pub struct Reach {
     pub refused: Vec<Network>,
     /// Whether `http://` may be used.
     pub plain_http: bool,
+    /// Who knows the addresses of names.
+    pub names: Names,
+    /// How long an answer is waited for.
+    pub patience: Duration,
+}
+
+impl Default for Reach {
+    fn default() -> Self {
+        Self {
+            allowed: Vec::new(),
+            refused: Vec::new(),
+            plain_http: false,
+            names: Names::default(),
+            patience: ANSWER_TIME_MAX,
+        }
+    }
 }
 
 /// A range of addresses, such as `10.0.0.0/8`.
@@ -59,11 +81,19 @@ fn plain(address: IpAddr) -> IpAddr {
         IpAddr::V4(Ipv4Addr::new(a, b, c, d))
     };
     match parts {
-        // Compatible (but for `::` and `::1`), mapped, translated, and NAT64.
+        // Compatible (but for `::` and `::1`), mapped, translated, NAT64 of everybody and of a
+        // network of its own, and ISATAP.
         [0, 0, 0, 0, 0, 0, 1..=u16::MAX, _]
         | [0, 0, 0, 0, 0, 0xffff, ..]
         | [0, 0, 0, 0, 0xffff, 0, ..]
-        | [0x64, 0xff9b, 0, 0, 0, 0, ..] => v4_at(6),
+        | [0x64, 0xff9b, 0, 0, 0, 0, ..]
+        | [0x64, 0xff9b, 1, ..]
+        | [_, _, _, _, 0 | 0x200, 0x5efe, _, _] => v4_at(6),
+        // Teredo keeps it upside down.
+        [0x2001, 0, _, _, _, _, high, low] => {
+            let ([a, b], [c, d]) = ((!high).to_be_bytes(), (!low).to_be_bytes());
+            IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+        }
         // 6to4.
         [0x2002, ..] => v4_at(1),
         _ => address,
@@ -204,7 +234,7 @@ mod tests {
         let reach = Reach {
             allowed: networks(&["10.1.2.3", "127.0.0.0/8"]),
             refused: networks(&["10.0.0.0/8", "fd00::/8"]),
-            plain_http: false,
+            ..Reach::default()
         };
         for (address, may) in [
             ("10.1.2.3", true),

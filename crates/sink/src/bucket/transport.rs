@@ -1,27 +1,25 @@
 //! The way to a store: dials only what may be dialled, signs, and remembers what came back.
 //!
-//! `object_store` speaks the protocols; this is its HTTP client. Names are resolved once, each address
-//! is checked, and exactly those are dialled. Redirects are not followed. Every step has its time.
-//! The body of a refusal is read for its code only, and a [`Note`] takes it to whoever asked.
+//! `object_store` speaks the protocols; this is its HTTP client. Only what [`Reach`] allows is dialled,
+//! redirects are not followed, and every step has its time. The body of a refusal is read for its
+//! code only, and a [`Note`] takes it to whoever asked.
+//!
+//! Why there was no answer is for the log alone. Whoever names endpoints hears the same in each case:
+//! else a profile could find out which ports are open where only the server gets.
 
-use std::error::Error;
-use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::{Duration, UNIX_EPOCH};
-use std::{io, vec};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{DATE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector as Tcp;
-use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use object_store::ClientOptions;
 use object_store::client::{
@@ -30,17 +28,21 @@ use object_store::client::{
 };
 use rustls::ClientConfig;
 
+use super::names::{self, Resolver};
 use super::reach::Reach;
 use super::signer::Signer;
+use crate::chain;
 
 /// Time to get a connection.
 pub(super) const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
-/// Time from the first byte of a request to the head of its answer.
-pub(super) const REQUEST_TIME_MAX: Duration = Duration::from_mins(1);
-/// Bytes of a refusal's body that are read.
-const REFUSAL_BYTES_MAX: usize = 64 << 10;
+/// Bytes that are read of the answer to an upload, or of a refusal.
+const WORDS_BYTES_MAX: usize = 64 << 10;
 /// Time for them.
-const REFUSAL_TIME_MAX: Duration = Duration::from_secs(10);
+const WORDS_TIME_MAX: Duration = Duration::from_secs(10);
+/// What is said of every request that got no answer.
+pub(super) const SILENCE: &str = "no answer";
+/// The checksum of an upload, in a request and in its answer.
+const CHECKSUM: &str = "x-amz-checksum-sha256";
 /// Unused connections are closed after so long: before the stores do it.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(15);
 
@@ -140,10 +142,19 @@ impl std::fmt::Debug for Caller {
     }
 }
 
-/// Why a request got no answer.
+/// Why a request got no answer, as far as everybody may know.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Failure(String);
+
+impl Failure {
+    /// Nobody answered. Why is logged.
+    fn silence(uri: &Uri, why: &str) -> Self {
+        let place = uri.authority().map_or("", |authority| authority.as_str());
+        tracing::warn!(place, why, "a destination gives no answer");
+        Self(SILENCE.to_owned())
+    }
+}
 
 #[async_trait]
 impl HttpService for Caller {
@@ -166,11 +177,9 @@ impl Caller {
         if let Some(signer) = &self.signer {
             signer.sign(&mut request).await.map_err(|error| Failure(chain(&error)))?;
         }
-        let sent = tokio::time::timeout(REQUEST_TIME_MAX, self.client.request(request)).await;
-        let answer = sent
-            .map_err(|_| Failure(format!("no answer within {} s", REQUEST_TIME_MAX.as_secs())))?
-            .map_err(|error| Failure(chain(&error)))?;
-        let (head, body) = answer.into_parts();
+        let is_upload = request.method() == Method::PUT;
+        let sum = request.headers().get(CHECKSUM).cloned();
+        let (mut head, body) = self.answer(&uri, request).await?.into_parts();
         let mut seen = Seen {
             status: Some(head.status),
             retry_after: retry_after(&head.headers),
@@ -179,11 +188,19 @@ impl Caller {
             ),
             ..Seen::default()
         };
-        let body = if head.status.is_success() {
+        if head.status.is_success() && !is_upload {
+            note.set(seen);
             let failed = |error: hyper::Error| HttpError::new(HttpErrorKind::Interrupted, error);
-            HttpResponseBody::new(body.map_err(failed))
+            return Ok(HttpResponse::from_parts(head, HttpResponseBody::new(body.map_err(failed))));
+        }
+        let text = words(body).await;
+        if head.status.is_success() {
+            seen.code = objection(sum.as_ref(), &head.headers, &text);
+            if !seen.code.is_empty() {
+                // `object_store` believes the head.
+                head.status = StatusCode::BAD_GATEWAY;
+            }
         } else {
-            let text = refusal(body).await;
             let named = ["x-ms-error-code", "x-minio-error-code"]
                 .into_iter()
                 .find_map(|name| head.headers.get(name));
@@ -191,10 +208,21 @@ impl Caller {
             if let Some(signer) = &self.signer {
                 signer.learn(&seen.code, server_time(&head.headers));
             }
-            HttpResponseBody::from(Bytes::new())
-        };
+        }
         note.set(seen);
-        Ok(HttpResponse::from_parts(head, body))
+        Ok(HttpResponse::from_parts(head, HttpResponseBody::from(Bytes::new())))
+    }
+
+    async fn answer(&self, uri: &Uri, request: HttpRequest) -> Result<Response<Incoming>, Failure> {
+        let patience = self.reach.patience;
+        match tokio::time::timeout(patience, self.client.request(request)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(match names::refusal(&error) {
+                Some(refusal) => Failure(refusal),
+                None => Failure::silence(uri, &chain(&error)),
+            }),
+            Err(_) => Err(Failure::silence(uri, &format!("none within {patience:?}"))),
+        }
     }
 
     /// What is no name does not pass the resolver.
@@ -219,10 +247,18 @@ pub(super) fn is_metadata(host: &str) -> bool {
     METADATA_HOSTS.iter().any(|known| host.eq_ignore_ascii_case(known))
 }
 
-/// The body of a refusal, as far as it comes soon.
-async fn refusal(body: hyper::body::Incoming) -> Bytes {
-    let read = Limited::new(body, REFUSAL_BYTES_MAX).collect();
-    match tokio::time::timeout(REFUSAL_TIME_MAX, read).await {
+/// What is wrong with an answer that says an upload has succeeded; usually nothing.
+fn objection(sum: Option<&HeaderValue>, headers: &HeaderMap, text: &[u8]) -> String {
+    let is_other = sum
+        .zip(headers.get(CHECKSUM))
+        .is_some_and(|(sent, stored)| sent.as_bytes() != stored.as_bytes());
+    if is_other { "BadDigest".to_owned() } else { code(text) }
+}
+
+/// A body that is words, as far as it comes soon.
+async fn words(body: Incoming) -> Bytes {
+    let read = Limited::new(body, WORDS_BYTES_MAX).collect();
+    match tokio::time::timeout(WORDS_TIME_MAX, read).await {
         Ok(Ok(read)) => read.to_bytes(),
         Ok(Err(_)) | Err(_) => Bytes::new(),
     }
@@ -259,58 +295,4 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 fn server_time(headers: &HeaderMap) -> Option<i64> {
     let date = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
     i64::try_from(date.duration_since(UNIX_EPOCH).ok()?.as_secs()).ok()
-}
-
-/// An error with all that is behind it.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut behind = error.source();
-    while let Some(source) = behind {
-        let more = source.to_string();
-        if !text.ends_with(&more) {
-            text = format!("{text}: {more}");
-        }
-        behind = source.source();
-    }
-    text
-}
-
-/// Finds the addresses of a name, and hands out those that may be dialled.
-#[derive(Clone, Debug)]
-struct Resolver {
-    reach: Reach,
-    metadata: bool,
-}
-
-impl tower_service::Service<Name> for Resolver {
-    type Response = vec::IntoIter<SocketAddr>;
-    type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
-
-    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, name: Name) -> Self::Future {
-        let Self { reach, metadata } = self.clone();
-        Box::pin(async move {
-            let name = name.as_str();
-            let found = tokio::net::lookup_host((name, 0)).await;
-            let found = found
-                .map_err(|_| io::Error::other(format!("the name {name} cannot be resolved")))?;
-            let mut open = Vec::new();
-            let mut refused = None;
-            for address in found {
-                match reach.refusal(address.ip()).filter(|_| !(metadata && is_metadata(name))) {
-                    None => open.push(address),
-                    Some(why) => refused = Some(format!("{name} is {}, which {why}", address.ip())),
-                }
-            }
-            match refused {
-                // A name that leads to both is not to be trusted at all.
-                Some(why) => Err(io::Error::new(io::ErrorKind::PermissionDenied, why)),
-                None => Ok(open.into_iter()),
-            }
-        })
-    }
 }

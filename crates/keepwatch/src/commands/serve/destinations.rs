@@ -101,6 +101,7 @@ pub(super) fn controller(
                 allowed: args.audit_allowed_networks.clone(),
                 refused: args.audit_refused_networks.clone(),
                 plain_http: args.audit_plain_http,
+                ..Reach::default()
             },
             ambient: ambient(args),
             clock: Arc::new(|| SystemClock.now()),

@@ -1,0 +1,207 @@
+//! A profile must not be a way into the server's own network, nor a way to look at it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use controller::Settings;
+use controller::resolve::{Resolution, of_profile};
+use controller::seen::{Keys, Place, Sight};
+use event::Timestamp;
+use secrecy::SecretString;
+use serde_json::json;
+use sink::Encoding;
+use sink::bucket::{Ambient, Bucket, Names, Parts, Reach};
+use testkit::s3::{Fault, S3Double};
+use tokio::net::TcpListener;
+
+use super::forms::{self, CLOSED, Form, OPENED};
+
+/// Long enough for a store on this machine.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// A bucket at this endpoint, as a profile asks for it; or why not. Nobody here has a certificate, and
+/// reading the system's roots a thousand times takes its time.
+fn open(endpoint: &str, settings: &Settings, reach: &Reach) -> Result<Bucket, String> {
+    let profile = json!({"type": "Location", "locationSpec": {
+        "type": "ObjectStore",
+        "credential": {"secretType": "AwsAccessKey", "secret": {"name": "s"}},
+        "objectStore": {"objectStoreType": "S3", "name": "archive", "endpoint": endpoint,
+                        "skipSSLVerify": true},
+    }});
+    let key = |key: &str| (key.to_owned(), Some(SecretString::from("AKIAEXAMPLE")));
+    let values = ["aws_access_key_id", "aws_secret_access_key"].map(key).into();
+    let keys = Keys { kind: "secrets.kanister.io/aws".to_owned(), values };
+    let place = Place { namespace: "kasten-io".to_owned(), name: "p".to_owned() };
+    let (profile, keys) = (Sight::There(profile), Sight::There(keys));
+    let wish = match of_profile(&place, &profile, &keys, None, settings) {
+        Resolution::Ready(wish) => wish,
+        Resolution::Wrong(errors) => return Err(errors.join("; ")),
+        other => panic!("{other:?}"),
+    };
+    let parts = Parts {
+        cluster: "test".to_owned(),
+        encoding: Encoding::V1,
+        reach: reach.clone(),
+        ambient: Ambient::default(),
+        clock: Arc::new(|| Timestamp::from_micros(1_795_566_600_000_000)),
+    };
+    Bucket::open(&wish.destination, parts).map_err(|error| error.to_string())
+}
+
+fn reach() -> Reach {
+    Reach {
+        allowed: vec![OPENED.parse().unwrap()],
+        refused: CLOSED.map(|network| network.parse().unwrap()).to_vec(),
+        names: Names::of(forms::lookup),
+        patience: PATIENCE,
+        plain_http: false,
+    }
+}
+
+/// A server on this machine that a profile may not get at, and which may be reached by mistake.
+fn local() -> (Settings, Reach) {
+    let settings = Settings { plain_http: true, ..Settings::default() };
+    let allowed = vec!["127.0.0.0/8".parse().unwrap()];
+    (settings, Reach { allowed, refused: Vec::new(), plain_http: true, ..reach() })
+}
+
+/// What came of a form: whether it got past every rule.
+async fn passes(form: &Form) -> Result<(), String> {
+    let bucket = open(&form.text, &Settings::default(), &reach())?;
+    let host = form.text.to_ascii_lowercase();
+    let host = host.trim_start_matches("https://");
+    let is_literal = host.starts_with(|c: char| c == '[' || c.is_ascii_digit());
+    if form.may && is_literal {
+        // Nobody is called who is somebody else's.
+        return Ok(());
+    }
+    let error = bucket.check().await.unwrap_err().to_string();
+    if error.contains("no answer") { Ok(()) } else { Err(error) }
+}
+
+#[tokio::test]
+async fn forbidden_places_are_not_dialled_however_they_are_written() {
+    let inside = S3Double::start(Box::new(|_| None)).await.unwrap();
+    let port = inside.endpoint().rsplit(':').next().unwrap().parse().unwrap();
+    let mut forms = forms::all(port);
+    forms.sort_by(|one, other| one.text.cmp(&other.text));
+    forms.dedup_by(|one, other| one.text == other.text);
+    assert!(forms.len() >= 1000, "{}", forms.len());
+    assert!(forms.iter().filter(|form| form.may).count() >= 50);
+    let mut wrong = Vec::new();
+    for form in &forms {
+        let outcome = passes(form).await;
+        if outcome.is_ok() != form.may {
+            wrong.push(format!("{form:?}: {outcome:?}"));
+        }
+        let said = outcome.err().unwrap_or_default();
+        // What a name leads to is not for whoever only knows the name.
+        let is_told = forms::NAMES.iter().filter(|(name, ..)| form.text.contains(name));
+        for (_, addresses, _) in is_told {
+            for address in *addresses {
+                if said.contains(address) && !form.text.contains(address) {
+                    wrong.push(format!("{form:?} tells an address: {said}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), forms.len(), wrong.join("\n"));
+    assert_eq!(inside.connections(), 0);
+}
+
+/// Checks an endpoint under the rules of [`local`]; what is said, without the endpoint.
+async fn said(endpoint: &str) -> String {
+    let (settings, reach) = local();
+    let bucket = open(endpoint, &settings, &reach).unwrap();
+    let checked = bucket.check().await.unwrap_err().to_string();
+    let mut delivered: &dyn std::error::Error = &bucket.holds("x").await.unwrap_err();
+    let mut told = checked;
+    loop {
+        told = format!("{told}\n{delivered}");
+        match delivered.source() {
+            Some(source) => delivered = source,
+            None => return told.replace(endpoint, "…"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_status_does_not_tell_an_open_port_from_a_closed_one() {
+    let closed = {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        listener.local_addr().unwrap()
+    };
+    let expected = said(&format!("http://{closed}")).await;
+    assert!(expected.contains("no answer") && expected.contains("log"), "{expected}");
+    for fault in [
+        Fault::HangUpBeforeBody,
+        Fault::ResetInBody,
+        Fault::Silence,
+        Fault::Noise,
+        Fault::KeepAndHalfHead,
+    ] {
+        let place = S3Double::start(Box::new(move |_| Some(fault))).await.unwrap();
+        assert_eq!(said(&place.endpoint()).await, expected, "{fault:?}");
+    }
+    // A port that speaks no TLS, one that says nothing, one that is closed, and no name at all.
+    let plain = S3Double::start(Box::new(|_| None)).await.unwrap();
+    let tls = plain.endpoint().replace("http://", "https://");
+    let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mute_at = format!("https://{}", mute.local_addr().unwrap());
+    for endpoint in
+        [tls, mute_at, format!("https://{closed}"), "https://nobody.example.com".to_owned()]
+    {
+        assert_eq!(said(&endpoint).await, expected, "{endpoint}");
+    }
+}
+
+#[tokio::test]
+async fn redirects_lead_nowhere() {
+    let inside = S3Double::start(Box::new(|_| None)).await.unwrap();
+    let (settings, reach) = local();
+    for code in [300, 301, 302, 303, 305, 307, 308] {
+        for target in [
+            format!("{}/archive/x", inside.endpoint()),
+            inside.endpoint().replace("http:", ""),
+            "http://169.254.169.254/latest/meta-data/".to_owned(),
+            "file:///etc/passwd".to_owned(),
+        ] {
+            let target: &'static str = Box::leak(target.into_boxed_str());
+            let moved = Box::new(move |_| Some(Fault::Redirect(code, target)));
+            let place = S3Double::start(moved).await.unwrap();
+            let bucket = open(&place.endpoint(), &settings, &reach).unwrap();
+            let error = bucket.check().await.unwrap_err().to_string();
+            assert!(!error.contains(target), "{error}");
+            assert_eq!(place.counts().0, 1);
+        }
+    }
+    assert_eq!(inside.connections(), 0);
+}
+
+/// A name leads to an open place when it is looked at, and to a forbidden one from then on.
+#[tokio::test]
+async fn a_name_that_moves_inside_is_refused_when_it_is_dialled() {
+    let place = S3Double::start(Box::new(|_| Some(Fault::HangUpBeforeBody))).await.unwrap();
+    let port = place.endpoint().rsplit(':').next().unwrap().to_owned();
+    let (settings, mut reach) = local();
+    reach.allowed = vec!["127.0.0.1/32".parse().unwrap()];
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    reach.names = Names::of(move |_| {
+        let is_first = count.fetch_add(1, Ordering::Relaxed) == 0;
+        let last = if is_first { 1 } else { 2 };
+        Ok(vec![IpAddr::from([127, 0, 0, last])])
+    });
+    let endpoint = format!("http://rebind.example.com:{port}");
+    let bucket = open(&endpoint, &settings, &reach).unwrap();
+    let first = bucket.check().await.unwrap_err().to_string();
+    assert!(first.contains("no answer"), "{first}");
+    let dialled = place.connections();
+    assert!(dialled >= 1);
+    let second = bucket.check().await.unwrap_err().to_string();
+    assert!(second.contains("loopback") && !second.contains("127.0.0.2"), "{second}");
+    assert_eq!(place.connections(), dialled);
+    assert!(asked.load(Ordering::Relaxed) >= 2);
+}

@@ -1,0 +1,102 @@
+//! From a name to the addresses that are dialled: looked up once, each address checked.
+//!
+//! A name that leads to a refused address and to an open one is refused: it is not to be trusted at
+//! all. Which address that is stays in the log, since a profile must not be a way to read the DNS.
+
+use std::error::Error;
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::{fmt, io, vec};
+
+use hyper_util::client::legacy::connect::dns::Name;
+
+use super::reach::Reach;
+use super::transport::is_metadata;
+
+/// Finds the addresses of a name.
+type Lookup = dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync;
+
+/// Who knows the addresses of names: the system, unless somebody else is named.
+#[derive(Clone, Default)]
+pub struct Names(Option<Arc<Lookup>>);
+
+impl Names {
+    /// Names that `lookup` knows.
+    pub fn of(lookup: impl Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(lookup)))
+    }
+
+    async fn addresses(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        match &self.0 {
+            Some(lookup) => lookup(name),
+            None => Ok(tokio::net::lookup_host((name, 0)).await?.map(|at| at.ip()).collect()),
+        }
+    }
+}
+
+impl fmt::Debug for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Names(given)" } else { "Names(system)" })
+    }
+}
+
+/// A name that may not be dialled; for people.
+#[derive(Debug, thiserror::Error)]
+#[error("{name} leads to an address that {why}")]
+struct Refused {
+    name: String,
+    why: &'static str,
+}
+
+/// Why nothing was dialled, if that is why a request failed.
+pub(super) fn refusal(error: &(dyn Error + 'static)) -> Option<String> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if let Some(refused) = inner.and_then(|inner| inner.downcast_ref::<Refused>()) {
+            return Some(refused.to_string());
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// Hands out the addresses of a name that may be dialled.
+#[derive(Clone, Debug)]
+pub(super) struct Resolver {
+    pub(super) reach: Reach,
+    pub(super) metadata: bool,
+}
+
+impl Resolver {
+    async fn open(&self, name: &str) -> io::Result<Vec<SocketAddr>> {
+        let found = self.reach.names.addresses(name).await?;
+        let may_ask = self.metadata && is_metadata(name);
+        for address in &found {
+            if let Some(why) = self.reach.refusal(*address).filter(|_| !may_ask) {
+                tracing::warn!(name, %address, why, "a destination is refused");
+                let refused = Refused { name: name.to_owned(), why };
+                return Err(io::Error::new(io::ErrorKind::PermissionDenied, refused));
+            }
+        }
+        Ok(found.into_iter().map(|address| SocketAddr::new(address, 0)).collect())
+    }
+}
+
+impl tower_service::Service<Name> for Resolver {
+    type Response = vec::IntoIter<SocketAddr>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let resolver = self.clone();
+        Box::pin(async move { Ok(resolver.open(name.as_str()).await?.into_iter()) })
+    }
+}

@@ -1,0 +1,45 @@
+//! Azure Blob Storage.
+
+use std::sync::Arc;
+
+use object_store::azure::MicrosoftAzureBuilder;
+
+use super::super::azure;
+use super::super::signer::Signer;
+use super::super::transport::Transport;
+use super::super::{Credentials, Destination, OpenError, Parts, tls};
+use super::{Opened, checked, named, once};
+use crate::chain;
+
+pub(super) fn open(destination: &Destination, parts: &Parts, endpoint: Option<&str>) -> Opened {
+    let tls = tls::config(destination.ca_pem.as_deref(), destination.skip_tls_verify)?;
+    let builder =
+        MicrosoftAzureBuilder::new().with_container_name(named(destination)?).with_retry(once());
+    let reach = parts.reach.clone();
+    let (account, builder, signer) = match &destination.credentials {
+        Credentials::AzureKey { account, key } => {
+            let signer = Arc::new(Signer::Azure(azure::Signer::new(account, key)?));
+            let transport = Transport::new(reach, tls, Some(Arc::clone(&signer)));
+            let builder = builder.with_skip_signature(true).with_http_connector(transport);
+            (account, builder, Some(signer))
+        }
+        Credentials::AzureAmbient { account } => {
+            (account, builder.with_http_connector(Transport::with_metadata(reach, tls)), None)
+        }
+        _ => return Err(OpenError::Credentials { provider: "Azure Blob Storage" }),
+    };
+    if account.is_empty() || !account.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        let what = format!("{account:?} is not the name of a storage account");
+        return Err(OpenError::Value { what });
+    }
+    let (scheme, authority) = match endpoint {
+        Some(endpoint) => checked(endpoint, parts)?,
+        None => ("https".to_owned(), format!("{account}.blob.core.windows.net")),
+    };
+    let builder = builder
+        .with_account(account)
+        .with_allow_http(scheme == "http")
+        .with_endpoint(format!("{scheme}://{authority}"));
+    let store = builder.build().map_err(|error| OpenError::Value { what: chain(&error) })?;
+    Ok((Arc::new(store), signer))
+}

@@ -9,6 +9,8 @@
 
 #[path = "it/commands.rs"]
 mod commands;
+#[path = "it/cursors.rs"]
+mod cursors;
 #[path = "it/demo.rs"]
 mod demo;
 #[path = "it/destinations.rs"]

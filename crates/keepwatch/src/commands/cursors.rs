@@ -1,14 +1,16 @@
 //! `keepwatch cursors`: how far each reader of the journal is, and the only way to discard events.
 //!
 //! The list can be taken from a running server's store. A cursor is moved only while no server has
-//! the store open: which one is moved, from where and to where, is printed.
+//! the store open: which one is moved, from where and to where, is printed, and recorded as an event,
+//! so that a gap in an archive has its explanation in it.
 
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use store::Journal;
+use event::{Event, Stage, Timestamp, UserInfo};
+use store::{Journal, Sqlite};
 
 use crate::args::{CursorsCommand, MoveArgs};
 use crate::commands::say;
@@ -16,6 +18,9 @@ use crate::house;
 
 /// The store's file in a data folder.
 const STORE: &str = "keepwatch.db";
+
+/// The annotation that says which cursor was moved, from where and to where.
+const CURSOR: &str = "keepwatch.io/cursor";
 
 /// Which way a cursor goes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -53,7 +58,7 @@ fn go(args: &MoveArgs, way: Way) -> Result<()> {
     }
     let store = house::open_store(&path, store::Settings::default())?;
     let moved = house::runtime()?.block_on(async {
-        let moved = place(&store.journal(), args, way).await;
+        let moved = place(&store, args, way).await;
         store.close().await;
         moved
     })?;
@@ -61,30 +66,63 @@ fn go(args: &MoveArgs, way: Way) -> Result<()> {
     Ok(())
 }
 
-async fn place(journal: &Journal, args: &MoveArgs, way: Way) -> Result<String> {
-    let reader = &args.reader;
-    let cursor =
-        journal.cursor(reader).with_context(|| format!("there is no reader {reader:?}"))?;
-    let (from, to) = (cursor.seq, args.to);
+async fn place(store: &Sqlite, args: &MoveArgs, way: Way) -> Result<String> {
+    let journal = store.journal();
+    let (reader, to) = (&args.reader, args.to);
+    let cursor = journal.cursor(reader).with_context(|| {
+        format!("there is no reader {reader:?}; `keepwatch cursors list` names them")
+    })?;
+    let from = cursor.seq;
+    may_go(&journal, reader, way, from, to)?;
+    journal.advance_durably(reader, to, "").await.context("the cursor was not moved")?;
+    let moved = format!("{reader}: {from} -> {to}");
+    if let Err(error) = record(store, way, &moved).await {
+        // A journal that is full is a reason to skip: the move stands.
+        tracing::warn!(%error, moved, "the move could not be recorded as an event");
+    }
+    let mut told = match way {
+        Way::Forward => format!("{moved}; {} records will not be delivered", to - from),
+        Way::Back => format!("{moved}; {} records will be delivered again", from - to),
+    };
+    if let Some(last) = under_way(&cursor.state).filter(|last| way == Way::Forward && to < *last) {
+        told = format!(
+            "{told}; an object up to {last} was on its way: what it holds behind {to} may arrive twice"
+        );
+    }
+    Ok(told)
+}
+
+/// Whether there is something to skip, or to have again.
+fn may_go(journal: &Journal, reader: &str, way: Way, from: u64, to: u64) -> Result<()> {
     let (first, last) = (journal.first_seq(), journal.last_seq());
     match way {
         Way::Forward if to <= from => {
             bail!("{reader} is at {from} already: {to} is not ahead of it")
         }
-        Way::Forward if to > last => bail!("the journal ends at {last}"),
+        Way::Forward if to > last => bail!("the journal ends at {last}: {to} is not in it"),
         Way::Back if to >= from => bail!("{reader} is at {from}: {to} is not behind it"),
-        Way::Back if to + 1 < first => {
+        Way::Back if to.saturating_add(1) < first => {
             bail!("the journal begins at {first}: {} is the furthest back", first.saturating_sub(1))
         }
-        Way::Forward | Way::Back => {}
+        Way::Forward | Way::Back => Ok(()),
     }
-    journal.advance_durably(reader, to, "").await.context("the cursor was not moved")?;
-    Ok(match way {
-        Way::Forward => {
-            format!("{reader}: {from} -> {to}; {} records will not be delivered", to - from)
-        }
-        Way::Back => {
-            format!("{reader}: {from} -> {to}; {} records will be delivered again", from - to)
-        }
-    })
+}
+
+/// The last record of an object that was fixed and is not confirmed.
+fn under_way(state: &str) -> Option<u64> {
+    state.strip_prefix("fixed ")?.split(' ').nth(2)?.parse().ok()
+}
+
+/// Puts the move on record.
+async fn record(store: &Sqlite, way: Way, moved: &str) -> Result<()> {
+    let time = Timestamp::from_micros(crate::clock::for_store()());
+    let verb = if way == Way::Forward { "skip" } else { "rewind" };
+    let event = Event {
+        audit_id: format!("keepwatch-cursor-{}", time.as_micros()),
+        user: UserInfo { username: delivery::USER.to_owned(), ..UserInfo::default() },
+        annotations: [(CURSOR.to_owned(), moved.to_owned())].into(),
+        ..Event::without_request(Stage::ResponseComplete, verb, time)
+    };
+    store::record(store, event::record::write(&event)).await?;
+    Ok(())
 }

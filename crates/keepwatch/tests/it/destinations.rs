@@ -15,15 +15,15 @@ use crate::house::{House, create, kind, runtime};
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-struct Cluster {
-    configs: Api<DynamicObject>,
+pub(crate) struct Cluster {
+    pub(crate) configs: Api<DynamicObject>,
     profiles: Api<DynamicObject>,
     events: Api<DynamicObject>,
-    admin: kube::Client,
+    pub(crate) admin: kube::Client,
 }
 
 impl Cluster {
-    async fn of(house: &House) -> Self {
+    pub(crate) async fn of(house: &House) -> Self {
         let admin = house.client("admin", None).await;
         let api = |group: &str, name: &str, plural: &str| {
             Api::namespaced_with(admin.clone(), "kasten-io", &kind(group, name, plural))
@@ -36,11 +36,11 @@ impl Cluster {
         }
     }
 
-    async fn profile(&self, name: &str, spec: Value) {
+    pub(crate) async fn profile(&self, name: &str, spec: Value) {
         make(&self.profiles, "config.kio.kasten.io", "Profile", "profiles", name, spec).await;
     }
 
-    async fn config(&self, name: &str, profile: &str) {
+    pub(crate) async fn config(&self, name: &str, profile: &str) {
         let spec = json!({"profile": {"name": profile, "namespace": ""}});
         make(&self.configs, "config.kio.kasten.io", "AuditConfig", "auditconfigs", name, spec)
             .await;
@@ -61,7 +61,7 @@ async fn make(
 }
 
 /// Waits until the status is this; what the errors say.
-async fn until(api: &Api<DynamicObject>, name: &str, validation: &str) -> String {
+pub(crate) async fn until(api: &Api<DynamicObject>, name: &str, validation: &str) -> String {
     let began = Instant::now();
     loop {
         let found = api.get(name).await.unwrap();
@@ -82,20 +82,32 @@ async fn until_gone(api: &Api<DynamicObject>, name: &str) {
     }
 }
 
-fn volume(claim: &str) -> Value {
+pub(crate) fn volume(claim: &str) -> Value {
     json!({"type": "Location", "locationSpec": {
         "type": "FileStore", "fileStore": {"claimName": claim},
     }})
 }
 
 /// How often each `RunAction` was recorded as made in a folder of objects.
-fn made(folder: &Path) -> BTreeMap<String, usize> {
+pub(crate) fn made(folder: &Path) -> BTreeMap<String, usize> {
+    count(folder, |event| {
+        let is_made = event["Verb"] == "create" && event["ObjectRef"]["Resource"] == "runactions";
+        is_made.then(|| event["ObjectRef"]["Name"].as_str().unwrap().to_owned())
+    })
+}
+
+/// How often each verb was recorded in a folder of objects.
+pub(crate) fn verbs(folder: &Path) -> BTreeMap<String, usize> {
+    count(folder, |event| Some(event["Verb"].as_str().unwrap().to_owned()))
+}
+
+fn count(folder: &Path, name: fn(&Value) -> Option<String>) -> BTreeMap<String, usize> {
     let mut found = BTreeMap::new();
     let Ok(entries) = std::fs::read_dir(folder) else { return found };
     for entry in entries {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            for (name, count) in made(&path) {
+            for (name, count) in count(&path, name) {
                 *found.entry(name).or_insert(0) += count;
             }
         } else if path.to_string_lossy().ends_with(".json.gz") {
@@ -104,8 +116,7 @@ fn made(folder: &Path) -> BTreeMap<String, usize> {
             MultiGzDecoder::new(file).read_to_string(&mut lines).unwrap();
             for line in lines.lines() {
                 let event: Value = serde_json::from_str(line).unwrap();
-                if event["Verb"] == "create" && event["ObjectRef"]["Resource"] == "runactions" {
-                    let name = event["ObjectRef"]["Name"].as_str().unwrap().to_owned();
+                if let Some(name) = name(&event) {
                     *found.entry(name).or_insert(0) += 1;
                 }
             }
@@ -114,7 +125,7 @@ fn made(folder: &Path) -> BTreeMap<String, usize> {
     found
 }
 
-fn once(names: &[&str]) -> BTreeMap<String, usize> {
+pub(crate) fn once(names: &[&str]) -> BTreeMap<String, usize> {
     names.iter().map(|name| ((*name).to_owned(), 1)).collect()
 }
 
@@ -245,7 +256,7 @@ fn what_cannot_work_says_why() {
     assert!(status.success() && !said.contains("canary-7Hq"), "{said}");
 }
 
-async fn eventually(mut is_so: impl FnMut() -> bool) {
+pub(crate) async fn eventually(mut is_so: impl FnMut() -> bool) {
     let began = Instant::now();
     while !is_so() {
         assert!(began.elapsed() < PATIENCE, "it does not come to that");

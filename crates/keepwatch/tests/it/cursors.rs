@@ -1,0 +1,181 @@
+//! `keepwatch cursors`: what an operator sees of the journal's readers, and how one is moved.
+
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+
+use crate::destinations::{Cluster, eventually, made, once, until, volume};
+use crate::house::{House, create, run, runtime, text};
+
+/// A server's folder, with a destination that is a folder in it.
+struct Desk {
+    _folder: tempfile::TempDir,
+    home: PathBuf,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join("home");
+        Self { _folder: folder, home }
+    }
+
+    fn archive(&self) -> PathBuf {
+        self.home.join("volumes/all")
+    }
+
+    fn up(&self) -> House {
+        House::up(&self.home, &[], Stdio::null())
+    }
+
+    fn cursors(&self, arguments: &[&str]) -> Output {
+        cursors(&self.home, arguments)
+    }
+
+    fn list(&self) -> Listed {
+        let output = self.cursors(&["list"]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        Listed::of(&text(&output.stdout))
+    }
+
+    /// Moves the cursor; what is said.
+    fn moved(&self, way: &str, reader: &str, to: u64) -> String {
+        let output = self.cursors(&[way, reader, "--to", &to.to_string()]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout) + &text(&output.stderr)
+    }
+
+    /// Does not move it; what is said.
+    fn refused(&self, way: &str, reader: &str, to: &str) -> String {
+        let before = self.list();
+        let output = self.cursors(&[way, reader, "--to", to]);
+        assert!(!output.status.success() && output.stdout.is_empty(), "{output:?}");
+        assert_eq!(self.list(), before);
+        text(&output.stderr)
+    }
+}
+
+fn cursors(home: &Path, arguments: &[&str]) -> Output {
+    let (verb, rest) = arguments.split_first().unwrap();
+    let home = home.to_str().unwrap();
+    let mut all = vec!["cursors", verb, "--data-dir", home];
+    all.extend(rest);
+    run(&all, "")
+}
+
+/// What `list` says of the destination.
+#[derive(Debug, PartialEq, Eq)]
+struct Listed {
+    first: u64,
+    last: u64,
+    reader: String,
+    seq: u64,
+    backlog: u64,
+}
+
+impl Listed {
+    fn of(listed: &str) -> Self {
+        let mut lines = listed.lines();
+        let range = lines.next().unwrap().strip_prefix("journal: ").unwrap();
+        let (first, last) = range.split_once(" to ").unwrap();
+        assert!(lines.next().unwrap().starts_with("READER "), "{listed}");
+        let line = lines.find(|line| line.starts_with("auditconfig/kasten-io/siem/")).unwrap();
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let number = |text: &str| text.parse::<u64>().unwrap();
+        let (seq, backlog) = (number(words[1]), number(words[2]));
+        let (first, last) = (number(first), number(last));
+        assert_eq!(seq + backlog, last, "{listed}");
+        Self { first, last, reader: words[0].to_owned(), seq, backlog }
+    }
+}
+
+#[test]
+fn an_operator_sees_each_reader_rewinds_one_and_discards_what_it_waits_for() {
+    let (desk, runtime) = (Desk::new(), runtime());
+    let house = desk.up();
+    let archive = desk.archive();
+    runtime.block_on(async {
+        let cluster = Cluster::of(&house).await;
+        cluster.profile("p", volume("all")).await;
+        cluster.config("siem", "p").await;
+        until(&cluster.configs, "siem", "Success").await;
+        create(&cluster.admin, "one", 10).await.unwrap();
+        eventually(|| made(&archive) == once(&["one"])).await;
+        create(&cluster.admin, "two", 10).await.unwrap();
+        eventually(|| made(&archive) == once(&["one", "two"])).await;
+    });
+    // Who looks sees, and nobody moves what a server moves.
+    let running = desk.list();
+    let output = desk.cursors(&["skip", &running.reader, "--to", &running.last.to_string()]);
+    let said = text(&output.stderr);
+    assert!(!output.status.success() && said.contains("in use"), "{said}");
+    assert!(house.end().0.success());
+
+    let whole = desk.list();
+    assert_eq!((whole.backlog, whole.seq), (0, whole.last));
+    let (reader, last) = (whole.reader.as_str(), whole.last);
+    let said = desk.moved("rewind", reader, 0);
+    let expected = format!("{reader}: {last} -> 0; {last} records will be delivered again");
+    assert!(said.contains(&expected), "{said}");
+    let rewound = desk.list();
+    // The move is on record itself.
+    assert_eq!((rewound.seq, rewound.last), (0, last + 1));
+    let said = desk.moved("skip", reader, last);
+    assert!(said.contains(&format!("0 -> {last}; {last} records will not be delivered")), "{said}");
+    assert_eq!(desk.list().backlog, 2);
+
+    let house = desk.up();
+    runtime.block_on(async {
+        let cluster = Cluster::of(&house).await;
+        create(&cluster.admin, "three", 10).await.unwrap();
+        eventually(|| made(&archive) == once(&["one", "two", "three"])).await;
+    });
+    assert!(house.end().0.success());
+    desk.moved("rewind", reader, 0);
+    let house = desk.up();
+    let mut twice = once(&["one", "two", "three"]);
+    twice.values_mut().for_each(|count| *count = 2);
+    runtime.block_on(eventually(|| made(&archive) == twice));
+    assert!(house.end().0.success());
+    let moves = crate::destinations::verbs(&archive);
+    assert_eq!((moves["rewind"] > 0, moves["skip"] > 0), (true, true), "{moves:?}");
+}
+
+#[test]
+fn what_cannot_be_moved_is_told_and_stays() {
+    let (desk, runtime) = (Desk::new(), runtime());
+    let house = desk.up();
+    runtime.block_on(async {
+        let cluster = Cluster::of(&house).await;
+        cluster.profile("p", volume("all")).await;
+        cluster.config("siem", "p").await;
+        until(&cluster.configs, "siem", "Success").await;
+    });
+    assert!(house.end().0.success());
+    let Listed { last, reader, .. } = desk.list();
+    let (beyond, here) = ((last + 1).to_string(), last.to_string());
+    for (way, reader, to, expected) in [
+        ("skip", reader.as_str(), beyond.as_str(), format!("the journal ends at {last}")),
+        ("skip", &reader, &here, format!("{reader} is at {last} already")),
+        ("skip", &reader, "0", format!("{reader} is at {last} already")),
+        ("rewind", &reader, &here, format!("{last} is not behind it")),
+        ("rewind", &reader, &beyond, format!("{beyond} is not behind it")),
+        ("rewind", "nobody", "0", "there is no reader \"nobody\"".to_owned()),
+        ("skip", "nobody", &here, "`keepwatch cursors list` names them".to_owned()),
+        ("skip", &reader, "-1", "-1".to_owned()),
+        ("skip", &reader, "all", "invalid value 'all'".to_owned()),
+        ("rewind", &reader, "18446744073709551616", "number too large".to_owned()),
+    ] {
+        let said = desk.refused(way, reader, to);
+        assert!(said.contains(&expected), "{way} {reader} {to}: {said}");
+    }
+    let nowhere = tempfile::tempdir().unwrap();
+    for arguments in [&["list"][..], &["skip", "x", "--to", "1"]] {
+        let output = cursors(nowhere.path(), arguments);
+        let said = text(&output.stderr);
+        let path = nowhere.path().join("keepwatch.db");
+        assert!(!output.status.success() && said.contains(path.to_str().unwrap()), "{said}");
+        assert!(std::fs::read_dir(nowhere.path()).unwrap().next().is_none());
+    }
+    let output = cursors(nowhere.path(), &["skip", "x"]);
+    assert!(text(&output.stderr).contains("--to <SEQ>"), "{output:?}");
+}

@@ -166,6 +166,23 @@ impl World {
     }
 }
 
+/// Its events go to folder `a`: where most stories begin.
+fn delivering() -> World {
+    let mut world = new().then("made", |world| world.resolution = ready("a", 1));
+    expect![[r#"
+        made
+          finalizer on
+          hold events
+          Pending
+          check folder a, below k10audit/: works
+          deliver to folder a, below k10audit/
+          Success
+    "#]]
+    .assert_eq(&world.trace);
+    world.trace.clear();
+    world
+}
+
 #[test]
 fn made_before_its_profile_it_waits_then_delivers() {
     new()
@@ -191,8 +208,7 @@ fn made_before_its_profile_it_waits_then_delivers() {
 
 #[test]
 fn another_profile_takes_over_only_when_it_works() {
-    new()
-        .then("made", |world| world.resolution = ready("a", 1))
+    delivering()
         .then("switched to one that does not work", |world| {
             (world.resolution, world.hash) = (ready("b", 1), 2);
             world.check = Err("bucket `b` does not exist in region `y`".to_owned());
@@ -205,13 +221,6 @@ fn another_profile_takes_over_only_when_it_works() {
             world.now = Timestamp::from_micros(world.now.as_micros() + RECHECK_MICROS);
         })
         .check(expect![[r#"
-            made
-              finalizer on
-              hold events
-              Pending
-              check folder a, below k10audit/: works
-              deliver to folder a, below k10audit/
-              Success
             switched to one that does not work
               UpdateRequested
               check folder b, below k10audit/: does not work
@@ -227,21 +236,13 @@ fn another_profile_takes_over_only_when_it_works() {
 
 #[test]
 fn another_key_is_taken_up_and_a_missing_one_pauses() {
-    new()
-        .then("made", |world| world.resolution = ready("a", 1))
+    delivering()
         .then("key changes", |world| world.resolution = ready("a", 2))
         .then("key goes", |world| {
             world.resolution = Resolution::Waiting("Secret kasten-io/s does not exist".to_owned());
         })
         .then("key comes back", |world| world.resolution = ready("a", 2))
         .check(expect![[r#"
-            made
-              finalizer on
-              hold events
-              Pending
-              check folder a, below k10audit/: works
-              deliver to folder a, below k10audit/
-              Success
             key changes
               UpdateRequested
               check folder a, below k10audit/: works
@@ -260,20 +261,12 @@ fn another_key_is_taken_up_and_a_missing_one_pauses() {
 fn a_destination_that_stops_taking_events_shows_in_the_status() {
     let failing =
         |attempts| Some(Fare::Failing { reason: "bucket `a` does not exist".to_owned(), attempts });
-    new()
-        .then("made", |world| world.resolution = ready("a", 1))
+    delivering()
         .then("one failure", |world| world.fare = failing(1))
         .then("many failures", |world| world.fare = failing(9))
         .then("a new row of failures", |world| world.fare = failing(1))
         .then("all is well", |world| world.fare = Some(Fare::Delivering))
         .check(expect![[r#"
-            made
-              finalizer on
-              hold events
-              Pending
-              check folder a, below k10audit/: works
-              deliver to folder a, below k10audit/
-              Success
             one failure
             many failures
               Failed bucket `a` does not exist
@@ -285,17 +278,7 @@ fn a_destination_that_stops_taking_events_shows_in_the_status() {
 
 #[test]
 fn deleting_delivers_the_rest_first() {
-    new()
-        .then("made", |world| world.resolution = ready("a", 1))
-        .then("deleted", |world| world.config.is_going = true)
-        .check(expect![[r#"
-            made
-              finalizer on
-              hold events
-              Pending
-              check folder a, below k10audit/: works
-              deliver to folder a, below k10audit/
-              Success
+    delivering().then("deleted", |world| world.config.is_going = true).check(expect![[r#"
             deleted
               DeleteRequested
               deliver the rest and forget
@@ -306,21 +289,13 @@ fn deleting_delivers_the_rest_first() {
 
 #[test]
 fn deleting_after_a_restart_or_without_the_profile_still_delivers_the_rest() {
-    new()
-        .then("made", |world| world.resolution = ready("a", 1))
+    delivering()
         .restart()
         .then("all deleted at once", |world| {
             world.config.is_going = true;
             world.resolution = Resolution::Waiting("Profile kasten-io/p does not exist".to_owned());
         })
         .check(expect![[r#"
-            made
-              finalizer on
-              hold events
-              Pending
-              check folder a, below k10audit/: works
-              deliver to folder a, below k10audit/
-              Success
             restart
               hold events
               check folder a, below k10audit/: works
@@ -331,21 +306,13 @@ fn deleting_after_a_restart_or_without_the_profile_still_delivers_the_rest() {
               finalizer off
               farewell, 0 undelivered
         "#]]);
-    new()
-        .then("made", |world| world.resolution = ready("a", 1))
+    delivering()
         .then("deleted while nobody looks", |world| {
             world.memory = Memory::default();
             world.config.is_going = true;
             world.undelivered = 3;
         })
         .check(expect![[r#"
-            made
-              finalizer on
-              hold events
-              Pending
-              check folder a, below k10audit/: works
-              deliver to folder a, below k10audit/
-              Success
             deleted while nobody looks
               DeleteRequested
               deliver to folder a, below k10audit/
@@ -450,16 +417,8 @@ fn switched_off_nothing_is_uploaded_and_the_status_says_why() {
 
 #[test]
 fn where_the_server_keeps_no_hash_nothing_is_written_twice() {
-    let world = new().then("made", |world| world.resolution = ready("a", 1));
-    let world = world.then("the hash is pruned", |world| world.config.status.hash = None);
+    let world = delivering().then("the hash is pruned", |world| world.config.status.hash = None);
     world.restart().check(expect![[r#"
-        made
-          finalizer on
-          hold events
-          Pending
-          check folder a, below k10audit/: works
-          deliver to folder a, below k10audit/
-          Success
         the hash is pruned
         restart
           hold events

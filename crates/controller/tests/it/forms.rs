@@ -139,7 +139,8 @@ fn odd_v4(address: Ipv4Addr) -> Vec<String> {
     let [a, b, c, d] = address.octets();
     let number = u32::from(address);
     let wide: String = address.to_string().chars().map(full_width).collect();
-    let encoded: String = address.to_string().bytes().map(|byte| format!("%{byte:02x}")).collect();
+    let encoded: Vec<String> =
+        address.to_string().bytes().map(|byte| format!("%{byte:02x}")).collect();
     vec![
         format!("{number}"),
         format!("{number:#x}"),
@@ -159,7 +160,7 @@ fn odd_v4(address: Ipv4Addr) -> Vec<String> {
         format!("{a}.{b}.{c}.{d}.0"),
         address.to_string().replace('.', "\u{3002}"),
         wide,
-        encoded,
+        encoded.concat(),
         format!("[{address}]x"),
     ]
 }

@@ -133,7 +133,9 @@ fn an_operator_sees_each_reader_rewinds_one_and_discards_what_it_waits_for() {
     desk.moved("rewind", reader, 0);
     let house = desk.up();
     let mut twice = once(&["one", "two", "three"]);
-    twice.values_mut().for_each(|count| *count = 2);
+    for count in twice.values_mut() {
+        *count = 2;
+    }
     runtime.block_on(eventually(|| made(&archive) == twice));
     assert!(house.end().0.success());
     let moves = crate::destinations::verbs(&archive);

@@ -5,9 +5,12 @@
 //! of custom resources (`k8s.io/apiextensions-apiserver`).
 
 mod formats;
+mod path;
 mod validate;
 
 use serde_json::{Map, Value};
+
+pub use path::Path;
 
 /// A compiled schema of one place in an object.
 #[derive(Clone, Debug, Default)]
@@ -95,13 +98,13 @@ impl Schema {
 
     /// Removes what is not in the schema, and nulls where null means absent; sets defaults. Paths
     /// of removed fields go to `unknown`.
-    pub fn prune(&self, value: &mut Value, path: &str, unknown: &mut Vec<String>) {
+    pub fn prune(&self, value: &mut Value, path: Path<'_>, unknown: &mut Vec<String>) {
         match value {
             Value::Object(map) => self.prune_map(map, path, unknown),
             Value::Array(items) => {
                 if let Some(schema) = &self.items {
                     for (at, item) in items.iter_mut().enumerate() {
-                        schema.prune(item, &format!("{path}[{at}]"), unknown);
+                        schema.prune(item, path.item(at), unknown);
                     }
                 }
             }
@@ -110,7 +113,12 @@ impl Schema {
     }
 
     /// [`prune`](Self::prune) for an object.
-    pub fn prune_map(&self, map: &mut Map<String, Value>, path: &str, unknown: &mut Vec<String>) {
+    pub fn prune_map(
+        &self,
+        map: &mut Map<String, Value>,
+        path: Path<'_>,
+        unknown: &mut Vec<String>,
+    ) {
         if self.kind != Kind::Object && self.kind != Kind::Any {
             return;
         }
@@ -119,7 +127,7 @@ impl Schema {
         map.retain(|key, value| {
             let Some(schema) = self.property(key) else {
                 if !leaves_all {
-                    unknown.push(join(path, key));
+                    unknown.push(path.field(key).to_string());
                 }
                 return leaves_all;
             };
@@ -127,7 +135,7 @@ impl Schema {
             if value.is_null() && !schema.nullable && schema.kind != Kind::Any {
                 return false;
             }
-            schema.prune(value, &join(path, key), unknown);
+            schema.prune(value, path.field(key), unknown);
             true
         });
         for (key, schema) in &self.properties {
@@ -170,11 +178,6 @@ impl Kind {
             Self::IntOrString => "integer,string",
         }
     }
-}
-
-/// `path.key`, or `key` at the top.
-pub(crate) fn join(path: &str, key: &str) -> String {
-    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
 fn strings(value: Option<&Value>) -> Vec<String> {

@@ -21,6 +21,9 @@ pub const BATCH_ROWS_MAX: usize = 512;
 /// Bytes of lines in a batch; the line that passes it is the last one in. So many bytes of records,
 /// in which bodies are compressed, are read ahead.
 pub const BATCH_BYTES_MAX: usize = 1 << 20;
+/// How long a sink that has everything lets more gather before it looks again, so that it is not
+/// asked to write and flush for each request of a busy server. What comes after a silence goes at once.
+pub const GATHER_TIME: Duration = Duration::from_millis(10);
 /// How long a sink may take to get the rest when the server stops.
 pub const DRAIN_MAX: Duration = Duration::from_secs(5);
 
@@ -73,7 +76,7 @@ impl Corridor {
             End = self.follow(&stop) => {}
             () = deadline => {}
         }
-        let lag = self.journal.last_seq().saturating_sub(self.seq);
+        let lag = self.lag();
         if lag > 0 {
             let sink = self.sink.name();
             tracing::warn!(
@@ -107,7 +110,18 @@ impl Corridor {
             while !batch.is_empty() {
                 self.deliver(&mut batch).await?;
             }
+            if self.lag() < BATCH_ROWS_MAX as u64 {
+                tokio::select! {
+                    () = tokio::time::sleep(GATHER_TIME) => {}
+                    () = stop.cancelled() => {}
+                }
+            }
         }
+    }
+
+    /// Records that are not delivered yet.
+    fn lag(&self) -> u64 {
+        self.journal.last_seq().saturating_sub(self.seq)
     }
 
     /// Finds the cursor, and lets the sink find its place.

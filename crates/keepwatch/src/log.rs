@@ -5,8 +5,11 @@
 use std::io::{self, IsTerminal as _};
 
 use clap::ValueEnum;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{fmt, registry};
 
 /// How the server's own log is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -18,21 +21,21 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// What is worth a line unless asked for more.
-const FILTER: &str = "info,kube_client=warn,hyper=warn,hyper_util=warn,rustls=warn,tower=warn";
-/// For a person at a terminal, who is being told a story: only what needs attention.
-const FILTER_QUIET: &str = "warn";
+/// Libraries that have more to say than anybody here wants to read.
+const TALKATIVE: [&str; 5] = ["kube_client", "hyper", "hyper_util", "rustls", "tower"];
 
-/// Begins to log. Called once.
+/// Begins to log. Called once. `quiet` is for a person at a terminal who is being told a story: only
+/// what needs attention.
 pub(crate) fn begin(format: LogFormat, quiet: bool) {
-    let filter = EnvFilter::new(if quiet { FILTER_QUIET } else { FILTER });
-    let builder = fmt().with_env_filter(filter).with_writer(io::stderr);
-    let begun = match format {
-        LogFormat::Text => {
-            builder.with_ansi(io::stderr().is_terminal()).with_target(false).try_init()
-        }
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    let level = if quiet { LevelFilter::WARN } else { LevelFilter::INFO };
+    let filter = Targets::new()
+        .with_default(level)
+        .with_targets(TALKATIVE.map(|library| (library, LevelFilter::WARN)));
+    let lines = fmt::layer().with_writer(io::stderr);
+    let lines = match format {
+        LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).with_target(false).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
     // It fails only when somebody has begun already.
-    drop(begun);
+    drop(registry().with(lines.with_filter(filter)).try_init());
 }

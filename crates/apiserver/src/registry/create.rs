@@ -108,8 +108,7 @@ fn insert(
     let body = if strategy.stored() {
         door.store(&kind, &mut object)?
     } else {
-        metadata::order(&kind, &mut object);
-        Json::of(&object).map_err(|error| ApiError::internal(&error.to_string()))?.into_bytes()
+        metadata::encode(&kind, &object)?
     };
     Ok(Outcome::Object(StatusCode::CREATED, body))
 }

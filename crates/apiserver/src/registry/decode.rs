@@ -8,11 +8,12 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use saphyr::{LoadableYamlNode, Scalar, Yaml};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
 use super::protobuf;
 use crate::ApiError;
-use crate::schema::join;
+use crate::schema::Path;
 
 /// Deepest nesting in a YAML document; JSON stops at 127 by itself.
 const YAML_DEPTH_MAX: usize = 128;
@@ -72,33 +73,15 @@ pub(crate) fn unsupported(media_type: &str, supported: &[&str]) -> ApiError {
 pub(crate) fn json(body: &[u8]) -> Result<Document, String> {
     let mut duplicates = Vec::new();
     let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let node = Node { place: Place::Root, duplicates: &mut duplicates };
+    let node = Node { path: Path::Root, duplicates: &mut duplicates };
     let value = node.deserialize(&mut deserializer).map_err(|error| error.to_string())?;
     deserializer.end().map_err(|error| error.to_string())?;
     Ok(Document { value, duplicates })
 }
 
-/// Where in a document something is; written out only when there is something to say about it.
-#[derive(Clone, Copy)]
-enum Place<'a> {
-    Root,
-    Item(&'a Self, usize),
-    Member(&'a Self, &'a str),
-}
-
-impl Place<'_> {
-    fn path(&self) -> String {
-        match self {
-            Self::Root => String::new(),
-            Self::Item(list, index) => format!("{}[{index}]", list.path()),
-            Self::Member(object, key) => join(&object.path(), key),
-        }
-    }
-}
-
 /// One place in a document that is being read.
 struct Node<'a> {
-    place: Place<'a>,
+    path: Path<'a>,
     duplicates: &'a mut Vec<String>,
 }
 
@@ -148,7 +131,7 @@ impl<'de> Visitor<'de> for Node<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
         while let Some(item) = seq.next_element_seed(Node {
-            place: Place::Item(&self.place, items.len()),
+            path: self.path.item(items.len()),
             duplicates: &mut *self.duplicates,
         })? {
             items.push(item);
@@ -159,13 +142,15 @@ impl<'de> Visitor<'de> for Node<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
         while let Some(key) = access.next_key::<String>()? {
-            let place = Place::Member(&self.place, &key);
-            let node = Node { place, duplicates: &mut *self.duplicates };
-            let value = access.next_value_seed(node)?;
-            if map.contains_key(&key) {
-                self.duplicates.push(place.path());
+            let path = self.path.field(&key);
+            let value = access.next_value_seed(Node { path, duplicates: &mut *self.duplicates })?;
+            match map.entry(key) {
+                Entry::Vacant(free) => drop(free.insert(value)),
+                Entry::Occupied(mut taken) => {
+                    self.duplicates.push(self.path.field(taken.key()).to_string());
+                    taken.insert(value);
+                }
             }
-            map.insert(key, value);
             if self.duplicates.len() > DUPLICATES_MAX {
                 return Err(A::Error::custom("too many duplicate keys"));
             }

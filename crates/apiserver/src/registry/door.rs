@@ -62,9 +62,7 @@ impl<'tx> TransactionDoor<'tx> {
         kind: &Kind,
         object: &mut Map<String, Value>,
     ) -> Result<Bytes, ApiError> {
-        let revision = self.tx.next_revision();
-        let body = encode(kind, object, revision)?;
-        let key = kind.key(metadata::text(object, "namespace"), metadata::text(object, "name"));
+        let (key, revision, body) = self.next(kind, object)?;
         self.tx.put(&key, revision, body.clone());
         Ok(body)
     }
@@ -75,11 +73,21 @@ impl<'tx> TransactionDoor<'tx> {
         kind: &Kind,
         object: &mut Map<String, Value>,
     ) -> Result<Bytes, ApiError> {
-        let revision = self.tx.next_revision();
-        let body = encode(kind, object, revision)?;
-        let key = kind.key(metadata::text(object, "namespace"), metadata::text(object, "name"));
+        let (key, revision, body) = self.next(kind, object)?;
         self.tx.delete(&key, revision, body.clone());
         Ok(body)
+    }
+
+    /// Where an object lies, its next revision, and what it is as of that one.
+    fn next(
+        &mut self,
+        kind: &Kind,
+        object: &mut Map<String, Value>,
+    ) -> Result<(String, u64, Bytes), ApiError> {
+        let revision = self.tx.next_revision();
+        metadata::set(object, "resourceVersion", revision.to_string());
+        let key = kind.key(metadata::text(object, "namespace"), metadata::text(object, "name"));
+        Ok((key, revision, metadata::encode(kind, object)?))
     }
 
     fn kind(&self, id: ResourceId) -> Result<&'tx Kind, ApiError> {
@@ -236,13 +244,6 @@ impl Door for TransactionDoor<'_> {
 pub(super) fn seconds(time: Timestamp) -> String {
     let text = time.to_string();
     format!("{}Z", text.get(..19).unwrap_or(&text))
-}
-
-fn encode(kind: &Kind, object: &mut Map<String, Value>, revision: u64) -> Result<Bytes, ApiError> {
-    metadata::set(object, "resourceVersion", revision.to_string());
-    metadata::order(kind, object);
-    let json = Json::of(object).map_err(|error| ApiError::internal(&error.to_string()))?;
-    Ok(json.into_bytes())
 }
 
 fn path(kind: &Kind, act: &Act<'_>) -> String {

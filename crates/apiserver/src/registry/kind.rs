@@ -2,9 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use crate::schema::Schema;
+use crate::schema::{Path, Schema};
 use crate::{ApiError, FieldError, Resource, ResourceId, Scope, Subresource, Verb};
 
+/// The fields of every kind, which are checked beside the schema.
+pub(super) const HEAD: [&str; 3] = ["apiVersion", "kind", "metadata"];
 /// The folder of kinds without a group in the store.
 const CORE_FOLDER: &str = "core";
 
@@ -13,7 +15,7 @@ pub(crate) struct Kind {
     pub(crate) id: ResourceId,
     /// `group/version`, or the version in the core group.
     pub(crate) api_version: String,
-    /// Schema of everything but `metadata`.
+    /// Schema of the whole object, in which the fields of every kind may be anything.
     pub(crate) schema: Schema,
     /// Folder of the kind's objects in the store, with a slash at its end.
     folder: String,
@@ -29,11 +31,11 @@ impl Kind {
         };
         let mut schema = resource.schema.clone();
         if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
-            properties.retain(|key, _| !matches!(key.as_str(), "apiVersion" | "kind" | "metadata"));
+            // A schema that says nothing admits everything.
+            properties.extend(HEAD.map(|key| (key.to_owned(), Value::Object(Map::new()))));
         }
         if let Some(required) = schema.get_mut("required").and_then(Value::as_array_mut) {
-            required
-                .retain(|key| !matches!(key.as_str(), Some("apiVersion" | "kind" | "metadata")));
+            required.retain(|key| !key.as_str().is_some_and(|key| HEAD.contains(&key)));
         }
         Self {
             id: ResourceId { group: resource.group, plural: resource.plural },
@@ -101,22 +103,15 @@ impl Kind {
     /// Removes and names what the kind does not know. `apiVersion`, `kind` and `metadata` are not
     /// looked at.
     pub(crate) fn prune(&self, object: &mut Map<String, Value>) -> Vec<String> {
-        let head: Vec<(String, Value)> = ["apiVersion", "kind", "metadata"]
-            .into_iter()
-            .filter_map(|key| object.shift_remove_entry(key))
-            .collect();
         let mut unknown = Vec::new();
-        self.schema.prune_map(object, "", &mut unknown);
-        let rest = std::mem::take(object);
-        object.extend(head);
-        object.extend(rest);
+        self.schema.prune_map(object, Path::Root, &mut unknown);
         unknown
     }
 
     /// What the schema finds wrong.
     pub(crate) fn validate(&self, object: &Map<String, Value>) -> Vec<FieldError> {
         let mut errors = Vec::new();
-        self.schema.validate_map(object, "", &mut errors);
+        self.schema.validate_map(object, Path::Root, &mut errors);
         errors
     }
 }

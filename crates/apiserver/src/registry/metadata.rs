@@ -1,9 +1,12 @@
 //! `metadata`: what of it a client may set, what the server sets, and what is wrong with it.
 
+use bytes::Bytes;
+use event::Json;
+use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value, json};
 
-use super::kind::Kind;
-use crate::{FieldError, names};
+use super::kind::{HEAD, Kind};
+use crate::{ApiError, FieldError, names};
 
 /// The fields of `ObjectMeta` in the order in which Kubernetes writes them.
 const FIELDS: [&str; 15] = [
@@ -66,62 +69,59 @@ pub(crate) fn read(
     object: &mut Map<String, Value>,
     unknown: &mut Vec<String>,
 ) -> Result<(), String> {
-    let metadata = match object.entry("metadata").or_insert(Value::Null).take() {
-        Value::Null => Map::new(),
-        Value::Object(map) => map,
-        other => return Err(wrong("metadata", &other, "v1.ObjectMeta")),
+    let metadata = object.entry("metadata").or_insert(Value::Null);
+    if metadata.is_null() {
+        *metadata = Value::Object(Map::new());
+    }
+    let Value::Object(fields) = metadata else {
+        return Err(wrong("metadata", metadata, "v1.ObjectMeta"));
     };
-    let mut kept = Map::new();
-    for (key, _) in &metadata {
-        if !FIELDS.contains(&key.as_str()) {
-            unknown.push(format!("metadata.{key}"));
-        }
+    for key in fields.keys().filter(|key| !FIELDS.contains(&key.as_str())) {
+        unknown.push(format!("metadata.{key}"));
     }
-    for key in FIELDS {
-        let Some(value) = metadata.get(key).filter(|value| !value.is_null()) else { continue };
-        // Not tracked; what a client sends is never right.
-        if matches!(key, "managedFields" | "selfLink") {
-            continue;
-        }
-        kept.insert(key.to_owned(), typed(key, value)?);
-    }
-    object.insert("metadata".to_owned(), Value::Object(kept));
-    Ok(())
+    // The last two are not tracked; what a client sends is never right.
+    fields.retain(|key, value| {
+        FIELDS.contains(&key.as_str())
+            && !value.is_null()
+            && !matches!(key.as_str(), "managedFields" | "selfLink")
+    });
+    fields.iter_mut().try_for_each(|(key, value)| typed(key, value))
 }
 
-fn typed(key: &str, value: &Value) -> Result<Value, String> {
-    let path = format!("metadata.{key}");
+/// Checks the type of a field; nulls among labels and annotations become empty texts, as in Go.
+fn typed(key: &str, value: &mut Value) -> Result<(), String> {
+    let wrong = |value: &Value, wanted| Err(wrong(&format!("metadata.{key}"), value, wanted));
     match key {
         "labels" | "annotations" => {
-            let map = value.as_object().ok_or_else(|| wrong(&path, value, "map[string]string"))?;
-            for entry in map.values().filter(|entry| !entry.is_null()) {
-                entry.as_str().ok_or_else(|| wrong(&path, entry, "string"))?;
+            let Value::Object(map) = value else { return wrong(value, "map[string]string") };
+            for entry in map.values_mut() {
+                match entry {
+                    Value::Null => *entry = Value::from(""),
+                    Value::String(_) => {}
+                    other => return wrong(other, "string"),
+                }
             }
-            let entries = map.iter().map(|(key, value)| {
-                (key.clone(), if value.is_null() { Value::from("") } else { value.clone() })
-            });
-            Ok(Value::Object(entries.collect()))
         }
         "finalizers" => {
-            let list = value.as_array().ok_or_else(|| wrong(&path, value, "[]string"))?;
-            for entry in list {
-                entry.as_str().ok_or_else(|| wrong(&path, entry, "string"))?;
+            let Value::Array(list) = value else { return wrong(value, "[]string") };
+            if let Some(entry) = list.iter().find(|entry| !entry.is_string()) {
+                return wrong(entry, "string");
             }
-            Ok(value.clone())
         }
         "ownerReferences" => {
-            let list =
-                value.as_array().ok_or_else(|| wrong(&path, value, "[]v1.OwnerReference"))?;
-            for entry in list {
-                entry.as_object().ok_or_else(|| wrong(&path, entry, "v1.OwnerReference"))?;
+            let Value::Array(list) = value else { return wrong(value, "[]v1.OwnerReference") };
+            if let Some(entry) = list.iter().find(|entry| !entry.is_object()) {
+                return wrong(entry, "v1.OwnerReference");
             }
-            Ok(value.clone())
         }
-        "generation" | "deletionGracePeriodSeconds" => {
-            value.as_i64().map(Value::from).ok_or_else(|| wrong(&path, value, "int64"))
+        "generation" | "deletionGracePeriodSeconds" if !value.is_i64() => {
+            return wrong(value, "int64");
         }
-        _ => value.as_str().map(Value::from).ok_or_else(|| wrong(&path, value, "string")),
+        "generation" | "deletionGracePeriodSeconds" => {}
+        _ if !value.is_string() => return wrong(value, "string"),
+        _ => {}
     }
+    Ok(())
 }
 
 fn wrong(path: &str, value: &Value, wanted: &str) -> String {
@@ -143,26 +143,51 @@ pub(crate) fn type_of(value: &Value) -> &'static str {
     }
 }
 
-/// Puts the fields in Kubernetes' order, with `apiVersion`, `kind` and `metadata` before the rest.
-pub(crate) fn order(kind: &Kind, object: &mut Map<String, Value>) {
-    let mut metadata = match object.shift_remove("metadata") {
-        Some(Value::Object(map)) => map,
-        _ => Map::new(),
-    };
-    let mut ordered = Map::new();
-    for key in FIELDS {
-        if let Some(value) = metadata.remove(key).filter(|value| !is_empty(value)) {
-            ordered.insert(key.to_owned(), value);
+/// Sets what every object of the kind says of itself, and drops fields of the metadata that say
+/// nothing: what is equal then is equal as stored.
+pub(crate) fn settle(kind: &Kind, object: &mut Map<String, Value>) {
+    object.insert("apiVersion".to_owned(), kind.api_version.as_str().into());
+    object.insert("kind".to_owned(), kind.resource.kind.into());
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.retain(|key, value| FIELDS.contains(&key.as_str()) && !is_empty(value));
+    }
+}
+
+/// An object as it is written: `apiVersion`, `kind` and `metadata` before the rest, the fields of
+/// the metadata in Kubernetes' order, none of them empty.
+pub(crate) fn encode(kind: &Kind, object: &Map<String, Value>) -> Result<Bytes, ApiError> {
+    let json = Json::of(&InOrder { kind, object });
+    json.map(Json::into_bytes).map_err(|error| ApiError::internal(&error.to_string()))
+}
+
+struct InOrder<'a> {
+    kind: &'a Kind,
+    object: &'a Map<String, Value>,
+}
+
+impl Serialize for InOrder<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut whole = serializer.serialize_map(None)?;
+        whole.serialize_entry("apiVersion", &self.kind.api_version)?;
+        whole.serialize_entry("kind", self.kind.resource.kind)?;
+        whole.serialize_entry("metadata", &Fields(of(self.object)))?;
+        for (key, value) in self.object {
+            if !HEAD.contains(&key.as_str()) {
+                whole.serialize_entry(key, value)?;
+            }
         }
+        whole.end()
     }
-    let mut whole = Map::new();
-    whole.insert("apiVersion".to_owned(), kind.api_version.as_str().into());
-    whole.insert("kind".to_owned(), kind.resource.kind.into());
-    whole.insert("metadata".to_owned(), Value::Object(ordered));
-    for (key, value) in std::mem::take(object) {
-        whole.entry(key).or_insert(value);
+}
+
+/// The metadata in its order.
+struct Fields<'a>(&'a Map<String, Value>);
+
+impl Serialize for Fields<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let known = FIELDS.into_iter().filter_map(|key| self.0.get_key_value(key));
+        serializer.collect_map(known.filter(|(_, value)| !is_empty(value)))
     }
-    *object = whole;
 }
 
 fn is_empty(value: &Value) -> bool {

@@ -99,10 +99,8 @@ impl Call<'_> {
             let (object, _) = door
                 .read(&kind, &write.namespace, &write.name)?
                 .ok_or_else(|| kind.not_found(&write.name))?;
-            let mut object = kind.resource.strategy.details(&object, &mut Objects::new(door))?;
-            metadata::order(&kind, &mut object);
-            let json = Json::of(&object).map_err(|error| ApiError::internal(&error.to_string()))?;
-            Ok(Outcome::Object(StatusCode::OK, json.into_bytes()))
+            let object = kind.resource.strategy.details(&object, &mut Objects::new(door))?;
+            Ok(Outcome::Object(StatusCode::OK, metadata::encode(&kind, &object)?))
         };
         write.commit(trail, work).await
     }

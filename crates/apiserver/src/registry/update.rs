@@ -132,7 +132,7 @@ fn apply(
     if required.iter().any(|wanted| !granted.contains(wanted)) {
         return Err(kind.conflict(&write.name, STALE));
     }
-    metadata::order(&kind, &mut object);
+    metadata::settle(&kind, &mut object);
     if object == old {
         return Ok(Outcome::Object(StatusCode::OK, stored));
     }

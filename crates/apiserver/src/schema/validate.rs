@@ -2,12 +2,12 @@
 
 use serde_json::{Map, Value};
 
-use super::{Bound, Kind, Schema, formats, join};
+use super::{Bound, Kind, Path, Schema, formats};
 use crate::FieldError;
 
 impl Schema {
     /// Adds what is wrong with `value` to `errors`.
-    pub fn validate(&self, value: &Value, path: &str, errors: &mut Vec<FieldError>) {
+    pub fn validate(&self, value: &Value, path: Path<'_>, errors: &mut Vec<FieldError>) {
         if value.is_null() && (self.nullable || self.kind == Kind::Any) {
             return;
         }
@@ -28,70 +28,78 @@ impl Schema {
     }
 
     /// [`validate`](Self::validate) for an object.
-    pub fn validate_map(&self, map: &Map<String, Value>, path: &str, errors: &mut Vec<FieldError>) {
+    pub fn validate_map(
+        &self,
+        map: &Map<String, Value>,
+        path: Path<'_>,
+        errors: &mut Vec<FieldError>,
+    ) {
         for key in &self.required {
             if !map.contains_key(key) {
-                errors.push(FieldError::required(join(path, key), ""));
+                errors.push(FieldError::required(path.field(key).to_string(), ""));
             }
         }
         if let Some(min) = self.min_properties
             && (map.len() as u64) < min
         {
             let detail = format!("{path} in body should have at least {min} properties");
-            errors.push(FieldError::invalid(path, &Value::Object(map.clone()), &detail));
+            errors.push(FieldError::invalid(
+                path.to_string(),
+                &Value::Object(map.clone()),
+                &detail,
+            ));
         }
         for (key, value) in map {
             if let Some(schema) = self.property(key) {
-                schema.validate(value, &join(path, key), errors);
+                schema.validate(value, path.field(key), errors);
             }
         }
     }
 
-    fn validate_enum(&self, value: &Value, path: &str, errors: &mut Vec<FieldError>) {
+    fn validate_enum(&self, value: &Value, path: Path<'_>, errors: &mut Vec<FieldError>) {
         if self.allowed.is_empty() || self.allowed.contains(value) {
             return;
         }
         let words: Vec<&str> = self.allowed.iter().filter_map(Value::as_str).collect();
-        errors.push(FieldError::not_supported(path, value, &words));
+        errors.push(FieldError::not_supported(path.to_string(), value, &words));
     }
 
-    fn validate_items(&self, items: &[Value], path: &str, errors: &mut Vec<FieldError>) {
+    fn validate_items(&self, items: &[Value], path: Path<'_>, errors: &mut Vec<FieldError>) {
         let len = items.len() as u64;
         if let Some(max) = self.max_items.filter(|max| len > *max) {
             errors.push(FieldError {
                 reason: "FieldValueTooMany",
-                field: path.to_owned(),
+                field: path.to_string(),
                 message: format!("Too many: {len}: must have at most {max} items"),
             });
         }
         if let Some(min) = self.min_items.filter(|min| len < *min) {
             let detail = format!("{path} in body should have at least {min} items");
-            errors.push(FieldError::invalid(path, &len.into(), &detail));
+            errors.push(FieldError::invalid(path.to_string(), &len.into(), &detail));
         }
         if let Some(schema) = &self.items {
             for (at, item) in items.iter().enumerate() {
-                schema.validate(item, &format!("{path}[{at}]"), errors);
+                schema.validate(item, path.item(at), errors);
             }
         }
     }
 
-    fn validate_text(&self, text: &str, path: &str, errors: &mut Vec<FieldError>) {
-        let value = Value::from(text);
-        let len = text.chars().count() as u64;
-        if let Some(max) = self.max_length.filter(|max| len > *max) {
+    fn validate_text(&self, text: &str, path: Path<'_>, errors: &mut Vec<FieldError>) {
+        let len = || text.chars().count() as u64;
+        if let Some(max) = self.max_length.filter(|max| len() > *max) {
             errors.push(FieldError {
                 reason: "FieldValueTooLong",
-                field: path.to_owned(),
+                field: path.to_string(),
                 message: format!("Too long: may not be more than {max} bytes"),
             });
         }
-        if let Some(min) = self.min_length.filter(|min| len < *min) {
+        if let Some(min) = self.min_length.filter(|min| len() < *min) {
             let detail = format!("{path} in body should be at least {min} chars long");
-            errors.push(FieldError::invalid(path, &value, &detail));
+            errors.push(FieldError::invalid(path.to_string(), &text.into(), &detail));
         }
         if !formats::admits(&self.format, text) {
             let detail = format!("{path} in body must be of type {}: {text:?}", self.format);
-            errors.push(FieldError::invalid(path, &value, &detail));
+            errors.push(FieldError::invalid(path.to_string(), &text.into(), &detail));
         }
     }
 
@@ -99,7 +107,7 @@ impl Schema {
         &self,
         number: f64,
         value: &Value,
-        path: &str,
+        path: Path<'_>,
         errors: &mut Vec<FieldError>,
     ) {
         if let Some(Bound { at, is_exclusive }) = self.minimum
@@ -107,14 +115,14 @@ impl Schema {
         {
             let words = if is_exclusive { "greater than" } else { "greater than or equal to" };
             let detail = format!("{path} in body should be {words} {at}");
-            errors.push(FieldError::invalid(path, value, &detail));
+            errors.push(FieldError::invalid(path.to_string(), value, &detail));
         }
         if let Some(Bound { at, is_exclusive }) = self.maximum
             && (number > at || (is_exclusive && number >= at))
         {
             let words = if is_exclusive { "less than" } else { "less than or equal to" };
             let detail = format!("{path} in body should be {words} {at}");
-            errors.push(FieldError::invalid(path, value, &detail));
+            errors.push(FieldError::invalid(path.to_string(), value, &detail));
         }
     }
 }
@@ -150,10 +158,10 @@ fn type_name(value: &Value) -> &'static str {
     }
 }
 
-fn wrong_type(path: &str, wanted: &str, found: &str) -> FieldError {
+fn wrong_type(path: Path<'_>, wanted: &str, found: &str) -> FieldError {
     FieldError {
         reason: "FieldValueTypeInvalid",
-        field: if path.is_empty() { "<nil>".to_owned() } else { path.to_owned() },
+        field: if path.is_root() { "<nil>".to_owned() } else { path.to_string() },
         message: format!(
             "Invalid value: {found:?}: {path} in body must be of type {wanted}: {found:?}"
         ),
@@ -194,7 +202,7 @@ mod tests {
     #[track_caller]
     fn check(value: &Value, expected: &[&str]) {
         let mut errors = Vec::new();
-        schema().validate(value, "spec", &mut errors);
+        schema().validate(value, Path::Root.field("spec"), &mut errors);
         let found: Vec<String> =
             errors.iter().map(|error| format!("{}: {}", error.field, error.message)).collect();
         assert_eq!(found, expected);
@@ -244,7 +252,7 @@ mod tests {
             "tags": {"k": "v"}, "count": null,
         });
         let mut unknown = Vec::new();
-        schema().prune(&mut value, "spec", &mut unknown);
+        schema().prune(&mut value, Path::Root.field("spec"), &mut unknown);
         assert_eq!(unknown, ["spec.subject.colour", "spec.extra"]);
         assert_eq!(
             value,

@@ -115,6 +115,7 @@ fn rows() -> Vec<(&'static str, String)> {
         ("Bytes of a line, as the Forwarder counts them", bytes(sink::bucket::LINE_BYTES)),
         ("Bytes of a prefix of keys", bytes(sink::bucket::PREFIX_BYTES_MAX)),
         ("Wait that a store may ask for", seconds(delivery::RETRY_AFTER_MAX)),
+        ("Time between two looks of a sink that has everything", seconds(delivery::GATHER_TIME)),
         ("Time for the sinks at shutdown", seconds(delivery::DRAIN_MAX)),
         (
             "Time for the last delivery of a deleted AuditConfig",

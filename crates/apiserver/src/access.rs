@@ -3,6 +3,8 @@
 //! The answers come from files beside this one: SubjectAccessReview in a cluster, RBAC manifests
 //! standalone.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use event::UserInfo;
 
@@ -10,7 +12,7 @@ use event::UserInfo;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Attributes {
     /// Who asks.
-    pub user: UserInfo,
+    pub user: Arc<UserInfo>,
     /// Kubernetes verb, or HTTP method in lower case for a path.
     pub verb: String,
     /// API group; empty for the core group and for paths.

@@ -2,6 +2,7 @@
 //! (what is there, what changes).
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use event::{Timestamp, UserInfo};
@@ -23,7 +24,7 @@ pub struct Request {
     /// Headers, without credentials.
     pub headers: HeaderMap,
     /// Who asks.
-    pub user: UserInfo,
+    pub user: Arc<UserInfo>,
     /// The body as sent; empty when there is none.
     pub body: Bytes,
     /// When the server first saw it.

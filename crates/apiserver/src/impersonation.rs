@@ -3,6 +3,8 @@
 //! Behind the aggregator these headers never arrive, because kube-apiserver has resolved them; this
 //! is for callers that come directly.
 
+use std::sync::Arc;
+
 use event::UserInfo;
 use http::HeaderMap;
 use percent_encoding::percent_decode_str;
@@ -17,7 +19,7 @@ const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
 /// The user that `user` wants to be taken for, once that is allowed; `None` when it is not asked for.
 /// The headers are removed.
 pub(crate) async fn resolve(
-    user: &UserInfo,
+    user: &Arc<UserInfo>,
     headers: &mut HeaderMap,
     authorizer: &dyn Authorizer,
 ) -> Result<Option<UserInfo>, Answer> {
@@ -66,9 +68,9 @@ fn wanted(headers: &HeaderMap) -> Result<UserInfo, ApiError> {
 }
 
 /// One question for the user, each group, the uid and each value of an extra.
-fn questions(user: &UserInfo, wanted: &UserInfo) -> Vec<Attributes> {
+fn questions(user: &Arc<UserInfo>, wanted: &UserInfo) -> Vec<Attributes> {
     let ask = |group: &str, resource: &str, name: &str| Attributes {
-        user: user.clone(),
+        user: Arc::clone(user),
         verb: "impersonate".to_owned(),
         group: group.to_owned(),
         resource: resource.to_owned(),
@@ -148,7 +150,7 @@ mod tests {
             .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
             .collect();
         let user = UserInfo { username: "root".to_owned(), ..UserInfo::default() };
-        let found = resolve(&user, &mut headers, &Only(allowed)).await;
+        let found = resolve(&Arc::new(user), &mut headers, &Only(allowed)).await;
         let found = found
             .map(|user| user.map(|user| (user.username, user.groups)))
             .map_err(|answer| answer.code.as_u16());

@@ -85,6 +85,8 @@ fn come_again(mut error: ApiError, seconds: u32) -> ApiError {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn check(attributes: &Attributes, reason: &str, expected: &str) {
@@ -103,7 +105,7 @@ mod tests {
             name: "one".to_owned(),
             ..Attributes::default()
         };
-        attributes.user.username = "al<ice".to_owned();
+        Arc::make_mut(&mut attributes.user).username = "al<ice".to_owned();
         check(
             &attributes,
             "",
@@ -120,7 +122,7 @@ mod tests {
         let path = Attributes {
             verb: "get".to_owned(),
             path: "/metrics".to_owned(),
-            user: attributes.user,
+            user: Arc::clone(&attributes.user),
             ..Attributes::default()
         };
         check(&path, "", "forbidden: User \"al&lt;ice\" cannot get path \"/metrics\"");

@@ -60,7 +60,7 @@ pub struct Parts {
     /// Decides on events of what the server does by itself.
     pub policy: ConsequencePolicy,
     /// The name under which the server acts by itself.
-    pub actor: UserInfo,
+    pub actor: Arc<UserInfo>,
     /// Whether somebody follows `ownerReferences` and takes the finalizers `orphan` and
     /// `foregroundDeletion` away, as the garbage collector of a cluster does.
     pub garbage_is_collected: bool,
@@ -81,7 +81,7 @@ struct Shared {
     namespaces: Arc<dyn NamespaceSource>,
     clock: Arc<dyn Clock>,
     policy: ConsequencePolicy,
-    actor: UserInfo,
+    actor: Arc<UserInfo>,
     garbage_is_collected: bool,
 }
 

@@ -103,7 +103,7 @@ pub struct Column {
 #[derive(Clone, Debug)]
 pub struct Occasion {
     /// Who writes.
-    pub user: event::UserInfo,
+    pub user: Arc<event::UserInfo>,
     /// Now, as RFC 3339 with seconds, as Kubernetes writes times.
     pub now: String,
     /// Empty when the object itself is written.

@@ -55,7 +55,7 @@ pub(crate) async fn serve(
     front.metrics.authenticated(user, took);
     let mut trail = match recognised {
         Ok(user) => {
-            visit.request.user = user;
+            visit.request.user = Arc::new(user);
             arrival::trail(&front, &visit, &peer, Some(&visit.request.user))
         }
         Err(unauthenticated) => {
@@ -122,7 +122,7 @@ async fn attend(
     let asked = impersonation::resolve(&request.user, &mut request.headers, authorizer).await?;
     if let Some(user) = asked {
         trail.impersonated(&user);
-        request.user = user;
+        request.user = Arc::new(user);
     }
     *seat = front.in_flight.seat(request)?;
     let limit = duration::of_query(&request.query)?.filter(|_| !is_watch(request));
@@ -178,7 +178,7 @@ fn attributes_of(request: &Request) -> Attributes {
     let selector = |key| query_value(&request.query, key).unwrap_or_default().to_owned();
     let selects = matches!(info.verb.as_str(), "list" | "watch" | "deletecollection");
     Attributes {
-        user: request.user.clone(),
+        user: Arc::clone(&request.user),
         verb: info.verb.clone(),
         group: info.api_group.clone(),
         version: info.api_version.clone(),
@@ -226,7 +226,7 @@ impl Visit {
             info,
             query,
             headers: head.headers,
-            user: event::UserInfo::default(),
+            user: Arc::default(),
             body: bytes::Bytes::new(),
             received,
         };

@@ -39,7 +39,10 @@ impl Json {
 
     /// Encodes a value of ours.
     pub fn of<T: serde::Serialize + ?Sized>(value: &T) -> Result<Self, JsonError> {
-        Self::parse(Bytes::from(serde_json::to_vec(value).map_err(JsonError::Value)?))
+        let mut text = serde_json::to_vec(value).map_err(JsonError::Value)?;
+        // It may be kept for long.
+        text.shrink_to_fit();
+        Self::parse(Bytes::from(text))
     }
 
     /// Takes bytes that are put together from pieces which are [`Json`] already. No check.

@@ -94,7 +94,7 @@ impl House {
             namespaces: plan.namespaces,
             clock: Arc::clone(&clock),
             policy: consequences(Arc::clone(&policy)),
-            actor: actor(),
+            actor: Arc::new(actor()),
             garbage_is_collected: plan.garbage_is_collected,
         });
         let server = Server::bind(apiserver::Options {

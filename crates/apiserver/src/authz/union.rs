@@ -113,7 +113,7 @@ mod tests {
         check(fails(), path("/open/door"), r#"Ok(Allow(""))"#).await;
         let mut master = Attributes { resource: "things".to_owned(), ..path("") };
         check(fails(), master.clone(), r#"Err(AccessError("down"))"#).await;
-        master.user.groups = vec![MASTERS.to_owned()];
+        Arc::make_mut(&mut master.user).groups = vec![MASTERS.to_owned()];
         check(fails(), master, r#"Ok(Allow(""))"#).await;
     }
 }

@@ -1,6 +1,8 @@
 //! What a write needs beside the permission for itself: access to what it names, and a namespace
 //! that is there and stays.
 
+use std::sync::Arc;
+
 use event::StatusCause;
 
 use super::Call;
@@ -12,7 +14,7 @@ impl Call<'_> {
     pub(super) async fn require(&self, wanted: &[Attributes]) -> Result<(), ApiError> {
         for attributes in wanted {
             let mut attributes = attributes.clone();
-            attributes.user = self.request.user.clone();
+            attributes.user = Arc::clone(&self.request.user);
             let decision = self.shared.authorizer.authorize(&attributes).await;
             let reason = match decision {
                 Ok(Decision::Allow(_)) => continue,

@@ -3,6 +3,8 @@
 //!
 //! Each change beside the request's own is an act of the server, with an audit event of its own.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use event::{Event, Json, Level, ObjectReference, Stage, Status, Timestamp};
 use http::StatusCode;
@@ -101,7 +103,7 @@ impl<'tx> TransactionDoor<'tx> {
     /// Records an act of the server.
     fn note(&mut self, kind: &Kind, act: Act<'_>) {
         let attributes = Attributes {
-            user: self.shared.actor.clone(),
+            user: Arc::clone(&self.shared.actor),
             verb: act.verb.to_owned(),
             group: kind.id.group.to_owned(),
             version: kind.resource.version.to_owned(),
@@ -134,7 +136,7 @@ impl<'tx> TransactionDoor<'tx> {
             stage: Stage::ResponseComplete,
             request_uri: path(kind, &act),
             verb: act.verb.to_owned(),
-            user: attributes.user.clone(),
+            user: (*attributes.user).clone(),
             impersonated_user: None,
             authentication_metadata: None,
             source_ips: Vec::new(),

@@ -46,7 +46,7 @@ impl Call<'_> {
             namespace: self.namespace().to_owned(),
             name: self.name().to_owned(),
             occasion: Occasion {
-                user: self.request.user.clone(),
+                user: Arc::clone(&self.request.user),
                 now: seconds(now),
                 subresource: self.request.info.subresource.clone(),
                 suffix: names::random(),

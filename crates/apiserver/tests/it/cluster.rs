@@ -103,7 +103,7 @@ fn question(name: &str) -> Attributes {
         ..Attributes::default()
     };
     "alice".clone_into(&mut attributes.user.username);
-    attributes.user.groups = vec!["dev".to_owned()];
+    Arc::make_mut(&mut attributes.user).groups = vec!["dev".to_owned()];
     attributes
 }
 

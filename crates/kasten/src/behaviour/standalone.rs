@@ -1,5 +1,7 @@
 //! The manifests a standalone server starts with, as its own authorizer reads them.
 
+use std::sync::Arc;
+
 use apiserver::Attributes;
 use apiserver::authz::rbac::Rbac;
 use event::UserInfo;
@@ -15,7 +17,7 @@ fn check(table: &str) {
         let (what, subresource) = words[3].split_once('/').unwrap_or((words[3], ""));
         let (resource, group) = what.split_once('.').unwrap_or((what, ""));
         let attributes = Attributes {
-            user: user(words[1]),
+            user: Arc::new(user(words[1])),
             verb: words[2].to_owned(),
             group: if group.is_empty() { String::new() } else { format!("{group}.kio.kasten.io") },
             version: "v1alpha1".to_owned(),

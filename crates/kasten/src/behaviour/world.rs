@@ -1,7 +1,7 @@
 //! A registry over a map, and three users: as much of the API server as the rules of kinds need.
 
 use std::collections::BTreeMap;
-use std::sync::{LazyLock, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use apiserver::objects::Door;
 use apiserver::{ApiError, Attributes, Objects, Occasion, Resource, ResourceId};
@@ -80,11 +80,11 @@ fn occasion(user: &str, subresource: &str) -> Occasion {
         .find(|known| known.context == user)
         .map(|known| known.organizations.iter().map(|&group| group.to_owned()).collect());
     Occasion {
-        user: UserInfo {
+        user: Arc::new(UserInfo {
             username: user.to_owned(),
             groups: groups.unwrap_or_default(),
             ..UserInfo::default()
-        },
+        }),
         now: NOW.to_owned(),
         subresource: subresource.to_owned(),
         suffix: "x7k2mq9d4z".to_owned(),

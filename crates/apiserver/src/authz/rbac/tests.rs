@@ -1,5 +1,7 @@
 //! Tables against the semantics of `rbac.authorization.k8s.io/v1`.
 
+use std::sync::Arc;
+
 use event::UserInfo;
 
 use super::Rbac;
@@ -84,7 +86,7 @@ fn check(table: &str) {
             ..UserInfo::default()
         };
         let mut attributes =
-            Attributes { user, verb: words[2].to_owned(), ..Attributes::default() };
+            Attributes { user: Arc::new(user), verb: words[2].to_owned(), ..Attributes::default() };
         if words[3].starts_with('/') {
             words[3].clone_into(&mut attributes.path);
         } else {
@@ -155,7 +157,7 @@ fn the_reason_names_the_binding() {
     let rbac = Rbac::of_manifests([("test", MANIFESTS)]).unwrap();
     let user = UserInfo { username: "alice".to_owned(), ..UserInfo::default() };
     let attributes = Attributes {
-        user,
+        user: Arc::new(user),
         verb: "delete".to_owned(),
         group: "apps.example.io".to_owned(),
         resource: "restorepoints".to_owned(),

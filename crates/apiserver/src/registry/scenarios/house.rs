@@ -216,7 +216,7 @@ impl House {
             audit_id: uuid::Uuid::new_v4().to_string(),
             request_uri: info.path.clone(),
             verb: info.verb.clone(),
-            user: request.user.clone(),
+            user: (*request.user).clone(),
             object_ref: Some(ObjectReference {
                 resource: info.resource.clone(),
                 namespace: info.namespace.clone(),
@@ -251,7 +251,7 @@ fn request(user: &str, line: &str, body: &str, headers: &[(&str, &str)]) -> Requ
         method,
         query,
         headers: map,
-        user: UserInfo { username: user.to_owned(), ..UserInfo::default() },
+        user: Arc::new(UserInfo { username: user.to_owned(), ..UserInfo::default() }),
         body: Bytes::copy_from_slice(body.as_bytes()),
         received: Timestamp::from_micros(1_700_000_000_000_000),
     }

@@ -59,7 +59,7 @@ fn resource() -> Resource {
         scope: Scope::Namespaced,
         verbs: &[],
         columns: &[],
-        schema: Value::Null,
+        schema: Value::Null.into(),
         subresources: &[],
         selectable_fields: &["status.state"],
         withhold_bodies: false,

@@ -55,7 +55,7 @@ pub use exchange::{Clock, Reply, Request, RequestInfo, WatchReply};
 pub use namespaces::{ClusterNamespaces, NamespaceSource, NamespaceState};
 pub use objects::{Objects, ResourceId};
 pub use registry::{Parts, Registry};
-pub use resource::{Column, Occasion, Resource, Scope, Strategy, Subresource, Verb};
+pub use resource::{Column, Occasion, Resource, SchemaText, Scope, Strategy, Subresource, Verb};
 pub use routes::VersionInfo;
 pub use server::{Options, Server, ServerError};
 pub use trail::Trail;

@@ -34,7 +34,7 @@ pub struct Resource {
     pub columns: &'static [Column],
     /// Structural OpenAPI v3 schema of the whole object, with descriptions; `metadata` is added
     /// by the registry.
-    pub schema: Value,
+    pub schema: SchemaText,
     /// Subresources beside the object, `status` among them.
     pub subresources: &'static [Subresource],
     /// Paths that a field selector may name beside `metadata.name` and `metadata.namespace`, such
@@ -44,6 +44,25 @@ pub struct Resource {
     pub withhold_bodies: bool,
     /// The decisions that are this kind's own.
     pub strategy: Arc<dyn Strategy>,
+}
+
+/// A schema as the JSON text it is written as: it is needed at the start and in documents, and the
+/// trees of all kinds together would be the largest thing a server that rests keeps in memory.
+#[derive(Clone, Debug)]
+pub struct SchemaText(Arc<str>);
+
+impl SchemaText {
+    /// The schema as a tree.
+    pub fn tree(&self) -> Value {
+        // It was one before.
+        serde_json::from_str(&self.0).unwrap_or_default()
+    }
+}
+
+impl From<Value> for SchemaText {
+    fn from(schema: Value) -> Self {
+        Self(schema.to_string().into())
+    }
 }
 
 /// Where objects live.

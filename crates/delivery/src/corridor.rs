@@ -110,7 +110,7 @@ impl Corridor {
             while !batch.is_empty() {
                 self.deliver(&mut batch).await?;
             }
-            if self.lag() < BATCH_ROWS_MAX as u64 {
+            if self.ahead.is_empty() && self.lag() < BATCH_ROWS_MAX as u64 {
                 tokio::select! {
                     () = tokio::time::sleep(GATHER_TIME) => {}
                     () = stop.cancelled() => {}

@@ -7,6 +7,7 @@
 //! crate `audit`.
 
 mod escape;
+mod head;
 mod json;
 pub mod kasten;
 mod object;

@@ -1,4 +1,4 @@
-//! How an event lies in the journal: its head as JSON, its bodies beside it as they are.
+//! How an event lies in the journal: its head field by field, its bodies beside it as they are.
 //!
 //! ```text
 //! version (1 byte) │ length, head │ length, request body │ length, response body
@@ -14,9 +14,9 @@
 
 use bytes::{Buf, Bytes};
 
-use crate::{Event, Json, v1};
+use crate::{Event, Json, head};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const LENGTH_LEN: usize = 4;
 /// Bodies from this size on are compressed; below it there is little to gain.
 const COMPRESS_MIN: usize = 4 << 10;
@@ -35,9 +35,6 @@ pub enum ReadError {
     /// Cut off, or longer than it says.
     #[error("not a journal record: {0}")]
     Shape(&'static str),
-    /// The head is damaged.
-    #[error("not a journal record: its head cannot be read")]
-    Head(#[source] v1::ReadError),
 }
 
 /// The bytes the journal keeps.
@@ -45,11 +42,11 @@ pub fn write(event: &Event) -> Bytes {
     let bodies = [&event.request_object, &event.response_object];
     let bodies = bodies.map(|body| body.as_ref().map_or(&[][..], Json::as_bytes));
     let short = bodies.map(|body| if body.len() < COMPRESS_MIN { body.len() } else { 0 });
-    let mut record = Vec::with_capacity(1024 + short.iter().sum::<usize>());
+    let mut record = Vec::with_capacity(512 + short.iter().sum::<usize>());
     record.push(VERSION);
     record.extend_from_slice(&[0; LENGTH_LEN]);
     let head_start = record.len();
-    v1::write_head(event, &mut record);
+    head::write(event, &mut record);
     let head_len = length(record.len() - head_start);
     record[head_start - LENGTH_LEN..head_start].copy_from_slice(&head_len.to_be_bytes());
     for body in bodies {
@@ -87,7 +84,7 @@ pub fn read(record: Bytes) -> Result<Event, ReadError> {
         found => return Err(ReadError::Version(found.copied())),
     }
     let (head, _) = part(&mut rest)?;
-    let mut event = v1::read(&head).map_err(ReadError::Head)?;
+    let mut event = head::read(&head).ok_or(ReadError::Shape("its head cannot be read"))?;
     event.request_object = body(&mut rest)?;
     event.response_object = body(&mut rest)?;
     if rest.is_empty() { Ok(event) } else { Err(ReadError::Shape("bytes after its end")) }
@@ -131,6 +128,7 @@ fn body(rest: &mut Bytes) -> Result<Option<Json>, ReadError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::v1;
 
     fn with_body(text: String) -> Event {
         let line = include_str!("../tests/data/events.ndjson").lines().next().unwrap();

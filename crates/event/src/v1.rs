@@ -45,16 +45,7 @@ pub enum ReadError {
 
 /// Appends one event, without the newline.
 pub fn write(event: &Event, line: &mut Vec<u8>) {
-    write_with(event, event.request_object.as_ref(), event.response_object.as_ref(), line);
-}
-
-/// Appends one event without its bodies.
-pub(crate) fn write_head(event: &Event, line: &mut Vec<u8>) {
-    write_with(event, None, None, line);
-}
-
-fn write_with(event: &Event, request: Option<&Json>, response: Option<&Json>, line: &mut Vec<u8>) {
-    let bodies = [request, response];
+    let bodies = [&event.request_object, &event.response_object].map(Option::as_ref);
     line.reserve(1024 + bodies.iter().flatten().map(|body| body.as_bytes().len()).sum::<usize>());
     let mut object = Object::open(line);
     object.text("kind", KIND);

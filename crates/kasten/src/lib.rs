@@ -85,7 +85,7 @@ fn resource(
         scope: names.scope,
         verbs,
         columns,
-        schema,
+        schema: schema.into(),
         subresources,
         selectable_fields: &[],
         withhold_bodies: false,

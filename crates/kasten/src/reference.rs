@@ -78,7 +78,8 @@ fn overview(page: &mut String, kinds: &[Resource]) {
 }
 
 fn section(page: &mut String, kind: &Resource) {
-    let description = kind.schema["description"].as_str().unwrap_or_default();
+    let schema = kind.schema.tree();
+    let description = schema["description"].as_str().unwrap_or_default();
     _ = write!(page, "\n### {}\n\n{description}\n", kind.kind);
     if !kind.selectable_fields.is_empty() {
         let list: Vec<String> =
@@ -87,7 +88,7 @@ fn section(page: &mut String, kind: &Resource) {
     }
     let mut rows = String::new();
     for part in ["spec", "status"] {
-        rows_of(&mut rows, &kind.schema["properties"][part], part);
+        rows_of(&mut rows, &schema["properties"][part], part);
     }
     if !rows.is_empty() {
         _ = write!(page, "\n| field | type | what it is |\n|---|---|---|\n{rows}");

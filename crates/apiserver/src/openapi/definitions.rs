@@ -25,8 +25,8 @@ pub(super) fn reference(name: &str) -> Value {
 /// The schema of a kind and of its list.
 pub(super) fn add(schemas: &mut Map<String, Value>, resource: &Resource) {
     let name = name(resource);
-    let mut schema = match &resource.schema {
-        Value::Object(map) => map.clone(),
+    let mut schema = match resource.schema.tree() {
+        Value::Object(map) => map,
         _ => Map::new(),
     };
     schema.insert("type".to_owned(), "object".into());

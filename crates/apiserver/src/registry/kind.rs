@@ -29,7 +29,7 @@ impl Kind {
         } else {
             format!("{}/{}", resource.group, resource.version)
         };
-        let mut schema = resource.schema.clone();
+        let mut schema = resource.schema.tree();
         if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
             // A schema that says nothing admits everything.
             properties.extend(HEAD.map(|key| (key.to_owned(), Value::Object(Map::new()))));

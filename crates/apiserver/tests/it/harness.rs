@@ -330,7 +330,8 @@ fn things(gate: &Arc<Gate>) -> Resource {
         schema: json!({
             "type": "object",
             "properties": {"spec": {"type": "object", "properties": {"size": {"type": "integer"}}}},
-        }),
+        })
+        .into(),
         subresources: &[],
         selectable_fields: &[],
         withhold_bodies: false,

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use apiserver::Scope;
-use apiserver::schema::Schema;
+use apiserver::schema::{Path, Schema};
 use expect_test::{expect, expect_file};
 use serde_json::{Value, json};
 
@@ -81,7 +81,7 @@ fn the_list_of_kinds_and_the_list_of_names_agree() {
 #[test]
 fn every_schema_is_structural_and_described() {
     for kind in resources().into_iter().chain(crate::config::resources()) {
-        check_structural(&kind.schema, kind.kind);
+        check_structural(&kind.schema.tree(), kind.kind);
     }
 }
 
@@ -110,7 +110,7 @@ fn check_structural(schema: &Value, path: &str) {
 }
 
 fn pretty(kind: &str) -> String {
-    serde_json::to_string_pretty(&resource(kind).schema).unwrap() + "\n"
+    serde_json::to_string_pretty(&resource(kind).schema.tree()).unwrap() + "\n"
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn key_material_has_no_field() {
     );
     let mut unknown = Vec::new();
     object.shift_remove("metadata");
-    Schema::compile(&passkey.schema).prune_map(&mut object, "", &mut unknown);
+    Schema::compile(&passkey.schema.tree()).prune_map(&mut object, Path::Root, &mut unknown);
     assert_eq!(unknown, ["spec.passphrase", "spec.secret.passphrase"]);
     assert_eq!(object["spec"], json!({"secret": {"name": "s"}}));
 }

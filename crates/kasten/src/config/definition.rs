@@ -26,7 +26,7 @@ fn definition(resource: &Resource) -> Value {
         Scope::Cluster => "Cluster",
     };
     let columns: Vec<Value> = resource.columns.iter().map(column).collect();
-    let mut schema = resource.schema.clone();
+    let mut schema = resource.schema.tree();
     schema["properties"]["metadata"] = json!({"type": "object"});
     json!({
         "apiVersion": "apiextensions.k8s.io/v1",

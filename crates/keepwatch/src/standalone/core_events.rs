@@ -50,7 +50,7 @@ pub(crate) fn resource() -> Resource {
             Verb::Watch,
         ],
         columns: COLUMNS,
-        schema: schema(),
+        schema: schema().into(),
         subresources: &[],
         selectable_fields: &[
             "involvedObject.kind",

@@ -68,7 +68,7 @@ pub(crate) fn resource() -> Resource {
             Verb::Watch,
         ],
         columns: COLUMNS,
-        schema: schema(),
+        schema: schema().into(),
         subresources: &[Subresource::Status],
         selectable_fields: &["status.phase"],
         withhold_bodies: false,

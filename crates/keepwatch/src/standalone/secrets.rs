@@ -74,7 +74,7 @@ pub(crate) fn resource() -> Resource {
             Verb::Watch,
         ],
         columns: COLUMNS,
-        schema: schema(),
+        schema: schema().into(),
         subresources: &[],
         selectable_fields: &["type"],
         withhold_bodies: true,

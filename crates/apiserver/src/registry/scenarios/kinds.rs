@@ -30,7 +30,7 @@ fn base() -> Resource {
         scope: Scope::Namespaced,
         verbs: ALL,
         columns: &[],
-        schema: json!({"type": "object", "properties": {"spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}),
+        schema: json!({"type": "object", "properties": {"spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}).into(),
         subresources: &[],
         selectable_fields: &[],
         withhold_bodies: false,
@@ -80,7 +80,8 @@ fn widgets() -> Resource {
                 },
                 "status": {"type": "object", "properties": {"state": {"type": "string"}}},
             },
-        }),
+        })
+        .into(),
         subresources: &[Subresource::Status, Subresource::Details],
         selectable_fields: &["status.state"],
         strategy: Arc::new(Widgets),

@@ -102,8 +102,9 @@ fn question(name: &str) -> Attributes {
         label_selector: "a=b".to_owned(),
         ..Attributes::default()
     };
-    "alice".clone_into(&mut attributes.user.username);
-    Arc::make_mut(&mut attributes.user).groups = vec!["dev".to_owned()];
+    let user = Arc::make_mut(&mut attributes.user);
+    "alice".clone_into(&mut user.username);
+    user.groups = vec!["dev".to_owned()];
     attributes
 }
 

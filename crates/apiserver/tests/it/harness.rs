@@ -19,7 +19,7 @@ use apiserver::{
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use audit::{Policy, Strictness};
-use event::{Event, Level, Timestamp, UserInfo};
+use event::{Event, Level, Timestamp};
 use serde_json::json;
 use store::{Settings, Sqlite, Storage};
 use tempfile::TempDir;
@@ -224,7 +224,7 @@ impl House {
             namespaces: Arc::new(AllNamespaces),
             clock: Arc::clone(&clock) as _,
             policy: Arc::new(|_| Level::None),
-            actor: UserInfo::default(),
+            actor: Arc::default(),
             garbage_is_collected: true,
         };
         let policy = Policy::load(POLICY.as_bytes(), Strictness::Strict).unwrap().policy;

@@ -74,6 +74,21 @@ pub(crate) async fn until(api: &Api<DynamicObject>, name: &str, validation: &str
     }
 }
 
+/// Waits until an Event of the `AuditConfig` says so: some states pass too quickly to be seen.
+async fn told(events: &Api<DynamicObject>, reason: &str, of: &str) {
+    let began = Instant::now();
+    let says = |event: &DynamicObject| {
+        let message = event.data["message"].as_str().unwrap_or_default();
+        event.data["involvedObject"]["name"] == "siem"
+            && event.data["reason"] == reason
+            && message.contains(of)
+    };
+    while !events.list(&ListParams::default()).await.unwrap().iter().any(says) {
+        assert!(began.elapsed() < PATIENCE, "nobody says {reason} of {of}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 async fn until_gone(api: &Api<DynamicObject>, name: &str) {
     let began = Instant::now();
     while api.get_opt(name).await.unwrap().is_some() {
@@ -150,7 +165,8 @@ fn a_config_waits_for_its_profile_delivers_switches_and_leaves_nothing_behind() 
         cluster.profile("p2", volume("two")).await;
         let switched = Patch::Merge(json!({"spec": {"profile": {"name": "p2"}}}));
         cluster.configs.patch("siem", &PatchParams::default(), &switched).await.unwrap();
-        until(&cluster.configs, "siem", "UpdateRequested").await;
+        told(&cluster.events, "UpdateRequested", "two").await;
+        told(&cluster.events, "Delivering", "two").await;
         until(&cluster.configs, "siem", "Success").await;
         create(&cluster.admin, "to-two", 10).await.unwrap();
         cluster.configs.delete("siem", &DeleteParams::default()).await.unwrap();

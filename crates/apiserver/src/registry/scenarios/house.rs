@@ -122,10 +122,10 @@ impl House {
             namespaces: Arc::new(OwnNamespaces(shared)),
             clock: Arc::clone(&time) as Arc<dyn Clock>,
             policy: Arc::new(|_| Level::RequestResponse),
-            actor: UserInfo {
+            actor: Arc::new(UserInfo {
                 username: "system:serviceaccount:keep:watch".to_owned(),
                 ..UserInfo::default()
-            },
+            }),
             garbage_is_collected,
         });
         Self { registry, store, time, _folder: folder }

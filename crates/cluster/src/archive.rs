@@ -1,12 +1,13 @@
 //! What is in an archive: every event once, in order, without a gap.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context, ensure};
 use bytes::Bytes;
 use event::{Event, Json, Level, ObjectReference, Stage, Timestamp, UserInfo};
+use store::Journal;
 
 /// An event of about 1.3 KB, as long as most are, that knows its number.
 pub fn event(number: u64) -> Event {
@@ -80,16 +81,38 @@ pub fn files(root: &Path) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
     Ok(found)
 }
 
-/// Numbers of the events of a source, in the order of its keys. Ranges that overlap or leave a gap
-/// are an error.
-pub fn numbers(objects: &BTreeMap<String, Vec<u8>>, source: &str) -> anyhow::Result<Vec<u64>> {
-    let mut all = Vec::new();
-    let mut next = None;
+/// An object of events.
+pub struct Part<'o> {
+    /// Its first record.
+    pub first: u64,
+    /// Its last record.
+    pub last: u64,
+    bytes: &'o [u8],
+}
+
+impl Part<'_> {
+    /// Its lines, as many as its range says.
+    pub fn lines(&self) -> anyhow::Result<Vec<String>> {
+        let lines = lines(self.bytes)?;
+        let wanted = self.last + 1 - self.first;
+        let (first, last) = (self.first, self.last);
+        ensure!(lines.len() as u64 == wanted, "{first}-{last} has {} lines", lines.len());
+        Ok(lines)
+    }
+}
+
+/// The objects of a source, in the order of their ranges. Ranges that overlap or leave a gap are an
+/// error.
+pub fn parts<'o>(
+    objects: &'o BTreeMap<String, Vec<u8>>,
+    source: &str,
+) -> anyhow::Result<Vec<Part<'o>>> {
     let part = format!("/source={source}/");
     let keys = objects.iter().filter(|(key, _)| key.contains(&part));
     // Hours are folders, so that paths do not sort by range over a long time: file names do.
     let name = |key: &str| key.rsplit('/').next().unwrap_or_default().to_owned();
     let sorted: BTreeMap<String, &Vec<u8>> = keys.map(|(key, bytes)| (name(key), bytes)).collect();
+    let mut parts: Vec<Part<'_>> = Vec::new();
     for (name, bytes) in sorted {
         let words: Vec<&str> = name.split('-').collect();
         let number = |at: usize| -> anyhow::Result<u64> {
@@ -100,17 +123,89 @@ pub fn numbers(objects: &BTreeMap<String, Vec<u8>>, source: &str) -> anyhow::Res
                 .map_err(Into::into)
         };
         let (first, last) = (number(1)?, number(2)?);
+        let next = parts.last().map(|part| part.last + 1);
         ensure!(next.is_none_or(|next| next == first), "{name} does not go on from {next:?}");
-        next = Some(last + 1);
-        let lines = lines(bytes)?;
-        ensure!(lines.len() as u64 == last + 1 - first, "{name} has {} lines", lines.len());
-        for line in lines {
+        parts.push(Part { first, last, bytes });
+    }
+    Ok(parts)
+}
+
+/// Numbers of the events of a source, which are their audit ids, in the order of its keys.
+pub fn numbers(objects: &BTreeMap<String, Vec<u8>>, source: &str) -> anyhow::Result<Vec<u64>> {
+    let mut all = Vec::new();
+    for part in parts(objects, source)? {
+        for line in part.lines()? {
             let line: serde_json::Value = serde_json::from_str(&line)?;
             let id = ["AuditID", "auditID"].iter().find_map(|key| line.get(key)?.as_str());
             all.push(id.context("a line without an audit id")?.parse()?);
         }
     }
     Ok(all)
+}
+
+/// The source of the objects, of which there is one.
+fn source(objects: &BTreeMap<String, Vec<u8>>) -> anyhow::Result<String> {
+    let source = |key: &String| Some(key.split_once("/source=")?.1.split_once('/')?.0.to_owned());
+    // What checks of a destination wrote is no source of events.
+    let sources: BTreeSet<String> =
+        objects.keys().filter_map(source).filter(|one| one != "check").collect();
+    ensure!(sources.len() == 1, "objects of one source are wanted: {sources:?}");
+    sources.into_iter().next().context("no source")
+}
+
+/// Compares objects, of one source, with the journal: each record of it is one line, in order and
+/// equal, from the first that is in an object to the last that is.
+pub async fn compare(
+    journal: &Journal,
+    objects: &BTreeMap<String, Vec<u8>>,
+) -> anyhow::Result<Compared> {
+    let parts = parts(objects, &source(objects)?)?;
+    let first = parts.first().context("the archive is empty")?.first;
+    let mut next = first;
+    let labels = event::kasten::Labels { service: "keepwatch".to_owned(), ..Default::default() };
+    for part in &parts {
+        for line in part.lines()? {
+            let records = journal.read(next - 1, 1, 1).await?;
+            let record =
+                records.first().with_context(|| format!("{next} is not in the journal"))?;
+            ensure!(record.seq == next, "the journal has {} for {next}", record.seq);
+            let mut expected = Vec::new();
+            event::kasten::write(
+                &event::record::read(record.bytes.clone())?,
+                &labels,
+                &mut expected,
+            );
+            let expected = String::from_utf8(expected)?;
+            ensure!(
+                untitled(&line) == untitled(&expected),
+                "record {next}:\n{line}\nis not\n{expected}"
+            );
+            next += 1;
+        }
+    }
+    Ok(Compared { first, last: next - 1, objects: parts.len() })
+}
+
+/// What was found equal.
+pub struct Compared {
+    /// The first record in an object.
+    pub first: u64,
+    /// The last one.
+    pub last: u64,
+    /// Objects.
+    pub objects: usize,
+}
+
+impl Compared {
+    /// So many lines.
+    pub fn events(&self) -> u64 {
+        self.last + 1 - self.first
+    }
+}
+
+/// A line without its title, which names resources only if they are known where it is written.
+fn untitled(line: &str) -> &str {
+    line.split_once(",\"timestamp\":").map_or(line, |(_, rest)| rest)
 }
 
 /// The lines of an object.

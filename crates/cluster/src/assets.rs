@@ -132,6 +132,47 @@ pub fn versitygw() -> anyhow::Result<PathBuf> {
     Ok(folder.join(Program::Versitygw.name()))
 }
 
+/// Python, which runs [`moto`].
+pub(crate) fn python() -> PathBuf {
+    PathBuf::from("python3")
+}
+
+/// A folder with the Python packages of moto, a server of objects in Python, put there if it is not
+/// there yet: exactly those whose hashes stand in `moto/requirements.txt`.
+pub(crate) fn moto() -> anyhow::Result<PathBuf> {
+    let wanted = Path::new(env!("CARGO_MANIFEST_DIR")).join("moto/requirements.txt");
+    let folder =
+        cache_root()?.join(format!("moto-{}", fingerprint(std::slice::from_ref(&wanted))?));
+    let packages = folder.join("packages");
+    if packages.is_dir() {
+        return Ok(packages);
+    }
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let lock = File::create(folder.join(".lock")).context("cannot create the lock file")?;
+    lock.lock().context("cannot lock the cache folder")?;
+    if packages.is_dir() {
+        return Ok(packages);
+    }
+    writeln!(io::stderr(), "installing moto into {}", folder.display())?;
+    let staging = folder.join(".staging");
+    if staging.exists() {
+        fs::remove_dir_all(&staging)?;
+    }
+    let status = Command::new(python())
+        .args(["-m", "pip", "install", "--quiet", "--quiet", "--disable-pip-version-check"])
+        .args(["--require-hashes", "--only-binary", ":all:", "--target"])
+        .arg(&staging)
+        .arg("--requirement")
+        .arg(&wanted)
+        .status()
+        .context("moto is installed with Python's pip, which cannot be started")?;
+    if !status.success() {
+        bail!("pip cannot install moto ({status}); its messages stand above");
+    }
+    fs::rename(&staging, &packages)?;
+    Ok(packages)
+}
+
 /// A Go module that pins what is built.
 struct GoModule {
     folder: PathBuf,

@@ -9,7 +9,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "prints a table, and how far it is")]
 
 mod delivery;
-mod machine;
+pub(crate) mod machine;
 mod report;
 mod weight;
 
@@ -114,7 +114,7 @@ impl Subject {
     }
 }
 
-fn front_proxy(
+pub(crate) fn front_proxy(
     plane: &ControlPlane,
     extension: &crate::extension::Extension,
     address: std::net::SocketAddr,

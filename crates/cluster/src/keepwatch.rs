@@ -41,13 +41,32 @@ pub struct Keepwatch {
     pub process: Process,
     binary: PathBuf,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
     folder: PathBuf,
     port: u16,
+}
+
+/// What it is given beyond the usual.
+#[derive(Debug, Default)]
+pub(crate) struct More {
+    /// Flags.
+    pub(crate) arguments: Vec<String>,
+    /// Variables of its environment.
+    pub(crate) environment: Vec<(String, String)>,
 }
 
 impl Keepwatch {
     /// Starts it with this audit policy, registers it and waits until every group is available.
     pub fn start(plane: &ControlPlane, audit_policy: &str) -> anyhow::Result<Self> {
+        Self::start_with(plane, audit_policy, More::default())
+    }
+
+    /// The same with more flags and variables.
+    pub(crate) fn start_with(
+        plane: &ControlPlane,
+        audit_policy: &str,
+        more: More,
+    ) -> anyhow::Result<Self> {
         let extension = Extension::new(NAMESPACE, SERVICE, &GROUPS);
         let port = free_port()?;
         extension.register(plane, port)?;
@@ -58,10 +77,12 @@ impl Keepwatch {
         extension.serving_identity().write(&folder, "serving");
         pki::replace(&folder.join("audit-policy.yaml"), audit_policy);
         let account = plane.user(ACCOUNT, None);
-        let arguments = arguments(&folder, port, &account);
-        let binary = binary()?;
-        let process = Process::start("keepwatch", &binary, &arguments, &folder)?;
-        let mut keepwatch = Self { extension, process, binary, arguments, folder, port };
+        let mut arguments = arguments(&folder, port, &account);
+        arguments.extend(more.arguments);
+        let (binary, environment) = (binary()?, more.environment);
+        let process = Process::start_in("keepwatch", &binary, &arguments, &folder, &environment)?;
+        let mut keepwatch =
+            Self { extension, process, binary, arguments, environment, folder, port };
         keepwatch.wait_available(plane)?;
         Ok(keepwatch)
     }
@@ -84,7 +105,9 @@ impl Keepwatch {
 
     /// Starts it again, after it was stopped, on the same folder and port.
     pub fn start_again(&mut self) -> anyhow::Result<()> {
-        self.process = Process::start("keepwatch", &self.binary, &self.arguments, &self.folder)?;
+        let (binary, arguments) = (&self.binary, &self.arguments);
+        self.process =
+            Process::start_in("keepwatch", binary, arguments, &self.folder, &self.environment)?;
         self.wait_listening()
     }
 
@@ -101,6 +124,11 @@ impl Keepwatch {
     /// Its own audit log.
     pub fn audit_log(&self) -> AuditLog {
         AuditLog::new(self.folder.join("audit.log"))
+    }
+
+    /// The folder with its store.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.join("data")
     }
 
     /// The folder that stands for a mounted volume, made if it is not there.

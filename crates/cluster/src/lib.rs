@@ -21,10 +21,15 @@ mod kept;
 pub mod kill;
 mod kubeconfig;
 pub mod load;
+pub mod moto;
+pub mod outage;
+mod pace;
 mod peer;
 mod pod;
 mod process;
+pub mod rotate;
 pub mod s3;
+pub mod standalone;
 mod user;
 mod wait;
 

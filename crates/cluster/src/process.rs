@@ -30,6 +30,17 @@ impl Process {
         arguments: &[String],
         folder: &Path,
     ) -> anyhow::Result<Self> {
+        Self::start_in(name, program, arguments, folder, &[])
+    }
+
+    /// The same with variables in its environment beside ours.
+    pub(crate) fn start_in(
+        name: &str,
+        program: &Path,
+        arguments: &[String],
+        folder: &Path,
+        environment: &[(String, String)],
+    ) -> anyhow::Result<Self> {
         let log = folder.join(format!("{name}.log"));
         let output = File::options()
             .create(true)
@@ -38,6 +49,7 @@ impl Process {
             .with_context(|| format!("cannot open {}", log.display()))?;
         let mut child = Command::new(program)
             .args(arguments)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .current_dir(folder)
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)

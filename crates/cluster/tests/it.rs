@@ -9,6 +9,7 @@ mod it {
 
     mod audit_configs;
     mod buckets;
+    mod canaries;
     mod chart;
     mod clients;
     mod collectors;
@@ -18,5 +19,6 @@ mod it {
     mod peer;
     mod record;
     mod restarts;
+    mod servers;
     mod trust;
 }

@@ -237,7 +237,7 @@ fn bucket(
             bucket,
             prefix: settings.prefix.clone(),
             skip_tls_verify: store.skip_ssl_verify.unwrap_or(false),
-            ca_pem: settings.ca_pem.clone(),
+            ca_pem: settings.ca_pem.borrow().clone(),
             credentials,
             retention,
             limits: settings.limits,

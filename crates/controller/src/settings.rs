@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sink::bucket::{Limits, Prefix};
+use tokio::sync::watch;
 
 /// Decisions of the operator.
 #[derive(Clone, Debug)]
@@ -25,8 +26,9 @@ pub struct Settings {
     pub plain_http: bool,
     /// Where roles are assumed; AWS's own in the bucket's region if `None`.
     pub sts_endpoint: Option<String>,
-    /// Certificates, PEM, that destinations may be signed by, beside the system's.
-    pub ca_pem: Option<Vec<u8>>,
+    /// Certificates, PEM, that destinations may be signed by, beside the system's. They may change
+    /// at any time.
+    pub ca_pem: watch::Receiver<Option<Vec<u8>>>,
     /// The portions in which events leave.
     pub limits: Limits,
     /// How long a deleted `AuditConfig` may take to deliver what was recorded before.
@@ -49,7 +51,7 @@ impl Default for Settings {
             endpoints: Vec::new(),
             plain_http: false,
             sts_endpoint: None,
-            ca_pem: None,
+            ca_pem: watch::channel(None).1,
             limits: Limits::default(),
             leave_time: LEAVE_TIME,
             reports_profiles: false,

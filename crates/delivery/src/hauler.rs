@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::backoff::Backoff;
+use crate::backoff::{Backoff, WAIT_MAX, WAIT_MAX_UNREACHED};
 use crate::corridor::{BATCH_BYTES_MAX, BATCH_ROWS_MAX, DRAIN_MAX};
 use crate::fixed::Fixed;
 use crate::gap;
@@ -202,7 +202,7 @@ impl Hauler {
                 }
                 Ok(false) => break,
                 Err(error) => {
-                    if self.pause(orders, &mut backoff, &error, retry_after(&error)).await {
+                    if self.pause(orders, &mut backoff, &error).await {
                         return Ok(None);
                     }
                 }
@@ -243,7 +243,7 @@ impl Hauler {
                 }
                 Err(DeliverError::Closed) => return Err(End),
                 Err(error) => {
-                    if self.pause(orders, &mut backoff, &error, retry_after(&error)).await {
+                    if self.pause(orders, &mut backoff, &error).await {
                         return Ok(Shipped::Superseded);
                     }
                 }
@@ -275,7 +275,7 @@ impl Hauler {
             match self.journal.advance_durably(&self.name, self.seq, &state).await {
                 Ok(()) => return Ok(()),
                 Err(StoreError::Closed) => return Err(End),
-                Err(error) => tokio::time::sleep(self.failed(&mut backoff, &error, None)).await,
+                Err(error) => self.rest(&mut backoff, &error).await,
             }
         }
     }
@@ -288,7 +288,7 @@ impl Hauler {
                 Ok(records) => return Ok(records.into_iter().map(Ok).collect()),
                 Err(ReadError::Damaged { number, .. }) => return Ok(vec![Err(number)]),
                 Err(ReadError::Closed) => return Err(End),
-                Err(error) => tokio::time::sleep(self.failed(&mut backoff, &error, None)).await,
+                Err(error) => self.rest(&mut backoff, &error).await,
             }
         }
     }
@@ -309,32 +309,33 @@ impl Hauler {
     }
 
     /// Waits before the next attempt; whether another bucket has been ordered meanwhile.
-    async fn pause(
-        &self,
-        orders: &Orders,
-        backoff: &mut Backoff,
-        error: &(dyn Error + Sync),
-        after: Option<Duration>,
-    ) -> bool {
-        let wait = self.failed(backoff, error, after);
+    async fn pause(&self, orders: &Orders, backoff: &mut Backoff, error: &DeliverError) -> bool {
+        let (after, max) = match error {
+            DeliverError::Retry { after, .. } => (*after, WAIT_MAX),
+            DeliverError::Unreached { .. } => (None, WAIT_MAX_UNREACHED),
+            _ => (None, WAIT_MAX),
+        };
+        let wait = backoff.failed_within(max);
+        let wait = wait.max(after.unwrap_or_default().min(RETRY_AFTER_MAX));
+        self.failed(wait, backoff, error);
         tokio::select! {
             () = tokio::time::sleep(wait) => false,
             () = superseded(&self.orders, orders.version) => true,
         }
     }
 
-    fn failed(
-        &self,
-        backoff: &mut Backoff,
-        error: &(dyn Error + Sync),
-        after: Option<Duration>,
-    ) -> Duration {
-        let wait = backoff.failed().max(after.unwrap_or_default().min(RETRY_AFTER_MAX));
+    /// Waits before the journal is asked again.
+    async fn rest(&self, backoff: &mut Backoff, error: &(dyn Error + Sync)) {
+        let wait = backoff.failed();
+        self.failed(wait, backoff, error);
+        tokio::time::sleep(wait).await;
+    }
+
+    fn failed(&self, wait: Duration, backoff: &Backoff, error: &(dyn Error + Sync)) {
         let (sink, attempts, reason) = (&*self.name, backoff.attempts(), chain(error));
         self.metrics.failed(sink);
         tracing::warn!(sink, attempts, wait_ms = wait.as_millis(), reason, "delivery failed");
         self.pulse.set_condition(Condition::Failing { reason, attempts });
-        wait
     }
 }
 
@@ -376,11 +377,4 @@ fn take(draft: &mut Draft, record: Result<Record, u64>, sink: &str, metrics: &Me
         }
     };
     draft.push(seq, time, &event)
-}
-
-fn retry_after(error: &DeliverError) -> Option<Duration> {
-    match error {
-        DeliverError::Retry { after, .. } => *after,
-        _ => None,
-    }
 }

@@ -1,6 +1,7 @@
 //! The server's own log, on stderr: text for people, or one JSON object a line.
 //!
-//! Facts are fields. Bodies and secrets are never logged.
+//! Facts are fields. Bodies and secrets are never logged, whatever the level. `KEEPWATCH_LOG` asks for
+//! more or less than usual, in the notation of `tracing`, such as `debug`.
 
 use std::io::{self, IsTerminal as _};
 
@@ -24,13 +25,20 @@ pub(crate) enum LogFormat {
 /// Libraries that have more to say than anybody here wants to read.
 const TALKATIVE: [&str; 5] = ["kube_client", "hyper", "hyper_util", "rustls", "tower"];
 
+/// What somebody who looks for a fault wants to see.
+#[expect(clippy::disallowed_methods, reason = "the binary's own environment, read once")]
+fn asked() -> Option<String> {
+    std::env::var("KEEPWATCH_LOG").ok().filter(|asked| !asked.is_empty())
+}
+
 /// Begins to log. Called once. `quiet` is for a person at a terminal who is being told a story: only
 /// what needs attention.
 pub(crate) fn begin(format: LogFormat, quiet: bool) {
     let level = if quiet { LevelFilter::WARN } else { LevelFilter::INFO };
-    let filter = Targets::new()
+    let usual = Targets::new()
         .with_default(level)
         .with_targets(TALKATIVE.map(|library| (library, LevelFilter::WARN)));
+    let filter = asked().and_then(|asked| asked.parse().ok()).unwrap_or(usual);
     let lines = fmt::layer().with_writer(io::stderr);
     let lines = match format {
         LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).with_target(false).boxed(),

@@ -71,6 +71,13 @@ pub enum DeliverError {
         /// What it said.
         source: BoxError,
     },
+    /// The same, but nobody was there to be asked: asking costs next to nothing, and whoever comes
+    /// back is to be noticed soon.
+    #[error("destination cannot be reached")]
+    Unreached {
+        /// Why.
+        source: BoxError,
+    },
     /// Nothing will be taken until somebody changes the configuration. Tried again, rarely.
     #[error("sink is misconfigured")]
     Misconfigured {

@@ -1,6 +1,8 @@
-//! What tests of several rooms need: certificates, and a store of objects that misbehaves.
+//! What tests of several rooms need: certificates, a store of objects that misbehaves,
+//! a service that lends keys.
 //!
 //! Development only; nothing here is part of the product.
 
 pub mod pki;
 pub mod s3;
+pub mod sts;

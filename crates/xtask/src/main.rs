@@ -58,6 +58,21 @@ enum Chore {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Take the bucket away under load, give it back, and read the archive: nothing lost or repeated.
+    Outage {
+        /// Seconds without the bucket.
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+        /// Requests a second.
+        #[arg(long, default_value_t = 1000)]
+        rate: u32,
+    },
+    /// Change keys, authority and role token of buckets under load, and read the archives.
+    Rotate {
+        /// How often, each.
+        #[arg(long, default_value_t = 20)]
+        rounds: u32,
+    },
     /// Throw mutated input at what reads input from outside; without a target, at all of them.
     Fuzz {
         /// For how long, each target.
@@ -85,6 +100,8 @@ fn main() -> anyhow::Result<()> {
         Chore::Tidy => tidy::run(&root()),
         Chore::Kill { rounds, seed } => proof::kill(rounds, seed),
         Chore::KillUploads { rounds, seed } => proof::kill_uploads(rounds, seed),
+        Chore::Outage { seconds, rate } => proof::outage(seconds, rate),
+        Chore::Rotate { rounds } => proof::rotate(rounds),
         Chore::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
         Chore::Bench { what } => proof::bench(&what),
         Chore::Codegen { check } => codegen::run(check, None),

@@ -64,6 +64,17 @@ pub(crate) fn kill_uploads(rounds: u32, seed: Option<u64>) -> anyhow::Result<()>
     proof(&server()?, &args)
 }
 
+/// Runs the outage on a release build.
+pub(crate) fn outage(seconds: u32, rate: u32) -> anyhow::Result<()> {
+    let (seconds, rate) = (seconds.to_string(), rate.to_string());
+    proof(&server()?, &["outage", "--seconds", &seconds, "--rate", &rate])
+}
+
+/// Runs the rotations on a release build.
+pub(crate) fn rotate(rounds: u32) -> anyhow::Result<()> {
+    proof(&server()?, &["rotate", "--rounds", &rounds.to_string()])
+}
+
 /// Runs one benchmark on a release build.
 pub(crate) fn bench(what: &Bench) -> anyhow::Result<()> {
     let server = server()?;

@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use delivery::Delivery;
+use event::{Event, Timestamp};
 use prometheus_client::registry::Registry;
+use sha2::{Digest as _, Sha256};
 use sink::Encoding;
 use sink::bucket::{Bucket, Limits, Provider};
 use store::Sqlite;
@@ -77,7 +79,7 @@ async fn haul(folder: &std::path::Path, events: u64) -> anyhow::Result<Figures> 
         Sqlite::open(&folder.join("store.db"), settings, Arc::new(|| 1_795_566_600_000_000))?;
     let mut pending = std::collections::VecDeque::new();
     for number in 1..=events {
-        pending.push_back(store::record(&store, archive::record(number)));
+        pending.push_back(store::record(&store, event::record::write(&event(number))));
         if pending.len() as u64 >= IN_FLIGHT {
             pending.pop_front().context("nothing pends")?.await?;
         }
@@ -118,12 +120,46 @@ async fn haul(folder: &std::path::Path, events: u64) -> anyhow::Result<Figures> 
     Ok(Figures { events, raw, packed, cpu, wall, resident: (before, most) })
 }
 
+/// An event as different from its neighbours as real ones are: ids, times and versions of its own.
+fn event(number: u64) -> Event {
+    let mut event = archive::event(number);
+    let noise: [u8; 32] = Sha256::digest(number.to_be_bytes()).into();
+    let id = |at: usize| {
+        let mut half = [0; 16];
+        half.copy_from_slice(&noise[at..at + 16]);
+        let id = u128::from_be_bytes(half);
+        let part = |shift: u32, mask: u128| (id >> shift) & mask;
+        format!(
+            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+            part(96, 0xffff_ffff),
+            part(80, 0xffff),
+            part(64, 0xffff),
+            part(48, 0xffff),
+            part(0, 0xffff_ffff_ffff)
+        )
+    };
+    let spread = i64::from(u16::from_be_bytes([noise[0], noise[1]]));
+    let time =
+        event.stage_timestamp.as_micros() + i64::try_from(number).unwrap_or(0) * 1000 + spread;
+    event.audit_id = id(0);
+    event.request_received_timestamp = Timestamp::from_micros(time);
+    event.stage_timestamp = Timestamp::from_micros(time + spread / 16);
+    let body = serde_json::json!({
+        "kind": "RestorePoint", "apiVersion": "apps.kio.kasten.io/v1alpha1",
+        "metadata": {"name": format!("rp-{number}"), "namespace": "shop", "uid": id(16),
+            "resourceVersion": (number * 3 + u64::from(noise[2])).to_string(),
+            "creationTimestamp": event.stage_timestamp.to_string()},
+    });
+    event.response_object = event::Json::of(&body).ok();
+    event
+}
+
 /// The compressor alone.
 fn compress() -> anyhow::Result<Figures> {
     let encoding = Encoding::Kasten(event::kasten::Labels::default());
     let mut lines = Vec::new();
     for number in 1..=SAMPLE {
-        encoding.write(&archive::event(number), &mut lines);
+        encoding.write(&event(number), &mut lines);
         lines.push(b'\n');
     }
     let me = [std::process::id()];

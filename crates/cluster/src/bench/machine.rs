@@ -13,7 +13,7 @@ const REST_MAX: Duration = Duration::from_secs(20);
 
 /// The clock that latencies are read from.
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
-pub(super) fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
@@ -49,7 +49,7 @@ pub(super) async fn cpu_at_rest(pids: &[u32]) -> anyhow::Result<Duration> {
 }
 
 /// Resident memory of a process, in bytes.
-pub(super) fn resident(pid: u32) -> anyhow::Result<u64> {
+pub(crate) fn resident(pid: u32) -> anyhow::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
     let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use cluster::{bench, kill};
+use cluster::{bench, kill, outage, rotate};
 
 #[derive(Parser)]
 struct Args {
@@ -48,6 +48,21 @@ enum What {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// The bucket's server goes away under load and comes back.
+    Outage {
+        /// For how long.
+        #[arg(long)]
+        seconds: u32,
+        /// Requests a second.
+        #[arg(long)]
+        rate: u32,
+    },
+    /// Keys, authority and token of buckets change under load.
+    Rotate {
+        /// How often, each.
+        #[arg(long)]
+        rounds: u32,
+    },
     /// The one that is killed.
     #[command(hide = true)]
     Haul {
@@ -78,6 +93,8 @@ fn main() -> anyhow::Result<()> {
             let myself = std::env::current_exe()?;
             runtime()?.block_on(kill::uploads::uploads(&myself, rounds, seed))
         }
+        What::Outage { seconds, rate } => runtime()?.block_on(outage::run(seconds, rate)),
+        What::Rotate { rounds } => runtime()?.block_on(rotate::run(rounds)),
         What::Haul { folder, endpoint, finish } => {
             runtime()?.block_on(kill::uploads::haul(&folder, &endpoint, finish))
         }

@@ -27,6 +27,8 @@ use crate::process::Process;
 
 /// Readers, and about how many events go into an object of theirs.
 const READERS: [(&str, usize); 2] = [("small", 5), ("large", 60)];
+/// So far may a reader fall behind: what is to be killed is uploads, and the rest is to end.
+const LAG_MAX: u64 = 500;
 /// The file by which the child says that it has begun.
 const READY: &str = "ready";
 /// Whoever delivers is killed after a random time in this range, in milliseconds.
@@ -125,6 +127,9 @@ pub async fn haul(folder: &Path, endpoint: &str, finish: bool) -> anyhow::Result
         let recorded = store::record(&store, archive::record(number));
         if number.is_multiple_of(8) {
             recorded.await.context("a record was refused")?;
+            while store.journal().readers().iter().any(|reader| reader.lag > LAG_MAX) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
         }
     }
     Ok(())

@@ -88,14 +88,14 @@ fn check(server: &S3Server, destination: &Destination) {
 fn a_real_server_gets_every_event_once() {
     let server = S3Server::start(None).unwrap();
     server.make_bucket("archive", false).unwrap();
-    check(&server, &destination(server.endpoint(), "archive"));
+    check(&server, &destination(&server.endpoint(), "archive"));
 }
 
 #[test]
 fn objects_in_a_locked_bucket_are_retained() {
     let server = S3Server::start(None).unwrap();
     server.make_bucket("locked", true).unwrap();
-    let mut wanted = destination(server.endpoint(), "locked");
+    let mut wanted = destination(&server.endpoint(), "locked");
     let period = Duration::from_hours(48);
     wanted.retention = Some(Retention { mode: RetentionMode::Compliance, period });
     check(&server, &wanted);
@@ -113,7 +113,7 @@ fn tls_is_verified_unless_the_operator_says_otherwise() {
     let (certificate, key) = ca.server().write(folder.path(), "s3");
     let server = S3Server::start(Some((&certificate, &key))).unwrap();
     server.make_bucket("archive", false).unwrap();
-    let mut wanted = destination(server.endpoint(), "archive");
+    let mut wanted = destination(&server.endpoint(), "archive");
     let error = run(open(&wanted).check()).unwrap_err().to_string();
     assert!(error.contains("certificate"), "{error}");
     wanted.ca_pem = Some(ca.pem().into_bytes());
@@ -127,7 +127,7 @@ fn tls_is_verified_unless_the_operator_says_otherwise() {
 fn what_is_wrong_with_a_destination_is_said_in_words_that_help() {
     let server = S3Server::start(None).unwrap();
     server.make_bucket("archive", false).unwrap();
-    let endpoint = server.endpoint();
+    let endpoint = &server.endpoint();
     let told = |wanted: &Destination, part: &str| {
         let error = run(open(wanted).check()).unwrap_err().to_string();
         assert!(error.contains(part) && !error.contains("canary"), "{error}");
@@ -182,4 +182,14 @@ fn endpoints_inside_are_not_dialled() {
 fn killed_in_the_middle_of_uploads_it_delivers_every_event_once() {
     let child = std::path::Path::new(env!("CARGO_BIN_EXE_proof"));
     run(kill::uploads::uploads(child, 12, Some(4))).unwrap();
+}
+
+#[test]
+fn an_outage_loses_and_repeats_nothing() {
+    run(cluster::outage::run(5, 200)).unwrap();
+}
+
+#[test]
+fn rotated_keys_authorities_and_tokens_are_picked_up_under_load() {
+    run(cluster::rotate::run(2)).unwrap();
 }

@@ -53,7 +53,8 @@ pub(crate) fn run(args: &ServeArgs) -> Result<ExitCode> {
 
 async fn live(args: &ServeArgs) -> Result<()> {
     let policy = policy_of(&args.audit)?;
-    let settings = destinations::settings(&args.audit, &args.destinations)?;
+    let (authorities, reader) = destinations::authorities(&args.destinations)?;
+    let settings = destinations::settings(&args.audit, &args.destinations, authorities)?;
     let given = serving(&args.listen)?;
     let trust = Trust::open(trust_files(&args.access)?)?;
     let store = open_store(&args.store)?;
@@ -90,6 +91,7 @@ async fn live(args: &ServeArgs) -> Result<()> {
         Box::pin(sinks::reopen_on_hangup(reopen, house.delivery())),
     ];
     residents.extend(house.heartbeat(args.destinations.heartbeat));
+    residents.extend(reader);
     if let Some(keeper) = keeper {
         residents.push(Box::pin(keeper.run()));
     }

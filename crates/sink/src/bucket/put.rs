@@ -156,6 +156,7 @@ fn error(seen: &Seen) -> DeliverError {
         Some(301 | 307 | 308 | 400 | 401 | 403 | 404 | 405 | 501) => {
             DeliverError::Misconfigured { source }
         }
+        None if seen.is_unreached => DeliverError::Unreached { source },
         _ => DeliverError::Retry { after: seen.retry_after, source },
     }
 }

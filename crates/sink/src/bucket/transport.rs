@@ -71,6 +71,8 @@ pub(super) struct Seen {
     pub(super) region: String,
     /// Why there was no answer.
     pub(super) failure: String,
+    /// There was not even a connection.
+    pub(super) is_unreached: bool,
 }
 
 impl Note {
@@ -161,7 +163,8 @@ impl HttpService for Caller {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let note = request.extensions().get::<Note>().cloned().unwrap_or_default();
         self.send(request, &note).await.map_err(|failure| {
-            note.set(Seen { failure: failure.0.clone(), ..Seen::default() });
+            let is_unreached = note.seen().is_unreached;
+            note.set(Seen { failure: failure.0.clone(), is_unreached, ..Seen::default() });
             HttpError::new(HttpErrorKind::Unknown, failure)
         })
     }
@@ -177,9 +180,20 @@ impl Caller {
         if let Some(signer) = &self.signer {
             signer.sign(&mut request).await.map_err(|error| Failure(chain(&error)))?;
         }
+<<<<<<< HEAD
         let is_upload = request.method() == Method::PUT;
         let sum = request.headers().get(CHECKSUM).cloned();
         let (mut head, body) = self.answer(&uri, request).await?.into_parts();
+=======
+        let sent = tokio::time::timeout(REQUEST_TIME_MAX, self.client.request(request)).await;
+        let answer = sent
+            .map_err(|_| Failure(format!("no answer within {} s", REQUEST_TIME_MAX.as_secs())))?
+            .map_err(|error| {
+                note.set(Seen { is_unreached: error.is_connect(), ..Seen::default() });
+                Failure(chain(&error))
+            })?;
+        let (head, body) = answer.into_parts();
+>>>>>>> f99d86a (Proofs of outage and rotation; a second S3 server; canaries; a bucket that is away is noticed soon)
         let mut seen = Seen {
             status: Some(head.status),
             retry_after: retry_after(&head.headers),

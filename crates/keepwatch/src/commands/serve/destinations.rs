@@ -1,12 +1,13 @@
 //! What the controller of a server in a cluster is made of.
 
-use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use apiserver::Clock as _;
 use controller::{Controller, Settings};
 use sink::bucket::{Ambient, Container, Limits, Parts, Prefix, Reach, WebIdentity};
+use tokio::sync::watch;
 
 use crate::args::destinations::DestinationArgs;
 use crate::args::serve::AuditArgs;
@@ -16,14 +17,17 @@ use crate::house::{House, Resident, labels};
 
 /// Where the agent of an ECS task is.
 const CONTAINER_AGENT: &str = "http://169.254.170.2";
+/// How often the authorities of destinations are read.
+const AUTHORITIES_PERIOD: Duration = Duration::from_secs(1);
 /// Where a pod finds the namespace of its account.
 const OWN_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
 /// The flags, as the controller wants them.
-pub(super) fn settings(audit: &AuditArgs, args: &DestinationArgs) -> Result<Settings> {
-    let read = |file: &Path| {
-        std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))
-    };
+pub(super) fn settings(
+    audit: &AuditArgs,
+    args: &DestinationArgs,
+    ca_pem: watch::Receiver<Option<Vec<u8>>>,
+) -> Result<Settings> {
     let switched_off = (!audit.enable_k10_audit_cloud_aws_s3).then(|| {
         "uploads are switched off: siem.logging.cloud.awsS3.enabled is false \
          (--enable-k10-audit-cloud-aws-s3)"
@@ -37,7 +41,7 @@ pub(super) fn settings(audit: &AuditArgs, args: &DestinationArgs) -> Result<Sett
         endpoints: args.audit_endpoints.clone(),
         plain_http: args.audit_plain_http,
         sts_endpoint: args.audit_sts_endpoint.clone(),
-        ca_pem: args.audit_ca_file.as_deref().map(read).transpose()?,
+        ca_pem,
         limits: Limits {
             seal_bytes: usize::try_from(args.audit_seal_size).unwrap_or(usize::MAX),
             seal_age: args.audit_seal_age,
@@ -45,6 +49,38 @@ pub(super) fn settings(audit: &AuditArgs, args: &DestinationArgs) -> Result<Sett
         },
         ..Settings::default()
     })
+}
+
+/// The authorities of destinations, and who reads their file again from time to time: a mounted
+/// `ConfigMap` changes while the server runs.
+pub(super) fn authorities(
+    args: &DestinationArgs,
+) -> Result<(watch::Receiver<Option<Vec<u8>>>, Option<Resident>)> {
+    let Some(file) = args.audit_ca_file.clone() else { return Ok((watch::channel(None).1, None)) };
+    let read = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let (sender, receiver) = watch::channel(Some(read));
+    let reading = async move {
+        loop {
+            tokio::time::sleep(AUTHORITIES_PERIOD).await;
+            match tokio::fs::read(&file).await {
+                Ok(read) => {
+                    sender.send_if_modified(|held| {
+                        let is_new = held.as_ref() != Some(&read);
+                        if is_new {
+                            tracing::info!(file = %file.display(), "authorities of destinations changed");
+                            *held = Some(read);
+                        }
+                        is_new
+                    });
+                }
+                Err(error) => {
+                    let file = file.display();
+                    tracing::warn!(%file, %error, "cannot read authorities; those at hand stay");
+                }
+            }
+        }
+    };
+    Ok((receiver, Some(Box::pin(reading))))
 }
 
 /// Those that were given, or the pod's own.

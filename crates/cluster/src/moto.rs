@@ -79,7 +79,14 @@ impl Moto {
 
     fn believe_everybody(&self, really: bool) -> anyhow::Result<()> {
         let count = if really { "1000000" } else { "0" };
-        curl(&["-d", count, &format!("{}/moto-api/reset-auth", self.endpoint)]).map(drop)
+        curl(&[
+            "-H",
+            "content-type: text/plain",
+            "-d",
+            count,
+            &format!("{}/moto-api/reset-auth", self.endpoint),
+        ])
+        .map(drop)
     }
 }
 

@@ -9,7 +9,8 @@
 
 mod site;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -17,6 +18,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use testkit::pki::{self, Authority};
+use testkit::s3::S3Double;
 use testkit::sts::{Lent, StsDouble};
 
 use crate::bench::machine;
@@ -40,11 +42,13 @@ const ROLE: &str = "role";
 /// Rotates each so often.
 pub async fn run(rounds: u32) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let plain = Arc::new(S3Server::start(None)?);
+    let plain = S3Server::start(None)?;
     plain.make_bucket(KEYS, false)?;
-    plain.make_bucket(ROLE, false)?;
+    // versitygw knows no keys that are lent.
+    let lending = S3Double::start(Box::new(|_| None)).await?;
     let token = Arc::new(Token::default());
-    let sts = StsDouble::start(token.bank(Arc::clone(&plain))).await?;
+    token.rotate(&lending, 0);
+    let sts = StsDouble::start(token.bank()).await?;
     let mut secure = Secure::start(folder.path())?;
     let file = folder.path().join("token");
     pki::replace(&file, "token-0");
@@ -54,7 +58,7 @@ pub async fn run(rounds: u32) -> anyhow::Result<()> {
     let keys = Some(("AKIAROUND0", "secret-of-round-0"));
     site.deliver(KEYS, &plain.endpoint(), keys)?;
     site.deliver(AUTHORITY, &secure.server.endpoint(), Some((ACCESS_KEY, SECRET_KEY)))?;
-    site.deliver(ROLE, &plain.endpoint(), None)?;
+    site.deliver(ROLE, &lending.endpoint(), None)?;
     for name in [KEYS, AUTHORITY, ROLE] {
         site.wait_status(name, "Success")?;
     }
@@ -78,7 +82,7 @@ pub async fn run(rounds: u32) -> anyhow::Result<()> {
         };
         times[1].push(picked_up(&site, AUTHORITY, make_known).await?);
 
-        token.rotate(&plain, round)?;
+        token.rotate(&lending, round);
         let make_known = || {
             pki::replace(&file, &format!("token-{round}"));
             Ok(())
@@ -97,7 +101,11 @@ pub async fn run(rounds: u32) -> anyhow::Result<()> {
         );
         ensure!(most <= PICKED_UP_MAX, "a rotation of {name} took {most:?}");
     }
-    site.stop_and_compare(&[(KEYS, &plain), (AUTHORITY, &secure.server), (ROLE, &plain)]).await
+    site.stop_and_compare(|| {
+        let buckets = [plain.objects(KEYS)?, secure.server.objects(AUTHORITY)?, lending.objects()];
+        Ok([KEYS, AUTHORITY, ROLE].into_iter().zip(buckets).collect())
+    })
+    .await
 }
 
 /// How long it takes until a change is in use: until something is delivered after it.
@@ -145,41 +153,36 @@ impl Secure {
     }
 }
 
-/// The token that is good, and the keys that were lent for it.
+/// The token that is good, by its number.
 #[derive(Default)]
-struct Token(Mutex<(u32, Option<String>)>);
+struct Token(AtomicU32);
 
 impl Token {
-    fn lock(&self) -> std::sync::MutexGuard<'_, (u32, Option<String>)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Lends the keys of an account of its own for each token.
-    fn bank(self: &Arc<Self>, server: Arc<S3Server>) -> testkit::sts::Bank {
+    /// Lends the keys of the round for its token, and for no other.
+    fn bank(self: &Arc<Self>) -> testkit::sts::Bank {
         let token = Arc::clone(self);
         Box::new(move |shown| {
-            let mut state = token.lock();
-            let round = state.0;
-            if shown != format!("token-{round}") {
-                return None;
-            }
-            let (id, secret) = (format!("ASIAROLE{round}"), format!("lent-secret-{round}"));
-            if state.1.is_none() {
-                server.make_user(&id, &secret).ok()?;
-                state.1 = Some(id.clone());
-            }
-            let (session_token, expires) = (format!("session-{round}"), EXPIRES.to_owned());
-            Some(Lent { id, secret, session_token, expires })
+            let round = token.0.load(Ordering::Relaxed);
+            let (id, session_token) = lent(round);
+            let (secret, expires) = (format!("lent-secret-{round}"), EXPIRES.to_owned());
+            (shown == format!("token-{round}")).then_some(Lent {
+                id,
+                secret,
+                session_token,
+                expires,
+            })
         })
     }
 
     /// The old token is no good any more, nor are the keys that were lent for it.
-    fn rotate(&self, server: &S3Server, round: u32) -> anyhow::Result<()> {
-        let mut state = self.lock();
-        if let Some(id) = state.1.take() {
-            server.delete_user(&id)?;
-        }
-        state.0 = round;
-        Ok(())
+    fn rotate(&self, place: &S3Double, round: u32) {
+        self.0.store(round, Ordering::Relaxed);
+        let (id, session_token) = lent(round);
+        place.set_key(&id, &session_token);
     }
+}
+
+/// The key and the session token that are lent in a round.
+fn lent(round: u32) -> (String, String) {
+    (format!("ASIAROLE{round}R"), format!("session-{round}"))
 }

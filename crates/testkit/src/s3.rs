@@ -149,6 +149,8 @@ struct State {
     objects: BTreeMap<String, Vec<u8>>,
     /// Heads of the requests that stored something.
     heads: Vec<String>,
+    /// The key that is good; any, if there is none.
+    key: Option<(String, String)>,
     requests: u64,
     /// How often each kind went wrong.
     faults: BTreeMap<String, u64>,
@@ -167,6 +169,7 @@ impl S3Double {
             mood,
             objects: BTreeMap::new(),
             heads: Vec::new(),
+            key: None,
             requests: 0,
             faults: BTreeMap::new(),
             connections: 0,
@@ -230,6 +233,11 @@ impl S3Double {
     /// From now on `If-None-Match` is refused, as stores do that do not know it.
     pub fn forget_conditions(&self) {
         lock(&self.state).knows_conditions = false;
+    }
+
+    /// From now on only this key is good, with this session token.
+    pub fn set_key(&self, id: &str, session_token: &str) {
+        lock(&self.state).key = Some((id.to_owned(), session_token.to_owned()));
     }
 
     /// From now on this goes wrong.
@@ -370,6 +378,12 @@ fn act(head: &str, body: &[u8], state: &mut State) -> Vec<u8> {
     let path = path.replace("%3D", "=");
     if header(head, "authorization").is_none() {
         return refusal(403, "AccessDenied");
+    }
+    if let Some((id, token)) = &state.key {
+        let named = header(head, "authorization").is_some_and(|text| text.contains(id));
+        if !named || header(head, "x-amz-security-token") != Some(token) {
+            return refusal(403, "InvalidAccessKeyId");
+        }
     }
     match method {
         "PUT" => {

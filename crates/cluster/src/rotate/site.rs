@@ -1,5 +1,6 @@
 //! Keepwatch on a control plane with `AuditConfigs` that lead to buckets.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, ensure};
@@ -9,7 +10,6 @@ use serde_json::{Value, json};
 use crate::control_plane::ControlPlane;
 use crate::keepwatch::{Keepwatch, More};
 use crate::load::{Endpoint, Protocol};
-use crate::s3::S3Server;
 use crate::wait::until;
 use crate::{archive, bench, kept};
 
@@ -19,6 +19,9 @@ const NAMESPACE: &str = "kasten-io";
 /// Everything at the highest level, so that nothing is exempt from the comparison.
 const POLICY: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\n\
 rules:\n- level: RequestResponse\n";
+
+/// What a bucket holds, by key.
+pub(super) type Objects = BTreeMap<String, Vec<u8>>;
 
 /// What the front proxy says of whom it speaks for.
 pub(super) const MASTER: [(&str, &str); 3] = [
@@ -124,12 +127,11 @@ impl Site {
     /// Ends the server, which delivers what is there, and compares each bucket with the journal.
     pub(super) async fn stop_and_compare(
         mut self,
-        buckets: &[(&str, &S3Server)],
+        buckets: impl FnOnce() -> anyhow::Result<Vec<(&'static str, Objects)>>,
     ) -> anyhow::Result<()> {
         tokio::task::block_in_place(|| self.server.process.stop())?;
         let store = kept::open(&self.server.data())?;
-        for (name, server) in buckets {
-            let objects = server.objects(name)?;
+        for (name, objects) in buckets()? {
             let journal = store.journal();
             let compared = archive::compare(&journal, &objects).await?;
             let (last, end) = (compared.last, journal.last_seq());

@@ -180,20 +180,9 @@ impl Caller {
         if let Some(signer) = &self.signer {
             signer.sign(&mut request).await.map_err(|error| Failure(chain(&error)))?;
         }
-<<<<<<< HEAD
         let is_upload = request.method() == Method::PUT;
         let sum = request.headers().get(CHECKSUM).cloned();
-        let (mut head, body) = self.answer(&uri, request).await?.into_parts();
-=======
-        let sent = tokio::time::timeout(REQUEST_TIME_MAX, self.client.request(request)).await;
-        let answer = sent
-            .map_err(|_| Failure(format!("no answer within {} s", REQUEST_TIME_MAX.as_secs())))?
-            .map_err(|error| {
-                note.set(Seen { is_unreached: error.is_connect(), ..Seen::default() });
-                Failure(chain(&error))
-            })?;
-        let (head, body) = answer.into_parts();
->>>>>>> f99d86a (Proofs of outage and rotation; a second S3 server; canaries; a bucket that is away is noticed soon)
+        let (mut head, body) = self.answer(&uri, request, note).await?.into_parts();
         let mut seen = Seen {
             status: Some(head.status),
             retry_after: retry_after(&head.headers),
@@ -227,14 +216,22 @@ impl Caller {
         Ok(HttpResponse::from_parts(head, HttpResponseBody::from(Bytes::new())))
     }
 
-    async fn answer(&self, uri: &Uri, request: HttpRequest) -> Result<Response<Incoming>, Failure> {
+    async fn answer(
+        &self,
+        uri: &Uri,
+        request: HttpRequest,
+        note: &Note,
+    ) -> Result<Response<Incoming>, Failure> {
         let patience = self.reach.patience;
         match tokio::time::timeout(patience, self.client.request(request)).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(match names::refusal(&error) {
-                Some(refusal) => Failure(refusal),
-                None => Failure::silence(uri, &chain(&error)),
-            }),
+            Ok(Err(error)) => {
+                note.set(Seen { is_unreached: error.is_connect(), ..Seen::default() });
+                Err(match names::refusal(&error) {
+                    Some(refusal) => Failure(refusal),
+                    None => Failure::silence(uri, &chain(&error)),
+                })
+            }
             Err(_) => Err(Failure::silence(uri, &format!("none within {patience:?}"))),
         }
     }

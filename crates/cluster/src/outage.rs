@@ -2,11 +2,13 @@
 //!
 //! Fails only if the archive is not the journal: an event is lost, repeated or another one. What
 //! requests and memory suffer meanwhile, and how fast the backlog goes, is printed beside the goals:
-//! a machine that does other work at the same time must not make it fail.
+//! a machine that does other work at the same time must not make it fail. Latency is mostly the
+//! disk's; with the server's folder in memory only the server is left of it.
 
 #![expect(clippy::print_stdout, reason = "tells whoever runs it how it went")]
 #![expect(clippy::cast_precision_loss, reason = "figures for people")]
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::ensure;
@@ -43,9 +45,10 @@ struct Return {
     delivered: u64,
 }
 
-/// Runs it: an outage of so many seconds at `rate` requests a second.
-pub async fn run(seconds: u32, rate: u32) -> anyhow::Result<()> {
-    let folder = tempfile::tempdir()?;
+/// Runs it: an outage of so many seconds at `rate` requests a second, with the server's folder below
+/// `place` if it matters.
+pub async fn run(seconds: u32, rate: u32, place: Option<&Path>) -> anyhow::Result<()> {
+    let folder = place.map_or_else(tempfile::tempdir, tempfile::tempdir_in)?;
     let mut bucket = S3Server::start(None)?;
     bucket.make_bucket(BUCKET, false)?;
     let server = Standalone::start(folder.path()).await?;

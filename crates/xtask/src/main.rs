@@ -66,6 +66,9 @@ enum Chore {
         /// Requests a second.
         #[arg(long, default_value_t = 1000)]
         rate: u32,
+        /// Folder in which the server keeps everything, such as one in memory.
+        #[arg(long)]
+        place: Option<PathBuf>,
     },
     /// Change keys, authority and role token of buckets under load, and read the archives.
     Rotate {
@@ -100,7 +103,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Tidy => tidy::run(&root()),
         Chore::Kill { rounds, seed } => proof::kill(rounds, seed),
         Chore::KillUploads { rounds, seed } => proof::kill_uploads(rounds, seed),
-        Chore::Outage { seconds, rate } => proof::outage(seconds, rate),
+        Chore::Outage { seconds, rate, place } => proof::outage(seconds, rate, place.as_deref()),
         Chore::Rotate { rounds } => proof::rotate(rounds),
         Chore::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
         Chore::Bench { what } => proof::bench(&what),

@@ -65,9 +65,14 @@ pub(crate) fn kill_uploads(rounds: u32, seed: Option<u64>) -> anyhow::Result<()>
 }
 
 /// Runs the outage on a release build.
-pub(crate) fn outage(seconds: u32, rate: u32) -> anyhow::Result<()> {
+pub(crate) fn outage(seconds: u32, rate: u32, place: Option<&Path>) -> anyhow::Result<()> {
     let (seconds, rate) = (seconds.to_string(), rate.to_string());
-    proof(&server()?, &["outage", "--seconds", &seconds, "--rate", &rate])
+    let place = place.map(|place| place.display().to_string());
+    let mut args = vec!["outage", "--seconds", &seconds, "--rate", &rate];
+    if let Some(place) = &place {
+        args.extend(["--place", place]);
+    }
+    proof(&server()?, &args)
 }
 
 /// Runs the rotations on a release build.

@@ -56,6 +56,9 @@ enum What {
         /// Requests a second.
         #[arg(long)]
         rate: u32,
+        /// Where the server keeps everything.
+        #[arg(long)]
+        place: Option<PathBuf>,
     },
     /// Keys, authority and token of buckets change under load.
     Rotate {
@@ -93,7 +96,9 @@ fn main() -> anyhow::Result<()> {
             let myself = std::env::current_exe()?;
             runtime()?.block_on(kill::uploads::uploads(&myself, rounds, seed))
         }
-        What::Outage { seconds, rate } => runtime()?.block_on(outage::run(seconds, rate)),
+        What::Outage { seconds, rate, place } => {
+            runtime()?.block_on(outage::run(seconds, rate, place.as_deref()))
+        }
         What::Rotate { rounds } => runtime()?.block_on(rotate::run(rounds)),
         What::Haul { folder, endpoint, finish } => {
             runtime()?.block_on(kill::uploads::haul(&folder, &endpoint, finish))

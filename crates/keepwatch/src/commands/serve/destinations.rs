@@ -22,11 +22,14 @@ const AUTHORITIES_PERIOD: Duration = Duration::from_secs(1);
 /// Where a pod finds the namespace of its account.
 const OWN_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
+/// Certificates, PEM, as they are at present.
+pub(super) type Authorities = watch::Receiver<Option<Vec<u8>>>;
+
 /// The flags, as the controller wants them.
 pub(super) fn settings(
     audit: &AuditArgs,
     args: &DestinationArgs,
-    ca_pem: watch::Receiver<Option<Vec<u8>>>,
+    ca_pem: Authorities,
 ) -> Result<Settings> {
     let switched_off = (!audit.enable_k10_audit_cloud_aws_s3).then(|| {
         "uploads are switched off: siem.logging.cloud.awsS3.enabled is false \
@@ -53,9 +56,7 @@ pub(super) fn settings(
 
 /// The authorities of destinations, and who reads their file again from time to time: a mounted
 /// `ConfigMap` changes while the server runs.
-pub(super) fn authorities(
-    args: &DestinationArgs,
-) -> Result<(watch::Receiver<Option<Vec<u8>>>, Option<Resident>)> {
+pub(super) fn authorities(args: &DestinationArgs) -> Result<(Authorities, Option<Resident>)> {
     let Some(file) = args.audit_ca_file.clone() else { return Ok((watch::channel(None).1, None)) };
     let read = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
     let (sender, receiver) = watch::channel(Some(read));

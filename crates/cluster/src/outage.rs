@@ -46,9 +46,9 @@ struct Return {
 }
 
 /// Runs it: an outage of so many seconds at `rate` requests a second, with the server's folder below
-/// `place` if it matters.
-pub async fn run(seconds: u32, rate: u32, place: Option<&Path>) -> anyhow::Result<()> {
-    let folder = place.map_or_else(tempfile::tempdir, tempfile::tempdir_in)?;
+/// `below` if it matters.
+pub async fn run(seconds: u32, rate: u32, below: Option<&Path>) -> anyhow::Result<()> {
+    let folder = below.map_or_else(tempfile::tempdir, tempfile::tempdir_in)?;
     let mut bucket = S3Server::start(None)?;
     bucket.make_bucket(BUCKET, false)?;
     let server = Standalone::start(folder.path()).await?;

@@ -158,6 +158,7 @@ struct State {
     /// Objects that were written over.
     replaced: u64,
     knows_conditions: bool,
+    hides_missing: bool,
 }
 
 impl S3Double {
@@ -175,6 +176,7 @@ impl S3Double {
             connections: 0,
             replaced: 0,
             knows_conditions: true,
+            hides_missing: false,
         };
         let state = Arc::new(Mutex::new(state));
         let mut running = JoinSet::new();
@@ -238,6 +240,11 @@ impl S3Double {
     /// From now on only this key is good, with this session token.
     pub fn set_key(&self, id: &str, session_token: &str) {
         lock(&self.state).key = Some((id.to_owned(), session_token.to_owned()));
+    }
+
+    /// From now on what is not there is refused (403), as S3 does for whoever may not list.
+    pub fn hide_missing(&self) {
+        lock(&self.state).hides_missing = true;
     }
 
     /// From now on this goes wrong.
@@ -406,7 +413,8 @@ fn act(head: &str, body: &[u8], state: &mut State) -> Vec<u8> {
         }
         "GET" | "HEAD" => {
             let Some(found) = state.objects.get(&path) else {
-                return refusal_without_body(404, method == "HEAD");
+                let code = if state.hides_missing { 403 } else { 404 };
+                return refusal_without_body(code, method == "HEAD");
             };
             let mut answer = format!(
                 "HTTP/1.1 200 OK\r\nETag: \"00\"\r\nLast-Modified: Wed, 25 Nov 2026 00:00:00 GMT\r\nContent-Length: {}\r\n\r\n",

@@ -251,6 +251,34 @@ async fn a_heartbeat_arrives_as_an_event_and_tells_how_far_each_destination_is()
     delivery.close().await;
 }
 
+/// The same, and the upload did not succeed, at a store that says 403 of what is not there.
+#[tokio::test]
+async fn an_object_that_is_not_there_is_written_even_if_nobody_may_know() {
+    let home = tempfile::tempdir().unwrap();
+    let place = S3Double::start(Box::new(|_| Some(Fault::HangUpInBody))).await.unwrap();
+    place.hide_missing();
+    let store = open_store(home.path());
+    record(&store, 1..11).await;
+    let first = delivery(&store);
+    first.attach(NAME, bucket(s3(&place.endpoint()), small(100)), 0).await.unwrap();
+    while place.counts().1 == 0 {
+        tokio::task::yield_now().await;
+    }
+    first.pause(NAME).await;
+    drop(first);
+    assert!(store.journal().cursor(NAME).unwrap().state.starts_with("fixed "));
+    place.set_mood(Box::new(|_| None));
+    let second = delivery(&store);
+    let other = Limits { line_bytes: 1500, ..small(100) };
+    second.attach(NAME, bucket(s3(&place.endpoint()), other), 0).await.unwrap();
+    arrived(&second, &store.journal(), NAME).await;
+    assert_eq!(events(&place.objects(), SOURCE), numbers(1..11));
+    // And it is the other form.
+    let found = lines(&place.objects(), SOURCE);
+    assert!(found[0].contains("keepwatch.io/shed"), "{}", found[0]);
+    second.close().await;
+}
+
 /// Some stores that speak S3 answer 501 to `If-None-Match`. They are found out, and get every event
 /// once all the same, also when an answer is lost.
 #[tokio::test]

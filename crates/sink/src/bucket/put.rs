@@ -56,14 +56,35 @@ impl Bucket {
     }
 
     /// Whether there is an object under a key.
+    ///
+    /// S3 says 403 of what is not there to whoever may not list the bucket. Whether that is it, or a
+    /// right is missing, the check finds out.
     pub async fn holds(&self, key: &str) -> Result<bool, DeliverError> {
+        let path = path(key)?;
+        let mut found = self.find(&path).await;
+        if let Err(seen) = &found
+            && self.can_renew(seen).await
+        {
+            found = self.find(&path).await;
+        }
+        match found {
+            Err(seen)
+                if seen.status == Some(StatusCode::FORBIDDEN) && self.check().await.is_ok() =>
+            {
+                Ok(false)
+            }
+            other => other.map_err(|seen| error(&seen)),
+        }
+    }
+
+    async fn find(&self, path: &Path) -> Result<bool, Seen> {
         let note = Note::default();
         let options = object_store::GetOptions { head: true, ..Default::default() };
         let options = options.with_extensions(extensions(&note));
-        match self.store.get_opts(&path(key)?, options).await {
+        match self.store.get_opts(path, options).await {
             Ok(_) => Ok(true),
             Err(Error::NotFound { .. }) if note.seen().code != "NoSuchBucket" => Ok(false),
-            Err(other) => Err(error(&seen(&note, &other))),
+            Err(other) => Err(seen(&note, &other)),
         }
     }
 

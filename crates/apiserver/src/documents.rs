@@ -37,7 +37,8 @@ impl Documents {
     /// Writes the documents on the given kinds.
     pub(crate) fn of(resources: &[Resource]) -> Self {
         let mut plain = written(discovery::legacy(resources));
-        plain.extend(written(openapi::v3(resources)));
+        let pages = openapi::v3(resources);
+        plain.extend(pages.map(|(path, page)| (path, Document::of(page))));
         let hashes: Vec<(&str, &str)> = plain
             .iter()
             .filter_map(|(path, page)| Some((path.strip_prefix("/openapi/v3/")?, &*page.hash)))

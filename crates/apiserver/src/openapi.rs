@@ -16,20 +16,15 @@ use crate::discovery::group_versions;
 const V3_DEFINITIONS: &str = "#/components/schemas/";
 const V2_DEFINITIONS: &str = "#/definitions/";
 
-/// The documents of version 3, one for each group and version, by path; each made when it is asked
-/// for, because as a tree it takes many times its length.
-pub(crate) fn v3(resources: &[Resource]) -> impl Iterator<Item = (String, Value)> {
+/// The documents of version 3, one for each group and version, by path.
+pub(crate) fn v3(resources: &[Resource]) -> impl Iterator<Item = (String, String)> {
     group_versions(resources).into_iter().map(|version| {
-        let mut paths = Map::new();
-        let mut schemas = definitions::common();
-        for resource in &version.resources {
-            operations::add_v3(&mut paths, resource);
-            definitions::add(&mut schemas, resource);
-        }
-        let page = json!({
-            "openapi": "3.0.0", "info": info(), "paths": paths,
-            "components": {"schemas": schemas},
-        });
+        let resources = version.resources.iter().copied();
+        let (paths, schemas) = members(resources, operations::add_v3, |schemas| schemas);
+        let info = info();
+        let page = format!(
+            r#"{{"openapi":"3.0.0","info":{info},"paths":{{{paths}}},"components":{{"schemas":{{{schemas}}}}}}}"#
+        );
         (format!("/openapi/v3/{}", version.path()), page)
     })
 }
@@ -46,21 +41,32 @@ pub(crate) fn v3_index(hashes: &[(&str, &str)]) -> Value {
     json!({"paths": paths})
 }
 
-/// The one document of version 2. It is long, so it is written kind by kind.
+/// The one document of version 2.
 pub(crate) fn v2(resources: &[Resource]) -> String {
-    let (mut paths, mut definitions) = (Members::default(), Members::default());
-    definitions.add(lowered(definitions::common()));
-    for resource in resources {
-        let (mut own_paths, mut own_schemas) = (Map::new(), Map::new());
-        operations::add_v2(&mut own_paths, resource);
-        definitions::add(&mut own_schemas, resource);
-        paths.add(own_paths);
-        definitions.add(lowered(own_schemas));
-    }
-    let (info, paths, definitions) = (info(), paths.0, definitions.0);
+    let (paths, definitions) = members(resources.iter(), operations::add_v2, lowered);
+    let info = info();
     format!(
         r#"{{"swagger":"2.0","info":{info},"paths":{{{paths}}},"definitions":{{{definitions}}}}}"#
     )
+}
+
+/// Paths and schemas of kinds as the members of two objects. Written kind by kind, because as a tree
+/// a document takes many times its length.
+fn members<'a>(
+    resources: impl Iterator<Item = &'a Resource>,
+    add_paths: fn(&mut Map<String, Value>, &Resource),
+    framed: fn(Map<String, Value>) -> Map<String, Value>,
+) -> (String, String) {
+    let (mut paths, mut schemas) = (Members::default(), Members::default());
+    schemas.add(framed(definitions::common()));
+    for resource in resources {
+        let (mut own_paths, mut own_schemas) = (Map::new(), Map::new());
+        add_paths(&mut own_paths, resource);
+        definitions::add(&mut own_schemas, resource);
+        paths.add(own_paths);
+        schemas.add(framed(own_schemas));
+    }
+    (paths.0, schemas.0)
 }
 
 /// The members of an object as text, without its brackets.

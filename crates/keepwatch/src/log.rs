@@ -1,7 +1,7 @@
 //! The server's own log, on stderr: text for people, or one JSON object a line.
 //!
-//! Facts are fields. Bodies and secrets are never logged, whatever the level. `KEEPWATCH_LOG` asks for
-//! more or less than usual, in the notation of `tracing`, such as `debug`.
+//! Facts are fields. Bodies and secrets are never logged, whatever the level. The variable
+//! `KEEPWATCH_LOG` asks for more or less than usual: a level, or `target=level` with commas between.
 
 use std::io::{self, IsTerminal as _};
 
@@ -22,14 +22,10 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// Asks for another log than the usual one.
+const VARIABLE: &str = "KEEPWATCH_LOG";
 /// Libraries that have more to say than anybody here wants to read.
 const TALKATIVE: [&str; 5] = ["kube_client", "hyper", "hyper_util", "rustls", "tower"];
-
-/// What somebody who looks for a fault wants to see.
-#[expect(clippy::disallowed_methods, reason = "the binary's own environment, read once")]
-fn asked() -> Option<String> {
-    std::env::var("KEEPWATCH_LOG").ok().filter(|asked| !asked.is_empty())
-}
 
 /// Begins to log. Called once. `quiet` is for a person at a terminal who is being told a story: only
 /// what needs attention.
@@ -38,7 +34,9 @@ pub(crate) fn begin(format: LogFormat, quiet: bool) {
     let usual = Targets::new()
         .with_default(level)
         .with_targets(TALKATIVE.map(|library| (library, LevelFilter::WARN)));
-    let filter = asked().and_then(|asked| asked.parse().ok()).unwrap_or(usual);
+    let asked = asked().map(|asked| asked.parse());
+    let is_unclear = matches!(asked, Some(Err(_)));
+    let filter = asked.and_then(Result::ok).unwrap_or(usual);
     let lines = fmt::layer().with_writer(io::stderr);
     let lines = match format {
         LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).with_target(false).boxed(),
@@ -46,4 +44,15 @@ pub(crate) fn begin(format: LogFormat, quiet: bool) {
     };
     // It fails only when somebody has begun already.
     drop(registry().with(lines.with_filter(filter)).try_init());
+    if is_unclear {
+        tracing::warn!(
+            "{VARIABLE} is neither a level nor a list of target=level; it does not count"
+        );
+    }
+}
+
+/// What somebody who looks for a fault wants to see.
+#[expect(clippy::disallowed_methods, reason = "the binary's own environment, read once")]
+fn asked() -> Option<String> {
+    std::env::var(VARIABLE).ok().filter(|asked| !asked.is_empty())
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cluster::moto::Moto;
 use cluster::s3::{ACCESS_KEY, S3Server, SECRET_KEY};
-use cluster::standalone::{BUCKET, NAME, Standalone, keys, send};
+use cluster::standalone::{BUCKET, NAME, Standalone, keys, send, wait};
 use serde_json::{Value, json};
 
 /// The bucket that is switched to.
@@ -72,8 +72,7 @@ fn check(place: &Place<'_>) {
         }
         record(&server, 30).await;
         store(&server, json!({"name": SECOND, "region": "us-east-1"})).await;
-        server.wait_status("UpdateRequested").await.ok();
-        server.wait_status("Success").await.unwrap();
+        delivers_to(&server, SECOND).await;
         record(&server, 30).await;
         server.leave().await.unwrap();
         record(&server, 30).await;
@@ -95,6 +94,21 @@ fn check(place: &Place<'_>) {
 async fn fails(server: &Standalone, part: &str) {
     let said = server.wait_status("Failed").await.unwrap();
     assert!(said.contains(part) && !said.contains("canary"), "{said}");
+}
+
+/// Waits until an Event says where events go now: the states before it may pass unseen.
+async fn delivers_to(server: &Standalone, bucket: &str) {
+    let path = "/api/v1/namespaces/kasten-io/events";
+    wait("events go to another bucket", async || {
+        let (_, told) = send(&server.admin, "GET", path, None).await?;
+        let says = |event: &Value| {
+            let message = event["message"].as_str().unwrap_or_default();
+            event["reason"] == "Delivering" && message.contains(bucket)
+        };
+        Ok(told["items"].as_array().into_iter().flatten().any(says).then_some(()))
+    })
+    .await
+    .unwrap();
 }
 
 async fn store(server: &Standalone, part: Value) {

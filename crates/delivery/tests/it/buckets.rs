@@ -240,6 +240,8 @@ async fn a_heartbeat_arrives_as_an_event_and_tells_how_far_each_destination_is()
         () = delivery.beat(&store, Duration::from_millis(10), clock) => {}
         () = second => {}
     }
+    // A third may be with the store: behind this one nothing comes any more.
+    record(&store, 8..9).await;
     arrived(&delivery, &store.journal(), NAME).await;
     let lines: Vec<_> = folder(place.path()).values().flat_map(|bytes| unpack(bytes)).collect();
     let beats: Vec<_> =

@@ -72,8 +72,8 @@ pub enum DeliverError {
         source: BoxError,
     },
     /// The same, but nobody was there to be asked: asking costs next to nothing, and whoever comes
-    /// back is to be noticed soon.
-    #[error("destination cannot be reached")]
+    /// back is to be noticed soon. It says the same, because it would tell closed ports from others.
+    #[error("destination is not ready")]
     Unreached {
         /// Why.
         source: BoxError,

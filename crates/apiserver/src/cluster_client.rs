@@ -51,6 +51,8 @@ pub async fn open(kubeconfig: Option<&Path>) -> Result<Client, ClusterError> {
         None => Config::incluster().map_err(|error| ClusterError::NotInCluster(Box::new(error)))?,
     };
     config.connect_timeout = Some(CONNECT_TIME);
+    // The environment may name one; it is not used, and its password is nobody's business.
+    config.proxy_url = None;
     let server = config.cluster_url.to_string();
     let client = Client::try_from(config).map_err(|error| ClusterError::Client {
         server: server.clone(),

@@ -18,9 +18,18 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
+    leave_no_image();
     let args = match args::Args::try_parse() {
         Ok(args) => args,
         Err(error) => return commands::refuse(&error),
     };
     commands::finish(commands::run(args.command))
+}
+
+/// Keys are in memory: what crashes leaves no image of it, neither as a file nor for a program that
+/// collects them, which only the second keeps away. Where that cannot be had, the server runs anyway.
+fn leave_no_image() {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).ok();
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).ok();
 }

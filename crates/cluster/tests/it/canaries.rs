@@ -18,6 +18,9 @@ use serde_json::{Value, json};
 const NAMESPACES: &str = "/api/v1/namespaces/kasten-io";
 const CONFIG: &str = "/apis/config.kio.kasten.io/v1alpha1/namespaces/kasten-io";
 
+/// The canary in the address of a proxy.
+const PROXY: usize = 90;
+
 /// A canary that needs escapes wherever there are any.
 fn canary(number: usize) -> String {
     format!("canary+{number:02}/Zk3\"vQ9")
@@ -85,7 +88,7 @@ async fn destinations(server: &Standalone, good: &S3Server, secure: &S3Server) -
     let google = json!({"project-id": "p", "service-account.json":
         json!({"type": "service_account", "private_key": canary(5)}).to_string()});
     let azure = json!({"azure_storage_account_id": "a", "azure_storage_key": canary(6)});
-    for (name, kind, keys, store) in [
+    let all = [
         ("good", "AwsAccessKey", aws("AKIAGOOD", &canary(0)), s3(&endpoint, BUCKET, us)),
         ("token", "AwsAccessKey", with_token, s3(&endpoint, BUCKET, us)),
         ("misspelt", "AwsAccessKey", misspelt, s3(&endpoint, BUCKET, us)),
@@ -120,8 +123,11 @@ async fn destinations(server: &Standalone, good: &S3Server, secure: &S3Server) -
             azure,
             json!({"objectStoreType": "Azure", "name": BUCKET, "endpoint": closed}),
         ),
-    ] {
-        plant(server, name, kind, keys, store).await;
+    ];
+    for (name, kind, keys, store) in &all {
+        plant(server, name, kind, keys.clone(), store.clone()).await;
+    }
+    for (name, ..) in all {
         // Some servers take a token that nobody lent.
         let wanted: &[&str] = match name {
             "good" => &["Success"],
@@ -211,7 +217,9 @@ fn check(format: &str) {
     let secure = S3Server::start(Some((&certificate, &key))).unwrap();
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let arguments = [&*format!("--log-format={format}")];
-        let environment = [("KEEPWATCH_LOG".to_owned(), "debug".to_owned())];
+        let proxy = format!("http://user:{}@127.0.0.1:1", canary(PROXY));
+        let environment = [("KEEPWATCH_LOG", "debug"), ("HTTPS_PROXY", &proxy)]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
         let server = Standalone::start_with(folder.path(), &arguments, &environment).await.unwrap();
         let mut count = destinations(&server, &good, &secure).await;
         count += requests(&server, count).await;
@@ -224,7 +232,7 @@ fn check(format: &str) {
         let log = &seen.iter().find(|(name, _)| name == "the log").unwrap().1;
         assert!(log.contains("DEBUG"), "the log is not talkative");
         let mut found = Vec::new();
-        for number in 0..count {
+        for number in (0..count).chain([PROXY]) {
             for form in forms(&canary(number)) {
                 for (name, text) in seen.iter().filter(|(_, text)| text.contains(&form)) {
                     let at = text.find(&form).unwrap_or(0);
@@ -234,5 +242,17 @@ fn check(format: &str) {
             }
         }
         assert!(found.is_empty(), "{}", found.join("\n"));
+    });
+}
+
+#[test]
+fn a_crash_leaves_no_image_of_the_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let server = Standalone::start(folder.path()).await.unwrap();
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.process.id()));
+        let limits = limits.unwrap();
+        let line = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+        assert_eq!(line.split_whitespace().skip(4).collect::<Vec<_>>(), ["0", "0", "bytes"]);
     });
 }

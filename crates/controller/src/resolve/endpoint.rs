@@ -8,7 +8,9 @@ use crate::settings::Settings;
 
 /// The endpoint in one form; the error completes "endpoint …".
 pub(super) fn normal(text: &str, settings: &Settings) -> Result<String, String> {
-    let refused = |what: &str| Err(format!("{text:?} {what}"));
+    // There may be a password in it.
+    let shown = text.rsplit_once('@').map_or(text.to_owned(), |(_, host)| format!("…@{host}"));
+    let refused = |what: &str| Err(format!("{shown:?} {what}"));
     if text.len() > 300 || text.chars().any(|c| c.is_whitespace() || c.is_control() || c == '\\') {
         return refused("is no address");
     }
@@ -86,4 +88,19 @@ fn is_host(name: &str) -> bool {
     let is_number = last.chars().all(|c| c.is_ascii_digit())
         || last.strip_prefix("0x").is_some_and(|hex| hex.chars().all(|c| c.is_ascii_hexdigit()));
     name.len() <= 253 && name.split('.').all(is_label) && !is_number
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_in_an_endpoint_is_not_repeated() {
+        for endpoint in
+            ["https://user:canary@s3.example.com", "https://user:canary/x@s3 .example.com"]
+        {
+            let error = normal(endpoint, &Settings::default()).unwrap_err();
+            assert!(error.contains('…') && !error.contains("canary"), "{error}");
+        }
+    }
 }

@@ -50,8 +50,10 @@ pub(crate) async fn client(kubeconfig: &str, context: &str) -> Result<kube::Clie
     let kubeconfig = Kubeconfig::from_yaml(kubeconfig).context("cannot read the kubeconfig")?;
     let options =
         KubeConfigOptions { context: Some(context.to_owned()), ..KubeConfigOptions::default() };
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options)
+    let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &options)
         .await
         .with_context(|| format!("cannot use context {context}"))?;
+    // The server is this process: nobody stands between, whatever the environment says.
+    config.proxy_url = None;
     kube::Client::try_from(config).with_context(|| format!("cannot make a client for {context}"))
 }

@@ -119,8 +119,10 @@ async fn attend(
         return Err(refusal::no_upgrade().into());
     }
     let authorizer = front.authorizer.as_ref();
+    let began = front.clock.now();
     let asked = impersonation::resolve(&request.user, &mut request.headers, authorizer).await?;
     if let Some(user) = asked {
+        trail.took(Layer::Impersonation, front.micros_since(began));
         trail.impersonated(&user);
         request.user = Arc::new(user);
     }

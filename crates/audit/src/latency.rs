@@ -7,6 +7,8 @@
 pub enum Layer {
     /// Who asks.
     Authentication,
+    /// As whom they ask, and whether they may.
+    Impersonation,
     /// May they.
     Authorization,
     /// Until the store began with the change. Upstream's name for storage is `etcd`.
@@ -14,11 +16,13 @@ pub enum Layer {
 }
 
 impl Layer {
-    pub(crate) const ALL: [Self; 3] = [Self::Authentication, Self::Authorization, Self::Storage];
+    pub(crate) const ALL: [Self; 4] =
+        [Self::Authentication, Self::Impersonation, Self::Authorization, Self::Storage];
 
     pub(crate) const fn annotation(self) -> &'static str {
         match self {
             Self::Authentication => "apiserver.latency.k8s.io/authentication",
+            Self::Impersonation => "apiserver.latency.k8s.io/impersonation",
             Self::Authorization => "apiserver.latency.k8s.io/authorization",
             Self::Storage => "apiserver.latency.k8s.io/etcd",
         }

@@ -4,7 +4,11 @@
 //! `go.sum`, into a cache folder that outlives the checkout. A program found in the folder named
 //! by `KUBEBUILDER_ASSETS` is taken from there instead.
 //!
+//! What is no Go is in [`packages`].
+//!
 //! A missing Go toolchain or a failed build is an error: no caller may go on without them.
+
+pub mod packages;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -36,8 +40,12 @@ pub enum Program {
     Clientcheck,
     /// Renders and checks the chart; see [`helm`].
     Helm,
-    /// Keeps objects, by the protocol of S3; see [`versitygw`].
+    /// Keeps objects, by the protocol of S3; see [`server`].
     Versitygw,
+    /// Keeps objects, by Google's protocol.
+    Gcs,
+    /// Lends keys as the metadata service of an instance of AWS does.
+    MetadataMock,
 }
 
 impl Program {
@@ -64,6 +72,8 @@ impl Program {
             Self::Clientcheck => "clientcheck",
             Self::Helm => "helm",
             Self::Versitygw => "versitygw",
+            Self::Gcs => "gcs",
+            Self::MetadataMock => "ec2-metadata-mock",
         }
     }
 
@@ -78,6 +88,8 @@ impl Program {
             Self::Clientcheck => "./cmd/clientcheck",
             Self::Helm => "helm.sh/helm/v3/cmd/helm",
             Self::Versitygw => "github.com/versity/versitygw/cmd/versitygw",
+            Self::Gcs => "./cmd/gcs",
+            Self::MetadataMock => "github.com/aws/amazon-ec2-metadata-mock/cmd/ec2-metadata-mock",
         }
     }
 }
@@ -124,53 +136,12 @@ pub fn helm() -> anyhow::Result<PathBuf> {
     Ok(folder.join(Program::Helm.name()))
 }
 
-/// A real server of objects that speaks S3, built if it is not there yet.
-pub fn versitygw() -> anyhow::Result<PathBuf> {
-    let module = GoModule::of_versitygw()?;
-    let folder = cache_root()?.join(format!("versitygw-{}", module.sums));
-    module.build_into(&folder, &[Program::Versitygw])?;
-    Ok(folder.join(Program::Versitygw.name()))
-}
-
-/// Python, which runs [`moto`].
-pub(crate) fn python() -> PathBuf {
-    PathBuf::from("python3")
-}
-
-/// A folder with the Python packages of moto, a server of objects in Python, put there if it is not
-/// there yet: exactly those whose hashes stand in `moto/requirements.txt`.
-pub(crate) fn moto() -> anyhow::Result<PathBuf> {
-    let wanted = Path::new(env!("CARGO_MANIFEST_DIR")).join("moto/requirements.txt");
-    let folder =
-        cache_root()?.join(format!("moto-{}", fingerprint(std::slice::from_ref(&wanted))?));
-    let packages = folder.join("packages");
-    if packages.is_dir() {
-        return Ok(packages);
-    }
-    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    let lock = File::create(folder.join(".lock")).context("cannot create the lock file")?;
-    lock.lock().context("cannot lock the cache folder")?;
-    if packages.is_dir() {
-        return Ok(packages);
-    }
-    writeln!(io::stderr(), "installing moto into {}", folder.display())?;
-    let staging = folder.join(".staging");
-    if staging.exists() {
-        fs::remove_dir_all(&staging)?;
-    }
-    let status = Command::new(python())
-        .args(["-m", "pip", "install", "--quiet", "--quiet", "--disable-pip-version-check"])
-        .args(["--require-hashes", "--only-binary", ":all:", "--target"])
-        .arg(&staging)
-        .arg("--requirement")
-        .arg(&wanted)
-        .status()
-        .context("moto is installed with Python's pip, which cannot be started")?;
-    if !status.success() {
-        bail!("pip cannot install moto ({status}); its messages stand above");
-    }
-    fs::rename(&staging, &packages)?;
-    Ok(packages)
+/// A server that a destination or its credentials come from, built if it is not there yet.
+pub fn server(program: Program) -> anyhow::Result<PathBuf> {
+    let module = GoModule::of_servers()?;
+    let folder = cache_root()?.join(format!("servers-{}-{}", module.sums, module.sources));
+    module.build_into(&folder, &[program])?;
+    Ok(folder.join(program.name()))
 }
 
 /// A Go module that pins what is built.
@@ -212,12 +183,13 @@ impl GoModule {
         Ok(Self { folder, version, sums, sources: String::new(), linker_flags })
     }
 
-    fn of_versitygw() -> anyhow::Result<Self> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("versitygw");
+    fn of_servers() -> anyhow::Result<Self> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("servers");
         let version = required(&folder, "github.com/versity/versitygw")?;
         let sums = fingerprint(&[folder.join("go.sum")])?;
+        let sources = fingerprint(&[folder.join("cmd/gcs/main.go")])?;
         let linker_flags = "-s -w".to_owned();
-        Ok(Self { folder, version, sums, sources: String::new(), linker_flags })
+        Ok(Self { folder, version, sums, sources, linker_flags })
     }
 
     /// Builds what is not in `target` yet. Of two callers the second waits for the first.
@@ -305,7 +277,7 @@ fn helm_flags(version: &str, kubernetes: &str) -> String {
     flags
 }
 
-fn fingerprint(files: &[PathBuf]) -> anyhow::Result<String> {
+pub(crate) fn fingerprint(files: &[PathBuf]) -> anyhow::Result<String> {
     let mut digest = Sha256::new();
     for file in files {
         let content = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
@@ -316,7 +288,7 @@ fn fingerprint(files: &[PathBuf]) -> anyhow::Result<String> {
     Ok(digits)
 }
 
-fn cache_root() -> anyhow::Result<PathBuf> {
+pub(crate) fn cache_root() -> anyhow::Result<PathBuf> {
     let cache = match (environment("XDG_CACHE_HOME"), environment("HOME")) {
         (Some(cache), _) => PathBuf::from(cache),
         (None, Some(home)) => PathBuf::from(home).join(".cache"),

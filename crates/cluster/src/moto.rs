@@ -4,17 +4,23 @@
 //! It makes its own keys, and looks at signatures and rights once it is told to.
 
 use std::collections::BTreeMap;
-use std::process::Command;
 
 use anyhow::{Context, ensure};
 
 use crate::assets;
+use crate::curl::curl;
 use crate::process::{Process, free_port};
 use crate::wait::until;
 
-/// An account may do everything with objects, and nothing else.
+/// Whoever writes may do everything with objects, and nothing else.
 const POLICY: &str =
     r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}"#;
+/// Whoever is to take on a role may do that, and nothing else.
+const POLICY_OF_ROLES: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"sts:AssumeRole","Resource":"*"}]}"#;
+/// Who may take on the role: everybody who has the right to take on roles.
+const TRUST: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}]}"#;
+/// A role that writes objects.
+pub const ROLE: &str = "arn:aws:iam::123456789012:role/audit-writer";
 
 /// A running server.
 pub struct Moto {
@@ -30,13 +36,13 @@ pub struct Moto {
 impl Moto {
     /// Starts one with these buckets, and an account that may write to them.
     pub fn start(buckets: &[&str]) -> anyhow::Result<Self> {
-        let packages = assets::moto()?;
+        let packages = assets::packages::moto()?;
         let folder = tempfile::tempdir()?;
         let port = free_port()?;
         let arguments =
             ["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()].map(str::to_owned);
         let environment = [("PYTHONPATH".to_owned(), packages.display().to_string())];
-        let python = assets::python();
+        let python = assets::packages::python();
         let mut process =
             Process::start_in("moto", &python, &arguments, folder.path(), &environment)?;
         let endpoint = format!("http://127.0.0.1:{port}");
@@ -47,14 +53,41 @@ impl Moto {
         for bucket in buckets {
             curl(&["-X", "PUT", &format!("{endpoint}/{bucket}")])?;
         }
-        account(&endpoint, &["Action=CreateUser"])?;
-        let keys = account(&endpoint, &["Action=CreateAccessKey"])?;
-        let policy = format!("PolicyDocument={POLICY}");
-        account(&endpoint, &["Action=PutUserPolicy", "PolicyName=writer", &policy])?;
-        let (id, secret) = (element(&keys, "AccessKeyId")?, element(&keys, "SecretAccessKey")?);
+        let (id, secret) = user(&endpoint, "keepwatch", POLICY)?;
         let moto = Self { _process: process, _folder: folder, endpoint, id, secret };
         moto.believe_everybody(false)?;
         Ok(moto)
+    }
+
+    /// Makes [`ROLE`], and a key that may do nothing but take it on.
+    pub fn make_role(&self) -> anyhow::Result<(String, String)> {
+        self.believe_everybody(true)?;
+        let name = "RoleName=audit-writer";
+        account(
+            &self.endpoint,
+            &["Action=CreateRole", name, &format!("AssumeRolePolicyDocument={TRUST}")],
+        )?;
+        let policy = format!("PolicyDocument={POLICY}");
+        account(&self.endpoint, &["Action=PutRolePolicy", name, "PolicyName=writer", &policy])?;
+        let key = user(&self.endpoint, "nobody", POLICY_OF_ROLES)?;
+        self.believe_everybody(false)?;
+        Ok(key)
+    }
+
+    /// Takes on [`ROLE`]: id, key and token of the session.
+    pub fn assume_role(&self, (id, secret): (&str, &str)) -> anyhow::Result<[String; 3]> {
+        let user = format!("{id}:{secret}");
+        let fields = ["Version=2011-06-15", "RoleSessionName=instance"];
+        let role = format!("RoleArn={ROLE}");
+        let mut arguments = vec!["--aws-sigv4", "aws:amz:us-east-1:sts", "--user", &user];
+        for field in ["Action=AssumeRole", &role].iter().chain(&fields) {
+            arguments.extend(["--data-urlencode", field]);
+        }
+        let url = format!("{}/", self.endpoint);
+        arguments.push(&url);
+        let lent = String::from_utf8(curl(&arguments)?)?;
+        let part = |name: &str| element(&lent, name);
+        Ok([part("AccessKeyId")?, part("SecretAccessKey")?, part("SessionToken")?])
     }
 
     /// Where it is.
@@ -80,8 +113,18 @@ impl Moto {
         .collect()
     }
 
+    /// The next request needs no signature, and every one after it does: whoever shows a token to STS
+    /// has no key yet, which moto does not know.
+    pub fn believe_the_next(&self) -> anyhow::Result<()> {
+        self.count_on("1")
+    }
+
     fn believe_everybody(&self, really: bool) -> anyhow::Result<()> {
-        let count = if really { "1000000" } else { "0" };
+        self.count_on(if really { "1000000" } else { "0" })
+    }
+
+    /// So many requests are not looked at.
+    fn count_on(&self, count: &str) -> anyhow::Result<()> {
         curl(&[
             "-H",
             "content-type: text/plain",
@@ -93,27 +136,25 @@ impl Moto {
     }
 }
 
-/// A request about the account.
+/// Makes a user with this policy, and a key of its own.
+fn user(endpoint: &str, name: &str, policy: &str) -> anyhow::Result<(String, String)> {
+    let name = format!("UserName={name}");
+    account(endpoint, &["Action=CreateUser", &name])?;
+    let keys = account(endpoint, &["Action=CreateAccessKey", &name])?;
+    let policy = format!("PolicyDocument={policy}");
+    account(endpoint, &["Action=PutUserPolicy", &name, "PolicyName=only", &policy])?;
+    Ok((element(&keys, "AccessKeyId")?, element(&keys, "SecretAccessKey")?))
+}
+
+/// A request about accounts.
 fn account(endpoint: &str, fields: &[&str]) -> anyhow::Result<String> {
     let mut arguments = vec!["--aws-sigv4", "aws:amz:us-east-1:iam", "--user", "nobody:yet"];
     let url = format!("{endpoint}/");
-    for field in ["UserName=keepwatch", "Version=2010-05-08"].iter().chain(fields) {
+    for field in ["Version=2010-05-08"].iter().chain(fields) {
         arguments.extend(["--data-urlencode", field]);
     }
     arguments.push(&url);
     Ok(String::from_utf8(curl(&arguments)?)?)
-}
-
-fn curl(arguments: &[&str]) -> anyhow::Result<Vec<u8>> {
-    let answer = Command::new("curl")
-        .args(["-sS", "--fail-with-body"])
-        .args(arguments)
-        .output()
-        .context("cannot start curl")?;
-    let said = String::from_utf8_lossy(&answer.stdout);
-    let error = String::from_utf8_lossy(&answer.stderr);
-    ensure!(answer.status.success(), "curl {arguments:?}: {said} {error}");
-    Ok(answer.stdout)
 }
 
 fn element(text: &str, name: &str) -> anyhow::Result<String> {

@@ -80,7 +80,7 @@ impl S3Server {
     }
 
     fn administer(&self, arguments: &[&str]) -> anyhow::Result<()> {
-        let answer = Command::new(assets::versitygw()?)
+        let answer = Command::new(assets::server(assets::Program::Versitygw)?)
             .args(["admin", "--allow-insecure", "--access", ACCESS_KEY, "--secret", SECRET_KEY])
             .args(["--endpoint-url", &self.endpoint()])
             .args(arguments)
@@ -131,7 +131,7 @@ impl S3Server {
 }
 
 fn launch(folder: &Path, port: u16, tls: Option<(&Path, &Path)>) -> anyhow::Result<Process> {
-    let program = assets::versitygw()?;
+    let program = assets::server(assets::Program::Versitygw)?;
     let path = |part: &str| folder.join(part).display().to_string();
     let mut arguments = vec![format!("--access={ACCESS_KEY}"), format!("--secret={SECRET_KEY}")];
     arguments.extend([format!("--port=127.0.0.1:{port}"), "--quiet".to_owned()]);

@@ -100,15 +100,31 @@ impl Standalone {
         &self.home
     }
 
-    /// Makes Secret, Profile and `AuditConfig`, which may be wrong.
+    /// Makes Secret, Profile and `AuditConfig` for a bucket of S3, which may be wrong.
     pub async fn deliver_to(
         &self,
         endpoint: &str,
         bucket: &str,
         keys: &Value,
     ) -> anyhow::Result<()> {
-        self.make("/api/v1", "secrets", &secret(keys)).await?;
-        self.make(&format!("/apis/{CONFIG}"), "profiles", &profile(endpoint, bucket)).await?;
+        let store = json!({"objectStoreType": "S3", "name": bucket, "region": "us-east-1",
+            "endpoint": endpoint});
+        self.deliver("AwsAccessKey", keys, &store).await
+    }
+
+    /// The same for any store, as a Profile describes it.
+    pub async fn deliver(
+        &self,
+        secret_type: &str,
+        keys: &Value,
+        store: &Value,
+    ) -> anyhow::Result<()> {
+        let kind = if secret_type == "AwsAccessKey" { "secrets.kanister.io/aws" } else { "Opaque" };
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": NAME},
+            "type": kind, "stringData": keys});
+        self.make("/api/v1", "secrets", &secret).await?;
+        let profile = profile(secret_type, store);
+        self.make(&format!("/apis/{CONFIG}"), "profiles", &profile).await?;
         let config = json!({"apiVersion": CONFIG, "kind": "AuditConfig",
             "metadata": {"name": NAME}, "spec": {"profile": {"name": NAME, "namespace": ""}}});
         self.make(&format!("/apis/{CONFIG}"), "auditconfigs", &config).await
@@ -187,20 +203,14 @@ impl Standalone {
     }
 }
 
-fn secret(keys: &Value) -> Value {
-    json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": NAME},
-        "type": "secrets.kanister.io/aws", "stringData": keys})
-}
-
-fn profile(endpoint: &str, bucket: &str) -> Value {
+fn profile(secret_type: &str, store: &Value) -> Value {
     let secret =
         json!({"apiVersion": "v1", "kind": "Secret", "name": NAME, "namespace": NAMESPACE});
     json!({"apiVersion": CONFIG, "kind": "Profile", "metadata": {"name": NAME}, "spec": {
         "type": "Location", "locationSpec": {
             "type": "ObjectStore",
-            "credential": {"secretType": "AwsAccessKey", "secret": secret},
-            "objectStore": {"objectStoreType": "S3", "name": bucket, "region": "us-east-1",
-                "endpoint": endpoint}}}})
+            "credential": {"secretType": secret_type, "secret": secret},
+            "objectStore": store}}})
 }
 
 /// One request of JSON; code and body.

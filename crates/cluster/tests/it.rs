@@ -12,9 +12,11 @@ mod it {
     mod canaries;
     mod chart;
     mod clients;
+    mod clouds;
     mod collectors;
     mod installed;
     mod kinds;
+    mod lent;
     mod oracle;
     mod peer;
     mod record;

@@ -13,6 +13,7 @@ mod check;
 mod credentials;
 mod destination;
 mod draft;
+mod explain;
 mod names;
 mod open;
 mod prefix;

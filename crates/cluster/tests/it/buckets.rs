@@ -1,5 +1,6 @@
 //! Delivery to a real S3 server: plain, by TLS, and with objects that cannot be deleted.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use sink::bucket::{
 };
 use store::Sqlite;
 
-fn destination(endpoint: &str, bucket: &str) -> Destination {
+pub(crate) fn destination(endpoint: &str, bucket: &str) -> Destination {
     Destination {
         provider: Provider::S3 {
             endpoint: Some(endpoint.to_owned()),
@@ -47,24 +48,37 @@ fn now() -> Timestamp {
     Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap())
 }
 
-fn open(destination: &Destination) -> Bucket {
+pub(crate) fn open(destination: &Destination) -> Bucket {
+    open_with(destination, &Ambient::default())
+}
+
+pub(crate) fn open_with(destination: &Destination, ambient: &Ambient) -> Bucket {
     let reach = Reach {
-        allowed: vec!["127.0.0.0/8".parse().unwrap()],
+        allowed: ["127.0.0.0/8", "::1/128"].map(|network| network.parse().unwrap()).to_vec(),
         plain_http: true,
         ..Reach::default()
     };
     let encoding = Encoding::Kasten(event::kasten::Labels::default());
-    let (ambient, clock) = (Ambient::default(), Arc::new(now));
+    let (ambient, clock) = (ambient.clone(), Arc::new(now));
     let parts = Parts { cluster: "test".to_owned(), encoding, reach, ambient, clock };
     Bucket::open(destination, parts).unwrap()
 }
 
-fn run<T>(work: impl Future<Output = T>) -> T {
+pub(crate) fn run<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Runtime::new().unwrap().block_on(work)
 }
 
 /// Delivers 500 events and finds each of them once in the server's own files.
 fn check(server: &S3Server, destination: &Destination) {
+    deliver(destination, &Ambient::default(), || server.objects(&destination.bucket));
+}
+
+/// Delivers 500 events and finds each of them once.
+pub(crate) fn deliver(
+    destination: &Destination,
+    ambient: &Ambient,
+    objects: impl FnOnce() -> anyhow::Result<BTreeMap<String, Vec<u8>>>,
+) {
     let home = tempfile::tempdir().unwrap();
     run(async {
         let clock = Arc::new(|| now().as_micros());
@@ -74,13 +88,13 @@ fn check(server: &S3Server, destination: &Destination) {
             store::record(&store, archive::record(number)).await.unwrap();
         }
         let delivery = Delivery::new(store.journal(), &mut Registry::default());
-        open(destination).check().await.unwrap();
-        delivery.attach("reader", open(destination), 0).await.unwrap();
+        let bucket = open_with(destination, ambient);
+        bucket.check().await.unwrap();
+        delivery.attach("reader", bucket, 0).await.unwrap();
         delivery.delivered().await;
         delivery.close().await;
     });
-    let objects = server.objects(&destination.bucket).unwrap();
-    let found = archive::numbers(&objects, "reader").unwrap();
+    let found = archive::numbers(&objects().unwrap(), "reader").unwrap();
     assert_eq!(found, (1..=500).collect::<Vec<_>>());
 }
 

@@ -91,7 +91,7 @@ fn check(place: &Place<'_>) {
 }
 
 /// Waits until the status says so, and that it keeps the secret.
-async fn fails(server: &Standalone, part: &str) {
+pub(crate) async fn fails(server: &Standalone, part: &str) {
     let said = server.wait_status("Failed").await.unwrap();
     assert!(said.contains(part) && !said.contains("canary"), "{said}");
 }
@@ -111,13 +111,13 @@ async fn delivers_to(server: &Standalone, bucket: &str) {
     .unwrap();
 }
 
-async fn store(server: &Standalone, part: Value) {
+pub(crate) async fn store(server: &Standalone, part: Value) {
     let patch = json!({"spec": {"locationSpec": {"objectStore": part}}});
     server.change("profiles", &patch).await.unwrap();
 }
 
 /// Some events.
-async fn record(server: &Standalone, count: usize) {
+pub(crate) async fn record(server: &Standalone, count: usize) {
     for _ in 0..count {
         let path = format!("/api/v1/namespaces/kasten-io/secrets/{NAME}");
         let (code, _) = send(&server.admin, "GET", &path, None).await.unwrap();

@@ -205,3 +205,24 @@ async fn a_name_that_moves_inside_is_refused_when_it_is_dialled() {
     assert_eq!(place.connections(), dialled);
     assert!(asked.load(Ordering::Relaxed) >= 2);
 }
+
+/// Refused at once, not to be found, or silent: the time says nothing of it.
+#[tokio::test]
+async fn a_status_takes_as_long_for_a_closed_port_as_for_a_silent_one() {
+    let closed = {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        listener.local_addr().unwrap()
+    };
+    // Connections are made by the system, and nobody says a word.
+    let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent = mute.local_addr().unwrap();
+    let (settings, reach) = local();
+    for host in [closed.to_string(), silent.to_string(), "no-such-name.invalid".to_owned()] {
+        let bucket = open(&format!("http://{host}"), &settings, &reach).unwrap();
+        let began = tokio::time::Instant::now();
+        let error = bucket.check().await.unwrap_err().to_string();
+        let took = began.elapsed();
+        assert!(error.contains("no answer"), "{error}");
+        assert!(took >= PATIENCE && took < PATIENCE * 3 / 2, "{host}: {took:?}");
+    }
+}

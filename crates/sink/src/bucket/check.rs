@@ -2,21 +2,23 @@
 //!
 //! It holds an empty line, so that whoever reads the bucket takes nothing from it. Its key is one per
 //! day and credentials: checking again leaves nothing more behind, checking with others writes anew.
+//! Silence is told after the same time whatever its reason is, as it is told in the same words.
 
 use std::time::Duration;
 
-use http::StatusCode;
 use object_store::PutPayload;
 use ring::digest::{SHA256, digest};
 use secrecy::ExposeSecret as _;
+use tokio::time::Instant;
 
+use super::explain::{Doing, READING, WRITING};
 use super::put::{self, path};
 use super::sigv4::hex;
 use super::transport::{Note, SILENCE, Seen};
-use super::{Bucket, Credentials, Provider, Stream, prefix};
+use super::{Bucket, Credentials, Stream, prefix};
 
-/// Time for a check.
-const CHECK_TIME_MAX: Duration = Duration::from_secs(20);
+/// Time for a check, and the time after which silence is told.
+const CHECK_TIME_MAX: Duration = Duration::from_secs(10);
 /// An empty line.
 const CONTENT: &[u8] = b"\n";
 
@@ -32,20 +34,44 @@ pub struct Checked {
     pub knows_conditions: bool,
 }
 
+/// Why a check ended.
+struct Objection {
+    error: CheckError,
+    /// Nobody answered.
+    is_silence: bool,
+}
+
+impl Objection {
+    fn plain(error: String) -> Self {
+        Self { error: CheckError(error), is_silence: false }
+    }
+}
+
 impl Bucket {
     /// Writes and reads.
     pub async fn check(&self) -> Result<Checked, CheckError> {
+        let end = Instant::now() + CHECK_TIME_MAX.min(self.parts.reach.patience);
         let late = |_| {
             let (place, limit) = (self.place(), CHECK_TIME_MAX.as_secs());
             tracing::warn!(place, "a destination gives no answer within {limit} s");
             let seen = Seen { failure: SILENCE.to_owned(), ..Seen::default() };
-            CheckError(self.explain(&seen, "written", "s3:PutObject"))
+            Err(self.objection(&seen, &WRITING))
         };
-        tokio::time::timeout(CHECK_TIME_MAX, self.write_and_read()).await.map_err(late)??;
-        Ok(Checked { knows_conditions: !self.is_unconditional() })
+        let checked =
+            tokio::time::timeout_at(end, self.write_and_read()).await.unwrap_or_else(late);
+        match checked {
+            Ok(()) => Ok(Checked { knows_conditions: !self.is_unconditional() }),
+            Err(Objection { error, is_silence }) => {
+                if is_silence {
+                    // Who refuses at once must not be told from who says nothing by the time it takes.
+                    tokio::time::sleep_until(end).await;
+                }
+                Err(error)
+            }
+        }
     }
 
-    async fn write_and_read(&self) -> Result<(), CheckError> {
+    async fn write_and_read(&self) -> Result<(), Objection> {
         let key = self.check_key();
         let mut written = self.put_once(&key, PutPayload::from_static(CONTENT)).await;
         if let Err(seen) = &written
@@ -53,20 +79,25 @@ impl Bucket {
         {
             written = self.put_once(&key, PutPayload::from_static(CONTENT)).await;
         }
-        written.map_err(|seen| CheckError(self.explain(&seen, "written", "s3:PutObject")))?;
+        written.map_err(|seen| self.objection(&seen, &WRITING))?;
         let note = Note::default();
         let options = object_store::GetOptions::default().with_extensions(put::extensions(&note));
-        let unreadable = |error: &object_store::Error| {
-            CheckError(self.explain(&put::seen(&note, error), "read back", "s3:GetObject"))
-        };
-        let path = path(&key).map_err(|error| CheckError(error.to_string()))?;
+        let unreadable =
+            |error: &object_store::Error| self.objection(&put::seen(&note, error), &READING);
+        let path = path(&key).map_err(|error| Objection::plain(error.to_string()))?;
         let found =
             self.store.get_opts(&path, options).await.map_err(|error| unreadable(&error))?;
         let found = found.bytes().await.map_err(|error| unreadable(&error))?;
         if found == CONTENT {
             return Ok(());
         }
-        Err(CheckError(format!("{} does not give back what was written to it", self.place())))
+        let place = self.place();
+        Err(Objection::plain(format!("{place} does not give back what was written to it")))
+    }
+
+    fn objection(&self, seen: &Seen, doing: &Doing) -> Objection {
+        let is_silence = seen.is_silence();
+        Objection { error: CheckError(self.explain(seen, doing)), is_silence }
     }
 
     fn check_key(&self) -> String {
@@ -87,84 +118,4 @@ impl Bucket {
         let hash = hex(digest(&SHA256, format!("{day}\n{identity}").as_bytes()).as_ref());
         format!("{folder}{day}-{}.txt", hash.get(..16).unwrap_or_default())
     }
-
-    /// What to do about a refusal.
-    fn explain(&self, seen: &Seen, what: &str, right: &str) -> String {
-        let (place, bucket) = (self.place(), self.destination.bucket.as_str());
-        let Provider::S3 { region, endpoint, .. } = &self.destination.provider else {
-            return self.explain_plainly(seen, what);
-        };
-        let region = if region.is_empty() { "us-east-1" } else { region };
-        let id = match &self.destination.credentials {
-            Credentials::AwsKeys { access_key_id, .. } => access_key_id.as_str(),
-            _ => "",
-        };
-        match (seen.status, seen.code.as_str()) {
-            (_, "NoSuchBucket") => format!("bucket `{bucket}` does not exist in region `{region}`"),
-            // The second is versitygw's word for it.
-            (_, "InvalidAccessKeyId" | "XAdminUserNotFound") => {
-                format!("access key `{id}` does not exist: check the profile's Secret")
-            }
-            (_, "SignatureDoesNotMatch") => {
-                format!(
-                    "the secret key does not belong to access key `{id}`: check the profile's Secret"
-                )
-            }
-            (_, "ExpiredToken" | "InvalidToken") => {
-                "the session token has expired: renew the profile's Secret".to_owned()
-            }
-            (Some(StatusCode::MOVED_PERMANENTLY | StatusCode::TEMPORARY_REDIRECT), _)
-            | (
-                _,
-                "PermanentRedirect"
-                | "AuthorizationHeaderMalformed"
-                | "IllegalLocationConstraintException",
-            ) => {
-                let there = if seen.region.is_empty() {
-                    "another region".to_owned()
-                } else {
-                    format!("region `{}`", seen.region)
-                };
-                format!(
-                    "bucket `{bucket}` is not in region `{region}` but in {there}: correct the profile's region"
-                )
-            }
-            (Some(StatusCode::FORBIDDEN), _) => format!(
-                "an object could not be {what} in {place}: access denied{}; allow {right} below `{}`",
-                in_brackets(&seen.code),
-                self.destination.prefix
-            ),
-            (Some(StatusCode::NOT_FOUND), "") => {
-                format!("bucket `{bucket}` does not exist in region `{region}`")
-            }
-            (None, _) => {
-                let endpoint = endpoint.as_deref().unwrap_or("of AWS");
-                format!("endpoint {endpoint} cannot be reached: {}{}", seen.failure, hint(seen))
-            }
-            (Some(StatusCode::NOT_IMPLEMENTED), _) => format!(
-                "the store at {place} does not know what every upload says: a checksum \
-                 (x-amz-checksum-sha256){}; use one that does",
-                if self.destination.retention.is_some() { " and Object Lock" } else { "" }
-            ),
-            _ => self.explain_plainly(seen, what),
-        }
-    }
-
-    fn explain_plainly(&self, seen: &Seen, what: &str) -> String {
-        let (place, refused, hint) = (self.place(), put::refused(seen), hint(seen));
-        format!("an object could not be {what} in {place}: {refused}{hint}")
-    }
-}
-
-/// What may be looked at where nobody answers.
-fn hint(seen: &Seen) -> &'static str {
-    if seen.status.is_none() && seen.failure == SILENCE {
-        "; check its name, port and certificate, and the log of keepwatch, which says more"
-    } else {
-        ""
-    }
-}
-
-fn in_brackets(code: &str) -> String {
-    if code.is_empty() { String::new() } else { format!(" ({code})") }
 }

@@ -39,8 +39,9 @@ pub struct Ambient {
     pub web_identity: Option<WebIdentity>,
     /// An agent of the node or the task (`AWS_CONTAINER_CREDENTIALS_FULL_URI` or `…RELATIVE_URI`).
     pub container: Option<Container>,
-    /// The instance's metadata service may be asked.
-    pub instance: bool,
+    /// The instance's metadata service, if it may be asked, such as `http://169.254.169.254`
+    /// (`AWS_EC2_METADATA_SERVICE_ENDPOINT`).
+    pub instance: Option<String>,
 }
 
 /// A token that stands for a role.
@@ -244,8 +245,8 @@ impl Lender {
         if let Some(container) = &ambient.container {
             return agents::container(&self.agents, container).await;
         }
-        if ambient.instance {
-            return agents::instance(&self.agents).await;
+        if let Some(endpoint) = &ambient.instance {
+            return agents::instance(&self.agents, endpoint).await;
         }
         Err(KeysError::Nobody)
     }

@@ -75,6 +75,13 @@ pub(super) struct Seen {
     pub(super) is_unreached: bool,
 }
 
+impl Seen {
+    /// Nobody answered, and nobody is to know more than that.
+    pub(super) fn is_silence(&self) -> bool {
+        self.status.is_none() && self.failure == SILENCE
+    }
+}
+
 impl Note {
     pub(super) fn seen(&self) -> Seen {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -213,7 +220,9 @@ impl Caller {
             }
         }
         note.set(seen);
-        Ok(HttpResponse::from_parts(head, HttpResponseBody::from(Bytes::new())))
+        // The metadata service of AWS answers a PUT with a session; nobody else's words count.
+        let text = if head.status.is_success() { text } else { Bytes::new() };
+        Ok(HttpResponse::from_parts(head, HttpResponseBody::from(text)))
     }
 
     async fn answer(

@@ -17,6 +17,8 @@ use crate::house::{House, Resident, labels};
 
 /// Where the agent of an ECS task is.
 const CONTAINER_AGENT: &str = "http://169.254.170.2";
+/// Where every instance of AWS finds its metadata service.
+const METADATA: &str = "http://169.254.169.254";
 /// How often the authorities of destinations are read.
 const AUTHORITIES_PERIOD: Duration = Duration::from_secs(1);
 /// Where a pod finds the namespace of its account.
@@ -116,7 +118,10 @@ fn ambient(args: &DestinationArgs) -> Ambient {
     Ambient {
         web_identity,
         container: uri.map(|uri| Container { uri, token_file }),
-        instance: variable("AWS_EC2_METADATA_DISABLED").is_none_or(|value| value != "true"),
+        instance: variable("AWS_EC2_METADATA_DISABLED")
+            .is_none_or(|value| value != "true")
+            .then(|| variable("AWS_EC2_METADATA_SERVICE_ENDPOINT"))
+            .map(|endpoint| endpoint.unwrap_or_else(|| METADATA.to_owned())),
     }
 }
 

@@ -9,8 +9,6 @@ use super::{AwsKeys, Container, KeysError, ask, read_token};
 
 const INSTANCE: &str = "the instance's metadata service";
 const CONTAINER: &str = "the container's agent";
-/// Where every instance finds it.
-const METADATA: &str = "http://169.254.169.254/latest";
 
 /// The form in which agents lend.
 #[derive(Deserialize)]
@@ -35,12 +33,13 @@ pub(super) async fn container(
 }
 
 /// Keys of an instance's role, by the protocol that needs a session.
-pub(super) async fn instance(client: &HttpClient) -> Result<AwsKeys, KeysError> {
-    let request = http::Request::put(format!("{METADATA}/api/token"))
+pub(super) async fn instance(client: &HttpClient, endpoint: &str) -> Result<AwsKeys, KeysError> {
+    let latest = format!("{}/latest", endpoint.trim_end_matches('/'));
+    let request = http::Request::put(format!("{latest}/api/token"))
         .header("x-aws-ec2-metadata-token-ttl-seconds", "300");
     let session = ask(client, INSTANCE, empty(request)?).await?;
     let get = |path: &str| {
-        let uri = format!("{METADATA}/meta-data/iam/security-credentials/{path}");
+        let uri = format!("{latest}/meta-data/iam/security-credentials/{path}");
         empty(http::Request::get(uri).header("x-aws-ec2-metadata-token", session.trim()))
     };
     let roles = ask(client, INSTANCE, get("")?).await?;

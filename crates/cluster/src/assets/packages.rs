@@ -1,0 +1,85 @@
+//! Servers that are no Go: packages of Python and of Node, each of them by its hash.
+//!
+//! They are installed once for each version of the list of hashes, into the same cache folder as the
+//! programs. A missing pip or npm is an error, as a missing Go toolchain is.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail};
+
+use super::{cache_root, fingerprint};
+
+/// Python, which runs [`moto`].
+pub(crate) fn python() -> PathBuf {
+    PathBuf::from("python3")
+}
+
+/// Node, which runs [`azurite`].
+pub(crate) fn node() -> PathBuf {
+    PathBuf::from("node")
+}
+
+/// A folder with the Python packages of moto, a server of objects in Python: exactly those whose
+/// hashes stand in `moto/requirements.txt`.
+pub(crate) fn moto() -> anyhow::Result<PathBuf> {
+    install("moto", "requirements.txt", |wanted, target| {
+        let mut pip = Command::new(python());
+        pip.args(["-m", "pip", "install", "--quiet", "--quiet", "--disable-pip-version-check"])
+            .args(["--require-hashes", "--only-binary", ":all:", "--target"])
+            .arg(target)
+            .arg("--requirement")
+            .arg(wanted.join("requirements.txt"));
+        Ok(pip)
+    })
+}
+
+/// A folder with the Node packages of Azurite, Microsoft's own server of blobs for tests: exactly
+/// those whose hashes stand in `azurite/package-lock.json`.
+pub(crate) fn azurite() -> anyhow::Result<PathBuf> {
+    install("azurite", "package-lock.json", |wanted, target| {
+        fs::create_dir_all(target)?;
+        for file in ["package.json", "package-lock.json"] {
+            fs::copy(wanted.join(file), target.join(file))?;
+        }
+        let mut npm = Command::new("npm");
+        npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"])
+            .stdout(io::stderr())
+            .current_dir(target);
+        Ok(npm)
+    })
+}
+
+/// The folder of packages that `list`, in the folder of that name beside this crate, names.
+fn install(
+    name: &str,
+    list: &str,
+    command: impl FnOnce(&Path, &Path) -> anyhow::Result<Command>,
+) -> anyhow::Result<PathBuf> {
+    let wanted = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    let folder = cache_root()?.join(format!("{name}-{}", fingerprint(&[wanted.join(list)])?));
+    let packages = folder.join("packages");
+    if packages.is_dir() {
+        return Ok(packages);
+    }
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let lock = File::create(folder.join(".lock")).context("cannot create the lock file")?;
+    lock.lock().context("cannot lock the cache folder")?;
+    if packages.is_dir() {
+        return Ok(packages);
+    }
+    writeln!(io::stderr(), "installing {name} into {}", folder.display())?;
+    let staging = folder.join(".staging");
+    if staging.exists() {
+        fs::remove_dir_all(&staging)?;
+    }
+    let mut command = command(&wanted, &staging)?;
+    let status = command.status().with_context(|| format!("cannot start {command:?}"))?;
+    if !status.success() {
+        bail!("{name} cannot be installed ({status}); the messages stand above");
+    }
+    fs::rename(&staging, &packages)?;
+    Ok(packages)
+}

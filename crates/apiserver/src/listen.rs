@@ -28,10 +28,12 @@ use crate::front::Front;
 use crate::limits;
 use crate::serve::{Steadfast, serve};
 use activity::{Activity, Listening};
+use gathering::Gathering;
 use lingering::Lingering;
 use rooms::{Room, Rooms};
 
 mod activity;
+mod gathering;
 mod lingering;
 mod rooms;
 
@@ -152,7 +154,8 @@ impl Connections {
         let stream = Lingering::new(stream);
         match protocol {
             Protocol::Http2 => {
-                let connection = self.http2().serve_connection(TokioIo::new(stream), service);
+                let io = TokioIo::new(Gathering::new(stream));
+                let connection = self.http2().serve_connection(io, service);
                 self.accompany(connection, &peer, &activity).await;
             }
             Protocol::Http1 => {

@@ -8,44 +8,25 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, BufWriter, ReadBuf};
 
 /// Bytes gathered before they are sent without being asked: four TLS records.
 const GATHERED_MAX: usize = 64 << 10;
 
 /// See the head of this file.
 pub(super) struct Gathering<S> {
-    stream: S,
-    gathered: Vec<u8>,
-    /// So much of `gathered` has been sent.
-    sent: usize,
+    stream: BufWriter<S>,
     /// A flush has let the others go first.
     has_waited: bool,
 }
 
-impl<S> Gathering<S> {
+impl<S: AsyncWrite> Gathering<S> {
     pub(super) fn new(stream: S) -> Self {
-        Self { stream, gathered: Vec::new(), sent: 0, has_waited: false }
+        Self { stream: BufWriter::with_capacity(GATHERED_MAX, stream), has_waited: false }
     }
 }
 
-impl<S: AsyncWrite + Unpin> Gathering<S> {
-    fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.sent < self.gathered.len() {
-            let rest = self.gathered.get(self.sent..).unwrap_or_default();
-            let sent = ready!(Pin::new(&mut self.stream).poll_write(context, rest))?;
-            if sent == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.sent += sent;
-        }
-        self.sent = 0;
-        self.gathered.clear();
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Gathering<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Gathering<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -57,11 +38,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gathering<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Gathering<S> {
     fn poll_write(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_write_vectored(context, &[IoSlice::new(bytes)])
+        Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
     fn poll_write_vectored(
@@ -69,36 +50,25 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gathering<S> {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.gathered.len() >= GATHERED_MAX {
-            ready!(self.poll_send(context))?;
-        }
-        let mut taken = 0;
-        for slice in slices {
-            let room = GATHERED_MAX - self.gathered.len();
-            let part = slice.get(..room).unwrap_or(slice);
-            self.gathered.extend_from_slice(part);
-            taken += part.len();
-        }
-        Poll::Ready(Ok(taken))
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
-        true
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.gathered.is_empty() && !self.has_waited {
+        if !self.stream.buffer().is_empty() && !self.has_waited {
             self.has_waited = true;
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        ready!(self.poll_send(context))?;
+        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
         self.has_waited = false;
-        Pin::new(&mut self.stream).poll_flush(context)
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_send(context))?;
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

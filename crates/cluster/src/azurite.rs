@@ -4,17 +4,17 @@
 //! they hold can be looked at with curl.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::assets::packages;
 use crate::curl::curl;
-use crate::process::{Process, free_port};
-use crate::wait::until;
+use crate::process::{Process, free_port, output};
 
 /// The account there is.
 pub const ACCOUNT: &str = "keepwatch";
@@ -41,19 +41,12 @@ impl Azurite {
         let account = [("AZURITE_ACCOUNTS".to_owned(), format!("{ACCOUNT}:{}", Self::key()))];
         let node = packages::node();
         let mut process = Process::start_in("azurite", &node, &arguments, folder.path(), &account)?;
-        until("azurite listens", || {
-            process.check()?;
-            Ok(std::net::TcpStream::connect(("127.0.0.1", port)).ok().map(drop))
-        })?;
+        process.wait_listening((Ipv4Addr::LOCALHOST, port).into())?;
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("azurite/container.py");
         for container in containers {
-            let made = Command::new(packages::python())
-                .arg(&script)
-                .args([&format!("http://127.0.0.1:{port}"), ACCOUNT, &Self::key(), container])
-                .output()
-                .context("cannot start python")?;
-            let said = String::from_utf8_lossy(&made.stderr);
-            ensure!(made.status.success(), "container {container}: {said}");
+            let endpoint = format!("http://127.0.0.1:{port}");
+            let mut python = Command::new(packages::python());
+            output(python.arg(&script).args([&endpoint, ACCOUNT, &Self::key(), container]))?;
         }
         Ok(Self { _process: process, _folder: folder, port })
     }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::assets::{self, Program};
 use crate::curl::curl;
-use crate::process::{Process, free_port};
+use crate::process::{Process, free_port, output};
 use crate::wait::until;
 
 /// A running server.
@@ -95,9 +95,5 @@ fn new_key(file: &Path) -> anyhow::Result<String> {
 }
 
 fn openssl(arguments: &[&str]) -> anyhow::Result<()> {
-    let answer =
-        Command::new("openssl").args(arguments).output().context("cannot start openssl")?;
-    let said = String::from_utf8_lossy(&answer.stderr);
-    ensure!(answer.status.success(), "openssl {arguments:?}: {said}");
-    Ok(())
+    output(Command::new("openssl").args(arguments)).map(drop)
 }

@@ -15,7 +15,6 @@ use crate::extension::Extension;
 use crate::https::Target;
 use crate::process::{Process, free_port};
 use crate::user::User;
-use crate::wait::until;
 
 /// The namespace K10 lives in.
 const NAMESPACE: &str = "kasten-io";
@@ -96,11 +95,7 @@ impl Keepwatch {
     /// Waits until the server accepts connections.
     pub fn wait_listening(&mut self) -> anyhow::Result<()> {
         let address = self.address();
-        let process = &mut self.process;
-        until("keepwatch listens", || {
-            process.check()?;
-            Ok(std::net::TcpStream::connect(address).ok().map(drop))
-        })
+        self.process.wait_listening(address)
     }
 
     /// Starts it again, after it was stopped, on the same folder and port.

@@ -1,10 +1,11 @@
 //! The metadata service of an instance of AWS: amazon-ec2-metadata-mock, by those who make AWS.
 
+use std::net::Ipv4Addr;
+
 use serde_json::json;
 
 use crate::assets::{self, Program};
 use crate::process::{Process, free_port};
-use crate::wait::until;
 
 /// A running service.
 pub struct Metadata {
@@ -31,10 +32,7 @@ impl Metadata {
             format!("--config-file={}", config.display()),
         ];
         let mut process = Process::start("metadata", &program, &arguments, folder.path())?;
-        until("the metadata service listens", || {
-            process.check()?;
-            Ok(std::net::TcpStream::connect(("127.0.0.1", port)).ok().map(drop))
-        })?;
+        process.wait_listening((Ipv4Addr::LOCALHOST, port).into())?;
         Ok(Self { _process: process, _folder: folder, port })
     }
 

@@ -4,11 +4,11 @@
 //! holds one end of a pipe and kills the process when the other end closes.
 
 use std::fs::File;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::wait::until;
@@ -83,6 +83,14 @@ impl Process {
         }
     }
 
+    /// Waits until somebody listens at the address; fails if the process has ended.
+    pub(crate) fn wait_listening(&mut self, address: SocketAddr) -> anyhow::Result<()> {
+        until(&format!("{} listens", self.name), || {
+            self.check()?;
+            Ok(TcpStream::connect(address).ok().map(drop))
+        })
+    }
+
     /// Asks the process to end (SIGTERM) and waits for it.
     pub fn stop(&mut self) -> anyhow::Result<ExitStatus> {
         if let Some(status) = self.child.try_wait()? {
@@ -132,6 +140,15 @@ fn watch(pid: u32) -> anyhow::Result<Child> {
         .stderr(Stdio::null())
         .spawn()
         .context("cannot start the watcher")
+}
+
+/// What a program prints that ends well.
+pub(crate) fn output(command: &mut Command) -> anyhow::Result<Vec<u8>> {
+    let output = command.output().with_context(|| format!("cannot start {command:?}"))?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let error = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{command:?}: {said} {error}");
+    Ok(output.stdout)
 }
 
 /// A port that is free now. The kernel does not hand the same one out again soon.

@@ -6,9 +6,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, bail, ensure};
-
-use crate::process::{Process, free_port};
+use crate::curl::curl;
+use crate::process::{Process, free_port, output};
 use crate::wait::until;
 use crate::{archive, assets};
 
@@ -80,15 +79,12 @@ impl S3Server {
     }
 
     fn administer(&self, arguments: &[&str]) -> anyhow::Result<()> {
-        let answer = Command::new(assets::server(assets::Program::Versitygw)?)
+        let mut versitygw = Command::new(assets::server(assets::Program::Versitygw)?);
+        versitygw
             .args(["admin", "--allow-insecure", "--access", ACCESS_KEY, "--secret", SECRET_KEY])
             .args(["--endpoint-url", &self.endpoint()])
-            .args(arguments)
-            .output()
-            .context("cannot start versitygw")?;
-        let text = String::from_utf8_lossy(&answer.stderr);
-        ensure!(answer.status.success(), "versitygw admin {arguments:?}: {text}");
-        Ok(())
+            .args(arguments);
+        output(&mut versitygw).map(drop)
     }
 
     /// Where it is.
@@ -105,18 +101,10 @@ impl S3Server {
 
     /// The answer to a request about one object, such as its head.
     pub fn curl(&self, arguments: &[&str]) -> anyhow::Result<String> {
-        let answer = Command::new("curl")
-            .args(["-sS", "--fail-with-body", "-k", "--aws-sigv4", "aws:amz:us-east-1:s3"])
-            .args(["-H", EMPTY, "--user"])
-            .arg(format!("{ACCESS_KEY}:{SECRET_KEY}"))
-            .args(arguments)
-            .output()
-            .context("cannot start curl")?;
-        let text = String::from_utf8_lossy(&answer.stdout).into_owned();
-        if !answer.status.success() {
-            bail!("curl: {text} {}", String::from_utf8_lossy(&answer.stderr));
-        }
-        Ok(text)
+        let user = format!("{ACCESS_KEY}:{SECRET_KEY}");
+        let signed = ["-k", "--aws-sigv4", "aws:amz:us-east-1:s3", "-H", EMPTY, "--user", &user];
+        let answer = curl(&[&signed, arguments].concat())?;
+        Ok(String::from_utf8_lossy(&answer).into_owned())
     }
 
     /// What a bucket holds, by key.

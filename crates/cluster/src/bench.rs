@@ -24,7 +24,7 @@ use crate::keepwatch::Keepwatch;
 use crate::load::{Endpoint, Protocol};
 use crate::peer::SampleApiserver;
 
-pub use delivery::delivery;
+pub use delivery::{compress, delivery};
 use report::{Case, Figures};
 pub use weight::weight;
 

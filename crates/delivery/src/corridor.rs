@@ -5,7 +5,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use event::Timestamp;
+use event::{Event, Timestamp};
 use sink::{Batch, DeliverError, Draft, Sink, chain};
 use store::{Journal, ReadError, Record, StoreError};
 use tokio::sync::Notify;
@@ -40,6 +40,8 @@ pub struct Corridor {
     time: Timestamp,
     /// Records that were read and found no room in a batch yet.
     ahead: VecDeque<Record>,
+    /// The event of the last record; the next is read over it.
+    event: Event,
 }
 
 /// The corridor has come to its end; nothing went wrong.
@@ -63,6 +65,7 @@ impl Corridor {
             state: String::new(),
             time: Timestamp::default(),
             ahead: VecDeque::new(),
+            event: event::record::blank(),
         }
     }
 
@@ -172,9 +175,9 @@ impl Corridor {
 
     fn push(&mut self, draft: &mut Draft, record: Record) {
         self.time = Timestamp::from_micros(record.time);
-        match event::record::read(record.bytes) {
-            Ok(event) => {
-                draft.push(record.seq, |lines| self.sink.encoding().write(&event, lines));
+        match event::record::read_over(record.bytes, &mut self.event) {
+            Ok(()) => {
+                draft.push(record.seq, |lines| self.sink.encoding().write(&self.event, lines));
             }
             Err(error) => self.push_gap(draft, record.seq, &chain(&error)),
         }

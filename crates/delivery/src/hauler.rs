@@ -13,7 +13,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use event::Timestamp;
+use event::{Event, Timestamp};
 use sink::bucket::{Bucket, Draft, Object, Put};
 use sink::{DeliverError, chain};
 use store::{Journal, ReadError, Record, StoreError};
@@ -301,8 +301,10 @@ impl Hauler {
     ) -> Result<(Draft, bool), End> {
         let (name, metrics) = (Arc::clone(&self.name), self.metrics.clone());
         let filled = tokio::task::spawn_blocking(move || {
-            let is_full =
-                records.into_iter().any(|record| !take(&mut draft, record, &name, &metrics));
+            let mut event = event::record::blank();
+            let is_full = records
+                .into_iter()
+                .any(|record| !take(&mut draft, record, &mut event, &name, &metrics));
             (draft, is_full)
         });
         filled.await.map_err(|_gone| End)
@@ -355,26 +357,28 @@ fn up_to(mut records: Vec<Result<Record, u64>>, last: Option<u64>) -> Vec<Result
     records
 }
 
-/// Whether there was room for it.
-fn take(draft: &mut Draft, record: Result<Record, u64>, sink: &str, metrics: &Metrics) -> bool {
-    let (seq, time, event) = match record {
-        Ok(record) => {
-            let time = Timestamp::from_micros(record.time);
-            let event = event::record::read(record.bytes);
-            (record.seq, time, event.map_err(|error| chain(&error)))
+/// Whether there was room for it. `event` is read over.
+fn take(
+    draft: &mut Draft,
+    record: Result<Record, u64>,
+    event: &mut Event,
+    sink: &str,
+    metrics: &Metrics,
+) -> bool {
+    let (seq, time, fault) = match record {
+        Ok(Record { seq, time, bytes }) => {
+            let read = event::record::read_over(bytes, event);
+            (seq, Timestamp::from_micros(time), read.err().map(|error| chain(&error)))
         }
         Err(seq) => {
             let time = draft.since().unwrap_or_default();
-            (seq, time, Err(format!("journal record {seq} is damaged on disk")))
+            (seq, time, Some(format!("journal record {seq} is damaged on disk")))
         }
     };
-    let event = match event {
-        Ok(event) => event,
-        Err(reason) => {
-            tracing::warn!(sink, seq, reason, "record cannot be read; a gap line takes its place");
-            metrics.unreadable(sink);
-            gap::event(seq, &reason, time)
-        }
-    };
-    draft.push(seq, time, &event)
+    if let Some(reason) = fault {
+        tracing::warn!(sink, seq, reason, "record cannot be read; a gap line takes its place");
+        metrics.unreadable(sink);
+        *event = gap::event(seq, &reason, time);
+    }
+    draft.push(seq, time, event)
 }

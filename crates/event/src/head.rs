@@ -4,7 +4,10 @@
 //! bytes as it needs, seven bits in each (LEB128); a text, a list or a map stands behind its length;
 //! what may be missing stands behind a 0 or a 1. There are no names and no escapes, so a head is
 //! written and read in a fraction of the time that JSON takes, and every reader of the journal reads
-//! every head. Whoever changes a field here changes the version of the [`record`](crate::record).
+//! every head. For the same reason a head is read over the one before it: its texts, lists and maps
+//! keep their memory, and what is read a million times does not allocate a million times.
+//!
+//! Whoever changes a field here changes the version of the [`record`](crate::record).
 
 use std::collections::BTreeMap;
 
@@ -14,11 +17,12 @@ use crate::{
 };
 
 /// What can stand in a head.
-trait Part: Sized {
+trait Part {
     fn write(&self, head: &mut Vec<u8>);
 
-    /// Takes one from the front; `None` when the bytes are not one.
-    fn read(head: &mut &[u8]) -> Option<Self>;
+    /// Takes one from the front and becomes it; `None` when the bytes are not one, and then it is
+    /// anything.
+    fn read(&mut self, head: &mut &[u8]) -> Option<()>;
 }
 
 /// A thing made of others, in this order.
@@ -29,9 +33,9 @@ macro_rules! made_of {
                 $(self.$field.write(head);)+
             }
 
-            fn read(head: &mut &[u8]) -> Option<Self> {
-                $(let $field = Part::read(head)?;)+
-                Some(Self { $($field),+ })
+            fn read(&mut self, head: &mut &[u8]) -> Option<()> {
+                $(self.$field.read(head)?;)+
+                Some(())
             }
         }
     };
@@ -64,29 +68,26 @@ pub(crate) fn write(event: &Event, head: &mut Vec<u8>) {
     event.annotations.write(head);
 }
 
-/// The event without its bodies; `None` when the bytes are not one head and nothing else.
-pub(crate) fn read(mut head: &[u8]) -> Option<Event> {
+/// Reads a head over an event, whose bodies stay as they are; `None` when the bytes are not one head
+/// and nothing else.
+pub(crate) fn read(mut head: &[u8], event: &mut Event) -> Option<()> {
     let rest = &mut head;
-    let event = Event {
-        level: Part::read(rest)?,
-        audit_id: Part::read(rest)?,
-        stage: Part::read(rest)?,
-        request_uri: Part::read(rest)?,
-        verb: Part::read(rest)?,
-        user: Part::read(rest)?,
-        impersonated_user: Part::read(rest)?,
-        authentication_metadata: Part::read(rest)?,
-        source_ips: Part::read(rest)?,
-        user_agent: Part::read(rest)?,
-        object_ref: Part::read(rest)?,
-        response_status: Part::read(rest)?,
-        request_object: None,
-        response_object: None,
-        request_received_timestamp: Part::read(rest)?,
-        stage_timestamp: Part::read(rest)?,
-        annotations: Part::read(rest)?,
-    };
-    head.is_empty().then_some(event)
+    event.level.read(rest)?;
+    event.audit_id.read(rest)?;
+    event.stage.read(rest)?;
+    event.request_uri.read(rest)?;
+    event.verb.read(rest)?;
+    event.user.read(rest)?;
+    event.impersonated_user.read(rest)?;
+    event.authentication_metadata.read(rest)?;
+    event.source_ips.read(rest)?;
+    event.user_agent.read(rest)?;
+    event.object_ref.read(rest)?;
+    event.response_status.read(rest)?;
+    event.request_received_timestamp.read(rest)?;
+    event.stage_timestamp.read(rest)?;
+    event.annotations.read(rest)?;
+    head.is_empty().then_some(())
 }
 
 impl Part for u64 {
@@ -102,22 +103,27 @@ impl Part for u64 {
         }
     }
 
-    fn read(head: &mut &[u8]) -> Option<Self> {
-        let mut number = 0;
-        for shift in (0..Self::BITS).step_by(7) {
-            let byte = head.split_off_first()?;
-            let bits = Self::from(byte & 0x7f);
-            // The last of ten bytes has room for one bit only.
-            if (bits << shift) >> shift != bits {
-                return None;
-            }
-            number |= bits << shift;
-            if byte & 0x80 == 0 {
-                return Some(number);
-            }
-        }
-        None
+    fn read(&mut self, head: &mut &[u8]) -> Option<()> {
+        *self = number(head)?;
+        Some(())
     }
+}
+
+fn number(head: &mut &[u8]) -> Option<u64> {
+    let mut number = 0;
+    for shift in (0..u64::BITS).step_by(7) {
+        let byte = head.split_off_first()?;
+        let bits = u64::from(byte & 0x7f);
+        // The last of ten bytes has room for one bit only.
+        if (bits << shift) >> shift != bits {
+            return None;
+        }
+        number |= bits << shift;
+        if byte & 0x80 == 0 {
+            return Some(number);
+        }
+    }
+    None
 }
 
 impl Part for u32 {
@@ -125,8 +131,9 @@ impl Part for u32 {
         u64::from(*self).write(head);
     }
 
-    fn read(head: &mut &[u8]) -> Option<Self> {
-        u64::read(head)?.try_into().ok()
+    fn read(&mut self, head: &mut &[u8]) -> Option<()> {
+        *self = number(head)?.try_into().ok()?;
+        Some(())
     }
 }
 
@@ -135,8 +142,9 @@ impl Part for u16 {
         u64::from(*self).write(head);
     }
 
-    fn read(head: &mut &[u8]) -> Option<Self> {
-        u64::read(head)?.try_into().ok()
+    fn read(&mut self, head: &mut &[u8]) -> Option<()> {
+        *self = number(head)?.try_into().ok()?;
+        Some(())
     }
 }
 
@@ -145,8 +153,9 @@ impl Part for Timestamp {
         self.as_micros().cast_unsigned().write(head);
     }
 
-    fn read(head: &mut &[u8]) -> Option<Self> {
-        u64::read(head).map(|micros| Self::from_micros(micros.cast_signed()))
+    fn read(&mut self, head: &mut &[u8]) -> Option<()> {
+        *self = Self::from_micros(number(head)?.cast_signed());
+        Some(())
     }
 }
 
@@ -157,7 +166,7 @@ fn write_word<T: PartialEq>(all: &[T], word: &T, head: &mut Vec<u8>) {
 }
 
 fn read_word<T: Copy>(all: &[T], head: &mut &[u8]) -> Option<T> {
-    all.get(usize::try_from(u64::read(head)?).ok()?).copied()
+    all.get(usize::try_from(number(head)?).ok()?).copied()
 }
 
 impl Part for Level {
@@ -165,8 +174,9 @@ impl Part for Level {
         write_word(&Self::ALL, self, head);
     }
 
-    fn read(head: &mut &[u8]) -> Option<Self> {
-        read_word(&Self::ALL, head)
+    fn read(&mut self, head: &mut &[u8]) -> Option<()> {
+        *self = read_word(&Self::ALL, head)?;
+        Some(())
     }
 }
 
@@ -175,8 +185,9 @@ impl Part for Stage {
         write_word(&Self::ALL, self, head);
     }
 
-    fn read(head: &mut &[u8]) -> Option<Self> {
-        read_word(&Self::ALL, head)
+    fn read(&mut self, head: &mut &[u8]) -> Option<()> {
+        *self = read_word(&Self::ALL, head)?;
+        Some(())
     }
 }
 
@@ -186,14 +197,20 @@ impl Part for String {
         head.extend_from_slice(self.as_bytes());
     }
 
-    fn read(head: &mut &[u8]) -> Option<Self> {
-        let len = length(head)?;
-        let text = head.split_off(..len)?;
-        std::str::from_utf8(text).ok().map(str::to_owned)
+    fn read(&mut self, head: &mut &[u8]) -> Option<()> {
+        let text = text(head)?;
+        self.clear();
+        self.push_str(text);
+        Some(())
     }
 }
 
-impl<T: Part> Part for Option<T> {
+fn text<'a>(head: &mut &'a [u8]) -> Option<&'a str> {
+    let len = length(head)?;
+    std::str::from_utf8(head.split_off(..len)?).ok()
+}
+
+impl<T: Part + Default> Part for Option<T> {
     fn write(&self, head: &mut Vec<u8>) {
         head.push(u8::from(self.is_some()));
         if let Some(part) = self {
@@ -201,16 +218,17 @@ impl<T: Part> Part for Option<T> {
         }
     }
 
-    fn read(head: &mut &[u8]) -> Option<Self> {
+    fn read(&mut self, head: &mut &[u8]) -> Option<()> {
         match head.split_off_first()? {
-            0 => Some(None),
-            1 => T::read(head).map(Some),
-            _ => None,
+            0 => *self = None,
+            1 => self.get_or_insert_default().read(head)?,
+            _ => return None,
         }
+        Some(())
     }
 }
 
-impl<T: Part> Part for Vec<T> {
+impl<T: Part + Default> Part for Vec<T> {
     fn write(&self, head: &mut Vec<u8>) {
         (self.len() as u64).write(head);
         for part in self {
@@ -218,13 +236,20 @@ impl<T: Part> Part for Vec<T> {
         }
     }
 
-    fn read(head: &mut &[u8]) -> Option<Self> {
+    fn read(&mut self, head: &mut &[u8]) -> Option<()> {
         let len = length(head)?;
-        (0..len).map(|_| T::read(head)).collect()
+        self.truncate(len);
+        for part in &mut *self {
+            part.read(head)?;
+        }
+        while self.len() < len {
+            self.push(read_new(head)?);
+        }
+        Some(())
     }
 }
 
-impl<T: Part> Part for BTreeMap<String, T> {
+impl<T: Part + Default> Part for BTreeMap<String, T> {
     fn write(&self, head: &mut Vec<u8>) {
         (self.len() as u64).write(head);
         for (key, part) in self {
@@ -233,15 +258,37 @@ impl<T: Part> Part for BTreeMap<String, T> {
         }
     }
 
-    fn read(head: &mut &[u8]) -> Option<Self> {
+    fn read(&mut self, head: &mut &[u8]) -> Option<()> {
         let len = length(head)?;
-        (0..len).map(|_| Some((String::read(head)?, T::read(head)?))).collect()
+        let start = *head;
+        // Mostly the keys are those of the event before.
+        let mut entries = self.iter_mut();
+        let is_alike = (0..len).all(|_| {
+            entries.next().is_some_and(|(key, part)| {
+                text(head) == Some(key.as_str()) && part.read(head).is_some()
+            })
+        });
+        if is_alike && entries.next().is_none() {
+            return Some(());
+        }
+        *head = start;
+        self.clear();
+        for _ in 0..len {
+            self.insert(read_new(head)?, read_new(head)?);
+        }
+        Some(())
     }
+}
+
+fn read_new<T: Part + Default>(head: &mut &[u8]) -> Option<T> {
+    let mut new = T::default();
+    new.read(head)?;
+    Some(new)
 }
 
 /// A length that the rest can hold: everything takes a byte at least.
 fn length(head: &mut &[u8]) -> Option<usize> {
-    let len = usize::try_from(u64::read(head)?).ok()?;
+    let len = usize::try_from(number(head)?).ok()?;
     (len <= head.len()).then_some(len)
 }
 
@@ -254,18 +301,19 @@ mod tests {
         for number in [0, 1, 127, 128, 300, u64::from(u32::MAX), 1 << 63, u64::MAX] {
             let mut head = Vec::new();
             number.write(&mut head);
-            assert_eq!(u64::read(&mut head.as_slice()), Some(number));
-            assert_eq!(u64::read(&mut &head[..head.len() - 1]), None);
+            assert_eq!(read_new::<u64>(&mut head.as_slice()), Some(number));
+            assert_eq!(read_new::<u64>(&mut &head[..head.len() - 1]), None);
         }
-        assert_eq!(u64::read(&mut [0xff; 10].as_slice()), None, "more than 64 bits");
-        assert_eq!(u16::read(&mut [0x80, 0x80, 0x04].as_slice()), None, "more than 16 bits");
+        assert_eq!(read_new::<u64>(&mut [0xff; 10].as_slice()), None, "more than 64 bits");
+        assert_eq!(read_new::<u16>(&mut [0x80, 0x80, 0x04].as_slice()), None, "more than 16 bits");
     }
 
     #[test]
     fn a_length_beyond_the_end_is_refused() {
-        assert_eq!(String::read(&mut [3, b'a', b'b'].as_slice()), None);
-        assert_eq!(Vec::<String>::read(&mut [0xff, 0xff, 0xff, 0xff, 0x0f].as_slice()), None);
-        assert_eq!(Option::<String>::read(&mut [2, 0].as_slice()), None);
-        assert_eq!(String::read(&mut [1, 0xff].as_slice()), None, "not UTF-8");
+        assert_eq!(read_new::<String>(&mut [3, b'a', b'b'].as_slice()), None);
+        let long = [0xff, 0xff, 0xff, 0xff, 0x0f];
+        assert_eq!(read_new::<Vec<String>>(&mut long.as_slice()), None);
+        assert_eq!(read_new::<Option<String>>(&mut [2, 0].as_slice()), None);
+        assert_eq!(read_new::<String>(&mut [1, 0xff].as_slice()), None, "not UTF-8");
     }
 }

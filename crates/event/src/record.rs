@@ -14,7 +14,7 @@
 
 use bytes::{Buf, Bytes};
 
-use crate::{Event, Json, head};
+use crate::{Event, Json, Stage, Timestamp, head};
 
 const VERSION: u8 = 2;
 const LENGTH_LEN: usize = 4;
@@ -78,16 +78,29 @@ fn length(len: usize) -> u32 {
 
 /// The event in a record. Short bodies share the record's memory.
 pub fn read(record: Bytes) -> Result<Event, ReadError> {
+    let mut event = blank();
+    read_over(record, &mut event)?;
+    Ok(event)
+}
+
+/// An event to read over.
+pub fn blank() -> Event {
+    Event::without_request(Stage::RequestReceived, "", Timestamp::UNSET)
+}
+
+/// Reads the event in a record over another one, whose memory it takes: for whoever reads many. After
+/// an error nothing can be said of the event.
+pub fn read_over(record: Bytes, event: &mut Event) -> Result<(), ReadError> {
     let mut rest = record;
     match rest.first() {
         Some(&VERSION) => rest.advance(1),
         found => return Err(ReadError::Version(found.copied())),
     }
     let (head, _) = part(&mut rest)?;
-    let mut event = head::read(&head).ok_or(ReadError::Shape("its head cannot be read"))?;
+    head::read(&head, event).ok_or(ReadError::Shape("its head cannot be read"))?;
     event.request_object = body(&mut rest)?;
     event.response_object = body(&mut rest)?;
-    if rest.is_empty() { Ok(event) } else { Err(ReadError::Shape("bytes after its end")) }
+    if rest.is_empty() { Ok(()) } else { Err(ReadError::Shape("bytes after its end")) }
 }
 
 const CUT: ReadError = ReadError::Shape("cut off");

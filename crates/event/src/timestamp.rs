@@ -61,9 +61,10 @@ const MICROS_MIN: i64 = -62_167_219_200_000_000;
 const MICROS_MAX: i64 = 253_402_300_799_999_999;
 
 /// Writes a number that is not negative, filled up with zeros.
-fn digits(place: &mut [u8], mut number: i64) {
+fn digits(place: &mut [u8], number: i64) {
+    let mut number = u32::try_from(number).unwrap_or(0);
     for digit in place.iter_mut().rev() {
-        *digit = b'0' + u8::try_from(number % 10).unwrap_or(0);
+        *digit = b'0' + (number % 10).to_le_bytes()[0];
         number /= 10;
     }
 }

@@ -200,6 +200,12 @@ proptest! {
     }
 
     #[test]
+    fn an_event_read_over_another_is_the_same(event in event(), mut other in event()) {
+        record::read_over(record::write(&event), &mut other).unwrap();
+        prop_assert_eq!(&other, &event);
+    }
+
+    #[test]
     fn a_line_is_one_harmless_line(event in event()) {
         for line in [v1_line(&event), kasten_line(&event)] {
             prop_assert!(is_harmless(&line), "{}", line);

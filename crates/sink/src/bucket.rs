@@ -39,7 +39,7 @@ pub use destination::{
     Credentials, Destination, LINE_BYTES, Limits, Provider, Retention, RetentionMode, Role,
     SEAL_AGE, SEAL_BYTES,
 };
-pub use draft::{Draft, Object};
+pub use draft::{CHUNK_BYTES, Draft, Object};
 pub use names::Names;
 pub use prefix::{PREFIX_BYTES_MAX, PREFIX_DEFAULT, Prefix, PrefixError, Range, Stream};
 pub use put::Put;

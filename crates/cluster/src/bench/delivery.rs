@@ -1,21 +1,25 @@
-//! Delivery beside the bare compressor: the same lines, the same level, in one run.
+//! Delivery beside the bare compressor: the same lines, the same level, at the same time.
 //!
 //! A journal of events is delivered to a folder as objects: read, decoded, encoded, measured, hashed,
-//! compressed, written. Then the same lines, already there in memory, go through the compressor
-//! alone. Both are measured by the CPU time of this process, so that a second core does not flatter.
+//! compressed, written. Meanwhile another process puts the same lines, already there in memory,
+//! through the compressor alone, over and over, on the same core, so that whatever else the machine
+//! does slows down both. Each is measured by its CPU time.
 
 #![expect(clippy::cast_precision_loss, reason = "rates for people")]
 
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 use delivery::Delivery;
 use event::{Event, Timestamp};
 use prometheus_client::registry::Registry;
 use sha2::{Digest as _, Sha256};
 use sink::Encoding;
-use sink::bucket::{Bucket, Limits, Provider};
+use sink::bucket::{Bucket, CHUNK_BYTES, Limits, Provider};
 use store::Sqlite;
 
 use super::machine;
@@ -25,40 +29,37 @@ use crate::kill::uploads::{destination, parts};
 /// Events that are in flight to the writer at a time.
 const IN_FLIGHT: u64 = 512;
 /// Lines for the bare compressor, as many as fit into memory without disturbing anybody.
-const SAMPLE: u64 = 100_000;
-/// Bytes the compressor gets at a time, as delivery does.
-const CHUNK_BYTES: usize = 1 << 20;
+const SAMPLE: u64 = 50_000;
 /// What the goal says: the share of the bare compressor, and events per core-second.
 const GOALS: (f64, f64) = (0.70, 50_000.0);
 
 /// Delivers so many events and prints how that compares.
 pub fn delivery(events: u64) -> anyhow::Result<()> {
+    machine::stay_on_one_core()?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let folder = tempfile::tempdir()?;
-    let ours = runtime.block_on(haul(folder.path(), events))?;
-    let bare = compress()?;
-    let per_core = |count: u64, cpu: Duration| count as f64 / cpu.as_secs_f64();
-    let (mine, theirs) = (per_core(events, ours.cpu), per_core(SAMPLE, bare.cpu));
-    println!("| | events/s per core | MB/s per core | events/s | ratio |");
-    println!("|---|---|---|---|---|");
-    for (name, figures, rate) in [("delivery", &ours, mine), ("bare compressor", &bare, theirs)] {
+    let (ours, bare, resident) = runtime.block_on(haul(folder.path(), events))?;
+    println!("| | events/s per core | MB/s per core | ratio |");
+    println!("|---|---|---|---|");
+    for (name, figures) in [("delivery", &ours), ("bare compressor", &bare)] {
         println!(
-            "| {name} | {rate:.0} | {:.0} | {:.0} | {:.1} |",
+            "| {name} | {:.0} | {:.0} | {:.1} |",
+            figures.per_core(),
             figures.raw as f64 / 1e6 / figures.cpu.as_secs_f64(),
-            figures.events as f64 / figures.wall.as_secs_f64(),
             figures.raw as f64 / figures.packed as f64,
         );
     }
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     println!(
         "\n{events} events of {} bytes; share of the bare compressor: {:.0} % (goal {:.0} %); \
          goal {:.0} events per core-second; memory before {:.1} MiB, at most {:.1} MiB",
         ours.raw / events,
-        100.0 * mine / theirs,
+        100.0 * ours.per_core() / bare.per_core(),
         100.0 * GOALS.0,
         GOALS.1,
-        ours.resident.0 as f64 / f64::from(1 << 20),
-        ours.resident.1 as f64 / f64::from(1 << 20),
+        mib(resident.0),
+        mib(resident.1),
     );
     Ok(())
 }
@@ -68,12 +69,20 @@ struct Figures {
     raw: u64,
     packed: u64,
     cpu: Duration,
-    wall: Duration,
-    /// Before, and at most.
-    resident: (u64, u64),
 }
 
-async fn haul(folder: &std::path::Path, events: u64) -> anyhow::Result<Figures> {
+impl Figures {
+    /// Events for each second of one core.
+    fn per_core(&self) -> f64 {
+        self.events as f64 / self.cpu.as_secs_f64()
+    }
+}
+
+/// The figures of delivery and of the compressor beside it, and memory before and at most.
+async fn haul(
+    folder: &std::path::Path,
+    events: u64,
+) -> anyhow::Result<(Figures, Figures, (u64, u64))> {
     let settings = store::Settings { limit_bytes: 1 << 40, ..store::Settings::default() };
     let store =
         Sqlite::open(&folder.join("store.db"), settings, Arc::new(|| 1_795_566_600_000_000))?;
@@ -92,7 +101,8 @@ async fn haul(folder: &std::path::Path, events: u64) -> anyhow::Result<Figures> 
     let delivery = Delivery::new(store.journal(), &mut Registry::default());
     let me = [std::process::id()];
     let before = machine::resident(me[0])?;
-    let (cpu, start) = (machine::cpu(&me)?, machine::now());
+    let bare = Compressor::start()?;
+    let cpu = machine::cpu(&me)?;
     let provider = Provider::File { root: place.clone() };
     let bucket = Bucket::open(&destination(provider, Limits::default()), parts()?)?;
     delivery.attach("bench", bucket, 0).await?;
@@ -105,7 +115,8 @@ async fn haul(folder: &std::path::Path, events: u64) -> anyhow::Result<Figures> 
             () = tokio::time::sleep(Duration::from_millis(50)) => most = most.max(machine::resident(me[0])?),
         }
     }
-    let (wall, cpu) = (start.elapsed(), machine::cpu(&me)?.saturating_sub(cpu));
+    let cpu = machine::cpu(&me)?.saturating_sub(cpu);
+    let bare = bare.stop()?;
     delivery.close().await;
     store.close().await;
     let (mut raw, mut packed, mut lines) = (0, 0, 0);
@@ -117,7 +128,7 @@ async fn haul(folder: &std::path::Path, events: u64) -> anyhow::Result<Figures> 
         }
     }
     ensure!(lines == events, "{lines} of {events} events arrived");
-    Ok(Figures { events, raw, packed, cpu, wall, resident: (before, most) })
+    Ok((Figures { events, raw, packed, cpu }, bare, (before, most)))
 }
 
 /// An event as different from its neighbours as real ones are: ids, times and versions of its own.
@@ -154,23 +165,69 @@ fn event(number: u64) -> Event {
     event
 }
 
-/// The compressor alone.
-fn compress() -> anyhow::Result<Figures> {
-    let encoding = Encoding::Kasten(event::kasten::Labels::default());
+/// The compressor alone, in a process of its own.
+struct Compressor {
+    process: Child,
+    out: BufReader<ChildStdout>,
+}
+
+impl Compressor {
+    /// Starts it, and waits until it has its lines.
+    fn start() -> anyhow::Result<Self> {
+        let mut process = Command::new(std::env::current_exe()?)
+            .arg("compress")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut out = BufReader::new(process.stdout.take().context("no stdout")?);
+        out.read_line(&mut String::new())?;
+        Ok(Self { process, out })
+    }
+
+    fn stop(mut self) -> anyhow::Result<Figures> {
+        drop(self.process.stdin.take());
+        let mut line = String::new();
+        self.out.read_line(&mut line)?;
+        ensure!(self.process.wait()?.success(), "the compressor failed");
+        let numbers = line.split_whitespace().map(str::parse).collect::<Result<Vec<u64>, _>>()?;
+        let [events, raw, packed, micros] = numbers[..] else { bail!("{line:?}") };
+        Ok(Figures { events, raw, packed, cpu: Duration::from_micros(micros) })
+    }
+}
+
+/// What the process of the [`Compressor`] does: compresses the lines of delivery until its stdin ends,
+/// and then says how many events, bytes before, bytes after, and microseconds of CPU that were.
+pub fn compress() -> anyhow::Result<()> {
+    let encoding = Encoding::Kasten(event::kasten::Labels {
+        service: "keepwatch".to_owned(),
+        ..event::kasten::Labels::default()
+    });
     let mut lines = Vec::new();
     for number in 1..=SAMPLE {
         encoding.write(&event(number), &mut lines);
         lines.push(b'\n');
     }
+    let is_over = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&is_over);
+    let watch = std::thread::spawn(move || {
+        let end = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        flag.store(true, Ordering::Relaxed);
+        end
+    });
+    println!("ready");
     let me = [std::process::id()];
+    let cpu = machine::cpu(&me)?;
     let mut compressor = libdeflater::Compressor::new(libdeflater::CompressionLvl::default());
-    let (cpu, start) = (machine::cpu(&me)?, machine::now());
-    let mut packed = 0;
-    let mut out = Vec::new();
-    for chunk in lines.chunks(CHUNK_BYTES) {
-        out.resize(compressor.gzip_compress_bound(chunk.len()), 0);
-        packed += compressor.gzip_compress(chunk, &mut out).context("no room")? as u64;
+    let (mut rounds, mut packed, mut out) = (0, 0, Vec::new());
+    while !is_over.load(Ordering::Relaxed) {
+        for chunk in lines.chunks(CHUNK_BYTES) {
+            out.resize(compressor.gzip_compress_bound(chunk.len()), 0);
+            packed += compressor.gzip_compress(chunk, &mut out).context("no room")? as u64;
+        }
+        rounds += 1;
     }
-    let (wall, cpu) = (start.elapsed(), machine::cpu(&me)?.saturating_sub(cpu));
-    Ok(Figures { events: SAMPLE, raw: lines.len() as u64, packed, cpu, wall, resident: (0, 0) })
+    let cpu = machine::cpu(&me)?.saturating_sub(cpu);
+    watch.join().map_err(|_panic| anyhow!("stdin"))??;
+    println!("{} {} {packed} {}", rounds * SAMPLE, rounds * lines.len() as u64, cpu.as_micros());
+    Ok(())
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// How long processes are watched for rest, and how long they are waited for.
 const REST_STEP: Duration = Duration::from_millis(250);
@@ -46,6 +47,16 @@ pub(super) async fn cpu_at_rest(pids: &[u32]) -> anyhow::Result<Duration> {
         }
         before = after;
     }
+}
+
+/// Keeps this thread, and every thread and process that it starts, on one core: on a shared machine no
+/// two cores are equally fast.
+pub(super) fn stay_on_one_core() -> anyhow::Result<()> {
+    let allowed = sched_getaffinity(None)?;
+    let core = (0..CpuSet::MAX_CPU).rfind(|core| allowed.is_set(*core)).context("no core")?;
+    let mut one = CpuSet::new();
+    one.set(core);
+    Ok(sched_setaffinity(None, &one)?)
 }
 
 /// Resident memory of a process, in bytes.

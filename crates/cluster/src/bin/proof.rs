@@ -39,6 +39,9 @@ enum What {
         #[arg(long)]
         events: u64,
     },
+    /// The bare compressor, until stdin ends: what `bench-delivery` runs beside it.
+    #[command(hide = true)]
+    Compress,
     /// SIGKILL whoever delivers, in the middle of uploads.
     KillUploads {
         /// How often.
@@ -92,6 +95,7 @@ fn main() -> anyhow::Result<()> {
         What::Kill { rounds, seed } => kill::run(rounds, seed),
         What::BenchWeight { seconds, rounds } => bench::weight(seconds, rounds),
         What::BenchDelivery { events } => bench::delivery(events),
+        What::Compress => bench::compress(),
         What::KillUploads { rounds, seed } => {
             let myself = std::env::current_exe()?;
             runtime()?.block_on(kill::uploads::uploads(&myself, rounds, seed))

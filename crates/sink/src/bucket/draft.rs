@@ -14,7 +14,7 @@ use super::prefix::{self, Prefix, Range, Stream};
 use super::shaping::Shaper;
 
 /// Bytes of lines in one gzip member.
-const CHUNK_BYTES: usize = 1 << 20;
+pub const CHUNK_BYTES: usize = 1 << 20;
 /// An hour in microseconds: objects do not reach over its end.
 const HOUR_MICROS: i64 = 3_600_000_000;
 
@@ -26,15 +26,16 @@ pub struct Draft {
     seal_bytes: usize,
     compressor: Compressor,
     digest: Context,
-    /// Lines that are not compressed yet.
+    /// Lines that are not hashed and compressed yet.
     chunk: Vec<u8>,
+    /// Where a member is made.
+    member: Vec<u8>,
     members: Vec<Bytes>,
     /// The first record, and when it was committed.
     first: Option<(u64, Timestamp)>,
     last: u64,
     lines: u64,
     raw_bytes: usize,
-    line: Vec<u8>,
 }
 
 /// A sealed object. Its key is a function of what is inside.
@@ -71,31 +72,31 @@ impl Draft {
             compressor: Compressor::new(CompressionLvl::default()),
             digest: Context::new(&SHA256),
             chunk: Vec::new(),
+            member: Vec::new(),
             members: Vec::new(),
             first: None,
             last: 0,
             lines: 0,
             raw_bytes: 0,
-            line: Vec::new(),
         }
     }
 
     /// Takes an event, unless the object is full or of another hour: then it is to be sealed.
     pub fn push(&mut self, seq: u64, committed: Timestamp, event: &Event) -> bool {
-        self.line.clear();
-        self.shaper.write(event, &mut self.line);
-        self.line.push(b'\n');
-        if !self.has_room(committed) {
+        let start = self.chunk.len();
+        self.shaper.write(event, &mut self.chunk);
+        self.chunk.push(b'\n');
+        let line_bytes = self.chunk.len() - start;
+        if !self.has_room(line_bytes, committed) {
+            self.chunk.truncate(start);
             return false;
         }
         if self.lines == 0 {
             // The hour is that of the first line, whatever was passed before it.
             self.first = Some((self.first.map_or(seq, |(first, _)| first), committed));
         }
-        self.digest.update(&self.line);
-        self.raw_bytes += self.line.len();
+        self.raw_bytes += line_bytes;
         self.lines += 1;
-        self.chunk.extend_from_slice(&self.line);
         if self.chunk.len() >= CHUNK_BYTES {
             self.compress();
         }
@@ -140,11 +141,11 @@ impl Draft {
         })
     }
 
-    fn has_room(&self, committed: Timestamp) -> bool {
+    fn has_room(&self, line_bytes: usize, committed: Timestamp) -> bool {
         let Some((_, first)) = self.first.filter(|_| self.lines > 0) else { return true };
         let hour = |time: Timestamp| time.as_micros().div_euclid(HOUR_MICROS);
         hour(first) == hour(committed)
-            && self.raw_bytes.saturating_add(self.line.len()) <= self.seal_bytes
+            && self.raw_bytes.saturating_add(line_bytes) <= self.seal_bytes
     }
 
     fn cover(&mut self, seq: u64, committed: Timestamp) {
@@ -156,12 +157,14 @@ impl Draft {
         if self.chunk.is_empty() {
             return;
         }
-        let mut member = vec![0; self.compressor.gzip_compress_bound(self.chunk.len())];
+        self.digest.update(&self.chunk);
+        let bound = self.compressor.gzip_compress_bound(self.chunk.len());
+        if self.member.len() < bound {
+            self.member.resize(bound, 0);
+        }
         // It fails only if there is no room, and there is.
-        let len = self.compressor.gzip_compress(&self.chunk, &mut member).unwrap_or_default();
-        member.truncate(len);
-        member.shrink_to_fit();
-        self.members.push(Bytes::from(member));
+        let len = self.compressor.gzip_compress(&self.chunk, &mut self.member).unwrap_or_default();
+        self.members.push(Bytes::copy_from_slice(self.member.get(..len).unwrap_or_default()));
         self.chunk.clear();
     }
 }

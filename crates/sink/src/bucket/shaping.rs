@@ -51,13 +51,14 @@ impl Shaper {
         Self { encoding, line_bytes }
     }
 
-    /// Appends one event without the newline to an empty line.
-    pub fn write(&self, event: &Event, line: &mut Vec<u8>) {
-        self.encoding.write(event, line);
-        if !self.is_too_long(line) {
+    /// Appends one event without the newline.
+    pub fn write(&self, event: &Event, lines: &mut Vec<u8>) {
+        let start = lines.len();
+        self.encoding.write(event, lines);
+        if !self.is_too_long(&lines[start..]) {
             return;
         }
-        let full = line.clone();
+        let full = lines.split_off(start);
         let mut short = event.clone();
         let mut shed = Vec::new();
         let steps: [Step; 4] = [
@@ -75,9 +76,9 @@ impl Shaper {
             step(&mut short);
             shed.push(name);
             mark(&mut short, &shed, &full);
-            line.clear();
-            self.encoding.write(&short, line);
-            if !self.is_too_long(line) {
+            lines.truncate(start);
+            self.encoding.write(&short, lines);
+            if !self.is_too_long(&lines[start..]) {
                 return;
             }
         }

@@ -12,6 +12,7 @@
 //! room (a full store says so, [`StoreError::Full`]), and any repair of a damaged file.
 
 pub mod conformance;
+mod copier;
 mod cursors;
 mod disk;
 mod file;

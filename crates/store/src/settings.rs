@@ -19,6 +19,10 @@ pub const TRIM_ROWS_MIN: usize = 64;
 pub const TRIM_ROWS_IDLE: usize = 512;
 /// Pages of write-ahead log after which it is copied into the file.
 pub const CHECKPOINT_PAGES: i32 = 500;
+/// Pages left uncopied that the writer copies itself, so that the log can begin anew.
+pub const CHECKPOINT_REST: i32 = 64;
+/// Pages of write-ahead log at which the writer waits for the copying to be done.
+pub const CHECKPOINT_PAGES_MAX: i32 = 8 * CHECKPOINT_PAGES;
 /// The file's page size: large, because rows are.
 pub const PAGE_SIZE: u32 = 16 << 10;
 /// Files up to this size are checked whole at the start, larger ones at their corners.

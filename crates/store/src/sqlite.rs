@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::task;
 
+use crate::copier::Copier;
 use crate::disk::Disk;
 use crate::file::{self, OpenError};
 use crate::handle::{Handle, Request};
@@ -55,6 +56,8 @@ impl Sqlite {
         let disk = Disk::new(path.to_owned());
         let shared = Arc::new(Shared::new(settings, clock, disk, contents));
         let (sender, inbox) = mpsc::sync_channel(WAITING_MAX);
+        let failed = |source: io::Error| OpenError::Path { path: path.to_owned(), source };
+        let copier = Copier::start(path).map_err(failed)?;
         let writer = Writer {
             path: path.to_owned(),
             shared: Arc::clone(&shared),
@@ -62,13 +65,13 @@ impl Sqlite {
             next_seq,
             next_revision,
             upkeep,
+            copier,
         };
         let run = move || {
             writer.run(file);
             drop(lock);
         };
         let thread = thread::Builder::new().name("store".into()).spawn(run);
-        let failed = |source: io::Error| OpenError::Path { path: path.to_owned(), source };
         Ok(Self(Arc::new(Handle::new(shared, sender, thread.map_err(failed)?))))
     }
 

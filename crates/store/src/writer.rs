@@ -12,11 +12,12 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use rusqlite::wal::CheckpointMode;
 
+use crate::copier::Copier;
 use crate::group::Group;
 use crate::handle::Request;
 use crate::journal::Record;
 use crate::rows::Rows;
-use crate::settings::{CHECKPOINT_PAGES, CURSOR_DELAY, GROUP_BYTES_MAX, GROUP_MAX, UPKEEP_PERIOD};
+use crate::settings::{CURSOR_DELAY, GROUP_BYTES_MAX, GROUP_MAX, UPKEEP_PERIOD};
 use crate::shared::{Published, Shared};
 use crate::storage::Answer;
 use crate::upkeep::{Chores, Upkeep};
@@ -30,6 +31,7 @@ pub(crate) struct Writer {
     pub(crate) next_seq: u64,
     pub(crate) next_revision: u64,
     pub(crate) upkeep: Upkeep,
+    pub(crate) copier: Copier,
 }
 
 /// Why the writer let go of a connection.
@@ -53,7 +55,10 @@ impl Writer {
     pub(crate) fn run(mut self, file: Connection) {
         let mut open = Some(file);
         while let Some(file) = open.take() {
-            match self.serve(&file) {
+            let ended = self.serve(&file);
+            // How the file is goes by the writer's own error, or by what comes next.
+            drop(self.copier.rest());
+            match ended {
                 Ended::Closed => {
                     // What does not get into the file now is in the log, and will the next time.
                     drop(file.wal_checkpoint_v2(None::<&str>, CheckpointMode::TRUNCATE));
@@ -88,7 +93,7 @@ impl Writer {
                 return self.fail(group, error);
             }
             group.answer(None);
-            if let Err(error) = checkpoint(file) {
+            if let Err(error) = self.copier.attend(file) {
                 return Ended::Failed(error);
             }
             if gathered.closing {
@@ -204,16 +209,6 @@ impl Writer {
 fn stamp(records: &[bytes::Bytes], first_seq: u64, time: i64) -> Vec<Record> {
     let numbered = (first_seq..).zip(records);
     numbered.map(|(seq, bytes)| Record { seq, time, bytes: bytes.clone() }).collect()
-}
-
-/// Copy the log into the file when it has grown long: behind the answers, so that nobody waits but who
-/// comes next. An error is an error of the file, as any other.
-fn checkpoint(file: &Connection) -> rusqlite::Result<()> {
-    let (pages, _) = file.wal_checkpoint_v2(None::<&str>, CheckpointMode::NOOP)?;
-    if pages < CHECKPOINT_PAGES {
-        return Ok(());
-    }
-    file.wal_checkpoint_v2(None::<&str>, CheckpointMode::PASSIVE).map(drop)
 }
 
 /// Answer a request that will not be done.

@@ -199,15 +199,18 @@ impl Part for String {
 
     fn read(&mut self, head: &mut &[u8]) -> Option<()> {
         let text = text(head)?;
-        self.clear();
-        self.push_str(text);
+        // Often it is the text of the event before, which need not be looked through again.
+        if self.as_bytes() != text {
+            self.clear();
+            self.push_str(std::str::from_utf8(text).ok()?);
+        }
         Some(())
     }
 }
 
-fn text<'a>(head: &mut &'a [u8]) -> Option<&'a str> {
+fn text<'a>(head: &mut &'a [u8]) -> Option<&'a [u8]> {
     let len = length(head)?;
-    std::str::from_utf8(head.split_off(..len)?).ok()
+    head.split_off(..len)
 }
 
 impl<T: Part + Default> Part for Option<T> {
@@ -265,7 +268,7 @@ impl<T: Part + Default> Part for BTreeMap<String, T> {
         let mut entries = self.iter_mut();
         let is_alike = (0..len).all(|_| {
             entries.next().is_some_and(|(key, part)| {
-                text(head) == Some(key.as_str()) && part.read(head).is_some()
+                text(head) == Some(key.as_bytes()) && part.read(head).is_some()
             })
         });
         if is_alike && entries.next().is_none() {

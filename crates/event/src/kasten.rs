@@ -46,9 +46,9 @@ pub fn write(event: &Event, labels: &Labels, line: &mut Vec<u8>) {
     line.reserve(1536 + bodies.into_iter().flatten().map(|b| b.as_bytes().len()).sum::<usize>());
     let mut object = Object::open(line);
     front(event, labels, &mut object);
-    object.text("Level", event.level.as_str());
+    object.word("Level", event.level.as_str());
     object.text("AuditID", &event.audit_id);
-    object.text("Stage", event.stage.as_str());
+    object.word("Stage", event.stage.as_str());
     object.text("RequestURI", &event.request_uri);
     object.text("Verb", &event.verb);
     object::user(&event.user, object.key("User"));
@@ -81,7 +81,7 @@ fn front(event: &Event, labels: &Labels, object: &mut Object<'_>) {
     if event.request_received_timestamp != Timestamp::UNSET {
         object.time("timestamp", event.request_received_timestamp);
     }
-    object.text("status", severity(event));
+    object.word("status", severity(event));
     object.text("service", &labels.service);
     if !labels.cluster_name.is_empty() {
         let tag = format!("cluster-name:{}", labels.cluster_name);

@@ -3,6 +3,7 @@
 //! Key names are ours and need no escaping.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 
 use crate::{Status, Timestamp, UserInfo, escape};
 
@@ -20,11 +21,9 @@ impl<'a> Object<'a> {
 
     /// Writes the key; the caller writes the value.
     pub(crate) fn key(&mut self, name: &str) -> &mut Vec<u8> {
-        if !self.empty {
-            self.line.push(b',');
-        }
+        let start: &[u8] = if self.empty { b"\"" } else { b",\"" };
         self.empty = false;
-        self.line.push(b'"');
+        self.line.extend_from_slice(start);
         self.line.extend_from_slice(name.as_bytes());
         self.line.extend_from_slice(b"\":");
         self.line
@@ -45,8 +44,17 @@ impl<'a> Object<'a> {
         self.key(name).extend_from_slice(value);
     }
 
+    /// A word of ours, in which nothing is to be escaped.
+    pub(crate) fn word(&mut self, name: &str, word: &'static str) {
+        let line = self.key(name);
+        line.push(b'"');
+        line.extend_from_slice(word.as_bytes());
+        line.push(b'"');
+    }
+
     pub(crate) fn number(&mut self, name: &str, value: u32) {
-        self.raw(name, value.to_string().as_bytes());
+        // Writing into memory does not fail.
+        drop(write!(self.key(name), "{value}"));
     }
 
     /// A time, or what Go writes for a time that is not set.

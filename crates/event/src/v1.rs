@@ -50,9 +50,9 @@ pub fn write(event: &Event, line: &mut Vec<u8>) {
     let mut object = Object::open(line);
     object.text("kind", KIND);
     object.text("apiVersion", API_VERSION);
-    object.text("level", event.level.as_str());
+    object.word("level", event.level.as_str());
     object.text("auditID", &event.audit_id);
-    object.text("stage", event.stage.as_str());
+    object.word("stage", event.stage.as_str());
     object.text("requestURI", &event.request_uri);
     object.text("verb", &event.verb);
     object::user(&event.user, object.key("user"));

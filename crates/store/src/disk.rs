@@ -2,14 +2,14 @@
 //!
 //! Each read is bounded and ends its transaction, so that it never holds up a checkpoint for long.
 
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use crate::journal::Record;
-use crate::rows::{RECORD_COLUMNS, REVISION_COLUMNS, Revision, read_record, unreadable};
+use crate::rows::{RECORD_COLUMNS, REVISION_COLUMNS, RecordRow, Revision, read_record, unreadable};
 use crate::{Change, ChangeKind, Object, ReadError};
 
 /// How long a read waits for a file that is being recovered.
@@ -119,51 +119,65 @@ impl Disk {
                 .map_err(unreadable)?;
             let limit = i64::try_from(rows_max).unwrap_or(i64::MAX);
             let mut rows = query.query(params![first.cast_signed(), limit]).map_err(unreadable)?;
-            let mut batch = Batch { records: Vec::new(), bytes: 0, bytes_max };
+            let mut found = Records::default();
             loop {
-                let expected = first + batch.records.len() as u64;
-                let record = rows.next().map_err(unreadable)?.map(read_record).transpose();
-                let record = record.and_then(|record| in_order(record, expected));
-                let more = match record {
-                    Ok(Some(record)) => batch.add(record),
-                    Err(damage) if batch.records.is_empty() => return Err(damage),
-                    Ok(None) | Err(_) => ControlFlow::Break(()),
-                };
-                if more.is_break() {
-                    return Ok(batch.records);
+                let expected = first + found.places.len() as u64;
+                let row = rows.next().map_err(unreadable)?;
+                let record = row.map(read_record).transpose();
+                match record.and_then(|record| in_order(record, expected)) {
+                    Ok(Some((_, time, bytes))) if found.has_room(bytes, bytes_max) => {
+                        found.add(time, bytes);
+                    }
+                    Err(damage) if found.places.is_empty() => return Err(damage),
+                    Ok(_) | Err(_) => return Ok(found.finish(first)),
                 }
             }
         })
     }
 }
 
-/// A hole in the numbers is damage, not an end.
-fn in_order(record: Option<Record>, expected: u64) -> Result<Option<Record>, ReadError> {
-    let what = || format!("journal record {expected}");
-    match record {
-        Some(record) if record.seq != expected => {
-            Err(ReadError::Damaged { what: what(), number: expected })
-        }
-        record => Ok(record),
+/// Consecutive records, in one piece of memory that they share in the end.
+#[derive(Default)]
+struct Records {
+    bytes: Vec<u8>,
+    /// The time of each, and where it ends.
+    places: Vec<(i64, usize)>,
+}
+
+impl Records {
+    /// One always has.
+    fn has_room(&self, record: &[u8], bytes_max: usize) -> bool {
+        self.places.is_empty() || self.bytes.len().saturating_add(record.len()) <= bytes_max
+    }
+
+    fn add(&mut self, time: i64, record: &[u8]) {
+        self.bytes.extend_from_slice(record);
+        self.places.push((time, self.bytes.len()));
+    }
+
+    fn finish(self, first: u64) -> Vec<Record> {
+        let mut rest = Bytes::from(self.bytes);
+        let mut start = 0;
+        let record = |(seq, (time, end)): (u64, (i64, usize))| {
+            let bytes = rest.split_to(end - start);
+            start = end;
+            Record { seq, time, bytes }
+        };
+        (first..).zip(self.places).map(record).collect()
     }
 }
 
-/// Records up to a number of bytes, but always one.
-pub(crate) struct Batch {
-    pub(crate) records: Vec<Record>,
-    pub(crate) bytes: usize,
-    pub(crate) bytes_max: usize,
-}
-
-impl Batch {
-    /// Add a record if there is room for it.
-    pub(crate) fn add(&mut self, record: Record) -> ControlFlow<()> {
-        self.bytes = self.bytes.saturating_add(record.bytes.len());
-        if self.bytes > self.bytes_max && !self.records.is_empty() {
-            return ControlFlow::Break(());
+/// A hole in the numbers is damage, not an end.
+fn in_order(
+    record: Option<RecordRow<'_>>,
+    expected: u64,
+) -> Result<Option<RecordRow<'_>>, ReadError> {
+    let what = || format!("journal record {expected}");
+    match record {
+        Some((seq, _, _)) if seq != expected => {
+            Err(ReadError::Damaged { what: what(), number: expected })
         }
-        self.records.push(record);
-        ControlFlow::Continue(())
+        record => Ok(record),
     }
 }
 

@@ -9,7 +9,6 @@ use bytes::Bytes;
 use tokio::task;
 
 use crate::cursors::Cursor;
-use crate::disk::Batch;
 use crate::handle::{Handle, Request};
 use crate::{Health, ReadError, StoreError};
 
@@ -65,13 +64,15 @@ impl Journal {
 
     fn recent(&self, after: u64, rows_max: usize, bytes_max: usize) -> Option<Vec<Record>> {
         let recent = self.0.shared.records();
-        let mut batch = Batch { records: Vec::new(), bytes: 0, bytes_max };
+        let (mut records, mut bytes) = (Vec::new(), 0_usize);
         for (_, _, record) in recent.after(after)?.take(rows_max) {
-            if batch.add(record.clone()).is_break() {
+            bytes = bytes.saturating_add(record.bytes.len());
+            if bytes > bytes_max && !records.is_empty() {
                 break;
             }
+            records.push(record.clone());
         }
-        Some(batch.records)
+        Some(records)
     }
 
     /// Wait until there is a record after `seq`; the number of the last one. An error means that the

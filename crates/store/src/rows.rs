@@ -6,7 +6,6 @@ use bytes::Bytes;
 use rusqlite::{Connection, Row, Statement, params};
 
 use crate::index::Superseded;
-use crate::journal::Record;
 use crate::{Change, ChangeKind, Object, ReadError};
 
 /// Marks the file as ours (`KWst` in ASCII).
@@ -204,8 +203,11 @@ impl Revision {
     }
 }
 
+/// A row of `journal` where it lies: its number, its time and its bytes.
+pub(crate) type RecordRow<'r> = (u64, i64, &'r [u8]);
+
 /// A row of `journal`, checked.
-pub(crate) fn read_record(row: &Row<'_>) -> Result<Record, ReadError> {
+pub(crate) fn read_record<'r>(row: &'r Row<'_>) -> Result<RecordRow<'r>, ReadError> {
     let seq = row.get::<_, i64>(0).map_err(unreadable)?.cast_unsigned();
     let damaged = || ReadError::Damaged { what: format!("journal record {seq}"), number: seq };
     let time: i64 = row.get(1).map_err(unreadable)?;
@@ -214,7 +216,7 @@ pub(crate) fn read_record(row: &Row<'_>) -> Result<Record, ReadError> {
     if crc != record_crc(seq, time, record) {
         return Err(damaged());
     }
-    Ok(Record { seq, time, bytes: Bytes::copy_from_slice(record) })
+    Ok((seq, time, record))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]

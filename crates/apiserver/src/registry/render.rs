@@ -53,7 +53,7 @@ pub(super) fn list<'a>(
     rendering: Rendering,
     kind: &Kind,
     head: &ListHead,
-    bodies: impl ExactSizeIterator<Item = &'a Bytes>,
+    bodies: impl Iterator<Item = &'a Bytes> + Clone,
     now: Timestamp,
 ) -> Answer {
     let mut out = match rendering.form {
@@ -61,6 +61,9 @@ pub(super) fn list<'a>(
         Form::Partial => list_start("PartialObjectMetadataList", "meta.k8s.io/v1", head),
         Form::Table(_) => table_start(kind, head, true),
     };
+    if matches!(rendering.form, Form::Plain) {
+        out.reserve(bodies.clone().map(|body| body.len() + 1).sum::<usize>() + 2);
+    }
     for (at, body) in bodies.enumerate() {
         if at > 0 {
             out.push(b',');

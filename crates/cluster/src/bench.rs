@@ -11,6 +11,7 @@
 mod delivery;
 pub(crate) mod machine;
 mod report;
+mod traffic;
 mod weight;
 
 use std::sync::Arc;

@@ -3,7 +3,9 @@
 //! Fails only if the archive is not the journal: an event is lost, repeated or another one. What
 //! requests and memory suffer meanwhile, and how fast the backlog goes, is printed beside the goals:
 //! a machine that does other work at the same time must not make it fail. Latency is mostly the
-//! disk's; with the server's folder in memory only the server is left of it.
+//! disk's, which has good minutes and bad ones: health and outage come in turns, and what is compared
+//! is all requests of the one and all of the other. With the server's folder in memory only the server
+//! is left of it.
 
 #![expect(clippy::print_stdout, reason = "tells whoever runs it how it went")]
 #![expect(clippy::cast_precision_loss, reason = "figures for people")]
@@ -25,16 +27,36 @@ const LOOK_PERIOD: Duration = Duration::from_millis(200);
 /// p99 in the outage over p99 before; growth of memory; events delivered per event that arrives.
 const GOALS: (f64, f64, f64) = (1.2, 16.0, 10.0);
 
-/// One phase of load.
+/// What became of the requests of one kind of time.
+#[derive(Default)]
 struct Phase {
-    p50: Duration,
-    p99: Duration,
-    rate: f64,
+    latencies: Vec<Duration>,
+    took: Duration,
     /// Resident memory at most.
     resident: u64,
 }
 
-/// How the backlog went.
+impl Phase {
+    fn add(&mut self, more: Self) {
+        self.latencies.extend(more.latencies);
+        self.latencies.sort_unstable();
+        self.took += more.took;
+        self.resident = self.resident.max(more.resident);
+    }
+
+    /// The latency that this share of the requests, in percent, stays below.
+    fn quantile(&self, percent: usize) -> Duration {
+        self.latencies.get(self.latencies.len() * percent / 100).copied().unwrap_or_default()
+    }
+
+    /// Requests a second.
+    fn rate(&self) -> f64 {
+        self.latencies.len() as f64 / self.took.as_secs_f64()
+    }
+}
+
+/// How the backlog went, over all outages.
+#[derive(Default)]
 struct Return {
     /// Events that waited.
     backlog: u64,
@@ -45,29 +67,42 @@ struct Return {
     delivered: u64,
 }
 
-/// Runs it: an outage of so many seconds at `rate` requests a second, with the server's folder below
-/// `below` if it matters.
-pub async fn run(seconds: u32, rate: u32, below: Option<&Path>) -> anyhow::Result<()> {
+impl Return {
+    fn add(&mut self, more: &Self) {
+        self.backlog += more.backlog;
+        self.noticed += more.noticed;
+        self.took += more.took;
+        self.delivered += more.delivered;
+    }
+}
+
+/// Runs it: `turns` outages of so many seconds at `rate` requests a second, each after as long a time
+/// of health, with the server's folder below `below` if it matters.
+pub async fn run(turns: u32, seconds: u32, rate: u32, below: Option<&Path>) -> anyhow::Result<()> {
     let folder = below.map_or_else(tempfile::tempdir, tempfile::tempdir_in)?;
     let mut bucket = S3Server::start(None)?;
     bucket.make_bucket(BUCKET, false)?;
     let server = Standalone::start(folder.path()).await?;
     server.deliver_to(&bucket.endpoint(), BUCKET, &keys(ACCESS_KEY, SECRET_KEY)).await?;
     server.wait_status("Success").await?;
-    println!("outage: {seconds} s without the bucket at {rate} requests/s");
+    println!("outage: {turns} x {seconds} s without the bucket at {rate} requests/s");
     let mut pace = Pace::start(&server.worker, &[], rate).await?;
     let away = Duration::from_secs(u64::from(seconds));
     phase(&server, &mut pace, WARM_UP.min(away)).await?;
 
-    let healthy = phase(&server, &mut pace, away).await?;
-    let usual = server.progress().await?.lag.max(4 * u64::from(rate));
-    bucket.kill()?;
-    let outage = phase(&server, &mut pace, away).await?;
-    let before = server.progress().await?;
-    ensure!(before.lag > u64::from(rate) * u64::from(seconds) / 2, "no backlog: {before:?}");
-    bucket.start_again(None)?;
-    let back = catch_up(&server, &mut pace, before, usual).await?;
-    let after = phase(&server, &mut pace, WARM_UP.min(away)).await?;
+    let [mut healthy, mut outage, mut after] = <[Phase; 3]>::default();
+    let mut back = Return::default();
+    for _ in 0..turns {
+        healthy.add(phase(&server, &mut pace, away).await?);
+        let usual = server.progress().await?.lag.max(4 * u64::from(rate));
+        bucket.kill()?;
+        outage.add(phase(&server, &mut pace, away).await?);
+        let before = server.progress().await?;
+        ensure!(before.lag > u64::from(rate) * u64::from(seconds) / 2, "no backlog: {before:?}");
+        bucket.start_again(None)?;
+        back.add(&catch_up(&server, &mut pace, before, usual).await?);
+        after.add(phase(&server, &mut pace, WARM_UP.min(away)).await?);
+    }
     pace.stop().await?;
 
     report(&healthy, &outage, &after, &back);
@@ -93,15 +128,9 @@ async fn phase(server: &Standalone, pace: &mut Pace, length: Duration) -> anyhow
         pace.check()?;
     }
     let took = start.elapsed();
-    let mut latencies = pace.take();
-    latencies.sort_unstable();
-    let at = |share: usize| latencies.get(latencies.len() * share / 100).copied();
-    Ok(Phase {
-        p50: at(50).unwrap_or_default(),
-        p99: at(99).unwrap_or_default(),
-        rate: latencies.len() as f64 / took.as_secs_f64(),
-        resident,
-    })
+    let mut phase = Phase::default();
+    phase.add(Phase { latencies: pace.take(), took, resident });
+    Ok(phase)
 }
 
 /// Waits until no more events wait than `usual`.
@@ -134,16 +163,16 @@ fn report(healthy: &Phase, outage: &Phase, after: &Phase, back: &Return) {
     println!("\n| phase | requests/s | p50 ms | p99 ms | RSS at most, MiB |");
     println!("|---|---:|---:|---:|---:|");
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-    for (name, phase) in [("healthy", healthy), ("outage", outage), ("caught up", after)] {
+    for (name, phase) in [("healthy", healthy), ("outage", outage), ("after it", after)] {
         let ms = |time: Duration| time.as_secs_f64() * 1e3;
-        let (p50, p99) = (ms(phase.p50), ms(phase.p99));
+        let (p50, p99) = (ms(phase.quantile(50)), ms(phase.quantile(99)));
         println!(
             "| {name} | {:.0} | {p50:.2} | {p99:.2} | {:.1} |",
-            phase.rate,
+            phase.rate(),
             mib(phase.resident)
         );
     }
-    let slower = outage.p99.as_secs_f64() / healthy.p99.as_secs_f64();
+    let slower = outage.quantile(99).as_secs_f64() / healthy.quantile(99).as_secs_f64();
     let growth = mib(outage.resident) - mib(healthy.resident);
     let rate = back.delivered as f64 / back.took.as_secs_f64();
     let swift = (back.delivered as f64) / back.took.saturating_sub(back.noticed).as_secs_f64();
@@ -155,7 +184,7 @@ fn report(healthy: &Phase, outage: &Phase, after: &Phase, back: &Return) {
         back.backlog,
         back.noticed.as_secs_f64(),
         back.took.as_secs_f64(),
-        rate / healthy.rate,
+        rate / healthy.rate(),
         GOALS.2
     );
 }

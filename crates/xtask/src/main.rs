@@ -60,6 +60,9 @@ enum Chore {
     },
     /// Take the bucket away under load, give it back, and read the archive: nothing lost or repeated.
     Outage {
+        /// How often.
+        #[arg(long, default_value_t = 1)]
+        turns: u32,
         /// Seconds without the bucket.
         #[arg(long, default_value_t = 60)]
         seconds: u32,
@@ -103,7 +106,9 @@ fn main() -> anyhow::Result<()> {
         Chore::Tidy => tidy::run(&root()),
         Chore::Kill { rounds, seed } => proof::kill(rounds, seed),
         Chore::KillUploads { rounds, seed } => proof::kill_uploads(rounds, seed),
-        Chore::Outage { seconds, rate, place } => proof::outage(seconds, rate, place.as_deref()),
+        Chore::Outage { turns, seconds, rate, place } => {
+            proof::outage(turns, seconds, rate, place.as_deref())
+        }
         Chore::Rotate { rounds } => proof::rotate(rounds),
         Chore::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
         Chore::Bench { what } => proof::bench(&what),

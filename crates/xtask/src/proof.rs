@@ -65,10 +65,15 @@ pub(crate) fn kill_uploads(rounds: u32, seed: Option<u64>) -> anyhow::Result<()>
 }
 
 /// Runs the outage on a release build.
-pub(crate) fn outage(seconds: u32, rate: u32, place: Option<&Path>) -> anyhow::Result<()> {
-    let (seconds, rate) = (seconds.to_string(), rate.to_string());
+pub(crate) fn outage(
+    turns: u32,
+    seconds: u32,
+    rate: u32,
+    place: Option<&Path>,
+) -> anyhow::Result<()> {
+    let [turns, seconds, rate] = [turns, seconds, rate].map(|number| number.to_string());
     let place = place.map(|place| place.display().to_string());
-    let mut args = vec!["outage", "--seconds", &seconds, "--rate", &rate];
+    let mut args = vec!["outage", "--turns", &turns, "--seconds", &seconds, "--rate", &rate];
     if let Some(place) = &place {
         args.extend(["--place", place]);
     }

@@ -15,14 +15,12 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use delivery::Delivery;
-use event::{Event, Timestamp};
 use prometheus_client::registry::Registry;
-use sha2::{Digest as _, Sha256};
 use sink::Encoding;
 use sink::bucket::{Bucket, CHUNK_BYTES, Limits, Provider};
 use store::Sqlite;
 
-use super::machine;
+use super::{machine, traffic};
 use crate::archive;
 use crate::kill::uploads::{destination, parts};
 
@@ -83,12 +81,17 @@ async fn haul(
     folder: &std::path::Path,
     events: u64,
 ) -> anyhow::Result<(Figures, Figures, (u64, u64))> {
-    let settings = store::Settings { limit_bytes: 1 << 40, ..store::Settings::default() };
+    // Nobody has read them yet when they are written, but nobody waits for them either.
+    let settings = store::Settings {
+        journal_bytes: 1 << 40,
+        limit_bytes: 1 << 40,
+        ..store::Settings::default()
+    };
     let store =
         Sqlite::open(&folder.join("store.db"), settings, Arc::new(|| 1_795_566_600_000_000))?;
     let mut pending = std::collections::VecDeque::new();
     for number in 1..=events {
-        pending.push_back(store::record(&store, event::record::write(&event(number))));
+        pending.push_back(store::record(&store, event::record::write(&traffic::event(number))));
         if pending.len() as u64 >= IN_FLIGHT {
             pending.pop_front().context("nothing pends")?.await?;
         }
@@ -131,40 +134,6 @@ async fn haul(
     Ok((Figures { events, raw, packed, cpu }, bare, (before, most)))
 }
 
-/// An event as different from its neighbours as real ones are: ids, times and versions of its own.
-fn event(number: u64) -> Event {
-    let mut event = archive::event(number);
-    let noise: [u8; 32] = Sha256::digest(number.to_be_bytes()).into();
-    let id = |at: usize| {
-        let mut half = [0; 16];
-        half.copy_from_slice(&noise[at..at + 16]);
-        let id = u128::from_be_bytes(half);
-        let part = |shift: u32, mask: u128| (id >> shift) & mask;
-        format!(
-            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-            part(96, 0xffff_ffff),
-            part(80, 0xffff),
-            part(64, 0xffff),
-            part(48, 0xffff),
-            part(0, 0xffff_ffff_ffff)
-        )
-    };
-    let spread = i64::from(u16::from_be_bytes([noise[0], noise[1]]));
-    let time =
-        event.stage_timestamp.as_micros() + i64::try_from(number).unwrap_or(0) * 1000 + spread;
-    event.audit_id = id(0);
-    event.request_received_timestamp = Timestamp::from_micros(time);
-    event.stage_timestamp = Timestamp::from_micros(time + spread / 16);
-    let body = serde_json::json!({
-        "kind": "RestorePoint", "apiVersion": "apps.kio.kasten.io/v1alpha1",
-        "metadata": {"name": format!("rp-{number}"), "namespace": "shop", "uid": id(16),
-            "resourceVersion": (number * 3 + u64::from(noise[2])).to_string(),
-            "creationTimestamp": event.stage_timestamp.to_string()},
-    });
-    event.response_object = event::Json::of(&body).ok();
-    event
-}
-
 /// The compressor alone, in a process of its own.
 struct Compressor {
     process: Child,
@@ -204,7 +173,7 @@ pub fn compress() -> anyhow::Result<()> {
     });
     let mut lines = Vec::new();
     for number in 1..=SAMPLE {
-        encoding.write(&event(number), &mut lines);
+        encoding.write(&traffic::event(number), &mut lines);
         lines.push(b'\n');
     }
     let is_over = Arc::new(AtomicBool::new(false));

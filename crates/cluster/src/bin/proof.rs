@@ -53,6 +53,9 @@ enum What {
     },
     /// The bucket's server goes away under load and comes back.
     Outage {
+        /// How often.
+        #[arg(long)]
+        turns: u32,
         /// For how long.
         #[arg(long)]
         seconds: u32,
@@ -100,8 +103,8 @@ fn main() -> anyhow::Result<()> {
             let myself = std::env::current_exe()?;
             runtime()?.block_on(kill::uploads::uploads(&myself, rounds, seed))
         }
-        What::Outage { seconds, rate, place } => {
-            runtime()?.block_on(outage::run(seconds, rate, place.as_deref()))
+        What::Outage { turns, seconds, rate, place } => {
+            runtime()?.block_on(outage::run(turns, seconds, rate, place.as_deref()))
         }
         What::Rotate { rounds } => runtime()?.block_on(rotate::run(rounds)),
         What::Haul { folder, endpoint, finish } => {

@@ -200,7 +200,7 @@ fn killed_in_the_middle_of_uploads_it_delivers_every_event_once() {
 
 #[test]
 fn an_outage_loses_and_repeats_nothing() {
-    run(cluster::outage::run(5, 200, None)).unwrap();
+    run(cluster::outage::run(1, 5, 200, None)).unwrap();
 }
 
 #[test]

@@ -16,6 +16,12 @@ mod standalone;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use tikv_jemallocator::Jemalloc;
+
+/// Objects come and go by the thousand, on another thread than they came on: the system's allocator
+/// takes a fifth of a request's time for that.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     leave_no_image();

@@ -13,7 +13,7 @@ use crate::settings::Settings;
 
 /// A destination that did not work is tried again after this time.
 pub const RECHECK_MICROS: i64 = 15_000_000;
-/// Failed deliveries in a row after which the status says so.
+/// Refusals in a row after which the status says so.
 const ATTEMPTS_MIN: u32 = 4;
 
 /// What is known of an `AuditConfig` beyond its object, since the controller started.
@@ -58,8 +58,13 @@ pub enum Fare {
     Failing {
         /// The last error.
         reason: String,
-        /// How often in a row.
+        /// How often it said so in a row.
         attempts: u32,
+    },
+    /// Nobody has answered for so long that it may be told.
+    Silent {
+        /// The error.
+        reason: String,
     },
 }
 
@@ -202,6 +207,10 @@ fn announce(facts: Facts<'_>, steps: &mut Vec<Step>) {
 fn fare(facts: Facts<'_>, steps: &mut Vec<Step>) {
     match facts.fare {
         Some(Fare::Failing { reason, attempts }) if *attempts >= ATTEMPTS_MIN => {
+            report(facts, Validation::Failed, vec![reason.clone()], steps);
+        }
+        // However few attempts that were: a silent one takes its time.
+        Some(Fare::Silent { reason }) => {
             report(facts, Validation::Failed, vec![reason.clone()], steps);
         }
         // The first failures may be passing; what was said before still holds.

@@ -7,12 +7,13 @@ use std::time::Duration;
 use sink::bucket::Bucket;
 use store::StoreError;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::Delivery;
 use crate::fixed::Fixed;
 use crate::hauler::Hauler;
-use crate::health::Pulse;
+use crate::health::{Condition, Pulse};
 use crate::orders::Orders;
 
 /// One bucket, from outside.
@@ -45,7 +46,8 @@ impl Delivery {
         }
         let pulse = Arc::new(Pulse::new(name));
         pulse.set_seq(cursor.seq);
-        let orders = Orders { bucket: Arc::new(bucket), version: 0, until: None };
+        let bucket = Arc::new(bucket);
+        let orders = Orders { bucket, version: 0, since: Instant::now(), until: None };
         let (orders, received) = watch::channel(orders);
         let (abort, ended) = (CancellationToken::new(), CancellationToken::new());
         let hauler = Hauler {
@@ -130,6 +132,9 @@ impl Attached {
         self.orders.send_modify(|orders| {
             orders.bucket = Arc::new(bucket);
             orders.version += 1;
+            orders.since = Instant::now();
         });
+        // What became of the old one is no news any more.
+        self.pulse.set_condition(Condition::Delivering);
     }
 }

@@ -15,6 +15,8 @@ pub(crate) const WAIT_MAX_UNREACHED: Duration = Duration::from_secs(2);
 #[derive(Debug, Default)]
 pub(crate) struct Backoff {
     attempts: u32,
+    /// Those of them that met silence.
+    silences: u32,
 }
 
 impl Backoff {
@@ -32,8 +34,20 @@ impl Backoff {
         doubled / 1024 * (512 + u32::try_from(share).unwrap_or(0))
     }
 
+    /// The same for an attempt that nobody answered.
+    pub(crate) fn met_silence(&mut self, max: Duration) -> Duration {
+        self.silences = self.silences.saturating_add(1);
+        self.failed_within(max)
+    }
+
     pub(crate) fn attempts(&self) -> u32 {
         self.attempts
+    }
+
+    /// How often there was an answer. How many attempts meet silence depends on its reason, which is
+    /// nobody's business.
+    pub(crate) fn answers(&self) -> u32 {
+        self.attempts.saturating_sub(self.silences)
     }
 }
 
@@ -49,7 +63,8 @@ mod tests {
             // Each step counts twice.
             let doubled = WAIT_MIN.saturating_mul(1 << (2 * step).min(16)).min(WAIT_MAX);
             assert!(wait <= doubled && wait >= doubled / 3, "{wait:?}");
-            assert!(backoff.failed_within(WAIT_MAX_UNREACHED) <= WAIT_MAX_UNREACHED);
+            assert!(backoff.met_silence(WAIT_MAX_UNREACHED) <= WAIT_MAX_UNREACHED);
         }
+        assert_eq!((backoff.attempts(), backoff.answers()), (80, 40));
     }
 }

@@ -7,7 +7,8 @@
 //!
 //! It tries for ever and holds one object in memory, whatever the backlog. Another bucket takes effect
 //! at once, also in the middle of a wait; an object that may have been uploaded to the old place goes
-//! to the new one under the same rules.
+//! to the new one under the same rules. Only where nobody answers it takes as long as if an upload
+//! were under way, since it might be.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -195,6 +196,7 @@ impl Hauler {
         }
         let mut backoff = Backoff::default();
         loop {
+            let began = Instant::now();
             match orders.bucket.holds(&fixed.key).await {
                 Ok(true) => {
                     self.arrived(last);
@@ -202,7 +204,7 @@ impl Hauler {
                 }
                 Ok(false) => break,
                 Err(error) => {
-                    if self.pause(orders, &mut backoff, &error).await {
+                    if self.pause(orders, &mut backoff, began, &error).await {
                         return Ok(None);
                     }
                 }
@@ -223,6 +225,7 @@ impl Hauler {
         }
         let mut backoff = Backoff::default();
         loop {
+            let began = Instant::now();
             let put = tokio::select! {
                 put = orders.bucket.put(object) => put,
                 () = superseded_at_length(&self.orders, orders.version) => return Ok(Shipped::Superseded),
@@ -243,7 +246,7 @@ impl Hauler {
                 }
                 Err(DeliverError::Closed) => return Err(End),
                 Err(error) => {
-                    if self.pause(orders, &mut backoff, &error).await {
+                    if self.pause(orders, &mut backoff, began, &error).await {
                         return Ok(Shipped::Superseded);
                     }
                 }
@@ -311,33 +314,64 @@ impl Hauler {
     }
 
     /// Waits before the next attempt; whether another bucket has been ordered meanwhile.
-    async fn pause(&self, orders: &Orders, backoff: &mut Backoff, error: &DeliverError) -> bool {
-        let (after, max) = match error {
-            DeliverError::Retry { after, .. } => (*after, WAIT_MAX),
-            DeliverError::Unreached { .. } => (None, WAIT_MAX_UNREACHED),
-            _ => (None, WAIT_MAX),
+    async fn pause(
+        &self,
+        orders: &Orders,
+        backoff: &mut Backoff,
+        began: Instant,
+        error: &DeliverError,
+    ) -> bool {
+        let wait = match error {
+            DeliverError::Silent { is_unreached: true, .. } => {
+                backoff.met_silence(WAIT_MAX_UNREACHED)
+            }
+            DeliverError::Silent { .. } => backoff.met_silence(WAIT_MAX),
+            DeliverError::Retry { after, .. } => {
+                backoff.failed().max(after.unwrap_or_default().min(RETRY_AFTER_MAX))
+            }
+            _ => backoff.failed(),
         };
-        let wait = backoff.failed_within(max);
-        let wait = wait.max(after.unwrap_or_default().min(RETRY_AFTER_MAX));
-        self.failed(wait, backoff, error);
+        let reason = self.failed(wait, backoff, error);
+        let is_silence = matches!(error, DeliverError::Silent { .. });
+        self.publish(orders, || {
+            if is_silence {
+                self.pulse.fell_silent(reason, began + orders.bucket.silence_time());
+            } else {
+                let attempts = backoff.answers();
+                self.pulse.set_condition(Condition::Failing { reason, attempts });
+            }
+        });
         tokio::select! {
             () = tokio::time::sleep(wait) => false,
-            () = superseded(&self.orders, orders.version) => true,
+            () = superseded(&self.orders, orders.version), if !is_silence => true,
+            () = superseded_at_length(&self.orders, orders.version), if is_silence => true,
         }
     }
 
     /// Waits before the journal is asked again.
     async fn rest(&self, backoff: &mut Backoff, error: &(dyn Error + Sync)) {
         let wait = backoff.failed();
-        self.failed(wait, backoff, error);
+        let reason = self.failed(wait, backoff, error);
+        let attempts = backoff.answers();
+        self.pulse.set_condition(Condition::Failing { reason, attempts });
         tokio::time::sleep(wait).await;
     }
 
-    fn failed(&self, wait: Duration, backoff: &Backoff, error: &(dyn Error + Sync)) {
+    /// Tells the operator; why it failed.
+    fn failed(&self, wait: Duration, backoff: &Backoff, error: &(dyn Error + Sync)) -> String {
         let (sink, attempts, reason) = (&*self.name, backoff.attempts(), chain(error));
         self.metrics.failed(sink);
         tracing::warn!(sink, attempts, wait_ms = wait.as_millis(), reason, "delivery failed");
-        self.pulse.set_condition(Condition::Failing { reason, attempts });
+        reason
+    }
+
+    /// Lets everybody know, unless another bucket has been ordered: then it is no news any more.
+    fn publish(&self, orders: &Orders, tell: impl FnOnce()) {
+        // Held while telling, so that an order comes before it or after it.
+        let now = self.orders.borrow();
+        if now.version == orders.version {
+            tell();
+        }
     }
 }
 

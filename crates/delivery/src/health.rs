@@ -1,7 +1,12 @@
 //! How the sinks fare, readable at any time.
+//!
+//! That nobody answers is kept back until as much time has passed as the longest attempt takes. A
+//! closed port is found out at once and a silent one after a minute; who reads this, and named the
+//! endpoint, is not to tell one from the other.
 
 use event::Timestamp;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// How one sink fares.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,8 +19,6 @@ pub struct SinkHealth {
     pub seq: u64,
     /// Records that it has not got yet.
     pub lag: u64,
-    /// What went wrong last, even if all is well again.
-    pub last_error: Option<String>,
     /// When it last took something, if it keeps account of that.
     pub last_success: Option<Timestamp>,
 }
@@ -29,8 +32,13 @@ pub enum Condition {
     Failing {
         /// The last error.
         reason: String,
-        /// How often it failed in a row.
+        /// How often it said so in a row.
         attempts: u32,
+    },
+    /// Nobody has answered for a while.
+    Silent {
+        /// The error.
+        reason: String,
     },
     /// Its reader went away; it is not tried again before the next start.
     Closed,
@@ -46,14 +54,22 @@ pub(crate) struct Pulse {
 struct Now {
     seq: u64,
     condition: Condition,
-    last_error: Option<String>,
+    silence: Option<Silence>,
     last_success: Option<Timestamp>,
+}
+
+/// Nobody answers.
+#[derive(Clone)]
+struct Silence {
+    reason: String,
+    /// Until then the last condition holds.
+    until: Instant,
 }
 
 impl Pulse {
     pub(crate) fn new(sink: &str) -> Self {
-        let now =
-            Now { seq: 0, condition: Condition::Delivering, last_error: None, last_success: None };
+        let condition = Condition::Delivering;
+        let now = Now { seq: 0, condition, silence: None, last_success: None };
         Self { sink: sink.to_owned(), now: watch::Sender::new(now) }
     }
 
@@ -63,10 +79,15 @@ impl Pulse {
 
     pub(crate) fn set_condition(&self, condition: Condition) {
         self.now.send_modify(|now| {
-            if let Condition::Failing { reason, .. } = &condition {
-                now.last_error = Some(reason.clone());
-            }
             now.condition = condition;
+            now.silence = None;
+        });
+    }
+
+    /// Nobody answers; this is told from a time on, unless it was to be told before.
+    pub(crate) fn fell_silent(&self, reason: String, until: Instant) {
+        self.now.send_modify(|now| {
+            now.silence.get_or_insert(Silence { reason, until });
         });
     }
 
@@ -79,9 +100,12 @@ impl Pulse {
     }
 
     pub(crate) fn health(&self, last: u64) -> SinkHealth {
-        let Now { seq, condition, last_error, last_success } = self.now.borrow().clone();
+        let Now { seq, mut condition, silence, last_success } = self.now.borrow().clone();
+        if let Some(Silence { reason, .. }) = silence.filter(|one| one.until <= Instant::now()) {
+            condition = Condition::Silent { reason };
+        }
         let lag = last.saturating_sub(seq);
-        SinkHealth { sink: self.sink.clone(), condition, seq, lag, last_error, last_success }
+        SinkHealth { sink: self.sink.clone(), condition, seq, lag, last_success }
     }
 
     /// Waits until the sink has the record `seq`, or nothing more can be expected of it.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sink::bucket::Bucket;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// How long an upload that is under way may go on when another bucket has been ordered.
 const GRACE: Duration = Duration::from_secs(2);
@@ -16,6 +17,8 @@ pub(crate) struct Orders {
     pub(crate) bucket: Arc<Bucket>,
     /// Rises with each bucket.
     pub(crate) version: u64,
+    /// When this one was ordered.
+    pub(crate) since: Instant,
     /// The last record to deliver, if there is to be an end.
     pub(crate) until: Option<u64>,
 }
@@ -32,7 +35,8 @@ pub(crate) async fn superseded(orders: &watch::Receiver<Orders>, version: u64) {
 /// The same, with some time for what is under way.
 pub(crate) async fn superseded_at_length(orders: &watch::Receiver<Orders>, version: u64) {
     superseded(orders, version).await;
-    tokio::time::sleep(GRACE).await;
+    let since = orders.borrow().since;
+    tokio::time::sleep_until(since + GRACE).await;
 }
 
 /// Resolves when there are other orders than those that began with `version` and `until`.

@@ -5,6 +5,7 @@ mod it {
     mod buckets;
     mod faults;
     mod fixture;
+    mod silence;
 }
 
 use std::sync::{Arc, Mutex};

@@ -254,6 +254,7 @@ fn remarks(delivery: Arc<Delivery>) -> Remarks {
                 Condition::Failing { reason, attempts } => {
                     Some(format!("{reason} (attempt {attempts})"))
                 }
+                Condition::Silent { reason } => Some(reason),
                 Condition::Closed => Some("its reader went away".to_owned()),
             };
             let extent = format!("{} records wait", sink.lag);

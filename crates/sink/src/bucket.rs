@@ -27,6 +27,7 @@ mod transport;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use event::Timestamp;
 use object_store::ObjectStore;
@@ -133,6 +134,13 @@ impl Bucket {
     /// The time of day, as this bucket has been told it.
     pub fn now(&self) -> Timestamp {
         (self.parts.clock)()
+    }
+
+    /// How long after the first request that met it silence is told: longer than a request lasts, so
+    /// that who refuses at once is not told from who lets us wait.
+    pub fn silence_time(&self) -> Duration {
+        let patience = self.parts.reach.patience;
+        patience + patience / 6
     }
 
     /// An empty object for the stream of `reader`.

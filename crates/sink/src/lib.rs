@@ -71,11 +71,14 @@ pub enum DeliverError {
         /// What it said.
         source: BoxError,
     },
-    /// The same, but nobody was there to be asked: asking costs next to nothing, and whoever comes
-    /// back is to be noticed soon. It says the same, because it would tell closed ports from others.
+    /// The same, but nobody answered. People are told the same words at the same time whatever the
+    /// reason is, because it would tell closed ports from others.
     #[error("destination is not ready")]
-    Unreached {
-        /// Why.
+    Silent {
+        /// There was not even a connection: asking again costs next to nothing, and whoever comes back
+        /// is to be noticed soon.
+        is_unreached: bool,
+        /// What people may know.
         source: BoxError,
     },
     /// Nothing will be taken until somebody changes the configuration. Tried again, rarely.

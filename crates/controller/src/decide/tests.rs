@@ -276,6 +276,30 @@ fn a_destination_that_stops_taking_events_shows_in_the_status() {
         "#]]);
 }
 
+/// The number of attempts is not asked: a closed port has met dozens by then, a silent one a single one.
+#[test]
+fn that_nobody_answers_shows_in_the_status_as_soon_as_it_may_be_told() {
+    let silent = Some(Fare::Silent { reason: "no answer".to_owned() });
+    let refused = Some(Fare::Failing { reason: "denied".to_owned(), attempts: 4 });
+    delivering()
+        .then("nobody answers", |world| world.fare = silent.clone())
+        .then("still nobody", |_| {})
+        .then("something is taken", |world| world.fare = Some(Fare::Delivering))
+        .then("it refuses", |world| world.fare = refused)
+        .then("nobody answers any more", |world| world.fare = silent)
+        .check(expect![[r#"
+            nobody answers
+              Failed no answer
+            still nobody
+            something is taken
+              Success
+            it refuses
+              Failed denied
+            nobody answers any more
+              Failed no answer
+        "#]]);
+}
+
 #[test]
 fn deleting_delivers_the_rest_first() {
     delivering().then("deleted", |world| world.config.is_going = true).check(expect![[r#"

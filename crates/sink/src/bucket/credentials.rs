@@ -20,7 +20,7 @@ use tokio::sync::Mutex;
 
 use super::destination::{Credentials, Role};
 use super::reach::{Network, Reach};
-use super::transport::{Note, Transport};
+use super::transport::{Note, SILENCE, Transport};
 use super::{Clock, OpenError, Parts};
 
 /// Keys are renewed so long before their end, or in the last quarter of their life.
@@ -293,7 +293,10 @@ async fn ask(
         let read = read.map_err(|_| KeysError::Answer { from })?.to_bytes();
         String::from_utf8(read.to_vec()).map_err(|_| KeysError::Answer { from })
     };
-    let late = || silent(format!("no answer within {} s", ANSWER_TIME_MAX.as_secs()));
+    let late = || {
+        tracing::warn!(from, "no credentials within {} s", ANSWER_TIME_MAX.as_secs());
+        silent(SILENCE.to_owned())
+    };
     tokio::time::timeout(ANSWER_TIME_MAX, asked).await.map_err(|_| late())?
 }
 

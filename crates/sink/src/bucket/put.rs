@@ -15,6 +15,7 @@ use md5::{Digest as _, Md5};
 use object_store::path::Path;
 use object_store::{Error, PutMode, PutOptions, PutPayload};
 
+use super::explain::WRITING;
 use super::transport::{ContentMd5, Note, Seen};
 use super::{Bucket, Object, Provider};
 use crate::{DeliverError, chain};
@@ -50,7 +51,7 @@ impl Bucket {
             match self.put_once(&object.key, object.body.iter().cloned().collect()).await {
                 Ok(put) => return Ok(put),
                 Err(seen) if !renewed && self.can_renew(&seen).await => renewed = true,
-                Err(seen) => return Err(error(&seen)),
+                Err(seen) => return Err(self.error(&seen)),
             }
         }
     }
@@ -73,7 +74,7 @@ impl Bucket {
             {
                 Ok(false)
             }
-            other => other.map_err(|seen| error(&seen)),
+            other => other.map_err(|seen| self.error(&seen)),
         }
     }
 
@@ -167,18 +168,21 @@ impl Bucket {
             _ => false,
         }
     }
-}
 
-/// What is to be done about it.
-fn error(seen: &Seen) -> DeliverError {
-    let source = Box::new(refused(seen));
-    match seen.status.map(|status| status.as_u16()) {
-        // Rights, bucket, region: somebody has to act, or to finish acting.
-        Some(301 | 307 | 308 | 400 | 401 | 403 | 404 | 405 | 501) => {
-            DeliverError::Misconfigured { source }
+    /// What is to be done about it.
+    fn error(&self, seen: &Seen) -> DeliverError {
+        if seen.is_silence() {
+            let source = Box::new(Refused::Silence(self.explain(seen, &WRITING)));
+            return DeliverError::Silent { is_unreached: seen.is_unreached, source };
         }
-        None if seen.is_unreached => DeliverError::Unreached { source },
-        _ => DeliverError::Retry { after: seen.retry_after, source },
+        let source = Box::new(refused(seen));
+        match seen.status.map(|status| status.as_u16()) {
+            // Rights, bucket, region: somebody has to act, or to finish acting.
+            Some(301 | 307 | 308 | 400 | 401 | 403 | 404 | 405 | 501) => {
+                DeliverError::Misconfigured { source }
+            }
+            _ => DeliverError::Retry { after: seen.retry_after, source },
+        }
     }
 }
 

@@ -4,8 +4,10 @@
 //! redirects are not followed, and every step has its time. The body of a refusal is read for its
 //! code only, and a [`Note`] takes it to whoever asked.
 //!
-//! Why there was no answer is for the log alone. Whoever names endpoints hears the same in each case:
-//! else a profile could find out which ports are open where only the server gets.
+//! Why there was no answer is for the log alone. Whoever names endpoints hears the same in each case,
+//! and at the same time after the question: a check of a destination waits until that time is over,
+//! and `delivery` says nothing before it. Else a profile could find out which ports are open where
+//! only the server gets.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,0 +1,148 @@
+//! Destinations that do not answer: nobody learns from delivery why.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use delivery::{Condition, Delivery, SinkHealth};
+use sink::bucket::Bucket;
+use testkit::s3::{Fault, S3Double};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::fixture::{arrived, delivery, destination, open_store, parts, record, s3, small};
+
+/// Long enough for whoever answers on this machine.
+const PATIENCE: Duration = Duration::from_millis(1200);
+
+fn bucket(endpoint: &str) -> Bucket {
+    let mut parts = parts("test");
+    parts.reach.patience = PATIENCE;
+    Bucket::open(&destination(s3(endpoint), small(1)), parts).unwrap()
+}
+
+fn health(delivery: &Delivery, name: &str) -> SinkHealth {
+    delivery.health().into_iter().find(|health| health.sink == name).unwrap()
+}
+
+/// The first condition that is another one than `Delivering`.
+async fn trouble(delivery: &Delivery, name: &str) -> Condition {
+    loop {
+        let condition = health(delivery, name).condition;
+        if condition != Condition::Delivering {
+            return condition;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// An address at which nobody listens.
+async fn closed() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
+#[tokio::test]
+async fn a_refused_port_is_told_of_when_a_mute_one_is_and_in_the_same_words() {
+    let home = tempfile::tempdir().unwrap();
+    let store = open_store(home.path());
+    record(&store, 1..4).await;
+    let delivery = Arc::new(delivery(&store));
+    // Connections are made by the system, and nobody says a word.
+    let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut endpoints = vec![
+        format!("http://{}", closed().await),
+        format!("http://{}", mute.local_addr().unwrap()),
+        format!("https://{}", mute.local_addr().unwrap()),
+        "http://no-such-name.invalid".to_owned(),
+    ];
+    let mut doubles = Vec::new();
+    for fault in [Fault::HangUpBeforeBody, Fault::Silence, Fault::Noise, Fault::KeepAndHalfHead] {
+        let double = S3Double::start(Box::new(move |_| Some(fault))).await.unwrap();
+        endpoints.push(double.endpoint());
+        doubles.push(double);
+    }
+    // One that speaks no TLS.
+    endpoints.push(doubles[0].endpoint().replace("http:", "https:"));
+
+    let silence = bucket(&endpoints[0]).silence_time();
+    assert!(silence > PATIENCE);
+    let mut told = JoinSet::new();
+    for (number, endpoint) in endpoints.into_iter().enumerate() {
+        let delivery = Arc::clone(&delivery);
+        told.spawn(async move {
+            let (name, began) = (format!("reader-{number}"), Instant::now());
+            delivery.attach(&name, bucket(&endpoint), 0).await.unwrap();
+            let told = trouble(&delivery, &name).await;
+            let took = began.elapsed();
+            assert!(took >= silence && took < silence * 3 / 2, "{endpoint}: {took:?}");
+            let Condition::Silent { reason } = told else { panic!("{endpoint}: {told:?}") };
+            assert_eq!(
+                reason.replace(&endpoint, "it"),
+                "destination is not ready: endpoint it cannot be reached: no answer; check its \
+                 name, port and certificate, and the log of keepwatch, which says more"
+            );
+        });
+    }
+    told.join_all().await;
+    delivery.close().await;
+}
+
+#[tokio::test]
+async fn an_answer_is_told_at_once_and_silence_before_it_does_not_count() {
+    let home = tempfile::tempdir().unwrap();
+    let store = open_store(home.path());
+    record(&store, 1..2).await;
+    let delivery = delivery(&store);
+    let mood = |number| {
+        let is_first = number < 3;
+        Some(if is_first { Fault::HangUpBeforeBody } else { Fault::Refuse(404, "NoSuchBucket") })
+    };
+    let place = S3Double::start(Box::new(mood)).await.unwrap();
+    delivery.attach("reader", bucket(&place.endpoint()), 0).await.unwrap();
+    let Condition::Failing { reason, attempts } = trouble(&delivery, "reader").await else {
+        panic!("{:?}", health(&delivery, "reader"));
+    };
+    assert!(place.counts().0 >= 3 && attempts == 1, "{:?}, {attempts}", place.counts());
+    assert!(reason.ends_with("the store answered 404 NoSuchBucket"), "{reason}");
+    delivery.close().await;
+}
+
+/// Something is delivered between two silences: the second one begins anew.
+#[tokio::test]
+async fn silence_counts_from_the_last_time_that_something_was_taken() {
+    let home = tempfile::tempdir().unwrap();
+    let store = open_store(home.path());
+    record(&store, 1..2).await;
+    let delivery = delivery(&store);
+    let silent = || Box::new(|_| Some(Fault::HangUpBeforeBody));
+    let place = S3Double::start(silent()).await.unwrap();
+    delivery.attach("reader", bucket(&place.endpoint()), 0).await.unwrap();
+    trouble(&delivery, "reader").await;
+    place.set_mood(Box::new(|_| None));
+    arrived(&delivery, &store.journal(), "reader").await;
+    assert_eq!(health(&delivery, "reader").condition, Condition::Delivering);
+    place.set_mood(silent());
+    let began = Instant::now();
+    record(&store, 2..3).await;
+    trouble(&delivery, "reader").await;
+    assert!(began.elapsed() >= PATIENCE, "{:?}", began.elapsed());
+    delivery.close().await;
+}
+
+#[tokio::test]
+async fn another_bucket_is_not_blamed_for_the_one_before() {
+    let home = tempfile::tempdir().unwrap();
+    let store = open_store(home.path());
+    record(&store, 1..2).await;
+    let delivery = delivery(&store);
+    let place = S3Double::start(Box::new(|_| Some(Fault::HangUpBeforeBody))).await.unwrap();
+    delivery.attach("reader", bucket(&place.endpoint()), 0).await.unwrap();
+    trouble(&delivery, "reader").await;
+    let good = S3Double::start(Box::new(|_| None)).await.unwrap();
+    assert!(delivery.retarget("reader", bucket(&good.endpoint())));
+    assert_eq!(health(&delivery, "reader").condition, Condition::Delivering);
+    arrived(&delivery, &store.journal(), "reader").await;
+    assert_eq!(good.objects().len(), 1);
+    delivery.close().await;
+}

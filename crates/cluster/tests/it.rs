@@ -17,6 +17,7 @@ mod it {
     mod installed;
     mod kinds;
     mod lent;
+    mod memory;
     mod mended;
     mod oracle;
     mod peer;

@@ -11,6 +11,7 @@ use kasten::config::audit_config::{
 };
 use kube::api::DynamicObject;
 use secrecy::SecretString;
+use secrecy::zeroize::Zeroizing;
 use serde_json::Value;
 
 /// Annotation: `governance` or `compliance` asks the store to refuse deletion for the profile's
@@ -124,8 +125,8 @@ impl Keys {
     pub fn of(object: &DynamicObject) -> Self {
         let data = object.data.get("data").and_then(Value::as_object);
         let decoded = |value: &Value| {
-            let bytes = STANDARD.decode(value.as_str()?).ok()?;
-            let text = String::from_utf8(bytes).ok()?;
+            let bytes = Zeroizing::new(STANDARD.decode(value.as_str()?).ok()?);
+            let text = str::from_utf8(&bytes).ok()?;
             Some(SecretString::from(text.trim()))
         };
         Self {

@@ -16,6 +16,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::{SecureRandom as _, SystemRandom};
+use secrecy::zeroize::Zeroizing;
 use store::{
     Change, Changes, Health, ListOptions, Object, Page, Pending, ReadError, Sqlite, Storage,
     Transaction, Watch, Work,
@@ -86,10 +87,11 @@ impl Seal {
     fn unseal(&self, key: &str, body: &[u8]) -> Option<Bytes> {
         let (nonce, sealed) = body.strip_prefix(&[MARK])?.split_at_checked(NONCE_LEN)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-        let mut opened = sealed.to_vec();
+        // Overwritten when the last reader is done with it.
+        let mut opened = Zeroizing::new(sealed.to_vec());
         let len = self.key.open_in_place(nonce, Aad::from(key.as_bytes()), &mut opened).ok()?.len();
         opened.truncate(len);
-        Some(Bytes::from(opened))
+        Some(Bytes::from_owner(opened))
     }
 
     /// The object as it was handed in. What cannot be opened stays closed, and is found damaged by

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use apiserver::{Column, FieldError, Occasion, Resource, Scope, Strategy, Verb};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use secrecy::zeroize::Zeroizing;
 use serde_json::{Map, Value, json};
 
 /// Where they lie in the store.
@@ -184,7 +185,7 @@ fn wrong_data(secret: &Map<String, Value>) -> Vec<FieldError> {
             errors.push(FieldError::invalid(&field, &json!(key), detail));
         }
         match STANDARD.decode(value.as_str().unwrap_or_default()) {
-            Ok(value) => bytes += value.len(),
+            Ok(value) => bytes += Zeroizing::new(value).len(),
             Err(_) => errors.push(FieldError::invalid(&field, &json!("***"), "must be base64")),
         }
     }

@@ -11,6 +11,7 @@ use http::header::{
 };
 use object_store::client::HttpRequest;
 use ring::hmac;
+use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::OpenError;
@@ -35,6 +36,7 @@ impl Signer {
         let key = BASE64.decode(key.expose_secret()).map_err(|_| OpenError::Value {
             what: "the key of the storage account is not base64".to_owned(),
         })?;
+        let key = Zeroizing::new(key);
         Ok(Self { account: account.to_owned(), key: hmac::Key::new(hmac::HMAC_SHA256, &key) })
     }
 

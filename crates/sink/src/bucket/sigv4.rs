@@ -14,6 +14,7 @@ use object_store::client::HttpRequest;
 use ring::digest::{SHA256, digest};
 use ring::hmac;
 use secrecy::ExposeSecret as _;
+use secrecy::zeroize::Zeroizing;
 
 use super::Clock;
 use super::credentials::{AwsKeys, KeysError, Source};
@@ -123,7 +124,7 @@ pub(super) fn authorize(
     let scope = format!("{day}/{region}/{service}/aws4_request");
     let hash = hex(digest(&SHA256, request_text.as_bytes()).as_ref());
     let to_sign = format!("AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hash}");
-    let first = format!("AWS4{}", keys.secret.expose_secret());
+    let first = Zeroizing::new(format!("AWS4{}", keys.secret.expose_secret()));
     let key = [day.as_str(), region, service, "aws4_request"]
         .iter()
         .fold(hmac::Key::new(hmac::HMAC_SHA256, first.as_bytes()), |key, part| {

@@ -6,6 +6,26 @@
 {{- /* For objects without a namespace. */ -}}
 {{- define "keepwatch.clusterName" -}}{{ .Release.Namespace }}-{{ include "keepwatch.name" . }}{{- end }}
 
+{{- /* Where K10 is. K10's own chart takes it for granted that this is the release's namespace. */ -}}
+{{- define "keepwatch.k10Namespace" -}}
+{{- .Values.k10Namespace | default .Release.Namespace -}}
+{{- end }}
+
+{{- /* What K10's aggregated groups end in, as K10's chart has it. Nothing public shows that the custom
+resources of config.kio.kasten.io move too, so they stay. */ -}}
+{{- define "keepwatch.apiDomain" -}}
+{{- if .Values.useNamespacedAPI -}}
+kio.{{ include "keepwatch.k10Namespace" . | replace "-" "." }}
+{{- else -}}
+kio.kasten.io
+{{- end -}}
+{{- end }}
+
+{{- /* Group and version of everything that is aggregated. */ -}}
+{{- define "keepwatch.apiservices" -}}
+{{- .Files.Get "files/apiservices.yaml" | replace "kio.kasten.io" (include "keepwatch.apiDomain" .) -}}
+{{- end }}
+
 {{- define "keepwatch.account" -}}
 {{- .Values.serviceAccount.name | default (include "keepwatch.name" .) -}}
 {{- end }}
@@ -45,7 +65,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if eq .Values.auditPolicy.name "custom" -}}
 {{- .Values.auditPolicy.custom | required "auditPolicy.custom is needed with auditPolicy.name=custom" -}}
 {{- else -}}
-{{- .Files.Get (printf "files/policy-%s.yaml" .Values.auditPolicy.name) -}}
+{{- $text := .Files.Get (printf "files/policy-%s.yaml" .Values.auditPolicy.name) -}}
+{{- $aggregated := "group: (actions|apps|repositories|vault|dr)[.]kio[.]kasten[.]io" -}}
+{{- regexReplaceAll $aggregated $text (printf "group: ${1}.%s" (include "keepwatch.apiDomain" .)) -}}
 {{- end -}}
 {{- end }}
 
@@ -137,6 +159,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 - --audit-seal-size={{ .sealSize }}
 - --audit-seal-age={{ .sealAge }}
+{{- end }}
+{{- if .Values.useNamespacedAPI }}
+- --k10-api-domain={{ include "keepwatch.apiDomain" . }}
+{{- end }}
+{{- with .Values.k10Namespace }}
+- --k10-namespace={{ . }}
 {{- end }}
 {{- with .Values.clusterName }}
 - {{ printf "--cluster-name=%s" . | quote }}

@@ -2,6 +2,11 @@
 
 use crate::{LoadError, Policy, Strictness};
 
+/// The domain of the groups in the files.
+const DOMAIN: &str = "kio.kasten.io";
+/// What K10's aggregated groups begin with. `config` is not one of them and keeps its domain.
+const AGGREGATED: [&str; 5] = ["actions", "apps", "repositories", "vault", "dr"];
+
 /// A policy that comes with the program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Builtin {
@@ -24,19 +29,24 @@ impl Builtin {
         }
     }
 
-    /// The policy as a file, to be read and changed by people.
-    pub const fn text(self) -> &'static str {
-        match self {
+    /// The policy as a file, to be read and changed by people, for a K10 whose aggregated groups
+    /// end in `domain`.
+    pub fn text(self, domain: &str) -> String {
+        let text = match self {
             Self::K10 => include_str!("../policies/k10.yaml"),
             Self::Extended => include_str!("../policies/extended.yaml"),
-        }
+        };
+        AGGREGATED.iter().fold(text.to_owned(), |text, group| {
+            text.replace(&format!("group: {group}.{DOMAIN}"), &format!("group: {group}.{domain}"))
+        })
     }
 }
 
 impl Policy {
-    /// A policy that comes with the program. A test loads them all, so an error is a broken build.
-    pub fn builtin(which: Builtin) -> Result<Self, LoadError> {
-        Self::load(which.text().as_bytes(), Strictness::Strict).map(|loaded| loaded.policy)
+    /// A policy that comes with the program, for a K10 whose aggregated groups end in `domain`. A
+    /// test loads them all, so an error is a broken build.
+    pub fn builtin(which: Builtin, domain: &str) -> Result<Self, LoadError> {
+        Self::load(which.text(domain).as_bytes(), Strictness::Strict).map(|loaded| loaded.policy)
     }
 }
 
@@ -47,7 +57,37 @@ mod tests {
     #[test]
     fn all_can_be_loaded() {
         for which in Builtin::ALL {
-            Policy::builtin(which).unwrap();
+            Policy::builtin(which, DOMAIN).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_usual_domain_changes_nothing() {
+        assert_eq!(Builtin::K10.text(DOMAIN), include_str!("../policies/k10.yaml"));
+        assert_eq!(Builtin::Extended.text(DOMAIN), include_str!("../policies/extended.yaml"));
+    }
+
+    #[test]
+    fn every_aggregated_group_follows_the_domain_and_the_custom_resources_stay() {
+        // A domain that begins like a group, or ends like the usual one, is not replaced twice.
+        for domain in ["kio.team.backup", "apps.kio.kasten.io"] {
+            for which in Builtin::ALL {
+                let groups = |text: &str| -> Vec<String> {
+                    let group =
+                        |line: &str| line.trim().strip_prefix("- group: ").map(str::to_owned);
+                    text.lines().filter_map(group).filter(|group| group.contains("kio.")).collect()
+                };
+                let (usual, found) = (groups(&which.text(DOMAIN)), groups(&which.text(domain)));
+                let expected: Vec<String> = usual
+                    .iter()
+                    .map(|group| match group.strip_suffix(DOMAIN) {
+                        Some("config.") | None => group.clone(),
+                        Some(word) => format!("{word}{domain}"),
+                    })
+                    .collect();
+                assert!(usual.len() >= 4);
+                assert_eq!(found, expected);
+            }
         }
     }
 }

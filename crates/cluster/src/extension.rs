@@ -13,7 +13,7 @@ pub struct Extension {
     namespace: &'static str,
     service: &'static str,
     /// As `(group, version)`.
-    groups: Vec<(&'static str, &'static str)>,
+    groups: Vec<(String, &'static str)>,
     authority: Authority,
     /// Its certificate, as PEM.
     authority_pem: String,
@@ -24,7 +24,7 @@ impl Extension {
     pub fn new(
         namespace: &'static str,
         service: &'static str,
-        groups: &[(&'static str, &'static str)],
+        groups: &[(String, &'static str)],
     ) -> Self {
         let authority = Authority::new(service);
         let authority_pem = authority.pem();

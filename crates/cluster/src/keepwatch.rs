@@ -16,20 +16,14 @@ use crate::https::Target;
 use crate::process::{Process, free_port};
 use crate::user::User;
 
-/// The namespace K10 lives in.
+/// The namespace K10 lives in, unless it lives elsewhere.
 const NAMESPACE: &str = "kasten-io";
+/// The domain that its aggregated groups end in, unless they end in another.
+const DOMAIN: &str = "kio.kasten.io";
 /// The Service that K10's APIServices point at.
 const SERVICE: &str = "aggregatedapis-svc";
-/// The service account Keepwatch runs as.
-const ACCOUNT: &str = "system:serviceaccount:kasten-io:aggregatedapis-svc";
-
-const GROUPS: [(&str, &str); 5] = [
-    ("actions.kio.kasten.io", "v1alpha1"),
-    ("apps.kio.kasten.io", "v1alpha1"),
-    ("repositories.kio.kasten.io", "v1alpha1"),
-    ("vault.kio.kasten.io", "v1alpha1"),
-    ("dr.kio.kasten.io", "v1alpha1"),
-];
+const GROUPS: [&str; 5] = ["actions", "apps", "repositories", "vault", "dr"];
+const VERSION: &str = "v1alpha1";
 
 /// `keepwatch serve`, registered for K10's groups.
 #[derive(Debug)]
@@ -66,16 +60,40 @@ impl Keepwatch {
         audit_policy: &str,
         more: More,
     ) -> anyhow::Result<Self> {
-        let extension = Extension::new(NAMESPACE, SERVICE, &GROUPS);
+        Self::start_at(plane, audit_policy, (DOMAIN, NAMESPACE), more)
+    }
+
+    /// The same for a K10 whose groups end in another domain, in another namespace. Only one can be
+    /// registered for a domain, and a control plane has room for one account of a server.
+    pub fn start_elsewhere(
+        plane: &ControlPlane,
+        audit_policy: &str,
+        domain: &str,
+        namespace: &'static str,
+    ) -> anyhow::Result<Self> {
+        let flags = [format!("--k10-api-domain={domain}"), format!("--k10-namespace={namespace}")];
+        let more = More { arguments: flags.to_vec(), ..More::default() };
+        Self::start_at(plane, audit_policy, (domain, namespace), more)
+    }
+
+    fn start_at(
+        plane: &ControlPlane,
+        audit_policy: &str,
+        (domain, namespace): (&str, &'static str),
+        more: More,
+    ) -> anyhow::Result<Self> {
+        let groups = GROUPS.map(|group| (format!("{group}.{domain}"), VERSION));
+        let extension = Extension::new(namespace, SERVICE, &groups);
         let port = free_port()?;
         extension.register(plane, port)?;
-        plane.apply(include_str!("../tests/data/account.yaml"))?;
+        plane.apply(&include_str!("../tests/data/account.yaml").replace(NAMESPACE, namespace))?;
 
         let folder = plane.folder().join("keepwatch");
         fs::create_dir_all(&folder)?;
         extension.serving_identity().write(&folder, "serving");
         pki::replace(&folder.join("audit-policy.yaml"), audit_policy);
-        let account = plane.user(ACCOUNT, None);
+        let name = format!("system:serviceaccount:{namespace}:{SERVICE}");
+        let account = plane.user(&name, None);
         let mut arguments = arguments(&folder, port, &account);
         arguments.extend(more.arguments);
         let (binary, environment) = (binary()?, more.environment);

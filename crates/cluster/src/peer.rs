@@ -30,7 +30,8 @@ pub struct SampleApiserver {
 impl SampleApiserver {
     /// Starts it with this audit policy, registers it and waits until it is available.
     pub fn start(plane: &ControlPlane, audit_policy: &str) -> anyhow::Result<Self> {
-        let groups = [("wardle.example.com", "v1alpha1"), ("wardle.example.com", "v1beta1")];
+        let groups =
+            ["v1alpha1", "v1beta1"].map(|version| ("wardle.example.com".to_owned(), version));
         let extension = Extension::new("wardle", "api", &groups);
         let folder = plane.folder().join("sample-apiserver");
         fs::create_dir_all(&folder)?;

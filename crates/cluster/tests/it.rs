@@ -14,6 +14,7 @@ mod it {
     mod clients;
     mod clouds;
     mod collectors;
+    mod elsewhere;
     mod installed;
     mod kinds;
     mod lent;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _};
-use kasten::domain::{AUDIT_CONFIG, Names, PROFILE, VERSION};
+use kasten::domain::{AUDIT_CONFIG, CONFIG, Names, PROFILE, VERSION};
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, WatchEvent, WatchParams};
 use kube::core::GroupVersionKind;
 use serde_json::Value;
@@ -26,9 +26,9 @@ const REFUSAL_PAUSE: Duration = Duration::from_secs(4);
 /// How long one watch lasts.
 const WATCH_SECONDS: u32 = 290;
 
-/// How clients name a kind of K10's.
+/// How clients name a kind of K10's custom resources.
 pub fn kind_of(names: Names) -> ApiResource {
-    let gvk = GroupVersionKind::gvk(names.group, VERSION, names.kind);
+    let gvk = GroupVersionKind::gvk(CONFIG, VERSION, names.kind);
     ApiResource::from_gvk_with_plural(&gvk, names.plural)
 }
 

@@ -109,7 +109,7 @@ impl Pen {
         event.metadata.namespace = Some(namespace.clone());
         event.data = json!({
             "involvedObject": {
-                "apiVersion": format!("{}/{VERSION}", about.names.group),
+                "apiVersion": format!("{CONFIG}/{VERSION}"),
                 "kind": about.names.kind,
                 "namespace": namespace,
                 "name": name,

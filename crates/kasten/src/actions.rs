@@ -1,4 +1,4 @@
-//! Group `actions.kio.kasten.io`: what K10 does, one object for each deed.
+//! Group `actions`: what K10 does, one object for each deed.
 //!
 //! An action is made, carried out by an executor that reports through `/status`, and kept as a
 //! record. [`Action`] is what all of them share; the file of a kind holds its spec and its
@@ -29,10 +29,8 @@ use std::sync::Arc;
 use apiserver::{ApiError, Attributes, Column, FieldError, Objects, Occasion, Resource, Strategy};
 use serde_json::{Map, Value, json};
 
-use crate::columns;
 use crate::domain::{self, Names};
-use crate::fields;
-use crate::rules;
+use crate::{Installation, columns, fields, rules};
 use state::{Course, State};
 
 /// What is a kind's own among what all actions share. The default of each is: nothing.
@@ -46,17 +44,30 @@ pub(crate) trait Rules: Send + Sync {
     fn prepare(&self, _action: &mut Map<String, Value>) {}
 
     /// What is wrong with the spec beyond the schema.
-    fn validate(&self, _action: &Map<String, Value>) -> Vec<FieldError> {
+    fn validate(
+        &self,
+        _action: &Map<String, Value>,
+        _installation: &Installation,
+    ) -> Vec<FieldError> {
         Vec::new()
     }
 
     /// What else the caller must be allowed to do.
-    fn required_access(&self, _action: &Map<String, Value>) -> Vec<Attributes> {
+    fn required_access(
+        &self,
+        _action: &Map<String, Value>,
+        _installation: &Installation,
+    ) -> Vec<Attributes> {
         Vec::new()
     }
 
     /// Refuses what other objects forbid.
-    fn admit(&self, _action: &Map<String, Value>, _objects: &Objects<'_>) -> Result<(), ApiError> {
+    fn admit(
+        &self,
+        _action: &Map<String, Value>,
+        _objects: &Objects<'_>,
+        _installation: &Installation,
+    ) -> Result<(), ApiError> {
         Ok(())
     }
 }
@@ -64,6 +75,7 @@ pub(crate) trait Rules: Send + Sync {
 /// The life of an action: begins in the first state of its course, moves along its arrows, and
 /// gets its times from the server.
 struct Action {
+    installation: Installation,
     names: Names,
     course: Course,
     rules: &'static dyn Rules,
@@ -71,6 +83,7 @@ struct Action {
 
 /// A served kind of action.
 fn resource(
+    installation: &Installation,
     names: Names,
     course: Course,
     rules: &'static dyn Rules,
@@ -78,12 +91,12 @@ fn resource(
     schema: Value,
 ) -> Resource {
     crate::resource(
-        names,
+        installation.kind(names),
         columns::FIXED,
         columns,
         columns::STATUS_AND_DETAILS,
         schema,
-        Arc::new(Action { names, course, rules }),
+        Arc::new(Action { installation: *installation, names, course, rules }),
     )
 }
 
@@ -114,12 +127,12 @@ impl Strategy for Action {
             return [self.course.check(action, old), status::check(action)].concat();
         }
         let mut errors = rules::times(action, &["spec.expiresAt", "spec.scheduledTime"]);
-        errors.extend(self.rules.validate(action));
+        errors.extend(self.rules.validate(action, &self.installation));
         errors
     }
 
     fn required_access(&self, action: &Map<String, Value>) -> Vec<Attributes> {
-        self.rules.required_access(action)
+        self.rules.required_access(action, &self.installation)
     }
 
     fn on_create(
@@ -129,9 +142,9 @@ impl Strategy for Action {
         at: &Occasion,
     ) -> Result<(), ApiError> {
         if self.rules.made_by_k10_only() {
-            rules::made_by_k10(self.names, action, &at.user)?;
+            rules::made_by_k10(&self.installation, self.names, action, &at.user)?;
         }
-        self.rules.admit(action, objects)
+        self.rules.admit(action, objects, &self.installation)
     }
 
     fn details(
@@ -163,8 +176,13 @@ fn keep_times(action: &mut Map<String, Value>, old: &Map<String, Value>, at: &Oc
 }
 
 /// The status of an action that the server itself makes.
-pub(crate) fn pending(names: Names, name: &str, now: &str) -> Map<String, Value> {
-    let mut action = names.object("", name);
+pub(crate) fn pending(
+    installation: &Installation,
+    names: Names,
+    name: &str,
+    now: &str,
+) -> Map<String, Value> {
+    let mut action = installation.object(names, "", name);
     let first = Course::Full.first().as_str();
     let status = json!({"state": first, "startTime": now, "endTime": null, "progress": 0});
     fields::set(&mut action, "spec", json!({}));
@@ -174,13 +192,15 @@ pub(crate) fn pending(names: Names, name: &str, now: &str) -> Map<String, Value>
 
 /// The restore point an action works on must be there.
 fn restore_point_is_there(
+    installation: &Installation,
     names: Names,
     action: &Map<String, Value>,
     objects: &Objects<'_>,
 ) -> Result<(), ApiError> {
     let subject = subject::of(action);
-    match objects.get(domain::RESTORE_POINT.id(), subject.namespace, subject.name) {
-        Some(_) => Ok(()),
-        None => Err(rules::dangling(names, action, "spec.subject.name", subject.name)),
+    let restore_points = installation.id(domain::RESTORE_POINT);
+    if objects.get(restore_points, subject.namespace, subject.name).is_some() {
+        return Ok(());
     }
+    Err(rules::dangling(installation, names, action, "spec.subject.name", subject.name))
 }

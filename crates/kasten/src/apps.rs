@@ -1,4 +1,4 @@
-//! Group `apps.kio.kasten.io`: applications and what is kept of them.
+//! Group `apps`: applications and what is kept of them.
 //!
 //! A [`restore_point`] in an application's namespace is a handle to a [`restore_point_content`],
 //! which stands for the data. Dropping the handle is harmless; dropping the content destroys.

@@ -14,7 +14,8 @@ use apiserver::{Column, Resource};
 use serde_json::{Map, Value};
 
 use crate::columns::{AGE, CHANGEABLE};
-use crate::domain::{self, CONFIG, Names};
+use crate::domain::{CONFIG, Names};
+use crate::installation::Kind;
 
 pub use definition::definitions;
 
@@ -44,11 +45,8 @@ fn resource(names: Names, schema: Value) -> Resource {
             keep_unknown(part);
         }
     }
-    Resource {
-        group: CONFIG,
-        version: domain::VERSION,
-        ..crate::resource(names, CHANGEABLE, COLUMNS, &[], schema, Arc::new(Plain))
-    }
+    let kind = Kind { group: CONFIG, names };
+    crate::resource(kind, CHANGEABLE, COLUMNS, &[], schema, Arc::new(Plain))
 }
 
 /// Opens every object in a schema for fields that it does not name.

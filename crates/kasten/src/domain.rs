@@ -1,36 +1,23 @@
-//! The words of K10's API: groups, kinds, labels, and who K10 itself is.
+//! The words of K10's API: groups, kinds, labels.
 //!
-//! Data only. What a kind does stands in the file named after it.
+//! Data only. What a kind does stands in the file named after it; what differs from one
+//! installation of K10 to the next is in [`Installation`](crate::Installation).
 
-use apiserver::ResourceId;
 use apiserver::Scope::{self, Cluster, Namespaced};
-use event::UserInfo;
-use serde_json::{Map, Value};
 
-/// The domain all groups end in.
+use Group::{Actions, Apps, Config, Dr, Repositories, Vault};
+
+/// The domain the aggregated groups end in, unless an installation has another.
 pub const DOMAIN: &str = "kio.kasten.io";
-/// What is done: backups, restores, exports, and the rest.
-pub const ACTIONS: &str = "actions.kio.kasten.io";
-/// What is kept: applications and their restore points.
-pub const APPS: &str = "apps.kio.kasten.io";
-/// Where it is kept.
-pub const REPOSITORIES: &str = "repositories.kio.kasten.io";
-/// What it is encrypted with.
-pub const VAULT: &str = "vault.kio.kasten.io";
-/// How K10 itself is brought back.
-pub const DR: &str = "dr.kio.kasten.io";
-/// Policies and profiles: custom resources, served by kube-apiserver where there is one.
+/// Policies and profiles: custom resources, served by kube-apiserver where there is one. K10's chart
+/// can move the aggregated groups to another domain; that this group moves with them is shown
+/// nowhere in public, so it stays.
 pub const CONFIG: &str = "config.kio.kasten.io";
-/// The aggregated groups, in the order of K10's chart.
-pub const GROUPS: [&str; 5] = [ACTIONS, APPS, REPOSITORIES, VAULT, DR];
 /// The version of every group.
 pub const VERSION: &str = "v1alpha1";
 
-/// The namespace K10 is installed in.
+/// The namespace K10 is installed in, unless an installation has another.
 pub const K10_NAMESPACE: &str = "kasten-io";
-/// The group of every service account in [`K10_NAMESPACE`]. K10 9 has one account for each of its
-/// deployments, earlier releases one for all, so the group is what holds.
-pub const K10_ACCOUNTS: &str = "system:serviceaccounts:kasten-io";
 /// Stands for the cluster-scoped resources where an application's namespace is asked for.
 pub const CLUSTER_APPLICATION: &str = "kasten-io-cluster";
 
@@ -45,11 +32,45 @@ pub const POLICY_NAME: &str = "k10.kasten.io/policyName";
 /// Label: namespace of the policy.
 pub const POLICY_NAMESPACE: &str = "k10.kasten.io/policyNamespace";
 
-/// Names of a kind.
+/// An API group, as far as its name is the same in every installation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// What is done: backups, restores, exports, and the rest.
+    Actions,
+    /// What is kept: applications and their restore points.
+    Apps,
+    /// Where it is kept.
+    Repositories,
+    /// What it is encrypted with.
+    Vault,
+    /// How K10 itself is brought back.
+    Dr,
+    /// [`CONFIG`].
+    Config,
+}
+
+impl Group {
+    /// The aggregated groups, in the order of K10's chart.
+    pub const AGGREGATED: [Self; 5] = [Actions, Apps, Repositories, Vault, Dr];
+
+    /// What the group begins with.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Actions => "actions",
+            Apps => "apps",
+            Repositories => "repositories",
+            Vault => "vault",
+            Dr => "dr",
+            Config => "config",
+        }
+    }
+}
+
+/// Names of a kind that are the same in every installation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Names {
     /// API group.
-    pub group: &'static str,
+    pub group: Group,
     /// Such as `RestorePoint`.
     pub kind: &'static str,
     /// Such as `restorepoints`.
@@ -62,7 +83,7 @@ pub struct Names {
 
 impl Names {
     const fn new(
-        group: &'static str,
+        group: Group,
         scope: Scope,
         kind: &'static str,
         plural: &'static str,
@@ -70,61 +91,32 @@ impl Names {
     ) -> Self {
         Self { group, kind, plural, singular, scope }
     }
-
-    /// The name objects of this kind are found by.
-    pub const fn id(self) -> ResourceId {
-        ResourceId { group: self.group, plural: self.plural }
-    }
-
-    /// `group/version`, as objects carry it.
-    pub fn api_version(self) -> String {
-        format!("{}/{VERSION}", self.group)
-    }
-
-    /// The beginning of an object of this kind. `namespace` is empty for cluster scope.
-    pub fn object(self, namespace: &str, name: &str) -> Map<String, Value> {
-        let mut metadata = Map::new();
-        metadata.insert("name".to_owned(), name.into());
-        if !namespace.is_empty() {
-            metadata.insert("namespace".to_owned(), namespace.into());
-        }
-        let mut object = Map::new();
-        object.insert("apiVersion".to_owned(), self.api_version().into());
-        object.insert("kind".to_owned(), self.kind.into());
-        object.insert("metadata".to_owned(), Value::Object(metadata));
-        object
-    }
-}
-
-/// Whether this is one of K10's own service accounts.
-pub fn is_k10(user: &UserInfo) -> bool {
-    user.groups.iter().any(|group| group == K10_ACCOUNTS)
 }
 
 /// `BackupAction`.
 pub const BACKUP_ACTION: Names =
-    Names::new(ACTIONS, Namespaced, "BackupAction", "backupactions", "backupaction");
+    Names::new(Actions, Namespaced, "BackupAction", "backupactions", "backupaction");
 /// `RestoreAction`.
 pub const RESTORE_ACTION: Names =
-    Names::new(ACTIONS, Namespaced, "RestoreAction", "restoreactions", "restoreaction");
+    Names::new(Actions, Namespaced, "RestoreAction", "restoreactions", "restoreaction");
 /// `ExportAction`.
 pub const EXPORT_ACTION: Names =
-    Names::new(ACTIONS, Namespaced, "ExportAction", "exportactions", "exportaction");
+    Names::new(Actions, Namespaced, "ExportAction", "exportactions", "exportaction");
 /// `ImportAction`.
 pub const IMPORT_ACTION: Names =
-    Names::new(ACTIONS, Namespaced, "ImportAction", "importactions", "importaction");
+    Names::new(Actions, Namespaced, "ImportAction", "importactions", "importaction");
 /// `RunAction`.
 pub const RUN_ACTION: Names =
-    Names::new(ACTIONS, Namespaced, "RunAction", "runactions", "runaction");
+    Names::new(Actions, Namespaced, "RunAction", "runactions", "runaction");
 /// `RetireAction`.
 pub const RETIRE_ACTION: Names =
-    Names::new(ACTIONS, Cluster, "RetireAction", "retireactions", "retireaction");
+    Names::new(Actions, Cluster, "RetireAction", "retireactions", "retireaction");
 /// `CancelAction`.
 pub const CANCEL_ACTION: Names =
-    Names::new(ACTIONS, Namespaced, "CancelAction", "cancelactions", "cancelaction");
+    Names::new(Actions, Namespaced, "CancelAction", "cancelactions", "cancelaction");
 /// `BackupClusterAction`.
 pub const BACKUP_CLUSTER_ACTION: Names = Names::new(
-    ACTIONS,
+    Actions,
     Cluster,
     "BackupClusterAction",
     "backupclusteractions",
@@ -132,7 +124,7 @@ pub const BACKUP_CLUSTER_ACTION: Names = Names::new(
 );
 /// `RestoreClusterAction`.
 pub const RESTORE_CLUSTER_ACTION: Names = Names::new(
-    ACTIONS,
+    Actions,
     Cluster,
     "RestoreClusterAction",
     "restoreclusteractions",
@@ -140,7 +132,7 @@ pub const RESTORE_CLUSTER_ACTION: Names = Names::new(
 );
 /// `BatchRestoreAction`.
 pub const BATCH_RESTORE_ACTION: Names = Names::new(
-    ACTIONS,
+    Actions,
     Namespaced,
     "BatchRestoreAction",
     "batchrestoreactions",
@@ -148,52 +140,52 @@ pub const BATCH_RESTORE_ACTION: Names = Names::new(
 );
 /// `ReportAction`.
 pub const REPORT_ACTION: Names =
-    Names::new(ACTIONS, Namespaced, "ReportAction", "reportactions", "reportaction");
+    Names::new(Actions, Namespaced, "ReportAction", "reportactions", "reportaction");
 /// `UpgradeAction`.
 pub const UPGRADE_ACTION: Names =
-    Names::new(ACTIONS, Namespaced, "UpgradeAction", "upgradeactions", "upgradeaction");
+    Names::new(Actions, Namespaced, "UpgradeAction", "upgradeactions", "upgradeaction");
 /// `ValidateAction`.
 pub const VALIDATE_ACTION: Names =
-    Names::new(ACTIONS, Namespaced, "ValidateAction", "validateactions", "validateaction");
+    Names::new(Actions, Namespaced, "ValidateAction", "validateactions", "validateaction");
 /// `StageAction`.
 pub const STAGE_ACTION: Names =
-    Names::new(ACTIONS, Namespaced, "StageAction", "stageactions", "stageaction");
+    Names::new(Actions, Namespaced, "StageAction", "stageactions", "stageaction");
 /// `MigrateFCDAction`.
 pub const MIGRATE_FCD_ACTION: Names =
-    Names::new(ACTIONS, Namespaced, "MigrateFCDAction", "migratefcdactions", "migratefcdaction");
+    Names::new(Actions, Namespaced, "MigrateFCDAction", "migratefcdactions", "migratefcdaction");
 /// `RestorePoint`.
 pub const RESTORE_POINT: Names =
-    Names::new(APPS, Namespaced, "RestorePoint", "restorepoints", "restorepoint");
+    Names::new(Apps, Namespaced, "RestorePoint", "restorepoints", "restorepoint");
 /// `RestorePointContent`.
 pub const RESTORE_POINT_CONTENT: Names =
-    Names::new(APPS, Cluster, "RestorePointContent", "restorepointcontents", "restorepointcontent");
+    Names::new(Apps, Cluster, "RestorePointContent", "restorepointcontents", "restorepointcontent");
 /// `ClusterRestorePoint`.
 pub const CLUSTER_RESTORE_POINT: Names =
-    Names::new(APPS, Cluster, "ClusterRestorePoint", "clusterrestorepoints", "clusterrestorepoint");
+    Names::new(Apps, Cluster, "ClusterRestorePoint", "clusterrestorepoints", "clusterrestorepoint");
 /// `Application`.
 pub const APPLICATION: Names =
-    Names::new(APPS, Namespaced, "Application", "applications", "application");
+    Names::new(Apps, Namespaced, "Application", "applications", "application");
 /// `StorageRepository`.
 pub const STORAGE_REPOSITORY: Names = Names::new(
-    REPOSITORIES,
+    Repositories,
     Namespaced,
     "StorageRepository",
     "storagerepositories",
     "storagerepository",
 );
 /// `Passkey`.
-pub const PASSKEY: Names = Names::new(VAULT, Cluster, "Passkey", "passkeys", "passkey");
+pub const PASSKEY: Names = Names::new(Vault, Cluster, "Passkey", "passkeys", "passkey");
 /// `KastenDRReview`.
 pub const KASTEN_DR_REVIEW: Names =
-    Names::new(DR, Namespaced, "KastenDRReview", "kastendrreviews", "kastendrreview");
+    Names::new(Dr, Namespaced, "KastenDRReview", "kastendrreviews", "kastendrreview");
 /// `KastenDRRestore`.
 pub const KASTEN_DR_RESTORE: Names =
-    Names::new(DR, Namespaced, "KastenDRRestore", "kastendrrestores", "kastendrrestore");
+    Names::new(Dr, Namespaced, "KastenDRRestore", "kastendrrestores", "kastendrrestore");
 /// `AuditConfig`.
 pub const AUDIT_CONFIG: Names =
-    Names::new(CONFIG, Namespaced, "AuditConfig", "auditconfigs", "auditconfig");
+    Names::new(Config, Namespaced, "AuditConfig", "auditconfigs", "auditconfig");
 /// `Profile`.
-pub const PROFILE: Names = Names::new(CONFIG, Namespaced, "Profile", "profiles", "profile");
+pub const PROFILE: Names = Names::new(Config, Namespaced, "Profile", "profiles", "profile");
 
 /// The kinds of [`CONFIG`] that we know.
 pub const CONFIG_KINDS: [Names; 2] = [AUDIT_CONFIG, PROFILE];

@@ -1,4 +1,4 @@
-//! Group `dr.kio.kasten.io`: how K10 itself is brought back in another cluster.
+//! Group `dr`: how K10 itself is brought back in another cluster.
 //!
 //! A review looks at what is there, a restore brings it back. Both live in K10's namespace, one of
 //! each at a time: the next one can be made when the record of the last is gone.
@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 use crate::domain::Names;
 use crate::schema::Time;
-use crate::{columns, fields, rules};
+use crate::{Installation, columns, fields, rules};
 
 /// The cluster that K10 is brought back from.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -62,22 +62,24 @@ pub enum RecoveryState {
 
 /// The life of a review or restore.
 struct Recovery {
+    installation: Installation,
     names: Names,
     validate: fn(&Map<String, Value>) -> Vec<FieldError>,
 }
 
 fn resource(
+    installation: &Installation,
     names: Names,
     schema: Value,
     validate: fn(&Map<String, Value>) -> Vec<FieldError>,
 ) -> Resource {
     crate::resource(
-        names,
+        installation.kind(names),
         columns::FIXED,
         &[columns::STATE, columns::AGE],
         columns::STATUS,
         schema,
-        Arc::new(Recovery { names, validate }),
+        Arc::new(Recovery { installation: *installation, names, validate }),
     )
 }
 
@@ -109,7 +111,7 @@ impl Strategy for Recovery {
         if let Some(old) = old {
             return check_state(recovery, old);
         }
-        let mut errors = rules::in_k10_namespace(recovery);
+        let mut errors = rules::in_k10_namespace(&self.installation, recovery);
         errors.extend((self.validate)(recovery));
         errors
     }
@@ -120,14 +122,14 @@ impl Strategy for Recovery {
         objects: &mut Objects<'_>,
         _at: &Occasion,
     ) -> Result<(), ApiError> {
-        let Names { group, plural, .. } = self.names;
+        let id = self.installation.id(self.names);
         let name = fields::name(recovery);
-        match objects.list(self.names.id(), None).iter().find(|other| fields::name(other) != name) {
+        match objects.list(id, None).iter().find(|other| fields::name(other) != name) {
             None => Ok(()),
             Some(other) => {
                 let other = fields::name(other);
                 let detail = format!("there is one at a time, and {other:?} is there");
-                Err(ApiError::conflict(group, plural, name, &detail))
+                Err(ApiError::conflict(id.group, id.plural, name, &detail))
             }
         }
     }

@@ -4,6 +4,9 @@
 //! and the rules that are its own. [`resources`] is the list the binary hands to the API server.
 //! To add a kind: its names in `domain.rs`, its file in the folder of its group, its line below.
 //!
+//! All of it is the same in every installation of K10 but the domain of the groups and K10's own
+//! namespace; those are in the [`Installation`].
+//!
 //! Nothing here carries an action out, opens a connection or reads a clock. K10's custom resources
 //! are apart ([`config::resources`]), because in a cluster kube-apiserver serves them.
 
@@ -16,6 +19,7 @@ pub mod config;
 pub mod domain;
 pub mod dr;
 mod fields;
+mod installation;
 mod reference;
 pub mod repositories;
 pub mod roles;
@@ -28,35 +32,38 @@ use std::sync::Arc;
 use apiserver::{Column, Resource, Strategy, Subresource, Verb};
 use serde_json::Value;
 
+use installation::Kind;
+
+pub use installation::{Installation, InstallationError};
 pub use reference::reference;
 pub use roles::ROLES;
 
 /// Every kind of the aggregated groups, ready to be served.
-pub fn resources() -> Vec<Resource> {
+pub fn resources(installation: &Installation) -> Vec<Resource> {
     vec![
-        actions::backup_action::resource(),
-        actions::restore_action::resource(),
-        actions::export_action::resource(),
-        actions::import_action::resource(),
-        actions::run_action::resource(),
-        actions::retire_action::resource(),
-        actions::cancel_action::resource(),
-        actions::backup_cluster_action::resource(),
-        actions::restore_cluster_action::resource(),
-        actions::batch_restore_action::resource(),
-        actions::report_action::resource(),
-        actions::upgrade_action::resource(),
-        actions::validate_action::resource(),
-        actions::stage_action::resource(),
-        actions::migrate_fcd_action::resource(),
-        apps::restore_point::resource(),
-        apps::restore_point_content::resource(),
-        apps::cluster_restore_point::resource(),
-        apps::applications::resource(),
-        repositories::storage_repository::resource(),
-        vault::passkey::resource(),
-        dr::review::resource(),
-        dr::restore::resource(),
+        actions::backup_action::resource(installation),
+        actions::restore_action::resource(installation),
+        actions::export_action::resource(installation),
+        actions::import_action::resource(installation),
+        actions::run_action::resource(installation),
+        actions::retire_action::resource(installation),
+        actions::cancel_action::resource(installation),
+        actions::backup_cluster_action::resource(installation),
+        actions::restore_cluster_action::resource(installation),
+        actions::batch_restore_action::resource(installation),
+        actions::report_action::resource(installation),
+        actions::upgrade_action::resource(installation),
+        actions::validate_action::resource(installation),
+        actions::stage_action::resource(installation),
+        actions::migrate_fcd_action::resource(installation),
+        apps::restore_point::resource(installation),
+        apps::restore_point_content::resource(installation),
+        apps::cluster_restore_point::resource(installation),
+        apps::applications::resource(installation),
+        repositories::storage_repository::resource(installation),
+        vault::passkey::resource(installation),
+        dr::review::resource(installation),
+        dr::restore::resource(installation),
     ]
 }
 
@@ -67,15 +74,16 @@ pub fn resource_names() -> Vec<&'static str> {
 
 /// A kind in the terms of the API server. K10 documents no short names and no categories.
 fn resource(
-    names: domain::Names,
+    kind: Kind,
     verbs: &'static [Verb],
     columns: &'static [Column],
     subresources: &'static [Subresource],
     schema: Value,
     strategy: Arc<dyn Strategy>,
 ) -> Resource {
+    let Kind { group, names } = kind;
     Resource {
-        group: names.group,
+        group,
         version: domain::VERSION,
         kind: names.kind,
         plural: names.plural,

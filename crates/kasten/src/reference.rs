@@ -5,12 +5,13 @@ use std::fmt::Write as _;
 use apiserver::{Resource, Scope, Subresource, Verb};
 use serde_json::Value;
 
-use crate::{config, domain, resources};
+use crate::{Installation, config, domain, resources};
 
 /// The page, as Markdown.
 pub fn reference() -> String {
     let mut page = String::from(HEAD);
-    let kinds = resources();
+    let installation = Installation::DEFAULT;
+    let kinds = resources(&installation);
     overview(&mut page, &kinds);
     page.push_str(CUSTOM);
     let custom = config::resources();
@@ -18,7 +19,7 @@ pub fn reference() -> String {
     page.push_str(
         "\nColumns in parentheses are shown with `-o wide`; NAME comes before all of them.\n",
     );
-    for group in domain::GROUPS {
+    for group in installation.groups() {
         // Writing to a String cannot fail, here and below.
         _ = write!(page, "\n## {group}/{}\n", domain::VERSION);
         for kind in kinds.iter().filter(|kind| kind.group == group) {
@@ -44,6 +45,10 @@ Every kind with a status is reported on through `/status`; `/details` is read on
 `system:serviceaccounts:kasten-io`); everybody else gets 403 whatever RBAC says, and is recorded.
 Whoever names a restore point, a content, a repository or a policy in what he creates must be
 allowed to read it.
+
+`keepwatch serve --k10-api-domain` serves the aggregated groups below another domain than
+`kio.kasten.io`, as a K10 does that is installed with `useNamespacedAPI`, and `--k10-namespace` says
+where K10 is if not in `kasten-io`; whatever stands here then follows, `config.kio.kasten.io` excepted.
 
 ";
 

@@ -1,3 +1,3 @@
-//! Group `repositories.kio.kasten.io`: where backups are kept.
+//! Group `repositories`: where backups are kept.
 
 pub mod storage_repository;

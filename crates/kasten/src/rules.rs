@@ -4,28 +4,35 @@ use apiserver::{ApiError, Attributes, FieldError};
 use event::UserInfo;
 use serde_json::{Map, Value, json};
 
-use crate::domain::{self, K10_ACCOUNTS, K10_NAMESPACE, Names};
-use crate::fields;
+use crate::domain::{self, Names};
+use crate::{Installation, fields};
 
 /// Refuses everybody but K10's own service accounts, administrators included: these objects stand
 /// for data that only K10 can have made.
 pub(crate) fn made_by_k10(
+    installation: &Installation,
     names: Names,
     object: &Map<String, Value>,
     user: &UserInfo,
 ) -> Result<(), ApiError> {
-    if domain::is_k10(user) {
+    if installation.is_k10(user) {
         return Ok(());
     }
-    let detail = format!("only K10's own service accounts (group {K10_ACCOUNTS}) may create one");
-    Err(ApiError::forbidden(names.group, names.plural, fields::name(object), &detail))
+    let (id, accounts) = (installation.id(names), installation.accounts());
+    let detail = format!("only K10's own service accounts (group {accounts}) may create one");
+    Err(ApiError::forbidden(id.group, id.plural, fields::name(object), &detail))
 }
 
 /// The right to read one object.
-pub(crate) fn get(names: Names, namespace: &str, name: &str) -> Attributes {
+pub(crate) fn get(
+    installation: &Installation,
+    names: Names,
+    namespace: &str,
+    name: &str,
+) -> Attributes {
     Attributes {
         verb: "get".to_owned(),
-        group: names.group.to_owned(),
+        group: installation.group(names.group).to_owned(),
         version: domain::VERSION.to_owned(),
         resource: names.plural.to_owned(),
         namespace: namespace.to_owned(),
@@ -36,6 +43,7 @@ pub(crate) fn get(names: Names, namespace: &str, name: &str) -> Attributes {
 
 /// A field names an object that is not there.
 pub(crate) fn dangling(
+    installation: &Installation,
     names: Names,
     object: &Map<String, Value>,
     field: &str,
@@ -46,7 +54,8 @@ pub(crate) fn dangling(
         field: field.to_owned(),
         message: format!("Not found: {missing:?}"),
     };
-    ApiError::invalid(names.group, names.kind, fields::name(object), &[error])
+    let group = installation.group(names.group);
+    ApiError::invalid(group, names.kind, fields::name(object), &[error])
 }
 
 /// What stands at these paths must be a time, if anything does.
@@ -78,11 +87,15 @@ pub(crate) fn is_empty(object: &Map<String, Value>, path: &str) -> bool {
 }
 
 /// The object must live in K10's namespace.
-pub(crate) fn in_k10_namespace(object: &Map<String, Value>) -> Vec<FieldError> {
+pub(crate) fn in_k10_namespace(
+    installation: &Installation,
+    object: &Map<String, Value>,
+) -> Vec<FieldError> {
+    let k10 = installation.namespace();
     let own = fields::namespace(object);
-    if own == K10_NAMESPACE {
+    if own == k10 {
         return Vec::new();
     }
-    let detail = format!("must be K10's namespace, {K10_NAMESPACE:?}");
+    let detail = format!("must be K10's namespace, {k10:?}");
     vec![FieldError::invalid("metadata.namespace", &json!(own), &detail)]
 }

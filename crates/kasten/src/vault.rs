@@ -1,3 +1,3 @@
-//! Group `vault.kio.kasten.io`: what backups are encrypted with.
+//! Group `vault`: what backups are encrypted with.
 
 pub mod passkey;

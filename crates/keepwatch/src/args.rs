@@ -134,6 +134,9 @@ pub(crate) enum PolicyCommand {
         /// Audit policy: k10, extended, or a file
         #[arg(long, value_name = "k10|extended|FILE")]
         policy: String,
+        /// Domain that the API groups in a built-in policy end in
+        #[arg(long, value_name = "DOMAIN", default_value = kasten::domain::DOMAIN)]
+        k10_api_domain: String,
         /// File with the requests; - is standard input
         #[arg(long, value_name = "FILE", default_value = "-")]
         requests: PathBuf,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use apiserver::Registry;
 use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::core::v1::Namespace;
+use kasten::Installation;
 use kasten::apps::applications;
 use kube::api::{Api, ListParams, WatchEvent, WatchParams};
 
@@ -17,10 +18,14 @@ const RETRY_PAUSE: Duration = Duration::from_secs(2);
 const WATCH_SECONDS: u32 = 290;
 
 /// Follows the namespaces for ever, and makes the applications follow.
-pub(crate) async fn follow_namespaces(client: kube::Client, registry: Registry) {
+pub(crate) async fn follow_namespaces(
+    client: kube::Client,
+    registry: Registry,
+    installation: Installation,
+) {
     let api = Api::all(client);
     loop {
-        if let Err(error) = round(&api, &registry).await {
+        if let Err(error) = round(&api, &registry, installation).await {
             tracing::warn!(%error, "cannot follow the namespaces");
             tokio::time::sleep(RETRY_PAUSE).await;
         }
@@ -28,12 +33,16 @@ pub(crate) async fn follow_namespaces(client: kube::Client, registry: Registry) 
 }
 
 /// One list and one watch after it.
-async fn round(api: &Api<Namespace>, registry: &Registry) -> Result<(), kube::Error> {
+async fn round(
+    api: &Api<Namespace>,
+    registry: &Registry,
+    installation: Installation,
+) -> Result<(), kube::Error> {
     let list = api.list(&ListParams::default()).await?;
     let version = list.metadata.resource_version.unwrap_or_default();
     let mut names: BTreeSet<String> =
         list.items.into_iter().filter_map(|namespace| namespace.metadata.name).collect();
-    reconcile(registry, &names).await;
+    reconcile(registry, installation, &names).await;
     let parameters = WatchParams::default().timeout(WATCH_SECONDS);
     let mut events = api.watch(&parameters, &version).await?.boxed();
     while let Some(event) = events.try_next().await? {
@@ -46,15 +55,16 @@ async fn round(api: &Api<Namespace>, registry: &Registry) -> Result<(), kube::Er
             WatchEvent::Error(status) => return Err(kube::Error::Api(status)),
         };
         if has_changed {
-            reconcile(registry, &names).await;
+            reconcile(registry, installation, &names).await;
         }
     }
     Ok(())
 }
 
-async fn reconcile(registry: &Registry, names: &BTreeSet<String>) {
+async fn reconcile(registry: &Registry, installation: Installation, names: &BTreeSet<String>) {
     let names: Vec<String> = names.iter().cloned().collect();
-    let done = registry.act(move |objects| applications::reconcile(&names, objects)).await;
+    let done =
+        registry.act(move |objects| applications::reconcile(&installation, &names, objects)).await;
     if let Err(error) = done {
         // The next round, or the next namespace, does it.
         tracing::warn!(reason = error.status.message, "applications do not follow the namespaces");

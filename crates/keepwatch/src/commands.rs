@@ -14,6 +14,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use anyhow::Result;
+use kasten::{Installation, InstallationError};
 
 use crate::args::Command;
 
@@ -33,6 +34,17 @@ impl fmt::Display for Misuse {
 }
 
 impl std::error::Error for Misuse {}
+
+/// The K10 that flags describe.
+fn installation(domain: &str, namespace: &str) -> Result<Installation, Misuse> {
+    Installation::new(domain, namespace).map_err(|error| {
+        let flag = match error {
+            InstallationError::Domain => format!("--k10-api-domain={domain}"),
+            InstallationError::Namespace => format!("--k10-namespace={namespace}"),
+        };
+        Misuse(vec![format!("{flag} {error}")])
+    })
+}
 
 /// Runs one command to its end.
 pub(crate) fn run(command: Command) -> Result<ExitCode> {

@@ -26,6 +26,7 @@ use delivery::{Condition, Corridor, Delivery};
 use event::UserInfo;
 use event::kasten::Labels;
 use futures::future::BoxFuture;
+use kasten::Installation;
 use prometheus_client::registry::Registry as Numbers;
 use sink::Sink;
 use store::{OpenError, Sqlite, Storage};
@@ -55,6 +56,8 @@ pub(crate) struct Plan {
     pub(crate) namespaces: Arc<dyn NamespaceSource>,
     pub(crate) policy: Policy,
     pub(crate) resources: Vec<Resource>,
+    /// The K10 whose kinds these are.
+    pub(crate) installation: Installation,
     pub(crate) sinks: Vec<Box<dyn Sink>>,
     pub(crate) limits: Limits,
     pub(crate) checks: Vec<HealthCheck>,
@@ -94,7 +97,7 @@ impl House {
             namespaces: plan.namespaces,
             clock: Arc::clone(&clock),
             policy: consequences(Arc::clone(&policy)),
-            actor: Arc::new(actor()),
+            actor: Arc::new(actor(&plan.installation)),
             garbage_is_collected: plan.garbage_is_collected,
         });
         let server = Server::bind(apiserver::Options {
@@ -272,12 +275,12 @@ fn remarks(delivery: Arc<Delivery>) -> Remarks {
 }
 
 /// Who is named when the server does something by itself.
-fn actor() -> UserInfo {
+fn actor(installation: &Installation) -> UserInfo {
     UserInfo {
-        username: format!("system:serviceaccount:{}:k10-k10", kasten::domain::K10_NAMESPACE),
+        username: format!("system:serviceaccount:{}:k10-k10", installation.namespace()),
         groups: vec![
             "system:serviceaccounts".to_owned(),
-            kasten::domain::K10_ACCOUNTS.to_owned(),
+            installation.accounts().to_owned(),
             "system:authenticated".to_owned(),
         ],
         ..UserInfo::default()

@@ -18,7 +18,11 @@ pub(crate) mod sealed;
 pub(crate) mod secrets;
 pub(crate) mod story;
 
+use kasten::Installation;
 use kasten::roles::User;
+
+/// The K10 of a server that is alone: as its chart comes. Roles and story name its groups.
+pub(crate) const INSTALLATION: Installation = Installation::DEFAULT;
 
 /// Who empties namespaces, as in every cluster.
 pub(crate) const NAMESPACE_CONTROLLER: User = User {

@@ -15,6 +15,8 @@ mod cursors;
 mod demo;
 #[path = "it/destinations.rs"]
 mod destinations;
+#[path = "it/elsewhere.rs"]
+mod elsewhere;
 #[path = "it/file.rs"]
 mod file;
 #[path = "it/flags.rs"]

@@ -8,6 +8,8 @@ use proptest::prelude::*;
 
 use crate::loaded;
 
+/// The domain of K10's groups in the requests.
+const K10: &str = "kio.kasten.io";
 const REQUESTS: &str = include_str!("../data/requests.ndjson");
 
 /// Go does not tell the rule, and has the stages in another order.
@@ -32,14 +34,14 @@ fn decisions_are_those_of_kubernetes() {
     let text = include_bytes!("../data/policy.yaml");
     let policy = Policy::load(text, Strictness::Kubernetes).unwrap().policy;
     check(&policy, include_str!("../data/policy.expected.ndjson"));
-    let builtin = |which| Policy::builtin(which).unwrap();
+    let builtin = |which| Policy::builtin(which, K10).unwrap();
     check(&builtin(Builtin::K10), include_str!("../data/k10.expected.ndjson"));
     check(&builtin(Builtin::Extended), include_str!("../data/extended.expected.ndjson"));
 }
 
 #[test]
 fn the_extended_policy_closes_the_holes_of_the_documented_one() {
-    let [k10, extended] = Builtin::ALL.map(|which| Policy::builtin(which).unwrap());
+    let [k10, extended] = Builtin::ALL.map(|which| Policy::builtin(which, K10).unwrap());
     let request =
         |user: Option<&str>, verb: &str, group: &str, resource: &str, subresource: &str| Request {
             user: user.map(str::to_owned),

@@ -269,7 +269,7 @@ fn the_binary_accepts_every_argument_that_is_rendered() {
 #[test]
 fn values_that_make_no_sense_are_refused_by_name() {
     let chart = Chart::open(NAMESPACE).unwrap();
-    let cases: [(&str, &str); 17] = [
+    let cases: [(&str, &str); 19] = [
         ("siem.loging.cluster.enabled=true", "loging"),
         ("siem.logging.cluster.enabled=maybe", "/siem/logging/cluster/enabled"),
         ("siem.logging.cluster.file.size=0", "/siem/logging/cluster/file/size"),
@@ -287,6 +287,8 @@ fn values_that_make_no_sense_are_refused_by_name() {
         ("persistence.accessMode=ReadWriteMany", "/persistence/accessMode"),
         ("extraArgs={now}", "/extraArgs/0"),
         ("image.digest=sha256:abc", "/image/digest"),
+        ("useNamespacedAPI=kasten", "/useNamespacedAPI"),
+        ("k10Namespace=Kasten.io", "/k10Namespace"),
     ];
     for (value, word) in cases {
         let said = chart.refusal(&[value]).unwrap();
@@ -370,7 +372,7 @@ fn the_account_may_do_what_is_listed_here_and_no_more() {
 }
 
 /// Every right that a role of the chart grants, one a line.
-fn rights(rendered: &Rendered) -> Vec<String> {
+pub(crate) fn rights(rendered: &Rendered) -> Vec<String> {
     let words = |rule: &Value, key: &str| -> Vec<String> {
         let words = rule.get(key).and_then(Value::as_array).into_iter().flatten();
         words.filter_map(Value::as_str).map(str::to_owned).collect()

@@ -13,7 +13,7 @@ use super::status::{ActionStatus, Made};
 use super::subject::{self, Subject};
 use super::{Rules, resource as action};
 use crate::schema::{self, Time};
-use crate::{columns, domain, fields};
+use crate::{Installation, columns, domain, fields};
 
 /// What to back up, and how.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -45,8 +45,9 @@ pub struct BackupActionStatus {
 }
 
 /// The kind, ready to be served.
-pub fn resource() -> Resource {
+pub fn resource(installation: &Installation) -> Resource {
     action(
+        installation,
         domain::BACKUP_ACTION,
         Course::Full,
         &Backup,
@@ -72,7 +73,11 @@ impl Rules for Backup {
         fields::fill_label(action, domain::APP_TYPE, app_type);
     }
 
-    fn validate(&self, action: &Map<String, Value>) -> Vec<FieldError> {
+    fn validate(
+        &self,
+        action: &Map<String, Value>,
+        _installation: &Installation,
+    ) -> Vec<FieldError> {
         let mut errors = crate::rules::required(action, &["spec.subject.name"]);
         errors.extend(subject::in_own_namespace(action));
         let subject = subject::of(action);

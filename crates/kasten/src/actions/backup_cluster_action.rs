@@ -9,7 +9,7 @@ use super::state::Course;
 use super::status::ActionStatus;
 use super::{Rules, resource as action};
 use crate::schema::{self, Time};
-use crate::{columns, domain};
+use crate::{Installation, columns, domain};
 
 /// What to back up.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -35,8 +35,9 @@ pub struct BackupClusterActionStatus {
 }
 
 /// The kind, ready to be served.
-pub fn resource() -> Resource {
+pub fn resource(installation: &Installation) -> Resource {
     action(
+        installation,
         domain::BACKUP_CLUSTER_ACTION,
         Course::Full,
         &BackupCluster,

@@ -12,8 +12,9 @@ use super::spec::{Filters, Hooks, Transform};
 use super::state::Course;
 use super::status::ActionStatus;
 use super::{Rules, resource as action};
+use crate::domain::{self, Names};
 use crate::schema::{self, Time};
-use crate::{columns, domain, fields, rules};
+use crate::{Installation, columns, fields, rules};
 
 /// What to restore, and how.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -65,8 +66,9 @@ pub struct DiscoveryRange {
 }
 
 /// The kind, ready to be served.
-pub fn resource() -> Resource {
+pub fn resource(installation: &Installation) -> Resource {
     action(
+        installation,
         domain::BATCH_RESTORE_ACTION,
         Course::Batch,
         &BatchRestore,
@@ -83,8 +85,12 @@ const RANGE: [&str; 2] =
 struct BatchRestore;
 
 impl Rules for BatchRestore {
-    fn validate(&self, action: &Map<String, Value>) -> Vec<FieldError> {
-        let mut errors = rules::in_k10_namespace(action);
+    fn validate(
+        &self,
+        action: &Map<String, Value>,
+        installation: &Installation,
+    ) -> Vec<FieldError> {
+        let mut errors = rules::in_k10_namespace(installation, action);
         errors.extend(rules::times(action, &RANGE));
         let subjects = fields::items(action, "spec.subjects");
         if subjects.is_empty() {
@@ -103,17 +109,24 @@ impl Rules for BatchRestore {
         errors
     }
 
-    fn required_access(&self, action: &Map<String, Value>) -> Vec<Attributes> {
+    fn required_access(
+        &self,
+        action: &Map<String, Value>,
+        installation: &Installation,
+    ) -> Vec<Attributes> {
+        let get = |names: Names, namespace: &str, name: &str| {
+            rules::get(installation, names, namespace, name)
+        };
         let access = |subject: &Value| {
             let (namespace, point, content) =
                 (part(subject, "namespace"), part(subject, POINT), part(subject, CONTENT));
             match (point, content) {
                 ("", "") => Attributes {
                     verb: "list".to_owned(),
-                    ..rules::get(domain::RESTORE_POINT, namespace, "")
+                    ..get(domain::RESTORE_POINT, namespace, "")
                 },
-                ("", content) => rules::get(domain::RESTORE_POINT_CONTENT, "", content),
-                (point, _) => rules::get(domain::RESTORE_POINT, namespace, point),
+                ("", content) => get(domain::RESTORE_POINT_CONTENT, "", content),
+                (point, _) => get(domain::RESTORE_POINT, namespace, point),
             }
         };
         fields::items(action, "spec.subjects").iter().map(access).collect()

@@ -12,8 +12,8 @@ use serde_json::{Map, Value, json};
 
 use super::state::State;
 use super::subject::{self, Subject};
-use crate::domain::{self, K10_NAMESPACE, Names};
-use crate::{fields, rules, schema};
+use crate::domain::{self, Names};
+use crate::{Installation, fields, rules, schema};
 
 /// What to stop.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -23,16 +23,16 @@ pub struct CancelActionSpec {
 }
 
 /// The kind, ready to be served.
-pub fn resource() -> Resource {
+pub fn resource(installation: &Installation) -> Resource {
     crate::resource(
-        domain::CANCEL_ACTION,
+        installation.kind(domain::CANCEL_ACTION),
         &[Verb::Create],
         &[],
         &[],
         schema::without_status::<CancelActionSpec>(
             "CancelAction stops a running action and its retries. It is never stored.",
         ),
-        Arc::new(Cancel),
+        Arc::new(Cancel { installation: *installation }),
     )
 }
 
@@ -48,7 +48,9 @@ const CANCELLABLE: [Names; 8] = [
     domain::RESTORE_CLUSTER_ACTION,
 ];
 
-struct Cancel;
+struct Cancel {
+    installation: Installation,
+}
 
 impl Strategy for Cancel {
     fn prepare_create(&self, cancel: &mut Map<String, Value>, _at: &Occasion) {
@@ -67,7 +69,9 @@ impl Strategy for Cancel {
         let mut errors = subject::check(cancel, &kinds);
         match target_kind(cancel).map(|kind| kind.scope) {
             Some(Scope::Namespaced) => errors.extend(subject::in_own_namespace(cancel)),
-            Some(Scope::Cluster) => errors.extend(from_k10_namespace(cancel)),
+            Some(Scope::Cluster) => {
+                errors.extend(from_k10_namespace(cancel, self.installation.namespace()));
+            }
             None => {}
         }
         errors
@@ -84,18 +88,19 @@ impl Strategy for Cancel {
         at: &Occasion,
     ) -> Result<(), ApiError> {
         let Some(kind) = target_kind(cancel) else { return Ok(()) };
-        let subject = subject::of(cancel);
-        let Some(mut target) = objects.get(kind.id(), subject.namespace, subject.name) else {
-            let field = "spec.subject.name";
-            return Err(rules::dangling(domain::CANCEL_ACTION, cancel, field, subject.name));
+        let (installation, subject) = (&self.installation, subject::of(cancel));
+        let id = installation.id(kind);
+        let Some(mut target) = objects.get(id, subject.namespace, subject.name) else {
+            let (names, field) = (domain::CANCEL_ACTION, "spec.subject.name");
+            return Err(rules::dangling(installation, names, cancel, field, subject.name));
         };
         let state = fields::text(&target, "status.state");
         if let Some(why_not) = obstacle(state) {
-            return Err(ApiError::conflict(kind.group, kind.plural, subject.name, &why_not));
+            return Err(ApiError::conflict(id.group, id.plural, subject.name, &why_not));
         }
         fields::set(&mut target, "status.state", State::Cancelled.as_str());
         fields::set(&mut target, "status.endTime", at.now.as_str());
-        objects.update(kind.id(), target)
+        objects.update(id, target)
     }
 }
 
@@ -105,17 +110,17 @@ fn target_kind(cancel: &Map<String, Value>) -> Option<Names> {
 }
 
 /// A cluster-scoped target has no namespace, and is cancelled from K10's.
-fn from_k10_namespace(cancel: &Map<String, Value>) -> Vec<FieldError> {
+fn from_k10_namespace(cancel: &Map<String, Value>, k10: &str) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let subject = subject::of(cancel);
-    if !subject.namespace.is_empty() && subject.namespace != K10_NAMESPACE {
+    if !subject.namespace.is_empty() && subject.namespace != k10 {
         let detail = format!("a {} lives in no namespace", subject.kind);
         let given = json!(subject.namespace);
         errors.push(FieldError::invalid("spec.subject.namespace", &given, &detail));
     }
     let own = fields::namespace(cancel);
-    if own != K10_NAMESPACE {
-        let detail = format!("a {} is cancelled from {K10_NAMESPACE:?}", subject.kind);
+    if own != k10 {
+        let detail = format!("a {} is cancelled from {k10:?}", subject.kind);
         errors.push(FieldError::invalid("metadata.namespace", &json!(own), &detail));
     }
     errors

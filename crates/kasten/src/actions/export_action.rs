@@ -13,7 +13,7 @@ use super::status::ActionStatus;
 use super::subject::{self, Subject};
 use super::{Rules, resource as action};
 use crate::schema::{self, Time};
-use crate::{columns, domain, rules};
+use crate::{Installation, columns, domain, rules};
 
 /// What to export, and where to.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -83,8 +83,9 @@ pub struct ProgressDetails {
 }
 
 /// The kind, ready to be served.
-pub fn resource() -> Resource {
+pub fn resource(installation: &Installation) -> Resource {
     action(
+        installation,
         domain::EXPORT_ACTION,
         Course::Full,
         &Export,
@@ -102,17 +103,30 @@ impl Rules for Export {
         subject::fill_namespace(action);
     }
 
-    fn validate(&self, action: &Map<String, Value>) -> Vec<FieldError> {
+    fn validate(
+        &self,
+        action: &Map<String, Value>,
+        _installation: &Installation,
+    ) -> Vec<FieldError> {
         let mut errors = subject::check(action, &[domain::RESTORE_POINT.kind]);
         errors.extend(rules::required(action, &["spec.profile.name"]));
         errors
     }
 
-    fn required_access(&self, action: &Map<String, Value>) -> Vec<Attributes> {
-        subject::readable(action, domain::RESTORE_POINT)
+    fn required_access(
+        &self,
+        action: &Map<String, Value>,
+        installation: &Installation,
+    ) -> Vec<Attributes> {
+        subject::readable(installation, action, domain::RESTORE_POINT)
     }
 
-    fn admit(&self, action: &Map<String, Value>, objects: &Objects<'_>) -> Result<(), ApiError> {
-        super::restore_point_is_there(domain::EXPORT_ACTION, action, objects)
+    fn admit(
+        &self,
+        action: &Map<String, Value>,
+        objects: &Objects<'_>,
+        installation: &Installation,
+    ) -> Result<(), ApiError> {
+        super::restore_point_is_there(installation, domain::EXPORT_ACTION, action, objects)
     }
 }

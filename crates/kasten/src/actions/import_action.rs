@@ -11,7 +11,7 @@ use super::state::Course;
 use super::status::{ActionStatus, Made};
 use super::{Rules, resource as action};
 use crate::schema::{self, Time};
-use crate::{columns, domain, rules};
+use crate::{Installation, columns, domain, rules};
 
 /// What to import, and from where.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -37,8 +37,9 @@ pub struct ImportActionStatus {
 }
 
 /// The kind, ready to be served.
-pub fn resource() -> Resource {
+pub fn resource(installation: &Installation) -> Resource {
     action(
+        installation,
         domain::IMPORT_ACTION,
         Course::Full,
         &Import,
@@ -56,8 +57,12 @@ impl Rules for Import {
         true
     }
 
-    fn validate(&self, action: &Map<String, Value>) -> Vec<FieldError> {
-        let mut errors = rules::in_k10_namespace(action);
+    fn validate(
+        &self,
+        action: &Map<String, Value>,
+        installation: &Installation,
+    ) -> Vec<FieldError> {
+        let mut errors = rules::in_k10_namespace(installation, action);
         errors.extend(rules::required(action, &["spec.profile.name", "spec.receiveString"]));
         errors
     }

@@ -10,7 +10,7 @@ use super::status::ActionStatus;
 use super::subject::Subject;
 use super::{Rules, resource as action};
 use crate::schema::{self, Time};
-use crate::{columns, domain, fields, rules};
+use crate::{Installation, columns, domain, fields, rules};
 
 /// What to report on.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -29,8 +29,9 @@ pub struct ReportActionSpec {
 }
 
 /// The kind, ready to be served.
-pub fn resource() -> Resource {
+pub fn resource(installation: &Installation) -> Resource {
     action(
+        installation,
         domain::REPORT_ACTION,
         Course::Full,
         &Report,
@@ -44,8 +45,12 @@ pub fn resource() -> Resource {
 struct Report;
 
 impl Rules for Report {
-    fn validate(&self, action: &Map<String, Value>) -> Vec<FieldError> {
-        let mut errors = rules::in_k10_namespace(action);
+    fn validate(
+        &self,
+        action: &Map<String, Value>,
+        installation: &Installation,
+    ) -> Vec<FieldError> {
+        let mut errors = rules::in_k10_namespace(installation, action);
         let of = |path| fields::value(action, path).and_then(Value::as_i64).unwrap_or(0);
         let (days, hours) = (of("spec.statsIntervalDays"), of("spec.statsIntervalHours"));
         for (path, count) in [("spec.statsIntervalDays", days), ("spec.statsIntervalHours", hours)]

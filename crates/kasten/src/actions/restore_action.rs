@@ -13,7 +13,7 @@ use super::status::ActionStatus;
 use super::subject::{self, Subject};
 use super::{Rules, resource as action};
 use crate::schema::{self, Time};
-use crate::{columns, domain, fields};
+use crate::{Installation, columns, domain, fields};
 
 /// What to restore, and how.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -48,8 +48,9 @@ pub struct RestoreActionSpec {
 }
 
 /// The kind, ready to be served.
-pub fn resource() -> Resource {
+pub fn resource(installation: &Installation) -> Resource {
     action(
+        installation,
         domain::RESTORE_ACTION,
         Course::Full,
         &Restore,
@@ -67,7 +68,11 @@ impl Rules for Restore {
         subject::fill_namespace(action);
     }
 
-    fn validate(&self, action: &Map<String, Value>) -> Vec<FieldError> {
+    fn validate(
+        &self,
+        action: &Map<String, Value>,
+        _installation: &Installation,
+    ) -> Vec<FieldError> {
         let mut errors = subject::check(action, &[domain::RESTORE_POINT.kind]);
         let (target, own) =
             (fields::text(action, "spec.targetNamespace"), fields::namespace(action));
@@ -78,11 +83,20 @@ impl Rules for Restore {
         errors
     }
 
-    fn required_access(&self, action: &Map<String, Value>) -> Vec<Attributes> {
-        subject::readable(action, domain::RESTORE_POINT)
+    fn required_access(
+        &self,
+        action: &Map<String, Value>,
+        installation: &Installation,
+    ) -> Vec<Attributes> {
+        subject::readable(installation, action, domain::RESTORE_POINT)
     }
 
-    fn admit(&self, action: &Map<String, Value>, objects: &Objects<'_>) -> Result<(), ApiError> {
-        super::restore_point_is_there(domain::RESTORE_ACTION, action, objects)
+    fn admit(
+        &self,
+        action: &Map<String, Value>,
+        objects: &Objects<'_>,
+        installation: &Installation,
+    ) -> Result<(), ApiError> {
+        super::restore_point_is_there(installation, domain::RESTORE_ACTION, action, objects)
     }
 }

@@ -12,7 +12,7 @@ use super::status::ActionStatus;
 use super::subject::{self, Subject};
 use super::{Rules, resource as action};
 use crate::schema::{self, Time};
-use crate::{columns, domain, rules};
+use crate::{Installation, columns, domain, rules};
 
 /// What to restore.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -29,8 +29,9 @@ pub struct RestoreClusterActionSpec {
 }
 
 /// The kind, ready to be served.
-pub fn resource() -> Resource {
+pub fn resource(installation: &Installation) -> Resource {
     action(
+        installation,
         domain::RESTORE_CLUSTER_ACTION,
         Course::Full,
         &RestoreCluster,
@@ -44,20 +45,34 @@ pub fn resource() -> Resource {
 struct RestoreCluster;
 
 impl Rules for RestoreCluster {
-    fn validate(&self, action: &Map<String, Value>) -> Vec<FieldError> {
+    fn validate(
+        &self,
+        action: &Map<String, Value>,
+        _installation: &Installation,
+    ) -> Vec<FieldError> {
         subject::check(action, &[domain::CLUSTER_RESTORE_POINT.kind])
     }
 
-    fn required_access(&self, action: &Map<String, Value>) -> Vec<Attributes> {
-        vec![rules::get(domain::CLUSTER_RESTORE_POINT, "", subject::of(action).name)]
+    fn required_access(
+        &self,
+        action: &Map<String, Value>,
+        installation: &Installation,
+    ) -> Vec<Attributes> {
+        let name = subject::of(action).name;
+        vec![rules::get(installation, domain::CLUSTER_RESTORE_POINT, "", name)]
     }
 
-    fn admit(&self, action: &Map<String, Value>, objects: &Objects<'_>) -> Result<(), ApiError> {
+    fn admit(
+        &self,
+        action: &Map<String, Value>,
+        objects: &Objects<'_>,
+        installation: &Installation,
+    ) -> Result<(), ApiError> {
         let name = subject::of(action).name;
-        if objects.get(domain::CLUSTER_RESTORE_POINT.id(), "", name).is_some() {
+        if objects.get(installation.id(domain::CLUSTER_RESTORE_POINT), "", name).is_some() {
             return Ok(());
         }
         let names = domain::RESTORE_CLUSTER_ACTION;
-        Err(rules::dangling(names, action, "spec.subject.name", name))
+        Err(rules::dangling(installation, names, action, "spec.subject.name", name))
     }
 }

@@ -12,7 +12,7 @@ use super::state::Course;
 use super::status::ActionStatus;
 use super::{Rules, pending, resource as action};
 use crate::schema::{self, Time};
-use crate::{columns, domain, fields};
+use crate::{Installation, columns, domain, fields};
 
 /// When to retire.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -23,8 +23,9 @@ pub struct RetireActionSpec {
 }
 
 /// The kind, ready to be served.
-pub fn resource() -> Resource {
+pub fn resource(installation: &Installation) -> Resource {
     action(
+        installation,
         domain::RETIRE_ACTION,
         Course::Full,
         &Retire,
@@ -37,6 +38,7 @@ pub fn resource() -> Resource {
 
 /// Makes the action that frees what `retired` held, named and labelled after it.
 pub(crate) fn retire(
+    installation: &Installation,
     retired: &Map<String, Value>,
     objects: &mut Objects<'_>,
     now: &str,
@@ -46,10 +48,10 @@ pub(crate) fn retire(
     let room = NAME_LEN_MAX - "retire--".len() - suffix.len();
     let head: String = fields::name(retired).chars().take(room).collect();
     let name = format!("retire-{head}-{suffix}");
-    let mut action = pending(domain::RETIRE_ACTION, &name, now);
+    let mut action = pending(installation, domain::RETIRE_ACTION, &name, now);
     fields::set(&mut action, "spec.scheduledTime", now);
     fields::copy_labels(&mut action, retired, &LABELS);
-    objects.create(domain::RETIRE_ACTION.id(), action)
+    objects.create(installation.id(domain::RETIRE_ACTION), action)
 }
 
 const NAME_LEN_MAX: usize = 253;

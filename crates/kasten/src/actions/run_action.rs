@@ -13,7 +13,7 @@ use super::status::ActionStatus;
 use super::subject::{self, Subject};
 use super::{Rules, resource as action};
 use crate::schema::{self, Time};
-use crate::{columns, domain};
+use crate::{Installation, columns, domain};
 
 /// Which policy to run.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -48,8 +48,9 @@ pub struct PolicyPart {
 }
 
 /// The kind, ready to be served.
-pub fn resource() -> Resource {
+pub fn resource(installation: &Installation) -> Resource {
     action(
+        installation,
         domain::RUN_ACTION,
         Course::Full,
         &Run,
@@ -65,11 +66,19 @@ impl Rules for Run {
         subject::fill_namespace(action);
     }
 
-    fn validate(&self, action: &Map<String, Value>) -> Vec<FieldError> {
+    fn validate(
+        &self,
+        action: &Map<String, Value>,
+        _installation: &Installation,
+    ) -> Vec<FieldError> {
         subject::check(action, &["Policy"])
     }
 
-    fn required_access(&self, action: &Map<String, Value>) -> Vec<Attributes> {
+    fn required_access(
+        &self,
+        action: &Map<String, Value>,
+        _installation: &Installation,
+    ) -> Vec<Attributes> {
         subject::policy_readable(action)
     }
 }

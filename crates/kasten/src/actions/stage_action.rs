@@ -11,7 +11,7 @@ use super::status::ActionStatus;
 use super::subject::Subject;
 use super::{Rules, resource as action};
 use crate::schema::{self, Time};
-use crate::{columns, domain};
+use crate::{Installation, columns, domain};
 
 /// What is known of it.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -29,8 +29,9 @@ pub struct StageActionSpec {
 }
 
 /// The kind, ready to be served.
-pub fn resource() -> Resource {
+pub fn resource(installation: &Installation) -> Resource {
     action(
+        installation,
         domain::STAGE_ACTION,
         Course::Full,
         &Stage,

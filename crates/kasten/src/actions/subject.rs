@@ -6,8 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::domain::{self, Names};
-use crate::fields;
-use crate::rules;
+use crate::{Installation, fields, rules};
 
 /// What an action works on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -74,9 +73,13 @@ pub(crate) fn in_own_namespace(action: &Map<String, Value>) -> Vec<FieldError> {
 }
 
 /// Reading the subject must be allowed.
-pub(crate) fn readable(action: &Map<String, Value>, names: Names) -> Vec<Attributes> {
+pub(crate) fn readable(
+    installation: &Installation,
+    action: &Map<String, Value>,
+    names: Names,
+) -> Vec<Attributes> {
     let subject = of(action);
-    vec![rules::get(names, subject.namespace, subject.name)]
+    vec![rules::get(installation, names, subject.namespace, subject.name)]
 }
 
 /// Reading the policy must be allowed; it is a custom resource, not served here.

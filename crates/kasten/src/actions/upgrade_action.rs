@@ -10,7 +10,7 @@ use super::state::Course;
 use super::status::ActionStatus;
 use super::subject::{self, Subject};
 use super::{Rules, resource as action};
-use crate::{columns, domain, rules, schema};
+use crate::{Installation, columns, domain, rules, schema};
 
 /// What to upgrade.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -22,8 +22,9 @@ pub struct UpgradeActionSpec {
 }
 
 /// The kind, ready to be served.
-pub fn resource() -> Resource {
+pub fn resource(installation: &Installation) -> Resource {
     action(
+        installation,
         domain::UPGRADE_ACTION,
         Course::Short,
         &Upgrade,
@@ -41,17 +42,25 @@ impl Rules for Upgrade {
         subject::fill_namespace(action);
     }
 
-    fn validate(&self, action: &Map<String, Value>) -> Vec<FieldError> {
-        let mut errors = rules::in_k10_namespace(action);
+    fn validate(
+        &self,
+        action: &Map<String, Value>,
+        installation: &Installation,
+    ) -> Vec<FieldError> {
+        let mut errors = rules::in_k10_namespace(installation, action);
         errors.extend(subject::check(action, &[domain::STORAGE_REPOSITORY.kind, "Policy"]));
         errors
     }
 
-    fn required_access(&self, action: &Map<String, Value>) -> Vec<Attributes> {
+    fn required_access(
+        &self,
+        action: &Map<String, Value>,
+        installation: &Installation,
+    ) -> Vec<Attributes> {
         if subject::of(action).kind == "Policy" {
             subject::policy_readable(action)
         } else {
-            subject::readable(action, domain::STORAGE_REPOSITORY)
+            subject::readable(installation, action, domain::STORAGE_REPOSITORY)
         }
     }
 }

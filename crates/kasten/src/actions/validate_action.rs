@@ -10,7 +10,7 @@ use super::state::Course;
 use super::status::ActionStatus;
 use super::subject::{self, Subject};
 use super::{Rules, resource as action};
-use crate::{columns, domain, fields, rules, schema};
+use crate::{Installation, columns, domain, fields, rules, schema};
 
 /// What to check, and how far.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -36,8 +36,9 @@ pub struct VolumeDataCheckOptions {
 }
 
 /// The kind, ready to be served.
-pub fn resource() -> Resource {
+pub fn resource(installation: &Installation) -> Resource {
     action(
+        installation,
         domain::VALIDATE_ACTION,
         Course::Short,
         &Validate,
@@ -59,7 +60,11 @@ impl Rules for Validate {
         }
     }
 
-    fn validate(&self, action: &Map<String, Value>) -> Vec<FieldError> {
+    fn validate(
+        &self,
+        action: &Map<String, Value>,
+        _installation: &Installation,
+    ) -> Vec<FieldError> {
         let kinds = [domain::RESTORE_POINT.kind, domain::RESTORE_POINT_CONTENT.kind];
         let mut errors = subject::check(action, &kinds);
         let percent = fields::value(action, PERCENT).and_then(Value::as_f64).unwrap_or(0.0);
@@ -70,12 +75,16 @@ impl Rules for Validate {
         errors
     }
 
-    fn required_access(&self, action: &Map<String, Value>) -> Vec<Attributes> {
+    fn required_access(
+        &self,
+        action: &Map<String, Value>,
+        installation: &Installation,
+    ) -> Vec<Attributes> {
         let subject = subject::of(action);
         if subject.kind == domain::RESTORE_POINT_CONTENT.kind {
-            vec![rules::get(domain::RESTORE_POINT_CONTENT, "", subject.name)]
+            vec![rules::get(installation, domain::RESTORE_POINT_CONTENT, "", subject.name)]
         } else {
-            vec![rules::get(domain::RESTORE_POINT, subject.namespace, subject.name)]
+            vec![rules::get(installation, domain::RESTORE_POINT, subject.namespace, subject.name)]
         }
     }
 }

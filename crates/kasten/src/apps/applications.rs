@@ -13,8 +13,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::actions::spec::NameOnly;
-use crate::domain::{self, APPLICATION, K10_NAMESPACE, RESTORE_POINT_CONTENT};
-use crate::{columns, fields, schema};
+use crate::domain::{self, APPLICATION, RESTORE_POINT_CONTENT};
+use crate::{Installation, columns, fields, schema};
 
 /// What it is made of.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -65,11 +65,11 @@ pub struct Components {
 }
 
 /// The kind, ready to be served.
-pub fn resource() -> Resource {
+pub fn resource(installation: &Installation) -> Resource {
     Resource {
         selectable_fields: &["status.state"],
         ..crate::resource(
-            APPLICATION,
+            installation.kind(APPLICATION),
             columns::READ_ONLY,
             &[columns::AGE, columns::STATE_WIDE],
             &[apiserver::Subresource::Details],
@@ -82,40 +82,42 @@ pub fn resource() -> Resource {
 }
 
 /// The application of a namespace that is there.
-pub fn for_namespace(namespace: &str) -> Map<String, Value> {
-    application(namespace, namespace, "Active")
+fn for_namespace(installation: &Installation, namespace: &str) -> Map<String, Value> {
+    application(installation, namespace, namespace, "Active")
 }
 
 /// The application of a namespace that is gone while something of it is kept.
-pub fn deleted(namespace: &str) -> Map<String, Value> {
-    application(K10_NAMESPACE, namespace, "Deleted")
+fn deleted(installation: &Installation, namespace: &str) -> Map<String, Value> {
+    application(installation, installation.namespace(), namespace, "Deleted")
 }
 
 /// Makes the applications follow the namespaces that are there: all of them, by name. K10's own
 /// is no application.
-pub fn reconcile(namespaces: &[String], objects: &mut Objects<'_>) -> Result<(), ApiError> {
+pub fn reconcile(
+    installation: &Installation,
+    namespaces: &[String],
+    objects: &mut Objects<'_>,
+) -> Result<(), ApiError> {
+    let (id, k10) = (installation.id(APPLICATION), installation.namespace());
     let there: BTreeSet<&str> =
-        namespaces.iter().map(String::as_str).filter(|name| *name != K10_NAMESPACE).collect();
-    let kept = kept(objects);
+        namespaces.iter().map(String::as_str).filter(|name| *name != k10).collect();
+    let kept = kept(installation, objects);
     let gone = kept.iter().map(String::as_str).filter(|name| !there.contains(name));
-    let wanted: BTreeSet<(&str, &str)> = there
-        .iter()
-        .map(|name| (*name, *name))
-        .chain(gone.map(|name| (K10_NAMESPACE, name)))
-        .collect();
+    let wanted: BTreeSet<(&str, &str)> =
+        there.iter().map(|name| (*name, *name)).chain(gone.map(|name| (k10, name))).collect();
     let mut found = BTreeSet::new();
-    for application in objects.list(APPLICATION.id(), None) {
+    for application in objects.list(id, None) {
         let (namespace, name) = (fields::namespace(&application), fields::name(&application));
         if wanted.contains(&(namespace, name)) {
             found.insert((namespace.to_owned(), name.to_owned()));
         } else {
-            objects.delete(APPLICATION.id(), namespace, name)?;
+            objects.delete(id, namespace, name)?;
         }
     }
     for (namespace, name) in wanted {
         if !found.contains(&(namespace.to_owned(), name.to_owned())) {
-            let application = if namespace == name { for_namespace(name) } else { deleted(name) };
-            objects.create(APPLICATION.id(), application)?;
+            let make = if namespace == name { for_namespace } else { deleted };
+            objects.create(id, make(installation, name))?;
         }
     }
     Ok(())
@@ -124,35 +126,44 @@ pub fn reconcile(namespaces: &[String], objects: &mut Objects<'_>) -> Result<(),
 /// Drops the application of a namespace that is gone when `content` was the last that was kept of
 /// it. Others are looked through only if there is such an application.
 pub(crate) fn forget(
+    installation: &Installation,
     content: &Map<String, Value>,
     objects: &mut Objects<'_>,
 ) -> Result<(), ApiError> {
     let namespace = fields::label(content, domain::APP_NAMESPACE);
-    if objects.get(APPLICATION.id(), K10_NAMESPACE, namespace).is_none() {
+    let (applications, k10) = (installation.id(APPLICATION), installation.namespace());
+    if objects.get(applications, k10, namespace).is_none() {
         return Ok(());
     }
-    let is_more_kept = objects.list(RESTORE_POINT_CONTENT.id(), None).iter().any(|other| {
+    let contents = installation.id(RESTORE_POINT_CONTENT);
+    let is_more_kept = objects.list(contents, None).iter().any(|other| {
         fields::name(other) != fields::name(content)
             && fields::label(other, domain::APP_NAMESPACE) == namespace
     });
     if is_more_kept {
         return Ok(());
     }
-    objects.delete(APPLICATION.id(), K10_NAMESPACE, namespace)
+    objects.delete(applications, k10, namespace)
 }
 
 /// The namespaces of which something is kept.
-fn kept(objects: &Objects<'_>) -> BTreeSet<String> {
+fn kept(installation: &Installation, objects: &Objects<'_>) -> BTreeSet<String> {
+    let none = ["", installation.namespace(), domain::CLUSTER_APPLICATION];
     objects
-        .list(RESTORE_POINT_CONTENT.id(), None)
+        .list(installation.id(RESTORE_POINT_CONTENT), None)
         .iter()
         .map(|content| fields::label(content, domain::APP_NAMESPACE).to_owned())
-        .filter(|name| !["", K10_NAMESPACE, domain::CLUSTER_APPLICATION].contains(&name.as_str()))
+        .filter(|name| !none.contains(&name.as_str()))
         .collect()
 }
 
-fn application(lives_in: &str, name: &str, state: &str) -> Map<String, Value> {
-    let mut application = APPLICATION.object(lives_in, name);
+fn application(
+    installation: &Installation,
+    lives_in: &str,
+    name: &str,
+    state: &str,
+) -> Map<String, Value> {
+    let mut application = installation.object(APPLICATION, lives_in, name);
     fields::set(&mut application, "spec", json!({"namespace": {"name": name}}));
     fields::set(&mut application, "status", json!({"state": state}));
     fields::fill_label(&mut application, domain::APP_NAME, name);

@@ -14,7 +14,7 @@ use super::RestorePointDetails;
 use crate::actions::retire_action::retire;
 use crate::domain::{self, CLUSTER_RESTORE_POINT};
 use crate::schema::{self, Time};
-use crate::{columns, fields, rules};
+use crate::{Installation, columns, fields, rules};
 
 /// Nothing is asked for.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -33,20 +33,22 @@ pub struct ClusterRestorePointStatus {
 }
 
 /// The kind, ready to be served.
-pub fn resource() -> Resource {
+pub fn resource(installation: &Installation) -> Resource {
     crate::resource(
-        CLUSTER_RESTORE_POINT,
+        installation.kind(CLUSTER_RESTORE_POINT),
         columns::FIXED,
         &[columns::AGE],
         columns::STATUS_AND_DETAILS,
         schema::object::<ClusterRestorePointSpec, ClusterRestorePointStatus>(
             "ClusterRestorePoint is what was kept of the cluster-scoped resources.",
         ),
-        Arc::new(ClusterRestorePoint),
+        Arc::new(ClusterRestorePoint { installation: *installation }),
     )
 }
 
-struct ClusterRestorePoint;
+struct ClusterRestorePoint {
+    installation: Installation,
+}
 
 impl Strategy for ClusterRestorePoint {
     fn prepare_create(&self, point: &mut Map<String, Value>, at: &Occasion) {
@@ -61,7 +63,7 @@ impl Strategy for ClusterRestorePoint {
         _objects: &mut Objects<'_>,
         at: &Occasion,
     ) -> Result<(), ApiError> {
-        rules::made_by_k10(CLUSTER_RESTORE_POINT, point, &at.user)
+        rules::made_by_k10(&self.installation, CLUSTER_RESTORE_POINT, point, &at.user)
     }
 
     fn on_delete(
@@ -70,7 +72,7 @@ impl Strategy for ClusterRestorePoint {
         objects: &mut Objects<'_>,
         at: &Occasion,
     ) -> Result<(), ApiError> {
-        retire(point, objects, &at.now, &at.suffix)
+        retire(&self.installation, point, objects, &at.now, &at.suffix)
     }
 
     fn details(

@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use apiserver::{ApiError, Attributes, Column, FieldError, Objects, Occasion, Resource, Strategy};
+use apiserver::{
+    ApiError, Attributes, Column, FieldError, Objects, Occasion, Resource, ResourceId, Strategy,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -14,7 +16,7 @@ use super::{Binding, RestorePointDetails, VmInfo};
 use crate::actions::spec::NameOnly;
 use crate::domain::{self, RESTORE_POINT, RESTORE_POINT_CONTENT};
 use crate::schema::{self, Time};
-use crate::{columns, fields, rules};
+use crate::{Installation, columns, fields, rules};
 
 /// What it is a handle to.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -45,16 +47,16 @@ pub struct RestorePointStatus {
 }
 
 /// The kind, ready to be served.
-pub fn resource() -> Resource {
+pub fn resource(installation: &Installation) -> Resource {
     crate::resource(
-        RESTORE_POINT,
+        installation.kind(RESTORE_POINT),
         columns::FIXED,
         &[columns::AGE, columns::STATE_WIDE, CONTENT],
         columns::STATUS_AND_DETAILS,
         schema::object::<RestorePointSpec, RestorePointStatus>(
             "RestorePoint is a handle to what was kept of an application.",
         ),
-        Arc::new(RestorePoint),
+        Arc::new(RestorePoint { installation: *installation }),
     )
 }
 
@@ -82,7 +84,9 @@ const KNOWN: [&str; 5] = [
     "status.vmInfo",
 ];
 
-struct RestorePoint;
+struct RestorePoint {
+    installation: Installation,
+}
 
 impl Strategy for RestorePoint {
     fn prepare_create(&self, point: &mut Map<String, Value>, at: &Occasion) {
@@ -110,7 +114,8 @@ impl Strategy for RestorePoint {
     }
 
     fn required_access(&self, point: &Map<String, Value>) -> Vec<Attributes> {
-        vec![rules::get(RESTORE_POINT_CONTENT, "", fields::text(point, CONTENT_NAME))]
+        let name = fields::text(point, CONTENT_NAME);
+        vec![rules::get(&self.installation, RESTORE_POINT_CONTENT, "", name)]
     }
 
     fn on_create(
@@ -119,12 +124,13 @@ impl Strategy for RestorePoint {
         objects: &mut Objects<'_>,
         _at: &Occasion,
     ) -> Result<(), ApiError> {
-        let content_name = fields::text(point, CONTENT_NAME);
-        let Some(mut content) = objects.get(RESTORE_POINT_CONTENT.id(), "", content_name) else {
-            return Err(rules::dangling(RESTORE_POINT, point, CONTENT_NAME, content_name));
+        let (installation, name) = (&self.installation, fields::text(point, CONTENT_NAME));
+        let contents = installation.id(RESTORE_POINT_CONTENT);
+        let Some(mut content) = objects.get(contents, "", name) else {
+            return Err(rules::dangling(installation, RESTORE_POINT, point, CONTENT_NAME, name));
         };
         if fields::text(&content, "status.state") != Binding::Unbound.as_str() {
-            return Err(taken(point, &content));
+            return Err(taken(installation.id(RESTORE_POINT), point, &content));
         }
         for path in KNOWN {
             if let Some(known) = fields::value(&content, path) {
@@ -138,7 +144,7 @@ impl Strategy for RestorePoint {
         });
         fields::set(&mut content, "status.state", Binding::Bound.as_str());
         fields::set(&mut content, "status.restorePointRef", reference);
-        objects.update(RESTORE_POINT_CONTENT.id(), content)
+        objects.update(contents, content)
     }
 
     fn on_delete(
@@ -147,8 +153,9 @@ impl Strategy for RestorePoint {
         objects: &mut Objects<'_>,
         _at: &Occasion,
     ) -> Result<(), ApiError> {
+        let contents = self.installation.id(RESTORE_POINT_CONTENT);
         let content_name = fields::text(point, CONTENT_NAME);
-        let Some(mut content) = objects.get(RESTORE_POINT_CONTENT.id(), "", content_name) else {
+        let Some(mut content) = objects.get(contents, "", content_name) else {
             return Ok(());
         };
         if !is_bound_to(&content, point) {
@@ -156,7 +163,7 @@ impl Strategy for RestorePoint {
         }
         fields::set(&mut content, "status.state", Binding::Unbound.as_str());
         fields::remove(&mut content, "status.restorePointRef");
-        objects.update(RESTORE_POINT_CONTENT.id(), content)
+        objects.update(contents, content)
     }
 
     fn details(
@@ -164,8 +171,8 @@ impl Strategy for RestorePoint {
         point: &Map<String, Value>,
         objects: &mut Objects<'_>,
     ) -> Result<Map<String, Value>, ApiError> {
-        let content =
-            objects.get(RESTORE_POINT_CONTENT.id(), "", fields::text(point, CONTENT_NAME));
+        let contents = self.installation.id(RESTORE_POINT_CONTENT);
+        let content = objects.get(contents, "", fields::text(point, CONTENT_NAME));
         let own = fields::value(point, "status.restorePointDetails");
         let noted = own.or_else(|| {
             content
@@ -183,13 +190,12 @@ fn is_bound_to(content: &Map<String, Value>, point: &Map<String, Value>) -> bool
         && fields::text(content, "status.restorePointRef.namespace") == fields::namespace(point)
 }
 
-fn taken(point: &Map<String, Value>, content: &Map<String, Value>) -> ApiError {
+fn taken(id: ResourceId, point: &Map<String, Value>, content: &Map<String, Value>) -> ApiError {
     let detail = format!(
         "the restore point content {:?} is bound to {}/{}",
         fields::name(content),
         fields::text(content, "status.restorePointRef.namespace"),
         fields::text(content, "status.restorePointRef.name"),
     );
-    let (group, plural) = (RESTORE_POINT.group, RESTORE_POINT.plural);
-    ApiError::conflict(group, plural, fields::name(point), &detail)
+    ApiError::conflict(id.group, id.plural, fields::name(point), &detail)
 }

@@ -15,7 +15,7 @@ use crate::actions::retire_action::retire;
 use crate::actions::spec::Reference;
 use crate::domain::{RESTORE_POINT, RESTORE_POINT_CONTENT};
 use crate::schema::{self, Time};
-use crate::{columns, fields, rules};
+use crate::{Installation, columns, fields, rules};
 
 /// How long it is kept.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -48,16 +48,16 @@ pub struct RestorePointContentStatus {
 }
 
 /// The kind, ready to be served.
-pub fn resource() -> Resource {
+pub fn resource(installation: &Installation) -> Resource {
     crate::resource(
-        RESTORE_POINT_CONTENT,
+        installation.kind(RESTORE_POINT_CONTENT),
         columns::CHANGEABLE,
         &[columns::STATE, columns::AGE, NAMESPACE, POINT],
         columns::STATUS_AND_DETAILS,
         schema::object::<RestorePointContentSpec, RestorePointContentStatus>(
             "RestorePointContent stands for the data of a backup.",
         ),
-        Arc::new(RestorePointContent),
+        Arc::new(RestorePointContent { installation: *installation }),
     )
 }
 
@@ -76,7 +76,9 @@ const NAMESPACE: Column = Column {
     description: "Where the restore point is.",
 };
 
-struct RestorePointContent;
+struct RestorePointContent {
+    installation: Installation,
+}
 
 impl Strategy for RestorePointContent {
     fn prepare_create(&self, content: &mut Map<String, Value>, at: &Occasion) {
@@ -112,7 +114,7 @@ impl Strategy for RestorePointContent {
         _objects: &mut Objects<'_>,
         at: &Occasion,
     ) -> Result<(), ApiError> {
-        rules::made_by_k10(RESTORE_POINT_CONTENT, content, &at.user)
+        rules::made_by_k10(&self.installation, RESTORE_POINT_CONTENT, content, &at.user)
     }
 
     fn on_delete(
@@ -121,16 +123,18 @@ impl Strategy for RestorePointContent {
         objects: &mut Objects<'_>,
         at: &Occasion,
     ) -> Result<(), ApiError> {
+        let installation = &self.installation;
+        let restore_points = installation.id(RESTORE_POINT);
         // A content has one restore point at most, so there is no need to look through them all.
         let namespace = fields::text(content, "status.restorePointRef.namespace");
         let name = fields::text(content, "status.restorePointRef.name");
-        if objects.get(RESTORE_POINT.id(), namespace, name).is_some_and(|point| {
+        if objects.get(restore_points, namespace, name).is_some_and(|point| {
             fields::text(&point, "spec.restorePointContentRef.name") == fields::name(content)
         }) {
-            objects.delete(RESTORE_POINT.id(), namespace, name)?;
+            objects.delete(restore_points, namespace, name)?;
         }
-        applications::forget(content, objects)?;
-        retire(content, objects, &at.now, &at.suffix)
+        applications::forget(installation, content, objects)?;
+        retire(installation, content, objects, &at.now, &at.suffix)
     }
 
     fn details(

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::world::{World, object};
 use crate::apps::applications;
-use crate::fields;
+use crate::{Installation, fields};
 
 fn bind(content: &str) -> Value {
     json!({"restorePointContentRef": {"name": content}})
@@ -159,7 +159,8 @@ fn applications_follow_the_namespaces() {
     let mut world = world();
     let mut step = |namespaces: &[&str]| {
         let namespaces: Vec<String> = namespaces.iter().map(|&name| name.to_owned()).collect();
-        applications::reconcile(&namespaces, &mut Objects::new(&mut world)).unwrap();
+        applications::reconcile(&Installation::DEFAULT, &namespaces, &mut Objects::new(&mut world))
+            .unwrap();
         let lines = world.inventory();
         lines.lines().filter(|line| line.starts_with("app")).collect::<Vec<_>>().join("\n")
     };
@@ -190,7 +191,7 @@ fn a_deleted_application_goes_with_the_last_that_was_kept_of_it() {
     let mut second = object("RestorePointContent", "shop-rp2", json!({}));
     fields::fill_label(&mut second, "k10.kasten.io/appNamespace", "shop");
     world.try_create("kasten", second).unwrap();
-    applications::reconcile(&[], &mut Objects::new(&mut world)).unwrap();
+    applications::reconcile(&Installation::DEFAULT, &[], &mut Objects::new(&mut world)).unwrap();
     assert_eq!(world.delete("RestorePointContent", "shop-rp"), "200");
     assert!(world.inventory().contains("applications kasten-io/shop Deleted"));
     assert_eq!(world.delete("RestorePointContent", "shop-rp2"), "200");

@@ -8,13 +8,13 @@ use expect_test::{expect, expect_file};
 use serde_json::{Value, json};
 
 use super::world::resource;
-use crate::domain::{self, KINDS};
-use crate::resources;
+use crate::domain::KINDS;
+use crate::{Installation, resources};
 
 #[test]
 fn each_kind_has_its_names_verbs_and_columns() {
     let mut table = String::new();
-    for kind in resources() {
+    for kind in resources(&Installation::DEFAULT) {
         let scope = if kind.scope == Scope::Cluster { "C" } else { "N" };
         let verbs: String =
             kind.verbs.iter().map(|verb| format!("{verb:?}").chars().next().unwrap()).collect();
@@ -64,14 +64,20 @@ fn each_kind_has_its_names_verbs_and_columns() {
 
 #[test]
 fn the_list_of_kinds_and_the_list_of_names_agree() {
-    let resources = resources();
+    let resources = resources(&Installation::DEFAULT);
     assert_eq!(resources.len(), KINDS.len());
     for (resource, names) in resources.iter().zip(KINDS) {
         assert_eq!(
             (resource.group, resource.kind, resource.plural, resource.singular, resource.scope),
-            (names.group, names.kind, names.plural, names.singular, names.scope)
+            (
+                Installation::DEFAULT.group(names.group),
+                names.kind,
+                names.plural,
+                names.singular,
+                names.scope
+            )
         );
-        assert!(domain::GROUPS.contains(&resource.group));
+        assert!(Installation::DEFAULT.groups().contains(&resource.group));
     }
     let names = crate::resource_names();
     assert_eq!(names.len(), 25);
@@ -80,7 +86,7 @@ fn the_list_of_kinds_and_the_list_of_names_agree() {
 
 #[test]
 fn every_schema_is_structural_and_described() {
-    for kind in resources().into_iter().chain(crate::config::resources()) {
+    for kind in resources(&Installation::DEFAULT).into_iter().chain(crate::config::resources()) {
         check_structural(&kind.schema.tree(), kind.kind);
     }
 }
@@ -139,7 +145,7 @@ fn key_material_has_no_field() {
 #[test]
 fn the_reference_names_every_kind_and_field() {
     let page = crate::reference();
-    for kind in resources().into_iter().chain(crate::config::resources()) {
+    for kind in resources(&Installation::DEFAULT).into_iter().chain(crate::config::resources()) {
         assert!(page.contains(&format!("### {}\n", kind.kind)), "{}", kind.kind);
     }
     assert!(page.contains("| `spec.subject.name` | string, required | Name of the object. |"));

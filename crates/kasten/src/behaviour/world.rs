@@ -8,18 +8,26 @@ use apiserver::{ApiError, Attributes, Objects, Occasion, Resource, ResourceId};
 use event::UserInfo;
 use serde_json::{Map, Value, json};
 
-use crate::fields;
+use crate::{Installation, fields};
 
-static RESOURCES: LazyLock<Vec<Resource>> = LazyLock::new(crate::resources);
+static USUAL: LazyLock<Vec<Resource>> = LazyLock::new(|| crate::resources(&Installation::DEFAULT));
 
 pub(super) const NOW: &str = "2026-11-23T09:30:00Z";
 
 /// All objects, by plural, namespace and name.
-#[derive(Default)]
 pub(super) struct World {
+    /// Whose account `kasten` is.
+    accounts: Installation,
+    resources: Vec<Resource>,
     objects: BTreeMap<(String, String, String), Map<String, Value>>,
     /// What the last write asked for beyond itself.
     pub(super) access: Mutex<String>,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self::with(Installation::DEFAULT, USUAL.clone())
+    }
 }
 
 impl Door for World {
@@ -58,7 +66,7 @@ fn key(plural: &str, namespace: &str, name: &str) -> (String, String, String) {
 }
 
 pub(super) fn resource(kind: &str) -> &'static Resource {
-    RESOURCES.iter().find(|resource| resource.kind == kind).unwrap()
+    USUAL.iter().find(|resource| resource.kind == kind).unwrap()
 }
 
 /// `kind` or `namespace/name`, as an object with this spec.
@@ -74,23 +82,6 @@ pub(super) fn object(kind: &str, path: &str, spec: Value) -> Map<String, Value> 
     object
 }
 
-fn occasion(user: &str, subresource: &str) -> Occasion {
-    let groups = crate::roles::USERS
-        .iter()
-        .find(|known| known.context == user)
-        .map(|known| known.organizations.iter().map(|&group| group.to_owned()).collect());
-    Occasion {
-        user: Arc::new(UserInfo {
-            username: user.to_owned(),
-            groups: groups.unwrap_or_default(),
-            ..UserInfo::default()
-        }),
-        now: NOW.to_owned(),
-        subresource: subresource.to_owned(),
-        suffix: "x7k2mq9d4z".to_owned(),
-    }
-}
-
 fn said(result: Result<(), ApiError>, good: &str) -> String {
     result.map_or_else(
         |error| format!("{} {}", error.status.code, error.status.message),
@@ -99,6 +90,41 @@ fn said(result: Result<(), ApiError>, good: &str) -> String {
 }
 
 impl World {
+    /// An empty world around another installation of K10.
+    pub(super) fn of(installation: Installation) -> Self {
+        Self::with(installation, crate::resources(&installation))
+    }
+
+    /// Somebody else's K10 comes along.
+    pub(super) fn accounts_are_those_of(&mut self, installation: Installation) {
+        self.accounts = installation;
+    }
+
+    fn with(accounts: Installation, resources: Vec<Resource>) -> Self {
+        Self { accounts, resources, objects: BTreeMap::new(), access: Mutex::default() }
+    }
+
+    fn resource(&self, kind: &str) -> Resource {
+        self.resources.iter().find(|resource| resource.kind == kind).unwrap().clone()
+    }
+
+    /// `kasten` is one of K10's own accounts, wherever it is; the others are the known users.
+    fn occasion(&self, user: &str, subresource: &str) -> Occasion {
+        let known = crate::roles::USERS.iter().find(|known| known.context == user);
+        let organizations = known.map_or(&[][..], |known| known.organizations).iter();
+        let groups = if user == "kasten" {
+            vec![self.accounts.accounts().to_owned()]
+        } else {
+            organizations.map(|&group| group.to_owned()).collect()
+        };
+        Occasion {
+            user: Arc::new(UserInfo { username: user.to_owned(), groups, ..UserInfo::default() }),
+            now: NOW.to_owned(),
+            subresource: subresource.to_owned(),
+            suffix: "x7k2mq9d4z".to_owned(),
+        }
+    }
+
     fn put(&mut self, plural: &str, object: Map<String, Value>) {
         let place = key(plural, fields::namespace(&object), fields::name(&object));
         self.objects.insert(place, object);
@@ -117,8 +143,8 @@ impl World {
         mut object: Map<String, Value>,
     ) -> Result<(), ApiError> {
         self.access.lock().unwrap().clear();
-        let resource = resource(fields::text(&object, "kind"));
-        let at = occasion(user, "");
+        let resource = self.resource(fields::text(&object, "kind"));
+        let at = self.occasion(user, "");
         let strategy = &resource.strategy;
         strategy.prepare_create(&mut object, &at);
         let errors = strategy.validate(&object, None, &at);
@@ -136,12 +162,12 @@ impl World {
 
     /// Changes one field of an object, as an update of itself or of its status.
     pub(super) fn set(&mut self, kind: &str, path: &str, field: &str, value: Value) -> String {
-        let resource = resource(kind);
+        let resource = self.resource(kind);
         let (namespace, name) = path.split_once('/').unwrap_or(("", path));
         let old = self.objects[&key(resource.plural, namespace, name)].clone();
         let mut new = old.clone();
         fields::set(&mut new, field, value);
-        let at = occasion("kasten", if field.starts_with("status") { "status" } else { "" });
+        let at = self.occasion("kasten", if field.starts_with("status") { "status" } else { "" });
         resource.strategy.prepare_update(&mut new, &old, &at);
         let errors = resource.strategy.validate(&new, Some(&old), &at);
         if !errors.is_empty() {
@@ -157,11 +183,11 @@ impl World {
 
     /// Removes an object for good.
     pub(super) fn delete(&mut self, kind: &str, path: &str) -> String {
-        let resource = resource(kind);
+        let resource = self.resource(kind);
         let (namespace, name) = path.split_once('/').unwrap_or(("", path));
         let place = key(resource.plural, namespace, name);
         let old = self.objects[&place].clone();
-        let at = occasion("mallory", "");
+        let at = self.occasion("mallory", "");
         let result = resource.strategy.on_delete(&old, &mut Objects::new(self), &at);
         if result.is_ok() {
             self.objects.remove(&place);
@@ -171,7 +197,7 @@ impl World {
 
     /// The details of an object.
     pub(super) fn details(&mut self, kind: &str, path: &str) -> Value {
-        let resource = resource(kind);
+        let resource = self.resource(kind);
         let (namespace, name) = path.split_once('/').unwrap_or(("", path));
         let object = self.objects[&key(resource.plural, namespace, name)].clone();
         let detailed = resource.strategy.details(&object, &mut Objects::new(self)).unwrap();
@@ -181,7 +207,7 @@ impl World {
     /// One field of an object, as JSON.
     pub(super) fn field(&self, kind: &str, path: &str, field: &str) -> Value {
         let (namespace, name) = path.split_once('/').unwrap_or(("", path));
-        let object = &self.objects[&key(resource(kind).plural, namespace, name)];
+        let object = &self.objects[&key(self.resource(kind).plural, namespace, name)];
         fields::value(object, field).cloned().unwrap_or(json!(null))
     }
 

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{RecoveryStatus, SourceClusterInfo};
 use crate::actions::spec::Reference;
-use crate::{domain, fields, rules, schema};
+use crate::{Installation, domain, fields, rules, schema};
 
 /// What to bring back.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -33,8 +33,9 @@ pub struct ReviewDetails {
 }
 
 /// The kind, ready to be served.
-pub fn resource() -> Resource {
+pub fn resource(installation: &Installation) -> Resource {
     super::resource(
+        installation,
         domain::KASTEN_DR_RESTORE,
         schema::object::<KastenDRRestoreSpec, RecoveryStatus>(
             "KastenDRRestore brings another K10 back here.",

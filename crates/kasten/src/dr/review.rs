@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{RecoveryStatus, SourceClusterInfo};
-use crate::{domain, schema};
+use crate::{Installation, domain, schema};
 
 /// What to look at.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -16,8 +16,9 @@ pub struct KastenDRReviewSpec {
 }
 
 /// The kind, ready to be served.
-pub fn resource() -> Resource {
+pub fn resource(installation: &Installation) -> Resource {
     super::resource(
+        installation,
         domain::KASTEN_DR_REVIEW,
         schema::object::<KastenDRReviewSpec, RecoveryStatus>(
             "KastenDRReview looks at what another K10 left behind.",

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::actions::spec::Reference;
 use crate::domain::STORAGE_REPOSITORY;
 use crate::schema::{self, Time};
-use crate::{columns, fields, rules};
+use crate::{Installation, columns, fields, rules};
 
 /// How it is looked after.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -143,16 +143,16 @@ pub struct ProcessResult {
 }
 
 /// The kind, ready to be served.
-pub fn resource() -> Resource {
+pub fn resource(installation: &Installation) -> Resource {
     crate::resource(
-        STORAGE_REPOSITORY,
+        installation.kind(STORAGE_REPOSITORY),
         columns::CHANGEABLE,
         &[LOCATION_TYPE],
         columns::STATUS_AND_DETAILS,
         schema::object::<StorageRepositorySpec, StorageRepositoryStatus>(
             "StorageRepository is one place backups are written to.",
         ),
-        Arc::new(StorageRepository),
+        Arc::new(StorageRepository { installation: *installation }),
     )
 }
 
@@ -164,7 +164,9 @@ const LOCATION_TYPE: Column = Column {
     description: "What kind of place it is.",
 };
 
-struct StorageRepository;
+struct StorageRepository {
+    installation: Installation,
+}
 
 impl Strategy for StorageRepository {
     fn prepare_create(&self, repository: &mut Map<String, Value>, _at: &Occasion) {
@@ -191,8 +193,10 @@ impl Strategy for StorageRepository {
         old: Option<&Map<String, Value>>,
         _at: &Occasion,
     ) -> Vec<FieldError> {
-        let mut errors =
-            if old.is_none() { rules::in_k10_namespace(repository) } else { Vec::new() };
+        let mut errors = match old {
+            None => rules::in_k10_namespace(&self.installation, repository),
+            Some(_) => Vec::new(),
+        };
         let timeout = fields::text(repository, TIMEOUT);
         if !timeout.is_empty() && !is_duration(timeout) {
             let detail = "must be a positive duration such as 10h or 1h30m";
@@ -210,7 +214,7 @@ impl Strategy for StorageRepository {
         _objects: &mut Objects<'_>,
         at: &Occasion,
     ) -> Result<(), ApiError> {
-        rules::made_by_k10(STORAGE_REPOSITORY, repository, &at.user)
+        rules::made_by_k10(&self.installation, STORAGE_REPOSITORY, repository, &at.user)
     }
 
     fn details(

@@ -13,8 +13,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::actions::spec::Reference;
-use crate::domain::{K10_NAMESPACE, PASSKEY};
-use crate::{columns, fields, rules, schema};
+use crate::domain::PASSKEY;
+use crate::{Installation, columns, fields, rules, schema};
 
 /// Where the key is: exactly one of the four.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -49,18 +49,18 @@ pub struct PasskeyStatus {
 }
 
 /// The kind, ready to be served.
-pub fn resource() -> Resource {
+pub fn resource(installation: &Installation) -> Resource {
     Resource {
         withhold_bodies: true,
         ..crate::resource(
-            PASSKEY,
+            installation.kind(PASSKEY),
             columns::CHANGEABLE,
             &[VALID],
             columns::STATUS,
             schema::object::<PasskeySpec, PasskeyStatus>(
                 "Passkey names the key that the master key is wrapped with.",
             ),
-            Arc::new(Passkey),
+            Arc::new(Passkey { installation: *installation }),
         )
     }
 }
@@ -86,7 +86,9 @@ const COMPANIONS: [(&str, &str, bool); 4] = [
 /// Where `kubectl apply` keeps the whole of what it was given.
 const APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
-struct Passkey;
+struct Passkey {
+    installation: Installation,
+}
 
 impl Strategy for Passkey {
     fn prepare_create(&self, passkey: &mut Map<String, Value>, _at: &Occasion) {
@@ -95,7 +97,7 @@ impl Strategy for Passkey {
         if fields::value(passkey, "spec.secret").is_some()
             && fields::text(passkey, "spec.secret.namespace").is_empty()
         {
-            fields::set(passkey, "spec.secret.namespace", K10_NAMESPACE);
+            fields::set(passkey, "spec.secret.namespace", self.installation.namespace());
         }
     }
 
@@ -137,7 +139,7 @@ impl Strategy for Passkey {
                 errors.push(FieldError::forbidden(companion, &detail));
             }
         }
-        errors.extend(check_secret(passkey));
+        errors.extend(check_secret(passkey, self.installation.namespace()));
         errors
     }
 
@@ -148,13 +150,14 @@ impl Strategy for Passkey {
         _at: &Occasion,
     ) -> Result<(), ApiError> {
         let name = fields::name(passkey);
-        let others = objects.list(PASSKEY.id(), None);
+        let id = self.installation.id(PASSKEY);
+        let others = objects.list(id, None);
         if others.iter().any(|other| fields::name(other) != name) {
             return Ok(());
         }
         let detail = "it is the last one, and without it no backup could be read again; \
                       add another first";
-        Err(ApiError::forbidden(PASSKEY.group, PASSKEY.plural, name, detail))
+        Err(ApiError::forbidden(id.group, id.plural, name, detail))
     }
 }
 
@@ -191,14 +194,14 @@ fn holds_references_only(applied: &Map<String, Value>) -> bool {
 }
 
 /// A secret is named in full, and is K10's own.
-fn check_secret(passkey: &Map<String, Value>) -> Vec<FieldError> {
+fn check_secret(passkey: &Map<String, Value>, k10: &str) -> Vec<FieldError> {
     if fields::value(passkey, "spec.secret").is_none() {
         return Vec::new();
     }
     let mut errors = rules::required(passkey, &["spec.secret.name"]);
     let namespace = fields::text(passkey, "spec.secret.namespace");
-    if namespace != K10_NAMESPACE {
-        let detail = format!("must be K10's namespace, {K10_NAMESPACE:?}");
+    if namespace != k10 {
+        let detail = format!("must be K10's namespace, {k10:?}");
         let given = json!(namespace);
         errors.push(FieldError::invalid("spec.secret.namespace", &given, &detail));
     }

@@ -12,8 +12,8 @@ use super::values::{bytes, duration};
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Destinations")]
 pub(crate) struct DestinationArgs {
-    /// Namespaces whose `AuditConfigs`, Profiles and Secrets count; * for all. The namespace of the
-    /// pod's account if none is given, else kasten-io
+    /// Namespaces whose `AuditConfigs`, Profiles and Secrets count; * for all, K10's own if none is
+    /// given
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(crate) audit_config_namespaces: Vec<String>,
     /// Hosts, with or without a port, that endpoints of Profiles may name; any if none is given

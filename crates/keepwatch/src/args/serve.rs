@@ -27,9 +27,13 @@ pub(crate) struct ServeArgs {
     /// Format of the server's own log
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) log_format: LogFormat,
-    /// Domain that the API groups end in
+    /// Domain that the aggregated API groups end in; config.kio.kasten.io stays as it is
     #[arg(long, value_name = "DOMAIN", default_value = kasten::domain::DOMAIN)]
     pub(crate) k10_api_domain: String,
+    /// Namespace that K10 is installed in: its service accounts are K10's own. The namespace of the
+    /// pod's account if none is given, as K10 has it, else kasten-io
+    #[arg(long, value_name = "NAME")]
+    pub(crate) k10_namespace: Option<String>,
 }
 
 /// Where and how to listen.

@@ -7,9 +7,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, anyhow};
 use audit::{Builtin, Policy, Strictness};
+use kasten::Installation;
 
 use crate::args::PolicyCommand;
-use crate::commands::{FAILED, say};
+use crate::commands::{FAILED, installation, say};
 
 /// Runs one of the commands about policies.
 pub(crate) fn run(command: &PolicyCommand) -> Result<ExitCode> {
@@ -20,8 +21,9 @@ pub(crate) fn run(command: &PolicyCommand) -> Result<ExitCode> {
             writeln!(io::stdout(), "{}: valid", file.display())?;
             Ok(ExitCode::SUCCESS)
         }
-        PolicyCommand::Explain { policy, requests } => {
-            let policy = named(policy)?;
+        PolicyCommand::Explain { policy, k10_api_domain, requests } => {
+            let installation = installation(k10_api_domain, kasten::domain::K10_NAMESPACE)?;
+            let policy = named(policy, &installation)?;
             let all_good = if requests == Path::new("-") {
                 explain(&policy, io::stdin().lock())?
             } else {
@@ -34,10 +36,10 @@ pub(crate) fn run(command: &PolicyCommand) -> Result<ExitCode> {
     }
 }
 
-/// The policy that `--policy` means: a built-in one by name, or a file.
-pub(crate) fn named(name: &str) -> Result<Policy> {
+/// The policy that `--policy` means: a built-in one by name, made for this K10, or a file.
+pub(crate) fn named(name: &str, installation: &Installation) -> Result<Policy> {
     match Builtin::ALL.into_iter().find(|builtin| builtin.as_str() == name) {
-        Some(builtin) => Ok(Policy::builtin(builtin)?),
+        Some(builtin) => Ok(Policy::builtin(builtin, installation.domain())?),
         None => load(Path::new(name), Strictness::Kubernetes),
     }
 }

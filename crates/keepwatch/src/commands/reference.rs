@@ -7,6 +7,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Command, CommandFactory as _};
+use kasten::Installation;
+use kasten::domain::DOMAIN;
 
 use crate::args::{Args, Page};
 use crate::house;
@@ -19,8 +21,8 @@ pub(crate) fn run(page: Page) -> Result<ExitCode> {
         Page::Cli => cli()?,
         Page::Limits => limits()?,
         Page::Apiservices => api_services()?,
-        Page::PolicyK10 => audit::Builtin::K10.text().to_owned(),
-        Page::PolicyExtended => audit::Builtin::Extended.text().to_owned(),
+        Page::PolicyK10 => audit::Builtin::K10.text(DOMAIN),
+        Page::PolicyExtended => audit::Builtin::Extended.text(DOMAIN),
         Page::Crds => kasten::config::definitions(),
     };
     io::stdout().write_all(text.as_bytes())?;
@@ -32,7 +34,7 @@ fn api_services() -> Result<String> {
     let mut page =
         String::from("# Made from the program: `cargo xtask codegen` writes this file.\n");
     let mut known = BTreeSet::new();
-    for resource in kasten::resources() {
+    for resource in kasten::resources(&Installation::DEFAULT) {
         if known.insert((resource.group, resource.version)) {
             writeln!(page, "- group: {}\n  version: {}", resource.group, resource.version)?;
         }

@@ -23,6 +23,7 @@ use apiserver::tls::ServingCertificate;
 use apiserver::trust::config_map::AuthenticationConfigMap;
 use apiserver::trust::{Trust, TrustFiles};
 use audit::{Builtin, Policy, Strictness};
+use kasten::Installation;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::serve::{AccessArgs, AuditArgs, ListenArgs, ServeArgs, StoreArgs};
@@ -42,24 +43,25 @@ const SELF_SIGNED: &str = "apiserver";
 
 /// Serves until it is told to end.
 pub(crate) fn run(args: &ServeArgs) -> Result<ExitCode> {
-    check::all(args)?;
+    let installation = check::all(args)?;
     crate::log::begin(args.log_format, false);
     let runtime = house::runtime()?;
-    let outcome = runtime.block_on(live(args));
+    let outcome = runtime.block_on(live(args, installation));
     // A log agent that has stopped reading may hold a write for ever.
     runtime.shutdown_timeout(LEAVE_TIME_MAX);
     outcome.map(|()| ExitCode::SUCCESS)
 }
 
-async fn live(args: &ServeArgs) -> Result<()> {
-    let policy = policy_of(&args.audit)?;
+async fn live(args: &ServeArgs, installation: Installation) -> Result<()> {
+    let policy = policy_of(&args.audit, &installation)?;
     let (authorities, reader) = destinations::authorities(&args.destinations)?;
-    let settings = destinations::settings(&args.audit, &args.destinations, authorities)?;
+    let settings =
+        destinations::settings(&args.audit, &args.destinations, &installation, authorities)?;
     let given = serving(&args.listen)?;
     let trust = Trust::open(trust_files(&args.access)?)?;
     let store = open_store(&args.store)?;
     let cluster = Cluster::open(&args.access, &trust).await?;
-    let keeper = keeper(&args.listen, &cluster).await?;
+    let keeper = keeper(&args.listen, &cluster, &installation).await?;
     let serving = given.or(keeper.as_ref().map(Keeper::serving)).context("no certificate")?;
     let sinks = sinks::of(&args.audit);
     let reopen = sinks.reopen;
@@ -74,7 +76,8 @@ async fn live(args: &ServeArgs) -> Result<()> {
         )),
         namespaces: Arc::new(ClusterNamespaces::new(cluster.client.clone())),
         policy,
-        resources: kasten::resources(),
+        resources: kasten::resources(&installation),
+        installation,
         sinks: sinks.sinks,
         limits: limits(&args.listen),
         checks: keeper.iter().map(Keeper::check).collect(),
@@ -87,7 +90,7 @@ async fn live(args: &ServeArgs) -> Result<()> {
     let client = cluster.client.clone();
     let mut residents: Vec<Resident> = vec![
         destinations::controller(&house, client, settings, name, &args.destinations),
-        Box::pin(cluster::follow_namespaces(cluster.client, house.registry())),
+        Box::pin(cluster::follow_namespaces(cluster.client, house.registry(), installation)),
         Box::pin(sinks::reopen_on_hangup(reopen, house.delivery())),
     ];
     residents.extend(house.heartbeat(args.destinations.heartbeat));
@@ -157,18 +160,22 @@ async fn config_map(
     Ok(Some(config_map))
 }
 
-fn policy_of(audit: &AuditArgs) -> Result<Policy> {
+fn policy_of(audit: &AuditArgs, installation: &Installation) -> Result<Policy> {
     match (&audit.audit_policy_file, &audit.audit_policy) {
         (Some(file), _) => policy::load(file, Strictness::Kubernetes),
-        (None, Some(name)) => policy::named(name),
-        (None, None) => Ok(Policy::builtin(Builtin::K10)?),
+        (None, Some(name)) => policy::named(name, installation),
+        (None, None) => Ok(Policy::builtin(Builtin::K10, installation.domain())?),
     }
 }
 
 /// Who keeps the certificate, if the server makes its own for a Service.
-async fn keeper(listen: &ListenArgs, cluster: &Cluster) -> Result<Option<Keeper>> {
+async fn keeper(
+    listen: &ListenArgs,
+    cluster: &Cluster,
+    installation: &Installation,
+) -> Result<Option<Keeper>> {
     let Some(service) = listen.tls_service.clone() else { return Ok(None) };
-    let groups = kasten::domain::GROUPS.map(|group| (group, kasten::domain::VERSION)).to_vec();
+    let groups = installation.groups().map(|group| (group, kasten::domain::VERSION)).to_vec();
     Ok(Some(Keeper::open(cluster.client.clone(), service, groups).await?))
 }
 

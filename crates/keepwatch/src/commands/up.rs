@@ -31,7 +31,8 @@ use crate::standalone::pki::{Authority, write_private};
 use crate::standalone::sealed::Sealed;
 use crate::standalone::story::Story;
 use crate::standalone::{
-    CONTROLLER, NAMESPACE_CONTROLLER, core_events, destinations, kubeconfig, rbac, secrets,
+    CONTROLLER, INSTALLATION, NAMESPACE_CONTROLLER, core_events, destinations, kubeconfig, rbac,
+    secrets,
 };
 
 /// Requests under way get so long when a person has pressed Ctrl-C.
@@ -122,7 +123,7 @@ impl Beginning {
 
 /// Every kind a standalone server offers.
 fn resources() -> Vec<Resource> {
-    let mut resources = kasten::resources();
+    let mut resources = kasten::resources(&INSTALLATION);
     resources.extend(kasten::config::resources());
     resources.push(namespaces::resource());
     resources.push(secrets::resource());
@@ -137,7 +138,7 @@ async fn open(
     resources: Vec<Resource>,
 ) -> Result<House> {
     let now = SystemClock.now();
-    let policy = policy::named(&args.policy)?;
+    let policy = policy::named(&args.policy, &INSTALLATION)?;
     let rbac = rbac::open(&folder.rbac())?;
     let store = house::open_store(&folder.store(), store::Settings::default())?;
     let sealed = Sealed::open(store.clone(), &folder.secrets_key(), secrets::FOLDER).await?;
@@ -164,6 +165,7 @@ async fn open(
         namespaces: Arc::new(OwnNamespaces(store.clone())),
         policy,
         resources,
+        installation: INSTALLATION,
         sinks,
         limits: Limits { drain_time_max: DRAIN_TIME_MAX, ..Limits::default() },
         checks: Vec::new(),

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use apiserver::{Resource, Scope};
 use futures::{StreamExt as _, TryStreamExt as _};
-use kasten::domain::Names;
+use kasten::domain::{Names, VERSION};
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, WatchEvent, WatchParams};
 use kube::core::GroupVersionKind;
 use serde_json::Value;
+
+use super::INSTALLATION;
 
 /// Pause after a failure.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
@@ -17,7 +19,7 @@ const WATCH_SECONDS: u32 = 290;
 
 /// How clients name a kind of K10's.
 pub(crate) fn kind_of(names: Names) -> ApiResource {
-    let gvk = GroupVersionKind::gvk(names.group, kasten::domain::VERSION, names.kind);
+    let gvk = GroupVersionKind::gvk(INSTALLATION.group(names.group), VERSION, names.kind);
     ApiResource::from_gvk_with_plural(&gvk, names.plural)
 }
 

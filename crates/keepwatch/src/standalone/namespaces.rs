@@ -16,7 +16,7 @@ use kube::api::{Api, DynamicObject, PostParams};
 use serde_json::{Map, Value, json};
 use store::{Sqlite, Storage as _};
 
-use super::{NAMESPACE_CONTROLLER, client};
+use super::{INSTALLATION, NAMESPACE_CONTROLLER, client};
 
 /// Namespaces that a new server begins with. [`LAST`] is made last: when it is there, all were.
 const FIRST: [&str; 6] = ["shop", "blog", "crm", "kasten-io", "kube-system", LAST];
@@ -165,7 +165,7 @@ impl Strategy for Namespaces {
     ) -> Result<(), ApiError> {
         let mut names = names(objects);
         names.push(text(namespace, "name").to_owned());
-        applications::reconcile(&names, objects)
+        applications::reconcile(&INSTALLATION, &names, objects)
     }
 
     fn admit_delete(&self, name: &str, _at: &Occasion) -> Result<(), ApiError> {
@@ -183,7 +183,7 @@ impl Strategy for Namespaces {
     ) -> Result<(), ApiError> {
         let mut names = names(objects);
         names.retain(|name| name != text(namespace, "name"));
-        applications::reconcile(&names, objects)
+        applications::reconcile(&INSTALLATION, &names, objects)
     }
 }
 

@@ -68,6 +68,12 @@ fn decisions_are_explained_line_by_line() {
     let explained = run(&["policy", "explain", "--policy", "k10"], requests);
     check(&explained, 0, &[r#""level":"RequestResponse""#, r#""level":"None""#], &[]);
     assert_eq!(text(&explained.stdout).lines().count(), 2);
+    let moved = requests.replace("kio.kasten.io", "kio.team.backup");
+    let flag = "--k10-api-domain=kio.team.backup";
+    let of_the_moved = run(&["policy", "explain", "--policy", "k10", flag], &moved);
+    assert_eq!(text(&of_the_moved.stdout), text(&explained.stdout));
+    let wrong = run(&["policy", "explain", "--policy", "k10", "--k10-api-domain=K"], "");
+    check(&wrong, 2, &[], &["--k10-api-domain=K is no domain"]);
     let explain = ["policy", "explain", "--policy", "k10"];
     check(&run(&explain, "nonsense\n"), 1, &[], &["line 1:", "a JSON object such as {"]);
     check(&run(&explain, "{}\n[]\n"), 1, &["\"level\""], &["line 2:", "not a list"]);

@@ -48,10 +48,14 @@ fn each_contradiction_names_the_flags() {
         &["--journal-retention-size=2Gi", "--journal-limit=1Gi"],
         &["--journal-retention-size", "--journal-limit"],
     );
-    check(
-        &["--k10-api-domain=example.com"],
-        &["--k10-api-domain=example.com cannot be served", "or set it to kio.kasten.io"],
-    );
+    for domain in ["", "Kio.example.com", "kio_example.com", "kio..com", "-kio.com", "a/b"] {
+        let flag = format!("--k10-api-domain={domain}");
+        check(&[&flag], &[&format!("{flag} is no domain such as kio.kasten.io"), "231"]);
+    }
+    for namespace in ["", "kasten.io", "Kasten", "-a"] {
+        let flag = format!("--k10-namespace={namespace}");
+        check(&[&flag], &[&format!("{flag} is no namespace such as kasten-io"), "63"]);
+    }
     check(&["--max-requests-inflight=0"], &["--max-requests-inflight"]);
     check(&["--request-timeout=0s"], &["--request-timeout"]);
 }
@@ -72,6 +76,10 @@ fn several_mistakes_are_named_at_once() {
     check(
         &["--tls-cert-file=a", "--audit-log-maxage=-1"],
         &["--tls-private-key-file", "--audit-log-maxage=-1"],
+    );
+    check(
+        &["--max-requests-inflight=0", "--k10-api-domain=k10_"],
+        &["--max-requests-inflight", "--k10-api-domain=k10_"],
     );
 }
 

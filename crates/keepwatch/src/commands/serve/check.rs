@@ -3,26 +3,43 @@
 use anyhow::Result;
 use apiserver::trust::RemoteHeaders;
 use http::HeaderName;
+use kasten::Installation;
 
 use crate::args::serve::{AccessArgs, AuditArgs, ListenArgs, ServeArgs, StoreArgs};
-use crate::commands::Misuse;
+use crate::commands::{Misuse, installation};
 
-/// Every contradiction, in one error.
-pub(super) fn all(args: &ServeArgs) -> Result<(), Misuse> {
+/// Where a pod finds the namespace of its account.
+const OWN_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+
+/// Every contradiction, in one error; or the installation of K10 that the flags describe.
+pub(super) fn all(args: &ServeArgs) -> Result<Installation, Misuse> {
     let mut wrong = Vec::new();
     listening(&args.listen, &mut wrong);
     auditing(&args.audit, &mut wrong);
     accessing(&args.access, &mut wrong);
     storing(&args.store, &mut wrong);
-    if args.k10_api_domain != kasten::domain::DOMAIN {
-        wrong.push(format!(
-            "--k10-api-domain={} cannot be served: this server speaks K10's API groups under {domain} \
-             only; leave the flag out or set it to {domain}",
-            args.k10_api_domain,
-            domain = kasten::domain::DOMAIN
-        ));
+    match described(args) {
+        Ok(installation) if wrong.is_empty() => Ok(installation),
+        Ok(_) => Err(Misuse(wrong)),
+        Err(misuse) => Err(Misuse([wrong, misuse.0].concat())),
     }
-    if wrong.is_empty() { Ok(()) } else { Err(Misuse(wrong)) }
+}
+
+/// K10 as the flags describe it. Without a namespace it is the pod's own, which K10's chart hands
+/// to every container of K10's.
+fn described(args: &ServeArgs) -> Result<Installation, Misuse> {
+    let namespace = args
+        .k10_namespace
+        .clone()
+        .or_else(own_namespace)
+        .unwrap_or_else(|| kasten::domain::K10_NAMESPACE.to_owned());
+    installation(&args.k10_api_domain, &namespace)
+}
+
+/// The namespace of the pod's account, in a pod that has one.
+fn own_namespace() -> Option<String> {
+    let own = std::fs::read_to_string(OWN_NAMESPACE).ok()?;
+    Some(own.trim().to_owned()).filter(|own| !own.is_empty())
 }
 
 fn listening(args: &ListenArgs, wrong: &mut Vec<String>) {

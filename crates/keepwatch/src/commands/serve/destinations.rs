@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use apiserver::Clock as _;
 use controller::{Controller, Settings};
+use kasten::Installation;
 use sink::bucket::{Ambient, Container, Limits, Parts, Prefix, Reach, WebIdentity};
 use tokio::sync::watch;
 
@@ -21,8 +22,6 @@ const CONTAINER_AGENT: &str = "http://169.254.170.2";
 const METADATA: &str = "http://169.254.169.254";
 /// How often the authorities of destinations are read.
 const AUTHORITIES_PERIOD: Duration = Duration::from_secs(1);
-/// Where a pod finds the namespace of its account.
-const OWN_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
 /// Certificates, PEM, as they are at present.
 pub(super) type Authorities = watch::Receiver<Option<Vec<u8>>>;
@@ -31,6 +30,7 @@ pub(super) type Authorities = watch::Receiver<Option<Vec<u8>>>;
 pub(super) fn settings(
     audit: &AuditArgs,
     args: &DestinationArgs,
+    installation: &Installation,
     ca_pem: Authorities,
 ) -> Result<Settings> {
     let switched_off = (!audit.enable_k10_audit_cloud_aws_s3).then(|| {
@@ -40,7 +40,7 @@ pub(super) fn settings(
     });
     Ok(Settings {
         switched_off,
-        namespaces: namespaces(&args.audit_config_namespaces),
+        namespaces: namespaces(&args.audit_config_namespaces, installation),
         prefix: Prefix::parse(&audit.audit_cloud_path).context("--audit-cloud-path")?,
         volumes: args.audit_volumes.clone(),
         endpoints: args.audit_endpoints.clone(),
@@ -86,17 +86,15 @@ pub(super) fn authorities(args: &DestinationArgs) -> Result<(Authorities, Option
     Ok((receiver, Some(Box::pin(reading))))
 }
 
-/// Those that were given, or the pod's own.
-fn namespaces(given: &[String]) -> Vec<String> {
+/// Those that were given, or K10's own.
+fn namespaces(given: &[String], installation: &Installation) -> Vec<String> {
     if given.iter().any(|one| one == "*") {
         return Vec::new();
     }
     if !given.is_empty() {
         return given.to_vec();
     }
-    let own = std::fs::read_to_string(OWN_NAMESPACE).unwrap_or_default();
-    let own = Some(own.trim()).filter(|own| !own.is_empty());
-    vec![own.unwrap_or(kasten::domain::K10_NAMESPACE).to_owned()]
+    vec![installation.namespace().to_owned()]
 }
 
 /// What AWS's own clients find in the environment of a pod or a node.

@@ -1,0 +1,42 @@
+//! `keepwatch serve` for a K10 whose groups end in another domain.
+
+use std::fs;
+use std::process::Stdio;
+
+use kube::api::{Api, DynamicObject, PostParams};
+use serde_json::json;
+
+use crate::house::{House, events, kind, runtime};
+
+#[test]
+fn the_policy_that_is_built_in_records_the_groups_of_the_other_domain() {
+    let folder = tempfile::tempdir().unwrap();
+    let up = House::up(&folder.path().join("home"), &[], Stdio::null());
+    let path = folder.path().join("audit.log");
+    let file = format!("--audit-log-file={}", path.display());
+    let flags = [&file, "--k10-api-domain=kio.team.backup", "--k10-namespace=team-backup"];
+    let (server, address) = House::serve(&up, folder.path(), &flags);
+    runtime().block_on(async {
+        let client = up.client("admin", Some(&address)).await;
+        let create = async |group: &str| {
+            let kind = kind(group, "RunAction", "runactions");
+            let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), "default", &kind);
+            let mut object = DynamicObject::new("run", &kind);
+            object.data = json!({"spec": {"subject": {"kind": "Policy", "name": "daily"}}});
+            api.create(&PostParams::default(), &object).await
+        };
+        create("actions.kio.team.backup").await.unwrap();
+        create("actions.kio.kasten.io").await.unwrap_err();
+    });
+    assert!(server.end().0.success());
+    let events = events(&fs::read_to_string(&path).unwrap());
+    // The server's own acts, such as making applications, are in the other domain too; a heartbeat
+    // is about no object.
+    for group in events.iter().filter_map(|event| event["ObjectRef"]["APIGroup"].as_str()) {
+        assert!(group.ends_with(".kio.team.backup"), "{group}");
+    }
+    let found: Vec<_> =
+        events.iter().filter(|event| event["ObjectRef"]["Resource"] == "runactions").collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0]["ResponseObject"]["apiVersion"], "actions.kio.team.backup/v1alpha1");
+}

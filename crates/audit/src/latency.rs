@@ -1,6 +1,9 @@
 //! How long a request took, as Kubernetes annotates it.
 //!
-//! Only what was slow in all is annotated; then the parts of it are told beside the total.
+//! Only what was slow in all is annotated; then the parts of it are told beside the total. Some that
+//! upstream tells there cannot be: an answer is on record before a byte of it is written
+//! (`response-write`), stored objects go out without being decoded (`decode-response-object`), and
+//! there are no webhooks and no queue in front.
 
 /// A part of a request's way that is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,13 +14,24 @@ pub enum Layer {
     Impersonation,
     /// May they.
     Authorization,
-    /// Until the store began with the change. Upstream's name for storage is `etcd`.
+    /// Until the store began with the change, or had read what a list asks for. Upstream's name for
+    /// storage is `etcd`.
     Storage,
+    /// Making rows or references of the objects of a list.
+    Transformation,
+    /// Writing the objects of a list down as they are.
+    Serialization,
 }
 
 impl Layer {
-    pub(crate) const ALL: [Self; 4] =
-        [Self::Authentication, Self::Impersonation, Self::Authorization, Self::Storage];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Authentication,
+        Self::Impersonation,
+        Self::Authorization,
+        Self::Storage,
+        Self::Transformation,
+        Self::Serialization,
+    ];
 
     pub(crate) const fn annotation(self) -> &'static str {
         match self {
@@ -25,6 +39,8 @@ impl Layer {
             Self::Impersonation => "apiserver.latency.k8s.io/impersonation",
             Self::Authorization => "apiserver.latency.k8s.io/authorization",
             Self::Storage => "apiserver.latency.k8s.io/etcd",
+            Self::Transformation => "apiserver.latency.k8s.io/transform-response-object",
+            Self::Serialization => "apiserver.latency.k8s.io/serialize-response-object",
         }
     }
 }

@@ -6,8 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use audit::Layer;
 use bytes::Bytes;
-use event::{Json, StatusCause, StatusDetails};
+use event::{Json, StatusCause, StatusDetails, Timestamp};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -106,13 +107,13 @@ impl Call<'_> {
     }
 
     /// Answers the objects that are asked for, as they are stored.
-    pub(super) async fn list(&self, _trail: &mut Trail) -> Result<Reply, ApiError> {
+    pub(super) async fn list(&self, trail: &mut Trail) -> Result<Reply, ApiError> {
         let rendering = Rendering::of(self.request)?;
         let filter = Filter::of(self)?;
         let wanted = self.wanted()?;
         self.wait_for(wanted.at_least.max(wanted.at.unwrap_or_default())).await?;
         let prefix = self.kind.prefix(self.namespace());
-        let page = match self.collect(&prefix, &filter, &wanted).await {
+        let page = match self.collect(&prefix, &filter, &wanted, trail).await {
             Ok(page) => page,
             Err(ReadError::Compacted { .. }) => return Ok(Reply::Plain(expired(&wanted))),
             Err(error) => return Err(unreadable(&error)),
@@ -120,7 +121,9 @@ impl Call<'_> {
         let (items, head) = page;
         let bodies = items.iter().map(|object| &object.body);
         let now = self.shared.clock.now();
-        Ok(Reply::Plain(render::list(rendering, self.kind, &head, bodies, now)))
+        let answer = render::list(rendering, self.kind, &head, bodies, now);
+        trail.took(render::layer(rendering), self.micros_since(now));
+        Ok(Reply::Plain(answer))
     }
 
     /// One page: reads on until it is full, if a filter leaves objects out.
@@ -129,6 +132,7 @@ impl Call<'_> {
         prefix: &str,
         filter: &Filter,
         wanted: &Wanted,
+        trail: &mut Trail,
     ) -> Result<(Vec<Arc<Object>>, ListHead), ReadError> {
         let mut items: Vec<Arc<Object>> = Vec::new();
         let mut at = wanted.at;
@@ -139,7 +143,9 @@ impl Call<'_> {
                 limit => limit.max(SCAN_PAGE),
             };
             let options = ListOptions { at, start_after, limit };
+            let asked = self.shared.clock.now();
             let page = self.shared.store.list(prefix, options).await?;
+            trail.took(Layer::Storage, self.micros_since(asked));
             let mut admitted = page.items.into_iter().filter(|object| filter.admits(&object.body));
             let room = if wanted.limit == 0 { usize::MAX } else { wanted.limit - items.len() };
             items.extend(admitted.by_ref().take(room));
@@ -157,6 +163,10 @@ impl Call<'_> {
             at = Some(page.revision);
             start_after = page.next;
         }
+    }
+
+    fn micros_since(&self, then: Timestamp) -> i64 {
+        self.shared.clock.now().as_micros() - then.as_micros()
     }
 
     /// Checks the parameters of a list.

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use audit::Layer;
 use bytes::Bytes;
 use event::{Json, Status, StatusDetails, Timestamp};
 use flate2::Compression;
@@ -78,6 +79,14 @@ pub(super) fn list<'a>(
     }
     out.extend_from_slice(b"]}");
     finish(rendering, Answer::json(StatusCode::OK, Json::of_clean(Bytes::from(out))))
+}
+
+/// What the time that a list takes here is told as.
+pub(super) const fn layer(rendering: Rendering) -> Layer {
+    match rendering.form {
+        Form::Plain => Layer::Serialization,
+        Form::Partial | Form::Table(_) => Layer::Transformation,
+    }
 }
 
 /// The answer of a delete after which the object is gone.

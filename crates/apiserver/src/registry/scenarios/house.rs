@@ -29,12 +29,16 @@ pub(super) struct House {
     _folder: TempDir,
 }
 
-/// Time that passes only when it is told to.
-struct Ticking(AtomicI64);
+/// Time that passes only when it is told to, or so much with every look at it.
+struct Ticking {
+    micros: AtomicI64,
+    a_look: AtomicI64,
+}
 
 impl Clock for Ticking {
     fn now(&self) -> Timestamp {
-        Timestamp::from_micros(self.0.load(Ordering::SeqCst))
+        let passes = self.a_look.load(Ordering::SeqCst);
+        Timestamp::from_micros(self.micros.fetch_add(passes, Ordering::SeqCst))
     }
 }
 
@@ -110,7 +114,10 @@ impl House {
     /// A house with or without a garbage collector beside it.
     pub(super) fn open_beside(settings: Settings, garbage_is_collected: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let time = Arc::new(Ticking(AtomicI64::new(1_700_000_000_000_000)));
+        let time = Arc::new(Ticking {
+            micros: AtomicI64::new(1_700_000_000_000_000),
+            a_look: AtomicI64::new(0),
+        });
         let clock = Arc::clone(&time);
         let clock: store::Clock = Arc::new(move || clock.now().as_micros());
         let store = Sqlite::open(&folder.path().join("db"), settings, clock).unwrap();
@@ -132,7 +139,12 @@ impl House {
     }
 
     pub(super) fn pass(&self, seconds: i64) {
-        self.time.0.fetch_add(seconds * 1_000_000, Ordering::SeqCst);
+        self.time.micros.fetch_add(seconds * 1_000_000, Ordering::SeqCst);
+    }
+
+    /// From now on everything takes long.
+    pub(super) fn slow_down(&self) {
+        self.time.a_look.store(200_000, Ordering::SeqCst);
     }
 
     /// Asks, and wants success.

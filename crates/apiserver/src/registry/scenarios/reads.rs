@@ -41,6 +41,27 @@ async fn an_empty_list_is_a_list() {
 }
 
 #[tokio::test]
+async fn a_slow_list_tells_where_its_time_went() {
+    let house = house_of_five().await;
+    house.slow_down();
+    house.ok(&format!("GET {WIDGETS}"), "").await;
+    house.ask(&format!("GET {WIDGETS}"), "", &[TABLE]).await;
+    let mut told = Vec::new();
+    for event in house.events().await.into_iter().filter(|event| event.verb == "list") {
+        let latency = "apiserver.latency.k8s.io/";
+        let parts = event.annotations.keys().filter_map(|key| key.strip_prefix(latency));
+        told.push(parts.map(str::to_owned).collect::<Vec<_>>());
+    }
+    assert_eq!(
+        told,
+        [
+            ["etcd", "serialize-response-object", "total"],
+            ["etcd", "total", "transform-response-object"]
+        ]
+    );
+}
+
+#[tokio::test]
 async fn selectors_choose() {
     let house = house_of_five().await;
     for (query, expected) in [

@@ -7,6 +7,8 @@ FROM rust:${RUST_VERSION}-alpine AS build
 RUN apk add --no-cache build-base ca-certificates
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
+# What SQLite and jemalloc are built with.
+COPY .cargo .cargo
 COPY crates crates
 # On Alpine the standard library links statically.
 RUN cargo build --release --locked --package keepwatch --bin keepwatch \

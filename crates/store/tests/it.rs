@@ -11,6 +11,8 @@ mod full_disk;
 mod history;
 #[path = "it/journal.rs"]
 mod journal;
+#[path = "it/log.rs"]
+mod log;
 #[path = "it/promises.rs"]
 mod promises;
 #[path = "it/refusals.rs"]

@@ -1,0 +1,43 @@
+//! The write-ahead log: copied into the file while it is being written to, and never long.
+
+use std::fs;
+
+use bytes::Bytes;
+use store::record;
+use store::settings::{CHECKPOINT_PAGES_MAX, GROUP_BYTES_MAX, PAGE_SIZE};
+
+use crate::support::Place;
+
+/// Records, and bytes of each: several times what the log may hold.
+const RECORDS: u64 = 6_000;
+const RECORD_BYTES: usize = 30_000;
+/// Records that are on their way to the writer at a time.
+const IN_FLIGHT: usize = 64;
+/// What SQLite writes in front of a page of the log.
+const PAGE_HEAD_BYTES: u64 = 24;
+
+#[tokio::test]
+async fn the_log_begins_anew_while_it_is_written_to() {
+    let place = Place::new();
+    let store = place.open();
+    let log = place.path().with_extension("db-wal");
+    let (mut pending, mut longest) = (std::collections::VecDeque::new(), 0);
+    for number in 0..RECORDS {
+        pending.push_back(record(&store, Bytes::from(format!("{number:0RECORD_BYTES$}"))));
+        if pending.len() == IN_FLIGHT {
+            pending.pop_front().expect("one is pending").await.expect("it is recorded");
+            longest = longest.max(fs::metadata(&log).expect("the log is there").len());
+        }
+    }
+    for one in pending {
+        one.await.expect("it is recorded");
+    }
+    let page_bytes = u64::from(PAGE_SIZE) + PAGE_HEAD_BYTES;
+    let pages = u64::from(CHECKPOINT_PAGES_MAX.unsigned_abs());
+    // One commit comes on top.
+    let bound = pages * page_bytes + 2 * GROUP_BYTES_MAX as u64;
+    let written = RECORDS * RECORD_BYTES as u64;
+    let file = fs::metadata(place.path()).expect("the file is there").len();
+    assert!(longest <= bound && bound < written, "the log came to {longest} bytes");
+    assert!(file > written - bound, "only {file} of {written} bytes are in the file");
+}

@@ -60,10 +60,12 @@ pub(crate) async fn serve(
         }
         Err(unauthenticated) => {
             debug!(reasons = ?unauthenticated.reasons, "nobody was recognised");
-            peer.dismiss();
             let answer = Answer::from(refusal::unauthorized());
             let trail = arrival::trail(&front, &visit, &peer, None);
             let answer = front.keep(trail.turned_away(&answer), answer).await;
+            // With the answer, as kube-apiserver does, not before it: some clients (hyper's) take the
+            // goodbye for the answer when it is there first.
+            peer.dismiss();
             return visit.depart(&front, answer);
         }
     };

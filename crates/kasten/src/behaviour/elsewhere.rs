@@ -25,10 +25,7 @@ fn world() -> World {
 
 #[track_caller]
 fn check(kind: &str, path: &str, spec: Value, expected: &Expect) {
-    let mut world = world();
-    let said = world.create("alice", kind, path, spec);
-    let access = world.access.lock().unwrap().clone();
-    expected.assert_eq(&if access.is_empty() { said } else { format!("{said}; needs {access}") });
+    expected.assert_eq(&world().ask_alice(kind, path, spec));
 }
 
 #[test]

@@ -137,6 +137,15 @@ impl World {
         said(result, "201")
     }
 
+    /// What is said to alice when she makes one, and what she needs for it.
+    pub(super) fn ask_alice(&mut self, kind: &str, path: &str, spec: Value) -> String {
+        let said = self.create("alice", kind, path, spec);
+        match self.access.lock().unwrap().as_str() {
+            "" => said,
+            access => format!("{said}; needs {access}"),
+        }
+    }
+
     pub(super) fn try_create(
         &mut self,
         user: &str,

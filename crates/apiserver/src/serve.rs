@@ -124,7 +124,7 @@ async fn attend(
     let began = front.clock.now();
     let asked = impersonation::resolve(&request.user, &mut request.headers, authorizer).await?;
     if let Some(user) = asked {
-        trail.took(Layer::Impersonation, front.micros_since(began));
+        trail.took_since(Layer::Impersonation, began);
         trail.impersonated(&user);
         request.user = Arc::new(user);
     }

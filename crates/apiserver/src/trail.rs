@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use audit::{Growth, Layer};
 use bytes::Bytes;
-use event::{Event, Json, Level, UserInfo};
+use event::{Event, Json, Level, Timestamp, UserInfo};
 
 use crate::handover::Handover;
 use crate::{Answer, Clock};
@@ -46,11 +46,6 @@ impl Trail {
     /// Whether the event goes with a write that the store has begun.
     pub(crate) fn handover(&self) -> &Handover {
         &self.handover
-    }
-
-    /// The clock the event is stamped by.
-    pub fn clock(&self) -> &Arc<dyn Clock> {
-        &self.clock
     }
 
     /// The identity of the request, if anything is recorded of it.
@@ -97,6 +92,13 @@ impl Trail {
     pub(crate) fn took(&mut self, layer: Layer, micros: i64) {
         if let Some(growth) = &mut self.growth {
             growth.took(layer, micros);
+        }
+    }
+
+    /// A part of the way began then and is over now. The clock is only looked at if somebody will know.
+    pub(crate) fn took_since(&mut self, layer: Layer, then: Timestamp) {
+        if let Some(growth) = &mut self.growth {
+            growth.took(layer, self.clock.now().as_micros() - then.as_micros());
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use audit::Layer;
 use bytes::Bytes;
-use event::{Json, StatusCause, StatusDetails, Timestamp};
+use event::{Json, StatusCause, StatusDetails};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -122,7 +122,7 @@ impl Call<'_> {
         let bodies = items.iter().map(|object| &object.body);
         let now = self.shared.clock.now();
         let answer = render::list(rendering, self.kind, &head, bodies, now);
-        trail.took(render::layer(rendering), self.micros_since(now));
+        trail.took_since(render::layer(rendering), now);
         Ok(Reply::Plain(answer))
     }
 
@@ -145,7 +145,7 @@ impl Call<'_> {
             let options = ListOptions { at, start_after, limit };
             let asked = self.shared.clock.now();
             let page = self.shared.store.list(prefix, options).await?;
-            trail.took(Layer::Storage, self.micros_since(asked));
+            trail.took_since(Layer::Storage, asked);
             let mut admitted = page.items.into_iter().filter(|object| filter.admits(&object.body));
             let room = if wanted.limit == 0 { usize::MAX } else { wanted.limit - items.len() };
             items.extend(admitted.by_ref().take(room));
@@ -163,10 +163,6 @@ impl Call<'_> {
             at = Some(page.revision);
             start_after = page.next;
         }
-    }
-
-    fn micros_since(&self, then: Timestamp) -> i64 {
-        self.shared.clock.now().as_micros() - then.as_micros()
     }
 
     /// Checks the parameters of a list.

@@ -78,8 +78,7 @@ impl Write {
             if !begins.begin() {
                 return None;
             }
-            let began = trail.clock().now();
-            trail.took(Layer::Storage, began.as_micros() - asked.as_micros());
+            trail.took_since(Layer::Storage, asked);
             let shared = Arc::clone(&write.shared);
             let cause = trail.audit_id().unwrap_or_default().to_owned();
             let outcome = {

@@ -12,6 +12,7 @@
 
 mod place;
 mod rotation;
+mod wake;
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write as _};
@@ -25,6 +26,7 @@ use event::Timestamp;
 
 use crate::{Batch, DeliverError, Delivered, Encoding, Sink};
 use place::{Found, Place};
+use wake::Wake;
 
 /// Where the file is and when another one begins.
 #[derive(Clone)]
@@ -144,8 +146,16 @@ struct Desk {
 struct Open {
     file: File,
     place: Place,
+    wake: Wake,
     /// Bytes beyond the place are to be cut off.
     is_torn: bool,
+}
+
+impl Open {
+    /// `file`, which ends where `place` says.
+    fn new(file: File, place: Place) -> Self {
+        Self { file, place, wake: Wake::new(place.offset), is_torn: false }
+    }
 }
 
 impl Desk {
@@ -166,7 +176,7 @@ impl Desk {
             }
             None => place.offset = place::end_line(&mut file)?,
         }
-        self.open = Some(Open { file, place, is_torn: false });
+        self.open = Some(Open::new(file, place));
         // Without a recorded place, the lines that are there already must not be taken for ours.
         self.settled = recorded.is_some();
         Ok(())
@@ -231,16 +241,17 @@ impl Desk {
     /// Another file. The cursor knows all of the old one, since the last batch was settled or
     /// counted, and is told about the new one only if lines are in it that are not ours.
     fn begin_anew(&mut self, rotate: bool) -> io::Result<Delivered> {
-        if let Some(open) = self.open.take()
+        if let Some(Open { file, wake, .. }) = self.open.take()
             && rotate
         {
-            drop(open);
+            wake.end(&file);
+            drop(file);
             rotation::rotate(&self.settings)?;
         }
         let (mut file, mut place) = place::open(&self.settings.path)?;
         place.offset = place::end_line(&mut file)?;
         self.reopen.done();
-        self.open = Some(Open { file, place, is_torn: false });
+        self.open = Some(Open::new(file, place));
         Ok(self.settle(0))
     }
 
@@ -271,8 +282,11 @@ impl Desk {
         }
     }
 
-    fn sync(&self) -> io::Result<()> {
-        self.open.as_ref().map_or(Ok(()), |open| open.file.sync_data())
+    fn sync(&mut self) -> io::Result<()> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        open.file.sync_data()?;
+        open.wake.advance(&open.file, open.place.offset);
+        Ok(())
     }
 
     fn state(&self) -> String {

@@ -220,3 +220,46 @@ fn a_line_longer_than_a_file_gets_its_own() {
     desk.check(3);
     assert_eq!(desk.files().len(), 3);
 }
+
+/// A long log does not stay in the system's memory; its end does, for whoever follows it.
+#[test]
+fn what_lies_far_behind_leaves_the_page_cache() {
+    // Not /tmp, which may be nothing but memory.
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let path = folder.path().join("audit.log");
+    let mut sink = new_sink(&path, 48 << 20, 0);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(sink.resume("")).unwrap();
+    let line = vec![b'x'; 1 << 20];
+    let mut done = 0;
+    while done < 80 {
+        let mut draft = Draft::default();
+        draft.push(done + 1, |lines| lines.extend_from_slice(&line));
+        done += runtime.block_on(sink.deliver(&draft.finish())).unwrap().records as u64;
+    }
+    let mut files: Vec<_> =
+        fs::read_dir(folder.path()).unwrap().map(|f| f.unwrap().path()).collect();
+    files.sort();
+    let [rotated, current] = files.as_slice() else { panic!("{files:?}") };
+    let ends = |path: &Path| {
+        let end = fs::metadata(path).unwrap().len() - 1;
+        [0, end].map(|at| is_in_memory(path, at))
+    };
+    assert_eq!(ends(rotated), [false, false]);
+    assert_eq!(ends(current), [false, true]);
+}
+
+/// Whether a byte of the file can be read without asking the disk.
+fn is_in_memory(path: &Path, at: u64) -> bool {
+    use rustix::io::{ReadWriteFlags, preadv2};
+    let mut byte = [0];
+    let file = fs::File::open(path).unwrap();
+    let into = &mut [std::io::IoSliceMut::new(&mut byte)];
+    match preadv2(&file, into, at, ReadWriteFlags::NOWAIT) {
+        Ok(read) => read == 1,
+        Err(error) => {
+            assert_eq!(error, rustix::io::Errno::AGAIN);
+            false
+        }
+    }
+}

@@ -121,7 +121,7 @@ impl Registry {
         let call = Call { shared: &self.shared, kind, request };
         let subresource = call.route()?;
         match (request.info.verb.as_str(), subresource) {
-            ("get", None | Some(Subresource::Status)) => call.get(trail),
+            ("get", None | Some(Subresource::Status)) => call.get(trail).await,
             ("get", Some(Subresource::Details)) => call.details(trail).await,
             ("list", None) => call.list(trail).await,
             ("watch", None) => call.watch(trail).await,

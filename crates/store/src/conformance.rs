@@ -42,11 +42,11 @@ macro_rules! ensure {
 
 async fn changes_are_seen_after_the_commit(store: &dyn Storage) -> Result<(), Broken> {
     let revision = put(store, "g/r/a", "1").await?;
-    let object = store.get("g/r/a").ok_or("the object is not there")?;
+    let object = get(store, "g/r/a").await?.ok_or("the object is not there")?;
     ensure!(object.revision == revision, "{object:?} is not of revision {revision}");
     ensure!(&*object.body == b"1" && &*object.key == "g/r/a", "{object:?} was not put");
     delete(store, "g/r/a").await?;
-    ensure!(store.get("g/r/a").is_none(), "a deleted object is there");
+    ensure!(get(store, "g/r/a").await?.is_none(), "a deleted object is there");
     Ok(())
 }
 
@@ -89,7 +89,7 @@ async fn a_panic_undoes_only_its_own_work(store: &dyn Storage) -> Result<(), Bro
     let sound = put(store, "g/r/b", "1");
     let (broken, sound): (Result<(), _>, _) = (broken.await, sound.await);
     ensure!(matches!(broken, Err(StoreError::Panicked { .. })), "{broken:?} is not a panic");
-    ensure!(store.get("g/r/a").is_none(), "the work that panicked left a change");
+    ensure!(get(store, "g/r/a").await?.is_none(), "the work that panicked left a change");
     sound.map(drop)
 }
 
@@ -101,7 +101,7 @@ async fn misused_revisions_undo_the_work(store: &dyn Storage) -> Result<(), Brok
     });
     let twice = twice.await;
     ensure!(matches!(twice, Err(StoreError::Misused { .. })), "{twice:?} used one twice");
-    ensure!(store.get("g/r/a").is_none(), "half of the work was done");
+    ensure!(get(store, "g/r/a").await?.is_none(), "half of the work was done");
     Ok(())
 }
 
@@ -217,7 +217,7 @@ async fn dropped_futures_still_commit(store: &dyn Storage) -> Result<(), Broken>
         transaction.put("g/r/a", revision, Bytes::new());
     }));
     append(store, "behind it").await?;
-    ensure!(store.get("g/r/a").is_some(), "nobody waited, and nothing was done");
+    ensure!(get(store, "g/r/a").await?.is_some(), "nobody waited, and nothing was done");
     Ok(())
 }
 
@@ -240,6 +240,10 @@ async fn delete(store: &dyn Storage, key: &str) -> Result<u64, Broken> {
         revision
     });
     work.await.map_err(said)
+}
+
+async fn get(store: &dyn Storage, key: &str) -> Result<Option<Arc<Object>>, Broken> {
+    store.get(key).await.map_err(said)
 }
 
 async fn append(store: &dyn Storage, text: &str) -> Result<u64, Broken> {

@@ -10,6 +10,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use crate::journal::Record;
 use crate::rows::{RECORD_COLUMNS, REVISION_COLUMNS, RecordRow, Revision, read_record, unreadable};
+use crate::settings::OBJECTS_MAX;
 use crate::{Change, ChangeKind, Object, ReadError};
 
 /// How long a read waits for a file that is being recovered.
@@ -59,7 +60,11 @@ impl Disk {
 
     /// The states written by these revisions; `None` where the row is gone.
     pub(crate) fn objects(&self, revisions: &[u64]) -> Result<Vec<Option<Arc<Object>>>, ReadError> {
-        self.with(|file| revisions.iter().map(|revision| object(file, *revision)).collect())
+        let mut found = Vec::with_capacity(revisions.len());
+        for some in revisions.chunks(OBJECTS_MAX) {
+            found.append(&mut self.with(|file| objects(file, some))?);
+        }
+        Ok(found)
     }
 
     /// Changes under a prefix after a revision and up to another, oldest first, and the revision up to
@@ -88,14 +93,7 @@ impl Disk {
             let mut rows = query.query(bounds).map_err(unreadable)?;
             let mut changes = Vec::new();
             while let Some(row) = rows.next().map_err(unreadable)? {
-                let Revision { object: state, prev, deleted, .. } = Revision::read(row)?;
-                let previous = prev.map(|revision| object(file, revision)).transpose()?.flatten();
-                let kind = match (prev, deleted) {
-                    (_, true) => ChangeKind::Deleted,
-                    (Some(_), false) => ChangeKind::Updated,
-                    (None, false) => ChangeKind::Created,
-                };
-                changes.push(Change { kind, revision: state.revision, object: state, previous });
+                changes.push(change(file, Revision::read(row)?)?);
             }
             let cut = changes.last().filter(|_| changes.len() == most);
             let seen = cut.map_or(up_to, |last| last.revision);
@@ -181,10 +179,36 @@ fn in_order(
     }
 }
 
-fn object(file: &Connection, revision: u64) -> Result<Option<Arc<Object>>, ReadError> {
-    let mut query = file
-        .prepare(&format!("SELECT {REVISION_COLUMNS} FROM revisions WHERE revision = ?"))
-        .map_err(unreadable)?;
-    let found = query.query_row([revision.cast_signed()], |row| Ok(Revision::read(row)));
-    Ok(found.optional().map_err(unreadable)?.transpose()?.map(|row| row.object))
+/// What happened with a revision.
+pub(crate) fn change(file: &Connection, row: Revision) -> Result<Change, ReadError> {
+    let Revision { object, prev, deleted, .. } = row;
+    let kind = match (prev, deleted) {
+        (_, true) => ChangeKind::Deleted,
+        (Some(_), false) => ChangeKind::Updated,
+        (None, false) => ChangeKind::Created,
+    };
+    let previous = objects(file, prev.as_slice())?.pop().flatten();
+    Ok(Change { kind, revision: object.revision, object, previous })
+}
+
+/// The states written by these revisions; `None` where the row is gone.
+pub(crate) fn objects(
+    file: &Connection,
+    revisions: &[u64],
+) -> Result<Vec<Option<Arc<Object>>>, ReadError> {
+    if revisions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let query = format!("SELECT {REVISION_COLUMNS} FROM revisions WHERE revision = ?");
+    let mut query = file.prepare(&query).map_err(unreadable)?;
+    let object = |revision: &u64| {
+        let row = query.query_row([revision.cast_signed()], |row| Ok(Revision::read(row)));
+        Ok(row.optional().map_err(unreadable)?.transpose()?.map(|row| row.object))
+    };
+    revisions.iter().map(object).collect()
+}
+
+/// A state that must be there is not.
+pub(crate) fn lost(revision: u64) -> ReadError {
+    ReadError::Damaged { what: format!("revision {revision}"), number: revision }
 }

@@ -3,21 +3,28 @@
 //! Later work of a group sees what earlier work did; readers see nothing of it before the commit.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use bytes::Bytes;
+use rusqlite::Connection;
 
-use crate::index::Index;
+use crate::index::{self, Found, Index};
 use crate::storage::Answer;
-use crate::{Change, ChangeKind, Committed, Object, StoreError, Transaction, Work};
+use crate::{
+    Change, ChangeKind, Committed, Object, ReadError, StoreError, Transaction, Work, disk,
+};
 
 /// The requests of one commit.
-#[derive(Debug)]
 pub(crate) struct Group<'a> {
     index: &'a RwLock<Index>,
+    /// Where the objects are that are not in memory; as committed as the index.
+    file: &'a Connection,
+    /// Why something could not be read for the present work.
+    unreadable: Cell<Option<ReadError>>,
     pub(crate) changes: Vec<Change>,
     pub(crate) records: Vec<Bytes>,
     latest: BTreeMap<Arc<str>, Option<Arc<Object>>>,
@@ -29,10 +36,17 @@ pub(crate) struct Group<'a> {
 }
 
 impl<'a> Group<'a> {
-    pub(crate) fn new(index: &'a RwLock<Index>, first_seq: u64, next_revision: u64) -> Self {
+    pub(crate) fn new(
+        index: &'a RwLock<Index>,
+        file: &'a Connection,
+        first_seq: u64,
+        next_revision: u64,
+    ) -> Self {
         let newest_revision = index.read().unwrap_or_else(PoisonError::into_inner).revision();
         Self {
             index,
+            file,
+            unreadable: Cell::new(None),
             changes: Vec::new(),
             records: Vec::new(),
             latest: BTreeMap::new(),
@@ -60,10 +74,11 @@ impl<'a> Group<'a> {
             group: self,
         };
         let ended = panic::catch_unwind(AssertUnwindSafe(|| work(&mut step)));
-        let failure = match (ended, step.misused) {
-            (Err(panic), _) => Some(StoreError::Panicked { message: message(&*panic) }),
-            (Ok(()), Some(revision)) => Some(StoreError::Misused { revision }),
-            (Ok(()), None) => None,
+        let failure = match (step.group.unreadable.take(), ended, step.misused) {
+            (Some(error), _, _) => Some(StoreError::Unavailable { reason: error.to_string() }),
+            (None, Err(panic), _) => Some(StoreError::Panicked { message: message(&*panic) }),
+            (None, Ok(()), Some(revision)) => Some(StoreError::Misused { revision }),
+            (None, Ok(()), None) => None,
         };
         if failure.is_some() {
             step.rollback();
@@ -90,10 +105,27 @@ impl<'a> Group<'a> {
         Committed { seq, revision: self.newest_revision }
     }
 
+    fn index(&self) -> RwLockReadGuard<'a, Index> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn get(&self, key: &str) -> Option<Arc<Object>> {
-        match self.latest.get(key) {
-            Some(latest) => latest.clone(),
-            None => self.index.read().unwrap_or_else(PoisonError::into_inner).get(key),
+        if let Some(latest) = self.latest.get(key) {
+            return latest.clone();
+        }
+        let found = self.index().get(key)?;
+        self.read(vec![found]).pop()
+    }
+
+    /// The objects that were found. If one cannot be read, that is kept, and the work is undone.
+    fn read(&self, found: Vec<Found>) -> Vec<Arc<Object>> {
+        let read = disk::objects(self.file, &index::missing(&found));
+        match read.and_then(|read| index::complete(found, read, disk::lost)) {
+            Ok(objects) => objects,
+            Err(error) => {
+                self.unreadable.set(Some(error));
+                Vec::new()
+            }
         }
     }
 
@@ -148,7 +180,7 @@ impl Step<'_, '_> {
         };
         let key = match &previous {
             Some(previous) => Arc::clone(&previous.key),
-            None => self.group.index.read().unwrap_or_else(PoisonError::into_inner).key(key),
+            None => self.group.index().key(key),
         };
         self.group.bytes += body.len() + key.len();
         let object = Arc::new(Object { key: Arc::clone(&key), revision, body });
@@ -169,10 +201,12 @@ impl Transaction for Step<'_, '_> {
     }
 
     fn scan(&self, prefix: &str) -> Vec<Arc<Object>> {
-        let index = self.group.index.read().unwrap_or_else(PoisonError::into_inner);
         let latest = &self.group.latest;
-        let committed = index.scan(prefix).filter(|object| !latest.contains_key(&object.key));
-        let mut objects: Vec<_> = committed.cloned().collect();
+        let index = self.group.index();
+        let committed = index.scan(prefix).filter(|found| !latest.contains_key(found.key()));
+        let committed: Vec<_> = committed.collect();
+        drop(index);
+        let mut objects = self.group.read(committed);
         let fresh = latest.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
         let fresh = fresh.take_while(|(key, _)| key.starts_with(prefix));
         objects.extend(fresh.filter_map(|(_, object)| object.clone()));
@@ -206,9 +240,7 @@ impl Transaction for Step<'_, '_> {
         }
         self.group.records.truncate(self.records_before);
         let newest = self.group.changes.last().map(|change| change.revision);
-        self.group.newest_revision = newest.unwrap_or_else(|| {
-            self.group.index.read().unwrap_or_else(PoisonError::into_inner).revision()
-        });
+        self.group.newest_revision = newest.unwrap_or_else(|| self.group.index().revision());
         self.group.next_revision = self.revision_before;
         self.taken.clear();
     }

@@ -1,17 +1,20 @@
-//! The committed objects in memory, with the revisions that older states can be found under on disk.
+//! All committed objects by key, with the revisions that their states can be found under on disk.
 //!
-//! Only the writer changes it, after a commit. Superseded bodies are not held here.
+//! The newest states are held in memory as far as there is room; superseded ones never. What is
+//! committed is changed by the writer only, after a commit.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
+use crate::resident::{Resident, Residents};
 use crate::{Change, ChangeKind, ListOptions, Object, ReadError};
 
-/// The newest state of every object, and the way back.
-#[derive(Debug, Default)]
+/// Every object, and the way back.
+#[derive(Debug)]
 pub(crate) struct Index {
     entries: BTreeMap<Arc<str>, Entry>,
+    residents: Residents,
     /// The newest committed revision.
     revision: u64,
     /// The oldest revision that can be read.
@@ -24,9 +27,17 @@ pub(crate) struct Index {
 
 #[derive(Debug, Default)]
 struct Entry {
-    current: Option<Arc<Object>>,
+    current: Option<Current>,
     /// Superseded states and tombstones, oldest first.
     older: Vec<Version>,
+}
+
+/// The newest state of an object.
+#[derive(Debug)]
+enum Current {
+    // Boxed: most objects of a large store are not here.
+    Here(Box<Resident>),
+    OnDisk { revision: u64 },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -46,8 +57,8 @@ pub(crate) struct Superseded {
     pub(crate) time: i64,
 }
 
-/// One object of a list: at hand, or to be read from disk.
-#[derive(Debug)]
+/// An object: at hand, or to be read from disk.
+#[derive(Debug, Clone)]
 pub(crate) enum Found {
     Here(Arc<Object>),
     OnDisk { key: Arc<str>, revision: u64 },
@@ -63,12 +74,21 @@ pub(crate) struct Outline {
 }
 
 impl Index {
-    pub(crate) fn new(revision: u64, floor: u64) -> Self {
-        Self { revision, floor, ..Self::default() }
+    /// An empty one that holds so many bytes of objects in memory, at most.
+    pub(crate) fn new(revision: u64, floor: u64, bytes_max: usize) -> Self {
+        Self {
+            entries: BTreeMap::new(),
+            residents: Residents::new(bytes_max),
+            revision,
+            floor,
+            gaps: Vec::new(),
+            superseded: VecDeque::new(),
+        }
     }
 
-    pub(crate) fn get(&self, key: &str) -> Option<Arc<Object>> {
-        self.entries.get(key).and_then(|entry| entry.current.clone())
+    /// The newest state of an object.
+    pub(crate) fn get(&self, key: &str) -> Option<Found> {
+        self.entries.get_key_value(key).and_then(|(key, entry)| entry.newest(key))
     }
 
     /// The key as it is held, so that states of one object share it.
@@ -85,8 +105,8 @@ impl Index {
     }
 
     /// The newest states under a prefix.
-    pub(crate) fn scan<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a Arc<Object>> {
-        self.under(prefix, Bound::Included(prefix)).filter_map(|(_, entry)| entry.current.as_ref())
+    pub(crate) fn scan<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = Found> {
+        self.under(prefix, Bound::Included(prefix)).filter_map(|(key, entry)| entry.newest(key))
     }
 
     fn under<'a>(
@@ -124,21 +144,23 @@ impl Index {
             Some(key) if key.as_str() >= prefix => Bound::Excluded(key.as_str()),
             _ => Bound::Included(prefix),
         };
-        let mut shown = self.under(prefix, from).filter_map(|(key, entry)| entry.at(key, at));
-        let found: Vec<Found> = shown.by_ref().take(limit).collect();
+        let mut shown = self.under(prefix, from).filter_map(|(key, entry)| {
+            entry.revision_at(at).map(|revision| (key, entry, revision))
+        });
+        let of_page = shown.by_ref().take(limit);
+        let found: Vec<Found> =
+            of_page.map(|(key, entry, revision)| entry.state(key, revision)).collect();
         let remaining = shown.count();
-        let next = found.last().filter(|_| remaining > 0).map(|last| last.key().to_owned());
+        let next = found.last().filter(|_| remaining > 0).map(|last| last.key().to_string());
         Ok(Outline { found, revision: at, next, remaining })
     }
 
     /// Take in a committed change.
     pub(crate) fn apply(&mut self, change: &Change, time: i64) {
         let key = &change.object.key;
-        let replaced = change.previous.as_ref().map(|previous| previous.revision);
-        self.supersede(key, change.revision, change.kind == ChangeKind::Deleted, replaced, time);
-        let entry = self.entries.entry(Arc::clone(key)).or_default();
+        self.supersede(key, change.revision, change.kind == ChangeKind::Deleted, time);
         if change.kind != ChangeKind::Deleted {
-            entry.current = Some(Arc::clone(&change.object));
+            self.hold(Arc::clone(&change.object));
         }
         self.revision = change.revision;
     }
@@ -151,12 +173,9 @@ impl Index {
         if revision > self.revision.max(self.floor) + 1 && revision > self.floor {
             self.gaps.push((self.revision.max(self.floor), revision));
         }
-        let replaced =
-            self.entries.get(&key).and_then(|entry| entry.current.as_ref()).map(|o| o.revision);
-        self.supersede(&key, revision, deleted, replaced, time);
-        let entry = self.entries.entry(key).or_default();
+        self.supersede(&key, revision, deleted, time);
         if !deleted {
-            entry.current = Some(object);
+            self.hold(object);
         }
         self.revision = self.revision.max(revision);
     }
@@ -168,22 +187,45 @@ impl Index {
         }
     }
 
-    fn supersede(
-        &mut self,
-        key: &Arc<str>,
-        by: u64,
-        deleted: bool,
-        replaced: Option<u64>,
-        time: i64,
-    ) {
+    /// Take in what somebody had to read from disk, if it still is the newest state.
+    pub(crate) fn restore(&mut self, object: &Arc<Object>) {
+        let current = self.entries.get(&object.key).and_then(|entry| entry.current.as_ref());
+        if matches!(current, Some(Current::OnDisk { revision }) if *revision == object.revision) {
+            self.hold(Arc::clone(object));
+        }
+    }
+
+    /// Hold an object in memory, and let go of others if that is too much.
+    fn hold(&mut self, object: Arc<Object>) {
+        let entry = self.entries.entry(Arc::clone(&object.key)).or_default();
+        entry.current = Some(Current::Here(Box::new(self.residents.admit(object))));
+        while let Some(key) = self.residents.due() {
+            let current = self.entries.get_mut(&key).and_then(|entry| entry.current.as_mut());
+            let Some(current) = current else { return };
+            let Current::Here(resident) = current else { return };
+            if !self.residents.defer(resident) {
+                self.residents.release(resident);
+                *current = Current::OnDisk { revision: resident.revision() };
+            }
+        }
+    }
+
+    /// The newest state of an object, if it has one, is not that any more.
+    fn supersede(&mut self, key: &Arc<str>, by: u64, deleted: bool, time: i64) {
+        let entry = self.entries.entry(Arc::clone(key)).or_default();
+        let replaced = entry.current.take().map(|current| match current {
+            Current::Here(resident) => {
+                self.residents.release(&resident);
+                resident.revision()
+            }
+            Current::OnDisk { revision } => revision,
+        });
         let row = |revision| Superseded { key: Arc::clone(key), revision, by, time };
         self.superseded.extend(replaced.map(row));
         self.superseded.extend(deleted.then(|| row(by)));
-        let entry = self.entries.entry(Arc::clone(key)).or_default();
         entry.older.extend(replaced.map(|revision| Version { revision, deleted: false }));
         if deleted {
             entry.older.push(Version { revision: by, deleted: true });
-            entry.current = None;
         }
     }
 
@@ -217,22 +259,67 @@ impl Index {
 }
 
 impl Entry {
-    /// The state at a revision.
-    fn at(&self, key: &Arc<str>, revision: u64) -> Option<Found> {
-        if let Some(current) = self.current.as_ref().filter(|now| now.revision <= revision) {
-            return Some(Found::Here(Arc::clone(current)));
+    fn newest(&self, key: &Arc<str>) -> Option<Found> {
+        self.current.as_ref().map(|current| self.state(key, current.revision()))
+    }
+
+    /// The revision of the state that the object had at a revision.
+    fn revision_at(&self, revision: u64) -> Option<u64> {
+        let current = self.current.as_ref().map(Current::revision);
+        current.filter(|current| *current <= revision).or_else(|| {
+            let version = self.older.iter().rev().find(|version| version.revision <= revision)?;
+            (!version.deleted).then_some(version.revision)
+        })
+    }
+
+    /// The state of one of its revisions.
+    fn state(&self, key: &Arc<str>, revision: u64) -> Found {
+        match &self.current {
+            Some(Current::Here(resident)) if resident.revision() == revision => {
+                Found::Here(resident.read())
+            }
+            _ => Found::OnDisk { key: Arc::clone(key), revision },
         }
-        let version = self.older.iter().rev().find(|version| version.revision <= revision)?;
-        let on_disk = Found::OnDisk { key: Arc::clone(key), revision: version.revision };
-        (!version.deleted).then_some(on_disk)
+    }
+}
+
+impl Current {
+    fn revision(&self) -> u64 {
+        match self {
+            Self::Here(resident) => resident.revision(),
+            Self::OnDisk { revision } => *revision,
+        }
     }
 }
 
 impl Found {
-    fn key(&self) -> &str {
+    pub(crate) fn key(&self) -> &Arc<str> {
         match self {
             Self::Here(object) => &object.key,
             Self::OnDisk { key, .. } => key,
         }
     }
+}
+
+/// The revisions that are to be read from disk.
+pub(crate) fn missing(found: &[Found]) -> Vec<u64> {
+    let missing = found.iter().filter_map(|one| match one {
+        Found::OnDisk { revision, .. } => Some(*revision),
+        Found::Here(_) => None,
+    });
+    missing.collect()
+}
+
+/// What was found, with what was read for [`missing`]; a row that was not there is an error.
+pub(crate) fn complete(
+    found: Vec<Found>,
+    read: Vec<Option<Arc<Object>>>,
+    gone: impl Fn(u64) -> ReadError,
+) -> Result<Vec<Arc<Object>>, ReadError> {
+    let mut read = read.into_iter();
+    let objects = found.into_iter().map(|one| match one {
+        Found::Here(object) => Ok(object),
+        Found::OnDisk { revision, .. } => read.next().flatten().ok_or_else(|| gone(revision)),
+    });
+    objects.collect()
 }

@@ -1,20 +1,19 @@
 //! Reading a file's contents into memory, each row checked against its checksum.
 
-use std::sync::Arc;
-
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::cursors::{Cursor, Cursors};
+use crate::disk;
 use crate::index::Index;
 pub(crate) use crate::rows::unreadable;
 use crate::rows::{REVISION_COLUMNS, Revision, named_crc};
 use crate::shared::Contents;
-use crate::{Change, ChangeKind, ReadError, Reader};
+use crate::{Change, ReadError, Reader};
 
-/// Everything that is kept in memory.
-pub(crate) fn load(file: &Connection) -> Result<Contents, ReadError> {
+/// Everything that is kept in memory; of the objects, so many bytes at most.
+pub(crate) fn load(file: &Connection, objects_bytes: usize) -> Result<Contents, ReadError> {
     let floor = meta(file, "floor")?;
-    let mut index = Index::new(meta(file, "first")?, floor);
+    let mut index = Index::new(meta(file, "first")?, floor, objects_bytes);
     revisions(file, 0, |row| index.load(row.object, row.deleted, row.time))?;
     let (first_seq, last_seq) = (first_seq(file)?, last_seq(file)?);
     Ok(Contents { index, cursors: cursors(file)?, first_seq, last_seq, epoch: 0 })
@@ -32,28 +31,19 @@ pub(crate) fn readers(file: &Connection) -> Result<(Vec<Reader>, u64, u64), Read
     Ok((cursors.all().map(reader).collect(), first, last))
 }
 
-/// Changes that are in the file and not in memory, because nobody knew what became of them.
+/// Changes that are in the file and not in memory, because nobody knew what became of them, and when
+/// they were made.
 pub(crate) fn changes_after(
     file: &Connection,
-    index: &Index,
+    revision: u64,
 ) -> Result<Vec<(Change, i64)>, ReadError> {
-    let mut changes: Vec<(Change, i64)> = Vec::new();
-    revisions(file, index.revision(), |row| {
-        let Revision { object, prev, deleted, time } = row;
-        let earlier = changes.iter().rev().find(|(change, _)| change.object.key == object.key);
-        let previous = match earlier {
-            Some((change, _)) => Some(Arc::clone(&change.object)),
-            None => index.get(&object.key),
-        };
-        let kind = match (prev, deleted) {
-            (_, true) => ChangeKind::Deleted,
-            (Some(_), false) => ChangeKind::Updated,
-            (None, false) => ChangeKind::Created,
-        };
-        let previous = previous.filter(|_| kind != ChangeKind::Created);
-        changes.push((Change { kind, revision: object.revision, object, previous }, time));
-    })?;
-    Ok(changes)
+    let mut found = Vec::new();
+    revisions(file, revision, |row| found.push(row))?;
+    let timed = found.into_iter().map(|row| {
+        let time = row.time;
+        Ok((disk::change(file, row)?, time))
+    });
+    timed.collect()
 }
 
 fn revisions(

@@ -117,7 +117,8 @@ impl Writer {
 
     /// Publish what is in the file beyond what was acknowledged.
     fn adopt(&mut self, file: &Connection, last_seq: u64) -> Result<(), ReadError> {
-        let changes = load::changes_after(file, &self.shared.index())?;
+        let known = self.shared.index().revision();
+        let changes = load::changes_after(file, known)?;
         for (change, time) in changes {
             self.next_revision = self.next_revision.max(change.revision + 1);
             let changes = vec![change];

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rusqlite::{Connection, Row, Statement, params};
 
+use crate::disk::lost;
 use crate::index::Superseded;
 use crate::{Change, ChangeKind, Object, ReadError};
 
@@ -185,8 +186,7 @@ pub(crate) const RECORD_COLUMNS: &str = "seq, time, crc, record";
 impl Revision {
     pub(crate) fn read(row: &Row<'_>) -> Result<Self, ReadError> {
         let revision = row.get::<_, i64>(0).map_err(unreadable)?.cast_unsigned();
-        let damaged =
-            || ReadError::Damaged { what: format!("revision {revision}"), number: revision };
+        let damaged = || lost(revision);
         let key = row.get_ref(1).ok().and_then(|value| value.as_str().ok()).ok_or_else(damaged)?;
         let body = row.get_ref(6).ok().and_then(|value| value.as_blob().ok());
         let body = body.ok_or_else(damaged)?;

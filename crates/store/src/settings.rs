@@ -11,6 +11,8 @@ pub const WAITING_MAX: usize = 4096;
 pub const GROUP_MAX: usize = 512;
 /// Bytes in one commit; the request that passes it is the last one in.
 pub const GROUP_BYTES_MAX: usize = 4 << 20;
+/// Objects that are read from disk in one go, while nobody else reads there.
+pub const OBJECTS_MAX: usize = 256;
 /// Changes that one call of a watch hands out.
 pub const CHANGES_MAX: usize = 256;
 /// Rows that one commit trims at least, when there is something to trim.
@@ -50,6 +52,8 @@ pub struct Settings {
     pub journal_bytes: u64,
     /// Bytes in use at which requests are refused. Default: 16 GiB.
     pub limit_bytes: u64,
+    /// Bytes of objects kept in memory; others are read from disk. Default: 16 MiB.
+    pub objects_bytes: usize,
     /// Bytes of new records kept in memory for readers that keep up. Default: 4 MiB.
     pub recent_bytes: usize,
 }
@@ -62,6 +66,7 @@ impl Default for Settings {
             journal_time: Duration::from_hours(7 * 24),
             journal_bytes: 4 << 30,
             limit_bytes: 16 << 30,
+            objects_bytes: 16 << 20,
             recent_bytes: 4 << 20,
         }
     }

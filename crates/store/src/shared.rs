@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::watch;
 
@@ -12,7 +12,7 @@ use crate::health::Pulse;
 use crate::index::{Index, Superseded};
 use crate::journal::Record;
 use crate::recent::Recent;
-use crate::{Change, Clock, Settings};
+use crate::{Change, Clock, Object, Settings};
 
 /// What an entry of the recent history takes beside its bytes, about.
 const ENTRY_BYTES: usize = 128;
@@ -150,6 +150,11 @@ impl Shared {
             drop(recent);
             self.announce_seq(last);
         }
+    }
+
+    /// Hold an object in memory that had to be read from disk.
+    pub(crate) fn restore(&self, object: &Arc<Object>) {
+        self.index_mut().restore(object);
     }
 
     /// Records that are on disk without having passed through here: readers find them there.

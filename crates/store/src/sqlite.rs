@@ -14,7 +14,7 @@ use crate::copier::Copier;
 use crate::disk::Disk;
 use crate::file::{self, OpenError};
 use crate::handle::{Handle, Request};
-use crate::index::{Found, Outline};
+use crate::index::{self, Found, Outline};
 use crate::journal::{Journal, Reader};
 use crate::recovery::page_size;
 use crate::settings::WAITING_MAX;
@@ -24,7 +24,7 @@ use crate::watch::Follower;
 use crate::writer::Writer;
 use crate::{
     Clock, Health, ListOptions, Object, Page, Pending, ReadError, Settings, Storage, Watch, Work,
-    load,
+    disk, load,
 };
 
 /// A store in one SQLite file, which no second process may open. Clones are handles to the same store;
@@ -47,7 +47,7 @@ impl Sqlite {
             path: path.to_owned(),
             what: error.to_string(),
         };
-        let mut contents = load::load(&file).map_err(damaged)?;
+        let mut contents = load::load(&file, settings.objects_bytes).map_err(damaged)?;
         let next_revision = (contents.index.revision() + 1).max(now.max(0).cast_unsigned());
         contents.index.begin(next_revision);
         contents.epoch = next_revision;
@@ -107,8 +107,24 @@ pub fn readers_of(path: &Path) -> Result<(Vec<Reader>, u64, u64), OpenError> {
 
 #[async_trait]
 impl Storage for Sqlite {
-    fn get(&self, key: &str) -> Option<Arc<Object>> {
-        self.0.shared.index().get(key)
+    async fn get(&self, key: &str) -> Result<Option<Arc<Object>>, ReadError> {
+        let mut missing = None;
+        loop {
+            let revision = match self.0.shared.index().get(key) {
+                None => return Ok(None),
+                Some(Found::Here(object)) => return Ok(Some(object)),
+                Some(Found::OnDisk { revision, .. }) => revision,
+            };
+            if missing == Some(revision) {
+                return Err(disk::lost(revision));
+            }
+            if let Some(object) = self.read(vec![revision]).await?.pop().flatten() {
+                self.0.shared.restore(&object);
+                return Ok(Some(object));
+            }
+            // Replaced and compacted meanwhile, or lost.
+            missing = Some(revision);
+        }
     }
 
     fn current_revision(&self) -> u64 {
@@ -146,24 +162,19 @@ impl Storage for Sqlite {
 impl Sqlite {
     /// Read from disk what is not in memory any more.
     async fn fetch(&self, found: Vec<Found>, at: u64) -> Result<Vec<Arc<Object>>, ReadError> {
-        let missing = found.iter().filter_map(|one| match one {
-            Found::OnDisk { revision, .. } => Some(*revision),
-            Found::Here(_) => None,
-        });
-        let missing: Vec<u64> = missing.collect();
-        let mut older = Vec::new().into_iter();
+        let mut read = Vec::new();
+        let missing = index::missing(&found);
         if !missing.is_empty() {
-            let shared = Arc::clone(&self.0.shared);
-            let read = task::spawn_blocking(move || shared.disk.objects(&missing));
-            older = read.await.map_err(|_gone| ReadError::Closed)??.into_iter();
+            read = self.read(missing).await?;
         }
+        // Compaction may have been faster.
         let floor = self.compact_floor();
-        let gone = || ReadError::Compacted { revision: at, floor };
-        let objects = found.into_iter().map(|one| match one {
-            Found::Here(object) => Ok(object),
-            // Compaction was faster.
-            Found::OnDisk { .. } => older.next().flatten().ok_or_else(gone),
-        });
-        objects.collect()
+        index::complete(found, read, |_| ReadError::Compacted { revision: at, floor })
+    }
+
+    async fn read(&self, revisions: Vec<u64>) -> Result<Vec<Option<Arc<Object>>>, ReadError> {
+        let shared = Arc::clone(&self.0.shared);
+        let read = task::spawn_blocking(move || shared.disk.objects(&revisions));
+        read.await.map_err(|_gone| ReadError::Closed)?
     }
 }

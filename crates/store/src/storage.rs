@@ -37,7 +37,7 @@ pub type Watch = Box<dyn Changes>;
 #[async_trait]
 pub trait Storage: Send + Sync {
     /// The newest committed state of one object.
-    fn get(&self, key: &str) -> Option<Arc<Object>>;
+    async fn get(&self, key: &str) -> Result<Option<Arc<Object>>, ReadError>;
 
     /// The revision of the newest committed change.
     fn current_revision(&self) -> u64;
@@ -62,7 +62,8 @@ pub trait Storage: Send + Sync {
     fn take_refused(&self) -> u64;
 }
 
-/// What work may do. Reads see the changes of this work and of all work before it.
+/// What work may do. Reads see the changes of this work and of all work before it. Work for which
+/// the disk could not be read is undone whatever it made of that.
 pub trait Transaction {
     /// The state of one object.
     fn get(&self, key: &str) -> Option<Arc<Object>>;

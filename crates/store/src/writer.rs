@@ -86,7 +86,7 @@ impl Writer {
         let mut wait = Duration::ZERO;
         loop {
             let shared = Arc::clone(&self.shared);
-            let mut group = Group::new(&shared.index, self.next_seq, self.next_revision);
+            let mut group = Group::new(&shared.index, file, self.next_seq, self.next_revision);
             let gathered = self.gather(&mut group, wait);
             let written = self.commit(&mut rows, &mut group, &gathered);
             if let Err(error) = written {

@@ -13,6 +13,8 @@ mod history;
 mod journal;
 #[path = "it/log.rs"]
 mod log;
+#[path = "it/memory.rs"]
+mod memory;
 #[path = "it/promises.rs"]
 mod promises;
 #[path = "it/refusals.rs"]

@@ -77,13 +77,13 @@ struct Wanted {
 
 impl Call<'_> {
     /// Answers the object that the URL names, as it is stored.
-    pub(super) fn get(&self, _trail: &mut Trail) -> Result<Reply, ApiError> {
+    pub(super) async fn get(&self, _trail: &mut Trail) -> Result<Reply, ApiError> {
         let rendering = Rendering::of(self.request)?;
         if let Some(at_least) = revision(self.request)? {
             self.check_reached(at_least)?;
         }
         let key = self.kind.key(self.namespace(), self.name());
-        let stored = self.shared.store.get(&key);
+        let stored = self.shared.store.get(&key).await.map_err(|error| unreadable(&error))?;
         let stored = stored.ok_or_else(|| self.kind.not_found(self.name()))?;
         let now = self.shared.clock.now();
         Ok(Reply::Plain(render::object(rendering, self.kind, StatusCode::OK, &stored.body, now)))

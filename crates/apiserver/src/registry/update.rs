@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use serde_json::{Map, Value};
+use store::Object;
 
 use super::create::sent;
 use super::decode::Document;
@@ -12,6 +13,7 @@ use super::door::TransactionDoor;
 use super::incoming::Incoming;
 use super::kind::Kind;
 use super::options::{FieldValidation, WriteOptions};
+use super::read::unreadable;
 use super::write::{Outcome, Write};
 use super::{Call, metadata};
 use crate::negotiate::Rendering;
@@ -61,15 +63,16 @@ impl Call<'_> {
         change: Change,
         trail: &mut Trail,
     ) -> Result<Reply, ApiError> {
-        let granted = self.preview(&change).unwrap_or_default();
+        let key = self.kind.key(self.namespace(), self.name());
+        let stored = self.shared.store.get(&key).await.map_err(|error| unreadable(&error))?;
+        let granted = stored.and_then(|stored| self.preview(&change, &stored)).unwrap_or_default();
         self.require(&granted).await?;
         write.commit(trail, move |write, door| apply(write, door, &change, &granted)).await
     }
 
     /// What the change would need if nobody else changed the object meanwhile. A change that
     /// cannot be made is refused, and recorded, in its transaction.
-    fn preview(&self, change: &Change) -> Option<Vec<Attributes>> {
-        let stored = self.shared.store.get(&self.kind.key(self.namespace(), self.name()))?;
+    fn preview(&self, change: &Change, stored: &Object) -> Option<Vec<Attributes>> {
         let old: Map<String, Value> = serde_json::from_slice(&stored.body).ok()?;
         let changed = change.applied(self.kind, &old, self.namespace(), self.name()).ok()?;
         Some(required_access(self.kind, &self.request.info.subresource, &changed.object))

@@ -141,8 +141,8 @@ struct Full {
 
 #[async_trait]
 impl Storage for Full {
-    fn get(&self, key: &str) -> Option<Arc<Object>> {
-        self.store.get(key)
+    async fn get(&self, key: &str) -> Result<Option<Arc<Object>>, ReadError> {
+        self.store.get(key).await
     }
 
     fn current_revision(&self) -> u64 {

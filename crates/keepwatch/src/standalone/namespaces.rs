@@ -223,7 +223,9 @@ pub(crate) struct OwnNamespaces(pub(crate) Sqlite);
 #[async_trait]
 impl NamespaceSource for OwnNamespaces {
     async fn state(&self, namespace: &str) -> Result<NamespaceState, ApiError> {
-        let Some(found) = self.0.get(&format!("core/namespaces/{namespace}")) else {
+        let found = self.0.get(&format!("core/namespaces/{namespace}")).await;
+        let found = found.map_err(|error| ApiError::unavailable(error.to_string(), 5))?;
+        let Some(found) = found else {
             return Ok(NamespaceState::Missing);
         };
         let object: Map<String, Value> = serde_json::from_slice(&found.body)

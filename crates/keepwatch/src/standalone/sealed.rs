@@ -119,8 +119,8 @@ impl Seal {
 
 #[async_trait]
 impl Storage for Sealed {
-    fn get(&self, key: &str) -> Option<Arc<Object>> {
-        self.inner.get(key).map(|object| self.seal.opened(object))
+    async fn get(&self, key: &str) -> Result<Option<Arc<Object>>, ReadError> {
+        Ok(self.inner.get(key).await?.map(|object| self.seal.opened(object)))
     }
 
     fn current_revision(&self) -> u64 {

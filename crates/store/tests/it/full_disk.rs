@@ -51,7 +51,7 @@ async fn fill_and_free(directory: &Path) {
     assert_eq!(refusal, StoreError::NoSpace);
     assert_eq!(store.health().condition, Condition::NoSpace);
     assert!(append(&store, "small").await.is_err(), "the next is refused, however small");
-    assert!(store.get("g/r/a").is_some(), "reads go on");
+    assert!(store.get("g/r/a").await.expect("the disk answers").is_some(), "reads go on");
     let early = store.journal().read(0, 1, 1).await.expect("the journal can be read");
     assert_eq!(early[0].seq, 1);
     fs::remove_file(&filler).expect("there is room");

@@ -27,7 +27,10 @@ async fn a_restart_loses_nothing_and_goes_on_above() {
     place.clock.advance(60);
     let store = place.open();
     assert_eq!(store.current_revision(), two);
-    assert_eq!(store.get("g/r/a").expect("it is there").revision, two);
+    assert_eq!(
+        store.get("g/r/a").await.expect("the disk answers").expect("it is there").revision,
+        two
+    );
     assert_eq!(watch_from(&store, two), "well");
     let changes = store.watch("g/r/", one).expect("it begins").next().await.expect("a change");
     assert_eq!(changes.len(), 1);
@@ -109,7 +112,10 @@ async fn old_history_goes_and_says_so() {
     assert_eq!(watch_from(&store, first), "compacted");
     assert_eq!(watch_from(&store, second), "well");
     assert_eq!(store.current_revision(), third);
-    assert_eq!(&*store.get("g/r/a").expect("it is there").body, b"2");
+    assert_eq!(
+        &*store.get("g/r/a").await.expect("the disk answers").expect("it is there").body,
+        b"2"
+    );
 }
 
 #[tokio::test]

@@ -132,7 +132,7 @@ async fn a_full_journal_refuses_until_its_reader_moves_on() {
     assert!(refusal.retry_after().is_some());
     assert_eq!(store.health().condition, Condition::Full);
     assert!(store.health().used_bytes < 3 << 20, "the bound was passed by far");
-    assert!(store.get("g/r/a").is_some(), "reads go on");
+    assert!(store.get("g/r/a").await.expect("the disk answers").is_some(), "reads go on");
     assert!(put(&store, "g/r/a", "2").await.is_err(), "changes are refused, too");
     assert_eq!(store.take_refused(), 2);
     assert_eq!(store.health().refused_unrecorded, 0);

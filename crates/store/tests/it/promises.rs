@@ -1,17 +1,27 @@
 //! The suite that every store must pass, and what only a file has to promise.
 
-use store::conformance;
+use store::{Settings, conformance};
 
 use crate::support::Place;
 
-#[tokio::test]
-async fn the_file_does_what_every_store_must() {
+async fn check(objects_bytes: usize) {
     let mut places = Vec::new();
     let fresh = || {
-        let place = Place::new();
+        let mut place = Place::new();
+        place.settings.objects_bytes = objects_bytes;
         let store = place.open();
         places.push(place);
         store
     };
     assert_eq!(conformance::all(fresh).await, Ok(()));
+}
+
+#[tokio::test]
+async fn the_file_does_what_every_store_must() {
+    check(Settings::default().objects_bytes).await;
+}
+
+#[tokio::test]
+async fn the_file_does_what_every_store_must_with_no_object_in_memory() {
+    check(0).await;
 }

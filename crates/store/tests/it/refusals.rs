@@ -146,7 +146,11 @@ async fn a_flipped_bit_is_never_read_as_something_else() {
         fs::write(&path, &bytes).expect("the file");
         let Ok(store) = place.try_open() else { continue };
         for number in 0..50 {
-            let object = store.get(&format!("g/r/{number}")).expect("no object is missing");
+            let object = store
+                .get(&format!("g/r/{number}"))
+                .await
+                .expect("the disk answers")
+                .expect("no object is missing");
             assert_eq!(object.body.len(), 1000, "a flip at {at}");
             assert!(object.body.iter().all(|byte| *byte == b'x'), "a flip at {at}");
         }
@@ -198,9 +202,15 @@ async fn survivors(file: &[u8], log: &[u8]) -> usize {
     let records = store.journal().read(0, 100, usize::MAX).await.expect("records");
     for (number, record) in records.iter().enumerate() {
         assert!(record.bytes.starts_with(format!("put g/r/{number} ").as_bytes()), "{record:?}");
-        assert!(store.get(&format!("g/r/{number}")).is_some(), "a record without its change");
+        assert!(
+            store.get(&format!("g/r/{number}")).await.expect("the disk answers").is_some(),
+            "a record without its change"
+        );
     }
-    assert!(store.get(&format!("g/r/{}", records.len())).is_none(), "a change without its record");
+    assert!(
+        store.get(&format!("g/r/{}", records.len())).await.expect("the disk answers").is_none(),
+        "a change without its record"
+    );
     records.len()
 }
 

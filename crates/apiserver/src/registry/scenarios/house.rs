@@ -62,7 +62,8 @@ struct OwnNamespaces(Arc<dyn Storage>);
 #[async_trait]
 impl NamespaceSource for OwnNamespaces {
     async fn state(&self, namespace: &str) -> Result<NamespaceState, ApiError> {
-        let Some(stored) = self.0.get(&format!("core/namespaces/{namespace}")) else {
+        let stored = self.0.get(&format!("core/namespaces/{namespace}")).await;
+        let Some(stored) = stored.expect("the disk answers") else {
             return Ok(NamespaceState::Missing);
         };
         let object: Value = serde_json::from_slice(&stored.body).unwrap();

@@ -1,0 +1,115 @@
+//! Which objects are held in memory, up to a number of bytes; the others are on disk only.
+//!
+//! The oldest goes first, unless somebody has read it since it was last its turn: that one goes to
+//! the back of the queue instead (the "second chance" or clock algorithm, whose reads need no lock).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::Object;
+
+/// What an object takes beside its body, about.
+const OBJECT_BYTES: usize = 192;
+
+/// The queue of those that are held.
+#[derive(Debug)]
+pub(crate) struct Residents {
+    queue: BTreeMap<u64, Arc<str>>,
+    next: u64,
+    bytes: usize,
+    bytes_max: usize,
+}
+
+/// An object that is held, and its place in the queue.
+#[derive(Debug)]
+pub(crate) struct Resident {
+    object: Arc<Object>,
+    place: u64,
+    is_used: AtomicBool,
+}
+
+impl Resident {
+    /// The object, for somebody who reads it.
+    pub(crate) fn read(&self) -> Arc<Object> {
+        self.is_used.store(true, Ordering::Relaxed);
+        Arc::clone(&self.object)
+    }
+
+    pub(crate) fn revision(&self) -> u64 {
+        self.object.revision
+    }
+
+    fn bytes(&self) -> usize {
+        self.object.body.len() + OBJECT_BYTES
+    }
+}
+
+impl Residents {
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        Self { queue: BTreeMap::new(), next: 0, bytes: 0, bytes_max }
+    }
+
+    /// Hold an object.
+    pub(crate) fn admit(&mut self, object: Arc<Object>) -> Resident {
+        let place = self.queue_up(Arc::clone(&object.key));
+        let resident = Resident { object, place, is_used: AtomicBool::new(false) };
+        self.bytes += resident.bytes();
+        resident
+    }
+
+    /// Hold it no longer.
+    pub(crate) fn release(&mut self, resident: &Resident) {
+        self.queue.remove(&resident.place);
+        self.bytes -= resident.bytes();
+    }
+
+    /// The key of the object whose turn it is, if more is held than may be.
+    pub(crate) fn due(&self) -> Option<Arc<str>> {
+        let first = self.queue.first_key_value().filter(|_| self.bytes > self.bytes_max);
+        first.map(|(_, key)| Arc::clone(key))
+    }
+
+    /// Let the object whose turn it is stay if it was read meanwhile.
+    pub(crate) fn defer(&mut self, resident: &mut Resident) -> bool {
+        let is_used = std::mem::take(resident.is_used.get_mut());
+        if is_used && let Some(key) = self.queue.remove(&resident.place) {
+            resident.place = self.queue_up(key);
+        }
+        is_used
+    }
+
+    fn queue_up(&mut self, key: Arc<str>) -> u64 {
+        self.next += 1;
+        self.queue.insert(self.next, key);
+        self.next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn the_oldest_goes_unless_it_was_read() {
+        let object = |key: &str| Object {
+            key: Arc::from(key),
+            revision: 1,
+            body: Bytes::from_static(b"0123456789"),
+        };
+        let mut residents = Residents::new(2 * (10 + OBJECT_BYTES));
+        let mut held: Vec<_> =
+            ["a", "b", "c"].map(|key| residents.admit(Arc::new(object(key)))).into();
+        held[0].read();
+        assert_eq!(residents.due().as_deref(), Some("a"));
+        assert!(residents.defer(&mut held[0]), "it was read");
+        assert_eq!(residents.due().as_deref(), Some("b"));
+        assert!(!residents.defer(&mut held[1]), "nobody read it");
+        residents.release(&held[1]);
+        assert_eq!(residents.due(), None);
+        held.push(residents.admit(Arc::new(object("d"))));
+        assert_eq!(residents.due().as_deref(), Some("c"));
+    }
+}

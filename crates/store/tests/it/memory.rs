@@ -1,0 +1,104 @@
+//! Objects that are not in memory are what they would be there.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use rusqlite::Connection;
+use store::{ListOptions, ReadError, Sqlite, Storage, StoreError, write};
+
+use crate::support::{Place, put};
+
+/// A place whose store holds so many bytes of objects.
+fn place(objects_bytes: usize) -> Place {
+    let mut place = Place::new();
+    place.settings.objects_bytes = objects_bytes;
+    place
+}
+
+/// Everything that a store says of its objects.
+async fn contents(store: &Sqlite) -> BTreeMap<String, Bytes> {
+    let listed = store.list("g/r/", ListOptions::default()).await.expect("a list").items;
+    let scanned = write(store, |transaction| transaction.scan("g/r/")).await.expect("a scan");
+    assert_eq!(listed, scanned);
+    for object in &listed {
+        let got = store.get(&object.key).await.expect("the disk answers");
+        assert_eq!(got.as_ref(), Some(object));
+    }
+    listed.iter().map(|object| (object.key.to_string(), object.body.clone())).collect()
+}
+
+/// Puts and deletes, again and again, beside a map that does the same.
+async fn check_contents(objects_bytes: usize) {
+    let place = place(objects_bytes);
+    let mut expected = BTreeMap::new();
+    for round in 0..3 {
+        let store = place.open();
+        assert_eq!(contents(&store).await, expected);
+        for number in 0..60 {
+            let key = format!("g/r/{:02}", (number * 7 + round) % 20);
+            if number % 5 == 4 {
+                let gone = key.clone();
+                let was_there = write(&store, move |transaction| {
+                    let last = transaction.get(&gone)?;
+                    let revision = transaction.next_revision();
+                    transaction.delete(&gone, revision, last.body.clone());
+                    Some(last.body.clone())
+                });
+                assert_eq!(was_there.await.expect("it is done"), expected.remove(&key));
+            } else {
+                let body = format!("{round}-{number}-{}", "x".repeat(number * 10));
+                put(&store, &key, &body).await.expect("it is put");
+                expected.insert(key, Bytes::from(body));
+            }
+        }
+        assert_eq!(contents(&store).await, expected);
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn whatever_is_in_memory_the_store_says_the_same() {
+    for objects_bytes in [0, 300, 2000, 1 << 20] {
+        check_contents(objects_bytes).await;
+    }
+}
+
+#[tokio::test]
+async fn a_change_knows_the_state_before_it_from_disk() {
+    let place = place(0);
+    let store = place.open();
+    let one = put(&store, "g/r/a", "1").await.expect("it is put");
+    let mut watch = store.watch("g/r/", one).expect("it begins");
+    put(&store, "g/r/a", "2").await.expect("it is put");
+    let changes = watch.next().await.expect("a change");
+    let previous = changes[0].previous.as_ref().expect("there was one");
+    assert_eq!((previous.revision, &*previous.body), (one, &b"1"[..]));
+}
+
+/// What the disk no longer holds is an error to all who ask, and nothing is made of it.
+#[tokio::test]
+async fn a_damaged_object_is_neither_shown_nor_taken_for_none() {
+    let place = place(0);
+    let store = place.open();
+    put(&store, "g/r/a", "1").await.expect("it is put");
+    put(&store, "g/r/b", "1").await.expect("it is put");
+    let file = Connection::open(place.path()).expect("the file");
+    let spoilt = file.execute("UPDATE revisions SET body = x'32' WHERE key = 'g/r/a'", []);
+    assert_eq!(spoilt, Ok(1));
+    let damaged = |error: ReadError| matches!(error, ReadError::Damaged { .. });
+    assert!(store.get("g/r/a").await.is_err_and(damaged));
+    assert!(store.list("g/r/", ListOptions::default()).await.is_err_and(damaged));
+    let before = store.current_revision();
+    let refused = write(&store, |transaction| {
+        if transaction.get("g/r/a").is_none() {
+            let revision = transaction.next_revision();
+            transaction.put("g/r/a", revision, Bytes::from_static(b"3"));
+        }
+    });
+    assert!(matches!(refused.await, Err(StoreError::Unavailable { .. })));
+    assert_eq!(store.current_revision(), before);
+    assert!(store.get("g/r/b").await.is_ok_and(|found| found.is_some()));
+    put(&store, "g/r/b", "2").await.expect("others go on");
+    assert_eq!(file.execute("DELETE FROM revisions WHERE key = 'g/r/a'", []), Ok(1));
+    assert!(store.get("g/r/a").await.is_err_and(damaged));
+}

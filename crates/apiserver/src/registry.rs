@@ -12,6 +12,7 @@ mod decode;
 mod delete;
 mod door;
 mod incoming;
+mod initial;
 mod kind;
 mod metadata;
 mod options;

@@ -70,7 +70,7 @@ pub(crate) struct Outline {
     pub(crate) found: Vec<Found>,
     pub(crate) revision: u64,
     pub(crate) next: Option<String>,
-    pub(crate) remaining: usize,
+    pub(crate) remaining: Option<usize>,
 }
 
 impl Index {
@@ -150,8 +150,9 @@ impl Index {
         let of_page = shown.by_ref().take(limit);
         let found: Vec<Found> =
             of_page.map(|(key, entry, revision)| entry.state(key, revision)).collect();
-        let remaining = shown.count();
-        let next = found.last().filter(|_| remaining > 0).map(|last| last.key().to_string());
+        let more = usize::from(shown.next().is_some());
+        let remaining = options.counts_rest.then(|| more + shown.count());
+        let next = found.last().filter(|_| more > 0).map(|last| last.key().to_string());
         Ok(Outline { found, revision: at, next, remaining })
     }
 
@@ -212,7 +213,10 @@ impl Index {
 
     /// The newest state of an object, if it has one, is not that any more.
     fn supersede(&mut self, key: &Arc<str>, by: u64, deleted: bool, time: i64) {
-        let entry = self.entries.entry(Arc::clone(key)).or_default();
+        let entry = self.entries.entry(Arc::clone(key)).or_insert_with(|| {
+            self.residents.add_key(key);
+            Entry::default()
+        });
         let replaced = entry.current.take().map(|current| match current {
             Current::Here(resident) => {
                 self.residents.release(&resident);
@@ -251,6 +255,7 @@ impl Index {
             entry.older.retain(|version| version.revision != row.revision);
             if entry.current.is_none() && entry.older.is_empty() {
                 self.entries.remove(&row.key);
+                self.residents.remove_key(&row.key);
             }
         }
         let floor = self.floor;

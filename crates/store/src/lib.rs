@@ -5,8 +5,8 @@
 //! read again, by any number of readers at their own pace.
 //!
 //! One thread writes. It commits whatever requests wait as one group, so that a request hardly ever
-//! pays for a disk flush alone. Every key is held in memory, and so many bytes of the objects' newest
-//! states ([`Settings::objects_bytes`]); all else is read back from the file. Revisions rise for the whole store and never fall.
+//! pays for a disk flush alone. Every key is held in memory, and the objects' newest states as far
+//! as there is room ([`Settings::objects_bytes`]); all else is read back from the file. Revisions rise for the whole store and never fall.
 //!
 //! Absent on purpose: any knowledge of what bodies and records mean, any way to drop a record to make
 //! room (a full store says so, [`StoreError::Full`]), and any repair of a damaged file.

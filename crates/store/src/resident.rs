@@ -1,4 +1,5 @@
-//! Which objects are held in memory, up to a number of bytes; the others are on disk only.
+//! Which objects are held in memory; the others are on disk only. The bound is for all that objects
+//! take, with the keys of those that are not held.
 //!
 //! The oldest goes first, unless somebody has read it since it was last its turn: that one goes to
 //! the back of the queue instead (the "second chance" or clock algorithm, whose reads need no lock).
@@ -11,6 +12,10 @@ use crate::Object;
 
 /// What an object takes beside its body, about.
 const OBJECT_BYTES: usize = 192;
+/// What a key takes beside its text, about; keys of objects that are not held count as well.
+const KEY_BYTES: usize = 128;
+/// The part of the bound that bodies have in any case, however many keys there are.
+const BODIES_PART: usize = 4;
 
 /// The queue of those that are held.
 #[derive(Debug)]
@@ -18,6 +23,7 @@ pub(crate) struct Residents {
     queue: BTreeMap<u64, Arc<str>>,
     next: u64,
     bytes: usize,
+    key_bytes: usize,
     bytes_max: usize,
 }
 
@@ -47,7 +53,17 @@ impl Resident {
 
 impl Residents {
     pub(crate) fn new(bytes_max: usize) -> Self {
-        Self { queue: BTreeMap::new(), next: 0, bytes: 0, bytes_max }
+        Self { queue: BTreeMap::new(), next: 0, bytes: 0, key_bytes: 0, bytes_max }
+    }
+
+    /// There is one key more, of whatever object.
+    pub(crate) fn add_key(&mut self, key: &str) {
+        self.key_bytes += key.len() + KEY_BYTES;
+    }
+
+    /// There is one key less.
+    pub(crate) fn remove_key(&mut self, key: &str) {
+        self.key_bytes -= key.len() + KEY_BYTES;
     }
 
     /// Hold an object.
@@ -66,7 +82,8 @@ impl Residents {
 
     /// The key of the object whose turn it is, if more is held than may be.
     pub(crate) fn due(&self) -> Option<Arc<str>> {
-        let first = self.queue.first_key_value().filter(|_| self.bytes > self.bytes_max);
+        let room = self.bytes_max.saturating_sub(self.key_bytes).max(self.bytes_max / BODIES_PART);
+        let first = self.queue.first_key_value().filter(|_| self.bytes > room);
         first.map(|(_, key)| Arc::clone(key))
     }
 
@@ -92,16 +109,18 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn the_oldest_goes_unless_it_was_read() {
-        let object = |key: &str| Object {
+    fn object(key: &str) -> Arc<Object> {
+        Arc::new(Object {
             key: Arc::from(key),
             revision: 1,
             body: Bytes::from_static(b"0123456789"),
-        };
+        })
+    }
+
+    #[test]
+    fn the_oldest_goes_unless_it_was_read() {
         let mut residents = Residents::new(2 * (10 + OBJECT_BYTES));
-        let mut held: Vec<_> =
-            ["a", "b", "c"].map(|key| residents.admit(Arc::new(object(key)))).into();
+        let mut held: Vec<_> = ["a", "b", "c"].map(|key| residents.admit(object(key))).into();
         held[0].read();
         assert_eq!(residents.due().as_deref(), Some("a"));
         assert!(residents.defer(&mut held[0]), "it was read");
@@ -109,7 +128,23 @@ mod tests {
         assert!(!residents.defer(&mut held[1]), "nobody read it");
         residents.release(&held[1]);
         assert_eq!(residents.due(), None);
-        held.push(residents.admit(Arc::new(object("d"))));
+        held.push(residents.admit(object("d")));
         assert_eq!(residents.due().as_deref(), Some("c"));
+    }
+
+    #[test]
+    fn keys_take_room_but_not_all_of_it() {
+        let mut residents = Residents::new(4 * (10 + OBJECT_BYTES));
+        residents.admit(object("a"));
+        for _ in 0..100 {
+            residents.add_key("somewhere else");
+        }
+        assert_eq!(residents.due(), None, "a quarter is for bodies");
+        residents.admit(object("b"));
+        assert_eq!(residents.due().as_deref(), Some("a"));
+        for _ in 0..100 {
+            residents.remove_key("somewhere else");
+        }
+        assert_eq!(residents.due(), None);
     }
 }

@@ -52,7 +52,8 @@ pub struct Settings {
     pub journal_bytes: u64,
     /// Bytes in use at which requests are refused. Default: 16 GiB.
     pub limit_bytes: u64,
-    /// Bytes of objects kept in memory; others are read from disk. Default: 16 MiB.
+    /// Bytes that objects and all keys may take in memory; other objects are read from disk, but a
+    /// quarter is for objects in any case. Default: 24 MiB.
     pub objects_bytes: usize,
     /// Bytes of new records kept in memory for readers that keep up. Default: 4 MiB.
     pub recent_bytes: usize,
@@ -66,7 +67,7 @@ impl Default for Settings {
             journal_time: Duration::from_hours(7 * 24),
             journal_bytes: 4 << 30,
             limit_bytes: 16 << 30,
-            objects_bytes: 16 << 20,
+            objects_bytes: 24 << 20,
             recent_bytes: 4 << 20,
         }
     }

@@ -90,6 +90,8 @@ pub struct ListOptions {
     pub start_after: Option<String>,
     /// At most so many objects; 0 is no limit.
     pub limit: usize,
+    /// Whether to count what is left behind the page; that takes as long as there is much left.
+    pub counts_rest: bool,
 }
 
 /// A part of a list.
@@ -101,8 +103,8 @@ pub struct Page {
     pub revision: u64,
     /// Where the next page starts ([`ListOptions::start_after`]), if there is one.
     pub next: Option<String>,
-    /// How many objects are left behind this page.
-    pub remaining: usize,
+    /// How many objects are left behind this page, if that was asked for.
+    pub remaining: Option<usize>,
 }
 
 /// The changes under a prefix, in the order of their revisions.

@@ -142,7 +142,8 @@ impl Call<'_> {
                 limit if limit == 0 || filter.selects_all() => limit,
                 limit => limit.max(SCAN_PAGE),
             };
-            let options = ListOptions { at, start_after, limit };
+            let counts_rest = filter.selects_all();
+            let options = ListOptions { at, start_after, limit, counts_rest };
             let asked = self.shared.clock.now();
             let page = self.shared.store.list(prefix, options).await?;
             trail.took_since(Layer::Storage, asked);
@@ -156,7 +157,7 @@ impl Call<'_> {
                 if let Some(last) = items.last().filter(|_| more) {
                     let after = last.key.strip_prefix(prefix).unwrap_or(&last.key).to_owned();
                     head.next = Place { revision: Some(page.revision), after }.encode();
-                    head.remaining = filter.selects_all().then_some(page.remaining);
+                    head.remaining = page.remaining;
                 }
                 return Ok((items, head));
             }

@@ -11,9 +11,10 @@ use bytes::Bytes;
 use event::Json;
 use futures::stream;
 use serde_json::{Map, Value};
-use store::{Change, ChangeKind, ListOptions, ReadError, Watch};
+use store::{Change, ChangeKind, ReadError, Watch};
 use tokio::time::Instant;
 
+use super::initial::Initial;
 use super::kind::Kind;
 use super::options::{first, is_true};
 use super::read::{Filter, revision, unreadable};
@@ -39,8 +40,8 @@ struct Course {
     form: Form,
     /// Whether the definitions of a table's columns have been sent.
     has_columns: bool,
-    /// What was there at the beginning and has not been told yet; shared with the store.
-    initial: VecDeque<Bytes>,
+    /// What was there at the beginning and has not been told yet.
+    initial: Option<Initial>,
     /// The revision of that, if its end is to be marked.
     marks_end_at: Option<u64>,
     frames: VecDeque<Bytes>,
@@ -56,7 +57,7 @@ struct Start {
     /// Everything after this is told.
     after: u64,
     /// What is there at that moment, to be told as added.
-    initial: VecDeque<Bytes>,
+    initial: Option<Initial>,
     /// Whether the end of it is marked.
     marks_end: bool,
 }
@@ -68,7 +69,7 @@ impl Call<'_> {
         let filter = Filter::of(self)?;
         let wants_initial = self.check_watch()?;
         let duration = self.duration()?;
-        let start = self.start(wants_initial, &filter).await?;
+        let start = self.start(wants_initial).await?;
         let prefix = self.kind.prefix(self.namespace());
         let changes = self.shared.store.watch(&prefix, start.after);
         let changes = changes.map_err(|error| unreadable(&error))?;
@@ -138,19 +139,18 @@ impl Call<'_> {
         }
     }
 
-    async fn start(&self, wants_initial: Option<bool>, filter: &Filter) -> Result<Start, ApiError> {
+    async fn start(&self, wants_initial: Option<bool>) -> Result<Start, ApiError> {
         let since = revision(self.request)?.unwrap_or(0);
         if wants_initial == Some(false) || (wants_initial.is_none() && since != 0) {
             let after = if since == 0 { self.shared.store.current_revision() } else { since };
-            return Ok(Start { after, initial: VecDeque::new(), marks_end: false });
+            return Ok(Start { after, initial: None, marks_end: false });
         }
         self.check_reached(since)?;
         let prefix = self.kind.prefix(self.namespace());
-        let page = self.shared.store.list(&prefix, ListOptions::default()).await;
-        let page = page.map_err(|error| unreadable(&error))?;
-        let bodies = page.items.iter().map(|object| &object.body);
-        let initial = bodies.filter(|body| filter.admits(body)).cloned().collect();
-        Ok(Start { after: page.revision, initial, marks_end: wants_initial == Some(true) })
+        let initial = Initial::now(&*self.shared.store, prefix).await;
+        let initial = initial.map_err(|error| unreadable(&error))?;
+        let marks_end = wants_initial == Some(true);
+        Ok(Start { after: initial.revision(), initial: Some(initial), marks_end })
     }
 }
 
@@ -161,8 +161,19 @@ impl Course {
             if let Some(frame) = self.frames.pop_front() {
                 return Some((frame, self));
             }
-            if let Some(body) = self.initial.pop_front() {
-                self.tell("ADDED", &body);
+            if let Some(initial) = &mut self.initial {
+                match initial.next(&*self.shared.store).await {
+                    Ok(Some(object)) if self.filter.admits(&object.body) => {
+                        self.tell("ADDED", &object.body);
+                    }
+                    Ok(Some(_)) => {}
+                    Ok(None) => self.initial = None,
+                    Err(error) => {
+                        self.initial = None;
+                        self.marks_end_at = None;
+                        self.fail(&error);
+                    }
+                }
                 continue;
             }
             if let Some(revision) = self.marks_end_at.take() {

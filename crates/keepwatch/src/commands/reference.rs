@@ -105,7 +105,7 @@ fn rows() -> Vec<(&'static str, String)> {
         ("Requests in one commit", disk::GROUP_MAX.to_string()),
         ("Bytes in one commit", bytes(disk::GROUP_BYTES_MAX)),
         ("Changes handed to a watch at a time", disk::CHANGES_MAX.to_string()),
-        ("Objects kept in memory", bytes(defaults.objects_bytes)),
+        ("Memory for objects and their keys", bytes(defaults.objects_bytes)),
         ("Objects read from disk in one go", disk::OBJECTS_MAX.to_string()),
         ("Superseded revisions kept", defaults.history_rows.to_string()),
         ("Records kept in memory for readers", bytes(defaults.recent_bytes)),

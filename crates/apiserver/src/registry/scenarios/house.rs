@@ -16,7 +16,7 @@ use super::kinds;
 use crate::request_info::query_pairs;
 use crate::{
     AccessError, Answer, ApiError, Attributes, Authorizer, Clock, Decision, NamespaceSource,
-    NamespaceState, Parts, Registry, Reply, Request, RequestInfo, Trail,
+    NamespaceState, Parts, Registry, Reply, Request, RequestInfo, Trail, WatchReply,
 };
 
 pub(super) const WIDGETS: &str = "/apis/test.example.com/v1/namespaces/shop/widgets";
@@ -192,14 +192,14 @@ impl House {
         count: usize,
         headers: &[(&str, &str)],
     ) -> Vec<Value> {
+        frames(&mut self.begin_watch(line, headers).await, count).await
+    }
+
+    pub(super) async fn begin_watch(&self, line: &str, headers: &[(&str, &str)]) -> WatchReply {
         let request = request("alice", line, "", headers);
         let mut trail = self.trail(&request);
         match self.registry.handle(&request, &mut trail).await {
-            Ok(Reply::Watch(watch)) => {
-                let frames: Vec<Bytes> = watch.frames.take(count).collect().await;
-                assert!(frames.iter().all(|frame| frame.ends_with(b"}\n")));
-                frames.iter().map(|frame| serde_json::from_slice(frame).unwrap()).collect()
-            }
+            Ok(Reply::Watch(watch)) => watch,
             Ok(Reply::Plain(_) | Reply::Recorded(_) | Reply::Unsure(_)) => {
                 panic!("{line} is no watch")
             }
@@ -268,4 +268,11 @@ fn request(user: &str, line: &str, body: &str, headers: &[(&str, &str)]) -> Requ
         body: Bytes::copy_from_slice(body.as_bytes()),
         received: Timestamp::from_micros(1_700_000_000_000_000),
     }
+}
+
+/// Up to so many frames of a watch.
+pub(super) async fn frames(watch: &mut WatchReply, count: usize) -> Vec<Value> {
+    let frames: Vec<Bytes> = watch.frames.by_ref().take(count).collect().await;
+    assert!(frames.iter().all(|frame| frame.ends_with(b"}\n")));
+    frames.iter().map(|frame| serde_json::from_slice(frame).unwrap()).collect()
 }

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::house::{House, WIDGETS};
+use super::house::{House, WIDGETS, frames};
+use crate::registry::initial::PAGE;
 
 const MERGE: (&str, &str) = ("content-type", "application/merge-patch+json");
 
@@ -63,6 +64,55 @@ async fn a_watch_list_marks_the_end_of_the_beginning() {
         json!({"k8s.io/initial-events-end": "true"})
     );
     assert_eq!(frames[1]["object"]["kind"], "Widget");
+}
+
+/// More objects than are held for a watch at a time, and one of them is changed before it is told.
+#[tokio::test]
+async fn a_long_beginning_is_told_as_it_was_then() {
+    let house = House::open().await;
+    let names: Vec<String> = (0..2 * PAGE + 50).map(|number| format!("w{number:03}")).collect();
+    for name in &names {
+        make(&house, name, "x").await;
+    }
+    let query =
+        "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
+    let mut watch = house.begin_watch(&format!("GET {WIDGETS}?{query}"), &[]).await;
+    let mut all = frames(&mut watch, 1).await;
+    let last = names.last().unwrap();
+    house.ask(&format!("PATCH {WIDGETS}/{last}"), r#"{"spec":{"size":2}}"#, &[MERGE]).await;
+    make(&house, "x", "x").await;
+    all.extend(frames(&mut watch, names.len() + 2).await);
+    let added = names.iter().map(|name| format!("ADDED {name}"));
+    let after = ["BOOKMARK ".to_owned(), format!("MODIFIED {last}"), "ADDED x".to_owned()];
+    assert_eq!(told(&all), added.chain(after).collect::<Vec<_>>());
+    assert_eq!(all[names.len() - 1]["object"]["spec"]["size"], 1, "as it was at the beginning");
+}
+
+#[tokio::test]
+async fn a_beginning_that_takes_too_long_is_told_to_begin_again() {
+    let settings = store::Settings { history_rows: 0, ..store::Settings::default() };
+    let house = House::open_with(settings);
+    house.ok("POST /api/v1/namespaces", r#"{"metadata":{"name":"shop"}}"#).await;
+    for number in 0..=PAGE {
+        make(&house, &format!("w{number:03}"), "x").await;
+    }
+    let mut watch = house.begin_watch(&format!("GET {WIDGETS}?watch=1"), &[]).await;
+    let start = frames(&mut watch, PAGE).await;
+    assert!(start.iter().all(|frame| frame["type"] == "ADDED"));
+    let exact = start[0]["object"]["metadata"]["resourceVersion"].as_str().unwrap();
+    let exact = format!("GET {WIDGETS}?resourceVersion={exact}&resourceVersionMatch=Exact");
+    // History is trimmed with commits that follow, about once a second.
+    for n in 0..20_000 {
+        if house.ask(&exact, "", &[]).await.code == 410 {
+            break;
+        }
+        let patch = format!(r#"{{"metadata":{{"labels":{{"n":"{n}"}}}}}}"#);
+        house.ask(&format!("PATCH {WIDGETS}/w000"), &patch, &[MERGE]).await;
+        house.pass(3600);
+    }
+    let end = frames(&mut watch, 2).await;
+    assert_eq!(end.len(), 1, "nothing comes after it: {end:?}");
+    assert_eq!((&end[0]["type"], &end[0]["object"]["code"]), (&json!("ERROR"), &json!(410)));
 }
 
 #[tokio::test]

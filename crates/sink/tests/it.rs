@@ -224,29 +224,53 @@ fn a_line_longer_than_a_file_gets_its_own() {
 /// A long log does not stay in the system's memory; its end does, for whoever follows it.
 #[test]
 fn what_lies_far_behind_leaves_the_page_cache() {
-    // Not /tmp, which may be nothing but memory.
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let path = folder.path().join("audit.log");
-    let mut sink = new_sink(&path, 48 << 20, 0);
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(sink.resume("")).unwrap();
-    let line = vec![b'x'; 1 << 20];
-    let mut done = 0;
-    while done < 80 {
-        let mut draft = Draft::default();
-        draft.push(done + 1, |lines| lines.extend_from_slice(&line));
-        done += runtime.block_on(sink.deliver(&draft.finish())).unwrap().records as u64;
-    }
+    let (folder, mut sink, runtime) = on_disk(48 << 20);
+    deliver_long(&mut sink, &runtime, 80);
     let mut files: Vec<_> =
         fs::read_dir(folder.path()).unwrap().map(|f| f.unwrap().path()).collect();
     files.sort();
     let [rotated, current] = files.as_slice() else { panic!("{files:?}") };
-    let ends = |path: &Path| {
-        let end = fs::metadata(path).unwrap().len() - 1;
-        [0, end].map(|at| is_in_memory(path, at))
-    };
-    assert_eq!(ends(rotated), [false, false]);
-    assert_eq!(ends(current), [false, true]);
+    assert_eq!(ends_in_memory(rotated), [false, false]);
+    assert_eq!(ends_in_memory(current), [false, true]);
+}
+
+#[test]
+fn a_file_that_was_cut_by_others_leaves_the_page_cache_again() {
+    let (folder, mut sink, runtime) = on_disk(1 << 30);
+    let path = folder.path().join("audit.log");
+    deliver_long(&mut sink, &runtime, 80);
+    OpenOptions::new().write(true).truncate(true).open(&path).unwrap();
+    deliver_long(&mut sink, &runtime, 40);
+    assert_eq!(ends_in_memory(&path), [false, true]);
+}
+
+/// A sink whose file is on a disk: not in /tmp, which may be nothing but memory.
+fn on_disk(size_max: u64) -> (tempfile::TempDir, FileSink, tokio::runtime::Runtime) {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let mut sink = new_sink(&folder.path().join("audit.log"), size_max, 0);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(sink.resume("")).unwrap();
+    (folder, sink, runtime)
+}
+
+/// Delivers so many lines of a MiB.
+fn deliver_long(sink: &mut FileSink, runtime: &tokio::runtime::Runtime, count: u64) {
+    let line = vec![b'x'; 1 << 20];
+    for seq in 1..=count {
+        let mut draft = Draft::default();
+        draft.push(seq, |lines| lines.extend_from_slice(&line));
+        let mut batch = draft.finish();
+        while !batch.is_empty() {
+            let delivered = runtime.block_on(sink.deliver(&batch)).unwrap();
+            batch.advance(delivered.records);
+        }
+    }
+}
+
+/// Whether the first and the last byte of a file are in memory.
+fn ends_in_memory(path: &Path) -> [bool; 2] {
+    let end = fs::metadata(path).unwrap().len() - 1;
+    [0, end].map(|at| is_in_memory(path, at))
 }
 
 /// Whether a byte of the file can be read without asking the disk.

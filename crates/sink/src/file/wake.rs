@@ -25,11 +25,14 @@ impl Wake {
 
     /// All before `end` is on disk: what lies far behind may leave memory.
     pub(super) fn advance(&mut self, file: &File, end: u64) {
+        if end < self.0 {
+            // Others have cut the file.
+            self.0 = 0;
+        }
         let until = end.saturating_sub(KEPT);
-        if let Some(length) = NonZeroU64::new(until.saturating_sub(self.0))
-            && length.get() >= STEP
-        {
-            let_go(file, self.0, Some(length));
+        let length = until.saturating_sub(self.0);
+        if length >= STEP {
+            let_go(file, self.0, NonZeroU64::new(length));
             self.0 = until;
         }
     }

@@ -100,7 +100,11 @@ impl fmt::Display for Selector {
 
 impl fmt::Display for Requirement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (key, values) = (&self.key, self.values.join(","));
+        let (key, mut values) = (&self.key, self.values.join(","));
+        if values.is_empty() && matches!(self.operator, Operator::In | Operator::NotIn) {
+            // The empty value alone: upstream writes `()` as well, but does not read it.
+            values.push(',');
+        }
         match self.operator {
             Operator::Exists => f.write_str(key),
             Operator::DoesNotExist => write!(f, "!{key}"),

@@ -41,6 +41,14 @@ fn selectors_select() {
 }
 
 #[test]
+fn a_set_of_nothing_but_the_empty_value_reads_back() {
+    for text in ["x in (,)", "x notin (\t,)", "x in (,,a)"] {
+        let selector = Selector::parse(text).unwrap();
+        assert_eq!(Selector::parse(&selector.to_string()), Ok(selector), "{text}");
+    }
+}
+
+#[test]
 fn mistakes_are_reported_as_kubernetes_does() {
     for (selector, expected) in [
         ("a in", "unable to parse requirement: found '' expected: '('"),

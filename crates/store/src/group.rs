@@ -15,7 +15,7 @@ use rusqlite::Connection;
 use crate::index::{self, Found, Index};
 use crate::storage::Answer;
 use crate::{
-    Change, ChangeKind, Committed, Object, ReadError, StoreError, Transaction, Work, disk,
+    Change, ChangeKind, Committed, Object, ReadError, StoreError, Transaction, Work, disk, rows,
 };
 
 /// The requests of one commit.
@@ -120,7 +120,7 @@ impl<'a> Group<'a> {
     /// The objects that were found. If one cannot be read, that is kept, and the work is undone.
     fn read(&self, found: Vec<Found>) -> Vec<Arc<Object>> {
         let read = disk::objects(self.file, &index::missing(&found));
-        match read.and_then(|read| index::complete(found, read, disk::lost)) {
+        match read.and_then(|read| index::complete(found, read, rows::lost)) {
             Ok(objects) => objects,
             Err(error) => {
                 self.unreadable.set(Some(error));

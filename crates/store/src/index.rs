@@ -58,7 +58,7 @@ pub(crate) struct Superseded {
 }
 
 /// An object: at hand, or to be read from disk.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) enum Found {
     Here(Arc<Object>),
     OnDisk { key: Arc<str>, revision: u64 },
@@ -150,9 +150,9 @@ impl Index {
         let of_page = shown.by_ref().take(limit);
         let found: Vec<Found> =
             of_page.map(|(key, entry, revision)| entry.state(key, revision)).collect();
-        let more = usize::from(shown.next().is_some());
-        let remaining = options.counts_rest.then(|| more + shown.count());
-        let next = found.last().filter(|_| more > 0).map(|last| last.key().to_string());
+        let has_more = shown.next().is_some();
+        let remaining = options.counts_rest.then(|| usize::from(has_more) + shown.count());
+        let next = found.last().filter(|_| has_more).map(|last| last.key().to_string());
         Ok(Outline { found, revision: at, next, remaining })
     }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rusqlite::{Connection, Row, Statement, params};
 
-use crate::disk::lost;
 use crate::index::Superseded;
 use crate::{Change, ChangeKind, Object, ReadError};
 
@@ -217,6 +216,11 @@ pub(crate) fn read_record<'r>(row: &'r Row<'_>) -> Result<RecordRow<'r>, ReadErr
         return Err(damaged());
     }
     Ok((seq, time, record))
+}
+
+/// A state that must be there is not, or not as it was written.
+pub(crate) fn lost(revision: u64) -> ReadError {
+    ReadError::Damaged { what: format!("revision {revision}"), number: revision }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]

@@ -24,7 +24,7 @@ use crate::watch::Follower;
 use crate::writer::Writer;
 use crate::{
     Clock, Health, ListOptions, Object, Page, Pending, ReadError, Settings, Storage, Watch, Work,
-    disk, load,
+    load, rows,
 };
 
 /// A store in one SQLite file, which no second process may open. Clones are handles to the same store;
@@ -116,7 +116,7 @@ impl Storage for Sqlite {
                 Some(Found::OnDisk { revision, .. }) => revision,
             };
             if missing == Some(revision) {
-                return Err(disk::lost(revision));
+                return Err(rows::lost(revision));
             }
             if let Some(object) = self.read(vec![revision]).await?.pop().flatten() {
                 self.0.shared.restore(&object);

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use store::{ListOptions, Object, ReadError, Storage};
+use store::{ListOptions, Object, Page, ReadError, Storage};
 
 /// Objects that are at hand for one watch.
 pub(super) const PAGE: usize = 100;
@@ -23,8 +23,7 @@ pub(super) struct Initial {
 impl Initial {
     /// What is there now.
     pub(super) async fn now(store: &dyn Storage, prefix: String) -> Result<Self, ReadError> {
-        let options = ListOptions { limit: PAGE, ..ListOptions::default() };
-        let page = store.list(&prefix, options).await?;
+        let page = page(store, &prefix, None, None).await?;
         Ok(Self { prefix, revision: page.revision, page: page.items.into(), next: page.next })
     }
 
@@ -41,13 +40,19 @@ impl Initial {
         if self.page.is_empty()
             && let Some(after) = self.next.take()
         {
-            let at = Some(self.revision);
-            let options =
-                ListOptions { at, start_after: Some(after), limit: PAGE, counts_rest: false };
-            let page = store.list(&self.prefix, options).await?;
+            let page = page(store, &self.prefix, Some(self.revision), Some(after)).await?;
             self.page = page.items.into();
             self.next = page.next;
         }
         Ok(self.page.pop_front())
     }
+}
+
+async fn page(
+    store: &dyn Storage,
+    prefix: &str,
+    at: Option<u64>,
+    start_after: Option<String>,
+) -> Result<Page, ReadError> {
+    store.list(prefix, ListOptions { at, start_after, limit: PAGE, counts_rest: false }).await
 }

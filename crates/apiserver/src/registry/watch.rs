@@ -168,11 +168,7 @@ impl Course {
                     }
                     Ok(Some(_)) => {}
                     Ok(None) => self.initial = None,
-                    Err(error) => {
-                        self.initial = None;
-                        self.marks_end_at = None;
-                        self.fail(&error);
-                    }
+                    Err(error) => self.fail(&error),
                 }
                 continue;
             }
@@ -226,6 +222,8 @@ impl Course {
 
     /// Says why nothing more will come.
     fn fail(&mut self, error: &ReadError) {
+        self.initial = None;
+        self.marks_end_at = None;
         self.changes = None;
         let answer = Answer::from(unreadable(error));
         self.frames.push_back(frame("ERROR", &answer.body));

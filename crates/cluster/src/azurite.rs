@@ -12,9 +12,9 @@ use anyhow::ensure;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::assets::packages;
 use crate::curl::curl;
 use crate::process::{Process, free_port, output};
+use assets::packages;
 
 /// The account there is.
 pub const ACCOUNT: &str = "keepwatch";

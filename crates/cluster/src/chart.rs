@@ -7,7 +7,6 @@ use anyhow::{Context, bail};
 use saphyr::{LoadableYamlNode, Scalar, Yaml};
 use serde_json::{Map, Value, json};
 
-use crate::assets;
 use crate::user::User;
 
 /// Where the chart is.

@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use testkit::pki::{self, Authority, Identity};
 
-use crate::assets::{self, Assets, Program};
 use crate::audit_log::AuditLog;
 use crate::https::{self, Target};
 use crate::process::{Process, free_port};
 use crate::user::{Server, User};
 use crate::wait::until;
+use assets::{Assets, Program};
 
 /// The name in the front proxy's certificate, the only one that may speak for others.
 pub(crate) const FRONT_PROXY: &str = "front-proxy-client";

@@ -10,10 +10,10 @@ use std::process::Command;
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 
-use crate::assets::{self, Program};
 use crate::curl::curl;
 use crate::process::{Process, free_port, output};
 use crate::wait::until;
+use assets::Program;
 
 /// A running server.
 pub struct Gcs {

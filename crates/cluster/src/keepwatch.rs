@@ -8,13 +8,13 @@ use std::process::Command;
 use anyhow::{Context, bail};
 use testkit::pki::{self, Identity};
 
-use crate::assets::environment;
 use crate::audit_log::AuditLog;
 use crate::control_plane::ControlPlane;
 use crate::extension::Extension;
 use crate::https::Target;
 use crate::process::{Process, free_port};
 use crate::user::User;
+use assets::environment;
 
 /// The namespace K10 lives in, unless it lives elsewhere.
 const NAMESPACE: &str = "kasten-io";

@@ -4,8 +4,8 @@ use std::net::Ipv4Addr;
 
 use serde_json::json;
 
-use crate::assets::{self, Program};
 use crate::process::{Process, free_port};
+use assets::Program;
 
 /// A running service.
 pub struct Metadata {

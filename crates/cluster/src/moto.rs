@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, ensure};
 
-use crate::assets;
 use crate::curl::curl;
 use crate::process::{Process, free_port};
 use crate::wait::until;

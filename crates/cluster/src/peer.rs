@@ -8,11 +8,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use testkit::pki;
 
-use crate::assets::Program;
 use crate::audit_log::AuditLog;
 use crate::control_plane::ControlPlane;
 use crate::extension::Extension;
 use crate::process::{Process, free_port};
+use assets::Program;
 
 /// A running sample-apiserver.
 #[derive(Debug)]

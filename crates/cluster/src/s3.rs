@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::archive;
 use crate::curl::curl;
 use crate::process::{Process, free_port, output};
 use crate::wait::until;
-use crate::{archive, assets};
 
 /// The key it knows.
 pub const ACCESS_KEY: &str = "AKIAKEEPWATCH";

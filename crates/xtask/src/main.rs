@@ -12,6 +12,7 @@
 mod codegen;
 mod fuzz;
 mod proof;
+mod suite;
 mod test;
 mod tidy;
 
@@ -40,6 +41,8 @@ enum Chore {
     },
     /// Budgets, headers, names, the crate table.
     Tidy,
+    /// Build the programs of other people that the cluster suite runs, into a cache.
+    Assets,
     /// SIGKILL the server under load and compare what it kept with what it answered.
     Kill {
         /// How often.
@@ -104,6 +107,7 @@ fn main() -> anyhow::Result<()> {
     match Args::parse().chore {
         Chore::Test { fast } => test::run(fast),
         Chore::Tidy => tidy::run(&root()),
+        Chore::Assets => assets::all(),
         Chore::Kill { rounds, seed } => proof::kill(rounds, seed),
         Chore::KillUploads { rounds, seed } => proof::kill_uploads(rounds, seed),
         Chore::Outage { turns, seconds, rate, place } => {
@@ -140,6 +144,10 @@ fn cargo_with(args: &[&str], variables: &[(&str, &OsStr)]) -> anyhow::Result<()>
 
 /// Where cargo puts what it builds.
 fn target() -> anyhow::Result<PathBuf> {
-    let metadata = cargo_metadata::MetadataCommand::new().current_dir(root()).no_deps().exec()?;
-    Ok(metadata.target_directory.into_std_path_buf())
+    Ok(metadata()?.target_directory.into_std_path_buf())
+}
+
+/// What cargo knows of our own crates.
+fn metadata() -> anyhow::Result<cargo_metadata::Metadata> {
+    Ok(cargo_metadata::MetadataCommand::new().current_dir(root()).no_deps().exec()?)
 }

@@ -3,19 +3,35 @@
 //! Nothing is skipped silently: a step whose tool is missing fails.
 
 use std::ffi::OsStr;
+use std::thread;
 use std::time::Duration;
 
-use crate::{cargo, cargo_with, codegen, fuzz, proof, root, tidy};
+use anyhow::anyhow;
+
+use crate::suite::{self, cargo_for_tests};
+use crate::{cargo, codegen, proof, root, tidy};
 
 /// Rounds of the kill test in one test run.
 const KILL_ROUNDS: u32 = 300;
 /// The store is killed at each of its first so many flushes, and so many writes.
 const KILL_POINTS: &str = "500";
-/// Seconds for each fuzz target in one test run.
-const FUZZ_SECONDS: u32 = 10;
+/// Warnings are errors.
+const LINTS: [&str; 6] = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+/// The same. Docs of modules may point maintainers to private items.
+const DOCS: [&str; 7] = [
+    "doc",
+    "--config",
+    r#"build.rustdocflags=["-D", "warnings", "-A", "rustdoc::private_intra_doc_links"]"#,
+    "--quiet",
+    "--workspace",
+    "--no-deps",
+    "--lib",
+];
+/// How far other people's programs step back while they are built.
+const NICENESS: i32 = 10;
 
-/// Runs every step in order and stops at the first failure. `fast` leaves out what needs a
-/// release build or a control plane.
+/// Runs every step in order and stops at the first failure. `fast` leaves out what needs an optimised
+/// build or a control plane.
 ///
 /// Steps build the whole workspace at once: packages built one by one would get other features of
 /// the same dependencies, and build those again.
@@ -25,28 +41,40 @@ pub(crate) fn run(fast: bool) -> anyhow::Result<()> {
         cargo(&["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])
     })?;
     step("tidy", || tidy::run(&root()))?;
-    step("lints", || cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
-    step("docs", || {
-        // Module docs may point maintainers to private items.
-        let deny =
-            r#"build.rustdocflags=["-D", "warnings", "-A", "rustdoc::private_intra_doc_links"]"#;
-        cargo(&["--config", deny, "doc", "--quiet", "--workspace", "--no-deps", "--lib"])
-    })?;
-    if fast {
-        step("generated references", || codegen::run(true, None))?;
-        return step("tests", || cargo(&["test", "--workspace", "--exclude", "cluster"]));
-    }
-    let server = step("release build", proof::server)?;
+    if fast { at_the_desk() } else { everything() }
+}
+
+fn at_the_desk() -> anyhow::Result<()> {
+    step("lints", || cargo(&LINTS))?;
+    step("docs", || cargo(&DOCS))?;
+    step("generated references", || codegen::run(true, None))?;
+    step("tests", || cargo(&["test", "--workspace", "--exclude", "cluster"]))
+}
+
+fn everything() -> anyhow::Result<()> {
+    // Minutes of work, for which the other steps leave enough of the processors.
+    let programs = thread::spawn(|| {
+        rustix::process::nice(NICENESS)?;
+        assets::all()
+    });
+    step("lints", || cargo_for_tests(&LINTS, &[]))?;
+    step("docs", || cargo_for_tests(&DOCS, &[]))?;
+    let server = step("server", suite::server)?;
     step("generated references", || codegen::run(true, Some(&server)))?;
-    step("tests, with the cluster suite", || {
-        let variables = [
-            ("KEEPWATCH_BIN", server.as_os_str()),
-            ("KEEPWATCH_KILL_POINTS", OsStr::new(KILL_POINTS)),
-        ];
-        cargo_with(&["test", "--workspace"], &variables)
-    })?;
     step("kill test", || proof::kill_built(&server, KILL_ROUNDS, None))?;
-    step("fuzz targets", || fuzz::run(FUZZ_SECONDS, None))
+    let variables =
+        [("KEEPWATCH_BIN", server.as_os_str()), ("KEEPWATCH_KILL_POINTS", OsStr::new(KILL_POINTS))];
+    step("tests", || {
+        let targets = ["test", "--workspace", "--lib", "--bins", "--test", "it"];
+        cargo_for_tests(&targets, &variables)?;
+        cargo_for_tests(&["test", "--quiet", "--workspace", "--doc"], &[])
+    })?;
+    step("programs of others", || {
+        programs.join().map_err(|_panic| anyhow!("their builder panicked"))?
+    })?;
+    step("cluster suite", || {
+        cargo_for_tests(&["test", "--workspace", "--test", "suite"], &variables)
+    })
 }
 
 fn step<T>(name: &str, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
-use cluster::assets::Program;
+use assets::Program;
 
 use crate::it::fixture::{alone, backup_template, bob, namespace};
 

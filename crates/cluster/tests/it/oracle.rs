@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use cluster::assets::Program;
+use assets::Program;
 
 use crate::it::fixture::{alice, shared, text};
 

@@ -13,18 +13,18 @@ use anyhow::{Context, bail};
 use super::{cache_root, fingerprint};
 
 /// Python, which runs [`moto`].
-pub(crate) fn python() -> PathBuf {
+pub fn python() -> PathBuf {
     PathBuf::from("python3")
 }
 
 /// Node, which runs [`azurite`].
-pub(crate) fn node() -> PathBuf {
+pub fn node() -> PathBuf {
     PathBuf::from("node")
 }
 
 /// A folder with the Python packages of moto, a server of objects in Python: exactly those whose
 /// hashes stand in `moto/requirements.txt`.
-pub(crate) fn moto() -> anyhow::Result<PathBuf> {
+pub fn moto() -> anyhow::Result<PathBuf> {
     install("moto", "requirements.txt", |wanted, target| {
         let mut pip = Command::new(python());
         pip.args(["-m", "pip", "install", "--quiet", "--quiet", "--disable-pip-version-check"])
@@ -38,7 +38,7 @@ pub(crate) fn moto() -> anyhow::Result<PathBuf> {
 
 /// A folder with the Node packages of Azurite, Microsoft's own server of blobs for tests: exactly
 /// those whose hashes stand in `azurite/package-lock.json`.
-pub(crate) fn azurite() -> anyhow::Result<PathBuf> {
+pub fn azurite() -> anyhow::Result<PathBuf> {
     install("azurite", "package-lock.json", |wanted, target| {
         fs::create_dir_all(target)?;
         for file in ["package.json", "package-lock.json"] {

@@ -1,10 +1,11 @@
-//! The programs of the control plane: where they are, and how they get there.
+//! Other people's programs that tests run against: where they are, and how they get there.
 //!
-//! [`ensure`] builds them from the Go module beside this crate, once for each version of its
-//! `go.sum`, into a cache folder that outlives the checkout. A program found in the folder named
-//! by `KUBEBUILDER_ASSETS` is taken from there instead.
+//! [`ensure`] builds the control plane from the Go module beside this crate, once for each version of
+//! its `go.sum`, into a cache folder that outlives the checkout. A program found in the folder named
+//! by `KUBEBUILDER_ASSETS` is taken from there instead. [`all`] is for whoever has the time before
+//! they are needed.
 //!
-//! What is no Go is in [`packages`].
+//! What is no Go is in [`packages`]. How a program is started is none of this crate's business.
 //!
 //! A missing Go toolchain or a failed build is an error: no caller may go on without them.
 
@@ -59,6 +60,8 @@ impl Program {
     ];
     /// The programs written here; they take seconds once the others are built.
     const OWN: [Self; 2] = [Self::Oracle, Self::Clientcheck];
+    /// The servers that are no part of Kubernetes.
+    const SERVERS: [Self; 3] = [Self::Versitygw, Self::Gcs, Self::MetadataMock];
 
     /// The name of the binary.
     pub fn name(self) -> &'static str {
@@ -126,6 +129,16 @@ pub fn ensure() -> anyhow::Result<Assets> {
     Ok(Assets { folders: given.into_iter().chain([stock_folder, own_folder]).collect() })
 }
 
+/// Builds and installs everything that is not there yet.
+pub fn all() -> anyhow::Result<()> {
+    packages::moto()?;
+    packages::azurite()?;
+    ensure()?;
+    helm()?;
+    servers(&Program::SERVERS)?;
+    Ok(())
+}
+
 /// Helm, built if it is not there yet.
 ///
 /// From a Go module of its own: Helm and Kubernetes want different versions of the same modules.
@@ -138,10 +151,15 @@ pub fn helm() -> anyhow::Result<PathBuf> {
 
 /// A server that a destination or its credentials come from, built if it is not there yet.
 pub fn server(program: Program) -> anyhow::Result<PathBuf> {
+    Ok(servers(&[program])?.join(program.name()))
+}
+
+/// The folder in which these are.
+fn servers(programs: &[Program]) -> anyhow::Result<PathBuf> {
     let module = GoModule::of_servers()?;
     let folder = cache_root()?.join(format!("servers-{}-{}", module.sums, module.sources));
-    module.build_into(&folder, &[program])?;
-    Ok(folder.join(program.name()))
+    module.build_into(&folder, programs)?;
+    Ok(folder)
 }
 
 /// A Go module that pins what is built.
@@ -223,7 +241,9 @@ impl GoModule {
 
     fn build(&self, target: &Path, programs: &[Program]) -> anyhow::Result<()> {
         let status = Command::new("go")
-            .args(["build", "-trimpath", "-ldflags", &self.linker_flags, "-o"])
+            .args(["build", "-trimpath", "-ldflags", &self.linker_flags])
+            // The linker is told to leave it out anyway.
+            .args(["-gcflags=all=-dwarf=false", "-o"])
             .arg(target)
             .args(programs.iter().map(|program| program.package()))
             .env("CGO_ENABLED", "0")
@@ -298,6 +318,6 @@ pub(crate) fn cache_root() -> anyhow::Result<PathBuf> {
 }
 
 /// A variable that is set and not empty.
-pub(crate) fn environment(name: &str) -> Option<OsString> {
+pub fn environment(name: &str) -> Option<OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
 }

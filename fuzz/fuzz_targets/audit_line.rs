@@ -7,7 +7,7 @@
 
 use bytes::Bytes;
 use event::kasten::Labels;
-use event::{Event, Json, JsonError, kasten, record, v1};
+use event::{Event, Json, JsonError, View, kasten, record, v1};
 use fuzz::{assert_line, piece, text};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
@@ -20,8 +20,9 @@ fuzz_target!(|input: &[u8]| {
     if let Some(event) = made_of(input) {
         written(&event);
     }
-    if let Ok(event) = record::read(Bytes::copy_from_slice(input)) {
-        record::write(&event);
+    if let Ok(view) = View::of(input) {
+        let event = record::read(Bytes::copy_from_slice(input)).expect("what is seen is read");
+        seen(&view, &event);
     }
 });
 
@@ -79,22 +80,42 @@ fn body_of(bytes: &[u8]) -> Option<Json> {
 
 /// Each encoding gives one clean line; those that can be read give the same event again.
 fn written(event: &Event) {
-    let mut line = Vec::new();
-    v1::write(event, &mut line);
+    let line = v1_line(&View::from(event));
     assert_line(&line);
     let again = v1::read(&line).expect("our own line is read");
     assert_eq!(&again, event, "v1 says something else");
 
-    let kept = record::read(record::write(event)).expect("our own record is read");
+    let record = record::write(event);
+    let kept = record::read(record.clone()).expect("our own record is read");
     assert_eq!(&kept, event, "the journal keeps something else");
+    seen(&View::of(&record).expect("our own record is seen"), event);
 
+    let line = kasten_line(&View::from(event), &event.user.username);
+    assert_line(&line);
+    assert!(line.starts_with(br#"{"message":"K10Event "#), "the marker comes first");
+}
+
+/// A record is seen as what is read of it.
+fn seen(view: &View<'_>, event: &Event) {
+    let owned = View::from(event);
+    assert_eq!(v1_line(view), v1_line(&owned), "v1 depends on where the event is");
+    let name = &event.user.username;
+    assert_eq!(kasten_line(view, name), kasten_line(&owned, name), "so does kasten");
+}
+
+fn v1_line(event: &View<'_>) -> Vec<u8> {
+    let mut line = Vec::new();
+    v1::write(event, &mut line);
+    line
+}
+
+fn kasten_line(event: &View<'_>, cluster_name: &str) -> Vec<u8> {
     let labels = Labels {
         service: "keepwatch".to_owned(),
-        cluster_name: event.user.username.clone(),
+        cluster_name: cluster_name.to_owned(),
         resources: vec!["restorepoints".to_owned()],
     };
     let mut line = Vec::new();
     kasten::write(event, &labels, &mut line);
-    assert_line(&line);
-    assert!(line.starts_with(br#"{"message":"K10Event "#), "the marker comes first");
+    line
 }

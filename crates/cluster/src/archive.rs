@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use bytes::Bytes;
-use event::{Event, Json, Level, ObjectReference, Stage, Timestamp, UserInfo};
+use event::{Event, Json, Level, ObjectReference, Stage, Timestamp, UserInfo, View};
 use store::Journal;
 
 /// An event of about 1.3 KB, as long as most are, that knows its number.
@@ -170,11 +170,7 @@ pub async fn compare(
                 records.first().with_context(|| format!("{next} is not in the journal"))?;
             ensure!(record.seq == next, "the journal has {} for {next}", record.seq);
             let mut expected = Vec::new();
-            event::kasten::write(
-                &event::record::read(record.bytes.clone())?,
-                &labels,
-                &mut expected,
-            );
+            event::kasten::write(&View::of(&record.bytes)?, &labels, &mut expected);
             let expected = String::from_utf8(expected)?;
             ensure!(
                 untitled(&line) == untitled(&expected),

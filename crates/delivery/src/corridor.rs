@@ -5,7 +5,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use event::{Event, Timestamp};
+use event::{Timestamp, View};
 use sink::{Batch, DeliverError, Draft, Sink, chain};
 use store::{Journal, ReadError, Record, StoreError};
 use tokio::sync::Notify;
@@ -40,8 +40,6 @@ pub struct Corridor {
     time: Timestamp,
     /// Records that were read and found no room in a batch yet.
     ahead: VecDeque<Record>,
-    /// The event of the last record; the next is read over it.
-    event: Event,
 }
 
 /// The corridor has come to its end; nothing went wrong.
@@ -65,7 +63,6 @@ impl Corridor {
             state: String::new(),
             time: Timestamp::default(),
             ahead: VecDeque::new(),
-            event: event::record::blank(),
         }
     }
 
@@ -168,18 +165,16 @@ impl Corridor {
         while draft.bytes() < BATCH_BYTES_MAX
             && let Some(record) = self.ahead.pop_front()
         {
-            self.push(&mut draft, record);
+            self.push(&mut draft, &record);
         }
         Ok(draft.finish())
     }
 
-    fn push(&mut self, draft: &mut Draft, record: Record) {
+    fn push(&mut self, draft: &mut Draft, record: &Record) {
         self.time = Timestamp::from_micros(record.time);
-        match event::record::read_over(record.bytes, &mut self.event) {
-            Ok(()) => {
-                draft.push(record.seq, |lines| self.sink.encoding().write(&self.event, lines));
-            }
-            Err(error) => self.push_gap(draft, record.seq, &chain(&error)),
+        match &View::of(&record.bytes) {
+            Ok(event) => draft.push(record.seq, |lines| self.sink.encoding().write(event, lines)),
+            Err(error) => self.push_gap(draft, record.seq, &chain(error)),
         }
     }
 
@@ -189,7 +184,7 @@ impl Corridor {
         tracing::warn!(sink, seq, reason, "record cannot be read; a gap line takes its place");
         self.metrics.unreadable(sink);
         let event = gap::event(seq, reason, self.time);
-        draft.push(seq, |lines| self.sink.encoding().write(&event, lines));
+        draft.push(seq, |lines| self.sink.encoding().write(&View::from(&event), lines));
     }
 
     /// Delivers the batch or its beginning, however long it takes, and moves the cursor.

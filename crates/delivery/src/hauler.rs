@@ -14,7 +14,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use event::{Event, Timestamp};
+use event::{Timestamp, View};
 use sink::bucket::{Bucket, Draft, Object, Put};
 use sink::{DeliverError, chain};
 use store::{Journal, ReadError, Record, StoreError};
@@ -304,10 +304,8 @@ impl Hauler {
     ) -> Result<(Draft, bool), End> {
         let (name, metrics) = (Arc::clone(&self.name), self.metrics.clone());
         let filled = tokio::task::spawn_blocking(move || {
-            let mut event = event::record::blank();
-            let is_full = records
-                .into_iter()
-                .any(|record| !take(&mut draft, record, &mut event, &name, &metrics));
+            let is_full =
+                records.into_iter().any(|record| !take(&mut draft, &record, &name, &metrics));
             (draft, is_full)
         });
         filled.await.map_err(|_gone| End)
@@ -391,28 +389,22 @@ fn up_to(mut records: Vec<Result<Record, u64>>, last: Option<u64>) -> Vec<Result
     records
 }
 
-/// Whether there was room for it. `event` is read over.
-fn take(
-    draft: &mut Draft,
-    record: Result<Record, u64>,
-    event: &mut Event,
-    sink: &str,
-    metrics: &Metrics,
-) -> bool {
-    let (seq, time, fault) = match record {
+/// Whether there was room for it.
+fn take(draft: &mut Draft, record: &Result<Record, u64>, sink: &str, metrics: &Metrics) -> bool {
+    let (seq, time, reason) = match record {
         Ok(Record { seq, time, bytes }) => {
-            let read = event::record::read_over(bytes, event);
-            (seq, Timestamp::from_micros(time), read.err().map(|error| chain(&error)))
+            let time = Timestamp::from_micros(*time);
+            match &View::of(bytes) {
+                Ok(event) => return draft.push(*seq, time, event),
+                Err(error) => (*seq, time, chain(error)),
+            }
         }
         Err(seq) => {
             let time = draft.since().unwrap_or_default();
-            (seq, time, Some(format!("journal record {seq} is damaged on disk")))
+            (*seq, time, format!("journal record {seq} is damaged on disk"))
         }
     };
-    if let Some(reason) = fault {
-        tracing::warn!(sink, seq, reason, "record cannot be read; a gap line takes its place");
-        metrics.unreadable(sink);
-        *event = gap::event(seq, &reason, time);
-    }
-    draft.push(seq, time, event)
+    tracing::warn!(sink, seq, reason, "record cannot be read; a gap line takes its place");
+    metrics.unreadable(sink);
+    draft.push(seq, time, &View::from(&gap::event(seq, &reason, time)))
 }

@@ -4,6 +4,8 @@
 //! DEL and the C1 controls, which terminals obey; and the marks that turn the direction of text
 //! around, with which a name can be made to look like another.
 
+use crate::head::Text;
+
 /// What a byte of UTF-8 text asks for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Class {
@@ -97,51 +99,78 @@ pub(crate) fn unicode(code: u16, line: &mut Vec<u8>) {
 }
 
 /// Appends text as a JSON string, quotes included.
-pub(crate) fn string(text: &str, line: &mut Vec<u8>) {
-    let bytes = text.as_bytes();
+pub(crate) fn string(text: Text<'_>, line: &mut Vec<u8>) {
+    line.reserve(text.as_bytes().len() + 2);
     line.push(b'"');
-    if is_plain(bytes) {
-        line.extend_from_slice(bytes);
+    inside(text, line);
+    line.push(b'"');
+}
+
+/// Appends text as it stands inside a JSON string.
+#[inline]
+pub(crate) fn inside(text: Text<'_>, line: &mut Vec<u8>) {
+    if text.is_plain() {
+        line.extend_from_slice(text.as_bytes());
     } else {
-        escaped(bytes, line);
+        escaped(text.as_bytes(), line);
     }
-    line.push(b'"');
 }
 
-/// Whether everything stands as it is, as nearly always.
-fn is_plain(bytes: &[u8]) -> bool {
-    const BLOCK: usize = 16;
-    match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>(), bytes.last_chunk::<BLOCK>()) {
-        // The last block overlaps the one before it.
-        (_, _, Some(last)) => {
-            is_block_plain(last) && bytes.as_chunks::<BLOCK>().0.iter().all(is_block_plain)
+/// Whether everything is ASCII and stands as it is, as nearly always. What is too short for a block is
+/// looked at in two pieces that overlap.
+pub(crate) fn is_plain(bytes: &[u8]) -> bool {
+    if let Some(last) = bytes.last_chunk() {
+        let mut found = Found { nearest: [u8::MAX; BLOCK], highest: [0; BLOCK] };
+        bytes.as_chunks().0.iter().for_each(|block| found.look_at(block));
+        found.look_at(last);
+        return found.is_plain();
+    }
+    if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        return plain_prefix(*first) == 8 && plain_prefix(*last) == 8;
+    }
+    if let (Some([a, b, c, d]), Some([e, f, g, h])) = (bytes.first_chunk(), bytes.last_chunk()) {
+        return plain_prefix([*a, *b, *c, *d, *e, *f, *g, *h]) == 8;
+    }
+    bytes.iter().all(|byte| byte.is_ascii() && class(*byte) == Class::Plain)
+}
+
+const BLOCK: usize = 16;
+
+/// What was seen in each place of the blocks of a text. Without branches, and with one answer at the
+/// end, compilers make a few vector instructions of it.
+struct Found {
+    /// How near it came to a byte that is escaped: 0 is one.
+    nearest: [u8; BLOCK],
+    /// The highest byte, counted from the space on.
+    highest: [u8; BLOCK],
+}
+
+impl Found {
+    fn look_at(&mut self, block: &[u8; BLOCK]) {
+        for ((near, high), byte) in self.nearest.iter_mut().zip(&mut self.highest).zip(block) {
+            let quote = (byte ^ b'"').min(byte ^ b'\\');
+            let angle = (byte ^ b'&').min((byte & 0xfd) ^ b'<');
+            *near = quote.min(angle).min(*near);
+            *high = byte.wrapping_sub(b' ').max(*high);
         }
-        (Some(first), Some(last), None) => is_block_plain(first) && is_block_plain(last),
-        _ => bytes.iter().all(|byte| class(*byte) == Class::Plain),
+    }
+
+    fn is_plain(&self) -> bool {
+        let marks = self.nearest.iter().zip(&self.highest);
+        let marks = marks.map(|(near, high)| u8::from(*near == 0) | u8::from(*high > b'~' - b' '));
+        marks.fold(0, |found, mark| found | mark) == 0
     }
 }
 
-/// Compares all bytes at once: without a branch, compilers make few vector instructions of it.
-fn is_block_plain<const N: usize>(block: &[u8; N]) -> bool {
-    let marks = block.iter().map(|&byte| {
-        u8::from(byte.wrapping_sub(b' ') > b'~' - b' ')
-            | u8::from(byte == b'"')
-            | u8::from(byte == b'\\')
-            | u8::from(byte == b'&')
-            | u8::from(byte & 0xfd == b'<')
-    });
-    marks.fold(0, |found, mark| found | mark) == 0
-}
-
+/// Apart from [`inside`], which nearly always need not do all this.
+#[inline(never)]
 fn escaped(bytes: &[u8], line: &mut Vec<u8>) {
     let (mut at, mut written) = (0, 0);
-    while let Some(&byte) = bytes.get(at) {
-        let class = class(byte);
-        if class == Class::Plain {
-            at += 1;
-            continue;
-        }
-        let (len, code) = match class {
+    loop {
+        at += plain_run(&bytes[at..]);
+        let Some(&byte) = bytes.get(at) else { break };
+        let (len, code) = match class(byte) {
+            Class::Plain => (1, None),
             Class::Lead => lead(&bytes[at..]),
             _ => (1, Some(u16::from(byte))),
         };
@@ -156,6 +185,19 @@ fn escaped(bytes: &[u8], line: &mut Vec<u8>) {
         at += len;
     }
     line.extend_from_slice(&bytes[written..]);
+}
+
+/// So many bytes at least stand as they are.
+fn plain_run(bytes: &[u8]) -> usize {
+    let mut run = 0;
+    for next in bytes.as_chunks().0 {
+        let plain = plain_prefix(*next);
+        run += plain;
+        if plain < next.len() {
+            break;
+        }
+    }
+    run
 }
 
 /// The letter of the short escape sequence, where Go's encoder uses one.
@@ -199,8 +241,6 @@ mod tests {
                     let mut text = vec![b'a'; len];
                     text[place] = byte;
                     let plain = class(byte) == Class::Plain && byte.is_ascii();
-                    // Below eight bytes the table itself is asked, which lets other plain ones pass.
-                    let plain = plain || len < 8 && class(byte) == Class::Plain;
                     assert_eq!(is_plain(&text), plain, "{byte:#x} at {place} of {len}");
                 }
             }
@@ -219,7 +259,7 @@ mod tests {
             ("é–\u{a0}\u{200b}\u{206a}ش💾", "\"é–\u{a0}\u{200b}\u{206a}ش💾\""),
         ] {
             let mut line = Vec::new();
-            string(text, &mut line);
+            string(Text::from(text), &mut line);
             assert_eq!(String::from_utf8(line).unwrap(), expected);
         }
     }

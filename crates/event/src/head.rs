@@ -1,115 +1,302 @@
 //! The head of a journal record: everything of an event but its bodies, field after field.
 //!
-//! Each field follows the one before it in the order written down below. A number takes as many
-//! bytes as it needs, seven bits in each (LEB128); a text, a list or a map stands behind its length;
-//! what may be missing stands behind a 0 or a 1. There are no names and no escapes, so a head is
-//! written and read in a fraction of the time that JSON takes, and every reader of the journal reads
-//! every head. For the same reason a head is read over the one before it: its texts, lists and maps
-//! keep their memory, and what is read a million times does not allocate a million times.
+//! Each field follows the one before it. A number takes as many bytes as it needs, seven bits in each
+//! (LEB128); a text, a list or a map stands behind its length; what may be missing stands behind a 0
+//! or a 1. There are no names and no escapes, and every reader of the journal reads every head: so
+//! reading one only finds out where everything is, and copies nothing.
 //!
-//! Whoever changes a field here changes the version of the [`record`](crate::record).
+//! Which fields there are, and in which order, is said in [`view`](crate::view). Whoever changes
+//! something here changes the version of the [`record`](crate::record).
 
 use std::collections::BTreeMap;
+use std::iter::from_fn;
 
-use crate::{
-    AuthenticationMetadata, Event, Level, ObjectReference, Stage, Status, StatusCause,
-    StatusDetails, Timestamp, UserInfo,
-};
+use crate::{Level, Stage, Timestamp, escape};
 
-/// What can stand in a head.
-trait Part {
-    fn write(&self, head: &mut Vec<u8>);
+/// What can stand in a head, as it is seen there: nothing in it is its own.
+pub(crate) trait Part<'a>: Sized {
+    /// The same thing on its own.
+    type Kept: 'a;
 
-    /// Takes one from the front and becomes it; `None` when the bytes are not one, and then it is
-    /// anything.
-    fn read(&mut self, head: &mut &[u8]) -> Option<()>;
+    /// Looks at one that is not in a head.
+    fn of(kept: &'a Self::Kept) -> Self;
+
+    /// Takes one from the front of a head; `None` when the bytes are not one.
+    fn read(head: &mut &'a [u8]) -> Option<Self>;
+
+    /// Appends one to a head.
+    fn write(kept: &Self::Kept, head: &mut Vec<u8>);
+
+    /// Copies it.
+    fn keep(&self) -> Self::Kept;
 }
 
-/// A thing made of others, in this order.
-macro_rules! made_of {
-    ($whole:ident: $($field:ident),+) => {
-        impl Part for $whole {
-            fn write(&self, head: &mut Vec<u8>) {
-                $(self.$field.write(head);)+
+/// UTF-8, and whether it can stand in a JSON string as it is: who has to look through a text to
+/// know the one knows the other too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Text<'a> {
+    bytes: &'a [u8],
+    is_plain: bool,
+}
+
+impl<'a> Text<'a> {
+    pub(crate) fn as_bytes(self) -> &'a [u8] {
+        self.bytes
+    }
+
+    pub(crate) const fn is_empty(self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Whether nothing in it needs an escape sequence.
+    pub(crate) const fn is_plain(self) -> bool {
+        self.is_plain
+    }
+
+    pub(crate) fn is(self, word: &str) -> bool {
+        self.bytes == word.as_bytes()
+    }
+}
+
+impl<'a> From<&'a str> for Text<'a> {
+    fn from(text: &'a str) -> Self {
+        let bytes = text.as_bytes();
+        Self { bytes, is_plain: escape::is_plain(bytes) }
+    }
+}
+
+impl<'a> Part<'a> for Text<'a> {
+    type Kept = String;
+
+    fn of(kept: &'a String) -> Self {
+        Self::from(kept.as_str())
+    }
+
+    fn read(head: &mut &'a [u8]) -> Option<Self> {
+        let len = length(head)?;
+        let bytes = head.split_off(..len)?;
+        let is_plain = escape::is_plain(bytes);
+        (is_plain || std::str::from_utf8(bytes).is_ok()).then_some(Self { bytes, is_plain })
+    }
+
+    fn write(kept: &String, head: &mut Vec<u8>) {
+        write_number(kept.len() as u64, head);
+        head.extend_from_slice(kept.as_bytes());
+    }
+
+    fn keep(&self) -> String {
+        String::from_utf8_lossy(self.bytes).into_owned()
+    }
+}
+
+/// Parts in a row.
+pub(crate) enum List<'a, T: Part<'a>> {
+    /// As they lie in a head, checked.
+    Read(&'a [u8]),
+    Own(&'a [T::Kept]),
+}
+
+impl<'a, T: Part<'a>> List<'a, T> {
+    pub(crate) const fn is_empty(&self) -> bool {
+        matches!(self, Self::Read([]) | Self::Own([]))
+    }
+
+    pub(crate) fn for_each(&self, take: impl FnMut(T)) {
+        match *self {
+            Self::Read(mut rest) => from_fn(|| T::read(&mut rest)).for_each(take),
+            Self::Own(kept) => kept.iter().map(T::of).for_each(take),
+        }
+    }
+}
+
+impl<'a, T: Part<'a>> Part<'a> for List<'a, T> {
+    type Kept = Vec<T::Kept>;
+
+    fn of(kept: &'a Self::Kept) -> Self {
+        Self::Own(kept)
+    }
+
+    fn read(head: &mut &'a [u8]) -> Option<Self> {
+        row(head, |rest| T::read(rest).map(drop)).map(Self::Read)
+    }
+
+    fn write(kept: &Self::Kept, head: &mut Vec<u8>) {
+        write_number(kept.len() as u64, head);
+        for part in kept {
+            T::write(part, head);
+        }
+    }
+
+    fn keep(&self) -> Self::Kept {
+        let mut kept = Vec::new();
+        self.for_each(|part| kept.push(part.keep()));
+        kept
+    }
+}
+
+/// Parts by name, in the order of the names.
+pub(crate) enum Map<'a, T: Part<'a>> {
+    /// As they lie in a head, checked.
+    Read(&'a [u8]),
+    Own(&'a BTreeMap<String, T::Kept>),
+}
+
+impl<'a, T: Part<'a>> Map<'a, T> {
+    pub(crate) fn is_empty(&self) -> bool {
+        match self {
+            Self::Read(bytes) => bytes.is_empty(),
+            Self::Own(kept) => kept.is_empty(),
+        }
+    }
+
+    pub(crate) fn for_each(&self, take: impl FnMut((Text<'a>, T))) {
+        match *self {
+            Self::Read(mut rest) => from_fn(|| entry(&mut rest)).for_each(take),
+            Self::Own(kept) => {
+                kept.iter().map(|(name, part)| (Text::of(name), T::of(part))).for_each(take);
+            }
+        }
+    }
+}
+
+impl<'a, T: Part<'a>> Part<'a> for Map<'a, T> {
+    type Kept = BTreeMap<String, T::Kept>;
+
+    fn of(kept: &'a Self::Kept) -> Self {
+        Self::Own(kept)
+    }
+
+    /// Names that come twice or out of order are damage: no map of ours has them.
+    fn read(head: &mut &'a [u8]) -> Option<Self> {
+        let mut last = None;
+        let entries = row(head, |rest| {
+            let (name, _): (Text<'a>, T) = entry(rest)?;
+            last.replace(name.bytes).is_none_or(|last| last < name.bytes).then_some(())
+        });
+        entries.map(Self::Read)
+    }
+
+    fn write(kept: &Self::Kept, head: &mut Vec<u8>) {
+        write_number(kept.len() as u64, head);
+        for (name, part) in kept {
+            Text::write(name, head);
+            T::write(part, head);
+        }
+    }
+
+    fn keep(&self) -> Self::Kept {
+        let mut kept = BTreeMap::new();
+        self.for_each(|(name, part)| drop(kept.insert(name.keep(), part.keep())));
+        kept
+    }
+}
+
+fn entry<'a, T: Part<'a>>(head: &mut &'a [u8]) -> Option<(Text<'a>, T)> {
+    Some((Part::read(head)?, Part::read(head)?))
+}
+
+/// The bytes of so many parts as a length says, each of which `check` takes from the front.
+fn row<'a>(
+    head: &mut &'a [u8],
+    mut check: impl FnMut(&mut &'a [u8]) -> Option<()>,
+) -> Option<&'a [u8]> {
+    let len = length(head)?;
+    let start = *head;
+    for _ in 0..len {
+        check(head)?;
+    }
+    start.get(..start.len() - head.len())
+}
+
+impl<'a, T: Part<'a>> Part<'a> for Option<T> {
+    type Kept = Option<T::Kept>;
+
+    fn of(kept: &'a Self::Kept) -> Self {
+        kept.as_ref().map(T::of)
+    }
+
+    fn read(head: &mut &'a [u8]) -> Option<Self> {
+        match head.split_off_first()? {
+            0 => Some(None),
+            1 => T::read(head).map(Some),
+            _ => None,
+        }
+    }
+
+    fn write(kept: &Self::Kept, head: &mut Vec<u8>) {
+        head.push(u8::from(kept.is_some()));
+        if let Some(part) = kept {
+            T::write(part, head);
+        }
+    }
+
+    fn keep(&self) -> Self::Kept {
+        self.as_ref().map(T::keep)
+    }
+}
+
+/// A part that is its own, and how it is a number. No function can implement a trait for a type.
+macro_rules! number {
+    ($part:ty: $of_number:expr, $number:expr) => {
+        impl<'a> Part<'a> for $part {
+            type Kept = Self;
+
+            fn of(kept: &'a Self) -> Self {
+                *kept
             }
 
-            fn read(&mut self, head: &mut &[u8]) -> Option<()> {
-                $(self.$field.read(head)?;)+
-                Some(())
+            fn read(head: &mut &'a [u8]) -> Option<Self> {
+                number(head).and_then($of_number)
+            }
+
+            fn write(kept: &Self, head: &mut Vec<u8>) {
+                write_number($number(*kept), head);
+            }
+
+            fn keep(&self) -> Self {
+                *self
             }
         }
     };
 }
 
-made_of!(UserInfo: username, uid, groups, extra);
-made_of!(AuthenticationMetadata: impersonation_constraint);
-made_of!(Status: status, message, reason, details, code);
-made_of!(StatusDetails: name, group, kind, uid, causes, retry_after_seconds);
-made_of!(StatusCause: reason, message, field);
-made_of!(ObjectReference:
-    resource, namespace, name, uid, api_group, api_version, resource_version, subresource);
+number!(u16: |number| number.try_into().ok(), u64::from);
+number!(u32: |number| number.try_into().ok(), u64::from);
+number!(Timestamp:
+    |number| Some(Self::from_micros(number.cast_signed())),
+    |time: Self| time.as_micros().cast_unsigned());
+number!(Level: |place| word(&Self::ALL, place), |level| place(&Self::ALL, &level));
+number!(Stage: |place| word(&Self::ALL, place), |stage| place(&Self::ALL, &stage));
 
-/// Appends the head of an event.
-pub(crate) fn write(event: &Event, head: &mut Vec<u8>) {
-    event.level.write(head);
-    event.audit_id.write(head);
-    event.stage.write(head);
-    event.request_uri.write(head);
-    event.verb.write(head);
-    event.user.write(head);
-    event.impersonated_user.write(head);
-    event.authentication_metadata.write(head);
-    event.source_ips.write(head);
-    event.user_agent.write(head);
-    event.object_ref.write(head);
-    event.response_status.write(head);
-    event.request_received_timestamp.write(head);
-    event.stage_timestamp.write(head);
-    event.annotations.write(head);
+/// A word of a fixed list: its place there.
+fn place<T: PartialEq>(all: &[T], word: &T) -> u64 {
+    all.iter().position(|known| known == word).unwrap_or_default() as u64
 }
 
-/// Reads a head over an event, whose bodies stay as they are; `None` when the bytes are not one head
-/// and nothing else.
-pub(crate) fn read(mut head: &[u8], event: &mut Event) -> Option<()> {
-    let rest = &mut head;
-    event.level.read(rest)?;
-    event.audit_id.read(rest)?;
-    event.stage.read(rest)?;
-    event.request_uri.read(rest)?;
-    event.verb.read(rest)?;
-    event.user.read(rest)?;
-    event.impersonated_user.read(rest)?;
-    event.authentication_metadata.read(rest)?;
-    event.source_ips.read(rest)?;
-    event.user_agent.read(rest)?;
-    event.object_ref.read(rest)?;
-    event.response_status.read(rest)?;
-    event.request_received_timestamp.read(rest)?;
-    event.stage_timestamp.read(rest)?;
-    event.annotations.read(rest)?;
-    head.is_empty().then_some(())
+fn word<T: Copy>(all: &[T], place: u64) -> Option<T> {
+    all.get(usize::try_from(place).ok()?).copied()
 }
 
-impl Part for u64 {
-    fn write(&self, head: &mut Vec<u8>) {
-        let mut rest = *self;
-        loop {
-            let [low, ..] = rest.to_le_bytes();
-            if rest <= 0x7f {
-                return head.push(low);
-            }
-            head.push(low | 0x80);
-            rest >>= 7;
-        }
-    }
-
-    fn read(&mut self, head: &mut &[u8]) -> Option<()> {
-        *self = number(head)?;
-        Some(())
-    }
+/// A length that the rest can hold: everything takes a byte at least.
+#[inline]
+fn length(head: &mut &[u8]) -> Option<usize> {
+    let len = usize::try_from(number(head)?).ok()?;
+    (len <= head.len()).then_some(len)
 }
 
+#[inline]
 fn number(head: &mut &[u8]) -> Option<u64> {
+    match **head {
+        // Nearly all of them.
+        [byte @ ..0x80, ref rest @ ..] => {
+            *head = rest;
+            Some(u64::from(byte))
+        }
+        _ => long_number(head),
+    }
+}
+
+fn long_number(head: &mut &[u8]) -> Option<u64> {
     let mut number = 0;
     for shift in (0..u64::BITS).step_by(7) {
         let byte = head.split_off_first()?;
@@ -126,197 +313,60 @@ fn number(head: &mut &[u8]) -> Option<u64> {
     None
 }
 
-impl Part for u32 {
-    fn write(&self, head: &mut Vec<u8>) {
-        u64::from(*self).write(head);
-    }
-
-    fn read(&mut self, head: &mut &[u8]) -> Option<()> {
-        *self = number(head)?.try_into().ok()?;
-        Some(())
-    }
-}
-
-impl Part for u16 {
-    fn write(&self, head: &mut Vec<u8>) {
-        u64::from(*self).write(head);
-    }
-
-    fn read(&mut self, head: &mut &[u8]) -> Option<()> {
-        *self = number(head)?.try_into().ok()?;
-        Some(())
-    }
-}
-
-impl Part for Timestamp {
-    fn write(&self, head: &mut Vec<u8>) {
-        self.as_micros().cast_unsigned().write(head);
-    }
-
-    fn read(&mut self, head: &mut &[u8]) -> Option<()> {
-        *self = Self::from_micros(number(head)?.cast_signed());
-        Some(())
-    }
-}
-
-/// A word of a fixed list: its place there.
-fn write_word<T: PartialEq>(all: &[T], word: &T, head: &mut Vec<u8>) {
-    let place = all.iter().position(|known| known == word).unwrap_or_default();
-    (place as u64).write(head);
-}
-
-fn read_word<T: Copy>(all: &[T], head: &mut &[u8]) -> Option<T> {
-    all.get(usize::try_from(number(head)?).ok()?).copied()
-}
-
-impl Part for Level {
-    fn write(&self, head: &mut Vec<u8>) {
-        write_word(&Self::ALL, self, head);
-    }
-
-    fn read(&mut self, head: &mut &[u8]) -> Option<()> {
-        *self = read_word(&Self::ALL, head)?;
-        Some(())
-    }
-}
-
-impl Part for Stage {
-    fn write(&self, head: &mut Vec<u8>) {
-        write_word(&Self::ALL, self, head);
-    }
-
-    fn read(&mut self, head: &mut &[u8]) -> Option<()> {
-        *self = read_word(&Self::ALL, head)?;
-        Some(())
-    }
-}
-
-impl Part for String {
-    fn write(&self, head: &mut Vec<u8>) {
-        (self.len() as u64).write(head);
-        head.extend_from_slice(self.as_bytes());
-    }
-
-    fn read(&mut self, head: &mut &[u8]) -> Option<()> {
-        let text = text(head)?;
-        // Often it is the text of the event before, which need not be looked through again.
-        if self.as_bytes() != text {
-            self.clear();
-            self.push_str(std::str::from_utf8(text).ok()?);
+fn write_number(number: u64, head: &mut Vec<u8>) {
+    let mut rest = number;
+    loop {
+        let [low, ..] = rest.to_le_bytes();
+        if rest <= 0x7f {
+            return head.push(low);
         }
-        Some(())
+        head.push(low | 0x80);
+        rest >>= 7;
     }
-}
-
-fn text<'a>(head: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let len = length(head)?;
-    head.split_off(..len)
-}
-
-impl<T: Part + Default> Part for Option<T> {
-    fn write(&self, head: &mut Vec<u8>) {
-        head.push(u8::from(self.is_some()));
-        if let Some(part) = self {
-            part.write(head);
-        }
-    }
-
-    fn read(&mut self, head: &mut &[u8]) -> Option<()> {
-        match head.split_off_first()? {
-            0 => *self = None,
-            1 => self.get_or_insert_default().read(head)?,
-            _ => return None,
-        }
-        Some(())
-    }
-}
-
-impl<T: Part + Default> Part for Vec<T> {
-    fn write(&self, head: &mut Vec<u8>) {
-        (self.len() as u64).write(head);
-        for part in self {
-            part.write(head);
-        }
-    }
-
-    fn read(&mut self, head: &mut &[u8]) -> Option<()> {
-        let len = length(head)?;
-        self.truncate(len);
-        for part in &mut *self {
-            part.read(head)?;
-        }
-        while self.len() < len {
-            self.push(read_new(head)?);
-        }
-        Some(())
-    }
-}
-
-impl<T: Part + Default> Part for BTreeMap<String, T> {
-    fn write(&self, head: &mut Vec<u8>) {
-        (self.len() as u64).write(head);
-        for (key, part) in self {
-            key.write(head);
-            part.write(head);
-        }
-    }
-
-    fn read(&mut self, head: &mut &[u8]) -> Option<()> {
-        let len = length(head)?;
-        let start = *head;
-        // Mostly the keys are those of the event before.
-        let mut entries = self.iter_mut();
-        let is_alike = (0..len).all(|_| {
-            entries.next().is_some_and(|(key, part)| {
-                text(head) == Some(key.as_bytes()) && part.read(head).is_some()
-            })
-        });
-        if is_alike && entries.next().is_none() {
-            return Some(());
-        }
-        *head = start;
-        self.clear();
-        for _ in 0..len {
-            self.insert(read_new(head)?, read_new(head)?);
-        }
-        Some(())
-    }
-}
-
-fn read_new<T: Part + Default>(head: &mut &[u8]) -> Option<T> {
-    let mut new = T::default();
-    new.read(head)?;
-    Some(new)
-}
-
-/// A length that the rest can hold: everything takes a byte at least.
-fn length(head: &mut &[u8]) -> Option<usize> {
-    let len = usize::try_from(number(head)?).ok()?;
-    (len <= head.len()).then_some(len)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn read<'a, T: Part<'a>>(mut head: &'a [u8]) -> Option<T> {
+        T::read(&mut head)
+    }
+
     #[test]
     fn numbers_come_back() {
-        for number in [0, 1, 127, 128, 300, u64::from(u32::MAX), 1 << 63, u64::MAX] {
+        for expected in [0, 1, 127, 128, 300, u64::from(u32::MAX), 1 << 63, u64::MAX] {
             let mut head = Vec::new();
-            number.write(&mut head);
-            assert_eq!(read_new::<u64>(&mut head.as_slice()), Some(number));
-            assert_eq!(read_new::<u64>(&mut &head[..head.len() - 1]), None);
+            write_number(expected, &mut head);
+            assert_eq!(number(&mut head.as_slice()), Some(expected));
+            assert_eq!(number(&mut &head[..head.len() - 1]), None);
         }
-        assert_eq!(read_new::<u64>(&mut [0xff; 10].as_slice()), None, "more than 64 bits");
-        assert_eq!(read_new::<u16>(&mut [0x80, 0x80, 0x04].as_slice()), None, "more than 16 bits");
+        assert_eq!(number(&mut [0xff; 10].as_slice()), None, "more than 64 bits");
+        assert_eq!(read::<u16>(&[0x80, 0x80, 0x04]), None, "more than 16 bits");
     }
 
     #[test]
     fn a_length_beyond_the_end_is_refused() {
-        assert_eq!(read_new::<String>(&mut [3, b'a', b'b'].as_slice()), None);
-        let long = [0xff, 0xff, 0xff, 0xff, 0x0f];
-        assert_eq!(read_new::<Vec<String>>(&mut long.as_slice()), None);
-        assert_eq!(read_new::<Option<String>>(&mut [2, 0].as_slice()), None);
-        assert_eq!(read_new::<String>(&mut [1, 0xff].as_slice()), None, "not UTF-8");
+        assert_eq!(read::<Text<'_>>(&[3, b'a', b'b']), None);
+        assert!(read::<List<'_, Text<'_>>>(&[0xff, 0xff, 0xff, 0xff, 0x0f]).is_none());
+        assert!(read::<List<'_, Text<'_>>>(&[2, 1, b'a']).is_none());
+        assert_eq!(read::<Option<Text<'_>>>(&[2, 0]), None);
+    }
+
+    #[test]
+    fn a_text_is_utf8() {
+        for bytes in [&b"\xff"[..], b"\xc3", b"abcdefgh\xff", b"abcdefghijklmnop\xc3("] {
+            let head = [&[u8::try_from(bytes.len()).unwrap()], bytes].concat();
+            assert_eq!(read::<Text<'_>>(&head), None, "{bytes:?}");
+        }
+        assert_eq!(read::<Text<'_>>(&[2, 0xc3, 0xa9]), Some(Text::from("\u{e9}")));
+    }
+
+    #[test]
+    fn names_in_a_map_ascend() {
+        let map = |names: [u8; 2]| [2, 1, names[0], 0, 1, names[1], 0];
+        assert!(read::<Map<'_, Text<'_>>>(&map(*b"ab")).is_some());
+        assert!(read::<Map<'_, Text<'_>>>(&map(*b"ba")).is_none());
+        assert!(read::<Map<'_, Text<'_>>>(&map(*b"aa")).is_none());
     }
 }

@@ -4,8 +4,10 @@
 //! response status. The marker `K10Event` comes first, because log agents cut long lines. There is
 //! no reader: what has to be read again is kept as a [`record`](crate::record).
 
+use crate::head::Text;
 use crate::object::{self, Object};
-use crate::{Event, Json, ObjectReference, Stage, Timestamp, escape};
+use crate::view::{Head, Reference};
+use crate::{Stage, View, escape};
 
 /// What a line carries beside the event.
 #[derive(Clone, Debug, Default)]
@@ -41,65 +43,68 @@ const SUBRESOURCES: [&str; 8] =
     ["status", "details", "scale", "finalize", "approval", "binding", "eviction", "token"];
 
 /// Appends one event, without the newline.
-pub fn write(event: &Event, labels: &Labels, line: &mut Vec<u8>) {
-    let bodies = [&event.request_object, &event.response_object];
-    line.reserve(1536 + bodies.into_iter().flatten().map(|b| b.as_bytes().len()).sum::<usize>());
+pub fn write(event: &View<'_>, labels: &Labels, line: &mut Vec<u8>) {
+    let View { head, request_object, response_object } = event;
+    line.reserve(1536 + event.body_bytes());
+    let received = head.request_received_timestamp.quoted();
     let mut object = Object::open(line);
-    front(event, labels, &mut object);
-    object.word("Level", event.level.as_str());
-    object.text("AuditID", &event.audit_id);
-    object.word("Stage", event.stage.as_str());
-    object.text("RequestURI", &event.request_uri);
-    object.text("Verb", &event.verb);
-    object::user(&event.user, object.key("User"));
-    or_null(&mut object, "ImpersonatedUser", event.impersonated_user.as_ref(), object::user);
+    front(head, labels, received.as_ref(), &mut object);
+    object.word(br#","Level":"#, head.level.as_str());
+    object.text(br#","AuditID":"#, head.audit_id);
+    object.word(br#","Stage":"#, head.stage.as_str());
+    object.text(br#","RequestURI":"#, head.request_uri);
+    object.text(br#","Verb":"#, head.verb);
+    object::user(&head.user, object.key(br#","User":"#));
+    or_null(&mut object, br#","ImpersonatedUser":"#, head.impersonated_user.as_ref(), object::user);
     // K10's Go libraries are older than this field: its key is there only when it says something.
-    if let Some(metadata) = &event.authentication_metadata {
-        let mut inner = Object::open(object.key("AuthenticationMetadata"));
-        inner.text("ImpersonationConstraint", &metadata.impersonation_constraint);
+    if let Some(metadata) = &head.authentication_metadata {
+        let mut inner = Object::open(object.key(br#","AuthenticationMetadata":"#));
+        inner.text(br#","ImpersonationConstraint":"#, metadata.impersonation_constraint);
         inner.close();
     }
-    let ips = some_unless(event.source_ips.is_empty(), event.source_ips.as_slice());
-    or_null(&mut object, "SourceIPs", ips, object::texts);
-    object.text("UserAgent", &event.user_agent);
-    or_null(&mut object, "ObjectRef", event.object_ref.as_ref(), object_ref);
-    or_null(&mut object, "ResponseStatus", event.response_status.as_ref(), object::status);
-    or_null(&mut object, "RequestObject", event.request_object.as_ref(), raw);
-    or_null(&mut object, "ResponseObject", event.response_object.as_ref(), raw);
-    object.time("RequestReceivedTimestamp", event.request_received_timestamp);
-    object.time("StageTimestamp", event.stage_timestamp);
-    let annotations = some_unless(event.annotations.is_empty(), &event.annotations);
-    or_null(&mut object, "Annotations", annotations, |annotations, line| {
-        object::map(annotations, line, |value, line| escape::string(value, line));
+    let ips = some_unless(head.source_ips.is_empty(), &head.source_ips);
+    or_null(&mut object, br#","SourceIPs":"#, ips, object::texts);
+    object.text(br#","UserAgent":"#, head.user_agent);
+    or_null(&mut object, br#","ObjectRef":"#, head.object_ref.as_ref(), object_ref);
+    or_null(&mut object, br#","ResponseStatus":"#, head.response_status.as_ref(), object::status);
+    or_null(&mut object, br#","RequestObject":"#, request_object.as_deref(), raw);
+    or_null(&mut object, br#","ResponseObject":"#, response_object.as_deref(), raw);
+    object.time(br#","RequestReceivedTimestamp":"#, received.as_ref());
+    object.time(br#","StageTimestamp":"#, head.stage_timestamp.quoted().as_ref());
+    let annotations = some_unless(head.annotations.is_empty(), &head.annotations);
+    or_null(&mut object, br#","Annotations":"#, annotations, |annotations, line| {
+        object::map(annotations, line, escape::string);
     });
     object.close();
 }
 
 /// The keys that log tools look for.
-fn front(event: &Event, labels: &Labels, object: &mut Object<'_>) {
-    message(event, labels, object.key("message"));
-    if event.request_received_timestamp != Timestamp::UNSET {
-        object.time("timestamp", event.request_received_timestamp);
+fn front(head: &Head<'_>, labels: &Labels, received: Option<&[u8; 29]>, object: &mut Object<'_>) {
+    message(head, labels, object.key(br#","message":"#));
+    if received.is_some() {
+        object.time(br#","timestamp":"#, received);
     }
-    object.word("status", severity(event));
-    object.text("service", &labels.service);
+    object.word(br#","status":"#, severity(head));
+    object.text(br#","service":"#, Text::from(&*labels.service));
     if !labels.cluster_name.is_empty() {
-        let tag = format!("cluster-name:{}", labels.cluster_name);
-        object.text("ddtags", &tag);
+        let line = object.key(br#","ddtags":"#);
+        line.extend_from_slice(b"\"cluster-name:");
+        escape::inside(Text::from(&*labels.cluster_name), line);
+        line.push(b'"');
     }
-    if !event.source_ips.is_empty() {
-        let mut network = Object::open(object.key("network"));
-        let mut ip = Object::open(network.key("ip"));
-        object::texts(&event.source_ips, ip.key("list"));
+    if !head.source_ips.is_empty() {
+        let mut network = Object::open(object.key(br#","network":"#));
+        let mut ip = Object::open(network.key(br#","ip":"#));
+        object::texts(&head.source_ips, ip.key(br#","list":"#));
         ip.close();
         network.close();
     }
 }
 
 /// Never what a client sent: each word is one of a known few, else the whole is `other`.
-fn message(event: &Event, labels: &Labels, line: &mut Vec<u8>) {
+fn message(head: &Head<'_>, labels: &Labels, line: &mut Vec<u8>) {
     line.extend_from_slice(b"\"K10Event ");
-    match words(event, labels) {
+    match words(head, labels) {
         Some((verb, resource, subresource)) => {
             line.extend_from_slice(verb.as_bytes());
             line.push(b' ');
@@ -115,53 +120,54 @@ fn message(event: &Event, labels: &Labels, line: &mut Vec<u8>) {
 }
 
 fn words<'a>(
-    event: &'a Event,
+    head: &Head<'_>,
     labels: &'a Labels,
 ) -> Option<(&'static str, &'a str, Option<&'static str>)> {
-    let reference = event.object_ref.as_ref()?;
-    let known = |words: &[&'static str], word: &str| words.iter().copied().find(|it| *it == word);
-    let verb = known(&VERBS, &event.verb)?;
-    let resource = labels.resources.iter().find(|it| **it == reference.resource)?;
-    let subresource = match reference.subresource.as_str() {
-        "" => None,
+    let reference = head.object_ref.as_ref()?;
+    let known =
+        |words: &[&'static str], word: Text<'_>| words.iter().copied().find(|it| word.is(it));
+    let verb = known(&VERBS, head.verb)?;
+    let resource = labels.resources.iter().find(|it| reference.resource.is(it))?;
+    let subresource = match reference.subresource {
+        word if word.is_empty() => None,
         word => Some(known(&SUBRESOURCES, word)?),
     };
     Some((verb, resource, subresource))
 }
 
-fn severity(event: &Event) -> &'static str {
-    let code = event.response_status.as_ref().map_or(0, |status| status.code);
-    match (event.stage, code) {
+fn severity(head: &Head<'_>) -> &'static str {
+    let code = head.response_status.as_ref().map_or(0, |status| status.code);
+    match (head.stage, code) {
         (Stage::Panic, _) | (_, 500..) => "error",
         (_, 400..500) => "warn",
         _ => "info",
     }
 }
 
-fn object_ref(reference: &ObjectReference, line: &mut Vec<u8>) {
+fn object_ref(reference: &Reference<'_>, line: &mut Vec<u8>) {
     let mut object = Object::open(line);
-    object.text("Resource", &reference.resource);
-    object.text("Namespace", &reference.namespace);
-    object.text("Name", &reference.name);
-    object.text("UID", &reference.uid);
-    object.text("APIGroup", &reference.api_group);
-    object.text("APIVersion", &reference.api_version);
-    object.text("ResourceVersion", &reference.resource_version);
-    object.text("Subresource", &reference.subresource);
+    object.text(br#","Resource":"#, reference.resource);
+    object.text(br#","Namespace":"#, reference.namespace);
+    object.text(br#","Name":"#, reference.name);
+    object.text(br#","UID":"#, reference.uid);
+    object.text(br#","APIGroup":"#, reference.api_group);
+    object.text(br#","APIVersion":"#, reference.api_version);
+    object.text(br#","ResourceVersion":"#, reference.resource_version);
+    object.text(br#","Subresource":"#, reference.subresource);
     object.close();
 }
 
-fn raw(body: &Json, line: &mut Vec<u8>) {
-    line.extend_from_slice(body.as_bytes());
+fn raw(body: &[u8], line: &mut Vec<u8>) {
+    line.extend_from_slice(body);
 }
 
 fn some_unless<T: ?Sized>(empty: bool, value: &T) -> Option<&T> {
     (!empty).then_some(value)
 }
 
-fn or_null<T: ?Sized>(
+fn or_null<T: ?Sized, const N: usize>(
     object: &mut Object<'_>,
-    name: &str,
+    name: &[u8; N],
     value: Option<&T>,
     write: impl FnOnce(&T, &mut Vec<u8>),
 ) {

@@ -1,7 +1,8 @@
 //! The two nouns that flow through the house, and how they are written down.
 //!
 //! An [`Event`] is one stage of one request, as `audit.k8s.io/v1` defines it. It has two encodings
-//! for the outside world ([`v1`] and [`kasten`]) and one for the journal ([`record`]).
+//! for the outside world ([`v1`] and [`kasten`]) and one for the journal ([`record`]). Lines are written of
+//! a [`View`], which an event is as well as a record.
 //!
 //! Pure: no I/O, no clock, no task. It does not decide *whether* something is recorded; that is the
 //! crate `audit`.
@@ -18,6 +19,7 @@ mod timestamp;
 mod types;
 mod user_agent;
 pub mod v1;
+mod view;
 
 pub use json::{Json, JsonError};
 pub use scan::DEPTH_MAX;
@@ -27,3 +29,4 @@ pub use types::{
     AuthenticationMetadata, Event, Level, ObjectReference, Stage, UnknownWord, UserInfo,
 };
 pub use user_agent::truncate_user_agent;
+pub use view::View;

@@ -1,11 +1,10 @@
 //! Writes the members of a JSON object straight into a line: no tree, no intermediate value.
 //!
-//! Key names are ours and need no escaping.
+//! Keys are ours and need no escaping. Each is written in the code as it stands in the line.
 
-use std::collections::BTreeMap;
-use std::io::Write as _;
-
-use crate::{Status, Timestamp, UserInfo, escape};
+use crate::escape;
+use crate::head::{List, Map, Part, Text};
+use crate::view::{Outcome, User};
 
 /// An object that is being written. It ends with [`Object::close`].
 pub(crate) struct Object<'a> {
@@ -19,53 +18,57 @@ impl<'a> Object<'a> {
         Self { line, empty: true }
     }
 
-    /// Writes the key; the caller writes the value.
-    pub(crate) fn key(&mut self, name: &str) -> &mut Vec<u8> {
-        let start: &[u8] = if self.empty { b"\"" } else { b",\"" };
-        self.empty = false;
-        self.line.extend_from_slice(start);
-        self.line.extend_from_slice(name.as_bytes());
-        self.line.extend_from_slice(b"\":");
+    /// Writes the key, which is given as it stands behind another member; the caller writes the value.
+    /// The compiler knows how long it is, and copies it with a move or two.
+    pub(crate) fn key<const N: usize>(&mut self, key: &[u8; N]) -> &mut Vec<u8> {
+        if std::mem::take(&mut self.empty) {
+            self.line.extend_from_slice(key.get(1..).unwrap_or_default());
+        } else {
+            self.line.extend_from_slice(key);
+        }
         self.line
     }
 
-    pub(crate) fn text(&mut self, name: &str, value: &str) {
-        escape::string(value, self.key(name));
+    pub(crate) fn text<const N: usize>(&mut self, key: &[u8; N], value: Text<'_>) {
+        escape::string(value, self.key(key));
     }
 
-    pub(crate) fn text_unless_empty(&mut self, name: &str, value: &str) {
+    pub(crate) fn text_unless_empty<const N: usize>(&mut self, key: &[u8; N], value: Text<'_>) {
         if !value.is_empty() {
-            self.text(name, value);
+            self.text(key, value);
         }
     }
 
     /// A value that is JSON already.
-    pub(crate) fn raw(&mut self, name: &str, value: &[u8]) {
-        self.key(name).extend_from_slice(value);
+    pub(crate) fn raw<const N: usize>(&mut self, key: &[u8; N], value: &[u8]) {
+        self.key(key).extend_from_slice(value);
     }
 
     /// A word of ours, in which nothing is to be escaped.
-    pub(crate) fn word(&mut self, name: &str, word: &'static str) {
-        let line = self.key(name);
+    pub(crate) fn word<const N: usize>(&mut self, key: &[u8; N], word: &'static str) {
+        let line = self.key(key);
         line.push(b'"');
         line.extend_from_slice(word.as_bytes());
         line.push(b'"');
     }
 
-    pub(crate) fn number(&mut self, name: &str, value: u32) {
-        // Writing into memory does not fail.
-        drop(write!(self.key(name), "{value}"));
+    pub(crate) fn number<const N: usize>(&mut self, key: &[u8; N], value: u32) {
+        let line = self.key(key);
+        let (mut digits, mut rest) = ([b'0'; 10], value);
+        for digit in digits.iter_mut().rev() {
+            *digit += (rest % 10).to_le_bytes()[0];
+            rest /= 10;
+        }
+        let zeros = digits.iter().take(9).take_while(|digit| **digit == b'0').count();
+        line.extend_from_slice(digits.get(zeros..).unwrap_or_default());
     }
 
     /// A time, or what Go writes for a time that is not set.
-    pub(crate) fn time(&mut self, name: &str, value: Timestamp) {
-        let line = self.key(name);
-        if value == Timestamp::UNSET {
-            line.extend_from_slice(b"null");
-        } else {
-            line.push(b'"');
-            line.extend_from_slice(&value.text());
-            line.push(b'"');
+    pub(crate) fn time<const N: usize>(&mut self, key: &[u8; N], value: Option<&[u8; 29]>) {
+        let line = self.key(key);
+        match value {
+            Some(text) => line.extend_from_slice(text),
+            None => line.extend_from_slice(b"null"),
         }
     }
 
@@ -75,82 +78,88 @@ impl<'a> Object<'a> {
 }
 
 /// Appends an array of strings.
-pub(crate) fn texts(values: &[String], line: &mut Vec<u8>) {
-    array(values, line, |value, line| escape::string(value, line));
+pub(crate) fn texts<'a>(values: &List<'a, Text<'a>>, line: &mut Vec<u8>) {
+    array(values, line, escape::string);
 }
 
-fn array<T>(values: &[T], line: &mut Vec<u8>, write: impl Fn(&T, &mut Vec<u8>)) {
+fn array<'a, T: Part<'a>>(
+    values: &List<'a, T>,
+    line: &mut Vec<u8>,
+    write: impl Fn(T, &mut Vec<u8>),
+) {
     line.push(b'[');
-    for (index, value) in values.iter().enumerate() {
-        if index > 0 {
+    let mut is_first = true;
+    values.for_each(|value| {
+        if !std::mem::take(&mut is_first) {
             line.push(b',');
         }
         write(value, line);
-    }
+    });
     line.push(b']');
 }
 
 /// Appends an object whose keys are not ours.
-pub(crate) fn map<V>(
-    map: &BTreeMap<String, V>,
+pub(crate) fn map<'a, T: Part<'a>>(
+    map: &Map<'a, T>,
     line: &mut Vec<u8>,
-    write: impl Fn(&V, &mut Vec<u8>),
+    write: impl Fn(T, &mut Vec<u8>),
 ) {
     line.push(b'{');
-    for (index, (key, value)) in map.iter().enumerate() {
-        if index > 0 {
+    let mut is_first = true;
+    map.for_each(|(key, value)| {
+        if !std::mem::take(&mut is_first) {
             line.push(b',');
         }
         escape::string(key, line);
         line.push(b':');
         write(value, line);
-    }
+    });
     line.push(b'}');
 }
 
 /// Appends a user; both encodings have the same form of it.
-pub(crate) fn user(user: &UserInfo, line: &mut Vec<u8>) {
+pub(crate) fn user(user: &User<'_>, line: &mut Vec<u8>) {
     let mut object = Object::open(line);
-    object.text_unless_empty("username", &user.username);
-    object.text_unless_empty("uid", &user.uid);
+    object.text_unless_empty(br#","username":"#, user.username);
+    object.text_unless_empty(br#","uid":"#, user.uid);
     if !user.groups.is_empty() {
-        texts(&user.groups, object.key("groups"));
+        texts(&user.groups, object.key(br#","groups":"#));
     }
     if !user.extra.is_empty() {
-        map(&user.extra, object.key("extra"), |values, line| texts(values, line));
+        map(&user.extra, object.key(br#","extra":"#), |values, line| texts(&values, line));
     }
     object.close();
 }
 
 /// Appends a response status; both encodings have the same form of it.
-pub(crate) fn status(status: &Status, line: &mut Vec<u8>) {
+pub(crate) fn status(status: &Outcome<'_>, line: &mut Vec<u8>) {
     let mut object = Object::open(line);
-    object.raw("metadata", b"{}");
-    object.text_unless_empty("status", &status.status);
-    object.text_unless_empty("message", &status.message);
-    object.text_unless_empty("reason", &status.reason);
+    object.raw(br#","metadata":"#, b"{}");
+    object.text_unless_empty(br#","status":"#, status.status);
+    object.text_unless_empty(br#","message":"#, status.message);
+    object.text_unless_empty(br#","reason":"#, status.reason);
     if let Some(details) = &status.details {
-        let mut inner = Object::open(object.key("details"));
-        inner.text_unless_empty("name", &details.name);
-        inner.text_unless_empty("group", &details.group);
-        inner.text_unless_empty("kind", &details.kind);
-        inner.text_unless_empty("uid", &details.uid);
+        let mut inner = Object::open(object.key(br#","details":"#));
+        inner.text_unless_empty(br#","name":"#, details.name);
+        inner.text_unless_empty(br#","group":"#, details.group);
+        inner.text_unless_empty(br#","kind":"#, details.kind);
+        inner.text_unless_empty(br#","uid":"#, details.uid);
         if !details.causes.is_empty() {
-            array(&details.causes, inner.key("causes"), |cause, line| {
+            array(&details.causes, inner.key(br#","causes":"#), |cause, line| {
                 let mut object = Object::open(line);
-                object.text_unless_empty("reason", &cause.reason);
-                object.text_unless_empty("message", &cause.message);
-                object.text_unless_empty("field", &cause.field);
+                object.text_unless_empty(br#","reason":"#, cause.reason);
+                object.text_unless_empty(br#","message":"#, cause.message);
+                object.text_unless_empty(br#","field":"#, cause.field);
                 object.close();
             });
         }
         if details.retry_after_seconds != 0 {
-            inner.number("retryAfterSeconds", details.retry_after_seconds);
+            inner.number(br#","retryAfterSeconds":"#, details.retry_after_seconds);
         }
         inner.close();
     }
     if status.code != 0 {
-        object.number("code", u32::from(status.code));
+        object.number(br#","code":"#, u32::from(status.code));
     }
     object.close();
 }

@@ -12,9 +12,13 @@
 //! lists, whose items resemble each other, and the disk takes every byte twice. The highest bit of
 //! its length says so.
 
-use bytes::{Buf, Bytes};
+use std::borrow::Cow;
 
-use crate::{Event, Json, Stage, Timestamp, head};
+use bytes::Bytes;
+
+use crate::head::Part as _;
+use crate::view::Head;
+use crate::{Event, Json, View};
 
 const VERSION: u8 = 2;
 const LENGTH_LEN: usize = 4;
@@ -46,7 +50,7 @@ pub fn write(event: &Event) -> Bytes {
     record.push(VERSION);
     record.extend_from_slice(&[0; LENGTH_LEN]);
     let head_start = record.len();
-    head::write(event, &mut record);
+    Head::write(event, &mut record);
     let head_len = length(record.len() - head_start);
     record[head_start - LENGTH_LEN..head_start].copy_from_slice(&head_len.to_be_bytes());
     for body in bodies {
@@ -77,65 +81,74 @@ fn length(len: usize) -> u32 {
 }
 
 /// The event in a record. Short bodies share the record's memory.
+#[expect(clippy::needless_pass_by_value, reason = "the event takes over the record's memory")]
 pub fn read(record: Bytes) -> Result<Event, ReadError> {
-    let mut event = blank();
-    read_over(record, &mut event)?;
-    Ok(event)
+    let View { head, request_object, response_object } = View::of(&record)?;
+    let body = |body| match body {
+        Cow::Borrowed(text) => Json::of_clean(record.slice_ref(text)),
+        Cow::Owned(text) => Json::of_clean(Bytes::from(text)),
+    };
+    Ok(Event {
+        request_object: request_object.map(body),
+        response_object: response_object.map(body),
+        ..head.keep()
+    })
 }
 
-/// An event to read over.
-pub fn blank() -> Event {
-    Event::without_request(Stage::RequestReceived, "", Timestamp::UNSET)
+/// What a record is made of.
+pub(crate) struct Parts<'a> {
+    pub(crate) head: &'a [u8],
+    pub(crate) request_object: Option<Cow<'a, [u8]>>,
+    pub(crate) response_object: Option<Cow<'a, [u8]>>,
 }
 
-/// Reads the event in a record over another one, whose memory it takes: for whoever reads many. After
-/// an error nothing can be said of the event.
-pub fn read_over(record: Bytes, event: &mut Event) -> Result<(), ReadError> {
+/// Takes a record apart; its head is not looked into.
+pub(crate) fn parts(record: &[u8]) -> Result<Parts<'_>, ReadError> {
     let mut rest = record;
-    match rest.first() {
-        Some(&VERSION) => rest.advance(1),
+    match rest.split_off_first() {
+        Some(&VERSION) => {}
         found => return Err(ReadError::Version(found.copied())),
     }
     let (head, _) = part(&mut rest)?;
-    head::read(&head, event).ok_or(ReadError::Shape("its head cannot be read"))?;
-    event.request_object = body(&mut rest)?;
-    event.response_object = body(&mut rest)?;
-    if rest.is_empty() { Ok(()) } else { Err(ReadError::Shape("bytes after its end")) }
+    let request_object = body(&mut rest)?;
+    let response_object = body(&mut rest)?;
+    if !rest.is_empty() {
+        return Err(ReadError::Shape("bytes after its end"));
+    }
+    Ok(Parts { head, request_object, response_object })
 }
 
 const CUT: ReadError = ReadError::Shape("cut off");
 
 /// The next part, and whether it is compressed.
-fn part(rest: &mut Bytes) -> Result<(Bytes, bool), ReadError> {
+fn part<'a>(rest: &mut &'a [u8]) -> Result<(&'a [u8], bool), ReadError> {
     let length = number(rest)?;
     let len = usize::try_from(length & !COMPRESSED).map_err(|_| CUT)?;
-    if len > rest.len() {
-        return Err(CUT);
-    }
-    Ok((rest.split_to(len), length & COMPRESSED != 0))
+    let part = rest.split_off(..len).ok_or(CUT)?;
+    Ok((part, length & COMPRESSED != 0))
 }
 
-fn number(rest: &mut Bytes) -> Result<u32, ReadError> {
-    let number: [u8; LENGTH_LEN] = *rest.first_chunk().ok_or(CUT)?;
-    rest.advance(LENGTH_LEN);
-    Ok(u32::from_be_bytes(number))
+fn number(rest: &mut &[u8]) -> Result<u32, ReadError> {
+    let (number, behind) = rest.split_first_chunk::<LENGTH_LEN>().ok_or(CUT)?;
+    *rest = behind;
+    Ok(u32::from_be_bytes(*number))
 }
 
-fn body(rest: &mut Bytes) -> Result<Option<Json>, ReadError> {
+fn body<'a>(rest: &mut &'a [u8]) -> Result<Option<Cow<'a, [u8]>>, ReadError> {
     const DAMAGED: ReadError = ReadError::Shape("a compressed body is damaged");
     let (mut bytes, is_compressed) = part(rest)?;
-    if is_compressed {
-        let len = usize::try_from(number(&mut bytes)?).map_err(|_| DAMAGED)?;
-        if len > bytes.len().saturating_mul(RATIO_MAX) {
-            return Err(DAMAGED);
-        }
-        let text = lz4_flex::block::decompress(&bytes, len).map_err(|_| DAMAGED)?;
-        if text.len() != len {
-            return Err(DAMAGED);
-        }
-        bytes = Bytes::from(text);
+    if !is_compressed {
+        return Ok((!bytes.is_empty()).then_some(Cow::Borrowed(bytes)));
     }
-    Ok((!bytes.is_empty()).then(|| Json::of_clean(bytes)))
+    let len = usize::try_from(number(&mut bytes)?).map_err(|_| DAMAGED)?;
+    if len > bytes.len().saturating_mul(RATIO_MAX) {
+        return Err(DAMAGED);
+    }
+    let text = lz4_flex::block::decompress(bytes, len).map_err(|_| DAMAGED)?;
+    if text.len() != len {
+        return Err(DAMAGED);
+    }
+    Ok((!text.is_empty()).then_some(Cow::Owned(text)))
 }
 
 #[cfg(test)]

@@ -37,21 +37,36 @@ impl Timestamp {
 }
 
 impl Timestamp {
-    /// The 27 characters of the RFC 3339 form, without a way through the formatting machinery: it
-    /// is written several times in each event. Years outside of 0 to 9999 have none: they are cut.
-    pub(crate) fn text(self) -> [u8; 27] {
-        let mut text = *b"0000-00-00T00:00:00.000000Z";
+    /// The RFC 3339 form as a JSON string, unless the time is not set.
+    pub(crate) fn quoted(self) -> Option<[u8; 29]> {
+        (self != Self::UNSET).then(|| self.text())
+    }
+
+    /// The 27 characters of the RFC 3339 form in quotes, without a way through the formatting
+    /// machinery: it is written several times in each event. Years outside of 0 to 9999 have none:
+    /// they are cut.
+    fn text(self) -> [u8; 29] {
+        let mut text = *b"\"0000-00-00T00:00:00.000000Z\"";
         let micros = self.0.clamp(MICROS_MIN, MICROS_MAX);
         let (days, of_day) = (micros.div_euclid(DAY_MICROS), micros.rem_euclid(DAY_MICROS));
         let (year, month, day) = civil(days);
-        let seconds = of_day / 1_000_000;
-        digits(&mut text[0..4], year);
-        digits(&mut text[5..7], month);
-        digits(&mut text[8..10], day);
-        digits(&mut text[11..13], seconds / 3600);
-        digits(&mut text[14..16], seconds / 60 % 60);
-        digits(&mut text[17..19], seconds % 60);
-        digits(&mut text[20..26], of_day % 1_000_000);
+        let seconds = u32::try_from(of_day / 1_000_000).unwrap_or_default();
+        let micros = u32::try_from(of_day % 1_000_000).unwrap_or_default();
+        let pairs = [
+            (1, year / 100),
+            (3, year % 100),
+            (6, month),
+            (9, day),
+            (12, seconds / 3600),
+            (15, seconds / 60 % 60),
+            (18, seconds % 60),
+            (21, micros / 10_000),
+            (23, micros / 100 % 100),
+            (25, micros % 100),
+        ];
+        for (place, number) in pairs {
+            text[place..place + 2].copy_from_slice(&two_digits(number));
+        }
         text
     }
 }
@@ -60,31 +75,30 @@ const DAY_MICROS: i64 = 86_400_000_000;
 const MICROS_MIN: i64 = -62_167_219_200_000_000;
 const MICROS_MAX: i64 = 253_402_300_799_999_999;
 
-/// Writes a number that is not negative, filled up with zeros.
-fn digits(place: &mut [u8], number: i64) {
-    let mut number = u32::try_from(number).unwrap_or(0);
-    for digit in place.iter_mut().rev() {
-        *digit = b'0' + (number % 10).to_le_bytes()[0];
-        number /= 10;
-    }
+/// A number below 100.
+fn two_digits(number: u32) -> [u8; 2] {
+    let [number, ..] = number.to_le_bytes();
+    [b'0' + number / 10 % 10, b'0' + number % 10]
 }
 
 /// Year, month and day of a day counted from the epoch, in the Gregorian calendar. The year is
-/// taken to begin in March, so that the leap day is its last.
-fn civil(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+/// taken to begin in March, so that the leap day is its last, and days are counted from an era before
+/// the year 0, so that none is negative.
+fn civil(days: i64) -> (u32, u32, u32) {
+    let days = u32::try_from(days + 719_468 + 146_097).unwrap_or_default();
+    let (era, of_era) = (days / 146_097, days % 146_097);
     let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let march_month = (5 * of_year + 2) / 153;
     let day = of_year - (153 * march_month + 2) / 5 + 1;
     let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
+    (era * 400 + year_of_era + u32::from(month <= 2) - 400, month, day)
 }
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(std::str::from_utf8(&self.text()).unwrap_or_default())
+        let text = self.text();
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default().trim_matches('"'))
     }
 }
 

@@ -11,9 +11,10 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::object::{self, Object};
+use crate::view::Reference;
 use crate::{
     AuthenticationMetadata, Event, Json, JsonError, Level, ObjectReference, Stage, Status,
-    Timestamp, UserInfo,
+    Timestamp, UserInfo, View, escape,
 };
 
 const KIND: &str = "Event";
@@ -44,61 +45,66 @@ pub enum ReadError {
 }
 
 /// Appends one event, without the newline.
-pub fn write(event: &Event, line: &mut Vec<u8>) {
-    let bodies = [&event.request_object, &event.response_object].map(Option::as_ref);
-    line.reserve(1024 + bodies.iter().flatten().map(|body| body.as_bytes().len()).sum::<usize>());
+pub fn write(event: &View<'_>, line: &mut Vec<u8>) {
+    let View { head, request_object, response_object } = event;
+    line.reserve(1024 + event.body_bytes());
     let mut object = Object::open(line);
-    object.text("kind", KIND);
-    object.text("apiVersion", API_VERSION);
-    object.word("level", event.level.as_str());
-    object.text("auditID", &event.audit_id);
-    object.word("stage", event.stage.as_str());
-    object.text("requestURI", &event.request_uri);
-    object.text("verb", &event.verb);
-    object::user(&event.user, object.key("user"));
-    if let Some(user) = &event.impersonated_user {
-        object::user(user, object.key("impersonatedUser"));
+    object.word(br#","kind":"#, KIND);
+    object.word(br#","apiVersion":"#, API_VERSION);
+    object.word(br#","level":"#, head.level.as_str());
+    object.text(br#","auditID":"#, head.audit_id);
+    object.word(br#","stage":"#, head.stage.as_str());
+    object.text(br#","requestURI":"#, head.request_uri);
+    object.text(br#","verb":"#, head.verb);
+    object::user(&head.user, object.key(br#","user":"#));
+    if let Some(user) = &head.impersonated_user {
+        object::user(user, object.key(br#","impersonatedUser":"#));
     }
-    if let Some(metadata) = &event.authentication_metadata {
-        let mut inner = Object::open(object.key("authenticationMetadata"));
-        inner.text_unless_empty("impersonationConstraint", &metadata.impersonation_constraint);
+    if let Some(metadata) = &head.authentication_metadata {
+        let mut inner = Object::open(object.key(br#","authenticationMetadata":"#));
+        inner.text_unless_empty(
+            br#","impersonationConstraint":"#,
+            metadata.impersonation_constraint,
+        );
         inner.close();
     }
-    if !event.source_ips.is_empty() {
-        object::texts(&event.source_ips, object.key("sourceIPs"));
+    if !head.source_ips.is_empty() {
+        object::texts(&head.source_ips, object.key(br#","sourceIPs":"#));
     }
-    object.text_unless_empty("userAgent", &event.user_agent);
-    if let Some(reference) = &event.object_ref {
-        object_ref(reference, object.key("objectRef"));
+    object.text_unless_empty(br#","userAgent":"#, head.user_agent);
+    if let Some(reference) = &head.object_ref {
+        object_ref(reference, object.key(br#","objectRef":"#));
     }
-    if let Some(status) = &event.response_status {
-        object::status(status, object.key("responseStatus"));
+    if let Some(status) = &head.response_status {
+        object::status(status, object.key(br#","responseStatus":"#));
     }
-    for (name, body) in ["requestObject", "responseObject"].into_iter().zip(bodies) {
-        if let Some(body) = body {
-            object.raw(name, body.as_bytes());
-        }
+    if let Some(body) = request_object {
+        object.raw(br#","requestObject":"#, body);
     }
-    object.time("requestReceivedTimestamp", event.request_received_timestamp);
-    object.time("stageTimestamp", event.stage_timestamp);
-    if !event.annotations.is_empty() {
-        object::map(&event.annotations, object.key("annotations"), |value, line| {
-            crate::escape::string(value, line);
-        });
+    if let Some(body) = response_object {
+        object.raw(br#","responseObject":"#, body);
+    }
+    object.time(
+        br#","requestReceivedTimestamp":"#,
+        head.request_received_timestamp.quoted().as_ref(),
+    );
+    object.time(br#","stageTimestamp":"#, head.stage_timestamp.quoted().as_ref());
+    if !head.annotations.is_empty() {
+        object::map(&head.annotations, object.key(br#","annotations":"#), escape::string);
     }
     object.close();
 }
 
-fn object_ref(reference: &ObjectReference, line: &mut Vec<u8>) {
+fn object_ref(reference: &Reference<'_>, line: &mut Vec<u8>) {
     let mut object = Object::open(line);
-    object.text_unless_empty("resource", &reference.resource);
-    object.text_unless_empty("namespace", &reference.namespace);
-    object.text_unless_empty("name", &reference.name);
-    object.text_unless_empty("uid", &reference.uid);
-    object.text_unless_empty("apiGroup", &reference.api_group);
-    object.text_unless_empty("apiVersion", &reference.api_version);
-    object.text_unless_empty("resourceVersion", &reference.resource_version);
-    object.text_unless_empty("subresource", &reference.subresource);
+    object.text_unless_empty(br#","resource":"#, reference.resource);
+    object.text_unless_empty(br#","namespace":"#, reference.namespace);
+    object.text_unless_empty(br#","name":"#, reference.name);
+    object.text_unless_empty(br#","uid":"#, reference.uid);
+    object.text_unless_empty(br#","apiGroup":"#, reference.api_group);
+    object.text_unless_empty(br#","apiVersion":"#, reference.api_version);
+    object.text_unless_empty(br#","resourceVersion":"#, reference.resource_version);
+    object.text_unless_empty(br#","subresource":"#, reference.subresource);
     object.close();
 }
 

@@ -1,6 +1,6 @@
 //! How a record becomes a line: a property of the destination.
 
-use event::Event;
+use event::View;
 use event::kasten::Labels;
 
 /// The form of a line.
@@ -14,7 +14,7 @@ pub enum Encoding {
 
 impl Encoding {
     /// Appends one event, without the newline.
-    pub fn write(&self, event: &Event, line: &mut Vec<u8>) {
+    pub fn write(&self, event: &View<'_>, line: &mut Vec<u8>) {
         match self {
             Self::Kasten(labels) => event::kasten::write(event, labels, line),
             Self::V1 => event::v1::write(event, line),

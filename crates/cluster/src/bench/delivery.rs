@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use delivery::Delivery;
+use event::View;
 use prometheus_client::registry::Registry;
 use sink::Encoding;
 use sink::bucket::{Bucket, CHUNK_BYTES, Limits, Provider};
@@ -173,7 +174,7 @@ pub fn compress() -> anyhow::Result<()> {
     });
     let mut lines = Vec::new();
     for number in 1..=SAMPLE {
-        encoding.write(&traffic::event(number), &mut lines);
+        encoding.write(&View::from(&traffic::event(number)), &mut lines);
         lines.push(b'\n');
     }
     let is_over = Arc::new(AtomicBool::new(false));

@@ -129,7 +129,7 @@ pub(super) async fn recorded(journal: &Journal) -> Vec<String> {
     assert_eq!(records.len() as u64, journal.last_seq());
     let line = |record: store::Record| {
         let mut line = Vec::new();
-        event::v1::write(&event::record::read(record.bytes).unwrap(), &mut line);
+        event::v1::write(&event::View::of(&record.bytes).unwrap(), &mut line);
         String::from_utf8(line).unwrap()
     };
     records.into_iter().map(line).collect()

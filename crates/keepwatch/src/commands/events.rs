@@ -7,6 +7,7 @@ use std::io::{self, BufRead, BufWriter, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
+use event::View;
 use sink::Encoding;
 
 use crate::args::{EncodingName, EventsCommand};
@@ -51,7 +52,7 @@ fn convert(from: &mut impl BufRead, mut to: impl Write, encoding: &Encoding) -> 
         match event::v1::read(text) {
             Ok(event) => {
                 converted.clear();
-                encoding.write(&event, &mut converted);
+                encoding.write(&View::from(&event), &mut converted);
                 converted.push(b'\n');
                 to.write_all(&converted)?;
             }

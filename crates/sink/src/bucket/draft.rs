@@ -6,7 +6,7 @@
 //! Deliberately absent: when an object is sealed for its age, and where it goes.
 
 use bytes::Bytes;
-use event::{Event, Timestamp};
+use event::{Timestamp, View};
 use libdeflater::{CompressionLvl, Compressor};
 use ring::digest::{Context, SHA256};
 
@@ -82,7 +82,7 @@ impl Draft {
     }
 
     /// Takes an event, unless the object is full or of another hour: then it is to be sealed.
-    pub fn push(&mut self, seq: u64, committed: Timestamp, event: &Event) -> bool {
+    pub fn push(&mut self, seq: u64, committed: Timestamp, event: &View<'_>) -> bool {
         let start = self.chunk.len();
         self.shaper.write(event, &mut self.chunk);
         self.chunk.push(b'\n');

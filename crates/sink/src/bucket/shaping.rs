@@ -6,7 +6,7 @@
 //! the request's body, long fields, everything that a client could make long. What was shed, and
 //! length and SHA-256 of the full line, stand in its annotations. The journal keeps the full event.
 
-use event::{Event, UserInfo};
+use event::{Event, UserInfo, View};
 use ring::digest::{SHA256, digest};
 
 use super::sigv4::hex;
@@ -52,14 +52,14 @@ impl Shaper {
     }
 
     /// Appends one event without the newline.
-    pub fn write(&self, event: &Event, lines: &mut Vec<u8>) {
+    pub fn write(&self, event: &View<'_>, lines: &mut Vec<u8>) {
         let start = lines.len();
         self.encoding.write(event, lines);
         if !self.is_too_long(&lines[start..]) {
             return;
         }
         let full = lines.split_off(start);
-        let mut short = event.clone();
+        let mut short = Event::from(event);
         let mut shed = Vec::new();
         let steps: [Step; 4] = [
             ("responseObject", |event| event.response_object = None),
@@ -77,7 +77,7 @@ impl Shaper {
             shed.push(name);
             mark(&mut short, &shed, &full);
             lines.truncate(start);
-            self.encoding.write(&short, lines);
+            self.encoding.write(&View::from(&short), lines);
             if !self.is_too_long(&lines[start..]) {
                 return;
             }
@@ -232,7 +232,7 @@ mod tests {
     /// What is missing of a line, and its counted length.
     fn check(event: &Event, shed: Option<&str>) {
         let mut line = Vec::new();
-        Shaper::new(Encoding::V1, 20_000).write(event, &mut line);
+        Shaper::new(Encoding::V1, 20_000).write(&View::from(event), &mut line);
         assert!(counted(&line) <= 20_000, "{}", counted(&line));
         let line: serde_json::Value = serde_json::from_slice(&line).unwrap();
         let note = |name: &str| line["annotations"].get(name).and_then(|found| found.as_str());
@@ -240,7 +240,7 @@ mod tests {
         assert_eq!(line["auditID"], "id-1");
         if shed.is_some() {
             let mut full = Vec::new();
-            Encoding::V1.write(event, &mut full);
+            Encoding::V1.write(&View::from(event), &mut full);
             assert_eq!(note(FULL_BYTES).unwrap(), full.len().to_string());
             let hash = hex(digest(&SHA256, &full).as_ref());
             assert_eq!(note(FULL_SHA256).unwrap(), hash);

@@ -1,0 +1,158 @@
+//! An event as the journal has it, looked at where it lies.
+//!
+//! Whoever makes lines of a million records copies nothing but the lines: a [`View`] holds pieces of
+//! the record. It is checked as a whole when it is made, so nothing can be wrong with it afterwards.
+//! An [`Event`] can be looked at in the same way, so that each encoding is written down once.
+//!
+//! Nothing can be changed through a view; whoever wants that makes an [`Event`] of it.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+
+use crate::head::{List, Map, Part, Text};
+use crate::record::{self, Parts, ReadError};
+use crate::{
+    AuthenticationMetadata, Event, Json, Level, ObjectReference, Stage, Status, StatusCause,
+    StatusDetails, Timestamp, UserInfo,
+};
+
+/// An event whose texts and bodies belong to somebody else.
+pub struct View<'a> {
+    pub(crate) head: Head<'a>,
+    pub(crate) request_object: Option<Cow<'a, [u8]>>,
+    pub(crate) response_object: Option<Cow<'a, [u8]>>,
+}
+
+impl<'a> View<'a> {
+    /// The event in a record. A body that is compressed there is the only thing that is copied.
+    pub fn of(record: &'a [u8]) -> Result<Self, ReadError> {
+        let Parts { head: mut rest, request_object, response_object } = record::parts(record)?;
+        match Head::read(&mut rest) {
+            Some(head) if rest.is_empty() => Ok(Self { head, request_object, response_object }),
+            _ => Err(ReadError::Shape("its head cannot be read")),
+        }
+    }
+
+    /// Bytes of both bodies.
+    pub(crate) fn body_bytes(&self) -> usize {
+        [&self.request_object, &self.response_object].into_iter().flatten().map(|it| it.len()).sum()
+    }
+}
+
+impl<'a> From<&'a Event> for View<'a> {
+    fn from(event: &'a Event) -> Self {
+        let body = |body: &'a Option<Json>| body.as_ref().map(|it| Cow::Borrowed(it.as_bytes()));
+        Self {
+            head: Head::of(event),
+            request_object: body(&event.request_object),
+            response_object: body(&event.response_object),
+        }
+    }
+}
+
+impl From<&View<'_>> for Event {
+    fn from(view: &View<'_>) -> Self {
+        let View { head, request_object, response_object } = view;
+        let body = |body: &[u8]| Json::of_clean(Bytes::copy_from_slice(body));
+        Self {
+            request_object: request_object.as_deref().map(body),
+            response_object: response_object.as_deref().map(body),
+            ..head.keep()
+        }
+    }
+}
+
+/// A thing made of others: what it is called when it is looked at and when it is kept, and its
+/// fields, in the order in which they stand in a head. No function can name fields, and so the order
+/// is written down once.
+macro_rules! made_of {
+    ($view:ident of $whole:ident { $($field:ident: $part:ty,)+ } $(beside $($beside:ident)+)?) => {
+        pub(crate) struct $view<'a> {
+            $(pub(crate) $field: $part,)+
+        }
+
+        impl<'a> Part<'a> for $view<'a> {
+            type Kept = $whole;
+
+            fn of(kept: &'a $whole) -> Self {
+                Self { $($field: <$part>::of(&kept.$field),)+ }
+            }
+
+            fn read(head: &mut &'a [u8]) -> Option<Self> {
+                Some(Self { $($field: <$part>::read(head)?,)+ })
+            }
+
+            fn write(kept: &$whole, head: &mut Vec<u8>) {
+                $(<$part>::write(&kept.$field, head);)+
+            }
+
+            fn keep(&self) -> $whole {
+                $whole { $($field: self.$field.keep(),)+ $($($beside: None,)+)? }
+            }
+        }
+    };
+}
+
+made_of!(Head of Event {
+    level: Level,
+    audit_id: Text<'a>,
+    stage: Stage,
+    request_uri: Text<'a>,
+    verb: Text<'a>,
+    user: User<'a>,
+    impersonated_user: Option<User<'a>>,
+    authentication_metadata: Option<Authentication<'a>>,
+    source_ips: List<'a, Text<'a>>,
+    user_agent: Text<'a>,
+    object_ref: Option<Reference<'a>>,
+    response_status: Option<Outcome<'a>>,
+    request_received_timestamp: Timestamp,
+    stage_timestamp: Timestamp,
+    annotations: Map<'a, Text<'a>>,
+} beside request_object response_object);
+
+made_of!(User of UserInfo {
+    username: Text<'a>,
+    uid: Text<'a>,
+    groups: List<'a, Text<'a>>,
+    extra: Map<'a, List<'a, Text<'a>>>,
+});
+
+made_of!(Authentication of AuthenticationMetadata {
+    impersonation_constraint: Text<'a>,
+});
+
+made_of!(Outcome of Status {
+    status: Text<'a>,
+    message: Text<'a>,
+    reason: Text<'a>,
+    details: Option<Details<'a>>,
+    code: u16,
+});
+
+made_of!(Details of StatusDetails {
+    name: Text<'a>,
+    group: Text<'a>,
+    kind: Text<'a>,
+    uid: Text<'a>,
+    causes: List<'a, Cause<'a>>,
+    retry_after_seconds: u32,
+});
+
+made_of!(Cause of StatusCause {
+    reason: Text<'a>,
+    message: Text<'a>,
+    field: Text<'a>,
+});
+
+made_of!(Reference of ObjectReference {
+    resource: Text<'a>,
+    namespace: Text<'a>,
+    name: Text<'a>,
+    uid: Text<'a>,
+    api_group: Text<'a>,
+    api_version: Text<'a>,
+    resource_version: Text<'a>,
+    subresource: Text<'a>,
+});

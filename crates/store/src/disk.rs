@@ -129,6 +129,10 @@ impl Disk {
                 let record = row.map(read_record).transpose();
                 match record.and_then(|record| in_order(record, expected)) {
                     Ok(Some((_, time, bytes))) if found.has_room(bytes, bytes_max) => {
+                        if found.places.len() == MANY {
+                            let room = bytes_max.min(ROOM_BYTES);
+                            found.bytes.reserve(room.saturating_sub(found.bytes.len()));
+                        }
                         found.add(time, bytes);
                     }
                     Err(damage) if found.places.is_empty() => return Err(damage),
@@ -138,6 +142,12 @@ impl Disk {
         })
     }
 }
+
+/// From so many records on there is room for more: whoever has much to read does not copy it again
+/// and again while it grows.
+const MANY: usize = 32;
+/// Bytes of that room at most, however many the reader would take.
+const ROOM_BYTES: usize = 1 << 20;
 
 /// Consecutive records, in one piece of memory that they share in the end.
 #[derive(Default)]

@@ -11,6 +11,7 @@ pub mod bucket;
 mod chain;
 mod encoding;
 pub mod file;
+mod page_cache;
 pub mod stdout;
 
 use std::time::Duration;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use event::Timestamp;
 use sink::file::Settings;
 use sink::{Batch, Draft, Encoding, FileSink, Sink as _};
+use testkit::page_cache;
 
 /// A journal of numbered lines, a cursor and a sink: what delivery does, without its waiting.
 struct Desk {
@@ -270,20 +271,5 @@ fn deliver_long(sink: &mut FileSink, runtime: &tokio::runtime::Runtime, count: u
 /// Whether the first and the last byte of a file are in memory.
 fn ends_in_memory(path: &Path) -> [bool; 2] {
     let end = fs::metadata(path).unwrap().len() - 1;
-    [0, end].map(|at| is_in_memory(path, at))
-}
-
-/// Whether a byte of the file can be read without asking the disk.
-fn is_in_memory(path: &Path, at: u64) -> bool {
-    use rustix::io::{ReadWriteFlags, preadv2};
-    let mut byte = [0];
-    let file = fs::File::open(path).unwrap();
-    let into = &mut [std::io::IoSliceMut::new(&mut byte)];
-    match preadv2(&file, into, at, ReadWriteFlags::NOWAIT) {
-        Ok(read) => read == 1,
-        Err(error) => {
-            assert_eq!(error, rustix::io::Errno::AGAIN);
-            false
-        }
-    }
+    [0, end].map(|at| page_cache::holds(path, at).unwrap())
 }

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use delivery::{Condition, Detached};
 use sink::bucket::{Limits, Provider};
+use testkit::page_cache;
 use testkit::s3::{Fault, S3Double};
 
 use super::fixture::{
-    NOW, arrived, bucket, delivery, destination, events, folder, lines, open_store, parts, record,
-    recorded, s3, small, unpack,
+    NOW, arrived, bucket, delivery, destination, events, files, folder, lines, open_store, parts,
+    record, recorded, s3, small, unpack,
 };
 
 const NAME: &str = "auditconfig/kasten-io/k10/uid-1";
@@ -34,6 +35,25 @@ async fn events_arrive_once_in_order_as_sealed_objects_in_a_folder() {
     assert!(key.contains("/k10audit/cluster=test/source="), "{key}");
     assert!(key.contains("/date=2026-11-25/hour=00/") && key.ends_with(".json.gz"), "{key}");
     delivery.close().await;
+}
+
+/// What is in a folder does not stay in the system's memory as well.
+#[tokio::test]
+async fn objects_in_a_folder_leave_the_page_cache() {
+    let home = tempfile::tempdir().unwrap();
+    let place = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let store = open_store(home.path());
+    record(&store, 1..101).await;
+    let delivery = delivery(&store);
+    let provider = Provider::File { root: place.path().to_owned() };
+    delivery.attach(NAME, bucket(provider, small(50)), 0).await.unwrap();
+    arrived(&delivery, &store.journal(), NAME).await;
+    delivery.close().await;
+    let objects = files(place.path());
+    assert!(!objects.is_empty());
+    for object in objects {
+        assert!(!page_cache::holds(&object, 0).unwrap(), "{}", object.display());
+    }
 }
 
 #[tokio::test]

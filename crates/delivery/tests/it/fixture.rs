@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -136,15 +136,20 @@ pub(super) async fn recorded(journal: &Journal) -> Vec<String> {
 }
 
 pub(super) fn folder(root: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    let mut folders = vec![root.to_owned()];
+    let read = |path: PathBuf| (path.to_str().unwrap().to_owned(), std::fs::read(&path).unwrap());
+    files(root).into_iter().map(read).collect()
+}
+
+/// Every file below a folder.
+pub(super) fn files(root: &Path) -> Vec<PathBuf> {
+    let (mut found, mut folders) = (Vec::new(), vec![root.to_owned()]);
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
             } else {
-                found.insert(path.to_str().unwrap().to_owned(), std::fs::read(&path).unwrap());
+                found.push(path);
             }
         }
     }

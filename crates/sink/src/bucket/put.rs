@@ -6,6 +6,7 @@
 //! Whatever else happens is to be tried again: the variant of the error says how soon that makes
 //! sense. Refused keys are renewed, and a clock that is wrong corrected, before anybody hears of it.
 
+use std::fs::File;
 use std::sync::atomic::Ordering;
 
 use base64::Engine as _;
@@ -18,7 +19,7 @@ use object_store::{Error, PutMode, PutOptions, PutPayload};
 use super::explain::WRITING;
 use super::transport::{ContentMd5, Note, Seen};
 use super::{Bucket, Object, Provider};
-use crate::{DeliverError, chain};
+use crate::{DeliverError, chain, page_cache};
 
 /// How an object came to be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,10 +50,23 @@ impl Bucket {
         let mut renewed = false;
         loop {
             match self.put_once(&object.key, object.body.iter().cloned().collect()).await {
-                Ok(put) => return Ok(put),
+                Ok(put) => {
+                    self.let_go(&object.key).await;
+                    return Ok(put);
+                }
                 Err(seen) if !renewed && self.can_renew(&seen).await => renewed = true,
                 Err(seen) => return Err(self.error(&seen)),
             }
+        }
+    }
+
+    /// What is on the disk of a folder does not stay in the system's memory as well.
+    async fn let_go(&self, key: &str) {
+        let Provider::File { root } = &self.destination.provider else { return };
+        let path = root.join(key);
+        let open = tokio::task::spawn_blocking(move || File::open(path)).await;
+        if let Ok(Ok(file)) = open {
+            page_cache::let_go(&file, 0, None);
         }
     }
 

@@ -1,12 +1,11 @@
-//! What the file leaves behind in the system's memory, and when it is asked to let go of it.
+//! When the system's memory is to let go of what lies behind the end of the file.
 //!
-//! A log that is only ever written would fill the page cache, which counts for the container and
-//! pushes out what others need. Whoever follows the file reads near its end, so that stays.
+//! Whoever follows the file reads near its end, so that stays.
 
 use std::fs::File;
 use std::num::NonZeroU64;
 
-use rustix::fs::{Advice, fadvise};
+use crate::page_cache::let_go;
 
 /// Bytes at the end that stay in the page cache for whoever follows the file.
 const KEPT: u64 = 16 << 20;
@@ -40,12 +39,5 @@ impl Wake {
     /// The file is rotated away and nothing more comes.
     pub(super) fn end(self, file: &File) {
         let_go(file, self.0, None);
-    }
-}
-
-/// Advice to the system: where a file system does not take it, nothing is lost.
-fn let_go(file: &File, from: u64, length: Option<NonZeroU64>) {
-    if let Err(error) = fadvise(file, from, length, Advice::DontNeed) {
-        tracing::debug!(%error, "a part of the file stays in the page cache");
     }
 }

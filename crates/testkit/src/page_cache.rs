@@ -1,0 +1,19 @@
+//! What the system holds of a file in memory.
+
+use std::fs::File;
+use std::io::{self, IoSliceMut};
+use std::path::Path;
+
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
+
+/// Whether a byte of a file can be read without asking the disk. Not for /tmp, which may be nothing but
+/// memory.
+pub fn holds(path: &Path, at: u64) -> io::Result<bool> {
+    let file = File::open(path)?;
+    let mut byte = [0];
+    match preadv2(&file, &mut [IoSliceMut::new(&mut byte)], at, ReadWriteFlags::NOWAIT) {
+        Ok(read) => Ok(read == 1),
+        Err(Errno::AGAIN) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -55,7 +55,8 @@ fn everything() -> anyhow::Result<()> {
     // Minutes of work, for which the other steps leave enough of the processors.
     let programs = thread::spawn(|| {
         rustix::process::nice(NICENESS)?;
-        assets::all()
+        // Said at once, since it is waited for much later.
+        assets::all().inspect_err(|error| eprintln!("== programs of others: FAILED: {error:#}"))
     });
     step("lints", || cargo_for_tests(&LINTS, &[]))?;
     step("docs", || cargo_for_tests(&DOCS, &[]))?;

@@ -9,12 +9,12 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::ensure;
+use assets::packages;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::curl::curl;
 use crate::process::{Process, free_port, output};
-use assets::packages;
 
 /// The account there is.
 pub const ACCOUNT: &str = "keepwatch";

@@ -8,6 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use assets::{Assets, Program};
 use testkit::pki::{self, Authority, Identity};
 
 use crate::audit_log::AuditLog;
@@ -15,7 +16,6 @@ use crate::https::{self, Target};
 use crate::process::{Process, free_port};
 use crate::user::{Server, User};
 use crate::wait::until;
-use assets::{Assets, Program};
 
 /// The name in the front proxy's certificate, the only one that may speak for others.
 pub(crate) const FRONT_PROXY: &str = "front-proxy-client";

@@ -8,12 +8,12 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, ensure};
+use assets::Program;
 use serde_json::{Value, json};
 
 use crate::curl::curl;
 use crate::process::{Process, free_port, output};
 use crate::wait::until;
-use assets::Program;
 
 /// A running server.
 pub struct Gcs {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail};
+use assets::environment;
 use testkit::pki::{self, Identity};
 
 use crate::audit_log::AuditLog;
@@ -14,7 +15,6 @@ use crate::extension::Extension;
 use crate::https::Target;
 use crate::process::{Process, free_port};
 use crate::user::User;
-use assets::environment;
 
 /// The namespace K10 lives in, unless it lives elsewhere.
 const NAMESPACE: &str = "kasten-io";

@@ -1,6 +1,6 @@
 //! A real Kubernetes control plane on loopback, and Keepwatch behind it, for tests.
 //!
-//! [`ControlPlane`] is etcd, kube-apiserver and kube-controller-manager as the crate `assets` built them;
+//! [`ControlPlane`] is etcd, kube-apiserver and kube-controller-manager as [`assets`] built them;
 //! [`Extension`] puts an extension API server behind its aggregator; [`Keepwatch`] is the binary
 //! under test and [`SampleApiserver`] Kubernetes' own example, the peer. Tests speak through a
 //! [`User`], who works with stock kubectl, or through [`https`] where kubectl is too well-behaved.

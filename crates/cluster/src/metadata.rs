@@ -2,10 +2,10 @@
 
 use std::net::Ipv4Addr;
 
+use assets::Program;
 use serde_json::json;
 
 use crate::process::{Process, free_port};
-use assets::Program;
 
 /// A running service.
 pub struct Metadata {

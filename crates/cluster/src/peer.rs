@@ -6,13 +6,13 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use assets::Program;
 use testkit::pki;
 
 use crate::audit_log::AuditLog;
 use crate::control_plane::ControlPlane;
 use crate::extension::Extension;
 use crate::process::{Process, free_port};
-use assets::Program;
 
 /// A running sample-apiserver.
 #[derive(Debug)]

@@ -55,7 +55,7 @@ pub(crate) fn class(byte: u8) -> Class {
 /// The usual trick of testing eight bytes in one register: `(x - 0x01…) & !x & 0x80…` finds a zero
 /// byte, and a byte equal to `c` is zero after `x ^ c`. It may also mark bytes that come after one it
 /// has found, never one before.
-pub(crate) fn plain_prefix(bytes: [u8; 8]) -> usize {
+fn plain_prefix(bytes: [u8; 8]) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = 0x8080_8080_8080_8080;
     const fn zero_bytes(word: u64) -> u64 {
@@ -187,8 +187,8 @@ fn escaped(bytes: &[u8], line: &mut Vec<u8>) {
     line.extend_from_slice(&bytes[written..]);
 }
 
-/// So many bytes at least stand as they are.
-fn plain_run(bytes: &[u8]) -> usize {
+/// So many bytes at least stand as they are: eight at once are looked at, and not the last few.
+pub(crate) fn plain_run(bytes: &[u8]) -> usize {
     let mut run = 0;
     for next in bytes.as_chunks().0 {
         let plain = plain_prefix(*next);

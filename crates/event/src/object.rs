@@ -53,14 +53,8 @@ impl<'a> Object<'a> {
     }
 
     pub(crate) fn number<const N: usize>(&mut self, key: &[u8; N], value: u32) {
-        let line = self.key(key);
-        let (mut digits, mut rest) = ([b'0'; 10], value);
-        for digit in digits.iter_mut().rev() {
-            *digit += (rest % 10).to_le_bytes()[0];
-            rest /= 10;
-        }
-        let zeros = digits.iter().take(9).take_while(|digit| **digit == b'0').count();
-        line.extend_from_slice(digits.get(zeros..).unwrap_or_default());
+        let mut digits = itoa::Buffer::new();
+        self.key(key).extend_from_slice(digits.format(value).as_bytes());
     }
 
     /// A time, or what Go writes for a time that is not set.

@@ -142,15 +142,7 @@ impl Scan<'_> {
     fn string(&mut self) -> Result<(), Fault> {
         self.at += 1;
         loop {
-            // Eight bytes at once while they are plain; near the end one by one.
-            while let Some(word) = self.bytes[self.at..].first_chunk::<8>() {
-                let plain = escape::plain_prefix(*word);
-                if plain < 8 {
-                    self.at += plain;
-                    break;
-                }
-                self.at += 8;
-            }
+            self.at += escape::plain_run(&self.bytes[self.at..]);
             let Some(&byte) = self.bytes.get(self.at) else {
                 return Err(self.fault("a string does not end"));
             };

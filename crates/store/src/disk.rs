@@ -122,19 +122,13 @@ impl Disk {
                 .map_err(unreadable)?;
             let limit = i64::try_from(rows_max).unwrap_or(i64::MAX);
             let mut rows = query.query(params![first.cast_signed(), limit]).map_err(unreadable)?;
-            let mut found = Records::default();
+            let mut found = Records { bytes_max, ..Records::default() };
             loop {
                 let expected = first + found.places.len() as u64;
                 let row = rows.next().map_err(unreadable)?;
                 let record = row.map(read_record).transpose();
                 match record.and_then(|record| in_order(record, expected)) {
-                    Ok(Some((_, time, bytes))) if found.has_room(bytes, bytes_max) => {
-                        if found.places.len() == MANY {
-                            let room = bytes_max.min(ROOM_BYTES);
-                            found.bytes.reserve(room.saturating_sub(found.bytes.len()));
-                        }
-                        found.add(time, bytes);
-                    }
+                    Ok(Some((_, time, bytes))) if found.has_room(bytes) => found.add(time, bytes),
                     Err(damage) if found.places.is_empty() => return Err(damage),
                     Ok(_) | Err(_) => return Ok(found.finish(first)),
                 }
@@ -153,17 +147,22 @@ const ROOM_BYTES: usize = 1 << 20;
 #[derive(Default)]
 struct Records {
     bytes: Vec<u8>,
+    bytes_max: usize,
     /// The time of each, and where it ends.
     places: Vec<(i64, usize)>,
 }
 
 impl Records {
     /// One always has.
-    fn has_room(&self, record: &[u8], bytes_max: usize) -> bool {
-        self.places.is_empty() || self.bytes.len().saturating_add(record.len()) <= bytes_max
+    fn has_room(&self, record: &[u8]) -> bool {
+        self.places.is_empty() || self.bytes.len().saturating_add(record.len()) <= self.bytes_max
     }
 
     fn add(&mut self, time: i64, record: &[u8]) {
+        if self.places.len() == MANY {
+            let room = self.bytes_max.min(ROOM_BYTES);
+            self.bytes.reserve(room.saturating_sub(self.bytes.len()));
+        }
         self.bytes.extend_from_slice(record);
         self.places.push((time, self.bytes.len()));
     }

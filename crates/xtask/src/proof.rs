@@ -8,6 +8,11 @@ use clap::Subcommand;
 
 use crate::{cargo, root, target};
 
+/// The binary that all this is about.
+pub(crate) const SERVER: &str = "keepwatch";
+/// The binary of the crate `cluster`, which lies beside it.
+pub(crate) const PROOF: &str = "proof";
+
 /// What to measure.
 #[derive(Subcommand)]
 pub(crate) enum Bench {
@@ -107,12 +112,18 @@ pub(crate) fn bench(what: &Bench) -> anyhow::Result<()> {
 
 /// The release build of the server, and of the proofs beside it.
 pub(crate) fn server() -> anyhow::Result<PathBuf> {
-    cargo(&["build", "--release", "--workspace", "--bin", "keepwatch", "--bin", "proof"])?;
-    Ok(target()?.join("release/keepwatch"))
+    build("release")
+}
+
+/// The server as a profile builds it, and the proofs beside it.
+pub(crate) fn build(profile: &str) -> anyhow::Result<PathBuf> {
+    let what = ["--workspace", "--bin", SERVER, "--bin", PROOF];
+    cargo(&[&["build", "--profile", profile], &what[..]].concat())?;
+    Ok(target()?.join(profile).join(SERVER))
 }
 
 fn proof(server: &Path, args: &[&str]) -> anyhow::Result<()> {
-    let status = Command::new(server.with_file_name("proof"))
+    let status = Command::new(server.with_file_name(PROOF))
         .args(args)
         .env("KEEPWATCH_BIN", server)
         .current_dir(root())

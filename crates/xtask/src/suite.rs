@@ -10,7 +10,11 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 
-use crate::{cargo, cargo_with, metadata};
+use crate::proof::{self, PROOF, SERVER};
+use crate::{cargo_with, metadata};
+
+/// Its name.
+const PROFILE: &str = "suite";
 
 /// Runs cargo on our own crates as the tests have them.
 pub(crate) fn cargo_for_tests(args: &[&str], variables: &[(&str, &OsStr)]) -> anyhow::Result<()> {
@@ -19,26 +23,24 @@ pub(crate) fn cargo_for_tests(args: &[&str], variables: &[(&str, &OsStr)]) -> an
         .iter()
         .flat_map(|package| {
             ["opt-level=0", "debug-assertions=true"]
-                .map(|setting| format!("profile.suite.package.{}.{setting}", package.name))
+                .map(|setting| format!("profile.{PROFILE}.package.{}.{setting}", package.name))
         })
         .collect::<Vec<_>>();
     let (command, rest) = args.split_first().context("no command for cargo")?;
     let configs = settings.iter().flat_map(|setting| ["--config", setting]);
-    let args = [*command, "--profile", "suite"].into_iter().chain(configs);
+    let args = [*command, "--profile", PROFILE].into_iter().chain(configs);
     cargo_with(&args.chain(rest.iter().copied()).collect::<Vec<_>>(), variables)
 }
 
 /// The server, and the proofs beside it, where no later build writes over them.
 pub(crate) fn server() -> anyhow::Result<PathBuf> {
-    let (server, proof) = ("keepwatch", "proof");
-    cargo(&["build", "--profile", "suite", "--workspace", "--bin", server, "--bin", proof])?;
-    let built = metadata()?.target_directory.into_std_path_buf().join("suite");
-    let kept = built.join("server");
-    fs::create_dir_all(&kept).with_context(|| format!("cannot create {}", kept.display()))?;
-    for name in [server, proof] {
-        let to = kept.join(name);
-        fs::copy(built.join(name), &to)
-            .with_context(|| format!("cannot write {}", to.display()))?;
+    let built = proof::build(PROFILE)?;
+    let folder = built.with_file_name("server");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    for name in [SERVER, PROOF] {
+        let kept = folder.join(name);
+        fs::copy(built.with_file_name(name), &kept)
+            .with_context(|| format!("cannot write {}", kept.display()))?;
     }
-    Ok(kept.join(server))
+    Ok(folder.join(SERVER))
 }

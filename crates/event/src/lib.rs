@@ -14,6 +14,7 @@ pub mod kasten;
 mod object;
 pub mod record;
 mod scan;
+pub mod signal;
 mod status;
 mod timestamp;
 mod types;
@@ -23,6 +24,7 @@ mod view;
 
 pub use json::{Json, JsonError};
 pub use scan::DEPTH_MAX;
+pub use signal::{Severity, Signal, SignalSpec, SignalState};
 pub use status::{Status, StatusCause, StatusDetails};
 pub use timestamp::{Timestamp, TimestampError};
 pub use types::{

@@ -1,0 +1,5 @@
+//! Texts with variables, in the syntax of Datadog: `{{@User.username}}`.
+
+/// A text with variables, parsed.
+#[derive(Clone, Debug)]
+pub struct Template {}

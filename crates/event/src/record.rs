@@ -11,6 +11,10 @@
 //! A long body is compressed as one LZ4 block, behind its own length: what is recorded most are
 //! lists, whose items resemble each other, and the disk takes every byte twice. The highest bit of
 //! its length says so.
+//!
+//! The journal also holds what became of signals: see [`SignalRecord`].
+
+mod signal;
 
 use std::borrow::Cow;
 
@@ -19,6 +23,8 @@ use bytes::Bytes;
 use crate::head::Part as _;
 use crate::view::Head;
 use crate::{Event, Json, View};
+
+pub use signal::{SignalRecord, is_signal, signal_of, write_signal};
 
 const VERSION: u8 = 2;
 const LENGTH_LEN: usize = 4;
@@ -33,7 +39,7 @@ const RATIO_MAX: usize = 255;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// Written by a newer version, or not by us.
+    /// Written by a newer version, or not by us; or the record of a signal where an event was expected.
     #[error("not a journal record: version {0:?}")]
     Version(Option<u8>),
     /// Cut off, or longer than it says.

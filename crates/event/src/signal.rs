@@ -93,6 +93,31 @@ impl SignalState {
     }
 }
 
+/// What happened to a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ChangeKind {
+    /// Its rule's condition was met.
+    Opened,
+    /// More events came.
+    Updated,
+    /// It ended.
+    Closed,
+}
+
+impl ChangeKind {
+    /// All changes, in the order in which they happen.
+    pub const ALL: [Self; 3] = [Self::Opened, Self::Updated, Self::Closed];
+
+    /// The word in lines.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::Updated => "updated",
+            Self::Closed => "closed",
+        }
+    }
+}
+
 /// A signal as the detector knows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Signal {

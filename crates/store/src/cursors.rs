@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
+
 /// The readers and their cursors.
 #[derive(Debug, Default)]
 pub(crate) struct Cursors {
@@ -28,6 +30,15 @@ struct Entry {
     cursor: Option<Cursor>,
     durable: u64,
     dirty: bool,
+}
+
+/// A cursor that is moved by work, in the transaction of that work.
+#[derive(Debug)]
+pub(crate) struct CursorMove {
+    pub(crate) reader: String,
+    pub(crate) cursor: Cursor,
+    /// The reader's new checkpoint; `None` leaves the one that is there.
+    pub(crate) checkpoint: Option<Vec<Bytes>>,
 }
 
 /// A cursor as it is to be written: `None` removes the reader.
@@ -82,6 +93,31 @@ impl Cursors {
                 Some(cursor) => entry.durable = cursor.seq,
                 None if entry.cursor.is_none() => drop(self.readers.remove(&reader)),
                 None => {}
+            }
+        }
+    }
+
+    /// This cursor went to disk together with the work that moved it.
+    pub(crate) fn commit(&mut self, CursorMove { reader, cursor, .. }: CursorMove) {
+        let Some(entry) = self.readers.get_mut(&reader) else { return };
+        // A reader that was removed while the commit was under way stays removed.
+        entry.dirty = entry.cursor.is_none();
+        entry.durable = cursor.seq;
+        if !entry.dirty {
+            entry.cursor = Some(cursor);
+        }
+    }
+
+    /// Take over what the file says after a commit whose outcome was unknown. A cursor that was moved
+    /// in memory only stays, unless the file is ahead of it.
+    pub(crate) fn adopt(&mut self, found: Self) {
+        for (reader, Entry { cursor, durable, .. }) in found.readers {
+            let Some(entry) = self.readers.get_mut(&reader) else { continue };
+            entry.durable = durable;
+            let is_ahead = entry.cursor.as_ref().is_some_and(|cursor| cursor.seq < durable);
+            if !entry.dirty || is_ahead {
+                entry.cursor = cursor;
+                entry.dirty = false;
             }
         }
     }

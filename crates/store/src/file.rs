@@ -12,7 +12,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, params};
 
-use crate::rows::{APPLICATION_ID, PUT_META, SCHEMA, SCHEMA_VERSION, named_crc};
+use crate::rows::{APPLICATION_ID, MIGRATIONS, PUT_META, SCHEMA, SCHEMA_VERSION, named_crc};
 use crate::settings::{CHECK_WHOLE_BYTES_MAX, PAGE_SIZE};
 
 /// Why a store was not opened. Nothing has been changed.
@@ -131,10 +131,7 @@ pub(crate) fn inspect(path: &Path) -> Result<bool, OpenError> {
     if !header.starts_with(MAGIC) || number(68) != i64::from(APPLICATION_ID) {
         return Err(OpenError::Foreign { path: path.to_owned() });
     }
-    if number(60) != i64::from(SCHEMA_VERSION) {
-        let (found, known) = (number(60), i64::from(SCHEMA_VERSION));
-        return Err(OpenError::Newer { path: path.to_owned(), found, known });
-    }
+    check_version(path, number(60))?;
     let page_size = match number(16) >> 16 {
         1 => 65_536,
         size => size.cast_unsigned(),
@@ -144,6 +141,15 @@ pub(crate) fn inspect(path: &Path) -> Result<bool, OpenError> {
         return Err(damaged("it is cut off"));
     }
     Ok(true)
+}
+
+/// Refuse a layout that this program does not know.
+fn check_version(path: &Path, found: i64) -> Result<(), OpenError> {
+    let known = i64::from(SCHEMA_VERSION);
+    if (1..=known).contains(&found) {
+        return Ok(());
+    }
+    Err(OpenError::Newer { path: path.to_owned(), found, known })
 }
 
 /// Make an empty store under another name, and give it its own when it is complete and on disk.
@@ -173,6 +179,7 @@ fn lay_out(path: &Path, now: i64) -> rusqlite::Result<()> {
     file.pragma_update(None, "application_id", APPLICATION_ID)?;
     file.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     file.execute_batch(SCHEMA)?;
+    MIGRATIONS.iter().try_for_each(|migration| file.execute_batch(migration))?;
     // Revision 0 means "any" to Kubernetes: the first one readable is the hour of birth.
     let birth = now.max(1);
     for name in ["first", "floor"] {
@@ -204,7 +211,7 @@ pub(crate) fn open_checked(path: &Path) -> Result<Connection, OpenError> {
     let new: Vec<PathBuf> = extras.into_iter().filter(|extra| !extra.exists()).collect();
     let opened = connect(path)
         .map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })
-        .and_then(|file| check(&file, path).map(|()| file));
+        .and_then(|file| check(&file, path).and_then(|()| migrate(&file, path)).map(|()| file));
     if opened.is_err() {
         // They are empty: nothing has been written, and a log that was there is not among them.
         for extra in new {
@@ -226,6 +233,28 @@ fn check(file: &Connection, path: &Path) -> Result<(), OpenError> {
     let corners = "SELECT (SELECT count(*) FROM sqlite_schema), (SELECT count(*) FROM meta),
         (SELECT min(seq) + max(seq) FROM journal), (SELECT min(revision) + max(revision) FROM revisions)";
     file.query_row(corners, [], |_row| Ok(())).map_err(|error| damaged(error.to_string()))
+}
+
+/// Add the tables that a file of an older layout lacks, all of them or none. What is in the file stays
+/// as it is; an older program refuses it from then on.
+fn migrate(file: &Connection, path: &Path) -> Result<(), OpenError> {
+    let failed = |source| OpenError::Sqlite { path: path.to_owned(), source };
+    // The log may know more than the file's header.
+    let version = file.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
+    let version = version.map_err(failed)?;
+    check_version(path, version)?;
+    let applied = usize::try_from(version - 1).unwrap_or_default();
+    let missing = MIGRATIONS.get(applied..).unwrap_or_default();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let batch = format!(
+        "BEGIN IMMEDIATE; {} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;",
+        missing.concat()
+    );
+    file.execute_batch(&batch).map_err(failed)?;
+    tracing::info!(from = version, to = SCHEMA_VERSION, "the store's file has a new layout");
+    Ok(())
 }
 
 /// The directory that a file lies in.

@@ -7,11 +7,12 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use bytes::Bytes;
 use rusqlite::Connection;
 
+use crate::cursors::{Cursor, CursorMove, Cursors};
 use crate::index::{self, Found, Index};
 use crate::storage::Answer;
 use crate::{
@@ -21,12 +22,14 @@ use crate::{
 /// The requests of one commit.
 pub(crate) struct Group<'a> {
     index: &'a RwLock<Index>,
+    cursors: &'a Mutex<Cursors>,
     /// Where the objects are that are not in memory; as committed as the index.
     file: &'a Connection,
     /// Why something could not be read for the present work.
     unreadable: Cell<Option<ReadError>>,
     pub(crate) changes: Vec<Change>,
     pub(crate) records: Vec<Bytes>,
+    pub(crate) by_work: Vec<CursorMove>,
     latest: BTreeMap<Arc<str>, Option<Arc<Object>>>,
     pub(crate) waiting: Vec<(Answer, Result<Committed, StoreError>)>,
     first_seq: u64,
@@ -38,6 +41,7 @@ pub(crate) struct Group<'a> {
 impl<'a> Group<'a> {
     pub(crate) fn new(
         index: &'a RwLock<Index>,
+        cursors: &'a Mutex<Cursors>,
         file: &'a Connection,
         first_seq: u64,
         next_revision: u64,
@@ -45,10 +49,12 @@ impl<'a> Group<'a> {
         let newest_revision = index.read().unwrap_or_else(PoisonError::into_inner).revision();
         Self {
             index,
+            cursors,
             file,
             unreadable: Cell::new(None),
             changes: Vec::new(),
             records: Vec::new(),
+            by_work: Vec::new(),
             latest: BTreeMap::new(),
             waiting: Vec::new(),
             first_seq,
@@ -68,17 +74,18 @@ impl<'a> Group<'a> {
         let mut step = Step {
             changes_before: self.changes.len(),
             records_before: self.records.len(),
+            by_work_before: self.by_work.len(),
             revision_before: self.next_revision,
             taken: Vec::new(),
             misused: None,
+            unregistered: None,
             group: self,
         };
         let ended = panic::catch_unwind(AssertUnwindSafe(|| work(&mut step)));
-        let failure = match (step.group.unreadable.take(), ended, step.misused) {
-            (Some(error), _, _) => Some(StoreError::Unavailable { reason: error.to_string() }),
-            (None, Err(panic), _) => Some(StoreError::Panicked { message: message(&*panic) }),
-            (None, Ok(()), Some(revision)) => Some(StoreError::Misused { revision }),
-            (None, Ok(()), None) => None,
+        let failure = match (step.group.unreadable.take(), ended) {
+            (Some(error), _) => Some(StoreError::Unavailable { reason: error.to_string() }),
+            (None, Err(panic)) => Some(StoreError::Panicked { message: message(&*panic) }),
+            (None, Ok(())) => step.misuse(),
         };
         if failure.is_some() {
             step.rollback();
@@ -144,12 +151,32 @@ struct Step<'a, 'b> {
     group: &'a mut Group<'b>,
     changes_before: usize,
     records_before: usize,
+    by_work_before: usize,
     revision_before: u64,
     taken: Vec<u64>,
     misused: Option<u64>,
+    unregistered: Option<String>,
 }
 
 impl Step<'_, '_> {
+    /// What the work did that it must not do.
+    fn misuse(&mut self) -> Option<StoreError> {
+        let misused = self.misused.map(|revision| StoreError::Misused { revision });
+        let unregistered = self.unregistered.take();
+        misused.or_else(|| unregistered.map(|reader| StoreError::Unregistered { reader }))
+    }
+
+    fn move_cursor(&mut self, reader: &str, cursor: Cursor, checkpoint: Option<Vec<Bytes>>) {
+        let cursors = self.group.cursors.lock().unwrap_or_else(PoisonError::into_inner);
+        if cursors.of(reader).is_none() {
+            self.unregistered = Some(reader.to_owned());
+            return;
+        }
+        drop(cursors);
+        self.group.bytes += checkpoint.iter().flatten().map(Bytes::len).sum::<usize>();
+        self.group.by_work.push(CursorMove { reader: reader.to_owned(), cursor, checkpoint });
+    }
+
     /// Whether `revision` was taken by this work and is unused.
     fn spend(&mut self, revision: u64) -> bool {
         // Out of order would be a row that watchers never see.
@@ -234,7 +261,16 @@ impl Transaction for Step<'_, '_> {
         self.group.records.push(record);
     }
 
+    fn save_checkpoint(&mut self, reader: &str, seq: u64, chunks: Vec<Bytes>) {
+        self.move_cursor(reader, Cursor { seq, state: String::new() }, Some(chunks));
+    }
+
+    fn advance(&mut self, reader: &str, seq: u64, state: &str) {
+        self.move_cursor(reader, Cursor { seq, state: state.to_owned() }, None);
+    }
+
     fn rollback(&mut self) {
+        self.group.by_work.truncate(self.by_work_before);
         for change in self.group.changes.drain(self.changes_before..).rev() {
             self.group.latest.insert(Arc::clone(&change.object.key), change.previous);
         }

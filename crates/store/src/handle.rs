@@ -13,6 +13,8 @@ use crate::{Pending, StoreError, Work};
 /// What the writer is asked for.
 pub(crate) enum Request {
     Work(Work, Answer),
+    /// Work of a reader, which is done in a full journal too.
+    ReaderWork(Work, Answer),
     Append(Bytes, Answer),
     /// Answer when the cursors as they are now are durable.
     Attend(Answer),
@@ -43,8 +45,9 @@ impl Handle {
         let request = request(answer);
         // Cursors move on in a full journal: that is how it gets room.
         let cursors = matches!(request, Request::Attend(_));
+        let makes_room = cursors || matches!(request, Request::ReaderWork(..));
         let refusal = match self.shared.pulse.obstacle() {
-            Some(StoreError::Full { .. }) if cursors => None,
+            Some(StoreError::Full { .. }) if makes_room => None,
             obstacle => obstacle,
         };
         let refusal = refusal.or_else(|| self.send(request).err());

@@ -10,7 +10,7 @@ use tokio::task;
 
 use crate::cursors::Cursor;
 use crate::handle::{Handle, Request};
-use crate::{Health, ReadError, StoreError};
+use crate::{Health, Pending, ReadError, StoreError, Work, rows};
 
 /// One record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,6 +110,30 @@ impl Journal {
         self.0.shared.cursors().of(reader)
     }
 
+    /// Hand in work by which a reader moves its cursor ([`Transaction::advance`]) together with what it
+    /// writes. Unlike other work it is done in a full journal too, because that is how the journal
+    /// gets room; a reader writes little for much that it has read.
+    ///
+    /// [`Transaction::advance`]: crate::Transaction::advance
+    pub fn submit(&self, work: Work) -> Pending {
+        self.0.request(|answer| Request::ReaderWork(work, answer))
+    }
+
+    /// The checkpoint that a reader saved last ([`Transaction::save_checkpoint`]); `None` if there is
+    /// none. One that is damaged is an error: the reader decides whether to begin without it.
+    ///
+    /// [`Transaction::save_checkpoint`]: crate::Transaction::save_checkpoint
+    pub async fn checkpoint(&self, reader: &str) -> Result<Option<Vec<Bytes>>, ReadError> {
+        if self.cursor(reader).is_none() {
+            return Ok(None);
+        }
+        let (handle, reader) = (Arc::clone(&self.0), reader.to_owned());
+        let read = task::spawn_blocking(move || {
+            handle.shared.disk.with(|file| rows::checkpoint(file, &reader))
+        });
+        read.await.map_err(|_gone| ReadError::Closed)?
+    }
+
     /// Begin to hold records for a reader: from behind `after` if it is new, else from where it was.
     pub async fn register(&self, reader: &str, after: u64) -> Result<Cursor, StoreError> {
         let cursor = {
@@ -148,7 +172,7 @@ impl Journal {
         self.settled().await
     }
 
-    /// Forget a reader: nothing is held for it any more.
+    /// Forget a reader and its checkpoint: nothing is held for it any more.
     pub async fn remove(&self, reader: &str) -> Result<(), StoreError> {
         self.0.shared.cursors().remove(reader);
         self.settled().await

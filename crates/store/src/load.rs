@@ -61,7 +61,8 @@ fn revisions(
     Ok(())
 }
 
-fn cursors(file: &Connection) -> Result<Cursors, ReadError> {
+/// The readers and their cursors.
+pub(crate) fn cursors(file: &Connection) -> Result<Cursors, ReadError> {
     let mut cursors = Cursors::default();
     let query = "SELECT reader, seq, crc, state FROM cursors";
     let mut query = file.prepare(query).map_err(unreadable)?;

@@ -127,6 +127,7 @@ impl Writer {
         if last_seq > self.shared.last_seq() {
             self.shared.adopt_records(last_seq);
         }
+        self.shared.cursors().adopt(load::cursors(file)?);
         self.next_seq = last_seq + 1;
         self.shared.set_first_seq(load::first_seq(file)?);
         self.upkeep = Upkeep::new(page_size(file)?);

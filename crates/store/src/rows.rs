@@ -5,15 +5,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rusqlite::{Connection, Row, Statement, params};
 
+use crate::cursors::{Cursor, CursorMove, Moved};
 use crate::index::Superseded;
 use crate::{Change, ChangeKind, Object, ReadError};
 
 /// Marks the file as ours (`KWst` in ASCII).
 pub(crate) const APPLICATION_ID: i32 = 0x4b57_7374;
-/// The layout of the tables; a file with a higher number is refused.
-pub(crate) const SCHEMA_VERSION: i32 = 1;
+/// The layout of the tables. A file with a higher number is refused, one with a lower number gets
+/// the tables that it lacks ([`MIGRATIONS`]) when it is opened for writing.
+pub(crate) const SCHEMA_VERSION: i32 = 2;
 
-/// Only ever appended to and trimmed at the old end, so that writes stay in neighbouring pages.
+/// The tables of layout 1. Only ever appended to and trimmed at the old end, so that writes stay in
+/// neighbouring pages.
 pub(crate) const SCHEMA: &str = "
     CREATE TABLE revisions (
         revision INTEGER PRIMARY KEY, key TEXT NOT NULL, prev INTEGER, deleted INTEGER NOT NULL,
@@ -29,6 +32,14 @@ pub(crate) const SCHEMA: &str = "
     CREATE TABLE probe (id INTEGER PRIMARY KEY, filler BLOB NOT NULL) STRICT;
 ";
 
+/// What takes a file from layout 1 to layout 2 and so on; each only adds tables, so that nothing that
+/// is in the file can be lost by it.
+pub(crate) const MIGRATIONS: [&str; 1] = ["
+    CREATE TABLE checkpoints (
+        reader TEXT NOT NULL, part INTEGER NOT NULL, parts INTEGER NOT NULL, seq INTEGER NOT NULL,
+        crc INTEGER NOT NULL, chunk BLOB NOT NULL, PRIMARY KEY (reader, part)) STRICT;
+"];
+
 /// Sets one of the file's own numbers.
 pub(crate) const PUT_META: &str = "INSERT OR REPLACE INTO meta VALUES (?, ?, ?)";
 
@@ -42,6 +53,8 @@ pub(crate) struct Rows<'a> {
     record: Statement<'a>,
     cursor: Statement<'a>,
     remove_cursor: Statement<'a>,
+    checkpoint: Statement<'a>,
+    remove_checkpoint: Statement<'a>,
     meta: Statement<'a>,
     forget_revision: Statement<'a>,
     forget_records: Statement<'a>,
@@ -60,6 +73,8 @@ impl<'a> Rows<'a> {
             record: file.prepare("INSERT INTO journal VALUES (?, ?, ?, ?)")?,
             cursor: file.prepare("INSERT OR REPLACE INTO cursors VALUES (?, ?, ?, ?)")?,
             remove_cursor: file.prepare("DELETE FROM cursors WHERE reader = ?")?,
+            checkpoint: file.prepare("INSERT INTO checkpoints VALUES (?, ?, ?, ?, ?, ?)")?,
+            remove_checkpoint: file.prepare("DELETE FROM checkpoints WHERE reader = ?")?,
             meta: file.prepare(PUT_META)?,
             forget_revision: file.prepare("DELETE FROM revisions WHERE revision = ?")?,
             forget_records: file.prepare("DELETE FROM journal WHERE seq <= ?")?,
@@ -95,13 +110,37 @@ impl<'a> Rows<'a> {
         self.record.execute(params![seq.cast_signed(), time, crc, record]).map(drop)
     }
 
-    pub(crate) fn cursor(&mut self, reader: &str, seq: u64, state: &str) -> rusqlite::Result<()> {
-        let crc = named_crc(reader, seq, state);
-        self.cursor.execute(params![reader, seq.cast_signed(), crc, state]).map(drop)
+    pub(crate) fn cursors(&mut self, moved: &[Moved]) -> rusqlite::Result<()> {
+        for (reader, cursor) in moved {
+            if let Some(cursor) = cursor {
+                self.cursor(reader, cursor)?;
+            } else {
+                self.remove_cursor.execute([reader])?;
+                self.remove_checkpoint.execute([reader])?;
+            }
+        }
+        Ok(())
     }
 
-    pub(crate) fn remove_cursor(&mut self, reader: &str) -> rusqlite::Result<()> {
-        self.remove_cursor.execute([reader]).map(drop)
+    /// A cursor that work moves, with the checkpoint that goes with it.
+    pub(crate) fn cursor_move(&mut self, moved: &CursorMove) -> rusqlite::Result<()> {
+        let CursorMove { reader, cursor, checkpoint } = moved;
+        self.cursor(reader, cursor)?;
+        let Some(chunks) = checkpoint else { return Ok(()) };
+        self.remove_checkpoint.execute([reader])?;
+        let parts = u32::try_from(chunks.len()).unwrap_or(u32::MAX);
+        let seq = cursor.seq.cast_signed();
+        for (part, chunk) in (0..parts).zip(chunks) {
+            let crc = checkpoint_crc(reader, part, parts, cursor.seq, chunk);
+            self.checkpoint.execute(params![reader, part, parts, seq, crc, &**chunk])?;
+        }
+        Ok(())
+    }
+
+    fn cursor(&mut self, reader: &str, cursor: &Cursor) -> rusqlite::Result<()> {
+        let Cursor { seq, state } = cursor;
+        let crc = named_crc(reader, *seq, state);
+        self.cursor.execute(params![reader, seq.cast_signed(), crc, state]).map(drop)
     }
 
     /// Delete superseded revisions and say up to where history is gone.
@@ -157,6 +196,19 @@ pub(crate) fn named_crc(name: &str, number: u64, state: &str) -> i64 {
     crc.update(name.as_bytes());
     crc.update(&number.to_le_bytes());
     crc.update(state.as_bytes());
+    i64::from(crc.finalize())
+}
+
+/// The number of parts and the sequence number are in it, so that parts of two checkpoints are never
+/// taken for one.
+fn checkpoint_crc(reader: &str, part: u32, parts: u32, seq: u64, chunk: &[u8]) -> i64 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&(reader.len() as u64).to_le_bytes());
+    crc.update(reader.as_bytes());
+    for number in [part.into(), parts.into(), seq] {
+        crc.update(&number.to_le_bytes());
+    }
+    crc.update(chunk);
     i64::from(crc.finalize())
 }
 
@@ -216,6 +268,38 @@ pub(crate) fn read_record<'r>(row: &'r Row<'_>) -> Result<RecordRow<'r>, ReadErr
         return Err(damaged());
     }
     Ok((seq, time, record))
+}
+
+/// The chunks of a reader's checkpoint, each checked; `None` if it has none.
+pub(crate) fn checkpoint(file: &Connection, reader: &str) -> Result<Option<Vec<Bytes>>, ReadError> {
+    let query =
+        "SELECT part, parts, seq, crc, chunk FROM checkpoints WHERE reader = ? ORDER BY part";
+    let mut query = file.prepare(query).map_err(unreadable)?;
+    let mut rows = query.query([reader]).map_err(unreadable)?;
+    let (mut chunks, mut next) = (Vec::new(), 0_u32);
+    let mut expected = None;
+    while let Some(row) = rows.next().map_err(unreadable)? {
+        let part: u32 = row.get(0).map_err(unreadable)?;
+        let parts: u32 = row.get(1).map_err(unreadable)?;
+        let seq = row.get::<_, i64>(2).map_err(unreadable)?.cast_unsigned();
+        let crc: i64 = row.get(3).map_err(unreadable)?;
+        let chunk = row.get_ref(4).ok().and_then(|value| value.as_blob().ok());
+        let is_next = part == next && *expected.get_or_insert((parts, seq)) == (parts, seq);
+        let chunk = chunk
+            .filter(|chunk| is_next && crc == checkpoint_crc(reader, part, parts, seq, chunk))
+            .ok_or_else(|| damaged_checkpoint(reader, seq))?;
+        chunks.push(Bytes::copy_from_slice(chunk));
+        next += 1;
+    }
+    match expected {
+        Some((parts, seq)) if parts != next => Err(damaged_checkpoint(reader, seq)),
+        Some(_) => Ok(Some(chunks)),
+        None => Ok(None),
+    }
+}
+
+fn damaged_checkpoint(reader: &str, seq: u64) -> ReadError {
+    ReadError::Damaged { what: format!("the checkpoint of {reader:?}"), number: seq }
 }
 
 /// A state that must be there is not, or not as it was written.

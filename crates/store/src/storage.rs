@@ -77,7 +77,13 @@ pub trait Transaction {
     fn delete(&mut self, key: &str, revision: u64, last_state: Bytes);
     /// Add a record to the journal.
     fn record(&mut self, record: Bytes);
-    /// Forget the changes and records of this work so far. What it does afterwards counts again.
+    /// Move the cursor of a registered reader to `seq`, with an empty state, and replace its
+    /// checkpoint: the chunks from which it restores its own state. No chunk means no checkpoint.
+    fn save_checkpoint(&mut self, reader: &str, seq: u64, chunks: Vec<Bytes>);
+    /// Move the cursor of a registered reader; its checkpoint stays as it is.
+    fn advance(&mut self, reader: &str, seq: u64, state: &str);
+    /// Forget the changes, records and cursors of this work so far. What it does afterwards counts
+    /// again.
     fn rollback(&mut self);
 }
 
@@ -223,6 +229,12 @@ pub enum StoreError {
         /// The revision in question.
         revision: u64,
     },
+    /// The work moved the cursor of a reader that is not registered; it is undone.
+    #[error("reader `{reader}` is not registered: register it before its cursor is moved")]
+    Unregistered {
+        /// The reader in question.
+        reader: String,
+    },
     /// Too many requests wait already.
     #[error("too many requests wait for the store")]
     Busy,
@@ -238,7 +250,10 @@ impl StoreError {
             Self::Busy => Some(Duration::from_secs(1)),
             Self::NoSpace | Self::Unavailable { .. } => Some(Duration::from_secs(5)),
             Self::Full { .. } => Some(Duration::from_secs(30)),
-            Self::Panicked { .. } | Self::Misused { .. } | Self::Closed => None,
+            Self::Panicked { .. }
+            | Self::Misused { .. }
+            | Self::Unregistered { .. }
+            | Self::Closed => None,
         }
     }
 }

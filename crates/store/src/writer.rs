@@ -13,6 +13,7 @@ use rusqlite::Connection;
 use rusqlite::wal::CheckpointMode;
 
 use crate::copier::Copier;
+use crate::cursors::{CursorMove, Moved};
 use crate::group::Group;
 use crate::handle::Request;
 use crate::journal::Record;
@@ -86,7 +87,8 @@ impl Writer {
         let mut wait = Duration::ZERO;
         loop {
             let shared = Arc::clone(&self.shared);
-            let mut group = Group::new(&shared.index, file, self.next_seq, self.next_revision);
+            let (index, cursors) = (&shared.index, &shared.cursors);
+            let mut group = Group::new(index, cursors, file, self.next_seq, self.next_revision);
             let gathered = self.gather(&mut group, wait);
             let written = self.commit(&mut rows, &mut group, &gathered);
             if let Err(error) = written {
@@ -142,11 +144,12 @@ impl Writer {
                     gathered.attended = true;
                     group.attend(answer);
                 }
+                (Request::ReaderWork(work, answer), None | Some(StoreError::Full { .. }))
+                | (Request::Work(work, answer), None) => group.run(work, answer),
                 (request, Some(why)) => {
                     self.shared.pulse.count_refused(1);
                     refuse(request, why);
                 }
-                (Request::Work(work, answer), None) => group.run(work, answer),
                 (Request::Append(record, answer), None) => group.append(record, answer),
             }
             if group.waiting.len() < GROUP_MAX && group.bytes < GROUP_BYTES_MAX {
@@ -164,11 +167,13 @@ impl Writer {
         gathered: &Gathered,
     ) -> rusqlite::Result<()> {
         let time = (self.shared.clock)();
-        let fresh = !group.changes.is_empty() || !group.records.is_empty();
+        let mut by_work = std::mem::take(&mut group.by_work);
+        let fresh = !group.changes.is_empty() || !group.records.is_empty() || !by_work.is_empty();
         let chores = self.upkeep.plan(&self.shared, rows, time, group.records.len())?;
         // A cursor alone waits a little for company.
         let due = fresh || gathered.idle || gathered.attended || gathered.closing;
-        let moved = if due { self.shared.cursors().moved() } else { Vec::new() };
+        let mut moved = if due { self.shared.cursors().moved() } else { Vec::new() };
+        keep_last(&mut by_work, &mut moved);
         if !fresh && moved.is_empty() && chores.is_none() {
             return Ok(());
         }
@@ -176,12 +181,8 @@ impl Writer {
         let written = rows.begin().and_then(|()| {
             group.changes.iter().try_for_each(|change| rows.change(change, time))?;
             records.iter().try_for_each(|one| rows.record(one.seq, one.time, &one.bytes))?;
-            for (reader, cursor) in &moved {
-                match cursor {
-                    Some(cursor) => rows.cursor(reader, cursor.seq, &cursor.state)?,
-                    None => rows.remove_cursor(reader)?,
-                }
-            }
+            rows.cursors(&moved)?;
+            by_work.iter().try_for_each(|one| rows.cursor_move(one))?;
             chores.write(rows)?;
             rows.commit()
         });
@@ -191,6 +192,9 @@ impl Writer {
             return Err(error);
         }
         self.shared.cursors().settle(moved);
+        for moved in by_work {
+            self.shared.cursors().commit(moved);
+        }
         self.next_seq += records.len() as u64;
         self.next_revision = group.next_revision();
         self.shared.pulse.count_commit(records.len() as u64);
@@ -205,6 +209,17 @@ impl Writer {
     }
 }
 
+/// A reader whose cursor work has moved gets the work's cursor; one that is being removed gets none.
+fn keep_last(by_work: &mut Vec<CursorMove>, moved: &mut Vec<Moved>) {
+    if by_work.is_empty() {
+        return;
+    }
+    let is_removed =
+        |reader: &str| moved.iter().any(|(name, cursor)| name == reader && cursor.is_none());
+    by_work.retain(|one| !is_removed(&one.reader));
+    moved.retain(|(name, _)| !by_work.iter().any(|one| one.reader == *name));
+}
+
 /// Give records their numbers.
 fn stamp(records: &[bytes::Bytes], first_seq: u64, time: i64) -> Vec<Record> {
     let numbered = (first_seq..).zip(records);
@@ -214,7 +229,10 @@ fn stamp(records: &[bytes::Bytes], first_seq: u64, time: i64) -> Vec<Record> {
 /// Answer a request that will not be done.
 pub(crate) fn refuse(request: Request, why: &StoreError) {
     let answer: Answer = match request {
-        Request::Work(_, answer) | Request::Append(_, answer) | Request::Attend(answer) => answer,
+        Request::Work(_, answer)
+        | Request::ReaderWork(_, answer)
+        | Request::Append(_, answer)
+        | Request::Attend(answer) => answer,
         Request::Nudge | Request::Close => return,
     };
     // Whoever went away does not want to know.

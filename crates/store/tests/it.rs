@@ -3,6 +3,8 @@
 #![expect(clippy::expect_used, reason = "a test says what it expected")]
 #![expect(clippy::print_stdout, reason = "the ledger of a victim is its output")]
 
+#[path = "it/checkpoints.rs"]
+mod checkpoints;
 #[path = "it/crash.rs"]
 mod crash;
 #[path = "it/full_disk.rs"]

@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
+use bytes::Bytes;
 use store::{Condition, ReadError, Storage, StoreError};
 
 use crate::support::{Place, append, put};
@@ -136,7 +137,12 @@ async fn a_full_journal_refuses_until_its_reader_moves_on() {
     assert!(put(&store, "g/r/a", "2").await.is_err(), "changes are refused, too");
     assert_eq!(store.take_refused(), 2);
     assert_eq!(store.health().refused_unrecorded, 0);
-    journal.advance_durably("stuck", journal.last_seq(), "").await.expect("cursors move on");
+    let last = journal.last_seq();
+    let work = journal.submit(Box::new(move |transaction| {
+        transaction.record(Bytes::from_static(b"what the reader found"));
+        transaction.advance("stuck", last + 1, "");
+    }));
+    assert_eq!(work.await.expect("a reader's work is done").seq, last + 1);
     let recovered = async {
         while append(&store, "again").await.is_err() {
             tokio::time::sleep(Duration::from_millis(10)).await;

@@ -70,7 +70,7 @@ async fn another_programs_database_is_foreign() {
 async fn a_newer_layout_is_refused() {
     let mut bytes = sound_file().await;
     bytes[63] = 9;
-    check(&bytes, "layout 9, this program knows layout 1");
+    check(&bytes, "layout 9, this program knows layout 2");
 }
 
 #[tokio::test]

@@ -215,6 +215,14 @@ impl Transaction for Sealing<'_> {
         self.inner.record(record);
     }
 
+    fn save_checkpoint(&mut self, reader: &str, seq: u64, chunks: Vec<Bytes>) {
+        self.inner.save_checkpoint(reader, seq, chunks);
+    }
+
+    fn advance(&mut self, reader: &str, seq: u64, state: &str) {
+        self.inner.advance(reader, seq, state);
+    }
+
     fn rollback(&mut self) {
         self.inner.rollback();
     }

@@ -1,5 +1,176 @@
 //! Conditions on the fields of one event.
+//!
+//! An expression is made once, when a rule is read, and evaluated often: it holds patterns that are
+//! compiled and fields that are parsed. Deliberately absent: YAML and names of selections (module
+//! `sigma`), and which rules are worth evaluating (module `ruleset`).
+
+mod cidr;
+mod pattern;
+mod requirements;
+
+use std::ops::ControlFlow;
+
+pub(crate) use cidr::Network;
+pub(crate) use pattern::{Case, Pattern, Token};
+pub(crate) use requirements::{Dimension, Requirements, WORD_LEN_MAX};
+
+use crate::field::{Field, Path};
+use crate::fields::{Fields, Value};
 
 /// A condition, ready to be evaluated.
 #[derive(Clone, Debug)]
-pub struct Expression {}
+pub struct Expression {
+    node: Node,
+}
+
+/// A part of a condition.
+#[derive(Clone, Debug)]
+pub(crate) enum Node {
+    /// All of them; true when there are none.
+    All(Vec<Self>),
+    /// Any of them; false when there are none.
+    Any(Vec<Self>),
+    Not(Box<Self>),
+    /// One field.
+    Test(Field, Test),
+}
+
+/// What is asked of one field. A field with several values passes if one of them does.
+#[derive(Clone, Debug)]
+pub(crate) enum Test {
+    /// A text, with wildcards.
+    Matches(Pattern),
+    Regex(Box<regex::Regex>),
+    InNetwork(Network),
+    /// A comparison of numbers.
+    Number(Comparison, f64),
+    /// Whether there is a value at all.
+    Exists(bool),
+    /// No value, or JSON's null.
+    Null,
+    /// A value that the other field has too.
+    SameAs(Field, Case),
+}
+
+/// How two numbers are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Comparison {
+    Equal,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+impl Expression {
+    pub(crate) const fn new(node: Node) -> Self {
+        Self { node }
+    }
+
+    /// Both of them.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self { node: Node::All(vec![self.node, other.node]) }
+    }
+
+    /// Whether the event meets the condition.
+    pub fn matches(&self, fields: &Fields<'_>) -> bool {
+        self.node.matches(fields)
+    }
+
+    /// Whether the condition names the field `dryRun`: then it wants to see dry runs.
+    pub fn names_dry_run(&self) -> bool {
+        self.node.names(&|field| *field.path() == Path::DryRun)
+    }
+
+    /// What every event that meets the condition has in common.
+    pub(crate) fn requirements(&self) -> Requirements {
+        Requirements::of(&self.node)
+    }
+}
+
+impl Node {
+    fn matches(&self, fields: &Fields<'_>) -> bool {
+        match self {
+            Self::All(nodes) => nodes.iter().all(|node| node.matches(fields)),
+            Self::Any(nodes) => nodes.iter().any(|node| node.matches(fields)),
+            Self::Not(node) => !node.matches(fields),
+            Self::Test(field, test) => test.passes(field, fields),
+        }
+    }
+
+    fn names(&self, is: &dyn Fn(&Field) -> bool) -> bool {
+        match self {
+            Self::All(nodes) | Self::Any(nodes) => nodes.iter().any(|node| node.names(is)),
+            Self::Not(node) => node.names(is),
+            Self::Test(field, Test::SameAs(other, _)) => is(field) || is(other),
+            Self::Test(field, _) => is(field),
+        }
+    }
+}
+
+impl Test {
+    fn passes(&self, field: &Field, fields: &Fields<'_>) -> bool {
+        match self {
+            Self::Exists(wanted) => {
+                any(field, fields, |value| !matches!(value, Value::Null)) == *wanted
+            }
+            Self::Null => !any(field, fields, |value| !matches!(value, Value::Null)),
+            // A text that is not there is empty.
+            Self::Matches(pattern) if pattern.matches("") && !any(field, fields, |_| true) => true,
+            Self::SameAs(other, case) => of_text(field, fields, |text| {
+                of_text(other, fields, |other| case.equal(text, other))
+            }),
+            _ => of_text(field, fields, |text| self.accepts(text)),
+        }
+    }
+
+    /// Whether a field with this one value passes; not for comparisons with other fields.
+    pub(crate) fn accepts(&self, text: &str) -> bool {
+        match self {
+            Self::Matches(pattern) => pattern.matches(text),
+            Self::Regex(regex) => regex.is_match(text),
+            Self::InNetwork(network) => network.contains(text),
+            Self::Number(comparison, number) => comparison.holds(text, *number),
+            Self::Exists(wanted) => *wanted,
+            Self::Null | Self::SameAs(..) => false,
+        }
+    }
+
+    /// The text that must be in the field, if there is one.
+    pub(crate) fn literal(&self) -> Option<&str> {
+        match self {
+            Self::Matches(pattern) => pattern.part(),
+            _ => None,
+        }
+    }
+
+    /// Whether the field must be equal to its literal as a whole.
+    pub(crate) fn is_equality(&self) -> bool {
+        matches!(self, Self::Matches(pattern) if pattern.literal().is_some())
+    }
+}
+
+impl Comparison {
+    fn holds(self, text: &str, bound: f64) -> bool {
+        text.parse::<f64>().is_ok_and(|number| match self {
+            Self::Equal => number.total_cmp(&bound).is_eq(),
+            Self::Less => number < bound,
+            Self::LessOrEqual => number <= bound,
+            Self::Greater => number > bound,
+            Self::GreaterOrEqual => number >= bound,
+        })
+    }
+}
+
+fn any(field: &Field, fields: &Fields<'_>, mut is: impl FnMut(Value<'_>) -> bool) -> bool {
+    let mut found = false;
+    fields.values(field.path(), &mut |value| {
+        found = is(value);
+        if found { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    found
+}
+
+fn of_text(field: &Field, fields: &Fields<'_>, mut is: impl FnMut(&str) -> bool) -> bool {
+    any(field, fields, |value| matches!(value, Value::Text(text) if is(text)))
+}

@@ -1,5 +1,260 @@
 //! Texts with variables, in the syntax of Datadog: `{{@User.username}}`.
+//!
+//! Variables are `{{severity}}`, `{{events_matched}}`, `{{@field}}` and so on; conditionals are
+//! `{{#is_match "a" "b"}}…{{/is_match}}` with the variable in place of the first. What a variable is
+//! worth is not known here.
+
+use crate::field::Field;
+use crate::nearest;
+
+/// Longest template, in bytes.
+pub const TEMPLATE_LEN_MAX: usize = 64 << 10;
+/// Longest rendered text, in bytes; what is longer is cut.
+pub const RENDERED_LEN_MAX: usize = 256 << 10;
+/// How deeply conditionals may nest.
+const DEPTH_MAX: usize = 8;
+
+/// Variables of a signal, as Datadog has them.
+const VARIABLES: [&str; 18] = [
+    "severity",
+    "title",
+    "rule_name",
+    "rule_id",
+    "case_name",
+    "timestamp",
+    "timestamp_epoch",
+    "first_seen",
+    "first_seen_epoch",
+    "last_seen",
+    "last_seen_epoch",
+    "events_matched",
+    "cluster",
+    "cluster-name",
+    "source_ips",
+    "targets",
+    "targets_count",
+    "signal_id",
+];
+/// Prefix of the number of events of a query.
+const PER_QUERY: &str = "events_matched_per_query.";
 
 /// A text with variables, parsed.
 #[derive(Clone, Debug)]
-pub struct Template {}
+pub struct Template {
+    text: String,
+    parts: Vec<Part>,
+}
+
+#[derive(Clone, Debug)]
+enum Part {
+    Text(String),
+    Variable(String),
+    If(Test, Vec<Self>),
+}
+
+/// The test of a conditional.
+#[derive(Clone, Debug)]
+struct Test {
+    variable: String,
+    /// Any of them, as a part of the value; exactly with `is_exact_match`. Empty: the value is there.
+    values: Vec<String>,
+    is_exact: bool,
+    wanted: bool,
+}
+
+/// Why a text is not a template.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct TemplateError {
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead.
+    pub hint: Option<String>,
+}
+
+impl TemplateError {
+    fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: Some(hint.into()) }
+    }
+}
+
+impl Template {
+    /// Reads a template. A variable that no signal has is an error.
+    pub fn parse(text: &str) -> Result<Self, TemplateError> {
+        if text.len() > TEMPLATE_LEN_MAX {
+            let message = format!("the text is longer than {TEMPLATE_LEN_MAX} bytes");
+            return Err(TemplateError { message, hint: None });
+        }
+        let mut rest = text;
+        let parts = parts(&mut rest, None, 0)?;
+        Ok(Self { text: text.to_owned(), parts })
+    }
+
+    /// As the rule has it.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Fills in the variables, which `value` is asked for by name: `severity`, `@User.username`. A
+    /// variable without a value becomes nothing.
+    pub fn render(&self, value: &dyn Fn(&str) -> Option<String>) -> String {
+        let mut text = String::new();
+        render(&self.parts, value, &mut text);
+        if text.len() > RENDERED_LEN_MAX {
+            text.truncate(text.floor_char_boundary(RENDERED_LEN_MAX));
+        }
+        text
+    }
+
+    /// The names of all variables, those in conditionals included.
+    pub fn variables(&self) -> Vec<&str> {
+        let mut names = Vec::new();
+        collect(&self.parts, &mut names);
+        names
+    }
+}
+
+fn collect<'p>(parts: &'p [Part], names: &mut Vec<&'p str>) {
+    for part in parts {
+        match part {
+            Part::Text(_) => {}
+            Part::Variable(name) => names.push(name),
+            Part::If(test, inner) => {
+                names.push(&test.variable);
+                collect(inner, names);
+            }
+        }
+    }
+}
+
+fn render(parts: &[Part], value: &dyn Fn(&str) -> Option<String>, text: &mut String) {
+    for part in parts {
+        if text.len() > RENDERED_LEN_MAX {
+            return;
+        }
+        match part {
+            Part::Text(plain) => text.push_str(plain),
+            Part::Variable(name) => text.push_str(&value(name).unwrap_or_default()),
+            Part::If(condition, inner) if condition.holds(value) => render(inner, value, text),
+            Part::If(..) => {}
+        }
+    }
+}
+
+impl Test {
+    fn holds(&self, value: &dyn Fn(&str) -> Option<String>) -> bool {
+        let found = value(&self.variable).unwrap_or_default();
+        let is_like = |wanted: &String| {
+            if self.is_exact { found == *wanted } else { found.contains(wanted.as_str()) }
+        };
+        let holds = match self.values.as_slice() {
+            [] => !found.is_empty(),
+            values => values.iter().any(is_like),
+        };
+        holds == self.wanted
+    }
+}
+
+/// Reads up to the end, or up to the end of the block with that name.
+fn parts(rest: &mut &str, block: Option<&str>, depth: usize) -> Result<Vec<Part>, TemplateError> {
+    let mut parts = Vec::new();
+    loop {
+        let Some((plain, behind)) = rest.split_once("{{") else {
+            if let Some(block) = block {
+                return Err(unclosed(block));
+            }
+            push_text(&mut parts, rest);
+            *rest = "";
+            return Ok(parts);
+        };
+        push_text(&mut parts, plain);
+        let (tag, behind) = behind.split_once("}}").ok_or_else(|| {
+            TemplateError::new("a variable does not end", "write it as {{severity}}")
+        })?;
+        *rest = behind;
+        let tag = tag.trim();
+        if let Some(opened) = tag.strip_prefix(['#', '^']) {
+            let (name, arguments) = opened.split_once(' ').unwrap_or((opened, ""));
+            if depth == DEPTH_MAX {
+                return Err(TemplateError::new("blocks nest too deeply", "at most 8 deep"));
+            }
+            let test = test(name, arguments, tag.starts_with('^'))?;
+            let inner = self::parts(rest, Some(name), depth + 1)?;
+            parts.push(Part::If(test, inner));
+        } else if let Some(closed) = tag.strip_prefix('/') {
+            if block != Some(closed.trim()) {
+                let message = format!("{{{{/{closed}}}}} closes no block");
+                return Err(TemplateError::new(
+                    message,
+                    "blocks are closed in the order of their begin",
+                ));
+            }
+            return Ok(parts);
+        } else {
+            parts.push(Part::Variable(variable(tag)?));
+        }
+    }
+}
+
+fn unclosed(block: &str) -> TemplateError {
+    TemplateError::new(
+        format!("the block {{{{#{block} …}}}} is not closed"),
+        format!("close it with {{{{/{block}}}}}"),
+    )
+}
+
+fn push_text(parts: &mut Vec<Part>, text: &str) {
+    if !text.is_empty() {
+        parts.push(Part::Text(text.to_owned()));
+    }
+}
+
+/// Checks the name of a variable.
+fn variable(name: &str) -> Result<String, TemplateError> {
+    if let Some(field) = name.strip_prefix('@') {
+        return match Field::parse(field) {
+            Ok(_) => Ok(name.to_owned()),
+            Err(error) => Err(TemplateError { message: error.message, hint: error.hint }),
+        };
+    }
+    let is_known = VARIABLES.contains(&name)
+        || name.strip_prefix(PER_QUERY).is_some_and(|query| !query.is_empty());
+    if is_known {
+        return Ok(name.to_owned());
+    }
+    let hint = nearest::of(name, VARIABLES).map_or_else(
+        || format!("fields are written with @; known variables: {}", VARIABLES.join(", ")),
+        |found| format!("did you mean {{{{{found}}}}}?"),
+    );
+    let shown = crate::sigma::yaml::shown(name);
+    Err(TemplateError::new(format!("no signal has a variable `{shown}`"), hint))
+}
+
+/// The test of `{{#is_match "severity" "high"}}` or `{{#@field}}`.
+fn test(name: &str, arguments: &str, is_inverted: bool) -> Result<Test, TemplateError> {
+    let is_exact = name.contains("exact");
+    let wanted = match name {
+        "is_match" | "is_exact_match" => true,
+        "is_not_match" | "is_not_exact_match" | "is_exact_not_match" => false,
+        other => {
+            let variable = variable(other)?;
+            let values = Vec::new();
+            return Ok(Test { variable, values, is_exact: false, wanted: !is_inverted });
+        }
+    };
+    let mut words = quoted(arguments).into_iter();
+    let Some(name) = words.next() else {
+        let hint = "write {{#is_match \"@User.username\" \"admin\"}}";
+        return Err(TemplateError::new("the block names no variable", hint));
+    };
+    let values: Vec<String> = words.collect();
+    if values.is_empty() {
+        let hint = "write {{#is_match \"@User.username\" \"admin\"}}";
+        return Err(TemplateError::new("the block names no text to look for", hint));
+    }
+    Ok(Test { variable: variable(&name)?, values, is_exact, wanted: wanted != is_inverted })
+}
+
+fn quoted(arguments: &str) -> Vec<String> {
+    arguments.split('"').skip(1).step_by(2).map(str::to_owned).collect()
+}

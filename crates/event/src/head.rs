@@ -44,6 +44,11 @@ impl<'a> Text<'a> {
         self.bytes
     }
 
+    /// It was checked when the head was read.
+    pub(crate) fn as_str(self) -> &'a str {
+        std::str::from_utf8(self.bytes).unwrap_or_default()
+    }
+
     pub(crate) const fn is_empty(self) -> bool {
         self.bytes.is_empty()
     }

@@ -8,6 +8,7 @@
 //! crate `audit`.
 
 mod escape;
+pub mod fields;
 mod head;
 mod json;
 pub mod kasten;

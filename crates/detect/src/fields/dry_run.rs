@@ -1,0 +1,61 @@
+//! Whether a request was asked to change nothing.
+//!
+//! For most requests the query says it. For a delete with a body the server reads the body only, as
+//! kube-apiserver does: a delete with `?dryRun=All` in its URL and a body without it does delete, and
+//! is no dry run. Where the body of a delete is not recorded (level Metadata), the query decides.
+
+use std::borrow::Cow;
+use std::ops::ControlFlow;
+
+use event::{Level, View};
+
+use super::{Value, body};
+
+pub(super) fn is_dry_run(event: &View<'_>) -> bool {
+    let is_delete = matches!(event.verb(), "delete" | "deletecollection");
+    match event.request_object() {
+        Some(options) if is_delete && event.level() >= Level::Request => {
+            let mut is_dry_run = false;
+            body::values(Some(options), &["dryRun".to_owned()], &mut |value| {
+                is_dry_run = matches!(value, Value::Text(_));
+                if is_dry_run { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            is_dry_run
+        }
+        _ => in_query(event.request_uri()),
+    }
+}
+
+fn in_query(uri: &str) -> bool {
+    let Some((_, query)) = uri.split_once('?') else {
+        return false;
+    };
+    let query = query.split_once('#').map_or(query, |(query, _)| query);
+    query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .any(|(key, value)| !value.is_empty() && decoded(key) == "dryRun")
+}
+
+/// A key without its percent signs. One that does not decode is not the key.
+fn decoded(key: &str) -> Cow<'_, str> {
+    if !key.contains('%') {
+        return Cow::Borrowed(key);
+    }
+    let mut bytes = key.bytes();
+    let mut plain = Vec::with_capacity(key.len());
+    while let Some(byte) = bytes.next() {
+        let code = if byte == b'%' { hex(bytes.next(), bytes.next()) } else { Some(byte) };
+        match code {
+            Some(code) => plain.push(code),
+            None => return Cow::Borrowed(""),
+        }
+    }
+    Cow::Owned(String::from_utf8(plain).unwrap_or_default())
+}
+
+fn hex(high: Option<u8>, low: Option<u8>) -> Option<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let code = digit(high?)? * 16 + digit(low?)?;
+    u8::try_from(code).ok()
+}

@@ -1,0 +1,76 @@
+//! Networks in CIDR notation.
+
+use std::net::IpAddr;
+
+/// Addresses with a common prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Network {
+    address: IpAddr,
+    prefix_len: u32,
+}
+
+impl Network {
+    /// Reads `192.0.2.0/24` or `2001:db8::/32`. `None` for anything else, bits behind the prefix
+    /// included.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (address, prefix_len) = text.split_once('/')?;
+        let address: IpAddr = address.parse().ok()?;
+        let prefix_len: u32 = prefix_len.parse().ok()?;
+        let network = Self { address, prefix_len };
+        let (bits, width) = bits(address);
+        (prefix_len <= width && bits & !mask(prefix_len, width) == 0).then_some(network)
+    }
+
+    /// Whether the text is an address in it.
+    pub(crate) fn contains(&self, text: &str) -> bool {
+        let Ok(address) = text.parse::<IpAddr>() else {
+            return false;
+        };
+        // ::ffff:192.0.2.1 is the same host as 192.0.2.1.
+        let address = if self.address.is_ipv4() { address.to_canonical() } else { address };
+        if address.is_ipv4() != self.address.is_ipv4() {
+            return false;
+        }
+        let ((wanted, width), (found, _)) = (bits(self.address), bits(address));
+        found & mask(self.prefix_len, width) == wanted
+    }
+}
+
+fn bits(address: IpAddr) -> (u128, u32) {
+    match address {
+        IpAddr::V4(address) => (u128::from(address.to_bits()), u32::BITS),
+        IpAddr::V6(address) => (address.to_bits(), u128::BITS),
+    }
+}
+
+fn mask(prefix_len: u32, width: u32) -> u128 {
+    let ones = u128::MAX >> (u128::BITS - width);
+    let free = u128::MAX.checked_shr(u128::BITS - (width - prefix_len)).unwrap_or_default();
+    ones & !free
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_in_their_networks_only() {
+        for (network, address, expected) in [
+            ("192.0.2.0/24", "192.0.2.255", true),
+            ("192.0.2.0/24", "192.0.3.0", false),
+            ("192.0.2.0/24", "::ffff:192.0.2.7", true),
+            ("192.0.2.7/32", "192.0.2.7", true),
+            ("0.0.0.0/0", "203.0.113.9", true),
+            ("0.0.0.0/0", "2001:db8::1", false),
+            ("2001:db8::/32", "2001:db8:ffff::1", true),
+            ("2001:db8::/32", "2001:db9::1", false),
+            ("::/0", "2001:db8::1", true),
+            ("192.0.2.0/24", "host.example", false),
+        ] {
+            assert_eq!(Network::parse(network).unwrap().contains(address), expected, "{address}");
+        }
+        for text in ["192.0.2.1/24", "192.0.2.0/33", "192.0.2.0", "x/8", "::1/64", ""] {
+            assert_eq!(Network::parse(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Texts with wildcards, compared as Sigma demands: the case of letters does not count unless the
+//! rule says so.
+//!
+//! Patterns that occur in nearly every rule (a word, a part of a word) are compared without the
+//! general algorithm. That one goes back to the last `*` only, so no pattern takes more than pattern
+//! times text.
+
+/// Whether the case of letters counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Case {
+    Ignored,
+    Counts,
+}
+
+impl Case {
+    pub(crate) fn equal(self, one: &str, two: &str) -> bool {
+        match self {
+            Self::Counts => one == two,
+            Self::Ignored if one.is_ascii() && two.is_ascii() => one.eq_ignore_ascii_case(two),
+            Self::Ignored => folded(one).eq(folded(two)),
+        }
+    }
+}
+
+fn folded(text: &str) -> impl Iterator<Item = char> + Clone {
+    text.chars().flat_map(char::to_lowercase)
+}
+
+/// A part of a pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Token {
+    Char(char),
+    /// `?`
+    One,
+    /// `*`
+    Many,
+}
+
+/// A text with wildcards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pattern {
+    case: Case,
+    form: Form,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Form {
+    Equal(Box<str>),
+    Contains(Box<str>),
+    StartsWith(Box<str>),
+    EndsWith(Box<str>),
+    /// Anything but nothing.
+    NotEmpty,
+    /// Tokens; letters in lower case if case is ignored.
+    General(Box<[Token]>),
+}
+
+impl Pattern {
+    /// The pattern of these tokens.
+    pub(crate) fn new(tokens: &[Token], case: Case) -> Self {
+        let text = |tokens: &[Token]| -> Option<Box<str>> {
+            let mut text = String::new();
+            for token in tokens {
+                match token {
+                    Token::Char(char) => text.push(*char),
+                    Token::One | Token::Many => return None,
+                }
+            }
+            Some(text.into())
+        };
+        let simple = match tokens {
+            [Token::Many] => Some(Form::NotEmpty),
+            [Token::Many, inner @ .., Token::Many] => text(inner).map(Form::Contains),
+            [Token::Many, rest @ ..] => text(rest).map(Form::EndsWith),
+            [start @ .., Token::Many] => text(start).map(Form::StartsWith),
+            all => text(all).map(Form::Equal),
+        };
+        let form = simple.unwrap_or_else(|| Form::General(lowered(tokens, case)));
+        Self { case, form }
+    }
+
+    /// The pattern that equals a text.
+    pub(crate) fn equal_to(text: &str, case: Case) -> Self {
+        Self { case, form: Form::Equal(text.into()) }
+    }
+
+    /// The only text that matches, if there is only one but for the case of its letters.
+    pub(crate) fn literal(&self) -> Option<&str> {
+        match &self.form {
+            Form::Equal(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The text that is in all that match, if there is one.
+    pub(crate) fn part(&self) -> Option<&str> {
+        match &self.form {
+            Form::Equal(text)
+            | Form::Contains(text)
+            | Form::StartsWith(text)
+            | Form::EndsWith(text) => Some(text),
+            Form::NotEmpty | Form::General(_) => None,
+        }
+    }
+
+    pub(crate) fn matches(&self, text: &str) -> bool {
+        match &self.form {
+            Form::Equal(wanted) => self.case.equal(text, wanted),
+            Form::NotEmpty => !text.is_empty(),
+            Form::StartsWith(start) => match self.bytes(text, start) {
+                Some((text, start)) => {
+                    text.get(..start.len()).is_some_and(|part| self.same(part, start))
+                }
+                None => folded_text(text).starts_with(&folded_text(start)),
+            },
+            Form::EndsWith(end) => match self.bytes(text, end) {
+                Some((text, end)) => {
+                    let from = text.len().checked_sub(end.len());
+                    from.and_then(|from| text.get(from..)).is_some_and(|part| self.same(part, end))
+                }
+                None => folded_text(text).ends_with(&folded_text(end)),
+            },
+            Form::Contains(part) => match self.bytes(text, part) {
+                Some((text, part)) => self.contains(text, part),
+                None => folded_text(text).contains(&folded_text(part)),
+            },
+            Form::General(tokens) => self.general(tokens, text),
+        }
+    }
+
+    /// Both as bytes, unless letters beyond ASCII must be folded.
+    fn bytes<'t>(&self, text: &'t str, part: &'t str) -> Option<(&'t [u8], &'t [u8])> {
+        let as_bytes = self.case == Case::Counts || (part.is_ascii() && text.is_ascii());
+        as_bytes.then_some((text.as_bytes(), part.as_bytes()))
+    }
+
+    fn same(&self, one: &[u8], two: &[u8]) -> bool {
+        match self.case {
+            Case::Counts => one == two,
+            Case::Ignored => one.eq_ignore_ascii_case(two),
+        }
+    }
+
+    fn contains(&self, text: &[u8], part: &[u8]) -> bool {
+        let Some((first, rest)) = part.split_first() else {
+            return true;
+        };
+        if self.case == Case::Counts {
+            return memchr::memmem::find(text, part).is_some();
+        }
+        let (lower, upper) = (first.to_ascii_lowercase(), first.to_ascii_uppercase());
+        memchr::memchr2_iter(lower, upper, text).any(|at| {
+            text.get(at + 1..at + part.len()).is_some_and(|found| found.eq_ignore_ascii_case(rest))
+        })
+    }
+
+    fn general(&self, tokens: &[Token], text: &str) -> bool {
+        match self.case {
+            Case::Counts => wild(tokens, text.chars()),
+            Case::Ignored => wild(tokens, folded(text)),
+        }
+    }
+}
+
+fn folded_text(text: &str) -> String {
+    folded(text).collect()
+}
+
+fn lowered(tokens: &[Token], case: Case) -> Box<[Token]> {
+    let fold = |token: &Token| match token {
+        Token::Char(char) if case == Case::Ignored => {
+            char.to_lowercase().map(Token::Char).collect()
+        }
+        other => vec![*other],
+    };
+    tokens.iter().flat_map(fold).collect()
+}
+
+/// Goes back to the last `*`, with the text one further: enough, since an earlier `*` cannot find
+/// more than it found at first.
+fn wild(tokens: &[Token], mut text: impl Iterator<Item = char> + Clone) -> bool {
+    let mut at = 0;
+    let mut star: Option<(usize, _)> = None;
+    loop {
+        if tokens.get(at) == Some(&Token::Many) {
+            at += 1;
+            star = Some((at, text.clone()));
+            continue;
+        }
+        let fits = match (tokens.get(at), text.next()) {
+            (None, None) => return true,
+            (Some(Token::Char(wanted)), Some(found)) => *wanted == found,
+            (Some(Token::One), Some(_)) => true,
+            (Some(_), None) => return false,
+            (None | Some(Token::Many), _) => false,
+        };
+        if fits {
+            at += 1;
+            continue;
+        }
+        let Some((behind, from)) = &mut star else {
+            return false;
+        };
+        if from.next().is_none() {
+            return false;
+        }
+        at = *behind;
+        text = from.clone();
+    }
+}

@@ -1,0 +1,75 @@
+//! What every event that meets a condition has in common: the words by which rules are indexed.
+//!
+//! An event without one of these words need not be tried against the rule. The sets are only ever too
+//! large: where nothing is known, all words are possible.
+
+use std::collections::BTreeSet;
+
+use super::{Node, Test};
+use crate::field::{Path, RefPath};
+
+/// Fields that rules are indexed by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dimension {
+    Verb,
+    Resource,
+    ApiGroup,
+    Subresource,
+    Stage,
+}
+
+impl Dimension {
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Verb, Self::Resource, Self::ApiGroup, Self::Subresource, Self::Stage];
+
+    const fn is_path(self, path: &Path) -> bool {
+        match self {
+            Self::Verb => matches!(path, Path::Verb),
+            Self::Resource => matches!(path, Path::ObjectRef(RefPath::Resource)),
+            Self::ApiGroup => matches!(path, Path::ObjectRef(RefPath::ApiGroup)),
+            Self::Subresource => matches!(path, Path::ObjectRef(RefPath::Subresource)),
+            Self::Stage => matches!(path, Path::Stage),
+        }
+    }
+}
+
+/// For each dimension the possible words in lower case; `None` for any.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Requirements {
+    words: [Option<BTreeSet<String>>; 5],
+}
+
+/// Words longer than this are not indexed, in bytes.
+pub(crate) const WORD_LEN_MAX: usize = 64;
+
+impl Requirements {
+    pub(crate) fn of(node: &Node) -> Self {
+        Self { words: Dimension::ALL.map(|dimension| words(node, dimension)) }
+    }
+
+    pub(crate) fn of_dimension(&self, dimension: Dimension) -> Option<&BTreeSet<String>> {
+        self.words.get(dimension as usize).and_then(Option::as_ref)
+    }
+}
+
+fn words(node: &Node, dimension: Dimension) -> Option<BTreeSet<String>> {
+    match node {
+        // The smallest set of a part is right for the whole.
+        Node::All(nodes) => {
+            nodes.iter().filter_map(|node| words(node, dimension)).min_by_key(BTreeSet::len)
+        }
+        Node::Any(nodes) => {
+            let mut all = BTreeSet::new();
+            for node in nodes {
+                all.append(&mut words(node, dimension)?);
+            }
+            Some(all)
+        }
+        Node::Test(field, Test::Matches(pattern)) if dimension.is_path(field.path()) => {
+            let word = pattern.literal()?;
+            let is_word = word.is_ascii() && !word.is_empty() && word.len() <= WORD_LEN_MAX;
+            is_word.then(|| BTreeSet::from([word.to_ascii_lowercase()]))
+        }
+        Node::Test(..) | Node::Not(_) => None,
+    }
+}

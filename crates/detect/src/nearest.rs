@@ -1,0 +1,60 @@
+//! The known word that is nearest to an unknown one, for hints.
+//!
+//! Deliberately absent: what to do when no word is near enough; then there is no hint.
+
+/// Longer words are not compared: a hint is not worth the time.
+const LEN_MAX: usize = 128;
+
+/// The known word with the fewest changes, if a third of the word or less changes. The case of
+/// letters counts little.
+pub(crate) fn of<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if word.len() > LEN_MAX {
+        return None;
+    }
+    let wanted = word.to_lowercase();
+    let (distance, found) = known
+        .into_iter()
+        .map(|candidate| (distance(&wanted, &candidate.to_lowercase()), candidate))
+        .min_by_key(|(distance, _)| *distance)?;
+    (distance <= word.chars().count().div_ceil(3)).then_some(found)
+}
+
+/// Insertions, removals and replacements of one character (Levenshtein).
+fn distance(one: &str, two: &str) -> usize {
+    let two: Vec<char> = two.chars().collect();
+    let mut row: Vec<usize> = (0..=two.len()).collect();
+    for (i, a) in one.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (cell, b) in row.iter_mut().skip(1).zip(&two) {
+            let replaced = diagonal + usize::from(a != *b);
+            diagonal = *cell;
+            left = replaced.min(left + 1).min(*cell + 1);
+            *cell = left;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_word_is_found_and_a_far_one_is_not() {
+        let known = ["contains", "startswith", "endswith", "objectRef.resource"];
+        for (word, expected) in [
+            ("contain", Some("contains")),
+            ("startwith", Some("startswith")),
+            ("endsWith", Some("endswith")),
+            ("objectref.resource", Some("objectRef.resource")),
+            ("regex", None),
+            ("", None),
+        ] {
+            assert_eq!(of(word, known), expected, "{word}");
+        }
+    }
+}

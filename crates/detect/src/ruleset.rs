@@ -1,0 +1,103 @@
+//! Rules that belong together: references between documents are resolved, and an event is tried only
+//! against rules that it could match.
+//!
+//! Immutable once loaded. Deliberately absent: files and folders (the caller reads them), and what
+//! happens when a rule matches (the engine).
+
+mod index;
+mod options;
+mod resolve;
+
+pub use options::LoadOptions;
+
+use std::collections::HashMap;
+
+use crate::error::{ERRORS_MAX, Errors, RuleError};
+use crate::fields::Fields;
+use crate::rule::{Body, Rule};
+use crate::sigma;
+use index::Index;
+
+/// Most rules of a set.
+pub const RULES_MAX: usize = 10_000;
+
+/// A text with rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// File, or name of an API object: errors name it.
+    pub file: String,
+    /// YAML, one or several documents.
+    pub text: String,
+}
+
+impl Document {
+    /// A text with its name.
+    pub fn new(file: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { file: file.into(), text: text.into() }
+    }
+}
+
+/// Rules, ready to be evaluated.
+#[derive(Debug, Default)]
+pub struct RuleSet {
+    rules: Vec<Rule>,
+    documents: Vec<sigma::Document>,
+    by_name: HashMap<String, usize>,
+    index: Index,
+}
+
+impl RuleSet {
+    /// Reads documents and resolves what they refer to. All mistakes are reported, up to a bound.
+    pub fn load(documents: &[Document], options: &LoadOptions) -> Result<Self, Vec<RuleError>> {
+        let (rules, errors) = Self::load_lenient(documents, options);
+        if errors.is_empty() { Ok(rules) } else { Err(errors) }
+    }
+
+    /// Reads documents; those with mistakes, and those that refer to them, are left out.
+    pub fn load_lenient(documents: &[Document], options: &LoadOptions) -> (Self, Vec<RuleError>) {
+        let mut errors = Vec::new();
+        let mut parsed = Vec::new();
+        for document in documents {
+            let mut found = Errors::of(&document.file);
+            parsed.append(&mut sigma::read(&document.file, &document.text, options, &mut found));
+            errors.append(&mut found.into_vec());
+        }
+        let resolved = resolve::resolve(parsed, &mut errors);
+        errors.truncate(ERRORS_MAX);
+        let index = Index::of(&resolved.rules);
+        let resolve::Resolved { rules, documents, by_name } = resolved;
+        (Self { rules, documents, by_name, index }, errors)
+    }
+
+    /// All rules; the index in the slice is what a rule is called elsewhere.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// The documents as they were read: those of the rules in their order, then the filters.
+    pub fn documents(&self) -> &[sigma::Document] {
+        &self.documents
+    }
+
+    /// The index of the rule with that id or name.
+    pub fn find(&self, id_or_name: &str) -> Option<usize> {
+        self.by_name.get(id_or_name).copied()
+    }
+
+    /// Calls `found` with the index of each rule on single events that the event meets. A dry run
+    /// meets only rules that ask for the field `dryRun`.
+    pub fn for_each_match(&self, fields: &Fields<'_>, mut found: impl FnMut(usize)) {
+        self.index.for_each_candidate(fields, |candidate| {
+            let Some(Rule { body: Body::Detection(expression), .. }) = self.rules.get(candidate)
+            else {
+                return;
+            };
+            // Last, because the answer may be in a body.
+            let is_met = expression.matches(fields)
+                && (self.index.wants_dry_runs(candidate) || !fields.is_dry_run());
+            if is_met {
+                found(candidate);
+            }
+        });
+    }
+}

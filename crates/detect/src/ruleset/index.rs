@@ -1,0 +1,110 @@
+//! Finds the rules that an event could match, by the words that a match must have.
+//!
+//! For each field that is indexed, a word leads to the set of rules that can match with it. The sets
+//! are bits, so that a few instructions rule out 64 rules at a time, and what is left is few. An
+//! event costs one look-up a field, whatever the number of rules; nothing is allocated.
+
+use std::collections::HashMap;
+
+use crate::fields::Fields;
+use crate::matcher::{Dimension, WORD_LEN_MAX};
+use crate::rule::{Body, Rule};
+
+const DIMENSIONS: usize = Dimension::ALL.len();
+
+/// Rules by the words that they need.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    dimensions: [Words; DIMENSIONS],
+    wants_dry_runs: Vec<bool>,
+}
+
+/// For one field: which rules can match with a word.
+#[derive(Debug, Default)]
+struct Words {
+    by_word: HashMap<Box<[u8]>, Box<[u64]>>,
+    /// Rules that can match with any word: for words that no rule names.
+    any: Box<[u64]>,
+}
+
+impl Index {
+    pub(super) fn of(rules: &[Rule]) -> Self {
+        let requirements: Vec<_> = rules
+            .iter()
+            .map(|rule| match &rule.body {
+                Body::Detection(expression) => Some(expression.requirements()),
+                Body::Correlation(_) => None,
+            })
+            .collect();
+        let dimensions = Dimension::ALL.map(|dimension| {
+            let mut any = vec![0; rules.len().div_ceil(64)];
+            for (rule, requirements) in requirements.iter().enumerate() {
+                if requirements.as_ref().is_some_and(|it| it.of_dimension(dimension).is_none()) {
+                    set(&mut any, rule);
+                }
+            }
+            let mut by_word: HashMap<Box<[u8]>, Box<[u64]>> = HashMap::new();
+            for (rule, requirements) in requirements.iter().enumerate() {
+                let words = requirements.as_ref().and_then(|it| it.of_dimension(dimension));
+                for word in words.into_iter().flatten() {
+                    let bits = by_word
+                        .entry(word.as_bytes().into())
+                        .or_insert_with(|| any.clone().into_boxed_slice());
+                    set(bits, rule);
+                }
+            }
+            Words { by_word, any: any.into_boxed_slice() }
+        });
+        let wants_dry_runs = rules
+            .iter()
+            .map(|rule| matches!(&rule.body, Body::Detection(it) if it.names_dry_run()))
+            .collect();
+        Self { dimensions, wants_dry_runs }
+    }
+
+    pub(super) fn wants_dry_runs(&self, rule: usize) -> bool {
+        self.wants_dry_runs.get(rule).copied().unwrap_or_default()
+    }
+
+    /// Calls `try_rule` with each rule that the event could match, in their order.
+    pub(super) fn for_each_candidate(&self, fields: &Fields<'_>, mut try_rule: impl FnMut(usize)) {
+        let event = fields.event();
+        let (resource, group, subresource) = fields
+            .object_ref()
+            .map_or(("", "", ""), |it| (it.resource, it.api_group, it.subresource));
+        let words = [event.verb(), resource, group, subresource, event.stage().as_str()];
+        let mut sets: [&[u64]; DIMENSIONS] = [&[]; DIMENSIONS];
+        for ((set, words), word) in sets.iter_mut().zip(&self.dimensions).zip(words) {
+            *set = words.of(word);
+        }
+        let [first, rest @ ..] = sets;
+        for (place, bits) in first.iter().enumerate() {
+            let both = |bits: u64, set: &&[u64]| bits & set.get(place).copied().unwrap_or_default();
+            let mut bits = rest.iter().fold(*bits, both);
+            while bits != 0 {
+                try_rule(place * 64 + bits.trailing_zeros() as usize);
+                bits &= bits - 1;
+            }
+        }
+    }
+}
+
+impl Words {
+    fn of(&self, word: &str) -> &[u64] {
+        if self.by_word.is_empty() || word.len() > WORD_LEN_MAX {
+            return &self.any;
+        }
+        let mut lower = [0; WORD_LEN_MAX];
+        for (to, from) in lower.iter_mut().zip(word.bytes()) {
+            *to = from.to_ascii_lowercase();
+        }
+        let lower = lower.get(..word.len()).unwrap_or_default();
+        self.by_word.get(lower).unwrap_or(&self.any)
+    }
+}
+
+fn set(bits: &mut [u64], place: usize) {
+    if let Some(word) = bits.get_mut(place / 64) {
+        *word |= 1 << (place % 64);
+    }
+}

@@ -1,0 +1,337 @@
+//! Makes rules of documents: finds what they refer to, adds filters, checks that identities differ.
+//!
+//! What refers to something that is missing is a mistake and is left out, and so is what refers to
+//! it in turn.
+
+use std::collections::HashMap;
+
+use super::RULES_MAX;
+use crate::error::{Position, RuleError};
+use crate::field::Field;
+use crate::nearest;
+use crate::rule::{self, Correlation, GroupField, Origin, Rule, Threshold};
+use crate::sigma::{self, Body, CorrelationKind, Document, FilterRules};
+
+/// What is left of the documents.
+#[derive(Default)]
+pub(super) struct Resolved {
+    pub(super) rules: Vec<Rule>,
+    pub(super) documents: Vec<Document>,
+    pub(super) by_name: HashMap<String, usize>,
+}
+
+struct Resolver<'e> {
+    errors: &'e mut Vec<RuleError>,
+    /// Documents that are left out.
+    is_out: Vec<bool>,
+    by_name: HashMap<String, usize>,
+}
+
+pub(super) fn resolve(documents: Vec<Document>, errors: &mut Vec<RuleError>) -> Resolved {
+    let mut documents = documents;
+    // Stable: the rules keep their order.
+    documents.sort_by_key(|document| matches!(document.body, Body::Filter(_)));
+    let is_out = vec![false; documents.len()];
+    let mut resolver = Resolver { errors, is_out, by_name: HashMap::new() };
+    resolver.name(&documents);
+    resolver.check_references(&documents);
+    resolver.make(documents)
+}
+
+/// Identity: Sigma's `id`, else its `name`, else the file's stem.
+fn identity(document: &Document) -> String {
+    let header = &document.header;
+    header.id.as_ref().or(header.name.as_ref()).cloned().unwrap_or_else(|| {
+        let file = document.file.rsplit(['/', '\\']).next().unwrap_or_default();
+        let stem = file.strip_suffix(".yaml").or_else(|| file.strip_suffix(".yml"));
+        stem.unwrap_or(file).to_owned()
+    })
+}
+
+impl Resolver<'_> {
+    fn error(&mut self, document: &Document, at: Position, message: String, hint: Option<String>) {
+        let Position { line, column } = at;
+        self.errors.push(RuleError { file: document.file.clone(), line, column, message, hint });
+    }
+
+    fn leave_out(&mut self, place: usize) {
+        if let Some(is_out) = self.is_out.get_mut(place) {
+            *is_out = true;
+        }
+    }
+
+    fn is_in(&self, place: usize) -> bool {
+        self.is_out.get(place) == Some(&false)
+    }
+
+    /// Gives every rule its identity and its name.
+    fn name(&mut self, documents: &[Document]) {
+        for (place, document) in documents.iter().enumerate() {
+            if matches!(document.body, Body::Filter(_)) {
+                continue;
+            }
+            if place >= RULES_MAX {
+                let message = format!("more than {RULES_MAX} rules");
+                self.error(document, document.at, message, None);
+                self.leave_out(place);
+                continue;
+            }
+            let id = identity(document);
+            let names = [Some(&id), document.header.name.as_ref().filter(|name| **name != id)];
+            for name in names.into_iter().flatten() {
+                if let Some(first) = self.by_name.get(name).and_then(|first| documents.get(*first))
+                {
+                    let message = format!("a second rule is called `{name}`");
+                    let hint = format!(
+                        "the first is in {}:{}; give each rule an `id` of its own",
+                        first.file, first.at.line
+                    );
+                    self.error(document, document.at, message, Some(hint));
+                    self.leave_out(place);
+                } else {
+                    self.by_name.insert(name.clone(), place);
+                }
+            }
+        }
+    }
+
+    /// Leaves out what refers to something that is not there.
+    fn check_references(&mut self, documents: &[Document]) {
+        for (place, document) in documents.iter().enumerate() {
+            let references = match &document.body {
+                Body::Correlation(correlation) => &correlation.rules,
+                Body::Filter(sigma::Filter { rules: FilterRules::Named(rules), .. }) => rules,
+                Body::Rule(_) | Body::Filter(_) => continue,
+            };
+            for (name, at) in references {
+                match self.by_name.get(name).copied() {
+                    Some(target) if self.is_in(target) => {
+                        let body = documents.get(target).map(|document| &document.body);
+                        if !matches!(body, Some(Body::Rule(_))) {
+                            let message = format!("`{name}` is a correlation");
+                            let hint = "name rules on single events".to_owned();
+                            self.error(document, *at, message, Some(hint));
+                            self.leave_out(place);
+                        }
+                    }
+                    _ => {
+                        let message = format!("there is no rule `{}`", sigma::yaml::shown(name));
+                        let known = self.by_name.keys().map(String::as_str);
+                        let hint = nearest::of(name, known)
+                            .map(|found| format!("did you mean `{found}`?"))
+                            .or_else(|| Some("a rule is named by its `id` or `name`".to_owned()));
+                        self.error(document, *at, message, hint);
+                        self.leave_out(place);
+                    }
+                }
+            }
+        }
+        for (place, document) in documents.iter().enumerate() {
+            if let Body::Correlation(correlation) = &document.body
+                && self.is_in(place)
+                && !self.check_groups(document, correlation, documents)
+            {
+                self.leave_out(place);
+            }
+        }
+    }
+
+    /// Whether each key of a group is a field, or an alias that says it for each rule.
+    fn check_groups(
+        &mut self,
+        document: &Document,
+        correlation: &sigma::Correlation,
+        documents: &[Document],
+    ) -> bool {
+        let mut is_right = true;
+        for (name, at) in &correlation.group_by {
+            for (rule, _) in &correlation.rules {
+                if let Err((message, hint)) = self.group_field(name, rule, correlation, documents) {
+                    self.error(document, *at, message, hint);
+                    is_right = false;
+                    break;
+                }
+            }
+        }
+        is_right
+    }
+
+    fn group_field(
+        &self,
+        name: &str,
+        rule: &str,
+        correlation: &sigma::Correlation,
+        documents: &[Document],
+    ) -> Result<Field, (String, Option<String>)> {
+        let Some(alias) = correlation.aliases.iter().find(|alias| alias.name == name) else {
+            return Field::parse(name).map_err(|error| (error.message, error.hint));
+        };
+        let target = self.by_name.get(rule).copied();
+        let field = alias.fields.iter().find(|(other, _)| {
+            other == rule || (target.is_some() && self.by_name.get(other).copied() == target)
+        });
+        field.map(|(_, field)| field.clone()).ok_or_else(|| {
+            let title = target.and_then(|it| documents.get(it)).map(|it| it.header.title.as_str());
+            let message = format!("the alias `{name}` says nothing of the rule `{rule}`");
+            (message, title.map(|title| format!("name the field of “{title}”")))
+        })
+    }
+
+    /// Makes the rules of the documents that are left.
+    fn make(self, documents: Vec<Document>) -> Resolved {
+        let mut places = vec![None; documents.len()];
+        let mut count = 0;
+        for (place, document) in documents.iter().enumerate() {
+            if self.is_in(place) && !matches!(document.body, Body::Filter(_)) {
+                if let Some(index) = places.get_mut(place) {
+                    *index = Some(count);
+                }
+                count += 1;
+            }
+        }
+        let index_of = |name: &str| {
+            let place = self.by_name.get(name).copied()?;
+            places.get(place).copied().flatten()
+        };
+        let mut rules: Vec<Rule> = Vec::with_capacity(count);
+        for (place, document) in documents.iter().enumerate() {
+            if !self.is_in(place) {
+                continue;
+            }
+            let body = match &document.body {
+                Body::Rule(detection) => rule::Body::Detection(sigma::expression(detection)),
+                Body::Correlation(correlation) => {
+                    rule::Body::Correlation(self.correlation(correlation, &index_of, &documents))
+                }
+                Body::Filter(_) => continue,
+            };
+            rules.push(rule(document, body));
+        }
+        self.apply_filters(&documents, &index_of, &mut rules);
+        silence(&documents, &index_of, |place| self.is_in(place), &mut rules);
+        let by_name = self
+            .by_name
+            .iter()
+            .filter_map(|(name, place)| Some((name.clone(), places.get(*place).copied()??)))
+            .collect();
+        let kept = documents.into_iter().enumerate().filter(|(place, _)| self.is_in(*place));
+        Resolved { rules, documents: kept.map(|(_, document)| document).collect(), by_name }
+    }
+
+    fn correlation(
+        &self,
+        correlation: &sigma::Correlation,
+        index_of: &dyn Fn(&str) -> Option<usize>,
+        documents: &[Document],
+    ) -> Correlation {
+        let group = |(name, _): &(String, Position)| GroupField {
+            name: name.clone(),
+            // Checked before.
+            fields: correlation
+                .rules
+                .iter()
+                .filter_map(|(rule, _)| self.group_field(name, rule, correlation, documents).ok())
+                .collect(),
+        };
+        let all = u64::try_from(correlation.rules.len()).unwrap_or(u64::MAX);
+        Correlation {
+            kind: match &correlation.kind {
+                CorrelationKind::EventCount => rule::CorrelationKind::EventCount,
+                CorrelationKind::ValueCount(field) => {
+                    rule::CorrelationKind::ValueCount(field.clone())
+                }
+                CorrelationKind::Temporal => rule::CorrelationKind::Temporal,
+                CorrelationKind::TemporalOrdered => rule::CorrelationKind::TemporalOrdered,
+                CorrelationKind::Absence => rule::CorrelationKind::Absence,
+            },
+            rules: correlation.rules.iter().filter_map(|(rule, _)| index_of(rule)).collect(),
+            group_by: correlation.group_by.iter().map(group).collect(),
+            timespan: correlation.timespan,
+            condition: correlation
+                .condition
+                .unwrap_or(Threshold { at_least: all, at_most: u64::MAX }),
+        }
+    }
+
+    fn apply_filters(
+        &self,
+        documents: &[Document],
+        index_of: &dyn Fn(&str) -> Option<usize>,
+        rules: &mut [Rule],
+    ) {
+        for (place, document) in documents.iter().enumerate() {
+            let Body::Filter(filter) = &document.body else {
+                continue;
+            };
+            if !self.is_in(place) {
+                continue;
+            }
+            let condition = sigma::expression(&filter.detection);
+            let is_meant = |index: usize| match &filter.rules {
+                FilterRules::Any => true,
+                FilterRules::Named(names) => {
+                    names.iter().any(|(name, _)| index_of(name) == Some(index))
+                }
+            };
+            for (index, rule) in rules.iter_mut().enumerate() {
+                if let rule::Body::Detection(expression) = &mut rule.body
+                    && is_meant(index)
+                {
+                    *expression = expression.clone().and(condition.clone());
+                }
+            }
+        }
+    }
+}
+
+/// A rule that a correlation counts raises no signals itself, unless one asks for them.
+fn silence(
+    documents: &[Document],
+    index_of: &dyn Fn(&str) -> Option<usize>,
+    is_in: impl Fn(usize) -> bool,
+    rules: &mut [Rule],
+) {
+    let correlations = documents.iter().enumerate().filter_map(|(place, document)| {
+        if let Body::Correlation(correlation) = &document.body
+            && is_in(place)
+        {
+            Some(correlation)
+        } else {
+            None
+        }
+    });
+    let mut generated = vec![false; rules.len()];
+    for correlation in correlations {
+        for index in correlation.rules.iter().filter_map(|(name, _)| index_of(name)) {
+            if let Some(rule) = rules.get_mut(index) {
+                rule.raises = false;
+            }
+            if let Some(is_generated) = generated.get_mut(index) {
+                *is_generated |= correlation.generate;
+            }
+        }
+    }
+    for (rule, is_generated) in rules.iter_mut().zip(generated) {
+        rule.raises |= is_generated;
+    }
+}
+
+fn rule(document: &Document, body: rule::Body) -> Rule {
+    let header = document.header.clone();
+    Rule {
+        id: identity(document),
+        name: header.name,
+        title: header.title,
+        description: header.description,
+        severity: header.level.unwrap_or(event::Severity::Medium),
+        tags: header.tags,
+        references: header.references,
+        false_positives: header.false_positives,
+        author: header.author,
+        body,
+        raises: true,
+        signal: header.signal,
+        origin: Origin { file: document.file.clone(), line: document.at.line },
+        text: std::sync::Arc::clone(&document.text),
+    }
+}

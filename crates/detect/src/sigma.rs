@@ -1,0 +1,139 @@
+//! Reads Sigma documents, with a small extension of ours under the key `keepwatch`.
+//!
+//! Reading is strict: a key, a modifier, a field or a value that could not do what it says is an
+//! error with its place and, where one can be guessed, a hint. The result is a tree that still has
+//! everything the document says ([`Document`]); what rules refer to is resolved by the module
+//! `ruleset`.
+
+mod ast;
+mod compile;
+mod condition;
+mod correlation;
+mod detection;
+mod extension;
+mod filter;
+mod header;
+mod members;
+mod modifier;
+mod possible;
+pub(crate) mod yaml;
+
+use std::sync::Arc;
+
+pub use ast::{
+    Alias, Block, Body, Condition, Correlation, CorrelationKind, Detection, Document, Filter,
+    FilterRules, Header, Item, Logsource, Modifier, Names, Quantifier, Scalar, Selection, Value,
+};
+pub(crate) use compile::expression;
+pub use extension::{FORGET_AFTER, KEEP_ALIVE, LEARNING, MAX_DURATION};
+pub use yaml::{DEPTH_MAX, NODES_MAX, TEXT_LEN_MAX};
+
+use crate::error::Errors;
+use crate::ruleset::LoadOptions;
+use members::Members;
+
+/// Reads the documents of a file. A document with mistakes is left out; they are added to `errors`.
+pub(crate) fn read(
+    file: &str,
+    text: &str,
+    options: &LoadOptions,
+    errors: &mut Errors,
+) -> Vec<Document> {
+    let roots = yaml::parse(text, errors);
+    let starts: Vec<usize> = roots.iter().map(|root| root.at.line).collect();
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let mut documents = Vec::new();
+    for (place, root) in roots.iter().enumerate() {
+        if matches!(root.value, yaml::Value::Null) {
+            continue;
+        }
+        let from = if place == 0 { 0 } else { root.at.line.saturating_sub(1) };
+        let to = starts.get(place + 1).map_or(lines.len(), |line| line.saturating_sub(1));
+        let part: String = lines.get(from..to).unwrap_or_default().concat();
+        let part = part.trim_end().trim_end_matches("---").trim_end();
+        let mut found = Errors::of(file);
+        let document = document(file, root, part.into(), options, &mut found);
+        if found.is_empty() {
+            documents.extend(document);
+        } else {
+            errors.append(found);
+        }
+    }
+    documents
+}
+
+fn document(
+    file: &str,
+    root: &yaml::Node,
+    text: Arc<str>,
+    options: &LoadOptions,
+    errors: &mut Errors,
+) -> Option<Document> {
+    let mut members = Members::of(root, "a rule", errors)?;
+    if let Some((at, _)) = members.take_with_key("action") {
+        errors.hint(
+            at,
+            "`action` documents are not supported: they were removed from Sigma",
+            "write each rule out, or use a `filter` for what they have in common",
+        );
+        return None;
+    }
+    let header = header::read(&mut members, options, errors);
+    let body = body(&mut members, options, errors);
+    members.finish("a rule", errors);
+    Some(Document { file: file.to_owned(), at: root.at, text, header, body: body? })
+}
+
+fn body(members: &mut Members<'_>, options: &LoadOptions, errors: &mut Errors) -> Option<Body> {
+    let rule = members.take_with_key("detection");
+    let correlation = members.take_with_key("correlation");
+    let filter = members.take_with_key("filter");
+    let second = match (rule, correlation, filter) {
+        (Some(_), Some((at, _)), _) | (_, Some(_), Some((at, _))) | (Some(_), _, Some((at, _))) => {
+            Some(at)
+        }
+        _ => None,
+    };
+    if let Some(at) = second {
+        errors.hint(
+            at,
+            "a document is one of detection, correlation and filter",
+            "put each into a document of its own, with `---` between them",
+        );
+        return None;
+    }
+    if let Some((_, node)) = rule {
+        detection::read(node, "detection", options, errors).map(Body::Rule)
+    } else if let Some((_, node)) = correlation {
+        correlation::read(node, errors).map(Body::Correlation)
+    } else if let Some((_, node)) = filter {
+        filter::read(node, options, errors).map(Body::Filter)
+    } else {
+        errors.hint(
+            members.at,
+            "the rule looks for nothing",
+            "add one of `detection`, `correlation` and `filter`",
+        );
+        None
+    }
+}
+
+/// Reads selections and a condition on their own; without one, all selections must hold.
+pub(crate) fn event_matcher(
+    text: &str,
+    options: &LoadOptions,
+    errors: &mut Errors,
+) -> Option<Detection> {
+    let roots = yaml::parse(text, errors);
+    let [root] = roots.as_slice() else {
+        if errors.is_empty() {
+            let message = "one mapping of selections is expected";
+            errors.hint(crate::Position { line: 1, column: 1 }, message, "write `selection: {…}`");
+        }
+        return None;
+    };
+    let all = yaml::Node::leaf(root.at, yaml::Value::Text("all of them".to_owned()));
+    let mut members = Members::of(root, "the selections", errors)?;
+    let condition = members.take("condition").unwrap_or(&all);
+    detection::of_members(members, Some(condition), root.at, options, errors)
+}

@@ -1,0 +1,252 @@
+//! Makes expressions of selections and conditions.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use regex::{Regex, RegexBuilder};
+
+use super::ast::{Block, Condition, Detection, Item, Modifier, Quantifier, Scalar, Value};
+use crate::field::Field;
+use crate::matcher::{Case, Comparison, Expression, Network, Node, Pattern, Test, Token};
+
+/// Largest program of a regular expression, in bytes.
+const REGEX_BYTES_MAX: usize = 1 << 18;
+/// How deeply a regular expression may nest.
+const REGEX_DEPTH_MAX: u32 = 64;
+
+/// What is wrong with a value, and what to write instead.
+pub(super) type Complaint = (String, Option<String>);
+
+/// The expression of a detection whose items have been checked.
+pub(crate) fn expression(detection: &Detection) -> Expression {
+    Expression::new(condition(&detection.condition, detection))
+}
+
+fn condition(wanted: &Condition, detection: &Detection) -> Node {
+    match wanted {
+        Condition::Selection(name) => {
+            let selection = detection.selections.iter().find(|selection| selection.name == *name);
+            selection.map_or(Node::Any(Vec::new()), |selection| block(&selection.block))
+        }
+        Condition::Of(quantifier, names) => {
+            let covered = detection.selections.iter().filter(|it| names.covers(&it.name));
+            let blocks = covered.map(|selection| block(&selection.block)).collect();
+            match quantifier {
+                Quantifier::Any => Node::Any(blocks),
+                Quantifier::All => Node::All(blocks),
+            }
+        }
+        Condition::Not(inner) => Node::Not(Box::new(condition(inner, detection))),
+        Condition::All(parts) => {
+            Node::All(parts.iter().map(|part| condition(part, detection)).collect())
+        }
+        Condition::Any(parts) => {
+            Node::Any(parts.iter().map(|part| condition(part, detection)).collect())
+        }
+    }
+}
+
+fn block(wanted: &Block) -> Node {
+    match wanted {
+        Block::All(items) => Node::All(items.iter().map(item).collect()),
+        Block::Any(blocks) => Node::Any(blocks.iter().map(block).collect()),
+    }
+}
+
+fn item(item: &Item) -> Node {
+    let has = |modifier: Modifier| item.modifiers.contains(&modifier);
+    // What cannot be compiled has been reported when the item was read, and the rule left out.
+    let tests = item.values.iter().map(|value| value_node(item, value));
+    let nodes: Vec<Node> = tests.map(|node| node.unwrap_or(Node::Any(Vec::new()))).collect();
+    let node = match nodes.len() {
+        1 => nodes.into_iter().next().unwrap_or(Node::Any(Vec::new())),
+        _ if has(Modifier::All) => Node::All(nodes),
+        _ => Node::Any(nodes),
+    };
+    if has(Modifier::Neq) { Node::Not(Box::new(node)) } else { node }
+}
+
+fn value_node(item: &Item, value: &Value) -> Result<Node, Complaint> {
+    let mut nodes: Vec<Node> =
+        tests(item, value)?.into_iter().map(|test| Node::Test(item.field.clone(), test)).collect();
+    Ok(if nodes.len() == 1 { nodes.remove(0) } else { Node::Any(nodes) })
+}
+
+/// What one value of an item asks for: alternatives, nearly always one.
+pub(super) fn tests(item: &Item, value: &Value) -> Result<Vec<Test>, Complaint> {
+    let has = |modifier: Modifier| item.modifiers.contains(&modifier);
+    let case = if has(Modifier::Cased) { Case::Counts } else { Case::Ignored };
+    let text = match &value.scalar {
+        Scalar::Null => return Ok(vec![Test::Null]),
+        Scalar::Bool(is) if has(Modifier::Exists) => return Ok(vec![Test::Exists(*is)]),
+        Scalar::Bool(is) => return Ok(vec![equal(if *is { "true" } else { "false" })]),
+        Scalar::Number(number) => match comparison(item) {
+            Some(comparison) => return Ok(vec![Test::Number(comparison, float(number))]),
+            None if is_plain_integer(number) => number,
+            None if has_text_comparison(item) => number,
+            None => return Ok(vec![Test::Number(Comparison::Equal, float(number))]),
+        },
+        Scalar::Text(text) => text,
+    };
+    if has(Modifier::Re) {
+        return Ok(vec![Test::Regex(Box::new(regex(text, item)?))]);
+    }
+    if has(Modifier::Cidr) {
+        let network = Network::parse(text).ok_or_else(|| {
+            (
+                format!("`{}` is not a network", super::yaml::shown(text)),
+                Some("write it as 192.0.2.0/24, all bits behind the prefix 0".to_owned()),
+            )
+        })?;
+        return Ok(vec![Test::InNetwork(network)]);
+    }
+    if has(Modifier::FieldRef) {
+        let other = Field::parse(text).map_err(|error| (error.message, error.hint))?;
+        return Ok(vec![Test::SameAs(other, case)]);
+    }
+    let variants = variants(text, item)?;
+    Ok(variants.iter().map(|tokens| Test::Matches(framed(tokens, item, case))).collect())
+}
+
+fn equal(text: &str) -> Test {
+    Test::Matches(Pattern::equal_to(text, Case::Ignored))
+}
+
+fn comparison(item: &Item) -> Option<Comparison> {
+    item.modifiers.iter().find_map(|modifier| match modifier {
+        Modifier::Lt => Some(Comparison::Less),
+        Modifier::Lte => Some(Comparison::LessOrEqual),
+        Modifier::Gt => Some(Comparison::Greater),
+        Modifier::Gte => Some(Comparison::GreaterOrEqual),
+        _ => None,
+    })
+}
+
+fn has_text_comparison(item: &Item) -> bool {
+    item.modifiers
+        .iter()
+        .any(|it| !matches!(it, Modifier::All | Modifier::Cased | Modifier::Neq | Modifier::Expand))
+}
+
+fn is_plain_integer(number: &str) -> bool {
+    number.bytes().all(|byte| byte.is_ascii_digit()) && (number == "0" || !number.starts_with('0'))
+}
+
+fn float(number: &str) -> f64 {
+    number.parse().unwrap_or(f64::NAN)
+}
+
+fn regex(text: &str, item: &Item) -> Result<Regex, Complaint> {
+    let has = |modifier: Modifier| item.modifiers.contains(&modifier);
+    RegexBuilder::new(text)
+        .case_insensitive(has(Modifier::IgnoreCase))
+        .multi_line(has(Modifier::MultiLine))
+        .dot_matches_new_line(has(Modifier::DotAll))
+        .size_limit(REGEX_BYTES_MAX)
+        .dfa_size_limit(REGEX_BYTES_MAX)
+        .nest_limit(REGEX_DEPTH_MAX)
+        .build()
+        .map_err(|error| match error {
+            regex::Error::CompiledTooBig(_) => (
+                format!("the regular expression needs more than {REGEX_BYTES_MAX} bytes"),
+                Some("make its repetitions shorter".to_owned()),
+            ),
+            other => {
+                let text = other.to_string();
+                let last = text.lines().last().unwrap_or_default();
+                let last = last.strip_prefix("error: ").unwrap_or(last);
+                (
+                    format!("the regular expression is wrong: {last}"),
+                    Some("look-around and back references are not supported".to_owned()),
+                )
+            }
+        })
+}
+
+/// The value in each of its forms, as tokens.
+fn variants(text: &str, item: &Item) -> Result<Vec<Vec<Token>>, Complaint> {
+    let has = |modifier: Modifier| item.modifiers.contains(&modifier);
+    if has(Modifier::Base64) || has(Modifier::Base64Offset) {
+        let tokens = tokens(text);
+        let plain: Option<String> = tokens
+            .iter()
+            .map(|token| if let Token::Char(it) = token { Some(*it) } else { None })
+            .collect();
+        let plain = plain.ok_or_else(|| {
+            let hint = "escape it with a backslash if it is meant literally".to_owned();
+            ("a wildcard cannot be encoded in Base64".to_owned(), Some(hint))
+        })?;
+        let bytes = match () {
+            () if has(Modifier::Utf16) => plain.encode_utf16().flat_map(u16::to_le_bytes).collect(),
+            () if has(Modifier::Utf16Be) => {
+                plain.encode_utf16().flat_map(u16::to_be_bytes).collect()
+            }
+            () => plain.into_bytes(),
+        };
+        return Ok(encoded(&bytes, has(Modifier::Base64Offset)));
+    }
+    if has(Modifier::WinDash) {
+        const DASHES: [char; 5] = ['-', '/', '\u{2013}', '\u{2014}', '\u{2015}'];
+        return Ok(DASHES.map(|dash| tokens(&with_dashes(text, dash))).into());
+    }
+    Ok(vec![tokens(text)])
+}
+
+/// Each dash or slash that begins a word, as the dash.
+fn with_dashes(text: &str, dash: char) -> String {
+    let mut before = ' ';
+    let swap = |it: char| {
+        let begins = matches!(it, '-' | '/') && !before.is_alphanumeric();
+        before = it;
+        if begins { dash } else { it }
+    };
+    text.chars().map(swap).collect()
+}
+
+/// The characters of the encoding that depend on these bytes only, at each of the three places that
+/// they can have in a group.
+fn encoded(bytes: &[u8], at_offsets: bool) -> Vec<Vec<Token>> {
+    let chars = |text: &str| text.chars().map(Token::Char).collect::<Vec<_>>();
+    if !at_offsets {
+        let padding = "=".repeat((3 - bytes.len() % 3) % 3);
+        return vec![chars(&(STANDARD_NO_PAD.encode(bytes) + &padding))];
+    }
+    (0..3)
+        .map(|offset| {
+            let shifted = [&[0_u8; 2][..offset], bytes].concat();
+            let text = STANDARD_NO_PAD.encode(&shifted);
+            let skipped = [0, 2, 3].get(offset).copied().unwrap_or_default();
+            let partial = usize::from(!shifted.len().is_multiple_of(3));
+            chars(text.get(skipped..text.len().saturating_sub(partial)).unwrap_or_default())
+        })
+        .collect()
+}
+
+/// A text with wildcards. A backslash before `*`, `?` or a backslash takes it literally.
+fn tokens(text: &str) -> Vec<Token> {
+    let mut tokens = Vec::new();
+    let mut chars = text.chars().peekable();
+    while let Some(it) = chars.next() {
+        tokens.push(match it {
+            '*' => Token::Many,
+            '?' => Token::One,
+            '\\' => match chars.next_if(|next| matches!(next, '*' | '?' | '\\')) {
+                Some(next) => Token::Char(next),
+                None => Token::Char('\\'),
+            },
+            other => Token::Char(other),
+        });
+    }
+    tokens
+}
+
+fn framed(tokens: &[Token], item: &Item, case: Case) -> Pattern {
+    let has = |modifier: Modifier| item.modifiers.contains(&modifier);
+    let many = |is: bool| is.then_some(Token::Many);
+    let anywhere = has(Modifier::Contains) || has(Modifier::Base64Offset);
+    let mut framed: Vec<Token> = Vec::with_capacity(tokens.len() + 2);
+    framed.extend(many(anywhere || has(Modifier::EndsWith)));
+    framed.extend(tokens);
+    framed.extend(many(anywhere || has(Modifier::StartsWith)));
+    framed.dedup_by(|one, two| *one == Token::Many && *two == Token::Many);
+    Pattern::new(&framed, case)
+}

@@ -1,0 +1,290 @@
+//! Reads selections: mappings of fields to values, lists of mappings, and the condition.
+
+use super::ast::{Block, Condition, Detection, Item, Names, Scalar, Selection, Value};
+use super::condition;
+use super::members::Members;
+use super::modifier;
+use super::possible;
+use super::yaml::{self, Node, shown};
+use crate::error::{Errors, Position};
+use crate::field::Field;
+use crate::nearest;
+use crate::ruleset::LoadOptions;
+
+/// Most values of one field.
+const VALUES_MAX: usize = 10_000;
+/// Longest value, in bytes.
+const VALUE_LEN_MAX: usize = 4096;
+
+pub(super) fn read(
+    node: &Node,
+    what: &str,
+    options: &LoadOptions,
+    errors: &mut Errors,
+) -> Option<Detection> {
+    let mut members = Members::of(node, what, errors)?;
+    let condition = members.take("condition");
+    members.take("timeframe").inspect(|node| {
+        errors.hint(
+            node.at,
+            "`timeframe` was removed from Sigma",
+            "write a correlation document with a `timespan`",
+        );
+    });
+    let at = members.at;
+    of_members(members, condition, at, options, errors)
+}
+
+/// The selections are what is left of the members.
+pub(super) fn of_members(
+    members: Members<'_>,
+    condition: Option<&Node>,
+    at: Position,
+    options: &LoadOptions,
+    errors: &mut Errors,
+) -> Option<Detection> {
+    let selections: Vec<Selection> = members
+        .rest()
+        .into_iter()
+        .filter_map(|(name, at, node)| {
+            let block = block(node, name, options, errors)?;
+            Some(Selection { name: name.to_owned(), at, block })
+        })
+        .collect();
+    let Some(condition) = condition else {
+        errors.hint(at, "there is no condition", "add `condition:` with the name of a selection");
+        return None;
+    };
+    let parsed = conditions(condition, errors)?;
+    if errors.is_empty() {
+        check_names(&parsed, &selections, condition.at, errors);
+    }
+    Some(Detection { selections, condition: parsed })
+}
+
+/// One condition, or a list of alternatives.
+fn conditions(node: &Node, errors: &mut Errors) -> Option<Condition> {
+    let nodes = match &node.value {
+        yaml::Value::List(items) => items.as_slice(),
+        _ => std::slice::from_ref(node),
+    };
+    let mut parsed = Vec::new();
+    for node in nodes {
+        let yaml::Value::Text(text) = &node.value else {
+            errors.add(node.at, format!("a condition must be a text, not {}", node.value.kind()));
+            return None;
+        };
+        match condition::parse(text) {
+            Ok(condition) => parsed.push(condition),
+            Err((message, hint)) => {
+                errors.push(node.at, message, hint);
+                return None;
+            }
+        }
+    }
+    match parsed.len() {
+        0 => {
+            errors.add(node.at, "the list of conditions is empty");
+            None
+        }
+        1 => parsed.pop(),
+        _ => Some(Condition::Any(parsed)),
+    }
+}
+
+/// Every name in the condition is a selection, and every selection is in the condition.
+fn check_names(condition: &Condition, selections: &[Selection], at: Position, errors: &mut Errors) {
+    let mut used = vec![false; selections.len()];
+    check_name(condition, selections, at, &mut used, errors);
+    if !errors.is_empty() {
+        return;
+    }
+    for (selection, is_used) in selections.iter().zip(used) {
+        if !is_used && !selection.name.starts_with('_') {
+            errors.hint(
+                selection.at,
+                format!("the condition does not name the selection `{}`", shown(&selection.name)),
+                "name it in the condition, or remove it",
+            );
+        }
+    }
+}
+
+fn check_name(
+    condition: &Condition,
+    selections: &[Selection],
+    at: Position,
+    used: &mut [bool],
+    errors: &mut Errors,
+) {
+    let names = || selections.iter().map(|selection| selection.name.as_str());
+    match condition {
+        Condition::Selection(name) => {
+            let place = selections.iter().position(|selection| selection.name == *name);
+            if let Some(is_used) = place.and_then(|place| used.get_mut(place)) {
+                *is_used = true;
+            } else {
+                let message = format!("there is no selection `{}`", shown(name));
+                let hint =
+                    nearest::of(name, names()).map(|found| format!("did you mean `{found}`?"));
+                errors.push(at, message, hint);
+            }
+        }
+        Condition::Of(_, pattern) => {
+            let mut any = false;
+            for (selection, is_used) in selections.iter().zip(used) {
+                if pattern.covers(&selection.name) {
+                    *is_used = true;
+                    any = true;
+                }
+            }
+            if !any {
+                let message = match pattern {
+                    Names::Them => "there is no selection for `them`".to_owned(),
+                    Names::Pattern(pattern) => {
+                        format!("no selection has a name like `{}`", shown(pattern))
+                    }
+                };
+                errors.add(at, message);
+            }
+        }
+        Condition::Not(inner) => check_name(inner, selections, at, used, errors),
+        Condition::All(parts) | Condition::Any(parts) => {
+            for part in parts {
+                check_name(part, selections, at, used, errors);
+            }
+        }
+    }
+}
+
+impl Names {
+    /// Whether a selection is meant.
+    pub fn covers(&self, name: &str) -> bool {
+        match self {
+            Self::Them => !name.starts_with('_'),
+            Self::Pattern(pattern) => matches_pattern(pattern, name),
+        }
+    }
+}
+
+fn matches_pattern(pattern: &str, name: &str) -> bool {
+    let tokens: Vec<crate::matcher::Token> =
+        pattern
+            .chars()
+            .map(|it| {
+                if it == '*' {
+                    crate::matcher::Token::Many
+                } else {
+                    crate::matcher::Token::Char(it)
+                }
+            })
+            .collect();
+    crate::matcher::Pattern::new(&tokens, crate::matcher::Case::Counts).matches(name)
+}
+
+fn block(node: &Node, name: &str, options: &LoadOptions, errors: &mut Errors) -> Option<Block> {
+    match &node.value {
+        yaml::Value::Map(members) if members.is_empty() => {
+            errors.add(node.at, format!("the selection `{}` is empty", shown(name)));
+            None
+        }
+        yaml::Value::Map(members) => {
+            let items = members.iter();
+            let items = items.filter_map(|(key, node)| item(key, node, options, errors));
+            Some(Block::All(items.collect()))
+        }
+        yaml::Value::List(items) if items.is_empty() => {
+            errors.add(node.at, format!("the selection `{}` is empty", shown(name)));
+            None
+        }
+        yaml::Value::List(items) => {
+            let blocks = items.iter().filter_map(|item| block(item, name, options, errors));
+            Some(Block::Any(blocks.collect()))
+        }
+        _ => {
+            errors.hint(
+                node.at,
+                "keywords cannot be searched for: an audit event has fields and no free text",
+                "name the field, as in `requestURI|contains: …`",
+            );
+            None
+        }
+    }
+}
+
+/// `field|modifier|modifier: value` or a list of values.
+fn item(key: &yaml::Key, node: &Node, options: &LoadOptions, errors: &mut Errors) -> Option<Item> {
+    let (name, rest) = cut(&key.text);
+    let modifiers = modifier::parse(rest, key.at, errors)?;
+    let field = match Field::parse(name) {
+        Ok(field) => field,
+        Err(error) => {
+            errors.push(key.at, error.message, error.hint);
+            return None;
+        }
+    };
+    let nodes = match &node.value {
+        yaml::Value::List(items) => items.as_slice(),
+        _ => std::slice::from_ref(node),
+    };
+    if nodes.is_empty() || nodes.len() > VALUES_MAX {
+        errors.add(node.at, format!("a field needs 1 to {VALUES_MAX} values"));
+        return None;
+    }
+    let values: Vec<Value> =
+        nodes.iter().filter_map(|node| value(node, &modifiers, options, errors)).collect();
+    let item = Item { field, modifiers, values, at: key.at };
+    modifier::check(&item, errors);
+    if errors.is_empty() {
+        possible::check(&item, errors);
+    }
+    Some(item)
+}
+
+/// The field and its modifiers. A `|` in brackets belongs to the field.
+fn cut(key: &str) -> (&str, &str) {
+    let from = key.rfind(']').unwrap_or(0);
+    let (start, end) = key.split_at(from);
+    match end.split_once('|') {
+        Some((before, modifiers)) => {
+            (key.get(..start.len() + before.len()).unwrap_or(key), modifiers)
+        }
+        None => (key, ""),
+    }
+}
+
+fn value(
+    node: &Node,
+    modifiers: &[super::Modifier],
+    options: &LoadOptions,
+    errors: &mut Errors,
+) -> Option<Value> {
+    let scalar = match &node.value {
+        yaml::Value::Null => Scalar::Null,
+        yaml::Value::Bool(is) => Scalar::Bool(*is),
+        yaml::Value::Number(number) => Scalar::Number(number.clone()),
+        yaml::Value::Text(text) if text.len() > VALUE_LEN_MAX => {
+            errors.add(node.at, format!("a value is longer than {VALUE_LEN_MAX} bytes"));
+            return None;
+        }
+        yaml::Value::Text(text) if modifiers.contains(&super::Modifier::Expand) => {
+            match options.expand(text) {
+                Ok(text) => Scalar::Text(text),
+                Err((message, hint)) => {
+                    errors.hint(node.at, message, hint);
+                    return None;
+                }
+            }
+        }
+        yaml::Value::Text(text) => Scalar::Text(text.clone()),
+        yaml::Value::List(_) | yaml::Value::Map(_) => {
+            errors.hint(
+                node.at,
+                format!("a value must not be {}", node.value.kind()),
+                "name the inner field with dots, as in `requestObject.spec.paused`",
+            );
+            return None;
+        }
+    };
+    Some(Value { scalar, at: node.at })
+}

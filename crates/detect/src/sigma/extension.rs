@@ -1,0 +1,201 @@
+//! Reads our extension: what a signal of the rule looks like and how long it lives.
+
+use std::time::Duration;
+
+use super::correlation::{duration, field};
+use super::header::severity;
+use super::members::{Members, text, texts_with_places};
+use super::yaml::{Node, Value};
+use crate::error::Errors;
+use crate::field::Field;
+use crate::rule::{Case, FirstSeen, Guide, SignalOptions};
+use crate::ruleset::LoadOptions;
+use crate::template::Template;
+
+/// A signal is closed after so long without an event, unless the rule says otherwise.
+pub const KEEP_ALIVE: Duration = Duration::from_hours(1);
+/// A signal is closed when it is so old, unless the rule says otherwise.
+pub const MAX_DURATION: Duration = Duration::from_hours(24);
+/// How long a first-seen rule learns before it raises, unless it says otherwise. Microseconds.
+pub const LEARNING: i64 = 7 * DAY;
+/// After how long a first-seen rule forgets a value, unless it says otherwise. Microseconds.
+pub const FORGET_AFTER: i64 = 30 * DAY;
+const DAY: i64 = 86_400_000_000;
+/// Most severity cases, as in Datadog.
+const CASES_MAX: usize = 10;
+/// Most fields of a group or a value.
+const FIELDS_MAX: usize = 8;
+/// Label of the events of a rule without another.
+const QUERY: &str = "events";
+
+impl Default for SignalOptions {
+    fn default() -> Self {
+        Self {
+            query: QUERY.to_owned(),
+            group_by: vec![Field::username()],
+            cases: Vec::new(),
+            keep_alive: KEEP_ALIVE,
+            max_duration: MAX_DURATION,
+            title: None,
+            message: None,
+            first_seen: None,
+            blind_spots: Vec::new(),
+            guide: Guide::default(),
+            supersedes: Vec::new(),
+        }
+    }
+}
+
+pub(super) fn read(
+    members: &mut Members<'_>,
+    _options: &LoadOptions,
+    errors: &mut Errors,
+) -> SignalOptions {
+    let mut signal = SignalOptions::default();
+    let Some(mut inner) =
+        members.take("keepwatch").and_then(|node| Members::of(node, "keepwatch", errors))
+    else {
+        return signal;
+    };
+    let at = inner.at;
+    if let Some(query) = inner.take("query") {
+        signal.query = label(query, errors).unwrap_or(signal.query);
+    }
+    if let Some(node) = inner.take("group-by") {
+        signal.group_by = fields(node, "group-by", errors);
+    }
+    if let Some(node) = inner.take("cases") {
+        signal.cases = cases(node, errors);
+    }
+    if let Some(node) = inner.take("keep-alive") {
+        signal.keep_alive = span(node, "keep-alive", errors).unwrap_or(KEEP_ALIVE);
+        signal.max_duration = signal.max_duration.max(signal.keep_alive);
+    }
+    if let Some(node) = inner.take("max-duration") {
+        signal.max_duration = span(node, "max-duration", errors).unwrap_or(MAX_DURATION);
+    }
+    if signal.keep_alive > signal.max_duration {
+        errors.hint(at, "keep-alive is longer than max-duration", "make max-duration longer");
+    }
+    signal.title = inner.take("title").and_then(|node| template(node, "title", errors));
+    signal.message = inner.take("message").and_then(|node| template(node, "message", errors));
+    signal.first_seen = inner.take("first-seen").and_then(|node| first_seen(node, errors));
+    signal.blind_spots = inner.texts("blind-spots", errors);
+    signal.guide = Guide {
+        goal: inner.text("goal", errors).unwrap_or_default(),
+        strategy: inner.text("strategy", errors).unwrap_or_default(),
+        response: inner.text("response", errors).unwrap_or_default(),
+    };
+    signal.supersedes = inner.texts("supersedes", errors);
+    inner.finish("keepwatch", errors);
+    signal
+}
+
+/// A name that a message and a condition can use.
+fn label(node: &Node, errors: &mut Errors) -> Option<String> {
+    let label = text(node, "query", errors)?;
+    let is_label = !label.is_empty()
+        && label.len() <= 64
+        && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if !is_label {
+        errors.hint(
+            node.at,
+            "`query` is not a label",
+            "at most 64 letters, digits and underscores",
+        );
+        return None;
+    }
+    Some(label)
+}
+
+fn fields(node: &Node, what: &str, errors: &mut Errors) -> Vec<Field> {
+    let texts = texts_with_places(node, what, errors);
+    if texts.len() > FIELDS_MAX {
+        errors.add(node.at, format!("`{what}` has more than {FIELDS_MAX} fields"));
+    }
+    texts.into_iter().filter_map(|(text, at)| field(&text, at, errors)).collect()
+}
+
+fn span(node: &Node, what: &str, errors: &mut Errors) -> Option<Duration> {
+    let micros = duration(node, what, errors)?;
+    u64::try_from(micros).ok().map(Duration::from_micros)
+}
+
+fn template(node: &Node, what: &str, errors: &mut Errors) -> Option<Template> {
+    let text = text(node, what, errors)?;
+    Template::parse(&text).map_err(|error| errors.push(node.at, error.message, error.hint)).ok()
+}
+
+fn cases(node: &Node, errors: &mut Errors) -> Vec<Case> {
+    let Value::List(items) = &node.value else {
+        errors.hint(
+            node.at,
+            format!("`cases` must be a list, not {}", node.value.kind()),
+            "write `- {name: many, severity: high, at-least: 5}`",
+        );
+        return Vec::new();
+    };
+    if items.len() > CASES_MAX {
+        errors.add(node.at, format!("`cases` has more than {CASES_MAX} entries"));
+    }
+    let cases: Vec<Case> = items.iter().filter_map(|item| case(item, errors)).collect();
+    for (pair, item) in cases.windows(2).zip(items.iter().skip(1)) {
+        let [first, second] = pair else { continue };
+        if first.severity < second.severity || first.at_least <= second.at_least {
+            errors.hint(
+                item.at,
+                format!("the case `{}` could never decide", second.name),
+                "the first case that holds decides: put the most severe, with the most events, first",
+            );
+        }
+    }
+    cases
+}
+
+fn case(node: &Node, errors: &mut Errors) -> Option<Case> {
+    let mut members = Members::of(node, "a case", errors)?;
+    let name = members.text("name", errors).unwrap_or_default();
+    let severity = members
+        .take("severity")
+        .and_then(|node| severity(&text(node, "severity", errors)?, node.at, errors));
+    let at_least = members.take("at-least");
+    let at_least = match at_least.map(|node| (&node.value, node.at)) {
+        None => Some(1),
+        Some((Value::Number(number), at)) => {
+            let number = number.parse().ok().filter(|number| *number > 0);
+            if number.is_none() {
+                errors.add(at, "`at-least` must be a whole number from 1 on");
+            }
+            number
+        }
+        Some((other, at)) => {
+            errors.add(at, format!("`at-least` must be a number, not {}", other.kind()));
+            None
+        }
+    };
+    let at = members.at;
+    members.finish("a case", errors);
+    if severity.is_none() && errors.is_empty() {
+        errors.hint(at, "the case has no severity", "add `severity: high`");
+    }
+    Some(Case { name, severity: severity?, at_least: at_least? })
+}
+
+fn first_seen(node: &Node, errors: &mut Errors) -> Option<FirstSeen> {
+    let mut members = Members::of(node, "first-seen", errors)?;
+    let at = members.at;
+    let fields =
+        members.take("fields").map(|node| fields(node, "fields", errors)).unwrap_or_default();
+    let learning = members.take("learning").map_or(Some(LEARNING), |node| match &node.value {
+        Value::Number(number) if number == "0" => Some(0),
+        _ => duration(node, "learning", errors),
+    });
+    let forget_after = members
+        .take("forget-after")
+        .map_or(Some(FORGET_AFTER), |node| duration(node, "forget-after", errors));
+    members.finish("first-seen", errors);
+    if fields.is_empty() {
+        errors.hint(at, "first-seen names no fields", "add `fields: [user.username]`");
+    }
+    Some(FirstSeen { fields, learning: learning?, forget_after: forget_after? })
+}

@@ -1,0 +1,24 @@
+//! Reads filters: conditions that are added to rules.
+
+use super::ast::{Filter, FilterRules};
+use super::detection;
+use super::members::{Members, texts_with_places};
+use super::yaml::{Node, Value};
+use crate::error::Errors;
+use crate::ruleset::LoadOptions;
+
+pub(super) fn read(node: &Node, options: &LoadOptions, errors: &mut Errors) -> Option<Filter> {
+    let mut members = Members::of(node, "filter", errors)?;
+    let at = members.at;
+    let rules = match members.take("rules") {
+        Some(Node { value: Value::Text(word), .. }) if word == "any" => FilterRules::Any,
+        Some(node) => FilterRules::Named(texts_with_places(node, "rules", errors)),
+        None => FilterRules::Named(Vec::new()),
+    };
+    if matches!(&rules, FilterRules::Named(names) if names.is_empty()) {
+        errors.hint(at, "the filter names no rules", "add `rules:` with ids or names, or `any`");
+    }
+    let condition = members.take("condition");
+    let detection = detection::of_members(members, condition, at, options, errors)?;
+    Some(Filter { rules, detection })
+}

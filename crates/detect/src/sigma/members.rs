@@ -1,0 +1,103 @@
+//! The members of a mapping, taken one by one by their keys; what is left over is a mistake.
+
+use super::yaml::{Node, Value, shown};
+use crate::error::{Errors, Position};
+use crate::nearest;
+
+/// Longest list of texts, such as references.
+const TEXTS_MAX: usize = 1000;
+
+/// A mapping that is being read.
+pub(super) struct Members<'n> {
+    pub(super) at: Position,
+    rest: Vec<(&'n str, Position, &'n Node)>,
+    known: Vec<&'static str>,
+}
+
+impl<'n> Members<'n> {
+    /// The members of a node, or an error that says what it should be.
+    pub(super) fn of(node: &'n Node, what: &str, errors: &mut Errors) -> Option<Self> {
+        match &node.value {
+            Value::Map(members) => Some(Self {
+                at: node.at,
+                rest: members.iter().map(|(key, node)| (key.text.as_str(), key.at, node)).collect(),
+                known: Vec::new(),
+            }),
+            other => {
+                errors.add(node.at, format!("{what} must be a mapping, not {}", other.kind()));
+                None
+            }
+        }
+    }
+
+    /// Takes the value of a key.
+    pub(super) fn take(&mut self, key: &'static str) -> Option<&'n Node> {
+        self.take_with_key(key).map(|(_, node)| node)
+    }
+
+    /// Takes the value of a key, with the place of the key.
+    pub(super) fn take_with_key(&mut self, key: &'static str) -> Option<(Position, &'n Node)> {
+        self.known.push(key);
+        let place = self.rest.iter().position(|(text, ..)| *text == key)?;
+        let (_, at, node) = self.rest.remove(place);
+        Some((at, node))
+    }
+
+    pub(super) fn text(&mut self, key: &'static str, errors: &mut Errors) -> Option<String> {
+        self.take(key).and_then(|node| text(node, key, errors))
+    }
+
+    pub(super) fn texts(&mut self, key: &'static str, errors: &mut Errors) -> Vec<String> {
+        self.take(key).map(|node| texts(node, key, errors)).unwrap_or_default()
+    }
+
+    /// What has not been taken.
+    pub(super) fn rest(self) -> Vec<(&'n str, Position, &'n Node)> {
+        self.rest
+    }
+
+    /// Says of each member that is left that it is unknown.
+    pub(super) fn finish(self, what: &str, errors: &mut Errors) {
+        for (key, at, _) in &self.rest {
+            let message = format!("unknown key `{}` in {what}", shown(key));
+            let hint = nearest::of(key, self.known.iter().copied()).map_or_else(
+                || format!("known keys: {}", self.known.join(", ")),
+                |found| format!("did you mean `{found}`?"),
+            );
+            errors.hint(*at, message, hint);
+        }
+    }
+}
+
+/// A text; a number or boolean is taken as it is written.
+pub(super) fn text(node: &Node, what: &str, errors: &mut Errors) -> Option<String> {
+    match &node.value {
+        Value::Text(text) | Value::Number(text) => Some(text.clone()),
+        Value::Bool(is) => Some(is.to_string()),
+        Value::Null => None,
+        other => {
+            errors.add(node.at, format!("`{what}` must be a text, not {}", other.kind()));
+            None
+        }
+    }
+}
+
+/// One text, or a list of them.
+pub(super) fn texts(node: &Node, what: &str, errors: &mut Errors) -> Vec<String> {
+    texts_with_places(node, what, errors).into_iter().map(|(text, _)| text).collect()
+}
+
+pub(super) fn texts_with_places(
+    node: &Node,
+    what: &str,
+    errors: &mut Errors,
+) -> Vec<(String, Position)> {
+    let Value::List(items) = &node.value else {
+        return text(node, what, errors).map(|text| (text, node.at)).into_iter().collect();
+    };
+    if items.len() > TEXTS_MAX {
+        errors.add(node.at, format!("`{what}` has more than {TEXTS_MAX} entries"));
+        return Vec::new();
+    }
+    items.iter().filter_map(|item| Some((text(item, what, errors)?, item.at))).collect()
+}

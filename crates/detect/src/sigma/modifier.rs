@@ -1,0 +1,144 @@
+//! Modifiers of a field: which there are, and which go together.
+
+use super::ast::{Item, Modifier, Scalar};
+use super::yaml::shown;
+use crate::error::{Errors, Position};
+use crate::nearest;
+
+/// Most modifiers of one field.
+const MODIFIERS_MAX: usize = 8;
+
+const NAMES: [(&str, Modifier); 28] = [
+    ("contains", Modifier::Contains),
+    ("startswith", Modifier::StartsWith),
+    ("endswith", Modifier::EndsWith),
+    ("all", Modifier::All),
+    ("cased", Modifier::Cased),
+    ("exists", Modifier::Exists),
+    ("re", Modifier::Re),
+    ("i", Modifier::IgnoreCase),
+    ("ignorecase", Modifier::IgnoreCase),
+    ("m", Modifier::MultiLine),
+    ("multiline", Modifier::MultiLine),
+    ("s", Modifier::DotAll),
+    ("dotall", Modifier::DotAll),
+    ("base64", Modifier::Base64),
+    ("base64offset", Modifier::Base64Offset),
+    ("utf16", Modifier::Utf16),
+    ("utf16le", Modifier::Utf16),
+    ("wide", Modifier::Utf16),
+    ("utf16be", Modifier::Utf16Be),
+    ("windash", Modifier::WinDash),
+    ("cidr", Modifier::Cidr),
+    ("lt", Modifier::Lt),
+    ("lte", Modifier::Lte),
+    ("gt", Modifier::Gt),
+    ("gte", Modifier::Gte),
+    ("fieldref", Modifier::FieldRef),
+    ("expand", Modifier::Expand),
+    ("neq", Modifier::Neq),
+];
+
+/// The modifiers behind a field, in order.
+pub(super) fn parse(text: &str, at: Position, errors: &mut Errors) -> Option<Vec<Modifier>> {
+    let mut modifiers = Vec::new();
+    for word in text.split('|').filter(|_| !text.is_empty()) {
+        let Some((_, modifier)) = NAMES.iter().find(|(name, _)| *name == word) else {
+            let known = NAMES.iter().map(|(name, _)| *name);
+            let hint = nearest::of(word, known.clone()).map_or_else(
+                || format!("known modifiers: {}", known.collect::<Vec<_>>().join(", ")),
+                |found| format!("did you mean `{found}`?"),
+            );
+            errors.hint(at, format!("unknown modifier `{}`", shown(word)), hint);
+            return None;
+        };
+        if modifiers.contains(modifier) || modifiers.len() == MODIFIERS_MAX {
+            errors.add(at, format!("the modifier `{word}` comes twice"));
+            return None;
+        }
+        modifiers.push(*modifier);
+    }
+    Some(modifiers)
+}
+
+/// Modifiers that decide how a value is compared: at most one of them.
+const COMPARISONS: [Modifier; 11] = [
+    Modifier::Contains,
+    Modifier::StartsWith,
+    Modifier::EndsWith,
+    Modifier::Exists,
+    Modifier::Re,
+    Modifier::Cidr,
+    Modifier::Lt,
+    Modifier::Lte,
+    Modifier::Gt,
+    Modifier::Gte,
+    Modifier::FieldRef,
+];
+
+/// Says which modifiers do not go together, or not with a value.
+pub(super) fn check(item: &Item, errors: &mut Errors) {
+    let has = |modifier: Modifier| item.modifiers.contains(&modifier);
+    let comparisons: Vec<&Modifier> =
+        item.modifiers.iter().filter(|modifier| COMPARISONS.contains(modifier)).collect();
+    if let [first, second, ..] = comparisons.as_slice() {
+        let message =
+            format!("the modifiers `{}` and `{}` exclude each other", first.name(), second.name());
+        errors.add(item.at, message);
+        return;
+    }
+    let flags = [Modifier::IgnoreCase, Modifier::MultiLine, Modifier::DotAll];
+    if let Some(flag) = flags.into_iter().find(|flag| has(*flag) && !has(Modifier::Re)) {
+        errors.hint(
+            item.at,
+            format!("`{}` is a flag of regular expressions", flag.name()),
+            "write `|re|i`; without `re`, the case of letters does not count anyway",
+        );
+    }
+    let wide = has(Modifier::Utf16) || has(Modifier::Utf16Be);
+    if wide && !has(Modifier::Base64) && !has(Modifier::Base64Offset) {
+        errors.hint(
+            item.at,
+            "no field of an audit event is UTF-16",
+            "`utf16` goes before `base64` or `base64offset`",
+        );
+    }
+    if has(Modifier::All) && item.values.len() < 2 {
+        errors.hint(item.at, "`all` needs several values", "leave `all` away");
+    }
+    let compares = comparisons.first().copied();
+    for value in &item.values {
+        if let Some((message, hint)) = complaint(compares, &value.scalar) {
+            errors.hint(value.at, message, hint);
+        }
+    }
+    if has(Modifier::Exists) && item.values.len() != 1 {
+        errors.hint(item.at, "`exists` needs one value", "write `true` or `false`");
+    }
+}
+
+fn complaint(compares: Option<&Modifier>, scalar: &Scalar) -> Option<(String, &'static str)> {
+    let (wanted, hint) = match (compares?, scalar) {
+        (Modifier::Exists, Scalar::Bool(_)) => return None,
+        (Modifier::Exists, _) => ("true or false", "write `true` or `false` without quotes"),
+        (Modifier::Lt | Modifier::Lte | Modifier::Gt | Modifier::Gte, scalar) => match scalar {
+            Scalar::Number(_) => return None,
+            _ => ("a number", "numbers are written without quotes"),
+        },
+        (_, Scalar::Null | Scalar::Bool(_)) => ("a text", "leave the modifier away"),
+        (Modifier::Contains | Modifier::StartsWith | Modifier::EndsWith, Scalar::Text(text))
+            if text.is_empty() =>
+        {
+            ("a text that is not empty", "use `exists: true` to ask whether the field is there")
+        }
+        _ => return None,
+    };
+    Some((format!("the value must be {wanted}"), hint))
+}
+
+impl Modifier {
+    /// As rules have it.
+    pub fn name(self) -> &'static str {
+        NAMES.iter().find(|(_, modifier)| *modifier == self).map_or("", |(name, _)| name)
+    }
+}

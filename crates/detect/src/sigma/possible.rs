@@ -1,0 +1,158 @@
+//! Refuses values that no event can have: such a rule would be read and never fire.
+
+use super::ast::{Item, Modifier, Scalar};
+use super::compile::{self, Complaint};
+use super::yaml::shown;
+use crate::error::Errors;
+use crate::field::{Path, RefPath, StatusPath, UserPath};
+use crate::matcher::Test;
+use crate::nearest;
+
+/// Verbs of Kubernetes, HTTP methods of other requests, and events of our own.
+const VERBS: [&str; 19] = [
+    "get",
+    "list",
+    "watch",
+    "create",
+    "update",
+    "patch",
+    "delete",
+    "deletecollection",
+    "post",
+    "put",
+    "head",
+    "options",
+    "connect",
+    "trace",
+    "proxy",
+    "heartbeat",
+    "gap",
+    "skip",
+    "rewind",
+];
+const STAGES: [&str; 4] = ["RequestReceived", "ResponseStarted", "ResponseComplete", "Panic"];
+const LEVELS: [&str; 3] = ["Metadata", "Request", "RequestResponse"];
+const STATUSES: [&str; 2] = ["Success", "Failure"];
+const TRUTHS: [&str; 2] = ["true", "false"];
+const DECISIONS: [&str; 2] = ["allow", "forbid"];
+const DECISION: &str = "authorization.k8s.io/decision";
+
+/// Says which values of a checked item cannot be compiled or cannot match.
+pub(super) fn check(item: &Item, errors: &mut Errors) {
+    for value in &item.values {
+        let complaint = match compile::tests(item, value) {
+            Ok(tests) => complaint(item, &value.scalar, &tests),
+            Err(complaint) => Some(complaint),
+        };
+        if let Some((message, hint)) = complaint {
+            errors.push(value.at, message, hint);
+        }
+    }
+}
+
+fn complaint(item: &Item, scalar: &Scalar, tests: &[Test]) -> Option<Complaint> {
+    let (Scalar::Text(text) | Scalar::Number(text)) = scalar else {
+        let words = words(item.field.path())?;
+        let is_wrong = matches!(scalar, Scalar::Bool(_))
+            && !item.modifiers.contains(&Modifier::Exists)
+            && !words.contains(&"true");
+        return is_wrong.then(|| never(item, "a boolean", &words));
+    };
+    if text.contains('%') && !item.modifiers.contains(&Modifier::Expand) && is_placeholder(text) {
+        return Some((
+            format!("`{}` is a placeholder, but nothing fills it in", shown(text)),
+            Some(format!("write `{}|expand`", item.field)),
+        ));
+    }
+    if tests.iter().any(|test| matches!(test, Test::SameAs(..))) {
+        return None;
+    }
+    if matches!(item.field.path(), Path::Status(StatusPath::Code)) {
+        let mut codes = (100..600_u16).map(|code| code.to_string());
+        let fits = codes.any(|code| tests.iter().any(|test| test.accepts(&code)));
+        return (!fits).then(|| never(item, text, &[]));
+    }
+    if let Some(words) = words(item.field.path()) {
+        let fits = |word: &&str| tests.iter().any(|test| test.accepts(word));
+        return (!words.iter().any(fits)).then(|| never(item, text, &words));
+    }
+    let literal = tests.iter().find_map(Test::literal)?;
+    malformed(item.field.path(), literal, tests).map(|hint| (impossible(item, text), Some(hint)))
+}
+
+fn impossible(item: &Item, text: &str) -> String {
+    format!("`{}` is never `{}`: the rule could not fire", item.field, shown(text))
+}
+
+/// `%name%`
+fn is_placeholder(text: &str) -> bool {
+    let mut parts = text.split('%');
+    parts.next();
+    parts.next().is_some_and(|name| name.starts_with("k10_")) && parts.next().is_some()
+}
+
+fn never(item: &Item, text: &str, words: &[&str]) -> Complaint {
+    let hint = match (item.field.path(), text.to_ascii_lowercase().as_str()) {
+        (Path::Verb, "replace") => "the verb of a replacement (PUT) is `update`".to_owned(),
+        (Path::Verb, "exec" | "attach" | "portforward") => {
+            "verb create, objectRef.subresource exec, attach or portforward".to_owned()
+        }
+        (Path::Status(StatusPath::Code), "allow" | "forbid") => {
+            format!("the decision is annotations[\"{DECISION}\"], and it is allow or forbid")
+        }
+        (Path::Status(StatusPath::Code), _) => "HTTP status codes are 100 to 599".to_owned(),
+        _ => match nearest::of(text, words.iter().copied()) {
+            Some(found) => format!("did you mean `{found}`?"),
+            None => format!("one of {}", words.join(", ")),
+        },
+    };
+    (impossible(item, text), Some(hint))
+}
+
+/// All values that a field can have, if they are few.
+fn words(path: &Path) -> Option<Vec<&'static str>> {
+    Some(match path {
+        Path::Verb => VERBS.to_vec(),
+        Path::Stage => STAGES.to_vec(),
+        Path::Level => LEVELS.to_vec(),
+        Path::Status(StatusPath::Status) => STATUSES.to_vec(),
+        Path::Annotation(key) if key == DECISION => DECISIONS.to_vec(),
+        Path::DryRun
+        | Path::Succeeded
+        | Path::Refused
+        | Path::User(UserPath::IsServiceAccount)
+        | Path::ImpersonatedUser(UserPath::IsServiceAccount)
+        | Path::EffectiveUser(UserPath::IsServiceAccount) => TRUTHS.to_vec(),
+        _ => return None,
+    })
+}
+
+/// What is wrong with a literal value of a field with a form of its own.
+fn malformed(path: &Path, literal: &str, tests: &[Test]) -> Option<String> {
+    let is_whole = tests.iter().all(Test::is_equality);
+    match path {
+        Path::ObjectRef(RefPath::Resource) if literal.contains('/') => {
+            Some("name the subresource with objectRef.subresource".to_owned())
+        }
+        Path::ObjectRef(RefPath::ApiGroup) if literal.contains('/') => {
+            Some("name the version with objectRef.apiVersion".to_owned())
+        }
+        Path::ObjectRef(RefPath::Resource | RefPath::ApiGroup | RefPath::Namespace)
+            if !literal.bytes().all(|it| it.is_ascii_alphanumeric() || b".-".contains(&it)) =>
+        {
+            Some("these names have letters, digits, dots and dashes only".to_owned())
+        }
+        Path::SourceIps if is_whole && literal.parse::<std::net::IpAddr>().is_err() => {
+            Some("write an address, or a network with the modifier `cidr`".to_owned())
+        }
+        Path::RequestUri if is_whole && !literal.starts_with('/') => {
+            Some("a request URI begins with a slash".to_owned())
+        }
+        Path::RequestReceivedTimestamp | Path::StageTimestamp
+            if is_whole && event::Timestamp::parse(literal).is_err() =>
+        {
+            Some("write it as 2026-11-23T09:30:00.123456Z".to_owned())
+        }
+        _ => None,
+    }
+}

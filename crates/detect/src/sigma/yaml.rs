@@ -1,0 +1,262 @@
+//! The text of a rule file as trees that remember where everything stands.
+//!
+//! YAML 1.2, core schema: `true` and `false` are booleans, `yes` and `on` are texts. A key that comes
+//! twice is an error. Aliases are copied within a budget, so that a small file cannot become a large
+//! tree; size, depth and number of nodes are bounded.
+
+use std::collections::{HashMap, HashSet};
+
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
+
+use crate::error::{Errors, Position};
+
+/// Largest file, in bytes.
+pub const TEXT_LEN_MAX: usize = 1 << 20;
+/// How deeply lists and mappings may nest. A rule needs six.
+pub const DEPTH_MAX: usize = 32;
+/// How many nodes a file may have, those that come from aliases included.
+pub const NODES_MAX: usize = 100_000;
+
+/// A part of a document.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub(crate) at: Position,
+    pub(crate) value: Value,
+    /// Of this node and all within.
+    nodes: usize,
+    height: usize,
+}
+
+/// What is at a node.
+#[derive(Clone, Debug)]
+pub(crate) enum Value {
+    Null,
+    Bool(bool),
+    /// As written.
+    Number(String),
+    Text(String),
+    List(Vec<Node>),
+    Map(Vec<(Key, Node)>),
+}
+
+/// A key and its place.
+#[derive(Clone, Debug)]
+pub(crate) struct Key {
+    pub(crate) text: String,
+    pub(crate) at: Position,
+}
+
+impl Value {
+    /// What it is, for messages.
+    pub(crate) const fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "a boolean",
+            Self::Number(_) => "a number",
+            Self::Text(_) => "a text",
+            Self::List(_) => "a list",
+            Self::Map(_) => "a mapping",
+        }
+    }
+}
+
+impl Node {
+    pub(crate) const fn leaf(at: Position, value: Value) -> Self {
+        Self { at, value, nodes: 1, height: 0 }
+    }
+}
+
+/// The documents of a text, in order. A mistake ends the text: what is behind it cannot be trusted.
+pub(crate) fn parse(text: &str, errors: &mut Errors) -> Vec<Node> {
+    let mut roots = Vec::new();
+    if text.len() > TEXT_LEN_MAX {
+        let message = format!("the file has {} bytes, more than {TEXT_LEN_MAX}", text.len());
+        errors.hint(Position { line: 1, column: 1 }, message, "split it into several files");
+        return roots;
+    }
+    if let Err((at, message)) = read(text, &mut roots) {
+        errors.add(at, message);
+    }
+    roots
+}
+
+type Fault = (Position, String);
+
+fn read(text: &str, roots: &mut Vec<Node>) -> Result<(), Fault> {
+    let mut builder = Builder::default();
+    for event in Parser::new_from_str(text) {
+        let (event, span) =
+            event.map_err(|error| (position(*error.marker()), reason(error.info()).to_owned()))?;
+        let at = position(span.start);
+        match event {
+            Event::DocumentEnd => {
+                builder.anchors.clear();
+                roots.extend(builder.root.take());
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                let value = scalar(&text, style, tag.as_deref());
+                builder.place(Node::leaf(at, value), Some(text.into_owned()), anchor)?;
+            }
+            Event::SequenceStart(anchor, _) => {
+                builder.open(at, anchor, Open::List(Vec::new()))?;
+            }
+            Event::MappingStart(anchor, _) => {
+                builder.open(at, anchor, Open::Map(Vec::new(), None))?;
+            }
+            Event::SequenceEnd | Event::MappingEnd => builder.close()?,
+            Event::Alias(anchor) => builder.alias(at, anchor)?,
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// The reader has a bound of its own for what it must look ahead.
+fn reason(info: &str) -> &str {
+    if info.contains("recursion limit") { "nested too deeply" } else { info }
+}
+
+fn position(marker: Marker) -> Position {
+    Position { line: marker.line(), column: marker.col() + 1 }
+}
+
+#[derive(Default)]
+struct Builder {
+    stack: Vec<(Position, usize, Open)>,
+    anchors: HashMap<usize, Node>,
+    nodes: usize,
+    root: Option<Node>,
+}
+
+/// A collection whose end has not come.
+enum Open {
+    List(Vec<Node>),
+    /// With the key whose value comes next.
+    Map(Vec<(Key, Node)>, Option<Key>),
+}
+
+impl Builder {
+    fn open(&mut self, at: Position, anchor: usize, open: Open) -> Result<(), Fault> {
+        if self.stack.len() == DEPTH_MAX {
+            return Err(fault(at, "nested too deeply"));
+        }
+        self.stack.push((at, anchor, open));
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), Fault> {
+        let Some((at, anchor, open)) = self.stack.pop() else {
+            return Ok(());
+        };
+        let value = match open {
+            Open::List(items) => Value::List(items),
+            Open::Map(members, _) => Value::Map(unique(members)?),
+        };
+        let (mut nodes, mut height) = (1, 0);
+        let mut count = |child: &Node| {
+            nodes += child.nodes;
+            height = height.max(child.height + 1);
+        };
+        match &value {
+            Value::List(items) => items.iter().for_each(&mut count),
+            Value::Map(members) => members.iter().for_each(|(_, child)| count(child)),
+            _ => {}
+        }
+        self.place(Node { at, value, nodes, height }, None, anchor)
+    }
+
+    fn alias(&mut self, at: Position, anchor: usize) -> Result<(), Fault> {
+        // An anchor that is still open would contain itself.
+        let Some(target) = self.anchors.get(&anchor) else {
+            return Err(fault(at, "an alias to a value that is not complete"));
+        };
+        if self.stack.len() + target.height > DEPTH_MAX {
+            return Err(fault(at, "nested too deeply"));
+        }
+        self.nodes += target.nodes;
+        if self.nodes > NODES_MAX {
+            return Err(fault(at, "aliases make the file too large"));
+        }
+        let key = match &target.value {
+            Value::Text(text) => Some(text.clone()),
+            _ => None,
+        };
+        let node = target.clone();
+        self.place(node, key, 0)
+    }
+
+    /// Puts a complete node where it belongs; `key` is its text, if it can be a key.
+    fn place(&mut self, node: Node, key: Option<String>, anchor: usize) -> Result<(), Fault> {
+        self.nodes += 1;
+        if anchor != 0 {
+            self.nodes += node.nodes;
+            self.anchors.insert(anchor, node.clone());
+        }
+        if self.nodes > NODES_MAX {
+            return Err(fault(node.at, "the file has too many values"));
+        }
+        match self.stack.last_mut() {
+            None => self.root = Some(node),
+            Some((_, _, Open::List(items))) => items.push(node),
+            Some((_, _, Open::Map(members, pending))) => {
+                if let Some(key) = pending.take() {
+                    members.push((key, node));
+                } else {
+                    let text = key.ok_or_else(|| fault(node.at, "a key must be a text"))?;
+                    *pending = Some(Key { text, at: node.at });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn unique(members: Vec<(Key, Node)>) -> Result<Vec<(Key, Node)>, Fault> {
+    let mut known = HashSet::new();
+    for (key, _) in &members {
+        if key.text == "<<" {
+            return Err(fault(key.at, "`<<` is not supported: write the keys out"));
+        }
+        if !known.insert(key.text.as_str()) {
+            return Err(fault(key.at, &format!("the key `{}` comes twice", shown(&key.text))));
+        }
+    }
+    Ok(members)
+}
+
+/// The first characters of a text that came from outside, for messages.
+pub(crate) fn shown(text: &str) -> String {
+    const SHOWN_MAX: usize = 80;
+    let mut shown: String = text
+        .chars()
+        .take(SHOWN_MAX)
+        .map(|it| if it.is_control() { '\u{fffd}' } else { it })
+        .collect();
+    if text.chars().nth(SHOWN_MAX).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Value {
+    if style != ScalarStyle::Plain || tag.is_some_and(|tag| tag.suffix == "str") {
+        return Value::Text(text.to_owned());
+    }
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => Value::Null,
+        "true" | "True" | "TRUE" => Value::Bool(true),
+        "false" | "False" | "FALSE" => Value::Bool(false),
+        _ if is_number(text) => Value::Number(text.to_owned()),
+        _ => Value::Text(text.to_owned()),
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    digits.starts_with(|first: char| first.is_ascii_digit() || first == '.')
+        && digits.parse::<f64>().is_ok_and(f64::is_finite)
+}
+
+fn fault(at: Position, message: &str) -> Fault {
+    (at, message.to_owned())
+}

@@ -1,0 +1,11 @@
+//! The rule language, tried on events.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop where it fails")]
+
+mod it {
+    mod correlations;
+    mod errors;
+    mod fields;
+    mod matching;
+    mod support;
+}

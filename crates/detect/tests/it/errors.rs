@@ -1,0 +1,189 @@
+//! Mistakes in rules: where they are, and what to write instead.
+
+use super::support::errors;
+
+/// One mistake, at that line and column, whose text and hint have these words.
+fn check(text: &str, at: &str, message: &str, hint: &str) {
+    let found = errors(text);
+    assert_eq!(found.len(), 1, "{found:#?}\n{text}");
+    let prefix = format!("t.yaml:{at}: ");
+    let (first, help) = found[0].split_once("\n  help: ").unwrap_or((&found[0], ""));
+    assert!(first.starts_with(&prefix), "{first} at {at}");
+    assert!(first.contains(message), "{first} has {message}");
+    assert!(help.contains(hint), "{help} has {hint}");
+}
+
+/// A mistake in the value of a selection on line 5.
+fn in_selection(item: &str, column: usize, message: &str, hint: &str) {
+    let text = format!("title: t\nid: t\ndetection:\n  s:\n    {item}\n  condition: s\n");
+    check(&text, &format!("5:{column}"), message, hint);
+}
+
+#[test]
+fn a_mistake_in_a_selection_has_its_place_and_a_hint() {
+    for (item, column, message, hint) in [
+        ("objectRef.resourc: pods", 5, "no audit event has a field", "`objectRef.resource`"),
+        ("verb|startwith: del", 5, "unknown modifier `startwith`", "`startswith`"),
+        ("verb|base65: del", 5, "unknown modifier", "base64"),
+        ("verb: replace", 11, "`verb` is never `replace`", "`update`"),
+        ("verb: [get, delte]", 17, "never `delte`", "`delete`"),
+        ("verb|re: ^rep", 14, "never", "one of get"),
+        ("verb|cased: DELETE", 17, "never", "`delete`"),
+        ("stage: Foo", 12, "`stage` is never `Foo`", "ResponseComplete"),
+        ("responseStatus.code: ALLOW", 26, "never `ALLOW`", "authorization.k8s.io/decision"),
+        ("responseStatus.code: 20", 26, "never `20`", "100 to 599"),
+        ("responseStatus.code|gt: 599", 29, "never `599`", "100 to 599"),
+        ("succeeded: yes", 16, "never `yes`", "one of true, false"),
+        ("verb: true", 11, "never `a boolean`", ""),
+        ("objectRef.resource: pods/exec", 25, "never", "objectRef.subresource"),
+        ("objectRef.apiGroup: apps/v1", 25, "never", "objectRef.apiVersion"),
+        ("sourceIPs: 192.0.2.0/24", 16, "never", "cidr"),
+        ("sourceIPs|cidr: 192.0.2.1/24", 21, "not a network", "192.0.2.0/24"),
+        ("requestURI: api/v1", 17, "never", "slash"),
+        ("requestURI|re: '(?=x)'", 20, "regular expression is wrong", "look-around"),
+        ("requestURI|re: 'a{1000}{1000}'", 20, "needs more than", "shorter"),
+        ("requestURI|i: x", 5, "flag of regular", "`|re|i`"),
+        ("requestURI|contains|endswith: x", 5, "exclude each other", ""),
+        ("requestURI|contains: ''", 26, "not empty", "exists"),
+        ("requestURI|exists: maybe", 24, "true or false", "quotes"),
+        ("requestURI|lt: abc", 20, "a number", "quotes"),
+        ("requestURI|contains|all: x", 5, "several values", "away"),
+        ("requestURI|contains: null", 26, "a text", "away"),
+        ("user.username|expand: '%who%'", 27, "unknown placeholder `%who%`", "%k10_namespace%"),
+        ("user.username|expand: who", 27, "no placeholder", "away"),
+        ("user.username: '%k10_namespace%'", 20, "is a placeholder", "|expand"),
+        ("user.username|fieldref: user.nam", 29, "no audit event", "user.uid"),
+        ("user.username: {a: b}", 20, "must not be a mapping", "dots"),
+        ("user.username: []", 20, "needs 1 to", ""),
+        ("- word", 7, "keywords cannot be searched", "name the field"),
+        ("verb|utf16: get", 5, "UTF-16", "base64"),
+    ] {
+        in_selection(item, column, message, hint);
+    }
+}
+
+#[test]
+fn a_mistake_in_a_document_has_its_place_and_a_hint() {
+    let rule = "detection:\n  s: {verb: get}\n  condition: s\n";
+    for (text, at, message, hint) in [
+        (format!("id: t\n{rule}"), "1:1", "no title", "title"),
+        (format!("title: t\nid: a b\n{rule}"), "2:5", "not a name", "without blanks"),
+        (format!("title: t\nlevel: hihg\n{rule}"), "2:8", "`hihg` is not a severity", "`high`"),
+        (format!("title: t\nstatus: testing\n{rule}"), "2:9", "not a status", "`test`"),
+        (format!("title: t\nlevle: high\n{rule}"), "2:1", "unknown key `levle`", "`level`"),
+        (format!("title: t\ntitle: u\n{rule}"), "2:1", "comes twice", ""),
+        (
+            format!("title: t\nlogsource: {{product: windows}}\n{rule}"),
+            "2:12",
+            "no audit event comes from",
+            "kubernetes",
+        ),
+        ("title: t\naction: global\n".to_owned(), "2:1", "`action`", "filter"),
+        ("title: t\n".to_owned(), "1:1", "looks for nothing", "detection"),
+        (format!("title: t\ncorrelation: {{}}\n{rule}"), "2:1", "one of", "document of its own"),
+        (
+            "title: t\ndetection:\n  s: {verb: get}\n".to_owned(),
+            "3:3",
+            "no condition",
+            "add `condition:`",
+        ),
+        (
+            "title: t\ndetection:\n  sel: {verb: get}\n  condition: sell\n".to_owned(),
+            "4:14",
+            "no selection `sell`",
+            "`sel`",
+        ),
+        (
+            "title: t\ndetection:\n  s: {verb: get}\n  u: {verb: get}\n  condition: s\n".to_owned(),
+            "4:3",
+            "does not name the selection `u`",
+            "remove",
+        ),
+        (
+            "title: t\ndetection:\n  s: {verb: get}\n  condition: 1 of x*\n".to_owned(),
+            "4:14",
+            "name like `x*`",
+            "",
+        ),
+        (
+            "title: t\ndetection:\n  s: {verb: get}\n  condition: s | count() > 5\n".to_owned(),
+            "4:14",
+            "aggregations",
+            "correlation",
+        ),
+        ("title: [\n".to_owned(), "2:1", "", ""),
+        ("title: *x\n".to_owned(), "1:8", "", ""),
+    ] {
+        check(&text, at, message, hint);
+    }
+}
+
+#[test]
+fn a_mistake_in_the_extension_has_its_place_and_a_hint() {
+    for (extension, column, message, hint) in [
+        ("kep-alive: 1h", 13, "unknown key `kep-alive`", "`keep-alive`"),
+        ("keep-alive: 1 hour", 25, "not a time", "s, m, h"),
+        ("keep-alive: 2h, max-duration: 1h", 12, "longer than", "max-duration"),
+        ("query: a b", 20, "not a label", "underscores"),
+        ("group-by: [user.usernme]", 24, "no audit event", "user.username"),
+        ("cases: [{name: a, severity: hi}]", 41, "not a severity", "high"),
+        ("cases: [{severity: low, at-least: 0}]", 47, "from 1 on", ""),
+        (
+            "cases: [{severity: low, at-least: 1}, {severity: high, at-least: 5}]",
+            51,
+            "never decide",
+            "first",
+        ),
+        ("message: '{{severty}}'", 22, "no signal has a variable", "{{severity}}"),
+        ("message: '{{@usr.username}}'", 22, "no audit event", "user.username"),
+        ("message: '{{#is_match \"severity\" \"3\"}}x'", 22, "not closed", "{{/is_match}}"),
+        ("first-seen: {fields: []}", 25, "names no fields", "user.username"),
+    ] {
+        let text = format!(
+            "title: t\nid: t\nkeepwatch: {{{extension}}}\ndetection:\n  s: {{verb: get}}\n  condition: s\n"
+        );
+        check(&text, &format!("3:{column}"), message, hint);
+    }
+}
+
+#[test]
+fn all_mistakes_are_reported_and_good_documents_are_kept() {
+    use detect::{Document, LoadOptions, RuleSet};
+    let rule = |id: &str, verb: &str| {
+        format!("title: t\nid: {id}\ndetection:\n  s: {{verb: {verb}}}\n  condition: s\n")
+    };
+    let files = [
+        Document::new("a.yaml", [rule("a", "get"), rule("b", "gte")].join("---\n")),
+        Document::new("c.yaml", [rule("c", "lsit"), rule("d", "list")].join("---\n")),
+    ];
+    let (rules, errors) = RuleSet::load_lenient(&files, &LoadOptions::default());
+    let kept: Vec<&str> = rules.rules().iter().map(|rule| rule.id.as_str()).collect();
+    assert_eq!(kept, ["a", "d"]);
+    let places: Vec<String> =
+        errors.iter().map(|error| format!("{}:{}", error.file, error.line)).collect();
+    assert_eq!(places, ["a.yaml:10", "c.yaml:4"]);
+    assert!(RuleSet::load(&files, &LoadOptions::default()).is_err());
+    assert!(rules.rules()[1].text.starts_with("title: t\nid: d\n"), "{}", rules.rules()[1].text);
+}
+
+#[test]
+fn hostile_files_end_with_an_error() {
+    let laugh = |place| format!("a{place}: &a{place} [{}]", format!("*a{},", place - 1).repeat(9));
+    let laughs = (1..40).map(laugh).collect::<Vec<_>>().join("\n");
+    let wide = (0..60_000).map(|place| format!("k{place}: v")).collect::<Vec<_>>().join("\n");
+    let many = "title: t\nid: x y\n---\n".repeat(5000);
+    for (text, word) in [
+        ("a: ".to_owned() + &"[".repeat(100_000), "nested too deeply"),
+        ("{a: ".repeat(5000), "nested too deeply"),
+        (format!("a0: &a0 [x]\n{laughs}"), "too large"),
+        (wide, "too many values"),
+        ("x".repeat(2 << 20), "more than 1048576"),
+        (many, "not a name"),
+        ("? [a, b]\n: c\n".to_owned(), "a key must be a text"),
+        ("<<: {a: b}\n".to_owned(), "`<<`"),
+    ] {
+        let found = errors(&text);
+        assert!((1..=100).contains(&found.len()), "{} errors", found.len());
+        assert!(found.iter().any(|error| error.contains(word)), "{word}: {:?}", found.first());
+    }
+}

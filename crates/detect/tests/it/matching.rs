@@ -1,0 +1,245 @@
+//! Selections, modifiers and conditions on single events.
+
+use detect::{EventMatcher, Fields, LoadOptions};
+use event::View;
+use serde_json::{Value, json};
+
+use super::support::{event, load, matches, rule};
+
+/// Whether a rule with that detection matches the event with those changes.
+fn check(detection: &Value, changes: &Value, expected: bool) {
+    let rules = load(&rule(detection));
+    let found = !matches(&rules, &event(changes)).is_empty();
+    assert_eq!(found, expected, "{detection} of {changes}");
+}
+
+/// Whether one field of the usual event passes.
+fn field(selection: &Value, expected: bool) {
+    check(&json!({"s": selection, "condition": "s"}), &json!({}), expected);
+}
+
+#[test]
+fn texts_match_whatever_the_case_and_with_wildcards() {
+    for (selection, expected) in [
+        (json!({"verb": "DELETE"}), true),
+        (json!({"verb": "get"}), false),
+        (json!({"user.username": "alice"}), true),
+        (json!({"User.username": "alice"}), true),
+        (json!({"user.username|cased": "alice"}), false),
+        (json!({"user.username|cased": "Alice"}), true),
+        (json!({"user.username": "al*"}), true),
+        (json!({"user.username": "?lice"}), true),
+        (json!({"user.username": "?alice"}), false),
+        (json!({"user.username": "a*i*e"}), true),
+        (json!({"user.username": "a*i*x"}), false),
+        (json!({"user.username": "a\\*"}), false),
+        (json!({"user.username": "*"}), true),
+        (json!({"objectRef.subresource": "*"}), false),
+        (json!({"objectRef.subresource": ""}), true),
+        (json!({"objectRef.subresource": null}), true),
+        (json!({"objectRef.resource": null}), false),
+        (json!({"objectRef.name": ["rp-1", "rp-7"]}), true),
+        (json!({"objectRef.resource|startswith": "Restore"}), true),
+        (json!({"objectRef.resource|endswith": "POINTS"}), true),
+        (json!({"objectRef.resource|contains": "orep"}), true),
+        (json!({"objectRef.resource|contains|all": ["rest", "points"]}), true),
+        (json!({"objectRef.resource|contains|all": ["rest", "content"]}), false),
+        (json!({"user.groups": "K10:admins"}), true),
+        (json!({"user.groups": "k10:viewers"}), false),
+        (json!({"user.groups|neq": "k10:admins"}), false),
+        (json!({"user.username|neq": ["bob", "carol"]}), true),
+        (json!({"responseStatus.code": 200}), true),
+        (json!({"responseStatus.code": "2*"}), true),
+        (json!({"responseStatus.code|lt": 300, "responseStatus.code|gte": 200}), true),
+        (json!({"responseStatus.code|gt": 200}), false),
+        (json!({"responseStatus.code|lte": 199.5}), false),
+        (json!({"user.username|exists": true}), true),
+        (json!({"impersonatedUser.username|exists": false}), true),
+        (json!({"impersonatedUser.username|exists": true}), false),
+        (json!({"sourceIPs|cidr": ["198.51.100.0/24", "192.0.2.0/24"]}), true),
+        (json!({"network.ip.list|cidr": "198.51.100.0/24"}), false),
+        (json!({"sourceIPs": "10.0.0.5"}), true),
+        (json!({"requestURI|re": "/restorepoints/rp-[0-9]+$"}), true),
+        (json!({"requestURI|re": "/RESTOREPOINTS/"}), false),
+        (json!({"requestURI|re|i": "/RESTOREPOINTS/"}), true),
+        (json!({"objectRef.namespace|fieldref": "objectRef.name"}), false),
+        (json!({"user.username|fieldref": "effectiveUser.username"}), true),
+        (json!({"objectRef.apiGroup|expand": "apps.%k10_domain%"}), true),
+        (json!({"objectRef.apiGroup|endswith|expand": ".%k10_domain%"}), true),
+        (json!({"user.serviceAccount.namespace|expand": "%k10_namespace%"}), false),
+        (json!([{"verb": "get"}, {"verb": "delete"}]), true),
+        (json!([{"verb": "get"}, {"verb": "delete", "user.username": "bob"}]), false),
+    ] {
+        field(&selection, expected);
+    }
+}
+
+#[test]
+fn encoded_values_are_found_in_bodies() {
+    let body = |text: &str| json!({"requestObject": {"spec": {"command": text}}});
+    for (modifier, value, text, expected) in [
+        ("base64", "foobar", "Zm9vYmFy", true),
+        ("base64", "fooba", "Zm9vYmE=", true),
+        ("base64offset", "/bin/sh", "echo L2Jpbi9zaA== | x", true),
+        ("base64offset", "/bin/sh", "echo IC9iaW4vc2g= | x", true),
+        ("base64offset", "/bin/sh", "echo ICAvYmluL3No | x", true),
+        ("base64offset", "/bin/sh", "echo bm90aGluZw==", false),
+        ("utf16le|base64", "ab", "YQBiAA==", true),
+        ("windash|contains", " -enc ", "x /enc y", true),
+        ("windash|contains", " -enc ", "x \u{2014}enc y", true),
+        ("windash|contains", " -enc ", "x enc y", false),
+        ("contains", "\u{c4}pfel", "gr\u{fc}ne \u{e4}PFEL", true),
+    ] {
+        let key = format!("requestObject.spec.command|{modifier}");
+        check(&json!({"s": {key: value}, "condition": "s"}), &body(text), expected);
+    }
+}
+
+#[test]
+fn conditions_combine_selections() {
+    let with = |condition: Value| {
+        json!({
+            "sel_verb": {"verb": "delete"},
+            "sel_user": {"user.username": "bob"},
+            "other": {"objectRef.namespace": "shop"},
+            "condition": condition,
+        })
+    };
+    for (condition, expected) in [
+        (json!("sel_verb and not sel_user and other"), true),
+        (json!("1 of sel_* and other"), true),
+        (json!("all of sel_* and other"), false),
+        (json!("any of them"), true),
+        (json!("all of them"), false),
+        (json!("not (sel_user or not other) and sel_verb"), true),
+        (json!(["sel_user and other", "sel_verb"]), true),
+        (json!(["sel_user and other", "sel_user and sel_verb"]), false),
+    ] {
+        check(&with(condition), &json!({}), expected);
+    }
+}
+
+#[test]
+fn values_of_bodies_are_reached_through_lists_and_odd_keys() {
+    let changes = json!({"requestObject": {
+        "metadata": {"labels": {"k10.kasten.io/policyName": "daily", "app": "x"}},
+        "spec": {"paused": true, "retention": {"daily": 7, "weekly": 1.0, "note": null},
+            "containers": [{"image": "a"}, {"image": "b", "args": ["--one", "--two"]}]},
+    }});
+    for (selection, expected) in [
+        (json!({"requestObject.spec.containers.image": "b"}), true),
+        (json!({"RequestObject.spec.containers.args": "--two"}), true),
+        (json!({"requestObject.spec.paused": true}), true),
+        (json!({"requestObject.spec.paused": false}), false),
+        (json!({"requestObject.spec.retention.daily": 7}), true),
+        (json!({"requestObject.spec.retention.daily|lt": 8}), true),
+        (json!({"requestObject.spec.retention.weekly": 1}), true),
+        (json!({"requestObject.spec.retention.note": null}), true),
+        (json!({"requestObject.spec.retention.note|exists": true}), false),
+        (json!({"requestObject.spec.retention|exists": true}), true),
+        (json!({"requestObject.spec.Retention|exists": true}), false),
+        (json!({"requestObject.metadata.labels.k10.kasten.io/policyName": "daily"}), true),
+        (json!({"requestObject.metadata.labels[\"k10.kasten.io/policyName\"]": "daily"}), true),
+        (json!({"responseObject.spec|exists": false}), true),
+        (json!({"annotations.authorization.k8s.io/decision": "allow"}), true),
+        (json!({"Annotations[\"authorization.k8s.io/decision\"]": "forbid"}), false),
+        (json!({"user.extra.authentication.kubernetes.io/credential-id": "JTI=1"}), true),
+    ] {
+        check(&json!({"s": selection, "condition": "s"}), &changes, expected);
+    }
+}
+
+#[test]
+fn facts_that_follow_from_others_are_fields() {
+    let account = json!({"user.username": "system:serviceaccount:kasten-io:executor-svc"});
+    for (selection, changes, expected) in [
+        (json!({"succeeded": true}), json!({}), true),
+        (json!({"refused": true}), json!({}), false),
+        (json!({"refused": true}), json!({"responseStatus.code": 403}), true),
+        (json!({"succeeded": true}), json!({"responseStatus.code": 409}), false),
+        (json!({"user.isServiceAccount": true}), json!({}), false),
+        (json!({"user.isServiceAccount": true}), account.clone(), true),
+        (json!({"user.serviceAccount.name": "executor-svc"}), account.clone(), true),
+        (json!({"user.serviceAccount.namespace|expand": "%k10_namespace%"}), account, true),
+        (json!({"effectiveUser.username": "bob"}), json!({}), false),
+        (
+            json!({"effectiveUser.username": "bob"}),
+            json!({"impersonatedUser": {"username": "bob"}}),
+            true,
+        ),
+        (json!({"cluster": "prod-eu"}), json!({}), true),
+    ] {
+        check(&json!({"s": selection, "condition": "s"}), &changes, expected);
+    }
+}
+
+#[test]
+fn a_dry_run_meets_only_rules_that_ask_for_dry_runs() {
+    let uri = |query: &str| json!({"requestURI": format!("/x{query}")});
+    let damage = json!({"s": {"verb": "delete"}, "condition": "s"});
+    let both = json!({"s": {"verb": "delete"}, "d": {"dryRun": true}, "condition": "s and d"});
+    for (changes, is_dry_run) in [
+        (uri(""), false),
+        (uri("?dryRun=All"), true),
+        (uri("?a=1&dryRun=All&b"), true),
+        (uri("?%64ryRun=All"), true),
+        (uri("?dryRun="), false),
+        (uri("?dryrun=All"), false),
+        // The server reads the options of a delete in its body, if there is one.
+        (json!({"requestURI": "/x?dryRun=All", "requestObject": {"kind": "DeleteOptions"}}), false),
+        (json!({"requestObject": {"kind": "DeleteOptions", "dryRun": ["All"]}}), true),
+        (json!({"requestObject": {"kind": "DeleteOptions", "dryRun": []}}), false),
+    ] {
+        check(&damage, &changes, !is_dry_run);
+        check(&both, &changes, is_dry_run);
+    }
+}
+
+#[test]
+fn rules_are_found_by_the_index_as_by_trying_each() {
+    let text: Vec<String> = (0..200)
+        .map(|place| {
+            let verb = ["delete", "get", "create"][place % 3];
+            let resource = ["restorepoints", "pods", "passkeys", "secrets"][place % 4];
+            let selection = match place % 5 {
+                0 => json!({"verb": verb}),
+                1 => json!({"objectRef.resource": [resource, "nodes"]}),
+                2 => json!([{"verb": verb}, {"objectRef.resource": resource}]),
+                3 => json!({"verb|neq": verb, "objectRef.apiGroup": "apps.kio.kasten.io"}),
+                _ => json!({"objectRef.resource|startswith": resource}),
+            };
+            let detection = json!({"s": selection, "condition": "s"});
+            format!("title: t\nid: r{place}\ndetection: {detection}\n")
+        })
+        .collect();
+    let together = load(&text.join("---\n"));
+    for verb in ["delete", "GET", "create", "watch"] {
+        for resource in ["restorepoints", "pods", "Secrets", "nodes", ""] {
+            let event = event(&json!({"verb": verb, "objectRef.resource": resource}));
+            let alone = text.iter().flat_map(|text| matches(&load(text), &event));
+            assert_eq!(matches(&together, &event), alone.collect::<Vec<_>>(), "{verb} {resource}");
+        }
+    }
+}
+
+#[test]
+fn a_matcher_on_its_own_speaks_the_same_language() {
+    let event = event(&json!({}));
+    let view = View::from(&event);
+    let fields = Fields::new(&view);
+    for (value, expected) in [
+        (json!({"who": {"user.username": "alice"}}), true),
+        (json!({"who": {"user.username": "alice"}, "what": {"verb": "get"}}), false),
+        (
+            json!({"who": {"user.username": "bob"}, "what": {"verb": "delete"},
+                "condition": "who or what"}),
+            true,
+        ),
+    ] {
+        let matcher = EventMatcher::parse("s", &value, &LoadOptions::default()).unwrap();
+        assert_eq!(matcher.matches(&fields), expected, "{value}");
+    }
+    for value in [json!({}), json!([]), json!({"who": {"user.name": "x"}}), json!(null)] {
+        assert!(EventMatcher::parse("s", &value, &LoadOptions::default()).is_err(), "{value}");
+    }
+}

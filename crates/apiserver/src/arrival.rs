@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use audit::{Facts, Growth};
-use event::{ObjectReference, UserInfo};
+use audit::{Decision, Facts, Growth, Stages};
+use event::{Level, ObjectReference, Stage, UserInfo};
 use http::{HeaderMap, HeaderValue, header};
 
 use crate::authn::peer::Peer;
@@ -45,6 +45,7 @@ pub(crate) fn trail(
         name: &info.name,
         path: &info.path,
     });
+    let decision = raised(decision, front.registry.audit_level_min(info));
     front.metrics.decided(decision.level);
     let growth = Growth::begin(&decision, || {
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
@@ -63,6 +64,18 @@ pub(crate) fn trail(
         }
     });
     Trail::of(growth, Arc::clone(&front.clock))
+}
+
+/// The decision, with the level that the kind asks for at least.
+fn raised(decision: Decision, level_min: Level) -> Decision {
+    let omits_end = decision.omit_stages.contains(Stage::ResponseComplete)
+        || decision.omit_stages.contains(Stage::Panic);
+    if level_min == Level::None || (decision.level >= level_min && !omits_end) {
+        return decision;
+    }
+    let mut omit_stages = Stages::default();
+    omit_stages.insert(Stage::RequestReceived);
+    Decision { level: decision.level.max(level_min), omit_stages, ..decision }
 }
 
 fn object_ref(info: &RequestInfo) -> Option<ObjectReference> {
@@ -142,6 +155,31 @@ mod tests {
             &["9.9.9.9", "1.1.1.1", "10.0.0.1"],
         );
         check(&[(forwarded, "1.1.1.1"), (forwarded, "2.2.2.2")], "::1", &["1.1.1.1", "::1"]);
+    }
+
+    #[test]
+    fn a_kind_asks_for_more_than_the_policy() {
+        let decided = |level, omitted: &[Stage]| {
+            let mut omit_stages = Stages::default();
+            for stage in omitted {
+                omit_stages.insert(*stage);
+            }
+            Decision { level, rule: None, omit_stages, omit_managed_fields: true }
+        };
+        let check = |before: Decision, level_min, after: Decision| {
+            assert_eq!(raised(before, level_min), after);
+        };
+        let only_received = &[Stage::RequestReceived];
+        let ends = &[Stage::ResponseComplete];
+        let raised = decided(Level::Request, only_received);
+        check(decided(Level::None, &[]), Level::None, decided(Level::None, &[]));
+        check(decided(Level::None, &[]), Level::Request, raised);
+        check(decided(Level::Metadata, ends), Level::Request, raised);
+        check(decided(Level::Request, ends), Level::Request, raised);
+        check(decided(Level::Request, &[]), Level::Request, decided(Level::Request, &[]));
+        let all = decided(Level::RequestResponse, &[]);
+        check(all, Level::Request, all);
+        check(decided(Level::Metadata, ends), Level::None, decided(Level::Metadata, ends));
     }
 
     #[test]

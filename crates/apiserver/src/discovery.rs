@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{Resource, Scope, Subresource, Verb};
+use crate::{Resource, Scope, Verb};
 
 /// One group and version with its kinds.
 pub(crate) struct GroupVersion<'a> {
@@ -123,9 +123,9 @@ fn resource_list(version: &GroupVersion<'_>) -> Value {
         list.push(entry);
         for subresource in resource.subresources {
             list.push(json!({
-                "name": format!("{}/{}", resource.plural, name(*subresource)),
+                "name": format!("{}/{}", resource.plural, subresource.name()),
                 "singularName": "", "namespaced": is_namespaced, "kind": resource.kind,
-                "verbs": subresource_verbs(*subresource),
+                "verbs": words(subresource.verbs()),
             }));
         }
     }
@@ -167,8 +167,8 @@ fn aggregated_resource(resource: &Resource) -> Value {
         .iter()
         .map(|one| {
             json!({
-                "subresource": name(*one), "responseKind": kind,
-                "verbs": subresource_verbs(*one),
+                "subresource": one.name(), "responseKind": kind,
+                "verbs": words(one.verbs()),
             })
         })
         .collect();
@@ -191,32 +191,9 @@ fn verbs(resource: &Resource) -> Vec<&'static str> {
     let mut verbs = resource.verbs.to_vec();
     verbs.sort_unstable();
     verbs.dedup();
-    verbs.into_iter().map(verb).collect()
+    words(&verbs)
 }
 
-const fn verb(verb: Verb) -> &'static str {
-    match verb {
-        Verb::Create => "create",
-        Verb::Delete => "delete",
-        Verb::Get => "get",
-        Verb::List => "list",
-        Verb::Patch => "patch",
-        Verb::Update => "update",
-        Verb::Watch => "watch",
-    }
-}
-
-/// The name of a subresource in paths.
-pub(crate) const fn name(subresource: Subresource) -> &'static str {
-    match subresource {
-        Subresource::Status => "status",
-        Subresource::Details => "details",
-    }
-}
-
-const fn subresource_verbs(subresource: Subresource) -> &'static [&'static str] {
-    match subresource {
-        Subresource::Status => &["get", "patch", "update"],
-        Subresource::Details => &["get"],
-    }
+fn words(verbs: &[Verb]) -> Vec<&'static str> {
+    verbs.iter().map(|verb| verb.as_str()).collect()
 }

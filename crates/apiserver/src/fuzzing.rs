@@ -63,6 +63,7 @@ fn resource() -> Resource {
         subresources: &[],
         selectable_fields: &["status.state"],
         withhold_bodies: false,
+        audit_level_min: event::Level::None,
         strategy: Arc::new(Plain),
     }
 }

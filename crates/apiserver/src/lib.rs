@@ -33,6 +33,7 @@ mod negotiate;
 pub mod objects;
 mod openapi;
 mod patch;
+pub mod reference;
 mod refusal;
 pub mod registry;
 mod request_info;

@@ -19,6 +19,7 @@ mod options;
 mod protobuf;
 mod read;
 mod render;
+mod scan;
 #[cfg(test)]
 mod scenarios;
 mod update;
@@ -35,7 +36,7 @@ use crate::documents::Documents;
 use crate::namespaces::NamespaceSource;
 use crate::{
     Answer, ApiError, Attributes, Authorizer, Clock, Reply, Request, RequestInfo, Resource,
-    Subresource, Trail, Verb,
+    ResourceId, Subresource, Trail, Verb,
 };
 use kind::Kind;
 
@@ -84,6 +85,8 @@ struct Shared {
     policy: ConsequencePolicy,
     actor: Arc<UserInfo>,
     garbage_is_collected: bool,
+    /// The kinds of which writes are recorded whatever the policy says.
+    level_minima: Vec<(ResourceId, Level)>,
 }
 
 /// One request for a kind that is served.
@@ -99,7 +102,13 @@ impl Registry {
         let documents = Arc::new(Documents::of(&parts.resources));
         let kinds: Vec<Arc<Kind>> =
             parts.resources.into_iter().map(|resource| Arc::new(Kind::new(resource))).collect();
+        let level_minima = kinds
+            .iter()
+            .filter(|kind| kind.resource.audit_level_min > Level::None)
+            .map(|kind| (kind.id, kind.resource.audit_level_min))
+            .collect();
         let shared = Shared {
+            level_minima,
             kinds,
             store: parts.store,
             authorizer: parts.authorizer,
@@ -122,16 +131,34 @@ impl Registry {
         let call = Call { shared: &self.shared, kind, request };
         let subresource = call.route()?;
         match (request.info.verb.as_str(), subresource) {
-            ("get", None | Some(Subresource::Status)) => call.get(trail).await,
+            ("get", None | Some(Subresource::Status | Subresource::Field { .. })) => {
+                call.get(trail).await
+            }
             ("get", Some(Subresource::Details)) => call.details(trail).await,
             ("list", None) => call.list(trail).await,
             ("watch", None) => call.watch(trail).await,
             ("create", None) => call.create(trail).await,
-            ("update", None | Some(Subresource::Status)) => call.update(trail).await,
-            ("patch", None | Some(Subresource::Status)) => call.patch(trail).await,
+            ("update", None | Some(Subresource::Status | Subresource::Field { .. })) => {
+                call.update(trail).await
+            }
+            ("patch", None | Some(Subresource::Status | Subresource::Field { .. })) => {
+                call.patch(trail).await
+            }
             ("delete", None) => call.delete(trail).await,
             (verb, _) => Err(kind.method_not_allowed(verb)),
         }
+    }
+
+    /// What is recorded of a request at least, whatever the policy says.
+    pub(crate) fn audit_level_min(&self, info: &RequestInfo) -> Level {
+        if !matches!(info.verb.as_str(), "create" | "update" | "patch" | "delete") {
+            return Level::None;
+        }
+        let minima = self.shared.level_minima.iter();
+        let found = minima
+            .filter(|(id, _)| id.plural == info.resource && id.group == info.api_group)
+            .map(|(_, level)| *level);
+        found.max().unwrap_or(Level::None)
     }
 
     /// Answers discovery and OpenAPI; `None` when the path is not among theirs.
@@ -157,14 +184,11 @@ impl Call<'_> {
         let info = &self.request.info;
         let subresource = match info.subresource.as_str() {
             "" => None,
-            "status" => Some(Subresource::Status),
-            "details" => Some(Subresource::Details),
-            _ => return Err(no_such_route()),
+            name => Some(self.kind.subresource(name).ok_or_else(no_such_route)?),
         };
         let depth = info.parts.len();
-        let is_known = subresource.is_none_or(|subresource| self.kind.has(subresource));
         let is_scoped = self.kind.is_namespaced() || self.namespace().is_empty();
-        if !is_known || !is_scoped || depth > 3 {
+        if !is_scoped || depth > 3 {
             return Err(no_such_route());
         }
         let needs_namespace = self.kind.is_namespaced()
@@ -190,15 +214,15 @@ impl Call<'_> {
             "watch" => Verb::Watch,
             other => return Err(self.kind.method_not_allowed(other)),
         };
-        // Status is written by whoever carries out the work, also where the object itself is
-        // never written again.
-        let is_status_write =
-            subresource == Some(Subresource::Status) && matches!(verb, Verb::Update | Verb::Patch);
-        if self.kind.offers(verb) || is_status_write {
-            Ok(subresource)
-        } else {
-            Err(self.kind.method_not_allowed(&info.verb))
-        }
+        // A subresource is also written where the object itself is never written again.
+        let is_offered = match subresource {
+            Some(subresource) => {
+                subresource.verbs().contains(&verb)
+                    && (verb != Verb::Get || self.kind.offers(Verb::Get))
+            }
+            None => self.kind.offers(verb),
+        };
+        if is_offered { Ok(subresource) } else { Err(self.kind.method_not_allowed(&info.verb)) }
     }
 
     fn namespace(&self) -> &str {

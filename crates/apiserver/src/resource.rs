@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use event::Level;
 use serde_json::{Map, Value};
 
 use crate::{ApiError, Attributes, FieldError, Objects};
@@ -42,6 +43,9 @@ pub struct Resource {
     pub selectable_fields: &'static [&'static str],
     /// Bodies are cut to references in events, whatever the policy says.
     pub withhold_bodies: bool,
+    /// What is recorded of writes at least, those of subresources among them, whatever the policy
+    /// says. [`Level::None`] leaves it to the policy.
+    pub audit_level_min: Level,
     /// The decisions that are this kind's own.
     pub strategy: Arc<dyn Strategy>,
 }
@@ -93,6 +97,21 @@ pub enum Verb {
     Watch,
 }
 
+impl Verb {
+    /// The name in rules and in discovery.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Delete => "delete",
+            Self::Get => "get",
+            Self::List => "list",
+            Self::Patch => "patch",
+            Self::Update => "update",
+            Self::Watch => "watch",
+        }
+    }
+}
+
 /// A path below an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subresource {
@@ -100,6 +119,33 @@ pub enum Subresource {
     Status,
     /// `details`: get only, computed by [`Strategy::details`].
     Details,
+    /// One field that is written apart from the rest, by people with a right of its own: get,
+    /// update, patch. Everything else in the body is left alone.
+    Field {
+        /// Last segment of the URL, such as `triage`.
+        name: &'static str,
+        /// Path of the field, such as `status.triage`.
+        path: &'static str,
+    },
+}
+
+impl Subresource {
+    /// Last segment of the URL.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Details => "details",
+            Self::Field { name, .. } => name,
+        }
+    }
+
+    /// What may be done with it.
+    pub const fn verbs(self) -> &'static [Verb] {
+        match self {
+            Self::Status | Self::Field { .. } => &[Verb::Get, Verb::Patch, Verb::Update],
+            Self::Details => &[Verb::Get],
+        }
+    }
 }
 
 /// One printed column, as `metav1.TableColumnDefinition`.
@@ -161,7 +207,7 @@ pub trait Strategy: Send + Sync {
 
     /// What else the caller must be allowed to do before this write goes on, such as reading the
     /// object that is named. `user` is filled in by the registry. Asked on creates and updates, but
-    /// not on those of `status`.
+    /// not on those of subresources.
     fn required_access(&self, _object: &Map<String, Value>) -> Vec<Attributes> {
         Vec::new()
     }

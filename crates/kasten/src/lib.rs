@@ -97,6 +97,7 @@ fn resource(
         subresources,
         selectable_fields: &[],
         withhold_bodies: false,
+        audit_level_min: event::Level::None,
         strategy,
     }
 }

@@ -231,8 +231,13 @@ pub(crate) fn labels(cluster_name: &str) -> Labels {
     Labels {
         service: SERVICE.to_owned(),
         cluster_name: cluster_name.to_owned(),
-        resources: kasten::resource_names().into_iter().map(str::to_owned).collect(),
+        resources: resource_names(),
     }
+}
+
+/// The plurals of everything that may be served.
+fn resource_names() -> Vec<String> {
+    kasten::resource_names().into_iter().chain(siem::resource_names()).map(str::to_owned).collect()
 }
 
 /// Forgets readers of the journal that are not among the sinks any more: nothing is held for them.

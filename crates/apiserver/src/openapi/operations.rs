@@ -88,7 +88,7 @@ fn add(paths: &mut Map<String, Value>, resource: &Resource, write: fn(&Operation
     put(collection.clone(), operations);
     put(format!("{collection}/{{name}}"), single(resource));
     for subresource in resource.subresources {
-        let path = format!("{collection}/{{name}}/{}", crate::discovery::name(*subresource));
+        let path = format!("{collection}/{{name}}/{}", subresource.name());
         put(path, below(resource, *subresource));
     }
 }
@@ -150,7 +150,9 @@ fn single(resource: &Resource) -> Vec<Operation> {
 fn below(resource: &Resource, subresource: Subresource) -> Vec<Operation> {
     match subresource {
         Subresource::Details => vec![getting(resource)],
-        Subresource::Status => vec![getting(resource), putting(resource), patching(resource)],
+        Subresource::Status | Subresource::Field { .. } => {
+            vec![getting(resource), putting(resource), patching(resource)]
+        }
     }
 }
 

@@ -1,8 +1,11 @@
 //! Changes that the server makes by itself, without a request.
 //!
-//! They are made in one transaction and leave an event for each object, under the server's own name.
+//! Either in a transaction of their own, with an event for each object, under the server's own name;
+//! or in a transaction of another part of the program, which records in its own way what they mean.
 
 use std::sync::Arc;
+
+use store::Transaction;
 
 use super::Registry;
 use super::door::TransactionDoor;
@@ -29,5 +32,19 @@ impl Registry {
             outcome
         });
         done.await.map_err(|error| refusal(&error))?
+    }
+
+    /// Runs `work` on the objects of a transaction that the caller has begun. Changes get metadata
+    /// and reach watches as all others do, but leave no audit event: it is for changes of which the
+    /// caller adds a record to the journal in the same transaction. On an error, it is the caller's
+    /// to roll back.
+    pub fn unaudited<T>(
+        &self,
+        tx: &mut dyn Transaction,
+        work: impl FnOnce(&mut Objects<'_>) -> T,
+    ) -> T {
+        let now = self.shared.clock.now();
+        let mut door = TransactionDoor::unaudited(tx, &self.shared, now);
+        work(&mut Objects::new(&mut door))
     }
 }

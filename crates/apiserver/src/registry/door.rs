@@ -29,6 +29,8 @@ pub(super) struct TransactionDoor<'tx> {
     /// Identity of the request; empty when it is not recorded.
     cause: String,
     now: Timestamp,
+    /// Whether a change beside the request's own leaves an event.
+    is_audited: bool,
 }
 
 impl<'tx> TransactionDoor<'tx> {
@@ -38,7 +40,16 @@ impl<'tx> TransactionDoor<'tx> {
         cause: String,
         now: Timestamp,
     ) -> Self {
-        Self { tx, shared, cause, now }
+        Self { tx, shared, cause, now, is_audited: true }
+    }
+
+    /// For changes that leave no event.
+    pub(super) fn unaudited(
+        tx: &'tx mut dyn Transaction,
+        shared: &'tx Shared,
+        now: Timestamp,
+    ) -> Self {
+        Self { tx, shared, cause: String::new(), now, is_audited: false }
     }
 
     /// An object and its stored bytes.
@@ -102,6 +113,9 @@ impl<'tx> TransactionDoor<'tx> {
 
     /// Records an act of the server.
     fn note(&mut self, kind: &Kind, act: Act<'_>) {
+        if !self.is_audited {
+            return;
+        }
         let attributes = Attributes {
             user: Arc::clone(&self.shared.actor),
             verb: act.verb.to_owned(),

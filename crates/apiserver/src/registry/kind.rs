@@ -72,6 +72,11 @@ impl Kind {
         self.resource.verbs.contains(&verb)
     }
 
+    /// The subresource with this name in URLs.
+    pub(crate) fn subresource(&self, name: &str) -> Option<Subresource> {
+        self.resource.subresources.iter().copied().find(|one| one.name() == name)
+    }
+
     pub(crate) fn has(&self, subresource: Subresource) -> bool {
         self.resource.subresources.contains(&subresource)
     }

@@ -18,6 +18,7 @@ use super::write::{Outcome, Write};
 use super::{Call, metadata};
 use crate::negotiate::Rendering;
 use crate::patch::{Patch, Sent};
+use crate::table::at_map;
 use crate::{ApiError, Attributes, FieldError, Objects, Reply, Subresource, Trail};
 
 const STALE: &str =
@@ -79,10 +80,10 @@ impl Call<'_> {
     }
 }
 
-/// What the caller must be allowed to do beside the change. Nothing for `status`: who reports on work
-/// names nothing new, and may have been granted no more than that.
+/// What the caller must be allowed to do beside the change. Nothing for subresources: who reports on
+/// work names nothing new, and may have been granted no more than that.
 fn required_access(kind: &Kind, subresource: &str, object: &Map<String, Value>) -> Vec<Attributes> {
-    if subresource == "status" {
+    if !subresource.is_empty() {
         return Vec::new();
     }
     kind.resource.strategy.required_access(object)
@@ -179,7 +180,12 @@ fn check_revision(
 
 /// Puts back what is outside the part that the URL names.
 fn confine(write: &Write, object: &mut Map<String, Value>, old: &Map<String, Value>) {
-    if write.occasion.subresource == "status" {
+    let subresource = write.kind.subresource(&write.occasion.subresource);
+    if let Some(Subresource::Field { path, .. }) = subresource {
+        let value = at_map(object, path).cloned();
+        object.clone_from(old);
+        put(object, path, value);
+    } else if subresource == Some(Subresource::Status) {
         let status = object.shift_remove("status");
         let labels = metadata::of(object).get("labels").cloned();
         object.clone_from(old);
@@ -189,6 +195,24 @@ fn confine(write: &Write, object: &mut Map<String, Value>, old: &Map<String, Val
     } else if write.kind.has(Subresource::Status) {
         object.shift_remove("status");
         object.extend(old.get("status").map(|status| ("status".to_owned(), status.clone())));
+    }
+}
+
+/// Sets the field at a path, or takes it away.
+fn put(object: &mut Map<String, Value>, path: &str, value: Option<Value>) {
+    match (path.split_once('.'), value) {
+        (None, Some(value)) => {
+            object.insert(path.to_owned(), value);
+        }
+        (None, None) => {
+            object.shift_remove(path);
+        }
+        (Some((head, rest)), value) => {
+            let below = object.entry(head).or_insert_with(|| Value::Object(Map::new()));
+            if let Some(below) = below.as_object_mut() {
+                put(below, rest, value);
+            }
+        }
     }
 }
 

@@ -335,6 +335,7 @@ fn things(gate: &Arc<Gate>) -> Resource {
         subresources: &[],
         selectable_fields: &[],
         withhold_bodies: false,
+        audit_level_min: event::Level::None,
         strategy: Arc::new(Things(Arc::clone(gate))) as Arc<dyn Strategy>,
     }
 }

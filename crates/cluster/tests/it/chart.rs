@@ -33,6 +33,7 @@ const GROUPS: [&str; 5] = [
     "APIService/v1alpha1.repositories.kio.kasten.io",
     "APIService/v1alpha1.vault.kio.kasten.io",
     "APIService/v1alpha1.dr.kio.kasten.io",
+    "APIService/v1alpha1.siem.keepwatch.io",
 ];
 
 /// A set of values, what is rendered beyond [`ALWAYS`], and arguments that must be among the
@@ -337,7 +338,7 @@ fn the_account_may_do_what_is_listed_here_and_no_more() {
     let rights = |values: &[&str]| rights(&chart.render(values).unwrap());
     let services = "v1alpha1.actions.kio.kasten.io v1alpha1.apps.kio.kasten.io \
                     v1alpha1.repositories.kio.kasten.io v1alpha1.vault.kio.kasten.io \
-                    v1alpha1.dr.kio.kasten.io";
+                    v1alpha1.dr.kio.kasten.io v1alpha1.siem.keepwatch.io";
     let own = [
         "cluster: namespaces: get list watch".to_owned(),
         format!("cluster: apiservices.apiregistration.k8s.io [{services}]: get patch"),

@@ -17,7 +17,7 @@ use crate::standalone::{core_events, secrets};
 /// Prints one page: Markdown, or a manifest.
 pub(crate) fn run(page: Page) -> Result<ExitCode> {
     let text = match page {
-        Page::Kinds => kasten::reference(),
+        Page::Kinds => kasten::reference() + &siem::reference(),
         Page::Cli => cli()?,
         Page::Limits => limits()?,
         Page::Apiservices => api_services()?,
@@ -34,7 +34,8 @@ fn api_services() -> Result<String> {
     let mut page =
         String::from("# Made from the program: `cargo xtask codegen` writes this file.\n");
     let mut known = BTreeSet::new();
-    for resource in kasten::resources(&Installation::DEFAULT) {
+    let kinds = kasten::resources(&Installation::DEFAULT).into_iter().chain(siem::resources());
+    for resource in kinds {
         if known.insert((resource.group, resource.version)) {
             writeln!(page, "- group: {}\n  version: {}", resource.group, resource.version)?;
         }

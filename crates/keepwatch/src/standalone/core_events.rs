@@ -62,6 +62,7 @@ pub(crate) fn resource() -> Resource {
             "type",
         ],
         withhold_bodies: false,
+        audit_level_min: event::Level::None,
         strategy: Arc::new(CoreEvents),
     }
 }

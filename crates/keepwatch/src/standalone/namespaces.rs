@@ -72,6 +72,7 @@ pub(crate) fn resource() -> Resource {
         subresources: &[Subresource::Status],
         selectable_fields: &["status.phase"],
         withhold_bodies: false,
+        audit_level_min: event::Level::None,
         strategy: Arc::new(Namespaces),
     }
 }

@@ -79,6 +79,7 @@ pub(crate) fn resource() -> Resource {
         subresources: &[],
         selectable_fields: &["type"],
         withhold_bodies: true,
+        audit_level_min: event::Level::None,
         strategy: Arc::new(Secrets),
     }
 }

@@ -34,6 +34,7 @@ fn base() -> Resource {
         subresources: &[],
         selectable_fields: &[],
         withhold_bodies: false,
+        audit_level_min: event::Level::None,
         strategy: Arc::new(Plain),
     }
 }

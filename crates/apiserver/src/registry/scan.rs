@@ -1,0 +1,37 @@
+//! All objects of a kind for a part of the server that looks at them without a request.
+
+use store::ListOptions;
+
+use super::Registry;
+use super::read::unreadable;
+use crate::{ApiError, ResourceId};
+
+/// Objects that are in memory at a time.
+const PAGE: usize = 100;
+
+impl Registry {
+    /// Calls `each` with every stored object of a kind, as they were at one revision.
+    pub async fn scan(
+        &self,
+        kind: ResourceId,
+        mut each: impl FnMut(&[u8]) + Send,
+    ) -> Result<(), ApiError> {
+        let found = self.shared.kind_of(kind.group, kind.plural);
+        let Some(kind) = found else {
+            return Err(ApiError::not_found(kind.group, kind.plural, ""));
+        };
+        let prefix = kind.prefix("");
+        let (mut at, mut start_after) = (None, None);
+        loop {
+            let options = ListOptions { at, start_after, limit: PAGE, counts_rest: false };
+            let page = self.shared.store.list(&prefix, options).await;
+            let page = page.map_err(|error| unreadable(&error))?;
+            page.items.iter().for_each(|object| each(&object.body));
+            if page.next.is_none() {
+                return Ok(());
+            }
+            at = Some(page.revision);
+            start_after = page.next;
+        }
+    }
+}

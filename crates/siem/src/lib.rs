@@ -1,0 +1,77 @@
+//! The kinds of `siem.keepwatch.io`: what the detector found, and what people tell it.
+//!
+//! Each kind is one file with its names, columns, schema and rules of its own; [`resources`] is the
+//! list that the binary hands to the API server. Objects that the server itself writes (signals, the
+//! statistics of rules) have a function that writes them through [`apiserver::Objects`], so that it
+//! works in the transaction of whichever reader of the journal calls it.
+//!
+//! Nothing here reads a clock, opens a connection or detects anything.
+
+mod fields;
+mod schema;
+pub mod signal;
+
+use apiserver::{Column, Resource, Verb};
+
+/// The API group.
+pub const GROUP: &str = "siem.keepwatch.io";
+/// Its version.
+pub const VERSION: &str = "v1alpha1";
+/// Group and version, as objects name them.
+pub const API_VERSION: &str = "siem.keepwatch.io/v1alpha1";
+
+/// Every kind, ready to be served.
+pub fn resources() -> Vec<Resource> {
+    vec![signal::resource()]
+}
+
+/// The plurals of all kinds: the words that log labels may be made of.
+pub fn resource_names() -> Vec<&'static str> {
+    resources().iter().map(|resource| resource.plural).collect()
+}
+
+/// The part of the reference page on kinds that is about these.
+pub fn reference() -> String {
+    let kinds = resources();
+    let mut page = String::from(REFERENCE_HEAD);
+    apiserver::reference::overview(&mut page, &kinds);
+    for kind in &kinds {
+        apiserver::reference::section(&mut page, kind);
+    }
+    page
+}
+
+const REFERENCE_HEAD: &str = "
+## siem.keepwatch.io/v1alpha1
+
+Served by Keepwatch in a cluster and by `keepwatch up`. All kinds are cluster-scoped. Writes are on
+record whatever the audit policy says.
+
+";
+
+/// Read by people, written by the server, and deleted by people.
+const READ_AND_DELETE: &[Verb] = &[Verb::Delete, Verb::Get, Verb::List, Verb::Watch];
+
+/// Time since creation.
+const AGE: Column = Column {
+    name: "Age",
+    kind: "date",
+    path: "metadata.creationTimestamp",
+    priority: 0,
+    description: "Time since creation.",
+};
+
+/// A column that is always shown.
+const fn column(
+    name: &'static str,
+    kind: &'static str,
+    path: &'static str,
+    description: &'static str,
+) -> Column {
+    Column { name, kind, path, priority: 0, description }
+}
+
+/// The same, shown with `-o wide` only.
+const fn wide(column: Column) -> Column {
+    Column { priority: 1, ..column }
+}

@@ -1,0 +1,75 @@
+//! Structural schemas, put together from small pieces: each field with its type and description.
+
+use serde_json::{Map, Value, json};
+
+/// Fields of an object: name and schema.
+pub(crate) type Fields<'a> = &'a [(&'a str, Value)];
+
+/// A text.
+pub(crate) fn text(description: &str) -> Value {
+    json!({"type": "string", "description": description})
+}
+
+/// A text of at most so many characters.
+pub(crate) fn short_text(len_max: u32, description: &str) -> Value {
+    json!({"type": "string", "maxLength": len_max, "description": description})
+}
+
+/// One of a closed list of words.
+pub(crate) fn words(words: &[&str], description: &str) -> Value {
+    json!({"type": "string", "enum": words, "description": description})
+}
+
+/// A time as RFC 3339 writes it.
+pub(crate) fn time(description: &str) -> Value {
+    json!({"type": "string", "format": "date-time", "description": description})
+}
+
+/// A whole number that is not negative.
+pub(crate) fn count(description: &str) -> Value {
+    json!({"type": "integer", "format": "int64", "minimum": 0, "description": description})
+}
+
+/// Texts.
+pub(crate) fn texts(description: &str) -> Value {
+    list(description, json!({"type": "string"}))
+}
+
+/// A list.
+pub(crate) fn list(description: &str, items: Value) -> Value {
+    let mut schema = json!({"type": "array", "description": description});
+    schema["items"] = items;
+    schema
+}
+
+/// Numbers by name.
+pub(crate) fn counts(description: &str) -> Value {
+    json!({
+        "type": "object", "description": description,
+        "additionalProperties": {"type": "integer", "format": "int64"},
+    })
+}
+
+/// An object with these fields.
+pub(crate) fn object(description: &str, fields: Fields<'_>) -> Value {
+    let properties: Map<String, Value> =
+        fields.iter().map(|(name, schema)| ((*name).to_owned(), schema.clone())).collect();
+    json!({"type": "object", "description": description, "properties": properties})
+}
+
+/// A kind with its spec and status. `metadata` is added by the registry.
+pub(crate) fn kind(description: &str, spec: Value, status: Value) -> Value {
+    let mut schema = object(
+        description,
+        &[
+            ("apiVersion", text("Group and version of this object.")),
+            ("kind", text("What this object is.")),
+            ("spec", spec),
+            ("status", status),
+        ],
+    );
+    if schema["properties"]["spec"].get("required").is_some() {
+        schema["required"] = json!(["spec"]);
+    }
+    schema
+}

@@ -1,0 +1,138 @@
+//! `Signal`: what the detector found, and what people make of it.
+//!
+//! The detector writes spec and state with [`write`], in the transaction in which it records the
+//! signal in the journal. People read signals, delete them, and set the triage, through the
+//! subresource `triage` or through `status`, which kubectl knows.
+
+pub mod retention;
+mod spec;
+mod triage;
+
+use std::sync::Arc;
+
+use apiserver::{ApiError, Column, Objects, Resource, ResourceId, Scope, Subresource, names};
+use event::{Level, Signal, SignalState, Timestamp};
+use serde_json::{Map, Value, json};
+
+use crate::{AGE, API_VERSION, GROUP, READ_AND_DELETE, VERSION, column, fields, schema, wide};
+
+/// The kind.
+pub const SIGNALS: ResourceId = ResourceId { group: GROUP, plural: "signals" };
+/// Label with the severity.
+pub const SEVERITY_LABEL: &str = "siem.keepwatch.io/severity";
+/// Label with the rule's id, if a label can hold it.
+pub const RULE_LABEL: &str = "siem.keepwatch.io/rule";
+
+const KIND: &str = "Signal";
+
+const COLUMNS: &[Column] = &[
+    column("Severity", "string", "spec.severity", "How serious it is."),
+    column("State", "string", "status.state", "Whether events still come."),
+    column("Triage", "string", "status.triage.state", "What people made of it."),
+    column("Rule", "string", "spec.rule.id", "Which rule it was."),
+    column("User", "string", "spec.actor.username", "Who did it."),
+    column("Count", "integer", "spec.count", "How many events contributed."),
+    column("Last Seen", "date", "spec.lastSeen", "Time since the last event."),
+    column("Title", "string", "spec.title", "What happened."),
+    wide(column("Targets", "integer", "spec.targets.count", "How many objects were acted on.")),
+    wide(column("First Seen", "date", "spec.firstSeen", "Time since the first event.")),
+    wide(AGE),
+];
+
+/// The kind, ready to be served.
+pub fn resource() -> Resource {
+    Resource {
+        group: GROUP,
+        version: VERSION,
+        kind: KIND,
+        plural: SIGNALS.plural,
+        singular: "signal",
+        short_names: &["sig"],
+        categories: &[],
+        scope: Scope::Cluster,
+        verbs: READ_AND_DELETE,
+        columns: COLUMNS,
+        schema: schema::kind(
+            "Signal is what the detector found: events that match a rule, who caused them, and what \
+             they did.",
+            spec::schema(),
+            triage::status_schema(),
+        )
+        .into(),
+        subresources: &[
+            Subresource::Status,
+            Subresource::Field { name: "triage", path: "status.triage" },
+        ],
+        selectable_fields: &[
+            "spec.severity",
+            "spec.rule.id",
+            "spec.actor.username",
+            "status.state",
+            "status.triage.state",
+        ],
+        withhold_bodies: false,
+        audit_level_min: Level::RequestResponse,
+        strategy: Arc::new(triage::Triage),
+    }
+}
+
+/// Writes a signal as the detector knows it. What people wrote (triage, labels, annotations) stays.
+/// `changed` is the time of the change: that of the closing, if the signal is closed.
+pub fn write(
+    objects: &mut Objects<'_>,
+    signal: &Signal,
+    changed: Timestamp,
+) -> Result<(), ApiError> {
+    let object = object(signal, changed);
+    match objects.get(SIGNALS, "", &signal.id) {
+        Some(stored) => objects.update(SIGNALS, merged(stored, object)),
+        None => objects.create(SIGNALS, object),
+    }
+}
+
+/// A signal as the API serves it, without what only the server sets in `metadata`.
+pub fn object(signal: &Signal, changed: Timestamp) -> Map<String, Value> {
+    let mut labels = Map::new();
+    labels.insert(SEVERITY_LABEL.to_owned(), signal.spec.severity.as_str().into());
+    let rule = signal.spec.rule.id.as_str();
+    if names::label_value(rule).is_empty() {
+        labels.insert(RULE_LABEL.to_owned(), rule.into());
+    }
+    let mut status = json!({"state": signal.state.as_str()});
+    if signal.state == SignalState::Closed {
+        status["closedAt"] = changed.to_string().into();
+    }
+    status["triage"] = triage::untouched();
+    let mut object = Map::new();
+    fields::set(&mut object, "apiVersion", API_VERSION);
+    fields::set(&mut object, "kind", KIND);
+    fields::set(&mut object, "metadata.name", signal.id.as_str());
+    fields::set(&mut object, "metadata.labels", labels);
+    // The spec is made of texts, numbers and JSON; it always has a JSON form.
+    fields::set(&mut object, "spec", serde_json::to_value(&signal.spec).unwrap_or_default());
+    fields::set(&mut object, "status", status);
+    object
+}
+
+/// The stored object with what is new of the detector.
+fn merged(stored: Map<String, Value>, new: Map<String, Value>) -> Map<String, Value> {
+    let mut merged = stored;
+    let triage = fields::value(&merged, "status.triage").cloned();
+    let mut labels = match fields::value(&merged, "metadata.labels") {
+        Some(Value::Object(labels)) => labels.clone(),
+        _ => Map::new(),
+    };
+    if let Some(Value::Object(own)) = fields::value(&new, "metadata.labels") {
+        labels.extend(own.clone());
+    }
+    for (key, value) in new {
+        if key != "metadata" {
+            merged.insert(key, value);
+        }
+    }
+    fields::set(&mut merged, "metadata.labels", labels);
+    if let Some(triage) = triage {
+        fields::set(&mut merged, "status.triage", triage);
+    }
+    merged
+}

@@ -1,0 +1,96 @@
+//! What people make of a signal: the only part of it that they write.
+
+use apiserver::{FieldError, Occasion, Strategy};
+use serde_json::{Map, Value, json};
+
+use crate::fields;
+use crate::schema::{object, short_text, text, time, words};
+
+const OPEN: &str = "open";
+const ARCHIVED: &str = "archived";
+const STATES: [&str; 3] = [OPEN, "under_review", ARCHIVED];
+const REASONS: [&str; 5] =
+    ["true_positive", "benign_positive", "false_positive", "testing", "other"];
+/// Characters of a note.
+const NOTE_LEN_MAX: u32 = 4096;
+
+/// The triage of a new signal.
+pub(super) fn untouched() -> Value {
+    json!({"state": OPEN})
+}
+
+/// The schema of a signal's status.
+pub(super) fn status_schema() -> Value {
+    let triage = object(
+        "What people made of it. Written through the subresource triage, or through status.",
+        &[
+            ("state", words(&STATES, "Whether it waits, is looked at, or is done with.")),
+            ("reason", words(&REASONS, "Why it is done with. Required with archived.")),
+            ("note", short_text(NOTE_LEN_MAX, "For people.")),
+            ("user", text("Who wrote this. Set by the server.")),
+            ("time", time("When this was written. Set by the server.")),
+        ],
+    );
+    object(
+        "How far it has come.",
+        &[
+            (
+                "state",
+                words(
+                    &["open", "updated", "closed"],
+                    "open when it was found, updated when more events came, closed when none came \
+                     any more. Set by the detector.",
+                ),
+            ),
+            ("closedAt", time("When it was closed.")),
+            ("triage", triage),
+        ],
+    )
+}
+
+/// Lets people change the triage and nothing else.
+pub(super) struct Triage;
+
+impl Strategy for Triage {
+    fn prepare_update(
+        &self,
+        signal: &mut Map<String, Value>,
+        old: &Map<String, Value>,
+        at: &Occasion,
+    ) {
+        let mut triage = match fields::value(signal, "status.triage") {
+            Some(Value::Object(triage)) => triage.clone(),
+            _ => Map::new(),
+        };
+        if fields::text(&triage, "state").is_empty() {
+            triage.insert("state".to_owned(), OPEN.into());
+        }
+        if fields::text(&triage, "state") != ARCHIVED {
+            triage.shift_remove("reason");
+        }
+        let is_same = ["state", "reason", "note"].iter().all(|key| {
+            fields::text(&triage, key) == fields::text(old, &format!("status.triage.{key}"))
+        });
+        fields::restore(signal, old, "status");
+        fields::restore(signal, old, "metadata.labels");
+        if !is_same {
+            triage.insert("user".to_owned(), at.user.username.as_str().into());
+            triage.insert("time".to_owned(), at.now.as_str().into());
+            fields::set(signal, "status.triage", triage);
+        }
+    }
+
+    fn validate(
+        &self,
+        signal: &Map<String, Value>,
+        _old: Option<&Map<String, Value>>,
+        _at: &Occasion,
+    ) -> Vec<FieldError> {
+        let is_archived = fields::text(signal, "status.triage.state") == ARCHIVED;
+        if is_archived && fields::text(signal, "status.triage.reason").is_empty() {
+            let detail = format!("an archived signal needs one of: {}", REASONS.join(", "));
+            return vec![FieldError::required("status.triage.reason", &detail)];
+        }
+        Vec::new()
+    }
+}

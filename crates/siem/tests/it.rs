@@ -1,0 +1,10 @@
+//! The kinds behind a real registry on a real store: what people see, what they may change, and what
+//! is recorded of it.
+
+#![expect(clippy::panic, reason = "a test says what it expected")]
+#![expect(clippy::unwrap_used, reason = "a test may stop where it fails")]
+
+#[path = "it/server.rs"]
+mod server;
+#[path = "it/signals.rs"]
+mod signals;

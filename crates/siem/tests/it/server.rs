@@ -1,0 +1,220 @@
+//! A registry with the kinds, on a store in a folder that goes away, and a short way of asking it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use apiserver::{
+    AccessError, ApiError, Attributes, Authorizer, Clock, Decision, NamespaceSource,
+    NamespaceState, Objects, Parts, Registry, Reply, Request, RequestInfo, Resource, Trail,
+};
+use async_trait::async_trait;
+use bytes::Bytes;
+use event::{Event, Level, ObjectReference, Timestamp, UserInfo};
+use futures::StreamExt;
+use http::{HeaderMap, HeaderValue, Method};
+use serde_json::Value;
+use store::{Settings, Sqlite};
+use tempfile::TempDir;
+
+/// 2026-11-23T09:30:00Z.
+pub(super) const START: i64 = 1_795_426_200_000_000;
+pub(super) const SIGNALS: &str = "/apis/siem.keepwatch.io/v1alpha1/signals";
+
+/// A server without its HTTP half.
+pub(super) struct Server {
+    pub(super) registry: Registry,
+    pub(super) store: Sqlite,
+    time: Arc<Time>,
+    _folder: TempDir,
+}
+
+struct Time(AtomicI64);
+
+impl Clock for Time {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.0.load(Ordering::SeqCst))
+    }
+}
+
+struct Everything;
+
+#[async_trait]
+impl Authorizer for Everything {
+    async fn authorize(&self, _attributes: &Attributes) -> Result<Decision, AccessError> {
+        Ok(Decision::Allow(String::new()))
+    }
+}
+
+#[async_trait]
+impl NamespaceSource for Everything {
+    async fn state(&self, _namespace: &str) -> Result<NamespaceState, ApiError> {
+        Ok(NamespaceState::Active)
+    }
+}
+
+impl Server {
+    pub(super) fn open(resources: Vec<Resource>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let time = Arc::new(Time(AtomicI64::new(START)));
+        let clock = Arc::clone(&time);
+        let clock: store::Clock = Arc::new(move || clock.now().as_micros());
+        let store = Sqlite::open(&folder.path().join("db"), Settings::default(), clock).unwrap();
+        let registry = Registry::new(Parts {
+            resources,
+            store: Arc::new(store.clone()),
+            authorizer: Arc::new(Everything),
+            namespaces: Arc::new(Everything),
+            clock: Arc::clone(&time) as Arc<dyn Clock>,
+            policy: Arc::new(|_| Level::RequestResponse),
+            actor: Arc::new(UserInfo {
+                username: "system:keepwatch".to_owned(),
+                ..UserInfo::default()
+            }),
+            garbage_is_collected: false,
+        });
+        Self { registry, store, time, _folder: folder }
+    }
+
+    pub(super) fn pass(&self, seconds: i64) {
+        self.time.0.fetch_add(seconds * 1_000_000, Ordering::SeqCst);
+    }
+
+    /// Asks as alice and gives back the code and the answer.
+    pub(super) async fn ask(&self, line: &str, body: &str) -> (u16, Value) {
+        self.ask_with(line, body, &[]).await
+    }
+
+    pub(super) async fn ask_with(
+        &self,
+        line: &str,
+        body: &str,
+        headers: &[(&'static str, &'static str)],
+    ) -> (u16, Value) {
+        let request = request(line, body, headers);
+        let mut trail = self.trail(&request);
+        let answer = match self.registry.handle(&request, &mut trail).await {
+            Ok(Reply::Recorded(answer)) => answer,
+            Ok(Reply::Plain(answer)) => self.record(trail, answer).await,
+            Ok(Reply::Watch(_) | Reply::Unsure(_)) => panic!("{line} is a watch"),
+            Err(error) => self.record(trail, error.into()).await,
+        };
+        let json = serde_json::from_slice(&answer.body).unwrap_or_default();
+        (answer.code.as_u16(), json)
+    }
+
+    async fn record(&self, trail: Trail, answer: apiserver::Answer) -> apiserver::Answer {
+        store::record(&self.store, trail.complete(&answer).unwrap()).await.unwrap();
+        answer
+    }
+
+    /// Code and message of an answer, or the code alone.
+    pub(super) async fn said(&self, line: &str, body: &str) -> String {
+        let (code, json) = self.ask(line, body).await;
+        match json["message"].as_str() {
+            Some(message) => format!("{code} {message}"),
+            None => code.to_string(),
+        }
+    }
+
+    /// The table that kubectl prints, cells separated by two spaces.
+    pub(super) async fn table(&self, line: &str) -> String {
+        let accept = "application/json;as=Table;v=v1;g=meta.k8s.io";
+        let (_, table) = self.ask_with(line, "", &[("accept", accept)]).await;
+        let columns: Vec<Value> = table["columnDefinitions"].as_array().unwrap().clone();
+        let names = columns.iter().map(|column| column["name"].clone());
+        let mut rows = vec![Value::Array(names.collect())];
+        rows.extend(table["rows"].as_array().unwrap().iter().map(|row| row["cells"].clone()));
+        let cell = |cell: &Value| cell.as_str().map_or_else(|| cell.to_string(), str::to_owned);
+        let line = |row: &Value| {
+            let cells: Vec<String> = row.as_array().unwrap().iter().map(cell).collect();
+            cells.join("  ") + "\n"
+        };
+        rows.iter().map(line).collect()
+    }
+
+    /// So many frames of a watch, as type and name.
+    pub(super) async fn watch(&self, line: &str, count: usize) -> Vec<String> {
+        let request = request(line, "", &[]);
+        let mut trail = self.trail(&request);
+        let Ok(Reply::Watch(mut watch)) = self.registry.handle(&request, &mut trail).await else {
+            panic!("{line} is no watch");
+        };
+        let frames: Vec<Bytes> = watch.frames.by_ref().take(count).collect().await;
+        let frame = |frame: &Bytes| {
+            let frame: Value = serde_json::from_slice(frame).unwrap();
+            let text = |path: &str| frame.pointer(path).and_then(Value::as_str).unwrap().to_owned();
+            format!("{} {}", text("/type"), text("/object/metadata/name"))
+        };
+        frames.iter().map(frame).collect()
+    }
+
+    /// Changes objects as a reader of the journal does.
+    pub(super) async fn write(
+        &self,
+        work: impl FnOnce(&mut Objects<'_>) -> Result<(), ApiError> + Send + 'static,
+    ) {
+        let registry = self.registry.clone();
+        let done = store::write(&self.store, move |tx| registry.unaudited(tx, work));
+        done.await.unwrap().unwrap();
+    }
+
+    /// Everything on record so far.
+    pub(super) async fn events(&self) -> Vec<Event> {
+        let records = self.store.journal().read(0, 10_000, usize::MAX).await.unwrap();
+        records.into_iter().map(|record| event::record::read(record.bytes).unwrap()).collect()
+    }
+
+    fn trail(&self, request: &Request) -> Trail {
+        let info = &request.info;
+        let decision = audit::Decision {
+            level: Level::RequestResponse,
+            rule: None,
+            omit_stages: audit::Stages::default(),
+            omit_managed_fields: false,
+        };
+        let growth = audit::Growth::begin(&decision, || audit::Facts {
+            audit_id: uuid::Uuid::new_v4().to_string(),
+            request_uri: info.path.clone(),
+            verb: info.verb.clone(),
+            user: (*request.user).clone(),
+            source_ips: vec!["192.0.2.7".to_owned()],
+            object_ref: Some(ObjectReference {
+                resource: info.resource.clone(),
+                name: info.name.clone(),
+                api_group: info.api_group.clone(),
+                subresource: info.subresource.clone(),
+                ..ObjectReference::default()
+            }),
+            received: request.received,
+            ..audit::Facts::default()
+        });
+        Trail::of(growth, Arc::clone(&self.time) as Arc<dyn Clock>)
+    }
+}
+
+fn request(line: &str, body: &str, headers: &[(&'static str, &'static str)]) -> Request {
+    let (method, target) = line.split_once(' ').unwrap();
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let method: Method = method.parse().unwrap();
+    let pairs = query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (key.to_owned(), value.to_owned())
+    });
+    let query: Vec<(String, String)> = pairs.collect();
+    let mut map = HeaderMap::new();
+    if method == Method::PATCH {
+        map.insert("content-type", HeaderValue::from_static("application/merge-patch+json"));
+    }
+    for (name, value) in headers {
+        map.insert(*name, HeaderValue::from_static(value));
+    }
+    Request {
+        info: RequestInfo::of(&method, path, &query),
+        method,
+        query,
+        headers: map,
+        user: Arc::new(UserInfo { username: "alice".to_owned(), ..UserInfo::default() }),
+        body: Bytes::copy_from_slice(body.as_bytes()),
+        received: Timestamp::from_micros(START),
+    }
+}

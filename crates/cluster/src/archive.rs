@@ -156,7 +156,7 @@ fn source(objects: &BTreeMap<String, Vec<u8>>) -> anyhow::Result<String> {
 /// Compares objects, of one source, with the journal: each record of it is one line, in order and
 /// equal, from the first that is in an object to the last that is.
 pub async fn compare(
-    journal: &Journal,
+    journal: &dyn Journal,
     objects: &BTreeMap<String, Vec<u8>>,
 ) -> anyhow::Result<Compared> {
     let parts = parts(objects, &source(objects)?)?;

@@ -19,7 +19,7 @@ pub(crate) fn open(home: &Path) -> anyhow::Result<Kept> {
 
 impl Kept {
     /// The events.
-    pub(crate) fn journal(&self) -> Journal {
+    pub(crate) fn journal(&self) -> Arc<dyn Journal> {
         self.0.journal()
     }
 

@@ -196,7 +196,7 @@ impl Standalone {
         tokio::task::block_in_place(|| self.process.stop())?;
         let store = kept::open(&self.home)?;
         let journal = store.journal();
-        let compared = archive::compare(&journal, &objects()?).await;
+        let compared = archive::compare(&*journal, &objects()?).await;
         let last = journal.last_seq();
         store.close().await;
         Ok((compared?, last))

@@ -52,7 +52,7 @@ impl Delivery {
         let (abort, ended) = (CancellationToken::new(), CancellationToken::new());
         let hauler = Hauler {
             name: name.into(),
-            journal: self.journal.clone(),
+            journal: Arc::clone(&self.journal),
             orders: received,
             metrics: self.metrics.clone(),
             pulse: Arc::clone(&pulse),

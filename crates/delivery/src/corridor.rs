@@ -29,7 +29,7 @@ pub const DRAIN_MAX: Duration = Duration::from_secs(5);
 
 /// The way from the journal to one sink.
 pub struct Corridor {
-    journal: Journal,
+    journal: Arc<dyn Journal>,
     sink: Box<dyn Sink>,
     metrics: Metrics,
     pulse: Arc<Pulse>,
@@ -47,7 +47,7 @@ struct End;
 
 impl Corridor {
     pub(crate) fn new(
-        journal: Journal,
+        journal: Arc<dyn Journal>,
         sink: Box<dyn Sink>,
         metrics: Metrics,
         pulse: Arc<Pulse>,

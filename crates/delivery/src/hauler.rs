@@ -38,7 +38,7 @@ const LOOK_PERIOD: Duration = Duration::from_millis(500);
 /// The way from the journal to one bucket.
 pub(crate) struct Hauler {
     pub(crate) name: Arc<str>,
-    pub(crate) journal: Journal,
+    pub(crate) journal: Arc<dyn Journal>,
     pub(crate) orders: watch::Receiver<Orders>,
     pub(crate) metrics: Metrics,
     pub(crate) pulse: Arc<Pulse>,

@@ -42,7 +42,7 @@ use metrics::Metrics;
 
 /// All corridors of a server.
 pub struct Delivery {
-    journal: Journal,
+    journal: Arc<dyn Journal>,
     metrics: Metrics,
     doors: Vec<Door>,
     attached: Mutex<BTreeMap<String, Attached>>,
@@ -60,8 +60,8 @@ struct Door {
 
 impl Delivery {
     /// No corridor yet. Metrics go to `registry`.
-    pub fn new(journal: Journal, registry: &mut Registry) -> Self {
-        let metrics = Metrics::register(registry, journal.clone());
+    pub fn new(journal: Arc<dyn Journal>, registry: &mut Registry) -> Self {
+        let metrics = Metrics::register(registry, Arc::clone(&journal));
         Self {
             journal,
             metrics,
@@ -77,7 +77,7 @@ impl Delivery {
         let pulse = Arc::new(Pulse::new(sink.name()));
         let nudge = Arc::new(Notify::new());
         self.doors.push(Door { pulse: Arc::clone(&pulse), nudge: Arc::clone(&nudge) });
-        Corridor::new(self.journal.clone(), sink, self.metrics.clone(), pulse, nudge)
+        Corridor::new(Arc::clone(&self.journal), sink, self.metrics.clone(), pulse, nudge)
     }
 
     /// Lets every sink look after itself although there may be nothing to deliver.

@@ -1,5 +1,7 @@
 //! What the corridors count.
 
+use std::sync::Arc;
+
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::counter::Counter;
@@ -22,7 +24,7 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn register(registry: &mut Registry, journal: Journal) -> Self {
+    pub(crate) fn register(registry: &mut Registry, journal: Arc<dyn Journal>) -> Self {
         let metrics = Self {
             delivered: Family::default(),
             errors: Family::default(),
@@ -81,7 +83,7 @@ fn of(sink: &str) -> Labels {
 }
 
 /// Asks the journal at each scrape, so that the number is right even for a sink that has stopped.
-struct Lag(Journal);
+struct Lag(Arc<dyn Journal>);
 
 impl std::fmt::Debug for Lag {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -77,7 +77,7 @@ impl House {
         store::record(&self.store, event::record::write(&event)).await.unwrap();
     }
 
-    fn journal(&self) -> Journal {
+    fn journal(&self) -> Arc<dyn Journal> {
         self.store.journal()
     }
 }

@@ -22,7 +22,7 @@ const UNCONDITIONAL: &str = "this store cannot refuse to write over an object (i
 /// Delivery, as the controller moves it.
 pub(crate) struct Hand {
     pub(crate) delivery: Arc<Delivery>,
-    pub(crate) journal: Journal,
+    pub(crate) journal: Arc<dyn Journal>,
     /// What all buckets have in common.
     pub(crate) parts: Parts,
     /// Whether the folder of a claim that is not there is made: where nobody mounts volumes.
@@ -39,7 +39,7 @@ impl Corridors for Hand {
         }
         let after = match start {
             Start::Oldest => self.journal.first_seq().saturating_sub(1),
-            Start::Since(time) => before(&self.journal, time.as_micros()).await?,
+            Start::Since(time) => before(&*self.journal, time.as_micros()).await?,
         };
         self.journal.register(reader, after).await.map(drop).map_err(|error| error.to_string())
     }
@@ -109,7 +109,7 @@ impl Hand {
 }
 
 /// The record before the first one that was committed at this time or later.
-async fn before(journal: &Journal, time: i64) -> Result<u64, String> {
+async fn before(journal: &dyn Journal, time: i64) -> Result<u64, String> {
     let mut low = journal.first_seq().saturating_sub(1);
     let mut high = journal.last_seq();
     while low < high {
@@ -142,16 +142,16 @@ mod tests {
         let path = folder.path().join("store.db");
         let store = Sqlite::open(&path, Settings::default(), crate::clock::for_store()).unwrap();
         let journal = store.journal();
-        assert_eq!(before(&journal, 0).await, Ok(0));
+        assert_eq!(before(&*journal, 0).await, Ok(0));
         for number in 0..9 {
             store.append(Bytes::from(format!("{number}"))).await.unwrap();
         }
         let records = journal.read(0, 100, 1 << 20).await.unwrap();
         for record in &records {
             let first = records.iter().find(|one| one.time >= record.time).unwrap();
-            assert_eq!(before(&journal, record.time).await, Ok(first.seq - 1));
+            assert_eq!(before(&*journal, record.time).await, Ok(first.seq - 1));
         }
-        assert_eq!(before(&journal, i64::MAX).await, Ok(9));
+        assert_eq!(before(&*journal, i64::MAX).await, Ok(9));
         store.close().await;
     }
 }

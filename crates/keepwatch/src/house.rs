@@ -84,7 +84,7 @@ impl House {
         let mut numbers = Numbers::default();
         let metrics = Metrics::new(&mut numbers, &plan.resources);
         let journal = plan.store.journal();
-        retire(&journal, &plan.sinks).await?;
+        retire(&*journal, &plan.sinks).await?;
         let mut delivery = Delivery::new(journal, &mut numbers);
         let corridors = plan.sinks.into_iter().map(|sink| delivery.corridor(sink)).collect();
         let delivery = Arc::new(delivery);
@@ -144,7 +144,7 @@ impl House {
     }
 
     /// The journal, for whoever reads it on his own account.
-    pub(crate) fn journal(&self) -> store::Journal {
+    pub(crate) fn journal(&self) -> std::sync::Arc<dyn store::Journal> {
         self.store.journal()
     }
 
@@ -242,7 +242,7 @@ fn resource_names() -> Vec<String> {
 
 /// Forgets readers of the journal that are not among the sinks any more: nothing is held for them.
 /// Those of `AuditConfigs` are not ours to judge: they are attached later.
-async fn retire(journal: &store::Journal, sinks: &[Box<dyn Sink>]) -> Result<()> {
+async fn retire(journal: &dyn store::Journal, sinks: &[Box<dyn Sink>]) -> Result<()> {
     for reader in journal.readers() {
         let is_attached = reader.name.starts_with(controller::seen::READERS);
         if !is_attached && !sinks.iter().any(|sink| sink.name() == reader.name) {

@@ -1,6 +1,20 @@
-//! What every store must do, whatever it is made of: functions over [`Storage`], run against each.
+//! What every store must do, whatever it is made of: functions over [`Storage`] and [`Journal`],
+//! run against each.
 //!
 //! Each function asks for a fresh, empty store. A failure is an [`Err`] that says what was broken.
+//!
+//! [`Journal`]: crate::Journal
+
+macro_rules! ensure {
+    // A function would have to format its message even when all is well.
+    ($condition:expr, $($message:tt)+) => {
+        if !$condition {
+            return Err(format!($($message)+));
+        }
+    };
+}
+
+mod journal;
 
 use std::sync::Arc;
 
@@ -10,6 +24,8 @@ use crate::{
     Change, ChangeKind, ListOptions, Object, Page, ReadError, Storage, StoreError, Watch, record,
     write,
 };
+
+pub use journal::journal;
 
 /// What was not as it should be.
 pub type Broken = String;
@@ -29,15 +45,6 @@ pub async fn all<S: Storage>(mut fresh: impl FnMut() -> S) -> Result<(), Broken>
     a_watch_knows_how_far_it_has_seen(&fresh()).await?;
     revisions_ahead_are_refused(&fresh()).await?;
     dropped_futures_still_commit(&fresh()).await
-}
-
-macro_rules! ensure {
-    // A function would have to format its message even when all is well.
-    ($condition:expr, $($message:tt)+) => {
-        if !$condition {
-            return Err(format!($($message)+));
-        }
-    };
 }
 
 async fn changes_are_seen_after_the_commit(store: &dyn Storage) -> Result<(), Broken> {

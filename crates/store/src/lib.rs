@@ -29,6 +29,7 @@ mod rows;
 pub mod settings;
 mod shared;
 mod sqlite;
+mod sqlite_journal;
 mod storage;
 mod upkeep;
 mod watch;

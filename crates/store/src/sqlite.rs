@@ -15,16 +15,16 @@ use crate::disk::Disk;
 use crate::file::{self, OpenError};
 use crate::handle::{Handle, Request};
 use crate::index::{self, Found, Outline};
-use crate::journal::{Journal, Reader};
 use crate::recovery::page_size;
 use crate::settings::WAITING_MAX;
 use crate::shared::Shared;
+use crate::sqlite_journal::SqliteJournal;
 use crate::upkeep::Upkeep;
 use crate::watch::Follower;
 use crate::writer::Writer;
 use crate::{
-    Clock, Health, ListOptions, Object, Page, Pending, ReadError, Settings, Storage, Watch, Work,
-    load, rows,
+    Clock, Health, Journal, ListOptions, Object, Page, Pending, ReadError, Reader, Settings,
+    Storage, Watch, Work, load, rows,
 };
 
 /// A store in one SQLite file, which no second process may open. Clones are handles to the same store;
@@ -76,8 +76,8 @@ impl Sqlite {
     }
 
     /// The journal of this store.
-    pub fn journal(&self) -> Journal {
-        Journal::new(Arc::clone(&self.0))
+    pub fn journal(&self) -> Arc<dyn Journal> {
+        Arc::new(SqliteJournal::new(Arc::clone(&self.0)))
     }
 
     /// The oldest revision that can be read.

@@ -133,7 +133,7 @@ impl Site {
         let store = kept::open(&self.server.data())?;
         for (name, objects) in buckets()? {
             let journal = store.journal();
-            let compared = archive::compare(&journal, &objects).await?;
+            let compared = archive::compare(&*journal, &objects).await?;
             let (last, end) = (compared.last, journal.last_seq());
             ensure!(last == end, "{name} ends at {last}, the journal at {end}");
             println!(

@@ -92,7 +92,7 @@ pub(super) fn small(events: usize) -> Limits {
 }
 
 /// Waits until `name` has everything the journal holds, then until the cursor says so.
-pub(super) async fn arrived(delivery: &Delivery, journal: &Journal, name: &str) {
+pub(super) async fn arrived(delivery: &Delivery, journal: &Arc<dyn Journal>, name: &str) {
     delivery.delivered().await;
     assert_eq!(journal.cursor(name).unwrap().seq, journal.last_seq());
 }
@@ -124,7 +124,7 @@ pub(super) fn lines(objects: &BTreeMap<String, Vec<u8>>, source: &str) -> Vec<St
 }
 
 /// What the journal holds, as it has to arrive.
-pub(super) async fn recorded(journal: &Journal) -> Vec<String> {
+pub(super) async fn recorded(journal: &Arc<dyn Journal>) -> Vec<String> {
     let records = journal.read(0, 1 << 20, 1 << 30).await.unwrap();
     assert_eq!(records.len() as u64, journal.last_seq());
     let line = |record: store::Record| {

@@ -73,7 +73,7 @@ async fn place(store: &Sqlite, args: &MoveArgs, way: Way) -> Result<String> {
         format!("there is no reader {reader:?}; `keepwatch cursors list` names them")
     })?;
     let from = cursor.seq;
-    may_go(&journal, reader, way, from, to)?;
+    may_go(&*journal, reader, way, from, to)?;
     journal.advance_durably(reader, to, "").await.context("the cursor was not moved")?;
     let moved = format!("{reader}: {from} -> {to}");
     if let Err(error) = record(store, way, &moved).await {
@@ -93,7 +93,7 @@ async fn place(store: &Sqlite, args: &MoveArgs, way: Way) -> Result<String> {
 }
 
 /// Whether there is something to skip, or to have again.
-fn may_go(journal: &Journal, reader: &str, way: Way, from: u64, to: u64) -> Result<()> {
+fn may_go(journal: &dyn Journal, reader: &str, way: Way, from: u64, to: u64) -> Result<()> {
     let (first, last) = (journal.first_seq(), journal.last_seq());
     match way {
         Way::Forward if to <= from => {

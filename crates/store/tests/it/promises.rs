@@ -22,6 +22,23 @@ async fn the_file_does_what_every_store_must() {
 }
 
 #[tokio::test]
+async fn the_file_does_what_every_journal_must() {
+    // Records from memory, and from disk.
+    for recent_bytes in [Settings::default().recent_bytes, 0] {
+        let mut places = Vec::new();
+        let fresh = || {
+            let mut place = Place::new();
+            place.settings.recent_bytes = recent_bytes;
+            let store = place.open();
+            places.push(place);
+            let journal = store.journal();
+            (store, journal)
+        };
+        assert_eq!(conformance::journal(fresh).await, Ok(()), "{recent_bytes}");
+    }
+}
+
+#[tokio::test]
 async fn the_file_does_what_every_store_must_with_no_object_in_memory() {
     check(0).await;
 }

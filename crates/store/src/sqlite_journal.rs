@@ -1,0 +1,146 @@
+//! The journal in a SQLite file: the newest records from memory, older ones from the file.
+//!
+//! Cursors are in memory at once and on disk with a later commit, which the writer makes.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::task;
+
+use crate::handle::{Handle, Request};
+use crate::{Cursor, Health, Journal, Pending, ReadError, Reader, Record, StoreError, Work, rows};
+
+/// The journal of a [`Sqlite`](crate::Sqlite).
+pub(crate) struct SqliteJournal(Arc<Handle>);
+
+#[async_trait]
+impl Journal for SqliteJournal {
+    async fn read(
+        &self,
+        after: u64,
+        rows_max: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<Record>, ReadError> {
+        if let Some(records) = self.recent(after, rows_max, bytes_max) {
+            return Ok(records);
+        }
+        let handle = Arc::clone(&self.0);
+        let read = task::spawn_blocking(move || {
+            let first = (after + 1).max(handle.shared.first_seq());
+            handle.shared.disk.records(first, rows_max, bytes_max)
+        });
+        read.await.map_err(|_gone| ReadError::Closed)?
+    }
+
+    async fn wait_past(&self, seq: u64) -> Result<u64, ReadError> {
+        let mut news = self.0.shared.follow_seq().ok_or(ReadError::Closed)?;
+        let last = news.wait_for(|last| *last > seq).await.map_err(|_closed| ReadError::Closed)?;
+        Ok(*last)
+    }
+
+    fn epoch(&self) -> u64 {
+        self.0.shared.epoch
+    }
+
+    fn health(&self) -> Health {
+        self.0.shared.pulse.health()
+    }
+
+    fn first_seq(&self) -> u64 {
+        self.0.shared.first_seq()
+    }
+
+    fn last_seq(&self) -> u64 {
+        self.0.shared.last_seq()
+    }
+
+    fn cursor(&self, reader: &str) -> Option<Cursor> {
+        self.0.shared.cursors().of(reader)
+    }
+
+    fn submit(&self, work: Work) -> Pending {
+        self.0.request(|answer| Request::ReaderWork(work, answer))
+    }
+
+    async fn checkpoint(&self, reader: &str) -> Result<Option<Vec<Bytes>>, ReadError> {
+        if self.cursor(reader).is_none() {
+            return Ok(None);
+        }
+        let (handle, reader) = (Arc::clone(&self.0), reader.to_owned());
+        let read = task::spawn_blocking(move || {
+            handle.shared.disk.with(|file| rows::checkpoint(file, &reader))
+        });
+        read.await.map_err(|_gone| ReadError::Closed)?
+    }
+
+    async fn register(&self, reader: &str, after: u64) -> Result<Cursor, StoreError> {
+        let cursor = {
+            let mut cursors = self.0.shared.cursors();
+            if let Some(cursor) = cursors.of(reader) {
+                return Ok(cursor);
+            }
+            let cursor = Cursor { seq: after, state: String::new() };
+            cursors.set(reader, cursor.clone());
+            cursor
+        };
+        self.settled().await?;
+        Ok(cursor)
+    }
+
+    fn advance(&self, reader: &str, seq: u64, state: &str) {
+        let mut cursors = self.0.shared.cursors();
+        cursors.set(reader, Cursor { seq, state: state.to_owned() });
+        let announced = std::mem::replace(&mut cursors.announced, true);
+        drop(cursors);
+        // A full channel means that a commit is near anyway.
+        if !announced && self.0.nudge().is_err() {
+            self.0.shared.cursors().announced = false;
+        }
+    }
+
+    async fn advance_durably(&self, reader: &str, seq: u64, state: &str) -> Result<(), StoreError> {
+        self.0.shared.cursors().set(reader, Cursor { seq, state: state.to_owned() });
+        self.settled().await
+    }
+
+    async fn remove(&self, reader: &str) -> Result<(), StoreError> {
+        self.0.shared.cursors().remove(reader);
+        self.settled().await
+    }
+
+    fn readers(&self) -> Vec<Reader> {
+        let last = self.last_seq();
+        let cursors = self.0.shared.cursors();
+        let reader = |(name, cursor): (&String, &Cursor)| Reader {
+            name: name.clone(),
+            cursor: cursor.clone(),
+            lag: last.saturating_sub(cursor.seq),
+        };
+        cursors.all().map(reader).collect()
+    }
+}
+
+impl SqliteJournal {
+    pub(crate) fn new(handle: Arc<Handle>) -> Self {
+        Self(handle)
+    }
+
+    fn recent(&self, after: u64, rows_max: usize, bytes_max: usize) -> Option<Vec<Record>> {
+        let recent = self.0.shared.records();
+        let (mut records, mut bytes) = (Vec::new(), 0_usize);
+        for (_, _, record) in recent.after(after)?.take(rows_max) {
+            bytes = bytes.saturating_add(record.bytes.len());
+            if bytes > bytes_max && !records.is_empty() {
+                break;
+            }
+            records.push(record.clone());
+        }
+        Some(records)
+    }
+
+    /// Wait until the cursors as they are now are on disk.
+    async fn settled(&self) -> Result<(), StoreError> {
+        self.0.request(Request::Attend).await.map(drop)
+    }
+}

@@ -1,8 +1,13 @@
 //! The encoding `kasten`: the line K10 writes, with a few keys for log tools in front.
 //!
 //! The event is Go's internal audit event: Go's field names as keys, except inside the user and the
-//! response status. The marker `K10Event` comes first, because log agents cut long lines. There is
-//! no reader: what has to be read again is kept as a [`record`](crate::record).
+//! response status. The marker `K10Event` comes first, because log agents cut long lines.
+//! What Keepwatch itself reads again is kept as a [`record`](crate::record); [`read`] is for lines
+//! that come from elsewhere.
+
+mod read;
+
+pub use read::{ReadError, cluster_name, read};
 
 use crate::head::Text;
 use crate::object::{self, Object};

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use event::kasten::{self, Labels};
+use event::line::{self, Encoding, Line};
 use event::{
     AuthenticationMetadata, Event, Json, Level, ObjectReference, Stage, Status, StatusCause,
     StatusDetails, Timestamp, UserInfo, View, record, v1,
@@ -45,6 +46,49 @@ fn kasten_line_of(event: &View<'_>) -> String {
 fn v1_lines_are_those_of_kubernetes() {
     for (input, expected) in EVENTS.lines().zip(include_str!("data/v1.ndjson").lines()) {
         assert_eq!(v1_line(&v1::read(input.as_bytes()).unwrap()), expected);
+    }
+}
+
+#[test]
+fn lines_of_both_encodings_are_read_back() {
+    for input in EVENTS.lines() {
+        let event = v1::read(input.as_bytes()).unwrap();
+        let (v1_line, kasten_line) = (v1_line(&event), kasten_line(&event));
+        let read = |line: &str| line::read(line.as_bytes()).unwrap();
+        let of = |encoding, cluster: Option<&str>| Line {
+            event: event.clone(),
+            encoding,
+            cluster: cluster.map(str::to_owned),
+        };
+        assert_eq!(read(&v1_line), of(Encoding::V1, None));
+        assert_eq!(read(&kasten_line), of(Encoding::Kasten, Some("prod-eu")));
+        let bare = kasten_line.split_once("\"Level\"").unwrap().1;
+        assert_eq!(read(&format!("{{\"Level\"{bare}")), of(Encoding::Kasten, None));
+        let logged = format!("2026-11-23T09:30:00.1Z stdout F {kasten_line}");
+        assert_eq!(read(&logged), of(Encoding::Kasten, Some("prod-eu")));
+    }
+}
+
+#[test]
+fn what_is_no_event_is_refused() {
+    let deep =
+        format!("{{\"Level\":\"Metadata\",\"Stage\":\"Panic\",\"x\":{}", "[".repeat(1 << 20));
+    let long = " ".repeat(line::LINE_LEN_MAX + 1);
+    for (text, expected) in [
+        ("", "neither"),
+        ("plain text", "neither"),
+        ("[]", "neither"),
+        (r#"{"spec":{"level":"Metadata"}}"#, "neither"),
+        (r#"{"Level":"Metadata"}"#, "K10's encoding"),
+        (r#"{"Level":"Loud","Stage":"Panic"}"#, "K10's encoding"),
+        (r#"{"Level":"Metadata","Stage":"Panic","Verb":7}"#, "K10's encoding"),
+        (r#"{"Level":"Metadata","Stage":"Panic","ObjectRef":7}"#, "K10's encoding"),
+        (r#"{"level":"Metadata"}"#, "audit.k8s.io/v1"),
+        (&deep, "K10's encoding"),
+        (&long, "more than"),
+    ] {
+        let error = line::read(text.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error} has {expected}");
     }
 }
 

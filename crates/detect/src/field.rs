@@ -76,6 +76,8 @@ pub(crate) enum Path {
     ImpersonatedUser(UserPath),
     /// The impersonated user if there is one, else the user.
     EffectiveUser(UserPath),
+    /// Who is behind the request: the user, unless K10 acts for another.
+    Actor(UserPath),
     ImpersonationConstraint,
     SourceIps,
     UserAgent,

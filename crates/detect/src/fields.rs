@@ -16,6 +16,7 @@ use event::fields::{ObjectRefFields, UserFields};
 use event::{Timestamp, View};
 
 use crate::field::{Field, Path, RefPath, StatusPath, UserPath};
+use crate::ruleset::K10_NAMESPACE;
 
 /// What a field can be.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,6 +32,7 @@ pub(crate) enum Value<'a> {
 pub struct Fields<'a> {
     event: &'a View<'a>,
     cluster: &'a str,
+    k10_namespace: &'a str,
     object_ref: Option<ObjectRefFields<'a>>,
     is_dry_run: OnceCell<bool>,
 }
@@ -38,7 +40,19 @@ pub struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// Looks at an event of a cluster without a name.
     pub fn new(event: &'a View<'a>) -> Self {
-        Self { event, cluster: "", object_ref: event.object_ref(), is_dry_run: OnceCell::new() }
+        Self {
+            event,
+            cluster: "",
+            k10_namespace: K10_NAMESPACE,
+            object_ref: event.object_ref(),
+            is_dry_run: OnceCell::new(),
+        }
+    }
+
+    /// The namespace whose service accounts are K10's own, for the fields of `actor`.
+    #[must_use]
+    pub fn with_k10_namespace(self, k10_namespace: &'a str) -> Self {
+        Self { k10_namespace, ..self }
     }
 
     /// The name of the cluster it comes from, for the field `cluster`.
@@ -122,12 +136,26 @@ impl<'a> Fields<'a> {
                 None => "",
             },
             Path::EffectiveUser(path) => user_text(self.effective_user(), path)?,
+            Path::Actor(path) => user_text(self.actor(), path)?,
             _ => return None,
         })
     }
 
     fn effective_user(&self) -> UserFields<'_, 'a> {
         self.event.impersonated_user().unwrap_or_else(|| self.event.user())
+    }
+
+    /// K10's console impersonates the people who work with it: they are behind its requests. Who
+    /// impersonates K10 is behind the request itself.
+    fn actor(&self) -> UserFields<'_, 'a> {
+        let user = self.event.user();
+        let is_k10 = |user: UserFields<'_, 'a>| {
+            user.service_account().is_some_and(|(namespace, _)| namespace == self.k10_namespace)
+        };
+        match self.event.impersonated_user() {
+            Some(other) if is_k10(user) && !is_k10(other) => other,
+            _ => user,
+        }
     }
 
     fn reference(&self, path: RefPath) -> &'a str {
@@ -163,6 +191,7 @@ impl<'a> Fields<'a> {
                 }
             }
             Path::EffectiveUser(path) => user_values(self.effective_user(), path, take),
+            Path::Actor(path) => user_values(self.actor(), path, take),
             Path::Status(path) => self.status(*path, take),
             Path::RequestReceivedTimestamp => time(event.request_received_timestamp(), take),
             Path::StageTimestamp => time(event.stage_timestamp(), take),

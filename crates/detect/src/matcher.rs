@@ -5,6 +5,7 @@
 //! `sigma`), and which rules are worth evaluating (module `ruleset`).
 
 mod cidr;
+mod duration;
 mod pattern;
 mod requirements;
 
@@ -48,6 +49,10 @@ pub(crate) enum Test {
     Exists(bool),
     /// No value, or JSON's null.
     Null,
+    /// A time at most so many microseconds after the event.
+    Within(i64),
+    /// A duration of less than so many microseconds.
+    Shorter(i64),
     /// A value that the other field has too.
     SameAs(Field, Case),
 }
@@ -120,11 +125,17 @@ impl Test {
             Self::SameAs(other, case) => of_text(field, fields, |text| {
                 of_text(other, fields, |other| case.equal(text, other))
             }),
+            Self::Within(micros) => {
+                let end = fields.event().stage_timestamp().as_micros().saturating_add(*micros);
+                of_text(field, fields, |text| {
+                    event::Timestamp::parse(text).is_ok_and(|time| time.as_micros() <= end)
+                })
+            }
             _ => of_text(field, fields, |text| self.accepts(text)),
         }
     }
 
-    /// Whether a field with this one value passes; not for comparisons with other fields.
+    /// Whether a field with this one value passes; not for comparisons with other fields or the time.
     pub(crate) fn accepts(&self, text: &str) -> bool {
         match self {
             Self::Matches(pattern) => pattern.matches(text),
@@ -132,7 +143,8 @@ impl Test {
             Self::InNetwork(network) => network.contains(text),
             Self::Number(comparison, number) => comparison.holds(text, *number),
             Self::Exists(wanted) => *wanted,
-            Self::Null | Self::SameAs(..) => false,
+            Self::Shorter(micros) => duration::micros(text).is_some_and(|found| found < *micros),
+            Self::Null | Self::SameAs(..) | Self::Within(_) => false,
         }
     }
 

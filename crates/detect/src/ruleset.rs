@@ -8,9 +8,11 @@ mod index;
 mod options;
 mod resolve;
 
-pub use options::LoadOptions;
+pub use options::{K10_DOMAIN, K10_NAMESPACE, LoadOptions};
 
 use std::collections::HashMap;
+
+use event::View;
 
 use crate::error::{ERRORS_MAX, Errors, RuleError};
 use crate::fields::Fields;
@@ -44,6 +46,7 @@ pub struct RuleSet {
     documents: Vec<sigma::Document>,
     by_name: HashMap<String, usize>,
     index: Index,
+    options: LoadOptions,
 }
 
 impl RuleSet {
@@ -66,7 +69,12 @@ impl RuleSet {
         errors.truncate(ERRORS_MAX);
         let index = Index::of(&resolved.rules);
         let resolve::Resolved { rules, documents, by_name } = resolved;
-        (Self { rules, documents, by_name, index }, errors)
+        (Self { rules, documents, by_name, index, options: options.clone() }, errors)
+    }
+
+    /// An event of a cluster, as these rules look at it.
+    pub fn fields<'a>(&'a self, event: &'a View<'a>, cluster: &'a str) -> Fields<'a> {
+        Fields::new(event).with_cluster(cluster).with_k10_namespace(&self.options.k10_namespace)
     }
 
     /// All rules; the index in the slice is what a rule is called elsewhere.

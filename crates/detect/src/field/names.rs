@@ -16,7 +16,7 @@ const fn known(v1: &'static str, k10: &'static str, path: Path) -> Known {
     Known { v1, k10, path }
 }
 
-/// A user's fields behind each of the three names of a user.
+/// A user's fields behind each of the names of a user. No function can put constant texts together.
 macro_rules! user {
     ($v1:literal, $k10:literal, $of:path) => {
         [
@@ -42,10 +42,11 @@ macro_rules! user {
     };
 }
 
-static USERS: [[Known; 6]; 3] = [
+static USERS: [[Known; 6]; 4] = [
     user!("user", "User", Path::User),
     user!("impersonatedUser", "ImpersonatedUser", Path::ImpersonatedUser),
     user!("effectiveUser", "EffectiveUser", Path::EffectiveUser),
+    user!("actor", "Actor", Path::Actor),
 ];
 
 static OTHERS: [Known; 38] = [
@@ -133,12 +134,13 @@ pub(super) enum Open {
     UserExtra,
     ImpersonatedUserExtra,
     EffectiveUserExtra,
+    ActorExtra,
     RequestObject,
     ResponseObject,
 }
 
 /// Prefixes behind which a key is free, in both spellings.
-pub(super) const OPEN: [(&[&str], Open); 12] = [
+pub(super) const OPEN: [(&[&str], Open); 14] = [
     (&["annotations"], Open::Annotation),
     (&["Annotations"], Open::Annotation),
     (&["user", "extra"], Open::UserExtra),
@@ -147,6 +149,8 @@ pub(super) const OPEN: [(&[&str], Open); 12] = [
     (&["ImpersonatedUser", "extra"], Open::ImpersonatedUserExtra),
     (&["effectiveUser", "extra"], Open::EffectiveUserExtra),
     (&["EffectiveUser", "extra"], Open::EffectiveUserExtra),
+    (&["actor", "extra"], Open::ActorExtra),
+    (&["Actor", "extra"], Open::ActorExtra),
     (&["requestObject"], Open::RequestObject),
     (&["RequestObject"], Open::RequestObject),
     (&["responseObject"], Open::ResponseObject),

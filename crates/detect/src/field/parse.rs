@@ -66,6 +66,7 @@ fn free(open: Open, rest: &[Segment]) -> Result<Path, FieldError> {
         Open::UserExtra => user(Path::User),
         Open::ImpersonatedUserExtra => user(Path::ImpersonatedUser),
         Open::EffectiveUserExtra => user(Path::EffectiveUser),
+        Open::ActorExtra => user(Path::Actor),
         Open::RequestObject => Path::RequestObject(body(rest)?),
         Open::ResponseObject => Path::ResponseObject(body(rest)?),
     })

@@ -1,5 +1,10 @@
 //! What an installation says about itself, for placeholders in rules.
 
+/// Namespace that K10 is installed in unless an installation says otherwise.
+pub const K10_NAMESPACE: &str = "kasten-io";
+/// Domain of K10's API.
+pub const K10_DOMAIN: &str = "kio.kasten.io";
+
 /// What placeholders in rules stand for. A value with the modifier `expand` may name them:
 /// `%k10_namespace%` and `%k10_domain%`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,7 +17,7 @@ pub struct LoadOptions {
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { k10_namespace: "kasten-io".to_owned(), k10_domain: "kio.kasten.io".to_owned() }
+        Self { k10_namespace: K10_NAMESPACE.to_owned(), k10_domain: K10_DOMAIN.to_owned() }
     }
 }
 

@@ -192,6 +192,10 @@ pub enum Modifier {
     FieldRef,
     /// Placeholders in the value are filled in.
     Expand,
+    /// The field is a time at most so long after the event, or before it.
+    Within,
+    /// The field is a duration below the value.
+    Shorter,
     /// None of the values matches.
     Neq,
 }

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use regex::{Regex, RegexBuilder};
 
 use super::ast::{Block, Condition, Detection, Item, Modifier, Quantifier, Scalar, Value};
+use super::correlation::{UNITS, parse_duration};
 use crate::field::Field;
 use crate::matcher::{Case, Comparison, Expression, Network, Node, Pattern, Test, Token};
 
@@ -102,6 +103,13 @@ pub(super) fn tests(item: &Item, value: &Value) -> Result<Vec<Test>, Complaint> 
     if has(Modifier::FieldRef) {
         let other = Field::parse(text).map_err(|error| (error.message, error.hint))?;
         return Ok(vec![Test::SameAs(other, case)]);
+    }
+    if has(Modifier::Within) || has(Modifier::Shorter) {
+        let micros = parse_duration(text).ok_or_else(|| {
+            (format!("`{}` is not a time", super::yaml::shown(text)), Some(UNITS.to_owned()))
+        })?;
+        let is_within = has(Modifier::Within);
+        return Ok(vec![if is_within { Test::Within(micros) } else { Test::Shorter(micros) }]);
     }
     let variants = variants(text, item)?;
     Ok(variants.iter().map(|tokens| Test::Matches(framed(tokens, item, case))).collect())

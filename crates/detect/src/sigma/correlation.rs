@@ -12,6 +12,9 @@ use crate::rule::Threshold;
 const TIMESPAN_MAX: i64 = 365 * DAY;
 const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400 * SECOND;
+/// How times are written, for hints.
+pub(super) const UNITS: &str =
+    "a number and one of s, m, h, d, w, M (30 days), y (365 days), at most one year";
 /// Most rules of a correlation.
 const RULES_MAX: usize = 100;
 /// Most keys of a group.
@@ -147,16 +150,13 @@ pub(super) fn duration(node: &Node, what: &str, errors: &mut Errors) -> Option<i
     let written = text(node, what, errors)?;
     let found = parse_duration(&written).filter(|span| (1..=TIMESPAN_MAX).contains(span));
     if found.is_none() {
-        errors.hint(
-            node.at,
-            format!("`{what}` is not a time: `{}`", shown(&written)),
-            "a number and one of s, m, h, d, w, M (30 days), y (365 days), at most one year",
-        );
+        errors.hint(node.at, format!("`{what}` is not a time: `{}`", shown(&written)), UNITS);
     }
     found
 }
 
-fn parse_duration(text: &str) -> Option<i64> {
+/// A number and a unit, in microseconds.
+pub(super) fn parse_duration(text: &str) -> Option<i64> {
     let unit = text.chars().last()?;
     let number: i64 = text.strip_suffix(unit)?.parse().ok()?;
     let unit = match unit {

@@ -187,7 +187,7 @@ fn first_seen(node: &Node, errors: &mut Errors) -> Option<FirstSeen> {
     let fields =
         members.take("fields").map(|node| fields(node, "fields", errors)).unwrap_or_default();
     let learning = members.take("learning").map_or(Some(LEARNING), |node| match &node.value {
-        Value::Number(number) if number == "0" => Some(0),
+        Value::Number(zero) | Value::Text(zero) if zero == "0" || zero == "0s" => Some(0),
         _ => duration(node, "learning", errors),
     });
     let forget_after = members

@@ -8,7 +8,7 @@ use crate::nearest;
 /// Most modifiers of one field.
 const MODIFIERS_MAX: usize = 8;
 
-const NAMES: [(&str, Modifier); 28] = [
+const NAMES: [(&str, Modifier); 30] = [
     ("contains", Modifier::Contains),
     ("startswith", Modifier::StartsWith),
     ("endswith", Modifier::EndsWith),
@@ -36,6 +36,8 @@ const NAMES: [(&str, Modifier); 28] = [
     ("gte", Modifier::Gte),
     ("fieldref", Modifier::FieldRef),
     ("expand", Modifier::Expand),
+    ("within", Modifier::Within),
+    ("shorter", Modifier::Shorter),
     ("neq", Modifier::Neq),
 ];
 
@@ -62,7 +64,7 @@ pub(super) fn parse(text: &str, at: Position, errors: &mut Errors) -> Option<Vec
 }
 
 /// Modifiers that decide how a value is compared: at most one of them.
-const COMPARISONS: [Modifier; 11] = [
+const COMPARISONS: [Modifier; 13] = [
     Modifier::Contains,
     Modifier::StartsWith,
     Modifier::EndsWith,
@@ -74,6 +76,8 @@ const COMPARISONS: [Modifier; 11] = [
     Modifier::Gt,
     Modifier::Gte,
     Modifier::FieldRef,
+    Modifier::Within,
+    Modifier::Shorter,
 ];
 
 /// Says which modifiers do not go together, or not with a value.

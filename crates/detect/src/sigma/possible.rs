@@ -122,7 +122,8 @@ fn words(path: &Path) -> Option<Vec<&'static str>> {
         | Path::Refused
         | Path::User(UserPath::IsServiceAccount)
         | Path::ImpersonatedUser(UserPath::IsServiceAccount)
-        | Path::EffectiveUser(UserPath::IsServiceAccount) => TRUTHS.to_vec(),
+        | Path::EffectiveUser(UserPath::IsServiceAccount)
+        | Path::Actor(UserPath::IsServiceAccount) => TRUTHS.to_vec(),
         _ => return None,
     })
 }

@@ -56,6 +56,7 @@ fn a_mistake_in_a_selection_has_its_place_and_a_hint() {
         ("user.username: {a: b}", 20, "must not be a mapping", "dots"),
         ("user.username: []", 20, "needs 1 to", ""),
         ("- word", 7, "keywords cannot be searched", "name the field"),
+        ("requestObject.spec.at|within: soon", 35, "not a time", "s, m, h"),
         ("verb|utf16: get", 5, "UTF-16", "base64"),
     ] {
         in_selection(item, column, message, hint);

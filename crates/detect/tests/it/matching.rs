@@ -174,6 +174,42 @@ fn facts_that_follow_from_others_are_fields() {
 }
 
 #[test]
+fn times_and_durations_are_compared() {
+    let changes = json!({"requestObject": {"at": "2026-11-23T11:30:00.2+01:00", "wait": "1h30m"}});
+    for (key, value, expected) in [
+        ("at|within", "59m", false),
+        ("at|within", "2h", true),
+        ("other|within", "2h", false),
+        ("wait|within", "2h", false),
+        ("wait|shorter", "91m", true),
+        ("wait|shorter", "90m", false),
+        ("at|shorter", "90m", false),
+    ] {
+        let key = format!("requestObject.{key}");
+        check(&json!({"s": {key: value}, "condition": "s"}), &changes, expected);
+    }
+}
+
+#[test]
+fn the_actor_is_who_is_behind_the_request() {
+    let k10 = "system:serviceaccount:kasten-io:k10-k10";
+    for (user, impersonated, expected) in [
+        ("mallory", None, "mallory"),
+        ("mallory", Some("bob"), "mallory"),
+        ("mallory", Some(k10), "mallory"),
+        (k10, None, k10),
+        (k10, Some("bob"), "bob"),
+        (k10, Some("system:serviceaccount:kasten-io:executor-svc"), k10),
+    ] {
+        let mut changes = json!({"user.username": user});
+        if let Some(username) = impersonated {
+            changes["impersonatedUser"] = json!({"username": username});
+        }
+        check(&json!({"s": {"actor.username": expected}, "condition": "s"}), &changes, true);
+    }
+}
+
+#[test]
 fn a_dry_run_meets_only_rules_that_ask_for_dry_runs() {
     let uri = |query: &str| json!({"requestURI": format!("/x{query}")});
     let damage = json!({"s": {"verb": "delete"}, "condition": "s"});

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{Resource, Scope, Verb};
+use crate::{Resource, Scope, Subresource, Verb};
 
 /// One group and version with its kinds.
 pub(crate) struct GroupVersion<'a> {
@@ -124,7 +124,8 @@ fn resource_list(version: &GroupVersion<'_>) -> Value {
         for subresource in resource.subresources {
             list.push(json!({
                 "name": format!("{}/{}", resource.plural, subresource.name()),
-                "singularName": "", "namespaced": is_namespaced, "kind": resource.kind,
+                "singularName": "", "namespaced": is_namespaced,
+                "kind": answered(resource, *subresource),
                 "verbs": words(subresource.verbs()),
             }));
         }
@@ -167,7 +168,7 @@ fn aggregated_resource(resource: &Resource) -> Value {
         .iter()
         .map(|one| {
             json!({
-                "subresource": one.name(), "responseKind": kind,
+                "subresource": one.name(), "responseKind": response_kind(resource, *one),
                 "verbs": words(one.verbs()),
             })
         })
@@ -176,6 +177,21 @@ fn aggregated_resource(resource: &Resource) -> Value {
         entry["subresources"] = subresources.into();
     }
     entry
+}
+
+/// The kind that a subresource answers with.
+fn answered(resource: &Resource, subresource: Subresource) -> &'static str {
+    match subresource {
+        Subresource::Operation { .. } => "Status",
+        Subresource::Status | Subresource::Details | Subresource::Field { .. } => resource.kind,
+    }
+}
+
+fn response_kind(resource: &Resource, subresource: Subresource) -> Value {
+    let kind = answered(resource, subresource);
+    let (group, version) =
+        if kind == "Status" { ("", "v1") } else { (resource.group, resource.version) };
+    json!({"group": group, "version": version, "kind": kind})
 }
 
 fn add_names(entry: &mut Value, resource: &Resource) {

@@ -64,6 +64,7 @@ fn resource() -> Resource {
         selectable_fields: &["status.state"],
         withhold_bodies: false,
         audit_level_min: event::Level::None,
+        read_only: None,
         strategy: Arc::new(Plain),
     }
 }

@@ -15,9 +15,11 @@ mod incoming;
 mod initial;
 mod kind;
 mod metadata;
+mod operate;
 mod options;
 mod protobuf;
 mod read;
+mod read_only;
 mod render;
 mod scan;
 #[cfg(test)]
@@ -130,6 +132,9 @@ impl Registry {
         }
         let call = Call { shared: &self.shared, kind, request };
         let subresource = call.route()?;
+        if let Some(storage) = &kind.resource.read_only {
+            return call.read_only(&**storage).await;
+        }
         match (request.info.verb.as_str(), subresource) {
             ("get", None | Some(Subresource::Status | Subresource::Field { .. })) => {
                 call.get(trail).await
@@ -138,6 +143,7 @@ impl Registry {
             ("list", None) => call.list(trail).await,
             ("watch", None) => call.watch(trail).await,
             ("create", None) => call.create(trail).await,
+            ("create", Some(Subresource::Operation { .. })) => call.operate(trail).await,
             ("update", None | Some(Subresource::Status | Subresource::Field { .. })) => {
                 call.update(trail).await
             }
@@ -201,7 +207,7 @@ impl Call<'_> {
             });
         }
         let verb = match info.verb.as_str() {
-            "create" if depth <= 1 => Verb::Create,
+            "create" if depth <= 1 || subresource.is_some() => Verb::Create,
             "delete" => Verb::Delete,
             // A whole collection cannot be changed at once.
             other @ ("patch" | "update") if depth <= 1 => {

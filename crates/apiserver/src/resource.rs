@@ -6,9 +6,10 @@
 use std::sync::Arc;
 
 use event::Level;
+use futures::future::BoxFuture;
 use serde_json::{Map, Value};
 
-use crate::{ApiError, Attributes, FieldError, Objects};
+use crate::{ApiError, Attributes, FieldError, Objects, ReadOnlyStorage};
 
 /// One served kind.
 #[derive(Clone)]
@@ -46,6 +47,8 @@ pub struct Resource {
     /// What is recorded of writes at least, those of subresources among them, whatever the policy
     /// says. [`Level::None`] leaves it to the policy.
     pub audit_level_min: Level,
+    /// Where the objects come from, if they are not in the store.
+    pub read_only: Option<Arc<dyn ReadOnlyStorage>>,
     /// The decisions that are this kind's own.
     pub strategy: Arc<dyn Strategy>,
 }
@@ -127,6 +130,12 @@ pub enum Subresource {
         /// Path of the field, such as `status.triage`.
         path: &'static str,
     },
+    /// Something is done about the object by [`Strategy::operate`], on a create; the answer is a
+    /// `Status`.
+    Operation {
+        /// Last segment of the URL, such as `test`.
+        name: &'static str,
+    },
 }
 
 impl Subresource {
@@ -135,7 +144,7 @@ impl Subresource {
         match self {
             Self::Status => "status",
             Self::Details => "details",
-            Self::Field { name, .. } => name,
+            Self::Field { name, .. } | Self::Operation { name } => name,
         }
     }
 
@@ -144,6 +153,7 @@ impl Subresource {
         match self {
             Self::Status | Self::Field { .. } => &[Verb::Get, Verb::Patch, Verb::Update],
             Self::Details => &[Verb::Get],
+            Self::Operation { .. } => &[Verb::Create],
         }
     }
 }
@@ -253,6 +263,17 @@ pub trait Strategy: Send + Sync {
         _at: &Occasion,
     ) -> Result<(), ApiError> {
         Ok(())
+    }
+
+    /// Does what [`Subresource::Operation`] stands for, about the stored object, and says what came
+    /// of it. Nothing is changed by the registry.
+    fn operate(
+        &self,
+        _object: Map<String, Value>,
+        at: Occasion,
+    ) -> BoxFuture<'static, Result<String, ApiError>> {
+        let message = format!("nothing is known about {}", at.subresource);
+        Box::pin(async move { Err(ApiError::internal(&message)) })
     }
 
     /// The object with its details, for [`Subresource::Details`].

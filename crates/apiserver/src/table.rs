@@ -66,9 +66,12 @@ pub(crate) fn partial(body: &[u8]) -> Vec<u8> {
     [start.as_bytes(), metadata.as_bytes(), b"}"].concat()
 }
 
-/// The value at a path such as `status.state`.
+/// The value at a path such as `status.state`; a number names the item of a list.
 pub(crate) fn at<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
-    path.split('.').try_fold(object, |value, key| value.get(key))
+    path.split('.').try_fold(object, |value, key| match value {
+        Value::Array(items) => items.get(key.parse::<usize>().ok()?),
+        other => other.get(key),
+    })
 }
 
 /// [`at`] for an object.

@@ -98,6 +98,7 @@ fn resource(
         selectable_fields: &[],
         withhold_bodies: false,
         audit_level_min: event::Level::None,
+        read_only: None,
         strategy,
     }
 }

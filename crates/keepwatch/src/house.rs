@@ -23,6 +23,7 @@ use apiserver::{
 use arc_swap::ArcSwap;
 use audit::Policy;
 use delivery::{Condition, Corridor, Delivery};
+use detect::LoadOptions;
 use event::UserInfo;
 use event::kasten::Labels;
 use futures::future::BoxFuture;
@@ -232,6 +233,16 @@ pub(crate) fn labels(cluster_name: &str) -> Labels {
         service: SERVICE.to_owned(),
         cluster_name: cluster_name.to_owned(),
         resources: resource_names(),
+    }
+}
+
+/// What the kinds of `siem.keepwatch.io` need.
+pub(crate) fn services(installation: &Installation) -> siem::Services {
+    siem::Services {
+        rules: LoadOptions {
+            k10_namespace: installation.namespace().to_owned(),
+            k10_domain: installation.domain().to_owned(),
+        },
     }
 }
 

@@ -7,11 +7,14 @@
 //!
 //! Nothing here reads a clock, opens a connection or detects anything.
 
+pub mod detection_rule;
 mod fields;
 mod schema;
 pub mod signal;
+pub mod suppression;
 
 use apiserver::{Column, Resource, Verb};
+use detect::LoadOptions;
 
 /// The API group.
 pub const GROUP: &str = "siem.keepwatch.io";
@@ -20,19 +23,30 @@ pub const VERSION: &str = "v1alpha1";
 /// Group and version, as objects name them.
 pub const API_VERSION: &str = "siem.keepwatch.io/v1alpha1";
 
+/// What the kinds need of the rest of the program.
+#[derive(Clone, Default)]
+pub struct Services {
+    /// What placeholders in rules stand for.
+    pub rules: LoadOptions,
+}
+
 /// Every kind, ready to be served.
-pub fn resources() -> Vec<Resource> {
-    vec![signal::resource()]
+pub fn resources(services: &Services) -> Vec<Resource> {
+    vec![
+        signal::resource(),
+        detection_rule::resource(&services.rules),
+        suppression::resource(&services.rules),
+    ]
 }
 
 /// The plurals of all kinds: the words that log labels may be made of.
 pub fn resource_names() -> Vec<&'static str> {
-    resources().iter().map(|resource| resource.plural).collect()
+    resources(&Services::default()).iter().map(|resource| resource.plural).collect()
 }
 
 /// The part of the reference page on kinds that is about these.
 pub fn reference() -> String {
-    let kinds = resources();
+    let kinds = resources(&Services::default());
     let mut page = String::from(REFERENCE_HEAD);
     apiserver::reference::overview(&mut page, &kinds);
     for kind in &kinds {
@@ -51,6 +65,10 @@ record whatever the audit policy says.
 
 /// Read by people, written by the server, and deleted by people.
 const READ_AND_DELETE: &[Verb] = &[Verb::Delete, Verb::Get, Verb::List, Verb::Watch];
+
+/// Made, changed and removed by people.
+const CHANGEABLE: &[Verb] =
+    &[Verb::Create, Verb::Delete, Verb::Get, Verb::List, Verb::Patch, Verb::Update, Verb::Watch];
 
 /// Time since creation.
 const AGE: Column = Column {

@@ -42,6 +42,14 @@ pub(crate) fn list(description: &str, items: Value) -> Value {
     schema
 }
 
+/// An object that may hold anything.
+pub(crate) fn anything(description: &str) -> Value {
+    json!({
+        "type": "object", "description": description,
+        "x-kubernetes-preserve-unknown-fields": true,
+    })
+}
+
 /// Numbers by name.
 pub(crate) fn counts(description: &str) -> Value {
     json!({
@@ -55,6 +63,13 @@ pub(crate) fn object(description: &str, fields: Fields<'_>) -> Value {
     let properties: Map<String, Value> =
         fields.iter().map(|(name, schema)| ((*name).to_owned(), schema.clone())).collect();
     json!({"type": "object", "description": description, "properties": properties})
+}
+
+/// An object some of whose fields must be set.
+pub(crate) fn object_with(description: &str, required: &[&str], fields: Fields<'_>) -> Value {
+    let mut schema = object(description, fields);
+    schema["required"] = json!(required);
+    schema
 }
 
 /// A kind with its spec and status. `metadata` is added by the registry.

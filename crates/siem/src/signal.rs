@@ -72,6 +72,7 @@ pub fn resource() -> Resource {
         ],
         withhold_bodies: false,
         audit_level_min: Level::RequestResponse,
+        read_only: None,
         strategy: Arc::new(triage::Triage),
     }
 }

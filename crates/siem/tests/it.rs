@@ -4,7 +4,11 @@
 #![expect(clippy::panic, reason = "a test says what it expected")]
 #![expect(clippy::unwrap_used, reason = "a test may stop where it fails")]
 
+#[path = "it/rules.rs"]
+mod rules;
 #[path = "it/server.rs"]
 mod server;
 #[path = "it/signals.rs"]
 mod signals;
+#[path = "it/suppressions.rs"]
+mod suppressions;

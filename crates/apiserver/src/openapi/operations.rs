@@ -150,6 +150,14 @@ fn single(resource: &Resource) -> Vec<Operation> {
 fn below(resource: &Resource, subresource: Subresource) -> Vec<Operation> {
     match subresource {
         Subresource::Details => vec![getting(resource)],
+        Subresource::Operation { .. } => vec![Operation {
+            method: "post",
+            action: "post",
+            code: "200",
+            body: None,
+            answer: meta("Status"),
+            parameters: WRITE,
+        }],
         Subresource::Status | Subresource::Field { .. } => {
             vec![getting(resource), putting(resource), patching(resource)]
         }

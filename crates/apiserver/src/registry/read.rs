@@ -22,7 +22,7 @@ use super::{Call, metadata, options};
 use crate::negotiate::Rendering;
 use crate::selector::Selector;
 use crate::selector::fields::FieldSelector;
-use crate::{Answer, ApiError, FieldError, Objects, Reply, Trail};
+use crate::{Answer, ApiError, FieldError, FieldTerm, Objects, Reply, Trail};
 
 /// Objects that are looked at in one go when a selector passes over most of them.
 const SCAN_PAGE: usize = 500;
@@ -52,6 +52,16 @@ impl Filter {
         self.labels.is_empty() && self.fields.is_empty()
     }
 
+    /// Whether objects without labels are asked for.
+    pub(super) fn admits_unlabelled(&self) -> bool {
+        self.labels.matches(|_| None)
+    }
+
+    /// The conditions on fields.
+    pub(super) fn terms(&self) -> Vec<FieldTerm> {
+        self.fields.terms()
+    }
+
     /// Whether a stored object is asked for. What cannot be read is not hidden.
     pub(super) fn admits(&self, body: &[u8]) -> bool {
         if self.selects_all() {
@@ -65,14 +75,14 @@ impl Filter {
 }
 
 /// What a list asks for beside its filter.
-struct Wanted {
+pub(super) struct Wanted {
     /// The exact revision to read at.
-    at: Option<u64>,
+    pub(super) at: Option<u64>,
     /// A revision that must have been reached.
     at_least: u64,
     /// Relative to the prefix.
-    after: Option<String>,
-    limit: usize,
+    pub(super) after: Option<String>,
+    pub(super) limit: usize,
 }
 
 impl Call<'_> {
@@ -167,7 +177,7 @@ impl Call<'_> {
     }
 
     /// Checks the parameters of a list.
-    fn wanted(&self) -> Result<Wanted, ApiError> {
+    pub(super) fn wanted(&self) -> Result<Wanted, ApiError> {
         let request = self.request;
         check_match(self)?;
         if first(request, "sendInitialEvents").is_some() {

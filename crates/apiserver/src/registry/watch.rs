@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use event::Json;
+use event::{Json, Timestamp};
 use futures::stream;
 use serde_json::{Map, Value};
 use store::{Change, ChangeKind, ReadError, Watch};
@@ -26,7 +26,7 @@ use crate::{Answer, ApiError, FieldError, Reply, Trail, WatchReply, names, table
 /// How long a watch lasts when the client does not say: at least this, at most twice this.
 const TIMEOUT_MIN: Duration = Duration::from_mins(30);
 /// How often a bookmark is sent.
-const BOOKMARK_PERIOD: Duration = Duration::from_mins(1);
+pub(super) const BOOKMARK_PERIOD: Duration = Duration::from_mins(1);
 /// How long before its end a watch sends its last bookmark.
 const BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
 /// Longest timeout a client may ask for.
@@ -35,11 +35,8 @@ const TIMEOUT_MAX_SECONDS: u64 = 7 * 24 * 3600;
 /// A watch under way.
 struct Course {
     shared: Arc<Shared>,
-    kind: Arc<Kind>,
     filter: Filter,
-    form: Form,
-    /// Whether the definitions of a table's columns have been sent.
-    has_columns: bool,
+    framing: Framing,
     /// What was there at the beginning and has not been told yet.
     initial: Option<Initial>,
     /// The revision of that, if its end is to be marked.
@@ -77,10 +74,8 @@ impl Call<'_> {
         let bookmarks = first(self.request, "allowWatchBookmarks").is_some_and(is_true);
         let course = Course {
             shared: Arc::clone(self.shared),
-            kind: Arc::clone(self.kind),
             filter,
-            form: rendering.form,
-            has_columns: false,
+            framing: Framing::new(self.kind, rendering.form),
             initial: start.initial,
             marks_end_at: (start.marks_end && bookmarks).then_some(start.after),
             frames: VecDeque::new(),
@@ -96,7 +91,7 @@ impl Call<'_> {
     }
 
     /// Checks the parameters of a watch; whether the client wants what is there first, if it says.
-    fn check_watch(&self) -> Result<Option<bool>, ApiError> {
+    pub(super) fn check_watch(&self) -> Result<Option<bool>, ApiError> {
         let parameter = |key: &str| first(self.request, key).unwrap_or_default();
         let matching = parameter("resourceVersionMatch");
         let wanted = first(self.request, "sendInitialEvents").map(is_true);
@@ -119,7 +114,7 @@ impl Call<'_> {
         Ok(wanted)
     }
 
-    fn duration(&self) -> Result<Duration, ApiError> {
+    pub(super) fn duration(&self) -> Result<Duration, ApiError> {
         match first(self.request, "timeoutSeconds").unwrap_or_default() {
             "" | "0" => {
                 // Spread, so that not all watches of a crowd end together.
@@ -246,6 +241,37 @@ impl Course {
     }
 
     fn bookmark(&mut self, revision: u64, ends_initial: bool) {
+        let body = self.framing.bookmark_body(revision, ends_initial);
+        self.tell("BOOKMARK", &body);
+    }
+
+    fn tell(&mut self, kind: &str, body: &Bytes) {
+        let now = self.shared.clock.now();
+        let frame = self.framing.frame(kind, body, now);
+        self.frames.push_back(frame);
+    }
+}
+
+/// Makes the frames of one watch, in the form that the client asked for.
+pub(super) struct Framing {
+    kind: Arc<Kind>,
+    form: Form,
+    /// Whether the definitions of a table's columns have been sent.
+    has_columns: bool,
+}
+
+impl Framing {
+    pub(super) fn new(kind: &Arc<Kind>, form: Form) -> Self {
+        Self { kind: Arc::clone(kind), form, has_columns: false }
+    }
+
+    /// A frame that says how far the watch has come.
+    pub(super) fn bookmark(&mut self, revision: u64, now: Timestamp) -> Bytes {
+        let body = self.bookmark_body(revision, false);
+        self.frame("BOOKMARK", &body, now)
+    }
+
+    fn bookmark_body(&self, revision: u64, ends_initial: bool) -> Bytes {
         let annotations = if ends_initial {
             r#","annotations":{"k8s.io/initial-events-end":"true"}"#
         } else {
@@ -255,10 +281,11 @@ impl Course {
             r#"{{"kind":"{}","apiVersion":"{}","metadata":{{"resourceVersion":"{revision}"{annotations}}}}}"#,
             self.kind.resource.kind, self.kind.api_version,
         );
-        self.tell("BOOKMARK", &Bytes::from(body));
+        Bytes::from(body)
     }
 
-    fn tell(&mut self, kind: &str, body: &Bytes) {
+    /// A frame with an object.
+    pub(super) fn frame(&mut self, kind: &str, body: &Bytes, now: Timestamp) -> Bytes {
         let object = match self.form {
             Form::Plain => body.clone(),
             Form::Partial => Bytes::from(table::partial(body)),
@@ -266,17 +293,16 @@ impl Course {
                 let head = ListHead { revision: revision_of(body), ..ListHead::default() };
                 let mut out = table_start(&self.kind, &head, !self.has_columns);
                 self.has_columns = true;
-                let now = self.shared.clock.now();
                 out.extend_from_slice(&table::row(&self.kind.resource, body, include, now));
                 out.extend_from_slice(b"]}");
                 Bytes::from(out)
             }
         };
-        self.frames.push_back(frame(kind, &object));
+        frame(kind, &object)
     }
 }
 
-fn frame(kind: &str, object: &[u8]) -> Bytes {
+pub(super) fn frame(kind: &str, object: &[u8]) -> Bytes {
     let start = format!(r#"{{"type":"{kind}","object":"#);
     Bytes::from([start.as_bytes(), object, b"}\n"].concat())
 }

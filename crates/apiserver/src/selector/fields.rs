@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::table::at_map;
-use crate::{ApiError, Resource};
+use crate::{ApiError, FieldTerm, Resource};
 
 /// Conditions on fields, all of which must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,6 +43,16 @@ impl FieldSelector {
     /// Whether it selects everything.
     pub(crate) fn is_empty(&self) -> bool {
         self.terms.is_empty()
+    }
+
+    /// The conditions.
+    pub(crate) fn terms(&self) -> Vec<FieldTerm> {
+        let term = |term: &Term| FieldTerm {
+            path: term.path.clone(),
+            value: term.value.clone(),
+            is_equal: term.is_equal,
+        };
+        self.terms.iter().map(term).collect()
     }
 
     /// Whether an object meets all conditions.

@@ -336,6 +336,7 @@ fn things(gate: &Arc<Gate>) -> Resource {
         selectable_fields: &[],
         withhold_bodies: false,
         audit_level_min: event::Level::None,
+        read_only: None,
         strategy: Arc::new(Things(Arc::clone(gate))) as Arc<dyn Strategy>,
     }
 }

@@ -34,7 +34,9 @@ fn api_services() -> Result<String> {
     let mut page =
         String::from("# Made from the program: `cargo xtask codegen` writes this file.\n");
     let mut known = BTreeSet::new();
-    let kinds = kasten::resources(&Installation::DEFAULT).into_iter().chain(siem::resources());
+    let kinds = kasten::resources(&Installation::DEFAULT)
+        .into_iter()
+        .chain(siem::resources(&siem::Services::default()));
     for resource in kinds {
         if known.insert((resource.group, resource.version)) {
             writeln!(page, "- group: {}\n  version: {}", resource.group, resource.version)?;

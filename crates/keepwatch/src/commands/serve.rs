@@ -107,7 +107,7 @@ async fn live(args: &ServeArgs, installation: Installation) -> Result<()> {
 /// Every kind that is served in a cluster.
 fn resources(installation: &Installation) -> Vec<Resource> {
     let mut resources = kasten::resources(installation);
-    resources.extend(siem::resources());
+    resources.extend(siem::resources(&house::services(installation)));
     resources
 }
 

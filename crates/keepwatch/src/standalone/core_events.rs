@@ -63,6 +63,7 @@ pub(crate) fn resource() -> Resource {
         ],
         withhold_bodies: false,
         audit_level_min: event::Level::None,
+        read_only: None,
         strategy: Arc::new(CoreEvents),
     }
 }

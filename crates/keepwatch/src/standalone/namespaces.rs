@@ -73,6 +73,7 @@ pub(crate) fn resource() -> Resource {
         selectable_fields: &["status.phase"],
         withhold_bodies: false,
         audit_level_min: event::Level::None,
+        read_only: None,
         strategy: Arc::new(Namespaces),
     }
 }

@@ -80,6 +80,7 @@ pub(crate) fn resource() -> Resource {
         selectable_fields: &["type"],
         withhold_bodies: true,
         audit_level_min: event::Level::None,
+        read_only: None,
         strategy: Arc::new(Secrets),
     }
 }

@@ -29,7 +29,7 @@ async fn detect(server: &Server, signal: Signal) {
 }
 
 async fn server() -> Server {
-    let server = Server::open(siem::resources());
+    let server = Server::open(siem::resources(&siem::Services::default()));
     detect(&server, signal("s1", SignalState::Open, 7)).await;
     server
 }
@@ -171,7 +171,7 @@ async fn people_delete_signals_and_make_none() {
 /// A signal with every field set is what its schema says: nothing in it is unknown or wrong.
 #[tokio::test]
 async fn the_schema_knows_every_field_of_a_signal() {
-    let server = Server::open(siem::resources());
+    let server = Server::open(siem::resources(&siem::Services::default()));
     let mut full = signal("s1", SignalState::Open, 7);
     let text = || "x".to_owned();
     full.spec.case = text();

@@ -35,6 +35,7 @@ fn base() -> Resource {
         selectable_fields: &[],
         withhold_bodies: false,
         audit_level_min: event::Level::None,
+        read_only: None,
         strategy: Arc::new(Plain),
     }
 }

@@ -1,0 +1,50 @@
+//! Doing something about an object that changes none of its fields.
+
+use http::StatusCode;
+use serde_json::{Map, Value};
+
+use super::create::sent;
+use super::options::WriteOptions;
+use super::read::unreadable;
+use super::{Call, metadata};
+use crate::negotiate::Rendering;
+use crate::{Answer, ApiError, Reply, Trail};
+
+impl Call<'_> {
+    /// Carries out an operation on the object that the URL names, and answers what came of it.
+    pub(super) async fn operate(&self, trail: &mut Trail) -> Result<Reply, ApiError> {
+        let rendering = Rendering::of(self.request)?;
+        let options = WriteOptions::of(self.request, "CreateOptions")?;
+        if let Some(json) = sent(&self.request.body, &Value::Null)
+            && !self.request.body.is_empty()
+        {
+            trail.request_object(&json);
+        }
+        let key = self.kind.key(self.namespace(), self.name());
+        let stored = self.shared.store.get(&key).await.map_err(|error| unreadable(&error))?;
+        let stored = stored.ok_or_else(|| self.kind.not_found(self.name()))?;
+        let object: Map<String, Value> = serde_json::from_slice(&stored.body)
+            .map_err(|error| ApiError::internal(&format!("stored object is damaged: {error}")))?;
+        let uid = metadata::text(&object, "uid").to_owned();
+        let message = if options.dry_run {
+            "nothing was done: this is a dry run".to_owned()
+        } else {
+            let occasion = self.write(rendering, false).occasion;
+            self.kind.resource.strategy.operate(object, occasion).await?
+        };
+        let status = event::Status {
+            status: "Success".to_owned(),
+            message,
+            details: Some(event::StatusDetails {
+                name: self.name().to_owned(),
+                group: self.kind.id.group.to_owned(),
+                kind: self.kind.id.plural.to_owned(),
+                uid,
+                ..event::StatusDetails::default()
+            }),
+            code: StatusCode::OK.as_u16(),
+            ..event::Status::default()
+        };
+        Ok(Reply::Plain(Answer::status(status)))
+    }
+}

@@ -1,0 +1,167 @@
+//! Reads of kinds whose objects are not in the store.
+//!
+//! What is answered is not recorded again in the event of the read: such objects are made of
+//! something that is kept elsewhere, and a journal of what was read of the journal would grow with
+//! every look at it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use http::StatusCode;
+use tokio::time::Instant;
+
+use super::continue_token::Place;
+use super::options::first;
+use super::read::{Filter, revision};
+use super::render::{self, ListHead};
+use super::watch::{BOOKMARK_PERIOD, Framing};
+use super::{Call, Shared};
+use crate::negotiate::Rendering;
+use crate::{
+    Answer, ApiError, FieldError, ReadBatch, ReadOnlyStorage, ReadPage, ReadQuery, Reply,
+    WatchReply,
+};
+
+impl Call<'_> {
+    /// Answers a read of a kind that is not in the store.
+    pub(super) async fn read_only(&self, storage: &dyn ReadOnlyStorage) -> Result<Reply, ApiError> {
+        match self.request.info.verb.as_str() {
+            "get" => self.get_read_only(storage).await,
+            "list" => self.list_read_only(storage).await,
+            "watch" => self.watch_read_only(storage).await,
+            verb => Err(self.kind.method_not_allowed(verb)),
+        }
+    }
+
+    async fn get_read_only(&self, storage: &dyn ReadOnlyStorage) -> Result<Reply, ApiError> {
+        let rendering = Rendering::of(self.request)?;
+        let found = storage.get(self.name()).await?;
+        let body = found.ok_or_else(|| self.kind.not_found(self.name()))?;
+        let now = self.shared.clock.now();
+        let answer = render::object(rendering, self.kind, StatusCode::OK, &body, now);
+        Ok(Reply::Plain(Answer { object: None, ..answer }))
+    }
+
+    async fn list_read_only(&self, storage: &dyn ReadOnlyStorage) -> Result<Reply, ApiError> {
+        let rendering = Rendering::of(self.request)?;
+        let filter = Filter::of(self)?;
+        let wanted = self.wanted()?;
+        let page = if filter.admits_unlabelled() {
+            let query = ReadQuery {
+                terms: filter.terms(),
+                limit: wanted.limit,
+                after: wanted.after,
+                at: wanted.at,
+            };
+            storage.list(query).await?
+        } else {
+            ReadPage::default()
+        };
+        let next = page.next.map(|after| Place { revision: Some(page.revision), after }.encode());
+        let head = ListHead {
+            revision: page.revision,
+            next: next.unwrap_or_default(),
+            ..ListHead::default()
+        };
+        let now = self.shared.clock.now();
+        let answer = render::list(rendering, self.kind, &head, page.items.iter(), now);
+        Ok(Reply::Plain(Answer { object: None, ..answer }))
+    }
+
+    async fn watch_read_only(&self, storage: &dyn ReadOnlyStorage) -> Result<Reply, ApiError> {
+        let rendering = Rendering::of(self.request)?;
+        let filter = Filter::of(self)?;
+        if self.check_watch()? == Some(true) {
+            let detail = "these objects are not sent as initial events: list them first";
+            let error = FieldError::forbidden("sendInitialEvents", detail);
+            super::options::refuse("ListOptions", &[error])?;
+        }
+        let duration = self.duration()?;
+        let after = revision(self.request)?.filter(|revision| *revision > 0);
+        let query = ReadQuery { terms: filter.terms(), ..ReadQuery::default() };
+        let batches = if filter.admits_unlabelled() {
+            storage.watch(query, after).await?
+        } else {
+            stream::pending().boxed()
+        };
+        let now = Instant::now();
+        let course = Course {
+            shared: Arc::clone(self.shared),
+            framing: Framing::new(self.kind, rendering.form),
+            batches: Some(batches),
+            frames: VecDeque::new(),
+            seen: None,
+            bookmarks: first(self.request, "allowWatchBookmarks")
+                .is_some_and(super::options::is_true),
+            next_bookmark: now + BOOKMARK_PERIOD,
+            end: now + duration,
+        };
+        Ok(Reply::Watch(WatchReply {
+            content_type: crate::answer::JSON,
+            frames: Box::pin(stream::unfold(course, Course::next)),
+        }))
+    }
+}
+
+/// A watch under way.
+struct Course {
+    shared: Arc<Shared>,
+    framing: Framing,
+    /// `None` once nothing more will come.
+    batches: Option<BoxStream<'static, Result<ReadBatch, ApiError>>>,
+    frames: VecDeque<Bytes>,
+    /// The revision up to which everything has been handed out.
+    seen: Option<u64>,
+    bookmarks: bool,
+    next_bookmark: Instant,
+    end: Instant,
+}
+
+impl Course {
+    /// The next frame; nothing when the watch is over.
+    async fn next(mut self) -> Option<(Bytes, Self)> {
+        loop {
+            if let Some(frame) = self.frames.pop_front() {
+                return Some((frame, self));
+            }
+            let now = Instant::now();
+            if now >= self.end {
+                return None;
+            }
+            if now >= self.next_bookmark {
+                self.next_bookmark = now + BOOKMARK_PERIOD;
+                if let Some(seen) = self.seen.filter(|_| self.bookmarks) {
+                    self.frames.push_back(self.framing.bookmark(seen, self.shared.clock.now()));
+                    continue;
+                }
+            }
+            let wake = self.next_bookmark.min(self.end);
+            let batches = self.batches.as_mut()?;
+            let batch = tokio::select! {
+                biased;
+                batch = batches.next() => batch,
+                () = tokio::time::sleep_until(wake) => continue,
+            };
+            match batch {
+                Some(Ok(batch)) => self.take(&batch),
+                Some(Err(error)) => {
+                    self.batches = None;
+                    self.frames.push_back(super::watch::frame("ERROR", &Answer::from(error).body));
+                }
+                None => return None,
+            }
+        }
+    }
+
+    fn take(&mut self, batch: &ReadBatch) {
+        self.seen = Some(batch.revision);
+        let now = self.shared.clock.now();
+        for body in &batch.items {
+            let frame = self.framing.frame("ADDED", body, now);
+            self.frames.push_back(frame);
+        }
+    }
+}

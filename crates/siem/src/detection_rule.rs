@@ -1,0 +1,275 @@
+//! `DetectionRule`: a text with Sigma rules, and how they fare.
+//!
+//! The ones that come with the program are put there by [`install`] and belong to the server: people
+//! may switch them off, and nothing else. People add their own, which are read before they are
+//! stored: what is there can be loaded.
+
+mod builtin;
+mod statistics;
+
+use std::sync::Arc;
+
+use apiserver::{
+    ApiError, Column, FieldError, Objects, Occasion, Registry, Resource, ResourceId, Scope,
+    Strategy,
+};
+use detect::{Document, LoadOptions, Rule, RuleSet};
+use event::{Level, Severity};
+use serde_json::{Map, Value, json};
+
+use crate::schema::{count, object, object_with, short_text, text, texts, time, words};
+use crate::{AGE, CHANGEABLE, GROUP, VERSION, column, fields, schema, wide};
+
+pub use builtin::{BuiltinRule, install};
+pub use statistics::{RuleStatistics, record_statistics};
+
+/// The kind.
+pub const DETECTION_RULES: ResourceId = ResourceId { group: GROUP, plural: "detectionrules" };
+/// Objects of this kind that people may make.
+pub const RULES_MAX: usize = 1_000;
+
+const KIND: &str = "DetectionRule";
+/// Characters of a text with rules.
+const SIGMA_LEN_MAX: u32 = 256 << 10;
+/// Mistakes that are told of a text.
+const ERRORS_MAX: usize = 10;
+/// `status.source` of what comes with the program.
+const BUILTIN: &str = "builtin";
+/// `status.source` of what people made.
+const USER: &str = "user";
+
+const COLUMNS: &[Column] = &[
+    column("Enabled", "boolean", "spec.enabled", "Whether it is evaluated."),
+    column("Severity", "string", "status.severity", "How serious its signals are."),
+    column("Source", "string", "status.source", "Whether it came with the program."),
+    column("Signals", "integer", "status.signals", "How many signals it has raised."),
+    column("Last Fired", "date", "status.lastFired", "Time since its last signal."),
+    column("Title", "string", "status.title", "What it finds."),
+    wide(column("Evaluated", "integer", "status.evaluated", "How many events it was tried on.")),
+    wide(column("Matched", "integer", "status.matched", "How many events matched.")),
+    wide(AGE),
+];
+
+/// The kind, ready to be served. `options` are what placeholders in rules stand for.
+pub fn resource(options: &LoadOptions) -> Resource {
+    Resource {
+        group: GROUP,
+        version: VERSION,
+        kind: KIND,
+        plural: DETECTION_RULES.plural,
+        singular: "detectionrule",
+        short_names: &["dr"],
+        categories: &[],
+        scope: Scope::Cluster,
+        verbs: CHANGEABLE,
+        columns: COLUMNS,
+        schema: schema::kind(
+            "DetectionRule is a text with Sigma rules that raise signals. It takes effect at once.",
+            spec_schema(),
+            status_schema(),
+        )
+        .into(),
+        subresources: &[],
+        selectable_fields: &["spec.enabled", "status.source", "status.severity"],
+        withhold_bodies: false,
+        audit_level_min: Level::RequestResponse,
+        read_only: None,
+        strategy: Arc::new(Rules { options: options.clone() }),
+    }
+}
+
+fn spec_schema() -> Value {
+    let mut enabled = json!({"type": "boolean", "default": true});
+    enabled["description"] = "Whether it is evaluated.".into();
+    object_with(
+        "What it finds.",
+        &["sigma"],
+        &[
+            (
+                "sigma",
+                short_text(
+                    SIGMA_LEN_MAX,
+                    "Sigma rules as YAML: one document, or several that refer to each other.",
+                ),
+            ),
+            ("enabled", enabled),
+        ],
+    )
+}
+
+fn status_schema() -> Value {
+    object(
+        "How it fares. Set by the server.",
+        &[
+            ("source", words(&[BUILTIN, USER], "Whether it came with the program.")),
+            ("title", text("Title of the rule that raises signals.")),
+            (
+                "severity",
+                words(&Severity::ALL.map(Severity::as_str), "The severity of its signals."),
+            ),
+            ("rules", texts("Identities of its rules, as signals and suppressions name them.")),
+            ("evaluated", count("How many events it was tried on.")),
+            ("matched", count("How many events matched.")),
+            ("signals", count("How many signals it has raised.")),
+            ("lastFired", time("When it last raised one.")),
+            ("cost", count("Nanoseconds of computing time of one event, on average.")),
+            ("error", text("Why it is not evaluated, though it is enabled.")),
+        ],
+    )
+}
+
+/// The rules that are enabled, as documents to be loaded. The file of each is the object's name.
+pub async fn load(registry: &Registry) -> Result<Vec<Document>, ApiError> {
+    let mut documents = Vec::new();
+    registry.scan(DETECTION_RULES, |body| documents.extend(document(body))).await?;
+    Ok(documents)
+}
+
+/// The document of a stored rule; nothing if it is not enabled.
+pub fn document(body: &[u8]) -> Option<Document> {
+    let rule: Map<String, Value> = serde_json::from_slice(body).ok()?;
+    let is_enabled = fields::value(&rule, "spec.enabled") != Some(&Value::Bool(false));
+    is_enabled.then(|| {
+        Document::new(fields::text(&rule, "metadata.name"), fields::text(&rule, "spec.sigma"))
+    })
+}
+
+/// What the text says of itself, as fields of the status.
+fn describe(rule: &mut Map<String, Value>, options: &LoadOptions) {
+    let document = Document::new("", fields::text(rule, "spec.sigma"));
+    let (set, _) = RuleSet::load_lenient(&[document], options);
+    let raising = || set.rules().iter().filter(|rule| rule.raises);
+    let Some(first) = raising().max_by_key(|rule| rule.severity).or(set.rules().first()) else {
+        return;
+    };
+    fields::set(rule, "status.title", first.title.as_str());
+    fields::set(rule, "status.severity", first.severity.as_str());
+    let ids: Vec<&str> = set.rules().iter().map(|rule: &Rule| rule.id.as_str()).collect();
+    fields::set(rule, "status.rules", ids);
+}
+
+struct Rules {
+    options: LoadOptions,
+}
+
+impl Strategy for Rules {
+    fn prepare_create(&self, rule: &mut Map<String, Value>, _at: &Occasion) {
+        fields::set(rule, "status", json!({"source": USER}));
+        describe(rule, &self.options);
+    }
+
+    fn prepare_update(
+        &self,
+        rule: &mut Map<String, Value>,
+        old: &Map<String, Value>,
+        _at: &Occasion,
+    ) {
+        fields::restore(rule, old, "status");
+        if fields::text(rule, "spec.sigma") != fields::text(old, "spec.sigma") {
+            describe(rule, &self.options);
+        }
+    }
+
+    fn validate(
+        &self,
+        rule: &Map<String, Value>,
+        _old: Option<&Map<String, Value>>,
+        _at: &Occasion,
+    ) -> Vec<FieldError> {
+        let document = Document::new("", fields::text(rule, "spec.sigma"));
+        match RuleSet::load(&[document], &self.options) {
+            Ok(set) if set.rules().is_empty() => {
+                vec![FieldError::required("spec.sigma", "there is no rule in it")]
+            }
+            Ok(_) => Vec::new(),
+            Err(errors) => errors.iter().take(ERRORS_MAX).map(mistake).collect(),
+        }
+    }
+
+    fn on_create(
+        &self,
+        rule: &mut Map<String, Value>,
+        objects: &mut Objects<'_>,
+        _at: &Occasion,
+    ) -> Result<(), ApiError> {
+        let others = objects.list(DETECTION_RULES, None);
+        let own = others.iter().filter(|other| !is_builtin(other)).count();
+        if own >= RULES_MAX {
+            let detail = format!("there are {RULES_MAX} already: delete one first");
+            return Err(forbidden(rule, &detail));
+        }
+        check_unique(rule, &others)
+    }
+
+    fn on_update(
+        &self,
+        rule: &mut Map<String, Value>,
+        old: &Map<String, Value>,
+        objects: &mut Objects<'_>,
+        _at: &Occasion,
+    ) -> Result<(), ApiError> {
+        if fields::text(rule, "spec.sigma") == fields::text(old, "spec.sigma") {
+            return Ok(());
+        }
+        if is_builtin(old) {
+            let detail = "it comes with the program: its text cannot be changed. Set spec.enabled \
+                          to false, and make a rule of your own with another id";
+            return Err(forbidden(rule, detail));
+        }
+        check_unique(rule, &objects.list(DETECTION_RULES, None))
+    }
+
+    fn on_delete(
+        &self,
+        rule: &Map<String, Value>,
+        _objects: &mut Objects<'_>,
+        _at: &Occasion,
+    ) -> Result<(), ApiError> {
+        if is_builtin(rule) {
+            let detail = "it comes with the program: set spec.enabled to false instead";
+            return Err(forbidden(rule, detail));
+        }
+        Ok(())
+    }
+}
+
+fn is_builtin(rule: &Map<String, Value>) -> bool {
+    fields::text(rule, "status.source") == BUILTIN
+}
+
+fn forbidden(rule: &Map<String, Value>, detail: &str) -> ApiError {
+    let name = fields::text(rule, "metadata.name");
+    ApiError::forbidden(GROUP, DETECTION_RULES.plural, name, detail)
+}
+
+/// A mistake in the text, with its place.
+fn mistake(error: &detect::RuleError) -> FieldError {
+    let detect::RuleError { line, column, message, hint, .. } = error;
+    let hint = hint.as_ref().map(|hint| format!(" (help: {hint})")).unwrap_or_default();
+    FieldError {
+        reason: "FieldValueInvalid",
+        field: "spec.sigma".to_owned(),
+        message: format!("Invalid value: {line}:{column}: {message}{hint}"),
+    }
+}
+
+/// Refuses a rule whose identity another object has.
+fn check_unique(rule: &Map<String, Value>, others: &[Map<String, Value>]) -> Result<(), ApiError> {
+    let name = fields::text(rule, "metadata.name");
+    for other in others.iter().filter(|other| fields::text(other, "metadata.name") != name) {
+        let taken = rule_ids(rule).into_iter().find(|id| rule_ids(other).contains(id));
+        if let Some(id) = taken {
+            let theirs = fields::text(other, "metadata.name");
+            let detail = format!("{KIND} {theirs:?} has a rule with this id already");
+            let error = FieldError::invalid("spec.sigma", &id.into(), &detail);
+            return Err(ApiError::invalid(GROUP, KIND, name, &[error]));
+        }
+    }
+    Ok(())
+}
+
+/// The identities of the rules in an object.
+fn rule_ids(rule: &Map<String, Value>) -> Vec<&str> {
+    let ids = fields::value(rule, "status.rules").and_then(Value::as_array);
+    ids.into_iter().flatten().filter_map(Value::as_str).collect()
+}

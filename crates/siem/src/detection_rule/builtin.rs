@@ -1,0 +1,59 @@
+//! The rules that come with the program, as objects.
+
+use apiserver::{ApiError, Objects};
+use detect::LoadOptions;
+use serde_json::{Map, Value};
+
+use super::{BUILTIN, DETECTION_RULES, describe, is_builtin};
+use crate::{API_VERSION, fields};
+
+/// A rule that comes with the program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuiltinRule {
+    /// Name of the object.
+    pub name: String,
+    /// Its text.
+    pub sigma: String,
+}
+
+/// Makes the objects what the program brings: new ones are added, changed ones updated, others that
+/// an earlier release brought removed. What people switched off stays off, and statistics stay. Gives
+/// back the names that people took for rules of their own: those are left alone.
+pub fn install(
+    objects: &mut Objects<'_>,
+    rules: &[BuiltinRule],
+    options: &LoadOptions,
+) -> Result<Vec<String>, ApiError> {
+    let mut taken = Vec::new();
+    for rule in rules {
+        match objects.get(DETECTION_RULES, "", &rule.name) {
+            None => objects.create(DETECTION_RULES, object(rule, options))?,
+            Some(stored) if is_builtin(&stored) => {
+                let mut renewed = stored;
+                fields::set(&mut renewed, "spec.sigma", rule.sigma.as_str());
+                describe(&mut renewed, options);
+                objects.update(DETECTION_RULES, renewed)?;
+            }
+            Some(_) => taken.push(rule.name.clone()),
+        }
+    }
+    for stored in objects.list(DETECTION_RULES, None) {
+        let name = fields::text(&stored, "metadata.name");
+        if is_builtin(&stored) && !rules.iter().any(|rule| rule.name == name) {
+            objects.delete(DETECTION_RULES, "", name)?;
+        }
+    }
+    Ok(taken)
+}
+
+fn object(rule: &BuiltinRule, options: &LoadOptions) -> Map<String, Value> {
+    let mut object = Map::new();
+    fields::set(&mut object, "apiVersion", API_VERSION);
+    fields::set(&mut object, "kind", super::KIND);
+    fields::set(&mut object, "metadata.name", rule.name.as_str());
+    fields::set(&mut object, "spec.sigma", rule.sigma.as_str());
+    fields::set(&mut object, "spec.enabled", true);
+    fields::set(&mut object, "status.source", BUILTIN);
+    describe(&mut object, options);
+    object
+}

@@ -1,0 +1,263 @@
+//! `Suppression`: signals that are not raised, of which rules and events, until when, and why.
+//!
+//! It hides signals, never events. One that has expired has no effect any more; nobody needs to remove
+//! it.
+
+use std::sync::Arc;
+
+use apiserver::{
+    ApiError, Column, FieldError, Objects, Occasion, Registry, Resource, ResourceId, Scope,
+    Strategy,
+};
+use detect::{EventMatcher, LoadOptions};
+use event::{Level, Timestamp};
+use serde_json::{Map, Value, json};
+
+use crate::schema::{anything, count, object, object_with, short_text, text, time, words};
+use crate::{AGE, CHANGEABLE, GROUP, VERSION, column, fields, schema, wide};
+
+/// The kind.
+pub const SUPPRESSIONS: ResourceId = ResourceId { group: GROUP, plural: "suppressions" };
+/// In `spec.rules`: every rule.
+pub const EVERY_RULE: &str = "*";
+
+const KIND: &str = "Suppression";
+/// Rules that one names.
+const RULES_MAX: u32 = 100;
+/// Characters of a reason or a ticket.
+const REASON_LEN_MAX: u32 = 1024;
+/// How far ahead one may expire, in microseconds: a year.
+const VALIDITY_MAX: i64 = 366 * 86_400_000_000;
+/// Mistakes that are told of what one matches.
+const ERRORS_MAX: usize = 10;
+const ACTIVE: &str = "active";
+const EXPIRED: &str = "expired";
+
+const COLUMNS: &[Column] = &[
+    column("State", "string", "status.state", "Whether it has effect."),
+    column("Expires At", "string", "spec.expiresAt", "Until when it has effect."),
+    column("Hidden", "integer", "status.hidden", "How many signals it kept from being raised."),
+    column("Created By", "string", "status.createdBy", "Who made it."),
+    column("Reason", "string", "spec.reason", "Why."),
+    wide(column("Rules", "string", "spec.rules", "Which rules it is about.")),
+    wide(column("Ticket", "string", "spec.ticket", "Where to read more.")),
+    wide(column("Last Hidden", "date", "status.lastHidden", "Time since the last one.")),
+    wide(AGE),
+];
+
+/// The kind, ready to be served. `options` are what placeholders stand for.
+pub fn resource(options: &LoadOptions) -> Resource {
+    Resource {
+        group: GROUP,
+        version: VERSION,
+        kind: KIND,
+        plural: SUPPRESSIONS.plural,
+        singular: "suppression",
+        short_names: &[],
+        categories: &[],
+        scope: Scope::Cluster,
+        verbs: CHANGEABLE,
+        columns: COLUMNS,
+        schema: schema::kind(
+            "Suppression keeps rules from raising signals of certain events, for a limited time. The \
+             events themselves are recorded all the same.",
+            spec_schema(),
+            status_schema(),
+        )
+        .into(),
+        subresources: &[],
+        selectable_fields: &["status.state", "status.createdBy"],
+        withhold_bodies: false,
+        audit_level_min: Level::RequestResponse,
+        read_only: None,
+        strategy: Arc::new(Rules { options: options.clone() }),
+    }
+}
+
+fn spec_schema() -> Value {
+    let mut rules = schema::texts("Identities of the rules it is about; * stands for every rule.");
+    rules["minItems"] = 1.into();
+    rules["maxItems"] = RULES_MAX.into();
+    let matched = "Which events it is about: selections and a condition, as under the detection of \
+                   a Sigma rule. Without a condition, all selections must hold.";
+    object_with(
+        "What is not raised.",
+        &["rules", "match", "expiresAt", "reason"],
+        &[
+            ("rules", rules),
+            ("match", anything(matched)),
+            ("expiresAt", time("When it ends: at most a year from now.")),
+            ("reason", short_text(REASON_LEN_MAX, "Why, for people.")),
+            ("ticket", short_text(REASON_LEN_MAX, "Where to read more.")),
+        ],
+    )
+}
+
+fn status_schema() -> Value {
+    object(
+        "What came of it. Set by the server.",
+        &[
+            ("state", words(&[ACTIVE, EXPIRED], "Whether it has effect.")),
+            ("createdBy", text("Who made it.")),
+            ("updatedBy", text("Who last changed it.")),
+            ("hidden", count("How many signals it kept from being raised.")),
+            ("lastHidden", time("When it last kept one from being raised.")),
+        ],
+    )
+}
+
+/// A suppression as the detector needs it.
+#[derive(Clone, Debug)]
+pub struct Suppression {
+    /// Its name.
+    pub name: String,
+    /// The rules it is about; empty for every rule.
+    pub rules: Vec<String>,
+    /// Which events it is about.
+    pub events: EventMatcher,
+    /// When it ends.
+    pub expires_at: Timestamp,
+}
+
+impl Suppression {
+    /// A stored one; `None` if it cannot be read.
+    pub fn of(body: &[u8], options: &LoadOptions) -> Option<Self> {
+        let stored: Map<String, Value> = serde_json::from_slice(body).ok()?;
+        let rules: Vec<String> = rules_of(&stored).into_iter().map(str::to_owned).collect();
+        let is_every = rules.iter().any(|rule| rule == EVERY_RULE);
+        let events = fields::value(&stored, "spec.match")?;
+        Some(Self {
+            name: fields::text(&stored, "metadata.name").to_owned(),
+            rules: if is_every { Vec::new() } else { rules },
+            events: EventMatcher::parse("spec.match", events, options).ok()?,
+            expires_at: Timestamp::parse(fields::text(&stored, "spec.expiresAt")).ok()?,
+        })
+    }
+}
+
+/// Every suppression that has not expired.
+pub async fn load(
+    registry: &Registry,
+    options: &LoadOptions,
+    now: Timestamp,
+) -> Result<Vec<Suppression>, ApiError> {
+    let mut found = Vec::new();
+    registry.scan(SUPPRESSIONS, |body| found.extend(Suppression::of(body, options))).await?;
+    found.retain(|suppression| suppression.expires_at > now);
+    Ok(found)
+}
+
+/// Writes how many signals a suppression has kept from being raised so far. One that was deleted
+/// meanwhile is left alone.
+pub fn record_hidden(
+    objects: &mut Objects<'_>,
+    name: &str,
+    hidden: u64,
+    last_hidden: Timestamp,
+) -> Result<(), ApiError> {
+    let Some(mut stored) = objects.get(SUPPRESSIONS, "", name) else { return Ok(()) };
+    fields::set(&mut stored, "status.hidden", hidden);
+    fields::set(&mut stored, "status.lastHidden", last_hidden.to_string());
+    objects.update(SUPPRESSIONS, stored)
+}
+
+/// Marks those that have expired.
+pub fn expire(objects: &mut Objects<'_>, now: Timestamp) -> Result<(), ApiError> {
+    for stored in objects.list(SUPPRESSIONS, None) {
+        let mut stored = stored;
+        let expires_at = Timestamp::parse(fields::text(&stored, "spec.expiresAt"));
+        let is_over = expires_at.is_ok_and(|expires_at| expires_at <= now);
+        if is_over && fields::text(&stored, "status.state") == ACTIVE {
+            fields::set(&mut stored, "status.state", EXPIRED);
+            objects.update(SUPPRESSIONS, stored)?;
+        }
+    }
+    Ok(())
+}
+
+struct Rules {
+    options: LoadOptions,
+}
+
+impl Strategy for Rules {
+    fn prepare_create(&self, suppression: &mut Map<String, Value>, at: &Occasion) {
+        let user = at.user.username.as_str();
+        let status = json!({"state": ACTIVE, "createdBy": user, "hidden": 0});
+        fields::set(suppression, "status", status);
+    }
+
+    fn prepare_update(
+        &self,
+        suppression: &mut Map<String, Value>,
+        old: &Map<String, Value>,
+        at: &Occasion,
+    ) {
+        fields::restore(suppression, old, "status");
+        if suppression.get("spec") != old.get("spec") {
+            fields::set(suppression, "status.updatedBy", at.user.username.as_str());
+        }
+        if fields::text(suppression, "spec.expiresAt") != fields::text(old, "spec.expiresAt") {
+            fields::set(suppression, "status.state", ACTIVE);
+        }
+    }
+
+    fn validate(
+        &self,
+        suppression: &Map<String, Value>,
+        old: Option<&Map<String, Value>>,
+        at: &Occasion,
+    ) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        for (index, rule) in rules_of(suppression).into_iter().enumerate() {
+            if rule.is_empty() {
+                let field = format!("spec.rules[{index}]");
+                errors.push(FieldError::required(field, "name a rule, or * for every rule"));
+            }
+        }
+        if fields::text(suppression, "spec.reason").trim().is_empty() {
+            errors.push(FieldError::required("spec.reason", "say why, for those who come later"));
+        }
+        let events = fields::value(suppression, "spec.match").cloned().unwrap_or_default();
+        if let Err(mistakes) = EventMatcher::parse("spec.match", &events, &self.options) {
+            errors.extend(mistakes.iter().take(ERRORS_MAX).map(mistake));
+        }
+        let is_new = old.is_none_or(|old| {
+            fields::text(old, "spec.expiresAt") != fields::text(suppression, "spec.expiresAt")
+        });
+        if is_new {
+            errors.extend(wrong_expiry(suppression, &at.now));
+        }
+        errors
+    }
+}
+
+fn rules_of(suppression: &Map<String, Value>) -> Vec<&str> {
+    let rules = fields::value(suppression, "spec.rules").and_then(Value::as_array);
+    rules.into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+/// What is matched is written as an object: a place in a text would mean nothing.
+fn mistake(error: &detect::RuleError) -> FieldError {
+    let hint = error.hint.as_ref().map(|hint| format!(" (help: {hint})")).unwrap_or_default();
+    FieldError {
+        reason: "FieldValueInvalid",
+        field: "spec.match".to_owned(),
+        message: format!("Invalid value: {}{hint}", error.message),
+    }
+}
+
+fn wrong_expiry(suppression: &Map<String, Value>, now: &str) -> Option<FieldError> {
+    let field = "spec.expiresAt";
+    let given = fields::text(suppression, field);
+    let micros = |text| Timestamp::parse(text).map(Timestamp::as_micros);
+    let (Ok(expires_at), Ok(now)) = (micros(given), micros(now)) else {
+        return Some(FieldError::invalid(field, &given.into(), "must be a time, as RFC 3339"));
+    };
+    if expires_at <= now {
+        return Some(FieldError::invalid(field, &given.into(), "must be in the future"));
+    }
+    if expires_at - now > VALIDITY_MAX {
+        return Some(FieldError::invalid(field, &given.into(), "must be within a year"));
+    }
+    None
+}

@@ -1,0 +1,144 @@
+//! Detection rules: those of people are read when they are written, those of the program are kept.
+
+use detect::LoadOptions;
+use event::Timestamp;
+use expect_test::expect;
+use serde_json::json;
+use siem::Services;
+use siem::detection_rule::{BuiltinRule, RuleStatistics, install, load, record_statistics};
+
+use super::server::{START, Server};
+
+const RULES: &str = "/apis/siem.keepwatch.io/v1alpha1/detectionrules";
+
+fn sigma(id: &str, verb: &str) -> String {
+    format!(
+        "title: Restore points are touched\nid: {id}\nlevel: high\n\
+         logsource:\n  product: kubernetes\n  service: audit\n\
+         detection:\n  selection:\n    verb: {verb}\n    objectRef.resource: restorepoints\n  \
+         condition: selection\n"
+    )
+}
+
+fn rule(name: &str, sigma: &str) -> String {
+    json!({"metadata": {"name": name}, "spec": {"sigma": sigma}}).to_string()
+}
+
+fn open() -> Server {
+    Server::open(siem::resources(&Services::default()))
+}
+
+async fn bring(server: &Server, rules: &[(&str, String)]) {
+    let rules: Vec<BuiltinRule> = rules
+        .iter()
+        .map(|(name, sigma)| BuiltinRule { name: (*name).to_owned(), sigma: sigma.clone() })
+        .collect();
+    server
+        .write(move |objects| {
+            let taken = install(objects, &rules, &LoadOptions::default())?;
+            assert!(taken.iter().all(|name| name == "mine"), "{taken:?}");
+            Ok(())
+        })
+        .await;
+}
+
+const FIRST: &str = "0f6b3b7e-6d4b-4c56-9d53-0a7e6a1f0001";
+const SECOND: &str = "0f6b3b7e-6d4b-4c56-9d53-0a7e6a1f0002";
+
+#[tokio::test]
+async fn people_add_rules_that_are_loaded() {
+    let server = open();
+    let (code, made) =
+        server.ask(&format!("POST {RULES}"), &rule("mine", &sigma(FIRST, "delete"))).await;
+    assert_eq!(code, 201, "{made}");
+    expect![[r#"{"source":"user","title":"Restore points are touched","severity":"high","rules":["0f6b3b7e-6d4b-4c56-9d53-0a7e6a1f0001"]}"#]]
+        .assert_eq(&made["status"].to_string());
+    assert_eq!(made["spec"]["enabled"], true);
+    let documents = load(&server.registry).await.unwrap();
+    assert_eq!((documents.len(), documents[0].file.as_str()), (1, "mine"));
+    let patch = r#"{"spec":{"enabled":false},"status":{"signals":7}}"#;
+    let (_, off) = server.ask(&format!("PATCH {RULES}/mine"), patch).await;
+    assert_eq!(off["status"], made["status"]);
+    assert!(load(&server.registry).await.unwrap().is_empty());
+    assert_eq!(server.ask(&format!("DELETE {RULES}/mine"), "").await.0, 200);
+}
+
+#[tokio::test]
+async fn a_mistake_is_told_with_its_place() {
+    let server = open();
+    let check =
+        async |sigma: &str| server.said(&format!("POST {RULES}"), &rule("mine", sigma)).await;
+    expect![[r#"422 DetectionRule.siem.keepwatch.io "mine" is invalid: spec.sigma: Invalid value: 9:5: no audit event has a field `vreb` (help: did you mean `verb`?)"#]]
+        .assert_eq(&check(&sigma(FIRST, "delete").replace("    verb:", "    vreb:")).await);
+    expect![[r#"422 DetectionRule.siem.keepwatch.io "mine" is invalid: spec.sigma: Required value: there is no rule in it"#]].assert_eq(&check("").await);
+    expect![[r#"422 DetectionRule.siem.keepwatch.io "mine" is invalid: spec.sigma: Invalid value: 2:1: while parsing a node, did not find expected node content"#]].assert_eq(&check("title: [").await);
+}
+
+#[tokio::test]
+async fn an_identity_belongs_to_one_object() {
+    let server = open();
+    server.ask(&format!("POST {RULES}"), &rule("mine", &sigma(FIRST, "delete"))).await;
+    let twin = server.said(&format!("POST {RULES}"), &rule("twin", &sigma(FIRST, "get"))).await;
+    expect![[r#"422 DetectionRule.siem.keepwatch.io "twin" is invalid: spec.sigma: Invalid value: "0f6b3b7e-6d4b-4c56-9d53-0a7e6a1f0001": DetectionRule "mine" has a rule with this id already"#]]
+        .assert_eq(&twin);
+}
+
+#[tokio::test]
+async fn rules_of_the_program_are_switched_off_and_nothing_else() {
+    let server = open();
+    bring(&server, &[("first", sigma(FIRST, "delete")), ("second", sigma(SECOND, "get"))]).await;
+    let patch = r#"{"spec":{"enabled":false}}"#;
+    assert_eq!(server.ask(&format!("PATCH {RULES}/first"), patch).await.0, 200);
+    let mut said = server.said(&format!("DELETE {RULES}/first"), "").await + "\n";
+    let patch = json!({"spec": {"sigma": sigma(FIRST, "list")}}).to_string();
+    said += &server.said(&format!("PATCH {RULES}/first"), &patch).await;
+    expect![[r#"
+        403 detectionrules.siem.keepwatch.io "first" is forbidden: it comes with the program: set spec.enabled to false instead
+        403 detectionrules.siem.keepwatch.io "first" is forbidden: it comes with the program: its text cannot be changed. Set spec.enabled to false, and make a rule of your own with another id"#]]
+    .assert_eq(&said);
+    let changed = sigma(FIRST, "list").replace("high", "low");
+    bring(&server, &[("first", changed)]).await;
+    expect![[r"
+        Name  Enabled  Severity  Source  Signals  Last Fired  Title  Evaluated  Matched  Age
+        first  false  low  builtin  null  null  Restore points are touched  null  null  0s
+    "]]
+    .assert_eq(&server.table(&format!("GET {RULES}")).await);
+}
+
+#[tokio::test]
+async fn a_name_that_people_took_is_theirs() {
+    let server = open();
+    server.ask(&format!("POST {RULES}"), &rule("mine", &sigma(FIRST, "delete"))).await;
+    bring(&server, &[("mine", sigma(SECOND, "get"))]).await;
+    let (_, mine) = server.ask(&format!("GET {RULES}/mine"), "").await;
+    assert_eq!(mine["status"]["source"], "user");
+}
+
+#[tokio::test]
+async fn the_detector_writes_how_rules_fare() {
+    let server = open();
+    bring(&server, &[("first", sigma(FIRST, "delete")), ("second", sigma(SECOND, "get"))]).await;
+    let statistics = RuleStatistics {
+        rule: FIRST.to_owned(),
+        evaluated: 100,
+        matched: 7,
+        signals: 1,
+        last_fired: Some(Timestamp::from_micros(START - 60_000_000)),
+        cost: Some(250),
+    };
+    let errors = [("second".to_owned(), "its twin is loaded".to_owned())];
+    server.write(move |objects| record_statistics(objects, &[statistics], &errors)).await;
+    expect![[r"
+        Name  Enabled  Severity  Source  Signals  Last Fired  Title  Evaluated  Matched  Age
+        first  true  high  builtin  1  60s  Restore points are touched  100  7  0s
+        second  true  high  builtin  null  null  Restore points are touched  null  null  0s
+    "]]
+    .assert_eq(&server.table(&format!("GET {RULES}")).await);
+    let (_, second) = server.ask(&format!("GET {RULES}/second"), "").await;
+    assert_eq!(second["status"]["error"], "its twin is loaded");
+    let before = second["metadata"]["resourceVersion"].clone();
+    server.write(move |objects| record_statistics(objects, &[], &[])).await;
+    let (_, second) = server.ask(&format!("GET {RULES}/second"), "").await;
+    assert_eq!(second["status"].get("error"), None);
+    assert_ne!(second["metadata"]["resourceVersion"], before);
+}

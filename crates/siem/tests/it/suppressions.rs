@@ -1,0 +1,105 @@
+//! Suppressions: for a limited time, with a reason, on record.
+
+use detect::LoadOptions;
+use event::Timestamp;
+use expect_test::expect;
+use serde_json::{Value, json};
+use siem::Services;
+use siem::suppression::{expire, load, record_hidden};
+
+use super::server::{START, Server};
+
+const SUPPRESSIONS: &str = "/apis/siem.keepwatch.io/v1alpha1/suppressions";
+
+fn open() -> Server {
+    Server::open(siem::resources(&Services::default()))
+}
+
+fn spec() -> Value {
+    json!({
+        "rules": ["k10-rp-deleted"],
+        "match": {"selection": {"user.username": "robot"}},
+        "expiresAt": "2026-12-01T00:00:00Z",
+        "reason": "cleaned up every night",
+    })
+}
+
+async fn make(server: &Server, spec: &Value) -> (u16, Value) {
+    let body = json!({"metadata": {"name": "robot"}, "spec": spec}).to_string();
+    server.ask(&format!("POST {SUPPRESSIONS}"), &body).await
+}
+
+#[tokio::test]
+async fn a_suppression_says_who_made_it_and_is_loaded_until_it_ends() {
+    let server = open();
+    let (code, made) = make(&server, &spec()).await;
+    assert_eq!(code, 201, "{made}");
+    expect![[r#"{"state":"active","createdBy":"alice","hidden":0}"#]]
+        .assert_eq(&made["status"].to_string());
+    let options = LoadOptions::default();
+    let at = Timestamp::from_micros(START);
+    let loaded = load(&server.registry, &options, at).await.unwrap();
+    assert_eq!((loaded.len(), loaded[0].rules.join(" ").as_str()), (1, "k10-rp-deleted"));
+    let later = Timestamp::parse("2026-12-01T00:00:00Z").unwrap();
+    assert!(load(&server.registry, &options, later).await.unwrap().is_empty());
+    server.write(move |objects| expire(objects, later)).await;
+    server.write(move |objects| record_hidden(objects, "robot", 3, at)).await;
+    server.write(move |objects| record_hidden(objects, "gone", 3, at)).await;
+    expect![[r#"
+        Name  State  Expires At  Hidden  Created By  Reason  Rules  Ticket  Last Hidden  Age
+        robot  expired  2026-12-01T00:00:00Z  3  alice  cleaned up every night  ["k10-rp-deleted"]  null  0s  0s
+    "#]]
+    .assert_eq(&server.table(&format!("GET {SUPPRESSIONS}")).await);
+    let patch = json!({"spec": {"expiresAt": "2026-12-02T00:00:00Z"}, "status": {"hidden": 0}});
+    let line = format!("PATCH {SUPPRESSIONS}/robot");
+    let (_, longer) = server.ask(&line, &patch.to_string()).await;
+    expect![[r#"{"state":"active","createdBy":"alice","hidden":3,"lastHidden":"2026-11-23T09:30:00.000000Z","updatedBy":"alice"}"#]]
+        .assert_eq(&longer["status"].to_string());
+}
+
+#[tokio::test]
+async fn a_suppression_without_end_reason_or_sense_is_refused() {
+    let server = open();
+    let mut said = String::new();
+    for (field, value) in [
+        ("rules", json!([])),
+        ("rules", json!([""])),
+        ("rules", Value::Null),
+        ("expiresAt", json!("2026-11-23T09:30:00Z")),
+        ("expiresAt", json!("2028-01-01T00:00:00Z")),
+        ("expiresAt", json!("tomorrow")),
+        ("expiresAt", Value::Null),
+        ("reason", json!(" ")),
+        ("match", json!({})),
+        ("match", json!({"selection": {"user.nmae": "robot"}})),
+    ] {
+        let mut spec = spec();
+        spec[field] = value;
+        let (code, answer) = make(&server, &spec).await;
+        let message = answer["message"].as_str().unwrap();
+        let message = message.split_once("invalid: ").map_or(message, |(_, rest)| rest);
+        said += &(format!("{code} {message}") + "\n");
+    }
+    expect![[r#"
+        422 spec.rules: Invalid value: 0: spec.rules in body should have at least 1 items
+        422 spec.rules[0]: Required value: name a rule, or * for every rule
+        422 spec.rules: Required value
+        422 spec.expiresAt: Invalid value: "2026-11-23T09:30:00Z": must be in the future
+        422 spec.expiresAt: Invalid value: "2028-01-01T00:00:00Z": must be within a year
+        422 spec.expiresAt: Invalid value: "tomorrow": spec.expiresAt in body must be of type date-time: "tomorrow"
+        422 spec.expiresAt: Required value
+        422 spec.reason: Required value: say why, for those who come later
+        422 spec.match: Invalid value: there is no selection for `them`
+        422 spec.match: Invalid value: no audit event has a field `user.nmae` (help: there are user.username, user.uid, user.groups, user.isServiceAccount, user.serviceAccount.namespace, user.serviceAccount.name)
+    "#]].assert_eq(&said);
+}
+
+#[tokio::test]
+async fn an_expired_suppression_may_still_be_labelled() {
+    let server = open();
+    make(&server, &spec()).await;
+    server.pass(30 * 86_400);
+    let patch = r#"{"metadata":{"labels":{"a":"b"}}}"#;
+    let (code, _) = server.ask(&format!("PATCH {SUPPRESSIONS}/robot"), patch).await;
+    assert_eq!(code, 200);
+}

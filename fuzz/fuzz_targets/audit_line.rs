@@ -7,7 +7,7 @@
 
 use bytes::Bytes;
 use event::kasten::Labels;
-use event::{Event, Json, JsonError, View, kasten, record, v1};
+use event::{Event, Json, JsonError, View, kasten, line, record, v1};
 use fuzz::{assert_line, piece, text};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
@@ -16,6 +16,9 @@ fuzz_target!(|input: &[u8]| {
     body(input);
     if let Ok(event) = v1::read(input) {
         written(&event);
+    }
+    if let Ok(line) = line::read(input) {
+        written(&line.event);
     }
     if let Some(event) = made_of(input) {
         written(&event);
@@ -93,6 +96,10 @@ fn written(event: &Event) {
     let line = kasten_line(&View::from(event), &event.user.username);
     assert_line(&line);
     assert!(line.starts_with(br#"{"message":"K10Event "#), "the marker comes first");
+    let again = kasten::read(&line).expect("our own line is read");
+    assert_eq!(&again, event, "kasten says something else");
+    let read = line::read(&line).expect("its encoding is found");
+    assert_eq!(read.encoding, line::Encoding::Kasten);
 }
 
 /// A record is seen as what is read of it.

@@ -4,8 +4,11 @@
 
 mod it {
     mod correlations;
+    mod documentation;
     mod errors;
     mod fields;
     mod matching;
+    mod properties;
+    mod public_rules;
     mod support;
 }

@@ -309,6 +309,8 @@ proptest! {
     fn no_bytes_make_a_reader_fail_in_the_middle(bytes in prop::collection::vec(any::<u8>(), 0..64), cut in 0usize..200) {
         drop(Json::parse(Bytes::from(bytes.clone())));
         drop(v1::read(&bytes));
+        drop(kasten::read(&bytes));
+        drop(line::read(&bytes));
         drop(View::of(&bytes).map(|view| Event::from(&view)));
         drop(record::read(Bytes::from(bytes)));
         let event = v1::read(EVENTS.lines().nth(1).unwrap().as_bytes()).unwrap();

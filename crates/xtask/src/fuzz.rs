@@ -13,7 +13,7 @@ use anyhow::{Context, bail, ensure};
 use crate::{root, target};
 
 /// The targets, as `fuzz/Cargo.toml` names them.
-const TARGETS: [&str; 4] = ["policy", "request_path", "audit_line", "document"];
+const TARGETS: [&str; 5] = ["policy", "request_path", "audit_line", "document", "rules"];
 /// What makes the compiler count edges, and comparisons that nearly held.
 const FLAGS: [&str; 7] = [
     "--cfg",

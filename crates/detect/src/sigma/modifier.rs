@@ -24,8 +24,8 @@ const NAMES: [(&str, Modifier); 30] = [
     ("dotall", Modifier::DotAll),
     ("base64", Modifier::Base64),
     ("base64offset", Modifier::Base64Offset),
-    ("utf16", Modifier::Utf16),
     ("utf16le", Modifier::Utf16),
+    ("utf16", Modifier::Utf16),
     ("wide", Modifier::Utf16),
     ("utf16be", Modifier::Utf16Be),
     ("windash", Modifier::WinDash),
@@ -141,6 +141,35 @@ fn complaint(compares: Option<&Modifier>, scalar: &Scalar) -> Option<(String, &'
 }
 
 impl Modifier {
+    /// All modifiers.
+    pub const ALL: [Self; 25] = [
+        Self::Contains,
+        Self::StartsWith,
+        Self::EndsWith,
+        Self::All,
+        Self::Cased,
+        Self::Exists,
+        Self::Re,
+        Self::IgnoreCase,
+        Self::MultiLine,
+        Self::DotAll,
+        Self::Base64,
+        Self::Base64Offset,
+        Self::Utf16,
+        Self::Utf16Be,
+        Self::WinDash,
+        Self::Cidr,
+        Self::Lt,
+        Self::Lte,
+        Self::Gt,
+        Self::Gte,
+        Self::FieldRef,
+        Self::Expand,
+        Self::Within,
+        Self::Shorter,
+        Self::Neq,
+    ];
+
     /// As rules have it.
     pub fn name(self) -> &'static str {
         NAMES.iter().find(|(_, modifier)| *modifier == self).map_or("", |(name, _)| name)

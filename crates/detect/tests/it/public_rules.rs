@@ -1,0 +1,72 @@
+//! Peculiarities of public Sigma rules for audit logs: those that can fire are loaded, the others are
+//! refused with the reason. The rules are of our own writing.
+
+use serde_json::json;
+
+use super::support::{errors, event, load, matches};
+
+/// A rule as public ones are laid out, with that selection.
+fn public(selection: &str) -> String {
+    format!(
+        "title: Something Was Done\nid: 6c1a7d1e-0000-4000-8000-000000000001\nrelated:\n  - id: \
+         6c1a7d1e-0000-4000-8000-000000000002\n    type: derived\nstatus: test\ndescription: |\n  \
+         Finds something.\nreferences:\n  - https://example.com/\nauthor: Someone (Example)\ndate: \
+         2026-03-26\nmodified: 2026/04/01\ntags:\n  - attack.impact\n  - attack.t1490\nlogsource:\n  \
+         category: application\n  product: kubernetes\n  service: audit\ndetection:\n  selection:\n\
+         {selection}  condition: selection\nfalsepositives:\n  - Unknown\nlevel: low\n"
+    )
+}
+
+#[test]
+fn usual_rules_are_loaded_and_fire() {
+    for (selection, changes) in [
+        (
+            "    verb: 'delete'\n    objectRef.resource: 'deployments'\n",
+            json!({"objectRef.resource": "deployments"}),
+        ),
+        (
+            "    verb: create\n    objectRef.resource: pods\n    objectRef.subresource: exec\n",
+            json!({"verb": "create", "objectRef.resource": "pods", "objectRef.subresource": "exec"}),
+        ),
+        (
+            "    responseStatus.code:\n      - 401 # Unauthorized\n      - 403 # Forbidden\n",
+            json!({"responseStatus.code": 403}),
+        ),
+        (
+            "    requestURI|contains:\n      # Encoded\n      - '%2fbin%2fsh'\n      - '/bin/sh'\n",
+            json!({"requestURI": "/api/v1/namespaces/a/pods/b/exec?command=%2Fbin%2Fsh"}),
+        ),
+        (
+            "    objectRef.apiGroup: rbac.authorization.k8s.io\n    objectRef.resource:\n      \
+             - clusterrolebindings\n      - rolebindings\n    verb:\n      - create\n      - patch\n",
+            json!({"verb": "patch", "objectRef.resource": "rolebindings",
+                "objectRef.apiGroup": "rbac.authorization.k8s.io"}),
+        ),
+    ] {
+        let rules = load(&public(selection));
+        assert_eq!(matches(&rules, &event(&changes)).len(), 1, "{selection}");
+        assert!(matches(&rules, &event(&json!({"verb": "get"}))).is_empty(), "{selection}");
+    }
+}
+
+#[test]
+fn rules_that_could_not_fire_are_refused_with_the_reason() {
+    for (selection, at, message, hint) in [
+        (
+            "    hostPath: '*' # Note\n",
+            "23:5",
+            "no audit event has a field `hostPath`",
+            "requestObject",
+        ),
+        ("    capabilities: '*'\n", "23:5", "no audit event has a field", "securityContext"),
+        ("    apiGroup: 'apps'\n", "23:5", "no audit event has a field", "objectRef.apiGroup"),
+        ("    verb:\n      - 'create'\n      - 'replace'\n", "25:9", "never `replace`", "`update`"),
+        ("    responseStatus.code: 'ALLOW'\n", "23:26", "never `ALLOW`", "decision"),
+    ] {
+        let found = errors(&public(selection));
+        assert_eq!(found.len(), 1, "{found:#?}");
+        for expected in [&format!("t.yaml:{at}: "), message, hint] {
+            assert!(found[0].contains(expected), "{} has {expected}", found[0]);
+        }
+    }
+}

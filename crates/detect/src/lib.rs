@@ -6,6 +6,7 @@
 //! Pure: no I/O, no clock, no task. Where events come from and where signals go is the business of
 //! the crate `delivery` and of the binary.
 
+pub mod engine;
 pub mod error;
 mod event_matcher;
 pub mod field;
@@ -17,6 +18,7 @@ pub mod ruleset;
 pub mod sigma;
 pub mod template;
 
+pub use engine::{ChangeKind, CheckpointError, Engine, Input, Settings, SignalChange, Suppression};
 pub use error::{Position, RuleError};
 pub use event_matcher::EventMatcher;
 pub use field::Field;

@@ -5,6 +5,7 @@
 mod it {
     mod correlations;
     mod documentation;
+    mod engine;
     mod errors;
     mod fields;
     mod matching;

@@ -1,0 +1,213 @@
+//! The engine's memory as bytes, and back.
+//!
+//! ```text
+//! magic, version │ digest of the rest │ clock, identities, counters │ rules │ waiting hits
+//! ```
+//!
+//! A rule is known by the digest of its text and of the texts it refers to, so that state goes to the
+//! rule it was made for and to no other. Timers are not written: they follow from the rest.
+
+use bytes::Bytes;
+
+use super::clock::Clock;
+use super::codec::{CheckpointError, Saved, saved_struct};
+use super::digest::Digest;
+use super::episode::Episode;
+use super::hit::Hit;
+use super::identities::Identities;
+use super::plan::{Plan, PlannedBody, PlannedRule};
+use super::settings::CHUNK_LEN_MAX;
+use super::state::{Counters, State, Timer, TimerKind, Turn};
+use super::table::Table;
+use super::{ChangeKind, Engine};
+
+const MAGIC: &[u8] = b"KWDETECT";
+const VERSION: u8 = 1;
+
+/// What is written of a rule, so that its signals can be closed when it is gone.
+#[derive(Clone, Debug)]
+struct Header {
+    fingerprint: Digest,
+    id: String,
+    title: String,
+    group_names: Vec<String>,
+    labels: Vec<String>,
+}
+
+saved_struct!(Header { fingerprint, id, title, group_names, labels });
+
+impl Engine {
+    pub(crate) fn save(&self) -> Vec<Bytes> {
+        let mut body = Vec::new();
+        let state = &self.state;
+        state.clock.save(&mut body);
+        state.identities.save(&mut body);
+        state.counters.save(&mut body);
+        state.hidden.save(&mut body);
+        (self.plan.rules.len() as u64).save(&mut body);
+        for (rule, table) in self.plan.rules.iter().zip(&state.tables) {
+            Header::of(rule).save(&mut body);
+            table.save(&mut body);
+        }
+        let hits: Vec<_> = state.waiting.hits().cloned().collect();
+        hits.save(&mut body);
+        let mut head = MAGIC.to_vec();
+        head.push(VERSION);
+        Digest::of([body.as_slice()]).save(&mut head);
+        head.append(&mut body);
+        let all = Bytes::from(head);
+        (0..all.len())
+            .step_by(CHUNK_LEN_MAX)
+            .map(|start| all.slice(start..all.len().min(start + CHUNK_LEN_MAX)))
+            .collect()
+    }
+
+    pub(crate) fn load(&mut self, checkpoint: &[Bytes]) -> Result<(), CheckpointError> {
+        let all = checkpoint.concat();
+        let body = all.strip_prefix(MAGIC).ok_or(CheckpointError::Version(None))?;
+        let (&version, mut body) = body.split_first().ok_or(CheckpointError::Version(None))?;
+        if version != VERSION {
+            return Err(CheckpointError::Version(Some(version)));
+        }
+        let from = &mut body;
+        if Digest::load(from)? != Digest::of([*from]) {
+            return Err(CheckpointError::Damaged("its digest differs"));
+        }
+        let mut state = State {
+            clock: Clock::load(from)?,
+            identities: Identities::load(from)?,
+            counters: Counters::load(from)?,
+            hidden: Saved::load(from)?,
+            ..State::default()
+        };
+        let mut rules = Vec::new();
+        for _ in 0..u64::load(from)? {
+            rules.push(Header::load(from)?.into_rule());
+            state.tables.push(Table::load(from)?);
+        }
+        for hit in Vec::<Hit>::load(from)? {
+            state.waiting.insert(hit);
+        }
+        if !from.is_empty() {
+            return Err(CheckpointError::Damaged("there are bytes after its end"));
+        }
+        let built_in = u32::try_from(rules.len().saturating_sub(2)).unwrap_or_default();
+        let (clock_skew, state_pressure) = (built_in, built_in + 1);
+        let consumers = Vec::new();
+        self.adopt(state, &Plan { rules, consumers, clock_skew, state_pressure });
+        Ok(())
+    }
+
+    /// Takes over the memory that was made for the rules of `plan`.
+    pub(crate) fn adopt(&mut self, state: State, plan: &Plan) {
+        let known = self.plan.by_fingerprint();
+        let indices: Vec<Option<u32>> =
+            plan.rules.iter().map(|rule| known.get(&rule.fingerprint).copied()).collect();
+        let State { clock, identities, waiting, tables, counters, hidden, .. } = state;
+        let mut adopted = State { clock, identities, counters, hidden, ..State::new(&self.plan) };
+        let is_made_for = |rule: u32| indices.get(rule as usize).copied().flatten();
+        for hit in waiting.hits() {
+            if let Some(hit) = renumbered(hit, &is_made_for) {
+                adopted.waiting.insert(hit);
+            }
+        }
+        adopted.clock.renumber(|hit| renumbered(hit, &is_made_for));
+        for (index, mut table) in (0..).zip(tables) {
+            match is_made_for(index).and_then(|rule| adopted.tables.get_mut(rule as usize)) {
+                Some(place) => *place = table,
+                None => self.close_all(plan, index, &mut table),
+            }
+        }
+        adopted.set_timers(&self.plan);
+        self.state = adopted;
+    }
+
+    /// Closes the signals of a rule that is gone.
+    fn close_all(&mut self, plan: &Plan, rule: u32, table: &mut Table) {
+        let mut turn =
+            Turn { plan, settings: &self.settings, changes: &mut self.orphans, matches: None };
+        for episode in std::mem::take(&mut table.episodes).into_values() {
+            let last = episode.last;
+            turn.tell(rule, &episode, ChangeKind::Closed, last);
+        }
+        // Its index means nothing any more.
+        self.orphans.iter_mut().for_each(|change| change.rule = None);
+    }
+}
+
+impl Header {
+    fn of(rule: &PlannedRule) -> Self {
+        Self {
+            fingerprint: rule.fingerprint,
+            id: rule.id.clone(),
+            title: rule.title.clone(),
+            group_names: rule.group_names.clone(),
+            labels: rule.labels.clone(),
+        }
+    }
+
+    /// A rule that can still tell its signals, and finds nothing.
+    fn into_rule(self) -> PlannedRule {
+        let Self { fingerprint, id, title, group_names, labels } = self;
+        PlannedRule { fingerprint, group_names, labels, ..PlannedRule::plain(&id, &title) }
+    }
+}
+
+/// The hit for other indices of rules; `None` when no rule is left that cares.
+fn renumbered(hit: &Hit, index: &impl Fn(u32) -> Option<u32>) -> Option<Hit> {
+    let mut hit = hit.clone();
+    hit.matched = hit.matched.iter().filter_map(|rule| index(*rule)).collect();
+    hit.parts.retain_mut(|part| match index(part.rule) {
+        Some(rule) => {
+            part.rule = rule;
+            true
+        }
+        None => false,
+    });
+    (!hit.parts.is_empty()).then_some(hit)
+}
+
+impl State {
+    /// A memory of nothing.
+    pub(crate) fn new(plan: &Plan) -> Self {
+        let tables = plan.rules.iter().map(|_| Table::default()).collect();
+        Self { tables, ..Self::default() }
+    }
+
+    /// Sets all timers, and counts the bytes.
+    fn set_timers(&mut self, plan: &Plan) {
+        for (rule, (planned, table)) in (0..).zip(plan.rules.iter().zip(&self.tables)) {
+            if let PlannedBody::Window(spec, _) = &planned.body {
+                let windows = table.windows.iter();
+                self.held += windows.clone().map(|(_, window)| window.len()).sum::<usize>();
+                self.timers.extend(windows.map(|(key, window)| {
+                    let at = window.newest().saturating_add(spec.horizon);
+                    Timer { at, kind: TimerKind::Forget, rule, key: *key }
+                }));
+            }
+            if let PlannedBody::Absence(timespan, _) = &planned.body {
+                let silences = table.silences.iter().filter(|(_, silence)| !silence.is_told);
+                self.timers.extend(silences.map(|(key, silence)| {
+                    let at =
+                        silence.last.saturating_add(*timespan).saturating_add(silence.lateness);
+                    Timer { at, kind: TimerKind::Silence, rule, key: *key }
+                }));
+            }
+            for (key, episode) in &table.episodes {
+                self.timers.extend(episode_timers(planned, rule, *key, episode));
+            }
+        }
+    }
+}
+
+fn episode_timers(
+    planned: &PlannedRule,
+    rule: u32,
+    key: Digest,
+    episode: &Episode,
+) -> impl Iterator<Item = Timer> {
+    let at = episode.due(planned).saturating_add(episode.lateness);
+    let close = Timer { at, kind: TimerKind::Close, rule, key };
+    let update = episode.flush_at.map(|at| Timer { at, kind: TimerKind::Update, rule, key });
+    std::iter::once(close).chain(update)
+}

@@ -1,0 +1,298 @@
+//! How the engine's state is written down: compact, and read with bounds.
+//!
+//! A number takes as many bytes as it needs (LEB128), a text or a list comes after its length. Damage
+//! is an error and never a panic: every length is compared with what is left.
+//!
+//! Deliberately absent: what the state is made of. Each part says so itself, beside its fields.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use super::digest::Digest;
+
+/// Why a checkpoint cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckpointError {
+    /// Written by another version.
+    #[error("the checkpoint has format {0:?}, which this version cannot read: start without it")]
+    Version(Option<u8>),
+    /// Cut off, or changed after it was written.
+    #[error("the checkpoint is damaged: {0}: start without it")]
+    Damaged(&'static str),
+}
+
+/// What can be part of a checkpoint.
+pub(crate) trait Saved: Sized {
+    fn save(&self, to: &mut Vec<u8>);
+    fn load(from: &mut &[u8]) -> Result<Self, CheckpointError>;
+}
+
+const CUT: CheckpointError = CheckpointError::Damaged("it ends too early");
+
+/// The next bytes, so many as their length says.
+pub(crate) fn bytes<'a>(from: &mut &'a [u8]) -> Result<&'a [u8], CheckpointError> {
+    let len = length(from)?;
+    from.split_off(..len).ok_or(CUT)
+}
+
+pub(crate) fn save_bytes(bytes: &[u8], to: &mut Vec<u8>) {
+    (bytes.len() as u64).save(to);
+    to.extend_from_slice(bytes);
+}
+
+/// A length that the rest can hold: everything takes a byte at least.
+fn length(from: &mut &[u8]) -> Result<usize, CheckpointError> {
+    let len = usize::try_from(u64::load(from)?).map_err(|_| CUT)?;
+    if len <= from.len() { Ok(len) } else { Err(CUT) }
+}
+
+impl Saved for u64 {
+    fn save(&self, to: &mut Vec<u8>) {
+        let mut rest = *self;
+        loop {
+            let [low, ..] = rest.to_le_bytes();
+            if rest <= 0x7f {
+                return to.push(low);
+            }
+            to.push(low | 0x80);
+            rest >>= 7;
+        }
+    }
+
+    fn load(from: &mut &[u8]) -> Result<Self, CheckpointError> {
+        let mut number = 0;
+        for shift in (0..Self::BITS).step_by(7) {
+            let byte = *from.split_off_first().ok_or(CUT)?;
+            let bits = Self::from(byte & 0x7f);
+            if (bits << shift) >> shift != bits {
+                break;
+            }
+            number |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Ok(number);
+            }
+        }
+        Err(CheckpointError::Damaged("a number is too long"))
+    }
+}
+
+impl Saved for i64 {
+    /// Zigzag, so that small numbers below zero are short too.
+    fn save(&self, to: &mut Vec<u8>) {
+        ((self << 1) ^ (self >> 63)).cast_unsigned().save(to);
+    }
+
+    fn load(from: &mut &[u8]) -> Result<Self, CheckpointError> {
+        let number = u64::load(from)?;
+        Ok((number >> 1).cast_signed() ^ -(number & 1).cast_signed())
+    }
+}
+
+/// A smaller number, as a large one. No function can implement a trait for several types.
+macro_rules! saved_numbers {
+    ($($number:ty)+) => {$(
+        impl Saved for $number {
+            fn save(&self, to: &mut Vec<u8>) {
+                u64::from(*self).save(to);
+            }
+
+            fn load(from: &mut &[u8]) -> Result<Self, CheckpointError> {
+                <$number>::try_from(u64::load(from)?)
+                    .map_err(|_| CheckpointError::Damaged("a number is out of range"))
+            }
+        }
+    )+};
+}
+
+saved_numbers!(u8 u16 u32);
+
+impl Saved for usize {
+    fn save(&self, to: &mut Vec<u8>) {
+        (*self as u64).save(to);
+    }
+
+    fn load(from: &mut &[u8]) -> Result<Self, CheckpointError> {
+        Self::try_from(u64::load(from)?)
+            .map_err(|_| CheckpointError::Damaged("a number is out of range"))
+    }
+}
+
+impl Saved for bool {
+    fn save(&self, to: &mut Vec<u8>) {
+        to.push(u8::from(*self));
+    }
+
+    fn load(from: &mut &[u8]) -> Result<Self, CheckpointError> {
+        match u8::load(from)? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(CheckpointError::Damaged("a boolean is out of range")),
+        }
+    }
+}
+
+impl Saved for Digest {
+    fn save(&self, to: &mut Vec<u8>) {
+        to.extend_from_slice(&self.0);
+    }
+
+    fn load(from: &mut &[u8]) -> Result<Self, CheckpointError> {
+        let (digest, rest) = from.split_first_chunk().ok_or(CUT)?;
+        *from = rest;
+        Ok(Self(*digest))
+    }
+}
+
+impl Saved for String {
+    fn save(&self, to: &mut Vec<u8>) {
+        save_bytes(self.as_bytes(), to);
+    }
+
+    fn load(from: &mut &[u8]) -> Result<Self, CheckpointError> {
+        let text = std::str::from_utf8(bytes(from)?);
+        text.map(str::to_owned).map_err(|_| CheckpointError::Damaged("a text is not UTF-8"))
+    }
+}
+
+impl Saved for Arc<str> {
+    fn save(&self, to: &mut Vec<u8>) {
+        save_bytes(self.as_bytes(), to);
+    }
+
+    fn load(from: &mut &[u8]) -> Result<Self, CheckpointError> {
+        String::load(from).map(Self::from)
+    }
+}
+
+impl<T: Saved> Saved for Option<T> {
+    fn save(&self, to: &mut Vec<u8>) {
+        self.is_some().save(to);
+        if let Some(part) = self {
+            part.save(to);
+        }
+    }
+
+    fn load(from: &mut &[u8]) -> Result<Self, CheckpointError> {
+        bool::load(from)?.then(|| T::load(from)).transpose()
+    }
+}
+
+impl<T: Saved> Saved for Box<T> {
+    fn save(&self, to: &mut Vec<u8>) {
+        T::save(self, to);
+    }
+
+    fn load(from: &mut &[u8]) -> Result<Self, CheckpointError> {
+        T::load(from).map(Self::new)
+    }
+}
+
+impl<A: Saved, B: Saved> Saved for (A, B) {
+    fn save(&self, to: &mut Vec<u8>) {
+        self.0.save(to);
+        self.1.save(to);
+    }
+
+    fn load(from: &mut &[u8]) -> Result<Self, CheckpointError> {
+        Ok((A::load(from)?, B::load(from)?))
+    }
+}
+
+/// Collections: a length and the elements. No function can implement a trait for several types.
+macro_rules! saved_collections {
+    ($($collection:ident<$($part:ident $(: $bound:ident)?),+> of $element:ty;)+) => {$(
+        impl<$($part: Saved $(+ $bound)?),+> Saved for $collection<$($part),+> {
+            fn save(&self, to: &mut Vec<u8>) {
+                (self.len() as u64).save(to);
+                for element in self {
+                    save_element(element, to);
+                }
+            }
+
+            fn load(from: &mut &[u8]) -> Result<Self, CheckpointError> {
+                (0..length(from)?).map(|_| <$element>::load(from)).collect()
+            }
+        }
+    )+};
+}
+
+saved_collections! {
+    Vec<T> of T;
+    VecDeque<T> of T;
+    BTreeSet<T: Ord> of T;
+    BTreeMap<K: Ord, V> of (K, V);
+}
+
+fn save_element(element: impl SavedElement, to: &mut Vec<u8>) {
+    element.save_element(to);
+}
+
+/// What a collection hands out when it is walked.
+trait SavedElement {
+    fn save_element(self, to: &mut Vec<u8>);
+}
+
+impl<T: Saved> SavedElement for &T {
+    fn save_element(self, to: &mut Vec<u8>) {
+        self.save(to);
+    }
+}
+
+impl<K: Saved, V: Saved> SavedElement for (&K, &V) {
+    fn save_element(self, to: &mut Vec<u8>) {
+        self.0.save(to);
+        self.1.save(to);
+    }
+}
+
+/// A struct: its fields, in order. No function can name fields.
+macro_rules! saved_struct {
+    ($name:ty { $($field:ident),+ $(,)? }) => {
+        impl $crate::engine::codec::Saved for $name {
+            fn save(&self, to: &mut Vec<u8>) {
+                $($crate::engine::codec::Saved::save(&self.$field, to);)+
+            }
+
+            fn load(from: &mut &[u8]) -> Result<Self, $crate::engine::codec::CheckpointError> {
+                Ok(Self { $($field: $crate::engine::codec::Saved::load(from)?,)+ })
+            }
+        }
+    };
+}
+pub(crate) use saved_struct;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check<T: Saved + PartialEq + std::fmt::Debug>(value: &T) {
+        let mut saved = Vec::new();
+        value.save(&mut saved);
+        assert_eq!(T::load(&mut saved.as_slice()).as_ref(), Ok(value));
+        for len in 0..saved.len() {
+            assert!(T::load(&mut &saved[..len]).is_err(), "{value:?} cut at {len}");
+        }
+    }
+
+    #[test]
+    fn values_come_back_and_what_is_cut_off_is_an_error() {
+        check(&0_u64);
+        check(&u64::MAX);
+        check(&i64::MIN);
+        check(&-1_i64);
+        check(&300_u16);
+        check(&"text".to_owned());
+        check(&vec![Some(1_i64), None]);
+        check(&BTreeMap::from([(1_u64, "a".to_owned()), (2, "b".to_owned())]));
+        check(&Digest([7; 16]));
+    }
+
+    #[test]
+    fn a_length_beyond_the_end_is_refused_before_memory_is_taken() {
+        let mut saved = Vec::new();
+        u64::MAX.save(&mut saved);
+        assert!(Vec::<u64>::load(&mut saved.as_slice()).is_err());
+        assert!(String::load(&mut saved.as_slice()).is_err());
+    }
+}

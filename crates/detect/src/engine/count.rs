@@ -1,0 +1,426 @@
+//! What one event does: it is counted for each of its rules, then signals are raised.
+
+use std::sync::Arc;
+
+use event::Timestamp;
+
+use super::ChangeKind;
+use super::Match;
+use super::digest::Digest;
+use super::episode::{Episode, Marks, Witness};
+use super::hit::{Group, Hit, Identity, Part};
+use super::memory::Known;
+use super::plan::{PlannedBody, PlannedRule};
+use super::settings::MARK_MEMORY;
+use super::state::{State, Timer, TimerKind, Turn};
+use super::table::{Place, Silence, Table, place};
+use super::window::{Arrived, Spec, Verdict, Window};
+
+/// What counting for one rule led to.
+struct Outcome<'a> {
+    part: &'a Part,
+    rank: u32,
+    verdict: Verdict,
+    positions: Vec<u16>,
+    /// Where the window is.
+    place: Place,
+    marks: Marks,
+}
+
+impl State {
+    /// Counts an event for all of its rules.
+    pub(crate) fn count(&mut self, turn: &mut Turn<'_>, hit: &Hit) {
+        let plan = turn.plan;
+        let mut parts: Vec<(u32, &Part)> =
+            hit.parts.iter().filter_map(|part| Some((plan.rule(part.rule)?.rank, part))).collect();
+        parts.sort_by_key(|(rank, part)| (*rank, part.rule));
+        let mut met = hit.matched.clone();
+        let mut outcomes = Vec::with_capacity(parts.len());
+        for (_, part) in parts {
+            let Some(rule) = plan.rule(part.rule) else { continue };
+            let positions = match &rule.body {
+                PlannedBody::Detection => vec![0],
+                body => part
+                    .positions
+                    .iter()
+                    .copied()
+                    .filter(|at| {
+                        body.counted().get(usize::from(*at)).is_some_and(|it| met.contains(it))
+                    })
+                    .collect(),
+            };
+            if positions.is_empty() {
+                continue;
+            }
+            let outcome = self.count_part(turn, hit, part, positions);
+            if outcome.verdict.met {
+                met.push(part.rule);
+                if let Some(matches) = &mut turn.matches {
+                    matches.push(Match {
+                        rule: part.rule as usize,
+                        audit_id: hit.identity.audit_id.to_string(),
+                        time: Timestamp::from_micros(hit.time),
+                    });
+                }
+            }
+            outcomes.push(outcome);
+        }
+        // A signal that supersedes others opens before them.
+        outcomes.sort_by_key(|outcome| outcome.rank);
+        for outcome in outcomes {
+            if plan.rule(outcome.part.rule).is_some_and(|rule| rule.raises) {
+                self.raise(turn, hit, &outcome);
+            }
+        }
+    }
+
+    fn count_part<'a>(
+        &mut self,
+        turn: &mut Turn<'_>,
+        hit: &Hit,
+        part: &'a Part,
+        positions: Vec<u16>,
+    ) -> Outcome<'a> {
+        let place = Place { key: part.group.key(0), coarse: 0, is_forced: false };
+        let mut outcome = Outcome {
+            part,
+            rank: 0,
+            verdict: Verdict::default(),
+            positions,
+            place,
+            marks: Marks::default(),
+        };
+        let Some(rule) = turn.plan.rule(part.rule) else { return outcome };
+        outcome.rank = rule.raise_rank;
+        let values_max = turn.settings.limits.values_per_rule;
+        let Some(table) = self.tables.get_mut(part.rule as usize) else { return outcome };
+        table.tally.matched += 1;
+        if rule.raises && turn.plan.public_index(part.rule).is_some() {
+            outcome.marks = marks(table, hit, values_max);
+        }
+        match &rule.body {
+            PlannedBody::Detection => {
+                let (met, is_full) = is_new(table, rule, hit, part, values_max);
+                outcome.verdict = Verdict { met, level: 0 };
+                if is_full {
+                    self.press(turn, &rule.id, hit);
+                }
+            }
+            PlannedBody::Window(spec, _) => {
+                self.count_in_window(turn, hit, rule, spec, &mut outcome);
+            }
+            PlannedBody::Absence(timespan, _) => {
+                self.hear(turn, hit, part, *timespan, &outcome);
+            }
+        }
+        outcome
+    }
+
+    fn count_in_window(
+        &mut self,
+        turn: &mut Turn<'_>,
+        hit: &Hit,
+        rule: &PlannedRule,
+        spec: &Spec,
+        outcome: &mut Outcome<'_>,
+    ) {
+        let limits = &turn.settings.limits;
+        let part = outcome.part;
+        let Some(table) = self.tables.get_mut(part.rule as usize) else { return };
+        let len_max = if self.held < limits.state_bytes { limits.groups_per_rule } else { 0 };
+        let windows = &table.windows;
+        outcome.place =
+            place(&part.group, 0, |key| windows.contains_key(key), windows.len(), len_max);
+        table.tally.coarse += u64::from(outcome.place.is_forced);
+        let key = outcome.place.key;
+        let is_told = rule.raises && table.episodes.contains_key(&key);
+        let facts = (rule.raises && !is_told).then(|| {
+            if self.held < limits.evidence_bytes {
+                hit.packed.clone()
+            } else {
+                hit.packed.without_evidence()
+            }
+        });
+        let timers = &mut self.timers;
+        let window = table.windows.entry(key).or_insert_with(|| {
+            let at = hit.time.saturating_add(spec.horizon);
+            timers.insert(Timer { at, kind: TimerKind::Forget, rule: part.rule, key });
+            self.held += super::window::WINDOW_LEN;
+            Window::new(spec)
+        });
+        let before = window.len();
+        let arrived = Arrived {
+            time: hit.time,
+            positions: &outcome.positions,
+            value: part.value,
+            marks: outcome.marks,
+        };
+        outcome.verdict = window.insert(spec, &arrived, facts);
+        self.held = (self.held + window.len()).saturating_sub(before);
+        if outcome.place.is_forced {
+            self.press(turn, &rule.id, hit);
+        }
+    }
+
+    /// Puts an event into the signal of its group, and opens one when the condition is met.
+    fn raise(&mut self, turn: &mut Turn<'_>, hit: &Hit, outcome: &Outcome<'_>) {
+        let (plan, settings, part) = (turn.plan, turn.settings, outcome.part);
+        let Some(rule) = plan.rule(part.rule) else { return };
+        if matches!(rule.body, PlannedBody::Absence(..)) {
+            return;
+        }
+        let superseded = self.is_superseded(rule, &part.group);
+        let Some(table) = self.tables.get_mut(part.rule as usize) else { return };
+        let episodes = &table.episodes;
+        let len_max = settings.limits.signals_per_rule;
+        let at = place(
+            &part.group,
+            outcome.place.coarse,
+            |key| episodes.contains_key(key),
+            episodes.len(),
+            len_max,
+        );
+        let is_open = table.episodes.contains_key(&at.key);
+        // A value that was there before is no news for a rule that waits for new ones.
+        let is_old = rule.first_seen.is_some() || !is_open || at.is_forced;
+        if !outcome.verdict.met && is_old {
+            return;
+        }
+        if !is_open && superseded {
+            table.tally.superseded += 1;
+            return;
+        }
+        if let Some(hidden) = &part.hidden_by {
+            let (signals, events) = self.hidden.entry(Arc::clone(hidden)).or_default();
+            *signals += u64::from(!is_open);
+            *events += 1;
+        }
+        let window = table.windows.get_mut(&outcome.place.key);
+        if let Some(episode) = table.episodes.get_mut(&at.key) {
+            episode.lateness = episode.lateness.max(hit.lateness);
+            // A window tells nothing to a signal of its own group: that has its events already.
+            let window = window.filter(|_| at.key != outcome.place.key);
+            add_witnesses(window, rule, episode, hit, outcome);
+            let rises = episode.grade(rule, level(outcome, episode));
+            let now = hit.release();
+            Self::tell_soon(turn, &mut self.timers, (part.rule, at.key), episode, (now, rises));
+        } else {
+            let opener = (hit.time, hit.lateness, hit.identity.digest);
+            let mut episode = Episode::open(rule, opener, Arc::clone(&part.group), at.coarse);
+            episode.hidden_by.clone_from(&part.hidden_by);
+            add_witnesses(window, rule, &mut episode, hit, outcome);
+            episode.grade(rule, level(outcome, &episode));
+            episode.told = episode.count;
+            self.open(turn, part.rule, at.key, episode, hit.time);
+        }
+        if at.is_forced {
+            self.press(turn, &rule.id, hit);
+        }
+    }
+
+    /// Opens a signal and says so.
+    fn open(&mut self, turn: &mut Turn<'_>, rule: u32, key: Digest, episode: Episode, time: i64) {
+        let Some(planned) = turn.plan.rule(rule) else { return };
+        let Some(table) = self.tables.get_mut(rule as usize) else { return };
+        if episode.hidden_by.is_none() {
+            table.fired(time);
+        }
+        let at = episode.due(planned).saturating_add(episode.lateness);
+        self.timers.insert(Timer { at, kind: TimerKind::Close, rule, key });
+        turn.tell(rule, &episode, ChangeKind::Opened, time);
+        table.episodes.insert(key, Box::new(episode));
+    }
+
+    fn is_superseded(&self, rule: &PlannedRule, group: &Group) -> bool {
+        rule.superseded_by.iter().any(|superseding| {
+            let table = self.tables.get(*superseding as usize);
+            table.is_some_and(|table| table.episodes.contains_key(&group.key(0)))
+        })
+    }
+
+    /// An event of a group whose silence is meant: the silence is over, or begins anew.
+    fn hear(
+        &mut self,
+        turn: &mut Turn<'_>,
+        hit: &Hit,
+        part: &Part,
+        timespan: i64,
+        outcome: &Outcome<'_>,
+    ) {
+        let limits = &turn.settings.limits;
+        let Some(rule) = turn.plan.rule(part.rule) else { return };
+        let Some(table) = self.tables.get_mut(part.rule as usize) else { return };
+        let silences = &table.silences;
+        let at = place(
+            &part.group,
+            0,
+            |key| silences.contains_key(key),
+            silences.len(),
+            limits.groups_per_rule,
+        );
+        let known = table.silences.get(&at.key);
+        if known.is_some_and(|known| known.last > hit.time) {
+            return;
+        }
+        let is_set = known.is_some_and(|known| !known.is_told);
+        table.silences.insert(
+            at.key,
+            Silence {
+                group: Arc::clone(&part.group),
+                coarse: at.coarse,
+                last: hit.time,
+                lateness: hit.lateness,
+                identity: hit.identity.digest,
+                packed: hit.packed.without_evidence(),
+                position: outcome.positions.first().copied().unwrap_or_default(),
+                hidden_by: part.hidden_by.clone(),
+                is_told: false,
+            },
+        );
+        if !is_set {
+            let due = hit.time.saturating_add(timespan).saturating_add(hit.lateness);
+            self.timers.insert(Timer {
+                at: due,
+                kind: TimerKind::Silence,
+                rule: part.rule,
+                key: at.key,
+            });
+        }
+        if let Some(mut episode) = table.episodes.remove(&at.key) {
+            episode.last = episode.last.max(hit.time);
+            turn.tell(part.rule, &episode, ChangeKind::Closed, hit.time);
+        }
+        if at.is_forced {
+            self.press(turn, &rule.id, hit);
+        }
+    }
+
+    /// Raises the signal of a group that has been silent for too long.
+    pub(crate) fn fall_silent(&mut self, turn: &mut Turn<'_>, timer: Timer) {
+        let Some(rule) = turn.plan.rule(timer.rule) else { return };
+        let PlannedBody::Absence(timespan, _) = &rule.body else { return };
+        let Some(table) = self.tables.get_mut(timer.rule as usize) else { return };
+        let Some(silence) = table.silences.get_mut(&timer.key).filter(|it| !it.is_told) else {
+            return;
+        };
+        let due = silence.last.saturating_add(*timespan);
+        if due.saturating_add(silence.lateness) > timer.at {
+            self.timers.insert(Timer { at: due.saturating_add(silence.lateness), ..timer });
+            return;
+        }
+        silence.is_told = true;
+        let opener = (due, silence.lateness, silence.identity);
+        let mut episode = Episode::open(rule, opener, Arc::clone(&silence.group), silence.coarse);
+        episode.hidden_by.clone_from(&silence.hidden_by);
+        episode.add(&Witness {
+            time: silence.last,
+            packed: &silence.packed,
+            marks: Marks::default(),
+            positions: &[silence.position],
+        });
+        episode.grade(rule, 0);
+        episode.told = episode.count;
+        if let Some(hidden) = &silence.hidden_by {
+            self.hidden.entry(Arc::clone(hidden)).or_default().0 += 1;
+        }
+        if rule.raises {
+            self.open(turn, timer.rule, timer.key, episode, due);
+        }
+    }
+
+    /// Says that a bound of the state was reached.
+    pub(crate) fn press(&mut self, turn: &mut Turn<'_>, about: &str, hit: &Hit) {
+        let rule = turn.plan.state_pressure;
+        if hit.parts.iter().any(|part| turn.plan.public_index(part.rule).is_none()) {
+            // What the engine says about itself has bounds too, and says nothing about them.
+            return;
+        }
+        let group =
+            Group { cluster: Arc::from(""), values: vec![Arc::from(about)], salt: Arc::from("") };
+        let part = Part {
+            rule,
+            positions: vec![0],
+            group: Arc::new(group),
+            value: Digest::default(),
+            hidden_by: None,
+        };
+        let identity = Identity {
+            audit_id: Arc::clone(&hit.identity.audit_id),
+            digest: Digest::of([&hit.identity.digest.0[..], about.as_bytes()]),
+        };
+        let pressing = Hit { identity, parts: vec![part], matched: Vec::new(), ..hit.clone() };
+        self.count(turn, &pressing);
+    }
+}
+
+/// The number that severity cases look at: that of the window, or of the signal.
+fn level(outcome: &Outcome<'_>, episode: &Episode) -> u64 {
+    if outcome.verdict.level == 0 { episode.count } else { outcome.verdict.level }
+}
+
+/// Adds the events of a window that no signal tells of yet; without a window, the event itself.
+fn add_witnesses(
+    window: Option<&mut Window>,
+    rule: &PlannedRule,
+    episode: &mut Episode,
+    hit: &Hit,
+    outcome: &Outcome<'_>,
+) {
+    let (PlannedBody::Window(spec, _), Some(window)) = (&rule.body, window) else {
+        let (packed, marks) = (&hit.packed, outcome.marks);
+        episode.add(&Witness { time: hit.time, packed, marks, positions: &outcome.positions });
+        return;
+    };
+    for told in window.witnesses(spec, hit.time) {
+        episode.add(&Witness {
+            time: told.time,
+            packed: &told.packed,
+            marks: told.marks,
+            positions: &[told.position],
+        });
+    }
+}
+
+/// Whether the value of a first-seen rule is new and may be told; and whether the memory is full.
+fn is_new(
+    table: &mut Table,
+    rule: &PlannedRule,
+    hit: &Hit,
+    part: &Part,
+    values_max: usize,
+) -> (bool, bool) {
+    let Some((learning, memory)) = rule.first_seen else {
+        return (true, false);
+    };
+    let began = match table.learning.get(&hit.cluster) {
+        Some(began) => *began,
+        None if table.learning.len() < values_max => {
+            table.learning.insert(Arc::clone(&hit.cluster), hit.time);
+            hit.time
+        }
+        None => hit.time.saturating_sub(learning),
+    };
+    let value = Digest::of([hit.cluster.as_bytes(), &part.value.0]);
+    let known = table.values.see(hit.time, value, memory, values_max);
+    let is_learned = hit.time.saturating_sub(began) >= learning && hit.time != began;
+    (known != Known::Seen && (is_learned || (learning == 0)), known == Known::Full)
+}
+
+/// What about an event was never seen before in this rule.
+fn marks(table: &mut Table, hit: &Hit, values_max: usize) -> Marks {
+    let Some((facts, _)) = hit.packed.unpack() else {
+        return Marks::default();
+    };
+    let mut see = |kind: &str, value: &str| {
+        let parts = [&*hit.cluster, kind, &facts.username, value].map(str::as_bytes);
+        table.marks.see(hit.time, Digest::of(parts), MARK_MEMORY, values_max) == Known::New
+    };
+    let mut marks = Marks::default();
+    let mut mark = |bit: u8, is_new: bool| marks.0 |= if is_new { bit } else { 0 };
+    mark(Marks::USER, see("user", ""));
+    mark(Marks::USER_AGENT, see("userAgent", &facts.user_agent));
+    for (place, ip) in facts.source_ips.iter().take(Marks::SOURCE_IPS_MAX).enumerate() {
+        mark(Marks::SOURCE_IP << place, see("sourceIP", ip));
+    }
+    marks
+}

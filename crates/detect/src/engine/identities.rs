@@ -1,0 +1,57 @@
+//! Which events were counted already.
+//!
+//! An identity is remembered for a day or until there are too many; the oldest go first, and how many
+//! went too early is counted.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use super::codec::{CheckpointError, Saved};
+use super::digest::Digest;
+use super::settings::IDENTITY_MEMORY;
+
+/// Identities in the order of their arrival.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Identities {
+    known: BTreeSet<Digest>,
+    by_arrival: VecDeque<(i64, Digest)>,
+    /// Let go before their time.
+    pub(crate) forgotten: u64,
+}
+
+impl Identities {
+    /// Whether the event is new.
+    pub(crate) fn insert(&mut self, now: i64, identity: Digest, len_max: usize) -> bool {
+        while let Some(&(arrival, oldest)) = self.by_arrival.front() {
+            let is_over = arrival <= now - IDENTITY_MEMORY;
+            if !is_over && self.known.len() < len_max {
+                break;
+            }
+            self.by_arrival.pop_front();
+            self.known.remove(&oldest);
+            self.forgotten += u64::from(!is_over);
+        }
+        let is_new = self.known.insert(identity);
+        if is_new {
+            self.by_arrival.push_back((now, identity));
+        }
+        is_new
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.known.len()
+    }
+}
+
+impl Saved for Identities {
+    fn save(&self, to: &mut Vec<u8>) {
+        self.forgotten.save(to);
+        self.by_arrival.save(to);
+    }
+
+    fn load(from: &mut &[u8]) -> Result<Self, CheckpointError> {
+        let forgotten = u64::load(from)?;
+        let by_arrival = VecDeque::<(i64, Digest)>::load(from)?;
+        let known = by_arrival.iter().map(|(_, identity)| *identity).collect();
+        Ok(Self { known, by_arrival, forgotten })
+    }
+}

@@ -1,0 +1,276 @@
+//! From an event to what it counts for: rules, groups and values are read from it here, once.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::digest::{Digest, Hasher};
+use super::facts::Packed;
+use super::hit::{Group, Hit, Identity, Part, group_value};
+use super::plan::PlannedBody;
+use super::settings::GROUP_VALUES_MAX;
+use super::{Engine, Input, Suppression};
+use crate::field::Field;
+use crate::fields::Fields;
+use crate::rule::{Body, Correlation, CorrelationKind, Rule};
+
+/// Groups of one event in one rule: each list field may have several values.
+const GROUPS_MAX: usize = GROUP_VALUES_MAX;
+
+impl Engine {
+    /// What an event counts for; `None` when no rule cares.
+    pub(crate) fn hit(&self, input: &Input<'_>, fields: &Fields<'_>) -> Option<Hit> {
+        let mut matched: Vec<u32> = Vec::new();
+        self.rules.for_each_match(fields, |rule| matched.extend(u32::try_from(rule).ok()));
+        if matched.is_empty() {
+            return None;
+        }
+        matched.sort_unstable();
+        let cluster: Arc<str> = group_value(input.cluster);
+        let mut parts = Vec::new();
+        for &rule in &matched {
+            self.detection_parts(rule, fields, &cluster, &mut parts);
+        }
+        for (rule, position) in self.reachable(&matched) {
+            self.correlation_parts(rule, position, fields, &cluster, &mut parts);
+        }
+        self.suppress(input, fields, &mut parts);
+        if parts.is_empty() {
+            return None;
+        }
+        let source: Arc<str> = group_value(input.source);
+        Some(Hit {
+            time: 0,
+            lateness: self.settings.lateness_of(input.source),
+            identity: identity(input),
+            cluster,
+            source,
+            matched,
+            parts,
+            packed: Packed::of(input.event),
+        })
+    }
+
+    /// What an event counts for whose stamp is not believed.
+    pub(crate) fn skewed(&self, input: &Input<'_>) -> Hit {
+        let cluster: Arc<str> = group_value(input.cluster);
+        let source: Arc<str> = group_value(input.source);
+        let mut identity = identity(input);
+        identity.digest = Digest::of([&identity.digest.0[..], b"skewed"]);
+        let (values, salt) = (vec![Arc::clone(&source)], Arc::from(""));
+        let part = Part {
+            rule: self.plan.clock_skew,
+            positions: vec![0],
+            group: Arc::new(Group { cluster: Arc::clone(&cluster), values, salt }),
+            value: Digest::default(),
+            hidden_by: None,
+        };
+        Hit {
+            time: 0,
+            lateness: self.settings.lateness_of(input.source),
+            identity,
+            cluster,
+            source,
+            matched: Vec::new(),
+            parts: vec![part],
+            packed: Packed::of(input.event),
+        }
+    }
+
+    /// The places in correlations that the event may count for: directly, or through another
+    /// correlation whose condition it may meet.
+    fn reachable(&self, matched: &[u32]) -> BTreeSet<(u32, u16)> {
+        let mut reached = BTreeSet::new();
+        let mut open: Vec<u32> = matched.to_vec();
+        while let Some(rule) = open.pop() {
+            for &(consumer, position) in
+                self.plan.consumers.get(rule as usize).into_iter().flatten()
+            {
+                if reached.insert((consumer, position)) {
+                    open.push(consumer);
+                }
+            }
+        }
+        reached
+    }
+
+    fn detection_parts(
+        &self,
+        index: u32,
+        fields: &Fields<'_>,
+        cluster: &Arc<str>,
+        parts: &mut Vec<Part>,
+    ) {
+        let rule = self.rules.rules().get(index as usize);
+        let Some(rule) = rule.filter(|rule| rule.raises) else { return };
+        let group_by = rule.signal.group_by.iter();
+        // An event without the value is one of its own group: a single event is never ignored.
+        let values = combinations(group_by, fields, true).unwrap_or_default();
+        let value = match &rule.signal.first_seen {
+            Some(first_seen) => joint_value(&first_seen.fields, fields),
+            None => Some(Digest::default()),
+        };
+        let Some(value) = value else { return };
+        push_parts(parts, index, 0, values, cluster, value);
+    }
+
+    fn correlation_parts(
+        &self,
+        index: u32,
+        position: u16,
+        fields: &Fields<'_>,
+        cluster: &Arc<str>,
+        parts: &mut Vec<Part>,
+    ) {
+        let Some(Rule { body: Body::Correlation(correlation), .. }) =
+            self.rules.rules().get(index as usize)
+        else {
+            return;
+        };
+        let at = usize::from(position);
+        let group_by = correlation.group_by.iter().map(|group| group.fields.get(at));
+        let Some(group_by) = group_by.collect::<Option<Vec<_>>>() else { return };
+        // An event that lacks one of the values belongs to no group.
+        let Some(groups) = combinations(group_by.into_iter(), fields, false) else { return };
+        for value in counted_values(correlation, fields) {
+            push_parts(parts, index, position, groups.clone(), cluster, value);
+        }
+    }
+
+    /// Marks what suppressions hide: it counts apart from what they do not hide.
+    fn suppress(&self, input: &Input<'_>, fields: &Fields<'_>, parts: &mut [Part]) {
+        let stamp = input.event.stage_timestamp().min(input.arrival);
+        let is_current = |it: &&Suppression| it.expires.is_none_or(|expires| stamp < expires);
+        for suppression in self.suppressions.iter().filter(is_current) {
+            let is_concerned = |part: &&mut Part| {
+                let rule = self.plan.rule(part.rule);
+                part.hidden_by.is_none()
+                    && (suppression.rules.is_empty()
+                        || rule.is_some_and(|rule| suppression.rules.contains(&rule.id)))
+            };
+            let mut named = parts.iter_mut().filter(is_concerned).peekable();
+            let is_selected = named.peek().is_some()
+                && suppression.events.as_ref().is_none_or(|events| events.matches(fields));
+            if is_selected {
+                let name: Arc<str> = Arc::from(&*suppression.name);
+                for part in named {
+                    part.hidden_by = Some(Arc::clone(&name));
+                    let body = self.plan.rule(part.rule).map(|rule| &rule.body);
+                    // An event that ends a silence ends it, whether its signal is hidden or not.
+                    if !matches!(body, Some(PlannedBody::Absence(..))) {
+                        let salt = Arc::clone(&name);
+                        part.group = Arc::new(Group { salt, ..(*part.group).clone() });
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Which event it is. A client may choose the audit ID, and so give the same one to many requests:
+/// what the server says about them tells them apart.
+fn identity(input: &Input<'_>) -> Identity {
+    let event = input.event;
+    let mut hasher = Hasher::default();
+    for part in [
+        input.cluster,
+        event.audit_id(),
+        event.stage().as_str(),
+        event.verb(),
+        event.request_uri(),
+        event.user().username(),
+    ] {
+        hasher.part(part.as_bytes());
+    }
+    for time in [event.request_received_timestamp(), event.stage_timestamp()] {
+        hasher.part(&time.as_micros().to_le_bytes());
+    }
+    Identity { audit_id: group_value(event.audit_id()), digest: hasher.finish() }
+}
+
+/// The groups of an event: one for each combination of its values. `None` when a value is missing,
+/// unless that counts as empty.
+fn combinations<'f>(
+    fields_by: impl Iterator<Item = &'f Field>,
+    fields: &Fields<'_>,
+    is_missing_empty: bool,
+) -> Option<Vec<Vec<Arc<str>>>> {
+    let mut groups: Vec<Vec<Arc<str>>> = vec![Vec::new()];
+    for field in fields_by {
+        let mut values: Vec<Arc<str>> = Vec::new();
+        fields.for_each_value(field, |value| {
+            if values.len() < GROUP_VALUES_MAX {
+                let value = group_value(value);
+                if !values.contains(&value) {
+                    values.push(value);
+                }
+            }
+        });
+        if values.is_empty() {
+            if !is_missing_empty {
+                return None;
+            }
+            values.push(Arc::from(""));
+        }
+        let combined = groups.iter().flat_map(|group| {
+            values.iter().map(|value| group.iter().chain([value]).cloned().collect())
+        });
+        groups = combined.take(GROUPS_MAX).collect();
+    }
+    Some(groups)
+}
+
+/// What an event adds to the count of a correlation: for values, one for each of its values.
+fn counted_values(correlation: &Correlation, fields: &Fields<'_>) -> Vec<Digest> {
+    let CorrelationKind::ValueCount(field) = &correlation.kind else {
+        return vec![Digest::default()];
+    };
+    let mut values = Vec::new();
+    fields.for_each_value(field, |value| {
+        if values.len() < GROUP_VALUES_MAX {
+            values.push(Digest::of([value.as_bytes()]));
+        }
+    });
+    values.dedup();
+    values
+}
+
+/// The value of several fields together; `None` when all are missing.
+fn joint_value(by: &[Field], fields: &Fields<'_>) -> Option<Digest> {
+    let mut hasher = Hasher::default();
+    let mut is_there = false;
+    for field in by {
+        let mut len: u64 = 0;
+        fields.for_each_value(field, |value| {
+            is_there = true;
+            len += 1;
+            hasher.part(value.as_bytes());
+        });
+        hasher.part(&len.to_le_bytes());
+    }
+    is_there.then(|| hasher.finish())
+}
+
+fn push_parts(
+    parts: &mut Vec<Part>,
+    rule: u32,
+    position: u16,
+    groups: Vec<Vec<Arc<str>>>,
+    cluster: &Arc<str>,
+    value: Digest,
+) {
+    for values in groups {
+        // The same group by another rule of the list: one event, counted once.
+        let known = parts
+            .iter_mut()
+            .find(|part| part.rule == rule && part.value == value && part.group.values == values);
+        if let Some(known) = known {
+            if !known.positions.contains(&position) {
+                known.positions.push(position);
+            }
+            continue;
+        }
+        let group = Group { cluster: Arc::clone(cluster), values, salt: Arc::from("") };
+        let (positions, group) = (vec![position], Arc::new(group));
+        parts.push(Part { rule, positions, group, value, hidden_by: None });
+    }
+}

@@ -1,0 +1,81 @@
+//! Values that were seen before, for a while.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::codec::{CheckpointError, Saved};
+use super::digest::Digest;
+
+/// Values and when they were last seen.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Memory {
+    last_seen: BTreeMap<Digest, i64>,
+    by_time: BTreeSet<(i64, Digest)>,
+}
+
+/// What is known of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// It was seen before.
+    Seen,
+    /// It was not.
+    New,
+    /// It may be new, and there is no room to remember it.
+    Full,
+}
+
+impl Memory {
+    /// Looks a value up and remembers it.
+    pub(crate) fn see(&mut self, time: i64, value: Digest, memory: i64, len_max: usize) -> Known {
+        while let Some(&(last, oldest)) = self.by_time.first()
+            && last <= time.saturating_sub(memory)
+        {
+            self.by_time.pop_first();
+            self.last_seen.remove(&oldest);
+        }
+        if let Some(last) = self.last_seen.get_mut(&value) {
+            if time > *last {
+                self.by_time.remove(&(*last, value));
+                self.by_time.insert((time, value));
+                *last = time;
+            }
+            return Known::Seen;
+        }
+        if self.last_seen.len() >= len_max {
+            return Known::Full;
+        }
+        self.last_seen.insert(value, time);
+        self.by_time.insert((time, value));
+        Known::New
+    }
+}
+
+impl Saved for Memory {
+    fn save(&self, to: &mut Vec<u8>) {
+        self.last_seen.save(to);
+    }
+
+    fn load(from: &mut &[u8]) -> Result<Self, CheckpointError> {
+        let last_seen = BTreeMap::<Digest, i64>::load(from)?;
+        let by_time = last_seen.iter().map(|(value, last)| (*last, *value)).collect();
+        Ok(Self { last_seen, by_time })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_new_once_until_it_is_forgotten_and_a_full_memory_says_so() {
+        let mut memory = Memory::default();
+        let value = |byte| Digest([byte; 16]);
+        let mut see = |time, byte| memory.see(time, value(byte), 100, 2);
+        assert_eq!(see(0, 1), Known::New);
+        assert_eq!(see(50, 1), Known::Seen);
+        assert_eq!(see(60, 2), Known::New);
+        assert_eq!(see(61, 3), Known::Full);
+        assert_eq!(see(61, 1), Known::Seen);
+        assert_eq!(see(165, 3), Known::New, "the second was forgotten");
+        assert_eq!(see(166, 1), Known::New, "so was the first");
+    }
+}

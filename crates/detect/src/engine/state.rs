@@ -1,0 +1,304 @@
+//! Everything the engine remembers, and the order in which it acts.
+//!
+//! Hits wait until no earlier one can arrive; timers are set by event time. Both act in one order,
+//! which depends on times and identities and not on the order of arrival: that is why a replay gives
+//! the same signals.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use event::{SignalState, Timestamp};
+
+use super::clock::{Admitted, Clock, Timed};
+use super::codec::saved_struct;
+use super::digest::Digest;
+use super::hit::{Hit, Identity};
+use super::identities::Identities;
+use super::plan::{Plan, PlannedBody};
+use super::settings::{Arrival, Settings, UPDATE_DELAY};
+use super::table::Table;
+use super::{ChangeKind, Match, SignalChange};
+
+/// What the engine remembers.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) clock: Clock,
+    pub(crate) identities: Identities,
+    pub(crate) waiting: Waiting,
+    /// By rule.
+    pub(crate) tables: Vec<Table>,
+    /// Bytes of all windows, about.
+    pub(crate) held: usize,
+    pub(crate) timers: BTreeSet<Timer>,
+    pub(crate) counters: Counters,
+    /// By suppression: signals and events that it hid.
+    pub(crate) hidden: BTreeMap<Arc<str>, (u64, u64)>,
+}
+
+/// What happened so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counters {
+    pub(crate) events: u64,
+    pub(crate) hits: u64,
+    pub(crate) duplicates: u64,
+    pub(crate) late: u64,
+    pub(crate) clamped: u64,
+    pub(crate) released_early: u64,
+}
+
+saved_struct!(Counters { events, hits, duplicates, late, clamped, released_early });
+
+/// Hits in the order in which they count: by the time of release, then by their own time, cluster and
+/// identity.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    hits: BTreeMap<(i64, i64, Arc<str>, Identity), Hit>,
+    held: usize,
+}
+
+impl Waiting {
+    pub(crate) fn insert(&mut self, hit: Hit) {
+        let key = (hit.release(), hit.time, Arc::clone(&hit.cluster), hit.identity.clone());
+        self.held += hit.len();
+        if let Some(replaced) = self.hits.insert(key, hit) {
+            self.held -= replaced.len();
+        }
+    }
+
+    fn next_release(&self) -> Option<i64> {
+        self.hits.first_key_value().map(|((release, ..), _)| *release)
+    }
+
+    fn pop(&mut self) -> Option<Hit> {
+        let (_, hit) = self.hits.pop_first()?;
+        self.held -= hit.len();
+        Some(hit)
+    }
+
+    pub(crate) fn hits(&self) -> impl ExactSizeIterator<Item = &Hit> {
+        self.hits.values()
+    }
+}
+
+/// Something that is due when the clock passes a time. At one time timers act before hits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Timer {
+    pub(crate) at: i64,
+    pub(crate) kind: TimerKind,
+    pub(crate) rule: u32,
+    pub(crate) key: Digest,
+}
+
+/// What is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum TimerKind {
+    /// A window may hold nothing that matters.
+    Forget,
+    /// A group may be silent.
+    Silence,
+    /// An update of a signal waits.
+    Update,
+    /// A signal may be over.
+    Close,
+}
+
+/// What an action may use beside the state.
+pub(crate) struct Turn<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) settings: &'a Settings,
+    pub(crate) changes: &'a mut Vec<SignalChange>,
+    /// Events that met a rule's condition, where somebody asks.
+    pub(crate) matches: Option<&'a mut Vec<Match>>,
+}
+
+impl State {
+    /// Takes an event whose time the clock has to decide.
+    pub(crate) fn arrive(&mut self, turn: &mut Turn<'_>, timed: Timed) {
+        let admitted = self.clock_admit(turn.settings.arrival, timed);
+        self.admit(turn, admitted);
+    }
+
+    fn clock_admit(&mut self, mode: Arrival, timed: Timed) -> Vec<Admitted> {
+        self.clock.admit(mode, timed)
+    }
+
+    /// Nothing more will come: everything that waits counts.
+    pub(crate) fn finish(&mut self, turn: &mut Turn<'_>) {
+        let admitted = self.clock.finish();
+        self.admit(turn, admitted);
+        self.act(turn, None);
+    }
+
+    fn admit(&mut self, turn: &mut Turn<'_>, admitted: Vec<Admitted>) {
+        for Admitted { time, arrival, clamped, timed } in admitted {
+            self.counters.clamped += u64::from(clamped);
+            if let Some(mut skewed) = timed.skewed.filter(|_| clamped) {
+                skewed.time = time;
+                self.wait(turn, *skewed, arrival);
+            }
+            if let Some(mut hit) = timed.hit {
+                hit.time = time;
+                self.wait(turn, *hit, arrival);
+            }
+        }
+        // Together: the clock is where the last of them has put it.
+        if let Some(now) = self.clock.now() {
+            self.act(turn, Some(now));
+        }
+    }
+
+    /// Puts a hit among those that wait, unless it was counted already.
+    fn wait(&mut self, turn: &mut Turn<'_>, hit: Hit, arrival: i64) {
+        let limits = &turn.settings.limits;
+        if !self.identities.insert(arrival, hit.identity.digest, limits.identities) {
+            self.counters.duplicates += 1;
+            return;
+        }
+        self.counters.hits += 1;
+        // A source without lateness promises no order by time, only that of its arrival.
+        let now = self.clock.now().unwrap_or(arrival);
+        let is_late = hit.lateness > 0 && hit.release() < now;
+        self.counters.late += u64::from(is_late);
+        self.waiting.insert(hit);
+        while self.waiting.hits.len() > limits.waiting_events
+            || self.waiting.held > limits.waiting_bytes
+        {
+            let Some(hit) = self.waiting.pop() else { return };
+            self.counters.released_early += 1;
+            self.count(turn, &hit);
+            self.press(turn, "(events that wait for their turn)", &hit);
+        }
+    }
+
+    /// Lets everything act that is due by `now`, or every hit when there is no more to wait for.
+    pub(crate) fn act(&mut self, turn: &mut Turn<'_>, now: Option<i64>) {
+        let until =
+            now.map_or(i64::MAX, |now| self.clock.now().map_or(now, |clock| clock.max(now)));
+        loop {
+            let hit = self.waiting.next_release().filter(|release| *release <= until);
+            // Without more events the clock does not move beyond what has to be counted.
+            let timers_until = if now.is_some() { Some(until) } else { hit };
+            let timer = self.timers.first().copied().filter(|timer| {
+                timers_until.is_some_and(|until| timer.at <= until)
+                    && hit.is_none_or(|release| timer.at <= release)
+            });
+            if let Some(timer) = timer {
+                self.timers.remove(&timer);
+                self.fire(turn, timer);
+            } else if hit.is_some() {
+                if let Some(hit) = self.waiting.pop() {
+                    self.count(turn, &hit);
+                }
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn fire(&mut self, turn: &mut Turn<'_>, timer: Timer) {
+        match timer.kind {
+            TimerKind::Forget => self.forget(turn.plan, timer),
+            TimerKind::Silence => self.fall_silent(turn, timer),
+            TimerKind::Update => self.update(turn, timer),
+            TimerKind::Close => self.close(turn, timer),
+        }
+    }
+
+    /// Lets go of a window that holds nothing any more; its timer was set when it began.
+    fn forget(&mut self, plan: &Plan, timer: Timer) {
+        let Some(PlannedBody::Window(spec, _)) = plan.rule(timer.rule).map(|rule| &rule.body)
+        else {
+            return;
+        };
+        let Some(table) = self.tables.get_mut(timer.rule as usize) else { return };
+        let Some(window) = table.windows.get(&timer.key) else { return };
+        let due = window.newest().saturating_add(spec.horizon);
+        if due > timer.at {
+            self.timers.insert(Timer { at: due, ..timer });
+        } else if let Some(window) = table.windows.remove(&timer.key) {
+            self.held = self.held.saturating_sub(window.len());
+        }
+    }
+
+    /// Tells an update that waited.
+    fn update(&mut self, turn: &mut Turn<'_>, timer: Timer) {
+        let episodes = self.tables.get_mut(timer.rule as usize).map(|table| &mut table.episodes);
+        let Some(episode) = episodes.and_then(|episodes| episodes.get_mut(&timer.key)) else {
+            return;
+        };
+        if episode.flush_at == Some(timer.at) {
+            turn.tell_update(timer.rule, episode, timer.at);
+        }
+    }
+
+    fn close(&mut self, turn: &mut Turn<'_>, timer: Timer) {
+        let Some(rule) = turn.plan.rule(timer.rule) else { return };
+        let Some(table) = self.tables.get_mut(timer.rule as usize) else { return };
+        let Some(episode) = table.episodes.get(&timer.key) else { return };
+        let due = episode.due(rule).saturating_add(episode.lateness);
+        if due > timer.at {
+            self.timers.insert(Timer { at: due, ..timer });
+        } else if let Some(episode) = table.episodes.remove(&timer.key) {
+            let at = episode.due(rule);
+            turn.tell(timer.rule, &episode, ChangeKind::Closed, at);
+        }
+    }
+}
+
+impl Turn<'_> {
+    /// Says what became of a signal, unless it is hidden.
+    pub(crate) fn tell(
+        &mut self,
+        rule: u32,
+        episode: &super::episode::Episode,
+        kind: ChangeKind,
+        at: i64,
+    ) {
+        let Some(planned) = self.plan.rule(rule).filter(|_| episode.hidden_by.is_none()) else {
+            return;
+        };
+        let state = match kind {
+            ChangeKind::Opened => SignalState::Open,
+            ChangeKind::Updated => SignalState::Updated,
+            ChangeKind::Closed => SignalState::Closed,
+        };
+        self.changes.push(SignalChange {
+            kind,
+            signal: Arc::new(self.plan.tell(planned, episode, state)),
+            rule: self.plan.public_index(rule),
+            at: Timestamp::from_micros(at),
+        });
+    }
+
+    /// Tells an update now.
+    pub(crate) fn tell_update(
+        &mut self,
+        rule: u32,
+        episode: &mut super::episode::Episode,
+        at: i64,
+    ) {
+        episode.is_updated = true;
+        episode.told = episode.count;
+        episode.flush_at = None;
+        self.tell(rule, episode, ChangeKind::Updated, at);
+    }
+}
+
+impl State {
+    /// Tells an update now or soon.
+    pub(crate) fn tell_soon(
+        turn: &mut Turn<'_>,
+        timers: &mut BTreeSet<Timer>,
+        (rule, key): (u32, Digest),
+        episode: &mut super::episode::Episode,
+        (now, rises): (i64, bool),
+    ) {
+        if rises || episode.is_news() {
+            turn.tell_update(rule, episode, now);
+        } else if episode.flush_at.is_none() {
+            let at = now.saturating_add(UPDATE_DELAY);
+            episode.flush_at = Some(at);
+            timers.insert(Timer { at, kind: TimerKind::Update, rule, key });
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The state of one rule, and how its groups become coarser when there are too many.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use event::Timestamp;
+
+use super::codec::{CheckpointError, Saved, saved_struct};
+use super::digest::Digest;
+use super::episode::Episode;
+use super::facts::Packed;
+use super::hit::Group;
+use super::memory::Memory;
+use super::window::Window;
+
+/// The state of one rule.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    /// By group. Never walked but in the order of its keys.
+    pub(crate) windows: HashMap<Digest, Window>,
+    /// Open signals by group.
+    pub(crate) episodes: BTreeMap<Digest, Box<Episode>>,
+    pub(crate) silences: BTreeMap<Digest, Silence>,
+    /// Values of a first-seen rule.
+    pub(crate) values: Memory,
+    /// When a first-seen rule began to learn, by cluster.
+    pub(crate) learning: BTreeMap<Arc<str>, i64>,
+    /// Users, addresses and agents.
+    pub(crate) marks: Memory,
+    pub(crate) tally: RuleTally,
+}
+
+/// The last event of a group whose silence is meant.
+#[derive(Clone, Debug)]
+pub(crate) struct Silence {
+    pub(crate) group: Arc<Group>,
+    pub(crate) coarse: usize,
+    pub(crate) last: i64,
+    pub(crate) lateness: i64,
+    pub(crate) identity: Digest,
+    pub(crate) packed: Packed,
+    pub(crate) position: u16,
+    pub(crate) hidden_by: Option<Arc<str>>,
+    /// Whether it was told: the next event begins anew.
+    pub(crate) is_told: bool,
+}
+
+/// What a rule did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RuleTally {
+    pub(crate) matched: u64,
+    pub(crate) signals: u64,
+    pub(crate) superseded: u64,
+    pub(crate) coarse: u64,
+    /// Microseconds.
+    pub(crate) last_fired: Option<i64>,
+}
+
+saved_struct!(Silence {
+    group,
+    coarse,
+    last,
+    lateness,
+    identity,
+    packed,
+    position,
+    hidden_by,
+    is_told,
+});
+saved_struct!(RuleTally { matched, signals, superseded, coarse, last_fired });
+
+/// Where an event counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) key: Digest,
+    /// By how many values it is coarser than the rule says.
+    pub(crate) coarse: usize,
+    /// Whether there was no room for the group itself.
+    pub(crate) is_forced: bool,
+}
+
+/// Finds the place of a group among `len` others: its own if it is there or there is room, else the
+/// least coarse one. A group that is there stays, so that a flood of others does not reset it. Coarse
+/// groups have an eighth more room; the coarsest, of which there is one, always has.
+pub(crate) fn place(
+    group: &Group,
+    coarse: usize,
+    is_known: impl Fn(&Digest) -> bool,
+    len: usize,
+    len_max: usize,
+) -> Place {
+    let key = group.key(coarse);
+    if len < len_max || is_known(&key) {
+        return Place { key, coarse, is_forced: false };
+    }
+    let has_room = len < len_max.saturating_add(len_max / 8);
+    let mut place = Place { key, coarse, is_forced: true };
+    while place.coarse < group.level_max() {
+        place.coarse += 1;
+        place.key = group.key(place.coarse);
+        if has_room || is_known(&place.key) {
+            break;
+        }
+    }
+    place
+}
+
+impl Table {
+    pub(crate) fn fired(&mut self, time: i64) {
+        self.tally.signals += 1;
+        self.tally.last_fired = self.tally.last_fired.max(Some(time));
+    }
+
+    pub(crate) fn last_fired(&self) -> Option<Timestamp> {
+        self.tally.last_fired.map(Timestamp::from_micros)
+    }
+}
+
+impl Saved for Table {
+    fn save(&self, to: &mut Vec<u8>) {
+        let mut keys: Vec<&Digest> = self.windows.keys().collect();
+        keys.sort_unstable();
+        (keys.len() as u64).save(to);
+        for key in keys {
+            if let Some(window) = self.windows.get(key) {
+                key.save(to);
+                window.save(to);
+            }
+        }
+        self.episodes.save(to);
+        self.silences.save(to);
+        self.values.save(to);
+        self.learning.save(to);
+        self.marks.save(to);
+        self.tally.save(to);
+    }
+
+    fn load(from: &mut &[u8]) -> Result<Self, CheckpointError> {
+        Ok(Self {
+            windows: Vec::<(Digest, Window)>::load(from)?.into_iter().collect(),
+            episodes: BTreeMap::load(from)?,
+            silences: BTreeMap::load(from)?,
+            values: Memory::load(from)?,
+            learning: BTreeMap::load(from)?,
+            marks: Memory::load(from)?,
+            tally: RuleTally::load(from)?,
+        })
+    }
+}

@@ -1,0 +1,185 @@
+//! The texts of a signal, and the signal as a whole.
+
+use event::signal::{GroupValue, SignalRule};
+use event::{Signal, SignalSpec, SignalState, Timestamp};
+
+use super::episode::Episode;
+use super::plan::{CLOCK_SKEW, Plan, PlannedBody, PlannedRule, STATE_PRESSURE};
+
+/// Value of a group that was made coarser.
+const ANY: &str = "(any)";
+/// Bytes of a title.
+const TITLE_LEN_MAX: usize = 256;
+/// Bytes of a message.
+const MESSAGE_LEN_MAX: usize = 16 << 10;
+
+impl Plan {
+    /// The signal as it is told.
+    pub(crate) fn tell(&self, rule: &PlannedRule, episode: &Episode, state: SignalState) -> Signal {
+        let cluster =
+            if episode.coarse < episode.group.level_max() { &*episode.group.cluster } else { "" };
+        let kept = episode.group.values.len().saturating_sub(episode.coarse);
+        let group_by = rule.group_names.iter().zip(&episode.group.values).enumerate();
+        let mut spec = SignalSpec {
+            rule: SignalRule { id: rule.id.clone(), title: rule.title.clone() },
+            severity: episode.severity,
+            case: episode.case.clone(),
+            title: String::new(),
+            message: String::new(),
+            actor: episode.actor.tell(),
+            cluster: cluster.to_owned(),
+            group_by: group_by
+                .map(|(place, (field, value))| GroupValue {
+                    field: field.clone(),
+                    value: if place < kept { value.to_string() } else { ANY.to_owned() },
+                })
+                .collect(),
+            targets: episode.targets.tell(),
+            remaining: Vec::new(),
+            count: episode.count,
+            counts: std::collections::BTreeMap::new(),
+            first_seen: Timestamp::from_micros(episode.first),
+            last_seen: Timestamp::from_micros(episode.last),
+            evidence: episode.evidence.tell(),
+            attack: rule.attack.clone(),
+            references: rule.references.clone(),
+            blind_spots: rule.blind_spots.clone(),
+        };
+        for (label, count) in
+            rule.labels.iter().zip(&episode.counts).filter(|(label, _)| !label.is_empty())
+        {
+            *spec.counts.entry(label.clone()).or_default() += count;
+        }
+        spec.title = title(rule, episode, &spec);
+        if let Some(template) = &rule.title_template {
+            let title = self.render(template, rule, episode, &spec, TITLE_LEN_MAX);
+            spec.title = one_line(&title, TITLE_LEN_MAX);
+        }
+        if let Some(template) = &rule.message_template {
+            spec.message = self.render(template, rule, episode, &spec, MESSAGE_LEN_MAX);
+        }
+        Signal { id: episode.id.clone(), spec, state }
+    }
+}
+
+/// One line: who did what to how many of what, and where.
+fn title(rule: &PlannedRule, episode: &Episode, spec: &SignalSpec) -> String {
+    let mut title = match rule.id.as_str() {
+        CLOCK_SKEW => {
+            let source = spec.group_by.first().map_or("", |group| group.value.as_str());
+            format!("{} of source {source} are stamped in the future", number(spec.count, "event"))
+        }
+        STATE_PRESSURE => {
+            let about = spec.group_by.first().map_or("", |group| group.value.as_str());
+            format!("rule {about} counts by a coarser key: a bound of its state is reached")
+        }
+        _ if matches!(rule.body, PlannedBody::Absence(..)) => {
+            let values: Vec<_> = spec.group_by.iter().map(|group| group.value.as_str()).collect();
+            format!("{}: nothing {} since {}", rule.title, values.join(", "), spec.first_seen)
+        }
+        _ => action(episode, spec),
+    };
+    if !spec.cluster.is_empty() {
+        let preposition = if title.contains(" in namespace ") { "of" } else { "in" };
+        for part in [" ", preposition, " cluster ", &spec.cluster] {
+            title.push_str(part);
+        }
+    }
+    one_line(&title, TITLE_LEN_MAX)
+}
+
+fn action(episode: &Episode, spec: &SignalSpec) -> String {
+    let who = match episode.actor.users.as_slice() {
+        [] => "an unknown user".to_owned(),
+        [user] => user.clone(),
+        users => format!("{} users", users.len()),
+    };
+    let who = if spec.actor.impersonated_by.is_empty() {
+        who
+    } else {
+        format!("{who} (impersonated by {})", spec.actor.impersonated_by)
+    };
+    let did = match episode.verbs.as_slice() {
+        [verb] => past(verb),
+        _ => "acted on".to_owned(),
+    };
+    let did = match episode.refused {
+        0 => did,
+        refused if refused == episode.count => {
+            format!("was refused {} times: {did}", episode.count)
+        }
+        refused => format!("{did} ({refused} refused)"),
+    };
+    let items = episode.targets.items();
+    let mut resources: Vec<String> = items
+        .iter()
+        .map(|target| match target.subresource.as_str() {
+            "" => target.resource.clone(),
+            subresource => format!("{}/{subresource}", target.resource),
+        })
+        .collect();
+    resources.sort_unstable();
+    resources.dedup();
+    let what = match (resources.as_slice(), items) {
+        ([], _) => number(spec.count, "request"),
+        ([resource], [target]) if !target.name.is_empty() => format!("{resource} {}", target.name),
+        // Creations name the object in the body, if at all.
+        ([resource], [_]) => format!("{} {resource}", spec.count),
+        ([resource], _) => format!("{} {resource}", spec.targets.count),
+        (several, _) if several.len() <= 3 => {
+            format!("{} objects ({})", spec.targets.count, several.join(", "))
+        }
+        (several, _) => format!("{} objects of {} resources", spec.targets.count, several.len()),
+    };
+    let mut namespaces: Vec<_> = items.iter().map(|target| target.namespace.as_str()).collect();
+    namespaces.sort_unstable();
+    namespaces.dedup();
+    match namespaces.as_slice() {
+        [] | [""] => format!("{who} {did} {what}"),
+        [namespace] => format!("{who} {did} {what} in namespace {namespace}"),
+        several => format!("{who} {did} {what} in {} namespaces", several.len()),
+    }
+}
+
+/// The past of a Kubernetes verb.
+fn past(verb: &str) -> String {
+    match verb {
+        "get" => "read".to_owned(),
+        "list" => "listed".to_owned(),
+        "watch" => "watched".to_owned(),
+        "patch" => "patched".to_owned(),
+        "deletecollection" => "deleted collections of".to_owned(),
+        "create" | "update" | "delete" => format!("{verb}d"),
+        other => format!("sent {other} to"),
+    }
+}
+
+fn number(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Cut, and without line ends or control characters, which a client may have sent.
+pub(crate) fn one_line(text: &str, len_max: usize) -> String {
+    let text: String = text.chars().map(|it| if it.is_control() { ' ' } else { it }).collect();
+    text.get(..text.floor_char_boundary(len_max)).unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verbs_have_a_past() {
+        let pasts = ["delete", "create", "get", "deletecollection", "options"].map(past);
+        assert_eq!(
+            pasts,
+            ["deleted", "created", "read", "deleted collections of", "sent options to"]
+        );
+    }
+
+    #[test]
+    fn a_title_is_one_line_whatever_a_client_sends() {
+        assert_eq!(one_line("a\nb\r\tc", 4), "a b ");
+        assert_eq!(one_line("éé", 3), "é");
+    }
+}

@@ -1,0 +1,191 @@
+//! Any order of arrival within the lateness, any repetition, any stop: the same signals.
+
+use std::sync::{Arc, LazyLock};
+
+use detect::{RuleSet, Settings};
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::super::support::load;
+use super::stream::{
+    Coming, FIVE_DELETES, HOUR, MINUTE, SECOND, Stream, bytes, coming, delete, of_files,
+};
+
+/// Rules of every kind.
+const RULES: &str = "\
+title: A delete\nname: a\nlevel: low\ndetection:\n  s: {verb: delete}\n  condition: s\n\
+keepwatch:\n  query: deletes\n  group-by: [user.username]\n  keep-alive: 5m\n  max-duration: 30m\n  \
+cases:\n    - {name: many, severity: critical, at-least: 6}\n    - {name: some, severity: high, at-least: 3}\n  \
+message: '{{@User.username}} {{events_matched}} {{#is_match \"severity\" \"critical\"}}!{{/is_match}}'\n---\n\
+title: A read\nname: r\ndetection:\n  s: {verb: get}\n  condition: s\n---\n\
+title: Many\nid: many\nlevel: high\ncorrelation:\n  type: event_count\n  rules: [a, r]\n  \
+group-by: [user.username]\n  timespan: 2m\n  generate: true\n  condition: {gte: 4}\n\
+keepwatch: {keep-alive: 3m, supersedes: [few]}\n---\n\
+title: Few\nid: few\ncorrelation:\n  type: event_count\n  rules: [a, r]\n  group-by: [user.username]\n  \
+timespan: 2m\n  generate: true\n  condition: {gte: 2}\nkeepwatch: {keep-alive: 2m}\n---\n\
+title: Values\nid: values\ncorrelation:\n  type: value_count\n  rules: [a]\n  group-by: [objectRef.namespace]\n  \
+timespan: 3m\n  generate: true\n  condition: {field: objectRef.name, gte: 3}\n---\n\
+title: Both\nid: both\ncorrelation:\n  type: temporal\n  rules: [a, r]\n  group-by: [user.username]\n  \
+timespan: 1m\n  generate: true\n---\n\
+title: Chain\nid: chain\ncorrelation:\n  type: temporal_ordered\n  rules: [r, a]\n  \
+group-by: [user.username]\n  timespan: 1m\n  generate: true\n---\n\
+title: New\nid: new\ndetection:\n  s: {verb: get}\n  condition: s\nkeepwatch:\n  \
+first-seen: {fields: [user.username], learning: 2m, forget-after: 10m}\n---\n\
+title: Quiet\nid: quiet\ncorrelation:\n  type: event_count\n  rules: [r]\n  group-by: [user.username]\n  \
+timespan: 4m\n  generate: true\n  condition: {lt: 1}\n";
+
+/// An event and how much later than its time it comes; how often it is repeated.
+type Part = (Coming, i64, i64);
+
+fn event() -> impl Strategy<Value = Part> {
+    let time = prop_oneof![
+        (0..40_i64).prop_map(|minutes| minutes * 30 * SECOND),
+        0..20 * MINUTE,
+        // Thick, so that windows fill.
+        (0..40_i64).prop_map(|at| 10 * MINUTE + at * SECOND),
+    ];
+    (time, 0..3_u8, any::<bool>(), 0..5_u8, 0..2_u8, 0..=5 * MINUTE, 0..3_i64).prop_map(
+        |(time, user, is_delete, name, namespace, delay, repeated)| {
+            let verb = if is_delete { "delete" } else { "get" };
+            let event = coming(
+                time,
+                &json!({
+                    "user.username": format!("user-{user}"),
+                    "verb": verb,
+                    "objectRef.name": format!("rp-{name}"),
+                    "objectRef.namespace": format!("ns-{namespace}"),
+                    "requestURI": format!("/{user}{verb}{name}{namespace}"),
+                }),
+            );
+            (event, delay, (repeated - 1).max(0))
+        },
+    )
+}
+
+/// Everything that is said of events in the order of their coming, up to an hour after the last.
+fn play(settings: &Settings, order: &[Coming], cut: Option<usize>) -> String {
+    static LOADED: LazyLock<Arc<RuleSet>> = LazyLock::new(|| Arc::new(load(RULES)));
+    let mut stream = Stream::of(Arc::clone(&LOADED), settings.clone());
+    for (place, coming) in order.iter().enumerate() {
+        if cut == Some(place) {
+            stream.restart();
+        }
+        stream.send(coming);
+    }
+    stream.finish();
+    stream.advance(2 * HOUR);
+    bytes(&stream.changes)
+}
+
+fn in_order(parts: &[Part]) -> Vec<Coming> {
+    let mut order: Vec<Coming> = parts.iter().map(|(coming, ..)| coming.clone()).collect();
+    order.sort_by_key(|coming| coming.arrival);
+    order
+}
+
+/// As they come: each late by its delay, and again some time later.
+fn disordered(parts: &[Part]) -> Vec<Coming> {
+    let mut order: Vec<(i64, &Coming)> = Vec::new();
+    for (coming, delay, repeated) in parts {
+        for time in 0..=*repeated {
+            order.push((coming.arrival + delay + 7 * MINUTE * time, coming));
+        }
+    }
+    order.sort_by_key(|(at, _)| *at);
+    order.into_iter().map(|(_, coming)| coming.clone()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn order_and_repetition_make_no_difference(parts in prop::collection::vec(event(), 1..60)) {
+        let expected = play(&of_files(), &in_order(&parts), None);
+        prop_assert_eq!(play(&of_files(), &disordered(&parts), None), expected);
+    }
+
+    #[test]
+    fn a_stop_at_any_event_makes_no_difference(
+        parts in prop::collection::vec(event(), 1..60),
+        cut in any::<prop::sample::Index>(),
+        is_observed in any::<bool>(),
+    ) {
+        let settings = if is_observed { Settings::default() } else { of_files() };
+        let order = disordered(&parts);
+        let expected = play(&settings, &order, None);
+        prop_assert_eq!(play(&settings, &order, Some(cut.index(order.len()))), expected);
+    }
+}
+
+#[test]
+fn the_rules_of_these_tests_all_find_something() {
+    let mut order = Vec::new();
+    for round in 0..4_i64 {
+        for at in 0..8 {
+            let verb = if at % 2 == 0 { "get" } else { "delete" };
+            order.push(coming(
+                round * 5 * MINUTE + at * SECOND,
+                &json!({
+                    "user.username": format!("user-{round}"), "verb": verb,
+                    "objectRef.name": format!("rp-{at}"),
+                }),
+            ));
+        }
+    }
+    let said = play(&of_files(), &order, None);
+    for rule in ["a", "many", "few", "values", "both", "chain", "new", "quiet"] {
+        let opened = format!("\"rule\":{{\"id\":\"{rule}\"");
+        // A rule that another one counts and supersedes may never open.
+        assert!(said.contains(&opened) || rule == "a", "{rule}: {said}");
+    }
+}
+
+#[test]
+fn an_event_beyond_the_lateness_counts_at_its_own_time_and_is_counted_as_late() {
+    let mut stream = Stream::with(FIVE_DELETES, of_files());
+    for at in 0..4 {
+        stream.send(&delete("mallory", &format!("rp-{at}"), at * SECOND));
+    }
+    stream.send(&delete("other", "rp", 20 * MINUTE));
+    assert_eq!(stream.opened("many"), 0);
+    // Its window ended long ago, and is still known: the horizon is the time span and the lateness.
+    stream.send(&delete("other", "rp-2", 14 * MINUTE));
+    stream.send(&delete("mallory", "late", 2 * SECOND));
+    stream.finish();
+    assert_eq!(stream.engine.engine_statistics().late, 2);
+}
+
+#[test]
+fn a_late_event_completes_a_window_that_ended_after_it() {
+    let mut stream = Stream::new(FIVE_DELETES);
+    for at in [0, 1, 3, 4] {
+        stream.send(&delete("mallory", &format!("rp-{at}"), at * MINUTE));
+    }
+    stream.send(&delete("mallory", "late", 2 * MINUTE).coming_at(5 * MINUTE));
+    assert_eq!(stream.opened("many"), 1);
+    let signal = &stream.changes.first().unwrap().signal;
+    assert_eq!(signal.spec.count, 5);
+    assert_eq!(signal.spec.first_seen.as_micros(), super::stream::START);
+}
+
+#[test]
+fn each_source_has_its_own_lateness() {
+    let mut settings = Settings::default();
+    let minutes = |minutes| std::time::Duration::from_mins(minutes);
+    settings.lateness_by_source.insert("webhook".to_owned(), minutes(5));
+    let mut stream = Stream::with(FIVE_DELETES, settings);
+    let webhook = |name: &str, at, coming| Coming {
+        source: "webhook",
+        ..delete("mallory", name, at).coming_at(coming)
+    };
+    // Four of the webhook wait; those of the journal do not.
+    for at in 0..4 {
+        stream.send(&webhook(&format!("rp-{at}"), at * SECOND, MINUTE));
+    }
+    assert_eq!(stream.engine.engine_statistics().waiting, 4);
+    stream.send(&delete("mallory", "here", 2 * MINUTE));
+    assert_eq!(stream.opened("many"), 0);
+    stream.advance(5 * MINUTE + 3 * SECOND);
+    assert_eq!(stream.opened("many"), 1);
+    assert_eq!(stream.engine.engine_statistics().late, 0);
+}

@@ -78,9 +78,12 @@ fn document(
         );
         return None;
     }
-    let header = header::read(&mut members, options, errors);
+    let header = header::read(&mut members, errors);
+    let extension = members.take_with_key("keepwatch");
     let body = body(&mut members, options, errors);
     members.finish("a rule", errors);
+    let signal = extension.and_then(|(at, node)| extension::read(at, node, body.as_ref(), errors));
+    let header = Header { signal: signal.unwrap_or_default(), ..header };
     Some(Document { file: file.to_owned(), at: root.at, text, header, body: body? })
 }
 

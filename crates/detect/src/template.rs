@@ -106,6 +106,11 @@ impl Template {
         text
     }
 
+    /// The labels of the queries whose events are counted.
+    pub fn queries(&self) -> impl Iterator<Item = &str> {
+        self.variables().into_iter().filter_map(|name| name.strip_prefix(PER_QUERY))
+    }
+
     /// The names of all variables, those in conditionals included.
     pub fn variables(&self) -> Vec<&str> {
         let mut names = Vec::new();

@@ -7,7 +7,7 @@
 
 mod read;
 
-pub use read::{ReadError, cluster_name, read};
+pub use read::{ReadError, read, read_with_cluster};
 
 use crate::head::Text;
 use crate::object::{self, Object};

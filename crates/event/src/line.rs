@@ -66,8 +66,8 @@ pub fn read(line: &[u8]) -> Result<Line, ReadError> {
             Ok(Line { event, encoding, cluster: None })
         }
         Some(encoding @ Encoding::Kasten) => {
-            let event = kasten::read(json).map_err(ReadError::Kasten)?;
-            Ok(Line { event, encoding, cluster: kasten::cluster_name(json) })
+            let (event, cluster) = kasten::read_with_cluster(json).map_err(ReadError::Kasten)?;
+            Ok(Line { event, encoding, cluster })
         }
         None => Err(ReadError::Unknown),
     }

@@ -22,6 +22,17 @@ impl Dimension {
     pub(crate) const ALL: [Self; 5] =
         [Self::Verb, Self::Resource, Self::ApiGroup, Self::Subresource, Self::Stage];
 
+    /// The field, as rules name it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Verb => "verb",
+            Self::Resource => "objectRef.resource",
+            Self::ApiGroup => "objectRef.apiGroup",
+            Self::Subresource => "objectRef.subresource",
+            Self::Stage => "stage",
+        }
+    }
+
     const fn is_path(self, path: &Path) -> bool {
         match self {
             Self::Verb => matches!(path, Path::Verb),
@@ -47,6 +58,13 @@ impl Requirements {
         Self { words: Dimension::ALL.map(|dimension| words(node, dimension)) }
     }
 
+    /// The field for which no word is left, if there is one: no event meets the condition.
+    pub(crate) fn impossible(&self) -> Option<Dimension> {
+        let is_empty =
+            |dimension: &Dimension| self.of_dimension(*dimension).is_some_and(BTreeSet::is_empty);
+        Dimension::ALL.into_iter().find(is_empty)
+    }
+
     pub(crate) fn of_dimension(&self, dimension: Dimension) -> Option<&BTreeSet<String>> {
         self.words.get(dimension as usize).and_then(Option::as_ref)
     }
@@ -54,9 +72,10 @@ impl Requirements {
 
 fn words(node: &Node, dimension: Dimension) -> Option<BTreeSet<String>> {
     match node {
-        // The smallest set of a part is right for the whole.
+        // These fields have one value: it must be in the set of each part.
         Node::All(nodes) => {
-            nodes.iter().filter_map(|node| words(node, dimension)).min_by_key(BTreeSet::len)
+            let sets = nodes.iter().filter_map(|node| words(node, dimension));
+            sets.reduce(|all, other| all.intersection(&other).cloned().collect())
         }
         Node::Any(nodes) => {
             let mut all = BTreeSet::new();

@@ -11,6 +11,7 @@ use crate::field::Field;
 use crate::nearest;
 use crate::rule::{self, Correlation, GroupField, Origin, Rule, Threshold};
 use crate::sigma::{self, Body, CorrelationKind, Document, FilterRules};
+use crate::template::Template;
 
 /// What is left of the documents.
 #[derive(Default)]
@@ -127,6 +128,9 @@ impl Resolver<'_> {
             }
         }
         for (place, document) in documents.iter().enumerate() {
+            if self.is_in(place) && !self.check_queries(document, documents) {
+                self.leave_out(place);
+            }
             if let Body::Correlation(correlation) = &document.body
                 && self.is_in(place)
                 && !self.check_groups(document, correlation, documents)
@@ -134,6 +138,26 @@ impl Resolver<'_> {
                 self.leave_out(place);
             }
         }
+    }
+
+    /// Whether each query that a text counts is one of the rule's.
+    fn check_queries(&mut self, document: &Document, documents: &[Document]) -> bool {
+        let signal = &document.header.signal;
+        let mut labels = vec![signal.query.as_str()];
+        if let Body::Correlation(correlation) = &document.body {
+            let places = correlation.rules.iter().filter_map(|(rule, _)| self.by_name.get(rule));
+            let counted = places.filter_map(|place| documents.get(*place));
+            labels.extend(counted.map(|document| document.header.signal.query.as_str()));
+        }
+        let templates = [&signal.title, &signal.message].into_iter().flatten();
+        let wrong = templates.flat_map(Template::queries).find(|query| !labels.contains(query));
+        let Some(wrong) = wrong else {
+            return true;
+        };
+        let message = format!("a text counts the query `{}`", sigma::yaml::shown(wrong));
+        let hint = format!("the rule has {}", labels.join(", "));
+        self.error(document, document.at, message, Some(hint));
+        false
     }
 
     /// Whether each key of a group is a field, or an alias that says it for each rule.

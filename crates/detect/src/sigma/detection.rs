@@ -59,7 +59,17 @@ pub(super) fn of_members(
     if errors.is_empty() {
         check_names(&parsed, &selections, condition.at, errors);
     }
-    Some(Detection { selections, condition: parsed })
+    let detection = Detection { selections, condition: parsed };
+    if errors.is_empty()
+        && let Some(dimension) = super::expression(&detection).requirements().impossible()
+    {
+        errors.hint(
+            condition.at,
+            format!("no event meets the condition: `{}` would need two values", dimension.name()),
+            "put alternatives into one list, or combine the selections with `or`",
+        );
+    }
+    Some(detection)
 }
 
 /// One condition, or a list of alternatives.

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
+use super::ast::Body;
 use super::correlation::{duration, field};
 use super::header::severity;
 use super::members::{Members, text, texts_with_places};
 use super::yaml::{Node, Value};
-use crate::error::Errors;
+use crate::error::{Errors, Position};
 use crate::field::Field;
 use crate::rule::{Case, FirstSeen, Guide, SignalOptions};
-use crate::ruleset::LoadOptions;
 use crate::template::Template;
 
 /// A signal is closed after so long without an event, unless the rule says otherwise.
@@ -46,18 +46,23 @@ impl Default for SignalOptions {
     }
 }
 
+/// Reads the extension of a document whose other part is `body`.
 pub(super) fn read(
-    members: &mut Members<'_>,
-    _options: &LoadOptions,
+    at: Position,
+    node: &Node,
+    body: Option<&Body>,
     errors: &mut Errors,
-) -> SignalOptions {
+) -> Option<SignalOptions> {
+    if matches!(body, Some(Body::Filter(_))) {
+        errors.hint(at, "a filter raises no signals", "move `keepwatch` to the rule");
+        return None;
+    }
     let mut signal = SignalOptions::default();
-    let Some(mut inner) =
-        members.take("keepwatch").and_then(|node| Members::of(node, "keepwatch", errors))
-    else {
-        return signal;
-    };
+    let mut inner = Members::of(node, "keepwatch", errors)?;
     let at = inner.at;
+    if matches!(body, Some(Body::Correlation(_))) {
+        refuse_of_single_events(&mut inner, errors);
+    }
     if let Some(query) = inner.take("query") {
         signal.query = label(query, errors).unwrap_or(signal.query);
     }
@@ -88,7 +93,19 @@ pub(super) fn read(
     };
     signal.supersedes = inner.texts("supersedes", errors);
     inner.finish("keepwatch", errors);
-    signal
+    Some(signal)
+}
+
+/// Keys that say something of single events only.
+fn refuse_of_single_events(inner: &mut Members<'_>, errors: &mut Errors) {
+    for (key, hint) in [
+        ("group-by", "events are grouped by `group-by` of the correlation"),
+        ("first-seen", "put it into a rule on single events"),
+    ] {
+        if let Some((at, _)) = inner.take_with_key(key) {
+            errors.hint(at, format!("`{key}` is for rules on single events"), hint);
+        }
+    }
 }
 
 /// A name that a message and a condition can use.

@@ -3,11 +3,10 @@
 use event::Severity;
 
 use super::ast::{Header, Logsource};
-use super::extension;
 use super::members::{Members, text};
 use crate::error::{Errors, Position};
 use crate::nearest;
-use crate::ruleset::LoadOptions;
+use crate::rule::SignalOptions;
 
 /// Sigma's states of a rule.
 const STATUSES: [&str; 5] = ["stable", "test", "experimental", "deprecated", "unsupported"];
@@ -26,11 +25,8 @@ const PASSED_OVER: [&str; 9] = [
 /// Longest identity, in bytes.
 const ID_LEN_MAX: usize = 253;
 
-pub(super) fn read(
-    members: &mut Members<'_>,
-    options: &LoadOptions,
-    errors: &mut Errors,
-) -> Header {
+/// Everything but the extension.
+pub(super) fn read(members: &mut Members<'_>, errors: &mut Errors) -> Header {
     let at = members.at;
     let title = members.text("title", errors).unwrap_or_default();
     if title.is_empty() {
@@ -54,7 +50,7 @@ pub(super) fn read(
         date: members.text("date", errors),
         modified: members.text("modified", errors),
         logsource: logsource(members, errors),
-        signal: extension::read(members, options, errors),
+        signal: SignalOptions::default(),
     }
 }
 

@@ -67,6 +67,10 @@ fn complaint(item: &Item, scalar: &Scalar, tests: &[Test]) -> Option<Complaint> 
     if tests.iter().any(|test| matches!(test, Test::SameAs(..))) {
         return None;
     }
+    if let Some((what, fields)) = unfit(item.field.path(), tests) {
+        let hint = format!("{what} are compared in {fields} and in bodies");
+        return Some((impossible(item, text), Some(hint)));
+    }
     if matches!(item.field.path(), Path::Status(StatusPath::Code)) {
         let mut codes = (100..600_u16).map(|code| code.to_string());
         let fits = codes.any(|code| tests.iter().any(|test| test.accepts(&code)));
@@ -78,6 +82,35 @@ fn complaint(item: &Item, scalar: &Scalar, tests: &[Test]) -> Option<Complaint> 
     }
     let literal = tests.iter().find_map(Test::literal)?;
     malformed(item.field.path(), literal, tests).map(|hint| (impossible(item, text), Some(hint)))
+}
+
+/// A comparison that the field's values are never fit for: of what, and where there is it.
+fn unfit(path: &Path, tests: &[Test]) -> Option<(&'static str, &'static str)> {
+    let is_free = match path {
+        Path::RequestObject(_) | Path::ResponseObject(_) | Path::Annotation(_) => true,
+        Path::User(user)
+        | Path::ImpersonatedUser(user)
+        | Path::EffectiveUser(user)
+        | Path::Actor(user) => matches!(user, UserPath::Extra(_)),
+        _ => false,
+    };
+    if is_free {
+        return None;
+    }
+    match tests.first()? {
+        Test::InNetwork(_) if *path != Path::SourceIps => Some(("networks", "sourceIPs")),
+        Test::Number(..) if !is_number(path) => Some(("numbers", "responseStatus.code")),
+        Test::Within(_) | Test::Shorter(_) => Some(("times", "annotations")),
+        _ => None,
+    }
+}
+
+const fn is_number(path: &Path) -> bool {
+    matches!(
+        path,
+        Path::Status(StatusPath::Code | StatusPath::RetryAfterSeconds)
+            | Path::ObjectRef(RefPath::ResourceVersion)
+    )
 }
 
 fn impossible(item: &Item, text: &str) -> String {

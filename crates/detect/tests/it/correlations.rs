@@ -150,6 +150,20 @@ fn a_filter_takes_events_away_from_its_rules() {
 }
 
 #[test]
+fn the_extension_says_of_correlations_and_filters_only_what_they_can_do() {
+    let correlation = "correlation: {type: temporal, rules: [a, b], timespan: 1h}";
+    let filter = "filter: {rules: any, s: {verb: get}, condition: not s}";
+    for (body, extension, message) in [
+        (correlation, "{group-by: [verb]}", "`group-by` is for rules on single events"),
+        (correlation, "{first-seen: {fields: [verb]}}", "`first-seen` is for"),
+        (filter, "{query: q}", "a filter raises no signals"),
+    ] {
+        let found = errors(&format!("{BASES}title: C\nid: c\nkeepwatch: {extension}\n{body}\n"));
+        assert!(found.len() == 1 && found[0].contains(message), "{found:?}");
+    }
+}
+
+#[test]
 fn two_rules_of_one_name_are_a_mistake() {
     let found = errors(&format!("{BASES}{BASES}"));
     assert_eq!(found.len(), 3, "{found:#?}");

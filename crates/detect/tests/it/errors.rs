@@ -57,6 +57,9 @@ fn a_mistake_in_a_selection_has_its_place_and_a_hint() {
         ("user.username: []", 20, "needs 1 to", ""),
         ("- word", 7, "keywords cannot be searched", "name the field"),
         ("requestObject.spec.at|within: soon", 35, "not a time", "s, m, h"),
+        ("user.username|gt: 5", 23, "never `5`", "responseStatus.code"),
+        ("userAgent|cidr: 10.0.0.0/8", 21, "never", "sourceIPs"),
+        ("stageTimestamp|within: 5m", 28, "never", "bodies"),
         ("verb|utf16: get", 5, "UTF-16", "base64"),
     ] {
         in_selection(item, column, message, hint);
@@ -111,6 +114,21 @@ fn a_mistake_in_a_document_has_its_place_and_a_hint() {
             "4:14",
             "aggregations",
             "correlation",
+        ),
+        (
+            "title: t\ndetection:\n  s: {verb: get}\n  u: {verb: list}\n  condition: s and u\n"
+                .to_owned(),
+            "5:14",
+            "`verb` would need two values",
+            "`or`",
+        ),
+        (
+            format!(
+                "title: t\nkeepwatch: {{message: '{{{{events_matched_per_query.x}}}}'}}\n{rule}"
+            ),
+            "1:1",
+            "counts the query `x`",
+            "the rule has events",
         ),
         ("title: [\n".to_owned(), "2:1", "", ""),
         ("title: *x\n".to_owned(), "1:8", "", ""),

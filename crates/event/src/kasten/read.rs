@@ -36,26 +36,23 @@ pub enum ReadError {
 
 /// Reads one line.
 pub fn read(line: &[u8]) -> Result<Event, ReadError> {
-    let found: Line<'_> = serde_json::from_slice(line).map_err(ReadError::Field)?;
-    found.into_event()
+    read_with_cluster(line).map(|(event, _)| event)
 }
 
-/// The cluster's name in the line's `ddtags`; `None` for a line that names none.
-pub fn cluster_name(line: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Tags<'a> {
-        #[serde(borrow, default, deserialize_with = "or_default")]
-        ddtags: Cow<'a, str>,
-    }
-    let Tags { ddtags } = serde_json::from_slice(line).ok()?;
-    let names = ddtags.split(',').filter_map(|tag| tag.trim().strip_prefix("cluster-name:"));
-    names.map(str::to_owned).find(|name| !name.is_empty())
+/// Reads one line, and the cluster's name in its `ddtags`; `None` for a line that names none.
+pub fn read_with_cluster(line: &[u8]) -> Result<(Event, Option<String>), ReadError> {
+    let found: Line<'_> = serde_json::from_slice(line).map_err(ReadError::Field)?;
+    let names = found.ddtags.split(',').filter_map(|tag| tag.trim().strip_prefix("cluster-name:"));
+    let cluster = names.map(str::to_owned).find(|name| !name.is_empty());
+    Ok((found.into_event()?, cluster))
 }
 
 /// A line as it is read, bodies still raw.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Line<'a> {
+    #[serde(rename = "ddtags", borrow, default, deserialize_with = "or_default")]
+    ddtags: Cow<'a, str>,
     level: Level,
     #[serde(rename = "AuditID", default, deserialize_with = "or_default")]
     audit_id: String,

@@ -18,6 +18,7 @@ mod hauler;
 mod health;
 mod heartbeat;
 mod metrics;
+pub mod notification;
 mod orders;
 
 use std::collections::BTreeMap;

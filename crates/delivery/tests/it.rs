@@ -5,6 +5,7 @@ mod it {
     mod buckets;
     mod faults;
     mod fixture;
+    mod notifications;
     mod silence;
 }
 

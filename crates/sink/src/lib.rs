@@ -11,6 +11,7 @@ pub mod bucket;
 mod chain;
 mod encoding;
 pub mod file;
+pub mod notifier;
 mod page_cache;
 pub mod stdout;
 

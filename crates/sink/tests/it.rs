@@ -1,5 +1,10 @@
-//! The file sink on a real folder: every line once, whatever happens in between.
+//! The file sink on a real folder: every line once, whatever happens in between. Notifiers have a
+//! file of their own.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod it {
+    mod notifiers;
+}
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;

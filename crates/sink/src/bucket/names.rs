@@ -56,7 +56,7 @@ struct Refused {
 }
 
 /// Why nothing was dialled, if that is why a request failed.
-pub(super) fn refusal(error: &(dyn Error + 'static)) -> Option<String> {
+pub(crate) fn refusal(error: &(dyn Error + 'static)) -> Option<String> {
     let mut next = Some(error);
     while let Some(error) = next {
         let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
@@ -70,7 +70,7 @@ pub(super) fn refusal(error: &(dyn Error + 'static)) -> Option<String> {
 
 /// Hands out the addresses of a name that may be dialled.
 #[derive(Clone, Debug)]
-pub(super) struct Resolver {
+pub(crate) struct Resolver {
     pub(super) reach: Reach,
     pub(super) metadata: bool,
 }

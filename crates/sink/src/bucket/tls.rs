@@ -11,7 +11,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use super::OpenError;
 
 /// How connections to a destination are secured.
-pub(super) fn config(ca_pem: Option<&[u8]>, skip_verify: bool) -> Result<ClientConfig, OpenError> {
+pub(crate) fn config(ca_pem: Option<&[u8]>, skip_verify: bool) -> Result<ClientConfig, OpenError> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()

@@ -20,8 +20,8 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector as Tcp;
+use hyper_util::client::legacy::{Builder, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use object_store::ClientOptions;
 use object_store::client::{
@@ -110,22 +110,10 @@ impl Transport {
     }
 
     fn with(reach: Reach, tls: ClientConfig, signer: Option<Arc<Signer>>, metadata: bool) -> Self {
-        let mut tcp = Tcp::new_with_resolver(Resolver { reach: reach.clone(), metadata });
-        tcp.set_connect_timeout(Some(CONNECT_TIME_MAX));
-        tcp.set_nodelay(true);
-        tcp.enforce_http(false);
-        let https = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_idle_timeout(IDLE_TIME_MAX)
-            .pool_timer(TokioTimer::new())
-            .timer(TokioTimer::new())
+        let client = builder()
             // A request that got no answer may have been carried out: only `delivery` repeats it.
             .retry_canceled_requests(true)
-            .build(https);
+            .build(connector(&reach, tls, metadata));
         Self(HttpClient::new(Caller { client, reach, signer, metadata }))
     }
 
@@ -140,8 +128,31 @@ impl HttpConnector for Transport {
     }
 }
 
+/// Makes connections to where they are allowed.
+pub(crate) type Connector = HttpsConnector<Tcp<Resolver>>;
+
+/// Connections, over TLS where the address asks for it.
+pub(crate) fn connector(reach: &Reach, tls: ClientConfig, metadata: bool) -> Connector {
+    let mut tcp = Tcp::new_with_resolver(Resolver { reach: reach.clone(), metadata });
+    tcp.set_connect_timeout(Some(CONNECT_TIME_MAX));
+    tcp.set_nodelay(true);
+    tcp.enforce_http(false);
+    HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(tcp)
+}
+
+/// What all clients have in common.
+pub(crate) fn builder() -> Builder {
+    let mut builder = Client::builder(TokioExecutor::new());
+    builder.pool_idle_timeout(IDLE_TIME_MAX).pool_timer(TokioTimer::new()).timer(TokioTimer::new());
+    builder
+}
+
 struct Caller {
-    client: Client<HttpsConnector<Tcp<Resolver>>, HttpRequestBody>,
+    client: Client<Connector, HttpRequestBody>,
     reach: Reach,
     signer: Option<Arc<Signer>>,
     metadata: bool,
@@ -252,19 +263,24 @@ impl Caller {
         if self.metadata && uri.host().is_some_and(is_metadata) {
             return Ok(());
         }
-        if uri.scheme_str() != Some("https") && !self.reach.plain_http {
-            return Err(Failure("plain http is not allowed".to_owned()));
-        }
-        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-        match host.parse::<IpAddr>().ok().and_then(|address| self.reach.refusal(address)) {
-            Some(why) => Err(Failure(format!("{host} {why}"))),
-            None => Ok(()),
-        }
+        may_dial(&self.reach, uri).map_err(Failure)
+    }
+}
+
+/// Why an address may not be dialled, as far as it stands in a URL. Names are the resolver's.
+pub(crate) fn may_dial(reach: &Reach, uri: &Uri) -> Result<(), String> {
+    if uri.scheme_str() != Some("https") && !reach.plain_http {
+        return Err("plain http is not allowed".to_owned());
+    }
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    match host.parse::<IpAddr>().ok().and_then(|address| reach.refusal(address)) {
+        Some(why) => Err(format!("{host} {why}")),
+        None => Ok(()),
     }
 }
 
 /// Whether a host is where clouds keep credentials.
-pub(super) fn is_metadata(host: &str) -> bool {
+pub(crate) fn is_metadata(host: &str) -> bool {
     let host = host.trim_end_matches('.');
     METADATA_HOSTS.iter().any(|known| host.eq_ignore_ascii_case(known))
 }
@@ -303,7 +319,7 @@ fn word(bytes: &[u8]) -> String {
 }
 
 /// Seconds, or a time.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));

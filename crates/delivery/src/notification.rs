@@ -1,0 +1,185 @@
+//! Notifiers at work: each is told of signals at its own pace.
+//!
+//! A notifier follows the signal objects of the store, not the journal, so that one that is dead
+//! holds nothing. What it was told is kept in the store under [`STATE_PREFIX`]: one small record for
+//! each signal, and the revision up to which every signal was looked at. After a restart it goes on
+//! from there; what was under way is sent again under the same id.
+//!
+//! Each notification is tried for ever. A destination that answers nothing, or too much at once, is
+//! left alone for a growing time. A single notification that is refused waits by itself, and others
+//! go on meanwhile.
+//!
+//! Protocols are the business of the crate `sink`. Which notifiers there are, their Secrets and their
+//! statuses are the business of the caller of [`Notifications::apply`].
+
+mod decide;
+mod health;
+mod queue;
+mod records;
+mod task;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use event::Timestamp;
+use event::signal::Severity;
+use prometheus_client::registry::Registry;
+use sink::notifier::{Notification, Notifier, NotifyError};
+use store::Storage;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use decide::UPDATE_INTERVAL;
+pub use health::NotifierHealth;
+pub use records::STATE_PREFIX;
+
+use health::{Metrics, Monitor};
+use task::Task;
+
+/// Where signals are in the store.
+pub const SIGNALS_PREFIX: &str = "siem.keepwatch.io/signals/";
+/// Notifiers of a server. More are not started, and their health says so.
+pub const NOTIFIERS_MAX: usize = 64;
+
+/// The time of day.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// What one notifier is to do.
+#[derive(Clone)]
+pub struct Target {
+    /// Where to send, or why that is not known; for people, without secrets.
+    pub notifier: Result<Arc<dyn Notifier>, String>,
+    /// Signals of less are not sent.
+    pub min_severity: Severity,
+    /// Ids or titles of the rules whose signals are sent; all if empty.
+    pub rules: BTreeSet<String>,
+    /// Whether a signal that goes on is sent again, now and then.
+    pub sends_updates: bool,
+    /// Whether the end of a signal is sent.
+    pub sends_closed: bool,
+}
+
+/// All notifiers of a server.
+pub struct Notifications {
+    storage: Arc<dyn Storage>,
+    clock: Clock,
+    metrics: Metrics,
+    running: Mutex<BTreeMap<String, Running>>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+struct Running {
+    uid: String,
+    target: watch::Sender<Target>,
+    monitor: Arc<Monitor>,
+    /// Cancelled when the notifier is removed.
+    removed: CancellationToken,
+}
+
+impl Notifications {
+    /// No notifier yet. Metrics go to `registry`.
+    pub fn new(storage: Arc<dyn Storage>, registry: &mut Registry, clock: Clock) -> Self {
+        Self {
+            storage,
+            clock,
+            metrics: Metrics::register(registry),
+            running: Mutex::default(),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        }
+    }
+
+    /// Starts the notifier `name`, or lets it go on with another target. `uid` tells it from another
+    /// one that had the same name before. False if there are too many.
+    pub fn apply(&self, name: &str, uid: &str, target: Target) -> bool {
+        let mut running = self.running();
+        if let Some(known) = running.get(name) {
+            if known.uid == uid {
+                known.target.send_replace(target);
+                return true;
+            }
+            known.removed.cancel();
+        } else if running.len() >= NOTIFIERS_MAX {
+            tracing::warn!(notifier = name, limit = NOTIFIERS_MAX, "too many notifiers");
+            return false;
+        }
+        let (sender, receiver) = watch::channel(target);
+        let monitor = Arc::new(Monitor::new(name));
+        let removed = CancellationToken::new();
+        let task = Task::new(task::Parts {
+            name: name.to_owned(),
+            uid: uid.to_owned(),
+            storage: Arc::clone(&self.storage),
+            clock: Arc::clone(&self.clock),
+            target: receiver,
+            monitor: Arc::clone(&monitor),
+            metrics: self.metrics.clone(),
+        });
+        self.tasks.spawn(task.run(self.stop.clone(), removed.clone()));
+        let uid = uid.to_owned();
+        running.insert(name.to_owned(), Running { uid, target: sender, monitor, removed });
+        true
+    }
+
+    /// Stops a notifier and forgets what it was told.
+    pub fn remove(&self, name: &str) {
+        if let Some(known) = self.running().remove(name) {
+            known.removed.cancel();
+            self.metrics.forget(name);
+        }
+    }
+
+    /// Stops every notifier but those named, and forgets what they were told, even where it was
+    /// before this server started. Each is named with its uid.
+    pub async fn retain(&self, notifiers: &BTreeMap<String, String>) {
+        let gone: Vec<String> = {
+            let running = self.running();
+            let gone = running.keys().filter(|name| !notifiers.contains_key(*name));
+            gone.cloned().collect()
+        };
+        for name in gone {
+            self.remove(&name);
+        }
+        let uids = notifiers.values().cloned().collect();
+        records::forget_others(&*self.storage, &uids).await;
+    }
+
+    /// How each notifier fares, by name.
+    pub fn health(&self) -> Vec<NotifierHealth> {
+        self.running().values().map(|running| running.monitor.health()).collect()
+    }
+
+    /// Stops all. What was not sent is sent after the next start.
+    pub async fn close(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    fn running(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Sends a sample signal, once; the outcome for people. That no answer came is said when enough time
+/// has passed to hide the cause.
+pub async fn test(notifier: &dyn Notifier, name: &str, now: Timestamp) -> Result<String, String> {
+    let began = Instant::now();
+    let place = notifier.place();
+    match notifier.send(&Notification::sample(name, now)).await {
+        Ok(()) => Ok(format!("{place} took a sample signal")),
+        Err(error) => {
+            if matches!(error, NotifyError::Silent { .. }) {
+                tokio::time::sleep_until(began + notifier.silence_time()).await;
+            }
+            Err(format!("{place}: {error}"))
+        }
+    }
+}
+
+/// The wait that a destination may ask for.
+const RETRY_AFTER_MAX: Duration = crate::RETRY_AFTER_MAX;

@@ -1,0 +1,173 @@
+//! What is to be sent of one signal, and when. Pure.
+
+use std::time::Duration;
+
+use event::Timestamp;
+use sink::notifier::{Event, Summary};
+
+use super::Target;
+use super::records::Record;
+
+/// An open signal that goes on is sent again after so long at the earliest, unless its severity rises.
+pub const UPDATE_INTERVAL: Duration = Duration::from_mins(5);
+
+/// The next step for one signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// There is nothing to send until it changes.
+    Rest,
+    /// It is looked at again at this time.
+    Wait(Timestamp),
+    /// This is to be sent.
+    Send(Event),
+    /// It has ended, and that is not sent; it is only remembered.
+    End,
+}
+
+/// Decides. `record` is what was told of the signal. `resend` is the interval at which the destination
+/// needs an open signal again.
+pub(super) fn next(
+    summary: &Summary,
+    record: Option<&Record>,
+    target: &Target,
+    resend: Option<Duration>,
+    now: Timestamp,
+) -> Step {
+    let Some(record) = record else {
+        return if is_wanted(summary, target) { Step::Send(Event::Opened) } else { Step::Rest };
+    };
+    if record.is_closed {
+        return Step::Rest;
+    }
+    if summary.is_closed {
+        let is_sent = target.sends_closed || resend.is_some();
+        return if is_sent { Step::Send(Event::Closed) } else { Step::End };
+    }
+    if summary.severity > record.severity {
+        return Step::Send(Event::Updated);
+    }
+    let has_grown = summary.count > record.count;
+    let update = (target.sends_updates && has_grown).then_some(UPDATE_INTERVAL);
+    match [resend, update].into_iter().flatten().min() {
+        None => Step::Rest,
+        Some(interval) => {
+            let interval = i64::try_from(interval.as_micros()).unwrap_or(i64::MAX);
+            let due = record.sent_at.as_micros().saturating_add(interval);
+            // A clock that was set back does not stop it for longer than the interval.
+            let is_set_back = record.sent_at > now;
+            if due <= now.as_micros() || is_set_back {
+                Step::Send(Event::Updated)
+            } else {
+                Step::Wait(Timestamp::from_micros(due))
+            }
+        }
+    }
+}
+
+fn is_wanted(summary: &Summary, target: &Target) -> bool {
+    let rules = &target.rules;
+    let is_named =
+        || [&summary.rule, &summary.rule_title].into_iter().any(|name| rules.contains(name));
+    summary.severity >= target.min_severity && (rules.is_empty() || is_named())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use event::signal::Severity;
+
+    use super::*;
+
+    const NOW: i64 = 1_795_566_600_000_000;
+    const MINUTE: i64 = 60_000_000;
+
+    fn summary(severity: Severity, count: u64, is_closed: bool) -> Summary {
+        Summary {
+            severity,
+            rule: "restorepoints-deleted".to_owned(),
+            rule_title: "RestorePoints deleted".to_owned(),
+            user: "mallory".to_owned(),
+            count,
+            is_closed,
+            is_triaged: false,
+        }
+    }
+
+    fn record(minutes_ago: i64) -> Record {
+        Record {
+            revision: 7,
+            severity: Severity::Medium,
+            count: 5,
+            sent_at: Timestamp::from_micros(NOW - minutes_ago * MINUTE),
+            ..Record::default()
+        }
+    }
+
+    fn target(min_severity: Severity, rules: &[&str], options: &str) -> Target {
+        Target {
+            notifier: Err(String::new()),
+            min_severity,
+            rules: rules.iter().map(|&rule| rule.to_owned()).collect::<BTreeSet<_>>(),
+            sends_updates: options.contains("updates"),
+            sends_closed: options.contains("closed"),
+        }
+    }
+
+    fn check(
+        summary: &Summary,
+        record: Option<&Record>,
+        target: &Target,
+        resend: bool,
+        step: &str,
+    ) {
+        let resend = resend.then_some(Duration::from_mins(1));
+        let found = match next(summary, record, target, resend, Timestamp::from_micros(NOW)) {
+            Step::Rest => "rest".to_owned(),
+            Step::Wait(until) => format!("wait {}", (until.as_micros() - NOW) / MINUTE),
+            Step::Send(event) => event.as_str().to_owned(),
+            Step::End => "end".to_owned(),
+        };
+        assert_eq!(found, step, "{summary:?} {record:?} {resend:?}");
+    }
+
+    #[test]
+    fn a_new_signal_is_sent_if_it_is_wanted() {
+        use Severity::{High, Low, Medium};
+        for (severity, min, rules, step) in [
+            (Medium, Medium, vec![], "opened"),
+            (Low, Medium, vec![], "rest"),
+            (High, Medium, vec!["restorepoints-deleted"], "opened"),
+            (High, Medium, vec!["RestorePoints deleted"], "opened"),
+            (High, Medium, vec!["other"], "rest"),
+        ] {
+            let target = target(min, &rules, "");
+            check(&summary(severity, 1, false), None, &target, false, step);
+            check(&summary(severity, 1, true), None, &target, false, step);
+        }
+    }
+
+    #[test]
+    fn a_signal_that_was_told_goes_on_as_the_notifier_asks() {
+        use Severity::{High, Medium};
+        for (signal, minutes, options, resend, step) in [
+            (summary(Medium, 5, false), 9, "updates", false, "rest"),
+            (summary(Medium, 6, false), 9, "updates", false, "updated"),
+            (summary(Medium, 6, false), 2, "updates", false, "wait 3"),
+            (summary(Medium, 6, false), 9, "", false, "rest"),
+            (summary(High, 6, false), 0, "", false, "updated"),
+            (summary(Medium, 5, false), 0, "", true, "wait 1"),
+            (summary(Medium, 5, false), 1, "", true, "updated"),
+            (summary(Medium, 5, false), -9, "", true, "updated"),
+            (summary(Medium, 5, true), 0, "closed", false, "closed"),
+            (summary(Medium, 5, true), 0, "", false, "end"),
+            (summary(Medium, 5, true), 0, "", true, "closed"),
+        ] {
+            // What was told is seen to its end, whatever is wanted now.
+            let target = target(Severity::Critical, &["other"], options);
+            check(&signal, Some(&record(minutes)), &target, resend, step);
+            let ended = Record { is_closed: true, ..record(minutes) };
+            check(&signal, Some(&ended), &target, resend, "rest");
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! What a notifier was told, durably: one record for each signal, and how far it has looked.
+//!
+//! They are objects of the store that no API serves. A notifier is known by its uid here, so that
+//! another one of the same name begins anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use event::Timestamp;
+use event::signal::Severity;
+use serde::{Deserialize, Serialize};
+use store::{ListOptions, ReadError, Storage, StoreError};
+
+/// Before the keys of what notifiers were told.
+pub const STATE_PREFIX: &str = "internal/notifiers/";
+/// Between the uid of a notifier and the name of a signal, in which it cannot occur.
+const SIGNALS: &str = "/signals/";
+/// Behind the uid: the revision up to which every signal was looked at.
+const CURSOR: &str = "/cursor";
+/// Records of one page, and of one transaction that forgets them.
+const PAGE_ROWS: usize = 500;
+
+/// What a notifier was told of one signal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Record {
+    /// Revision of the signal that was sent last.
+    pub(super) revision: u64,
+    /// Its severity then.
+    pub(super) severity: Severity,
+    /// Its count of events then.
+    pub(super) count: u64,
+    /// Who acted, when it was first sent.
+    pub(super) user: String,
+    /// When it was first sent.
+    pub(super) opened_at: Timestamp,
+    /// When it was last sent.
+    pub(super) sent_at: Timestamp,
+    /// Whether its end was sent, or is not to be.
+    pub(super) is_closed: bool,
+}
+
+/// Everything that is kept for one notifier.
+#[derive(Debug, Default)]
+pub(super) struct Records {
+    /// By the name of the signal.
+    pub(super) signals: BTreeMap<String, Record>,
+    /// Every signal up to this revision was looked at; `None` for a notifier that is new.
+    pub(super) cursor: Option<u64>,
+}
+
+/// Reads what a notifier was told.
+pub(super) async fn read(storage: &dyn Storage, uid: &str) -> Result<Records, ReadError> {
+    let mut records = Records::default();
+    let prefix = format!("{STATE_PREFIX}{uid}{SIGNALS}");
+    let mut options = ListOptions { limit: PAGE_ROWS, ..ListOptions::default() };
+    loop {
+        let page = storage.list(&prefix, options.clone()).await?;
+        for object in page.items {
+            let name = object.key.strip_prefix(&prefix).unwrap_or_default().to_owned();
+            match serde_json::from_slice(&object.body) {
+                Ok(record) => drop(records.signals.insert(name, record)),
+                // The signal is sent once more: rather twice than never.
+                Err(error) => tracing::warn!(signal = name, %error, "a record cannot be read"),
+            }
+        }
+        options.at = Some(page.revision);
+        options.start_after = page.next;
+        if options.start_after.is_none() {
+            break;
+        }
+    }
+    if let Some(object) = storage.get(&format!("{STATE_PREFIX}{uid}{CURSOR}")).await? {
+        records.cursor = str::from_utf8(&object.body).ok().and_then(|text| text.parse().ok());
+    }
+    Ok(records)
+}
+
+/// Writes records, `None` for those of signals that are gone, and the cursor, at once.
+pub(super) async fn write(
+    storage: &dyn Storage,
+    uid: &str,
+    records: Vec<(String, Option<Record>)>,
+    cursor: u64,
+) -> Result<(), StoreError> {
+    let mut bodies = Vec::with_capacity(records.len());
+    for (signal, record) in records {
+        let body = record.and_then(|record| serde_json::to_vec(&record).ok());
+        bodies.push((format!("{STATE_PREFIX}{uid}{SIGNALS}{signal}"), body.map(Bytes::from)));
+    }
+    let place = format!("{STATE_PREFIX}{uid}{CURSOR}");
+    store::write(storage, move |transaction| {
+        for (key, body) in bodies {
+            match body {
+                Some(body) => {
+                    let revision = transaction.next_revision();
+                    transaction.put(&key, revision, body);
+                }
+                None if transaction.get(&key).is_some() => {
+                    let revision = transaction.next_revision();
+                    transaction.delete(&key, revision, Bytes::new());
+                }
+                None => {}
+            }
+        }
+        let cursor = cursor.to_string();
+        if transaction.get(&place).is_none_or(|held| *held.body != *cursor.as_bytes()) {
+            let revision = transaction.next_revision();
+            transaction.put(&place, revision, Bytes::from(cursor));
+        }
+    })
+    .await
+}
+
+/// Forgets what one notifier was told. What is left after a failure is found at the next start.
+pub(super) async fn forget(storage: &dyn Storage, uid: &str) {
+    forget_where(storage, &format!("{STATE_PREFIX}{uid}/"), |_| true).await;
+}
+
+/// Forgets what every notifier but these was told.
+pub(super) async fn forget_others(storage: &dyn Storage, uids: &BTreeSet<String>) {
+    forget_where(storage, STATE_PREFIX, |key| {
+        let uid = key.strip_prefix(STATE_PREFIX).and_then(|rest| rest.split('/').next());
+        uid.is_none_or(|uid| !uids.contains(uid))
+    })
+    .await;
+}
+
+async fn forget_where(storage: &dyn Storage, prefix: &str, is_gone: impl Fn(&str) -> bool) {
+    // What was handed in before is committed before this.
+    store::write(storage, |_| ()).await.ok();
+    let mut options = ListOptions { limit: PAGE_ROWS, ..ListOptions::default() };
+    loop {
+        let page = match storage.list(prefix, options.clone()).await {
+            Ok(page) => page,
+            Err(error) => {
+                tracing::warn!(%error, "what removed notifiers were told cannot be read");
+                return;
+            }
+        };
+        let keys = page.items.iter().filter(|object| is_gone(&object.key));
+        let keys: Vec<_> = keys.map(|object| Arc::clone(&object.key)).collect();
+        if !keys.is_empty() {
+            let deleted = store::write(storage, move |transaction| {
+                for key in keys {
+                    if transaction.get(&key).is_some() {
+                        let revision = transaction.next_revision();
+                        transaction.delete(&key, revision, Bytes::new());
+                    }
+                }
+            });
+            if let Err(error) = deleted.await {
+                tracing::warn!(%error, "what removed notifiers were told cannot be forgotten");
+                return;
+            }
+        }
+        let Some(next) = page.next else { return };
+        options.start_after = Some(next);
+    }
+}

@@ -1,0 +1,431 @@
+//! Notifiers on a real store: each is told of every signal, in order, whatever happens in between.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use delivery::notification::{
+    Notifications, NotifierHealth, SIGNALS_PREFIX, STATE_PREFIX, Target, UPDATE_INTERVAL, test,
+};
+use event::Timestamp;
+use event::signal::Severity;
+use prometheus_client::registry::Registry;
+use serde_json::json;
+use sink::bucket::Reach;
+use sink::notifier::{Kind, Notification, Notifier, NotifyError, Settings, open};
+use store::{ListOptions, Sqlite, Storage as _};
+use testkit::receiver::{Answer, Receiver};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::fixture::{NOW, open_store};
+
+/// What a destination answers to a notification, told `event signal` of it.
+type Mood = Box<dyn FnMut(&str) -> Result<(), NotifyError> + Send>;
+
+/// A destination in memory.
+struct Double {
+    mood: Mutex<Mood>,
+    /// Each attempt: `event signal severity count`, its id, and when it was made.
+    attempts: watch::Sender<Vec<(String, String, Instant)>>,
+    resend: Option<Duration>,
+}
+
+impl Double {
+    fn new(mood: impl FnMut(&str) -> Result<(), NotifyError> + Send + 'static) -> Arc<Self> {
+        let (mood, attempts) = (Mutex::new(Box::new(mood) as Mood), watch::Sender::default());
+        Arc::new(Self { mood, attempts, resend: None })
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.attempts.borrow().iter().map(|(line, ..)| line.clone()).collect()
+    }
+
+    async fn wait_for(&self, count: usize) -> Vec<String> {
+        let mut news = self.attempts.subscribe();
+        news.wait_for(|attempts| attempts.len() >= count).await.unwrap();
+        self.lines()
+    }
+}
+
+#[async_trait]
+impl Notifier for Double {
+    async fn send(&self, notification: &Notification) -> Result<(), NotifyError> {
+        let (event, signal) = (notification.event.as_str(), &notification.signal);
+        let asked = format!("{event} {}", signal.id);
+        let line = format!("{asked} {} {}", signal.spec.severity, signal.spec.count);
+        let attempt = (line, notification.id.clone(), Instant::now());
+        self.attempts.send_modify(|all| all.push(attempt));
+        (self.mood.lock().unwrap())(&asked)
+    }
+
+    fn place(&self) -> &'static str {
+        "https://double.example"
+    }
+
+    fn resend_interval(&self) -> Option<Duration> {
+        self.resend
+    }
+
+    fn silence_time(&self) -> Duration {
+        Duration::from_secs(20)
+    }
+}
+
+fn target(notifier: &Arc<Double>) -> Target {
+    let notifier: Arc<dyn Notifier> = Arc::<Double>::clone(notifier);
+    target_of(notifier)
+}
+
+fn target_of(notifier: Arc<dyn Notifier>) -> Target {
+    Target {
+        notifier: Ok(notifier),
+        min_severity: Severity::Low,
+        rules: <_>::default(),
+        sends_updates: true,
+        sends_closed: true,
+    }
+}
+
+/// A server's notifiers. Its clock moves with that of the runtime.
+fn notifications(store: &Sqlite) -> Notifications {
+    let began = Instant::now();
+    let clock = move || {
+        let passed = i64::try_from(began.elapsed().as_micros()).unwrap();
+        Timestamp::from_micros(NOW + passed)
+    };
+    Notifications::new(Arc::new(store.clone()), &mut Registry::default(), Arc::new(clock))
+}
+
+/// Writes a signal as the detector does: `name severity count state`.
+async fn put(store: &Sqlite, signal: &str) {
+    let words: Vec<&str> = signal.split(' ').collect();
+    let [name, severity, count, state] = words[..] else { return };
+    let object = json!({
+        "metadata": {"name": name},
+        "spec": {
+            "rule": {"id": "r", "title": "R"},
+            "severity": severity,
+            "count": count.parse::<u64>().unwrap(),
+        },
+        "status": {"state": state},
+    });
+    let (key, body) = (format!("{SIGNALS_PREFIX}{name}"), Bytes::from(object.to_string()));
+    store::write(store, move |transaction| {
+        let revision = transaction.next_revision();
+        transaction.put(&key, revision, body);
+    })
+    .await
+    .unwrap();
+}
+
+async fn delete(store: &Sqlite, name: &str) {
+    let key = format!("{SIGNALS_PREFIX}{name}");
+    store::write(store, move |transaction| {
+        let revision = transaction.next_revision();
+        transaction.delete(&key, revision, Bytes::from_static(b"{}"));
+    })
+    .await
+    .unwrap();
+}
+
+/// Keys of what notifiers were told.
+async fn state(store: &Sqlite) -> Vec<String> {
+    let page = store.list(STATE_PREFIX, ListOptions::default()).await.unwrap();
+    let keys = page.items.iter().map(|object| object.key.replace(STATE_PREFIX, ""));
+    keys.collect()
+}
+
+/// Lets a little of the runtime's time pass.
+async fn tick() {
+    tokio::time::advance(Duration::from_millis(100)).await;
+}
+
+/// An hour passes, and everything that falls due in it is done.
+async fn hour() {
+    tokio::time::sleep(Duration::from_hours(1)).await;
+}
+
+async fn health(
+    notifications: &Notifications,
+    is: impl Fn(&NotifierHealth) -> bool,
+) -> NotifierHealth {
+    loop {
+        let [health] = <[_; 1]>::try_from(notifications.health()).unwrap();
+        if is(&health) {
+            return health;
+        }
+        tick().await;
+    }
+}
+
+fn folder() -> (tempfile::TempDir, Sqlite) {
+    let home = tempfile::tempdir().unwrap();
+    let store = open_store(home.path());
+    (home, store)
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_signal_is_opened_updated_now_and_then_and_closed() {
+    let (_home, store) = folder();
+    let notifications = notifications(&store);
+    let double = Double::new(|_| Ok(()));
+    notifications.apply("team", "u-1", target(&double));
+    put(&store, "a low 1 open").await;
+    assert_eq!(double.wait_for(1).await, ["opened a low 1"]);
+    let opened = Instant::now();
+    // It grows: that is told when enough time has passed; that it is worse is told at once.
+    put(&store, "a low 2 updated").await;
+    double.wait_for(2).await;
+    assert!(opened.elapsed() >= UPDATE_INTERVAL * 9 / 10);
+    put(&store, "a high 3 updated").await;
+    double.wait_for(3).await;
+    put(&store, "a high 3 closed").await;
+    let told = ["opened a low 1", "updated a low 2", "updated a high 3", "closed a high 3"];
+    assert_eq!(double.wait_for(4).await, told);
+    // One that is new and over already is opened and closed; one that matters too little is not.
+    put(&store, "b informational 1 open").await;
+    put(&store, "c medium 1 closed").await;
+    put(&store, "d medium 1 open").await;
+    let more = ["opened c medium 1", "closed c medium 1", "opened d medium 1"];
+    let lines = double.wait_for(7).await;
+    assert_eq!((lines.len(), &lines[4..]), (7, &more.map(str::to_owned)[..]));
+    notifications.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_alert_is_sent_again_until_it_is_closed() {
+    let (_home, store) = folder();
+    let notifications = notifications(&store);
+    let mut double = Double::new(|_| Ok(()));
+    Arc::get_mut(&mut double).unwrap().resend = Some(Duration::from_mins(1));
+    let quiet = Target { sends_updates: false, sends_closed: false, ..target(&double) };
+    notifications.apply("alertmanager", "u-1", quiet);
+    put(&store, "a low 1 open").await;
+    double.wait_for(1).await;
+    let opened = Instant::now();
+    let last_sent = health(&notifications, |health| health.last_sent.is_some()).await.last_sent;
+    double.wait_for(4).await;
+    assert!(opened.elapsed() >= Duration::from_secs(178), "{:?}", opened.elapsed());
+    // That it was sent again is no news.
+    assert_eq!(notifications.health()[0].last_sent, last_sent);
+    put(&store, "a low 1 closed").await;
+    while double.lines().last().unwrap() != "closed a low 1" {
+        tick().await;
+    }
+    let count = double.lines().len();
+    hour().await;
+    assert_eq!(double.lines().len(), count);
+    notifications.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_notification_that_is_refused_waits_alone_and_is_tried_for_ever() {
+    let (_home, store) = folder();
+    let notifications = notifications(&store);
+    let is_taken = Arc::new(AtomicBool::new(false));
+    let taken = Arc::clone(&is_taken);
+    let double = Double::new(move |asked| {
+        let is_poison = asked.ends_with(" a") && !taken.load(Ordering::Relaxed);
+        let reason = "the destination answers 400 Bad Request".to_owned();
+        if is_poison { Err(NotifyError::Refused { reason }) } else { Ok(()) }
+    });
+    for signal in ["a high 1 open", "b high 1 open", "c high 1 open"] {
+        put(&store, signal).await;
+    }
+    notifications.apply("team", "u-1", target(&double));
+    let others = ["opened b high 1", "opened c high 1"].map(str::to_owned);
+    while !others.iter().all(|line| double.lines().contains(line)) {
+        tick().await;
+    }
+    let found = health(&notifications, |health| health.sent == 2 && health.pending == 1).await;
+    assert_eq!(found.refused, 1);
+    assert_eq!(found.error.as_deref(), Some("the destination answers 400 Bad Request"));
+    // It closes meanwhile: it is opened before it is closed all the same.
+    put(&store, "a high 2 closed").await;
+    // It is tried for ever, and rarely in the end.
+    let of_a = |(line, ..): &&(String, String, Instant)| line.starts_with("opened a");
+    let times = || -> Vec<Instant> {
+        double.attempts.borrow().iter().filter(of_a).map(|(_, _, time)| *time).collect()
+    };
+    while times().len() < 20 {
+        tick().await;
+    }
+    let [.., before, last] = times()[..] else { return };
+    assert!(last - before >= Duration::from_mins(5), "{:?}", last - before);
+    is_taken.store(true, Ordering::Relaxed);
+    let found = health(&notifications, |health| health.sent == 4 && health.pending == 0).await;
+    assert_eq!((found.refused, found.error), (0, None));
+    let lines = double.lines();
+    assert_eq!(lines[lines.len() - 2..], ["opened a high 2", "closed a high 2"]);
+    let attempts = double.attempts.borrow().clone();
+    let ids: Vec<_> = attempts.iter().filter(of_a).map(|(_, id, _)| id).collect();
+    assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+    notifications.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_destination_that_takes_nothing_is_left_alone_for_as_long_as_it_asks() {
+    let (_home, store) = folder();
+    let notifications = notifications(&store);
+    let mut answers = vec![
+        Err(NotifyError::Retry { after: Some(Duration::from_secs(40)), reason: "429".to_owned() }),
+        Err(NotifyError::Silent { is_unreached: true }),
+        Err(NotifyError::Misconfigured { reason: "404".to_owned() }),
+    ];
+    answers.reverse();
+    let double = Double::new(move |_| answers.pop().unwrap_or(Ok(())));
+    put(&store, "a high 1 open").await;
+    put(&store, "b high 1 open").await;
+    notifications.apply("team", "u-1", target(&double));
+    double.wait_for(1).await;
+    let began = Instant::now();
+    let found = health(&notifications, |health| health.error.is_some()).await;
+    assert_eq!((found.error.as_deref(), found.pending), (Some("429"), 2));
+    double.wait_for(2).await;
+    assert!(began.elapsed() >= Duration::from_secs(39), "{:?}", began.elapsed());
+    let lines = double.wait_for(5).await;
+    let again = "opened a high 1";
+    assert_eq!(lines, [again, again, again, again, "opened b high 1"]);
+    let found = health(&notifications, |health| health.pending == 0).await;
+    assert_eq!((found.error, found.sent, found.failures), (None, 2, 3));
+    notifications.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_target_is_tried_at_once_and_a_missing_one_waits() {
+    let (_home, store) = folder();
+    let notifications = notifications(&store);
+    let missing = "Secret keepwatch/team does not exist".to_owned();
+    let nowhere = Target { notifier: Err(missing.clone()), ..target(&Double::new(|_| Ok(()))) };
+    notifications.apply("team", "u-1", nowhere);
+    put(&store, "a high 1 open").await;
+    let found = health(&notifications, |health| health.pending == 1).await;
+    assert_eq!((found.error, found.is_misconfigured), (Some(missing), true));
+    let double = Double::new(|_| Ok(()));
+    notifications.apply("team", "u-1", target(&double));
+    assert_eq!(double.wait_for(1).await, ["opened a high 1"]);
+    // What counts now counts for what is open, and not for what has ended.
+    for signal in ["b informational 1 open", "c informational 1 closed"] {
+        put(&store, signal).await;
+    }
+    put(&store, "d high 1 open").await;
+    double.wait_for(2).await;
+    let all = Target { min_severity: Severity::Informational, ..target(&double) };
+    notifications.apply("team", "u-1", all);
+    let lines = double.wait_for(3).await;
+    assert_eq!(lines, ["opened a high 1", "opened d high 1", "opened b informational 1"]);
+    notifications.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_notifier_hears_of_what_is_open_and_a_removed_one_is_forgotten() {
+    let (_home, store) = folder();
+    for signal in ["a high 1 closed", "b high 1 open"] {
+        put(&store, signal).await;
+    }
+    let notifications = notifications(&store);
+    let double = Double::new(|_| Ok(()));
+    notifications.apply("team", "u-1", target(&double));
+    double.wait_for(1).await;
+    // A person who works on what is over makes no news.
+    put(&store, "a high 1 closed").await;
+    put(&store, "c high 1 open").await;
+    assert_eq!(double.wait_for(2).await, ["opened b high 1", "opened c high 1"]);
+    delete(&store, "b").await;
+    while state(&store).await != ["u-1/cursor", "u-1/signals/c"] {
+        tick().await;
+    }
+    notifications.remove("team");
+    while !state(&store).await.is_empty() {
+        tick().await;
+    }
+    // One of the same name is another one; what it was told before a restart is found by its uid.
+    let other = Double::new(|_| Ok(()));
+    notifications.apply("team", "u-2", target(&other));
+    assert_eq!(other.wait_for(1).await, ["opened c high 1"]);
+    notifications.close().await;
+    let notifications = self::notifications(&store);
+    notifications.retain(&BTreeMap::from([("team".to_owned(), "u-3".to_owned())])).await;
+    assert_eq!(state(&store).await, Vec::<String>::new());
+}
+
+/// Sends to a receiver with the clock of the machine.
+fn webhook(receiver: &Receiver) -> Arc<dyn Notifier> {
+    open(&Settings {
+        kind: Kind::Webhook,
+        url: receiver.url().into(),
+        secret: Some("a signing key of a test".into()),
+        ca_pem: None,
+        renderer: None,
+        reach: Reach {
+            allowed: vec!["127.0.0.0/8".parse().unwrap()],
+            plain_http: true,
+            ..Reach::default()
+        },
+    })
+    .unwrap()
+}
+
+async fn killed(home: &Path, name: &str, receiver: &Receiver, requests: usize) {
+    let store = open_store(home);
+    let notifications = notifications(&store);
+    put(&store, name).await;
+    notifications.apply("team", "u-1", target_of(webhook(receiver)));
+    receiver.wait_for(requests).await;
+    // Whatever the task was doing, it goes no further.
+    drop(notifications);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn after_each_kill_everything_arrives_with_the_id_it_had() {
+    let home = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start().await.unwrap();
+    let faults = [Answer::HangUp, Answer::status(503), Answer::HangUpBeforeBody];
+    for round in 0..12_usize {
+        let before = receiver.received().len();
+        if let Some(fault) = faults.get(round % 4) {
+            receiver.answer_next(fault.clone());
+        }
+        killed(home.path(), &format!("s-{round} high 1 open"), &receiver, before + 1).await;
+    }
+    let store = open_store(home.path());
+    let notifications = notifications(&store);
+    notifications.apply("team", "u-1", target_of(webhook(&receiver)));
+    let mut ids: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let is_all_taken = |taken: &BTreeMap<String, Vec<String>>| taken.len() == 12;
+    while !is_all_taken(&ids) {
+        ids.clear();
+        for request in receiver.received() {
+            let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
+            assert_eq!(body["id"], request.header("webhook-id"));
+            let name = body["signal"]["metadata"]["name"].as_str().unwrap().to_owned();
+            if request.answered == 200 {
+                ids.entry(name).or_default().push(request.header("webhook-id").to_owned());
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+    for (name, ids) in &ids {
+        assert!(ids.iter().all(|id| *id == ids[0]), "{name}: {ids:?}");
+    }
+    notifications.close().await;
+    store.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_test_says_what_came_of_it_and_silence_takes_its_time() {
+    let now = Timestamp::from_micros(NOW);
+    let outcome = test(&*Double::new(|_| Ok(())), "team", now).await;
+    assert_eq!(outcome, Ok("https://double.example took a sample signal".to_owned()));
+    let began = Instant::now();
+    let silent = Double::new(|_| Err(NotifyError::Silent { is_unreached: true }));
+    let outcome = test(&*silent, "team", now).await;
+    assert_eq!(outcome, Err("https://double.example: no answer".to_owned()));
+    assert_eq!(began.elapsed(), Duration::from_secs(20));
+}

@@ -1,0 +1,160 @@
+//! Alertmanager, version 2 of its API: a signal is an alert that is sent again while it is open.
+//!
+//! An alert is identified by its labels, so a signal keeps the labels that it was opened with. Only
+//! its severity may rise: then the alert with the old severity ends in the same request in which the
+//! one with the new severity begins, because people route alerts by severity.
+//!
+//! Deliberately absent: silences and the state of alerts. Alertmanager decides who is told.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use event::Timestamp;
+use event::signal::Severity;
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, HeaderValue};
+use serde::Serialize;
+
+use super::client::Client;
+use super::text::cut;
+use super::{
+    Event, Notification, Notifier, NotifyError, OpenError, Renderer, Settings, authorization,
+};
+
+/// Where alerts are taken, below the address of the server.
+const PATH: &str = "/api/v2/alerts";
+/// How often an open signal is sent again, as Prometheus does.
+pub const RESEND_INTERVAL: Duration = Duration::from_mins(1);
+/// How long an alert that is not sent again stays: some attempts may fail.
+pub const VALIDITY: Duration = Duration::from_mins(5);
+/// How long an alert fires at least. One that ends before its group is looked at would be told to no
+/// person.
+pub const FIRING_TIME_MIN: Duration = Duration::from_mins(5);
+/// Bytes of a label's value.
+const LABEL_BYTES_MAX: usize = 1024;
+/// Bytes of an annotation.
+const ANNOTATION_BYTES_MAX: usize = 16 << 10;
+
+/// One Alertmanager.
+pub(super) struct Alertmanager {
+    client: Client,
+    authorization: Option<HeaderValue>,
+    renderer: Option<Renderer>,
+}
+
+/// `postableAlert` of the API.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Alert {
+    labels: Labels,
+    annotations: Annotations,
+    starts_at: Timestamp,
+    ends_at: Timestamp,
+}
+
+/// Alertmanager takes an empty label for an absent one, and so does this.
+#[derive(Clone, Debug, Serialize)]
+struct Labels {
+    alertname: String,
+    severity: &'static str,
+    rule: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    cluster: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    user: String,
+    signal: String,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Annotations {
+    summary: String,
+    description: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    runbook: String,
+}
+
+impl Alertmanager {
+    pub(super) fn open(settings: &Settings) -> Result<Self, OpenError> {
+        Ok(Self {
+            client: Client::new(settings, PATH)?,
+            authorization: settings.secret.as_ref().map(authorization::header).transpose()?,
+            renderer: settings.renderer.clone(),
+        })
+    }
+
+    fn alerts(&self, notification: &Notification) -> Vec<Alert> {
+        let spec = &notification.signal.spec;
+        let told = notification.told.as_ref();
+        let labels = |severity: Severity| Labels {
+            alertname: cut(notification.rule_title(), LABEL_BYTES_MAX),
+            severity: severity.as_str(),
+            rule: cut(&spec.rule.id, LABEL_BYTES_MAX),
+            cluster: cut(&spec.cluster, LABEL_BYTES_MAX),
+            user: cut(told.map_or(&spec.actor.username, |told| &told.user), LABEL_BYTES_MAX),
+            signal: cut(&notification.signal.id, LABEL_BYTES_MAX),
+        };
+        let description = self.renderer.as_ref().map_or_else(
+            || spec.message.clone(),
+            |renderer| renderer.render(&|name| notification.variable(name)),
+        );
+        let annotations = Annotations {
+            summary: cut(&spec.title, ANNOTATION_BYTES_MAX),
+            description: cut(&description, ANNOTATION_BYTES_MAX),
+            runbook: cut(notification.runbook(), ANNOTATION_BYTES_MAX),
+        };
+        let (sent_at, starts_at) = (notification.sent_at, spec.first_seen);
+        let alert = |severity, ends_at: Timestamp| Alert {
+            labels: labels(severity),
+            annotations: annotations.clone(),
+            starts_at,
+            ends_at: ends_at.max(starts_at),
+        };
+        let mut alerts = vec![alert(spec.severity, ends_at(notification))];
+        if let Some(told) = told.filter(|told| told.severity != spec.severity) {
+            alerts.push(alert(told.severity, sent_at));
+        }
+        alerts
+    }
+}
+
+/// When the alert ends if nothing more is sent.
+fn ends_at(notification: &Notification) -> Timestamp {
+    let Some(closed_at) = notification.closed_at else {
+        return later(notification.sent_at, VALIDITY);
+    };
+    let opened_at = match (&notification.told, notification.event) {
+        (Some(told), Event::Updated | Event::Closed) => told.opened_at,
+        _ => notification.sent_at,
+    };
+    closed_at.max(later(opened_at, FIRING_TIME_MIN))
+}
+
+fn later(time: Timestamp, by: Duration) -> Timestamp {
+    let by = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
+    Timestamp::from_micros(time.as_micros().saturating_add(by))
+}
+
+#[async_trait]
+impl Notifier for Alertmanager {
+    async fn send(&self, notification: &Notification) -> Result<(), NotifyError> {
+        let body = serde_json::to_vec(&self.alerts(notification))
+            .map_err(|error| NotifyError::Refused { reason: error.to_string() })?;
+        let mut headers = HeaderMap::new();
+        if let Some(authorization) = &self.authorization {
+            headers.insert(AUTHORIZATION, authorization.clone());
+        }
+        self.client.post(headers, body, &[]).await
+    }
+
+    fn place(&self) -> &str {
+        self.client.place()
+    }
+
+    fn resend_interval(&self) -> Option<Duration> {
+        Some(RESEND_INTERVAL)
+    }
+
+    fn silence_time(&self) -> Duration {
+        self.client.silence_time()
+    }
+}

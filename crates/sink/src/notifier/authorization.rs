@@ -1,0 +1,55 @@
+//! What authorizes a request: a bearer token, or a user and a password.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::header::HeaderValue;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::OpenError;
+
+/// The `Authorization` header for a secret.
+///
+/// `user:password` is HTTP basic authentication; any other text is a bearer token, in which a colon
+/// cannot occur (RFC 6750). What begins with `Basic ` or `Bearer ` is used as it is.
+pub(super) fn header(secret: &SecretString) -> Result<HeaderValue, OpenError> {
+    let text = secret.expose_secret().trim();
+    let is = |scheme: &str| {
+        text.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme))
+    };
+    let value = if text.is_empty() {
+        return Err(OpenError::Secret { what: "is empty: it holds a token or user:password" });
+    } else if is("Basic ") || is("Bearer ") {
+        text.to_owned()
+    } else if text.contains(':') {
+        format!("Basic {}", STANDARD.encode(text))
+    } else {
+        format!("Bearer {text}")
+    };
+    let mut value = HeaderValue::from_str(&value).map_err(|_| OpenError::Secret {
+        what: "holds characters that a header cannot have: it is one line of text",
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_says_itself_how_it_authorizes() {
+        for (secret, expected) in [
+            ("abc.def-1", Some("Bearer abc.def-1")),
+            ("alice:s3cret\n", Some("Basic YWxpY2U6czNjcmV0")),
+            ("bearer abc", Some("bearer abc")),
+            ("Basic YWxpY2U6eA==", Some("Basic YWxpY2U6eA==")),
+            ("", None),
+            ("two\nlines", None),
+        ] {
+            let header = header(&SecretString::from(secret));
+            let found = header.as_ref().ok().map(|value| value.to_str().unwrap());
+            assert_eq!(found, expected);
+            assert!(!format!("{header:?}").contains("abc"));
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! The HTTP client of one notifier: one POST, and what its answer means.
+//!
+//! The rules on where may be dialled are those of buckets. Answers are read only so far that the
+//! connection can be used again.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue, USER_AGENT};
+use http::{HeaderMap, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client as HyperClient;
+use secrecy::ExposeSecret as _;
+
+use super::{NotifyError, OpenError, Settings};
+use crate::bucket::transport::{self, Connector, is_metadata};
+use crate::bucket::{Reach, names, tls};
+use crate::chain;
+
+/// How long an answer is waited for. Receivers of webhooks are expected to answer within seconds.
+pub const ANSWER_TIME_MAX: Duration = Duration::from_secs(15);
+/// Bytes that are read of an answer, so that the connection can be used again.
+const ANSWER_BYTES_MAX: usize = 16 << 10;
+/// Time for them.
+const ANSWER_BODY_TIME_MAX: Duration = Duration::from_secs(2);
+/// Bytes of a URL.
+const URL_BYTES_MAX: usize = 4096;
+/// Who asks.
+const AGENT: HeaderValue =
+    HeaderValue::from_static(concat!("keepwatch/", env!("CARGO_PKG_VERSION")));
+/// What every body is.
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// Sends requests to one URL.
+pub(super) struct Client {
+    http: HyperClient<Connector, Full<Bytes>>,
+    reach: Reach,
+    uri: Uri,
+    place: String,
+}
+
+impl Client {
+    /// A client for the URL of `settings`, with `path` behind it unless it is there already.
+    pub(super) fn new(settings: &Settings, path: &str) -> Result<Self, OpenError> {
+        let mut reach = settings.reach.clone();
+        reach.patience = reach.patience.min(ANSWER_TIME_MAX);
+        let (uri, place) = checked(settings.url.expose_secret(), path, &reach)?;
+        let tls = tls::config(settings.ca_pem.as_deref(), false)
+            .map_err(|error| OpenError::Ca { what: error.to_string() })?;
+        let http = transport::builder().build(transport::connector(&reach, tls, false));
+        Ok(Self { http, reach, uri, place })
+    }
+
+    pub(super) fn place(&self) -> &str {
+        &self.place
+    }
+
+    pub(super) fn silence_time(&self) -> Duration {
+        let patience = self.reach.patience;
+        patience + patience / 6
+    }
+
+    /// Sends a body. `words` are answers that may be repeated to people.
+    pub(super) async fn post(
+        &self,
+        headers: HeaderMap,
+        body: Vec<u8>,
+        words: &[&str],
+    ) -> Result<(), NotifyError> {
+        transport::may_dial(&self.reach, &self.uri)
+            .map_err(|reason| NotifyError::Misconfigured { reason })?;
+        let mut request = Request::new(Full::new(Bytes::from(body)));
+        *request.method_mut() = http::Method::POST;
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = headers;
+        request.headers_mut().insert(CONTENT_TYPE, JSON);
+        request.headers_mut().insert(USER_AGENT, AGENT);
+        let patience = self.reach.patience;
+        let answer = match tokio::time::timeout(patience, self.http.request(request)).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => {
+                if let Some(reason) = names::refusal(&error) {
+                    return Err(NotifyError::Misconfigured { reason });
+                }
+                return Err(self.silent(error.is_connect(), &chain(&error)));
+            }
+            Err(_) => return Err(self.silent(false, &format!("none within {patience:?}"))),
+        };
+        let status = answer.status();
+        let after = transport::retry_after(answer.headers());
+        let body = read(answer).await;
+        if status.is_success() {
+            return Ok(());
+        }
+        let known = words.iter().find(|word| body.trim_ascii() == word.as_bytes());
+        Err(failure(status, after, known.copied()))
+    }
+
+    /// Why there was no answer is for the log alone.
+    fn silent(&self, is_unreached: bool, why: &str) -> NotifyError {
+        tracing::warn!(place = self.place, why, "a notifier's destination gives no answer");
+        NotifyError::Silent { is_unreached }
+    }
+}
+
+/// The body, as far as it comes soon and is short.
+async fn read(answer: Response<Incoming>) -> Bytes {
+    let read = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect();
+    match tokio::time::timeout(ANSWER_BODY_TIME_MAX, read).await {
+        Ok(Ok(read)) => read.to_bytes(),
+        Ok(Err(_)) | Err(_) => Bytes::new(),
+    }
+}
+
+/// What an answer other than a good one means.
+fn failure(status: StatusCode, after: Option<Duration>, word: Option<&str>) -> NotifyError {
+    let name = status.canonical_reason().unwrap_or("unknown status");
+    let word = word.map_or(String::new(), |word| format!(": {word}"));
+    let said = format!("the destination answers {} {name}{word}", status.as_u16());
+    match status.as_u16() {
+        300..=399 => NotifyError::Misconfigured {
+            reason: format!("{said}; redirects are not followed: give the address it leads to"),
+        },
+        401 | 403 | 407 => NotifyError::Misconfigured {
+            reason: format!("{said}: check the Secret and the rights it gives"),
+        },
+        404 | 405 | 410 => NotifyError::Misconfigured { reason: format!("{said}: check the url") },
+        408 | 425 | 429 => NotifyError::Retry { after, reason: said },
+        400..=499 => NotifyError::Refused { reason: said },
+        _ => NotifyError::Retry { after, reason: said },
+    }
+}
+
+/// The URL with `path` behind it, and what may be shown of it.
+fn checked(url: &str, path: &str, reach: &Reach) -> Result<(Uri, String), OpenError> {
+    let refused = |what: &str| OpenError::Url { what: what.to_owned() };
+    let url = url.trim();
+    if url.is_empty() || url.len() > URL_BYTES_MAX {
+        return Err(refused("is empty or longer than 4096 bytes"));
+    }
+    let (address, query) =
+        url.split_once('?').map_or((url, None), |(address, query)| (address, Some(query)));
+    let address = address.trim_end_matches('/');
+    let behind = if address.ends_with(path) { "" } else { path };
+    let query = query.map_or(String::new(), |query| format!("?{query}"));
+    let full = if behind.is_empty() { url.to_owned() } else { format!("{address}{behind}{query}") };
+    let uri: Uri =
+        full.parse().map_err(|_| refused("is not an address such as https://example.com/hook"))?;
+    let scheme = uri.scheme_str().unwrap_or_default();
+    match scheme {
+        "https" => {}
+        "http" if reach.plain_http => {}
+        "http" => {
+            return Err(refused(
+                "is plain http, which is not allowed here: use https, or allow it by a setting",
+            ));
+        }
+        _ => return Err(refused("has to begin with https://")),
+    }
+    let authority = uri.authority().map(http::uri::Authority::as_str).unwrap_or_default();
+    let host = uri.host().unwrap_or_default();
+    if host.is_empty() || authority.contains('@') {
+        return Err(refused("has to name a host, and no user before it: use secretRef for that"));
+    }
+    if is_metadata(host) {
+        return Err(refused("names a metadata service, which notifiers may not use"));
+    }
+    if let Ok(address) = host.trim_matches(['[', ']']).parse::<IpAddr>()
+        && let Some(why) = reach.refusal(address)
+    {
+        return Err(refused(&format!("names {address}, which {why}")));
+    }
+    let place = format!("{scheme}://{authority}");
+    Ok((uri, place))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(url: &str, path: &str, expected: &str) {
+        let reach = Reach { plain_http: url.contains("plain"), ..Reach::default() };
+        let found = match checked(url, path, &reach) {
+            Ok((uri, place)) => format!("{uri} at {place}"),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(found, expected, "{url}");
+    }
+
+    #[test]
+    fn a_url_is_checked_before_anything_is_sent_and_is_not_repeated() {
+        for (url, path, expected) in [
+            ("https://a.example/x?k=1", "", "https://a.example/x?k=1 at https://a.example"),
+            (
+                "https://a.example:9093",
+                "/v2",
+                "https://a.example:9093/v2 at https://a.example:9093",
+            ),
+            ("https://a.example/p/", "/v2", "https://a.example/p/v2 at https://a.example"),
+            ("https://a.example/v2", "/v2", "https://a.example/v2 at https://a.example"),
+            ("https://a.example?k=1", "/v2", "https://a.example/v2?k=1 at https://a.example"),
+            ("http://plain.example/", "", "http://plain.example/ at http://plain.example"),
+            ("https://8.8.8.8/x", "", "https://8.8.8.8/x at https://8.8.8.8"),
+        ] {
+            check(url, path, expected);
+        }
+        for (url, expected) in [
+            ("", "the url is empty or longer than 4096 bytes"),
+            ("https://a b/secret", "the url is not an address such as https://example.com/hook"),
+            ("ftp://a.example/secret", "the url has to begin with https://"),
+            (
+                "http://a.example/secret",
+                "the url is plain http, which is not allowed here: use https, or allow it by a \
+                 setting",
+            ),
+            (
+                "https://u:secret@a.example/",
+                "the url has to name a host, and no user before it: use secretRef for that",
+            ),
+            (
+                "https://169.254.169.254/secret",
+                "the url names a metadata service, which notifiers may not use",
+            ),
+            (
+                "https://[::ffff:127.0.0.1]/secret",
+                "the url names ::ffff:127.0.0.1, which is a loopback address",
+            ),
+        ] {
+            check(url, "", expected);
+            assert!(!expected.contains("secret@"));
+        }
+    }
+
+    #[test]
+    fn each_answer_asks_for_one_thing() {
+        for (status, expected) in [
+            (301, "misconfigured"),
+            (400, "refused"),
+            (401, "misconfigured"),
+            (403, "misconfigured"),
+            (404, "misconfigured"),
+            (408, "retry"),
+            (410, "misconfigured"),
+            (413, "refused"),
+            (422, "refused"),
+            (429, "retry"),
+            (500, "retry"),
+            (503, "retry"),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            let found = match failure(status, Some(Duration::from_secs(7)), None) {
+                NotifyError::Retry { after: Some(_), .. } => "retry",
+                NotifyError::Refused { .. } => "refused",
+                NotifyError::Misconfigured { .. } => "misconfigured",
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(found, expected, "{status}");
+        }
+    }
+}

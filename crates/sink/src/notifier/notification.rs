@@ -1,0 +1,277 @@
+//! One notification: a signal and why it is sent.
+//!
+//! Reads the signal object as it is stored and served. [`Summary`] reads only what decides whether
+//! anything is to be sent.
+
+use event::Timestamp;
+use event::signal::{Severity, Signal, SignalSpec, SignalState};
+use ring::digest::{Context, SHA256};
+use serde::Deserialize;
+
+use super::sample;
+use super::text::hex;
+
+/// Why a signal is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// It is new for this notifier.
+    Opened,
+    /// It has changed, or it is sent again while it is open.
+    Updated,
+    /// It has ended.
+    Closed,
+}
+
+impl Event {
+    /// The name in messages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::Updated => "updated",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+/// What a notifier was told of a signal before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Its severity then.
+    pub severity: Severity,
+    /// Who acted, when it was opened.
+    pub user: String,
+    /// When the notifier took the first notification.
+    pub opened_at: Timestamp,
+}
+
+/// One notification.
+#[derive(Clone, Debug)]
+pub struct Notification {
+    /// Identifies it: the same for each attempt.
+    pub id: String,
+    /// Why it is sent.
+    pub event: Event,
+    /// When this attempt is made.
+    pub sent_at: Timestamp,
+    /// The signal object as the API serves it, JSON.
+    pub object: Vec<u8>,
+    /// The signal.
+    pub signal: Signal,
+    /// When it was closed, if it was.
+    pub closed_at: Option<Timestamp>,
+    /// What the notifier was told before, if anything.
+    pub told: Option<Told>,
+}
+
+/// A signal object that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this is no signal object: {0}")]
+pub struct SummaryError(String);
+
+/// As much of a signal as decides whether it is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// How serious it is.
+    pub severity: Severity,
+    /// Identity of its rule.
+    pub rule: String,
+    /// Title of its rule.
+    pub rule_title: String,
+    /// Who acted.
+    pub user: String,
+    /// Events that contributed.
+    pub count: u64,
+    /// Whether it has ended.
+    pub is_closed: bool,
+    /// Whether a person has looked at it.
+    pub is_triaged: bool,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Object<Spec: Default> {
+    metadata: Metadata,
+    spec: Spec,
+    status: Status,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Metadata {
+    name: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Status {
+    state: SignalState,
+    closed_at: Option<String>,
+    triage: Triage,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Triage {
+    state: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Brief {
+    rule: event::signal::SignalRule,
+    severity: Severity,
+    actor: BriefActor,
+    count: u64,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct BriefActor {
+    username: String,
+}
+
+impl Summary {
+    /// Reads a signal object.
+    pub fn of(object: &[u8]) -> Result<Self, SummaryError> {
+        let Object { spec, status, .. }: Object<Brief> =
+            serde_json::from_slice(object).map_err(|error| SummaryError(error.to_string()))?;
+        Ok(Self {
+            severity: spec.severity,
+            rule: spec.rule.id,
+            rule_title: spec.rule.title,
+            user: spec.actor.username,
+            count: spec.count,
+            is_closed: status.state == SignalState::Closed,
+            is_triaged: !matches!(status.triage.state.as_str(), "" | "open"),
+        })
+    }
+}
+
+impl Notification {
+    /// A notification about a signal object.
+    pub fn of(
+        id: String,
+        event: Event,
+        object: &[u8],
+        told: Option<Told>,
+        sent_at: Timestamp,
+    ) -> Result<Self, SummaryError> {
+        let Object { metadata, spec, status }: Object<SignalSpec> =
+            serde_json::from_slice(object).map_err(|error| SummaryError(error.to_string()))?;
+        let closed_at = (status.state == SignalState::Closed).then(|| {
+            let given = status.closed_at.as_deref().map(Timestamp::parse);
+            given.and_then(Result::ok).unwrap_or(spec.last_seen)
+        });
+        let signal = Signal { id: metadata.name, spec, state: status.state };
+        Ok(Self { id, event, sent_at, object: object.to_vec(), signal, closed_at, told })
+    }
+
+    /// A notification that shows what one looks like, sent by the notifier `name`.
+    pub fn sample(name: &str, sent_at: Timestamp) -> Self {
+        sample::notification(name, sent_at)
+    }
+
+    /// The value of a variable of a template; `None` for one that does not exist.
+    pub fn variable(&self, name: &str) -> Option<String> {
+        let spec = &self.signal.spec;
+        Some(match name {
+            "title" => spec.title.clone(),
+            "message" => spec.message.clone(),
+            "severity" => spec.severity.to_string(),
+            "case" => spec.case.clone(),
+            "event" => self.event.as_str().to_owned(),
+            "state" => self.signal.state.as_str().to_owned(),
+            "id" | "signal_id" => self.signal.id.clone(),
+            "rule" | "rule_id" => spec.rule.id.clone(),
+            "rule_title" => spec.rule.title.clone(),
+            "user" | "username" | "@User.username" => spec.actor.username.clone(),
+            "cluster" => spec.cluster.clone(),
+            "count" | "events_matched" => spec.count.to_string(),
+            "targets" => spec.targets.count.to_string(),
+            "source_ips" => spec.actor.source_ips.join(", "),
+            "first_seen" => spec.first_seen.to_string(),
+            "last_seen" => spec.last_seen.to_string(),
+            "runbook" => self.runbook().to_owned(),
+            _ => {
+                let label = name.strip_prefix("events_matched_per_query.");
+                let value = label.and_then(|label| spec.counts.get(label)).map(u64::to_string);
+                let grouped = || {
+                    let field = name.strip_prefix('@').unwrap_or(name);
+                    let found = spec.group_by.iter().find(|one| one.field == field);
+                    found.map(|one| one.value.clone())
+                };
+                return value.or_else(grouped);
+            }
+        })
+    }
+
+    /// Where to read what to do, or nothing.
+    pub fn runbook(&self) -> &str {
+        self.signal.spec.references.first().map_or("", String::as_str)
+    }
+
+    /// The name of the rule for people.
+    pub fn rule_title(&self) -> &str {
+        let rule = &self.signal.spec.rule;
+        if rule.title.is_empty() { &rule.id } else { &rule.title }
+    }
+}
+
+/// The identity of a notification: a function of what it says to which notifier, so that it is the
+/// same after a restart. An update is identified by the revision of the signal that it carries.
+pub fn notification_id(notifier: &str, signal: &str, event: Event, revision: u64) -> String {
+    let revision = if event == Event::Updated { revision } else { 0 };
+    let mut context = Context::new(&SHA256);
+    for part in [notifier, signal, event.as_str(), &revision.to_string()] {
+        context.update(part.as_bytes());
+        context.update(&[0]);
+    }
+    let digest = context.finish();
+    let half = digest.as_ref().get(..16).unwrap_or_default();
+    format!("msg_{}", hex(half))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_reads_what_decides() {
+        let object = br#"{"apiVersion":"siem.keepwatch.io/v1alpha1","kind":"Signal",
+            "metadata":{"name":"s-1","resourceVersion":"7"},
+            "spec":{"rule":{"id":"r","title":"R"},"severity":"high","actor":{"username":"mallory"},
+                "count":3,"evidence":{"auditIDs":["a"],"events":[{"k":1}]}},
+            "status":{"state":"closed","triage":{"state":"archived"}}}"#;
+        let expected = Summary {
+            severity: Severity::High,
+            rule: "r".to_owned(),
+            rule_title: "R".to_owned(),
+            user: "mallory".to_owned(),
+            count: 3,
+            is_closed: true,
+            is_triaged: true,
+        };
+        assert_eq!(Summary::of(object), Ok(expected));
+        assert!(Summary::of(b"[1").is_err());
+        assert!(Summary::of(br#"{"spec":{"severity":"huge"}}"#).is_err());
+    }
+
+    #[test]
+    fn an_id_depends_on_what_is_said_and_on_the_revision_only_for_updates() {
+        let opened = notification_id("n", "s", Event::Opened, 1);
+        assert_eq!(opened, notification_id("n", "s", Event::Opened, 2));
+        assert!(opened.len() == 36 && !opened.contains('.'));
+        let others = [
+            notification_id("m", "s", Event::Opened, 1),
+            notification_id("n", "t", Event::Opened, 1),
+            notification_id("ns", "", Event::Opened, 1),
+            notification_id("n", "s", Event::Closed, 1),
+            notification_id("n", "s", Event::Updated, 1),
+            notification_id("n", "s", Event::Updated, 2),
+        ];
+        for (number, other) in others.iter().enumerate() {
+            assert_ne!(*other, opened);
+            assert!(!others.get(..number).unwrap().contains(other));
+        }
+    }
+}

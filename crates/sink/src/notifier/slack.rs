@@ -1,0 +1,210 @@
+//! An incoming webhook of Slack, or of a chat that takes the same documents.
+//!
+//! What a signal says may be chosen by an attacker: names of users and objects, for example. So it is
+//! escaped, it cannot make links or mention a channel, and it is cut to what Slack takes.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use event::signal::Severity;
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, HeaderValue};
+use serde_json::{Value, json};
+
+use super::client::Client;
+use super::text::cut;
+use super::{
+    Event, Notification, Notifier, NotifyError, OpenError, Renderer, Settings, authorization,
+};
+
+/// Bytes of a line. Slack takes 3,000 characters in a section.
+const LINE_BYTES_MAX: usize = 300;
+/// Bytes of a message.
+const MESSAGE_BYTES_MAX: usize = 2800;
+/// Words that some chats take for everybody in a channel.
+const MENTIONS: [&str; 4] = ["channel", "here", "all", "everyone"];
+/// Cannot be seen, and separates a word from what is before it.
+const WORD_JOINER: char = '\u{2060}';
+/// What Slack answers; nothing else is repeated to people.
+const WORDS: [&str; 14] = [
+    "action_prohibited",
+    "channel_is_archived",
+    "channel_not_found",
+    "invalid_blocks",
+    "invalid_payload",
+    "invalid_token",
+    "no_active_hooks",
+    "no_service",
+    "no_service_id",
+    "no_team",
+    "no_text",
+    "posting_to_general_channel_denied",
+    "team_disabled",
+    "user_not_found",
+];
+
+/// One channel.
+pub(super) struct Slack {
+    client: Client,
+    authorization: Option<HeaderValue>,
+    renderer: Option<Renderer>,
+}
+
+impl Slack {
+    pub(super) fn open(settings: &Settings) -> Result<Self, OpenError> {
+        Ok(Self {
+            client: Client::new(settings, "")?,
+            authorization: settings.secret.as_ref().map(authorization::header).transpose()?,
+            renderer: settings.renderer.clone(),
+        })
+    }
+
+    fn body(&self, notification: &Notification) -> Value {
+        let spec = &notification.signal.spec;
+        let head = format!(
+            "{} *{}* {}",
+            emoji(spec.severity),
+            spec.severity,
+            match notification.event {
+                Event::Opened => "signal",
+                Event::Updated => "signal, updated",
+                Event::Closed => "signal, closed",
+            }
+        );
+        let title = escaped(&spec.title, LINE_BYTES_MAX);
+        let message = match &self.renderer {
+            // What the template itself says may use all of Slack's markup.
+            Some(renderer) => {
+                let lookup = |name: &str| {
+                    let value = notification.variable(name)?;
+                    Some(escaped(&value, MESSAGE_BYTES_MAX))
+                };
+                cut(&renderer.render(&lookup), MESSAGE_BYTES_MAX)
+            }
+            None => mrkdwn(&escaped(&spec.message, MESSAGE_BYTES_MAX)),
+        };
+        let mut facts = vec![
+            format!("rule {}", escaped(&spec.rule.id, LINE_BYTES_MAX)),
+            format!("events {}", spec.count),
+            format!("signal {}", escaped(&notification.signal.id, LINE_BYTES_MAX)),
+        ];
+        if !spec.cluster.is_empty() {
+            facts.insert(0, format!("cluster {}", escaped(&spec.cluster, LINE_BYTES_MAX)));
+        }
+        let text = |text: &str| json!({"type": "mrkdwn", "text": text, "verbatim": true});
+        let mut blocks =
+            vec![json!({"type": "section", "text": text(&format!("{head}\n{title}"))})];
+        if !message.is_empty() {
+            blocks.push(json!({"type": "section", "text": text(&message)}));
+        }
+        blocks.push(json!({"type": "context", "elements": [text(&facts.join(" · "))]}));
+        json!({"text": format!("{head}: {title}"), "blocks": blocks})
+    }
+}
+
+fn emoji(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Critical | Severity::High => ":rotating_light:",
+        Severity::Medium => ":warning:",
+        Severity::Low | Severity::Informational => ":information_source:",
+    }
+}
+
+/// Text that a chat shows as it is, of at most `bytes_max` bytes.
+fn escaped(text: &str, bytes_max: usize) -> String {
+    let mut escaped = String::new();
+    for (at, character) in text.char_indices() {
+        let before = escaped.len();
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '@' => {
+                escaped.push('@');
+                let rest = text.get(at + 1..).unwrap_or_default();
+                if MENTIONS.iter().any(|word| rest.starts_with(word)) {
+                    escaped.push(WORD_JOINER);
+                }
+            }
+            other => escaped.push(other),
+        }
+        if escaped.len() > bytes_max {
+            escaped.truncate(before);
+            while escaped.len() + "…".len() > bytes_max && !escaped.is_empty() {
+                pop_character(&mut escaped);
+            }
+            escaped.push('…');
+            break;
+        }
+    }
+    escaped
+}
+
+/// Takes the last character away, all of it where it is written as `&amp;`.
+fn pop_character(text: &mut String) {
+    if text.pop() == Some(';')
+        && let Some(begin) = text.rfind('&')
+    {
+        text.truncate(begin);
+    }
+}
+
+/// Markdown, as far as messages of rules use it, in Slack's form.
+fn mrkdwn(text: &str) -> String {
+    let line = |line: &str| {
+        let heading = line.trim_start_matches('#');
+        if heading.len() < line.len() && heading.starts_with(' ') {
+            return format!("*{}*", heading.trim());
+        }
+        line.replace("**", "*")
+    };
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[async_trait]
+impl Notifier for Slack {
+    async fn send(&self, notification: &Notification) -> Result<(), NotifyError> {
+        let body = self.body(notification).to_string().into_bytes();
+        let mut headers = HeaderMap::new();
+        if let Some(authorization) = &self.authorization {
+            headers.insert(AUTHORIZATION, authorization.clone());
+        }
+        self.client.post(headers, body, &WORDS).await
+    }
+
+    fn place(&self) -> &str {
+        self.client.place()
+    }
+
+    fn silence_time(&self) -> Duration {
+        self.client.silence_time()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_attacker_named_is_shown_and_does_nothing() {
+        for (text, bytes_max, expected) in [
+            ("<!channel> & <https://evil|x>", 99, "&lt;!channel&gt; &amp; &lt;https://evil|x&gt;"),
+            ("@here alice@example.com", 99, "@\u{2060}here alice@example.com"),
+            ("abcdef", 6, "abcdef"),
+            ("abcdefg", 6, "abc…"),
+            ("ab&&&&", 9, "ab…"),
+            ("&;&;&;", 12, "&amp;;…"),
+        ] {
+            let found = escaped(text, bytes_max);
+            assert_eq!(found, expected, "{text}");
+            assert!(found.len() <= bytes_max);
+        }
+        let long = escaped(&"<".repeat(100_000), MESSAGE_BYTES_MAX);
+        assert!(long.len() <= MESSAGE_BYTES_MAX && long.ends_with("&lt;…"));
+    }
+
+    #[test]
+    fn headings_and_bold_words_are_bold() {
+        assert_eq!(mrkdwn("# Goal\n**12** deletions\n#tag"), "*Goal*\n*12* deletions\n#tag");
+    }
+}

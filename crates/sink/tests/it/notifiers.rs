@@ -1,0 +1,370 @@
+//! Every kind of notifier with a real receiver of HTTP requests, well-behaved and not.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use event::Timestamp;
+use event::signal::Severity;
+use ring::hmac;
+use serde_json::{Value, json};
+use sink::bucket::Reach;
+use sink::notifier::{
+    Event, Kind, Notification, NotifyError, OpenError, Renderer, SIGNAL_BYTES_MAX, Settings, Told,
+    notification_id, open,
+};
+use testkit::receiver::{Answer, Receiver};
+use tokio::net::TcpListener;
+
+const NOW: i64 = 1_795_566_600_000_000;
+const SECRET: &str = "canary-4711-canary";
+const KINDS: [Kind; 3] = [Kind::Alertmanager, Kind::Webhook, Kind::Slack];
+/// Long enough for an answer on this machine.
+const PATIENCE: Duration = Duration::from_millis(900);
+
+fn settings(kind: Kind, url: &str) -> Settings {
+    Settings {
+        kind,
+        url: url.to_owned().into(),
+        secret: Some(SECRET.into()),
+        ca_pem: None,
+        renderer: None,
+        reach: Reach {
+            allowed: vec!["127.0.0.0/8".parse().unwrap()],
+            plain_http: true,
+            patience: PATIENCE,
+            ..Reach::default()
+        },
+    }
+}
+
+fn object(state: &str) -> Value {
+    json!({
+        "apiVersion": "siem.keepwatch.io/v1alpha1",
+        "kind": "Signal",
+        "metadata": {"name": "rp-deleted-1", "resourceVersion": "12"},
+        "spec": {
+            "rule": {"id": "restorepoints-deleted", "title": "RestorePoints deleted"},
+            "severity": "high",
+            "title": "mallory deleted 12 restorepoints <!channel>",
+            "message": "**12** deletions by mallory",
+            "actor": {"username": "mallory"},
+            "cluster": "prod-eu",
+            "count": 12,
+            "firstSeen": "2026-11-25T00:20:00.000000Z",
+            "lastSeen": "2026-11-25T00:29:00.000000Z",
+            "evidence": {"auditIDs": ["a-1"], "events": [{"auditID": "a-1"}]},
+            "attack": {"tactics": ["TA0040"], "techniques": ["T1490"]},
+            "references": ["https://example.com/runbook"],
+        },
+        "status": {"state": state, "closedAt": "2026-11-25T00:29:30.000000Z"},
+    })
+}
+
+fn notification(event: Event, object: &Value, told: Option<Told>) -> Notification {
+    let id = notification_id("uid", "rp-deleted-1", event, 12);
+    let object = object.to_string();
+    Notification::of(id, event, object.as_bytes(), told, Timestamp::from_micros(NOW)).unwrap()
+}
+
+/// What a kind sends about a signal.
+async fn sent(kind: Kind, notification: &Notification) -> (String, Value) {
+    let receiver = Receiver::start().await.unwrap();
+    open(&settings(kind, &receiver.url())).unwrap().send(notification).await.unwrap();
+    let [request] = <[_; 1]>::try_from(receiver.received()).unwrap();
+    assert_eq!((&*request.method, request.header("content-type")), ("POST", "application/json"));
+    let head = format!("{} {}", request.path, request.header("authorization"));
+    (head, serde_json::from_slice(&request.body).unwrap())
+}
+
+#[tokio::test]
+async fn alertmanager_gets_an_alert_with_stable_labels_and_an_end() {
+    let (head, open) =
+        sent(Kind::Alertmanager, &notification(Event::Opened, &object("open"), None)).await;
+    assert_eq!(head, format!("/api/v2/alerts Bearer {SECRET}"));
+    let labels = json!({
+        "alertname": "RestorePoints deleted",
+        "severity": "high",
+        "rule": "restorepoints-deleted",
+        "cluster": "prod-eu",
+        "user": "mallory",
+        "signal": "rp-deleted-1",
+    });
+    let annotations = json!({
+        "summary": "mallory deleted 12 restorepoints <!channel>",
+        "description": "**12** deletions by mallory",
+        "runbook": "https://example.com/runbook",
+    });
+    let alert = |labels: &Value, ends_at: &str| {
+        json!({
+            "labels": labels,
+            "annotations": annotations,
+            "startsAt": "2026-11-25T00:20:00.000000Z",
+            "endsAt": ends_at,
+        })
+    };
+    assert_eq!(open, json!([alert(&labels, "2026-11-25T00:35:00.000000Z")]));
+
+    // It ends when it was closed, but fires long enough to be told to people.
+    let told = |severity, minutes: i64| Told {
+        severity,
+        user: "mallory".to_owned(),
+        opened_at: Timestamp::from_micros(NOW - minutes * 60_000_000),
+    };
+    for (minutes, ends_at) in
+        [(9, "2026-11-25T00:29:30.000000Z"), (1, "2026-11-25T00:34:00.000000Z")]
+    {
+        let told = Some(told(Severity::High, minutes));
+        let closed = notification(Event::Closed, &object("closed"), told);
+        let (_, closed) = sent(Kind::Alertmanager, &closed).await;
+        assert_eq!(closed, json!([alert(&labels, ends_at)]));
+    }
+    let late = notification(Event::Opened, &object("closed"), None);
+    let (_, late) = sent(Kind::Alertmanager, &late).await;
+    assert_eq!(late, json!([alert(&labels, "2026-11-25T00:35:00.000000Z")]));
+
+    // The severity has risen, and several users act now: one alert ends, the other begins.
+    let mut risen = object("updated");
+    risen["spec"]["actor"]["username"] = json!("");
+    let risen = notification(Event::Updated, &risen, Some(told(Severity::Low, 3)));
+    let (_, risen) = sent(Kind::Alertmanager, &risen).await;
+    let mut before = labels.clone();
+    before["severity"] = json!("low");
+    let expected = json!([
+        alert(&labels, "2026-11-25T00:35:00.000000Z"),
+        alert(&before, "2026-11-25T00:30:00.000000Z"),
+    ]);
+    assert_eq!(risen, expected);
+}
+
+#[tokio::test]
+async fn a_webhook_carries_the_object_and_two_signatures_over_its_bytes() {
+    let receiver = Receiver::start().await.unwrap();
+    for (secret, key) in [
+        (SECRET.to_owned(), SECRET.as_bytes().to_vec()),
+        (format!("whsec_{}", STANDARD.encode([7; 32])), vec![7; 32]),
+    ] {
+        let mut settings = settings(Kind::Webhook, &format!("{}/hook?team=a", receiver.url()));
+        settings.secret = Some(secret.into());
+        let signal = object("updated");
+        let notification = notification(Event::Updated, &signal, None);
+        open(&settings).unwrap().send(&notification).await.unwrap();
+        let request = receiver.received().pop().unwrap();
+        assert_eq!(request.path, "/hook?team=a");
+        let body: Value = serde_json::from_slice(&request.body).unwrap();
+        let expected = json!({
+            "version": "1",
+            "id": notification.id,
+            "event": "updated",
+            "sentAt": "2026-11-25T00:30:00.000000Z",
+            "signal": signal,
+        });
+        assert_eq!(body, expected);
+
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
+        let time = (NOW / 1_000_000).to_string();
+        let (given_time, digits) =
+            request.header("keepwatch-signature").split_once(",v1=").unwrap();
+        assert_eq!(given_time, format!("t={time}"));
+        let bytes = |at: usize| u8::from_str_radix(digits.get(at..at + 2).unwrap(), 16).unwrap();
+        let plain: Vec<u8> = (0..digits.len()).step_by(2).map(bytes).collect();
+        let signed = [time.as_bytes(), b".", &request.body].concat();
+        hmac::verify(&key, &signed, &plain).unwrap();
+
+        let (id, stamp) = (request.header("webhook-id"), request.header("webhook-timestamp"));
+        assert_eq!((id, stamp), (&*notification.id, &*time));
+        let standard = request.header("webhook-signature").strip_prefix("v1,").unwrap();
+        let signed = [id.as_bytes(), b".", stamp.as_bytes(), b".", &request.body].concat();
+        hmac::verify(&key, &signed, &STANDARD.decode(standard).unwrap()).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_signal_that_is_too_large_leaves_its_events_out() {
+    let mut large = object("open");
+    large["spec"]["evidence"]["events"] = json!(["x".repeat(SIGNAL_BYTES_MAX)]);
+    let (_, body) = sent(Kind::Webhook, &notification(Event::Opened, &large, None)).await;
+    assert_eq!(body["truncated"], json!(true));
+    assert_eq!(body["signal"]["spec"]["evidence"], json!({"auditIDs": ["a-1"], "events": []}));
+    for kind in [Kind::Alertmanager, Kind::Slack] {
+        for field in ["title", "message"] {
+            large["spec"][field] = json!("<".repeat(SIGNAL_BYTES_MAX));
+        }
+        let (_, body) = sent(kind, &notification(Event::Opened, &large, None)).await;
+        assert!(body.to_string().len() < 64 << 10, "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_chat_gets_text_that_does_nothing_but_to_be_read() {
+    let (head, body) = sent(Kind::Slack, &notification(Event::Opened, &object("open"), None)).await;
+    assert_eq!(head, format!("/ Bearer {SECRET}"));
+    let mrkdwn = |text: &str| json!({"type": "mrkdwn", "text": text, "verbatim": true});
+    let title = "mallory deleted 12 restorepoints &lt;!channel&gt;";
+    let facts = "cluster prod-eu · rule restorepoints-deleted · events 12 · signal rp-deleted-1";
+    let expected = json!({
+        "text": format!(":rotating_light: *high* signal: {title}"),
+        "blocks": [
+            {"type": "section", "text": mrkdwn(&format!(":rotating_light: *high* signal\n{title}"))},
+            {"type": "section", "text": mrkdwn("*12* deletions by mallory")},
+            {"type": "context", "elements": [mrkdwn(facts)]},
+        ],
+    });
+    assert_eq!(body, expected);
+}
+
+#[tokio::test]
+async fn a_template_writes_the_message_and_its_values_are_escaped_for_chats() {
+    let receiver = Receiver::start().await.unwrap();
+    for (kind, place) in [
+        (Kind::Alertmanager, "/0/annotations/description"),
+        (Kind::Webhook, "/text"),
+        (Kind::Slack, "/blocks/1/text/text"),
+    ] {
+        let mut settings = settings(kind, &receiver.url());
+        settings.renderer = Some(Renderer::of(|lookup| {
+            let value = |name: &str| lookup(name).unwrap_or("?".to_owned());
+            format!("<https://wiki|{}> {} {}", value("title"), value("count"), value("nonsense"))
+        }));
+        let notification = notification(Event::Opened, &object("open"), None);
+        open(&settings).unwrap().send(&notification).await.unwrap();
+        let body: Value = serde_json::from_slice(&receiver.received().pop().unwrap().body).unwrap();
+        let channel = if kind == Kind::Slack { "&lt;!channel&gt;" } else { "<!channel>" };
+        let expected = format!("<https://wiki|mallory deleted 12 restorepoints {channel}> 12 ?");
+        assert_eq!(body.pointer(place), Some(&json!(expected)), "{kind:?}");
+    }
+}
+
+/// What comes of an answer, in words. Every kind has to say the same.
+async fn check(answer: &Answer, expected: &str) {
+    for kind in KINDS {
+        let receiver = Receiver::start().await.unwrap();
+        receiver.answer_always(answer.clone());
+        let notifier = open(&settings(kind, &receiver.url())).unwrap();
+        let outcome = notifier.send(&notification(Event::Opened, &object("open"), None)).await;
+        let said = match &outcome {
+            Ok(()) => "taken".to_owned(),
+            Err(NotifyError::Retry { after, reason }) => format!("retry {after:?}: {reason}"),
+            Err(NotifyError::Refused { reason }) => format!("refused: {reason}"),
+            Err(NotifyError::Misconfigured { reason }) => format!("misconfigured: {reason}"),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(said, expected, "{kind:?} {answer:?}");
+        assert!(!format!("{outcome:?}").contains("canary"), "{outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn each_answer_asks_for_one_thing_and_says_nothing_of_what_was_answered() {
+    let said = |code: u16| Answer::Status(code, Vec::new(), "<canary>internal words</canary>");
+    let answers = "the destination answers";
+    let rights = "check the Secret and the rights it gives";
+    for (answer, expected) in [
+        (said(200), "taken".to_owned()),
+        (said(204), "taken".to_owned()),
+        (said(400), format!("refused: {answers} 400 Bad Request")),
+        (said(401), format!("misconfigured: {answers} 401 Unauthorized: {rights}")),
+        (said(404), format!("misconfigured: {answers} 404 Not Found: check the url")),
+        (said(410), format!("misconfigured: {answers} 410 Gone: check the url")),
+        (said(413), format!("refused: {answers} 413 Payload Too Large")),
+        (said(500), format!("retry None: {answers} 500 Internal Server Error")),
+        (Answer::retry_after(17), format!("retry Some(17s): {answers} 429 Too Many Requests")),
+        (Answer::Hang, "no answer".to_owned()),
+        (Answer::HangUp, "no answer".to_owned()),
+        (Answer::HangUpBeforeBody, "no answer".to_owned()),
+        (Answer::Noise, "no answer".to_owned()),
+    ] {
+        check(&answer, &expected).await;
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let elsewhere = Receiver::start().await.unwrap();
+    for (code, name) in [(301, "Moved Permanently"), (307, "Temporary Redirect")] {
+        let expected = format!(
+            "misconfigured: the destination answers {code} {name}; redirects are not followed: \
+             give the address it leads to"
+        );
+        check(&Answer::redirect(code, &elsewhere.url()), &expected).await;
+    }
+    assert_eq!(elsewhere.received(), []);
+}
+
+#[tokio::test]
+async fn known_words_of_slack_are_passed_on() {
+    let receiver = Receiver::start().await.unwrap();
+    receiver.answer_always(Answer::Status(404, Vec::new(), "no_service"));
+    let notifier = open(&settings(Kind::Slack, &receiver.url())).unwrap();
+    let outcome = notifier.send(&Notification::sample("team", Timestamp::from_micros(NOW))).await;
+    let reason = "the destination answers 404 Not Found: no_service: check the url".to_owned();
+    assert_eq!(outcome, Err(NotifyError::Misconfigured { reason }));
+}
+
+#[tokio::test]
+async fn nobody_learns_whether_a_port_is_closed() {
+    let closed = {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        listener.local_addr().unwrap()
+    };
+    for kind in KINDS {
+        for url in [format!("http://{closed}"), format!("https://{closed}")] {
+            let notifier = open(&settings(kind, &url)).unwrap();
+            let error = notifier
+                .send(&Notification::sample("team", Timestamp::from_micros(NOW)))
+                .await
+                .unwrap_err();
+            assert_eq!(error, NotifyError::Silent { is_unreached: true });
+            assert!(notifier.silence_time() > PATIENCE);
+        }
+    }
+}
+
+#[test]
+fn what_cannot_work_is_said_when_it_is_opened_and_holds_no_secret() {
+    let reached = "http://127.0.0.1:9/canary";
+    for (kind, url, secret, expected) in [
+        (
+            Kind::Slack,
+            "http://[::1]/canary",
+            None,
+            "the url names ::1, which is a loopback address",
+        ),
+        (
+            Kind::Webhook,
+            "http://169.254.169.254/canary",
+            Some(SECRET),
+            "the url names a metadata service, which notifiers may not use",
+        ),
+        (
+            Kind::Webhook,
+            reached,
+            None,
+            "the secret is missing: a webhook is signed, so name its key by secretRef",
+        ),
+        (
+            Kind::Webhook,
+            reached,
+            Some("canary"),
+            "the secret is a signing key of less than 16 bytes",
+        ),
+        (
+            Kind::Webhook,
+            reached,
+            Some("whsec_canary!"),
+            "the secret begins with whsec_, but is not Base64 after it",
+        ),
+        (
+            Kind::Alertmanager,
+            reached,
+            Some("canary\ncanary"),
+            "the secret holds characters that a header cannot have: it is one line of text",
+        ),
+    ] {
+        let mut settings = settings(kind, url);
+        settings.secret = secret.map(Into::into);
+        let error: OpenError = open(&settings).map(drop).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+        assert!(!format!("{settings:?}{error:?}").contains("canary"));
+    }
+}

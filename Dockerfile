@@ -10,6 +10,7 @@ COPY Cargo.toml Cargo.lock ./
 # What SQLite and jemalloc are built with.
 COPY .cargo .cargo
 COPY crates crates
+COPY rules rules
 # On Alpine the standard library links statically.
 RUN cargo build --release --locked --package keepwatch --bin keepwatch \
   && strip target/release/keepwatch \

@@ -6,9 +6,11 @@
 //! Pure: no I/O, no clock, no task. Where events come from and where signals go is the business of
 //! the crate `delivery` and of the binary.
 
+pub mod builtin;
 pub mod engine;
 pub mod error;
 mod event_matcher;
+pub mod examples;
 pub mod field;
 mod fields;
 pub mod matcher;

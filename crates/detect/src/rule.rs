@@ -129,8 +129,9 @@ pub struct SignalOptions {
     pub blind_spots: Vec<String>,
     /// Goal, strategy, triage and response, as written: for people and exports.
     pub guide: Guide,
-    /// Suppressions of other rules by this one: rule ids whose signals in the same group are not
-    /// raised while this rule has a signal open.
+    /// Suppressions of other rules by this one: rule ids whose signals are not raised while this rule
+    /// has a signal open in the same cluster and with the same values of the fields that both are
+    /// grouped by.
     pub supersedes: Vec<String>,
 }
 

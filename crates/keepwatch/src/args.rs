@@ -82,6 +82,8 @@ pub(crate) enum Page {
     PolicyExtended,
     /// The custom resource definitions that the chart installs.
     Crds,
+    /// The rules on backups of K10.
+    RulesKasten,
 }
 
 /// Flags of `keepwatch up`.

@@ -10,7 +10,7 @@ use super::digest::Digest;
 use super::episode::{Episode, Marks, Witness};
 use super::hit::{Group, Hit, Identity, Part};
 use super::memory::Known;
-use super::plan::{PlannedBody, PlannedRule};
+use super::plan::{Plan, PlannedBody, PlannedRule};
 use super::settings::MARK_MEMORY;
 use super::state::{State, Timer, TimerKind, Turn};
 use super::table::{Place, Silence, Table, place};
@@ -169,7 +169,7 @@ impl State {
         if matches!(rule.body, PlannedBody::Absence(..)) {
             return;
         }
-        let superseded = self.is_superseded(rule, &part.group);
+        let superseded = self.is_superseded(plan, rule, &part.group);
         let Some(table) = self.tables.get_mut(part.rule as usize) else { return };
         let episodes = &table.episodes;
         let len_max = settings.limits.signals_per_rule;
@@ -231,10 +231,27 @@ impl State {
         table.episodes.insert(key, Box::new(episode));
     }
 
-    fn is_superseded(&self, rule: &PlannedRule, group: &Group) -> bool {
-        rule.superseded_by.iter().any(|superseding| {
-            let table = self.tables.get(*superseding as usize);
-            table.is_some_and(|table| table.episodes.contains_key(&group.key(0)))
+    /// Whether a rule that supersedes this one has a signal open, in the same cluster and with the same
+    /// values of the fields that both are grouped by.
+    fn is_superseded(&self, plan: &Plan, rule: &PlannedRule, group: &Group) -> bool {
+        rule.superseded_by.iter().any(|index| {
+            let table = self.tables.get(*index as usize);
+            let (Some(table), Some(superseding)) = (table, plan.rule(*index)) else {
+                return false;
+            };
+            if superseding.group_names == rule.group_names {
+                return table.episodes.contains_key(&group.key(0));
+            }
+            table.episodes.values().any(|episode| {
+                let other = &episode.group;
+                let agrees = |(name, value): (&String, &Arc<str>)| {
+                    let place = superseding.group_names.iter().position(|it| it == name);
+                    place.is_none_or(|place| other.values.get(place) == Some(value))
+                };
+                other.cluster == group.cluster
+                    && other.salt == group.salt
+                    && rule.group_names.iter().zip(&group.values).all(agrees)
+            })
         })
     }
 

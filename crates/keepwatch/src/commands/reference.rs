@@ -1,5 +1,7 @@
 //! `keepwatch reference`: pages of the documentation that are made from the program itself.
 
+mod rules;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -24,6 +26,7 @@ pub(crate) fn run(page: Page) -> Result<ExitCode> {
         Page::PolicyK10 => audit::Builtin::K10.text(DOMAIN),
         Page::PolicyExtended => audit::Builtin::Extended.text(DOMAIN),
         Page::Crds => kasten::config::definitions(),
+        Page::RulesKasten => rules::page()?,
     };
     io::stdout().write_all(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)

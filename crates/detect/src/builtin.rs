@@ -1,0 +1,62 @@
+//! The rules that come with Keepwatch, as they lie in `rules/kasten/`.
+//!
+//! Each is one YAML file; beside it lies a file with events and the signals that they must raise
+//! (module [`examples`](crate::examples)). A new rule is those two files and a line here.
+//!
+//! Deliberately absent: reading a folder, which is for the binary.
+
+use std::sync::LazyLock;
+
+use crate::Document;
+
+/// A rule file by its name.
+macro_rules! rules {
+    ($($name:literal,)+) => {
+        [$((
+            concat!("rules/kasten/", $name, ".yaml"),
+            include_str!(concat!("../../../rules/kasten/", $name, ".yaml")),
+        ),)+]
+    };
+}
+
+static KASTEN: LazyLock<Vec<Document>> = LazyLock::new(|| {
+    rules![
+        "kasten-account-impersonated",
+        "kasten-account-used-by-person",
+        "kasten-auditconfig-changed",
+        "kasten-backup-expiry-shortened",
+        "kasten-bulk-deletion",
+        "kasten-cancelactions-excessive-creation",
+        "kasten-clusterrestorepoints-excessive-deletion",
+        "kasten-clusterrestorepoints-manually-deleted",
+        "kasten-location-profile-changed",
+        "kasten-passkey-changed",
+        "kasten-passkey-first-reader",
+        "kasten-passkey-read-restore-delete",
+        "kasten-passkeys-excessive-use",
+        "kasten-refused-attempts",
+        "kasten-repository-tampered",
+        "kasten-restore-into-foreign-namespace",
+        "kasten-restorepointcontents-excessive-deletion",
+        "kasten-restorepointcontents-manually-deleted",
+        "kasten-restorepoints-deleted-with-namespace",
+        "kasten-restorepoints-excessive-deletion",
+        "kasten-restorepoints-manually-deleted",
+        "kasten-retireaction-created-by-person",
+        "kasten-retireactions-excessive-creation",
+        "keepwatch-cursor-moved",
+        "keepwatch-heartbeat-silent",
+        "keepwatch-journal-gap",
+        "keepwatch-notifier-changed",
+        "keepwatch-rule-changed",
+        "keepwatch-suppression-changed",
+    ]
+    .into_iter()
+    .map(|(file, text)| Document::new(file, text))
+    .collect()
+});
+
+/// The rules on backups of K10, and on what Keepwatch says about itself.
+pub fn kasten() -> &'static [Document] {
+    &KASTEN
+}

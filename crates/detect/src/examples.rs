@@ -1,0 +1,193 @@
+//! Tests of rules as data: events, and the signals that a rule raises for them.
+//!
+//! Beside `NAME.yaml` lies `NAME.events.ndjson`, one JSON object a line:
+//!
+//! - `{"example": "two by one person", "cluster": "prod", "expect": [{"severity": "low"}]}` begins an
+//!   example. `expect` lists all its signals, in the order of their first event; without it, none are
+//!   expected. Each may say `rule`, `case`, `count`, `user`, `targets`, `state` and `title` too; what
+//!   it does not say is not compared.
+//! - An event, as `audit.k8s.io/v1` or as K10 writes it. It arrives at its stage timestamp.
+//! - `{"repeat": 20, "every": "30s", "event": {…}}` is an event several times, each later by `every`
+//!   and with an audit ID of its own. `{n}` in its texts is 1, 2, 3 …; with `"of": 3`, `{k}` is 1, 2,
+//!   3, 1, 2 ….
+//! - `{"clock": "2026-11-23T10:00:00Z"}` lets time pass without an event.
+//!
+//! Each example begins without a memory, and its events are taken in the order of their times.
+//!
+//! Deliberately absent: files (the caller reads them), and disorder, which is tested in the engine.
+
+mod check;
+mod read;
+
+use std::sync::Arc;
+
+use event::{Event, Severity, Signal, SignalState, Timestamp, View};
+use serde::Deserialize;
+
+use crate::engine::UPDATE_DELAY;
+use crate::{Engine, Input, RuleSet, Settings, SignalChange};
+
+pub use check::{Report, check};
+pub use read::{EVENTS_MAX, read};
+
+/// What an example is made of.
+#[derive(Clone, Debug)]
+pub struct Example {
+    /// What it shows.
+    pub name: String,
+    /// Line at which it begins, from 1.
+    pub line: usize,
+    /// Name of the cluster that the events come from.
+    pub cluster: String,
+    /// In the order of their times.
+    pub steps: Vec<Step>,
+    /// All signals, in the order of their first event.
+    pub expected: Vec<Expected>,
+}
+
+/// One thing that happens.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// An event arrives.
+    Event(Box<Event>),
+    /// Time passes.
+    Clock(Timestamp),
+}
+
+impl Step {
+    /// When it happens.
+    pub fn time(&self) -> Timestamp {
+        match self {
+            Self::Event(event) => event.stage_timestamp,
+            Self::Clock(time) => *time,
+        }
+    }
+}
+
+/// A signal that an example expects. What is `None` is not compared.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expected {
+    /// Identity of the rule.
+    pub rule: Option<String>,
+    /// Severity at the end.
+    pub severity: Severity,
+    /// Name of the case.
+    pub case: Option<String>,
+    /// Number of events.
+    pub count: Option<u64>,
+    /// Name of the user; empty for several users.
+    pub user: Option<String>,
+    /// Number of different objects.
+    pub targets: Option<u64>,
+    /// Its state at the end.
+    pub state: Option<SignalState>,
+    /// Its title.
+    pub title: Option<String>,
+}
+
+/// A mistake in an events file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {message}")]
+pub struct ExampleError {
+    /// From 1.
+    pub line: usize,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// What an example led to.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// The signals as they are at the end, in the order of their first event.
+    pub signals: Vec<Arc<Signal>>,
+    /// How they differ from what was expected.
+    pub differences: Vec<String>,
+    /// Indices of the rules on single events that matched.
+    pub matched: Vec<usize>,
+}
+
+/// Runs one example.
+pub fn run(rules: &Arc<RuleSet>, example: &Example) -> Outcome {
+    let mut engine = Engine::new(Arc::clone(rules), Settings::default());
+    let mut changes = Vec::new();
+    let mut matched = Vec::new();
+    for step in &example.steps {
+        match step {
+            Step::Clock(time) => engine.advance(*time, &mut changes),
+            Step::Event(event) => {
+                let view = View::from(&**event);
+                let arrival = event.stage_timestamp;
+                let cluster = example.cluster.as_str();
+                let input = Input { source: "example", cluster, arrival, event: &view };
+                engine.process(&input, &mut changes);
+                let fields = rules.fields(&view, cluster);
+                rules.for_each_match(&fields, |rule| matched.push(rule));
+            }
+        }
+    }
+    // What was told of a busy signal may be a little behind.
+    if let Some(last) = example.steps.last() {
+        let end = last.time().as_micros().saturating_add(UPDATE_DELAY);
+        engine.advance(Timestamp::from_micros(end), &mut changes);
+    }
+    engine.finish(&mut changes);
+    matched.sort_unstable();
+    matched.dedup();
+    let signals = latest(changes);
+    let differences = differences(&signals, &example.expected);
+    Outcome { signals, differences, matched }
+}
+
+/// Each signal as it was last seen.
+fn latest(changes: Vec<SignalChange>) -> Vec<Arc<Signal>> {
+    let mut signals: Vec<Arc<Signal>> = Vec::new();
+    for SignalChange { signal, .. } in changes {
+        match signals.iter_mut().find(|known| known.id == signal.id) {
+            Some(known) => *known = signal,
+            None => signals.push(signal),
+        }
+    }
+    signals.sort_by_key(|signal| signal.spec.first_seen);
+    signals
+}
+
+fn differences(signals: &[Arc<Signal>], expected: &[Expected]) -> Vec<String> {
+    let mut differences = Vec::new();
+    if signals.len() != expected.len() {
+        let count = format!("{} signals instead of {}", signals.len(), expected.len());
+        let of_signal = |signal: &Arc<Signal>| {
+            let (spec, rule) = (&signal.spec, &signal.spec.rule.id);
+            format!("\n  {} {rule}: {} ({})", spec.severity, spec.title, spec.count)
+        };
+        let lines: String = signals.iter().map(of_signal).collect();
+        differences.push(format!("{count}{lines}"));
+    }
+    for (place, (signal, expected)) in signals.iter().zip(expected).enumerate() {
+        let of_signal = expected.differences(signal).into_iter();
+        differences.extend(of_signal.map(|it| format!("signal {}: {it}", place + 1)));
+    }
+    differences
+}
+
+impl Expected {
+    fn differences(&self, signal: &Signal) -> Vec<String> {
+        let spec = &signal.spec;
+        let mut differences = Vec::new();
+        let mut compare = |what: &str, found: String, expected: Option<String>| {
+            if let Some(expected) = expected.filter(|expected| *expected != found) {
+                differences.push(format!("{what} is {found:?} instead of {expected:?}"));
+            }
+        };
+        compare("rule", spec.rule.id.clone(), self.rule.clone());
+        compare("severity", spec.severity.to_string(), Some(self.severity.to_string()));
+        compare("case", spec.case.clone(), self.case.clone());
+        compare("count", spec.count.to_string(), self.count.map(|it| it.to_string()));
+        compare("user", spec.actor.username.clone(), self.user.clone());
+        compare("targets", spec.targets.count.to_string(), self.targets.map(|it| it.to_string()));
+        let state = self.state.map(|it| it.as_str().to_owned());
+        compare("state", signal.state.as_str().to_owned(), state);
+        compare("title", spec.title.clone(), self.title.clone());
+        differences
+    }
+}

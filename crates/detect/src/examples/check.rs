@@ -1,0 +1,71 @@
+//! Checks a rule file against its events file: what `keepwatch rules test` reports.
+
+use std::sync::Arc;
+
+use super::{ExampleError, read, run};
+use crate::error::RuleError;
+use crate::rule::{Body, Rule};
+use crate::ruleset::{Document, LoadOptions, RuleSet};
+
+/// What the check of one rule file found.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Number of examples that were run.
+    pub examples: usize,
+    /// Signals that they raised.
+    pub signals: usize,
+    /// What is wrong, for people; empty when all is well.
+    pub failures: Vec<String>,
+}
+
+impl Report {
+    fn unreadable(failures: Vec<String>) -> Self {
+        Self { failures, ..Self::default() }
+    }
+}
+
+/// Runs the examples of a rule file. Each rule in it must raise in one of them, each of its
+/// detections must match in one, and one example must raise nothing: a rule that is tried only on
+/// what it finds is not tried.
+pub fn check(document: &Document, events: &str, options: &LoadOptions) -> Report {
+    let rules = match RuleSet::load(std::slice::from_ref(document), options) {
+        Ok(rules) => Arc::new(rules),
+        Err(errors) => {
+            return Report::unreadable(errors.iter().map(RuleError::to_string).collect());
+        }
+    };
+    let examples = match read(events) {
+        Ok(examples) => examples,
+        Err(errors) => {
+            return Report::unreadable(errors.iter().map(ExampleError::to_string).collect());
+        }
+    };
+    let mut report = Report { examples: examples.len(), ..Report::default() };
+    let (mut raised, mut matched) = (Vec::new(), Vec::new());
+    for example in &examples {
+        let outcome = run(&rules, example);
+        report.signals += outcome.signals.len();
+        for difference in outcome.differences {
+            let (line, name) = (example.line, &example.name);
+            report.failures.push(format!("line {line}: {name}: {difference}"));
+        }
+        raised.extend(outcome.signals.iter().map(|signal| signal.spec.rule.id.clone()));
+        matched.extend(outcome.matched);
+    }
+    for (index, rule) in rules.rules().iter().enumerate() {
+        report.failures.extend(untried(rule, raised.contains(&rule.id), matched.contains(&index)));
+    }
+    if !examples.iter().any(|example| example.expected.is_empty()) {
+        report.failures.push("no example expects nothing: add what comes close".to_owned());
+    }
+    report
+}
+
+fn untried(rule: &Rule, is_raised: bool, is_matched: bool) -> Option<String> {
+    let id = &rule.id;
+    if rule.raises && !is_raised {
+        return Some(format!("no example raises a signal of {id}"));
+    }
+    let is_detection = matches!(rule.body, Body::Detection(_));
+    (is_detection && !is_matched).then(|| format!("no event of the examples matches {id}"))
+}

@@ -1,0 +1,101 @@
+//! What people, K10 and Kubernetes do to backups, as events.
+
+use std::collections::BTreeMap;
+
+use event::{Event, Json, Level, ObjectReference, Stage, Status, Timestamp, UserInfo};
+use serde_json::Value;
+
+pub(crate) const SECOND: i64 = 1_000_000;
+pub(crate) const MINUTE: i64 = 60 * SECOND;
+pub(crate) const HOUR: i64 = 60 * MINUTE;
+pub(crate) const DAY: i64 = 24 * HOUR;
+/// 2026-11-01T00:00:00Z
+pub(crate) const START: i64 = 1_793_491_200 * SECOND;
+
+pub(crate) const K10: &str = "system:serviceaccount:kasten-io:k10-k10";
+pub(crate) const EXECUTOR: &str = "system:serviceaccount:kasten-io:executor-svc";
+pub(crate) const NAMESPACES: &str = "system:serviceaccount:kube-system:namespace-controller";
+
+/// One request. What is left empty takes a usual value.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Act {
+    /// Microseconds after the start.
+    pub(crate) at: i64,
+    pub(crate) user: String,
+    pub(crate) acts_as: String,
+    pub(crate) verb: String,
+    pub(crate) resource: String,
+    pub(crate) subresource: String,
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    /// 0: success.
+    pub(crate) code: u16,
+    pub(crate) is_dry_run: bool,
+    pub(crate) agent: String,
+    pub(crate) body: Option<Value>,
+}
+
+impl Act {
+    pub(crate) fn event(&self, id: usize) -> Event {
+        let time = Timestamp::from_micros(START + self.at);
+        let group = group(&self.resource);
+        let usual = if self.verb == "create" { 201 } else { 200 };
+        let code = if self.code == 0 { usual } else { self.code };
+        let query = if self.is_dry_run { "?dryRun=All" } else { "" };
+        let body = self.body.as_ref().map(|body| Json::of(body).unwrap());
+        Event {
+            level: Level::RequestResponse,
+            audit_id: format!("act-{id}"),
+            request_uri: format!("/apis/{group}/v1alpha1/{}{query}", self.resource),
+            user: user(&self.user),
+            impersonated_user: (!self.acts_as.is_empty()).then(|| user(&self.acts_as)),
+            source_ips: vec!["192.0.2.7".to_owned()],
+            user_agent: self.agent.clone(),
+            object_ref: Some(ObjectReference {
+                resource: self.resource.clone(),
+                namespace: self.namespace.clone(),
+                name: self.name.clone(),
+                api_group: group.to_owned(),
+                api_version: "v1alpha1".to_owned(),
+                subresource: self.subresource.clone(),
+                ..ObjectReference::default()
+            }),
+            response_status: Some(Status { code, ..Status::default() }),
+            response_object: body.clone(),
+            request_object: body,
+            ..Event::without_request(Stage::ResponseComplete, &self.verb, time)
+        }
+    }
+}
+
+pub(crate) fn heartbeat(at: i64) -> Event {
+    let time = Timestamp::from_micros(START + at);
+    let annotations = [("keepwatch.io/heartbeat".to_owned(), "1".to_owned())];
+    Event {
+        audit_id: format!("keepwatch-heartbeat-{at}"),
+        user: UserInfo { username: "system:keepwatch".to_owned(), ..UserInfo::default() },
+        annotations: BTreeMap::from(annotations),
+        ..Event::without_request(Stage::ResponseComplete, "heartbeat", time)
+    }
+}
+
+fn user(name: &str) -> UserInfo {
+    UserInfo {
+        username: name.to_owned(),
+        groups: vec!["system:authenticated".to_owned()],
+        ..UserInfo::default()
+    }
+}
+
+fn group(resource: &str) -> &'static str {
+    match resource {
+        "restorepoints" | "restorepointcontents" | "clusterrestorepoints" | "applications" => {
+            "apps.kio.kasten.io"
+        }
+        "passkeys" => "vault.kio.kasten.io",
+        "storagerepositories" => "repositories.kio.kasten.io",
+        "auditconfigs" | "profiles" => "config.kio.kasten.io",
+        "suppressions" | "detectionrules" | "notifiers" => "siem.keepwatch.io",
+        _ => "actions.kio.kasten.io",
+    }
+}

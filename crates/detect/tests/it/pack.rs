@@ -1,0 +1,142 @@
+//! The rules that come with Keepwatch, tried on the events beside them.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use detect::examples::{self, Step};
+use detect::{Document, Expression, Fields, LoadOptions, RuleSet, builtin, rule, sigma};
+use event::View;
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../rules/kasten")
+}
+
+/// The events file of a rule file.
+fn events(document: &Document) -> String {
+    let name = document.file.strip_prefix("rules/kasten/").unwrap();
+    let name = name.strip_suffix(".yaml").unwrap();
+    std::fs::read_to_string(folder().join(format!("{name}.events.ndjson"))).unwrap()
+}
+
+pub(super) fn all() -> Arc<RuleSet> {
+    match RuleSet::load(builtin::kasten(), &LoadOptions::default()) {
+        Ok(rules) => Arc::new(rules),
+        Err(errors) => panic!("{errors:#?}"),
+    }
+}
+
+#[test]
+fn every_rule_raises_exactly_the_signals_that_its_events_file_expects() {
+    let mut failures = Vec::new();
+    for document in builtin::kasten() {
+        let report = examples::check(document, &events(document), &LoadOptions::default());
+        let of_file = report.failures.iter().map(|it| format!("{}: {it}", document.file));
+        failures.extend(of_file);
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn every_file_of_the_folder_belongs_to_a_rule_of_the_table() {
+    let found: BTreeSet<String> = std::fs::read_dir(folder())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    let expected: BTreeSet<String> = builtin::kasten()
+        .iter()
+        .map(|document| document.file.strip_prefix("rules/kasten/").unwrap().to_owned())
+        .flat_map(|yaml| [yaml.replace(".yaml", ".events.ndjson"), yaml])
+        .collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn the_rules_that_k10_documents_are_there_as_documented() {
+    let documented = [
+        ("Kasten RestorePoints Manually Deleted", "low", "deleted_k10_rps"),
+        ("Kasten RestorePointContents Manually Deleted", "high", "deleted_k10_rpcs"),
+        ("Kasten ClusterRestorePoints Manually Deleted", "high", "deleted_k10_crps"),
+    ];
+    let rules = all();
+    for (title, severity, query) in documented {
+        let rule = rules.rules().iter().find(|rule| rule.title == title).unwrap();
+        assert_eq!(rule.severity.as_str(), severity, "{title}");
+        assert_eq!(rule.signal.query, query);
+        assert_eq!(rule.tags, ["attack.impact", "attack.t1490"]);
+        let message = rule.signal.message.as_ref().unwrap().variables();
+        for variable in ["@User.username", "@network.ip.list"] {
+            assert!(message.contains(&variable), "{title}: {variable}");
+        }
+        let place = if severity == "low" { "@ObjectRef.Namespace" } else { "cluster-name" };
+        assert!(message.contains(&place), "{title}: {place}");
+    }
+}
+
+/// A detection with one of its selections as its condition. The others are named without effect,
+/// because a selection that is not named is a mistake.
+fn with_condition(text: &str, selection: &str) -> String {
+    let lines = text.lines().map(|line| {
+        if line.starts_with("  condition:") {
+            format!("  condition: {selection} and (1 of them or not 1 of them)\n")
+        } else {
+            format!("{line}\n")
+        }
+    });
+    lines.collect()
+}
+
+fn expression(text: &str) -> Expression {
+    let document = [Document::new("selection", text)];
+    let rules = RuleSet::load(&document, &LoadOptions::default()).unwrap();
+    match &rules.rules()[0].body {
+        rule::Body::Detection(expression) => expression.clone(),
+        rule::Body::Correlation(_) => panic!("a detection"),
+    }
+}
+
+#[test]
+fn every_selection_of_every_rule_decides_something_in_its_examples() {
+    let mut idle = Vec::new();
+    for document in builtin::kasten() {
+        let examples = examples::read(&events(document)).unwrap();
+        let events = || {
+            examples.iter().flat_map(|it| &it.steps).filter_map(|step| match step {
+                Step::Event(event) => Some(&**event),
+                Step::Clock(_) => None,
+            })
+        };
+        let rules = RuleSet::load(std::slice::from_ref(document), &LoadOptions::default()).unwrap();
+        for document in rules.documents() {
+            let sigma::Body::Rule(detection) = &document.body else { continue };
+            for selection in &detection.selections {
+                let expression = expression(&with_condition(&document.text, &selection.name));
+                let is_met = |event| expression.matches(&Fields::new(&View::from(event)));
+                if !events().any(is_met) || events().all(is_met) {
+                    let id = document.header.id.clone().unwrap_or_default();
+                    idle.push(format!("{id}: {}", selection.name));
+                }
+            }
+        }
+    }
+    assert!(idle.is_empty(), "{}", idle.join("\n"));
+}
+
+#[test]
+fn every_rule_that_raises_says_what_it_is_for_and_what_to_do() {
+    let mut silent = Vec::new();
+    let rules = all();
+    for rule in rules.rules().iter().filter(|rule| rule.raises) {
+        let guide = &rule.signal.guide;
+        let texts = [&rule.description, &guide.goal, &guide.strategy, &guide.response];
+        let lists = [&rule.signal.blind_spots, &rule.false_positives, &rule.tags, &rule.references];
+        let is_complete = texts.iter().all(|text| !text.is_empty())
+            && lists.iter().all(|list| !list.is_empty())
+            && rule.signal.title.is_some()
+            && rule.signal.message.is_some();
+        if !is_complete {
+            silent.push(rule.id.clone());
+        }
+    }
+    assert!(silent.is_empty(), "{silent:?}");
+}

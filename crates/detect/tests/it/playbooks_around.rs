@@ -1,0 +1,263 @@
+//! Attacks around backups, on actions, keys, places and the recording itself; and work that is none.
+
+use expect_test::expect;
+
+use super::script::check;
+
+#[test]
+fn four_cancelled_actions_are_work_and_five_are_excessive() {
+    check(
+        "
+        0h 4x1h alice create cancelactions shop/run-{n}
+        0h 5x1h mallory create cancelactions blog/run-{n}
+        ",
+        &expect![["
+            medium   kasten-cancelactions-excessive-creation mallory 5
+        "]],
+    );
+}
+
+#[test]
+fn backups_of_one_application_cancelled_every_night_are_found() {
+    check(
+        "
+        0h 7x1d mallory create cancelactions shop/run-{n}
+        ",
+        &expect![["
+            medium   kasten-cancelactions-excessive-creation-of-one-application mallory 7
+        "]],
+    );
+}
+
+#[test]
+fn cancelling_spread_over_accounts_is_found() {
+    check(
+        "
+        0h 15x10m account-{k} create cancelactions app-{n}/run-{n} of=5
+        ",
+        &expect![["
+            medium   kasten-cancelactions-excessive-creation-spread several 15
+        "]],
+    );
+}
+
+#[test]
+fn a_retire_action_of_a_person_is_found_refused_or_not() {
+    check(
+        "
+        0h 1x1h mallory create retireactions /r-{n} 403
+        1h 1x1h mallory create retireactions /r-{n}
+        ",
+        &expect![["
+            medium   kasten-retireaction-created-by-person-attempt mallory 1
+            high     kasten-retireaction-created-by-person mallory 1
+        "]],
+    );
+}
+
+#[test]
+fn three_retire_actions_are_excessive() {
+    check(
+        "
+        0h 3x1h mallory create retireactions /r-{n}
+        ",
+        &expect![["
+            high     kasten-retireaction-created-by-person mallory 3
+            critical kasten-retireactions-excessive-creation mallory 3
+        "]],
+    );
+}
+
+#[test]
+fn passkeys_used_again_and_again_are_found() {
+    check(
+        "
+        0h 6x1h mallory get passkeys /k10-passkey
+        ",
+        &expect![["
+            low      kasten-passkey-first-reader mallory 1
+            high     kasten-passkeys-excessive-use mallory 6
+        "]],
+    );
+}
+
+#[test]
+fn passkeys_used_by_many_accounts_are_found() {
+    check(
+        "
+        0h 12x1h account-{k} get passkeys /k10-passkey of=6
+        ",
+        &expect![["
+            low      kasten-passkey-first-reader account-1 1
+            high     kasten-passkeys-excessive-use-spread several 12
+            low      kasten-passkey-first-reader account-2 1
+            low      kasten-passkey-first-reader account-3 1
+            low      kasten-passkey-first-reader account-4 1
+            low      kasten-passkey-first-reader account-5 1
+            low      kasten-passkey-first-reader account-6 1
+        "]],
+    );
+}
+
+#[test]
+fn passkeys_changed_and_deleted_are_found() {
+    check(
+        "
+        0h 2x1h mallory patch passkeys /k10-passkey
+        3h 3x1h mallory delete passkeys /k{n}
+        ",
+        &expect![["
+            medium   kasten-passkey-changed mallory 5
+            high     kasten-passkeys-excessive-use mallory 5
+        "]],
+    );
+}
+
+#[test]
+fn extortion_is_found_by_its_order() {
+    check(
+        r#"
+        0h 1x1h mallory list passkeys /
+        1h 1x1h mallory create restoreactions loot/ {"subject":{"name":"rp-1","namespace":"shop"}}
+        2h 1x1h mallory delete restorepointcontents /shop-rp-1
+        "#,
+        &expect![["
+            low      kasten-passkey-first-reader mallory 1
+            critical kasten-passkey-read-restore-delete mallory 3
+            low      kasten-restore-into-foreign-namespace mallory 1
+            high     kasten-restorepointcontents-manually-deleted mallory 1
+        "]],
+    );
+}
+
+#[test]
+fn probing_is_found_fast_or_slow_or_by_many() {
+    check(
+        "
+        0h 6x1m mallory delete restorepointcontents /shop-rp-{n} 403
+        0h 12x90m slow create retireactions /r-{n} 403
+        2d 6x2h account-{n} delete restorepoints shop/rp-{n} 403
+        ",
+        &expect![["
+            medium   kasten-refused-attempts mallory 6
+            medium   kasten-refused-attempts-slow slow 12
+            medium   kasten-retireaction-created-by-person-attempt slow 12
+            medium   kasten-refused-attempts-spread several 6
+        "]],
+    );
+}
+
+#[test]
+fn a_person_who_acts_as_k10_is_found_as_that_person() {
+    check(
+        "
+        0h 6x1m mallory delete restorepointcontents /shop-rp-{n} as=k10
+        ",
+        &expect![["
+            high     kasten-account-impersonated k10-k10 6
+            critical kasten-restorepointcontents-excessive-deletion k10-k10 6
+            high     kasten-restorepointcontents-manually-deleted k10-k10 6
+        "]],
+    );
+}
+
+#[test]
+fn k10s_token_in_a_persons_hands_is_found() {
+    check(
+        "
+        0h 6x1m k10 delete restorepointcontents /shop-rp-{n} agent=kubectl/v1.33
+        ",
+        &expect![["
+            critical kasten-account-used-by-person k10-k10 6
+        "]],
+    );
+}
+
+#[test]
+fn a_person_at_the_dashboard_is_found() {
+    check(
+        "
+        0h 1x1m k10 delete restorepointcontents /shop-rp-{n} as=alice agent=Mozilla/5.0
+        ",
+        &expect![["
+            high     kasten-restorepointcontents-manually-deleted alice 1
+        "]],
+    );
+}
+
+#[test]
+fn a_repository_switched_off_is_found() {
+    check(
+        r#"
+        0h 1x1m mallory patch storagerepositories kasten-io/repo {"disableMaintenance":true}
+        "#,
+        &expect![["
+            high     kasten-repository-tampered mallory 1
+        "]],
+    );
+}
+
+#[test]
+fn the_recording_turned_away_is_found() {
+    check(
+        r#"
+        0h 1x1m mallory delete auditconfigs kasten-io/siem
+        1h 1x1m mallory patch profiles kasten-io/archive {"type":"Location"}
+        2h 1x1m mallory create suppressions /quiet
+        3h 1x1m mallory delete detectionrules /mine
+        4h 1x1m mallory update notifiers /slack
+        "#,
+        &expect![["
+            high     kasten-auditconfig-changed mallory 1
+            medium   kasten-location-profile-changed mallory 1
+            medium   keepwatch-suppression-changed mallory 1
+            medium   keepwatch-rule-changed mallory 1
+            medium   keepwatch-notifier-changed mallory 1
+        "]],
+    );
+}
+
+#[test]
+fn what_k10_does_itself_is_nothing() {
+    check(
+        r#"
+        0h 90x1m k10 delete restorepoints shop/rp-{n}
+        0h 90x1m executor delete restorepointcontents /shop-rp-{n}
+        0h 90x1m executor create retireactions /r-{n}
+        0h 30x1m k10 get passkeys /k10-passkey
+        0h 30x1m executor create cancelactions shop/run-{n}
+        0h 9x1m k10 patch storagerepositories kasten-io/repo {"disableMaintenance":true}
+        0h 9x1m k10 delete clusterrestorepoints /crp-{n}
+        "#,
+        &expect![[""]],
+    );
+}
+
+#[test]
+fn dry_runs_are_nothing() {
+    check(
+        "
+        0h 90x1m mallory delete restorepoints shop/rp-{n} dry
+        0h 90x1m mallory delete restorepointcontents /shop-rp-{n} dry
+        0h 9x1m mallory create retireactions /r-{n} dry
+        0h 9x1m mallory get passkeys /k10-passkey dry
+        0h 9x1m mallory create cancelactions shop/run-{n} dry
+        0h 9x1m mallory delete clusterrestorepoints /crp-{n} dry
+        0h 9x1m mallory delete restorepoints shop/rp-{n} 403 dry
+        ",
+        &expect![[""]],
+    );
+}
+
+#[test]
+fn reads_and_lists_of_people_are_nothing() {
+    check(
+        r#"
+        0h 90x1m alice list restorepoints shop/
+        0h 90x1m alice get restorepointcontents /shop-rp-{n}
+        0h 90x1m bob create backupactions shop/
+        0h 9x1h bob create restoreactions shop/ {"subject":{"name":"rp-1","namespace":"shop"}}
+        "#,
+        &expect![[""]],
+    );
+}

@@ -1,0 +1,132 @@
+//! The page of the rules that come with Keepwatch: one section for each rule that raises signals.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+use detect::rule::{Body, Case, Correlation, CorrelationKind};
+use detect::{LoadOptions, Rule, RuleSet, builtin};
+
+const HEAD: &str = "# Rules on backups of Kasten K10\n\n\
+    Made from `rules/kasten/`: `cargo xtask codegen` writes this page. Beside each rule lies a file \
+    with events and the signals that they must raise; `keepwatch rules test` runs them.\n\n\
+    Common to all: dry runs count for nothing. Damage is counted by success, probing by refusals. \
+    K10's own accounts are known by their namespace, and a request counts for the person behind it: \
+    for people at K10's dashboard, and for people who act as K10. Identities and thresholds are per \
+    cluster.\n\n\
+    | rule | severity | counts |\n|---|---|---|\n";
+
+/// The page.
+pub(super) fn page() -> Result<String> {
+    let rules = RuleSet::load(builtin::kasten(), &LoadOptions::default()).map_err(|errors| {
+        let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        anyhow!("the rules cannot be read:\n{}", errors.join("\n"))
+    })?;
+    let mut page = HEAD.to_owned();
+    let raising = || rules.rules().iter().filter(|rule| rule.raises);
+    for rule in raising() {
+        let anchor = anchor(&rule.title);
+        let (title, severity, counts) = (&rule.title, severity(rule), counts(rule));
+        writeln!(page, "| [{title}](#{anchor}) | {severity} | {counts} |")?;
+    }
+    for rule in raising() {
+        section(&mut page, rule)?;
+    }
+    Ok(page)
+}
+
+/// As GitHub makes it of a heading.
+fn anchor(title: &str) -> String {
+    let kept = title.chars().filter(|it| it.is_alphanumeric() || matches!(it, ' ' | '-'));
+    kept.map(|it| if it == ' ' { '-' } else { it.to_ascii_lowercase() }).collect()
+}
+
+fn section(page: &mut String, rule: &Rule) -> Result<()> {
+    let (signal, guide) = (&rule.signal, &rule.signal.guide);
+    write!(page, "\n## {}\n\n`{}`, {}. ", rule.title, rule.id, severity(rule))?;
+    let tags: Vec<&str> = rule.tags.iter().filter_map(|tag| tag.strip_prefix("attack.")).collect();
+    writeln!(page, "ATT&CK: {}.\n\n{}\n", tags.join(", "), rule.description.trim_end())?;
+    writeln!(page, "Counts {}. {}\n", counts(rule), life(signal.keep_alive, signal.max_duration))?;
+    if !signal.supersedes.is_empty() {
+        let names: Vec<String> = signal.supersedes.iter().map(|id| format!("`{id}`")).collect();
+        writeln!(page, "While it has a signal, these raise none: {}.\n", names.join(", "))?;
+    }
+    writeln!(page, "**Goal.** {}\n", guide.goal.trim_end())?;
+    writeln!(page, "**Strategy.** {}\n", guide.strategy.trim_end())?;
+    writeln!(page, "**Triage and response.**\n\n{}\n", guide.response.trim_end())?;
+    list(page, "False positives", &rule.false_positives)?;
+    list(page, "Blind spots", &signal.blind_spots)
+}
+
+fn list(page: &mut String, name: &str, items: &[String]) -> Result<()> {
+    writeln!(page, "**{name}.**\n")?;
+    for item in items {
+        writeln!(page, "- {}", item.trim_end())?;
+    }
+    if name != "Blind spots" {
+        writeln!(page)?;
+    }
+    Ok(())
+}
+
+fn severity(rule: &Rule) -> String {
+    let of_case = |case: &Case| format!("{} from {} on", case.severity, case.at_least);
+    if rule.signal.cases.is_empty() {
+        return rule.severity.to_string();
+    }
+    let cases: Vec<String> = rule.signal.cases.iter().rev().map(of_case).collect();
+    cases.join(", ")
+}
+
+/// What is counted, together with what, for how long, and how many are enough.
+fn counts(rule: &Rule) -> String {
+    match &rule.body {
+        Body::Detection(_) if rule.signal.first_seen.is_some() => {
+            "the first of each identity".to_owned()
+        }
+        Body::Detection(_) => {
+            let fields: Vec<String> =
+                rule.signal.group_by.iter().map(|field| format!("`{field}`")).collect();
+            format!("each event{}", grouped(&fields))
+        }
+        Body::Correlation(correlation) => correlated(correlation),
+    }
+}
+
+fn correlated(correlation: &Correlation) -> String {
+    let least = correlation.condition.at_least;
+    let micros = u64::try_from(correlation.timespan).unwrap_or_default();
+    let within = time(Duration::from_micros(micros));
+    let what = match &correlation.kind {
+        CorrelationKind::EventCount => format!("{least} events"),
+        CorrelationKind::ValueCount(field) => format!("{least} values of `{field}`"),
+        CorrelationKind::Temporal => "all its events".to_owned(),
+        CorrelationKind::TemporalOrdered => "all its events in their order".to_owned(),
+        CorrelationKind::Absence => return format!("{within} without an event"),
+    };
+    let fields: Vec<String> =
+        correlation.group_by.iter().map(|field| format!("`{}`", field.name)).collect();
+    format!("{what} within {within}{}", grouped(&fields))
+}
+
+fn grouped(fields: &[String]) -> String {
+    if fields.is_empty() { String::new() } else { format!(" of one {}", fields.join(" and ")) }
+}
+
+fn life(keep_alive: Duration, max_duration: Duration) -> String {
+    let (quiet, most) = (time(keep_alive), time(max_duration));
+    format!("A signal closes after {quiet} without an event, and at the latest after {most}.")
+}
+
+fn time(time: Duration) -> String {
+    const HOUR: u64 = 3600;
+    const DAY: u64 = 24 * HOUR;
+    let (number, unit) = match time.as_secs() {
+        seconds if seconds >= 2 * DAY && seconds.is_multiple_of(DAY) => (seconds / DAY, "days"),
+        HOUR => (1, "hour"),
+        seconds if seconds.is_multiple_of(HOUR) => (seconds / HOUR, "hours"),
+        seconds if seconds.is_multiple_of(60) => (seconds / 60, "minutes"),
+        seconds => (seconds, "seconds"),
+    };
+    format!("{number} {unit}")
+}

@@ -81,6 +81,11 @@ impl Errors {
         self.found.extend(other.found.into_iter().take(room));
     }
 
+    /// Whether no more mistakes are kept: then reading on is of no use.
+    pub(crate) const fn is_full(&self) -> bool {
+        self.found.len() >= ERRORS_MAX
+    }
+
     pub(crate) const fn is_empty(&self) -> bool {
         self.found.is_empty()
     }

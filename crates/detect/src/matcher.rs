@@ -10,6 +10,7 @@ mod pattern;
 mod requirements;
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 pub(crate) use cidr::Network;
 pub(crate) use pattern::{Case, Pattern, Token};
@@ -32,6 +33,8 @@ pub(crate) enum Node {
     /// Any of them; false when there are none.
     Any(Vec<Self>),
     Not(Box<Self>),
+    /// A part that may be in other conditions too.
+    Shared(Arc<Self>),
     /// One field.
     Test(Field, Test),
 }
@@ -72,9 +75,14 @@ impl Expression {
         Self { node }
     }
 
-    /// Both of them.
-    pub(crate) fn and(self, other: Self) -> Self {
-        Self { node: Node::All(vec![self.node, other.node]) }
+    /// This one and all of the others, which keep their memory to themselves.
+    pub(crate) fn and(self, others: &[Arc<Node>]) -> Self {
+        let others = others.iter().map(|node| Node::Shared(Arc::clone(node)));
+        Self { node: Node::All(std::iter::once(self.node).chain(others).collect()) }
+    }
+
+    pub(crate) fn into_shared(self) -> Arc<Node> {
+        Arc::new(self.node)
     }
 
     /// Whether the event meets the condition.
@@ -99,7 +107,20 @@ impl Node {
             Self::All(nodes) => nodes.iter().all(|node| node.matches(fields)),
             Self::Any(nodes) => nodes.iter().any(|node| node.matches(fields)),
             Self::Not(node) => !node.matches(fields),
+            Self::Shared(node) => node.matches(fields),
             Self::Test(field, test) => test.passes(field, fields),
+        }
+    }
+
+    /// How many comparisons it can cost.
+    pub(crate) fn cost(&self) -> usize {
+        match self {
+            Self::All(nodes) | Self::Any(nodes) => {
+                nodes.iter().map(Self::cost).fold(1, usize::saturating_add)
+            }
+            Self::Not(node) => node.cost(),
+            Self::Shared(node) => node.cost(),
+            Self::Test(..) => 1,
         }
     }
 
@@ -107,6 +128,7 @@ impl Node {
         match self {
             Self::All(nodes) | Self::Any(nodes) => nodes.iter().any(|node| node.names(is)),
             Self::Not(node) => node.names(is),
+            Self::Shared(node) => node.names(is),
             Self::Test(field, Test::SameAs(other, _)) => is(field) || is(other),
             Self::Test(field, _) => is(field),
         }

@@ -2,6 +2,8 @@
 //!
 //! Deliberately absent: what to do when no word is near enough; then there is no hint.
 
+/// Most words that are compared with.
+const KNOWN_MAX: usize = 1000;
 /// Longer words are not compared: a hint is not worth the time.
 const LEN_MAX: usize = 128;
 
@@ -14,6 +16,8 @@ pub(crate) fn of<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Op
     let wanted = word.to_lowercase();
     let (distance, found) = known
         .into_iter()
+        .take(KNOWN_MAX)
+        .filter(|candidate| candidate.len() <= LEN_MAX)
         .map(|candidate| (distance(&wanted, &candidate.to_lowercase()), candidate))
         .min_by_key(|(distance, _)| *distance)?;
     (distance <= word.chars().count().div_ceil(3)).then_some(found)

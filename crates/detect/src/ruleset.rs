@@ -10,7 +10,7 @@ mod resolve;
 
 pub use options::{K10_DOMAIN, K10_NAMESPACE, LoadOptions};
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use event::View;
 
@@ -22,6 +22,8 @@ use index::Index;
 
 /// Most rules of a set.
 pub const RULES_MAX: usize = 10_000;
+/// Most filters of a set.
+pub const FILTERS_MAX: usize = 1000;
 
 /// A text with rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +46,7 @@ impl Document {
 pub struct RuleSet {
     rules: Vec<Rule>,
     documents: Vec<sigma::Document>,
-    by_name: HashMap<String, usize>,
+    by_name: BTreeMap<String, usize>,
     index: Index,
     options: LoadOptions,
 }

@@ -24,7 +24,7 @@ pub use ast::{
     Alias, Block, Body, Condition, Correlation, CorrelationKind, Detection, Document, Filter,
     FilterRules, Header, Item, Logsource, Modifier, Names, Quantifier, Scalar, Selection, Value,
 };
-pub(crate) use compile::expression;
+pub(crate) use compile::{expression, expression_within};
 pub use extension::{FORGET_AFTER, KEEP_ALIVE, LEARNING, MAX_DURATION};
 pub use yaml::{DEPTH_MAX, NODES_MAX, TEXT_LEN_MAX};
 
@@ -46,6 +46,9 @@ pub(crate) fn read(
     for (place, root) in roots.iter().enumerate() {
         if matches!(root.value, yaml::Value::Null) {
             continue;
+        }
+        if errors.is_full() {
+            break;
         }
         let from = if place == 0 { 0 } else { root.at.line.saturating_sub(1) };
         let to = starts.get(place + 1).map_or(lines.len(), |line| line.saturating_sub(1));

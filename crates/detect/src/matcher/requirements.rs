@@ -89,6 +89,7 @@ fn words(node: &Node, dimension: Dimension) -> Option<BTreeSet<String>> {
             let is_word = word.is_ascii() && !word.is_empty() && word.len() <= WORD_LEN_MAX;
             is_word.then(|| BTreeSet::from([word.to_ascii_lowercase()]))
         }
+        Node::Shared(node) => words(node, dimension),
         Node::Test(..) | Node::Not(_) => None,
     }
 }

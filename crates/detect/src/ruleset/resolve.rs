@@ -3,11 +3,13 @@
 //! What refers to something that is missing is a mistake and is left out, and so is what refers to
 //! it in turn.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use super::RULES_MAX;
-use crate::error::{Position, RuleError};
+use super::{FILTERS_MAX, RULES_MAX};
+use crate::error::{ERRORS_MAX, Position, RuleError};
 use crate::field::Field;
+use crate::matcher::Node;
 use crate::nearest;
 use crate::rule::{self, Correlation, GroupField, Origin, Rule, Threshold};
 use crate::sigma::{self, Body, CorrelationKind, Document, FilterRules};
@@ -18,14 +20,14 @@ use crate::template::Template;
 pub(super) struct Resolved {
     pub(super) rules: Vec<Rule>,
     pub(super) documents: Vec<Document>,
-    pub(super) by_name: HashMap<String, usize>,
+    pub(super) by_name: BTreeMap<String, usize>,
 }
 
 struct Resolver<'e> {
     errors: &'e mut Vec<RuleError>,
     /// Documents that are left out.
     is_out: Vec<bool>,
-    by_name: HashMap<String, usize>,
+    by_name: BTreeMap<String, usize>,
 }
 
 pub(super) fn resolve(documents: Vec<Document>, errors: &mut Vec<RuleError>) -> Resolved {
@@ -33,7 +35,7 @@ pub(super) fn resolve(documents: Vec<Document>, errors: &mut Vec<RuleError>) -> 
     // Stable: the rules keep their order.
     documents.sort_by_key(|document| matches!(document.body, Body::Filter(_)));
     let is_out = vec![false; documents.len()];
-    let mut resolver = Resolver { errors, is_out, by_name: HashMap::new() };
+    let mut resolver = Resolver { errors, is_out, by_name: BTreeMap::new() };
     resolver.name(&documents);
     resolver.check_references(&documents);
     resolver.make(documents)
@@ -51,6 +53,9 @@ fn identity(document: &Document) -> String {
 
 impl Resolver<'_> {
     fn error(&mut self, document: &Document, at: Position, message: String, hint: Option<String>) {
+        if self.errors.len() >= ERRORS_MAX {
+            return;
+        }
         let Position { line, column } = at;
         self.errors.push(RuleError { file: document.file.clone(), line, column, message, hint });
     }
@@ -67,8 +72,15 @@ impl Resolver<'_> {
 
     /// Gives every rule its identity and its name.
     fn name(&mut self, documents: &[Document]) {
+        let mut filters = 0;
         for (place, document) in documents.iter().enumerate() {
             if matches!(document.body, Body::Filter(_)) {
+                filters += 1;
+                if filters > FILTERS_MAX {
+                    let message = format!("more than {FILTERS_MAX} filters");
+                    self.error(document, document.at, message, None);
+                    self.leave_out(place);
+                }
                 continue;
             }
             if place >= RULES_MAX {
@@ -117,7 +129,9 @@ impl Resolver<'_> {
                     }
                     _ => {
                         let message = format!("there is no rule `{}`", sigma::yaml::shown(name));
+                        let is_full = self.errors.len() >= ERRORS_MAX;
                         let known = self.by_name.keys().map(String::as_str);
+                        let known = known.filter(|_| !is_full);
                         let hint = nearest::of(name, known)
                             .map(|found| format!("did you mean `{found}`?"))
                             .or_else(|| Some("a rule is named by its `id` or `name`".to_owned()));
@@ -283,6 +297,8 @@ impl Resolver<'_> {
         index_of: &dyn Fn(&str) -> Option<usize>,
         rules: &mut [Rule],
     ) {
+        let mut of_all = Vec::new();
+        let mut of_rule: Vec<Vec<Arc<Node>>> = vec![Vec::new(); rules.len()];
         for (place, document) in documents.iter().enumerate() {
             let Body::Filter(filter) = &document.body else {
                 continue;
@@ -290,19 +306,30 @@ impl Resolver<'_> {
             if !self.is_in(place) {
                 continue;
             }
-            let condition = sigma::expression(&filter.detection);
-            let is_meant = |index: usize| match &filter.rules {
-                FilterRules::Any => true,
+            let condition = sigma::expression(&filter.detection).into_shared();
+            match &filter.rules {
+                FilterRules::Any => of_all.push(condition),
                 FilterRules::Named(names) => {
-                    names.iter().any(|(name, _)| index_of(name) == Some(index))
+                    let indices: BTreeSet<usize> =
+                        names.iter().filter_map(|(name, _)| index_of(name)).collect();
+                    for index in indices {
+                        if let Some(filters) = of_rule.get_mut(index) {
+                            filters.push(Arc::clone(&condition));
+                        }
+                    }
                 }
-            };
-            for (index, rule) in rules.iter_mut().enumerate() {
-                if let rule::Body::Detection(expression) = &mut rule.body
-                    && is_meant(index)
-                {
-                    *expression = expression.clone().and(condition.clone());
-                }
+            }
+        }
+        // One part for every rule, whatever their number.
+        let is_any = !of_all.is_empty();
+        let of_all = Node::All(of_all.into_iter().map(Node::Shared).collect());
+        let of_all = is_any.then(|| Arc::new(of_all));
+        for (rule, mut filters) in rules.iter_mut().zip(of_rule) {
+            filters.extend(of_all.clone());
+            if let rule::Body::Detection(expression) = &mut rule.body
+                && !filters.is_empty()
+            {
+                *expression = expression.clone().and(&filters);
             }
         }
     }
@@ -356,6 +383,6 @@ fn rule(document: &Document, body: rule::Body) -> Rule {
         raises: true,
         signal: header.signal,
         origin: Origin { file: document.file.clone(), line: document.at.line },
-        text: std::sync::Arc::clone(&document.text),
+        text: Arc::clone(&document.text),
     }
 }

@@ -1,10 +1,12 @@
 //! Makes expressions of selections and conditions.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use regex::{Regex, RegexBuilder};
 
-use super::ast::{Block, Condition, Detection, Item, Modifier, Quantifier, Scalar, Value};
+use super::ast::{Block, Condition, Detection, Item, Modifier, Names, Quantifier, Scalar, Value};
 use super::correlation::{UNITS, parse_duration};
 use crate::field::Field;
 use crate::matcher::{Case, Comparison, Expression, Network, Node, Pattern, Test, Token};
@@ -19,31 +21,93 @@ pub(super) type Complaint = (String, Option<String>);
 
 /// The expression of a detection whose items have been checked.
 pub(crate) fn expression(detection: &Detection) -> Expression {
-    Expression::new(condition(&detection.condition, detection))
+    Compiler::new(detection).expression()
 }
 
-fn condition(wanted: &Condition, detection: &Detection) -> Node {
-    match wanted {
-        Condition::Selection(name) => {
-            let selection = detection.selections.iter().find(|selection| selection.name == *name);
-            selection.map_or(Node::Any(Vec::new()), |selection| block(&selection.block))
-        }
-        Condition::Of(quantifier, names) => {
-            let covered = detection.selections.iter().filter(|it| names.covers(&it.name));
-            let blocks = covered.map(|selection| block(&selection.block)).collect();
-            match quantifier {
-                Quantifier::Any => Node::Any(blocks),
-                Quantifier::All => Node::All(blocks),
+/// The same, unless an event could cost more comparisons.
+pub(crate) fn expression_within(
+    detection: &Detection,
+    comparisons_max: usize,
+) -> Option<Expression> {
+    let compiler = Compiler::new(detection);
+    let cost = compiler.cost(&detection.condition);
+    (cost <= comparisons_max).then(|| compiler.expression())
+}
+
+/// Selections, compiled once however often the condition names them.
+struct Compiler<'d> {
+    detection: &'d Detection,
+    compiled: Vec<Arc<Node>>,
+    costs: Vec<usize>,
+}
+
+impl<'d> Compiler<'d> {
+    fn new(detection: &'d Detection) -> Self {
+        let selections = detection.selections.iter();
+        let compiled: Vec<_> =
+            selections.map(|selection| Arc::new(block(&selection.block))).collect();
+        let costs = compiled.iter().map(|node| node.cost()).collect();
+        Self { detection, compiled, costs }
+    }
+
+    fn expression(&self) -> Expression {
+        Expression::new(self.condition(&self.detection.condition))
+    }
+
+    /// The places of the selections that a condition names.
+    fn covered(&self, names: &Names) -> Vec<usize> {
+        let selections = self.detection.selections.iter().enumerate();
+        selections.filter(|(_, it)| names.covers(&it.name)).map(|(place, _)| place).collect()
+    }
+
+    fn named(&self, name: &str) -> Option<usize> {
+        self.detection.selections.iter().position(|selection| selection.name == *name)
+    }
+
+    fn selection(&self, place: usize) -> Node {
+        self.compiled.get(place).map_or(Node::Any(Vec::new()), |it| Node::Shared(Arc::clone(it)))
+    }
+
+    fn condition(&self, wanted: &Condition) -> Node {
+        let all = |parts: &[Condition]| parts.iter().map(|part| self.condition(part)).collect();
+        match wanted {
+            Condition::Selection(name) => {
+                self.named(name).map_or(Node::Any(Vec::new()), |place| self.selection(place))
             }
-        }
-        Condition::Not(inner) => Node::Not(Box::new(condition(inner, detection))),
-        Condition::All(parts) => {
-            Node::All(parts.iter().map(|part| condition(part, detection)).collect())
-        }
-        Condition::Any(parts) => {
-            Node::Any(parts.iter().map(|part| condition(part, detection)).collect())
+            Condition::Of(quantifier, names) => {
+                let places = self.covered(names).into_iter();
+                let nodes = places.map(|place| self.selection(place)).collect();
+                match quantifier {
+                    Quantifier::Any => Node::Any(nodes),
+                    Quantifier::All => Node::All(nodes),
+                }
+            }
+            Condition::Not(inner) => Node::Not(Box::new(self.condition(inner))),
+            Condition::All(parts) => Node::All(all(parts)),
+            Condition::Any(parts) => Node::Any(all(parts)),
         }
     }
+
+    /// How many comparisons the condition can cost.
+    fn cost(&self, wanted: &Condition) -> usize {
+        match wanted {
+            Condition::Selection(name) => {
+                self.named(name).and_then(|place| self.costs.get(place).copied()).unwrap_or(1)
+            }
+            Condition::Of(_, names) => {
+                let places = self.covered(names).into_iter();
+                sum(places.filter_map(|place| self.costs.get(place).copied()))
+            }
+            Condition::Not(inner) => self.cost(inner),
+            Condition::All(parts) | Condition::Any(parts) => {
+                sum(parts.iter().map(|part| self.cost(part)))
+            }
+        }
+    }
+}
+
+fn sum(costs: impl Iterator<Item = usize>) -> usize {
+    costs.fold(1, usize::saturating_add)
 }
 
 fn block(wanted: &Block) -> Node {

@@ -11,6 +11,12 @@ use crate::field::Field;
 use crate::nearest;
 use crate::ruleset::LoadOptions;
 
+/// Most selections of a rule.
+const SELECTIONS_MAX: usize = 1000;
+/// Most regular expressions of a rule: each takes memory and time.
+const REGEXES_MAX: usize = 50;
+/// Most comparisons that one event may cost.
+const COMPARISONS_MAX: usize = 20_000;
 /// Most values of one field.
 const VALUES_MAX: usize = 10_000;
 /// Longest value, in bytes.
@@ -43,8 +49,16 @@ pub(super) fn of_members(
     options: &LoadOptions,
     errors: &mut Errors,
 ) -> Option<Detection> {
-    let selections: Vec<Selection> = members
-        .rest()
+    let rest = members.rest();
+    if rest.len() > SELECTIONS_MAX {
+        errors.add(at, format!("there are more than {SELECTIONS_MAX} selections"));
+        return None;
+    }
+    if rest.iter().map(|(.., node)| regexes(node, false)).sum::<usize>() > REGEXES_MAX {
+        errors.add(at, format!("there are more than {REGEXES_MAX} regular expressions"));
+        return None;
+    }
+    let selections: Vec<Selection> = rest
         .into_iter()
         .filter_map(|(name, at, node)| {
             let block = block(node, name, options, errors)?;
@@ -60,16 +74,41 @@ pub(super) fn of_members(
         check_names(&parsed, &selections, condition.at, errors);
     }
     let detection = Detection { selections, condition: parsed };
-    if errors.is_empty()
-        && let Some(dimension) = super::expression(&detection).requirements().impossible()
-    {
+    if errors.is_empty() {
+        check_whole(&detection, condition.at, errors);
+    }
+    Some(detection)
+}
+
+/// What can be said of the whole only: how much it costs, and whether it can be met.
+fn check_whole(detection: &Detection, at: Position, errors: &mut Errors) {
+    let Some(expression) = super::expression_within(detection, COMPARISONS_MAX) else {
         errors.hint(
-            condition.at,
+            at,
+            format!("an event would cost more than {COMPARISONS_MAX} comparisons"),
+            "name each selection once, or split the rule",
+        );
+        return;
+    };
+    if let Some(dimension) = expression.requirements().impossible() {
+        errors.hint(
+            at,
             format!("no event meets the condition: `{}` would need two values", dimension.name()),
             "put alternatives into one list, or combine the selections with `or`",
         );
     }
-    Some(detection)
+}
+
+/// How many values are regular expressions.
+fn regexes(node: &Node, is_regex: bool) -> usize {
+    match &node.value {
+        yaml::Value::List(items) => items.iter().map(|item| regexes(item, is_regex)).sum(),
+        yaml::Value::Map(members) => members
+            .iter()
+            .map(|(key, node)| regexes(node, cut(&key.text).1.split('|').any(|it| it == "re")))
+            .sum(),
+        _ => usize::from(is_regex),
+    }
 }
 
 /// One condition, or a list of alternatives.
@@ -127,6 +166,9 @@ fn check_name(
     used: &mut [bool],
     errors: &mut Errors,
 ) {
+    if errors.is_full() {
+        return;
+    }
     let names = || selections.iter().map(|selection| selection.name.as_str());
     match condition {
         Condition::Selection(name) => {
@@ -199,9 +241,14 @@ fn block(node: &Node, name: &str, options: &LoadOptions, errors: &mut Errors) ->
             None
         }
         yaml::Value::Map(members) => {
-            let items = members.iter();
-            let items = items.filter_map(|(key, node)| item(key, node, options, errors));
-            Some(Block::All(items.collect()))
+            let mut items = Vec::with_capacity(members.len());
+            for (key, node) in members {
+                if errors.is_full() {
+                    return None;
+                }
+                items.extend(item(key, node, options, errors));
+            }
+            Some(Block::All(items))
         }
         yaml::Value::List(items) if items.is_empty() => {
             errors.add(node.at, format!("the selection `{}` is empty", shown(name)));

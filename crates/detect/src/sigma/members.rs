@@ -59,6 +59,9 @@ impl<'n> Members<'n> {
     /// Says of each member that is left that it is unknown.
     pub(super) fn finish(self, what: &str, errors: &mut Errors) {
         for (key, at, _) in &self.rest {
+            if errors.is_full() {
+                return;
+            }
             let message = format!("unknown key `{}` in {what}", shown(key));
             let hint = nearest::of(key, self.known.iter().copied()).map_or_else(
                 || format!("known keys: {}", self.known.join(", ")),

@@ -190,12 +190,31 @@ fn hostile_files_end_with_an_error() {
     let laugh = |place| format!("a{place}: &a{place} [{}]", format!("*a{},", place - 1).repeat(9));
     let laughs = (1..40).map(laugh).collect::<Vec<_>>().join("\n");
     let wide = (0..60_000).map(|place| format!("k{place}: v")).collect::<Vec<_>>().join("\n");
+    let keys = (0..20_000).map(|place| format!("ttle{place}: v")).collect::<Vec<_>>().join("\n");
+    let fields =
+        (0..20_000).map(|place| format!("    user.nam{place}: v")).collect::<Vec<_>>().join("\n");
+    let in_selection = |items: &str, condition: &str| {
+        format!("title: t\ndetection:\n  s:\n{items}\n  condition: {condition}\n")
+    };
+    let values = "'/a', ".repeat(5000);
+    let missing = (0..900).map(|place| format!("s{place}")).collect::<Vec<_>>().join(" or ");
     let many = "title: t\nid: x y\n---\n".repeat(5000);
     for (text, word) in [
         ("a: ".to_owned() + &"[".repeat(100_000), "nested too deeply"),
         ("{a: ".repeat(5000), "nested too deeply"),
         (format!("a0: &a0 [x]\n{laughs}"), "too large"),
         (wide, "too many values"),
+        (keys, "unknown key"),
+        (in_selection(&fields, "s"), "no audit event has a field"),
+        (
+            in_selection(&format!("    requestURI|re: [{}b]\n", "'a*', ".repeat(60)), "s"),
+            "more than 50 regular expressions",
+        ),
+        (
+            in_selection(&format!("    requestURI: [{values}'/b']\n"), &["s"; 10].join(" or ")),
+            "more than 20000 comparisons",
+        ),
+        (in_selection("    verb: get\n", &missing), "there is no selection `s0`"),
         ("x".repeat(2 << 20), "more than 1048576"),
         (many, "not a name"),
         ("? [a, b]\n: c\n".to_owned(), "a key must be a text"),

@@ -11,6 +11,7 @@
 mod delivery;
 pub(crate) mod machine;
 mod report;
+mod signals;
 mod traffic;
 mod weight;
 
@@ -27,6 +28,7 @@ use crate::peer::SampleApiserver;
 
 pub use delivery::{compress, delivery};
 use report::{Case, Figures};
+pub use signals::signals;
 pub use weight::weight;
 
 /// Lanes of each case: connections, or streams.

@@ -7,16 +7,20 @@
 //! - replaying the events of changes in the order of the journal gives exactly the objects that are
 //!   there, with their resource versions: no change without its event, no event without its change.
 //!
+//! At the end the server runs once more and ends in order. Its signals must be those that the rules
+//! find in its journal, each opened once: none is lost or doubled by a kill.
+//!
 //! The load is made of creates, updates, deletes, reads, lists, conflicts and refusals of 16
 //! clients. A run prints its seed and can be repeated by it as far as the machine allows.
 
 #![expect(clippy::print_stdout, reason = "tells whoever runs it how far it is")]
 
+mod detection;
 mod load;
 mod oracle;
 pub mod uploads;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -59,13 +63,36 @@ pub fn run(rounds: u32, seed: Option<u64>) -> anyhow::Result<()> {
     }
     let enough = 5 * u64::from(rounds);
     anyhow::ensure!(total.answered > enough && total.changes > enough, "too little: {total}");
-    println!("kill test passed: {rounds} kills, {total}");
+    let signals = runtime.block_on(settle_signals(&keepwatch, folder.path()))?;
+    anyhow::ensure!(signals.signals > 0, "no signals: {signals}");
+    println!("kill test passed: {rounds} kills, {total}, {signals}");
     Ok(())
 }
 
 /// Everything at the highest level, so that nothing is exempt from the comparison.
 const POLICY: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\n\
 rules:\n- level: RequestResponse\n";
+
+/// Lets the detector come to the end of the journal, and compares what it has found.
+async fn settle_signals(keepwatch: &Path, folder: &Path) -> anyhow::Result<detection::Compared> {
+    let (home, arguments) = arguments(folder);
+    let mut server = Process::start("keepwatch", keepwatch, &arguments, folder)?;
+    load::endpoints(&home, &mut server).await?;
+    anyhow::ensure!(server.stop()?.success(), "the server did not end in order");
+    detection::compare(&home).await
+}
+
+/// The folder of the server, and how it is started.
+fn arguments(folder: &Path) -> (PathBuf, [String; 4]) {
+    let home = folder.join("home");
+    let arguments = [
+        "up".to_owned(),
+        format!("--dir={}", home.display()),
+        "--listen=127.0.0.1:0".to_owned(),
+        format!("--policy={}", folder.join("policy.yaml").display()),
+    ];
+    (home, arguments)
+}
 
 async fn one(
     keepwatch: &Path,
@@ -75,13 +102,7 @@ async fn one(
     kept: &mut oracle::Kept,
 ) -> anyhow::Result<oracle::Tally> {
     let mut random = StdRng::seed_from_u64(seed);
-    let home = folder.join("home");
-    let arguments = [
-        "up".to_owned(),
-        format!("--dir={}", home.display()),
-        "--listen=127.0.0.1:0".to_owned(),
-        format!("--policy={}", folder.join("policy.yaml").display()),
-    ];
+    let (home, arguments) = arguments(folder);
     let mut server = Process::start("keepwatch", keepwatch, &arguments, folder)?;
     let endpoints = load::endpoints(&home, &mut server).await?;
     let clients = load::start(endpoints, round, seed);

@@ -12,6 +12,7 @@
 mod attached;
 mod backoff;
 mod corridor;
+mod detector;
 mod fixed;
 mod gap;
 mod hauler;
@@ -33,6 +34,7 @@ use tokio_util::task::TaskTracker;
 
 pub use attached::Detached;
 pub use corridor::{BATCH_BYTES_MAX, BATCH_ROWS_MAX, Corridor, DRAIN_MAX, GATHER_TIME};
+pub use detector::*;
 pub use hauler::RETRY_AFTER_MAX;
 pub use health::{Condition, SinkHealth};
 pub use heartbeat::{HEARTBEAT, HEARTBEAT_PERIOD, HEARTBEAT_SINK, USER};

@@ -39,6 +39,7 @@ use crate::event_matcher::EventMatcher;
 use crate::fields::Fields;
 use crate::ruleset::RuleSet;
 pub use codec::CheckpointError;
+pub use event::signal::ChangeKind;
 use plan::Plan;
 pub use plan::{CLOCK_SKEW, STATE_PRESSURE};
 pub use settings::*;
@@ -84,17 +85,6 @@ pub struct SignalChange {
     pub rule: Option<usize>,
     /// When it happened, in event time.
     pub at: Timestamp,
-}
-
-/// What a change of a signal is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ChangeKind {
-    /// The condition of the rule was met.
-    Opened,
-    /// More events came.
-    Updated,
-    /// It is over.
-    Closed,
 }
 
 /// Events whose signals are not raised, for a while.

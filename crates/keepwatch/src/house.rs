@@ -35,6 +35,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{self, SystemClock};
+use crate::detection::Detection;
 
 /// Worker threads at least and at most: most of the work is one writer's.
 pub(crate) const WORKERS: (usize, usize) = (2, 4);
@@ -62,6 +63,8 @@ pub(crate) struct Plan {
     pub(crate) sinks: Vec<Box<dyn Sink>>,
     pub(crate) limits: Limits,
     pub(crate) checks: Vec<HealthCheck>,
+    /// Name of the cluster that is served; empty when unknown.
+    pub(crate) cluster_name: String,
     /// Whether there is a cluster whose garbage collector looks after our objects.
     pub(crate) garbage_is_collected: bool,
 }
@@ -73,6 +76,7 @@ pub(crate) struct House {
     corridors: Vec<Corridor>,
     delivery: Arc<Delivery>,
     registry: Registry,
+    detection: Detection,
 }
 
 /// Somebody who lives in the house and leaves first.
@@ -101,6 +105,8 @@ impl House {
             actor: Arc::new(actor(&plan.installation)),
             garbage_is_collected: plan.garbage_is_collected,
         });
+        let detection =
+            Detection::open(&plan.store, &registry, &plan.installation, plan.cluster_name).await?;
         let server = Server::bind(apiserver::Options {
             address: plan.address,
             serving: plan.serving,
@@ -120,7 +126,7 @@ impl House {
         })
         .await
         .map_err(explained)?;
-        Ok(Self { store: plan.store, server, corridors, delivery, registry })
+        Ok(Self { store: plan.store, server, corridors, delivery, registry, detection })
     }
 
     /// Where it can be reached.
@@ -168,6 +174,10 @@ impl House {
             sinks.spawn(corridor.run(delivering.clone()));
         }
         let mut living = JoinSet::new();
+        let detecting = CancellationToken::new();
+        let mut detector = JoinSet::new();
+        detector.spawn(self.detection.detector.run(detecting.clone()));
+        living.spawn(self.detection.follower.run());
         for resident in residents {
             living.spawn(resident);
         }
@@ -180,6 +190,9 @@ impl House {
             living.shutdown().await;
             serving.cancel();
             while server.join_next().await.is_some() {}
+            // Its signals are delivered with the last events.
+            detecting.cancel();
+            while detector.join_next().await.is_some() {}
             delivering.cancel();
             self.delivery.close().await;
             while sinks.join_next().await.is_some() {}
@@ -252,10 +265,11 @@ fn resource_names() -> Vec<String> {
 }
 
 /// Forgets readers of the journal that are not among the sinks any more: nothing is held for them.
-/// Those of `AuditConfigs` are not ours to judge: they are attached later.
+/// The detector's stays, and those of `AuditConfigs` are not ours to judge: they are attached later.
 async fn retire(journal: &dyn store::Journal, sinks: &[Box<dyn Sink>]) -> Result<()> {
     for reader in journal.readers() {
-        let is_attached = reader.name.starts_with(controller::seen::READERS);
+        let is_attached =
+            reader.name == delivery::DETECTOR || reader.name.starts_with(controller::seen::READERS);
         if !is_attached && !sinks.iter().any(|sink| sink.name() == reader.name) {
             tracing::warn!(sink = reader.name, lag = reader.lag, "sink is not configured any more");
             journal.remove(&reader.name).await.context("cannot forget a sink")?;

@@ -9,6 +9,7 @@ mod clock;
 mod cluster;
 mod commands;
 mod corridors;
+mod detection;
 mod house;
 mod log;
 mod standalone;

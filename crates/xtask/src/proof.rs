@@ -31,6 +31,12 @@ pub(crate) enum Bench {
         #[arg(long, default_value_t = 1_000_000)]
         events: u64,
     },
+    /// From the answer to a request until a watcher sees its signal.
+    Signals {
+        /// Requests a second beside.
+        #[arg(long, default_value_t = 1000)]
+        rate: u32,
+    },
     /// GET from an empty store beside one with 10,000 objects and 100,000 events.
     Weight {
         /// Seconds of load per measurement.
@@ -103,6 +109,7 @@ pub(crate) fn bench(what: &Bench) -> anyhow::Result<()> {
         Bench::Delivery { events } => {
             proof(&server, &["bench-delivery", "--events", &events.to_string()])
         }
+        Bench::Signals { rate } => proof(&server, &["bench-signals", "--rate", &rate.to_string()]),
         Bench::Weight { seconds, rounds } => proof(
             &server,
             &["bench-weight", "--seconds", &seconds.to_string(), "--rounds", &rounds.to_string()],

@@ -82,6 +82,12 @@ enum What {
         #[arg(long)]
         finish: bool,
     },
+    /// From an answer to the signal that a watcher sees.
+    BenchSignals {
+        /// Requests a second beside.
+        #[arg(long)]
+        rate: u32,
+    },
     /// GET from an empty store beside a full one.
     BenchWeight {
         /// Seconds of load per measurement.
@@ -97,6 +103,7 @@ fn main() -> anyhow::Result<()> {
     match Args::parse().what {
         What::Kill { rounds, seed } => kill::run(rounds, seed),
         What::BenchWeight { seconds, rounds } => bench::weight(seconds, rounds),
+        What::BenchSignals { rate } => bench::signals(rate),
         What::BenchDelivery { events } => bench::delivery(events),
         What::Compress => bench::compress(),
         What::KillUploads { rounds, seed } => {

@@ -24,10 +24,19 @@ const NAMESPACE: &str = "/api/v1/namespaces/kasten-io";
 /// Names that each client creates, changes and deletes, over and over.
 const NAMES: u32 = 8;
 
-/// The server as its writer and as somebody who is refused.
+/// The server as its writer, as a user who is refused, and as a person whose changes raise signals.
 pub(super) struct Endpoints {
     writer: Endpoint,
     refused: Endpoint,
+    person: Endpoint,
+}
+
+/// Who sends a request.
+#[derive(Clone, Copy)]
+enum Sender {
+    Writer,
+    Refused,
+    Person,
 }
 
 /// What one answered request must have left behind.
@@ -82,7 +91,11 @@ pub(super) async fn endpoints(home: &Path, server: &mut Process) -> anyhow::Resu
 
 fn read(home: &Path) -> anyhow::Result<Endpoints> {
     let known = kubeconfig::read(home)?;
-    Ok(Endpoints { writer: known.endpoint("kasten")?, refused: known.endpoint("alice")? })
+    Ok(Endpoints {
+        writer: known.endpoint("kasten")?,
+        refused: known.endpoint("alice")?,
+        person: known.endpoint("admin")?,
+    })
 }
 
 /// Starts all clients; each works until the server is gone.
@@ -120,13 +133,14 @@ async fn work(
     let protocol = if client.is_multiple_of(2) { Protocol::Http1 } else { Protocol::Http2 };
     let mut writer = endpoints.writer.lanes(protocol, 1).await?.remove(0);
     let mut refused = endpoints.refused.lanes(protocol, 1).await?.remove(0);
+    let mut person = endpoints.person.lanes(protocol, 1).await?.remove(0);
     for number in 0_u64.. {
         let audit_id = format!("kill-{round}-{client}-{number}");
         let act = act(client, number, &mut random);
-        let (lane, endpoint): (&mut Lane, _) = if act.refused {
-            (&mut refused, &endpoints.refused)
-        } else {
-            (&mut writer, &endpoints.writer)
+        let (lane, endpoint): (&mut Lane, _) = match act.sender {
+            Sender::Writer => (&mut writer, &endpoints.writer),
+            Sender::Refused => (&mut refused, &endpoints.refused),
+            Sender::Person => (&mut person, &endpoints.person),
         };
         let headers = [("audit-id", audit_id.as_str()), ("content-type", act.content_type)];
         let reply = lane.send(endpoint, act.method, &act.path, &headers, act.body).await?;
@@ -141,7 +155,7 @@ struct Act {
     path: String,
     content_type: &'static str,
     body: Bytes,
-    refused: bool,
+    sender: Sender,
 }
 
 fn act(client: usize, number: u64, random: &mut StdRng) -> Act {
@@ -152,7 +166,7 @@ fn act(client: usize, number: u64, random: &mut StdRng) -> Act {
         path,
         content_type: "application/json",
         body: Bytes::new(),
-        refused: false,
+        sender: Sender::Writer,
     };
     let create = json!({
         "apiVersion": "repositories.kio.kasten.io/v1alpha1",
@@ -165,14 +179,15 @@ fn act(client: usize, number: u64, random: &mut StdRng) -> Act {
         35..60 => {
             let patch = json!({"spec": {"disableMaintenance": random.random_bool(0.5)}});
             let content_type = "application/merge-patch+json";
-            Act { content_type, body: patch.to_string().into(), ..plain("PATCH", object) }
+            let sender = if random.random_ratio(1, 5) { Sender::Person } else { Sender::Writer };
+            Act { content_type, body: patch.to_string().into(), sender, ..plain("PATCH", object) }
         }
         60..78 => plain("DELETE", object),
         78..90 => plain("GET", object),
         90..95 => plain("GET", format!("{COLLECTION}?limit=10")),
         _ => Act {
             body: create.to_string().into(),
-            refused: true,
+            sender: Sender::Refused,
             ..plain("POST", COLLECTION.to_owned())
         },
     }

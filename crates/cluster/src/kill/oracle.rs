@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
+use event::record::is_signal;
 use event::{Event, Stage};
 use serde_json::Value;
 use store::{ListOptions, Storage};
@@ -68,7 +69,7 @@ pub(super) async fn compare(
         let records = journal.read(kept.seq, 1000, 8 << 20).await?;
         let Some(last) = records.last() else { break };
         kept.seq = last.seq;
-        for record in &records {
+        for record in records.iter().filter(|record| !is_signal(&record.bytes)) {
             let event = event::record::read(record.bytes.clone())?;
             tally.events += 1;
             tally.changes += u64::from(apply(&event, &mut kept.objects)?);

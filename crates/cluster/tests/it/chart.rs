@@ -27,7 +27,7 @@ const GUARDS: [&str; 2] =
 const DESTINATIONS: [&str; 2] =
     ["Role/aggregatedapis-svc-destinations", "RoleBinding/aggregatedapis-svc-destinations"];
 const OWN_CERTIFICATE: [&str; 2] = ["Role/aggregatedapis-svc", "RoleBinding/aggregatedapis-svc"];
-const GROUPS: [&str; 5] = [
+const GROUPS: [&str; 6] = [
     "APIService/v1alpha1.actions.kio.kasten.io",
     "APIService/v1alpha1.apps.kio.kasten.io",
     "APIService/v1alpha1.repositories.kio.kasten.io",

@@ -81,6 +81,7 @@ async fn live(args: &ServeArgs, installation: Installation) -> Result<()> {
         sinks: sinks.sinks,
         limits: limits(&args.listen),
         checks: keeper.iter().map(Keeper::check).collect(),
+        cluster_name: args.audit.cluster_name.clone(),
         garbage_is_collected: true,
         storage: Arc::new(store.clone()),
         store,

@@ -170,6 +170,7 @@ async fn open(
         sinks,
         limits: Limits { drain_time_max: DRAIN_TIME_MAX, ..Limits::default() },
         checks: Vec::new(),
+        cluster_name: String::new(),
         garbage_is_collected: false,
         storage: Arc::new(sealed),
         store,

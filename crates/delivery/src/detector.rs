@@ -1,0 +1,374 @@
+//! The detector: a reader of the journal that turns events into signals.
+//!
+//! The engine is pure; this task feeds it, in the order of the journal, and commits what it says.
+//! One transaction writes the objects of the signals that changed, a journal record for each change,
+//! and the position up to which this is done. Now and then the same transaction saves the engine's
+//! state. After a kill the engine starts from its saved state and reads on from there; what it says
+//! about records up to the saved position is committed already and is passed over. So no signal is
+//! lost or written twice, and the journal keeps every record that the engine may have to read again.
+//!
+//! Deliberately absent: what a signal looks like as an API object ([`SignalWriter`]), and how people
+//! are notified: that is a reader of signals, not of the journal.
+
+mod pending;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use detect::engine::{EngineStatistics, RuleStatistics, SuppressionStatistics};
+use detect::{Engine, Input, RuleSet, Suppression};
+use event::record::{is_signal, write_signal};
+use event::signal::{ChangeKind, Signal, SignalSpec};
+use event::{Timestamp, View};
+use store::{Journal, ReadError, Record, StoreError, Transaction};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::backoff::Backoff;
+use crate::{BATCH_BYTES_MAX, BATCH_ROWS_MAX, DRAIN_MAX};
+use pending::Pending;
+
+/// Names the detector's cursor in the journal.
+pub const DETECTOR: &str = "detector";
+/// The engine's state is saved when so many records have been read since the last time …
+pub const CHECKPOINT_RECORDS: u64 = 16_384;
+/// … or so much time has passed and there are new records.
+pub const CHECKPOINT_PERIOD: Duration = Duration::from_mins(1);
+/// Signal changes in one transaction. A batch with more is committed in several.
+pub const CHANGES_MAX: usize = 256;
+/// How long records gather once the detector had read everything. Shorter than for sinks: people
+/// wait for signals.
+pub const DETECT_GATHER_TIME: Duration = Duration::from_millis(2);
+/// The source of events that this server made.
+pub const LOCAL_SOURCE: &str = "local";
+/// An updated signal is written again at most this often, unless its severity rises: a mass deletion
+/// updates its signal thousands of times a second.
+pub const UPDATE_PERIOD: Duration = Duration::from_secs(1);
+
+/// What the engine works with. Sent again whenever people change a rule or a suppression.
+#[derive(Clone)]
+pub struct DetectorRules {
+    /// The rules.
+    pub rules: Arc<RuleSet>,
+    /// What is not to raise a signal.
+    pub suppressions: Arc<[Suppression]>,
+}
+
+/// Writes signals as objects of the API, inside the detector's transaction.
+pub trait SignalWriter: Send + Sync {
+    /// Creates or updates the object of `signal`. False if what is stored already says as much: the
+    /// change was committed before a crash.
+    fn write(&self, transaction: &mut dyn Transaction, signal: &Signal, time: Timestamp) -> bool;
+}
+
+/// Adds to a signal what only a server that holds the objects knows.
+#[async_trait]
+pub trait Enricher: Send {
+    /// Called before an opened or updated signal is written.
+    async fn enrich(&mut self, spec: &mut SignalSpec);
+}
+
+/// What is known of the detector from outside.
+#[derive(Clone, Debug)]
+pub struct DetectorStatus {
+    /// The last record that was read.
+    pub seq: u64,
+    /// What happened in the engine.
+    pub engine: EngineStatistics,
+    /// What each rule found.
+    pub rules: Vec<RuleStatistics>,
+    /// What each suppression hid.
+    pub suppressions: Vec<SuppressionStatistics>,
+}
+
+impl DetectorStatus {
+    fn of(engine: &Engine, seq: u64) -> Self {
+        Self {
+            seq,
+            engine: engine.engine_statistics(),
+            rules: engine.statistics(),
+            suppressions: engine.suppression_statistics(),
+        }
+    }
+}
+
+/// What a detector works with.
+pub struct DetectorParts {
+    /// Where events come from.
+    pub journal: Arc<dyn Journal>,
+    /// Makes objects of signals.
+    pub writer: Arc<dyn SignalWriter>,
+    /// Adds what the objects of the store tell.
+    pub enricher: Box<dyn Enricher>,
+    /// The rules, and how they change.
+    pub rules: watch::Receiver<DetectorRules>,
+    /// The engine's bounds and lateness.
+    pub settings: detect::Settings,
+    /// The cluster that this server's own events are of; empty when unknown.
+    pub cluster: String,
+}
+
+/// The reader of the journal that detects.
+pub struct Detector {
+    parts: DetectorParts,
+    engine: Engine,
+    pending: Pending,
+    status: watch::Sender<DetectorStatus>,
+    /// The last record that the engine has seen.
+    position: u64,
+    /// Changes up to this record were committed before the start.
+    committed: u64,
+    /// The record after which the saved state of the engine was taken.
+    checkpoint: u64,
+    checkpoint_at: Instant,
+    /// The commit time of the last record.
+    time: Timestamp,
+}
+
+impl Detector {
+    /// Goes on where the last run saved the engine's state, or begins with the oldest record.
+    pub async fn open(parts: DetectorParts) -> Result<Self, DetectorError> {
+        let first = parts.journal.first_seq().saturating_sub(1);
+        let cursor = parts.journal.register(DETECTOR, first).await?;
+        let DetectorRules { rules, suppressions } = parts.rules.borrow().clone();
+        let saved = parts.journal.checkpoint(DETECTOR).await?;
+        let mut engine = match saved {
+            Some(chunks) => restore(&rules, &parts.settings, &chunks),
+            None => Engine::new(rules, parts.settings.clone()),
+        };
+        engine.set_suppressions(suppressions);
+        Ok(Self {
+            pending: Pending::default(),
+            status: watch::Sender::new(DetectorStatus::of(&engine, cursor.seq)),
+            engine,
+            position: cursor.seq,
+            committed: cursor.state.parse().unwrap_or(cursor.seq),
+            checkpoint: cursor.seq,
+            checkpoint_at: Instant::now(),
+            time: Timestamp::default(),
+            parts,
+        })
+    }
+
+    /// How it fares.
+    pub fn status(&self) -> watch::Receiver<DetectorStatus> {
+        self.status.subscribe()
+    }
+
+    /// Detects until `stop`, then reads what is there and saves the engine's state.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let deadline = async {
+            stop.cancelled().await;
+            tokio::time::sleep(DRAIN_MAX).await;
+        };
+        let ended = tokio::select! {
+            ended = self.detect(&stop) => ended,
+            () = deadline => Ok(()),
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "the store was closed before the detector had read everything");
+        }
+    }
+
+    async fn detect(&mut self, stop: &CancellationToken) -> Result<(), StoreError> {
+        loop {
+            if self.parts.rules.has_changed().unwrap_or(false) {
+                self.change_rules().await?;
+            }
+            let is_idle = !self.read_batch().await?;
+            self.write_due(false).await?;
+            if self.checkpoint_is_due() {
+                self.save_checkpoint().await?;
+            }
+            if !is_idle {
+                continue;
+            }
+            if stop.is_cancelled() {
+                self.write_due(true).await?;
+                return self.save_checkpoint().await;
+            }
+            self.wait(stop).await?;
+        }
+    }
+
+    /// Until there is a record, an update is due, the rules have changed, or the server stops.
+    async fn wait(&mut self, stop: &CancellationToken) -> Result<(), StoreError> {
+        let due = self.pending.next_due();
+        tokio::select! {
+            last = self.parts.journal.wait_past(self.position) => {
+                last.map_err(|_closed| StoreError::Closed)?;
+                // Commits follow each other closely under load: one look for several of them.
+                tokio::time::sleep(DETECT_GATHER_TIME).await;
+            }
+            () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
+            changed = self.parts.rules.changed() => {
+                if changed.is_err() {
+                    // Rules cannot change any more. The others still can wake it.
+                    stop.cancelled().await;
+                } else {
+                    self.parts.rules.mark_changed();
+                }
+            }
+            () = stop.cancelled() => {}
+        }
+        Ok(())
+    }
+
+    /// Whether there were records.
+    async fn read_batch(&mut self) -> Result<bool, StoreError> {
+        let mut backoff = Backoff::default();
+        let records = loop {
+            match self.parts.journal.read(self.position, BATCH_ROWS_MAX, BATCH_BYTES_MAX).await {
+                Ok(records) => break records,
+                Err(ReadError::Closed) => return Err(StoreError::Closed),
+                Err(ReadError::Damaged { what, number }) => {
+                    tracing::warn!(seq = number, what, "the detector cannot read a record");
+                    self.position = number;
+                    return Ok(true);
+                }
+                Err(error) => wait_after(&mut backoff, &error).await,
+            }
+        };
+        for record in &records {
+            self.process(record);
+        }
+        self.status.send_modify(|status| status.seq = self.position);
+        Ok(!records.is_empty())
+    }
+
+    fn process(&mut self, record: &Record) {
+        self.position = record.seq;
+        self.time = Timestamp::from_micros(record.time);
+        if is_signal(&record.bytes) {
+            return;
+        }
+        let mut changes = Vec::new();
+        match &View::of(&record.bytes) {
+            Ok(event) => {
+                let (source, cluster) = (LOCAL_SOURCE, self.parts.cluster.as_str());
+                let input = Input { source, cluster, arrival: self.time, event };
+                self.engine.process(&input, &mut changes);
+            }
+            Err(error) => {
+                tracing::warn!(seq = record.seq, %error, "the detector cannot read a record");
+                self.engine.advance(self.time, &mut changes);
+            }
+        }
+        if self.position > self.committed {
+            let now = Instant::now();
+            for change in changes {
+                self.pending.add(change, record.seq, now);
+            }
+        }
+    }
+
+    async fn write_due(&mut self, all: bool) -> Result<(), StoreError> {
+        loop {
+            let changes = self.pending.take_due(Instant::now(), all, CHANGES_MAX);
+            if changes.is_empty() {
+                return Ok(());
+            }
+            let mut enriched = Vec::with_capacity(changes.len());
+            for change in changes {
+                let mut signal = Arc::unwrap_or_clone(change.signal);
+                if change.kind != ChangeKind::Closed {
+                    self.parts.enricher.enrich(&mut signal.spec).await;
+                }
+                enriched.push((change.kind, signal));
+            }
+            self.commit(enriched, None).await?;
+        }
+    }
+
+    fn checkpoint_is_due(&self) -> bool {
+        let read = self.position.saturating_sub(self.checkpoint);
+        read >= CHECKPOINT_RECORDS
+            || (read > 0 && self.checkpoint_at.elapsed() >= CHECKPOINT_PERIOD)
+    }
+
+    fn publish(&self) {
+        self.status.send_replace(DetectorStatus::of(&self.engine, self.position));
+    }
+
+    async fn save_checkpoint(&mut self) -> Result<(), StoreError> {
+        self.publish();
+        // Changes that wait would be lost with the records that led to them.
+        self.write_due(true).await?;
+        let chunks = self.engine.checkpoint();
+        self.commit(Vec::new(), Some(chunks)).await
+    }
+
+    /// The engine goes on with other rules. Its state is saved at once, so that records before the
+    /// change are not read again with the rules after it.
+    async fn change_rules(&mut self) -> Result<(), StoreError> {
+        let DetectorRules { rules, suppressions } = self.parts.rules.borrow_and_update().clone();
+        self.engine.set_rules(rules);
+        self.engine.set_suppressions(suppressions);
+        self.save_checkpoint().await
+    }
+
+    /// Writes signals and the position in one transaction, however long it takes.
+    async fn commit(
+        &mut self,
+        changes: Vec<(ChangeKind, Signal)>,
+        checkpoint: Option<Vec<Bytes>>,
+    ) -> Result<(), StoreError> {
+        let settled = self.pending.settled(self.position).max(self.committed);
+        let kept_after = if checkpoint.is_some() { self.position } else { self.checkpoint };
+        let changes = Arc::new(changes);
+        let mut backoff = Backoff::default();
+        loop {
+            let (writer, changes) = (Arc::clone(&self.parts.writer), Arc::clone(&changes));
+            let (chunks, time) = (checkpoint.clone(), self.time);
+            let written = self.parts.journal.submit(Box::new(move |transaction| {
+                for (kind, signal) in &*changes {
+                    if writer.write(transaction, signal, time) {
+                        transaction.record(write_signal(*kind, time, signal));
+                    }
+                }
+                match chunks {
+                    Some(chunks) => transaction.save_checkpoint(DETECTOR, kept_after, chunks),
+                    None => transaction.advance(DETECTOR, kept_after, &settled.to_string()),
+                }
+            }));
+            match written.await {
+                Ok(_committed) => break,
+                Err(StoreError::Closed) => return Err(StoreError::Closed),
+                Err(error) => wait_after(&mut backoff, &error).await,
+            }
+        }
+        if checkpoint.is_some() {
+            (self.checkpoint, self.checkpoint_at) = (kept_after, Instant::now());
+        }
+        Ok(())
+    }
+}
+
+/// An engine with the saved state, or a new one when that state cannot be read.
+fn restore(rules: &Arc<RuleSet>, settings: &detect::Settings, chunks: &[Bytes]) -> Engine {
+    Engine::restore(Arc::clone(rules), settings.clone(), chunks).unwrap_or_else(|error| {
+        tracing::error!(%error, "the detector's saved state cannot be read; it starts without it");
+        Engine::new(Arc::clone(rules), settings.clone())
+    })
+}
+
+async fn wait_after(backoff: &mut Backoff, error: &(dyn std::error::Error + Sync)) {
+    let wait = backoff.failed();
+    let reason = sink::chain(error);
+    tracing::warn!(wait_ms = wait.as_millis(), reason, "the detector waits for the store");
+    tokio::time::sleep(wait).await;
+}
+
+/// Why a detector was not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum DetectorError {
+    /// Its cursor was not found.
+    #[error("cannot find the detector's place in the journal")]
+    Cursor(#[from] StoreError),
+    /// Its saved state was not read.
+    #[error("cannot read the detector's saved state")]
+    Checkpoint(#[from] ReadError),
+}

@@ -1,0 +1,93 @@
+//! The detector of this server: which rules it has, and where its signals go.
+//!
+//! Rules are the built-in pack and the `DetectionRule` objects; suppressions are `Suppression`
+//! objects. Both are followed in the store, so a change is live as soon as it is committed.
+//!
+//! Deliberately absent: how rules are evaluated (crate `detect`) and how the journal is read (crate
+//! `delivery`).
+
+mod remaining;
+mod rules;
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use apiserver::Registry;
+use delivery::{Detector, DetectorParts, SignalWriter};
+use event::signal::{Signal, SignalState};
+use event::{Severity, Timestamp};
+use kasten::Installation;
+use serde_json::{Map, Value};
+use siem::signal::{self, SIGNALS};
+use store::{Sqlite, Transaction};
+use tokio::sync::watch;
+
+use remaining::RemainingBackups;
+use rules::{RuleFollower, RuleSource};
+
+/// The detector, and the task that tells it about changed rules.
+pub(crate) struct Detection {
+    pub(crate) detector: Detector,
+    pub(crate) follower: RuleFollower,
+}
+
+impl Detection {
+    /// Reads the rules and finds the detector's place in the journal.
+    pub(crate) async fn open(
+        store: &Sqlite,
+        registry: &Registry,
+        installation: &Installation,
+        cluster: String,
+    ) -> Result<Self> {
+        let storage = Arc::new(store.clone());
+        let options = crate::house::services(installation).rules;
+        let source = RuleSource::new(registry.clone(), store.clone(), options);
+        source.install().await?;
+        let (loaded, errors) = source.load().await?;
+        let (sender, receiver) = watch::channel(loaded);
+        let detector = Detector::open(DetectorParts {
+            journal: store.journal(),
+            writer: Arc::new(SignalObjects(registry.clone())),
+            enricher: Box::new(RemainingBackups::new(storage, installation)),
+            rules: receiver,
+            settings: detect::Settings::default(),
+            cluster,
+        })
+        .await
+        .context("cannot start the detector")?;
+        let follower = RuleFollower::new(source, sender, detector.status(), errors);
+        Ok(Self { detector, follower })
+    }
+}
+
+/// Writes signals as objects of the API.
+struct SignalObjects(Registry);
+
+impl SignalWriter for SignalObjects {
+    fn write(&self, transaction: &mut dyn Transaction, signal: &Signal, time: Timestamp) -> bool {
+        self.0.unaudited(transaction, |objects| {
+            let stored = objects.get(SIGNALS, "", &signal.id);
+            if stored.is_some_and(|stored| says_as_much(&stored, signal)) {
+                return false;
+            }
+            if let Err(error) = signal::write(objects, signal, time) {
+                let (id, message) = (&signal.id, &error.status.message);
+                tracing::error!(signal = id, message, "a signal cannot be stored");
+            }
+            true
+        })
+    }
+}
+
+/// Whether the stored object is as new as `signal`: its change was committed before a crash.
+fn says_as_much(stored: &Map<String, Value>, signal: &Signal) -> bool {
+    let text = |section: &str, field: &str| {
+        stored.get(section).and_then(|section| section.get(field)).and_then(Value::as_str)
+    };
+    let count = stored.get("spec").and_then(|spec| spec.get("count")).and_then(Value::as_u64);
+    let severity = text("spec", "severity").and_then(|text| text.parse::<Severity>().ok());
+    let is_closed = text("status", "state") == Some(SignalState::Closed.as_str());
+    let is_new = signal.state == SignalState::Closed && !is_closed
+        || severity.is_none_or(|severity| severity < signal.spec.severity);
+    !is_new && count.is_some_and(|count| count >= signal.spec.count)
+}

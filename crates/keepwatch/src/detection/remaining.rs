@@ -1,0 +1,212 @@
+//! What an application has left after something was deleted: restore points, backups, the newest.
+//!
+//! Follows the stored restore points and their contents and keeps, for each application, their names
+//! by age. An entry takes some 60 bytes, so the backups of a large cluster take a few megabytes. It
+//! also remembers which application a deleted object belonged to, because a delete request does not
+//! say it.
+//!
+//! Deliberately absent: whether a backup can still be restored. K10's own data is not looked at.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use delivery::Enricher;
+use event::signal::{Remaining, SignalSpec, Target};
+use futures::FutureExt as _;
+use kasten::Installation;
+use kasten::domain::{APP_NAMESPACE, RESTORE_POINT, RESTORE_POINT_CONTENT};
+use serde_json::{Map, Value};
+use store::{Change, ChangeKind, ListOptions, Object, ReadError, Storage, Watch};
+
+/// Objects that are read in one go at the start.
+const PAGE_OBJECTS: usize = 256;
+/// Deleted objects whose application is remembered, of each kind.
+const DELETED_MAX: usize = 10_000;
+/// Applications that one signal lists.
+const APPLICATIONS_MAX: usize = 20;
+
+/// Creation time and name of an object, in this order, so that the last of a set is the newest.
+type Entry = (Box<str>, Box<str>);
+
+/// The backups of all applications.
+pub(crate) struct RemainingBackups {
+    storage: Arc<dyn Storage>,
+    points: Tracker,
+    contents: Tracker,
+}
+
+/// The objects of one kind, by application.
+struct Tracker {
+    group: &'static str,
+    plural: &'static str,
+    /// `None` until the first question, and when the store no longer has the history since.
+    watch: Option<Watch>,
+    /// By namespace of the application.
+    by_application: BTreeMap<Box<str>, BTreeSet<Entry>>,
+    /// Key and application of deleted objects, oldest first.
+    deleted: VecDeque<(Arc<str>, Box<str>)>,
+}
+
+impl RemainingBackups {
+    /// Reads nothing before the first question.
+    pub(crate) fn new(storage: Arc<dyn Storage>, installation: &Installation) -> Self {
+        let tracker = |names| {
+            let id = installation.id(names);
+            Tracker::new(id.group, id.plural)
+        };
+        Self { storage, points: tracker(RESTORE_POINT), contents: tracker(RESTORE_POINT_CONTENT) }
+    }
+
+    /// What the applications behind `targets` have left, as of the newest committed change.
+    async fn remaining(&mut self, targets: &[Target]) -> Result<Vec<Remaining>, ReadError> {
+        self.points.follow(&*self.storage).await?;
+        self.contents.follow(&*self.storage).await?;
+        let applications: BTreeSet<&str> = targets
+            .iter()
+            .filter_map(|target| {
+                self.points.application_of(target).or_else(|| self.contents.application_of(target))
+            })
+            .take(APPLICATIONS_MAX)
+            .collect();
+        Ok(applications.into_iter().map(|name| self.of_application(name)).collect())
+    }
+
+    fn of_application(&self, application: &str) -> Remaining {
+        let points = self.points.by_application.get(application);
+        let contents = self.contents.by_application.get(application);
+        let newest = contents.or(points).and_then(BTreeSet::last);
+        Remaining {
+            application: application.to_owned(),
+            restore_points: points.map_or(0, BTreeSet::len) as u64,
+            restore_point_contents: contents.map_or(0, BTreeSet::len) as u64,
+            newest: newest.map(|(_, name)| name.to_string()).unwrap_or_default(),
+            newest_time: newest.map(|(time, _)| time.to_string()).unwrap_or_default(),
+        }
+    }
+}
+
+#[async_trait]
+impl Enricher for RemainingBackups {
+    async fn enrich(&mut self, spec: &mut SignalSpec) {
+        match self.remaining(&spec.targets.items).await {
+            Ok(remaining) => spec.remaining = remaining,
+            Err(error) => tracing::warn!(%error, "the backups that remain cannot be counted"),
+        }
+    }
+}
+
+impl Tracker {
+    fn new(group: &'static str, plural: &'static str) -> Self {
+        Self {
+            group,
+            plural,
+            watch: None,
+            by_application: BTreeMap::new(),
+            deleted: VecDeque::new(),
+        }
+    }
+
+    fn prefix(&self) -> String {
+        format!("{}/{}/", self.group, self.plural)
+    }
+
+    /// Takes in every change that is committed.
+    async fn follow(&mut self, storage: &dyn Storage) -> Result<(), ReadError> {
+        loop {
+            let Some(watch) = &mut self.watch else {
+                self.list(storage).await?;
+                continue;
+            };
+            // A watch is ready at once as long as there are changes it has not handed out.
+            match watch.next().now_or_never() {
+                None => return Ok(()),
+                Some(Ok(changes)) => changes.iter().for_each(|change| self.apply(change)),
+                Some(Err(ReadError::Compacted { .. })) => self.watch = None,
+                Some(Err(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// Reads what is there, and watches from that revision on.
+    async fn list(&mut self, storage: &dyn Storage) -> Result<(), ReadError> {
+        self.by_application.clear();
+        let prefix = self.prefix();
+        let mut options = ListOptions { limit: PAGE_OBJECTS, ..ListOptions::default() };
+        loop {
+            let page = storage.list(&prefix, options).await?;
+            page.items.iter().for_each(|object| self.insert(object));
+            if page.next.is_none() {
+                self.watch = Some(storage.watch(&prefix, page.revision)?);
+                return Ok(());
+            }
+            options = ListOptions {
+                at: Some(page.revision),
+                start_after: page.next,
+                limit: PAGE_OBJECTS,
+                counts_rest: false,
+            };
+        }
+    }
+
+    fn apply(&mut self, change: &Change) {
+        if let Some(previous) = &change.previous {
+            self.remove(previous);
+        }
+        if change.kind != ChangeKind::Deleted {
+            self.insert(&change.object);
+            return;
+        }
+        self.remove(&change.object);
+        if let Some((application, _)) = entry(&change.object) {
+            if self.deleted.len() == DELETED_MAX {
+                self.deleted.pop_front();
+            }
+            self.deleted.push_back((Arc::clone(&change.object.key), application));
+        }
+    }
+
+    fn insert(&mut self, object: &Object) {
+        if let Some((application, entry)) = entry(object) {
+            self.by_application.entry(application).or_default().insert(entry);
+        }
+    }
+
+    fn remove(&mut self, object: &Object) {
+        let Some((application, entry)) = entry(object) else { return };
+        if let Some(entries) = self.by_application.get_mut(&application) {
+            entries.remove(&entry);
+            if entries.is_empty() {
+                self.by_application.remove(&application);
+            }
+        }
+    }
+
+    /// The application whose object a request named.
+    fn application_of<'a>(&'a self, target: &'a Target) -> Option<&'a str> {
+        if target.group != self.group || target.resource != self.plural {
+            return None;
+        }
+        if !target.namespace.is_empty() {
+            return Some(&target.namespace);
+        }
+        let key = format!("{}{}", self.prefix(), target.name);
+        let deleted = self.deleted.iter().rev().find(|(deleted, _)| **deleted == *key);
+        deleted.map(|(_, application)| &**application)
+    }
+}
+
+/// The application of a stored object, and its time and name.
+fn entry(object: &Object) -> Option<(Box<str>, Entry)> {
+    let body: Map<String, Value> = serde_json::from_slice(&object.body).ok()?;
+    let metadata = body.get("metadata")?;
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).map(Box::from);
+    let time = body
+        .get("status")
+        .and_then(|status| text(status.get("actionTime")))
+        .or_else(|| text(metadata.get("creationTimestamp")))?;
+    let name: Box<str> = text(metadata.get("name"))?;
+    let application = text(metadata.get("namespace"))
+        .or_else(|| text(metadata.get("labels").and_then(|labels| labels.get(APP_NAMESPACE))))?;
+    Some((application, (time, name)))
+}

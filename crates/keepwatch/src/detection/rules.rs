@@ -1,0 +1,233 @@
+//! The rules and suppressions that the detector works with, and how they change.
+//!
+//! The built-in pack lies in the store as `DetectionRule` objects too, so that people see it and can
+//! switch rules off. Both kinds are followed in the store. How rules fare is written into the objects
+//! now and then.
+//!
+//! Deliberately absent: whether a rule is right. That is checked when people write it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+use apiserver::{ApiError, Clock as _, Registry, ResourceId};
+use delivery::{DetectorRules, DetectorStatus};
+use detect::builtin;
+use detect::{LoadOptions, RuleSet};
+use siem::detection_rule::{self, BuiltinRule, DETECTION_RULES, RuleStatistics};
+use siem::signal::retention;
+use siem::suppression::{self, SUPPRESSIONS};
+use store::{ReadError, Sqlite, Storage as _, Watch};
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+
+use crate::clock::SystemClock;
+
+/// How often statistics are written, expired suppressions marked and old signals removed.
+const UPKEEP_PERIOD: Duration = Duration::from_mins(1);
+/// Pause before the store is asked again when it could not be read.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// Reads the stored rules and suppressions.
+pub(super) struct RuleSource {
+    registry: Registry,
+    store: Sqlite,
+    options: LoadOptions,
+}
+
+/// Follows the stored rules and suppressions, and tells the detector.
+pub(crate) struct RuleFollower {
+    source: RuleSource,
+    rules: watch::Sender<DetectorRules>,
+    status: watch::Receiver<DetectorStatus>,
+    /// Why objects are not evaluated, by their names.
+    errors: Vec<(String, String)>,
+}
+
+impl RuleSource {
+    pub(super) fn new(registry: Registry, store: Sqlite, options: LoadOptions) -> Self {
+        Self { registry, store, options }
+    }
+
+    /// Puts the built-in pack into the store.
+    pub(super) async fn install(&self) -> Result<()> {
+        let rules: Vec<BuiltinRule> = builtin::kasten()
+            .iter()
+            .map(|document| BuiltinRule {
+                name: stem(&document.file).to_owned(),
+                sigma: document.text.clone(),
+            })
+            .collect();
+        let options = self.options.clone();
+        let installed = self.registry.act(move |objects| {
+            let taken = detection_rule::install(objects, &rules, &options)?;
+            for name in taken {
+                tracing::warn!(rule = name, "a built-in rule is missing: its name is taken");
+            }
+            Ok(())
+        });
+        installed.await.map_err(|error| failure("the built-in rules cannot be stored", &error))
+    }
+
+    /// Rules and suppressions as they are, and why some are left out.
+    pub(super) async fn load(&self) -> Result<(DetectorRules, Vec<(String, String)>)> {
+        let cannot = "the rules cannot be read";
+        let documents = detection_rule::load(&self.registry).await;
+        let mut documents = documents.map_err(|error| failure(cannot, &error))?;
+        // Nobody can take the place of a built-in rule by giving its id to another.
+        documents.sort_by_key(|document| !is_builtin(&document.file));
+        let (rules, errors) = RuleSet::load_lenient(&documents, &self.options);
+        let errors = errors.iter().map(|error| (error.file.clone(), error.to_string())).collect();
+        let loaded = suppression::load(&self.registry, &self.options, SystemClock.now()).await;
+        let suppressions = loaded.map_err(|error| failure(cannot, &error))?;
+        let suppressions = suppressions.into_iter().map(|one| detect::Suppression {
+            name: one.name,
+            rules: one.rules,
+            events: Some(one.events),
+            expires: Some(one.expires_at),
+        });
+        let rules = DetectorRules { rules: Arc::new(rules), suppressions: suppressions.collect() };
+        Ok((rules, errors))
+    }
+
+    fn watch(&self, kind: ResourceId) -> Result<Watch, ReadError> {
+        let prefix = format!("{}/{}/", kind.group, kind.plural);
+        self.store.watch(&prefix, self.store.current_revision())
+    }
+}
+
+impl RuleFollower {
+    pub(super) fn new(
+        source: RuleSource,
+        rules: watch::Sender<DetectorRules>,
+        status: watch::Receiver<DetectorStatus>,
+        errors: Vec<(String, String)>,
+    ) -> Self {
+        Self { source, rules, status, errors }
+    }
+
+    /// Runs until it is dropped.
+    pub(crate) async fn run(mut self) {
+        loop {
+            let Err(error) = self.follow().await;
+            tracing::warn!(%error, "rules are not followed at the moment");
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
+    }
+
+    async fn follow(&mut self) -> Result<std::convert::Infallible> {
+        let mut rules = self.source.watch(DETECTION_RULES)?;
+        let mut suppressions = self.source.watch(SUPPRESSIONS)?;
+        let mut upkeep = tokio::time::interval(UPKEEP_PERIOD);
+        upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // What changed before the watches began.
+        self.reload().await?;
+        loop {
+            tokio::select! {
+                changes = rules.next() => {
+                    let changes = changes?;
+                    // Statistics do not change what is evaluated.
+                    if changes.iter().any(is_change_of_spec) {
+                        self.reload().await?;
+                    }
+                }
+                changes = suppressions.next() => {
+                    if changes?.iter().any(is_change_of_spec) {
+                        self.reload().await?;
+                    }
+                }
+                _ = upkeep.tick() => self.keep_up().await,
+            }
+        }
+    }
+
+    async fn reload(&mut self) -> Result<()> {
+        let (rules, errors) = self.source.load().await?;
+        for (rule, error) in &errors {
+            tracing::warn!(rule, error, "a rule is not evaluated");
+        }
+        self.errors = errors;
+        self.rules.send_if_modified(|current| {
+            let is_new = !is_same(current, &rules);
+            *current = rules;
+            is_new
+        });
+        Ok(())
+    }
+
+    async fn keep_up(&self) {
+        let status = self.status.borrow().clone();
+        let now = SystemClock.now();
+        let rules: Vec<RuleStatistics> = status
+            .rules
+            .into_iter()
+            .map(|one| RuleStatistics {
+                rule: one.rule,
+                evaluated: one.evaluated,
+                matched: one.matched,
+                signals: one.signals,
+                last_fired: one.last_fired,
+                cost: None,
+            })
+            .collect();
+        let (errors, hidden) = (self.errors.clone(), status.suppressions);
+        let registry = self.source.registry.clone();
+        // Counters of the server's own, not changes that anybody made: they leave no audit event.
+        let written = store::write(&self.source.store, move |transaction| {
+            registry.unaudited(transaction, |objects| -> Result<(), ApiError> {
+                detection_rule::record_statistics(objects, &rules, &errors)?;
+                for one in hidden.iter().filter(|one| one.signals > 0) {
+                    suppression::record_hidden(objects, &one.suppression, one.signals, now)?;
+                }
+                suppression::expire(objects, now)
+            })
+        });
+        if let Err(error) = written.await.map_err(anyhow::Error::from).and_then(|outcome| {
+            outcome.map_err(|error| failure("an object cannot be written", &error))
+        }) {
+            tracing::warn!(%error, "the statistics of rules are not written");
+        }
+        let kept = retention::Retention::default();
+        match retention::sweep(&self.source.registry, &kept, now).await {
+            Ok(0) => {}
+            Ok(removed) => tracing::info!(removed, "old signals are removed"),
+            Err(error) => {
+                tracing::warn!(message = error.status.message, "old signals are not removed");
+            }
+        }
+    }
+}
+
+/// Whether both evaluate the same.
+fn is_same(one: &DetectorRules, two: &DetectorRules) -> bool {
+    let texts = |rules: &DetectorRules| -> Vec<Arc<str>> {
+        rules.rules.rules().iter().map(|rule| Arc::clone(&rule.text)).collect()
+    };
+    one.suppressions.is_empty() && two.suppressions.is_empty() && texts(one) == texts(two)
+}
+
+/// Whether more than the status has changed: only that counts as a new generation.
+fn is_change_of_spec(change: &store::Change) -> bool {
+    let generation = |object: &store::Object| {
+        let body: serde_json::Value = serde_json::from_slice(&object.body).unwrap_or_default();
+        body["metadata"]["generation"].as_u64()
+    };
+    let Some(previous) = &change.previous else { return true };
+    change.kind == store::ChangeKind::Deleted
+        || generation(previous).is_none()
+        || generation(previous) != generation(&change.object)
+}
+
+fn is_builtin(name: &str) -> bool {
+    builtin::kasten().iter().any(|document| stem(&document.file) == name)
+}
+
+/// The name of a file without folder and extension.
+fn stem(file: &str) -> &str {
+    let name = file.rsplit_once('/').map_or(file, |(_, name)| name);
+    name.strip_suffix(".yaml").unwrap_or(name)
+}
+
+fn failure(what: &str, error: &ApiError) -> anyhow::Error {
+    anyhow!("{what}: {}", error.status.message)
+}

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use event::fields::ObjectRefFields;
+
 use super::digest::{Digest, Hasher};
 use super::facts::Packed;
 use super::hit::{Group, Hit, Identity, Part, group_value};
@@ -136,8 +138,15 @@ impl Engine {
         }
     }
 
-    /// Marks what suppressions hide: it counts apart from what they do not hide.
+    /// Marks what suppressions hide: it counts apart from what they do not hide. None hides what is
+    /// done to suppressions: else the first could hide that others are made.
     fn suppress(&self, input: &Input<'_>, fields: &Fields<'_>, parts: &mut [Part]) {
+        let is_suppression = |object: &ObjectRefFields<'_>| {
+            object.api_group == "siem.keepwatch.io" && object.resource == "suppressions"
+        };
+        if fields.object_ref().is_some_and(is_suppression) {
+            return;
+        }
         let stamp = input.event.stage_timestamp().min(input.arrival);
         let is_current = |it: &&Suppression| it.expires.is_none_or(|expires| stamp < expires);
         for suppression in self.suppressions.iter().filter(is_current) {

@@ -1,8 +1,9 @@
 //! Attacks around backups, on actions, keys, places and the recording itself; and work that is none.
 
+use detect::Suppression;
 use expect_test::expect;
 
-use super::script::check;
+use super::script::{check, check_suppressed};
 
 #[test]
 fn four_cancelled_actions_are_work_and_five_are_excessive() {
@@ -211,7 +212,7 @@ fn the_recording_turned_away_is_found() {
             high     kasten-auditconfig-changed mallory 1
             medium   kasten-location-profile-changed mallory 1
             medium   keepwatch-suppression-changed mallory 1
-            medium   keepwatch-rule-changed mallory 1
+            high     keepwatch-rule-changed-switched-off mallory 1
             medium   keepwatch-notifier-changed mallory 1
         "]],
     );
@@ -259,5 +260,21 @@ fn reads_and_lists_of_people_are_nothing() {
         0h 9x1h bob create restoreactions shop/ {"subject":{"name":"rp-1","namespace":"shop"}}
         "#,
         &expect![[""]],
+    );
+}
+
+#[test]
+fn a_suppression_hides_nothing_that_is_done_to_suppressions() {
+    let everything =
+        Suppression { name: "quiet".to_owned(), rules: Vec::new(), events: None, expires: None };
+    check_suppressed(
+        &[everything],
+        "
+        0h 9x1m mallory delete restorepointcontents /shop-rp-{n}
+        1h 1x1m mallory patch suppressions /quiet
+        ",
+        &expect![["
+            medium   keepwatch-suppression-changed mallory 1
+        "]],
     );
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use detect::engine::UPDATE_DELAY;
-use detect::{Engine, Input, Settings, SignalChange};
+use detect::{Engine, Input, Settings, SignalChange, Suppression};
 use event::{Event, Signal, Timestamp, View};
 use expect_test::Expect;
 use serde_json::{Value, json};
@@ -19,12 +19,17 @@ use super::pack;
 /// The signals of a script: severity, rule, user and number of events, in the order of their begin;
 /// signals that agree in all but the number are put together.
 pub(super) fn check(script: &str, expected: &Expect) {
+    check_suppressed(&[], script, expected);
+}
+
+/// The same with suppressions: what they hide is not there.
+pub(super) fn check_suppressed(suppressions: &[Suppression], script: &str, expected: &Expect) {
     let mut acts: Vec<Act> =
         script.lines().filter(|line| !line.trim().is_empty()).flat_map(acts).collect();
     acts.sort_by_key(|act| act.at);
     let events: Vec<Event> = acts.iter().enumerate().map(|(id, act)| act.event(id)).collect();
     let mut found: Vec<(String, usize, u64)> = Vec::new();
-    for signal in signals(&events) {
+    for signal in signals(&events, suppressions) {
         let spec = &signal.spec;
         let user = spec.actor.username.rsplit(':').next().unwrap_or_default();
         let user = if user.is_empty() { "several" } else { user };
@@ -45,8 +50,9 @@ pub(super) fn check(script: &str, expected: &Expect) {
     expected.assert_eq(&lines);
 }
 
-fn signals(events: &[Event]) -> Vec<Arc<Signal>> {
+fn signals(events: &[Event], suppressions: &[Suppression]) -> Vec<Arc<Signal>> {
     let mut engine = Engine::new(pack::all(), Settings::default());
+    engine.set_suppressions(Arc::from(suppressions));
     let mut changes: Vec<SignalChange> = Vec::new();
     for event in events {
         let event = &View::from(event);

@@ -39,7 +39,7 @@ fuzz_target!(|input: &[u8]| {
 });
 
 /// The index leaves out no rule that the event meets, and adds none.
-fn tried(set: &RuleSet, view: &View<'_>) {
+fn tried<'a>(set: &RuleSet, view: &'a View<'a>) {
     let fields = set.fields(view, "prod");
     let mut found = Vec::new();
     set.for_each_match(&fields, |rule| found.push(rule));

@@ -36,7 +36,6 @@ use std::sync::Arc;
 use event::{Signal, Timestamp, View};
 
 use crate::event_matcher::EventMatcher;
-use crate::fields::Fields;
 use crate::ruleset::RuleSet;
 pub use codec::CheckpointError;
 pub use event::signal::ChangeKind;
@@ -114,7 +113,8 @@ pub struct Match {
 impl Engine {
     /// Begins without a memory.
     pub fn new(rules: Arc<RuleSet>, settings: Settings) -> Self {
-        let plan = Plan::new(rules.rules(), settings.lateness_max());
+        let mut plan = Plan::new(rules.rules(), settings.lateness_max());
+        plan.k10_namespace = Arc::from(rules.options().k10_namespace.as_str());
         let state = State::new(&plan);
         Self {
             rules,
@@ -148,7 +148,7 @@ impl Engine {
     pub fn process(&mut self, input: &Input<'_>, changes: &mut Vec<SignalChange>) {
         changes.append(&mut self.orphans);
         self.state.counters.events += 1;
-        let fields = Fields::new(input.event).with_cluster(input.cluster);
+        let fields = self.rules.fields(input.event, input.cluster);
         let hit = self.hit(input, &fields);
         let arrival = input.arrival.as_micros();
         let stamp = match input.event.stage_timestamp() {

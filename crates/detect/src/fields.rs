@@ -11,6 +11,7 @@ mod dry_run;
 use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use event::fields::{ObjectRefFields, UserFields};
 use event::{Timestamp, View};
@@ -32,7 +33,8 @@ pub(crate) enum Value<'a> {
 pub struct Fields<'a> {
     event: &'a View<'a>,
     cluster: &'a str,
-    k10_namespace: &'a str,
+    /// `None`: the usual one.
+    k10_namespace: Option<Arc<str>>,
     object_ref: Option<ObjectRefFields<'a>>,
     is_dry_run: OnceCell<bool>,
 }
@@ -43,7 +45,7 @@ impl<'a> Fields<'a> {
         Self {
             event,
             cluster: "",
-            k10_namespace: K10_NAMESPACE,
+            k10_namespace: None,
             object_ref: event.object_ref(),
             is_dry_run: OnceCell::new(),
         }
@@ -51,8 +53,8 @@ impl<'a> Fields<'a> {
 
     /// The namespace whose service accounts are K10's own, for the fields of `actor`.
     #[must_use]
-    pub fn with_k10_namespace(self, k10_namespace: &'a str) -> Self {
-        Self { k10_namespace, ..self }
+    pub fn with_k10_namespace(self, k10_namespace: Arc<str>) -> Self {
+        Self { k10_namespace: Some(k10_namespace), ..self }
     }
 
     /// The name of the cluster it comes from, for the field `cluster`.
@@ -149,8 +151,9 @@ impl<'a> Fields<'a> {
     /// impersonates K10 is behind the request itself.
     fn actor(&self) -> UserFields<'_, 'a> {
         let user = self.event.user();
+        let k10_namespace = self.k10_namespace.as_deref().unwrap_or(K10_NAMESPACE);
         let is_k10 = |user: UserFields<'_, 'a>| {
-            user.service_account().is_some_and(|(namespace, _)| namespace == self.k10_namespace)
+            user.service_account().is_some_and(|(namespace, _)| namespace == k10_namespace)
         };
         match self.event.impersonated_user() {
             Some(other) if is_k10(user) && !is_k10(other) => other,

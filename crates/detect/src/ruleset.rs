@@ -11,6 +11,7 @@ mod resolve;
 pub use options::{K10_DOMAIN, K10_NAMESPACE, LoadOptions};
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use event::View;
 
@@ -49,6 +50,8 @@ pub struct RuleSet {
     by_name: BTreeMap<String, usize>,
     index: Index,
     options: LoadOptions,
+    /// Unless it is the usual one.
+    k10_namespace: Option<Arc<str>>,
 }
 
 impl RuleSet {
@@ -71,12 +74,24 @@ impl RuleSet {
         errors.truncate(ERRORS_MAX);
         let index = Index::of(&resolved.rules);
         let resolve::Resolved { rules, documents, by_name } = resolved;
-        (Self { rules, documents, by_name, index, options: options.clone() }, errors)
+        let is_usual = options.k10_namespace == K10_NAMESPACE;
+        let k10_namespace = (!is_usual).then(|| Arc::from(options.k10_namespace.as_str()));
+        let options = options.clone();
+        (Self { rules, documents, by_name, index, options, k10_namespace }, errors)
     }
 
     /// An event of a cluster, as these rules look at it.
-    pub fn fields<'a>(&'a self, event: &'a View<'a>, cluster: &'a str) -> Fields<'a> {
-        Fields::new(event).with_cluster(cluster).with_k10_namespace(&self.options.k10_namespace)
+    pub fn fields<'a>(&self, event: &'a View<'a>, cluster: &'a str) -> Fields<'a> {
+        let fields = Fields::new(event).with_cluster(cluster);
+        match &self.k10_namespace {
+            Some(namespace) => fields.with_k10_namespace(Arc::clone(namespace)),
+            None => fields,
+        }
+    }
+
+    /// What placeholders stand for.
+    pub const fn options(&self) -> &LoadOptions {
+        &self.options
     }
 
     /// All rules; the index in the slice is what a rule is called elsewhere.

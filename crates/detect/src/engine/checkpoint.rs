@@ -94,7 +94,9 @@ impl Engine {
         let built_in = u32::try_from(rules.len().saturating_sub(2)).unwrap_or_default();
         let (clock_skew, state_pressure) = (built_in, built_in + 1);
         let consumers = Vec::new();
-        self.adopt(state, &Plan { rules, consumers, clock_skew, state_pressure });
+        let k10_namespace = std::sync::Arc::clone(&self.plan.k10_namespace);
+        let plan = Plan { rules, consumers, clock_skew, state_pressure, k10_namespace };
+        self.adopt(state, &plan);
         Ok(())
     }
 

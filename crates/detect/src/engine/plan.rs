@@ -28,6 +28,8 @@ pub(crate) struct Plan {
     pub(crate) consumers: Vec<Vec<(u32, u16)>>,
     pub(crate) clock_skew: u32,
     pub(crate) state_pressure: u32,
+    /// Whose service accounts are K10's own, for the fields of `actor` in texts.
+    pub(crate) k10_namespace: std::sync::Arc<str>,
 }
 
 /// One rule.
@@ -110,7 +112,13 @@ impl Plan {
                 }
             }
         }
-        Self { rules: planned, consumers, clock_skew, state_pressure: clock_skew + 1 }
+        Self {
+            rules: planned,
+            consumers,
+            clock_skew,
+            state_pressure: clock_skew + 1,
+            k10_namespace: crate::ruleset::K10_NAMESPACE.into(),
+        }
     }
 
     pub(crate) fn rule(&self, rule: u32) -> Option<&PlannedRule> {

@@ -14,7 +14,6 @@ const VALUE_LEN_MAX: usize = 1024;
 
 impl Plan {
     /// Renders a template of a rule.
-    #[expect(clippy::unused_self, reason = "all ways to a text begin at the plan")]
     pub(crate) fn render(
         &self,
         template: &Template,
@@ -29,7 +28,9 @@ impl Plan {
         let value = |name: &str| match name.strip_prefix('@') {
             Some(path) => event.as_ref().and_then(|event| {
                 let view = View::from(event);
-                let fields = Fields::new(&view).with_cluster(&spec.cluster);
+                let fields = Fields::new(&view)
+                    .with_cluster(&spec.cluster)
+                    .with_k10_namespace(std::sync::Arc::clone(&self.k10_namespace));
                 let field = Field::parse(path).ok()?;
                 let mut values = Vec::new();
                 fields.for_each_value(&field, |value| values.push(one_line(value, VALUE_LEN_MAX)));

@@ -1,6 +1,6 @@
 //! Selections, modifiers and conditions on single events.
 
-use detect::{EventMatcher, Fields, LoadOptions};
+use detect::{Document, EventMatcher, Fields, LoadOptions, RuleSet};
 use event::View;
 use serde_json::{Value, json};
 
@@ -277,5 +277,25 @@ fn a_matcher_on_its_own_speaks_the_same_language() {
     }
     for value in [json!({}), json!([]), json!({"who": {"user.name": "x"}}), json!(null)] {
         assert!(EventMatcher::parse("s", &value, &LoadOptions::default()).is_err(), "{value}");
+    }
+}
+
+#[test]
+fn k10_may_be_in_another_namespace() {
+    let options = LoadOptions { k10_namespace: "backup".to_owned(), ..LoadOptions::default() };
+    let text = rule(&json!({
+        "s": {"actor.username": "bob", "user.serviceAccount.namespace|expand": "%k10_namespace%"},
+        "condition": "s",
+    }));
+    let rules = RuleSet::load(&[Document::new("t.yaml", text)], &options).unwrap();
+    for (namespace, expected) in [("backup", 1), ("kasten-io", 0)] {
+        let event = event(&json!({
+            "user.username": format!("system:serviceaccount:{namespace}:k10-k10"),
+            "impersonatedUser": {"username": "bob"},
+        }));
+        let view = View::from(&event);
+        let mut count = 0;
+        rules.for_each_match(&rules.fields(&view, ""), |_| count += 1);
+        assert_eq!(count, expected, "{namespace}");
     }
 }

@@ -197,6 +197,7 @@ impl Detector {
     /// Until there is a record, an update is due, the rules have changed, or the server stops.
     async fn wait(&mut self, stop: &CancellationToken) -> Result<(), StoreError> {
         let due = self.pending.next_due();
+        let follows_rules = self.parts.rules.has_changed().is_ok();
         tokio::select! {
             last = self.parts.journal.wait_past(self.position) => {
                 last.map_err(|_closed| StoreError::Closed)?;
@@ -204,14 +205,8 @@ impl Detector {
                 tokio::time::sleep(DETECT_GATHER_TIME).await;
             }
             () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
-            changed = self.parts.rules.changed() => {
-                if changed.is_err() {
-                    // Rules cannot change any more. The others still can wake it.
-                    stop.cancelled().await;
-                } else {
-                    self.parts.rules.mark_changed();
-                }
-            }
+            // Left for the loop to take up. Once the sender is gone, rules cannot change any more.
+            Ok(()) = self.parts.rules.changed(), if follows_rules => self.parts.rules.mark_changed(),
             () = stop.cancelled() => {}
         }
         Ok(())

@@ -3,6 +3,7 @@
 
 mod it {
     mod buckets;
+    mod detector;
     mod faults;
     mod fixture;
     mod notifications;

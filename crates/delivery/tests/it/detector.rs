@@ -1,0 +1,221 @@
+//! The detector on a real store: what it commits, and that a kill loses and doubles nothing.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use delivery::{
+    DETECTOR, Detector, DetectorParts, DetectorRules, DetectorStatus, Enricher, SignalWriter,
+};
+use detect::{Document, LoadOptions, RuleSet, Settings};
+use event::record::signal_of;
+use event::signal::{ChangeKind, Remaining, Signal, SignalSpec};
+use event::{Event, ObjectReference, Stage, Status, Timestamp, UserInfo};
+use store::{ListOptions, Sqlite, Storage as _, Transaction};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+const RULE: &str = "
+title: Restore points deleted
+id: deleted
+logsource: {product: kubernetes, service: audit}
+level: high
+detection:
+  deleted: {verb: delete, objectRef.resource: restorepoints}
+  condition: deleted
+keepwatch: {group-by: [user.username]}
+";
+const PREFIX: &str = "siem/signals/";
+const START: i64 = 1_795_566_600_000_000;
+
+/// Stores a signal as its JSON, unless what is there counts as many events.
+struct Writer;
+
+impl SignalWriter for Writer {
+    fn write(&self, transaction: &mut dyn Transaction, signal: &Signal, _time: Timestamp) -> bool {
+        let key = format!("{PREFIX}{}", signal.id);
+        let stored = transaction.get(&key).map(|stored| read(&stored.body));
+        if stored.is_some_and(|stored| stored.spec.count >= signal.spec.count) {
+            return false;
+        }
+        let revision = transaction.next_revision();
+        transaction.put(&key, revision, Bytes::from(serde_json::to_vec(signal).unwrap()));
+        true
+    }
+}
+
+struct Remains;
+
+#[async_trait]
+impl Enricher for Remains {
+    async fn enrich(&mut self, spec: &mut SignalSpec) {
+        spec.remaining = vec![Remaining { application: "shop".to_owned(), ..Remaining::default() }];
+    }
+}
+
+fn read(body: &[u8]) -> Signal {
+    serde_json::from_slice(body).unwrap()
+}
+
+/// Opens the store with a clock that moves a millisecond with each look.
+fn open(folder: &Path) -> Sqlite {
+    let now = AtomicI64::new(START);
+    let clock = Arc::new(move || now.fetch_add(1_000, Ordering::Relaxed));
+    Sqlite::open(&folder.join("store.db"), store::Settings::default(), clock).unwrap()
+}
+
+fn rules(texts: &[&str]) -> DetectorRules {
+    let documents: Vec<Document> =
+        texts.iter().map(|text| Document::new("rule.yaml", *text)).collect();
+    let rules = RuleSet::load(&documents, &LoadOptions::default()).unwrap();
+    DetectorRules { rules: Arc::new(rules), suppressions: Arc::from([]) }
+}
+
+async fn detector(store: &Sqlite, rules: watch::Receiver<DetectorRules>) -> Detector {
+    Detector::open(DetectorParts {
+        journal: store.journal(),
+        writer: Arc::new(Writer),
+        enricher: Box::new(Remains),
+        rules,
+        settings: Settings::default(),
+        cluster: "prod".to_owned(),
+    })
+    .await
+    .unwrap()
+}
+
+async fn delete(store: &Sqlite, number: i64) {
+    let event = Event {
+        audit_id: number.to_string(),
+        user: UserInfo { username: format!("user-{}", number % 3), ..UserInfo::default() },
+        object_ref: Some(ObjectReference {
+            resource: "restorepoints".to_owned(),
+            namespace: "shop".to_owned(),
+            name: format!("rp-{number}"),
+            ..ObjectReference::default()
+        }),
+        response_status: Some(Status { code: 200, ..Status::default() }),
+        ..Event::without_request(
+            Stage::ResponseComplete,
+            "delete",
+            Timestamp::from_micros(START + number),
+        )
+    };
+    store::record(store, event::record::write(&event)).await.unwrap();
+}
+
+/// Detects what is there and ends in order.
+async fn run(store: &Sqlite) {
+    let (_sender, rules) = watch::channel(rules(&[RULE]));
+    let stop = CancellationToken::new();
+    stop.cancel();
+    detector(store, rules).await.run(stop).await;
+}
+
+/// The stored signals by id, and how often the journal says that each was opened.
+async fn found(store: &Sqlite) -> BTreeMap<String, (Signal, usize)> {
+    let page = store.list(PREFIX, ListOptions::default()).await.unwrap();
+    let mut found: BTreeMap<String, (Signal, usize)> = page
+        .items
+        .iter()
+        .map(|object| read(&object.body))
+        .map(|signal| (signal.id.clone(), (signal, 0)))
+        .collect();
+    for record in store.journal().read(0, 10_000, 64 << 20).await.unwrap() {
+        let Some(record) = signal_of(&record.bytes) else { continue };
+        let record = record.unwrap();
+        let opened = usize::from(record.change == ChangeKind::Opened);
+        found.get_mut(&record.signal().unwrap().id).unwrap().1 += opened;
+    }
+    found
+}
+
+#[tokio::test]
+async fn a_signal_its_record_and_the_position_are_committed_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    for number in 0..6 {
+        delete(&store, number).await;
+    }
+    run(&store).await;
+    let found = found(&store).await;
+    assert_eq!(found.len(), 3);
+    for (signal, opened) in found.values() {
+        assert_eq!((signal.spec.count, *opened), (2, 1), "{signal:?}");
+        assert_eq!(signal.spec.cluster, "prod");
+        assert_eq!(signal.spec.remaining[0].application, "shop");
+        assert_eq!(signal.spec.evidence.audit_ids.len(), 2);
+    }
+    let cursor = store.journal().cursor(DETECTOR).unwrap();
+    assert!(cursor.seq >= 6, "{cursor:?}");
+    assert!(store.journal().checkpoint(DETECTOR).await.unwrap().is_some());
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_killed_detector_goes_on_to_the_same_signals() {
+    let whole = {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path());
+        for number in 0..30 {
+            delete(&store, number).await;
+        }
+        run(&store).await;
+        found(&store).await
+    };
+    assert_eq!(whole.len(), 3);
+    for killed_after in [1, 7, 29] {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path());
+        for number in 0..killed_after {
+            delete(&store, number).await;
+        }
+        let (_sender, rules) = watch::channel(rules(&[RULE]));
+        let killed = detector(&store, rules).await;
+        let mut status = killed.status();
+        // It is dropped where it is once it has read everything: nothing is saved in order.
+        tokio::select! {
+            () = killed.run(CancellationToken::new()) => {}
+            _ = status.wait_for(|status| status.seq >= killed_after.cast_unsigned()) => {}
+        }
+        for number in killed_after..30 {
+            delete(&store, number).await;
+        }
+        run(&store).await;
+        let found = found(&store).await;
+        let counts = |found: &BTreeMap<String, (Signal, usize)>| -> Vec<_> {
+            found.values().map(|(signal, opened)| (signal.spec.count, *opened)).collect()
+        };
+        assert_eq!(counts(&found), counts(&whole), "killed after {killed_after}");
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_changed_rule_is_live_for_the_next_event() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let (sender, receiver) = watch::channel(rules(&[]));
+    let detector = detector(&store, receiver).await;
+    let mut status = detector.status();
+    let stop = CancellationToken::new();
+    let scenario = async {
+        delete(&store, 0).await;
+        status.wait_for(|status| status.seq >= 1).await.unwrap();
+        sender.send_replace(rules(&[RULE]));
+        let has_rule =
+            |status: &DetectorStatus| status.rules.iter().any(|rule| rule.rule == "deleted");
+        status.wait_for(has_rule).await.unwrap();
+        delete(&store, 3).await;
+        status.wait_for(|status| status.seq >= 2).await.unwrap();
+        stop.cancel();
+    };
+    tokio::join!(detector.run(stop.clone()), scenario);
+    let found = found(&store).await;
+    let signals: Vec<_> = found.values().map(|(signal, _)| signal.spec.count).collect();
+    assert_eq!(signals, [1], "the event before the rule does not count");
+    store.close().await;
+}

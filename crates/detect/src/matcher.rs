@@ -9,6 +9,7 @@ mod duration;
 mod pattern;
 mod requirements;
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -144,9 +145,12 @@ impl Test {
             Self::Null => !any(field, fields, |value| !matches!(value, Value::Null)),
             // A text that is not there is empty.
             Self::Matches(pattern) if pattern.matches("") && !any(field, fields, |_| true) => true,
-            Self::SameAs(other, case) => of_text(field, fields, |text| {
-                of_text(other, fields, |other| case.equal(text, other))
-            }),
+            Self::SameAs(other, case) => {
+                // Once, since both may have many values.
+                let mut others = HashSet::new();
+                fields.for_each_value(other, |text| drop(others.insert(case.key(text))));
+                of_text(field, fields, |text| others.contains(&case.key(text)))
+            }
             Self::Within(micros) => {
                 let end = fields.event().stage_timestamp().as_micros().saturating_add(*micros);
                 of_text(field, fields, |text| {

@@ -20,6 +20,14 @@ impl Case {
             Self::Ignored => folded(one).eq(folded(two)),
         }
     }
+
+    /// A text that is the same for texts that are equal.
+    pub(crate) fn key(self, text: &str) -> String {
+        match self {
+            Self::Counts => text.to_owned(),
+            Self::Ignored => folded_text(text),
+        }
+    }
 }
 
 fn folded(text: &str) -> impl Iterator<Item = char> + Clone {

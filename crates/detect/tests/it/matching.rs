@@ -299,3 +299,28 @@ fn k10_may_be_in_another_namespace() {
         assert_eq!(count, expected, "{namespace}");
     }
 }
+
+#[test]
+fn hostile_events_are_matched_in_time_that_grows_with_their_size() {
+    let long = "a".repeat(200_000);
+    let deep = (0..50).fold(json!("x"), |inner, _| json!([{"k": inner}, []]));
+    let groups: Vec<String> = (0..100_000).map(|place| format!("group-{place}")).collect();
+    let changes = json!({
+        "user.username": long,
+        "user.groups": groups,
+        "requestURI": format!("/?{}", "dryRun&".repeat(50_000)),
+        "requestObject": {"deep": deep, "long": long, "many": vec!["a"; 100_000]},
+    });
+    for (selection, expected) in [
+        (json!({"user.username": "*a*a*a*a*a*b"}), false),
+        (json!({"user.username|re": "^(a+)+b$"}), false),
+        (json!({"user.username|contains": "aaaaaaaaaaaab"}), false),
+        (json!({"user.groups": "GROUP-99999"}), true),
+        (json!({"requestObject.deep.k.k.k": "y"}), false),
+        (json!({"requestObject.many|all|contains": ["a", "b"]}), false),
+        (json!({"requestObject.long|fieldref": "user.username"}), true),
+        (json!({"user.groups|fieldref": "requestObject.many"}), false),
+    ] {
+        check(&json!({"s": selection, "condition": "s"}), &changes, expected);
+    }
+}

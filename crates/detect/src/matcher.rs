@@ -148,7 +148,9 @@ impl Test {
             Self::SameAs(other, case) => {
                 // Once, since both may have many values.
                 let mut others = HashSet::new();
-                fields.for_each_value(other, |text| drop(others.insert(case.key(text))));
+                fields.for_each_value(other, |text| {
+                    others.insert(case.key(text));
+                });
                 of_text(field, fields, |text| others.contains(&case.key(text)))
             }
             Self::Within(micros) => {

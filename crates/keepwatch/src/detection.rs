@@ -40,7 +40,7 @@ impl Detection {
         cluster: String,
     ) -> Result<Self> {
         let storage = Arc::new(store.clone());
-        let options = crate::house::services(installation).rules;
+        let options = crate::house::load_options(installation);
         let source = RuleSource::new(registry.clone(), store.clone(), options);
         source.install().await?;
         let (loaded, errors) = source.load().await?;

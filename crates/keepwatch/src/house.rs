@@ -36,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{self, SystemClock};
 use crate::detection::Detection;
+use crate::event_log::JournalLog;
 
 /// Worker threads at least and at most: most of the work is one writer's.
 pub(crate) const WORKERS: (usize, usize) = (2, 4);
@@ -57,6 +58,7 @@ pub(crate) struct Plan {
     pub(crate) authorizer: Arc<dyn Authorizer>,
     pub(crate) namespaces: Arc<dyn NamespaceSource>,
     pub(crate) policy: Policy,
+    /// The kinds that are served beside those of `siem.keepwatch.io`.
     pub(crate) resources: Vec<Resource>,
     /// The K10 whose kinds these are.
     pub(crate) installation: Installation,
@@ -87,7 +89,9 @@ impl House {
     pub(crate) async fn open(plan: Plan) -> Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let mut numbers = Numbers::default();
-        let metrics = Metrics::new(&mut numbers, &plan.resources);
+        let mut resources = plan.resources.clone();
+        resources.extend(siem::resources(&services(&plan)));
+        let metrics = Metrics::new(&mut numbers, &resources);
         let journal = plan.store.journal();
         retire(&*journal, &plan.sinks).await?;
         let mut delivery = Delivery::new(journal, &mut numbers);
@@ -96,7 +100,7 @@ impl House {
         metrics.expose(numbers);
         let policy = Arc::new(ArcSwap::from_pointee(plan.policy));
         let registry = Registry::new(Parts {
-            resources: plan.resources,
+            resources,
             store: Arc::clone(&plan.storage),
             authorizer: Arc::clone(&plan.authorizer),
             namespaces: plan.namespaces,
@@ -249,13 +253,20 @@ pub(crate) fn labels(cluster_name: &str) -> Labels {
     }
 }
 
+/// What placeholders in rules stand for.
+pub(crate) fn load_options(installation: &Installation) -> LoadOptions {
+    LoadOptions {
+        k10_namespace: installation.namespace().to_owned(),
+        k10_domain: installation.domain().to_owned(),
+    }
+}
+
 /// What the kinds of `siem.keepwatch.io` need.
-pub(crate) fn services(installation: &Installation) -> siem::Services {
+fn services(plan: &Plan) -> siem::Services {
     siem::Services {
-        rules: LoadOptions {
-            k10_namespace: installation.namespace().to_owned(),
-            k10_domain: installation.domain().to_owned(),
-        },
+        rules: load_options(&plan.installation),
+        log: Arc::new(JournalLog(plan.store.journal())),
+        ..siem::Services::default()
     }
 }
 

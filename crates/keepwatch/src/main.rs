@@ -10,6 +10,7 @@ mod cluster;
 mod commands;
 mod corridors;
 mod detection;
+mod event_log;
 mod house;
 mod log;
 mod standalone;

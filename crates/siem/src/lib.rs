@@ -7,14 +7,26 @@
 //!
 //! Nothing here reads a clock, opens a connection or detects anything.
 
+pub mod audit_event;
 pub mod detection_rule;
 mod fields;
+pub mod notifier;
+mod roles;
 mod schema;
 pub mod signal;
 pub mod suppression;
+mod unavailable;
+
+use std::sync::Arc;
 
 use apiserver::{Column, Resource, Verb};
 use detect::LoadOptions;
+
+use audit_event::EventLog;
+use notifier::NotifierTester;
+use unavailable::Unavailable;
+
+pub use roles::ROLES;
 
 /// The API group.
 pub const GROUP: &str = "siem.keepwatch.io";
@@ -24,10 +36,25 @@ pub const VERSION: &str = "v1alpha1";
 pub const API_VERSION: &str = "siem.keepwatch.io/v1alpha1";
 
 /// What the kinds need of the rest of the program.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Services {
     /// What placeholders in rules stand for.
     pub rules: LoadOptions,
+    /// Where audit events are read from.
+    pub log: Arc<dyn EventLog>,
+    /// Who sends samples.
+    pub tester: Arc<dyn NotifierTester>,
+}
+
+impl Default for Services {
+    /// An empty log, and a refusal to send anything.
+    fn default() -> Self {
+        Self {
+            rules: LoadOptions::default(),
+            log: Arc::new(Unavailable),
+            tester: Arc::new(Unavailable),
+        }
+    }
 }
 
 /// Every kind, ready to be served.
@@ -36,6 +63,8 @@ pub fn resources(services: &Services) -> Vec<Resource> {
         signal::resource(),
         detection_rule::resource(&services.rules),
         suppression::resource(&services.rules),
+        notifier::resource(Arc::clone(&services.tester)),
+        audit_event::resource(Arc::clone(&services.log)),
     ]
 }
 

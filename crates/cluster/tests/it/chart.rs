@@ -11,9 +11,12 @@ use crate::it::fixture::text;
 const NAMESPACE: &str = "kasten-io";
 
 /// What every set of values renders.
-const ALWAYS: [&str; 8] = [
+const ALWAYS: [&str; 11] = [
     "ConfigMap/aggauditpolicy-config",
     "ClusterRole/kasten-io-aggregatedapis-svc",
+    "ClusterRole/keepwatch-view",
+    "ClusterRole/keepwatch-analyst",
+    "ClusterRole/keepwatch-admin",
     "ClusterRoleBinding/kasten-io-aggregatedapis-svc",
     "ClusterRoleBinding/kasten-io-aggregatedapis-svc-auth-delegator",
     "RoleBinding/kasten-io-aggregatedapis-svc-auth-reader",
@@ -379,7 +382,9 @@ pub(crate) fn rights(rendered: &Rendered) -> Vec<String> {
         words.filter_map(Value::as_str).map(str::to_owned).collect()
     };
     let mut rights = Vec::new();
-    for role in rendered.of_kind("ClusterRole").chain(rendered.of_kind("Role")) {
+    // The roles for people are not the account's.
+    let is_own = |role: &&Value| !text(role, "/metadata/name").starts_with("keepwatch-");
+    for role in rendered.of_kind("ClusterRole").filter(is_own).chain(rendered.of_kind("Role")) {
         let place = text(role, "/metadata/namespace");
         let place = if place.is_empty() { "cluster" } else { place };
         for rule in role.get("rules").and_then(Value::as_array).into_iter().flatten() {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use apiserver::Clock as _;
 use apiserver::authn::token::{self, Tokens};
 use apiserver::authn::{Anonymous, Authenticator};
 use apiserver::authz::sar::{self, SubjectAccessReviews};
@@ -21,7 +22,6 @@ use apiserver::namespaces::ClusterNamespaces;
 use apiserver::tls::ServingCertificate;
 use apiserver::trust::config_map::AuthenticationConfigMap;
 use apiserver::trust::{Trust, TrustFiles};
-use apiserver::{Clock as _, Resource};
 use audit::{Builtin, Policy, Strictness};
 use kasten::Installation;
 use tokio_util::sync::CancellationToken;
@@ -76,7 +76,7 @@ async fn live(args: &ServeArgs, installation: Installation) -> Result<()> {
         )),
         namespaces: Arc::new(ClusterNamespaces::new(cluster.client.clone())),
         policy,
-        resources: resources(&installation),
+        resources: kasten::resources(&installation),
         installation,
         sinks: sinks.sinks,
         limits: limits(&args.listen),
@@ -103,13 +103,6 @@ async fn live(args: &ServeArgs, installation: Installation) -> Result<()> {
         residents.push(Box::pin(config_map.run(CancellationToken::new())));
     }
     house.run(residents, house::asked_to_close()).await
-}
-
-/// Every kind that is served in a cluster.
-fn resources(installation: &Installation) -> Vec<Resource> {
-    let mut resources = kasten::resources(installation);
-    resources.extend(siem::resources(&house::services(installation)));
-    resources
 }
 
 /// Everything that is asked of kube-apiserver.

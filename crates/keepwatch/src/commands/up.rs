@@ -125,7 +125,6 @@ impl Beginning {
 fn resources() -> Vec<Resource> {
     let mut resources = kasten::resources(&INSTALLATION);
     resources.extend(kasten::config::resources());
-    resources.extend(siem::resources(&house::services(&INSTALLATION)));
     resources.push(namespaces::resource());
     resources.push(secrets::resource());
     resources.push(core_events::resource());

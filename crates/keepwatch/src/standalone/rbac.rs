@@ -15,10 +15,10 @@ const OWN: [(&str, &str); 2] = [
 ];
 
 /// Reads every manifest in `folder`; the shipped ones are put there if it is empty, and those of the
-/// server itself if they are missing.
+/// server itself, with the roles for its own kinds, if they are missing.
 pub(crate) fn open(folder: &Path) -> Result<Rbac> {
     let shipped = if read(folder)?.is_empty() { kasten::ROLES } else { &[] };
-    for (name, text) in shipped.iter().copied().chain(OWN) {
+    for (name, text) in shipped.iter().chain(siem::ROLES).copied().chain(OWN) {
         let path = folder.join(name);
         if !path.exists() {
             write_private(&path, text)?;

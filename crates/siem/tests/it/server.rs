@@ -13,7 +13,8 @@ use event::{Event, Level, ObjectReference, Timestamp, UserInfo};
 use futures::StreamExt;
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::Value;
-use store::{Settings, Sqlite};
+use siem::audit_event::{EventLog, LogRecord};
+use store::{Journal, Settings, Sqlite};
 use tempfile::TempDir;
 
 /// 2026-11-23T09:30:00Z.
@@ -54,13 +55,22 @@ impl NamespaceSource for Everything {
 
 impl Server {
     pub(super) fn open(resources: Vec<Resource>) -> Self {
+        Self::open_on(|_| resources)
+    }
+
+    /// A server whose kinds need the store.
+    pub(super) fn open_with(services: impl FnOnce(&Sqlite) -> siem::Services) -> Self {
+        Self::open_on(|store| siem::resources(&services(store)))
+    }
+
+    fn open_on(resources: impl FnOnce(&Sqlite) -> Vec<Resource>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let time = Arc::new(Time(AtomicI64::new(START)));
         let clock = Arc::clone(&time);
         let clock: store::Clock = Arc::new(move || clock.now().as_micros());
         let store = Sqlite::open(&folder.path().join("db"), Settings::default(), clock).unwrap();
         let registry = Registry::new(Parts {
-            resources,
+            resources: resources(&store),
             store: Arc::new(store.clone()),
             authorizer: Arc::new(Everything),
             namespaces: Arc::new(Everything),
@@ -189,6 +199,44 @@ impl Server {
             ..audit::Facts::default()
         });
         Trail::of(growth, Arc::clone(&self.time) as Arc<dyn Clock>)
+    }
+}
+
+/// The journal of a store, as a log.
+pub(super) fn log_of(store: &Sqlite) -> Arc<dyn EventLog> {
+    Arc::new(Log(store.journal()))
+}
+
+struct Log(Arc<dyn Journal>);
+
+#[async_trait]
+impl EventLog for Log {
+    fn first_seq(&self) -> u64 {
+        self.0.first_seq()
+    }
+
+    fn last_seq(&self) -> u64 {
+        self.0.last_seq()
+    }
+
+    async fn read(
+        &self,
+        after: u64,
+        rows_max: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<LogRecord>, ApiError> {
+        let records = self.0.read(after, rows_max, bytes_max).await.unwrap();
+        let record = |record: store::Record| LogRecord {
+            seq: record.seq,
+            time: Timestamp::from_micros(record.time),
+            bytes: record.bytes,
+        };
+        Ok(records.into_iter().map(record).collect())
+    }
+
+    async fn wait_past(&self, seq: u64) -> Result<(), ApiError> {
+        self.0.wait_past(seq).await.unwrap();
+        Ok(())
     }
 }
 

@@ -1,0 +1,124 @@
+//! `AuditEvent`: what is on record in the journal, to be read with kubectl.
+//!
+//! The objects are not stored a second time: they are made of the journal's records when they are
+//! read. Their name is the place in the journal, so names rise in the order in which events were
+//! recorded. Nobody writes them.
+
+mod conditions;
+mod log;
+mod pages;
+
+use std::sync::Arc;
+
+use apiserver::resource::Plain;
+use apiserver::{Column, Resource, ResourceId, Scope, Verb};
+use bytes::Bytes;
+use event::{Level, View, v1};
+use serde_json::{Value, json};
+
+use crate::schema::{object, text, texts, time};
+use crate::{API_VERSION, GROUP, VERSION, column, wide};
+
+pub use conditions::{Condition, Conditions, EventField, Order};
+pub use log::{EventLog, LogRecord};
+
+/// The kind.
+pub const AUDIT_EVENTS: ResourceId = ResourceId { group: GROUP, plural: "auditevents" };
+
+const KIND: &str = "AuditEvent";
+const READ_ONLY: &[Verb] = &[Verb::Get, Verb::List, Verb::Watch];
+/// Digits of a name: the largest place that there can be has so many.
+const NAME_LEN: usize = 20;
+
+const COLUMNS: &[Column] = &[
+    column("Time", "string", "event.stageTimestamp", "When it happened."),
+    column("User", "string", "event.user.username", "Who asked."),
+    column("Verb", "string", "event.verb", "What was asked."),
+    column("Resource", "string", "event.objectRef.resource", "Of which kind."),
+    column("Namespace", "string", "event.objectRef.namespace", "In which namespace."),
+    column("Object", "string", "event.objectRef.name", "Of which object."),
+    column("Code", "integer", "event.responseStatus.code", "How it was answered."),
+    column("IP", "string", "event.sourceIPs.0", "Where it came from."),
+    wide(column("Subresource", "string", "event.objectRef.subresource", "Of which part of it.")),
+    wide(column("As", "string", "event.impersonatedUser.username", "Who was impersonated.")),
+    wide(column("Agent", "string", "event.userAgent", "With which program.")),
+    wide(column("Audit ID", "string", "event.auditID", "Which request it was.")),
+];
+
+/// The kind, ready to be served from `log`.
+pub fn resource(log: Arc<dyn EventLog>) -> Resource {
+    Resource {
+        group: GROUP,
+        version: VERSION,
+        kind: KIND,
+        plural: AUDIT_EVENTS.plural,
+        singular: "auditevent",
+        short_names: &["ae"],
+        categories: &[],
+        scope: Scope::Cluster,
+        verbs: READ_ONLY,
+        columns: COLUMNS,
+        schema: schema().into(),
+        subresources: &[],
+        selectable_fields: conditions::SELECTABLE,
+        withhold_bodies: false,
+        audit_level_min: Level::None,
+        read_only: Some(Arc::new(pages::Pages(log))),
+        strategy: Arc::new(Plain),
+    }
+}
+
+fn schema() -> Value {
+    let mut user =
+        object("Who asked.", &[("username", text("Name.")), ("groups", texts("Groups."))]);
+    user["x-kubernetes-preserve-unknown-fields"] = true.into();
+    let mut event = object(
+        "The event, as audit.k8s.io/v1.",
+        &[
+            ("auditID", text("One per request.")),
+            ("level", text("How much of the request is on record.")),
+            ("stage", text("The stage of the request that the event is about.")),
+            ("stageTimestamp", time("When the request reached that stage.")),
+            ("verb", text("What was asked.")),
+            ("requestURI", text("Path and query.")),
+            ("user", user),
+            ("sourceIPs", texts("Where the request came from; the last is the peer.")),
+        ],
+    );
+    event["x-kubernetes-preserve-unknown-fields"] = true.into();
+    let head = |description| json!({"type": "string", "description": description});
+    object(
+        "AuditEvent is an event in the journal. A field selector also takes since=TIME and \
+         until=TIME (RFC 3339), and order=newest.",
+        &[
+            ("apiVersion", head("Group and version of this object.")),
+            ("kind", head("What this object is.")),
+            ("event", event),
+        ],
+    )
+}
+
+/// The name of the event at a place in the journal.
+fn name(seq: u64) -> String {
+    format!("{seq:0NAME_LEN$}")
+}
+
+/// The place of an event; `None` if it cannot be the name of one.
+fn place(name: &str) -> Option<u64> {
+    let is_digits = name.len() == NAME_LEN && name.bytes().all(|byte| byte.is_ascii_digit());
+    name.parse().ok().filter(|_| is_digits)
+}
+
+/// The object of a record.
+fn body(record: &LogRecord, event: &View<'_>) -> Bytes {
+    let (name, seq) = (name(record.seq), record.seq);
+    let recorded = record.time.to_string();
+    let recorded = recorded.get(..19).unwrap_or_default();
+    let mut body = format!(
+        r#"{{"kind":"{KIND}","apiVersion":"{API_VERSION}","metadata":{{"name":"{name}","resourceVersion":"{seq}","creationTimestamp":"{recorded}Z"}},"event":"#
+    )
+    .into_bytes();
+    v1::write(event, &mut body);
+    body.push(b'}');
+    Bytes::from(body)
+}

@@ -1,0 +1,198 @@
+//! Which events are asked for: a field selector, understood.
+
+use std::ops::ControlFlow;
+
+use apiserver::{ApiError, FieldTerm};
+use event::{Timestamp, View};
+
+/// What a field selector may name.
+pub(super) const SELECTABLE: &[&str] = &[
+    "user",
+    "verb",
+    "group",
+    "resource",
+    "subresource",
+    "namespace",
+    "name",
+    "code",
+    "sourceIP",
+    "auditID",
+    "stage",
+    "since",
+    "until",
+    "order",
+];
+
+/// A field of an event that is compared with a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventField {
+    /// The user, or who was impersonated.
+    User,
+    /// The verb.
+    Verb,
+    /// API group of the object.
+    Group,
+    /// Plural of the object's kind.
+    Resource,
+    /// Part of the object.
+    Subresource,
+    /// Namespace of the object.
+    Namespace,
+    /// Name of the object.
+    Name,
+    /// HTTP status code.
+    Code,
+    /// One of the addresses that the request came from.
+    SourceIp,
+    /// Identity of the request.
+    AuditId,
+    /// Stage of the request.
+    Stage,
+}
+
+impl EventField {
+    fn of(name: &str) -> Option<Self> {
+        Some(match name {
+            "user" => Self::User,
+            "verb" => Self::Verb,
+            "group" => Self::Group,
+            "resource" => Self::Resource,
+            "subresource" => Self::Subresource,
+            "namespace" => Self::Namespace,
+            "name" => Self::Name,
+            "code" => Self::Code,
+            "sourceIP" => Self::SourceIp,
+            "auditID" => Self::AuditId,
+            "stage" => Self::Stage,
+            _ => return None,
+        })
+    }
+}
+
+/// One condition on a field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// The field.
+    pub field: EventField,
+    /// What it is compared with.
+    pub value: String,
+    /// Whether it must be equal, or must not be.
+    pub is_equal: bool,
+}
+
+/// In which order events are listed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// As they were recorded.
+    #[default]
+    Oldest,
+    /// The last one first.
+    Newest,
+}
+
+/// Which events are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Conditions {
+    /// Conditions on fields, all of which must hold.
+    pub fields: Vec<Condition>,
+    /// Events of this time or later.
+    pub since: Option<Timestamp>,
+    /// Events before this time.
+    pub until: Option<Timestamp>,
+    /// In which order.
+    pub order: Order,
+    /// The place that `metadata.name` asks for; 0 for a name that no event has.
+    pub(super) seq: Option<u64>,
+}
+
+impl Conditions {
+    /// Understands the terms of a field selector.
+    pub fn of(terms: &[FieldTerm]) -> Result<Self, ApiError> {
+        let mut conditions = Self::default();
+        for term in terms {
+            let FieldTerm { path, value, is_equal } = term;
+            if let Some(field) = EventField::of(path) {
+                let value = value.clone();
+                conditions.fields.push(Condition { field, value, is_equal: *is_equal });
+                continue;
+            }
+            if !is_equal {
+                let message = format!("the field selector {path}!= is not possible: use {path}=");
+                return Err(ApiError::bad_request(message));
+            }
+            match path.as_str() {
+                "since" => conditions.since = Some(moment(path, value)?),
+                "until" => conditions.until = Some(moment(path, value)?),
+                "order" => conditions.order = order(value)?,
+                "metadata.name" => conditions.seq = Some(super::place(value).unwrap_or_default()),
+                // These objects have no namespace of their own.
+                _ if value.is_empty() => {}
+                _ => conditions.seq = Some(0),
+            }
+        }
+        Ok(conditions)
+    }
+
+    /// Whether an event is asked for.
+    pub fn admit(&self, event: &View<'_>) -> bool {
+        let time = event.stage_timestamp();
+        self.since.is_none_or(|since| time >= since)
+            && self.until.is_none_or(|until| time < until)
+            && self.fields.iter().all(|condition| condition.holds(event) == condition.is_equal)
+    }
+}
+
+impl Condition {
+    /// Whether the field has the value.
+    fn holds(&self, event: &View<'_>) -> bool {
+        let value = self.value.as_str();
+        let object = event.object_ref();
+        let of_object = |text: Option<&str>| text.unwrap_or_default() == value;
+        match self.field {
+            EventField::User => {
+                let impersonated = event.impersonated_user();
+                event.user().username() == value
+                    || impersonated.is_some_and(|user| user.username() == value)
+            }
+            EventField::Verb => event.verb() == value,
+            EventField::Group => of_object(object.map(|object| object.api_group)),
+            EventField::Resource => of_object(object.map(|object| object.resource)),
+            EventField::Subresource => of_object(object.map(|object| object.subresource)),
+            EventField::Namespace => of_object(object.map(|object| object.namespace)),
+            EventField::Name => of_object(object.map(|object| object.name)),
+            EventField::Code => {
+                let code = event.response_status().map_or(0, |status| status.code());
+                value.parse() == Ok(code)
+            }
+            EventField::SourceIp => {
+                let mut is_found = false;
+                event.for_each_source_ip(|address| {
+                    is_found |= address == value;
+                    if is_found { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                });
+                is_found
+            }
+            EventField::AuditId => event.audit_id() == value,
+            EventField::Stage => event.stage().as_str() == value,
+        }
+    }
+}
+
+fn moment(path: &str, value: &str) -> Result<Timestamp, ApiError> {
+    Timestamp::parse(value).map_err(|_| {
+        ApiError::bad_request(format!(
+            "the field selector {path}={value} is no time: write it as 2026-11-23T09:30:00Z"
+        ))
+    })
+}
+
+fn order(value: &str) -> Result<Order, ApiError> {
+    match value {
+        "oldest" => Ok(Order::Oldest),
+        "newest" => Ok(Order::Newest),
+        other => Err(ApiError::bad_request(format!(
+            "the field selector order={other} is not possible: there are order=oldest and \
+             order=newest"
+        ))),
+    }
+}

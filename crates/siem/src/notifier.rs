@@ -1,0 +1,169 @@
+//! `Notifier`: where signals are sent to, such as an Alertmanager.
+//!
+//! What is a secret (the URL of a Slack webhook, a signing key, a token) is in a Secret and only named
+//! here; who names one must be allowed to read it. Sending is the business of others, to whom
+//! [`NotifierSpec`] says what to do, and who say with [`record_status`] how it goes.
+
+mod spec;
+mod status;
+
+use std::sync::Arc;
+
+use apiserver::{
+    ApiError, Attributes, Column, FieldError, Occasion, Registry, Resource, ResourceId, Scope,
+    Strategy, Subresource,
+};
+use event::Level;
+use futures::future::BoxFuture;
+use http::StatusCode;
+use serde_json::{Map, Value};
+
+use crate::{AGE, CHANGEABLE, GROUP, VERSION, column, fields, schema, wide};
+
+pub use spec::{NotifierSpec, NotifierType, SecretKey};
+pub use status::{NotifierState, NotifierStatus, record_status};
+
+/// The kind.
+pub const NOTIFIERS: ResourceId = ResourceId { group: GROUP, plural: "notifiers" };
+
+const KIND: &str = "Notifier";
+/// Last segment of the URL at which a sample is sent.
+const TEST: &str = "test";
+
+const COLUMNS: &[Column] = &[
+    column("Type", "string", "spec.type", "Which protocol it speaks."),
+    column("State", "string", "status.state", "Whether signals are sent."),
+    column("Min Severity", "string", "spec.minSeverity", "The least serious signals it sends."),
+    column("Pending", "integer", "status.pending", "How many notifications wait."),
+    column("Last Sent", "date", "status.lastSent", "Time since the last notification."),
+    wide(column("Error", "string", "status.lastError", "Why the last attempt failed.")),
+    AGE,
+];
+
+/// Sends a sample.
+pub trait NotifierTester: Send + Sync {
+    /// Sends one sample signal, once, and says what came of it: in words for people, without secrets.
+    fn test(&self, name: String, spec: NotifierSpec) -> BoxFuture<'static, Result<String, String>>;
+}
+
+/// The kind, ready to be served.
+pub fn resource(tester: Arc<dyn NotifierTester>) -> Resource {
+    Resource {
+        group: GROUP,
+        version: VERSION,
+        kind: KIND,
+        plural: NOTIFIERS.plural,
+        singular: "notifier",
+        short_names: &[],
+        categories: &[],
+        scope: Scope::Cluster,
+        verbs: CHANGEABLE,
+        columns: COLUMNS,
+        schema: schema::kind(
+            "Notifier sends signals to another system. A create at its subresource test sends a \
+             sample.",
+            spec::schema(),
+            status::schema(),
+        )
+        .into(),
+        subresources: &[Subresource::Operation { name: TEST }],
+        selectable_fields: &["spec.type", "status.state"],
+        withhold_bodies: false,
+        audit_level_min: Level::RequestResponse,
+        read_only: None,
+        strategy: Arc::new(Rules { tester }),
+    }
+}
+
+/// A notifier as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredNotifier {
+    /// Its name.
+    pub name: String,
+    /// Tells it from an earlier one of the same name.
+    pub uid: String,
+    /// What it does.
+    pub spec: NotifierSpec,
+}
+
+/// A stored notifier; `None` if it cannot be read.
+pub fn stored(body: &[u8]) -> Option<StoredNotifier> {
+    let notifier: Map<String, Value> = serde_json::from_slice(body).ok()?;
+    Some(StoredNotifier {
+        name: fields::text(&notifier, "metadata.name").to_owned(),
+        uid: fields::text(&notifier, "metadata.uid").to_owned(),
+        spec: NotifierSpec::of(&notifier)?,
+    })
+}
+
+/// All notifiers.
+pub async fn load(registry: &Registry) -> Result<Vec<StoredNotifier>, ApiError> {
+    let mut found = Vec::new();
+    registry.scan(NOTIFIERS, |body| found.extend(stored(body))).await?;
+    Ok(found)
+}
+
+struct Rules {
+    tester: Arc<dyn NotifierTester>,
+}
+
+impl Strategy for Rules {
+    fn prepare_create(&self, notifier: &mut Map<String, Value>, _at: &Occasion) {
+        fields::set(notifier, "status", status::unsent());
+    }
+
+    fn prepare_update(
+        &self,
+        notifier: &mut Map<String, Value>,
+        old: &Map<String, Value>,
+        _at: &Occasion,
+    ) {
+        fields::restore(notifier, old, "status");
+    }
+
+    fn validate(
+        &self,
+        notifier: &Map<String, Value>,
+        _old: Option<&Map<String, Value>>,
+        _at: &Occasion,
+    ) -> Vec<FieldError> {
+        spec::validate(notifier)
+    }
+
+    fn required_access(&self, notifier: &Map<String, Value>) -> Vec<Attributes> {
+        let named = ["spec.urlSecretRef", "spec.secretRef"];
+        let secret = |path: &str| {
+            fields::value(notifier, path).map(|_| Attributes {
+                verb: "get".to_owned(),
+                version: "v1".to_owned(),
+                resource: "secrets".to_owned(),
+                namespace: fields::text(notifier, &format!("{path}.namespace")).to_owned(),
+                name: fields::text(notifier, &format!("{path}.name")).to_owned(),
+                ..Attributes::default()
+            })
+        };
+        named.into_iter().filter_map(secret).collect()
+    }
+
+    fn operate(
+        &self,
+        notifier: Map<String, Value>,
+        _at: Occasion,
+    ) -> BoxFuture<'static, Result<String, ApiError>> {
+        let name = fields::text(&notifier, "metadata.name").to_owned();
+        let Some(spec) = NotifierSpec::of(&notifier) else {
+            let error = ApiError::internal("the stored notifier cannot be read");
+            return Box::pin(async move { Err(error) });
+        };
+        let tested = self.tester.test(name.clone(), spec);
+        Box::pin(async move {
+            tested.await.map_err(|message| {
+                ApiError::new(StatusCode::BAD_GATEWAY, "TestFailed", message).about(
+                    GROUP,
+                    NOTIFIERS.plural,
+                    &name,
+                )
+            })
+        })
+    }
+}

@@ -1,0 +1,192 @@
+//! What a notifier is to do: schema, checks, and the form in which others read it.
+
+use apiserver::FieldError;
+use detect::Template;
+use event::Severity;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::fields;
+use crate::schema::{object_with, short_text, text, texts, words};
+
+const TYPES: [&str; 3] = ["Alertmanager", "Webhook", "Slack"];
+/// Characters of a URL.
+const URL_LEN_MAX: u32 = 2048;
+/// Characters of a template.
+const TEMPLATE_LEN_MAX: u32 = 16 << 10;
+/// Characters of certificates of authorities.
+const CA_LEN_MAX: u32 = 64 << 10;
+
+/// Which protocol a notifier speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum NotifierType {
+    /// Version 2 of Alertmanager's API.
+    Alertmanager,
+    /// A signed POST of the signal as JSON.
+    Webhook,
+    /// A message as Slack's incoming webhooks take it.
+    Slack,
+}
+
+/// A key of a Secret.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct SecretKey {
+    /// Namespace of the Secret.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// The key in its data.
+    pub key: String,
+}
+
+/// What a notifier is to do.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NotifierSpec {
+    /// Which protocol it speaks.
+    #[serde(rename = "type")]
+    pub kind: NotifierType,
+    /// Where to send, if that is no secret.
+    pub url: Option<String>,
+    /// Where to send, if that is a secret.
+    pub url_secret_ref: Option<SecretKey>,
+    /// The signing key of a webhook, the token of an Alertmanager.
+    pub secret_ref: Option<SecretKey>,
+    /// Signals of less are not sent.
+    #[serde(default)]
+    pub min_severity: Severity,
+    /// Ids or titles of the rules whose signals are sent; all if empty.
+    #[serde(default)]
+    pub rules: Vec<String>,
+    /// The message, with the variables of rules' messages.
+    pub template: Option<String>,
+    /// Whether a signal that goes on is sent again, now and then.
+    #[serde(default)]
+    pub send_updates: bool,
+    /// Whether the end of a signal is sent.
+    #[serde(default = "yes")]
+    pub send_closed: bool,
+    /// Certificates of authorities, as PEM, that are believed beside those of the system.
+    pub ca_bundle: Option<String>,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+impl NotifierSpec {
+    /// The spec of a stored notifier; `None` if it cannot be read.
+    pub(super) fn of(notifier: &Map<String, Value>) -> Option<Self> {
+        Self::deserialize(notifier.get("spec")?).ok()
+    }
+}
+
+/// The schema.
+pub(super) fn schema() -> Value {
+    let flag = |default: bool, description: &str| json!({"type": "boolean", "default": default, "description": description});
+    let mut severity = words(&Severity::ALL.map(Severity::as_str), "Signals of less are not sent.");
+    severity["default"] = Severity::Low.as_str().into();
+    let secret = |description: &str| {
+        let required = |description| {
+            let mut field = text(description);
+            field["minLength"] = 1.into();
+            field
+        };
+        object_with(
+            description,
+            &["namespace", "name", "key"],
+            &[
+                ("namespace", required("Namespace of the Secret.")),
+                ("name", required("Name of the Secret.")),
+                ("key", required("Key in the data of the Secret.")),
+            ],
+        )
+    };
+    object_with(
+        "What is sent where.",
+        &["type"],
+        &[
+            ("type", words(&TYPES, "Which protocol it speaks.")),
+            (
+                "url",
+                short_text(URL_LEN_MAX, "Where to send. Not for a URL that is a secret itself."),
+            ),
+            ("urlSecretRef", secret("Where to send, if the URL is a secret itself.")),
+            ("secretRef", secret("Signing key of a Webhook, bearer token of an Alertmanager.")),
+            ("minSeverity", severity),
+            ("rules", texts("Ids or titles of the rules whose signals are sent; all if empty.")),
+            (
+                "template",
+                short_text(TEMPLATE_LEN_MAX, "The message, with the variables of rules' messages."),
+            ),
+            (
+                "sendUpdates",
+                flag(false, "Whether a signal that goes on is sent again, now and then."),
+            ),
+            ("sendClosed", flag(true, "Whether the end of a signal is sent.")),
+            ("caBundle", short_text(CA_LEN_MAX, "Certificates of authorities to believe, as PEM.")),
+        ],
+    )
+}
+
+/// What is wrong beyond the schema.
+pub(super) fn validate(notifier: &Map<String, Value>) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let url = fields::value(notifier, "spec.url").and_then(Value::as_str);
+    let has_secret_url = fields::value(notifier, "spec.urlSecretRef").is_some();
+    match url {
+        Some(_) if has_secret_url => {
+            let detail = "url and urlSecretRef exclude each other";
+            errors.push(FieldError::forbidden("spec.urlSecretRef", detail));
+        }
+        Some(_) if fields::text(notifier, "spec.type") == "Slack" => {
+            let detail = "the URL of a Slack webhook is a secret: put it into a Secret, and name \
+                          that in urlSecretRef";
+            errors.push(FieldError::forbidden("spec.url", detail));
+        }
+        Some(url) => errors.extend(wrong_url(url)),
+        None if !has_secret_url => {
+            errors.push(FieldError::required("spec.url", "or urlSecretRef"));
+        }
+        None => {}
+    }
+    if let Err(error) = Template::parse(fields::text(notifier, "spec.template")) {
+        let hint = error.hint.as_ref().map(|hint| format!(" (help: {hint})")).unwrap_or_default();
+        errors.push(FieldError {
+            reason: "FieldValueInvalid",
+            field: "spec.template".to_owned(),
+            message: format!("Invalid value: {error}{hint}"),
+        });
+    }
+    let certificates = fields::text(notifier, "spec.caBundle");
+    if !certificates.is_empty() && !certificates.contains("-----BEGIN CERTIFICATE-----") {
+        errors.push(FieldError {
+            reason: "FieldValueInvalid",
+            field: "spec.caBundle".to_owned(),
+            message: "Invalid value: there is no certificate in it: PEM is wanted".to_owned(),
+        });
+    }
+    errors
+}
+
+/// Spec and events hold no secrets: a URL with a password or with parameters is refused. It is not
+/// repeated in the message.
+fn wrong_url(url: &str) -> Option<FieldError> {
+    let wrong = |message: &str| {
+        let message = format!("Invalid value: {message}");
+        Some(FieldError { reason: "FieldValueInvalid", field: "spec.url".to_owned(), message })
+    };
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let Some(rest) = rest else { return wrong("must begin with https:// or http://") };
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if host.is_empty() || url.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return wrong("must be a URL such as https://alertmanager.monitoring.svc:9093");
+    }
+    if host.contains('@') || url.contains(['?', '#']) {
+        return wrong(
+            "user, password and parameters are secrets: put the whole URL into a Secret, and name \
+             that in urlSecretRef",
+        );
+    }
+    None
+}

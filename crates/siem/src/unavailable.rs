@@ -1,0 +1,45 @@
+//! Services of a program that has none: for reference pages, and for parts that are switched off.
+
+use apiserver::ApiError;
+use async_trait::async_trait;
+use futures::future::BoxFuture;
+
+use crate::audit_event::{EventLog, LogRecord};
+use crate::notifier::{NotifierSpec, NotifierTester};
+
+/// Answers that nothing is there.
+pub(crate) struct Unavailable;
+
+#[async_trait]
+impl EventLog for Unavailable {
+    fn first_seq(&self) -> u64 {
+        0
+    }
+
+    fn last_seq(&self) -> u64 {
+        0
+    }
+
+    async fn read(
+        &self,
+        _after: u64,
+        _rows_max: usize,
+        _bytes_max: usize,
+    ) -> Result<Vec<LogRecord>, ApiError> {
+        Ok(Vec::new())
+    }
+
+    async fn wait_past(&self, _seq: u64) -> Result<(), ApiError> {
+        std::future::pending().await
+    }
+}
+
+impl NotifierTester for Unavailable {
+    fn test(
+        &self,
+        _name: String,
+        _spec: NotifierSpec,
+    ) -> BoxFuture<'static, Result<String, String>> {
+        Box::pin(async { Err("this server sends no notifications".to_owned()) })
+    }
+}

@@ -1,0 +1,194 @@
+//! Audit events: the journal, read with selectors, in pages, from either end, and followed.
+
+use event::{Event, ObjectReference, Stage, Status, Timestamp, UserInfo};
+use expect_test::expect;
+use serde_json::Value;
+
+use super::server::{START, Server, log_of};
+
+const EVENTS: &str = "/apis/siem.keepwatch.io/v1alpha1/auditevents";
+
+/// The `n`th event: two users, three verbs, one a second.
+fn event(n: i64) -> Event {
+    let time = Timestamp::from_micros(START + n * 1_000_000);
+    let user = if n % 2 == 0 { "alice" } else { "mallory" };
+    let verb = ["get", "list", "delete"][usize::try_from(n).unwrap() % 3];
+    Event {
+        audit_id: format!("id-{n}"),
+        request_uri: "/x".to_owned(),
+        user: UserInfo { username: user.to_owned(), ..UserInfo::default() },
+        source_ips: vec!["192.0.2.7".to_owned(), "10.0.0.1".to_owned()],
+        object_ref: Some(ObjectReference {
+            resource: "restorepoints".to_owned(),
+            namespace: "shop".to_owned(),
+            name: format!("rp-{n}"),
+            api_group: "apps.kio.kasten.io".to_owned(),
+            ..ObjectReference::default()
+        }),
+        response_status: Some(Status { code: 200, ..Status::default() }),
+        request_received_timestamp: time,
+        ..Event::without_request(Stage::ResponseComplete, verb, time)
+    }
+}
+
+async fn record(server: &Server, events: impl Iterator<Item = i64>) {
+    for n in events {
+        server.pass(1);
+        store::record(&server.store, event::record::write(&event(n))).await.unwrap();
+    }
+}
+
+async fn server(count: i64) -> Server {
+    let server = Server::open_with(|store| siem::Services {
+        log: log_of(store),
+        ..siem::Services::default()
+    });
+    record(&server, 1..=count).await;
+    server
+}
+
+/// The names of the objects of the events in a list, and its continue token.
+fn told(list: &Value) -> (String, String) {
+    let items = list["items"].as_array().unwrap().iter();
+    let names = items.filter_map(|item| item["event"]["objectRef"]["name"].as_str());
+    let next = list["metadata"]["continue"].as_str().unwrap_or_default();
+    (names.collect::<Vec<_>>().join(" "), next.to_owned())
+}
+
+#[tokio::test]
+async fn events_read_like_a_log() {
+    let server = server(2).await;
+    let table = server.table(&format!("GET {EVENTS}")).await;
+    expect![[r"
+        Name  Time  User  Verb  Resource  Namespace  Object  Code  IP  Subresource  As  Agent  Audit ID
+        00000000000000000001  2026-11-23T09:30:01.000000Z  mallory  list  restorepoints  shop  rp-1  200  192.0.2.7  null  null  null  id-1
+        00000000000000000002  2026-11-23T09:30:02.000000Z  alice  delete  restorepoints  shop  rp-2  200  192.0.2.7  null  null  null  id-2
+    "]]
+    .assert_eq(&table);
+    let (code, one) = server.ask(&format!("GET {EVENTS}/00000000000000000002"), "").await;
+    assert_eq!((code, one["event"]["auditID"].as_str()), (200, Some("id-2")));
+    assert_eq!(one["metadata"]["resourceVersion"], "2");
+    for name in ["00000000000000000099", "2", "00000000000000000000", "x"] {
+        assert_eq!(server.ask(&format!("GET {EVENTS}/{name}"), "").await.0, 404, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn selectors_find_events() {
+    let server = server(12).await;
+    for (selector, expected) in [
+        ("user=mallory,verb=delete", "rp-5 rp-11"),
+        ("user!=mallory,verb=delete", "rp-2 rp-8"),
+        ("auditID=id-7", "rp-7"),
+        ("name=rp-3,namespace=shop,resource=restorepoints,group=apps.kio.kasten.io", "rp-3"),
+        ("code=200,sourceIP=10.0.0.1,auditID=id-4", "rp-4"),
+        ("code=403", ""),
+        ("sourceIP=10.0.0.2", ""),
+        ("stage=Panic", ""),
+        ("since=2026-11-23T09:30:03Z,until=2026-11-23T09:30:06Z", "rp-3 rp-4 rp-5"),
+        ("since=2026-11-23T09:30:11Z,order=newest", "rp-12 rp-11"),
+        ("metadata.name=00000000000000000009", "rp-9"),
+        ("metadata.name=nonsense", ""),
+        ("verb=delete,order=newest", "rp-11 rp-8 rp-5 rp-2"),
+    ] {
+        let line = format!("GET {EVENTS}?fieldSelector={selector}");
+        let (code, list) = server.ask(&line, "").await;
+        assert_eq!((code, told(&list).0.as_str()), (200, expected), "{selector}");
+    }
+    let (_, none) = server.ask(&format!("GET {EVENTS}?labelSelector=a"), "").await;
+    assert_eq!(told(&none).0, "");
+}
+
+#[tokio::test]
+async fn a_selector_that_means_nothing_is_refused() {
+    let server = server(1).await;
+    let mut said = String::new();
+    for selector in ["since=now", "since!=2026-11-23T09:30:03Z", "order=random", "level=Request"] {
+        said += &(server.said(&format!("GET {EVENTS}?fieldSelector={selector}"), "").await + "\n");
+    }
+    expect![[r"
+        400 the field selector since=now is no time: write it as 2026-11-23T09:30:00Z
+        400 the field selector since!= is not possible: use since=
+        400 the field selector order=random is not possible: there are order=oldest and order=newest
+        400 field label not supported: level
+    "]]
+    .assert_eq(&said);
+}
+
+/// Reads all pages of a list; events recorded meanwhile are not among them.
+async fn pages(server: &Server, selector: &str) -> Vec<String> {
+    let (mut pages, mut next) = (Vec::new(), String::new());
+    loop {
+        let line = format!("GET {EVENTS}?limit=2&fieldSelector={selector}&continue={next}");
+        let (code, list) = server.ask(&line, "").await;
+        assert_eq!(code, 200, "{list}");
+        let (names, after) = told(&list);
+        pages.push(names);
+        if after.is_empty() {
+            return pages;
+        }
+        next = after;
+    }
+}
+
+#[tokio::test]
+async fn pages_show_one_moment_from_either_end() {
+    let server = server(7).await;
+    let oldest = pages(&server, "namespace=shop").await;
+    assert_eq!(oldest, ["rp-1 rp-2", "rp-3 rp-4", "rp-5 rp-6", "rp-7"]);
+    let newest = pages(&server, "namespace=shop,order=newest").await;
+    assert_eq!(newest, ["rp-7 rp-6", "rp-5 rp-4", "rp-3 rp-2", "rp-1"]);
+}
+
+#[tokio::test]
+async fn many_events_fill_pages_that_have_a_bound() {
+    let server = server(1_300).await;
+    let (_, list) = server.ask(&format!("GET {EVENTS}"), "").await;
+    assert_eq!(list["items"].as_array().unwrap().len(), 500);
+    assert_ne!(told(&list).1, "");
+    let line = format!("GET {EVENTS}?fieldSelector=order=newest,user=alice,verb=get&limit=500");
+    let (_, list) = server.ask(&line, "").await;
+    let items = list["items"].as_array().unwrap();
+    assert_eq!(items.len(), 216);
+    assert_eq!(items[0]["event"]["auditID"], "id-1296");
+    assert_eq!(items[215]["event"]["auditID"], "id-6");
+    let line = format!("GET {EVENTS}?fieldSelector=since=2026-11-23T09:51:00Z,verb=list");
+    let (_, list) = server.ask(&line, "").await;
+    assert_eq!(list["items"][0]["event"]["auditID"], "id-1261");
+}
+
+#[tokio::test]
+async fn what_was_read_is_not_recorded_again() {
+    let server = server(1).await;
+    server.ask(&format!("GET {EVENTS}"), "").await;
+    server.ask(&format!("GET {EVENTS}/00000000000000000001"), "").await;
+    let events = server.events().await;
+    assert_eq!(events.len(), 3);
+    assert!(events.iter().all(|event| event.response_object.is_none()));
+    assert_eq!(events[1].object_ref.as_ref().unwrap().resource, "auditevents");
+}
+
+#[tokio::test]
+async fn new_events_are_told_to_those_who_follow() {
+    let server = server(3).await;
+    let line = format!("GET {EVENTS}?watch=1&resourceVersion=1&fieldSelector=user=mallory");
+    let watch = server.watch(&line, 2);
+    let more = async {
+        record(&server, 4..=5).await;
+    };
+    let (watched, ()) = tokio::join!(watch, more);
+    assert_eq!(watched, ["ADDED 00000000000000000003", "ADDED 00000000000000000005"]);
+}
+
+#[tokio::test]
+async fn nobody_writes_events() {
+    let server = server(1).await;
+    for line in ["POST", "DELETE", "PUT", "PATCH"] {
+        let line = if line == "POST" {
+            format!("POST {EVENTS}")
+        } else {
+            format!("{line} {EVENTS}/00000000000000000001")
+        };
+        assert_eq!(server.ask(&line, "{}").await.0, 405, "{line}");
+    }
+}

@@ -1,0 +1,138 @@
+//! Notifiers: no secret in them, a sample on request, and how they fare.
+
+use std::sync::Arc;
+
+use event::{Severity, Timestamp};
+use expect_test::expect;
+use futures::future::BoxFuture;
+use serde_json::{Value, json};
+use siem::Services;
+use siem::notifier::{
+    NotifierSpec, NotifierState, NotifierStatus, NotifierTester, load, record_status,
+};
+
+use super::server::{START, Server};
+
+const NOTIFIERS: &str = "/apis/siem.keepwatch.io/v1alpha1/notifiers";
+
+/// Takes samples for `https://…`, and for nothing else.
+struct Tester;
+
+impl NotifierTester for Tester {
+    fn test(&self, name: String, spec: NotifierSpec) -> BoxFuture<'static, Result<String, String>> {
+        Box::pin(async move {
+            match spec.url {
+                Some(url) if url.starts_with("https") => Ok(format!("{name} took a sample signal")),
+                _ => Err(format!("{name}: nothing answers")),
+            }
+        })
+    }
+}
+
+fn open() -> Server {
+    Server::open(siem::resources(&Services { tester: Arc::new(Tester), ..Services::default() }))
+}
+
+async fn make(server: &Server, spec: &Value) -> (u16, Value) {
+    let body = json!({"metadata": {"name": "pager"}, "spec": spec}).to_string();
+    server.ask(&format!("POST {NOTIFIERS}"), &body).await
+}
+
+fn alertmanager(url: &str) -> Value {
+    json!({"type": "Alertmanager", "url": url, "minSeverity": "high"})
+}
+
+#[tokio::test]
+async fn a_notifier_is_read_with_its_defaults() {
+    let server = open();
+    let (code, made) = make(&server, &alertmanager("https://am:9093")).await;
+    assert_eq!(code, 201, "{made}");
+    let notifiers = load(&server.registry).await.unwrap();
+    let spec = &notifiers[0].spec;
+    assert_eq!(spec.min_severity, Severity::High);
+    assert!(spec.send_closed && !spec.send_updates && spec.rules.is_empty());
+    assert_eq!(made["status"], json!({"state": "pending"}));
+}
+
+#[tokio::test]
+async fn what_is_a_secret_or_makes_no_sense_is_refused() {
+    let server = open();
+    let secret = json!({"namespace": "keep", "name": "slack", "key": "url"});
+    let mut said = String::new();
+    for spec in [
+        json!({"type": "Pigeon", "url": "https://x"}),
+        json!({"type": "Webhook"}),
+        json!({"type": "Slack", "url": "https://hooks.slack.example/T0"}),
+        json!({"type": "Webhook", "url": "https://x", "urlSecretRef": secret}),
+        json!({"type": "Webhook", "url": "https://user:hunter2@x"}),
+        json!({"type": "Webhook", "url": "https://x/?token=hunter2"}),
+        json!({"type": "Webhook", "url": "gopher://x"}),
+        json!({"type": "Webhook", "url": "https://"}),
+        json!({"type": "Webhook", "url": "https://x", "template": "{{#is_match"}),
+        json!({"type": "Webhook", "url": "https://x", "caBundle": "x"}),
+        json!({"type": "Webhook", "url": "https://x", "secretRef": {"name": "a"}}),
+    ] {
+        let (code, answer) = make(&server, &spec).await;
+        let message = answer["message"].as_str().unwrap();
+        let message = message.split_once("invalid: ").map_or(message, |(_, rest)| rest);
+        said += &(format!("{code} {message}") + "\n");
+    }
+    expect![[r#"
+        422 spec.type: Unsupported value: "Pigeon": supported values: "Alertmanager", "Webhook", "Slack"
+        422 spec.url: Required value: or urlSecretRef
+        422 spec.url: Forbidden: the URL of a Slack webhook is a secret: put it into a Secret, and name that in urlSecretRef
+        422 spec.urlSecretRef: Forbidden: url and urlSecretRef exclude each other
+        422 spec.url: Invalid value: user, password and parameters are secrets: put the whole URL into a Secret, and name that in urlSecretRef
+        422 spec.url: Invalid value: user, password and parameters are secrets: put the whole URL into a Secret, and name that in urlSecretRef
+        422 spec.url: Invalid value: must begin with https:// or http://
+        422 spec.url: Invalid value: must be a URL such as https://alertmanager.monitoring.svc:9093
+        422 spec.template: Invalid value: a variable does not end (help: write it as {{severity}})
+        422 spec.caBundle: Invalid value: there is no certificate in it: PEM is wanted
+        422 [spec.secretRef.namespace: Required value, spec.secretRef.key: Required value]
+    "#]].assert_eq(&said);
+    assert!(!said.contains("hunter2"));
+}
+
+#[tokio::test]
+async fn a_sample_is_sent_on_request_and_on_record() {
+    let server = open();
+    make(&server, &alertmanager("https://am:9093")).await;
+    let line = format!("POST {NOTIFIERS}/pager/test");
+    assert_eq!(server.said(&line, "").await, "200 pager took a sample signal");
+    let dry = server.said(&format!("{line}?dryRun=All"), "{}").await;
+    assert_eq!(dry, "200 nothing was done: this is a dry run");
+    let patch = json!({"spec": {"url": "http://am:9093"}}).to_string();
+    assert_eq!(server.ask(&format!("PATCH {NOTIFIERS}/pager"), &patch).await.0, 200);
+    assert_eq!(server.said(&line, "").await, "502 pager: nothing answers");
+    assert_eq!(server.ask(&format!("POST {NOTIFIERS}/gone/test"), "").await.0, 404);
+    assert_eq!(server.ask(&format!("GET {NOTIFIERS}/pager/test"), "").await.0, 405);
+    let events = server.events().await;
+    let tests = events.iter().filter(|event| {
+        event.verb == "create"
+            && event.object_ref.as_ref().is_some_and(|object| object.subresource == "test")
+    });
+    assert_eq!(tests.count(), 4);
+}
+
+#[tokio::test]
+async fn the_server_writes_how_a_notifier_fares() {
+    let server = open();
+    make(&server, &alertmanager("https://am:9093")).await;
+    let status = NotifierStatus {
+        state: NotifierState::Failing,
+        last_sent: Some(Timestamp::from_micros(START - 60_000_000)),
+        last_error: Some("nothing answers".to_owned()),
+        cursor: Some(17),
+        pending: 3,
+    };
+    server.write(move |objects| record_status(objects, "pager", &status)).await;
+    server.write(|objects| record_status(objects, "gone", &NotifierStatus::default())).await;
+    expect![[r"
+        Name  Type  State  Min Severity  Pending  Last Sent  Error  Age
+        pager  Alertmanager  failing  high  3  60s  nothing answers  0s
+    "]]
+    .assert_eq(&server.table(&format!("GET {NOTIFIERS}")).await);
+    let patch = json!({"spec": {"minSeverity": "low"}, "status": {"state": "active"}}).to_string();
+    let (_, changed) = server.ask(&format!("PATCH {NOTIFIERS}/pager"), &patch).await;
+    assert_eq!(changed["status"]["state"], "failing");
+}

@@ -1,0 +1,65 @@
+//! Roles for people, as the authorizer of a standalone server reads them.
+
+use std::sync::Arc;
+
+use apiserver::Attributes;
+use apiserver::authz::rbac::Rbac;
+use event::UserInfo;
+
+/// Who has which role here.
+fn bound() -> String {
+    ["view", "analyst", "admin"]
+        .map(|role| {
+            format!(
+                "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata:\n  \
+                 name: {role}\nroleRef:\n  apiGroup: rbac.authorization.k8s.io\n  kind: ClusterRole\n  \
+                 name: keepwatch-{role}\nsubjects:\n- apiGroup: rbac.authorization.k8s.io\n  kind: User\n  \
+                 name: {role}\n"
+            )
+        })
+        .join("---\n")
+}
+
+/// Lines of a verb and a resource, then those of the three who may.
+#[track_caller]
+fn check(table: &str) {
+    let bindings = bound();
+    let manifests = siem::ROLES.iter().copied().chain([("bindings.yaml", bindings.as_str())]);
+    let rbac = Rbac::of_manifests(manifests).unwrap();
+    for line in table.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let (resource, subresource) = words[1].split_once('/').unwrap_or((words[1], ""));
+        for user in ["view", "analyst", "admin"] {
+            let attributes = Attributes {
+                user: Arc::new(UserInfo { username: user.to_owned(), ..UserInfo::default() }),
+                verb: words[0].to_owned(),
+                group: siem::GROUP.to_owned(),
+                version: siem::VERSION.to_owned(),
+                resource: resource.to_owned(),
+                subresource: subresource.to_owned(),
+                ..Attributes::default()
+            };
+            let may = rbac.decide(&attributes).is_some();
+            assert_eq!(may, words[2..].contains(&user), "{user}: {line}");
+        }
+    }
+}
+
+#[test]
+fn each_role_may_what_its_work_needs() {
+    check(
+        "list signals view analyst admin
+         watch auditevents view analyst admin
+         get detectionrules view analyst admin
+         get notifiers admin
+         patch signals/triage analyst admin
+         update signals/status analyst admin
+         delete signals admin
+         create suppressions analyst admin
+         patch suppressions admin
+         delete suppressions admin
+         create detectionrules admin
+         patch detectionrules admin
+         create notifiers/test admin",
+    );
+}

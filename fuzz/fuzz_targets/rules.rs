@@ -47,7 +47,9 @@ fn tried<'a>(set: &RuleSet, view: &'a View<'a>) {
     let expected: Vec<usize> = all
         .filter(|(_, rule)| match &rule.body {
             Body::Detection(expression) => {
+                let is_over = matches!(view.stage(), Stage::ResponseComplete | Stage::Panic);
                 expression.matches(&fields)
+                    && (expression.names_stage() || is_over)
                     && (expression.names_dry_run() || !fields.is_dry_run())
             }
             Body::Correlation(_) => false,

@@ -96,6 +96,11 @@ impl Expression {
         self.node.names(&|field| *field.path() == Path::DryRun)
     }
 
+    /// Whether the condition names the field `stage`: then it says itself at which stages it looks.
+    pub fn names_stage(&self) -> bool {
+        self.node.names(&|field| *field.path() == Path::Stage)
+    }
+
     /// What every event that meets the condition has in common.
     pub(crate) fn requirements(&self) -> Requirements {
         Requirements::of(&self.node)

@@ -110,7 +110,8 @@ impl RuleSet {
     }
 
     /// Calls `found` with the index of each rule on single events that the event meets. A dry run
-    /// meets only rules that ask for the field `dryRun`.
+    /// meets only rules that ask for the field `dryRun`; an event of a request that is not over meets
+    /// only rules that ask for the field `stage`.
     pub fn for_each_match(&self, fields: &Fields<'_>, mut found: impl FnMut(usize)) {
         self.index.for_each_candidate(fields, |candidate| {
             let Some(Rule { body: Body::Detection(expression), .. }) = self.rules.get(candidate)

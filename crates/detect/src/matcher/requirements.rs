@@ -5,6 +5,8 @@
 
 use std::collections::BTreeSet;
 
+use event::Stage;
+
 use super::{Node, Test};
 use crate::field::{Path, RefPath};
 
@@ -56,6 +58,15 @@ pub(crate) const WORD_LEN_MAX: usize = 64;
 impl Requirements {
     pub(crate) fn of(node: &Node) -> Self {
         Self { words: Dimension::ALL.map(|dimension| words(node, dimension)) }
+    }
+
+    /// The same with the stages at which a request is over: once in the life of each.
+    pub(crate) fn once_a_request(mut self) -> Self {
+        if let Some(words) = self.words.get_mut(Dimension::Stage as usize) {
+            let stages = [Stage::ResponseComplete, Stage::Panic];
+            *words = Some(stages.map(|stage| stage.as_str().to_ascii_lowercase()).into());
+        }
+        self
     }
 
     /// The field for which no word is left, if there is one: no event meets the condition.

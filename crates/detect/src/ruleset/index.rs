@@ -32,7 +32,11 @@ impl Index {
         let requirements: Vec<_> = rules
             .iter()
             .map(|rule| match &rule.body {
-                Body::Detection(expression) => Some(expression.requirements()),
+                // Each request counts once, unless the rule says at which stages it looks.
+                Body::Detection(expression) if expression.names_stage() => {
+                    Some(expression.requirements())
+                }
+                Body::Detection(expression) => Some(expression.requirements().once_a_request()),
                 Body::Correlation(_) => None,
             })
             .collect();

@@ -232,6 +232,21 @@ fn a_dry_run_meets_only_rules_that_ask_for_dry_runs() {
 }
 
 #[test]
+fn a_request_counts_once_unless_the_rule_names_stages() {
+    let any = json!({"s": {"verb": "delete"}, "condition": "s"});
+    let begun = json!({"s": {"stage": ["ResponseStarted", "RequestReceived"]}, "condition": "s"});
+    for (stage, of_any, of_begun) in [
+        ("RequestReceived", false, true),
+        ("ResponseStarted", false, true),
+        ("ResponseComplete", true, false),
+        ("Panic", true, false),
+    ] {
+        check(&any, &json!({"stage": stage}), of_any);
+        check(&begun, &json!({"stage": stage}), of_begun);
+    }
+}
+
+#[test]
 fn rules_are_found_by_the_index_as_by_trying_each() {
     let text: Vec<String> = (0..200)
         .map(|place| {

@@ -1,8 +1,8 @@
 //! How the sinks fare, readable at any time.
 //!
-//! That nobody answers is kept back until as much time has passed as the longest attempt takes. A
-//! closed port is found out at once and a silent one after a minute; who reads this, and named the
-//! endpoint, is not to tell one from the other.
+//! A missing response is not reported before as much time has passed as the longest attempt takes. A
+//! closed port is found out at once and a filtered one after a minute; people who read this, and chose
+//! the endpoint, must not be able to tell one from the other by timing.
 
 use event::Timestamp;
 use tokio::sync::watch;
@@ -35,8 +35,8 @@ pub enum Condition {
         /// How often it said so in a row.
         attempts: u32,
     },
-    /// Nobody has answered for a while.
-    Silent {
+    /// It has not answered for a while.
+    NoResponse {
         /// The error.
         reason: String,
     },
@@ -44,8 +44,8 @@ pub enum Condition {
     Closed,
 }
 
-/// What a corridor publishes about itself.
-pub(crate) struct Pulse {
+/// What a sink publishes about itself.
+pub(crate) struct SinkStatus {
     sink: String,
     now: watch::Sender<Now>,
 }
@@ -58,7 +58,7 @@ struct Now {
     last_success: Option<Timestamp>,
 }
 
-/// Nobody answers.
+/// There is no response.
 #[derive(Clone)]
 struct Silence {
     reason: String,
@@ -66,7 +66,7 @@ struct Silence {
     until: Instant,
 }
 
-impl Pulse {
+impl SinkStatus {
     pub(crate) fn new(sink: &str) -> Self {
         let condition = Condition::Delivering;
         let now = Now { seq: 0, condition, silence: None, last_success: None };
@@ -84,8 +84,8 @@ impl Pulse {
         });
     }
 
-    /// Nobody answers; this is told from a time on, unless it was to be told before.
-    pub(crate) fn fell_silent(&self, reason: String, until: Instant) {
+    /// There is no response; this is reported from a time on, unless it was to be reported before.
+    pub(crate) fn no_response(&self, reason: String, until: Instant) {
         self.now.send_modify(|now| {
             now.silence.get_or_insert(Silence { reason, until });
         });
@@ -102,7 +102,7 @@ impl Pulse {
     pub(crate) fn health(&self, last: u64) -> SinkHealth {
         let Now { seq, mut condition, silence, last_success } = self.now.borrow().clone();
         if let Some(Silence { reason, .. }) = silence.filter(|one| one.until <= Instant::now()) {
-            condition = Condition::Silent { reason };
+            condition = Condition::NoResponse { reason };
         }
         let lag = last.saturating_sub(seq);
         SinkHealth { sink: self.sink.clone(), condition, seq, lag, last_success }

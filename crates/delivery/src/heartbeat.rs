@@ -26,7 +26,7 @@ const VERB: &str = "heartbeat";
 
 impl Delivery {
     /// Records a heartbeat each period, for ever.
-    pub async fn beat(
+    pub async fn run_heartbeat(
         &self,
         storage: &dyn Storage,
         period: Duration,

@@ -1,26 +1,28 @@
-//! The corridor from the journal to the sinks.
+//! From the journal to the destinations.
 //!
-//! Each sink has a [`Corridor`] of its own: it reads the journal behind its cursor, turns records
+//! Each sink has a [`SinkTask`] of its own: it reads the journal behind its cursor, turns records
 //! into lines, delivers them and moves the cursor. Buckets come and go while the server runs
 //! ([`Delivery::attach`]); they get objects instead of lines. Each tries for ever; one that is slow or
-//! dead holds up nobody else and costs no memory, only makes the journal longer, and
+//! dead holds up no other and costs no memory, only makes the journal longer, and
 //! [`Delivery::health`] and the metrics say so.
 //!
-//! It drops nothing. A record that cannot be read leaves a line that says so. How a destination
-//! works is the business of the crate `sink`; how long records are kept, of the crate `store`.
+//! What all of them do in the same way is in `reader`. Nothing is dropped: a record that cannot be
+//! read leaves a line that says so. How a destination works is the business of the crate `sink`; how
+//! long records are kept, of the crate `store`.
 
-mod attached;
 mod backoff;
-mod corridor;
 mod detector;
-mod fixed;
 mod gap;
-mod hauler;
 mod health;
 mod heartbeat;
 mod metrics;
 pub mod notification;
-mod orders;
+mod reader;
+mod sink_task;
+mod upload_intent;
+mod upload_target;
+mod uploader;
+mod uploads;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -32,66 +34,66 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use attached::Detached;
-pub use corridor::{BATCH_BYTES_MAX, BATCH_ROWS_MAX, Corridor, DRAIN_MAX, GATHER_TIME};
 pub use detector::*;
-pub use hauler::RETRY_AFTER_MAX;
 pub use health::{Condition, SinkHealth};
 pub use heartbeat::{HEARTBEAT, HEARTBEAT_PERIOD, HEARTBEAT_SINK, USER};
+pub use reader::{BATCH_BYTES_MAX, BATCH_ROWS_MAX, DRAIN_MAX};
+pub use sink_task::{GATHER_TIME, SinkTask};
+pub use uploader::{RETRY_AFTER_MAX, URGENT_PERIOD};
+pub use uploads::DetachOutcome;
 
-use attached::Attached;
-use health::Pulse;
+use health::SinkStatus;
 use metrics::Metrics;
+use uploads::UploaderHandle;
 
-/// All corridors of a server.
+/// All destinations of a server.
 pub struct Delivery {
     journal: Arc<dyn Journal>,
     metrics: Metrics,
-    doors: Vec<Door>,
-    attached: Mutex<BTreeMap<String, Attached>>,
-    /// Those who haul to buckets.
-    haulers: TaskTracker,
+    sinks: Vec<SinkHandle>,
+    attached: Mutex<BTreeMap<String, UploaderHandle>>,
+    uploaders: TaskTracker,
     stop: CancellationToken,
 }
 
-/// What is known of one corridor from outside.
+/// One sink, from outside.
 #[derive(Clone)]
-struct Door {
-    pulse: Arc<Pulse>,
-    nudge: Arc<Notify>,
+struct SinkHandle {
+    status: Arc<SinkStatus>,
+    wake: Arc<Notify>,
 }
 
 impl Delivery {
-    /// No corridor yet. Metrics go to `registry`.
+    /// No destination yet. Metrics go to `registry`.
     pub fn new(journal: Arc<dyn Journal>, registry: &mut Registry) -> Self {
         let metrics = Metrics::register(registry, Arc::clone(&journal));
         Self {
             journal,
             metrics,
-            doors: Vec::new(),
+            sinks: Vec::new(),
             attached: Mutex::default(),
-            haulers: TaskTracker::new(),
+            uploaders: TaskTracker::new(),
             stop: CancellationToken::new(),
         }
     }
 
-    /// A corridor to `sink`, to be run by the caller.
-    pub fn corridor(&mut self, sink: Box<dyn Sink>) -> Corridor {
-        let pulse = Arc::new(Pulse::new(sink.name()));
-        let nudge = Arc::new(Notify::new());
-        self.doors.push(Door { pulse: Arc::clone(&pulse), nudge: Arc::clone(&nudge) });
-        Corridor::new(Arc::clone(&self.journal), sink, self.metrics.clone(), pulse, nudge)
+    /// Delivers to `sink`; to be run by the caller.
+    pub fn sink_task(&mut self, sink: Box<dyn Sink>) -> SinkTask {
+        let status = Arc::new(SinkStatus::new(sink.name()));
+        let wake = Arc::new(Notify::new());
+        self.sinks.push(SinkHandle { status: Arc::clone(&status), wake: Arc::clone(&wake) });
+        SinkTask::new(Arc::clone(&self.journal), sink, self.metrics.clone(), status, wake)
     }
 
     /// Lets every sink look after itself although there may be nothing to deliver.
-    pub fn nudge(&self) {
-        self.doors.iter().for_each(|door| door.nudge.notify_one());
+    pub fn wake(&self) {
+        self.sinks.iter().for_each(|sink| sink.wake.notify_one());
     }
 
     /// How each sink fares: first those the server was started with, then the attached, by name.
     pub fn health(&self) -> Vec<SinkHealth> {
         let last = self.journal.last_seq();
-        self.pulses().iter().map(|pulse| pulse.health(last)).collect()
+        self.statuses().iter().map(|status| status.health(last)).collect()
     }
 
     /// What is to be said of the journal when it nears its bound: before any request is refused.
@@ -110,14 +112,14 @@ impl Delivery {
     /// Waits until every sink that is not closed has what the journal holds now.
     pub async fn delivered(&self) {
         let last = self.journal.last_seq();
-        for pulse in self.pulses() {
-            pulse.passed(last).await;
+        for status in self.statuses() {
+            status.passed(last).await;
         }
     }
 
-    fn pulses(&self) -> Vec<Arc<Pulse>> {
-        let mut pulses: Vec<_> = self.doors.iter().map(|door| Arc::clone(&door.pulse)).collect();
-        pulses.extend(self.attached().values().map(|attached| Arc::clone(&attached.pulse)));
-        pulses
+    fn statuses(&self) -> Vec<Arc<SinkStatus>> {
+        let mut statuses: Vec<_> = self.sinks.iter().map(|sink| Arc::clone(&sink.status)).collect();
+        statuses.extend(self.attached().values().map(|attached| Arc::clone(&attached.status)));
+        statuses
     }
 }

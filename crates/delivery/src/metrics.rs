@@ -1,4 +1,4 @@
-//! What the corridors count.
+//! What the readers count.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The corridor between a real store and sinks that fail on request.
+//! Delivery between a real store and sinks that fail on request.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod it {
@@ -7,6 +7,7 @@ mod it {
     mod faults;
     mod fixture;
     mod notifications;
+    mod signals;
     mod silence;
 }
 
@@ -23,17 +24,17 @@ use tokio_util::sync::CancellationToken;
 
 /// What the sink got, and what it is to answer before it takes anything (the last is next).
 #[derive(Clone, Default)]
-struct Far {
+struct FakeDestination {
     lines: Arc<Mutex<Vec<String>>>,
     trouble: Arc<Mutex<Vec<DeliverError>>>,
     /// Records that are taken of each batch.
     at_once: usize,
 }
 
-struct FarSink(&'static str, Encoding, Far);
+struct FakeSink(&'static str, Encoding, FakeDestination);
 
 #[async_trait]
-impl Sink for FarSink {
+impl Sink for FakeSink {
     fn name(&self) -> &str {
         self.0
     }
@@ -58,12 +59,12 @@ impl Sink for FarSink {
     }
 }
 
-struct House {
+struct TestStore {
     _folder: tempfile::TempDir,
     store: Sqlite,
 }
 
-impl House {
+impl TestStore {
     fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store.db");
@@ -84,27 +85,27 @@ impl House {
     }
 }
 
-fn far() -> Far {
-    Far { at_once: usize::MAX, ..Far::default() }
+fn far() -> FakeDestination {
+    FakeDestination { at_once: usize::MAX, ..FakeDestination::default() }
 }
 
-fn sink(name: &'static str, far: &Far) -> Box<dyn Sink> {
-    Box::new(FarSink(name, Encoding::V1, far.clone()))
+fn sink(name: &'static str, far: &FakeDestination) -> Box<dyn Sink> {
+    Box::new(FakeSink(name, Encoding::V1, far.clone()))
 }
 
 /// Delivers what is there to one sink, and stops.
-async fn run(house: &House, far: &Far) {
-    let mut delivery = Delivery::new(house.journal(), &mut Registry::default());
+async fn run(store: &TestStore, far: &FakeDestination) {
+    let mut delivery = Delivery::new(store.journal(), &mut Registry::default());
     let stop = CancellationToken::new();
-    let corridor = delivery.corridor(sink("far", far)).run(stop.clone());
+    let task = delivery.sink_task(sink("far", far)).run(stop.clone());
     let delivered = async {
         delivery.delivered().await;
         stop.cancel();
     };
-    tokio::join!(corridor, delivered);
+    tokio::join!(task, delivered);
 }
 
-fn check(far: &Far, expected: &[&str]) {
+fn check(far: &FakeDestination, expected: &[&str]) {
     let lines = far.lines.lock().unwrap();
     assert_eq!(lines.len(), expected.len(), "{lines:?}");
     for (line, name) in lines.iter().zip(expected) {
@@ -114,43 +115,43 @@ fn check(far: &Far, expected: &[&str]) {
 
 #[tokio::test]
 async fn every_record_arrives_once_in_order_and_the_cursor_is_kept() {
-    let (house, mut far) = (House::open(), far());
+    let (store, mut far) = (TestStore::open(), far());
     for name in ["a", "b", "c"] {
-        house.append(name).await;
+        store.append(name).await;
     }
     far.at_once = 2;
-    run(&house, &far).await;
+    run(&store, &far).await;
     check(&far, &["a", "b", "c"]);
-    assert_eq!(house.journal().cursor("far").unwrap().seq, 3);
-    assert_eq!(house.journal().cursor("far").unwrap().state, "1 at once");
-    house.append("d").await;
-    run(&house, &far).await;
+    assert_eq!(store.journal().cursor("far").unwrap().seq, 3);
+    assert_eq!(store.journal().cursor("far").unwrap().state, "1 at once");
+    store.append("d").await;
+    run(&store, &far).await;
     check(&far, &["a", "b", "c", "d"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_sink_that_fails_is_tried_until_it_takes_the_batch() {
-    let (house, far) = (House::open(), far());
-    house.append("a").await;
+    let (store, far) = (TestStore::open(), far());
+    store.append("a").await;
     for _ in 0..20 {
         let retry = DeliverError::Retry { after: None, source: "not now".into() };
         far.trouble.lock().unwrap().push(retry);
     }
     far.trouble.lock().unwrap().push(DeliverError::Misconfigured { source: "no".into() });
-    run(&house, &far).await;
+    run(&store, &far).await;
     check(&far, &["a"]);
 }
 
 #[tokio::test]
 async fn a_closed_sink_stops_alone_and_keeps_its_place() {
-    let (house, open, closed) = (House::open(), far(), far());
-    house.append("a").await;
+    let (store, open, closed) = (TestStore::open(), far(), far());
+    store.append("a").await;
     closed.trouble.lock().unwrap().push(DeliverError::Closed);
     let mut registry = Registry::default();
-    let mut delivery = Delivery::new(house.journal(), &mut registry);
+    let mut delivery = Delivery::new(store.journal(), &mut registry);
     let stop = CancellationToken::new();
-    let first = delivery.corridor(sink("closed", &closed)).run(stop.clone());
-    let second = delivery.corridor(sink("open", &open)).run(stop.clone());
+    let first = delivery.sink_task(sink("closed", &closed)).run(stop.clone());
+    let second = delivery.sink_task(sink("open", &open)).run(stop.clone());
     let delivered = async {
         delivery.delivered().await;
         stop.cancel();
@@ -169,10 +170,10 @@ async fn a_closed_sink_stops_alone_and_keeps_its_place() {
 
 #[tokio::test]
 async fn a_record_that_cannot_be_read_leaves_a_line_that_says_so() {
-    let (house, far) = (House::open(), far());
-    store::record(&house.store, Bytes::from_static(b"\xff nonsense")).await.unwrap();
-    house.append("b").await;
-    run(&house, &far).await;
+    let (store, far) = (TestStore::open(), far());
+    store::record(&store.store, Bytes::from_static(b"\xff nonsense")).await.unwrap();
+    store.append("b").await;
+    run(&store, &far).await;
     let lines = far.lines.lock().unwrap();
     assert_eq!(lines.len(), 2);
     assert!(
@@ -181,18 +182,39 @@ async fn a_record_that_cannot_be_read_leaves_a_line_that_says_so() {
     assert!(lines[1].contains(r#""auditID":"b""#));
 }
 
+#[tokio::test]
+async fn a_signal_is_a_line_of_its_own_and_a_damaged_one_a_gap() {
+    let (store, far) = (TestStore::open(), far());
+    let spec = event::SignalSpec { title: "7 backups are gone".to_owned(), ..Default::default() };
+    let state = event::SignalState::Closed;
+    let signal = event::Signal { id: "signal-1".to_owned(), spec, state };
+    let change = event::signal::ChangeKind::Closed;
+    let record = event::record::write_signal(change, Timestamp::default(), &signal);
+    let cut = record.slice(..record.len() - 1);
+    for record in [record, cut] {
+        store::record(&store.store, record).await.unwrap();
+    }
+    store.append("c").await;
+    run(&store, &far).await;
+    let lines = far.lines.lock().unwrap();
+    assert_eq!(lines.len(), 3);
+    assert!(lines[0].contains(r#""message":"Keepwatch signal closed""#), "{}", lines[0]);
+    assert!(lines[1].contains(r#""keepwatch.io/seq":"2""#), "{}", lines[1]);
+    assert!(lines[2].contains(r#""auditID":"c""#), "{}", lines[2]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_sink_that_never_takes_anything_does_not_hold_up_the_end() {
-    let (house, far) = (House::open(), far());
-    house.append("a").await;
+    let (store, far) = (TestStore::open(), far());
+    store.append("a").await;
     for _ in 0..1000 {
         let retry = DeliverError::Retry { after: None, source: "not now".into() };
         far.trouble.lock().unwrap().push(retry);
     }
-    let mut delivery = Delivery::new(house.journal(), &mut Registry::default());
+    let mut delivery = Delivery::new(store.journal(), &mut Registry::default());
     let stop = CancellationToken::new();
     stop.cancel();
-    let run = delivery.corridor(sink("far", &far)).run(stop);
+    let run = delivery.sink_task(sink("far", &far)).run(stop);
     tokio::time::timeout(2 * delivery::DRAIN_MAX, run).await.unwrap();
     assert_eq!(delivery.health()[0].lag, 1);
 }

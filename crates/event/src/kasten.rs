@@ -23,6 +23,8 @@ pub struct Labels {
     pub cluster_name: String,
     /// Words that may stand in `message`: the plural names of the resources we serve.
     pub resources: Vec<String>,
+    /// Whether the line of a signal passes a filter for the text `K10Event`, as an event's line does.
+    pub signals_match_filter: bool,
 }
 
 /// Verbs and HTTP methods that may stand in `message`.
@@ -90,19 +92,24 @@ fn front(head: &Head<'_>, labels: &Labels, received: Option<&[u8; 29]>, object: 
         object.time(br#","timestamp":"#, received);
     }
     object.word(br#","status":"#, severity(head));
-    object.text(br#","service":"#, Text::from(&*labels.service));
-    if !labels.cluster_name.is_empty() {
-        let line = object.key(br#","ddtags":"#);
-        line.extend_from_slice(b"\"cluster-name:");
-        escape::inside(Text::from(&*labels.cluster_name), line);
-        line.push(b'"');
-    }
+    service(labels, object);
     if !head.source_ips.is_empty() {
         let mut network = Object::open(object.key(br#","network":"#));
         let mut ip = Object::open(network.key(br#","ip":"#));
         object::texts(&head.source_ips, ip.key(br#","list":"#));
         ip.close();
         network.close();
+    }
+}
+
+/// Where the line comes from.
+pub(crate) fn service(labels: &Labels, object: &mut Object<'_>) {
+    object.text(br#","service":"#, Text::from(&*labels.service));
+    if !labels.cluster_name.is_empty() {
+        let line = object.key(br#","ddtags":"#);
+        line.extend_from_slice(b"\"cluster-name:");
+        escape::inside(Text::from(&*labels.cluster_name), line);
+        line.push(b'"');
     }
 }
 

@@ -17,6 +17,7 @@ mod object;
 pub mod record;
 mod scan;
 pub mod signal;
+pub mod signal_line;
 mod status;
 mod timestamp;
 mod types;

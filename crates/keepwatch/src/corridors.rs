@@ -74,7 +74,7 @@ impl Corridors for Hand {
         let health = self.delivery.health().into_iter().find(|health| health.sink == reader)?;
         Some(match health.condition {
             Condition::Failing { reason, attempts } => Fare::Failing { reason, attempts },
-            Condition::Silent { reason } => Fare::Silent { reason },
+            Condition::NoResponse { reason } => Fare::Silent { reason },
             Condition::Delivering | Condition::Closed => Fare::Delivering,
         })
     }

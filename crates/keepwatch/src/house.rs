@@ -22,7 +22,7 @@ use apiserver::{
 };
 use arc_swap::ArcSwap;
 use audit::Policy;
-use delivery::{Condition, Corridor, Delivery};
+use delivery::{Condition, Delivery, SinkTask};
 use detect::LoadOptions;
 use event::UserInfo;
 use event::kasten::Labels;
@@ -75,7 +75,7 @@ pub(crate) struct Plan {
 pub(crate) struct House {
     store: Sqlite,
     server: Server,
-    corridors: Vec<Corridor>,
+    sink_tasks: Vec<SinkTask>,
     delivery: Arc<Delivery>,
     registry: Registry,
     detection: Detection,
@@ -95,7 +95,7 @@ impl House {
         let journal = plan.store.journal();
         retire(&*journal, &plan.sinks).await?;
         let mut delivery = Delivery::new(journal, &mut numbers);
-        let corridors = plan.sinks.into_iter().map(|sink| delivery.corridor(sink)).collect();
+        let sink_tasks = plan.sinks.into_iter().map(|sink| delivery.sink_task(sink)).collect();
         let delivery = Arc::new(delivery);
         metrics.expose(numbers);
         let policy = Arc::new(ArcSwap::from_pointee(plan.policy));
@@ -130,7 +130,7 @@ impl House {
         })
         .await
         .map_err(explained)?;
-        Ok(Self { store: plan.store, server, corridors, delivery, registry, detection })
+        Ok(Self { store: plan.store, server, sink_tasks, delivery, registry, detection })
     }
 
     /// Where it can be reached.
@@ -150,7 +150,7 @@ impl House {
         }
         let (delivery, storage) = (self.delivery(), self.store.clone());
         Some(Box::pin(async move {
-            delivery.beat(&storage, period, || SystemClock.now()).await;
+            delivery.run_heartbeat(&storage, period, || SystemClock.now()).await;
         }))
     }
 
@@ -174,8 +174,8 @@ impl House {
         let mut server = JoinSet::new();
         server.spawn(self.server.run(serving.clone()));
         let mut sinks = JoinSet::new();
-        for corridor in self.corridors {
-            sinks.spawn(corridor.run(delivering.clone()));
+        for task in self.sink_tasks {
+            sinks.spawn(task.run(delivering.clone()));
         }
         let mut living = JoinSet::new();
         let detecting = CancellationToken::new();
@@ -250,6 +250,7 @@ pub(crate) fn labels(cluster_name: &str) -> Labels {
         service: SERVICE.to_owned(),
         cluster_name: cluster_name.to_owned(),
         resources: resource_names(),
+        signals_match_filter: false,
     }
 }
 
@@ -298,7 +299,7 @@ fn remarks(delivery: Arc<Delivery>) -> Remarks {
                 Condition::Failing { reason, attempts } => {
                     Some(format!("{reason} (attempt {attempts})"))
                 }
-                Condition::Silent { reason } => Some(reason),
+                Condition::NoResponse { reason } => Some(reason),
                 Condition::Closed => Some("its reader went away".to_owned()),
             };
             let extent = format!("{} records wait", sink.lag);

@@ -2,6 +2,7 @@
 
 use event::View;
 use event::kasten::Labels;
+use event::record::SignalRecord;
 
 /// The form of a line.
 #[derive(Clone, Debug)]
@@ -18,6 +19,14 @@ impl Encoding {
         match self {
             Self::Kasten(labels) => event::kasten::write(event, labels, line),
             Self::V1 => event::v1::write(event, line),
+        }
+    }
+
+    /// Appends what became of a signal, without the newline. `shed` names what was left out of it.
+    pub fn write_signal(&self, signal: &SignalRecord, shed: &str, line: &mut Vec<u8>) {
+        match self {
+            Self::Kasten(labels) => event::signal_line::kasten(signal, labels, shed, line),
+            Self::V1 => event::signal_line::v1(signal, shed, line),
         }
     }
 }

@@ -69,6 +69,7 @@ pub(super) async fn compare(
         let records = journal.read(kept.seq, 1000, 8 << 20).await?;
         let Some(last) = records.last() else { break };
         kept.seq = last.seq;
+        // What became of a signal answers no request.
         for record in records.iter().filter(|record| !is_signal(&record.bytes)) {
             let event = event::record::read(record.bytes.clone())?;
             tally.events += 1;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use delivery::{Condition, Detached};
+use delivery::{Condition, DetachOutcome};
 use sink::bucket::{Limits, Provider};
 use testkit::page_cache;
 use testkit::s3::{Fault, S3Double};
@@ -149,7 +149,7 @@ async fn whoever_leaves_gets_what_was_recorded_before_and_is_forgotten() {
     record(&store, 1..21).await;
     delivery.attach(NAME, bucket(s3(&place.endpoint()), Limits::default()), 0).await.unwrap();
     let left = delivery.detach(NAME, Duration::from_mins(1)).await.unwrap();
-    assert_eq!(left, Detached { undelivered: 0 });
+    assert_eq!(left, DetachOutcome { undelivered: 0 });
     assert_eq!(events(&place.objects(), SOURCE), numbers(1..21));
     assert_eq!(store.journal().cursor(NAME), None);
     assert!(delivery.health().is_empty());
@@ -157,7 +157,7 @@ async fn whoever_leaves_gets_what_was_recorded_before_and_is_forgotten() {
     place.set_mood(Box::new(|_| Some(Fault::HangUpBeforeBody)));
     delivery.attach(NAME, bucket(s3(&place.endpoint()), small(1)), 15).await.unwrap();
     let left = delivery.detach(NAME, Duration::from_millis(50)).await.unwrap();
-    assert_eq!(left, Detached { undelivered: 5 });
+    assert_eq!(left, DetachOutcome { undelivered: 5 });
     delivery.close().await;
 }
 
@@ -256,7 +256,7 @@ async fn a_heartbeat_arrives_as_an_event_and_tells_how_far_each_destination_is()
         }
     };
     tokio::select! {
-        () = delivery.beat(&store, Duration::from_millis(10), clock) => {}
+        () = delivery.run_heartbeat(&store, Duration::from_millis(10), clock) => {}
         () = second => {}
     }
     // A third may be with the store: behind this one nothing comes any more.

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use delivery::Delivery;
-use event::{Event, Json, Level, Stage, Timestamp};
+use event::signal::{ChangeKind, Signal, SignalSpec, SignalState};
+use event::{Event, Json, Level, Severity, Stage, Timestamp};
 use prometheus_client::registry::Registry;
 use sink::Encoding;
 use sink::bucket::{
@@ -34,6 +36,14 @@ pub(super) fn event(name: &str) -> Event {
         response_object: Some(Json::of(&"x".repeat(200)).unwrap()),
         ..Event::without_request(Stage::ResponseComplete, "get", Timestamp::from_micros(NOW))
     }
+}
+
+/// What became of a signal of this severity.
+pub(super) fn signal(severity: Severity, change: ChangeKind) -> Bytes {
+    let spec =
+        SignalSpec { severity, title: "7 backups are gone".to_owned(), ..SignalSpec::default() };
+    let signal = Signal { id: "signal-1".to_owned(), spec, state: SignalState::Open };
+    event::record::write_signal(change, Timestamp::from_micros(NOW), &signal)
 }
 
 /// Records events `from` to `to`, numbered as in the journal.
@@ -129,7 +139,10 @@ pub(super) async fn recorded(journal: &Arc<dyn Journal>) -> Vec<String> {
     assert_eq!(records.len() as u64, journal.last_seq());
     let line = |record: store::Record| {
         let mut line = Vec::new();
-        event::v1::write(&event::View::of(&record.bytes).unwrap(), &mut line);
+        match event::record::signal_of(&record.bytes) {
+            Some(signal) => event::signal_line::v1(&signal.unwrap(), "", &mut line),
+            None => event::v1::write(&event::View::of(&record.bytes).unwrap(), &mut line),
+        }
         String::from_utf8(line).unwrap()
     };
     records.into_iter().map(line).collect()

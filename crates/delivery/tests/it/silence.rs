@@ -76,7 +76,7 @@ async fn a_refused_port_is_told_of_when_a_mute_one_is_and_in_the_same_words() {
             let told = trouble(&delivery, &name).await;
             let took = began.elapsed();
             assert!(took >= silence && took < silence * 3 / 2, "{endpoint}: {took:?}");
-            let Condition::Silent { reason } = told else { panic!("{endpoint}: {told:?}") };
+            let Condition::NoResponse { reason } = told else { panic!("{endpoint}: {told:?}") };
             assert_eq!(
                 reason.replace(&endpoint, "it"),
                 "destination is not ready: endpoint it cannot be reached: no answer; check its \

@@ -6,6 +6,7 @@
 //! Deliberately absent: when an object is sealed for its age, and where it goes.
 
 use bytes::Bytes;
+use event::record::SignalRecord;
 use event::{Timestamp, View};
 use libdeflater::{CompressionLvl, Compressor};
 use ring::digest::{Context, SHA256};
@@ -83,8 +84,22 @@ impl Draft {
 
     /// Takes an event, unless the object is full or of another hour: then it is to be sealed.
     pub fn push(&mut self, seq: u64, committed: Timestamp, event: &View<'_>) -> bool {
+        self.push_line(seq, committed, |shaper, chunk| shaper.write(event, chunk))
+    }
+
+    /// Takes what became of a signal, under the same condition.
+    pub fn push_signal(&mut self, seq: u64, committed: Timestamp, signal: &SignalRecord) -> bool {
+        self.push_line(seq, committed, |shaper, chunk| shaper.write_signal(signal, chunk))
+    }
+
+    fn push_line(
+        &mut self,
+        seq: u64,
+        committed: Timestamp,
+        write: impl FnOnce(&Shaper, &mut Vec<u8>),
+    ) -> bool {
         let start = self.chunk.len();
-        self.shaper.write(event, &mut self.chunk);
+        write(&self.shaper, &mut self.chunk);
         self.chunk.push(b'\n');
         let line_bytes = self.chunk.len() - start;
         if !self.has_room(line_bytes, committed) {

@@ -6,6 +6,8 @@
 //! the request's body, long fields, everything that a client could make long. What was shed, and
 //! length and SHA-256 of the full line, stand in its annotations. The journal keeps the full event.
 
+use event::record::{SignalRecord, signal_of, write_signal};
+use event::signal::{Actor, SignalSpec};
 use event::{Event, UserInfo, View};
 use ring::digest::{SHA256, digest};
 
@@ -45,6 +47,32 @@ struct Cut {
 /// What is left out, by name, and how.
 type Step = (&'static str, fn(&mut Event));
 
+/// What is left out of a signal, by name, and how.
+type SignalStep = (&'static str, fn(&mut SignalSpec));
+
+const SIGNAL_STEPS: [SignalStep; 3] = [
+    ("evidence.events", |spec| spec.evidence.events.clear()),
+    ("targets,message", |spec| {
+        spec.targets.items.clear();
+        spec.message.clear();
+        spec.remaining.clear();
+    }),
+    ("fields", |spec| {
+        let Actor { username, .. } = std::mem::take(&mut spec.actor);
+        spec.actor = Actor { username: short(username, CUT_HARD), ..Actor::default() };
+        for group in &mut spec.group_by {
+            text(&mut group.value, CUT_HARD);
+        }
+        spec.group_by.truncate(CUT_HARD.entries);
+        spec.evidence.audit_ids.truncate(CUT_HARD.entries);
+        spec.counts.clear();
+        spec.references.clear();
+        spec.blind_spots.clear();
+        text(&mut spec.title, CUT_HARD);
+        text(&mut spec.rule.title, CUT_HARD);
+    }),
+];
+
 impl Shaper {
     /// Lines in `encoding` that count for at most `line_bytes`.
     pub fn new(encoding: Encoding, line_bytes: usize) -> Self {
@@ -78,6 +106,30 @@ impl Shaper {
             mark(&mut short, &shed, &full);
             lines.truncate(start);
             self.encoding.write(&View::from(&short), lines);
+            if !self.is_too_long(&lines[start..]) {
+                return;
+            }
+        }
+    }
+
+    /// Appends what became of a signal, without the newline. What is left out of one that is too long can
+    /// be looked up with its name, in the API.
+    pub fn write_signal(&self, signal: &SignalRecord, lines: &mut Vec<u8>) {
+        let start = lines.len();
+        self.encoding.write_signal(signal, "", lines);
+        if !self.is_too_long(&lines[start..]) {
+            return;
+        }
+        let Ok(mut short) = signal.signal() else { return };
+        let mut shed = Vec::new();
+        for (name, step) in SIGNAL_STEPS {
+            step(&mut short.spec);
+            shed.push(name);
+            let record = write_signal(signal.change, signal.time, &short);
+            // It has just been written.
+            let Some(Ok(record)) = signal_of(&record) else { return };
+            lines.truncate(start);
+            self.encoding.write_signal(&record, &shed.join(","), lines);
             if !self.is_too_long(&lines[start..]) {
                 return;
             }
@@ -202,6 +254,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use bytes::Bytes;
+    use event::signal::{ChangeKind, Signal, SignalState, Target};
     use event::{Json, Level, Stage, Timestamp};
 
     use super::*;
@@ -259,6 +312,31 @@ mod tests {
             .map(|number| (format!("key-{number}-{}", "k".repeat(200)), vec!["v".repeat(500)]));
         wide.user.extra = values.collect();
         check(&wide, Some("responseObject,requestObject,longFields,fields"));
+    }
+
+    #[test]
+    fn a_signal_that_is_too_long_loses_its_evidence_first() {
+        let line = |events: usize, items: usize, name: usize| {
+            let mut spec = SignalSpec { title: "t".to_owned(), ..SignalSpec::default() };
+            spec.actor.username = "u".repeat(name);
+            let event = serde_json::value::RawValue::from_string(format!("{:?}", "e".repeat(1000)));
+            spec.evidence.events = vec![event.unwrap(); events];
+            let target = Target { name: "n".repeat(200), ..Target::default() };
+            spec.targets.items = vec![target; items];
+            let signal = Signal { id: "id-1".to_owned(), spec, state: SignalState::Open };
+            let record = write_signal(ChangeKind::Opened, Timestamp::default(), &signal);
+            let record = signal_of(&record).unwrap().unwrap();
+            let mut line = Vec::new();
+            Shaper::new(Encoding::V1, 20_000).write_signal(&record, &mut line);
+            assert!(counted(&line) <= 20_000, "{}", counted(&line));
+            let line: serde_json::Value = serde_json::from_slice(&line).unwrap();
+            assert_eq!(line["signal"]["metadata"]["name"], "id-1");
+            line["shed"].as_str().unwrap_or_default().to_owned()
+        };
+        assert_eq!(line(2, 2, 5), "");
+        assert_eq!(line(100, 2, 5), "evidence.events");
+        assert_eq!(line(100, 200, 5), "evidence.events,targets,message");
+        assert_eq!(line(100, 200, 30_000), "evidence.events,targets,message,fields");
     }
 
     #[test]

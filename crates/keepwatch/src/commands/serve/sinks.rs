@@ -70,7 +70,7 @@ pub(super) async fn reopen_on_hangup(reopen: Option<Reopen>, delivery: Arc<Deliv
         if let Some(reopen) = &reopen {
             tracing::info!("audit file is opened anew");
             reopen.ask();
-            delivery.nudge();
+            delivery.wake();
         }
     }
 }

@@ -11,24 +11,25 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::Delivery;
-use crate::fixed::Fixed;
-use crate::hauler::Hauler;
-use crate::health::{Condition, Pulse};
-use crate::orders::Orders;
+use crate::health::{Condition, SinkStatus};
+use crate::reader::JournalReader;
+use crate::upload_intent::UploadIntent;
+use crate::upload_target::UploadTarget;
+use crate::uploader::Uploader;
 
 /// One bucket, from outside.
-pub(crate) struct Attached {
-    pub(crate) pulse: Arc<Pulse>,
-    orders: watch::Sender<Orders>,
-    /// Ends its hauler at once.
+pub(crate) struct UploaderHandle {
+    pub(crate) status: Arc<SinkStatus>,
+    target: watch::Sender<UploadTarget>,
+    /// Ends its uploader at once.
     abort: CancellationToken,
-    /// Cancelled by the hauler's end.
+    /// Cancelled by the uploader's end.
     ended: CancellationToken,
 }
 
 /// How a bucket was left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Detached {
+pub struct DetachOutcome {
     /// So many records that the journal held at that time did not get there.
     pub undelivered: u64,
 }
@@ -41,31 +42,26 @@ impl Delivery {
         let cursor = self.journal.register(name, after).await?;
         let mut all = self.attached();
         if let Some(attached) = all.get(name) {
-            attached.order(bucket);
+            attached.set_target(bucket);
             return Ok(());
         }
-        let pulse = Arc::new(Pulse::new(name));
-        pulse.set_seq(cursor.seq);
+        let status = Arc::new(SinkStatus::new(name));
         let bucket = Arc::new(bucket);
-        let orders = Orders { bucket, version: 0, since: Instant::now(), until: None };
-        let (orders, received) = watch::channel(orders);
+        let target = UploadTarget { bucket, version: 0, since: Instant::now(), until: None };
+        let (target, received) = watch::channel(target);
         let (abort, ended) = (CancellationToken::new(), CancellationToken::new());
-        let hauler = Hauler {
-            name: name.into(),
-            journal: Arc::clone(&self.journal),
-            orders: received,
-            metrics: self.metrics.clone(),
-            pulse: Arc::clone(&pulse),
-            seq: cursor.seq,
-            fixed: Fixed::parse(&cursor.state).filter(|fixed| fixed.last > cursor.seq),
-        };
-        let run = hauler.run(self.stop.clone(), abort.clone());
+        let journal = Arc::clone(&self.journal);
+        let intent = UploadIntent::parse(&cursor.state).filter(|intent| intent.last > cursor.seq);
+        let reader =
+            JournalReader::new(name, journal, self.metrics.clone(), Arc::clone(&status), cursor);
+        let uploader = Uploader::new(reader, received, intent);
+        let run = uploader.run(self.stop.clone(), abort.clone());
         let end = ended.clone().drop_guard();
-        self.haulers.spawn(async move {
+        self.uploaders.spawn(async move {
             run.await;
             drop(end);
         });
-        all.insert(name.to_owned(), Attached { pulse, orders, abort, ended });
+        all.insert(name.to_owned(), UploaderHandle { status, target, abort, ended });
         Ok(())
     }
 
@@ -75,7 +71,7 @@ impl Delivery {
         let all = self.attached();
         let attached = all.get(name);
         if let Some(attached) = attached {
-            attached.order(bucket);
+            attached.set_target(bucket);
         }
         attached.is_some()
     }
@@ -92,21 +88,25 @@ impl Delivery {
     }
 
     /// Delivers what the journal holds now, if that is done before `deadline`, and forgets the reader.
-    pub async fn detach(&self, name: &str, deadline: Duration) -> Result<Detached, StoreError> {
+    pub async fn detach(
+        &self,
+        name: &str,
+        deadline: Duration,
+    ) -> Result<DetachOutcome, StoreError> {
         let Some(attached) = self.attached().remove(name) else {
             // Nobody delivers, but there may be a cursor from before the start.
             self.journal.remove(name).await?;
-            return Ok(Detached { undelivered: 0 });
+            return Ok(DetachOutcome { undelivered: 0 });
         };
         let last = self.journal.last_seq();
-        attached.orders.send_modify(|orders| orders.until = Some(last));
+        attached.target.send_modify(|target| target.until = Some(last));
         if tokio::time::timeout(deadline, attached.ended.cancelled()).await.is_err() {
             attached.abort.cancel();
             attached.ended.cancelled().await;
         }
         self.journal.remove(name).await?;
         self.metrics.forget(name);
-        Ok(Detached { undelivered: last.saturating_sub(attached.pulse.seq()) })
+        Ok(DetachOutcome { undelivered: last.saturating_sub(attached.status.seq()) })
     }
 
     /// Readers that have a bucket at present.
@@ -118,23 +118,23 @@ impl Delivery {
     /// afterwards.
     pub async fn close(&self) {
         self.stop.cancel();
-        self.haulers.close();
-        self.haulers.wait().await;
+        self.uploaders.close();
+        self.uploaders.wait().await;
     }
 
-    pub(crate) fn attached(&self) -> MutexGuard<'_, BTreeMap<String, Attached>> {
+    pub(crate) fn attached(&self) -> MutexGuard<'_, BTreeMap<String, UploaderHandle>> {
         self.attached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Attached {
-    fn order(&self, bucket: Bucket) {
-        self.orders.send_modify(|orders| {
-            orders.bucket = Arc::new(bucket);
-            orders.version += 1;
-            orders.since = Instant::now();
+impl UploaderHandle {
+    fn set_target(&self, bucket: Bucket) {
+        self.target.send_modify(|target| {
+            target.bucket = Arc::new(bucket);
+            target.version += 1;
+            target.since = Instant::now();
         });
         // What became of the old one is no news any more.
-        self.pulse.set_condition(Condition::Delivering);
+        self.status.set_condition(Condition::Delivering);
     }
 }

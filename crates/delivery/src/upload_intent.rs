@@ -6,14 +6,14 @@ use sink::bucket::Object;
 
 /// Which records go into an object, and the key under which it may have been uploaded already.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Fixed {
+pub(crate) struct UploadIntent {
     pub(crate) epoch: u64,
     pub(crate) first: u64,
     pub(crate) last: u64,
     pub(crate) key: String,
 }
 
-impl Fixed {
+impl UploadIntent {
     pub(crate) fn of(object: &Object, epoch: u64) -> Self {
         Self { epoch, first: object.first, last: object.last, key: object.key.clone() }
     }
@@ -27,7 +27,7 @@ impl Fixed {
     }
 }
 
-impl fmt::Display for Fixed {
+impl fmt::Display for UploadIntent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "fixed {} {} {} {}", self.epoch, self.first, self.last, self.key)
     }
@@ -39,10 +39,10 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_and_nothing_else() {
-        let fixed = Fixed { epoch: 17, first: 3, last: 9, key: "k10audit/a b".to_owned() };
-        assert_eq!(Fixed::parse(&fixed.to_string()), Some(fixed));
+        let intent = UploadIntent { epoch: 17, first: 3, last: 9, key: "k10audit/a b".to_owned() };
+        assert_eq!(UploadIntent::parse(&intent.to_string()), Some(intent));
         for other in ["", "fixed", "fixed 1 2", "fixed 1 2 x k", "1:2:3"] {
-            assert_eq!(Fixed::parse(other), None, "{other}");
+            assert_eq!(UploadIntent::parse(other), None, "{other}");
         }
     }
 }

@@ -1,0 +1,260 @@
+//! One reader of the journal: what every task that follows the journal does in the same way.
+//!
+//! It reads batches, puts a gap event in the place of a record that cannot be read, tries again for
+//! ever while the store does not answer, keeps the cursor, and publishes how it fares. A sink, an
+//! upload and the detector each own one.
+//!
+//! Deliberately absent: what becomes of the records, and when the cursor moves.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use event::record::{SignalRecord, signal_of};
+use event::{Event, Timestamp, View};
+use sink::chain;
+use store::{Cursor, Journal, ReadError, Record, StoreError};
+use tokio_util::sync::CancellationToken;
+
+use crate::backoff::{Backoff, WAIT_MAX};
+use crate::gap;
+use crate::health::{Condition, SinkStatus};
+use crate::metrics::Metrics;
+
+/// Records in a batch.
+pub const BATCH_ROWS_MAX: usize = 512;
+/// Bytes of lines in a batch; the line that passes it is the last one in. So many bytes of records,
+/// in which bodies are compressed, are read ahead.
+pub const BATCH_BYTES_MAX: usize = 1 << 20;
+/// How long a sink may take to get the rest when the server stops.
+pub const DRAIN_MAX: Duration = Duration::from_secs(5);
+
+/// A reader of the journal.
+pub(crate) struct JournalReader {
+    journal: Arc<dyn Journal>,
+    decoder: Decoder,
+    status: Arc<SinkStatus>,
+    cursor: Cursor,
+}
+
+/// The reader has come to its end; nothing went wrong.
+#[derive(Debug)]
+pub(crate) struct Stopped;
+
+/// One record as it was read.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// Its place in the journal.
+    pub(crate) seq: u64,
+    /// The record, or why it cannot be read.
+    record: Result<Record, String>,
+}
+
+/// What a record holds.
+pub(crate) enum Content<'a> {
+    /// An event.
+    Event(View<'a>),
+    /// What became of a signal.
+    Signal(SignalRecord),
+    /// Nothing that can be read: the loss is on record itself.
+    Gap(Box<Event>),
+}
+
+/// Tells what records hold, in whichever thread. Losses are counted and logged under the reader's name.
+#[derive(Clone)]
+pub(crate) struct Decoder {
+    name: Arc<str>,
+    metrics: Metrics,
+}
+
+impl JournalReader {
+    /// A reader that is at `cursor`.
+    pub(crate) fn new(
+        name: &str,
+        journal: Arc<dyn Journal>,
+        metrics: Metrics,
+        status: Arc<SinkStatus>,
+        cursor: Cursor,
+    ) -> Self {
+        status.set_seq(cursor.seq);
+        Self { journal, decoder: Decoder { name: name.into(), metrics }, status, cursor }
+    }
+
+    /// Finds the cursor, or begins behind the record `after`.
+    pub(crate) async fn register(&mut self, after: u64) -> Result<(), Stopped> {
+        let mut backoff = Backoff::default();
+        self.cursor = loop {
+            match self.journal.register(self.name(), after).await {
+                Ok(cursor) => break cursor,
+                Err(StoreError::Closed) => return Err(Stopped),
+                Err(error) => self.back_off(&mut backoff, &error, None).await,
+            }
+        };
+        self.status.set_seq(self.cursor.seq);
+        Ok(())
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.decoder.name
+    }
+
+    pub(crate) fn journal(&self) -> &dyn Journal {
+        &*self.journal
+    }
+
+    pub(crate) fn status(&self) -> &SinkStatus {
+        &self.status
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.decoder.metrics
+    }
+
+    pub(crate) fn decoder(&self) -> &Decoder {
+        &self.decoder
+    }
+
+    /// The last record that is done with.
+    pub(crate) fn seq(&self) -> u64 {
+        self.cursor.seq
+    }
+
+    /// What is kept beside it.
+    pub(crate) fn state(&self) -> &str {
+        &self.cursor.state
+    }
+
+    /// Records that are not done with yet.
+    pub(crate) fn lag(&self) -> u64 {
+        self.journal.last_seq().saturating_sub(self.seq())
+    }
+
+    /// The next records after `after`; none if there are none now.
+    pub(crate) async fn next(&self, after: u64) -> Result<Vec<Entry>, Stopped> {
+        let mut backoff = Backoff::default();
+        loop {
+            match self.journal.read(after, BATCH_ROWS_MAX, BATCH_BYTES_MAX).await {
+                Ok(records) => return Ok(records.into_iter().map(Entry::from).collect()),
+                Err(ReadError::Damaged { what, number }) => {
+                    let record = Err(format!("{what} is damaged on disk"));
+                    return Ok(vec![Entry { seq: number, record }]);
+                }
+                Err(ReadError::Closed) => return Err(Stopped),
+                Err(error) => self.back_off(&mut backoff, &error, None).await,
+            }
+        }
+    }
+
+    /// Waits until there is a record after `after`.
+    pub(crate) async fn wait_past(&self, after: u64) -> Result<(), Stopped> {
+        self.journal.wait_past(after).await.map(drop).map_err(|_closed| Stopped)
+    }
+
+    /// Moves the cursor; it is on disk soon.
+    pub(crate) fn advance(&mut self, seq: u64, state: &str) {
+        self.journal.advance(self.name(), seq, state);
+        self.moved(seq, state);
+    }
+
+    /// Moves the cursor, and waits until the disk has it.
+    pub(crate) async fn persist(&mut self, seq: u64, state: &str) -> Result<(), Stopped> {
+        let mut backoff = Backoff::default();
+        loop {
+            match self.journal.advance_durably(self.name(), seq, state).await {
+                Ok(()) => break,
+                Err(StoreError::Closed) => return Err(Stopped),
+                Err(error) => self.back_off(&mut backoff, &error, None).await,
+            }
+        }
+        self.moved(seq, state);
+        Ok(())
+    }
+
+    /// Waits until the disk has the cursor as it is.
+    pub(crate) async fn flush(&mut self) -> Result<(), Stopped> {
+        let Cursor { seq, state } = self.cursor.clone();
+        self.persist(seq, &state).await
+    }
+
+    fn moved(&mut self, seq: u64, state: &str) {
+        self.cursor = Cursor { seq, state: state.to_owned() };
+        self.status.set_seq(seq);
+    }
+
+    /// Publishes a failure and waits before the next attempt: as long as attempts in a row ask for, and
+    /// at least `after`, within the longest wait.
+    pub(crate) async fn back_off(
+        &self,
+        backoff: &mut Backoff,
+        error: &(dyn Error + Sync),
+        after: Option<Duration>,
+    ) {
+        let wait = backoff.failed().max(after.unwrap_or_default().min(WAIT_MAX));
+        let reason = self.failed(wait, backoff, error);
+        let attempts = backoff.answers();
+        self.status.set_condition(Condition::Failing { reason, attempts });
+        tokio::time::sleep(wait).await;
+    }
+
+    /// Counts a failure and tells the operator; why it failed.
+    pub(crate) fn failed(
+        &self,
+        wait: Duration,
+        backoff: &Backoff,
+        error: &(dyn Error + Sync),
+    ) -> String {
+        let (sink, attempts, reason) = (self.name(), backoff.attempts(), chain(error));
+        self.metrics().failed(sink);
+        tracing::warn!(sink, attempts, wait_ms = wait.as_millis(), reason, "delivery failed");
+        reason
+    }
+
+    /// Says that records are left, if there are any.
+    pub(crate) fn report_lag(&self) {
+        let (sink, lag) = (self.name(), self.lag());
+        if lag > 0 {
+            tracing::warn!(
+                sink,
+                lag,
+                "sink stopped before it had everything; it goes on at the next start"
+            );
+        }
+    }
+}
+
+/// Resolves so long after `stop` that what has not been delivered by then is left for the next start.
+pub(crate) async fn drained(stop: &CancellationToken) {
+    stop.cancelled().await;
+    tokio::time::sleep(DRAIN_MAX).await;
+}
+
+impl From<Record> for Entry {
+    fn from(record: Record) -> Self {
+        Self { seq: record.seq, record: Ok(record) }
+    }
+}
+
+impl Entry {
+    /// When it was committed, if that can be read.
+    pub(crate) fn time(&self) -> Option<Timestamp> {
+        let record = self.record.as_ref().ok();
+        record.map(|record| Timestamp::from_micros(record.time))
+    }
+}
+
+impl Decoder {
+    /// What a record holds. `time` is that of a gap.
+    pub(crate) fn decode<'a>(&self, entry: &'a Entry, time: Timestamp) -> Content<'a> {
+        let record = entry.record.as_ref().map_err(Clone::clone);
+        let decoded = record.and_then(|Record { bytes, .. }| match signal_of(bytes) {
+            Some(signal) => signal.map(Content::Signal).map_err(|error| chain(&error)),
+            None => View::of(bytes).map(Content::Event).map_err(|error| chain(&error)),
+        });
+        decoded.unwrap_or_else(|reason| {
+            let (sink, seq) = (&*self.name, entry.seq);
+            tracing::warn!(sink, seq, reason, "record cannot be read; a gap line takes its place");
+            self.metrics.unreadable(sink);
+            Content::Gap(Box::new(gap::event(seq, &reason, time)))
+        })
+    }
+}

@@ -1,0 +1,164 @@
+//! From the journal to one sink that takes lines: makes lines, delivers them, moves the cursor.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use event::{Timestamp, View};
+use sink::{Batch, DeliverError, Draft, Sink};
+use store::{Cursor, Journal};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::backoff::{Backoff, WAIT_MAX};
+use crate::health::{Condition, SinkStatus};
+use crate::metrics::Metrics;
+use crate::reader::{
+    BATCH_BYTES_MAX, BATCH_ROWS_MAX, Content, Entry, JournalReader, Stopped, drained,
+};
+
+/// How long a sink that has everything lets more gather before it looks again, so that it is not
+/// asked to write and flush for each request of a busy server. What comes after a silence goes at once.
+pub const GATHER_TIME: Duration = Duration::from_millis(10);
+
+/// Delivers the journal to one sink.
+pub struct SinkTask {
+    reader: JournalReader,
+    sink: Box<dyn Sink>,
+    wake: Arc<Notify>,
+    /// When the last record was committed: the time of a record that cannot be read.
+    time: Timestamp,
+    /// Records that were read and found no room in a batch yet.
+    ahead: VecDeque<Entry>,
+}
+
+impl SinkTask {
+    pub(crate) fn new(
+        journal: Arc<dyn Journal>,
+        sink: Box<dyn Sink>,
+        metrics: Metrics,
+        status: Arc<SinkStatus>,
+        wake: Arc<Notify>,
+    ) -> Self {
+        let cursor = Cursor { seq: 0, state: String::new() };
+        let reader = JournalReader::new(sink.name(), journal, metrics, status, cursor);
+        Self { reader, sink, wake, time: Timestamp::default(), ahead: VecDeque::new() }
+    }
+
+    /// Delivers until `stop`, and then what is there at that moment, if the sink takes it in time.
+    pub async fn run(mut self, stop: CancellationToken) {
+        tokio::select! {
+            Ok(()) | Err(Stopped) = self.run_loop(&stop) => {}
+            () = drained(&stop) => {}
+        }
+        self.reader.report_lag();
+    }
+
+    async fn run_loop(&mut self, stop: &CancellationToken) -> Result<(), Stopped> {
+        self.start().await?;
+        loop {
+            let mut batch = self.next_batch().await?;
+            if batch.is_empty() {
+                if stop.is_cancelled() {
+                    return self.reader.flush().await;
+                }
+                tokio::select! {
+                    waited = self.reader.wait_past(self.reader.seq()) => waited?,
+                    () = self.wake.notified() => self.deliver(&mut batch).await?,
+                    () = stop.cancelled() => {}
+                }
+            }
+            while !batch.is_empty() {
+                self.deliver(&mut batch).await?;
+            }
+            if self.ahead.is_empty() && self.reader.lag() < BATCH_ROWS_MAX as u64 {
+                tokio::select! {
+                    () = tokio::time::sleep(GATHER_TIME) => {}
+                    () = stop.cancelled() => {}
+                }
+            }
+        }
+    }
+
+    /// Finds the cursor, and lets the sink find its place.
+    async fn start(&mut self) -> Result<(), Stopped> {
+        self.reader.register(0).await?;
+        let mut backoff = Backoff::default();
+        while let Err(error) = self.sink.resume(self.reader.state()).await {
+            self.after_failure(error, &mut backoff).await?;
+        }
+        self.reader.status().set_condition(Condition::Delivering);
+        Ok(())
+    }
+
+    /// The next lines; none if there is nothing to deliver now.
+    async fn next_batch(&mut self) -> Result<Batch, Stopped> {
+        if self.ahead.is_empty() {
+            self.ahead = self.reader.next(self.reader.seq()).await?.into();
+        }
+        let mut draft = Draft::default();
+        while draft.bytes() < BATCH_BYTES_MAX
+            && let Some(entry) = self.ahead.pop_front()
+        {
+            self.push(&mut draft, &entry);
+        }
+        Ok(draft.finish())
+    }
+
+    fn push(&mut self, draft: &mut Draft, entry: &Entry) {
+        self.time = entry.time().unwrap_or(self.time);
+        let (content, encoding) =
+            (self.reader.decoder().decode(entry, self.time), self.sink.encoding());
+        draft.push(entry.seq, |lines| match &content {
+            Content::Event(event) => encoding.write(event, lines),
+            Content::Signal(signal) => encoding.write_signal(signal, "", lines),
+            Content::Gap(event) => encoding.write(&View::from(&**event), lines),
+        });
+    }
+
+    /// Delivers the batch or its beginning, however long it takes, and moves the cursor.
+    async fn deliver(&mut self, batch: &mut Batch) -> Result<(), Stopped> {
+        let mut backoff = Backoff::default();
+        let delivered = loop {
+            match self.sink.deliver(batch).await {
+                Ok(delivered) => break delivered,
+                Err(error) => self.after_failure(error, &mut backoff).await?,
+            }
+        };
+        if backoff.attempts() > 0 {
+            self.reader.status().set_condition(Condition::Delivering);
+            tracing::info!(sink = self.sink.name(), "sink takes events again");
+        }
+        self.reader.metrics().delivered(self.sink.name(), delivered.records);
+        let seq = batch.seq_after(delivered.records).unwrap_or(self.reader.seq());
+        batch.advance(delivered.records);
+        if delivered.settle {
+            self.reader.persist(seq, &delivered.state).await
+        } else {
+            self.reader.advance(seq, &delivered.state);
+            Ok(())
+        }
+    }
+
+    async fn after_failure(
+        &self,
+        error: DeliverError,
+        backoff: &mut Backoff,
+    ) -> Result<(), Stopped> {
+        let after = match &error {
+            DeliverError::Closed => {
+                self.reader.status().set_condition(Condition::Closed);
+                tracing::warn!(
+                    sink = self.sink.name(),
+                    "the reader of this sink went away; sink stopped"
+                );
+                return Err(Stopped);
+            }
+            DeliverError::Misconfigured { .. } => Some(WAIT_MAX),
+            DeliverError::Retry { after, .. } => *after,
+            _ => None,
+        };
+        self.reader.back_off(backoff, &error, after).await;
+        Ok(())
+    }
+}

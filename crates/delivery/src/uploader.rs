@@ -1,0 +1,402 @@
+//! From the journal to one bucket: gathers an object, persists its range, uploads it, moves the cursor.
+//!
+//! The range of an object is durable before its upload begins ([`UploadIntent`]). After a crash the
+//! same range is read again and gets the same key, under which it is there already or not: so every
+//! event is in exactly one object. If the key has changed, because events are written differently now,
+//! the old key is asked for first.
+//!
+//! It tries for ever and holds one object in memory, whatever the backlog. Another bucket takes effect
+//! at once, also in the middle of a wait; an object that may have been uploaded to the old place goes
+//! to the new one under the same rules. Only if the old bucket does not respond, the change waits as
+//! long as a running upload could take, because one may still be running.
+//!
+//! A signal of high severity does not wait for an object to be full or old: [`URGENT_PERIOD`].
+
+use std::time::Duration;
+
+use event::{Severity, Timestamp, View};
+use sink::DeliverError;
+use sink::bucket::{Bucket, Draft, Object, Put};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::backoff::{Backoff, WAIT_MAX, WAIT_MAX_UNREACHED};
+use crate::health::Condition;
+use crate::reader::{Content, Decoder, Entry, JournalReader, Stopped, drained};
+use crate::upload_intent::UploadIntent;
+use crate::upload_target::{
+    UploadTarget, target_changed, target_changed_after_grace, target_or_end_changed,
+};
+
+/// How long a destination may ask to be left alone.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
+/// While an object waits for more events, the journal is looked at this often.
+const LOOK_PERIOD: Duration = Duration::from_millis(500);
+/// The severity from which on a signal seals the object under way.
+const URGENT: Severity = Severity::High;
+/// Urgent signals seal an object at once, but not more often than this: a signal that goes on may be
+/// updated with each event.
+pub const URGENT_PERIOD: Duration = Duration::from_secs(2);
+
+/// Uploads the journal to one bucket.
+pub(crate) struct Uploader {
+    reader: JournalReader,
+    target: watch::Receiver<UploadTarget>,
+    /// The object that may be on its way.
+    intent: Option<UploadIntent>,
+    /// Until then no signal seals an object.
+    next_urgent: Instant,
+}
+
+/// What gathering led to.
+enum Gathered {
+    Object(Object),
+    /// Records without a line for this destination, up to this one.
+    Passed(u64),
+    /// Another target: begin again.
+    Again,
+}
+
+/// How an upload ended.
+enum Uploaded {
+    There,
+    /// The bucket is another one now.
+    TargetChanged,
+}
+
+/// What became of an object to which records were added.
+#[derive(Default)]
+struct Filled {
+    is_full: bool,
+    /// There is a signal in it that is not to wait.
+    is_urgent: bool,
+}
+
+impl Uploader {
+    pub(crate) fn new(
+        reader: JournalReader,
+        target: watch::Receiver<UploadTarget>,
+        intent: Option<UploadIntent>,
+    ) -> Self {
+        Self { reader, target, intent, next_urgent: Instant::now() }
+    }
+
+    /// Delivers until `stop`, and then what is there at that moment, if there is time. Ends by itself
+    /// when the target says up to where. `abort` ends it at once.
+    pub(crate) async fn run(mut self, stop: CancellationToken, abort: CancellationToken) {
+        tokio::select! {
+            Err(Stopped) = self.run_loop(&stop) => {}
+            () = drained(&stop) => {}
+            () = abort.cancelled() => {}
+        }
+        if stop.is_cancelled() {
+            self.reader.report_lag();
+        }
+    }
+
+    async fn run_loop(
+        &mut self,
+        stop: &CancellationToken,
+    ) -> Result<std::convert::Infallible, Stopped> {
+        loop {
+            let target = self.target.borrow_and_update().clone();
+            let object = match self.intent.clone() {
+                Some(intent) => match self.restore(&target, &intent).await? {
+                    Some(object) => object,
+                    None => continue,
+                },
+                None => match self.gather(&target, stop).await? {
+                    Gathered::Object(object) => object,
+                    Gathered::Passed(seq) => {
+                        self.advance(seq);
+                        continue;
+                    }
+                    Gathered::Again => continue,
+                },
+            };
+            match self.upload(&target, &object).await? {
+                Uploaded::There => self.confirm(&target.bucket, &object),
+                Uploaded::TargetChanged => {}
+            }
+        }
+    }
+
+    /// Fills an object until it is full, old enough, urgent, or the last one.
+    async fn gather(
+        &mut self,
+        target: &UploadTarget,
+        stop: &CancellationToken,
+    ) -> Result<Gathered, Stopped> {
+        let mut draft = target.bucket.draft(self.reader.name());
+        let (mut old_at, mut is_urgent) = (None, false);
+        loop {
+            let at = draft.last().unwrap_or(self.reader.seq());
+            // At shutdown, what is there at that moment is delivered.
+            let now = stop.is_cancelled().then(|| self.reader.journal().last_seq());
+            let goal = now.into_iter().chain(target.until).min();
+            let is_last = goal.is_some_and(|goal| at >= goal);
+            let entries = if is_last { Vec::new() } else { self.reader.next(at).await? };
+            if !entries.is_empty() {
+                let (filled, outcome) = self.fill(draft, up_to(entries, goal)).await?;
+                draft = filled;
+                is_urgent |= outcome.is_urgent;
+                if outcome.is_full || is_urgent && Instant::now() >= self.next_urgent {
+                    return Ok(self.seal(draft, is_urgent));
+                }
+                continue;
+            }
+            if draft.last().is_none() {
+                if is_last {
+                    return Err(Stopped);
+                }
+                if self.await_records(target, stop).await? {
+                    return Ok(Gathered::Again);
+                }
+                continue;
+            }
+            let age = target.bucket.limits().seal_age;
+            let left = || Instant::now() + left(age, &draft, target.bucket.now());
+            let old_at = *old_at.get_or_insert_with(left);
+            let deadline = if is_urgent { old_at.min(self.next_urgent) } else { old_at };
+            if is_last || Instant::now() >= deadline {
+                return Ok(self.seal(draft, is_urgent));
+            }
+            let look = Instant::now() + LOOK_PERIOD;
+            tokio::select! {
+                () = tokio::time::sleep_until(deadline.min(look)) => {}
+                () = self.target_or_end_changed(target) => return Ok(Gathered::Again),
+                () = stop.cancelled() => {}
+            }
+        }
+    }
+
+    fn seal(&mut self, draft: Draft, is_urgent: bool) -> Gathered {
+        if is_urgent {
+            self.next_urgent = Instant::now() + URGENT_PERIOD;
+        }
+        let last = draft.last().unwrap_or(self.reader.seq());
+        let object = draft.seal(self.reader.journal().epoch());
+        object.map_or(Gathered::Passed(last), Gathered::Object)
+    }
+
+    /// Waits for records; whether there is another target instead.
+    async fn await_records(
+        &self,
+        target: &UploadTarget,
+        stop: &CancellationToken,
+    ) -> Result<bool, Stopped> {
+        tokio::select! {
+            waited = self.reader.wait_past(self.reader.seq()) => waited?,
+            () = self.target_or_end_changed(target) => {}
+            () = stop.cancelled() => {}
+        }
+        let now = self.target.borrow();
+        Ok(target.version != now.version || target.until != now.until)
+    }
+
+    async fn target_or_end_changed(&self, target: &UploadTarget) {
+        target_or_end_changed(&self.target, target.version, target.until).await;
+    }
+
+    /// The object of a persisted range, made again; `None` if it turns out to be there, or there is
+    /// another target.
+    async fn restore(
+        &mut self,
+        target: &UploadTarget,
+        intent: &UploadIntent,
+    ) -> Result<Option<Object>, Stopped> {
+        let mut draft = target.bucket.draft_of_range(self.reader.name());
+        loop {
+            let at = draft.last().unwrap_or(self.reader.seq());
+            let records = if at >= intent.last { Vec::new() } else { self.reader.next(at).await? };
+            if records.is_empty() {
+                break;
+            }
+            draft = self.fill(draft, up_to(records, Some(intent.last))).await?.0;
+        }
+        let last = draft.last().unwrap_or(intent.last);
+        let object = draft.seal(intent.epoch);
+        if object.as_ref().is_some_and(|object| object.key == intent.key) {
+            return Ok(object);
+        }
+        let mut backoff = Backoff::default();
+        loop {
+            let began = Instant::now();
+            match target.bucket.holds(&intent.key).await {
+                Ok(true) => {
+                    self.advance(last);
+                    return Ok(None);
+                }
+                Ok(false) => break,
+                Err(error) => {
+                    if self.pause(target, &mut backoff, began, &error).await {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+        let Some(object) = object else {
+            self.advance(last);
+            return Ok(None);
+        };
+        self.persist_intent(UploadIntent::of(&object, intent.epoch)).await?;
+        Ok(Some(object))
+    }
+
+    /// Gets an object there, however long it takes.
+    async fn upload(
+        &mut self,
+        target: &UploadTarget,
+        object: &Object,
+    ) -> Result<Uploaded, Stopped> {
+        if self.intent.as_ref().is_none_or(|intent| intent.key != object.key) {
+            self.persist_intent(UploadIntent::of(object, self.reader.journal().epoch())).await?;
+        }
+        let mut backoff = Backoff::default();
+        loop {
+            let began = Instant::now();
+            let put = tokio::select! {
+                put = target.bucket.put(object) => put,
+                () = target_changed_after_grace(&self.target, target.version) => return Ok(Uploaded::TargetChanged),
+            };
+            match put {
+                Ok(put) => {
+                    if put == Put::AlreadyThere {
+                        tracing::info!(
+                            sink = self.reader.name(),
+                            key = object.key,
+                            "object was there already"
+                        );
+                    }
+                    if backoff.attempts() > 0 {
+                        tracing::info!(sink = self.reader.name(), "sink takes events again");
+                    }
+                    return Ok(Uploaded::There);
+                }
+                Err(DeliverError::Closed) => return Err(Stopped),
+                Err(error) => {
+                    if self.pause(target, &mut backoff, began, &error).await {
+                        return Ok(Uploaded::TargetChanged);
+                    }
+                }
+            }
+        }
+    }
+
+    fn confirm(&mut self, bucket: &Bucket, object: &Object) {
+        self.reader
+            .metrics()
+            .delivered(self.reader.name(), usize::try_from(object.lines).unwrap_or(usize::MAX));
+        self.reader.metrics().uploaded(self.reader.name(), object.bytes());
+        self.advance(object.last);
+        self.reader.status().succeeded(bucket.now());
+    }
+
+    /// The cursor moves. It need not be durable: the range that is persisted still is, and its object is
+    /// found to be there.
+    fn advance(&mut self, seq: u64) {
+        self.intent = None;
+        self.reader.advance(seq.max(self.reader.seq()), "");
+        self.reader.status().set_condition(Condition::Delivering);
+    }
+
+    async fn persist_intent(&mut self, intent: UploadIntent) -> Result<(), Stopped> {
+        let state = intent.to_string();
+        self.intent = Some(intent);
+        self.reader.persist(self.reader.seq(), &state).await
+    }
+
+    /// Encodes and compresses where it holds up nothing else.
+    async fn fill(
+        &self,
+        mut draft: Draft,
+        entries: Vec<Entry>,
+    ) -> Result<(Draft, Filled), Stopped> {
+        let decoder = self.reader.decoder().clone();
+        let filled = tokio::task::spawn_blocking(move || {
+            let mut filled = Filled::default();
+            for entry in entries {
+                match take(&mut draft, &entry, &decoder) {
+                    Some(is_urgent) => filled.is_urgent |= is_urgent,
+                    None => {
+                        filled.is_full = true;
+                        break;
+                    }
+                }
+            }
+            (draft, filled)
+        });
+        filled.await.map_err(|_gone| Stopped)
+    }
+
+    /// Waits before the next attempt; whether the bucket is another one by then.
+    async fn pause(
+        &self,
+        target: &UploadTarget,
+        backoff: &mut Backoff,
+        began: Instant,
+        error: &DeliverError,
+    ) -> bool {
+        let wait = match error {
+            DeliverError::Silent { is_unreached: true, .. } => {
+                backoff.met_silence(WAIT_MAX_UNREACHED)
+            }
+            DeliverError::Silent { .. } => backoff.met_silence(WAIT_MAX),
+            DeliverError::Retry { after, .. } => {
+                backoff.failed().max(after.unwrap_or_default().min(RETRY_AFTER_MAX))
+            }
+            _ => backoff.failed(),
+        };
+        let reason = self.reader.failed(wait, backoff, error);
+        let is_silence = matches!(error, DeliverError::Silent { .. });
+        self.publish(target, || {
+            if is_silence {
+                self.reader.status().no_response(reason, began + target.bucket.silence_time());
+            } else {
+                let attempts = backoff.answers();
+                self.reader.status().set_condition(Condition::Failing { reason, attempts });
+            }
+        });
+        tokio::select! {
+            () = tokio::time::sleep(wait) => false,
+            () = target_changed(&self.target, target.version), if !is_silence => true,
+            () = target_changed_after_grace(&self.target, target.version), if is_silence => true,
+        }
+    }
+
+    /// Publishes how an attempt went, unless the bucket is another one by now.
+    fn publish(&self, target: &UploadTarget, tell: impl FnOnce()) {
+        // Held meanwhile, so that a new target comes before it or after it.
+        let now = self.target.borrow();
+        if now.version == target.version {
+            tell();
+        }
+    }
+}
+
+/// How long an object may still wait for events, measured from its first one.
+fn left(age: Duration, draft: &Draft, now: Timestamp) -> Duration {
+    let since = draft.since().map_or(0, |since| now.as_micros().saturating_sub(since.as_micros()));
+    age.saturating_sub(Duration::from_micros(u64::try_from(since).unwrap_or(0)))
+}
+
+fn up_to(mut entries: Vec<Entry>, last: Option<u64>) -> Vec<Entry> {
+    if let Some(last) = last {
+        entries.retain(|entry| entry.seq <= last);
+    }
+    entries
+}
+
+/// Adds a record; whether it is urgent, or `None` if there was no room for it.
+fn take(draft: &mut Draft, entry: &Entry, decoder: &Decoder) -> Option<bool> {
+    let time = entry.time().or_else(|| draft.since()).unwrap_or_default();
+    let (has_room, is_urgent) = match decoder.decode(entry, time) {
+        Content::Event(event) => (draft.push(entry.seq, time, &event), false),
+        Content::Signal(signal) => {
+            (draft.push_signal(entry.seq, time, &signal), signal.severity >= URGENT)
+        }
+        Content::Gap(event) => (draft.push(entry.seq, time, &View::from(&*event)), false),
+    };
+    has_room.then_some(is_urgent)
+}

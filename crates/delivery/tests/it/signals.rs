@@ -1,0 +1,79 @@
+//! Signals between the events of the journal: lines of their own, and a reason not to wait.
+
+use std::time::Duration;
+
+use delivery::Delivery;
+use event::Severity;
+use event::signal::ChangeKind;
+use sink::bucket::{Bucket, Limits};
+use store::{Sqlite, Storage};
+use testkit::s3::S3Double;
+
+use super::fixture::{
+    arrived, delivery, destination, lines, open_store, parts, record, recorded, s3, signal,
+};
+
+const NAME: &str = "reader";
+/// Within this time evidence has left the server.
+const EVIDENCE_TIME: Duration = Duration::from_secs(5);
+
+/// Objects that wait longer for events than any test lasts.
+fn patient() -> Limits {
+    Limits { seal_age: Duration::from_hours(1), ..Limits::default() }
+}
+
+async fn attach(delivery: &Delivery, place: &S3Double) {
+    let destination = destination(s3(&place.endpoint()), patient());
+    let bucket = Bucket::open(&destination, parts("test")).unwrap();
+    delivery.attach(NAME, bucket, 0).await.unwrap();
+}
+
+async fn record_signal(store: &Sqlite, severity: Severity, change: ChangeKind) {
+    store.append(signal(severity, change)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_high_signal_takes_the_events_before_it_along_at_once() {
+    let home = tempfile::tempdir().unwrap();
+    let place = S3Double::start(Box::new(|_| None)).await.unwrap();
+    let store = open_store(home.path());
+    let delivery = delivery(&store);
+    attach(&delivery, &place).await;
+    record(&store, 1..4).await;
+    record_signal(&store, Severity::Medium, ChangeKind::Opened).await;
+    record(&store, 5..6).await;
+    record_signal(&store, Severity::High, ChangeKind::Opened).await;
+    let journal = store.journal();
+    let left = tokio::time::timeout(EVIDENCE_TIME, arrived(&delivery, &journal, NAME));
+    left.await.unwrap();
+    // The medium one has waited for it.
+    let objects = place.objects();
+    assert_eq!(objects.len(), 1, "{:?}", objects.keys());
+    let lines = lines(&objects, NAME);
+    assert_eq!(lines, recorded(&journal).await);
+    assert!(lines[3].contains(r#""kind":"Signal""#), "{}", lines[3]);
+    // An update right after it does not wait for long either.
+    record_signal(&store, Severity::Critical, ChangeKind::Updated).await;
+    let left = tokio::time::timeout(EVIDENCE_TIME, arrived(&delivery, &journal, NAME));
+    left.await.unwrap();
+    delivery.close().await;
+}
+
+#[tokio::test]
+async fn a_signal_that_goes_on_does_not_make_an_object_of_each_update() {
+    let home = tempfile::tempdir().unwrap();
+    let place = S3Double::start(Box::new(|_| None)).await.unwrap();
+    let store = open_store(home.path());
+    let delivery = delivery(&store);
+    attach(&delivery, &place).await;
+    record_signal(&store, Severity::High, ChangeKind::Opened).await;
+    arrived(&delivery, &store.journal(), NAME).await;
+    for _ in 0..200 {
+        record_signal(&store, Severity::High, ChangeKind::Updated).await;
+    }
+    arrived(&delivery, &store.journal(), NAME).await;
+    let objects = place.objects();
+    assert!(objects.len() <= 4, "{:?}", objects.keys());
+    assert_eq!(lines(&objects, NAME), recorded(&store.journal()).await);
+    delivery.close().await;
+}

@@ -1,0 +1,195 @@
+//! The line of a signal, for sinks that carry events and signals in one stream.
+//!
+//! In the encoding `kasten` it has the keys that log tools look for in front, as an event has; in the
+//! encoding `v1` it is an object of another kind and group than an event, so that a consumer of
+//! kube-apiserver's log can tell them apart. Log agents that collect K10's audit events select lines
+//! by the text `K10Event`, in whatever case. A signal's line passes that filter only if
+//! [`Labels::signals_match_filter`] says so; otherwise it cannot, whatever text clients put into names.
+
+use crate::escape;
+use crate::head::Text;
+use crate::kasten::{self, Labels};
+use crate::object::Object;
+use crate::record::SignalRecord;
+use crate::signal::Severity;
+
+/// What log agents select lines by.
+const MARKER: &[u8] = b"k10event";
+/// The Kelvin sign: a `k` for filters that ignore case.
+const KELVIN: &[u8] = "\u{212a}".as_bytes();
+
+/// Appends the line in the encoding `kasten`, without the newline. `shed` names what was left out.
+pub fn kasten(record: &SignalRecord, labels: &Labels, shed: &str, line: &mut Vec<u8>) {
+    let start = line.len();
+    let mut object = Object::open(line);
+    let prefix = if labels.signals_match_filter { "K10Event" } else { "Keepwatch" };
+    message(record, prefix, &mut object);
+    front(record, &mut object);
+    kasten::service(labels, &mut object);
+    body(record, shed, object);
+    if !labels.signals_match_filter {
+        hide_marker(line, start);
+    }
+}
+
+/// Appends the line in the encoding `v1`, without the newline. `shed` names what was left out.
+pub fn v1(record: &SignalRecord, shed: &str, line: &mut Vec<u8>) {
+    let start = line.len();
+    let mut object = Object::open(line);
+    object.word(br#","kind":"#, "Signal");
+    object.word(br#","apiVersion":"#, "siem.keepwatch.io/v1alpha1");
+    message(record, "Keepwatch", &mut object);
+    front(record, &mut object);
+    body(record, shed, object);
+    hide_marker(line, start);
+}
+
+fn message(record: &SignalRecord, prefix: &str, object: &mut Object<'_>) {
+    let line = object.key(br#","message":"#);
+    line.push(b'"');
+    for word in [prefix, " signal ", record.change.as_str()] {
+        line.extend_from_slice(word.as_bytes());
+    }
+    line.push(b'"');
+}
+
+fn front(record: &SignalRecord, object: &mut Object<'_>) {
+    object.time(br#","timestamp":"#, record.time.quoted().as_ref());
+    let status = match record.severity {
+        Severity::Critical => "critical",
+        Severity::High => "error",
+        Severity::Medium => "warn",
+        Severity::Low | Severity::Informational => "info",
+    };
+    object.word(br#","status":"#, status);
+}
+
+fn body(record: &SignalRecord, shed: &str, mut object: Object<'_>) {
+    if !shed.is_empty() {
+        object.text(br#","shed":"#, Text::from(shed));
+    }
+    object.raw(br#","signal":"#, record.object.as_bytes());
+    object.close();
+}
+
+/// Escapes the first letter of each marker. It can only be inside a JSON string, where an escaped
+/// letter means the same.
+fn hide_marker(line: &mut Vec<u8>, start: usize) {
+    let text = line.get(start..).unwrap_or_default();
+    let Some(first) = (0..text.len()).find(|at| marker_at(text, *at).is_some()) else { return };
+    let text = line.split_off(start + first);
+    let mut at = 0;
+    while let Some(byte) = text.get(at) {
+        match marker_at(&text, at) {
+            Some((code, len)) => {
+                escape::unicode(code, line);
+                at += len;
+            }
+            None => {
+                line.push(*byte);
+                at += 1;
+            }
+        }
+    }
+}
+
+/// The code and the length of the letter with which a marker begins here.
+fn marker_at(text: &[u8], at: usize) -> Option<(u16, usize)> {
+    let rest = text.get(at..)?;
+    let (code, len) = match rest.first()? {
+        letter @ (b'k' | b'K') => (u16::from(*letter), 1),
+        _ if rest.starts_with(KELVIN) => (0x212a, KELVIN.len()),
+        _ => return None,
+    };
+    let behind = rest.get(len..len + MARKER.len() - 1)?;
+    behind.eq_ignore_ascii_case(MARKER.get(1..)?).then_some((code, len))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Timestamp;
+    use crate::record::{signal_of, write_signal};
+    use crate::signal::{ChangeKind, Signal, SignalSpec, SignalState};
+
+    fn record(title: &str, severity: Severity) -> SignalRecord {
+        let spec = SignalSpec { severity, title: title.to_owned(), ..SignalSpec::default() };
+        let signal = Signal { id: "id-1".to_owned(), spec, state: SignalState::Open };
+        let time = Timestamp::from_micros(1_795_566_600_000_000);
+        signal_of(&write_signal(ChangeKind::Opened, time, &signal)).unwrap().unwrap()
+    }
+
+    fn labels(signals_match_filter: bool) -> Labels {
+        Labels {
+            service: "keepwatch".to_owned(),
+            cluster_name: "prod".to_owned(),
+            signals_match_filter,
+            ..Labels::default()
+        }
+    }
+
+    fn line(title: &str, labels: Option<&Labels>) -> String {
+        let record = record(title, Severity::High);
+        let mut line = b"before: ".to_vec();
+        match labels {
+            Some(labels) => kasten(&record, labels, "", &mut line),
+            None => v1(&record, "", &mut line),
+        }
+        String::from_utf8(line).unwrap().strip_prefix("before: ").unwrap().to_owned()
+    }
+
+    #[test]
+    fn a_signal_has_the_keys_of_an_event_in_front() {
+        let line = line("t", Some(&labels(false)));
+        let front = r#"{"message":"Keepwatch signal opened","timestamp":"2026-11-25T00:30:00.000000Z","status":"error","service":"keepwatch","ddtags":"cluster-name:prod","signal":{"apiVersion":"siem.keepwatch.io/v1alpha1","kind":"Signal","metadata":{"name":"id-1"},"spec":{"#;
+        assert!(line.starts_with(front), "{line}");
+    }
+
+    #[test]
+    fn with_the_setting_it_passes_the_agents_filter() {
+        let line = line("t", Some(&labels(true)));
+        assert!(line.starts_with(r#"{"message":"K10Event signal opened","#), "{line}");
+    }
+
+    #[test]
+    fn in_the_encoding_v1_it_is_of_another_kind() {
+        let front = r#"{"kind":"Signal","apiVersion":"siem.keepwatch.io/v1alpha1","message":"Keepwatch signal opened","timestamp":"2026-11-25T00:30:00.000000Z","status":"error","signal":{"#;
+        let line = line("t", None);
+        assert!(line.starts_with(front), "{line}");
+    }
+
+    #[test]
+    fn without_the_setting_no_text_of_a_client_passes_the_filter() {
+        let titles = [
+            "K10Event",
+            "k10eVENt K10EVENT",
+            "\\K10Event",
+            "\"k10event\"",
+            "K10EvenK10Event",
+            "kK10Event",
+            "\u{212a}10Event",
+            "k10event",
+        ];
+        for title in titles {
+            for labels in [Some(&labels(false)), None] {
+                let line = line(title, labels);
+                let folded = line.replace('\u{212a}', "k").to_lowercase();
+                assert!(!folded.contains("k10event"), "{line}");
+                let found: serde_json::Value = serde_json::from_str(&line).unwrap();
+                assert_eq!(found["signal"]["spec"]["title"], title, "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn each_severity_has_a_status() {
+        let statuses = Severity::ALL.map(|severity| {
+            let mut line = Vec::new();
+            kasten(&record("t", severity), &labels(false), "evidence.events", &mut line);
+            let line: serde_json::Value = serde_json::from_slice(&line).unwrap();
+            assert_eq!(line["shed"], "evidence.events");
+            line["status"].as_str().unwrap().to_owned()
+        });
+        assert_eq!(statuses, ["info", "info", "warn", "error", "critical"]);
+    }
+}

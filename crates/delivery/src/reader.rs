@@ -51,6 +51,7 @@ pub(crate) struct Entry {
 }
 
 /// What a record holds.
+#[expect(clippy::large_enum_variant, reason = "nearly all are events, one at a time on the stack")]
 pub(crate) enum Content<'a> {
     /// An event.
     Event(View<'a>),

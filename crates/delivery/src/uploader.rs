@@ -317,13 +317,11 @@ impl Uploader {
         let filled = tokio::task::spawn_blocking(move || {
             let mut filled = Filled::default();
             for entry in entries {
-                match take(&mut draft, &entry, &decoder) {
-                    Some(is_urgent) => filled.is_urgent |= is_urgent,
-                    None => {
-                        filled.is_full = true;
-                        break;
-                    }
-                }
+                let Some(is_urgent) = take(&mut draft, &entry, &decoder) else {
+                    filled.is_full = true;
+                    break;
+                };
+                filled.is_urgent |= is_urgent;
             }
             (draft, filled)
         });

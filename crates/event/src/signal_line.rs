@@ -80,15 +80,12 @@ fn hide_marker(line: &mut Vec<u8>, start: usize) {
     let text = line.split_off(start + first);
     let mut at = 0;
     while let Some(byte) = text.get(at) {
-        match marker_at(&text, at) {
-            Some((code, len)) => {
-                escape::unicode(code, line);
-                at += len;
-            }
-            None => {
-                line.push(*byte);
-                at += 1;
-            }
+        if let Some((code, len)) = marker_at(&text, at) {
+            escape::unicode(code, line);
+            at += len;
+        } else {
+            line.push(*byte);
+            at += 1;
         }
     }
 }

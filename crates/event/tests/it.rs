@@ -35,6 +35,7 @@ fn kasten_line_of(event: &View<'_>) -> String {
     let labels = Labels {
         service: "keepwatch".to_owned(),
         cluster_name: "prod-eu".to_owned(),
+        signals_match_filter: false,
         resources: vec!["restorepoints".to_owned(), "passkeys".to_owned()],
     };
     let mut line = Vec::new();

@@ -77,6 +77,7 @@ fn as_it_comes() -> Set {
             "--enable-k10-audit-cluster=true",
             "--audit-log-file=-",
             "--audit-log-format=kasten",
+            "--siem-signals-match-k10-filter=false",
             "--heartbeat=1m",
             "--enable-k10-audit-cloud-aws-s3=true",
             "--audit-cloud-path=k10audit/",

@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
+use event::kasten::Labels;
 
 use super::EncodingName;
 use super::destinations::DestinationArgs;
 use super::values::{ServiceName, bytes, duration, service_name};
+use crate::house;
 use crate::log::LogFormat;
 
 /// Everything that cannot change without a restart.
@@ -105,6 +107,10 @@ pub(crate) struct AuditArgs {
     /// Encoding of the audit lines
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) audit_log_format: EncodingName,
+    /// Let lines of signals pass a log agent's filter for `K10Event`, as lines of events do
+    #[arg(long, value_name = "BOOL", default_value_t = false, default_missing_value = "true",
+          num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
+    pub(crate) siem_signals_match_k10_filter: bool,
     /// Deliver events to the destinations that `AuditConfigs` name
     #[arg(long, value_name = "BOOL", default_value_t = false, default_missing_value = "true",
           num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
@@ -118,6 +124,14 @@ pub(crate) struct AuditArgs {
 }
 
 impl AuditArgs {
+    /// What audit lines carry beside the event.
+    pub(crate) fn labels(&self) -> Labels {
+        Labels {
+            signals_match_filter: self.siem_signals_match_k10_filter,
+            ..house::labels(&self.cluster_name)
+        }
+    }
+
     /// Whether the lines go to standard output and not to a file.
     pub(crate) fn is_stdout(&self) -> bool {
         self.audit_log_file.as_os_str() == "-"

@@ -126,6 +126,10 @@ fn rows() -> Vec<(&'static str, String)> {
         ("Bytes of a prefix of keys", bytes(sink::bucket::PREFIX_BYTES_MAX)),
         ("Wait that a store may ask for", seconds(delivery::RETRY_AFTER_MAX)),
         ("Time between two looks of a sink that has everything", seconds(delivery::GATHER_TIME)),
+        (
+            "Time between two objects that are sealed for a signal of high severity",
+            seconds(delivery::URGENT_PERIOD),
+        ),
         ("Time for the sinks at shutdown", seconds(delivery::DRAIN_MAX)),
         (
             "Time for the last delivery of a deleted AuditConfig",

@@ -87,10 +87,9 @@ async fn live(args: &ServeArgs, installation: Installation) -> Result<()> {
         store,
     })
     .await?;
-    let name = &args.audit.cluster_name;
     let client = cluster.client.clone();
     let mut residents: Vec<Resident> = vec![
-        destinations::controller(&house, client, settings, name, &args.destinations),
+        destinations::controller(&house, client, settings, args.audit.labels(), &args.destinations),
         Box::pin(cluster::follow_namespaces(cluster.client, house.registry(), installation)),
         Box::pin(sinks::reopen_on_hangup(reopen, house.delivery())),
     ];

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use apiserver::Clock as _;
 use controller::{Controller, Settings};
+use event::kasten::Labels;
 use kasten::Installation;
 use sink::bucket::{Ambient, Container, Limits, Parts, Prefix, Reach, WebIdentity};
 use tokio::sync::watch;
@@ -14,7 +15,7 @@ use crate::args::destinations::DestinationArgs;
 use crate::args::serve::AuditArgs;
 use crate::clock::SystemClock;
 use crate::corridors::Hand;
-use crate::house::{House, Resident, labels};
+use crate::house::{House, Resident};
 
 /// Where the agent of an ECS task is.
 const CONTAINER_AGENT: &str = "http://169.254.170.2";
@@ -128,15 +129,15 @@ pub(super) fn controller(
     house: &House,
     client: kube::Client,
     settings: Settings,
-    cluster_name: &str,
+    labels: Labels,
     args: &DestinationArgs,
 ) -> Resident {
     let hand = Hand {
         delivery: house.delivery(),
         journal: house.journal(),
         parts: Parts {
-            cluster: cluster_name.to_owned(),
-            encoding: sink::Encoding::Kasten(labels(cluster_name)),
+            cluster: labels.cluster_name.clone(),
+            encoding: sink::Encoding::Kasten(labels),
             reach: Reach {
                 allowed: args.audit_allowed_networks.clone(),
                 refused: args.audit_refused_networks.clone(),

@@ -12,7 +12,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::args::EncodingName;
 use crate::args::serve::AuditArgs;
 use crate::clock::SystemClock;
-use crate::house;
 
 /// Bytes in a megabyte, as Kubernetes' log back end counts them.
 const MEGABYTE: u64 = 1 << 20;
@@ -34,7 +33,7 @@ pub(super) fn of(args: &AuditArgs) -> Sinks {
         return sinks;
     }
     let encoding = match args.audit_log_format {
-        EncodingName::Kasten => Encoding::Kasten(house::labels(&args.cluster_name)),
+        EncodingName::Kasten => Encoding::Kasten(args.labels()),
         EncodingName::V1 => Encoding::V1,
     };
     if args.is_stdout() {

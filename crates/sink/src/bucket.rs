@@ -19,6 +19,7 @@ mod open;
 mod prefix;
 mod put;
 mod reach;
+mod read;
 mod shaping;
 mod signer;
 mod sigv4;
@@ -45,6 +46,7 @@ pub use names::Names;
 pub use prefix::{PREFIX_BYTES_MAX, PREFIX_DEFAULT, Prefix, PrefixError, Range, Stream};
 pub use put::Put;
 pub use reach::{Network, NetworkError, Reach};
+pub use read::{KEYS_MAX, Listed, ReadError};
 pub use shaping::Shaper;
 
 /// The time of day, for signatures and retention.

@@ -19,6 +19,8 @@ use tokio::task::JoinSet;
 
 /// Between two pieces of an answer that comes in pieces.
 const PAUSE: Duration = Duration::from_millis(5);
+/// Keys in one answer to a listing.
+const LISTED_MAX: usize = 2;
 /// The tag of another content.
 const WRONG_TAG: &str = "00000000000000000000000000000000";
 /// The checksum of another content.
@@ -204,6 +206,11 @@ impl S3Double {
     /// What is stored: path with the bucket, and bytes.
     pub fn objects(&self) -> BTreeMap<String, Vec<u8>> {
         lock(&self.state).objects.clone()
+    }
+
+    /// Puts an object there without a request: path with the bucket, such as `/audit/a/b.json.gz`.
+    pub fn insert(&self, path: &str, body: Vec<u8>) {
+        lock(&self.state).objects.insert(path.to_owned(), body);
     }
 
     /// Heads of the requests that stored something, in lower case.
@@ -392,6 +399,11 @@ fn act(head: &str, body: &[u8], state: &mut State) -> Vec<u8> {
             return refusal(403, "InvalidAccessKeyId");
         }
     }
+    if method == "GET"
+        && let Some((bucket, query)) = path.split_once('?')
+    {
+        return listing(bucket, query, state);
+    }
     match method {
         "PUT" => {
             let sum = BASE64.encode(Sha256::digest(body));
@@ -428,6 +440,37 @@ fn act(head: &str, body: &[u8], state: &mut State) -> Vec<u8> {
         }
         _ => refusal(405, "MethodNotAllowed"),
     }
+}
+
+/// The keys of a bucket, two at a time, so that whoever lists has to ask again.
+fn listing(bucket: &str, query: &str, state: &State) -> Vec<u8> {
+    let value = |name: &str| {
+        let pair = query.split('&').find_map(|pair| pair.split_once('=').filter(|it| it.0 == name));
+        pair.map(|(_, value)| value.replace("%2F", "/").replace("%3D", "=")).unwrap_or_default()
+    };
+    let (prefix, after) = (value("prefix"), value("continuation-token"));
+    let bucket = format!("{}/", bucket.trim_end_matches('/'));
+    let mut keys = state
+        .objects
+        .iter()
+        .filter_map(|(path, body)| Some((path.strip_prefix(&bucket)?, body.len())))
+        .filter(|(key, _)| key.starts_with(&prefix) && *key > after.as_str());
+    let mut body = String::from("<ListBucketResult>");
+    let mut last = "";
+    for (key, size) in keys.by_ref().take(LISTED_MAX) {
+        last = key;
+        let entry = format!(
+            "<Contents><Key>{key}</Key><LastModified>2026-11-25T00:00:00.000Z</LastModified>\
+             <ETag>\"00\"</ETag><Size>{size}</Size></Contents>"
+        );
+        body.push_str(&entry);
+    }
+    if keys.next().is_some() {
+        body.push_str(&["<NextContinuationToken>", last, "</NextContinuationToken>"].concat());
+    }
+    body.push_str("</ListBucketResult>");
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\n";
+    format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
 /// An object is stored.

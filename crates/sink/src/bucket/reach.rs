@@ -140,7 +140,7 @@ fn kind_of_v6(address: Ipv6Addr) -> Option<&'static str> {
 
 impl Network {
     /// Every address there is.
-    pub(super) const ALL: [Self; 2] = [
+    pub const ALL: [Self; 2] = [
         Self { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), bits: 0 },
         Self { address: IpAddr::V6(Ipv6Addr::UNSPECIFIED), bits: 0 },
     ];

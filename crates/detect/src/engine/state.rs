@@ -122,11 +122,17 @@ impl State {
         self.clock.admit(mode, timed)
     }
 
-    /// Nothing more will come: everything that waits counts.
+    /// Nothing more will come: everything that waits counts, and updates that wait are told.
     pub(crate) fn finish(&mut self, turn: &mut Turn<'_>) {
         let admitted = self.clock.finish();
         self.admit(turn, admitted);
         self.act(turn, None);
+        let is_update = |timer: &&Timer| timer.kind == TimerKind::Update;
+        let waiting: Vec<Timer> = self.timers.iter().filter(is_update).copied().collect();
+        for timer in waiting {
+            self.timers.remove(&timer);
+            self.update(turn, timer);
+        }
     }
 
     fn admit(&mut self, turn: &mut Turn<'_>, admitted: Vec<Admitted>) {

@@ -3,6 +3,10 @@
 //! Here is only what can be said; whether it makes sense together is checked where it is used.
 
 pub(crate) mod destinations;
+pub(crate) mod detect;
+pub(crate) mod input;
+pub(crate) mod investigate;
+pub(crate) mod rules;
 pub(crate) mod serve;
 pub(crate) mod values;
 
@@ -38,6 +42,18 @@ pub(crate) enum Command {
     /// Run in a cluster, behind kube-apiserver's aggregator
     #[command(after_help = EXIT_CODES)]
     Serve(Box<ServeArgs>),
+    /// Find signals in audit lines from anywhere, by the rules of the server
+    ///
+    /// Prints each signal once, as it is at the end, in the order of their first events. Lines that
+    /// are no events are named on standard error and change nothing.
+    #[command(after_help = detect::EXIT_CODES)]
+    Detect(Box<detect::DetectArgs>),
+    /// Check, list, show, test and begin detection rules
+    #[command(subcommand)]
+    Rules(rules::RulesCommand),
+    /// See what an identity did
+    #[command(subcommand)]
+    Investigate(investigate::InvestigateCommand),
     /// Look at audit policies
     #[command(subcommand)]
     Policy(PolicyCommand),

@@ -2,10 +2,13 @@
 
 mod completions;
 mod cursors;
+mod detect;
 mod events;
+mod investigate;
 mod man;
 mod policy;
 mod reference;
+mod rules;
 mod serve;
 mod up;
 
@@ -36,7 +39,7 @@ impl fmt::Display for Misuse {
 impl std::error::Error for Misuse {}
 
 /// The K10 that flags describe.
-fn installation(domain: &str, namespace: &str) -> Result<Installation, Misuse> {
+pub(crate) fn installation(domain: &str, namespace: &str) -> Result<Installation, Misuse> {
     Installation::new(domain, namespace).map_err(|error| {
         let flag = match error {
             InstallationError::Domain => format!("--k10-api-domain={domain}"),
@@ -51,6 +54,9 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Up(args) => up::run(&args),
         Command::Serve(args) => serve::run(&args),
+        Command::Detect(args) => detect::run(&args),
+        Command::Rules(command) => rules::run(&command),
+        Command::Investigate(command) => investigate::run(&command),
         Command::Policy(command) => policy::run(&command),
         Command::Events(command) => events::run(&command),
         Command::Cursors(command) => cursors::run(&command),

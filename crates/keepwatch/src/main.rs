@@ -4,6 +4,7 @@
 //! 1 when it could not, 2 when the command line makes no sense. Nothing else is decided here.
 
 mod args;
+mod aws;
 mod certificate;
 mod clock;
 mod cluster;
@@ -12,7 +13,12 @@ mod corridors;
 mod detection;
 mod event_log;
 mod house;
+mod input;
 mod log;
+mod printable;
+mod replay;
+mod rule_files;
+mod signal_table;
 mod standalone;
 
 use std::process::ExitCode;

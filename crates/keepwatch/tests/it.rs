@@ -7,6 +7,8 @@
     reason = "a test fails by panicking, and may know the time"
 )]
 
+#[path = "it/audit_lines.rs"]
+mod audit_lines;
 #[path = "it/commands.rs"]
 mod commands;
 #[path = "it/cursors.rs"]
@@ -15,6 +17,8 @@ mod cursors;
 mod demo;
 #[path = "it/destinations.rs"]
 mod destinations;
+#[path = "it/detect.rs"]
+mod detect;
 #[path = "it/elsewhere.rs"]
 mod elsewhere;
 #[path = "it/file.rs"]
@@ -23,6 +27,10 @@ mod file;
 mod flags;
 #[path = "it/house.rs"]
 mod house;
+#[path = "it/investigate.rs"]
+mod investigate;
+#[path = "it/rules.rs"]
+mod rules;
 #[path = "it/secrets.rs"]
 mod secrets;
 #[path = "it/up.rs"]

@@ -6,6 +6,7 @@
 
 mod cast;
 mod destination;
+mod ending;
 mod mallory;
 
 use std::path::Path;
@@ -23,6 +24,8 @@ use cast::{Actor, name_of};
 
 /// The applications that are backed up.
 const APPLICATIONS: [&str; 3] = ["shop", "blog", "crm"];
+/// The one whose namespace alice deletes, for a good reason.
+const MOVED: &str = "blog";
 /// Days of backups.
 const DAYS: i64 = 5;
 /// Names the key that everything is encrypted with.
@@ -58,7 +61,8 @@ impl Story {
         self.keep_backups().await;
         self.work().await;
         mallory::destroy(&self).await;
-        self.say_what_next();
+        self.back_up_again().await;
+        ending::tell(&self).await;
     }
 
     /// K10's daily backups of three applications for a stretch of time.
@@ -80,6 +84,17 @@ impl Story {
         }
         let and = if of_cluster.is_some() { ", and one of the cluster itself" } else { "" };
         say(&format!("{DAYS} days of backups later there are {points} new restore points{and}."));
+    }
+
+    /// The next night's backups: something is there again, for the reader to look at.
+    async fn back_up_again(&self) {
+        let left: Vec<&str> = APPLICATIONS.into_iter().filter(|name| *name != MOVED).collect();
+        let backups = left.iter().map(|application| self.back_up(application, 0));
+        let points = join_all(backups).await.into_iter().flatten().count();
+        say(&format!(
+            "The next night K10 backs up {} again: {points} new restore points, and nothing older.",
+            left.join(" and ")
+        ));
     }
 
     /// One backup that a policy makes, to its end.
@@ -118,8 +133,8 @@ impl Story {
                 say(&format!("A migration went wrong, so alice restores crm from {name}."));
             }
         }
-        let kept = self.alice.list(domain::RESTORE_POINT, "blog").await.len();
-        if self.alice.delete_namespace("blog").await {
+        let kept = self.alice.list(domain::RESTORE_POINT, MOVED).await.len();
+        if self.alice.delete_namespace(MOVED).await {
             say(&format!(
                 "The blog has moved: alice deletes its namespace, and the namespace controller \
                  deletes the {kept} restore points in it one by one."
@@ -130,41 +145,6 @@ impl Story {
     /// The folder with everything.
     fn home(&self) -> &Path {
         Path::new(&self.kubeconfig).parent().unwrap_or(Path::new("."))
-    }
-
-    fn say_what_next(&self) {
-        say("That is all. Every line on standard output is one request of this story.");
-        say("");
-        say(&format!(
-            "  kubectl --kubeconfig {} get restorepointcontents    # what is left",
-            self.kubeconfig
-        ));
-        say(&format!("  {}", follow_command(&self.kubeconfig)));
-        say(&format!(
-            "  find {} -name '*.json.gz' | sort | xargs zcat    # the same, as a bucket has it",
-            destination::folder(self.home()).display()
-        ));
-        say(&format!(
-            "  kill {}    # or Ctrl-C here: stops it; a second start goes on from here",
-            std::process::id()
-        ));
-    }
-}
-
-/// How to follow the events from another terminal.
-fn follow_command(kubeconfig: &str) -> String {
-    match std::fs::read_link("/proc/self/fd/1") {
-        Ok(path) if path.is_file() => {
-            format!("tail -F {}    # the events as they come", path.display())
-        }
-        _ => {
-            let folder = Path::new(kubeconfig).parent().unwrap_or(Path::new("."));
-            let folder = folder.display();
-            format!(
-                "keepwatch up --dir {folder} | jq -c '[.timestamp, .User.username, .message]'    \
-                 # the next time: the events, short"
-            )
-        }
     }
 }
 

@@ -42,13 +42,18 @@ fn it_tells_a_story_and_ends_and_a_second_time_goes_on_with_what_is_there() {
     assert_eq!(count(&first, controller, "delete", "restorepoints", 200), 5);
     let sentences = told.lines().filter(|line| line.ends_with('.')).count();
     assert!((10..=16).contains(&sentences), "{told}");
-    assert_eq!(told.lines().filter(|line| line.starts_with("  ")).count(), 4, "{told}");
+    assert_eq!(told.lines().filter(|line| line.starts_with("  ")).count(), 7, "{told}");
+    for part in ["Keepwatch noticed:", "critical", "kubectl --kubeconfig", "describe signal"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
     assert!(told.contains("refused 3 times"), "{told}");
 
     let (second, _) = play(folder);
-    assert_eq!(count(&second, "mallory", "delete", "restorepointcontents", 200), 15);
+    // The last two backups of the first time are still there.
+    assert_eq!(count(&second, "mallory", "delete", "restorepointcontents", 200), 17);
     let ids = |events: &[Value]| -> HashSet<String> {
-        events.iter().map(|event| event["AuditID"].to_string()).collect()
+        let ids = events.iter().filter_map(|event| event["AuditID"].as_str());
+        ids.filter(|id| !id.is_empty()).map(str::to_owned).collect()
     };
     assert!(ids(&first).is_disjoint(&ids(&second)), "an event came twice");
 }

@@ -111,9 +111,9 @@ pub(crate) fn made(folder: &Path) -> BTreeMap<String, usize> {
     })
 }
 
-/// How often each verb was recorded in a folder of objects.
+/// How often each verb was recorded in a folder of objects. Signals have none.
 pub(crate) fn verbs(folder: &Path) -> BTreeMap<String, usize> {
-    count(folder, |event| Some(event["Verb"].as_str().unwrap().to_owned()))
+    count(folder, |event| Some(event["Verb"].as_str()?.to_owned()))
 }
 
 fn count(folder: &Path, name: fn(&Value) -> Option<String>) -> BTreeMap<String, usize> {

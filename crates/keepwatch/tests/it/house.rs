@@ -146,11 +146,12 @@ pub(crate) fn kind(group: &str, kind: &str, plural: &str) -> ApiResource {
     ApiResource::from_gvk_with_plural(&gvk, plural)
 }
 
-/// Every line is a JSON object that carries the marker.
+/// The events of the lines. Every line is a JSON object: an event, which carries the marker, or a
+/// signal.
 pub(crate) fn events(lines: &str) -> Vec<Value> {
     assert!(lines.is_empty() || lines.ends_with('\n'), "the last line is cut");
     let parsed = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let events: Vec<Value> = parsed.collect();
+    let events: Vec<Value> = parsed.filter(|line| line.get("signal").is_none()).collect();
     for event in &events {
         assert!(event["message"].as_str().unwrap().starts_with("K10Event "), "{event}");
     }

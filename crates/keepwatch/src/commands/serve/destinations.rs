@@ -8,19 +8,16 @@ use apiserver::Clock as _;
 use controller::{Controller, Settings};
 use event::kasten::Labels;
 use kasten::Installation;
-use sink::bucket::{Ambient, Container, Limits, Parts, Prefix, Reach, WebIdentity};
+use sink::bucket::{Limits, Parts, Prefix, Reach};
 use tokio::sync::watch;
 
 use crate::args::destinations::DestinationArgs;
 use crate::args::serve::AuditArgs;
+use crate::aws;
 use crate::clock::SystemClock;
 use crate::corridors::Hand;
 use crate::house::{House, Resident};
 
-/// Where the agent of an ECS task is.
-const CONTAINER_AGENT: &str = "http://169.254.170.2";
-/// Where every instance of AWS finds its metadata service.
-const METADATA: &str = "http://169.254.169.254";
 /// How often the authorities of destinations are read.
 const AUTHORITIES_PERIOD: Duration = Duration::from_secs(1);
 
@@ -98,32 +95,6 @@ fn namespaces(given: &[String], installation: &Installation) -> Vec<String> {
     vec![installation.namespace().to_owned()]
 }
 
-/// What AWS's own clients find in the environment of a pod or a node.
-#[expect(clippy::disallowed_methods, reason = "the one place where a pod's identity is read")]
-fn ambient(args: &DestinationArgs) -> Ambient {
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let web_identity = variable("AWS_WEB_IDENTITY_TOKEN_FILE").zip(variable("AWS_ROLE_ARN")).map(
-        |(file, role_arn)| WebIdentity {
-            token_file: file.into(),
-            role_arn,
-            sts_endpoint: args.audit_sts_endpoint.clone(),
-        },
-    );
-    let uri = variable("AWS_CONTAINER_CREDENTIALS_FULL_URI").or_else(|| {
-        let path = variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")?;
-        Some(format!("{CONTAINER_AGENT}{path}"))
-    });
-    let token_file = variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE").map(Into::into);
-    Ambient {
-        web_identity,
-        container: uri.map(|uri| Container { uri, token_file }),
-        instance: variable("AWS_EC2_METADATA_DISABLED")
-            .is_none_or(|value| value != "true")
-            .then(|| variable("AWS_EC2_METADATA_SERVICE_ENDPOINT"))
-            .map(|endpoint| endpoint.unwrap_or_else(|| METADATA.to_owned())),
-    }
-}
-
 /// Somebody who follows the objects and moves delivery.
 pub(super) fn controller(
     house: &House,
@@ -144,7 +115,7 @@ pub(super) fn controller(
                 plain_http: args.audit_plain_http,
                 ..Reach::default()
             },
-            ambient: ambient(args),
+            ambient: aws::ambient(args.audit_sts_endpoint.as_deref()),
             clock: Arc::new(|| SystemClock.now()),
         },
         makes_claims: false,

@@ -40,7 +40,8 @@ pub(super) async fn destroy(story: &Story) {
     let refused = try_forbidden(mallory).await;
     say(&format!(
         "mallory also tries to delete the passkey, to retire a backup and to delete a namespace: \
-         refused {refused} times, and on record all the same."
+         refused {refused} times. Refusals are on record as the audit policy says: K10's names \
+         the first two, --policy extended all three."
     ));
 }
 

@@ -1,0 +1,98 @@
+//! Flags of `keepwatch investigate`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use event::Timestamp;
+
+use super::input::{InputArgs, RuleArgs};
+use super::values::duration;
+
+/// What can be investigated.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum InvestigateCommand {
+    /// Everything that a user did: when, where, from which addresses, and what was noticed
+    ///
+    /// Reads audit lines from the given inputs; without any, asks a server through its API.
+    #[command(after_help = super::EXIT_CODES)]
+    User(Box<UserArgs>),
+}
+
+/// Whose activity, in which stretch of time, and from where.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct UserArgs {
+    /// Name of the user, such as alice or system:serviceaccount:shop:web
+    pub(crate) name: String,
+    /// Where the timeline begins: so long before its end, or a time such as 2026-11-23T09:30:00Z;
+    /// 24h for a server, everything for inputs
+    #[arg(long, value_name = "DURATION|TIME", value_parser = since)]
+    pub(crate) since: Option<Since>,
+    /// Where it ends: a time such as 2026-11-23T10:30:00Z; now if not given
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) until: Option<Timestamp>,
+    /// How it is shown: text, json, or html for one page that needs nothing else
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub(crate) output: TimelineFormat,
+    /// Kubeconfig of the server to ask; else the usual places
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Context in the kubeconfig; the current one if not given
+    #[arg(long, value_name = "NAME")]
+    pub(crate) context: Option<String>,
+    #[command(flatten)]
+    pub(crate) input: InputArgs,
+    #[command(flatten)]
+    pub(crate) rules: RuleArgs,
+}
+
+/// Forms of a timeline.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TimelineFormat {
+    /// For a terminal.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+    /// For a browser.
+    Html,
+}
+
+/// The beginning of a stretch of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Since {
+    /// So long before its end.
+    Before(Duration),
+    /// At this time.
+    At(Timestamp),
+}
+
+fn since(text: &str) -> Result<Since, String> {
+    if let Ok(period) = duration(text) {
+        return Ok(Since::Before(period));
+    }
+    time(text).map(Since::At).map_err(|_| {
+        format!(
+            "{text:?} is neither a duration such as 24h nor a time such as 2026-11-23T09:30:00Z"
+        )
+    })
+}
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    Timestamp::parse(text).map_err(|_| format!("{text:?} is no time such as 2026-11-23T09:30:00Z"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeline_begins_at_a_time_or_some_time_before_its_end() {
+        assert_eq!(since("90m"), Ok(Since::Before(Duration::from_mins(90))));
+        let at = Timestamp::from_micros(1_763_890_200_000_000);
+        assert_eq!(since("2025-11-23T09:30:00Z"), Ok(Since::At(at)));
+        for text in ["", "yesterday", "2025-13-01T00:00:00Z", "24"] {
+            assert!(since(text).is_err(), "{text}");
+        }
+    }
+}

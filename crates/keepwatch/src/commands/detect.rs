@@ -1,0 +1,85 @@
+//! `keepwatch detect`: signals of audit lines from anywhere, by the rules of the server.
+//!
+//! The same engine as in the server reads the lines, so that what happened before Keepwatch was
+//! there, or elsewhere, can be looked at, and a rule can be tried on real events. Nothing is sent.
+
+mod signals;
+
+use std::io::{self, BufWriter, Write};
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use crate::args::detect::{DetectArgs, SignalFormat};
+use crate::commands::{FAILED, Misuse, say};
+use crate::input::{Inputs, Progress};
+use crate::replay::Replay;
+use crate::signal_table;
+use signals::Signals;
+
+/// There are signals, and `--exit-code` was given.
+const SIGNALS: u8 = 3;
+
+/// Reads all inputs to their end and prints what was found.
+pub(crate) fn run(args: &DetectArgs) -> Result<ExitCode> {
+    if args.input.inputs.is_empty() {
+        return Err(Misuse(vec![
+            "nothing to read: name files, folders, s3://BUCKET/PREFIX, or - for standard input"
+                .to_owned(),
+        ])
+        .into());
+    }
+    let mut replay = Replay::open(&args.rules)?;
+    let mut inputs = Inputs::open(&args.input)?;
+    let mut signals = Signals::default();
+    let mut progress = Progress::new();
+    while let Some(next) = inputs.next() {
+        replay.process(&next).try_for_each(|change| signals.take(change))?;
+        progress.tick(&inputs);
+    }
+    replay.finish().try_for_each(|change| signals.take(change))?;
+    progress.finish();
+    summarize(&inputs)?;
+
+    let mut out = BufWriter::new(io::stdout().lock());
+    let count = signals.len();
+    match args.output {
+        SignalFormat::Ndjson => signals.write(&mut out)?,
+        SignalFormat::Table => table(signals, &mut out)?,
+    }
+    out.flush()?;
+    Ok(match count {
+        _ if inputs.tally().failures > 0 => ExitCode::from(FAILED),
+        1.. if args.exit_code => ExitCode::from(SIGNALS),
+        _ => ExitCode::SUCCESS,
+    })
+}
+
+/// One line for each signal; a sentence if there is none.
+fn table(signals: Signals, to: &mut impl Write) -> Result<()> {
+    if signals.len() == 0 {
+        writeln!(to, "No signals.")?;
+        return Ok(());
+    }
+    writeln!(to, "{}", signal_table::head())?;
+    signals.for_each_object(|object| {
+        writeln!(to, "{}", signal_table::row(&object))?;
+        Ok(())
+    })
+}
+
+/// Says what was read; fails if nothing could be.
+pub(crate) fn summarize(inputs: &Inputs) -> Result<()> {
+    let tally = inputs.tally();
+    if tally.others > 0 {
+        let lines = if tally.others == 1 { "line is" } else { "lines are" };
+        say(&format!("{} {lines} no audit event; {} events were read", tally.others, tally.events));
+    }
+    if tally.signals > 0 {
+        say(&format!("{} signals between the events were passed over", tally.signals));
+    }
+    if tally.events == 0 && (tally.failures > 0 || tally.others > 0) {
+        bail!("nothing could be read");
+    }
+    Ok(())
+}

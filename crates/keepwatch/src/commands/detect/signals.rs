@@ -1,0 +1,172 @@
+//! The signals of a run, each as it is at the end, in the order of their first event.
+//!
+//! Signals that are over are written down at once, in memory first and then in a file without a
+//! name, so that memory holds the open ones and a few bytes for each of the others.
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read as _, Seek as _, SeekFrom, Write};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use detect::{ChangeKind, SignalChange};
+use event::{Signal, Timestamp};
+use serde_json::Value;
+
+/// Bytes of signals that are kept in memory.
+const MEMORY_BYTES_MAX: usize = 64 << 20;
+
+/// All signals.
+#[derive(Default)]
+pub(super) struct Signals {
+    open: HashMap<String, Arc<Signal>>,
+    done: Vec<Done>,
+    memory: Vec<u8>,
+    file: Option<File>,
+    file_bytes: u64,
+}
+
+/// Where the line of a signal is that is over.
+struct Done {
+    first_seen: Timestamp,
+    id: String,
+    place: Place,
+    length: usize,
+}
+
+enum Place {
+    Memory(usize),
+    File(u64),
+}
+
+impl Signals {
+    /// Takes in what became of a signal.
+    pub(super) fn take(&mut self, change: SignalChange) -> Result<()> {
+        let SignalChange { kind, signal, at, .. } = change;
+        if kind == ChangeKind::Closed {
+            self.open.remove(&signal.id);
+            return self.put(&signal, at);
+        }
+        self.open.insert(signal.id.clone(), signal);
+        Ok(())
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.open.len() + self.done.len()
+    }
+
+    /// One JSON object a line.
+    pub(super) fn write(self, to: &mut impl Write) -> Result<()> {
+        self.for_each(|line| {
+            to.write_all(line)?;
+            Ok(())
+        })
+    }
+
+    /// Each as the API serves it.
+    pub(super) fn for_each_object(self, mut take: impl FnMut(Value) -> Result<()>) -> Result<()> {
+        self.for_each(|line| take(serde_json::from_slice(line)?))
+    }
+
+    fn for_each(mut self, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        for signal in std::mem::take(&mut self.open).into_values() {
+            let at = signal.spec.last_seen;
+            self.put(&signal, at)?;
+        }
+        self.done
+            .sort_by(|one, other| (one.first_seen, &one.id).cmp(&(other.first_seen, &other.id)));
+        let mut line = Vec::new();
+        for done in &self.done {
+            match (&done.place, &mut self.file) {
+                (Place::Memory(start), _) => {
+                    take(self.memory.get(*start..start + done.length).unwrap_or_default())?;
+                }
+                (Place::File(start), Some(file)) => {
+                    line.resize(done.length, 0);
+                    file.seek(SeekFrom::Start(*start))
+                        .and_then(|_| file.read_exact(&mut line))
+                        .context("cannot read the temporary file with signals")?;
+                    take(&line)?;
+                }
+                (Place::File(_), None) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes down a signal that is over; `at` is when that was.
+    fn put(&mut self, signal: &Signal, at: Timestamp) -> Result<()> {
+        let mut line = serde_json::to_vec(&siem::signal::object(signal, at))?;
+        line.push(b'\n');
+        let length = line.len();
+        let place = if self.memory.len() + length <= MEMORY_BYTES_MAX {
+            self.memory.extend_from_slice(&line);
+            Place::Memory(self.memory.len() - length)
+        } else {
+            let unwritable = "cannot write the temporary file with signals";
+            let file = match &mut self.file {
+                Some(file) => file,
+                None => self.file.insert(nameless_file().context(unwritable)?),
+            };
+            file.write_all(&line).context(unwritable)?;
+            self.file_bytes += length as u64;
+            Place::File(self.file_bytes - length as u64)
+        };
+        let (first_seen, id) = (signal.spec.first_seen, signal.id.clone());
+        self.done.push(Done { first_seen, id, place, length });
+        Ok(())
+    }
+}
+
+/// A file that goes away with the process.
+fn nameless_file() -> std::io::Result<File> {
+    let path = std::env::temp_dir().join(format!("keepwatch-signals-{}", std::process::id()));
+    let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+    fs::remove_file(&path)?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(kind: ChangeKind, id: &str, first: i64, message: &str) -> SignalChange {
+        let mut signal = Signal {
+            id: id.to_owned(),
+            spec: event::SignalSpec::default(),
+            state: event::SignalState::Open,
+        };
+        signal.spec.first_seen = Timestamp::from_micros(first);
+        message.clone_into(&mut signal.spec.message);
+        SignalChange { kind, signal: Arc::new(signal), rule: None, at: Timestamp::from_micros(9) }
+    }
+
+    #[test]
+    fn each_signal_is_written_once_as_it_is_at_the_end() {
+        let mut signals = Signals::default();
+        let long = "x".repeat(MEMORY_BYTES_MAX);
+        for one in [
+            change(ChangeKind::Opened, "b", 2, "old"),
+            change(ChangeKind::Opened, "a", 2, "alone"),
+            change(ChangeKind::Updated, "b", 2, "new"),
+            change(ChangeKind::Opened, "c", 1, "short"),
+            change(ChangeKind::Closed, "c", 1, "closed"),
+            change(ChangeKind::Closed, "d", 3, &long),
+            change(ChangeKind::Closed, "e", 4, "behind"),
+        ] {
+            signals.take(one).unwrap();
+        }
+        assert_eq!(signals.len(), 5);
+        let mut found = Vec::new();
+        signals
+            .for_each_object(|object| {
+                let message = object["spec"]["message"].as_str().unwrap().len();
+                found.push((object["metadata"]["name"].as_str().unwrap().to_owned(), message));
+                Ok(())
+            })
+            .unwrap();
+        let expected = [("c", 6), ("a", 5), ("b", 3), ("d", MEMORY_BYTES_MAX), ("e", 6)];
+        assert_eq!(found, expected.map(|(id, length)| (id.to_owned(), length)));
+    }
+}

@@ -1,0 +1,97 @@
+//! A timeline for programs: one JSON object.
+
+use event::Signal;
+use serde_json::{Value, json};
+
+use super::classify::Class;
+use super::timeline::{Act, Acting, Timeline, Values};
+
+/// The object.
+pub(crate) fn document(timeline: &Timeline) -> Value {
+    let time = |time: Option<event::Timestamp>| time.map(|time| time.to_string());
+    let range = timeline.range();
+    let acts = timeline.acts();
+    let sessions = timeline.sessions.all().map(|session| {
+        json!({
+            "first": session.first.to_string(),
+            "last": session.last.to_string(),
+            "count": session.count,
+        })
+    });
+    let namespaces = timeline.namespaces.iter().map(|(namespace, counts)| {
+        let mut object = by_class(counts);
+        object["namespace"] = namespace.as_str().into();
+        object
+    });
+    let related =
+        timeline.related().into_iter().map(|one| json!({"user": one.user, "why": one.why}));
+    json!({
+        "user": timeline.scope.name,
+        "groups": timeline.groups,
+        "since": time(timeline.scope.since),
+        "until": time(timeline.scope.until),
+        "first": time(range.map(|range| range.0)),
+        "last": time(range.map(|range| range.1)),
+        "count": timeline.count,
+        "refused": timeline.refused,
+        "failed": timeline.failed,
+        "byClass": by_class(&timeline.by_class),
+        "sessions": sessions.collect::<Vec<_>>(),
+        "namespaces": namespaces.collect::<Vec<_>>(),
+        "addresses": values(&timeline.addresses),
+        "clients": values(&timeline.agents),
+        "credentials": values(&timeline.credentials),
+        "related": related.collect::<Vec<_>>(),
+        "signals": timeline.signals.iter().map(|it| signal_object(it)).collect::<Vec<_>>(),
+        "notListed": timeline.count.saturating_sub(acts.len() as u64),
+        "requests": acts.into_iter().map(act_object).collect::<Vec<_>>(),
+    })
+}
+
+fn by_class(counts: &[u64; Class::ALL.len()]) -> Value {
+    let pairs = Class::ALL.iter().zip(counts);
+    pairs.map(|(class, count)| (class.as_str().to_owned(), Value::from(*count))).collect()
+}
+
+fn values(values: &Values) -> Vec<Value> {
+    let object = |(text, value): (&String, &super::timeline::Value)| {
+        json!({
+            "value": text,
+            "count": value.count,
+            "first": value.first.to_string(),
+            "last": value.last.to_string(),
+            "new": !value.is_known,
+        })
+    };
+    values.0.iter().map(object).collect()
+}
+
+fn act_object(act: &Act) -> Value {
+    let mut object = json!({
+        "time": act.time.to_string(),
+        "class": act.class.as_str(),
+        "verb": act.verb,
+        "resource": act.resource,
+        "namespace": act.namespace,
+        "name": act.name,
+        "code": act.code,
+        "address": act.address,
+        "auditID": act.audit_id,
+        "firstSeen": act.firsts,
+    });
+    match &act.acting {
+        Some(Acting::As(user)) => object["impersonated"] = user.as_str().into(),
+        Some(Acting::By(user)) => object["impersonatedBy"] = user.as_str().into(),
+        None => {}
+    }
+    object
+}
+
+/// As the API serves it. When it was closed is not known here.
+fn signal_object(signal: &Signal) -> Value {
+    let mut object = siem::signal::object(signal, signal.spec.last_seen);
+    if let Some(status) = object.get_mut("status").and_then(Value::as_object_mut) {
+        status.remove("closedAt");
+    }
+    object.into()
+}

@@ -1,0 +1,403 @@
+//! What one identity did: counted as a whole, and kept in detail as far as memory allows.
+//!
+//! Events may come in any order and more than once. Deliberately absent: how it is shown.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
+use std::sync::Arc;
+
+use event::{Event, Signal, Stage, Timestamp};
+
+use super::classify::{Class, class_of};
+use super::density::Density;
+use super::related::{Related, Users, credential_of};
+use super::sessions::Sessions;
+
+/// Acts of one kind that are kept in detail: the first and the last ones, so many of each.
+const ACTS_MAX: usize = 2000;
+/// Different values that are kept of each kind of value.
+const VALUES_MAX: usize = 500;
+/// Values that are told from new ones.
+const KNOWN_MAX: usize = 10_000;
+/// Signals that are kept.
+pub(crate) const SIGNALS_MAX: usize = 500;
+/// Events whose repetitions are recognized.
+const SEEN_MAX: usize = 65_536;
+
+/// Whose acts, and of which stretch of time.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Scope {
+    pub(crate) name: String,
+    pub(crate) since: Option<Timestamp>,
+    pub(crate) until: Option<Timestamp>,
+}
+
+/// Everything that is known of an identity.
+#[derive(Default)]
+pub(crate) struct Timeline {
+    pub(crate) scope: Scope,
+    /// Where the events come from, for people.
+    pub(crate) origin: String,
+    pub(crate) count: u64,
+    pub(crate) refused: u64,
+    pub(crate) failed: u64,
+    pub(crate) by_class: [u64; Class::ALL.len()],
+    pub(crate) density: Density,
+    pub(crate) sessions: Sessions,
+    pub(crate) namespaces: BTreeMap<String, [u64; Class::ALL.len()]>,
+    pub(crate) addresses: Values,
+    pub(crate) agents: Values,
+    pub(crate) credentials: Values,
+    pub(crate) groups: BTreeSet<String>,
+    pub(crate) signals: Vec<Arc<Signal>>,
+    acts: BTreeMap<Class, Acts>,
+    users: Users,
+    /// What was there before the stretch of time began.
+    before: HashSet<(Trait, String)>,
+    seen: Repetitions,
+}
+
+/// One request of the identity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Act {
+    pub(crate) time: Timestamp,
+    pub(crate) class: Class,
+    pub(crate) verb: String,
+    /// Plural, with group and subresource where there is one; the path of other requests.
+    pub(crate) resource: String,
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) code: u16,
+    pub(crate) address: String,
+    /// The other side of an impersonation.
+    pub(crate) acting: Option<Acting>,
+    pub(crate) audit_id: String,
+    /// What was seen for the first time.
+    pub(crate) firsts: Vec<String>,
+    /// What could have been.
+    traits: Vec<(Trait, String)>,
+}
+
+/// An impersonation, seen from the identity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Acting {
+    /// The identity acted as this user.
+    As(String),
+    /// This user acted as the identity.
+    By(String),
+}
+
+/// What can be seen for the first time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Trait {
+    Address,
+    Agent,
+    Credential,
+    Namespace,
+    Verb,
+}
+
+/// Different values, and how often and when each was seen.
+#[derive(Default)]
+pub(crate) struct Values(pub(crate) BTreeMap<String, Value>);
+
+/// How often and when a value was seen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Value {
+    pub(crate) count: u64,
+    pub(crate) first: Timestamp,
+    pub(crate) last: Timestamp,
+    /// It was there before the stretch of time began.
+    pub(crate) is_known: bool,
+}
+
+/// The first and the last acts of one kind.
+#[derive(Default)]
+struct Acts {
+    first: Vec<Act>,
+    last: VecDeque<Act>,
+}
+
+impl Act {
+    /// Whether it was answered with a refusal.
+    pub(crate) fn is_refused(&self) -> bool {
+        (400..500).contains(&self.code)
+    }
+}
+
+impl Timeline {
+    pub(crate) fn new(scope: Scope, origin: String) -> Self {
+        Self { scope, origin, ..Self::default() }
+    }
+
+    /// Takes in an event of any user.
+    pub(crate) fn add(&mut self, event: &Event) {
+        if !matches!(event.stage, Stage::ResponseComplete | Stage::Panic) {
+            return;
+        }
+        let time = event.stage_timestamp;
+        if self.scope.until.is_some_and(|until| time > until) {
+            return;
+        }
+        let is_before = self.scope.since.is_some_and(|since| time < since);
+        if !is_before {
+            self.users.add(event, &self.scope.name);
+        }
+        let name = self.scope.name.as_str();
+        let other = event.impersonated_user.as_ref();
+        let acting = match other.map(|user| user.username.as_str()) {
+            Some(other) if event.user.username == name => Some(Acting::As(other.to_owned())),
+            Some(other) if other == name => Some(Acting::By(event.user.username.clone())),
+            _ if event.user.username == name => None,
+            _ => return,
+        };
+        if is_before {
+            for (kind, value) in traits(event) {
+                if self.before.len() < KNOWN_MAX {
+                    self.before.insert((kind, value));
+                }
+            }
+        } else if self.seen.is_new(&event.audit_id) {
+            self.add_act(act(event, acting), event);
+        }
+    }
+
+    /// Takes in a signal, if the identity is behind it.
+    pub(crate) fn add_signal(&mut self, signal: &Arc<Signal>) {
+        let actor = &signal.spec.actor;
+        let name = &self.scope.name;
+        let is_behind =
+            actor.username == *name || actor.impersonated_by == *name || actor.users.contains(name);
+        let is_within = self.scope.since.is_none_or(|since| signal.spec.last_seen >= since)
+            && self.scope.until.is_none_or(|until| signal.spec.first_seen <= until);
+        if !(is_behind && is_within) {
+            return;
+        }
+        if let Some(known) = self.signals.iter_mut().find(|known| known.id == signal.id) {
+            *known = Arc::clone(signal);
+        } else if self.signals.len() < SIGNALS_MAX {
+            self.signals.push(Arc::clone(signal));
+        }
+    }
+
+    /// Everything has been taken in: what was seen for the first time is marked, and signals are put
+    /// in order.
+    pub(crate) fn finish(&mut self) {
+        self.signals.sort_by(|one, other| {
+            (one.spec.first_seen, &one.id).cmp(&(other.spec.first_seen, &other.id))
+        });
+        let mut known = std::mem::take(&mut self.before);
+        let has_past = !known.is_empty();
+        if !has_past {
+            for values in [&mut self.addresses, &mut self.agents, &mut self.credentials] {
+                values.learn_first();
+            }
+        }
+        let mut acts: Vec<&mut Act> = self
+            .acts
+            .values_mut()
+            .flat_map(|acts| acts.first.iter_mut().chain(acts.last.iter_mut()))
+            .collect();
+        acts.sort_by(|one, other| (one.time, &one.audit_id).cmp(&(other.time, &other.audit_id)));
+        for (index, act) in acts.into_iter().enumerate() {
+            // Something has to be the first of all.
+            let is_learning = index == 0 && !has_past;
+            for (kind, value) in std::mem::take(&mut act.traits) {
+                // Reading something for the first time is not remarkable.
+                let is_remarkable = match kind {
+                    Trait::Verb => act.class < Class::Change,
+                    _ => !is_learning,
+                };
+                let is_new = known.len() < KNOWN_MAX && !known.contains(&(kind, value.clone()));
+                if is_new && is_remarkable {
+                    act.firsts.push(format!("{} {value}", kind.as_str()));
+                }
+                if is_new {
+                    known.insert((kind, value));
+                }
+            }
+        }
+        self.before = known;
+    }
+
+    fn add_act(&mut self, act: Act, event: &Event) {
+        self.count += 1;
+        self.refused += u64::from(act.is_refused());
+        self.failed += u64::from(act.code >= 500);
+        bump(&mut self.by_class, act.class);
+        self.density.add(act.time, act.class, act.is_refused());
+        self.sessions.add(act.time);
+        if let Some(counts) = self.namespaces.get_mut(&act.namespace) {
+            bump(counts, act.class);
+        } else if self.namespaces.len() < VALUES_MAX {
+            bump(self.namespaces.entry(act.namespace.clone()).or_default(), act.class);
+        }
+        let known = |kind: Trait, value: &str| self.before.contains(&(kind, value.to_owned()));
+        if let Some(address) = event.source_ips.first() {
+            self.addresses.add(address, act.time, known(Trait::Address, address));
+        }
+        if !event.user_agent.is_empty() {
+            let agent = &event.user_agent;
+            self.agents.add(agent, act.time, known(Trait::Agent, agent));
+        }
+        if let Some(credential) = credential_of(event) {
+            self.credentials.add(credential, act.time, known(Trait::Credential, credential));
+        }
+        for group in &event.user.groups {
+            if self.groups.len() < VALUES_MAX {
+                self.groups.insert(group.clone());
+            }
+        }
+        self.acts.entry(act.class).or_default().add(act);
+    }
+
+    /// The acts that are kept, the earliest first.
+    pub(crate) fn acts(&self) -> Vec<&Act> {
+        let kept = self.acts.values().flat_map(|acts| acts.first.iter().chain(&acts.last));
+        let mut kept: Vec<&Act> = kept.collect();
+        kept.sort_by(|one, other| (one.time, &one.audit_id).cmp(&(other.time, &other.audit_id)));
+        kept
+    }
+
+    /// Identities that are connected with this one.
+    pub(crate) fn related(&self) -> Vec<Related> {
+        let keys = |values: &Values| values.0.keys().cloned().collect::<Vec<String>>();
+        let (addresses, credentials) = (keys(&self.addresses), keys(&self.credentials));
+        self.users.related(
+            &self.scope.name,
+            addresses.iter().map(String::as_str),
+            credentials.iter().map(String::as_str),
+        )
+    }
+
+    /// From the first to the last thing that is known.
+    pub(crate) fn range(&self) -> Option<(Timestamp, Timestamp)> {
+        let sessions = self.sessions.all().map(|session| (session.first, session.last));
+        let signals = self.signals.iter().map(|it| (it.spec.first_seen, it.spec.last_seen));
+        sessions.chain(signals).reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)))
+    }
+}
+
+impl Values {
+    fn add(&mut self, value: &str, time: Timestamp, is_known: bool) {
+        if let Some(known) = self.0.get_mut(value) {
+            known.count += 1;
+            known.first = known.first.min(time);
+            known.last = known.last.max(time);
+        } else if self.0.len() < VALUES_MAX {
+            let first = Value { count: 1, first: time, last: time, is_known };
+            self.0.insert(value.to_owned(), first);
+        }
+    }
+}
+
+impl Values {
+    /// Without a past, the earliest value is not new.
+    fn learn_first(&mut self) {
+        if let Some(value) = self.0.values_mut().min_by_key(|value| value.first) {
+            value.is_known = true;
+        }
+    }
+}
+
+impl Acts {
+    fn add(&mut self, act: Act) {
+        if self.first.len() < ACTS_MAX {
+            self.first.push(act);
+            return;
+        }
+        if self.last.len() == ACTS_MAX {
+            self.last.pop_front();
+        }
+        self.last.push_back(act);
+    }
+}
+
+impl Trait {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Address => "address",
+            Self::Agent => "client",
+            Self::Credential => "credential",
+            Self::Namespace => "namespace",
+            Self::Verb => "act",
+        }
+    }
+}
+
+/// The requests whose repetitions are recognized, by a hash of their audit IDs.
+#[derive(Default)]
+struct Repetitions {
+    known: HashSet<u64>,
+    order: VecDeque<u64>,
+}
+
+impl Repetitions {
+    fn is_new(&mut self, audit_id: &str) -> bool {
+        if audit_id.is_empty() {
+            return true;
+        }
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(audit_id);
+        if !self.known.insert(hash) {
+            return false;
+        }
+        if self.order.len() == SEEN_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+        self.order.push_back(hash);
+        true
+    }
+}
+
+fn bump(counts: &mut [u64; Class::ALL.len()], class: Class) {
+    if let Some(count) = counts.get_mut(class as usize) {
+        *count += 1;
+    }
+}
+
+/// What can be seen for the first time in an event.
+fn traits(event: &Event) -> Vec<(Trait, String)> {
+    let mut traits = Vec::new();
+    let mut add = |kind: Trait, value: &str| {
+        if !value.is_empty() {
+            traits.push((kind, value.to_owned()));
+        }
+    };
+    add(Trait::Address, event.source_ips.first().map_or("", String::as_str));
+    add(Trait::Agent, &event.user_agent);
+    add(Trait::Credential, credential_of(event).unwrap_or_default());
+    if let Some(reference) = &event.object_ref {
+        add(Trait::Namespace, &reference.namespace);
+        add(Trait::Verb, &format!("{} {}", event.verb, resource_of(event)));
+    }
+    traits
+}
+
+fn act(event: &Event, acting: Option<Acting>) -> Act {
+    let reference = event.object_ref.as_ref();
+    Act {
+        time: event.stage_timestamp,
+        class: class_of(event),
+        verb: event.verb.clone(),
+        resource: resource_of(event),
+        namespace: reference.map(|it| it.namespace.clone()).unwrap_or_default(),
+        name: reference.map(|it| it.name.clone()).unwrap_or_default(),
+        code: event.response_status.as_ref().map_or(0, |status| status.code),
+        address: event.source_ips.first().cloned().unwrap_or_default(),
+        acting,
+        audit_id: event.audit_id.clone(),
+        firsts: Vec::new(),
+        traits: traits(event),
+    }
+}
+
+/// `restorepoints`, `pods/exec`, or the path of what is no resource.
+fn resource_of(event: &Event) -> String {
+    match &event.object_ref {
+        Some(reference) if reference.subresource.is_empty() => reference.resource.clone(),
+        Some(reference) => format!("{}/{}", reference.resource, reference.subresource),
+        None => event.request_uri.split('?').next().unwrap_or_default().to_owned(),
+    }
+}

@@ -1,0 +1,22 @@
+//! Audit lines from anywhere, as one stream of events in the order of their time.
+//!
+//! Inputs are files, folders, prefixes of buckets and standard input, plain or gzip, in any of the
+//! encodings. Several inputs are merged by time, so that the logs of several API servers read like
+//! one. A line that is no event is counted and named on stderr and does not stop the rest; an input
+//! that cannot be read is named too, and [`Inputs::failures`] tells that there was one.
+//!
+//! Memory does not grow with the input: one event for each open input, and the names of the inputs.
+
+mod bytes;
+mod lines;
+mod locations;
+mod merge;
+mod objects;
+mod progress;
+mod record;
+
+pub(crate) use merge::{Inputs, Next};
+pub(crate) use progress::Progress;
+
+/// A longer line is not an event: bodies are at most 3 MiB each, and a batch of events 10 MiB.
+pub(crate) const LINE_BYTES_MAX: usize = 16 << 20;

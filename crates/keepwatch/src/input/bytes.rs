@@ -1,0 +1,108 @@
+//! The bytes of one file, object or pipe: counted, and unpacked if they are gzip.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use flate2::bufread::MultiGzDecoder;
+
+/// Bytes that are read at a time.
+const BUFFER_BYTES: usize = 64 << 10;
+/// How gzip begins.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+/// How Zstandard begins.
+const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+/// The longest of them.
+const MAGIC_BYTES: u64 = 4;
+
+/// How many bytes have been read, for the progress bar.
+pub(super) type Meter = Arc<AtomicU64>;
+
+/// Opens a file.
+pub(super) fn file(path: &Path, meter: &Meter) -> io::Result<Box<dyn BufRead>> {
+    unpacked(File::open(path)?, meter)
+}
+
+/// Standard input.
+pub(super) fn stdin(meter: &Meter) -> io::Result<Box<dyn BufRead>> {
+    unpacked(io::stdin(), meter)
+}
+
+/// What is in `from`, whether it is gzip (of any number of members) or not. Its name does not count.
+pub(super) fn unpacked(from: impl Read + 'static, meter: &Meter) -> io::Result<Box<dyn BufRead>> {
+    let mut from = Metered { from, meter: Arc::clone(meter) };
+    let mut magic = Vec::new();
+    Read::take(&mut from, MAGIC_BYTES).read_to_end(&mut magic)?;
+    if magic.starts_with(&ZSTD) {
+        return Err(io::Error::other(
+            "it is compressed by Zstandard: unpack it with `zstd -dc` and give it as -",
+        ));
+    }
+    let is_gzip = magic.starts_with(&GZIP);
+    let whole = BufReader::with_capacity(BUFFER_BYTES, Cursor::new(magic).chain(from));
+    if is_gzip {
+        let lines = MultiGzDecoder::new(whole);
+        return Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, lines)));
+    }
+    Ok(Box::new(whole))
+}
+
+struct Metered<R> {
+    from: R,
+    meter: Meter,
+}
+
+impl<R: Read> Read for Metered<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.from.read(buffer)?;
+        self.meter.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    fn gzip(text: &str) -> Vec<u8> {
+        let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+        packed.write_all(text.as_bytes()).unwrap();
+        packed.finish().unwrap()
+    }
+
+    fn check(bytes: Vec<u8>, expected: &str) {
+        let meter = Meter::default();
+        let length = bytes.len() as u64;
+        let mut text = String::new();
+        let mut unpacked = unpacked(Cursor::new(bytes), &meter).unwrap();
+        unpacked.read_to_string(&mut text).unwrap();
+        assert_eq!((text.as_str(), meter.load(Ordering::Relaxed)), (expected, length));
+    }
+
+    #[test]
+    fn gzip_of_any_number_of_members_is_recognized_by_its_first_bytes() {
+        check(Vec::new(), "");
+        check(b"{".to_vec(), "{");
+        check(b"plain\n".to_vec(), "plain\n");
+        check(gzip("one\n"), "one\n");
+        check([gzip("one\n"), gzip(""), gzip("two\n")].concat(), "one\ntwo\n");
+    }
+
+    #[test]
+    fn what_cannot_be_unpacked_is_said() {
+        let zstd = unpacked(Cursor::new(ZSTD.to_vec()), &Meter::default());
+        assert!(zstd.err().unwrap().to_string().contains("zstd -dc"));
+        let mut cut = gzip("one\n");
+        cut.truncate(15);
+        let mut text = String::new();
+        let mut opened = unpacked(Cursor::new(cut), &Meter::default()).unwrap();
+        assert!(opened.read_to_string(&mut text).is_err());
+    }
+}

@@ -1,0 +1,119 @@
+//! Lines of bounded length, with their numbers.
+
+use std::io::{self, BufRead};
+
+use super::LINE_BYTES_MAX;
+
+/// Reads lines one by one.
+pub(super) struct Lines {
+    from: Box<dyn BufRead>,
+    line: Vec<u8>,
+    number: u64,
+}
+
+/// One line, without its end and without white space around it.
+pub(super) enum Line<'a> {
+    /// As it is.
+    Whole(&'a [u8]),
+    /// It is longer than a line may be, and was passed over.
+    TooLong,
+}
+
+impl Lines {
+    pub(super) fn new(from: Box<dyn BufRead>) -> Self {
+        Self { from, line: Vec::new(), number: 0 }
+    }
+
+    /// The number of the line that came last, from 1.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The next line that is not empty; `None` at the end.
+    pub(super) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
+        loop {
+            self.line.clear();
+            let is_whole = match self.read()? {
+                Read::End => return Ok(None),
+                Read::Line => true,
+                Read::TooLong => false,
+            };
+            self.number += 1;
+            if !is_whole {
+                self.line = Vec::new();
+                return Ok(Some(Line::TooLong));
+            }
+            if !self.line.trim_ascii().is_empty() {
+                break;
+            }
+        }
+        Ok(Some(Line::Whole(self.line.trim_ascii())))
+    }
+
+    fn read(&mut self) -> io::Result<Read> {
+        let mut is_too_long = false;
+        let mut length = 0_usize;
+        loop {
+            let buffer = match self.from.fill_buf() {
+                Ok(buffer) => buffer,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            let end = memchr::memchr(b'\n', buffer);
+            let taken = end.map_or(buffer.len(), |end| end + 1);
+            let is_end = taken == 0;
+            length = length.saturating_add(taken);
+            is_too_long |= length > LINE_BYTES_MAX;
+            if !is_too_long {
+                self.line.extend_from_slice(buffer.get(..taken).unwrap_or_default());
+            }
+            self.from.consume(taken);
+            match (is_end, end) {
+                (true, _) if length == 0 => return Ok(Read::End),
+                (false, None) => {}
+                _ if is_too_long => return Ok(Read::TooLong),
+                _ => return Ok(Read::Line),
+            }
+        }
+    }
+}
+
+enum Read {
+    End,
+    Line,
+    TooLong,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &[u8], expected: &[(u64, Option<&str>)]) {
+        let mut lines =
+            Lines::new(Box::new(io::BufReader::with_capacity(3, io::Cursor::new(text.to_vec()))));
+        let mut found = Vec::new();
+        while let Some(line) = lines.next().unwrap() {
+            let line = match line {
+                Line::Whole(line) => Some(String::from_utf8_lossy(line).into_owned()),
+                Line::TooLong => None,
+            };
+            found.push((lines.number(), line));
+        }
+        let expected: Vec<_> =
+            expected.iter().map(|(number, line)| (*number, line.map(str::to_owned))).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn lines_are_numbered_and_a_long_one_is_passed_over() {
+        check(b"", &[]);
+        check(b"\n\n", &[]);
+        check(
+            b"one\r\n\n  three  \nfour",
+            &[(1, Some("one")), (3, Some("three")), (4, Some("four"))],
+        );
+        let mut long = vec![b'x'; LINE_BYTES_MAX + 1];
+        long.extend_from_slice(b"\nnext");
+        check(&long, &[(1, None), (2, Some("next"))]);
+    }
+}

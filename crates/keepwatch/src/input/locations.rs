@@ -1,0 +1,208 @@
+//! What the inputs on the command line are: files, folders, buckets, standard input.
+//!
+//! Files that continue each other are one stream and are read one after the other: the objects below
+//! one `source=` of our own layout, and the objects of a bucket without that layout. All other files
+//! are streams of their own. Streams are merged by time.
+
+use std::collections::BTreeMap;
+use std::collections::VecDeque;
+use std::fs;
+use std::io::{self, BufRead};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::bytes::{self, Meter};
+use super::objects::{self, Objects};
+use crate::args::input::InputArgs;
+
+/// Files that inputs may name: their paths are kept in memory.
+const FILES_MAX: usize = 1_000_000;
+/// Folders within folders.
+const DEPTH_MAX: usize = 32;
+/// What begins the name of a folder with objects of one stream.
+const SOURCE: &str = "source=";
+
+/// Something that can be opened and read.
+#[derive(Clone)]
+pub(super) enum Part {
+    Stdin,
+    File(PathBuf),
+    Object { objects: Arc<Objects>, key: String, bucket: Arc<str> },
+}
+
+/// Parts that continue each other.
+pub(super) struct Stream {
+    pub(super) name: String,
+    pub(super) parts: VecDeque<Part>,
+}
+
+/// What there is to read.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) streams: Vec<Stream>,
+    /// Bytes, as far as they are known.
+    pub(super) bytes: u64,
+    /// Inputs that cannot be read, and why.
+    pub(super) failures: Vec<String>,
+}
+
+impl Part {
+    /// For people.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::Stdin => "standard input".to_owned(),
+            Self::File(path) => path.display().to_string(),
+            Self::Object { bucket, key, .. } => format!("s3://{bucket}/{key}"),
+        }
+    }
+
+    pub(super) fn open(&self, meter: &Meter) -> io::Result<Box<dyn BufRead>> {
+        match self {
+            Self::Stdin => bytes::stdin(meter),
+            Self::File(path) => bytes::file(path, meter),
+            Self::Object { objects, key, .. } => {
+                let object = objects.read(key).map_err(io::Error::other)?;
+                bytes::unpacked(object, meter)
+            }
+        }
+    }
+
+    /// Whether it can be opened a second time.
+    pub(super) fn is_repeatable(&self) -> bool {
+        match self {
+            Self::Stdin => false,
+            Self::Object { .. } => true,
+            Self::File(path) => path.is_file(),
+        }
+    }
+}
+
+/// Everything that the command line names. Nothing is opened yet but listings of buckets.
+pub(super) fn find(args: &InputArgs) -> Result<Found> {
+    let mut found = Found::default();
+    if args.inputs.iter().filter(|input| *input == "-").count() > 1 {
+        bail!("standard input (-) can be read once only");
+    }
+    for input in &args.inputs {
+        if input == "-" {
+            found.push(Stream { name: input.clone(), parts: [Part::Stdin].into() });
+        } else if let Some((bucket, prefix)) = objects::address(input) {
+            let objects = Objects::open(bucket, &args.s3)?;
+            match objects.list(prefix) {
+                Ok(listed) if listed.is_empty() => {
+                    found.failures.push(format!("{input}: there is no object with this prefix"));
+                }
+                Ok(listed) => {
+                    let bucket: Arc<str> = bucket.into();
+                    found.bytes += listed.iter().map(|object| object.size).sum::<u64>();
+                    let parts = listed.into_iter().map(|object| {
+                        let (objects, bucket) = (Arc::clone(&objects), Arc::clone(&bucket));
+                        Part::Object { objects, key: object.key, bucket }
+                    });
+                    found.group(parts.collect(), input);
+                }
+                Err(error) => found.failures.push(format!("{input}: {error}")),
+            }
+        } else {
+            found.add_path(Path::new(input));
+        }
+    }
+    Ok(found)
+}
+
+impl Found {
+    fn push(&mut self, stream: Stream) {
+        self.streams.push(stream);
+    }
+
+    fn add_path(&mut self, path: &Path) {
+        let mut files = Vec::new();
+        match files_below(path, &mut files, 0) {
+            Ok(()) if files.is_empty() => {
+                self.failures.push(format!("{}: there is no file in it", path.display()));
+            }
+            Ok(()) => {
+                files.sort();
+                self.bytes += files.iter().map(|(_, size)| size).sum::<u64>();
+                let (ordered, others): (Vec<_>, Vec<_>) = files
+                    .into_iter()
+                    .map(|(path, _)| path)
+                    .partition(|path| path.to_str().is_some_and(|path| stream_of(path).is_some()));
+                for path in others {
+                    let name = path.display().to_string();
+                    self.push(Stream { name, parts: [Part::File(path)].into() });
+                }
+                let name = path.display().to_string();
+                self.group(ordered.into_iter().map(Part::File).collect(), &name);
+            }
+            Err(error) => self.failures.push(format!("{error:#}")),
+        }
+    }
+
+    /// Parts of our own layout by their stream; the others are one stream.
+    fn group(&mut self, parts: Vec<Part>, name: &str) {
+        let mut streams: BTreeMap<String, VecDeque<Part>> = BTreeMap::new();
+        for part in parts {
+            let path = part.name();
+            let stream = stream_of(&path).unwrap_or(name).to_owned();
+            streams.entry(stream).or_default().push_back(part);
+        }
+        self.streams.extend(streams.into_iter().map(|(name, parts)| Stream { name, parts }));
+    }
+}
+
+/// The folder of a stream in our own layout: everything up to the component `source=…`.
+fn stream_of(path: &str) -> Option<&str> {
+    let at = path.find(&format!("/{SOURCE}"))? + 1;
+    let end = path.get(at..)?.find('/')? + at;
+    path.get(..end)
+}
+
+/// The files in a folder and below it with their sizes, or the file itself.
+fn files_below(path: &Path, files: &mut Vec<(PathBuf, u64)>, depth: usize) -> Result<()> {
+    let unreadable = || format!("cannot read {}", path.display());
+    let metadata = fs::metadata(path).with_context(unreadable)?;
+    if !metadata.is_dir() {
+        files.push((path.to_owned(), metadata.len()));
+        return Ok(());
+    }
+    for entry in fs::read_dir(path).with_context(unreadable)? {
+        let entry = entry.with_context(unreadable)?;
+        let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        // A link to a folder may lead back up.
+        let is_link = entry.file_type().with_context(unreadable)?.is_symlink();
+        let path = entry.path();
+        if is_hidden || (is_link && path.is_dir()) {
+            continue;
+        }
+        if files.len() >= FILES_MAX || depth >= DEPTH_MAX {
+            bail!(
+                "{}: more than {FILES_MAX} files, or folders within {DEPTH_MAX} folders: give a \
+                 folder further down",
+                path.display()
+            );
+        }
+        files_below(&path, files, depth + 1)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_of_one_source_are_one_stream() {
+        let day = "k10audit/cluster=prod/source=stdout/date=2026-11-23/hour=09";
+        for (path, expected) in [
+            (format!("s3://b/{day}/1.json.gz"), Some("s3://b/k10audit/cluster=prod/source=stdout")),
+            (format!("/mnt/{day}/1.json.gz"), Some("/mnt/k10audit/cluster=prod/source=stdout")),
+            ("/var/log/audit.log".to_owned(), None),
+            ("/var/log/source=x".to_owned(), None),
+        ] {
+            assert_eq!(stream_of(&path), expected, "{path}");
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! Streams of events become one, in the order of their time.
+//!
+//! A stream is opened when the merge has come to the time of its first event, so that a thousand
+//! files of one log need one open file. Within a stream the order of its lines stays.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use anyhow::Result;
+use event::{Event, Timestamp};
+
+use super::bytes::Meter;
+use super::lines::{Line, Lines};
+use super::locations::{self, Part, Stream};
+use super::record::{self, Record};
+use crate::args::input::InputArgs;
+use crate::commands::say;
+
+/// Streams that are open at a time. Further ones wait until one has ended.
+const OPEN_MAX: usize = 256;
+/// Lines that are no events and are named on stderr; the others are counted.
+const NAMED_MAX: u64 = 10;
+/// A stream that jumps ahead by more is not held back for it: the stamp may be wrong. Microseconds.
+const JUMP_MAX: i64 = 24 * 3600 * 1_000_000;
+
+/// All inputs of a command.
+pub(crate) struct Inputs {
+    /// Streams that are not open yet, the earliest last.
+    waiting: Vec<(Timestamp, Reader)>,
+    /// Streams that are open, by slot.
+    open: Vec<Option<Reader>>,
+    /// The next event of each open stream: time, slot.
+    heads: BinaryHeap<Reverse<(Timestamp, usize)>>,
+    tally: Tally,
+    bytes: u64,
+    cluster: Arc<str>,
+}
+
+/// An event, and where it comes from.
+pub(crate) struct Next {
+    pub(crate) event: Event,
+    pub(crate) cluster: Arc<str>,
+    pub(crate) source: Arc<str>,
+}
+
+/// What was read so far.
+#[derive(Default)]
+pub(crate) struct Tally {
+    pub(crate) events: u64,
+    /// Signals of ours between the events.
+    pub(crate) signals: u64,
+    /// Lines that are neither.
+    pub(crate) others: u64,
+    /// Inputs that could not be read to their end.
+    pub(crate) failures: u64,
+    meter: Meter,
+}
+
+impl Inputs {
+    /// Finds everything that the command line names, and looks at the first event of each stream.
+    pub(crate) fn open(args: &InputArgs) -> Result<Self> {
+        let found = locations::find(args)?;
+        let mut tally = Tally::default();
+        for failure in &found.failures {
+            tally.fail(failure);
+        }
+        let cluster: Arc<str> = args.cluster_name.as_str().into();
+        let is_single = found.streams.len() == 1;
+        let mut waiting = Vec::new();
+        for stream in found.streams {
+            let first = if is_single { Timestamp::UNSET } else { first_time(&stream) };
+            waiting.push((first, Reader::new(stream)));
+        }
+        waiting.sort_by_key(|(first, _)| Reverse(*first));
+        let heads = BinaryHeap::new();
+        Ok(Self { waiting, open: Vec::new(), heads, tally, bytes: found.bytes, cluster })
+    }
+
+    /// The next event; `None` at the end of all inputs.
+    pub(crate) fn next(&mut self) -> Option<Next> {
+        while self.open_next() {}
+        let Reverse((_, slot)) = self.heads.pop()?;
+        let reader = self.open.get_mut(slot)?.as_mut()?;
+        let (event, cluster) = reader.head.take()?;
+        let source = Arc::clone(&reader.name);
+        match reader.advance(&mut self.tally) {
+            Some(time) => self.heads.push(Reverse((time, slot))),
+            None => self.close(slot),
+        }
+        self.tally.events += 1;
+        let cluster = cluster.unwrap_or_else(|| Arc::clone(&self.cluster));
+        Some(Next { event, cluster, source })
+    }
+
+    /// What was read so far.
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// Bytes that were read, and bytes that there are, if that is known.
+    pub(crate) fn progress(&self) -> (u64, u64) {
+        (self.tally.meter.load(Ordering::Relaxed), self.bytes)
+    }
+
+    /// Opens the stream that begins next, if its time has come.
+    fn open_next(&mut self) -> bool {
+        let Some((first, _)) = self.waiting.last() else { return false };
+        let is_due = self.heads.peek().is_none_or(|Reverse((time, _))| first <= time);
+        let has_room = self.heads.len() < OPEN_MAX;
+        if !(is_due && has_room) {
+            return false;
+        }
+        let Some((_, mut reader)) = self.waiting.pop() else { return false };
+        if let Some(time) = reader.advance(&mut self.tally) {
+            let free = self.open.iter().position(Option::is_none);
+            let slot = free.unwrap_or(self.open.len());
+            if free.is_none() {
+                self.open.push(None);
+            }
+            if let Some(place) = self.open.get_mut(slot) {
+                *place = Some(reader);
+            }
+            self.heads.push(Reverse((time, slot)));
+        }
+        true
+    }
+
+    fn close(&mut self, slot: usize) {
+        if let Some(place) = self.open.get_mut(slot) {
+            *place = None;
+        }
+    }
+}
+
+impl Tally {
+    /// An input that cannot be read to its end.
+    fn fail(&mut self, why: &str) {
+        self.failures += 1;
+        say(&format!("error: {why}"));
+    }
+
+    fn pass_over(&mut self, part: &str, number: u64, why: &str) {
+        self.others += 1;
+        if self.others <= NAMED_MAX {
+            say(&format!("{part}, line {number}: {why}"));
+        }
+    }
+}
+
+/// When a stream begins: the time of its first event. Unknown is early.
+fn first_time(stream: &Stream) -> Timestamp {
+    let Some(part) = stream.parts.front().filter(|part| part.is_repeatable()) else {
+        return Timestamp::UNSET;
+    };
+    let stream = Stream { name: String::new(), parts: [part.clone()].into() };
+    let mut tally = Tally { others: NAMED_MAX, ..Tally::default() };
+    Reader { is_silent: true, ..Reader::new(stream) }
+        .advance(&mut tally)
+        .unwrap_or(Timestamp::UNSET)
+}
+
+/// One stream, with its next event.
+struct Reader {
+    name: Arc<str>,
+    parts: VecDeque<Part>,
+    lines: Option<(String, Lines)>,
+    /// The rest of a batch.
+    batch: VecDeque<Event>,
+    head: Option<(Event, Option<Arc<str>>)>,
+    last: Option<Timestamp>,
+    cluster: Option<Arc<str>>,
+    is_silent: bool,
+}
+
+impl Reader {
+    fn new(stream: Stream) -> Self {
+        Self {
+            name: stream.name.into(),
+            parts: stream.parts,
+            lines: None,
+            batch: VecDeque::new(),
+            head: None,
+            last: None,
+            cluster: None,
+            is_silent: false,
+        }
+    }
+
+    /// Reads on to the next event; the time at which it takes part in the merge.
+    fn advance(&mut self, tally: &mut Tally) -> Option<Timestamp> {
+        let found = self.read(tally)?;
+        let stamp = time_of(&found.0);
+        let is_jump = self
+            .last
+            .is_some_and(|last| stamp.as_micros().saturating_sub(last.as_micros()) > JUMP_MAX);
+        let time = self.last.filter(|_| is_jump).unwrap_or(stamp);
+        self.last = Some(stamp);
+        self.head = Some(found);
+        Some(time)
+    }
+
+    fn read(&mut self, tally: &mut Tally) -> Option<(Event, Option<Arc<str>>)> {
+        loop {
+            if let Some(event) = self.batch.pop_front() {
+                return Some((event, None));
+            }
+            let Some((part, lines)) = &mut self.lines else {
+                self.open_part(tally)?;
+                continue;
+            };
+            let line = match lines.next() {
+                Ok(Some(Line::Whole(line))) => record::read(line),
+                Ok(Some(Line::TooLong)) => {
+                    Record::Other(format!("it is longer than {} bytes", super::LINE_BYTES_MAX))
+                }
+                Ok(None) => {
+                    self.lines = None;
+                    continue;
+                }
+                Err(error) => {
+                    let why = broken(part, &error);
+                    self.lines = None;
+                    if !self.is_silent {
+                        tally.fail(&why);
+                    }
+                    continue;
+                }
+            };
+            match line {
+                Record::Event(event, cluster) => {
+                    let cluster = cluster.map(|name| known(&mut self.cluster, &name));
+                    return Some((*event, cluster));
+                }
+                Record::List(events) => self.batch.extend(events),
+                Record::Signal => tally.signals += 1,
+                Record::Other(why) => {
+                    let number = lines.number();
+                    tally.pass_over(part, number, &why);
+                }
+            }
+        }
+    }
+
+    /// Opens the next part; `None` if there is none.
+    fn open_part(&mut self, tally: &mut Tally) -> Option<()> {
+        let part = self.parts.pop_front()?;
+        // What is only looked at is not counted as read.
+        let meter = if self.is_silent { Meter::default() } else { Arc::clone(&tally.meter) };
+        match part.open(&meter) {
+            Ok(bytes) => self.lines = Some((part.name(), Lines::new(bytes))),
+            Err(error) if !self.is_silent => tally.fail(&broken(&part.name(), &error)),
+            Err(_) => {}
+        }
+        Some(())
+    }
+}
+
+/// Lines of one stream name the same cluster: its name is kept once.
+fn known(cluster: &mut Option<Arc<str>>, name: &str) -> Arc<str> {
+    match cluster {
+        Some(known) if **known == *name => Arc::clone(known),
+        _ => Arc::clone(cluster.insert(name.into())),
+    }
+}
+
+fn broken(part: &str, error: &io::Error) -> String {
+    format!("cannot read {part}: {error}")
+}
+
+/// When an event happened.
+fn time_of(event: &Event) -> Timestamp {
+    if event.stage_timestamp == Timestamp::UNSET {
+        return event.request_received_timestamp;
+    }
+    event.stage_timestamp
+}

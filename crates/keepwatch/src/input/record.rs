@@ -1,0 +1,142 @@
+//! What one line is: an event in one of the encodings, a batch of events, a signal, or neither.
+
+use std::borrow::Cow;
+
+use event::{Event, line};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// Bytes of a reason that is shown to people.
+const REASON_BYTES_MAX: usize = 160;
+
+/// One line, read.
+pub(super) enum Record {
+    /// An event, and the name of its cluster if the line carries it.
+    Event(Box<Event>, Option<String>),
+    /// Several, as a webhook is sent them and as the API lists them.
+    List(Vec<Event>),
+    /// A signal of ours: the result of detection, not its input.
+    Signal,
+    /// Neither, and why.
+    Other(String),
+}
+
+/// Reads one line.
+pub(super) fn read(line: &[u8]) -> Record {
+    match line::read(line) {
+        Ok(line) => Record::Event(Box::new(line.event), line.cluster),
+        Err(error) => other(line, &format!("{:#}", anyhow::Error::new(error))),
+    }
+}
+
+/// What is no event may be something else that we know.
+fn other(line: &[u8], reason: &str) -> Record {
+    /// The first keys of what is sent around in Kubernetes.
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Object<'a> {
+        #[serde(borrow, default)]
+        kind: Cow<'a, str>,
+        #[serde(borrow, default)]
+        api_version: Cow<'a, str>,
+        #[serde(borrow, default)]
+        items: Vec<&'a RawValue>,
+        /// In our own lines.
+        #[serde(borrow)]
+        signal: Option<&'a RawValue>,
+    }
+    if line == b"{" {
+        return Record::Other(
+            "a JSON document over several lines: one event a line is needed, as `jq -c .` makes it"
+                .to_owned(),
+        );
+    }
+    let Ok(object) = serde_json::from_slice::<Object<'_>>(line) else {
+        return Record::Other(shortened(reason));
+    };
+    match (&*object.kind, &*object.api_version) {
+        ("Signal", _) => Record::Signal,
+        ("", _) if object.signal.is_some() => Record::Signal,
+        ("EventList", "audit.k8s.io/v1") => {
+            let events = object.items.iter().map(|item| event::v1::read(item.get().as_bytes()));
+            match events.collect::<Result<Vec<Event>, _>>() {
+                Ok(events) => Record::List(events),
+                Err(error) => Record::Other(shortened(&format!("{:#}", anyhow::Error::new(error)))),
+            }
+        }
+        ("", _) => Record::Other(shortened(reason)),
+        (kind, _) => Record::Other(shortened(&format!("it is a {kind}, not an audit event"))),
+    }
+}
+
+/// Reasons quote the input: they are cut, and nothing in them moves a terminal's cursor.
+fn shortened(reason: &str) -> String {
+    let mut plain = String::new();
+    for one in reason.chars() {
+        if plain.len() + one.len_utf8() > REASON_BYTES_MAX {
+            plain.push('…');
+            break;
+        }
+        plain.push(if one.is_control() { ' ' } else { one });
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const V1: &str = concat!(
+        r#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata","auditID":"a","#,
+        r#""stage":"ResponseComplete","requestURI":"/apis","verb":"get","user":{"username":"alice"},"#,
+        r#""requestReceivedTimestamp":"2026-11-24T21:00:00.000000Z","#,
+        r#""stageTimestamp":"2026-11-24T21:00:00.000001Z"}"#,
+    );
+
+    fn check(line: &str, expected: &str) {
+        let found = match read(line.as_bytes()) {
+            Record::Event(event, cluster) => {
+                format!("{} {} {cluster:?}", event.user.username, event.verb)
+            }
+            Record::List(events) => format!("{} events", events.len()),
+            Record::Signal => "signal".to_owned(),
+            Record::Other(reason) => reason,
+        };
+        assert!(found.contains(expected), "{line}: {found}");
+    }
+
+    #[test]
+    fn a_line_is_told_by_what_is_in_it() {
+        check(V1, "alice get None");
+        check(&format!("\u{feff}{V1}"), "alice get None");
+        check(&format!("2026-11-24T21:00:00.1Z stdout F {V1}"), "alice get None");
+        let list =
+            format!(r#"{{"kind":"EventList","apiVersion":"audit.k8s.io/v1","items":[{V1},{V1}]}}"#);
+        check(&list, "2 events");
+        check(r#"{"apiVersion":"siem.keepwatch.io/v1alpha1","kind":"Signal","spec":{}}"#, "signal");
+        check(r#"{"message":"Keepwatch signal opened","signal":{"kind":"Signal"}}"#, "signal");
+        check(r#"{"apiVersion":"v1","kind":"Pod"}"#, "it is a Pod, not an audit event");
+        check("nonsense", "not an audit event");
+        check("{", "over several lines");
+        check(r#"{"level":"Metadata"}"#, "missing field `stage`");
+    }
+
+    #[test]
+    fn lines_of_k10_carry_their_cluster() {
+        let event = event::v1::read(V1.as_bytes()).unwrap();
+        let labels = event::kasten::Labels {
+            service: "keepwatch".to_owned(),
+            cluster_name: "prod-eu".to_owned(),
+            ..event::kasten::Labels::default()
+        };
+        let mut line = Vec::new();
+        event::kasten::write(&event::View::from(&event), &labels, &mut line);
+        check(&String::from_utf8(line).unwrap(), r#"alice get Some("prod-eu")"#);
+    }
+
+    #[test]
+    fn a_reason_is_short_and_plain() {
+        assert_eq!(shortened("a\u{1b}[2Jb"), "a [2Jb");
+        assert!(shortened(&"x".repeat(1000)).len() < 200);
+    }
+}

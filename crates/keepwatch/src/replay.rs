@@ -1,0 +1,46 @@
+//! Detection over inputs: the engine of the server, fed from files instead of the journal.
+
+use anyhow::Result;
+use apiserver::Clock as _;
+use detect::{Engine, Input, Settings, SignalChange, engine::Arrival};
+use event::View;
+
+use crate::args::input::RuleArgs;
+use crate::clock::SystemClock;
+use crate::input::Next;
+use crate::rule_files;
+
+/// An engine with its rules.
+pub(crate) struct Replay {
+    engine: Engine,
+    changes: Vec<SignalChange>,
+}
+
+impl Replay {
+    /// Loads the rules that the flags name.
+    pub(crate) fn open(args: &RuleArgs) -> Result<Self> {
+        let rules = rule_files::load(args)?;
+        let settings =
+            Settings { lateness: args.lateness, arrival: Arrival::Stamped, ..Settings::default() };
+        Ok(Self { engine: Engine::new(rules, settings), changes: Vec::new() })
+    }
+
+    /// Takes in one event; what became of signals.
+    pub(crate) fn process(&mut self, next: &Next) -> impl Iterator<Item = SignalChange> {
+        let event = View::from(&next.event);
+        let input = Input {
+            source: &next.source,
+            cluster: &next.cluster,
+            arrival: next.event.stage_timestamp.min(SystemClock.now()),
+            event: &event,
+        };
+        self.engine.process(&input, &mut self.changes);
+        self.changes.drain(..)
+    }
+
+    /// The input is at its end.
+    pub(crate) fn finish(&mut self) -> impl Iterator<Item = SignalChange> {
+        self.engine.finish(&mut self.changes);
+        self.changes.drain(..)
+    }
+}

@@ -1,0 +1,99 @@
+//! Rules in files and folders, and the built-in ones.
+//!
+//! A mistake in a rule is an error that names file, line and column; nothing runs with the rest.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail};
+use detect::{Document, LoadOptions, RuleError, RuleSet, builtin};
+
+use crate::args::input::RuleArgs;
+use crate::commands::installation;
+
+/// Bytes of one file with rules.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+/// Files with rules.
+const FILES_MAX: usize = 10_000;
+/// Folders within folders.
+const DEPTH_MAX: usize = 16;
+
+/// What the flags about K10 mean in rules.
+pub(crate) fn options(args: &RuleArgs) -> Result<LoadOptions> {
+    installation(&args.k10_api_domain, &args.k10_namespace)?;
+    Ok(LoadOptions {
+        k10_namespace: args.k10_namespace.clone(),
+        k10_domain: args.k10_api_domain.clone(),
+    })
+}
+
+/// The rules that the flags name.
+pub(crate) fn load(args: &RuleArgs) -> Result<Arc<RuleSet>> {
+    let mut documents = read_all(&args.rules)?;
+    if !args.no_builtin {
+        documents.splice(0..0, builtin::kasten().iter().cloned());
+    }
+    let rules = RuleSet::load(&documents, &options(args)?).map_err(|errors| {
+        let lines: Vec<String> = errors.iter().map(RuleError::to_string).collect();
+        anyhow::anyhow!("rules cannot be used:\n{}", lines.join("\n"))
+    })?;
+    if rules.rules().is_empty() {
+        bail!("there are no rules: name some with --rules, or leave --no-builtin away");
+    }
+    Ok(Arc::new(rules))
+}
+
+/// Every rule file in these files and folders, in the order of their names.
+pub(crate) fn read_all(paths: &[PathBuf]) -> Result<Vec<Document>> {
+    let mut files = Vec::new();
+    for path in paths {
+        let before = files.len();
+        find(path, &mut files, 0)?;
+        if files.len() == before {
+            bail!("{}: there is no rule (*.yaml, *.yml) in it", path.display());
+        }
+    }
+    files.iter().map(|path| read(path)).collect()
+}
+
+/// One rule file.
+pub(crate) fn read(path: &Path) -> Result<Document> {
+    Ok(Document::new(path.display().to_string(), text(path)?))
+}
+
+/// The text of a file that is not too long.
+pub(crate) fn text(path: &Path) -> Result<String> {
+    let unreadable = || format!("cannot read {}", path.display());
+    let length = fs::metadata(path).with_context(unreadable)?.len();
+    if length > FILE_BYTES_MAX {
+        bail!("{}: it has {length} bytes, and a file has at most {FILE_BYTES_MAX}", path.display());
+    }
+    fs::read_to_string(path).with_context(unreadable)
+}
+
+fn find(path: &Path, files: &mut Vec<PathBuf>, depth: usize) -> Result<()> {
+    let unreadable = || format!("cannot read {}", path.display());
+    if !fs::metadata(path).with_context(unreadable)?.is_dir() {
+        files.push(path.to_owned());
+        return Ok(());
+    }
+    if depth > DEPTH_MAX || files.len() > FILES_MAX {
+        bail!("{}: too many files, or folders too deep within each other", path.display());
+    }
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(path).with_context(unreadable)? {
+        entries.push(entry.with_context(unreadable)?);
+    }
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let path = entry.path();
+        let is_folder = entry.file_type().with_context(unreadable)?.is_dir();
+        let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        let is_rule = path.extension().is_some_and(|it| it == "yaml" || it == "yml");
+        if !is_hidden && (is_folder || is_rule) {
+            find(&path, files, depth + 1)?;
+        }
+    }
+    Ok(())
+}

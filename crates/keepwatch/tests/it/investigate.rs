@@ -1,0 +1,131 @@
+//! `keepwatch investigate user`: the timeline of an identity, in each of its forms.
+
+use serde_json::Value;
+
+use crate::audit_lines::{deletions, line, with_code};
+use crate::house::{run, text};
+
+/// What mallory did, with bob at the same address.
+fn lines() -> String {
+    [
+        line(30_000, "mallory", "list", "restorepoints", "") + "\n",
+        line(36_000, "mallory", "get", "passkeys", "k10-passkey") + "\n",
+        with_code(36_001, "mallory", "delete", "passkeys", "k10-passkey", 403) + "\n",
+        line(36_002, "bob", "get", "restorepoints", "rp-1") + "\n",
+        deletions(36_010, "mallory", 7),
+    ]
+    .concat()
+}
+
+fn investigate(user: &str, arguments: &[&str], input: &str) -> String {
+    let mut all = vec!["investigate", "user", user, "-"];
+    all.extend(arguments);
+    let output = run(&all, input);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+fn document(user: &str, arguments: &[&str], input: &str) -> Value {
+    let mut all = vec!["--output", "json"];
+    all.extend(arguments);
+    serde_json::from_str(&investigate(user, &all, input)).unwrap()
+}
+
+#[test]
+fn everything_an_identity_did_is_counted_by_kind() {
+    let found = document("mallory", &[], &lines());
+    for (path, expected) in [
+        ("/count", 10),
+        ("/refused", 1),
+        ("/byClass/security", 1),
+        ("/byClass/destructive", 8),
+        ("/byClass/create", 0),
+        ("/byClass/read", 1),
+        ("/sessions/0/count", 1),
+        ("/sessions/1/count", 9),
+        ("/addresses/0/count", 10),
+    ] {
+        assert_eq!(found.pointer(path).and_then(Value::as_u64), Some(expected), "{path}: {found}");
+    }
+    assert_eq!(found["related"][0]["user"], "bob");
+    assert_eq!(found["related"][0]["why"], "same address 192.0.2.7");
+    let signals = found["signals"].as_array().unwrap();
+    let rules: Vec<&str> =
+        signals.iter().map(|signal| signal["spec"]["rule"]["id"].as_str().unwrap()).collect();
+    assert!(rules.contains(&"kasten-restorepoints-manually-deleted"), "{rules:?}");
+    let requests = found["requests"].as_array().unwrap();
+    assert_eq!(requests.len(), 10);
+    let firsts = requests[1]["firstSeen"].as_array().unwrap();
+    assert!(firsts.contains(&"act get passkeys".into()), "{firsts:?}");
+}
+
+#[test]
+fn what_happened_before_the_stretch_of_time_is_known_and_not_new() {
+    let time = ["--since", "2026-11-23T09:00:00Z", "--until", "2026-11-23T10:00:05Z"];
+    let found = document("mallory", &time, &lines());
+    assert_eq!(found["count"], 2);
+    assert_eq!(found["addresses"][0]["new"], false);
+    let hour = ["--since", "1h", "--until", "2026-11-23T10:00:05Z"];
+    assert_eq!(document("mallory", &hour, &lines())["count"], 2);
+    let nothing = investigate("nobody", &[], &lines());
+    assert!(nothing.contains("nothing is on record"), "{nothing}");
+}
+
+#[test]
+fn both_sides_of_an_impersonation_are_shown() {
+    let line = line(36_000, "mallory", "delete", "restorepoints", "rp-1");
+    let mut event: Value = serde_json::from_str(&line).unwrap();
+    event["impersonatedUser"] = serde_json::json!({"username": "alice"});
+    let line = event.to_string();
+    let mallory = document("mallory", &[], &line);
+    assert_eq!(mallory["requests"][0]["impersonated"], "alice");
+    assert_eq!(mallory["related"][0]["user"], "alice");
+    let alice = document("alice", &[], &line);
+    assert_eq!(alice["requests"][0]["impersonatedBy"], "mallory");
+}
+
+#[test]
+fn the_text_is_for_reading() {
+    let found = investigate("mallory", &[], &lines());
+    for part in [
+        "10 requests, 2026-11-23 08:20:00 to",
+        "1 security, 8 destructive, 1 read; 1 refused",
+        "delete restorepoints ×7 rp-0, rp-1, rp-2 and 4 more",
+        "[403 refused]",
+        "bob: same address 192.0.2.7",
+        "low           2026-11-23 10:00:10  mallory deleted restore points in shop",
+    ] {
+        assert!(found.contains(part), "{part}: {found}");
+    }
+}
+
+#[test]
+fn the_page_needs_nothing_else_and_holds_no_markup_of_a_client() {
+    let hostile = "<script>alert(1)</script>\"'\u{202e}";
+    let page = investigate(
+        hostile,
+        &["--output", "html"],
+        &lines().replace("mallory", "<script>alert(1)</script>\\\"'\u{202e}"),
+    );
+    assert!(page.starts_with("<!doctype html>") && page.ends_with("</html>\n"));
+    for absent in ["<script", "http://", "https://", "url(http", "\u{202e}", "onerror"] {
+        assert!(!page.contains(absent), "{absent}");
+    }
+    for present in [
+        "default-src 'none'",
+        "<svg class=\"chart\"",
+        "&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#39;\\u{202e}",
+        "class=\"signal ",
+        "prefers-color-scheme: dark",
+        "@media print",
+    ] {
+        assert!(page.contains(present), "{present}");
+    }
+}
+
+#[test]
+fn without_inputs_a_server_is_needed() {
+    let output = run(&["investigate", "user", "x", "--kubeconfig", "/nowhere/kubeconfig"], "");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("/nowhere/kubeconfig"), "{output:?}");
+}

@@ -1,0 +1,87 @@
+//! `keepwatch rules`: from a template to a rule that is checked and tested.
+
+use std::path::Path;
+use std::process::Output;
+
+use crate::house::{run, text};
+
+fn rules(arguments: &[&str]) -> Output {
+    let mut all = vec!["rules"];
+    all.extend(arguments);
+    run(&all, "")
+}
+
+fn check(arguments: &[&str], code: i32, stdout: &[&str], stderr: &[&str]) {
+    let output = rules(arguments);
+    let (printed, said) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {printed}{said}");
+    for word in stdout {
+        assert!(printed.contains(word), "{word} is not in {printed}");
+    }
+    for word in stderr {
+        assert!(said.contains(word), "{word} is not in {said}");
+    }
+}
+
+/// A rule as `rules new` makes it, and its folder.
+fn begun() -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    check(&["new", "my-rule", "--dir", folder.path().to_str().unwrap()], 0, &["my-rule.yaml"], &[]);
+    let path = folder.path().join("my-rule.yaml");
+    let path = path.to_str().unwrap().to_owned();
+    (folder, path)
+}
+
+#[test]
+fn a_new_rule_passes_check_and_test_and_is_not_written_over() {
+    let (folder, path) = begun();
+    let folder = folder.path().to_str().unwrap();
+    check(&["check", &path], 0, &["1 files, 1 rules that raise signals: valid"], &[]);
+    check(&["check", folder], 0, &["valid"], &[]);
+    check(&["test", &path], 0, &["ok", "2 examples, 1 signals", "1 rule file, 0 failed"], &[]);
+    check(&["list", &path], 0, &["my-rule", "medium", "Secrets deleted by a person"], &[]);
+    check(&["show", "my-rule", &path], 0, &["id: my-rule"], &[]);
+    check(&["new", "my-rule", "--dir", folder], 1, &[], &["is there already"]);
+    check(&["new", "My Rule", "--dir", folder], 2, &[], &["lower-case letters"]);
+    check(&["new", "other", "--dir", "/nowhere"], 1, &[], &["/nowhere/other.yaml"]);
+}
+
+#[test]
+fn every_mistake_is_named_with_its_place() {
+    let (folder, path) = begun();
+    let good = std::fs::read_to_string(&path).unwrap();
+    let bad = good.replace("verb: delete", "vreb: delete").replace("level: medium", "level: loud");
+    let file = folder.path().join("bad.yaml");
+    std::fs::write(&file, bad).unwrap();
+    let output = rules(&["check", file.to_str().unwrap()]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let places: Vec<&str> = said.lines().filter(|line| line.contains("bad.yaml:")).collect();
+    assert_eq!(places.len(), 2, "{said}");
+    assert!(said.contains("help: ") && said.contains("2 mistakes"), "{said}");
+}
+
+#[test]
+fn a_test_that_fails_says_what_differs() {
+    let (folder, path) = begun();
+    let events = folder.path().join("my-rule.events.ndjson");
+    let good = std::fs::read_to_string(&events).unwrap();
+    std::fs::write(&events, good.replace(r#""count": 3"#, r#""count": 4"#)).unwrap();
+    check(&["test", &path], 1, &["FAIL", "a person deletes three secrets", "1 failed"], &[]);
+    std::fs::write(&events, "nonsense\n").unwrap();
+    check(&["test", &path], 1, &["FAIL", "line 1"], &[]);
+    std::fs::remove_file(&events).unwrap();
+    check(&["test", &path], 1, &["FAIL", "my-rule.events.ndjson"], &[]);
+    check(&["test", "/nowhere.yaml"], 1, &[], &["/nowhere.yaml"]);
+}
+
+#[test]
+fn the_built_in_rules_are_listed_shown_and_pass_their_own_tests() {
+    check(&["check"], 0, &["valid"], &[]);
+    let id = "kasten-restorepoints-manually-deleted";
+    check(&["list"], 0, &["ID", "SEVERITY", id, "Kasten RestorePoints Manually Deleted"], &[]);
+    check(&["show", id], 0, &[&format!("id: {id}"), "detection:"], &[]);
+    check(&["show", "no-such-rule"], 1, &[], &["no-such-rule", "keepwatch rules list"]);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../rules");
+    check(&["test", folder.to_str().unwrap()], 0, &[" 0 failed"], &[]);
+}

@@ -37,6 +37,8 @@ pub const DETECTOR: &str = "detector";
 pub const CHECKPOINT_RECORDS: u64 = 16_384;
 /// … or so much time has passed and there are new records.
 pub const CHECKPOINT_PERIOD: Duration = Duration::from_mins(1);
+/// How often the statistics of rules are published while there are records.
+pub const STATUS_PERIOD: Duration = Duration::from_secs(5);
 /// Signal changes in one transaction. A batch with more is committed in several.
 pub const CHANGES_MAX: usize = 256;
 /// How long records gather once the detector had read everything. Shorter than for sinks: people
@@ -124,6 +126,7 @@ pub struct Detector {
     /// The record after which the saved state of the engine was taken.
     checkpoint: u64,
     checkpoint_at: Instant,
+    published_at: Instant,
     /// The commit time of the last record.
     time: Timestamp,
 }
@@ -148,6 +151,7 @@ impl Detector {
             committed: cursor.state.parse().unwrap_or(cursor.seq),
             checkpoint: cursor.seq,
             checkpoint_at: Instant::now(),
+            published_at: Instant::now(),
             time: Timestamp::default(),
             parts,
         })
@@ -230,7 +234,11 @@ impl Detector {
         for record in &records {
             self.process(record);
         }
-        self.status.send_modify(|status| status.seq = self.position);
+        if self.published_at.elapsed() >= STATUS_PERIOD {
+            self.publish();
+        } else {
+            self.status.send_modify(|status| status.seq = self.position);
+        }
         Ok(!records.is_empty())
     }
 
@@ -284,7 +292,8 @@ impl Detector {
             || (read > 0 && self.checkpoint_at.elapsed() >= CHECKPOINT_PERIOD)
     }
 
-    fn publish(&self) {
+    fn publish(&mut self) {
+        self.published_at = Instant::now();
         self.status.send_replace(DetectorStatus::of(&self.engine, self.position));
     }
 

@@ -23,8 +23,10 @@ use tokio::time::MissedTickBehavior;
 
 use crate::clock::SystemClock;
 
-/// How often statistics are written, expired suppressions marked and old signals removed.
-const UPKEEP_PERIOD: Duration = Duration::from_mins(1);
+/// How often statistics are written and expired suppressions marked.
+const UPKEEP_PERIOD: Duration = Duration::from_secs(15);
+/// How often old signals are removed.
+const SWEEP_PERIOD: Duration = Duration::from_mins(10);
 /// Pause before the store is asked again when it could not be read.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
@@ -120,6 +122,8 @@ impl RuleFollower {
         let mut suppressions = self.source.watch(SUPPRESSIONS)?;
         let mut upkeep = tokio::time::interval(UPKEEP_PERIOD);
         upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut sweep = tokio::time::interval(SWEEP_PERIOD);
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // What changed before the watches began.
         self.reload().await?;
         loop {
@@ -136,7 +140,8 @@ impl RuleFollower {
                         self.reload().await?;
                     }
                 }
-                _ = upkeep.tick() => self.keep_up().await,
+                _ = upkeep.tick() => self.write_statistics().await,
+                _ = sweep.tick() => self.remove_old_signals().await,
             }
         }
     }
@@ -155,7 +160,7 @@ impl RuleFollower {
         Ok(())
     }
 
-    async fn keep_up(&self) {
+    async fn write_statistics(&self) {
         let status = self.status.borrow().clone();
         let now = SystemClock.now();
         let rules: Vec<RuleStatistics> = status
@@ -187,7 +192,10 @@ impl RuleFollower {
         }) {
             tracing::warn!(%error, "the statistics of rules are not written");
         }
-        let kept = retention::Retention::default();
+    }
+
+    async fn remove_old_signals(&self) {
+        let (kept, now) = (retention::Retention::default(), SystemClock.now());
         match retention::sweep(&self.source.registry, &kept, now).await {
             Ok(0) => {}
             Ok(removed) => tracing::info!(removed, "old signals are removed"),

@@ -59,11 +59,25 @@ pub struct DetectorRules {
     pub suppressions: Arc<[Suppression]>,
 }
 
+/// What became of the object of a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// It was not there before.
+    Created,
+    /// It was there.
+    Updated,
+}
+
 /// Writes signals as objects of the API, inside the detector's transaction.
 pub trait SignalWriter: Send + Sync {
-    /// Creates or updates the object of `signal`. False if what is stored already says as much: the
-    /// change was committed before a crash.
-    fn write(&self, transaction: &mut dyn Transaction, signal: &Signal, time: Timestamp) -> bool;
+    /// Creates or updates the object of `signal`, and says which. `None` if what is stored already
+    /// says as much: the change was committed before a crash.
+    fn write(
+        &self,
+        transaction: &mut dyn Transaction,
+        signal: &Signal,
+        time: Timestamp,
+    ) -> Option<Written>;
 }
 
 /// Adds to a signal what only a server that holds the objects knows.
@@ -329,9 +343,13 @@ impl Detector {
             let (chunks, time) = (checkpoint.clone(), self.time);
             let written = self.parts.journal.submit(Box::new(move |transaction| {
                 for (kind, signal) in &*changes {
-                    if writer.write(transaction, signal, time) {
-                        transaction.record(write_signal(*kind, time, signal));
-                    }
+                    let Some(written) = writer.write(transaction, signal, time) else { continue };
+                    // After a crash the engine may open a signal again that was written already.
+                    let kind = match (written, kind) {
+                        (Written::Updated, ChangeKind::Opened) => ChangeKind::Updated,
+                        (_, kind) => *kind,
+                    };
+                    transaction.record(write_signal(kind, time, signal));
                 }
                 match chunks {
                     Some(chunks) => transaction.save_checkpoint(DETECTOR, kept_after, chunks),

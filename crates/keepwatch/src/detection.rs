@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use apiserver::Registry;
-use delivery::{Detector, DetectorParts, SignalWriter};
+use delivery::{Detector, DetectorParts, SignalWriter, Written};
 use event::signal::{Signal, SignalState};
 use event::{Severity, Timestamp};
 use kasten::Installation;
@@ -64,17 +64,23 @@ impl Detection {
 struct SignalObjects(Registry);
 
 impl SignalWriter for SignalObjects {
-    fn write(&self, transaction: &mut dyn Transaction, signal: &Signal, time: Timestamp) -> bool {
+    fn write(
+        &self,
+        transaction: &mut dyn Transaction,
+        signal: &Signal,
+        time: Timestamp,
+    ) -> Option<Written> {
         self.0.unaudited(transaction, |objects| {
             let stored = objects.get(SIGNALS, "", &signal.id);
+            let written = if stored.is_some() { Written::Updated } else { Written::Created };
             if stored.is_some_and(|stored| says_as_much(&stored, signal)) {
-                return false;
+                return None;
             }
             if let Err(error) = signal::write(objects, signal, time) {
                 let (id, message) = (&signal.id, &error.status.message);
                 tracing::error!(signal = id, message, "a signal cannot be stored");
             }
-            true
+            Some(written)
         })
     }
 }

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use delivery::{
     DETECTOR, Detector, DetectorParts, DetectorRules, DetectorStatus, Enricher, SignalWriter,
+    Written,
 };
 use detect::{Document, LoadOptions, RuleSet, Settings};
 use event::record::signal_of;
@@ -35,15 +36,21 @@ const START: i64 = 1_795_566_600_000_000;
 struct Writer;
 
 impl SignalWriter for Writer {
-    fn write(&self, transaction: &mut dyn Transaction, signal: &Signal, _time: Timestamp) -> bool {
+    fn write(
+        &self,
+        transaction: &mut dyn Transaction,
+        signal: &Signal,
+        _time: Timestamp,
+    ) -> Option<Written> {
         let key = format!("{PREFIX}{}", signal.id);
         let stored = transaction.get(&key).map(|stored| read(&stored.body));
+        let written = if stored.is_some() { Written::Updated } else { Written::Created };
         if stored.is_some_and(|stored| stored.spec.count >= signal.spec.count) {
-            return false;
+            return None;
         }
         let revision = transaction.next_revision();
         transaction.put(&key, revision, Bytes::from(serde_json::to_vec(signal).unwrap()));
-        true
+        Some(written)
     }
 }
 

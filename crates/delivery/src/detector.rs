@@ -19,16 +19,18 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use detect::engine::{EngineStatistics, RuleStatistics, SuppressionStatistics};
 use detect::{Engine, Input, RuleSet, Suppression};
-use event::record::{is_signal, write_signal};
+use event::record::write_signal;
 use event::signal::{ChangeKind, Signal, SignalSpec};
 use event::{Timestamp, View};
-use store::{Journal, ReadError, Record, StoreError, Transaction};
+use store::{ReadError, StoreError, Transaction};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::Delivery;
 use crate::backoff::Backoff;
-use crate::{BATCH_BYTES_MAX, BATCH_ROWS_MAX, DRAIN_MAX};
+use crate::health::{Condition, SinkStatus};
+use crate::reader::{Content, Entry, JournalReader, Stopped, drained};
 use pending::Pending;
 
 /// Names the detector's cursor in the journal.
@@ -113,8 +115,6 @@ impl DetectorStatus {
 
 /// What a detector works with.
 pub struct DetectorParts {
-    /// Where events come from.
-    pub journal: Arc<dyn Journal>,
     /// Makes objects of signals.
     pub writer: Arc<dyn SignalWriter>,
     /// Adds what the objects of the store tell.
@@ -130,6 +130,7 @@ pub struct DetectorParts {
 /// The reader of the journal that detects.
 pub struct Detector {
     parts: DetectorParts,
+    reader: JournalReader,
     engine: Engine,
     pending: Pending,
     status: watch::Sender<DetectorStatus>,
@@ -145,30 +146,43 @@ pub struct Detector {
     time: Timestamp,
 }
 
+impl Delivery {
+    /// The detector: it goes on where the last run saved the engine's state, or begins with the
+    /// oldest record. To be run by the caller.
+    pub async fn detector(&mut self, parts: DetectorParts) -> Result<Detector, DetectorError> {
+        let first = self.journal.first_seq().saturating_sub(1);
+        let cursor = self.journal.register(DETECTOR, first).await?;
+        let saved = self.journal.checkpoint(DETECTOR).await?;
+        let status = Arc::new(SinkStatus::new(DETECTOR));
+        self.detector = Some(Arc::clone(&status));
+        let (journal, metrics) = (Arc::clone(&self.journal), self.metrics.clone());
+        let reader = JournalReader::new(DETECTOR, journal, metrics, status, cursor);
+        Ok(Detector::new(parts, reader, saved))
+    }
+}
+
 impl Detector {
-    /// Goes on where the last run saved the engine's state, or begins with the oldest record.
-    pub async fn open(parts: DetectorParts) -> Result<Self, DetectorError> {
-        let first = parts.journal.first_seq().saturating_sub(1);
-        let cursor = parts.journal.register(DETECTOR, first).await?;
+    fn new(parts: DetectorParts, reader: JournalReader, saved: Option<Vec<Bytes>>) -> Self {
         let DetectorRules { rules, suppressions } = parts.rules.borrow().clone();
-        let saved = parts.journal.checkpoint(DETECTOR).await?;
         let mut engine = match saved {
             Some(chunks) => restore(&rules, &parts.settings, &chunks),
             None => Engine::new(rules, parts.settings.clone()),
         };
         engine.set_suppressions(suppressions);
-        Ok(Self {
+        let position = reader.seq();
+        Self {
             pending: Pending::default(),
-            status: watch::Sender::new(DetectorStatus::of(&engine, cursor.seq)),
+            status: watch::Sender::new(DetectorStatus::of(&engine, position)),
             engine,
-            position: cursor.seq,
-            committed: cursor.state.parse().unwrap_or(cursor.seq),
-            checkpoint: cursor.seq,
+            position,
+            committed: reader.state().parse().unwrap_or(position),
+            checkpoint: position,
             checkpoint_at: Instant::now(),
             published_at: Instant::now(),
             time: Timestamp::default(),
             parts,
-        })
+            reader,
+        }
     }
 
     /// How it fares.
@@ -178,20 +192,13 @@ impl Detector {
 
     /// Detects until `stop`, then reads what is there and saves the engine's state.
     pub async fn run(mut self, stop: CancellationToken) {
-        let deadline = async {
-            stop.cancelled().await;
-            tokio::time::sleep(DRAIN_MAX).await;
-        };
-        let ended = tokio::select! {
-            ended = self.detect(&stop) => ended,
-            () = deadline => Ok(()),
-        };
-        if let Err(error) = ended {
-            tracing::debug!(%error, "the store was closed before the detector had read everything");
+        tokio::select! {
+            Ok(()) | Err(Stopped) = self.detect(&stop) => {}
+            () = drained(&stop) => {}
         }
     }
 
-    async fn detect(&mut self, stop: &CancellationToken) -> Result<(), StoreError> {
+    async fn detect(&mut self, stop: &CancellationToken) -> Result<(), Stopped> {
         loop {
             if self.parts.rules.has_changed().unwrap_or(false) {
                 self.change_rules().await?;
@@ -213,12 +220,12 @@ impl Detector {
     }
 
     /// Until there is a record, an update is due, the rules have changed, or the server stops.
-    async fn wait(&mut self, stop: &CancellationToken) -> Result<(), StoreError> {
+    async fn wait(&mut self, stop: &CancellationToken) -> Result<(), Stopped> {
         let due = self.pending.next_due();
         let follows_rules = self.parts.rules.has_changed().is_ok();
         tokio::select! {
-            last = self.parts.journal.wait_past(self.position) => {
-                last.map_err(|_closed| StoreError::Closed)?;
+            waited = self.reader.wait_past(self.position) => {
+                waited?;
                 // Commits follow each other closely under load: one look for several of them.
                 tokio::time::sleep(DETECT_GATHER_TIME).await;
             }
@@ -231,58 +238,49 @@ impl Detector {
     }
 
     /// Whether there were records.
-    async fn read_batch(&mut self) -> Result<bool, StoreError> {
-        let mut backoff = Backoff::default();
-        let records = loop {
-            match self.parts.journal.read(self.position, BATCH_ROWS_MAX, BATCH_BYTES_MAX).await {
-                Ok(records) => break records,
-                Err(ReadError::Closed) => return Err(StoreError::Closed),
-                Err(ReadError::Damaged { what, number }) => {
-                    tracing::warn!(seq = number, what, "the detector cannot read a record");
-                    self.position = number;
-                    return Ok(true);
-                }
-                Err(error) => wait_after(&mut backoff, &error).await,
-            }
-        };
-        for record in &records {
-            self.process(record);
+    async fn read_batch(&mut self) -> Result<bool, Stopped> {
+        let entries = self.reader.next(self.position).await?;
+        for entry in &entries {
+            self.process(entry);
         }
+        self.reader.status().set_seq(self.position);
         if self.published_at.elapsed() >= STATUS_PERIOD {
             self.publish();
         } else {
             self.status.send_modify(|status| status.seq = self.position);
         }
-        Ok(!records.is_empty())
+        Ok(!entries.is_empty())
     }
 
-    fn process(&mut self, record: &Record) {
-        self.position = record.seq;
-        self.time = Timestamp::from_micros(record.time);
-        if is_signal(&record.bytes) {
+    fn process(&mut self, entry: &Entry) {
+        self.position = entry.seq;
+        self.time = entry.time().unwrap_or(self.time);
+        // The engine knows its own signals.
+        if entry.is_signal() {
             return;
         }
+        let gap;
+        let event = match self.reader.decoder().decode(entry, self.time) {
+            Content::Event(event) => event,
+            Content::Gap(event) => {
+                gap = event;
+                View::from(&*gap)
+            }
+            Content::Signal(_) => return,
+        };
+        let (source, cluster) = (LOCAL_SOURCE, self.parts.cluster.as_str());
+        let input = Input { source, cluster, arrival: self.time, event: &event };
         let mut changes = Vec::new();
-        match &View::of(&record.bytes) {
-            Ok(event) => {
-                let (source, cluster) = (LOCAL_SOURCE, self.parts.cluster.as_str());
-                let input = Input { source, cluster, arrival: self.time, event };
-                self.engine.process(&input, &mut changes);
-            }
-            Err(error) => {
-                tracing::warn!(seq = record.seq, %error, "the detector cannot read a record");
-                self.engine.advance(self.time, &mut changes);
-            }
-        }
+        self.engine.process(&input, &mut changes);
         if self.position > self.committed {
             let now = Instant::now();
             for change in changes {
-                self.pending.add(change, record.seq, now);
+                self.pending.add(change, entry.seq, now);
             }
         }
     }
 
-    async fn write_due(&mut self, all: bool) -> Result<(), StoreError> {
+    async fn write_due(&mut self, all: bool) -> Result<(), Stopped> {
         loop {
             let changes = self.pending.take_due(Instant::now(), all, CHANGES_MAX);
             if changes.is_empty() {
@@ -311,7 +309,7 @@ impl Detector {
         self.status.send_replace(DetectorStatus::of(&self.engine, self.position));
     }
 
-    async fn save_checkpoint(&mut self) -> Result<(), StoreError> {
+    async fn save_checkpoint(&mut self) -> Result<(), Stopped> {
         self.publish();
         // Changes that wait would be lost with the records that led to them.
         self.write_due(true).await?;
@@ -321,7 +319,7 @@ impl Detector {
 
     /// The engine goes on with other rules. Its state is saved at once, so that records before the
     /// change are not read again with the rules after it.
-    async fn change_rules(&mut self) -> Result<(), StoreError> {
+    async fn change_rules(&mut self) -> Result<(), Stopped> {
         let DetectorRules { rules, suppressions } = self.parts.rules.borrow_and_update().clone();
         self.engine.set_rules(rules);
         self.engine.set_suppressions(suppressions);
@@ -333,7 +331,7 @@ impl Detector {
         &mut self,
         changes: Vec<(ChangeKind, Signal)>,
         checkpoint: Option<Vec<Bytes>>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), Stopped> {
         let settled = self.pending.settled(self.position).max(self.committed);
         let kept_after = if checkpoint.is_some() { self.position } else { self.checkpoint };
         let changes = Arc::new(changes);
@@ -341,7 +339,7 @@ impl Detector {
         loop {
             let (writer, changes) = (Arc::clone(&self.parts.writer), Arc::clone(&changes));
             let (chunks, time) = (checkpoint.clone(), self.time);
-            let written = self.parts.journal.submit(Box::new(move |transaction| {
+            let written = self.reader.journal().submit(Box::new(move |transaction| {
                 for (kind, signal) in &*changes {
                     let Some(written) = writer.write(transaction, signal, time) else { continue };
                     // After a crash the engine may open a signal again that was written already.
@@ -358,10 +356,11 @@ impl Detector {
             }));
             match written.await {
                 Ok(_committed) => break,
-                Err(StoreError::Closed) => return Err(StoreError::Closed),
-                Err(error) => wait_after(&mut backoff, &error).await,
+                Err(StoreError::Closed) => return Err(Stopped),
+                Err(error) => self.reader.back_off(&mut backoff, &error, None).await,
             }
         }
+        self.reader.status().set_condition(Condition::Delivering);
         if checkpoint.is_some() {
             (self.checkpoint, self.checkpoint_at) = (kept_after, Instant::now());
         }
@@ -375,13 +374,6 @@ fn restore(rules: &Arc<RuleSet>, settings: &detect::Settings, chunks: &[Bytes]) 
         tracing::error!(%error, "the detector's saved state cannot be read; it starts without it");
         Engine::new(Arc::clone(rules), settings.clone())
     })
-}
-
-async fn wait_after(backoff: &mut Backoff, error: &(dyn std::error::Error + Sync)) {
-    let wait = backoff.failed();
-    let reason = sink::chain(error);
-    tracing::warn!(wait_ms = wait.as_millis(), reason, "the detector waits for the store");
-    tokio::time::sleep(wait).await;
 }
 
 /// Why a detector was not opened.

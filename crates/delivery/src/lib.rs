@@ -51,6 +51,7 @@ pub struct Delivery {
     journal: Arc<dyn Journal>,
     metrics: Metrics,
     sinks: Vec<SinkHandle>,
+    detector: Option<Arc<SinkStatus>>,
     attached: Mutex<BTreeMap<String, UploaderHandle>>,
     uploaders: TaskTracker,
     stop: CancellationToken,
@@ -71,6 +72,7 @@ impl Delivery {
             journal,
             metrics,
             sinks: Vec::new(),
+            detector: None,
             attached: Mutex::default(),
             uploaders: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -90,7 +92,8 @@ impl Delivery {
         self.sinks.iter().for_each(|sink| sink.wake.notify_one());
     }
 
-    /// How each sink fares: first those the server was started with, then the attached, by name.
+    /// How each reader fares: first the sinks the server was started with, then the detector, then the
+    /// attached, by name.
     pub fn health(&self) -> Vec<SinkHealth> {
         let last = self.journal.last_seq();
         self.statuses().iter().map(|status| status.health(last)).collect()
@@ -119,6 +122,7 @@ impl Delivery {
 
     fn statuses(&self) -> Vec<Arc<SinkStatus>> {
         let mut statuses: Vec<_> = self.sinks.iter().map(|sink| Arc::clone(&sink.status)).collect();
+        statuses.extend(self.detector.clone());
         statuses.extend(self.attached().values().map(|attached| Arc::clone(&attached.status)));
         statuses
     }

@@ -10,7 +10,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use event::record::{SignalRecord, signal_of};
+use event::record::{SignalRecord, is_signal, signal_of};
 use event::{Event, Timestamp, View};
 use sink::chain;
 use store::{Cursor, Journal, ReadError, Record, StoreError};
@@ -236,6 +236,11 @@ impl From<Record> for Entry {
 }
 
 impl Entry {
+    /// Whether it is known to tell of a signal. Cheaper than to decode it.
+    pub(crate) fn is_signal(&self) -> bool {
+        self.record.as_ref().is_ok_and(|record| is_signal(&record.bytes))
+    }
+
     /// When it was committed, if that can be read.
     pub(crate) fn time(&self) -> Option<Timestamp> {
         let record = self.record.as_ref().ok();

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use apiserver::Registry;
-use delivery::{Detector, DetectorParts, SignalWriter, Written};
+use delivery::{Delivery, Detector, DetectorParts, SignalWriter, Written};
 use event::signal::{Signal, SignalState};
 use event::{Severity, Timestamp};
 use kasten::Installation;
@@ -34,6 +34,7 @@ pub(crate) struct Detection {
 impl Detection {
     /// Reads the rules and finds the detector's place in the journal.
     pub(crate) async fn open(
+        delivery: &mut Delivery,
         store: &Sqlite,
         registry: &Registry,
         installation: &Installation,
@@ -45,16 +46,14 @@ impl Detection {
         source.install().await?;
         let (loaded, errors) = source.load().await?;
         let (sender, receiver) = watch::channel(loaded);
-        let detector = Detector::open(DetectorParts {
-            journal: store.journal(),
+        let parts = DetectorParts {
             writer: Arc::new(SignalObjects(registry.clone())),
             enricher: Box::new(RemainingBackups::new(storage, installation)),
             rules: receiver,
             settings: detect::Settings::default(),
             cluster,
-        })
-        .await
-        .context("cannot start the detector")?;
+        };
+        let detector = delivery.detector(parts).await.context("cannot start the detector")?;
         let follower = RuleFollower::new(source, sender, detector.status(), errors);
         Ok(Self { detector, follower })
     }

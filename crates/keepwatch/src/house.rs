@@ -96,7 +96,6 @@ impl House {
         retire(&*journal, &plan.sinks).await?;
         let mut delivery = Delivery::new(journal, &mut numbers);
         let sink_tasks = plan.sinks.into_iter().map(|sink| delivery.sink_task(sink)).collect();
-        let delivery = Arc::new(delivery);
         metrics.expose(numbers);
         let policy = Arc::new(ArcSwap::from_pointee(plan.policy));
         let registry = Registry::new(Parts {
@@ -109,8 +108,15 @@ impl House {
             actor: Arc::new(actor(&plan.installation)),
             garbage_is_collected: plan.garbage_is_collected,
         });
-        let detection =
-            Detection::open(&plan.store, &registry, &plan.installation, plan.cluster_name).await?;
+        let detection = Detection::open(
+            &mut delivery,
+            &plan.store,
+            &registry,
+            &plan.installation,
+            plan.cluster_name,
+        )
+        .await?;
+        let delivery = Arc::new(delivery);
         let server = Server::bind(apiserver::Options {
             address: plan.address,
             serving: plan.serving,
@@ -304,7 +310,12 @@ fn remarks(delivery: Arc<Delivery>) -> Remarks {
             };
             let extent = format!("{} records wait", sink.lag);
             let trouble = reason.map(|reason| Trouble { extent, reason });
-            Remark { name: format!("sink-{}", sink.sink), trouble }
+            let name = if sink.sink == delivery::DETECTOR {
+                sink.sink
+            } else {
+                format!("sink-{}", sink.sink)
+            };
+            Remark { name, trouble }
         };
         let journal = Remark {
             name: "journal".to_owned(),

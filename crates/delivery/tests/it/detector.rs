@@ -8,13 +8,14 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 use delivery::{
-    DETECTOR, Detector, DetectorParts, DetectorRules, DetectorStatus, Enricher, SignalWriter,
-    Written,
+    DETECTOR, Delivery, Detector, DetectorParts, DetectorRules, DetectorStatus, Enricher,
+    SignalWriter, Written,
 };
 use detect::{Document, LoadOptions, RuleSet, Settings};
 use event::record::signal_of;
 use event::signal::{ChangeKind, Remaining, Signal, SignalSpec};
 use event::{Event, ObjectReference, Stage, Status, Timestamp, UserInfo};
+use prometheus_client::registry::Registry;
 use store::{ListOptions, Sqlite, Storage as _, Transaction};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -82,16 +83,14 @@ fn rules(texts: &[&str]) -> DetectorRules {
 }
 
 async fn detector(store: &Sqlite, rules: watch::Receiver<DetectorRules>) -> Detector {
-    Detector::open(DetectorParts {
-        journal: store.journal(),
+    let parts = DetectorParts {
         writer: Arc::new(Writer),
         enricher: Box::new(Remains),
         rules,
         settings: Settings::default(),
         cluster: "prod".to_owned(),
-    })
-    .await
-    .unwrap()
+    };
+    Delivery::new(store.journal(), &mut Registry::default()).detector(parts).await.unwrap()
 }
 
 async fn delete(store: &Sqlite, number: i64) {

@@ -195,12 +195,13 @@ impl State {
             *signals += u64::from(!is_open);
             *events += 1;
         }
+        let freed;
         let window = table.windows.get_mut(&outcome.place.key);
         if let Some(episode) = table.episodes.get_mut(&at.key) {
             episode.lateness = episode.lateness.max(hit.lateness);
             // A window tells nothing to a signal of its own group: that has its events already.
             let window = window.filter(|_| at.key != outcome.place.key);
-            add_witnesses(window, rule, episode, hit, outcome);
+            freed = add_witnesses(window, rule, episode, hit, outcome);
             let rises = episode.grade(rule, level(outcome, episode));
             let now = hit.release();
             Self::tell_soon(turn, &mut self.timers, (part.rule, at.key), episode, (now, rises));
@@ -208,11 +209,12 @@ impl State {
             let opener = (hit.time, hit.lateness, hit.identity.digest);
             let mut episode = Episode::open(rule, opener, Arc::clone(&part.group), at.coarse);
             episode.hidden_by.clone_from(&part.hidden_by);
-            add_witnesses(window, rule, &mut episode, hit, outcome);
+            freed = add_witnesses(window, rule, &mut episode, hit, outcome);
             episode.grade(rule, level(outcome, &episode));
             episode.told = episode.count;
             self.open(turn, part.rule, at.key, episode, hit.time);
         }
+        self.held = self.held.saturating_sub(freed);
         if at.is_forced {
             self.press(turn, &rule.id, hit);
         }
@@ -376,18 +378,20 @@ fn level(outcome: &Outcome<'_>, episode: &Episode) -> u64 {
 }
 
 /// Adds the events of a window that no signal tells of yet; without a window, the event itself.
+/// Returns the bytes that the window holds no longer.
 fn add_witnesses(
     window: Option<&mut Window>,
     rule: &PlannedRule,
     episode: &mut Episode,
     hit: &Hit,
     outcome: &Outcome<'_>,
-) {
+) -> usize {
     let (PlannedBody::Window(spec, _), Some(window)) = (&rule.body, window) else {
         let (packed, marks) = (&hit.packed, outcome.marks);
         episode.add(&Witness { time: hit.time, packed, marks, positions: &outcome.positions });
-        return;
+        return 0;
     };
+    let before = window.len();
     for told in window.witnesses(spec, hit.time) {
         episode.add(&Witness {
             time: told.time,
@@ -396,6 +400,7 @@ fn add_witnesses(
             positions: &[told.position],
         });
     }
+    before.saturating_sub(window.len())
 }
 
 /// Whether the value of a first-seen rule is new and may be told; and whether the memory is full.

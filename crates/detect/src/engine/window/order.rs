@@ -63,11 +63,10 @@ impl Order {
         let met = if time > newest {
             let mut positions = positions.to_vec();
             positions.sort_unstable_by(|one, two| two.cmp(one));
-            let mut met = false;
             for position in positions {
-                met |= advance(&mut self.starts, spec, time, position);
+                advance(&mut self.starts, spec, time, position);
             }
-            met
+            is_complete(&self.starts, spec, time)
         } else {
             self.search(spec, time)
         };
@@ -92,8 +91,9 @@ impl Order {
         let mut starts = vec![None; self.starts.len()];
         let mut met = false;
         for known in &self.times {
-            let complete = advance(&mut starts, spec, known.time, known.position);
-            met |= complete && (time..time + spec.timespan).contains(&known.time);
+            advance(&mut starts, spec, known.time, known.position);
+            met |= (time..time + spec.timespan).contains(&known.time)
+                && is_complete(&starts, spec, known.time);
         }
         // What is known of chains whose times are no longer kept stays true.
         for (known, found) in self.starts.iter_mut().zip(starts) {
@@ -103,19 +103,20 @@ impl Order {
     }
 }
 
-/// Lets an event of a place go on with the chains; whether one is complete.
-fn advance(starts: &mut [Option<i64>], spec: &Spec, time: i64, position: u16) -> bool {
+/// Lets an event of a place go on with the chains.
+fn advance(starts: &mut [Option<i64>], spec: &Spec, time: i64, position: u16) {
     let position = usize::from(position);
     let start = match position.checked_sub(1) {
         None => Some(time),
         Some(before) => starts.get(before).copied().flatten(),
     };
-    let Some(start) = start.filter(|start| time - start < spec.timespan) else {
-        return false;
-    };
-    let Some(known) = starts.get_mut(position) else {
-        return false;
-    };
-    *known = (*known).max(Some(start));
-    position + 1 == starts.len()
+    let start = start.filter(|start| time - start < spec.timespan);
+    if let Some(known) = starts.get_mut(position) {
+        *known = (*known).max(start);
+    }
+}
+
+/// Whether the window that ends at `time` holds a whole chain.
+fn is_complete(starts: &[Option<i64>], spec: &Spec, time: i64) -> bool {
+    starts.last().copied().flatten().is_some_and(|start| time - start < spec.timespan)
 }

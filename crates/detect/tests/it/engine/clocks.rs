@@ -1,0 +1,104 @@
+//! Time, as events tell it: stamps that cannot be true, and clocks that jump.
+
+use detect::Settings;
+use event::Severity;
+
+use super::stream::{
+    Coming, DAY, FIVE_DELETES, HOUR, MINUTE, SECOND, START, Stream, delete, of_files,
+};
+
+#[test]
+fn a_stamp_ahead_of_its_arrival_counts_at_its_arrival_and_is_told() {
+    let mut stream = Stream::new(FIVE_DELETES);
+    let check = |stream: &mut Stream, ahead: i64, expected: u64| {
+        stream.send(&delete("mallory", &format!("rp-{ahead}"), HOUR + ahead).coming_at(HOUR));
+        assert_eq!(stream.engine.engine_statistics().clamped, expected);
+    };
+    check(&mut stream, 10 * SECOND, 0);
+    check(&mut stream, 10 * SECOND + 1, 1);
+    check(&mut stream, 300 * DAY, 2);
+    let spec = &stream.changes.last().unwrap().signal.spec;
+    assert_eq!(spec.rule.id, "keepwatch-clock-skew");
+    assert_eq!(spec.severity, Severity::Medium);
+    assert_eq!(
+        spec.title,
+        "2 events of source journal are stamped in the future in cluster prod-eu"
+    );
+    assert_eq!(spec.last_seen.as_micros() - START, HOUR);
+    assert_eq!(spec.evidence.events.len(), 2, "with the stamps as they came");
+}
+
+#[test]
+fn an_event_without_a_stamp_counts_when_it_comes() {
+    let mut stream = Stream::new(FIVE_DELETES);
+    for at in 0..5 {
+        let mut coming = delete("mallory", &format!("rp-{at}"), at);
+        coming.event.stage_timestamp = event::Timestamp::UNSET;
+        stream.send(&coming);
+    }
+    assert_eq!(stream.opened("many"), 1);
+    assert_eq!(stream.changes[0].signal.spec.first_seen.as_micros(), START);
+}
+
+#[test]
+fn a_gap_in_a_file_is_believed_when_further_events_confirm_it() {
+    let mut stream = Stream::with(FIVE_DELETES, of_files());
+    let on_day =
+        |day: i64, at: i64| delete("mallory", &format!("{day}-{at}"), day * DAY + at * SECOND);
+    let first: Vec<Coming> = (0..4).map(|at| on_day(0, at)).collect();
+    stream.send_all(&first);
+    // After a weekend: two wait, the third confirms.
+    stream.send(&on_day(3, 0));
+    stream.send(&on_day(3, 1));
+    assert_eq!(stream.engine.engine_statistics().clock.unwrap().as_micros(), START + 3 * SECOND);
+    stream.send(&on_day(3, 2));
+    assert_eq!(
+        stream.engine.engine_statistics().clock.unwrap().as_micros(),
+        START + 3 * DAY + 2 * SECOND
+    );
+    stream.send(&on_day(3, 3));
+    stream.finish();
+    assert_eq!(stream.opened("many"), 0, "four on each day");
+    assert_eq!(stream.engine.engine_statistics().clamped, 0);
+}
+
+#[test]
+fn the_end_of_a_file_confirms_what_waits() {
+    let mut stream = Stream::with(FIVE_DELETES, of_files());
+    stream.send(&delete("mallory", "rp-0", 0));
+    stream.send(&delete("mallory", "rp-1", 5 * DAY));
+    stream.finish();
+    let statistics = stream.engine.engine_statistics();
+    assert_eq!((statistics.hits, statistics.clamped, statistics.waiting), (2, 0, 0));
+    assert_eq!(statistics.clock.unwrap().as_micros(), START + 5 * DAY);
+}
+
+#[test]
+fn a_clock_that_is_believed_may_jump() {
+    let mut stream = Stream::with(FIVE_DELETES, Settings::default());
+    stream.send(&delete("mallory", "rp-0", 0));
+    stream.send(&delete("mallory", "rp-1", 5 * DAY));
+    assert_eq!(stream.engine.engine_statistics().clock.unwrap().as_micros(), START + 5 * DAY);
+    stream.advance(4 * DAY);
+    assert_eq!(stream.engine.engine_statistics().clock.unwrap().as_micros(), START + 5 * DAY);
+}
+
+#[test]
+fn times_beyond_the_calendar_are_bounded() {
+    for settings in [Settings::default(), of_files()] {
+        let mut stream = Stream::with(FIVE_DELETES, settings);
+        for (at, stamp) in [i64::MIN, i64::MAX, i64::MIN + 1, 0, -1].into_iter().enumerate() {
+            let mut coming = delete("mallory", &format!("rp-{at}"), 0);
+            coming.event.stage_timestamp = event::Timestamp::from_micros(stamp);
+            coming.arrival = stamp.min(START + MINUTE);
+            stream.send(&coming);
+        }
+        stream.advance(i64::MAX - START);
+        stream.finish();
+        stream.restart();
+        assert_eq!(
+            stream.engine.engine_statistics().hits,
+            5 + stream.engine.engine_statistics().clamped
+        );
+    }
+}

@@ -1,0 +1,320 @@
+//! The life of a signal: it opens, tells more, becomes more severe, and closes.
+
+use std::sync::Arc;
+
+use detect::{ChangeKind, Document, EventMatcher, LoadOptions, RuleSet, Suppression};
+use event::{Severity, Timestamp};
+use expect_test::{Expect, expect};
+use serde_json::json;
+
+use super::super::support::load;
+use super::stream::{
+    Coming, DAY, FIVE_DELETES, HOUR, MINUTE, SECOND, START, Stream, coming, delete,
+};
+
+/// Each delete counts; ten of them are worse.
+const EACH_DELETE: &str = "title: A delete\nid: each\nlevel: low\ntags: [attack.impact, attack.t1490]\n\
+    detection:\n  s: {verb: delete}\n  condition: s\nkeepwatch:\n  query: deleted\n  keep-alive: 10m\n  \
+    max-duration: 1h\n  cases:\n    - {name: very many, severity: critical, at-least: 10}\n    - {name: many, severity: high, at-least: 3}\n  \
+    message: '{{@user.username}} from {{@sourceIPs}}: {{events_matched_per_query.deleted}} until {{last_seen}}{{#is_match \"severity\" \"critical\"}} !{{/is_match}}'\n";
+
+fn severities(stream: &Stream) -> Vec<(u64, Severity)> {
+    let specs = stream.changes.iter().map(|change| &change.signal.spec);
+    specs.map(|spec| (spec.count, spec.severity)).collect()
+}
+
+#[test]
+fn a_rule_on_single_events_raises_at_the_first_and_tells_each_further_one() {
+    let mut stream = Stream::new(EACH_DELETE);
+    for at in 0..4 {
+        stream.send(&delete("mallory", &format!("rp-{at}"), at * MINUTE));
+    }
+    let ids: Vec<_> = stream.changes.iter().map(|change| &change.signal.id).collect();
+    assert!(ids.iter().all(|id| *id == ids[0]));
+    assert_eq!(
+        stream.said(),
+        ["opened each 1", "updated each 2", "updated each 3", "updated each 4"]
+    );
+    stream.advance(13 * MINUTE - 1);
+    assert_eq!(stream.said(), [""; 0]);
+    stream.advance(HOUR);
+    let closed = stream.changes.first().unwrap();
+    assert_eq!(
+        closed.at.as_micros() - START,
+        13 * MINUTE,
+        "when it was due, not when it was noticed"
+    );
+    assert_eq!(stream.said(), ["closed each 4"]);
+    stream.send(&delete("mallory", "again", 2 * HOUR));
+    assert_eq!(stream.said(), ["opened each 1"]);
+}
+
+#[test]
+fn a_signal_is_over_after_its_longest_time_and_the_next_event_opens_another() {
+    let mut stream = Stream::new(EACH_DELETE);
+    for at in 0..14 {
+        stream.send(&delete("mallory", &format!("rp-{at}"), at * 5 * MINUTE));
+    }
+    assert_eq!(stream.opened("each"), 2);
+    let closed = stream.changes.iter().find(|it| it.kind == ChangeKind::Closed).unwrap();
+    assert_eq!(closed.at.as_micros() - START, HOUR);
+    assert_eq!(closed.signal.spec.count, 12);
+    let ids: std::collections::BTreeSet<_> =
+        stream.changes.iter().map(|change| change.signal.id.clone()).collect();
+    assert_eq!(ids.len(), 2);
+}
+
+#[test]
+fn severity_follows_the_cases_and_never_falls() {
+    let mut stream = Stream::new(EACH_DELETE);
+    for at in 0..11 {
+        stream.send(&delete("mallory", &format!("rp-{at}"), at * SECOND));
+    }
+    let found = severities(&stream);
+    assert_eq!(found[1], (2, Severity::Low));
+    assert_eq!(found[2], (3, Severity::High));
+    assert_eq!(found[9], (10, Severity::Critical));
+    let mut stream = Stream::new(
+        &FIVE_DELETES.replace(
+            "condition: {gte: 5}\n",
+            "condition: {gte: 2}\nkeepwatch:\n  cases: [{name: many, severity: critical, at-least: 4}]\n",
+        ),
+    );
+    for at in [0, 1, 2, 3, 20, 21] {
+        stream.send(&delete("mallory", &format!("rp-{at}"), at * MINUTE));
+    }
+    assert_eq!(severities(&stream)[0], (2, Severity::High));
+    assert_eq!(severities(&stream)[2], (4, Severity::Critical));
+    // Two in the window now, but the signal stays what it was.
+    assert_eq!(severities(&stream).last().unwrap(), &(6, Severity::Critical));
+}
+
+#[test]
+fn a_busy_signal_is_told_at_once_when_it_grows_and_soon_in_any_case() {
+    let mut stream = Stream::new(EACH_DELETE);
+    for at in 0..10_000 {
+        stream.send(&delete("mallory", &format!("rp-{at}"), at * 10));
+    }
+    assert!(stream.changes.len() < 120, "{}", stream.changes.len());
+    stream.advance(2 * SECOND);
+    assert_eq!(stream.changes.last().unwrap().signal.spec.count, 10_000);
+}
+
+const TOLD: Expect = expect![[r#"
+        {
+          "rule": {
+            "id": "each",
+            "title": "A delete"
+          },
+          "severity": "high",
+          "case": "many",
+          "title": "mallory (impersonated by system:serviceaccount:shop:builder) deleted 2 restorepoints in namespace shop of cluster prod-eu",
+          "message": "system:serviceaccount:shop:builder from 192.0.2.7, 10.0.0.5: 3 until 2026-11-29T12:00:02.000000Z",
+          "actor": {
+            "username": "mallory",
+            "uid": "u-1",
+            "groups": [
+              "g"
+            ],
+            "impersonatedBy": "system:serviceaccount:shop:builder",
+            "credentialID": "JTI=1",
+            "sourceIPs": [
+              "192.0.2.7",
+              "10.0.0.5"
+            ],
+            "userAgents": [
+              "kubectl/v1.37.0"
+            ],
+            "firstSeen": [
+              "user mallory",
+              "userAgent kubectl/v1.37.0",
+              "sourceIP 192.0.2.7",
+              "sourceIP 10.0.0.5"
+            ]
+          },
+          "cluster": "prod-eu",
+          "groupBy": [
+            {
+              "field": "user.username",
+              "value": "system:serviceaccount:shop:builder"
+            }
+          ],
+          "targets": {
+            "count": 2,
+            "items": [
+              {
+                "group": "apps.kio.kasten.io",
+                "resource": "restorepoints",
+                "namespace": "shop",
+                "name": "rp-1"
+              },
+              {
+                "group": "apps.kio.kasten.io",
+                "resource": "restorepoints",
+                "namespace": "shop",
+                "name": "rp-2"
+              }
+            ]
+          },
+          "count": 3,
+          "counts": {
+            "deleted": 3
+          },
+          "firstSeen": "2026-11-29T12:00:00.000000Z",
+          "lastSeen": "2026-11-29T12:00:02.000000Z",
+          "evidence": {
+            "auditIDs": [
+              "0-system:serviceaccount:shop:builder-delete-rp-1",
+              "1000000-system:serviceaccount:shop:builder-delete-rp-2",
+              "2000000-system:serviceaccount:shop:builder-delete-rp-2"
+            ],
+            "events": null
+          },
+          "attack": {
+            "tactics": [
+              "TA0040"
+            ],
+            "techniques": [
+              "T1490"
+            ]
+          }
+        }"#]];
+
+#[test]
+fn a_signal_says_who_did_what_to_what() {
+    let mut stream = Stream::new(EACH_DELETE);
+    for (at, name) in ["rp-1", "rp-2", "rp-2"].into_iter().enumerate() {
+        let changes = json!({
+            "user.username": "system:serviceaccount:shop:builder",
+            "impersonatedUser": {"username": "mallory", "uid": "u-1", "groups": ["g"]},
+            "objectRef.name": name,
+            "requestURI": format!("/{at}"),
+        });
+        stream.send(&coming(i64::try_from(at).unwrap() * SECOND, &changes));
+    }
+    let spec = &stream.changes.last().unwrap().signal.spec;
+    let mut shown = serde_json::to_value(spec).unwrap();
+    let events = shown["evidence"]["events"].take();
+    assert_eq!(events.as_array().unwrap().len(), 3);
+    assert_eq!(events[0]["objectRef"]["name"], "rp-1");
+    TOLD.assert_eq(&serde_json::to_string_pretty(&shown).unwrap());
+}
+
+#[test]
+fn marks_say_what_was_never_seen_before() {
+    let mut stream = Stream::new(EACH_DELETE);
+    let marks =
+        |stream: &Stream| stream.changes.last().unwrap().signal.spec.actor.first_seen.clone();
+    stream.send(&delete("mallory", "rp", 0));
+    assert_eq!(marks(&stream).len(), 4);
+    stream.send(&delete("mallory", "rp", DAY));
+    assert_eq!(marks(&stream), [""; 0]);
+    stream.send(&coming(
+        2 * DAY,
+        &json!({"user.username": "mallory", "sourceIPs": ["192.0.2.7", "198.51.100.9"]}),
+    ));
+    assert_eq!(marks(&stream), ["sourceIP 198.51.100.9"]);
+    stream.send(&delete("mallory", "rp", 40 * DAY));
+    assert_eq!(marks(&stream).len(), 4, "forgotten after a month");
+}
+
+#[test]
+fn a_value_that_is_new_raises_once_the_rule_has_learned() {
+    let rule = "title: New reader\nid: new\ndetection:\n  s: {verb: get}\n  condition: s\nkeepwatch:\n  \
+        keep-alive: 1h\n  first-seen: {fields: [user.username], learning: 1d, forget-after: 30d}\n";
+    let read = |user: &str, after| coming(after, &json!({"verb": "get", "user.username": user}));
+    let mut stream = Stream::new(rule);
+    stream.send_all(&[read("alice", 0), read("bob", HOUR), read("alice", 2 * DAY)]);
+    assert_eq!(stream.said(), [""; 0]);
+    stream.restart();
+    stream.send(&read("mallory", 2 * DAY + HOUR));
+    assert_eq!(stream.said(), ["opened new 1"]);
+    stream.send(&read("mallory", 2 * DAY + HOUR + MINUTE));
+    stream.send(&read("mallory", 3 * DAY));
+    assert_eq!(stream.said(), ["closed new 1"], "it is not new any more");
+    stream.send(&read("bob", 40 * DAY));
+    assert_eq!(stream.said(), ["opened new 1"], "it was forgotten");
+}
+
+#[test]
+fn a_rule_keeps_another_from_raising_about_the_same() {
+    let both = format!(
+        "{EACH_DELETE}---\ntitle: Few\nid: few\nlevel: high\ncorrelation:\n  type: event_count\n  \
+         rules: [each]\n  generate: true\n  group-by: [user.username]\n  timespan: 10m\n  \
+         condition: {{gte: 1}}\nkeepwatch: {{supersedes: [each]}}\n"
+    );
+    let mut stream = Stream::new(&both);
+    stream.send(&delete("mallory", "rp", 0));
+    stream.send(&delete("mallory", "rp-2", 1));
+    assert_eq!(stream.said(), ["opened few 1", "updated few 2"]);
+    let statistics = stream.engine.statistics();
+    assert_eq!(statistics.iter().find(|it| it.rule == "each").unwrap().superseded, 2);
+}
+
+#[test]
+fn a_suppression_hides_signals_counts_them_and_ends_by_itself() {
+    let matcher = EventMatcher::parse(
+        "change-17",
+        &json!({"who": {"user.username": "alice"}}),
+        &LoadOptions::default(),
+    )
+    .unwrap();
+    let mut stream = Stream::new(FIVE_DELETES);
+    stream.engine.set_suppressions(Arc::from([Suppression {
+        name: "change-17".to_owned(),
+        rules: vec!["many".to_owned()],
+        events: Some(matcher),
+        expires: Some(Timestamp::from_micros(START + HOUR)),
+    }]));
+    let deletes = |user: &str, from: i64| -> Vec<Coming> {
+        (0..6).map(|at| delete(user, &format!("rp-{at}"), from + at)).collect()
+    };
+    stream.send_all(&deletes("alice", 0));
+    assert_eq!(stream.said(), [""; 0]);
+    let hidden = stream.engine.suppression_statistics();
+    assert_eq!(
+        (hidden[0].suppression.as_str(), hidden[0].signals, hidden[0].events),
+        ("change-17", 1, 2)
+    );
+    stream.send_all(&deletes("bob", MINUTE));
+    assert_eq!(stream.said(), ["opened many 5", "updated many 6"]);
+    stream.restart();
+    // What it hid does not count for what comes after it.
+    stream.send_all(&deletes("alice", 2 * HOUR)[..4]);
+    assert_eq!(stream.said(), ["closed many 6"], "of bob, whose last was long ago");
+    stream.send_all(&deletes("alice", 2 * HOUR)[4..]);
+    assert_eq!(stream.said(), ["opened many 5", "updated many 6"]);
+}
+
+#[test]
+fn a_rule_that_changes_starts_afresh_and_its_signals_close() {
+    let other = FIVE_DELETES.replace("gte: 5", "gte: 6");
+    for restart in [false, true] {
+        let mut stream = Stream::new(&format!("{EACH_DELETE}---\n{FIVE_DELETES}"));
+        for at in 0..5 {
+            stream.send(&delete("mallory", &format!("rp-{at}"), at * SECOND));
+        }
+        assert_eq!(stream.said().len(), 6);
+        let rules = Arc::new(load(&format!("{other}---\n{EACH_DELETE}")));
+        if restart {
+            stream.rules = rules;
+            stream.restart();
+        } else {
+            stream.engine.set_rules(rules);
+        }
+        stream.send(&delete("mallory", "rp-5", 5 * SECOND));
+        let mut said = stream.said();
+        said.sort();
+        assert_eq!(said, ["closed many 5", "updated each 6"], "{restart}");
+    }
+}
+
+#[test]
+fn rules_of_no_text_find_nothing_and_break_nothing() {
+    let none = RuleSet::load(&[] as &[Document], &LoadOptions::default()).unwrap();
+    let mut stream = Stream::of(Arc::new(none), super::stream::of_files());
+    stream.send(&delete("mallory", "rp", 0));
+    stream.restart();
+    stream.finish();
+    assert_eq!(stream.said(), [""; 0]);
+}

@@ -8,6 +8,7 @@ use super::ChangeKind;
 use super::Match;
 use super::digest::Digest;
 use super::episode::{Episode, Marks, Witness};
+use super::facts::Facts;
 use super::hit::{Group, Hit, Identity, Part};
 use super::memory::Known;
 use super::plan::{Plan, PlannedBody, PlannedRule};
@@ -35,6 +36,7 @@ impl State {
             hit.parts.iter().filter_map(|part| Some((plan.rule(part.rule)?.rank, part))).collect();
         parts.sort_by_key(|(rank, part)| (*rank, part.rule));
         let mut met = hit.matched.clone();
+        let facts = hit.packed.unpack().map(|(facts, _)| facts).unwrap_or_default();
         let mut outcomes = Vec::with_capacity(parts.len());
         for (_, part) in parts {
             let Some(rule) = plan.rule(part.rule) else { continue };
@@ -52,7 +54,7 @@ impl State {
             if positions.is_empty() {
                 continue;
             }
-            let outcome = self.count_part(turn, hit, part, positions);
+            let outcome = self.count_part(turn, (hit, &facts), part, positions);
             if outcome.verdict.met {
                 met.push(part.rule);
                 if let Some(matches) = &mut turn.matches {
@@ -77,7 +79,7 @@ impl State {
     fn count_part<'a>(
         &mut self,
         turn: &mut Turn<'_>,
-        hit: &Hit,
+        (hit, facts): (&Hit, &Facts),
         part: &'a Part,
         positions: Vec<u16>,
     ) -> Outcome<'a> {
@@ -96,7 +98,7 @@ impl State {
         let Some(table) = self.tables.get_mut(part.rule as usize) else { return outcome };
         table.tally.matched += 1;
         if rule.raises && turn.plan.public_index(part.rule).is_some() {
-            outcome.marks = marks(table, hit, values_max);
+            outcome.marks = marks(table, hit, facts, values_max);
         }
         match &rule.body {
             PlannedBody::Detection => {
@@ -429,10 +431,7 @@ fn is_new(
 }
 
 /// What about an event was never seen before in this rule.
-fn marks(table: &mut Table, hit: &Hit, values_max: usize) -> Marks {
-    let Some((facts, _)) = hit.packed.unpack() else {
-        return Marks::default();
-    };
+fn marks(table: &mut Table, hit: &Hit, facts: &Facts, values_max: usize) -> Marks {
     let mut see = |kind: &str, value: &str| {
         let parts = [&*hit.cluster, kind, &facts.username, value].map(str::as_bytes);
         table.marks.see(hit.time, Digest::of(parts), MARK_MEMORY, values_max) == Known::New

@@ -9,6 +9,7 @@ use super::digest::Digest;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Memory {
     last_seen: BTreeMap<Digest, i64>,
+    /// When to look whether a value is to be forgotten: a time at which it was seen, once.
     by_time: BTreeSet<(i64, Digest)>,
 }
 
@@ -30,14 +31,14 @@ impl Memory {
             && last <= time.saturating_sub(memory)
         {
             self.by_time.pop_first();
-            self.last_seen.remove(&oldest);
+            match self.last_seen.get(&oldest) {
+                // It was seen again.
+                Some(&newest) if newest > last => drop(self.by_time.insert((newest, oldest))),
+                _ => drop(self.last_seen.remove(&oldest)),
+            }
         }
         if let Some(last) = self.last_seen.get_mut(&value) {
-            if time > *last {
-                self.by_time.remove(&(*last, value));
-                self.by_time.insert((time, value));
-                *last = time;
-            }
+            *last = time.max(*last);
             return Known::Seen;
         }
         if self.last_seen.len() >= len_max {

@@ -79,7 +79,7 @@ pub fn signals(rate: u32) -> anyhow::Result<()> {
     runtime.block_on(add_rule(&admin))?;
     let seen = Arc::new(Mutex::new(HashMap::new()));
     let watching = runtime.spawn(watch(home, Arc::clone(&seen)));
-    let mut pace = runtime.block_on(Pace::start(&endpoint, &HEADERS, rate))?;
+    let mut pace = runtime.block_on(Pace::start(&endpoint, &[], rate))?;
     let answered = runtime.block_on(delete_objects(&endpoint))?;
     pace.check()?;
     let seen = until("every signal is seen", || {

@@ -28,13 +28,13 @@ const BYTES: usize = 8 << 20;
 pub(super) struct Compared {
     pub(super) signals: usize,
     events: u64,
-    changes: usize,
+    changes: u64,
 }
 
 impl fmt::Display for Compared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { signals, events, changes } = self;
-        write!(f, "{signals} signals in {changes} changes of {events} events")
+        write!(f, "{signals} signals, recorded {changes} times, of {events} events")
     }
 }
 
@@ -43,6 +43,8 @@ impl fmt::Display for Compared {
 struct Told {
     opened: u32,
     closed: u32,
+    /// Records of it.
+    changes: u64,
     last: Option<SignalSpec>,
 }
 
@@ -77,7 +79,7 @@ pub(super) async fn compare(home: &Path) -> anyhow::Result<Compared> {
         let last = told.last.as_ref().map(without_remaining);
         ensure!(last.as_ref() == Some(&signal.spec), "the journal's last word on {id} is {last:?}");
     }
-    let changes = told.len();
+    let changes = told.values().map(|told| told.changes).sum();
     Ok(Compared { signals: found.len(), events, changes })
 }
 
@@ -101,6 +103,7 @@ async fn read_again(journal: &dyn Journal) -> anyhow::Result<Found> {
                 let told = told.entry(signal.id).or_default();
                 told.opened += u32::from(record.change == ChangeKind::Opened);
                 told.closed += u32::from(record.change == ChangeKind::Closed);
+                told.changes += 1;
                 told.last = Some(signal.spec);
                 continue;
             }

@@ -1,0 +1,267 @@
+//! Events per second and core: the detector beside another engine in the same run, and what groups
+//! cost in memory.
+//!
+//! Time is what the operating system counts for this thread, so other load on the machine makes no
+//! difference but to caches. All engines see the same events of the same round, in turns.
+
+use std::fs;
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use bytes::Bytes;
+use detect::engine::Limits;
+use detect::{Document, Engine, Input, LoadOptions, RuleSet, Settings};
+use differential::{Cluster, rules};
+use event::{Event, View, record, v1};
+use rsigma_eval::{CorrelationConfig, CorrelationEngine, JsonEvent};
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// Events of a round.
+const EVENTS: usize = 30_000;
+const ROUNDS: usize = 8;
+const GROUPS: usize = 1_000_000;
+/// What is to be reached.
+const GOAL_RATE: f64 = 600_000.0;
+const GOAL_RATIO: f64 = 4.0;
+const GOAL_MIB: f64 = 512.0;
+
+fn main() -> anyhow::Result<()> {
+    let argument = std::env::args().nth(1);
+    match argument.as_deref() {
+        None => {
+            beside()?;
+            growth()?;
+            // In a process of its own, so that nothing else is in its memory.
+            let program = std::env::current_exe().context("cannot find this program")?;
+            let status = std::process::Command::new(program).arg("groups").status();
+            anyhow::ensure!(status.context("cannot start")?.success(), "groups failed");
+            Ok(())
+        }
+        Some("ours") => alone(),
+        Some("groups") => groups(),
+        Some(other) => {
+            Err(anyhow!("unknown argument {other}: leave it away, or say ours or groups"))
+        }
+    }
+}
+
+/// Events as they lie in the journal and in a file.
+struct Round {
+    arrivals: Vec<event::Timestamp>,
+    records: Vec<Bytes>,
+    lines: Vec<Vec<u8>>,
+}
+
+impl Round {
+    fn next(cluster: &mut Cluster) -> Self {
+        let events: Vec<Event> = (0..EVENTS).map(|_| cluster.next_event()).collect();
+        let line = |event: &Event| {
+            let mut line = Vec::new();
+            v1::write(&View::from(event), &mut line);
+            line
+        };
+        Self {
+            arrivals: events.iter().map(|event| event.stage_timestamp).collect(),
+            records: events.iter().map(record::write).collect(),
+            lines: events.iter().map(line).collect(),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.lines.iter().map(Vec::len).sum()
+    }
+}
+
+/// One engine, and the time it took.
+struct Runner<E> {
+    engine: E,
+    took: Duration,
+}
+
+impl<E> Runner<E> {
+    fn new(engine: E) -> Self {
+        Self { engine, took: Duration::ZERO }
+    }
+
+    fn time(&mut self, run: impl FnOnce(&mut E) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        let before = on_cpu()?;
+        run(&mut self.engine)?;
+        self.took += on_cpu()?.saturating_sub(before);
+        Ok(())
+    }
+
+    fn rate(&self, events: usize) -> f64 {
+        events as f64 / self.took.as_secs_f64()
+    }
+}
+
+fn ours(count: usize, limits: Limits) -> anyhow::Result<Engine> {
+    let documents = [Document::new("rules.yaml", rules(count))];
+    let rules = RuleSet::load(&documents, &LoadOptions::default()).map_err(|errors| {
+        anyhow!("{}", errors.first().map(ToString::to_string).unwrap_or_default())
+    })?;
+    Ok(Engine::new(Arc::new(rules), Settings { limits, ..Settings::default() }))
+}
+
+fn theirs(count: usize) -> anyhow::Result<CorrelationEngine> {
+    let collection = rsigma_parser::parse_sigma_yaml(&rules(count))?;
+    anyhow::ensure!(collection.errors.is_empty(), "{:?}", collection.errors);
+    let mut engine = CorrelationEngine::new(CorrelationConfig {
+        timestamp_fields: vec!["stageTimestamp".to_owned()],
+        emit_detections: false,
+        ..CorrelationConfig::default()
+    });
+    engine.add_collection(&collection)?;
+    Ok(engine)
+}
+
+fn from_records(engine: &mut Engine, round: &Round) -> anyhow::Result<()> {
+    let mut changes = Vec::new();
+    for (record, arrival) in round.records.iter().zip(&round.arrivals) {
+        let view = View::of(record)?;
+        process(engine, &view, *arrival, &mut changes);
+    }
+    Ok(())
+}
+
+fn from_lines(engine: &mut Engine, round: &Round) -> anyhow::Result<()> {
+    let mut changes = Vec::new();
+    for (line, arrival) in round.lines.iter().zip(&round.arrivals) {
+        let event = v1::read(line)?;
+        process(engine, &View::from(&event), *arrival, &mut changes);
+    }
+    Ok(())
+}
+
+fn process<'a>(
+    engine: &mut Engine,
+    event: &'a View<'a>,
+    arrival: event::Timestamp,
+    changes: &mut Vec<detect::SignalChange>,
+) {
+    let input = Input { source: "journal", cluster: "prod-eu", arrival, event };
+    engine.process(&input, changes);
+    black_box(&changes);
+    changes.clear();
+}
+
+fn of_other(engine: &mut CorrelationEngine, round: &Round) -> anyhow::Result<()> {
+    for line in &round.lines {
+        let value: serde_json::Value = serde_json::from_slice(line)?;
+        black_box(engine.process_event(&JsonEvent::borrow(&value)));
+    }
+    Ok(())
+}
+
+/// 100 rules: ours from records and from lines, the other from lines.
+fn beside() -> anyhow::Result<()> {
+    let mut records = Runner::new(ours(100, Limits::default())?);
+    let mut lines = Runner::new(ours(100, Limits::default())?);
+    let mut other = Runner::new(theirs(100)?);
+    let mut cluster = Cluster::new(7);
+    let mut bytes = 0;
+    for _ in 0..ROUNDS {
+        let round = Round::next(&mut cluster);
+        bytes += round.bytes();
+        records.time(|engine| from_records(engine, &round))?;
+        lines.time(|engine| from_lines(engine, &round))?;
+        other.time(|engine| of_other(engine, &round))?;
+    }
+    let events = EVENTS * ROUNDS;
+    let statistics = records.engine.engine_statistics();
+    println!(
+        "100 rules, {events} events of {} bytes, {} of which a rule counted\n",
+        bytes / events,
+        statistics.hits
+    );
+    let (records, lines, other) = (records.rate(events), lines.rate(events), other.rate(events));
+    println!("| | events/s per core | ratio |\n|---|---:|---:|");
+    println!("| rsigma-eval 0.23, JSON lines | {other:.0} | 1 |");
+    println!("| keepwatch, JSON lines | {lines:.0} | {:.1} |", lines / other);
+    println!("| keepwatch, journal records | {records:.0} | {:.1} |\n", records / other);
+    println!("goals: {GOAL_RATE:.0} events/s, {GOAL_RATIO} times the other\n");
+    Ok(())
+}
+
+/// What an event costs with more and more rules.
+fn growth() -> anyhow::Result<()> {
+    println!("| rules | ns an event, journal records |\n|---:|---:|");
+    for count in [10, 100, 1000] {
+        let mut runner = Runner::new(ours(count, Limits::default())?);
+        let mut cluster = Cluster::new(11);
+        for _ in 0..4 {
+            let round = Round::next(&mut cluster);
+            runner.time(|engine| from_records(engine, &round))?;
+        }
+        println!("| {count} | {:.0} |", 1e9 / runner.rate(EVENTS * 4));
+    }
+    println!();
+    Ok(())
+}
+
+/// Only ours, to look at it with a profiler.
+fn alone() -> anyhow::Result<()> {
+    let mut runner = Runner::new(ours(100, Limits::default())?);
+    let mut cluster = Cluster::new(7);
+    for _ in 0..ROUNDS {
+        let round = Round::next(&mut cluster);
+        runner.time(|engine| from_records(engine, &round))?;
+    }
+    println!("{:.0} events/s", runner.rate(EVENTS * ROUNDS));
+    Ok(())
+}
+
+/// A million users, each of which deletes something once.
+fn groups() -> anyhow::Result<()> {
+    const RULE: &str = "title: A\nname: a\ndetection:\n  s: {verb: delete}\n  condition: s\n---\n\
+        title: Many\nid: many\ncorrelation:\n  type: event_count\n  rules: [a]\n  \
+        group-by: [user.username]\n  timespan: 1h\n  condition: {gte: 5}\n";
+    let limits = Limits { groups_per_rule: GROUPS, state_bytes: 1 << 30, ..Limits::default() };
+    let documents = [Document::new("rule.yaml", RULE)];
+    let rules = RuleSet::load(&documents, &LoadOptions::default())
+        .map_err(|_| anyhow!("the rule cannot be read"))?;
+    let engine = Engine::new(Arc::new(rules), Settings { limits, ..Settings::default() });
+    let mut runner = Runner::new(engine);
+    let mut cluster = Cluster::new(3);
+    let mut changes = Vec::new();
+    let before = resident_mib()?;
+    for number in 0..GROUPS {
+        let mut event = cluster.next_event();
+        event.verb = "delete".to_owned();
+        event.user.username = format!("user-{number}@example.com");
+        let record = record::write(&event);
+        let arrival = event.stage_timestamp;
+        runner.time(|engine| {
+            let view = View::of(&record)?;
+            process(engine, &view, arrival, &mut changes);
+            Ok(())
+        })?;
+    }
+    let held = resident_mib()? - before;
+    let statistics = runner.engine.engine_statistics();
+    let groups: usize = runner.engine.statistics().iter().map(|rule| rule.groups).sum();
+    println!(
+        "{groups} groups: {held:.0} MiB resident (goal {GOAL_MIB:.0}), {:.0} MiB by its own count, {:.0} events/s",
+        statistics.state_bytes as f64 / f64::from(1 << 20),
+        runner.rate(GROUPS)
+    );
+    Ok(())
+}
+
+/// Time on a processor, of this thread.
+fn on_cpu() -> anyhow::Result<Duration> {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").context("cannot read the time")?;
+    let nanos = text.split_whitespace().next().and_then(|text| text.parse().ok());
+    nanos.map(Duration::from_nanos).context("the time is not a number")
+}
+
+fn resident_mib() -> anyhow::Result<f64> {
+    const PAGE: f64 = 4096.0;
+    let text = fs::read_to_string("/proc/self/statm").context("cannot read the memory")?;
+    let pages: Option<f64> = text.split_whitespace().nth(1).and_then(|text| text.parse().ok());
+    Ok(pages.context("the memory is not a number")? * PAGE / f64::from(1 << 20))
+}

@@ -1,0 +1,173 @@
+//! The same Sigma rules, the same events: the same events raise in both engines.
+//!
+//! Streams are in order, without repetitions, and aligned to seconds, because beyond that the other
+//! engine decides differently on purpose or by mistake. Events are at even seconds and time spans are
+//! odd, because the other engine's windows hold their start and ours do not.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use detect::engine::Arrival;
+use detect::{Document, Engine, Input, LoadOptions, RuleSet, Settings};
+use differential::{Random, START};
+use event::{Event, ObjectReference, Stage, Status, Timestamp, UserInfo, View, v1};
+use proptest::prelude::*;
+use rsigma_eval::{CorrelationConfig, CorrelationEngine, JsonEvent};
+
+const SECOND: i64 = 1_000_000;
+
+/// An event that raises: the rule's id and the event's audit ID.
+type Raised = BTreeSet<(String, String)>;
+
+/// Rules on single events that are not met together, and correlations over them.
+fn rules(seed: u64) -> String {
+    let mut random = Random::new(seed);
+    let mut documents = Vec::new();
+    for (verb, more, condition) in [
+        ("get", "", "s"),
+        ("list", "  own:\n    user.username|startswith: 'robot'\n", "s and not own"),
+        ("delete", "  tools:\n    userAgent|contains: 'kubectl'\n", "s and tools"),
+        (
+            "create",
+            "  a:\n    objectRef.name|endswith: '1'\n  b:\n    responseStatus.code: 403\n",
+            "s and (a or b)",
+        ),
+        ("patch", "  a:\n    objectRef.name|re: '^rp-[0-4]$'\n", "s and a"),
+    ] {
+        documents.push(format!(
+            "title: {verb}\nid: {verb}\nname: {verb}\nstatus: test\nlevel: low\n\
+             logsource: {{product: kubernetes, service: audit}}\ndetection:\n  s:\n    verb: {verb}\n{more}  \
+             condition: {condition}\n"
+        ));
+    }
+    let bases = ["get", "list", "delete", "create", "patch"];
+    for number in 0..8 {
+        let kind = *random.one_of(&["event_count", "value_count", "temporal", "temporal_ordered"]);
+        let first = random.below(bases.len() as u64 - 2) as usize;
+        let len = if kind.starts_with("temporal") {
+            2 + random.below(2) as usize
+        } else {
+            1 + random.below(3) as usize
+        };
+        let list: String =
+            bases[first..first + len].iter().map(|base| format!("    - {base}\n")).collect();
+        let condition = match kind {
+            "event_count" => format!("  condition:\n    gte: {}\n", 2 + random.below(5)),
+            "value_count" => {
+                format!(
+                    "  condition:\n    field: objectRef.name\n    gte: {}\n",
+                    2 + random.below(4)
+                )
+            }
+            // The other engine takes a temporal correlation without a condition for one of any rule.
+            "temporal" => format!("  condition:\n    gte: {len}\n"),
+            _ => String::new(),
+        };
+        let group = *random.one_of(&["user.username", "objectRef.namespace"]);
+        let timespan = 2 * random.below(120) + 11;
+        documents.push(format!(
+            "title: c{number}\nid: c{number}\nstatus: test\nlevel: high\ncorrelation:\n  type: {kind}\n  \
+             rules:\n{list}  group-by:\n    - {group}\n  timespan: {timespan}s\n{condition}"
+        ));
+    }
+    documents.join("---\n")
+}
+
+fn events(seed: u64, count: usize) -> Vec<Event> {
+    let mut random = Random::new(seed);
+    let mut time = START;
+    let mut event = |number| {
+        time += 2 * SECOND * (1 + random.below(12) as i64);
+        let verb = *random.one_of(&["get", "list", "delete", "create", "patch", "watch"]);
+        let stamp = Timestamp::from_micros(time);
+        let mut event = Event::without_request(Stage::ResponseComplete, verb, stamp);
+        event.audit_id = format!("event-{number}");
+        event.user = UserInfo {
+            username: (*random.one_of(&["alice", "bob", "robot-1"])).to_owned(),
+            ..UserInfo::default()
+        };
+        event.user_agent = (*random.one_of(&["kubectl/v1.37.0", "curl/8"])).to_owned();
+        event.request_uri = "/".to_owned();
+        event.object_ref = Some(ObjectReference {
+            resource: "restorepoints".to_owned(),
+            namespace: (*random.one_of(&["shop", "bank"])).to_owned(),
+            name: format!("rp-{}", random.below(6)),
+            ..ObjectReference::default()
+        });
+        let code = *random.one_of(&[200, 403]);
+        event.response_status = Some(Status { code, ..Status::default() });
+        event
+    };
+    (0..count).map(&mut event).collect()
+}
+
+fn ours(rules: &str, events: &[Event]) -> Raised {
+    let documents = [Document::new("rules.yaml", rules)];
+    let rules = RuleSet::load(&documents, &LoadOptions::default()).unwrap_or_else(|errors| {
+        let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        panic!("{}", errors.join("\n"))
+    });
+    let rules = Arc::new(rules);
+    let settings = Settings { arrival: Arrival::Observed, ..Settings::default() };
+    let mut engine = Engine::new(Arc::clone(&rules), settings);
+    engine.keep_matches();
+    for event in events {
+        let view = View::from(event);
+        let arrival = event.stage_timestamp;
+        let input = Input { source: "journal", cluster: "", arrival, event: &view };
+        engine.process(&input, &mut Vec::new());
+    }
+    engine.finish(&mut Vec::new());
+    let matches = engine.take_matches().into_iter();
+    let raised = matches.map(|it| (rules.rules()[it.rule].id.clone(), it.audit_id));
+    // A rule that no correlation counts raises by itself; correlations are what is compared.
+    raised.filter(|(rule, _)| rule.starts_with('c') && rule != "create").collect()
+}
+
+fn theirs(rules: &str, events: &[Event]) -> Raised {
+    let collection = rsigma_parser::parse_sigma_yaml(rules).unwrap();
+    assert!(collection.errors.is_empty(), "{:?}", collection.errors);
+    let mut engine = CorrelationEngine::new(CorrelationConfig {
+        timestamp_fields: vec!["stageTimestamp".to_owned()],
+        emit_detections: false,
+        ..CorrelationConfig::default()
+    });
+    engine.add_collection(&collection).unwrap();
+    let mut raised = Raised::new();
+    for event in events {
+        let mut line = Vec::new();
+        v1::write(&View::from(event), &mut line);
+        let value: serde_json::Value = serde_json::from_slice(&line).unwrap();
+        for result in engine.process_event(&JsonEvent::borrow(&value)) {
+            if result.is_correlation() {
+                let id = result.header.rule_id.clone().unwrap_or_default();
+                raised.insert((id, event.audit_id.clone()));
+            }
+        }
+    }
+    raised
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_same_events_raise(rules_seed in any::<u64>(), events_seed in any::<u64>()) {
+        let rules = rules(rules_seed);
+        let events = events(events_seed, 120);
+        let (ours, theirs) = (ours(&rules, &events), theirs(&rules, &events));
+        let only_ours: Vec<_> = ours.difference(&theirs).collect();
+        let only_theirs: Vec<_> = theirs.difference(&ours).collect();
+        prop_assert!(ours == theirs, "{}\nonly ours {:?}\nonly theirs {:?}", rules, only_ours, only_theirs);
+    }
+}
+
+#[test]
+fn the_streams_of_this_test_raise() {
+    let mut raised = BTreeSet::new();
+    for seed in 1..40 {
+        let found = ours(&rules(seed * 7919), &events(seed * 104_729, 120));
+        raised.extend(found.into_iter().map(|(rule, _)| rule));
+    }
+    assert_eq!(raised.len(), 8, "{raised:?}");
+}

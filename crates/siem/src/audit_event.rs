@@ -21,6 +21,7 @@ use crate::{API_VERSION, GROUP, VERSION, column, wide};
 
 pub use conditions::{Condition, Conditions, EventField, Order};
 pub use log::{EventLog, LogRecord};
+pub use pages::{PAGE_BYTES, PAGE_MAX, SCAN_MAX};
 
 /// The kind.
 pub const AUDIT_EVENTS: ResourceId = ResourceId { group: GROUP, plural: "auditevents" };

@@ -30,7 +30,7 @@ pub const RULES_MAX: usize = 1_000;
 
 const KIND: &str = "DetectionRule";
 /// Characters of a text with rules.
-const SIGMA_LEN_MAX: u32 = 256 << 10;
+pub const SIGMA_LEN_MAX: u32 = 256 << 10;
 /// Mistakes that are told of a text.
 const ERRORS_MAX: usize = 10;
 /// `status.source` of what comes with the program.

@@ -137,6 +137,15 @@ fn rows() -> Vec<(&'static str, String)> {
         ),
         ("Events for people kept in a namespace (keepwatch up)", core_events::KEPT_MAX.to_string()),
         ("Values of a Secret together (keepwatch up)", bytes(secrets::DATA_BYTES_MAX)),
+        ("Signals kept", siem::signal::retention::COUNT_MAX.to_string()),
+        ("Time a closed signal is kept", seconds(siem::signal::retention::AGE_MAX)),
+        ("DetectionRules that people make", siem::detection_rule::RULES_MAX.to_string()),
+        ("Characters of a DetectionRule", siem::detection_rule::SIGMA_LEN_MAX.to_string()),
+        ("AuditEvents in a page", siem::audit_event::PAGE_MAX.to_string()),
+        ("Bytes at which a page of AuditEvents ends", bytes(siem::audit_event::PAGE_BYTES)),
+        ("Records that one list of AuditEvents looks at", {
+            siem::audit_event::SCAN_MAX.to_string()
+        }),
         ("Audit policy", bytes(audit::POLICY_LEN_MAX)),
         ("Threads for requests", house::WORKERS.1.to_string()),
         ("Threads that wait for the disk", house::BLOCKING_MAX.to_string()),

@@ -16,11 +16,11 @@ use http::StatusCode;
 use super::{Conditions, EventLog, LogRecord, Order, body, place};
 
 /// Events of a page, also if the client sets no limit.
-const PAGE_MAX: usize = 500;
+pub const PAGE_MAX: usize = 500;
 /// Bytes of a page at which it ends.
-const PAGE_BYTES: usize = 8 << 20;
+pub const PAGE_BYTES: usize = 8 << 20;
 /// Records that one request looks at; the page ends then, full or not.
-const SCAN_MAX: u64 = 200_000;
+pub const SCAN_MAX: u64 = 200_000;
 /// Records that are read in one go, and their bytes.
 const READ_ROWS: usize = 512;
 const READ_BYTES: usize = 4 << 20;

@@ -11,6 +11,10 @@ use serde::Deserialize;
 
 use super::SIGNALS;
 
+/// Signals that are kept, unless something else is asked for.
+pub const COUNT_MAX: usize = 10_000;
+/// How long a closed signal is kept after its last event, unless something else is asked for.
+pub const AGE_MAX: Duration = Duration::from_hours(90 * 24);
 /// Signals that are removed in one transaction.
 const BATCH: usize = 100;
 
@@ -25,7 +29,7 @@ pub struct Retention {
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { count_max: 10_000, age_max: Duration::from_hours(90 * 24) }
+        Self { count_max: COUNT_MAX, age_max: AGE_MAX }
     }
 }
 

@@ -171,6 +171,7 @@ fn vaults() -> Resource {
         scope: Scope::Cluster,
         verbs: &[Verb::Create, Verb::Delete, Verb::Get, Verb::List],
         withhold_bodies: true,
+        audit_level_min: event::Level::Request,
         ..base()
     }
 }

@@ -1,10 +1,11 @@
 //! Creating, changing and removing, with the events of it.
 
-use event::Event;
+use event::{Event, Level};
 use serde_json::json;
 use store::Storage;
 
 use super::house::{House, VAULTS, WIDGETS};
+use crate::RequestInfo;
 
 const MERGE: (&str, &str) = ("content-type", "application/merge-patch+json");
 const JSON_PATCH: (&str, &str) = ("content-type", "application/json-patch+json");
@@ -374,4 +375,22 @@ async fn writers_at_the_same_time_see_each_other() {
     assert!(answers.iter().all(|got| got.code == 200));
     let read = house.ok(&format!("GET {WIDGETS}/a"), "").await;
     assert_eq!(read.json["metadata"]["labels"].as_object().unwrap().len(), 21);
+}
+
+#[tokio::test]
+async fn writes_of_some_kinds_are_recorded_whatever_the_policy_says() {
+    let house = House::open().await;
+    for (line, level) in [
+        (format!("POST {VAULTS}"), Level::Request),
+        (format!("PATCH {VAULTS}/a"), Level::Request),
+        (format!("DELETE {VAULTS}/a"), Level::Request),
+        (format!("PUT {VAULTS}/a/status"), Level::Request),
+        (format!("GET {VAULTS}/a"), Level::None),
+        (format!("GET {VAULTS}"), Level::None),
+        (format!("POST {WIDGETS}"), Level::None),
+    ] {
+        let (method, path) = line.split_once(' ').unwrap();
+        let info = RequestInfo::of(&method.parse().unwrap(), path, &[]);
+        assert_eq!(house.registry.audit_level_min(&info), level, "{line}");
+    }
 }

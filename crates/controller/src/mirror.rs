@@ -213,19 +213,7 @@ impl Mirror {
     }
 
     async fn follow_secret(self, client: kube::Client, place: Place) {
-        let kind = core_kind("Secret", "secrets");
-        let api: Api<DynamicObject> = Api::namespaced_with(client, &place.namespace, &kind);
-        let named = ListParams::default().fields(&format!("metadata.name={}", place.name));
-        follow(api, named, |news| {
-            let sight = match news {
-                News::Listed(list) => match list.iter().find(|one| Place::of(one) == place) {
-                    Some(object) => Sight::There(Keys::of(object)),
-                    None => Sight::Missing,
-                },
-                News::Changed(object) => Sight::There(Keys::of(&object)),
-                News::Gone(_) => Sight::Missing,
-                News::Refused(why) => Sight::Refused(why),
-            };
+        follow_secret(client, place.clone(), |sight| {
             self.change(|objects| drop(objects.secrets.insert(place.clone(), sight)));
         })
         .await;
@@ -239,6 +227,29 @@ impl Mirror {
     fn lock(&self) -> MutexGuard<'_, Objects> {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Follows one Secret for ever; `hear` gets each state of it.
+pub async fn follow_secret(
+    client: kube::Client,
+    place: Place,
+    mut hear: impl FnMut(Sight<Keys>) + Send,
+) {
+    let kind = core_kind("Secret", "secrets");
+    let api: Api<DynamicObject> = Api::namespaced_with(client, &place.namespace, &kind);
+    let named = ListParams::default().fields(&format!("metadata.name={}", place.name));
+    follow(api, named, |news| {
+        hear(match news {
+            News::Listed(list) => match list.iter().find(|one| Place::of(one) == place) {
+                Some(object) => Sight::There(Keys::of(object)),
+                None => Sight::Missing,
+            },
+            News::Changed(object) => Sight::There(Keys::of(&object)),
+            News::Gone(_) => Sight::Missing,
+            News::Refused(why) => Sight::Refused(why),
+        });
+    })
+    .await;
 }
 
 impl<T> Sphere<T> {

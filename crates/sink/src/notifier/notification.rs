@@ -4,9 +4,10 @@
 //! anything is to be sent.
 
 use event::Timestamp;
-use event::signal::{Severity, Signal, SignalSpec, SignalState};
+use event::signal::{Severity, Signal, SignalSpec, SignalState, Target};
 use ring::digest::{Context, SHA256};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::sample;
 use super::text::hex;
@@ -171,38 +172,62 @@ impl Notification {
         sample::notification(name, sent_at)
     }
 
-    /// The value of a variable of a template; `None` for one that does not exist.
+    /// The value of a variable of a template; `None` for one that this signal does not have. They are
+    /// those of rules' messages.
     pub fn variable(&self, name: &str) -> Option<String> {
         let spec = &self.signal.spec;
+        let epoch = |time: Timestamp| (time.as_micros() / 1_000_000).to_string();
         Some(match name {
             "title" => spec.title.clone(),
             "message" => spec.message.clone(),
             "severity" => spec.severity.to_string(),
-            "case" => spec.case.clone(),
+            "case_name" => spec.case.clone(),
             "event" => self.event.as_str().to_owned(),
-            "state" => self.signal.state.as_str().to_owned(),
-            "id" | "signal_id" => self.signal.id.clone(),
-            "rule" | "rule_id" => spec.rule.id.clone(),
-            "rule_title" => spec.rule.title.clone(),
-            "user" | "username" | "@User.username" => spec.actor.username.clone(),
-            "cluster" => spec.cluster.clone(),
-            "count" | "events_matched" => spec.count.to_string(),
-            "targets" => spec.targets.count.to_string(),
+            "signal_id" => self.signal.id.clone(),
+            "rule_id" => spec.rule.id.clone(),
+            "rule_name" => spec.rule.title.clone(),
+            "cluster" | "cluster-name" => spec.cluster.clone(),
+            "events_matched" => spec.count.to_string(),
+            "targets_count" => spec.targets.count.to_string(),
+            "targets" => spec.targets.items.iter().map(target).collect::<Vec<_>>().join(", "),
             "source_ips" => spec.actor.source_ips.join(", "),
             "first_seen" => spec.first_seen.to_string(),
-            "last_seen" => spec.last_seen.to_string(),
-            "runbook" => self.runbook().to_owned(),
+            "first_seen_epoch" => epoch(spec.first_seen),
+            "timestamp" | "last_seen" => spec.last_seen.to_string(),
+            "timestamp_epoch" | "last_seen_epoch" => epoch(spec.last_seen),
             _ => {
                 let label = name.strip_prefix("events_matched_per_query.");
-                let value = label.and_then(|label| spec.counts.get(label)).map(u64::to_string);
-                let grouped = || {
-                    let field = name.strip_prefix('@').unwrap_or(name);
-                    let found = spec.group_by.iter().find(|one| one.field == field);
-                    found.map(|one| one.value.clone())
-                };
-                return value.or_else(grouped);
+                let count = label.and_then(|label| spec.counts.get(label)).map(u64::to_string);
+                return count.or_else(|| self.field(name.strip_prefix('@')?));
             }
         })
+    }
+
+    /// The value of a field: the one that all events of the signal have in common, or that of its
+    /// first event.
+    fn field(&self, field: &str) -> Option<String> {
+        let spec = &self.signal.spec;
+        let is_it = |known: &str| known.eq_ignore_ascii_case(field);
+        if let Some(one) = spec.group_by.iter().find(|one| is_it(&one.field)) {
+            return Some(one.value.clone());
+        }
+        if is_it("user.username") || is_it("actor.username") {
+            return Some(spec.actor.username.clone());
+        }
+        if is_it("network.ip.list") || is_it("sourceIPs") {
+            return Some(spec.actor.source_ips.join(", "));
+        }
+        let event: Value = serde_json::from_str(spec.evidence.events.first()?.get()).ok()?;
+        let mut value = &event;
+        for key in field.split('.') {
+            let mut keys = value.as_object()?.iter();
+            value = keys.find(|(known, _)| known.eq_ignore_ascii_case(key))?.1;
+        }
+        match value {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
+            _ => None,
+        }
     }
 
     /// Where to read what to do, or nothing.
@@ -215,6 +240,13 @@ impl Notification {
         let rule = &self.signal.spec.rule;
         if rule.title.is_empty() { &rule.id } else { &rule.title }
     }
+}
+
+/// `namespace/resource/name`, as far as there is one.
+fn target(target: &Target) -> String {
+    let parts = [&target.namespace, &target.resource, &target.name];
+    let parts = parts.into_iter().filter(|part| !part.is_empty()).map(String::as_str);
+    parts.collect::<Vec<_>>().join("/")
 }
 
 /// The identity of a notification: a function of what it says to which notifier, so that it is the
@@ -254,6 +286,40 @@ mod tests {
         assert_eq!(Summary::of(object), Ok(expected));
         assert!(Summary::of(b"[1").is_err());
         assert!(Summary::of(br#"{"spec":{"severity":"huge"}}"#).is_err());
+    }
+
+    #[test]
+    fn variables_are_those_of_messages_of_rules() {
+        let object = br#"{"metadata":{"name":"s-1"},"spec":{"rule":{"id":"r","title":"R"},
+            "severity":"high","actor":{"username":"mallory","sourceIPs":["192.0.2.7","10.0.0.5"]},
+            "groupBy":[{"field":"objectRef.namespace","value":"shop"}],"count":3,"counts":{"q":2},
+            "firstSeen":"2026-11-25T00:20:00Z","targets":{"count":2,"items":[
+                {"resource":"restorepoints","namespace":"shop","name":"rp-1"},
+                {"resource":"passkeys"}]},
+            "evidence":{"events":[{"verb":"delete","objectRef":{"resource":"restorepoints"}}]}}}"#;
+        let sent_at = Timestamp::default();
+        let notification =
+            Notification::of("id".to_owned(), Event::Opened, object, None, sent_at).unwrap();
+        for (name, expected) in [
+            ("severity", Some("high")),
+            ("rule_name", Some("R")),
+            ("signal_id", Some("s-1")),
+            ("events_matched", Some("3")),
+            ("events_matched_per_query.q", Some("2")),
+            ("events_matched_per_query.other", None),
+            ("first_seen", Some("2026-11-25T00:20:00.000000Z")),
+            ("first_seen_epoch", Some("1795566000")),
+            ("targets", Some("shop/restorepoints/rp-1, passkeys")),
+            ("source_ips", Some("192.0.2.7, 10.0.0.5")),
+            ("@User.username", Some("mallory")),
+            ("@ObjectRef.Namespace", Some("shop")),
+            ("@ObjectRef.Resource", Some("restorepoints")),
+            ("@verb", Some("delete")),
+            ("@objectRef", None),
+            ("nonsense", None),
+        ] {
+            assert_eq!(notification.variable(name).as_deref(), expected, "{name}");
+        }
     }
 
     #[test]

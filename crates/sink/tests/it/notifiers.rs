@@ -224,7 +224,12 @@ async fn a_template_writes_the_message_and_its_values_are_escaped_for_chats() {
         let mut settings = settings(kind, &receiver.url());
         settings.renderer = Some(Renderer::of(|lookup| {
             let value = |name: &str| lookup(name).unwrap_or("?".to_owned());
-            format!("<https://wiki|{}> {} {}", value("title"), value("count"), value("nonsense"))
+            format!(
+                "<https://wiki|{}> {} {}",
+                value("title"),
+                value("events_matched"),
+                value("nonsense")
+            )
         }));
         let notification = notification(Event::Opened, &object("open"), None);
         open(&settings).unwrap().send(&notification).await.unwrap();

@@ -22,6 +22,7 @@ use apiserver::{
 };
 use arc_swap::ArcSwap;
 use audit::Policy;
+use delivery::notification::Notifications;
 use delivery::{Condition, Delivery, SinkTask};
 use detect::LoadOptions;
 use event::UserInfo;
@@ -37,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{self, SystemClock};
 use crate::detection::Detection;
 use crate::event_log::JournalLog;
+use crate::notifications::{self, Tester};
 
 /// Worker threads at least and at most: most of the work is one writer's.
 pub(crate) const WORKERS: (usize, usize) = (2, 4);
@@ -79,6 +81,8 @@ pub(crate) struct House {
     delivery: Arc<Delivery>,
     registry: Registry,
     detection: Detection,
+    notifications: Arc<Notifications>,
+    tester: Tester,
 }
 
 /// Somebody who lives in the house and leaves first.
@@ -90,12 +94,14 @@ impl House {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let mut numbers = Numbers::default();
         let mut resources = plan.resources.clone();
-        resources.extend(siem::resources(&services(&plan)));
+        let tester = Tester::default();
+        resources.extend(siem::resources(&services(&plan, &tester)));
         let metrics = Metrics::new(&mut numbers, &resources);
         let journal = plan.store.journal();
         retire(&*journal, &plan.sinks).await?;
         let mut delivery = Delivery::new(journal, &mut numbers);
         let sink_tasks = plan.sinks.into_iter().map(|sink| delivery.sink_task(sink)).collect();
+        let notifications = notifications::open(Arc::clone(&plan.storage), &mut numbers);
         metrics.expose(numbers);
         let policy = Arc::new(ArcSwap::from_pointee(plan.policy));
         let registry = Registry::new(Parts {
@@ -136,7 +142,20 @@ impl House {
         })
         .await
         .map_err(explained)?;
-        Ok(Self { store: plan.store, server, sink_tasks, delivery, registry, detection })
+        let store = plan.store;
+        Ok(Self { store, server, sink_tasks, delivery, registry, detection, notifications, tester })
+    }
+
+    /// A task that runs the notifiers.
+    pub(crate) fn notify(&self, parts: notifications::Parts) -> Resident {
+        let (notifications, storage) = (Arc::clone(&self.notifications), self.store.clone());
+        notifications::run(
+            notifications,
+            Arc::new(storage),
+            self.registry.clone(),
+            parts,
+            &self.tester,
+        )
     }
 
     /// Where it can be reached.
@@ -198,6 +217,7 @@ impl House {
         };
         let ending = async {
             living.shutdown().await;
+            self.notifications.close().await;
             serving.cancel();
             while server.join_next().await.is_some() {}
             // Its signals are delivered with the last events.
@@ -269,11 +289,11 @@ pub(crate) fn load_options(installation: &Installation) -> LoadOptions {
 }
 
 /// What the kinds of `siem.keepwatch.io` need.
-fn services(plan: &Plan) -> siem::Services {
+fn services(plan: &Plan, tester: &Tester) -> siem::Services {
     siem::Services {
         rules: load_options(&plan.installation),
         log: Arc::new(JournalLog(plan.store.journal())),
-        ..siem::Services::default()
+        tester: Arc::new(tester.clone()),
     }
 }
 

@@ -15,6 +15,7 @@ mod event_log;
 mod house;
 mod input;
 mod log;
+mod notifications;
 mod printable;
 mod replay;
 mod rule_files;

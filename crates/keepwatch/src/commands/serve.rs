@@ -89,6 +89,7 @@ async fn live(args: &ServeArgs, installation: Installation) -> Result<()> {
     .await?;
     let client = cluster.client.clone();
     let mut residents: Vec<Resident> = vec![
+        destinations::notifiers(&house, client.clone(), &settings, &args.destinations),
         destinations::controller(&house, client, settings, args.audit.labels(), &args.destinations),
         Box::pin(cluster::follow_namespaces(cluster.client, house.registry(), installation)),
         Box::pin(sinks::reopen_on_hangup(reopen, house.delivery())),

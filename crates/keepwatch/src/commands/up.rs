@@ -67,6 +67,7 @@ async fn live(args: &UpArgs) -> Result<()> {
     let emptying = kubeconfig::client(&own, NAMESPACE_CONTROLLER.context).await?;
     let emptying = NamespaceController::new(emptying, &resources);
     let controller = kubeconfig::client(&own, CONTROLLER.context).await?;
+    let notifiers = destinations::notifiers(&house, controller.clone());
     let controller = destinations::controller(&house, controller, &folder);
     let executor = Executor::new(kubeconfig::client(&text, "kasten").await?, args.demo);
     let (told, ending) = oneshot::channel();
@@ -80,6 +81,7 @@ async fn live(args: &UpArgs) -> Result<()> {
     };
     let mut residents: Vec<Resident> =
         vec![Box::pin(emptying.run()), Box::pin(executor.run()), controller, Box::pin(begin.run())];
+    residents.push(notifiers);
     residents.extend(house.heartbeat(args.heartbeat));
 
     let (once, delivery) = (args.once, house.delivery());

@@ -10,11 +10,13 @@ use std::time::Duration;
 use apiserver::Clock as _;
 use controller::{Controller, Settings};
 use sink::bucket::{Ambient, Limits, Network, Parts, Reach};
+use tokio::sync::watch;
 
 use super::folder::Folder;
 use crate::clock::SystemClock;
 use crate::corridors::Hand;
 use crate::house::{House, Resident, labels};
+use crate::notifications;
 
 /// How long an event waits for others: somebody is watching.
 const SEAL_AGE: Duration = Duration::from_secs(2);
@@ -31,14 +33,13 @@ pub(crate) fn controller(house: &House, client: kube::Client, folder: &Folder) -
         reports_profiles: true,
         ..Settings::default()
     };
-    let allowed = LOOPBACK.iter().filter_map(|network| network.parse::<Network>().ok()).collect();
     let hand = Hand {
         delivery: house.delivery(),
         journal: house.journal(),
         parts: Parts {
             cluster: String::new(),
             encoding: sink::Encoding::Kasten(labels("")),
-            reach: Reach { allowed, plain_http: true, ..Reach::default() },
+            reach: reach(),
             ambient: Ambient::default(),
             clock: Arc::new(|| SystemClock.now()),
         },
@@ -47,4 +48,20 @@ pub(crate) fn controller(house: &House, client: kube::Client, folder: &Folder) -
     };
     let clock: controller::Clock = Arc::new(|| SystemClock.now());
     Box::pin(Controller::new(client, Arc::new(hand), settings, clock).run())
+}
+
+/// Where may be dialled.
+fn reach() -> Reach {
+    let allowed = LOOPBACK.iter().filter_map(|network| network.parse::<Network>().ok()).collect();
+    Reach { allowed, plain_http: true, ..Reach::default() }
+}
+
+/// A task that runs the notifiers.
+pub(crate) fn notifiers(house: &House, client: kube::Client) -> Resident {
+    house.notify(notifications::Parts {
+        client,
+        namespaces: Vec::new(),
+        reach: reach(),
+        ca_pem: watch::channel(None).1,
+    })
 }

@@ -17,6 +17,7 @@ use crate::aws;
 use crate::clock::SystemClock;
 use crate::corridors::Hand;
 use crate::house::{House, Resident};
+use crate::notifications;
 
 /// How often the authorities of destinations are read.
 const AUTHORITIES_PERIOD: Duration = Duration::from_secs(1);
@@ -109,12 +110,7 @@ pub(super) fn controller(
         parts: Parts {
             cluster: labels.cluster_name.clone(),
             encoding: sink::Encoding::Kasten(labels),
-            reach: Reach {
-                allowed: args.audit_allowed_networks.clone(),
-                refused: args.audit_refused_networks.clone(),
-                plain_http: args.audit_plain_http,
-                ..Reach::default()
-            },
+            reach: reach(args),
             ambient: aws::ambient(args.audit_sts_endpoint.as_deref()),
             clock: Arc::new(|| SystemClock.now()),
         },
@@ -123,4 +119,29 @@ pub(super) fn controller(
     };
     let clock: controller::Clock = Arc::new(|| SystemClock.now());
     Box::pin(Controller::new(client, Arc::new(hand), settings, clock).run())
+}
+
+/// Where may be dialled.
+fn reach(args: &DestinationArgs) -> Reach {
+    Reach {
+        allowed: args.audit_allowed_networks.clone(),
+        refused: args.audit_refused_networks.clone(),
+        plain_http: args.audit_plain_http,
+        ..Reach::default()
+    }
+}
+
+/// A task that runs the notifiers. Their Secrets are where those of profiles are.
+pub(super) fn notifiers(
+    house: &House,
+    client: kube::Client,
+    settings: &Settings,
+    args: &DestinationArgs,
+) -> Resident {
+    house.notify(notifications::Parts {
+        client,
+        namespaces: settings.namespaces.clone(),
+        reach: reach(args),
+        ca_pem: settings.ca_pem.clone(),
+    })
 }

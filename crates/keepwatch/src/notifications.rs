@@ -1,0 +1,178 @@
+//! What tells delivery which notifiers there are: follows the objects and the Secrets that they name,
+//! and writes their statuses.
+//!
+//! Notifiers are objects of this server, read from the store as they change. Secrets are read through
+//! the API of the cluster, or of this server if it is alone, and only in the namespaces that are
+//! allowed. What a Secret holds is in no log and no status.
+
+mod resolve;
+mod secrets;
+mod status;
+mod tester;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use apiserver::{Clock as _, Registry};
+use delivery::notification::Notifications;
+use prometheus_client::registry::Registry as Numbers;
+use siem::notifier::{StoredNotifier, stored};
+use sink::bucket::Reach;
+use store::{Change, ChangeKind, ListOptions, ReadError, Storage};
+use tokio::sync::watch;
+
+use crate::clock::SystemClock;
+use crate::house::Resident;
+use resolve::{Inputs, target};
+use secrets::Secrets;
+use status::Statuses;
+
+pub(crate) use tester::Tester;
+
+/// Where notifiers are in the store.
+const PREFIX: &str = "siem.keepwatch.io/notifiers/";
+/// How often health is looked at.
+const LOOK_PERIOD: Duration = Duration::from_secs(1);
+/// Pause after the store could not be read.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// What notifiers work with beyond their objects.
+#[derive(Clone)]
+pub(crate) struct Parts {
+    /// Reads Secrets.
+    pub(crate) client: kube::Client,
+    /// Namespaces whose Secrets may be named; all if empty.
+    pub(crate) namespaces: Vec<String>,
+    /// Where may be dialled.
+    pub(crate) reach: Reach,
+    /// Certificates, PEM, that every destination may be signed by, beside the system's.
+    pub(crate) ca_pem: watch::Receiver<Option<Vec<u8>>>,
+}
+
+/// Notifiers that are not told of yet. Metrics go to `numbers`.
+pub(crate) fn open(storage: Arc<dyn Storage>, numbers: &mut Numbers) -> Arc<Notifications> {
+    let clock = Arc::new(|| SystemClock.now());
+    Arc::new(Notifications::new(storage, numbers, clock))
+}
+
+/// A task that runs every notifier there is, and lets `tester` send samples.
+pub(crate) fn run(
+    notifications: Arc<Notifications>,
+    storage: Arc<dyn Storage>,
+    registry: Registry,
+    parts: Parts,
+    tester: &Tester,
+) -> Resident {
+    tester.begin(parts.clone());
+    let secrets = Secrets::new(parts.client.clone(), parts.namespaces.clone());
+    let statuses = Statuses::new(registry);
+    let follower =
+        Follower { notifications, storage, parts, secrets, statuses, known: BTreeMap::new() };
+    Box::pin(follower.run())
+}
+
+struct Follower {
+    notifications: Arc<Notifications>,
+    storage: Arc<dyn Storage>,
+    parts: Parts,
+    secrets: Secrets,
+    statuses: Statuses,
+    known: BTreeMap<String, Known>,
+}
+
+/// A notifier, and what was last made of it.
+struct Known {
+    stored: StoredNotifier,
+    applied: Option<Inputs>,
+}
+
+impl Follower {
+    async fn run(mut self) {
+        loop {
+            match self.round().await {
+                Ok(()) | Err(ReadError::Compacted { .. }) => {}
+                Err(ReadError::Closed) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "notifiers cannot be read");
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Reads all notifiers and follows them and their Secrets.
+    async fn round(&mut self) -> Result<(), ReadError> {
+        let page = self.storage.list(PREFIX, ListOptions::default()).await?;
+        let mut gone: BTreeSet<String> = self.known.keys().cloned().collect();
+        for notifier in page.items.iter().filter_map(|object| stored(&object.body)) {
+            gone.remove(&notifier.name);
+            self.learn(notifier);
+        }
+        self.known.retain(|name, _| !gone.contains(name));
+        let uids = self.known.values();
+        let uids = uids.map(|one| (one.stored.name.clone(), one.stored.uid.clone())).collect();
+        self.notifications.retain(&uids).await;
+        let mut changes = self.storage.watch(PREFIX, page.revision)?;
+        let mut secrets = self.secrets.news();
+        let mut look = tokio::time::interval(LOOK_PERIOD);
+        loop {
+            self.apply();
+            tokio::select! {
+                found = changes.next() => {
+                    for change in found? {
+                        self.take(&change);
+                    }
+                }
+                // The senders outlive this; if not, there is nothing more to hear.
+                Ok(()) = secrets.changed() => {}
+                Ok(()) = self.parts.ca_pem.changed() => {}
+                _ = look.tick() => {
+                    let health = self.notifications.health();
+                    self.statuses.write(health, SystemClock.now()).await;
+                }
+            }
+        }
+    }
+
+    fn learn(&mut self, notifier: StoredNotifier) {
+        match self.known.get_mut(&notifier.name) {
+            Some(known) if known.stored.uid == notifier.uid => known.stored = notifier,
+            _ => {
+                let known = Known { stored: notifier.clone(), applied: None };
+                self.known.insert(notifier.name, known);
+            }
+        }
+    }
+
+    fn take(&mut self, change: &Change) {
+        let name = change.key().strip_prefix(PREFIX).unwrap_or_default();
+        match stored(&change.object.body) {
+            Some(notifier) if change.kind != ChangeKind::Deleted => self.learn(notifier),
+            _ => {
+                self.known.remove(name);
+                self.statuses.forget(name);
+                self.notifications.remove(name);
+            }
+        }
+    }
+
+    /// Lets delivery know of each notifier that is another one than before, or whose Secret is.
+    fn apply(&mut self) {
+        let specs = self.known.values().map(|known| &known.stored.spec);
+        self.secrets
+            .want(specs.flat_map(|spec| [&spec.url_secret_ref, &spec.secret_ref]).flatten());
+        let ca_pem = self.parts.ca_pem.borrow_and_update().clone();
+        for (name, known) in &mut self.known {
+            let inputs =
+                Inputs::of(&known.stored.spec, ca_pem.clone(), |key| self.secrets.get(key));
+            if known.applied.as_ref() == Some(&inputs) {
+                continue;
+            }
+            let target = target(&inputs, &self.parts.reach);
+            if self.notifications.apply(name, &known.stored.uid, target) {
+                known.applied = Some(inputs);
+            }
+        }
+    }
+}

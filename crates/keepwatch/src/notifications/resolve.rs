@@ -1,0 +1,168 @@
+//! From a notifier and its Secrets to what delivery is to do. Pure.
+
+use std::collections::BTreeSet;
+
+use delivery::notification::Target;
+use detect::Template;
+use secrecy::{ExposeSecret as _, SecretString};
+use siem::notifier::{NotifierSpec, NotifierType, SecretKey};
+use sink::bucket::Reach;
+use sink::notifier::{Kind, Renderer, Settings, open};
+
+/// Everything that a target is made of.
+#[derive(Clone, Debug)]
+pub(super) struct Inputs {
+    spec: NotifierSpec,
+    url: Result<SecretString, String>,
+    secret: Result<Option<SecretString>, String>,
+    ca_pem: Option<Vec<u8>>,
+}
+
+impl PartialEq for Inputs {
+    fn eq(&self, other: &Self) -> bool {
+        let text = |secret: &SecretString| secret.expose_secret().to_owned();
+        let url = |one: &Self| one.url.as_ref().map(text).map_err(Clone::clone);
+        let secret = |one: &Self| {
+            one.secret.as_ref().map(|secret| secret.as_ref().map(text)).map_err(Clone::clone)
+        };
+        self.spec == other.spec
+            && url(self) == url(other)
+            && secret(self) == secret(other)
+            && self.ca_pem == other.ca_pem
+    }
+}
+
+impl Inputs {
+    /// What a spec names, with the Secrets that `get` knows.
+    pub(super) fn of(
+        spec: &NotifierSpec,
+        ca_pem: Option<Vec<u8>>,
+        get: impl Fn(&SecretKey) -> Result<SecretString, String>,
+    ) -> Self {
+        let url = match (&spec.url, &spec.url_secret_ref) {
+            (_, Some(key)) => get(key),
+            (Some(url), None) => Ok(url.clone().into()),
+            (None, None) => Err("neither url nor urlSecretRef is given".to_owned()),
+        };
+        let secret = spec.secret_ref.as_ref().map(&get).transpose();
+        Self { spec: spec.clone(), url, secret, ca_pem }
+    }
+
+    /// The notifier's settings, or why they cannot be made.
+    pub(super) fn settings(&self, reach: &Reach) -> Result<Settings, String> {
+        let spec = &self.spec;
+        let own = spec.ca_bundle.as_deref().unwrap_or_default().as_bytes();
+        let ca_pem = [self.ca_pem.as_deref().unwrap_or_default(), b"\n", own].concat();
+        let renderer = match spec.template.as_deref().filter(|text| !text.is_empty()) {
+            None => None,
+            Some(text) => {
+                let template =
+                    Template::parse(text).map_err(|error| format!("template: {error}"))?;
+                Some(Renderer::of(move |lookup| template.render(&|name| lookup(name))))
+            }
+        };
+        Ok(Settings {
+            kind: match spec.kind {
+                NotifierType::Alertmanager => Kind::Alertmanager,
+                NotifierType::Webhook => Kind::Webhook,
+                NotifierType::Slack => Kind::Slack,
+            },
+            url: self.url.clone()?,
+            secret: self.secret.clone()?,
+            ca_pem: Some(ca_pem),
+            renderer,
+            reach: reach.clone(),
+        })
+    }
+}
+
+/// What delivery is to do.
+pub(super) fn target(inputs: &Inputs, reach: &Reach) -> Target {
+    let spec = &inputs.spec;
+    let settings = inputs.settings(reach);
+    Target {
+        notifier: settings.and_then(|settings| open(&settings).map_err(|error| error.to_string())),
+        min_severity: spec.min_severity,
+        rules: spec.rules.iter().cloned().collect::<BTreeSet<_>>(),
+        sends_updates: spec.send_updates,
+        sends_closed: spec.send_closed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use event::Severity;
+
+    use super::*;
+
+    fn spec(kind: NotifierType) -> NotifierSpec {
+        let key = |key: &str| SecretKey {
+            namespace: "kasten-io".to_owned(),
+            name: "team".to_owned(),
+            key: key.to_owned(),
+        };
+        NotifierSpec {
+            kind,
+            url: None,
+            url_secret_ref: Some(key("url")),
+            secret_ref: Some(key("key")),
+            min_severity: Severity::High,
+            rules: vec!["r".to_owned()],
+            template: Some("{{severity}}".to_owned()),
+            send_updates: true,
+            send_closed: false,
+            ca_bundle: None,
+        }
+    }
+
+    fn secret(key: &SecretKey) -> Result<SecretString, String> {
+        match key.key.as_str() {
+            "url" => Ok("https://canary.example/4711".into()),
+            "key" => Ok("canary-4711-canary".into()),
+            other => Err(format!("Secret {}/{} has no key {other}", key.namespace, key.name)),
+        }
+    }
+
+    fn check(change: impl Fn(&mut NotifierSpec), expected: &str) {
+        for kind in [NotifierType::Alertmanager, NotifierType::Webhook, NotifierType::Slack] {
+            let mut spec = spec(kind);
+            change(&mut spec);
+            let inputs = Inputs::of(&spec, None, secret);
+            assert!(!format!("{inputs:?}").contains("canary"));
+            assert_eq!(inputs, Inputs::of(&spec, None, secret));
+            assert_ne!(inputs, Inputs::of(&spec, Some(Vec::new()), secret));
+            let target = target(&inputs, &Reach::default());
+            let found = match &target.notifier {
+                Ok(notifier) => notifier.place().to_owned(),
+                Err(error) => error.clone(),
+            };
+            assert_eq!(found, expected, "{kind:?}");
+            assert_eq!((target.sends_updates, target.sends_closed), (true, false));
+        }
+    }
+
+    #[test]
+    fn a_spec_and_its_secrets_make_a_target_or_a_reason() {
+        check(|_| {}, "https://canary.example");
+        check(
+            |spec| spec.secret_ref.as_mut().unwrap().key = "odd".to_owned(),
+            "Secret kasten-io/team has no key odd",
+        );
+        check(|spec| spec.url_secret_ref = None, "neither url nor urlSecretRef is given");
+        check(
+            |spec| {
+                spec.url_secret_ref = None;
+                spec.url = Some("http://alertmanager:9093".to_owned());
+            },
+            "the url is plain http, which is not allowed here: use https, or allow it by a setting",
+        );
+    }
+
+    #[test]
+    fn another_secret_is_another_target() {
+        let spec = spec(NotifierType::Webhook);
+        let before = Inputs::of(&spec, None, secret);
+        assert_ne!(before, Inputs::of(&spec, None, |_| Ok("another".into())));
+        assert_ne!(before, Inputs::of(&spec, None, |_| Err("none".to_owned())));
+    }
+}

@@ -1,0 +1,167 @@
+//! The Secrets that notifiers name, followed one by one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use controller::mirror::follow_secret;
+use controller::seen::{Keys, Place, Sight};
+use secrecy::SecretString;
+use siem::notifier::SecretKey;
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+
+/// How long a Secret is waited for when a sample is to be sent.
+const READ_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// The Secrets as they are at present.
+pub(super) struct Secrets {
+    client: kube::Client,
+    namespaces: Vec<String>,
+    seen: Seen,
+    tasks: JoinSet<()>,
+    followed: BTreeMap<Place, AbortHandle>,
+}
+
+#[derive(Clone)]
+struct Seen {
+    sights: Arc<Mutex<BTreeMap<Place, Sight<Keys>>>>,
+    version: watch::Sender<u64>,
+}
+
+impl Secrets {
+    /// Follows no Secret yet. Those outside of `namespaces` are never read, unless there are none.
+    pub(super) fn new(client: kube::Client, namespaces: Vec<String>) -> Self {
+        let seen = Seen { sights: Arc::default(), version: watch::Sender::default() };
+        Self { client, namespaces, seen, tasks: JoinSet::new(), followed: BTreeMap::new() }
+    }
+
+    /// Changes whenever a Secret does.
+    pub(super) fn news(&self) -> watch::Receiver<u64> {
+        self.seen.version.subscribe()
+    }
+
+    /// Follows the Secrets of these keys, and no other.
+    pub(super) fn want<'k>(&mut self, keys: impl Iterator<Item = &'k SecretKey>) {
+        let wanted: BTreeSet<Place> =
+            keys.filter(|key| self.allows(&key.namespace)).map(place).collect();
+        for place in &wanted {
+            if !self.followed.contains_key(place) {
+                let (seen, at) = (self.seen.clone(), place.clone());
+                let task = follow_secret(self.client.clone(), place.clone(), move |sight| {
+                    seen.change(|sights| drop(sights.insert(at.clone(), sight)));
+                });
+                self.followed.insert(place.clone(), self.tasks.spawn(task));
+            }
+        }
+        let seen = &self.seen;
+        self.followed.retain(|place, task| {
+            let is_wanted = wanted.contains(place);
+            if !is_wanted {
+                task.abort();
+                seen.change(|sights| drop(sights.remove(place)));
+            }
+            is_wanted
+        });
+        while self.tasks.try_join_next().is_some() {}
+    }
+
+    /// What a key holds, or why that is not known.
+    pub(super) fn get(&self, key: &SecretKey) -> Result<SecretString, String> {
+        let SecretKey { namespace, name, .. } = key;
+        if !self.allows(namespace) {
+            return Err(format!(
+                "Secrets in namespace {namespace} may not be used by notifiers here: move it to {}",
+                self.namespaces.join(" or ")
+            ));
+        }
+        let sight = self.seen.sight(&place(key));
+        value(key, sight).unwrap_or_else(|| Err(format!("Secret {namespace}/{name} is being read")))
+    }
+
+    /// The same for keys that are not followed yet: waits until their Secrets have been read.
+    pub(super) async fn wait_for(&mut self, keys: &[SecretKey]) {
+        self.want(keys.iter());
+        let mut news = self.news();
+        let is_seen = |key: &SecretKey| {
+            !self.allows(&key.namespace) || !matches!(self.seen.sight(&place(key)), Sight::Unknown)
+        };
+        let all_seen = async {
+            while !keys.iter().all(is_seen) {
+                // The sender is in `self`.
+                news.changed().await.ok();
+            }
+        };
+        // What is missing then is said by `get`.
+        tokio::time::timeout(READ_TIME_MAX, all_seen).await.ok();
+    }
+
+    fn allows(&self, namespace: &str) -> bool {
+        self.namespaces.is_empty() || self.namespaces.iter().any(|allowed| allowed == namespace)
+    }
+}
+
+impl Seen {
+    fn change(&self, change: impl FnOnce(&mut BTreeMap<Place, Sight<Keys>>)) {
+        change(&mut self.sights.lock().unwrap_or_else(PoisonError::into_inner));
+        self.version.send_modify(|version| *version += 1);
+    }
+
+    fn sight(&self, place: &Place) -> Sight<Keys> {
+        let sights = self.sights.lock().unwrap_or_else(PoisonError::into_inner);
+        sights.get(place).cloned().unwrap_or_default()
+    }
+}
+
+fn place(key: &SecretKey) -> Place {
+    Place { namespace: key.namespace.clone(), name: key.name.clone() }
+}
+
+/// What a key holds; `None` while its Secret has not been read.
+fn value(key: &SecretKey, sight: Sight<Keys>) -> Option<Result<SecretString, String>> {
+    let SecretKey { namespace, name, key } = key;
+    Some(match sight {
+        Sight::Unknown => return None,
+        Sight::Missing => Err(format!("Secret {namespace}/{name} does not exist")),
+        Sight::Refused(why) => Err(format!("Secret {namespace}/{name} cannot be read: {why}")),
+        Sight::There(keys) => match keys.values.get(key) {
+            None => Err(format!("Secret {namespace}/{name} has no key {key}")),
+            Some(None) => Err(format!("key {key} of Secret {namespace}/{name} is not text")),
+            Some(Some(value)) => Ok(value.clone()),
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_why_a_key_is_not_known_says_what_to_do() {
+        let values = BTreeMap::from([
+            ("token".to_owned(), Some(SecretString::from("canary"))),
+            ("binary".to_owned(), None),
+        ]);
+        let there = Sight::There(Keys { kind: "Opaque".to_owned(), values });
+        for (key, sight, expected) in [
+            ("token", &there, Some(None)),
+            ("binary", &there, Some(Some("key binary of Secret ns/team is not text"))),
+            ("odd", &there, Some(Some("Secret ns/team has no key odd"))),
+            ("token", &Sight::Missing, Some(Some("Secret ns/team does not exist"))),
+            ("token", &Sight::Unknown, None),
+            (
+                "token",
+                &Sight::Refused("no right".to_owned()),
+                Some(Some("Secret ns/team cannot be read: no right")),
+            ),
+        ] {
+            let key = SecretKey {
+                namespace: "ns".to_owned(),
+                name: "team".to_owned(),
+                key: key.to_owned(),
+            };
+            let found = value(&key, sight.clone()).map(Result::err);
+            assert_eq!(found.as_ref().map(Option::as_deref), expected);
+        }
+    }
+}

@@ -39,7 +39,7 @@ pub const DETECTOR: &str = "detector";
 pub const CHECKPOINT_RECORDS: u64 = 16_384;
 /// … or so much time has passed and there are new records.
 pub const CHECKPOINT_PERIOD: Duration = Duration::from_mins(1);
-/// How often the statistics of rules are published while there are records.
+/// How long statistics may lag behind the records that were read.
 pub const STATUS_PERIOD: Duration = Duration::from_secs(5);
 /// Signal changes in one transaction. A batch with more is committed in several.
 pub const CHANGES_MAX: usize = 256;
@@ -142,6 +142,8 @@ pub struct Detector {
     checkpoint: u64,
     checkpoint_at: Instant,
     published_at: Instant,
+    /// Whether records were read since the statistics were published.
+    has_news: bool,
     /// The commit time of the last record.
     time: Timestamp,
 }
@@ -179,6 +181,7 @@ impl Detector {
             checkpoint: position,
             checkpoint_at: Instant::now(),
             published_at: Instant::now(),
+            has_news: false,
             time: Timestamp::default(),
             parts,
             reader,
@@ -205,6 +208,9 @@ impl Detector {
             }
             let is_idle = !self.read_batch().await?;
             self.write_due(false).await?;
+            if self.has_news && self.published_at.elapsed() >= STATUS_PERIOD {
+                self.publish();
+            }
             if self.checkpoint_is_due() {
                 self.save_checkpoint().await?;
             }
@@ -230,6 +236,7 @@ impl Detector {
                 tokio::time::sleep(DETECT_GATHER_TIME).await;
             }
             () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
+            () = tokio::time::sleep_until(self.published_at + STATUS_PERIOD), if self.has_news => {}
             // Left for the loop to take up. Once the sender is gone, rules cannot change any more.
             Ok(()) = self.parts.rules.changed(), if follows_rules => self.parts.rules.mark_changed(),
             () = stop.cancelled() => {}
@@ -244,11 +251,8 @@ impl Detector {
             self.process(entry);
         }
         self.reader.status().set_seq(self.position);
-        if self.published_at.elapsed() >= STATUS_PERIOD {
-            self.publish();
-        } else {
-            self.status.send_modify(|status| status.seq = self.position);
-        }
+        self.status.send_modify(|status| status.seq = self.position);
+        self.has_news |= !entries.is_empty();
         Ok(!entries.is_empty())
     }
 
@@ -305,7 +309,7 @@ impl Detector {
     }
 
     fn publish(&mut self) {
-        self.published_at = Instant::now();
+        (self.published_at, self.has_news) = (Instant::now(), false);
         self.status.send_replace(DetectorStatus::of(&self.engine, self.position));
     }
 

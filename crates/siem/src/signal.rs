@@ -1,6 +1,6 @@
 //! `Signal`: what the detector found, and what people make of it.
 //!
-//! The detector writes spec and state with [`write`], in the transaction in which it records the
+//! The detector writes spec and state with [`write()`], in the transaction in which it records the
 //! signal in the journal. People read signals, delete them, and set the triage, through the
 //! subresource `triage` or through `status`, which kubectl knows.
 

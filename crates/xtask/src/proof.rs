@@ -13,6 +13,9 @@ pub(crate) const SERVER: &str = "keepwatch";
 /// The binary of the crate `cluster`, which lies beside it.
 pub(crate) const PROOF: &str = "proof";
 
+/// The comparison of the detector with another engine, a workspace of its own.
+pub(crate) const DIFFERENTIAL: &str = "differential/Cargo.toml";
+
 /// What to measure.
 #[derive(Subcommand)]
 pub(crate) enum Bench {
@@ -31,6 +34,8 @@ pub(crate) enum Bench {
         #[arg(long, default_value_t = 1_000_000)]
         events: u64,
     },
+    /// Rules over events beside another Sigma engine: rate, growth with rules, memory of groups.
+    Detect,
     /// From the answer to a request until a watcher sees its signal.
     Signals {
         /// Requests a second beside.
@@ -98,20 +103,22 @@ pub(crate) fn rotate(rounds: u32) -> anyhow::Result<()> {
 
 /// Runs one benchmark on a release build.
 pub(crate) fn bench(what: &Bench) -> anyhow::Result<()> {
-    let server = server()?;
     match what {
+        Bench::Detect => cargo(&["run", "--release", "--locked", "--manifest-path", DIFFERENTIAL]),
         Bench::Apiserver { seconds, alone } => {
             let seconds = seconds.to_string();
             let mut args = vec!["bench-apiserver", "--seconds", &seconds];
             args.extend(alone.then_some("--alone"));
-            proof(&server, &args)
+            proof(&server()?, &args)
         }
         Bench::Delivery { events } => {
-            proof(&server, &["bench-delivery", "--events", &events.to_string()])
+            proof(&server()?, &["bench-delivery", "--events", &events.to_string()])
         }
-        Bench::Signals { rate } => proof(&server, &["bench-signals", "--rate", &rate.to_string()]),
+        Bench::Signals { rate } => {
+            proof(&server()?, &["bench-signals", "--rate", &rate.to_string()])
+        }
         Bench::Weight { seconds, rounds } => proof(
-            &server,
+            &server()?,
             &["bench-weight", "--seconds", &seconds.to_string(), "--rounds", &rounds.to_string()],
         ),
     }

@@ -38,7 +38,8 @@ const NICENESS: i32 = 10;
 pub(crate) fn run(fast: bool) -> anyhow::Result<()> {
     step("format", || {
         cargo(&["fmt", "--all", "--check"])?;
-        cargo(&["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])
+        cargo(&["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])?;
+        cargo(&["fmt", "--manifest-path", "differential/Cargo.toml", "--check"])
     })?;
     step("tidy", || tidy::run(&root()))?;
     if fast { at_the_desk() } else { everything() }
@@ -69,6 +70,9 @@ fn everything() -> anyhow::Result<()> {
         let targets = ["test", "--workspace", "--lib", "--bins", "--test", "it"];
         cargo_for_tests(&targets, &variables)?;
         cargo_for_tests(&["test", "--quiet", "--workspace", "--doc"], &[])
+    })?;
+    step("alerts of another engine", || {
+        cargo(&["test", "--quiet", "--locked", "--manifest-path", proof::DIFFERENTIAL])
     })?;
     step("programs of others", || {
         programs.join().map_err(|_panic| anyhow!("their builder panicked"))?

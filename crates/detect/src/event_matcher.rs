@@ -1,4 +1,4 @@
-//! The matching language of rules on its own: which events somebody means, for suppressions.
+//! The matching language of rules on its own: which events a suppression means.
 
 use crate::error::{Errors, RuleError};
 use crate::fields::Fields;

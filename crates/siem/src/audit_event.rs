@@ -2,7 +2,7 @@
 //!
 //! The objects are not stored a second time: they are made of the journal's records when they are
 //! read. Their name is the place in the journal, so names rise in the order in which events were
-//! recorded. Nobody writes them.
+//! recorded. They cannot be written.
 
 mod conditions;
 mod log;

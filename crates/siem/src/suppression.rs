@@ -1,6 +1,6 @@
 //! `Suppression`: signals that are not raised, of which rules and events, until when, and why.
 //!
-//! It hides signals, never events. One that has expired has no effect any more; nobody needs to remove
+//! It hides signals, never events. One that has expired has no effect any more; there is no need to remove
 //! it.
 
 use std::sync::Arc;

@@ -107,7 +107,7 @@ pub(crate) struct Turn<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) settings: &'a Settings,
     pub(crate) changes: &'a mut Vec<SignalChange>,
-    /// Events that met a rule's condition, where somebody asks.
+    /// Events that met a rule's condition, if a caller asked for them.
     pub(crate) matches: Option<&'a mut Vec<Match>>,
 }
 

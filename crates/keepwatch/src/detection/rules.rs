@@ -76,7 +76,7 @@ impl RuleSource {
         let cannot = "the rules cannot be read";
         let documents = detection_rule::load(&self.registry).await;
         let mut documents = documents.map_err(|error| failure(cannot, &error))?;
-        // Nobody can take the place of a built-in rule by giving its id to another.
+        // A rule that takes the id of a built-in one does not replace it.
         documents.sort_by_key(|document| !is_builtin(&document.file));
         let (rules, errors) = RuleSet::load_lenient(&documents, &self.options);
         let errors = errors.iter().map(|error| (error.file.clone(), error.to_string())).collect();

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use apiserver::{ApiError, Objects};
 use event::Timestamp;
+use serde_json::Value;
 
 use super::{DETECTION_RULES, rule_ids};
 use crate::fields;
@@ -27,7 +28,8 @@ pub struct RuleStatistics {
 
 /// Writes the statistics into the objects that hold the rules. `errors` are reasons why an object is
 /// not evaluated, by its name; without one, an earlier reason goes. Nothing is written of objects of
-/// which nothing has changed.
+/// which nothing has changed. Every event is evaluated, so that number alone is written only when it
+/// has doubled: otherwise an idle server would write all rules again and again.
 pub fn record_statistics(
     objects: &mut Objects<'_>,
     statistics: &[RuleStatistics],
@@ -43,10 +45,19 @@ pub fn record_statistics(
         let last_fired = own.iter().filter_map(|one| one.last_fired).max();
         let costs: Vec<u64> = own.iter().filter_map(|one| one.cost).collect();
         if !own.is_empty() {
+            let (matched, signals) = (sum(|one| one.matched), sum(|one| one.signals));
             let evaluated = own.iter().map(|one| one.evaluated).max().unwrap_or_default();
-            fields::set(&mut rule, "status.evaluated", evaluated);
-            fields::set(&mut rule, "status.matched", sum(|one| one.matched));
-            fields::set(&mut rule, "status.signals", sum(|one| one.signals));
+            let stored = |path: &str| fields::value(&rule, path).and_then(Value::as_u64);
+            let is_news = (stored("status.matched"), stored("status.signals"))
+                != (Some(matched), Some(signals))
+                || stored("status.evaluated").is_none_or(|before| {
+                    evaluated < before || evaluated >= before.saturating_mul(2)
+                });
+            if is_news {
+                fields::set(&mut rule, "status.evaluated", evaluated);
+                fields::set(&mut rule, "status.matched", matched);
+                fields::set(&mut rule, "status.signals", signals);
+            }
         }
         if let Some(time) = last_fired {
             fields::set(&mut rule, "status.lastFired", time.to_string());

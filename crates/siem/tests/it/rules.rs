@@ -142,3 +142,20 @@ async fn the_detector_writes_how_rules_fare() {
     assert_eq!(second["status"].get("error"), None);
     assert_ne!(second["metadata"]["resourceVersion"], before);
 }
+
+#[tokio::test]
+async fn events_that_a_rule_passes_over_do_not_rewrite_it_each_time() {
+    let server = open();
+    bring(&server, &[("first", sigma(FIRST, "delete"))]).await;
+    let mut versions = Vec::new();
+    for (evaluated, matched) in [(100, 7), (150, 7), (200, 7), (201, 8)] {
+        let rule = FIRST.to_owned();
+        let statistics = RuleStatistics { rule, evaluated, matched, ..RuleStatistics::default() };
+        server.write(move |objects| record_statistics(objects, &[statistics], &[])).await;
+        let (_, first) = server.ask(&format!("GET {RULES}/first"), "").await;
+        versions.push(first["metadata"]["resourceVersion"].clone());
+    }
+    assert_eq!(versions[0], versions[1], "half as many events again");
+    assert_ne!(versions[1], versions[2], "twice as many events");
+    assert_ne!(versions[2], versions[3], "another match");
+}

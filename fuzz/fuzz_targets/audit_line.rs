@@ -121,6 +121,7 @@ fn kasten_line(event: &View<'_>, cluster_name: &str) -> Vec<u8> {
         service: "keepwatch".to_owned(),
         cluster_name: cluster_name.to_owned(),
         resources: vec!["restorepoints".to_owned()],
+        signals_match_filter: false,
     };
     let mut line = Vec::new();
     kasten::write(event, &labels, &mut line);

@@ -122,7 +122,7 @@ fn wait_available(plane: &ControlPlane, pod: &mut Pod) {
                 .flatten()
                 .any(|one| text(one, "/type") == "Available" && text(one, "/status") == "True")
         };
-        Ok((items.len() == 5 && items.iter().all(available)).then_some(()))
+        Ok((items.len() == 6 && items.iter().all(available)).then_some(()))
     })
     .unwrap();
 }

@@ -64,16 +64,7 @@ fn checked(endpoint: &str, parts: &Parts) -> Result<(String, String), OpenError>
     let uri: Uri =
         full.parse().map_err(|_| refused("is not an address such as https://s3.example.com"))?;
     let scheme = uri.scheme_str().unwrap_or_default();
-    match scheme {
-        "https" => {}
-        "http" if parts.reach.plain_http => {}
-        "http" => {
-            return Err(refused(
-                "is plain http, which is not allowed here: use https, or allow it by a setting",
-            ));
-        }
-        _ => return Err(refused("has to begin with https://")),
-    }
+    parts.reach.check_scheme(&uri).map_err(refused)?;
     let authority = uri.authority().map(http::uri::Authority::as_str).unwrap_or_default();
     let host = uri.host().unwrap_or_default();
     if is_metadata(host) {

@@ -9,6 +9,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 use std::time::Duration;
 
+use http::Uri;
+
 use super::names::Names;
 
 /// Time from the first byte of a request to the head of its answer.
@@ -54,6 +56,18 @@ pub struct Network {
 pub struct NetworkError(String);
 
 impl Reach {
+    /// Why an address may not begin as it does; nothing if it may.
+    pub(crate) fn check_scheme(&self, uri: &Uri) -> Result<(), &'static str> {
+        match uri.scheme_str() {
+            Some("https") => Ok(()),
+            Some("http") if self.plain_http => Ok(()),
+            Some("http") => {
+                Err("is plain http, which is not allowed here: use https, or allow it by a setting")
+            }
+            _ => Err("has to begin with https://"),
+        }
+    }
+
     /// Why an address may not be dialled; `None` if it may.
     pub fn refusal(&self, address: IpAddr) -> Option<&'static str> {
         let address = plain(address);

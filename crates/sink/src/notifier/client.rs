@@ -149,16 +149,7 @@ fn checked(url: &str, path: &str, reach: &Reach) -> Result<(Uri, String), OpenEr
     let uri: Uri =
         full.parse().map_err(|_| refused("is not an address such as https://example.com/hook"))?;
     let scheme = uri.scheme_str().unwrap_or_default();
-    match scheme {
-        "https" => {}
-        "http" if reach.plain_http => {}
-        "http" => {
-            return Err(refused(
-                "is plain http, which is not allowed here: use https, or allow it by a setting",
-            ));
-        }
-        _ => return Err(refused("has to begin with https://")),
-    }
+    reach.check_scheme(&uri).map_err(refused)?;
     let authority = uri.authority().map(http::uri::Authority::as_str).unwrap_or_default();
     let host = uri.host().unwrap_or_default();
     if host.is_empty() || authority.contains('@') {

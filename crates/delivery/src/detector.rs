@@ -218,7 +218,6 @@ impl Detector {
                 continue;
             }
             if stop.is_cancelled() {
-                self.write_due(true).await?;
                 return self.save_checkpoint().await;
             }
             self.wait(stop).await?;

@@ -44,6 +44,7 @@ impl Detection {
         let options = crate::house::load_options(installation);
         let source = RuleSource::new(registry.clone(), store.clone(), options);
         source.install().await?;
+        let watches = source.watches().context("cannot follow the rules")?;
         let (loaded, errors) = source.load().await?;
         let (sender, receiver) = watch::channel(loaded);
         let parts = DetectorParts {
@@ -54,7 +55,7 @@ impl Detection {
             cluster,
         };
         let detector = delivery.detector(parts).await.context("cannot start the detector")?;
-        let follower = RuleFollower::new(source, sender, detector.status(), errors);
+        let follower = RuleFollower::new(source, watches, sender, detector.status(), errors);
         Ok(Self { detector, follower })
     }
 }

@@ -40,10 +40,18 @@ pub(super) struct RuleSource {
 /// Follows the stored rules and suppressions, and tells the detector.
 pub(crate) struct RuleFollower {
     source: RuleSource,
+    /// Opened before the rules that the detector began with were read, so that no change is missed.
+    watches: Watches,
     rules: watch::Sender<DetectorRules>,
     status: watch::Receiver<DetectorStatus>,
     /// Why objects are not evaluated, by their names.
     errors: Vec<(String, String)>,
+}
+
+/// What changes in the store.
+pub(super) struct Watches {
+    rules: Watch,
+    suppressions: Watch,
 }
 
 impl RuleSource {
@@ -79,7 +87,11 @@ impl RuleSource {
         // A rule that takes the id of a built-in one does not replace it.
         documents.sort_by_key(|document| !is_builtin(&document.file));
         let (rules, errors) = RuleSet::load_lenient(&documents, &self.options);
-        let errors = errors.iter().map(|error| (error.file.clone(), error.to_string())).collect();
+        let errors: Vec<(String, String)> =
+            errors.iter().map(|error| (error.file.clone(), error.to_string())).collect();
+        for (rule, error) in &errors {
+            tracing::warn!(rule, error, "a rule is not evaluated");
+        }
         let loaded = suppression::load(&self.registry, &self.options, SystemClock.now()).await;
         let suppressions = loaded.map_err(|error| failure(cannot, &error))?;
         let suppressions = suppressions.into_iter().map(|one| detect::Suppression {
@@ -92,6 +104,12 @@ impl RuleSource {
         Ok((rules, errors))
     }
 
+    /// Watches every change from now on.
+    pub(super) fn watches(&self) -> Result<Watches, ReadError> {
+        let (rules, suppressions) = (self.watch(DETECTION_RULES)?, self.watch(SUPPRESSIONS)?);
+        Ok(Watches { rules, suppressions })
+    }
+
     fn watch(&self, kind: ResourceId) -> Result<Watch, ReadError> {
         let prefix = format!("{}/{}/", kind.group, kind.plural);
         self.store.watch(&prefix, self.store.current_revision())
@@ -101,41 +119,49 @@ impl RuleSource {
 impl RuleFollower {
     pub(super) fn new(
         source: RuleSource,
+        watches: Watches,
         rules: watch::Sender<DetectorRules>,
         status: watch::Receiver<DetectorStatus>,
         errors: Vec<(String, String)>,
     ) -> Self {
-        Self { source, rules, status, errors }
+        Self { source, watches, rules, status, errors }
     }
 
     /// Runs until it is dropped.
     pub(crate) async fn run(mut self) {
         loop {
-            let Err(error) = self.follow().await;
-            tracing::warn!(%error, "rules are not followed at the moment");
-            tokio::time::sleep(RETRY_PAUSE).await;
+            let Err(mut error) = self.follow().await;
+            loop {
+                tracing::warn!(%error, "rules are not followed at the moment");
+                tokio::time::sleep(RETRY_PAUSE).await;
+                match self.start_again().await {
+                    Ok(()) => break,
+                    Err(again) => error = again,
+                }
+            }
         }
     }
 
+    /// Opens the watches anew, and reads what changed before they were open.
+    async fn start_again(&mut self) -> Result<()> {
+        self.watches = self.source.watches()?;
+        self.reload().await
+    }
+
     async fn follow(&mut self) -> Result<std::convert::Infallible> {
-        let mut rules = self.source.watch(DETECTION_RULES)?;
-        let mut suppressions = self.source.watch(SUPPRESSIONS)?;
         let mut upkeep = tokio::time::interval(UPKEEP_PERIOD);
         upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut sweep = tokio::time::interval(SWEEP_PERIOD);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // What changed before the watches began.
-        self.reload().await?;
         loop {
             tokio::select! {
-                changes = rules.next() => {
-                    let changes = changes?;
-                    // Statistics do not change what is evaluated.
-                    if changes.iter().any(is_change_of_spec) {
+                // Statistics do not change what is evaluated.
+                changes = self.watches.rules.next() => {
+                    if changes?.iter().any(is_change_of_spec) {
                         self.reload().await?;
                     }
                 }
-                changes = suppressions.next() => {
+                changes = self.watches.suppressions.next() => {
                     if changes?.iter().any(is_change_of_spec) {
                         self.reload().await?;
                     }
@@ -148,9 +174,6 @@ impl RuleFollower {
 
     async fn reload(&mut self) -> Result<()> {
         let (rules, errors) = self.source.load().await?;
-        for (rule, error) in &errors {
-            tracing::warn!(rule, error, "a rule is not evaluated");
-        }
         self.errors = errors;
         self.rules.send_if_modified(|current| {
             let is_new = !is_same(current, &rules);
@@ -160,7 +183,7 @@ impl RuleFollower {
         Ok(())
     }
 
-    async fn write_statistics(&self) {
+    async fn write_statistics(&mut self) {
         let status = self.status.borrow().clone();
         let now = SystemClock.now();
         let rules: Vec<RuleStatistics> = status
@@ -177,7 +200,7 @@ impl RuleFollower {
             .collect();
         let (errors, hidden) = (self.errors.clone(), status.suppressions);
         let registry = self.source.registry.clone();
-        // Counters of the server's own, not changes that anybody made: they leave no audit event.
+        // Counters of the server's own, not changes that a client made: they leave no audit event.
         let written = store::write(&self.source.store, move |transaction| {
             registry.unaudited(transaction, |objects| -> Result<(), ApiError> {
                 detection_rule::record_statistics(objects, &rules, &errors)?;
@@ -194,7 +217,7 @@ impl RuleFollower {
         }
     }
 
-    async fn remove_old_signals(&self) {
+    async fn remove_old_signals(&mut self) {
         let (kept, now) = (retention::Retention::default(), SystemClock.now());
         match retention::sweep(&self.source.registry, &kept, now).await {
             Ok(0) => {}

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 type Object = Map<String, Value>;
 
 /// The value at a path; `null` counts as absent.
-pub(crate) fn value<'a>(object: &'a Object, path: &str) -> Option<&'a Value> {
+pub fn value<'a>(object: &'a Object, path: &str) -> Option<&'a Value> {
     let mut segments = path.split('.');
     let first = object.get(segments.next()?)?;
     let found = segments.try_fold(first, |value, segment| value.get(segment))?;
@@ -16,17 +16,17 @@ pub(crate) fn value<'a>(object: &'a Object, path: &str) -> Option<&'a Value> {
 }
 
 /// The text at a path; empty when there is none.
-pub(crate) fn text<'a>(object: &'a Object, path: &str) -> &'a str {
+pub fn text<'a>(object: &'a Object, path: &str) -> &'a str {
     value(object, path).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// The items of the list at a path.
-pub(crate) fn items<'a>(object: &'a Object, path: &str) -> &'a [Value] {
+pub fn items<'a>(object: &'a Object, path: &str) -> &'a [Value] {
     value(object, path).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 /// Puts a value at a path, making the objects on the way.
-pub(crate) fn set(object: &mut Object, path: &str, value: impl Into<Value>) {
+pub fn set(object: &mut Object, path: &str, value: impl Into<Value>) {
     match path.split_once('.') {
         None => {
             object.insert(path.to_owned(), value.into());
@@ -40,7 +40,7 @@ pub(crate) fn set(object: &mut Object, path: &str, value: impl Into<Value>) {
 }
 
 /// Takes the value at a path away.
-pub(crate) fn remove(object: &mut Object, path: &str) {
+pub fn remove(object: &mut Object, path: &str) {
     match path.split_once('.') {
         None => {
             object.shift_remove(path);
@@ -53,8 +53,8 @@ pub(crate) fn remove(object: &mut Object, path: &str) {
     }
 }
 
-/// Makes what stands at these paths what it was.
-pub(crate) fn put_back(object: &mut Object, old: &Object, paths: &[&str]) {
+/// Makes the values at these paths what they were.
+pub fn restore(object: &mut Object, old: &Object, paths: &[&str]) {
     for path in paths {
         match value(old, path) {
             Some(was) => set(object, path, was.clone()),
@@ -64,17 +64,17 @@ pub(crate) fn put_back(object: &mut Object, old: &Object, paths: &[&str]) {
 }
 
 /// `metadata.name`.
-pub(crate) fn name(object: &Object) -> &str {
+pub fn name(object: &Object) -> &str {
     text(object, "metadata.name")
 }
 
 /// `metadata.namespace`; empty for cluster scope.
-pub(crate) fn namespace(object: &Object) -> &str {
+pub fn namespace(object: &Object) -> &str {
     text(object, "metadata.namespace")
 }
 
 /// The value of a label; empty when there is none.
-pub(crate) fn label<'a>(object: &'a Object, key: &str) -> &'a str {
+pub fn label<'a>(object: &'a Object, key: &str) -> &'a str {
     value(object, "metadata.labels")
         .and_then(|labels| labels.get(key))
         .and_then(Value::as_str)
@@ -82,7 +82,7 @@ pub(crate) fn label<'a>(object: &'a Object, key: &str) -> &'a str {
 }
 
 /// Sets a label that is not there yet. Nothing is done for an empty value.
-pub(crate) fn fill_label(object: &mut Object, key: &str, value: &str) {
+pub fn fill_label(object: &mut Object, key: &str, value: &str) {
     if value.is_empty() || !label(object, key).is_empty() {
         return;
     }
@@ -93,7 +93,7 @@ pub(crate) fn fill_label(object: &mut Object, key: &str, value: &str) {
 }
 
 /// Copies labels that are there in `from` and not in `object`.
-pub(crate) fn copy_labels(object: &mut Object, from: &Object, keys: &[&str]) {
+pub fn copy_labels(object: &mut Object, from: &Object, keys: &[&str]) {
     for key in keys {
         fill_label(object, key, label(from, key));
     }

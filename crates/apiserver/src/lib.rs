@@ -17,6 +17,7 @@ mod discovery;
 mod documents;
 mod duration;
 pub mod exchange;
+pub mod fields;
 mod front;
 #[cfg(fuzzing)]
 pub mod fuzzing;

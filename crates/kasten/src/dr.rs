@@ -95,7 +95,7 @@ impl Strategy for Recovery {
         old: &Map<String, Value>,
         at: &Occasion,
     ) {
-        fields::put_back(recovery, old, &["status.startTime"]);
+        fields::restore(recovery, old, &["status.startTime"]);
         let is_finished = matches!(fields::text(recovery, "status.state"), "failed" | "success");
         if is_finished && fields::value(recovery, "status.endTime").is_none() {
             fields::set(recovery, "status.endTime", at.now.as_str());

@@ -18,7 +18,6 @@ mod columns;
 pub mod config;
 pub mod domain;
 pub mod dr;
-mod fields;
 mod installation;
 mod reference;
 pub mod repositories;
@@ -29,7 +28,7 @@ pub mod vault;
 
 use std::sync::Arc;
 
-use apiserver::{Column, Resource, Strategy, Subresource, Verb};
+use apiserver::{Column, Resource, Strategy, Subresource, Verb, fields};
 use serde_json::Value;
 
 use installation::Kind;

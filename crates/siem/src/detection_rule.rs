@@ -164,7 +164,7 @@ impl Strategy for Rules {
         old: &Map<String, Value>,
         _at: &Occasion,
     ) {
-        fields::restore(rule, old, "status");
+        fields::restore(rule, old, &["status"]);
         if fields::text(rule, "spec.sigma") != fields::text(old, "spec.sigma") {
             describe(rule, &self.options);
         }

@@ -9,7 +9,6 @@
 
 pub mod audit_event;
 pub mod detection_rule;
-mod fields;
 pub mod notifier;
 mod roles;
 mod schema;
@@ -19,7 +18,7 @@ mod unavailable;
 
 use std::sync::Arc;
 
-use apiserver::{Column, Resource, Verb};
+use apiserver::{Column, Resource, Verb, fields};
 use detect::LoadOptions;
 
 use audit_event::EventLog;

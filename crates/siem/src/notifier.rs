@@ -118,7 +118,7 @@ impl Strategy for Rules {
         old: &Map<String, Value>,
         _at: &Occasion,
     ) {
-        fields::restore(notifier, old, "status");
+        fields::restore(notifier, old, &["status"]);
     }
 
     fn validate(

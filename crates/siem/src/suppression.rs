@@ -192,7 +192,7 @@ impl Strategy for Rules {
         old: &Map<String, Value>,
         at: &Occasion,
     ) {
-        fields::restore(suppression, old, "status");
+        fields::restore(suppression, old, &["status"]);
         if suppression.get("spec") != old.get("spec") {
             fields::set(suppression, "status.updatedBy", at.user.username.as_str());
         }

@@ -16,6 +16,7 @@ use super::options::{FieldValidation, WriteOptions};
 use super::read::unreadable;
 use super::write::{Outcome, Write};
 use super::{Call, metadata};
+use crate::fields;
 use crate::negotiate::Rendering;
 use crate::patch::{Patch, Sent};
 use crate::table::at_map;
@@ -184,7 +185,10 @@ fn confine(write: &Write, object: &mut Map<String, Value>, old: &Map<String, Val
     if let Some(Subresource::Field { path, .. }) = subresource {
         let value = at_map(object, path).cloned();
         object.clone_from(old);
-        put(object, path, value);
+        match value {
+            Some(value) => fields::set(object, path, value),
+            None => fields::remove(object, path),
+        }
     } else if subresource == Some(Subresource::Status) {
         let status = object.shift_remove("status");
         let labels = metadata::of(object).get("labels").cloned();
@@ -195,24 +199,6 @@ fn confine(write: &Write, object: &mut Map<String, Value>, old: &Map<String, Val
     } else if write.kind.has(Subresource::Status) {
         object.shift_remove("status");
         object.extend(old.get("status").map(|status| ("status".to_owned(), status.clone())));
-    }
-}
-
-/// Sets the field at a path, or takes it away.
-fn put(object: &mut Map<String, Value>, path: &str, value: Option<Value>) {
-    match (path.split_once('.'), value) {
-        (None, Some(value)) => {
-            object.insert(path.to_owned(), value);
-        }
-        (None, None) => {
-            object.shift_remove(path);
-        }
-        (Some((head, rest)), value) => {
-            let below = object.entry(head).or_insert_with(|| Value::Object(Map::new()));
-            if let Some(below) = below.as_object_mut() {
-                put(below, rest, value);
-            }
-        }
     }
 }
 

@@ -101,7 +101,7 @@ impl Strategy for RestorePoint {
         old: &Map<String, Value>,
         _at: &Occasion,
     ) {
-        fields::put_back(point, old, &["status.state"]);
+        fields::restore(point, old, &["status.state"]);
     }
 
     fn validate(

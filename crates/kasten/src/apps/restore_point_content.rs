@@ -93,9 +93,9 @@ impl Strategy for RestorePointContent {
         at: &Occasion,
     ) {
         if at.subresource.is_empty() {
-            fields::put_back(content, old, &["status"]);
+            fields::restore(content, old, &["status"]);
         } else {
-            fields::put_back(content, old, &["status.state", "status.restorePointRef"]);
+            fields::restore(content, old, &["status.state", "status.restorePointRef"]);
         }
     }
 

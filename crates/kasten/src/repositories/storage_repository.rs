@@ -183,7 +183,7 @@ impl Strategy for StorageRepository {
         at: &Occasion,
     ) {
         if at.subresource.is_empty() {
-            fields::put_back(repository, old, &["status"]);
+            fields::restore(repository, old, &["status"]);
         }
     }
 

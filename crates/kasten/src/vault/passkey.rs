@@ -109,7 +109,7 @@ impl Strategy for Passkey {
     ) {
         drop_applied_key(passkey);
         if at.subresource.is_empty() {
-            fields::put_back(passkey, old, &["status"]);
+            fields::restore(passkey, old, &["status"]);
         }
     }
 

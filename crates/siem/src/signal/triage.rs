@@ -71,8 +71,7 @@ impl Strategy for Triage {
         let is_same = ["state", "reason", "note"].iter().all(|key| {
             fields::text(&triage, key) == fields::text(old, &format!("status.triage.{key}"))
         });
-        fields::restore(signal, old, "status");
-        fields::restore(signal, old, "metadata.labels");
+        fields::restore(signal, old, &["status", "metadata.labels"]);
         if !is_same {
             triage.insert("user".to_owned(), at.user.username.as_str().into());
             triage.insert("time".to_owned(), at.now.as_str().into());

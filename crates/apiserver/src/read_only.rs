@@ -1,7 +1,7 @@
 //! Kinds whose objects are not in the store: they are made when they are read, of something else.
 //!
 //! Selectors, pages, tables, watches and their parameters are the registry's business; a kind says
-//! what there is. Nobody writes these objects.
+//! what there is. These objects cannot be written.
 
 use async_trait::async_trait;
 use bytes::Bytes;

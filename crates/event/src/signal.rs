@@ -31,7 +31,7 @@ pub enum Severity {
     Medium,
     /// To be looked at now.
     High,
-    /// Somebody is destroying backups.
+    /// Backups are being destroyed.
     Critical,
 }
 
@@ -121,7 +121,7 @@ impl ChangeKind {
 /// A signal as the detector knows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Signal {
-    /// Name of the API object and identity for whoever is notified: a function of the rule, the
+    /// Name of the API object and identity for those who are notified: a function of the rule, the
     /// group and the event that opened it, so that a replay gives the same one. A DNS-1123 label.
     pub id: String,
     /// What happened.

@@ -1,6 +1,6 @@
 //! Text of clients, made fit for a terminal and for HTML.
 //!
-//! Names, agents and messages in audit events are written by whoever sends a request. Nothing in them
+//! Names, agents and messages in audit events are written by the sender of a request. Nothing in them
 //! may move a cursor, change the direction of text, or become markup.
 
 use std::fmt::Write as _;

@@ -442,7 +442,7 @@ fn act(head: &str, body: &[u8], state: &mut State) -> Vec<u8> {
     }
 }
 
-/// The keys of a bucket, two at a time, so that whoever lists has to ask again.
+/// The keys of a bucket, two at a time, so that a client that lists has to ask again.
 fn listing(bucket: &str, query: &str, state: &State) -> Vec<u8> {
     let value = |name: &str| {
         let pair = query.split('&').find_map(|pair| pair.split_once('=').filter(|it| it.0 == name));

@@ -306,7 +306,7 @@ fn every_right_is_used_and_none_is_missing(plane: &ControlPlane, rendered: &Rend
             used.insert((group.clone(), resource.clone(), word("/verb"), name));
         }
     }
-    // The roles for people are bound to nobody by the chart.
+    // The chart has no bindings of the roles for people.
     let is_own = |role: &&Value| !text(role, "/metadata/name").starts_with("keepwatch-");
     for role in rendered.of_kind("ClusterRole").filter(is_own).chain(rendered.of_kind("Role")) {
         for right in rights(role) {

@@ -10,7 +10,7 @@
 //!
 //! Deliberately absent: where events come from, where signals go, and what the rules are.
 
-mod attack;
+pub(crate) mod attack;
 mod checkpoint;
 mod clock;
 mod codec;

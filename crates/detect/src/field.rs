@@ -44,6 +44,46 @@ impl Field {
     }
 }
 
+impl Path {
+    /// Its keys as `audit.k8s.io/v1` has them.
+    pub(crate) fn v1_keys(&self) -> Vec<String> {
+        let user = |user: &str, path: &UserPath| match path {
+            UserPath::Extra(key) => Some([user, "extra", key].map(str::to_owned).to_vec()),
+            _ => None,
+        };
+        let body = |name: &str, keys: &[String]| {
+            (!keys.is_empty()).then(|| [&[name.to_owned()], keys].concat())
+        };
+        let free = match self {
+            Self::Annotation(key) => Some(vec!["annotations".to_owned(), key.clone()]),
+            Self::RequestObject(keys) => body("requestObject", keys),
+            Self::ResponseObject(keys) => body("responseObject", keys),
+            Self::User(path) => user("user", path),
+            Self::ImpersonatedUser(path) => user("impersonatedUser", path),
+            Self::EffectiveUser(path) => user("effectiveUser", path),
+            Self::Actor(path) => user("actor", path),
+            _ => None,
+        };
+        free.unwrap_or_else(|| {
+            let known = names::all().find(|known| known.path == *self);
+            known.into_iter().flat_map(|it| it.v1.split('.')).map(str::to_owned).collect()
+        })
+    }
+}
+
+/// The keys of a field as K10 writes them, with dots between.
+pub(crate) fn k10_name(keys: &[&str]) -> String {
+    let v1 = keys.join(".");
+    if let Some(known) = names::all().find(|known| known.v1 == v1) {
+        return known.k10.to_owned();
+    }
+    let mut name = String::with_capacity(v1.len());
+    let mut chars = v1.chars();
+    name.extend(chars.next().map(|first| first.to_ascii_uppercase()));
+    name.push_str(chars.as_str());
+    name
+}
+
 impl PartialEq for Field {
     fn eq(&self, other: &Self) -> bool {
         self.path == other.path

@@ -11,6 +11,7 @@ pub mod engine;
 pub mod error;
 mod event_matcher;
 pub mod examples;
+pub mod export;
 pub mod field;
 mod fields;
 pub mod matcher;

@@ -14,7 +14,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 pub(crate) use cidr::Network;
-pub(crate) use pattern::{Case, Pattern, Token};
+pub(crate) use pattern::{Case, Form, Pattern, Token};
 pub(crate) use requirements::{Dimension, Requirements, WORD_LEN_MAX};
 
 use crate::field::{Field, Path};
@@ -80,6 +80,10 @@ impl Expression {
     pub(crate) fn and(self, others: &[Arc<Node>]) -> Self {
         let others = others.iter().map(|node| Node::Shared(Arc::clone(node)));
         Self { node: Node::All(std::iter::once(self.node).chain(others).collect()) }
+    }
+
+    pub(crate) const fn node(&self) -> &Node {
+        &self.node
     }
 
     pub(crate) fn into_shared(self) -> Arc<Node> {

@@ -45,21 +45,28 @@ pub struct Template {
     parts: Vec<Part>,
 }
 
+/// A part of a text with variables.
 #[derive(Clone, Debug)]
-enum Part {
+pub enum Part {
+    /// As it is.
     Text(String),
+    /// The value of a variable.
     Variable(String),
+    /// Only where the test holds.
     If(Test, Vec<Self>),
 }
 
 /// The test of a conditional.
 #[derive(Clone, Debug)]
-struct Test {
-    variable: String,
+pub struct Test {
+    /// Its value is tested.
+    pub variable: String,
     /// Any of them, as a part of the value; exactly with `is_exact_match`. Empty: the value is there.
-    values: Vec<String>,
-    is_exact: bool,
-    wanted: bool,
+    pub values: Vec<String>,
+    /// Whether the value must be one of them as a whole.
+    pub is_exact: bool,
+    /// Whether the test must hold, or must not.
+    pub wanted: bool,
 }
 
 /// Why a text is not a template.
@@ -93,6 +100,11 @@ impl Template {
     /// As the rule has it.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// Its parts, for exports.
+    pub fn parts(&self) -> &[Part] {
+        &self.parts
     }
 
     /// Fills in the variables, which `value` is asked for by name: `severity`, `@User.username`. A

@@ -8,6 +8,7 @@ mod it {
     mod documentation;
     mod engine;
     mod errors;
+    mod export;
     mod fields;
     mod matching;
     mod month;

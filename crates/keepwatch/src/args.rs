@@ -48,7 +48,7 @@ pub(crate) enum Command {
     /// are no events are named on standard error and change nothing.
     #[command(after_help = detect::EXIT_CODES)]
     Detect(Box<detect::DetectArgs>),
-    /// Check, list, show, test and begin detection rules
+    /// Check, list, show, test, export and begin detection rules
     #[command(subcommand)]
     Rules(rules::RulesCommand),
     /// See what an identity did
@@ -100,6 +100,7 @@ pub(crate) enum Page {
     Crds,
     /// The rules on backups of K10.
     RulesKasten,
+    RulesExport,
 }
 
 /// Flags of `keepwatch up`.

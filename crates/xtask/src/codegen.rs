@@ -11,11 +11,12 @@ use anyhow::{Context, bail};
 use crate::{cargo, root, target};
 
 /// Each generated file and the hidden command of the binary that prints it.
-const PAGES: [(&str, &str); 8] = [
+const PAGES: [(&str, &str); 9] = [
     ("docs/reference/kinds.md", "kinds"),
     ("docs/reference/cli.md", "cli"),
     ("docs/reference/limits.md", "limits"),
     ("docs/reference/rules-kasten.md", "rules-kasten"),
+    ("docs/reference/rules-export.md", "rules-export"),
     ("charts/keepwatch/crds/config.kio.kasten.io.yaml", "crds"),
     ("charts/keepwatch/files/apiservices.yaml", "apiservices"),
     ("charts/keepwatch/files/policy-k10.yaml", "policy-k10"),

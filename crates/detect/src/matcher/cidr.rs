@@ -1,5 +1,6 @@
 //! Networks in CIDR notation.
 
+use std::fmt;
 use std::net::IpAddr;
 
 /// Addresses with a common prefix.
@@ -33,6 +34,12 @@ impl Network {
         }
         let ((wanted, width), (found, _)) = (bits(self.address), bits(address));
         found & mask(self.prefix_len, width) == wanted
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix_len)
     }
 }
 

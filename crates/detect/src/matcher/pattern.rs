@@ -51,8 +51,9 @@ pub(crate) struct Pattern {
     form: Form,
 }
 
+/// What a pattern compares with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Form {
+pub(crate) enum Form {
     Equal(Box<str>),
     Contains(Box<str>),
     StartsWith(Box<str>),
@@ -109,6 +110,16 @@ impl Pattern {
             | Form::EndsWith(text) => Some(text),
             Form::NotEmpty | Form::General(_) => None,
         }
+    }
+
+    /// What it compares with, for exports.
+    pub(crate) const fn form(&self) -> &Form {
+        &self.form
+    }
+
+    /// Whether the case of letters counts.
+    pub(crate) const fn case(&self) -> Case {
+        self.case
     }
 
     pub(crate) fn matches(&self, text: &str) -> bool {

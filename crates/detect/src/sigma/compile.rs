@@ -209,10 +209,11 @@ fn float(number: &str) -> f64 {
 
 fn regex(text: &str, item: &Item) -> Result<Regex, Complaint> {
     let has = |modifier: Modifier| item.modifiers.contains(&modifier);
-    RegexBuilder::new(text)
-        .case_insensitive(has(Modifier::IgnoreCase))
-        .multi_line(has(Modifier::MultiLine))
-        .dot_matches_new_line(has(Modifier::DotAll))
+    let flags = [(Modifier::IgnoreCase, 'i'), (Modifier::MultiLine, 'm'), (Modifier::DotAll, 's')];
+    let flags: String = flags.iter().filter(|(it, _)| has(*it)).map(|(_, flag)| *flag).collect();
+    // In the text, so that exports have them too.
+    let text = if flags.is_empty() { text.to_owned() } else { format!("(?{flags}){text}") };
+    RegexBuilder::new(&text)
         .size_limit(REGEX_BYTES_MAX)
         .dfa_size_limit(REGEX_BYTES_MAX)
         .nest_limit(REGEX_DEPTH_MAX)

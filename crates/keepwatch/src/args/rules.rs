@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::EXIT_CODES;
+use super::input::RuleArgs;
 
 /// Commands about rules.
 #[derive(Clone, Debug, Subcommand)]
@@ -28,6 +29,12 @@ pub(crate) enum RulesCommand {
     /// Beside NAME.yaml lies NAME.events.ndjson.
     #[command(after_help = EXIT_CODES)]
     Test(RuleFilesArgs),
+    /// Write rules in the language of another SIEM, where they mean the same
+    ///
+    /// A rule that would mean something else is left out, and named on standard error with the
+    /// reason. Each rule becomes a file of its own.
+    #[command(after_help = EXIT_CODES)]
+    Export(Box<ExportArgs>),
     /// Begin a rule: NAME.yaml and NAME.events.ndjson, which pass check and test
     #[command(after_help = EXIT_CODES)]
     New {
@@ -37,6 +44,34 @@ pub(crate) enum RulesCommand {
         #[arg(long, value_name = "DIR", default_value = ".")]
         dir: PathBuf,
     },
+}
+
+/// Which rules go where.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// The target, such as datadog; `--matrix` names all
+    #[arg(long, value_name = "TARGET", required_unless_present = "matrix")]
+    pub(crate) to: Option<String>,
+    /// The way on which events reach the target, which decides what fields are called
+    #[arg(long, value_name = "PROFILE")]
+    pub(crate) profile: Option<String>,
+    /// The form of the files
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<String>,
+    /// Folder for the files; standard output if not given
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Write also rules that would mean something else; their descriptions say so
+    #[arg(long)]
+    pub(crate) allow_lossy: bool,
+    /// Print which rule means the same in which target, and why not
+    #[arg(long, conflicts_with_all = ["to", "profile", "format", "out", "allow_lossy", "ids"])]
+    pub(crate) matrix: bool,
+    #[command(flatten)]
+    pub(crate) rules: RuleArgs,
+    /// IDs or names of rules; all if none is given
+    #[arg(value_name = "RULE")]
+    pub(crate) ids: Vec<String>,
 }
 
 /// Which rules, and the K10 that they are about.

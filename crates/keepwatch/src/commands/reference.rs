@@ -27,6 +27,7 @@ pub(crate) fn run(page: Page) -> Result<ExitCode> {
         Page::PolicyExtended => audit::Builtin::Extended.text(DOMAIN),
         Page::Crds => kasten::config::definitions(),
         Page::RulesKasten => rules::page()?,
+        Page::RulesExport => rules::exports()?,
     };
     io::stdout().write_all(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)

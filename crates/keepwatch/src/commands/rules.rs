@@ -1,5 +1,6 @@
-//! `keepwatch rules`: check, list, show, test and begin rules.
+//! `keepwatch rules`: check, list, show, test, export and begin rules.
 
+mod export;
 mod template;
 
 use std::fs::OpenOptions;
@@ -28,6 +29,7 @@ pub(crate) fn run(command: &RulesCommand) -> Result<ExitCode> {
         RulesCommand::List(files) => list(files),
         RulesCommand::Show { id, files } => show(id, files),
         RulesCommand::Test(files) => test(files),
+        RulesCommand::Export(args) => export::run(args),
         RulesCommand::New { name, dir } => new(name, dir),
     }
 }

@@ -16,12 +16,29 @@ const HEAD: &str = "# Rules on backups of Kasten K10\n\n\
     cluster.\n\n\
     | rule | severity | counts |\n|---|---|---|\n";
 
-/// The page.
-pub(super) fn page() -> Result<String> {
-    let rules = RuleSet::load(builtin::kasten(), &LoadOptions::default()).map_err(|errors| {
+const EXPORTS_HEAD: &str = "# Rules in other SIEMs\n\n\
+    Made from the program: `cargo xtask codegen` writes this page, and `keepwatch rules export \
+    --matrix` prints it for your rules. How to import: [Exports](../guides/export.md).\n\n\
+    *same*: the same events raise it; what is said beside it concerns texts and groups, or requests \
+    that change nothing. *tighter*: it can miss what ours finds. *looser*: it can find what ours does \
+    not. *different*: both. These are written with `--allow-lossy` only, and say so in their \
+    descriptions. *refused*: it is not written.\n";
+
+/// The page of exports.
+pub(super) fn exports() -> Result<String> {
+    Ok(EXPORTS_HEAD.to_owned() + &detect::export::matrix::markdown(&loaded()?))
+}
+
+fn loaded() -> Result<RuleSet> {
+    RuleSet::load(builtin::kasten(), &LoadOptions::default()).map_err(|errors| {
         let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
         anyhow!("the rules cannot be read:\n{}", errors.join("\n"))
-    })?;
+    })
+}
+
+/// The page.
+pub(super) fn page() -> Result<String> {
+    let rules = loaded()?;
     let mut page = HEAD.to_owned();
     let raising = || rules.rules().iter().filter(|rule| rule.raises);
     for rule in raising() {

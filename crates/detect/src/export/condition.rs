@@ -1,0 +1,253 @@
+//! Conditions as exports see them: a tree over fields that events really have.
+//!
+//! What our rules compute of an event (`succeeded`, `dryRun`, `actor`) has been replaced by the fields
+//! it is computed of (module `expand`). How a target writes the tree is the target's business.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// A field of an audit event, by its keys in `audit.k8s.io/v1`. The cluster's name is `cluster`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Attribute {
+    keys: Vec<String>,
+}
+
+impl Attribute {
+    pub(crate) const fn of(keys: Vec<String>) -> Self {
+        Self { keys }
+    }
+
+    /// The field with that name; its keys have no dots.
+    pub fn named(name: &str) -> Self {
+        Self { keys: name.split('.').map(str::to_owned).collect() }
+    }
+
+    /// Its keys, from the outside in: `["objectRef", "resource"]`.
+    pub fn keys(&self) -> Vec<&str> {
+        self.keys.iter().map(String::as_str).collect()
+    }
+
+    /// Whether events can have several values of it. Any field of a body can.
+    pub fn is_list(&self) -> bool {
+        let keys = self.keys();
+        matches!(keys.as_slice(), ["sourceIPs"] | [_, "groups"] | [_, "extra", ..])
+            || self.is_of_body()
+    }
+
+    /// Whether it is in the body of the request or the answer.
+    pub fn is_of_body(&self) -> bool {
+        matches!(self.keys().as_slice(), ["requestObject" | "responseObject", _, ..])
+    }
+
+    /// Whether the API server decides about the case of its letters, so that a comparison may count it
+    /// and still mean the same.
+    pub fn has_fixed_case(&self) -> bool {
+        let keys = self.keys();
+        match keys.as_slice() {
+            ["verb" | "stage" | "level"] => true,
+            ["objectRef", key] => {
+                matches!(*key, "resource" | "apiGroup" | "apiVersion" | "subresource" | "namespace")
+            }
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Attribute {
+    /// With dots, and brackets around a key that holds dots.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, key) in self.keys.iter().enumerate() {
+            match (key.contains(['.', '/']), place) {
+                (true, _) => write!(f, "[\"{key}\"]")?,
+                (false, 0) => f.write_str(key)?,
+                (false, _) => write!(f, ".{key}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A condition on one event.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Condition {
+    /// All of them; true when there are none.
+    All(Vec<Self>),
+    /// Any of them; false when there are none.
+    Any(Vec<Self>),
+    /// The opposite.
+    Not(Box<Self>),
+    /// One field. A field with several values passes if one of them does.
+    Test(Attribute, Operator),
+}
+
+/// What is asked of a field.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Operator {
+    /// It is one of these texts; at least one, without wildcards.
+    OneOf(Vec<String>, Case),
+    /// The text is in it.
+    Contains(String, Case),
+    /// It begins with the text.
+    StartsWith(String, Case),
+    /// It ends with the text.
+    EndsWith(String, Case),
+    /// It is like the tokens as a whole.
+    Like(Vec<Wild>, Case),
+    /// The regular expression is in it; flags are in the text, as in `(?i)`.
+    Regex(String),
+    /// It is an address in the network, such as `192.0.2.0/24`.
+    Cidr(String),
+    /// It is a number that compares so.
+    Number(Relation, f64),
+    /// It is there, whatever it is; JSON's null is not, and neither is an empty text.
+    Exists,
+    /// It is a time at most so many microseconds after the event.
+    Within(i64),
+    /// It is a duration, as Go writes it, of less than so many microseconds.
+    Shorter(i64),
+    /// It has a value that the other field has too.
+    SameAs(Attribute, Case),
+}
+
+/// Whether the case of letters counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Case {
+    /// `Alice` is `alice`.
+    Ignored,
+    /// It is not.
+    Counts,
+}
+
+/// A part of a text with wildcards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wild {
+    /// These characters.
+    Text(String),
+    /// Any character.
+    One,
+    /// Any number of any characters.
+    Many,
+}
+
+/// How numbers compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relation {
+    /// `=`
+    Equal,
+    /// `<`
+    Less,
+    /// `<=`
+    LessOrEqual,
+    /// `>`
+    Greater,
+    /// `>=`
+    GreaterOrEqual,
+}
+
+impl Condition {
+    /// Every event.
+    pub const ALWAYS: Self = Self::All(Vec::new());
+    /// No event.
+    pub const NEVER: Self = Self::Any(Vec::new());
+
+    /// The opposite.
+    #[must_use]
+    pub fn negated(self) -> Self {
+        match self {
+            Self::Not(inner) => *inner,
+            Self::All(parts) if parts.is_empty() => Self::NEVER,
+            Self::Any(parts) if parts.is_empty() => Self::ALWAYS,
+            other => Self::Not(Box::new(other)),
+        }
+    }
+
+    /// A field that is one of these texts, letter by letter.
+    pub fn one_of(name: &str, texts: &[&str]) -> Self {
+        let texts = texts.iter().map(|text| (*text).to_owned()).collect();
+        Self::Test(Attribute::named(name), Operator::OneOf(texts, Case::Counts))
+    }
+
+    /// A field that is there.
+    pub fn exists(name: &str) -> Self {
+        Self::Test(Attribute::named(name), Operator::Exists)
+    }
+
+    /// Without parts of one part, parts within parts of the same kind, and alternatives of one field
+    /// that can be a list.
+    #[must_use]
+    pub fn simplified(self) -> Self {
+        match self {
+            Self::All(parts) => whole(parts, true),
+            Self::Any(parts) => whole(parts, false),
+            Self::Not(inner) => inner.simplified().negated(),
+            test @ Self::Test(..) => test,
+        }
+    }
+
+    /// Every field that is asked, each once.
+    pub fn attributes(&self) -> BTreeSet<&Attribute> {
+        let mut found = BTreeSet::new();
+        self.collect(&mut found);
+        found
+    }
+
+    fn collect<'c>(&'c self, found: &mut BTreeSet<&'c Attribute>) {
+        match self {
+            Self::All(parts) | Self::Any(parts) => parts.iter().for_each(|it| it.collect(found)),
+            Self::Not(inner) => inner.collect(found),
+            Self::Test(attribute, operator) => {
+                found.insert(attribute);
+                if let Operator::SameAs(other, _) = operator {
+                    found.insert(other);
+                }
+            }
+        }
+    }
+}
+
+fn whole(parts: Vec<Condition>, is_all: bool) -> Condition {
+    let mut flat: Vec<Condition> = Vec::new();
+    for part in parts.into_iter().map(Condition::simplified) {
+        match part {
+            Condition::All(inner) if is_all => flat.extend(inner),
+            Condition::Any(inner) if !is_all => flat.extend(inner),
+            Condition::Any(inner) if inner.is_empty() => return Condition::NEVER,
+            Condition::All(inner) if inner.is_empty() => return Condition::ALWAYS,
+            other if flat.contains(&other) => {}
+            other => flat.push(other),
+        }
+    }
+    if !is_all {
+        flat = with_lists(flat);
+    }
+    match flat.len() {
+        1 => flat.remove(0),
+        _ if is_all => Condition::All(flat),
+        _ => Condition::Any(flat),
+    }
+}
+
+/// Puts alternatives of the same field into one test.
+fn with_lists(parts: Vec<Condition>) -> Vec<Condition> {
+    let mut merged: Vec<Condition> = Vec::with_capacity(parts.len());
+    for part in parts {
+        if let Condition::Test(attribute, Operator::OneOf(texts, case)) = &part {
+            let known = merged.iter_mut().find_map(|it| match it {
+                Condition::Test(other, Operator::OneOf(known, of))
+                    if other == attribute && of == case =>
+                {
+                    Some(known)
+                }
+                _ => None,
+            });
+            if let Some(known) = known {
+                known.extend(
+                    texts.iter().filter(|text| !known.contains(text)).cloned().collect::<Vec<_>>(),
+                );
+                continue;
+            }
+        }
+        merged.push(part);
+    }
+    merged
+}

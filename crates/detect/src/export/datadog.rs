@@ -1,0 +1,45 @@
+//! Datadog Cloud SIEM: rules for its API, and for Terraform.
+//!
+//! Windows slide there, and a group whose key is missing is kept as its own; so a threshold means what
+//! ours means, up to a window of a day. Deliberately absent: calls of the API.
+
+mod profiles;
+mod query;
+mod rule;
+mod text;
+mod translate;
+
+use super::fidelity::Reason;
+use super::model::RuleModel;
+use super::profile::Profile;
+use super::target::{Choice, Draft, File, Format, Target};
+
+/// The target.
+pub(super) struct Datadog;
+
+const FORMATS: [Format; 1] =
+    [Format { name: "json", title: "The body of a request to create a rule" }];
+
+impl Target for Datadog {
+    fn name(&self) -> &'static str {
+        "datadog"
+    }
+
+    fn title(&self) -> &'static str {
+        "Datadog Cloud SIEM"
+    }
+
+    fn profiles(&self) -> &'static [Profile] {
+        &profiles::PROFILES
+    }
+
+    fn formats(&self) -> &'static [Format] {
+        &FORMATS
+    }
+
+    fn write(&self, model: &RuleModel<'_>, choice: &Choice<'_>) -> Result<Draft, Vec<Reason>> {
+        let (rule, reasons) = translate::rule(model, choice.profile)?;
+        let name = format!("{}.json", model.rule.id);
+        Ok(Draft { files: vec![File { name, text: rule.json() }], reasons })
+    }
+}

@@ -1,0 +1,87 @@
+//! What fields are called in Datadog, by the way on which events come.
+
+use crate::export::condition::Attribute;
+use crate::export::profile::{Column, DryRun, Kind, Lack, Profile, Word};
+use crate::field;
+
+/// The ways, the usual one first.
+pub(super) static PROFILES: [Profile; 2] = [
+    Profile {
+        name: "kasten",
+        title: "Lines of Keepwatch or K10, from standard output by the agent or from a bucket by the \
+                forwarder",
+        column: kasten,
+        lacks: &[],
+        dry_run: DryRun::Wildcards,
+    },
+    Profile {
+        name: "kubernetes.audit",
+        title: "The cluster's own audit log, by Datadog's integration",
+        column: kubernetes_audit,
+        lacks: &[Lack {
+            what: "what Keepwatch records about itself",
+            field: Word::Verb,
+            values: &["heartbeat", "gap", "cursor"],
+        }],
+        dry_run: DryRun::Wildcards,
+    },
+];
+
+/// Facets of lines as K10 writes them.
+fn kasten(attribute: &Attribute) -> Column {
+    match attribute.keys().as_slice() {
+        ["cluster"] => Column::text("cluster-name"),
+        ["sourceIPs"] => Column::Named("@network.ip.list".to_owned(), Kind::List),
+        _ => Column::Named(
+            format!("@{}", escaped(&field::k10_name(&attribute.keys()))),
+            kind(attribute),
+        ),
+    }
+}
+
+/// Attributes as Datadog's pipeline for `source:kubernetes.audit` leaves them.
+fn kubernetes_audit(attribute: &Attribute) -> Column {
+    let name = match attribute.keys().as_slice() {
+        ["cluster"] => return Column::text("kube_cluster_name"),
+        ["verb"] => "@http.method".to_owned(),
+        ["requestURI"] => "@http.url".to_owned(),
+        ["userAgent"] => "@http.useragent".to_owned(),
+        ["sourceIPs"] => "@network.client.ip".to_owned(),
+        ["responseStatus", "code"] => "@http.status_code".to_owned(),
+        keys => format!("@{}", escaped(&keys.join("."))),
+    };
+    Column::Named(name, kind(attribute))
+}
+
+fn kind(attribute: &Attribute) -> Kind {
+    match attribute.keys().as_slice() {
+        ["responseStatus", "code"] => Kind::Number,
+        ["requestObject" | "responseObject"] => Kind::Object,
+        _ if attribute.is_of_body() => Kind::Any,
+        _ if attribute.is_list() => Kind::List,
+        _ => Kind::Text,
+    }
+}
+
+/// A path with what the search syntax would take for its own escaped.
+fn escaped(path: &str) -> String {
+    let mut text = String::with_capacity(path.len());
+    for char in path.chars() {
+        if !(char.is_ascii_alphanumeric() || matches!(char, '.' | '_' | '-' | '/')) {
+            text.push('\\');
+        }
+        text.push(char);
+    }
+    text
+}
+
+/// What every query of a way begins with.
+pub(super) fn scope(profile: &Profile) -> Option<&'static str> {
+    (profile.name == "kubernetes.audit").then_some("source:kubernetes.audit")
+}
+
+/// Whether events tell who was impersonated. Behind kube-apiserver's aggregator an impersonated user
+/// arrives as the user.
+pub(super) fn has_impersonation(profile: &Profile) -> bool {
+    profile.name == "kubernetes.audit"
+}

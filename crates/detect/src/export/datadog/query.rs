@@ -1,0 +1,185 @@
+//! Conditions in Datadog's log search syntax.
+//!
+//! Attributes are compared with the case of letters; there is no regular expression and no comparison
+//! of two attributes.
+
+use crate::export::condition::{Attribute, Case, Condition, Operator, Relation, Wild};
+use crate::export::fidelity::{Effect, Reason, ReasonKind};
+use crate::export::profile::{Column, Kind, Profile};
+
+/// Writes conditions for one way, and collects where they differ.
+pub(super) struct Writer<'p> {
+    pub(super) profile: &'p Profile,
+    pub(super) reasons: Vec<Reason>,
+}
+
+/// Where a part of a condition is: a difference within `not` goes the other way.
+#[derive(Clone, Copy, PartialEq)]
+enum Side {
+    Plain,
+    Negated,
+}
+
+impl Side {
+    const fn other(self) -> Self {
+        match self {
+            Self::Plain => Self::Negated,
+            Self::Negated => Self::Plain,
+        }
+    }
+
+    /// The effect of a test that holds for fewer events than it should.
+    const fn of_fewer(self) -> Effect {
+        match self {
+            Self::Plain => Effect::Fewer,
+            Self::Negated => Effect::More,
+        }
+    }
+}
+
+impl Writer<'_> {
+    /// The condition as a query.
+    pub(super) fn query(&mut self, condition: &Condition) -> Result<String, Reason> {
+        match condition {
+            Condition::All(parts) if !parts.is_empty() => self.joined(parts, " ", Side::Plain),
+            other => self.part(other, Side::Plain),
+        }
+    }
+
+    fn joined(&mut self, parts: &[Condition], with: &str, side: Side) -> Result<String, Reason> {
+        let parts: Result<Vec<String>, Reason> =
+            parts.iter().map(|part| self.part(part, side)).collect();
+        Ok(parts?.join(with))
+    }
+
+    fn part(&mut self, condition: &Condition, side: Side) -> Result<String, Reason> {
+        Ok(match condition {
+            Condition::All(parts) if parts.is_empty() => "*".to_owned(),
+            Condition::Any(parts) if parts.is_empty() => "-*".to_owned(),
+            Condition::All(parts) => format!("({})", self.joined(parts, " ", side)?),
+            Condition::Any(parts) => format!("({})", self.joined(parts, " OR ", side)?),
+            Condition::Not(inner) => format!("-{}", self.part(inner, side.other())?),
+            Condition::Test(attribute, operator) => self.test(attribute, operator, side)?,
+        })
+    }
+
+    fn test(
+        &mut self,
+        attribute: &Attribute,
+        operator: &Operator,
+        side: Side,
+    ) -> Result<String, Reason> {
+        let Column::Named(name, kind) = (self.profile.column)(attribute) else {
+            return Err(Reason::refusal(ReasonKind::MissingField, attribute.to_string()));
+        };
+        let value = match operator {
+            Operator::OneOf(texts, case) => {
+                for text in texts {
+                    self.compare_case(attribute, text, *case, side);
+                }
+                let values: Vec<String> = texts.iter().map(|text| literal(text)).collect();
+                match values.as_slice() {
+                    [one] => one.clone(),
+                    _ => format!("({})", values.join(" OR ")),
+                }
+            }
+            Operator::Contains(text, case) => {
+                self.compare_case(attribute, text, *case, side);
+                format!("*{}*", escaped(text))
+            }
+            Operator::StartsWith(text, case) => {
+                self.compare_case(attribute, text, *case, side);
+                format!("{}*", escaped(text))
+            }
+            Operator::EndsWith(text, case) => {
+                self.compare_case(attribute, text, *case, side);
+                format!("*{}", escaped(text))
+            }
+            Operator::Like(parts, case) => {
+                let mut value = String::new();
+                for part in parts {
+                    match part {
+                        Wild::Text(text) => {
+                            self.compare_case(attribute, text, *case, side);
+                            value.push_str(&escaped(text));
+                        }
+                        Wild::One => value.push('?'),
+                        Wild::Many => value.push('*'),
+                    }
+                }
+                value
+            }
+            Operator::Number(relation, number) => number_test(*relation, *number, kind, attribute)?,
+            Operator::Exists if kind == Kind::Object => {
+                return Err(unknown(attribute, "whether an object is there"));
+            }
+            // Lines of K10 have empty texts for what is not there.
+            Operator::Exists if kind == Kind::Text => "?*".to_owned(),
+            Operator::Exists => "*".to_owned(),
+            Operator::Regex(_) => return Err(unknown(attribute, "a regular expression on")),
+            Operator::Cidr(_) => return Err(unknown(attribute, "a network of")),
+            Operator::Within(_) => return Err(unknown(attribute, "the time of the event beside")),
+            Operator::Shorter(_) => return Err(unknown(attribute, "the length of the duration")),
+            Operator::SameAs(..) => return Err(unknown(attribute, "another field beside")),
+        };
+        Ok(format!("{name}:{value}"))
+    }
+
+    fn compare_case(&mut self, attribute: &Attribute, text: &str, case: Case, side: Side) {
+        let has_letters = text.chars().any(char::is_alphabetic);
+        // Kubernetes' own names are written as they are.
+        let is_fixed = attribute.has_fixed_case() || text.starts_with("system:");
+        let is_truth = attribute.is_of_body() && matches!(text, "true" | "false");
+        if case == Case::Ignored && has_letters && !is_fixed && !is_truth {
+            let reason =
+                Reason::new(ReasonKind::LetterCase, side.of_fewer(), attribute.to_string());
+            if !self.reasons.contains(&reason) {
+                self.reasons.push(reason);
+            }
+        }
+    }
+}
+
+fn unknown(attribute: &Attribute, what: &str) -> Reason {
+    Reason::refusal(ReasonKind::Condition, format!("{what} `{attribute}`"))
+}
+
+fn number_test(
+    relation: Relation,
+    number: f64,
+    kind: Kind,
+    attribute: &Attribute,
+) -> Result<String, Reason> {
+    if kind != Kind::Number {
+        return Err(unknown(attribute, "a comparison of numbers with"));
+    }
+    Ok(match relation {
+        Relation::Equal => number.to_string(),
+        Relation::Less => format!("<{number}"),
+        Relation::LessOrEqual => format!("<={number}"),
+        Relation::Greater => format!(">{number}"),
+        Relation::GreaterOrEqual => format!(">={number}"),
+    })
+}
+
+/// A whole value, without wildcards.
+fn literal(text: &str) -> String {
+    let is_word = |char: char| char.is_ascii_alphanumeric() || matches!(char, '.' | '_' | '-');
+    let is_operator = matches!(text, "AND" | "OR" | "NOT");
+    if !text.is_empty() && text.chars().all(is_word) && !text.starts_with('-') && !is_operator {
+        return text.to_owned();
+    }
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// A part of a value between wildcards, which quotes would take literally.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for char in text.chars() {
+        if !(char.is_alphanumeric() || matches!(char, '.' | '_' | '/')) {
+            escaped.push('\\');
+        }
+        escaped.push(char);
+    }
+    escaped
+}

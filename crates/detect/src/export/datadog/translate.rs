@@ -1,0 +1,302 @@
+//! A rule of ours as a rule of Datadog.
+
+use std::time::Duration;
+
+use super::query::Writer;
+use super::rule::{
+    Aggregation, Case, DataSource, DetectionMethod, LearningMethod, NewValueOptions, Options,
+    Query, Rule, RuleType, SequenceOptions, Status, Step, StepTransition, Window,
+};
+use super::{profiles, text};
+use crate::export::condition::{Attribute, Condition, Operator};
+use crate::export::fidelity::{Effect, Reason, ReasonKind, shown};
+use crate::export::model::{Counts, Key, RuleModel};
+use crate::export::profile::{Column, Profile};
+
+const DAY: Duration = Duration::from_hours(24);
+/// Days after which a value is forgotten at the latest.
+const FORGET_AFTER_DAYS_MAX: u64 = 30;
+
+/// The rule, and where it differs.
+pub(super) fn rule(
+    model: &RuleModel<'_>,
+    profile: &Profile,
+) -> Result<(Rule, Vec<Reason>), Vec<Reason>> {
+    let mut translation = Translation { model, profile, reasons: Vec::new() };
+    let rule = translation.rule().map_err(|reason| vec![reason])?;
+    Ok((rule, translation.reasons))
+}
+
+struct Translation<'t> {
+    model: &'t RuleModel<'t>,
+    profile: &'t Profile,
+    reasons: Vec<Reason>,
+}
+
+impl Translation<'_> {
+    fn rule(&mut self) -> Result<Rule, Reason> {
+        if self.model.at_most.is_some() {
+            return Err(Reason::refusal(ReasonKind::NoUpperBound, ""));
+        }
+        let queries = self.queries()?;
+        let options = self.options();
+        let cases = self.cases(&queries)?;
+        Ok(Rule {
+            name: self.model.rule.title.clone(),
+            r#type: RuleType::LogDetection,
+            is_enabled: true,
+            has_extended_title: true,
+            message: text::message(self.model, self.profile, &mut self.reasons),
+            tags: text::tags(self.model),
+            queries,
+            cases,
+            options,
+        })
+    }
+
+    fn say(&mut self, reason: Reason) {
+        if !self.reasons.contains(&reason) {
+            self.reasons.push(reason);
+        }
+    }
+
+    fn queries(&mut self) -> Result<Vec<Query>, Reason> {
+        let model = self.model;
+        match &model.counts {
+            Counts::Silence => Err(Reason::refusal(ReasonKind::NoSilence, "")),
+            // An event that meets several of the conditions counts once.
+            Counts::Single | Counts::Events | Counts::Values(_) | Counts::FirstSeen { .. } => {
+                if model.queries.iter().any(|query| query.group_by != model.group_by) {
+                    return Err(Reason::refusal(ReasonKind::Grouping, "by another field each"));
+                }
+                let conditions = model.queries.iter().map(|query| query.condition.clone());
+                let any = Condition::Any(conditions.collect()).simplified();
+                Ok(vec![self.query(model.label(), &any, &model.group_by)?])
+            }
+            Counts::Queries | Counts::Sequence => model
+                .queries
+                .iter()
+                .map(|query| self.query(&query.label, &query.condition, &query.group_by))
+                .collect(),
+        }
+    }
+
+    fn query(&mut self, label: &str, condition: &Condition, keys: &[Key]) -> Result<Query, Reason> {
+        let is_single = matches!(self.model.counts, Counts::Single | Counts::FirstSeen { .. });
+        let mut condition = condition.clone();
+        if !is_single {
+            // Without the value it belongs to no group.
+            let there =
+                keys.iter().map(|it| Condition::Test(it.attribute.clone(), Operator::Exists));
+            condition =
+                Condition::All(std::iter::once(condition).chain(there).collect()).simplified();
+        }
+        let mut writer = Writer { profile: self.profile, reasons: Vec::new() };
+        let query = writer.query(&condition)?;
+        writer.reasons.into_iter().for_each(|reason| self.say(reason));
+        self.say_dry_runs(&condition);
+        let scope = profiles::scope(self.profile).into_iter();
+        let query: Vec<String> = scope.map(str::to_owned).chain([query]).collect();
+        let mut group_by_fields: Vec<String> =
+            keys.iter().map(|key| self.key(key, false)).collect::<Result<_, _>>()?;
+        group_by_fields.push(self.column(&Attribute::named("cluster"))?);
+        let (aggregation, distinct_fields, metrics) = match &self.model.counts {
+            Counts::Values(key) => {
+                (Aggregation::Cardinality, vec![self.key(key, true)?], Vec::new())
+            }
+            Counts::FirstSeen { fields, .. } => {
+                let metrics: Vec<String> =
+                    fields.iter().map(|key| self.key(key, true)).collect::<Result<_, _>>()?;
+                group_by_fields.retain(|field| !metrics.contains(field));
+                (Aggregation::NewValue, Vec::new(), metrics)
+            }
+            _ => (Aggregation::Count, Vec::new(), Vec::new()),
+        };
+        Ok(Query {
+            name: (aggregation != Aggregation::NewValue).then(|| label.to_owned()),
+            query: query.join(" "),
+            aggregation,
+            group_by_fields,
+            distinct_fields,
+            metrics,
+            has_optional_group_by_fields: true,
+            data_source: DataSource::Logs,
+        })
+    }
+
+    /// A deletion whose body does not say that it is a dry run counts, whatever its URI says.
+    fn say_dry_runs(&mut self, condition: &Condition) {
+        let asks = condition.attributes().contains(&Attribute::named("requestObject.dryRun"));
+        if asks {
+            self.say(Reason::new(
+                ReasonKind::DryRun,
+                Effect::Rare,
+                "a deletion without a body that asks for a dry run by its URL counts too",
+            ));
+        }
+    }
+
+    fn key(&mut self, key: &Key, is_counted: bool) -> Result<String, Reason> {
+        if text::is_computed(key) {
+            let is_single = self.model.counts == Counts::Single && !is_counted;
+            let effect = match (is_single, profiles::has_impersonation(self.profile)) {
+                (true, _) => Effect::None,
+                (false, true) => Effect::Either,
+                (false, false) => Effect::Rare,
+            };
+            let detail = format!(
+                "by `{}` instead of `{}`, which differ where K10 acts for another",
+                key.attribute, key.name
+            );
+            self.say(Reason::new(ReasonKind::Grouping, effect, detail));
+        }
+        self.column(&key.attribute)
+    }
+
+    fn column(&self, attribute: &Attribute) -> Result<String, Reason> {
+        match (self.profile.column)(attribute) {
+            Column::Named(name, _) => Ok(name),
+            Column::Missing => {
+                Err(Reason::refusal(ReasonKind::MissingField, attribute.to_string()))
+            }
+        }
+    }
+
+    fn cases(&self, queries: &[Query]) -> Result<Vec<Case>, Reason> {
+        let labels: Vec<&str> = queries.iter().filter_map(|query| query.name.as_deref()).collect();
+        let case = |name: &str, severity, condition| Case {
+            name: name.to_owned(),
+            status: Status::of(severity),
+            condition,
+            notifications: Vec::new(),
+        };
+        let of_steps = |last: Option<&str>| {
+            let first = self.model.cases.first().map_or(self.model.rule.severity, |it| it.severity);
+            vec![case("", first, last.map(|step| format!("{step} > 0")))]
+        };
+        Ok(match &self.model.counts {
+            Counts::FirstSeen { .. } => of_steps(None),
+            Counts::Sequence => of_steps(labels.last().copied()),
+            Counts::Queries => {
+                let all = u64::try_from(labels.len()).unwrap_or(u64::MAX);
+                if self.model.cases.iter().any(|case| case.at_least != all) {
+                    return Err(Reason::refusal(ReasonKind::Condition, "some of several rules"));
+                }
+                let each: Vec<String> = labels.iter().map(|label| format!("{label} > 0")).collect();
+                vec![case("", self.model.rule.severity, Some(each.join(" && ")))]
+            }
+            _ => {
+                let label = labels.first().copied().unwrap_or_default();
+                let condition = |at_least| match at_least {
+                    1 => format!("{label} > 0"),
+                    more => format!("{label} >= {more}"),
+                };
+                let cases = self.model.cases.iter();
+                cases.map(|it| case(&it.name, it.severity, Some(condition(it.at_least)))).collect()
+            }
+        })
+    }
+
+    fn options(&mut self) -> Options {
+        let signal = &self.model.rule.signal;
+        let window = match &self.model.counts {
+            Counts::FirstSeen { .. } | Counts::Sequence => None,
+            // How many there were within the life of a signal.
+            Counts::Single => Some(Window::at_most(signal.keep_alive)),
+            _ => Some(self.window()),
+        };
+        if self.model.counts == Counts::Single && self.model.cases.len() > 1 {
+            let detail = "a case counts the events of its window, not of the whole signal";
+            self.say(Reason::new(ReasonKind::Cases, Effect::None, detail));
+        }
+        let keep_alive = Window::at_least(signal.keep_alive)
+            .max(window.unwrap_or(Window::at_most(Duration::ZERO)));
+        let max_signal_duration = Window::at_least(signal.max_duration).max(keep_alive);
+        for (name, wanted, got) in [
+            ("without an event", signal.keep_alive, keep_alive),
+            ("at most", signal.max_duration, max_signal_duration),
+        ] {
+            if got.duration() != wanted {
+                let detail =
+                    format!("{} {name} instead of {}", shown(got.duration()), shown(wanted));
+                self.say(Reason::new(ReasonKind::Lifetime, Effect::None, detail));
+            }
+        }
+        let detection_method = match &self.model.counts {
+            Counts::FirstSeen { .. } => DetectionMethod::NewValue,
+            Counts::Sequence => DetectionMethod::SequenceDetection,
+            _ => DetectionMethod::Threshold,
+        };
+        Options {
+            detection_method,
+            evaluation_window: window,
+            keep_alive,
+            max_signal_duration,
+            new_value_options: self.new_value(),
+            sequence_detection_options: self.sequence(),
+        }
+    }
+
+    /// The window of a count; one that the API does not know becomes the next longer one.
+    fn window(&mut self) -> Window {
+        let wanted = self.model.timespan;
+        let window = Window::at_least(wanted);
+        if wanted > DAY {
+            self.say(Reason::window_too_long(wanted, DAY));
+        } else if window.duration() != wanted {
+            let detail = format!("{} instead of {}", shown(window.duration()), shown(wanted));
+            self.say(Reason::new(ReasonKind::RoundedTime, Effect::More, detail));
+        }
+        window
+    }
+
+    fn new_value(&mut self) -> Option<NewValueOptions> {
+        let Counts::FirstSeen { learning, forget_after, .. } = &self.model.counts else {
+            return None;
+        };
+        let days = |time: &Duration| time.as_secs().div_ceil(DAY.as_secs());
+        let least = |days: u64, least| u8::try_from(days.clamp(least, FORGET_AFTER_DAYS_MAX));
+        if days(forget_after) > FORGET_AFTER_DAYS_MAX {
+            let detail =
+                format!("a value is forgotten after 30 days instead of {}", shown(*forget_after));
+            self.say(Reason::new(ReasonKind::Lifetime, Effect::More, detail));
+        }
+        Some(NewValueOptions {
+            forget_after: least(days(forget_after), 1).unwrap_or(30),
+            learning_duration: least(days(learning), 0).unwrap_or(30),
+            learning_method: LearningMethod::Duration,
+            learning_threshold: 0,
+        })
+    }
+
+    /// The steps share the time: each may come so long after the one before.
+    fn sequence(&mut self) -> Option<SequenceOptions> {
+        if self.model.counts != Counts::Sequence {
+            return None;
+        }
+        let labels: Vec<&str> = self.model.queries.iter().map(|it| it.label.as_str()).collect();
+        let between = u32::try_from(labels.len().saturating_sub(1)).unwrap_or(u32::MAX).max(1);
+        let wanted = self.model.timespan;
+        let window = Window::at_most((wanted.min(DAY)) / between);
+        let detail = format!(
+            "each step within {} of the one before instead of all within {}",
+            shown(window.duration()),
+            shown(wanted)
+        );
+        self.say(Reason::new(ReasonKind::WindowTooLong, Effect::Fewer, detail));
+        let steps = labels.iter().map(|label| Step {
+            name: (*label).to_owned(),
+            condition: format!("{label} > 0"),
+            evaluation_window: Window::at_most(Duration::ZERO),
+        });
+        let transitions = labels.windows(2).filter_map(|pair| match pair {
+            [parent, child] => Some(StepTransition {
+                parent: (*parent).to_owned(),
+                child: (*child).to_owned(),
+                evaluation_window: window,
+            }),
+            _ => None,
+        });
+        Some(SequenceOptions { steps: steps.collect(), step_transitions: transitions.collect() })
+    }
+}

@@ -1,0 +1,297 @@
+//! Replaces what our rules compute of an event by the fields that it is computed of.
+//!
+//! The result means exactly what the engine does, unless the profile says that its route cannot tell a
+//! dry run exactly. Deliberately absent: how any target writes a condition.
+
+use super::condition::{Attribute, Case, Condition, Operator, Relation, Wild};
+use super::fidelity::Reason;
+use super::profile::DryRun;
+use crate::field::{Field, Path, StatusPath, UserPath};
+use crate::matcher::{self, Comparison, Form, Node, Test, Token};
+use crate::rule::Body;
+use crate::rule::Rule;
+
+/// What every username of a service account begins with.
+const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
+/// A query that asks for a dry run; the key may be written with percent signs.
+const DRY_RUN_QUERY: &str = "^[^?]*[?]([^#]*&)?(d|%64)(r|%72)(y|%79)(R|%52)(u|%75)(n|%6[eE])=[^&#]";
+
+/// Replaces computed fields, for an installation of K10 and a way to tell dry runs.
+pub(super) struct Expander<'o> {
+    pub(super) k10_namespace: &'o str,
+    pub(super) dry_run: DryRun,
+}
+
+type Expanded = Result<Condition, Reason>;
+
+impl Expander<'_> {
+    /// The condition of a rule on single events, with what it means without saying so: a request
+    /// counts once, when it is over, and a dry run does not.
+    pub(super) fn rule(&self, rule: &Rule) -> Expanded {
+        let Body::Detection(expression) = &rule.body else {
+            return Ok(Condition::NEVER);
+        };
+        let mut parts = vec![self.node(expression.node())?];
+        if !expression.names_stage() {
+            parts.push(Condition::one_of("stage", &["ResponseComplete", "Panic"]));
+        }
+        if !expression.names_dry_run() {
+            parts.push(self.is_dry_run().negated());
+        }
+        Ok(Condition::All(parts).simplified())
+    }
+
+    fn node(&self, node: &Node) -> Expanded {
+        let all = |nodes: &[Node]| -> Result<Vec<_>, Reason> {
+            nodes.iter().map(|node| self.node(node)).collect()
+        };
+        Ok(match node {
+            Node::All(nodes) => Condition::All(all(nodes)?),
+            Node::Any(nodes) => Condition::Any(all(nodes)?),
+            Node::Not(node) => self.node(node)?.negated(),
+            Node::Shared(node) => self.node(node)?,
+            Node::Test(field, test) => self.test(field.path(), test)?,
+        })
+    }
+
+    fn test(&self, path: &Path, test: &Test) -> Expanded {
+        match path {
+            Path::DryRun => Ok(truth(test, self.is_dry_run())),
+            Path::Succeeded => Ok(truth(test, codes(200.0, 300.0))),
+            Path::Refused => {
+                Ok(truth(test, Condition::one_of("responseStatus.code", &["401", "403"])))
+            }
+            Path::User(user) => of_user("user", user, path, test),
+            Path::ImpersonatedUser(user) => of_user("impersonatedUser", user, path, test),
+            Path::EffectiveUser(user) => {
+                let is_other = Condition::exists("impersonatedUser.username");
+                either(is_other, user, test)
+            }
+            Path::Actor(UserPath::ServiceAccountNamespace) if self.is_k10(test) => {
+                Ok(Condition::All(vec![
+                    self.is_k10_account("user"),
+                    self.acts_for_another().negated(),
+                ]))
+            }
+            Path::Actor(user) => either(self.is_for_another(), user, test),
+            _ => plain(path, test),
+        }
+    }
+
+    /// Whether the test asks for the namespace of K10.
+    fn is_k10(&self, test: &Test) -> bool {
+        matches!(test, Test::Matches(pattern)
+            if pattern.literal().is_some_and(|it| it.eq_ignore_ascii_case(self.k10_namespace)))
+    }
+
+    fn is_k10_account(&self, user: &str) -> Condition {
+        let start = format!("{SERVICE_ACCOUNT}{}:", self.k10_namespace);
+        let username = Attribute::named(&format!("{user}.username"));
+        Condition::Test(username, Operator::StartsWith(start, Case::Counts))
+    }
+
+    /// Another than K10 is impersonated.
+    fn acts_for_another(&self) -> Condition {
+        Condition::All(vec![
+            Condition::exists("impersonatedUser.username"),
+            self.is_k10_account("impersonatedUser").negated(),
+        ])
+    }
+
+    /// K10 acts for another: then that one is behind the request.
+    pub(super) fn is_for_another(&self) -> Condition {
+        Condition::All(vec![self.is_k10_account("user"), self.acts_for_another()]).simplified()
+    }
+
+    fn is_dry_run(&self) -> Condition {
+        let is_delete = Condition::one_of("verb", &["delete", "deletecollection"]);
+        let in_body = Condition::exists("requestObject.dryRun");
+        match self.dry_run {
+            DryRun::Exact => {
+                let by_body = Condition::All(vec![
+                    is_delete,
+                    Condition::exists("requestObject"),
+                    Condition::one_of("level", &["Request", "RequestResponse"]),
+                ]);
+                let query = Operator::Regex(DRY_RUN_QUERY.to_owned());
+                Condition::Any(vec![
+                    Condition::All(vec![by_body.clone(), in_body]),
+                    Condition::All(vec![
+                        by_body.negated(),
+                        Condition::Test(Attribute::named("requestURI"), query),
+                    ]),
+                ])
+            }
+            DryRun::Wildcards => {
+                let like = |parts: &[&str]| {
+                    let parts = parts.iter().map(|part| match *part {
+                        "*" => Wild::Many,
+                        text => Wild::Text(text.to_owned()),
+                    });
+                    let uri = Attribute::named("requestURI");
+                    Condition::Test(uri, Operator::Like(parts.collect(), Case::Counts))
+                };
+                // A second question mark would be part of a value.
+                let in_query = Condition::All(vec![
+                    Condition::Any(vec![
+                        like(&["*", "?dryRun=All", "*"]),
+                        like(&["*", "&dryRun=All", "*"]),
+                    ]),
+                    like(&["*", "?", "*", "?", "*"]).negated(),
+                ]);
+                Condition::Any(vec![
+                    Condition::All(vec![is_delete.clone(), in_body]),
+                    Condition::All(vec![is_delete.negated(), in_query]),
+                ])
+            }
+        }
+    }
+}
+
+/// A computed field that is true or false, never absent.
+fn truth(test: &Test, when: Condition) -> Condition {
+    match (test.accepts("true"), test.accepts("false")) {
+        (true, true) => Condition::ALWAYS,
+        (true, false) => when,
+        (false, true) => when.negated(),
+        (false, false) => Condition::NEVER,
+    }
+}
+
+fn codes(from: f64, to: f64) -> Condition {
+    let code = |relation, bound| {
+        Condition::Test(Attribute::named("responseStatus.code"), Operator::Number(relation, bound))
+    };
+    Condition::All(vec![code(Relation::GreaterOrEqual, from), code(Relation::Less, to)])
+}
+
+/// The impersonated user where the condition holds, else the user.
+fn either(is_other: Condition, user: &UserPath, test: &Test) -> Expanded {
+    let other = Path::ImpersonatedUser(user.clone());
+    let plain = Path::User(user.clone());
+    Ok(Condition::Any(vec![
+        Condition::All(vec![is_other.clone(), of_user("impersonatedUser", user, &other, test)?]),
+        Condition::All(vec![is_other.negated(), of_user("user", user, &plain, test)?]),
+    ]))
+}
+
+fn of_user(name: &str, user: &UserPath, path: &Path, test: &Test) -> Expanded {
+    let username = Attribute::named(&format!("{name}.username"));
+    let like = |parts: Vec<Wild>| {
+        let parts = [vec![Wild::Text(SERVICE_ACCOUNT.to_owned())], parts].concat();
+        Condition::Test(username.clone(), Operator::Like(parts, Case::Counts))
+    };
+    let colon = || Wild::Text(":".to_owned());
+    match (user, test) {
+        (UserPath::IsServiceAccount, _) => {
+            Ok(truth(test, like(vec![Wild::Many, colon(), Wild::Many])))
+        }
+        (UserPath::ServiceAccountNamespace, Test::Exists(wanted)) => {
+            let is = like(vec![Wild::One, Wild::Many, colon(), Wild::Many]);
+            Ok(if *wanted { is } else { is.negated() })
+        }
+        (UserPath::ServiceAccountNamespace, Test::Matches(pattern)) => match pattern.form() {
+            // Namespaces have lower-case letters only.
+            Form::Equal(namespace) => {
+                let start = format!("{SERVICE_ACCOUNT}{}:", namespace.to_lowercase());
+                let operator = Operator::StartsWith(start, Case::Counts);
+                Ok(Condition::Test(username.clone(), operator))
+            }
+            Form::StartsWith(start) => {
+                Ok(like(vec![Wild::Text(start.to_lowercase()), Wild::Many, colon(), Wild::Many]))
+            }
+            _ => Err(Reason::untranslatable(path)),
+        },
+        (UserPath::ServiceAccountName, Test::Matches(pattern)) if pattern.literal().is_some() => {
+            let name = regex::escape(&pattern.literal().unwrap_or_default().to_lowercase());
+            let regex = format!("^{SERVICE_ACCOUNT}[^:]*:{name}$");
+            Ok(Condition::Test(username.clone(), Operator::Regex(regex)))
+        }
+        (UserPath::ServiceAccountNamespace | UserPath::ServiceAccountName, _) => {
+            Err(Reason::untranslatable(path))
+        }
+        _ => plain(path, test),
+    }
+}
+
+/// A field that events have.
+fn plain(path: &Path, test: &Test) -> Expanded {
+    let attribute = Attribute::of(path.v1_keys());
+    let exists = Condition::Test(attribute.clone(), Operator::Exists);
+    let operator = match test {
+        Test::Matches(pattern) => {
+            let case = case(pattern.case());
+            match pattern.form() {
+                Form::Equal(wanted) if wanted.is_empty() => return Ok(exists.negated()),
+                Form::NotEmpty => Operator::Exists,
+                Form::Equal(wanted) => Operator::OneOf(vec![wanted.to_string()], case),
+                Form::Contains(part) => Operator::Contains(part.to_string(), case),
+                Form::StartsWith(start) => Operator::StartsWith(start.to_string(), case),
+                Form::EndsWith(end) => Operator::EndsWith(end.to_string(), case),
+                Form::General(tokens) => Operator::Like(wild(tokens), case),
+            }
+        }
+        Test::Regex(regex) => Operator::Regex(regex.as_str().to_owned()),
+        Test::InNetwork(network) => Operator::Cidr(network.to_string()),
+        Test::Number(comparison, number) => Operator::Number(relation(*comparison), *number),
+        Test::Exists(true) => Operator::Exists,
+        Test::Exists(false) | Test::Null => return Ok(exists.negated()),
+        Test::Within(micros) => Operator::Within(*micros),
+        Test::Shorter(micros) => Operator::Shorter(*micros),
+        Test::SameAs(other, of) => Operator::SameAs(raw(other)?, case(*of)),
+    };
+    // The code is a number in every route.
+    if *path == Path::Status(StatusPath::Code)
+        && let Operator::OneOf(texts, _) = &operator
+    {
+        return Ok(Condition::Test(attribute, Operator::OneOf(texts.clone(), Case::Counts)));
+    }
+    Ok(Condition::Test(attribute, operator))
+}
+
+/// A field that events have themselves.
+pub(super) fn raw(field: &Field) -> Result<Attribute, Reason> {
+    use UserPath::{IsServiceAccount, ServiceAccountName, ServiceAccountNamespace};
+    match field.path() {
+        Path::DryRun
+        | Path::Succeeded
+        | Path::Refused
+        | Path::EffectiveUser(_)
+        | Path::Actor(_)
+        | Path::User(IsServiceAccount | ServiceAccountName | ServiceAccountNamespace)
+        | Path::ImpersonatedUser(IsServiceAccount | ServiceAccountName | ServiceAccountNamespace) => {
+            Err(Reason::untranslatable(field.path()))
+        }
+        path => Ok(Attribute::of(path.v1_keys())),
+    }
+}
+
+const fn case(case: matcher::Case) -> Case {
+    match case {
+        matcher::Case::Ignored => Case::Ignored,
+        matcher::Case::Counts => Case::Counts,
+    }
+}
+
+const fn relation(comparison: Comparison) -> Relation {
+    match comparison {
+        Comparison::Equal => Relation::Equal,
+        Comparison::Less => Relation::Less,
+        Comparison::LessOrEqual => Relation::LessOrEqual,
+        Comparison::Greater => Relation::Greater,
+        Comparison::GreaterOrEqual => Relation::GreaterOrEqual,
+    }
+}
+
+fn wild(tokens: &[Token]) -> Vec<Wild> {
+    let mut parts: Vec<Wild> = Vec::new();
+    for token in tokens {
+        match (token, parts.last_mut()) {
+            (Token::Char(char), Some(Wild::Text(text))) => text.push(*char),
+            (Token::Char(char), _) => parts.push(Wild::Text(char.to_string())),
+            (Token::One, _) => parts.push(Wild::One),
+            (Token::Many, _) => parts.push(Wild::Many),
+        }
+    }
+    parts
+}

@@ -1,0 +1,213 @@
+//! How far an exported rule means what ours means, and why it does not where it does not.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::field::Path;
+
+/// How an exported rule compares with ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fidelity {
+    /// The same events raise it. What is listed concerns texts and grouping only.
+    Same(Vec<Reason>),
+    /// It can miss what ours finds.
+    Tighter(Vec<Reason>),
+    /// It can find what ours does not.
+    Looser(Vec<Reason>),
+    /// It can do both.
+    Different(Vec<Reason>),
+    /// It is not exported: what would be left means something else.
+    Refused(Vec<Reason>),
+}
+
+/// Which way a difference goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// The same events raise it.
+    None,
+    /// The same events raise it, and besides requests that change nothing and that no usual client
+    /// makes. Nothing can hide in it, so it is listed and counts as the same.
+    Rare,
+    /// Fewer events raise it.
+    Fewer,
+    /// More events raise it.
+    More,
+    /// Some more and some fewer.
+    Either,
+    /// Nothing is exported.
+    Refusal,
+}
+
+/// One difference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// What kind of difference it is.
+    pub kind: ReasonKind,
+    /// Which way it goes.
+    pub effect: Effect,
+    /// The rest of the sentence: fields, limits, names.
+    pub detail: String,
+}
+
+/// Kinds of differences.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ReasonKind {
+    /// Windows do not slide.
+    TumblingWindow,
+    /// Times are rounded.
+    RoundedTime,
+    /// A window is longer than the target's limit.
+    WindowTooLong,
+    /// The target looks at events with a delay or a period.
+    Schedule,
+    /// The route's events do not have a field.
+    MissingField,
+    /// The route does not deliver some requests.
+    NotFed,
+    /// The target cannot count different values.
+    NoDistinctCount,
+    /// The target does not count at all.
+    NoCount,
+    /// The target knows no order of events.
+    NoOrder,
+    /// The target knows no silence.
+    NoSilence,
+    /// The target does not know what it has seen before.
+    NoFirstSeen,
+    /// The target knows no upper bound of a count.
+    NoUpperBound,
+    /// The target cannot say a condition.
+    Condition,
+    /// The target compares letters with their case.
+    LetterCase,
+    /// Dry runs are told by less than the whole request.
+    DryRun,
+    /// Events are grouped by something else.
+    Grouping,
+    /// Severity cases are missing.
+    Cases,
+    /// The rule raises also while another has a signal open that makes it needless.
+    Supersedes,
+    /// A signal lives for another time.
+    Lifetime,
+    /// A variable of a text is not known.
+    Variable,
+}
+
+impl Reason {
+    /// A difference.
+    pub fn new(kind: ReasonKind, effect: Effect, detail: impl Into<String>) -> Self {
+        Self { kind, effect, detail: detail.into() }
+    }
+
+    /// A difference for which nothing is exported.
+    pub fn refusal(kind: ReasonKind, detail: impl Into<String>) -> Self {
+        Self::new(kind, Effect::Refusal, detail)
+    }
+
+    /// A window beyond the limit of a target, cut to it.
+    pub fn window_too_long(wanted: Duration, limit: Duration) -> Self {
+        let detail = format!("{} instead of {}", shown(limit), shown(wanted));
+        Self::new(ReasonKind::WindowTooLong, Effect::Fewer, detail)
+    }
+
+    pub(super) fn untranslatable(path: &Path) -> Self {
+        let field = path.v1_keys().join(".");
+        Self::refusal(ReasonKind::Condition, format!("a comparison with `{field}`"))
+    }
+}
+
+/// A time in its largest whole unit.
+pub(super) fn shown(time: Duration) -> String {
+    const UNITS: [(u64, &str); 3] = [(86_400, "d"), (3600, "h"), (60, "m")];
+    let seconds = time.as_secs();
+    let unit =
+        UNITS.into_iter().find(|(unit, _)| seconds >= *unit && seconds.is_multiple_of(*unit));
+    unit.map_or_else(|| format!("{seconds}s"), |(unit, name)| format!("{}{name}", seconds / unit))
+}
+
+impl ReasonKind {
+    /// In a few words; the detail comes behind a colon.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TumblingWindow => "the window does not slide",
+            Self::RoundedTime => "times are rounded",
+            Self::WindowTooLong => "the window is shorter",
+            Self::Schedule => "the search runs at intervals",
+            Self::MissingField => "these events lack a field",
+            Self::NotFed => "these events are not delivered",
+            Self::NoDistinctCount => "different values are not counted",
+            Self::NoCount => "events are not counted",
+            Self::NoOrder => "the order of events is not known",
+            Self::NoSilence => "silence cannot be found",
+            Self::NoFirstSeen => "what was seen before is not known",
+            Self::NoUpperBound => "a count has no upper bound",
+            Self::Condition => "a condition cannot be expressed",
+            Self::LetterCase => "the case of letters counts",
+            Self::DryRun => "dry runs are told by less",
+            Self::Grouping => "events are grouped otherwise",
+            Self::Cases => "severity cases are missing",
+            Self::Supersedes => "it raises also beside a stricter rule",
+            Self::Lifetime => "signals stay open for another time",
+            Self::Variable => "a variable of the text is not known",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind.as_str())?;
+        if self.detail.is_empty() { Ok(()) } else { write!(f, ": {}", self.detail) }
+    }
+}
+
+impl Fidelity {
+    /// What the reasons add up to.
+    pub fn of(reasons: Vec<Reason>) -> Self {
+        let has = |effect: Effect| reasons.iter().any(|reason| reason.effect == effect);
+        let (fewer, more) = (has(Effect::Fewer), has(Effect::More));
+        if has(Effect::Refusal) {
+            Self::Refused(reasons)
+        } else if has(Effect::Either) || (fewer && more) {
+            Self::Different(reasons)
+        } else if fewer {
+            Self::Tighter(reasons)
+        } else if more {
+            Self::Looser(reasons)
+        } else {
+            Self::Same(reasons)
+        }
+    }
+
+    /// Every reason, those that change no meaning too.
+    pub fn reasons(&self) -> &[Reason] {
+        match self {
+            Self::Same(reasons)
+            | Self::Tighter(reasons)
+            | Self::Looser(reasons)
+            | Self::Different(reasons)
+            | Self::Refused(reasons) => reasons,
+        }
+    }
+
+    /// Whether the exported rule means what ours means.
+    pub const fn is_same(&self) -> bool {
+        matches!(self, Self::Same(_))
+    }
+
+    /// Whether nothing can be exported.
+    pub const fn is_refused(&self) -> bool {
+        matches!(self, Self::Refused(_))
+    }
+
+    /// In one word.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Same(_) => "same",
+            Self::Tighter(_) => "tighter",
+            Self::Looser(_) => "looser",
+            Self::Different(_) => "different",
+            Self::Refused(_) => "refused",
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! A rule as exports see it: what it counts, by what, for how long, and what it says.
+//!
+//! Made once a rule and profile, so that no target reads rules or computes fields.
+
+use std::time::Duration;
+
+use event::Severity;
+use event::signal::Attack;
+
+use super::condition::{Attribute, Condition};
+use super::expand::{self, Expander};
+use super::fidelity::{Effect, Reason, ReasonKind};
+use super::profile::{Profile, Word};
+use crate::engine::attack;
+use crate::field::{Field, Path};
+use crate::matcher::Dimension;
+use crate::rule::{Body, Correlation, CorrelationKind, Rule};
+use crate::ruleset::RuleSet;
+
+/// A rule that raises, and the rules on single events that it counts.
+#[derive(Clone, Debug)]
+pub struct RuleModel<'r> {
+    /// The rule: its texts.
+    pub rule: &'r Rule,
+    /// The events that it looks for: one query for a rule on single events, else one for each rule
+    /// that it counts, in their order.
+    pub queries: Vec<Query<'r>>,
+    /// Events with equal values belong together; the cluster belongs to every group and is not named.
+    pub group_by: Vec<Key>,
+    /// What is counted.
+    pub counts: Counts,
+    /// How long events count together; zero for single events.
+    pub timespan: Duration,
+    /// The severity by count, the most severe first; never empty.
+    pub cases: Vec<SeverityCase>,
+    /// Most events, where the rule has an upper bound.
+    pub at_most: Option<u64>,
+    /// ATT&CK 19.
+    pub attack: Attack,
+    /// When K10 acts for another; then that one counts as `actor`.
+    pub is_for_another: Condition,
+    /// What is already known to differ, by the route.
+    pub reasons: Vec<Reason>,
+    /// What the exported text has to say about differences.
+    pub differences: Vec<Reason>,
+}
+
+/// Events that a rule looks for.
+#[derive(Clone, Debug)]
+pub struct Query<'r> {
+    /// The rule on single events.
+    pub rule: &'r Rule,
+    /// Label, of letters, digits and underscores; unlike those of the other queries.
+    pub label: String,
+    /// What an event must meet.
+    pub condition: Condition,
+    /// For each of the rule's keys the one of this query: aliases differ.
+    pub group_by: Vec<Key>,
+}
+
+/// A value that events have in common, or that is counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// What the rule calls it.
+    pub name: String,
+    /// The field; of a computed user, the field of `user`.
+    pub attribute: Attribute,
+    /// Whose.
+    pub who: Who,
+}
+
+/// Which user of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// The one that the field names, or the field is of no user.
+    Named,
+    /// The impersonated one if there is one.
+    Effective,
+    /// The impersonated one if K10 acts for another ([`RuleModel::is_for_another`]).
+    Actor,
+}
+
+impl Key {
+    /// The same field of the impersonated user.
+    pub fn impersonated(&self) -> Attribute {
+        let keys = self.attribute.keys();
+        let rest = keys.iter().skip(1).copied();
+        Attribute::of(std::iter::once("impersonatedUser").chain(rest).map(str::to_owned).collect())
+    }
+}
+
+/// What a rule counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Counts {
+    /// Every event by itself.
+    Single,
+    /// Events whose value was not there before.
+    FirstSeen {
+        /// What makes up the value.
+        fields: Vec<Key>,
+        /// Nothing is raised for so long after the first event.
+        learning: Duration,
+        /// A value is forgotten after so long.
+        forget_after: Duration,
+    },
+    /// Events.
+    Events,
+    /// Different values, by query.
+    Values(Key),
+    /// Queries that have an event, in any order.
+    Queries,
+    /// One event of each query, in their order.
+    Sequence,
+    /// Nothing: no event for the time span after one.
+    Silence,
+}
+
+/// A severity and what it takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeverityCase {
+    /// For people; may be empty.
+    pub name: String,
+    /// Severity of the signal.
+    pub severity: Severity,
+    /// At least so many.
+    pub at_least: u64,
+}
+
+impl<'r> RuleModel<'r> {
+    /// The rule with that index.
+    pub fn of(rules: &'r RuleSet, rule: &'r Rule, profile: &Profile) -> Result<Self, Vec<Reason>> {
+        let k10_namespace = rules.options().k10_namespace.as_str();
+        let expander = Expander { k10_namespace, dry_run: profile.dry_run };
+        let of_rule = |reason: Reason| vec![reason];
+        let counted: Vec<&Rule> = match &rule.body {
+            Body::Detection(_) => vec![rule],
+            Body::Correlation(correlation) => {
+                correlation.rules.iter().filter_map(|at| rules.rules().get(*at)).collect()
+            }
+        };
+        let mut reasons = Vec::new();
+        let mut queries = Vec::with_capacity(counted.len());
+        for (place, part) in counted.iter().enumerate() {
+            lacking(part, profile, &mut reasons);
+            queries.push(Query {
+                rule: part,
+                label: label(part, place, &counted),
+                condition: expander.rule(part).map_err(of_rule)?,
+                group_by: keys(&fields(rule, place)).map_err(of_rule)?,
+            });
+        }
+        supersedes(rules, rule, &mut reasons);
+        let refused: Vec<Reason> =
+            reasons.iter().filter(|it| it.effect == Effect::Refusal).cloned().collect();
+        if !refused.is_empty() {
+            return Err(refused);
+        }
+        let (timespan, least, most) = match &rule.body {
+            Body::Detection(_) => (0, 1, u64::MAX),
+            Body::Correlation(Correlation { timespan, condition, .. }) => {
+                (*timespan, condition.at_least.max(1), condition.at_most)
+            }
+        };
+        Ok(Self {
+            rule,
+            group_by: queries.first().map(|it| it.group_by.clone()).unwrap_or_default(),
+            queries,
+            counts: counts(rule).map_err(of_rule)?,
+            timespan: Duration::from_micros(u64::try_from(timespan).unwrap_or_default()),
+            cases: cases(rule, least),
+            at_most: (most != u64::MAX).then_some(most),
+            attack: attack::of_tags(&rule.tags),
+            is_for_another: expander.is_for_another(),
+            reasons,
+            differences: Vec::new(),
+        })
+    }
+
+    /// Why and how, in Markdown: the rule's description, and what differs in this export.
+    pub fn description(&self) -> String {
+        let mut text = self.rule.description.trim().to_owned();
+        for reason in
+            self.differences.iter().filter(|it| !matches!(it.effect, Effect::None | Effect::Rare))
+        {
+            let direction = match reason.effect {
+                Effect::Fewer => "finds less than the rule it is made of",
+                Effect::More => "finds more than the rule it is made of",
+                _ => "finds other things than the rule it is made of",
+            };
+            let separator = if text.is_empty() { "" } else { "\n\n" };
+            text.extend([separator, "This export ", direction, ": ", &reason.to_string(), "."]);
+        }
+        text
+    }
+
+    /// The label under which what it counts is shown.
+    pub fn label(&self) -> &str {
+        self.queries.first().map_or("", |query| &query.label)
+    }
+}
+
+/// The fields by which events of the query at that place are grouped, and what the rule calls them.
+fn fields(rule: &Rule, place: usize) -> Vec<(String, &Field)> {
+    match &rule.body {
+        Body::Detection(_) => {
+            rule.signal.group_by.iter().map(|field| (field.to_string(), field)).collect()
+        }
+        Body::Correlation(correlation) => correlation
+            .group_by
+            .iter()
+            .filter_map(|group| Some((group.name.clone(), group.fields.get(place)?)))
+            .collect(),
+    }
+}
+
+fn keys(fields: &[(String, &Field)]) -> Result<Vec<Key>, Reason> {
+    fields.iter().map(|(name, field)| key(name, field)).collect()
+}
+
+/// The key that a field is.
+pub(super) fn key(name: &str, field: &Field) -> Result<Key, Reason> {
+    let (who, attribute) = match field.path() {
+        Path::EffectiveUser(user) => (Who::Effective, Path::User(user.clone())),
+        Path::Actor(user) => (Who::Actor, Path::User(user.clone())),
+        other => (Who::Named, other.clone()),
+    };
+    let attribute = match who {
+        Who::Named => expand::raw(field)?,
+        Who::Effective | Who::Actor => Attribute::of(attribute.v1_keys()),
+    };
+    Ok(Key { name: name.to_owned(), attribute, who })
+}
+
+fn counts(rule: &Rule) -> Result<Counts, Reason> {
+    let time = |micros: i64| Duration::from_micros(u64::try_from(micros).unwrap_or_default());
+    Ok(match &rule.body {
+        Body::Detection(_) => match &rule.signal.first_seen {
+            None => Counts::Single,
+            Some(first_seen) => Counts::FirstSeen {
+                fields: first_seen
+                    .fields
+                    .iter()
+                    .map(|field| key(field.as_str(), field))
+                    .collect::<Result<_, _>>()?,
+                learning: time(first_seen.learning),
+                forget_after: time(first_seen.forget_after),
+            },
+        },
+        Body::Correlation(correlation) => match &correlation.kind {
+            CorrelationKind::EventCount => Counts::Events,
+            CorrelationKind::ValueCount(field) => Counts::Values(key(field.as_str(), field)?),
+            CorrelationKind::Temporal => Counts::Queries,
+            CorrelationKind::TemporalOrdered => Counts::Sequence,
+            CorrelationKind::Absence => Counts::Silence,
+        },
+    })
+}
+
+/// The rule's cases, and the severity of the rule where none of them holds.
+fn cases(rule: &Rule, least: u64) -> Vec<SeverityCase> {
+    let mut cases: Vec<SeverityCase> = rule
+        .signal
+        .cases
+        .iter()
+        .map(|case| SeverityCase {
+            name: case.name.clone(),
+            severity: case.severity,
+            at_least: case.at_least.max(least),
+        })
+        .collect();
+    // What is behind a case that holds from the first event on can never decide.
+    let end = cases.iter().position(|case| case.at_least <= least).map(|at| at + 1);
+    cases.truncate(end.unwrap_or(cases.len()));
+    if end.is_none() {
+        let name = String::new();
+        cases.push(SeverityCase { name, severity: rule.severity, at_least: least });
+    }
+    cases
+}
+
+/// The query's own label, with its place where several have the same.
+fn label(rule: &Rule, place: usize, all: &[&Rule]) -> String {
+    let own = rule.signal.query.as_str();
+    let same = all.iter().filter(|other| other.signal.query == own).count();
+    if same > 1 { format!("{own}_{}", place + 1) } else { own.to_owned() }
+}
+
+/// What of the rule's events does not come this way.
+fn lacking(rule: &Rule, profile: &Profile, reasons: &mut Vec<Reason>) {
+    let Body::Detection(expression) = &rule.body else { return };
+    let requirements = expression.requirements();
+    for lack in profile.lacks {
+        let dimension = match lack.field {
+            Word::Verb => Dimension::Verb,
+            Word::ApiGroup => Dimension::ApiGroup,
+        };
+        let words = requirements.of_dimension(dimension);
+        let missing = words.map(|words| words.iter().filter(|it| lack.covers(it)).count());
+        let effect = match (missing, words) {
+            (Some(0), _) => continue,
+            (Some(missing), Some(words)) if missing == words.len() => Effect::Refusal,
+            _ => Effect::Fewer,
+        };
+        let reason = Reason::new(ReasonKind::NotFed, effect, lack.what);
+        if !reasons.contains(&reason) {
+            reasons.push(reason);
+        }
+    }
+}
+
+/// Rules that keep this one silent while they have a signal.
+fn supersedes(rules: &RuleSet, rule: &Rule, reasons: &mut Vec<Reason>) {
+    let stricter: Vec<&str> = rules
+        .rules()
+        .iter()
+        .filter(|other| other.signal.supersedes.contains(&rule.id))
+        .map(|other| other.id.as_str())
+        .collect();
+    if !stricter.is_empty() {
+        reasons.push(Reason::new(ReasonKind::Supersedes, Effect::More, stricter.join(", ")));
+    }
+}

@@ -1,0 +1,123 @@
+//! Rules for other systems: what is written is kept beside the tests, and means what it says.
+//!
+//! `UPDATE_GOLDEN=1 cargo test -p detect --test it export` writes the files anew; the diff is read.
+
+mod datadog;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use detect::export::{self, Choice, Exported, Format, Profile, Target};
+
+use super::pack;
+
+fn golden() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+/// Every rule of the pack for a target, lossy ones too.
+fn exported(
+    target: &dyn Target,
+    profile: &'static Profile,
+    format: &'static Format,
+) -> Vec<Exported> {
+    let rules = pack::all();
+    let choice = Choice { profile, format, options: rules.options() };
+    export::raising(&rules)
+        .map(|rule| export::export(&rules, rule, target, &choice, true))
+        .collect()
+}
+
+/// What `keepwatch rules export --allow-lossy` writes, by the path below the golden files.
+fn all_files() -> BTreeMap<String, String> {
+    let mut files = BTreeMap::new();
+    for target in export::all() {
+        for profile in target.profiles() {
+            for format in target.formats() {
+                let folder = format!("{}/{}/{}", target.name(), profile.name, format.name);
+                let rules = exported(*target, profile, format);
+                let written: Vec<&str> = rules
+                    .iter()
+                    .filter(|it| !it.files.is_empty())
+                    .map(|it| it.rule.as_str())
+                    .collect();
+                let set = pack::all();
+                let choice = Choice { profile, format, options: set.options() };
+                let package = target.package(&written, &choice);
+                for file in rules.iter().flat_map(|it| it.files.clone()).chain(package) {
+                    let path = format!("{folder}/{}", file.name);
+                    assert!(file.text.ends_with('\n'), "{path}");
+                    assert!(files.insert(path.clone(), file.text).is_none(), "twice: {path}");
+                }
+            }
+        }
+    }
+    files
+}
+
+fn files_in(folder: &Path, found: &mut BTreeMap<String, String>) {
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files_in(&path, found);
+        } else {
+            let name = path.strip_prefix(golden()).unwrap().to_str().unwrap().to_owned();
+            found.insert(name, fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn exports_are_as_they_are_kept() {
+    let fresh = all_files();
+    let mut kept = BTreeMap::new();
+    files_in(&golden(), &mut kept);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        for name in kept.keys().filter(|name| !fresh.contains_key(*name)) {
+            fs::remove_file(golden().join(name)).unwrap();
+        }
+        for (name, text) in &fresh {
+            let path = golden().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        return;
+    }
+    let is_stale = |name: &&String| kept.get(*name) != fresh.get(*name);
+    let stale: Vec<&String> = fresh.keys().chain(kept.keys()).filter(is_stale).collect();
+    assert!(stale.is_empty(), "out of date, run with UPDATE_GOLDEN=1: {stale:#?}");
+}
+
+#[test]
+fn every_rule_is_exported_or_refused_with_a_reason() {
+    for target in export::all() {
+        for profile in target.profiles() {
+            let format = target.formats().first().unwrap();
+            for rule in exported(*target, profile, format) {
+                let (id, fidelity) = (&rule.rule, &rule.fidelity);
+                assert_eq!(rule.files.is_empty(), fidelity.is_refused(), "{id}: {fidelity:?}");
+                assert!(fidelity.is_same() || !fidelity.reasons().is_empty(), "{id}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_differs_is_written_only_if_asked_for_and_says_so() {
+    let rules = pack::all();
+    for target in export::all() {
+        for profile in target.profiles() {
+            let format = target.formats().first().unwrap();
+            let choice = Choice { profile, format, options: rules.options() };
+            for rule in export::raising(&rules) {
+                let strict = export::export(&rules, rule, *target, &choice, false);
+                assert_eq!(strict.files.is_empty(), !strict.fidelity.is_same(), "{}", rule.id);
+                let lossy = export::export(&rules, rule, *target, &choice, true);
+                let says = lossy.files.iter().any(|file| file.text.contains("This export finds"));
+                let differs = !lossy.fidelity.is_same() && !lossy.fidelity.is_refused();
+                assert_eq!(says, differs, "{} for {}", rule.id, target.name());
+            }
+        }
+    }
+}

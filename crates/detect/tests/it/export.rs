@@ -3,6 +3,7 @@
 //! `UPDATE_GOLDEN=1 cargo test -p detect --test it export` writes the files anew; the diff is read.
 
 mod datadog;
+pub(super) mod meaning;
 
 use std::collections::BTreeMap;
 use std::fs;

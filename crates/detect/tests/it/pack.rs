@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use detect::examples::{self, Step};
 use detect::{Document, Expression, Fields, LoadOptions, RuleSet, builtin, rule, sigma};
@@ -13,17 +13,19 @@ fn folder() -> PathBuf {
 }
 
 /// The events file of a rule file.
-fn events(document: &Document) -> String {
+pub(super) fn events(document: &Document) -> String {
     let name = document.file.strip_prefix("rules/kasten/").unwrap();
     let name = name.strip_suffix(".yaml").unwrap();
     std::fs::read_to_string(folder().join(format!("{name}.events.ndjson"))).unwrap()
 }
 
 pub(super) fn all() -> Arc<RuleSet> {
-    match RuleSet::load(builtin::kasten(), &LoadOptions::default()) {
-        Ok(rules) => Arc::new(rules),
-        Err(errors) => panic!("{errors:#?}"),
-    }
+    static ALL: LazyLock<Arc<RuleSet>> =
+        LazyLock::new(|| match RuleSet::load(builtin::kasten(), &LoadOptions::default()) {
+            Ok(rules) => Arc::new(rules),
+            Err(errors) => panic!("{errors:#?}"),
+        });
+    Arc::clone(&ALL)
 }
 
 #[test]

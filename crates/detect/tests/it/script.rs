@@ -14,6 +14,7 @@ use expect_test::Expect;
 use serde_json::{Value, json};
 
 use super::acts::{Act, DAY, EXECUTOR, HOUR, K10, MINUTE, NAMESPACES, SECOND};
+use super::export::meaning;
 use super::pack;
 
 /// The signals of a script: severity, rule, user and number of events, in the order of their begin;
@@ -28,6 +29,10 @@ pub(super) fn check_suppressed(suppressions: &[Suppression], script: &str, expec
         script.lines().filter(|line| !line.trim().is_empty()).flat_map(acts).collect();
     acts.sort_by_key(|act| act.at);
     let events: Vec<Event> = acts.iter().enumerate().map(|(id, act)| act.event(id)).collect();
+    if suppressions.is_empty() {
+        // Exported rules raise what ours raise.
+        meaning::check("prod", &events);
+    }
     let mut found: Vec<(String, usize, u64)> = Vec::new();
     for signal in signals(&events, suppressions) {
         let spec = &signal.spec;

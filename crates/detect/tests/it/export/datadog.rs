@@ -1,9 +1,14 @@
 //! What Datadog gets.
 
+mod run;
+mod search;
+
 use detect::export;
 use serde_json::Value;
 
 use super::exported;
+
+pub(super) use run::evaluator;
 
 #[test]
 fn the_rules_that_k10_documents_come_out_as_documented() {

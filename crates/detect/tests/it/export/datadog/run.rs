@@ -1,0 +1,274 @@
+//! Runs a rule of Datadog over logs: groups, windows, cases, new values and sequences, by its
+//! documentation.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use detect::export::Exported;
+use event::{Event, View, kasten, v1};
+use serde_json::{Value, json};
+
+use super::search::{self, Search};
+use crate::it::acts::SECOND;
+use crate::it::export::meaning::{Evaluator, Groups};
+
+/// Value of a group whose key is missing.
+const MISSING: &str = "";
+
+/// Rules of one of the profiles.
+struct Datadog {
+    profile: &'static str,
+    rules: Vec<Option<Rule>>,
+}
+
+/// Reads exported rules.
+pub(in crate::it::export) fn evaluator(
+    profile: &'static str,
+    rules: &[Exported],
+) -> Box<dyn Evaluator> {
+    let read = |rule: &Exported| rule.files.first().map(|file| Rule::read(&file.text));
+    Box::new(Datadog { profile, rules: rules.iter().map(read).collect() })
+}
+
+/// One log, as Datadog has it once its pipeline is through.
+struct Log {
+    /// Microseconds.
+    time: i64,
+    log: Value,
+}
+
+impl Datadog {
+    fn log(&self, event: &Event, cluster: &str) -> Log {
+        let view = View::from(event);
+        let mut line = Vec::new();
+        let log = if self.profile == "kasten" {
+            let labels =
+                kasten::Labels { cluster_name: cluster.to_owned(), ..kasten::Labels::default() };
+            kasten::write(&view, &labels, &mut line);
+            let attributes: Value = serde_json::from_slice(&line).unwrap();
+            let tags = attributes["ddtags"].as_str().unwrap_or_default();
+            let tags: serde_json::Map<String, Value> = tags
+                .split(',')
+                .filter_map(|tag| tag.split_once(':'))
+                .map(|(key, value)| (key.to_owned(), json!(value)))
+                .collect();
+            json!({"attributes": attributes, "tags": tags})
+        } else {
+            v1::write(&view, &mut line);
+            let attributes = integration(serde_json::from_slice(&line).unwrap());
+            json!({"attributes": attributes, "tags": {"kube_cluster_name": cluster, "source": "kubernetes.audit"}})
+        };
+        Log { time: event.stage_timestamp.as_micros(), log }
+    }
+}
+
+/// What the pipeline of Datadog's integration moves.
+fn integration(mut event: Value) -> Value {
+    for (from, to) in [
+        ("/verb", "method"),
+        ("/requestURI", "url"),
+        ("/userAgent", "useragent"),
+        ("/responseStatus/code", "status_code"),
+    ] {
+        if let Some(value) = event.pointer_mut(from).map(Value::take) {
+            event["http"][to] = value;
+        }
+    }
+    if let Some(addresses) = event.get_mut("sourceIPs").map(Value::take) {
+        event["network"] = json!({"client": {"ip": addresses}});
+    }
+    event
+}
+
+/// A rule, read from its JSON.
+struct Rule {
+    queries: Vec<Query>,
+    conditions: Vec<String>,
+    options: Value,
+    method: String,
+}
+
+struct Query {
+    name: String,
+    search: Search,
+    group_by: Vec<String>,
+    distinct: Vec<String>,
+    metrics: Vec<String>,
+    keeps_missing: bool,
+}
+
+fn texts(value: &Value) -> Vec<String> {
+    let items = value.as_array().into_iter().flatten();
+    items.map(|item| item.as_str().unwrap().to_owned()).collect()
+}
+
+impl Rule {
+    fn read(text: &str) -> Self {
+        let json: Value = serde_json::from_str(text).unwrap();
+        let queries = json["queries"].as_array().unwrap().iter().map(|query| Query {
+            name: query["name"].as_str().unwrap_or_default().to_owned(),
+            search: search::read(query["query"].as_str().unwrap()).unwrap(),
+            group_by: texts(&query["groupByFields"]),
+            distinct: texts(&query["distinctFields"]),
+            metrics: texts(&query["metrics"]),
+            keeps_missing: query["hasOptionalGroupByFields"] == true,
+        });
+        let cases = json["cases"].as_array().unwrap().iter();
+        let method = json["options"]["detectionMethod"].as_str().unwrap().to_owned();
+        Self {
+            queries: queries.collect(),
+            conditions: cases
+                .map(|case| case["condition"].as_str().unwrap_or_default().to_owned())
+                .collect(),
+            options: json["options"].clone(),
+            method,
+        }
+    }
+}
+
+impl Query {
+    /// The group of a log, without the cluster, which is the same for all of a test.
+    fn group(&self, log: &Value) -> Option<Vec<String>> {
+        let mut group = Vec::new();
+        for field in &self.group_by {
+            let found = search::values(log, field).into_iter().find(|it| !it.is_empty());
+            if field.starts_with('@') {
+                group.push(match found {
+                    Some(value) => value,
+                    None if self.keeps_missing => MISSING.to_owned(),
+                    None => return None,
+                });
+            }
+        }
+        Some(group)
+    }
+}
+
+impl Evaluator for Datadog {
+    fn alerts(&self, cluster: &str, events: &[Event]) -> Vec<Groups> {
+        let logs: Vec<Log> = events.iter().map(|event| self.log(event, cluster)).collect();
+        let rules = self.rules.iter();
+        rules.map(|rule| rule.as_ref().map(|it| it.alerts(&logs)).unwrap_or_default()).collect()
+    }
+}
+
+impl Rule {
+    fn alerts(&self, logs: &[Log]) -> Groups {
+        let mut hits: Vec<Hit<'_>> = Vec::new();
+        for Log { time, log } in logs {
+            for (place, query) in self.queries.iter().enumerate() {
+                if query.search.matches(log)
+                    && let Some(group) = query.group(log)
+                {
+                    hits.push((*time, place, group, log));
+                }
+            }
+        }
+        match self.method.as_str() {
+            "threshold" => threshold(self, &hits),
+            "new_value" => new_value(self, &hits),
+            "sequence_detection" => sequence(self, &hits),
+            other => panic!("{other}"),
+        }
+    }
+}
+
+/// Time, query and counted values of a hit.
+type Held = (i64, usize, Vec<String>);
+/// Time, query, group and log.
+type Hit<'l> = (i64, usize, Vec<String>, &'l Value);
+
+fn micros(seconds: &Value) -> i64 {
+    seconds.as_i64().unwrap() * SECOND
+}
+
+fn threshold(rule: &Rule, hits: &[Hit<'_>]) -> Groups {
+    let window = micros(&rule.options["evaluationWindow"]);
+    let mut alerts = BTreeSet::new();
+    let mut windows: BTreeMap<&Vec<String>, Vec<Held>> = BTreeMap::new();
+    for (time, place, group, log) in hits {
+        let query = &rule.queries[*place];
+        let values: Vec<String> =
+            query.distinct.iter().flat_map(|field| search::values(log, field)).collect();
+        let held = windows.entry(group).or_default();
+        held.push((*time, *place, values));
+        held.retain(|(held, ..)| *held > time - window);
+        let number = |name: &str| {
+            let place = rule.queries.iter().position(|query| query.name == name).unwrap();
+            let of_query = held.iter().filter(|(_, of, _)| *of == place);
+            if rule.queries[place].distinct.is_empty() {
+                of_query.count()
+            } else {
+                of_query.flat_map(|(.., values)| values).collect::<BTreeSet<_>>().len()
+            }
+        };
+        if rule.conditions.iter().any(|condition| holds(condition, &number)) {
+            alerts.insert(group.clone());
+        }
+    }
+    alerts
+}
+
+/// `a > 0 && b >= 5 || c > 1`
+pub(super) fn holds(condition: &str, number: &dyn Fn(&str) -> usize) -> bool {
+    let compare = |part: &str| {
+        let words: Vec<&str> = part.split_whitespace().collect();
+        let [name, sign, bound] = words.as_slice() else { panic!("{part}") };
+        let bound: usize = bound.parse().unwrap();
+        match *sign {
+            ">" => number(name) > bound,
+            ">=" => number(name) >= bound,
+            other => panic!("{other}"),
+        }
+    };
+    condition.split("||").any(|part| part.split("&&").all(compare))
+}
+
+/// Each value that was not there for the time after which values are forgotten.
+fn new_value(rule: &Rule, hits: &[Hit<'_>]) -> Groups {
+    let options = &rule.options["newValueOptions"];
+    assert_eq!(options["learningDuration"], 0, "learning is not evaluated");
+    let forget_after = micros(&options["forgetAfter"]) * 86_400;
+    let mut alerts = BTreeSet::new();
+    let mut seen: BTreeMap<Vec<String>, i64> = BTreeMap::new();
+    for (time, place, group, log) in hits {
+        let metrics = &rule.queries[*place].metrics;
+        let value = metrics.iter().flat_map(|field| search::values(log, field)).collect::<Vec<_>>();
+        let whole = [group.clone(), value].concat();
+        let before = seen.insert(whole.clone(), *time);
+        if before.is_none_or(|before| time - before > forget_after) {
+            alerts.insert(whole);
+        }
+    }
+    alerts
+}
+
+fn sequence(rule: &Rule, hits: &[Hit<'_>]) -> Groups {
+    let options = &rule.options["sequenceDetectionOptions"];
+    let steps = options["steps"].as_array().unwrap();
+    let transitions = options["stepTransitions"].as_array().unwrap();
+    let mut alerts = BTreeSet::new();
+    let mut reached: BTreeMap<&Vec<String>, Vec<Option<i64>>> = BTreeMap::new();
+    for (time, place, group, _) in hits {
+        let reached = reached.entry(group).or_insert_with(|| vec![None; steps.len()]);
+        let name = &rule.queries[*place].name;
+        for at in (0..steps.len()).rev() {
+            let met = |number: &str| usize::from(number == name.as_str());
+            if !holds(steps[at]["condition"].as_str().unwrap(), &met) {
+                continue;
+            }
+            let is_next = at == 0 || {
+                let transition = &transitions[at - 1];
+                assert_eq!(transition["child"], steps[at]["name"]);
+                let window = micros(&transition["evaluationWindow"]);
+                reached[at - 1].is_some_and(|before| time - before < window)
+            };
+            if is_next {
+                reached[at] = Some(*time);
+                if at + 1 == steps.len() {
+                    alerts.insert(group.clone());
+                }
+            }
+        }
+    }
+    alerts
+}

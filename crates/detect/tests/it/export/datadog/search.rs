@@ -1,0 +1,307 @@
+//! Datadog's log search syntax, as far as exports use it: a reader of our own, by its documentation.
+//!
+//! What it does not know is an error. Attributes are compared with the case of letters. `*` is met by
+//! any value of an attribute, an empty text too, but not by an object.
+
+use serde_json::Value;
+
+/// A query, read.
+#[derive(Debug)]
+pub(crate) enum Search {
+    All(Vec<Self>),
+    Any(Vec<Self>),
+    Not(Box<Self>),
+    /// Everything.
+    Everything,
+    Test(String, Wanted),
+}
+
+/// What an attribute must be.
+#[derive(Clone, Debug)]
+pub(crate) enum Wanted {
+    /// Characters, `?` and `*`.
+    Like(Vec<Wild>),
+    Compare(String, f64),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Wild {
+    Char(char),
+    One,
+    Many,
+}
+
+struct Reader<'t> {
+    rest: &'t str,
+}
+
+type Read<T> = Result<T, String>;
+
+/// Reads a query.
+pub(crate) fn read(text: &str) -> Read<Search> {
+    let mut reader = Reader { rest: text };
+    let search = reader.any(None)?;
+    if reader.rest.is_empty() { Ok(search) } else { Err(format!("left over: {}", reader.rest)) }
+}
+
+impl Reader<'_> {
+    fn blanks(&mut self) {
+        self.rest = self.rest.trim_start();
+    }
+
+    fn take(&mut self, text: &str) -> bool {
+        let found = self.rest.strip_prefix(text);
+        self.rest = found.unwrap_or(self.rest);
+        found.is_some()
+    }
+
+    /// A word between blanks and parentheses.
+    fn take_word(&mut self, word: &str) -> bool {
+        let behind = self.rest.strip_prefix(word);
+        let is_word = behind.is_some_and(|it| it.is_empty() || it.starts_with([' ', '(', ')']));
+        if is_word {
+            self.rest = behind.unwrap_or_default();
+        }
+        is_word
+    }
+
+    /// Alternatives; within an attribute's parentheses, of its values.
+    fn any(&mut self, name: Option<&str>) -> Read<Search> {
+        let mut parts = vec![self.all(name)?];
+        loop {
+            self.blanks();
+            if !self.take_word("OR") {
+                break;
+            }
+            parts.push(self.all(name)?);
+        }
+        Ok(if parts.len() == 1 { parts.remove(0) } else { Search::Any(parts) })
+    }
+
+    fn all(&mut self, name: Option<&str>) -> Read<Search> {
+        let mut parts = Vec::new();
+        loop {
+            self.blanks();
+            self.take_word("AND");
+            self.blanks();
+            if self.rest.is_empty() || self.rest.starts_with(')') || self.rest.starts_with("OR ") {
+                break;
+            }
+            parts.push(self.term(name)?);
+        }
+        match parts.len() {
+            0 => Err(format!("nothing before: {}", self.rest)),
+            1 => Ok(parts.remove(0)),
+            _ => Ok(Search::All(parts)),
+        }
+    }
+
+    fn term(&mut self, name: Option<&str>) -> Read<Search> {
+        if self.take("-") || self.take_word("NOT") {
+            self.blanks();
+            return Ok(Search::Not(Box::new(self.term(name)?)));
+        }
+        if self.take("(") {
+            let inner = self.any(name)?;
+            return if self.take(")") {
+                Ok(inner)
+            } else {
+                Err("a parenthesis is open".to_owned())
+            };
+        }
+        if let Some(name) = name {
+            return Ok(Search::Test(name.to_owned(), self.value()?));
+        }
+        if self.take_word("*") {
+            return Ok(Search::Everything);
+        }
+        let name = self.name()?;
+        if self.take("(") {
+            let inner = self.any(Some(&name))?;
+            return if self.take(")") {
+                Ok(inner)
+            } else {
+                Err("a parenthesis is open".to_owned())
+            };
+        }
+        Ok(Search::Test(name, self.value()?))
+    }
+
+    /// A name up to its colon. Words without one search the message, which exports never do.
+    fn name(&mut self) -> Read<String> {
+        let mut name = String::new();
+        let mut chars = self.rest.char_indices();
+        while let Some((at, char)) = chars.next() {
+            match char {
+                ':' if !name.is_empty() => {
+                    self.rest = self.rest.get(at + 1..).unwrap();
+                    return Ok(name);
+                }
+                '\\' => name.extend(chars.next().map(|(_, char)| char)),
+                '@' if at == 0 => name.push(char),
+                '.' | '_' | '-' | '/' => name.push(char),
+                char if char.is_alphanumeric() => name.push(char),
+                _ => break,
+            }
+        }
+        Err(format!("no attribute: {}", self.rest))
+    }
+
+    fn value(&mut self) -> Read<Wanted> {
+        for sign in [">=", "<=", ">", "<"] {
+            if self.take(sign) {
+                let end = self.rest.find([' ', ')']).unwrap_or(self.rest.len());
+                let (number, rest) = self.rest.split_at(end);
+                self.rest = rest;
+                let number = number.parse().map_err(|error| format!("{number}: {error}"))?;
+                return Ok(Wanted::Compare(sign.to_owned(), number));
+            }
+        }
+        if self.take("\"") {
+            return self.quoted();
+        }
+        let mut tokens = Vec::new();
+        let mut end = self.rest.len();
+        let mut chars = self.rest.char_indices();
+        while let Some((at, char)) = chars.next() {
+            tokens.push(match char {
+                ' ' | ')' => {
+                    end = at;
+                    break;
+                }
+                '*' => Wild::Many,
+                '?' => Wild::One,
+                '\\' => match chars.next() {
+                    Some((_, char)) => Wild::Char(char),
+                    None => return Err("a backslash at the end".to_owned()),
+                },
+                char if "=-!&|<>{}[]\":#(~^".contains(char) && !(char == '-' && at > 0) => {
+                    return Err(format!("`{char}` needs a backslash: {}", self.rest));
+                }
+                char => Wild::Char(char),
+            });
+        }
+        self.rest = self.rest.get(end..).unwrap();
+        if tokens.is_empty() { Err("no value".to_owned()) } else { Ok(Wanted::Like(tokens)) }
+    }
+
+    /// Wildcards are characters like others there.
+    fn quoted(&mut self) -> Read<Wanted> {
+        let mut tokens = Vec::new();
+        let mut chars = self.rest.char_indices();
+        while let Some((at, char)) = chars.next() {
+            match char {
+                '"' => {
+                    self.rest = self.rest.get(at + 1..).unwrap();
+                    return Ok(Wanted::Like(tokens));
+                }
+                '\\' => tokens.extend(chars.next().map(|(_, char)| Wild::Char(char))),
+                char => tokens.push(Wild::Char(char)),
+            }
+        }
+        Err("a quote is open".to_owned())
+    }
+}
+
+impl Search {
+    /// Whether a log meets it; `tags` are those that are no attributes.
+    pub(crate) fn matches(&self, log: &Value) -> bool {
+        match self {
+            Self::All(parts) => parts.iter().all(|part| part.matches(log)),
+            Self::Any(parts) => parts.iter().any(|part| part.matches(log)),
+            Self::Not(inner) => !inner.matches(log),
+            Self::Everything => true,
+            Self::Test(name, wanted) => values(log, name).iter().any(|it| wanted.accepts(it)),
+        }
+    }
+}
+
+impl Wanted {
+    fn accepts(&self, text: &str) -> bool {
+        match self {
+            Self::Like(tokens) => like(tokens, &text.chars().collect::<Vec<_>>()),
+            Self::Compare(sign, bound) => text.parse::<f64>().is_ok_and(|it| match sign.as_str() {
+                ">=" => it >= *bound,
+                "<=" => it <= *bound,
+                ">" => it > *bound,
+                _ => it < *bound,
+            }),
+        }
+    }
+}
+
+fn like(tokens: &[Wild], text: &[char]) -> bool {
+    match (tokens, text) {
+        ([], []) => true,
+        ([Wild::Many, rest @ ..], _) => (0..=text.len()).any(|at| like(rest, &text[at..])),
+        ([Wild::One, rest @ ..], [_, behind @ ..]) => like(rest, behind),
+        ([Wild::Char(one), rest @ ..], [two, behind @ ..]) => one == two && like(rest, behind),
+        _ => false,
+    }
+}
+
+/// The values of an attribute or a tag: several for a list. A key may have dots in it.
+pub(crate) fn values(log: &Value, name: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    match name.strip_prefix('@') {
+        Some(path) => collect(&log["attributes"], path, &mut found),
+        None => collect(&log["tags"], name, &mut found),
+    }
+    found
+}
+
+fn collect(value: &Value, path: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| collect(item, path, found)),
+        Value::Object(members) if !path.is_empty() => {
+            for (key, inner) in members {
+                if path == key {
+                    collect(inner, "", found);
+                } else if let Some(rest) =
+                    path.strip_prefix(key).and_then(|it| it.strip_prefix('.'))
+                {
+                    collect(inner, rest, found);
+                }
+            }
+        }
+        Value::Object(_) | Value::Null => {}
+        _ if !path.is_empty() => {}
+        Value::String(text) => found.push(text.clone()),
+        other => found.push(other.to_string()),
+    }
+}
+
+#[test]
+fn queries_are_read_as_datadog_documents_them() {
+    let log = serde_json::json!({
+        "attributes": {"a": {"b": "x y", "n": 200, "list": ["one", "two"], "k/e.y": "v", "none": ""}},
+        "tags": {"env": "prod"},
+    });
+    for (query, expected) in [
+        (r#"@a.b:"x y""#, true),
+        (r"@a.b:x\ y", true),
+        ("@a.b:x*", true),
+        ("@a.b:X*", false),
+        ("@a.b:x?y", true),
+        (r#"@a.b:"x*""#, false),
+        ("@a.n:>=200 @a.n:<300", true),
+        ("@a.n:>200", false),
+        ("@a.n:(100 OR 200)", true),
+        ("-@a.n:200", false),
+        ("-(@a.n:200 @a.b:z) env:prod", true),
+        ("@a.list:two", true),
+        ("@a.k/e.y:v", true),
+        ("@a.none:*", true),
+        ("@a.none:?*", false),
+        ("@a:*", false),
+        ("@a.z:* OR env:prod", true),
+        ("@a.z:* OR env:prod @a.n:1", false),
+        ("*", true),
+        ("-*", false),
+    ] {
+        assert_eq!(read(query).unwrap().matches(&log), expected, "{query}");
+    }
+    for query in ["@a.b:x:y", "(@a:b", "@a:", "word", "@a:b) x", r#"@a:"x"#, "@a:x OR"] {
+        assert!(read(query).is_err(), "{query}");
+    }
+}

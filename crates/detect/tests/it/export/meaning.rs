@@ -1,0 +1,161 @@
+//! The same events through exported rules and through ours: the same alerts, but for what the result
+//! of the export says.
+//!
+//! A target's evaluator reads the exported text, and nothing else, and runs it over events as its
+//! profile has them. It is one line in [`EVALUATORS`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
+use detect::engine::UPDATE_DELAY;
+use detect::examples::{self, Step};
+use detect::export::{self, Effect, Exported, ReasonKind};
+use detect::{Engine, Input, Settings, SignalChange, builtin};
+use event::{Event, Timestamp, View};
+
+use crate::it::pack;
+
+/// The groups that raised an alert, each with its values in the order of the rule's group; the
+/// cluster is left out.
+pub(crate) type Groups = BTreeSet<Vec<String>>;
+
+/// Runs exported rules as their target would.
+pub(crate) trait Evaluator: Send + Sync {
+    /// The groups of each rule that raised an alert. `events` are in the order of their times, and
+    /// happened in the cluster.
+    fn alerts(&self, cluster: &str, events: &[Event]) -> Vec<Groups>;
+}
+
+/// Reads the exported texts of one target and profile; rules without files raise nothing.
+type Read = fn(&[Exported]) -> Box<dyn Evaluator>;
+
+/// Target, profile, and what reads the files of its first format.
+const EVALUATORS: [(&str, &str, Read); 2] = [
+    ("datadog", "kasten", |rules| super::datadog::evaluator("kasten", rules)),
+    ("datadog", "kubernetes.audit", |rules| super::datadog::evaluator("kubernetes.audit", rules)),
+];
+
+struct Subject {
+    name: String,
+    exported: Vec<Exported>,
+    evaluator: Box<dyn Evaluator>,
+}
+
+static SUBJECTS: LazyLock<Vec<Subject>> = LazyLock::new(|| {
+    let read = |(target, profile, read): &(&str, &str, Read)| {
+        let name = format!("{target} {profile}");
+        let target = export::named(target).unwrap();
+        let profile = target.profiles().iter().find(|it| it.name == *profile).unwrap();
+        let exported = super::exported(target, profile, &target.formats()[0]);
+        let evaluator = read(&exported);
+        Subject { name, exported, evaluator }
+    };
+    EVALUATORS.iter().map(read).collect()
+});
+
+/// Events that some results make an exception of.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Without {
+    /// Deletions that ask for a dry run by their URL alone.
+    url_dry_runs: bool,
+    /// What K10 does for another.
+    impersonation: bool,
+}
+
+impl Without {
+    fn of(exported: &Exported) -> Self {
+        let has = |kind| exported.fidelity.reasons().iter().any(|it| it.kind == kind);
+        Self { url_dry_runs: has(ReasonKind::DryRun), impersonation: has(ReasonKind::Grouping) }
+    }
+
+    fn events(self, events: &[Event]) -> Vec<Event> {
+        let is_left = |event: &&Event| {
+            let is_url_dry_run = event.verb.starts_with("delete")
+                && event.request_object.is_none()
+                && event.request_uri.contains("dryRun");
+            let is_left_out = (self.url_dry_runs && is_url_dry_run)
+                || (self.impersonation && event.impersonated_user.is_some());
+            !is_left_out
+        };
+        events.iter().filter(is_left).cloned().collect()
+    }
+}
+
+/// The groups for which our engine raises, by rule.
+fn ours(cluster: &str, events: &[Event]) -> BTreeMap<String, Groups> {
+    let mut engine = Engine::new(pack::all(), Settings::default());
+    let mut changes: Vec<SignalChange> = Vec::new();
+    for event in events {
+        let event = &View::from(event);
+        let arrival = event.stage_timestamp();
+        engine.process(&Input { source: "s", cluster, arrival, event }, &mut changes);
+    }
+    if let Some(last) = events.last() {
+        let end = last.stage_timestamp.as_micros() + UPDATE_DELAY;
+        engine.advance(Timestamp::from_micros(end), &mut changes);
+    }
+    engine.finish(&mut changes);
+    let mut found: BTreeMap<String, Groups> = BTreeMap::new();
+    for change in changes {
+        let spec = &change.signal.spec;
+        let group = spec.group_by.iter().map(|it| it.value.clone()).collect();
+        found.entry(spec.rule.id.clone()).or_default().insert(group);
+    }
+    found
+}
+
+/// Compares every exported rule of every target with ours on these events, which are in the order of
+/// their times.
+pub(crate) fn check(cluster: &str, events: &[Event]) {
+    let mut ours_without: BTreeMap<Without, BTreeMap<String, Groups>> = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for subject in SUBJECTS.iter() {
+        let mut theirs_without: BTreeMap<Without, Vec<Groups>> = BTreeMap::new();
+        for (at, exported) in subject.exported.iter().enumerate() {
+            if exported.files.is_empty() {
+                continue;
+            }
+            let without = Without::of(exported);
+            let left = || without.events(events);
+            let ours = ours_without.entry(without).or_insert_with(|| ours(cluster, &left()));
+            let theirs = theirs_without
+                .entry(without)
+                .or_insert_with(|| subject.evaluator.alerts(cluster, &left()));
+            let none = Groups::new();
+            let ours = ours.get(&exported.rule).unwrap_or(&none);
+            let difference = difference(exported, ours, &theirs[at]);
+            wrong.extend(difference.map(|it| format!("{}, {it}", subject.name)));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What the result of the export does not allow.
+fn difference(exported: &Exported, ours: &Groups, theirs: &Groups) -> Option<String> {
+    let allows = |effect: Effect| {
+        let reasons = exported.fidelity.reasons().iter();
+        reasons.filter(|it| it.effect == effect || it.effect == Effect::Either).count() > 0
+    };
+    let missed: Vec<_> = ours.difference(theirs).filter(|_| !allows(Effect::Fewer)).collect();
+    let added: Vec<_> = theirs.difference(ours).filter(|_| !allows(Effect::More)).collect();
+    let is_same = missed.is_empty() && added.is_empty();
+    (!is_same).then(|| format!("{}: missed {missed:?}, added {added:?}", exported.rule))
+}
+
+/// The events files beside the rules: near misses are in them.
+#[test]
+fn exported_rules_raise_what_ours_raise_on_the_examples() {
+    for document in builtin::kasten() {
+        for example in examples::read(&pack::events(document)).unwrap() {
+            let events: Vec<Event> = example
+                .steps
+                .iter()
+                .filter_map(|step| match step {
+                    Step::Event(event) => Some((**event).clone()),
+                    Step::Clock(_) => None,
+                })
+                .collect();
+            check(&example.cluster, &events);
+        }
+    }
+}

@@ -14,6 +14,7 @@ mod fidelity;
 pub mod matrix;
 mod model;
 pub mod profile;
+mod route;
 mod target;
 
 pub use fidelity::{Effect, Fidelity, Reason, ReasonKind};

@@ -34,6 +34,10 @@ impl Attribute {
             || self.is_of_body()
     }
 
+    fn is_verb(&self) -> bool {
+        self.keys == ["verb"]
+    }
+
     /// Whether it is in the body of the request or the answer.
     pub fn is_of_body(&self) -> bool {
         matches!(self.keys().as_slice(), ["requestObject" | "responseObject", _, ..])
@@ -181,6 +185,42 @@ impl Condition {
             Self::Any(parts) => whole(parts, false),
             Self::Not(inner) => inner.simplified().negated(),
             test @ Self::Test(..) => test,
+        }
+    }
+
+    /// Without tests of the verb that the rest of the condition has decided.
+    #[must_use]
+    pub(super) fn specialized(self) -> Self {
+        let Self::All(parts) = &self else { return self };
+        let verbs = parts.iter().find_map(|part| match part {
+            Self::Test(attribute, Operator::OneOf(verbs, _)) if attribute.is_verb() => Some(verbs),
+            _ => None,
+        });
+        let Some(verbs) = verbs.cloned() else { return self };
+        let Self::All(parts) = self else { return self };
+        let decide = |part: Self| match &part {
+            Self::Test(attribute, _) if attribute.is_verb() => part,
+            _ => part.with_verbs(&verbs),
+        };
+        Self::All(parts.into_iter().map(decide).collect()).simplified()
+    }
+
+    /// The same for events whose verb is one of these.
+    fn with_verbs(self, verbs: &[String]) -> Self {
+        let all = |parts: Vec<Self>| parts.into_iter().map(|it| it.with_verbs(verbs)).collect();
+        match self {
+            Self::All(parts) => Self::All(all(parts)),
+            Self::Any(parts) => Self::Any(all(parts)),
+            Self::Not(inner) => inner.with_verbs(verbs).negated(),
+            Self::Test(attribute, Operator::OneOf(wanted, case)) if attribute.is_verb() => {
+                let is_wanted = |verb: &String| wanted.contains(verb);
+                match (verbs.iter().all(is_wanted), verbs.iter().any(is_wanted)) {
+                    (true, _) => Self::ALWAYS,
+                    (false, false) => Self::NEVER,
+                    (false, true) => Self::Test(attribute, Operator::OneOf(wanted, case)),
+                }
+            }
+            other @ Self::Test(..) => other,
         }
     }
 

@@ -38,7 +38,7 @@ impl Expander<'_> {
         if !expression.names_dry_run() {
             parts.push(self.is_dry_run().negated());
         }
-        Ok(Condition::All(parts).simplified())
+        Ok(Condition::All(parts).simplified().specialized())
     }
 
     fn node(&self, node: &Node) -> Expanded {

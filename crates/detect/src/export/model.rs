@@ -11,6 +11,7 @@ use super::condition::{Attribute, Condition};
 use super::expand::{self, Expander};
 use super::fidelity::{Effect, Reason, ReasonKind};
 use super::profile::{Profile, Word};
+use super::route;
 use crate::engine::attack;
 use crate::field::{Field, Path};
 use crate::matcher::Dimension;
@@ -142,12 +143,21 @@ impl<'r> RuleModel<'r> {
         let mut queries = Vec::with_capacity(counted.len());
         for (place, part) in counted.iter().enumerate() {
             lacking(part, profile, &mut reasons);
+            let domain = &rules.options().k10_domain;
+            let condition = expander.rule(part).map_err(of_rule)?;
+            let condition = route::fitted(&condition, part, profile, domain, &mut reasons);
             queries.push(Query {
                 rule: part,
                 label: label(part, place, &counted),
-                condition: expander.rule(part).map_err(of_rule)?,
+                condition: condition.map_err(of_rule)?,
                 group_by: keys(&fields(rule, place)).map_err(of_rule)?,
             });
+        }
+        let counts = counts(rule).map_err(of_rule)?;
+        let domain = &rules.options().k10_domain;
+        for query in &mut queries {
+            let lacks = |key: &Key| route::lacks(&key.attribute, query.rule, profile, domain);
+            keep_known(&mut query.group_by, &counts, &lacks, &mut reasons);
         }
         supersedes(rules, rule, &mut reasons);
         let refused: Vec<Reason> =
@@ -165,7 +175,7 @@ impl<'r> RuleModel<'r> {
             rule,
             group_by: queries.first().map(|it| it.group_by.clone()).unwrap_or_default(),
             queries,
-            counts: counts(rule).map_err(of_rule)?,
+            counts,
             timespan: Duration::from_micros(u64::try_from(timespan).unwrap_or_default()),
             cases: cases(rule, least),
             at_most: (most != u64::MAX).then_some(most),
@@ -210,6 +220,44 @@ fn fields(rule: &Rule, place: usize) -> Vec<(String, &Field)> {
             .iter()
             .filter_map(|group| Some((group.name.clone(), group.fields.get(place)?)))
             .collect(),
+    }
+}
+
+/// Leaves out keys that events do not have on this way. Nothing can be counted by those.
+fn keep_known(
+    group_by: &mut Vec<Key>,
+    counts: &Counts,
+    lacks: &dyn Fn(&Key) -> bool,
+    reasons: &mut Vec<Reason>,
+) {
+    let counted = match counts {
+        Counts::Values(key) => std::slice::from_ref(key),
+        Counts::FirstSeen { fields, .. } => fields,
+        _ => &[],
+    };
+    let counted = counted.iter().filter(|key| lacks(key));
+    let mut missing: Vec<Reason> = counted
+        .map(|key| Reason::refusal(ReasonKind::MissingField, key.attribute.to_string()))
+        .collect();
+    group_by.retain(|key| {
+        let is_lacking = lacks(key);
+        if is_lacking {
+            let name = key.attribute.to_string();
+            missing.push(match counts {
+                Counts::Single => Reason::new(
+                    ReasonKind::Grouping,
+                    Effect::None,
+                    format!("not by `{name}`, which events lack"),
+                ),
+                _ => Reason::refusal(ReasonKind::MissingField, name),
+            });
+        }
+        !is_lacking
+    });
+    for reason in missing {
+        if !reasons.contains(&reason) {
+            reasons.push(reason);
+        }
     }
 }
 

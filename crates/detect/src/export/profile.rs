@@ -16,8 +16,22 @@ pub struct Profile {
     pub column: fn(&Attribute) -> Column,
     /// What does not come this way.
     pub lacks: &'static [Lack],
+    /// Which events have the body of the request and of the answer.
+    pub bodies: Bodies,
     /// How a dry run is told from a request that does something.
     pub dry_run: DryRun,
+}
+
+/// Which events have bodies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bodies {
+    /// All that the audit policy wants.
+    All,
+    /// Not those of groups that kube-apiserver passes on to another server, as K10's: it does not read
+    /// them.
+    NotOfAggregated,
+    /// None.
+    None,
 }
 
 /// What a field is called.

@@ -1,7 +1,7 @@
 //! What fields are called in Datadog, by the way on which events come.
 
 use crate::export::condition::Attribute;
-use crate::export::profile::{Column, DryRun, Kind, Lack, Profile, Word};
+use crate::export::profile::{Bodies, Column, DryRun, Kind, Lack, Profile, Word};
 use crate::field;
 
 /// The ways, the usual one first.
@@ -12,6 +12,7 @@ pub(super) static PROFILES: [Profile; 2] = [
                 forwarder",
         column: kasten,
         lacks: &[],
+        bodies: Bodies::All,
         dry_run: DryRun::Wildcards,
     },
     Profile {
@@ -23,6 +24,7 @@ pub(super) static PROFILES: [Profile; 2] = [
             field: Word::Verb,
             values: &["heartbeat", "gap", "cursor"],
         }],
+        bodies: Bodies::NotOfAggregated,
         dry_run: DryRun::Wildcards,
     },
 ];

@@ -124,15 +124,23 @@ impl Translation<'_> {
         })
     }
 
-    /// A deletion whose body does not say that it is a dry run counts, whatever its URI says.
+    /// Only the body of a deletion can say that it is a dry run, and only a URL as clients write it
+    /// that another request is.
     fn say_dry_runs(&mut self, condition: &Condition) {
-        let asks = condition.attributes().contains(&Attribute::named("requestObject.dryRun"));
-        if asks {
-            self.say(Reason::new(
-                ReasonKind::DryRun,
-                Effect::Rare,
+        let asked = condition.attributes();
+        let asks = |name| asked.contains(&Attribute::named(name));
+        let details = [
+            (
+                asks("requestObject.dryRun"),
                 "a deletion without a body that asks for a dry run by its URL counts too",
-            ));
+            ),
+            (
+                asks("requestURI"),
+                "a request whose URL asks for a dry run in an unusual way counts too",
+            ),
+        ];
+        for (_, detail) in details.into_iter().filter(|(is, _)| *is) {
+            self.say(Reason::new(ReasonKind::DryRun, Effect::Rare, detail));
         }
     }
 

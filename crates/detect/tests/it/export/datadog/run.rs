@@ -61,7 +61,7 @@ impl Datadog {
     }
 }
 
-/// What the pipeline of Datadog's integration moves.
+/// What the pipeline of Datadog's integration moves, of an event as kube-apiserver records it.
 fn integration(mut event: Value) -> Value {
     for (from, to) in [
         ("/verb", "method"),
@@ -71,6 +71,13 @@ fn integration(mut event: Value) -> Value {
     ] {
         if let Some(value) = event.pointer_mut(from).map(Value::take) {
             event["http"][to] = value;
+        }
+    }
+    // kube-apiserver does not read what it passes on.
+    let group = event["objectRef"]["apiGroup"].as_str().unwrap_or_default();
+    if group != "config.kio.kasten.io" {
+        for body in ["requestObject", "responseObject"] {
+            event.as_object_mut().unwrap().remove(body);
         }
     }
     if let Some(addresses) = event.get_mut("sourceIPs").map(Value::take) {

@@ -1,0 +1,119 @@
+//! What a way lacks, taken out of the conditions that ask for it: so no target is asked for a field
+//! that its events do not have.
+
+use super::condition::{Attribute, Condition, Operator};
+use super::fidelity::{Effect, Reason, ReasonKind};
+use super::profile::{Bodies, Column, Profile};
+use crate::matcher::Dimension;
+use crate::rule::{Body, Rule};
+
+/// Groups of K10 that its own API server serves, before the domain.
+const AGGREGATED: [&str; 6] =
+    ["actions.", "apps.", "datamover.", "repositories.", "reporting.", "vault."];
+/// Group of Keepwatch.
+const KEEPWATCH: &str = "siem.keepwatch.io";
+
+/// The condition of a rule without what its events do not have on this way.
+pub(super) fn fitted(
+    condition: &Condition,
+    rule: &Rule,
+    profile: &Profile,
+    k10_domain: &str,
+    reasons: &mut Vec<Reason>,
+) -> Result<Condition, Reason> {
+    let has_bodies = has_bodies(rule, profile, k10_domain);
+    let is_missing = |attribute: &Attribute| is_missing(attribute, profile, has_bodies);
+    let mut missing = Vec::new();
+    let fitted = without(condition, &is_missing, Effect::Fewer, &mut missing).simplified();
+    if fitted == Condition::NEVER && *condition != Condition::NEVER {
+        let names: Vec<String> = missing.iter().map(|reason| reason.detail.clone()).collect();
+        return Err(Reason::refusal(ReasonKind::MissingField, names.join(", ")));
+    }
+    for reason in missing {
+        if !reasons.contains(&reason) {
+            reasons.push(reason);
+        }
+    }
+    Ok(fitted)
+}
+
+/// Whether events of the rule do not have a field on this way.
+pub(super) fn lacks(
+    attribute: &Attribute,
+    rule: &Rule,
+    profile: &Profile,
+    k10_domain: &str,
+) -> bool {
+    is_missing(attribute, profile, has_bodies(rule, profile, k10_domain))
+}
+
+fn has_bodies(rule: &Rule, profile: &Profile, k10_domain: &str) -> bool {
+    match profile.bodies {
+        Bodies::All => true,
+        Bodies::NotOfAggregated => !is_of_aggregated(rule, k10_domain),
+        Bodies::None => false,
+    }
+}
+
+fn is_missing(attribute: &Attribute, profile: &Profile, has_bodies: bool) -> bool {
+    let is_body = attribute.is_of_body() || is_whole_body(attribute);
+    (is_body && !has_bodies) || (profile.column)(attribute) == Column::Missing
+}
+
+fn is_whole_body(attribute: &Attribute) -> bool {
+    matches!(attribute.keys().as_slice(), ["requestObject" | "responseObject"])
+}
+
+/// Whether events of the rule are of groups that kube-apiserver passes on without reading bodies.
+fn is_of_aggregated(rule: &Rule, k10_domain: &str) -> bool {
+    let Body::Detection(expression) = &rule.body else {
+        return false;
+    };
+    let requirements = expression.requirements();
+    let groups = requirements.of_dimension(Dimension::ApiGroup);
+    groups.into_iter().flatten().any(|group| {
+        let of_k10 = group.strip_suffix(k10_domain);
+        group == KEEPWATCH || of_k10.is_some_and(|prefix| AGGREGATED.contains(&prefix))
+    })
+}
+
+/// A test of what is not there never holds; `effect` is what that does.
+fn without(
+    condition: &Condition,
+    is_missing: &dyn Fn(&Attribute) -> bool,
+    effect: Effect,
+    missing: &mut Vec<Reason>,
+) -> Condition {
+    let mut parts = |parts: &[Condition]| -> Vec<Condition> {
+        parts.iter().map(|part| without(part, is_missing, effect, missing)).collect()
+    };
+    match condition {
+        Condition::All(all) => Condition::All(parts(all)),
+        Condition::Any(any) => Condition::Any(parts(any)),
+        Condition::Not(inner) => {
+            let other = if effect == Effect::Fewer { Effect::More } else { Effect::Fewer };
+            without(inner, is_missing, other, missing).negated()
+        }
+        Condition::Test(attribute, operator) => {
+            let compared = match operator {
+                Operator::SameAs(other, _) if is_missing(other) => Some(other),
+                _ => is_missing(attribute).then_some(attribute),
+            };
+            let Some(compared) = compared else {
+                return condition.clone();
+            };
+            let is_dry_run =
+                *compared == Attribute::named("requestObject.dryRun") || is_whole_body(compared);
+            let reason = if is_dry_run {
+                let detail = "deletions that are dry runs count too";
+                Reason::new(ReasonKind::DryRun, Effect::More, detail)
+            } else {
+                Reason::new(ReasonKind::MissingField, effect, compared.to_string())
+            };
+            if !missing.contains(&reason) {
+                missing.push(reason);
+            }
+            Condition::NEVER
+        }
+    }
+}

@@ -11,6 +11,7 @@ pub mod condition;
 mod datadog;
 mod expand;
 mod fidelity;
+mod hcl;
 pub mod matrix;
 mod model;
 pub mod profile;

@@ -43,12 +43,22 @@ impl Attribute {
         matches!(self.keys().as_slice(), ["requestObject" | "responseObject", _, ..])
     }
 
+    /// Whether its value is known to be an object, which many targets do not see.
+    pub fn is_object(&self) -> bool {
+        let keys = self.keys();
+        matches!(keys.as_slice(), ["requestObject" | "responseObject"])
+            || (self.is_of_body()
+                && matches!(keys.last(), Some(&("spec" | "status" | "metadata" | "labels"))))
+    }
+
     /// Whether the API server decides about the case of its letters, so that a comparison may count it
     /// and still mean the same.
     pub fn has_fixed_case(&self) -> bool {
         let keys = self.keys();
         match keys.as_slice() {
-            ["verb" | "stage" | "level"] => true,
+            // The path of a JSON patch names fields as they are written, or none.
+            ["verb" | "stage" | "level"] | ["requestObject", "path"] => true,
+            ["annotations", key] => key.starts_with("authorization.k8s.io/"),
             ["objectRef", key] => {
                 matches!(*key, "resource" | "apiGroup" | "apiVersion" | "subresource" | "namespace")
             }

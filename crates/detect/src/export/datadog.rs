@@ -6,6 +6,7 @@
 mod profiles;
 mod query;
 mod rule;
+mod terraform;
 mod text;
 mod translate;
 
@@ -17,8 +18,10 @@ use super::target::{Choice, Draft, File, Format, Target};
 /// The target.
 pub(super) struct Datadog;
 
-const FORMATS: [Format; 1] =
-    [Format { name: "json", title: "The body of a request to create a rule" }];
+const FORMATS: [Format; 2] = [
+    Format { name: "json", title: "The body of a request to create a rule" },
+    Format { name: "terraform", title: "A resource of Datadog's provider" },
+];
 
 impl Target for Datadog {
     fn name(&self) -> &'static str {
@@ -39,7 +42,11 @@ impl Target for Datadog {
 
     fn write(&self, model: &RuleModel<'_>, choice: &Choice<'_>) -> Result<Draft, Vec<Reason>> {
         let (rule, reasons) = translate::rule(model, choice.profile)?;
-        let name = format!("{}.json", model.rule.id);
-        Ok(Draft { files: vec![File { name, text: rule.json() }], reasons })
+        let id = &model.rule.id;
+        let (name, text) = match choice.format.name {
+            "terraform" => (format!("{id}.tf"), terraform::resource(id, &rule)),
+            _ => (format!("{id}.json"), rule.json()),
+        };
+        Ok(Draft { files: vec![File { name, text }], reasons })
     }
 }

@@ -35,7 +35,11 @@ fn all_files() -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();
     for target in export::all() {
         for profile in target.profiles() {
-            for format in target.formats() {
+            for (place, format) in target.formats().iter().enumerate() {
+                // The other ways in one form only: names are what differs.
+                if place > 0 && profile.name != target.profiles()[0].name {
+                    continue;
+                }
                 let folder = format!("{}/{}/{}", target.name(), profile.name, format.name);
                 let rules = exported(*target, profile, format);
                 let written: Vec<&str> = rules

@@ -58,7 +58,7 @@ fn kubernetes_audit(attribute: &Attribute) -> Column {
 fn kind(attribute: &Attribute) -> Kind {
     match attribute.keys().as_slice() {
         ["responseStatus", "code"] => Kind::Number,
-        ["requestObject" | "responseObject"] => Kind::Object,
+        _ if attribute.is_object() => Kind::Object,
         _ if attribute.is_of_body() => Kind::Any,
         _ if attribute.is_list() => Kind::List,
         _ => Kind::Text,

@@ -111,7 +111,9 @@ impl Writer<'_> {
             }
             Operator::Number(relation, number) => number_test(*relation, *number, kind, attribute)?,
             Operator::Exists if kind == Kind::Object => {
-                return Err(unknown(attribute, "whether an object is there"));
+                let detail = format!("whether the object `{attribute}` is there");
+                self.say(Reason::new(ReasonKind::Condition, side.of_fewer(), detail));
+                "*".to_owned()
             }
             // Lines of K10 have empty texts for what is not there.
             Operator::Exists if kind == Kind::Text => "?*".to_owned(),
@@ -133,9 +135,13 @@ impl Writer<'_> {
         if case == Case::Ignored && has_letters && !is_fixed && !is_truth {
             let reason =
                 Reason::new(ReasonKind::LetterCase, side.of_fewer(), attribute.to_string());
-            if !self.reasons.contains(&reason) {
-                self.reasons.push(reason);
-            }
+            self.say(reason);
+        }
+    }
+
+    fn say(&mut self, reason: Reason) {
+        if !self.reasons.contains(&reason) {
+            self.reasons.push(reason);
         }
     }
 }

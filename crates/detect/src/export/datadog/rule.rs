@@ -4,6 +4,7 @@
 
 #![expect(clippy::struct_field_names, reason = "the API calls them so")]
 
+use std::fmt;
 use std::time::Duration;
 
 use event::Severity;
@@ -95,7 +96,7 @@ impl Status {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Options {
     pub(super) detection_method: DetectionMethod,
-    /// None for new values and sequences.
+    /// None for new values, which must not have one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) evaluation_window: Option<Window>,
     pub(super) keep_alive: Window,
@@ -161,7 +162,15 @@ pub(super) struct Window(u32);
 
 const WINDOWS: [u32; 12] = [0, 60, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400];
 
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 impl Window {
+    /// At once.
+    pub(super) const ZERO: Self = Self(0);
     /// A day, the longest.
     pub(super) const MAX: Self = Self(86_400);
 

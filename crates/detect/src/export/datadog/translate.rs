@@ -208,7 +208,8 @@ impl Translation<'_> {
     fn options(&mut self) -> Options {
         let signal = &self.model.rule.signal;
         let window = match &self.model.counts {
-            Counts::FirstSeen { .. } | Counts::Sequence => None,
+            Counts::FirstSeen { .. } => None,
+            Counts::Sequence => Some(Window::ZERO),
             // How many there were within the life of a signal.
             Counts::Single => Some(Window::at_most(signal.keep_alive)),
             _ => Some(self.window()),
@@ -217,8 +218,7 @@ impl Translation<'_> {
             let detail = "a case counts the events of its window, not of the whole signal";
             self.say(Reason::new(ReasonKind::Cases, Effect::None, detail));
         }
-        let keep_alive = Window::at_least(signal.keep_alive)
-            .max(window.unwrap_or(Window::at_most(Duration::ZERO)));
+        let keep_alive = Window::at_least(signal.keep_alive).max(window.unwrap_or(Window::ZERO));
         let max_signal_duration = Window::at_least(signal.max_duration).max(keep_alive);
         for (name, wanted, got) in [
             ("without an event", signal.keep_alive, keep_alive),
@@ -264,6 +264,8 @@ impl Translation<'_> {
         };
         let days = |time: &Duration| time.as_secs().div_ceil(DAY.as_secs());
         let least = |days: u64, least| u8::try_from(days.clamp(least, FORGET_AFTER_DAYS_MAX));
+        let detail = "the first value of all is learned without a signal";
+        self.say(Reason::new(ReasonKind::NoFirstSeen, Effect::Fewer, detail));
         if days(forget_after) > FORGET_AFTER_DAYS_MAX {
             let detail =
                 format!("a value is forgotten after 30 days instead of {}", shown(*forget_after));
@@ -295,7 +297,7 @@ impl Translation<'_> {
         let steps = labels.iter().map(|label| Step {
             name: (*label).to_owned(),
             condition: format!("{label} > 0"),
-            evaluation_window: Window::at_most(Duration::ZERO),
+            evaluation_window: Window::ZERO,
         });
         let transitions = labels.windows(2).filter_map(|pair| match pair {
             [parent, child] => Some(StepTransition {

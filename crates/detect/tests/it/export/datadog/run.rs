@@ -230,19 +230,22 @@ pub(super) fn holds(condition: &str, number: &dyn Fn(&str) -> usize) -> bool {
     condition.split("||").any(|part| part.split("&&").all(compare))
 }
 
-/// Each value that was not there for the time after which values are forgotten.
+/// Each value that was not there for the time after which values are forgotten, but the first of a
+/// group, which is learned.
 fn new_value(rule: &Rule, hits: &[Hit<'_>]) -> Groups {
     let options = &rule.options["newValueOptions"];
     assert_eq!(options["learningDuration"], 0, "learning is not evaluated");
     let forget_after = micros(&options["forgetAfter"]) * 86_400;
     let mut alerts = BTreeSet::new();
     let mut seen: BTreeMap<Vec<String>, i64> = BTreeMap::new();
+    let mut groups: BTreeSet<&Vec<String>> = BTreeSet::new();
     for (time, place, group, log) in hits {
         let metrics = &rule.queries[*place].metrics;
         let value = metrics.iter().flat_map(|field| search::values(log, field)).collect::<Vec<_>>();
         let whole = [group.clone(), value].concat();
         let before = seen.insert(whole.clone(), *time);
-        if before.is_none_or(|before| time - before > forget_after) {
+        let is_first = groups.insert(group);
+        if !is_first && before.is_none_or(|before| time - before > forget_after) {
             alerts.insert(whole);
         }
     }

@@ -1,0 +1,73 @@
+resource "datadog_security_monitoring_rule" "kasten_account_used_by_person" {
+  name               = "Kasten Service Account Used with a Person's Tool"
+  type               = "log_detection"
+  enabled            = true
+  has_extended_title = true
+  message = <<END
+{{@User.username}}, an account of K10, was used with {{@UserAgent}}{{^is_exact_match "cluster-name" ""}} in {{cluster-name}}{{/is_exact_match}}, {{events_matched}} times since
+{{first_seen}}, last {{@Verb}} {{@ObjectRef.Resource}} {{@ObjectRef.Name}}, from {{@network.ip.list}}.
+
+## About
+
+One of K10's own accounts deleted backups, or touched passkeys, with a tool that people use: its token is in the hands of a person.
+
+This export finds less than the rule it is made of: the case of letters counts: userAgent.
+
+## Goal
+
+Find a stolen token of K10, whose deletions other rules take for retention.
+
+## Strategy
+
+K10's services name themselves in the user agent. Tools for people, and libraries of scripts, name themselves too.
+
+## Triage and response
+
+1. Everything that this identity did around it:
+   `keepwatch investigate user '{{@User.username}}' --since 24h`
+2. Revoke the tokens: `kubectl -n kasten-io rollout restart deployment` and delete Secrets of type kubernetes.io/service-account-token there
+3. Stop retention before anything else goes: `kubectl -n kasten-io get policies -o name | xargs -n1 -I{} kubectl -n kasten-io patch {} --type merge -p '{"spec":{"paused":true}}'`
+4. What is left: `kubectl get restorepointcontents --sort-by=.metadata.creationTimestamp`
+
+## Blind spots
+
+- A tool can give itself any name.
+- A standalone server's own executor and a certificate for K10's account are taken for K10.
+
+## False positives
+
+- Support works inside one of K10's pods. It is agreed on beforehand.
+END
+  tags = ["tactic:TA0005-defense-evasion", "tactic:TA0040-impact", "technique:T1078.004-cloud-accounts", "technique:T1490-inhibit-system-recovery"]
+
+  query {
+    name                         = "k10_by_hand"
+    query                        = "((@ObjectRef.APIGroup:(apps.kio.kasten.io OR vault.kio.kasten.io) @Verb:(delete OR deletecollection OR update OR patch) @ResponseStatus.code:>=200 @ResponseStatus.code:<300) OR (@ObjectRef.APIGroup:actions.kio.kasten.io @ObjectRef.Resource:(retireactions OR cancelactions) @Verb:create @ResponseStatus.code:>=200 @ResponseStatus.code:<300)) @User.username:system\\:serviceaccount\\:kasten\\-io\\:* -@ImpersonatedUser.username:?* (@UserAgent:kubectl* OR @UserAgent:curl/* OR @UserAgent:Wget/* OR @UserAgent:python\\-* OR @UserAgent:Python\\-urllib/* OR @UserAgent:OpenAPI\\-Generator/* OR @UserAgent:Mozilla/* OR @UserAgent:k9s/* OR @UserAgent:Go\\-http\\-client/* OR @UserAgent:HTTPie/* OR @UserAgent:PostmanRuntime/* OR @UserAgent:helm/* OR @UserAgent:oc/*) @Stage:(ResponseComplete OR Panic) -((@Verb:(delete OR deletecollection) @RequestObject.dryRun:*) OR (-@Verb:(delete OR deletecollection) (@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*))"
+    aggregation                  = "count"
+    group_by_fields              = ["@User.username", "cluster-name"]
+    distinct_fields              = []
+    has_optional_group_by_fields = true
+    data_source                  = "logs"
+  }
+
+  case {
+    name          = "many"
+    status        = "critical"
+    condition     = "k10_by_hand >= 5"
+    notifications = []
+  }
+
+  case {
+    name          = "some"
+    status        = "high"
+    condition     = "k10_by_hand > 0"
+    notifications = []
+  }
+
+  options {
+    detection_method    = "threshold"
+    evaluation_window   = 21600
+    keep_alive          = 21600
+    max_signal_duration = 86400
+  }
+}

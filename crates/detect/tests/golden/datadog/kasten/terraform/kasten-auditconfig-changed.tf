@@ -1,0 +1,67 @@
+resource "datadog_security_monitoring_rule" "kasten_auditconfig_changed" {
+  name               = "Kasten AuditConfig Deleted or Repointed"
+  type               = "log_detection"
+  enabled            = true
+  has_extended_title = true
+  message = <<END
+{{@User.username}} deleted or repointed AuditConfig {{@ObjectRef.Name}}{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}}, from {{@network.ip.list}}:
+{{events_matched}} requests since {{first_seen}}.
+
+## About
+
+A person deleted an AuditConfig or changed where it sends audit events. What happens next leaves no line at the old place.
+
+This export finds less than the rule it is made of: a condition cannot be expressed: whether the object `requestObject.spec` is there.
+
+## Goal
+
+Find who turns the recording away before doing something.
+
+## Strategy
+
+Every successful deletion, and every change that carries a spec, by an identity outside K10's namespace.
+
+## Triage and response
+
+1. Everything that this identity did around it:
+   `keepwatch investigate user '{{@User.username}}' --since 24h`
+2. As it is now: `kubectl get auditconfigs -A -o yaml`
+3. What happened since is still in the journal: `keepwatch cursors list`, and `kubectl get auditevents`
+4. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+
+## Blind spots
+
+- In a cluster these objects are served by kube-apiserver: its audit log must be a source of Keepwatch.
+- The Profile behind it is `kasten-location-profile-changed`.
+
+## False positives
+
+- The archive is moved by agreement.
+- `kubectl apply` of an unchanged manifest is no request, but a client that replaces objects sends the spec each time.
+END
+  tags = ["tactic:TA0005-defense-evasion", "technique:T1562.008-disable-or-modify-cloud-logs"]
+
+  query {
+    name                         = "changed_k10_auditconfigs"
+    query                        = "((@ObjectRef.APIGroup:config.kio.kasten.io @ObjectRef.Resource:auditconfigs @Verb:(delete OR deletecollection) @ResponseStatus.code:>=200 @ResponseStatus.code:<300) OR (@ObjectRef.APIGroup:config.kio.kasten.io @ObjectRef.Resource:auditconfigs @Verb:(update OR patch) @ResponseStatus.code:>=200 @ResponseStatus.code:<300 (@RequestObject.spec:* OR @RequestObject.path:/spec*) -@ObjectRef.Subresource:status)) -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -(@ImpersonatedUser.username:?* -@ImpersonatedUser.username:system\\:serviceaccount\\:kasten\\-io\\:*)) @Stage:(ResponseComplete OR Panic) -((@Verb:(delete OR deletecollection) @RequestObject.dryRun:*) OR (-@Verb:(delete OR deletecollection) (@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*))"
+    aggregation                  = "count"
+    group_by_fields              = ["@User.username", "cluster-name"]
+    distinct_fields              = []
+    has_optional_group_by_fields = true
+    data_source                  = "logs"
+  }
+
+  case {
+    name          = ""
+    status        = "high"
+    condition     = "changed_k10_auditconfigs > 0"
+    notifications = []
+  }
+
+  options {
+    detection_method    = "threshold"
+    evaluation_window   = 21600
+    keep_alive          = 21600
+    max_signal_duration = 86400
+  }
+}

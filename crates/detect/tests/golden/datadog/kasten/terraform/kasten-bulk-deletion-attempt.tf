@@ -1,0 +1,62 @@
+resource "datadog_security_monitoring_rule" "kasten_bulk_deletion_attempt" {
+  name               = "Deletion of a Whole Collection of Kasten Backups Attempted"
+  type               = "log_detection"
+  enabled            = true
+  has_extended_title = true
+  message = <<END
+{{@User.username}} tried to delete {{@ObjectRef.Resource}}{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}} as a whole collection,
+{{events_matched}} times since {{first_seen}}, from {{@network.ip.list}}.
+
+## About
+
+A person tried to delete a collection of K10's objects with one request, and it was not done.
+
+## Goal
+
+Find who wants to destroy backups, although the request did nothing.
+
+## Strategy
+
+Keepwatch offers this verb for none of K10's kinds (405), so every request for it fails, and is recorded.
+
+## Triage and response
+
+1. Everything that this identity did around it:
+   `keepwatch investigate user '{{@User.username}}' --since 24h`
+2. What was deleted one by one instead: `kubectl get signals`
+3. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+
+## Blind spots
+
+- The documented policy of K10 does not record this verb. The policy `extended` does.
+
+## False positives
+
+- A program that uses this verb for other kinds as well.
+END
+  tags = ["tactic:TA0040-impact", "technique:T1490-inhibit-system-recovery"]
+
+  query {
+    name                         = "refused_k10_collections"
+    query                        = "@ObjectRef.APIGroup:(actions.kio.kasten.io OR apps.kio.kasten.io OR repositories.kio.kasten.io OR vault.kio.kasten.io) @Verb:deletecollection -(@ResponseStatus.code:>=200 @ResponseStatus.code:<300) -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -(@ImpersonatedUser.username:?* -@ImpersonatedUser.username:system\\:serviceaccount\\:kasten\\-io\\:*)) -@User.username:(\"system:serviceaccount:kube-system:namespace-controller\" OR \"system:serviceaccount:kube-system:generic-garbage-collector\") @Stage:(ResponseComplete OR Panic) -@RequestObject.dryRun:*"
+    aggregation                  = "count"
+    group_by_fields              = ["@User.username", "cluster-name"]
+    distinct_fields              = []
+    has_optional_group_by_fields = true
+    data_source                  = "logs"
+  }
+
+  case {
+    name          = ""
+    status        = "medium"
+    condition     = "refused_k10_collections > 0"
+    notifications = []
+  }
+
+  options {
+    detection_method    = "threshold"
+    evaluation_window   = 21600
+    keep_alive          = 21600
+    max_signal_duration = 86400
+  }
+}

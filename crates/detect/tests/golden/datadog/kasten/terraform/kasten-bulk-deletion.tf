@@ -1,0 +1,66 @@
+resource "datadog_security_monitoring_rule" "kasten_bulk_deletion" {
+  name               = "Kasten Backups Deleted as a Whole Collection"
+  type               = "log_detection"
+  enabled            = true
+  has_extended_title = true
+  message = <<END
+{{@User.username}} deleted {{@ObjectRef.Resource}}{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}} as a whole collection, {{events_matched}} times
+since {{first_seen}}, from {{@network.ip.list}}.
+
+## About
+
+A collection of K10's objects was deleted with one request. K10's documented audit policy leaves this verb out.
+
+## Goal
+
+Find the deletion of any number of backups with one request.
+
+## Strategy
+
+One event means all objects that the request selected, so one is enough.
+
+## Triage and response
+
+1. Everything that this identity did around it:
+   `keepwatch investigate user '{{@User.username}}' --since 24h`
+2. Stop retention before anything else goes: `kubectl -n kasten-io get policies -o name | xargs -n1 -I{} kubectl -n kasten-io patch {} --type merge -p '{"spec":{"paused":true}}'`
+3. Stop destruction that is under way: `kubectl get retireactions`, and for each that runs
+   `kubectl create -n kasten-io -f - <<< '{"apiVersion":"actions.kio.kasten.io/v1alpha1","kind":"CancelAction","metadata":{"generateName":"stop-"},"spec":{"subject":{"kind":"RetireAction","name":"NAME"}}}'`
+4. What is left: `kubectl get restorepointcontents --sort-by=.metadata.creationTimestamp`
+5. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+
+## Blind spots
+
+- How many objects there were: it is not in the event.
+- Behind kube-apiserver's aggregator only the identity that was acted as arrives. An identity that may impersonate one of K10's accounts is taken for K10; the cluster's own audit log has the same audit ID and the person.
+
+## False positives
+
+- None known. kubectl deletes one by one.
+END
+  tags = ["tactic:TA0040-impact", "technique:T1490-inhibit-system-recovery"]
+
+  query {
+    name                         = "deleted_k10_collections"
+    query                        = "@ObjectRef.APIGroup:(actions.kio.kasten.io OR apps.kio.kasten.io OR repositories.kio.kasten.io OR vault.kio.kasten.io) @Verb:deletecollection @ResponseStatus.code:>=200 @ResponseStatus.code:<300 -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -(@ImpersonatedUser.username:?* -@ImpersonatedUser.username:system\\:serviceaccount\\:kasten\\-io\\:*)) -@User.username:(\"system:serviceaccount:kube-system:namespace-controller\" OR \"system:serviceaccount:kube-system:generic-garbage-collector\") @Stage:(ResponseComplete OR Panic) -@RequestObject.dryRun:*"
+    aggregation                  = "count"
+    group_by_fields              = ["@User.username", "cluster-name"]
+    distinct_fields              = []
+    has_optional_group_by_fields = true
+    data_source                  = "logs"
+  }
+
+  case {
+    name          = ""
+    status        = "critical"
+    condition     = "deleted_k10_collections > 0"
+    notifications = []
+  }
+
+  options {
+    detection_method    = "threshold"
+    evaluation_window   = 21600
+    keep_alive          = 21600
+    max_signal_duration = 86400
+  }
+}

@@ -1,0 +1,71 @@
+resource "datadog_security_monitoring_rule" "kasten_cancelactions_excessive_creation" {
+  name               = "Excessive Creation of Kasten CancelActions"
+  type               = "log_detection"
+  enabled            = true
+  has_extended_title = true
+  message = <<END
+{{@User.username}} cancelled {{events_matched}} actions{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}} since {{first_seen}}, last in namespace
+{{@ObjectRef.Namespace}}, from {{@network.ip.list}}.
+
+## About
+
+One identity cancelled many different actions within a day.
+
+## Goal
+
+Find an identity that keeps backups and exports from being finished.
+
+## Strategy
+
+Different actions count, so that trying again to stop the same one does not.
+
+## Triage and response
+
+1. Everything that this identity did around it:
+   `keepwatch investigate user '{{@User.username}}' --since 24h`
+2. What was not finished: `kubectl get backupactions,exportactions -A | grep Cancelled`
+3. Make up for it: run the policies, `kubectl -n kasten-io get policies`
+4. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+
+## Blind spots
+
+- Behind kube-apiserver's aggregator only the identity that was acted as arrives. An identity that may impersonate one of K10's accounts is taken for K10; the cluster's own audit log has the same audit ID and the person.
+- Needs request bodies: the audit policy must record K10's groups at level RequestResponse, as both policies that come with Keepwatch do.
+
+## False positives
+
+- Backups are stopped for a maintenance window, by one person and all at once.
+END
+  tags = ["tactic:TA0040-impact", "technique:T1489-service-stop", "technique:T1490-inhibit-system-recovery"]
+
+  query {
+    name                         = "created_k10_cancelactions"
+    query                        = "@ObjectRef.APIGroup:actions.kio.kasten.io @ObjectRef.Resource:cancelactions @Verb:create @ResponseStatus.code:>=200 @ResponseStatus.code:<300 -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -(@ImpersonatedUser.username:?* -@ImpersonatedUser.username:system\\:serviceaccount\\:kasten\\-io\\:*)) @Stage:(ResponseComplete OR Panic) -((@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*) @User.username:?*"
+    aggregation                  = "cardinality"
+    group_by_fields              = ["@User.username", "cluster-name"]
+    distinct_fields              = ["@RequestObject.spec.subject.name"]
+    has_optional_group_by_fields = true
+    data_source                  = "logs"
+  }
+
+  case {
+    name          = "many"
+    status        = "high"
+    condition     = "created_k10_cancelactions >= 15"
+    notifications = []
+  }
+
+  case {
+    name          = "several"
+    status        = "medium"
+    condition     = "created_k10_cancelactions >= 5"
+    notifications = []
+  }
+
+  options {
+    detection_method    = "threshold"
+    evaluation_window   = 86400
+    keep_alive          = 86400
+    max_signal_duration = 86400
+  }
+}

@@ -1,0 +1,66 @@
+resource "datadog_security_monitoring_rule" "kasten_location_profile_changed" {
+  name               = "Kasten Location Profile Deleted or Changed"
+  type               = "log_detection"
+  enabled            = true
+  has_extended_title = true
+  message = <<END
+{{@User.username}} deleted or changed location profile {{@ObjectRef.Name}}{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}}, from
+{{@network.ip.list}}: {{events_matched}} requests since {{first_seen}}.
+
+## About
+
+A person deleted a location profile or changed it: backups go to another place, or nowhere, or lose their lock.
+
+This export finds less than the rule it is made of: a condition cannot be expressed: whether the object `requestObject.spec` is there.
+
+## Goal
+
+Find backups that are sent elsewhere, and archives that are cut off.
+
+## Strategy
+
+Every successful deletion, and every change that carries a spec, by an identity outside K10's namespace.
+
+## Triage and response
+
+1. Everything that this identity did around it:
+   `keepwatch investigate user '{{@User.username}}' --since 24h`
+2. As it is now: `kubectl get profiles -A -o yaml`
+3. Who owns the bucket that it names, and whether its lock is still on.
+4. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+
+## Blind spots
+
+- In a cluster these objects are served by kube-apiserver: its audit log must be a source of Keepwatch.
+- The Secret that a profile names can be changed without the profile.
+
+## False positives
+
+- Credentials are rotated, or a bucket is moved, by agreement.
+END
+  tags = ["tactic:TA0040-impact", "tactic:TA0010-exfiltration", "technique:T1490-inhibit-system-recovery", "technique:T1565.001-stored-data-manipulation", "technique:T1537-transfer-data-to-cloud-account"]
+
+  query {
+    name                         = "changed_k10_profiles"
+    query                        = "((@ObjectRef.APIGroup:config.kio.kasten.io @ObjectRef.Resource:profiles @Verb:(delete OR deletecollection) @ResponseStatus.code:>=200 @ResponseStatus.code:<300) OR (@ObjectRef.APIGroup:config.kio.kasten.io @ObjectRef.Resource:profiles @Verb:(update OR patch) @ResponseStatus.code:>=200 @ResponseStatus.code:<300 (@RequestObject.spec:* OR @RequestObject.path:/spec*) -@ObjectRef.Subresource:status)) -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -(@ImpersonatedUser.username:?* -@ImpersonatedUser.username:system\\:serviceaccount\\:kasten\\-io\\:*)) @Stage:(ResponseComplete OR Panic) -((@Verb:(delete OR deletecollection) @RequestObject.dryRun:*) OR (-@Verb:(delete OR deletecollection) (@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*))"
+    aggregation                  = "count"
+    group_by_fields              = ["@User.username", "cluster-name"]
+    distinct_fields              = []
+    has_optional_group_by_fields = true
+    data_source                  = "logs"
+  }
+
+  case {
+    name          = ""
+    status        = "medium"
+    condition     = "changed_k10_profiles > 0"
+    notifications = []
+  }
+
+  options {
+    detection_method    = "threshold"
+    evaluation_window   = 21600
+    keep_alive          = 21600
+    max_signal_duration = 86400
+  }
+}

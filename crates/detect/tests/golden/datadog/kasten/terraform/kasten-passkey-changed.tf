@@ -1,0 +1,64 @@
+resource "datadog_security_monitoring_rule" "kasten_passkey_changed" {
+  name               = "Kasten Passkey Changed or Deleted by a Person"
+  type               = "log_detection"
+  enabled            = true
+  has_extended_title = true
+  message = <<END
+{{@User.username}} changed or deleted passkeys{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}} {{events_matched}} times since {{first_seen}}, last
+{{@ObjectRef.Name}}, from {{@network.ip.list}}.
+
+## About
+
+A person changed or deleted a passkey. Without the key that it names, backups cannot be read.
+
+## Goal
+
+Find the loss, or the exchange, of the key of all backups.
+
+## Strategy
+
+Passkeys are made once and rotated rarely, by a new one and then the deletion of the old one. Each deletion and each change is worth a look.
+
+## Triage and response
+
+1. Everything that this identity did around it:
+   `keepwatch investigate user '{{@User.username}}' --since 24h`
+2. Whether a valid one is left: `kubectl get passkeys`
+3. Whether its passphrase is known outside the cluster. If not, restore the Secret that it names from there before it is gone.
+4. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+
+## Blind spots
+
+- Behind kube-apiserver's aggregator only the identity that was acted as arrives. An identity that may impersonate one of K10's accounts is taken for K10; the cluster's own audit log has the same audit ID and the person.
+- Which key was exchanged for which: bodies of passkeys are never recorded.
+
+## False positives
+
+- Rotation: a new passkey was made, and the old one is taken away.
+END
+  tags = ["tactic:TA0040-impact", "technique:T1490-inhibit-system-recovery", "technique:T1486-data-encrypted-for-impact"]
+
+  query {
+    name                         = "changed_k10_passkeys"
+    query                        = "@ObjectRef.APIGroup:vault.kio.kasten.io @ObjectRef.Resource:passkeys @Verb:(update OR patch OR delete) @ResponseStatus.code:>=200 @ResponseStatus.code:<300 -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -(@ImpersonatedUser.username:?* -@ImpersonatedUser.username:system\\:serviceaccount\\:kasten\\-io\\:*)) @Stage:(ResponseComplete OR Panic) -((@Verb:(delete OR deletecollection) @RequestObject.dryRun:*) OR (-@Verb:(delete OR deletecollection) (@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*))"
+    aggregation                  = "count"
+    group_by_fields              = ["@User.username", "cluster-name"]
+    distinct_fields              = []
+    has_optional_group_by_fields = true
+    data_source                  = "logs"
+  }
+
+  case {
+    name          = ""
+    status        = "medium"
+    condition     = "changed_k10_passkeys > 0"
+    notifications = []
+  }
+
+  options {
+    detection_method    = "threshold"
+    evaluation_window   = 21600
+    keep_alive          = 21600
+    max_signal_duration = 86400
+  }
+}

@@ -1,0 +1,63 @@
+resource "datadog_security_monitoring_rule" "kasten_refused_attempts_slow" {
+  name               = "Refused Attempts on Kasten Backups over a Day"
+  type               = "log_detection"
+  enabled            = true
+  has_extended_title = true
+  message = <<END
+{{@User.username}} was refused {{events_matched}} times since {{first_seen}} when it tried to change backups{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}} or to look at passkeys, from {{@network.ip.list}}.
+
+## About
+
+One identity was refused many times within a day when it tried to change backups or to look at passkeys, seldom enough each hour to be passed over.
+
+This export finds more than the rule it is made of: it raises also beside a stricter rule: kasten-refused-attempts.
+
+## Goal
+
+Find probing that takes its time.
+
+## Strategy
+
+The same events over a day. It says nothing while the hourly rule has a signal for the same identity.
+
+## Triage and response
+
+1. Everything that this identity did around it:
+   `keepwatch investigate user '{{@User.username}}' --since 24h`
+2. Whether something was let through in between: `kubectl get signals`
+3. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+
+## Blind spots
+
+- Fewer than ten a day.
+
+## False positives
+
+- A scheduled job whose rights were taken away and that fails every hour.
+END
+  tags = ["tactic:TA0007-discovery", "tactic:TA0040-impact", "technique:T1069-permission-groups-discovery", "technique:T1490-inhibit-system-recovery"]
+
+  query {
+    name                         = "refused_k10_requests"
+    query                        = "((@ObjectRef.APIGroup:(actions.kio.kasten.io OR apps.kio.kasten.io OR repositories.kio.kasten.io OR vault.kio.kasten.io) @Verb:(create OR update OR patch OR delete OR deletecollection) @ResponseStatus.code:(401 OR 403)) OR (@ObjectRef.APIGroup:vault.kio.kasten.io @Verb:(get OR list OR watch) @ResponseStatus.code:(401 OR 403))) -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -(@ImpersonatedUser.username:?* -@ImpersonatedUser.username:system\\:serviceaccount\\:kasten\\-io\\:*)) @Stage:(ResponseComplete OR Panic) -((@Verb:(delete OR deletecollection) @RequestObject.dryRun:*) OR (-@Verb:(delete OR deletecollection) (@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*)) @User.username:?*"
+    aggregation                  = "count"
+    group_by_fields              = ["@User.username", "cluster-name"]
+    distinct_fields              = []
+    has_optional_group_by_fields = true
+    data_source                  = "logs"
+  }
+
+  case {
+    name          = ""
+    status        = "medium"
+    condition     = "refused_k10_requests >= 10"
+    notifications = []
+  }
+
+  options {
+    detection_method    = "threshold"
+    evaluation_window   = 86400
+    keep_alive          = 86400
+    max_signal_duration = 86400
+  }
+}

@@ -1,0 +1,75 @@
+resource "datadog_security_monitoring_rule" "kasten_restorepoints_excessive_deletion_spread" {
+  name               = "Deletion of Kasten RestorePoints Spread over Identities"
+  type               = "log_detection"
+  enabled            = true
+  has_extended_title = true
+  message = <<END
+{{events_matched}} restore points{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}} were deleted since {{first_seen}} by several identities, last by
+{{@User.username}} from {{@network.ip.list}}.
+
+## About
+
+Many different restore points were deleted within a day by several identities, none of which deleted many.
+
+This export finds more than the rule it is made of: it raises also beside a stricter rule: kasten-restorepoints-excessive-deletion.
+
+## Goal
+
+Find deletion that is spread over accounts so that each stays below its threshold.
+
+## Strategy
+
+The count of the whole cluster, without the identity. It says nothing while the rule for one identity has a signal.
+
+## Triage and response
+
+1. Everything that this identity did around it:
+   `keepwatch investigate user '{{@User.username}}' --since 24h`
+2. The accounts: `spec.actor.users` of the signal. Accounts that were made together have a common maker:
+   `keepwatch investigate user NAME --since 7d` for each
+3. Stop retention before anything else goes: `kubectl -n kasten-io get policies -o name | xargs -n1 -I{} kubectl -n kasten-io patch {} --type merge -p '{"spec":{"paused":true}}'`
+4. What is left: `kubectl get restorepoints -n '{{@ObjectRef.Namespace}}'` and
+   `kubectl get restorepointcontents -l k10.kasten.io/appNamespace='{{@ObjectRef.Namespace}}'`
+5. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+
+## Blind spots
+
+- Behind kube-apiserver's aggregator only the identity that was acted as arrives. An identity that may impersonate one of K10's accounts is taken for K10; the cluster's own audit log has the same audit ID and the person.
+
+## False positives
+
+- A migration that a whole team works on.
+END
+  tags = ["tactic:TA0040-impact", "technique:T1490-inhibit-system-recovery"]
+
+  query {
+    name                         = "deleted_k10_rps"
+    query                        = "@ObjectRef.APIGroup:apps.kio.kasten.io @ObjectRef.Resource:restorepoints @Verb:delete @ResponseStatus.code:>=200 @ResponseStatus.code:<300 -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -(@ImpersonatedUser.username:?* -@ImpersonatedUser.username:system\\:serviceaccount\\:kasten\\-io\\:*)) -@User.username:(\"system:serviceaccount:kube-system:namespace-controller\" OR \"system:serviceaccount:kube-system:generic-garbage-collector\") @Stage:(ResponseComplete OR Panic) -@RequestObject.dryRun:*"
+    aggregation                  = "cardinality"
+    group_by_fields              = ["cluster-name"]
+    distinct_fields              = ["@ObjectRef.Name"]
+    has_optional_group_by_fields = true
+    data_source                  = "logs"
+  }
+
+  case {
+    name          = "many"
+    status        = "high"
+    condition     = "deleted_k10_rps >= 30"
+    notifications = []
+  }
+
+  case {
+    name          = "several"
+    status        = "medium"
+    condition     = "deleted_k10_rps >= 12"
+    notifications = []
+  }
+
+  options {
+    detection_method    = "threshold"
+    evaluation_window   = 86400
+    keep_alive          = 86400
+    max_signal_duration = 86400
+  }
+}

@@ -1,0 +1,72 @@
+resource "datadog_security_monitoring_rule" "kasten_restorepoints_excessive_deletion" {
+  name               = "Excessive Deletion of Kasten RestorePoints"
+  type               = "log_detection"
+  enabled            = true
+  has_extended_title = true
+  message = <<END
+{{@User.username}} deleted {{events_matched}} restore points{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}} since {{first_seen}}, last in
+namespace {{@ObjectRef.Namespace}}, from {{@network.ip.list}}.
+
+## About
+
+One identity deleted many different restore points within a day.
+
+## Goal
+
+Find an identity that takes away restore points in number, fast or one an hour.
+
+## Strategy
+
+Different names count, so that retries do not. The window is a day, so that deleting slowly does not help.
+
+## Triage and response
+
+1. Everything that this identity did around it:
+   `keepwatch investigate user '{{@User.username}}' --since 24h`
+2. Stop retention before anything else goes: `kubectl -n kasten-io get policies -o name | xargs -n1 -I{} kubectl -n kasten-io patch {} --type merge -p '{"spec":{"paused":true}}'`
+3. What is left: `kubectl get restorepoints -n '{{@ObjectRef.Namespace}}'` and
+   `kubectl get restorepointcontents -l k10.kasten.io/appNamespace='{{@ObjectRef.Namespace}}'`
+4. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+
+## Blind spots
+
+- Behind kube-apiserver's aggregator only the identity that was acted as arrives. An identity that may impersonate one of K10's accounts is taken for K10; the cluster's own audit log has the same audit ID and the person.
+- Restore points of the same name in several namespaces count once.
+
+## False positives
+
+- An application is retired by hand, restore point by restore point.
+END
+  tags = ["tactic:TA0040-impact", "technique:T1490-inhibit-system-recovery"]
+
+  query {
+    name                         = "deleted_k10_rps"
+    query                        = "@ObjectRef.APIGroup:apps.kio.kasten.io @ObjectRef.Resource:restorepoints @Verb:delete @ResponseStatus.code:>=200 @ResponseStatus.code:<300 -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -(@ImpersonatedUser.username:?* -@ImpersonatedUser.username:system\\:serviceaccount\\:kasten\\-io\\:*)) -@User.username:(\"system:serviceaccount:kube-system:namespace-controller\" OR \"system:serviceaccount:kube-system:generic-garbage-collector\") @Stage:(ResponseComplete OR Panic) -@RequestObject.dryRun:* @User.username:?*"
+    aggregation                  = "cardinality"
+    group_by_fields              = ["@User.username", "cluster-name"]
+    distinct_fields              = ["@ObjectRef.Name"]
+    has_optional_group_by_fields = true
+    data_source                  = "logs"
+  }
+
+  case {
+    name          = "many"
+    status        = "high"
+    condition     = "deleted_k10_rps >= 15"
+    notifications = []
+  }
+
+  case {
+    name          = "several"
+    status        = "medium"
+    condition     = "deleted_k10_rps >= 5"
+    notifications = []
+  }
+
+  options {
+    detection_method    = "threshold"
+    evaluation_window   = 86400
+    keep_alive          = 86400
+    max_signal_duration = 86400
+  }
+}

@@ -1,0 +1,62 @@
+resource "datadog_security_monitoring_rule" "kasten_retireaction_created_by_person_attempt" {
+  name               = "Kasten RetireAction Attempted by a Person"
+  type               = "log_detection"
+  enabled            = true
+  has_extended_title = true
+  message = <<END
+{{@User.username}} tried to create {{events_matched}} RetireActions{{^is_exact_match "cluster-name" ""}} in {{cluster-name}}{{/is_exact_match}} since {{first_seen}}, from
+{{@network.ip.list}}, and was refused.
+
+## About
+
+An identity that is not K10 tried to create a RetireAction, which destroys a backup, and was refused.
+
+## Goal
+
+Find who looks for a way to destroy backups.
+
+## Strategy
+
+Only K10 has a reason to create a RetireAction, so that one attempt is enough.
+
+## Triage and response
+
+1. Everything that this identity did around it:
+   `keepwatch investigate user '{{@User.username}}' --since 24h`
+2. Whether another way was found: `kubectl get signals`
+3. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+
+## Blind spots
+
+- Requests with a body that is not valid are refused for that, and do not count.
+
+## False positives
+
+- A person who learns K10's API by trying.
+END
+  tags = ["tactic:TA0040-impact", "technique:T1490-inhibit-system-recovery"]
+
+  query {
+    name                         = "refused_k10_retireactions"
+    query                        = "@ObjectRef.APIGroup:actions.kio.kasten.io @ObjectRef.Resource:retireactions @Verb:create @ResponseStatus.code:(401 OR 403) -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -(@ImpersonatedUser.username:?* -@ImpersonatedUser.username:system\\:serviceaccount\\:kasten\\-io\\:*)) @Stage:(ResponseComplete OR Panic) -((@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*)"
+    aggregation                  = "count"
+    group_by_fields              = ["@User.username", "cluster-name"]
+    distinct_fields              = []
+    has_optional_group_by_fields = true
+    data_source                  = "logs"
+  }
+
+  case {
+    name          = ""
+    status        = "medium"
+    condition     = "refused_k10_retireactions > 0"
+    notifications = []
+  }
+
+  options {
+    detection_method    = "threshold"
+    evaluation_window   = 21600
+    keep_alive          = 21600
+    max_signal_duration = 86400
+  }
+}

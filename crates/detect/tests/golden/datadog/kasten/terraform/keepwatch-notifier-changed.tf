@@ -1,0 +1,64 @@
+resource "datadog_security_monitoring_rule" "keepwatch_notifier_changed" {
+  name               = "Keepwatch Notifier Changed or Deleted"
+  type               = "log_detection"
+  enabled            = true
+  has_extended_title = true
+  message = <<END
+{{@User.username}} changed notifiers{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}} {{events_matched}} times since {{first_seen}}, last
+{{@Verb}} {{@ObjectRef.Name}}, from {{@network.ip.list}}.
+
+## About
+
+A person changed or deleted a notifier: signals go to another place, or nowhere.
+
+## Goal
+
+Find alarms that are kept from people before something is done.
+
+## Strategy
+
+Every change and deletion. Making one adds a destination and is passed over.
+
+## Triage and response
+
+1. Everything that this identity did around it:
+   `keepwatch investigate user '{{@User.username}}' --since 24h`
+2. As it is now: `kubectl get notifier '{{@ObjectRef.Name}}' -o yaml`
+3. Whether it works: `kubectl create --raw /apis/siem.keepwatch.io/v1alpha1/notifiers/{{@ObjectRef.Name}}/test -f /dev/null`
+4. Signals that it did not send: `kubectl get signals`
+5. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+
+## Blind spots
+
+- A Secret that a notifier names can be changed without the notifier.
+
+## False positives
+
+- An address or a Secret changes by agreement.
+END
+  tags = ["tactic:TA0005-defense-evasion", "technique:T1562.008-disable-or-modify-cloud-logs"]
+
+  query {
+    name                         = "changed_notifiers"
+    query                        = "@ObjectRef.APIGroup:siem.keepwatch.io @ObjectRef.Resource:notifiers @Verb:(update OR patch OR delete OR deletecollection) @ResponseStatus.code:>=200 @ResponseStatus.code:<300 -@ObjectRef.Subresource:?* @Stage:(ResponseComplete OR Panic) -((@Verb:(delete OR deletecollection) @RequestObject.dryRun:*) OR (-@Verb:(delete OR deletecollection) (@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*))"
+    aggregation                  = "count"
+    group_by_fields              = ["@User.username", "cluster-name"]
+    distinct_fields              = []
+    has_optional_group_by_fields = true
+    data_source                  = "logs"
+  }
+
+  case {
+    name          = ""
+    status        = "medium"
+    condition     = "changed_notifiers > 0"
+    notifications = []
+  }
+
+  options {
+    detection_method    = "threshold"
+    evaluation_window   = 21600
+    keep_alive          = 21600
+    max_signal_duration = 86400
+  }
+}

@@ -1,0 +1,64 @@
+resource "datadog_security_monitoring_rule" "keepwatch_rule_changed" {
+  name               = "Keepwatch Detection Rule Changed"
+  type               = "log_detection"
+  enabled            = true
+  has_extended_title = true
+  message = <<END
+{{@User.username}} changed detection rules{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}} {{events_matched}} times since {{first_seen}}, last
+{{@Verb}} {{@ObjectRef.Name}}, from {{@network.ip.list}}.
+
+## About
+
+A person changed a detection rule, which stays on.
+
+## Goal
+
+Find detection that is weakened before something is done.
+
+## Strategy
+
+Every change. New rules only add signals and are passed over.
+
+## Triage and response
+
+1. Everything that this identity did around it:
+   `keepwatch investigate user '{{@User.username}}' --since 24h`
+2. As it is now: `kubectl get detectionrule '{{@ObjectRef.Name}}' -o yaml`, or the event's response if it is gone
+3. Put it back: `kubectl apply -f` the file in version control, or `kubectl patch detectionrule '{{@ObjectRef.Name}}' --type merge -p '{"spec":{"enabled":true}}'`
+4. What it would have raised: run `keepwatch detect` over the time since
+5. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+
+## Blind spots
+
+- A new rule that supersedes another.
+
+## False positives
+
+- Rules are maintained. A pipeline that does so has an account of its own: suppress this rule for it.
+END
+  tags = ["tactic:TA0005-defense-evasion", "technique:T1562.008-disable-or-modify-cloud-logs"]
+
+  query {
+    name                         = "changed_detectionrules"
+    query                        = "@ObjectRef.APIGroup:siem.keepwatch.io @ObjectRef.Resource:detectionrules @Verb:(update OR patch OR delete OR deletecollection) @ResponseStatus.code:>=200 @ResponseStatus.code:<300 -(@RequestObject.spec.enabled:false OR @ResponseObject.spec.enabled:false) -@Verb:(delete OR deletecollection) -@ObjectRef.Subresource:?* -@Annotations.authorization.k8s.io/reason:\"an act of the server itself\" @Stage:(ResponseComplete OR Panic) -((@Verb:(delete OR deletecollection) @RequestObject.dryRun:*) OR (-@Verb:(delete OR deletecollection) (@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*))"
+    aggregation                  = "count"
+    group_by_fields              = ["@User.username", "cluster-name"]
+    distinct_fields              = []
+    has_optional_group_by_fields = true
+    data_source                  = "logs"
+  }
+
+  case {
+    name          = ""
+    status        = "medium"
+    condition     = "changed_detectionrules > 0"
+    notifications = []
+  }
+
+  options {
+    detection_method    = "threshold"
+    evaluation_window   = 21600
+    keep_alive          = 21600
+    max_signal_duration = 86400
+  }
+}

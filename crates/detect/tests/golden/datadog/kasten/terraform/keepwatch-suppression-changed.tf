@@ -1,0 +1,64 @@
+resource "datadog_security_monitoring_rule" "keepwatch_suppression_changed" {
+  name               = "Keepwatch Suppression Made or Changed"
+  type               = "log_detection"
+  enabled            = true
+  has_extended_title = true
+  message = <<END
+{{@User.username}} changed suppressions{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}} {{events_matched}} times since {{first_seen}}, last
+{{@Verb}} {{@ObjectRef.Name}}, from {{@network.ip.list}}.
+
+## About
+
+A person made a suppression or changed one: signals that it covers are hidden until it expires.
+
+## Goal
+
+Find alarms that are silenced before something is done.
+
+## Strategy
+
+Every creation and change. No suppression hides this signal. The events themselves are never hidden, and the suppression counts what it hid.
+
+## Triage and response
+
+1. Everything that this identity did around it:
+   `keepwatch investigate user '{{@User.username}}' --since 24h`
+2. What it hides, until when and why: `kubectl get suppression '{{@ObjectRef.Name}}' -o yaml`
+3. End it: `kubectl delete suppression '{{@ObjectRef.Name}}'`
+4. What it hid: run `keepwatch detect` over the same stretch of time, which knows no suppressions
+5. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+
+## Blind spots
+
+- Whether a change made it wider or narrower: both are reported.
+
+## False positives
+
+- An analyst silences a known source of noise. The reason and the end are in the object.
+END
+  tags = ["tactic:TA0005-defense-evasion", "technique:T1562.008-disable-or-modify-cloud-logs"]
+
+  query {
+    name                         = "changed_suppressions"
+    query                        = "@ObjectRef.APIGroup:siem.keepwatch.io @ObjectRef.Resource:suppressions @Verb:(create OR update OR patch) @ResponseStatus.code:>=200 @ResponseStatus.code:<300 -(@RequestObject.spec.rules:\"*\" OR @ResponseObject.spec.rules:\"*\") -@ObjectRef.Subresource:?* @Stage:(ResponseComplete OR Panic) -((@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*)"
+    aggregation                  = "count"
+    group_by_fields              = ["@User.username", "cluster-name"]
+    distinct_fields              = []
+    has_optional_group_by_fields = true
+    data_source                  = "logs"
+  }
+
+  case {
+    name          = ""
+    status        = "medium"
+    condition     = "changed_suppressions > 0"
+    notifications = []
+  }
+
+  options {
+    detection_method    = "threshold"
+    evaluation_window   = 21600
+    keep_alive          = 21600
+    max_signal_duration = 86400
+  }
+}

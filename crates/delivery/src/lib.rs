@@ -12,6 +12,7 @@
 
 mod backoff;
 mod detector;
+mod event_indexer;
 mod gap;
 mod health;
 mod heartbeat;
@@ -35,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use detector::*;
+pub use event_indexer::{EVENT_INDEX, EventIndexer, INDEX_GATHER_TIME};
 pub use health::{Condition, SinkHealth};
 pub use heartbeat::{HEARTBEAT, HEARTBEAT_PERIOD, HEARTBEAT_SINK, USER};
 pub use reader::{BATCH_BYTES_MAX, BATCH_ROWS_MAX, DRAIN_MAX};
@@ -52,6 +54,7 @@ pub struct Delivery {
     metrics: Metrics,
     sinks: Vec<SinkHandle>,
     detector: Option<Arc<SinkStatus>>,
+    event_index: Option<Arc<SinkStatus>>,
     attached: Mutex<BTreeMap<String, UploaderHandle>>,
     uploaders: TaskTracker,
     stop: CancellationToken,
@@ -73,6 +76,7 @@ impl Delivery {
             metrics,
             sinks: Vec::new(),
             detector: None,
+            event_index: None,
             attached: Mutex::default(),
             uploaders: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -93,10 +97,11 @@ impl Delivery {
     }
 
     /// How each reader fares: first the sinks the server was started with, then the detector, then the
-    /// attached, by name.
+    /// attached, by name, then the index of events.
     pub fn health(&self) -> Vec<SinkHealth> {
         let last = self.journal.last_seq();
-        self.statuses().iter().map(|status| status.health(last)).collect()
+        let statuses = self.statuses().into_iter().chain(self.event_index.clone());
+        statuses.map(|status| status.health(last)).collect()
     }
 
     /// What is to be said of the journal when it nears its bound: before any request is refused.
@@ -117,6 +122,13 @@ impl Delivery {
         let last = self.journal.last_seq();
         for status in self.statuses() {
             status.passed(last).await;
+        }
+    }
+
+    /// Waits until the index of events has what the journal holds now.
+    pub async fn indexed(&self) {
+        if let Some(status) = &self.event_index {
+            status.passed(self.journal.last_seq()).await;
         }
     }
 

@@ -1,6 +1,6 @@
 //! What the readers count.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
@@ -9,6 +9,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use store::Journal;
+
+use crate::health::SinkStatus;
 
 /// The sink a number belongs to.
 type Labels = [(&'static str, String); 1];
@@ -21,6 +23,7 @@ pub(crate) struct Metrics {
     unreadable: Family<Labels, Counter>,
     objects: Family<Labels, Counter>,
     object_bytes: Family<Labels, Counter>,
+    index: Arc<OnceLock<Arc<SinkStatus>>>,
 }
 
 impl Metrics {
@@ -31,6 +34,7 @@ impl Metrics {
             unreadable: Family::default(),
             objects: Family::default(),
             object_bytes: Family::default(),
+            index: Arc::default(),
         };
         let registry = registry.sub_registry_with_prefix("keepwatch_delivery");
         registry.register("delivered", "Events that a sink has", metrics.delivered.clone());
@@ -46,8 +50,13 @@ impl Metrics {
             "Compressed bytes of objects that a bucket has",
             metrics.object_bytes.clone(),
         );
-        registry.register_collector(Box::new(Lag(journal)));
+        registry.register_collector(Box::new(Lag { journal, index: Arc::clone(&metrics.index) }));
         metrics
+    }
+
+    /// The index of events has no cursor of its own in the journal.
+    pub(crate) fn follow_index(&self, status: Arc<SinkStatus>) {
+        self.index.get_or_init(|| status);
     }
 
     pub(crate) fn delivered(&self, sink: &str, events: usize) {
@@ -83,7 +92,10 @@ fn of(sink: &str) -> Labels {
 }
 
 /// Asks the journal at each scrape, so that the number is right even for a sink that has stopped.
-struct Lag(Arc<dyn Journal>);
+struct Lag {
+    journal: Arc<dyn Journal>,
+    index: Arc<OnceLock<Arc<SinkStatus>>>,
+}
 
 impl std::fmt::Debug for Lag {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -94,11 +106,14 @@ impl std::fmt::Debug for Lag {
 impl Collector for Lag {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let lag: Family<Labels, prometheus_client::metrics::gauge::Gauge> = Family::default();
-        for reader in self.0.readers() {
-            let value = i64::try_from(reader.lag).unwrap_or(i64::MAX);
-            lag.get_or_create(&of(&reader.name)).set(value);
+        let last = self.journal.last_seq();
+        let readers = self.journal.readers().into_iter().map(|reader| (reader.name, reader.lag));
+        let index = self.index.get().map(|status| status.health(last));
+        for (name, records) in readers.chain(index.map(|health| (health.sink, health.lag))) {
+            let value = i64::try_from(records).unwrap_or(i64::MAX);
+            lag.get_or_create(&of(&name)).set(value);
         }
-        let health = self.0.health();
+        let health = self.journal.health();
         let sizes = [
             ("journal_used_bytes", "Bytes of the store in use", health.used_bytes),
             ("journal_limit_bytes", "Bytes at which requests are refused", health.limit_bytes),

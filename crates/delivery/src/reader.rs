@@ -241,10 +241,14 @@ impl Entry {
         self.record.as_ref().is_ok_and(|record| is_signal(&record.bytes))
     }
 
+    /// The record, if it can be read.
+    pub(crate) fn record(&self) -> Option<&Record> {
+        self.record.as_ref().ok()
+    }
+
     /// When it was committed, if that can be read.
     pub(crate) fn time(&self) -> Option<Timestamp> {
-        let record = self.record.as_ref().ok();
-        record.map(|record| Timestamp::from_micros(record.time))
+        self.record().map(|record| Timestamp::from_micros(record.time))
     }
 }
 

@@ -4,6 +4,7 @@
 mod it {
     mod buckets;
     mod detector;
+    mod event_index;
     mod faults;
     mod fixture;
     mod notifications;

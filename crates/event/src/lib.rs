@@ -19,6 +19,7 @@ mod scan;
 pub mod signal;
 pub mod signal_line;
 mod status;
+pub mod term;
 mod timestamp;
 mod types;
 mod user_agent;

@@ -124,6 +124,15 @@ pub(crate) fn parts(record: &[u8]) -> Result<Parts<'_>, ReadError> {
     Ok(Parts { head, request_object, response_object })
 }
 
+/// The head of a record; its bodies are not looked at.
+pub(crate) fn head(record: &[u8]) -> Result<&[u8], ReadError> {
+    let mut rest = record;
+    match rest.split_off_first() {
+        Some(&VERSION) => Ok(part(&mut rest)?.0),
+        found => Err(ReadError::Version(found.copied())),
+    }
+}
+
 const CUT: ReadError = ReadError::Shape("cut off");
 
 /// The next part, and whether it is compressed.

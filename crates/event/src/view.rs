@@ -27,9 +27,21 @@ pub struct View<'a> {
 impl<'a> View<'a> {
     /// The event in a record. A body that is compressed there is the only thing that is copied.
     pub fn of(record: &'a [u8]) -> Result<Self, ReadError> {
-        let Parts { head: mut rest, request_object, response_object } = record::parts(record)?;
+        let Parts { head, request_object, response_object } = record::parts(record)?;
+        Ok(Self { request_object, response_object, ..Self::of_head(head)? })
+    }
+
+    /// The event in a record without its bodies, which are not looked at: for code that asks many
+    /// events about little.
+    pub fn without_bodies(record: &'a [u8]) -> Result<Self, ReadError> {
+        Self::of_head(record::head(record)?)
+    }
+
+    fn of_head(mut rest: &'a [u8]) -> Result<Self, ReadError> {
         match Head::read(&mut rest) {
-            Some(head) if rest.is_empty() => Ok(Self { head, request_object, response_object }),
+            Some(head) if rest.is_empty() => {
+                Ok(Self { head, request_object: None, response_object: None })
+            }
             _ => Err(ReadError::Shape("its head cannot be read")),
         }
     }

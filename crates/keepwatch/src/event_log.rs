@@ -1,24 +1,30 @@
 //! The journal as the kind `AuditEvent` reads it.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use apiserver::ApiError;
 use async_trait::async_trait;
 use event::Timestamp;
-use siem::audit_event::{EventLog, LogRecord};
+use siem::audit_event::{Conditions, EventLog, LogRecord, Order, Selection};
+use store::event_index::{EventIndex, IndexQuery};
 use store::{Journal, ReadError, Record};
+use tokio::task;
 
-/// The journal of the store.
-pub(crate) struct JournalLog(pub(crate) Arc<dyn Journal>);
+/// The journal of the store, and the index of its events.
+pub(crate) struct JournalLog {
+    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) index: Arc<EventIndex>,
+}
 
 #[async_trait]
 impl EventLog for JournalLog {
     fn first_seq(&self) -> u64 {
-        self.0.first_seq()
+        self.journal.first_seq()
     }
 
     fn last_seq(&self) -> u64 {
-        self.0.last_seq()
+        self.journal.last_seq()
     }
 
     async fn read(
@@ -29,7 +35,7 @@ impl EventLog for JournalLog {
     ) -> Result<Vec<LogRecord>, ApiError> {
         let mut after = after;
         loop {
-            match self.0.read(after, rows_max, bytes_max).await {
+            match self.journal.read(after, rows_max, bytes_max).await {
                 Ok(records) => return Ok(records.into_iter().map(record).collect()),
                 // One that is damaged on disk does not hide those behind it; the sinks report it.
                 Err(ReadError::Damaged { number, .. }) if number > after => after = number,
@@ -38,8 +44,27 @@ impl EventLog for JournalLog {
         }
     }
 
+    async fn select(
+        &self,
+        conditions: &Conditions,
+        within: RangeInclusive<u64>,
+    ) -> Result<Selection, ApiError> {
+        let Some(terms) = conditions.terms() else { return Ok(Selection::default()) };
+        let query = IndexQuery {
+            terms,
+            since: conditions.since.map_or(i64::MIN, Timestamp::as_micros),
+            until: conditions.until.map_or(i64::MAX, Timestamp::as_micros),
+            newest_first: conditions.order == Order::Newest,
+        };
+        let index = Arc::clone(&self.index);
+        let selected = task::spawn_blocking(move || index.select(&query, within)).await;
+        let store::event_index::Selection { ranges, rest } =
+            selected.map_err(|_gone| unreadable(&ReadError::Closed))?;
+        Ok(Selection { ranges, rest })
+    }
+
     async fn wait_past(&self, seq: u64) -> Result<(), ApiError> {
-        self.0.wait_past(seq).await.map(drop).map_err(|error| unreadable(&error))
+        self.journal.wait_past(seq).await.map(drop).map_err(|error| unreadable(&error))
     }
 }
 

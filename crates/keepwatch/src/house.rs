@@ -23,7 +23,7 @@ use apiserver::{
 use arc_swap::ArcSwap;
 use audit::Policy;
 use delivery::notification::Notifications;
-use delivery::{Condition, Delivery, SinkTask};
+use delivery::{Condition, Delivery, EventIndexer, SinkTask};
 use detect::LoadOptions;
 use event::UserInfo;
 use event::kasten::Labels;
@@ -31,6 +31,7 @@ use futures::future::BoxFuture;
 use kasten::Installation;
 use prometheus_client::registry::Registry as Numbers;
 use sink::Sink;
+use store::event_index::EventIndex;
 use store::{OpenError, Sqlite, Storage};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -81,6 +82,7 @@ pub(crate) struct House {
     delivery: Arc<Delivery>,
     registry: Registry,
     detection: Detection,
+    indexer: EventIndexer,
     notifications: Arc<Notifications>,
     tester: Tester,
 }
@@ -95,7 +97,8 @@ impl House {
         let mut numbers = Numbers::default();
         let mut resources = plan.resources.clone();
         let tester = Tester::default();
-        resources.extend(siem::resources(&services(&plan, &tester)));
+        let index = Arc::new(plan.store.event_index());
+        resources.extend(siem::resources(&services(&plan, &tester, &index)));
         let metrics = Metrics::new(&mut numbers, &resources);
         let journal = plan.store.journal();
         retire(&*journal, &plan.sinks).await?;
@@ -122,6 +125,7 @@ impl House {
             plan.cluster_name,
         )
         .await?;
+        let indexer = delivery.event_indexer(index);
         let delivery = Arc::new(delivery);
         let server = Server::bind(apiserver::Options {
             address: plan.address,
@@ -143,7 +147,17 @@ impl House {
         .await
         .map_err(explained)?;
         let store = plan.store;
-        Ok(Self { store, server, sink_tasks, delivery, registry, detection, notifications, tester })
+        Ok(Self {
+            store,
+            server,
+            sink_tasks,
+            delivery,
+            registry,
+            detection,
+            indexer,
+            notifications,
+            tester,
+        })
     }
 
     /// A task that runs the notifiers.
@@ -207,6 +221,7 @@ impl House {
         let mut detector = JoinSet::new();
         detector.spawn(self.detection.detector.run(detecting.clone()));
         living.spawn(self.detection.follower.run());
+        living.spawn(self.indexer.run());
         for resident in residents {
             living.spawn(resident);
         }
@@ -289,10 +304,10 @@ pub(crate) fn load_options(installation: &Installation) -> LoadOptions {
 }
 
 /// What the kinds of `siem.keepwatch.io` need.
-fn services(plan: &Plan, tester: &Tester) -> siem::Services {
+fn services(plan: &Plan, tester: &Tester, index: &Arc<EventIndex>) -> siem::Services {
     siem::Services {
         rules: load_options(&plan.installation),
-        log: Arc::new(JournalLog(plan.store.journal())),
+        log: Arc::new(JournalLog { journal: plan.store.journal(), index: Arc::clone(index) }),
         tester: Arc::new(tester.clone()),
     }
 }
@@ -330,7 +345,7 @@ fn remarks(delivery: Arc<Delivery>) -> Remarks {
             };
             let extent = format!("{} records wait", sink.lag);
             let trouble = reason.map(|reason| Trouble { extent, reason });
-            let name = if sink.sink == delivery::DETECTOR {
+            let name = if [delivery::DETECTOR, delivery::EVENT_INDEX].contains(&&*sink.sink) {
                 sink.sink
             } else {
                 format!("sink-{}", sink.sink)

@@ -6,6 +6,8 @@
 
 #[path = "it/audit_events.rs"]
 mod audit_events;
+#[path = "it/event_index.rs"]
+mod event_index;
 #[path = "it/notifiers.rs"]
 mod notifiers;
 #[path = "it/roles.rs"]

@@ -16,7 +16,7 @@ pub(crate) struct Cursors {
 }
 
 /// A place in the journal, and what the reader keeps with it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cursor {
     /// The last record the reader is done with.
     pub seq: u64,

@@ -2,7 +2,7 @@
 //!
 //! Each read is bounded and ends its transaction, so that it never holds up a checkpoint for long.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -29,6 +29,10 @@ pub(crate) struct Disk {
 impl Disk {
     pub(crate) fn new(path: PathBuf) -> Self {
         Self { path, file: Mutex::new(None) }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Let go of the file, because it is being reopened or closed.

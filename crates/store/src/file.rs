@@ -266,7 +266,7 @@ fn directory(path: &Path) -> &Path {
 }
 
 /// A file beside another, named after it.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)

@@ -15,6 +15,7 @@ pub mod conformance;
 mod copier;
 mod cursors;
 mod disk;
+pub mod event_index;
 mod file;
 mod group;
 mod handle;

@@ -12,6 +12,7 @@ use tokio::task;
 
 use crate::copier::Copier;
 use crate::disk::Disk;
+use crate::event_index::EventIndex;
 use crate::file::{self, OpenError};
 use crate::handle::{Handle, Request};
 use crate::index::{self, Found, Outline};
@@ -78,6 +79,11 @@ impl Sqlite {
     /// The journal of this store.
     pub fn journal(&self) -> Arc<dyn Journal> {
         Arc::new(SqliteJournal::new(Arc::clone(&self.0)))
+    }
+
+    /// The index of this store's events, in a file beside it.
+    pub fn event_index(&self) -> EventIndex {
+        EventIndex::new(self.0.shared.disk.path())
     }
 
     /// The oldest revision that can be read.

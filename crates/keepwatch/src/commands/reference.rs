@@ -80,10 +80,24 @@ fn limits() -> Result<String> {
         "# Limits\n\nMade from the program: `cargo xtask codegen` writes this page. What a flag \
          changes stands in the [command line](cli.md).\n\n| what | limit |\n|---|---|\n",
     );
-    for (what, limit) in rows() {
+    for (what, limit) in rows().into_iter().chain(index_rows()) {
         writeln!(page, "| {what} | {limit} |")?;
     }
     Ok(page)
+}
+
+/// Those of the index of events.
+fn index_rows() -> Vec<(&'static str, String)> {
+    use store::event_index as index;
+    let gather_time = format!("{} ms", delivery::INDEX_GATHER_TIME.as_millis());
+    vec![
+        ("Records in a segment of the index of events", index::SEGMENT_RECORDS.to_string()),
+        ("Values of a column of a segment that are counted", index::VALUES_MAX.to_string()),
+        ("Pairs of value and granule in a column of a segment", index::PAIRS_MAX.to_string()),
+        ("Addresses of an event that are in the index", event::term::ADDRESSES_MAX.to_string()),
+        ("Segments that one call of the index looks through", index::SEGMENTS_MAX.to_string()),
+        ("Time records gather before they are indexed", gather_time),
+    ]
 }
 
 fn rows() -> Vec<(&'static str, String)> {

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use apiserver::{ApiError, FieldTerm};
+use event::term::{Term, TermField};
 use event::{Timestamp, View};
 
 /// What a field selector may name.
@@ -133,6 +134,26 @@ impl Conditions {
         Ok(conditions)
     }
 
+    /// Terms, all of which an event has that is asked for; `None` if there can be none.
+    pub fn terms(&self) -> Option<Vec<Term>> {
+        let equal = || self.fields.iter().filter(|condition| condition.is_equal);
+        let mut terms = Vec::new();
+        for condition in equal() {
+            terms.push(condition.term()?);
+        }
+        // Two that are each in many events may be together in few.
+        let value_of = |field| equal().find(|it| it.field == field).map(|it| it.value.as_str());
+        if let (Some(verb), Some(resource)) =
+            (value_of(EventField::Verb), value_of(EventField::Resource))
+        {
+            terms.push(match value_of(EventField::Group) {
+                Some(group) => Term::new(TermField::VerbGroupResource, &[verb, group, resource]),
+                None => Term::new(TermField::VerbResource, &[verb, resource]),
+            });
+        }
+        Some(terms)
+    }
+
     /// Whether an event is asked for.
     pub fn admit(&self, event: &View<'_>) -> bool {
         let time = event.stage_timestamp();
@@ -143,6 +164,24 @@ impl Conditions {
 }
 
 impl Condition {
+    /// The term of every event whose field has the value; `None` if no event can have it.
+    fn term(&self) -> Option<Term> {
+        let field = match self.field {
+            EventField::User => TermField::User,
+            EventField::Verb => TermField::Verb,
+            EventField::Group => TermField::Group,
+            EventField::Resource => TermField::Resource,
+            EventField::Subresource => TermField::Subresource,
+            EventField::Namespace => TermField::Namespace,
+            EventField::Name => TermField::Name,
+            EventField::Code => return self.value.parse().ok().map(Term::code),
+            EventField::SourceIp => TermField::SourceIp,
+            EventField::AuditId => TermField::AuditId,
+            EventField::Stage => TermField::Stage,
+        };
+        Some(Term::new(field, &[&self.value]))
+    }
+
     /// Whether the field has the value.
     fn holds(&self, event: &View<'_>) -> bool {
         let value = self.value.as_str();

@@ -10,7 +10,7 @@ use event::Timestamp;
 use super::{Conditions, Order};
 
 /// Places that are looked at in one go without an index.
-const BLOCK: u64 = 1024;
+const BLOCK: u64 = 256;
 
 /// One record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,16 @@ pub struct LogRecord {
     pub time: Timestamp,
     /// An audit event, or something else that is passed over.
     pub bytes: Bytes,
+}
+
+/// Where to look for events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Places, in the order in which events are listed. What is passed over has no event that meets
+    /// the conditions.
+    pub ranges: Vec<RangeInclusive<u64>>,
+    /// Places that are still to be looked through, behind those.
+    pub rest: Option<RangeInclusive<u64>>,
 }
 
 /// A log of records with rising places, from which the oldest may go.
@@ -44,21 +54,31 @@ pub trait EventLog: Send + Sync {
     /// Waits until there is a record after `seq`.
     async fn wait_past(&self, seq: u64) -> Result<(), ApiError>;
 
-    /// The places within `within` that are to be looked at next: the first ones, or with
-    /// [`Order::Newest`] the last ones, between which an event may meet the conditions. What is passed
-    /// over has none that does. `None`: there is none in all of `within`.
-    async fn next_range(
+    /// Where within some places an event may meet the conditions. Without an index that is anywhere.
+    async fn select(
         &self,
         conditions: &Conditions,
         within: RangeInclusive<u64>,
-    ) -> Result<Option<RangeInclusive<u64>>, ApiError> {
-        let (first, last) = within.into_inner();
-        if first > last {
-            return Ok(None);
-        }
-        Ok(Some(match conditions.order {
-            Order::Oldest => first..=last.min(first.saturating_add(BLOCK - 1)),
-            Order::Newest => first.max(last.saturating_sub(BLOCK - 1))..=last,
-        }))
+    ) -> Result<Selection, ApiError> {
+        Ok(everywhere(conditions.order, within))
     }
+}
+
+/// The next places to look at without an index.
+pub fn everywhere(order: Order, within: RangeInclusive<u64>) -> Selection {
+    let (first, last) = within.into_inner();
+    if first > last {
+        return Selection::default();
+    }
+    let (range, rest) = match order {
+        Order::Oldest => {
+            let end = last.min(first.saturating_add(BLOCK - 1));
+            (first..=end, end + 1..=last)
+        }
+        Order::Newest => {
+            let start = first.max(last.saturating_sub(BLOCK - 1));
+            (start..=last, first..=start - 1)
+        }
+    };
+    Selection { ranges: vec![range], rest: Some(rest).filter(|rest| !rest.is_empty()) }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use apiserver::{ApiError, ReadBatch, ReadOnlyStorage, ReadPage, ReadQuery};
 use async_trait::async_trait;
 use bytes::Bytes;
-use event::{Timestamp, View};
+use event::View;
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 use http::StatusCode;
@@ -26,8 +26,6 @@ const READ_ROWS: usize = 512;
 const READ_BYTES: usize = 4 << 20;
 /// Bytes of records that wait while a stretch is read whose end comes first.
 const HELD_BYTES: usize = 16 << 20;
-/// How far the time of an event may be after that of its record, in microseconds: clocks differ.
-const SKEW_MAX: i64 = 60_000_000;
 
 /// The events of a log.
 pub(super) struct Pages(pub(super) Arc<dyn EventLog>);
@@ -55,14 +53,16 @@ impl Page {
     }
 }
 
+/// Whether a record is an event that is asked for. What is not an event is passed over.
+fn is_asked_for(conditions: &Conditions, record: &LogRecord) -> bool {
+    conditions.seq.is_none_or(|seq| seq == record.seq)
+        && View::without_bodies(&record.bytes).is_ok_and(|event| conditions.admit(&event))
+}
+
 /// The object of a record, if it is an event that is asked for.
 fn admitted(conditions: &Conditions, record: &LogRecord) -> Option<Bytes> {
-    if conditions.seq.is_some_and(|seq| seq != record.seq) {
-        return None;
-    }
-    // What is not an event is passed over.
-    let event = View::of(&record.bytes).ok()?;
-    conditions.admit(&event).then(|| body(record, &event))
+    let is_asked_for = is_asked_for(conditions, record);
+    is_asked_for.then(|| View::of(&record.bytes).ok()).flatten().map(|event| body(record, &event))
 }
 
 #[async_trait]
@@ -87,12 +87,7 @@ impl ReadOnlyStorage for Pages {
             }
             None => match page.conditions.order {
                 Order::Oldest => {
-                    let start = match (after, page.conditions.since) {
-                        (Some(after), _) => after,
-                        (None, Some(since)) => self.place_before(since, revision).await?,
-                        (None, None) => 0,
-                    };
-                    self.fill_oldest(&mut page, start, revision).await?
+                    self.fill_oldest(&mut page, after.unwrap_or_default(), revision).await?
                 }
                 Order::Newest => {
                     let end = after.unwrap_or(revision.saturating_add(1));
@@ -128,27 +123,22 @@ impl Pages {
         after: u64,
         last: u64,
     ) -> Result<Option<u64>, ApiError> {
-        let mut after = after.max(self.0.first_seq().saturating_sub(1));
-        while after < last {
-            let within = after + 1..=last;
-            let Some(range) = self.0.next_range(&page.conditions, within).await? else { break };
-            after = range.start().saturating_sub(1);
-            while after < *range.end() {
-                let records = self.0.read(after, READ_ROWS, READ_BYTES).await?;
-                if records.is_empty() {
-                    return Ok(None);
-                }
-                for record in &records {
-                    if record.seq > *range.end() {
-                        after = *range.end();
-                        break;
+        let mut rest = Some(after.max(self.0.first_seq().saturating_sub(1)) + 1..=last);
+        while let Some(within) = rest {
+            let selection = self.0.select(&page.conditions, within).await?;
+            rest = selection.rest;
+            for range in selection.ranges {
+                let mut after = range.start().saturating_sub(1);
+                while after < *range.end() {
+                    let records = self.read_within(after, *range.end()).await?;
+                    for record in &records {
+                        page.looked_at += 1;
+                        page.take(record);
+                        if page.is_full() {
+                            return Ok((record.seq < last).then_some(record.seq));
+                        }
                     }
-                    after = record.seq;
-                    page.looked_at += 1;
-                    page.take(record);
-                    if page.is_full() {
-                        return Ok((after < last).then_some(after));
-                    }
+                    after = records.last().map_or(*range.end(), |record| record.seq);
                 }
             }
         }
@@ -159,58 +149,50 @@ impl Pages {
     /// begins.
     async fn fill_newest(&self, page: &mut Page, end: u64) -> Result<Option<u64>, ApiError> {
         let first = self.0.first_seq().max(1);
-        let mut end = end;
-        while end > first {
-            let within = first..=end - 1;
-            let Some(range) = self.0.next_range(&page.conditions, within).await? else { break };
-            let (held, begin, newest) = self.hold(page, &range).await?;
-            for record in held.iter().rev() {
-                page.take(record);
-                if page.is_full() {
-                    return Ok((record.seq > first).then_some(record.seq));
+        let mut rest = Some(first..=end.saturating_sub(1));
+        while let Some(within) = rest {
+            let selection = self.0.select(&page.conditions, within).await?;
+            rest = selection.rest;
+            for range in selection.ranges {
+                let mut end = *range.end();
+                while end >= *range.start() {
+                    let (held, begin) = self.hold(page, *range.start()..=end).await?;
+                    for record in held.iter().rev() {
+                        page.take(record);
+                        if page.is_full() {
+                            return Ok((record.seq > first).then_some(record.seq));
+                        }
+                    }
+                    if page.is_full() {
+                        return Ok((begin > first).then_some(begin));
+                    }
+                    end = begin.saturating_sub(1);
                 }
-            }
-            let since = page.conditions.since;
-            if since.is_some_and(|since| newest.is_some_and(|newest| is_before(newest, since))) {
-                break;
-            }
-            end = begin;
-            if page.is_full() {
-                return Ok((end > first).then_some(end));
             }
         }
         Ok(None)
     }
 
-    /// The records of a stretch that may be asked for, as far as there is room: the first place that
-    /// they cover, and the time of the newest record.
+    /// The records of a stretch that are asked for, as far as there is room, and the first place that
+    /// they cover.
     async fn hold(
         &self,
         page: &mut Page,
-        range: &RangeInclusive<u64>,
-    ) -> Result<(VecDeque<LogRecord>, u64, Option<Timestamp>), ApiError> {
+        range: RangeInclusive<u64>,
+    ) -> Result<(VecDeque<LogRecord>, u64), ApiError> {
         let (mut held, mut bytes) = (VecDeque::new(), 0);
         let mut begin = *range.start();
-        let mut newest = None;
         let mut after = range.start().saturating_sub(1);
         while after < *range.end() {
-            let records = self.0.read(after, READ_ROWS, READ_BYTES).await?;
-            if records.is_empty() {
-                break;
-            }
+            let records = self.read_within(after, *range.end()).await?;
+            after = records.last().map_or(*range.end(), |record| record.seq);
             for record in records {
-                if record.seq > *range.end() {
-                    return Ok((held, begin, newest));
-                }
-                after = record.seq;
-                newest = Some(record.time);
                 page.looked_at += 1;
-                let is_asked_for =
-                    View::of(&record.bytes).is_ok_and(|event| page.conditions.admit(&event));
-                if is_asked_for {
-                    bytes += record.bytes.len();
-                    held.push_back(record);
+                if !is_asked_for(&page.conditions, &record) {
+                    continue;
                 }
+                bytes += record.bytes.len();
+                held.push_back(record);
                 while bytes > HELD_BYTES && held.len() > 1 {
                     if let Some(oldest) = held.pop_front() {
                         bytes -= oldest.bytes.len();
@@ -219,28 +201,16 @@ impl Pages {
                 }
             }
         }
-        Ok((held, begin, newest))
+        Ok((held, begin))
     }
 
-    /// A place before which no event can be as late as `since`, found by halving.
-    async fn place_before(&self, since: Timestamp, last: u64) -> Result<u64, ApiError> {
-        let mut low = self.0.first_seq().saturating_sub(1);
-        let mut high = last;
-        while low < high {
-            let middle = low + (high - low) / 2;
-            let records = self.0.read(middle, 1, 1).await?;
-            match records.first() {
-                Some(record) if is_before(record.time, since) => low = record.seq.max(middle + 1),
-                _ => high = middle,
-            }
-        }
-        Ok(low.min(last))
+    /// Some records after a place, up to another; none if they are gone.
+    async fn read_within(&self, after: u64, last: u64) -> Result<Vec<LogRecord>, ApiError> {
+        let rows = usize::try_from(last - after).unwrap_or(READ_ROWS).min(READ_ROWS);
+        let mut records = self.0.read(after, rows, READ_BYTES).await?;
+        records.retain(|record| record.seq <= last);
+        Ok(records)
     }
-}
-
-/// Whether an event of a record of that time must be before `since`.
-fn is_before(recorded: Timestamp, since: Timestamp) -> bool {
-    recorded.as_micros().saturating_add(SKEW_MAX) < since.as_micros()
 }
 
 fn position(after: &str) -> Result<u64, ApiError> {

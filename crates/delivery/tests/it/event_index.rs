@@ -1,0 +1,156 @@
+//! The index of events on a real store: it follows the journal, and what is wrong with its file is made
+//! right from the journal.
+
+use std::fs::OpenOptions;
+use std::io::{Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use event::term::{Term, TermField};
+use store::event_index::{EventIndex, IndexQuery, SEGMENT_RECORDS, Selection};
+use store::{Sqlite, Storage as _};
+use tokio::task::JoinSet;
+
+use super::fixture::{delivery, event, open_store};
+
+/// An index that is filled as long as it lives.
+struct Filled {
+    index: Arc<EventIndex>,
+    delivery: delivery::Delivery,
+    _tasks: JoinSet<()>,
+}
+
+impl Filled {
+    /// Waits until the index has all records.
+    async fn open(store: &Sqlite) -> Self {
+        let mut delivery = delivery(store);
+        let index = Arc::new(store.event_index());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(delivery.event_indexer(Arc::clone(&index)).run());
+        delivery.indexed().await;
+        Self { index, delivery, _tasks: tasks }
+    }
+
+    /// How many of the records up to a place are to be looked at for an audit ID.
+    fn looked_at(&self, audit_id: &str, up_to: u64) -> u64 {
+        let query = IndexQuery {
+            terms: vec![Term::new(TermField::AuditId, &[audit_id])],
+            since: i64::MIN,
+            until: i64::MAX,
+            newest_first: false,
+        };
+        let Selection { ranges, rest } = self.index.select(&query, 1..=up_to);
+        assert_eq!(rest, None);
+        ranges.into_iter().map(|range| range.end() - range.start() + 1).sum()
+    }
+}
+
+/// Records events up to a place; the audit ID of each is `prefix` and its number.
+async fn record(store: &Sqlite, prefix: &str, last: u64) {
+    let numbers: Vec<u64> = (store.journal().last_seq() + 1..=last).collect();
+    // Fewer than may wait for the store.
+    for some in numbers.chunks(1_000) {
+        let records = some.iter().map(|number| {
+            store::record(store, event::record::write(&event(&format!("{prefix}{number}"))))
+        });
+        for record in records.collect::<Vec<_>>() {
+            record.await.unwrap();
+        }
+    }
+}
+
+fn index_file(folder: &Path) -> PathBuf {
+    folder.join("store.db-events")
+}
+
+/// Copies files of a store, those that are there.
+fn copy_files(from: &Path, to: &Path, suffixes: &[&str]) {
+    for name in suffixes.iter().map(|suffix| format!("store.db{suffix}")) {
+        if from.join(&name).exists() {
+            std::fs::copy(from.join(&name), to.join(&name)).unwrap();
+        }
+    }
+}
+
+/// A store of one segment and some more.
+async fn indexed(folder: &Path) -> Sqlite {
+    let store = open_store(folder);
+    record(&store, "", SEGMENT_RECORDS + 10).await;
+    store
+}
+
+#[tokio::test]
+async fn the_index_follows_the_journal_and_is_there_again_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = indexed(folder.path()).await;
+    let filled = Filled::open(&store).await;
+    assert_eq!(filled.index.next_missing(1), 1);
+    assert_eq!(filled.looked_at("77", SEGMENT_RECORDS) % 64, 0);
+    assert!((64..1_000).contains(&filled.looked_at("77", SEGMENT_RECORDS)));
+    assert!(filled.looked_at("none", SEGMENT_RECORDS) < 1_000);
+    assert!(filled.delivery.health().iter().all(|health| health.lag == 0));
+    assert!(store.journal().readers().is_empty(), "the journal keeps nothing for it");
+    drop(filled);
+    store.close().await;
+
+    let store = open_store(folder.path());
+    let index = store.event_index();
+    assert_eq!(index.next_missing(1), 0, "nothing is used before it is checked");
+    let [stored] = <[_; 1]>::try_from(index.stored().unwrap()).unwrap();
+    let last = store.journal().read(SEGMENT_RECORDS - 1, 1, 1).await.unwrap();
+    assert!(stored.is_of(last.first()));
+    drop(index);
+    let filled = Filled::open(&store).await;
+    assert!(filled.looked_at("77", SEGMENT_RECORDS) < 1_000);
+}
+
+#[tokio::test]
+async fn an_index_that_is_damaged_is_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = indexed(folder.path()).await;
+    drop(Filled::open(&store).await);
+    let path = index_file(folder.path());
+    for (offset, bytes) in [(0, &b"no database"[..]), (60, &[9; 16]), (4_096, &vec![0xa5; 60_000])]
+    {
+        let mut file = OpenOptions::new().write(true).open(&path).unwrap();
+        file.seek(SeekFrom::Start(offset)).unwrap();
+        file.write_all(bytes).unwrap();
+        let filled = Filled::open(&store).await;
+        assert!(filled.looked_at("77", SEGMENT_RECORDS) >= 64, "{offset}");
+        drop(filled);
+        let filled = Filled::open(&store).await;
+        let looked_at = filled.looked_at("77", SEGMENT_RECORDS);
+        assert!((64..1_000).contains(&looked_at), "{offset}: {looked_at}");
+        drop(filled);
+    }
+    std::fs::remove_file(&path).unwrap();
+    let filled = Filled::open(&store).await;
+    assert!(filled.looked_at("77", SEGMENT_RECORDS) < 1_000);
+}
+
+#[tokio::test]
+async fn an_index_of_records_that_a_restored_copy_does_not_have_is_not_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = tempfile::tempdir().unwrap();
+    let store = open_store(folder.path());
+    record(&store, "", 10).await;
+    store.close().await;
+    drop(store);
+    copy_files(folder.path(), copy.path(), &["", "-wal"]);
+    let store = open_store(folder.path());
+    record(&store, "", SEGMENT_RECORDS + 10).await;
+    drop(Filled::open(&store).await);
+    store.close().await;
+    drop(store);
+
+    copy_files(folder.path(), copy.path(), &["-events", "-events-wal"]);
+    let store = open_store(copy.path());
+    let restored = Filled::open(&store).await;
+    assert_eq!(restored.index.next_missing(1), 0, "the copy has no such segment");
+    drop(restored);
+    record(&store, "other-", SEGMENT_RECORDS).await;
+    let filled = Filled::open(&store).await;
+    assert!(filled.looked_at("other-77", SEGMENT_RECORDS) >= 64);
+    assert!(filled.looked_at("77", SEGMENT_RECORDS) < 1_000);
+    assert!(store.health().is_writable());
+}

@@ -1,0 +1,227 @@
+//! The file of the index: rows that are written once, each with a checksum.
+//!
+//! Nothing is repaired and nothing is refused: a file that is not as it should be is deleted, since all
+//! of it can be made again from the journal.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+
+use super::builder::{BLOCKS, COLUMNS};
+use super::{IndexError, LastRecord, Segment, Times};
+use crate::file::beside;
+
+/// Marks the file as an index of events (`KWix` in ASCII).
+const APPLICATION_ID: i32 = 0x4b57_6978;
+/// The layout of the tables, the columns and the hashes of terms. A file with another one is deleted.
+const LAYOUT: i32 = 1;
+/// Pages held between reads, in KiB.
+const CACHE_KIB: i64 = 256;
+/// Pages of write-ahead log after which it is copied into the file.
+const CHECKPOINT_PAGES: i32 = 1_000;
+
+const SCHEMA: &str = "
+    CREATE TABLE segments (
+        segment INTEGER PRIMARY KEY, seq INTEGER NOT NULL, time INTEGER NOT NULL,
+        record INTEGER NOT NULL, times BLOB NOT NULL, crc INTEGER NOT NULL) STRICT;
+    CREATE TABLE columns (
+        id INTEGER PRIMARY KEY, crc INTEGER NOT NULL, column BLOB NOT NULL) STRICT;
+";
+
+/// Opens the index, or makes an empty one if there is none that can be used.
+pub(super) fn open(path: &Path) -> Result<Connection, IndexError> {
+    match connect(path) {
+        Ok(Some(file)) => return Ok(file),
+        Ok(None) => tracing::info!("the index of events has another layout; it is made again"),
+        Err(error) if is_unusable(&error) => {
+            tracing::warn!(%error, "the index of events is damaged; it is made again");
+        }
+        Err(error) => return Err(error.into()),
+    }
+    remove(path)?;
+    connect(path)?.ok_or(IndexError::Layout)
+}
+
+/// Whether what SQLite says is about what is in the file.
+pub(super) fn is_unusable(error: &rusqlite::Error) -> bool {
+    use ErrorCode::{ApiMisuse, DatabaseCorrupt, NotADatabase, SchemaChanged, Unknown};
+    matches!(
+        error.sqlite_error_code(),
+        None | Some(DatabaseCorrupt | NotADatabase | SchemaChanged | ApiMisuse | Unknown)
+    )
+}
+
+/// Deletes the file and what SQLite keeps beside it.
+pub(super) fn remove(path: &Path) -> Result<(), IndexError> {
+    for path in [path.to_owned(), beside(path, "-wal"), beside(path, "-shm")] {
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(IndexError::Path { path, source: error });
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// `None` for a file of another layout.
+fn connect(path: &Path) -> rusqlite::Result<Option<Connection>> {
+    let file = Connection::open(path)?;
+    // No other process has a use for it, and so there is nothing to share.
+    file.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    file.pragma_update(None, "journal_mode", "WAL")?;
+    // What is lost is made again.
+    file.pragma_update(None, "synchronous", "NORMAL")?;
+    file.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    // By SQLite's convention a negative number means KiB.
+    file.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    file.pragma_update(None, "trusted_schema", false)?;
+    let number = |pragma: &str| file.query_row(pragma, [], |row| row.get::<_, i32>(0));
+    match (number("PRAGMA application_id")?, number("PRAGMA user_version")?) {
+        (APPLICATION_ID, LAYOUT) => {
+            file.query_row("SELECT count(*) FROM columns WHERE id < 0", [], |_row| Ok(()))?;
+            return Ok(Some(file));
+        }
+        (0, 0) => {}
+        _ => return Ok(None),
+    }
+    let tables: i64 = file.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if tables > 0 {
+        return Ok(None);
+    }
+    let marks =
+        format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {LAYOUT};");
+    file.execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA} {marks} COMMIT;"))?;
+    Ok(Some(file))
+}
+
+/// Writes a segment in the place of the one that was there.
+pub(super) fn put(file: &mut Connection, segment: &Segment) -> rusqlite::Result<()> {
+    let Segment { number, last, times, columns } = segment;
+    let transaction = file.transaction()?;
+    {
+        let mut insert = transaction.prepare("INSERT OR REPLACE INTO columns VALUES (?, ?, ?)")?;
+        for (at, column) in columns.iter().enumerate() {
+            let id = column_id(*number, at);
+            insert.execute(params![id, column_crc(id, column), column])?;
+        }
+    }
+    let times = times_bytes(times);
+    let crc = segment_crc(*number, last, &times);
+    let LastRecord { seq, time, crc: record } = *last;
+    transaction.execute(
+        "INSERT OR REPLACE INTO segments VALUES (?, ?, ?, ?, ?, ?)",
+        params![number.cast_signed(), seq.cast_signed(), time, record, times, crc],
+    )?;
+    transaction.commit()
+}
+
+/// Deletes segments, all of them below `below` or a single one.
+pub(super) fn delete(file: &mut Connection, first: u64, end: u64) -> rusqlite::Result<()> {
+    let transaction = file.transaction()?;
+    transaction.execute(
+        "DELETE FROM segments WHERE segment >= ? AND segment < ?",
+        [first.cast_signed(), end.cast_signed()],
+    )?;
+    transaction.execute(
+        "DELETE FROM columns WHERE id >= ? AND id < ?",
+        [column_id(first, 0), column_id(end, 0)],
+    )?;
+    transaction.commit()
+}
+
+/// The segments that are there: those whose row is as it was written.
+pub(super) fn segments(file: &Connection) -> rusqlite::Result<Vec<(u64, LastRecord, Times)>> {
+    let mut query = file.prepare("SELECT * FROM segments ORDER BY segment")?;
+    let mut rows = query.query([])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let number = row.get::<_, i64>(0)?.cast_unsigned();
+        let seq = row.get::<_, i64>(1)?.cast_unsigned();
+        let last = LastRecord { seq, time: row.get(2)?, crc: row.get(3)? };
+        let bytes: Vec<u8> = row.get(4)?;
+        if row.get::<_, i64>(5)? != segment_crc(number, &last, &bytes) {
+            continue;
+        }
+        if let Some(times) = times_of(&bytes) {
+            let all = times.iter().flatten().copied().reduce(|one, other| Times {
+                first: one.first.min(other.first),
+                last: one.last.max(other.last),
+            });
+            found.push((number, last, all.unwrap_or(Times::NONE)));
+        }
+    }
+    Ok(found)
+}
+
+/// The times of a segment's blocks; `None` if they are not there as they were written.
+pub(super) fn times(
+    file: &Connection,
+    segment: u64,
+) -> rusqlite::Result<Option<[Option<Times>; BLOCKS]>> {
+    let query = "SELECT seq, time, record, times, crc FROM segments WHERE segment = ?";
+    let row = file.query_row(query, [segment.cast_signed()], |row| {
+        let seq = row.get::<_, i64>(0)?.cast_unsigned();
+        let last = LastRecord { seq, time: row.get(1)?, crc: row.get(2)? };
+        Ok((last, row.get::<_, Vec<u8>>(3)?, row.get::<_, i64>(4)?))
+    });
+    let row = row.optional()?;
+    let sound = row.filter(|(last, times, crc)| *crc == segment_crc(segment, last, times));
+    Ok(sound.and_then(|(_, times, _)| times_of(&times)))
+}
+
+/// What `read` makes of a column; `None` if it is not there as it was written.
+pub(super) fn column<T>(
+    file: &Connection,
+    segment: u64,
+    at: usize,
+    read: impl FnOnce(&[u8]) -> Option<T>,
+) -> rusqlite::Result<Option<T>> {
+    let id = column_id(segment, at);
+    let mut query = file.prepare("SELECT crc, column FROM columns WHERE id = ?")?;
+    let mut rows = query.query([id])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let crc: i64 = row.get(0)?;
+    let column = row.get_ref(1)?.as_blob().unwrap_or_default();
+    Ok(if crc == column_crc(id, column) { read(column) } else { None })
+}
+
+fn column_id(segment: u64, at: usize) -> i64 {
+    let columns = COLUMNS as u64;
+    segment.saturating_mul(columns).saturating_add(at as u64).cast_signed()
+}
+
+fn times_bytes(times: &[Option<Times>; BLOCKS]) -> Vec<u8> {
+    let times = times.iter().map(|times| times.unwrap_or(Times::NONE));
+    times.flat_map(|Times { first, last }| [first, last]).flat_map(i64::to_le_bytes).collect()
+}
+
+fn times_of(bytes: &[u8]) -> Option<[Option<Times>; BLOCKS]> {
+    let (numbers, _) = bytes.as_chunks::<8>();
+    let mut times = [None; BLOCKS];
+    for (at, block) in times.iter_mut().enumerate() {
+        let [first, last] =
+            [numbers.get(2 * at)?, numbers.get(2 * at + 1)?].map(|it| i64::from_le_bytes(*it));
+        *block = Some(Times { first, last }).filter(|times| *times != Times::NONE);
+    }
+    Some(times)
+}
+
+fn column_crc(id: i64, column: &[u8]) -> i64 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&id.to_le_bytes());
+    crc.update(column);
+    i64::from(crc.finalize())
+}
+
+fn segment_crc(number: u64, last: &LastRecord, times: &[u8]) -> i64 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&number.to_le_bytes());
+    crc.update(&last.seq.to_le_bytes());
+    crc.update(&last.time.to_le_bytes());
+    crc.update(&last.crc.to_le_bytes());
+    crc.update(times);
+    i64::from(crc.finalize())
+}

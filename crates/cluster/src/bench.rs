@@ -9,6 +9,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "prints a table, and how far it is")]
 
 mod delivery;
+mod index;
 pub(crate) mod machine;
 mod report;
 mod signals;
@@ -27,6 +28,7 @@ use crate::load::{Endpoint, Protocol};
 use crate::peer::SampleApiserver;
 
 pub use delivery::{compress, delivery};
+pub use index::index;
 use report::{Case, Figures};
 pub use signals::signals;
 pub use weight::weight;

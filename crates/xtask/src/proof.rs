@@ -36,6 +36,12 @@ pub(crate) enum Bench {
     },
     /// Rules over events beside another Sigma engine: rate, growth with rules, memory of groups.
     Detect,
+    /// The index of events: bytes, CPU time, and first pages of a journal of ten million events.
+    Index {
+        /// Events in the journal; ten million take 7 GB of disk.
+        #[arg(long, default_value_t = 10_000_000)]
+        events: u64,
+    },
     /// From the answer to a request until a watcher sees its signal.
     Signals {
         /// Requests a second beside.
@@ -113,6 +119,9 @@ pub(crate) fn bench(what: &Bench) -> anyhow::Result<()> {
         }
         Bench::Delivery { events } => {
             proof(&server()?, &["bench-delivery", "--events", &events.to_string()])
+        }
+        Bench::Index { events } => {
+            proof(&server()?, &["bench-index", "--events", &events.to_string()])
         }
         Bench::Signals { rate } => {
             proof(&server()?, &["bench-signals", "--rate", &rate.to_string()])

@@ -88,6 +88,12 @@ enum What {
         #[arg(long)]
         rate: u32,
     },
+    /// The index of events: its cost, and first pages of a large journal.
+    BenchIndex {
+        /// Events in the journal.
+        #[arg(long)]
+        events: u64,
+    },
     /// GET from an empty store beside a full one.
     BenchWeight {
         /// Seconds of load per measurement.
@@ -103,6 +109,7 @@ fn main() -> anyhow::Result<()> {
     match Args::parse().what {
         What::Kill { rounds, seed } => kill::run(rounds, seed),
         What::BenchWeight { seconds, rounds } => bench::weight(seconds, rounds),
+        What::BenchIndex { events } => bench::index(events),
         What::BenchSignals { rate } => bench::signals(rate),
         What::BenchDelivery { events } => bench::delivery(events),
         What::Compress => bench::compress(),

@@ -211,13 +211,11 @@ fn address(dice: &mut Dice, number: u64, is_rare: bool) -> String {
     if is_rare {
         return format!("2001:db8::{number:x}");
     }
-    match dice.below(100) {
-        0..60 => format!("10.0.0.{}", dice.below(24)),
-        _ => {
-            let client = dice.skewed(5_000);
-            format!("192.168.{}.{}", client / 250, client % 250)
-        }
+    if dice.below(100) < 60 {
+        return format!("10.0.0.{}", dice.below(24));
     }
+    let client = dice.skewed(5_000);
+    format!("192.168.{}.{}", client / 250, client % 250)
 }
 
 /// Chance that comes out the same each time.

@@ -16,6 +16,7 @@ pub mod matrix;
 mod model;
 pub mod profile;
 mod route;
+mod sigma;
 mod target;
 
 pub use fidelity::{Effect, Fidelity, Reason, ReasonKind};

@@ -71,7 +71,7 @@ pub struct File {
 
 /// All targets, in the order in which they are listed.
 pub fn all() -> &'static [&'static dyn Target] {
-    &[&super::datadog::Datadog]
+    &[&super::datadog::Datadog, &super::sigma::PlainSigma]
 }
 
 /// The target with that name.

@@ -4,6 +4,7 @@
 
 mod datadog;
 pub(super) mod meaning;
+mod sigma;
 
 use std::collections::BTreeMap;
 use std::fs;

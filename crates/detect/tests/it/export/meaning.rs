@@ -30,9 +30,11 @@ pub(crate) trait Evaluator: Send + Sync {
 type Read = fn(&[Exported]) -> Box<dyn Evaluator>;
 
 /// Target, profile, and what reads the files of its first format.
-const EVALUATORS: [(&str, &str, Read); 2] = [
+const EVALUATORS: [(&str, &str, Read); 4] = [
     ("datadog", "kasten", |rules| super::datadog::evaluator("kasten", rules)),
     ("datadog", "kubernetes.audit", |rules| super::datadog::evaluator("kubernetes.audit", rules)),
+    ("sigma", "kubernetes", super::sigma::evaluator),
+    ("sigma", "kasten", super::sigma::evaluator),
 ];
 
 struct Subject {

@@ -1,0 +1,295 @@
+//! Plain Sigma: our rules without the extension, for the converters and engines of others.
+//!
+//! What our fields compute is written out, so that no reader has to know it. What plain Sigma has no
+//! word for is said: how signals are grouped, their severity by count, how long they live.
+
+mod selections;
+mod yaml;
+
+use std::time::Duration;
+
+use selections::Selections;
+use sha2::{Digest as _, Sha256};
+use yaml::Mapping;
+
+use super::condition::Attribute;
+use super::fidelity::{Effect, Reason, ReasonKind};
+use super::model::{Counts, Key, Query, RuleModel, Who};
+use super::profile::{Bodies, Column, DryRun, Kind, Profile};
+use super::target::{Choice, Draft, File, Format, Target};
+use crate::field;
+
+/// The target.
+pub(super) struct PlainSigma;
+
+static PROFILES: [Profile; 2] = [
+    Profile {
+        name: "kubernetes",
+        title: "Fields as `audit.k8s.io/v1` has them, bodies included",
+        column: kubernetes,
+        lacks: &[],
+        bodies: Bodies::All,
+        dry_run: DryRun::Exact,
+    },
+    Profile {
+        name: "kasten",
+        title: "Fields as lines of K10 and Keepwatch have them",
+        column: kasten,
+        lacks: &[],
+        bodies: Bodies::All,
+        dry_run: DryRun::Exact,
+    },
+];
+
+const FORMATS: [Format; 1] = [Format { name: "yaml", title: "Sigma rules, version 2" }];
+
+fn kubernetes(attribute: &Attribute) -> Column {
+    named(attribute, attribute.keys().join("."), Kind::Any)
+}
+
+/// Lines of K10 have empty texts for what is not there.
+fn kasten(attribute: &Attribute) -> Column {
+    named(attribute, field::k10_name(&attribute.keys()), Kind::Text)
+}
+
+/// Sigma has no way to write a key with dots in it, and no cluster.
+fn named(attribute: &Attribute, name: String, text: Kind) -> Column {
+    let keys = attribute.keys();
+    if keys == ["cluster"] || keys.iter().any(|key| key.contains('.')) {
+        return Column::Missing;
+    }
+    let kind = match keys.as_slice() {
+        ["responseStatus", "code"] => Kind::Number,
+        _ if attribute.is_object() => Kind::Object,
+        _ if attribute.is_of_body() => Kind::Any,
+        _ if attribute.is_list() => Kind::List,
+        _ => text,
+    };
+    Column::Named(name, kind)
+}
+
+impl Target for PlainSigma {
+    fn name(&self) -> &'static str {
+        "sigma"
+    }
+
+    fn title(&self) -> &'static str {
+        "Plain Sigma"
+    }
+
+    fn profiles(&self) -> &'static [Profile] {
+        &PROFILES
+    }
+
+    fn formats(&self) -> &'static [Format] {
+        &FORMATS
+    }
+
+    fn write(&self, model: &RuleModel<'_>, choice: &Choice<'_>) -> Result<Draft, Vec<Reason>> {
+        let mut writer = Writer { model, profile: choice.profile, reasons: Vec::new() };
+        let text = writer.documents().map_err(|reason| vec![reason])?;
+        let name = format!("{}.yml", model.rule.id);
+        Ok(Draft { files: vec![File { name, text }], reasons: writer.reasons })
+    }
+}
+
+struct Writer<'w> {
+    model: &'w RuleModel<'w>,
+    profile: &'static Profile,
+    reasons: Vec<Reason>,
+}
+
+impl Writer<'_> {
+    fn documents(&mut self) -> Result<String, Reason> {
+        let model = self.model;
+        self.say_what_is_lost();
+        let mut documents = Vec::new();
+        match &model.counts {
+            Counts::Silence => {
+                let detail = "engines differ in what they make of a count below one";
+                return Err(Reason::refusal(ReasonKind::NoSilence, detail));
+            }
+            Counts::Single | Counts::FirstSeen { .. } => {
+                let [query] = model.queries.as_slice() else {
+                    return Err(Reason::refusal(ReasonKind::Condition, "several queries"));
+                };
+                let mut document = self.head();
+                self.detection(query, &mut document)?;
+                documents.push(document.finish());
+            }
+            Counts::Events | Counts::Values(_) | Counts::Queries | Counts::Sequence => {
+                for query in &model.queries {
+                    documents.push(self.counted(query)?);
+                }
+                documents.push(self.correlation()?);
+            }
+        }
+        Ok(documents.join("---\n"))
+    }
+
+    fn say_what_is_lost(&mut self) {
+        let model = self.model;
+        if let Counts::FirstSeen { .. } = model.counts {
+            self.say(ReasonKind::NoFirstSeen, Effect::More, "each event raises");
+        }
+        if model.cases.len() > 1 {
+            self.say(ReasonKind::Cases, Effect::None, "the level is that of the rule");
+        }
+        if model.counts == Counts::Single {
+            self.say(ReasonKind::Grouping, Effect::None, "each event raises by itself");
+        }
+    }
+
+    fn say(&mut self, kind: ReasonKind, effect: Effect, detail: &str) {
+        let reason = Reason::new(kind, effect, detail);
+        if !self.reasons.contains(&reason) {
+            self.reasons.push(reason);
+        }
+    }
+
+    /// What a rule that raises says about itself.
+    fn head(&self) -> Mapping {
+        let rule = self.model.rule;
+        let mut document = Mapping::default();
+        document.text("title", &rule.title);
+        document.text("id", &uuid(&rule.id));
+        document.text("name", &identifier(&rule.id));
+        document.text("status", "stable");
+        document.text("description", &self.model.description());
+        document.texts("references", &rule.references);
+        document.text("author", &rule.author);
+        document.texts("tags", &rule.tags);
+        document.text("level", rule.severity.as_str());
+        document.texts("falsepositives", &rule.false_positives);
+        document
+    }
+
+    /// A rule that is only counted.
+    fn counted(&mut self, query: &Query<'_>) -> Result<String, Reason> {
+        let mut document = Mapping::default();
+        document.text("title", &query.rule.title);
+        document.text("id", &uuid(&format!("{} {}", self.model.rule.id, query.label)));
+        document.text("name", &self.reference(query));
+        document.text("status", "stable");
+        document.text("level", "informational");
+        self.detection(query, &mut document)?;
+        Ok(document.finish())
+    }
+
+    /// The name by which the correlation refers to a rule: several exports may have the same.
+    fn reference(&self, query: &Query<'_>) -> String {
+        identifier(&format!("{}_{}", self.model.rule.id, query.label))
+    }
+
+    fn detection(&mut self, query: &Query<'_>, to: &mut Mapping) -> Result<(), Reason> {
+        let mut source = Mapping::default();
+        source.text("product", "kubernetes");
+        source.text("service", "audit");
+        to.mapping("logsource", source);
+        let detection = Selections::of(&query.condition, self.profile)?;
+        to.mapping("detection", detection);
+        Ok(())
+    }
+
+    fn correlation(&mut self) -> Result<String, Reason> {
+        let model = self.model;
+        let mut document = self.head();
+        let mut correlation = Mapping::default();
+        correlation.text(
+            "type",
+            match &model.counts {
+                Counts::Values(_) => "value_count",
+                Counts::Queries => "temporal",
+                Counts::Sequence => "temporal_ordered",
+                _ => "event_count",
+            },
+        );
+        let names: Vec<String> = model.queries.iter().map(|it| self.reference(it)).collect();
+        correlation.texts("rules", &names);
+        let mut keys = Vec::new();
+        let mut aliases = Mapping::default();
+        for (place, key) in model.group_by.iter().enumerate() {
+            let name = self.key(key)?;
+            let of_query = |query: &Query<'_>| query.group_by.get(place).cloned();
+            let others: Vec<Key> = model.queries.iter().filter_map(of_query).collect();
+            if others.iter().all(|other| other.attribute == key.attribute) {
+                keys.push(name);
+                continue;
+            }
+            let mut alias = Mapping::default();
+            for (other, rule) in others.iter().zip(&names) {
+                alias.text(rule, &self.key(other)?);
+            }
+            keys.push(key.name.clone());
+            aliases.mapping(&key.name, alias);
+        }
+        correlation.texts("group-by", &keys);
+        correlation.text("timespan", &timespan(model.timespan));
+        self.condition(&mut correlation)?;
+        if !aliases.is_empty() {
+            correlation.mapping("aliases", aliases);
+        }
+        document.mapping("correlation", correlation);
+        Ok(document.finish())
+    }
+
+    fn condition(&mut self, correlation: &mut Mapping) -> Result<(), Reason> {
+        let model = self.model;
+        let mut condition = Mapping::default();
+        if let Counts::Values(key) = &model.counts {
+            condition.text("field", &self.key(key)?);
+        }
+        let least = model.cases.last().map_or(1, |case| case.at_least);
+        if model.counts != Counts::Sequence {
+            condition.number("gte", least);
+        }
+        if let Some(most) = model.at_most {
+            condition.number("lte", most);
+        }
+        if !condition.is_empty() {
+            correlation.mapping("condition", condition);
+        }
+        Ok(())
+    }
+
+    fn key(&mut self, key: &Key) -> Result<String, Reason> {
+        if key.who != Who::Named {
+            let detail = format!(
+                "by `{}` instead of `{}`, which differ where K10 acts for another",
+                key.attribute, key.name
+            );
+            self.say(ReasonKind::Grouping, Effect::Either, &detail);
+        }
+        match (self.profile.column)(&key.attribute) {
+            Column::Named(name, _) => Ok(name),
+            Column::Missing => {
+                Err(Reason::refusal(ReasonKind::MissingField, key.attribute.to_string()))
+            }
+        }
+    }
+}
+
+/// Letters, digits and underscores.
+fn identifier(text: &str) -> String {
+    text.replace(|it: char| !it.is_ascii_alphanumeric(), "_")
+}
+
+/// Sigma wants identities that are UUIDs: the same text has the same.
+fn uuid(text: &str) -> String {
+    let digest = Sha256::digest(format!("keepwatch rule {text}").as_bytes());
+    let mut bytes: Vec<u8> = digest.iter().take(16).copied().collect();
+    // Version 8, of one's own making.
+    for (place, mask, bits) in [(6, 0x0f, 0x80), (8, 0x3f, 0x80)] {
+        if let Some(byte) = bytes.get_mut(place) {
+            *byte = (*byte & mask) | bits;
+        }
+    }
+    let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let cut = |from, to| hex.get(from..to).unwrap_or_default().concat();
+    [cut(0, 4), cut(4, 6), cut(6, 8), cut(8, 10), cut(10, 16)].join("-")
+}
+
+/// In its largest whole unit.
+fn timespan(time: Duration) -> String {
+    super::fidelity::shown(time)
+}

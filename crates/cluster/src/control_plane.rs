@@ -123,6 +123,16 @@ impl ControlPlane {
         User::new(name, identity, &server, &self.folder, self.assets.path(Program::Kubectl))
     }
 
+    /// A client certificate for this name and at most two groups, without a kubeconfig.
+    pub fn identity(&self, name: &str, groups: &[&str]) -> Identity {
+        self.users_authority.client(name, groups)
+    }
+
+    /// The authority of kube-apiserver's own certificate and of its users', as PEM.
+    pub fn authority(&self) -> &str {
+        &self.users_authority_pem
+    }
+
     /// `kubectl apply` as the administrator.
     pub fn apply(&self, manifest: &str) -> anyhow::Result<()> {
         self.admin.kubectl_with("apply -f -", manifest).map(drop)

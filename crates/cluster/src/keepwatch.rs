@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use assets::environment;
 use testkit::pki::{self, Identity};
 
@@ -24,6 +24,8 @@ const DOMAIN: &str = "kio.kasten.io";
 const SERVICE: &str = "aggregatedapis-svc";
 const GROUPS: [&str; 5] = ["actions", "apps", "repositories", "vault", "dr"];
 const VERSION: &str = "v1alpha1";
+/// The group of signals, which is Keepwatch's own wherever K10 is.
+const SIEM: &str = "siem.keepwatch.io";
 
 /// `keepwatch serve`, registered for K10's groups.
 #[derive(Debug)]
@@ -36,6 +38,8 @@ pub struct Keepwatch {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     folder: PathBuf,
+    /// Where store and audit log are.
+    data_folder: PathBuf,
     port: u16,
 }
 
@@ -82,7 +86,8 @@ impl Keepwatch {
         (domain, namespace): (&str, &'static str),
         more: More,
     ) -> anyhow::Result<Self> {
-        let groups = GROUPS.map(|group| (format!("{group}.{domain}"), VERSION));
+        let mut groups = GROUPS.map(|group| (format!("{group}.{domain}"), VERSION)).to_vec();
+        groups.push((SIEM.to_owned(), VERSION));
         let extension = Extension::new(namespace, SERVICE, &groups);
         let port = free_port()?;
         extension.register(plane, port)?;
@@ -98,8 +103,16 @@ impl Keepwatch {
         arguments.extend(more.arguments);
         let (binary, environment) = (binary()?, more.environment);
         let process = Process::start_in("keepwatch", &binary, &arguments, &folder, &environment)?;
-        let mut keepwatch =
-            Self { extension, process, binary, arguments, environment, folder, port };
+        let mut keepwatch = Self {
+            extension,
+            process,
+            binary,
+            arguments,
+            environment,
+            data_folder: folder.clone(),
+            folder,
+            port,
+        };
         keepwatch.wait_available(plane)?;
         Ok(keepwatch)
     }
@@ -124,6 +137,25 @@ impl Keepwatch {
         self.wait_listening()
     }
 
+    /// Stops it and starts it with another store and audit log, which are in `folder`.
+    pub fn move_to(&mut self, folder: &Path) -> anyhow::Result<()> {
+        ensure!(self.process.stop()?.success(), "it did not end in order");
+        fs::create_dir_all(folder)?;
+        let file = |flag: &str, name: &str| format!("--{flag}={}", folder.join(name).display());
+        self.arguments.retain(|argument| {
+            !["--data-dir=", "--audit-log-file="].iter().any(|flag| argument.starts_with(flag))
+        });
+        self.arguments.push(file("data-dir", "data"));
+        self.arguments.push(file("audit-log-file", "audit.log"));
+        folder.clone_into(&mut self.data_folder);
+        self.start_again()
+    }
+
+    /// The folder with its store and audit log.
+    pub fn data_folder(&self) -> &Path {
+        &self.data_folder
+    }
+
     /// The binary itself, for its other commands.
     pub fn binary(&self) -> &Path {
         &self.binary
@@ -136,12 +168,12 @@ impl Keepwatch {
 
     /// Its own audit log.
     pub fn audit_log(&self) -> AuditLog {
-        AuditLog::new(self.folder.join("audit.log"))
+        AuditLog::new(self.data_folder.join("audit.log"))
     }
 
     /// The folder with its store.
     pub(crate) fn data(&self) -> PathBuf {
-        self.folder.join("data")
+        self.data_folder.join("data")
     }
 
     /// The folder that stands for a mounted volume, made if it is not there.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use bytes::Bytes;
 use serde_json::{Value, json};
+use testkit::pki::{Authority, Identity};
 
 use crate::archive::{self, Compared};
 use crate::load::{Endpoint, Lane, Protocol};
@@ -26,6 +27,8 @@ pub const NAME: &str = "proof";
 /// Everything at the highest level, so that nothing is exempt from the comparison.
 const POLICY: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\n\
 rules:\n- level: RequestResponse\n";
+/// What the authority of the server is called.
+const AUTHORITY: &str = "keepwatch-ca";
 /// How often something is looked for.
 const LOOK_PERIOD: Duration = Duration::from_millis(50);
 
@@ -75,9 +78,11 @@ impl Standalone {
             "up".to_owned(),
             format!("--dir={}", home.display()),
             "--listen=127.0.0.1:0".to_owned(),
-            format!("--policy={}", folder.join("policy.yaml").display()),
         ];
         arguments.extend(more.iter().map(|&argument| argument.to_owned()));
+        if !more.iter().any(|argument| argument.starts_with("--policy")) {
+            arguments.push(format!("--policy={}", folder.join("policy.yaml").display()));
+        }
         let binary = keepwatch::binary()?;
         let mut process = Process::start_in("keepwatch", &binary, &arguments, folder, environment)?;
         let admin = wait("the server serves", async || {
@@ -98,6 +103,18 @@ impl Standalone {
     /// The folder with everything it keeps.
     pub fn home(&self) -> &Path {
         &self.home
+    }
+
+    /// The server as another user, in at most two groups, with a certificate of its own authority.
+    pub fn endpoint_of(&self, name: &str, groups: &[&str]) -> anyhow::Result<Endpoint> {
+        let read = |file: &str| {
+            let path = self.home.join("pki").join(file);
+            std::fs::read_to_string(&path).with_context(|| format!("no {}", path.display()))
+        };
+        let certificate = read("ca.crt")?;
+        let authority = Authority::existing(AUTHORITY, &certificate, &read("ca.key")?);
+        let Identity { certificate: own, key } = authority.client(name, groups);
+        Endpoint::new(self.admin.address, &self.admin.server_name, &certificate, &own, &key)
     }
 
     /// Makes Secret, Profile and `AuditConfig` for a bucket of S3, which may be wrong.

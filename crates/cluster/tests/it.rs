@@ -22,6 +22,7 @@ mod it {
     mod mended;
     mod oracle;
     mod peer;
+    mod playbooks;
     mod record;
     mod restarts;
     mod servers;

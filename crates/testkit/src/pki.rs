@@ -10,13 +10,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose, date_time_ymd,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, date_time_ymd,
 };
+
+/// X.520 `organizationName`.
+const ORGANIZATION_OID: [u64; 4] = [2, 5, 4, 10];
 
 /// A certificate authority.
 pub struct Authority {
-    issuer: CertifiedIssuer<'static, KeyPair>,
+    issuer: Issuer<'static, KeyPair>,
+    certificate: String,
 }
 
 /// A certificate with its key, both PEM.
@@ -42,7 +46,7 @@ pub enum Purpose {
 pub struct Wish<'w> {
     /// Common name.
     pub name: &'w str,
-    /// Organizations.
+    /// Organizations, at most two.
     pub groups: &'w [&'w str],
     /// Subject alternative names: host names or addresses.
     pub hosts: &'w [&'w str],
@@ -60,12 +64,22 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.distinguished_name.push(DnType::CommonName, name);
         let key = KeyPair::generate().expect("a key can be made");
-        Self { issuer: CertifiedIssuer::self_signed(params, key).expect("it can sign itself") }
+        let certificate = params.self_signed(&key).expect("it can sign itself").pem();
+        Self { issuer: Issuer::new(params, key), certificate }
+    }
+
+    /// An authority that exists already: its name, its certificate and its key, both PEM.
+    pub fn existing(name: &str, certificate: &str, key: &str) -> Self {
+        let mut params = CertificateParams::new(Vec::<String>::new()).expect("no names to refuse");
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::from_pem(key).expect("the key of an authority is PEM");
+        Self { issuer: Issuer::new(params, key), certificate: certificate.to_owned() }
     }
 
     /// The authority's certificate.
     pub fn pem(&self) -> String {
-        self.issuer.pem()
+        self.certificate.clone()
     }
 
     /// Makes a certificate.
@@ -73,9 +87,10 @@ impl Authority {
         let hosts: Vec<String> = wish.hosts.iter().map(|host| (*host).to_owned()).collect();
         let mut params = CertificateParams::new(hosts).expect("host names are valid");
         params.distinguished_name.remove(DnType::CommonName);
-        for group in wish.groups {
-            // One organization only: rcgen keeps one attribute of each type.
-            params.distinguished_name.push(DnType::OrganizationName, *group);
+        // rcgen keeps one attribute of each type, so a second organization needs another name.
+        let types = [DnType::OrganizationName, DnType::CustomDnType(ORGANIZATION_OID.to_vec())];
+        for (group, kind) in wish.groups.iter().zip(types) {
+            params.distinguished_name.push(kind, *group);
         }
         params.distinguished_name.push(DnType::CommonName, wish.name);
         params.not_before = date_time_ymd(2020, 1, 1);

@@ -1,0 +1,286 @@
+//! What people and K10 do to backups, in a few words, and the requests that this comes to.
+//!
+//! A line is a number of turns and what is done in each of them, one step after the other:
+//! `TIMES STEP [| STEP]…`. A step is `USER VERB RESOURCE NAMESPACE/NAME` and what is not as usual:
+//! `dry` for a dry run, the expected code, `group=G` (`none`: no rights at all), `as=USER` for
+//! impersonation, `agent=A`, `of=N` for what `{k}` goes round, and a spec as JSON without blanks.
+//! `{n}` is the number of the turn, `{soon}` a time in an hour. `k10`, `executor` and `jobs` are accounts of K10, of earlier and
+//! later releases.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use event::Timestamp;
+use serde_json::{Value, json};
+
+/// The group of K10's administrators.
+const ADMINISTRATORS: &str = "k10:admins";
+const MASTERS: &str = "system:masters";
+/// Of K10's own accounts.
+const ACCOUNTS: &str = "system:serviceaccounts:kasten-io";
+const CONFIG: &str = "config.kio.kasten.io";
+const SIEM: &str = "siem.keepwatch.io";
+
+/// Plural, kind and group of what scripts name.
+#[rustfmt::skip]
+const KINDS: [(&str, &str, &str); 17] = [
+    ("namespaces", "Namespace", ""),
+    ("restorepoints", "RestorePoint", "apps.kio.kasten.io"),
+    ("restorepointcontents", "RestorePointContent", "apps.kio.kasten.io"),
+    ("clusterrestorepoints", "ClusterRestorePoint", "apps.kio.kasten.io"),
+    ("applications", "Application", "apps.kio.kasten.io"),
+    ("backupactions", "BackupAction", "actions.kio.kasten.io"),
+    ("restoreactions", "RestoreAction", "actions.kio.kasten.io"),
+    ("cancelactions", "CancelAction", "actions.kio.kasten.io"),
+    ("retireactions", "RetireAction", "actions.kio.kasten.io"),
+    ("passkeys", "Passkey", "vault.kio.kasten.io"),
+    ("storagerepositories", "StorageRepository", "repositories.kio.kasten.io"),
+    ("auditconfigs", "AuditConfig", CONFIG),
+    ("profiles", "Profile", CONFIG),
+    ("signals", "Signal", SIEM),
+    ("suppressions", "Suppression", SIEM),
+    ("detectionrules", "DetectionRule", SIEM),
+    ("notifiers", "Notifier", SIEM),
+];
+
+/// The holder of a client certificate.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Person {
+    /// Common name.
+    pub(super) name: String,
+    /// Organizations.
+    pub(super) groups: Vec<&'static str>,
+}
+
+/// An object that a scenario names.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Object {
+    pub(super) resource: String,
+    pub(super) namespace: String,
+    pub(super) name: String,
+}
+
+/// One request, and what it needs.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) person: Person,
+    pub(super) acts_as: Option<String>,
+    pub(super) agent: String,
+    pub(super) method: &'static str,
+    pub(super) path: String,
+    pub(super) body: Option<Value>,
+    /// The code it is answered with.
+    pub(super) code: u16,
+    /// What has to be there before, in this order.
+    pub(super) needs: Vec<Object>,
+    /// The backup that it cancels.
+    pub(super) cancels: Option<Object>,
+    /// The namespace that it removes.
+    pub(super) removes: Option<Object>,
+}
+
+/// The requests of a script, in their order.
+pub(super) fn requests(script: &str) -> Vec<Request> {
+    script.lines().filter(|line| !line.trim().is_empty()).flat_map(turns).collect()
+}
+
+fn turns(line: &str) -> Vec<Request> {
+    let (times, steps) = line.trim().split_once(' ').unwrap();
+    let times: usize = times.parse().unwrap();
+    let turn = |n: usize| steps.split(" | ").map(move |text| step(text, n, times));
+    (1..=times).flat_map(turn).collect()
+}
+
+fn step(text: &str, n: usize, times: usize) -> Request {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let flag = |name: &str| words.iter().find_map(|word| word.strip_prefix(name));
+    let k = (n - 1) % flag("of=").map_or(times, |of| of.parse().unwrap()) + 1;
+    let filled = text
+        .replace("{n}", &n.to_string())
+        .replace("{k}", &k.to_string())
+        .replace("{soon}", &in_an_hour());
+    let words: Vec<&str> = filled.split_whitespace().collect();
+    let [user, verb, resource, place, flags @ ..] = words.as_slice() else { panic!("{text}") };
+    let (namespace, name) = place.split_once('/').unwrap();
+    let object = Object::of(resource, namespace, name);
+    let flag = |name: &str| flags.iter().find_map(|word| word.strip_prefix(name));
+    let spec = flags.iter().find(|word| word.starts_with('{'));
+    let spec = spec.map(|text| serde_json::from_str::<Value>(text).unwrap());
+    let usual = if *verb == "create" { 201 } else { 200 };
+    let code = flags.iter().find_map(|word| word.parse().ok()).unwrap_or(usual);
+    let is_dry_run = flags.contains(&"dry");
+    let is_allowed = code < 300;
+    let cancels = is_allowed && *resource == "cancelactions";
+    Request {
+        person: Person::of(user, flag("group=")),
+        acts_as: flag("as=").map(|user| Person::of(user, None).name),
+        agent: flag("agent=").unwrap_or("keepwatch-playbook/1").to_owned(),
+        method: method(verb),
+        path: path(verb, &object, is_dry_run),
+        body: body(verb, &object, spec.clone()),
+        code,
+        needs: needs(verb, &object, spec.as_ref(), is_allowed),
+        cancels: cancels.then(|| Object::of("backupactions", namespace, name)),
+        removes: (*resource == "namespaces").then_some(object),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the server compares with the clock of the machine")]
+fn in_an_hour() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + Duration::from_hours(1);
+    Timestamp::from_micros(now.as_micros().try_into().unwrap()).to_string()
+}
+
+fn method(verb: &str) -> &'static str {
+    match verb {
+        "create" => "POST",
+        "update" => "PUT",
+        "patch" => "PATCH",
+        "delete" | "deletecollection" => "DELETE",
+        _ => "GET",
+    }
+}
+
+fn path(verb: &str, object: &Object, is_dry_run: bool) -> String {
+    let is_collection = ["create", "list", "deletecollection"].contains(&verb);
+    let name = if is_collection { String::new() } else { format!("/{}", object.name) };
+    let query = if is_dry_run { "?dryRun=All" } else { "" };
+    format!("{}{name}{query}", object.collection())
+}
+
+fn body(verb: &str, object: &Object, spec: Option<Value>) -> Option<Value> {
+    match verb {
+        "create" | "update" => Some(object.manifest(spec)),
+        "patch" => Some(json!({"spec": spec})),
+        _ => None,
+    }
+}
+
+/// What a request can only be answered with success with.
+fn needs(verb: &str, object: &Object, spec: Option<&Value>, is_allowed: bool) -> Vec<Object> {
+    let mut needs = Vec::new();
+    if !object.namespace.is_empty() {
+        needs.push(Object::of("namespaces", "", &object.namespace));
+    }
+    let is_there_before = !["create", "list", "deletecollection"].contains(&verb);
+    if !is_allowed {
+        return needs;
+    }
+    if is_there_before && object.resource != "detectionrules" {
+        needs.extend(object.with_content());
+    }
+    match object.resource.as_str() {
+        "restorepoints" if verb == "create" => {
+            needs.extend(object.with_content().into_iter().rev().skip(1));
+        }
+        "restoreactions" => {
+            let text = |field: &str| spec.unwrap()["subject"][field].as_str().unwrap();
+            let point = Object::of("restorepoints", text("namespace"), text("name"));
+            needs.push(Object::of("namespaces", "", &point.namespace));
+            needs.extend(point.with_content());
+        }
+        // The last one cannot be deleted.
+        "passkeys" => needs.push(Object::of("passkeys", "", "the-last")),
+        _ => {}
+    }
+    needs
+}
+
+impl Person {
+    fn of(word: &str, group: Option<&str>) -> Self {
+        let k10 = match word {
+            "k10" => Some("k10-k10"),
+            "executor" => Some("executor-svc"),
+            "jobs" => Some("jobs-svc"),
+            _ => None,
+        };
+        if let Some(account) = k10 {
+            let name = format!("system:serviceaccount:kasten-io:{account}");
+            return Self { name, groups: vec![ACCOUNTS, MASTERS] };
+        }
+        let groups = match group {
+            None => vec![ADMINISTRATORS],
+            Some("masters") => vec![MASTERS],
+            // An administrator of certificates can put any user into the group of K10's accounts.
+            Some("accounts") => vec![ACCOUNTS, MASTERS],
+            Some(_) => vec!["system:nothing"],
+        };
+        Self { name: word.to_owned(), groups }
+    }
+
+    /// K10, when it makes what others delete.
+    pub(super) fn k10() -> Self {
+        Self::of("k10", None)
+    }
+
+    /// The administrator of everything.
+    pub(super) fn admin() -> Self {
+        Self::of("admin", Some("masters"))
+    }
+}
+
+impl Object {
+    pub(super) fn of(resource: &str, namespace: &str, name: &str) -> Self {
+        let [resource, namespace, name] = [resource, namespace, name].map(str::to_owned);
+        Self { resource, namespace, name }
+    }
+
+    /// The object, after the content that a restore point refers to.
+    fn with_content(&self) -> Vec<Self> {
+        let content = format!("{}-{}", self.namespace, self.name);
+        let content = Self::of("restorepointcontents", "", &content);
+        let is_point = self.resource == "restorepoints";
+        is_point.then_some(content).into_iter().chain([self.clone()]).collect()
+    }
+
+    fn kind(&self) -> (&'static str, &'static str) {
+        let found = KINDS.iter().find(|(plural, ..)| *plural == self.resource);
+        found.map(|(_, kind, group)| (*kind, *group)).unwrap()
+    }
+
+    /// The path of all of its kind.
+    pub(super) fn collection(&self) -> String {
+        let group = match self.kind().1 {
+            "" => "/api/v1".to_owned(),
+            group => format!("/apis/{group}/v1alpha1"),
+        };
+        let Self { resource, namespace, .. } = self;
+        match namespace.as_str() {
+            "" => format!("{group}/{resource}"),
+            namespace => format!("{group}/namespaces/{namespace}/{resource}"),
+        }
+    }
+
+    /// The object as it is made.
+    pub(super) fn manifest(&self, spec: Option<Value>) -> Value {
+        let (kind, group) = self.kind();
+        let version = if group.is_empty() { "v1".to_owned() } else { format!("{group}/v1alpha1") };
+        let mut metadata = json!({"name": self.name});
+        if self.resource == "cancelactions" || self.name.is_empty() {
+            metadata = json!({"generateName": "made-"});
+        }
+        if !self.namespace.is_empty() {
+            metadata["namespace"] = self.namespace.clone().into();
+        }
+        let spec = spec.unwrap_or_else(|| self.usual_spec());
+        json!({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec})
+    }
+
+    fn usual_spec(&self) -> Value {
+        let Self { namespace, name, .. } = self;
+        match self.resource.as_str() {
+            "restorepoints" => {
+                json!({"restorePointContentRef": {"name": format!("{namespace}-{name}")}})
+            }
+            "backupactions" => json!({"subject": {"name": namespace, "namespace": namespace}}),
+            "cancelactions" => json!({"subject": {
+                "kind": "BackupAction", "name": name, "namespace": namespace}}),
+            "passkeys" => json!({"awscmkkeyid": name}),
+            "storagerepositories" => json!({"disableMaintenance": false}),
+            "auditconfigs" => json!({"profile": {"name": "archive", "namespace": ""}}),
+            "profiles" => json!({"type": "Location", "locationSpec": {
+                "type": "FileStore", "fileStore": {"claimName": name}}}),
+            "notifiers" => json!({"type": "Webhook", "url": "https://192.0.2.1/signals"}),
+            _ => json!({}),
+        }
+    }
+}

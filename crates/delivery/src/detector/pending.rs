@@ -1,8 +1,8 @@
 //! Signal changes that the engine made and the store does not have yet.
 //!
-//! Changes of one signal are merged: only the newest is written. An update waits up to
-//! [`UPDATE_PERIOD`](super::UPDATE_PERIOD) after the last write of its signal; an opening, a closing
-//! and a higher severity do not wait.
+//! Changes of one signal are merged: only the newest is written, and before it the opening of a signal
+//! that has ended meanwhile. An update waits up to [`UPDATE_PERIOD`](super::UPDATE_PERIOD) after the
+//! last write of its signal; an opening, a closing and a higher severity do not wait.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -23,6 +23,8 @@ pub(super) struct Pending {
 
 /// The merged changes of one signal.
 struct Waiting {
+    /// The opening, if the signal has ended since.
+    opening: Option<SignalChange>,
     change: SignalChange,
     /// Record in which the first of them was made.
     since: u64,
@@ -42,19 +44,20 @@ impl Pending {
             }
             _ => now,
         };
-        match self.waiting.get_mut(id) {
-            Some(waiting) => {
-                waiting.due = waiting.due.min(due);
-                // An opening that was not written yet stays one.
-                let kind = match (waiting.change.kind, change.kind) {
-                    (ChangeKind::Opened, ChangeKind::Updated) => ChangeKind::Opened,
-                    (_, kind) => kind,
-                };
-                waiting.change = SignalChange { kind, ..change };
+        if let Some(waiting) = self.waiting.get_mut(id) {
+            waiting.due = waiting.due.min(due);
+            // An opening that was not written yet stays one.
+            let kind = match (waiting.change.kind, change.kind) {
+                (ChangeKind::Opened, ChangeKind::Updated) => ChangeKind::Opened,
+                (_, kind) => kind,
+            };
+            let before = std::mem::replace(&mut waiting.change, SignalChange { kind, ..change });
+            if (before.kind, kind) == (ChangeKind::Opened, ChangeKind::Closed) {
+                waiting.opening = Some(before);
             }
-            None => {
-                self.waiting.insert(id.clone(), Waiting { change, since: seq, due });
-            }
+        } else {
+            let opening = None;
+            self.waiting.insert(id.clone(), Waiting { opening, change, since: seq, due });
         }
     }
 
@@ -69,17 +72,18 @@ impl Pending {
         self.waiting.values().map(|waiting| waiting.due).min()
     }
 
-    /// Takes out up to `most` changes that are due at `now`, or any if `all`.
+    /// Takes out the changes of up to `most` signals that are due at `now`, or of any if `all`.
     pub(super) fn take_due(&mut self, now: Instant, all: bool, most: usize) -> Vec<SignalChange> {
         let due = self.waiting.iter().filter(|(_, waiting)| all || waiting.due <= now);
         let ids: Vec<String> = due.map(|(id, _)| id.clone()).take(most).collect();
-        ids.iter()
-            .filter_map(|id| {
-                let change = self.waiting.remove(id)?.change;
-                self.note_written(&change.signal, change.kind, now);
-                Some(change)
-            })
-            .collect()
+        let mut taken = Vec::with_capacity(ids.len());
+        for id in &ids {
+            let Some(waiting) = self.waiting.remove(id) else { continue };
+            self.note_written(&waiting.change.signal, waiting.change.kind, now);
+            taken.extend(waiting.opening);
+            taken.push(waiting.change);
+        }
+        taken
     }
 
     fn note_written(&mut self, signal: &Arc<Signal>, kind: ChangeKind, now: Instant) {

@@ -70,8 +70,13 @@ fn read(body: &[u8]) -> Signal {
 
 /// Opens the store with a clock that moves a millisecond with each look.
 fn open(folder: &Path) -> Sqlite {
+    open_with(folder, 1_000)
+}
+
+/// A store whose clock makes steps of so many microseconds.
+fn open_with(folder: &Path, step: i64) -> Sqlite {
     let now = AtomicI64::new(START);
-    let clock = Arc::new(move || now.fetch_add(1_000, Ordering::Relaxed));
+    let clock = Arc::new(move || now.fetch_add(step, Ordering::Relaxed));
     Sqlite::open(&folder.join("store.db"), store::Settings::default(), clock).unwrap()
 }
 
@@ -198,6 +203,24 @@ async fn a_killed_detector_goes_on_to_the_same_signals() {
         assert_eq!(counts(&found), counts(&whole), "killed after {killed_after}");
         store.close().await;
     }
+}
+
+#[tokio::test]
+async fn a_signal_that_ends_before_it_is_written_was_opened_and_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open_with(folder.path(), 5_000_000);
+    for number in [0, 5_000_000] {
+        delete(&store, number).await;
+    }
+    let (_sender, rules) =
+        watch::channel(rules(&[&RULE.replace("{group-by", "{keep-alive: 1s, group-by")]));
+    let stop = CancellationToken::new();
+    stop.cancel();
+    detector(&store, rules).await.run(stop).await;
+    let found = found(&store).await;
+    let opened: Vec<usize> = found.values().map(|(_, opened)| *opened).collect();
+    assert_eq!(opened, [1, 1]);
+    store.close().await;
 }
 
 #[tokio::test]

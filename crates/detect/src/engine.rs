@@ -180,6 +180,11 @@ impl Engine {
         self.turn(changes, State::finish);
     }
 
+    /// The rules that are evaluated.
+    pub const fn rules(&self) -> &Arc<RuleSet> {
+        &self.rules
+    }
+
     /// Replaces the rules. State of rules whose text stays the same is kept; signals of the others
     /// close with the next call.
     pub fn set_rules(&mut self, rules: Arc<RuleSet>) {

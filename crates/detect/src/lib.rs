@@ -27,6 +27,7 @@ pub use event_matcher::EventMatcher;
 pub use field::Field;
 pub use fields::Fields;
 pub use matcher::Expression;
+pub use nearest::of as nearest;
 pub use rule::Rule;
 pub use ruleset::{Document, LoadOptions, RuleSet};
 pub use template::Template;

@@ -9,7 +9,7 @@ const LEN_MAX: usize = 128;
 
 /// The known word with the fewest changes, if a third of the word or less changes. The case of
 /// letters counts little.
-pub(crate) fn of<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn of<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.len() > LEN_MAX {
         return None;
     }

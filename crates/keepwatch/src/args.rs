@@ -127,6 +127,9 @@ pub(crate) struct UpArgs {
     /// Encoding of the audit lines
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) audit_log_format: EncodingName,
+    /// Let lines of signals pass a log agent's filter for `K10Event`, as lines of events do
+    #[arg(long)]
+    pub(crate) siem_signals_match_k10_filter: bool,
     /// Format of the server's own log
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) log_format: crate::log::LogFormat,

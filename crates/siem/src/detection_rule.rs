@@ -269,7 +269,7 @@ fn check_unique(rule: &Map<String, Value>, others: &[Map<String, Value>]) -> Res
 }
 
 /// The identities of the rules in an object.
-fn rule_ids(rule: &Map<String, Value>) -> Vec<&str> {
+pub(crate) fn rule_ids(rule: &Map<String, Value>) -> Vec<&str> {
     let ids = fields::value(rule, "status.rules").and_then(Value::as_array);
     ids.into_iter().flatten().filter_map(Value::as_str).collect()
 }

@@ -9,10 +9,12 @@ use apiserver::{
     ApiError, Column, FieldError, Objects, Occasion, Registry, Resource, ResourceId, Scope,
     Strategy,
 };
-use detect::{EventMatcher, LoadOptions};
+use detect::engine::{CLOCK_SKEW, STATE_PRESSURE};
+use detect::{EventMatcher, LoadOptions, nearest};
 use event::{Level, Timestamp};
 use serde_json::{Map, Value, json};
 
+use crate::detection_rule::{DETECTION_RULES, rule_ids};
 use crate::schema::{anything, count, object, object_with, short_text, text, time, words};
 use crate::{AGE, CHANGEABLE, GROUP, VERSION, column, fields, schema, wide};
 
@@ -229,6 +231,60 @@ impl Strategy for Rules {
         }
         errors
     }
+
+    fn on_create(
+        &self,
+        suppression: &mut Map<String, Value>,
+        objects: &mut Objects<'_>,
+        _at: &Occasion,
+    ) -> Result<(), ApiError> {
+        check_rules(suppression, &[], objects)
+    }
+
+    fn on_update(
+        &self,
+        suppression: &mut Map<String, Value>,
+        old: &Map<String, Value>,
+        objects: &mut Objects<'_>,
+        _at: &Occasion,
+    ) -> Result<(), ApiError> {
+        // A rule that has gone since does not stand in the way of another change.
+        check_rules(suppression, &rules_of(old), objects)
+    }
+}
+
+/// Refuses rules that there are not: a misspelt one would hide nothing.
+fn check_rules(
+    suppression: &Map<String, Value>,
+    accepted: &[&str],
+    objects: &mut Objects<'_>,
+) -> Result<(), ApiError> {
+    let named = rules_of(suppression);
+    if named.iter().all(|rule| *rule == EVERY_RULE || accepted.contains(rule)) {
+        return Ok(());
+    }
+    let stored = objects.list(DETECTION_RULES, None);
+    let mut known: Vec<&str> = vec![EVERY_RULE, CLOCK_SKEW, STATE_PRESSURE];
+    known.extend(stored.iter().flat_map(rule_ids));
+    known.extend(accepted);
+    let unknown = named.iter().enumerate().filter(|(_, rule)| !known.contains(rule));
+    let errors: Vec<FieldError> = unknown
+        .map(|(index, rule)| {
+            let field = format!("spec.rules[{index}]");
+            let help = match nearest(rule, known.iter().copied()) {
+                Some(near) => format!("did you mean {near:?}?"),
+                None => "status.rules of each detectionrule lists its ids".to_owned(),
+            };
+            let detail = format!("there is no rule with this id ({help})");
+            FieldError::invalid(field, &(*rule).into(), &detail)
+        })
+        .take(ERRORS_MAX)
+        .collect();
+    if errors.is_empty() {
+        return Ok(());
+    }
+    let name = fields::text(suppression, "metadata.name");
+    Err(ApiError::invalid(GROUP, KIND, name, &errors))
 }
 
 fn rules_of(suppression: &Map<String, Value>) -> Vec<&str> {

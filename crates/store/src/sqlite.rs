@@ -86,11 +86,6 @@ impl Sqlite {
         EventIndex::new(self.0.shared.disk.path())
     }
 
-    /// The oldest revision that can be read.
-    pub fn compact_floor(&self) -> u64 {
-        self.0.shared.index().floor()
-    }
-
     /// Commit what has been handed in and close the file. Every handle is of no more use then.
     pub async fn close(&self) {
         let handle = Arc::clone(&self.0);
@@ -137,6 +132,10 @@ impl Storage for Sqlite {
         self.0.shared.index().revision()
     }
 
+    fn oldest_revision(&self) -> u64 {
+        self.0.shared.index().floor()
+    }
+
     async fn list(&self, prefix: &str, options: ListOptions) -> Result<Page, ReadError> {
         let Outline { found, revision, next, remaining } =
             self.0.shared.index().outline(prefix, &options)?;
@@ -174,7 +173,7 @@ impl Sqlite {
             read = self.read(missing).await?;
         }
         // Compaction may have been faster.
-        let floor = self.compact_floor();
+        let floor = self.oldest_revision();
         index::complete(found, read, |_| ReadError::Compacted { revision: at, floor })
     }
 

@@ -42,6 +42,9 @@ pub trait Storage: Send + Sync {
     /// The revision of the newest committed change.
     fn current_revision(&self) -> u64;
 
+    /// The oldest revision that can still be listed, and watched from.
+    fn oldest_revision(&self) -> u64;
+
     /// A page of the objects under `prefix` in the order of their keys, all as they were at one revision.
     async fn list(&self, prefix: &str, options: ListOptions) -> Result<Page, ReadError>;
 

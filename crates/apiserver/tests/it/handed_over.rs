@@ -149,6 +149,10 @@ impl Storage for Full {
         self.store.current_revision()
     }
 
+    fn oldest_revision(&self) -> u64 {
+        self.store.oldest_revision()
+    }
+
     async fn list(&self, prefix: &str, options: ListOptions) -> Result<Page, ReadError> {
         self.store.list(prefix, options).await
     }

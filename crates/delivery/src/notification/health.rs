@@ -24,6 +24,8 @@ pub struct NotifierHealth {
     pub pending: usize,
     /// Those of them that were refused one by one while others are taken.
     pub refused: usize,
+    /// The revision up to which every signal was looked at and, if it was wanted, taken.
+    pub cursor: Option<u64>,
     /// When it last took news. An open signal that is sent once more is none.
     pub last_sent: Option<Timestamp>,
     /// Notifications that it took since this server started.
@@ -66,6 +68,10 @@ impl Monitor {
             now.health.refused = refused;
             is_new
         });
+    }
+
+    pub(super) fn moved(&self, cursor: u64) {
+        self.now.send_if_modified(|now| now.health.cursor.replace(cursor) != Some(cursor));
     }
 
     /// A notification was taken. `refusal` is why others still are not.

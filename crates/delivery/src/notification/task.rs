@@ -429,6 +429,7 @@ impl Task {
             Ok(()) => {
                 self.unsaved.clear();
                 self.save_at = None;
+                self.parts.monitor.moved(cursor);
             }
             Err(error) => {
                 let notifier = self.parts.name.as_str();

@@ -59,6 +59,8 @@ struct Remains;
 
 #[async_trait]
 impl Enricher for Remains {
+    async fn start(&mut self) {}
+
     async fn enrich(&mut self, spec: &mut SignalSpec) {
         spec.remaining = vec![Remaining { application: "shop".to_owned(), ..Remaining::default() }];
     }

@@ -432,13 +432,17 @@ fn is_new(
 
 /// What about an event was never seen before in this rule.
 fn marks(table: &mut Table, hit: &Hit, facts: &Facts, values_max: usize) -> Marks {
+    // What an event does not tell is no news.
     let mut see = |kind: &str, value: &str| {
+        if value.is_empty() {
+            return false;
+        }
         let parts = [&*hit.cluster, kind, &facts.username, value].map(str::as_bytes);
         table.marks.see(hit.time, Digest::of(parts), MARK_MEMORY, values_max) == Known::New
     };
     let mut marks = Marks::default();
     let mut mark = |bit: u8, is_new: bool| marks.0 |= if is_new { bit } else { 0 };
-    mark(Marks::USER, see("user", ""));
+    mark(Marks::USER, see("user", &facts.username));
     mark(Marks::USER_AGENT, see("userAgent", &facts.user_agent));
     for (place, ip) in facts.source_ips.iter().take(Marks::SOURCE_IPS_MAX).enumerate() {
         mark(Marks::SOURCE_IP << place, see("sourceIP", ip));

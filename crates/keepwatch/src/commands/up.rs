@@ -15,6 +15,7 @@ use apiserver::limits::Limits;
 use apiserver::tls::ServingCertificate;
 use apiserver::trust::{Trust, TrustFiles};
 use apiserver::{Clock as _, Resource};
+use event::kasten::Labels;
 use kasten::roles::USERS;
 use sink::{Encoding, Sink, StdoutSink};
 use tokio::sync::oneshot;
@@ -150,7 +151,10 @@ async fn open(
         TrustFiles { client_ca: Some(folder.pki().join("ca.crt")), ..TrustFiles::default() };
     let trust = Trust::open(files)?;
     let encoding = match args.audit_log_format {
-        EncodingName::Kasten => Encoding::Kasten(house::labels("")),
+        EncodingName::Kasten => Encoding::Kasten(Labels {
+            signals_match_filter: args.siem_signals_match_k10_filter,
+            ..house::labels("")
+        }),
         EncodingName::V1 => Encoding::V1,
     };
     let stdout = StdoutSink::open(encoding).context("cannot use standard output")?;

@@ -3,7 +3,7 @@
 //! Follows the stored restore points and their contents and keeps, for each application, their names
 //! by age. An entry takes some 60 bytes, so the backups of a large cluster take a few megabytes. It
 //! also remembers which application a deleted object belonged to, because a delete request does not
-//! say it.
+//! say it; what was deleted before the start is known as far back as the store keeps history.
 //!
 //! Deliberately absent: whether a backup can still be restored. K10's own data is not looked at.
 
@@ -40,7 +40,7 @@ pub(crate) struct RemainingBackups {
 struct Tracker {
     group: &'static str,
     plural: &'static str,
-    /// `None` until the first question, and when the store no longer has the history since.
+    /// `None` before the start, and when the store no longer has the history since.
     watch: Option<Watch>,
     /// By namespace of the application.
     by_application: BTreeMap<Box<str>, BTreeSet<Entry>>,
@@ -49,7 +49,7 @@ struct Tracker {
 }
 
 impl RemainingBackups {
-    /// Reads nothing before the first question.
+    /// Reads nothing before it is started.
     pub(crate) fn new(storage: Arc<dyn Storage>, installation: &Installation) -> Self {
         let tracker = |names| {
             let id = installation.id(names);
@@ -60,8 +60,7 @@ impl RemainingBackups {
 
     /// What the applications behind `targets` have left, as of the newest committed change.
     async fn remaining(&mut self, targets: &[Target]) -> Result<Vec<Remaining>, ReadError> {
-        self.points.follow(&*self.storage).await?;
-        self.contents.follow(&*self.storage).await?;
+        self.follow().await?;
         let applications: BTreeSet<&str> = targets
             .iter()
             .filter_map(|target| {
@@ -70,6 +69,11 @@ impl RemainingBackups {
             .take(APPLICATIONS_MAX)
             .collect();
         Ok(applications.into_iter().map(|name| self.of_application(name)).collect())
+    }
+
+    async fn follow(&mut self) -> Result<(), ReadError> {
+        self.points.follow(&*self.storage).await?;
+        self.contents.follow(&*self.storage).await
     }
 
     fn of_application(&self, application: &str) -> Remaining {
@@ -88,6 +92,12 @@ impl RemainingBackups {
 
 #[async_trait]
 impl Enricher for RemainingBackups {
+    async fn start(&mut self) {
+        if let Err(error) = self.follow().await {
+            tracing::warn!(%error, "the backups of applications are not known yet");
+        }
+    }
+
     async fn enrich(&mut self, spec: &mut SignalSpec) {
         match self.remaining(&spec.targets.items).await {
             Ok(remaining) => spec.remaining = remaining,
@@ -128,24 +138,36 @@ impl Tracker {
         }
     }
 
-    /// Reads what is there, and watches from that revision on.
+    /// Reads what was there at the oldest revision that the store knows, and watches from there on: so
+    /// what was deleted since is met on the way.
     async fn list(&mut self, storage: &dyn Storage) -> Result<(), ReadError> {
+        match self.list_at(storage, storage.oldest_revision()).await {
+            // History was compacted meanwhile; what is there now is never compacted at once.
+            Err(ReadError::Compacted { .. }) => {
+                self.list_at(storage, storage.current_revision()).await
+            }
+            listed => listed,
+        }
+    }
+
+    async fn list_at(&mut self, storage: &dyn Storage, revision: u64) -> Result<(), ReadError> {
         self.by_application.clear();
         let prefix = self.prefix();
-        let mut options = ListOptions { limit: PAGE_OBJECTS, ..ListOptions::default() };
+        let mut start_after = None;
         loop {
+            let options = ListOptions {
+                at: Some(revision),
+                start_after,
+                limit: PAGE_OBJECTS,
+                counts_rest: false,
+            };
             let page = storage.list(&prefix, options).await?;
             page.items.iter().for_each(|object| self.insert(object));
             if page.next.is_none() {
                 self.watch = Some(storage.watch(&prefix, page.revision)?);
                 return Ok(());
             }
-            options = ListOptions {
-                at: Some(page.revision),
-                start_after: page.next,
-                limit: PAGE_OBJECTS,
-                counts_rest: false,
-            };
+            start_after = page.next;
         }
     }
 
@@ -209,4 +231,51 @@ fn entry(object: &Object) -> Option<(Box<str>, Entry)> {
     let application = text(metadata.get("namespace"))
         .or_else(|| text(metadata.get("labels").and_then(|labels| labels.get(APP_NAMESPACE))))?;
     Some((application, (time, name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONTENT: &str = "apps.kio.kasten.io/restorepointcontents/rpc-1";
+
+    fn content() -> bytes::Bytes {
+        let body = serde_json::json!({"metadata": {
+            "name": "rpc-1",
+            "creationTimestamp": "2026-11-23T09:30:00Z",
+            "labels": {(APP_NAMESPACE): "shop"},
+        }});
+        serde_json::to_vec(&body).unwrap().into()
+    }
+
+    #[tokio::test]
+    async fn the_application_of_what_was_deleted_before_the_start_is_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        let settings = store::Settings::default();
+        let store = store::Sqlite::open(&path, settings, crate::clock::for_store()).unwrap();
+        for step in ["put", "delete"] {
+            let written = store::write(&store, move |transaction| {
+                let revision = transaction.next_revision();
+                match step {
+                    "put" => transaction.put(CONTENT, revision, content()),
+                    _ => transaction.delete(CONTENT, revision, content()),
+                }
+            });
+            written.await.unwrap();
+        }
+        let mut backups = RemainingBackups::new(Arc::new(store), &Installation::DEFAULT);
+        backups.start().await;
+        let target = Target {
+            group: "apps.kio.kasten.io".to_owned(),
+            resource: "restorepointcontents".to_owned(),
+            name: "rpc-1".to_owned(),
+            ..Target::default()
+        };
+        let mut spec = SignalSpec::default();
+        spec.targets.items.push(target);
+        backups.enrich(&mut spec).await;
+        let nothing = Remaining { application: "shop".to_owned(), ..Remaining::default() };
+        assert_eq!(spec.remaining, [nothing]);
+    }
 }

@@ -13,7 +13,9 @@ use anyhow::{Result, anyhow};
 use apiserver::{ApiError, Clock as _, Registry, ResourceId};
 use delivery::{DetectorRules, DetectorStatus};
 use detect::builtin;
+use detect::engine::SuppressionStatistics;
 use detect::{LoadOptions, RuleSet};
+use event::Timestamp;
 use siem::detection_rule::{self, BuiltinRule, DETECTION_RULES, RuleStatistics};
 use siem::signal::retention;
 use siem::suppression::{self, SUPPRESSIONS};
@@ -46,6 +48,16 @@ pub(crate) struct RuleFollower {
     status: watch::Receiver<DetectorStatus>,
     /// Why objects are not evaluated, by their names.
     errors: Vec<(String, String)>,
+    /// What was last written into the objects, and when.
+    written: Option<(Fared, Timestamp)>,
+}
+
+/// How rules and suppressions have fared: what is written into their objects.
+#[derive(Clone, PartialEq)]
+struct Fared {
+    rules: Vec<RuleStatistics>,
+    errors: Vec<(String, String)>,
+    suppressions: Vec<SuppressionStatistics>,
 }
 
 /// What changes in the store.
@@ -124,7 +136,7 @@ impl RuleFollower {
         status: watch::Receiver<DetectorStatus>,
         errors: Vec<(String, String)>,
     ) -> Self {
-        Self { source, watches, rules, status, errors }
+        Self { source, watches, rules, status, errors, written: None }
     }
 
     /// Runs until it is dropped.
@@ -184,37 +196,52 @@ impl RuleFollower {
     }
 
     async fn write_statistics(&mut self) {
-        let status = self.status.borrow().clone();
-        let now = SystemClock.now();
-        let rules: Vec<RuleStatistics> = status
-            .rules
-            .into_iter()
-            .map(|one| RuleStatistics {
-                rule: one.rule,
-                evaluated: one.evaluated,
-                matched: one.matched,
-                signals: one.signals,
-                last_fired: one.last_fired,
-                cost: None,
-            })
-            .collect();
-        let (errors, hidden) = (self.errors.clone(), status.suppressions);
-        let registry = self.source.registry.clone();
+        let (fared, now) = (self.fared(), SystemClock.now());
+        if self
+            .written
+            .as_ref()
+            .is_some_and(|(written, at)| *written == fared && !self.has_expired(*at, now))
+        {
+            return;
+        }
+        let (registry, news) = (self.source.registry.clone(), fared.clone());
         // Counters of the server's own, not changes that a client made: they leave no audit event.
         let written = store::write(&self.source.store, move |transaction| {
             registry.unaudited(transaction, |objects| -> Result<(), ApiError> {
-                detection_rule::record_statistics(objects, &rules, &errors)?;
-                for one in hidden.iter().filter(|one| one.signals > 0) {
+                detection_rule::record_statistics(objects, &news.rules, &news.errors)?;
+                for one in news.suppressions.iter().filter(|one| one.signals > 0) {
                     suppression::record_hidden(objects, &one.suppression, one.signals, now)?;
                 }
                 suppression::expire(objects, now)
             })
         });
-        if let Err(error) = written.await.map_err(anyhow::Error::from).and_then(|outcome| {
+        let written = written.await.map_err(anyhow::Error::from).and_then(|outcome| {
             outcome.map_err(|error| failure("an object cannot be written", &error))
-        }) {
-            tracing::warn!(%error, "the statistics of rules are not written");
+        });
+        match written {
+            Ok(()) => self.written = Some((fared, now)),
+            Err(error) => tracing::warn!(%error, "the statistics of rules are not written"),
         }
+    }
+
+    fn fared(&self) -> Fared {
+        let DetectorStatus { rules, suppressions, costs, .. } = self.status.borrow().clone();
+        let rules = rules.into_iter().map(|one| RuleStatistics {
+            cost: costs.get(&one.rule).copied(),
+            rule: one.rule,
+            evaluated: one.evaluated,
+            matched: one.matched,
+            signals: one.signals,
+            last_fired: one.last_fired,
+        });
+        Fared { rules: rules.collect(), errors: self.errors.clone(), suppressions }
+    }
+
+    /// Whether a suppression has come to its end between two times.
+    fn has_expired(&self, after: Timestamp, until: Timestamp) -> bool {
+        let rules = self.rules.borrow();
+        let mut ends = rules.suppressions.iter().filter_map(|one| one.expires);
+        ends.any(|end| after < end && end <= until)
     }
 
     async fn remove_old_signals(&mut self) {

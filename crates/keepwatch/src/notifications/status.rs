@@ -55,7 +55,7 @@ fn status(health: NotifierHealth) -> (String, NotifierStatus) {
         state: if is_failing { NotifierState::Failing } else { NotifierState::Active },
         last_sent: health.last_sent,
         last_error: health.error,
-        cursor: None,
+        cursor: health.cursor,
         pending: u64::try_from(health.pending).unwrap_or(u64::MAX),
     };
     (health.name, status)
@@ -72,7 +72,9 @@ fn is_due(
     }
     let passed = now.as_micros().saturating_sub(at.as_micros());
     let period = i64::try_from(NUMBERS_PERIOD.as_micros()).unwrap_or(i64::MAX);
-    written != status && !(0..period).contains(&passed)
+    // How far it has come is no reason to write by itself: it moves with every signal.
+    let is_news = *written != NotifierStatus { cursor: written.cursor, ..status.clone() };
+    is_news && !(0..period).contains(&passed)
 }
 
 #[cfg(test)]
@@ -93,6 +95,7 @@ mod tests {
             (of(None, 1), 110, true),
             (of(None, 1), 99, true),
             (of(Some("no answer"), 0), 100, true),
+            (NotifierStatus { cursor: Some(7), ..of(None, 0) }, 999, false),
         ] {
             assert_eq!(is_due(Some(&written), &status, at(seconds)), expected, "{status:?}");
         }

@@ -127,6 +127,10 @@ impl Storage for Sealed {
         self.inner.current_revision()
     }
 
+    fn oldest_revision(&self) -> u64 {
+        self.inner.oldest_revision()
+    }
+
     async fn list(&self, prefix: &str, options: ListOptions) -> Result<Page, ReadError> {
         let page = self.inner.list(prefix, options).await?;
         let items = page.items.into_iter().map(|object| self.seal.opened(object)).collect();

@@ -43,7 +43,6 @@ pub fn record_statistics(
             rule_ids(&rule).iter().filter_map(|id| by_rule.get(id).copied()).collect();
         let sum = |of: fn(&RuleStatistics) -> u64| own.iter().map(|one| of(one)).sum::<u64>();
         let last_fired = own.iter().filter_map(|one| one.last_fired).max();
-        let costs: Vec<u64> = own.iter().filter_map(|one| one.cost).collect();
         if !own.is_empty() {
             let (matched, signals) = (sum(|one| one.matched), sum(|one| one.signals));
             let evaluated = own.iter().map(|one| one.evaluated).max().unwrap_or_default();
@@ -57,13 +56,15 @@ pub fn record_statistics(
                 fields::set(&mut rule, "status.evaluated", evaluated);
                 fields::set(&mut rule, "status.matched", matched);
                 fields::set(&mut rule, "status.signals", signals);
+                // It is another one each time it is measured, and so no news by itself.
+                let costs = own.iter().filter_map(|one| one.cost);
+                if let Some(cost) = costs.reduce(u64::saturating_add) {
+                    fields::set(&mut rule, "status.cost", cost);
+                }
             }
         }
         if let Some(time) = last_fired {
             fields::set(&mut rule, "status.lastFired", time.to_string());
-        }
-        if !costs.is_empty() {
-            fields::set(&mut rule, "status.cost", costs.iter().sum::<u64>());
         }
         let name = fields::text(&rule, "metadata.name");
         match errors.iter().find(|(of, _)| of == name) {

@@ -9,10 +9,19 @@ use siem::suppression::{expire, load, record_hidden};
 
 use super::server::{START, Server};
 
+const RULES: &str = "/apis/siem.keepwatch.io/v1alpha1/detectionrules";
 const SUPPRESSIONS: &str = "/apis/siem.keepwatch.io/v1alpha1/suppressions";
 
-fn open() -> Server {
-    Server::open(siem::resources(&Services::default()))
+/// A server with one rule.
+async fn open() -> Server {
+    let server = Server::open(siem::resources(&Services::default()));
+    let sigma = "title: Restore points are deleted\nid: k10-rp-deleted\nlevel: high\n\
+                 logsource:\n  product: kubernetes\n  service: audit\n\
+                 detection:\n  selection:\n    verb: delete\n  condition: selection\n";
+    let rule = json!({"metadata": {"name": "deleted"}, "spec": {"sigma": sigma}}).to_string();
+    let (code, made) = server.ask(&format!("POST {RULES}"), &rule).await;
+    assert_eq!(code, 201, "{made}");
+    server
 }
 
 fn spec() -> Value {
@@ -31,7 +40,7 @@ async fn make(server: &Server, spec: &Value) -> (u16, Value) {
 
 #[tokio::test]
 async fn a_suppression_says_who_made_it_and_is_loaded_until_it_ends() {
-    let server = open();
+    let server = open().await;
     let (code, made) = make(&server, &spec()).await;
     assert_eq!(code, 201, "{made}");
     expect![[r#"{"state":"active","createdBy":"alice","hidden":0}"#]]
@@ -59,12 +68,14 @@ async fn a_suppression_says_who_made_it_and_is_loaded_until_it_ends() {
 
 #[tokio::test]
 async fn a_suppression_without_end_reason_or_sense_is_refused() {
-    let server = open();
+    let server = open().await;
     let mut said = String::new();
     for (field, value) in [
         ("rules", json!([])),
         ("rules", json!([""])),
         ("rules", Value::Null),
+        ("rules", json!(["k10-rp-delete", "keepwatch-clock-skew"])),
+        ("rules", json!(["*", "wholly different"])),
         ("expiresAt", json!("2026-11-23T09:30:00Z")),
         ("expiresAt", json!("2028-01-01T00:00:00Z")),
         ("expiresAt", json!("tomorrow")),
@@ -84,6 +95,8 @@ async fn a_suppression_without_end_reason_or_sense_is_refused() {
         422 spec.rules: Invalid value: 0: spec.rules in body should have at least 1 items
         422 spec.rules[0]: Required value: name a rule, or * for every rule
         422 spec.rules: Required value
+        422 spec.rules[0]: Invalid value: "k10-rp-delete": there is no rule with this id (did you mean "k10-rp-deleted"?)
+        422 spec.rules[1]: Invalid value: "wholly different": there is no rule with this id (status.rules of each detectionrule lists its ids)
         422 spec.expiresAt: Invalid value: "2026-11-23T09:30:00Z": must be in the future
         422 spec.expiresAt: Invalid value: "2028-01-01T00:00:00Z": must be within a year
         422 spec.expiresAt: Invalid value: "tomorrow": spec.expiresAt in body must be of type date-time: "tomorrow"
@@ -96,7 +109,7 @@ async fn a_suppression_without_end_reason_or_sense_is_refused() {
 
 #[tokio::test]
 async fn an_expired_suppression_may_still_be_labelled() {
-    let server = open();
+    let server = open().await;
     make(&server, &spec()).await;
     server.pass(30 * 86_400);
     let patch = r#"{"metadata":{"labels":{"a":"b"}}}"#;

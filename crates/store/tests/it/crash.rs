@@ -137,7 +137,7 @@ async fn verify(directory: &Path, acknowledged: &[String], context: &str) {
         }
     }
     let mut changes = BTreeSet::new();
-    let start = store.compact_floor();
+    let start = store.oldest_revision();
     let mut watch = store.watch("", start).expect("all history is there");
     while watch.seen() < store.current_revision() {
         for change in watch.next().await.expect("changes are read") {

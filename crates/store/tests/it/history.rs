@@ -86,7 +86,7 @@ async fn a_clock_set_back_does_not_set_revisions_back() {
 
 /// Wait until the writer has compacted up to a revision, with records to ride on.
 async fn compacted_to(store: &store::Sqlite, revision: u64) {
-    while store.compact_floor() < revision {
+    while store.oldest_revision() < revision {
         append(store, "tick").await.expect("it is recorded");
     }
 }
@@ -108,7 +108,7 @@ async fn old_history_goes_and_says_so() {
     assert!(matches!(list, Err(ReadError::Compacted { .. })), "{list:?}");
     store.close().await;
     let store = place.open();
-    assert_eq!(store.compact_floor(), second);
+    assert_eq!(store.oldest_revision(), second);
     assert_eq!(watch_from(&store, first), "compacted");
     assert_eq!(watch_from(&store, second), "well");
     assert_eq!(store.current_revision(), third);

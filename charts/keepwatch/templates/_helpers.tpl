@@ -133,6 +133,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - --enable-k10-audit-cloud-aws-s3={{ .cloud.awsS3.enabled }}
 - --audit-cloud-path={{ .cloud.path }}
 {{- end }}
+- --siem-detection={{ .Values.siem.detection.enabled }}
 {{- with .Values.destinations }}
 {{- with .namespaces }}
 - --audit-config-namespaces={{ join "," . }}

@@ -23,7 +23,7 @@ use anyhow::Context;
 use bytes::Bytes;
 
 use crate::control_plane::ControlPlane;
-use crate::keepwatch::Keepwatch;
+use crate::keepwatch::{Keepwatch, More};
 use crate::load::{Endpoint, Protocol};
 use crate::peer::SampleApiserver;
 
@@ -45,34 +45,82 @@ const CREATE_NAMESPACE: &str = "kube-public";
 const POLICY: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\n\
 rules:\n- level: RequestResponse\n";
 
-/// Runs all cases and prints them with their ratios; `alone` leaves the peer out, for profiling.
-pub fn apiserver(seconds: u32, alone: bool) -> anyhow::Result<()> {
+/// Turns of a comparison with a server that does not detect.
+const TURNS: usize = 2;
+
+/// What the API server is measured beside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beside {
+    /// Go's sample-apiserver.
+    Peer,
+    /// Itself without the detector.
+    NoDetection,
+    /// Nothing: for profiling.
+    Nothing,
+}
+
+/// Runs all cases and prints them with their ratios.
+pub fn apiserver(seconds: u32, beside: Beside) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let folder = tempfile::tempdir()?;
     let plane = ControlPlane::start(folder.path())?;
     let mut rows = Vec::new();
     let duration = Duration::from_secs(u64::from(seconds));
-    if !alone {
+    if beside == Beside::NoDetection {
+        return detection(&runtime, &plane, duration);
+    }
+    if beside == Beside::Peer {
         let peer = SampleApiserver::start(&plane, POLICY)?;
         let theirs = of_the_peer(&plane, &peer)?;
         runtime.block_on(measure("sample-apiserver", &theirs, duration, &mut rows))?;
     }
     let server = Keepwatch::start(&plane, POLICY)?;
-    let ours = Subject {
-        endpoint: front_proxy(&plane, &server.extension, server.address())?,
+    let ours = of_ours(&plane, &server)?;
+    runtime.block_on(measure("keepwatch", &ours, duration, &mut rows))?;
+    if beside == Beside::Peer {
+        print!("{}", report::markdown(&rows, machine::fsync(folder.path())?));
+    }
+    Ok(())
+}
+
+/// With and without the detector, in turns, each from an empty store.
+fn detection(
+    runtime: &tokio::runtime::Runtime,
+    plane: &ControlPlane,
+    duration: Duration,
+) -> anyhow::Result<()> {
+    let (mut without, mut with) = (Vec::new(), Vec::new());
+    for _ in 0..TURNS {
+        for (name, flag, rows) in [
+            ("without detection", "--siem-detection=false", &mut without),
+            ("keepwatch", "--siem-detection=true", &mut with),
+        ] {
+            let more = More { arguments: vec![flag.to_owned()], ..More::default() };
+            let server = Keepwatch::start_with(plane, POLICY, more)?;
+            runtime.block_on(machine::cpu_at_rest(&[server.process.id()]))?;
+            let idle = machine::resident(server.process.id())?;
+            eprintln!("{name}: {} KiB idle", idle / 1024);
+            runtime.block_on(measure(name, &of_ours(plane, &server)?, duration, rows))?;
+            let data = server.data();
+            drop(server);
+            std::fs::remove_dir_all(data)?;
+        }
+    }
+    without.append(&mut with);
+    print!("{}", report::markdown(&without, machine::fsync(plane.folder())?));
+    Ok(())
+}
+
+fn of_ours(plane: &ControlPlane, server: &Keepwatch) -> anyhow::Result<Subject> {
+    Ok(Subject {
+        endpoint: front_proxy(plane, &server.extension, server.address())?,
         collection: "/apis/actions.kio.kasten.io/v1alpha1/namespaces",
         resource: "backupactions",
         api_version: "actions.kio.kasten.io/v1alpha1",
         kind: "BackupAction",
         spec: |namespace| serde_json::json!({"subject": {"name": namespace, "namespace": namespace}}),
         pids: vec![server.process.id()],
-    };
-    runtime.block_on(measure("keepwatch", &ours, duration, &mut rows))?;
-    if alone {
-        return Ok(());
-    }
-    print!("{}", report::markdown(&rows, machine::fsync(folder.path())?));
-    Ok(())
+    })
 }
 
 fn of_the_peer(plane: &ControlPlane, peer: &SampleApiserver) -> anyhow::Result<Subject> {

@@ -66,6 +66,8 @@ pub(crate) struct Plan {
     /// The K10 whose kinds these are.
     pub(crate) installation: Installation,
     pub(crate) sinks: Vec<Box<dyn Sink>>,
+    /// Whether events are searched for signals.
+    pub(crate) detects: bool,
     pub(crate) limits: Limits,
     pub(crate) checks: Vec<HealthCheck>,
     /// Name of the cluster that is served; empty when unknown.
@@ -81,7 +83,7 @@ pub(crate) struct House {
     sink_tasks: Vec<SinkTask>,
     delivery: Arc<Delivery>,
     registry: Registry,
-    detection: Detection,
+    detection: Option<Detection>,
     indexer: EventIndexer,
     notifications: Arc<Notifications>,
     tester: Tester,
@@ -101,7 +103,7 @@ impl House {
         resources.extend(siem::resources(&services(&plan, &tester, &index)));
         let metrics = Metrics::new(&mut numbers, &resources);
         let journal = plan.store.journal();
-        retire(&*journal, &plan.sinks).await?;
+        retire(&*journal, &plan.sinks, plan.detects).await?;
         let mut delivery = Delivery::new(journal, &mut numbers);
         let sink_tasks = plan.sinks.into_iter().map(|sink| delivery.sink_task(sink)).collect();
         let notifications = notifications::open(Arc::clone(&plan.storage), &mut numbers);
@@ -117,14 +119,13 @@ impl House {
             actor: Arc::new(actor(&plan.installation)),
             garbage_is_collected: plan.garbage_is_collected,
         });
-        let detection = Detection::open(
-            &mut delivery,
-            &plan.store,
-            &registry,
-            &plan.installation,
-            plan.cluster_name,
-        )
-        .await?;
+        let detection = if plan.detects {
+            let (store, installation) = (&plan.store, &plan.installation);
+            let cluster = plan.cluster_name;
+            Some(Detection::open(&mut delivery, store, &registry, installation, cluster).await?)
+        } else {
+            None
+        };
         let indexer = delivery.event_indexer(index);
         let delivery = Arc::new(delivery);
         let server = Server::bind(apiserver::Options {
@@ -219,8 +220,10 @@ impl House {
         let mut living = JoinSet::new();
         let detecting = CancellationToken::new();
         let mut detector = JoinSet::new();
-        detector.spawn(self.detection.detector.run(detecting.clone()));
-        living.spawn(self.detection.follower.run());
+        if let Some(detection) = self.detection {
+            detector.spawn(detection.detector.run(detecting.clone()));
+            living.spawn(detection.follower.run());
+        }
         living.spawn(self.indexer.run());
         for resident in residents {
             living.spawn(resident);
@@ -318,11 +321,15 @@ fn resource_names() -> Vec<String> {
 }
 
 /// Forgets readers of the journal that are not among the sinks any more: nothing is held for them.
-/// The detector's stays, and those of `AuditConfigs` are not ours to judge: they are attached later.
-async fn retire(journal: &dyn store::Journal, sinks: &[Box<dyn Sink>]) -> Result<()> {
+/// Those of `AuditConfigs` are not ours to judge: they are attached later.
+async fn retire(
+    journal: &dyn store::Journal,
+    sinks: &[Box<dyn Sink>],
+    detects: bool,
+) -> Result<()> {
     for reader in journal.readers() {
-        let is_attached =
-            reader.name == delivery::DETECTOR || reader.name.starts_with(controller::seen::READERS);
+        let is_attached = detects && reader.name == delivery::DETECTOR
+            || reader.name.starts_with(controller::seen::READERS);
         if !is_attached && !sinks.iter().any(|sink| sink.name() == reader.name) {
             tracing::warn!(sink = reader.name, lag = reader.lag, "sink is not configured any more");
             journal.remove(&reader.name).await.context("cannot forget a sink")?;

@@ -27,6 +27,9 @@ pub(crate) enum Bench {
         /// Without the peer, to look at ours with a profiler.
         #[arg(long)]
         alone: bool,
+        /// Beside itself without the detector, instead of the peer.
+        #[arg(long, conflicts_with = "alone")]
+        detection: bool,
     },
     /// Journal to compressed objects, beside the bare compressor over the same lines.
     Delivery {
@@ -111,10 +114,11 @@ pub(crate) fn rotate(rounds: u32) -> anyhow::Result<()> {
 pub(crate) fn bench(what: &Bench) -> anyhow::Result<()> {
     match what {
         Bench::Detect => cargo(&["run", "--release", "--locked", "--manifest-path", DIFFERENTIAL]),
-        Bench::Apiserver { seconds, alone } => {
+        Bench::Apiserver { seconds, alone, detection } => {
             let seconds = seconds.to_string();
             let mut args = vec!["bench-apiserver", "--seconds", &seconds];
             args.extend(alone.then_some("--alone"));
+            args.extend(detection.then_some("--detection"));
             proof(&server()?, &args)
         }
         Bench::Delivery { events } => {

@@ -32,6 +32,9 @@ enum What {
         /// Without the peer, to look at ours with a profiler.
         #[arg(long)]
         alone: bool,
+        /// Beside itself without the detector, instead of the peer.
+        #[arg(long, conflicts_with = "alone")]
+        detection: bool,
     },
     /// Delivery to objects beside the bare compressor.
     BenchDelivery {
@@ -124,7 +127,14 @@ fn main() -> anyhow::Result<()> {
         What::Haul { folder, endpoint, finish } => {
             runtime()?.block_on(kill::uploads::haul(&folder, &endpoint, finish))
         }
-        What::BenchApiserver { seconds, alone } => bench::apiserver(seconds, alone),
+        What::BenchApiserver { seconds, alone, detection } => {
+            let beside = match (alone, detection) {
+                (true, _) => bench::Beside::Nothing,
+                (false, true) => bench::Beside::NoDetection,
+                (false, false) => bench::Beside::Peer,
+            };
+            bench::apiserver(seconds, beside)
+        }
     }
 }
 

@@ -81,6 +81,7 @@ fn as_it_comes() -> Set {
             "--heartbeat=1m",
             "--enable-k10-audit-cloud-aws-s3=true",
             "--audit-cloud-path=k10audit/",
+            "--siem-detection=true",
             "--audit-seal-size=16Mi",
             "--audit-seal-age=1m",
             "--journal-retention-age=168h",
@@ -104,6 +105,7 @@ fn to_a_file() -> Set {
             "siem.logging.cluster.file.path=/var/log/keepwatch/audit.log",
             "siem.logging.cluster.file.size=50",
             "siem.logging.cluster.format=v1",
+            "siem.detection.enabled=false",
             "siem.logging.heartbeat=0s",
             "siem.logging.cloud.awsS3.enabled=false",
             "siem.logging.cloud.path=audit/eu/",
@@ -119,6 +121,7 @@ fn to_a_file() -> Set {
             "--heartbeat=0s",
             "--enable-k10-audit-cloud-aws-s3=false",
             "--audit-cloud-path=audit/eu/",
+            "--siem-detection=false",
             "--cluster-name=prod: eu",
         ],
     }

@@ -173,6 +173,7 @@ async fn open(
         resources,
         installation: INSTALLATION,
         sinks,
+        detects: true,
         limits: Limits { drain_time_max: DRAIN_TIME_MAX, ..Limits::default() },
         checks: Vec::new(),
         cluster_name: String::new(),

@@ -46,7 +46,6 @@ impl Document {
 #[derive(Debug, Default)]
 pub struct RuleSet {
     rules: Vec<Rule>,
-    documents: Vec<sigma::Document>,
     by_name: BTreeMap<String, usize>,
     index: Index,
     options: LoadOptions,
@@ -73,11 +72,23 @@ impl RuleSet {
         let resolved = resolve::resolve(parsed, &mut errors);
         errors.truncate(ERRORS_MAX);
         let index = Index::of(&resolved.rules);
-        let resolve::Resolved { rules, documents, by_name } = resolved;
+        let resolve::Resolved { rules, by_name } = resolved;
         let is_usual = options.k10_namespace == K10_NAMESPACE;
         let k10_namespace = (!is_usual).then(|| Arc::from(options.k10_namespace.as_str()));
         let options = options.clone();
-        (Self { rules, documents, by_name, index, options, k10_namespace }, errors)
+        (Self { rules, by_name, index, options, k10_namespace }, errors)
+    }
+
+    /// The documents of a text as they are read, for those who want to see what a rule consists of.
+    /// A set does not keep them: a server has no use for them, and they are larger than the rules.
+    pub fn read(
+        document: &Document,
+        options: &LoadOptions,
+    ) -> Result<Vec<sigma::Document>, Vec<RuleError>> {
+        let mut errors = Errors::of(&document.file);
+        let documents = sigma::read(&document.file, &document.text, options, &mut errors);
+        let errors = errors.into_vec();
+        if errors.is_empty() { Ok(documents) } else { Err(errors) }
     }
 
     /// An event of a cluster, as these rules look at it.
@@ -97,11 +108,6 @@ impl RuleSet {
     /// All rules; the index in the slice is what a rule is called elsewhere.
     pub fn rules(&self) -> &[Rule] {
         &self.rules
-    }
-
-    /// The documents as they were read: those of the rules in their order, then the filters.
-    pub fn documents(&self) -> &[sigma::Document] {
-        &self.documents
     }
 
     /// The index of the rule with that id or name.

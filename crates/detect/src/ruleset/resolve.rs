@@ -19,7 +19,6 @@ use crate::template::Template;
 #[derive(Default)]
 pub(super) struct Resolved {
     pub(super) rules: Vec<Rule>,
-    pub(super) documents: Vec<Document>,
     pub(super) by_name: BTreeMap<String, usize>,
 }
 
@@ -38,7 +37,7 @@ pub(super) fn resolve(documents: Vec<Document>, errors: &mut Vec<RuleError>) -> 
     let mut resolver = Resolver { errors, is_out, by_name: BTreeMap::new() };
     resolver.name(&documents);
     resolver.check_references(&documents);
-    resolver.make(documents)
+    resolver.make(&documents)
 }
 
 /// Identity: Sigma's `id`, else its `name`, else the file's stem.
@@ -216,7 +215,7 @@ impl Resolver<'_> {
     }
 
     /// Makes the rules of the documents that are left.
-    fn make(self, documents: Vec<Document>) -> Resolved {
+    fn make(self, documents: &[Document]) -> Resolved {
         let mut places = vec![None; documents.len()];
         let mut count = 0;
         for (place, document) in documents.iter().enumerate() {
@@ -239,21 +238,20 @@ impl Resolver<'_> {
             let body = match &document.body {
                 Body::Rule(detection) => rule::Body::Detection(sigma::expression(detection)),
                 Body::Correlation(correlation) => {
-                    rule::Body::Correlation(self.correlation(correlation, &index_of, &documents))
+                    rule::Body::Correlation(self.correlation(correlation, &index_of, documents))
                 }
                 Body::Filter(_) => continue,
             };
             rules.push(rule(document, body));
         }
-        self.apply_filters(&documents, &index_of, &mut rules);
-        silence(&documents, &index_of, |place| self.is_in(place), &mut rules);
+        self.apply_filters(documents, &index_of, &mut rules);
+        silence(documents, &index_of, |place| self.is_in(place), &mut rules);
         let by_name = self
             .by_name
             .iter()
             .filter_map(|(name, place)| Some((name.clone(), places.get(*place).copied()??)))
             .collect();
-        let kept = documents.into_iter().enumerate().filter(|(place, _)| self.is_in(*place));
-        Resolved { rules, documents: kept.map(|(_, document)| document).collect(), by_name }
+        Resolved { rules, by_name }
     }
 
     fn correlation(

@@ -108,8 +108,7 @@ fn every_selection_of_every_rule_decides_something_in_its_examples() {
                 Step::Clock(_) => None,
             })
         };
-        let rules = RuleSet::load(std::slice::from_ref(document), &LoadOptions::default()).unwrap();
-        for document in rules.documents() {
+        for document in RuleSet::read(document, &LoadOptions::default()).unwrap() {
             let sigma::Body::Rule(detection) = &document.body else { continue };
             for selection in &detection.selections {
                 let expression = expression(&with_condition(&document.text, &selection.name));

@@ -20,6 +20,10 @@ pub(crate) struct ServeArgs {
     pub(crate) listen: ListenArgs,
     #[command(flatten)]
     pub(crate) audit: AuditArgs,
+    /// Search events for signals by the detection rules
+    #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true",
+          num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
+    pub(crate) siem_detection: bool,
     #[command(flatten)]
     pub(crate) destinations: DestinationArgs,
     #[command(flatten)]
@@ -111,10 +115,6 @@ pub(crate) struct AuditArgs {
     #[arg(long, value_name = "BOOL", default_value_t = false, default_missing_value = "true",
           num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
     pub(crate) siem_signals_match_k10_filter: bool,
-    /// Search events for signals by the detection rules
-    #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true",
-          num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
-    pub(crate) siem_detection: bool,
     /// Deliver events to the destinations that `AuditConfigs` name
     #[arg(long, value_name = "BOOL", default_value_t = false, default_missing_value = "true",
           num_args = 0..=1, require_equals = true, action = ArgAction::Set)]

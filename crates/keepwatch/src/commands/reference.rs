@@ -80,7 +80,7 @@ fn limits() -> Result<String> {
         "# Limits\n\nMade from the program: `cargo xtask codegen` writes this page. What a flag \
          changes stands in the [command line](cli.md).\n\n| what | limit |\n|---|---|\n",
     );
-    for (what, limit) in rows().into_iter().chain(index_rows()) {
+    for (what, limit) in rows().into_iter().chain(detection_rows()).chain(index_rows()) {
         writeln!(page, "| {what} | {limit} |")?;
     }
     Ok(page)
@@ -152,10 +152,6 @@ fn rows() -> Vec<(&'static str, String)> {
         ),
         ("Events for people kept in a namespace (keepwatch up)", core_events::KEPT_MAX.to_string()),
         ("Values of a Secret together (keepwatch up)", bytes(secrets::DATA_BYTES_MAX)),
-        ("Signals kept", siem::signal::retention::COUNT_MAX.to_string()),
-        ("Time a closed signal is kept", seconds(siem::signal::retention::AGE_MAX)),
-        ("DetectionRules that people make", siem::detection_rule::RULES_MAX.to_string()),
-        ("Characters of a DetectionRule", siem::detection_rule::SIGMA_LEN_MAX.to_string()),
         ("AuditEvents in a page", siem::audit_event::PAGE_MAX.to_string()),
         ("Bytes at which a page of AuditEvents ends", bytes(siem::audit_event::PAGE_BYTES)),
         ("Records that one list of AuditEvents looks at", {
@@ -164,5 +160,47 @@ fn rows() -> Vec<(&'static str, String)> {
         ("Audit policy", bytes(audit::POLICY_LEN_MAX)),
         ("Threads for requests", house::WORKERS.1.to_string()),
         ("Threads that wait for the disk", house::BLOCKING_MAX.to_string()),
+    ]
+}
+
+fn detection_rows() -> Vec<(&'static str, String)> {
+    use detect::engine;
+    let seconds = |time: std::time::Duration| format!("{} ms", time.as_millis());
+    let micros = |time: i64| format!("{} ms", time / 1000);
+    let bytes = |bytes: usize| format!("{bytes} bytes");
+    let limits = engine::Limits::default();
+    vec![
+        ("Signals kept", siem::signal::retention::COUNT_MAX.to_string()),
+        ("Time a closed signal is kept", seconds(siem::signal::retention::AGE_MAX)),
+        ("DetectionRules that people make", siem::detection_rule::RULES_MAX.to_string()),
+        ("Characters of a DetectionRule", siem::detection_rule::SIGMA_LEN_MAX.to_string()),
+        ("Rules that are evaluated together", detect::ruleset::RULES_MAX.to_string()),
+        ("Filters of rules", detect::ruleset::FILTERS_MAX.to_string()),
+        ("Bytes of a text that a template makes", bytes(detect::template::RENDERED_LEN_MAX)),
+        ("Time by which a stamp may be ahead of its arrival", micros(engine::FUTURE_SKEW_MAX)),
+        ("Time an event is remembered, so that it counts once", micros(engine::IDENTITY_MEMORY)),
+        ("Events that are remembered, so that they count once", limits.identities.to_string()),
+        ("Groups of a rule before it counts by fewer fields", limits.groups_per_rule.to_string()),
+        ("Values that a first-seen rule remembers", limits.values_per_rule.to_string()),
+        ("Open signals of a rule", limits.signals_per_rule.to_string()),
+        ("Events that one window remembers", engine::WINDOW_EVENTS_MAX.to_string()),
+        ("Memory for the windows of all rules", bytes(limits.state_bytes)),
+        ("Events that wait for earlier ones", limits.waiting_events.to_string()),
+        ("Memory for events that wait for earlier ones", bytes(limits.waiting_bytes)),
+        ("Events that a signal carries as evidence", engine::EVIDENCE_EVENTS_MAX.to_string()),
+        ("Bytes of the events that a signal carries", bytes(engine::EVIDENCE_LEN_MAX)),
+        ("Objects that a signal names", engine::TARGETS_MAX.to_string()),
+        ("Objects that a signal counts exactly", engine::TARGETS_COUNTED_MAX.to_string()),
+        ("Time between two writes of a signal that goes on", seconds(delivery::UPDATE_PERIOD)),
+        ("Records after which the detector's state is saved", {
+            delivery::CHECKPOINT_RECORDS.to_string()
+        }),
+        ("Time after which the detector's state is saved", seconds(delivery::CHECKPOINT_PERIOD)),
+        ("Notifiers", delivery::notification::NOTIFIERS_MAX.to_string()),
+        ("Time for the answer of a notifier", seconds(sink::notifier::ANSWER_TIME_MAX)),
+        ("Time between two notifications of a signal that goes on", {
+            seconds(delivery::notification::UPDATE_INTERVAL)
+        }),
+        ("Bytes of a signal in a webhook", bytes(sink::notifier::SIGNAL_BYTES_MAX)),
     ]
 }

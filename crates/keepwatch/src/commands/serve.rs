@@ -79,7 +79,7 @@ async fn live(args: &ServeArgs, installation: Installation) -> Result<()> {
         resources: kasten::resources(&installation),
         installation,
         sinks: sinks.sinks,
-        detects: args.audit.siem_detection,
+        detects: args.siem_detection,
         limits: limits(&args.listen),
         checks: keeper.iter().map(Keeper::check).collect(),
         cluster_name: args.audit.cluster_name.clone(),

@@ -1,5 +1,6 @@
 //! Runs plain Sigma by our own engine, which reads it like any other rule.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use detect::export::Exported;
@@ -10,59 +11,67 @@ use super::meaning::{Evaluator, Groups};
 use crate::it::pack;
 
 struct Plain {
-    rules: Vec<Option<(String, Arc<RuleSet>)>>,
+    /// All of them together: their names differ.
+    rules: Arc<RuleSet>,
+    /// For each exported rule its id, and the one in the set that raises.
+    raising: Vec<Option<(String, usize)>>,
 }
 
 /// Reads exported rules.
 pub(super) fn evaluator(rules: &[Exported]) -> Box<dyn Evaluator> {
-    let read = |exported: &Exported| {
-        let file = exported.files.first()?;
-        assert!(!file.text.contains("keepwatch:"), "{}", file.text);
-        let documents = [Document::new(&file.name, &file.text)];
-        let rules = RuleSet::load(&documents, &LoadOptions::default())
-            .unwrap_or_else(|errors| panic!("{errors:#?}\n{}", file.text));
-        Some((exported.rule.clone(), Arc::new(rules)))
+    let files = rules.iter().flat_map(|rule| &rule.files);
+    let documents: Vec<Document> =
+        files.map(|file| Document::new(&file.name, &file.text)).collect();
+    assert!(documents.iter().all(|it| !it.text.contains("keepwatch:")));
+    let set = RuleSet::load(&documents, &LoadOptions::default())
+        .unwrap_or_else(|errors| panic!("{errors:#?}"));
+    let raising = |exported: &Exported| {
+        exported.files.first()?;
+        let name = exported.rule.replace('-', "_");
+        Some((exported.rule.clone(), set.find(&name).unwrap()))
     };
-    Box::new(Plain { rules: rules.iter().map(read).collect() })
+    let raising = rules.iter().map(raising).collect();
+    Box::new(Plain { rules: Arc::new(set), raising })
 }
 
 impl Evaluator for Plain {
     fn alerts(&self, cluster: &str, events: &[Event]) -> Vec<Groups> {
-        let of = |rule: &Option<(String, Arc<RuleSet>)>| match rule {
-            Some((id, rules)) => alerts(id, rules, cluster, events),
-            None => Groups::new(),
+        let mut of_rule: BTreeMap<usize, Groups> = BTreeMap::new();
+        let mut engine = Engine::new(Arc::clone(&self.rules), Settings::default());
+        let mut changes = Vec::new();
+        for event in events {
+            let view = View::from(event);
+            let arrival = event.stage_timestamp;
+            engine.process(&Input { source: "s", cluster, arrival, event: &view }, &mut changes);
+            let fields = Fields::new(&view).with_cluster(cluster);
+            self.rules.for_each_match(&fields, |rule| {
+                if let Some(group) = self.group(rule, &fields) {
+                    of_rule.entry(rule).or_default().insert(group);
+                }
+            });
+        }
+        engine.finish(&mut changes);
+        for change in changes {
+            let spec = &change.signal.spec;
+            let Some(rule) = self.rules.find(&spec.rule.id) else { continue };
+            if matches!(self.rules.rules()[rule].body, rule::Body::Correlation(_)) {
+                let group = spec.group_by.iter().map(|it| it.value.clone()).collect();
+                of_rule.entry(rule).or_default().insert(group);
+            }
+        }
+        let alerts = |rule: &Option<(String, usize)>| {
+            rule.as_ref().and_then(|(_, rule)| of_rule.get(rule)).cloned().unwrap_or_default()
         };
-        self.rules.iter().map(of).collect()
+        self.raising.iter().map(alerts).collect()
     }
 }
 
-/// A rule on single events groups nothing: its events are put into the groups of our rule.
-fn alerts(id: &str, rules: &Arc<RuleSet>, cluster: &str, events: &[Event]) -> Groups {
-    let pack = pack::all();
-    let original = &pack.rules()[pack.find(id).unwrap()];
-    if let rule::Body::Detection(_) = original.body {
-        let mut groups = Groups::new();
-        for event in events {
-            let view = View::from(event);
-            let fields = Fields::new(&view).with_cluster(cluster);
-            rules.for_each_match(&fields, |_| {
-                let keys = original.signal.group_by.iter();
-                let values = keys.map(|key| fields.text(key).unwrap_or_default().into_owned());
-                groups.insert(values.collect());
-            });
-        }
-        return groups;
+impl Plain {
+    /// A rule on single events groups nothing: its events are put into the groups of our rule.
+    fn group(&self, rule: usize, fields: &Fields<'_>) -> Option<Vec<String>> {
+        let (id, _) = self.raising.iter().flatten().find(|(_, it)| *it == rule)?;
+        let pack = pack::all();
+        let keys = pack.rules()[pack.find(id).unwrap()].signal.group_by.iter();
+        Some(keys.map(|key| fields.text(key).unwrap_or_default().into_owned()).collect())
     }
-    let mut engine = Engine::new(Arc::clone(rules), Settings::default());
-    let mut changes = Vec::new();
-    for event in events {
-        let event = &View::from(event);
-        let arrival = event.stage_timestamp();
-        engine.process(&Input { source: "s", cluster, arrival, event }, &mut changes);
-    }
-    engine.finish(&mut changes);
-    let of_signal = |change: detect::SignalChange| {
-        change.signal.spec.group_by.iter().map(|it| it.value.clone()).collect()
-    };
-    changes.into_iter().map(of_signal).collect()
 }

@@ -7,7 +7,7 @@ use detect::export::Exported;
 use event::{Event, View, kasten, v1};
 use serde_json::{Value, json};
 
-use super::search::{self, Search};
+use super::search::{self, Log, Search};
 use crate::it::acts::SECOND;
 use crate::it::export::meaning::{Evaluator, Groups};
 
@@ -30,14 +30,14 @@ pub(in crate::it::export) fn evaluator(
 }
 
 /// One log, as Datadog has it once its pipeline is through.
-struct Log {
+struct Timed {
     /// Microseconds.
     time: i64,
-    log: Value,
+    log: Log,
 }
 
 impl Datadog {
-    fn log(&self, event: &Event, cluster: &str) -> Log {
+    fn log(&self, event: &Event, cluster: &str) -> Timed {
         let view = View::from(event);
         let mut line = Vec::new();
         let log = if self.profile == "kasten" {
@@ -45,19 +45,18 @@ impl Datadog {
                 kasten::Labels { cluster_name: cluster.to_owned(), ..kasten::Labels::default() };
             kasten::write(&view, &labels, &mut line);
             let attributes: Value = serde_json::from_slice(&line).unwrap();
-            let tags = attributes["ddtags"].as_str().unwrap_or_default();
-            let tags: serde_json::Map<String, Value> = tags
-                .split(',')
-                .filter_map(|tag| tag.split_once(':'))
-                .map(|(key, value)| (key.to_owned(), json!(value)))
-                .collect();
-            json!({"attributes": attributes, "tags": tags})
+            let tags = attributes["ddtags"].as_str().unwrap_or_default().split(',');
+            let tags: Vec<(&str, &str)> = tags.filter_map(|tag| tag.split_once(':')).collect();
+            search::log(&attributes, &tags)
         } else {
             v1::write(&view, &mut line);
             let attributes = integration(serde_json::from_slice(&line).unwrap());
-            json!({"attributes": attributes, "tags": {"kube_cluster_name": cluster, "source": "kubernetes.audit"}})
+            search::log(
+                &attributes,
+                &[("kube_cluster_name", cluster), ("source", "kubernetes.audit")],
+            )
         };
-        Log { time: event.stage_timestamp.as_micros(), log }
+        Timed { time: event.stage_timestamp.as_micros(), log }
     }
 }
 
@@ -134,13 +133,13 @@ impl Rule {
 
 impl Query {
     /// The group of a log, without the cluster, which is the same for all of a test.
-    fn group(&self, log: &Value) -> Option<Vec<String>> {
+    fn group(&self, log: &Log) -> Option<Vec<String>> {
         let mut group = Vec::new();
         for field in &self.group_by {
-            let found = search::values(log, field).into_iter().find(|it| !it.is_empty());
+            let found = search::values(log, field).iter().find(|it| !it.is_empty());
             if field.starts_with('@') {
                 group.push(match found {
-                    Some(value) => value,
+                    Some(value) => value.clone(),
                     None if self.keeps_missing => MISSING.to_owned(),
                     None => return None,
                 });
@@ -152,16 +151,16 @@ impl Query {
 
 impl Evaluator for Datadog {
     fn alerts(&self, cluster: &str, events: &[Event]) -> Vec<Groups> {
-        let logs: Vec<Log> = events.iter().map(|event| self.log(event, cluster)).collect();
+        let logs: Vec<Timed> = events.iter().map(|event| self.log(event, cluster)).collect();
         let rules = self.rules.iter();
         rules.map(|rule| rule.as_ref().map(|it| it.alerts(&logs)).unwrap_or_default()).collect()
     }
 }
 
 impl Rule {
-    fn alerts(&self, logs: &[Log]) -> Groups {
+    fn alerts(&self, logs: &[Timed]) -> Groups {
         let mut hits: Vec<Hit<'_>> = Vec::new();
-        for Log { time, log } in logs {
+        for Timed { time, log } in logs {
             for (place, query) in self.queries.iter().enumerate() {
                 if query.search.matches(log)
                     && let Some(group) = query.group(log)
@@ -182,7 +181,7 @@ impl Rule {
 /// Time, query and counted values of a hit.
 type Held = (i64, usize, Vec<String>);
 /// Time, query, group and log.
-type Hit<'l> = (i64, usize, Vec<String>, &'l Value);
+type Hit<'l> = (i64, usize, Vec<String>, &'l Log);
 
 fn micros(seconds: &Value) -> i64 {
     seconds.as_i64().unwrap() * SECOND
@@ -195,7 +194,7 @@ fn threshold(rule: &Rule, hits: &[Hit<'_>]) -> Groups {
     for (time, place, group, log) in hits {
         let query = &rule.queries[*place];
         let values: Vec<String> =
-            query.distinct.iter().flat_map(|field| search::values(log, field)).collect();
+            query.distinct.iter().flat_map(|field| search::values(log, field)).cloned().collect();
         let held = windows.entry(group).or_default();
         held.push((*time, *place, values));
         held.retain(|(held, ..)| *held > time - window);
@@ -241,7 +240,8 @@ fn new_value(rule: &Rule, hits: &[Hit<'_>]) -> Groups {
     let mut groups: BTreeSet<&Vec<String>> = BTreeSet::new();
     for (time, place, group, log) in hits {
         let metrics = &rule.queries[*place].metrics;
-        let value = metrics.iter().flat_map(|field| search::values(log, field)).collect::<Vec<_>>();
+        let value = metrics.iter().flat_map(|field| search::values(log, field)).cloned();
+        let value = value.collect::<Vec<_>>();
         let whole = [group.clone(), value].concat();
         let before = seen.insert(whole.clone(), *time);
         let is_first = groups.insert(group);

@@ -3,7 +3,12 @@
 //! What it does not know is an error. Attributes are compared with the case of letters. `*` is met by
 //! any value of an attribute, an empty text too, but not by an object.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
+
+/// A log: the values of each attribute, which begins with `@`, and of each tag. Several for a list.
+pub(crate) type Log = HashMap<String, Vec<String>>;
 
 /// A query, read.
 #[derive(Debug)]
@@ -204,8 +209,8 @@ impl Reader<'_> {
 }
 
 impl Search {
-    /// Whether a log meets it; `tags` are those that are no attributes.
-    pub(crate) fn matches(&self, log: &Value) -> bool {
+    /// Whether a log meets it.
+    pub(crate) fn matches(&self, log: &Log) -> bool {
         match self {
             Self::All(parts) => parts.iter().all(|part| part.matches(log)),
             Self::Any(parts) => parts.iter().any(|part| part.matches(log)),
@@ -240,43 +245,42 @@ fn like(tokens: &[Wild], text: &[char]) -> bool {
     }
 }
 
-/// The values of an attribute or a tag: several for a list. A key may have dots in it.
-pub(crate) fn values(log: &Value, name: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    match name.strip_prefix('@') {
-        Some(path) => collect(&log["attributes"], path, &mut found),
-        None => collect(&log["tags"], name, &mut found),
-    }
-    found
+/// The values of an attribute or a tag.
+pub(crate) fn values<'l>(log: &'l Log, name: &str) -> &'l [String] {
+    log.get(name).map_or(&[], Vec::as_slice)
 }
 
-fn collect(value: &Value, path: &str, found: &mut Vec<String>) {
+/// A log of attributes and tags. A key with dots is a path like one of several keys.
+pub(crate) fn log(attributes: &Value, tags: &[(&str, &str)]) -> Log {
+    let mut log = Log::new();
+    flatten(attributes, "@", &mut log);
+    for (name, value) in tags {
+        log.entry((*name).to_owned()).or_default().push((*value).to_owned());
+    }
+    log
+}
+
+fn flatten(value: &Value, path: &str, log: &mut Log) {
     match value {
-        Value::Array(items) => items.iter().for_each(|item| collect(item, path, found)),
-        Value::Object(members) if !path.is_empty() => {
+        Value::Array(items) => items.iter().for_each(|item| flatten(item, path, log)),
+        Value::Object(members) => {
             for (key, inner) in members {
-                if path == key {
-                    collect(inner, "", found);
-                } else if let Some(rest) =
-                    path.strip_prefix(key).and_then(|it| it.strip_prefix('.'))
-                {
-                    collect(inner, rest, found);
-                }
+                let dot = if path == "@" { "" } else { "." };
+                flatten(inner, &format!("{path}{dot}{key}"), log);
             }
         }
-        Value::Object(_) | Value::Null => {}
-        _ if !path.is_empty() => {}
-        Value::String(text) => found.push(text.clone()),
-        other => found.push(other.to_string()),
+        Value::Null => {}
+        Value::String(text) => log.entry(path.to_owned()).or_default().push(text.clone()),
+        other => log.entry(path.to_owned()).or_default().push(other.to_string()),
     }
 }
 
 #[test]
 fn queries_are_read_as_datadog_documents_them() {
-    let log = serde_json::json!({
-        "attributes": {"a": {"b": "x y", "n": 200, "list": ["one", "two"], "k/e.y": "v", "none": ""}},
-        "tags": {"env": "prod"},
+    let attributes = serde_json::json!({
+        "a": {"b": "x y", "n": 200, "list": ["one", "two"], "k/e.y": "v", "none": ""},
     });
+    let log = log(&attributes, &[("env", "prod")]);
     for (query, expected) in [
         (r#"@a.b:"x y""#, true),
         (r"@a.b:x\ y", true),

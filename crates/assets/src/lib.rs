@@ -132,6 +132,7 @@ pub fn ensure() -> anyhow::Result<Assets> {
 /// Builds and installs everything that is not there yet.
 pub fn all() -> anyhow::Result<()> {
     packages::moto()?;
+    packages::readers()?;
     packages::azurite()?;
     ensure()?;
     helm()?;

@@ -1,4 +1,4 @@
-//! Servers that are no Go: packages of Python and of Node, each of them by its hash.
+//! What is no Go: packages of Python and of Node, each of them by its hash.
 //!
 //! They are installed once for each version of the list of hashes, into the same cache folder as the
 //! programs. A missing pip or npm is an error, as a missing Go toolchain is.
@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 
 use super::{cache_root, fingerprint};
 
-/// Python, which runs [`moto`].
+/// Python, which runs [`moto`] and [`readers`].
 pub fn python() -> PathBuf {
     PathBuf::from("python3")
 }
@@ -25,7 +25,17 @@ pub fn node() -> PathBuf {
 /// A folder with the Python packages of moto, a server of objects in Python: exactly those whose
 /// hashes stand in `moto/requirements.txt`.
 pub fn moto() -> anyhow::Result<PathBuf> {
-    install("moto", "requirements.txt", |wanted, target| {
+    python_packages("moto")
+}
+
+/// A folder with the Python packages that read exported rules: exactly those whose hashes stand in
+/// `readers/requirements.txt`.
+pub fn readers() -> anyhow::Result<PathBuf> {
+    python_packages("readers")
+}
+
+fn python_packages(name: &str) -> anyhow::Result<PathBuf> {
+    install(name, "requirements.txt", |wanted, target| {
         let mut pip = Command::new(python());
         pip.args(["-m", "pip", "install", "--quiet", "--quiet", "--disable-pip-version-check"])
             .args(["--require-hashes", "--only-binary", ":all:", "--target"])

@@ -10,6 +10,7 @@
 )]
 
 mod codegen;
+mod exports;
 mod fuzz;
 mod proof;
 mod suite;
@@ -82,6 +83,8 @@ enum Chore {
         #[arg(long, default_value_t = 20)]
         rounds: u32,
     },
+    /// Read the kept files of exported rules with what their targets read them with.
+    Exports,
     /// Throw mutated input at what reads input from outside; without a target, at all of them.
     Fuzz {
         /// For how long, each target.
@@ -114,6 +117,7 @@ fn main() -> anyhow::Result<()> {
             proof::outage(turns, seconds, rate, place.as_deref())
         }
         Chore::Rotate { rounds } => proof::rotate(rounds),
+        Chore::Exports => exports::read_all(),
         Chore::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
         Chore::Bench { what } => proof::bench(&what),
         Chore::Codegen { check } => codegen::run(check, None),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 
 use crate::suite::{self, cargo_for_tests};
-use crate::{cargo, codegen, proof, root, tidy};
+use crate::{cargo, codegen, exports, proof, root, tidy};
 
 /// Rounds of the kill test in one test run.
 const KILL_ROUNDS: u32 = 300;
@@ -77,6 +77,7 @@ fn everything() -> anyhow::Result<()> {
     step("programs of others", || {
         programs.join().map_err(|_panic| anyhow!("their builder panicked"))?
     })?;
+    step("exported rules", exports::read_all)?;
     step("cluster suite", || {
         cargo_for_tests(&["test", "--workspace", "--test", "suite"], &variables)
     })

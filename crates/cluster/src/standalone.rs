@@ -28,7 +28,7 @@ pub const NAME: &str = "proof";
 const POLICY: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\n\
 rules:\n- level: RequestResponse\n";
 /// What the authority of the server is called.
-const AUTHORITY: &str = "keepwatch-ca";
+pub(crate) const AUTHORITY: &str = "keepwatch-ca";
 /// How often something is looked for.
 const LOOK_PERIOD: Duration = Duration::from_millis(50);
 

@@ -135,6 +135,11 @@ impl Receiver {
         self.state.received.borrow().clone()
     }
 
+    /// How many that are.
+    pub fn count(&self) -> usize {
+        self.state.received.borrow().len()
+    }
+
     /// Waits until there are so many requests.
     pub async fn wait_for(&self, count: usize) -> Vec<Received> {
         let mut news = self.state.received.subscribe();

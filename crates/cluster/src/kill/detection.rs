@@ -10,12 +10,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, ensure};
-use detect::{Engine, Input, LoadOptions, RuleSet, Settings, builtin};
+use detect::{Document, Engine, Input, LoadOptions, RuleSet, Settings, builtin};
 use event::record::{is_signal, signal_of};
 use event::signal::{ChangeKind, Signal, SignalSpec};
-use event::{Timestamp, View};
+use event::{Severity, SignalState, Timestamp, View};
 use serde::Deserialize;
 use store::{Journal, ListOptions, Storage};
+
+use super::notifiers::RULE;
 
 /// Where signals are stored.
 const PREFIX: &str = "siem.keepwatch.io/signals/";
@@ -26,15 +28,25 @@ const BYTES: usize = 8 << 20;
 /// What was compared.
 #[derive(Default)]
 pub(super) struct Compared {
-    pub(super) signals: usize,
+    /// Severity of each signal.
+    pub(super) signals: BTreeMap<String, Severity>,
+    /// How many signals each rule has raised.
+    pub(super) rules: BTreeMap<String, usize>,
+    /// Signals that have ended.
+    pub(super) closed: usize,
     events: u64,
     changes: u64,
 }
 
 impl fmt::Display for Compared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { signals, events, changes } = self;
-        write!(f, "{signals} signals, recorded {changes} times, of {events} events")
+        let Self { signals, rules, closed, events, changes } = self;
+        let (signals, rules) = (signals.len(), rules.len());
+        write!(
+            f,
+            "{signals} signals of {rules} rules ({closed} ended), recorded {changes} times, of \
+             {events} events"
+        )
     }
 }
 
@@ -57,7 +69,7 @@ struct Stored {
 
 #[derive(Deserialize)]
 struct Status {
-    state: event::SignalState,
+    state: SignalState,
 }
 
 /// Reads what a server that ended in order has left.
@@ -79,23 +91,31 @@ pub(super) async fn compare(home: &Path) -> anyhow::Result<Compared> {
         let last = told.last.as_ref().map(without_remaining);
         ensure!(last.as_ref() == Some(&signal.spec), "the journal's last word on {id} is {last:?}");
     }
-    let changes = told.values().map(|told| told.changes).sum();
-    Ok(Compared { signals: found.len(), events, changes })
+    let mut compared = Compared { events, ..Compared::default() };
+    compared.changes = told.values().map(|told| told.changes).sum();
+    for (id, signal) in found {
+        *compared.rules.entry(signal.spec.rule.id.clone()).or_default() += 1;
+        compared.closed += usize::from(signal.state == SignalState::Closed);
+        compared.signals.insert(id, signal.spec.severity);
+    }
+    Ok(compared)
 }
 
 type Found = (BTreeMap<String, Arc<Signal>>, BTreeMap<String, Told>, u64);
 
 /// What the rules say about the journal, and what the journal itself says of signals.
 async fn read_again(journal: &dyn Journal) -> anyhow::Result<Found> {
-    let rules = RuleSet::load(builtin::kasten(), &LoadOptions::default())
-        .map_err(|errors| anyhow!("the built-in rules cannot be read: {errors:?}"))?;
+    let mut documents = builtin::kasten().to_vec();
+    documents.push(Document::new("kill-deleted", RULE));
+    let rules = RuleSet::load(&documents, &LoadOptions::default())
+        .map_err(|errors| anyhow!("the rules cannot be read: {errors:?}"))?;
     let mut engine = Engine::new(Arc::new(rules), Settings::default());
     let (mut found, mut told) = (BTreeMap::new(), BTreeMap::<String, Told>::new());
-    let (mut seq, mut events, mut changes) = (0, 0, Vec::new());
+    let (mut seq, mut end, mut events, mut changes) = (0, 0, 0, Vec::new());
     loop {
         let records = journal.read(seq, ROWS, BYTES).await?;
-        let Some(last) = records.last() else { return Ok((found, told, events)) };
-        seq = last.seq;
+        let Some(last) = records.last() else { break };
+        (seq, end) = (last.seq, last.time);
         for record in &records {
             if is_signal(&record.bytes) {
                 let record = signal_of(&record.bytes).context("a signal")??;
@@ -118,6 +138,10 @@ async fn read_again(journal: &dyn Journal) -> anyhow::Result<Found> {
             }
         }
     }
+    // What has ended without another event was recorded when its time had come.
+    engine.advance(Timestamp::from_micros(end), &mut changes);
+    found.extend(changes.drain(..).map(|change| (change.signal.id.clone(), change.signal)));
+    Ok((found, told, events))
 }
 
 async fn stored(storage: &dyn Storage) -> anyhow::Result<BTreeMap<String, Stored>> {

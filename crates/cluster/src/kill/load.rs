@@ -5,38 +5,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
+use rand::SeedableRng;
 use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
-use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::CLIENTS;
+use super::acts::{Sender, act};
+use super::cast::Cast;
 use crate::kubeconfig;
 use crate::load::{Endpoint, Lane, Protocol};
 use crate::process::Process;
 use crate::wait::PATIENCE;
 
-/// The collection that the clients work on. Nobody but them writes to it.
-const COLLECTION: &str =
-    "/apis/repositories.kio.kasten.io/v1alpha1/namespaces/kasten-io/storagerepositories";
 /// The namespace of the collection; a new server makes it soon after it serves.
 const NAMESPACE: &str = "/api/v1/namespaces/kasten-io";
-/// Names that each client creates, changes and deletes, over and over.
-const NAMES: u32 = 8;
-
-/// The server as its writer, as a user who is refused, and as a person whose changes raise signals.
+/// The server as its writer, as its administrator, and as a user who is refused.
 pub(super) struct Endpoints {
-    writer: Endpoint,
+    pub(super) writer: Endpoint,
+    pub(super) admin: Endpoint,
     refused: Endpoint,
-    person: Endpoint,
-}
-
-/// Who sends a request.
-#[derive(Clone, Copy)]
-enum Sender {
-    Writer,
-    Refused,
-    Person,
 }
 
 /// What one answered request must have left behind.
@@ -93,27 +80,41 @@ fn read(home: &Path) -> anyhow::Result<Endpoints> {
     let known = kubeconfig::read(home)?;
     Ok(Endpoints {
         writer: known.endpoint("kasten")?,
+        admin: known.endpoint("admin")?,
         refused: known.endpoint("alice")?,
-        person: known.endpoint("admin")?,
     })
 }
 
-/// Starts all clients; each works until the server is gone.
-pub(super) fn start(endpoints: Endpoints, round: u32, seed: u64) -> Clients {
+/// Starts all clients; each works until the server is gone, also as one of the people, who are others
+/// in each round.
+pub(super) fn start(
+    endpoints: Endpoints,
+    cast: &Cast,
+    round: u32,
+    seed: u64,
+) -> anyhow::Result<Clients> {
     let endpoints = Arc::new(endpoints);
     let answers = Arc::new(AtomicUsize::new(0));
     let mut tasks = JoinSet::new();
     for client in 0..CLIENTS {
         let endpoints = Arc::clone(&endpoints);
         let random = StdRng::seed_from_u64(seed.wrapping_add(client as u64));
+        let person = cast.person(client + CLIENTS * round as usize, &endpoints.writer)?;
         let mut ledger = Ledger { answered: Vec::new(), answers: Arc::clone(&answers) };
         tasks.spawn(async move {
             // The end of the connection is the end of the client's life, not a fault.
-            work(&endpoints, round, client, random, &mut ledger).await.err();
+            work(
+                [&endpoints.writer, &endpoints.refused, &person],
+                (round, client),
+                random,
+                &mut ledger,
+            )
+            .await
+            .err();
             ledger.answered
         });
     }
-    Clients { tasks, answers }
+    Ok(Clients { tasks, answers })
 }
 
 /// What one client writes down.
@@ -123,24 +124,24 @@ struct Ledger {
     answers: Arc<AtomicUsize>,
 }
 
+/// Works as the writer, as the user who is refused, and as a person.
 async fn work(
-    endpoints: &Endpoints,
-    round: u32,
-    client: usize,
+    [writer, refused, person]: [&Endpoint; 3],
+    (round, client): (u32, usize),
     mut random: StdRng,
     ledger: &mut Ledger,
 ) -> anyhow::Result<()> {
     let protocol = if client.is_multiple_of(2) { Protocol::Http1 } else { Protocol::Http2 };
-    let mut writer = endpoints.writer.lanes(protocol, 1).await?.remove(0);
-    let mut refused = endpoints.refused.lanes(protocol, 1).await?.remove(0);
-    let mut person = endpoints.person.lanes(protocol, 1).await?.remove(0);
+    let mut as_writer = writer.lanes(protocol, 1).await?.remove(0);
+    let mut as_refused = refused.lanes(protocol, 1).await?.remove(0);
+    let mut as_person = person.lanes(protocol, 1).await?.remove(0);
     for number in 0_u64.. {
         let audit_id = format!("kill-{round}-{client}-{number}");
         let act = act(client, number, &mut random);
         let (lane, endpoint): (&mut Lane, _) = match act.sender {
-            Sender::Writer => (&mut writer, &endpoints.writer),
-            Sender::Refused => (&mut refused, &endpoints.refused),
-            Sender::Person => (&mut person, &endpoints.person),
+            Sender::Writer => (&mut as_writer, writer),
+            Sender::Refused => (&mut as_refused, refused),
+            Sender::Person => (&mut as_person, person),
         };
         let headers = [("audit-id", audit_id.as_str()), ("content-type", act.content_type)];
         let reply = lane.send(endpoint, act.method, &act.path, &headers, act.body).await?;
@@ -148,47 +149,4 @@ async fn work(
         ledger.answers.fetch_add(1, Ordering::Relaxed);
     }
     Ok(())
-}
-
-struct Act {
-    method: &'static str,
-    path: String,
-    content_type: &'static str,
-    body: Bytes,
-    sender: Sender,
-}
-
-fn act(client: usize, number: u64, random: &mut StdRng) -> Act {
-    let name = format!("repository-{client}-{}", random.random_range(0..NAMES));
-    let object = format!("{COLLECTION}/{name}");
-    let plain = |method, path| Act {
-        method,
-        path,
-        content_type: "application/json",
-        body: Bytes::new(),
-        sender: Sender::Writer,
-    };
-    let create = json!({
-        "apiVersion": "repositories.kio.kasten.io/v1alpha1",
-        "kind": "StorageRepository",
-        "metadata": {"name": name, "namespace": "kasten-io", "labels": {"number": number.to_string()}},
-        "spec": {"disableMaintenance": false},
-    });
-    match random.random_range(0..100) {
-        0..35 => Act { body: create.to_string().into(), ..plain("POST", COLLECTION.to_owned()) },
-        35..60 => {
-            let patch = json!({"spec": {"disableMaintenance": random.random_bool(0.5)}});
-            let content_type = "application/merge-patch+json";
-            let sender = if random.random_ratio(1, 5) { Sender::Person } else { Sender::Writer };
-            Act { content_type, body: patch.to_string().into(), sender, ..plain("PATCH", object) }
-        }
-        60..78 => plain("DELETE", object),
-        78..90 => plain("GET", object),
-        90..95 => plain("GET", format!("{COLLECTION}?limit=10")),
-        _ => Act {
-            body: create.to_string().into(),
-            sender: Sender::Refused,
-            ..plain("POST", COLLECTION.to_owned())
-        },
-    }
 }

@@ -1,0 +1,122 @@
+//! What the clients of the kill test do: work on repositories, whose objects are compared with their
+//! events afterwards, and things that people do to backups, which raise signals of many rules.
+
+use bytes::Bytes;
+use rand::RngExt;
+use rand::rngs::StdRng;
+use serde_json::{Value, json};
+
+/// The collection that the clients work on. Only they write to it.
+const COLLECTION: &str =
+    "/apis/repositories.kio.kasten.io/v1alpha1/namespaces/kasten-io/storagerepositories";
+const CONTENTS: &str = "/apis/apps.kio.kasten.io/v1alpha1/restorepointcontents";
+const CLUSTER_POINTS: &str = "/apis/apps.kio.kasten.io/v1alpha1/clusterrestorepoints";
+const POINTS: &str = "/apis/apps.kio.kasten.io/v1alpha1/namespaces/shop/restorepoints";
+const PASSKEYS: &str = "/apis/vault.kio.kasten.io/v1alpha1/passkeys";
+const RETIREMENTS: &str = "/apis/actions.kio.kasten.io/v1alpha1/retireactions";
+/// Names that each client creates, changes and deletes, over and over.
+const NAMES: u32 = 8;
+const JSON: &str = "application/json";
+const MERGE_PATCH: &str = "application/merge-patch+json";
+
+/// Who sends a request.
+#[derive(Clone, Copy)]
+pub(super) enum Sender {
+    Writer,
+    Refused,
+    Person,
+}
+
+/// One request.
+pub(super) struct Act {
+    pub(super) method: &'static str,
+    pub(super) path: String,
+    pub(super) content_type: &'static str,
+    pub(super) body: Bytes,
+    pub(super) sender: Sender,
+}
+
+impl Act {
+    fn of(sender: Sender, method: &'static str, path: impl Into<String>) -> Self {
+        Self { method, path: path.into(), content_type: JSON, body: Bytes::new(), sender }
+    }
+
+    fn with(self, body: &Value) -> Self {
+        let content_type = if self.method == "PATCH" { MERGE_PATCH } else { JSON };
+        Self { body: body.to_string().into(), content_type, ..self }
+    }
+}
+
+/// What a client does next.
+pub(super) fn act(client: usize, number: u64, random: &mut StdRng) -> Act {
+    use Sender::{Person, Refused, Writer};
+    let name = format!("repository-{client}-{}", random.random_range(0..NAMES));
+    let object = format!("{COLLECTION}/{name}");
+    let create = json!({
+        "apiVersion": "repositories.kio.kasten.io/v1alpha1",
+        "kind": "StorageRepository",
+        "metadata": {"name": name, "namespace": "kasten-io", "labels": {"number": number.to_string()}},
+        "spec": {"disableMaintenance": false},
+    });
+    match random.random_range(0..100) {
+        0..30 => Act::of(Writer, "POST", COLLECTION).with(&create),
+        30..52 => {
+            let patch = json!({"spec": {"disableMaintenance": random.random_bool(0.5)}});
+            let sender = if random.random_ratio(1, 5) { Person } else { Writer };
+            Act::of(sender, "PATCH", object).with(&patch)
+        }
+        52..66 => Act::of(Writer, "DELETE", object),
+        66..74 => Act::of(Writer, "GET", object),
+        74..78 => Act::of(Writer, "GET", format!("{COLLECTION}?limit=10")),
+        78..82 => Act::of(Refused, "POST", COLLECTION).with(&create),
+        _ => around_backups(client, random),
+    }
+}
+
+/// What K10 makes, and what people do to it.
+fn around_backups(client: usize, random: &mut StdRng) -> Act {
+    use Sender::{Person, Writer};
+    let name = format!("backup-{client}-{}", random.random_range(0..NAMES));
+    let made = |group: &str, kind: &str, spec: Value| {
+        json!({"apiVersion": format!("{group}.kio.kasten.io/v1alpha1"), "kind": kind,
+            "metadata": {"name": name}, "spec": spec})
+    };
+    match random.random_range(0..24) {
+        0..4 => {
+            let content = made("apps", "RestorePointContent", json!({}));
+            Act::of(Writer, "POST", CONTENTS).with(&content)
+        }
+        4..7 => {
+            let spec = json!({"restorePointContentRef": {"name": name}});
+            Act::of(Writer, "POST", POINTS).with(&made("apps", "RestorePoint", spec))
+        }
+        7 => {
+            let point = made("apps", "ClusterRestorePoint", json!({}));
+            Act::of(Writer, "POST", CLUSTER_POINTS).with(&point)
+        }
+        8 => {
+            let passkey = made("vault", "Passkey", json!({"awscmkkeyid": "k"}));
+            Act::of(Writer, "POST", PASSKEYS).with(&passkey)
+        }
+        9..11 => Act::of(Person, "DELETE", format!("{POINTS}/{name}")),
+        11 => Act::of(Person, "DELETE", format!("{CONTENTS}/{name}")),
+        12 => Act::of(Person, "DELETE", format!("{CLUSTER_POINTS}/{name}")),
+        13..16 => Act::of(Person, "GET", format!("{PASSKEYS}/{name}")),
+        16..18 => {
+            let patch = json!({"spec": {"usenow": true}});
+            Act::of(Person, "PATCH", format!("{PASSKEYS}/{name}")).with(&patch)
+        }
+        18..20 => {
+            let past = json!({"spec": {"expiresAt": "2020-01-01T00:00:00Z"}});
+            Act::of(Person, "PATCH", format!("{CONTENTS}/{name}")).with(&past)
+        }
+        20 => {
+            Act::of(Person, "POST", RETIREMENTS).with(&made("actions", "RetireAction", json!({})))
+        }
+        21 => Act::of(Person, "DELETE", POINTS),
+        _ => {
+            let content = made("apps", "RestorePointContent", json!({}));
+            Act::of(Person, "POST", CONTENTS).with(&content)
+        }
+    }
+}

@@ -47,6 +47,8 @@ pub enum Program {
     Gcs,
     /// Lends keys as the metadata service of an instance of AWS does.
     MetadataMock,
+    /// Takes alerts; see [`alertmanager`].
+    Alertmanager,
 }
 
 impl Program {
@@ -77,6 +79,7 @@ impl Program {
             Self::Versitygw => "versitygw",
             Self::Gcs => "gcs",
             Self::MetadataMock => "ec2-metadata-mock",
+            Self::Alertmanager => "alertmanager",
         }
     }
 
@@ -93,6 +96,7 @@ impl Program {
             Self::Versitygw => "github.com/versity/versitygw/cmd/versitygw",
             Self::Gcs => "./cmd/gcs",
             Self::MetadataMock => "github.com/aws/amazon-ec2-metadata-mock/cmd/ec2-metadata-mock",
+            Self::Alertmanager => "github.com/prometheus/alertmanager/cmd/alertmanager",
         }
     }
 }
@@ -137,6 +141,7 @@ pub fn all() -> anyhow::Result<()> {
     ensure()?;
     helm()?;
     servers(&Program::SERVERS)?;
+    alertmanager()?;
     Ok(())
 }
 
@@ -148,6 +153,14 @@ pub fn helm() -> anyhow::Result<PathBuf> {
     let folder = cache_root()?.join(format!("helm-{}-{}", module.version, module.sums));
     module.build_into(&folder, &[Program::Helm])?;
     Ok(folder.join(Program::Helm.name()))
+}
+
+/// Alertmanager, built if it is not there yet. From a Go module of its own, as Helm is.
+pub fn alertmanager() -> anyhow::Result<PathBuf> {
+    let module = GoModule::of_alertmanager()?;
+    let folder = cache_root()?.join(format!("alertmanager-{}-{}", module.version, module.sums));
+    module.build_into(&folder, &[Program::Alertmanager])?;
+    Ok(folder.join(Program::Alertmanager.name()))
 }
 
 /// A server that a destination or its credentials come from, built if it is not there yet.
@@ -199,6 +212,14 @@ impl GoModule {
         let version = required(&folder, "helm.sh/helm/v3")?;
         let sums = fingerprint(&[folder.join("go.sum")])?;
         let linker_flags = helm_flags(&version, &kubernetes);
+        Ok(Self { folder, version, sums, sources: String::new(), linker_flags })
+    }
+
+    fn of_alertmanager() -> anyhow::Result<Self> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("alertmanager");
+        let version = required(&folder, "github.com/prometheus/alertmanager")?;
+        let sums = fingerprint(&[folder.join("go.sum")])?;
+        let linker_flags = "-s -w".to_owned();
         Ok(Self { folder, version, sums, sources: String::new(), linker_flags })
     }
 

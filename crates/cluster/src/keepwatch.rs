@@ -207,6 +207,8 @@ fn arguments(folder: &Path, port: u16, account: &User) -> Vec<String> {
         file("data-dir", "data"),
         "--enable-k10-audit-cloud-aws-s3=true".to_owned(),
         "--audit-seal-age=1s".to_owned(),
+        // Receivers of notifications are on this machine.
+        "--audit-allowed-networks=127.0.0.0/8".to_owned(),
         file("audit-volumes", "volumes"),
     ]
 }

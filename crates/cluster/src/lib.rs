@@ -8,6 +8,7 @@
 //! Two things are deliberately absent: nothing here is skipped when a component is missing (that
 //! is an error), and nothing knows what Keepwatch does inside.
 
+pub mod alertmanager;
 pub mod archive;
 mod audit_log;
 pub mod azurite;

@@ -20,6 +20,7 @@ mod it {
     mod lent;
     mod memory;
     mod mended;
+    mod notifiers;
     mod oracle;
     mod peer;
     mod playbooks;

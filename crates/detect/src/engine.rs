@@ -15,7 +15,7 @@ mod checkpoint;
 mod clock;
 mod codec;
 mod count;
-pub(crate) mod digest;
+mod digest;
 mod episode;
 mod facts;
 mod hit;

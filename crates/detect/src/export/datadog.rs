@@ -23,6 +23,16 @@ const FORMATS: [Format; 2] = [
     Format { name: "terraform", title: "A resource of Datadog's provider" },
 ];
 
+/// Where Terraform finds the provider.
+const PROVIDER: &str = r#"terraform {
+  required_providers {
+    datadog = {
+      source = "DataDog/datadog"
+    }
+  }
+}
+"#;
+
 impl Target for Datadog {
     fn name(&self) -> &'static str {
         "datadog"
@@ -48,5 +58,10 @@ impl Target for Datadog {
             _ => (format!("{id}.json"), rule.json()),
         };
         Ok(Draft { files: vec![File { name, text }], reasons })
+    }
+
+    fn package(&self, _rules: &[&str], choice: &Choice<'_>) -> Vec<File> {
+        let provider = File { name: "versions.tf".to_owned(), text: PROVIDER.to_owned() };
+        if choice.format.name == "terraform" { vec![provider] } else { Vec::new() }
     }
 }

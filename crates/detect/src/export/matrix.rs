@@ -1,10 +1,10 @@
 //! The table of rules and targets: which means the same where, and why not.
 
-use super::{Choice, Effect, Exported, Profile, Target, all, export, raising};
+use super::{Choice, Effect, Exported, Profile, Reason, Target, all, export, raising};
 use crate::ruleset::RuleSet;
 
 /// One target by one way.
-struct Row {
+struct Column {
     target: &'static dyn Target,
     profile: &'static Profile,
     rules: Vec<Exported>,
@@ -12,40 +12,84 @@ struct Row {
 
 /// Every rule for every target and profile, as Markdown.
 pub fn markdown(rules: &RuleSet) -> String {
-    let mut page = String::new();
+    let mut columns = Vec::new();
     for target in all() {
+        let Some(format) = target.formats().first() else { continue };
         for profile in target.profiles() {
-            if let Some(format) = target.formats().first() {
-                let choice = Choice { profile, format, options: rules.options() };
-                let rules = raising(rules)
-                    .map(|rule| export(rules, rule, *target, &choice, true))
-                    .collect();
-                section(&Row { target: *target, profile, rules }, &mut page);
-            }
+            let choice = Choice { profile, format, options: rules.options() };
+            let exported =
+                raising(rules).map(|rule| export(rules, rule, *target, &choice, true)).collect();
+            columns.push(Column { target: *target, profile, rules: exported });
         }
+    }
+    let mut page = String::new();
+    overview(&columns, &mut page);
+    for column in &columns {
+        section(column, &mut page);
     }
     page
 }
 
-fn section(row: &Row, page: &mut String) {
-    let Row { target, profile, rules } = row;
+/// One line a rule, one word a target.
+fn overview(columns: &[Column], page: &mut String) {
+    page.push_str("\n| rule |");
+    for Column { target, profile, .. } in columns {
+        page.extend([" ", target.name(), " `", profile.name, "` |"]);
+    }
+    page.push_str("\n|---|");
+    page.push_str(&"---|".repeat(columns.len()));
+    page.push('\n');
+    let ids = columns.first().map(|it| it.rules.iter().map(|rule| &rule.rule));
+    for (place, id) in ids.into_iter().flatten().enumerate() {
+        page.extend(["| `", id, "` |"]);
+        for column in columns {
+            let word = column.rules.get(place).map_or("", |it| it.fidelity.as_str());
+            page.extend([" ", word, " |"]);
+        }
+        page.push('\n');
+    }
+}
+
+/// Why rules differ or are refused, and what is said of those that do not differ.
+fn section(column: &Column, page: &mut String) {
+    let Column { target, profile, rules } = column;
     let (title, name) = (target.title(), profile.name);
-    page.extend(["\n## ", title, ", profile `", name, "`\n\n", profile.title, ".\n\n"]);
-    page.push_str("| rule | result | why |\n|---|---|---|\n");
-    for exported in rules {
-        let reasons: Vec<String> = exported
-            .fidelity
-            .reasons()
-            .iter()
-            .map(|reason| match reason.effect {
-                Effect::Fewer => format!("misses, {reason}"),
-                Effect::More => format!("finds more, {reason}"),
-                Effect::Either => format!("misses and finds more, {reason}"),
-                Effect::None | Effect::Rare | Effect::Refusal => reason.to_string(),
-            })
-            .collect();
+    page.extend(["\n## ", title, ", profile `", name, "`\n\n", profile.title, ".\n"]);
+    if rules.iter().any(|it| !it.fidelity.is_same()) {
+        page.push_str("\n| rule | result | why |\n|---|---|---|\n");
+    }
+    for exported in rules.iter().filter(|it| !it.fidelity.is_same()) {
+        let reasons = exported.fidelity.reasons().iter().filter(|it| !is_aside(it));
+        let reasons: Vec<String> = reasons.map(in_words).collect();
         let why = reasons.join("; ").replace('|', "\\|");
         let result = exported.fidelity.as_str();
         page.extend(["| `", &exported.rule, "` | ", result, " | ", &why, " |\n"]);
+    }
+    let mut asides: Vec<(&Reason, usize)> = Vec::new();
+    for reason in rules.iter().flat_map(|it| it.fidelity.reasons()).filter(|it| is_aside(it)) {
+        match asides.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, count)) => *count += 1,
+            None => asides.push((reason, 1)),
+        }
+    }
+    if !asides.is_empty() {
+        page.push_str("\nWhat changes no result, and the number of rules that it is said of:\n\n");
+    }
+    for (reason, count) in asides {
+        page.extend(["- ", &reason.to_string(), " (", &count.to_string(), ")\n"]);
+    }
+}
+
+/// Whether a reason concerns texts and groups, or requests that change nothing.
+const fn is_aside(reason: &Reason) -> bool {
+    matches!(reason.effect, Effect::None | Effect::Rare)
+}
+
+fn in_words(reason: &Reason) -> String {
+    match reason.effect {
+        Effect::Fewer => format!("misses, {reason}"),
+        Effect::More => format!("finds more, {reason}"),
+        Effect::Either => format!("misses and finds more, {reason}"),
+        Effect::None | Effect::Rare | Effect::Refusal => reason.to_string(),
     }
 }

@@ -4,15 +4,14 @@
 
 mod datadog;
 pub(super) mod meaning;
-mod sentinel;
 mod sigma;
-mod splunk;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use detect::export::{self, Choice, Exported, Format, Profile, Target};
+use detect::{Document, LoadOptions, RuleSet, builtin};
 
 use super::pack;
 
@@ -52,7 +51,7 @@ fn all_files() -> BTreeMap<String, String> {
                     .collect();
                 let set = pack::all();
                 let choice = Choice { profile, format, options: set.options() };
-                let package = target.package(&set, &written, &choice);
+                let package = target.package(&written, &choice);
                 for file in rules.iter().flat_map(|it| it.files.clone()).chain(package) {
                     let path = format!("{folder}/{}", file.name);
                     assert!(file.text.ends_with('\n'), "{path}");
@@ -127,5 +126,22 @@ fn what_differs_is_written_only_if_asked_for_and_says_so() {
                 assert_eq!(says, differs, "{} for {}", rule.id, target.name());
             }
         }
+    }
+}
+
+#[test]
+fn a_filter_narrows_what_is_exported() {
+    let filter = "title: t\nlogsource: {product: kubernetes, service: audit}\nfilter:\n  rules: \
+                  [kasten-passkey-changed]\n  known: {user.username: 'system:robot'}\n  condition: \
+                  not known\n";
+    let documents = [builtin::kasten().to_vec(), vec![Document::new("filter.yaml", filter)]];
+    let rules = RuleSet::load(&documents.concat(), &LoadOptions::default()).unwrap();
+    let rule = &rules.rules()[rules.find("kasten-passkey-changed").unwrap()];
+    for target in export::all() {
+        let (profile, format) = (&target.profiles()[0], &target.formats()[0]);
+        let choice = Choice { profile, format, options: rules.options() };
+        let exported = export::export(&rules, rule, *target, &choice, true);
+        let is_in = exported.files.iter().any(|file| file.text.contains("system:robot"));
+        assert!(is_in || exported.fidelity.is_refused(), "{}", target.name());
     }
 }

@@ -90,7 +90,12 @@ def main(folder):
         found = faults(read_json(json.loads(path.read_text())), path.stem)
         wrong.extend(f"{path}: {fault}" for fault in found)
     for path in terraform:
-        resources = hcl2.loads(path.read_text())["resource"]
+        parsed = hcl2.loads(path.read_text())
+        if path.stem == "versions":
+            if "terraform" not in parsed:
+                wrong.append(f"{path}: no provider")
+            continue
+        resources = parsed["resource"]
         (kind, named), = resources[0].items()
         (_, block), = named.items()
         json_path = path.parent.parent / "json" / f"{path.stem}.json"

@@ -4,7 +4,7 @@ mod run;
 mod search;
 
 use detect::export;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::exported;
 
@@ -52,4 +52,89 @@ fn the_rules_that_k10_documents_come_out_as_documented() {
             assert!(message.contains(variable), "{name}: {variable}");
         }
     }
+}
+
+/// What the models of Datadog's client do not know, and the API refuses or takes for something else.
+fn faults(rule: &Value) -> Vec<String> {
+    let mut faults = Vec::new();
+    let options = &rule["options"];
+    let seconds = |name: &str| options[name].as_u64();
+    let (window, keep_alive) = (seconds("evaluationWindow"), seconds("keepAlive"));
+    if keep_alive > seconds("maxSignalDuration") {
+        faults.push("keepAlive is longer than maxSignalDuration".to_owned());
+    }
+    if window > keep_alive {
+        faults.push("evaluationWindow is longer than keepAlive".to_owned());
+    }
+    let queries = rule["queries"].as_array().unwrap();
+    let is_new_value = options["detectionMethod"] == "new_value";
+    if is_new_value && (window.is_some() || queries.iter().any(|it| !it["name"].is_null())) {
+        faults.push("new values have no evaluationWindow and no named query".to_owned());
+    }
+    for query in queries {
+        if let Err(error) = search::read(query["query"].as_str().unwrap()) {
+            faults.push(format!("query: {error}"));
+        }
+    }
+    let names: Vec<&str> = queries.iter().filter_map(|it| it["name"].as_str()).collect();
+    let cases = rule["cases"].as_array().unwrap();
+    if cases.is_empty() || cases.len() > 10 {
+        faults.push("1 to 10 cases".to_owned());
+    }
+    let conditions = cases.iter().filter_map(|case| case["condition"].as_str());
+    for condition in conditions {
+        for part in condition.split("||").flat_map(|it| it.split("&&")) {
+            let words: Vec<&str> = part.split_whitespace().collect();
+            match words.as_slice() {
+                [name, ">" | ">=", number] if number.parse::<u64>().is_ok() => {
+                    if !names.contains(name) {
+                        faults.push(format!("`{name}` is no query"));
+                    }
+                }
+                _ => faults.push(format!("`{part}` is no condition")),
+            }
+        }
+    }
+    faults
+}
+
+#[test]
+fn exported_rules_have_none_of_the_faults_that_only_the_api_finds() {
+    let target = export::named("datadog").unwrap();
+    for profile in target.profiles() {
+        for rule in exported(target, profile, &target.formats()[0]) {
+            for file in rule.files {
+                let json: Value = serde_json::from_str(&file.text).unwrap();
+                assert_eq!(faults(&json), Vec::<String>::new(), "{}", file.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_faults_that_only_the_api_finds_are_found() {
+    let rules = exported_json("kasten-restorepoints-excessive-deletion");
+    let first_reader = exported_json("kasten-passkey-first-reader");
+    for (rule, path, value, fault) in [
+        (&rules, "/options/maxSignalDuration", json!(60), "keepAlive is longer"),
+        (&rules, "/options/keepAlive", json!(60), "evaluationWindow is longer"),
+        (&rules, "/queries/0/query", json!("@a:(b"), "query: a parenthesis is open"),
+        (&rules, "/queries/0/query", json!("@a:b:c"), "query: `:` needs a backslash"),
+        (&rules, "/cases/0/condition", json!("a > 0"), "`a` is no query"),
+        (&rules, "/cases/0/condition", json!("deleted_k10_rps < 3"), "`deleted_k10_rps < 3` is no"),
+        (&rules, "/cases", json!([]), "1 to 10 cases"),
+        (&first_reader, "/queries/0", json!({"name": "a", "query": "*"}), "new values have no"),
+    ] {
+        let mut rule = rule.clone();
+        *rule.pointer_mut(path).unwrap() = value;
+        let found = faults(&rule);
+        assert!(found.iter().any(|it| it.starts_with(fault)), "{path}: {found:?}");
+    }
+}
+
+fn exported_json(id: &str) -> Value {
+    let target = export::named("datadog").unwrap();
+    let rules = exported(target, &target.profiles()[0], &target.formats()[0]);
+    let rule = rules.iter().find(|it| it.rule == id).unwrap();
+    serde_json::from_str(&rule.files[0].text).unwrap()
 }

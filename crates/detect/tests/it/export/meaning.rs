@@ -30,16 +30,11 @@ pub(crate) trait Evaluator: Send + Sync {
 type Read = fn(&[Exported]) -> Box<dyn Evaluator>;
 
 /// Target, profile, and what reads the files of its first format.
-const EVALUATORS: [(&str, &str, Read); 9] = [
+const EVALUATORS: [(&str, &str, Read); 4] = [
     ("datadog", "kasten", |rules| super::datadog::evaluator("kasten", rules)),
     ("datadog", "kubernetes.audit", |rules| super::datadog::evaluator("kubernetes.audit", rules)),
     ("sigma", "kubernetes", super::sigma::evaluator),
     ("sigma", "kasten", super::sigma::evaluator),
-    ("sentinel", "ContainerLogV2", |rules| super::sentinel::evaluator("ContainerLogV2", rules)),
-    ("sentinel", "AKSAudit", |rules| super::sentinel::evaluator("AKSAudit", rules)),
-    ("sentinel", "AKSAuditAdmin", |rules| super::sentinel::evaluator("AKSAuditAdmin", rules)),
-    ("splunk", "keepwatch", |rules| super::splunk::evaluator("keepwatch", rules)),
-    ("splunk", "kube-apiserver-audit", |rules| super::splunk::evaluator("v1", rules)),
 ];
 
 struct Subject {
@@ -75,17 +70,31 @@ impl Without {
         Self { url_dry_runs: has(ReasonKind::DryRun), impersonation: has(ReasonKind::Grouping) }
     }
 
-    fn events(self, events: &[Event]) -> Vec<Event> {
-        let is_left = |event: &&Event| {
-            let is_url_dry_run = event.verb.starts_with("delete")
-                && event.request_object.is_none()
-                && event.request_uri.contains("dryRun");
-            let is_left_out = (self.url_dry_runs && is_url_dry_run)
-                || (self.impersonation && event.impersonated_user.is_some());
-            !is_left_out
-        };
-        events.iter().filter(is_left).cloned().collect()
+    /// Without what there is none of among the events.
+    fn among(self, events: &[Event]) -> Self {
+        Self {
+            url_dry_runs: self.url_dry_runs && events.iter().any(is_url_dry_run),
+            impersonation: self.impersonation && events.iter().any(is_impersonation),
+        }
     }
+
+    fn events(self, events: &[Event]) -> Vec<Event> {
+        let is_left_out = |event: &Event| {
+            (self.url_dry_runs && is_url_dry_run(event))
+                || (self.impersonation && is_impersonation(event))
+        };
+        events.iter().filter(|event| !is_left_out(event)).cloned().collect()
+    }
+}
+
+fn is_url_dry_run(event: &Event) -> bool {
+    event.verb.starts_with("delete")
+        && event.request_object.is_none()
+        && event.request_uri.contains("dryRun")
+}
+
+const fn is_impersonation(event: &Event) -> bool {
+    event.impersonated_user.is_some()
 }
 
 /// The groups for which our engine raises, by rule.
@@ -122,7 +131,7 @@ pub(crate) fn check(cluster: &str, events: &[Event]) {
             if exported.files.is_empty() {
                 continue;
             }
-            let without = Without::of(exported);
+            let without = Without::of(exported).among(events);
             let left = || without.events(events);
             let ours = ours_without.entry(without).or_insert_with(|| ours(cluster, &left()));
             let theirs = theirs_without

@@ -15,7 +15,7 @@ mod checkpoint;
 mod clock;
 mod codec;
 mod count;
-mod digest;
+pub(crate) mod digest;
 mod episode;
 mod facts;
 mod hit;

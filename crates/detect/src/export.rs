@@ -16,7 +16,9 @@ pub mod matrix;
 mod model;
 pub mod profile;
 mod route;
+mod sentinel;
 mod sigma;
+mod splunk;
 mod target;
 
 pub use fidelity::{Effect, Fidelity, Reason, ReasonKind};

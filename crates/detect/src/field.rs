@@ -84,6 +84,20 @@ pub(crate) fn k10_name(keys: &[&str]) -> String {
     name
 }
 
+/// The keys of a field as K10 writes them; those that events name freely are as they are.
+pub(crate) fn k10_keys(keys: &[&str]) -> Vec<String> {
+    let owned = |keys: &[&str]| keys.iter().map(|key| (*key).to_owned()).collect::<Vec<_>>();
+    match keys {
+        [first, rest @ ..]
+            if matches!(*first, "annotations" | "requestObject" | "responseObject")
+                || rest.first() == Some(&"extra") =>
+        {
+            [vec![k10_name(&[*first])], owned(rest)].concat()
+        }
+        _ => k10_name(keys).split('.').map(str::to_owned).collect(),
+    }
+}
+
 impl PartialEq for Field {
     fn eq(&self, other: &Self) -> bool {
         self.path == other.path

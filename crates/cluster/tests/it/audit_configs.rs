@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::it::fixture::{alice, alone, backup, namespace, text};
 
-const DEFINITIONS: &str =
+pub(crate) const DEFINITIONS: &str =
     include_str!("../../../../charts/keepwatch/crds/config.kio.kasten.io.yaml");
 const DEFINITION: &str = "customresourcedefinition auditconfigs.config.kio.kasten.io";
 

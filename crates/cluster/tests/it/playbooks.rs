@@ -14,9 +14,9 @@ use std::process::Command;
 
 use cluster::load::Endpoint;
 use cluster::standalone::Standalone;
-use cluster::{ControlPlane, Keepwatch, binary};
+use cluster::{ControlPlane, Keepwatch, binary, until};
 use event::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 use testkit::pki::Identity;
 
 use player::{Found, Player, detect, lines};
@@ -25,6 +25,7 @@ use scenarios::{
 };
 use script::{Person, requests};
 
+use crate::it::audit_configs::DEFINITIONS;
 use crate::it::buckets::run;
 use crate::it::fixture::alone;
 
@@ -123,6 +124,37 @@ fn play_all(
         played.push((act, found, keepwatch.audit_log().path().to_owned()));
     }
     Ok(played)
+}
+
+#[test]
+fn what_kube_apiserver_answers_itself_is_found_in_its_own_log() {
+    let (plane, _keepwatch) = alone();
+    plane.apply(DEFINITIONS).unwrap();
+    let admin = plane.admin();
+    let defined = "customresourcedefinition auditconfigs.config.kio.kasten.io";
+    admin.kubectl(&format!("wait --for=condition=Established {defined} --timeout=60s")).unwrap();
+    let config = json!({"apiVersion": "config.kio.kasten.io/v1alpha1", "kind": "AuditConfig",
+        "metadata": {"name": "turned", "namespace": "kasten-io"},
+        "spec": {"profile": {"name": "nowhere", "namespace": ""}}});
+    plane.apply(&config.to_string()).unwrap();
+    let (eve, mallory) = (plane.user("eve", Some("k10:admins")), plane.user("mal", None));
+    let mine = r#"{"spec":{"profile":{"name":"mine"}}}"#;
+    let patch = format!("patch auditconfig turned -n kasten-io --type=merge -p {mine}");
+    eve.kubectl(&patch).unwrap();
+    eve.kubectl("delete auditconfig turned -n kasten-io --timeout=60s").unwrap();
+    for number in 0..5 {
+        let line = format!("delete restorepoints.apps.kio.kasten.io rp-{number} -n default");
+        let refused = mallory.try_kubectl(&line).unwrap();
+        assert!(refused.err.contains("Forbidden"), "{refused:?}");
+    }
+    let expected =
+        ["high kasten-auditconfig-changed eve 2", "medium kasten-refused-attempts mal 5"];
+    until("kube-apiserver's own log has it all", || {
+        let mut found = detect(&binary()?, plane.audit_log().path())?;
+        found.retain(|found| [" eve ", " mal "].iter().any(|user| found.line.contains(user)));
+        Ok((lines(&found) == expected).then_some(()))
+    })
+    .unwrap();
 }
 
 #[test]

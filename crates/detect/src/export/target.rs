@@ -3,7 +3,7 @@
 use super::fidelity::Reason;
 use super::model::RuleModel;
 use super::profile::Profile;
-use crate::ruleset::LoadOptions;
+use crate::ruleset::{LoadOptions, RuleSet};
 
 /// A system that takes rules in its own language.
 pub trait Target: Sync {
@@ -25,8 +25,9 @@ pub trait Target: Sync {
     /// An error is why the rule cannot be written at all.
     fn write(&self, model: &RuleModel<'_>, choice: &Choice<'_>) -> Result<Draft, Vec<Reason>>;
 
-    /// What all written rules need together, such as the frame of an app. `rules` are their ids.
-    fn package(&self, _rules: &[&str], _choice: &Choice<'_>) -> Vec<File> {
+    /// What all written rules need together, such as the frame of an app, or a rule made of several.
+    /// `written` are the ids of those that are written.
+    fn package(&self, _rules: &RuleSet, _written: &[&str], _choice: &Choice<'_>) -> Vec<File> {
         Vec::new()
     }
 }
@@ -71,7 +72,12 @@ pub struct File {
 
 /// All targets, in the order in which they are listed.
 pub fn all() -> &'static [&'static dyn Target] {
-    &[&super::datadog::Datadog, &super::sigma::PlainSigma]
+    &[
+        &super::datadog::Datadog,
+        &super::sentinel::Sentinel,
+        &super::splunk::Splunk,
+        &super::sigma::PlainSigma,
+    ]
 }
 
 /// The target with that name.

@@ -4,7 +4,9 @@
 
 mod datadog;
 pub(super) mod meaning;
+mod sentinel;
 mod sigma;
+mod splunk;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -51,7 +53,7 @@ fn all_files() -> BTreeMap<String, String> {
                     .collect();
                 let set = pack::all();
                 let choice = Choice { profile, format, options: set.options() };
-                let package = target.package(&written, &choice);
+                let package = target.package(&set, &written, &choice);
                 for file in rules.iter().flat_map(|it| it.files.clone()).chain(package) {
                     let path = format!("{folder}/{}", file.name);
                     assert!(file.text.ends_with('\n'), "{path}");

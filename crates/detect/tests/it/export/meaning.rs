@@ -30,11 +30,16 @@ pub(crate) trait Evaluator: Send + Sync {
 type Read = fn(&[Exported]) -> Box<dyn Evaluator>;
 
 /// Target, profile, and what reads the files of its first format.
-const EVALUATORS: [(&str, &str, Read); 4] = [
+const EVALUATORS: [(&str, &str, Read); 9] = [
     ("datadog", "kasten", |rules| super::datadog::evaluator("kasten", rules)),
     ("datadog", "kubernetes.audit", |rules| super::datadog::evaluator("kubernetes.audit", rules)),
     ("sigma", "kubernetes", super::sigma::evaluator),
     ("sigma", "kasten", super::sigma::evaluator),
+    ("sentinel", "ContainerLogV2", |rules| super::sentinel::evaluator("ContainerLogV2", rules)),
+    ("sentinel", "AKSAudit", |rules| super::sentinel::evaluator("AKSAudit", rules)),
+    ("sentinel", "AKSAuditAdmin", |rules| super::sentinel::evaluator("AKSAuditAdmin", rules)),
+    ("splunk", "keepwatch", |rules| super::splunk::evaluator("keepwatch", rules)),
+    ("splunk", "kube-apiserver-audit", |rules| super::splunk::evaluator("v1", rules)),
 ];
 
 struct Subject {

@@ -33,7 +33,7 @@ pub(super) fn run(args: &ExportArgs) -> Result<ExitCode> {
         exported.iter().filter(|it| !it.files.is_empty()).map(|it| it.rule.as_str()).collect();
     let mut files: Vec<File> = exported.iter().flat_map(|it| it.files.clone()).collect();
     if !written.is_empty() {
-        files.extend(target.package(&written, &choice));
+        files.extend(target.package(&rules, &written, &choice));
     }
     write(&files, args.out.as_deref())?;
     exported.iter().for_each(explain);

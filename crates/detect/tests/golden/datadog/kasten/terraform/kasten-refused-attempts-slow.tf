@@ -29,6 +29,7 @@ The same events over a day. It says nothing while the hourly rule has a signal f
 
 ## Blind spots
 
+- In a cluster kube-apiserver refuses by RBAC before a request arrives: its audit log must be a source of Keepwatch. What Keepwatch itself refuses is always seen.
 - Fewer than ten a day.
 
 ## False positives

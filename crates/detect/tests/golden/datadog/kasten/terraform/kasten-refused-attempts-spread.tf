@@ -29,6 +29,7 @@ Different users that were refused, over the whole cluster.
 
 ## Blind spots
 
+- In a cluster kube-apiserver refuses by RBAC before a request arrives: its audit log must be a source of Keepwatch. What Keepwatch itself refuses is always seen.
 - Requests without any identity (401) name no user.
 
 ## False positives

@@ -27,6 +27,7 @@ Refusals (401, 403) of what damages, and of looks at passkeys. Success does not 
 
 ## Blind spots
 
+- In a cluster kube-apiserver refuses by RBAC before a request arrives: its audit log must be a source of Keepwatch. What Keepwatch itself refuses is always seen.
 - A clever attacker asks what is allowed instead (`kubectl auth can-i`), which is in the cluster's own audit log.
 
 ## False positives

@@ -1,0 +1,271 @@
+//! Conditions in the Kusto Query Language.
+//!
+//! Every expression is true or false, never null: a text that is not there is empty, and `not` of it
+//! holds. Of bodies the fields are read that a path leads to, lists of values, and the members of a
+//! JSON Patch; a list where K10's kinds have an object does not pass the server.
+
+use crate::export::condition::{Attribute, Case, Condition, Operator, Relation, Wild};
+use crate::export::fidelity::{Reason, ReasonKind};
+use crate::export::profile::{Column, Kind, Profile};
+
+/// Writes conditions for one table.
+pub(super) struct Writer<'p> {
+    pub(super) profile: &'p Profile,
+    /// The time of the event.
+    pub(super) time: &'static str,
+}
+
+type Written = Result<String, Reason>;
+
+impl Writer<'_> {
+    /// The condition as an expression.
+    pub(super) fn expression(&self, condition: &Condition) -> Written {
+        Ok(match condition {
+            Condition::All(parts) if parts.is_empty() => "true".to_owned(),
+            Condition::Any(parts) if parts.is_empty() => "false".to_owned(),
+            Condition::All(parts) => format!("({})", self.joined(parts, " and ")?),
+            Condition::Any(parts) => format!("({})", self.joined(parts, " or ")?),
+            Condition::Not(inner) => {
+                let has_brackets = matches!(**inner, Condition::All(_) | Condition::Any(_));
+                let inner = self.expression(inner)?;
+                if has_brackets { format!("not{inner}") } else { format!("not({inner})") }
+            }
+            Condition::Test(attribute, operator) => self.test(attribute, operator)?,
+        })
+    }
+
+    fn joined(&self, parts: &[Condition], with: &str) -> Written {
+        let parts: Vec<String> =
+            parts.iter().map(|part| self.expression(part)).collect::<Result<_, _>>()?;
+        Ok(parts.join(with))
+    }
+
+    /// The field as a text.
+    pub(super) fn text_of(&self, attribute: &Attribute) -> Written {
+        let (name, kind) = self.column(attribute)?;
+        Ok(as_text(&name, kind))
+    }
+
+    /// The field as it is.
+    pub(super) fn column(&self, attribute: &Attribute) -> Result<(String, Kind), Reason> {
+        match (self.profile.column)(attribute) {
+            Column::Named(name, kind) => Ok((name, kind)),
+            Column::Missing => {
+                Err(Reason::refusal(ReasonKind::MissingField, attribute.to_string()))
+            }
+        }
+    }
+
+    fn test(&self, attribute: &Attribute, operator: &Operator) -> Written {
+        let (name, kind) = self.column(attribute)?;
+        let value = as_text(&name, kind);
+        let unknown =
+            |what: &str| Reason::refusal(ReasonKind::Condition, format!("{what} `{attribute}`"));
+        Ok(match operator {
+            Operator::Exists if kind == Kind::List => {
+                format!("coalesce(array_length({name}), 0) > 0")
+            }
+            Operator::OneOf(texts, case) if kind == Kind::List => in_list(&name, texts, *case),
+            _ if kind == Kind::List => return Err(unknown("a part of the list")),
+            Operator::Number(relation, number) => {
+                format!("coalesce(todouble({value}) {} {number}, false)", sign(*relation))
+            }
+            Operator::Within(micros) => {
+                let time = self.time;
+                let end = format!("{time} + {}s", micros / 1_000_000);
+                format!("coalesce(todatetime({value}) <= {end}, false)")
+            }
+            Operator::Shorter(micros) => shorter(&value, *micros),
+            Operator::SameAs(other, case) => {
+                let other = self.text_of(other)?;
+                let equal = if *case == Case::Counts { "==" } else { "=~" };
+                format!("(isnotempty({value}) and {value} {equal} {other})")
+            }
+            Operator::Cidr(network) => {
+                let is_in =
+                    if network.contains(':') { "ipv6_is_match" } else { "ipv4_is_in_range" };
+                format!("coalesce({is_in}({value}, {}), false)", text(network))
+            }
+            _ => {
+                let case = fixed(attribute, operator);
+                let own =
+                    of_text(&value, operator, case).ok_or_else(|| unknown("a comparison of"))?;
+                match self.of_list(attribute, &name, operator, case)? {
+                    Some(listed) if kind == Kind::Any => format!("({own} or {listed})"),
+                    _ => own,
+                }
+            }
+        })
+    }
+
+    /// The same test on lists of a body: the values themselves, or the members of a JSON Patch.
+    fn of_list(
+        &self,
+        attribute: &Attribute,
+        name: &str,
+        operator: &Operator,
+        case: Case,
+    ) -> Result<Option<String>, Reason> {
+        let keys = attribute.keys();
+        if let [root @ ("requestObject" | "responseObject"), key] = keys.as_slice()
+            && matches!(*key, "path" | "op" | "from")
+        {
+            let (root, _) = self.column(&Attribute::named(root))?;
+            return Ok(patch_member(key, operator, case)
+                .map(|regex| format!("tostring({root}) matches regex {}", raw(&regex))));
+        }
+        let is_truth = |text: &String| matches!(text.as_str(), "true" | "false");
+        Ok(match operator {
+            Operator::OneOf(texts, _) if !texts.iter().all(is_truth) => {
+                Some(in_list(name, texts, case))
+            }
+            _ => None,
+        })
+    }
+}
+
+fn as_text(name: &str, kind: Kind) -> String {
+    let is_dynamic = name.contains(['.', '[']);
+    let is_plain = !is_dynamic && matches!(kind, Kind::Text | Kind::Time);
+    if is_plain { name.to_owned() } else { format!("tostring({name})") }
+}
+
+/// The case that a comparison needs: what the API server writes is as it is.
+fn fixed(attribute: &Attribute, operator: &Operator) -> Case {
+    let case = match operator {
+        Operator::OneOf(_, case)
+        | Operator::Contains(_, case)
+        | Operator::StartsWith(_, case)
+        | Operator::EndsWith(_, case)
+        | Operator::Like(_, case) => *case,
+        _ => Case::Counts,
+    };
+    if attribute.has_fixed_case() { Case::Counts } else { case }
+}
+
+fn of_text(value: &str, operator: &Operator, case: Case) -> Option<String> {
+    let with = |name: &str, part: &str| {
+        let suffix = if case == Case::Counts { "_cs" } else { "" };
+        format!("{value} {name}{suffix} {}", text(part))
+    };
+    Some(match operator {
+        Operator::Exists => format!("isnotempty({value})"),
+        Operator::OneOf(texts, _) => match (texts.as_slice(), case) {
+            ([one], Case::Counts) => format!("{value} == {}", text(one)),
+            ([one], Case::Ignored) => format!("{value} =~ {}", text(one)),
+            (many, case) => {
+                let many: Vec<String> = many.iter().map(|one| text(one)).collect();
+                let is_in = if case == Case::Counts { "in" } else { "in~" };
+                format!("{value} {is_in} ({})", many.join(", "))
+            }
+        },
+        Operator::Contains(part, _) => with("contains", part),
+        Operator::StartsWith(part, _) => with("startswith", part),
+        Operator::EndsWith(part, _) => with("endswith", part),
+        Operator::Like(parts, _) => {
+            let flags = if case == Case::Counts { "(?s)" } else { "(?is)" };
+            let regex = format!("{flags}^{}$", wild(parts, ".", ".*"));
+            format!("{value} matches regex {}", raw(&regex))
+        }
+        Operator::Regex(regex) => format!("{value} matches regex {}", raw(regex)),
+        _ => return None,
+    })
+}
+
+/// Whether one of the texts is in a list.
+fn in_list(name: &str, texts: &[String], case: Case) -> String {
+    let has_letters = texts.iter().any(|text| text.chars().any(char::is_alphabetic));
+    let is_folded = case == Case::Ignored && has_letters;
+    let list =
+        if is_folded { format!("parse_json(tolower(tostring({name})))") } else { name.to_owned() };
+    let parts: Vec<String> = texts
+        .iter()
+        .map(|one| {
+            let one = if is_folded { one.to_lowercase() } else { one.clone() };
+            format!("coalesce(set_has_element({list}, {}), false)", text(&one))
+        })
+        .collect();
+    match parts.as_slice() {
+        [one] => one.clone(),
+        _ => format!("({})", parts.join(" or ")),
+    }
+}
+
+/// A member of one of the operations of a JSON Patch. Quotes within a text are escaped, so that no
+/// text can look like a member.
+fn patch_member(key: &str, operator: &Operator, case: Case) -> Option<String> {
+    const ANY: &str = "[^\"]*";
+    let value = match operator {
+        Operator::Exists => "\"[^\"]".to_owned(),
+        Operator::OneOf(texts, _) => {
+            let texts: Vec<String> = texts.iter().map(|one| regex::escape(one)).collect();
+            format!("\"({})\"", texts.join("|"))
+        }
+        Operator::StartsWith(part, _) => format!("\"{}", regex::escape(part)),
+        Operator::Contains(part, _) => format!("\"{ANY}{}", regex::escape(part)),
+        Operator::EndsWith(part, _) => format!("\"{ANY}{}\"", regex::escape(part)),
+        Operator::Like(parts, _) => format!("\"{}\"", wild(parts, "[^\"]", ANY)),
+        _ => return None,
+    };
+    let flags = if case == Case::Counts { "(?s)" } else { "(?is)" };
+    Some(format!(r#"{flags}^\s*\[.*"{key}"\s*:\s*{value}"#))
+}
+
+fn wild(parts: &[Wild], one: &str, many: &str) -> String {
+    let part = |part: &Wild| match part {
+        Wild::Text(text) => regex::escape(text),
+        Wild::One => one.to_owned(),
+        Wild::Many => many.to_owned(),
+    };
+    parts.iter().map(part).collect()
+}
+
+/// A duration as Go writes it, of less than so many microseconds.
+fn shorter(value: &str, micros: i64) -> String {
+    let unit = |regex: &str, seconds: &str| {
+        format!("coalesce(todouble(extract({}, 1, {value})), 0.0) * {seconds}", raw(regex))
+    };
+    let sum = [
+        unit("([0-9.]+)h", "3600"),
+        unit("([0-9.]+)m([^s]|$)", "60"),
+        unit("([0-9.]+)s", "1"),
+        unit("([0-9.]+)ms", "0.001"),
+    ]
+    .join(" + ");
+    let form = raw("^([+-]?0|[+-]?([0-9.]+(h|m|s|ms|us|ns))+)$");
+    let seconds = micros / 1_000_000;
+    format!("({value} matches regex {form} and ({value} startswith_cs \"-\" or {sum} < {seconds}))")
+}
+
+const fn sign(relation: Relation) -> &'static str {
+    match relation {
+        Relation::Equal => "==",
+        Relation::Less => "<",
+        Relation::LessOrEqual => "<=",
+        Relation::Greater => ">",
+        Relation::GreaterOrEqual => ">=",
+    }
+}
+
+/// A text, quoted.
+pub(super) fn text(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for char in text.chars() {
+        match char {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            '\n' => quoted.push_str("\\n"),
+            '\r' => quoted.push_str("\\r"),
+            '\t' => quoted.push_str("\\t"),
+            _ => quoted.push(char),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// A text, quoted so that a backslash is one.
+fn raw(text: &str) -> String {
+    format!("@\"{}\"", text.replace('"', "\"\""))
+}

@@ -1,0 +1,430 @@
+//! The query of a rule: the events that it looks for, then what is counted over them.
+//!
+//! A run sees the events of the whole look-back. It tells of a window only if one of its events came
+//! in since the last run, with a margin for the delay of a run: an alert may be repeated, none is
+//! lost. Windows end with each event, so they slide.
+
+use std::time::Duration;
+
+use super::kql::{self, Writer};
+use super::profiles::{self, Table};
+use super::title;
+use crate::export::condition::{Attribute, Condition};
+use crate::export::fidelity::{Effect, Reason, ReasonKind, shown};
+use crate::export::model::{Counts, Key, RuleModel, Who};
+use crate::export::profile::{Column, Profile};
+
+/// How often a rule runs, unless its look-back is long.
+const FREQUENCY: Duration = Duration::from_mins(5);
+/// How often at most with a look-back from [`LONG_PERIOD`] on.
+const FREQUENCY_LONG: Duration = Duration::from_hours(1);
+const LONG_PERIOD: Duration = Duration::from_hours(48);
+/// The longest look-back.
+pub(super) const PERIOD_MAX: Duration = Duration::from_hours(14 * 24);
+/// For how long events may be under way and still count in their window.
+const LATENESS: Duration = Duration::from_hours(1);
+/// How much later than planned a run may see events.
+const DELAY: Duration = Duration::from_mins(10);
+
+/// What a rule asks.
+pub(super) struct Query {
+    pub(super) text: String,
+    pub(super) frequency: Duration,
+    pub(super) period: Duration,
+    /// The columns of a group, without the cluster.
+    pub(super) groups: Vec<String>,
+    pub(super) reasons: Vec<Reason>,
+}
+
+/// Writes the query of a rule.
+pub(super) fn of(model: &RuleModel<'_>, profile: &Profile) -> Result<Query, Reason> {
+    let table = profiles::table(profile);
+    let writer = Writer { profile, time: table.time };
+    let mut builder = Builder { model, writer, table, reasons: Vec::new() };
+    let (frequency, period) = builder.schedule();
+    let groups: Vec<String> = model.group_by.iter().map(|key| column_name(&key.name)).collect();
+    let text = builder.text(&groups, frequency)?;
+    let detail = format!("every {}", shown(frequency));
+    builder.say(Reason::new(ReasonKind::Schedule, Effect::None, detail));
+    Ok(Query { text, frequency, period, groups, reasons: builder.reasons })
+}
+
+struct Builder<'b> {
+    model: &'b RuleModel<'b>,
+    writer: Writer<'b>,
+    table: Table,
+    reasons: Vec<Reason>,
+}
+
+type Lines = Vec<String>;
+
+impl Builder<'_> {
+    fn say(&mut self, reason: Reason) {
+        if !self.reasons.contains(&reason) {
+            self.reasons.push(reason);
+        }
+    }
+
+    /// How often, and how far back.
+    fn schedule(&mut self) -> (Duration, Duration) {
+        let signal = &self.model.rule.signal;
+        let wanted = match &self.model.counts {
+            Counts::Single if self.model.cases.len() > 1 => signal.keep_alive,
+            Counts::Single => Duration::ZERO,
+            Counts::FirstSeen { forget_after, .. } => *forget_after,
+            _ => self.model.timespan,
+        };
+        let most = PERIOD_MAX.saturating_sub(LATENESS);
+        if wanted > most && matches!(self.model.counts, Counts::FirstSeen { .. }) {
+            let detail = format!(
+                "a value is forgotten after {} instead of {}",
+                shown(PERIOD_MAX),
+                shown(wanted)
+            );
+            self.say(Reason::new(ReasonKind::Lifetime, Effect::More, detail));
+        } else if wanted > most {
+            self.say(Reason::window_too_long(wanted, most));
+        }
+        let period = (wanted + LATENESS).min(PERIOD_MAX);
+        (if period >= LONG_PERIOD { FREQUENCY_LONG } else { FREQUENCY }, period)
+    }
+
+    fn timespan(&self) -> Duration {
+        self.model.timespan.min(PERIOD_MAX.saturating_sub(LATENESS))
+    }
+
+    fn text(&mut self, groups: &[String], frequency: Duration) -> Result<String, Reason> {
+        let by = [vec!["Cluster".to_owned()], groups.to_vec()].concat().join(", ");
+        let is_new = format!("ingestion_time() > ago({})", shown(frequency + DELAY));
+        let mut lines = match &self.model.counts {
+            Counts::Single => self.single(&by, &is_new)?,
+            Counts::FirstSeen { fields, learning, .. } => {
+                self.first_seen(fields, *learning, &by, &is_new)?
+            }
+            Counts::Events => {
+                let event = self.identity()?;
+                self.window(&event, &by, &is_new)?
+            }
+            Counts::Values(key) => {
+                let value = self.key(key)?;
+                self.window(&value, &by, &is_new)?
+            }
+            Counts::Queries => self.window("Query", &by, &is_new)?,
+            Counts::Sequence => self.sequence(&by, &is_new)?,
+            Counts::Silence => self.silence(&by, frequency)?,
+        };
+        lines.extend(self.severity());
+        lines.extend(title::lines(self.model, &mut self.reasons));
+        Ok(lines.join("\n"))
+    }
+
+    /// The events of some of the queries, with what is told of them.
+    fn events(
+        &mut self,
+        condition: &Condition,
+        keys: &[Key],
+        extra: &[(&str, String)],
+    ) -> Result<Lines, Reason> {
+        let mut lines: Lines = self.table.lines.iter().map(|line| (*line).to_owned()).collect();
+        match condition {
+            Condition::All(parts) => {
+                for part in parts {
+                    lines.push(format!("| where {}", self.writer.expression(part)?));
+                }
+            }
+            other => lines.push(format!("| where {}", self.writer.expression(other)?)),
+        }
+        let mut columns: Vec<(String, String)> =
+            vec![("EventTime".to_owned(), self.table.time.to_owned())];
+        columns.push(("Cluster".to_owned(), self.text_of("cluster")?));
+        let actor = Key {
+            name: "actor.username".to_owned(),
+            attribute: Attribute::named("user.username"),
+            who: Who::Actor,
+        };
+        let account = self.key(&actor)?;
+        lines.push(format!("| extend Account = {account}"));
+        for key in keys {
+            let value = Some(self.key(key)?).filter(|it| *it != account);
+            columns.push((column_name(&key.name), value.unwrap_or_else(|| "Account".to_owned())));
+        }
+        let (addresses, _) = self.writer.column(&Attribute::named("sourceIPs"))?;
+        columns.extend([
+            ("Account".to_owned(), "Account".to_owned()),
+            ("SourceIp".to_owned(), format!("tostring({addresses}[0])")),
+            ("Verb".to_owned(), self.text_of("verb")?),
+            ("Resource".to_owned(), self.text_of("objectRef.resource")?),
+            ("Namespace".to_owned(), self.text_of("objectRef.namespace")?),
+            ("Name".to_owned(), self.text_of("objectRef.name")?),
+        ]);
+        columns.extend(extra.iter().map(|(name, text)| {
+            let text = if *text == account { "Account".to_owned() } else { text.clone() };
+            ((*name).to_owned(), text)
+        }));
+        let columns: Vec<String> = columns
+            .iter()
+            .map(
+                |(name, text)| {
+                    if name == text { name.clone() } else { format!("{name} = {text}") }
+                },
+            )
+            .collect();
+        lines.push(format!("| project {}", columns.join(", ")));
+        if !matches!(self.model.counts, Counts::Single | Counts::FirstSeen { .. }) {
+            // Without the value it belongs to no group.
+            let keys: Vec<String> =
+                keys.iter().map(|key| format!("isnotempty({})", column_name(&key.name))).collect();
+            if !keys.is_empty() {
+                lines.push(format!("| where {}", keys.join(" and ")));
+            }
+        }
+        Ok(lines)
+    }
+
+    /// The events of all queries together; each has its own keys where they differ.
+    fn all_events(&mut self, extra: &[(&str, String)]) -> Result<Lines, Reason> {
+        let model = self.model;
+        let is_one = model.queries.iter().all(|query| query.group_by == model.group_by);
+        if is_one && !matches!(model.counts, Counts::Queries | Counts::Sequence) {
+            let conditions = model.queries.iter().map(|query| query.condition.clone());
+            let any = Condition::Any(conditions.collect()).simplified();
+            return self.events(&any, &model.group_by, extra);
+        }
+        let mut lines = Vec::new();
+        for (place, query) in model.queries.iter().enumerate() {
+            let mut extra = extra.to_vec();
+            extra.push(("Query", kql::text(&query.label)));
+            let events = self.events(&query.condition, &query.group_by, &extra)?;
+            lines.push(if place == 0 { "union (".to_owned() } else { "), (".to_owned() });
+            lines.extend(events.iter().map(|line| format!("    {line}")));
+        }
+        lines.push(")".to_owned());
+        Ok(lines)
+    }
+
+    fn matches(&mut self, extra: &[(&str, String)]) -> Result<Lines, Reason> {
+        let events = self.all_events(extra)?;
+        let mut lines = vec!["let Matches = materialize(".to_owned()];
+        lines.extend(events.iter().map(|line| format!("    {line}")));
+        lines.push(");".to_owned());
+        Ok(lines)
+    }
+
+    fn single(&mut self, by: &str, is_new: &str) -> Result<Lines, Reason> {
+        let mut lines = self.all_events(&[("IsNew", is_new.to_owned())])?;
+        lines.push(format!(
+            "| summarize Events = count(), New = countif(IsNew), FirstSeen = min(EventTime), \
+             arg_max(EventTime, *) by {by}"
+        ));
+        lines.push("| where New > 0".to_owned());
+        lines.push("| extend Count = Events, LastSeen = EventTime".to_owned());
+        Ok(lines)
+    }
+
+    /// Different values within a time span before each event.
+    fn window(&mut self, value: &str, by: &str, is_new: &str) -> Result<Lines, Reason> {
+        let mut extra = vec![("IsNew", is_new.to_owned())];
+        let counted = if value == "Query" {
+            "Query"
+        } else {
+            extra.push(("Value", value.to_owned()));
+            "Value"
+        };
+        let mut lines = self.matches(&extra)?;
+        let least = self.model.cases.last().map_or(1, |case| case.at_least);
+        let most =
+            self.model.at_most.map(|most| format!(" and Count <= {most}")).unwrap_or_default();
+        lines.extend([
+            "let Oldest = toscalar(Matches | where IsNew | summarize min(EventTime));".to_owned(),
+            "Matches".to_owned(),
+            "| where EventTime >= Oldest".to_owned(),
+            format!("| distinct EventTime, {by}"),
+            "| project-rename WindowEnd = EventTime".to_owned(),
+            format!("| join kind=inner (Matches | where isnotempty({counted})) on {by}"),
+            format!(
+                "| where EventTime <= WindowEnd and EventTime > WindowEnd - {}",
+                shown(self.timespan())
+            ),
+            format!(
+                "| summarize Count = count_distinct({counted}), Events = count(), \
+                 New = countif(IsNew), FirstSeen = min(EventTime), LastSeen = max(EventTime), \
+                 arg_max(EventTime, Account, SourceIp, Verb, Resource, Namespace, Name) \
+                 by {by}, WindowEnd"
+            ),
+            format!("| where New > 0 and Count >= {least}{most}"),
+            format!("| summarize arg_max(Count, *) by {by}"),
+        ]);
+        Ok(lines)
+    }
+
+    /// One event of each query, in their order.
+    fn sequence(&mut self, by: &str, is_new: &str) -> Result<Lines, Reason> {
+        let identity = self.identity()?;
+        let mut lines = self.matches(&[("IsNew", is_new.to_owned()), ("EventId", identity)])?;
+        let labels: Vec<&str> = self.model.queries.iter().map(|it| it.label.as_str()).collect();
+        for (place, label) in labels.iter().enumerate() {
+            let step = place + 1;
+            let is_last = step == labels.len();
+            let told =
+                if is_last { ", Account, SourceIp, Verb, Resource, Namespace, Name" } else { "" };
+            lines.push(format!(
+                "let Step{step} = Matches | where Query == {} | project {by}, Time{step} = \
+                 EventTime, Id{step} = EventId, New{step} = IsNew{told};",
+                kql::text(label)
+            ));
+        }
+        lines.push("Step1".to_owned());
+        let timespan = shown(self.timespan());
+        for step in 2..=labels.len() {
+            let before = step - 1;
+            lines.push(format!("| join kind=inner Step{step} on {by}"));
+            lines.push(format!(
+                "| where Time{step} >= Time{before} and Time{step} < Time1 + {timespan} and \
+                 Id{step} != Id{before}"
+            ));
+        }
+        let last = labels.len().max(1);
+        let new: Vec<String> = (1..=last).map(|step| format!("New{step}")).collect();
+        lines.push(format!("| where {}", new.join(" or ")));
+        lines.push(format!(
+            "| summarize FirstSeen = min(Time1), arg_max(Time{last}, Account, SourceIp, Verb, \
+             Resource, Namespace, Name) by {by}"
+        ));
+        lines.push(format!("| extend Count = {last}, Events = {last}, LastSeen = Time{last}"));
+        Ok(lines)
+    }
+
+    /// Events whose value no earlier event of the look-back has.
+    fn first_seen(
+        &mut self,
+        fields: &[Key],
+        learning: Duration,
+        by: &str,
+        is_new: &str,
+    ) -> Result<Lines, Reason> {
+        let values: Vec<String> =
+            fields.iter().map(|key| self.key(key)).collect::<Result<_, _>>()?;
+        let value = match values.as_slice() {
+            [one] => one.clone(),
+            _ => format!("strcat_delim(\"|\", {})", values.join(", ")),
+        };
+        let mut lines = self.matches(&[("IsNew", is_new.to_owned()), ("Value", value)])?;
+        lines.extend([
+            "Matches".to_owned(),
+            "| where IsNew and isnotempty(Value)".to_owned(),
+            "| join kind=leftanti (Matches | where not(IsNew)) on Cluster, Value".to_owned(),
+        ]);
+        if !learning.is_zero() {
+            let detail = format!(
+                "the learning time of {} begins with the first event of the look-back",
+                shown(learning)
+            );
+            self.say(Reason::new(ReasonKind::Lifetime, Effect::Either, detail));
+            lines.push(
+                "| join kind=inner (Matches | summarize Began = min(EventTime) by Cluster) on Cluster"
+                    .to_owned(),
+            );
+            lines.push(format!("| where EventTime - Began >= {}", shown(learning)));
+        }
+        lines.push(format!(
+            "| summarize Events = count(), FirstSeen = min(EventTime), LastSeen = max(EventTime), \
+             arg_min(EventTime, Account, SourceIp, Verb, Resource, Namespace, Name) by {by}"
+        ));
+        lines.push("| extend Count = Events".to_owned());
+        Ok(lines)
+    }
+
+    /// Events behind which nothing came for the time span.
+    fn silence(&mut self, by: &str, frequency: Duration) -> Result<Lines, Reason> {
+        let mut lines = self.matches(&[])?;
+        let timespan = shown(self.timespan());
+        // A run sees events that are five minutes old.
+        lines.extend([
+            "Matches".to_owned(),
+            format!("| extend Due = EventTime + {timespan}"),
+            format!(
+                "| where Due <= ago({}) and Due > ago({})",
+                shown(FREQUENCY),
+                shown(FREQUENCY + frequency + DELAY)
+            ),
+            format!("| join kind=leftouter (Matches | project Heard = EventTime, {by}) on {by}"),
+            format!(
+                "| summarize Later = countif(Heard > EventTime and Heard < Due), take_any(Account, \
+                 SourceIp, Verb, Resource, Namespace, Name) by {by}, EventTime, Due"
+            ),
+            "| where Later == 0".to_owned(),
+            "| extend Count = 0, Events = 0, FirstSeen = EventTime, LastSeen = EventTime"
+                .to_owned(),
+        ]);
+        Ok(lines)
+    }
+
+    /// The severity of an alert; what is critical is high here.
+    fn severity(&mut self) -> Lines {
+        let name = |severity| kql::text(super::rule::Severity::of(severity).name());
+        let cases = &self.model.cases;
+        let last = cases.last().map_or(self.model.rule.severity, |case| case.severity);
+        let of_cases = |name: &dyn Fn(event::Severity) -> String| {
+            let before = cases.iter().take(cases.len().saturating_sub(1));
+            let before: Vec<String> = before
+                .map(|it| format!("Count >= {}, {}", it.at_least, name(it.severity)))
+                .collect();
+            match before.as_slice() {
+                [] => name(last),
+                _ => format!("case({}, {})", before.join(", "), name(last)),
+            }
+        };
+        if cases.iter().any(|case| case.severity == event::Severity::Critical) {
+            let detail = "critical is high, and a detail of the alert says critical";
+            self.say(Reason::new(ReasonKind::Cases, Effect::None, detail));
+        }
+        let own = |severity: event::Severity| kql::text(severity.as_str());
+        vec![format!(
+            "| extend AlertSeverity = {}, RuleSeverity = {}",
+            of_cases(&name),
+            of_cases(&own)
+        )]
+    }
+
+    /// What tells an event from all others; a client may choose the audit ID.
+    fn identity(&self) -> Result<String, Reason> {
+        let of = |name: &str| self.text_of(name);
+        Ok(format!(
+            "strcat_delim(\"|\", {}, {}, {}, {}, {})",
+            of("auditID")?,
+            of("stageTimestamp")?,
+            of("verb")?,
+            of("user.username")?,
+            of("requestURI")?
+        ))
+    }
+
+    fn text_of(&self, name: &str) -> Result<String, Reason> {
+        self.writer.text_of(&Attribute::named(name))
+    }
+
+    fn key(&self, key: &Key) -> Result<String, Reason> {
+        let own = self.writer.text_of(&key.attribute)?;
+        let is_other = match key.who {
+            Who::Named => return Ok(own),
+            Who::Effective => Condition::exists("impersonatedUser.username"),
+            Who::Actor => self.model.is_for_another.clone(),
+        };
+        if (self.writer.profile.column)(&key.impersonated()) == Column::Missing {
+            return Ok(own);
+        }
+        let other = self.writer.text_of(&key.impersonated())?;
+        Ok(format!("iff({}, {other}, {own})", self.writer.expression(&is_other)?))
+    }
+}
+
+/// The column of a key: `actor.username` is `ActorUsername`.
+pub(super) fn column_name(key: &str) -> String {
+    let words = key.split(|char: char| !char.is_ascii_alphanumeric());
+    words
+        .filter_map(|word| {
+            let mut chars = word.chars();
+            chars.next().map(|first| first.to_ascii_uppercase().to_string() + chars.as_str())
+        })
+        .collect()
+}

@@ -1,0 +1,251 @@
+//! Conditions in the expressions of Splunk's `where` and `eval`.
+//!
+//! Fields that are asked are filled with empty texts before, so that no comparison is null, and JSON's
+//! null, which Splunk shows as the text `null`, is not there. Of bodies the fields are read that a path
+//! leads to, lists of values, and the members of a JSON Patch; a list where K10's kinds have an object
+//! does not pass the server.
+
+use std::collections::BTreeSet;
+
+use crate::export::condition::{Attribute, Case, Condition, Operator, Relation, Wild};
+use crate::export::fidelity::{Reason, ReasonKind};
+use crate::export::profile::{Column, Kind, Profile};
+
+/// Writes conditions for one way, and collects the fields that must be filled.
+pub(super) struct Writer<'p> {
+    pub(super) profile: &'p Profile,
+    pub(super) filled: BTreeSet<String>,
+}
+
+type Written = Result<String, Reason>;
+
+impl Writer<'_> {
+    /// The condition as an expression.
+    pub(super) fn expression(&mut self, condition: &Condition) -> Written {
+        Ok(match condition {
+            Condition::All(parts) if parts.is_empty() => "true()".to_owned(),
+            Condition::Any(parts) if parts.is_empty() => "false()".to_owned(),
+            Condition::All(parts) => format!("({})", self.joined(parts, " AND ")?),
+            Condition::Any(parts) => format!("({})", self.joined(parts, " OR ")?),
+            Condition::Not(inner) => {
+                let has_brackets = matches!(**inner, Condition::All(_) | Condition::Any(_));
+                let inner = self.expression(inner)?;
+                if has_brackets { format!("NOT {inner}") } else { format!("NOT ({inner})") }
+            }
+            Condition::Test(attribute, operator) => self.test(attribute, operator)?,
+        })
+    }
+
+    fn joined(&mut self, parts: &[Condition], with: &str) -> Written {
+        let parts: Vec<String> =
+            parts.iter().map(|part| self.expression(part)).collect::<Result<_, _>>()?;
+        Ok(parts.join(with))
+    }
+
+    /// The field, quoted for an expression.
+    pub(super) fn field(&mut self, attribute: &Attribute) -> Written {
+        let (name, kind) = self.column(attribute)?;
+        Ok(match kind {
+            Kind::List => format!("mvindex('{name}',0)"),
+            _ => self.fill(&name),
+        })
+    }
+
+    fn column(&self, attribute: &Attribute) -> Result<(String, Kind), Reason> {
+        match (self.profile.column)(attribute) {
+            Column::Named(name, kind) => Ok((name, kind)),
+            Column::Missing => {
+                Err(Reason::refusal(ReasonKind::MissingField, attribute.to_string()))
+            }
+        }
+    }
+
+    fn fill(&mut self, name: &str) -> String {
+        self.filled.insert(name.to_owned());
+        format!("'{name}'")
+    }
+
+    fn test(&mut self, attribute: &Attribute, operator: &Operator) -> Written {
+        let (name, kind) = self.column(attribute)?;
+        let unknown =
+            |what: &str| Reason::refusal(ReasonKind::Condition, format!("{what} `{attribute}`"));
+        let case = case_of(attribute, operator);
+        Ok(match (operator, kind) {
+            (Operator::Exists, Kind::Object | Kind::Any) => {
+                format!("coalesce(json_extract(_raw,{}),\"null\")!=\"null\"", text(&name))
+            }
+            (Operator::Exists, Kind::List) => format!("isnotnull('{name}')"),
+            (Operator::Exists, _) => format!("{}!=\"\"", self.fill(&name)),
+            (Operator::Number(relation, number), _) => {
+                // What is no number compares as one that does not pass.
+                let none = match relation {
+                    Relation::Less | Relation::LessOrEqual => "1e308",
+                    _ => "-1e308",
+                };
+                let field = self.fill(&name);
+                format!("coalesce(tonumber({field}),{none}){}{number}", sign(*relation))
+            }
+            (Operator::Within(micros), _) => within(&self.fill(&name), *micros),
+            (Operator::Shorter(micros), _) => shorter(&self.fill(&name), *micros),
+            (Operator::SameAs(other, case), _) => {
+                let (field, other) = (self.fill(&name), self.field(other)?);
+                match case {
+                    Case::Counts => format!("({field}!=\"\" AND {field}={other})"),
+                    Case::Ignored => format!("({field}!=\"\" AND lower({field})=lower({other}))"),
+                }
+            }
+            (Operator::Cidr(network), Kind::List) => {
+                format!("isnotnull(mvfilter(cidrmatch({},'{name}')))", text(network))
+            }
+            (Operator::Cidr(network), _) => {
+                format!("cidrmatch({},{})", text(network), self.fill(&name))
+            }
+            (operator, Kind::List) => {
+                let inner = of_text(&format!("'{name}'"), operator, case);
+                let inner = inner.ok_or_else(|| unknown("a comparison of"))?;
+                format!("isnotnull(mvfilter({inner}))")
+            }
+            (operator, kind) => {
+                let field = self.fill(&name);
+                let own =
+                    of_text(&field, operator, case).ok_or_else(|| unknown("a comparison of"))?;
+                match list_name(attribute, &name, operator).filter(|_| kind == Kind::Any) {
+                    Some(list) => {
+                        let listed = of_text(&format!("'{list}'"), operator, case)
+                            .ok_or_else(|| unknown("a comparison of"))?;
+                        format!("({own} OR isnotnull(mvfilter({listed})))")
+                    }
+                    None => own,
+                }
+            }
+        })
+    }
+}
+
+/// The field that the same values have where they are in a list: the member of a JSON Patch, or a list
+/// of texts.
+fn list_name(attribute: &Attribute, name: &str, operator: &Operator) -> Option<String> {
+    let keys = attribute.keys();
+    if let [_, key] = keys.as_slice()
+        && matches!(*key, "path" | "op" | "from")
+    {
+        let root = name.strip_suffix(key)?.strip_suffix('.')?;
+        return Some(format!("{root}{{}}.{key}"));
+    }
+    let is_truth = |text: &String| matches!(text.as_str(), "true" | "false");
+    match operator {
+        Operator::OneOf(texts, _) if texts.iter().all(is_truth) => None,
+        Operator::OneOf(..) => Some(format!("{name}{{}}")),
+        _ => None,
+    }
+}
+
+/// The case that a comparison needs: what the API server writes is as it is.
+fn case_of(attribute: &Attribute, operator: &Operator) -> Case {
+    let case = match operator {
+        Operator::OneOf(_, case)
+        | Operator::Contains(_, case)
+        | Operator::StartsWith(_, case)
+        | Operator::EndsWith(_, case)
+        | Operator::Like(_, case) => *case,
+        _ => Case::Counts,
+    };
+    if attribute.has_fixed_case() { Case::Counts } else { case }
+}
+
+fn of_text(field: &str, operator: &Operator, case: Case) -> Option<String> {
+    let flags = if case == Case::Counts { "(?s)" } else { "(?is)" };
+    let matched = |regex: &str| format!("match({field},{})", text(&format!("{flags}{regex}")));
+    Some(match operator {
+        Operator::OneOf(texts, _) => {
+            let has_letters = texts.iter().any(|text| text.chars().any(char::is_alphabetic));
+            let is_folded = case == Case::Ignored && has_letters;
+            let field = if is_folded { format!("lower({field})") } else { field.to_owned() };
+            let texts: Vec<String> = texts
+                .iter()
+                .map(|one| if is_folded { text(&one.to_lowercase()) } else { text(one) })
+                .collect();
+            match texts.as_slice() {
+                [one] => format!("{field}={one}"),
+                many => format!("in({field},{})", many.join(",")),
+            }
+        }
+        Operator::Contains(part, _) => matched(&escaped(part)),
+        Operator::StartsWith(part, _) => matched(&format!("^{}", escaped(part))),
+        Operator::EndsWith(part, _) => matched(&format!("{}$", escaped(part))),
+        Operator::Like(parts, _) => {
+            let part = |part: &Wild| match part {
+                Wild::Text(text) => escaped(text),
+                Wild::One => ".".to_owned(),
+                Wild::Many => ".*".to_owned(),
+            };
+            matched(&format!("^{}$", parts.iter().map(part).collect::<String>()))
+        }
+        Operator::Regex(regex) => format!("match({field},{})", text(regex)),
+        _ => return None,
+    })
+}
+
+/// A time at most so long after the event.
+fn within(field: &str, micros: i64) -> String {
+    let seconds = micros / 1_000_000;
+    // A zone as `strptime` reads it.
+    let utc = format!("replace({field},\"[zZ]$\",\"+0000\")");
+    let zoned = format!("replace({utc},\"([+-][0-9][0-9]):([0-9][0-9])$\",\"\\1\\2\")");
+    format!(
+        "coalesce(strptime({zoned},\"%Y-%m-%dT%H:%M:%S%z\"),\
+         strptime({zoned},\"%Y-%m-%dT%H:%M:%S.%N%z\"),1e308)<=_time+{seconds}"
+    )
+}
+
+/// A duration as Go writes it, of less than so many microseconds.
+fn shorter(field: &str, micros: i64) -> String {
+    let unit = |unit: &str, behind: &str, seconds: &str| {
+        format!(
+            "if(match({field},\"[0-9.]{unit}{behind}\"),\
+             tonumber(replace({field},\"^.*?([0-9.]+){unit}{behind}.*$\",\"\\1\")),0)*{seconds}"
+        )
+    };
+    let sum = [
+        unit("h", "", "3600"),
+        unit("m", "(?:[^s]|$)", "60"),
+        unit("s", "", "1"),
+        unit("ms", "", "0.001"),
+    ]
+    .join("+");
+    let seconds = micros / 1_000_000;
+    format!(
+        "(match({field},\"^([+-]?0|[+-]?([0-9.]+(h|m|s|ms|us|ns))+)$\") AND \
+         (match({field},\"^-\") OR {sum}<{seconds}))"
+    )
+}
+
+const fn sign(relation: Relation) -> &'static str {
+    match relation {
+        Relation::Equal => "=",
+        Relation::Less => "<",
+        Relation::LessOrEqual => "<=",
+        Relation::Greater => ">",
+        Relation::GreaterOrEqual => ">=",
+    }
+}
+
+/// A part of a regular expression without backslashes, which texts would take for their own.
+fn escaped(part: &str) -> String {
+    let mut escaped = String::with_capacity(part.len());
+    for char in part.chars() {
+        match char {
+            '.' | '*' | '+' | '?' | '(' | ')' | '[' | ']' | '{' | '}' | '|' | '$' => {
+                escaped.extend(['[', char, ']']);
+            }
+            '^' | '\\' => escaped.extend(['\\', char]),
+            _ => escaped.push(char),
+        }
+    }
+    escaped
+}
+
+/// A text, quoted.
+pub(super) fn text(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', " "))
+}

@@ -1,0 +1,95 @@
+@description('Name of the Log Analytics workspace that Microsoft Sentinel is on')
+param workspace string
+
+resource logs 'Microsoft.OperationalInsights/workspaces@2022-10-01' existing = {
+  name: workspace
+}
+
+resource rule 'Microsoft.SecurityInsights/alertRules@2024-09-01' = {
+  scope: logs
+  name: '74d86e57-ebfd-8e8f-b681-d1ae22e87330'
+  kind: 'Scheduled'
+  properties: {
+    displayName: 'Kasten Backup Expiry Changed by a Person'
+    description: 'A person changed when a backup expires, to a moment more than a day away.\n\nThis export finds more than the rule it is made of: it raises also beside a stricter rule: kasten-backup-expiry-shortened.\n\nGoal\nFind expiry that is shortened in small steps.\n\nStrategy\nEvery change of `spec.expiresAt` by a person that is not close to now. Ten of them in a row are more than care for one backup.\n\nTriage and response\n1. Everything that this identity did around it:\n   `keepwatch investigate user \'<Account>\' --since 24h`\n2. When each expires: `kubectl get restorepointcontents -o custom-columns=NAME:.metadata.name,EXPIRES:.spec.expiresAt`'
+    enabled: true
+    severity: 'Medium'
+    query: 'ContainerLogV2\n| where LogMessage contains "K10Event"\n| extend Event = parse_json(tostring(LogMessage))\n| where tostring(Event.ObjectRef.APIGroup) == "apps.kio.kasten.io"\n| where tostring(Event.ObjectRef.Resource) in ("restorepointcontents", "restorepoints")\n| where tostring(Event.Verb) in ("update", "patch")\n| where coalesce(todouble(tostring(Event.ResponseStatus.code)) >= 200, false)\n| where coalesce(todouble(tostring(Event.ResponseStatus.code)) < 300, false)\n| where (isnotempty(tostring(Event.RequestObject.spec.expiresAt)) or (tostring(Event.RequestObject.path) == "/spec/expiresAt" or tostring(Event.RequestObject) matches regex @"(?s)^\\s*\\[.*""path""\\s*:\\s*""(/spec/expiresAt)"""))\n| where not(coalesce(todatetime(tostring(Event.RequestObject.spec.expiresAt)) <= todatetime(Event.StageTimestamp) + 86400s, false) or coalesce(todatetime(tostring(Event.ResponseObject.spec.expiresAt)) <= todatetime(Event.StageTimestamp) + 86400s, false))\n| where not(tostring(Event.User.username) startswith_cs "system:serviceaccount:kasten-io:" and not(isnotempty(tostring(Event.ImpersonatedUser.username)) and not(tostring(Event.ImpersonatedUser.username) startswith_cs "system:serviceaccount:kasten-io:")))\n| where tostring(Event.Stage) in ("ResponseComplete", "Panic")\n| where not(tostring(Event.RequestURI) matches regex @"^[^?]*[?]([^#]*&)?(d|%64)(r|%72)(y|%79)(R|%52)(u|%75)(n|%6[eE])=[^&#]")\n| extend Account = iff((tostring(Event.User.username) startswith_cs "system:serviceaccount:kasten-io:" and isnotempty(tostring(Event.ImpersonatedUser.username)) and not(tostring(Event.ImpersonatedUser.username) startswith_cs "system:serviceaccount:kasten-io:")), tostring(Event.ImpersonatedUser.username), tostring(Event.User.username))\n| project EventTime = todatetime(Event.StageTimestamp), Cluster = _ResourceId, ActorUsername = Account, Account, SourceIp = tostring(Event.SourceIPs[0]), Verb = tostring(Event.Verb), Resource = tostring(Event.ObjectRef.Resource), Namespace = tostring(Event.ObjectRef.Namespace), Name = tostring(Event.ObjectRef.Name), IsNew = ingestion_time() > ago(15m)\n| summarize Events = count(), New = countif(IsNew), FirstSeen = min(EventTime), arg_max(EventTime, *) by Cluster, ActorUsername\n| where New > 0\n| extend Count = Events, LastSeen = EventTime\n| extend AlertSeverity = case(Count >= 10, "Medium", "Low"), RuleSeverity = case(Count >= 10, "medium", "low")\n| extend AlertTitle = strcat(Account, " changed the expiry of backups, count ", tostring(Events))'
+    queryFrequency: 'PT5M'
+    queryPeriod: 'PT7H'
+    triggerOperator: 'GreaterThan'
+    triggerThreshold: 0
+    suppressionDuration: 'PT5H'
+    suppressionEnabled: false
+    tactics: [
+      'Impact'
+    ]
+    techniques: [
+      'T1490'
+    ]
+    entityMappings: [
+      {
+        entityType: 'Account'
+        fieldMappings: [
+          {
+            identifier: 'Name'
+            columnName: 'Account'
+          }
+        ]
+      }
+      {
+        entityType: 'IP'
+        fieldMappings: [
+          {
+            identifier: 'Address'
+            columnName: 'SourceIp'
+          }
+        ]
+      }
+      {
+        entityType: 'AzureResource'
+        fieldMappings: [
+          {
+            identifier: 'ResourceId'
+            columnName: 'Cluster'
+          }
+        ]
+      }
+    ]
+    customDetails: {
+      Severity: 'RuleSeverity'
+      Count: 'Count'
+      Events: 'Events'
+      FirstSeen: 'FirstSeen'
+      LastSeen: 'LastSeen'
+      Verb: 'Verb'
+      Resource: 'Resource'
+      Namespace: 'Namespace'
+      Object: 'Name'
+      Group1: 'ActorUsername'
+    }
+    alertDetailsOverride: {
+      alertDisplayNameFormat: '{{AlertTitle}}'
+      alertSeverityColumnName: 'AlertSeverity'
+    }
+    eventGroupingSettings: {
+      aggregationKind: 'AlertPerResult'
+    }
+    incidentConfiguration: {
+      createIncident: true
+      groupingConfiguration: {
+        enabled: true
+        reopenClosedIncident: false
+        lookbackDuration: 'P1D'
+        matchingMethod: 'Selected'
+        groupByEntities: [
+          'AzureResource'
+        ]
+        groupByAlertDetails: []
+        groupByCustomDetails: [
+          'Group1'
+        ]
+      }
+    }
+  }
+}

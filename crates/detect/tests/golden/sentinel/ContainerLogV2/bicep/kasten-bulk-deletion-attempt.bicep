@@ -1,0 +1,95 @@
+@description('Name of the Log Analytics workspace that Microsoft Sentinel is on')
+param workspace string
+
+resource logs 'Microsoft.OperationalInsights/workspaces@2022-10-01' existing = {
+  name: workspace
+}
+
+resource rule 'Microsoft.SecurityInsights/alertRules@2024-09-01' = {
+  scope: logs
+  name: '6264c4ad-2d30-879d-8a1b-5f7424838a48'
+  kind: 'Scheduled'
+  properties: {
+    displayName: 'Deletion of a Whole Collection of Kasten Backups Attempted'
+    description: 'A person tried to delete a collection of K10\'s objects with one request, and it was not done.\n\nGoal\nFind who wants to destroy backups, although the request did nothing.\n\nStrategy\nKeepwatch offers this verb for none of K10\'s kinds (405), so every request for it fails, and is recorded.\n\nTriage and response\n1. Everything that this identity did around it:\n   `keepwatch investigate user \'<Account>\' --since 24h`\n2. What was deleted one by one instead: `kubectl get signals`\n3. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep \'<Account>\'`, delete the binding, and revoke the credential (`credentialID` of the signal).'
+    enabled: true
+    severity: 'Medium'
+    query: 'ContainerLogV2\n| where LogMessage contains "K10Event"\n| extend Event = parse_json(tostring(LogMessage))\n| where tostring(Event.ObjectRef.APIGroup) in ("actions.kio.kasten.io", "apps.kio.kasten.io", "repositories.kio.kasten.io", "vault.kio.kasten.io")\n| where tostring(Event.Verb) == "deletecollection"\n| where not(coalesce(todouble(tostring(Event.ResponseStatus.code)) >= 200, false) and coalesce(todouble(tostring(Event.ResponseStatus.code)) < 300, false))\n| where not(tostring(Event.User.username) startswith_cs "system:serviceaccount:kasten-io:" and not(isnotempty(tostring(Event.ImpersonatedUser.username)) and not(tostring(Event.ImpersonatedUser.username) startswith_cs "system:serviceaccount:kasten-io:")))\n| where not(tostring(Event.User.username) in~ ("system:serviceaccount:kube-system:namespace-controller", "system:serviceaccount:kube-system:generic-garbage-collector"))\n| where tostring(Event.Stage) in ("ResponseComplete", "Panic")\n| where not((isnotempty(tostring(Event.RequestObject)) and tostring(Event.Level) in ("Request", "RequestResponse") and isnotempty(tostring(Event.RequestObject.dryRun))) or (not(isnotempty(tostring(Event.RequestObject)) and tostring(Event.Level) in ("Request", "RequestResponse")) and tostring(Event.RequestURI) matches regex @"^[^?]*[?]([^#]*&)?(d|%64)(r|%72)(y|%79)(R|%52)(u|%75)(n|%6[eE])=[^&#]"))\n| extend Account = iff((tostring(Event.User.username) startswith_cs "system:serviceaccount:kasten-io:" and isnotempty(tostring(Event.ImpersonatedUser.username)) and not(tostring(Event.ImpersonatedUser.username) startswith_cs "system:serviceaccount:kasten-io:")), tostring(Event.ImpersonatedUser.username), tostring(Event.User.username))\n| project EventTime = todatetime(Event.StageTimestamp), Cluster = _ResourceId, ActorUsername = Account, Account, SourceIp = tostring(Event.SourceIPs[0]), Verb = tostring(Event.Verb), Resource = tostring(Event.ObjectRef.Resource), Namespace = tostring(Event.ObjectRef.Namespace), Name = tostring(Event.ObjectRef.Name), IsNew = ingestion_time() > ago(15m)\n| summarize Events = count(), New = countif(IsNew), FirstSeen = min(EventTime), arg_max(EventTime, *) by Cluster, ActorUsername\n| where New > 0\n| extend Count = Events, LastSeen = EventTime\n| extend AlertSeverity = "Medium", RuleSeverity = "medium"\n| extend AlertTitle = strcat(Account, " tried to delete all ", Resource, " of ", Namespace)'
+    queryFrequency: 'PT5M'
+    queryPeriod: 'PT1H'
+    triggerOperator: 'GreaterThan'
+    triggerThreshold: 0
+    suppressionDuration: 'PT5H'
+    suppressionEnabled: false
+    tactics: [
+      'Impact'
+    ]
+    techniques: [
+      'T1490'
+    ]
+    entityMappings: [
+      {
+        entityType: 'Account'
+        fieldMappings: [
+          {
+            identifier: 'Name'
+            columnName: 'Account'
+          }
+        ]
+      }
+      {
+        entityType: 'IP'
+        fieldMappings: [
+          {
+            identifier: 'Address'
+            columnName: 'SourceIp'
+          }
+        ]
+      }
+      {
+        entityType: 'AzureResource'
+        fieldMappings: [
+          {
+            identifier: 'ResourceId'
+            columnName: 'Cluster'
+          }
+        ]
+      }
+    ]
+    customDetails: {
+      Severity: 'RuleSeverity'
+      Count: 'Count'
+      Events: 'Events'
+      FirstSeen: 'FirstSeen'
+      LastSeen: 'LastSeen'
+      Verb: 'Verb'
+      Resource: 'Resource'
+      Namespace: 'Namespace'
+      Object: 'Name'
+      Group1: 'ActorUsername'
+    }
+    alertDetailsOverride: {
+      alertDisplayNameFormat: '{{AlertTitle}}'
+      alertSeverityColumnName: 'AlertSeverity'
+    }
+    eventGroupingSettings: {
+      aggregationKind: 'AlertPerResult'
+    }
+    incidentConfiguration: {
+      createIncident: true
+      groupingConfiguration: {
+        enabled: true
+        reopenClosedIncident: false
+        lookbackDuration: 'P1D'
+        matchingMethod: 'Selected'
+        groupByEntities: [
+          'AzureResource'
+        ]
+        groupByAlertDetails: []
+        groupByCustomDetails: [
+          'Group1'
+        ]
+      }
+    }
+  }
+}

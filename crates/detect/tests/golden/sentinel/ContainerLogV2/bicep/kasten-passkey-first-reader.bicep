@@ -1,0 +1,95 @@
+@description('Name of the Log Analytics workspace that Microsoft Sentinel is on')
+param workspace string
+
+resource logs 'Microsoft.OperationalInsights/workspaces@2022-10-01' existing = {
+  name: workspace
+}
+
+resource rule 'Microsoft.SecurityInsights/alertRules@2024-09-01' = {
+  scope: logs
+  name: 'a0e88176-346f-8a4a-b077-6c97ae24945d'
+  kind: 'Scheduled'
+  properties: {
+    displayName: 'Kasten Passkey Read by an Identity for the First Time'
+    description: 'An identity that has not done so before read passkeys.\n\nThis export finds more than the rule it is made of: signals stay open for another time: a value is forgotten after 14d instead of 30d.\n\nGoal\nFind who begins to be interested in the keys of the backups.\n\nStrategy\nK10\'s own accounts read them all the time and are left out. Other readers are so few that each new one is worth a line.\n\nTriage and response\n1. Everything that this identity did around it:\n   `keepwatch investigate user \'<Account>\' --since 24h`\n2. What the passkey names: `kubectl get passkey \'<Name>\' -o yaml`. Key material is not in it.'
+    enabled: true
+    severity: 'Low'
+    query: 'let Matches = materialize(\n    ContainerLogV2\n    | where LogMessage contains "K10Event"\n    | extend Event = parse_json(tostring(LogMessage))\n    | where tostring(Event.ObjectRef.APIGroup) == "vault.kio.kasten.io"\n    | where tostring(Event.ObjectRef.Resource) == "passkeys"\n    | where tostring(Event.Verb) in ("get", "list", "watch")\n    | where coalesce(todouble(tostring(Event.ResponseStatus.code)) >= 200, false)\n    | where coalesce(todouble(tostring(Event.ResponseStatus.code)) < 300, false)\n    | where not(tostring(Event.User.username) startswith_cs "system:serviceaccount:kasten-io:" and not(isnotempty(tostring(Event.ImpersonatedUser.username)) and not(tostring(Event.ImpersonatedUser.username) startswith_cs "system:serviceaccount:kasten-io:")))\n    | where tostring(Event.Stage) in ("ResponseComplete", "Panic")\n    | where not(tostring(Event.RequestURI) matches regex @"^[^?]*[?]([^#]*&)?(d|%64)(r|%72)(y|%79)(R|%52)(u|%75)(n|%6[eE])=[^&#]")\n    | extend Account = iff((tostring(Event.User.username) startswith_cs "system:serviceaccount:kasten-io:" and isnotempty(tostring(Event.ImpersonatedUser.username)) and not(tostring(Event.ImpersonatedUser.username) startswith_cs "system:serviceaccount:kasten-io:")), tostring(Event.ImpersonatedUser.username), tostring(Event.User.username))\n    | project EventTime = todatetime(Event.StageTimestamp), Cluster = _ResourceId, ActorUsername = Account, Account, SourceIp = tostring(Event.SourceIPs[0]), Verb = tostring(Event.Verb), Resource = tostring(Event.ObjectRef.Resource), Namespace = tostring(Event.ObjectRef.Namespace), Name = tostring(Event.ObjectRef.Name), IsNew = ingestion_time() > ago(70m), Value = Account\n);\nMatches\n| where IsNew and isnotempty(Value)\n| join kind=leftanti (Matches | where not(IsNew)) on Cluster, Value\n| summarize Events = count(), FirstSeen = min(EventTime), LastSeen = max(EventTime), arg_min(EventTime, Account, SourceIp, Verb, Resource, Namespace, Name) by Cluster, ActorUsername\n| extend Count = Events\n| extend AlertSeverity = "Low", RuleSeverity = "low"\n| extend AlertTitle = strcat(Account, " read passkeys for the first time")'
+    queryFrequency: 'PT1H'
+    queryPeriod: 'P14D'
+    triggerOperator: 'GreaterThan'
+    triggerThreshold: 0
+    suppressionDuration: 'PT5H'
+    suppressionEnabled: false
+    tactics: [
+      'CredentialAccess'
+    ]
+    techniques: [
+      'T1552'
+    ]
+    entityMappings: [
+      {
+        entityType: 'Account'
+        fieldMappings: [
+          {
+            identifier: 'Name'
+            columnName: 'Account'
+          }
+        ]
+      }
+      {
+        entityType: 'IP'
+        fieldMappings: [
+          {
+            identifier: 'Address'
+            columnName: 'SourceIp'
+          }
+        ]
+      }
+      {
+        entityType: 'AzureResource'
+        fieldMappings: [
+          {
+            identifier: 'ResourceId'
+            columnName: 'Cluster'
+          }
+        ]
+      }
+    ]
+    customDetails: {
+      Severity: 'RuleSeverity'
+      Count: 'Count'
+      Events: 'Events'
+      FirstSeen: 'FirstSeen'
+      LastSeen: 'LastSeen'
+      Verb: 'Verb'
+      Resource: 'Resource'
+      Namespace: 'Namespace'
+      Object: 'Name'
+      Group1: 'ActorUsername'
+    }
+    alertDetailsOverride: {
+      alertDisplayNameFormat: '{{AlertTitle}}'
+      alertSeverityColumnName: 'AlertSeverity'
+    }
+    eventGroupingSettings: {
+      aggregationKind: 'AlertPerResult'
+    }
+    incidentConfiguration: {
+      createIncident: true
+      groupingConfiguration: {
+        enabled: true
+        reopenClosedIncident: false
+        lookbackDuration: 'P1D'
+        matchingMethod: 'Selected'
+        groupByEntities: [
+          'AzureResource'
+        ]
+        groupByAlertDetails: []
+        groupByCustomDetails: [
+          'Group1'
+        ]
+      }
+    }
+  }
+}

@@ -1,0 +1,95 @@
+@description('Name of the Log Analytics workspace that Microsoft Sentinel is on')
+param workspace string
+
+resource logs 'Microsoft.OperationalInsights/workspaces@2022-10-01' existing = {
+  name: workspace
+}
+
+resource rule 'Microsoft.SecurityInsights/alertRules@2024-09-01' = {
+  scope: logs
+  name: '49a4c107-c0c5-8f9e-a8b4-48edc8d14c94'
+  kind: 'Scheduled'
+  properties: {
+    displayName: 'Kasten RestorePoints Manually Deleted'
+    description: 'A person, or a service account that is not K10\'s, deleted a restore point. Its data stays, and it can be bound again.\n\nGoal\nFind restore points that are taken away by hand, before their contents are too.\n\nStrategy\nK10 deletes restore points under accounts of its own namespace, by retention. Every other successful deletion is a manual one. Deletions that follow the removal of a namespace have a rule of their own.\n\nTriage and response\n1. Everything that this identity did around it:\n   `keepwatch investigate user \'<Account>\' --since 24h`\n2. What is left: `kubectl get restorepoints -n \'<Namespace>\'` and\n   `kubectl get restorepointcontents -l k10.kasten.io/appNamespace=\'<Namespace>\'`\n3. Bind what was unbound again: `kubectl create -f - <<< \'{"apiVersion":"apps.kio.kasten.io/v1alpha1","kind":"RestorePoint","metadata":{"name":"NAME","namespace":"<Namespace>","labels":{"k10.kasten.io/appNamespace":"<Namespace>"}},"spec":{"restorePointContentRef":{"name":"CONTENT"}}}\'`\n4. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep \'<Account>\'`, delete the binding, and revoke the credential (`credentialID` of the signal).'
+    enabled: true
+    severity: 'Low'
+    query: 'ContainerLogV2\n| where LogMessage contains "K10Event"\n| extend Event = parse_json(tostring(LogMessage))\n| where tostring(Event.ObjectRef.APIGroup) == "apps.kio.kasten.io"\n| where tostring(Event.ObjectRef.Resource) == "restorepoints"\n| where tostring(Event.Verb) == "delete"\n| where coalesce(todouble(tostring(Event.ResponseStatus.code)) >= 200, false)\n| where coalesce(todouble(tostring(Event.ResponseStatus.code)) < 300, false)\n| where not(tostring(Event.User.username) startswith_cs "system:serviceaccount:kasten-io:" and not(isnotempty(tostring(Event.ImpersonatedUser.username)) and not(tostring(Event.ImpersonatedUser.username) startswith_cs "system:serviceaccount:kasten-io:")))\n| where not(tostring(Event.User.username) in~ ("system:serviceaccount:kube-system:namespace-controller", "system:serviceaccount:kube-system:generic-garbage-collector"))\n| where tostring(Event.Stage) in ("ResponseComplete", "Panic")\n| where not((isnotempty(tostring(Event.RequestObject)) and tostring(Event.Level) in ("Request", "RequestResponse") and isnotempty(tostring(Event.RequestObject.dryRun))) or (not(isnotempty(tostring(Event.RequestObject)) and tostring(Event.Level) in ("Request", "RequestResponse")) and tostring(Event.RequestURI) matches regex @"^[^?]*[?]([^#]*&)?(d|%64)(r|%72)(y|%79)(R|%52)(u|%75)(n|%6[eE])=[^&#]"))\n| extend Account = iff((tostring(Event.User.username) startswith_cs "system:serviceaccount:kasten-io:" and isnotempty(tostring(Event.ImpersonatedUser.username)) and not(tostring(Event.ImpersonatedUser.username) startswith_cs "system:serviceaccount:kasten-io:")), tostring(Event.ImpersonatedUser.username), tostring(Event.User.username))\n| project EventTime = todatetime(Event.StageTimestamp), Cluster = _ResourceId, ActorUsername = Account, Account, SourceIp = tostring(Event.SourceIPs[0]), Verb = tostring(Event.Verb), Resource = tostring(Event.ObjectRef.Resource), Namespace = tostring(Event.ObjectRef.Namespace), Name = tostring(Event.ObjectRef.Name), IsNew = ingestion_time() > ago(15m)\n| summarize Events = count(), New = countif(IsNew), FirstSeen = min(EventTime), arg_max(EventTime, *) by Cluster, ActorUsername\n| where New > 0\n| extend Count = Events, LastSeen = EventTime\n| extend AlertSeverity = "Low", RuleSeverity = "low"\n| extend AlertTitle = strcat(Account, " deleted restore points in ", Namespace, ", count ", tostring(Events))'
+    queryFrequency: 'PT5M'
+    queryPeriod: 'PT1H'
+    triggerOperator: 'GreaterThan'
+    triggerThreshold: 0
+    suppressionDuration: 'PT5H'
+    suppressionEnabled: false
+    tactics: [
+      'Impact'
+    ]
+    techniques: [
+      'T1490'
+    ]
+    entityMappings: [
+      {
+        entityType: 'Account'
+        fieldMappings: [
+          {
+            identifier: 'Name'
+            columnName: 'Account'
+          }
+        ]
+      }
+      {
+        entityType: 'IP'
+        fieldMappings: [
+          {
+            identifier: 'Address'
+            columnName: 'SourceIp'
+          }
+        ]
+      }
+      {
+        entityType: 'AzureResource'
+        fieldMappings: [
+          {
+            identifier: 'ResourceId'
+            columnName: 'Cluster'
+          }
+        ]
+      }
+    ]
+    customDetails: {
+      Severity: 'RuleSeverity'
+      Count: 'Count'
+      Events: 'Events'
+      FirstSeen: 'FirstSeen'
+      LastSeen: 'LastSeen'
+      Verb: 'Verb'
+      Resource: 'Resource'
+      Namespace: 'Namespace'
+      Object: 'Name'
+      Group1: 'ActorUsername'
+    }
+    alertDetailsOverride: {
+      alertDisplayNameFormat: '{{AlertTitle}}'
+      alertSeverityColumnName: 'AlertSeverity'
+    }
+    eventGroupingSettings: {
+      aggregationKind: 'AlertPerResult'
+    }
+    incidentConfiguration: {
+      createIncident: true
+      groupingConfiguration: {
+        enabled: true
+        reopenClosedIncident: false
+        lookbackDuration: 'P1D'
+        matchingMethod: 'Selected'
+        groupByEntities: [
+          'AzureResource'
+        ]
+        groupByAlertDetails: []
+        groupByCustomDetails: [
+          'Group1'
+        ]
+      }
+    }
+  }
+}

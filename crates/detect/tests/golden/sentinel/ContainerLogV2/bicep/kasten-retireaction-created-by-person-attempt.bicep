@@ -1,0 +1,95 @@
+@description('Name of the Log Analytics workspace that Microsoft Sentinel is on')
+param workspace string
+
+resource logs 'Microsoft.OperationalInsights/workspaces@2022-10-01' existing = {
+  name: workspace
+}
+
+resource rule 'Microsoft.SecurityInsights/alertRules@2024-09-01' = {
+  scope: logs
+  name: '7c8fbf89-0899-87be-96e1-cbc27a3e69e7'
+  kind: 'Scheduled'
+  properties: {
+    displayName: 'Kasten RetireAction Attempted by a Person'
+    description: 'An identity that is not K10 tried to create a RetireAction, which destroys a backup, and was refused.\n\nGoal\nFind who looks for a way to destroy backups.\n\nStrategy\nOnly K10 has a reason to create a RetireAction, so that one attempt is enough.\n\nTriage and response\n1. Everything that this identity did around it:\n   `keepwatch investigate user \'<Account>\' --since 24h`\n2. Whether another way was found: `kubectl get signals`\n3. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep \'<Account>\'`, delete the binding, and revoke the credential (`credentialID` of the signal).'
+    enabled: true
+    severity: 'Medium'
+    query: 'ContainerLogV2\n| where LogMessage contains "K10Event"\n| extend Event = parse_json(tostring(LogMessage))\n| where tostring(Event.ObjectRef.APIGroup) == "actions.kio.kasten.io"\n| where tostring(Event.ObjectRef.Resource) == "retireactions"\n| where tostring(Event.Verb) == "create"\n| where tostring(Event.ResponseStatus.code) in ("401", "403")\n| where not(tostring(Event.User.username) startswith_cs "system:serviceaccount:kasten-io:" and not(isnotempty(tostring(Event.ImpersonatedUser.username)) and not(tostring(Event.ImpersonatedUser.username) startswith_cs "system:serviceaccount:kasten-io:")))\n| where tostring(Event.Stage) in ("ResponseComplete", "Panic")\n| where not(tostring(Event.RequestURI) matches regex @"^[^?]*[?]([^#]*&)?(d|%64)(r|%72)(y|%79)(R|%52)(u|%75)(n|%6[eE])=[^&#]")\n| extend Account = iff((tostring(Event.User.username) startswith_cs "system:serviceaccount:kasten-io:" and isnotempty(tostring(Event.ImpersonatedUser.username)) and not(tostring(Event.ImpersonatedUser.username) startswith_cs "system:serviceaccount:kasten-io:")), tostring(Event.ImpersonatedUser.username), tostring(Event.User.username))\n| project EventTime = todatetime(Event.StageTimestamp), Cluster = _ResourceId, ActorUsername = Account, Account, SourceIp = tostring(Event.SourceIPs[0]), Verb = tostring(Event.Verb), Resource = tostring(Event.ObjectRef.Resource), Namespace = tostring(Event.ObjectRef.Namespace), Name = tostring(Event.ObjectRef.Name), IsNew = ingestion_time() > ago(15m)\n| summarize Events = count(), New = countif(IsNew), FirstSeen = min(EventTime), arg_max(EventTime, *) by Cluster, ActorUsername\n| where New > 0\n| extend Count = Events, LastSeen = EventTime\n| extend AlertSeverity = "Medium", RuleSeverity = "medium"\n| extend AlertTitle = strcat(Account, " tried to create RetireActions, count ", tostring(Events))'
+    queryFrequency: 'PT5M'
+    queryPeriod: 'PT1H'
+    triggerOperator: 'GreaterThan'
+    triggerThreshold: 0
+    suppressionDuration: 'PT5H'
+    suppressionEnabled: false
+    tactics: [
+      'Impact'
+    ]
+    techniques: [
+      'T1490'
+    ]
+    entityMappings: [
+      {
+        entityType: 'Account'
+        fieldMappings: [
+          {
+            identifier: 'Name'
+            columnName: 'Account'
+          }
+        ]
+      }
+      {
+        entityType: 'IP'
+        fieldMappings: [
+          {
+            identifier: 'Address'
+            columnName: 'SourceIp'
+          }
+        ]
+      }
+      {
+        entityType: 'AzureResource'
+        fieldMappings: [
+          {
+            identifier: 'ResourceId'
+            columnName: 'Cluster'
+          }
+        ]
+      }
+    ]
+    customDetails: {
+      Severity: 'RuleSeverity'
+      Count: 'Count'
+      Events: 'Events'
+      FirstSeen: 'FirstSeen'
+      LastSeen: 'LastSeen'
+      Verb: 'Verb'
+      Resource: 'Resource'
+      Namespace: 'Namespace'
+      Object: 'Name'
+      Group1: 'ActorUsername'
+    }
+    alertDetailsOverride: {
+      alertDisplayNameFormat: '{{AlertTitle}}'
+      alertSeverityColumnName: 'AlertSeverity'
+    }
+    eventGroupingSettings: {
+      aggregationKind: 'AlertPerResult'
+    }
+    incidentConfiguration: {
+      createIncident: true
+      groupingConfiguration: {
+        enabled: true
+        reopenClosedIncident: false
+        lookbackDuration: 'P1D'
+        matchingMethod: 'Selected'
+        groupByEntities: [
+          'AzureResource'
+        ]
+        groupByAlertDetails: []
+        groupByCustomDetails: [
+          'Group1'
+        ]
+      }
+    }
+  }
+}

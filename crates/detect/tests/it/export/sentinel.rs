@@ -1,0 +1,137 @@
+//! What Microsoft Sentinel gets.
+
+mod kql;
+mod run;
+mod value;
+
+use std::collections::BTreeSet;
+
+use detect::export::{self, Choice};
+use serde_json::Value;
+
+use super::exported;
+use crate::it::pack;
+
+pub(super) use run::evaluator;
+
+/// Properties of a scheduled rule.
+const PROPERTIES: [&str; 19] = [
+    "displayName",
+    "description",
+    "enabled",
+    "severity",
+    "query",
+    "queryFrequency",
+    "queryPeriod",
+    "triggerOperator",
+    "triggerThreshold",
+    "suppressionDuration",
+    "suppressionEnabled",
+    "tactics",
+    "techniques",
+    "entityMappings",
+    "customDetails",
+    "alertDetailsOverride",
+    "eventGroupingSettings",
+    "incidentConfiguration",
+    "templateVersion",
+];
+/// Tactics that the API knows.
+const TACTICS: [&str; 14] = [
+    "Reconnaissance",
+    "ResourceDevelopment",
+    "InitialAccess",
+    "Execution",
+    "Persistence",
+    "PrivilegeEscalation",
+    "DefenseEvasion",
+    "CredentialAccess",
+    "Discovery",
+    "LateralMovement",
+    "Collection",
+    "CommandAndControl",
+    "Exfiltration",
+    "Impact",
+];
+
+/// The properties of every exported rule, by the name of its file.
+fn rules(profile: usize) -> Vec<(String, Value)> {
+    let target = export::named("sentinel").unwrap();
+    let (profile, format) = (&target.profiles()[profile], &target.formats()[0]);
+    let rules = exported(target, profile, format);
+    let written: Vec<&str> = rules.iter().map(|it| it.rule.as_str()).collect();
+    let set = pack::all();
+    let choice = Choice { profile, format, options: set.options() };
+    let package = target.package(&set, &written, &choice);
+    let files = rules.iter().flat_map(|it| it.files.clone()).chain(package);
+    files.map(|file| (file.name, serde_json::from_str(&file.text).unwrap())).collect()
+}
+
+fn keys(value: &Value) -> Vec<&str> {
+    value.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+#[test]
+fn a_template_has_what_the_api_asks_for_and_nothing_else() {
+    let mut guids = BTreeSet::new();
+    for (file, template) in rules(0) {
+        assert_eq!(
+            keys(&template),
+            ["$schema", "contentVersion", "parameters", "resources"],
+            "{file}"
+        );
+        let resource = &template["resources"][0];
+        assert_eq!(keys(resource), ["id", "name", "type", "kind", "apiVersion", "properties"]);
+        assert_eq!(
+            (&resource["kind"], &resource["apiVersion"]),
+            (&"Scheduled".into(), &"2024-09-01".into())
+        );
+        let rule = &resource["properties"];
+        assert!(keys(rule).iter().all(|key| PROPERTIES.contains(key)), "{file}: {:?}", keys(rule));
+        assert!(guids.insert(resource["name"].to_string()), "{file} has the id of another");
+        let text = |key: &str| rule[key].as_str().unwrap();
+        assert!(["High", "Medium", "Low", "Informational"].contains(&text("severity")), "{file}");
+        assert!((1..=10_000).contains(&text("query").chars().count()), "{file}");
+        assert!((1..=256).contains(&text("displayName").chars().count()), "{file}");
+        assert!(text("description").chars().count() <= 5_000, "{file}");
+        assert!(!text("description").contains("{{"), "{file}");
+        assert!(!text("displayName").starts_with('['), "{file}: an expression");
+        for tactic in rule["tactics"].as_array().unwrap() {
+            assert!(TACTICS.contains(&tactic.as_str().unwrap()), "{file}: {tactic}");
+        }
+        let details = rule["customDetails"].as_object().unwrap();
+        assert!(details.len() <= 20 && details.keys().all(|key| key.len() <= 20), "{file}");
+        assert!((1..=5).contains(&rule["entityMappings"].as_array().unwrap().len()), "{file}");
+        for column in details.values() {
+            let column = column.as_str().unwrap();
+            assert!(text("query").contains(column), "{file}: no column {column}");
+        }
+    }
+}
+
+#[test]
+fn the_rule_that_k10_documents_comes_out_under_its_name() {
+    let rules = rules(0);
+    let (_, template) = rules
+        .iter()
+        .find(|(name, _)| name == "kasten-restorepoint-resources-manually-deleted.json")
+        .unwrap();
+    let rule = &template["resources"][0]["properties"];
+    assert_eq!(rule["displayName"], "Kasten RestorePoint Resources Manually Deleted");
+    // Its parts are there beside it.
+    assert_eq!(rule["enabled"], false);
+    let query = rule["query"].as_str().unwrap();
+    assert!(kql::read(query).is_ok(), "{query}");
+    for resource in ["restorepoints", "restorepointcontents", "clusterrestorepoints"] {
+        assert!(query.contains(&format!("\"{resource}\"")), "{resource}: {query}");
+    }
+}
+
+#[test]
+fn a_table_without_reads_feeds_no_rule_on_reads() {
+    let of =
+        |profile| -> Vec<String> { rules(profile).into_iter().map(|(file, _)| file).collect() };
+    let reads = "kasten-passkey-first-reader.json".to_owned();
+    assert!(of(1).contains(&reads));
+    assert!(!of(2).contains(&reads));
+}

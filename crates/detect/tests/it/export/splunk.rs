@@ -1,0 +1,70 @@
+//! What Splunk gets.
+
+mod run;
+mod spl;
+mod value;
+
+use detect::export::{self, Choice};
+
+use super::exported;
+use crate::it::pack;
+
+pub(super) use run::evaluator;
+
+#[test]
+fn a_saved_search_has_what_splunk_needs_to_alert() {
+    let target = export::named("splunk").unwrap();
+    for profile in target.profiles() {
+        for rule in exported(target, profile, &target.formats()[0]) {
+            let Some(file) = rule.files.first() else { continue };
+            let stanza = run::settings(&file.text);
+            for (key, value) in [
+                ("enableSched", "1"),
+                ("realtime_schedule", "0"),
+                ("counttype", "number of events"),
+                ("relation", "greater than"),
+                ("quantity", "0"),
+                ("alert.digest_mode", "0"),
+                ("alert.suppress", "1"),
+            ] {
+                assert_eq!(stanza[key], value, "{} {key}", rule.rule);
+            }
+            let severity: u8 = stanza["alert.severity"].parse().unwrap();
+            assert!((1..=5).contains(&severity), "{}", rule.rule);
+            // A setting is a line; only the search goes over several.
+            let lines = file.text.lines().skip(1);
+            let strays =
+                lines.filter(|line| !line.contains(" = ") && !line.starts_with(['|', '"', '(']));
+            assert_eq!(strays.count(), 0, "{}", file.text);
+            for field in stanza["alert.suppress.fields"].split(',') {
+                assert!(stanza["search"].contains(field), "{}: {field}", rule.rule);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_app_has_every_search_and_the_macros_that_they_use() {
+    let target = export::named("splunk").unwrap();
+    for profile in target.profiles() {
+        let format = &target.formats()[0];
+        let rules = exported(target, profile, format);
+        let written = rules.iter().filter(|it| !it.files.is_empty());
+        let written: Vec<&str> = written.map(|it| it.rule.as_str()).collect();
+        let set = pack::all();
+        let choice = Choice { profile, format, options: set.options() };
+        let files = target.package(&set, &written, &choice);
+        let text = |name: &str| {
+            let name = format!("keepwatch/{name}");
+            files.iter().find(|it| it.name == name).map(|it| it.text.clone()).unwrap()
+        };
+        let searches = text("default/savedsearches.conf");
+        for rule in rules.iter().filter(|it| !it.files.is_empty()) {
+            assert!(searches.contains(&rule.files[0].text), "{}", rule.rule);
+        }
+        for name in ["keepwatch_events", "keepwatch_cluster"] {
+            assert!(text("default/macros.conf").contains(&format!("[{name}]\n")), "{name}");
+        }
+        assert!(text("default/props.conf").contains("KV_MODE = json\n"));
+    }
+}

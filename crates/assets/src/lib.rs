@@ -138,6 +138,7 @@ pub fn all() -> anyhow::Result<()> {
     packages::moto()?;
     packages::readers()?;
     packages::azurite()?;
+    packages::kusto()?;
     ensure()?;
     helm()?;
     servers(&Program::SERVERS)?;

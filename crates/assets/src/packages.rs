@@ -17,7 +17,7 @@ pub fn python() -> PathBuf {
     PathBuf::from("python3")
 }
 
-/// Node, which runs [`azurite`].
+/// Node, which runs [`azurite`] and [`kusto`].
 pub fn node() -> PathBuf {
     PathBuf::from("node")
 }
@@ -49,7 +49,17 @@ fn python_packages(name: &str) -> anyhow::Result<PathBuf> {
 /// A folder with the Node packages of Azurite, Microsoft's own server of blobs for tests: exactly
 /// those whose hashes stand in `azurite/package-lock.json`.
 pub fn azurite() -> anyhow::Result<PathBuf> {
-    install("azurite", "package-lock.json", |wanted, target| {
+    node_packages("azurite")
+}
+
+/// A folder with Microsoft's own reader of the Kusto Query Language: exactly what
+/// `kusto/package-lock.json` has the hash of.
+pub fn kusto() -> anyhow::Result<PathBuf> {
+    node_packages("kusto")
+}
+
+fn node_packages(name: &str) -> anyhow::Result<PathBuf> {
+    install(name, "package-lock.json", |wanted, target| {
         fs::create_dir_all(target)?;
         for file in ["package.json", "package-lock.json"] {
             fs::copy(wanted.join(file), target.join(file))?;

@@ -14,6 +14,7 @@ use super::fidelity::Reason;
 use super::model::RuleModel;
 use super::profile::Profile;
 use super::target::{Choice, Draft, File, Format, Target};
+use crate::ruleset::RuleSet;
 
 /// The target.
 pub(super) struct Datadog;
@@ -60,7 +61,7 @@ impl Target for Datadog {
         Ok(Draft { files: vec![File { name, text }], reasons })
     }
 
-    fn package(&self, _rules: &[&str], choice: &Choice<'_>) -> Vec<File> {
+    fn package(&self, _rules: &RuleSet, _written: &[&str], choice: &Choice<'_>) -> Vec<File> {
         let provider = File { name: "versions.tf".to_owned(), text: PROVIDER.to_owned() };
         if choice.format.name == "terraform" { vec![provider] } else { Vec::new() }
     }

@@ -137,8 +137,7 @@ impl Builder<'_> {
         if let Some(terms) = terms(&any, self.writer.profile) {
             lines.push(terms);
         }
-        let filled: Vec<String> =
-            self.writer.filled.iter().map(|name| format!("\"{name}\"")).collect();
+        let filled: Vec<String> = self.writer.filled.iter().map(|name| listed(name)).collect();
         lines.push(format!("| fillnull value=\"\" {}", filled.join(" ")));
         lines.push(format!(
             "| eval _time=coalesce(strptime(replace({time},\"Z$\",\"+0000\"),\
@@ -377,7 +376,7 @@ fn terms(condition: &Condition, profile: &Profile) -> Option<String> {
                 return None;
             }
             let each: Vec<String> =
-                texts.iter().map(|text| format!("\"{name}\"={}", spl::text(text))).collect();
+                texts.iter().map(|text| format!("{}={}", listed(&name), spl::text(text))).collect();
             Some(match each.as_slice() {
                 [one] => one.clone(),
                 many => format!("({})", many.join(" OR ")),
@@ -387,6 +386,12 @@ fn terms(condition: &Condition, profile: &Profile) -> Option<String> {
     };
     let terms: Vec<String> = parts.iter().filter_map(term).collect();
     (!terms.is_empty()).then(|| terms.join(" "))
+}
+
+/// A field as commands have it.
+fn listed(name: &str) -> String {
+    let is_plain = |char: char| char.is_ascii_alphanumeric() || matches!(char, '_' | '.');
+    if name.chars().all(is_plain) { name.to_owned() } else { format!("\"{name}\"") }
 }
 
 fn span(time: Duration) -> String {

@@ -6,10 +6,14 @@ mod value;
 
 use std::collections::BTreeSet;
 
-use detect::export::{self, Choice};
+use detect::builtin;
+use detect::examples::{self, Step};
+use detect::export::{self, Choice, Exported, File};
+use event::Event;
 use serde_json::Value;
 
 use super::exported;
+use super::meaning::Groups;
 use crate::it::pack;
 
 pub(super) use run::evaluator;
@@ -55,7 +59,7 @@ const TACTICS: [&str; 14] = [
 ];
 
 /// The properties of every exported rule, by the name of its file.
-fn rules(profile: usize) -> Vec<(String, Value)> {
+fn rules_of(profile: usize) -> Vec<(String, Value)> {
     let target = export::named("sentinel").unwrap();
     let (profile, format) = (&target.profiles()[profile], &target.formats()[0]);
     let rules = exported(target, profile, format);
@@ -74,7 +78,7 @@ fn keys(value: &Value) -> Vec<&str> {
 #[test]
 fn a_template_has_what_the_api_asks_for_and_nothing_else() {
     let mut guids = BTreeSet::new();
-    for (file, template) in rules(0) {
+    for (file, template) in rules_of(0) {
         assert_eq!(
             keys(&template),
             ["$schema", "contentVersion", "parameters", "resources"],
@@ -111,7 +115,7 @@ fn a_template_has_what_the_api_asks_for_and_nothing_else() {
 
 #[test]
 fn the_rule_that_k10_documents_comes_out_under_its_name() {
-    let rules = rules(0);
+    let rules = rules_of(0);
     let (_, template) = rules
         .iter()
         .find(|(name, _)| name == "kasten-restorepoint-resources-manually-deleted.json")
@@ -130,8 +134,82 @@ fn the_rule_that_k10_documents_comes_out_under_its_name() {
 #[test]
 fn a_table_without_reads_feeds_no_rule_on_reads() {
     let of =
-        |profile| -> Vec<String> { rules(profile).into_iter().map(|(file, _)| file).collect() };
+        |profile| -> Vec<String> { rules_of(profile).into_iter().map(|(file, _)| file).collect() };
     let reads = "kasten-passkey-first-reader.json".to_owned();
     assert!(of(1).contains(&reads));
     assert!(!of(2).contains(&reads));
+}
+
+/// The alerts of the combined rule are those of its parts, on the events beside these and on those of
+/// other kinds.
+#[test]
+fn the_combined_rule_finds_what_its_parts_find() {
+    let target = export::named("sentinel").unwrap();
+    let rules = exported(target, &target.profiles()[0], &target.formats()[0]);
+    let parts: Vec<Exported> = rules
+        .into_iter()
+        .filter(|rule| {
+            let kind = rule.rule.strip_suffix("-manually-deleted").unwrap_or_default();
+            matches!(
+                kind,
+                "kasten-restorepoints"
+                    | "kasten-restorepointcontents"
+                    | "kasten-clusterrestorepoints"
+            )
+        })
+        .collect();
+    assert_eq!(parts.len(), 3);
+    let name = "kasten-restorepoint-resources-manually-deleted.json";
+    let (_, combined) = rules_of(0).into_iter().find(|(it, _)| it == name).unwrap();
+    let file = File { name: name.to_owned(), text: combined.to_string() };
+    let combined = Exported { files: vec![file], ..parts[0].clone() };
+    let (parts, combined) =
+        (evaluator("ContainerLogV2", &parts), evaluator("ContainerLogV2", &[combined]));
+    let mut alerts = 0;
+    for document in builtin::kasten() {
+        for example in examples::read(&pack::events(document)).unwrap() {
+            let event = |step: &Step| match step {
+                Step::Event(event) => Some((**event).clone()),
+                Step::Clock(_) => None,
+            };
+            let events: Vec<Event> = example.steps.iter().filter_map(event).collect();
+            let expected: Groups =
+                parts.alerts(&example.cluster, &events).into_iter().flatten().collect();
+            alerts += expected.len();
+            assert_eq!(combined.alerts(&example.cluster, &events), [expected]);
+        }
+    }
+    assert!(alerts > 10, "{alerts} alerts");
+}
+
+#[test]
+fn expressions_of_what_is_not_there_are_null() {
+    for (expression, holds) in [
+        ("todouble(Event.code) >= 200", false),
+        ("not(todouble(Event.code) >= 200)", false),
+        ("coalesce(todouble(Event.code) >= 200, false)", false),
+        ("not(coalesce(todouble(Event.code) >= 200, false))", true),
+        ("tostring(Event.name) == \"Ana\"", true),
+        ("tostring(Event.name) == \"ana\"", false),
+        ("tostring(Event.name) =~ \"ana\"", true),
+        ("tostring(Event.name) in (\"ana\", \"eva\")", false),
+        ("tostring(Event.name) in~ (\"ana\", \"eva\")", true),
+        ("isnotempty(tostring(Event.other.name))", false),
+        ("coalesce(set_has_element(Event.list, \"b\"), false)", true),
+        ("coalesce(set_has_element(Event.name, \"b\"), false)", false),
+        ("tostring(Event.list[0]) matches regex @\"(?i)^A$\"", true),
+    ] {
+        let query = kql::read(&format!("AKSAudit | where {expression}")).unwrap();
+        let [kql::Operator::Where(test)] = query.body.operators.as_slice() else {
+            panic!("{query:?}")
+        };
+        let event = serde_json::json!({"name": "Ana", "list": ["a", "b"], "code": null});
+        let cells = [("Event".to_owned(), value::Cell::Json(std::borrow::Cow::Owned(event)))];
+        let row = value::Row { ingested: 0, cells: cells.into() };
+        let scope = value::Scope { now: 0, scalars: &std::collections::BTreeMap::new() };
+        assert_eq!(scope.eval(test, &row).is_true(), holds, "{expression}");
+    }
+    for wrong in ["", "T | where", "T | take 5", "T | where a in b", "T | where a == 'x'"] {
+        assert!(kql::read(wrong).is_err(), "{wrong}");
+    }
 }

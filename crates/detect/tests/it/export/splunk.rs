@@ -32,9 +32,8 @@ fn a_saved_search_has_what_splunk_needs_to_alert() {
             let severity: u8 = stanza["alert.severity"].parse().unwrap();
             assert!((1..=5).contains(&severity), "{}", rule.rule);
             // A setting is a line; only the search goes over several.
-            let lines = file.text.lines().skip(1);
-            let strays =
-                lines.filter(|line| !line.contains(" = ") && !line.starts_with(['|', '"', '(']));
+            let text = file.text.replace(" \\\n", " ");
+            let strays = text.lines().skip(1).filter(|line| !line.contains(" = "));
             assert_eq!(strays.count(), 0, "{}", file.text);
             for field in stanza["alert.suppress.fields"].split(',') {
                 assert!(stanza["search"].contains(field), "{}: {field}", rule.rule);
@@ -66,5 +65,34 @@ fn the_app_has_every_search_and_the_macros_that_they_use() {
             assert!(text("default/macros.conf").contains(&format!("[{name}]\n")), "{name}");
         }
         assert!(text("default/props.conf").contains("KV_MODE = json\n"));
+    }
+}
+
+#[test]
+fn expressions_of_what_is_not_there_are_null() {
+    for (expression, holds) in [
+        ("missing=\"x\"", false),
+        ("NOT (missing=\"x\")", false),
+        ("coalesce(missing,\"x\")=\"x\"", true),
+        ("true() OR missing=\"x\"", true),
+        ("name=\"Ana\"", true),
+        ("name=\"ana\"", false),
+        ("lower(name)=\"ana\"", true),
+        ("NOT name=\"Eva\" AND match(name,\"^A\")", true),
+        ("coalesce(tonumber(name),-1e308)>=200", false),
+        ("isnotnull(mvfilter('list{}'=\"b\"))", true),
+        ("isnotnull(mvfilter('list{}'=\"c\"))", false),
+    ] {
+        let search = spl::read(&format!("`keepwatch_events` | where {expression}")).unwrap();
+        let [spl::Command::Where(test)] = search.commands.as_slice() else { panic!("{search:?}") };
+        let name = value::Cell::Text("Ana".to_owned());
+        let list = value::Cell::List(vec!["a".to_owned(), "b".to_owned()]);
+        let cells = [("name".to_owned(), name), ("list{}".to_owned(), list)];
+        let row =
+            value::Row { indexed: 0, raw: serde_json::Value::Null.into(), cells: cells.into() };
+        assert_eq!(value::eval(test, &row, 0).is_true(), holds, "{expression}");
+    }
+    for wrong in ["x", "`keepwatch_events` | where", "`keepwatch_events` | tstats count"] {
+        assert!(spl::read(wrong).is_err(), "{wrong}");
     }
 }

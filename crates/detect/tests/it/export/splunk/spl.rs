@@ -176,12 +176,21 @@ impl Reader {
         }
     }
 
-    /// `"field"="text"`, or several in brackets.
+    /// A field that may have dots.
+    fn path(&mut self) -> Read<String> {
+        let mut path = self.name()?;
+        while self.sign(".") {
+            path = format!("{path}.{}", self.name()?);
+        }
+        Ok(path)
+    }
+
+    /// `field="text"`, or several in brackets.
     fn terms(&mut self) -> Read<Vec<(String, String)>> {
         let is_several = self.sign("(");
         let mut found = Vec::new();
         loop {
-            let name = self.name()?;
+            let name = self.path()?;
             self.need("=")?;
             found.push((name, self.name()?));
             if !(is_several && self.word("OR")) {
@@ -196,9 +205,8 @@ impl Reader {
 
     fn names(&mut self) -> Vec<String> {
         let mut names = Vec::new();
-        while let Some(Token::Word(name) | Token::Text(name)) = self.peek() {
-            names.push(name.clone());
-            self.at += 1;
+        while matches!(self.peek(), Some(Token::Word(_) | Token::Text(_))) {
+            names.extend(self.path());
         }
         names
     }

@@ -247,13 +247,14 @@ impl Builder<'_> {
         ];
         let last = self.model.queries.len();
         for step in 1..=last {
-            let start = match step {
-                1 => "_time".to_owned(),
-                _ => format!("start{}", step - 1),
-            };
-            lines.push(format!(
-                "| eval reached=if(step=\"{step}\" AND _time-{start}<{seconds},{start},null())"
-            ));
+            let before = step - 1;
+            lines.push(match step {
+                1 => "| eval reached=if(step=\"1\",_time,null())".to_owned(),
+                _ => format!(
+                    "| eval reached=if(step=\"{step}\" AND _time-start{before}<{seconds},\
+                     start{before},null())"
+                ),
+            });
             if step < last {
                 lines.push(format!("| streamstats max(reached) AS start{step} BY {by}"));
             }
@@ -304,8 +305,9 @@ impl Builder<'_> {
             format!("| streamstats current=f window=1 global=f last(_time) AS later BY {by}"),
             format!("| eval due=_time+{}", self.model.timespan.as_secs()),
             format!(
-                "| where coalesce(later,1e308)>=due AND due<=relative_time(now(),\"-{}m\") AND \
+                "| where coalesce(later,{})>=due AND due<=relative_time(now(),\"-{}m\") AND \
                  due>relative_time(now(),\"-{}m\")",
+                spl::FAR,
                 minutes(FREQUENCY),
                 minutes(FREQUENCY + frequency + DELAY)
             ),

@@ -11,6 +11,9 @@ use crate::export::condition::{Attribute, Case, Condition, Operator, Relation, W
 use crate::export::fidelity::{Reason, ReasonKind};
 use crate::export::profile::{Column, Kind, Profile};
 
+/// Beyond every number that is compared; exponents are not documented.
+pub(super) const FAR: &str = "999999999999999";
+
 /// Writes conditions for one way, and collects the fields that must be filled.
 pub(super) struct Writer<'p> {
     pub(super) profile: &'p Profile,
@@ -79,8 +82,8 @@ impl Writer<'_> {
             (Operator::Number(relation, number), _) => {
                 // What is no number compares as one that does not pass.
                 let none = match relation {
-                    Relation::Less | Relation::LessOrEqual => "1e308",
-                    _ => "-1e308",
+                    Relation::Less | Relation::LessOrEqual => FAR.to_owned(),
+                    _ => format!("-{FAR}"),
                 };
                 let field = self.fill(&name);
                 format!("coalesce(tonumber({field}),{none}){}{number}", sign(*relation))
@@ -194,7 +197,7 @@ fn within(field: &str, micros: i64) -> String {
     let zoned = format!("replace({utc},\"([+-][0-9][0-9]):([0-9][0-9])$\",\"\\1\\2\")");
     format!(
         "coalesce(strptime({zoned},\"%Y-%m-%dT%H:%M:%S%z\"),\
-         strptime({zoned},\"%Y-%m-%dT%H:%M:%S.%N%z\"),1e308)<=_time+{seconds}"
+         strptime({zoned},\"%Y-%m-%dT%H:%M:%S.%N%z\"),{FAR})<=_time+{seconds}"
     )
 }
 

@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use detect::engine::Arrival;
-use detect::{Document, Engine, Input, LoadOptions, RuleSet, Settings};
+use detect::examples::{self, Step};
+use detect::{Document, Engine, Input, LoadOptions, RuleSet, Settings, builtin, export};
 use differential::{Random, START};
 use event::{Event, ObjectReference, Stage, Status, Timestamp, UserInfo, View, v1};
 use proptest::prelude::*;
@@ -170,4 +171,88 @@ fn the_streams_of_this_test_raise() {
         raised.extend(found.into_iter().map(|(rule, _)| rule));
     }
     assert_eq!(raised.len(), 8, "{raised:?}");
+}
+
+/// Matches of exported rules on single events: rule and audit ID.
+fn matches_of_ours(rules: &RuleSet, events: &[Event]) -> Raised {
+    let mut found = Raised::new();
+    for event in events {
+        let view = View::from(event);
+        rules.for_each_match(&rules.fields(&view, ""), |rule| {
+            found.insert((rules.rules()[rule].id.clone(), event.audit_id.clone()));
+        });
+    }
+    found
+}
+
+fn matches_of_theirs(detections: &str, events: &[Event], as_kasten: bool) -> Raised {
+    let collection = rsigma_parser::parse_sigma_yaml(detections).unwrap();
+    assert!(collection.errors.is_empty(), "{:?}", collection.errors);
+    let mut engine = rsigma_eval::Engine::new();
+    engine.add_collection(&collection).unwrap();
+    let mut found = Raised::new();
+    for event in events {
+        let mut line = Vec::new();
+        if as_kasten {
+            event::kasten::write(&View::from(event), &event::kasten::Labels::default(), &mut line);
+        } else {
+            v1::write(&View::from(event), &mut line);
+        }
+        let value: serde_json::Value = serde_json::from_slice(&line).unwrap();
+        for result in engine.evaluate(&JsonEvent::borrow(&value)) {
+            let id = result.header.rule_id.clone().unwrap_or_default();
+            found.insert((id, event.audit_id.clone()));
+        }
+    }
+    found
+}
+
+/// The events files beside the rules.
+fn events_of_examples() -> Vec<Event> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../rules/kasten");
+    let mut events = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|it| it == "ndjson") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            for example in examples::read(&text).unwrap() {
+                for step in example.steps {
+                    if let Step::Event(mut event) = step {
+                        event.audit_id = format!("event-{}", events.len());
+                        events.push(*event);
+                    }
+                }
+            }
+        }
+    }
+    events
+}
+
+#[test]
+fn exported_sigma_is_met_by_the_same_events_in_both_engines() {
+    let options = LoadOptions::default();
+    let pack = RuleSet::load(builtin::kasten(), &options).unwrap();
+    let target = export::named("sigma").unwrap();
+    let events = events_of_examples();
+    for profile in target.profiles() {
+        let choice = export::Choice { profile, format: &target.formats()[0], options: &options };
+        let files: Vec<export::File> = export::raising(&pack)
+            .flat_map(|rule| export::export(&pack, rule, target, &choice, true).files)
+            .collect();
+        assert!(files.len() > 30, "{} files", files.len());
+        for file in &files {
+            // The other engine reads it as a whole.
+            let whole = rsigma_parser::parse_sigma_yaml(&file.text).unwrap();
+            assert!(whole.errors.is_empty(), "{}: {:?}", file.name, whole.errors);
+            let mut engine = CorrelationEngine::new(CorrelationConfig::default());
+            engine.add_collection(&whole).unwrap();
+            let parts = file.text.split("---\n").filter(|part| part.contains("\ndetection:"));
+            let detections = parts.collect::<Vec<_>>().join("---\n");
+            let rules = RuleSet::load(&[Document::new(&file.name, &detections)], &options).unwrap();
+            let ours = matches_of_ours(&rules, &events);
+            let theirs = matches_of_theirs(&detections, &events, profile.name == "kasten");
+            assert_eq!(ours, theirs, "{} of {}", file.name, profile.name);
+            assert!(!ours.is_empty(), "{}: no event meets it", file.name);
+        }
+    }
 }

@@ -85,3 +85,33 @@ fn the_built_in_rules_are_listed_shown_and_pass_their_own_tests() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../rules");
     check(&["test", folder.to_str().unwrap()], 0, &[" 0 failed"], &[]);
 }
+
+#[test]
+fn rules_are_exported_where_they_mean_the_same_and_otherwise_only_if_asked_for() {
+    let same = "kasten-restorepoints-manually-deleted";
+    let lossy = "kasten-restorepoints-excessive-deletion-slow";
+    let refused = "kasten-backup-expiry-shortened";
+    let datadog = |arguments: &[&str], code: i32, stdout: &[&str], stderr: &[&str]| {
+        check(&[&["export", "--to", "datadog"], arguments].concat(), code, stdout, stderr);
+    };
+    datadog(&[same], 0, &["\"name\": \"deleted_k10_rps\""], &["1 rules exported, 0 left out"]);
+    datadog(&["--format", "terraform", same], 0, &["resource \"datadog_"], &[]);
+    datadog(&[lossy], 1, &[], &["is left out (different)", "--allow-lossy writes it"]);
+    datadog(&["--allow-lossy", lossy], 0, &["This export finds"], &["1 rules exported"]);
+    datadog(&["--allow-lossy", refused], 1, &[], &["is left out (refused)"]);
+    datadog(&["--profile", "x"], 2, &[], &["one of kasten, kubernetes.audit"]);
+    datadog(&["--format", "x"], 2, &[], &["one of json, terraform"]);
+    datadog(&["no-such-rule"], 2, &[], &["there is no rule \"no-such-rule\""]);
+    check(&["export", "--to", "x"], 2, &[], &["one of datadog, sentinel"]);
+    check(&["export"], 2, &[], &["--to"]);
+    check(&["export", "--matrix"], 0, &["## Datadog Cloud SIEM", same], &[]);
+}
+
+#[test]
+fn each_exported_rule_is_a_file_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("new/folder");
+    check(&["export", "--to", "sigma", "--out", path.to_str().unwrap()], 0, &[], &["left out"]);
+    let rule = path.join("kasten-restorepoints-manually-deleted.yml");
+    assert!(std::fs::read_to_string(rule).unwrap().contains("detection:"));
+}

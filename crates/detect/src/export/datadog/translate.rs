@@ -35,7 +35,7 @@ struct Translation<'t> {
 
 impl Translation<'_> {
     fn rule(&mut self) -> Result<Rule, Reason> {
-        if self.model.at_most.is_some() {
+        if self.model.at_most.is_some() && self.model.counts != Counts::Silence {
             return Err(Reason::refusal(ReasonKind::NoUpperBound, ""));
         }
         let queries = self.queries()?;

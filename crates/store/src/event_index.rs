@@ -228,14 +228,13 @@ impl EventIndex {
     /// Where records may be wanted within some numbers.
     pub fn select(&self, query: &IndexQuery, within: RangeInclusive<u64>) -> Selection {
         let (mut first, mut last) = within.into_inner();
-        let mut state = self.state();
         for _ in 0..SEGMENTS_MAX {
             if first > last {
                 return Selection::default();
             }
             let number = segment_of(if query.newest_first { last } else { first });
             let part = first.max(first_of(number))..=last.min(last_of(number));
-            let Some(found) = state.find(query, number) else {
+            let Some(found) = self.state().find(query, number) else {
                 return unindexed(query, part, first..=last);
             };
             (first, last) = if query.newest_first {

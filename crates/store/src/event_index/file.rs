@@ -225,3 +225,69 @@ fn segment_crc(number: u64, last: &LastRecord, times: &[u8]) -> i64 {
     crc.update(times);
     i64::from(crc.finalize())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIMES: Times = Times { first: 10, last: 20 };
+
+    fn segment(number: u64) -> Segment {
+        let mut times = [None; BLOCKS];
+        times[3] = Some(TIMES);
+        let last = LastRecord { seq: super::super::last_of(number), time: 5, crc: 7 };
+        Segment { number, last, times, columns: vec![vec![b'x'; 5_000]; COLUMNS] }
+    }
+
+    fn is_there(file: &Connection, number: u64, at: usize) -> bool {
+        column(file, number, at, |column| Some(column == vec![b'x'; 5_000])).unwrap() == Some(true)
+    }
+
+    #[test]
+    fn rows_that_are_not_as_they_were_written_are_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut file = open(&folder.path().join("index")).unwrap();
+        for number in 0..4 {
+            put(&mut file, &segment(number)).unwrap();
+        }
+        assert_eq!(times(&file, 1).unwrap().unwrap()[3], Some(TIMES));
+        assert!(is_there(&file, 1, 0));
+        let damage = "UPDATE columns SET column = zeroblob(5000) WHERE id = 6;
+            UPDATE columns SET id = 100 WHERE id = 7;
+            UPDATE segments SET record = 8 WHERE segment = 2;
+            UPDATE segments SET segment = 9 WHERE segment = 3;";
+        file.execute_batch(damage).unwrap();
+        assert_eq!([0, 1, 2].map(|at| is_there(&file, 1, at)), [false, false, true]);
+        assert!(!is_there(&file, 16, 4), "a row in the place of another");
+        assert_eq!(times(&file, 2).unwrap(), None);
+        let found = segments(&file).unwrap();
+        assert_eq!(found.iter().map(|(number, ..)| *number).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(found[0].2, TIMES);
+    }
+
+    #[test]
+    fn segments_are_deleted_with_their_columns() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut file = open(&folder.path().join("index")).unwrap();
+        for number in 0..4 {
+            put(&mut file, &segment(number)).unwrap();
+        }
+        delete(&mut file, 1, 3).unwrap();
+        assert_eq!([0, 1, 2, 3].map(|it| is_there(&file, it, 5)), [true, false, false, true]);
+        assert_eq!(segments(&file).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_file_of_another_layout_or_of_something_else_is_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("index");
+        for mark in ["PRAGMA user_version = 99", "PRAGMA application_id = 1", "DROP TABLE columns"]
+        {
+            let mut file = open(&path).unwrap();
+            put(&mut file, &segment(0)).unwrap();
+            file.execute_batch(mark).unwrap();
+            drop(file);
+            assert!(segments(&open(&path).unwrap()).unwrap().is_empty(), "{mark}");
+        }
+    }
+}

@@ -21,8 +21,9 @@ pub(crate) trait Part<'a>: Sized {
     /// Looks at one that is not in a head.
     fn of(kept: &'a Self::Kept) -> Self;
 
-    /// Takes one from the front of a head; `None` when the bytes are not one.
-    fn read(head: &mut &'a [u8]) -> Option<Self>;
+    /// Takes one from the front of a head; `None` when the bytes are not one. Unless `CHECKED`, texts
+    /// that are not UTF-8 and names out of order go unnoticed.
+    fn read<const CHECKED: bool>(head: &mut &'a [u8]) -> Option<Self>;
 
     /// Appends one to a head.
     fn write(kept: &Self::Kept, head: &mut Vec<u8>);
@@ -77,9 +78,12 @@ impl<'a> Part<'a> for Text<'a> {
         Self::from(kept.as_str())
     }
 
-    fn read(head: &mut &'a [u8]) -> Option<Self> {
+    fn read<const CHECKED: bool>(head: &mut &'a [u8]) -> Option<Self> {
         let len = length(head)?;
         let bytes = head.split_off(..len)?;
+        if !CHECKED {
+            return Some(Self { bytes, is_plain: false });
+        }
         let is_plain = escape::is_plain(bytes);
         (is_plain || std::str::from_utf8(bytes).is_ok()).then_some(Self { bytes, is_plain })
     }
@@ -108,7 +112,7 @@ impl<'a, T: Part<'a>> List<'a, T> {
 
     pub(crate) fn for_each(&self, take: impl FnMut(T)) {
         match *self {
-            Self::Read(mut rest) => from_fn(|| T::read(&mut rest)).for_each(take),
+            Self::Read(mut rest) => from_fn(|| T::read::<true>(&mut rest)).for_each(take),
             Self::Own(kept) => kept.iter().map(T::of).for_each(take),
         }
     }
@@ -121,8 +125,8 @@ impl<'a, T: Part<'a>> Part<'a> for List<'a, T> {
         Self::Own(kept)
     }
 
-    fn read(head: &mut &'a [u8]) -> Option<Self> {
-        row(head, |rest| T::read(rest).map(drop)).map(Self::Read)
+    fn read<const CHECKED: bool>(head: &mut &'a [u8]) -> Option<Self> {
+        row(head, |rest| T::read::<CHECKED>(rest).map(drop)).map(Self::Read)
     }
 
     fn write(kept: &Self::Kept, head: &mut Vec<u8>) {
@@ -156,7 +160,7 @@ impl<'a, T: Part<'a>> Map<'a, T> {
 
     pub(crate) fn for_each(&self, take: impl FnMut((Text<'a>, T))) {
         match *self {
-            Self::Read(mut rest) => from_fn(|| entry(&mut rest)).for_each(take),
+            Self::Read(mut rest) => from_fn(|| entry::<_, true>(&mut rest)).for_each(take),
             Self::Own(kept) => {
                 kept.iter().map(|(name, part)| (Text::of(name), T::of(part))).for_each(take);
             }
@@ -172,11 +176,12 @@ impl<'a, T: Part<'a>> Part<'a> for Map<'a, T> {
     }
 
     /// Names that come twice or out of order are damage: no map of ours has them.
-    fn read(head: &mut &'a [u8]) -> Option<Self> {
+    fn read<const CHECKED: bool>(head: &mut &'a [u8]) -> Option<Self> {
         let mut last = None;
         let entries = row(head, |rest| {
-            let (name, _): (Text<'a>, T) = entry(rest)?;
-            last.replace(name.bytes).is_none_or(|last| last < name.bytes).then_some(())
+            let (name, _): (Text<'a>, T) = entry::<T, CHECKED>(rest)?;
+            let is_next = last.replace(name.bytes).is_none_or(|last| last < name.bytes);
+            (is_next || !CHECKED).then_some(())
         });
         entries.map(Self::Read)
     }
@@ -196,8 +201,8 @@ impl<'a, T: Part<'a>> Part<'a> for Map<'a, T> {
     }
 }
 
-fn entry<'a, T: Part<'a>>(head: &mut &'a [u8]) -> Option<(Text<'a>, T)> {
-    Some((Part::read(head)?, Part::read(head)?))
+fn entry<'a, T: Part<'a>, const CHECKED: bool>(head: &mut &'a [u8]) -> Option<(Text<'a>, T)> {
+    Some((Part::read::<CHECKED>(head)?, Part::read::<CHECKED>(head)?))
 }
 
 /// The bytes of so many parts as a length says, each of which `check` takes from the front.
@@ -220,10 +225,10 @@ impl<'a, T: Part<'a>> Part<'a> for Option<T> {
         kept.as_ref().map(T::of)
     }
 
-    fn read(head: &mut &'a [u8]) -> Option<Self> {
+    fn read<const CHECKED: bool>(head: &mut &'a [u8]) -> Option<Self> {
         match head.split_off_first()? {
             0 => Some(None),
-            1 => T::read(head).map(Some),
+            1 => T::read::<CHECKED>(head).map(Some),
             _ => None,
         }
     }
@@ -250,7 +255,7 @@ macro_rules! number {
                 *kept
             }
 
-            fn read(head: &mut &'a [u8]) -> Option<Self> {
+            fn read<const CHECKED: bool>(head: &mut &'a [u8]) -> Option<Self> {
                 number(head).and_then($of_number)
             }
 
@@ -335,7 +340,7 @@ mod tests {
     use super::*;
 
     fn read<'a, T: Part<'a>>(mut head: &'a [u8]) -> Option<T> {
-        T::read(&mut head)
+        T::read::<true>(&mut head)
     }
 
     #[test]

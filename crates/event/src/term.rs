@@ -7,9 +7,8 @@
 //! Deliberately absent: how an index keeps terms (crate `store`), and what selectors look like (crate
 //! `siem`).
 
-use std::ops::ControlFlow;
-
 use crate::View;
+use crate::head::Text;
 
 /// Source addresses of one event that are indexed. Clients choose how many they send.
 pub const ADDRESSES_MAX: usize = 4;
@@ -59,10 +58,13 @@ pub struct Term {
 impl Term {
     /// The term of a value, which consists of several texts for some fields.
     pub fn new(field: TermField, values: &[&str]) -> Self {
-        let mut hash = mix(SEED, field as u64);
-        for value in values {
-            hash = hash_text(hash, value.as_bytes());
-        }
+        let values = values.iter().map(|value| value.as_bytes());
+        let hash = values.fold(mix(SEED, field as u64), hash_text);
+        Self { field, hash: finish(hash) }
+    }
+
+    fn of<const N: usize>(field: TermField, values: [&[u8]; N]) -> Self {
+        let hash = values.into_iter().fold(mix(SEED, field as u64), hash_text);
         Self { field, hash: finish(hash) }
     }
 
@@ -83,36 +85,35 @@ impl View<'_> {
     /// a field selector.
     pub fn for_each_term(&self, mut take: impl FnMut(Term)) {
         use TermField as Field;
-        take(Term::new(Field::User, &[self.user().username()]));
-        if let Some(user) = self.impersonated_user() {
-            take(Term::new(Field::User, &[user.username()]));
+        let head = &self.head;
+        take(Term::of(Field::User, [head.user.username.as_bytes()]));
+        if let Some(user) = &head.impersonated_user {
+            take(Term::of(Field::User, [user.username.as_bytes()]));
         }
-        let verb = self.verb();
-        let object = self.object_ref();
-        let of_object = object.map_or([""; 5], |object| {
-            [object.api_group, object.resource, object.subresource, object.namespace, object.name]
+        let verb = head.verb.as_bytes();
+        let object = head.object_ref.as_ref();
+        let [group, resource, subresource, namespace, name] = object.map_or([&[][..]; 5], |it| {
+            [it.api_group, it.resource, it.subresource, it.namespace, it.name].map(Text::as_bytes)
         });
-        let [group, resource, subresource, namespace, name] = of_object;
-        take(Term::new(Field::Verb, &[verb]));
-        take(Term::new(Field::Group, &[group]));
-        take(Term::new(Field::Resource, &[resource]));
-        take(Term::new(Field::Subresource, &[subresource]));
-        take(Term::new(Field::VerbResource, &[verb, resource]));
-        take(Term::new(Field::VerbGroupResource, &[verb, group, resource]));
-        take(Term::code(self.response_status().map_or(0, |status| status.code())));
-        take(Term::new(Field::Stage, &[self.stage().as_str()]));
-        take(Term::new(Field::Namespace, &[namespace]));
-        take(Term::new(Field::Name, &[name]));
-        take(Term::new(Field::AuditId, &[self.audit_id()]));
+        take(Term::of(Field::Verb, [verb]));
+        take(Term::of(Field::Group, [group]));
+        take(Term::of(Field::Resource, [resource]));
+        take(Term::of(Field::Subresource, [subresource]));
+        take(Term::of(Field::VerbResource, [verb, resource]));
+        take(Term::of(Field::VerbGroupResource, [verb, group, resource]));
+        take(Term::code(head.response_status.as_ref().map_or(0, |status| status.code)));
+        take(Term::of(Field::Stage, [head.stage.as_str().as_bytes()]));
+        take(Term::of(Field::Namespace, [namespace]));
+        take(Term::of(Field::Name, [name]));
+        take(Term::of(Field::AuditId, [head.audit_id.as_bytes()]));
         let mut addresses = 0;
-        self.for_each_source_ip(|address| {
+        head.source_ips.for_each(|address| {
             addresses += 1;
-            if addresses > ADDRESSES_MAX {
-                take(Term::new(Field::MoreSourceIps, &[]));
-                return ControlFlow::Break(());
+            match addresses {
+                0..=ADDRESSES_MAX => take(Term::of(Field::SourceIp, [address.as_bytes()])),
+                _ if addresses == ADDRESSES_MAX + 1 => take(Term::of(Field::MoreSourceIps, [])),
+                _ => {}
             }
-            take(Term::new(Field::SourceIp, &[address]));
-            ControlFlow::Continue(())
         });
     }
 }

@@ -28,17 +28,17 @@ impl<'a> View<'a> {
     /// The event in a record. A body that is compressed there is the only thing that is copied.
     pub fn of(record: &'a [u8]) -> Result<Self, ReadError> {
         let Parts { head, request_object, response_object } = record::parts(record)?;
-        Ok(Self { request_object, response_object, ..Self::of_head(head)? })
+        Ok(Self { request_object, response_object, ..Self::of_head::<true>(head)? })
     }
 
-    /// The event in a record without its bodies, which are not looked at: for code that asks many
-    /// events about little.
+    /// The event in a record without its bodies and unchecked, for code that asks many events about
+    /// little and reads those that matter again. A text that is not UTF-8 is empty here.
     pub fn without_bodies(record: &'a [u8]) -> Result<Self, ReadError> {
-        Self::of_head(record::head(record)?)
+        Self::of_head::<false>(record::head(record)?)
     }
 
-    fn of_head(mut rest: &'a [u8]) -> Result<Self, ReadError> {
-        match Head::read(&mut rest) {
+    fn of_head<const CHECKED: bool>(mut rest: &'a [u8]) -> Result<Self, ReadError> {
+        match Head::read::<CHECKED>(&mut rest) {
             Some(head) if rest.is_empty() => {
                 Ok(Self { head, request_object: None, response_object: None })
             }
@@ -91,8 +91,8 @@ macro_rules! made_of {
                 Self { $($field: <$part>::of(&kept.$field),)+ }
             }
 
-            fn read(head: &mut &'a [u8]) -> Option<Self> {
-                Some(Self { $($field: <$part>::read(head)?,)+ })
+            fn read<const CHECKED: bool>(head: &mut &'a [u8]) -> Option<Self> {
+                Some(Self { $($field: <$part>::read::<CHECKED>(head)?,)+ })
             }
 
             fn write(kept: &$whole, head: &mut Vec<u8>) {

@@ -143,7 +143,7 @@ async fn an_index_of_records_that_a_restored_copy_does_not_have_is_not_used() {
     store.close().await;
     drop(store);
 
-    copy_files(folder.path(), copy.path(), &["-events", "-events-wal"]);
+    copy_files(folder.path(), copy.path(), &["-events"]);
     let store = open_store(copy.path());
     let restored = Filled::open(&store).await;
     assert_eq!(restored.index.next_missing(1), 0, "the copy has no such segment");

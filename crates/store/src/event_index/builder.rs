@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use event::View;
-use event::term::{Term, TermField};
+use event::term::TermField;
 
 use super::column::{self, Posting, pair};
 use super::{BLOCK_RECORDS, GRANULE_RECORDS, SEGMENT_RECORDS, Segment, Times, first_of};
@@ -23,6 +23,7 @@ pub struct SegmentBuilder {
     block: u8,
     times: [Option<Times>; BLOCKS],
     values: HashMap<Key, Occurrence, BuildHasherDefault<Scrambled>>,
+    requests: HashMap<u32, (Request, Occurrence), BuildHasherDefault<Scrambled>>,
     postings: [Vec<Posting>; SHARED],
     pairs: [Vec<u32>; COLUMNS - SHARED],
 }
@@ -36,8 +37,25 @@ struct Occurrence {
     last: u16,
 }
 
+impl Occurrence {
+    fn add(&mut self, granule: u8, record: u16) {
+        self.granules |= 1 << (granule & 15);
+        self.events += u16::from(self.last != record);
+        self.last = record;
+    }
+}
+
 /// A column and a hash.
 type Key = (u8, u32);
+
+/// The hashes of all terms of [`REQUEST`] that an event has. Few of them differ, so they are counted
+/// together.
+type Request = [u32; REQUEST_TERMS];
+
+/// The column of verbs, resources, codes and what else has few values.
+const REQUEST: usize = 1;
+/// Terms of an event in that column.
+const REQUEST_TERMS: usize = 8;
 
 impl SegmentBuilder {
     /// Nothing of the segment yet.
@@ -47,6 +65,7 @@ impl SegmentBuilder {
             block: 0,
             times: [None; BLOCKS],
             values: HashMap::default(),
+            requests: HashMap::default(),
             postings: Default::default(),
             pairs: Default::default(),
         }
@@ -69,11 +88,21 @@ impl SegmentBuilder {
         }
         // Counted from 1, so that a new value has been in none.
         let record = u16::try_from(offset % BLOCK_RECORDS).unwrap_or_default() + 1;
-        event.for_each_term(|term| self.insert(term, granule, record));
+        let (mut request, mut terms) = ([0; REQUEST_TERMS], 0);
+        event.for_each_term(|term| {
+            let (column, hash) = (column_of(term.field), salted(term.hash, self.segment));
+            match request.get_mut(terms).filter(|_| column == REQUEST) {
+                Some(place) => {
+                    *place = hash;
+                    terms += 1;
+                }
+                None => self.insert(column, hash, granule, record),
+            }
+        });
+        self.insert_request(request, granule, record);
     }
 
-    fn insert(&mut self, term: Term, granule: u8, record: u16) {
-        let (column, hash) = (column_of(term.field), salted(term.hash, self.segment));
+    fn insert(&mut self, column: usize, hash: u32, granule: u8, record: u16) {
         if let Some(pairs) = column.checked_sub(SHARED) {
             if let Some(pairs) = self.pairs.get_mut(pairs) {
                 pairs.push(pair(hash, granule));
@@ -81,14 +110,30 @@ impl SegmentBuilder {
             return;
         }
         let key = (u8::try_from(column).unwrap_or_default(), hash);
-        let occurrence = self.values.entry(key).or_default();
-        occurrence.granules |= 1 << (granule & 15);
-        occurrence.events += u16::from(occurrence.last != record);
-        occurrence.last = record;
+        self.values.entry(key).or_default().add(granule, record);
+    }
+
+    fn insert_request(&mut self, request: Request, granule: u8, record: u16) {
+        let hash = request.iter().fold(0_u32, |all, hash| all.rotate_left(3) ^ hash);
+        let entry = self.requests.entry(hash).or_insert((request, Occurrence::default()));
+        if entry.0 == request {
+            entry.1.add(granule, record);
+        } else {
+            // Two different ones with the same hash.
+            request.iter().for_each(|hash| self.insert(REQUEST, *hash, granule, record));
+        }
     }
 
     #[expect(clippy::iter_over_hash_type, reason = "postings are sorted in the end")]
     fn end_block(&mut self) {
+        for (_, (request, occurrence)) in self.requests.drain() {
+            let column = u8::try_from(REQUEST).unwrap_or_default();
+            for hash in request {
+                let all = self.values.entry((column, hash)).or_default();
+                all.granules |= occurrence.granules;
+                all.events += occurrence.events;
+            }
+        }
         for ((column, hash), occurrence) in self.values.drain() {
             let Occurrence { granules, events, .. } = occurrence;
             if let Some(postings) = self.postings.get_mut(usize::from(column)) {
@@ -118,7 +163,7 @@ pub(super) fn column_of(field: TermField) -> usize {
         | TermField::VerbResource
         | TermField::VerbGroupResource
         | TermField::Code
-        | TermField::Stage => 1,
+        | TermField::Stage => REQUEST,
         TermField::Namespace => 2,
         TermField::SourceIp | TermField::MoreSourceIps => 3,
         TermField::Name => SHARED,

@@ -19,8 +19,6 @@ const APPLICATION_ID: i32 = 0x4b57_6978;
 const LAYOUT: i32 = 1;
 /// Pages held between reads, in KiB.
 const CACHE_KIB: i64 = 256;
-/// Pages of write-ahead log after which it is copied into the file.
-const CHECKPOINT_PAGES: i32 = 1_000;
 
 const SCHEMA: &str = "
     CREATE TABLE segments (
@@ -55,7 +53,7 @@ pub(super) fn is_unusable(error: &rusqlite::Error) -> bool {
 
 /// Deletes the file and what SQLite keeps beside it.
 pub(super) fn remove(path: &Path) -> Result<(), IndexError> {
-    for path in [path.to_owned(), beside(path, "-wal"), beside(path, "-shm")] {
+    for path in [path.to_owned(), beside(path, "-journal")] {
         match fs::remove_file(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(IndexError::Path { path, source: error });
@@ -71,10 +69,10 @@ fn connect(path: &Path) -> rusqlite::Result<Option<Connection>> {
     let file = Connection::open(path)?;
     // No other process has a use for it, and so there is nothing to share.
     file.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
-    file.pragma_update(None, "journal_mode", "WAL")?;
-    // What is lost is made again.
-    file.pragma_update(None, "synchronous", "NORMAL")?;
-    file.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    // What is new lies in new pages, which this journal does not write twice.
+    file.pragma_update(None, "journal_mode", "TRUNCATE")?;
+    // What the disk loses is noticed and made again.
+    file.pragma_update(None, "synchronous", "OFF")?;
     // By SQLite's convention a negative number means KiB.
     file.pragma_update(None, "cache_size", -CACHE_KIB)?;
     file.pragma_update(None, "trusted_schema", false)?;

@@ -120,7 +120,9 @@ impl SegmentBuilder {
             entry.1.add(granule, record);
         } else {
             // Two different ones with the same hash.
-            request.iter().for_each(|hash| self.insert(REQUEST, *hash, granule, record));
+            for hash in request {
+                self.insert(REQUEST, hash, granule, record);
+            }
         }
     }
 

@@ -9,11 +9,14 @@
 pub mod attack;
 pub mod condition;
 mod datadog;
+mod elastic;
 mod expand;
 mod fidelity;
 mod hcl;
+mod loki;
 pub mod matrix;
 mod model;
+mod plain;
 pub mod profile;
 mod route;
 mod sentinel;

@@ -77,6 +77,8 @@ pub fn all() -> &'static [&'static dyn Target] {
         &super::sentinel::Sentinel,
         &super::splunk::Splunk,
         &super::sigma::PlainSigma,
+        &super::elastic::Elastic,
+        &super::loki::Loki,
     ]
 }
 

@@ -3,6 +3,8 @@
 //! `UPDATE_GOLDEN=1 cargo test -p detect --test it export` writes the files anew; the diff is read.
 
 mod datadog;
+mod elastic;
+mod loki;
 pub(super) mod meaning;
 mod sentinel;
 mod sigma;

@@ -30,7 +30,7 @@ pub(crate) trait Evaluator: Send + Sync {
 type Read = fn(&[Exported]) -> Box<dyn Evaluator>;
 
 /// Target, profile, and what reads the files of its first format.
-const EVALUATORS: [(&str, &str, Read); 9] = [
+const EVALUATORS: &[(&str, &str, Read)] = &[
     ("datadog", "kasten", |rules| super::datadog::evaluator("kasten", rules)),
     ("datadog", "kubernetes.audit", |rules| super::datadog::evaluator("kubernetes.audit", rules)),
     ("sigma", "kubernetes", super::sigma::evaluator),
@@ -40,6 +40,10 @@ const EVALUATORS: [(&str, &str, Read); 9] = [
     ("sentinel", "AKSAuditAdmin", |rules| super::sentinel::evaluator("AKSAuditAdmin", rules)),
     ("splunk", "keepwatch", |rules| super::splunk::evaluator("keepwatch", rules)),
     ("splunk", "kube-apiserver-audit", |rules| super::splunk::evaluator("v1", rules)),
+    ("elastic", "kasten", |rules| super::elastic::evaluator("kasten", rules)),
+    ("elastic", "kubernetes.audit", |rules| super::elastic::evaluator("kubernetes.audit", rules)),
+    ("loki", "kasten", |rules| super::loki::evaluator("kasten", rules)),
+    ("loki", "kubernetes.audit", |rules| super::loki::evaluator("kubernetes.audit", rules)),
 ];
 
 struct Subject {

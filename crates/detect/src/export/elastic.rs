@@ -1,0 +1,54 @@
+//! Elastic Security: detection rules that Kibana imports, one NDJSON line a rule.
+//!
+//! Each rule is in the language that keeps its meaning: KQL where letters are compared as they are,
+//! EQL for letters without their case and for an order, ES|QL for counts by groups, new terms for what
+//! was not there before. Deliberately absent: calls of the API, and actions, which belong to connectors.
+
+mod eql;
+mod esql;
+mod kql;
+mod profiles;
+mod rule;
+mod search;
+mod threat;
+
+use super::fidelity::Reason;
+use super::model::RuleModel;
+use super::profile::Profile;
+use super::target::{Choice, Draft, File, Format, Target};
+use crate::ruleset::RuleSet;
+
+/// The target.
+pub(super) struct Elastic;
+
+const FORMATS: [Format; 1] =
+    [Format { name: "ndjson", title: "A rule as Kibana imports it, one line each" }];
+
+impl Target for Elastic {
+    fn name(&self) -> &'static str {
+        "elastic"
+    }
+
+    fn title(&self) -> &'static str {
+        "Elastic Security"
+    }
+
+    fn profiles(&self) -> &'static [Profile] {
+        &profiles::PROFILES
+    }
+
+    fn formats(&self) -> &'static [Format] {
+        &FORMATS
+    }
+
+    fn write(&self, model: &RuleModel<'_>, choice: &Choice<'_>) -> Result<Draft, Vec<Reason>> {
+        let (search, reasons) = search::of(model, choice.profile)?;
+        let rule = rule::json(model, choice.profile, &search);
+        let name = format!("{}.ndjson", model.rule.id);
+        Ok(Draft { files: vec![File { name, text: format!("{rule}\n") }], reasons })
+    }
+
+    fn package(&self, _rules: &RuleSet, _written: &[&str], choice: &Choice<'_>) -> Vec<File> {
+        vec![profiles::mappings(choice.profile)]
+    }
+}

@@ -1,0 +1,130 @@
+//! Conditions in the Kibana Query Language.
+//!
+//! It compares with the case of letters, has one wildcard, and no regular expressions; what it cannot
+//! say is for another language.
+
+use crate::export::condition::{Attribute, Case, Condition, Operator, Relation, Wild};
+use crate::export::profile::{Column, Kind, Profile};
+
+/// The condition, or None where the language cannot say it.
+pub(super) fn query(condition: &Condition, profile: &Profile) -> Option<String> {
+    match condition {
+        Condition::All(parts) if !parts.is_empty() => joined(parts, " and ", profile),
+        other => part(other, profile),
+    }
+}
+
+fn joined(parts: &[Condition], with: &str, profile: &Profile) -> Option<String> {
+    let parts: Option<Vec<String>> = parts.iter().map(|it| part(it, profile)).collect();
+    Some(parts?.join(with))
+}
+
+fn part(condition: &Condition, profile: &Profile) -> Option<String> {
+    Some(match condition {
+        Condition::All(parts) if parts.is_empty() => "*".to_owned(),
+        Condition::Any(parts) if parts.is_empty() => "(not *)".to_owned(),
+        Condition::All(parts) => format!("({})", joined(parts, " and ", profile)?),
+        Condition::Any(parts) => format!("({})", joined(parts, " or ", profile)?),
+        Condition::Not(inner) => format!("not {}", grouped(&part(inner, profile)?)),
+        Condition::Test(attribute, operator) => test(attribute, operator, profile)?,
+    })
+}
+
+/// In parentheses, once.
+fn grouped(text: &str) -> String {
+    if text.starts_with('(') && text.ends_with(')') { text.to_owned() } else { format!("({text})") }
+}
+
+fn test(attribute: &Attribute, operator: &Operator, profile: &Profile) -> Option<String> {
+    let Column::Named(name, kind) = (profile.column)(attribute) else { return None };
+    let name = escaped(&name);
+    let says = |text: &str, case: Case| can_say(attribute, text, case);
+    Some(match operator {
+        Operator::OneOf(texts, case) => {
+            if !texts.iter().all(|text| says(text, *case)) {
+                return None;
+            }
+            let values: Vec<String> = texts.iter().map(|text| of_kind(text, kind)).collect();
+            match values.as_slice() {
+                [one] => format!("{name} : {one}"),
+                _ => format!("{name} : ({})", values.join(" or ")),
+            }
+        }
+        Operator::Contains(text, case) if says(text, *case) => {
+            format!("{name} : *{}*", wildcard(text)?)
+        }
+        Operator::StartsWith(text, case) if says(text, *case) => {
+            format!("{name} : {}*", wildcard(text)?)
+        }
+        Operator::EndsWith(text, case) if says(text, *case) => {
+            format!("{name} : *{}", wildcard(text)?)
+        }
+        Operator::Like(parts, case) => {
+            let mut value = String::new();
+            for part in parts {
+                match part {
+                    Wild::Text(text) if says(text, *case) => value.push_str(&wildcard(text)?),
+                    Wild::Many => value.push('*'),
+                    Wild::Text(_) | Wild::One => return None,
+                }
+            }
+            format!("{name} : {value}")
+        }
+        Operator::Number(relation, number) if kind == Kind::Number => {
+            let sign = match relation {
+                Relation::Equal => ":",
+                Relation::Less => "<",
+                Relation::LessOrEqual => "<=",
+                Relation::Greater => ">",
+                Relation::GreaterOrEqual => ">=",
+            };
+            format!("{name} {sign} {number}")
+        }
+        Operator::Cidr(network) if !attribute.is_of_body() => {
+            format!("{name} : {}", literal(network))
+        }
+        // An empty text is there for Elasticsearch, and is not for us.
+        Operator::Exists if kind == Kind::Text => format!("({name} : * and not {name} : \"\")"),
+        Operator::Exists if kind != Kind::Object => format!("{name} : *"),
+        _ => return None,
+    })
+}
+
+/// Whether a comparison with the case of letters means the same.
+pub(super) fn can_say(attribute: &Attribute, text: &str, case: Case) -> bool {
+    let has_letters = text.chars().any(char::is_alphabetic);
+    // Kubernetes' own names are written as they are.
+    let is_truth = attribute.is_of_body() && matches!(text, "true" | "false");
+    case == Case::Counts
+        || !has_letters
+        || attribute.has_fixed_case()
+        || text.starts_with("system:")
+        || is_truth
+}
+
+/// A text, or a number where the field has numbers.
+fn of_kind(text: &str, kind: Kind) -> String {
+    let is_number = kind == Kind::Number && text.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number { text.to_owned() } else { literal(text) }
+}
+
+fn literal(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// A part of a value between wildcards. Spaces would end it.
+fn wildcard(text: &str) -> Option<String> {
+    let is_plain = |char: char| !char.is_whitespace();
+    text.chars().all(is_plain).then(|| escaped(text))
+}
+
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for char in text.chars() {
+        if matches!(char, '\\' | '(' | ')' | ':' | '<' | '>' | '"' | '*' | '{' | '}') {
+            escaped.push('\\');
+        }
+        escaped.push(char);
+    }
+    escaped
+}

@@ -1,0 +1,204 @@
+//! What fields are called in Elasticsearch, by the way on which events come.
+//!
+//! Each way has a file of mappings that comes with the rules: fields of bodies are searched only if
+//! they are mapped, and ES|QL knows no field that is not.
+
+use serde_json::{Map, Value, json};
+
+use crate::export::condition::Attribute;
+use crate::export::profile::{Bodies, Column, DryRun, Kind, Lack, Profile, Word};
+use crate::export::target::File;
+use crate::field;
+
+/// The ways, the usual one first.
+pub(super) static PROFILES: [Profile; 2] = [
+    Profile {
+        name: "kasten",
+        title: "Lines of Keepwatch or K10 through Filebeat's ndjson parser with `target: kasten`",
+        column: kasten,
+        lacks: &[],
+        bodies: Bodies::All,
+        dry_run: DryRun::Wildcards,
+    },
+    Profile {
+        name: "kubernetes.audit",
+        title: "The cluster's own audit log, by Elastic's Kubernetes integration",
+        column: kubernetes_audit,
+        lacks: &[Lack {
+            what: "what Keepwatch records about itself",
+            field: Word::Verb,
+            values: &["heartbeat", "gap", "cursor"],
+        }],
+        bodies: Bodies::NotOfAggregated,
+        dry_run: DryRun::Wildcards,
+    },
+];
+
+/// Fields of bodies that the mappings have, below the body.
+const OF_BODIES: [(&str, &str); 13] = [
+    ("dryRun", "keyword"),
+    ("path", "keyword"),
+    ("spec.backgroundProcessTimeout", "keyword"),
+    ("spec.disableMaintenance", "keyword"),
+    ("spec.enabled", "keyword"),
+    ("spec.expiresAt", "date"),
+    ("spec.overrideLocation.name", "keyword"),
+    ("spec.rules", "keyword"),
+    ("spec.subject.kind", "keyword"),
+    ("spec.subject.name", "keyword"),
+    ("spec.subject.namespace", "keyword"),
+    ("spec.targetNamespacePrefix", "keyword"),
+    ("spec.targetNamespaceSuffix", "keyword"),
+];
+/// Longest text that is searched, in bytes; one of 32,766 would be an error.
+const IGNORE_ABOVE: u32 = 8191;
+
+/// Where a way's events are.
+pub(super) fn index(profile: &Profile) -> &'static str {
+    if profile.name == "kasten" { "logs-keepwatch-*" } else { "logs-kubernetes.audit_logs-*" }
+}
+
+/// Whether events tell who was impersonated. Behind kube-apiserver's aggregator an impersonated user
+/// arrives as the user.
+pub(super) fn has_impersonation(profile: &Profile) -> bool {
+    profile.name == "kubernetes.audit"
+}
+
+fn kasten(attribute: &Attribute) -> Column {
+    match attribute.keys().as_slice() {
+        ["cluster"] => Column::text("orchestrator.cluster.name"),
+        keys if !is_mapped(keys) => Column::Missing,
+        keys => Column::Named(format!("kasten.{}", field::k10_name(keys)), kind(attribute)),
+    }
+}
+
+/// Of bodies only some fields are searched.
+fn is_mapped(keys: &[&str]) -> bool {
+    let ["requestObject" | "responseObject", below @ ..] = keys else { return true };
+    let below = below.join(".");
+    OF_BODIES.iter().any(|(known, _)| *known == below)
+}
+
+fn kubernetes_audit(attribute: &Attribute) -> Column {
+    let keys = attribute.keys();
+    match keys.as_slice() {
+        ["cluster"] => return Column::text("orchestrator.cluster.name"),
+        ["sourceIPs"] => return Column::Named("source.ip".to_owned(), Kind::List),
+        // Split into words there, so that a whole name is not found.
+        ["user" | "impersonatedUser", "groups"] => return Column::Missing,
+        keys if !is_mapped(keys) => return Column::Missing,
+        ["annotations", key] => {
+            let key = key.replace('.', "_");
+            return Column::text(format!("kubernetes.audit.annotations.{key}"));
+        }
+        _ => {}
+    }
+    Column::Named(format!("kubernetes.audit.{}", keys.join(".")), kind(attribute))
+}
+
+fn kind(attribute: &Attribute) -> Kind {
+    match attribute.keys().as_slice() {
+        ["responseStatus", "code"] => Kind::Number,
+        ["requestReceivedTimestamp" | "stageTimestamp"] | [_, "spec", "expiresAt"] => Kind::Time,
+        ["requestObject" | "responseObject"] => Kind::Object,
+        _ if attribute.is_of_body() => Kind::Any,
+        _ if attribute.is_list() => Kind::List,
+        _ => Kind::Text,
+    }
+}
+
+/// The mappings of a way, as a request to Elasticsearch takes them.
+pub(super) fn mappings(profile: &Profile) -> File {
+    let is_kasten = profile.name == "kasten";
+    let mut properties = Map::new();
+    for (name, of) in OF_BODIES {
+        for body in ["requestObject", "responseObject"] {
+            let keys = std::iter::once(body).chain(name.split('.')).map(str::to_owned).collect();
+            if let Column::Named(path, _) = (profile.column)(&Attribute::of(keys)) {
+                set(&mut properties, &path, &mapping(of));
+            }
+        }
+    }
+    let (name, body) = if is_kasten {
+        for body in ["kasten.RequestObject", "kasten.ResponseObject"] {
+            only_mapped(&mut properties, body);
+        }
+        for path in LINE {
+            set(&mut properties, path, &mapping("keyword"));
+        }
+        set(&mut properties, "kasten.ResponseStatus.code", &json!({"type": "integer"}));
+        for path in ["@timestamp", "kasten.StageTimestamp", "kasten.RequestReceivedTimestamp"] {
+            set(&mut properties, path, &json!({"type": "date"}));
+        }
+        let mappings = json!({
+            "dynamic_templates": [{"texts": {
+                "match_mapping_type": "string",
+                "mapping": mapping("keyword"),
+            }}],
+            "properties": properties,
+        });
+        let template = json!({
+            "index_patterns": [index(profile)],
+            "data_stream": {},
+            "priority": 300,
+            "template": {"mappings": mappings},
+        });
+        ("_index_template/logs-keepwatch.json", template)
+    } else {
+        let template = json!({"template": {"mappings": {"properties": properties}}});
+        ("_component_template/logs-kubernetes.audit_logs@custom.json", template)
+    };
+    let text = serde_json::to_string_pretty(&body).unwrap_or_default();
+    File { name: name.to_owned(), text: text + "\n" }
+}
+
+/// Fields of a line that rules ask for and that some days may have no value of.
+const LINE: [&str; 17] = [
+    "kasten.Annotations.authorization.k8s.io/decision",
+    "kasten.Annotations.authorization.k8s.io/reason",
+    "kasten.Annotations.keepwatch.io/cursor",
+    "kasten.Annotations.keepwatch.io/gap",
+    "kasten.Annotations.keepwatch.io/heartbeat",
+    "orchestrator.cluster.name",
+    "kasten.Verb",
+    "kasten.Stage",
+    "kasten.RequestURI",
+    "kasten.UserAgent",
+    "kasten.User.username",
+    "kasten.ImpersonatedUser.username",
+    "kasten.ObjectRef.APIGroup",
+    "kasten.ObjectRef.Resource",
+    "kasten.ObjectRef.Subresource",
+    "kasten.ObjectRef.Namespace",
+    "kasten.ObjectRef.Name",
+];
+
+fn mapping(of: &str) -> Value {
+    match of {
+        "date" => json!({"type": "date", "ignore_malformed": true}),
+        _ => json!({"type": "keyword", "ignore_above": IGNORE_ABOVE}),
+    }
+}
+
+/// Sets the mapping of a field; objects above it are made.
+fn set(properties: &mut Map<String, Value>, path: &str, mapping: &Value) {
+    let Some((first, rest)) = path.split_once('.') else {
+        properties.insert(path.to_owned(), mapping.clone());
+        return;
+    };
+    let object = properties.entry(first).or_insert_with(|| json!({"properties": {}}));
+    if let Some(inner) = object.get_mut("properties").and_then(Value::as_object_mut) {
+        set(inner, rest, mapping);
+    }
+}
+
+/// Leaves fields alone that have no mapping: a body can have any.
+fn only_mapped(properties: &mut Map<String, Value>, path: &str) {
+    let (first, rest) = path.split_once('.').unwrap_or((path, ""));
+    let Some(object) = properties.get_mut(first) else { return };
+    if rest.is_empty() {
+        object["dynamic"] = json!(false);
+    } else if let Some(inner) = object.get_mut("properties").and_then(Value::as_object_mut) {
+        only_mapped(inner, rest);
+    }
+}

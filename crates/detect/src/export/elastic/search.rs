@@ -1,0 +1,443 @@
+//! Which kind of rule keeps the meaning of ours, and its search.
+
+use std::time::Duration;
+
+use super::{eql, esql, kql, profiles};
+use crate::export::condition::{Attribute, Condition, Operator};
+use crate::export::fidelity::{Effect, Reason, ReasonKind, shown};
+use crate::export::model::{Counts, Key, Query, RuleModel, Who};
+use crate::export::profile::{Column, Profile};
+
+/// How often a rule runs.
+const INTERVAL: Duration = Duration::from_mins(5);
+/// How often a rule runs that looks for silence, which may be short.
+const SILENCE_INTERVAL: Duration = Duration::from_mins(1);
+/// How late an event may come and still be found. Kibana raises one alert for one event however often
+/// it is found.
+const LATENESS: Duration = Duration::from_hours(1);
+/// How long an end of events is remembered.
+const SILENCE_SINCE: Duration = Duration::from_hours(24);
+/// Fields by which a threshold or new terms may group; more is an error.
+const FIELDS_MAX: usize = 3;
+
+/// A search, and when it runs.
+pub(super) struct Search {
+    pub(super) kind: Kind,
+    pub(super) interval: Duration,
+    /// How far it looks back.
+    pub(super) from: Duration,
+    /// Fields of an alert by which later ones are put to it.
+    pub(super) suppressed_by: Vec<String>,
+}
+
+/// Kinds of rules.
+pub(super) enum Kind {
+    /// Every event that is found, in KQL.
+    Query(String),
+    /// Groups of at least so many events, in KQL.
+    Threshold { query: String, fields: Vec<String>, at_least: u64 },
+    /// Values that were not there within a time, in KQL.
+    NewTerms { query: String, fields: Vec<String>, history: Duration },
+    /// Every event or sequence that is found, in EQL.
+    Eql(String),
+    /// Every row that is found, in ES|QL. The column `severity` is there if rows differ in it.
+    Esql { query: String, has_severity: bool },
+}
+
+/// The search, and where it differs.
+pub(super) fn of(
+    model: &RuleModel<'_>,
+    profile: &Profile,
+) -> Result<(Search, Vec<Reason>), Vec<Reason>> {
+    let mut translation = Translation { model, profile, reasons: Vec::new() };
+    let search = translation.search().map_err(|reason| vec![reason])?;
+    Ok((search, translation.reasons))
+}
+
+struct Translation<'t> {
+    model: &'t RuleModel<'t>,
+    profile: &'t Profile,
+    reasons: Vec<Reason>,
+}
+
+impl Translation<'_> {
+    fn search(&mut self) -> Result<Search, Reason> {
+        let model = self.model;
+        if model.at_most.is_some() && model.counts != Counts::Silence {
+            return Err(Reason::refusal(ReasonKind::NoUpperBound, ""));
+        }
+        for query in &model.queries {
+            self.check(&query.condition)?;
+        }
+        match &model.counts {
+            Counts::Single => self.single(),
+            Counts::FirstSeen { fields, learning, forget_after } => {
+                self.first_seen(fields, *learning, *forget_after)
+            }
+            Counts::Events => match self.threshold()? {
+                Some(search) => Ok(search),
+                None => self.counted(None),
+            },
+            Counts::Values(key) => self.counted(Some(key)),
+            Counts::Queries => self.all_of_them(),
+            Counts::Sequence => self.sequence(),
+            Counts::Silence => self.silence(),
+        }
+    }
+
+    fn say(&mut self, kind: ReasonKind, effect: Effect, detail: impl Into<String>) {
+        let reason = Reason::new(kind, effect, detail);
+        if !self.reasons.contains(&reason) {
+            self.reasons.push(reason);
+        }
+    }
+
+    /// Every field is there, and the exceptions of dry runs are said.
+    fn check(&mut self, condition: &Condition) -> Result<(), Reason> {
+        for attribute in condition.attributes() {
+            self.column(attribute)?;
+        }
+        let asked = condition.attributes();
+        let asks = |name| asked.contains(&Attribute::named(name));
+        if asks("requestObject.dryRun") {
+            let detail = "a deletion without a body that asks for a dry run by its URL counts too";
+            self.say(ReasonKind::DryRun, Effect::Rare, detail);
+        }
+        if asks("requestURI") {
+            let detail = "a request whose URL asks for a dry run in an unusual way counts too";
+            self.say(ReasonKind::DryRun, Effect::Rare, detail);
+        }
+        Ok(())
+    }
+
+    fn column(&self, attribute: &Attribute) -> Result<String, Reason> {
+        match (self.profile.column)(attribute) {
+            Column::Named(name, _) => Ok(name),
+            Column::Missing => {
+                Err(Reason::refusal(ReasonKind::MissingField, attribute.to_string()))
+            }
+        }
+    }
+
+    /// Any of the queries, whose groups must be of the same fields, with the values of `there`.
+    fn any(&self, there: &[&Key]) -> Result<Condition, Reason> {
+        if self.model.queries.iter().any(|query| query.group_by != self.model.group_by) {
+            return Err(Reason::refusal(ReasonKind::Grouping, "by another field each"));
+        }
+        let any = self.model.queries.iter().map(|query| query.condition.clone()).collect();
+        let exists = there.iter().map(|key| exists(key));
+        Ok(Condition::All(std::iter::once(Condition::Any(any)).chain(exists).collect())
+            .simplified())
+    }
+
+    /// Names of the fields of keys, of the user where ours may be the one that is impersonated.
+    fn fields(&mut self, keys: &[Key], is_meaning: bool) -> Result<Vec<String>, Reason> {
+        let mut fields = Vec::with_capacity(keys.len() + 1);
+        for key in keys {
+            if key.who != Who::Named {
+                let effect = match (is_meaning, profiles::has_impersonation(self.profile)) {
+                    (false, _) => Effect::None,
+                    (true, true) => Effect::Either,
+                    (true, false) => Effect::Rare,
+                };
+                let detail = format!(
+                    "by `{}` instead of `{}`, which differ where K10 acts for another",
+                    key.attribute, key.name
+                );
+                self.say(ReasonKind::Grouping, effect, detail);
+            }
+            fields.push(self.column(&key.attribute)?);
+        }
+        fields.push(self.column(&Attribute::named("cluster"))?);
+        Ok(fields)
+    }
+
+    fn late(&mut self, from: Duration) {
+        let detail = format!("events that come more than {} late are not seen", shown(from));
+        self.say(ReasonKind::Schedule, Effect::None, detail);
+    }
+
+    fn single(&mut self) -> Result<Search, Reason> {
+        let condition = self.any(&[])?;
+        let query = kql::query(&condition, self.profile).map(Kind::Query);
+        let query = query.or_else(|| {
+            let query = eql::query(&condition, self.profile)?;
+            Some(Kind::Eql(format!("any where {query}")))
+        });
+        let query = query.or_else(|| {
+            let query = esql::query(&condition, self.profile)?;
+            let from = profiles::index(self.profile);
+            let query = format!("FROM {from} METADATA _id, _index, _version\n| WHERE {query}");
+            Some(Kind::Esql { query, has_severity: false })
+        });
+        let kind = query.ok_or_else(|| self.untranslatable(&condition))?;
+        if self.model.cases.len() > 1 {
+            self.say(ReasonKind::Cases, Effect::None, "an alert does not count events");
+        }
+        self.late(LATENESS);
+        let keys = self.model.group_by.clone();
+        let suppressed_by = self.fields(&keys, false)?;
+        Ok(Search { kind, interval: INTERVAL, from: INTERVAL + LATENESS, suppressed_by })
+    }
+
+    /// Which part none of the languages can say.
+    fn untranslatable(&self, condition: &Condition) -> Reason {
+        let mut parts = Vec::new();
+        tests(condition, &mut parts);
+        let is_said = |test: &&Condition| {
+            kql::query(test, self.profile).is_some()
+                || eql::query(test, self.profile).is_some()
+                || esql::query(test, self.profile).is_some()
+        };
+        let detail = match parts.iter().find(|test| !is_said(test)) {
+            Some(Condition::Test(attribute, Operator::Shorter(_))) => {
+                format!("the length of the duration `{attribute}`")
+            }
+            Some(Condition::Test(attribute, _)) => format!("a comparison with `{attribute}`"),
+            _ => "parts of it are for different languages".to_owned(),
+        };
+        Reason::refusal(ReasonKind::Condition, detail)
+    }
+
+    fn first_seen(
+        &mut self,
+        seen: &[Key],
+        learning: Duration,
+        forget_after: Duration,
+    ) -> Result<Search, Reason> {
+        let mut keys = self.model.group_by.clone();
+        keys.extend(seen.iter().filter(|key| !self.model.group_by.contains(key)).cloned());
+        let condition = self.any(&keys.iter().collect::<Vec<_>>())?;
+        let query = kql::query(&condition, self.profile);
+        let query = query.ok_or_else(|| self.untranslatable(&condition))?;
+        let fields = self.fields(&keys, true)?;
+        if fields.len() > FIELDS_MAX {
+            return Err(Reason::refusal(ReasonKind::Grouping, "by more than three fields"));
+        }
+        if !learning.is_zero() {
+            let detail = format!("nothing is learned for {} before", shown(learning));
+            self.say(ReasonKind::NoFirstSeen, Effect::More, detail);
+        }
+        self.late(LATENESS);
+        let kind = Kind::NewTerms { query, fields: fields.clone(), history: forget_after };
+        Ok(Search { kind, interval: INTERVAL, from: INTERVAL + LATENESS, suppressed_by: fields })
+    }
+
+    /// None where ES|QL keeps more: severities by count, users that our rules compute.
+    fn threshold(&mut self) -> Result<Option<Search>, Reason> {
+        let model = self.model;
+        let is_computed = model.group_by.iter().any(|key| key.who != Who::Named);
+        if model.cases.len() > 1
+            || model.group_by.len() + 1 > FIELDS_MAX
+            || (is_computed && profiles::has_impersonation(self.profile))
+        {
+            return Ok(None);
+        }
+        let condition = self.any(&model.group_by.iter().collect::<Vec<_>>())?;
+        let Some(query) = kql::query(&condition, self.profile) else { return Ok(None) };
+        let fields = self.fields(&model.group_by, true)?;
+        let at_least = model.cases.first().map_or(1, |case| case.at_least);
+        let kind = Kind::Threshold { query, fields: fields.clone(), at_least };
+        let from = self.window();
+        Ok(Some(Search { kind, interval: INTERVAL, from, suppressed_by: fields }))
+    }
+
+    /// How far a count looks back: so that no window of ours falls between two runs.
+    fn window(&mut self) -> Duration {
+        let from = self.model.timespan + INTERVAL;
+        let detail = format!("the window is up to {} longer", shown(INTERVAL));
+        self.say(ReasonKind::RoundedTime, Effect::More, detail);
+        from
+    }
+
+    /// What all searches in ES|QL begin with: events, and the columns of keys.
+    fn rows(&self, condition: &Condition, keys: &[(&str, &Key)]) -> Result<String, Reason> {
+        let untranslatable = || self.untranslatable(condition);
+        let query = esql::query(condition, self.profile).ok_or_else(untranslatable)?;
+        let mut text = format!("FROM {}\n| WHERE {query}\n", profiles::index(self.profile));
+        for (name, key) in keys {
+            let value = self.value(key)?;
+            if value != **name {
+                text.extend(["| EVAL ", name, " = ", &value, "\n"]);
+            }
+            text.extend(["| WHERE ", name, " IS NOT NULL AND ", name, " != \"\"\n"]);
+        }
+        Ok(text)
+    }
+
+    /// The value of a key; of a computed user, whichever of the two it is.
+    fn value(&self, key: &Key) -> Result<String, Reason> {
+        let plain = esql::field(&self.column(&key.attribute)?);
+        let is_other = match key.who {
+            Who::Named => return Ok(plain),
+            Who::Effective => Condition::exists("impersonatedUser.username"),
+            Who::Actor => self.model.is_for_another.clone(),
+        };
+        let other = esql::field(&self.column(&key.impersonated())?);
+        let is_other = esql::query(&is_other, self.profile)
+            .ok_or_else(|| Reason::refusal(ReasonKind::Grouping, key.name.clone()))?;
+        Ok(format!("CASE({is_other}, {other}, {plain})"))
+    }
+
+    fn counted(&mut self, distinct: Option<&Key>) -> Result<Search, Reason> {
+        let model = self.model;
+        let condition = self.any(&[])?;
+        let names: Vec<String> = model.group_by.iter().map(|key| self.name(key)).collect();
+        let mut keys: Vec<(&str, &Key)> =
+            names.iter().map(String::as_str).zip(&model.group_by).collect();
+        let counted = distinct.map(|key| self.name(key)).unwrap_or_default();
+        if let Some(key) = distinct
+            && !keys.iter().any(|(name, _)| *name == counted)
+        {
+            keys.push((&counted, key));
+        }
+        let mut query = self.rows(&condition, &keys)?;
+        let cluster = esql::field(&self.column(&Attribute::named("cluster"))?);
+        let count = match distinct {
+            Some(_) => format!("COUNT_DISTINCT({counted})"),
+            None => "COUNT(*)".to_owned(),
+        };
+        let by: Vec<&str> = names.iter().map(String::as_str).chain([cluster.as_str()]).collect();
+        let least = model.cases.iter().map(|case| case.at_least).min().unwrap_or(1);
+        query.extend([
+            "| STATS count = ",
+            &count,
+            ", first_seen = MIN(@timestamp), last_seen = MAX(@timestamp) BY ",
+            &by.join(", "),
+            &format!("\n| WHERE count >= {least}"),
+        ]);
+        let has_severity = model.cases.len() > 1;
+        if has_severity {
+            query.extend(["\n| EVAL severity = ", &self.severities()]);
+        }
+        let suppressed_by = by.into_iter().map(|field| field.replace('`', "")).collect();
+        let from = self.window();
+        let kind = Kind::Esql { query, has_severity };
+        Ok(Search { kind, interval: INTERVAL, from, suppressed_by })
+    }
+
+    /// The column of a key: a name of its own where it is computed.
+    fn name(&self, key: &Key) -> String {
+        match key.who {
+            Who::Named => {
+                self.column(&key.attribute).map(|it| esql::field(&it)).unwrap_or_default()
+            }
+            Who::Effective | Who::Actor => key.name.replace('.', "_"),
+        }
+    }
+
+    fn severities(&self) -> String {
+        let mut text = String::from("CASE(");
+        for case in &self.model.cases {
+            let severity = super::rule::severity(case.severity);
+            let least = case.at_least.to_string();
+            text.extend(["count >= ", &least, ", \"", severity, "\", "]);
+        }
+        let last =
+            self.model.cases.last().map_or("low", |case| super::rule::severity(case.severity));
+        text.extend(["\"", last, "\")"]);
+        text
+    }
+
+    /// An event of each of several queries, in any order.
+    fn all_of_them(&mut self) -> Result<Search, Reason> {
+        let model = self.model;
+        let all = u64::try_from(model.queries.len()).unwrap_or(u64::MAX);
+        if model.cases.iter().any(|case| case.at_least != all) {
+            return Err(Reason::refusal(ReasonKind::Condition, "some of several rules"));
+        }
+        let mut query = self.counted(None)?;
+        let Kind::Esql { query: text, .. } = &mut query.kind else { return Ok(query) };
+        let mut columns = String::new();
+        let mut wanted = Vec::new();
+        for part in &model.queries {
+            let condition = esql::query(&part.condition, self.profile)
+                .ok_or_else(|| self.untranslatable(&part.condition))?;
+            columns.extend([&part.label, " = COUNT(*) WHERE ", &condition, ", "]);
+            wanted.push(format!("{} > 0", part.label));
+        }
+        *text = text.replace("STATS count = COUNT(*), ", &format!("STATS {columns}"));
+        let end = text.rfind("\n| WHERE count").unwrap_or(text.len());
+        text.truncate(end);
+        text.extend(["\n| WHERE ", &wanted.join(" AND ")]);
+        Ok(query)
+    }
+
+    /// Events in their order.
+    fn sequence(&mut self) -> Result<Search, Reason> {
+        let model = self.model;
+        let mut text = format!("sequence with maxspan={}", span(model.timespan));
+        for Query { condition, group_by, .. } in &model.queries {
+            let there = group_by.iter().map(exists);
+            let condition =
+                Condition::All(std::iter::once(condition.clone()).chain(there).collect());
+            let condition = condition.simplified();
+            let query = eql::query(&condition, self.profile)
+                .ok_or_else(|| self.untranslatable(&condition))?;
+            let by: Vec<String> =
+                self.fields(group_by, true)?.iter().map(|name| eql::field(name)).collect();
+            text.extend(["\n  [any where ", &query, "] by ", &by.join(", ")]);
+        }
+        let detail = "events within one millisecond have no order";
+        self.say(ReasonKind::RoundedTime, Effect::Rare, detail);
+        self.late(LATENESS);
+        let from = model.timespan + INTERVAL + LATENESS;
+        Ok(Search { kind: Kind::Eql(text), interval: INTERVAL, from, suppressed_by: Vec::new() })
+    }
+
+    /// No event for a time after the last one, by groups.
+    fn silence(&mut self) -> Result<Search, Reason> {
+        let model = self.model;
+        let condition = self.any(&[])?;
+        let names: Vec<String> = model.group_by.iter().map(|key| self.name(key)).collect();
+        let keys: Vec<(&str, &Key)> =
+            names.iter().map(String::as_str).zip(&model.group_by).collect();
+        let mut query = self.rows(&condition, &keys)?;
+        let cluster = esql::field(&self.column(&Attribute::named("cluster"))?);
+        let by: Vec<&str> = names.iter().map(String::as_str).chain([cluster.as_str()]).collect();
+        query.extend([
+            "| STATS last_seen = MAX(@timestamp) BY ",
+            &by.join(", "),
+            &format!("\n| WHERE last_seen < NOW() - {} seconds", model.timespan.as_secs()),
+        ]);
+        let detail = format!(
+            "silence that ends within {} of its time, or began more than {} ago, is not seen",
+            shown(SILENCE_INTERVAL),
+            shown(SILENCE_SINCE)
+        );
+        self.say(ReasonKind::Schedule, Effect::Fewer, detail);
+        let suppressed_by = by.into_iter().map(|field| field.replace('`', "")).collect();
+        Ok(Search {
+            kind: Kind::Esql { query, has_severity: false },
+            interval: SILENCE_INTERVAL,
+            from: SILENCE_SINCE + model.timespan,
+            suppressed_by,
+        })
+    }
+}
+
+fn exists(key: &Key) -> Condition {
+    Condition::Test(key.attribute.clone(), Operator::Exists)
+}
+
+fn tests<'c>(condition: &'c Condition, found: &mut Vec<&'c Condition>) {
+    match condition {
+        Condition::All(parts) | Condition::Any(parts) => {
+            for part in parts {
+                tests(part, found);
+            }
+        }
+        Condition::Not(inner) => tests(inner, found),
+        Condition::Test(..) => found.push(condition),
+    }
+}
+
+/// A time as EQL and rules have it.
+pub(super) fn span(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match () {
+        () if seconds.is_multiple_of(3600) => format!("{}h", seconds / 3600),
+        () if seconds.is_multiple_of(60) => format!("{}m", seconds / 60),
+        () => format!("{seconds}s"),
+    }
+}

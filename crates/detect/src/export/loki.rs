@@ -1,0 +1,45 @@
+//! Loki: rules for its ruler, in `LogQL`.
+//!
+//! Ranges end at each evaluation, so that counts slide by the group's interval. Fields are named one by
+//! one, because the parser without names would take every field of a body for a label. Deliberately
+//! absent: an order of events, which the language does not know.
+
+mod profiles;
+mod query;
+mod rule;
+mod stage;
+
+use super::fidelity::Reason;
+use super::model::RuleModel;
+use super::profile::Profile;
+use super::target::{Choice, Draft, File, Format, Target};
+
+/// The target.
+pub(super) struct Loki;
+
+const FORMATS: [Format; 1] =
+    [Format { name: "yaml", title: "A file of rule groups for the ruler, as `lokitool` loads it" }];
+
+impl Target for Loki {
+    fn name(&self) -> &'static str {
+        "loki"
+    }
+
+    fn title(&self) -> &'static str {
+        "Grafana Loki"
+    }
+
+    fn profiles(&self) -> &'static [Profile] {
+        &profiles::PROFILES
+    }
+
+    fn formats(&self) -> &'static [Format] {
+        &FORMATS
+    }
+
+    fn write(&self, model: &RuleModel<'_>, choice: &Choice<'_>) -> Result<Draft, Vec<Reason>> {
+        let (search, reasons) = query::of(model, choice.profile)?;
+        let text = rule::yaml(model, &search);
+        Ok(Draft { files: vec![File { name: format!("{}.yaml", model.rule.id), text }], reasons })
+    }
+}

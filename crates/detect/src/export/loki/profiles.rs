@@ -1,0 +1,86 @@
+//! What fields are called in lines, by the way on which they come to Loki.
+
+use crate::export::condition::Attribute;
+use crate::export::profile::{Bodies, Column, DryRun, Kind, Lack, Profile, Word};
+use crate::field;
+
+/// The ways, the usual one first.
+pub(super) static PROFILES: [Profile; 2] = [
+    Profile {
+        name: "kasten",
+        title: "Lines of Keepwatch or K10 in the stream `{app=\"keepwatch\"}`",
+        column: kasten,
+        lacks: &[],
+        bodies: Bodies::All,
+        dry_run: DryRun::Exact,
+    },
+    Profile {
+        name: "kubernetes.audit",
+        title: "The cluster's own audit log in the stream `{job=\"kubernetes-audit\"}`, with a label \
+                `cluster`",
+        column: kubernetes_audit,
+        lacks: &[Lack {
+            what: "what Keepwatch records about itself",
+            field: Word::Verb,
+            values: &["heartbeat", "gap", "cursor"],
+        }],
+        bodies: Bodies::NotOfAggregated,
+        dry_run: DryRun::Exact,
+    },
+];
+
+/// The streams of a way, and a filter that costs less than reading JSON.
+pub(super) fn selector(profile: &Profile) -> &'static str {
+    if profile.name == "kasten" {
+        "{app=\"keepwatch\"} |= \"K10Event\""
+    } else {
+        "{job=\"kubernetes-audit\"}"
+    }
+}
+
+/// Whether the cluster is a label of the stream, not a field of the line.
+pub(super) fn has_cluster_label(profile: &Profile) -> bool {
+    profile.name != "kasten"
+}
+
+fn kasten(attribute: &Attribute) -> Column {
+    match attribute.keys().as_slice() {
+        ["cluster"] => Column::text("ddtags"),
+        keys => Column::Named(path(&field::k10_name(keys), attribute), kind(attribute)),
+    }
+}
+
+fn kubernetes_audit(attribute: &Attribute) -> Column {
+    match attribute.keys().as_slice() {
+        ["cluster"] => Column::text("cluster"),
+        keys => Column::Named(path(&keys.join("."), attribute), kind(attribute)),
+    }
+}
+
+/// A path as the parser has it: a key with dots is in brackets. `name` has the right letters.
+fn path(name: &str, attribute: &Attribute) -> String {
+    let (mut rest, mut path) = (name, String::new());
+    for key in attribute.keys() {
+        // Keys that hold dots are free texts, and the same in both encodings.
+        let (found, behind) = rest.split_at_checked(key.len()).unwrap_or((rest, ""));
+        rest = behind.strip_prefix('.').unwrap_or(behind);
+        let is_plain = |char: char| char.is_ascii_alphanumeric() || char == '_';
+        if found.chars().all(is_plain) {
+            let separator = if path.is_empty() { "" } else { "." };
+            path.extend([separator, found]);
+        } else {
+            path.extend(["[\\\"", found, "\\\"]"]);
+        }
+    }
+    path
+}
+
+fn kind(attribute: &Attribute) -> Kind {
+    match attribute.keys().as_slice() {
+        ["responseStatus", "code"] => Kind::Number,
+        ["requestObject" | "responseObject"] => Kind::Object,
+        _ if attribute.is_of_body() => Kind::Any,
+        _ if attribute.is_list() => Kind::List,
+        _ => Kind::Text,
+    }
+}

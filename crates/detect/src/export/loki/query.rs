@@ -1,0 +1,295 @@
+//! Which expression keeps the meaning of our rule.
+
+use std::time::Duration;
+
+use super::profiles;
+use super::stage::{Labels, literal};
+use crate::export::condition::{Attribute, Condition, Operator};
+use crate::export::fidelity::{Effect, Reason, ReasonKind, shown};
+use crate::export::model::{Counts, Key, Query, RuleModel, Who};
+use crate::export::profile::Profile;
+
+/// How often a group is evaluated.
+pub(super) const INTERVAL: Duration = Duration::from_mins(1);
+/// How long a single event is looked for: longer than the interval, for lines that come late.
+const SINGLE: Duration = Duration::from_mins(5);
+/// How late a line may come and still be looked for.
+const LATENESS: Duration = Duration::from_mins(4);
+/// How long an end of events is remembered.
+const SILENCE_SINCE: Duration = Duration::from_hours(24);
+/// Loki's usual bound of a range, `max_query_length`.
+const RANGE_MAX: Duration = Duration::from_hours(721);
+
+/// An expression, and what its labels are.
+pub(super) struct Search {
+    /// Its value is a count.
+    pub(super) expression: String,
+    /// Label of each key, and what the rule calls it.
+    pub(super) labels: Vec<(String, String)>,
+    /// The comparison of each severity case, by its place; none for a rule without a count.
+    pub(super) bounds: Vec<String>,
+}
+
+/// The expression, and where it differs.
+pub(super) fn of(
+    model: &RuleModel<'_>,
+    profile: &Profile,
+) -> Result<(Search, Vec<Reason>), Vec<Reason>> {
+    let mut translation = Translation { model, profile, reasons: Vec::new() };
+    let search = translation.search().map_err(|reason| vec![reason])?;
+    Ok((search, translation.reasons))
+}
+
+struct Translation<'t> {
+    model: &'t RuleModel<'t>,
+    profile: &'t Profile,
+    reasons: Vec<Reason>,
+}
+
+impl Translation<'_> {
+    fn search(&mut self) -> Result<Search, Reason> {
+        let model = self.model;
+        if model.at_most.is_some() && model.counts != Counts::Silence {
+            return Err(Reason::refusal(ReasonKind::NoUpperBound, ""));
+        }
+        let keys = model.group_by.as_slice();
+        let mut bounds = vec!["> 0".to_owned()];
+        let expression = match &model.counts {
+            Counts::Single => {
+                self.late(LATENESS);
+                if model.cases.len() > 1 {
+                    self.say(ReasonKind::Cases, Effect::None, "an alert does not count events");
+                }
+                self.count(&self.any()?, keys, &range(SINGLE), false)?
+            }
+            Counts::FirstSeen { fields, learning, forget_after } => {
+                self.first_seen(fields, *learning, *forget_after)?
+            }
+            Counts::Events => {
+                bounds = self.cases();
+                let range = self.window()?;
+                self.count(&self.any()?, keys, &range, true)?
+            }
+            Counts::Values(key) => {
+                bounds = self.cases();
+                let range = self.window()?;
+                let mut all = keys.to_vec();
+                all.push(key.clone());
+                let inner = self.count(&self.any()?, &all, &range, true)?;
+                let by = Self::by(keys);
+                format!("count by ({}) (\n{}\n)", by.join(", "), indented(&inner))
+            }
+            Counts::Queries => {
+                let all = u64::try_from(model.queries.len()).unwrap_or(u64::MAX);
+                if model.cases.iter().any(|case| case.at_least != all) {
+                    return Err(Reason::refusal(ReasonKind::Condition, "some of several rules"));
+                }
+                self.all_of_them()?
+            }
+            Counts::Sequence => {
+                self.say(ReasonKind::NoOrder, Effect::More, "any order counts");
+                self.all_of_them()?
+            }
+            Counts::Silence => {
+                bounds.clear();
+                self.silence()?
+            }
+        };
+        let labels = Self::by(keys)
+            .into_iter()
+            .zip(keys.iter().map(|key| key.name.clone()).chain(["cluster".to_owned()]));
+        Ok(Search { expression, labels: labels.collect(), bounds })
+    }
+
+    fn say(&mut self, kind: ReasonKind, effect: Effect, detail: impl Into<String>) {
+        let reason = Reason::new(kind, effect, detail);
+        if !self.reasons.contains(&reason) {
+            self.reasons.push(reason);
+        }
+    }
+
+    fn late(&mut self, by: Duration) {
+        let detail = format!("lines that come more than {} late are not seen", shown(by));
+        self.say(ReasonKind::Schedule, Effect::None, detail);
+    }
+
+    /// Any of the queries, whose groups must be of the same fields.
+    fn any(&self) -> Result<Condition, Reason> {
+        if self.model.queries.iter().any(|query| query.group_by != self.model.group_by) {
+            return Err(Reason::refusal(ReasonKind::Grouping, "by another field each"));
+        }
+        let any = self.model.queries.iter().map(|query| query.condition.clone()).collect();
+        Ok(Condition::Any(any).simplified())
+    }
+
+    /// The range of a count: so that no window of ours falls between two evaluations.
+    fn window(&mut self) -> Result<String, Reason> {
+        let wanted = self.model.timespan + INTERVAL;
+        if wanted > RANGE_MAX {
+            return Err(Reason::refusal(ReasonKind::WindowTooLong, shown(wanted)));
+        }
+        let detail = format!("the window is up to {} longer", shown(INTERVAL));
+        self.say(ReasonKind::RoundedTime, Effect::More, detail);
+        Ok(range(wanted))
+    }
+
+    /// The comparison of each case; a count of a higher case is not of a lower one.
+    fn cases(&self) -> Vec<String> {
+        let mut below = String::new();
+        let mut bounds = Vec::with_capacity(self.model.cases.len());
+        for case in &self.model.cases {
+            bounds.push(format!(">= {}{below}", case.at_least));
+            below = format!(" < {}", case.at_least);
+        }
+        bounds
+    }
+
+    /// Labels of keys and of the cluster.
+    fn by(keys: &[Key]) -> Vec<String> {
+        let mut by: Vec<String> = keys.iter().map(label).collect();
+        by.push("cluster".to_owned());
+        by.dedup();
+        by
+    }
+
+    /// The number of events by their keys. With `is_strict`, one without a key counts in no group.
+    fn count(
+        &self,
+        condition: &Condition,
+        keys: &[Key],
+        range: &str,
+        is_strict: bool,
+    ) -> Result<String, Reason> {
+        let mut labels = Labels::new(self.profile);
+        let filter = labels.filter(condition)?;
+        let mut lines = vec![filter.replace(" | ", "\n| ")];
+        labels.of(&Attribute::named("cluster"))?;
+        for key in keys {
+            let plain = labels.of(&key.attribute)?;
+            if key.who != Who::Named {
+                let other = labels.of(&key.impersonated())?;
+                let is_other = self.is_other(key, &mut labels)?;
+                lines.push(format!(
+                    "| label_format {}=`{{{{ if {is_other} }}}}{{{{ .{other} }}}}{{{{ else }}}}{{{{ .{plain} }}}}{{{{ end }}}}`",
+                    label(key)
+                ));
+            }
+            if is_strict {
+                lines.push(format!("| {}!=\"\"", label(key)));
+            }
+        }
+        let selector = profiles::selector(self.profile);
+        // A line that is no JSON would be an error of the whole.
+        let head = format!("{selector}\n{}\n| __error__=\"\"", labels.stage());
+        let body = indented(&format!("{head}\n{}\n[{range}]", lines.join("\n")));
+        let by = Self::by(keys).join(", ");
+        Ok(format!("sum by ({by}) (count_over_time(\n{body}\n))"))
+    }
+
+    /// When another than the user is behind a request, as a template.
+    fn is_other(&self, key: &Key, labels: &mut Labels<'_>) -> Result<String, Reason> {
+        let condition = match key.who {
+            Who::Actor => self.model.is_for_another.clone(),
+            Who::Named | Who::Effective => Condition::exists("impersonatedUser.username"),
+        };
+        template(&condition, labels)?
+            .ok_or_else(|| Reason::refusal(ReasonKind::Grouping, key.name.clone()))
+    }
+
+    fn first_seen(
+        &mut self,
+        seen: &[Key],
+        learning: Duration,
+        forget_after: Duration,
+    ) -> Result<String, Reason> {
+        let mut keys = self.model.group_by.clone();
+        keys.extend(seen.iter().filter(|key| !self.model.group_by.contains(key)).cloned());
+        if keys.len() > self.model.group_by.len() {
+            return Err(Reason::refusal(ReasonKind::Grouping, "by other fields than are new"));
+        }
+        if !learning.is_zero() {
+            let detail = format!("nothing is learned for {} before", shown(learning));
+            self.say(ReasonKind::NoFirstSeen, Effect::More, detail);
+        }
+        if forget_after + SINGLE > RANGE_MAX {
+            return Err(Reason::refusal(ReasonKind::WindowTooLong, shown(forget_after)));
+        }
+        self.late(LATENESS);
+        let condition = self.any()?;
+        let now = self.count(&condition, &keys, &range(SINGLE), true)?;
+        let before = format!("{} offset {}", range(forget_after), range(SINGLE));
+        let before = self.count(&condition, &keys, &before, true)?.replace(
+            &format!("[{} offset {}]", range(forget_after), range(SINGLE)),
+            &format!("[{}] offset {}", range(forget_after), range(SINGLE)),
+        );
+        Ok(format!("{now}\nunless\n{before}"))
+    }
+
+    fn all_of_them(&mut self) -> Result<String, Reason> {
+        let range = self.window()?;
+        let part = |query: &Query<'_>| self.count(&query.condition, &query.group_by, &range, true);
+        let parts: Result<Vec<String>, Reason> = self.model.queries.iter().map(part).collect();
+        Ok(parts?.join("\nand\n"))
+    }
+
+    /// There were events within a day, and none since the time.
+    fn silence(&mut self) -> Result<String, Reason> {
+        let model = self.model;
+        let condition = self.any()?;
+        let detail = format!(
+            "silence that ends within {} of its time, or began more than {} ago, is not seen",
+            shown(INTERVAL),
+            shown(SILENCE_SINCE)
+        );
+        self.say(ReasonKind::Schedule, Effect::Fewer, detail);
+        let before = self.count(&condition, &model.group_by, &range(SILENCE_SINCE), true)?;
+        let since = self.count(&condition, &model.group_by, &range(model.timespan), true)?;
+        Ok(format!("{before}\nunless\n{since}"))
+    }
+}
+
+/// The label of a key: a name of its own where it is computed.
+fn label(key: &Key) -> String {
+    let name = match key.who {
+        Who::Named => return super::stage::label(&key.attribute),
+        Who::Effective | Who::Actor => &key.name,
+    };
+    name.chars().map(|char| if char.is_ascii_alphanumeric() { char } else { '_' }).collect()
+}
+
+/// A condition as an expression of Go's templates, where there is one.
+fn template(condition: &Condition, labels: &mut Labels<'_>) -> Result<Option<String>, Reason> {
+    Ok(match condition {
+        Condition::All(parts) | Condition::Any(parts) => {
+            let word = if matches!(condition, Condition::All(_)) { "and" } else { "or" };
+            let mut text = format!("({word}");
+            for part in parts {
+                let Some(part) = template(part, labels)? else { return Ok(None) };
+                text.extend([" ", &part]);
+            }
+            Some(text + ")")
+        }
+        Condition::Not(inner) => template(inner, labels)?.map(|inner| format!("(not {inner})")),
+        Condition::Test(attribute, Operator::Exists) => {
+            Some(format!("(ne .{} \"\")", labels.of(attribute)?))
+        }
+        Condition::Test(attribute, Operator::StartsWith(start, _)) => {
+            Some(format!("(hasPrefix {} .{})", literal(start), labels.of(attribute)?))
+        }
+        Condition::Test(..) => None,
+    })
+}
+
+/// A time as ranges have it.
+pub(super) fn range(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match () {
+        () if seconds.is_multiple_of(3600) => format!("{}h", seconds / 3600),
+        () if seconds.is_multiple_of(60) => format!("{}m", seconds / 60),
+        () => format!("{seconds}s"),
+    }
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+}

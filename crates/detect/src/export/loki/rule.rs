@@ -1,0 +1,111 @@
+//! A file of the ruler: one group with an alert for each severity case.
+
+use event::Severity;
+
+use super::query::{INTERVAL, Search, range};
+use crate::export::attack::{self, Version};
+use crate::export::model::RuleModel;
+use crate::export::plain;
+
+/// The file.
+pub(super) fn yaml(model: &RuleModel<'_>, search: &Search) -> String {
+    let rule = model.rule;
+    let mut text = format!(
+        "groups:\n  - name: {}\n    interval: {}\n    rules:\n",
+        quoted(&rule.id),
+        range(INTERVAL)
+    );
+    let bounds: Vec<Option<&String>> = if search.bounds.is_empty() {
+        vec![None]
+    } else {
+        search.bounds.iter().map(Some).collect()
+    };
+    let last = model.cases.last().map_or(rule.severity, |case| case.severity);
+    for (place, bound) in bounds.iter().enumerate() {
+        // A rule that cannot count has the severity of one event.
+        let severity = match bounds.len() {
+            1 => last,
+            _ => model.cases.get(place).map_or(rule.severity, |case| case.severity),
+        };
+        alert(model, search, bound.map(String::as_str), severity, &mut text);
+    }
+    text
+}
+
+fn alert(
+    model: &RuleModel<'_>,
+    search: &Search,
+    bound: Option<&str>,
+    severity: Severity,
+    text: &mut String,
+) {
+    let rule = model.rule;
+    text.extend(["      - alert: ", &quoted(&rule.title), "\n        expr: |-\n"]);
+    let expression = match bound {
+        Some(bound) => compared(&search.expression, bound),
+        None => search.expression.clone(),
+    };
+    for line in expression.lines() {
+        text.extend(["          ", line, "\n"]);
+    }
+    text.push_str("        for: 0m\n        labels:\n");
+    let attack = attack::in_version(&model.attack, Version::V19);
+    for (name, value) in [
+        ("severity", severity.as_str()),
+        ("rule", rule.id.as_str()),
+        ("tactics", attack.tactics.join(" ").as_str()),
+        ("techniques", attack.techniques.join(" ").as_str()),
+    ] {
+        if !value.is_empty() {
+            text.extend(["          ", name, ": ", &quoted(value), "\n"]);
+        }
+    }
+    text.push_str("        annotations:\n");
+    let shown = |variable: &str| variable_of(search, variable);
+    let summary = match &rule.signal.title {
+        Some(title) => plain::text(title.as_str(), &shown),
+        None => rule.title.clone(),
+    };
+    let escape = |text: String| text.replace("{{", "{{ \"{{\" }}");
+    for (name, value) in [
+        ("summary", summary),
+        ("description", escape(plain::text(&model.description(), &plain::placeholder))),
+        ("runbook", escape(plain::guide(model, &plain::placeholder))),
+        ("references", rule.references.join(" ")),
+    ] {
+        if !value.is_empty() {
+            text.extend(["          ", name, ": ", &quoted(&value), "\n"]);
+        }
+    }
+}
+
+/// The whole compared with a bound, and then with an upper one.
+fn compared(expression: &str, bound: &str) -> String {
+    let whole = if expression.contains("\nunless\n") || expression.contains("\nand\n") {
+        return expression.to_owned();
+    } else {
+        expression
+    };
+    match bound.split_once(" < ") {
+        Some((least, below)) => format!("({whole} {least}) < {below}"),
+        None => format!("{whole} {bound}"),
+    }
+}
+
+/// Variables that the labels of an alert have.
+fn variable_of(search: &Search, variable: &str) -> String {
+    let name = variable.strip_prefix('@').unwrap_or(variable);
+    match name {
+        "events_matched" => "{{ $value }}".to_owned(),
+        "cluster" | "cluster-name" => "{{ $labels.cluster }}".to_owned(),
+        _ => match search.labels.iter().find(|(_, key)| key == name) {
+            Some((label, _)) => format!("{{{{ $labels.{label} }}}}"),
+            None => plain::placeholder(variable),
+        },
+    }
+}
+
+/// A text in quotes, as JSON and YAML both have it.
+fn quoted(text: &str) -> String {
+    serde_json::to_string(text).unwrap_or_default()
+}

@@ -1,0 +1,224 @@
+//! Conditions as filters of labels in `LogQL`.
+//!
+//! A label that is not there is an empty text, as for us. There is no negation of a whole, so that
+//! opposites are brought to single comparisons.
+
+use crate::export::condition::{Attribute, Case, Condition, Operator, Relation, Wild};
+use crate::export::fidelity::{Reason, ReasonKind};
+use crate::export::profile::{Column, Kind, Profile};
+
+/// Fields that a search asks for, each under the name of a label.
+pub(super) struct Labels<'p> {
+    profile: &'p Profile,
+    /// Label and path.
+    named: Vec<(String, String)>,
+}
+
+impl<'p> Labels<'p> {
+    pub(super) const fn new(profile: &'p Profile) -> Self {
+        Self { profile, named: Vec::new() }
+    }
+
+    /// The label of a field.
+    pub(super) fn of(&mut self, attribute: &Attribute) -> Result<String, Reason> {
+        let missing = || Reason::refusal(ReasonKind::MissingField, attribute.to_string());
+        let Column::Named(path, _) = (self.profile.column)(attribute) else {
+            return Err(missing());
+        };
+        let name = label(attribute);
+        let is_of_stream =
+            attribute.keys() == ["cluster"] && super::profiles::has_cluster_label(self.profile);
+        if !is_of_stream && !self.named.iter().any(|(known, _)| *known == name) {
+            self.named.push((name.clone(), path));
+        }
+        Ok(name)
+    }
+
+    /// The stage that reads them out of a line.
+    pub(super) fn stage(&self) -> String {
+        let parts: Vec<String> =
+            self.named.iter().map(|(name, path)| format!("{name}=\"{path}\"")).collect();
+        format!("| json {}", parts.join(", "))
+    }
+
+    /// The filter that is the condition.
+    pub(super) fn filter(&mut self, condition: &Condition) -> Result<String, Reason> {
+        match condition {
+            Condition::All(parts) if !parts.is_empty() => {
+                let parts: Result<Vec<String>, Reason> =
+                    parts.iter().map(|part| self.part(part, true)).collect();
+                Ok(parts?.iter().map(|part| format!("| {part}")).collect::<Vec<_>>().join(" "))
+            }
+            other => Ok(format!("| {}", self.part(other, true)?)),
+        }
+    }
+
+    fn part(&mut self, condition: &Condition, wanted: bool) -> Result<String, Reason> {
+        let (parts, is_all) = match condition {
+            Condition::All(parts) => (parts, wanted),
+            Condition::Any(parts) => (parts, !wanted),
+            Condition::Not(inner) => return self.part(inner, !wanted),
+            Condition::Test(attribute, operator) => return self.test(attribute, operator, wanted),
+        };
+        let parts: Result<Vec<String>, Reason> =
+            parts.iter().map(|part| self.part(part, wanted)).collect();
+        let parts = parts?;
+        Ok(match (parts.as_slice(), is_all) {
+            // A label that no line has.
+            ([], true) => "nothing=\"\"".to_owned(),
+            ([], false) => "nothing!=\"\"".to_owned(),
+            (parts, true) => format!("({})", parts.join(" and ")),
+            (parts, false) => format!("({})", parts.join(" or ")),
+        })
+    }
+
+    /// A member of each operation of a JSON patch: the label of the body, and the key.
+    fn of_operations(&mut self, attribute: &Attribute) -> Result<Option<(String, String)>, Reason> {
+        match attribute.keys().as_slice() {
+            [body, key] => Ok(Some((self.of(&Attribute::named(body))?, (*key).to_owned()))),
+            _ => Ok(None),
+        }
+    }
+
+    fn test(
+        &mut self,
+        attribute: &Attribute,
+        operator: &Operator,
+        wanted: bool,
+    ) -> Result<String, Reason> {
+        let kind = match (self.profile.column)(attribute) {
+            Column::Named(_, kind) => kind,
+            Column::Missing => {
+                return Err(Reason::refusal(ReasonKind::MissingField, attribute.to_string()));
+            }
+        };
+        let name = self.of(attribute)?;
+        let equal = if wanted { "=" } else { "!=" };
+        let like = if wanted { "=~" } else { "!~" };
+        let unknown =
+            |what: &str| Reason::refusal(ReasonKind::Condition, format!("{what} `{attribute}`"));
+        let matches = |regex: &str| format!("{name}{like}{}", literal(regex));
+        Ok(match operator {
+            Operator::OneOf(texts, case) => match texts.as_slice() {
+                [one] if !attribute.is_of_body() && can_say(attribute, one, *case) => {
+                    format!("{name}{equal}{}", literal(one))
+                }
+                texts => matches(&any_of(texts, attribute, *case)),
+            },
+            Operator::Contains(text, case) => {
+                matches(&whole(&format!(".*{}.*", regex::escape(text)), attribute, *case))
+            }
+            Operator::StartsWith(text, case) if attribute.is_of_body() => {
+                let start = format!("{}[^\\\"]*", regex::escape(text));
+                let value = matches(&of_body(&start, *case));
+                match self.of_operations(attribute)? {
+                    None => value,
+                    Some((body, key)) => {
+                        let regex = literal(&operation(&key, &start, *case));
+                        let with = if wanted { "or" } else { "and" };
+                        format!("({value} {with} {body}{like}{regex})")
+                    }
+                }
+            }
+            Operator::StartsWith(text, case) => {
+                matches(&whole(&format!("{}.*", regex::escape(text)), attribute, *case))
+            }
+            Operator::EndsWith(text, case) => {
+                matches(&whole(&format!(".*{}", regex::escape(text)), attribute, *case))
+            }
+            Operator::Like(parts, case) => matches(&whole(&wild(parts), attribute, *case)),
+            Operator::Regex(regex) => matches(&format!("(?s:.*)(?:{regex})(?s:.*)")),
+            Operator::Number(relation, number) if kind == Kind::Number => {
+                // What is no number would be an error of the whole.
+                let (there, with) = if wanted { ("!=", "and") } else { ("=", "or") };
+                format!("({name}{there}\"\" {with} {name}{}{number})", sign(*relation, wanted))
+            }
+            Operator::Cidr(network) if !attribute.is_list() => {
+                format!("{name}{equal}ip({})", literal(network))
+            }
+            Operator::Exists => format!("{name}{}\"\"", if wanted { "!=" } else { "=" }),
+            Operator::Number(..) => return Err(unknown("a comparison of numbers with")),
+            Operator::Cidr(_) => return Err(unknown("a network of")),
+            Operator::Within(_) => return Err(unknown("the time of the event beside")),
+            Operator::Shorter(_) => return Err(unknown("the length of the duration")),
+            Operator::SameAs(..) => return Err(unknown("another field beside")),
+        })
+    }
+}
+
+/// `user.username` as `user_username`. Short names may be labels of the stream.
+pub(super) fn label(attribute: &Attribute) -> String {
+    let keys = attribute.keys();
+    let text = match keys.as_slice() {
+        ["cluster"] => "cluster".to_owned(),
+        [key] => format!("audit_{key}"),
+        keys => keys.join("_"),
+    };
+    text.chars().map(|char| if char.is_ascii_alphanumeric() { char } else { '_' }).collect()
+}
+
+/// Any of the texts, as a regular expression.
+fn any_of(texts: &[String], attribute: &Attribute, case: Case) -> String {
+    let escaped: Vec<String> = texts.iter().map(|text| regex::escape(text)).collect();
+    let any = format!("(?:{})", escaped.join("|"));
+    if attribute.is_of_body() {
+        return of_body(&any, case);
+    }
+    let is_same = texts.iter().all(|text| can_say(attribute, text, case));
+    if is_same { any } else { format!("(?i){any}") }
+}
+
+/// A list of operations of which one has a member that begins so.
+fn operation(key: &str, start: &str, case: Case) -> String {
+    let flags = if case == Case::Ignored { "(?is)" } else { "(?s)" };
+    let space = "[[:space:]]*";
+    format!("{flags}{space}\\[.*\\\"{key}\\\"{space}:{space}\\\"{start}\\\".*")
+}
+
+/// A value of a body, or one of a list of them, which is a text of JSON.
+fn of_body(regex: &str, case: Case) -> String {
+    let flags = if case == Case::Ignored { "(?i)" } else { "" };
+    format!("{flags}(?:{regex}|(?s:\\[(?:.*,)?[[:space:]]*\\\"){regex}(?s:\\\".*))")
+}
+
+fn whole(regex: &str, attribute: &Attribute, case: Case) -> String {
+    let flags = match case {
+        Case::Ignored if !attribute.has_fixed_case() => "(?is)",
+        _ => "(?s)",
+    };
+    format!("{flags}{regex}")
+}
+
+/// Whether a comparison with the case of letters means the same.
+fn can_say(attribute: &Attribute, text: &str, case: Case) -> bool {
+    let has_letters = text.chars().any(char::is_alphabetic);
+    case == Case::Counts
+        || !has_letters
+        || attribute.has_fixed_case()
+        || text.starts_with("system:")
+}
+
+const fn sign(relation: Relation, wanted: bool) -> &'static str {
+    match (relation, wanted) {
+        (Relation::Equal, true) => "==",
+        (Relation::Equal, false) => "!=",
+        (Relation::Less, true) | (Relation::GreaterOrEqual, false) => "<",
+        (Relation::LessOrEqual, true) | (Relation::Greater, false) => "<=",
+        (Relation::Greater, true) | (Relation::LessOrEqual, false) => ">",
+        (Relation::GreaterOrEqual, true) | (Relation::Less, false) => ">=",
+    }
+}
+
+fn wild(parts: &[Wild]) -> String {
+    let part = |part: &Wild| match part {
+        Wild::Text(text) => regex::escape(text),
+        Wild::One => ".".to_owned(),
+        Wild::Many => ".*".to_owned(),
+    };
+    parts.iter().map(part).collect()
+}
+
+/// A text in quotes of Go.
+pub(super) fn literal(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}

@@ -1,0 +1,49 @@
+//! What Loki gets.
+
+mod logql;
+mod run;
+mod template;
+
+use detect::export;
+
+use super::exported;
+
+pub(super) use run::evaluator;
+
+/// The file's lines of one key, such as `expr`.
+pub(super) fn expressions(text: &str) -> Vec<String> {
+    let (mut found, mut lines) = (Vec::new(), text.lines().peekable());
+    while let Some(line) = lines.next() {
+        if line.trim() != "expr: |-" {
+            continue;
+        }
+        let mut expression = String::new();
+        while let Some(line) = lines.next_if(|line| line.starts_with("          ")) {
+            expression.push_str(line.trim());
+            expression.push('\n');
+        }
+        found.push(expression);
+    }
+    found
+}
+
+#[test]
+fn a_case_of_a_count_is_an_alert_of_its_own() {
+    let target = export::named("loki").unwrap();
+    let rules = exported(target, &target.profiles()[0], &target.formats()[0]);
+    for (id, severities) in [
+        ("kasten-restorepoints-manually-deleted", vec!["low"]),
+        ("kasten-restorepoints-excessive-deletion", vec!["high", "medium"]),
+        ("kasten-passkey-read-restore-delete", vec!["critical"]),
+        ("keepwatch-heartbeat-silent", vec!["high"]),
+    ] {
+        let rule = rules.iter().find(|it| it.rule == id).unwrap();
+        let text = &rule.files[0].text;
+        let found: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("severity: \"")?.strip_suffix('"'))
+            .collect();
+        assert_eq!(found, severities, "{id}");
+        assert_eq!(expressions(text).len(), severities.len(), "{id}");
+    }
+}

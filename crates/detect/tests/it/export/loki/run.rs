@@ -1,0 +1,196 @@
+//! Evaluates `LogQL` over lines at the times of a ruler's group.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use detect::export::Exported;
+use event::{Event, View, kasten, v1};
+use serde_json::Value;
+
+use super::expressions;
+use super::logql::{self, Labels, Metric, Stage, span};
+use crate::it::export::elastic::without_bodies;
+use crate::it::export::meaning::{Evaluator, Groups};
+
+struct Loki {
+    profile: &'static str,
+    rules: Vec<Option<Rule>>,
+}
+
+struct Rule {
+    interval: i64,
+    alerts: Vec<Metric>,
+}
+
+/// Reads exported rules.
+pub(in crate::it::export) fn evaluator(
+    profile: &'static str,
+    rules: &[Exported],
+) -> Box<dyn Evaluator> {
+    let read = |rule: &Exported| rule.files.first().map(|file| Rule::read(&file.text));
+    Box::new(Loki { profile, rules: rules.iter().map(read).collect() })
+}
+
+/// A line of a stream.
+struct Line {
+    /// Microseconds.
+    time: i64,
+    text: String,
+    json: Value,
+    stream: Labels,
+}
+
+/// Series by their labels.
+type Vector = BTreeMap<Labels, f64>;
+/// The times and labels of lines that pass a sum's stages, by the sum's place in the expression.
+type Passed = Vec<Vec<(i64, Labels)>>;
+
+impl Loki {
+    fn line(&self, event: &Event, cluster: &str) -> Line {
+        let (view, mut text) = (View::from(event), Vec::new());
+        let stream = if self.profile == "kasten" {
+            let labels =
+                kasten::Labels { cluster_name: cluster.to_owned(), ..kasten::Labels::default() };
+            kasten::write(&view, &labels, &mut text);
+            vec![("app", "keepwatch")]
+        } else {
+            v1::write(&view, &mut text);
+            vec![("job", "kubernetes-audit"), ("cluster", cluster)]
+        };
+        let text = String::from_utf8(text).unwrap();
+        let stream =
+            stream.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let mut json = serde_json::from_str(&text).unwrap();
+        if self.profile != "kasten" {
+            without_bodies(&mut json);
+        }
+        Line { time: event.stage_timestamp.as_micros(), text, json, stream }
+    }
+}
+
+impl Evaluator for Loki {
+    fn alerts(&self, cluster: &str, events: &[Event]) -> Vec<Groups> {
+        let lines: Vec<Line> = events.iter().map(|event| self.line(event, cluster)).collect();
+        let alerts = |rule: &Rule| rule.alerts(&lines);
+        self.rules.iter().map(|rule| rule.as_ref().map(alerts).unwrap_or_default()).collect()
+    }
+}
+
+impl Rule {
+    fn read(text: &str) -> Self {
+        let interval = text.lines().find_map(|line| line.trim().strip_prefix("interval: "));
+        Self {
+            interval: span(interval.unwrap()),
+            alerts: expressions(text).iter().map(|text| logql::read(text)).collect(),
+        }
+    }
+
+    fn alerts(&self, lines: &[Line]) -> Groups {
+        let mut alerts = Groups::new();
+        for alert in &self.alerts {
+            let mut passed = Passed::new();
+            alert.pass(lines, &mut passed);
+            for now in self.times(alert, &passed) {
+                let series = alert.value(&passed, &mut 0, now);
+                alerts.extend(series.into_keys().map(|labels| group(alert.by(), &labels)));
+            }
+        }
+        alerts
+    }
+
+    /// Evaluations after each line that passes; of silence, before each.
+    fn times(&self, alert: &Metric, passed: &Passed) -> BTreeSet<i64> {
+        let interval = self.interval;
+        let times = || passed.iter().flatten().map(|(time, _)| *time);
+        match alert {
+            // The last evaluation before each line has the longest silence.
+            Metric::Unless(before, _) if !before.is_short() => {
+                times().map(|time| (time - 1) / interval * interval).collect()
+            }
+            _ => times().map(|time| (time + interval - 1) / interval * interval).collect(),
+        }
+    }
+}
+
+fn group(by: &[String], labels: &Labels) -> Vec<String> {
+    let names = by.iter().filter(|name| *name != "cluster");
+    names.map(|name| labels.get(name).cloned().unwrap_or_default()).collect()
+}
+
+impl Metric {
+    fn by(&self) -> &[String] {
+        match self {
+            Self::Sum { by, .. } | Self::Count(by, _) => by,
+            Self::Compared(inner, ..) | Self::Unless(inner, _) | Self::And(inner, _) => inner.by(),
+        }
+    }
+
+    /// Whether it looks back a few minutes only.
+    fn is_short(&self) -> bool {
+        matches!(self, Self::Sum { range, .. } if *range <= 10 * crate::it::acts::MINUTE)
+    }
+
+    /// Runs the lines through the stages of every sum, once for all evaluations.
+    fn pass(&self, lines: &[Line], passed: &mut Passed) {
+        match self {
+            Self::Sum { stream, .. } => {
+                let through = |line: &Line| {
+                    let run = |labels, stage: &Stage| stage.run(&line.text, &line.json, labels);
+                    let labels = stream.iter().try_fold(line.stream.clone(), run)?;
+                    Some((line.time, labels))
+                };
+                passed.push(lines.iter().filter_map(through).collect());
+            }
+            Self::Count(_, inner) | Self::Compared(inner, ..) => inner.pass(lines, passed),
+            Self::Unless(left, right) | Self::And(left, right) => {
+                left.pass(lines, passed);
+                right.pass(lines, passed);
+            }
+        }
+    }
+
+    fn value(&self, passed: &Passed, place: &mut usize, now: i64) -> Vector {
+        match self {
+            Self::Sum { by, range, offset, .. } => {
+                let end = now - offset;
+                let mut series = Vector::new();
+                for (time, labels) in &passed[*place] {
+                    if end - range < *time && *time <= end {
+                        *series.entry(only(labels, by)).or_default() += 1.0;
+                    }
+                }
+                *place += 1;
+                series
+            }
+            Self::Count(by, inner) => {
+                let mut series = Vector::new();
+                for labels in inner.value(passed, place, now).into_keys() {
+                    *series.entry(only(&labels, by)).or_default() += 1.0;
+                }
+                series
+            }
+            Self::Compared(inner, sign, bound) => {
+                let mut series = inner.value(passed, place, now);
+                series.retain(|_, value| match sign.as_str() {
+                    ">=" => *value >= *bound,
+                    "<=" => *value <= *bound,
+                    ">" => *value > *bound,
+                    _ => *value < *bound,
+                });
+                series
+            }
+            Self::Unless(left, right) | Self::And(left, right) => {
+                let mut left = left.value(passed, place, now);
+                let right = right.value(passed, place, now);
+                let wants = matches!(self, Self::And(..));
+                left.retain(|labels, _| right.contains_key(labels) == wants);
+                left
+            }
+        }
+    }
+}
+
+/// A label that is empty is none.
+fn only(labels: &Labels, by: &[String]) -> Labels {
+    let is_kept = |(name, value): &(&String, &String)| by.contains(name) && !value.is_empty();
+    labels.iter().filter(is_kept).map(|(name, value)| (name.clone(), value.clone())).collect()
+}

@@ -163,7 +163,8 @@ fn a_notifier_in_the_cluster_reads_its_secret_from_kube_apiserver() {
     admin.kubectl_with("create -f -", &object("Notifier", "hook", &spec).to_string()).unwrap();
     let test = format!("create --raw /apis/{GROUP}/notifiers/hook/test -f /dev/null");
     until("a sample is sent", || Ok(admin.try_kubectl(&test)?.success.then_some(()))).unwrap();
-    assert_eq!(receiver.receiver.received().len(), 1);
+    // Beside it comes what is open of other tests.
+    assert!(!receiver.receiver.received().is_empty());
 
     executor(&plane).kubectl_with("create -f -", &repository("notified").to_string()).unwrap();
     let off = r#"{"spec":{"disableMaintenance":true}}"#;

@@ -50,6 +50,8 @@ pub fn index(events: u64) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let home = folder.path().join("home");
     std::fs::create_dir(&home)?;
+    // The server takes a folder only if it finds this in it.
+    std::fs::write(home.join("keepwatch.txt"), "")?;
     let path = home.join("keepwatch.db");
     let writing = write(&path, events)?;
     let file = path.with_file_name("keepwatch.db-events");

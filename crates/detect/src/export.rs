@@ -11,6 +11,7 @@ pub mod condition;
 mod datadog;
 mod elastic;
 mod expand;
+mod falco;
 mod fidelity;
 mod hcl;
 mod loki;

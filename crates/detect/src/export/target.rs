@@ -79,6 +79,7 @@ pub fn all() -> &'static [&'static dyn Target] {
         &super::sigma::PlainSigma,
         &super::elastic::Elastic,
         &super::loki::Loki,
+        &super::falco::Falco,
     ]
 }
 

@@ -4,6 +4,7 @@
 
 mod datadog;
 mod elastic;
+mod falco;
 mod loki;
 pub(super) mod meaning;
 mod sentinel;

@@ -42,6 +42,7 @@ const EVALUATORS: &[(&str, &str, Read)] = &[
     ("splunk", "kube-apiserver-audit", |rules| super::splunk::evaluator("v1", rules)),
     ("elastic", "kasten", |rules| super::elastic::evaluator("kasten", rules)),
     ("elastic", "kubernetes.audit", |rules| super::elastic::evaluator("kubernetes.audit", rules)),
+    ("falco", "k8saudit", super::falco::evaluator),
     ("loki", "kasten", |rules| super::loki::evaluator("kasten", rules)),
     ("loki", "kubernetes.audit", |rules| super::loki::evaluator("kubernetes.audit", rules)),
 ];

@@ -1,0 +1,191 @@
+//! What Falco gets, read and run over events as its plugin has them.
+
+use detect::export::Exported;
+use event::{Event, View, v1};
+use serde_json::Value;
+
+use super::elastic::without_bodies;
+use super::meaning::{Evaluator, Groups};
+use crate::it::pack;
+
+struct Falco {
+    rules: Vec<Option<Rule>>,
+}
+
+struct Rule {
+    condition: Vec<String>,
+    /// Falco's alerts have no groups: those of our rule.
+    group_by: Vec<String>,
+}
+
+/// Reads exported rules.
+pub(super) fn evaluator(rules: &[Exported]) -> Box<dyn Evaluator> {
+    let read = |rule: &Exported| {
+        let text = &rule.files.first()?.text;
+        let (_, behind) = text.split_once("condition: >-\n    ").unwrap();
+        let set = pack::all();
+        let ours = set.rules().iter().find(|it| it.id == rule.rule).unwrap();
+        let group_by = ours.signal.group_by.iter().map(ToString::to_string).collect();
+        Some(Rule { condition: tokens(behind.lines().next().unwrap()), group_by })
+    };
+    Box::new(Falco { rules: rules.iter().map(read).collect() })
+}
+
+impl Evaluator for Falco {
+    fn alerts(&self, _cluster: &str, events: &[Event]) -> Vec<Groups> {
+        let json = |event: &Event| {
+            let mut line = Vec::new();
+            v1::write(&View::from(event), &mut line);
+            let mut json: Value = serde_json::from_slice(&line).unwrap();
+            without_bodies(&mut json);
+            json
+        };
+        let all: Vec<Value> = events.iter().map(json).collect();
+        let alerts = |rule: &Rule| {
+            let found = all.iter().filter(|event| holds(&rule.condition, event));
+            found.map(|event| group(&rule.group_by, event)).collect()
+        };
+        self.rules.iter().map(|rule| rule.as_ref().map(alerts).unwrap_or_default()).collect()
+    }
+}
+
+fn group(by: &[String], event: &Value) -> Vec<String> {
+    let field = |name: &String| match name.as_str() {
+        "actor.username" => value(event, "ka.user.name"),
+        other => value(event, &format!("jevt.value[/{}]", other.replace('.', "/"))),
+    };
+    by.iter().map(|name| field(name).unwrap_or_default()).collect()
+}
+
+fn tokens(text: &str) -> Vec<String> {
+    let chars: Vec<char> = text.chars().collect();
+    let (mut tokens, mut at) = (Vec::new(), 0);
+    while at < chars.len() {
+        let mut token = String::new();
+        match chars[at] {
+            ' ' => at += 1,
+            '"' => {
+                token.push('"');
+                at += 1;
+                while chars[at] != '"' {
+                    at += usize::from(chars[at] == '\\');
+                    token.push(chars[at]);
+                    at += 1;
+                }
+                at += 1;
+            }
+            sign @ ('(' | ')' | ',') => {
+                token.push(sign);
+                at += 1;
+            }
+            _ => {
+                while at < chars.len() && !matches!(chars[at], ' ' | '(' | ')' | ',') {
+                    token.push(chars[at]);
+                    at += 1;
+                }
+            }
+        }
+        if !token.is_empty() {
+            tokens.push(token);
+        }
+    }
+    tokens
+}
+
+fn holds(tokens: &[String], event: &Value) -> bool {
+    let mut at = 0;
+    let holds = any(tokens, &mut at, event);
+    assert_eq!(at, tokens.len(), "{tokens:?}");
+    holds
+}
+
+fn takes(tokens: &[String], at: &mut usize, word: &str) -> bool {
+    let is = tokens.get(*at).is_some_and(|it| it == word);
+    *at += usize::from(is);
+    is
+}
+
+fn any(tokens: &[String], at: &mut usize, event: &Value) -> bool {
+    let mut holds = all(tokens, at, event);
+    while takes(tokens, at, "or") {
+        holds |= all(tokens, at, event);
+    }
+    holds
+}
+
+fn all(tokens: &[String], at: &mut usize, event: &Value) -> bool {
+    let mut holds = one(tokens, at, event);
+    while takes(tokens, at, "and") {
+        holds &= one(tokens, at, event);
+    }
+    holds
+}
+
+fn one(tokens: &[String], at: &mut usize, event: &Value) -> bool {
+    if takes(tokens, at, "not") {
+        return !one(tokens, at, event);
+    }
+    if takes(tokens, at, "(") {
+        let holds = any(tokens, at, event);
+        assert!(takes(tokens, at, ")"));
+        return holds;
+    }
+    let found = value(event, &tokens[*at]);
+    let operator = tokens[*at + 1].clone();
+    *at += 2;
+    if operator == "exists" {
+        return found.is_some();
+    }
+    let mut wanted = Vec::new();
+    if operator == "in" {
+        assert!(takes(tokens, at, "("));
+        while !takes(tokens, at, ")") {
+            wanted.push(tokens[*at].trim_start_matches('"').to_owned());
+            *at += 1;
+            takes(tokens, at, ",");
+        }
+    } else {
+        wanted.push(tokens[*at].trim_start_matches('"').to_owned());
+        *at += 1;
+    }
+    let Some(found) = found else { return false };
+    wanted.iter().any(|wanted| match operator.as_str() {
+        "=" | "in" => found == *wanted,
+        "!=" => found != *wanted,
+        "contains" => found.contains(wanted.as_str()),
+        "icontains" => found.to_lowercase().contains(&wanted.to_lowercase()),
+        "startswith" => found.starts_with(wanted.as_str()),
+        "endswith" => found.ends_with(wanted.as_str()),
+        "glob" => is_glob(wanted, &found),
+        other => panic!("{other}"),
+    })
+}
+
+fn is_glob(pattern: &str, text: &str) -> bool {
+    let regex = regex::escape(&pattern.replace("[?]", "\u{1}"));
+    let regex = regex.replace("\\*", ".*").replace("\\?", ".").replace('\u{1}', "\\?");
+    regex::Regex::new(&format!("(?s)^{regex}$")).unwrap().is_match(text)
+}
+
+/// The value of a field of the plugin.
+fn value(event: &Value, field: &str) -> Option<String> {
+    let pointer = match field {
+        "ka.verb" => "/verb",
+        "ka.stage" => "/stage",
+        "ka.uri" => "/requestURI",
+        "ka.useragent" => "/userAgent",
+        "ka.user.name" => "/user/username",
+        "ka.impuser.name" => "/impersonatedUser/username",
+        "ka.target.resource" => "/objectRef/resource",
+        "ka.target.subresource" => "/objectRef/subresource",
+        "ka.target.namespace" => "/objectRef/namespace",
+        "ka.target.name" => "/objectRef/name",
+        "ka.response.code" => "/responseStatus/code",
+        other => other.strip_prefix("jevt.value[").unwrap().strip_suffix(']').unwrap(),
+    };
+    match event.pointer(pointer)? {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
+}

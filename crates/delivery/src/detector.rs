@@ -20,7 +20,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use detect::engine::{EngineStatistics, RuleStatistics, SuppressionStatistics};
-use detect::{Engine, Input, RuleSet, Suppression};
+use detect::{Engine, Input, RuleSet, SignalChange, Suppression};
 use event::record::write_signal;
 use event::signal::{ChangeKind, Signal, SignalSpec};
 use event::{Timestamp, View};
@@ -32,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Delivery;
 use crate::backoff::Backoff;
 use crate::health::{Condition, SinkStatus};
+use crate::notification::Clock;
 use crate::reader::{Content, Entry, JournalReader, Stopped, drained};
 use costs::Costs;
 pub use costs::SAMPLE_PERIOD;
@@ -50,6 +51,12 @@ pub const CHANGES_MAX: usize = 256;
 /// How long records gather once the detector had read everything. Shorter than for sinks: people
 /// wait for signals.
 pub const DETECT_GATHER_TIME: Duration = Duration::from_millis(2);
+/// While nothing is recorded, the detector looks at the time of day this often: signals end and silence
+/// is found although no event comes.
+pub const TIMER_PERIOD: Duration = Duration::from_secs(5);
+/// So much later than the time of day it is taken to be then, in microseconds: a record that is being
+/// committed is a little older than the time of day.
+const COMMIT_TIME_MAX: i64 = 2_000_000;
 /// The source of events that this server made.
 pub const LOCAL_SOURCE: &str = "local";
 /// An updated signal is written again at most this often, unless its severity rises: a mass deletion
@@ -135,6 +142,8 @@ pub struct DetectorParts {
     pub settings: detect::Settings,
     /// The cluster that this server's own events are of; empty when unknown.
     pub cluster: String,
+    /// The time of day.
+    pub clock: Clock,
 }
 
 /// The reader of the journal that detects.
@@ -220,6 +229,9 @@ impl Detector {
                 self.change_rules().await?;
             }
             let is_idle = !self.read_batch().await?;
+            if is_idle {
+                self.pass_time();
+            }
             self.write_due(false).await?;
             if self.has_news && self.published_at.elapsed() >= STATUS_PERIOD {
                 self.publish();
@@ -249,6 +261,7 @@ impl Detector {
             }
             () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
             () = tokio::time::sleep_until(self.published_at + STATUS_PERIOD), if self.has_news => {}
+            () = tokio::time::sleep(TIMER_PERIOD) => {}
             // Left for the loop to take up. Once the sender is gone, rules cannot change any more.
             Ok(()) = self.parts.rules.changed(), if follows_rules => self.parts.rules.mark_changed(),
             () = stop.cancelled() => {}
@@ -290,10 +303,27 @@ impl Detector {
         let mut changes = Vec::new();
         self.engine.process(&input, &mut changes);
         if self.position > self.committed {
-            let now = Instant::now();
-            for change in changes {
-                self.pending.add(change, entry.seq, now);
-            }
+            self.take(changes);
+        }
+    }
+
+    /// Time goes on although nothing is recorded. What it leads to is the same as if the next event led
+    /// to it, only earlier.
+    fn pass_time(&mut self) {
+        let now = (self.parts.clock)().as_micros().saturating_sub(COMMIT_TIME_MAX);
+        if now <= self.time.as_micros() || self.position < self.committed {
+            return;
+        }
+        self.time = Timestamp::from_micros(now);
+        let mut changes = Vec::new();
+        self.engine.advance(self.time, &mut changes);
+        self.take(changes);
+    }
+
+    fn take(&mut self, changes: Vec<SignalChange>) {
+        let now = Instant::now();
+        for change in changes {
+            self.pending.add(change, self.position, now);
         }
     }
 

@@ -12,7 +12,7 @@ mod rules;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use apiserver::Registry;
+use apiserver::{Clock as _, Registry};
 use delivery::{Delivery, Detector, DetectorParts, SignalWriter, Written};
 use event::signal::{Signal, SignalState};
 use event::{Severity, Timestamp};
@@ -22,6 +22,7 @@ use siem::signal::{self, SIGNALS};
 use store::{Sqlite, Transaction};
 use tokio::sync::watch;
 
+use crate::clock::SystemClock;
 use remaining::RemainingBackups;
 use rules::{RuleFollower, RuleSource};
 
@@ -53,6 +54,7 @@ impl Detection {
             rules: receiver,
             settings: detect::Settings::default(),
             cluster,
+            clock: Arc::new(|| SystemClock.now()),
         };
         let detector = delivery.detector(parts).await.context("cannot start the detector")?;
         let follower = RuleFollower::new(source, watches, sender, detector.status(), errors);

@@ -13,7 +13,7 @@ use delivery::{
 };
 use detect::{Document, LoadOptions, RuleSet, Settings};
 use event::record::signal_of;
-use event::signal::{ChangeKind, Remaining, Signal, SignalSpec};
+use event::signal::{ChangeKind, Remaining, Signal, SignalSpec, SignalState};
 use event::{Event, ObjectReference, Stage, Status, Timestamp, UserInfo};
 use prometheus_client::registry::Registry;
 use store::{ListOptions, Sqlite, Storage as _, Transaction};
@@ -33,7 +33,7 @@ keepwatch: {group-by: [user.username]}
 const PREFIX: &str = "siem/signals/";
 const START: i64 = 1_795_566_600_000_000;
 
-/// Stores a signal as its JSON, unless what is there counts as many events.
+/// Stores a signal as its JSON, unless what is there says as much.
 struct Writer;
 
 impl SignalWriter for Writer {
@@ -46,7 +46,11 @@ impl SignalWriter for Writer {
         let key = format!("{PREFIX}{}", signal.id);
         let stored = transaction.get(&key).map(|stored| read(&stored.body));
         let written = if stored.is_some() { Written::Updated } else { Written::Created };
-        if stored.is_some_and(|stored| stored.spec.count >= signal.spec.count) {
+        let ends = signal.state == SignalState::Closed;
+        let says_as_much = |stored: Signal| {
+            stored.spec.count >= signal.spec.count && (stored.state == SignalState::Closed || !ends)
+        };
+        if stored.is_some_and(says_as_much) {
             return None;
         }
         let revision = transaction.next_revision();
@@ -90,12 +94,18 @@ fn rules(texts: &[&str]) -> DetectorRules {
 }
 
 async fn detector(store: &Sqlite, rules: watch::Receiver<DetectorRules>) -> Detector {
+    detector_at(store, rules, START).await
+}
+
+/// A detector by whose clock it is always the same time.
+async fn detector_at(store: &Sqlite, rules: watch::Receiver<DetectorRules>, now: i64) -> Detector {
     let parts = DetectorParts {
         writer: Arc::new(Writer),
         enricher: Box::new(Remains),
         rules,
         settings: Settings::default(),
         cluster: "prod".to_owned(),
+        clock: Arc::new(move || Timestamp::from_micros(now)),
     };
     Delivery::new(store.journal(), &mut Registry::default()).detector(parts).await.unwrap()
 }
@@ -222,6 +232,22 @@ async fn a_signal_that_ends_before_it_is_written_was_opened_and_closed() {
     let found = found(&store).await;
     let opened: Vec<usize> = found.values().map(|(_, opened)| *opened).collect();
     assert_eq!(opened, [1, 1]);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_signal_ends_by_the_time_of_day_when_nothing_is_recorded_any_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    delete(&store, 0).await;
+    for (hours, state) in [(0, SignalState::Open), (2, SignalState::Closed)] {
+        let (_sender, rules) = watch::channel(rules(&[RULE]));
+        let stop = CancellationToken::new();
+        stop.cancel();
+        detector_at(&store, rules, START + hours * 3_600_000_000).await.run(stop).await;
+        let states: Vec<_> = found(&store).await.into_values().map(|(it, _)| it.state).collect();
+        assert_eq!(states, [state], "after {hours} hours");
+    }
     store.close().await;
 }
 

@@ -68,9 +68,7 @@ pub fn export(
     };
     let mut reasons = model.reasons.clone();
     for reason in draft.reasons {
-        if !reasons.contains(&reason) {
-            reasons.push(reason);
-        }
+        reason.add_to(&mut reasons);
     }
     let fidelity = Fidelity::of(reasons.clone());
     if fidelity.is_same() {

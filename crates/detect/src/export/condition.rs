@@ -158,6 +158,38 @@ pub enum Relation {
     GreaterOrEqual,
 }
 
+impl Relation {
+    /// As nearly all languages write it; equality is where they differ.
+    pub const fn sign(self, equal: &'static str) -> &'static str {
+        match self {
+            Self::Equal => equal,
+            Self::Less => "<",
+            Self::LessOrEqual => "<=",
+            Self::Greater => ">",
+            Self::GreaterOrEqual => ">=",
+        }
+    }
+}
+
+impl Operator {
+    /// Whether the case of letters must count, or may not, in a comparison of the field with texts:
+    /// what the API server writes is as it is.
+    pub fn case_of(&self, attribute: &Attribute) -> Case {
+        match self {
+            Self::OneOf(_, case)
+            | Self::Contains(_, case)
+            | Self::StartsWith(_, case)
+            | Self::EndsWith(_, case)
+            | Self::Like(_, case)
+                if !attribute.has_fixed_case() =>
+            {
+                *case
+            }
+            _ => Case::Counts,
+        }
+    }
+}
+
 impl Condition {
     /// Every event.
     pub const ALWAYS: Self = Self::All(Vec::new());

@@ -111,6 +111,13 @@ impl Reason {
         Self::new(ReasonKind::WindowTooLong, Effect::Fewer, detail)
     }
 
+    /// Adds it to others, once.
+    pub(super) fn add_to(self, reasons: &mut Vec<Self>) {
+        if !reasons.contains(&self) {
+            reasons.push(self);
+        }
+    }
+
     pub(super) fn untranslatable(path: &Path) -> Self {
         let field = path.v1_keys().join(".");
         Self::refusal(ReasonKind::Condition, format!("a comparison with `{field}`"))

@@ -203,6 +203,14 @@ impl<'r> RuleModel<'r> {
         text
     }
 
+    /// Refuses queries whose groups are of different fields, where the target has one query for all.
+    pub(super) fn check_groups(&self) -> Result<(), Reason> {
+        if self.queries.iter().any(|query| query.group_by != self.group_by) {
+            return Err(Reason::refusal(ReasonKind::Grouping, "by another field each"));
+        }
+        Ok(())
+    }
+
     /// The label under which what it counts is shown.
     pub fn label(&self) -> &str {
         self.queries.first().map_or("", |query| &query.label)
@@ -255,9 +263,7 @@ fn keep_known(
         !is_lacking
     });
     for reason in missing {
-        if !reasons.contains(&reason) {
-            reasons.push(reason);
-        }
+        reason.add_to(reasons);
     }
 }
 
@@ -349,10 +355,7 @@ fn lacking(rule: &Rule, profile: &Profile, reasons: &mut Vec<Reason>) {
             (Some(missing), Some(words)) if missing == words.len() => Effect::Refusal,
             _ => Effect::Fewer,
         };
-        let reason = Reason::new(ReasonKind::NotFed, effect, lack.what);
-        if !reasons.contains(&reason) {
-            reasons.push(reason);
-        }
+        Reason::new(ReasonKind::NotFed, effect, lack.what).add_to(reasons);
     }
 }
 

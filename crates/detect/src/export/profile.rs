@@ -4,6 +4,7 @@
 //! Deliberately absent: the profiles themselves; each target has its own.
 
 use super::condition::Attribute;
+use super::fidelity::{Reason, ReasonKind};
 
 /// A way on which events reach a target.
 #[derive(Debug)]
@@ -20,6 +21,18 @@ pub struct Profile {
     pub bodies: Bodies,
     /// How a dry run is told from a request that does something.
     pub dry_run: DryRun,
+}
+
+impl Profile {
+    /// What a field is called there, and what values it has; a refusal if it is missing.
+    pub fn named(&self, attribute: &Attribute) -> Result<(String, Kind), Reason> {
+        match (self.column)(attribute) {
+            Column::Named(name, kind) => Ok((name, kind)),
+            Column::Missing => {
+                Err(Reason::refusal(ReasonKind::MissingField, attribute.to_string()))
+            }
+        }
+    }
 }
 
 /// Which events have bodies.

@@ -30,9 +30,7 @@ pub(super) fn fitted(
         return Err(Reason::refusal(ReasonKind::MissingField, names.join(", ")));
     }
     for reason in missing {
-        if !reasons.contains(&reason) {
-            reasons.push(reason);
-        }
+        reason.add_to(reasons);
     }
     Ok(fitted)
 }

@@ -141,10 +141,7 @@ impl Writer<'_> {
     }
 
     fn say(&mut self, kind: ReasonKind, effect: Effect, detail: &str) {
-        let reason = Reason::new(kind, effect, detail);
-        if !self.reasons.contains(&reason) {
-            self.reasons.push(reason);
-        }
+        Reason::new(kind, effect, detail).add_to(&mut self.reasons);
     }
 
     /// What a rule that raises says about itself.
@@ -260,12 +257,7 @@ impl Writer<'_> {
             );
             self.say(ReasonKind::Grouping, Effect::Either, &detail);
         }
-        match (self.profile.column)(&key.attribute) {
-            Column::Named(name, _) => Ok(name),
-            Column::Missing => {
-                Err(Reason::refusal(ReasonKind::MissingField, key.attribute.to_string()))
-            }
-        }
+        Ok(self.profile.named(&key.attribute)?.0)
     }
 }
 

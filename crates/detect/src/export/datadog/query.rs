@@ -5,7 +5,7 @@
 
 use crate::export::condition::{Attribute, Case, Condition, Operator, Relation, Wild};
 use crate::export::fidelity::{Effect, Reason, ReasonKind};
-use crate::export::profile::{Column, Kind, Profile};
+use crate::export::profile::{Kind, Profile};
 
 /// Writes conditions for one way, and collects where they differ.
 pub(super) struct Writer<'p> {
@@ -69,9 +69,7 @@ impl Writer<'_> {
         operator: &Operator,
         side: Side,
     ) -> Result<String, Reason> {
-        let Column::Named(name, kind) = (self.profile.column)(attribute) else {
-            return Err(Reason::refusal(ReasonKind::MissingField, attribute.to_string()));
-        };
+        let (name, kind) = self.profile.named(attribute)?;
         let value = match operator {
             Operator::OneOf(texts, case) => {
                 for text in texts {
@@ -140,9 +138,7 @@ impl Writer<'_> {
     }
 
     fn say(&mut self, reason: Reason) {
-        if !self.reasons.contains(&reason) {
-            self.reasons.push(reason);
-        }
+        reason.add_to(&mut self.reasons);
     }
 }
 

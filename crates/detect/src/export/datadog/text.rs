@@ -142,9 +142,7 @@ impl Writer<'_> {
 
     fn unknown(&mut self, name: &str) {
         let reason = Reason::new(ReasonKind::Variable, Effect::None, name);
-        if !self.reasons.contains(&reason) {
-            self.reasons.push(reason);
-        }
+        reason.add_to(self.reasons);
     }
 }
 

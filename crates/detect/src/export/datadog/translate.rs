@@ -11,7 +11,7 @@ use super::{profiles, text};
 use crate::export::condition::{Attribute, Condition, Operator};
 use crate::export::fidelity::{Effect, Reason, ReasonKind, shown};
 use crate::export::model::{Counts, Key, RuleModel};
-use crate::export::profile::{Column, Profile};
+use crate::export::profile::Profile;
 
 const DAY: Duration = Duration::from_hours(24);
 /// Days after which a value is forgotten at the latest.
@@ -55,9 +55,7 @@ impl Translation<'_> {
     }
 
     fn say(&mut self, reason: Reason) {
-        if !self.reasons.contains(&reason) {
-            self.reasons.push(reason);
-        }
+        reason.add_to(&mut self.reasons);
     }
 
     fn queries(&mut self) -> Result<Vec<Query>, Reason> {
@@ -66,9 +64,7 @@ impl Translation<'_> {
             Counts::Silence => Err(Reason::refusal(ReasonKind::NoSilence, "")),
             // An event that meets several of the conditions counts once.
             Counts::Single | Counts::Events | Counts::Values(_) | Counts::FirstSeen { .. } => {
-                if model.queries.iter().any(|query| query.group_by != model.group_by) {
-                    return Err(Reason::refusal(ReasonKind::Grouping, "by another field each"));
-                }
+                model.check_groups()?;
                 let conditions = model.queries.iter().map(|query| query.condition.clone());
                 let any = Condition::Any(conditions.collect()).simplified();
                 Ok(vec![self.query(model.label(), &any, &model.group_by)?])
@@ -162,12 +158,7 @@ impl Translation<'_> {
     }
 
     fn column(&self, attribute: &Attribute) -> Result<String, Reason> {
-        match (self.profile.column)(attribute) {
-            Column::Named(name, _) => Ok(name),
-            Column::Missing => {
-                Err(Reason::refusal(ReasonKind::MissingField, attribute.to_string()))
-            }
-        }
+        Ok(self.profile.named(attribute)?.0)
     }
 
     fn cases(&self, queries: &[Query]) -> Result<Vec<Case>, Reason> {

@@ -2,7 +2,8 @@
 //!
 //! Fields may be unknown to an index, so each is optional (`?`). It does not compare two fields.
 
-use crate::export::condition::{Attribute, Case, Condition, Operator, Relation, Wild};
+use super::kql::{can_say, literal, of_kind};
+use crate::export::condition::{Attribute, Case, Condition, Operator, Wild};
 use crate::export::profile::{Column, Kind, Profile};
 
 /// What precedes a character that a regular expression of Lucene would take for its own.
@@ -65,14 +66,7 @@ fn test(attribute: &Attribute, operator: &Operator, profile: &Profile) -> Option
         }
         Operator::Like(parts, case) => pattern(&name, parts, *case, attribute),
         Operator::Number(relation, number) if kind == Kind::Number => {
-            let sign = match relation {
-                Relation::Equal => "==",
-                Relation::Less => "<",
-                Relation::LessOrEqual => "<=",
-                Relation::Greater => ">",
-                Relation::GreaterOrEqual => ">=",
-            };
-            format!("{name} {sign} {number}")
+            format!("{name} {} {number}", relation.sign("=="))
         }
         Operator::Cidr(network) if !attribute.is_of_body() => {
             format!("cidrMatch({name}, {})", literal(network))
@@ -90,7 +84,7 @@ fn part_of(text: &str) -> Wild {
 
 /// The mark of a comparison without the case of letters, where that makes a difference.
 fn mark(case: Case, texts: &[String], attribute: &Attribute) -> &'static str {
-    let is_same = texts.iter().all(|text| super::kql::can_say(attribute, text, case));
+    let is_same = texts.iter().all(|text| can_say(attribute, text, case));
     if is_same { "" } else { "~" }
 }
 
@@ -132,14 +126,4 @@ fn regex(part: &Wild) -> String {
         Wild::One => ".".to_owned(),
         Wild::Many => ".*".to_owned(),
     }
-}
-
-/// A text, or a number where the field has numbers.
-fn of_kind(text: &str, kind: Kind) -> String {
-    let is_number = kind == Kind::Number && text.bytes().all(|byte| byte.is_ascii_digit());
-    if is_number { text.to_owned() } else { literal(text) }
-}
-
-fn literal(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }

@@ -4,7 +4,8 @@
 //! says what that means. Fields of several values are compared by their first test that is known to
 //! hold for single ones; more than one value is for the other languages.
 
-use crate::export::condition::{Attribute, Case, Condition, Operator, Relation, Wild};
+use super::kql::{can_say, literal, of_kind};
+use crate::export::condition::{Attribute, Case, Condition, Operator, Wild};
 use crate::export::profile::{Column, Kind, Profile};
 
 /// The condition, or None where the language cannot say it.
@@ -74,7 +75,7 @@ impl Writer<'_> {
             return None;
         }
         let compared = |texts: &[&str], case| {
-            let is_same = texts.iter().all(|text| super::kql::can_say(attribute, text, case));
+            let is_same = texts.iter().all(|text| can_say(attribute, text, case));
             if is_same { (name.clone(), false) } else { (format!("TO_LOWER({name})"), true) }
         };
         let written = |text: &str, lower: bool| {
@@ -109,7 +110,7 @@ impl Writer<'_> {
                 format!("{name} LIKE {}", literal(&written(&like(parts), lower)))
             }
             Operator::Number(relation, number) if kind == Kind::Number => {
-                format!("{name} {} {number}", sign(*relation))
+                format!("{name} {} {number}", relation.sign("=="))
             }
             Operator::Exists if kind == Kind::Text => {
                 format!("({name} IS NOT NULL AND {name} != \"\")")
@@ -133,16 +134,6 @@ impl Writer<'_> {
             | Operator::Number(..)
             | Operator::Within(_) => return None,
         })
-    }
-}
-
-const fn sign(relation: Relation) -> &'static str {
-    match relation {
-        Relation::Equal => "==",
-        Relation::Less => "<",
-        Relation::LessOrEqual => "<=",
-        Relation::Greater => ">",
-        Relation::GreaterOrEqual => ">=",
     }
 }
 
@@ -174,14 +165,4 @@ fn like(parts: &[Wild]) -> String {
         }
     }
     pattern
-}
-
-/// A text, or a number where the field has numbers.
-fn of_kind(text: &str, kind: Kind) -> String {
-    let is_number = kind == Kind::Number && text.bytes().all(|byte| byte.is_ascii_digit());
-    if is_number { text.to_owned() } else { literal(text) }
-}
-
-fn literal(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }

@@ -3,7 +3,7 @@
 //! It compares with the case of letters, has one wildcard, and no regular expressions; what it cannot
 //! say is for another language.
 
-use crate::export::condition::{Attribute, Case, Condition, Operator, Relation, Wild};
+use crate::export::condition::{Attribute, Case, Condition, Operator, Wild};
 use crate::export::profile::{Column, Kind, Profile};
 
 /// The condition, or None where the language cannot say it.
@@ -71,14 +71,7 @@ fn test(attribute: &Attribute, operator: &Operator, profile: &Profile) -> Option
             format!("{name} : {value}")
         }
         Operator::Number(relation, number) if kind == Kind::Number => {
-            let sign = match relation {
-                Relation::Equal => ":",
-                Relation::Less => "<",
-                Relation::LessOrEqual => "<=",
-                Relation::Greater => ">",
-                Relation::GreaterOrEqual => ">=",
-            };
-            format!("{name} {sign} {number}")
+            format!("{name} {} {number}", relation.sign(":"))
         }
         Operator::Cidr(network) if !attribute.is_of_body() => {
             format!("{name} : {}", literal(network))
@@ -103,12 +96,13 @@ pub(super) fn can_say(attribute: &Attribute, text: &str, case: Case) -> bool {
 }
 
 /// A text, or a number where the field has numbers.
-fn of_kind(text: &str, kind: Kind) -> String {
+pub(super) fn of_kind(text: &str, kind: Kind) -> String {
     let is_number = kind == Kind::Number && text.bytes().all(|byte| byte.is_ascii_digit());
     if is_number { text.to_owned() } else { literal(text) }
 }
 
-fn literal(text: &str) -> String {
+/// A text, quoted as all of Elastic's languages have it.
+pub(super) fn literal(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 

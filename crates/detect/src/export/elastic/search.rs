@@ -6,7 +6,7 @@ use super::{eql, esql, kql, profiles};
 use crate::export::condition::{Attribute, Condition, Operator};
 use crate::export::fidelity::{Effect, Reason, ReasonKind, shown};
 use crate::export::model::{Counts, Key, Query, RuleModel, Who};
-use crate::export::profile::{Column, Profile};
+use crate::export::profile::Profile;
 
 /// How often a rule runs.
 const INTERVAL: Duration = Duration::from_mins(5);
@@ -86,10 +86,7 @@ impl Translation<'_> {
     }
 
     fn say(&mut self, kind: ReasonKind, effect: Effect, detail: impl Into<String>) {
-        let reason = Reason::new(kind, effect, detail);
-        if !self.reasons.contains(&reason) {
-            self.reasons.push(reason);
-        }
+        Reason::new(kind, effect, detail).add_to(&mut self.reasons);
     }
 
     /// Every field is there, and the exceptions of dry runs are said.
@@ -111,19 +108,12 @@ impl Translation<'_> {
     }
 
     fn column(&self, attribute: &Attribute) -> Result<String, Reason> {
-        match (self.profile.column)(attribute) {
-            Column::Named(name, _) => Ok(name),
-            Column::Missing => {
-                Err(Reason::refusal(ReasonKind::MissingField, attribute.to_string()))
-            }
-        }
+        Ok(self.profile.named(attribute)?.0)
     }
 
     /// Any of the queries, whose groups must be of the same fields, with the values of `there`.
     fn any(&self, there: &[&Key]) -> Result<Condition, Reason> {
-        if self.model.queries.iter().any(|query| query.group_by != self.model.group_by) {
-            return Err(Reason::refusal(ReasonKind::Grouping, "by another field each"));
-        }
+        self.model.check_groups()?;
         let any = self.model.queries.iter().map(|query| query.condition.clone()).collect();
         let exists = there.iter().map(|key| exists(key));
         Ok(Condition::All(std::iter::once(Condition::Any(any)).chain(exists).collect())

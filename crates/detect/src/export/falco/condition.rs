@@ -4,7 +4,7 @@
 
 use crate::export::condition::{Attribute, Case, Condition, Operator, Relation, Wild};
 use crate::export::fidelity::{Effect, Reason, ReasonKind};
-use crate::export::profile::{Column, Kind, Profile};
+use crate::export::profile::{Kind, Profile};
 
 /// Writes conditions, and collects where they differ.
 pub(super) struct Writer<'p> {
@@ -68,9 +68,7 @@ impl Writer<'_> {
     ) -> Result<String, Reason> {
         let unknown =
             |what: &str| Reason::refusal(ReasonKind::Condition, format!("{what} `{attribute}`"));
-        let Column::Named(name, kind) = (self.profile.column)(attribute) else {
-            return Err(Reason::refusal(ReasonKind::MissingField, attribute.to_string()));
-        };
+        let (name, kind) = self.profile.named(attribute)?;
         // A pointer leads to a list as a whole.
         if kind == Kind::List && *operator != Operator::Exists {
             let effect = if plain { Effect::Fewer } else { Effect::More };
@@ -124,10 +122,7 @@ impl Writer<'_> {
     }
 
     fn say(&mut self, kind: ReasonKind, effect: Effect, detail: String) {
-        let reason = Reason::new(kind, effect, detail);
-        if !self.reasons.contains(&reason) {
-            self.reasons.push(reason);
-        }
+        Reason::new(kind, effect, detail).add_to(&mut self.reasons);
     }
 }
 

@@ -102,10 +102,7 @@ impl Translation<'_> {
     }
 
     fn say(&mut self, kind: ReasonKind, effect: Effect, detail: impl Into<String>) {
-        let reason = Reason::new(kind, effect, detail);
-        if !self.reasons.contains(&reason) {
-            self.reasons.push(reason);
-        }
+        Reason::new(kind, effect, detail).add_to(&mut self.reasons);
     }
 
     fn late(&mut self, by: Duration) {
@@ -115,9 +112,7 @@ impl Translation<'_> {
 
     /// Any of the queries, whose groups must be of the same fields.
     fn any(&self) -> Result<Condition, Reason> {
-        if self.model.queries.iter().any(|query| query.group_by != self.model.group_by) {
-            return Err(Reason::refusal(ReasonKind::Grouping, "by another field each"));
-        }
+        self.model.check_groups()?;
         let any = self.model.queries.iter().map(|query| query.condition.clone()).collect();
         Ok(Condition::Any(any).simplified())
     }

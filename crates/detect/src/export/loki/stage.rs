@@ -86,12 +86,7 @@ impl<'p> Labels<'p> {
         operator: &Operator,
         wanted: bool,
     ) -> Result<String, Reason> {
-        let kind = match (self.profile.column)(attribute) {
-            Column::Named(_, kind) => kind,
-            Column::Missing => {
-                return Err(Reason::refusal(ReasonKind::MissingField, attribute.to_string()));
-            }
-        };
+        let (_, kind) = self.profile.named(attribute)?;
         let name = self.of(attribute)?;
         let equal = if wanted { "=" } else { "!=" };
         let like = if wanted { "=~" } else { "!~" };

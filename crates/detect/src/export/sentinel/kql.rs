@@ -4,9 +4,9 @@
 //! holds. Of bodies the fields are read that a path leads to, lists of values, and the members of a
 //! JSON Patch; a list where K10's kinds have an object does not pass the server.
 
-use crate::export::condition::{Attribute, Case, Condition, Operator, Relation, Wild};
+use crate::export::condition::{Attribute, Case, Condition, Operator, Wild};
 use crate::export::fidelity::{Reason, ReasonKind};
-use crate::export::profile::{Column, Kind, Profile};
+use crate::export::profile::{Kind, Profile};
 
 /// Writes conditions for one table.
 pub(super) struct Writer<'p> {
@@ -48,12 +48,7 @@ impl Writer<'_> {
 
     /// The field as it is.
     pub(super) fn column(&self, attribute: &Attribute) -> Result<(String, Kind), Reason> {
-        match (self.profile.column)(attribute) {
-            Column::Named(name, kind) => Ok((name, kind)),
-            Column::Missing => {
-                Err(Reason::refusal(ReasonKind::MissingField, attribute.to_string()))
-            }
-        }
+        self.profile.named(attribute)
     }
 
     fn test(&self, attribute: &Attribute, operator: &Operator) -> Written {
@@ -68,7 +63,7 @@ impl Writer<'_> {
             Operator::OneOf(texts, case) if kind == Kind::List => in_list(&name, texts, *case),
             _ if kind == Kind::List => return Err(unknown("a part of the list")),
             Operator::Number(relation, number) => {
-                format!("coalesce(todouble({value}) {} {number}, false)", sign(*relation))
+                format!("coalesce(todouble({value}) {} {number}, false)", relation.sign("=="))
             }
             Operator::Within(micros) => {
                 let time = self.time;
@@ -87,7 +82,7 @@ impl Writer<'_> {
                 format!("coalesce({is_in}({value}, {}), false)", text(network))
             }
             _ => {
-                let case = fixed(attribute, operator);
+                let case = operator.case_of(attribute);
                 let own =
                     of_text(&value, operator, case).ok_or_else(|| unknown("a comparison of"))?;
                 match self.of_list(attribute, &name, operator, case)? {
@@ -128,19 +123,6 @@ fn as_text(name: &str, kind: Kind) -> String {
     let is_dynamic = name.contains(['.', '[']);
     let is_plain = !is_dynamic && matches!(kind, Kind::Text | Kind::Time);
     if is_plain { name.to_owned() } else { format!("tostring({name})") }
-}
-
-/// The case that a comparison needs: what the API server writes is as it is.
-fn fixed(attribute: &Attribute, operator: &Operator) -> Case {
-    let case = match operator {
-        Operator::OneOf(_, case)
-        | Operator::Contains(_, case)
-        | Operator::StartsWith(_, case)
-        | Operator::EndsWith(_, case)
-        | Operator::Like(_, case) => *case,
-        _ => Case::Counts,
-    };
-    if attribute.has_fixed_case() { Case::Counts } else { case }
 }
 
 fn of_text(value: &str, operator: &Operator, case: Case) -> Option<String> {
@@ -235,16 +217,6 @@ fn shorter(value: &str, micros: i64) -> String {
     let form = raw("^([+-]?0|[+-]?([0-9.]+(h|m|s|ms|us|ns))+)$");
     let seconds = micros / 1_000_000;
     format!("({value} matches regex {form} and ({value} startswith_cs \"-\" or {sum} < {seconds}))")
-}
-
-const fn sign(relation: Relation) -> &'static str {
-    match relation {
-        Relation::Equal => "==",
-        Relation::Less => "<",
-        Relation::LessOrEqual => "<=",
-        Relation::Greater => ">",
-        Relation::GreaterOrEqual => ">=",
-    }
 }
 
 /// A text, quoted.

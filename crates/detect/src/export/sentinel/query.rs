@@ -60,9 +60,7 @@ type Lines = Vec<String>;
 
 impl Builder<'_> {
     fn say(&mut self, reason: Reason) {
-        if !self.reasons.contains(&reason) {
-            self.reasons.push(reason);
-        }
+        reason.add_to(&mut self.reasons);
     }
 
     /// How often, and how far back.

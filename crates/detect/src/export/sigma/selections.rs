@@ -3,7 +3,7 @@
 use super::yaml::{Mapping, quoted};
 use crate::export::condition::{Attribute, Case, Condition, Operator, Relation, Wild};
 use crate::export::fidelity::{Reason, ReasonKind};
-use crate::export::profile::{Column, Kind, Profile};
+use crate::export::profile::{Kind, Profile};
 
 /// Selections with names of their own.
 pub(super) struct Selections<'p> {
@@ -99,9 +99,7 @@ impl<'p> Selections<'p> {
     }
 
     fn item(&self, attribute: &Attribute, operator: &Operator) -> Result<Item, Reason> {
-        let Column::Named(name, kind) = (self.profile.column)(attribute) else {
-            return Err(Reason::refusal(ReasonKind::MissingField, attribute.to_string()));
-        };
+        let (name, kind) = self.profile.named(attribute)?;
         let cased = |text: &str, case: Case| {
             let is_fixed = attribute.has_fixed_case() || !text.chars().any(char::is_alphabetic);
             if case == Case::Counts && !is_fixed { "|cased" } else { "" }
@@ -142,15 +140,10 @@ impl<'p> Selections<'p> {
             ),
             Operator::Exists if kind == Kind::Text => one("", quoted("?*")),
             Operator::Exists => one("|exists", "true".to_owned()),
-            Operator::SameAs(other, case) => match (self.profile.column)(other) {
-                Column::Named(other, _) => one(
-                    if *case == Case::Counts { "|fieldref|cased" } else { "|fieldref" },
-                    quoted(&other),
-                ),
-                Column::Missing => {
-                    return Err(Reason::refusal(ReasonKind::MissingField, other.to_string()));
-                }
-            },
+            Operator::SameAs(other, case) => one(
+                if *case == Case::Counts { "|fieldref|cased" } else { "|fieldref" },
+                quoted(&self.profile.named(other)?.0),
+            ),
             Operator::Within(_) => return Err(unknown("the time of the event beside", attribute)),
             Operator::Shorter(_) => return Err(unknown("the length of the duration", attribute)),
         })

@@ -72,15 +72,11 @@ type Lines = Vec<String>;
 
 impl Builder<'_> {
     fn say(&mut self, reason: Reason) {
-        if !self.reasons.contains(&reason) {
-            self.reasons.push(reason);
-        }
+        reason.add_to(&mut self.reasons);
     }
 
     fn lines(&mut self, frequency: Duration) -> Result<Lines, Reason> {
-        if self.model.queries.iter().any(|query| query.group_by != self.model.group_by) {
-            return Err(Reason::refusal(ReasonKind::Grouping, "by another field each"));
-        }
+        self.model.check_groups()?;
         let mut lines = self.events(frequency)?;
         let by = [vec!["cluster".to_owned()], self.groups.clone()].concat().join(" ");
         lines.extend(match &self.model.counts {

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use crate::export::condition::{Attribute, Case, Condition, Operator, Relation, Wild};
 use crate::export::fidelity::{Reason, ReasonKind};
-use crate::export::profile::{Column, Kind, Profile};
+use crate::export::profile::{Kind, Profile};
 
 /// Beyond every number that is compared; exponents are not documented.
 pub(super) const FAR: &str = "999999999999999";
@@ -55,12 +55,7 @@ impl Writer<'_> {
     }
 
     fn column(&self, attribute: &Attribute) -> Result<(String, Kind), Reason> {
-        match (self.profile.column)(attribute) {
-            Column::Named(name, kind) => Ok((name, kind)),
-            Column::Missing => {
-                Err(Reason::refusal(ReasonKind::MissingField, attribute.to_string()))
-            }
-        }
+        self.profile.named(attribute)
     }
 
     fn fill(&mut self, name: &str) -> String {
@@ -72,7 +67,7 @@ impl Writer<'_> {
         let (name, kind) = self.column(attribute)?;
         let unknown =
             |what: &str| Reason::refusal(ReasonKind::Condition, format!("{what} `{attribute}`"));
-        let case = case_of(attribute, operator);
+        let case = operator.case_of(attribute);
         Ok(match (operator, kind) {
             (Operator::Exists, Kind::Object | Kind::Any) => {
                 format!("coalesce(json_extract(_raw,{}),\"null\")!=\"null\"", text(&name))
@@ -86,7 +81,7 @@ impl Writer<'_> {
                     _ => format!("-{FAR}"),
                 };
                 let field = self.fill(&name);
-                format!("coalesce(tonumber({field}),{none}){}{number}", sign(*relation))
+                format!("coalesce(tonumber({field}),{none}){}{number}", relation.sign("="))
             }
             (Operator::Within(micros), _) => within(&self.fill(&name), *micros),
             (Operator::Shorter(micros), _) => shorter(&self.fill(&name), *micros),
@@ -141,19 +136,6 @@ fn list_name(attribute: &Attribute, name: &str, operator: &Operator) -> Option<S
         Operator::OneOf(..) => Some(format!("{name}{{}}")),
         _ => None,
     }
-}
-
-/// The case that a comparison needs: what the API server writes is as it is.
-fn case_of(attribute: &Attribute, operator: &Operator) -> Case {
-    let case = match operator {
-        Operator::OneOf(_, case)
-        | Operator::Contains(_, case)
-        | Operator::StartsWith(_, case)
-        | Operator::EndsWith(_, case)
-        | Operator::Like(_, case) => *case,
-        _ => Case::Counts,
-    };
-    if attribute.has_fixed_case() { Case::Counts } else { case }
 }
 
 fn of_text(field: &str, operator: &Operator, case: Case) -> Option<String> {
@@ -221,16 +203,6 @@ fn shorter(field: &str, micros: i64) -> String {
         "(match({field},\"^([+-]?0|[+-]?([0-9.]+(h|m|s|ms|us|ns))+)$\") AND \
          (match({field},\"^-\") OR {sum}<{seconds}))"
     )
-}
-
-const fn sign(relation: Relation) -> &'static str {
-    match relation {
-        Relation::Equal => "=",
-        Relation::Less => "<",
-        Relation::LessOrEqual => "<=",
-        Relation::Greater => ">",
-        Relation::GreaterOrEqual => ">=",
-    }
 }
 
 /// A part of a regular expression without backslashes, which texts would take for their own.

@@ -47,10 +47,7 @@ fn one(part: &Part, reasons: &mut Vec<Reason>) -> Option<String> {
 fn variable(name: &str, reasons: &mut Vec<Reason>) -> Option<String> {
     let known = field(name);
     if known.is_none() {
-        let reason = Reason::new(ReasonKind::Variable, Effect::None, name);
-        if !reasons.contains(&reason) {
-            reasons.push(reason);
-        }
+        Reason::new(ReasonKind::Variable, Effect::None, name).add_to(reasons);
     }
     known.map(|field| match field {
         "first_seen" | "last_seen" => {

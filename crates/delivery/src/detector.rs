@@ -54,9 +54,9 @@ pub const DETECT_GATHER_TIME: Duration = Duration::from_millis(2);
 /// While nothing is recorded, the detector looks at the time of day this often: signals end and silence
 /// is found although no event comes.
 pub const TIMER_PERIOD: Duration = Duration::from_secs(5);
-/// So much later than the time of day it is taken to be then, in microseconds: a record that is being
-/// committed is a little older than the time of day.
-const COMMIT_TIME_MAX: i64 = 2_000_000;
+/// The engine's clock stays so many microseconds behind the time of day then: an event gets its stage
+/// timestamp a little before the store is asked to commit it.
+const HANDOVER_TIME_MAX: i64 = 2_000_000;
 /// The source of events that this server made.
 pub const LOCAL_SOURCE: &str = "local";
 /// An updated signal is written again at most this often, unless its severity rises: a mass deletion
@@ -230,7 +230,7 @@ impl Detector {
             }
             let is_idle = !self.read_batch().await?;
             if is_idle {
-                self.pass_time();
+                self.pass_time().await?;
             }
             self.write_due(false).await?;
             if self.has_news && self.published_at.elapsed() >= STATUS_PERIOD {
@@ -307,17 +307,29 @@ impl Detector {
         }
     }
 
-    /// Time goes on although nothing is recorded. What it leads to is the same as if the next event led
-    /// to it, only earlier.
-    fn pass_time(&mut self) {
-        let now = (self.parts.clock)().as_micros().saturating_sub(COMMIT_TIME_MAX);
-        if now <= self.time.as_micros() || self.position < self.committed {
-            return;
+    /// Time goes on although nothing is recorded. It must lead to the same signals as the next event
+    /// would, only earlier. So it goes on only as far as no event can come any more that happened
+    /// before: all that the store was asked to commit is committed, however long the disk takes, and read.
+    async fn pass_time(&mut self) -> Result<(), Stopped> {
+        let now = (self.parts.clock)().as_micros().saturating_sub(HANDOVER_TIME_MAX);
+        let time = Timestamp::from_micros(now);
+        if time <= self.time || self.position < self.committed || !self.engine.is_due(time) {
+            return Ok(());
         }
-        self.time = Timestamp::from_micros(now);
+        match self.reader.journal().submit(Box::new(|_| {})).await {
+            Ok(_) => {}
+            Err(StoreError::Closed) => return Err(Stopped),
+            // Nothing can be written now; it is tried again later.
+            Err(_) => return Ok(()),
+        }
+        if self.reader.journal().last_seq() > self.position {
+            return Ok(());
+        }
+        self.time = time;
         let mut changes = Vec::new();
-        self.engine.advance(self.time, &mut changes);
+        self.engine.advance(time, &mut changes);
         self.take(changes);
+        Ok(())
     }
 
     fn take(&mut self, changes: Vec<SignalChange>) {

@@ -174,6 +174,11 @@ impl Engine {
         self.act(clock.as_micros(), changes);
     }
 
+    /// Whether something happens once the clock is at `time`, although no event comes.
+    pub fn is_due(&self, time: Timestamp) -> bool {
+        !self.orphans.is_empty() || self.state.is_due(time.as_micros())
+    }
+
     /// The input is at its end: events that wait for earlier ones count now. Signals stay open.
     pub fn finish(&mut self, changes: &mut Vec<SignalChange>) {
         changes.append(&mut self.orphans);

@@ -61,13 +61,13 @@ struct Told {
 }
 
 /// A stored signal.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Stored {
     spec: SignalSpec,
     status: Status,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Status {
     state: SignalState,
 }
@@ -78,10 +78,11 @@ pub(super) async fn compare(home: &Path) -> anyhow::Result<Compared> {
     let (found, told, events) = read_again(&*store.journal()).await?;
     let stored = stored(store.storage()).await?;
     store.close().await;
-    let ids: Vec<&String> = found.keys().collect();
-    ensure!(ids == stored.keys().collect::<Vec<_>>(), "signals {:?} are stored", stored.keys());
+    for (id, kept) in &stored {
+        ensure!(found.contains_key(id), "signal {id} is stored, and not found again: {kept:?}");
+    }
     for (id, signal) in &found {
-        let kept = stored.get(id).context("not stored")?;
+        let kept = stored.get(id).with_context(|| format!("{id} is not stored: {signal:?}"))?;
         let same =
             without_remaining(&kept.spec) == signal.spec && kept.status.state == signal.state;
         ensure!(same, "signal {id} is stored as {:?}, it is {signal:?}", kept.spec);

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use delivery::{
     DETECTOR, Delivery, Detector, DetectorParts, DetectorRules, DetectorStatus, Enricher,
-    SignalWriter, Written,
+    SignalWriter, TIMER_PERIOD, Written,
 };
 use detect::{Document, LoadOptions, RuleSet, Settings};
 use event::record::signal_of;
@@ -94,18 +95,23 @@ fn rules(texts: &[&str]) -> DetectorRules {
 }
 
 async fn detector(store: &Sqlite, rules: watch::Receiver<DetectorRules>) -> Detector {
-    detector_at(store, rules, START).await
+    detector_at(store, rules, &Arc::new(AtomicI64::new(START))).await
 }
 
-/// A detector by whose clock it is always the same time.
-async fn detector_at(store: &Sqlite, rules: watch::Receiver<DetectorRules>, now: i64) -> Detector {
+/// A detector whose clock shows what is set.
+async fn detector_at(
+    store: &Sqlite,
+    rules: watch::Receiver<DetectorRules>,
+    now: &Arc<AtomicI64>,
+) -> Detector {
+    let now = Arc::clone(now);
     let parts = DetectorParts {
         writer: Arc::new(Writer),
         enricher: Box::new(Remains),
         rules,
         settings: Settings::default(),
         cluster: "prod".to_owned(),
-        clock: Arc::new(move || Timestamp::from_micros(now)),
+        clock: Arc::new(move || Timestamp::from_micros(now.load(Ordering::Relaxed))),
     };
     Delivery::new(store.journal(), &mut Registry::default()).detector(parts).await.unwrap()
 }
@@ -244,10 +250,50 @@ async fn a_signal_ends_by_the_time_of_day_when_nothing_is_recorded_any_more() {
         let (_sender, rules) = watch::channel(rules(&[RULE]));
         let stop = CancellationToken::new();
         stop.cancel();
-        detector_at(&store, rules, START + hours * 3_600_000_000).await.run(stop).await;
+        let now = Arc::new(AtomicI64::new(START + hours * 3_600_000_000));
+        detector_at(&store, rules, &now).await.run(stop).await;
         let states: Vec<_> = found(&store).await.into_values().map(|(it, _)| it.state).collect();
         assert_eq!(states, [state], "after {hours} hours");
     }
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_signal_does_not_end_while_an_event_that_prolongs_it_waits_for_the_disk() {
+    // Of the same user as the first event.
+    const SECOND: i64 = 999_999;
+    let rule = RULE.replace("keepwatch: {", "keepwatch: {keep-alive: 2s, ");
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    delete(&store, 0).await;
+    let (_sender, receiver) = watch::channel(rules(&[&rule]));
+    let now = Arc::new(AtomicI64::new(START));
+    let detector = detector_at(&store, receiver, &now).await;
+    let stop = CancellationToken::new();
+    let scenario = async {
+        while found(&store).await.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let (disk_is_slow, disk_is_done) = std::sync::mpsc::channel::<()>();
+        let slow = store.submit(Box::new(move |_| disk_is_done.recv().unwrap()));
+        let resume = async {
+            // The detector looks at the time of day, by which the signal is over.
+            now.store(START + 90 * SECOND, Ordering::Relaxed);
+            tokio::time::pause();
+            tokio::time::advance(2 * TIMER_PERIOD).await;
+            tokio::time::resume();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            disk_is_slow.send(()).unwrap();
+        };
+        // It happened a second before the signal ends.
+        let (.., slow) = tokio::join!(delete(&store, SECOND), resume, slow);
+        slow.unwrap();
+        stop.cancel();
+    };
+    tokio::join!(detector.run(stop.clone()), scenario);
+    let found = found(&store).await;
+    let counts: Vec<_> = found.values().map(|(signal, _)| signal.spec.count).collect();
+    assert_eq!(counts, [2]);
     store.close().await;
 }
 

@@ -176,6 +176,12 @@ impl State {
         }
     }
 
+    /// Whether a timer or an event that waits is due by `now`.
+    pub(crate) fn is_due(&self, now: i64) -> bool {
+        let timer = self.timers.first().map(|timer| timer.at);
+        [timer, self.waiting.next_release()].into_iter().flatten().any(|at| at <= now)
+    }
+
     /// Lets everything act that is due by `now`, or every hit when there is no more to wait for.
     pub(crate) fn act(&mut self, turn: &mut Turn<'_>, now: Option<i64>) {
         let until =

@@ -42,10 +42,12 @@ impl Filter {
         let request = call.request;
         let labels = first(request, "labelSelector").unwrap_or_default();
         let fields = first(request, "fieldSelector").unwrap_or_default();
-        Ok(Self {
-            labels: Selector::parse(labels).map_err(ApiError::bad_request)?,
-            fields: FieldSelector::parse(fields, &call.kind.resource)?,
-        })
+        let mut fields = FieldSelector::parse(fields, &call.kind.resource)?;
+        // Authorization and the event go by this name, so nothing else may be read.
+        if !request.info.name.is_empty() {
+            fields.narrow_to_name(&request.info.name)?;
+        }
+        Ok(Self { labels: Selector::parse(labels).map_err(ApiError::bad_request)?, fields })
     }
 
     pub(super) fn selects_all(&self) -> bool {

@@ -5,6 +5,9 @@ use serde_json::{Map, Value};
 use crate::table::at_map;
 use crate::{ApiError, FieldTerm, Resource};
 
+/// The field that names an object.
+const NAME: &str = "metadata.name";
+
 /// Conditions on fields, all of which must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FieldSelector {
@@ -29,7 +32,7 @@ impl FieldSelector {
                 ))
             })?;
             let path = term.path.as_str();
-            let is_known = matches!(path, "metadata.name" | "metadata.namespace")
+            let is_known = matches!(path, NAME | "metadata.namespace")
                 || resource.selectable_fields.contains(&path);
             if !is_known {
                 return Err(ApiError::bad_request(format!("field label not supported: {path}")));
@@ -38,6 +41,22 @@ impl FieldSelector {
             terms.push(term);
         }
         Ok(Self { terms })
+    }
+
+    /// Narrows an empty selector to the object of that name. One that says something must select that
+    /// name and no other.
+    pub(crate) fn narrow_to_name(&mut self, name: &str) -> Result<(), ApiError> {
+        let mut names = self.terms.iter().filter(|term| term.is_equal && term.path == NAME);
+        if names.any(|term| term.value == name) {
+            return Ok(());
+        }
+        if !self.terms.is_empty() {
+            return Err(ApiError::bad_request(
+                "fieldSelector metadata.name doesn't match requested name",
+            ));
+        }
+        self.terms.push(Term { path: NAME.to_owned(), value: name.to_owned(), is_equal: true });
+        Ok(())
     }
 
     /// Whether it selects everything.

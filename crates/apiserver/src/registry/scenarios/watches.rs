@@ -161,3 +161,35 @@ async fn a_watch_as_a_table_defines_its_columns_once() {
     assert_eq!(frames[1]["object"]["columnDefinitions"], Value::Null);
     assert_eq!(frames[1]["object"]["rows"][0]["cells"][0], "b");
 }
+
+/// `/watch/` in front of a name watched every object, while authorization and the event named one.
+#[tokio::test]
+async fn a_watch_of_a_name_in_the_path_tells_of_that_object_only() {
+    let house = House::open().await;
+    for name in ["allowed", "secret"] {
+        make(&house, name, "x").await;
+    }
+    house.ok("POST /api/v1/namespaces", r#"{"metadata":{"name":"other"}}"#).await;
+    let widgets = "/apis/test.example.com/v1/watch/namespaces/shop/widgets/allowed";
+    let check = async |path: &str, query: &str, expected: &[&str]| {
+        let frames = house.watch(&format!("GET {path}?timeoutSeconds=1{query}"), 9).await;
+        assert_eq!(told(&frames), expected, "{path} {query}");
+    };
+    check(widgets, "", &["ADDED allowed"]).await;
+    check(widgets, "&fieldSelector=metadata.name%3Dallowed", &["ADDED allowed"]).await;
+    check(widgets, "&fieldSelector=&fieldSelector=metadata.name!%3Dx", &["ADDED allowed"]).await;
+    check(widgets, "&sendInitialEvents=false&resourceVersionMatch=NotOlderThan", &[]).await;
+    check("/api/v1/watch/namespaces/shop", "", &["ADDED shop"]).await;
+    let contradictions = [
+        "metadata.name%3Dsecret",
+        "metadata.name!%3Dsecret",
+        "metadata.name!%3Dallowed",
+        "metadata.namespace%3Dshop",
+        "metadata.name%3D",
+    ];
+    for selector in contradictions {
+        let line = format!("GET {widgets}?fieldSelector={selector}");
+        let got = house.ask(&line, "", &[]).await;
+        assert_eq!(got.code, 400, "{selector}: {}", got.json);
+    }
+}

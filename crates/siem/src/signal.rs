@@ -67,6 +67,7 @@ pub fn resource() -> Resource {
             "spec.severity",
             "spec.rule.id",
             "spec.actor.username",
+            "spec.actor.impersonatedBy",
             "status.state",
             "status.triage.state",
         ],

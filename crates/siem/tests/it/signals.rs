@@ -58,12 +58,14 @@ async fn people_select_signals_by_fields_and_labels() {
     let server = server().await;
     let mut low = signal("s2", SignalState::Closed, 1);
     low.spec.severity = Severity::Low;
+    low.spec.actor.impersonated_by = "eve".to_owned();
     detect(&server, low).await;
     for (query, expected) in [
         ("fieldSelector=spec.severity=low", "s2"),
         ("fieldSelector=status.state!=closed", "s1"),
         ("fieldSelector=status.triage.state=open,status.state=closed", "s2"),
         ("fieldSelector=spec.rule.id=k10-rp-deleted,spec.actor.username=bob", ""),
+        ("fieldSelector=spec.actor.impersonatedBy=eve", "s2"),
         ("labelSelector=siem.keepwatch.io/severity=high", "s1"),
         ("labelSelector=siem.keepwatch.io/rule=k10-rp-deleted", "s1 s2"),
     ] {

@@ -86,8 +86,8 @@ pub struct GroupField {
 pub enum CorrelationKind {
     /// Events.
     EventCount,
-    /// Different values of a field.
-    ValueCount(Field),
+    /// Different values of a field. Of several fields: different combinations of their values.
+    ValueCount(Vec<Field>),
     /// Rules of which there is an event, in any order.
     Temporal,
     /// Rules of which there are events, in the order of the list.

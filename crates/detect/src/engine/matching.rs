@@ -230,8 +230,12 @@ fn combinations<'f>(
 
 /// What an event adds to the count of a correlation: for values, one for each of its values.
 fn counted_values(correlation: &Correlation, fields: &Fields<'_>) -> Vec<Digest> {
-    let CorrelationKind::ValueCount(field) = &correlation.kind else {
-        return vec![Digest::default()];
+    let field = match &correlation.kind {
+        CorrelationKind::ValueCount(counted) => match counted.as_slice() {
+            [field] => field,
+            several => return counted_combinations(several, fields),
+        },
+        _ => return vec![Digest::default()],
     };
     let mut values = Vec::new();
     fields.for_each_value(field, |value| {
@@ -241,6 +245,13 @@ fn counted_values(correlation: &Correlation, fields: &Fields<'_>) -> Vec<Digest>
     });
     values.dedup();
     values
+}
+
+/// One for each combination of the fields' values. A field may be missing, but not all of them.
+fn counted_combinations(counted: &[Field], fields: &Fields<'_>) -> Vec<Digest> {
+    let combinations = combinations(counted.iter(), fields, true).unwrap_or_default();
+    let with_values = combinations.iter().filter(|values| values.iter().any(|it| !it.is_empty()));
+    with_values.map(|values| Digest::of(values.iter().map(|value| value.as_bytes()))).collect()
 }
 
 /// The value of several fields together; `None` when all are missing.

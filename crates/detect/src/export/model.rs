@@ -302,12 +302,29 @@ fn counts(rule: &Rule) -> Result<Counts, Reason> {
         },
         Body::Correlation(correlation) => match &correlation.kind {
             CorrelationKind::EventCount => Counts::Events,
-            CorrelationKind::ValueCount(field) => Counts::Values(key(field.as_str(), field)?),
+            CorrelationKind::ValueCount(fields) => Counts::Values(counted_key(fields)?),
             CorrelationKind::Temporal => Counts::Queries,
             CorrelationKind::TemporalOrdered => Counts::Sequence,
             CorrelationKind::Absence => Counts::Silence,
         },
     })
+}
+
+/// The one key whose values are counted: SIEMs count those of one field. What says which object a
+/// request is about is in its path too.
+fn counted_key(fields: &[Field]) -> Result<Key, Reason> {
+    match fields {
+        [field] => key(field.as_str(), field),
+        several if several.iter().all(|field| matches!(field.path(), Path::ObjectRef(_))) => {
+            let (name, attribute) = ("requestURI", Attribute::of(Path::RequestUri.v1_keys()));
+            Ok(Key { name: name.to_owned(), attribute, who: Who::Named })
+        }
+        several => {
+            let names: Vec<&str> = several.iter().map(Field::as_str).collect();
+            let detail = format!("of {} together", names.join(" and "));
+            Err(Reason::refusal(ReasonKind::NoDistinctCount, detail))
+        }
+    }
 }
 
 /// The rule's cases, and the severity of the rule where none of them holds.

@@ -273,8 +273,8 @@ impl Resolver<'_> {
         Correlation {
             kind: match &correlation.kind {
                 CorrelationKind::EventCount => rule::CorrelationKind::EventCount,
-                CorrelationKind::ValueCount(field) => {
-                    rule::CorrelationKind::ValueCount(field.clone())
+                CorrelationKind::ValueCount(fields) => {
+                    rule::CorrelationKind::ValueCount(fields.clone())
                 }
                 CorrelationKind::Temporal => rule::CorrelationKind::Temporal,
                 CorrelationKind::TemporalOrdered => rule::CorrelationKind::TemporalOrdered,

@@ -257,8 +257,8 @@ pub struct Correlation {
 pub enum CorrelationKind {
     /// Events.
     EventCount,
-    /// Different values of a field.
-    ValueCount(Field),
+    /// Different values of a field, or of several taken together.
+    ValueCount(Vec<Field>),
     /// Rules, in any order.
     Temporal,
     /// Rules, in the order of the list.

@@ -19,6 +19,8 @@ pub(super) const UNITS: &str =
 const RULES_MAX: usize = 100;
 /// Most keys of a group.
 const GROUP_BY_MAX: usize = 8;
+/// Most fields whose values are counted together.
+const COUNTED_MAX: usize = 4;
 
 const TYPES: [&str; 4] = ["event_count", "value_count", "temporal", "temporal_ordered"];
 /// Types of Sigma that we refuse.
@@ -33,9 +35,9 @@ pub(super) fn read(node: &Node, errors: &mut Errors) -> Option<Correlation> {
     let group_by = group_by(&mut members, errors);
     let timespan = timespan(&mut members, errors);
     let aliases = aliases(&mut members, errors);
-    let mut field = members.take("field").and_then(|node| counted_field(node, errors));
+    let mut counted = members.take("field").map(|node| counted_fields(node, errors));
     let condition = members.take("condition");
-    let threshold = condition.and_then(|node| threshold(node, &mut field, errors));
+    let threshold = condition.and_then(|node| threshold(node, &mut counted, errors));
     members.finish("correlation", errors);
     let is_temporal = matches!(kind, "temporal" | "temporal_ordered");
     if condition.is_none() && !is_temporal {
@@ -46,7 +48,7 @@ pub(super) fn read(node: &Node, errors: &mut Errors) -> Option<Correlation> {
         let what = "a temporal correlation is met by all its rules, or by at least some of them";
         errors.hint(at, what, "leave the condition away, or use gte");
     }
-    if field.is_some() && kind != "value_count" {
+    if counted.is_some() && kind != "value_count" {
         errors.hint(kind_at, format!("{kind} counts no values of a field"), "use value_count");
     }
     let is_silence = threshold == Some(Threshold { at_least: 0, at_most: 0 });
@@ -56,7 +58,7 @@ pub(super) fn read(node: &Node, errors: &mut Errors) -> Option<Correlation> {
         "temporal" => CorrelationKind::Temporal,
         "temporal_ordered" => CorrelationKind::TemporalOrdered,
         _ => {
-            let Some(field) = field else {
+            let Some(counted) = counted else {
                 errors.hint(
                     kind_at,
                     "value_count needs the field whose values it counts",
@@ -64,7 +66,7 @@ pub(super) fn read(node: &Node, errors: &mut Errors) -> Option<Correlation> {
                 );
                 return None;
             };
-            CorrelationKind::ValueCount(field)
+            CorrelationKind::ValueCount(counted)
         }
     };
     if matches!(kind, CorrelationKind::ValueCount(_)) && is_silence {
@@ -172,16 +174,13 @@ pub(super) fn parse_duration(text: &str) -> Option<i64> {
     number.checked_mul(unit)
 }
 
-fn counted_field(node: &Node, errors: &mut Errors) -> Option<Field> {
-    if matches!(node.value, Value::List(_)) {
-        errors.hint(
-            node.at,
-            "values of several fields cannot be counted together",
-            "count the values of one field and put the others into group-by",
-        );
-        return None;
+/// The field whose values are counted; several of them are counted together, as Sigma has it.
+fn counted_fields(node: &Node, errors: &mut Errors) -> Vec<Field> {
+    let names = texts_with_places(node, "field", errors);
+    if names.is_empty() || names.len() > COUNTED_MAX {
+        errors.add(node.at, format!("values of 1 to {COUNTED_MAX} fields are counted"));
     }
-    field(&text(node, "field", errors)?, node.at, errors)
+    names.iter().filter_map(|(name, at)| field(name, *at, errors)).collect()
 }
 
 pub(super) fn field(text: &str, at: Position, errors: &mut Errors) -> Option<Field> {
@@ -189,7 +188,11 @@ pub(super) fn field(text: &str, at: Position, errors: &mut Errors) -> Option<Fie
 }
 
 /// Bounds from `gte: 5`, or from two of them.
-fn threshold(node: &Node, field: &mut Option<Field>, errors: &mut Errors) -> Option<Threshold> {
+fn threshold(
+    node: &Node,
+    counted: &mut Option<Vec<Field>>,
+    errors: &mut Errors,
+) -> Option<Threshold> {
     if let Value::Text(_) = &node.value {
         errors.hint(
             node.at,
@@ -200,10 +203,10 @@ fn threshold(node: &Node, field: &mut Option<Field>, errors: &mut Errors) -> Opt
     }
     let mut members = Members::of(node, "condition", errors)?;
     if let Some(node) = members.take("field") {
-        if field.is_some() {
+        if counted.is_some() {
             errors.add(node.at, "the field is named twice");
         }
-        *field = counted_field(node, errors);
+        *counted = Some(counted_fields(node, errors));
     }
     let mut number =
         |key: &'static str, errors: &mut Errors| count(members.take(key)?, key, errors);

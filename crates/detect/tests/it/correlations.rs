@@ -52,7 +52,7 @@ fn rules_of_other_files_can_be_referred_to_in_any_order() {
     let found = correlation(&rules, "c");
     assert_eq!(found.rules, [1]);
     let name = Field::parse("objectRef.name").unwrap();
-    assert!(matches!(found.kind, CorrelationKind::ValueCount(field) if field == name));
+    assert!(matches!(found.kind, CorrelationKind::ValueCount(fields) if fields == [name]));
     assert!(rules.rules()[1].raises, "generate: true");
 }
 
@@ -106,6 +106,11 @@ fn a_correlation_with_a_mistake_is_refused() {
         ("type: event_cnt, rules: [a], timespan: 1h", "help: did you mean `event_count`?"),
         ("type: value_avg, rules: [a], timespan: 1h, condition: {gte: 1}", "is a quantity"),
         ("type: value_count, rules: [a], timespan: 1h, condition: {gte: 1}", "needs the field"),
+        (
+            "type: value_count, rules: [a], timespan: 1h, field: [verb, verb, verb, verb, verb], \
+             condition: {gte: 1}",
+            "1 to 4 fields",
+        ),
         ("type: event_count, rules: [a], timespan: 1x, condition: {gte: 1}", "not a time"),
         ("type: event_count, rules: [a], timespan: 2y, condition: {gte: 1}", "not a time"),
         ("type: event_count, rules: [a], timespan: 1h, condition: {neq: 1}", "`neq`"),

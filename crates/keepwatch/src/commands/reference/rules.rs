@@ -116,7 +116,10 @@ fn correlated(correlation: &Correlation) -> String {
     let within = time(Duration::from_micros(micros));
     let what = match &correlation.kind {
         CorrelationKind::EventCount => format!("{least} events"),
-        CorrelationKind::ValueCount(field) => format!("{least} values of `{field}`"),
+        CorrelationKind::ValueCount(counted) => {
+            let names: Vec<String> = counted.iter().map(|field| format!("`{field}`")).collect();
+            format!("{least} values of {}", names.join(" and "))
+        }
         CorrelationKind::Temporal => "all its events".to_owned(),
         CorrelationKind::TemporalOrdered => "all its events in their order".to_owned(),
         CorrelationKind::Absence => return format!("{within} without an event"),

@@ -48,7 +48,7 @@ END
     query                        = "@ObjectRef.APIGroup:apps.kio.kasten.io @ObjectRef.Resource:restorepoints @Verb:delete @ResponseStatus.code:>=200 @ResponseStatus.code:<300 -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -(@ImpersonatedUser.username:?* -@ImpersonatedUser.username:system\\:serviceaccount\\:kasten\\-io\\:*)) -@User.username:(\"system:serviceaccount:kube-system:namespace-controller\" OR \"system:serviceaccount:kube-system:generic-garbage-collector\") @Stage:(ResponseComplete OR Panic) -@RequestObject.dryRun:*"
     aggregation                  = "cardinality"
     group_by_fields              = ["cluster-name"]
-    distinct_fields              = ["@ObjectRef.Name"]
+    distinct_fields              = ["@RequestURI"]
     has_optional_group_by_fields = true
     data_source                  = "logs"
   }

@@ -17,7 +17,7 @@ Find an identity that takes away restore points in number, fast or one an hour.
 
 ## Strategy
 
-Different names count, so that retries do not. The window is a day, so that deleting slowly does not help.
+Different objects count, by namespace and name, so that retries do not. The window is a day, so that deleting slowly does not help.
 
 ## Triage and response
 
@@ -31,7 +31,6 @@ Different names count, so that retries do not. The window is a day, so that dele
 ## Blind spots
 
 - Behind kube-apiserver's aggregator only the identity that was acted as arrives. An identity that may impersonate one of K10's accounts is taken for K10; the cluster's own audit log has the same audit ID and the person.
-- Restore points of the same name in several namespaces count once.
 
 ## False positives
 
@@ -44,7 +43,7 @@ END
     query                        = "@ObjectRef.APIGroup:apps.kio.kasten.io @ObjectRef.Resource:restorepoints @Verb:delete @ResponseStatus.code:>=200 @ResponseStatus.code:<300 -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -(@ImpersonatedUser.username:?* -@ImpersonatedUser.username:system\\:serviceaccount\\:kasten\\-io\\:*)) -@User.username:(\"system:serviceaccount:kube-system:namespace-controller\" OR \"system:serviceaccount:kube-system:generic-garbage-collector\") @Stage:(ResponseComplete OR Panic) -@RequestObject.dryRun:* @User.username:?*"
     aggregation                  = "cardinality"
     group_by_fields              = ["@User.username", "cluster-name"]
-    distinct_fields              = ["@ObjectRef.Name"]
+    distinct_fields              = ["@RequestURI"]
     has_optional_group_by_fields = true
     data_source                  = "logs"
   }

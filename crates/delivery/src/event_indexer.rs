@@ -87,7 +87,9 @@ impl EventIndexer {
                     let record = records.first().filter(|it| it.seq == segment.last_seq());
                     return Ok(segment.is_of(record));
                 }
-                Err(ReadError::Damaged { .. }) => return Ok(segment.is_of(None)),
+                Err(ReadError::Damaged { .. } | ReadError::Missing { .. }) => {
+                    return Ok(segment.is_of(None));
+                }
                 Err(ReadError::Closed) => return Err(Stopped),
                 Err(error) => self.reader.back_off(&mut backoff, &error, None).await,
             }
@@ -108,8 +110,8 @@ impl EventIndexer {
                 self.reader.wait_past(after).await?;
                 tokio::time::sleep(INDEX_GATHER_TIME).await;
             }
-            for entry in entries {
-                if entry.seq > last {
+            for mut entry in entries {
+                if !entry.end_at(last) {
                     // The rest of the segment was trimmed before it was read.
                     return Ok(false);
                 }

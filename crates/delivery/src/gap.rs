@@ -1,16 +1,37 @@
-//! The event that stands for a record nobody can read: a loss is on record itself.
+//! The event that stands for records nobody can read: a loss is on record itself.
 
 use event::{Event, Stage, Timestamp};
+use store::Hole;
 
 /// The annotation that says why.
-const GAP: &str = "keepwatch.io/gap";
-/// The annotation that says which.
+pub const GAP: &str = "keepwatch.io/gap";
+/// The annotation that says which: a number, or the first and the last one.
 const SEQ: &str = "keepwatch.io/seq";
+/// The annotation that says how many they are.
+const RECORDS: &str = "keepwatch.io/gap-records";
 
-pub(crate) fn event(seq: u64, reason: &str, time: Timestamp) -> Event {
-    let annotations = [(GAP, reason), (SEQ, &seq.to_string())];
+/// An event in the place of records that are missing or cannot be read.
+pub(crate) fn event(hole: Hole, reason: &str, time: Timestamp) -> Event {
+    let Hole { first, last } = hole;
+    let seq = if first == last { last.to_string() } else { format!("{first}-{last}") };
+    let annotations = [(GAP, reason.to_owned()), (SEQ, seq), (RECORDS, hole.records().to_string())];
     Event {
-        annotations: annotations.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+        annotations: annotations.map(|(key, value)| (key.to_owned(), value)).into(),
         ..Event::without_request(Stage::Panic, "gap", time)
+    }
+}
+
+/// The event that records a hole in the journal, once, for all readers: also for those that have
+/// passed it.
+pub fn hole_event(hole: Hole, time: Timestamp) -> Event {
+    let Hole { first, last } = hole;
+    let reason = format!(
+        "the journal's records {first} to {last} are missing: {} in all; readers that had not passed \
+         them do not get them",
+        hole.records()
+    );
+    Event {
+        audit_id: format!("keepwatch-gap-{first}-{last}-{}", time.as_micros()),
+        ..event(hole, &reason, time)
     }
 }

@@ -37,6 +37,7 @@ use tokio_util::task::TaskTracker;
 
 pub use detector::*;
 pub use event_indexer::{EVENT_INDEX, EventIndexer, INDEX_GATHER_TIME};
+pub use gap::{GAP, hole_event};
 pub use health::{Condition, SinkHealth};
 pub use heartbeat::{HEARTBEAT, HEARTBEAT_PERIOD, HEARTBEAT_SINK, USER};
 pub use reader::{BATCH_BYTES_MAX, BATCH_ROWS_MAX, DRAIN_MAX};

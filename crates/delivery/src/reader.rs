@@ -13,7 +13,7 @@ use std::time::Duration;
 use event::record::{SignalRecord, is_signal, signal_of};
 use event::{Event, Timestamp, View};
 use sink::chain;
-use store::{Cursor, Journal, ReadError, Record, StoreError};
+use store::{Cursor, Hole, Journal, ReadError, Record, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::{Backoff, WAIT_MAX};
@@ -46,6 +46,8 @@ pub(crate) struct Stopped;
 pub(crate) struct Entry {
     /// Its place in the journal.
     pub(crate) seq: u64,
+    /// The first of the records it stands for: its own place, unless many are missing.
+    first: u64,
     /// The record, or why it cannot be read.
     record: Result<Record, String>,
 }
@@ -138,7 +140,10 @@ impl JournalReader {
                 Ok(records) => return Ok(records.into_iter().map(Entry::from).collect()),
                 Err(ReadError::Damaged { what, number }) => {
                     let record = Err(format!("{what} is damaged on disk"));
-                    return Ok(vec![Entry { seq: number, record }]);
+                    return Ok(vec![Entry { seq: number, first: number, record }]);
+                }
+                Err(error @ ReadError::Missing { first, last }) => {
+                    return Ok(vec![Entry { seq: last, first, record: Err(error.to_string()) }]);
                 }
                 Err(ReadError::Closed) => return Err(Stopped),
                 Err(error) => self.back_off(&mut backoff, &error, None).await,
@@ -231,7 +236,7 @@ pub(crate) async fn drained(stop: &CancellationToken) {
 
 impl From<Record> for Entry {
     fn from(record: Record) -> Self {
-        Self { seq: record.seq, record: Ok(record) }
+        Self { seq: record.seq, first: record.seq, record: Ok(record) }
     }
 }
 
@@ -239,6 +244,14 @@ impl Entry {
     /// Whether it is known to tell of a signal. Cheaper than to decode it.
     pub(crate) fn is_signal(&self) -> bool {
         self.record.as_ref().is_ok_and(|record| is_signal(&record.bytes))
+    }
+
+    /// Leaves what is behind `last` to a later read; whether anything is left.
+    pub(crate) fn end_at(&mut self, last: u64) -> bool {
+        if self.first <= last {
+            self.seq = self.seq.min(last);
+        }
+        self.seq <= last
     }
 
     /// The record, if it can be read.
@@ -264,7 +277,8 @@ impl Decoder {
             let (sink, seq) = (&*self.name, entry.seq);
             tracing::warn!(sink, seq, reason, "record cannot be read; a gap line takes its place");
             self.metrics.unreadable(sink);
-            Content::Gap(Box::new(gap::event(seq, &reason, time)))
+            let hole = Hole { first: entry.first, last: seq };
+            Content::Gap(Box::new(gap::event(hole, &reason, time)))
         })
     }
 }

@@ -381,7 +381,7 @@ fn left(age: Duration, draft: &Draft, now: Timestamp) -> Duration {
 
 fn up_to(mut entries: Vec<Entry>, last: Option<u64>) -> Vec<Entry> {
     if let Some(last) = last {
-        entries.retain(|entry| entry.seq <= last);
+        entries.retain_mut(|entry| entry.end_at(last));
     }
     entries
 }

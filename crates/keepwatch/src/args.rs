@@ -193,6 +193,13 @@ pub(crate) enum CursorsCommand {
     /// Discard events for one reader: the only way in which events are given up
     #[command(after_help = EXIT_CODES)]
     Skip(MoveArgs),
+    /// Say that missing records were seen, so that the server is ready again; also while it runs
+    #[command(after_help = EXIT_CODES)]
+    Acknowledge {
+        /// Folder of the store (`serve --data-dir`, `up --dir`)
+        #[arg(long, value_name = "DIR")]
+        data_dir: PathBuf,
+    },
     /// Let one reader have events again that it had already
     #[command(after_help = EXIT_CODES)]
     Rewind(MoveArgs),

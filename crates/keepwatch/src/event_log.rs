@@ -39,6 +39,7 @@ impl EventLog for JournalLog {
                 Ok(records) => return Ok(records.into_iter().map(record).collect()),
                 // One that is damaged on disk does not hide those behind it; the sinks report it.
                 Err(ReadError::Damaged { number, .. }) if number > after => after = number,
+                Err(ReadError::Missing { last, .. }) if last > after => after = last,
                 Err(error) => return Err(unreadable(&error)),
             }
         }

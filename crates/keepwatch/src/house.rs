@@ -39,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{self, SystemClock};
 use crate::detection::Detection;
 use crate::event_log::JournalLog;
+use crate::journal_gaps::JournalGaps;
 use crate::notifications::{self, Tester};
 
 /// Worker threads at least and at most: most of the work is one writer's.
@@ -87,6 +88,7 @@ pub(crate) struct House {
     indexer: EventIndexer,
     notifications: Arc<Notifications>,
     tester: Tester,
+    gaps: Arc<JournalGaps>,
 }
 
 /// Somebody who lives in the house and leaves first.
@@ -103,6 +105,7 @@ impl House {
         resources.extend(siem::resources(&services(&plan, &tester, &index)));
         let metrics = Metrics::new(&mut numbers, &resources);
         let journal = plan.store.journal();
+        let gaps = JournalGaps::open(plan.store.clone()).await?;
         retire(&*journal, &plan.sinks, plan.detects).await?;
         let mut delivery = Delivery::new(journal, &mut numbers);
         let sink_tasks = plan.sinks.into_iter().map(|sink| delivery.sink_task(sink)).collect();
@@ -138,7 +141,7 @@ impl House {
             registry: registry.clone(),
             storage: plan.storage,
             clock,
-            checks: plan.checks,
+            checks: plan.checks.into_iter().chain([gaps.check()]).collect(),
             remarks: remarks(Arc::clone(&delivery)),
             metrics,
             limits: plan.limits,
@@ -158,6 +161,7 @@ impl House {
             indexer,
             notifications,
             tester,
+            gaps,
         })
     }
 
@@ -225,6 +229,7 @@ impl House {
             living.spawn(detection.follower.run());
         }
         living.spawn(self.indexer.run());
+        living.spawn(self.gaps.run());
         for resident in residents {
             living.spawn(resident);
         }

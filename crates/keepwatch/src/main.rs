@@ -14,6 +14,7 @@ mod detection;
 mod event_log;
 mod house;
 mod input;
+mod journal_gaps;
 mod log;
 mod notifications;
 mod printable;

@@ -111,10 +111,11 @@ impl Disk {
     }
 
     /// Records from a sequence number on. A damaged or missing one ends the batch; at its head it is an
-    /// error.
+    /// error. `last` is the highest number given out.
     pub(crate) fn records(
         &self,
         first: u64,
+        last: u64,
         rows_max: usize,
         bytes_max: usize,
     ) -> Result<Vec<Record>, ReadError> {
@@ -131,7 +132,7 @@ impl Disk {
                 let expected = first + found.places.len() as u64;
                 let row = rows.next().map_err(unreadable)?;
                 let record = row.map(read_record).transpose();
-                match record.and_then(|record| in_order(record, expected)) {
+                match record.and_then(|record| in_order(record, expected, last)) {
                     Ok(Some((_, time, bytes))) if found.has_room(bytes) => found.add(time, bytes),
                     Err(damage) if found.places.is_empty() => return Err(damage),
                     Ok(_) | Err(_) => return Ok(found.finish(first)),
@@ -187,12 +188,13 @@ impl Records {
 fn in_order(
     record: Option<RecordRow<'_>>,
     expected: u64,
+    last: u64,
 ) -> Result<Option<RecordRow<'_>>, ReadError> {
-    let what = || format!("journal record {expected}");
     match record {
         Some((seq, _, _)) if seq != expected => {
-            Err(ReadError::Damaged { what: what(), number: expected })
+            Err(ReadError::Missing { first: expected, last: seq - 1 })
         }
+        None if expected <= last => Err(ReadError::Missing { first: expected, last }),
         record => Ok(record),
     }
 }

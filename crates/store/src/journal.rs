@@ -20,6 +20,22 @@ pub struct Record {
     pub bytes: Bytes,
 }
 
+/// Records in a row that were written and are missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Hole {
+    /// The first of them.
+    pub first: u64,
+    /// The last of them.
+    pub last: u64,
+}
+
+impl Hole {
+    /// How many records are missing.
+    pub fn records(&self) -> u64 {
+        self.last.saturating_sub(self.first).saturating_add(1)
+    }
+}
+
 /// A reader and how it fares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reader {
@@ -36,12 +52,21 @@ pub struct Reader {
 pub trait Journal: Send + Sync {
     /// Records after `after`, oldest first, up to so many rows and bytes, but at least one if there is
     /// one. A damaged record is an error once it is the next one: reading after it goes on behind it.
+    /// So are records that are missing, all in a row as one ([`ReadError::Missing`]).
     async fn read(
         &self,
         after: u64,
         rows_max: usize,
         bytes_max: usize,
     ) -> Result<Vec<Record>, ReadError>;
+
+    /// Records that were written and are missing, among those from `first` on that are not forgotten;
+    /// so many rows are looked at. With them the number of the last one looked at.
+    async fn holes(&self, first: u64, rows_max: usize) -> Result<(Vec<Hole>, u64), ReadError>;
+
+    /// Holes that were found when the store was opened, at the ends of the journal: behind its last
+    /// record, and between a reader's cursor and its first one.
+    fn holes_at_start(&self) -> Vec<Hole>;
 
     /// Wait until there is a record after `seq`; the number of the last one. An error means that the
     /// store is closed and there will be none.

@@ -23,6 +23,7 @@ mod health;
 mod index;
 mod journal;
 mod load;
+mod numbers;
 mod recent;
 mod recovery;
 mod resident;
@@ -39,7 +40,7 @@ mod writer;
 pub use cursors::Cursor;
 pub use file::OpenError;
 pub use health::{Condition, Health};
-pub use journal::{Journal, Reader, Record};
+pub use journal::{Hole, Journal, Reader, Record};
 pub use settings::{Clock, Settings};
 pub use sqlite::{Sqlite, readers_of};
 pub use storage::{

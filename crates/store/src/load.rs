@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension};
 use crate::cursors::{Cursor, Cursors};
 use crate::disk;
 use crate::index::Index;
+use crate::numbers::{self, HIGHEST, Numbers};
 pub(crate) use crate::rows::unreadable;
 use crate::rows::{REVISION_COLUMNS, Revision, named_crc};
 use crate::shared::Contents;
@@ -15,8 +16,9 @@ pub(crate) fn load(file: &Connection, objects_bytes: usize) -> Result<Contents, 
     let floor = meta(file, "floor")?;
     let mut index = Index::new(meta(file, "first")?, floor, objects_bytes);
     revisions(file, 0, |row| index.load(row.object, row.deleted, row.time))?;
-    let (first_seq, last_seq) = (first_seq(file)?, last_seq(file)?);
-    Ok(Contents { index, cursors: cursors(file)?, first_seq, last_seq, epoch: 0 })
+    let mut cursors = cursors(file)?;
+    let Numbers { first, highest, holes } = numbers::at_start(file, &mut cursors)?;
+    Ok(Contents { index, cursors, first_seq: first, last_seq: highest, holes, epoch: 0 })
 }
 
 /// The readers, and the journal's first and last record.
@@ -80,9 +82,20 @@ pub(crate) fn cursors(file: &Connection) -> Result<Cursors, ReadError> {
     Ok(cursors)
 }
 
-/// The number of the last record.
+/// The highest number given out.
 pub(crate) fn last_seq(file: &Connection) -> Result<u64, ReadError> {
+    Ok(last_record(file)?.max(highest(file)?.unwrap_or_default()))
+}
+
+/// The number of the last record that is there; 0 if there is none.
+pub(crate) fn last_record(file: &Connection) -> Result<u64, ReadError> {
     number(file, "SELECT max(seq) FROM journal")
+}
+
+/// The highest number given out, as it is kept apart from the records; `None` in the file of an older
+/// program.
+pub(crate) fn highest(file: &Connection) -> Result<Option<u64>, ReadError> {
+    optional_meta(file, HIGHEST)
 }
 
 /// The number of the oldest record; 0 if there is none.
@@ -102,13 +115,18 @@ fn number(file: &Connection, query: &str) -> Result<u64, ReadError> {
 
 /// One of the file's own numbers.
 fn meta(file: &Connection, key: &str) -> Result<u64, ReadError> {
+    let damaged = || ReadError::Damaged { what: format!("the number {key:?}"), number: 0 };
+    optional_meta(file, key)?.ok_or_else(damaged)
+}
+
+fn optional_meta(file: &Connection, key: &str) -> Result<Option<u64>, ReadError> {
     let found = file.query_row("SELECT value, crc FROM meta WHERE key = ?", [key], |row| {
         Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, i64>(1)?))
     });
     let damaged = |number| ReadError::Damaged { what: format!("the number {key:?}"), number };
     match found.optional().map_err(unreadable)? {
-        Some((value, crc)) if crc == named_crc(key, value, "") => Ok(value),
+        Some((value, crc)) if crc == named_crc(key, value, "") => Ok(Some(value)),
         Some((value, _)) => Err(damaged(value)),
-        None => Err(damaged(0)),
+        None => Ok(None),
     }
 }

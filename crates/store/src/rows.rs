@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rusqlite::{Connection, Row, Statement, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, Statement, params};
 
 use crate::cursors::{Cursor, CursorMove, Moved};
 use crate::index::Superseded;
+use crate::numbers::HIGHEST;
 use crate::{Change, ChangeKind, Object, ReadError};
 
 /// Marks the file as ours (`KWst` in ASCII).
@@ -78,7 +79,7 @@ impl<'a> Rows<'a> {
             meta: file.prepare(PUT_META)?,
             forget_revision: file.prepare("DELETE FROM revisions WHERE revision = ?")?,
             forget_records: file.prepare("DELETE FROM journal WHERE seq <= ?")?,
-            record_time: file.prepare("SELECT time FROM journal WHERE seq = ?")?,
+            record_time: file.prepare("SELECT time FROM journal WHERE seq >= ? LIMIT 1")?,
             page_count: file.prepare("PRAGMA page_count")?,
             free_pages: file.prepare("PRAGMA freelist_count")?,
         })
@@ -108,6 +109,12 @@ impl<'a> Rows<'a> {
     pub(crate) fn record(&mut self, seq: u64, time: i64, record: &[u8]) -> rusqlite::Result<()> {
         let crc = record_crc(seq, time, record);
         self.record.execute(params![seq.cast_signed(), time, crc, record]).map(drop)
+    }
+
+    /// Keeps the highest number given out.
+    pub(crate) fn highest(&mut self, seq: u64) -> rusqlite::Result<()> {
+        let crc = named_crc(HIGHEST, seq, "");
+        self.meta.execute(params![HIGHEST, seq.cast_signed(), crc]).map(drop)
     }
 
     pub(crate) fn cursors(&mut self, moved: &[Moved]) -> rusqlite::Result<()> {
@@ -158,8 +165,10 @@ impl<'a> Rows<'a> {
         self.forget_records.execute([up_to.cast_signed()]).map(drop)
     }
 
+    /// When a record was committed, or the next one that is there.
     pub(crate) fn record_time(&mut self, seq: u64) -> rusqlite::Result<i64> {
-        self.record_time.query_row([seq.cast_signed()], |row| row.get(0))
+        let time = self.record_time.query_row([seq.cast_signed()], |row| row.get(0)).optional()?;
+        Ok(time.unwrap_or(i64::MAX))
     }
 
     /// Bytes of the file that hold something.

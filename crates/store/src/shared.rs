@@ -10,7 +10,7 @@ use crate::cursors::Cursors;
 use crate::disk::Disk;
 use crate::health::Pulse;
 use crate::index::{Index, Superseded};
-use crate::journal::Record;
+use crate::journal::{Hole, Record};
 use crate::recent::Recent;
 use crate::{Change, Clock, Object, Settings};
 
@@ -27,6 +27,8 @@ pub(crate) struct Shared {
     pub(crate) cursors: Mutex<Cursors>,
     /// The first revision of this opening.
     pub(crate) epoch: u64,
+    /// What was missing at the ends of the journal when it was opened.
+    pub(crate) holes_at_start: Vec<Hole>,
     history: Mutex<History>,
     records: Mutex<Recent<Record>>,
     /// The oldest record in the file; 0 if there is none.
@@ -51,7 +53,10 @@ pub(crate) struct Contents {
     pub(crate) index: Index,
     pub(crate) cursors: Cursors,
     pub(crate) first_seq: u64,
+    /// The highest number given out.
     pub(crate) last_seq: u64,
+    /// What is missing at the ends of the journal.
+    pub(crate) holes: Vec<Hole>,
     /// Chosen by whoever opens it.
     pub(crate) epoch: u64,
 }
@@ -67,7 +72,7 @@ pub(crate) struct Published {
 
 impl Shared {
     pub(crate) fn new(settings: Settings, clock: Clock, disk: Disk, contents: Contents) -> Self {
-        let Contents { index, cursors, first_seq, last_seq, epoch } = contents;
+        let Contents { index, cursors, first_seq, last_seq, holes, epoch } = contents;
         let history = History {
             changes: Recent::new(index.revision(), settings.recent_bytes),
             revision: index.revision(),
@@ -82,6 +87,7 @@ impl Shared {
             last_seq: Mutex::new(Some(watch::Sender::new(last_seq))),
             cursors: Mutex::new(cursors),
             epoch,
+            holes_at_start: holes,
             settings,
             clock,
             disk,

@@ -81,6 +81,11 @@ impl Sqlite {
         Arc::new(SqliteJournal::new(Arc::clone(&self.0)))
     }
 
+    /// The file.
+    pub fn path(&self) -> &Path {
+        self.0.shared.disk.path()
+    }
+
     /// The index of this store's events, in a file beside it.
     pub fn event_index(&self) -> EventIndex {
         EventIndex::new(self.0.shared.disk.path())

@@ -9,7 +9,10 @@ use bytes::Bytes;
 use tokio::task;
 
 use crate::handle::{Handle, Request};
-use crate::{Cursor, Health, Journal, Pending, ReadError, Reader, Record, StoreError, Work, rows};
+use crate::{
+    Cursor, Health, Hole, Journal, Pending, ReadError, Reader, Record, StoreError, Work, numbers,
+    rows,
+};
 
 /// The journal of a [`Sqlite`](crate::Sqlite).
 pub(crate) struct SqliteJournal(Arc<Handle>);
@@ -28,9 +31,29 @@ impl Journal for SqliteJournal {
         let handle = Arc::clone(&self.0);
         let read = task::spawn_blocking(move || {
             let first = (after + 1).max(handle.shared.first_seq());
-            handle.shared.disk.records(first, rows_max, bytes_max)
+            let last = handle.shared.last_seq();
+            handle.shared.disk.records(first, last, rows_max, bytes_max)
         });
         read.await.map_err(|_gone| ReadError::Closed)?
+    }
+
+    async fn holes(&self, first: u64, rows_max: usize) -> Result<(Vec<Hole>, u64), ReadError> {
+        let handle = Arc::clone(&self.0);
+        let look = task::spawn_blocking(move || {
+            let shared = &handle.shared;
+            // Taken before looking: what is forgotten meanwhile is not missing.
+            let last = shared.last_seq();
+            let (mut holes, seen) = shared.disk.with(|file| {
+                numbers::holes(file, first.max(shared.first_seq()).max(1), last, rows_max)
+            })?;
+            holes.retain(|hole| hole.last >= shared.first_seq());
+            Ok((holes, seen))
+        });
+        look.await.map_err(|_gone| ReadError::Closed)?
+    }
+
+    fn holes_at_start(&self) -> Vec<Hole> {
+        self.0.shared.holes_at_start.clone()
     }
 
     async fn wait_past(&self, seq: u64) -> Result<u64, ReadError> {
@@ -80,7 +103,9 @@ impl Journal for SqliteJournal {
             if let Some(cursor) = cursors.of(reader) {
                 return Ok(cursor);
             }
-            let cursor = Cursor { seq: after, state: String::new() };
+            // What was forgotten before is not missing for this reader.
+            let forgotten = self.0.shared.first_seq().saturating_sub(1);
+            let cursor = Cursor { seq: after.max(forgotten), state: String::new() };
             cursors.set(reader, cursor.clone());
             cursor
         };

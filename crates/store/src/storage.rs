@@ -185,6 +185,14 @@ pub enum ReadError {
         /// Its number: the revision, or the sequence number in the journal.
         number: u64,
     },
+    /// Records of the journal that were written are gone.
+    #[error("the journal's records {first} to {last} are missing")]
+    Missing {
+        /// The first of them.
+        first: u64,
+        /// The last of them.
+        last: u64,
+    },
     /// The disk does not answer.
     #[error("cannot read the store: {reason}")]
     Unavailable {

@@ -181,6 +181,7 @@ impl Writer {
         let written = rows.begin().and_then(|()| {
             group.changes.iter().try_for_each(|change| rows.change(change, time))?;
             records.iter().try_for_each(|one| rows.record(one.seq, one.time, &one.bytes))?;
+            records.last().map_or(Ok(()), |last| rows.highest(last.seq))?;
             rows.cursors(&moved)?;
             by_work.iter().try_for_each(|one| rows.cursor_move(one))?;
             chores.write(rows)?;

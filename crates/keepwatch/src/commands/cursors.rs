@@ -14,7 +14,7 @@ use store::{Journal, Sqlite};
 
 use crate::args::{CursorsCommand, MoveArgs};
 use crate::commands::say;
-use crate::house;
+use crate::{house, journal_gaps};
 
 /// The store's file in a data folder.
 const STORE: &str = "keepwatch.db";
@@ -33,6 +33,7 @@ enum Way {
 pub(crate) fn run(command: &CursorsCommand) -> Result<ExitCode> {
     match command {
         CursorsCommand::List { data_dir } => list(data_dir)?,
+        CursorsCommand::Acknowledge { data_dir } => acknowledge(data_dir)?,
         CursorsCommand::Skip(args) => go(args, Way::Forward)?,
         CursorsCommand::Rewind(args) => go(args, Way::Back)?,
     }
@@ -47,6 +48,22 @@ fn list(data_dir: &Path) -> Result<()> {
     for reader in readers {
         let (name, cursor) = (reader.name, reader.cursor);
         writeln!(out, "{name:<60} {:>12} {:>12}  {}", cursor.seq, reader.lag, cursor.state)?;
+    }
+    Ok(())
+}
+
+fn acknowledge(data_dir: &Path) -> Result<()> {
+    let path = data_dir.join(STORE);
+    if !path.is_file() {
+        bail!("there is no store at {}", path.display());
+    }
+    let seen = journal_gaps::acknowledge(&path)?;
+    if seen.is_empty() {
+        say("no records are known to be missing that were not acknowledged before");
+    }
+    for hole in seen {
+        let (first, last) = (hole.first, hole.last);
+        say(&format!("acknowledged: records {first} to {last} are missing ({})", hole.records()));
     }
     Ok(())
 }

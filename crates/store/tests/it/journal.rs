@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use bytes::Bytes;
-use store::{Condition, ReadError, Storage, StoreError};
+use store::{Condition, Hole, ReadError, Storage, StoreError};
 
 use crate::support::{Place, append, put};
 
@@ -169,4 +169,91 @@ async fn a_damaged_record_is_named_and_can_be_passed() {
     let damage = journal.read(4, 100, 1 << 20).await;
     assert!(matches!(damage, Err(ReadError::Damaged { number: 5, .. })), "{damage:?}");
     assert_eq!(journal.read(5, 100, 1 << 20).await.expect("records").len(), 4);
+}
+
+/// What somebody does to the file while no server has it open.
+fn tamper(place: &Place, sql: &str) {
+    let file = rusqlite::Connection::open(place.path()).expect("the file");
+    file.execute_batch(sql).expect("it is changed");
+}
+
+/// A cut tail was given out again below the readers' cursors, and silenced all that came after it.
+#[tokio::test]
+async fn a_journal_that_ends_before_a_cursor_gives_out_no_number_twice_and_tells_the_hole() {
+    let check = async |sql: &str, next: u64, hole: (u64, u64), seen: &[u64]| {
+        let place = Place::new();
+        let store = place.open();
+        for number in 1..=20 {
+            append(&store, &number.to_string()).await.expect("it is recorded");
+        }
+        store.journal().register("sink", 0).await.expect("it is registered");
+        store.journal().advance_durably("sink", 18, "").await.expect("it is durable");
+        store.close().await;
+        tamper(&place, sql);
+        let store = place.open();
+        let journal = store.journal();
+        let holes = journal.holes_at_start();
+        assert_eq!(holes, [Hole { first: hole.0, last: hole.1 }], "{sql}");
+        assert_eq!(append(&store, "new").await, Ok(next), "{sql}");
+        let mut after = journal.cursor("sink").expect("it is there").seq;
+        let mut read = Vec::new();
+        while after < journal.last_seq() {
+            match journal.read(after, 10, 1000).await {
+                Ok(records) => {
+                    read.extend(records.iter().map(|record| record.seq));
+                    after = records.last().expect("there is one").seq;
+                }
+                Err(ReadError::Missing { last, .. }) => after = last,
+                Err(error) => panic!("{sql}: {error}"),
+            }
+        }
+        assert_eq!(read, seen, "{sql}");
+    };
+    check("DELETE FROM journal WHERE seq > 10", 21, (11, 20), &[21]).await;
+    check("DELETE FROM journal WHERE seq > 19", 21, (20, 20), &[19, 21]).await;
+    check("DELETE FROM journal", 21, (19, 20), &[21]).await;
+    check("DELETE FROM journal WHERE seq < 20", 21, (19, 19), &[20, 21]).await;
+    let older = "DELETE FROM meta WHERE key = 'seq'; DELETE FROM journal WHERE seq > 10";
+    check(older, 19, (11, 18), &[19]).await;
+}
+
+#[tokio::test]
+async fn a_cursor_behind_the_end_of_the_journal_is_told_as_a_hole_and_hears_what_is_new() {
+    for (cursor, next) in [(1_000_000_u64, 1_000_001), (u64::MAX >> 1, 4), (1 << 40, 4)] {
+        let place = Place::new();
+        let store = place.open();
+        for number in 1..=3 {
+            append(&store, &number.to_string()).await.expect("it is recorded");
+        }
+        store.journal().register("sink", 0).await.expect("it is registered");
+        store.journal().advance_durably("sink", cursor, "").await.expect("it is durable");
+        store.close().await;
+        let store = place.open();
+        assert_eq!(store.journal().holes_at_start().len(), 1, "{cursor}");
+        assert_eq!(append(&store, "new").await, Ok(next), "{cursor}");
+        let after = store.journal().cursor("sink").expect("it is there").seq;
+        assert_eq!(after, next - 1, "{cursor}");
+        let records = store.journal().read(after, 10, 1000).await.expect("records");
+        assert_eq!(records.len(), 1, "{cursor}");
+    }
+}
+
+#[tokio::test]
+async fn holes_inside_the_journal_are_found_and_read_as_one() {
+    let place = Place::new();
+    let store = place.open();
+    for number in 1..=30 {
+        append(&store, &number.to_string()).await.expect("it is recorded");
+    }
+    store.close().await;
+    tamper(&place, "DELETE FROM journal WHERE seq IN (5, 11, 12, 13)");
+    let store = place.open();
+    let journal = store.journal();
+    let five = Hole { first: 5, last: 5 };
+    let eleven = Hole { first: 11, last: 13 };
+    assert_eq!(journal.holes(1, 1000).await, Ok((vec![five, eleven], 30)));
+    assert_eq!(journal.holes(1, 6).await, Ok((vec![five], 7)));
+    assert_eq!(journal.holes(11, 6).await, Ok((vec![eleven], 19)));
+    assert_eq!(journal.read(10, 9, 999).await, Err(ReadError::Missing { first: 11, last: 13 }));
+    assert!(journal.holes_at_start().is_empty());
 }

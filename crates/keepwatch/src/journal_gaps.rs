@@ -1,0 +1,276 @@
+//! Records that are missing from the journal: found at the start and from time to time, recorded as an
+//! event, logged, and a reason not to be ready until an operator has acknowledged them.
+//!
+//! What was found is kept in a file beside the store, so that each hole is recorded once, and
+//! `keepwatch cursors acknowledge` works beside a running server. Nothing is repaired.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use apiserver::Clock as _;
+use apiserver::health::{HealthCheck, Reach};
+use store::{Hole, Journal, ReadError, Sqlite};
+
+use crate::clock::SystemClock;
+
+/// How often the whole journal is looked through for holes.
+const CHECK_PERIOD: Duration = Duration::from_hours(1);
+/// Rows that are looked at in one go.
+const CHECK_ROWS: usize = 4096;
+/// Between two goes, so that other readers of the file get their turn.
+const CHECK_PAUSE: Duration = Duration::from_millis(20);
+/// Rows that are looked at before the server serves; the others soon after.
+const START_ROWS_MAX: usize = 64 * CHECK_ROWS;
+/// A hole is believed when it is still there after so long: records may be being forgotten.
+const CONFIRM_PAUSE: Duration = Duration::from_millis(300);
+/// Holes that are kept in the file; the oldest that are acknowledged go first.
+const KNOWN_MAX: usize = 1024;
+/// The word for a hole that an operator has seen.
+const ACKNOWLEDGED: &str = "acknowledged";
+/// The word for one that none has.
+const RECORDED: &str = "recorded";
+
+/// A hole, and whether an operator has acknowledged it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Known {
+    hole: Hole,
+    is_acknowledged: bool,
+}
+
+/// The holes of a store's journal.
+pub(crate) struct JournalGaps {
+    store: Sqlite,
+    list: List,
+    /// Found and not on record yet, for example because the journal is full.
+    unrecorded: Mutex<Vec<Hole>>,
+}
+
+/// The file with the holes that are known.
+#[derive(Clone)]
+struct List(PathBuf);
+
+impl JournalGaps {
+    /// Looks at the journal before anything is served.
+    pub(crate) async fn open(store: Sqlite) -> Result<Arc<Self>> {
+        let journal = store.journal();
+        let list = List::beside(store.path());
+        let gaps = Self { store, list, unrecorded: Mutex::default() };
+        let found = journal.holes_at_start();
+        gaps.report(&found).await?;
+        let (found, _) = look(&*journal, journal.first_seq(), START_ROWS_MAX).await?;
+        gaps.report(&found).await?;
+        Ok(Arc::new(gaps))
+    }
+
+    /// Looks through the journal again and again, for ever.
+    pub(crate) async fn run(self: Arc<Self>) {
+        let journal = self.store.journal();
+        loop {
+            let mut next = journal.first_seq();
+            while next <= journal.last_seq() {
+                let outcome = match look(&*journal, next, CHECK_ROWS).await {
+                    Ok((found, seen)) => {
+                        next = seen.max(next) + 1;
+                        self.report(&found).await
+                    }
+                    Err(ReadError::Closed) => return,
+                    Err(error) => Err(error.into()),
+                };
+                if let Err(error) = outcome {
+                    tracing::warn!(%error, "the journal cannot be checked for missing records");
+                    break;
+                }
+                tokio::time::sleep(CHECK_PAUSE).await;
+            }
+            tokio::time::sleep(CHECK_PERIOD).await;
+        }
+    }
+
+    /// The server is not ready while a hole is not acknowledged.
+    pub(crate) fn check(self: &Arc<Self>) -> HealthCheck {
+        let gaps = Arc::clone(self);
+        let probe = move || {
+            let known = gaps.list.read().map_err(|error| format!("{error:#}"))?;
+            let open = known.iter().filter(|known| !known.is_acknowledged).map(|known| known.hole);
+            let mut open: Vec<Hole> = open.collect();
+            open.extend_from_slice(&gaps.unrecorded());
+            match open.as_slice() {
+                [] => Ok(()),
+                [hole, ..] => Err(format!(
+                    "{} records are missing from the journal, the first of them {}; \
+                     `keepwatch cursors acknowledge` says that this was seen",
+                    open.iter().map(Hole::records).sum::<u64>(),
+                    hole.first
+                )),
+            }
+        };
+        HealthCheck { name: "journal-complete", reach: Reach::Readiness, probe: Arc::new(probe) }
+    }
+
+    fn unrecorded(&self) -> Vec<Hole> {
+        self.unrecorded.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Logs and records what is new, and keeps it in the list.
+    async fn report(&self, found: &[Hole]) -> Result<()> {
+        let mut holes = self.unrecorded();
+        holes.extend(found.iter().filter(|hole| !holes.contains(hole)).collect::<Vec<_>>());
+        if holes.is_empty() {
+            return Ok(());
+        }
+        let mut known = self.list.read()?;
+        holes.retain(|hole| !known.iter().any(|known| known.covers(hole)));
+        let mut left = Vec::new();
+        for hole in holes {
+            let (first, last, records) = (hole.first, hole.last, hole.records());
+            tracing::error!(first, last, records, "records are missing from the journal");
+            let event = delivery::hole_event(hole, SystemClock.now());
+            let recorded = store::record(&self.store, event::record::write(&event)).await;
+            match recorded {
+                Ok(_) => known.push(Known { hole, is_acknowledged: false }),
+                Err(error) => {
+                    tracing::error!(%error, first, last, "the gap cannot be recorded yet");
+                    left.push(hole);
+                }
+            }
+        }
+        *self.unrecorded.lock().unwrap_or_else(PoisonError::into_inner) = left;
+        self.list.write(&known)
+    }
+}
+
+/// Acknowledges all holes of the store at `path`, and tells which.
+pub(crate) fn acknowledge(path: &Path) -> Result<Vec<Hole>> {
+    let list = List::beside(path);
+    let mut known = list.read()?;
+    let mut seen = Vec::new();
+    for known in known.iter_mut().filter(|known| !known.is_acknowledged) {
+        known.is_acknowledged = true;
+        seen.push(known.hole);
+    }
+    if !seen.is_empty() {
+        list.write(&known)?;
+    }
+    Ok(seen)
+}
+
+/// Holes from a record on that are still there a little later, and the last record looked at.
+async fn look(
+    journal: &dyn Journal,
+    first: u64,
+    rows: usize,
+) -> Result<(Vec<Hole>, u64), ReadError> {
+    let (found, seen) = journal.holes(first, rows).await?;
+    if found.is_empty() {
+        return Ok((found, seen));
+    }
+    tokio::time::sleep(CONFIRM_PAUSE).await;
+    let (again, _) = journal.holes(first, rows).await?;
+    Ok((found.into_iter().filter(|hole| again.contains(hole)).collect(), seen))
+}
+
+impl Known {
+    fn covers(&self, hole: &Hole) -> bool {
+        self.hole.first <= hole.first && hole.last <= self.hole.last
+    }
+
+    fn parse(line: &str) -> Option<Self> {
+        let mut words = line.split(' ');
+        let hole = Hole { first: words.next()?.parse().ok()?, last: words.next()?.parse().ok()? };
+        let is_acknowledged = match words.next()? {
+            ACKNOWLEDGED => true,
+            RECORDED => false,
+            _ => return None,
+        };
+        Some(Self { hole, is_acknowledged })
+    }
+}
+
+impl List {
+    fn beside(store: &Path) -> Self {
+        let mut name = store.as_os_str().to_owned();
+        name.push(".gaps");
+        Self(name.into())
+    }
+
+    fn read(&self) -> Result<Vec<Known>> {
+        match fs::read_to_string(&self.0) {
+            // A line that says nothing acknowledges nothing either.
+            Ok(text) => Ok(text.lines().filter_map(Known::parse).collect()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", self.0.display())),
+        }
+    }
+
+    fn write(&self, known: &[Known]) -> Result<()> {
+        let mut text = String::new();
+        let surplus = known.len().saturating_sub(KNOWN_MAX);
+        let mut left_out = 0;
+        for Known { hole, is_acknowledged } in known {
+            if *is_acknowledged && left_out < surplus {
+                left_out += 1;
+                continue;
+            }
+            let word = if *is_acknowledged { ACKNOWLEDGED } else { RECORDED };
+            writeln!(text, "{} {} {word}", hole.first, hole.last).ok();
+        }
+        let mut draft = self.0.clone().into_os_string();
+        draft.push(".new");
+        let draft = PathBuf::from(draft);
+        fs::write(&draft, text)
+            .and_then(|()| fs::rename(&draft, &self.0))
+            .with_context(|| format!("cannot write {}", self.0.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use store::Settings;
+
+    use super::*;
+
+    async fn open(path: &Path) -> (Sqlite, Arc<JournalGaps>) {
+        let store = Sqlite::open(path, Settings::default(), Arc::new(|| 1)).unwrap();
+        let gaps = JournalGaps::open(store.clone()).await.unwrap();
+        (store, gaps)
+    }
+
+    async fn events(store: &Sqlite, after: u64) -> Vec<String> {
+        let records = store.journal().read(after, 100, 1 << 20).await.unwrap();
+        let verb = |record: store::Record| event::record::read(record.bytes).unwrap().verb;
+        records.into_iter().map(verb).collect()
+    }
+
+    /// A journal that ended before a reader's cursor silenced what came after it, with all well.
+    #[tokio::test]
+    async fn a_hole_is_recorded_once_and_the_server_is_not_ready_until_it_is_acknowledged() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keepwatch.db");
+        let (store, gaps) = open(&path).await;
+        assert_eq!((gaps.check().probe)(), Ok(()));
+        store::record(&store, Bytes::from_static(b"one")).await.unwrap();
+        store.journal().register("sink", 0).await.unwrap();
+        store.journal().advance_durably("sink", 61, "").await.unwrap();
+        store.close().await;
+        drop((store, gaps));
+        for start in 0..2 {
+            let (store, gaps) = open(&path).await;
+            let error = (gaps.check().probe)().unwrap_err();
+            assert!(error.contains("60 records are missing"), "{start}: {error}");
+            assert_eq!(events(&store, 61).await, ["gap"], "{start}");
+            store.close().await;
+            drop((store, gaps));
+        }
+        let (store, gaps) = open(&path).await;
+        assert_eq!(acknowledge(&path).unwrap(), [Hole { first: 2, last: 61 }]);
+        assert!(acknowledge(&path).unwrap().is_empty());
+        assert_eq!((gaps.check().probe)(), Ok(()));
+        store.close().await;
+    }
+}

@@ -141,6 +141,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- with .endpoints }}
 - --audit-endpoints={{ join "," . }}
 {{- end }}
+{{- with .ownCredentialsEndpoints }}
+- --audit-own-credentials-endpoints={{ join "," . }}
+{{- end }}
 {{- with .allowedNetworks }}
 - --audit-allowed-networks={{ join "," . }}
 {{- end }}

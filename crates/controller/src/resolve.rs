@@ -5,6 +5,7 @@
 
 mod credentials;
 mod endpoint;
+mod own_credentials;
 
 use std::path::{Component, Path};
 
@@ -12,7 +13,7 @@ use kasten::config::profile::{LocationSpec, ObjectStore, ProfileSpec};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use sink::bucket::{Credentials, Destination, Provider, Retention, RetentionMode};
+use sink::bucket::{Credentials, Destination, Provider, Retention, RetentionMode, folder_text};
 
 use crate::seen::{Config, Keys, Place, Sight};
 use crate::settings::Settings;
@@ -231,12 +232,16 @@ fn bucket(
     let secret_type = location.credential.as_ref().and_then(|one| one.secret_type.as_deref());
     let credentials = credentials::of(&provider, secret_type, keys, settings);
     let retention = retention_of(retention, store.protection_period.as_deref());
+    let skip_tls_verify = store.skip_ssl_verify.unwrap_or(false);
+    if let Ok(credentials) = &credentials {
+        errors.extend(own_credentials::refusal(&provider, credentials, skip_tls_verify, settings));
+    }
     match (credentials, retention) {
         (Ok(credentials), Ok(retention)) if errors.is_empty() => Ok(Destination {
             provider,
             bucket,
             prefix: settings.prefix.clone(),
-            skip_tls_verify: store.skip_ssl_verify.unwrap_or(false),
+            skip_tls_verify,
             ca_pem: settings.ca_pem.borrow().clone(),
             credentials,
             retention,
@@ -301,7 +306,7 @@ fn file(location: &LocationSpec, settings: &Settings) -> Result<Destination, Str
         return Err(format!("spec.locationSpec.fileStore.path {path} leads out of the volume"));
     }
     Ok(Destination {
-        provider: Provider::File { root: volumes.join(claim).join(path) },
+        provider: Provider::File { root: volumes.join(claim), path: path.to_owned() },
         bucket: String::new(),
         prefix: settings.prefix.clone(),
         skip_tls_verify: false,
@@ -348,7 +353,9 @@ impl Wish {
             }
             Provider::Gcs { .. } => format!("gcs bucket `{bucket}`, below {prefix}"),
             Provider::Azure { .. } => format!("azure container `{bucket}`, below {prefix}"),
-            Provider::File { root } => format!("folder {}, below {prefix}", root.display()),
+            Provider::File { root, path } => {
+                format!("folder {}, below {prefix}", folder_text(root, path))
+            }
         }
     }
 }

@@ -22,6 +22,9 @@ pub struct Settings {
     pub volumes: Option<PathBuf>,
     /// Hosts, with or without a port, that endpoints may name; any if empty.
     pub endpoints: Vec<String>,
+    /// Hosts, with or without a port, that the server's own cloud credentials may go to beside the
+    /// provider's.
+    pub own_credentials_endpoints: Vec<String>,
     /// Whether endpoints may do without TLS.
     pub plain_http: bool,
     /// Where roles are assumed; AWS's own in the bucket's region if `None`.
@@ -49,6 +52,7 @@ impl Default for Settings {
             prefix: Prefix::default(),
             volumes: None,
             endpoints: Vec::new(),
+            own_credentials_endpoints: Vec::new(),
             plain_http: false,
             sts_endpoint: None,
             ca_pem: watch::channel(None).1,

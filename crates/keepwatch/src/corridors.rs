@@ -86,20 +86,17 @@ impl Corridors for Hand {
 
 impl Hand {
     fn open(&self, destination: &Destination) -> Result<Bucket, String> {
-        if let Provider::File { root } = &destination.provider {
+        if let Provider::File { root, .. } = &destination.provider {
             self.prepare(root)?;
         }
         Bucket::open(destination, self.parts.clone()).map_err(|error| error.to_string())
     }
 
-    /// Makes the folder in a volume, but not the volume.
+    /// Makes sure that the volume is there. The folder in it is the bucket's to make.
     fn prepare(&self, root: &Path) -> Result<(), String> {
-        let claim = self.volumes.as_deref().and_then(|volumes| {
-            Some(volumes.join(root.strip_prefix(volumes).ok()?.components().next()?))
-        });
-        if !self.makes_claims && !claim.as_deref().is_some_and(Path::is_dir) {
-            let place = claim.unwrap_or_else(|| root.to_owned());
-            return Err(format!("no volume is mounted at {}", place.display()));
+        let is_there = self.volumes.is_some() && root.is_dir();
+        if !self.makes_claims && !is_there {
+            return Err(format!("no volume is mounted at {}", root.display()));
         }
         std::fs::create_dir_all(root).map_err(|error| match error.kind() {
             ErrorKind::PermissionDenied => format!("{} may not be written", root.display()),
@@ -117,7 +114,7 @@ async fn before(journal: &dyn Journal, time: i64) -> Result<u64, String> {
         let is_early = match journal.read(middle - 1, 1, 1).await {
             Ok(records) => records.first().is_some_and(|record| record.time < time),
             // Rather too much than too little.
-            Err(ReadError::Damaged { .. }) => false,
+            Err(ReadError::Damaged { .. } | ReadError::Missing { .. }) => false,
             Err(error) => return Err(error.to_string()),
         };
         if is_early {

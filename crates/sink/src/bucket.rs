@@ -14,6 +14,7 @@ mod credentials;
 mod destination;
 mod draft;
 mod explain;
+mod folder;
 pub(crate) mod names;
 mod open;
 mod prefix;
@@ -39,7 +40,7 @@ pub use check::{CheckError, Checked};
 pub use credentials::{Ambient, Container, WebIdentity};
 pub use destination::{
     Credentials, Destination, LINE_BYTES, Limits, Provider, Retention, RetentionMode, Role,
-    SEAL_AGE, SEAL_BYTES,
+    SEAL_AGE, SEAL_BYTES, folder_text,
 };
 pub use draft::{CHUNK_BYTES, Draft, Object};
 pub use names::Names;
@@ -175,7 +176,7 @@ impl Bucket {
             }
             Provider::Gcs { .. } => format!("gcs bucket `{}`", self.destination.bucket),
             Provider::Azure { .. } => format!("azure container `{}`", self.destination.bucket),
-            Provider::File { root } => format!("folder {}", root.display()),
+            Provider::File { root, path } => format!("folder {}", folder_text(root, path)),
         }
     }
 }

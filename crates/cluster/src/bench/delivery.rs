@@ -107,7 +107,7 @@ async fn haul(
     let before = machine::resident(me[0])?;
     let bare = Compressor::start()?;
     let cpu = machine::cpu(&me)?;
-    let provider = Provider::File { root: place.clone() };
+    let provider = Provider::File { root: place.clone(), path: std::path::PathBuf::new() };
     let bucket = Bucket::open(&destination(provider, Limits::default()), parts()?)?;
     delivery.attach("bench", bucket, 0).await?;
     let mut most = before;

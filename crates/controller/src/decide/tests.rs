@@ -56,7 +56,7 @@ fn new() -> World {
 /// A destination in a folder of this name, opened by a key of this number.
 fn ready(name: &str, key: u8) -> Resolution {
     let destination = Destination {
-        provider: Provider::File { root: PathBuf::from(name) },
+        provider: Provider::File { root: PathBuf::from(name), path: PathBuf::new() },
         bucket: String::new(),
         prefix: Prefix::default(),
         skip_tls_verify: false,

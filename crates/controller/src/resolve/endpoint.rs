@@ -55,7 +55,7 @@ pub(super) fn normal(text: &str, settings: &Settings) -> Result<String, String> 
 }
 
 /// Host and port; brackets stay on an IPv6 address.
-fn split(host: &str) -> (Option<&str>, Option<&str>) {
+pub(super) fn split(host: &str) -> (Option<&str>, Option<&str>) {
     if host.starts_with('[') {
         let Some((address, rest)) = host.split_once(']') else { return (None, None) };
         let inner = address.strip_prefix('[');

@@ -225,7 +225,7 @@ fn google_azure_and_volumes_take_events_too() {
         Sight::Unknown,
         expect![[r#"
         folder /volumes/pvc/audit, below k10audit/
-        Destination { provider: File { root: "/volumes/pvc/audit" }, bucket: "", prefix: Prefix("k10audit/"), skip_tls_verify: false, ca_pem: None, credentials: None, retention: None, limits: Limits { seal_bytes: 16777216, seal_age: 60s, line_bytes: 512000 } }
+        Destination { provider: File { root: "/volumes/pvc", path: "audit" }, bucket: "", prefix: Prefix("k10audit/"), skip_tls_verify: false, ca_pem: None, credentials: None, retention: None, limits: Limits { seal_bytes: 16777216, seal_age: 60s, line_bytes: 512000 } }
     "#]],
     );
     check(

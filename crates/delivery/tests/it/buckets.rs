@@ -15,6 +15,10 @@ use super::fixture::{
 const NAME: &str = "auditconfig/kasten-io/k10/uid-1";
 const SOURCE: &str = "auditconfig.kasten-io.k10.uid-1";
 
+fn folder_of(place: &tempfile::TempDir) -> Provider {
+    Provider::File { root: place.path().to_owned(), path: std::path::PathBuf::new() }
+}
+
 fn numbers(range: std::ops::Range<u64>) -> Vec<u64> {
     range.collect()
 }
@@ -25,7 +29,7 @@ async fn events_arrive_once_in_order_as_sealed_objects_in_a_folder() {
     let store = open_store(home.path());
     record(&store, 1..301).await;
     let delivery = delivery(&store);
-    let provider = Provider::File { root: place.path().to_owned() };
+    let provider = folder_of(&place);
     delivery.attach(NAME, bucket(provider, small(50)), 0).await.unwrap();
     arrived(&delivery, &store.journal(), NAME).await;
     let found = folder(place.path());
@@ -45,7 +49,7 @@ async fn objects_in_a_folder_leave_the_page_cache() {
     let store = open_store(home.path());
     record(&store, 1..101).await;
     let delivery = delivery(&store);
-    let provider = Provider::File { root: place.path().to_owned() };
+    let provider = folder_of(&place);
     delivery.attach(NAME, bucket(provider, small(50)), 0).await.unwrap();
     arrived(&delivery, &store.journal(), NAME).await;
     delivery.close().await;
@@ -59,7 +63,7 @@ async fn objects_in_a_folder_leave_the_page_cache() {
 #[tokio::test]
 async fn a_new_reader_begins_where_it_is_told_and_an_old_one_where_it_was() {
     let (home, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let provider = || Provider::File { root: place.path().to_owned() };
+    let provider = || folder_of(&place);
     let store = open_store(home.path());
     record(&store, 1..11).await;
     let first = delivery(&store);
@@ -84,7 +88,7 @@ async fn an_object_waits_for_its_age_unless_the_server_stops() {
     let store = open_store(home.path());
     record(&store, 1..4).await;
     let delivery = delivery(&store);
-    let provider = Provider::File { root: place.path().to_owned() };
+    let provider = folder_of(&place);
     delivery.attach(NAME, bucket(provider, Limits::default()), 0).await.unwrap();
     tokio::task::yield_now().await;
     assert_eq!(folder(place.path()).len(), 0);
@@ -101,7 +105,7 @@ async fn a_dead_bucket_holds_up_no_other_and_gets_everything_later() {
     record(&store, 1..101).await;
     let delivery = delivery(&store);
     delivery.attach("dead", bucket(s3(&dead.endpoint()), small(10)), 0).await.unwrap();
-    let provider = Provider::File { root: place.path().to_owned() };
+    let provider = folder_of(&place);
     delivery.attach("well", bucket(provider, small(10)), 0).await.unwrap();
     let journal = store.journal();
     while journal.cursor("well").unwrap().seq < 100 || dead.counts().0 < 2 {
@@ -246,7 +250,7 @@ async fn a_heartbeat_arrives_as_an_event_and_tells_how_far_each_destination_is()
     let store = open_store(home.path());
     record(&store, 1..6).await;
     let delivery = delivery(&store);
-    let provider = Provider::File { root: place.path().to_owned() };
+    let provider = folder_of(&place);
     delivery.attach(NAME, bucket(provider, small(3)), 0).await.unwrap();
     arrived(&delivery, &store.journal(), NAME).await;
     let clock = || event::Timestamp::from_micros(NOW);

@@ -19,6 +19,10 @@ pub(crate) struct DestinationArgs {
     /// Hosts, with or without a port, that endpoints of Profiles may name; any if none is given
     #[arg(long, value_name = "HOSTS", value_delimiter = ',')]
     pub(crate) audit_endpoints: Vec<String>,
+    /// Hosts, with or without a port, that the pod's own cloud credentials may go to beside the
+    /// provider's own
+    #[arg(long, value_name = "HOSTS", value_delimiter = ',')]
+    pub(crate) audit_own_credentials_endpoints: Vec<String>,
     /// Networks that may be dialled although they are loopback, link-local or refused
     #[arg(long, value_name = "NETWORKS", value_delimiter = ',')]
     pub(crate) audit_allowed_networks: Vec<Network>,

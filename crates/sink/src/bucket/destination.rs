@@ -3,7 +3,7 @@
 //! Plain data, already valid as far as that can be told without asking anybody. `Debug` shows no
 //! secret. Nothing here is read from a file or the environment; the caller fills it in.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -55,9 +55,17 @@ pub enum Provider {
     },
     /// A folder, usually a mounted share.
     File {
-        /// The folder.
+        /// The volume, which the operator has mounted.
         root: PathBuf,
+        /// The folder in it; no link is followed on the way to it.
+        path: PathBuf,
     },
+}
+
+/// A folder in a volume, as people write it.
+pub fn folder_text(root: &Path, path: &Path) -> String {
+    // Joined with nothing, a path gets a slash at its end.
+    root.join(path).components().collect::<PathBuf>().display().to_string()
 }
 
 /// The rights to write.

@@ -3,7 +3,6 @@
 //! A name that leads to a refused address and to an open one is refused: it is not to be trusted at
 //! all. Which address that is stays in the log, since a profile must not be a way to read the DNS.
 
-use std::error::Error;
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
@@ -53,19 +52,6 @@ impl fmt::Debug for Names {
 struct Refused {
     name: String,
     why: &'static str,
-}
-
-/// Why nothing was dialled, if that is why a request failed.
-pub(crate) fn refusal(error: &(dyn Error + 'static)) -> Option<String> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if let Some(refused) = inner.and_then(|inner| inner.downcast_ref::<Refused>()) {
-            return Some(refused.to_string());
-        }
-        next = error.source();
-    }
-    None
 }
 
 /// Hands out the addresses of a name that may be dialled.

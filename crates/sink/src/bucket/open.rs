@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
-use object_store::local::LocalFileSystem;
 use object_store::{ObjectStore, RetryConfig};
 
+use super::folder::Folder;
 use super::signer::Signer;
 use super::transport::is_metadata;
 use super::{Destination, OpenError, Parts, Provider};
@@ -28,12 +28,12 @@ pub(super) fn store(destination: &Destination, parts: &Parts) -> Opened {
         Provider::S3 { endpoint, region, path_style } => {
             s3::open(destination, parts, endpoint.as_deref(), region, *path_style)
         }
-        Provider::File { root } => {
-            let unusable = |what: String| OpenError::Value { what };
-            let store = LocalFileSystem::new_with_prefix(root).map_err(|error| {
-                unusable(format!("folder {} cannot be used: {}", root.display(), chain(&error)))
+        Provider::File { root, path } => {
+            let folder = Folder::new(root, path);
+            folder.make().map_err(|error| OpenError::Value {
+                what: format!("{folder} cannot be used: {}", chain(&error)),
             })?;
-            Ok((Arc::new(store.with_fsync(true)), None))
+            Ok((Arc::new(folder), None))
         }
         Provider::Gcs { endpoint } => google::open(destination, parts, endpoint.as_deref()),
         Provider::Azure { endpoint } => azure::open(destination, parts, endpoint.as_deref()),

@@ -6,7 +6,6 @@
 //! Whatever else happens is to be tried again: the variant of the error says how soon that makes
 //! sense. Refused keys are renewed, and a clock that is wrong corrected, before anybody hears of it.
 
-use std::fs::File;
 use std::sync::atomic::Ordering;
 
 use base64::Engine as _;
@@ -17,6 +16,7 @@ use object_store::path::Path;
 use object_store::{Error, PutMode, PutOptions, PutPayload};
 
 use super::explain::WRITING;
+use super::folder::Folder;
 use super::transport::{ContentMd5, Note, Seen};
 use super::{Bucket, Object, Provider};
 use crate::{DeliverError, chain, page_cache};
@@ -62,9 +62,9 @@ impl Bucket {
 
     /// What is on the disk of a folder does not stay in the system's memory as well.
     async fn let_go(&self, key: &str) {
-        let Provider::File { root } = &self.destination.provider else { return };
-        let path = root.join(key);
-        let open = tokio::task::spawn_blocking(move || File::open(path)).await;
+        let Provider::File { root, path } = &self.destination.provider else { return };
+        let (folder, key) = (Folder::new(root, path), key.to_owned());
+        let open = tokio::task::spawn_blocking(move || folder.file(&key)).await;
         if let Ok(Ok(file)) = open {
             page_cache::let_go(&file, 0, None);
         }

@@ -30,7 +30,7 @@ use object_store::client::{
 };
 use rustls::ClientConfig;
 
-use super::names::{self, Resolver};
+use super::names::Resolver;
 use super::reach::Reach;
 use super::signer::Signer;
 use crate::chain;
@@ -249,10 +249,9 @@ impl Caller {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
                 note.set(Seen { is_unreached: error.is_connect(), ..Seen::default() });
-                Err(match names::refusal(&error) {
-                    Some(refusal) => Failure(refusal),
-                    None => Failure::silence(uri, &chain(&error)),
-                })
+                // A name that may not be dialled is not told from one that leads nowhere: whoever names
+                // endpoints must not learn which names lead into the network.
+                Err(Failure::silence(uri, &chain(&error)))
             }
             Err(_) => Err(Failure::silence(uri, &format!("none within {patience:?}"))),
         }

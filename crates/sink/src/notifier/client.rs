@@ -16,7 +16,7 @@ use secrecy::ExposeSecret as _;
 
 use super::{NotifyError, OpenError, Settings};
 use crate::bucket::transport::{self, Connector, is_metadata};
-use crate::bucket::{Reach, names, tls};
+use crate::bucket::{Reach, tls};
 use crate::chain;
 
 /// How long an answer is waited for. Receivers of webhooks are expected to answer within seconds.
@@ -81,9 +81,7 @@ impl Client {
         let answer = match tokio::time::timeout(patience, self.http.request(request)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
-                if let Some(reason) = names::refusal(&error) {
-                    return Err(NotifyError::Misconfigured { reason });
-                }
+                // A name that may not be dialled is told like one that leads nowhere.
                 return Err(self.silent(error.is_connect(), &chain(&error)));
             }
             Err(_) => return Err(self.silent(false, &format!("none within {patience:?}"))),

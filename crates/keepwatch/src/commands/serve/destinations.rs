@@ -43,6 +43,7 @@ pub(super) fn settings(
         prefix: Prefix::parse(&audit.audit_cloud_path).context("--audit-cloud-path")?,
         volumes: args.audit_volumes.clone(),
         endpoints: args.audit_endpoints.clone(),
+        own_credentials_endpoints: args.audit_own_credentials_endpoints.clone(),
         plain_http: args.audit_plain_http,
         sts_endpoint: args.audit_sts_endpoint.clone(),
         ca_pem,

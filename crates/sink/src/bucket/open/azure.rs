@@ -29,7 +29,10 @@ pub(super) fn open(destination: &Destination, parts: &Parts, endpoint: Option<&s
         _ => return Err(OpenError::Credentials { provider: "Azure Blob Storage" }),
     };
     if account.is_empty() || !account.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-        let what = format!("{account:?} is not the name of a storage account");
+        // It stands in a Secret, and what was put there may be another of its values.
+        let what = "the Secret's azure_storage_account_id is not the name of a storage account \
+                    (3 to 24 lower-case letters and digits)"
+            .to_owned();
         return Err(OpenError::Value { what });
     }
     let (scheme, authority) = match endpoint {

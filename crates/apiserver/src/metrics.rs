@@ -42,6 +42,9 @@ const ANSWER_BYTES: [f64; 7] = [1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
 const FRAME_BYTES: [f64; 8] =
     [1024.0, 2048.0, 4096.0, 8192.0, 16384.0, 32768.0, 65536.0, 131_072.0];
 
+/// Where events are recorded.
+const JOURNAL: Plugin = Plugin { plugin: "journal" };
+
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 
 /// The front's numbers.
@@ -100,6 +103,8 @@ impl Metrics {
             refused_connections: Counter::default(),
             failed_handshakes: Counter::default(),
         };
+        // Counted from zero on, so that the first failure is seen as one more.
+        drop(metrics.audit_errors.get_or_create(&JOURNAL));
         metrics.register_requests(registry);
         metrics.register_watches(registry);
         metrics.register_records(registry);
@@ -284,7 +289,7 @@ impl Metrics {
     }
 
     pub(crate) fn not_recorded(&self) {
-        self.audit_errors.get_or_create(&Plugin { plugin: "journal" }).inc();
+        self.audit_errors.get_or_create(&JOURNAL).inc();
     }
 
     pub(crate) fn rejected(&self) {

@@ -49,6 +49,8 @@ pub enum Program {
     MetadataMock,
     /// Takes alerts; see [`alertmanager`].
     Alertmanager,
+    /// Reads dashboards by Grafana's schema; see [`dashboard_reader`].
+    DashboardReader,
 }
 
 impl Program {
@@ -80,6 +82,7 @@ impl Program {
             Self::Gcs => "gcs",
             Self::MetadataMock => "ec2-metadata-mock",
             Self::Alertmanager => "alertmanager",
+            Self::DashboardReader => "read-dashboards",
         }
     }
 
@@ -97,6 +100,7 @@ impl Program {
             Self::Gcs => "./cmd/gcs",
             Self::MetadataMock => "github.com/aws/amazon-ec2-metadata-mock/cmd/ec2-metadata-mock",
             Self::Alertmanager => "github.com/prometheus/alertmanager/cmd/alertmanager",
+            Self::DashboardReader => "./cmd/read-dashboards",
         }
     }
 }
@@ -139,10 +143,12 @@ pub fn all() -> anyhow::Result<()> {
     packages::readers()?;
     packages::azurite()?;
     packages::kusto()?;
+    packages::grammars()?;
     ensure()?;
     helm()?;
     servers(&Program::SERVERS)?;
     alertmanager()?;
+    dashboard_reader()?;
     Ok(())
 }
 
@@ -162,6 +168,15 @@ pub fn alertmanager() -> anyhow::Result<PathBuf> {
     let folder = cache_root()?.join(format!("alertmanager-{}-{}", module.version, module.sums));
     module.build_into(&folder, &[Program::Alertmanager])?;
     Ok(folder.join(Program::Alertmanager.name()))
+}
+
+/// A program of ours that reads Grafana's dashboards, built if it is not there yet. Its schema is the one
+/// that Grafana's own builders of dashboards are made from.
+pub fn dashboard_reader() -> anyhow::Result<PathBuf> {
+    let module = GoModule::of_grafana()?;
+    let folder = cache_root()?.join(format!("grafana-{}-{}", module.sums, module.sources));
+    module.build_into(&folder, &[Program::DashboardReader])?;
+    Ok(folder.join(Program::DashboardReader.name()))
 }
 
 /// A server that a destination or its credentials come from, built if it is not there yet.
@@ -229,6 +244,15 @@ impl GoModule {
         let version = required(&folder, "github.com/versity/versitygw")?;
         let sums = fingerprint(&[folder.join("go.sum")])?;
         let sources = fingerprint(&[folder.join("cmd/gcs/main.go")])?;
+        let linker_flags = "-s -w".to_owned();
+        Ok(Self { folder, version, sums, sources, linker_flags })
+    }
+
+    fn of_grafana() -> anyhow::Result<Self> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("grafana");
+        let version = required(&folder, "github.com/grafana/grafana-foundation-sdk/go")?;
+        let sums = fingerprint(&[folder.join("go.sum")])?;
+        let sources = fingerprint(&[folder.join("cmd/read-dashboards/main.go")])?;
         let linker_flags = "-s -w".to_owned();
         Ok(Self { folder, version, sums, sources, linker_flags })
     }

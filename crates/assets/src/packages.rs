@@ -17,7 +17,7 @@ pub fn python() -> PathBuf {
     PathBuf::from("python3")
 }
 
-/// Node, which runs [`azurite`] and [`kusto`].
+/// Node, which runs [`azurite`], [`kusto`] and [`grammars`].
 pub fn node() -> PathBuf {
     PathBuf::from("node")
 }
@@ -56,6 +56,12 @@ pub fn azurite() -> anyhow::Result<PathBuf> {
 /// `kusto/package-lock.json` has the hash of.
 pub fn kusto() -> anyhow::Result<PathBuf> {
     node_packages("kusto")
+}
+
+/// A folder with public grammars of the query languages of Loki, Prometheus and Lucene: exactly what
+/// `grammars/package-lock.json` has the hashes of.
+pub fn grammars() -> anyhow::Result<PathBuf> {
+    node_packages("grammars")
 }
 
 fn node_packages(name: &str) -> anyhow::Result<PathBuf> {

@@ -179,7 +179,9 @@ impl Delivery {
         self.detector = Some(Arc::clone(&status));
         let (journal, metrics) = (Arc::clone(&self.journal), self.metrics.clone());
         let reader = JournalReader::new(DETECTOR, journal, metrics, status, cursor);
-        Ok(Detector::new(parts, reader, saved))
+        let detector = Detector::new(parts, reader, saved);
+        self.metrics.follow_detector(detector.status());
+        Ok(detector)
     }
 }
 

@@ -3,13 +3,15 @@
 use std::sync::{Arc, OnceLock};
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 use store::Journal;
+use tokio::sync::watch;
 
+use crate::detector::DetectorStatus;
 use crate::health::SinkStatus;
 
 /// The sink a number belongs to.
@@ -24,7 +26,11 @@ pub(crate) struct Metrics {
     objects: Family<Labels, Counter>,
     object_bytes: Family<Labels, Counter>,
     index: Arc<OnceLock<Arc<SinkStatus>>>,
+    detector: Followed,
 }
+
+/// What the detector says of itself, once there is one.
+type Followed = Arc<OnceLock<watch::Receiver<DetectorStatus>>>;
 
 impl Metrics {
     pub(crate) fn register(registry: &mut Registry, journal: Arc<dyn Journal>) -> Self {
@@ -35,7 +41,12 @@ impl Metrics {
             objects: Family::default(),
             object_bytes: Family::default(),
             index: Arc::default(),
+            detector: Arc::default(),
         };
+        let signals = Signals { status: Arc::clone(&metrics.detector) };
+        registry
+            .sub_registry_with_prefix("keepwatch_detector")
+            .register_collector(Box::new(signals));
         let registry = registry.sub_registry_with_prefix("keepwatch_delivery");
         registry.register("delivered", "Events that a sink has", metrics.delivered.clone());
         registry.register("errors", "Attempts at delivery that failed", metrics.errors.clone());
@@ -57,6 +68,18 @@ impl Metrics {
     /// The index of events has no cursor of its own in the journal.
     pub(crate) fn follow_index(&self, status: Arc<SinkStatus>) {
         self.index.get_or_init(|| status);
+    }
+
+    /// The detector counts by itself, and keeps its counts with its state.
+    pub(crate) fn follow_detector(&self, status: watch::Receiver<DetectorStatus>) {
+        self.detector.get_or_init(|| status);
+    }
+
+    /// Failures of a reader are counted from zero on, so that the first one is seen as one more.
+    pub(crate) fn begin(&self, reader: &str) {
+        for family in [&self.errors, &self.unreadable] {
+            drop(family.get_or_create(&of(reader)));
+        }
     }
 
     pub(crate) fn delivered(&self, sink: &str, events: usize) {
@@ -105,7 +128,7 @@ impl std::fmt::Debug for Lag {
 
 impl Collector for Lag {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let lag: Family<Labels, prometheus_client::metrics::gauge::Gauge> = Family::default();
+        let lag: Family<Labels, Gauge> = Family::default();
         let last = self.journal.last_seq();
         let readers = self.journal.readers().into_iter().map(|reader| (reader.name, reader.lag));
         let index = self.index.get().map(|status| status.health(last));
@@ -127,5 +150,42 @@ impl Collector for Lag {
         let metric_type = ConstGauge::new(0_i64).metric_type();
         let encoder = encoder.encode_descriptor("lag_events", help, None, metric_type)?;
         lag.encode(encoder)
+    }
+}
+
+/// Asks the detector at each scrape.
+#[derive(Debug)]
+struct Signals {
+    status: Followed,
+}
+
+impl Collector for Signals {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let Some(status) = self.status.get() else { return Ok(()) };
+        let status = status.borrow().clone();
+        let raised: Family<Labels, Counter> = Family::default();
+        let open: Family<Labels, Gauge> = Family::default();
+        for rule in status.rules {
+            let labels = [("rule", rule.rule)];
+            raised.get_or_create(&labels).inc_by(rule.signals);
+            open.get_or_create(&labels).set(i64::try_from(rule.open).unwrap_or(i64::MAX));
+        }
+        let suppressed: Family<Labels, Counter> = Family::default();
+        for it in status.suppressions {
+            suppressed.get_or_create(&[("suppression", it.suppression)]).inc_by(it.signals);
+        }
+        let families: [(&str, &str, &dyn EncodeMetric); 3] = [
+            ("signals", "Signals that a rule has opened", &raised),
+            ("open_signals", "Signals of a rule that are open", &open),
+            (
+                "suppressed_signals",
+                "Signals that a suppression kept from being raised",
+                &suppressed,
+            ),
+        ];
+        for (name, help, family) in families {
+            family.encode(encoder.encode_descriptor(name, help, None, family.metric_type())?)?;
+        }
+        Ok(())
     }
 }

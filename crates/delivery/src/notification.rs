@@ -110,6 +110,7 @@ impl Notifications {
         let (sender, receiver) = watch::channel(target);
         let monitor = Arc::new(Monitor::new(name));
         let removed = CancellationToken::new();
+        self.metrics.begin(name);
         let task = Task::new(task::Parts {
             name: name.to_owned(),
             uid: uid.to_owned(),

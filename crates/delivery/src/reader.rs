@@ -80,6 +80,7 @@ impl JournalReader {
         cursor: Cursor,
     ) -> Self {
         status.set_seq(cursor.seq);
+        metrics.begin(name);
         Self { journal, decoder: Decoder { name: name.into(), metrics }, status, cursor }
     }
 

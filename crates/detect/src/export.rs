@@ -8,6 +8,7 @@
 
 pub mod attack;
 pub mod condition;
+pub mod dashboard;
 mod datadog;
 mod elastic;
 mod expand;

@@ -2,6 +2,7 @@
 //!
 //! Here is only what can be said; whether it makes sense together is checked where it is used.
 
+pub(crate) mod dashboards;
 pub(crate) mod destinations;
 pub(crate) mod detect;
 pub(crate) mod input;
@@ -51,6 +52,9 @@ pub(crate) enum Command {
     /// Check, list, show, test, export and begin detection rules
     #[command(subcommand)]
     Rules(rules::RulesCommand),
+    /// Export dashboards for Datadog and Grafana
+    #[command(subcommand)]
+    Dashboards(dashboards::DashboardsCommand),
     /// See what an identity did
     #[command(subcommand)]
     Investigate(investigate::InvestigateCommand),

@@ -2,8 +2,10 @@
 
 mod completions;
 mod cursors;
+mod dashboards;
 mod detect;
 mod events;
+mod export_files;
 mod investigate;
 mod man;
 mod policy;
@@ -56,6 +58,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
         Command::Serve(args) => serve::run(&args),
         Command::Detect(args) => detect::run(&args),
         Command::Rules(command) => rules::run(&command),
+        Command::Dashboards(command) => dashboards::run(&command),
         Command::Investigate(command) => investigate::run(&command),
         Command::Policy(command) => policy::run(&command),
         Command::Events(command) => events::run(&command),

@@ -13,6 +13,8 @@ mod audit_lines;
 mod commands;
 #[path = "it/cursors.rs"]
 mod cursors;
+#[path = "it/dashboards.rs"]
+mod dashboards;
 #[path = "it/demo.rs"]
 mod demo;
 #[path = "it/destinations.rs"]

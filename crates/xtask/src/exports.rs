@@ -1,46 +1,93 @@
-//! Exported rules, read by programs of those who will take them.
+//! Exported rules and dashboards, read by programs of those who will take them.
 //!
 //! What is read are the kept files, which a test of the crate `detect` compares with what the program
-//! writes. A target that something can read has a script here and a line in [`READERS`].
+//! writes. What something can read has a line in [`READERS`], and where it takes more than a program of
+//! others a script here.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, ensure};
 
 use crate::root;
 
-/// Target, and the script that reads its folder: of Python or of Node.
-const READERS: [(&str, &str); 3] =
-    [("datadog", "read_datadog.py"), ("sentinel", "read_sentinel.js"), ("sigma", "read_sigma.py")];
+/// What reads a folder.
+enum Reader {
+    /// A script of Python.
+    Python(&'static str),
+    /// A script of Node, and the packages that it needs.
+    Node(&'static str, fn() -> anyhow::Result<PathBuf>),
+    /// Grafana's schema.
+    Dashboards,
+}
+
+/// Folder below the kept files, and what reads it.
+const READERS: [(&str, Reader); 7] = [
+    ("datadog", Reader::Python("read_datadog.py")),
+    ("sentinel", Reader::Node("read_sentinel.js", assets::packages::kusto)),
+    ("sigma", Reader::Python("read_sigma.py")),
+    ("loki", Reader::Node("read_grafana.js", assets::packages::grammars)),
+    ("dashboards/datadog", Reader::Python("read_datadog_dashboards.py")),
+    ("dashboards/grafana", Reader::Node("read_grafana.js", assets::packages::grammars)),
+    ("dashboards/grafana", Reader::Dashboards),
+];
 /// Where the kept files are.
 const GOLDEN: &str = "crates/detect/tests/golden";
 /// Where the scripts are.
 const SCRIPTS: &str = "crates/xtask/src/exports";
 
-/// Reads every target's files; a missing Python or Node is an error.
+/// Reads every folder; a missing Python, Node or Go is an error.
 pub(crate) fn read_all() -> anyhow::Result<()> {
-    for (target, script) in READERS {
-        let script = root().join(SCRIPTS).join(script);
-        let mut reader = reader(&script)?;
-        let status = reader
-            .arg(&script)
-            .arg(root().join(GOLDEN).join(target))
-            .status()
-            .with_context(|| format!("cannot start the reader {}", script.display()))?;
-        ensure!(status.success(), "{}: {status}; its messages stand above", script.display());
+    for (name, reader) in READERS {
+        let mut command = reader.command(&root().join(GOLDEN).join(name))?;
+        let status = command.status().with_context(|| format!("cannot start {command:?}"))?;
+        ensure!(status.success(), "{name}: {status}; the messages of its reader stand above");
     }
     Ok(())
 }
 
-/// What runs a script, with the packages that it needs.
-fn reader(script: &Path) -> anyhow::Result<Command> {
-    if script.extension().is_some_and(|it| it == "js") {
-        let mut node = Command::new(assets::packages::node());
-        node.env("NODE_PATH", assets::packages::kusto()?.join("node_modules"));
-        return Ok(node);
+impl Reader {
+    /// The command that reads the folder.
+    fn command(&self, folder: &Path) -> anyhow::Result<Command> {
+        let script = |name| root().join(SCRIPTS).join(name);
+        Ok(match self {
+            Self::Python(name) => {
+                let mut python = Command::new(assets::packages::python());
+                python
+                    .env("PYTHONPATH", assets::packages::readers()?)
+                    .env("PYTHONDONTWRITEBYTECODE", "1")
+                    .arg(script(name))
+                    .arg(folder);
+                python
+            }
+            Self::Node(name, packages) => {
+                let mut node = Command::new(assets::packages::node());
+                let packages = packages()?.join("node_modules");
+                node.env("NODE_PATH", packages).arg(script(name)).arg(folder);
+                node
+            }
+            Self::Dashboards => {
+                let mut reader = Command::new(assets::dashboard_reader()?);
+                reader.args(files_in(folder)?);
+                reader
+            }
+        })
     }
-    let mut python = Command::new(assets::packages::python());
-    python.env("PYTHONPATH", assets::packages::readers()?).env("PYTHONDONTWRITEBYTECODE", "1");
-    Ok(python)
+}
+
+/// The files of a folder and of those within it.
+fn files_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()));
+    for entry in entries? {
+        let path = entry?.path();
+        if path.is_dir() {
+            files.extend(files_in(&path)?);
+        } else {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
 }

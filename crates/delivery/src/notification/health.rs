@@ -148,6 +148,14 @@ impl Metrics {
         metrics
     }
 
+    /// What a notifier does is counted from zero on, so that its first failure is seen as one more.
+    pub(super) fn begin(&self, notifier: &str) {
+        for family in [&self.sent, &self.errors] {
+            drop(family.get_or_create(&of(notifier)));
+        }
+        self.waits(notifier, 0);
+    }
+
     pub(super) fn sent(&self, notifier: &str, now: Timestamp) {
         self.sent.get_or_create(&of(notifier)).inc();
         self.last_success.get_or_create(&of(notifier)).set(now.as_micros() / 1_000_000);

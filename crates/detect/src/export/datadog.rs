@@ -3,6 +3,7 @@
 //! Windows slide there, and a group whose key is missing is kept as its own; so a threshold means what
 //! ours means, up to a window of a day. Deliberately absent: calls of the API.
 
+mod dashboard;
 mod profiles;
 mod query;
 mod rule;
@@ -33,6 +34,12 @@ const PROVIDER: &str = r#"terraform {
   }
 }
 "#;
+
+/// The dashboards, for events that come by that way.
+pub(super) fn dashboards(profile: &str) -> Vec<File> {
+    let profile = profiles::PROFILES.iter().find(|it| it.name == profile);
+    profile.map(dashboard::of).into_iter().collect()
+}
 
 impl Target for Datadog {
     fn name(&self) -> &'static str {

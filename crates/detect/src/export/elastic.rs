@@ -4,6 +4,7 @@
 //! EQL for letters without their case and for an order, ES|QL for counts by groups, new terms for what
 //! was not there before. Deliberately absent: calls of the API, and actions, which belong to connectors.
 
+mod dashboard;
 mod eql;
 mod esql;
 mod kql;
@@ -23,6 +24,12 @@ pub(super) struct Elastic;
 
 const FORMATS: [Format; 1] =
     [Format { name: "ndjson", title: "A rule as Kibana imports it, one line each" }];
+
+/// The dashboards, for events that come by that way.
+pub(super) fn dashboards(profile: &str) -> Vec<File> {
+    let profile = profiles::PROFILES.iter().find(|it| it.name == profile);
+    profile.map(dashboard::of).into_iter().collect()
+}
 
 impl Target for Elastic {
     fn name(&self) -> &'static str {

@@ -4,6 +4,7 @@
 //! one, because the parser without names would take every field of a body for a label. Deliberately
 //! absent: an order of events, which the language does not know.
 
+mod dashboard;
 mod profiles;
 mod query;
 mod rule;
@@ -19,6 +20,12 @@ pub(super) struct Loki;
 
 const FORMATS: [Format; 1] =
     [Format { name: "yaml", title: "A file of rule groups for the ruler, as `lokitool` loads it" }];
+
+/// The dashboards, for events that come by that way.
+pub(super) fn dashboards(profile: &str) -> Vec<File> {
+    let profile = profiles::PROFILES.iter().find(|it| it.name == profile);
+    profile.map(dashboard::of).into_iter().collect()
+}
 
 impl Target for Loki {
     fn name(&self) -> &'static str {

@@ -2,6 +2,7 @@
 //!
 //! `UPDATE_GOLDEN=1 cargo test -p detect --test it export` writes the files anew; the diff is read.
 
+mod dashboards;
 mod datadog;
 mod elastic;
 mod falco;
@@ -15,7 +16,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use detect::export::{self, Choice, Exported, Format, Profile, Target};
+use detect::export::{self, Choice, Exported, Format, Profile, Target, dashboard};
 use detect::{Document, LoadOptions, RuleSet, builtin};
 
 use super::pack;
@@ -62,6 +63,14 @@ fn all_files() -> BTreeMap<String, String> {
                     assert!(file.text.ends_with('\n'), "{path}");
                     assert!(files.insert(path.clone(), file.text).is_none(), "twice: {path}");
                 }
+            }
+        }
+    }
+    for system in dashboard::all() {
+        for profile in system.profiles {
+            for file in system.write(profile) {
+                let path = format!("dashboards/{}/{profile}/{}", system.name, file.name);
+                files.insert(path, file.text);
             }
         }
     }

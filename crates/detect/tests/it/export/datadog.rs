@@ -1,14 +1,14 @@
 //! What Datadog gets.
 
 mod run;
-mod search;
+pub(super) mod search;
 
 use detect::export;
 use serde_json::{Value, json};
 
 use super::exported;
 
-pub(super) use run::evaluator;
+pub(super) use run::{evaluator, logs};
 
 #[test]
 fn the_rules_that_k10_documents_come_out_as_documented() {

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::exported;
 
-pub(super) use document::without_bodies;
+pub(super) use document::{fields, without_bodies};
 pub(super) use run::evaluator;
 
 #[test]

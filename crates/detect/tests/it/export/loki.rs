@@ -8,7 +8,7 @@ use detect::export;
 
 use super::exported;
 
-pub(super) use run::evaluator;
+pub(super) use run::{evaluator, lines, passed};
 
 /// The file's lines of one key, such as `expr`.
 pub(super) fn expressions(text: &str) -> Vec<String> {

@@ -1,15 +1,14 @@
 //! `keepwatch rules export`: rules in the languages of other SIEMs.
 
-use std::fs;
 use std::io::{self, Write as _};
-use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use detect::export::{self, Choice, Exported, File, Format, Profile, Target};
 use detect::{Rule, RuleSet};
 
 use crate::args::rules::ExportArgs;
+use crate::commands::export_files::{unknown, write};
 use crate::commands::{FAILED, Misuse, say};
 use crate::printable::plain;
 use crate::rule_files;
@@ -56,10 +55,6 @@ fn explain(exported: &Exported) {
     say(&format!("{rule} is left out ({fidelity}): {}{help}", plain(&reasons.join("; "))));
 }
 
-fn unknown(flag: &str, value: &str, known: &[&str]) -> Misuse {
-    Misuse(vec![format!("--{flag}={value:?} is not known: one of {}", known.join(", "))])
-}
-
 fn target(name: &str) -> Result<&'static dyn Target, Misuse> {
     export::named(name).ok_or_else(|| {
         let known: Vec<&str> = export::all().iter().map(|it| it.name()).collect();
@@ -102,27 +97,4 @@ fn chosen<'r>(rules: &'r RuleSet, ids: &[String]) -> Result<Vec<&'r Rule>, Misus
         .enumerate()
         .filter(|(at, rule)| if ids.is_empty() { rule.raises } else { named.contains(at) });
     Ok(rules.map(|(_, rule)| rule).collect())
-}
-
-/// Into the folder, else to standard output: several files each behind a line with its name.
-fn write(files: &[File], folder: Option<&Path>) -> Result<()> {
-    let Some(folder) = folder else {
-        let mut out = io::stdout().lock();
-        for file in files {
-            if files.len() > 1 {
-                writeln!(out, "==> {} <==", plain(&file.name))?;
-            }
-            out.write_all(file.text.as_bytes())?;
-        }
-        return Ok(());
-    };
-    for file in files {
-        let path = folder.join(&file.name);
-        if let Some(parent) = path.parent() {
-            let why = || format!("cannot create {}", parent.display());
-            fs::create_dir_all(parent).with_context(why)?;
-        }
-        fs::write(&path, &file.text).with_context(|| format!("cannot write {}", path.display()))?;
-    }
-    Ok(())
 }

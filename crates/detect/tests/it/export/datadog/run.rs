@@ -29,6 +29,16 @@ pub(in crate::it::export) fn evaluator(
     Box::new(Datadog { profile, rules: rules.iter().map(read).collect() })
 }
 
+/// Events as logs of a profile.
+pub(in crate::it::export) fn logs(
+    profile: &'static str,
+    cluster: &str,
+    events: &[Event],
+) -> Vec<Log> {
+    let datadog = Datadog { profile, rules: Vec::new() };
+    events.iter().map(|event| datadog.log(event, cluster).log).collect()
+}
+
 /// One log, as Datadog has it once its pipeline is through.
 struct Timed {
     /// Microseconds.

@@ -104,6 +104,29 @@ impl Document {
     }
 }
 
+/// The fields that any of the events has.
+pub(in crate::it::export) fn fields(
+    profile: &str,
+    cluster: &str,
+    events: &[Event],
+) -> BTreeSet<String> {
+    let target = detect::export::named("elastic").unwrap();
+    let way = target.profiles().iter().find(|it| it.name == profile).unwrap();
+    let options = detect::LoadOptions::default();
+    let choice =
+        detect::export::Choice { profile: way, format: &target.formats()[0], options: &options };
+    let rules = crate::it::pack::all();
+    let mapping = Mapping::read(&target.package(&rules, &[], &choice)[0].text);
+    let of = |event| Document::of(event, cluster, profile, &mapping).fields.into_keys();
+    let mut fields: BTreeSet<String> = events.iter().flat_map(of).collect();
+    // What the agent sets, and what the integration's pipeline makes of `sourceIPs`.
+    fields.insert("@timestamp".to_owned());
+    if profile == "kubernetes.audit" {
+        fields.insert("source.ip".to_owned());
+    }
+    fields
+}
+
 /// kube-apiserver does not read what it passes on.
 pub(in crate::it::export) fn without_bodies(event: &mut Value) {
     if event["objectRef"]["apiGroup"] != "config.kio.kasten.io" {

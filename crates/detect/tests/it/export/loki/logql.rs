@@ -34,6 +34,8 @@ pub(super) enum Stage {
     Json(Vec<(String, Vec<String>)>),
     Filter(Filter),
     Format(String, Template),
+    /// What is shown of a line: these labels.
+    Line(Vec<String>),
 }
 
 pub(super) enum Filter {
@@ -97,6 +99,16 @@ pub(super) fn read(text: &str) -> Metric {
     let metric = reader.metric();
     assert_eq!(reader.at, reader.tokens.len(), "{text}");
     metric
+}
+
+/// Reads a query of lines.
+pub(super) fn read_lines(text: &str) -> Vec<Stage> {
+    let mut reader = Reader { tokens: tokens(text), at: 0 };
+    let mut stages = vec![reader.selector()];
+    while reader.at < reader.tokens.len() {
+        stages.push(reader.stage());
+    }
+    stages
 }
 
 struct Reader {
@@ -231,6 +243,11 @@ impl Reader {
             self.wants("=");
             return Stage::Format(name, Template::read(&self.text()));
         }
+        if self.takes("line_format") {
+            let text = self.text();
+            let label = |word: &str| Some(word.strip_prefix("{{.")?.strip_suffix("}}")?.to_owned());
+            return Stage::Line(text.split(' ').map(|word| label(word).unwrap()).collect());
+        }
         Stage::Filter(self.filter())
     }
 
@@ -323,6 +340,10 @@ impl Stage {
                 Some(labels)
             }
             Self::Filter(filter) => filter.is_met(&labels).then_some(labels),
+            Self::Line(names) => {
+                assert!(names.iter().all(|name| labels.contains_key(name)), "{names:?}");
+                Some(labels)
+            }
             Self::Format(name, template) => {
                 let text = template.text(&labels);
                 labels.insert(name.clone(), text);

@@ -31,7 +31,7 @@ pub(in crate::it::export) fn evaluator(
 }
 
 /// A line of a stream.
-struct Line {
+pub(in crate::it::export) struct Line {
     /// Microseconds.
     time: i64,
     text: String,
@@ -65,6 +65,26 @@ impl Loki {
         }
         Line { time: event.stage_timestamp.as_micros(), text, json, stream }
     }
+}
+
+/// Events as lines of a profile.
+pub(in crate::it::export) fn lines(
+    profile: &'static str,
+    cluster: &str,
+    events: &[Event],
+) -> Vec<Line> {
+    let loki = Loki { profile, rules: Vec::new() };
+    events.iter().map(|event| loki.line(event, cluster)).collect()
+}
+
+/// The labels of those lines that pass a query without a metric.
+pub(in crate::it::export) fn passed(query: &str, lines: &[Line]) -> Vec<Labels> {
+    let stages = logql::read_lines(query);
+    let through = |line: &Line| {
+        let run = |labels, stage: &Stage| stage.run(&line.text, &line.json, labels);
+        stages.iter().try_fold(line.stream.clone(), run)
+    };
+    lines.iter().filter_map(through).collect()
 }
 
 impl Evaluator for Loki {

@@ -1,0 +1,248 @@
+//! Dashboards over recorded events, for the systems that hold them, and over the server's metrics.
+//!
+//! What is shown of events is said once, by the fields that rules have too ([`PANELS`]). Each system
+//! writes it in its language with the tables of names that its exported rules use, so that a field is
+//! called the same in both. Deliberately absent: colours, alerts, and calls of an API.
+
+pub(super) mod grafana;
+pub(super) mod server;
+
+use super::condition::{Attribute, Condition, Operator, Relation};
+use super::target::File;
+
+/// A system that shows dashboards.
+#[derive(Debug)]
+pub struct System {
+    /// On the command line.
+    pub name: &'static str,
+    /// For people.
+    pub title: &'static str,
+    /// The ways on which events reach it, by their names; the first is taken unless another is asked
+    /// for.
+    pub profiles: &'static [&'static str],
+    write: fn(&str) -> Vec<File>,
+}
+
+impl System {
+    /// Its dashboards, a file each, for events that come by the profile.
+    pub fn write(&self, profile: &str) -> Vec<File> {
+        (self.write)(profile)
+    }
+}
+
+/// The profiles that every system has.
+const PROFILES: [&str; 2] = ["kasten", "kubernetes.audit"];
+
+/// All systems, in the order in which they are listed.
+pub fn all() -> &'static [System] {
+    &[
+        System {
+            name: "datadog",
+            title: "Datadog",
+            profiles: &PROFILES,
+            write: super::datadog::dashboards,
+        },
+        System { name: "grafana", title: "Grafana", profiles: &PROFILES, write: grafana::all },
+    ]
+}
+
+/// Name of the dashboard on events.
+pub(super) const TITLE: &str = "Keepwatch: who did what to backups";
+/// What it is for.
+pub(super) const DESCRIPTION: &str = "Requests to the Kubernetes APIs of backups, as audit events tell them. Choose a user to see what \
+     they did, and when.";
+/// Rows of a list of the most frequent values.
+pub(super) const TOP_ROWS: u32 = 10;
+
+/// A part of the dashboard on events.
+#[derive(Debug)]
+pub(super) struct Panel {
+    pub(super) title: &'static str,
+    pub(super) description: &'static str,
+    pub(super) shape: Shape,
+    pub(super) events: Events,
+    /// The field whose values are told apart; none for a number and a list.
+    pub(super) by: Option<&'static str>,
+}
+
+/// How events are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// How many there are.
+    Number,
+    /// How many there are at each time, by the values of a field.
+    Series,
+    /// The most frequent values of a field.
+    Top,
+    /// Each of them.
+    List,
+}
+
+/// Which events are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Events {
+    /// Each request, once.
+    Requests,
+    /// Those that were answered with an error of the client: not allowed, not valid, not there.
+    Refused,
+    /// Deletions that succeeded.
+    Deletions,
+    /// The same of restore points and their contents.
+    RestorePointDeletions,
+}
+
+/// A field by which the whole dashboard can be narrowed.
+pub(super) struct Variable {
+    pub(super) name: &'static str,
+    pub(super) label: &'static str,
+    pub(super) field: &'static str,
+}
+
+pub(super) const VARIABLES: [Variable; 3] = [
+    Variable { name: "user", label: "User", field: "user.username" },
+    Variable { name: "cluster", label: "Cluster", field: "cluster" },
+    Variable { name: "namespace", label: "Namespace", field: "objectRef.namespace" },
+];
+
+/// What a list shows of each event.
+pub(super) const COLUMNS: [&str; 7] = [
+    "user.username",
+    "verb",
+    "objectRef.resource",
+    "objectRef.namespace",
+    "objectRef.name",
+    "responseStatus.code",
+    "sourceIPs",
+];
+
+/// The dashboard on events, from left to right and from top to bottom.
+pub(super) const PANELS: [Panel; 15] = [
+    number("Requests", "Every request that is on record, once.", Events::Requests),
+    number("Refused", "Not allowed, not valid, or about what is not there.", Events::Refused),
+    number("Deletions", "Deletions that succeeded, dry runs included.", Events::Deletions),
+    number(
+        "Restore points deleted",
+        "Restore points and their contents, K10's own retention included.",
+        Events::RestorePointDeletions,
+    ),
+    series("Requests by verb", "When what was done.", Events::Requests, "verb"),
+    series("Deletions by kind", "When what was deleted.", Events::Deletions, "objectRef.resource"),
+    top("Users", "Who asks most.", Events::Requests, "user.username"),
+    top("Users who delete", "Who deletes most.", Events::Deletions, "user.username"),
+    top("Users who are refused", "Who tries what they may not.", Events::Refused, "user.username"),
+    top("Refusals", "The codes of answers.", Events::Refused, "responseStatus.code"),
+    top("Kinds", "What most requests are about.", Events::Requests, "objectRef.resource"),
+    top("Namespaces", "Where most deletions are.", Events::Deletions, "objectRef.namespace"),
+    top("Addresses", "Where requests come from.", Events::Requests, "sourceIPs"),
+    top("Clients", "What requests are made with.", Events::Requests, "userAgent"),
+    Panel {
+        title: "Timeline",
+        description: "Each request, the last one first.",
+        shape: Shape::List,
+        events: Events::Requests,
+        by: None,
+    },
+];
+
+const fn number(title: &'static str, description: &'static str, events: Events) -> Panel {
+    Panel { title, description, shape: Shape::Number, events, by: None }
+}
+
+const fn series(
+    title: &'static str,
+    description: &'static str,
+    events: Events,
+    by: &'static str,
+) -> Panel {
+    Panel { title, description, shape: Shape::Series, events, by: Some(by) }
+}
+
+const fn top(
+    title: &'static str,
+    description: &'static str,
+    events: Events,
+    by: &'static str,
+) -> Panel {
+    Panel { title, description, shape: Shape::Top, events, by: Some(by) }
+}
+
+impl Panel {
+    /// The field whose values are told apart.
+    pub(super) fn by(&self) -> Option<Attribute> {
+        self.by.map(Attribute::named)
+    }
+}
+
+impl Events {
+    /// As rules would ask for them.
+    pub(super) fn condition(self) -> Condition {
+        let code = |relation, number| {
+            let attribute = Attribute::named("responseStatus.code");
+            Condition::Test(attribute, Operator::Number(relation, number))
+        };
+        // A watch is recorded when it begins, too.
+        let mut all = vec![Condition::one_of("stage", &["ResponseComplete", "Panic"])];
+        match self {
+            Self::Requests => {}
+            Self::Refused => {
+                all.extend([code(Relation::GreaterOrEqual, 400.0), code(Relation::Less, 500.0)]);
+            }
+            Self::Deletions | Self::RestorePointDeletions => all.extend([
+                Condition::one_of("verb", &["delete", "deletecollection"]),
+                code(Relation::GreaterOrEqual, 200.0),
+                code(Relation::Less, 300.0),
+            ]),
+        }
+        if self == Self::RestorePointDeletions {
+            let kinds = ["restorepoints", "restorepointcontents", "clusterrestorepoints"];
+            all.push(Condition::one_of("objectRef.resource", &kinds));
+        }
+        Condition::All(all)
+    }
+}
+
+/// Where a panel is, in columns and rows of a grid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) x: u32,
+    pub(super) y: u32,
+    pub(super) width: u32,
+    pub(super) height: u32,
+}
+
+/// Columns of Grafana's grid; other grids are coarser.
+pub(super) const GRID_COLUMNS: u32 = 24;
+
+/// Puts panels of these widths and heights beside each other, and below when a row is full.
+pub(super) fn places(sizes: impl Iterator<Item = (u32, u32)>) -> Vec<Place> {
+    let (mut x, mut y, mut row_height) = (0, 0, 0);
+    sizes
+        .map(|(width, height)| {
+            if x + width > GRID_COLUMNS {
+                (x, y, row_height) = (0, y + row_height, 0);
+            }
+            let place = Place { x, y, width, height };
+            (x, row_height) = (x + width, row_height.max(height));
+            place
+        })
+        .collect()
+}
+
+impl Shape {
+    /// Columns and rows.
+    pub(super) const fn size(self) -> (u32, u32) {
+        match self {
+            Self::Number => (6, 4),
+            Self::Series => (12, 8),
+            Self::Top => (6, 8),
+            Self::List => (GRID_COLUMNS, 14),
+        }
+    }
+}
+
+/// A dashboard as its system imports it.
+pub(super) fn file(name: &str, dashboard: &serde_json::Value) -> File {
+    // Texts and numbers only: it always can be written.
+    let text = serde_json::to_string_pretty(dashboard).unwrap_or_default();
+    File { name: format!("{name}.json"), text: text + "\n" }
+}

@@ -1,0 +1,195 @@
+//! Dashboards as Grafana imports them: the frame that all of them share.
+//!
+//! The data source is a variable of each dashboard, so that a file is imported, or provisioned, as it
+//! is. Every query is the data source's business.
+
+use serde_json::{Value, json};
+
+use super::{Panel, Place, Shape, places};
+use crate::export::target::File;
+
+/// The version of the form; a later Grafana brings it up to date by itself.
+const SCHEMA_VERSION: u32 = 39;
+
+/// All dashboards, for events that come by the profile.
+pub(super) fn all(profile: &str) -> Vec<File> {
+    let events = crate::export::loki::dashboards(profile)
+        .into_iter()
+        .chain(crate::export::elastic::dashboards(profile));
+    events.chain([super::server::dashboard()]).collect()
+}
+
+/// A dashboard without its frame.
+pub(in crate::export) struct Dashboard<'d> {
+    /// Of the file, and in the dashboard's URL.
+    pub(in crate::export) name: &'d str,
+    pub(in crate::export) title: &'d str,
+    pub(in crate::export) description: &'d str,
+    /// The plugin that answers queries, such as `loki`.
+    pub(in crate::export) source: &'static str,
+    /// The time that is shown at first, such as `now-24h`.
+    pub(in crate::export) from: &'static str,
+    /// Beside the data source.
+    pub(in crate::export) variables: Vec<Value>,
+    pub(in crate::export) panels: Vec<Value>,
+}
+
+impl Dashboard<'_> {
+    /// The file that is imported.
+    pub(in crate::export) fn file(self) -> File {
+        let data_source = json!({
+            "name": "datasource",
+            "label": "Data source",
+            "type": "datasource",
+            "query": self.source,
+            "multi": false,
+            "includeAll": false,
+            "refresh": 1,
+        });
+        let mut panels = self.panels;
+        for (place, panel) in panels.iter_mut().enumerate() {
+            panel["id"] = json!(place + 1);
+        }
+        let variables: Vec<Value> = std::iter::once(data_source).chain(self.variables).collect();
+        let dashboard = json!({
+            "uid": self.name,
+            "title": self.title,
+            "description": self.description,
+            "tags": ["keepwatch"],
+            "schemaVersion": SCHEMA_VERSION,
+            "editable": true,
+            "graphTooltip": 1,
+            "timezone": "browser",
+            "time": {"from": self.from, "to": "now"},
+            "refresh": "",
+            "templating": {"list": variables},
+            "annotations": {"list": []},
+            "panels": panels,
+        });
+        super::file(self.name, &dashboard)
+    }
+}
+
+/// The data source that is chosen.
+pub(in crate::export) fn data_source(kind: &str) -> Value {
+    json!({"type": kind, "uid": "${datasource}"})
+}
+
+/// Panels of a dashboard on events: a query of each, by the data source; a panel without one is left
+/// out.
+pub(in crate::export) fn event_panels(
+    source: &str,
+    query: impl Fn(&Panel) -> Option<Value>,
+) -> Vec<Value> {
+    let places = places(super::PANELS.iter().map(|panel| panel.shape.size()));
+    let panels = super::PANELS.iter().zip(places);
+    let one = |(panel, place): (&Panel, Place)| {
+        let (kind, options) = shown(panel.shape, source);
+        let mut target = query(panel)?;
+        target["refId"] = json!("A");
+        target["datasource"] = data_source(source);
+        Some(json!({
+            "type": kind,
+            "title": panel.title,
+            "description": panel.description,
+            "datasource": data_source(source),
+            "gridPos": grid(place),
+            "targets": [target],
+            "options": options,
+            "fieldConfig": field_config(panel.shape),
+        }))
+    };
+    panels.filter_map(one).collect()
+}
+
+/// A place as Grafana writes it.
+pub(super) fn grid(place: Place) -> Value {
+    json!({"x": place.x, "y": place.y, "w": place.width, "h": place.height})
+}
+
+/// The kind of a panel, and its options.
+fn shown(shape: Shape, source: &str) -> (&'static str, Value) {
+    // Loki answers with a series for each value, Elasticsearch with a row.
+    let is_table = source == "elasticsearch";
+    match shape {
+        // Elasticsearch counts by time.
+        Shape::Number => ("stat", stat(if is_table { "sum" } else { "lastNotNull" }, false)),
+        Shape::Series => ("timeseries", time_series()),
+        Shape::Top => {
+            let options = json!({
+                "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": is_table},
+                "orientation": "horizontal",
+                "displayMode": "basic",
+                "valueMode": "color",
+                "namePlacement": "auto",
+                "showUnfilled": true,
+                "sizing": "auto",
+                "minVizWidth": 8,
+                "minVizHeight": 16,
+                "maxVizHeight": 300,
+                "legend": legend(false),
+            });
+            ("bargauge", options)
+        }
+        Shape::List if is_table => ("table", json!({"showHeader": true, "frameIndex": 0})),
+        Shape::List => {
+            let options = json!({
+                "showTime": true,
+                "showLabels": false,
+                "showCommonLabels": false,
+                "showLogContextToggle": false,
+                "wrapLogMessage": true,
+                "prettifyLogMessage": false,
+                "enableLogDetails": true,
+                "dedupStrategy": "none",
+                "sortOrder": "Descending",
+            });
+            ("logs", options)
+        }
+    }
+}
+
+/// Options of one large number, which a calculation makes of a series.
+pub(super) fn stat(calculation: &str, has_graph: bool) -> Value {
+    json!({
+        "reduceOptions": {"calcs": [calculation], "fields": "", "values": false},
+        "colorMode": if has_graph { "value" } else { "none" },
+        "graphMode": if has_graph { "area" } else { "none" },
+        "justifyMode": "auto",
+        "textMode": "auto",
+        "orientation": "auto",
+        "wideLayout": true,
+        "showPercentChange": false,
+        "percentChangeColorMode": "standard",
+    })
+}
+
+/// Options of series over time.
+pub(super) fn time_series() -> Value {
+    json!({"legend": legend(true), "tooltip": {"mode": "multi", "sort": "desc"}})
+}
+
+fn legend(is_shown: bool) -> Value {
+    json!({"displayMode": "list", "placement": "bottom", "showLegend": is_shown, "calcs": []})
+}
+
+/// Bars for series; one colour, since a number of events is neither good nor bad.
+fn field_config(shape: Shape) -> Value {
+    let mut defaults = json!({"unit": "short", "noValue": "0", "min": 0});
+    match shape {
+        Shape::Series => {
+            let stacking = json!({"mode": "normal", "group": "A"});
+            defaults["custom"] = json!({
+                "drawStyle": "bars",
+                "fillOpacity": 100,
+                "lineWidth": 0,
+                "stacking": stacking,
+            });
+        }
+        Shape::Number | Shape::Top => {
+            defaults["color"] = json!({"mode": "fixed", "fixedColor": "blue"});
+        }
+        Shape::List => defaults = json!({}),
+    }
+    json!({"defaults": defaults, "overrides": []})
+}

@@ -1,0 +1,122 @@
+//! The dashboard on events for Datadog: `POST /api/v1/dashboard`.
+
+use serde_json::{Value, json};
+
+use super::profiles;
+use super::query::Writer;
+use crate::export::condition::Attribute;
+use crate::export::dashboard::{
+    COLUMNS, DESCRIPTION, PANELS, Panel, Place, Shape, TITLE, TOP_ROWS, VARIABLES, file, places,
+};
+use crate::export::fidelity::Reason;
+use crate::export::profile::Profile;
+use crate::export::target::File;
+
+/// Datadog's grid has half as many columns as Grafana's, and rows twice as high.
+const CELL: u32 = 2;
+/// Rows of the list that are asked for at a time are Datadog's business; of series, we say how many.
+const SERIES_MAX: u32 = 20;
+
+/// The dashboard.
+pub(super) fn of(profile: &Profile) -> File {
+    let places = places(PANELS.iter().map(|panel| panel.shape.size()));
+    let panels = PANELS.iter().zip(places);
+    // A field that does not come this way is not shown.
+    let widgets: Vec<Value> =
+        panels.filter_map(|(panel, place)| widget(panel, place, profile).ok()).collect();
+    let variables: Vec<Value> = VARIABLES
+        .iter()
+        .filter_map(|variable| {
+            let (prefix, _) = profile.named(&Attribute::named(variable.field)).ok()?;
+            Some(json!({"name": variable.name, "prefix": prefix, "defaults": ["*"]}))
+        })
+        .collect();
+    let dashboard = json!({
+        "title": TITLE,
+        "description": DESCRIPTION,
+        "layout_type": "ordered",
+        "reflow_type": "fixed",
+        "template_variables": variables,
+        "widgets": widgets,
+    });
+    file("keepwatch-events", &dashboard)
+}
+
+fn widget(panel: &Panel, place: Place, profile: &Profile) -> Result<Value, Reason> {
+    let search = search(panel, profile)?;
+    let by = panel.by().map(|by| profile.named(&by)).transpose()?.map(|(name, _)| name);
+    let mut definition = match panel.shape {
+        Shape::Number => json!({
+            "type": "query_value",
+            "autoscale": true,
+            "precision": 0,
+            "requests": [counted(&search, None, "scalar", 0)],
+        }),
+        Shape::Series => {
+            let mut request = counted(&search, by.as_deref(), "timeseries", SERIES_MAX);
+            request["display_type"] = json!("bars");
+            json!({"type": "timeseries", "show_legend": true, "requests": [request]})
+        }
+        Shape::Top => json!({
+            "type": "toplist",
+            "requests": [counted(&search, by.as_deref(), "scalar", TOP_ROWS)],
+        }),
+        Shape::List => json!({"type": "list_stream", "requests": [listed(&search, profile)?]}),
+    };
+    definition["title"] = json!(panel.title);
+    let layout = json!({
+        "x": place.x / CELL,
+        "y": place.y / CELL,
+        "width": place.width / CELL,
+        "height": place.height / CELL,
+    });
+    Ok(json!({"definition": definition, "layout": layout}))
+}
+
+/// The query of a panel, narrowed by the variables.
+fn search(panel: &Panel, profile: &Profile) -> Result<String, Reason> {
+    let mut writer = Writer { profile, reasons: Vec::new() };
+    let query = writer.query(&panel.events.condition())?;
+    let scope = profiles::scope(profile).map(str::to_owned).into_iter();
+    let variables = VARIABLES.iter().map(|variable| format!("${}", variable.name));
+    Ok(scope.chain([query]).chain(variables).collect::<Vec<_>>().join(" "))
+}
+
+/// A request for how many logs there are.
+fn counted(search: &str, by: Option<&str>, format: &str, limit: u32) -> Value {
+    let groups = by.into_iter().map(|facet| {
+        let sort = json!({"aggregation": "count", "order": "desc"});
+        json!({"facet": facet, "limit": limit, "sort": sort})
+    });
+    json!({
+        "response_format": format,
+        "formulas": [{"formula": "events"}],
+        "queries": [{
+            "name": "events",
+            "data_source": "logs",
+            "search": {"query": search},
+            "indexes": ["*"],
+            "compute": {"aggregation": "count"},
+            "group_by": groups.collect::<Vec<_>>(),
+        }],
+    })
+}
+
+/// A request for the logs themselves.
+fn listed(search: &str, profile: &Profile) -> Result<Value, Reason> {
+    let mut columns = vec![json!({"field": "timestamp", "width": "auto"})];
+    for field in COLUMNS {
+        let (name, _) = profile.named(&Attribute::named(field))?;
+        columns.push(json!({"field": name, "width": "auto"}));
+    }
+    Ok(json!({
+        "response_format": "event_list",
+        "columns": columns,
+        "query": {
+            "data_source": "logs_stream",
+            "query_string": search,
+            "indexes": [],
+            "sort": {"column": "timestamp", "order": "desc"},
+        },
+    }))
+}

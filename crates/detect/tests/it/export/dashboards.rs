@@ -1,0 +1,179 @@
+//! Dashboards: queries are read by what reads exported rules, and every field that they name is one
+//! that events of the examples have.
+
+use std::collections::BTreeSet;
+
+use detect::examples::{self, Step};
+use detect::export::dashboard;
+use detect::{builtin, export};
+use event::Event;
+use serde_json::Value;
+
+use super::{datadog, elastic, loki, pack};
+
+const CLUSTER: &str = "prod-eu";
+
+/// The events of all examples.
+fn events() -> Vec<Event> {
+    let mut events = Vec::new();
+    for document in builtin::kasten() {
+        for example in examples::read(&pack::events(document)).unwrap() {
+            events.extend(example.steps.iter().filter_map(|step| match step {
+                Step::Event(event) => Some((**event).clone()),
+                Step::Clock(_) => None,
+            }));
+        }
+    }
+    events
+}
+
+/// A dashboard's JSON by the name of its system, the profile, and how its name begins.
+fn dashboard(system: &str, profile: &str, name: &str) -> Value {
+    let system = dashboard::all().iter().find(|it| it.name == system).unwrap();
+    let files = system.write(profile);
+    let file = files.iter().find(|it| it.name.starts_with(name)).unwrap();
+    serde_json::from_str(&file.text).unwrap()
+}
+
+fn texts<'v>(value: &'v Value, path: &str) -> Vec<&'v str> {
+    let found = path.split('/').fold(vec![value], |found, key| match key {
+        "*" => found.into_iter().flat_map(|it| it.as_array().into_iter().flatten()).collect(),
+        key => found.into_iter().filter_map(|it| it.get(key)).collect(),
+    });
+    found.into_iter().map(|it| it.as_str().unwrap()).collect()
+}
+
+fn without_blanks(names: &[&str], are_there: impl Fn(&str) -> bool) {
+    assert!(!names.is_empty(), "nothing is looked for");
+    let missing: BTreeSet<&&str> = names.iter().filter(|name| !are_there(name)).collect();
+    assert!(missing.is_empty(), "no event has {missing:?}");
+}
+
+#[test]
+fn every_profile_of_a_system_is_one_of_the_rules_too() {
+    for system in dashboard::all() {
+        for profile in system.profiles {
+            let targets =
+                if system.name == "grafana" { vec!["loki", "elastic"] } else { vec!["datadog"] };
+            for target in targets {
+                let profiles = export::named(target).unwrap().profiles();
+                assert!(profiles.iter().any(|it| it.name == *profile), "{target} {profile}");
+            }
+            assert!(!system.write(profile).is_empty());
+        }
+    }
+}
+
+#[test]
+fn each_query_of_datadog_finds_events_by_fields_that_they_have() {
+    for profile in ["kasten", "kubernetes.audit"] {
+        let json = dashboard("datadog", profile, "keepwatch-events");
+        let logs = datadog::logs(profile, CLUSTER, &events());
+        let searches = texts(&json, "widgets/*/definition/requests/*/queries/*/search/query");
+        let lists = texts(&json, "widgets/*/definition/requests/*/query/query_string");
+        assert_eq!(searches.len() + lists.len(), json["widgets"].as_array().unwrap().len());
+        for search in searches.into_iter().chain(lists) {
+            let (search, variables) = search.split_once(" $").unwrap();
+            assert_eq!(variables, "user $cluster $namespace");
+            let read = datadog::search::read(search).unwrap();
+            let found = logs.iter().filter(|log| read.matches(log)).count();
+            assert!(found > 0, "{search} finds nothing");
+        }
+        let paths = [
+            "template_variables/*/prefix",
+            "widgets/*/definition/requests/*/queries/*/group_by/*/facet",
+            "widgets/*/definition/requests/*/columns/*/field",
+        ];
+        let names: Vec<&str> = paths.iter().flat_map(|path| texts(&json, path)).collect();
+        let names: Vec<&str> = names.into_iter().filter(|name| *name != "timestamp").collect();
+        without_blanks(&names, |name| {
+            logs.iter().any(|log| !datadog::search::values(log, name).is_empty())
+        });
+    }
+}
+
+/// What Grafana puts in the place of variables.
+fn filled_in(text: &str) -> String {
+    text.replace("${user}", ".*").replace("${cluster}", "prod-.*").replace("${namespace}", ".*")
+}
+
+#[test]
+fn each_query_of_loki_finds_lines_by_labels_that_they_have() {
+    for profile in ["kasten", "kubernetes.audit"] {
+        let json = dashboard("grafana", profile, "keepwatch-events-loki");
+        let queries = texts(&json, "panels/*/targets/*/expr");
+        let all_lines = loki::lines(profile, CLUSTER, &events());
+        assert_eq!(queries.len(), json["panels"].as_array().unwrap().len());
+        for query in queries {
+            let query = filled_in(query);
+            let (outside, lines) = match query.split_once("count_over_time(") {
+                None => ("", query.as_str()),
+                Some((outside, rest)) => (outside, rest.split_once(" [$__").unwrap().0),
+            };
+            let passed = loki::passed(lines, &all_lines);
+            assert!(!passed.is_empty(), "{query} finds nothing");
+            let by = outside.split_once("by (").map(|(_, rest)| rest.split_once(')').unwrap().0);
+            if let Some(by) = by {
+                without_blanks(&[by], |name| {
+                    passed.iter().any(|labels| labels.get(name).is_some_and(|it| !it.is_empty()))
+                });
+            }
+            let other = lines.replace("prod-.*", "dev-.*");
+            assert!(loki::passed(&other, &all_lines).is_empty(), "{other}");
+        }
+    }
+}
+
+#[test]
+fn each_field_that_elasticsearch_is_asked_for_is_mapped_or_known() {
+    for profile in ["kasten", "kubernetes.audit"] {
+        let json = dashboard("grafana", profile, "keepwatch-events-elasticsearch");
+        let queries = texts(&json, "panels/*/targets/*/query");
+        assert_eq!(queries.len(), json["panels"].as_array().unwrap().len());
+        let asked: Vec<&str> = queries
+            .iter()
+            .flat_map(|query| query.split(' '))
+            .filter_map(|word| Some(word.trim_start_matches('(').split_once(':')?.0))
+            .collect();
+        let variables = texts(&json, "templating/list/*/query");
+        let variables: Vec<Value> =
+            variables.iter().filter_map(|query| serde_json::from_str(query).ok()).collect();
+        assert_eq!(variables.len(), 3);
+        let mut names = asked;
+        names.extend(variables.iter().map(|query| query["field"].as_str().unwrap()));
+        names.extend(texts(&json, "panels/*/targets/*/bucketAggs/*/field"));
+        names.extend(texts(&json, "panels/*/transformations/*/options/include/names/*"));
+        let known = elastic::fields(profile, CLUSTER, &events());
+        without_blanks(&names, |name| known.contains(name));
+    }
+}
+
+#[test]
+fn a_dashboard_is_imported_without_an_edit() {
+    for file in dashboard::all().iter().find(|it| it.name == "grafana").unwrap().write("kasten") {
+        let json: Value = serde_json::from_str(&file.text).unwrap();
+        // No data source is named: the first variable is the choice of one.
+        let sources: BTreeSet<&str> = texts(&json, "panels/*/targets/*/datasource/uid")
+            .into_iter()
+            .chain(texts(&json, "panels/*/datasource/uid"))
+            .collect();
+        assert_eq!(sources, BTreeSet::from(["${datasource}"]), "{}", file.name);
+        let first = &json["templating"]["list"][0];
+        assert_eq!(
+            (first["type"].as_str(), first["name"].as_str()),
+            (Some("datasource"), Some("datasource"))
+        );
+        let kinds: BTreeSet<&str> = texts(&json, "panels/*/datasource/type").into_iter().collect();
+        assert_eq!(kinds, BTreeSet::from([first["query"].as_str().unwrap()]));
+        let mut cells = BTreeSet::new();
+        for panel in json["panels"].as_array().unwrap() {
+            let place = |name: &str| panel["gridPos"][name].as_u64().unwrap();
+            assert!(place("x") + place("w") <= 24, "{}", panel["title"]);
+            for x in place("x")..place("x") + place("w") {
+                for y in place("y")..place("y") + place("h") {
+                    assert!(cells.insert((x, y)), "{} lies on another", panel["title"]);
+                }
+            }
+        }
+    }
+}

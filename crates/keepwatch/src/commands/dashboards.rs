@@ -1,0 +1,34 @@
+//! `keepwatch dashboards export`: dashboards for the systems that hold events and metrics.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use detect::export::dashboard;
+
+use crate::args::dashboards::{DashboardExportArgs, DashboardsCommand};
+use crate::commands::export_files::{unknown, write};
+use crate::commands::say;
+
+/// Runs the command.
+pub(crate) fn run(command: &DashboardsCommand) -> Result<ExitCode> {
+    let DashboardsCommand::Export(args) = command;
+    export(args)
+}
+
+fn export(args: &DashboardExportArgs) -> Result<ExitCode> {
+    let systems = dashboard::all();
+    let system = systems.iter().find(|it| it.name == args.to).ok_or_else(|| {
+        let known: Vec<&str> = systems.iter().map(|it| it.name).collect();
+        unknown("to", &args.to, &known)
+    })?;
+    let asked = args.profile.as_deref();
+    let profile = system.profiles.iter().find(|it| asked.is_none_or(|asked| asked == **it));
+    let profile =
+        profile.ok_or_else(|| unknown("profile", asked.unwrap_or_default(), system.profiles))?;
+    let files = system.write(profile);
+    write(&files, args.out.as_deref())?;
+    let count = files.len();
+    let dashboards = if count == 1 { "dashboard" } else { "dashboards" };
+    say(&format!("{count} {dashboards} for {} exported", system.title));
+    Ok(ExitCode::SUCCESS)
+}

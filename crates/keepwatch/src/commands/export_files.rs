@@ -1,0 +1,39 @@
+//! Files that a command hands out: into a folder, or to standard output.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use detect::export::File;
+
+use crate::commands::Misuse;
+use crate::printable::plain;
+
+/// A flag whose value is none of those that there are.
+pub(super) fn unknown(flag: &str, value: &str, known: &[&str]) -> Misuse {
+    Misuse(vec![format!("--{flag}={value:?} is not known: one of {}", known.join(", "))])
+}
+
+/// Into the folder, else to standard output: several files each behind a line with its name.
+pub(super) fn write(files: &[File], folder: Option<&Path>) -> Result<()> {
+    let Some(folder) = folder else {
+        let mut out = io::stdout().lock();
+        for file in files {
+            if files.len() > 1 {
+                writeln!(out, "==> {} <==", plain(&file.name))?;
+            }
+            out.write_all(file.text.as_bytes())?;
+        }
+        return Ok(());
+    };
+    for file in files {
+        let path = folder.join(&file.name);
+        if let Some(parent) = path.parent() {
+            let why = || format!("cannot create {}", parent.display());
+            fs::create_dir_all(parent).with_context(why)?;
+        }
+        fs::write(&path, &file.text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}

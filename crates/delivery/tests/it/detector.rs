@@ -146,6 +146,8 @@ async fn run(store: &Sqlite) {
 
 /// The stored signals by id, and how often the journal says that each was opened.
 async fn found(store: &Sqlite) -> BTreeMap<String, (Signal, usize)> {
+    // The journal first: an object is there no later than its record.
+    let records = store.journal().read(0, 10_000, 64 << 20).await.unwrap();
     let page = store.list(PREFIX, ListOptions::default()).await.unwrap();
     let mut found: BTreeMap<String, (Signal, usize)> = page
         .items
@@ -153,7 +155,7 @@ async fn found(store: &Sqlite) -> BTreeMap<String, (Signal, usize)> {
         .map(|object| read(&object.body))
         .map(|signal| (signal.id.clone(), (signal, 0)))
         .collect();
-    for record in store.journal().read(0, 10_000, 64 << 20).await.unwrap() {
+    for record in records {
         let Some(record) = signal_of(&record.bytes) else { continue };
         let record = record.unwrap();
         let opened = usize::from(record.change == ChangeKind::Opened);

@@ -33,6 +33,7 @@ use rand::{RngExt, SeedableRng};
 
 use crate::keepwatch;
 use crate::process::Process;
+use crate::standalone;
 
 /// Clients at the same time.
 pub(crate) const CLIENTS: usize = 16;
@@ -127,6 +128,7 @@ impl Test {
             let mut server =
                 Process::start("keepwatch", &self.keepwatch, &arguments, &self.folder)?;
             let endpoints = load::endpoints(&home, &mut server).await?;
+            standalone::wait_detected(&endpoints.admin).await?;
             if is_sent {
                 self.receivers.wait_sent(&endpoints.admin).await?;
             }

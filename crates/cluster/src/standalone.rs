@@ -190,18 +190,11 @@ impl Standalone {
 
     /// What `/metrics` says of the bucket.
     pub async fn progress(&self) -> anyhow::Result<Progress> {
-        let mut lane = self.admin.lanes(Protocol::Http1, 1).await?.remove(0);
-        let reply = lane.send(&self.admin, "GET", "/metrics", &[], Bytes::new()).await?;
-        let text = String::from_utf8_lossy(&reply.expect(200)?.body).into_owned();
-        let value = |name: &str| {
-            let of_it =
-                |line: &&str| line.starts_with(name) && line.contains("sink=\"auditconfig/");
-            let found = text.lines().find(of_it)?;
-            found.rsplit_once(' ')?.1.parse().ok()
-        };
+        let text = metrics(&self.admin).await?;
+        let value = |name: &str| value_of(&text, name, "auditconfig/");
         Ok(Progress {
             delivered: value("keepwatch_delivery_delivered_total").unwrap_or(0),
-            lag: value("keepwatch_delivery_lag_events").context("no lag in the metrics")?,
+            lag: value(LAG).context("no lag in the metrics")?,
         })
     }
 
@@ -228,6 +221,31 @@ fn profile(secret_type: &str, store: &Value) -> Value {
             "type": "ObjectStore",
             "credential": {"secretType": secret_type, "secret": secret},
             "objectStore": store}}})
+}
+
+/// Waits until the detector has read the whole journal.
+pub(crate) async fn wait_detected(endpoint: &Endpoint) -> anyhow::Result<()> {
+    wait("the detector has read everything", async || {
+        let lag = value_of(&metrics(endpoint).await?, LAG, "detector");
+        Ok((lag.context("no lag of the detector in the metrics")? == 0).then_some(()))
+    })
+    .await
+}
+
+/// Records that a reader of the journal has before it, by its name.
+const LAG: &str = "keepwatch_delivery_lag_events";
+
+async fn metrics(endpoint: &Endpoint) -> anyhow::Result<String> {
+    let mut lane = endpoint.lanes(Protocol::Http1, 1).await?.remove(0);
+    let reply = lane.send(endpoint, "GET", "/metrics", &[], Bytes::new()).await?;
+    Ok(String::from_utf8_lossy(&reply.expect(200)?.body).into_owned())
+}
+
+/// The value of a metric for the first sink whose name begins so.
+fn value_of(metrics: &str, name: &str, sink: &str) -> Option<u64> {
+    let label = format!("sink=\"{sink}");
+    let found = metrics.lines().find(|line| line.starts_with(name) && line.contains(&label))?;
+    found.rsplit_once(' ')?.1.parse().ok()
 }
 
 /// One request of JSON; code and body.

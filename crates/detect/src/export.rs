@@ -24,11 +24,13 @@ mod route;
 mod sentinel;
 mod sigma;
 mod splunk;
+pub mod suppression;
 mod target;
 
 pub use fidelity::{Effect, Fidelity, Reason, ReasonKind};
 pub use model::{Counts, Key, Query, RuleModel, SeverityCase, Who};
 pub use profile::Profile;
+pub use suppression::Suppression;
 pub use target::{Choice, Draft, File, Format, Target, all, named};
 
 use crate::rule::Rule;

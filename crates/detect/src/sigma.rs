@@ -16,6 +16,7 @@ mod header;
 mod members;
 mod modifier;
 mod possible;
+mod suppression;
 pub(crate) mod yaml;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub use ast::{
 };
 pub(crate) use compile::{expression, expression_within};
 pub use extension::{FORGET_AFTER, KEEP_ALIVE, LEARNING, MAX_DURATION};
+pub(crate) use suppression::suppressions;
 pub use yaml::{DEPTH_MAX, NODES_MAX, TEXT_LEN_MAX};
 
 use crate::error::Errors;

@@ -23,10 +23,11 @@ enum Reader {
 }
 
 /// Folder below the kept files, and what reads it.
-const READERS: [(&str, Reader); 7] = [
+const READERS: [(&str, Reader); 8] = [
     ("datadog", Reader::Python("read_datadog.py")),
     ("sentinel", Reader::Node("read_sentinel.js", assets::packages::kusto)),
     ("sigma", Reader::Python("read_sigma.py")),
+    ("falco", Reader::Python("read_falco.py")),
     ("loki", Reader::Node("read_grafana.js", assets::packages::grammars)),
     ("dashboards/datadog", Reader::Python("read_datadog_dashboards.py")),
     ("dashboards/grafana", Reader::Node("read_grafana.js", assets::packages::grammars)),

@@ -7,6 +7,7 @@ mod dashboard;
 mod profiles;
 mod query;
 mod rule;
+mod suppression;
 mod terraform;
 mod text;
 mod translate;
@@ -14,6 +15,7 @@ mod translate;
 use super::fidelity::Reason;
 use super::model::RuleModel;
 use super::profile::Profile;
+use super::suppression::Suppression;
 use super::target::{Choice, Draft, File, Format, Target};
 use crate::ruleset::RuleSet;
 
@@ -59,13 +61,25 @@ impl Target for Datadog {
     }
 
     fn write(&self, model: &RuleModel<'_>, choice: &Choice<'_>) -> Result<Draft, Vec<Reason>> {
-        let (rule, reasons) = translate::rule(model, choice.profile)?;
+        let (mut rule, reasons) = translate::rule(model, choice.profile)?;
         let id = &model.rule.id;
+        if choice.has_suppressions {
+            rule.tags.push(format!("{}:{id}", suppression::TAG));
+        }
         let (name, text) = match choice.format.name {
             "terraform" => (format!("{id}.tf"), terraform::resource(id, &rule)),
             _ => (format!("{id}.json"), rule.json()),
         };
         Ok(Draft { files: vec![File { name, text }], reasons })
+    }
+
+    fn suppression(
+        &self,
+        suppression: &Suppression,
+        choice: &Choice<'_>,
+        differences: &[Reason],
+    ) -> Result<Draft, Vec<Reason>> {
+        suppression::draft(suppression, choice, differences)
     }
 
     fn package(&self, _rules: &RuleSet, _written: &[&str], choice: &Choice<'_>) -> Vec<File> {

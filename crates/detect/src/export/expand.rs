@@ -41,6 +41,11 @@ impl Expander<'_> {
         Ok(Condition::All(parts).simplified().specialized())
     }
 
+    /// The condition of a suppression, which takes events as they are.
+    pub(super) fn events(&self, events: &matcher::Expression) -> Expanded {
+        Ok(self.node(events.node())?.simplified())
+    }
+
     fn node(&self, node: &Node) -> Expanded {
         let all = |nodes: &[Node]| -> Result<Vec<_>, Reason> {
             nodes.iter().map(|node| self.node(node)).collect()

@@ -72,6 +72,8 @@ pub enum ReasonKind {
     NoOrder,
     /// The target knows no silence.
     NoSilence,
+    /// Suppressions are not written for it.
+    NoSuppressions,
     /// The target does not know what it has seen before.
     NoFirstSeen,
     /// The target knows no upper bound of a count.
@@ -147,6 +149,7 @@ impl ReasonKind {
             Self::NoCount => "events are not counted",
             Self::NoOrder => "the order of events is not known",
             Self::NoSilence => "silence cannot be found",
+            Self::NoSuppressions => "a Sigma filter narrows its rules instead (--rules)",
             Self::NoFirstSeen => "what was seen before is not known",
             Self::NoUpperBound => "a count has no upper bound",
             Self::Condition => "a condition cannot be expressed",

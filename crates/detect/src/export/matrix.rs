@@ -16,7 +16,8 @@ pub fn markdown(rules: &RuleSet) -> String {
     for target in all() {
         let Some(format) = target.formats().first() else { continue };
         for profile in target.profiles() {
-            let choice = Choice { profile, format, options: rules.options() };
+            let choice =
+                Choice { profile, format, options: rules.options(), has_suppressions: false };
             let exported =
                 raising(rules).map(|rule| export(rules, rule, *target, &choice, true)).collect();
             columns.push(Column { target: *target, profile, rules: exported });

@@ -1,8 +1,9 @@
 //! What a target is: one file or folder, and one line in [`all`].
 
-use super::fidelity::Reason;
+use super::fidelity::{Reason, ReasonKind};
 use super::model::RuleModel;
 use super::profile::Profile;
+use super::suppression::Suppression;
 use crate::ruleset::{LoadOptions, RuleSet};
 
 /// A system that takes rules in its own language.
@@ -24,6 +25,18 @@ pub trait Target: Sync {
     ///
     /// An error is why the rule cannot be written at all.
     fn write(&self, model: &RuleModel<'_>, choice: &Choice<'_>) -> Result<Draft, Vec<Reason>>;
+
+    /// Writes a suppression; `differences` is what the text must say of itself.
+    ///
+    /// An error is why it cannot be written at all.
+    fn suppression(
+        &self,
+        _suppression: &Suppression,
+        _choice: &Choice<'_>,
+        _differences: &[Reason],
+    ) -> Result<Draft, Vec<Reason>> {
+        Err(vec![Reason::refusal(ReasonKind::NoSuppressions, "")])
+    }
 
     /// What all written rules need together, such as the frame of an app, or a rule made of several.
     /// `written` are the ids of those that are written.
@@ -50,6 +63,8 @@ pub struct Choice<'c> {
     pub format: &'static Format,
     /// The installation of K10.
     pub options: &'c LoadOptions,
+    /// Whether suppressions are written too: then rules have what those name them by.
+    pub has_suppressions: bool,
 }
 
 /// A rule as a target has it.

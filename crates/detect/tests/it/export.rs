@@ -32,7 +32,7 @@ fn exported(
     format: &'static Format,
 ) -> Vec<Exported> {
     let rules = pack::all();
-    let choice = Choice { profile, format, options: rules.options() };
+    let choice = Choice { profile, format, options: rules.options(), has_suppressions: false };
     export::raising(&rules)
         .map(|rule| export::export(&rules, rule, target, &choice, true))
         .collect()
@@ -56,7 +56,13 @@ fn all_files() -> BTreeMap<String, String> {
                     .map(|it| it.rule.as_str())
                     .collect();
                 let set = pack::all();
-                let choice = Choice { profile, format, options: set.options() };
+                if target.name() == "datadog" {
+                    for file in datadog::suppressions(profile, format) {
+                        files.insert(format!("{folder}/{}", file.name), file.text);
+                    }
+                }
+                let choice =
+                    Choice { profile, format, options: set.options(), has_suppressions: false };
                 let package = target.package(&set, &written, &choice);
                 for file in rules.iter().flat_map(|it| it.files.clone()).chain(package) {
                     let path = format!("{folder}/{}", file.name);
@@ -130,7 +136,8 @@ fn what_differs_is_written_only_if_asked_for_and_says_so() {
     for target in export::all() {
         for profile in target.profiles() {
             let format = target.formats().first().unwrap();
-            let choice = Choice { profile, format, options: rules.options() };
+            let choice =
+                Choice { profile, format, options: rules.options(), has_suppressions: false };
             for rule in export::raising(&rules) {
                 let strict = export::export(&rules, rule, *target, &choice, false);
                 assert_eq!(strict.files.is_empty(), !strict.fidelity.is_same(), "{}", rule.id);
@@ -153,7 +160,7 @@ fn a_filter_narrows_what_is_exported() {
     let rule = &rules.rules()[rules.find("kasten-passkey-changed").unwrap()];
     for target in export::all() {
         let (profile, format) = (&target.profiles()[0], &target.formats()[0]);
-        let choice = Choice { profile, format, options: rules.options() };
+        let choice = Choice { profile, format, options: rules.options(), has_suppressions: false };
         let exported = export::export(&rules, rule, *target, &choice, true);
         let is_in = exported.files.iter().any(|file| file.text.contains("system:robot"));
         assert!(is_in || exported.fidelity.is_refused(), "{}", target.name());

@@ -65,8 +65,12 @@ pub(crate) struct ExportArgs {
     #[arg(long)]
     pub(crate) allow_lossy: bool,
     /// Print which rule means the same in which target, and why not
-    #[arg(long, conflicts_with_all = ["to", "profile", "format", "out", "allow_lossy", "ids"])]
+    #[arg(long, conflicts_with_all = ["to", "profile", "format", "out", "allow_lossy", "suppressions", "ids"])]
     pub(crate) matrix: bool,
+    /// File or folder with Suppressions (*.yaml, *.yml), as `kubectl get suppressions -o yaml` writes
+    /// them; can be repeated. For datadog: rules then have a tag that names them
+    #[arg(long, value_name = "PATH")]
+    pub(crate) suppressions: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) rules: RuleArgs,
     /// IDs or names of rules; all if none is given

@@ -115,3 +115,36 @@ fn each_exported_rule_is_a_file_of_its_own() {
     let rule = path.join("kasten-restorepoints-manually-deleted.yml");
     assert!(std::fs::read_to_string(rule).unwrap().contains("detection:"));
 }
+
+const SUPPRESSION: &str = "apiVersion: siem.keepwatch.io/v1alpha1
+kind: Suppression
+metadata: {name: move}
+spec:
+  rules: [kasten-passkey-changed]
+  match: {who: {user.username|cased: alice}}
+  expiresAt: '2026-12-31T12:00:00Z'
+  reason: The shop moves.
+";
+
+#[test]
+fn suppressions_are_exported_with_the_rules_that_they_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("suppressions.yaml");
+    let out = folder.path().join("out");
+    let export = |text: &str, to: &str, code, said: &[&str]| {
+        std::fs::write(&file, text).unwrap();
+        let (file, out) = (file.to_str().unwrap(), out.to_str().unwrap());
+        let arguments = ["export", "--to", to, "--suppressions", file, "--out", out];
+        check(&[&arguments[..], &["kasten-passkey-changed"]].concat(), code, &[], said);
+    };
+    export(SUPPRESSION, "datadog", 0, &["1 rules exported", "1 suppressions exported, 0 left out"]);
+    let read = |name: &str| std::fs::read_to_string(out.join(name)).unwrap();
+    assert!(read("suppressions/move.json").contains("keepwatch_rule:kasten-passkey-changed"));
+    assert!(read("kasten-passkey-changed.json").contains("keepwatch_rule:kasten-passkey-changed"));
+    let ignored = SUPPRESSION.replace("|cased", "");
+    export(&ignored, "datadog", 1, &["move is left out (tighter)", "--allow-lossy writes it"]);
+    export(SUPPRESSION, "splunk", 1, &["move is left out (refused)", "filter"]);
+    let unknown = SUPPRESSION.replace("passkey-changed", "passkeys-changed");
+    export(&unknown, "datadog", 1, &["names the rule kasten-passkeys-changed"]);
+    export("kind: Secret", "datadog", 1, &["suppressions.yaml:1", "not Suppression"]);
+}

@@ -5,11 +5,16 @@ its language. Argument: the folder with what is kept of Datadog's exports.
 import json
 import re
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import hcl2
 from datadog_api_client.v2.model.security_monitoring_standard_rule_create_payload import (
     SecurityMonitoringStandardRuleCreatePayload as Rule,
+)
+
+from datadog_api_client.v2.model.security_monitoring_suppression_create_request import (
+    SecurityMonitoringSuppressionCreateRequest as Suppression,
 )
 
 from datadog_models import damages_not_found, faults, read
@@ -50,8 +55,39 @@ def expected(rule):
     return wanted
 
 
+def read_suppressions(folder, wrong):
+    """The number of suppressions, which are read with their resources."""
+    paths = sorted(folder.glob("*/json/suppressions/*.json"))
+    for path in paths:
+        request = json.loads(path.read_text())
+        wrong.extend(f"{path}: {it}" for it in faults(read(request, Suppression), path.stem))
+        name = f"suppression-{path.stem}.tf"
+        resource = path.parent.parent.parent / "terraform" / name
+        if not resource.exists():
+            continue
+        (named,) = hcl2.loads(resource.read_text())["resource"][0].values()
+        (block,) = named.values()
+        got, wanted = plain(block), request["data"]["attributes"]
+        until = datetime.fromisoformat(got.pop("expiration_date")).timestamp()
+        # Terraform has whole seconds.
+        if until != wanted.pop("expiration_date") // 1000:
+            wrong.append(f"{resource}: another time than {path}")
+        wanted["enabled"] = str(wanted["enabled"]).lower()
+        got["enabled"] = str(got["enabled"]).lower()
+        if got != wanted:
+            wrong.append(f"{resource}: {got} is not {wanted}")
+    damages = (
+        lambda it: it["data"].update(type="suppression"),
+        lambda it: it["data"]["attributes"].update(query="x"),
+    )
+    if not paths or damages_not_found(json.loads(paths[0].read_text()), Suppression, damages):
+        wrong.append("a damaged suppression is not found")
+    return len(paths)
+
+
 def main(folder):
     wrong = []
+    suppressions = read_suppressions(folder, wrong)
     rules = sorted(folder.glob("*/json/*.json"))
     terraform = sorted(folder.glob("*/terraform/*.tf"))
     for path in rules:
@@ -59,6 +95,8 @@ def main(folder):
         wrong.extend(f"{path}: {fault}" for fault in found)
     for path in terraform:
         parsed = hcl2.loads(path.read_text())
+        if path.stem.startswith("suppression-"):
+            continue
         if path.stem == "versions":
             if "terraform" not in parsed:
                 wrong.append(f"{path}: no provider")
@@ -85,7 +123,9 @@ def main(folder):
         wrong.append("a damaged rule is not found")
     if not rules or not terraform or wrong:
         sys.exit("\n".join(wrong) or "there is nothing to read")
-    print(f"datadog: {len(rules)} rules and {len(terraform)} resources read")
+    print(
+        f"datadog: {len(rules)} rules, {suppressions} suppressions, {len(terraform)} resources read"
+    )
 
 
 main(Path(sys.argv[1]))

@@ -14,7 +14,7 @@ use super::{datadog, elastic, loki, pack};
 const CLUSTER: &str = "prod-eu";
 
 /// The events of all examples.
-fn events() -> Vec<Event> {
+pub(super) fn events() -> Vec<Event> {
     let mut events = Vec::new();
     for document in builtin::kasten() {
         for example in examples::read(&pack::events(document)).unwrap() {

@@ -2,6 +2,7 @@
 
 mod run;
 pub(super) mod search;
+mod suppressions;
 
 use detect::export;
 use serde_json::{Value, json};
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 use super::exported;
 
 pub(super) use run::{evaluator, logs};
+pub(super) use suppressions::exported as suppressions;
 
 #[test]
 fn the_rules_that_k10_documents_come_out_as_documented() {

@@ -65,7 +65,7 @@ fn rules_of(profile: usize) -> Vec<(String, Value)> {
     let rules = exported(target, profile, format);
     let written: Vec<&str> = rules.iter().map(|it| it.rule.as_str()).collect();
     let set = pack::all();
-    let choice = Choice { profile, format, options: set.options() };
+    let choice = Choice { profile, format, options: set.options(), has_suppressions: false };
     let package = target.package(&set, &written, &choice);
     let files = rules.iter().flat_map(|it| it.files.clone()).chain(package);
     files.map(|file| (file.name, serde_json::from_str(&file.text).unwrap())).collect()

@@ -51,7 +51,7 @@ fn the_app_has_every_search_and_the_macros_that_they_use() {
         let written = rules.iter().filter(|it| !it.files.is_empty());
         let written: Vec<&str> = written.map(|it| it.rule.as_str()).collect();
         let set = pack::all();
-        let choice = Choice { profile, format, options: set.options() };
+        let choice = Choice { profile, format, options: set.options(), has_suppressions: false };
         let files = target.package(&set, &written, &choice);
         let text = |name: &str| {
             let name = format!("keepwatch/{name}");

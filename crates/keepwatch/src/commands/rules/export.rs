@@ -1,10 +1,13 @@
 //! `keepwatch rules export`: rules in the languages of other SIEMs.
 
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
-use detect::export::{self, Choice, Exported, File, Format, Profile, Target};
+use anyhow::{Result, anyhow, bail};
+use detect::export::{
+    self, Choice, Exported, File, Format, Profile, Suppression, Target, suppression,
+};
 use detect::{Rule, RuleSet};
 
 use crate::args::rules::ExportArgs;
@@ -23,24 +26,57 @@ pub(super) fn run(args: &ExportArgs) -> Result<ExitCode> {
     let target = target(args.to.as_deref().unwrap_or_default())?;
     let profile = profile(target, args.profile.as_deref())?;
     let format = format(target, args.format.as_deref())?;
-    let choice = Choice { profile, format, options: rules.options() };
+    let suppressions = suppressions(&args.suppressions, &rules)?;
+    let has_suppressions = !suppressions.is_empty();
+    let choice = Choice { profile, format, options: rules.options(), has_suppressions };
     let exported: Vec<Exported> = chosen(&rules, &args.ids)?
         .into_iter()
         .map(|rule| export::export(&rules, rule, target, &choice, args.allow_lossy))
         .collect();
     let written: Vec<&str> =
         exported.iter().filter(|it| !it.files.is_empty()).map(|it| it.rule.as_str()).collect();
-    let mut files: Vec<File> = exported.iter().flat_map(|it| it.files.clone()).collect();
+    let suppressed: Vec<Exported> = suppressions
+        .iter()
+        .map(|it| suppression::export(it, target, &choice, args.allow_lossy))
+        .collect();
+    let all = exported.iter().chain(&suppressed);
+    let mut files: Vec<File> = all.flat_map(|it| it.files.clone()).collect();
     if !written.is_empty() {
         files.extend(target.package(&rules, &written, &choice));
     }
     write(&files, args.out.as_deref())?;
-    exported.iter().for_each(explain);
+    exported.iter().chain(&suppressed).for_each(explain);
     let left_out = exported.len() - written.len();
     say(&format!("{} rules exported, {left_out} left out", written.len()));
+    let without = suppressed.iter().filter(|it| it.files.is_empty()).count();
+    if has_suppressions {
+        let written = suppressed.len() - without;
+        say(&format!("{written} suppressions exported, {without} left out"));
+    }
     // What was asked for by name has to be there.
-    let is_complete = left_out == 0 || (args.ids.is_empty() && !written.is_empty());
+    let is_complete =
+        without == 0 && (left_out == 0 || (args.ids.is_empty() && !written.is_empty()));
     Ok(if is_complete { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+}
+
+/// The suppressions of these files and folders; each names rules that there are.
+fn suppressions(paths: &[PathBuf], rules: &RuleSet) -> Result<Vec<Suppression>> {
+    let mut found = Vec::new();
+    for document in rule_files::read_all(paths)? {
+        let read = Suppression::read(&document, rules.options()).map_err(|errors| {
+            let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            anyhow!("suppressions cannot be used:\n{}", lines.join("\n"))
+        })?;
+        found.extend(read);
+    }
+    for suppression in &found {
+        let unknown = suppression.rules.iter().find(|rule| rules.find(rule).is_none());
+        if let Some(rule) = unknown {
+            let (name, rule) = (plain(&suppression.name), plain(rule));
+            bail!("the suppression {name} names the rule {rule}, which there is not");
+        }
+    }
+    Ok(found)
 }
 
 /// Why a rule is not written.

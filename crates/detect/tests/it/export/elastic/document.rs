@@ -113,8 +113,12 @@ pub(in crate::it::export) fn fields(
     let target = detect::export::named("elastic").unwrap();
     let way = target.profiles().iter().find(|it| it.name == profile).unwrap();
     let options = detect::LoadOptions::default();
-    let choice =
-        detect::export::Choice { profile: way, format: &target.formats()[0], options: &options };
+    let choice = detect::export::Choice {
+        profile: way,
+        format: &target.formats()[0],
+        options: &options,
+        has_suppressions: false,
+    };
     let rules = crate::it::pack::all();
     let mapping = Mapping::read(&target.package(&rules, &[], &choice)[0].text);
     let of = |event| Document::of(event, cluster, profile, &mapping).fields.into_keys();

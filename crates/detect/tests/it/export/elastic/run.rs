@@ -30,7 +30,8 @@ pub(in crate::it::export) fn evaluator(
     let target = export::named("elastic").unwrap();
     let of_profile = target.profiles().iter().find(|it| it.name == profile).unwrap();
     let (set, format) = (pack::all(), &target.formats()[0]);
-    let choice = Choice { profile: of_profile, format, options: set.options() };
+    let choice =
+        Choice { profile: of_profile, format, options: set.options(), has_suppressions: false };
     let mapping = Mapping::read(&target.package(&set, &[], &choice)[0].text);
     let read = |rule: &Exported| rule.files.first().map(|file| Rule::read(&file.text, &mapping));
     let rules = rules.iter().map(read).collect();

@@ -1,0 +1,85 @@
+//! Objects of the kind `Suppression` in a file, for exports: one, several, or a list of them.
+//!
+//! Deliberately absent: whether the rules that they name exist, and what the server adds to them.
+
+use event::Timestamp;
+
+use super::members::{Members, text, texts};
+use super::yaml::{self, Node, Value};
+use super::{detection, expression};
+use crate::error::{Errors, Position, RuleError};
+use crate::export::Suppression;
+use crate::ruleset::{Document, LoadOptions};
+
+/// In `spec.rules`: every rule.
+const EVERY_RULE: &str = "*";
+
+/// The suppressions of a file.
+pub(crate) fn suppressions(
+    document: &Document,
+    options: &LoadOptions,
+) -> Result<Vec<Suppression>, Vec<RuleError>> {
+    let mut errors = Errors::of(&document.file);
+    let mut found = Vec::new();
+    for root in yaml::parse(&document.text, &mut errors) {
+        read(&root, options, &mut errors, &mut found);
+    }
+    if found.is_empty() && errors.is_empty() {
+        let hint = "`kubectl get suppressions -o yaml` writes those that there are";
+        errors.hint(Position { line: 1, column: 1 }, "there is no Suppression in it", hint);
+    }
+    if errors.is_empty() { Ok(found) } else { Err(errors.into_vec()) }
+}
+
+/// One object; those of a list one by one.
+fn read(root: &Node, options: &LoadOptions, errors: &mut Errors, found: &mut Vec<Suppression>) {
+    let Some(mut members) = Members::of(root, "a Suppression", errors) else { return };
+    if let Some(Node { value: Value::List(items), .. }) = members.take("items") {
+        for item in items {
+            found.extend(object(item, options, errors));
+        }
+        return;
+    }
+    found.extend(object(root, options, errors));
+}
+
+fn object(node: &Node, options: &LoadOptions, errors: &mut Errors) -> Option<Suppression> {
+    let mut members = Members::of(node, "a Suppression", errors)?;
+    let kind = members.text("kind", errors).unwrap_or_default();
+    if kind != "Suppression" {
+        errors.add(node.at, format!("the kind is {kind:?}, not Suppression"));
+        return None;
+    }
+    let mut missing = |what: &str| {
+        errors.add(node.at, format!("`{what}` is missing"));
+        None
+    };
+    let Some(metadata) = members.take("metadata") else { return missing("metadata") };
+    let Some(spec) = members.take("spec") else { return missing("spec") };
+    let name = Members::of(metadata, "metadata", errors)?.text("name", errors)?;
+    let mut spec = Members::of(spec, "spec", errors)?;
+    let rules = spec.take("rules").map(|node| texts(node, "rules", errors)).unwrap_or_default();
+    let expires = spec.take("expiresAt")?;
+    let expires_at = text(expires, "expiresAt", errors)?;
+    let Ok(expires_at) = Timestamp::parse(&expires_at) else {
+        errors.add(expires.at, "`expiresAt` must be a time, as RFC 3339");
+        return None;
+    };
+    let Some(events) = spec.take("match") else {
+        errors.add(spec.at, "`match` is missing");
+        return None;
+    };
+    let all = Node::leaf(events.at, Value::Text("all of them".to_owned()));
+    let mut selections = Members::of(events, "the selections", errors)?;
+    let condition = selections.take("condition").unwrap_or(&all);
+    let detection = detection::of_members(selections, Some(condition), events.at, options, errors)?;
+    let is_every = rules.iter().any(|rule| rule == EVERY_RULE);
+    Some(Suppression {
+        name,
+        rules: if is_every { Vec::new() } else { rules },
+        events: expression(&detection),
+        expires_at,
+        reason: spec.text("reason", errors).unwrap_or_default(),
+        ticket: spec.text("ticket", errors).unwrap_or_default(),
+    })
+}

@@ -1,0 +1,162 @@
+//! Suppressions for Datadog leave out the events that ours hide.
+
+use detect::export::{self, Choice, File, Format, Profile, Suppression, suppression};
+use detect::{Document, Fields, LoadOptions};
+use event::{Event, View};
+use serde_json::Value;
+
+use super::search;
+use crate::it::export::dashboards::events;
+
+/// As people write them, and as `kubectl get suppressions -o yaml` does.
+const OBJECTS: &str = "
+apiVersion: siem.keepwatch.io/v1alpha1
+kind: Suppression
+metadata: {name: migration-of-the-shop}
+spec:
+  rules: [kasten-restorepoints-manually-deleted, kasten-restorepoints-excessive-deletion]
+  match:
+    who: {user.username: alice}
+    where: {objectRef.namespace: [shop, blog]}
+    other: {objectRef.name|startswith: rp-keep}
+    condition: who and where and not other
+  expiresAt: '2026-12-31T12:00:00.5Z'
+  reason: The shop moves to another cluster.
+  ticket: https://tickets.example.com/4711
+---
+apiVersion: v1
+kind: List
+items:
+  - apiVersion: siem.keepwatch.io/v1alpha1
+    kind: Suppression
+    metadata: {name: nightly-cleanup, uid: 0a, resourceVersion: '7'}
+    spec:
+      rules: ['*']
+      match: {cleanup: {actor.username: 'system:serviceaccount:ops:cleanup', succeeded: true}}
+      expiresAt: '2027-06-30T00:00:00Z'
+      reason: Expired copies are removed every night.
+    status: {state: active}
+";
+
+fn read(text: &str) -> Vec<Suppression> {
+    let document = Document::new("suppressions.yaml", text);
+    Suppression::read(&document, &LoadOptions::default()).unwrap()
+}
+
+/// What is kept of them.
+pub(in crate::it::export) fn exported(
+    profile: &'static Profile,
+    format: &'static Format,
+) -> Vec<File> {
+    let target = export::named("datadog").unwrap();
+    let options = LoadOptions::default();
+    let choice = Choice { profile, format, options: &options, has_suppressions: true };
+    let all = read(OBJECTS);
+    all.iter().flat_map(|it| suppression::export(it, target, &choice, true).files).collect()
+}
+
+#[test]
+fn the_same_events_are_left_out() {
+    let target = export::named("datadog").unwrap();
+    let events = events();
+    for profile in target.profiles() {
+        let files = exported(profile, &target.formats()[0]);
+        let logs = super::logs(profile.name, "prod-eu", &events);
+        assert_eq!(files.len(), 2);
+        for (suppression, file) in read(OBJECTS).iter().zip(&files) {
+            let json: Value = serde_json::from_str(&file.text).unwrap();
+            let query = json["data"]["attributes"]["data_exclusion_query"].as_str().unwrap();
+            let search = search::read(query).unwrap();
+            let mut count = 0;
+            for (event, log) in events.iter().zip(&logs) {
+                let hides = hides(suppression, event);
+                assert_eq!(search.matches(log), hides, "{query}: {event:?}");
+                count += usize::from(hides);
+            }
+            let made_up = made_up(suppression, &events[0]);
+            let log = &super::logs(profile.name, "prod-eu", std::slice::from_ref(&made_up))[0];
+            assert!(search.matches(log) && hides(suppression, &made_up), "{query}");
+            assert!(count < events.len());
+        }
+    }
+}
+
+/// What the engine hides: never what is done to suppressions.
+fn hides(suppression: &Suppression, event: &Event) -> bool {
+    let view = View::from(event);
+    let of = event.object_ref.as_ref();
+    let is_exempt = of.is_some_and(|it| it.resource == "suppressions");
+    !is_exempt && suppression.events.matches(&Fields::new(&view))
+}
+
+/// An event that the suppression is about.
+fn made_up(suppression: &Suppression, event: &Event) -> Event {
+    let mut event = event.clone();
+    let is_cleanup = suppression.rules.is_empty();
+    let user = if is_cleanup { "system:serviceaccount:ops:cleanup" } else { "alice" };
+    event.user.username = user.into();
+    event.impersonated_user = None;
+    if let Some(object) = &mut event.object_ref {
+        object.namespace = "shop".into();
+        object.name = "rp-1".into();
+    }
+    event
+}
+
+#[test]
+fn what_is_done_to_suppressions_is_never_left_out() {
+    let text = OBJECTS
+        .split("---")
+        .next()
+        .unwrap()
+        .replace("condition: who and where and not other", "condition: who or where or other");
+    let target = export::named("datadog").unwrap();
+    let options = LoadOptions::default();
+    let (profile, format) = (&target.profiles()[0], &target.formats()[0]);
+    let choice = Choice { profile, format, options: &options, has_suppressions: true };
+    let draft = suppression::export(&read(&text)[0], target, &choice, true);
+    assert!(draft.files[0].text.contains("-(@ObjectRef.APIGroup:siem.keepwatch.io"), "{draft:?}");
+}
+
+#[test]
+fn rules_have_the_tag_that_suppressions_name_them_by_only_when_there_are_some() {
+    let target = export::named("datadog").unwrap();
+    let rules = crate::it::pack::all();
+    let rule = &rules.rules()[rules.find("kasten-passkey-changed").unwrap()];
+    for has_suppressions in [false, true] {
+        let (profile, format) = (&target.profiles()[0], &target.formats()[0]);
+        let choice = Choice { profile, format, options: rules.options(), has_suppressions };
+        let exported = export::export(&rules, rule, target, &choice, true);
+        let is_tagged =
+            exported.files[0].text.contains("\"keepwatch_rule:kasten-passkey-changed\"");
+        assert_eq!(is_tagged, has_suppressions);
+    }
+}
+
+#[test]
+fn targets_without_suppressions_say_what_to_do_instead() {
+    let options = LoadOptions::default();
+    for target in export::all().iter().filter(|it| it.name() != "datadog") {
+        let (profile, format) = (&target.profiles()[0], &target.formats()[0]);
+        let choice = Choice { profile, format, options: &options, has_suppressions: true };
+        let exported = suppression::export(&read(OBJECTS)[0], *target, &choice, true);
+        assert!(exported.fidelity.is_refused() && exported.files.is_empty());
+        assert!(exported.fidelity.reasons()[0].to_string().contains("filter"));
+    }
+}
+
+#[test]
+fn a_mistake_in_a_suppression_is_named_with_its_place() {
+    for (from, to, wanted) in [
+        ("kind: Suppression", "kind: Silence", "the kind is \"Silence\""),
+        ("12:00:00.5Z", "noon", "must be a time"),
+        ("who: {user.username", "who: {user.nmae", "user.nmae"),
+        ("  match:", "  matched:", "`match` is missing"),
+    ] {
+        let text = OBJECTS.replacen(from, to, 1);
+        let document = Document::new("suppressions.yaml", text);
+        let errors = Suppression::read(&document, &LoadOptions::default()).unwrap_err();
+        let said: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        assert!(said.iter().any(|it| it.contains(wanted)), "{wanted}: {said:?}");
+    }
+}

@@ -9,7 +9,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use event::View;
 use store::event_index::{
     EventIndex, IndexError, SegmentBuilder, StoredSegment, first_of, last_of,
 };
@@ -23,25 +22,32 @@ use crate::reader::{Entry, JournalReader, Stopped};
 
 /// Names the reader in logs and metrics.
 pub const EVENT_INDEX: &str = "event-index";
-/// How long records gather once all of them are in the index. Nobody waits: records that are not in it
-/// are looked at one by one.
-pub const INDEX_GATHER_TIME: Duration = Duration::from_millis(50);
+/// How long records gather, at most, once all of them have been read: each wait costs as much as some
+/// dozens of records. Records that are not in the index yet are found without it.
+pub const INDEX_GATHER_TIME: Duration = Duration::from_millis(100);
+/// How long they gather at least.
+const GATHER_TIME_MIN: Duration = Duration::from_millis(3);
+/// Between so many and so many should gather: far fewer than the store keeps in memory for readers.
+const GATHERED_MIN: u64 = 500;
+const GATHERED_MAX: u64 = 2_000;
 
 /// The reader that fills an index.
 pub struct EventIndexer {
     reader: JournalReader,
     index: Arc<EventIndex>,
+    /// How long records gather at present.
+    gather_time: Duration,
 }
 
 impl Delivery {
     /// Fills `index` from the journal. To be run by the caller.
     pub fn event_indexer(&mut self, index: Arc<EventIndex>) -> EventIndexer {
         let status = Arc::new(SinkStatus::new(EVENT_INDEX));
-        self.metrics.follow_index(Arc::clone(&status));
+        self.metrics.follow_index(Arc::clone(&status), Arc::clone(&index));
         self.event_index = Some(Arc::clone(&status));
         let (journal, metrics) = (Arc::clone(&self.journal), self.metrics.clone());
         let reader = JournalReader::new(EVENT_INDEX, journal, metrics, status, Cursor::default());
-        EventIndexer { reader, index }
+        EventIndexer { reader, index, gather_time: INDEX_GATHER_TIME }
     }
 }
 
@@ -108,7 +114,7 @@ impl EventIndexer {
             if entries.is_empty() {
                 self.reader.status().set_condition(Condition::Delivering);
                 self.reader.wait_past(after).await?;
-                tokio::time::sleep(INDEX_GATHER_TIME).await;
+                self.gather(after).await;
             }
             for mut entry in entries {
                 if !entry.end_at(last) {
@@ -126,11 +132,21 @@ impl EventIndexer {
         }
     }
 
+    /// Lets records gather behind `after`.
+    async fn gather(&mut self, after: u64) {
+        tokio::time::sleep(self.gather_time).await;
+        let gathered = self.reader.journal().last_seq().saturating_sub(after);
+        self.gather_time = match gathered {
+            0..GATHERED_MIN => (self.gather_time * 2).min(INDEX_GATHER_TIME),
+            GATHERED_MIN..=GATHERED_MAX => self.gather_time,
+            _ => (self.gather_time / 2).max(GATHER_TIME_MIN),
+        };
+    }
+
     fn add(builder: &mut SegmentBuilder, entry: &Entry) {
         // What cannot be read is no event for a selector either; other readers report it.
-        let Some(record) = entry.record() else { return };
-        if let Ok(event) = View::without_bodies(&record.bytes) {
-            builder.add(entry.seq, &event);
+        if let Some(record) = entry.record() {
+            builder.add(entry.seq, &record.bytes);
         }
     }
 

@@ -9,6 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 use store::Journal;
+use store::event_index::EventIndex;
 use tokio::sync::watch;
 
 use crate::detector::DetectorStatus;
@@ -25,12 +26,15 @@ pub(crate) struct Metrics {
     unreadable: Family<Labels, Counter>,
     objects: Family<Labels, Counter>,
     object_bytes: Family<Labels, Counter>,
-    index: Arc<OnceLock<Arc<SinkStatus>>>,
+    index: Arc<OnceLock<Indexing>>,
     detector: Followed,
 }
 
 /// What the detector says of itself, once there is one.
 type Followed = Arc<OnceLock<watch::Receiver<DetectorStatus>>>;
+
+/// How the reader that fills the index of events fares, and the index.
+type Indexing = (Arc<SinkStatus>, Arc<EventIndex>);
 
 impl Metrics {
     pub(crate) fn register(registry: &mut Registry, journal: Arc<dyn Journal>) -> Self {
@@ -66,8 +70,8 @@ impl Metrics {
     }
 
     /// The index of events has no cursor of its own in the journal.
-    pub(crate) fn follow_index(&self, status: Arc<SinkStatus>) {
-        self.index.get_or_init(|| status);
+    pub(crate) fn follow_index(&self, status: Arc<SinkStatus>, index: Arc<EventIndex>) {
+        self.index.get_or_init(|| (status, index));
     }
 
     /// The detector counts by itself, and keeps its counts with its state.
@@ -117,7 +121,7 @@ fn of(sink: &str) -> Labels {
 /// Asks the journal at each scrape, so that the number is right even for a sink that has stopped.
 struct Lag {
     journal: Arc<dyn Journal>,
-    index: Arc<OnceLock<Arc<SinkStatus>>>,
+    index: Arc<OnceLock<Indexing>>,
 }
 
 impl std::fmt::Debug for Lag {
@@ -131,7 +135,7 @@ impl Collector for Lag {
         let lag: Family<Labels, Gauge> = Family::default();
         let last = self.journal.last_seq();
         let readers = self.journal.readers().into_iter().map(|reader| (reader.name, reader.lag));
-        let index = self.index.get().map(|status| status.health(last));
+        let index = self.index.get().map(|(status, _)| status.health(last));
         for (name, records) in readers.chain(index.map(|health| (health.sink, health.lag))) {
             let value = i64::try_from(records).unwrap_or(i64::MAX);
             lag.get_or_create(&of(&name)).set(value);
@@ -140,6 +144,11 @@ impl Collector for Lag {
         let sizes = [
             ("journal_used_bytes", "Bytes of the store in use", health.used_bytes),
             ("journal_limit_bytes", "Bytes at which requests are refused", health.limit_bytes),
+            (
+                "event_index_bytes",
+                "Bytes of the index of events, which count for no limit",
+                self.index.get().map_or(0, |(_, index)| index.bytes()),
+            ),
         ];
         for (name, help, bytes) in sizes {
             let gauge = ConstGauge::new(i64::try_from(bytes).unwrap_or(i64::MAX));

@@ -5,6 +5,7 @@ mod it {
     mod buckets;
     mod detector;
     mod event_index;
+    mod event_index_kill;
     mod faults;
     mod fixture;
     mod notifications;

@@ -25,6 +25,11 @@ pub(crate) trait Part<'a>: Sized {
     /// that are not UTF-8 and names out of order go unnoticed.
     fn read<const CHECKED: bool>(head: &mut &'a [u8]) -> Option<Self>;
 
+    /// Passes over one at the front of a head. Takes everything that `read` takes, and perhaps more.
+    fn skip(head: &mut &'a [u8]) -> Option<()> {
+        Self::read::<false>(head).map(drop)
+    }
+
     /// Appends one to a head.
     fn write(kept: &Self::Kept, head: &mut Vec<u8>);
 
@@ -88,6 +93,13 @@ impl<'a> Part<'a> for Text<'a> {
         (is_plain || std::str::from_utf8(bytes).is_ok()).then_some(Self { bytes, is_plain })
     }
 
+    #[inline]
+    fn skip(head: &mut &'a [u8]) -> Option<()> {
+        let len = length(head)?;
+        *head = head.get(len..)?;
+        Some(())
+    }
+
     fn write(kept: &String, head: &mut Vec<u8>) {
         write_number(kept.len() as u64, head);
         head.extend_from_slice(kept.as_bytes());
@@ -127,6 +139,10 @@ impl<'a, T: Part<'a>> Part<'a> for List<'a, T> {
 
     fn read<const CHECKED: bool>(head: &mut &'a [u8]) -> Option<Self> {
         row(head, |rest| T::read::<CHECKED>(rest).map(drop)).map(Self::Read)
+    }
+
+    fn skip(head: &mut &'a [u8]) -> Option<()> {
+        row(head, T::skip).map(drop)
     }
 
     fn write(kept: &Self::Kept, head: &mut Vec<u8>) {
@@ -186,6 +202,10 @@ impl<'a, T: Part<'a>> Part<'a> for Map<'a, T> {
         entries.map(Self::Read)
     }
 
+    fn skip(head: &mut &'a [u8]) -> Option<()> {
+        row(head, |rest| Text::skip(rest).and_then(|()| T::skip(rest))).map(drop)
+    }
+
     fn write(kept: &Self::Kept, head: &mut Vec<u8>) {
         write_number(kept.len() as u64, head);
         for (name, part) in kept {
@@ -229,6 +249,14 @@ impl<'a, T: Part<'a>> Part<'a> for Option<T> {
         match head.split_off_first()? {
             0 => Some(None),
             1 => T::read::<CHECKED>(head).map(Some),
+            _ => None,
+        }
+    }
+
+    fn skip(head: &mut &'a [u8]) -> Option<()> {
+        match head.split_off_first()? {
+            0 => Some(()),
+            1 => T::skip(head),
             _ => None,
         }
     }

@@ -2,13 +2,14 @@
 //!
 //! A [`Term`] is a field and the hash of a value. Equal values have equal terms; two values may share
 //! one, so whoever finds an event by a term compares the value itself. Hashes are stored: a change here
-//! needs a new layout of the index.
+//! needs a new layout of the index. [`RecordFields`] are where the values lie in a record.
 //!
 //! Deliberately absent: how an index keeps terms (crate `store`), and what selectors look like (crate
 //! `siem`).
 
-use crate::View;
-use crate::head::Text;
+mod record_fields;
+
+pub use record_fields::RecordFields;
 
 /// Source addresses of one event that are indexed. Clients choose how many they send.
 pub const ADDRESSES_MAX: usize = 4;
@@ -26,10 +27,6 @@ pub enum TermField {
     Resource,
     /// Part of the object.
     Subresource,
-    /// Verb and resource.
-    VerbResource,
-    /// Verb, API group and resource.
-    VerbGroupResource,
     /// HTTP status code.
     Code,
     /// Stage of the request.
@@ -56,22 +53,15 @@ pub struct Term {
 }
 
 impl Term {
-    /// The term of a value, which consists of several texts for some fields.
-    pub fn new(field: TermField, values: &[&str]) -> Self {
-        let values = values.iter().map(|value| value.as_bytes());
-        let hash = values.fold(mix(SEED, field as u64), hash_text);
-        Self { field, hash: finish(hash) }
-    }
-
-    fn of<const N: usize>(field: TermField, values: [&[u8]; N]) -> Self {
-        let hash = values.into_iter().fold(mix(SEED, field as u64), hash_text);
-        Self { field, hash: finish(hash) }
+    /// The term of a value.
+    #[inline]
+    pub fn new(field: TermField, value: &[u8]) -> Self {
+        Self { field, hash: hash_text(mix(SEED, field as u64), value) }
     }
 
     /// The term of an HTTP status code.
     pub fn code(code: u16) -> Self {
-        let hash = mix(mix(SEED, TermField::Code as u64), code.into());
-        Self { field: TermField::Code, hash: finish(hash) }
+        Self::new(TermField::Code, &code.to_le_bytes())
     }
 
     /// A term that an event with the value may have instead.
@@ -80,69 +70,50 @@ impl Term {
     }
 }
 
-impl View<'_> {
-    /// Calls `take` with each term of the event. A text that is not there counts as an empty one, as in
-    /// a field selector.
-    pub fn for_each_term(&self, mut take: impl FnMut(Term)) {
-        use TermField as Field;
-        let head = &self.head;
-        take(Term::of(Field::User, [head.user.username.as_bytes()]));
-        if let Some(user) = &head.impersonated_user {
-            take(Term::of(Field::User, [user.username.as_bytes()]));
-        }
-        let verb = head.verb.as_bytes();
-        let object = head.object_ref.as_ref();
-        let [group, resource, subresource, namespace, name] = object.map_or([&[][..]; 5], |it| {
-            [it.api_group, it.resource, it.subresource, it.namespace, it.name].map(Text::as_bytes)
-        });
-        take(Term::of(Field::Verb, [verb]));
-        take(Term::of(Field::Group, [group]));
-        take(Term::of(Field::Resource, [resource]));
-        take(Term::of(Field::Subresource, [subresource]));
-        take(Term::of(Field::VerbResource, [verb, resource]));
-        take(Term::of(Field::VerbGroupResource, [verb, group, resource]));
-        take(Term::code(head.response_status.as_ref().map_or(0, |status| status.code)));
-        take(Term::of(Field::Stage, [head.stage.as_str().as_bytes()]));
-        take(Term::of(Field::Namespace, [namespace]));
-        take(Term::of(Field::Name, [name]));
-        take(Term::of(Field::AuditId, [head.audit_id.as_bytes()]));
-        let mut addresses = 0;
-        head.source_ips.for_each(|address| {
-            addresses += 1;
-            match addresses {
-                0..=ADDRESSES_MAX => take(Term::of(Field::SourceIp, [address.as_bytes()])),
-                _ if addresses == ADDRESSES_MAX + 1 => take(Term::of(Field::MoreSourceIps, [])),
-                _ => {}
-            }
-        });
-    }
-}
-
 const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 const FACTOR: u64 = 0xf135_7aea_2e62_a9c5;
-const FINISH: u64 = 0xff51_afd7_ed55_8ccd;
 
-/// One step of `FxHash`, which is fast on short texts.
-const fn mix(hash: u64, word: u64) -> u64 {
-    (hash.rotate_left(5) ^ word).wrapping_mul(FACTOR)
+/// Both halves of a product, which depend on all bits of both numbers.
+#[inline]
+fn mix(one: u64, other: u64) -> u64 {
+    let product = u128::from(one ^ FACTOR) * u128::from(other ^ SEED.rotate_left(17));
+    #[expect(clippy::cast_possible_truncation, reason = "the halves are what is wanted")]
+    let halves = (product as u64, (product >> 64) as u64);
+    halves.0 ^ halves.1
 }
 
-fn hash_text(mut hash: u64, text: &[u8]) -> u64 {
-    let (words, rest) = text.as_chunks::<8>();
-    for word in words {
-        hash = mix(hash, u64::from_le_bytes(*word));
+/// Sixteen bytes a step. The last step takes the last sixteen bytes, some of them again.
+#[inline]
+fn hash_text(seed: u64, text: &[u8]) -> u64 {
+    let len = text.len() as u64;
+    let mut hash = seed ^ len.wrapping_mul(SEED);
+    let mut rest = text;
+    while let Some((step, behind)) = rest.split_first_chunk::<16>() {
+        hash = mix_pair(hash, *step);
+        rest = behind;
     }
-    let mut last = [0; 8];
-    for (to, from) in last.iter_mut().zip(rest) {
-        *to = *from;
+    if rest.is_empty() && !text.is_empty() {
+        return hash;
     }
-    mix(mix(hash, u64::from_le_bytes(last)), text.len() as u64)
+    if let Some(last) = text.last_chunk::<16>() {
+        return mix_pair(hash, *last);
+    }
+    if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+        return mix(hash ^ u64::from_le_bytes(*first), u64::from_le_bytes(*last));
+    }
+    if let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
+        return mix(hash ^ u64::from(u32::from_le_bytes(*first)), u32::from_le_bytes(*last).into());
+    }
+    let at = |place: usize| text.get(place).copied().unwrap_or_default();
+    mix(hash ^ u64::from(at(0)), u16::from_le_bytes([at(1), at(2)]).into())
 }
 
-/// Spreads what is in the hash over all of its bits.
-const fn finish(hash: u64) -> u64 {
-    let hash = (hash ^ (hash >> 32)).wrapping_mul(FINISH);
-    hash ^ (hash >> 29)
+#[inline]
+fn mix_pair(hash: u64, step: [u8; 16]) -> u64 {
+    let step = u128::from_le_bytes(step);
+    #[expect(clippy::cast_possible_truncation, reason = "the halves are what is wanted")]
+    let (low, high) = (step as u64, (step >> 64) as u64);
+    mix(hash ^ low, high)
 }
 
 #[cfg(test)]
@@ -157,28 +128,42 @@ mod tests {
         let mut terms = HashSet::new();
         for field in [TermField::User, TermField::Verb, TermField::Name] {
             for word in words {
-                assert!(terms.insert(Term::new(field, &[word]).hash), "{field:?} {word:?}");
-                for other in words {
-                    let both = Term::new(field, &[word, other]).hash;
-                    assert!(terms.insert(both), "{field:?} {word:?} {other:?}");
+                assert!(terms.insert(Term::new(field, word.as_bytes()).hash), "{field:?} {word:?}");
+            }
+            for len in 1..100 {
+                let text = vec![b'x'; len];
+                for at in [0, len / 3, len / 2, len - 1] {
+                    let mut text = text.clone();
+                    text[at] = b'y';
+                    terms.insert(Term::new(field, &text).hash);
                 }
             }
         }
+        // One letter at each of four places; in texts of one to four letters some are the same place.
+        assert_eq!(terms.len(), 3 * (words.len() + 99 * 4 - 6));
     }
 
     #[test]
     fn hashes_are_stored_and_stay_what_they_are() {
-        assert_eq!(Term::new(TermField::User, &["alice"]).hash, 6_670_685_248_584_688_007);
-        assert_eq!(Term::code(403).hash, 14_735_232_227_051_862_885);
+        let user = Term::new(TermField::User, b"alice").hash;
+        let name = Term::new(TermField::Name, b"a name of more than sixteen bytes").hash;
+        assert_eq!(user, 3_799_387_822_192_879_504);
+        assert_eq!(name, 3_962_806_972_472_018_152);
+        assert_eq!(Term::code(403).hash, 3_028_652_440_997_285_136);
     }
 
     #[test]
     fn numbered_names_spread_over_all_bits() {
-        let mut buckets = [0_u32; 256];
+        let mut first = [0_u32; 256];
+        let mut last = [0_u32; 256];
         for number in 0..25_600 {
-            let term = Term::new(TermField::Name, &[&format!("scheduled-{number}")]);
-            buckets[usize::try_from(term.hash >> 56).unwrap()] += 1;
+            let name = format!("scheduled-{number}");
+            let [low, .., high] = Term::new(TermField::Name, name.as_bytes()).hash.to_le_bytes();
+            first[usize::from(high)] += 1;
+            last[usize::from(low)] += 1;
         }
-        assert!(buckets.iter().all(|count| (50..200).contains(count)), "{buckets:?}");
+        for buckets in [first, last] {
+            assert!(buckets.iter().all(|count| (50..200).contains(count)), "{buckets:?}");
+        }
     }
 }

@@ -95,6 +95,11 @@ macro_rules! made_of {
                 Some(Self { $($field: <$part>::read::<CHECKED>(head)?,)+ })
             }
 
+            fn skip(head: &mut &'a [u8]) -> Option<()> {
+                $(<$part>::skip(head)?;)+
+                Some(())
+            }
+
             fn write(kept: &$whole, head: &mut Vec<u8>) {
                 $(<$part>::write(&kept.$field, head);)+
             }

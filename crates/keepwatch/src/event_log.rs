@@ -6,9 +6,9 @@ use std::sync::Arc;
 use apiserver::ApiError;
 use async_trait::async_trait;
 use event::Timestamp;
-use siem::audit_event::{Conditions, EventLog, LogRecord, Order, Selection};
+use siem::audit_event::{Conditions, EventLog, LogRecord, LogStretch, Order, Selection};
 use store::event_index::{EventIndex, IndexQuery};
-use store::{Journal, ReadError, Record};
+use store::{Direction, Journal, ReadError, Record};
 use tokio::task;
 
 /// The journal of the store, and the index of its events.
@@ -43,6 +43,21 @@ impl EventLog for JournalLog {
                 Err(error) => return Err(unreadable(&error)),
             }
         }
+    }
+
+    async fn read_ranges(
+        &self,
+        ranges: Vec<RangeInclusive<u64>>,
+        order: Order,
+        bytes_max: usize,
+    ) -> Result<LogStretch, ApiError> {
+        let direction = match order {
+            Order::Oldest => Direction::Forward,
+            Order::Newest => Direction::Backward,
+        };
+        let read = self.journal.read_ranges(ranges, direction, bytes_max).await;
+        let store::Stretch { records, is_cut } = read.map_err(|error| unreadable(&error))?;
+        Ok(LogStretch { records: records.into_iter().map(record).collect(), is_cut })
     }
 
     async fn select(

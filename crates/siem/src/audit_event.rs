@@ -20,7 +20,7 @@ use crate::schema::{object, text, texts, time};
 use crate::{API_VERSION, GROUP, VERSION, column, wide};
 
 pub use conditions::{Condition, Conditions, EventField, Order};
-pub use log::{EventLog, LogRecord, Selection, everywhere};
+pub use log::{EventLog, LogRecord, LogStretch, Selection, everywhere};
 pub use pages::{PAGE_BYTES, PAGE_MAX, SCAN_MAX};
 
 /// The kind.

@@ -1,10 +1,12 @@
 //! Services of a program that has none: for reference pages, and for parts that are switched off.
 
+use std::ops::RangeInclusive;
+
 use apiserver::ApiError;
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 
-use crate::audit_event::{EventLog, LogRecord};
+use crate::audit_event::{EventLog, LogRecord, LogStretch, Order};
 use crate::notifier::{NotifierSpec, NotifierTester};
 
 /// Answers that nothing is there.
@@ -27,6 +29,15 @@ impl EventLog for Unavailable {
         _bytes_max: usize,
     ) -> Result<Vec<LogRecord>, ApiError> {
         Ok(Vec::new())
+    }
+
+    async fn read_ranges(
+        &self,
+        _ranges: Vec<RangeInclusive<u64>>,
+        _order: Order,
+        _bytes_max: usize,
+    ) -> Result<LogStretch, ApiError> {
+        Ok(LogStretch::default())
     }
 
     async fn wait_past(&self, _seq: u64) -> Result<(), ApiError> {

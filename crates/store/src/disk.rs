@@ -2,13 +2,14 @@
 //!
 //! Each read is bounded and ends its transaction, so that it never holds up a checkpoint for long.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use crate::journal::Record;
+use crate::journal::{Direction, Record, Stretch};
 use crate::rows::{RECORD_COLUMNS, REVISION_COLUMNS, RecordRow, Revision, read_record, unreadable};
 use crate::settings::OBJECTS_MAX;
 use crate::{Change, ChangeKind, Object, ReadError};
@@ -140,6 +141,43 @@ impl Disk {
             }
         })
     }
+}
+
+/// Those of the records with these numbers that can be read.
+pub(crate) fn stretch(
+    file: &Connection,
+    ranges: &[RangeInclusive<u64>],
+    direction: Direction,
+    bytes_max: usize,
+) -> Result<Stretch, ReadError> {
+    let order = match direction {
+        Direction::Forward => "ASC",
+        Direction::Backward => "DESC",
+    };
+    let query = format!(
+        "SELECT {RECORD_COLUMNS} FROM journal WHERE seq BETWEEN ? AND ? ORDER BY seq {order}"
+    );
+    let mut query = file.prepare(&query).map_err(unreadable)?;
+    let (mut stretch, mut bytes) = (Stretch::default(), 0_usize);
+    for range in ranges {
+        let bounds = [range.start().cast_signed(), range.end().cast_signed()];
+        let mut rows = query.query(bounds).map_err(unreadable)?;
+        while let Some(row) = rows.next().map_err(unreadable)? {
+            let (seq, time, record) = match read_record(row) {
+                Ok(record) => record,
+                // It does not hide the others.
+                Err(ReadError::Damaged { .. }) => continue,
+                Err(error) => return Err(error),
+            };
+            bytes = bytes.saturating_add(record.len());
+            if bytes > bytes_max && !stretch.records.is_empty() {
+                stretch.is_cut = true;
+                return Ok(stretch);
+            }
+            stretch.records.push(Record { seq, time, bytes: Bytes::copy_from_slice(record) });
+        }
+    }
+    Ok(stretch)
 }
 
 /// From so many records on there is room for more: whoever has much to read does not copy it again

@@ -1,15 +1,15 @@
 //! The index of events: which parts of the journal are worth a look when somebody asks for events of a
 //! user, a verb, a namespace and so on.
 //!
-//! The journal is cut into segments of [`SEGMENT_RECORDS`] numbers, a segment into blocks and a block
-//! into granules. For each segment that is complete the index has, in a file of its own, in which
-//! granules each term ([`event::term`]) occurs, in how many events of a block, and the first and
-//! last time of each block's events. It is written once, when the segment is complete; records after
-//! that are looked at one by one, and so are those of a segment that is not there.
+//! The journal is cut into segments of [`SEGMENT_RECORDS`] numbers, a segment into blocks. For each
+//! segment that is complete the index has, in a file of its own, in which records each term
+//! ([`event::term`]) occurs, and the first and last time of each block's events. It is written once,
+//! when the segment is complete; records after that are looked at one by one, and so are those of a
+//! segment that is not there.
 //!
 //! Nothing in it is needed: a file that is lost, damaged, or of another layout is made again from the
-//! journal. What it says is never less than what is there, so a look at the granules it names, with the
-//! condition itself, finds exactly what a look at everything would. A segment is used only once it
+//! journal. It names every record that has the terms and a few that do not, whose hashes are alike: a look
+//! at those, with the condition itself, finds exactly what a look at everything would. A segment is used only once it
 //! [`is_of`](StoredSegment::is_of) this journal: the numbers of records repeat after an older copy of
 //! the store is restored.
 //!
@@ -18,7 +18,8 @@
 mod builder;
 mod column;
 mod file;
-mod granules;
+mod lists;
+mod places;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -30,22 +31,26 @@ use event::term::Term;
 use rusqlite::Connection;
 
 use crate::Record;
-use builder::BLOCKS;
-use granules::{GRANULES, Granules};
+use builder::{BLOCKS, COLUMNS};
+use places::{PLACES, Places};
 
 pub use builder::SegmentBuilder;
-pub use column::{PAIRS_MAX, VALUES_MAX};
+pub use column::{REQUESTS_MAX, VALUES_MAX};
 
 /// Numbers of a segment.
 pub const SEGMENT_RECORDS: u64 = 1 << 14;
-/// Numbers of a block, whose times and counts are kept.
+/// Numbers of a block, whose times are kept.
 pub const BLOCK_RECORDS: u64 = 1 << 10;
-/// Numbers of a granule, the smallest part of the journal that is told apart.
-pub const GRANULE_RECORDS: u64 = 1 << 6;
-/// Segments that one call looks through.
-pub const SEGMENTS_MAX: usize = 1_024;
-/// Numbers of a range that is to be read backwards, and of one without an index.
-pub const RANGE_RECORDS: u64 = 256;
+/// Segments that one call looks through: whoever writes to the index waits no longer than that.
+pub const SEGMENTS_MAX: usize = 64;
+/// Records from which on a call looks no further.
+pub const SELECTED_MIN: u64 = 512;
+/// Bytes of the index for an event at most, whatever clients send.
+pub const EVENT_BYTES_MAX: u64 = 32;
+/// Numbers of a range without an index.
+const RANGE_RECORDS: u64 = 512;
+/// Records between two others that are read with them: that takes less than to find the second one.
+const GAP: u16 = 3;
 
 /// Why the index cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -174,6 +179,11 @@ impl EventIndex {
         Self { path, state: Mutex::new(State { file: None, usable: BTreeMap::new() }) }
     }
 
+    /// Bytes of its file; 0 if there is none.
+    pub fn bytes(&self) -> u64 {
+        std::fs::metadata(&self.path).map_or(0, |file| file.len())
+    }
+
     /// The segments in the file, in order.
     pub fn stored(&self) -> Result<Vec<StoredSegment>, IndexError> {
         let found = self.with(|file| file::segments(file))?;
@@ -228,26 +238,37 @@ impl EventIndex {
     /// Where records may be wanted within some numbers.
     pub fn select(&self, query: &IndexQuery, within: RangeInclusive<u64>) -> Selection {
         let (mut first, mut last) = within.into_inner();
+        let mut selection = Selection::default();
+        let mut found = 0;
+        let mut state = self.state();
         for _ in 0..SEGMENTS_MAX {
             if first > last {
-                return Selection::default();
+                return selection;
             }
             let number = segment_of(if query.newest_first { last } else { first });
-            let part = first.max(first_of(number))..=last.min(last_of(number));
-            let Some(found) = self.state().find(query, number) else {
-                return unindexed(query, part, first..=last);
-            };
-            (first, last) = if query.newest_first {
-                (first, part.start().saturating_sub(1))
+            let (mut start, mut end) = (first.max(first_of(number)), last.min(last_of(number)));
+            if let Some(places) = state.find(query, number) {
+                found += add_ranges(query, &places, number, start..=end, &mut selection.ranges);
             } else {
-                (part.end() + 1, last)
-            };
-            if !found.is_empty() {
-                let rest = (first <= last).then_some(first..=last);
-                return Selection { ranges: ranges(query, found, number, &part), rest };
+                if query.newest_first {
+                    start = start.max(end.saturating_sub(RANGE_RECORDS - 1));
+                } else {
+                    end = end.min(start + (RANGE_RECORDS - 1));
+                }
+                found += end - start + 1;
+                selection.ranges.push(start..=end);
+            }
+            if query.newest_first {
+                last = start.saturating_sub(1);
+            } else {
+                first = end + 1;
+            }
+            if found >= SELECTED_MIN {
+                break;
             }
         }
-        Selection { ranges: Vec::new(), rest: (first <= last).then_some(first..=last) }
+        selection.rest = (first <= last).then_some(first..=last);
+        selection
     }
 
     fn delete(&self, first: u64, end: u64) -> Result<(), IndexError> {
@@ -281,11 +302,11 @@ impl EventIndex {
 }
 
 impl State {
-    /// The granules of a segment that may have what is wanted; `None` if that is not known.
-    fn find(&mut self, query: &IndexQuery, number: u64) -> Option<Granules> {
+    /// The places in a segment that may have what is wanted; `None` if that is not known.
+    fn find(&mut self, query: &IndexQuery, number: u64) -> Option<Places> {
         let times = *self.usable.get(&number)?;
         if !times.overlap(query.since, query.until) {
-            return Some(Granules::default());
+            return Some(Places::none());
         }
         let found = self.file.as_ref().map(|file| find(file, query, number, times));
         let found = found.and_then(|found| {
@@ -308,78 +329,81 @@ fn find(
     query: &IndexQuery,
     number: u64,
     times: Times,
-) -> rusqlite::Result<Option<Granules>> {
-    let mut found = Granules::ALL;
+) -> rusqlite::Result<Option<Places>> {
+    let mut found = Places::all();
     if times.first < query.since || times.last >= query.until {
         let Some(times) = file::times(file, number)? else { return Ok(None) };
-        let blocks = times.map(|times| times.unwrap_or(Times::NONE));
-        let of_block = |granule: u8| blocks.get(usize::from(granule >> 4)).copied();
-        let mut in_time = Granules::default();
-        (0..=u8::MAX)
-            .filter(|granule| {
-                of_block(*granule).is_some_and(|it| it.overlap(query.since, query.until))
-            })
-            .for_each(|granule| in_time.insert(granule));
-        found = in_time;
+        found = Places::none();
+        for (block, times) in (0..).zip(times) {
+            if times.unwrap_or(Times::NONE).overlap(query.since, query.until) {
+                found
+                    .insert_range(block * BLOCK_PLACES..=block * BLOCK_PLACES + (BLOCK_PLACES - 1));
+            }
+        }
     }
-    for term in &query.terms {
+    for column in 0..COLUMNS {
+        let mut terms =
+            query.terms.iter().filter(|term| builder::column_of(term.field) == column).peekable();
+        if terms.peek().is_none() {
+            continue;
+        }
         if found.is_empty() {
             break;
         }
-        let hash = |term: Term| builder::salted(term.hash, number);
-        let column = builder::column_of(term.field);
-        let of_term = file::column(file, number, column, |column| {
-            let mut here = column::find(column, hash(*term))?;
-            if let Some(term) = term.alternative() {
-                here = here.or(column::find(column, hash(term))?);
+        let of_terms = file::column(file, number, column, |bytes| match column {
+            builder::REQUEST => {
+                let wanted = terms.filter_map(|term| builder::request_field(term, number));
+                column::find_requests(bytes, &wanted.collect::<Vec<_>>())
             }
-            Some(here)
+            _ => find_all(bytes, number, terms),
         })?;
-        let Some(of_term) = of_term else { return Ok(None) };
-        found = found.and(of_term);
+        let Some(of_terms) = of_terms else { return Ok(None) };
+        found.retain(&of_terms);
     }
     Ok(Some(found))
 }
 
-/// A piece of a segment that is not in the index.
-fn unindexed(
-    query: &IndexQuery,
-    part: RangeInclusive<u64>,
-    within: RangeInclusive<u64>,
-) -> Selection {
-    let (first, last) = within.into_inner();
-    if query.newest_first {
-        let start = (*part.start()).max(part.end().saturating_sub(RANGE_RECORDS - 1));
-        let rest = (first < start).then(|| first..=start - 1);
-        Selection { ranges: vec![start..=last], rest }
-    } else {
-        let rest = (*part.end() < last).then(|| part.end() + 1..=last);
-        Selection { ranges: vec![part], rest }
+/// Places that may have all of these terms.
+fn find_all<'a>(
+    bytes: &[u8],
+    segment: u64,
+    terms: impl Iterator<Item = &'a Term>,
+) -> Option<Places> {
+    let find = |term: Term| column::find(bytes, builder::salted(term.hash, segment));
+    let mut found = Places::all();
+    for term in terms {
+        let mut of_term = find(*term)?;
+        if let Some(term) = term.alternative() {
+            of_term.extend(&find(term)?);
+        }
+        found.retain(&of_term);
     }
+    Some(found)
 }
 
-/// Granules of a segment as numbers of records in `part` of it.
-fn ranges(
+/// Adds places in `part` of a segment as numbers of records; how many.
+fn add_ranges(
     query: &IndexQuery,
-    found: Granules,
-    number: u64,
-    part: &RangeInclusive<u64>,
-) -> Vec<RangeInclusive<u64>> {
-    let mut ranges = Vec::new();
-    for run in found.runs() {
-        let start = first_of(number) + u64::from(*run.start()) * GRANULE_RECORDS;
-        let end = first_of(number) + (u64::from(*run.end()) + 1) * GRANULE_RECORDS - 1;
-        let (mut start, end) = (start.max(*part.start()), end.min(*part.end()));
-        while start <= end {
-            let piece = if query.newest_first { end.min(start + RANGE_RECORDS - 1) } else { end };
-            ranges.push(start..=piece);
-            start = piece + 1;
+    places: &Places,
+    segment: u64,
+    part: RangeInclusive<u64>,
+    ranges: &mut Vec<RangeInclusive<u64>>,
+) -> u64 {
+    let (first, last) = part.into_inner();
+    let begin = ranges.len();
+    let mut count = 0;
+    for run in places.runs(GAP) {
+        let seq = |place: u16| first_of(segment) + u64::from(place);
+        let (start, end) = (seq(*run.start()).max(first), seq(*run.end()).min(last));
+        if start <= end {
+            ranges.push(start..=end);
+            count += end - start + 1;
         }
     }
     if query.newest_first {
-        ranges.reverse();
+        ranges.get_mut(begin..).unwrap_or_default().reverse();
     }
-    ranges
+    count
 }
 
 /// The segment of a record.
@@ -397,4 +421,7 @@ pub fn last_of(segment: u64) -> u64 {
     (segment + 1) * SEGMENT_RECORDS
 }
 
-const _: () = assert!(SEGMENT_RECORDS == GRANULE_RECORDS * GRANULES as u64);
+/// Places of a block.
+const BLOCK_PLACES: u16 = PLACES >> BLOCKS.ilog2();
+
+const _: () = assert!(SEGMENT_RECORDS == PLACES as u64 && BLOCKS.is_power_of_two());

@@ -4,6 +4,8 @@
 //! retention is over; a reader that is not registered may find the oldest ones gone. What a record means
 //! is unknown here. What every implementation must do is in [`conformance`](crate::conformance).
 
+use std::ops::RangeInclusive;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 
@@ -34,6 +36,24 @@ impl Hole {
     pub fn records(&self) -> u64 {
         self.last.saturating_sub(self.first).saturating_add(1)
     }
+}
+
+/// Which record comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// The one with the lowest number.
+    Forward,
+    /// The one with the highest number.
+    Backward,
+}
+
+/// Records that were read together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stretch {
+    /// The records, in the order that was asked for.
+    pub records: Vec<Record>,
+    /// There may be more behind the last of them: they have so many bytes.
+    pub is_cut: bool,
 }
 
 /// A reader and how it fares.
@@ -67,6 +87,15 @@ pub trait Journal: Send + Sync {
     /// Holes that were found when the store was opened, at the ends of the journal: behind its last
     /// record, and between a reader's cursor and its first one.
     fn holes_at_start(&self) -> Vec<Hole>;
+
+    /// The records with these numbers, up to so many bytes, but at least one if there is one. Ranges are
+    /// read one after the other, each in this direction. What is gone or damaged is left out.
+    async fn read_ranges(
+        &self,
+        ranges: Vec<RangeInclusive<u64>>,
+        direction: Direction,
+        bytes_max: usize,
+    ) -> Result<Stretch, ReadError>;
 
     /// Wait until there is a record after `seq`; the number of the last one. An error means that the
     /// store is closed and there will be none.

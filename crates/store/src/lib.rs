@@ -40,7 +40,7 @@ mod writer;
 pub use cursors::Cursor;
 pub use file::OpenError;
 pub use health::{Condition, Health};
-pub use journal::{Hole, Journal, Reader, Record};
+pub use journal::{Direction, Hole, Journal, Reader, Record, Stretch};
 pub use settings::{Clock, Settings};
 pub use sqlite::{Sqlite, readers_of};
 pub use storage::{

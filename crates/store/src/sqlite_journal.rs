@@ -2,6 +2,7 @@
 //!
 //! Cursors are in memory at once and on disk with a later commit, which the writer makes.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -10,8 +11,8 @@ use tokio::task;
 
 use crate::handle::{Handle, Request};
 use crate::{
-    Cursor, Health, Hole, Journal, Pending, ReadError, Reader, Record, StoreError, Work, numbers,
-    rows,
+    Cursor, Direction, Health, Hole, Journal, Pending, ReadError, Reader, Record, StoreError,
+    Stretch, Work, disk, numbers, rows,
 };
 
 /// The journal of a [`Sqlite`](crate::Sqlite).
@@ -54,6 +55,19 @@ impl Journal for SqliteJournal {
 
     fn holes_at_start(&self) -> Vec<Hole> {
         self.0.shared.holes_at_start.clone()
+    }
+
+    async fn read_ranges(
+        &self,
+        ranges: Vec<RangeInclusive<u64>>,
+        direction: Direction,
+        bytes_max: usize,
+    ) -> Result<Stretch, ReadError> {
+        let handle = Arc::clone(&self.0);
+        let read = task::spawn_blocking(move || {
+            handle.shared.disk.with(|file| disk::stretch(file, &ranges, direction, bytes_max))
+        });
+        read.await.map_err(|_gone| ReadError::Closed)?
     }
 
     async fn wait_past(&self, seq: u64) -> Result<u64, ReadError> {

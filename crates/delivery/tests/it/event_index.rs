@@ -3,18 +3,20 @@
 
 use std::fs::OpenOptions;
 use std::io::{Seek as _, SeekFrom, Write as _};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use event::term::{Term, TermField};
-use store::event_index::{EventIndex, IndexQuery, SEGMENT_RECORDS, Selection};
+use store::event_index::{EventIndex, IndexQuery, SEGMENT_RECORDS};
 use store::{Sqlite, Storage as _};
 use tokio::task::JoinSet;
 
-use super::fixture::{delivery, event, open_store};
+use super::fixture::{NOW, delivery, event, open_store};
 
 /// An index that is filled as long as it lives.
-struct Filled {
+pub(super) struct Filled {
     index: Arc<EventIndex>,
     delivery: delivery::Delivery,
     _tasks: JoinSet<()>,
@@ -22,7 +24,7 @@ struct Filled {
 
 impl Filled {
     /// Waits until the index has all records.
-    async fn open(store: &Sqlite) -> Self {
+    pub(super) async fn open(store: &Sqlite) -> Self {
         let mut delivery = delivery(store);
         let index = Arc::new(store.event_index());
         let mut tasks = JoinSet::new();
@@ -31,22 +33,45 @@ impl Filled {
         Self { index, delivery, _tasks: tasks }
     }
 
+    /// Only what is in the file already, as far as it is of the store's journal.
+    pub(super) async fn check(store: &Sqlite) -> Self {
+        let (delivery, index) = (delivery(store), Arc::new(store.event_index()));
+        for segment in index.stored().unwrap() {
+            let last = segment.last_seq();
+            let records = store.journal().read(last - 1, 1, 1).await.unwrap();
+            if segment.is_of(records.first()) {
+                index.accept(&segment);
+            }
+        }
+        Self { index, delivery, _tasks: JoinSet::new() }
+    }
+
     /// How many of the records up to a place are to be looked at for an audit ID.
     fn looked_at(&self, audit_id: &str, up_to: u64) -> u64 {
+        let ranges = self.ranges(audit_id, up_to);
+        ranges.into_iter().map(|range| range.end() - range.start() + 1).sum()
+    }
+
+    /// Which of the records up to a place are to be looked at for an audit ID.
+    pub(super) fn ranges(&self, audit_id: &str, up_to: u64) -> Vec<RangeInclusive<u64>> {
         let query = IndexQuery {
-            terms: vec![Term::new(TermField::AuditId, &[audit_id])],
+            terms: vec![Term::new(TermField::AuditId, audit_id.as_bytes())],
             since: i64::MIN,
             until: i64::MAX,
             newest_first: false,
         };
-        let Selection { ranges, rest } = self.index.select(&query, 1..=up_to);
-        assert_eq!(rest, None);
-        ranges.into_iter().map(|range| range.end() - range.start() + 1).sum()
+        let (mut all, mut rest) = (Vec::new(), Some(1..=up_to));
+        while let Some(within) = rest {
+            let found = self.index.select(&query, within);
+            all.extend(found.ranges);
+            rest = found.rest;
+        }
+        all
     }
 }
 
 /// Records events up to a place; the audit ID of each is `prefix` and its number.
-async fn record(store: &Sqlite, prefix: &str, last: u64) {
+pub(super) async fn record(store: &Sqlite, prefix: &str, last: u64) {
     let numbers: Vec<u64> = (store.journal().last_seq() + 1..=last).collect();
     // Fewer than may wait for the store.
     for some in numbers.chunks(1_000) {
@@ -59,7 +84,7 @@ async fn record(store: &Sqlite, prefix: &str, last: u64) {
     }
 }
 
-fn index_file(folder: &Path) -> PathBuf {
+pub(super) fn index_file(folder: &Path) -> PathBuf {
     folder.join("store.db-events")
 }
 
@@ -85,8 +110,7 @@ async fn the_index_follows_the_journal_and_is_there_again_after_a_restart() {
     let store = indexed(folder.path()).await;
     let filled = Filled::open(&store).await;
     assert_eq!(filled.index.next_missing(1), 1);
-    assert_eq!(filled.looked_at("77", SEGMENT_RECORDS) % 64, 0);
-    assert!((64..1_000).contains(&filled.looked_at("77", SEGMENT_RECORDS)));
+    assert!((1..100).contains(&filled.looked_at("77", SEGMENT_RECORDS)));
     assert!(filled.looked_at("none", SEGMENT_RECORDS) < 1_000);
     assert!(filled.delivery.health().iter().all(|health| health.lag == 0));
     assert!(store.journal().readers().is_empty(), "the journal keeps nothing for it");
@@ -116,11 +140,11 @@ async fn an_index_that_is_damaged_is_made_again() {
         file.seek(SeekFrom::Start(offset)).unwrap();
         file.write_all(bytes).unwrap();
         let filled = Filled::open(&store).await;
-        assert!(filled.looked_at("77", SEGMENT_RECORDS) >= 64, "{offset}");
+        assert!(filled.looked_at("77", SEGMENT_RECORDS) >= 1, "{offset}");
         drop(filled);
         let filled = Filled::open(&store).await;
         let looked_at = filled.looked_at("77", SEGMENT_RECORDS);
-        assert!((64..1_000).contains(&looked_at), "{offset}: {looked_at}");
+        assert!((1..1_000).contains(&looked_at), "{offset}: {looked_at}");
         drop(filled);
     }
     std::fs::remove_file(&path).unwrap();
@@ -150,7 +174,39 @@ async fn an_index_of_records_that_a_restored_copy_does_not_have_is_not_used() {
     drop(restored);
     record(&store, "other-", SEGMENT_RECORDS).await;
     let filled = Filled::open(&store).await;
-    assert!(filled.looked_at("other-77", SEGMENT_RECORDS) >= 64);
+    assert!(filled.looked_at("other-77", SEGMENT_RECORDS) >= 1);
     assert!(filled.looked_at("77", SEGMENT_RECORDS) < 1_000);
     assert!(store.health().is_writable());
+}
+
+#[tokio::test]
+async fn what_the_journal_trims_goes_from_the_index_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(AtomicI64::new(NOW));
+    let now = Arc::clone(&clock);
+    let settings = store::Settings::default();
+    let kept = i64::try_from(settings.journal_time.as_micros()).unwrap();
+    let path = folder.path().join("store.db");
+    let clocked = Arc::new(move || now.load(Ordering::Relaxed));
+    let store = Sqlite::open(&path, settings, clocked).unwrap();
+    record(&store, "", 2 * SEGMENT_RECORDS + 10).await;
+    let filled = Filled::open(&store).await;
+    let all = filled.index.bytes();
+    clock.fetch_add(2 * kept, Ordering::Relaxed);
+    let mut last = 2 * SEGMENT_RECORDS + 10;
+    // Each commit trims some.
+    while store.journal().first_seq() <= SEGMENT_RECORDS + 100 {
+        last += 10;
+        record(&store, "", last).await;
+    }
+    record(&store, "", last.next_multiple_of(SEGMENT_RECORDS) + 10).await;
+    filled.delivery.indexed().await;
+    let first = store.journal().first_seq();
+    let stored: Vec<u64> =
+        filled.index.stored().unwrap().iter().map(|it| it.last_seq() / SEGMENT_RECORDS).collect();
+    assert!(!stored.contains(&1) && stored.contains(&3), "{stored:?}");
+    assert!(filled.index.bytes() <= all * 2, "the room of what is gone is used again");
+    let wanted = last.max(first);
+    let ranges = filled.ranges(&wanted.to_string(), store.journal().last_seq());
+    assert!(ranges.iter().any(|range| range.contains(&wanted)), "{ranges:?}");
 }

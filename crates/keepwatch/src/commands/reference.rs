@@ -92,8 +92,12 @@ fn index_rows() -> Vec<(&'static str, String)> {
     let gather_time = format!("{} ms", delivery::INDEX_GATHER_TIME.as_millis());
     vec![
         ("Records in a segment of the index of events", index::SEGMENT_RECORDS.to_string()),
-        ("Values of a column of a segment that are counted", index::VALUES_MAX.to_string()),
-        ("Pairs of value and granule in a column of a segment", index::PAIRS_MAX.to_string()),
+        (
+            "Values of a column of a segment that are told apart exactly",
+            index::VALUES_MAX.to_string(),
+        ),
+        ("Combinations of verb, resource and code in a segment", index::REQUESTS_MAX.to_string()),
+        ("Bytes of the index for an event", index::EVENT_BYTES_MAX.to_string()),
         ("Addresses of an event that are in the index", event::term::ADDRESSES_MAX.to_string()),
         ("Segments that one call of the index looks through", index::SEGMENTS_MAX.to_string()),
         ("Time records gather before they are indexed", gather_time),

@@ -136,22 +136,8 @@ impl Conditions {
 
     /// Terms, all of which an event has that is asked for; `None` if there can be none.
     pub fn terms(&self) -> Option<Vec<Term>> {
-        let equal = || self.fields.iter().filter(|condition| condition.is_equal);
-        let mut terms = Vec::new();
-        for condition in equal() {
-            terms.push(condition.term()?);
-        }
-        // Two that are each in many events may be together in few.
-        let value_of = |field| equal().find(|it| it.field == field).map(|it| it.value.as_str());
-        if let (Some(verb), Some(resource)) =
-            (value_of(EventField::Verb), value_of(EventField::Resource))
-        {
-            terms.push(match value_of(EventField::Group) {
-                Some(group) => Term::new(TermField::VerbGroupResource, &[verb, group, resource]),
-                None => Term::new(TermField::VerbResource, &[verb, resource]),
-            });
-        }
-        Some(terms)
+        let equal = self.fields.iter().filter(|condition| condition.is_equal);
+        equal.map(Condition::term).collect()
     }
 
     /// Whether an event is asked for.
@@ -179,7 +165,7 @@ impl Condition {
             EventField::AuditId => TermField::AuditId,
             EventField::Stage => TermField::Stage,
         };
-        Some(Term::new(field, &[&self.value]))
+        Some(Term::new(field, self.value.as_bytes()))
     }
 
     /// Whether the field has the value.

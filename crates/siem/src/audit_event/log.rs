@@ -33,6 +33,15 @@ pub struct Selection {
     pub rest: Option<RangeInclusive<u64>>,
 }
 
+/// Records that were read together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogStretch {
+    /// The records, in the order that was asked for.
+    pub records: Vec<LogRecord>,
+    /// There may be more behind the last of them: they have so many bytes.
+    pub is_cut: bool,
+}
+
 /// A log of records with rising places, from which the oldest may go.
 #[async_trait]
 pub trait EventLog: Send + Sync {
@@ -50,6 +59,15 @@ pub trait EventLog: Send + Sync {
         rows_max: usize,
         bytes_max: usize,
     ) -> Result<Vec<LogRecord>, ApiError>;
+
+    /// The records at these places, range after range, each in this order, up to so many bytes, but at
+    /// least one if there is one. What cannot be read is left out.
+    async fn read_ranges(
+        &self,
+        ranges: Vec<RangeInclusive<u64>>,
+        order: Order,
+        bytes_max: usize,
+    ) -> Result<LogStretch, ApiError>;
 
     /// Waits until there is a record after `seq`.
     async fn wait_past(&self, seq: u64) -> Result<(), ApiError>;

@@ -24,8 +24,8 @@ pub const SCAN_MAX: u64 = 200_000;
 /// Records that are read in one go, and their bytes.
 const READ_ROWS: usize = 512;
 const READ_BYTES: usize = 4 << 20;
-/// Bytes of records that wait while a stretch is read whose end comes first.
-const HELD_BYTES: usize = 16 << 20;
+/// Records that are read at first for a small page, if it is not known which ones are in it.
+const READ_ROWS_MIN: usize = 32;
 
 /// The events of a log.
 pub(super) struct Pages(pub(super) Arc<dyn EventLog>);
@@ -81,20 +81,17 @@ impl ReadOnlyStorage for Pages {
         let revision = query.at.map_or(last, |at| at.min(last));
         let after = query.after.as_deref().map(position).transpose()?;
         let mut page = Page { conditions, limit, items: Vec::new(), bytes: 0, looked_at: 0 };
-        let next = match page.conditions.seq {
-            Some(seq) => {
-                self.fill_oldest(&mut page, seq.saturating_sub(1), seq.min(revision)).await?
+        let first = self.0.first_seq().max(1);
+        let within = match (page.conditions.seq, page.conditions.order) {
+            (Some(seq), _) => seq.max(first)..=seq.min(revision),
+            (None, Order::Oldest) => {
+                after.unwrap_or_default().saturating_add(1).max(first)..=revision
             }
-            None => match page.conditions.order {
-                Order::Oldest => {
-                    self.fill_oldest(&mut page, after.unwrap_or_default(), revision).await?
-                }
-                Order::Newest => {
-                    let end = after.unwrap_or(revision.saturating_add(1));
-                    self.fill_newest(&mut page, end).await?
-                }
-            },
+            (None, Order::Newest) => {
+                first..=after.map_or(revision, |seq| seq.saturating_sub(1).min(revision))
+            }
         };
+        let next = self.fill(&mut page, within).await?;
         let next = next.map(|seq| seq.to_string());
         Ok(ReadPage { items: page.items, revision, next })
     }
@@ -116,101 +113,88 @@ impl ReadOnlyStorage for Pages {
 }
 
 impl Pages {
-    /// Fills a page with events after a place; gives back where the next page begins.
-    async fn fill_oldest(
+    /// Fills a page with events of some places; gives back the last place that was looked at, if there
+    /// are more behind it.
+    async fn fill(
         &self,
         page: &mut Page,
-        after: u64,
-        last: u64,
+        within: RangeInclusive<u64>,
     ) -> Result<Option<u64>, ApiError> {
-        let mut rest = Some(after.max(self.0.first_seq().saturating_sub(1)) + 1..=last);
+        let order = page.conditions.order;
+        let end = match order {
+            Order::Oldest => *within.end(),
+            Order::Newest => *within.start(),
+        };
+        let mut rows = page.limit.clamp(READ_ROWS_MIN, READ_ROWS);
+        let mut rest = Some(within).filter(|within| !within.is_empty());
         while let Some(within) = rest {
             let selection = self.0.select(&page.conditions, within).await?;
             rest = selection.rest;
-            for range in selection.ranges {
-                let mut after = range.start().saturating_sub(1);
-                while after < *range.end() {
-                    let records = self.read_within(after, *range.end()).await?;
-                    for record in &records {
-                        page.looked_at += 1;
-                        page.take(record);
-                        if page.is_full() {
-                            return Ok((record.seq < last).then_some(record.seq));
-                        }
-                    }
-                    after = records.last().map_or(*range.end(), |record| record.seq);
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    /// Fills a page with events before a place, the newest first; gives back where the next page
-    /// begins.
-    async fn fill_newest(&self, page: &mut Page, end: u64) -> Result<Option<u64>, ApiError> {
-        let first = self.0.first_seq().max(1);
-        let mut rest = Some(first..=end.saturating_sub(1));
-        while let Some(within) = rest {
-            let selection = self.0.select(&page.conditions, within).await?;
-            rest = selection.rest;
-            for range in selection.ranges {
-                let mut end = *range.end();
-                while end >= *range.start() {
-                    let (held, begin) = self.hold(page, *range.start()..=end).await?;
-                    for record in held.iter().rev() {
-                        page.take(record);
-                        if page.is_full() {
-                            return Ok((record.seq > first).then_some(record.seq));
-                        }
-                    }
+            let mut ranges = VecDeque::from(selection.ranges);
+            while !ranges.is_empty() {
+                let some = take_some(&mut ranges, rows, order);
+                rows = (2 * rows).min(READ_ROWS);
+                let found = self.0.read_ranges(some.clone(), order, READ_BYTES).await?;
+                for record in &found.records {
+                    page.looked_at += 1;
+                    page.take(record);
                     if page.is_full() {
-                        return Ok((begin > first).then_some(begin));
+                        return Ok((record.seq != end).then_some(record.seq));
                     }
-                    end = begin.saturating_sub(1);
+                }
+                if let Some(last) = found.records.last().filter(|_| found.is_cut) {
+                    put_back(some, last.seq, order, &mut ranges);
                 }
             }
         }
         Ok(None)
     }
+}
 
-    /// The records of a stretch that are asked for, as far as there is room, and the first place that
-    /// they cover.
-    async fn hold(
-        &self,
-        page: &mut Page,
-        range: RangeInclusive<u64>,
-    ) -> Result<(VecDeque<LogRecord>, u64), ApiError> {
-        let (mut held, mut bytes) = (VecDeque::new(), 0);
-        let mut begin = *range.start();
-        let mut after = range.start().saturating_sub(1);
-        while after < *range.end() {
-            let records = self.read_within(after, *range.end()).await?;
-            after = records.last().map_or(*range.end(), |record| record.seq);
-            for record in records {
-                page.looked_at += 1;
-                if !is_asked_for(&page.conditions, &record) {
-                    continue;
-                }
-                bytes += record.bytes.len();
-                held.push_back(record);
-                while bytes > HELD_BYTES && held.len() > 1 {
-                    if let Some(oldest) = held.pop_front() {
-                        bytes -= oldest.bytes.len();
-                        begin = oldest.seq + 1;
-                    }
-                }
+/// Takes so many places from the front of some ranges.
+fn take_some(
+    ranges: &mut VecDeque<RangeInclusive<u64>>,
+    rows: usize,
+    order: Order,
+) -> Vec<RangeInclusive<u64>> {
+    let (mut some, mut left) = (Vec::new(), rows as u64);
+    while left > 0 {
+        let Some(range) = ranges.pop_front() else { break };
+        let (start, end) = range.into_inner();
+        let (taken, behind) = match order {
+            Order::Oldest => {
+                let cut = end.min(start.saturating_add(left - 1));
+                (start..=cut, cut + 1..=end)
             }
+            Order::Newest => {
+                let cut = start.max(end.saturating_sub(left - 1));
+                (cut..=end, start..=cut - 1)
+            }
+        };
+        left -= taken.end() - taken.start() + 1;
+        some.push(taken);
+        if !behind.is_empty() {
+            ranges.push_front(behind);
         }
-        Ok((held, begin))
     }
+    some
+}
 
-    /// Some records after a place, up to another; none if they are gone.
-    async fn read_within(&self, after: u64, last: u64) -> Result<Vec<LogRecord>, ApiError> {
-        let rows = usize::try_from(last - after).unwrap_or(READ_ROWS).min(READ_ROWS);
-        let mut records = self.0.read(after, rows, READ_BYTES).await?;
-        records.retain(|record| record.seq <= last);
-        Ok(records)
-    }
+/// Puts what is behind a place back to the front.
+fn put_back(
+    some: Vec<RangeInclusive<u64>>,
+    seq: u64,
+    order: Order,
+    ranges: &mut VecDeque<RangeInclusive<u64>>,
+) {
+    let behind = some.into_iter().skip_while(|range| !range.contains(&seq)).enumerate();
+    let behind = behind.map(|(at, range)| match (at, order) {
+        (0, Order::Oldest) => seq + 1..=*range.end(),
+        (0, Order::Newest) => *range.start()..=seq - 1,
+        _ => range,
+    });
+    let behind: Vec<_> = behind.filter(|range| !range.is_empty()).collect();
+    behind.into_iter().rev().for_each(|range| ranges.push_front(range));
 }
 
 fn position(after: &str) -> Result<u64, ApiError> {

@@ -1,5 +1,6 @@
 //! A registry with the kinds, on a store in a folder that goes away, and a short way of asking it.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -13,8 +14,8 @@ use event::{Event, Level, ObjectReference, Timestamp, UserInfo};
 use futures::StreamExt;
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::Value;
-use siem::audit_event::{EventLog, LogRecord};
-use store::{Journal, Settings, Sqlite};
+use siem::audit_event::{EventLog, LogRecord, LogStretch, Order};
+use store::{Direction, Journal, Settings, Sqlite};
 use tempfile::TempDir;
 
 /// 2026-11-23T09:30:00Z.
@@ -232,6 +233,26 @@ impl EventLog for Log {
             bytes: record.bytes,
         };
         Ok(records.into_iter().map(record).collect())
+    }
+
+    async fn read_ranges(
+        &self,
+        ranges: Vec<RangeInclusive<u64>>,
+        order: Order,
+        bytes_max: usize,
+    ) -> Result<LogStretch, ApiError> {
+        let direction = match order {
+            Order::Oldest => Direction::Forward,
+            Order::Newest => Direction::Backward,
+        };
+        let stretch = self.0.read_ranges(ranges, direction, bytes_max).await.unwrap();
+        let record = |record: store::Record| LogRecord {
+            seq: record.seq,
+            time: Timestamp::from_micros(record.time),
+            bytes: record.bytes,
+        };
+        let records = stretch.records.into_iter().map(record).collect();
+        Ok(LogStretch { records, is_cut: stretch.is_cut })
     }
 
     async fn wait_past(&self, seq: u64) -> Result<(), ApiError> {

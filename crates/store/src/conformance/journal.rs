@@ -7,7 +7,7 @@ use std::task::Poll;
 use bytes::Bytes;
 
 use super::{Broken, append, get, said};
-use crate::{Journal, Storage, StoreError, Transaction, write};
+use crate::{Direction, Journal, Record, Storage, StoreError, Transaction, write};
 
 /// A store and its journal.
 type Pair<S> = (S, Arc<dyn Journal>);
@@ -16,6 +16,7 @@ type Pair<S> = (S, Arc<dyn Journal>);
 pub async fn journal<S: Storage>(mut fresh: impl FnMut() -> Pair<S>) -> Result<(), Broken> {
     records_come_once_and_in_order(&fresh()).await?;
     a_read_is_bounded_and_never_empty_without_reason(&fresh()).await?;
+    ranges_are_read_one_after_the_other(&fresh()).await?;
     waiting_ends_with_the_next_record(&fresh()).await?;
     each_reader_has_a_place_of_its_own(&fresh()).await?;
     a_cursor_goes_back_when_it_is_told_to(&fresh()).await?;
@@ -76,6 +77,33 @@ async fn a_read_is_bounded_and_never_empty_without_reason<S: Storage>(
             found == expected,
             "{found} records after {after} within {rows_max} rows and {bytes_max} bytes"
         );
+    }
+    Ok(())
+}
+
+async fn ranges_are_read_one_after_the_other<S: Storage>(pair: &Pair<S>) -> Result<(), Broken> {
+    use Direction::{Backward, Forward};
+    let (store, journal) = pair;
+    fill(store, 9).await?;
+    let all = 1 << 20;
+    for (ranges, direction, bytes_max, expected, is_cut) in [
+        (vec![2..=4, 9..=20, 6..=6], Forward, all, &[2, 3, 4, 9, 6][..], false),
+        (vec![8..=20, 6..=6, 2..=4], Backward, all, &[9, 8, 6, 4, 3, 2], false),
+        (vec![1..=9], Backward, 20, &[9, 8], true),
+        (vec![5..=5, 1..=2], Forward, 1, &[5], true),
+        (vec![20..=30, 0..=1], Forward, 1, &[1], false),
+        (Vec::new(), Forward, all, &[], false),
+    ] {
+        let found =
+            journal.read_ranges(ranges.clone(), direction, bytes_max).await.map_err(said)?;
+        let seqs: Vec<u64> = found.records.iter().map(|record| record.seq).collect();
+        ensure!(
+            (&*seqs, found.is_cut) == (expected, is_cut),
+            "{seqs:?} ({}) of {ranges:?} {direction:?} within {bytes_max} bytes",
+            found.is_cut
+        );
+        let is_whole = |it: &Record| *it.bytes == *format!("record {}", it.seq).as_bytes();
+        ensure!(found.records.iter().all(is_whole), "another record in the place of one");
     }
     Ok(())
 }

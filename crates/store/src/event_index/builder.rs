@@ -1,155 +1,147 @@
-//! Gathers the terms of the records of one segment.
+//! Gathers the values of the records of one segment.
+//!
+//! What is done for each record is little: its fields are passed over, not copied; a value that was
+//! there before is a number; and what only the whole segment shows waits until it is complete.
+
+mod requests;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use event::View;
-use event::term::TermField;
+use event::term::{ADDRESSES_MAX, RecordFields, Term, TermField};
 
-use super::column::{self, Posting, pair};
-use super::{BLOCK_RECORDS, GRANULE_RECORDS, SEGMENT_RECORDS, Segment, Times, first_of};
+use super::column;
+use super::lists::posting;
+use super::places::PLACES;
+use super::{BLOCK_RECORDS, SEGMENT_RECORDS, Segment, Times, first_of};
 use crate::Record;
+use requests::Requests;
 
-/// Columns with few values.
-pub(super) const SHARED: usize = 4;
-/// All columns.
-pub(super) const COLUMNS: usize = SHARED + 2;
+pub(super) use requests::place_of as request_field;
+
+/// The columns.
+pub(super) const USER: usize = 0;
+pub(super) const NAMESPACE: usize = 1;
+pub(super) const ADDRESS: usize = 2;
+pub(super) const NAME: usize = 3;
+pub(super) const AUDIT_ID: usize = 4;
+pub(super) const REQUEST: usize = 5;
+/// How many there are.
+pub(super) const COLUMNS: usize = 6;
 /// Blocks of a segment.
 pub(super) const BLOCKS: usize = (SEGMENT_RECORDS / BLOCK_RECORDS) as usize;
 
-/// A segment in the making. The next block follows when an event of it is added.
+/// A segment in the making.
 pub struct SegmentBuilder {
     segment: u64,
-    block: u8,
     times: [Option<Times>; BLOCKS],
-    values: HashMap<Key, Occurrence, BuildHasherDefault<Scrambled>>,
-    requests: HashMap<u32, (Request, Occurrence), BuildHasherDefault<Scrambled>>,
-    postings: [Vec<Posting>; SHARED],
-    pairs: [Vec<u32>; COLUMNS - SHARED],
+    /// Of users, namespaces and addresses.
+    values: [Values; 3],
+    requests: Requests,
+    /// Of names and audit IDs, one for each place.
+    fingerprints: [Vec<u16>; 2],
 }
 
-/// Where a value occurs in the present block.
-#[derive(Clone, Copy, Default)]
-struct Occurrence {
-    granules: u16,
-    events: u16,
-    /// The last record that has it.
-    last: u16,
+/// A map whose keys are hashes.
+type ByHash<T> = HashMap<u64, T, BuildHasherDefault<Hashed>>;
+
+/// The values of a column, and which records have them.
+#[derive(Default)]
+struct Values {
+    ids: ByHash<u32>,
+    /// The value that came last, which often comes again.
+    last: Option<(u64, u32)>,
+    postings: Vec<u32>,
 }
 
-impl Occurrence {
-    fn add(&mut self, granule: u8, record: u16) {
-        self.granules |= 1 << (granule & 15);
-        self.events += u16::from(self.last != record);
-        self.last = record;
+impl Values {
+    #[inline]
+    fn add(&mut self, term: Term, place: u16) {
+        let id = match self.last {
+            Some((hash, id)) if hash == term.hash => id,
+            _ => {
+                let next = u32::try_from(self.ids.len()).unwrap_or_default();
+                let id = *self.ids.entry(term.hash).or_insert(next);
+                self.last = Some((term.hash, id));
+                id
+            }
+        };
+        self.postings.push(posting(id, place));
+    }
+
+    #[expect(clippy::iter_over_hash_type, reason = "each has its own place")]
+    fn column(&self, segment: u64) -> Vec<u8> {
+        let mut hashes = vec![0; self.ids.len()];
+        for (hash, id) in &self.ids {
+            let place = usize::try_from(*id).unwrap_or(usize::MAX);
+            if let Some(to) = hashes.get_mut(place) {
+                *to = salted(*hash, segment);
+            }
+        }
+        column::of_values(&hashes, &self.postings)
     }
 }
-
-/// A column and a hash.
-type Key = (u8, u32);
-
-/// The hashes of all terms of [`REQUEST`] that an event has. Few of them differ, so they are counted
-/// together.
-type Request = [u32; REQUEST_TERMS];
-
-/// The column of verbs, resources, codes and what else has few values.
-const REQUEST: usize = 1;
-/// Terms of an event in that column.
-const REQUEST_TERMS: usize = 8;
 
 impl SegmentBuilder {
     /// Nothing of the segment yet.
     pub fn new(segment: u64) -> Self {
         Self {
             segment,
-            block: 0,
             times: [None; BLOCKS],
-            values: HashMap::default(),
-            requests: HashMap::default(),
-            postings: Default::default(),
-            pairs: Default::default(),
+            values: Default::default(),
+            requests: Requests::default(),
+            fingerprints: [(); 2].map(|()| vec![0; usize::from(PLACES)]),
         }
     }
 
-    /// Adds the event of a record of this segment, which comes after those that are there.
-    pub fn add(&mut self, seq: u64, event: &View<'_>) {
-        let offset = seq.saturating_sub(first_of(self.segment));
-        let granule = u8::try_from(offset / GRANULE_RECORDS).unwrap_or(u8::MAX);
-        let block = granule >> 4;
-        if block != self.block {
-            self.end_block();
-            self.block = block;
+    /// Adds a record of this segment, which comes after those that are there. What is no event is
+    /// passed over.
+    pub fn add(&mut self, seq: u64, record: &[u8]) {
+        let Some(fields) = RecordFields::of(record) else { return };
+        let offset = seq.saturating_sub(first_of(self.segment)) % SEGMENT_RECORDS;
+        let place = u16::try_from(offset).unwrap_or_default();
+        self.add_time(usize::from(place), fields.stage_timestamp.as_micros());
+        let [users, namespaces, addresses] = &mut self.values;
+        users.add(Term::new(TermField::User, fields.user), place);
+        if let Some(user) = fields.impersonated_user {
+            users.add(Term::new(TermField::User, user), place);
         }
-        let time = event.stage_timestamp().as_micros();
-        if let Some(times) = self.times.get_mut(usize::from(block)) {
+        namespaces.add(Term::new(TermField::Namespace, fields.namespace), place);
+        for (at, address) in fields.source_ips().take(ADDRESSES_MAX + 1).enumerate() {
+            addresses.add(
+                if at < ADDRESSES_MAX {
+                    Term::new(TermField::SourceIp, address)
+                } else {
+                    Term::new(TermField::MoreSourceIps, &[])
+                },
+                place,
+            );
+        }
+        let terms = [(TermField::Name, fields.name), (TermField::AuditId, fields.audit_id)];
+        for ((field, value), fingerprints) in terms.into_iter().zip(&mut self.fingerprints) {
+            if let Some(to) = fingerprints.get_mut(usize::from(place)) {
+                let hash = salted(Term::new(field, value).hash, self.segment);
+                *to = column::fingerprint(hash);
+            }
+        }
+        self.requests.add(&fields, self.segment, place);
+    }
+
+    fn add_time(&mut self, place: usize, time: i64) {
+        let block = place / (usize::from(PLACES) / BLOCKS);
+        if let Some(times) = self.times.get_mut(block) {
             let times = times.get_or_insert(Times { first: time, last: time });
             times.first = times.first.min(time);
             times.last = times.last.max(time);
         }
-        // Counted from 1, so that a new value has been in none.
-        let record = u16::try_from(offset % BLOCK_RECORDS).unwrap_or_default() + 1;
-        let (mut request, mut terms) = ([0; REQUEST_TERMS], 0);
-        event.for_each_term(|term| {
-            let (column, hash) = (column_of(term.field), salted(term.hash, self.segment));
-            match request.get_mut(terms).filter(|_| column == REQUEST) {
-                Some(place) => {
-                    *place = hash;
-                    terms += 1;
-                }
-                None => self.insert(column, hash, granule, record),
-            }
-        });
-        self.insert_request(request, granule, record);
-    }
-
-    fn insert(&mut self, column: usize, hash: u32, granule: u8, record: u16) {
-        if let Some(pairs) = column.checked_sub(SHARED) {
-            if let Some(pairs) = self.pairs.get_mut(pairs) {
-                pairs.push(pair(hash, granule));
-            }
-            return;
-        }
-        let key = (u8::try_from(column).unwrap_or_default(), hash);
-        self.values.entry(key).or_default().add(granule, record);
-    }
-
-    fn insert_request(&mut self, request: Request, granule: u8, record: u16) {
-        let hash = request.iter().fold(0_u32, |all, hash| all.rotate_left(3) ^ hash);
-        let entry = self.requests.entry(hash).or_insert((request, Occurrence::default()));
-        if entry.0 == request {
-            entry.1.add(granule, record);
-        } else {
-            // Two different ones with the same hash.
-            for hash in request {
-                self.insert(REQUEST, hash, granule, record);
-            }
-        }
-    }
-
-    #[expect(clippy::iter_over_hash_type, reason = "postings are sorted in the end")]
-    fn end_block(&mut self) {
-        for (_, (request, occurrence)) in self.requests.drain() {
-            let column = u8::try_from(REQUEST).unwrap_or_default();
-            for hash in request {
-                let all = self.values.entry((column, hash)).or_default();
-                all.granules |= occurrence.granules;
-                all.events += occurrence.events;
-            }
-        }
-        for ((column, hash), occurrence) in self.values.drain() {
-            let Occurrence { granules, events, .. } = occurrence;
-            if let Some(postings) = self.postings.get_mut(usize::from(column)) {
-                postings.push(Posting { hash, block: self.block, granules, events });
-            }
-        }
     }
 
     /// The segment, whose last record is `last`; `None` if that cannot be read.
-    pub fn finish(mut self, last: Option<&Record>) -> Segment {
-        self.end_block();
-        let shared = self.postings.iter_mut().map(|postings| column::of_postings(postings));
-        let mut columns: Vec<Vec<u8>> = shared.collect();
-        columns.extend(self.pairs.iter_mut().map(column::of_pairs));
+    pub fn finish(self, last: Option<&Record>) -> Segment {
+        let mut columns: Vec<Vec<u8>> =
+            self.values.iter().map(|values| values.column(self.segment)).collect();
+        columns.extend(self.fingerprints.iter().map(|of| column::of_fingerprints(of)));
+        columns.push(self.requests.column());
         Segment { number: self.segment, last: last.into(), times: self.times, columns }
     }
 }
@@ -157,19 +149,17 @@ impl SegmentBuilder {
 /// The column that has the terms of a field.
 pub(super) fn column_of(field: TermField) -> usize {
     match field {
-        TermField::User => 0,
+        TermField::User => USER,
+        TermField::Namespace => NAMESPACE,
+        TermField::SourceIp | TermField::MoreSourceIps => ADDRESS,
+        TermField::Name => NAME,
+        TermField::AuditId => AUDIT_ID,
         TermField::Verb
         | TermField::Group
         | TermField::Resource
         | TermField::Subresource
-        | TermField::VerbResource
-        | TermField::VerbGroupResource
         | TermField::Code
         | TermField::Stage => REQUEST,
-        TermField::Namespace => 2,
-        TermField::SourceIp | TermField::MoreSourceIps => 3,
-        TermField::Name => SHARED,
-        TermField::AuditId => SHARED + 1,
     }
 }
 
@@ -181,26 +171,66 @@ pub(super) fn salted(hash: u64, segment: u64) -> u32 {
     u32::from_le_bytes([a, b, c, d])
 }
 
-/// The hash of a hash.
+/// The hash of a hash: the same.
 #[derive(Default)]
-struct Scrambled(u64);
+struct Hashed(u64);
 
-impl Hasher for Scrambled {
+impl Hasher for Hashed {
     fn finish(&self) -> u64 {
         self.0
     }
 
     fn write(&mut self, bytes: &[u8]) {
         for byte in bytes {
-            self.write_u32((*byte).into());
+            self.write_u64((*byte).into());
         }
     }
 
-    fn write_u8(&mut self, number: u8) {
-        self.write_u32(number.into());
+    fn write_u64(&mut self, number: u64) {
+        self.0 = self.0.rotate_left(32) ^ number;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use event::{Event, ObjectReference, Stage, Status, Timestamp, UserInfo, record};
+
+    use super::super::EVENT_BYTES_MAX;
+    use super::*;
+
+    /// An event that is like no other in any field, with more addresses than are indexed.
+    fn unlike(seq: u64, requests: u64) -> Event {
+        let name = |salt: u64| format!("{:x}", (seq ^ salt << 40).wrapping_mul(SALT));
+        let user = |salt| UserInfo { username: name(salt), ..UserInfo::default() };
+        Event {
+            audit_id: name(1),
+            user: user(2),
+            impersonated_user: Some(user(3)),
+            source_ips: (10..20).map(name).collect(),
+            object_ref: Some(ObjectReference {
+                resource: format!("resource-{}", seq % requests),
+                namespace: name(5),
+                name: name(6),
+                ..ObjectReference::default()
+            }),
+            response_status: Some(Status { code: 200, ..Status::default() }),
+            ..Event::without_request(Stage::ResponseComplete, "get", Timestamp::from_micros(1))
+        }
     }
 
-    fn write_u32(&mut self, number: u32) {
-        self.0 = (self.0.rotate_left(32) ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    const SALT: u64 = 0x9e37_79b9_7f4a_7c15;
+
+    #[test]
+    fn what_clients_send_does_not_make_the_index_large() {
+        for requests in [1, 4_000, SEGMENT_RECORDS] {
+            let mut builder = SegmentBuilder::new(7);
+            for seq in first_of(7)..first_of(8) {
+                builder.add(seq, &record::write(&unlike(seq, requests)));
+            }
+            let segment = builder.finish(None);
+            let bytes: usize = segment.columns.iter().map(Vec::len).sum();
+            let bytes_max = SEGMENT_RECORDS * EVENT_BYTES_MAX;
+            assert!(bytes as u64 <= bytes_max, "{requests}: {bytes} of {bytes_max}");
+        }
     }
 }

@@ -1,155 +1,174 @@
-//! One column of a segment: which granules each value occurs in, as the bytes of a row.
+//! One column of a segment: in which records each value occurs, as the bytes of a row.
 //!
 //! ```text
-//! 0 │ values n (4) │ n hashes (4 each), rising │ n ends (4 each) │ postings
-//! 1 │ bits b (1) │ 2^b ends (2 each) │ n × ( 8 bits of the hash, granule )
-//! 2
+//! 0 │ values n (2) │ n hashes (3 each), rising │ n lists
+//! 1 │ the same, of values that share the first 12 bits of their hashes
+//! 2 │ requests n (2) │ n × 6 hashes (2 each) │ n lists
+//! 3 │ for each record the last 8 bits of a hash of 12 │ for each two records the first 4 bits
+//! 4
 //! ```
 //!
-//! The first form is for columns with few values, each in many events. A value's postings are the set
-//! of its blocks (2 bytes) and, for each of them, the set of its granules (2 bytes) and in how many
-//! events of the block it occurs (LEB128). The second is for columns where nearly every event has
-//! a value of its own: a hash table of pairs, in which a value that is not there is found in one
-//! granule of some thousands. The third says nothing: every value may be anywhere.
+//! Forms 0 and 1 are for columns whose values repeat, form 2 for what is asked for together (verb,
+//! resource, code …), where few combinations exist. Form 3 is for columns where nearly every record has
+//! a value of its own: one that is not there is found in one record of some thousands. Form 4 says
+//! nothing: every value may be in every record.
 
-use super::granules::Granules;
+use super::lists::{self, Lists};
+use super::places::{PLACES, Places};
 
-/// Values of a column in the first form. With more of them the second one is smaller.
-pub const VALUES_MAX: usize = 2048;
-/// Pairs of a column in the second form; their places are numbers of 16 bits.
-pub const PAIRS_MAX: usize = u16::MAX as usize;
-/// Pairs in a bucket of the second form, about.
-const BUCKET_PAIRS: usize = 16;
-/// Bits of the hash that choose the bucket, at most.
-const BUCKET_BITS_MAX: u32 = 12;
+/// Values of a column that are told apart by all of their hash.
+pub const VALUES_MAX: usize = 4096;
+/// Combinations of verb, group, resource, subresource, code and stage in a segment. With more of them
+/// conditions on these fields do not narrow down where to look in it.
+pub const REQUESTS_MAX: usize = 4096;
+/// The hashes of a request.
+pub(crate) const REQUEST_FIELDS: usize = 6;
 
 const VALUES: u8 = 0;
-const PAIRS: u8 = 1;
-const ANYTHING: u8 = 2;
+const MERGED: u8 = 1;
+const REQUESTS: u8 = 2;
+const FINGERPRINTS: u8 = 3;
+const ANYTHING: u8 = 4;
 
-/// In which granules of a block a value occurs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Posting {
-    pub(crate) hash: u32,
-    pub(crate) block: u8,
-    pub(crate) granules: u16,
-    pub(crate) events: u16,
-}
+/// Bits of a stored hash, of one that values share, and of a fingerprint.
+const HASH_BITS: u32 = 24;
+const MERGED_BITS: u32 = 12;
+const FINGERPRINT_BITS: u32 = 12;
+/// Bytes that are compared in one go.
+const LANES: usize = 32;
 
-/// A hash and a granule: 24 bits of the one, 8 of the other.
-pub(crate) fn pair(hash: u32, granule: u8) -> u32 {
-    hash & !0xff | u32::from(granule)
-}
+/// The hashes of a request, one for each of its fields.
+pub(crate) type Request = [u16; REQUEST_FIELDS];
 
-/// The column in the form that suits it. No two postings are of one value and one block.
-pub(crate) fn of_postings(postings: &mut [Posting]) -> Vec<u8> {
-    postings.sort_unstable();
-    let values = postings.chunk_by(|one, other| one.hash == other.hash);
-    if values.clone().count() > VALUES_MAX {
-        let mut pairs: Vec<u32> = postings.iter().flat_map(pairs_of).collect();
-        return of_pairs(&mut pairs);
-    }
-    let (mut hashes, mut ends, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
-    for value in values {
-        let blocks = value.iter().fold(0_u16, |blocks, posting| blocks | 1 << posting.block);
-        bytes.extend_from_slice(&blocks.to_le_bytes());
-        for posting in value {
-            bytes.extend_from_slice(&posting.granules.to_le_bytes());
-            write_number(posting.events, &mut bytes);
+/// The column of values, each of which has a hash and an id, its place in `hashes`.
+pub(crate) fn of_values(hashes: &[u32], postings: &[u32]) -> Vec<u8> {
+    let mut order: Vec<(u32, usize)> =
+        hashes.iter().enumerate().map(|(id, hash)| (stored(*hash, HASH_BITS), id)).collect();
+    order.sort_unstable();
+    let distinct = order.chunk_by(|one, other| one.0 == other.0).count();
+    let (form, count) = if distinct > VALUES_MAX {
+        for (hash, _) in &mut order {
+            *hash = stored(*hash << 8, MERGED_BITS);
         }
-        hashes.extend_from_slice(&value.first().map_or(0, |it| it.hash).to_le_bytes());
-        ends.extend_from_slice(&length(bytes.len()).to_le_bytes());
+        (MERGED, order.chunk_by(|one, other| one.0 == other.0).count())
+    } else {
+        (VALUES, distinct)
+    };
+    let mut column = vec![form];
+    column.extend_from_slice(&length(count));
+    let mut list_of = vec![0; hashes.len()];
+    for (list, same) in (0_u32..).zip(order.chunk_by(|one, other| one.0 == other.0)) {
+        for (_, id) in same {
+            if let Some(to) = list_of.get_mut(*id) {
+                *to = list;
+            }
+        }
+        let [a, b, c, _] = same.first().map_or(0, |it| it.0).to_le_bytes();
+        column.extend_from_slice(&[a, b, c]);
     }
-    let mut column = vec![VALUES];
-    column.extend_from_slice(&length(hashes.len() / 4).to_le_bytes());
-    for part in [hashes, ends, bytes] {
-        column.extend_from_slice(&part);
-    }
+    lists::write(postings, &list_of, count, &mut column);
     column
 }
 
-fn pairs_of(posting: &Posting) -> impl Iterator<Item = u32> {
-    let Posting { hash, block, granules, .. } = *posting;
-    let here = (0..16_u8).filter(move |granule| granules >> granule & 1 == 1);
-    here.map(move |granule| pair(hash, block << 4 | granule))
+/// A hash as it is stored: its first bits.
+fn stored(hash: u32, bits: u32) -> u32 {
+    hash >> 8 & (u32::MAX << (HASH_BITS - bits))
 }
 
-/// The column of values that nearly all differ.
-pub(crate) fn of_pairs(pairs: &mut Vec<u32>) -> Vec<u8> {
-    pairs.sort_unstable();
-    pairs.dedup();
-    if pairs.len() > PAIRS_MAX {
+/// The column of requests; a posting's id is the place of its request.
+pub(crate) fn of_requests(requests: &[Request], postings: &[u32]) -> Vec<u8> {
+    if requests.len() > REQUESTS_MAX {
         return vec![ANYTHING];
     }
-    let bits = (pairs.len() / BUCKET_PAIRS + 1).ilog2().min(BUCKET_BITS_MAX);
-    let mut column = vec![PAIRS, u8::try_from(bits).unwrap_or_default()];
-    let mut end = 0;
-    for bucket in 0..1_u32 << bits {
-        let in_bucket = |pair: &&u32| u64::from(**pair) << bits >> 32 == u64::from(bucket);
-        end += pairs.iter().skip(end).take_while(in_bucket).count();
-        column.extend_from_slice(&u16::try_from(end).unwrap_or(u16::MAX).to_le_bytes());
-    }
-    for pair in pairs {
-        column.extend_from_slice(&[fingerprint(*pair, bits), granule_of(*pair)]);
-    }
+    let mut column = vec![REQUESTS];
+    column.extend_from_slice(&length(requests.len()));
+    column.extend(requests.iter().flatten().flat_map(|hash| hash.to_le_bytes()));
+    let list_of: Vec<u32> = (0_u32..).take(requests.len()).collect();
+    lists::write(postings, &list_of, requests.len(), &mut column);
     column
 }
 
-/// The bits of a hash that follow those of the bucket.
-fn fingerprint(hash: u32, bits: u32) -> u8 {
-    hash.wrapping_shl(bits).to_be_bytes()[0]
+/// The column of values that nearly all differ: the fingerprint of each place.
+pub(crate) fn of_fingerprints(fingerprints: &[u16]) -> Vec<u8> {
+    let mut column = Vec::with_capacity(1 + fingerprints.len() * 3 / 2);
+    column.push(FINGERPRINTS);
+    column.extend(fingerprints.iter().map(|it| it.to_le_bytes()[0]));
+    let (pairs, _) = fingerprints.as_chunks::<2>();
+    column.extend(pairs.iter().map(|[one, other]| high_bits(*one) | high_bits(*other) << 4));
+    column
 }
 
-fn granule_of(pair: u32) -> u8 {
-    pair.to_le_bytes()[0]
+/// The bits of a hash by which records are told apart where nearly all values differ.
+pub(crate) fn fingerprint(hash: u32) -> u16 {
+    u16::try_from(hash >> (u32::BITS - FINGERPRINT_BITS)).unwrap_or_default()
 }
 
-/// Where a value may occur; `None` if this is no column.
-pub(crate) fn find(column: &[u8], hash: u32) -> Option<Granules> {
+fn high_bits(fingerprint: u16) -> u8 {
+    fingerprint.to_le_bytes()[1] & 0xf
+}
+
+/// Where a value may occur; `None` if this is no column of values.
+pub(crate) fn find(column: &[u8], hash: u32) -> Option<Places> {
     match column.split_first()? {
-        (&VALUES, rest) => find_value(rest, hash),
-        (&PAIRS, rest) => find_pairs(rest, hash),
-        (&ANYTHING, []) => Some(Granules::ALL),
+        (&VALUES, rest) => find_value(rest, stored(hash, HASH_BITS)),
+        (&MERGED, rest) => find_value(rest, stored(hash, MERGED_BITS)),
+        (&FINGERPRINTS, rest) => find_fingerprint(rest, fingerprint(hash)),
         _ => None,
     }
 }
 
-fn find_value(mut rest: &[u8], hash: u32) -> Option<Granules> {
-    let count = usize::try_from(u32::from_le_bytes(*take(&mut rest)?)).ok()?;
-    let (hashes, _) = rest.split_off(..count.checked_mul(4)?)?.as_chunks::<4>();
-    let (ends, _) = rest.split_off(..count.checked_mul(4)?)?.as_chunks::<4>();
-    let Ok(at) = hashes.binary_search_by_key(&hash, |hash| u32::from_le_bytes(*hash)) else {
-        return Some(Granules::default());
-    };
-    let end = |at: usize| usize::try_from(u32::from_le_bytes(*ends.get(at)?)).ok();
-    let start = if at == 0 { 0 } else { end(at - 1)? };
-    let mut postings = rest.get(start..end(at)?)?;
-    let blocks = u16::from_le_bytes(*take(&mut postings)?);
-    let mut found = Granules::default();
-    for block in (0..16_u8).filter(|block| blocks >> block & 1 == 1) {
-        let granules = u16::from_le_bytes(*take(&mut postings)?);
-        read_number(&mut postings)?;
-        for granule in (0..16_u8).filter(|granule| granules >> granule & 1 == 1) {
-            found.insert(block << 4 | granule);
+fn find_value(mut rest: &[u8], hash: u32) -> Option<Places> {
+    let count = usize::from(u16::from_le_bytes(*take(&mut rest)?));
+    let (hashes, _) = rest.split_off(..count * 3)?.as_chunks::<3>();
+    let of = |[a, b, c]: &[u8; 3]| u32::from_le_bytes([*a, *b, *c, 0]);
+    let mut found = Places::none();
+    if let Ok(at) = hashes.binary_search_by_key(&hash, of) {
+        Lists::of(rest)?.nth(at)?.add_to(&mut found)?;
+    }
+    Some(found)
+}
+
+fn find_fingerprint(rest: &[u8], wanted: u16) -> Option<Places> {
+    let (low_bits, high) = rest.split_at_checked(usize::from(PLACES))?;
+    let [low, _] = wanted.to_le_bytes();
+    let mut found = Places::none();
+    for (at, lanes) in low_bits.chunks(LANES).enumerate() {
+        // A comparison without a branch is one of many bytes at a time.
+        if lanes.iter().fold(0, |found, bits| found | u8::from(*bits == low)) == 0 {
+            continue;
+        }
+        for (lane, bits) in lanes.iter().enumerate() {
+            let place = at * LANES + lane;
+            let high = *high.get(place / 2)? >> (place % 2 * 4) & 0xf;
+            if *bits == low && high == high_bits(wanted) {
+                found.insert(u16::try_from(place).ok()?);
+            }
         }
     }
     Some(found)
 }
 
-fn find_pairs(rest: &[u8], hash: u32) -> Option<Granules> {
-    let (&bits, mut rest) = rest.split_first()?;
-    let buckets =
-        1_usize.checked_shl(bits.into()).filter(|_| u32::from(bits) <= BUCKET_BITS_MAX)?;
-    let (ends, _) = rest.split_off(..buckets * 2)?.as_chunks::<2>();
-    let (pairs, _) = rest.as_chunks::<2>();
-    let bucket = usize::try_from(u64::from(hash) << bits >> 32).ok()?;
-    let end = |at: usize| Some(usize::from(u16::from_le_bytes(*ends.get(at)?)));
-    let start = if bucket == 0 { 0 } else { end(bucket - 1)? };
-    let wanted = fingerprint(hash, bits.into());
-    let mut found = Granules::default();
-    for [fingerprint, granule] in pairs.get(start..end(bucket)?)? {
-        if *fingerprint == wanted {
-            found.insert(*granule);
+/// Where requests may be that have all of these hashes, each of a field by its number; `None` if this
+/// is no column of requests.
+pub(crate) fn find_requests(column: &[u8], wanted: &[(usize, u16)]) -> Option<Places> {
+    let mut rest = match column.split_first()? {
+        (&REQUESTS, rest) => rest,
+        (&ANYTHING, []) => return Some(Places::all()),
+        _ => return None,
+    };
+    let count = usize::from(u16::from_le_bytes(*take(&mut rest)?));
+    let (requests, _) =
+        rest.split_off(..count * REQUEST_FIELDS * 2)?.as_chunks::<{ REQUEST_FIELDS * 2 }>();
+    let mut lists = Lists::of(rest)?;
+    let mut found = Places::none();
+    for request in requests {
+        let list = lists.next()?;
+        let (hashes, _) = request.as_chunks::<2>();
+        let has = |(field, hash): &(usize, u16)| {
+            hashes.get(*field).is_some_and(|it| u16::from_le_bytes(*it) == *hash)
+        };
+        if wanted.iter().all(has) {
+            list.add_to(&mut found)?;
         }
     }
     Some(found)
@@ -161,97 +180,107 @@ fn take<'a, const N: usize>(rest: &mut &'a [u8]) -> Option<&'a [u8; N]> {
     Some(found)
 }
 
-fn length(len: usize) -> u32 {
-    u32::try_from(len).unwrap_or(u32::MAX)
-}
-
-fn write_number(number: u16, bytes: &mut Vec<u8>) {
-    let [low, high] = number.to_le_bytes();
-    if number < 0x80 {
-        bytes.push(low);
-    } else {
-        bytes.extend_from_slice(&[low | 0x80, high << 1 | low >> 7]);
-    }
-}
-
-fn read_number(rest: &mut &[u8]) -> Option<u16> {
-    let low = rest.split_off_first()?;
-    if low & 0x80 == 0 {
-        return Some((*low).into());
-    }
-    let high = rest.split_off_first()?;
-    Some(u16::from(*high) << 7 | u16::from(low & 0x7f))
+fn length(len: usize) -> [u8; 2] {
+    u16::try_from(len).unwrap_or(u16::MAX).to_le_bytes()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
+    use super::super::lists::posting;
     use super::*;
 
-    /// A scrambled number: the same with each run.
-    fn hash(number: u32) -> u32 {
-        number.wrapping_mul(0x9e37_79b9).rotate_left(13).wrapping_mul(0x85eb_ca6b)
+    fn hash(value: u32) -> u32 {
+        value.wrapping_mul(0x9e37_79b9) ^ 0x1234_5678
     }
 
-    /// So many values with three postings each, and what must be found of each.
-    fn postings(values: u32) -> (Vec<Posting>, BTreeMap<u32, Granules>) {
-        let (mut postings, mut expected) = (Vec::new(), BTreeMap::<u32, Granules>::new());
-        for number in 0..values {
-            for step in 0..3_u8 {
-                let block = (u8::try_from(number % 16).unwrap() + step * 5) % 16;
-                let granules = 1 << (number % 13) | 1 << (number % 7);
-                let events = u16::try_from(number % 1024).unwrap() + 1;
-                postings.push(Posting { hash: hash(number), block, granules, events });
-                let found = expected.entry(hash(number)).or_default();
-                (0..16).filter(|bit| granules >> bit & 1 == 1).for_each(|bit| {
-                    found.insert(block << 4 | bit);
-                });
-            }
-        }
-        (postings, expected)
+    /// Each place has one of so many values.
+    fn postings(values: u32) -> Vec<u32> {
+        (0..PLACES).map(|place| posting(u32::from(place) * 7 % values, place)).collect()
+    }
+
+    fn column(values: u32) -> Vec<u8> {
+        let hashes: Vec<u32> = (0..values).map(hash).collect();
+        of_values(&hashes, &postings(values))
+    }
+
+    fn expected(value: u32, values: u32) -> Vec<u16> {
+        (0..PLACES).filter(|place| u32::from(*place) * 7 % values == value).collect()
     }
 
     #[test]
-    fn every_value_is_found_where_it_is() {
-        for values in [0, 1, 7, 300, 2048] {
-            let (mut postings, expected) = postings(values);
-            let column = of_postings(&mut postings);
-            for (hash, granules) in expected {
-                assert_eq!(find(&column, hash), Some(granules), "{values}");
+    fn values_come_back_and_others_are_nowhere() {
+        for values in [1, 3, 300, 4_000] {
+            let column = column(values);
+            for value in (0..values).step_by(1 + usize::try_from(values).unwrap() / 50) {
+                let found = find(&column, hash(value)).unwrap();
+                assert_eq!(found.iter().collect::<Vec<_>>(), expected(value, values), "{values}");
             }
-            assert_eq!(find(&column, hash(values)), Some(Granules::default()));
+            assert_eq!(find(&column, hash(values)), Some(Places::none()));
         }
     }
 
     #[test]
     fn with_many_values_some_are_found_too_often_but_none_too_rarely() {
-        let (mut postings, expected) = postings(5_000);
-        let column = of_postings(&mut postings);
-        assert_eq!(column.first(), Some(&PAIRS));
-        for (hash, granules) in expected {
-            assert_eq!(find(&column, hash).unwrap().and(granules), granules);
+        let column = column(9_001);
+        assert_eq!(column.first(), Some(&MERGED));
+        let mut too_many = 0;
+        for value in (0..9_001).step_by(17) {
+            let found = find(&column, hash(value)).unwrap();
+            let expected = expected(value, 9_001);
+            too_many += found.len() - expected.len();
+            assert!(expected.iter().all(|place| found.iter().any(|it| it == *place)));
         }
-        let wrong = (5_000..15_000).filter(|it| !find(&column, hash(*it)).unwrap().is_empty());
-        assert!(wrong.count() < 1_000);
+        assert!(too_many < 5_000, "{too_many}");
     }
 
     #[test]
-    fn too_many_pairs_say_nothing() {
-        let mut pairs: Vec<u32> = (0..70_000).map(|number| pair(number << 8, 3)).collect();
-        assert_eq!(find(&of_pairs(&mut pairs), 1), Some(Granules::ALL));
+    fn fingerprints_find_their_record_and_few_others() {
+        let hash = |place: u16| hash(u32::from(place)).wrapping_mul(0x85eb_ca6b);
+        let fingerprints: Vec<u16> = (0..PLACES).map(|place| fingerprint(hash(place))).collect();
+        let column = of_fingerprints(&fingerprints);
+        let mut found_in_all = 0;
+        for place in (0..PLACES).step_by(101) {
+            let found = find(&column, hash(place)).unwrap();
+            assert!(found.iter().any(|it| it == place));
+            found_in_all += found.len();
+        }
+        assert!(found_in_all < 163 * 10, "{found_in_all}");
+    }
+
+    #[test]
+    fn requests_are_found_by_all_of_their_fields_together() {
+        let requests: Vec<Request> =
+            (0..60).map(|at| [at % 3, at % 5, at % 4, 0, 200, 1]).collect();
+        let column = of_requests(&requests, &postings(60));
+        let wanted = [(0, 2), (1, 4), (2, 2), (4, 200)];
+        let found = find_requests(&column, &wanted).unwrap();
+        assert_eq!(found.iter().collect::<Vec<_>>(), expected(14, 60));
+        let found = find_requests(&column, &wanted[..2]).unwrap();
+        assert_eq!(
+            found.len(),
+            [14, 29, 44, 59].map(|it| expected(it, 60).len()).iter().sum::<usize>()
+        );
+        assert_eq!(find_requests(&column, &[(0, 9)]), Some(Places::none()));
+        assert_eq!(find_requests(&column, &[(5, 1)]), Some(Places::all()));
+    }
+
+    #[test]
+    fn too_many_requests_say_nothing() {
+        let column = of_requests(&vec![[0; REQUEST_FIELDS]; REQUESTS_MAX + 1], &postings(4_097));
+        assert_eq!(find_requests(&column, &[(0, 9)]), Some(Places::all()));
     }
 
     #[test]
     fn bytes_that_are_no_column_are_noticed() {
-        let (mut postings, expected) = postings(50);
-        let whole = of_postings(&mut postings);
-        let last = *expected.keys().next_back().unwrap();
-        for len in 0..whole.len() {
-            assert_eq!(find(&whole[..len], last), None, "{len}");
-        }
-        for bytes in [&[][..], &[1], &[1, 200], &[1, 0], &[2, 0], &[9, 9]] {
+        for bytes in [&[][..], &[0], &[0, 9, 0], &[2, 1, 0, 7], &[3, 1], &[4], &[9, 9]] {
             assert_eq!(find(bytes, 1), None, "{bytes:?}");
+        }
+        for bytes in [&[][..], &[0, 0, 0], &[2, 9, 0], &[4, 1]] {
+            assert_eq!(find_requests(bytes, &[]), None, "{bytes:?}");
+        }
+        let whole = column(50);
+        for len in 0..200 {
+            assert_eq!(find(&whole[..len], hash(0)), None, "{len}");
         }
     }
 }

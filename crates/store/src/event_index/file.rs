@@ -16,7 +16,7 @@ use crate::file::beside;
 /// Marks the file as an index of events (`KWix` in ASCII).
 const APPLICATION_ID: i32 = 0x4b57_6978;
 /// The layout of the tables, the columns and the hashes of terms. A file with another one is deleted.
-const LAYOUT: i32 = 1;
+const LAYOUT: i32 = 2;
 /// Pages held between reads, in KiB.
 const CACHE_KIB: i64 = 256;
 

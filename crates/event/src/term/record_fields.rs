@@ -1,0 +1,229 @@
+//! The indexed fields of a record, found without a look at anything else in it.
+//!
+//! An index reads every record once: what it does not keep is passed over by its length alone. Texts
+//! are not checked; a record whose texts are not UTF-8 is refused by whoever reads it as an event.
+//!
+//! Deliberately absent: what becomes of the values (crate `store`).
+
+use std::iter::from_fn;
+
+use crate::head::{List, Map, Part, Text};
+use crate::record;
+use crate::view::{Authentication, Details};
+use crate::{Level, Stage, Timestamp};
+
+/// The values that selectors name, where they lie in a record. A text that is not there is empty.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordFields<'a> {
+    /// Identity of the request.
+    pub audit_id: &'a [u8],
+    /// Stage of the request.
+    pub stage: Stage,
+    /// The verb.
+    pub verb: &'a [u8],
+    /// Name of the user.
+    pub user: &'a [u8],
+    /// Name of the user who was impersonated.
+    pub impersonated_user: Option<&'a [u8]>,
+    /// Plural of the object's kind.
+    pub resource: &'a [u8],
+    /// Namespace of the object.
+    pub namespace: &'a [u8],
+    /// Name of the object.
+    pub name: &'a [u8],
+    /// API group of the object.
+    pub group: &'a [u8],
+    /// Part of the object.
+    pub subresource: &'a [u8],
+    /// HTTP status code; 0 if there is none.
+    pub code: u16,
+    /// When the request reached the stage.
+    pub stage_timestamp: Timestamp,
+    /// As they lie in the record.
+    source_ips: &'a [u8],
+}
+
+impl<'a> RecordFields<'a> {
+    /// Those of a record; `None` if it is not an event.
+    #[inline]
+    pub fn of(record: &'a [u8]) -> Option<Self> {
+        let head = &mut record::head(record).ok()?;
+        Level::skip(head)?;
+        let audit_id = text(head)?;
+        let stage = Stage::read::<false>(head)?;
+        Text::skip(head)?;
+        let verb = text(head)?;
+        let user = username(head)?;
+        let impersonated_user = if is_there(head)? { Some(username(head)?) } else { None };
+        Option::<Authentication<'_>>::skip(head)?;
+        let source_ips = match List::<Text<'_>>::read::<false>(head)? {
+            List::Read(row) => row,
+            List::Own(_) => &[],
+        };
+        Text::skip(head)?;
+        let [resource, namespace, name, group, subresource] = reference(head)?;
+        let code = code(head)?;
+        Timestamp::skip(head)?;
+        let stage_timestamp = Timestamp::read::<false>(head)?;
+        Some(Self {
+            audit_id,
+            stage,
+            verb,
+            user,
+            impersonated_user,
+            resource,
+            namespace,
+            name,
+            group,
+            subresource,
+            code,
+            stage_timestamp,
+            source_ips,
+        })
+    }
+
+    /// The addresses that the request came from.
+    pub fn source_ips(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let mut rest = self.source_ips;
+        from_fn(move || text(&mut rest))
+    }
+}
+
+#[inline]
+fn text<'a>(head: &mut &'a [u8]) -> Option<&'a [u8]> {
+    Text::read::<false>(head).map(Text::as_bytes)
+}
+
+#[inline]
+fn is_there(head: &mut &[u8]) -> Option<bool> {
+    match head.split_off_first()? {
+        0 => Some(false),
+        1 => Some(true),
+        _ => None,
+    }
+}
+
+/// The name of a user, whose other fields are passed over.
+#[inline]
+fn username<'a>(head: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let username = text(head)?;
+    Text::skip(head)?;
+    List::<Text<'_>>::skip(head)?;
+    Map::<List<'_, Text<'_>>>::skip(head)?;
+    Some(username)
+}
+
+/// Resource, namespace, name, group and subresource of the object.
+#[inline]
+fn reference<'a>(head: &mut &'a [u8]) -> Option<[&'a [u8]; 5]> {
+    if !is_there(head)? {
+        return Some([&[]; 5]);
+    }
+    let [resource, namespace, name] = [text(head)?, text(head)?, text(head)?];
+    Text::skip(head)?;
+    let group = text(head)?;
+    Text::skip(head)?;
+    Text::skip(head)?;
+    Some([resource, namespace, name, group, text(head)?])
+}
+
+/// The status code.
+#[inline]
+fn code(head: &mut &[u8]) -> Option<u16> {
+    if !is_there(head)? {
+        return Some(0);
+    }
+    Text::skip(head)?;
+    Text::skip(head)?;
+    Text::skip(head)?;
+    Option::<Details<'_>>::skip(head)?;
+    u16::read::<false>(head)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+
+    use super::*;
+    use crate::{
+        AuthenticationMetadata, Event, StatusCause, StatusDetails, UserInfo, View, record, v1,
+    };
+
+    /// Events with everything that can stand before an indexed field, and with nothing.
+    fn events() -> Vec<Event> {
+        let lines = include_str!("../../tests/data/events.ndjson").lines();
+        let mut events: Vec<Event> = lines.map(|line| v1::read(line.as_bytes()).unwrap()).collect();
+        for mut event in events.clone() {
+            event.impersonated_user = Some(UserInfo {
+                username: "impersonated".to_owned(),
+                groups: vec!["one".to_owned(), "x".repeat(300)],
+                extra: [("key".to_owned(), vec!["a".to_owned(), String::new()])].into(),
+                ..event.user.clone()
+            });
+            event.authentication_metadata =
+                Some(AuthenticationMetadata { impersonation_constraint: "some".to_owned() });
+            event.source_ips = (0..9).map(|at| format!("10.0.0.{at}")).collect();
+            if let Some(status) = &mut event.response_status {
+                let cause = StatusCause { reason: "r".to_owned(), ..StatusCause::default() };
+                let details = StatusDetails { causes: vec![cause; 3], ..StatusDetails::default() };
+                status.details = Some(details);
+            }
+            events.push(event.clone());
+            events.push(Event { object_ref: None, response_status: None, ..event });
+        }
+        events
+    }
+
+    fn check(record: &[u8]) -> bool {
+        let (Ok(view), fields) = (View::of(record), RecordFields::of(record)) else {
+            return false;
+        };
+        let fields = fields.expect("a record that can be read is indexed");
+        let object = view.object_ref();
+        let object = |text: fn(&crate::fields::ObjectRefFields<'_>) -> String| {
+            object.as_ref().map(text).unwrap_or_default().into_bytes()
+        };
+        assert_eq!(fields.audit_id, view.audit_id().as_bytes());
+        assert_eq!(fields.stage, view.stage());
+        assert_eq!(fields.verb, view.verb().as_bytes());
+        assert_eq!(fields.user, view.user().username().as_bytes());
+        let impersonated = view.impersonated_user().map(|user| user.username().to_owned());
+        assert_eq!(fields.impersonated_user, impersonated.as_deref().map(str::as_bytes));
+        assert_eq!(fields.resource, object(|it| it.resource.to_owned()));
+        assert_eq!(fields.namespace, object(|it| it.namespace.to_owned()));
+        assert_eq!(fields.name, object(|it| it.name.to_owned()));
+        assert_eq!(fields.group, object(|it| it.api_group.to_owned()));
+        assert_eq!(fields.subresource, object(|it| it.subresource.to_owned()));
+        assert_eq!(fields.code, view.response_status().map_or(0, |status| status.code()));
+        assert_eq!(fields.stage_timestamp, view.stage_timestamp());
+        let mut addresses = Vec::new();
+        view.for_each_source_ip(|address| {
+            addresses.push(address.as_bytes().to_owned());
+            ControlFlow::Continue(())
+        });
+        assert_eq!(fields.source_ips().collect::<Vec<_>>(), addresses);
+        true
+    }
+
+    #[test]
+    fn fields_are_those_of_the_event() {
+        let events = events();
+        assert!(events.len() > 20);
+        assert!(events.iter().all(|event| check(&record::write(event))));
+    }
+
+    #[test]
+    fn a_damaged_record_that_can_be_read_is_still_indexed_as_it_is_read() {
+        for event in &events()[..6] {
+            let record = record::write(event).to_vec();
+            for at in 0..record.len() {
+                check(&record[..at]);
+                for change in [1, 0x80] {
+                    let mut damaged = record.clone();
+                    damaged[at] ^= change;
+                    check(&damaged);
+                }
+            }
+        }
+    }
+}

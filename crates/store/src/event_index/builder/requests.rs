@@ -1,0 +1,160 @@
+//! What is asked for: verb, group, resource, subresource, code and stage together. Few combinations
+//! exist, so an event's one is looked up, and its hashes are made once.
+//!
+//! Texts are compared, not only their hashes: otherwise a client could choose a text with the hash of
+//! another one and be found under the wrong values.
+
+use event::term::{RecordFields, Term, TermField};
+
+use super::super::column::{self, REQUEST_FIELDS, Request};
+use super::super::lists::posting;
+use super::{ByHash, salted};
+
+/// Bytes of texts that are remembered; a combination beyond them counts as a new one each time.
+const TEXTS_MAX: usize = 64 << 10;
+/// Combinations that are found by a glance at some of their bytes.
+const GLANCES: usize = 256;
+
+const FIELDS: [TermField; REQUEST_FIELDS] = [
+    TermField::Verb,
+    TermField::Group,
+    TermField::Resource,
+    TermField::Subresource,
+    TermField::Code,
+    TermField::Stage,
+];
+
+/// The combinations of a segment, and which records have them.
+pub(super) struct Requests {
+    hashes: Vec<Request>,
+    known: Vec<Known>,
+    texts: Vec<u8>,
+    by_hash: ByHash<u32>,
+    /// A guess at a place in `known`.
+    glances: [u32; GLANCES],
+    postings: Vec<u32>,
+}
+
+/// A combination that is remembered.
+struct Known {
+    /// Its place in `hashes`.
+    id: u32,
+    /// Where its texts begin, one behind the other, and how long they are.
+    start: usize,
+    lens: [usize; 4],
+    code: u16,
+    stage: event::Stage,
+}
+
+/// Texts of a combination.
+type Texts<'a> = [&'a [u8]; 4];
+
+impl Default for Requests {
+    fn default() -> Self {
+        Self {
+            hashes: Vec::new(),
+            known: Vec::new(),
+            texts: Vec::new(),
+            by_hash: ByHash::default(),
+            glances: [u32::MAX; GLANCES],
+            postings: Vec::new(),
+        }
+    }
+}
+
+impl Requests {
+    #[inline]
+    pub(super) fn add(&mut self, fields: &RecordFields<'_>, segment: u64, place: u16) {
+        let texts = [fields.verb, fields.group, fields.resource, fields.subresource];
+        let glance = glance(&texts, fields.code);
+        let guess = self.glances.get(glance).copied().unwrap_or(u32::MAX);
+        let id = match self.known.get(usize::try_from(guess).unwrap_or(usize::MAX)) {
+            Some(known) if self.is(known, &texts, fields) => known.id,
+            _ => self.look_up(fields, &texts, glance, segment),
+        };
+        self.postings.push(posting(id, place));
+    }
+
+    fn is(&self, known: &Known, texts: &Texts<'_>, fields: &RecordFields<'_>) -> bool {
+        let mut rest = self.texts.get(known.start..).unwrap_or_default();
+        known.code == fields.code
+            && known.stage == fields.stage
+            && known.lens == texts.map(<[u8]>::len)
+            && texts.iter().all(|text| rest.split_off(..text.len()) == Some(*text))
+    }
+
+    fn look_up(
+        &mut self,
+        fields: &RecordFields<'_>,
+        texts: &Texts<'_>,
+        glance: usize,
+        segment: u64,
+    ) -> u32 {
+        let [verb, group, resource, subresource] = *texts;
+        let [a, b] = fields.code.to_le_bytes();
+        let values =
+            [verb, group, resource, subresource, &[a, b], fields.stage.as_str().as_bytes()];
+        let mut at = 0;
+        let terms = values.map(|value| {
+            at += 1;
+            FIELDS.get(at - 1).map_or(0, |field| Term::new(*field, value).hash)
+        });
+        let hash = terms.iter().fold(0_u64, |all, term| all.rotate_left(7) ^ term);
+        let found = self.by_hash.get(&hash).copied();
+        let found = found.and_then(|at| Some((at, self.known.get(usize::try_from(at).ok()?)?)));
+        if let Some((at, known)) = found
+            && self.is(known, texts, fields)
+        {
+            let id = known.id;
+            if let Some(guess) = self.glances.get_mut(glance) {
+                *guess = at;
+            }
+            return id;
+        }
+        let id = u32::try_from(self.hashes.len()).unwrap_or_default();
+        self.hashes.push(terms.map(|term| short(salted(term, segment))));
+        let len: usize = texts.iter().map(|text| text.len()).sum();
+        if self.texts.len() + len <= TEXTS_MAX {
+            let start = self.texts.len();
+            for text in texts {
+                self.texts.extend_from_slice(text);
+            }
+            let at = u32::try_from(self.known.len()).unwrap_or(u32::MAX);
+            let lens = texts.map(<[u8]>::len);
+            self.known.push(Known { id, start, lens, code: fields.code, stage: fields.stage });
+            self.by_hash.insert(hash, at);
+            if let Some(guess) = self.glances.get_mut(glance) {
+                *guess = at;
+            }
+        }
+        id
+    }
+
+    pub(super) fn column(&self) -> Vec<u8> {
+        column::of_requests(&self.hashes, &self.postings)
+    }
+}
+
+/// Which field of a request a term is of, and its hash there.
+pub(in super::super) fn place_of(term: &Term, segment: u64) -> Option<(usize, u16)> {
+    let place = FIELDS.iter().position(|field| *field == term.field)?;
+    Some((place, short(salted(term.hash, segment))))
+}
+
+fn short(hash: u32) -> u16 {
+    let [.., low, high] = hash.to_le_bytes();
+    u16::from_le_bytes([low, high])
+}
+
+/// A number below [`GLANCES`] that differs for most combinations.
+fn glance(texts: &Texts<'_>, code: u16) -> usize {
+    let few = |text: &[u8]| {
+        let at = |place: usize| u32::from(text.get(place).copied().unwrap_or_default());
+        let last = text.last().copied().map_or(0, u32::from);
+        at(0) ^ at(2) << 7 ^ last << 13 ^ u32::try_from(text.len()).unwrap_or_default() << 20
+    };
+    let mixed = texts.iter().fold(u32::from(code), |mixed, text| {
+        (mixed.rotate_left(9) ^ few(text)).wrapping_mul(0x9e37_79b1)
+    });
+    usize::from(mixed.to_be_bytes()[0])
+}

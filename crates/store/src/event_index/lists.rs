@@ -1,0 +1,311 @@
+//! Lists of places, one for each value of a column, close to as small as they can be.
+//!
+//! ```text
+//! length of the heads (4) │ heads: places n (LEB128) [ bytes (LEB128) ] │ lists
+//! ```
+//!
+//! A list of fewer than [`SHORT`] places has 14 bits for each; a longer one has the distance from one
+//! place to the next as a Rice code, whose width fits the number of places, and says how many bytes it
+//! has. A list begins at a whole byte.
+
+use super::places::{PLACE_BITS, PLACES, Places};
+
+/// Lists with fewer places are not coded.
+const SHORT: usize = 8;
+
+/// Appends the lists to a column. `postings` are pairs of a list and a place, by rising places; `lists`
+/// says which one a posting of `id` belongs to. A place that is twice in a list is there once.
+pub(crate) fn write(postings: &[u32], list_of: &[u32], count: usize, column: &mut Vec<u8>) {
+    let id = |posting: &u32| usize::try_from(posting >> PLACE_BITS).unwrap_or(usize::MAX);
+    let list = |posting: &u32| {
+        let list = list_of.get(id(posting)).copied().unwrap_or_default();
+        usize::try_from(list).unwrap_or_default()
+    };
+    let mut ends = vec![0_usize; count + 1];
+    for posting in postings {
+        if let Some(end) = ends.get_mut(list(posting) + 1) {
+            *end += 1;
+        }
+    }
+    let mut sum = 0;
+    for end in &mut ends {
+        sum += *end;
+        *end = sum;
+    }
+    // Each list's beginning becomes its end while it is filled.
+    let mut places = vec![0_u16; postings.len()];
+    for posting in postings {
+        let Some(at) = ends.get_mut(list(posting)) else { continue };
+        if let Some(to) = places.get_mut(*at) {
+            *to = place_of(*posting);
+        }
+        *at += 1;
+    }
+    let (mut heads, mut lists) = (Vec::with_capacity(2 * count), Vec::with_capacity(places.len()));
+    let mut start = 0;
+    for end in ends.iter().take(count) {
+        let of_list = places.get(start..*end).unwrap_or_default();
+        write_list(of_list, &mut heads, &mut lists);
+        start = *end;
+    }
+    column.extend_from_slice(&u32::try_from(heads.len()).unwrap_or(u32::MAX).to_le_bytes());
+    column.extend_from_slice(&heads);
+    column.extend_from_slice(&lists);
+}
+
+/// A posting: what has a value, and where.
+pub(crate) fn posting(id: u32, place: u16) -> u32 {
+    id << PLACE_BITS | u32::from(place % PLACES)
+}
+
+fn place_of(posting: u32) -> u16 {
+    let [low, high, ..] = posting.to_le_bytes();
+    u16::from_le_bytes([low, high]) % PLACES
+}
+
+fn write_list(places: &[u16], heads: &mut Vec<u8>, lists: &mut Vec<u8>) {
+    let repeated = places.windows(2).filter(|pair| pair.first() == pair.last()).count();
+    let count = places.len() - repeated;
+    write_number(count, heads);
+    let width = if count < SHORT { PLACE_BITS } else { width(count) };
+    let start = lists.len();
+    let mut bits = BitWriter { bytes: lists, held: 0, len: 0 };
+    // One before the first place, in numbers that go round.
+    let mut last = u16::MAX;
+    for place in places {
+        if *place == last {
+            continue;
+        }
+        if count < SHORT {
+            bits.push(u64::from(*place), PLACE_BITS);
+        } else {
+            bits.push_rice(u64::from(place.wrapping_sub(last).wrapping_sub(1)), width);
+        }
+        last = *place;
+    }
+    bits.finish();
+    if count >= SHORT {
+        write_number(lists.len() - start, heads);
+    }
+}
+
+/// The bits of a distance that are not unary, for so many places in a segment: about the logarithm of
+/// 0.7 times the mean distance.
+fn width(count: usize) -> u32 {
+    (usize::from(PLACES) * 45 / 64 / count).checked_ilog2().unwrap_or_default()
+}
+
+/// The lists of a column, to be read one after the other.
+pub(crate) struct Lists<'a> {
+    heads: &'a [u8],
+    lists: &'a [u8],
+}
+
+/// A list that was not read yet.
+#[derive(Clone, Copy)]
+pub(crate) struct List<'a> {
+    count: usize,
+    bytes: &'a [u8],
+}
+
+impl<'a> Lists<'a> {
+    /// Those at the end of a column; `None` if they are cut off.
+    pub(crate) fn of(mut bytes: &'a [u8]) -> Option<Self> {
+        let (len, rest) = bytes.split_first_chunk()?;
+        bytes = rest;
+        let heads = bytes.split_off(..usize::try_from(u32::from_le_bytes(*len)).ok()?)?;
+        Some(Self { heads, lists: bytes })
+    }
+
+    /// The next list.
+    pub(crate) fn next(&mut self) -> Option<List<'a>> {
+        let count = read_number(&mut self.heads)?;
+        let len =
+            if count < SHORT { (count * 14).div_ceil(8) } else { read_number(&mut self.heads)? };
+        Some(List { count, bytes: self.lists.split_off(..len)? })
+    }
+
+    /// The list after so many others.
+    pub(crate) fn nth(&mut self, at: usize) -> Option<List<'a>> {
+        for _ in 0..at {
+            self.next()?;
+        }
+        self.next()
+    }
+}
+
+impl List<'_> {
+    /// Puts the places into a set; `None` if this is no list.
+    pub(crate) fn add_to(self, places: &mut Places) -> Option<()> {
+        let mut bits = BitReader { bytes: self.bytes, held: 0, len: 0 };
+        if self.count < SHORT {
+            for _ in 0..self.count {
+                places.insert(u16::try_from(bits.take(PLACE_BITS)?).ok()?);
+            }
+            return Some(());
+        }
+        let width = width(self.count);
+        let mut next = 0;
+        for _ in 0..self.count {
+            let place = next + bits.take_rice(width)?;
+            places.insert(u16::try_from(place).ok().filter(|place| *place < PLACES)?);
+            next = place + 1;
+        }
+        Some(())
+    }
+}
+
+/// Bits, the lowest of a byte first.
+struct BitWriter<'a> {
+    bytes: &'a mut Vec<u8>,
+    held: u64,
+    len: u32,
+}
+
+impl BitWriter<'_> {
+    /// The lowest bits of a number, at most 32.
+    fn push(&mut self, number: u64, bits: u32) {
+        self.held |= number << self.len;
+        self.len += bits;
+        while self.len >= 8 {
+            let [low, ..] = self.held.to_le_bytes();
+            self.bytes.push(low);
+            self.held >>= 8;
+            self.len -= 8;
+        }
+    }
+
+    /// As many 0 as the highest bits say, a 1, and the lowest bits.
+    fn push_rice(&mut self, number: u64, width: u32) {
+        let mut zeros = u32::try_from(number >> width).unwrap_or_default();
+        while zeros > 16 {
+            self.push(0, 16);
+            zeros -= 16;
+        }
+        let low = number & ((1 << width) - 1);
+        self.push((low << 1 | 1) << zeros, zeros + 1 + width);
+    }
+
+    fn finish(mut self) {
+        self.push(0, self.len.wrapping_neg() & 7);
+    }
+}
+
+struct BitReader<'a> {
+    bytes: &'a [u8],
+    held: u64,
+    len: u32,
+}
+
+impl BitReader<'_> {
+    fn fill(&mut self) {
+        while self.len <= 48 {
+            let Some(byte) = self.bytes.split_off_first() else { return };
+            self.held |= u64::from(*byte) << self.len;
+            self.len += 8;
+        }
+    }
+
+    fn take(&mut self, bits: u32) -> Option<u64> {
+        self.fill();
+        self.len = self.len.checked_sub(bits)?;
+        let taken = self.held & ((1 << bits) - 1);
+        self.held >>= bits;
+        Some(taken)
+    }
+
+    fn take_rice(&mut self, width: u32) -> Option<u64> {
+        let mut high = 0_u64;
+        loop {
+            self.fill();
+            let zeros = self.held.trailing_zeros().min(self.len);
+            high += u64::from(zeros);
+            if zeros < self.len {
+                self.held >>= zeros + 1;
+                self.len -= zeros + 1;
+                break;
+            }
+            if self.len == 0 {
+                return None;
+            }
+            (self.held, self.len) = (0, 0);
+        }
+        Some(high << width | self.take(width)?)
+    }
+}
+
+fn write_number(number: usize, bytes: &mut Vec<u8>) {
+    let mut rest = number;
+    while rest >= 0x80 {
+        let [low, ..] = rest.to_le_bytes();
+        bytes.push(low | 0x80);
+        rest >>= 7;
+    }
+    let [low, ..] = rest.to_le_bytes();
+    bytes.push(low);
+}
+
+fn read_number(rest: &mut &[u8]) -> Option<usize> {
+    let mut number = 0;
+    for shift in [0, 7, 14] {
+        let byte = rest.split_off_first()?;
+        number |= usize::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(number);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lists of places, some of them twice, come back.
+    fn check(lists: &[Vec<u16>]) -> usize {
+        let ids = (0_u32..).zip(lists);
+        let mut all: Vec<(u16, u32)> =
+            ids.flat_map(|(id, places)| places.iter().map(move |place| (*place, id))).collect();
+        all.sort_unstable();
+        let postings: Vec<u32> = all.iter().map(|(place, id)| posting(*id, *place)).collect();
+        let list_of: Vec<u32> = (0..u32::try_from(lists.len()).unwrap()).collect();
+        let mut column = Vec::new();
+        write(&postings, &list_of, lists.len(), &mut column);
+        for (at, list) in lists.iter().enumerate() {
+            let mut found = Places::none();
+            Lists::of(&column).unwrap().nth(at).unwrap().add_to(&mut found).unwrap();
+            let mut expected = list.clone();
+            expected.sort_unstable();
+            expected.dedup();
+            assert_eq!(found.iter().collect::<Vec<_>>(), expected, "{at}");
+        }
+        for cut in 0..column.len() {
+            let mut found = Places::none();
+            let Some(mut cut) = Lists::of(&column[..cut]) else { continue };
+            let last = cut.nth(lists.len() - 1);
+            assert!(last.is_none_or(|last| last.add_to(&mut found).is_none() || last.count == 0));
+        }
+        column.len()
+    }
+
+    #[test]
+    fn lists_come_back_however_long_they_are() {
+        let every = |step: usize| (0..PLACES).step_by(step).collect::<Vec<_>>();
+        check(&[every(3), vec![], vec![5], every(100), vec![0, 0, 1, 1, PLACES - 1], every(1)]);
+        check(&[(0..7).collect(), (0..8).collect(), (0..9).collect(), vec![9; 20]]);
+        // All places but the last are together: nothing like what the width is made for.
+        check(&[(0..200).chain([PLACES - 1]).collect(), vec![3]]);
+        check(&[(PLACES - 9..PLACES).collect()]);
+    }
+
+    #[test]
+    fn a_list_is_close_to_as_small_as_it_can_be() {
+        let scattered = |count: u32| -> Vec<u16> {
+            let place = |at: u32| (at.wrapping_mul(0x9e37_79b1) >> 18).try_into().unwrap();
+            (0..count).map(place).collect()
+        };
+        assert!(check(&[scattered(64)]) < 64 * 10 / 8 + 8);
+        assert!(check(&[scattered(1_024)]) < 1_024 * 6 / 8 + 8);
+        assert!(check(&[(0..PLACES).collect()]) < 2_100);
+    }
+}

@@ -15,8 +15,8 @@ use super::fixture::open_store;
 
 /// Where the victim works; without it, it is no victim.
 const DIRECTORY: &str = "KEEPWATCH_INDEX_VICTIM";
-/// Writes from one kill to the next one.
-const STEP: usize = 13;
+/// Writes from one kill to the next one; strace counts those of each thread.
+const STEP: usize = 5;
 /// More writes than there are.
 const WRITES_MAX: usize = 2_000;
 const RECORDS: u64 = 2 * SEGMENT_RECORDS + 10;
@@ -89,6 +89,6 @@ async fn a_kill_at_a_write_of_the_index_hides_no_event() {
         drop(filled);
         store.close().await;
     }
-    assert!(kills > 3, "killed {kills} times only");
+    assert!(kills >= 3, "killed {kills} times only");
     println!("killed {kills} times");
 }

@@ -14,7 +14,7 @@ use crate::export::target::File;
 
 /// Datadog's grid has half as many columns as Grafana's, and rows twice as high.
 const CELL: u32 = 2;
-/// Rows of the list that are asked for at a time are Datadog's business; of series, we say how many.
+/// Values of a field that a graph tells apart.
 const SERIES_MAX: u32 = 20;
 
 /// The dashboard.

@@ -128,6 +128,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - --audit-log-file=-
 {{- end }}
 - --audit-log-format={{ .cluster.format }}
+- --audit-line-size={{ int64 .cluster.lineSize }}
 - --siem-signals-match-k10-filter={{ .signals.matchK10Filter }}
 - --heartbeat={{ .heartbeat }}
 - --enable-k10-audit-cloud-aws-s3={{ .cloud.awsS3.enabled }}

@@ -12,11 +12,21 @@ use crate::front::Front;
 use crate::serve::Visit;
 use crate::{RequestInfo, Trail};
 
-/// The client's id, so that kube-apiserver's log and ours can be joined; else a new one.
-pub(crate) fn audit_id(headers: &HeaderMap) -> HeaderValue {
-    match headers.get("audit-id") {
-        Some(id) if !id.is_empty() => id.clone(),
-        _ => {
+/// What begins the ids of events of our own, which no request may have.
+const OWN_PREFIX: &[u8] = b"keepwatch-";
+
+/// The front proxy's id, so that kube-apiserver's log and ours can be joined; else a new one. Anybody
+/// else's is not believed: with the id of another request, an act hides behind it.
+pub(crate) fn audit_id(headers: &HeaderMap, is_front_proxy: bool) -> HeaderValue {
+    match headers.get("audit-id").filter(|id| is_front_proxy && !id.is_empty()) {
+        Some(id) if may_stand(id.as_bytes()) => id.clone(),
+        // kube-apiserver takes any id from its clients; the digest can still be joined.
+        Some(id) => {
+            let digest = event::limit::digest(id.as_bytes());
+            let text = format!("sha256-{}", digest.get(..32).unwrap_or_default());
+            HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("unknown"))
+        }
+        None => {
             let mut buffer = uuid::Uuid::encode_buffer();
             let text = uuid::Uuid::new_v4().hyphenated().encode_lower(&mut buffer);
             HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("unknown"))
@@ -24,13 +34,21 @@ pub(crate) fn audit_id(headers: &HeaderMap) -> HeaderValue {
     }
 }
 
+fn may_stand(id: &[u8]) -> bool {
+    let is_own =
+        id.get(..OWN_PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(OWN_PREFIX));
+    id.len() <= event::limit::AUDIT_ID_BYTES_MAX && id.iter().all(u8::is_ascii_graphic) && !is_own
+}
+
 /// Begins the event, if the policy wants one. `user` is absent when nobody was recognised.
 pub(crate) fn trail(
     front: &Arc<Front>,
     visit: &Visit,
     peer: &Peer,
-    user: Option<&UserInfo>,
+    user: Result<&UserInfo, Refused>,
 ) -> Trail {
+    let refused = user.err();
+    let user = user.ok();
     let request = &visit.request;
     let info = &request.info;
     let decision = front.policy.load().decide(&audit::Attributes {
@@ -46,6 +64,10 @@ pub(crate) fn trail(
         path: &info.path,
     });
     let decision = raised(decision, front.registry.audit_level_min(info));
+    let decision = match refused {
+        Some(Refused { showed_credentials: true }) => of_failed_authentication(decision),
+        _ => decision,
+    };
     front.metrics.decided(decision.level);
     let growth = Growth::begin(&decision, || {
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
@@ -64,6 +86,21 @@ pub(crate) fn trail(
         }
     });
     Trail::of(growth, Arc::clone(&front.clock))
+}
+
+/// Nobody was recognised in a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Refused {
+    /// Whether there was something to recognise somebody by.
+    pub(crate) showed_credentials: bool,
+}
+
+/// Credentials that are not good are on record whatever the policy says of the path: the answer tells
+/// whoever tries them out whether they are.
+fn of_failed_authentication(decision: Decision) -> Decision {
+    let mut omit_stages = Stages::default();
+    omit_stages.insert(Stage::RequestReceived);
+    Decision { level: decision.level.max(Level::Metadata), omit_stages, ..decision }
 }
 
 /// The decision, with the level that the kind asks for at least.
@@ -183,11 +220,31 @@ mod tests {
     }
 
     #[test]
-    fn the_clients_audit_id_is_kept() {
-        let mut headers = HeaderMap::new();
-        let made = audit_id(&headers);
-        assert_eq!(made.len(), 36);
-        headers.insert("audit-id", HeaderValue::from_static("chosen"));
-        assert_eq!(audit_id(&headers), "chosen");
+    fn an_audit_id_is_believed_from_the_front_proxy_only_and_within_bounds() {
+        let check = |id: &str, is_front_proxy: bool, expected: &str| {
+            let mut headers = HeaderMap::new();
+            if !id.is_empty() {
+                headers.insert("audit-id", HeaderValue::from_bytes(id.as_bytes()).unwrap());
+            }
+            let found = audit_id(&headers, is_front_proxy);
+            let found = found.to_str().unwrap();
+            let kind = match found.len() {
+                36 if found != id => "new",
+                39 if found.starts_with("sha256-") => "digest",
+                _ => found,
+            };
+            assert_eq!(kind, expected, "{id:.80}");
+        };
+        check("", true, "new");
+        check("chosen", true, "chosen");
+        check("chosen", false, "new");
+        check("9d0a4b3c-1111-4222-8333-444455556666", false, "new");
+        check(&"a".repeat(64), true, &"a".repeat(64));
+        check(&"a".repeat(65), true, "digest");
+        check(&"a".repeat(800_000), true, "digest");
+        check("keepwatch-heartbeat-1", true, "digest");
+        check("KeepWatch-gap-1-2-3", true, "digest");
+        check("with space", true, "digest");
+        check("caf\u{e9}", true, "digest");
     }
 }

@@ -68,6 +68,12 @@ impl Authenticator {
         outcome
     }
 
+    /// Whether the peer may speak for others.
+    pub(crate) fn is_front_proxy(&self, peer: &Peer, clock: &dyn Clock) -> bool {
+        let trust = self.trust.snapshot();
+        !peer.chain.is_empty() && peer.standing(&trust, clock.now()).front_proxy.is_ok()
+    }
+
     async fn recognise(
         &self,
         peer: &Peer,

@@ -1,19 +1,23 @@
 //! Request bodies in, response bodies out.
 
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
-use crate::limits::{BODY_BYTES_MAX, BODY_PAUSE_MAX};
+use tokio::time::Instant;
+
+use crate::budget::Held;
+use crate::limits::{ANSWER_PAUSE_MAX, ANSWER_PIECE_BYTES, BODY_BYTES_MAX, BODY_PAUSE_MAX, Seat};
 use crate::listen::Busy;
 use crate::watch_body::WatchBody;
 use crate::{ApiError, refusal};
 
-/// The whole body, if it is short enough and comes in time.
-pub(crate) async fn read(mut body: Incoming) -> Result<Bytes, ApiError> {
+/// The whole body, if it is short enough, comes in time, and `room` can grow by it.
+pub(crate) async fn read(mut body: Incoming, room: &mut Held) -> Result<Bytes, ApiError> {
     if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
         return Err(refusal::too_large(BODY_BYTES_MAX));
     }
@@ -31,6 +35,9 @@ pub(crate) async fn read(mut body: Incoming) -> Result<Bytes, ApiError> {
         let Ok(data) = frame.into_data() else { continue };
         if first.len() + whole.len() + data.len() > BODY_BYTES_MAX {
             return Err(refusal::too_large(BODY_BYTES_MAX));
+        }
+        if !room.grow(data.len()) {
+            return Err(refusal::too_many_requests());
         }
         // Most bodies come in one piece, which is then not copied.
         if first.is_empty() && whole.is_empty() {
@@ -50,42 +57,114 @@ pub(crate) struct ResponseBody {
     content: Content,
     /// Tells the connection that it is not idle.
     busy: Option<Busy>,
+    /// Its number among the answers of its connection.
+    number: Option<u64>,
 }
 
 enum Content {
-    /// All of it; empty when it has been sent.
-    Whole(Bytes),
+    /// Bytes that are handed out piece by piece.
+    Whole(Arc<Outgoing>),
     /// Frames as they come.
     Watch(Box<WatchBody>),
 }
 
+/// An answer on its way. Its connection ends it when the client takes nothing of it.
+pub(crate) struct Outgoing(Mutex<Left>);
+
+struct Left {
+    bytes: Bytes,
+    /// The request's seat: it is under way until its answer has left.
+    seat: Option<Seat>,
+    /// When something was taken last.
+    since: Instant,
+    is_cut: bool,
+}
+
+/// The client took nothing of its answer for too long.
+#[derive(Debug, thiserror::Error)]
+#[error("the client does not take its answer")]
+pub(crate) struct Stalled;
+
+impl Outgoing {
+    fn left(&self) -> MutexGuard<'_, Left> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets go of bytes and seat if nothing was taken for too long; whether that is so.
+    pub(crate) fn end_if_stalled(&self) -> bool {
+        let mut left = self.left();
+        if !left.is_cut && left.since.elapsed() >= ANSWER_PAUSE_MAX {
+            left.is_cut = true;
+            left.bytes = Bytes::new();
+            left.seat = None;
+        }
+        left.is_cut
+    }
+
+    fn next(&self) -> Option<Result<Bytes, Stalled>> {
+        let mut left = self.left();
+        if left.is_cut {
+            return Some(Err(Stalled));
+        }
+        if left.bytes.is_empty() {
+            return None;
+        }
+        let len = left.bytes.len().min(ANSWER_PIECE_BYTES);
+        let piece = left.bytes.split_to(len);
+        if left.bytes.is_empty() {
+            left.seat = None;
+        } else {
+            left.since = Instant::now();
+        }
+        Some(Ok(piece))
+    }
+}
+
 impl ResponseBody {
-    pub(crate) fn whole(bytes: Bytes) -> Self {
-        Self { content: Content::Whole(bytes), busy: None }
+    /// `seat` is given back when all has been handed out.
+    pub(crate) fn whole(bytes: Bytes, seat: Option<Seat>) -> Self {
+        let seat = seat.filter(|_| !bytes.is_empty());
+        let left = Left { bytes, seat, since: Instant::now(), is_cut: false };
+        let content = Content::Whole(Arc::new(Outgoing(Mutex::new(left))));
+        Self { content, busy: None, number: None }
     }
 
     pub(crate) fn watch(watch: WatchBody) -> Self {
-        Self { content: Content::Watch(Box::new(watch)), busy: None }
+        Self { content: Content::Watch(Box::new(watch)), busy: None, number: None }
     }
 
     /// Holds `busy` until the body has been sent.
     pub(crate) fn keeping(mut self, busy: Busy) -> Self {
+        if let Content::Whole(outgoing) = &self.content
+            && !outgoing.left().bytes.is_empty()
+        {
+            self.number = Some(busy.answers(Arc::clone(outgoing)));
+        }
         self.busy = Some(busy);
         self
     }
 }
 
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        if let (Some(busy), Some(number)) = (&self.busy, self.number) {
+            busy.answered(number);
+        }
+    }
+}
+
 impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    type Error = Stalled;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match &mut self.get_mut().content {
-            Content::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Content::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Content::Whole(outgoing) => {
+                Poll::Ready(outgoing.next().map(|piece| piece.map(Frame::data)))
+            }
             Content::Watch(watch) => {
                 watch.poll_bytes(context).map(|next| next.map(Frame::data).map(Ok))
             }
@@ -93,12 +172,18 @@ impl Body for ResponseBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(&self.content, Content::Whole(bytes) if bytes.is_empty())
+        match &self.content {
+            Content::Whole(outgoing) => {
+                let left = outgoing.left();
+                left.bytes.is_empty() && !left.is_cut
+            }
+            Content::Watch(_) => false,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
-            Content::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Content::Whole(outgoing) => SizeHint::with_exact(outgoing.left().bytes.len() as u64),
             Content::Watch(_) => SizeHint::default(),
         }
     }

@@ -20,6 +20,9 @@ pub(crate) const SERVER_USER: &str = "system:keepwatch";
 /// Annotation of a gap event: how many requests were refused without a record.
 pub(crate) const GAP_ANNOTATION: &str = "keepwatch.io/requests-refused-without-record";
 
+/// The part of the store that is kept for requests of recognised users: one in so many.
+const UNRECOGNISED_RESERVE: u64 = 8;
+
 /// The front's way to the journal.
 pub(crate) struct Ledger {
     storage: Arc<dyn Storage>,
@@ -32,6 +35,18 @@ pub(crate) struct Ledger {
 impl Ledger {
     pub(crate) fn new(storage: Arc<dyn Storage>, clock: Arc<dyn Clock>) -> Self {
         Self { storage, clock, refused: AtomicU64::new(0) }
+    }
+
+    /// Whether a request that nobody was recognised in may still be recorded: the last part of the
+    /// journal is for those who are known, since anybody at all can send such requests.
+    pub(crate) fn room_for_unrecognised(&self) -> Result<(), ApiError> {
+        let health = self.storage.health();
+        let limit = health.limit_bytes - health.limit_bytes / UNRECOGNISED_RESERVE;
+        if health.used_bytes < limit {
+            return Ok(());
+        }
+        let (held, limit) = (health.used_bytes, health.limit_bytes);
+        Err(self.refuse(&StoreError::Full { slowest: "-".to_owned(), held, limit }))
     }
 
     /// Returns when the record is durable; at once when there is none to keep.

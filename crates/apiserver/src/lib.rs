@@ -12,6 +12,7 @@ mod arrival;
 pub mod authn;
 pub mod authz;
 mod body;
+mod budget;
 pub mod cluster_client;
 mod discovery;
 mod documents;

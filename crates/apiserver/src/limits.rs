@@ -3,15 +3,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
 use crate::authz::union::MASTERS;
+use crate::budget::{Budget, Held};
 use crate::{ApiError, Request, refusal};
 
 /// A body may be so long; more gets 413.
 pub const BODY_BYTES_MAX: usize = 3 << 20;
 /// A body may pause so long.
 pub const BODY_PAUSE_MAX: Duration = Duration::from_secs(10);
+/// Bytes of all bodies under way; of one user, a quarter.
+pub const BODIES_BYTES_MAX: usize = 64 << 20;
+/// Bytes of long answers under way; of one user, a quarter.
+pub const ANSWERS_BYTES_MAX: usize = 128 << 20;
+/// An answer up to this size is not counted.
+pub const ANSWER_BYTES_FREE: usize = 64 << 10;
+/// An answer of which a client takes nothing for so long ends.
+pub const ANSWER_PAUSE_MAX: Duration = Duration::from_secs(30);
+/// Bytes of an answer that are handed out at a time.
+pub(crate) const ANSWER_PIECE_BYTES: usize = 64 << 10;
+/// Lists that are put together at a time.
+pub const LISTS_MAX: usize = 4;
 /// A TLS handshake may take so long.
 pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
 /// The head of an HTTP/1 request may take so long, from its first byte; the first one of a
@@ -72,20 +83,23 @@ impl Default for Limits {
     }
 }
 
-/// Seats for requests under way. Whoever finds none is told to come again.
+/// What requests under way take. Whoever finds nothing left is told to come again.
 pub(crate) struct InFlight {
-    reads: Arc<Semaphore>,
-    mutations: Arc<Semaphore>,
+    reads: Arc<Budget>,
+    mutations: Arc<Budget>,
+    /// Bytes of bodies.
+    bodies: Arc<Budget>,
 }
 
 /// A place among the requests under way, given back when dropped.
-pub(crate) type Seat = OwnedSemaphorePermit;
+pub(crate) type Seat = Held;
 
 impl InFlight {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
-            reads: Arc::new(Semaphore::new(limits.reads_max)),
-            mutations: Arc::new(Semaphore::new(limits.mutations_max)),
+            reads: Budget::new(limits.reads_max),
+            mutations: Budget::new(limits.mutations_max),
+            bodies: Budget::new(BODIES_BYTES_MAX),
         }
     }
 
@@ -96,9 +110,11 @@ impl InFlight {
             return Ok(None);
         }
         let seats = if matches!(verb, "get" | "list") { &self.reads } else { &self.mutations };
-        match Arc::clone(seats).try_acquire_owned() {
-            Ok(seat) => Ok(Some(seat)),
-            Err(_) => Err(refusal::too_many_requests()),
-        }
+        seats.take(&request.user, 1).map(Some).ok_or_else(refusal::too_many_requests)
+    }
+
+    /// Room for a body that is about to be read.
+    pub(crate) fn room(&self, request: &Request) -> Result<Held, ApiError> {
+        self.bodies.take(&request.user, 0).ok_or_else(refusal::too_many_requests)
     }
 }

@@ -193,6 +193,9 @@ impl Connections {
                 biased;
                 outcome = connection.as_mut() => {
                     if let Err(error) = outcome {
+                        if error.is_parse() {
+                            self.front.metrics.head_refused();
+                        }
                         debug!(%error, "a connection breaks");
                     }
                     return;
@@ -201,6 +204,8 @@ impl Connections {
                 () = self.draining.cancelled(), if !is_leaving => true,
                 () = peer.dismissed(), if !is_leaving => true,
                 _ = look.tick() => match activity.idle_time() {
+                    // One client waits for one answer; other streams go on beside one that stalls.
+                    _ if activity.end_stalled() && peer.protocol == Protocol::Http1 => return,
                     // It has been told before and has nothing to wait for.
                     Some(time) if is_leaving && time >= LEAVING_TIME_MAX => return,
                     _ => activity.is_overdue(),

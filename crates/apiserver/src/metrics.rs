@@ -73,6 +73,7 @@ pub struct Metrics {
     authorization_durations: Histograms<Attempt>,
     refused_connections: Counter<u64, AtomicU64>,
     failed_handshakes: Counter<u64, AtomicU64>,
+    refused_heads: Counter<u64, AtomicU64>,
 }
 
 impl Metrics {
@@ -102,6 +103,7 @@ impl Metrics {
             authorization_durations: Family::new_with_constructor(asking),
             refused_connections: Counter::default(),
             failed_handshakes: Counter::default(),
+            refused_heads: Counter::default(),
         };
         // Counted from zero on, so that the first failure is seen as one more.
         drop(metrics.audit_errors.get_or_create(&JOURNAL));
@@ -218,6 +220,11 @@ impl Metrics {
             "Connections without a TLS handshake",
             self.failed_handshakes.clone(),
         );
+        registry.register(
+            "keepwatch_malformed_requests",
+            "Requests whose head could not be read; nothing was done and no event records them",
+            self.refused_heads.clone(),
+        );
     }
 
     /// Hands over the finished registry, which `/metrics` shows from now on. Counts once.
@@ -324,6 +331,10 @@ impl Metrics {
 
     pub(crate) fn handshake_failed(&self) {
         self.failed_handshakes.inc();
+    }
+
+    pub(crate) fn head_refused(&self) {
+        self.refused_heads.inc();
     }
 }
 

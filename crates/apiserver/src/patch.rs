@@ -10,12 +10,12 @@ use json_patch::{PatchOperation, jsonptr::Pointer};
 use serde_json::Value;
 
 use crate::ApiError;
-use crate::registry::{Document, media_type, read_json, unsupported};
-use event::{StatusCause, StatusDetails};
+use crate::registry::{Document, cost, media_type, read_json, unsupported};
+use event::{Json, StatusCause, StatusDetails};
 
 /// Operations of one JSON patch.
 const OPERATIONS_MAX: usize = 10_000;
-/// Bytes that one JSON patch may copy.
+/// Bytes of memory that one JSON patch may copy.
 const COPIED_MAX: usize = 3 << 20;
 /// Deepest nesting that a patch may make, the same as a body may have.
 const DEPTH_MAX: usize = 127;
@@ -39,6 +39,8 @@ pub(crate) struct Sent {
     pub(crate) patch: Patch,
     /// Paths of keys that are there twice.
     pub(crate) duplicates: Vec<String>,
+    /// What it says, if keys are there twice: readers of what was sent might take another of them.
+    pub(crate) understood: Option<Json>,
 }
 
 impl Patch {
@@ -53,6 +55,7 @@ impl Patch {
         }
         let Document { value, duplicates } =
             read_json(body).map_err(|error| undecodable(&error))?;
+        let understood = if duplicates.is_empty() { None } else { Json::of(&value).ok() };
         if media_type != JSON_PATCH {
             if !value.is_object() {
                 return Err(undecodable("a merge patch is an object"));
@@ -60,7 +63,7 @@ impl Patch {
             if media_type == STRATEGIC_MERGE_PATCH && !is_plain(&value) {
                 return Err(refused());
             }
-            return Ok(Sent { patch: Self::Merge(value), duplicates });
+            return Ok(Sent { patch: Self::Merge(value), duplicates, understood });
         }
         let len = value.as_array().map_or(0, Vec::len);
         if len > OPERATIONS_MAX {
@@ -75,7 +78,7 @@ impl Patch {
         }
         let operations: Vec<PatchOperation> =
             serde_json::from_value(value).map_err(|_| undecodable(OPERATIONS))?;
-        Ok(Sent { patch: Self::Json(operations), duplicates: Vec::new() })
+        Ok(Sent { patch: Self::Json(operations), duplicates: Vec::new(), understood })
     }
 
     /// The document after the patch.
@@ -119,7 +122,7 @@ fn check_growth(
         PatchOperation::Replace(replace) => Some(&replace.value),
         PatchOperation::Copy(copy) => {
             let value = at(&copy.from);
-            *copied += value.map_or(0, |value| value.to_string().len());
+            *copied += value.map_or(0, cost);
             value
         }
         PatchOperation::Move(shift) => at(&shift.from),

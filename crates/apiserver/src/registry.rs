@@ -6,6 +6,7 @@
 
 mod access;
 mod act;
+mod answers;
 mod continue_token;
 mod create;
 mod decode;
@@ -33,6 +34,7 @@ use std::sync::Arc;
 use event::{Level, UserInfo};
 use http::StatusCode;
 use store::Storage;
+use tokio::sync::Semaphore;
 
 use crate::documents::Documents;
 use crate::namespaces::NamespaceSource;
@@ -44,7 +46,8 @@ use kind::Kind;
 
 #[cfg(fuzzing)]
 pub(crate) use decode::read as read_body;
-pub(crate) use decode::{Document, json as read_json, media_type, unsupported};
+pub(crate) use decode::{Document, cost, json as read_json, media_type, unsupported};
+pub use decode::{TREE_BYTES_MAX, YAML_VALUES_MAX};
 
 /// How much is recorded of an act of the server that a request has caused.
 pub type ConsequencePolicy = Arc<dyn Fn(&Attributes) -> Level + Send + Sync>;
@@ -89,6 +92,10 @@ struct Shared {
     garbage_is_collected: bool,
     /// The kinds of which writes are recorded whatever the policy says.
     level_minima: Vec<(ResourceId, Level)>,
+    /// Who may read a long body at the moment.
+    readers: Arc<Semaphore>,
+    /// Lists on their way to clients.
+    answers: answers::Answers,
 }
 
 /// One request for a kind that is served.
@@ -111,6 +118,8 @@ impl Registry {
             .collect();
         let shared = Shared {
             level_minima,
+            readers: Arc::new(Semaphore::new(create::READERS_MAX)),
+            answers: answers::Answers::default(),
             kinds,
             store: parts.store,
             authorizer: parts.authorizer,

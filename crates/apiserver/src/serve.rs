@@ -16,7 +16,9 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header, re
 use hyper::body::{Body as _, Incoming};
 use tracing::{debug, error};
 
+use crate::arrival::Refused;
 use crate::authn::peer::Peer;
+use crate::authn::{ANONYMOUS, Unauthenticated};
 use crate::body::{self, ResponseBody};
 use crate::front::Front;
 use crate::limits::Seat;
@@ -53,23 +55,22 @@ pub(crate) async fn serve(
     let user = recognised.as_ref().ok().map(|user| user.username.as_str());
     let took = front.micros_since(visit.request.received);
     front.metrics.authenticated(user, took);
+    let is_front_proxy = front.authenticator.is_front_proxy(&peer, &*front.clock);
+    visit.audit_id = arrival::audit_id(&visit.request.headers, is_front_proxy);
     let mut trail = match recognised {
         Ok(user) => {
             visit.request.user = Arc::new(user);
-            arrival::trail(&front, &visit, &peer, Some(&visit.request.user))
+            arrival::trail(&front, &visit, &peer, Ok(&visit.request.user))
         }
-        Err(unauthenticated) => {
-            debug!(reasons = ?unauthenticated.reasons, "nobody was recognised");
-            let answer = Answer::from(refusal::unauthorized());
-            let trail = arrival::trail(&front, &visit, &peer, None);
-            let answer = front.keep(trail.turned_away(&answer), answer).await;
-            // With the answer, as kube-apiserver does, not before it: some clients (hyper's) take the
-            // goodbye for the answer when it is there first.
-            peer.dismiss();
-            return visit.depart(&front, answer);
-        }
+        Err(unauthenticated) => return turn_away(&front, visit, &peer, &unauthenticated).await,
     };
     trail.took(Layer::Authentication, took);
+    if !trail.is_silent()
+        && visit.request.user.username == ANONYMOUS
+        && let Err(full) = front.ledger.room_for_unrecognised()
+    {
+        return visit.depart(&front, front.unkept(full));
+    }
     if let Err(unkept) = front.note(trail.received()).await {
         return visit.depart(&front, front.unkept(unkept));
     }
@@ -104,11 +105,35 @@ pub(crate) async fn serve(
         }
     };
     let answer = front.keep(record, answer).await;
-    visit.depart(&front, answer)
+    visit.leave(&front, answer, seat)
 }
 
-/// The part of the way that is bounded in time and that may panic. The seat is given back by the
-/// caller, when the answer is on record.
+/// Answers a request in which nobody was recognised.
+async fn turn_away(
+    front: &Arc<Front>,
+    visit: Visit,
+    peer: &Peer,
+    unauthenticated: &Unauthenticated,
+) -> Response<ResponseBody> {
+    debug!(reasons = ?unauthenticated.reasons, "nobody was recognised");
+    let refused = Refused { showed_credentials: !unauthenticated.reasons.is_empty() };
+    let trail = arrival::trail(front, &visit, peer, Err(refused));
+    let full = if trail.is_silent() { Ok(()) } else { front.ledger.room_for_unrecognised() };
+    let answer = match full {
+        Ok(()) => {
+            let answer = Answer::from(refusal::unauthorized());
+            front.keep(trail.turned_away(&answer), answer).await
+        }
+        Err(full) => front.unkept(full),
+    };
+    // With the answer, as kube-apiserver does, not before it: some clients (hyper's) take the
+    // goodbye for the answer when it is there first.
+    peer.dismiss();
+    visit.depart(front, answer)
+}
+
+/// The part of the way that is bounded in time and that may panic. The seat is given back when the
+/// answer has left.
 async fn attend(
     front: &Front,
     visit: &mut Visit,
@@ -129,12 +154,16 @@ async fn attend(
         request.user = Arc::new(user);
     }
     *seat = front.in_flight.seat(request)?;
+    let mut room = front.in_flight.room(request)?;
     let limit = duration::of_query(&request.query)?.filter(|_| !is_watch(request));
     let handover = trail.handover().clone();
     let attended = async {
         authorize(front, request, trail).await?;
         if has_body(&request.method) {
-            request.body = body::read(body).await?;
+            // Whoever sends slowly keeps no place that others wait for.
+            *seat = None;
+            request.body = body::read(body, &mut room).await?;
+            *seat = front.in_flight.seat(request)?;
         }
         if !request.info.is_resource_request {
             return Ok(Reply::Plain(routes::answer(front, request)));
@@ -224,7 +253,6 @@ impl Visit {
         let received = front.clock.now();
         let query = query_pairs(head.uri.query());
         let info = RequestInfo::of(&head.method, head.uri.path(), &query);
-        let audit_id = arrival::audit_id(&head.headers);
         let request = Request {
             method: head.method,
             info,
@@ -234,7 +262,8 @@ impl Visit {
             body: bytes::Bytes::new(),
             received,
         };
-        Self { request, uri: head.uri, audit_id }
+        // Who may choose it is known when the peer is.
+        Self { request, uri: head.uri, audit_id: HeaderValue::from_static("") }
     }
 
     /// Lets a watch begin, once its beginning is on record.
@@ -253,8 +282,13 @@ impl Visit {
         self.respond(front, StatusCode::OK, headers, watch.content_type, body)
     }
 
-    /// Sends the answer off.
+    /// Sends off the answer of a request that has no seat.
     fn depart(self, front: &Front, answer: Answer) -> Response<ResponseBody> {
+        self.leave(front, answer, None)
+    }
+
+    /// Sends the answer off.
+    fn leave(self, front: &Front, answer: Answer, seat: Option<Seat>) -> Response<ResponseBody> {
         let Answer { mut code, mut headers, content_type, mut body, .. } = answer;
         if code.is_redirection() && code != StatusCode::NOT_MODIFIED {
             // A redirect could send kube-apiserver's client, with its certificate, anywhere.
@@ -266,7 +300,7 @@ impl Visit {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
             body.clear();
         }
-        self.respond(front, code, headers, content_type, ResponseBody::whole(body))
+        self.respond(front, code, headers, content_type, ResponseBody::whole(body, seat))
     }
 
     fn respond(

@@ -7,6 +7,8 @@
     reason = "in a test, what goes wrong is a failure"
 )]
 
+#[path = "it/attacks.rs"]
+mod attacks;
 #[path = "it/certificates.rs"]
 mod certificates;
 #[path = "it/cluster.rs"]

@@ -288,13 +288,18 @@ impl Growth {
         if self.omit_stages.contains(stage) {
             return None;
         }
-        Some(Event { stage, stage_timestamp: now, ..self.event.clone() })
+        Some(limited(Event { stage, stage_timestamp: now, ..self.event.clone() }))
     }
 
     fn last(self, stage: Stage, now: Timestamp) -> Option<Event> {
         if self.omit_stages.contains(stage) {
             return None;
         }
-        Some(Event { stage, stage_timestamp: now, ..self.event })
+        Some(limited(Event { stage, stage_timestamp: now, ..self.event }))
     }
+}
+
+fn limited(mut event: Event) -> Event {
+    event::limit::limit(&mut event);
+    event
 }

@@ -41,7 +41,7 @@ pub use gap::{GAP, hole_event};
 pub use health::{Condition, SinkHealth};
 pub use heartbeat::{HEARTBEAT, HEARTBEAT_PERIOD, HEARTBEAT_SINK, USER};
 pub use reader::{BATCH_BYTES_MAX, BATCH_ROWS_MAX, DRAIN_MAX};
-pub use sink_task::{GATHER_TIME, SinkTask};
+pub use sink_task::{GATHER_TIME, LINE_BYTES_MAX, SinkTask};
 pub use uploader::{RETRY_AFTER_MAX, URGENT_PERIOD};
 pub use uploads::DetachOutcome;
 
@@ -54,6 +54,7 @@ pub struct Delivery {
     journal: Arc<dyn Journal>,
     metrics: Metrics,
     sinks: Vec<SinkHandle>,
+    line_bytes: usize,
     detector: Option<Arc<SinkStatus>>,
     event_index: Option<Arc<SinkStatus>>,
     attached: Mutex<BTreeMap<String, UploaderHandle>>,
@@ -76,6 +77,7 @@ impl Delivery {
             journal,
             metrics,
             sinks: Vec::new(),
+            line_bytes: LINE_BYTES_MAX,
             detector: None,
             event_index: None,
             attached: Mutex::default(),
@@ -89,7 +91,13 @@ impl Delivery {
         let status = Arc::new(SinkStatus::new(sink.name()));
         let wake = Arc::new(Notify::new());
         self.sinks.push(SinkHandle { status: Arc::clone(&status), wake: Arc::clone(&wake) });
-        SinkTask::new(Arc::clone(&self.journal), sink, self.metrics.clone(), status, wake)
+        let (journal, metrics) = (Arc::clone(&self.journal), self.metrics.clone());
+        SinkTask::new(journal, sink, self.line_bytes, metrics, status, wake)
+    }
+
+    /// Lines of sinks that are opened from now on have at most so many bytes.
+    pub fn set_line_bytes(&mut self, line_bytes: usize) {
+        self.line_bytes = line_bytes;
     }
 
     /// Lets every sink look after itself although there may be nothing to deliver.

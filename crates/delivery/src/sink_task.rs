@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event::{Timestamp, View};
+use sink::bucket::Shaper;
 use sink::{Batch, DeliverError, Draft, Sink};
 use store::{Cursor, Journal};
 use tokio::sync::Notify;
@@ -21,10 +22,15 @@ use crate::reader::{
 /// asked to write and flush for each request of a busy server. What comes after a silence goes at once.
 pub const GATHER_TIME: Duration = Duration::from_millis(10);
 
+/// Bytes of a line on standard output and in files, the newline included: below what common shippers
+/// take by default, of which Fluent Bit takes the least (32 KiB).
+pub const LINE_BYTES_MAX: usize = 32_000;
+
 /// Delivers the journal to one sink.
 pub struct SinkTask {
     reader: JournalReader,
     sink: Box<dyn Sink>,
+    shaper: Shaper,
     wake: Arc<Notify>,
     /// When the last record was committed: the time of a record that cannot be read.
     time: Timestamp,
@@ -36,13 +42,15 @@ impl SinkTask {
     pub(crate) fn new(
         journal: Arc<dyn Journal>,
         sink: Box<dyn Sink>,
+        line_bytes: usize,
         metrics: Metrics,
         status: Arc<SinkStatus>,
         wake: Arc<Notify>,
     ) -> Self {
         let cursor = Cursor { seq: 0, state: String::new() };
         let reader = JournalReader::new(sink.name(), journal, metrics, status, cursor);
-        Self { reader, sink, wake, time: Timestamp::default(), ahead: VecDeque::new() }
+        let shaper = Shaper::of_bytes(sink.encoding().clone(), line_bytes);
+        Self { reader, sink, shaper, wake, time: Timestamp::default(), ahead: VecDeque::new() }
     }
 
     /// Delivers until `stop`, and then what is there at that moment, if the sink takes it in time.
@@ -107,12 +115,12 @@ impl SinkTask {
 
     fn push(&mut self, draft: &mut Draft, entry: &Entry) {
         self.time = entry.time().unwrap_or(self.time);
-        let (content, encoding) =
-            (self.reader.decoder().decode(entry, self.time), self.sink.encoding());
-        draft.push(entry.seq, |lines| match &content {
-            Content::Event(event) => encoding.write(event, lines),
-            Content::Signal(signal) => encoding.write_signal(signal, "", lines),
-            Content::Gap(event) => encoding.write(&View::from(&**event), lines),
+        let content = self.reader.decoder().decode(entry, self.time);
+        let (shaper, seq) = (&self.shaper, entry.seq);
+        draft.push(seq, |lines| match content {
+            Content::Event(event) => shaper.write(&event.numbered(seq), lines),
+            Content::Signal(signal) => shaper.write_signal(&signal, lines),
+            Content::Gap(event) => shaper.write(&View::from(&*event).numbered(seq), lines),
         });
     }
 

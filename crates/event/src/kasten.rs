@@ -51,7 +51,7 @@ const SUBRESOURCES: [&str; 8] =
 
 /// Appends one event, without the newline.
 pub fn write(event: &View<'_>, labels: &Labels, line: &mut Vec<u8>) {
-    let View { head, request_object, response_object } = event;
+    let View { head, request_object, response_object, seq } = event;
     line.reserve(1536 + event.body_bytes());
     let received = head.request_received_timestamp.quoted();
     let mut object = Object::open(line);
@@ -78,9 +78,10 @@ pub fn write(event: &View<'_>, labels: &Labels, line: &mut Vec<u8>) {
     or_null(&mut object, br#","ResponseObject":"#, response_object.as_deref(), raw);
     object.time(br#","RequestReceivedTimestamp":"#, received.as_ref());
     object.time(br#","StageTimestamp":"#, head.stage_timestamp.quoted().as_ref());
-    let annotations = some_unless(head.annotations.is_empty(), &head.annotations);
+    let has_none = head.annotations.is_empty() && seq.is_none();
+    let annotations = some_unless(has_none, &head.annotations);
     or_null(&mut object, br#","Annotations":"#, annotations, |annotations, line| {
-        object::map(annotations, line, escape::string);
+        object::annotations(annotations, *seq, line);
     });
     object.close();
 }

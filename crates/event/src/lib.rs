@@ -12,6 +12,7 @@ pub mod fields;
 mod head;
 mod json;
 pub mod kasten;
+pub mod limit;
 pub mod line;
 mod object;
 pub mod record;

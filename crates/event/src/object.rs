@@ -111,6 +111,42 @@ pub(crate) fn map<'a, T: Part<'a>>(
     line.push(b'}');
 }
 
+/// The annotation with the number of an event in the journal. Clients choose audit IDs; this is ours.
+pub(crate) const SEQ: &str = "keepwatch.io/journal-seq";
+
+/// Appends annotations, and among them, where Go would sort it, the number in the journal.
+pub(crate) fn annotations<'a>(map: &Map<'a, Text<'a>>, seq: Option<u64>, line: &mut Vec<u8>) {
+    line.push(b'{');
+    let (mut is_first, mut seq) = (true, seq);
+    map.for_each(|(key, value)| {
+        if key.as_bytes() > SEQ.as_bytes()
+            && let Some(number) = seq.take()
+        {
+            numbered(number, &mut is_first, line);
+        }
+        if !std::mem::take(&mut is_first) {
+            line.push(b',');
+        }
+        escape::string(key, line);
+        line.push(b':');
+        escape::string(value, line);
+    });
+    if let Some(number) = seq {
+        numbered(number, &mut is_first, line);
+    }
+    line.push(b'}');
+}
+
+fn numbered(number: u64, is_first: &mut bool, line: &mut Vec<u8>) {
+    if !std::mem::take(is_first) {
+        line.push(b',');
+    }
+    escape::string(Text::from(SEQ), line);
+    line.extend_from_slice(b":\"");
+    line.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+    line.push(b'"');
+}
+
 /// Appends a user; both encodings have the same form of it.
 pub(crate) fn user(user: &User<'_>, line: &mut Vec<u8>) {
     let mut object = Object::open(line);

@@ -89,7 +89,7 @@ fn length(len: usize) -> u32 {
 /// The event in a record. Short bodies share the record's memory.
 #[expect(clippy::needless_pass_by_value, reason = "the event takes over the record's memory")]
 pub fn read(record: Bytes) -> Result<Event, ReadError> {
-    let View { head, request_object, response_object } = View::of(&record)?;
+    let View { head, request_object, response_object, .. } = View::of(&record)?;
     let body = |body| match body {
         Cow::Borrowed(text) => Json::of_clean(record.slice_ref(text)),
         Cow::Owned(text) => Json::of_clean(Bytes::from(text)),

@@ -14,7 +14,7 @@ use crate::object::{self, Object};
 use crate::view::Reference;
 use crate::{
     AuthenticationMetadata, Event, Json, JsonError, Level, ObjectReference, Stage, Status,
-    Timestamp, UserInfo, View, escape,
+    Timestamp, UserInfo, View,
 };
 
 const KIND: &str = "Event";
@@ -46,7 +46,7 @@ pub enum ReadError {
 
 /// Appends one event, without the newline.
 pub fn write(event: &View<'_>, line: &mut Vec<u8>) {
-    let View { head, request_object, response_object } = event;
+    let View { head, request_object, response_object, seq } = event;
     line.reserve(1024 + event.body_bytes());
     let mut object = Object::open(line);
     object.word(br#","kind":"#, KIND);
@@ -89,8 +89,8 @@ pub fn write(event: &View<'_>, line: &mut Vec<u8>) {
         head.request_received_timestamp.quoted().as_ref(),
     );
     object.time(br#","stageTimestamp":"#, head.stage_timestamp.quoted().as_ref());
-    if !head.annotations.is_empty() {
-        object::map(&head.annotations, object.key(br#","annotations":"#), escape::string);
+    if !head.annotations.is_empty() || seq.is_some() {
+        object::annotations(&head.annotations, *seq, object.key(br#","annotations":"#));
     }
     object.close();
 }

@@ -22,6 +22,8 @@ pub struct View<'a> {
     pub(crate) head: Head<'a>,
     pub(crate) request_object: Option<Cow<'a, [u8]>>,
     pub(crate) response_object: Option<Cow<'a, [u8]>>,
+    /// Its number in the journal, if lines are to carry it.
+    pub(crate) seq: Option<u64>,
 }
 
 impl<'a> View<'a> {
@@ -40,10 +42,22 @@ impl<'a> View<'a> {
     fn of_head<const CHECKED: bool>(mut rest: &'a [u8]) -> Result<Self, ReadError> {
         match Head::read::<CHECKED>(&mut rest) {
             Some(head) if rest.is_empty() => {
-                Ok(Self { head, request_object: None, response_object: None })
+                Ok(Self { head, request_object: None, response_object: None, seq: None })
             }
             _ => Err(ReadError::Shape("its head cannot be read")),
         }
+    }
+
+    /// The same with its number in the journal, which no client can choose.
+    #[must_use]
+    pub fn numbered(self, seq: u64) -> Self {
+        Self { seq: Some(seq), ..self }
+    }
+
+    /// Another view with the number of this one.
+    #[must_use]
+    pub fn numbering<'b>(&self, other: View<'b>) -> View<'b> {
+        View { seq: self.seq, ..other }
     }
 
     /// Bytes of both bodies.
@@ -59,13 +73,14 @@ impl<'a> From<&'a Event> for View<'a> {
             head: Head::of(event),
             request_object: body(&event.request_object),
             response_object: body(&event.response_object),
+            seq: None,
         }
     }
 }
 
 impl From<&View<'_>> for Event {
     fn from(view: &View<'_>) -> Self {
-        let View { head, request_object, response_object } = view;
+        let View { head, request_object, response_object, .. } = view;
         let body = |body: &[u8]| Json::of_clean(Bytes::copy_from_slice(body));
         Self {
             request_object: request_object.as_deref().map(body),

@@ -116,8 +116,8 @@ pub(crate) struct UpArgs {
     /// Address to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7443")]
     pub(crate) listen: SocketAddr,
-    /// Audit policy: k10 (as documented for K10), extended (without its holes), or a file
-    #[arg(long, value_name = "k10|extended|FILE", default_value = "k10")]
+    /// Audit policy: extended, k10 (as documented for K10, which leaves much out), or a file
+    #[arg(long, value_name = "k10|extended|FILE", default_value = "extended")]
     pub(crate) policy: String,
     /// Play a story: backups, ordinary work, and somebody who destroys backups
     #[arg(long)]

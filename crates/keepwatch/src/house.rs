@@ -67,6 +67,8 @@ pub(crate) struct Plan {
     /// The K10 whose kinds these are.
     pub(crate) installation: Installation,
     pub(crate) sinks: Vec<Box<dyn Sink>>,
+    /// Bytes of a line for them.
+    pub(crate) line_bytes: usize,
     /// Whether events are searched for signals.
     pub(crate) detects: bool,
     pub(crate) limits: Limits,
@@ -108,6 +110,7 @@ impl House {
         let gaps = JournalGaps::open(plan.store.clone()).await?;
         retire(&*journal, &plan.sinks, plan.detects).await?;
         let mut delivery = Delivery::new(journal, &mut numbers);
+        delivery.set_line_bytes(plan.line_bytes);
         let sink_tasks = plan.sinks.into_iter().map(|sink| delivery.sink_task(sink)).collect();
         let notifications = notifications::open(Arc::clone(&plan.storage), &mut numbers);
         metrics.expose(numbers);

@@ -16,6 +16,7 @@ mod house;
 mod input;
 mod journal_gaps;
 mod log;
+mod modes;
 mod notifications;
 mod printable;
 mod replay;

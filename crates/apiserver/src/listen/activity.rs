@@ -3,16 +3,18 @@
 //! A connection that waits may wait long; one that has begun to speak has to come to an end soon.
 //! hyper's own timeout does not tell the two apart, so the bytes are watched as they come in.
 
+use std::collections::HashMap;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
+use crate::body::Outgoing;
 use crate::limits;
 
 /// No head is being heard.
@@ -26,6 +28,9 @@ pub(super) struct Activity {
     idle_since: AtomicU64,
     /// The same, of the first byte of a head; [`SILENCE`] while there is none.
     head_since: AtomicU64,
+    /// Answers on their way, by number.
+    answers: Mutex<HashMap<u64, Arc<Outgoing>>>,
+    next_answer: AtomicU64,
 }
 
 impl Activity {
@@ -36,6 +41,8 @@ impl Activity {
             under_way: AtomicU32::new(0),
             idle_since: AtomicU64::new(0),
             head_since: AtomicU64::new(0),
+            answers: Mutex::default(),
+            next_answer: AtomicU64::new(0),
         }
     }
 
@@ -59,6 +66,13 @@ impl Activity {
         let is_head_late =
             head_since != SILENCE && self.since(head_since) >= limits::HEADER_TIME_MAX;
         is_head_late || idle >= limits::IDLE_TIME_MAX
+    }
+
+    /// Ends answers of which the client takes nothing; whether there is one.
+    pub(super) fn end_stalled(&self) -> bool {
+        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let ended = answers.values().filter(|answer| answer.end_if_stalled()).count();
+        ended > 0
     }
 
     fn heard(&self) {
@@ -86,6 +100,20 @@ impl Busy {
         activity.under_way.fetch_add(1, Ordering::Relaxed);
         activity.head_since.store(SILENCE, Ordering::Relaxed);
         Self(Arc::clone(activity))
+    }
+
+    /// An answer sets out; its number.
+    pub(crate) fn answers(&self, answer: Arc<Outgoing>) -> u64 {
+        let number = self.0.next_answer.fetch_add(1, Ordering::Relaxed);
+        let mut answers = self.0.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.insert(number, answer);
+        number
+    }
+
+    /// An answer has left, or will not.
+    pub(crate) fn answered(&self, number: u64) {
+        let mut answers = self.0.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.remove(&number);
     }
 }
 

@@ -1,17 +1,27 @@
 //! Making an object.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use event::Json;
 use http::StatusCode;
 use serde_json::{Map, Value};
 
+use super::decode::{self, Document};
 use super::door::TransactionDoor;
 use super::incoming::{Incoming, drop_status};
 use super::options::WriteOptions;
 use super::write::{Outcome, Write};
-use super::{Call, decode, metadata};
+use super::{Call, metadata};
 use crate::negotiate::Rendering;
 use crate::{ApiError, Objects, Reply, Trail, names};
+
+/// A JSON body up to this size is read where the request is served.
+const JSON_INLINE_BYTES_MAX: usize = 256 << 10;
+/// The same of other forms, which take longer.
+const OTHER_INLINE_BYTES_MAX: usize = 8 << 10;
+/// Long bodies that are read at a time.
+pub(super) const READERS_MAX: usize = 2;
 
 /// How often another name is tried before a create with `generateName` fails.
 const NAME_TRIES: usize = 8;
@@ -21,7 +31,7 @@ impl Call<'_> {
     pub(super) async fn create(&self, trail: &mut Trail) -> Result<Reply, ApiError> {
         let rendering = Rendering::of(self.request)?;
         let options = WriteOptions::of(self.request, "CreateOptions")?;
-        let mut incoming = self.incoming(options, trail)?;
+        let mut incoming = self.incoming(options, trail).await?;
         incoming.place(self.namespace(), "")?;
         let mut object = incoming.object;
         if !metadata::text(&object, "resourceVersion").is_empty() {
@@ -49,15 +59,14 @@ impl Call<'_> {
     }
 
     /// Decodes the body and keeps it for the event.
-    pub(super) fn incoming(
+    pub(super) async fn incoming(
         &self,
         options: WriteOptions,
         trail: &mut Trail,
     ) -> Result<Incoming, ApiError> {
-        let document =
-            decode::read(&self.request.headers, &self.request.body, self.kind.resource.kind)?;
+        let document = self.document(self.kind.resource.kind).await?;
         if !trail.is_silent()
-            && let Some(json) = sent(&self.request.body, &document.value)
+            && let Some(json) = sent(&self.request.body, &document)
         {
             trail.request_object(&json);
         }
@@ -66,6 +75,25 @@ impl Call<'_> {
             trail.refer(text("name"), text("uid"), text("resourceVersion"));
         }
         Incoming::admit(self.kind, document, options.validation)
+    }
+
+    /// Reads the body. One that takes its time is read apart, so that it holds up no other request, and
+    /// few at a time.
+    pub(super) async fn document(&self, kind: &'static str) -> Result<Document, ApiError> {
+        let (headers, body) = (&self.request.headers, &self.request.body);
+        let is_json = matches!(decode::media_type(headers).as_str(), "" | "application/json");
+        let len_max = if is_json { JSON_INLINE_BYTES_MAX } else { OTHER_INLINE_BYTES_MAX };
+        if body.len() <= len_max {
+            return decode::read(headers, body, kind);
+        }
+        let (headers, body) = (headers.clone(), body.clone());
+        let permit = Arc::clone(&self.shared.readers).acquire_owned().await;
+        let read = tokio::task::spawn_blocking(move || {
+            let read = decode::read(&headers, &body, kind);
+            drop(permit);
+            read
+        });
+        read.await.unwrap_or_else(|_| Err(ApiError::internal("the body could not be read")))
     }
 
     fn validate_new(&self, object: &Map<String, Value>, write: &Write) -> Result<(), ApiError> {
@@ -78,9 +106,15 @@ impl Call<'_> {
     }
 }
 
-/// The body as the event keeps it: as sent if it was JSON, and as it was understood if not.
-pub(super) fn sent(body: &Bytes, value: &Value) -> Option<Json> {
-    Json::parse(body.clone()).or_else(|_| Json::of(value)).ok()
+/// The body as the event keeps it: as sent if it was JSON and says one thing to every reader, else as
+/// it was understood. Of a key that is there twice, some readers take the first.
+pub(super) fn sent(body: &Bytes, document: &Document) -> Option<Json> {
+    if document.duplicates.is_empty()
+        && let Ok(json) = Json::parse(body.clone())
+    {
+        return Some(json);
+    }
+    Json::of(&document.value).ok()
 }
 
 fn insert(

@@ -1,12 +1,14 @@
 //! From the bytes of a body to a JSON document: JSON or YAML, no deeper than a stack can bear.
 //!
-//! Says which keys are there twice. What the document means is decided elsewhere.
+//! Says which keys are there twice. What a document costs in memory is bounded while it is read: a
+//! short text can name very many values. What it means is decided elsewhere.
 
 use std::fmt;
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
-use saphyr::{LoadableYamlNode, Scalar, Yaml};
+use saphyr::{Scalar, Yaml, YamlLoader};
+use saphyr_parser::{Event, Parser};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
@@ -19,6 +21,19 @@ use crate::schema::Path;
 const YAML_DEPTH_MAX: usize = 128;
 /// Widest indentation in a YAML document: what bounds the depth of its blocks.
 const YAML_INDENT_MAX: usize = 512;
+
+/// Values in a YAML document, those that come from aliases counted once more.
+pub const YAML_VALUES_MAX: usize = 40_000;
+/// Bytes of memory that the values of one document may take, by the costs below.
+pub const TREE_BYTES_MAX: usize = 16 << 20;
+/// Bytes that a value takes, without what it holds.
+const VALUE_BYTES: usize = 72;
+/// Bytes of an object with a few members.
+const OBJECT_BYTES: usize = 480;
+/// Bytes of a further member of an object.
+const MEMBER_BYTES: usize = 180;
+/// Members for which [`OBJECT_BYTES`] has room.
+const MEMBERS_FREE: usize = 4;
 
 /// Duplicate keys that are named; a document with more of them is refused.
 const DUPLICATES_MAX: usize = 64;
@@ -73,7 +88,8 @@ pub(crate) fn unsupported(media_type: &str, supported: &[&str]) -> ApiError {
 pub(crate) fn json(body: &[u8]) -> Result<Document, String> {
     let mut duplicates = Vec::new();
     let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let node = Node { path: Path::Root, duplicates: &mut duplicates };
+    let mut left = TREE_BYTES_MAX;
+    let node = Node { path: Path::Root, duplicates: &mut duplicates, left: &mut left };
     let value = node.deserialize(&mut deserializer).map_err(|error| error.to_string())?;
     deserializer.end().map_err(|error| error.to_string())?;
     Ok(Document { value, duplicates })
@@ -83,6 +99,32 @@ pub(crate) fn json(body: &[u8]) -> Result<Document, String> {
 struct Node<'a> {
     path: Path<'a>,
     duplicates: &'a mut Vec<String>,
+    /// Bytes that the rest of the document may take.
+    left: &'a mut usize,
+}
+
+/// What is said of a document that would take too much memory.
+const TOO_COSTLY: &str = "the document has too many values for one request";
+
+/// Takes the cost of something from what is left.
+fn spend<E: serde::de::Error>(left: &mut usize, bytes: usize) -> Result<(), E> {
+    *left = left.checked_sub(bytes).ok_or_else(|| E::custom(TOO_COSTLY))?;
+    Ok(())
+}
+
+/// Bytes that a value takes in memory, about.
+pub(crate) fn cost(value: &Value) -> usize {
+    VALUE_BYTES
+        + match value {
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+            Value::String(text) => text.len(),
+            Value::Array(items) => items.iter().map(cost).sum(),
+            Value::Object(map) => {
+                let members = map.len().saturating_sub(MEMBERS_FREE) * MEMBER_BYTES;
+                let inner = map.iter().map(|(key, value)| key.len() + cost(value));
+                OBJECT_BYTES + members + inner.sum::<usize>()
+            }
+        }
 }
 
 impl<'de> DeserializeSeed<'de> for Node<'_> {
@@ -120,11 +162,13 @@ impl<'de> Visitor<'de> for Node<'_> {
         Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Value, E> {
+        spend(self.left, value.len())?;
         Ok(Value::from(value))
     }
 
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+    fn visit_string<E: serde::de::Error>(self, value: String) -> Result<Value, E> {
+        spend(self.left, value.len())?;
         Ok(Value::String(value))
     }
 
@@ -133,7 +177,9 @@ impl<'de> Visitor<'de> for Node<'_> {
         while let Some(item) = seq.next_element_seed(Node {
             path: self.path.item(items.len()),
             duplicates: &mut *self.duplicates,
+            left: &mut *self.left,
         })? {
+            spend(self.left, VALUE_BYTES)?;
             items.push(item);
         }
         Ok(Value::Array(items))
@@ -142,8 +188,12 @@ impl<'de> Visitor<'de> for Node<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
         while let Some(key) = access.next_key::<String>()? {
+            let members = if map.is_empty() { OBJECT_BYTES } else { 0 };
+            let further = if map.len() < MEMBERS_FREE { 0 } else { MEMBER_BYTES };
+            spend(self.left, VALUE_BYTES + members + further + key.len())?;
+            let (duplicates, left) = (&mut *self.duplicates, &mut *self.left);
             let path = self.path.field(&key);
-            let value = access.next_value_seed(Node { path, duplicates: &mut *self.duplicates })?;
+            let value = access.next_value_seed(Node { path, duplicates, left })?;
             match map.entry(key) {
                 Entry::Vacant(free) => drop(free.insert(value)),
                 Entry::Occupied(mut taken) => {
@@ -163,14 +213,42 @@ impl<'de> Visitor<'de> for Node<'_> {
 pub(crate) fn yaml(body: &[u8]) -> Result<Document, String> {
     let text = std::str::from_utf8(body).map_err(|error| error.to_string())?;
     check_depth(text)?;
-    let documents = Yaml::load_from_str(text).map_err(|error| error.to_string())?;
-    match documents.as_slice() {
+    check_values(text)?;
+    let mut loader = YamlLoader::<Yaml<'_>>::default();
+    loader.alias_limit(YAML_VALUES_MAX);
+    let outcome = Parser::new_from_str(text).load(&mut loader, true);
+    outcome.map_err(|error| error.to_string())?;
+    if let Some(error) = loader.error() {
+        return Err(error.to_string());
+    }
+    match loader.into_documents().as_slice() {
         [] => Err("the document is empty".to_owned()),
         [document] => {
             Ok(Document { value: to_json(document, YAML_DEPTH_MAX)?, duplicates: Vec::new() })
         }
         _ => Err("more than one YAML document".to_owned()),
     }
+}
+
+/// Counts the values before anything is built of them.
+fn check_values(text: &str) -> Result<(), String> {
+    let mut values = 0;
+    for event in Parser::new_from_str(text) {
+        let (event, _) = event.map_err(|error| error.to_string())?;
+        if matches!(
+            event,
+            Event::Scalar(..)
+                | Event::SequenceStart(..)
+                | Event::MappingStart(..)
+                | Event::Alias(_)
+        ) {
+            values += 1;
+        }
+        if values > YAML_VALUES_MAX {
+            return Err(TOO_COSTLY.to_owned());
+        }
+    }
+    Ok(())
 }
 
 /// Bounds the depth before anything is built from the text: open brackets and indentation, which

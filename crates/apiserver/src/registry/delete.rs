@@ -4,11 +4,10 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Map, Value};
 
-use super::create::sent;
 use super::door::TransactionDoor;
-use super::options::{DeleteOptions, Propagation};
+use super::options::{self, DeleteOptions, Propagation};
 use super::write::{Outcome, Write};
-use super::{Call, decode, metadata};
+use super::{Call, metadata};
 use crate::negotiate::Rendering;
 use crate::{ApiError, Objects, Reply, Trail, Verb};
 
@@ -24,12 +23,9 @@ impl Call<'_> {
         let body = if self.request.body.is_empty() {
             None
         } else {
-            let (headers, body) = (&self.request.headers, &self.request.body);
-            Some(decode::read(headers, body, "DeleteOptions")?.value)
+            Some(self.document("DeleteOptions").await?.value)
         };
-        if let Some(body) = &body
-            && let Some(json) = sent(&self.request.body, body)
-        {
+        if let Some(json) = body.as_ref().and_then(options::recorded) {
             trail.request_object(&json);
         }
         let options = DeleteOptions::of(self.request, body.as_ref())?;

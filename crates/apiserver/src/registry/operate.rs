@@ -4,6 +4,7 @@ use http::StatusCode;
 use serde_json::{Map, Value};
 
 use super::create::sent;
+use super::decode;
 use super::options::WriteOptions;
 use super::read::unreadable;
 use super::{Call, metadata};
@@ -15,8 +16,9 @@ impl Call<'_> {
     pub(super) async fn operate(&self, trail: &mut Trail) -> Result<Reply, ApiError> {
         let rendering = Rendering::of(self.request)?;
         let options = WriteOptions::of(self.request, "CreateOptions")?;
-        if let Some(json) = sent(&self.request.body, &Value::Null)
-            && !self.request.body.is_empty()
+        // What it says is of no importance, but it is recorded as it would be understood.
+        if let Ok(document) = decode::json(&self.request.body)
+            && let Some(json) = sent(&self.request.body, &document)
         {
             trail.request_object(&json);
         }

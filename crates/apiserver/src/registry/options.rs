@@ -1,7 +1,8 @@
 //! Query parameters of writes and reads, checked as `k8s.io/apimachinery/pkg/apis/meta/v1/validation`
 //! checks them.
 
-use serde_json::Value;
+use event::Json;
+use serde_json::{Map, Value};
 
 use super::metadata;
 use crate::{ApiError, FieldError, Request};
@@ -118,6 +119,38 @@ impl DeleteOptions {
             propagation,
         })
     }
+}
+
+/// Fields of `DeleteOptions` that are known.
+const DELETE_FIELDS: [&str; 8] = [
+    "kind",
+    "apiVersion",
+    "gracePeriodSeconds",
+    "preconditions",
+    "orphanDependents",
+    "propagationPolicy",
+    "dryRun",
+    "ignoreStoreReadErrorWithClusterBreakingPotential",
+];
+
+/// The options of a delete as the event keeps them: what is known of them, once. What else was sent
+/// means nothing, and would only make the event long.
+pub(crate) fn recorded(body: &Value) -> Option<Json> {
+    let body = body.as_object()?;
+    let mut known = Map::new();
+    for field in DELETE_FIELDS {
+        let Some(value) = body.get(field) else { continue };
+        let value = match value {
+            Value::Object(inner) => {
+                let texts = ["uid", "resourceVersion"].into_iter();
+                let texts = texts.filter_map(|key| Some((key.to_owned(), inner.get(key)?.clone())));
+                Value::Object(texts.collect())
+            }
+            other => other.clone(),
+        };
+        known.insert(field.to_owned(), value);
+    }
+    Json::of(&known).ok()
 }
 
 fn check_kind(body: &Value) -> Result<(), ApiError> {

@@ -13,6 +13,8 @@ pub(super) const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
 /// The kinds that are read.
 pub(super) const KINDS: [&str; 2] = ["Namespace", SECRET];
 const SECRET: &str = "Secret";
+/// Fields of one message; a body of them all could be very many.
+const FIELDS_MAX: usize = 10_000;
 /// What an encoded object begins with.
 const MAGIC: &[u8] = b"k8s\0";
 
@@ -88,6 +90,9 @@ fn last<'b>(fields: &[(u64, &'b [u8])], number: u64) -> &'b [u8] {
 fn fields(mut message: &[u8]) -> Option<Vec<(u64, &[u8])>> {
     let mut found = Vec::new();
     while !message.is_empty() {
+        if found.len() == FIELDS_MAX {
+            return None;
+        }
         let tag = varint(&mut message)?;
         let len = match tag & 7 {
             0 => {

@@ -18,7 +18,7 @@ use super::continue_token::Place;
 use super::options::first;
 use super::render::{self, ListHead};
 use super::write::Outcome;
-use super::{Call, metadata, options};
+use super::{Call, answers, metadata, options};
 use crate::negotiate::Rendering;
 use crate::selector::Selector;
 use crate::selector::fields::FieldSelector;
@@ -125,6 +125,8 @@ impl Call<'_> {
         let wanted = self.wanted()?;
         self.wait_for(wanted.at_least.max(wanted.at.unwrap_or_default())).await?;
         let prefix = self.kind.prefix(self.namespace());
+        // Held while objects are gathered and rendered: many long lists at once would be in memory.
+        let turn = self.shared.answers.turn().await;
         let page = match self.collect(&prefix, &filter, &wanted, trail).await {
             Ok(page) => page,
             Err(ReadError::Compacted { .. }) => return Ok(Reply::Plain(expired(&wanted))),
@@ -133,7 +135,11 @@ impl Call<'_> {
         let (items, head) = page;
         let bodies = items.iter().map(|object| &object.body);
         let now = self.shared.clock.now();
-        let answer = render::list(rendering, self.kind, &head, bodies, now);
+        let bytes = bodies.clone().map(Bytes::len).sum();
+        let key = answers::key(self.request, head.revision, rendering, now);
+        let make = || render::list(rendering, self.kind, &head, bodies, now);
+        let answer = self.shared.answers.shared(key, bytes, &self.request.user, make)?;
+        drop(turn);
         trail.took_since(render::layer(rendering), now);
         Ok(Reply::Plain(answer))
     }

@@ -149,10 +149,7 @@ pub(super) fn revision_of(body: &[u8]) -> u64 {
 /// Indents and compresses where that is wanted. The event keeps the compact text.
 fn finish(rendering: Rendering, mut answer: Answer) -> Answer {
     if rendering.pretty {
-        let value: Result<Value, _> = serde_json::from_slice(&answer.body);
-        if let Ok(pretty) = value.and_then(|value| serde_json::to_vec_pretty(&value)) {
-            answer.body = Bytes::from(pretty);
-        }
+        answer.body = Bytes::from(pretty(&answer.body));
     }
     if rendering.gzip && answer.body.len() > GZIP_MIN {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
@@ -164,4 +161,70 @@ fn finish(rendering: Rendering, mut answer: Answer) -> Answer {
         }
     }
     answer
+}
+
+/// Indents compact JSON as it stands. No tree is built: a list may be long.
+fn pretty(json: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(json.len() + json.len() / 2);
+    let (mut depth, mut is_text, mut is_escaped) = (0_usize, false, false);
+    let line = |out: &mut Vec<u8>, depth: usize| {
+        out.push(b'\n');
+        out.resize(out.len() + 2 * depth, b' ');
+    };
+    let mut bytes = json.iter().copied().peekable();
+    while let Some(byte) = bytes.next() {
+        if is_text {
+            out.push(byte);
+            is_text = byte != b'"' || is_escaped;
+            is_escaped = byte == b'\\' && !is_escaped;
+            continue;
+        }
+        match byte {
+            b'"' => {
+                is_text = true;
+                out.push(byte);
+            }
+            b'{' | b'[' => {
+                out.push(byte);
+                if let Some(end) = bytes.next_if(|next| matches!(next, b'}' | b']')) {
+                    out.push(end);
+                } else {
+                    depth += 1;
+                    line(&mut out, depth);
+                }
+            }
+            b'}' | b']' => {
+                depth = depth.saturating_sub(1);
+                line(&mut out, depth);
+                out.push(byte);
+            }
+            b',' => {
+                out.push(byte);
+                line(&mut out, depth);
+            }
+            b':' => out.extend_from_slice(b": "),
+            b' ' | b'\n' | b'\r' | b'\t' => {}
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn indented_json_is_what_serde_makes_of_it() {
+        for text in [
+            r#"{"a":[1,{"b":"x,y:{}[] \\\" z"},[],{}],"c":null,"d":{"e":true}}"#,
+            "[]",
+            "1",
+            r#"{"é":"\\"}"#,
+        ] {
+            let value: Value = serde_json::from_str(text).unwrap();
+            let expected = serde_json::to_string_pretty(&value).unwrap();
+            assert_eq!(String::from_utf8(pretty(text.as_bytes())).unwrap(), expected);
+        }
+    }
 }

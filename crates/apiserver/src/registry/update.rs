@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use event::Json;
 use http::StatusCode;
 use serde_json::{Map, Value};
 use store::Object;
 
-use super::create::sent;
 use super::decode::Document;
 use super::delete::remove_for_good;
 use super::door::TransactionDoor;
@@ -38,7 +38,7 @@ impl Call<'_> {
     pub(super) async fn update(&self, trail: &mut Trail) -> Result<Reply, ApiError> {
         let rendering = Rendering::of(self.request)?;
         let options = WriteOptions::of(self.request, "UpdateOptions")?;
-        let mut incoming = self.incoming(options, trail)?;
+        let mut incoming = self.incoming(options, trail).await?;
         incoming.place(self.namespace(), self.name())?;
         let mut write = self.write(rendering, options.dry_run);
         write.warnings = incoming.warnings;
@@ -50,7 +50,8 @@ impl Call<'_> {
         let rendering = Rendering::of(self.request)?;
         let is_core = self.kind.id.group.is_empty();
         let patch = Patch::read(&self.request.headers, &self.request.body, is_core)?;
-        if let Some(json) = sent(&self.request.body, &Value::Null) {
+        let recorded = patch.understood.clone();
+        if let Some(json) = recorded.or_else(|| Json::parse(self.request.body.clone()).ok()) {
             trail.request_patch(&json);
         }
         let options = WriteOptions::of(self.request, "PatchOptions")?;

@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 #[path = "client.rs"]
 mod client;
 
-pub(crate) use client::{Client, Protocol, Reply, get, tls};
+pub(crate) use client::{Client, Protocol, Reply, get, request, tls};
 
 /// Health and metrics are not recorded, everything else is.
 const POLICY: &str = r#"

@@ -28,8 +28,8 @@ pub(super) struct Endpoints {
 
 /// What one answered request must have left behind.
 pub(super) struct Answered {
-    /// The id the client chose.
-    pub(super) audit_id: String,
+    /// The user agent by which its event is found.
+    pub(super) mark: String,
     /// The code the client saw.
     pub(super) code: u16,
 }
@@ -136,16 +136,16 @@ async fn work(
     let mut as_refused = refused.lanes(protocol, 1).await?.remove(0);
     let mut as_person = person.lanes(protocol, 1).await?.remove(0);
     for number in 0_u64.. {
-        let audit_id = format!("kill-{round}-{client}-{number}");
+        let mark = format!("kill-{round}-{client}-{number}");
         let act = act(client, number, &mut random);
         let (lane, endpoint): (&mut Lane, _) = match act.sender {
             Sender::Writer => (&mut as_writer, writer),
             Sender::Refused => (&mut as_refused, refused),
             Sender::Person => (&mut as_person, person),
         };
-        let headers = [("audit-id", audit_id.as_str()), ("content-type", act.content_type)];
+        let headers = [("user-agent", mark.as_str()), ("content-type", act.content_type)];
         let reply = lane.send(endpoint, act.method, &act.path, &headers, act.body).await?;
-        ledger.answered.push(Answered { audit_id, code: reply.code });
+        ledger.answered.push(Answered { mark, code: reply.code });
         ledger.answers.fetch_add(1, Ordering::Relaxed);
     }
     Ok(())

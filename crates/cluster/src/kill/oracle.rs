@@ -74,20 +74,20 @@ pub(super) async fn compare(
             let event = event::record::read(record.bytes.clone())?;
             tally.events += 1;
             tally.changes += u64::from(apply(&event, &mut kept.objects)?);
-            if event.audit_id.starts_with("kill-") && event.stage == Stage::ResponseComplete {
+            if event.user_agent.starts_with("kill-") && event.stage == Stage::ResponseComplete {
                 let code = event.response_status.as_ref().map_or(0, |status| status.code);
-                if codes.insert(event.audit_id.clone(), code).is_some() {
-                    bail!("{} has two events", event.audit_id);
+                if codes.insert(event.user_agent.clone(), code).is_some() {
+                    bail!("{} has two events", event.user_agent);
                 }
             }
         }
     }
     for answered in ledger {
-        let recorded = codes.get(&answered.audit_id);
+        let recorded = codes.get(&answered.mark);
         ensure!(
             recorded == Some(&answered.code),
             "{} was answered {}, its event says {recorded:?}",
-            answered.audit_id,
+            answered.mark,
             answered.code
         );
     }

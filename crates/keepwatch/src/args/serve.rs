@@ -9,7 +9,7 @@ use event::kasten::Labels;
 
 use super::EncodingName;
 use super::destinations::DestinationArgs;
-use super::values::{ServiceName, bytes, duration, service_name};
+use super::values::{ServiceName, bytes, duration, line_size, service_name};
 use crate::house;
 use crate::log::LogFormat;
 
@@ -108,6 +108,10 @@ pub(crate) struct AuditArgs {
     /// Days to keep rotated files; 0 keeps them for ever
     #[arg(long, value_name = "DAYS", default_value_t = 366, allow_negative_numbers = true)]
     pub(crate) audit_log_maxage: i64,
+    /// Size of a line on standard output and in the file, above which bodies and then long fields are
+    /// left out, each with its length and digest; keep it below what the log agent takes
+    #[arg(long, value_name = "SIZE", default_value = "32000", value_parser = line_size)]
+    pub(crate) audit_line_size: u64,
     /// Encoding of the audit lines
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) audit_log_format: EncodingName,

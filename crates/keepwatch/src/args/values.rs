@@ -32,6 +32,19 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     if text.is_empty() { Err(wrong()) } else { Ok(total) }
 }
 
+/// Smallest bound of a line: who, what and when must have room in it.
+const LINE_BYTES_MIN: u64 = 16 << 10;
+
+/// A size that a line may be bounded by.
+pub(crate) fn line_size(text: &str) -> Result<u64, String> {
+    match bytes(text)? {
+        size if size < LINE_BYTES_MIN => Err(format!(
+            "{text} is too little for who, what and when: give {LINE_BYTES_MIN} bytes at least"
+        )),
+        size => Ok(size),
+    }
+}
+
 /// Bytes: a whole number, alone or with `k`, `M`, `G`, `Ki`, `Mi`, `Gi`, and `B` if wanted.
 pub(crate) fn bytes(text: &str) -> Result<u64, String> {
     let wrong = || format!("{text:?} is not a size such as 512Mi or 4Gi");

@@ -80,7 +80,9 @@ fn limits() -> Result<String> {
         "# Limits\n\nMade from the program: `cargo xtask codegen` writes this page. What a flag \
          changes stands in the [command line](cli.md).\n\n| what | limit |\n|---|---|\n",
     );
-    for (what, limit) in rows().into_iter().chain(detection_rows()).chain(index_rows()) {
+    for (what, limit) in
+        rows().into_iter().chain(request_rows()).chain(detection_rows()).chain(index_rows())
+    {
         writeln!(page, "| {what} | {limit} |")?;
     }
     Ok(page)
@@ -142,6 +144,9 @@ fn rows() -> Vec<(&'static str, String)> {
         ("Bytes of lines in an object (default)", bytes(sink::bucket::SEAL_BYTES)),
         ("Time an event waits for its object (default)", seconds(sink::bucket::SEAL_AGE)),
         ("Bytes of a line, as the Forwarder counts them", bytes(sink::bucket::LINE_BYTES)),
+        ("Bytes of a line on standard output and in a file (default)", {
+            bytes(delivery::LINE_BYTES_MAX)
+        }),
         ("Bytes of a prefix of keys", bytes(sink::bucket::PREFIX_BYTES_MAX)),
         ("Wait that a store may ask for", seconds(delivery::RETRY_AFTER_MAX)),
         ("Time between two looks of a sink that has everything", seconds(delivery::GATHER_TIME)),
@@ -164,6 +169,29 @@ fn rows() -> Vec<(&'static str, String)> {
         ("Audit policy", bytes(audit::POLICY_LEN_MAX)),
         ("Threads for requests", house::WORKERS.1.to_string()),
         ("Threads that wait for the disk", house::BLOCKING_MAX.to_string()),
+    ]
+}
+
+/// Those of what one request may take and make long.
+fn request_rows() -> Vec<(&'static str, String)> {
+    use apiserver::{limits as front, registry};
+    let seconds = |time: std::time::Duration| format!("{} ms", time.as_millis());
+    let bytes = |bytes: usize| format!("{bytes} bytes");
+    vec![
+        ("Bytes of bodies under way; of one user a quarter", bytes(front::BODIES_BYTES_MAX)),
+        ("Bytes of memory for the values of a body", bytes(registry::TREE_BYTES_MAX)),
+        ("Values in a YAML body", registry::YAML_VALUES_MAX.to_string()),
+        ("Bytes of long lists under way; of one user a quarter", {
+            bytes(front::ANSWERS_BYTES_MAX)
+        }),
+        ("Lists that are put together at a time", front::LISTS_MAX.to_string()),
+        ("Time in which a client takes nothing of an answer", seconds(front::ANSWER_PAUSE_MAX)),
+        ("Bytes of an audit ID", bytes(event::limit::AUDIT_ID_BYTES_MAX)),
+        ("Bytes of a URI in an event", bytes(event::limit::URI_BYTES_MAX)),
+        ("Bytes of a name in an event", bytes(event::limit::NAME_BYTES_MAX)),
+        ("Bytes of a message in an event", bytes(event::limit::MESSAGE_BYTES_MAX)),
+        ("Bytes of the groups of a user in an event", bytes(event::limit::USER_BYTES_MAX)),
+        ("Bytes of the body of a refusal in an event", bytes(event::limit::REFUSAL_BYTES_MAX)),
     ]
 }
 

@@ -2,6 +2,7 @@
 
 mod check;
 mod destinations;
+mod left_out;
 mod sinks;
 
 use std::net::SocketAddr;
@@ -32,6 +33,7 @@ use crate::clock::SystemClock;
 use crate::cluster;
 use crate::commands::policy;
 use crate::house::{self, House, Plan, Resident};
+use crate::modes;
 use crate::standalone::pki;
 
 /// What is left of the runtime when all rooms are closed gets so long.
@@ -54,6 +56,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<ExitCode> {
 
 async fn live(args: &ServeArgs, installation: Installation) -> Result<()> {
     let policy = policy_of(&args.audit, &installation)?;
+    left_out::warn(&policy, &installation);
     let (authorities, reader) = destinations::authorities(&args.destinations)?;
     let settings =
         destinations::settings(&args.audit, &args.destinations, &installation, authorities)?;
@@ -79,6 +82,7 @@ async fn live(args: &ServeArgs, installation: Installation) -> Result<()> {
         resources: kasten::resources(&installation),
         installation,
         sinks: sinks.sinks,
+        line_bytes: usize::try_from(args.audit.audit_line_size).unwrap_or(usize::MAX),
         detects: args.siem_detection,
         limits: limits(&args.listen),
         checks: keeper.iter().map(Keeper::check).collect(),
@@ -203,6 +207,7 @@ fn self_signed(listen: &ListenArgs) -> Result<(PathBuf, PathBuf)> {
     let certificate = folder.join(format!("{SELF_SIGNED}.crt"));
     let key = folder.join(format!("{SELF_SIGNED}.key"));
     if certificate.exists() && key.exists() {
+        modes::tighten(folder)?;
         return Ok((certificate, key));
     }
     std::fs::create_dir_all(folder)
@@ -231,6 +236,7 @@ fn open_store(args: &StoreArgs) -> Result<store::Sqlite> {
         limit_bytes: args.journal_limit,
         ..store::Settings::default()
     };
+    modes::tighten(&args.data_dir)?;
     house::open_store(&args.data_dir.join(STORE), settings)
 }
 

@@ -24,6 +24,7 @@ use crate::args::{EncodingName, UpArgs};
 use crate::clock::SystemClock;
 use crate::commands::{policy, say};
 use crate::house::{self, House, Plan, Resident};
+use crate::modes;
 use crate::standalone::executor::Executor;
 use crate::standalone::folder::Folder;
 use crate::standalone::namespace_controller::NamespaceController;
@@ -143,6 +144,9 @@ async fn open(
     let now = SystemClock.now();
     let policy = policy::named(&args.policy, &INSTALLATION)?;
     let rbac = rbac::open(&folder.rbac())?;
+    if let Some(home) = folder.store().parent() {
+        modes::tighten(home)?;
+    }
     let store = house::open_store(&folder.store(), store::Settings::default())?;
     let sealed = Sealed::open(store.clone(), &folder.secrets_key(), secrets::FOLDER).await?;
     let serving = authority.server(args.listen.ip())?.write(&folder.pki(), "server")?;
@@ -173,6 +177,7 @@ async fn open(
         resources,
         installation: INSTALLATION,
         sinks,
+        line_bytes: delivery::LINE_BYTES_MAX,
         detects: true,
         limits: Limits { drain_time_max: DRAIN_TIME_MAX, ..Limits::default() },
         checks: Vec::new(),

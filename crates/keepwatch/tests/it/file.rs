@@ -27,7 +27,9 @@ fn every_event_is_in_the_files_once_whatever_kills_the_server() {
     let up = House::up(&folder.path().join("home"), &[], Stdio::null());
     let log = folder.path().join("log");
     let file = format!("--audit-log-file={}", log.join("audit.log").display());
-    let flags = [file.as_str(), "--audit-log-file-size=1", "--audit-policy=extended"];
+    // Lines as long as their objects, so that files are rotated.
+    let long = "--audit-line-size=4Mi";
+    let flags = [file.as_str(), "--audit-log-file-size=1", "--audit-policy=extended", long];
     let mut answered = Vec::new();
     for life in 0..4 {
         let (mut server, address) = House::serve(&up, folder.path(), &flags);

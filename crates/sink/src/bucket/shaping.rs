@@ -23,6 +23,9 @@ const CUT: Cut = Cut { chars: 1024, entries: 64 };
 /// The same when that is not enough.
 const CUT_HARD: Cut = Cut { chars: 128, entries: 8 };
 
+/// What every line has room for, whatever has to be escaped.
+const CUT_LEAST: Cut = Cut { chars: 32, entries: 4 };
+
 /// The annotation that names what is missing.
 pub(super) const SHED: &str = "keepwatch.io/shed";
 /// The annotation with the length of the full line in bytes.
@@ -35,6 +38,16 @@ pub(super) const FULL_SHA256: &str = "keepwatch.io/full-sha256";
 pub struct Shaper {
     encoding: Encoding,
     line_bytes: usize,
+    measure: Measure,
+}
+
+/// How long a line is taken to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Measure {
+    /// As the Datadog Forwarder counts it.
+    Forwarder,
+    /// Its bytes, with the newline.
+    Bytes,
 }
 
 /// How much stays.
@@ -76,7 +89,13 @@ const SIGNAL_STEPS: [SignalStep; 3] = [
 impl Shaper {
     /// Lines in `encoding` that count for at most `line_bytes`.
     pub fn new(encoding: Encoding, line_bytes: usize) -> Self {
-        Self { encoding, line_bytes }
+        Self { encoding, line_bytes, measure: Measure::Forwarder }
+    }
+
+    /// Lines in `encoding` of at most `line_bytes`, the newline included: for shippers that read
+    /// standard output and files, and cut or drop what is longer.
+    pub fn of_bytes(encoding: Encoding, line_bytes: usize) -> Self {
+        Self { encoding, line_bytes, measure: Measure::Bytes }
     }
 
     /// Appends one event without the newline.
@@ -89,23 +108,25 @@ impl Shaper {
         let full = lines.split_off(start);
         let mut short = Event::from(event);
         let mut shed = Vec::new();
-        let steps: [Step; 4] = [
-            ("responseObject", |event| event.response_object = None),
-            ("requestObject", |event| event.request_object = None),
+        let steps: [Step; 5] = [
+            ("responseObject", |event| cut_body(&mut event.response_object)),
+            ("requestObject", |event| cut_body(&mut event.request_object)),
             ("longFields", |event| cut(event, CUT)),
             ("fields", |event| {
                 event.annotations.clear();
                 event.user.extra.clear();
+                event.impersonated_user.iter_mut().for_each(|user| user.extra.clear());
                 event.authentication_metadata = None;
                 cut(event, CUT_HARD);
             }),
+            ("shortFields", |event| cut(event, CUT_LEAST)),
         ];
         for (name, step) in steps {
             step(&mut short);
             shed.push(name);
             mark(&mut short, &shed, &full);
             lines.truncate(start);
-            self.encoding.write(&View::from(&short), lines);
+            self.encoding.write(&event.numbering(View::from(&short)), lines);
             if !self.is_too_long(&lines[start..]) {
                 return;
             }
@@ -137,6 +158,9 @@ impl Shaper {
     }
 
     fn is_too_long(&self, line: &[u8]) -> bool {
+        if self.measure == Measure::Bytes {
+            return line.len() >= self.line_bytes;
+        }
         // Most lines are far below, whatever is in them.
         line.len() * GROWTH_HALVES_MAX / 2 + ENVELOPE_BYTES > self.line_bytes
             && counted(line) > self.line_bytes
@@ -169,6 +193,13 @@ pub(super) fn counted(line: &[u8]) -> usize {
         };
     }
     count
+}
+
+/// A body that is left out is told by its length and its digest.
+fn cut_body(body: &mut Option<event::Json>) {
+    if let Some(body) = body {
+        *body = event::limit::cut_body(body.as_bytes());
+    }
 }
 
 fn mark(event: &mut Event, shed: &[&str], full: &[u8]) {
@@ -337,6 +368,29 @@ mod tests {
         assert_eq!(line(100, 2, 5), "evidence.events");
         assert_eq!(line(100, 200, 5), "evidence.events,targets,message");
         assert_eq!(line(100, 200, 30_000), "evidence.events,targets,message,fields");
+    }
+
+    #[test]
+    fn a_line_on_standard_output_has_a_bound_with_who_what_and_when_in_front() {
+        let long = "x".repeat(3_000_000);
+        for (request, response, uri) in
+            [(&*long, "b", "/"), ("a", &*long, "/"), (&*long, &*long, &*long)]
+        {
+            let mut event = event(request, response, uri);
+            event.user.username = "alice".to_owned();
+            for encoding in [Encoding::V1, Encoding::Kasten(event::kasten::Labels::default())] {
+                let mut line = Vec::new();
+                let shaper = Shaper::of_bytes(encoding, 32_000);
+                shaper.write(&View::from(&event).numbered(77), &mut line);
+                assert!(line.len() < 32_000, "{}", line.len());
+                let text = String::from_utf8(line).unwrap();
+                let parsed: serde_json::Value = serde_json::from_str(&text).unwrap();
+                let notes = parsed.get("annotations").or(parsed.get("Annotations")).unwrap();
+                assert_eq!(notes["keepwatch.io/journal-seq"], "77");
+                assert!(text.find("alice").unwrap() < 12_000);
+                assert!(text.contains(r#""keepwatch.io/cut":{"bytes":3000002,"sha256":""#));
+            }
+        }
     }
 
     #[test]

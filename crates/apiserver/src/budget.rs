@@ -1,0 +1,132 @@
+//! So much of something at a time, in all and for each user: one user must not leave nothing for others.
+//!
+//! What is taken is held by a value, and given back when that is dropped.
+
+use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use event::UserInfo;
+
+/// The part of everything that one user may hold: one in so many.
+const SHARES: usize = 4;
+/// Of a small number, each user may hold all.
+const SHARE_MIN: usize = 16;
+
+/// A bounded amount that users share.
+pub(crate) struct Budget {
+    max: usize,
+    share: usize,
+    keys: RandomState,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    held: usize,
+    /// By the hash of a user's name.
+    by_user: HashMap<u64, usize>,
+}
+
+/// A part of a budget.
+pub(crate) struct Held {
+    budget: Arc<Budget>,
+    user: u64,
+    amount: usize,
+}
+
+impl Budget {
+    pub(crate) fn new(max: usize) -> Arc<Self> {
+        let share = max.div_ceil(SHARES).max(SHARE_MIN.min(max));
+        let (keys, state) = (RandomState::new(), Mutex::default());
+        Arc::new(Self { max, share, keys, state })
+    }
+
+    /// Takes an amount for a user, if there is so much. A user who holds nothing may take more than a
+    /// share of it, as long as all together is within the bound.
+    pub(crate) fn take(self: &Arc<Self>, user: &UserInfo, amount: usize) -> Option<Held> {
+        let mut held =
+            Held { budget: Arc::clone(self), user: self.keys.hash_one(&user.username), amount: 0 };
+        held.grow(amount).then_some(held)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    /// Takes more; whether there was so much.
+    pub(crate) fn grow(&mut self, amount: usize) -> bool {
+        let mut state = self.budget.state();
+        let of_user = state.by_user.get(&self.user).copied().unwrap_or_default();
+        let is_within_share = of_user == 0 || of_user.saturating_add(amount) <= self.budget.share;
+        // What is larger than everything goes alone.
+        let is_within_all = state.held == 0 || state.held.saturating_add(amount) <= self.budget.max;
+        if !(is_within_share && is_within_all) {
+            return false;
+        }
+        state.held += amount;
+        *state.by_user.entry(self.user).or_default() += amount;
+        drop(state);
+        self.amount += amount;
+        true
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut state = self.budget.state();
+        state.held = state.held.saturating_sub(self.amount);
+        if let Some(of_user) = state.by_user.get_mut(&self.user) {
+            *of_user = of_user.saturating_sub(self.amount);
+            if *of_user == 0 {
+                state.by_user.remove(&self.user);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(name: &str) -> UserInfo {
+        UserInfo { username: name.to_owned(), ..UserInfo::default() }
+    }
+
+    /// One user with slow bodies took every place for writes.
+    #[test]
+    fn one_user_leaves_places_for_others() {
+        let budget = Budget::new(200);
+        let alice: Vec<Held> =
+            std::iter::from_fn(|| budget.take(&user("alice"), 1)).take(500).collect();
+        assert_eq!(alice.len(), 50);
+        let others = ["bob", "carol", "dave"];
+        let others: Vec<Held> = others
+            .iter()
+            .flat_map(|name| std::iter::from_fn(|| budget.take(&user(name), 1)).take(50))
+            .collect();
+        assert_eq!(others.len(), 150);
+        assert!(budget.take(&user("eve"), 1).is_none(), "all are taken");
+        drop(alice);
+        assert!(budget.take(&user("eve"), 1).is_some());
+        drop(others);
+        assert!(budget.state().by_user.is_empty());
+    }
+
+    #[test]
+    fn something_large_goes_alone_and_small_numbers_are_not_divided() {
+        let budget = Budget::new(100);
+        let large = budget.take(&user("alice"), 1000).unwrap();
+        assert!(budget.take(&user("bob"), 1).is_none());
+        drop(large);
+        let mut half = budget.take(&user("alice"), 50).unwrap();
+        assert!(!half.grow(1), "beyond the share");
+        assert!(budget.take(&user("bob"), 50).is_some());
+        let few = Budget::new(2);
+        let one = few.take(&user("alice"), 1);
+        assert!(one.is_some() && few.take(&user("alice"), 1).is_some());
+    }
+}

@@ -1,0 +1,195 @@
+//! Lists on their way to clients: bounded in bytes, and equal ones kept in memory once.
+//!
+//! A list of many objects is long, and a client may take its time with it, or for ever. What one
+//! client waits for is shared with all who ask the same at the same revision; it goes when the last
+//! of them has it.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use bytes::Bytes;
+use event::{Json, Timestamp, UserInfo};
+use http::{HeaderMap, StatusCode};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::budget::{Budget, Held};
+use crate::limits::{ANSWER_BYTES_FREE, ANSWERS_BYTES_MAX, LISTS_MAX};
+use crate::negotiate::{Form, Rendering};
+use crate::{Answer, ApiError, Request, refusal};
+
+/// Lists that are known to be on their way; beyond it, those that have left are forgotten.
+const KNOWN_MAX: usize = 256;
+
+/// Lists on their way.
+pub(super) struct Answers {
+    budget: Arc<Budget>,
+    turns: Semaphore,
+    keys: RandomState,
+    known: Mutex<HashMap<u64, Weak<Rendered>>>,
+}
+
+/// Everything that decides what a list says.
+#[derive(Clone, Copy)]
+pub(super) struct Key<'r> {
+    request: &'r Request,
+    revision: u64,
+    rendering: Rendering,
+    seconds: i64,
+}
+
+/// The key of a list; of a table the time too, since it tells how old objects are.
+pub(super) fn key(
+    request: &Request,
+    revision: u64,
+    rendering: Rendering,
+    now: Timestamp,
+) -> Key<'_> {
+    Key { request, revision, rendering, seconds: now.as_micros() / 1_000_000 }
+}
+
+/// A rendered list, and its part of the budget.
+struct Rendered {
+    code: StatusCode,
+    headers: HeaderMap,
+    content_type: &'static str,
+    body: Bytes,
+    object: Option<Json>,
+    /// A list of another path may have the same hash.
+    path: String,
+    _held: Held,
+}
+
+/// Keeps a rendered list as long as its bytes are anywhere.
+struct Bound {
+    rendered: Arc<Rendered>,
+    is_body: bool,
+}
+
+impl AsRef<[u8]> for Bound {
+    fn as_ref(&self) -> &[u8] {
+        match &self.rendered.object {
+            Some(object) if !self.is_body => object.as_bytes(),
+            _ => &self.rendered.body,
+        }
+    }
+}
+
+impl Default for Answers {
+    fn default() -> Self {
+        Self {
+            budget: Budget::new(ANSWERS_BYTES_MAX),
+            turns: Semaphore::new(LISTS_MAX),
+            keys: RandomState::new(),
+            known: Mutex::default(),
+        }
+    }
+}
+
+impl Answers {
+    /// Waits until it is this list's turn to be put together.
+    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.turns.acquire().await.ok()
+    }
+
+    /// The list that is on its way already, or a new one if there is room for it.
+    pub(super) fn shared(
+        &self,
+        key: Key<'_>,
+        bytes: usize,
+        user: &UserInfo,
+        make: impl FnOnce() -> Answer,
+    ) -> Result<Answer, ApiError> {
+        if bytes <= ANSWER_BYTES_FREE {
+            return Ok(make());
+        }
+        let Key { request, revision, rendering, seconds } = key;
+        let rendering_text = format!("{rendering:?}");
+        let seconds = if matches!(rendering.form, Form::Table(_)) { seconds } else { 0 };
+        let path = &request.info.path;
+        let hash = self.keys.hash_one((path, &request.query, revision, rendering_text, seconds));
+        let known = self.known().get(&hash).and_then(Weak::upgrade);
+        if let Some(known) = known.filter(|known| known.path == *path) {
+            return Ok(known.answer());
+        }
+        let mut held = self.budget.take(user, bytes).ok_or_else(refusal::too_many_requests)?;
+        let Answer { code, headers, content_type, body, object, .. } = make();
+        // Indented, it is longer than its objects; what there is of it is on its way anyway.
+        held.grow(body.len().saturating_sub(bytes));
+        let path = path.clone();
+        let rendered =
+            Arc::new(Rendered { code, headers, content_type, body, object, path, _held: held });
+        let mut known = self.known();
+        if known.len() >= KNOWN_MAX {
+            known.retain(|_, rendered| rendered.strong_count() > 0);
+        }
+        known.insert(hash, Arc::downgrade(&rendered));
+        drop(known);
+        Ok(rendered.answer())
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Weak<Rendered>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Rendered {
+    fn answer(self: &Arc<Self>) -> Answer {
+        let bytes = |is_body| Bytes::from_owner(Bound { rendered: Arc::clone(self), is_body });
+        Answer {
+            code: self.code,
+            headers: self.headers.clone(),
+            content_type: self.content_type,
+            body: bytes(true),
+            object: self.object.as_ref().map(|_| Json::of_clean(bytes(false))),
+            status: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+
+    use super::*;
+    use crate::RequestInfo;
+    use crate::negotiate::Rendering;
+
+    fn request(path: &str) -> Request {
+        Request {
+            info: RequestInfo::of(&Method::GET, path, &[]),
+            method: Method::GET,
+            query: Vec::new(),
+            headers: HeaderMap::new(),
+            user: Arc::new(UserInfo { username: "alice".to_owned(), ..UserInfo::default() }),
+            body: Bytes::new(),
+            received: Timestamp::default(),
+        }
+    }
+
+    /// Forty lists that were never read took forty times their memory.
+    #[test]
+    fn equal_lists_are_in_memory_once_and_others_are_refused_beyond_the_bound() {
+        let answers = Answers::default();
+        let len = 20 << 20;
+        let ask = |path: &str, revision: u64| {
+            let request = request(path);
+            let rendering = Rendering::of(&request).unwrap();
+            let key = key(&request, revision, rendering, Timestamp::default());
+            let text = format!("\"{}\"", "x".repeat(len - 2));
+            let make = || Answer::json(StatusCode::OK, Json::of_clean(Bytes::from(text)));
+            answers.shared(key, len, &request.user, make)
+        };
+        let equal: Vec<Answer> = (0..40).map(|_| ask("/apis/a.b/v1/things", 7).unwrap()).collect();
+        let first = equal[0].body.as_ptr();
+        assert!(equal.iter().all(|answer| answer.body.as_ptr() == first));
+        let events = equal.iter().map(|answer| answer.object.clone().unwrap().into_bytes());
+        assert!(events.into_iter().all(|event| event.as_ptr() == first));
+        assert!(ask("/apis/a.b/v1/things", 8).is_err(), "beyond the user's share");
+        drop(equal);
+        let next = ask("/apis/a.b/v1/things", 8).unwrap();
+        assert!(ask("/apis/a.b/v1/others", 8).is_err());
+        drop(next);
+        assert!(answers.known().values().all(|known| known.strong_count() == 0));
+    }
+}

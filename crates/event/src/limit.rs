@@ -1,0 +1,214 @@
+//! Bounds of what a client can make long in an event: texts and lists of its head, and the body of a
+//! refusal that quotes them.
+//!
+//! Whoever acts must not decide how long the record is: who, what and when stand behind some of these
+//! fields, and people who are not recognised can send them. What is cut is marked with its length and
+//! its digest.
+
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+
+use crate::{Event, Json, UserInfo};
+
+/// Bytes of a text that names something: a user, a group, an object, a verb.
+pub const NAME_BYTES_MAX: usize = 1024;
+/// Bytes of the path and query of a request.
+pub const URI_BYTES_MAX: usize = 8192;
+/// Bytes of a message and of an annotation's value.
+pub const MESSAGE_BYTES_MAX: usize = 4096;
+/// Bytes of an audit ID.
+pub const AUDIT_ID_BYTES_MAX: usize = 64;
+/// Entries of a list: groups, addresses, extra values, causes.
+pub const ENTRIES_MAX: usize = 128;
+/// Bytes of all groups, or of everything extra, of a user.
+pub const USER_BYTES_MAX: usize = 16 << 10;
+/// Bytes of the body of a refusal.
+pub const REFUSAL_BYTES_MAX: usize = 16 << 10;
+
+/// Cuts what is too long. Costs a few comparisons where nothing is.
+pub fn limit(event: &mut Event) {
+    text(&mut event.audit_id, AUDIT_ID_BYTES_MAX);
+    text(&mut event.request_uri, URI_BYTES_MAX);
+    text(&mut event.verb, NAME_BYTES_MAX);
+    text(&mut event.user_agent, 2 * NAME_BYTES_MAX);
+    user(&mut event.user);
+    event.impersonated_user.iter_mut().for_each(user);
+    texts(&mut event.source_ips, NAME_BYTES_MAX);
+    if let Some(about) = &mut event.object_ref {
+        let names = [
+            &mut about.resource,
+            &mut about.namespace,
+            &mut about.name,
+            &mut about.uid,
+            &mut about.api_group,
+            &mut about.api_version,
+            &mut about.resource_version,
+            &mut about.subresource,
+        ];
+        for name in names {
+            text(name, NAME_BYTES_MAX);
+        }
+    }
+    for value in event.annotations.values_mut() {
+        text(value, MESSAGE_BYTES_MAX);
+    }
+    if let Some(status) = &mut event.response_status {
+        let code = status.code;
+        text(&mut status.message, MESSAGE_BYTES_MAX);
+        text(&mut status.reason, NAME_BYTES_MAX);
+        if let Some(details) = &mut status.details {
+            let names =
+                [&mut details.name, &mut details.group, &mut details.kind, &mut details.uid];
+            for name in names {
+                text(name, NAME_BYTES_MAX);
+            }
+            details.causes.truncate(ENTRIES_MAX);
+            for cause in &mut details.causes {
+                text(&mut cause.message, MESSAGE_BYTES_MAX);
+                text(&mut cause.field, NAME_BYTES_MAX);
+            }
+        }
+        if code >= 400
+            && let Some(body) = &mut event.response_object
+            && body.as_bytes().len() > REFUSAL_BYTES_MAX
+        {
+            *body = cut_body(body.as_bytes());
+        }
+    }
+}
+
+/// What stands in the place of a body that was cut: its length and its digest.
+pub fn cut_body(body: &[u8]) -> Json {
+    let (bytes, digest) = (body.len(), digest(body));
+    let text = format!(r#"{{"keepwatch.io/cut":{{"bytes":{bytes},"sha256":"{digest}"}}}}"#);
+    Json::of_clean(Bytes::from(text))
+}
+
+/// The SHA-256 of bytes, in hexadecimal digits.
+pub fn digest(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(64);
+    for byte in Sha256::digest(bytes) {
+        for half in [byte >> 4, byte & 0xf] {
+            text.extend(char::from_digit(half.into(), 16));
+        }
+    }
+    text
+}
+
+/// Cuts a text so that with its mark it has no more than `bytes_max` bytes.
+pub fn text(text: &mut String, bytes_max: usize) {
+    if text.len() <= bytes_max {
+        return;
+    }
+    let digest = digest(text.as_bytes());
+    let short = digest.get(..16).unwrap_or_default();
+    let mark = format!("…[cut: {} bytes, sha256 {short}]", text.len());
+    let end = text.floor_char_boundary(bytes_max.saturating_sub(mark.len()));
+    text.truncate(end);
+    text.push_str(&mark);
+}
+
+fn texts(list: &mut Vec<String>, bytes_max: usize) {
+    let count = list.len();
+    if count > ENTRIES_MAX {
+        list.truncate(ENTRIES_MAX - 1);
+        list.push(format!("…[cut: {count} entries]"));
+    }
+    for one in list.iter_mut() {
+        text(one, bytes_max);
+    }
+    let mut left = USER_BYTES_MAX;
+    let fits = list.iter().take_while(|one| {
+        let has_room = one.len() <= left;
+        left = left.saturating_sub(one.len());
+        has_room
+    });
+    let fits = fits.count();
+    if fits < list.len() {
+        list.truncate(fits);
+        list.push(format!("…[cut: {count} entries]"));
+    }
+}
+
+fn user(user: &mut UserInfo) {
+    text(&mut user.username, NAME_BYTES_MAX);
+    text(&mut user.uid, NAME_BYTES_MAX);
+    texts(&mut user.groups, NAME_BYTES_MAX);
+    let size = |(key, values): (&String, &Vec<String>)| {
+        key.len() + values.iter().map(|value| value.len() + 4).sum::<usize>() + 8
+    };
+    let bytes: usize = user.extra.iter().map(size).sum();
+    if bytes <= USER_BYTES_MAX && user.extra.len() <= ENTRIES_MAX {
+        return;
+    }
+    let count = user.extra.len();
+    let mut left = USER_BYTES_MAX;
+    let extra = std::mem::take(&mut user.extra);
+    for (mut key, mut values) in extra.into_iter().take(ENTRIES_MAX) {
+        text(&mut key, NAME_BYTES_MAX);
+        texts(&mut values, NAME_BYTES_MAX);
+        let taken = size((&key, &values));
+        if taken > left {
+            break;
+        }
+        left -= taken;
+        user.extra.insert(key, values);
+    }
+    user.extra.insert("keepwatch.io/cut".to_owned(), vec![format!("{count} keys, {bytes} bytes")]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ObjectReference, Stage, Status, StatusDetails, Timestamp};
+
+    /// Nobody could make an event of five megabytes with one head.
+    #[test]
+    fn whatever_a_client_makes_long_the_event_stays_short_and_says_what_was_cut() {
+        let long = "ü".repeat(500_000);
+        let mut event =
+            Event::without_request(Stage::ResponseComplete, &long, Timestamp::default());
+        event.audit_id.clone_from(&long);
+        event.request_uri.clone_from(&long);
+        event.user_agent.clone_from(&long);
+        event.source_ips = vec![long.clone(); 9];
+        event.user = UserInfo {
+            username: long.clone(),
+            uid: long.clone(),
+            groups: vec!["g".repeat(900); 4000],
+            extra: (0..4000).map(|at| (format!("k{at}"), vec![long.clone(); 2])).collect(),
+        };
+        event.impersonated_user = Some(event.user.clone());
+        let name = || long.clone();
+        event.object_ref =
+            Some(ObjectReference { name: name(), namespace: name(), ..ObjectReference::default() });
+        let details = Some(StatusDetails { name: name(), ..StatusDetails::default() });
+        event.response_status =
+            Some(Status { code: 404, message: name(), details, ..Status::default() });
+        event.response_object = Json::of(&long).ok();
+        event.annotations.insert("authorization.k8s.io/reason".to_owned(), name());
+        limit(&mut event);
+        let record = crate::record::write(&event);
+        assert!(record.len() < 110_000, "{}", record.len());
+        let whole = digest(long.as_bytes());
+        let mark = format!("[cut: 1000000 bytes, sha256 {}]", whole.get(..16).unwrap());
+        for text in [&event.request_uri, &event.user.username, &event.verb] {
+            assert!(text.starts_with("üü") && text.ends_with(&mark), "{text}");
+        }
+        assert!(event.audit_id.len() <= AUDIT_ID_BYTES_MAX);
+        assert!(event.user.groups.last().unwrap().contains("4000 entries"));
+        assert!(event.user.extra.contains_key("keepwatch.io/cut"));
+        let body = event.response_object.unwrap();
+        assert!(String::from_utf8_lossy(body.as_bytes()).contains(r#""bytes":1000002"#));
+    }
+
+    #[test]
+    fn what_is_short_stays_as_it_is() {
+        let mut event = Event::without_request(Stage::Panic, "get", Timestamp::default());
+        event.user.groups = vec!["a".to_owned(); 100];
+        event.request_uri = "x".repeat(URI_BYTES_MAX);
+        let before = event.clone();
+        limit(&mut event);
+        assert_eq!(event, before);
+    }
+}

@@ -47,7 +47,7 @@ use kind::Kind;
 #[cfg(fuzzing)]
 pub(crate) use decode::read as read_body;
 pub(crate) use decode::{Document, cost, json as read_json, media_type, unsupported};
-pub use decode::{TREE_BYTES_MAX, YAML_VALUES_MAX};
+pub use decode::{TREE_BYTES_MAX, YAML_BYTES_MAX, YAML_VALUES_MAX};
 
 /// How much is recorded of an act of the server that a request has caused.
 pub type ConsequencePolicy = Arc<dyn Fn(&Attributes) -> Level + Send + Sync>;

@@ -22,6 +22,9 @@ const YAML_DEPTH_MAX: usize = 128;
 /// Widest indentation in a YAML document: what bounds the depth of its blocks.
 const YAML_INDENT_MAX: usize = 512;
 
+/// Bytes of a YAML document: its scanner holds every word of a list until the list ends, which takes
+/// two hundred times as much.
+pub const YAML_BYTES_MAX: usize = 192 << 10;
 /// Values in a YAML document, those that come from aliases counted once more.
 pub const YAML_VALUES_MAX: usize = 40_000;
 /// Bytes of memory that the values of one document may take, by the costs below.
@@ -211,6 +214,9 @@ impl<'de> Visitor<'de> for Node<'_> {
 
 /// Reads one YAML document of the kind that has a meaning in JSON.
 pub(crate) fn yaml(body: &[u8]) -> Result<Document, String> {
+    if body.len() > YAML_BYTES_MAX {
+        return Err(format!("YAML may have {YAML_BYTES_MAX} bytes: send it as JSON"));
+    }
     let text = std::str::from_utf8(body).map_err(|error| error.to_string())?;
     check_depth(text)?;
     check_values(text)?;

@@ -180,6 +180,7 @@ fn request_rows() -> Vec<(&'static str, String)> {
     vec![
         ("Bytes of bodies under way; of one user a quarter", bytes(front::BODIES_BYTES_MAX)),
         ("Bytes of memory for the values of a body", bytes(registry::TREE_BYTES_MAX)),
+        ("Bytes of a YAML body", bytes(registry::YAML_BYTES_MAX)),
         ("Values in a YAML body", registry::YAML_VALUES_MAX.to_string()),
         ("Bytes of long lists under way; of one user a quarter", {
             bytes(front::ANSWERS_BYTES_MAX)

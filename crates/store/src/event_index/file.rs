@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
@@ -66,6 +67,9 @@ pub(super) fn remove(path: &Path) -> Result<(), IndexError> {
 
 /// `None` for a file of another layout.
 fn connect(path: &Path) -> rusqlite::Result<Option<Connection>> {
+    // It names users and objects, as the store does.
+    let mut options = std::fs::OpenOptions::new();
+    options.create(true).append(true).mode(0o600).open(path).ok();
     let file = Connection::open(path)?;
     // No other process has a use for it, and so there is nothing to share.
     file.pragma_update(None, "locking_mode", "EXCLUSIVE")?;

@@ -12,7 +12,7 @@ use store::Journal;
 use store::event_index::EventIndex;
 use tokio::sync::watch;
 
-use crate::detector::DetectorStatus;
+use crate::detector::{DETECTOR, DetectorStatus};
 use crate::health::SinkStatus;
 
 /// The sink a number belongs to.
@@ -65,7 +65,8 @@ impl Metrics {
             "Compressed bytes of objects that a bucket has",
             metrics.object_bytes.clone(),
         );
-        registry.register_collector(Box::new(Lag { journal, index: Arc::clone(&metrics.index) }));
+        let (index, detector) = (Arc::clone(&metrics.index), Arc::clone(&metrics.detector));
+        registry.register_collector(Box::new(Lag { journal, index, detector }));
         metrics
     }
 
@@ -122,6 +123,7 @@ fn of(sink: &str) -> Labels {
 struct Lag {
     journal: Arc<dyn Journal>,
     index: Arc<OnceLock<Indexing>>,
+    detector: Followed,
 }
 
 impl std::fmt::Debug for Lag {
@@ -136,7 +138,11 @@ impl Collector for Lag {
         let last = self.journal.last_seq();
         let readers = self.journal.readers().into_iter().map(|reader| (reader.name, reader.lag));
         let index = self.index.get().map(|(status, _)| status.health(last));
-        for (name, records) in readers.chain(index.map(|health| (health.sink, health.lag))) {
+        // The cursor of the detector is behind what it has read, by as much as its saved state is.
+        let read = self.detector.get().map(|status| last.saturating_sub(status.borrow().seq));
+        let detector = read.map(|lag| (DETECTOR.to_owned(), lag));
+        let others = index.map(|health| (health.sink, health.lag)).into_iter().chain(detector);
+        for (name, records) in readers.chain(others) {
             let value = i64::try_from(records).unwrap_or(i64::MAX);
             lag.get_or_create(&of(&name)).set(value);
         }

@@ -104,6 +104,14 @@ async fn detector_at(
     rules: watch::Receiver<DetectorRules>,
     now: &Arc<AtomicI64>,
 ) -> Detector {
+    detector_of(&mut Delivery::new(store.journal(), &mut Registry::default()), rules, now).await
+}
+
+async fn detector_of(
+    delivery: &mut Delivery,
+    rules: watch::Receiver<DetectorRules>,
+    now: &Arc<AtomicI64>,
+) -> Detector {
     let now = Arc::clone(now);
     let parts = DetectorParts {
         writer: Arc::new(Writer),
@@ -113,7 +121,7 @@ async fn detector_at(
         cluster: "prod".to_owned(),
         clock: Arc::new(move || Timestamp::from_micros(now.load(Ordering::Relaxed))),
     };
-    Delivery::new(store.journal(), &mut Registry::default()).detector(parts).await.unwrap()
+    delivery.detector(parts).await.unwrap()
 }
 
 async fn delete(store: &Sqlite, number: i64) {
@@ -296,6 +304,31 @@ async fn a_signal_does_not_end_while_an_event_that_prolongs_it_waits_for_the_dis
     let found = found(&store).await;
     let counts: Vec<_> = found.values().map(|(signal, _)| signal.spec.count).collect();
     assert_eq!(counts, [2]);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn the_lag_of_the_detector_is_what_it_has_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let (_sender, receiver) = watch::channel(rules(&[]));
+    let mut registry = Registry::default();
+    let mut delivery = Delivery::new(store.journal(), &mut registry);
+    let detector = detector_of(&mut delivery, receiver, &Arc::new(AtomicI64::new(START))).await;
+    let mut status = detector.status();
+    let stop = CancellationToken::new();
+    let scenario = async {
+        delete(&store, 0).await;
+        status.wait_for(|status| status.seq >= 1).await.unwrap();
+        let mut metrics = String::new();
+        prometheus_client::encoding::text::encode(&mut metrics, &registry).unwrap();
+        stop.cancel();
+        metrics
+    };
+    let ((), metrics) = tokio::join!(detector.run(stop.clone()), scenario);
+    let of_detector = "keepwatch_delivery_lag_events{sink=\"detector\"}";
+    let lag = metrics.lines().find(|line| line.starts_with(of_detector)).unwrap();
+    assert_eq!(lag, format!("{of_detector} 0"));
     store.close().await;
 }
 

@@ -9,8 +9,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use event::UserInfo;
 
-/// The part of everything that one user may hold: one in so many.
-const SHARES: usize = 4;
 /// Of a small number, each user may hold all.
 const SHARE_MIN: usize = 16;
 
@@ -37,8 +35,9 @@ pub(crate) struct Held {
 }
 
 impl Budget {
-    pub(crate) fn new(max: usize) -> Arc<Self> {
-        let share = max.div_ceil(SHARES).max(SHARE_MIN.min(max));
+    /// `max` for all; of it one user may hold one part in `shares`.
+    pub(crate) fn new(max: usize, shares: usize) -> Arc<Self> {
+        let share = max.div_ceil(shares).max(SHARE_MIN.min(max));
         let (keys, state) = (RandomState::new(), Mutex::default());
         Arc::new(Self { max, share, keys, state })
     }
@@ -99,7 +98,7 @@ mod tests {
     /// One user with slow bodies took every place for writes.
     #[test]
     fn one_user_leaves_places_for_others() {
-        let budget = Budget::new(200);
+        let budget = Budget::new(200, 4);
         let alice: Vec<Held> =
             std::iter::from_fn(|| budget.take(&user("alice"), 1)).take(500).collect();
         assert_eq!(alice.len(), 50);
@@ -118,14 +117,14 @@ mod tests {
 
     #[test]
     fn something_large_goes_alone_and_small_numbers_are_not_divided() {
-        let budget = Budget::new(100);
+        let budget = Budget::new(100, 4);
         let large = budget.take(&user("alice"), 1000).unwrap();
         assert!(budget.take(&user("bob"), 1).is_none());
         drop(large);
         let mut half = budget.take(&user("alice"), 50).unwrap();
         assert!(!half.grow(1), "beyond the share");
         assert!(budget.take(&user("bob"), 50).is_some());
-        let few = Budget::new(2);
+        let few = Budget::new(2, 4);
         let one = few.take(&user("alice"), 1);
         assert!(one.is_some() && few.take(&user("alice"), 1).is_some());
     }

@@ -15,6 +15,10 @@ pub const BODY_PAUSE_MAX: Duration = Duration::from_secs(10);
 pub const BODIES_BYTES_MAX: usize = 64 << 20;
 /// Bytes of long answers under way; of one user, a quarter.
 pub const ANSWERS_BYTES_MAX: usize = 128 << 20;
+/// One user may have one in so many of the requests under way …
+pub const REQUESTS_SHARES: usize = 2;
+/// … and of the bytes of bodies and of long answers.
+pub const BYTES_SHARES: usize = 4;
 /// An answer up to this size is not counted.
 pub const ANSWER_BYTES_FREE: usize = 64 << 10;
 /// An answer of which a client takes nothing for so long ends.
@@ -97,9 +101,9 @@ pub(crate) type Seat = Held;
 impl InFlight {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
-            reads: Budget::new(limits.reads_max),
-            mutations: Budget::new(limits.mutations_max),
-            bodies: Budget::new(BODIES_BYTES_MAX),
+            reads: Budget::new(limits.reads_max, REQUESTS_SHARES),
+            mutations: Budget::new(limits.mutations_max, REQUESTS_SHARES),
+            bodies: Budget::new(BODIES_BYTES_MAX, BYTES_SHARES),
         }
     }
 

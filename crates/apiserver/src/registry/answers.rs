@@ -14,7 +14,7 @@ use http::{HeaderMap, StatusCode};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::budget::{Budget, Held};
-use crate::limits::{ANSWER_BYTES_FREE, ANSWERS_BYTES_MAX, LISTS_MAX};
+use crate::limits::{ANSWER_BYTES_FREE, ANSWERS_BYTES_MAX, BYTES_SHARES, LISTS_MAX};
 use crate::negotiate::{Form, Rendering};
 use crate::{Answer, ApiError, Request, refusal};
 
@@ -78,7 +78,7 @@ impl AsRef<[u8]> for Bound {
 impl Default for Answers {
     fn default() -> Self {
         Self {
-            budget: Budget::new(ANSWERS_BYTES_MAX),
+            budget: Budget::new(ANSWERS_BYTES_MAX, BYTES_SHARES),
             turns: Semaphore::new(LISTS_MAX),
             keys: RandomState::new(),
             known: Mutex::default(),

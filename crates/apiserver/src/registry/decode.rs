@@ -214,6 +214,12 @@ impl<'de> Visitor<'de> for Node<'_> {
 
 /// Reads one YAML document of the kind that has a meaning in JSON.
 pub(crate) fn yaml(body: &[u8]) -> Result<Document, String> {
+    // `kubectl apply --server-side` sends JSON under the name of YAML, which it is too.
+    if body.trim_ascii_start().starts_with(b"{")
+        && let Ok(document) = json(body)
+    {
+        return Ok(document);
+    }
     if body.len() > YAML_BYTES_MAX {
         return Err(format!("YAML may have {YAML_BYTES_MAX} bytes: send it as JSON"));
     }

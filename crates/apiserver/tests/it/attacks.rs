@@ -38,6 +38,22 @@ async fn a_body_of_very_many_values_is_refused_in_every_form() {
     house.close().await;
 }
 
+/// JSON is YAML too, and costs no more under that name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn json_that_is_called_yaml_is_read_as_json() {
+    let house = House::open().await;
+    let mut alice = house.client("alice").await;
+    let long = "x".repeat(1 << 20);
+    let body = format!(
+        r#" {{"apiVersion":"test.io/v1","kind":"Thing","metadata":{{"name":"long","annotations":{{}}}},"spec":{{"text":"{long}"}}}}"#
+    );
+    let mut sent = request("POST", THINGS, &body);
+    sent.headers_mut().insert("content-type", "application/yaml".parse().unwrap());
+    let reply = alice.send(sent).await;
+    assert_eq!(reply.code, 201, "{}", reply.body);
+    house.close().await;
+}
+
 fn sent(events: &[Event]) -> Vec<Value> {
     let body = |event: &Event| event.request_object.clone();
     let bodies = events.iter().filter_map(body);

@@ -124,8 +124,11 @@ fn rows() -> Vec<(&'static str, String)> {
         ("Connections from one address", front::ADDRESS_CONNECTIONS_MAX.to_string()),
         ("Streams of an HTTP/2 connection", front::STREAMS_MAX.to_string()),
         ("Time a connection may be idle", seconds(front::IDLE_TIME_MAX)),
-        ("Reading requests at a time (default)", flags.reads_max.to_string()),
-        ("Changing requests at a time (default)", flags.mutations_max.to_string()),
+        ("Reading requests at a time (default); of one user half", flags.reads_max.to_string()),
+        (
+            "Changing requests at a time (default); of one user half",
+            flags.mutations_max.to_string(),
+        ),
         ("Time for a request (default)", seconds(flags.request_time_max)),
         ("Time for a record to become durable", seconds(front::RECORD_TIME_MAX)),
         ("Requests that wait for the store", disk::WAITING_MAX.to_string()),

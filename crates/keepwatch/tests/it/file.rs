@@ -28,8 +28,8 @@ fn every_event_is_in_the_files_once_whatever_kills_the_server() {
     let log = folder.path().join("log");
     let file = format!("--audit-log-file={}", log.join("audit.log").display());
     // Lines as long as their objects, so that files are rotated.
-    let long = "--audit-line-size=4Mi";
-    let flags = [file.as_str(), "--audit-log-file-size=1", "--audit-policy=extended", long];
+    let size = "--audit-line-size=4Mi";
+    let flags = [file.as_str(), "--audit-log-file-size=1", "--audit-policy=extended", size];
     let mut answered = Vec::new();
     for life in 0..4 {
         let (mut server, address) = House::serve(&up, folder.path(), &flags);

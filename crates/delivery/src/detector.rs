@@ -230,10 +230,7 @@ impl Detector {
             if self.parts.rules.has_changed().unwrap_or(false) {
                 self.change_rules().await?;
             }
-            let is_idle = !self.read_batch().await?;
-            if is_idle {
-                self.pass_time().await?;
-            }
+            let is_idle = !self.read_batch().await? && self.pass_time().await?;
             self.write_due(false).await?;
             if self.has_news && self.published_at.elapsed() >= STATUS_PERIOD {
                 self.publish();
@@ -312,26 +309,27 @@ impl Detector {
     /// Time goes on although nothing is recorded. It must lead to the same signals as the next event
     /// would, only earlier. So it goes on only as far as no event can come any more that happened
     /// before: all that the store was asked to commit is committed, however long the disk takes, and read.
-    async fn pass_time(&mut self) -> Result<(), Stopped> {
+    /// False if there are records to be read first.
+    async fn pass_time(&mut self) -> Result<bool, Stopped> {
         let now = (self.parts.clock)().as_micros().saturating_sub(HANDOVER_TIME_MAX);
         let time = Timestamp::from_micros(now);
         if time <= self.time || self.position < self.committed || !self.engine.is_due(time) {
-            return Ok(());
+            return Ok(true);
         }
         match self.reader.journal().submit(Box::new(|_| {})).await {
             Ok(_) => {}
             Err(StoreError::Closed) => return Err(Stopped),
             // Nothing can be written now; it is tried again later.
-            Err(_) => return Ok(()),
+            Err(_) => return Ok(true),
         }
         if self.reader.journal().last_seq() > self.position {
-            return Ok(());
+            return Ok(false);
         }
         self.time = time;
         let mut changes = Vec::new();
         self.engine.advance(time, &mut changes);
         self.take(changes);
-        Ok(())
+        Ok(true)
     }
 
     fn take(&mut self, changes: Vec<SignalChange>) {

@@ -46,7 +46,7 @@ impl Act {
         Event {
             level: Level::RequestResponse,
             audit_id: format!("act-{id}"),
-            request_uri: format!("/apis/{group}/v1alpha1/{}{query}", self.resource),
+            request_uri: format!("/apis/{group}/v1alpha1{}{query}", self.path()),
             user: user(&self.user),
             impersonated_user: (!self.acts_as.is_empty()).then(|| user(&self.acts_as)),
             source_ips: vec!["192.0.2.7".to_owned()],
@@ -65,6 +65,14 @@ impl Act {
             request_object: body,
             ..Event::without_request(Stage::ResponseComplete, &self.verb, time)
         }
+    }
+
+    /// Where the object is. One that is created has no name there.
+    fn path(&self) -> String {
+        let name = if self.verb == "create" { "" } else { self.name.as_str() };
+        let namespaces = if self.namespace.is_empty() { "" } else { "namespaces" };
+        let parts = [namespaces, &self.namespace, &self.resource, name, &self.subresource];
+        parts.iter().filter(|part| !part.is_empty()).map(|part| format!("/{part}")).collect()
     }
 }
 

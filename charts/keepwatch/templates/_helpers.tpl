@@ -128,7 +128,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - --audit-log-file=-
 {{- end }}
 - --audit-log-format={{ .cluster.format }}
-- --audit-line-size={{ int64 .cluster.lineSize }}
+{{- with .cluster.lineSize }}
+- --audit-line-size={{ int64 . }}
+{{- end }}
 - --siem-signals-match-k10-filter={{ .signals.matchK10Filter }}
 - --heartbeat={{ .heartbeat }}
 - --enable-k10-audit-cloud-aws-s3={{ .cloud.awsS3.enabled }}

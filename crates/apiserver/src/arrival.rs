@@ -15,8 +15,8 @@ use crate::{RequestInfo, Trail};
 /// What begins the ids of events of our own, which no request may have.
 const OWN_PREFIX: &[u8] = b"keepwatch-";
 
-/// The front proxy's id, so that kube-apiserver's log and ours can be joined; else a new one. Anybody
-/// else's is not believed: with the id of another request, an act hides behind it.
+/// The front proxy's id, so that kube-apiserver's log and ours can be joined; else a new one. An
+/// id of another client is not believed: it could be that of another request, to hide behind.
 pub(crate) fn audit_id(headers: &HeaderMap, is_front_proxy: bool) -> HeaderValue {
     match headers.get("audit-id").filter(|id| is_front_proxy && !id.is_empty()) {
         Some(id) if may_stand(id.as_bytes()) => id.clone(),
@@ -88,15 +88,15 @@ pub(crate) fn trail(
     Trail::of(growth, Arc::clone(&front.clock))
 }
 
-/// Nobody was recognised in a request.
+/// No user was recognised in a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Refused {
-    /// Whether there was something to recognise somebody by.
+    /// Whether there were credentials.
     pub(crate) showed_credentials: bool,
 }
 
-/// Credentials that are not good are on record whatever the policy says of the path: the answer tells
-/// whoever tries them out whether they are.
+/// Credentials that are not good are recorded whatever the policy says of the path: the answer tells a
+/// client that tries them out whether they are good.
 fn of_failed_authentication(decision: Decision) -> Decision {
     let mut omit_stages = Stages::default();
     omit_stages.insert(Stage::RequestReceived);

@@ -16,8 +16,8 @@ use crate::listen::Busy;
 use crate::watch_body::WatchBody;
 use crate::{ApiError, refusal};
 
-/// The whole body, if it is short enough, comes in time, and `room` can grow by it.
-pub(crate) async fn read(mut body: Incoming, room: &mut Held) -> Result<Bytes, ApiError> {
+/// The whole body, if it is short enough, comes in time, and `held` can grow by it.
+pub(crate) async fn read(mut body: Incoming, held: &mut Held) -> Result<Bytes, ApiError> {
     if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
         return Err(refusal::too_large(BODY_BYTES_MAX));
     }
@@ -36,7 +36,7 @@ pub(crate) async fn read(mut body: Incoming, room: &mut Held) -> Result<Bytes, A
         if first.len() + whole.len() + data.len() > BODY_BYTES_MAX {
             return Err(refusal::too_large(BODY_BYTES_MAX));
         }
-        if !room.grow(data.len()) {
+        if !held.grow(data.len()) {
             return Err(refusal::too_many_requests());
         }
         // Most bodies come in one piece, which is then not copied.
@@ -59,6 +59,9 @@ pub(crate) struct ResponseBody {
     busy: Option<Busy>,
     /// Its number among the answers of its connection.
     number: Option<u64>,
+    /// Whether pieces are copies: the connection may keep one for a client that takes nothing, and
+    /// would keep the whole answer with it.
+    copies: bool,
 }
 
 enum Content {
@@ -77,6 +80,8 @@ struct Left {
     seat: Option<Seat>,
     /// When something was taken last.
     since: Instant,
+    /// It does not fit into one piece.
+    is_long: bool,
     is_cut: bool,
 }
 
@@ -90,7 +95,7 @@ impl Outgoing {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets go of bytes and seat if nothing was taken for too long; whether that is so.
+    /// Frees bytes and seat if nothing was taken for too long; whether that is so.
     pub(crate) fn end_if_stalled(&self) -> bool {
         let mut left = self.left();
         if !left.is_cut && left.since.elapsed() >= ANSWER_PAUSE_MAX {
@@ -101,7 +106,7 @@ impl Outgoing {
         left.is_cut
     }
 
-    fn next(&self) -> Option<Result<Bytes, Stalled>> {
+    fn next(&self, copies: bool) -> Option<Result<Bytes, Stalled>> {
         let mut left = self.left();
         if left.is_cut {
             return Some(Err(Stalled));
@@ -110,7 +115,10 @@ impl Outgoing {
             return None;
         }
         let len = left.bytes.len().min(ANSWER_PIECE_BYTES);
-        let piece = left.bytes.split_to(len);
+        let mut piece = left.bytes.split_to(len);
+        if copies && left.is_long {
+            piece = Bytes::copy_from_slice(&piece);
+        }
         if left.bytes.is_empty() {
             left.seat = None;
         } else {
@@ -124,13 +132,17 @@ impl ResponseBody {
     /// `seat` is given back when all has been handed out.
     pub(crate) fn whole(bytes: Bytes, seat: Option<Seat>) -> Self {
         let seat = seat.filter(|_| !bytes.is_empty());
-        let left = Left { bytes, seat, since: Instant::now(), is_cut: false };
-        let content = Content::Whole(Arc::new(Outgoing(Mutex::new(left))));
-        Self { content, busy: None, number: None }
+        let is_long = bytes.len() > ANSWER_PIECE_BYTES;
+        let left = Left { bytes, seat, since: Instant::now(), is_long, is_cut: false };
+        Self::of(Content::Whole(Arc::new(Outgoing(Mutex::new(left)))))
     }
 
     pub(crate) fn watch(watch: WatchBody) -> Self {
-        Self { content: Content::Watch(Box::new(watch)), busy: None, number: None }
+        Self::of(Content::Watch(Box::new(watch)))
+    }
+
+    fn of(content: Content) -> Self {
+        Self { content, busy: None, number: None, copies: false }
     }
 
     /// Holds `busy` until the body has been sent.
@@ -140,6 +152,7 @@ impl ResponseBody {
         {
             self.number = Some(busy.answers(Arc::clone(outgoing)));
         }
+        self.copies = busy.has_streams();
         self.busy = Some(busy);
         self
     }
@@ -161,9 +174,10 @@ impl Body for ResponseBody {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let copies = self.copies;
         match &mut self.get_mut().content {
             Content::Whole(outgoing) => {
-                Poll::Ready(outgoing.next().map(|piece| piece.map(Frame::data)))
+                Poll::Ready(outgoing.next(copies).map(|piece| piece.map(Frame::data)))
             }
             Content::Watch(watch) => {
                 watch.poll_bytes(context).map(|next| next.map(Frame::data).map(Ok))
@@ -185,6 +199,63 @@ impl Body for ResponseBody {
         match &self.content {
             Content::Whole(outgoing) => SizeHint::with_exact(outgoing.left().bytes.len() as u64),
             Content::Watch(_) => SizeHint::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The bytes of an answer, which say when they are freed.
+    struct Watched {
+        bytes: Vec<u8>,
+        _alive: Arc<()>,
+    }
+
+    impl AsRef<[u8]> for Watched {
+        fn as_ref(&self) -> &[u8] {
+            &self.bytes
+        }
+    }
+
+    /// Lists that were never read took memory as long as their connections lived.
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_not_taken_is_freed_although_a_piece_of_it_waits() {
+        let check = async |copies: bool, is_freed: bool| {
+            let alive = Arc::new(());
+            let bytes =
+                Bytes::from_owner(Watched { bytes: vec![1; 1 << 20], _alive: Arc::clone(&alive) });
+            let mut body = ResponseBody::whole(bytes, None);
+            body.copies = copies;
+            let Content::Whole(outgoing) = &body.content else { panic!("it is whole") };
+            let outgoing = Arc::clone(outgoing);
+            let piece = body.frame().await.unwrap().unwrap().into_data().unwrap();
+            assert_eq!(piece.len(), ANSWER_PIECE_BYTES);
+            assert!(!outgoing.end_if_stalled());
+            tokio::time::advance(ANSWER_PAUSE_MAX).await;
+            assert!(outgoing.end_if_stalled());
+            assert_eq!(Arc::strong_count(&alive) == 1, is_freed);
+            assert!(body.frame().await.unwrap().is_err(), "it breaks off");
+            drop(piece);
+            assert_eq!(Arc::strong_count(&alive), 1);
+        };
+        check(true, true).await;
+        check(false, false).await;
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_handed_out_whole_in_pieces() {
+        for (len, copies) in [(0, true), (1, false), (64 << 10, true), (200_000, true)] {
+            let whole = vec![7; len];
+            let mut body = ResponseBody::whole(Bytes::from(whole.clone()), None);
+            body.copies = copies;
+            let mut found = Vec::new();
+            while let Some(piece) = body.frame().await {
+                found.extend_from_slice(&piece.unwrap().into_data().unwrap());
+            }
+            assert_eq!(found, whole);
+            assert!(body.is_end_stream());
         }
     }
 }

@@ -37,7 +37,16 @@ pub(crate) struct Held {
 impl Budget {
     /// `max` for all; of it one user may hold one part in `shares`.
     pub(crate) fn new(max: usize, shares: usize) -> Arc<Self> {
-        let share = max.div_ceil(shares).max(SHARE_MIN.min(max));
+        Self::with_share(max, max.div_ceil(shares))
+    }
+
+    /// `max` for all; of it one user leaves one part in `parts` to others.
+    pub(crate) fn leaving(max: usize, parts: usize) -> Arc<Self> {
+        Self::with_share(max, max - max / parts)
+    }
+
+    fn with_share(max: usize, share: usize) -> Arc<Self> {
+        let share = share.max(SHARE_MIN.min(max));
         let (keys, state) = (RandomState::new(), Mutex::default());
         Arc::new(Self { max, share, keys, state })
     }
@@ -113,6 +122,18 @@ mod tests {
         assert!(budget.take(&user("eve"), 1).is_some());
         drop(others);
         assert!(budget.state().by_user.is_empty());
+    }
+
+    /// A program with 128 connections is one user too.
+    #[test]
+    fn one_user_with_many_connections_is_served_and_leaves_a_part_to_others() {
+        let budget = Budget::leaving(200, 4);
+        let alice: Vec<Held> =
+            std::iter::from_fn(|| budget.take(&user("alice"), 1)).take(500).collect();
+        assert_eq!(alice.len(), 150);
+        let bob: Vec<Held> =
+            std::iter::from_fn(|| budget.take(&user("bob"), 1)).take(500).collect();
+        assert_eq!(bob.len(), 50);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use event::{Event, Stage, Status, UserInfo};
-use store::{Storage, StoreError};
+use store::{Health, Storage, StoreError};
 use tracing::{error, info};
 
 use crate::limits::RECORD_TIME_MAX;
@@ -30,23 +30,44 @@ pub(crate) struct Ledger {
     /// Requests refused since the last gap event. Counted here and not taken from the store, which
     /// counts a change that it refuses and the record of that refusal as two.
     refused: AtomicU64,
+    /// The same of requests in which no user was recognised. Told when there is room for such requests
+    /// again: a gap event for each record in between would use up what is kept for the others.
+    refused_unrecognised: AtomicU64,
 }
 
 impl Ledger {
     pub(crate) fn new(storage: Arc<dyn Storage>, clock: Arc<dyn Clock>) -> Self {
-        Self { storage, clock, refused: AtomicU64::new(0) }
+        let (refused, refused_unrecognised) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { storage, clock, refused, refused_unrecognised }
     }
 
-    /// Whether a request that nobody was recognised in may still be recorded: the last part of the
-    /// journal is for those who are known, since anybody at all can send such requests.
+    /// Whether a request in which no user was recognised may still be recorded: the last part of the
+    /// journal is for users who are known, since every client can send such requests.
     pub(crate) fn room_for_unrecognised(&self) -> Result<(), ApiError> {
         let health = self.storage.health();
-        let limit = health.limit_bytes - health.limit_bytes / UNRECOGNISED_RESERVE;
-        if health.used_bytes < limit {
+        if has_room_for_unrecognised(&health) {
             return Ok(());
         }
         let (held, limit) = (health.used_bytes, health.limit_bytes);
-        Err(self.refuse(&StoreError::Full { slowest: "-".to_owned(), held, limit }))
+        let error = StoreError::Full { slowest: "-".to_owned(), held, limit };
+        if self.refused_unrecognised.fetch_add(1, Ordering::Relaxed) == 0 {
+            error!(%error, "requests in which no user is recognised are refused");
+        }
+        Err(unavailable(&error))
+    }
+
+    /// How many requests were refused, as far as that is to be told now.
+    fn take_refused(&self) -> u64 {
+        let mut count = match self.refused.load(Ordering::Relaxed) {
+            0 => 0,
+            _ => self.refused.swap(0, Ordering::Relaxed),
+        };
+        if self.refused_unrecognised.load(Ordering::Relaxed) > 0
+            && has_room_for_unrecognised(&self.storage.health())
+        {
+            count += self.refused_unrecognised.swap(0, Ordering::Relaxed);
+        }
+        count
     }
 
     /// Returns when the record is durable; at once when there is none to keep.
@@ -55,9 +76,7 @@ impl Ledger {
         let kept = store::record(self.storage.as_ref(), record);
         match tokio::time::timeout(RECORD_TIME_MAX, kept).await {
             Ok(Ok(_)) => {
-                if self.refused.load(Ordering::Relaxed) > 0 {
-                    self.record_gap().await;
-                }
+                self.record_gap().await;
                 Ok(())
             }
             Ok(Err(error)) => Err(self.refuse(&error)),
@@ -75,7 +94,7 @@ impl Ledger {
 
     /// Says how many requests were refused, now that records can be kept again.
     async fn record_gap(&self) {
-        let count = self.refused.swap(0, Ordering::Relaxed);
+        let count = self.take_refused();
         if count == 0 {
             return;
         }
@@ -87,6 +106,11 @@ impl Ledger {
             error!(%error, count, "the gap in the journal cannot be recorded");
         }
     }
+}
+
+/// Whether the part of the store that is not kept for recognised users has room.
+fn has_room_for_unrecognised(health: &Health) -> bool {
+    health.used_bytes < health.limit_bytes - health.limit_bytes / UNRECOGNISED_RESERVE
 }
 
 /// What a client hears when its request cannot be recorded or carried out for the store's sake.

@@ -15,9 +15,9 @@ pub const BODY_PAUSE_MAX: Duration = Duration::from_secs(10);
 pub const BODIES_BYTES_MAX: usize = 64 << 20;
 /// Bytes of long answers under way; of one user, a quarter.
 pub const ANSWERS_BYTES_MAX: usize = 128 << 20;
-/// One user may have one in so many of the requests under way …
-pub const REQUESTS_SHARES: usize = 2;
-/// … and of the bytes of bodies and of long answers.
+/// One user leaves one in so many of the places for requests to others.
+pub const REQUESTS_LEFT: usize = 4;
+/// One user may have one in so many of the bytes of bodies, and of long answers.
 pub const BYTES_SHARES: usize = 4;
 /// An answer up to this size is not counted.
 pub const ANSWER_BYTES_FREE: usize = 64 << 10;
@@ -25,7 +25,7 @@ pub const ANSWER_BYTES_FREE: usize = 64 << 10;
 pub const ANSWER_PAUSE_MAX: Duration = Duration::from_secs(30);
 /// Bytes of an answer that are handed out at a time.
 pub(crate) const ANSWER_PIECE_BYTES: usize = 64 << 10;
-/// Lists that are put together at a time.
+/// Lists that are rendered at a time.
 pub const LISTS_MAX: usize = 4;
 /// A TLS handshake may take so long.
 pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
@@ -87,7 +87,7 @@ impl Default for Limits {
     }
 }
 
-/// What requests under way take. Whoever finds nothing left is told to come again.
+/// What requests under way take. A request that finds nothing left is refused with 429.
 pub(crate) struct InFlight {
     reads: Arc<Budget>,
     mutations: Arc<Budget>,
@@ -101,8 +101,8 @@ pub(crate) type Seat = Held;
 impl InFlight {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
-            reads: Budget::new(limits.reads_max, REQUESTS_SHARES),
-            mutations: Budget::new(limits.mutations_max, REQUESTS_SHARES),
+            reads: Budget::leaving(limits.reads_max, REQUESTS_LEFT),
+            mutations: Budget::leaving(limits.mutations_max, REQUESTS_LEFT),
             bodies: Budget::new(BODIES_BYTES_MAX, BYTES_SHARES),
         }
     }
@@ -117,8 +117,8 @@ impl InFlight {
         seats.take(&request.user, 1).map(Some).ok_or_else(refusal::too_many_requests)
     }
 
-    /// Room for a body that is about to be read.
-    pub(crate) fn room(&self, request: &Request) -> Result<Held, ApiError> {
+    /// The bytes of a body that is about to be read: none yet.
+    pub(crate) fn body_bytes(&self, request: &Request) -> Result<Held, ApiError> {
         self.bodies.take(&request.user, 0).ok_or_else(refusal::too_many_requests)
     }
 }

@@ -94,7 +94,7 @@ struct Shared {
     level_minima: Vec<(ResourceId, Level)>,
     /// Who may read a long body at the moment.
     readers: Arc<Semaphore>,
-    /// Lists on their way to clients.
+    /// Answers on their way to clients.
     answers: answers::Answers,
 }
 

@@ -108,7 +108,7 @@ pub(crate) async fn serve(
     visit.leave(&front, answer, seat)
 }
 
-/// Answers a request in which nobody was recognised.
+/// Answers a request in which no user was recognised.
 async fn turn_away(
     front: &Arc<Front>,
     visit: Visit,
@@ -154,15 +154,15 @@ async fn attend(
         request.user = Arc::new(user);
     }
     *seat = front.in_flight.seat(request)?;
-    let mut room = front.in_flight.room(request)?;
+    let mut held = front.in_flight.body_bytes(request)?;
     let limit = duration::of_query(&request.query)?.filter(|_| !is_watch(request));
     let handover = trail.handover().clone();
     let attended = async {
         authorize(front, request, trail).await?;
         if has_body(&request.method) {
-            // Whoever sends slowly keeps no place that others wait for.
+            // A client that sends slowly must not hold a seat that others wait for.
             *seat = None;
-            request.body = body::read(body, &mut room).await?;
+            request.body = body::read(body, &mut held).await?;
             *seat = front.in_flight.seat(request)?;
         }
         if !request.info.is_resource_request {

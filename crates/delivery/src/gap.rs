@@ -1,4 +1,4 @@
-//! The event that stands for records nobody can read: a loss is on record itself.
+//! The event in the place of records that cannot be read: a loss is recorded itself.
 
 use event::{Event, Stage, Timestamp};
 use store::Hole;

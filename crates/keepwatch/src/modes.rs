@@ -1,7 +1,7 @@
 //! Who may read the files that the server keeps: mended at the start where others may, with a word.
 //!
-//! Only files that the server makes itself are looked at. Certificates and keys that an operator gives
-//! it are his.
+//! Only files that the server makes itself are changed. A data folder may hold other files, and
+//! certificates and keys that an operator gives the server are the operator's.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,57 +11,94 @@ use anyhow::{Context as _, Result};
 
 /// What others than the owner may not do with a file.
 const FILE_BITS: u32 = 0o077;
-/// What others may not do with a folder. A volume's group is the cluster's to say.
-const FOLDER_BITS: u32 = 0o007;
+/// What others may not do with a folder, nor with a file that is not the server's to change. A volume's
+/// group is for the cluster to say.
+const OTHERS_BITS: u32 = 0o007;
+/// Others may write.
+const OTHERS_WRITE: u32 = 0o002;
+/// Only the owner of a file may replace it: a folder that is meant to be shared.
+const STICKY: u32 = 0o1000;
+/// What the names of the server's files begin with.
+const OWN_PREFIX: &str = "keepwatch.";
+/// Other files that the server makes, beside keys in its folders for keys.
+const OWN_NAMES: [&str; 3] = ["secrets.key", "kubeconfig", "apiserver.key"];
+/// How the names of keys end.
+const KEY_SUFFIX: &str = ".key";
 /// Folders below a data folder that hold files of the server.
 const BELOW: [&str; 1] = ["pki"];
 
 /// Mends a data folder and the files in it. A file that cannot be mended is refused: it holds keys, or
 /// what was recorded.
 pub(crate) fn tighten(folder: &Path) -> Result<()> {
-    if !folder.is_dir() {
-        return Ok(());
-    }
-    let mode = fs::metadata(folder).map(|found| found.permissions().mode()).unwrap_or_default();
-    if mode & FOLDER_BITS != 0 {
-        match set(folder, mode & !FOLDER_BITS) {
-            Ok(()) => said(folder, mode),
-            // The mount point of a volume may be another's. The files in it count.
-            Err(error) => tracing::warn!(
-                folder = %folder.display(),
-                mode = format!("{:o}", mode & 0o7777),
-                %error,
-                "others may look into the data folder, and this cannot be mended"
-            ),
-        }
-    }
-    for entry in
-        fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?
-    {
-        let entry = entry?;
-        let found = entry.metadata()?;
-        let mode = found.permissions().mode();
-        if found.is_file() && mode & FILE_BITS != 0 {
-            let path = entry.path();
-            set(&path, mode & !FILE_BITS).with_context(|| {
-                format!(
-                    "others may read or write {} (mode {:o}), and this cannot be mended: run \
-                     `chmod 600` on it as its owner",
-                    path.display(),
-                    mode & 0o7777
-                )
-            })?;
-            said(&path, mode);
-        }
-    }
+    let is_own = |name: &str| name.starts_with(OWN_PREFIX) || OWN_NAMES.contains(&name);
+    tighten_files(folder, is_own)?;
     for below in BELOW {
-        tighten(&folder.join(below))?;
+        tighten_files(&folder.join(below), |name| name.ends_with(KEY_SUFFIX))?;
     }
     Ok(())
 }
 
+fn tighten_files(folder: &Path, is_own: impl Fn(&str) -> bool) -> Result<()> {
+    if !folder.is_dir() {
+        return Ok(());
+    }
+    tighten_folder(folder);
+    for entry in
+        fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?
+    {
+        let entry = entry?;
+        let (path, found) = (entry.path(), entry.metadata()?);
+        let mode = found.permissions().mode();
+        let is_loose = found.is_file() && mode & FILE_BITS != 0;
+        if !is_loose || !entry.file_name().to_str().is_some_and(&is_own) {
+            continue;
+        }
+        match set(&path, mode & !FILE_BITS) {
+            Ok(()) => said(&path, mode),
+            // The file may be of an earlier user of the volume, and its group that of the volume.
+            Err(error) if mode & OTHERS_BITS == 0 => unmended(&path, mode, &error),
+            Err(error) => {
+                return Err(error).with_context(|| {
+                    format!(
+                        "others may read or write {} (mode {:o}), and this cannot be mended: run \
+                         `chmod 600` on it as its owner",
+                        path.display(),
+                        mode & 0o7777
+                    )
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Mends a folder that is the server's alone. The files in it count more.
+fn tighten_folder(folder: &Path) {
+    let mode = fs::metadata(folder).map(|found| found.permissions().mode()).unwrap_or_default();
+    if mode & OTHERS_BITS == 0 || mode & STICKY != 0 {
+        return;
+    }
+    match set(folder, mode & !OTHERS_BITS) {
+        Ok(()) => said(folder, mode),
+        // The mount point of a volume may be another's.
+        Err(error) if mode & OTHERS_WRITE != 0 => unmended(folder, mode, &error),
+        Err(error) => {
+            tracing::debug!(folder = %folder.display(), %error, "others may list the data folder");
+        }
+    }
+}
+
 fn set(path: &Path, mode: u32) -> std::io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o7777))
+}
+
+fn unmended(path: &Path, mode: u32, error: &std::io::Error) {
+    tracing::warn!(
+        path = %path.display(),
+        mode = format!("{:o}", mode & 0o7777),
+        %error,
+        "others than the server may use this, and its mode cannot be mended"
+    );
 }
 
 fn said(path: &Path, before: u32) {
@@ -97,13 +134,25 @@ mod tests {
         fs::write(&outside, "x").unwrap();
         set(&outside, 0o644).unwrap();
         std::os::unix::fs::symlink(&outside, home.join("link")).unwrap();
+        for (name, loose) in [("notes.txt", 0o644), ("tool", 0o755), ("pki/ca.crt", 0o644)] {
+            fs::write(home.join(name), "x").unwrap();
+            set(&home.join(name), loose).unwrap();
+        }
         set(&home, 0o777).unwrap();
         tighten(&home).unwrap();
         assert_eq!(mode(&home), 0o770);
         for name in ["secrets.key", "keepwatch.db", "pki/ca.key"] {
             assert_eq!(mode(&home.join(name)), 0o600, "{name}");
         }
+        assert_eq!(mode(&home.join("notes.txt")), 0o644, "another file is not ours");
+        assert_eq!(mode(&home.join("tool")), 0o755, "another file is not ours");
+        assert_eq!(mode(&home.join("pki/ca.crt")), 0o644, "a certificate is no secret");
         assert_eq!(mode(&outside), 0o644, "what a link leads to is not ours");
         tighten(&place.path().join("absent")).unwrap();
+        let shared = place.path().join("shared");
+        fs::create_dir(&shared).unwrap();
+        set(&shared, 0o1777).unwrap();
+        tighten(&shared).unwrap();
+        assert_eq!(mode(&shared), 0o1777, "a folder such as /tmp is meant to be shared");
     }
 }

@@ -31,6 +31,8 @@ pub(super) struct Activity {
     /// Answers on their way, by number.
     answers: Mutex<HashMap<u64, Arc<Outgoing>>>,
     next_answer: AtomicU64,
+    /// Whether it has many requests at a time.
+    has_streams: bool,
 }
 
 impl Activity {
@@ -43,12 +45,13 @@ impl Activity {
             head_since: AtomicU64::new(0),
             answers: Mutex::default(),
             next_answer: AtomicU64::new(0),
+            has_streams: false,
         }
     }
 
     /// A connection of many requests at a time, whose heads cannot be told apart from outside.
     pub(super) fn of_streams() -> Self {
-        Self { head_since: AtomicU64::new(SILENCE), ..Self::beginning() }
+        Self { head_since: AtomicU64::new(SILENCE), has_streams: true, ..Self::beginning() }
     }
 
     /// How long there has been no request; `None` while there is one.
@@ -100,6 +103,11 @@ impl Busy {
         activity.under_way.fetch_add(1, Ordering::Relaxed);
         activity.head_since.store(SILENCE, Ordering::Relaxed);
         Self(Arc::clone(activity))
+    }
+
+    /// Whether other requests of the connection go on when this one does not.
+    pub(crate) fn has_streams(&self) -> bool {
+        self.0.has_streams
     }
 
     /// An answer sets out; its number.

@@ -1,8 +1,8 @@
-//! Lists on their way to clients: bounded in bytes, and equal ones kept in memory once.
+//! Lists and objects on their way to clients: bounded in bytes, and equal ones kept in memory once.
 //!
-//! A list of many objects is long, and a client may take its time with it, or for ever. What one
-//! client waits for is shared with all who ask the same at the same revision; it goes when the last
-//! of them has it.
+//! A list of many objects is long, as is a large object, and a client may take it slowly or never. What
+//! one client waits for is shared with all who ask the same at the same revision; it is freed when the
+//! last of them has it.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
@@ -18,10 +18,10 @@ use crate::limits::{ANSWER_BYTES_FREE, ANSWERS_BYTES_MAX, BYTES_SHARES, LISTS_MA
 use crate::negotiate::{Form, Rendering};
 use crate::{Answer, ApiError, Request, refusal};
 
-/// Lists that are known to be on their way; beyond it, those that have left are forgotten.
+/// Answers that are known to be on their way; beyond it, those that have left are forgotten.
 const KNOWN_MAX: usize = 256;
 
-/// Lists on their way.
+/// Answers on their way.
 pub(super) struct Answers {
     budget: Arc<Budget>,
     turns: Semaphore,
@@ -29,7 +29,7 @@ pub(super) struct Answers {
     known: Mutex<HashMap<u64, Weak<Rendered>>>,
 }
 
-/// Everything that decides what a list says.
+/// Everything that decides what an answer says.
 #[derive(Clone, Copy)]
 pub(super) struct Key<'r> {
     request: &'r Request,
@@ -38,7 +38,7 @@ pub(super) struct Key<'r> {
     seconds: i64,
 }
 
-/// The key of a list; of a table the time too, since it tells how old objects are.
+/// The key of an answer; of a table the time too, since it tells how old objects are.
 pub(super) fn key(
     request: &Request,
     revision: u64,
@@ -48,19 +48,19 @@ pub(super) fn key(
     Key { request, revision, rendering, seconds: now.as_micros() / 1_000_000 }
 }
 
-/// A rendered list, and its part of the budget.
+/// A rendered answer, and its part of the budget.
 struct Rendered {
     code: StatusCode,
     headers: HeaderMap,
     content_type: &'static str,
     body: Bytes,
     object: Option<Json>,
-    /// A list of another path may have the same hash.
+    /// The answer of another path may have the same hash.
     path: String,
     _held: Held,
 }
 
-/// Keeps a rendered list as long as its bytes are anywhere.
+/// Keeps a rendered answer as long as its bytes are in use.
 struct Bound {
     rendered: Arc<Rendered>,
     is_body: bool,
@@ -87,12 +87,12 @@ impl Default for Answers {
 }
 
 impl Answers {
-    /// Waits until it is this list's turn to be put together.
+    /// Waits until this list may be rendered.
     pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
         self.turns.acquire().await.ok()
     }
 
-    /// The list that is on its way already, or a new one if there is room for it.
+    /// The answer that is on its way already, or a new one if there is room for it.
     pub(super) fn shared(
         &self,
         key: Key<'_>,

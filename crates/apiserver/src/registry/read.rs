@@ -98,7 +98,10 @@ impl Call<'_> {
         let stored = self.shared.store.get(&key).await.map_err(|error| unreadable(&error))?;
         let stored = stored.ok_or_else(|| self.kind.not_found(self.name()))?;
         let now = self.shared.clock.now();
-        Ok(Reply::Plain(render::object(rendering, self.kind, StatusCode::OK, &stored.body, now)))
+        let key = answers::key(self.request, stored.revision, rendering, now);
+        let make = || render::object(rendering, self.kind, StatusCode::OK, &stored.body, now);
+        let answers = &self.shared.answers;
+        answers.shared(key, stored.body.len(), &self.request.user, make).map(Reply::Plain)
     }
 
     /// Answers the object with details that its kind computes, all from one moment.

@@ -1,9 +1,15 @@
 //! What attackers have tried, as tables: what they send, and what is on record of it.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
 use event::{Event, Stage};
 use serde_json::Value;
+use store::{Health, ListOptions, Object, Page, Pending, ReadError, Sqlite, Storage, Watch, Work};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::harness::{Client, House, Protocol, get, request};
+use crate::harness::{Client, House, Making, Protocol, check_record, get, request, tls};
 
 const THINGS: &str = "/apis/test.io/v1/namespaces/shop/things";
 
@@ -124,4 +130,106 @@ async fn what_a_head_makes_long_is_cut_in_the_event() {
     let record = event::record::write(event);
     assert!(record.len() < 40_000, "{}", record.len());
     assert!(event.request_uri.contains("[cut: "), "{}", event.request_uri);
+}
+
+/// A store in which seven eighths of the bound are used until it has recorded so many requests.
+struct Filled(Arc<Sqlite>);
+
+/// Records of [`Filled`] after which there is room again.
+const FILLED_RECORDS: u64 = 3;
+
+#[async_trait]
+impl Storage for Filled {
+    async fn get(&self, key: &str) -> Result<Option<Arc<Object>>, ReadError> {
+        self.0.get(key).await
+    }
+
+    fn current_revision(&self) -> u64 {
+        self.0.current_revision()
+    }
+
+    fn oldest_revision(&self) -> u64 {
+        self.0.oldest_revision()
+    }
+
+    async fn list(&self, prefix: &str, options: ListOptions) -> Result<Page, ReadError> {
+        self.0.list(prefix, options).await
+    }
+
+    fn watch(&self, prefix: &str, after: u64) -> Result<Watch, ReadError> {
+        self.0.watch(prefix, after)
+    }
+
+    fn submit(&self, work: Work) -> Pending {
+        self.0.submit(work)
+    }
+
+    fn append(&self, record: Bytes) -> Pending {
+        self.0.append(record)
+    }
+
+    fn health(&self) -> Health {
+        let health = self.0.health();
+        let is_filled = health.records < FILLED_RECORDS;
+        let used_bytes = if is_filled { health.limit_bytes / 8 * 7 } else { 0 };
+        Health { used_bytes, ..health }
+    }
+
+    fn take_refused(&self) -> u64 {
+        self.0.take_refused()
+    }
+}
+
+/// Clients without credentials filled the journal, and then every request was refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_part_of_the_journal_is_kept_for_users_who_are_recognised() {
+    let storage: fn(Arc<Sqlite>) -> Arc<dyn Storage> = |store| Arc::new(Filled(store));
+    let house = House::make(Making { storage, ..Making::default() }).await;
+    let path = format!("{THINGS}/x");
+    let ask = async |path: &str, headers: &[(&str, &str)]| {
+        let mut unknown =
+            Client::connect(house.address, &house.ca.pem(), None, Protocol::Http1).await;
+        unknown.send(get(path, headers)).await
+    };
+    let refused = ask(&path, &[]).await;
+    assert_eq!(refused.code, 503, "{}", refused.body);
+    assert!(refused.headers.contains_key("retry-after"));
+    assert_eq!(ask("/healthz", &[("authorization", "Bearer guess")]).await.code, 503);
+    assert_eq!(ask("/healthz", &[]).await.code, 401, "a probe that leaves no event takes no room");
+    let mut alice = house.client("alice").await;
+    for _ in 0..FILLED_RECORDS {
+        assert_eq!(alice.call("GET", &path).await.code, 404);
+    }
+    assert_eq!(ask(&path, &[]).await.code, 401, "there is room again");
+    // The gap is told once, not with each record in between.
+    check_record(
+        house,
+        "
+        ResponseComplete get /apis/test.io/v1/namespaces/shop/things/x 404 alice
+        ResponseComplete get /apis/test.io/v1/namespaces/shop/things/x 404 alice
+        ResponseComplete get /apis/test.io/v1/namespaces/shop/things/x 404 alice
+        ResponseComplete   503 system:keepwatch
+        ResponseStarted get /apis/test.io/v1/namespaces/shop/things/x 401 -
+        ",
+    )
+    .await;
+}
+
+/// Heads that cannot be read left nothing at all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heads_that_cannot_be_read_are_counted() {
+    let house = House::open().await;
+    let ca = house.ca.pem();
+    for head in ["GET / HTTP/1.1\r\nname without a colon\r\n\r\n", "\0\0\0\r\n\r\n"] {
+        let mut stream = tls(house.address, &ca, None, Protocol::Http1).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.flush().await.unwrap();
+        let mut answer = Vec::new();
+        drop(stream.read_to_end(&mut answer).await);
+        assert!(answer.starts_with(b"HTTP/1.1 400"), "{}", String::from_utf8_lossy(&answer));
+    }
+    let mut alice = house.client("alice").await;
+    let metrics = alice.call("GET", "/metrics").await.body;
+    assert!(metrics.contains("\nkeepwatch_malformed_requests_total 2\n"), "{metrics}");
+    house.close().await;
 }

@@ -77,6 +77,7 @@ fn as_it_comes() -> Set {
             "--enable-k10-audit-cluster=true",
             "--audit-log-file=-",
             "--audit-log-format=kasten",
+            "--audit-line-size=32000",
             "--siem-signals-match-k10-filter=false",
             "--heartbeat=1m",
             "--enable-k10-audit-cloud-aws-s3=true",
@@ -272,6 +273,16 @@ fn the_binary_accepts_every_argument_that_is_rendered() {
         assert_eq!(output.status.code(), Some(1), "{}: {said}", set.name);
         assert!(said.contains("/etc/kubernetes/agg-audit-policy.yaml"), "{}: {said}", set.name);
     }
+}
+
+/// `helm upgrade --reuse-values` gives the values of the release before, which lack new ones.
+#[test]
+fn values_of_an_older_chart_render_without_the_flags_that_are_new() {
+    let chart = Chart::open(NAMESPACE).unwrap();
+    let older = ["siem.logging.cluster.lineSize=null", "destinations.ownCredentialsEndpoints=null"];
+    let arguments = chart.render(&older).unwrap().arguments().unwrap();
+    let of_new = |one: &&String| one.contains("line-size") || one.contains("own-credentials");
+    assert_eq!(arguments.iter().find(of_new), None);
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Where the server's own cloud credentials may go: to the provider's own hosts, and to hosts that the
-//! operator lists. A profile's author must not be lent them by naming a host of his own.
+//! operator lists. A profile's author must not get them by naming another host.
 
 use sink::bucket::{Credentials, Provider};
 
@@ -13,7 +13,7 @@ const AZURE_DOMAINS: [&str; 4] = [
     ".blob.core.chinacloudapi.cn",
     ".blob.core.cloudapi.de",
 ];
-/// AWS's domains. Names below them may be anybody's, so the form of the rest counts.
+/// AWS's domains. Names below them may be a customer's, so the form of the rest counts.
 const AWS_DOMAINS: [&str; 2] = [".amazonaws.com", ".amazonaws.com.cn"];
 
 /// Why credentials may not go to the provider's endpoint; nothing if they may.
@@ -40,7 +40,7 @@ pub(super) fn refusal(
     if skip_tls_verify && !is_plain {
         return Some(
             "spec.locationSpec.objectStore.skipSSLVerify may not be true where the server's own \
-             cloud credentials are used: whoever answers would get them"
+             cloud credentials are used: any server that answers would get them"
                 .to_owned(),
         );
     }
@@ -158,7 +158,7 @@ mod tests {
         assert!(may(&minio, &aws, false, &["minio.corp"]));
         assert!(may(&minio, &aws, false, &["MINIO.corp:9000"]));
         assert!(!may(&minio, &aws, false, &["minio.corp:9001", "corp", "o.corp:9000"]));
-        assert!(!may(&minio, &aws, true, &["minio.corp"]), "whoever answers would get them");
+        assert!(!may(&minio, &aws, true, &["minio.corp"]), "any server that answers would");
         assert!(!may(&s3(""), &aws, true, &[]));
         assert!(may(&minio, &Credentials::None, true, &[]));
     }

@@ -124,11 +124,8 @@ fn rows() -> Vec<(&'static str, String)> {
         ("Connections from one address", front::ADDRESS_CONNECTIONS_MAX.to_string()),
         ("Streams of an HTTP/2 connection", front::STREAMS_MAX.to_string()),
         ("Time a connection may be idle", seconds(front::IDLE_TIME_MAX)),
-        ("Reading requests at a time (default); of one user half", flags.reads_max.to_string()),
-        (
-            "Changing requests at a time (default); of one user half",
-            flags.mutations_max.to_string(),
-        ),
+        ("Reading requests at a time (default); of one user 3/4", flags.reads_max.to_string()),
+        ("Changing requests at a time (default); of one user 3/4", flags.mutations_max.to_string()),
         ("Time for a request (default)", seconds(flags.request_time_max)),
         ("Time for a record to become durable", seconds(front::RECORD_TIME_MAX)),
         ("Requests that wait for the store", disk::WAITING_MAX.to_string()),
@@ -185,10 +182,10 @@ fn request_rows() -> Vec<(&'static str, String)> {
         ("Bytes of memory for the values of a body", bytes(registry::TREE_BYTES_MAX)),
         ("Bytes of a YAML body", bytes(registry::YAML_BYTES_MAX)),
         ("Values in a YAML body", registry::YAML_VALUES_MAX.to_string()),
-        ("Bytes of long lists under way; of one user a quarter", {
+        ("Bytes of long answers under way; of one user a quarter", {
             bytes(front::ANSWERS_BYTES_MAX)
         }),
-        ("Lists that are put together at a time", front::LISTS_MAX.to_string()),
+        ("Lists that are rendered at a time", front::LISTS_MAX.to_string()),
         ("Time in which a client takes nothing of an answer", seconds(front::ANSWER_PAUSE_MAX)),
         ("Bytes of an audit ID", bytes(event::limit::AUDIT_ID_BYTES_MAX)),
         ("Bytes of a URI in an event", bytes(event::limit::URI_BYTES_MAX)),

@@ -37,19 +37,19 @@ impl Bucket {
     fn explain_s3(&self, seen: &Seen, doing: &Doing, region: &str) -> Option<String> {
         let (place, bucket) = (self.place(), self.destination.bucket.as_str());
         let region = if region.is_empty() { "us-east-1" } else { region };
-        let id = match &self.destination.credentials {
-            Credentials::AwsKeys { access_key_id, .. } => access_key_id.as_str(),
-            _ => "",
+        let key = match &self.destination.credentials {
+            Credentials::AwsKeys { access_key_id, .. } => key_text(access_key_id),
+            _ => key_text(""),
         };
         Some(match (seen.status, seen.code.as_str()) {
             (_, "NoSuchBucket") => format!("bucket `{bucket}` does not exist in region `{region}`"),
             // The second is versitygw's word for it.
             (_, "InvalidAccessKeyId" | "XAdminUserNotFound") => {
-                format!("access key `{id}` does not exist: check the profile's Secret")
+                format!("{key} does not exist: check the profile's Secret")
             }
-            (_, "SignatureDoesNotMatch") => format!(
-                "the secret key does not belong to access key `{id}`: check the profile's Secret"
-            ),
+            (_, "SignatureDoesNotMatch") => {
+                format!("the secret key does not belong to {key}: check the profile's Secret")
+            }
             (_, "ExpiredToken" | "InvalidToken") => {
                 "the session token has expired: renew the profile's Secret".to_owned()
             }
@@ -155,6 +155,89 @@ impl Bucket {
     }
 }
 
+/// An access key by its id, if that can be nothing else: ids and secrets are mixed up in Secrets, and a
+/// status must not tell a secret. AWS's ids are upper-case letters and digits, its secrets have others.
+fn key_text(id: &str) -> String {
+    let is_id = (4..=32).contains(&id.len())
+        && id.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+    if is_id { format!("access key `{id}`") } else { "the access key".to_owned() }
+}
+
 fn in_brackets(code: &str) -> String {
     if code.is_empty() { String::new() } else { format!(" ({code})") }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use event::Timestamp;
+
+    use super::*;
+    use crate::Encoding;
+    use crate::bucket::{Ambient, Destination, Limits, Parts, Prefix, Reach};
+
+    const CANARY: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+
+    fn open(provider: Provider, credentials: Credentials) -> Result<Bucket, String> {
+        let destination = Destination {
+            provider,
+            bucket: "bucket".to_owned(),
+            prefix: Prefix::default(),
+            skip_tls_verify: false,
+            ca_pem: None,
+            credentials,
+            retention: None,
+            limits: Limits::default(),
+        };
+        let parts = Parts {
+            cluster: "prod".to_owned(),
+            encoding: Encoding::V1,
+            reach: Reach::default(),
+            ambient: Ambient::default(),
+            clock: Arc::new(Timestamp::default),
+        };
+        Bucket::open(&destination, parts).map_err(|error| error.to_string())
+    }
+
+    /// A status quoted what was in the Secret under another name than it should have.
+    #[test]
+    fn no_value_of_a_secret_is_told_whichever_key_it_is_under() {
+        let refused = |status: StatusCode, code: &str| Seen {
+            status: Some(status),
+            code: code.to_owned(),
+            ..Seen::default()
+        };
+        let s3 = |id: &str| {
+            let provider =
+                Provider::S3 { endpoint: None, region: String::new(), path_style: false };
+            let credentials = Credentials::AwsKeys {
+                access_key_id: id.to_owned(),
+                secret_access_key: CANARY.to_owned().into(),
+                session_token: None,
+                role: None,
+            };
+            open(provider, credentials).unwrap()
+        };
+        for code in ["InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "Other"] {
+            for status in [StatusCode::FORBIDDEN, StatusCode::BAD_REQUEST] {
+                let text = s3(CANARY).explain(&refused(status, code), &WRITING);
+                assert!(!text.contains("wJalr"), "{text}");
+            }
+        }
+        let text = s3("AKIAEXAMPLE")
+            .explain(&refused(StatusCode::FORBIDDEN, "InvalidAccessKeyId"), &WRITING);
+        assert_eq!(text, "access key `AKIAEXAMPLE` does not exist: check the profile's Secret");
+        let key = || "a2V5".to_owned().into();
+        for account in [CANARY, &"0123456789abcdef".repeat(4), "127.0.0.1:22200/x?", ""] {
+            let credentials = Credentials::AzureKey { account: account.to_owned(), key: key() };
+            let error = open(Provider::Azure { endpoint: None }, credentials).unwrap_err();
+            assert!(account.is_empty() || !error.contains(account), "{error}");
+            assert!(error.contains("azure_storage_account_id"), "{error}");
+        }
+        let json = format!("{{\"private_key\": \"{CANARY}\", \"client_email\": 7}}");
+        let google = Credentials::GcpServiceAccount { json: json.into() };
+        let error = open(Provider::Gcs { endpoint: None }, google).unwrap_err();
+        assert!(!error.contains("wJalr"), "{error}");
+    }
 }

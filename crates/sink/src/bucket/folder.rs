@@ -1,7 +1,7 @@
 //! A store in a folder, usually a mounted volume that others can write to as well.
 //!
 //! Everything below the volume is opened one name after the other from the folder before it, and no
-//! symbolic link is followed: whoever can write into the volume must not choose what is written
+//! symbolic link is followed: a program that can write into the volume must not choose what is written
 //! outside of it. An object is complete and on disk before it has its name.
 //!
 //! Deliberately absent: lists, copies and deletions, which nothing needs of a folder.
@@ -237,7 +237,7 @@ mod tests {
 
     use super::*;
 
-    /// Whoever could write into a claim chose where events were written.
+    /// A pod that could write into a claim chose where events were written.
     #[tokio::test]
     async fn no_link_in_a_volume_leads_a_write_or_a_read_out_of_it() {
         let place = tempfile::tempdir().unwrap();

@@ -249,8 +249,8 @@ impl Caller {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
                 note.set(Seen { is_unreached: error.is_connect(), ..Seen::default() });
-                // A name that may not be dialled is not told from one that leads nowhere: whoever names
-                // endpoints must not learn which names lead into the network.
+                // A name that may not be dialled is not told from one that leads nowhere: the author of
+                // a profile must not learn which names lead into the network.
                 Err(Failure::silence(uri, &chain(&error)))
             }
             Err(_) => Err(Failure::silence(uri, &format!("none within {patience:?}"))),

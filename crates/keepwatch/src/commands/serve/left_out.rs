@@ -1,11 +1,11 @@
 //! What the audit policy leaves out of the acts of an attack on backups: said at the start, because a
-//! policy that is silent about an attack looks like peace.
+//! policy that records nothing of an attack looks as if there was none.
 
 use audit::{Attributes, Policy, User};
 use event::Level;
 use kasten::Installation;
 
-/// Somebody who attacks backups, as the policy sees him.
+/// A user who attacks backups, as the policy sees them.
 const ATTACKER: User<'static> = User { name: "someone", groups: GROUPS };
 /// Groups are compared as owned texts.
 const GROUPS: &[String] = &[];

@@ -11,6 +11,9 @@ use super::super::{Credentials, Destination, OpenError, Parts, tls};
 use super::{Opened, checked, named, once};
 use crate::chain;
 
+/// Longest name of a storage account.
+const ACCOUNT_BYTES_MAX: usize = 24;
+
 pub(super) fn open(destination: &Destination, parts: &Parts, endpoint: Option<&str>) -> Opened {
     let tls = tls::config(destination.ca_pem.as_deref(), destination.skip_tls_verify)?;
     let builder =
@@ -28,8 +31,10 @@ pub(super) fn open(destination: &Destination, parts: &Parts, endpoint: Option<&s
         }
         _ => return Err(OpenError::Credentials { provider: "Azure Blob Storage" }),
     };
-    if account.is_empty() || !account.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-        // It stands in a Secret, and what was put there may be another of its values.
+    let is_name = (1..=ACCOUNT_BYTES_MAX).contains(&account.len())
+        && account.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if !is_name {
+        // It comes from a Secret, and what was put there may be another of its values.
         let what = "the Secret's azure_storage_account_id is not the name of a storage account \
                     (3 to 24 lower-case letters and digits)"
             .to_owned();

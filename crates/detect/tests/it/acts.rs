@@ -71,8 +71,9 @@ impl Act {
     fn path(&self) -> String {
         let name = if self.verb == "create" { "" } else { self.name.as_str() };
         let namespaces = if self.namespace.is_empty() { "" } else { "namespaces" };
-        let parts = [namespaces, &self.namespace, &self.resource, name, &self.subresource];
-        parts.iter().filter(|part| !part.is_empty()).map(|part| format!("/{part}")).collect()
+        let parts = ["", namespaces, &self.namespace, &self.resource, name, &self.subresource];
+        let parts = parts.iter().enumerate().filter(|(at, part)| *at == 0 || !part.is_empty());
+        parts.map(|(_, part)| *part).collect::<Vec<_>>().join("/")
     }
 }
 

@@ -50,6 +50,7 @@ impl Site {
             arguments: vec![
                 "--audit-plain-http".to_owned(),
                 "--audit-allowed-networks=127.0.0.0/8".to_owned(),
+                "--audit-own-credentials-endpoints=127.0.0.1".to_owned(),
                 format!("--audit-ca-file={}", folder.join("ca.crt").display()),
                 format!("--audit-sts-endpoint={sts}"),
             ],

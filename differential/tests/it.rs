@@ -235,7 +235,12 @@ fn exported_sigma_is_met_by_the_same_events_in_both_engines() {
     let target = export::named("sigma").unwrap();
     let events = events_of_examples();
     for profile in target.profiles() {
-        let choice = export::Choice { profile, format: &target.formats()[0], options: &options };
+        let choice = export::Choice {
+            profile,
+            format: &target.formats()[0],
+            options: &options,
+            has_suppressions: false,
+        };
         let files: Vec<export::File> = export::raising(&pack)
             .flat_map(|rule| export::export(&pack, rule, target, &choice, true).files)
             .collect();

@@ -115,7 +115,7 @@ async fn turn_away(
     peer: &Peer,
     unauthenticated: &Unauthenticated,
 ) -> Response<ResponseBody> {
-    debug!(reasons = ?unauthenticated.reasons, "nobody was recognised");
+    debug!(reasons = ?unauthenticated.reasons, "no user was recognised");
     let refused = Refused { showed_credentials: !unauthenticated.reasons.is_empty() };
     let trail = arrival::trail(front, &visit, peer, Err(refused));
     let full = if trail.is_silent() { Ok(()) } else { front.ledger.room_for_unrecognised() };

@@ -35,17 +35,7 @@ pub fn limit(event: &mut Event) {
     event.impersonated_user.iter_mut().for_each(user);
     texts(&mut event.source_ips, NAME_BYTES_MAX);
     if let Some(about) = &mut event.object_ref {
-        let names = [
-            &mut about.resource,
-            &mut about.namespace,
-            &mut about.name,
-            &mut about.uid,
-            &mut about.api_group,
-            &mut about.api_version,
-            &mut about.resource_version,
-            &mut about.subresource,
-        ];
-        for name in names {
+        for name in about.texts_mut() {
             text(name, NAME_BYTES_MAX);
         }
     }

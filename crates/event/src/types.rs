@@ -220,6 +220,22 @@ pub struct ObjectReference {
     pub subresource: String,
 }
 
+impl ObjectReference {
+    /// Every text in it, for what bounds their length.
+    pub fn texts_mut(&mut self) -> [&mut String; 8] {
+        [
+            &mut self.resource,
+            &mut self.namespace,
+            &mut self.name,
+            &mut self.uid,
+            &mut self.api_group,
+            &mut self.api_version,
+            &mut self.resource_version,
+            &mut self.subresource,
+        ]
+    }
+}
+
 /// How a user was authenticated (Kubernetes 1.35 and later).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]

@@ -41,7 +41,7 @@ pub use column::{REQUESTS_MAX, VALUES_MAX};
 pub const SEGMENT_RECORDS: u64 = 1 << 14;
 /// Numbers of a block, whose times are kept.
 pub const BLOCK_RECORDS: u64 = 1 << 10;
-/// Segments that one call looks through: whoever writes to the index waits no longer than that.
+/// Segments that one call looks through: a writer to the index waits no longer than that.
 pub const SEGMENTS_MAX: usize = 64;
 /// Records from which on a call looks no further.
 pub const SELECTED_MIN: u64 = 512;

@@ -11,7 +11,7 @@ use super::condition::{Attribute, Condition};
 use super::fidelity::{Effect, Reason, ReasonKind};
 use super::model::{Counts, RuleModel};
 use super::plain;
-use super::profile::{Bodies, Column, DryRun, Kind, Lack, Profile, Word};
+use super::profile::{Bodies, Column, DryRun, Kind, OWN_RECORDS, Profile};
 use super::target::{Choice, Draft, File, Format, Target};
 use crate::ruleset::RuleSet;
 
@@ -22,11 +22,7 @@ static PROFILES: [Profile; 1] = [Profile {
     name: "k8saudit",
     title: "The cluster's own audit log, by the plugin `k8saudit`",
     column,
-    lacks: &[Lack {
-        what: "what Keepwatch records about itself",
-        field: Word::Verb,
-        values: &["heartbeat", "gap", "cursor"],
-    }],
+    lacks: &[OWN_RECORDS],
     bodies: Bodies::NotOfAggregated,
     dry_run: DryRun::Wildcards,
 }];

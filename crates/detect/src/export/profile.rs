@@ -91,6 +91,13 @@ pub struct Lack {
     pub values: &'static [&'static str],
 }
 
+/// What only Keepwatch itself records, which the cluster's own audit log does not have.
+pub(super) const OWN_RECORDS: Lack = Lack {
+    what: "what Keepwatch records about itself",
+    field: Word::Verb,
+    values: &["heartbeat", "gap", "cursor"],
+};
+
 /// A field with few values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Word {

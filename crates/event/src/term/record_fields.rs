@@ -1,7 +1,7 @@
 //! The indexed fields of a record, found without a look at anything else in it.
 //!
 //! An index reads every record once: what it does not keep is passed over by its length alone. Texts
-//! are not checked; a record whose texts are not UTF-8 is refused by whoever reads it as an event.
+//! are not checked; a record whose texts are not UTF-8 is refused when it is read as an event.
 //!
 //! Deliberately absent: what becomes of the values (crate `store`).
 

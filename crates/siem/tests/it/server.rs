@@ -227,11 +227,6 @@ impl EventLog for Log {
         bytes_max: usize,
     ) -> Result<Vec<LogRecord>, ApiError> {
         let records = self.0.read(after, rows_max, bytes_max).await.unwrap();
-        let record = |record: store::Record| LogRecord {
-            seq: record.seq,
-            time: Timestamp::from_micros(record.time),
-            bytes: record.bytes,
-        };
         Ok(records.into_iter().map(record).collect())
     }
 
@@ -246,11 +241,6 @@ impl EventLog for Log {
             Order::Newest => Direction::Backward,
         };
         let stretch = self.0.read_ranges(ranges, direction, bytes_max).await.unwrap();
-        let record = |record: store::Record| LogRecord {
-            seq: record.seq,
-            time: Timestamp::from_micros(record.time),
-            bytes: record.bytes,
-        };
         let records = stretch.records.into_iter().map(record).collect();
         Ok(LogStretch { records, is_cut: stretch.is_cut })
     }
@@ -286,4 +276,9 @@ fn request(line: &str, body: &str, headers: &[(&'static str, &'static str)]) -> 
         body: Bytes::copy_from_slice(body.as_bytes()),
         received: Timestamp::from_micros(START),
     }
+}
+
+fn record(record: store::Record) -> LogRecord {
+    let store::Record { seq, time, bytes } = record;
+    LogRecord { seq, time: Timestamp::from_micros(time), bytes }
 }

@@ -221,17 +221,7 @@ fn cut(event: &mut Event, to: Cut) {
     }
     texts_of(&mut event.source_ips, to);
     if let Some(about) = &mut event.object_ref {
-        let texts = [
-            &mut about.resource,
-            &mut about.namespace,
-            &mut about.name,
-            &mut about.uid,
-            &mut about.api_group,
-            &mut about.api_version,
-            &mut about.resource_version,
-            &mut about.subresource,
-        ];
-        for one in texts {
+        for one in about.texts_mut() {
             text(one, to);
         }
     }

@@ -171,7 +171,7 @@ async fn a_damaged_record_is_named_and_can_be_passed() {
     assert_eq!(journal.read(5, 100, 1 << 20).await.expect("records").len(), 4);
 }
 
-/// What somebody does to the file while no server has it open.
+/// What is done to the file while no server has it open.
 fn tamper(place: &Place, sql: &str) {
     let file = rusqlite::Connection::open(place.path()).expect("the file");
     file.execute_batch(sql).expect("it is changed");

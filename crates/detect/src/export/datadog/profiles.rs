@@ -1,7 +1,7 @@
 //! What fields are called in Datadog, by the way on which events come.
 
 use crate::export::condition::Attribute;
-use crate::export::profile::{Bodies, Column, DryRun, Kind, Lack, Profile, Word};
+use crate::export::profile::{Bodies, Column, DryRun, Kind, OWN_RECORDS, Profile};
 use crate::field;
 
 /// The ways, the usual one first.
@@ -19,11 +19,7 @@ pub(super) static PROFILES: [Profile; 2] = [
         name: "kubernetes.audit",
         title: "The cluster's own audit log, by Datadog's integration",
         column: kubernetes_audit,
-        lacks: &[Lack {
-            what: "what Keepwatch records about itself",
-            field: Word::Verb,
-            values: &["heartbeat", "gap", "cursor"],
-        }],
+        lacks: &[OWN_RECORDS],
         bodies: Bodies::NotOfAggregated,
         dry_run: DryRun::Wildcards,
     },

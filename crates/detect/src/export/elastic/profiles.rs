@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::export::condition::Attribute;
-use crate::export::profile::{Bodies, Column, DryRun, Kind, Lack, Profile, Word};
+use crate::export::profile::{Bodies, Column, DryRun, Kind, OWN_RECORDS, Profile};
 use crate::export::target::File;
 use crate::field;
 
@@ -24,11 +24,7 @@ pub(super) static PROFILES: [Profile; 2] = [
         name: "kubernetes.audit",
         title: "The cluster's own audit log, by Elastic's Kubernetes integration",
         column: kubernetes_audit,
-        lacks: &[Lack {
-            what: "what Keepwatch records about itself",
-            field: Word::Verb,
-            values: &["heartbeat", "gap", "cursor"],
-        }],
+        lacks: &[OWN_RECORDS],
         bodies: Bodies::NotOfAggregated,
         dry_run: DryRun::Wildcards,
     },

@@ -1,7 +1,7 @@
 //! What fields are called in lines, by the way on which they come to Loki.
 
 use crate::export::condition::Attribute;
-use crate::export::profile::{Bodies, Column, DryRun, Kind, Lack, Profile, Word};
+use crate::export::profile::{Bodies, Column, DryRun, Kind, OWN_RECORDS, Profile};
 use crate::field;
 
 /// The ways, the usual one first.
@@ -19,11 +19,7 @@ pub(super) static PROFILES: [Profile; 2] = [
         title: "The cluster's own audit log in the stream `{job=\"kubernetes-audit\"}`, with a label \
                 `cluster`",
         column: kubernetes_audit,
-        lacks: &[Lack {
-            what: "what Keepwatch records about itself",
-            field: Word::Verb,
-            values: &["heartbeat", "gap", "cursor"],
-        }],
+        lacks: &[OWN_RECORDS],
         bodies: Bodies::NotOfAggregated,
         dry_run: DryRun::Exact,
     },

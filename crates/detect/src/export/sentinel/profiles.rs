@@ -1,15 +1,8 @@
 //! What fields are called in the tables of a Log Analytics workspace.
 
 use crate::export::condition::Attribute;
-use crate::export::profile::{Bodies, Column, DryRun, Kind, Lack, Profile, Word};
+use crate::export::profile::{Bodies, Column, DryRun, Kind, Lack, OWN_RECORDS, Profile, Word};
 use crate::field;
-
-/// What only Keepwatch itself records.
-const OWN: Lack = Lack {
-    what: "what Keepwatch records about itself",
-    field: Word::Verb,
-    values: &["heartbeat", "gap", "cursor"],
-};
 
 /// The tables, the usual one first.
 pub(super) static PROFILES: [Profile; 3] = [
@@ -27,7 +20,7 @@ pub(super) static PROFILES: [Profile; 3] = [
         title: "The audit log of Azure Kubernetes Service by diagnostic settings, which has no bodies \
                 of K10's kinds",
         column: aks_audit,
-        lacks: &[OWN],
+        lacks: &[OWN_RECORDS],
         bodies: Bodies::None,
         dry_run: DryRun::Wildcards,
     },
@@ -36,7 +29,7 @@ pub(super) static PROFILES: [Profile; 3] = [
         title: "The same log without requests that only read",
         column: aks_audit,
         lacks: &[
-            OWN,
+            OWN_RECORDS,
             Lack {
                 what: "requests that only read",
                 field: Word::Verb,

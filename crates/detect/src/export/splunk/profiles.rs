@@ -1,7 +1,7 @@
 //! What fields are called in Splunk, which names those of JSON by their paths, with `{}` behind a list.
 
 use crate::export::condition::Attribute;
-use crate::export::profile::{Bodies, Column, DryRun, Kind, Lack, Profile, Word};
+use crate::export::profile::{Bodies, Column, DryRun, Kind, OWN_RECORDS, Profile};
 use crate::field;
 
 /// The ways, the usual one first.
@@ -18,11 +18,7 @@ pub(super) static PROFILES: [Profile; 2] = [
         name: "kube-apiserver-audit",
         title: "The cluster's own audit log, of source type `kube:apiserver:audit`",
         column: audit,
-        lacks: &[Lack {
-            what: "what Keepwatch records about itself",
-            field: Word::Verb,
-            values: &["heartbeat", "gap", "cursor"],
-        }],
+        lacks: &[OWN_RECORDS],
         bodies: Bodies::NotOfAggregated,
         dry_run: DryRun::Wildcards,
     },

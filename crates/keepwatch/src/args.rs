@@ -137,6 +137,8 @@ pub(crate) struct UpArgs {
     /// Format of the server's own log
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) log_format: crate::log::LogFormat,
+    #[command(flatten)]
+    pub(crate) retention: serve::RetentionArgs,
 }
 
 /// Commands about policies.

@@ -4,9 +4,10 @@
 //! that the operating system tells their CPU time apart. The writer's is that of all that the store does
 //! for a commit: SQLite, its log, and copying the log into the file. Many events share a commit, which is
 //! the cheapest that a writer can be. Once more this is done with whole events as clients of K10 cause
-//! them, bodies included. Then the index is deleted and made again from the journal. In the end `keepwatch up` serves that journal, and a client asks for first pages as
-//! kubectl does. Most of the selectors ask for something common, and some for what hardly any event
-//! has.
+//! them, bodies included, and with such events that arrive one by one at a steady rate, as they do at a
+//! server. Then the index is deleted and made again from the journal. In the end `keepwatch up` serves
+//! that journal, and a client asks for first pages as kubectl does. Most of the selectors ask for
+//! something common, and some for what hardly any event has.
 
 #![expect(clippy::cast_precision_loss, reason = "figures for people")]
 
@@ -26,6 +27,7 @@ use prometheus_client::registry::Registry;
 use store::Sqlite;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
+use tokio::time::interval;
 
 use self::events::SELECTORS;
 use super::machine::now;
@@ -39,6 +41,9 @@ use crate::wait::until;
 const IN_FLIGHT: usize = 512;
 /// Events whose bodies are recorded too.
 const WHOLE_EVENTS: u64 = 500_000;
+/// Whole events that arrive one by one, and how many a second.
+const PACED_EVENTS: u64 = 20_000;
+const PACED_RATE: u32 = 1_000;
 /// First pages of each selector, each of another value.
 const PAGES: u64 = 40;
 /// The threads of the store: the writer, and the one that copies its log into the file.
@@ -59,16 +64,21 @@ pub fn index(events: u64) -> anyhow::Result<()> {
     // The server takes a folder only if it finds this in it.
     std::fs::write(home.join("keepwatch.txt"), "")?;
     let path = home.join("keepwatch.db");
-    let writing = write(&path, events, events::event)?;
-    let whole = write(&folder.path().join("whole.db"), WHOLE_EVENTS, traffic::event)?;
+    let writing = write(&path, events, events::event, None)?;
+    let whole = write(&folder.path().join("whole.db"), WHOLE_EVENTS, traffic::event, None)?;
+    let paced = folder.path().join("paced.db");
+    let paced = write(&paced, PACED_EVENTS, traffic::event, Some(PACED_RATE))?;
     let file = path.with_file_name("keepwatch.db-events");
     let bytes = std::fs::metadata(&file)?.len() as f64;
     std::fs::remove_file(&file)?;
     let again = fill(&path)?;
-    println!("| | {events} events | {WHOLE_EVENTS} whole events |");
-    println!("|---|---|---|");
+    println!(
+        "| | {events} events | {WHOLE_EVENTS} whole events | {PACED_RATE} of those a second |"
+    );
+    println!("|---|---|---|---|");
     let row = |what: &str, value: fn(&Writing) -> f64, digits: usize| {
-        println!("| {what} | {:.digits$} | {:.digits$} |", value(&writing), value(&whole));
+        let [writing, whole, paced] = [&writing, &whole, &paced].map(value);
+        println!("| {what} | {writing:.digits$} | {whole:.digits$} | {paced:.digits$} |");
     };
     row("bytes of the journal an event", |it| it.journal_bytes / it.events, 0);
     row("µs of the writer an event", |it| it.per_event(it.writer), 2);
@@ -85,8 +95,14 @@ pub fn index(events: u64) -> anyhow::Result<()> {
     println!("| seconds to make it again from the journal | {:.1} |", again.0.as_secs_f64());
     println!("| µs of that an event | {:.2} |", writing.per_event(again.1));
     let runtime = Builder::new_multi_thread().enable_all().build()?;
-    let arguments =
-        ["up".to_owned(), format!("--dir={}", home.display()), "--listen=127.0.0.1:0".to_owned()];
+    let arguments = [
+        "up".to_owned(),
+        format!("--dir={}", home.display()),
+        "--listen=127.0.0.1:0".to_owned(),
+        // Nothing is trimmed while it is asked for.
+        "--journal-retention-size=1Ti".to_owned(),
+        "--journal-limit=1Ti".to_owned(),
+    ];
     let binary = crate::keepwatch::binary()?;
     let mut process = Process::start("keepwatch", &binary, &arguments, folder.path())?;
     let endpoint = until("the server has checked the index", || {
@@ -113,15 +129,24 @@ impl Writing {
     }
 }
 
-/// Writes the journal while the index follows it.
-fn write(path: &Path, events: u64, event: fn(u64) -> Event) -> anyhow::Result<Writing> {
+/// Writes the journal while the index follows it; as fast as it can, or `rate` events a second.
+fn write(
+    path: &Path,
+    events: u64,
+    event: fn(u64) -> Event,
+    rate: Option<u32>,
+) -> anyhow::Result<Writing> {
     let store = open(path)?;
     let (written, all) = oneshot::channel();
     let indexing = start_indexer(&store, all)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut pending = VecDeque::new();
+        let mut pace = rate.map(|rate| interval(Duration::from_secs(1) / rate));
         for number in 1..=events {
+            if let Some(pace) = &mut pace {
+                pace.tick().await;
+            }
             let record = event::record::write(&event(number));
             pending.push_back(store::record(&store, record));
             if pending.len() >= IN_FLIGHT {

@@ -205,6 +205,14 @@ pub(crate) struct StoreArgs {
     /// Folder for the store
     #[arg(long, value_name = "DIR", default_value = "/var/lib/keepwatch")]
     pub(crate) data_dir: PathBuf,
+    #[command(flatten)]
+    pub(crate) retention: RetentionArgs,
+}
+
+/// How much of the past a store keeps.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Store")]
+pub(crate) struct RetentionArgs {
     /// Time that recorded events are kept after every sink has them
     #[arg(long, value_name = "DURATION", default_value = "168h", value_parser = duration)]
     pub(crate) journal_retention_age: Duration,
@@ -217,4 +225,25 @@ pub(crate) struct StoreArgs {
     /// Time that old revisions are kept for watches and paging
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
     pub(crate) history: Duration,
+}
+
+impl RetentionArgs {
+    /// What is wrong about the sizes, if anything.
+    pub(crate) fn contradiction(&self) -> Option<String> {
+        let (retention, limit) = (self.journal_retention_size, self.journal_limit);
+        (retention > limit).then(|| {
+            format!("--journal-retention-size={retention} is more than --journal-limit={limit}")
+        })
+    }
+
+    /// Settings of a store that keeps so much.
+    pub(crate) fn settings(&self) -> store::Settings {
+        store::Settings {
+            history_time: self.history,
+            journal_time: self.journal_retention_age,
+            journal_bytes: self.journal_retention_size,
+            limit_bytes: self.journal_limit,
+            ..store::Settings::default()
+        }
+    }
 }

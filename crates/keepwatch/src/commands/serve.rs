@@ -229,15 +229,8 @@ fn trust_files(access: &AccessArgs) -> Result<TrustFiles> {
 }
 
 fn open_store(args: &StoreArgs) -> Result<store::Sqlite> {
-    let settings = store::Settings {
-        history_time: args.history,
-        journal_time: args.journal_retention_age,
-        journal_bytes: args.journal_retention_size,
-        limit_bytes: args.journal_limit,
-        ..store::Settings::default()
-    };
     modes::tighten(&args.data_dir)?;
-    house::open_store(&args.data_dir.join(STORE), settings)
+    house::open_store(&args.data_dir.join(STORE), args.retention.settings())
 }
 
 fn limits(listen: &ListenArgs) -> Limits {

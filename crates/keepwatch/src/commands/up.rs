@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 
 use crate::args::{EncodingName, UpArgs};
 use crate::clock::SystemClock;
-use crate::commands::{policy, say};
+use crate::commands::{Misuse, policy, say};
 use crate::house::{self, House, Plan, Resident};
 use crate::modes;
 use crate::standalone::executor::Executor;
@@ -44,6 +44,9 @@ const LEAVE_TIME_MAX: Duration = Duration::from_millis(100);
 
 /// Serves until somebody ends it.
 pub(crate) fn run(args: &UpArgs) -> Result<ExitCode> {
+    if let Some(wrong) = args.retention.contradiction() {
+        return Err(Misuse(vec![wrong]).into());
+    }
     crate::log::begin(args.log_format, args.demo || std::io::stderr().is_terminal());
     let runtime = house::runtime()?;
     let outcome = runtime.block_on(live(args));
@@ -147,7 +150,7 @@ async fn open(
     if let Some(home) = folder.store().parent() {
         modes::tighten(home)?;
     }
-    let store = house::open_store(&folder.store(), store::Settings::default())?;
+    let store = house::open_store(&folder.store(), args.retention.settings())?;
     let sealed = Sealed::open(store.clone(), &folder.secrets_key(), secrets::FOLDER).await?;
     let serving = authority.server(args.listen.ip())?.write(&folder.pki(), "server")?;
     let serving = ServingCertificate::open(serving.0, serving.1, now)?;

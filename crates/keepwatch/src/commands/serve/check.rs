@@ -5,7 +5,7 @@ use apiserver::trust::RemoteHeaders;
 use http::HeaderName;
 use kasten::Installation;
 
-use crate::args::serve::{AccessArgs, AuditArgs, ListenArgs, ServeArgs, StoreArgs};
+use crate::args::serve::{AccessArgs, AuditArgs, ListenArgs, ServeArgs};
 use crate::commands::{Misuse, installation};
 
 /// Where a pod finds the namespace of its account.
@@ -17,7 +17,7 @@ pub(super) fn all(args: &ServeArgs) -> Result<Installation, Misuse> {
     listening(&args.listen, &mut wrong);
     auditing(&args.audit, &mut wrong);
     accessing(&args.access, &mut wrong);
-    storing(&args.store, &mut wrong);
+    wrong.extend(args.store.retention.contradiction());
     match described(args) {
         Ok(installation) if wrong.is_empty() => Ok(installation),
         Ok(_) => Err(Misuse(wrong)),
@@ -109,15 +109,6 @@ fn accessing(args: &AccessArgs, wrong: &mut Vec<String>) {
     }
     if let Err(misuse) = remote_headers(args) {
         wrong.extend(misuse.0);
-    }
-}
-
-fn storing(args: &StoreArgs, wrong: &mut Vec<String>) {
-    if args.journal_retention_size > args.journal_limit {
-        wrong.push(format!(
-            "--journal-retention-size={} is more than --journal-limit={}",
-            args.journal_retention_size, args.journal_limit
-        ));
     }
 }
 

@@ -29,7 +29,10 @@ pub fn field_selector(text: &str) -> bool {
 
 /// A body as it is read by its content type.
 pub fn document(content_type: &str, body: &[u8]) -> Option<Value> {
-    read_body(&headers(content_type)?, body, "Thing").ok().map(|document| document.value)
+    let kinds = [("fuzz.example.com/v1", "Thing"), ("v1", "Secret"), ("v1", "Event")];
+    let headers = headers(content_type)?;
+    let read = kinds.map(|(version, kind)| read_body(&headers, body, version, kind).ok());
+    read.into_iter().flatten().next().map(|document| document.value)
 }
 
 /// A document after a patch.

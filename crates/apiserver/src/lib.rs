@@ -52,6 +52,7 @@ pub mod tls;
 mod trail;
 pub mod trust;
 mod watch_body;
+mod wire;
 
 pub use access::{AccessError, Attributes, Authorizer, Decision};
 pub use answer::{Answer, ApiError, FieldError};

@@ -222,6 +222,11 @@ pub trait Strategy: Send + Sync {
         Vec::new()
     }
 
+    /// Whether an update may leave out `resourceVersion`, and then replaces what is there whatever it is.
+    fn updates_unconditionally(&self) -> bool {
+        false
+    }
+
     /// Whether a create is kept. `false`: it is checked, recorded, answered, and forgotten.
     fn stored(&self) -> bool {
         true

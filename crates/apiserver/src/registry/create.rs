@@ -83,13 +83,14 @@ impl Call<'_> {
         let (headers, body) = (&self.request.headers, &self.request.body);
         let is_json = matches!(decode::media_type(headers).as_str(), "" | "application/json");
         let len_max = if is_json { JSON_INLINE_BYTES_MAX } else { OTHER_INLINE_BYTES_MAX };
+        let api_version = &self.kind.api_version;
         if body.len() <= len_max {
-            return decode::read(headers, body, kind);
+            return decode::read(headers, body, api_version, kind);
         }
-        let (headers, body) = (headers.clone(), body.clone());
+        let (headers, body, api_version) = (headers.clone(), body.clone(), api_version.clone());
         let permit = Arc::clone(&self.shared.readers).acquire_owned().await;
         let read = tokio::task::spawn_blocking(move || {
-            let read = decode::read(&headers, &body, kind);
+            let read = decode::read(&headers, &body, &api_version, kind);
             drop(permit);
             read
         });

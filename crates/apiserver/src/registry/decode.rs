@@ -50,16 +50,26 @@ pub(crate) struct Document {
     pub(crate) duplicates: Vec<String>,
 }
 
-/// Reads a body by its `Content-Type`. `kind` is the kind it should be of, for messages.
-pub(crate) fn read(headers: &HeaderMap, body: &[u8], kind: &str) -> Result<Document, ApiError> {
-    let parsed = match media_type(headers).as_str() {
+/// Reads a body by its `Content-Type`. `api_version` and `kind` are those of what it should be.
+pub(crate) fn read(
+    headers: &HeaderMap,
+    body: &[u8],
+    api_version: &str,
+    kind: &str,
+) -> Result<Document, ApiError> {
+    let media_type = media_type(headers);
+    let parsed = match media_type.as_str() {
         // Without a content type, JSON is assumed, as Kubernetes does.
         "" | "application/json" => json(body),
         "application/yaml" => yaml(body),
-        protobuf::MEDIA_TYPE if protobuf::KINDS.contains(&kind) => {
-            protobuf::object(body).map(|value| Document { value, duplicates: Vec::new() })
+        other => {
+            let message = protobuf::message(api_version, kind);
+            let Some(message) = message.filter(|_| other == protobuf::MEDIA_TYPE) else {
+                return Err(unsupported(other, &["application/json", "application/yaml"]));
+            };
+            let read = protobuf::object(body, kind, message);
+            read.map(|value| Document { value, duplicates: Vec::new() })
         }
-        other => return Err(unsupported(other, &["application/json", "application/yaml"])),
     };
     parsed.map_err(|error| {
         ApiError::bad_request(format!(
@@ -89,10 +99,14 @@ pub(crate) fn unsupported(media_type: &str, supported: &[&str]) -> ApiError {
 
 /// Reads JSON.
 pub(crate) fn json(body: &[u8]) -> Result<Document, String> {
+    json_within(body, &mut { TREE_BYTES_MAX })
+}
+
+/// Reads JSON whose values may take so much memory, and takes that from it.
+pub(super) fn json_within(body: &[u8], left: &mut usize) -> Result<Document, String> {
     let mut duplicates = Vec::new();
     let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let mut left = TREE_BYTES_MAX;
-    let node = Node { path: Path::Root, duplicates: &mut duplicates, left: &mut left };
+    let node = Node { path: Path::Root, duplicates: &mut duplicates, left };
     let value = node.deserialize(&mut deserializer).map_err(|error| error.to_string())?;
     deserializer.end().map_err(|error| error.to_string())?;
     Ok(Document { value, duplicates })
@@ -113,6 +127,17 @@ const TOO_COSTLY: &str = "the document has too many values for one request";
 fn spend<E: serde::de::Error>(left: &mut usize, bytes: usize) -> Result<(), E> {
     *left = left.checked_sub(bytes).ok_or_else(|| E::custom(TOO_COSTLY))?;
     Ok(())
+}
+
+/// Bytes that a member of an object takes in memory, about, if the values within it are counted already.
+pub(super) fn cost_of_member(name: &str, value: &Value) -> usize {
+    let own = match value {
+        Value::Object(map) => OBJECT_BYTES + map.len() * MEMBER_BYTES,
+        Value::Array(items) => items.len() * VALUE_BYTES,
+        Value::String(text) => text.len(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    };
+    MEMBER_BYTES + name.len() + own
 }
 
 /// Bytes that a value takes in memory, about.

@@ -1,185 +1,218 @@
-//! `Namespace` and `Secret` as kubectl sends them: its client for core kinds speaks protobuf only.
+//! Bodies as Go's typed clients send them: the kinds of Kubernetes itself, and the options of a delete,
+//! in protocol buffers.
 //!
-//! Reads the few fields of `ObjectMeta` that a client sets, and what a Secret holds; what a
-//! namespace has beyond its metadata is the server's to say. Other kinds are not read, and nothing
-//! is written.
+//! An object becomes what it would be in JSON, with every field that its message has; fields that the
+//! message does not have are skipped, as Kubernetes skips them. Other kinds are not read, and nothing is
+//! written.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Map, Value, json};
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use super::decode::{self, TREE_BYTES_MAX};
+use crate::wire::{self, Held};
+
+mod messages;
 
 /// The media type.
 pub(super) const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
-/// The kinds that are read.
-pub(super) const KINDS: [&str; 2] = ["Namespace", SECRET];
-const SECRET: &str = "Secret";
-/// Fields of one message; a body of them all could be very many.
-const FIELDS_MAX: usize = 10_000;
 /// What an encoded object begins with.
 const MAGIC: &[u8] = b"k8s\0";
+/// Seconds of the years that Kubernetes can write: 0 to 9999.
+const SECONDS: std::ops::RangeInclusive<i64> = -62_167_219_200..=253_402_300_799;
 
-/// Reads an encoded object.
-pub(super) fn object(body: &[u8]) -> Result<Value, String> {
+/// A message: its fields in the order in which they are written in JSON.
+pub(super) struct Message(&'static [Field]);
+
+/// A field: its number, its name in JSON, and what it holds.
+pub(super) struct Field(u64, &'static str, Shape);
+
+/// What a field holds. Without more words, nothing is said of a value that is empty: Go has no other
+/// way to leave it out.
+#[derive(Clone, Copy)]
+pub(super) enum Shape {
+    Text,
+    /// Also said when it is empty.
+    GivenText,
+    Texts,
+    Number,
+    /// Also said when it is 0.
+    GivenNumber,
+    /// Also said when it is false.
+    GivenBool,
+    /// To the second.
+    Time,
+    /// To the microsecond.
+    MicroTime,
+    Message(&'static Message),
+    /// Also said when it is empty.
+    GivenMessage(&'static Message),
+    Messages(&'static Message),
+    TextsByName,
+    /// In base64.
+    BytesByName,
+    /// A document within the document, below field 1.
+    Json,
+}
+
+/// The message of a kind; `None` when it is not read.
+pub(super) fn message(api_version: &str, kind: &str) -> Option<&'static Message> {
+    messages::of(api_version, kind)
+}
+
+/// Reads an encoded object of the given kind.
+pub(super) fn object(body: &[u8], kind: &str, message: &Message) -> Result<Value, String> {
     let envelope = body.strip_prefix(MAGIC).ok_or_else(malformed)?;
-    let envelope = fields(envelope).ok_or_else(malformed)?;
-    let type_meta = fields(last(&envelope, 1)).ok_or_else(malformed)?;
-    let (version, kind) = (text(last(&type_meta, 1))?, text(last(&type_meta, 2))?);
-    let object = fields(last(&envelope, 2)).ok_or_else(malformed)?;
-    let metadata = fields(last(&object, 1)).ok_or_else(malformed)?;
-    let mut read = Map::new();
-    for (number, field) in [(1, "name"), (2, "generateName"), (3, "namespace")] {
-        let value = text(last(&metadata, number))?;
-        if !value.is_empty() {
-            read.insert(field.to_owned(), value.into());
-        }
-    }
-    for (number, field) in [(11, "labels"), (12, "annotations")] {
-        insert_pairs(&mut read, field, &metadata, number, text)?;
-    }
+    let mut left = TREE_BYTES_MAX;
+    let envelope = read(&messages::ENVELOPE, envelope, &mut left)?;
     let mut all = Map::new();
-    all.insert("apiVersion".to_owned(), version.into());
-    all.insert("kind".to_owned(), kind.as_str().into());
-    all.insert("metadata".to_owned(), Value::Object(read));
-    if kind == SECRET {
-        insert_pairs(&mut all, "data", &object, 2, |bytes| Ok(STANDARD.encode(bytes)))?;
-        insert_pairs(&mut all, "stringData", &object, 4, text)?;
-        let kind = text(last(&object, 3))?;
-        if !kind.is_empty() {
-            all.insert("type".to_owned(), kind.into());
+    for key in ["apiVersion", "kind"] {
+        if let Some(value) = envelope.get("typeMeta").and_then(|meta| meta.get(key)) {
+            all.insert(key.to_owned(), value.clone());
         }
-        if last(&object, 5) == [1] {
-            all.insert("immutable".to_owned(), json!(true));
-        }
+    }
+    // What it is instead is said by who looks at the kind.
+    if all.get("kind").is_none_or(|found| found == kind) {
+        let raw = raw_object(body)?;
+        all.extend(read(message, &raw, &mut left)?);
     }
     Ok(Value::Object(all))
+}
+
+/// The object within the envelope.
+fn raw_object(body: &[u8]) -> Result<Cow<'_, [u8]>, String> {
+    let envelope = body.strip_prefix(MAGIC).ok_or_else(malformed)?;
+    let fields = wire::fields(envelope).ok_or_else(malformed)?;
+    joined(&of_number(&fields, 2))
 }
 
 fn malformed() -> String {
     "malformed protobuf".to_owned()
 }
 
-fn text(bytes: &[u8]) -> Result<String, String> {
-    String::from_utf8(bytes.to_vec()).map_err(|_| malformed())
-}
-
-/// Reads the pairs of a map, and puts them under `name` if there are any.
-fn insert_pairs(
-    object: &mut Map<String, Value>,
-    name: &str,
-    message: &[(u64, &[u8])],
-    number: u64,
-    value: impl Fn(&[u8]) -> Result<String, String>,
-) -> Result<(), String> {
-    let mut pairs = Map::new();
-    for (_, pair) in message.iter().filter(|(found, _)| *found == number) {
-        let pair = fields(pair).ok_or_else(malformed)?;
-        pairs.insert(text(last(&pair, 1))?, value(last(&pair, 2))?.into());
-    }
-    if !pairs.is_empty() {
-        object.insert(name.to_owned(), Value::Object(pairs));
-    }
-    Ok(())
-}
-
-/// The last value of a field, which is the one that counts; empty if there is none.
-fn last<'b>(fields: &[(u64, &'b [u8])], number: u64) -> &'b [u8] {
-    fields.iter().rfind(|(found, _)| *found == number).map_or(&[], |(_, value)| value)
-}
-
-/// The fields of a message: of those with a length their content, of numbers their bytes.
-fn fields(mut message: &[u8]) -> Option<Vec<(u64, &[u8])>> {
-    let mut found = Vec::new();
-    while !message.is_empty() {
-        if found.len() == FIELDS_MAX {
-            return None;
+fn read(message: &Message, bytes: &[u8], left: &mut usize) -> Result<Map<String, Value>, String> {
+    let found = wire::fields(bytes).ok_or_else(malformed)?;
+    let mut object = Map::new();
+    for Field(number, name, shape) in message.0 {
+        let held = of_number(&found, *number);
+        if let Some(last) = held.last()
+            && let Some(value) = value(*shape, &held, *last, left)?
+        {
+            *left = left.checked_sub(decode::cost_of_member(name, &value)).ok_or_else(malformed)?;
+            object.insert((*name).to_owned(), value);
         }
-        let tag = varint(&mut message)?;
-        let len = match tag & 7 {
-            0 => {
-                let whole = message;
-                varint(&mut message)?;
-                let (number, _) = whole.split_at_checked(whole.len() - message.len())?;
-                found.push((tag >> 3, number));
-                continue;
+    }
+    Ok(object)
+}
+
+fn of_number<'b>(fields: &[(u64, Held<'b>)], number: u64) -> Vec<Held<'b>> {
+    fields.iter().filter(|(found, _)| *found == number).map(|(_, held)| *held).collect()
+}
+
+/// What a field says; of something that can be there only once, the last one.
+fn value(
+    shape: Shape,
+    held: &[Held<'_>],
+    last: Held<'_>,
+    left: &mut usize,
+) -> Result<Option<Value>, String> {
+    Ok(match shape {
+        Shape::Text => Some(text(last)?).filter(|text| !text.is_empty()).map(Value::from),
+        Shape::GivenText => Some(text(last)?.into()),
+        Shape::Texts => {
+            let texts: Result<Vec<Value>, String> =
+                held.iter().map(|one| text(*one).map(Value::from)).collect();
+            Some(Value::Array(texts?))
+        }
+        Shape::Number => Some(number(last)?).filter(|number| *number != 0).map(Value::from),
+        Shape::GivenNumber => Some(number(last)?.into()),
+        Shape::GivenBool => Some((number(last)? != 0).into()),
+        Shape::Time => time(last, false)?.map(Value::from),
+        Shape::MicroTime => time(last, true)?.map(Value::from),
+        Shape::Message(inner) => {
+            let read = read(inner, &joined(held)?, left)?;
+            if read.is_empty() { None } else { Some(read.into()) }
+        }
+        Shape::GivenMessage(inner) => Some(read(inner, &joined(held)?, left)?.into()),
+        Shape::Messages(inner) => {
+            let mut messages = Vec::new();
+            for one in held {
+                messages.push(read(inner, bytes(*one)?, left)?.into());
             }
-            1 => 8,
-            5 => 4,
-            2 => usize::try_from(varint(&mut message)?).ok()?,
-            _ => return None,
-        };
-        let (value, rest) = message.split_at_checked(len)?;
-        message = rest;
-        if tag & 7 == 2 {
-            found.push((tag >> 3, value));
+            Some(Value::Array(messages))
         }
-    }
-    Some(found)
+        Shape::TextsByName => pairs(held, |value| text(value).map(Value::from))?,
+        Shape::BytesByName => pairs(held, |value| Ok(STANDARD.encode(bytes(value)?).into()))?,
+        Shape::Json => {
+            let fields = wire::fields(bytes(last)?).ok_or_else(malformed)?;
+            let raw = joined(&of_number(&fields, 1))?;
+            if raw.is_empty() { None } else { Some(decode::json_within(&raw, left)?.value) }
+        }
+    })
 }
 
-fn varint(message: &mut &[u8]) -> Option<u64> {
-    let mut value = 0_u64;
-    for shift in (0..64).step_by(7) {
-        let (byte, rest) = message.split_first()?;
-        *message = rest;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(value);
+/// A message that is sent in several parts is all of them.
+fn joined<'b>(held: &[Held<'b>]) -> Result<Cow<'b, [u8]>, String> {
+    match held {
+        [] => Ok(Cow::Borrowed(&[])),
+        [one] => bytes(*one).map(Cow::Borrowed),
+        parts => {
+            let parts: Result<Vec<&[u8]>, String> = parts.iter().map(|one| bytes(*one)).collect();
+            Ok(Cow::Owned(parts?.concat()))
         }
     }
-    None
+}
+
+fn bytes(held: Held<'_>) -> Result<&[u8], String> {
+    if let Held::Bytes(bytes) = held { Ok(bytes) } else { Err(malformed()) }
+}
+
+fn text(held: Held<'_>) -> Result<String, String> {
+    String::from_utf8(bytes(held)?.to_vec()).map_err(|_| malformed())
+}
+
+fn number(held: Held<'_>) -> Result<i64, String> {
+    if let Held::Number(number) = held { Ok(number.cast_signed()) } else { Err(malformed()) }
+}
+
+fn pairs(
+    held: &[Held<'_>],
+    value: impl Fn(Held<'_>) -> Result<Value, String>,
+) -> Result<Option<Value>, String> {
+    let mut pairs = Map::new();
+    for pair in held {
+        let pair = wire::fields(bytes(*pair)?).ok_or_else(malformed)?;
+        let of = |number| of_number(&pair, number).last().copied().unwrap_or(Held::Bytes(&[]));
+        pairs.insert(text(of(1))?, value(of(2))?);
+    }
+    Ok(Some(Value::Object(pairs)))
+}
+
+/// A time as JSON has it; none if it is not set.
+fn time(held: Held<'_>, to_micros: bool) -> Result<Option<String>, String> {
+    let message = bytes(held)?;
+    if message.is_empty() {
+        return Ok(None);
+    }
+    let fields = wire::fields(message).ok_or_else(malformed)?;
+    let of = |at| of_number(&fields, at).last().map_or(Ok(0), |held| number(*held));
+    let (seconds, nanos) = (of(1)?, of(2)?);
+    if !SECONDS.contains(&seconds) || !(0..1_000_000_000).contains(&nanos) {
+        return Err(malformed());
+    }
+    let time = Timestamp::from_second(seconds).map_err(|_| malformed())?;
+    let mut time = time.to_string();
+    if to_micros {
+        time.pop();
+        // Writing into a string cannot fail.
+        let _written = write!(time, ".{:06}Z", nanos / 1000);
+    }
+    Ok(Some(time))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn field(number: u8, value: &[u8]) -> Vec<u8> {
-        [&[number << 3 | 2, u8::try_from(value.len()).unwrap()], value].concat()
-    }
-
-    #[test]
-    fn a_namespace_is_read_and_nonsense_is_not() {
-        let label = [field(1, b"team"), field(2, b"shop")].concat();
-        let metadata = [field(1, b"blue"), vec![0x38, 0x00], field(11, &label)].concat();
-        let type_meta = [field(1, b"v1"), field(2, b"Namespace")].concat();
-        let namespace = [field(1, &metadata), field(2, b""), field(3, b"")].concat();
-        let body = [MAGIC, &field(1, &type_meta), &field(2, &namespace), &field(3, b"")].concat();
-        let expected = json!({
-            "apiVersion": "v1",
-            "kind": "Namespace",
-            "metadata": {"name": "blue", "labels": {"team": "shop"}},
-        });
-        assert_eq!(object(&body), Ok(expected));
-        for cut in 1..body.len() {
-            // No cut may do worse than fail.
-            drop(object(&body[..cut]));
-        }
-        for nonsense in [&b""[..], b"k8", b"k8s\0\xff", b"k8s\0\x0a\xff\xff\xff\xff\x0f", b"{}"] {
-            assert!(object(nonsense).is_err(), "{nonsense:?}");
-        }
-    }
-
-    #[test]
-    fn a_secret_is_read_with_what_it_holds() {
-        let type_meta = [field(1, b"v1"), field(2, b"Secret")].concat();
-        let pair = |key: &[u8], value: &[u8]| [field(1, key), field(2, value)].concat();
-        let secret = [
-            field(1, &field(1, b"keys")),
-            field(2, &pair(b"id", b"\xff\x00")),
-            field(3, b"secrets.kanister.io/aws"),
-            field(4, &pair(b"plain", b"text")),
-            vec![5 << 3, 1],
-        ];
-        let body = [MAGIC, &field(1, &type_meta), &field(2, &secret.concat())].concat();
-        let expected = json!({
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": "keys"},
-            "data": {"id": "/wA="},
-            "stringData": {"plain": "text"},
-            "type": "secrets.kanister.io/aws",
-            "immutable": true,
-        });
-        assert_eq!(object(&body), Ok(expected));
-    }
-}
+mod tests;

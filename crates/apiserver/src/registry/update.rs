@@ -160,7 +160,8 @@ fn check_revision(
     is_replacement: bool,
 ) -> Result<(), ApiError> {
     let seen = metadata::text(object, "resourceVersion");
-    if seen.is_empty() && is_replacement {
+    let may_be_empty = write.kind.resource.strategy.updates_unconditionally();
+    if seen.is_empty() && is_replacement && !may_be_empty {
         let error = FieldError {
             reason: "FieldValueInvalid",
             field: "metadata.resourceVersion".to_owned(),

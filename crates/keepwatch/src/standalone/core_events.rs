@@ -110,6 +110,10 @@ fn schema() -> Value {
 struct CoreEvents;
 
 impl Strategy for CoreEvents {
+    fn updates_unconditionally(&self) -> bool {
+        true
+    }
+
     /// Forgets the old ones of the namespace before another comes.
     fn on_create(
         &self,

@@ -111,6 +111,10 @@ fn schema() -> Value {
 struct Namespaces;
 
 impl Strategy for Namespaces {
+    fn updates_unconditionally(&self) -> bool {
+        true
+    }
+
     fn prepare_create(&self, namespace: &mut Map<String, Value>, _at: &Occasion) {
         let name = text(namespace, "name").to_owned();
         if let Some(metadata) = namespace.get_mut("metadata").and_then(Value::as_object_mut) {

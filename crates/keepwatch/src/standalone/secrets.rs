@@ -111,6 +111,10 @@ fn schema() -> Value {
 struct Secrets;
 
 impl Strategy for Secrets {
+    fn updates_unconditionally(&self) -> bool {
+        true
+    }
+
     fn prepare_create(&self, secret: &mut Map<String, Value>, _at: &Occasion) {
         merge_texts(secret);
         if text(secret, "type").is_empty() && secret.get("type").is_none_or(Value::is_string) {

@@ -1,0 +1,117 @@
+//! The wire format of protocol buffers: fields of a message, in and out. Knows no message.
+
+/// Fields of one message that is read; a body of them all could be very many.
+const FIELDS_MAX: usize = 10_000;
+
+/// What a field holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Held<'b> {
+    /// Of integers and booleans.
+    Number(u64),
+    /// Of texts, bytes and messages.
+    Bytes(&'b [u8]),
+    /// Of numbers with a fixed length, which no message that is read here has.
+    Fixed,
+}
+
+/// The fields of a message in the order sent; `None` when it is malformed.
+pub(crate) fn fields(mut message: &[u8]) -> Option<Vec<(u64, Held<'_>)>> {
+    let mut found = Vec::new();
+    while !message.is_empty() {
+        if found.len() == FIELDS_MAX {
+            return None;
+        }
+        let tag = varint(&mut message)?;
+        let held = match tag & 7 {
+            0 => Held::Number(varint(&mut message)?),
+            1 => skip(&mut message, 8)?,
+            5 => skip(&mut message, 4)?,
+            2 => {
+                let len = usize::try_from(varint(&mut message)?).ok()?;
+                let (value, rest) = message.split_at_checked(len)?;
+                message = rest;
+                Held::Bytes(value)
+            }
+            _ => return None,
+        };
+        found.push((tag >> 3, held));
+    }
+    Some(found)
+}
+
+fn skip<'b>(message: &mut &'b [u8], len: usize) -> Option<Held<'b>> {
+    let (_, rest) = message.split_at_checked(len)?;
+    *message = rest;
+    Some(Held::Fixed)
+}
+
+fn varint(message: &mut &[u8]) -> Option<u64> {
+    let mut value = 0_u64;
+    for shift in (0..64).step_by(7) {
+        let (byte, rest) = message.split_first()?;
+        *message = rest;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+/// Appends a field that holds an integer or a boolean.
+pub(crate) fn put_number(out: &mut Vec<u8>, field: u64, value: u64) {
+    put_varint(out, field << 3);
+    put_varint(out, value);
+}
+
+/// Appends a field that holds a floating point number.
+pub(crate) fn put_double(out: &mut Vec<u8>, field: u64, value: f64) {
+    put_varint(out, field << 3 | 1);
+    out.extend_from_slice(&value.to_le_bytes());
+}
+
+/// Appends a field that holds a text, bytes or a message.
+pub(crate) fn put_bytes(out: &mut Vec<u8>, field: u64, value: &[u8]) {
+    put_varint(out, field << 3 | 2);
+    put_varint(out, value.len() as u64);
+    out.extend_from_slice(value);
+}
+
+fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(0x80 | u8::try_from(value & 0x7f).unwrap_or_default());
+        value >>= 7;
+    }
+    out.push(u8::try_from(value).unwrap_or_default());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let mut message = Vec::new();
+        put_number(&mut message, 1, 0);
+        put_number(&mut message, 300, u64::MAX);
+        put_double(&mut message, 2, 1.5);
+        put_bytes(&mut message, 3, &[7; 200]);
+        let expected = [
+            (1, Held::Number(0)),
+            (300, Held::Number(u64::MAX)),
+            (2, Held::Fixed),
+            (3, Held::Bytes(&[7; 200])),
+        ];
+        assert_eq!(fields(&message).as_deref(), Some(&expected[..]));
+    }
+
+    #[test]
+    fn what_is_cut_or_has_too_many_fields_is_malformed() {
+        for message in [&[0x0a_u8][..], &[0x0a, 5, 1], &[0x09, 1], &[0x0d, 1], &[0x0b], &[0xff; 11]]
+        {
+            assert_eq!(fields(message), None, "{message:?}");
+        }
+        assert_eq!(fields(&[8, 0].repeat(FIELDS_MAX)).map(|all| all.len()), Some(FIELDS_MAX));
+        assert_eq!(fields(&[8, 0].repeat(FIELDS_MAX + 1)), None);
+    }
+}

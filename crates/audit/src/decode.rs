@@ -88,7 +88,9 @@ pub(crate) fn draft(root: Option<Node>) -> Result<(Draft, Vec<FieldError>), Load
     let root = root.unwrap_or_else(Node::absent);
     let fields = Fields::of(&root, String::new(), POLICY, &mut warnings)?;
     let (api_version, kind) = (fields.text("apiVersion")?, fields.text("kind")?);
-    if (api_version.text.as_str(), kind.text.as_str()) != ("audit.k8s.io/v1", "Policy") {
+    // As in Go, a document that does not say its kind is of the expected one, which has one version only.
+    let is_policy = matches!(kind.text.as_str(), "" | "Policy");
+    if api_version.text != "audit.k8s.io/v1" || !is_policy {
         return Err(LoadError::Kind { api_version: api_version.text, kind: kind.text });
     }
     if let Some(metadata) = fields.found("metadata") {

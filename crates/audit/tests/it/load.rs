@@ -81,6 +81,15 @@ fn values_of_the_wrong_type() {
     }
 }
 
+/// kube-apiserver fills the kind in; the version it does not.
+#[test]
+fn a_document_without_a_kind_is_a_policy() {
+    for kind in ["", "kind: \"\"\n", "kind: null\n", "kind: Policy\n"] {
+        let text = format!("apiVersion: audit.k8s.io/v1\n{kind}rules: [{{level: None}}]");
+        assert!(Policy::load(text.as_bytes(), Strictness::Strict).is_ok(), "{text}");
+    }
+}
+
 #[test]
 fn documents_that_are_no_policies() {
     check("rules: []", "loaded illegal policy with 0 rules");
@@ -91,6 +100,8 @@ fn documents_that_are_no_policies() {
         "rules: [{level: None}]",
         "apiVersion: audit.k8s.io/v1beta1\nkind: Policy\nrules: [{level: None}]",
         "apiVersion: audit.k8s.io/v1\nkind: Event",
+        "apiVersion: \"\"\nkind: Policy\nrules: [{level: None}]",
+        "kind: Policy\nrules: [{level: None}]",
     ] {
         assert!(matches!(load(text), Err(LoadError::Kind { .. })), "{text}");
     }

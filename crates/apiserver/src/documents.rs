@@ -3,20 +3,28 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 use event::Timestamp;
-use http::header::{CACHE_CONTROL, ETAG, EXPIRES, IF_NONE_MATCH, VARY};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, ETAG, EXPIRES, IF_NONE_MATCH, VARY};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde_json::Value;
 use sha2::{Digest, Sha512};
 
 use crate::answer::JSON;
-use crate::negotiate::{accepted, is_pretty, not_acceptable};
+use crate::encoding::{self, GZIP_MIN, YAML};
+use crate::negotiate::{Range, accepted, is_pretty, not_acceptable, takes_gzip};
 use crate::{Answer, ApiError, Request, Resource, discovery, openapi};
 
 /// `Content-Type` of aggregated discovery. The aggregator takes it with exactly these parameters.
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+/// `Content-Type` of OpenAPI version 2 in protobuf.
+const OPENAPI_V2: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+/// How clients of every release ask for it; it is no media type, strictly.
+const OPENAPI_V2_ASKED: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+/// OpenAPI documents up to this size are not worth compressing.
+const OPENAPI_GZIP_MIN: usize = 1400;
 /// How long a document whose hash is in its address may be kept.
 const YEAR_MICROS: i64 = 365 * 24 * 3600 * 1_000_000;
 
@@ -27,10 +35,45 @@ pub(crate) struct Documents {
     aggregated: BTreeMap<String, Document>,
 }
 
+/// Writes a JSON document as protobuf.
+type ToProtobuf = fn(&[u8]) -> Result<Vec<u8>, String>;
+
 /// One document with its `ETag`.
 pub(crate) struct Document {
-    body: Bytes,
+    json: Page,
+    /// The same as protobuf, written when it is first asked for.
+    protobuf: OnceLock<Result<Page, String>>,
+    /// Writes it, if it is offered.
+    to_protobuf: Option<ToProtobuf>,
     hash: String,
+    gzip_min: usize,
+}
+
+/// The bytes of a document in one form.
+struct Page {
+    body: Bytes,
+    /// Written when it is first asked for.
+    compressed: OnceLock<Bytes>,
+}
+
+/// The form in which a document is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Json,
+    Yaml,
+    Aggregated,
+    Protobuf,
+}
+
+impl Form {
+    const fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => JSON,
+            Self::Yaml => YAML,
+            Self::Aggregated => AGGREGATED,
+            Self::Protobuf => OPENAPI_V2,
+        }
+    }
 }
 
 impl Documents {
@@ -38,15 +81,25 @@ impl Documents {
     pub(crate) fn of(resources: &[Resource]) -> Self {
         let mut plain = written(discovery::legacy(resources));
         let pages = openapi::v3(resources);
-        plain.extend(pages.map(|(path, page)| (path, Document::of(page))));
+        plain.extend(pages.map(|(path, page)| (path, Document::openapi(page))));
         let hashes: Vec<(&str, &str)> = plain
             .iter()
             .filter_map(|(path, page)| Some((path.strip_prefix("/openapi/v3/")?, &*page.hash)))
             .collect();
-        let index = Document::of(openapi::v3_index(&hashes).to_string());
+        let index = Document::openapi(openapi::v3_index(&hashes).to_string());
         plain.insert("/openapi/v3".to_owned(), index);
-        plain.insert("/openapi/v2".to_owned(), Document::of(openapi::v2(resources)));
+        let to_protobuf: ToProtobuf = openapi::v2_protobuf;
+        let v2 = Document {
+            to_protobuf: Some(to_protobuf),
+            ..Document::openapi(openapi::v2(resources))
+        };
+        plain.insert("/openapi/v2".to_owned(), v2);
         Self { plain, aggregated: written(discovery::aggregated(resources)) }
+    }
+
+    /// The paths of all documents.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
+        self.plain.keys().map(String::as_str)
     }
 
     /// Answers a request for a document; `None` when the path is not of one.
@@ -62,13 +115,17 @@ impl Documents {
             return Some(ApiError::new(code, "MethodNotAllowed", message).into());
         }
         let aggregated = self.aggregated.get(path);
-        let Some(is_aggregated) = choice(&request.headers, aggregated.is_some()) else {
+        let mut offered = vec![Form::Json];
+        offered.extend(aggregated.is_some().then_some(Form::Aggregated));
+        offered.extend(plain.to_protobuf.is_some().then_some(Form::Protobuf));
+        // Upstream, OpenAPI is JSON or protobuf only.
+        offered.extend((!path.starts_with("/openapi/")).then_some(Form::Yaml));
+        let ranges = accepted(&request.headers);
+        let Some(form) = ranges.iter().find_map(|range| form(range, &offered)) else {
             return Some(not_acceptable().into());
         };
-        let mut answer = match aggregated {
-            Some(document) if is_aggregated => document.answer(request, AGGREGATED),
-            _ => plain.answer(request, JSON),
-        };
+        let document = aggregated.filter(|_| form == Form::Aggregated).unwrap_or(plain);
+        let mut answer = document.answer(request, form);
         let cache = if path.starts_with("/openapi/v3/") && plain.is_named_by(request) {
             let expires = expiry(now);
             answer.headers.extend(expires.map(|date| (EXPIRES, date)));
@@ -87,44 +144,77 @@ fn written(pages: impl IntoIterator<Item = (String, Value)>) -> BTreeMap<String,
     pages.into_iter().map(|(path, page)| (path, Document::of(page.to_string()))).collect()
 }
 
+impl Page {
+    fn of(body: impl Into<Bytes>) -> Self {
+        Self { body: body.into(), compressed: OnceLock::new() }
+    }
+}
+
 impl Document {
     fn of(page: String) -> Self {
-        let body = Bytes::from(page);
         let mut hash = String::new();
-        for byte in Sha512::digest(&body) {
+        for byte in Sha512::digest(&page) {
             // Writing into a string cannot fail.
             let _written = write!(hash, "{byte:02X}");
         }
-        Self { body, hash }
+        let (protobuf, to_protobuf) = (OnceLock::new(), None);
+        Self { json: Page::of(page), protobuf, to_protobuf, hash, gzip_min: GZIP_MIN }
     }
 
-    fn answer(&self, request: &Request, content_type: &'static str) -> Answer {
+    fn openapi(page: String) -> Self {
+        Self { gzip_min: OPENAPI_GZIP_MIN, ..Self::of(page) }
+    }
+
+    fn answer(&self, request: &Request, form: Form) -> Answer {
+        let mut answer = Answer {
+            code: StatusCode::OK,
+            headers: HeaderMap::new(),
+            content_type: form.content_type(),
+            body: Bytes::new(),
+            object: None,
+            status: None,
+        };
+        // All forms have the same one: they are told apart by what `Vary` names.
         let etag = format!("\"{}\"", self.hash);
+        answer.headers.insert(VARY, HeaderValue::from_static("Accept"));
+        answer.headers.extend(HeaderValue::from_str(&etag).ok().map(|etag| (ETAG, etag)));
         let known = request.headers.get_all(IF_NONE_MATCH).iter();
         let is_known = known
             .filter_map(|value| value.to_str().ok())
             .flat_map(|value| value.split(','))
             .any(|value| matches!(value.trim().trim_start_matches("W/"), tag if tag == etag));
-        let mut answer = Answer {
-            code: if is_known { StatusCode::NOT_MODIFIED } else { StatusCode::OK },
-            headers: HeaderMap::new(),
-            content_type,
-            body: if is_known { Bytes::new() } else { self.pretty(request) },
-            object: None,
-            status: None,
+        if is_known {
+            answer.code = StatusCode::NOT_MODIFIED;
+            return answer;
+        }
+        let page = match self.page(form) {
+            Ok(page) => page,
+            Err(error) => return ApiError::internal(error).into(),
         };
-        answer.headers.insert(VARY, HeaderValue::from_static("Accept"));
-        answer.headers.extend(HeaderValue::from_str(&etag).ok().map(|etag| (ETAG, etag)));
+        if form == Form::Yaml {
+            answer.body = encoding::yaml(&page.body);
+        } else if form != Form::Protobuf && is_pretty(request) {
+            answer.body = pretty(&page.body);
+        } else if takes_gzip(&request.headers) && page.body.len() > self.gzip_min {
+            let compressed = page.compressed.get_or_init(|| encoding::compressed(&page.body));
+            answer.body = compressed.clone();
+            answer.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        } else {
+            answer.body = page.body.clone();
+        }
+        if page.body.len() > self.gzip_min {
+            answer.headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
+        }
         answer
     }
 
-    fn pretty(&self, request: &Request) -> Bytes {
-        if !is_pretty(request) {
-            return self.body.clone();
+    fn page(&self, form: Form) -> Result<&Page, &String> {
+        match self.to_protobuf {
+            Some(write) if form == Form::Protobuf => {
+                self.protobuf.get_or_init(|| write(&self.json.body).map(Page::of)).as_ref()
+            }
+            _ => Ok(&self.json),
         }
-        let value: Result<Value, _> = serde_json::from_slice(&self.body);
-        let pretty = value.and_then(|value| serde_json::to_vec_pretty(&value));
-        pretty.map_or_else(|_| self.body.clone(), Bytes::from)
     }
 
     /// Whether the address carries the document's hash.
@@ -133,20 +223,27 @@ impl Document {
     }
 }
 
-/// Whether the aggregated form is preferred; `None` when no form will do.
-fn choice(headers: &HeaderMap, offers_aggregated: bool) -> Option<bool> {
-    let ranges = accepted(headers);
-    ranges.iter().filter(|range| range.takes_json()).find_map(|range| match range.parameter("as") {
-        "" => Some(false),
+fn pretty(json: &Bytes) -> Bytes {
+    let value: Result<Value, _> = serde_json::from_slice(json);
+    let pretty = value.and_then(|value| serde_json::to_vec_pretty(&value));
+    pretty.map_or_else(|_| json.clone(), Bytes::from)
+}
+
+/// The form that an entry of `Accept` asks for, if it is offered.
+fn form(range: &Range, offered: &[Form]) -> Option<Form> {
+    let version = (range.parameter("g"), range.parameter("v"));
+    let form = match range.parameter("as") {
+        "" if matches!(&*range.media_type, OPENAPI_V2 | OPENAPI_V2_ASKED) => Form::Protobuf,
+        "" if range.takes_yaml() => Form::Yaml,
+        "" if range.takes_json() => Form::Json,
         "APIGroupDiscoveryList"
-            if offers_aggregated
-                && range.parameter("g") == "apidiscovery.k8s.io"
-                && range.parameter("v") == "v2" =>
+            if range.takes_json() && version == ("apidiscovery.k8s.io", "v2") =>
         {
-            Some(true)
+            Form::Aggregated
         }
-        _ => None,
-    })
+        _ => return None,
+    };
+    offered.contains(&form).then_some(form)
 }
 
 fn expiry(now: Timestamp) -> Option<HeaderValue> {

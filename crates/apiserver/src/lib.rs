@@ -17,6 +17,7 @@ pub mod cluster_client;
 mod discovery;
 mod documents;
 mod duration;
+mod encoding;
 pub mod exchange;
 pub mod fields;
 mod front;
@@ -61,7 +62,9 @@ pub use namespaces::{ClusterNamespaces, NamespaceSource, NamespaceState};
 pub use objects::{Objects, ResourceId};
 pub use read_only::{FieldTerm, ReadBatch, ReadOnlyStorage, ReadPage, ReadQuery};
 pub use registry::{Parts, Registry};
-pub use resource::{Column, Occasion, Resource, SchemaText, Scope, Strategy, Subresource, Verb};
+pub use resource::{
+    Column, Occasion, Resource, Review, SchemaText, Scope, Strategy, Subresource, Verb,
+};
 pub use routes::VersionInfo;
 pub use server::{Options, Server, ServerError};
 pub use trail::Trail;

@@ -1,4 +1,5 @@
-//! What form of an answer a client accepts: the object, its metadata, or a table; plain or pretty.
+//! What form of an answer a client accepts: the object, its metadata, or a table; JSON or YAML; plain or
+//! pretty.
 
 use http::header::{ACCEPT, ACCEPT_ENCODING, USER_AGENT};
 use http::{HeaderMap, StatusCode};
@@ -11,9 +12,34 @@ pub(crate) enum Form {
     /// The object or list itself.
     Plain,
     /// `PartialObjectMetadata` or its list.
-    Partial,
+    Partial(MetaVersion),
     /// A `Table`.
-    Table(Include),
+    Table(Include, MetaVersion),
+}
+
+/// The version of `meta.k8s.io` that `Table` and `PartialObjectMetadata` say they are of. They are the
+/// same in each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MetaVersion {
+    V1,
+    V1beta1,
+}
+
+impl MetaVersion {
+    /// As objects have it.
+    pub(crate) const fn api_version(self) -> &'static str {
+        match self {
+            Self::V1 => "meta.k8s.io/v1",
+            Self::V1beta1 => "meta.k8s.io/v1beta1",
+        }
+    }
+}
+
+/// The language of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Language {
+    Json,
+    Yaml,
 }
 
 /// What the rows of a table carry beside their cells.
@@ -28,6 +54,7 @@ pub(crate) enum Include {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rendering {
     pub(crate) form: Form,
+    pub(crate) language: Language,
     /// Indented, for people.
     pub(crate) pretty: bool,
     /// The client takes gzip.
@@ -37,15 +64,34 @@ pub(crate) struct Rendering {
 impl Rendering {
     /// What this request asks for, or 406.
     pub(crate) fn of(request: &Request) -> Result<Self, ApiError> {
-        let mut form = form(&request.headers)?;
-        if let Form::Table(include) = &mut form {
+        let asked = asked(&request.headers, &request.info.verb)?;
+        let mut form = asked.form;
+        if let Form::Table(include, _) = &mut form {
             *include = include_object(request)?;
         }
-        let gzip = ranges(&request.headers, &ACCEPT_ENCODING)
-            .iter()
-            .any(|range| range.media_type == "gzip" && range.quality > 0.0);
-        Ok(Self { form, pretty: is_pretty(request), gzip })
+        let (language, gzip) = (asked.language, takes_gzip(&request.headers));
+        Ok(Self { form, language, pretty: asked.pretty || is_pretty(request), gzip })
     }
+
+    /// How a `Status` that says what is wrong is written: in the language that is asked for, and as JSON
+    /// to those who take nothing that there is.
+    pub(crate) fn of_refusal(request: &Request) -> Self {
+        let ranges = accepted(&request.headers);
+        let plain = ranges.iter().find(|range| {
+            let is_plain = ["as", "g", "v"].iter().all(|key| range.parameter(key).is_empty());
+            is_plain && (range.takes_json() || range.takes_yaml())
+        });
+        let language = plain.map_or(Language::Json, Range::language);
+        Self { form: Form::Plain, language, pretty: is_pretty(request), gzip: false }
+    }
+}
+
+/// What an entry of `Accept` asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Asked {
+    form: Form,
+    language: Language,
+    pretty: bool,
 }
 
 /// One entry of an `Accept` header.
@@ -68,6 +114,20 @@ impl Range {
     pub(crate) fn takes_json(&self) -> bool {
         matches!(self.media_type.as_str(), "application/json" | "application/*" | "*/*")
     }
+
+    /// Whether it is YAML.
+    pub(crate) fn takes_yaml(&self) -> bool {
+        self.media_type == "application/yaml"
+    }
+
+    fn language(&self) -> Language {
+        if self.takes_yaml() { Language::Yaml } else { Language::Json }
+    }
+
+    /// Of two that are equally good, the one that says more is meant.
+    fn vagueness(&self) -> u8 {
+        if self.media_type == "*/*" { 2 } else { u8::from(self.media_type.ends_with("/*")) }
+    }
 }
 
 /// The entries of `Accept`, best first; everything when there is no such header.
@@ -77,7 +137,9 @@ pub(crate) fn accepted(headers: &HeaderMap) -> Vec<Range> {
         ranges.push(Range { media_type: "*/*".to_owned(), parameters: Vec::new(), quality: 1.0 });
     }
     ranges.retain(|range| range.quality > 0.0);
-    ranges.sort_by(|a, b| b.quality.total_cmp(&a.quality));
+    ranges.sort_by(|a, b| {
+        b.quality.total_cmp(&a.quality).then_with(|| a.vagueness().cmp(&b.vagueness()))
+    });
     ranges
 }
 
@@ -86,8 +148,14 @@ pub(crate) fn not_acceptable() -> ApiError {
     ApiError::new(
         StatusCode::NOT_ACCEPTABLE,
         "NotAcceptable",
-        "only the following media types are accepted: application/json",
+        "only the following media types are accepted: application/json, application/yaml",
     )
+}
+
+/// Whether the client takes gzip.
+pub(crate) fn takes_gzip(headers: &HeaderMap) -> bool {
+    let ranges = ranges(headers, &ACCEPT_ENCODING);
+    ranges.iter().any(|range| range.media_type == "gzip" && range.quality > 0.0)
 }
 
 /// Whether people will read it.
@@ -100,21 +168,46 @@ pub(crate) fn is_pretty(request: &Request) -> bool {
     ["curl", "Wget", "Mozilla/5.0"].iter().any(|reader| agent.starts_with(reader))
 }
 
-fn form(headers: &HeaderMap) -> Result<Form, ApiError> {
-    accepted(headers).iter().find_map(form_of).ok_or_else(not_acceptable)
+/// The best of what is asked for. A list cannot be had as one object's metadata, nor one object as a
+/// list's.
+fn asked(headers: &HeaderMap, verb: &str) -> Result<Asked, ApiError> {
+    let ranges = accepted(headers);
+    let (range, asked) = ranges
+        .iter()
+        .find_map(|range| Some((range, asked_by(range, verb)?)))
+        .ok_or_else(not_acceptable)?;
+    let unfit = match (verb, range.parameter("as")) {
+        ("list", "PartialObjectMetadata") => "is a list",
+        ("create" | "get" | "patch" | "update", "PartialObjectMetadataList") => "is not a list",
+        _ => return Ok(asked),
+    };
+    let kind = range.parameter("as");
+    let message = format!("you requested {kind}, but the requested object {unfit}");
+    Err(ApiError::new(StatusCode::NOT_ACCEPTABLE, "NotAcceptable", message))
 }
 
-fn form_of(range: &Range) -> Option<Form> {
-    if !range.takes_json() {
+fn asked_by(range: &Range, verb: &str) -> Option<Asked> {
+    // A watch is a stream, which YAML is not.
+    let is_offered = range.takes_json() || (range.takes_yaml() && verb != "watch");
+    if !is_offered {
         return None;
     }
-    let is_meta = range.parameter("g") == "meta.k8s.io" && range.parameter("v") == "v1";
-    match range.parameter("as") {
-        "" => Some(Form::Plain),
-        "Table" if is_meta => Some(Form::Table(Include::Metadata)),
-        "PartialObjectMetadata" | "PartialObjectMetadataList" if is_meta => Some(Form::Partial),
-        _ => None,
+    if !matches!(range.parameter("stream"), "" | "watch") {
+        return None;
     }
+    let version = match (range.parameter("g"), range.parameter("v")) {
+        ("meta.k8s.io", "v1") => Some(MetaVersion::V1),
+        ("meta.k8s.io", "v1beta1") => Some(MetaVersion::V1beta1),
+        _ => None,
+    };
+    let form = match range.parameter("as") {
+        "" => Form::Plain,
+        "Table" => Form::Table(Include::Metadata, version?),
+        "PartialObjectMetadata" | "PartialObjectMetadataList" => Form::Partial(version?),
+        _ => return None,
+    };
+    let pretty = range.parameter("pretty") == "1";
+    Some(Asked { form, language: range.language(), pretty })
 }
 
 fn include_object(request: &Request) -> Result<Include, ApiError> {
@@ -155,39 +248,91 @@ mod tests {
     use super::*;
     use http::HeaderValue;
 
+    const JSON: Language = Language::Json;
+    const YAML: Language = Language::Yaml;
+    const TABLE: Form = Form::Table(Include::Metadata, MetaVersion::V1);
+    const PARTIAL: Form = Form::Partial(MetaVersion::V1);
+
     #[track_caller]
-    fn check(accept: &str, expected: Option<Form>) {
+    fn check(verb: &str, accept: &str, expected: Option<(Form, Language)>) {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_str(accept).unwrap());
-        assert_eq!(form(&headers).ok(), expected, "{accept}");
+        let found = asked(&headers, verb).ok().map(|asked| (asked.form, asked.language));
+        assert_eq!(found, expected, "{verb} {accept}");
     }
 
     #[test]
     fn the_best_form_that_is_offered() {
-        let table = Some(Form::Table(Include::Metadata));
-        check("application/json", Some(Form::Plain));
-        check("*/*", Some(Form::Plain));
-        check(
-            "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json",
-            table,
-        );
-        check(
-            "application/json;as=Table;v=v1beta1;g=meta.k8s.io, application/json",
-            Some(Form::Plain),
-        );
-        check(
-            "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json",
-            Some(Form::Partial),
-        );
-        check("application/json;q=0.5, application/json;as=Table;v=v1;g=meta.k8s.io;q=0.9", table);
-        check("application/json;q=0, */*;q=0.1", Some(Form::Plain));
-        check("application/yaml", None);
-        check("text/html", None);
-        check("application/json;as=Chair;v=v1;g=meta.k8s.io", None);
+        let plain = Some((Form::Plain, JSON));
+        for (accept, expected) in [
+            ("application/json", plain),
+            ("*/*", plain),
+            ("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", Some((TABLE, JSON))),
+            (
+                "application/json;as=Table;v=v1beta1;g=meta.k8s.io, application/json",
+                Some((Form::Table(Include::Metadata, MetaVersion::V1beta1), JSON)),
+            ),
+            ("application/json;as=Table;v=v1alpha1;g=meta.k8s.io, application/json", plain),
+            ("application/json;as=Table", None),
+            (
+                "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json",
+                Some((PARTIAL, JSON)),
+            ),
+            (
+                "application/json;q=0.5, application/json;as=Table;v=v1;g=meta.k8s.io;q=0.9",
+                Some((TABLE, JSON)),
+            ),
+            ("application/json;q=0, */*;q=0.1", plain),
+            ("application/json;stream=watch", plain),
+            ("application/json;stream=other", None),
+            ("application/vnd.kubernetes.protobuf", None),
+            ("application/vnd.kubernetes.protobuf, */*", plain),
+            ("text/html", None),
+            ("application/json;as=Chair;v=v1;g=meta.k8s.io", None),
+        ] {
+            check("list", accept, expected);
+        }
+    }
+
+    #[test]
+    fn yaml_is_offered_where_nothing_is_streamed() {
+        let (plain, yaml) = (Some((Form::Plain, JSON)), Some((Form::Plain, YAML)));
+        for (accept, of_get, of_watch) in [
+            ("application/yaml", yaml, None),
+            ("application/yaml, application/json", yaml, plain),
+            ("application/yaml;q=0.5, application/json;q=0.4", yaml, plain),
+            ("application/yaml;q=0.4, application/json;q=0.5", plain, plain),
+            ("application/yaml;q=0, application/json", plain, plain),
+            ("*/*, application/yaml", yaml, plain),
+            ("application/*, text/html, application/yaml;q=0.9", plain, plain),
+            ("application/yaml;as=Table;v=v1;g=meta.k8s.io", Some((TABLE, YAML)), None),
+        ] {
+            check("get", accept, of_get);
+            check("watch", accept, of_watch);
+        }
+    }
+
+    #[test]
+    fn one_object_is_no_list_and_a_list_is_not_one_object() {
+        let one = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1, application/json";
+        let many = one.replace("Metadata;", "MetadataList;");
+        let partial = Some((PARTIAL, JSON));
+        for (verb, of_one, of_many) in [
+            ("get", partial, None),
+            ("list", None, partial),
+            ("watch", partial, partial),
+            ("create", partial, None),
+            ("update", partial, None),
+            ("patch", partial, None),
+            ("delete", partial, partial),
+        ] {
+            check(verb, one, of_one);
+            check(verb, &many, of_many);
+        }
     }
 
     #[test]
     fn no_header_means_anything() {
-        assert_eq!(form(&HeaderMap::new()).ok(), Some(Form::Plain));
+        assert_eq!(asked(&HeaderMap::new(), "get").map(|asked| asked.form), Ok(Form::Plain));
     }
 }

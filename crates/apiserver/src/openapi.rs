@@ -6,11 +6,14 @@
 
 mod definitions;
 mod operations;
+mod protobuf;
 
 use serde_json::{Map, Value, json};
 
 use crate::Resource;
 use crate::discovery::group_versions;
+
+pub(crate) use protobuf::document as v2_protobuf;
 
 /// Where definitions are in version 3 and in version 2.
 const V3_DEFINITIONS: &str = "#/components/schemas/";

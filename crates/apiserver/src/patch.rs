@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::ApiError;
 use crate::registry::{Document, cost, media_type, read_json, unsupported};
-use event::{Json, StatusCause, StatusDetails};
+use event::Json;
 
 /// Operations of one JSON patch.
 const OPERATIONS_MAX: usize = 10_000;
@@ -158,20 +158,9 @@ fn undecodable(why: &str) -> ApiError {
 
 /// The refusal of a patch that does not fit its object.
 fn not_applicable(why: &str) -> ApiError {
-    let mut error = ApiError::new(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "Invalid",
-        "the server rejected our request due to an error in our request",
-    );
-    error.status.details = Some(StatusDetails {
-        causes: vec![StatusCause {
-            reason: "UnexpectedServerResponse".to_owned(),
-            message: why.to_owned(),
-            field: String::new(),
-        }],
-        ..StatusDetails::default()
-    });
-    error
+    let rejected = "the server rejected our request due to an error in our request";
+    let code = StatusCode::UNPROCESSABLE_ENTITY;
+    ApiError::new(code, "Invalid", format!("{rejected}: {why}"))
 }
 
 #[cfg(test)]

@@ -46,6 +46,8 @@ use kind::Kind;
 
 #[cfg(fuzzing)]
 pub(crate) use decode::read as read_body;
+#[cfg(test)]
+pub(crate) use decode::yaml as read_yaml;
 pub(crate) use decode::{Document, cost, json as read_json, media_type, unsupported};
 pub use decode::{TREE_BYTES_MAX, YAML_BYTES_MAX, YAML_VALUES_MAX};
 
@@ -174,6 +176,11 @@ impl Registry {
             .filter(|(id, _)| id.plural == info.resource && id.group == info.api_group)
             .map(|(_, level)| *level);
         found.max().unwrap_or(Level::None)
+    }
+
+    /// The paths of discovery and OpenAPI.
+    pub(crate) fn document_paths(&self) -> impl Iterator<Item = &str> {
+        self.documents.paths().filter(|path| !path.starts_with("/openapi/v3/"))
     }
 
     /// Answers discovery and OpenAPI; `None` when the path is not among theirs.

@@ -188,6 +188,9 @@ pub struct Occasion {
     pub suffix: String,
 }
 
+/// An answer on its way, to a create that asks something.
+pub type Review = BoxFuture<'static, Result<Map<String, Value>, ApiError>>;
+
 /// The decisions that are a kind's own. The default of each is: nothing special.
 ///
 /// Objects are JSON maps that have already passed the schema: types are right, unknown fields are
@@ -225,6 +228,12 @@ pub trait Strategy: Send + Sync {
     /// Whether an update may leave out `resourceVersion`, and then replaces what is there whatever it is.
     fn updates_unconditionally(&self) -> bool {
         false
+    }
+
+    /// The answer to a create that asks something and makes nothing: the object with its status. `None`
+    /// where a create makes an object. The object has passed validation; it needs no name.
+    fn review(&self, _object: &Map<String, Value>, _at: &Occasion) -> Option<Review> {
+        None
     }
 
     /// Whether a create is kept. `false`: it is checked, recorded, answered, and forgotten.

@@ -104,6 +104,7 @@ impl Server {
         checks.extend(options.checks);
         let mut paths = options.paths;
         paths.extend(["/healthz", "/livez", "/metrics", "/readyz", "/version"].map(str::to_owned));
+        paths.extend(options.registry.document_paths().map(str::to_owned));
         paths.sort();
         let front = Front {
             ledger: Ledger::new(options.storage, Arc::clone(&options.clock)),

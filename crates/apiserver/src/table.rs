@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use crate::negotiate::Include;
+use crate::negotiate::{Include, MetaVersion};
 use crate::{Column, Resource};
 
 pub(crate) use age::human_duration;
@@ -38,7 +38,12 @@ pub(crate) fn column_definitions(resource: &Resource) -> Value {
 }
 
 /// One row, as JSON text.
-pub(crate) fn row(resource: &Resource, body: &Bytes, include: Include, now: Timestamp) -> Vec<u8> {
+pub(crate) fn row(
+    resource: &Resource,
+    body: &Bytes,
+    (include, version): (Include, MetaVersion),
+    now: Timestamp,
+) -> Vec<u8> {
     let object: Value = serde_json::from_slice(body).unwrap_or_default();
     let name = at(&object, "metadata.name").cloned().unwrap_or_default();
     let own = columns(resource).iter().map(|column| cell(column, &object, now));
@@ -46,7 +51,7 @@ pub(crate) fn row(resource: &Resource, body: &Bytes, include: Include, now: Time
     let mut out = format!("{{\"cells\":{cells},\"object\":").into_bytes();
     match include {
         Include::None => out.extend_from_slice(b"null"),
-        Include::Metadata => out.extend_from_slice(&partial(body)),
+        Include::Metadata => out.extend_from_slice(&partial(body, version)),
         Include::Object => out.extend_from_slice(body),
     }
     out.push(b'}');
@@ -54,7 +59,7 @@ pub(crate) fn row(resource: &Resource, body: &Bytes, include: Include, now: Time
 }
 
 /// `PartialObjectMetadata` of an object, as JSON text.
-pub(crate) fn partial(body: &[u8]) -> Vec<u8> {
+pub(crate) fn partial(body: &[u8], version: MetaVersion) -> Vec<u8> {
     #[derive(Deserialize)]
     struct Head<'a> {
         #[serde(borrow)]
@@ -62,7 +67,8 @@ pub(crate) fn partial(body: &[u8]) -> Vec<u8> {
     }
     let head: Option<Head<'_>> = serde_json::from_slice(body).ok();
     let metadata = head.map_or("{}", |head| head.metadata.get());
-    let start = r#"{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":"#;
+    let version = version.api_version();
+    let start = format!(r#"{{"kind":"PartialObjectMetadata","apiVersion":"{version}","metadata":"#);
     [start.as_bytes(), metadata.as_bytes(), b"}"].concat()
 }
 

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use event::UserInfo;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::authz::rbac::manifest::{Metadata, RoleRef, Rule, Subject};
 use crate::{AccessError, Attributes, Authorizer, Decision};
@@ -109,12 +109,44 @@ impl Rbac {
             }
             let subject =
                 binding.subjects.iter().find(|one| one.is(&attributes.user, &binding.namespace))?;
-            let rules = self.rules_of(binding)?;
+            let rules = self.rules(binding)?;
             rules.iter().any(|rule| rule.allows(attributes)).then(|| reason(binding, subject))
         })
     }
 
-    fn rules_of(&self, binding: &Binding) -> Option<&Vec<Rule>> {
+    /// What a user may do in a namespace, as the status of a `SubjectRulesReview` lists it.
+    pub fn rules_of(&self, user: &UserInfo, namespace: &str) -> Value {
+        let (mut of_resources, mut of_paths) = (Vec::new(), Vec::new());
+        for binding in &self.bindings {
+            let is_in_reach = binding.namespace.is_empty() || binding.namespace == namespace;
+            let is_bound = || binding.subjects.iter().any(|one| one.is(user, &binding.namespace));
+            if !is_in_reach || !is_bound() {
+                continue;
+            }
+            for rule in self.rules(binding).into_iter().flatten() {
+                if !rule.resources.is_empty() {
+                    let mut listed = json!({
+                        "verbs": rule.verbs, "apiGroups": rule.api_groups,
+                        "resources": rule.resources,
+                    });
+                    if !rule.resource_names.is_empty() {
+                        listed["resourceNames"] = json!(rule.resource_names);
+                    }
+                    of_resources.push(listed);
+                }
+                // Paths belong to no namespace.
+                if !rule.non_resource_urls.is_empty() && binding.namespace.is_empty() {
+                    let urls = &rule.non_resource_urls;
+                    of_paths.push(json!({"verbs": rule.verbs, "nonResourceURLs": urls}));
+                }
+            }
+        }
+        json!({
+            "resourceRules": of_resources, "nonResourceRules": of_paths, "incomplete": false,
+        })
+    }
+
+    fn rules(&self, binding: &Binding) -> Option<&Vec<Rule>> {
         match binding.role.kind.as_str() {
             "ClusterRole" => self.cluster_roles.get(&binding.role.name),
             "Role" if !binding.namespace.is_empty() => {

@@ -105,7 +105,7 @@ impl Answers {
         }
         let Key { request, revision, rendering, seconds } = key;
         let rendering_text = format!("{rendering:?}");
-        let seconds = if matches!(rendering.form, Form::Table(_)) { seconds } else { 0 };
+        let seconds = if matches!(rendering.form, Form::Table(..)) { seconds } else { 0 };
         let path = &request.info.path;
         let hash = self.keys.hash_one((path, &request.query, revision, rendering_text, seconds));
         let known = self.known().get(&hash).and_then(Weak::upgrade);

@@ -14,7 +14,7 @@ use super::options::WriteOptions;
 use super::write::{Outcome, Write};
 use super::{Call, metadata};
 use crate::negotiate::Rendering;
-use crate::{ApiError, Objects, Reply, Trail, names};
+use crate::{ApiError, Objects, Reply, Review, Trail, names};
 
 /// A JSON body up to this size is read where the request is served.
 const JSON_INLINE_BYTES_MAX: usize = 256 << 10;
@@ -39,10 +39,12 @@ impl Call<'_> {
                 "resourceVersion should not be set on objects to be created",
             ));
         }
-        self.require_namespace(metadata::text(&object, "name")).await?;
-
         let mut write = self.write(rendering, options.dry_run);
         write.warnings = incoming.warnings;
+        if let Some(review) = self.kind.resource.strategy.review(&object, &write.occasion) {
+            return self.answer_review(&object, review, &write).await;
+        }
+        self.require_namespace(metadata::text(&object, "name")).await?;
         let base = metadata::text(&object, "generateName").to_owned();
         let is_generated = metadata::text(&object, "name").is_empty() && !base.is_empty();
         if is_generated {
@@ -74,7 +76,8 @@ impl Call<'_> {
             let text = |key: &str| metadata::text(object, key);
             trail.refer(text("name"), text("uid"), text("resourceVersion"));
         }
-        Incoming::admit(self.kind, document, options.validation)
+        let admitted = Incoming::admit(self.kind, document, options.validation);
+        admitted.map_err(|unfit| unfit.refusal(self.kind))
     }
 
     /// Reads the body. One that takes its time is read apart, so that it holds up no other request, and
@@ -97,8 +100,27 @@ impl Call<'_> {
         read.await.unwrap_or_else(|_| Err(ApiError::internal("the body could not be read")))
     }
 
+    /// Answers a create that asks something.
+    async fn answer_review(
+        &self,
+        object: &Map<String, Value>,
+        review: Review,
+        write: &Write,
+    ) -> Result<Reply, ApiError> {
+        let mut errors = self.kind.validate(object);
+        if errors.is_empty() {
+            errors = self.kind.resource.strategy.validate(object, None, &write.occasion);
+        }
+        self.kind.refuse("", &errors)?;
+        let mut answered = review.await?;
+        answered.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
+        let body = metadata::encode(self.kind, &answered)?;
+        Ok(Reply::Plain(write.answered(Outcome::Object(StatusCode::CREATED, body))))
+    }
+
     fn validate_new(&self, object: &Map<String, Value>, write: &Write) -> Result<(), ApiError> {
         let mut errors = metadata::validate(self.kind, object);
+        errors.extend(metadata::validate_generate_name(self.kind, object));
         errors.extend(self.kind.validate(object));
         if errors.is_empty() {
             errors = self.kind.resource.strategy.validate(object, None, &write.occasion);

@@ -31,6 +31,8 @@ pub(super) struct TransactionDoor<'tx> {
     now: Timestamp,
     /// Whether a change beside the request's own leaves an event.
     is_audited: bool,
+    /// Nothing of it will be kept.
+    is_dry_run: bool,
 }
 
 impl<'tx> TransactionDoor<'tx> {
@@ -40,7 +42,12 @@ impl<'tx> TransactionDoor<'tx> {
         cause: String,
         now: Timestamp,
     ) -> Self {
-        Self { tx, shared, cause, now, is_audited: true }
+        Self { tx, shared, cause, now, is_audited: true, is_dry_run: false }
+    }
+
+    /// For changes that are not kept: no object gets a revision that there will never be.
+    pub(super) fn dry(self, is_dry_run: bool) -> Self {
+        Self { is_dry_run, ..self }
     }
 
     /// For changes that leave no event.
@@ -49,7 +56,7 @@ impl<'tx> TransactionDoor<'tx> {
         shared: &'tx Shared,
         now: Timestamp,
     ) -> Self {
-        Self { tx, shared, cause: String::new(), now, is_audited: false }
+        Self { is_audited: false, ..Self::new(tx, shared, String::new(), now) }
     }
 
     /// An object and its stored bytes.
@@ -98,7 +105,9 @@ impl<'tx> TransactionDoor<'tx> {
         object: &mut Map<String, Value>,
     ) -> Result<(String, u64, Bytes), ApiError> {
         let revision = self.tx.next_revision();
-        metadata::set(object, "resourceVersion", revision.to_string());
+        if !self.is_dry_run {
+            metadata::set(object, "resourceVersion", revision.to_string());
+        }
         let key = kind.key(metadata::text(object, "namespace"), metadata::text(object, "name"));
         Ok((key, revision, metadata::encode(kind, object)?))
     }

@@ -1,6 +1,8 @@
 //! An object as a client sent it, on its way to being one of the kind: checked against the URL and
 //! the schema, with what the kind does not know taken away and reported.
 
+use std::collections::HashSet;
+
 use http::HeaderValue;
 use http::header::WARNING;
 use serde_json::{Map, Value};
@@ -11,9 +13,10 @@ use super::metadata;
 use super::options::FieldValidation;
 use crate::{Answer, ApiError, Subresource};
 
-/// Bytes of all warnings of an answer; beyond it, each is cut.
+/// Characters of all warnings of an answer. Beyond it, each is cut, and what then goes beyond it is left
+/// out.
 const WARNINGS_MAX: usize = 4096;
-/// What a warning is cut to when there are too many.
+/// Characters that a warning is cut to when there are too many.
 const WARNING_CUT: usize = 256;
 
 /// An object of the kind, and what was wrong with how it was sent.
@@ -23,19 +26,38 @@ pub(crate) struct Incoming {
     pub(crate) warnings: Vec<String>,
 }
 
+/// Why a document is not admitted.
+pub(crate) enum Unfit {
+    /// It is of another kind.
+    Kind(ApiError),
+    /// What Go's decoder would say of what it holds.
+    Content(String),
+}
+
+impl Unfit {
+    /// The refusal of a whole object.
+    pub(crate) fn refusal(self, kind: &Kind) -> ApiError {
+        match self {
+            Self::Kind(error) => error,
+            Self::Content(why) => undecodable(kind, &why),
+        }
+    }
+}
+
 impl Incoming {
     /// Checks a document that claims to be of `kind`.
     pub(crate) fn admit(
         kind: &Kind,
         document: Document,
         validation: FieldValidation,
-    ) -> Result<Self, ApiError> {
+    ) -> Result<Self, Unfit> {
         let Value::Object(mut object) = document.value else {
-            return Err(undecodable(kind, "json: cannot unmarshal a value that is not an object"));
+            let why = "json: cannot unmarshal a value that is not an object";
+            return Err(Unfit::Content(why.to_owned()));
         };
-        check_type(kind, &object)?;
+        check_type(kind, &object).map_err(Unfit::Kind)?;
         let mut unknown = kind.prune(&mut object);
-        metadata::read(&mut object, &mut unknown).map_err(|error| undecodable(kind, &error))?;
+        metadata::read(&mut object, &mut unknown).map_err(Unfit::Content)?;
         let unknown = unknown.into_iter().map(|path| format!("unknown field \"{path}\""));
         let duplicates =
             document.duplicates.into_iter().map(|path| format!("duplicate field \"{path}\""));
@@ -43,7 +65,7 @@ impl Incoming {
         match validation {
             FieldValidation::Strict if !warnings.is_empty() => {
                 let list = warnings.join(", ");
-                Err(undecodable(kind, &format!("strict decoding error: {list}")))
+                Err(Unfit::Content(format!("strict decoding error: {list}")))
             }
             FieldValidation::Ignore => Ok(Self { object, warnings: Vec::new() }),
             FieldValidation::Strict | FieldValidation::Warn => Ok(Self { object, warnings }),
@@ -81,15 +103,29 @@ pub(crate) fn drop_status(kind: &Kind, object: &mut Map<String, Value>) {
 
 /// Adds warnings as headers.
 pub(crate) fn warn(answer: &mut Answer, warnings: &[String]) {
-    let bytes: usize = warnings.iter().map(String::len).sum();
-    for warning in warnings {
+    let mut said = HashSet::new();
+    let warnings: Vec<&String> =
+        warnings.iter().filter(|warning| !warning.is_empty() && said.insert(*warning)).collect();
+    let len = |warning: &str| warning.chars().count();
+    let mut all = 0;
+    let first_beyond = warnings.iter().position(|warning| {
+        all += len(warning);
+        all > WARNINGS_MAX
+    });
+    let mut written = 0;
+    for (at, warning) in warnings.into_iter().enumerate() {
+        if first_beyond.is_some_and(|first| at > first) && written >= WARNINGS_MAX {
+            break;
+        }
+        let len_max = if first_beyond.is_some() { WARNING_CUT } else { WARNINGS_MAX };
+        written += len(warning).min(len_max);
         let text: String = warning
             .chars()
+            .take(len_max)
             .filter(|c| !c.is_control())
-            .take(if bytes > WARNINGS_MAX { WARNING_CUT } else { WARNINGS_MAX })
             .flat_map(|c| matches!(c, '"' | '\\').then_some('\\').into_iter().chain([c]))
             .collect();
-        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{text}\"")) {
+        if let Ok(value) = HeaderValue::from_bytes(format!("299 - \"{text}\"").as_bytes()) {
             answer.headers.append(WARNING, value);
         }
     }
@@ -123,4 +159,39 @@ fn undecodable(kind: &Kind, why: &str) -> ApiError {
     ApiError::bad_request(format!(
         "{name} in version {version:?} cannot be handled as a {name}: {why}"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many warnings there are in the answer, and how long they are.
+    #[track_caller]
+    fn check(warnings: &[String], expected: &[usize]) {
+        let mut answer = Answer::from(ApiError::bad_request(""));
+        warn(&mut answer, warnings);
+        let lens = answer.headers.get_all(WARNING).iter().map(|value| {
+            let text = std::str::from_utf8(value.as_bytes()).unwrap();
+            text.strip_prefix("299 - \"").unwrap().strip_suffix('"').unwrap().chars().count()
+        });
+        assert_eq!(lens.collect::<Vec<_>>(), expected);
+    }
+
+    /// A body with many unknown fields was answered with 16 KB of headers.
+    #[test]
+    fn warnings_are_cut_and_left_out_as_upstream_does() {
+        let many = |count: usize, len: usize| -> Vec<String> {
+            (0..count).map(|at| format!("{at:03}{}", "\u{fc}".repeat(len - 3))).collect()
+        };
+        check(&many(3, 1000), &[1000; 3]);
+        check(&[many(4, 1000), many(1, 96)].concat(), &[1000, 1000, 1000, 1000, 96]);
+        check(&[many(4, 1000), many(1, 97)].concat(), &[256, 256, 256, 256, 97]);
+        check(&many(60, 265), &[256; 16]);
+        check(&many(60, 100), &[100; 41]);
+        // The one that is too much is still said.
+        check(&many(17, 256), &[256; 17]);
+        check(&many(18, 256), &[256; 17]);
+        check(&many(1, 5000), &[256]);
+        check(&[many(1, 10), many(1, 10), vec![String::new()]].concat(), &[10]);
+    }
 }

@@ -214,15 +214,37 @@ pub(crate) fn validate(kind: &Kind, object: &Map<String, Value>) -> Vec<FieldErr
     errors
 }
 
+/// What is wrong with the beginning of a name that is left to the server. It is looked at as it is, not
+/// as it is cut for the name.
+pub(crate) fn validate_generate_name(kind: &Kind, object: &Map<String, Value>) -> Vec<FieldError> {
+    let base = text(object, "generateName");
+    if base.is_empty() {
+        return Vec::new();
+    }
+    // A dash may be at its end, since more follows: it is looked at as upstream does.
+    let mut masked = base.to_owned();
+    if base.len() > 1 && masked.ends_with('-') {
+        masked.pop();
+        masked.pop();
+        masked.push('a');
+    }
+    let field = "metadata.generateName";
+    let found = wrong_name(kind, &masked).into_iter();
+    found.map(|error| FieldError::invalid(field, &base.into(), &error)).collect()
+}
+
+fn wrong_name(kind: &Kind, name: &str) -> Vec<String> {
+    let is_namespace = kind.id.group.is_empty() && kind.id.plural == "namespaces";
+    if is_namespace { names::label(name) } else { names::subdomain(name) }
+}
+
 fn validate_name(kind: &Kind, object: &Map<String, Value>, errors: &mut Vec<FieldError>) {
     let name = text(object, "name");
     if name.is_empty() {
         errors.push(FieldError::required("metadata.name", "name or generateName is required"));
         return;
     }
-    let is_namespace = kind.id.group.is_empty() && kind.id.plural == "namespaces";
-    let found = if is_namespace { names::label(name) } else { names::subdomain(name) };
-    for error in found {
+    for error in wrong_name(kind, name) {
         errors.push(FieldError::invalid("metadata.name", &name.into(), &error));
     }
     if kind.is_namespaced() {

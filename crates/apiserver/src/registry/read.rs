@@ -22,7 +22,7 @@ use super::{Call, answers, metadata, options};
 use crate::negotiate::Rendering;
 use crate::selector::Selector;
 use crate::selector::fields::FieldSelector;
-use crate::{Answer, ApiError, FieldError, FieldTerm, Objects, Reply, Trail};
+use crate::{Answer, ApiError, FieldError, FieldTerm, Objects, Reply, Trail, encoding};
 
 /// Objects that are looked at in one go when a selector passes over most of them.
 const SCAN_PAGE: usize = 500;
@@ -99,7 +99,10 @@ impl Call<'_> {
         let stored = stored.ok_or_else(|| self.kind.not_found(self.name()))?;
         let now = self.shared.clock.now();
         let key = answers::key(self.request, stored.revision, rendering, now);
-        let make = || render::object(rendering, self.kind, StatusCode::OK, &stored.body, now);
+        let make = || {
+            let answer = render::object(rendering, self.kind, StatusCode::OK, &stored.body, now);
+            encoding::finish(rendering, answer)
+        };
         let answers = &self.shared.answers;
         answers.shared(key, stored.body.len(), &self.request.user, make).map(Reply::Plain)
     }
@@ -140,7 +143,8 @@ impl Call<'_> {
         let now = self.shared.clock.now();
         let bytes = bodies.clone().map(Bytes::len).sum();
         let key = answers::key(self.request, head.revision, rendering, now);
-        let make = || render::list(rendering, self.kind, &head, bodies, now);
+        let make =
+            || encoding::finish(rendering, render::list(rendering, self.kind, &head, bodies, now));
         let answer = self.shared.answers.shared(key, bytes, &self.request.user, make)?;
         drop(turn);
         trail.took_since(render::layer(rendering), now);

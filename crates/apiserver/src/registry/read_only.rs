@@ -22,7 +22,7 @@ use super::{Call, Shared};
 use crate::negotiate::Rendering;
 use crate::{
     Answer, ApiError, FieldError, ReadBatch, ReadOnlyStorage, ReadPage, ReadQuery, Reply,
-    WatchReply,
+    WatchReply, encoding,
 };
 
 impl Call<'_> {
@@ -42,6 +42,7 @@ impl Call<'_> {
         let body = found.ok_or_else(|| self.kind.not_found(self.name()))?;
         let now = self.shared.clock.now();
         let answer = render::object(rendering, self.kind, StatusCode::OK, &body, now);
+        let answer = encoding::finish(rendering, answer);
         Ok(Reply::Plain(Answer { object: None, ..answer }))
     }
 
@@ -68,6 +69,7 @@ impl Call<'_> {
         };
         let now = self.shared.clock.now();
         let answer = render::list(rendering, self.kind, &head, page.items.iter(), now);
+        let answer = encoding::finish(rendering, answer);
         Ok(Reply::Plain(Answer { object: None, ..answer }))
     }
 

@@ -1,27 +1,21 @@
-//! From stored bytes to an answer in the form the client asked for.
-
-use std::io::Write;
+//! From stored bytes to an answer in the form the client asked for, as compact JSON.
 
 use audit::Layer;
 use bytes::Bytes;
 use event::{Json, Status, StatusDetails, Timestamp};
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use http::header::{CONTENT_ENCODING, VARY};
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use serde_json::Value;
 
 use super::kind::Kind;
-use crate::negotiate::{Form, Rendering};
+use crate::negotiate::{Form, MetaVersion, Rendering};
 use crate::{Answer, table};
-
-/// Bodies up to this size are not worth compressing.
-const GZIP_MIN: usize = 128 << 10;
 
 /// What a list says of itself.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ListHead {
     pub(super) revision: u64,
+    /// There is no revision to tell: it is about an object of a dry run.
+    pub(super) has_no_revision: bool,
     /// Empty at the end.
     pub(super) next: String,
     pub(super) remaining: Option<usize>,
@@ -37,16 +31,18 @@ pub(super) fn object(
 ) -> Answer {
     let json = match rendering.form {
         Form::Plain => body.clone(),
-        Form::Partial => Bytes::from(table::partial(body)),
-        Form::Table(include) => {
-            let head = ListHead { revision: revision_of(body), ..ListHead::default() };
-            let mut out = table_start(kind, &head, true);
-            out.extend_from_slice(&table::row(&kind.resource, body, include, now));
+        Form::Partial(version) => Bytes::from(table::partial(body, version)),
+        Form::Table(include, version) => {
+            let revision = revision_of(body);
+            let has_no_revision = revision == 0;
+            let head = ListHead { revision, has_no_revision, ..ListHead::default() };
+            let mut out = table_start(kind, &head, version, true);
+            out.extend_from_slice(&table::row(&kind.resource, body, (include, version), now));
             out.extend_from_slice(b"]}");
             Bytes::from(out)
         }
     };
-    finish(rendering, Answer::json(code, Json::of_clean(json)))
+    Answer::json(code, Json::of_clean(json))
 }
 
 /// A list of stored objects.
@@ -59,8 +55,10 @@ pub(super) fn list<'a>(
 ) -> Answer {
     let mut out = match rendering.form {
         Form::Plain => list_start(&format!("{}List", kind.resource.kind), &kind.api_version, head),
-        Form::Partial => list_start("PartialObjectMetadataList", "meta.k8s.io/v1", head),
-        Form::Table(_) => table_start(kind, head, true),
+        Form::Partial(version) => {
+            list_start("PartialObjectMetadataList", version.api_version(), head)
+        }
+        Form::Table(_, version) => table_start(kind, head, version, true),
     };
     if matches!(rendering.form, Form::Plain) {
         out.reserve(bodies.clone().map(|body| body.len() + 1).sum::<usize>() + 2);
@@ -71,26 +69,26 @@ pub(super) fn list<'a>(
         }
         match rendering.form {
             Form::Plain => out.extend_from_slice(body),
-            Form::Partial => out.extend_from_slice(&table::partial(body)),
-            Form::Table(include) => {
-                out.extend_from_slice(&table::row(&kind.resource, body, include, now));
+            Form::Partial(version) => out.extend_from_slice(&table::partial(body, version)),
+            Form::Table(include, version) => {
+                out.extend_from_slice(&table::row(&kind.resource, body, (include, version), now));
             }
         }
     }
     out.extend_from_slice(b"]}");
-    finish(rendering, Answer::json(StatusCode::OK, Json::of_clean(Bytes::from(out))))
+    Answer::json(StatusCode::OK, Json::of_clean(Bytes::from(out)))
 }
 
 /// What the time that a list takes here is told as.
 pub(super) const fn layer(rendering: Rendering) -> Layer {
     match rendering.form {
         Form::Plain => Layer::Serialization,
-        Form::Partial | Form::Table(_) => Layer::Transformation,
+        Form::Partial(_) | Form::Table(..) => Layer::Transformation,
     }
 }
 
 /// The answer of a delete after which the object is gone.
-pub(super) fn deleted(rendering: Rendering, kind: &Kind, name: &str, uid: &str) -> Answer {
+pub(super) fn deleted(kind: &Kind, name: &str, uid: &str) -> Answer {
     let status = Status {
         status: "Success".to_owned(),
         details: Some(StatusDetails {
@@ -103,16 +101,21 @@ pub(super) fn deleted(rendering: Rendering, kind: &Kind, name: &str, uid: &str) 
         code: StatusCode::OK.as_u16(),
         ..Status::default()
     };
-    finish(rendering, Answer::status(status))
+    Answer::status(status)
 }
 
 /// A table up to its first row.
-pub(super) fn table_start(kind: &Kind, head: &ListHead, with_columns: bool) -> Vec<u8> {
+pub(super) fn table_start(
+    kind: &Kind,
+    head: &ListHead,
+    version: MetaVersion,
+    with_columns: bool,
+) -> Vec<u8> {
     let columns =
         if with_columns { table::column_definitions(&kind.resource) } else { Value::Null };
-    let head = list_metadata(head);
+    let (head, version) = (list_metadata(head), version.api_version());
     format!(
-        r#"{{"kind":"Table","apiVersion":"meta.k8s.io/v1","metadata":{head},"columnDefinitions":{columns},"rows":["#
+        r#"{{"kind":"Table","apiVersion":"{version}","metadata":{head},"columnDefinitions":{columns},"rows":["#
     )
     .into_bytes()
 }
@@ -124,7 +127,11 @@ fn list_start(kind: &str, api_version: &str, head: &ListHead) -> Vec<u8> {
 }
 
 fn list_metadata(head: &ListHead) -> String {
-    let mut out = format!(r#"{{"resourceVersion":"{}""#, head.revision);
+    let mut out = if head.has_no_revision {
+        r#"{"resourceVersion":"""#.to_owned()
+    } else {
+        format!(r#"{{"resourceVersion":"{}""#, head.revision)
+    };
     if !head.next.is_empty() {
         // A token is base64url: nothing in it to escape.
         out.push_str(r#","continue":""#);
@@ -144,87 +151,4 @@ pub(super) fn revision_of(body: &[u8]) -> u64 {
     let object: Value = serde_json::from_slice(body).unwrap_or_default();
     let text = table::at(&object, "metadata.resourceVersion").and_then(Value::as_str);
     text.and_then(|text| text.parse().ok()).unwrap_or_default()
-}
-
-/// Indents and compresses where that is wanted. The event keeps the compact text.
-fn finish(rendering: Rendering, mut answer: Answer) -> Answer {
-    if rendering.pretty {
-        answer.body = Bytes::from(pretty(&answer.body));
-    }
-    if rendering.gzip && answer.body.len() > GZIP_MIN {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        let written = encoder.write_all(&answer.body).and_then(|()| encoder.finish());
-        if let Ok(compressed) = written {
-            answer.body = Bytes::from(compressed);
-            answer.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-            answer.headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
-        }
-    }
-    answer
-}
-
-/// Indents compact JSON as it stands. No tree is built: a list may be long.
-fn pretty(json: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(json.len() + json.len() / 2);
-    let (mut depth, mut is_text, mut is_escaped) = (0_usize, false, false);
-    let line = |out: &mut Vec<u8>, depth: usize| {
-        out.push(b'\n');
-        out.resize(out.len() + 2 * depth, b' ');
-    };
-    let mut bytes = json.iter().copied().peekable();
-    while let Some(byte) = bytes.next() {
-        if is_text {
-            out.push(byte);
-            is_text = byte != b'"' || is_escaped;
-            is_escaped = byte == b'\\' && !is_escaped;
-            continue;
-        }
-        match byte {
-            b'"' => {
-                is_text = true;
-                out.push(byte);
-            }
-            b'{' | b'[' => {
-                out.push(byte);
-                if let Some(end) = bytes.next_if(|next| matches!(next, b'}' | b']')) {
-                    out.push(end);
-                } else {
-                    depth += 1;
-                    line(&mut out, depth);
-                }
-            }
-            b'}' | b']' => {
-                depth = depth.saturating_sub(1);
-                line(&mut out, depth);
-                out.push(byte);
-            }
-            b',' => {
-                out.push(byte);
-                line(&mut out, depth);
-            }
-            b':' => out.extend_from_slice(b": "),
-            b' ' | b'\n' | b'\r' | b'\t' => {}
-            other => out.push(other),
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn indented_json_is_what_serde_makes_of_it() {
-        for text in [
-            r#"{"a":[1,{"b":"x,y:{}[] \\\" z"},[],{}],"c":null,"d":{"e":true}}"#,
-            "[]",
-            "1",
-            r#"{"é":"\\"}"#,
-        ] {
-            let value: Value = serde_json::from_str(text).unwrap();
-            let expected = serde_json::to_string_pretty(&value).unwrap();
-            assert_eq!(String::from_utf8(pretty(text.as_bytes())).unwrap(), expected);
-        }
-    }
 }

@@ -4,7 +4,7 @@ mod bad_input;
 mod bad_patches;
 mod documents;
 mod house;
-mod kinds;
+pub(super) mod kinds;
 mod reads;
 mod watches;
 mod writes;

@@ -10,7 +10,7 @@ use store::Object;
 use super::decode::Document;
 use super::delete::remove_for_good;
 use super::door::TransactionDoor;
-use super::incoming::Incoming;
+use super::incoming::{Incoming, Unfit};
 use super::kind::Kind;
 use super::options::{FieldValidation, WriteOptions};
 use super::read::unreadable;
@@ -24,6 +24,9 @@ use crate::{ApiError, Attributes, FieldError, Objects, Reply, Subresource, Trail
 
 const STALE: &str =
     "the object has been modified; please apply your changes to the latest version and try again";
+
+/// Characters of a patched object that are quoted when it cannot be.
+const QUOTED_MAX: usize = 1024;
 
 /// What is to become of an object.
 enum Change {
@@ -104,13 +107,33 @@ impl Change {
             Self::Replace(object) => Ok(Incoming { object: object.clone(), warnings: Vec::new() }),
             Self::Patch(sent, validation) => {
                 let value = sent.patch.apply(&Value::Object(old.clone()))?;
-                let duplicates = sent.duplicates.clone();
-                let mut incoming =
-                    Incoming::admit(kind, Document { value, duplicates }, *validation)?;
+                let document = Document { value, duplicates: sent.duplicates.clone() };
+                let quoted = quoted(kind, &document.value);
+                let admitted = Incoming::admit(kind, document, *validation);
+                let mut incoming = admitted.map_err(|unfit| match unfit {
+                    Unfit::Kind(error) => error,
+                    Unfit::Content(why) => {
+                        let error = FieldError::invalid("patch", &quoted.into(), &why);
+                        ApiError::invalid("", "", "", &[error])
+                    }
+                })?;
                 incoming.place(namespace, name)?;
                 Ok(incoming)
             }
         }
+    }
+}
+
+/// A patched object as its refusal quotes it, cut to a length that people can read. What may be secret
+/// is not quoted: the refusal is recorded.
+fn quoted(kind: &Kind, value: &Value) -> String {
+    if kind.resource.withhold_bodies {
+        return "***".to_owned();
+    }
+    let text = value.to_string();
+    match text.char_indices().nth(QUOTED_MAX) {
+        Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()),
+        None => text,
     }
 }
 
@@ -217,4 +240,24 @@ fn validate(
         errors = strategy.validate(object, Some(old), &write.occasion);
     }
     write.kind.refuse(&write.name, &errors)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::scenarios::kinds;
+    use super::*;
+
+    #[test]
+    fn a_patched_object_is_quoted_in_part_and_a_secret_one_not_at_all() {
+        let quote = |plural: &str, value: &Value| {
+            let found = kinds::all().into_iter().find(|kind| kind.plural == plural);
+            quoted(&Kind::new(found.unwrap()), value)
+        };
+        assert_eq!(quote("widgets", &json!({"a": 1})), r#"{"a":1}"#);
+        let long = quote("widgets", &json!("\u{fc}".repeat(5000)));
+        assert_eq!(long.chars().count(), QUOTED_MAX + 1);
+        assert_eq!(quote("vaults", &json!({"key": "HUSH"})), "***");
+    }
 }

@@ -288,12 +288,17 @@ impl Framing {
     pub(super) fn frame(&mut self, kind: &str, body: &Bytes, now: Timestamp) -> Bytes {
         let object = match self.form {
             Form::Plain => body.clone(),
-            Form::Partial => Bytes::from(table::partial(body)),
-            Form::Table(include) => {
+            Form::Partial(version) => Bytes::from(table::partial(body, version)),
+            Form::Table(include, version) => {
                 let head = ListHead { revision: revision_of(body), ..ListHead::default() };
-                let mut out = table_start(&self.kind, &head, !self.has_columns);
+                let mut out = table_start(&self.kind, &head, version, !self.has_columns);
                 self.has_columns = true;
-                out.extend_from_slice(&table::row(&self.kind.resource, body, include, now));
+                out.extend_from_slice(&table::row(
+                    &self.kind.resource,
+                    body,
+                    (include, version),
+                    now,
+                ));
                 out.extend_from_slice(b"]}");
                 Bytes::from(out)
             }

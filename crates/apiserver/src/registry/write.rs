@@ -13,7 +13,7 @@ use super::door::{TransactionDoor, seconds};
 use super::kind::Kind;
 use super::{Call, Shared, incoming, render};
 use crate::negotiate::Rendering;
-use crate::{Answer, ApiError, Occasion, Reply, Trail, names};
+use crate::{Answer, ApiError, Occasion, Reply, Trail, encoding, names};
 
 /// What a write takes into its transaction.
 pub(super) struct Write {
@@ -73,7 +73,7 @@ impl Write {
         let begins = handover.clone();
         let storage = Arc::clone(&self.shared.store);
         let mut write = self;
-        let asked = write.now;
+        let (asked, rendering) = (write.now, write.rendering);
         let written = store::write(&*storage, move |tx| {
             if !begins.begin() {
                 return None;
@@ -82,7 +82,8 @@ impl Write {
             let shared = Arc::clone(&write.shared);
             let cause = trail.audit_id().unwrap_or_default().to_owned();
             let outcome = {
-                let mut door = TransactionDoor::new(tx, &shared, cause, write.now);
+                let door = TransactionDoor::new(tx, &shared, cause, write.now);
+                let mut door = door.dry(write.dry_run);
                 work(&mut write, &mut door)
             };
             if outcome.is_err() || write.dry_run {
@@ -97,7 +98,7 @@ impl Write {
             Some(answer)
         });
         match written.await {
-            Ok(Some(answer)) => Ok(Reply::Recorded(answer)),
+            Ok(Some(answer)) => Ok(Reply::Recorded(encoding::finish(rendering, answer))),
             // Nobody waits for this any more: whoever withdrew the write has answered.
             Ok(None) => Err(ApiError::internal("the request has been given up")),
             Err(StoreError::Panicked { message }) => resume_unwind(Box::new(message)),
@@ -110,14 +111,17 @@ impl Write {
         }
     }
 
+    /// The answer of a write that needs no transaction.
+    pub(super) fn answered(&self, outcome: Outcome) -> Answer {
+        encoding::finish(self.rendering, self.answer(Ok(outcome)))
+    }
+
     fn answer(&self, outcome: Result<Outcome, ApiError>) -> Answer {
         let mut answer = match outcome {
             Ok(Outcome::Object(code, body)) => {
                 render::object(self.rendering, &self.kind, code, &body, self.now)
             }
-            Ok(Outcome::Deleted { name, uid }) => {
-                render::deleted(self.rendering, &self.kind, &name, &uid)
-            }
+            Ok(Outcome::Deleted { name, uid }) => render::deleted(&self.kind, &name, &uid),
             Err(error) => error.into(),
         };
         incoming::warn(&mut answer, &self.warnings);

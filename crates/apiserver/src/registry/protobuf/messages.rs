@@ -1,8 +1,8 @@
 //! The messages that are read, as `generated.proto` of `k8s.io/api` and `k8s.io/apimachinery` has them.
 
 use super::Shape::{
-    BytesByName, GivenBool, GivenMessage, GivenNumber, GivenText, Json, Messages, MicroTime, Number,
-    Text, Texts, TextsByName, Time,
+    BytesByName, GivenBool, GivenMessage, GivenNumber, GivenText, Json, Messages, MicroTime,
+    Number, Text, Texts, TextsByName, Time,
 };
 use super::{Field, Message, Shape};
 
@@ -14,6 +14,9 @@ pub(super) fn of(api_version: &str, kind: &str) -> Option<&'static Message> {
         ("v1", "Event") => &EVENT,
         ("v1", "Namespace") => &NAMESPACE,
         ("v1", "Secret") => &SECRET,
+        ("authorization.k8s.io/v1", "SelfSubjectAccessReview") => &ACCESS_REVIEW,
+        ("authorization.k8s.io/v1", "SelfSubjectRulesReview") => &RULES_REVIEW,
+        ("authentication.k8s.io/v1", "SelfSubjectReview") => &SUBJECT_REVIEW,
         _ => return None,
     })
 }
@@ -131,3 +134,45 @@ static EVENT_SOURCE: Message = Message(&[Field(1, "component", Text), Field(2, "
 
 static EVENT_SERIES: Message =
     Message(&[Field(1, "count", Number), Field(2, "lastObservedTime", MicroTime)]);
+
+// Of reviews, only the question is read: the answer is the server's to give.
+
+static ACCESS_REVIEW: Message = Message(&[
+    Field(1, "metadata", GivenMessage(&OBJECT_META)),
+    Field(2, "spec", GivenMessage(&ACCESS_REVIEW_SPEC)),
+]);
+
+static ACCESS_REVIEW_SPEC: Message = Message(&[
+    Field(1, "resourceAttributes", GivenMessage(&RESOURCE_ATTRIBUTES)),
+    Field(2, "nonResourceAttributes", GivenMessage(&NON_RESOURCE_ATTRIBUTES)),
+]);
+
+static RESOURCE_ATTRIBUTES: Message = Message(&[
+    Field(1, "namespace", Text),
+    Field(2, "verb", Text),
+    Field(3, "group", Text),
+    Field(4, "version", Text),
+    Field(5, "resource", Text),
+    Field(6, "subresource", Text),
+    Field(7, "name", Text),
+    Field(8, "fieldSelector", GivenMessage(&SELECTOR)),
+    Field(9, "labelSelector", GivenMessage(&SELECTOR)),
+]);
+
+static SELECTOR: Message =
+    Message(&[Field(1, "rawSelector", Text), Field(2, "requirements", Messages(&REQUIREMENT))]);
+
+static REQUIREMENT: Message =
+    Message(&[Field(1, "key", Text), Field(2, "operator", Text), Field(3, "values", Texts)]);
+
+static NON_RESOURCE_ATTRIBUTES: Message =
+    Message(&[Field(1, "path", Text), Field(2, "verb", Text)]);
+
+static RULES_REVIEW: Message = Message(&[
+    Field(1, "metadata", GivenMessage(&OBJECT_META)),
+    Field(2, "spec", GivenMessage(&RULES_REVIEW_SPEC)),
+]);
+
+static RULES_REVIEW_SPEC: Message = Message(&[Field(1, "namespace", Text)]);
+
+static SUBJECT_REVIEW: Message = Message(&[Field(1, "metadata", GivenMessage(&OBJECT_META))]);

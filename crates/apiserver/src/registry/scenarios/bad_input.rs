@@ -306,6 +306,30 @@ async fn names_and_labels() {
     check(&all).await;
 }
 
+/// It was cut for the name, and then nothing was wrong with that.
+#[tokio::test]
+async fn the_beginning_of_a_name_is_looked_at_as_a_whole() {
+    let house = House::open().await;
+    let check = async |base: &str, expected: &str| {
+        let body = format!(r#"{{"metadata":{{"generateName":{base:?}}},"spec":{{"size":1}}}}"#);
+        let got = house.ask(&format!("POST {WIDGETS}"), &body, &[]).await;
+        let causes = got.json["details"]["causes"].as_array();
+        let mut causes = causes.into_iter().flatten();
+        assert_eq!(got.code, if expected.is_empty() { 201 } else { 422 }, "{base}: {}", got.json);
+        if !expected.is_empty() {
+            let cause = causes.find(|cause| cause["field"] == "metadata.generateName");
+            let message = cause.unwrap()["message"].as_str().unwrap();
+            assert!(message.contains(expected), "{}", got.json);
+        }
+    };
+    check(&"g".repeat(300), "must be no more than 253 bytes").await;
+    check(&format!("{}-", "g".repeat(254)), "must be no more than 253 bytes").await;
+    check(&format!("{}-", "g".repeat(253)), "").await;
+    check("run-", "").await;
+    check("-", "a lowercase RFC 1123 subdomain").await;
+    check("Run-", "a lowercase RFC 1123 subdomain").await;
+}
+
 #[tokio::test]
 async fn documents_of_another_type() {
     let unrecognized = "the object provided is unrecognized (must be of type Widget): ";

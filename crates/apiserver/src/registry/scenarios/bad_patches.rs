@@ -1,6 +1,7 @@
 //! Patches that cannot be, in the words Kubernetes users know.
 
 use super::bad_input::{MERGE, check};
+use super::house::{House, WIDGETS};
 
 #[tokio::test]
 async fn patches() {
@@ -37,10 +38,35 @@ async fn patches() {
         ("PATCH WIDGETS/a", r#"{"metadata":{"resourceVersion":"1"}}"#, MERGE, 409, "Conflict", "Operation cannot be fulfilled on widgets.test.example.com \"a\": the object has been modified"),
         ("PATCH WIDGETS/a", r#"{"metadata":{"uid":"other"}}"#, MERGE, 409, "Conflict", "Operation cannot be fulfilled on widgets.test.example.com \"a\": Precondition failed: UID in precondition: other"),
         ("PATCH WIDGETS/a", r#"{"metadata":{"labels":{"a b":"c"}}}"#, MERGE, 422, "Invalid", "Widget.test.example.com \"a\" is invalid: metadata.labels: Invalid value: \"a b\""),
-        ("PATCH WIDGETS/a", r#"{"metadata":[]}"#, MERGE, 400, "BadRequest", "Widget in version \"v1\" cannot be handled as a Widget: json: cannot unmarshal array"),
+        ("PATCH WIDGETS/a", r#"{"metadata":[]}"#, MERGE, 422, "Invalid", " \"\" is invalid: patch: Invalid value: \"{"),
+        ("PATCH WIDGETS/a?fieldValidation=Strict", r#"{"more":1}"#, MERGE, 422, "Invalid", " \"\" is invalid: patch: Invalid value: \"{"),
         ("PATCH WIDGETS/a", "{}", APPLY, 415, "UnsupportedMediaType", "the body of the request was in an unknown format"),
         ("PATCH WIDGETS/a", "{}", &[], 415, "UnsupportedMediaType", "the body of the request was in an unknown format"),
         ("PATCH WIDGETS", "{}", MERGE, 405, "MethodNotAllowed", "patch is not supported"),
     ])
     .await;
+}
+
+/// What a refused patch says besides, which clients read.
+#[tokio::test]
+async fn a_refused_patch_says_where_it_is_wrong() {
+    const JSON: &[(&str, &str)] = &[("content-type", "application/json-patch+json")];
+    let house = House::open().await;
+    let widget = r#"{"metadata":{"name":"a"},"spec":{"size":1}}"#;
+    house.ok(&format!("POST {WIDGETS}"), widget).await;
+    let line = format!("PATCH {WIDGETS}/a?fieldValidation=Strict");
+    let strict = house.ask(&line, r#"{"more":1,"more":2}"#, MERGE).await;
+    let causes = &strict.json["details"]["causes"];
+    assert_eq!((causes[0]["field"].as_str(), causes.get(1)), (Some("patch"), None));
+    assert_eq!(causes[0]["reason"], "FieldValueInvalid");
+    let message = causes[0]["message"].as_str().unwrap();
+    assert!(message.starts_with(r#"Invalid value: "{\"apiVersion\":"#), "{message}");
+    let why = r#"": strict decoding error: unknown field "more", duplicate field "more""#;
+    assert!(message.ends_with(why), "{message}");
+    let long = format!(r#"{{"more":"{}"}}"#, "x".repeat(5000));
+    assert!(house.ask(&line, &long, MERGE).await.message().len() < 2000);
+
+    let failed = house.ask(&line, r#"[{"op":"remove","path":"/none"}]"#, JSON).await;
+    assert!(failed.json.get("details").is_none(), "{}", failed.json);
+    assert!(failed.message().contains("/none"), "{}", failed.message());
 }

@@ -111,6 +111,68 @@ async fn openapi_describes_kinds_and_operations() {
     check_references(&old, &old);
 }
 
+/// Debian's kubectl could neither create nor apply anything.
+#[tokio::test]
+async fn openapi_of_version_2_is_offered_as_protobuf_too() {
+    let house = House::open().await;
+    let json = house.document("GET /openapi/v2", &[]).unwrap();
+    let etag = json.headers["etag"].to_str().unwrap();
+    for accept in [
+        "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
+        "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+        "application/com.github.proto-openapi.spec.v2@v1.0+protobuf;q=0.9, application/json;q=0.8",
+    ] {
+        let answer = house.document("GET /openapi/v2", &[("accept", accept)]).unwrap();
+        assert_eq!(answer.code, StatusCode::OK);
+        let sent = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+        assert_eq!(answer.content_type, sent, "{accept}");
+        assert_eq!(
+            (answer.headers["etag"].to_str().unwrap(), &answer.body[..5]),
+            (etag, &b"\n\x032.0"[..])
+        );
+        let headers = [("accept", accept), ("if-none-match", etag)];
+        let known = house.document("GET /openapi/v2", &headers).unwrap();
+        assert_eq!((known.code, known.body.len()), (StatusCode::NOT_MODIFIED, 0));
+        let elsewhere = house.document("GET /openapi/v3", &[("accept", accept)]).unwrap();
+        let code = if accept.contains("json") { 200 } else { 406 };
+        assert_eq!(elsewhere.code.as_u16(), code, "{accept}");
+    }
+}
+
+#[tokio::test]
+async fn documents_are_compressed_and_discovery_is_yaml_for_who_asks() {
+    let house = House::open().await;
+    for (line, accept, content_type, is_compressed) in [
+        ("GET /openapi/v2", "*/*", "application/json", true),
+        ("GET /openapi/v3/api/v1", "*/*", "application/json", true),
+        ("GET /apis", "*/*", "application/json", false),
+        ("GET /apis", "application/yaml", "application/yaml", false),
+        ("GET /api/v1", "application/json;q=0.1, application/yaml", "application/yaml", false),
+    ] {
+        let headers = [("accept", accept), ("accept-encoding", "gzip")];
+        let answer = house.document(line, &headers).unwrap();
+        assert_eq!((answer.code.as_u16(), answer.content_type), (200, content_type), "{line}");
+        assert_eq!(answer.headers.contains_key("content-encoding"), is_compressed, "{line}");
+        let mut text = Vec::new();
+        if is_compressed {
+            let mut decoder = flate2::read::GzDecoder::new(&*answer.body);
+            std::io::Read::read_to_end(&mut decoder, &mut text).unwrap();
+            let plain = house.document(line, &[("accept", accept)]).unwrap();
+            assert_eq!(text, plain.body, "{line}");
+            let vary: Vec<&str> =
+                answer.headers.get_all("vary").iter().map(|one| one.to_str().unwrap()).collect();
+            assert_eq!(vary, ["Accept", "Accept-Encoding"]);
+        }
+        if content_type == "application/yaml" {
+            let json = house.document(line, &[]).unwrap();
+            let read = crate::registry::read_yaml(&answer.body).unwrap().value;
+            assert_eq!(read, serde_json::from_slice::<Value>(&json.body).unwrap());
+        }
+    }
+    let yaml = [("accept", "application/yaml")];
+    assert_eq!(house.document("GET /openapi/v2", &yaml).unwrap().code, StatusCode::NOT_ACCEPTABLE);
+}
+
 /// Every `$ref` points at something.
 fn check_references(document: &Value, place: &Value) {
     match place {

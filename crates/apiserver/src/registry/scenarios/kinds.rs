@@ -14,7 +14,7 @@ const ALL: &[Verb] =
     &[Verb::Create, Verb::Delete, Verb::Get, Verb::List, Verb::Patch, Verb::Update, Verb::Watch];
 const VAULTS: ResourceId = ResourceId { group: "test.example.com", plural: "vaults" };
 
-pub(super) fn all() -> Vec<Resource> {
+pub(in crate::registry) fn all() -> Vec<Resource> {
     vec![widgets(), vaults(), tickets(), namespaces()]
 }
 

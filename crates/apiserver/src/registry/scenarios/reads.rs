@@ -186,8 +186,12 @@ async fn metadata_alone() {
     assert_eq!(list.json["kind"], "PartialObjectMetadataList");
     assert_eq!(list.json["items"][0]["kind"], "PartialObjectMetadata");
     assert_eq!(list.json["items"][0].get("spec"), None);
-    let one = house.ask(&format!("GET {WIDGETS}/w0"), "", &[PARTIAL]).await;
+    let line = format!("GET {WIDGETS}/w0");
+    let one = PARTIAL.1.replace("List", "");
+    let one = house.ask(&line, "", &[("accept", one.as_str())]).await;
     assert_eq!(one.json["kind"], "PartialObjectMetadata");
+    let list = house.ask(&line, "", &[PARTIAL]).await;
+    assert_eq!((list.code, list.reason()), (406, "NotAcceptable"));
 }
 
 #[tokio::test]
@@ -216,4 +220,31 @@ async fn people_get_indented_answers_and_large_ones_are_compressed() {
     assert!(large.answer.object.unwrap().as_bytes().len() > 200 << 10);
     let small = house.ask(&format!("GET {WIDGETS}/w0"), "", &gzip).await;
     assert!(small.header("content-encoding").is_empty());
+}
+
+/// `Accept: application/yaml` was refused.
+#[tokio::test]
+async fn answers_are_yaml_for_who_asks_and_events_keep_json() {
+    let house = house_of_five().await;
+    let yaml = [("accept", "application/yaml")];
+    let table = [("accept", "application/yaml;as=Table;g=meta.k8s.io;v=v1beta1")];
+    let size = r#"{"metadata":{"name":"y"},"spec":{"size":1}}"#;
+    let post = format!("POST {WIDGETS}?dryRun=All");
+    for (line, body, headers, kind, version) in [
+        (format!("GET {WIDGETS}/w0"), "", yaml, "Widget", "test.example.com/v1"),
+        (format!("GET {WIDGETS}"), "", yaml, "WidgetList", "test.example.com/v1"),
+        (format!("GET {WIDGETS}"), "", table, "Table", "meta.k8s.io/v1beta1"),
+        (post, size, yaml, "Widget", "test.example.com/v1"),
+        (format!("DELETE {WIDGETS}/w0?dryRun=All"), "", yaml, "Status", "v1"),
+    ] {
+        let got = house.ask(&line, body, &headers).await;
+        assert_eq!(got.answer.content_type, "application/yaml", "{line}");
+        let read = crate::registry::read_yaml(&got.answer.body).unwrap().value;
+        assert_eq!((&read["kind"], &read["apiVersion"]), (&kind.into(), &version.into()), "{line}");
+        let object = got.answer.object.unwrap();
+        let recorded: Value = serde_json::from_slice(object.as_bytes()).unwrap();
+        assert_eq!(recorded, read, "{line}");
+    }
+    let line = format!("GET {WIDGETS}?watch=1");
+    assert_eq!(house.ask(&line, "", &yaml).await.code, 406);
 }

@@ -193,6 +193,33 @@ async fn a_dry_run_answers_and_changes_nothing() {
     assert_eq!(short(&house.events().await[1]), "alice create widgets/a 201");
 }
 
+/// `kubectl diff` showed another resourceVersion on every change.
+#[tokio::test]
+async fn a_dry_run_answers_no_revision_that_there_will_never_be() {
+    let house = House::open().await;
+    let held = A.replace(r#""name":"a""#, r#""name":"a","finalizers":["example.com/hold"]"#);
+    let made = house.ok(&format!("POST {WIDGETS}?dryRun=All"), &held).await;
+    assert_eq!(made.json["metadata"].get("resourceVersion"), None);
+    assert!(made.json["metadata"]["uid"].is_string());
+    let kept = house.ok(&format!("POST {WIDGETS}"), &held).await;
+    let stored = kept.revision();
+    let mut changed = kept.json.clone();
+    changed["spec"]["size"] = 7.into();
+    let patch = r#"{"spec":{"size":7}}"#;
+    for (line, body) in [("PUT", changed.to_string().as_str()), ("PATCH", patch), ("DELETE", "")] {
+        let headers = if line == "PATCH" { &[MERGE][..] } else { &[] };
+        let line = format!("{line} {WIDGETS}/a?dryRun=All");
+        let answered = house.ask(&line, body, headers).await;
+        assert_eq!((answered.code, answered.revision()), (200, stored.clone()), "{line}");
+    }
+    let table = [("accept", "application/json;as=Table;g=meta.k8s.io;v=v1")];
+    let made = house
+        .ask(&format!("POST {WIDGETS}?dryRun=All"), &held.replace("\"a\"", "\"b\""), &table)
+        .await;
+    assert_eq!((made.code, made.revision()), (201, String::new()));
+    assert_eq!(house.ok(&format!("GET {WIDGETS}/a"), "").await.json, kept.json);
+}
+
 #[tokio::test]
 async fn finalizers_keep_an_object_until_they_are_gone() {
     let house = House::open().await;

@@ -1,0 +1,119 @@
+//! How an answer is written for its client: indented, as YAML, compressed. What is recorded stays the
+//! compact JSON.
+
+use std::io::Write as _;
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::HeaderValue;
+use http::header::{CONTENT_ENCODING, VARY};
+
+use crate::Answer;
+use crate::negotiate::{Language, Rendering};
+
+mod yaml;
+
+/// `Content-Type` of YAML.
+pub(crate) const YAML: &str = "application/yaml";
+/// Bodies up to this size are not worth compressing.
+pub(crate) const GZIP_MIN: usize = 128 << 10;
+
+/// Writes a JSON answer as YAML, indents and compresses it where that is wanted.
+pub(crate) fn finish(rendering: Rendering, mut answer: Answer) -> Answer {
+    match rendering.language {
+        Language::Yaml => {
+            answer.body = yaml(&answer.body);
+            answer.content_type = YAML;
+        }
+        Language::Json if rendering.pretty => answer.body = Bytes::from(pretty(&answer.body)),
+        Language::Json => {}
+    }
+    if rendering.gzip && answer.body.len() > GZIP_MIN {
+        answer.body = compressed(&answer.body);
+        answer.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        answer.headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
+    }
+    answer
+}
+
+/// A JSON text as YAML.
+pub(crate) fn yaml(json: &[u8]) -> Bytes {
+    Bytes::from(yaml::of_json(json))
+}
+
+/// The bytes as gzip has them.
+pub(crate) fn compressed(bytes: &[u8]) -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    // Writing into memory cannot fail.
+    let _written = encoder.write_all(bytes);
+    Bytes::from(encoder.finish().unwrap_or_default())
+}
+
+/// Indents compact JSON as it stands. No tree is built: a list may be long.
+fn pretty(json: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(json.len() + json.len() / 2);
+    let (mut depth, mut is_text, mut is_escaped) = (0_usize, false, false);
+    let line = |out: &mut Vec<u8>, depth: usize| {
+        out.push(b'\n');
+        out.resize(out.len() + 2 * depth, b' ');
+    };
+    let mut bytes = json.iter().copied().peekable();
+    while let Some(byte) = bytes.next() {
+        if is_text {
+            out.push(byte);
+            is_text = byte != b'"' || is_escaped;
+            is_escaped = byte == b'\\' && !is_escaped;
+            continue;
+        }
+        match byte {
+            b'"' => {
+                is_text = true;
+                out.push(byte);
+            }
+            b'{' | b'[' => {
+                out.push(byte);
+                if let Some(end) = bytes.next_if(|next| matches!(next, b'}' | b']')) {
+                    out.push(end);
+                } else {
+                    depth += 1;
+                    line(&mut out, depth);
+                }
+            }
+            b'}' | b']' => {
+                depth = depth.saturating_sub(1);
+                line(&mut out, depth);
+                out.push(byte);
+            }
+            b',' => {
+                out.push(byte);
+                line(&mut out, depth);
+            }
+            b':' => out.extend_from_slice(b": "),
+            b' ' | b'\n' | b'\r' | b'\t' => {}
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn indented_json_is_what_serde_makes_of_it() {
+        for text in [
+            r#"{"a":[1,{"b":"x,y:{}[] \\\" z"},[],{}],"c":null,"d":{"e":true}}"#,
+            "[]",
+            "1",
+            r#"{"é":"\\"}"#,
+        ] {
+            let value: Value = serde_json::from_str(text).unwrap();
+            let expected = serde_json::to_string_pretty(&value).unwrap();
+            assert_eq!(String::from_utf8(pretty(text.as_bytes())).unwrap(), expected);
+        }
+    }
+}

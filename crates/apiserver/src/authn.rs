@@ -103,6 +103,16 @@ impl Authenticator {
                 Err(reason) => reasons.push(format!("bearer token: {reason}")),
             }
         }
+        if let Some(token) = token::of_websocket(headers) {
+            let reviewed = match token {
+                Ok(token) => self.review(&token).await,
+                Err(reason) => Err(reason.to_owned()),
+            };
+            match reviewed {
+                Ok(user) => return Ok(admitted(user)),
+                Err(reason) => reasons.push(format!("token of a WebSocket: {reason}")),
+            }
+        }
         if reasons.is_empty() && self.anonymous == Anonymous::Allowed {
             if peer.protocol == Protocol::Http2 {
                 // Whoever is nobody does not get to keep a connection with many streams.
@@ -137,6 +147,7 @@ pub(crate) fn admitted(mut user: UserInfo) -> UserInfo {
 /// Nothing behind this point may see a credential or believe a header.
 fn strip(headers: &mut HeaderMap, trust: &TrustSnapshot) {
     headers.remove(AUTHORIZATION);
+    token::strip_websocket(headers);
     if headers.keys().any(|name| name.as_str().starts_with("x-remote-")) {
         front_proxy::strip(headers, &RemoteHeaders::default());
         headers.remove("x-remote-uid");

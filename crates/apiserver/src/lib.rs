@@ -53,6 +53,7 @@ pub mod tls;
 mod trail;
 pub mod trust;
 mod watch_body;
+mod websocket;
 mod wire;
 
 pub use access::{AccessError, Attributes, Authorizer, Decision};

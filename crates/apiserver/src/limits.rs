@@ -23,6 +23,9 @@ pub const BYTES_SHARES: usize = 4;
 pub const ANSWER_BYTES_FREE: usize = 64 << 10;
 /// An answer of which a client takes nothing for so long ends.
 pub const ANSWER_PAUSE_MAX: Duration = Duration::from_secs(30);
+/// Bytes of what a client sends over a WebSocket at a time. It is not looked at: there is nothing that a
+/// client has to say.
+pub const WEBSOCKET_FRAME_BYTES_MAX: usize = 64 << 10;
 /// Bytes of an answer that are handed out at a time.
 pub(crate) const ANSWER_PIECE_BYTES: usize = 64 << 10;
 /// Lists that are rendered at a time.

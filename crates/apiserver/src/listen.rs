@@ -1,6 +1,7 @@
 //! Connections: accepted, bounded, timed, told to go.
 //!
-//! One task a connection. ALPN decides between HTTP/2 and HTTP/1.1; there are no upgrades. A slow
+//! One task a connection. ALPN decides between HTTP/2 and HTTP/1.1; from the latter, a watch may go on as
+//! WebSocket, in the same task. A slow
 //! handshake, a slow head and an idle connection are closed; how a single request is bounded is
 //! `serve`'s business.
 
@@ -10,6 +11,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Request;
+use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -27,6 +30,7 @@ use crate::authn::peer::{Peer, Protocol};
 use crate::front::Front;
 use crate::limits;
 use crate::serve::{Steadfast, serve};
+use crate::websocket::Slot;
 use activity::{Activity, Listening};
 use gathering::Gathering;
 use lingering::Lingering;
@@ -137,10 +141,13 @@ impl Connections {
             Protocol::Http1 => Activity::beginning(),
             Protocol::Http2 => Activity::of_streams(),
         });
+        let slot = Slot::default();
         let service = {
             let (front, peer, activity) =
                 (Arc::clone(&self.front), Arc::clone(&peer), Arc::clone(&activity));
-            service_fn(move |request| {
+            let slot = slot.clone();
+            service_fn(move |mut request: Request<Incoming>| {
+                request.extensions_mut().insert(slot.clone());
                 let busy = Busy::of(&activity);
                 let answer = serve(Arc::clone(&front), Arc::clone(&peer), request);
                 let (tracker, runtime) = (front.tracker.clone(), front.runtime.clone());
@@ -160,8 +167,14 @@ impl Connections {
             }
             Protocol::Http1 => {
                 let io = TokioIo::new(Listening::new(stream, Arc::clone(&activity)));
-                let connection = http1_builder().serve_connection(io, service);
+                let connection = http1_builder().serve_connection(io, service).with_upgrades();
                 self.accompany(connection, &peer, &activity).await;
+                if let Some(session) = slot.take() {
+                    tokio::select! {
+                        () = self.abandoned.cancelled() => {}
+                        () = session.run() => {}
+                    }
+                }
             }
         }
     }
@@ -247,9 +260,9 @@ trait Conversation: Future<Output = Result<(), hyper::Error>> {
     fn finish(self: Pin<&mut Self>);
 }
 
-impl<I, S, B> Conversation for http1::Connection<I, S>
+impl<I, S, B> Conversation for http1::UpgradeableConnection<I, S>
 where
-    I: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
+    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
     S: hyper::service::HttpService<hyper::body::Incoming, ResBody = B>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     B: hyper::body::Body + 'static,

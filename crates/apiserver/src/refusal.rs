@@ -71,9 +71,9 @@ pub(crate) fn timeout(message: &str) -> ApiError {
     ApiError::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", message)
 }
 
-/// Connections are for HTTP only.
+/// Connections are for HTTP, and for watches over WebSocket.
 pub(crate) fn no_upgrade() -> ApiError {
-    ApiError::bad_request("upgrading a connection is not offered")
+    ApiError::bad_request("a connection can be upgraded for a watch over WebSocket only")
 }
 
 fn come_again(mut error: ApiError, seconds: u32) -> ApiError {

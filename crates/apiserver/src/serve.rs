@@ -16,6 +16,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header, re
 use hyper::body::{Body as _, Incoming};
 use tracing::{debug, error};
 
+use crate::answer::JSON;
 use crate::arrival::Refused;
 use crate::authn::peer::Peer;
 use crate::authn::{ANONYMOUS, Unauthenticated};
@@ -23,11 +24,13 @@ use crate::body::{self, ResponseBody};
 use crate::front::Front;
 use crate::limits::Seat;
 use crate::metrics::Ended;
+use crate::negotiate::Rendering;
 use crate::request_info::{query_pairs, query_value};
 use crate::watch_body::WatchBody;
+use crate::websocket::{self, Upgrade};
 use crate::{
     Answer, ApiError, Attributes, Decision, Reply, Request, RequestInfo, Trail, WatchReply,
-    arrival, duration, impersonation, refusal, routes,
+    arrival, duration, encoding, impersonation, refusal, routes,
 };
 
 mod bounded;
@@ -141,9 +144,16 @@ async fn attend(
     trail: &mut Trail,
     seat: &mut Option<Seat>,
 ) -> Result<Reply, Answer> {
-    let Visit { request, .. } = visit;
-    if request.method == Method::CONNECT || request.headers.contains_key(header::UPGRADE) {
+    let Visit { request, upgrade: upgrade_of, .. } = visit;
+    if request.method == Method::CONNECT {
         return Err(refusal::no_upgrade().into());
+    }
+    let mut upgrade = None;
+    if request.headers.contains_key(header::UPGRADE) {
+        upgrade = upgrade_of.as_mut().filter(|_| is_watch(request));
+        if upgrade.is_none() || !websocket::is_asked(&request.headers) {
+            return Err(refusal::no_upgrade().into());
+        }
     }
     let authorizer = front.authorizer.as_ref();
     let began = front.clock.now();
@@ -159,6 +169,9 @@ async fn attend(
     let handover = trail.handover().clone();
     let attended = async {
         authorize(front, request, trail).await?;
+        if let Some(upgrade) = upgrade {
+            upgrade.shake_hands(&request.headers)?;
+        }
         if has_body(&request.method) {
             // A client that sends slowly must not hold a seat that others wait for.
             *seat = None;
@@ -246,10 +259,13 @@ pub(crate) struct Visit {
     pub(crate) request: Request,
     pub(crate) uri: Uri,
     pub(crate) audit_id: HeaderValue,
+    /// Present if the connection can leave HTTP.
+    upgrade: Option<Upgrade>,
 }
 
 impl Visit {
-    fn of(front: &Front, head: request::Parts) -> Self {
+    fn of(front: &Front, mut head: request::Parts) -> Self {
+        let upgrade = Upgrade::of(&mut head.extensions);
         let received = front.clock.now();
         let query = query_pairs(head.uri.query());
         let info = RequestInfo::of(&head.method, head.uri.path(), &query);
@@ -263,23 +279,27 @@ impl Visit {
             received,
         };
         // Who may choose it is known when the peer is.
-        Self { request, uri: head.uri, audit_id: HeaderValue::from_static("") }
+        Self { request, uri: head.uri, audit_id: HeaderValue::from_static(""), upgrade }
     }
 
     /// Lets a watch begin, once its beginning is on record.
     async fn begin(
-        self,
+        mut self,
         front: &Arc<Front>,
         watch: WatchReply,
         mut trail: Trail,
     ) -> Response<ResponseBody> {
-        if let Err(unkept) = front.note(trail.started()).await {
+        let upgrade = self.upgrade.take().filter(Upgrade::is_due);
+        let code = if upgrade.is_some() { StatusCode::SWITCHING_PROTOCOLS } else { StatusCode::OK };
+        if let Err(unkept) = front.note(trail.started(code.as_u16())).await {
             return self.depart(front, front.unkept(unkept));
         }
-        let body = WatchBody::new(watch.frames, trail, Arc::clone(front), &self.request.info);
-        let headers = HeaderMap::new();
-        let body = ResponseBody::watch(body);
-        self.respond(front, StatusCode::OK, headers, watch.content_type, body)
+        let body = WatchBody::new(watch.frames, trail, Arc::clone(front), &self.request.info, code);
+        let (headers, body) = match upgrade {
+            Some(upgrade) => (upgrade.begin(body), ResponseBody::whole(bytes::Bytes::new(), None)),
+            None => (HeaderMap::new(), ResponseBody::watch(body)),
+        };
+        self.respond(front, code, headers, watch.content_type, body)
     }
 
     /// Sends off the answer of a request that has no seat.
@@ -289,6 +309,12 @@ impl Visit {
 
     /// Sends the answer off.
     fn leave(self, front: &Front, answer: Answer, seat: Option<Seat>) -> Response<ResponseBody> {
+        let is_refusal = answer.status.is_some() && !answer.code.is_success();
+        let answer = if is_refusal && answer.content_type == JSON {
+            encoding::finish(Rendering::of_refusal(&self.request), answer)
+        } else {
+            answer
+        };
         let Answer { mut code, mut headers, content_type, mut body, .. } = answer;
         if code.is_redirection() && code != StatusCode::NOT_MODIFIED {
             // A redirect could send kube-apiserver's client, with its certificate, anywhere.

@@ -115,9 +115,9 @@ impl Trail {
     }
 
     /// The record of a watch whose answer begins now, if one is wanted.
-    pub(crate) fn started(&mut self) -> Option<Bytes> {
+    pub(crate) fn started(&mut self, code: u16) -> Option<Bytes> {
         let now = self.clock.now();
-        record(self.growth.as_mut()?.started(200, now))
+        record(self.growth.as_mut()?.started(code, now))
     }
 
     /// The record of a watch that is refused and whose answer begins now, if one is wanted. For other
@@ -140,8 +140,8 @@ impl Trail {
     }
 
     /// The record of a watch that has ended.
-    pub(crate) fn watched(self) -> Option<Bytes> {
-        let answer = audit::Answer { code: 200, ..audit::Answer::default() };
+    pub(crate) fn watched(self, code: u16) -> Option<Bytes> {
+        let answer = audit::Answer { code, ..audit::Answer::default() };
         let growth = *self.growth?;
         record(growth.complete(answer, self.clock.now()))
     }

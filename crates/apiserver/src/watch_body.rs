@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures::Stream;
+use http::StatusCode;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tracing::warn;
 
@@ -30,13 +31,21 @@ pub(crate) struct WatchBody {
     closing: Pin<Box<WaitForCancellationFutureOwned>>,
     farewell: Option<Farewell>,
     numbers: WatchNumbers,
+    /// Of the answer.
+    code: StatusCode,
 }
 
 impl WatchBody {
-    pub(crate) fn new(frames: Frames, trail: Trail, front: Arc<Front>, info: &RequestInfo) -> Self {
+    pub(crate) fn new(
+        frames: Frames,
+        trail: Trail,
+        front: Arc<Front>,
+        info: &RequestInfo,
+        code: StatusCode,
+    ) -> Self {
         let numbers = front.metrics.watch_began(info);
         let closing = Box::pin(front.closing.clone().cancelled_owned());
-        Self { frames, front, trail: Some(trail), closing, farewell: None, numbers }
+        Self { frames, front, trail: Some(trail), closing, farewell: None, numbers, code }
     }
 
     pub(crate) fn poll_bytes(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
@@ -56,13 +65,13 @@ impl WatchBody {
     /// The next frame; `None` when the watch is over and its end is being recorded.
     fn poll_frames(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
         if self.closing.as_mut().poll(context).is_ready() {
-            self.farewell = self.end(Trail::watched);
+            self.farewell = self.end_in_order();
             return Poll::Ready(None);
         }
         let next = catch_unwind(AssertUnwindSafe(|| self.frames.as_mut().poll_next(context)));
         match next {
             Ok(Poll::Ready(None)) => {
-                self.farewell = self.end(Trail::watched);
+                self.farewell = self.end_in_order();
                 Poll::Ready(None)
             }
             Ok(poll) => {
@@ -76,6 +85,11 @@ impl WatchBody {
                 Poll::Ready(None)
             }
         }
+    }
+
+    fn end_in_order(&mut self) -> Option<Farewell> {
+        let code = self.code.as_u16();
+        self.end(|trail| trail.watched(code))
     }
 
     fn end(&mut self, complete: impl FnOnce(Trail) -> Option<Bytes>) -> Option<Farewell> {
@@ -93,7 +107,7 @@ impl WatchBody {
 impl Drop for WatchBody {
     fn drop(&mut self) {
         // Either the client went before the end, or while the end was being recorded.
-        if let Some(farewell) = self.end(Trail::watched).or_else(|| self.farewell.take()) {
+        if let Some(farewell) = self.end_in_order().or_else(|| self.farewell.take()) {
             self.front.tracker.spawn_on(farewell, &self.front.runtime);
         }
     }

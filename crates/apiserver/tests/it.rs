@@ -25,3 +25,5 @@ mod lifetime;
 mod tokens;
 #[path = "it/ways_out.rs"]
 mod ways_out;
+#[path = "it/websockets.rs"]
+mod websockets;

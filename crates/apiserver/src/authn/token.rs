@@ -5,18 +5,23 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use event::UserInfo;
-use http::HeaderMap;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
+use http::{HeaderMap, HeaderValue};
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
 use kube::api::{Api, PostParams};
 use moka::sync::Cache;
 use sha2::{Digest, Sha256};
 
 use crate::retry::with_retries;
+use crate::websocket;
 
 /// How long an answer counts, unless configured.
 pub const CACHE_TIME: Duration = Duration::from_secs(10);
+/// What the subprotocol begins with in which a WebSocket carries a token: browsers can set no header.
+const SUBPROTOCOL: &str = "base64url.bearer.authorization.k8s.io.";
 /// Answers remembered at most.
 const CACHE_ENTRIES: u64 = 8192;
 
@@ -75,4 +80,82 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     let token = token.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+/// The token in a subprotocol of a WebSocket, or why there is none in it.
+pub(crate) fn of_websocket(headers: &HeaderMap) -> Option<Result<String, &'static str>> {
+    if !headers.contains_key(SEC_WEBSOCKET_PROTOCOL) || !websocket::is_asked(headers) {
+        return None;
+    }
+    let (mut token, mut others) = (None, 0);
+    for protocol in websocket::protocols(headers) {
+        match protocol.strip_prefix(SUBPROTOCOL) {
+            None => others += 1,
+            Some(_) if token.is_some() => return Some(Err("there is more than one")),
+            Some(encoded) => token = Some(encoded),
+        }
+    }
+    let token = token?;
+    let decoded = URL_SAFE_NO_PAD.decode(token).ok().and_then(|it| String::from_utf8(it).ok());
+    Some(match decoded {
+        None => Err("it is not unpadded base64url of a text"),
+        Some(token) if token.is_empty() => return None,
+        // One must be left to be sent back.
+        Some(_) if others == 0 => Err("there is no other subprotocol"),
+        Some(token) => Ok(token),
+    })
+}
+
+/// Takes tokens out of the subprotocols.
+pub(crate) fn strip_websocket(headers: &mut HeaderMap) {
+    if !headers.contains_key(SEC_WEBSOCKET_PROTOCOL) {
+        return;
+    }
+    let others = websocket::protocols(headers).filter(|one| !one.starts_with(SUBPROTOCOL));
+    let others = others.collect::<Vec<_>>().join(", ");
+    headers.remove(SEC_WEBSOCKET_PROTOCOL);
+    if !others.is_empty()
+        && let Ok(others) = HeaderValue::from_str(&others)
+    {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, others);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `offered` are the subprotocols; `left` are those that others see.
+    #[track_caller]
+    fn check(offered: &[&str], expected: Option<Result<&str, ()>>, left: &str) {
+        let mut headers = HeaderMap::new();
+        headers.insert("connection", HeaderValue::from_static("Upgrade"));
+        headers.insert("upgrade", HeaderValue::from_static("websocket"));
+        for one in offered {
+            headers.append(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_str(one).unwrap());
+        }
+        let found = of_websocket(&headers);
+        let found = found.as_ref().map(|found| found.as_deref().map_err(|_| ()));
+        assert_eq!(found, expected, "{offered:?}");
+        strip_websocket(&mut headers);
+        let others = headers.get(SEC_WEBSOCKET_PROTOCOL).map(|value| value.to_str().unwrap());
+        assert_eq!(others.unwrap_or_default(), left, "{offered:?}");
+        headers.insert("upgrade", HeaderValue::from_static("h2c"));
+        assert_eq!(of_websocket(&headers), None);
+    }
+
+    #[test]
+    fn a_websocket_may_carry_its_token_as_a_subprotocol() {
+        let token = format!("{SUBPROTOCOL}{}", URL_SAFE_NO_PAD.encode("se/cr?t"));
+        let (token, other) = (token.as_str(), "base64.binary.k8s.io");
+        check(&[], None, "");
+        check(&[other], None, other);
+        check(&[token, other], Some(Ok("se/cr?t")), other);
+        check(&[&format!("{other}, {token}")], Some(Ok("se/cr?t")), other);
+        check(&[token], Some(Err(())), "");
+        check(&[token, token, other], Some(Err(())), other);
+        check(&[&format!("{SUBPROTOCOL}%%%"), other], Some(Err(())), other);
+        check(&[&format!("{SUBPROTOCOL}/w"), other], Some(Err(())), other);
+        check(&[SUBPROTOCOL, other], None, other);
+    }
 }

@@ -11,12 +11,12 @@ use crate::harness::{Client, House, Making, Protocol, check_record, get, line};
 const THING: &str = "/apis/test.io/v1/namespaces/shop/things/x";
 
 /// An answer to a `TokenReview`.
-fn review(status: &Value) -> (u16, Value) {
+pub(crate) fn review(status: &Value) -> (u16, Value) {
     let (kind, api) = ("TokenReview", "authentication.k8s.io/v1");
     (201, json!({"apiVersion": api, "kind": kind, "metadata": {}, "spec": {}, "status": status}))
 }
 
-fn alice() -> Value {
+pub(crate) fn alice() -> Value {
     json!({
         "authenticated": true,
         "user": {

@@ -187,6 +187,9 @@ fn request_rows() -> Vec<(&'static str, String)> {
         }),
         ("Lists that are rendered at a time", front::LISTS_MAX.to_string()),
         ("Time in which a client takes nothing of an answer", seconds(front::ANSWER_PAUSE_MAX)),
+        ("Bytes that a client may send over a WebSocket at a time", {
+            bytes(front::WEBSOCKET_FRAME_BYTES_MAX)
+        }),
         ("Bytes of an audit ID", bytes(event::limit::AUDIT_ID_BYTES_MAX)),
         ("Bytes of a URI in an event", bytes(event::limit::URI_BYTES_MAX)),
         ("Bytes of a name in an event", bytes(event::limit::NAME_BYTES_MAX)),

@@ -1,0 +1,260 @@
+//! A watch over WebSocket, as browsers and some libraries ask for it: one text message an event.
+//!
+//! The handshake is that of upstream's watch: one subprotocol at most, which is sent back whatever it
+//! is. The connection leaves HTTP when its answer, 101, has been sent; what it becomes then is left in a
+//! [`Slot`] by who has served the request, and run by who has accepted the connection, so that it counts
+//! as a connection until its end. Nothing that a client sends has a meaning but ping and close. Nothing
+//! but a watch is offered so.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{
+    CONNECTION, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::time::timeout;
+
+use crate::ApiError;
+use crate::limits::{ANSWER_PAUSE_MAX, ANSWER_PIECE_BYTES};
+use crate::watch_body::WatchBody;
+use frames::{Broken, Incoming, Opcode, Received};
+
+mod frames;
+
+/// The one version of the protocol.
+const VERSION: &str = "13";
+/// What every server adds to a client's key.
+const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+/// Bytes of a client's key; it has 24.
+const KEY_BYTES_MAX: usize = 128;
+/// The answer to the handshake may take so long to leave.
+const SWITCH_TIME_MAX: Duration = Duration::from_secs(30);
+/// The end was reached in good order.
+const NORMAL: u16 = 1000;
+
+/// Whether the client asks for WebSocket.
+pub(crate) fn is_asked(headers: &HeaderMap) -> bool {
+    let names = |name: HeaderName, word: &str| {
+        let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).any(|one| one.trim().eq_ignore_ascii_case(word))
+    };
+    names(UPGRADE, "websocket") && names(CONNECTION, "upgrade")
+}
+
+/// The subprotocols that the client offers.
+pub(crate) fn protocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(SEC_WEBSOCKET_PROTOCOL).into_iter();
+    let values = values.filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(str::trim).filter(|one| !one.is_empty())
+}
+
+/// The headers of the answer to a handshake, or its refusal.
+fn handshake(headers: &HeaderMap) -> Result<HeaderMap, ApiError> {
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    if text(SEC_WEBSOCKET_VERSION) != Some(VERSION) {
+        let message = format!("missing or bad WebSocket version: this server speaks {VERSION}");
+        return Err(ApiError::bad_request(message));
+    }
+    let key = text(SEC_WEBSOCKET_KEY).filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len()));
+    let key = key.ok_or_else(|| ApiError::bad_request("challenge/response error: no key"))?;
+    // Browsers always send one. Others need not: it keeps out nobody who can leave it out.
+    if headers.contains_key(ORIGIN) && !text(ORIGIN).is_some_and(is_origin) {
+        let message = "the Origin of a WebSocket must be a URL";
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "Forbidden", message));
+    }
+    let mut offered = protocols(headers);
+    let protocol = offered.next();
+    if offered.next().is_some() {
+        let message = "more than one WebSocket subprotocol: a watch speaks any one, or none";
+        return Err(ApiError::bad_request(message));
+    }
+    let mut answer = HeaderMap::new();
+    answer.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    answer.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    answer.extend(header(SEC_WEBSOCKET_ACCEPT, &accept(key)));
+    answer.extend(protocol.and_then(|protocol| header(SEC_WEBSOCKET_PROTOCOL, protocol)));
+    Ok(answer)
+}
+
+fn header(name: HeaderName, value: &str) -> Option<(HeaderName, HeaderValue)> {
+    Some((name, HeaderValue::from_str(value).ok()?))
+}
+
+fn accept(key: &str) -> String {
+    let digest = digest(&SHA1_FOR_LEGACY_USE_ONLY, format!("{key}{GUID}").as_bytes());
+    STANDARD.encode(digest)
+}
+
+fn is_origin(origin: &str) -> bool {
+    origin.parse::<Uri>().is_ok_and(|uri| uri.scheme().is_some() && uri.host().is_some())
+}
+
+/// Where who serves a request leaves what its connection is to become.
+#[derive(Clone, Default)]
+pub(crate) struct Slot(Arc<Mutex<Option<Session>>>);
+
+impl Slot {
+    /// What the connection is to become, if anything.
+    pub(crate) fn take(&self) -> Option<Session> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// The way from a request to a session.
+pub(crate) struct Upgrade {
+    on: OnUpgrade,
+    slot: Slot,
+    headers: HeaderMap,
+}
+
+impl Upgrade {
+    /// Of a request on a connection that can leave HTTP.
+    pub(crate) fn of(extensions: &mut http::Extensions) -> Option<Self> {
+        let (on, slot) = (extensions.remove()?, extensions.remove()?);
+        Some(Self { on, slot, headers: HeaderMap::new() })
+    }
+
+    /// Checks the handshake.
+    pub(crate) fn shake_hands(&mut self, headers: &HeaderMap) -> Result<(), ApiError> {
+        self.headers = handshake(headers)?;
+        Ok(())
+    }
+
+    /// Whether the handshake has been checked.
+    pub(crate) fn is_due(&self) -> bool {
+        !self.headers.is_empty()
+    }
+
+    /// Leaves the watch to the connection; the headers of the answer.
+    pub(crate) fn begin(self, watch: WatchBody) -> HeaderMap {
+        let session = Session { on: self.on, watch };
+        *self.slot.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(session);
+        self.headers
+    }
+}
+
+/// A watch over WebSocket. Dropped before its end, it is recorded as a watch whose client has gone.
+pub(crate) struct Session {
+    on: OnUpgrade,
+    watch: WatchBody,
+}
+
+impl Session {
+    /// Sends events until the watch or the client ends it.
+    pub(crate) async fn run(self) {
+        let Self { on, mut watch } = self;
+        let Ok(Ok(stream)) = timeout(SWITCH_TIME_MAX, on).await else { return };
+        let (mut reader, mut writer) = tokio::io::split(TokioIo::new(stream));
+        let mut incoming = Incoming::default();
+        loop {
+            let (message, is_last) = tokio::select! {
+                received = incoming.next(&mut reader) => match received {
+                    Ok(Received::Ping(payload)) => (frames::frame(Opcode::Pong, &payload), false),
+                    Ok(Received::Close(code)) | Err(Broken::Rules(code)) => {
+                        (frames::close(code), true)
+                    }
+                    Err(Broken::Gone) => return,
+                },
+                event = poll_fn(|context| watch.poll_bytes(context)) => match event {
+                    Some(event) => (frames::frame(Opcode::Text, &event), false),
+                    None => (frames::close(NORMAL), true),
+                },
+            };
+            if !send(&mut writer, message).await {
+                return;
+            }
+            if is_last {
+                // The client may have gone already.
+                let _closed = timeout(ANSWER_PAUSE_MAX, writer.shutdown()).await;
+                return;
+            }
+        }
+    }
+}
+
+/// Whether all of a message was taken, each piece of it in time.
+async fn send(writer: &mut (impl AsyncWrite + Unpin), mut message: Bytes) -> bool {
+    while !message.is_empty() {
+        let piece = message.split_to(message.len().min(ANSWER_PIECE_BYTES));
+        let sent = async {
+            writer.write_all(&piece).await?;
+            Pin::new(&mut *writer).flush().await
+        };
+        if !matches!(timeout(ANSWER_PAUSE_MAX, sent).await, Ok(Ok(()))) {
+            return false;
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn what_is_a_websocket() {
+        for (connection, upgrade, expected) in [
+            ("Upgrade", "websocket", true),
+            ("keep-alive, upgrade", "WebSocket", true),
+            ("keep-alive", "websocket", false),
+            ("Upgrade", "SPDY/3.1", false),
+            ("Upgrade", "h2c", false),
+        ] {
+            let headers = headers(&[("connection", connection), ("upgrade", upgrade)]);
+            assert_eq!(is_asked(&headers), expected, "{connection} {upgrade}");
+        }
+        assert!(!is_asked(&HeaderMap::new()));
+    }
+
+    const KEY: (&str, &str) = ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+    const V13: (&str, &str) = ("sec-websocket-version", "13");
+
+    #[track_caller]
+    fn check(pairs: &[(&'static str, &'static str)], expected: Result<Option<&str>, u16>) {
+        let found = handshake(&headers(pairs));
+        if let Ok(headers) = &found {
+            assert_eq!(headers[SEC_WEBSOCKET_ACCEPT], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        }
+        let found = found.map(|headers| {
+            let protocol = headers.get(SEC_WEBSOCKET_PROTOCOL);
+            protocol.map(|value| value.to_str().unwrap().to_owned())
+        });
+        let expected = expected.map(|protocol| protocol.map(str::to_owned));
+        assert_eq!(found.map_err(|error| error.status.code), expected, "{pairs:?}");
+    }
+
+    #[test]
+    fn handshakes_are_those_of_upstream() {
+        check(&[KEY, V13], Ok(None));
+        check(&[KEY, V13, ("origin", "https://console.example.com:8443")], Ok(None));
+        let binary = ("sec-websocket-protocol", "base64.binary.k8s.io");
+        check(&[KEY, V13, binary], Ok(Some("base64.binary.k8s.io")));
+        check(&[KEY, V13, ("sec-websocket-protocol", "v4.other")], Ok(Some("v4.other")));
+        check(&[KEY, V13, binary, ("sec-websocket-protocol", "another")], Err(400));
+        check(&[KEY, V13, ("sec-websocket-protocol", "one, another")], Err(400));
+        check(&[KEY, V13, ("origin", "null")], Err(403));
+        check(&[KEY, V13, ("origin", "nonsense")], Err(403));
+        check(&[KEY, ("sec-websocket-version", "8")], Err(400));
+        check(&[KEY], Err(400));
+        check(&[V13], Err(400));
+    }
+}

@@ -1,0 +1,226 @@
+//! Watches over WebSocket, byte by byte.
+
+use std::time::Duration;
+
+use apiserver::limits::Limits;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+use crate::cluster::stand_in;
+use crate::harness::{House, Making, Protocol, check_record, thing, tls};
+use crate::tokens::{alice, review};
+
+const THINGS: &str = "/apis/test.io/v1/namespaces/shop/things";
+const ASK: &str = "connection: keep-alive, Upgrade\r\nupgrade: WebSocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\norigin: https://console.example.com\r\n";
+/// Nothing in these tests takes this long unless it hangs.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// One WebSocket, or what came of asking for one.
+struct Socket {
+    stream: TlsStream<TcpStream>,
+    head: String,
+}
+
+impl Socket {
+    /// Asks as `user`, or as nobody without a certificate.
+    async fn ask(house: &House, user: Option<&str>, path: &str, headers: &str) -> Self {
+        let identity = user.map(|user| house.ca.client(user, &[]));
+        let stream = tls(house.address, &house.ca.pem(), identity.as_ref(), Protocol::Http1).await;
+        let mut stream = stream.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(within(stream.read_u8()).await.unwrap());
+        }
+        Self { stream, head: String::from_utf8(head).unwrap().to_ascii_lowercase() }
+    }
+
+    fn code(&self) -> &str {
+        self.head.split(' ').nth(1).unwrap()
+    }
+
+    /// The next frame: its first byte and its payload.
+    async fn frame(&mut self) -> (u8, Vec<u8>) {
+        let read = async {
+            let (first, len) = (self.stream.read_u8().await?, self.stream.read_u8().await?);
+            let len = match len {
+                126 => usize::from(self.stream.read_u16().await?),
+                127 => usize::try_from(self.stream.read_u64().await?).unwrap(),
+                short => usize::from(short),
+            };
+            let mut payload = vec![0; len];
+            self.stream.read_exact(&mut payload).await?;
+            Ok::<_, std::io::Error>((first, payload))
+        };
+        within(read).await.unwrap()
+    }
+
+    /// The next event.
+    async fn event(&mut self) -> serde_json::Value {
+        let (first, payload) = self.frame().await;
+        assert_eq!(first, 0x81, "one text message an event");
+        serde_json::from_slice(&payload).unwrap()
+    }
+
+    async fn send(&mut self, first: u8, payload: &[u8]) {
+        let mask = [7, 1, 2, 9];
+        let mut frame = vec![first, 0x80 | u8::try_from(payload.len()).unwrap()];
+        frame.extend(mask);
+        frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+        self.stream.write_all(&frame).await.unwrap();
+    }
+
+    /// Whether nothing more comes.
+    async fn is_over(&mut self) -> bool {
+        let mut rest = Vec::new();
+        // Without the goodbye of TLS it is over too.
+        drop(within(self.stream.read_to_end(&mut rest)).await);
+        rest.is_empty()
+    }
+}
+
+async fn within<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, work).await.expect("in time")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_over_websocket_is_a_watch_and_recorded_as_one() {
+    let house = House::open().await;
+    let watch = format!("{THINGS}?watch=1");
+    let mut socket = Socket::ask(&house, Some("alice"), &watch, ASK).await;
+    assert_eq!(socket.code(), "101");
+    for header in [
+        "upgrade: websocket",
+        "connection: upgrade",
+        "sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=",
+    ] {
+        assert!(socket.head.contains(header), "{}", socket.head);
+    }
+    assert!(!socket.head.contains("sec-websocket-protocol"), "{}", socket.head);
+    assert_eq!(house.events().await.len(), 1, "recorded before the first byte");
+    let mut alice = house.client("alice").await;
+    assert_eq!(alice.post(THINGS, &thing("one")).await.code, 201);
+    let event = socket.event().await;
+    assert_eq!(
+        (&event["type"], &event["object"]["metadata"]["name"]),
+        (&"ADDED".into(), &"one".into())
+    );
+
+    socket.send(0x81, b"what a client says has no meaning").await;
+    socket.send(0x89, b"still there?").await;
+    assert_eq!(socket.frame().await, (0x8a, b"still there?".to_vec()));
+    let path = format!("{THINGS}/one");
+    assert_eq!(alice.call("DELETE", &path).await.code, 200);
+    assert_eq!(socket.event().await["type"], "DELETED");
+    socket.send(0x88, &1001_u16.to_be_bytes()).await;
+    assert_eq!(socket.frame().await, (0x88, 1001_u16.to_be_bytes().to_vec()));
+    assert!(socket.is_over().await);
+    check_record(
+        house,
+        "
+        ResponseStarted watch /apis/test.io/v1/namespaces/shop/things?watch=1 101 alice
+        ResponseComplete create /apis/test.io/v1/namespaces/shop/things 201 alice
+        ResponseComplete delete /apis/test.io/v1/namespaces/shop/things/one 200 alice
+        ResponseComplete watch /apis/test.io/v1/namespaces/shop/things?watch=1 101 alice
+        ",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_ends_in_good_order_with_its_time_and_with_the_server() {
+    let house = House::open().await;
+    let short = format!("{THINGS}?watch=1&timeoutSeconds=1");
+    let mut of_time = Socket::ask(&house, Some("alice"), &short, ASK).await;
+    let mut of_server = Socket::ask(&house, Some("alice"), &format!("{THINGS}?watch=1"), ASK).await;
+    let mut of_nobody = Socket::ask(&house, Some("alice"), &format!("{THINGS}?watch=2"), ASK).await;
+    assert_eq!(of_nobody.code(), "101");
+    of_nobody.stream.shutdown().await.unwrap();
+    drop(of_nobody);
+    let normal = (0x88, 1000_u16.to_be_bytes().to_vec());
+    assert_eq!(of_time.frame().await, normal);
+    assert!(of_time.is_over().await);
+    house.begin_closing();
+    assert_eq!(of_server.frame().await, normal);
+    assert!(of_server.is_over().await);
+    let events = house.close().await;
+    let ends = events.iter().filter(|event| event.stage == event::Stage::ResponseComplete);
+    assert_eq!(ends.count(), 3, "each has one end");
+    assert_eq!(events.len(), 6);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_watch_or_no_handshake_is_refused() {
+    let house = House::open().await;
+    let (watch, list) = (format!("{THINGS}?watch=1"), THINGS.to_owned());
+    let two = format!("{ASK}sec-websocket-protocol: one, two\r\n");
+    let old = ASK.replace("version: 13", "version: 8");
+    let spdy = ASK.replace("WebSocket", "SPDY/3.1");
+    let odd = ASK.replace("https://console.example.com", "null");
+    let mut expected = Vec::new();
+    for (user, path, headers, code) in [
+        ("alice", &list, ASK, "400"),
+        ("alice", &watch, &two, "400"),
+        ("alice", &watch, &old, "400"),
+        ("alice", &watch, &spdy, "400"),
+        ("alice", &watch, &odd, "403"),
+        ("mallory", &watch, ASK, "403"),
+    ] {
+        let socket = Socket::ask(&house, Some(user), path, headers).await;
+        assert_eq!(socket.code(), code, "{user} {path} {headers}");
+        let verb = if *path == list { "list" } else { "watch" };
+        if verb == "watch" {
+            expected.push(format!("ResponseStarted {verb} {path} {code} {user}"));
+        }
+        expected.push(format!("ResponseComplete {verb} {path} {code} {user}"));
+    }
+    check_record(house, &expected.join("\n")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_breaks_the_rules_is_told_and_shown_out() {
+    let house = House::open().await;
+    let watch = format!("{THINGS}?watch=1");
+    let mut socket = Socket::ask(&house, Some("alice"), &watch, ASK).await;
+    socket.stream.write_all(&[0x81, 0x02, b'h', b'i']).await.unwrap();
+    assert_eq!(socket.frame().await, (0x88, 1002_u16.to_be_bytes().to_vec()));
+    assert!(socket.is_over().await);
+    let mut socket = Socket::ask(&house, Some("alice"), &watch, ASK).await;
+    socket.stream.write_all(&[0x82, 0xff, 0, 0, 0, 1, 0, 0, 0, 0, 1, 2, 3, 4]).await.unwrap();
+    assert_eq!(socket.frame().await, (0x88, 1009_u16.to_be_bytes().to_vec()));
+    assert_eq!(house.close().await.len(), 4);
+}
+
+/// A browser can set no `Authorization` header.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_in_a_subprotocol_is_believed_and_kept_nowhere() {
+    let (script, client) = stand_in([review(&alice())]).await;
+    let house = House::make(Making {
+        tokens: Some(client),
+        limits: Limits::default(),
+        ..Making::default()
+    })
+    .await;
+    let watch = format!("{THINGS}?watch=1");
+    // "sesame" in base64url.
+    let token = "base64url.bearer.authorization.k8s.io.c2VzYW1l";
+    let both = format!("{ASK}sec-websocket-protocol: {token}, base64.binary.k8s.io\r\n");
+    let mut socket = Socket::ask(&house, None, &watch, &both).await;
+    assert_eq!(socket.code(), "101", "{}", socket.head);
+    assert!(socket.head.contains("sec-websocket-protocol: base64.binary.k8s.io\r\n"));
+    assert_eq!(script.first().1["spec"], serde_json::json!({"token": "sesame"}));
+    socket.send(0x88, b"").await;
+    assert_eq!(socket.frame().await.0, 0x88);
+    let alone = format!("{ASK}sec-websocket-protocol: {token}\r\n");
+    assert_eq!(Socket::ask(&house, None, &watch, &alone).await.code(), "401");
+    let no_socket = format!("sec-websocket-protocol: {token}, other\r\n");
+    assert_eq!(Socket::ask(&house, None, &watch, &no_socket).await.code(), "401");
+    let events = house.close().await;
+    assert_eq!(events[0].user.username, "alice");
+    for event in &events {
+        let written = String::from_utf8(event::record::write(event).to_vec()).unwrap();
+        assert!(!written.contains("sesame") && !written.contains("c2VzYW1l"), "{written}");
+    }
+}

@@ -106,6 +106,7 @@ impl Server {
         paths.extend(["/healthz", "/livez", "/metrics", "/readyz", "/version"].map(str::to_owned));
         paths.extend(options.registry.document_paths().map(str::to_owned));
         paths.sort();
+        paths.dedup();
         let front = Front {
             ledger: Ledger::new(options.storage, Arc::clone(&options.clock)),
             clock: options.clock,

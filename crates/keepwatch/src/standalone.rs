@@ -14,8 +14,10 @@ pub(crate) mod namespace_controller;
 pub(crate) mod namespaces;
 pub(crate) mod pki;
 pub(crate) mod rbac;
+pub(crate) mod reviews;
 pub(crate) mod sealed;
 pub(crate) mod secrets;
+pub(crate) mod services;
 pub(crate) mod story;
 
 use kasten::Installation;

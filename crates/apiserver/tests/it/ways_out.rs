@@ -95,7 +95,7 @@ async fn health_touches_no_record_and_needs_no_right() {
     let metrics = alice.call("GET", "/metrics").await.body;
     assert!(metrics.contains("apiserver_request_total{"), "{metrics}");
     let index = alice.call("GET", "/").await.body;
-    let paths = r#"{"paths":["/apis","/healthz","/livez","/metrics","/readyz","/version"]}"#;
+    let paths = r#"{"paths":["/apis","/apis/test.io","/apis/test.io/v1","/healthz","/livez","/metrics","/openapi/v2","/openapi/v3","/readyz","/version"]}"#;
     assert_eq!(index.trim(), paths);
     check_record(
         house,

@@ -14,7 +14,7 @@ use apiserver::authz::union::{ALWAYS_ALLOWED, Union};
 use apiserver::limits::Limits;
 use apiserver::tls::ServingCertificate;
 use apiserver::trust::{Trust, TrustFiles};
-use apiserver::{Clock as _, Resource};
+use apiserver::{Authorizer, Clock as _, Resource};
 use event::kasten::Labels;
 use kasten::roles::USERS;
 use sink::{Encoding, Sink, StdoutSink};
@@ -34,7 +34,7 @@ use crate::standalone::sealed::Sealed;
 use crate::standalone::story::Story;
 use crate::standalone::{
     CONTROLLER, INSTALLATION, NAMESPACE_CONTROLLER, core_events, destinations, kubeconfig, rbac,
-    secrets,
+    reviews, secrets, services,
 };
 
 /// Requests under way get so long when a person has pressed Ctrl-C.
@@ -135,6 +135,7 @@ fn resources() -> Vec<Resource> {
     resources.push(namespaces::resource());
     resources.push(secrets::resource());
     resources.push(core_events::resource());
+    resources.push(services::resource());
     resources
 }
 
@@ -142,11 +143,15 @@ async fn open(
     args: &UpArgs,
     folder: &Folder,
     authority: &Authority,
-    resources: Vec<Resource>,
+    mut resources: Vec<Resource>,
 ) -> Result<House> {
     let now = SystemClock.now();
     let policy = policy::named(&args.policy, &INSTALLATION)?;
-    let rbac = rbac::open(&folder.rbac())?;
+    let rbac = Arc::new(rbac::open(&folder.rbac())?);
+    let members: Vec<Arc<dyn Authorizer>> = vec![Arc::clone(&rbac) as Arc<dyn Authorizer>];
+    let authorizer = Union::new(ALWAYS_ALLOWED.map(str::to_owned).to_vec(), members);
+    let authorizer: Arc<dyn Authorizer> = Arc::new(authorizer);
+    resources.extend(reviews::resources(Arc::clone(&authorizer), rbac));
     if let Some(home) = folder.store().parent() {
         modes::tighten(home)?;
     }
@@ -171,10 +176,7 @@ async fn open(
         serving,
         trust: None,
         authenticator: Authenticator::new(trust, None, Anonymous::Allowed),
-        authorizer: Arc::new(Union::new(
-            ALWAYS_ALLOWED.map(str::to_owned).to_vec(),
-            vec![Arc::new(rbac)],
-        )),
+        authorizer,
         namespaces: Arc::new(OwnNamespaces(store.clone())),
         policy,
         resources,

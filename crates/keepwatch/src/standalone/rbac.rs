@@ -8,8 +8,10 @@ use apiserver::authz::rbac::Rbac;
 
 use super::pki::write_private;
 
-/// Who acts for the server itself. A folder of an earlier release may lack some.
-const OWN: [(&str, &str); 2] = [
+/// Who acts for the server itself, and what every user may ask. A folder of an earlier release may lack
+/// some.
+const OWN: [(&str, &str); 3] = [
+    ("basic-user.yaml", include_str!("rbac/basic-user.yaml")),
     ("keepwatch.yaml", include_str!("rbac/keepwatch.yaml")),
     ("keepwatch-controller.yaml", include_str!("rbac/keepwatch-controller.yaml")),
 ];

@@ -187,7 +187,7 @@ async fn verbs_and_names() {
         (
             "GET WIDGETS/a",
             "",
-            &[("accept", "application/yaml")],
+            &[("accept", "text/html")],
             406,
             "NotAcceptable",
             "only the following media types are accepted: application/json",

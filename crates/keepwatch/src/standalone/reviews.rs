@@ -1,0 +1,309 @@
+//! What users ask about themselves: `kubectl auth can-i`, `can-i --list` and `auth whoami`.
+//!
+//! In a cluster kube-apiserver answers this; here it is how one tries out RBAC manifests. Nothing is
+//! kept, and nobody can ask about others: for that there is impersonation.
+
+use std::sync::Arc;
+
+use apiserver::authz::rbac::Rbac;
+use apiserver::{
+    ApiError, Attributes, Authorizer, Decision, FieldError, Occasion, Resource, Review, Scope,
+    Strategy, Verb,
+};
+use event::UserInfo;
+use serde_json::{Map, Value, json};
+
+const AUTHORIZATION: &str = "authorization.k8s.io";
+
+/// The kinds, ready to be served.
+pub(crate) fn resources(authorizer: Arc<dyn Authorizer>, rbac: Arc<Rbac>) -> Vec<Resource> {
+    let access = resource(
+        AUTHORIZATION,
+        "SelfSubjectAccessReview",
+        ["selfsubjectaccessreviews", "selfsubjectaccessreview"],
+        access_schema(),
+        Arc::new(AccessReviews(authorizer)),
+    );
+    let rules = resource(
+        AUTHORIZATION,
+        "SelfSubjectRulesReview",
+        ["selfsubjectrulesreviews", "selfsubjectrulesreview"],
+        rules_schema(),
+        Arc::new(RulesReviews(rbac)),
+    );
+    let subject = resource(
+        "authentication.k8s.io",
+        "SelfSubjectReview",
+        ["selfsubjectreviews", "selfsubjectreview"],
+        subject_schema(),
+        Arc::new(SubjectReviews),
+    );
+    vec![subject, access, rules]
+}
+
+fn resource(
+    group: &'static str,
+    kind: &'static str,
+    [plural, singular]: [&'static str; 2],
+    schema: Value,
+    strategy: Arc<dyn Strategy>,
+) -> Resource {
+    Resource {
+        group,
+        version: "v1",
+        kind,
+        plural,
+        singular,
+        short_names: &[],
+        categories: &[],
+        scope: Scope::Cluster,
+        verbs: &[Verb::Create],
+        columns: &[],
+        schema: schema.into(),
+        subresources: &[],
+        selectable_fields: &[],
+        withhold_bodies: false,
+        audit_level_min: event::Level::None,
+        read_only: None,
+        strategy,
+    }
+}
+
+/// A schema of an object with these parts.
+fn schema(description: &str, parts: &[(&str, Value)]) -> Value {
+    let mut properties = json!({
+        "apiVersion": text("Version of the schema."),
+        "kind": text("What this object is."),
+        "metadata": object("Standard metadata.", &[]),
+    });
+    for (name, part) in parts {
+        properties[*name] = part.clone();
+    }
+    json!({"type": "object", "description": description, "properties": properties})
+}
+
+fn text(description: &str) -> Value {
+    json!({"type": "string", "description": description})
+}
+
+fn texts(description: &str) -> Value {
+    json!({"type": "array", "items": {"type": "string"}, "description": description})
+}
+
+fn flag(description: &str) -> Value {
+    json!({"type": "boolean", "description": description})
+}
+
+fn object(description: &str, fields: &[(&str, Value)]) -> Value {
+    let fields: Map<String, Value> =
+        fields.iter().map(|(name, field)| ((*name).to_owned(), field.clone())).collect();
+    json!({"type": "object", "description": description, "properties": fields})
+}
+
+fn objects(description: &str, fields: &[(&str, Value)]) -> Value {
+    json!({"type": "array", "items": object(description, fields), "description": description})
+}
+
+fn selector(description: &str) -> Value {
+    let requirement = [
+        ("key", text("What is compared.")),
+        ("operator", text("How.")),
+        ("values", texts("With what.")),
+    ];
+    object(
+        description,
+        &[
+            ("rawSelector", text("As in a query.")),
+            ("requirements", objects("Conditions.", &requirement)),
+        ],
+    )
+}
+
+fn access_schema() -> Value {
+    let resource = [
+        ("namespace", text("Namespace; empty for all of them and for the cluster.")),
+        ("verb", text("Verb; * is all.")),
+        ("group", text("API group; * is all.")),
+        ("version", text("API version; * is all.")),
+        ("resource", text("Resource; * is all.")),
+        ("subresource", text("Subresource.")),
+        ("name", text("Name; empty for all.")),
+        ("fieldSelector", selector("Only objects with such fields.")),
+        ("labelSelector", selector("Only objects with such labels.")),
+    ];
+    let path = [("path", text("Path of the URL.")), ("verb", text("HTTP method."))];
+    let spec = object(
+        "What is asked.",
+        &[
+            ("resourceAttributes", object("Access to a resource.", &resource)),
+            ("nonResourceAttributes", object("Access to a path.", &path)),
+        ],
+    );
+    let status = object(
+        "The answer.",
+        &[
+            ("allowed", flag("Whether the user may.")),
+            ("denied", flag("Whether it is denied, whatever else allows it.")),
+            ("reason", text("Why.")),
+            ("evaluationError", text("What kept the question from being answered.")),
+        ],
+    );
+    let description = "SelfSubjectAccessReview asks whether the user may do something.";
+    schema(description, &[("spec", spec), ("status", status)])
+}
+
+fn rules_schema() -> Value {
+    let of_resources = [
+        ("verbs", texts("Verbs.")),
+        ("apiGroups", texts("API groups.")),
+        ("resources", texts("Resources.")),
+        ("resourceNames", texts("Names; none means all.")),
+    ];
+    let of_paths = [("verbs", texts("HTTP methods.")), ("nonResourceURLs", texts("Paths."))];
+    let status = object(
+        "The answer.",
+        &[
+            ("resourceRules", objects("Access to resources.", &of_resources)),
+            ("nonResourceRules", objects("Access to paths.", &of_paths)),
+            ("incomplete", flag("Whether there may be more.")),
+            ("evaluationError", text("Why there may be more.")),
+        ],
+    );
+    let spec = object("What is asked.", &[("namespace", text("Namespace."))]);
+    let description = "SelfSubjectRulesReview asks what the user may do in a namespace.";
+    schema(description, &[("spec", spec), ("status", status)])
+}
+
+fn subject_schema() -> Value {
+    let extra = json!({"type": "object", "description": "More of the user.",
+        "additionalProperties": {"type": "array", "items": {"type": "string"}}});
+    let user = [
+        ("username", text("Name.")),
+        ("uid", text("Identity.")),
+        ("groups", texts("Groups.")),
+        ("extra", extra),
+    ];
+    let status = object("The answer.", &[("userInfo", object("The user.", &user))]);
+    let description = "SelfSubjectReview asks who the user is.";
+    schema(description, &[("status", status)])
+}
+
+/// Whether the user may do something.
+struct AccessReviews(Arc<dyn Authorizer>);
+
+impl Strategy for AccessReviews {
+    fn validate(
+        &self,
+        review: &Map<String, Value>,
+        _old: Option<&Map<String, Value>>,
+        _at: &Occasion,
+    ) -> Vec<FieldError> {
+        let is_given = |key: &str| review.get("spec").and_then(|spec| spec.get(key)).is_some();
+        if is_given("resourceAttributes") != is_given("nonResourceAttributes") {
+            return Vec::new();
+        }
+        let detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
+        vec![FieldError::invalid("spec.resourceAttributes", &Value::Null, detail)]
+    }
+
+    fn review(&self, review: &Map<String, Value>, at: &Occasion) -> Option<Review> {
+        let attributes = attributes(review.get("spec"), &at.user);
+        let (authorizer, mut review) = (Arc::clone(&self.0), review.clone());
+        Some(Box::pin(async move {
+            let decision = authorizer.authorize(&attributes).await;
+            review.insert("status".to_owned(), status(decision.map_err(|error| error.to_string())));
+            Ok(review)
+        }))
+    }
+}
+
+fn attributes(spec: Option<&Value>, user: &Arc<UserInfo>) -> Attributes {
+    let user = Arc::clone(user);
+    let of = |part: Option<&Value>, key: &str| {
+        part.and_then(|part| part.get(key)).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    let part = |key: &str| spec.and_then(|spec| spec.get(key));
+    if let Some(path) = part("nonResourceAttributes") {
+        let path = Some(path);
+        return Attributes {
+            user,
+            verb: of(path, "verb"),
+            path: of(path, "path"),
+            ..Attributes::default()
+        };
+    }
+    let resource = part("resourceAttributes");
+    let selector = |key: &str| of(resource.and_then(|resource| resource.get(key)), "rawSelector");
+    Attributes {
+        user,
+        verb: of(resource, "verb"),
+        group: of(resource, "group"),
+        version: of(resource, "version"),
+        resource: of(resource, "resource"),
+        subresource: of(resource, "subresource"),
+        namespace: of(resource, "namespace"),
+        name: of(resource, "name"),
+        path: String::new(),
+        label_selector: selector("labelSelector"),
+        field_selector: selector("fieldSelector"),
+    }
+}
+
+fn status(decision: Result<Decision, String>) -> Value {
+    let (allowed, denied, reason, error) = match decision {
+        Ok(Decision::Allow(reason)) => (true, false, reason, String::new()),
+        Ok(Decision::Deny(reason)) => (false, true, reason, String::new()),
+        Ok(Decision::NoOpinion(reason)) => (false, false, reason, String::new()),
+        Err(error) => (false, false, String::new(), error),
+    };
+    let mut status = json!({"allowed": allowed});
+    if denied {
+        status["denied"] = true.into();
+    }
+    for (key, text) in [("reason", reason), ("evaluationError", error)] {
+        if !text.is_empty() {
+            status[key] = text.into();
+        }
+    }
+    status
+}
+
+/// What the user may do in a namespace.
+struct RulesReviews(Arc<Rbac>);
+
+impl Strategy for RulesReviews {
+    fn review(&self, review: &Map<String, Value>, at: &Occasion) -> Option<Review> {
+        let namespace = review.get("spec").and_then(|spec| spec.get("namespace"));
+        let namespace = namespace.and_then(Value::as_str).unwrap_or_default();
+        let answered = if namespace.is_empty() {
+            Err(ApiError::bad_request("no namespace on request"))
+        } else {
+            let mut review = review.clone();
+            review.insert("status".to_owned(), self.0.rules_of(&at.user, namespace));
+            Ok(review)
+        };
+        Some(Box::pin(std::future::ready(answered)))
+    }
+}
+
+/// Who the user is.
+struct SubjectReviews;
+
+impl Strategy for SubjectReviews {
+    fn review(&self, review: &Map<String, Value>, at: &Occasion) -> Option<Review> {
+        let UserInfo { username, uid, groups, extra } = &*at.user;
+        let mut user = json!({"username": username});
+        if !uid.is_empty() {
+            user["uid"] = uid.as_str().into();
+        }
+        if !groups.is_empty() {
+            user["groups"] = json!(groups);
+        }
+        if !extra.is_empty() {
+            user["extra"] = json!(extra);
+        }
+        let mut review = review.clone();
+        review.insert("status".to_owned(), json!({"userInfo": user}));
+        Some(Box::pin(std::future::ready(Ok(review))))
+    }
+}

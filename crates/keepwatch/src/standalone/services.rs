@@ -1,0 +1,39 @@
+//! Core `services`, of which a server without a cluster has none: `kubectl cluster-info` lists them.
+
+use std::sync::Arc;
+
+use apiserver::resource::Plain;
+use apiserver::{Resource, Scope, Verb};
+use serde_json::json;
+
+/// The kind, ready to be served.
+pub(crate) fn resource() -> Resource {
+    Resource {
+        group: "",
+        version: "v1",
+        kind: "Service",
+        plural: "services",
+        singular: "service",
+        short_names: &["svc"],
+        categories: &["all"],
+        scope: Scope::Namespaced,
+        verbs: &[Verb::Get, Verb::List, Verb::Watch],
+        columns: &[],
+        schema: json!({
+            "type": "object",
+            "description": "Service is a name for what serves; there is none here.",
+            "properties": {
+                "apiVersion": {"type": "string", "description": "Version of the schema."},
+                "kind": {"type": "string", "description": "What this object is."},
+                "metadata": {"type": "object", "description": "Standard metadata."},
+            },
+        })
+        .into(),
+        subresources: &[],
+        selectable_fields: &[],
+        withhold_bodies: false,
+        audit_level_min: event::Level::None,
+        read_only: None,
+        strategy: Arc::new(Plain),
+    }
+}

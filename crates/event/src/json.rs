@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::scan;
+use crate::scan::{self, Halves};
 
 /// Valid JSON on one line: compact, with `<`, `>`, `&`, control characters, U+2028, U+2029 and
 /// bidirectional marks escaped, keys in the order in which they came, numbers as they came.
@@ -30,7 +30,16 @@ pub enum JsonError {
 impl Json {
     /// Checks and normalises bytes from outside. Bytes that are in form already are kept.
     pub fn parse(bytes: Bytes) -> Result<Self, JsonError> {
-        match scan::scan(&bytes) {
+        Self::parsed(bytes, Halves::Replace)
+    }
+
+    /// The same, but half a surrogate pair stays. Readers that resolve escapes may refuse it.
+    pub(crate) fn parse_with_halves(bytes: Bytes) -> Result<Self, JsonError> {
+        Self::parsed(bytes, Halves::Keep)
+    }
+
+    fn parsed(bytes: Bytes, halves: Halves) -> Result<Self, JsonError> {
+        match scan::scan(&bytes, halves) {
             Ok(None) => Ok(Self(bytes)),
             Ok(Some(cleaned)) => Ok(Self(Bytes::from(cleaned))),
             Err(scan::Fault { offset, what }) => Err(JsonError::Syntax { offset, what }),

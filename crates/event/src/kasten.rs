@@ -55,7 +55,7 @@ pub fn write(event: &View<'_>, labels: &Labels, line: &mut Vec<u8>) {
     line.reserve(1536 + event.body_bytes());
     let received = head.request_received_timestamp.quoted();
     let mut object = Object::open(line);
-    front(head, labels, received.as_ref(), &mut object);
+    front(head, labels, &mut object);
     object.word(br#","Level":"#, head.level.as_str());
     object.text(br#","AuditID":"#, head.audit_id);
     object.word(br#","Stage":"#, head.stage.as_str());
@@ -87,10 +87,10 @@ pub fn write(event: &View<'_>, labels: &Labels, line: &mut Vec<u8>) {
 }
 
 /// The keys that log tools look for.
-fn front(head: &Head<'_>, labels: &Labels, received: Option<&[u8; 29]>, object: &mut Object<'_>) {
+pub(crate) fn front(head: &Head<'_>, labels: &Labels, object: &mut Object<'_>) {
     message(head, labels, object.key(br#","message":"#));
-    if received.is_some() {
-        object.time(br#","timestamp":"#, received);
+    if let Some(received) = head.request_received_timestamp.quoted() {
+        object.time(br#","timestamp":"#, Some(&received));
     }
     object.word(br#","status":"#, severity(head));
     service(labels, object);

@@ -17,12 +17,22 @@ pub(crate) struct Fault {
     pub(crate) what: &'static str,
 }
 
+/// What becomes of half a surrogate pair.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Halves {
+    /// Many readers would refuse the whole line: U+FFFD stands in its place, as Go's decoder has it.
+    Replace,
+    /// It stays as it came.
+    Keep,
+}
+
 /// `None` when the text can stand as it is, else its other form.
-pub(crate) fn scan(bytes: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+pub(crate) fn scan(bytes: &[u8], halves: Halves) -> Result<Option<Vec<u8>>, Fault> {
     if let Err(error) = std::str::from_utf8(bytes) {
         return Err(Fault { offset: error.valid_up_to(), what: "invalid UTF-8" });
     }
-    let mut scan = Scan { bytes, at: 0, copied: 0, out: Vec::new(), objects: 0, depth: 0 };
+    let (out, objects, depth) = (Vec::new(), 0, 0);
+    let mut scan = Scan { bytes, halves, at: 0, copied: 0, out, objects, depth };
     scan.document()?;
     if scan.copied == 0 {
         return Ok(None);
@@ -33,6 +43,7 @@ pub(crate) fn scan(bytes: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
 
 struct Scan<'a> {
     bytes: &'a [u8],
+    halves: Halves,
     at: usize,
     /// Everything before is in `out` already, or left out of it.
     copied: usize,
@@ -176,9 +187,7 @@ impl Scan<'_> {
                     {
                         self.at += 12;
                     }
-                    // Half a pair is no character: many readers would refuse the whole line. Go's
-                    // decoder puts the same in its place.
-                    0xd800..0xe000 => self.replace(6, 0xfffd),
+                    0xd800..0xe000 if self.halves == Halves::Replace => self.replace(6, 0xfffd),
                     _ => self.at += 6,
                 }
             }

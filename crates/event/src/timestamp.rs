@@ -28,12 +28,81 @@ impl Timestamp {
         self.0
     }
 
-    /// Reads RFC 3339 with any offset; what is finer than a microsecond is cut off.
+    /// Reads RFC 3339 with any offset, and what Go reads for it; what is finer than a microsecond is
+    /// cut off. The years are 0 to 9999.
     pub fn parse(text: &str) -> Result<Self, TimestampError> {
-        text.parse::<jiff::Timestamp>()
-            .map(|time| Self(time.as_microsecond()))
-            .map_err(|_| TimestampError(text.to_owned()))
+        let micros = as_go_reads(text).or_else(|| {
+            let time = text.parse::<jiff::Timestamp>().ok()?;
+            Some(time.as_microsecond())
+        });
+        let in_range = micros.filter(|micros| (MICROS_MIN..=MICROS_MAX).contains(micros));
+        in_range.map(Self).ok_or_else(|| TimestampError(text.to_owned()))
     }
+}
+
+/// Microseconds since the epoch of a time as Go reads it: an hour of one digit, a comma before the
+/// fraction, and the last day of the year 9999, which `jiff` does not have.
+fn as_go_reads(text: &str) -> Option<i64> {
+    let (date, time) = text.split_once('T')?;
+    let year = digits(date.get(..4)?)?;
+    let month = digits(date.get(4..)?.strip_prefix('-')?.get(..2)?)?;
+    let day = digits(date.get(7..)?.strip_prefix('-')?)?;
+    if date.len() != 10 || !(1..=12).contains(&month) || day < 1 || day > days_in(year, month) {
+        return None;
+    }
+    let (hour, rest) = time.split_once(':')?;
+    let (minute, rest) = rest.split_once(':')?;
+    let (second, rest) = (rest.get(..2)?, rest.get(2..)?);
+    let fraction = rest.strip_prefix(['.', ','])?;
+    let len = fraction.bytes().take_while(u8::is_ascii_digit).count();
+    let (fraction, zone) = fraction.split_at_checked(len)?;
+    let has_length = (1..=2).contains(&hour.len()) && minute.len() == 2 && len > 0;
+    let (hour, minute, second) = (digits(hour)?, digits(minute)?, digits(second)?);
+    if !has_length || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let micros = digits(&format!("{:0<6}", fraction.get(..len.min(6))?))?;
+    let seconds = day_number(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second;
+    Some((seconds - offset_seconds(zone)?) * 1_000_000 + micros)
+}
+
+/// A number of digits only.
+fn digits(text: &str) -> Option<i64> {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number { text.parse().ok() } else { None }
+}
+
+/// `Z` or `+01:30`.
+fn offset_seconds(zone: &str) -> Option<i64> {
+    if zone == "Z" {
+        return Some(0);
+    }
+    let (sign, text) = match zone.split_at_checked(1)? {
+        ("+", text) => (1, text),
+        ("-", text) => (-1, text),
+        _ => return None,
+    };
+    let (hours, minutes) = text.split_once(':')?;
+    let has_length = hours.len() == 2 && minutes.len() == 2;
+    let (hours, minutes) = (digits(hours)?, digits(minutes)?);
+    (has_length && hours <= 24 && minutes <= 60).then_some(sign * (hours * 3600 + minutes * 60))
+}
+
+fn days_in(year: i64, month: i64) -> i64 {
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    match month {
+        2 => 28 + i64::from(is_leap),
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// Days since the epoch; the inverse of [`civil`].
+fn day_number(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }
 
 impl Timestamp {
@@ -135,6 +204,32 @@ mod tests {
     fn offsets_and_fine_fractions_are_read() {
         let expected = Timestamp::parse("2026-02-28T23:30:00.123456Z").unwrap();
         assert_eq!(Timestamp::parse("2026-03-01T01:00:00.123456789+01:30"), Ok(expected));
-        assert!(Timestamp::parse("yesterday").is_err());
+    }
+
+    #[test]
+    fn every_time_that_go_reads_is_read_and_the_others_of_rfc_3339_too() {
+        for (text, expected) in [
+            ("9999-12-31T23:59:59.999999Z", Some("9999-12-31T23:59:59.999999Z")),
+            ("9999-12-31T22:59:59.000000-01:00", Some("9999-12-31T23:59:59.000000Z")),
+            ("0000-01-01T00:00:00.000000Z", Some("0000-01-01T00:00:00.000000Z")),
+            ("0000-02-29T00:00:00.000001Z", Some("0000-02-29T00:00:00.000001Z")),
+            ("2026-01-01T3:04:05,123456+01:00", Some("2026-01-01T02:04:05.123456Z")),
+            ("2026-01-01T03:04:05Z", Some("2026-01-01T03:04:05.000000Z")),
+            ("2026-01-01T03:04:05.1Z", Some("2026-01-01T03:04:05.100000Z")),
+            ("2026-01-01T03:04:05.1234567891+24:00", Some("2025-12-31T03:04:05.123456Z")),
+            ("9999-12-31T23:00:00.000000-05:00", None),
+            ("0000-01-01T00:00:00.000000+01:00", None),
+            ("2026-02-29T00:00:00.000000Z", None),
+            ("2026-13-01T00:00:00.000000Z", None),
+            ("2026-01-01T24:00:00.000000Z", None),
+            ("2026-01-01T00:00:00.000000+0é", None),
+            ("+026-01-01T00:00:00.000000Z", None),
+            ("2026-01-01T00:00:00.000000", None),
+            ("", None),
+            ("yesterday", None),
+        ] {
+            let found = Timestamp::parse(text).ok().map(|time| time.to_string());
+            assert_eq!(found.as_deref(), expected, "{text}");
+        }
     }
 }

@@ -3,19 +3,14 @@
 //! One difference, on purpose: control characters and bidirectional marks that Go leaves as they
 //! are come escaped. The meaning is the same.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-
-use bytes::Bytes;
 use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
 
+use crate::decoded::{Notes, WordError, decode, utf8};
+use crate::line::Encoding;
 use crate::object::{self, Object};
+use crate::scan::Halves;
 use crate::view::Reference;
-use crate::{
-    AuthenticationMetadata, Event, Json, JsonError, Level, ObjectReference, Stage, Status,
-    Timestamp, UserInfo, View,
-};
+use crate::{Event, View};
 
 const KIND: &str = "Event";
 const API_VERSION: &str = "audit.k8s.io/v1";
@@ -23,7 +18,7 @@ const API_VERSION: &str = "audit.k8s.io/v1";
 /// Why a line is not an `audit.k8s.io/v1` event.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// Not JSON, a field of the wrong type, or a level or stage that does not exist.
+    /// Not JSON, a field of the wrong type, or a body that cannot be kept.
     #[error("not an audit.k8s.io/v1 event")]
     Field(#[source] serde_json::Error),
     /// A document of another kind or version.
@@ -34,14 +29,9 @@ pub enum ReadError {
         /// As found.
         api_version: String,
     },
-    /// A body that is not JSON as we take it.
-    #[error("{field} of an audit.k8s.io/v1 event cannot be kept")]
-    Body {
-        /// Its key.
-        field: &'static str,
-        /// What is wrong.
-        source: JsonError,
-    },
+    /// A level or stage that does not exist, or no stage.
+    #[error("not an audit.k8s.io/v1 event")]
+    Word(#[source] WordError),
 }
 
 /// Appends one event, without the newline.
@@ -108,75 +98,18 @@ fn object_ref(reference: &Reference<'_>, line: &mut Vec<u8>) {
     object.close();
 }
 
-/// Reads one line. Unknown fields are passed over. As in Go's decoder, a field that is missing or
-/// null is empty; but `level` and `stage` must be there, because an event without them says nothing.
+/// Reads one line. What Kubernetes' decoder takes is taken; but `stage` must be there, because an event
+/// without it says nothing. `kind` and `apiVersion` may be missing.
 pub fn read(line: &[u8]) -> Result<Event, ReadError> {
-    let found: Line<'_> = serde_json::from_slice(line).map_err(ReadError::Field)?;
+    let notes = &mut Notes::default();
+    let text = utf8(line, notes);
+    let found = decode(&text, Encoding::V1, Halves::Replace, notes).map_err(ReadError::Field)?;
     let fits = |found: &str, expected: &str| found.is_empty() || found == expected;
     if !fits(&found.kind, KIND) || !fits(&found.api_version, API_VERSION) {
-        let (kind, api_version) = (found.kind.into_owned(), found.api_version.into_owned());
+        let (kind, api_version) = (found.kind, found.api_version);
         return Err(ReadError::Kind { kind, api_version });
     }
-    let body = |field: &'static str, raw: Option<&RawValue>| {
-        raw.map(|raw| Json::parse(Bytes::copy_from_slice(raw.get().as_bytes())))
-            .transpose()
-            .map_err(|source| ReadError::Body { field, source })
-    };
-    Ok(Event {
-        request_object: body("requestObject", found.request_object)?,
-        response_object: body("responseObject", found.response_object)?,
-        level: found.level,
-        audit_id: found.audit_id,
-        stage: found.stage,
-        request_uri: found.request_uri,
-        verb: found.verb,
-        user: found.user,
-        impersonated_user: found.impersonated_user,
-        authentication_metadata: found.authentication_metadata,
-        source_ips: found.source_ips,
-        user_agent: found.user_agent,
-        object_ref: found.object_ref,
-        response_status: found.response_status,
-        request_received_timestamp: found.request_received_timestamp.unwrap_or(Timestamp::UNSET),
-        stage_timestamp: found.stage_timestamp.unwrap_or(Timestamp::UNSET),
-        annotations: found.annotations,
-    })
-}
-
-/// A line as it is read, bodies still raw.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Line<'a> {
-    #[serde(borrow, default, deserialize_with = "or_default")]
-    kind: Cow<'a, str>,
-    #[serde(borrow, default, deserialize_with = "or_default")]
-    api_version: Cow<'a, str>,
-    level: Level,
-    #[serde(rename = "auditID", default, deserialize_with = "or_default")]
-    audit_id: String,
-    stage: Stage,
-    #[serde(rename = "requestURI", default, deserialize_with = "or_default")]
-    request_uri: String,
-    #[serde(default, deserialize_with = "or_default")]
-    verb: String,
-    #[serde(default, deserialize_with = "or_default")]
-    user: UserInfo,
-    impersonated_user: Option<UserInfo>,
-    authentication_metadata: Option<AuthenticationMetadata>,
-    #[serde(rename = "sourceIPs", default, deserialize_with = "or_default")]
-    source_ips: Vec<String>,
-    #[serde(default, deserialize_with = "or_default")]
-    user_agent: String,
-    object_ref: Option<ObjectReference>,
-    response_status: Option<Status>,
-    #[serde(borrow)]
-    request_object: Option<&'a RawValue>,
-    #[serde(borrow)]
-    response_object: Option<&'a RawValue>,
-    request_received_timestamp: Option<Timestamp>,
-    stage_timestamp: Option<Timestamp>,
-    #[serde(default, deserialize_with = "or_default")]
-    annotations: BTreeMap<String, String>,
+    found.into_event().map_err(ReadError::Word)
 }
 
 /// Takes null for the empty value, as Go's decoder does.

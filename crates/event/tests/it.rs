@@ -4,6 +4,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop where it fails")]
 
+#[path = "it/decoded.rs"]
+mod decoded;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -172,7 +175,7 @@ fn user() -> impl Strategy<Value = UserInfo> {
 }
 
 fn status() -> impl Strategy<Value = Status> {
-    (text(), text(), any::<bool>(), any::<u16>(), any::<u32>()).prop_map(
+    (text(), text(), any::<bool>(), any::<u16>(), 0..=i32::MAX.unsigned_abs()).prop_map(
         |(message, name, detailed, code, retry_after_seconds)| Status {
             status: name.clone(),
             reason: message.clone(),
@@ -312,6 +315,7 @@ proptest! {
         drop(v1::read(&bytes));
         drop(kasten::read(&bytes));
         drop(line::read(&bytes));
+        drop(event::decoded::read(&bytes, &mut event::decoded::Notes::default()));
         drop(View::of(&bytes).map(|view| Event::from(&view)));
         drop(record::read(Bytes::from(bytes)));
         let event = v1::read(EVENTS.lines().nth(1).unwrap().as_bytes()).unwrap();

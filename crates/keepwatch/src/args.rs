@@ -174,13 +174,16 @@ pub(crate) enum PolicyCommand {
 /// Commands about events.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum EventsCommand {
-    /// Turn audit.k8s.io/v1 lines on standard input into another encoding on standard output
+    /// Turn audit events on standard input into lines of one encoding on standard output
+    ///
+    /// Lines of kube-apiserver, of K10 and of Keepwatch may be mixed, with EventLists as webhooks are
+    /// sent them, plain or gzip. Fields that an event does not have are left out and named on stderr.
     #[command(after_help = EXIT_CODES)]
     Convert {
         /// The encoding to write
         #[arg(long, value_enum, value_name = "FORMAT")]
         to: EncodingName,
-        /// Name of the cluster for the tags of the kasten encoding
+        /// Name of the cluster for the tags of the kasten encoding; else the one that a line carries
         #[arg(long, value_name = "NAME", default_value = "")]
         cluster_name: String,
     },

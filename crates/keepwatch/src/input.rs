@@ -15,8 +15,16 @@ mod objects;
 mod progress;
 mod record;
 
+use std::io;
+
+pub(crate) use lines::{Line, Lines};
 pub(crate) use merge::{Inputs, Next};
 pub(crate) use progress::Progress;
 
 /// A longer line is not an event: bodies are at most 3 MiB each, and a batch of events 10 MiB.
 pub(crate) const LINE_BYTES_MAX: usize = 16 << 20;
+
+/// The lines of standard input, plain or gzip.
+pub(crate) fn standard_input() -> io::Result<Lines> {
+    Ok(Lines::new(bytes::stdin(&bytes::Meter::default())?))
+}

@@ -1,67 +1,144 @@
-//! `keepwatch events convert`: lines of `audit.k8s.io/v1` in, another encoding out.
+//! `keepwatch events convert`: audit events of either encoding in, one of them out.
 //!
 //! One line at a time, so that a file of any size passes. A line that is no event is named on
-//! stderr; the good ones are printed all the same.
+//! stderr; the good ones are printed all the same. What an event has and the encodings have no place
+//! for is named there too, with how often it came: nothing is left out without a word.
 
-use std::io::{self, BufRead, BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use event::View;
-use sink::Encoding;
+use event::decoded::{self, Decoded, Document, NAMES_MAX, Notes};
+use event::kasten::Labels;
 
 use crate::args::{EncodingName, EventsCommand};
 use crate::commands::{FAILED, say};
 use crate::house::labels;
+use crate::input::{self, LINE_BYTES_MAX, Line, Lines};
+use crate::printable;
 
-/// A longer line is not an event: bodies are at most 3 MiB each.
-const LINE_BYTES_MAX: u64 = 16 << 20;
+const UNREADABLE: &str = "cannot read standard input";
 
 /// Runs one of the commands about events.
 pub(crate) fn run(command: &EventsCommand) -> Result<ExitCode> {
     match command {
         EventsCommand::Convert { to, cluster_name } => {
-            let encoding = match to {
-                EncodingName::Kasten => Encoding::Kasten(labels(cluster_name)),
-                EncodingName::V1 => Encoding::V1,
+            let target = match to {
+                EncodingName::Kasten => Target::Kasten(labels(cluster_name)),
+                EncodingName::V1 => Target::V1,
             };
+            let from = input::standard_input().context(UNREADABLE)?;
             let out = BufWriter::new(io::stdout().lock());
-            let all_good = convert(&mut io::stdin().lock(), out, &encoding)?;
+            let all_good = Conversion { target, out, tally: Tally::default() }.run(from)?;
             Ok(if all_good { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
         }
     }
 }
 
-/// Whether every line was an event.
-fn convert(from: &mut impl BufRead, mut to: impl Write, encoding: &Encoding) -> Result<bool> {
-    let mut all_good = true;
-    let mut line = Vec::new();
-    let mut converted = Vec::new();
-    for number in 1_u64.. {
-        line.clear();
-        io::Read::take(&mut *from, LINE_BYTES_MAX)
-            .read_until(b'\n', &mut line)
-            .context("cannot read standard input")?;
-        if line.is_empty() {
-            break;
-        }
-        let text = line.trim_ascii();
-        if text.is_empty() {
-            continue;
-        }
-        match event::v1::read(text) {
-            Ok(event) => {
-                converted.clear();
-                encoding.write(&View::from(&event), &mut converted);
-                converted.push(b'\n');
-                to.write_all(&converted)?;
+/// How events are written.
+enum Target {
+    Kasten(Labels),
+    V1,
+}
+
+#[derive(Default)]
+struct Tally {
+    notes: Notes,
+    signals: u64,
+    /// Lines, or events of a list, that are none.
+    bad: u64,
+}
+
+struct Conversion<W> {
+    target: Target,
+    out: W,
+    tally: Tally,
+}
+
+impl<W: Write> Conversion<W> {
+    /// Whether every line was an event.
+    fn run(mut self, mut from: Lines) -> Result<bool> {
+        loop {
+            let read = match from.next().context(UNREADABLE)? {
+                Some(Line::Whole(line)) => decoded::read(line, &mut self.tally.notes),
+                Some(Line::TooLong) => {
+                    let why = format!("it is longer than {LINE_BYTES_MAX} bytes");
+                    self.refuse(&format!("line {}", from.number()), &why);
+                    continue;
+                }
+                None => break,
+            };
+            let place = format!("line {}", from.number());
+            match read {
+                Ok(Document::Event(event)) => self.print(&event)?,
+                Ok(Document::List(events)) => {
+                    for (item, event) in events.into_iter().enumerate() {
+                        match event {
+                            Ok(event) => self.print(&event)?,
+                            Err(error) => {
+                                self.refuse(&format!("{place}, items[{item}]"), &chain(error));
+                            }
+                        }
+                    }
+                }
+                Ok(Document::Signal) => self.tally.signals += 1,
+                Err(error) => self.refuse(&place, &chain(error)),
             }
-            Err(error) => {
-                all_good = false;
-                say(&format!("line {number}: {:#}", anyhow::Error::new(error)));
-            }
+        }
+        self.out.flush()?;
+        self.tally.say();
+        Ok(self.tally.bad == 0)
+    }
+
+    fn print(&mut self, event: &Decoded) -> Result<()> {
+        let mut line = Vec::new();
+        match &self.target {
+            Target::Kasten(labels) => event.write_kasten(labels, &mut line),
+            Target::V1 => event.write_v1(&mut line),
+        }
+        line.push(b'\n');
+        self.out.write_all(&line)?;
+        Ok(())
+    }
+
+    fn refuse(&mut self, place: &str, why: &str) {
+        self.tally.bad += 1;
+        say(&format!("{place}: {}", printable::plain(why)));
+    }
+}
+
+impl Tally {
+    /// What is not in the output.
+    fn say(&self) {
+        for (path, count) in self.notes.unknown() {
+            let path = printable::plain(path);
+            say(&format!("left out: field `{path}`, {}", times(count)));
+        }
+        if self.notes.others() > 0 {
+            let times = times(self.notes.others());
+            say(&format!("left out: fields of other names than these {NAMES_MAX}, {times}"));
+        }
+        if self.notes.replaced() > 0 {
+            say(&format!(
+                "{}: a text had bytes or half a surrogate pair that are no character; U+FFFD stands \
+                 in their place, as Kubernetes' decoder has it",
+                times(self.notes.replaced())
+            ));
+        }
+        if self.signals > 0 {
+            say(&format!("left out: {} between the events", lines_of_signals(self.signals)));
         }
     }
-    to.flush()?;
-    Ok(all_good)
+}
+
+fn times(count: u64) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
+}
+
+fn lines_of_signals(count: u64) -> String {
+    if count == 1 { "one signal".to_owned() } else { format!("{count} signals") }
+}
+
+fn chain(error: decoded::ReadError) -> String {
+    format!("{:#}", anyhow::Error::new(error))
 }

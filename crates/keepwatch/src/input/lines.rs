@@ -5,14 +5,14 @@ use std::io::{self, BufRead};
 use super::LINE_BYTES_MAX;
 
 /// Reads lines one by one.
-pub(super) struct Lines {
+pub(crate) struct Lines {
     from: Box<dyn BufRead>,
     line: Vec<u8>,
     number: u64,
 }
 
 /// One line, without its end and without white space around it.
-pub(super) enum Line<'a> {
+pub(crate) enum Line<'a> {
     /// As it is.
     Whole(&'a [u8]),
     /// It is longer than a line may be, and was passed over.
@@ -25,12 +25,12 @@ impl Lines {
     }
 
     /// The number of the line that came last, from 1.
-    pub(super) fn number(&self) -> u64 {
+    pub(crate) fn number(&self) -> u64 {
         self.number
     }
 
     /// The next line that is not empty; `None` at the end.
-    pub(super) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
+    pub(crate) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
         loop {
             self.line.clear();
             let is_whole = match self.read()? {

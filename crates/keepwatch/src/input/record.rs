@@ -58,15 +58,23 @@ fn other(line: &[u8], reason: &str) -> Record {
         ("Signal", _) => Record::Signal,
         ("", _) if object.signal.is_some() => Record::Signal,
         ("EventList", "audit.k8s.io/v1") => {
-            let events = object.items.iter().map(|item| event::v1::read(item.get().as_bytes()));
-            match events.collect::<Result<Vec<Event>, _>>() {
+            let events = object.items.iter().map(|item| item_of_list(item.get().as_bytes()));
+            match events.collect::<anyhow::Result<Vec<Event>>>() {
                 Ok(events) => Record::List(events),
-                Err(error) => Record::Other(shortened(&format!("{:#}", anyhow::Error::new(error)))),
+                Err(error) => Record::Other(shortened(&format!("{error:#}"))),
             }
         }
         ("", _) => Record::Other(shortened(reason)),
         (kind, _) => Record::Other(shortened(&format!("it is a {kind}, not an audit event"))),
     }
+}
+
+/// An item of a list need not say what it is.
+fn item_of_list(item: &[u8]) -> anyhow::Result<Event> {
+    Ok(match line::encoding_of(item) {
+        Some(line::Encoding::Kasten) => event::kasten::read(item)?,
+        _ => event::v1::read(item)?,
+    })
 }
 
 /// Reasons quote the input: they are cut, and nothing in them moves a terminal's cursor.

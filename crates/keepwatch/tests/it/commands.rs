@@ -38,6 +38,29 @@ fn good_lines_are_converted_and_a_bad_one_is_named() {
     check(&v1, 0, &[LINES.lines().next().unwrap()], &[]);
 }
 
+/// The archive's own encoding could not go back, and lists of events were no events.
+#[test]
+fn lines_of_both_encodings_and_lists_are_converted_and_what_is_left_out_is_named() {
+    let first = LINES.lines().next().unwrap();
+    let archive = text(&run(&["events", "convert", "--to=kasten"], first).stdout);
+    let odd = first.replacen('{', r#"{"metadata":{},"timestamp":"2020-01-01T00:00:00Z","#, 1);
+    let list = format!(
+        r#"{{"kind":"EventList","apiVersion":"audit.k8s.io/v1","items":[{first},{{"verb":7}},{first}]}}"#
+    );
+    let signal = r#"{"message":"Keepwatch signal opened","signal":{"kind":"Signal"}}"#;
+    let mixed = [archive.trim(), first, &odd, signal].join("\n");
+    let v1 = run(&["events", "convert", "--to=v1"], &mixed);
+    let left_out = ["left out: field `metadata`, once", "`timestamp`, once", "one signal"];
+    check(&v1, 0, &[first], &left_out);
+    assert_eq!(text(&v1.stdout), format!("{first}\n").repeat(3));
+    let from_list = run(&["events", "convert", "--to=v1"], &list);
+    check(&from_list, 1, &[first], &["line 1, items[1]: not an audit event: invalid type"]);
+    assert_eq!(text(&from_list.stdout), format!("{first}\n").repeat(2));
+    let untyped = first.replacen(r#""kind":"Event","#, "", 1);
+    check(&run(&["events", "convert", "--to=v1"], &untyped), 1, &[], &["line 1: kind is missing"]);
+    check(&run(&["events", "convert", "--to=v1"], "{\n}"), 1, &[], &["line 1: a JSON document"]);
+}
+
 #[test]
 fn policies_are_checked_with_line_and_field() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,0 +1,252 @@
+//! An audit event as Kubernetes' own decoder takes it, for turning lines of others into lines.
+//!
+//! An [`Event`] is what the journal holds: its level and stage are known words, and a list without
+//! entries is one that is missing. Kubernetes' decoder knows no such rules: a level may be missing or
+//! any text, the last of two equal keys counts, and `[]` stays apart from null. What is decoded here
+//! keeps all of that, so that it is written as Go would write it. [`v1::read`](crate::v1::read) and
+//! [`kasten::read`](crate::kasten::read) make an [`Event`] of the same decoder's result.
+//!
+//! Deliberately absent: files and compression, and YAML, which Kubernetes' decoder reads as well.
+
+mod decode;
+mod document;
+mod encode;
+mod fields;
+
+use std::collections::BTreeMap;
+
+use crate::{
+    AuthenticationMetadata, Event, Json, Level, ObjectReference, Stage, Status, StatusCause,
+    StatusDetails, Timestamp, UserInfo,
+};
+
+pub(crate) use decode::decode;
+pub use decode::{NAMES_MAX, Notes};
+pub(crate) use document::utf8;
+pub use document::{Document, ReadError, read};
+
+/// A decoded event. Which encoding it came in cannot be told from it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decoded {
+    pub(crate) kind: String,
+    pub(crate) api_version: String,
+    level: String,
+    audit_id: String,
+    stage: String,
+    request_uri: String,
+    verb: String,
+    user: User,
+    impersonated_user: Option<User>,
+    authentication_metadata: Option<Authentication>,
+    source_ips: Option<Vec<String>>,
+    user_agent: String,
+    object_ref: Option<Reference>,
+    response_status: Option<Outcome>,
+    request_object: Body,
+    response_object: Body,
+    request_received_timestamp: Time,
+    stage_timestamp: Time,
+    annotations: Option<BTreeMap<String, String>>,
+    /// Tags beside the event in the encoding of K10.
+    tags: String,
+}
+
+/// `authentication.k8s.io/v1` `UserInfo`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct User {
+    username: String,
+    uid: String,
+    groups: Vec<String>,
+    /// Values may be null, which Go keeps apart from `[]`.
+    extra: BTreeMap<String, Option<Vec<String>>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Authentication {
+    impersonation_constraint: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Reference {
+    resource: String,
+    namespace: String,
+    name: String,
+    uid: String,
+    api_group: String,
+    api_version: String,
+    resource_version: String,
+    subresource: String,
+}
+
+/// `metav1.Status`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Outcome {
+    kind: String,
+    api_version: String,
+    metadata: ListMeta,
+    status: String,
+    message: String,
+    reason: String,
+    details: Option<Details>,
+    code: i32,
+}
+
+/// `metav1.ListMeta`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct ListMeta {
+    self_link: String,
+    resource_version: String,
+    continue_token: String,
+    remaining_item_count: Option<i64>,
+    shard_info: Option<ShardInfo>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct ShardInfo {
+    selector: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Details {
+    name: String,
+    group: String,
+    kind: String,
+    uid: String,
+    causes: Vec<Cause>,
+    retry_after_seconds: i32,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Cause {
+    reason: String,
+    message: String,
+    field: String,
+}
+
+/// A body, or none: null is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Body(Option<Json>);
+
+/// A time; not set unless one is given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Time(Timestamp);
+
+impl Default for Time {
+    fn default() -> Self {
+        Self(Timestamp::UNSET)
+    }
+}
+
+/// Why something that Kubernetes' decoder takes is no event for the journal or the detector.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WordError {
+    /// An event without a stage says nothing.
+    #[error("missing field `{0}`")]
+    Missing(&'static str),
+    /// A level or stage that does not exist.
+    #[error("unknown {field} {word:?}")]
+    Unknown {
+        /// Which of them.
+        field: &'static str,
+        /// As found.
+        word: String,
+    },
+}
+
+impl Decoded {
+    /// The cluster that its tags name.
+    pub fn cluster(&self) -> Option<&str> {
+        let names = self.tags.split(',').filter_map(|tag| tag.trim().strip_prefix("cluster-name:"));
+        names.into_iter().find(|name| !name.is_empty())
+    }
+
+    /// The event for the journal and the detector. A level that is missing is the one at which its
+    /// bodies are recorded.
+    pub(crate) fn into_event(self) -> Result<Event, WordError> {
+        let unknown = |field, word: &str| WordError::Unknown { field, word: word.to_owned() };
+        let level = match self.level.as_str() {
+            "" if self.response_object.0.is_some() => Level::RequestResponse,
+            "" if self.request_object.0.is_some() => Level::Request,
+            "" => Level::Metadata,
+            word => word.parse().map_err(|_| unknown("level", word))?,
+        };
+        let stage = match self.stage.as_str() {
+            "" => return Err(WordError::Missing("stage")),
+            word => word.parse::<Stage>().map_err(|_| unknown("stage", word))?,
+        };
+        Ok(Event {
+            level,
+            audit_id: self.audit_id,
+            stage,
+            request_uri: self.request_uri,
+            verb: self.verb,
+            user: self.user.into_user(),
+            impersonated_user: self.impersonated_user.map(User::into_user),
+            authentication_metadata: self.authentication_metadata.map(|it| {
+                AuthenticationMetadata { impersonation_constraint: it.impersonation_constraint }
+            }),
+            source_ips: self.source_ips.unwrap_or_default(),
+            user_agent: self.user_agent,
+            object_ref: self.object_ref.map(Reference::into_reference),
+            response_status: self.response_status.map(Outcome::into_status),
+            request_object: self.request_object.0,
+            response_object: self.response_object.0,
+            request_received_timestamp: self.request_received_timestamp.0,
+            stage_timestamp: self.stage_timestamp.0,
+            annotations: self.annotations.unwrap_or_default(),
+        })
+    }
+}
+
+impl User {
+    fn into_user(self) -> UserInfo {
+        let extra = self.extra.into_iter().map(|(key, values)| (key, values.unwrap_or_default()));
+        UserInfo {
+            username: self.username,
+            uid: self.uid,
+            groups: self.groups,
+            extra: extra.collect(),
+        }
+    }
+}
+
+impl Reference {
+    fn into_reference(self) -> ObjectReference {
+        ObjectReference {
+            resource: self.resource,
+            namespace: self.namespace,
+            name: self.name,
+            uid: self.uid,
+            api_group: self.api_group,
+            api_version: self.api_version,
+            resource_version: self.resource_version,
+            subresource: self.subresource,
+        }
+    }
+}
+
+impl Outcome {
+    /// A code that no HTTP server answers becomes the nearest that the journal can hold.
+    fn into_status(self) -> Status {
+        Status {
+            status: self.status,
+            message: self.message,
+            reason: self.reason,
+            details: self.details.map(|details| StatusDetails {
+                name: details.name,
+                group: details.group,
+                kind: details.kind,
+                uid: details.uid,
+                causes: details.causes.into_iter().map(Cause::into_cause).collect(),
+                retry_after_seconds: u32::try_from(details.retry_after_seconds).unwrap_or_default(),
+            }),
+            code: u16::try_from(self.code.max(0)).unwrap_or(u16::MAX),
+        }
+    }
+}
+
+impl Cause {
+    fn into_cause(self) -> StatusCause {
+        StatusCause { reason: self.reason, message: self.message, field: self.field }
+    }
+}

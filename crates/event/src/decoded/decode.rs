@@ -1,0 +1,423 @@
+//! Decodes JSON into fields as Go's `encoding/json` does, in the form in which Kubernetes uses it.
+//!
+//! Keys are compared with their case. Of equal keys the last counts, and where both are objects the
+//! second is laid over the first. Null empties a list, a map and what may be missing, and leaves a
+//! text or a number as it was. Half a surrogate pair becomes U+FFFD in a text; in a body it stays.
+//! Keys without a field are not kept: [`Notes`] counts them by name.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use bytes::Bytes;
+use serde::Deserialize as _;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::{Body, Decoded, Time};
+use crate::line::Encoding;
+use crate::scan::Halves;
+use crate::{Json, Timestamp};
+
+/// Names of fields without a place that are kept; further ones are counted together.
+pub const NAMES_MAX: usize = 64;
+/// Bytes of such a name that are kept.
+const NAME_BYTES_MAX: usize = 128;
+
+/// Keys beside the event, in the encoding of K10: they repeat what the event says.
+const FRONT: [&str; 5] = ["message", "timestamp", "status", "service", "network"];
+/// The key beside the event that says more: the cluster.
+const TAGS: &str = "ddtags";
+
+/// What was decoded and cannot be written again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Notes {
+    unknown: BTreeMap<String, u64>,
+    others: u64,
+    replaced: u64,
+}
+
+impl Notes {
+    /// Paths of fields that an audit event does not have, and how often each was there.
+    pub fn unknown(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.unknown.iter().map(|(path, count)| (path.as_str(), *count))
+    }
+
+    /// How often there were such fields beyond the first [`NAMES_MAX`] names.
+    pub fn others(&self) -> u64 {
+        self.others
+    }
+
+    /// How many texts had half a surrogate pair or bytes that are no character.
+    pub fn replaced(&self) -> u64 {
+        self.replaced
+    }
+
+    pub(super) fn add_unknown(&mut self, path: &[&str], key: &str) {
+        let mut name = [path, &[key]].concat().join(".");
+        name.truncate(name.floor_char_boundary(NAME_BYTES_MAX));
+        if self.unknown.len() < NAMES_MAX || self.unknown.contains_key(&name) {
+            *self.unknown.entry(name).or_default() += 1;
+        } else {
+            self.others += 1;
+        }
+    }
+
+    pub(super) fn add_replaced(&mut self) {
+        self.replaced += 1;
+    }
+}
+
+/// What every part of a decoding shares.
+pub(super) struct Context<'n> {
+    pub(super) encoding: Encoding,
+    halves: Halves,
+    notes: &'n mut Notes,
+    /// The keys that lead here.
+    pub(super) path: Vec<&'static str>,
+    /// What K10's encoding has beside the event.
+    tags: String,
+}
+
+impl Context<'_> {
+    /// A key as this encoding has it.
+    pub(super) fn name(&self, v1: &'static str, kasten: &'static str) -> &'static str {
+        match self.encoding {
+            Encoding::V1 => v1,
+            Encoding::Kasten => kasten,
+        }
+    }
+}
+
+/// Decodes one event.
+pub(crate) fn decode(
+    text: &str,
+    encoding: Encoding,
+    halves: Halves,
+    notes: &mut Notes,
+) -> Result<Decoded, serde_json::Error> {
+    let mut event = Decoded::default();
+    event.tags = decode_into(&mut event, text, encoding, halves, notes)?;
+    Ok(event)
+}
+
+/// Decodes a whole document; the tags beside it.
+pub(super) fn decode_into<'de, T: Decode<'de>>(
+    value: &mut T,
+    text: &'de str,
+    encoding: Encoding,
+    halves: Halves,
+    notes: &mut Notes,
+) -> Result<String, serde_json::Error> {
+    let (path, tags) = (Vec::new(), String::new());
+    let mut context = Context { encoding, halves, notes, path, tags };
+    let mut from = serde_json::Deserializer::from_str(text);
+    Place(value, &mut context).deserialize(&mut from)?;
+    from.end()?;
+    Ok(context.tags)
+}
+
+/// Something that JSON is decoded into.
+pub(super) trait Decode<'de>: Sized {
+    /// Null comes: nothing changes, unless the type says otherwise.
+    fn null(&mut self) {}
+
+    /// Lays a value over what is there.
+    fn value<D: Deserializer<'de>>(
+        &mut self,
+        context: &mut Context<'_>,
+        from: D,
+    ) -> Result<(), D::Error>;
+}
+
+/// A place to decode into, which takes null as well.
+pub(super) struct Place<'s, 'n, T>(pub(super) &'s mut T, pub(super) &'s mut Context<'n>);
+
+impl<'de, T: Decode<'de>> DeserializeSeed<'de> for Place<'_, '_, T> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        from.deserialize_option(self)
+    }
+}
+
+impl<'de, T: Decode<'de>> Visitor<'de> for Place<'_, '_, T> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value or null")
+    }
+
+    fn visit_none<E: Error>(self) -> Result<(), E> {
+        self.0.null();
+        Ok(())
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        self.0.value(self.1, from)
+    }
+}
+
+impl<'de, T: Decode<'de> + Default> Decode<'de> for Option<T> {
+    fn null(&mut self) {
+        *self = None;
+    }
+
+    fn value<D: Deserializer<'de>>(
+        &mut self,
+        context: &mut Context<'_>,
+        from: D,
+    ) -> Result<(), D::Error> {
+        self.get_or_insert_default().value(context, from)
+    }
+}
+
+impl<'de> Decode<'de> for String {
+    fn value<D: Deserializer<'de>>(
+        &mut self,
+        context: &mut Context<'_>,
+        from: D,
+    ) -> Result<(), D::Error> {
+        // As bytes: half surrogate pairs are refused in a `str`.
+        *self = from.deserialize_bytes(TextVisitor(context))?;
+        Ok(())
+    }
+}
+
+struct TextVisitor<'s, 'n>(&'s mut Context<'n>);
+
+impl Visitor<'_> for TextVisitor<'_, '_> {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<String, E> {
+        Ok(match std::str::from_utf8(bytes) {
+            Ok(text) => text.to_owned(),
+            Err(_) => {
+                self.0.notes.add_replaced();
+                without_halves(bytes)
+            }
+        })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for TextVisitor<'_, '_> {
+    type Value = String;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<String, D::Error> {
+        from.deserialize_bytes(self)
+    }
+}
+
+/// The text was UTF-8 before its escapes were resolved: what is none now is half a surrogate pair, in
+/// three bytes of which the first is 0xed.
+fn without_halves(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        if chunk.invalid().first() == Some(&0xed) {
+            text.push(char::REPLACEMENT_CHARACTER);
+        }
+    }
+    text
+}
+
+/// A whole number in the range of its type, as Go demands it.
+struct NumberVisitor;
+
+impl Visitor<'_> for NumberVisitor {
+    type Value = i64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a whole number")
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<i64, E> {
+        Ok(number)
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<i64, E> {
+        number.try_into().map_err(|_| E::custom(format_args!("{number} is too large")))
+    }
+
+    /// `-0` comes this way.
+    fn visit_f64<E: Error>(self, number: f64) -> Result<i64, E> {
+        if number == 0.0 && number.is_sign_negative() {
+            return Ok(0);
+        }
+        Err(E::custom(format_args!("{number} is not a whole number of 64 bits")))
+    }
+}
+
+impl<'de> Decode<'de> for i64 {
+    fn value<D: Deserializer<'de>>(
+        &mut self,
+        _: &mut Context<'_>,
+        from: D,
+    ) -> Result<(), D::Error> {
+        *self = from.deserialize_any(NumberVisitor)?;
+        Ok(())
+    }
+}
+
+impl<'de> Decode<'de> for i32 {
+    fn value<D: Deserializer<'de>>(
+        &mut self,
+        _: &mut Context<'_>,
+        from: D,
+    ) -> Result<(), D::Error> {
+        let number = from.deserialize_any(NumberVisitor)?;
+        let too_large = |_| D::Error::custom(format_args!("{number} does not fit into 32 bits"));
+        *self = number.try_into().map_err(too_large)?;
+        Ok(())
+    }
+}
+
+impl<'de> Decode<'de> for Time {
+    fn null(&mut self) {
+        *self = Self::default();
+    }
+
+    fn value<D: Deserializer<'de>>(
+        &mut self,
+        context: &mut Context<'_>,
+        from: D,
+    ) -> Result<(), D::Error> {
+        let text = from.deserialize_bytes(TextVisitor(context))?;
+        self.0 = Timestamp::parse(&text).map_err(D::Error::custom)?;
+        Ok(())
+    }
+}
+
+impl<'de> Decode<'de> for Body {
+    fn null(&mut self) {
+        self.0 = None;
+    }
+
+    fn value<D: Deserializer<'de>>(
+        &mut self,
+        context: &mut Context<'_>,
+        from: D,
+    ) -> Result<(), D::Error> {
+        let raw = <&RawValue>::deserialize(from)?;
+        let bytes = Bytes::copy_from_slice(raw.get().as_bytes());
+        let parsed = match context.halves {
+            Halves::Keep => Json::parse_with_halves(bytes),
+            Halves::Replace => Json::parse(bytes),
+        };
+        let path = context.path.join(".");
+        let of_body = |error| D::Error::custom(format_args!("{path} cannot be kept: {error}"));
+        self.0 = Some(parsed.map_err(of_body)?);
+        Ok(())
+    }
+}
+
+impl<'de, T: Decode<'de> + Default> Decode<'de> for Vec<T> {
+    fn null(&mut self) {
+        self.clear();
+    }
+
+    fn value<D: Deserializer<'de>>(
+        &mut self,
+        context: &mut Context<'_>,
+        from: D,
+    ) -> Result<(), D::Error> {
+        self.clear();
+        from.deserialize_seq(ListVisitor(self, context))
+    }
+}
+
+struct ListVisitor<'s, 'n, T>(&'s mut Vec<T>, &'s mut Context<'n>);
+
+impl<'de, T: Decode<'de> + Default> Visitor<'de> for ListVisitor<'_, '_, T> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        let mut item = T::default();
+        while items.next_element_seed(Place(&mut item, self.1))?.is_some() {
+            self.0.push(std::mem::take(&mut item));
+        }
+        Ok(())
+    }
+}
+
+impl<'de, T: Decode<'de> + Default> Decode<'de> for BTreeMap<String, T> {
+    fn null(&mut self) {
+        self.clear();
+    }
+
+    fn value<D: Deserializer<'de>>(
+        &mut self,
+        context: &mut Context<'_>,
+        from: D,
+    ) -> Result<(), D::Error> {
+        from.deserialize_map(MapVisitor(self, context))
+    }
+}
+
+struct MapVisitor<'s, 'n, T>(&'s mut BTreeMap<String, T>, &'s mut Context<'n>);
+
+impl<'de, T: Decode<'de> + Default> Visitor<'de> for MapVisitor<'_, '_, T> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        while let Some(key) = members.next_key_seed(TextVisitor(self.1))? {
+            let mut value = T::default();
+            members.next_value_seed(Place(&mut value, self.1))?;
+            self.0.insert(key, value);
+        }
+        Ok(())
+    }
+}
+
+/// A type with fields by name.
+pub(super) trait Fields<'de> {
+    /// Decodes the value of a key into its field; false if there is no such field.
+    fn field<A: MapAccess<'de>>(
+        &mut self,
+        key: &str,
+        context: &mut Context<'_>,
+        members: &mut A,
+    ) -> Result<bool, A::Error>;
+}
+
+pub(super) struct FieldsVisitor<'s, 'n, T>(pub(super) &'s mut T, pub(super) &'s mut Context<'n>);
+
+impl<'de, T: Fields<'de>> Visitor<'de> for FieldsVisitor<'_, '_, T> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        let Self(fields, context) = self;
+        while let Some(key) = members.next_key_seed(TextVisitor(context))? {
+            if fields.field(&key, context, &mut members)? {
+                continue;
+            }
+            let is_beside = context.path.is_empty() && context.encoding == Encoding::Kasten;
+            if is_beside && key == TAGS {
+                let mut tags = String::new();
+                members.next_value_seed(Place(&mut tags, context))?;
+                context.tags = tags;
+                continue;
+            }
+            members.next_value::<IgnoredAny>()?;
+            if !(is_beside && FRONT.contains(&&*key)) {
+                context.notes.add_unknown(&context.path, &key);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,238 @@
+//! What a line or a document from elsewhere is: one event or a list of events, in which encoding.
+
+use std::borrow::Cow;
+
+use serde::Deserialize as _;
+use serde::de::{Deserializer, IgnoredAny, MapAccess};
+use serde_json::value::RawValue;
+
+use super::Decoded;
+use super::decode::{Context, Decode, Fields, FieldsVisitor, Notes, Place, decode, decode_into};
+use crate::line::Encoding;
+use crate::scan::Halves;
+
+const KIND: &str = "Event";
+const LIST_KIND: &str = "EventList";
+const API_VERSION: &str = "audit.k8s.io/v1";
+
+/// What was read.
+#[derive(Debug)]
+pub enum Document {
+    /// One event.
+    Event(Box<Decoded>),
+    /// A list of events, as webhooks are sent them; each may be none on its own.
+    List(Vec<Result<Decoded, ReadError>>),
+    /// A signal of ours: the result of detection, no event.
+    Signal,
+}
+
+/// Why something is neither an event nor a list of events.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// Not JSON, or a field of the wrong type.
+    #[error("not an audit event")]
+    Field(#[source] serde_json::Error),
+    /// The first line of a document that was laid out for people.
+    #[error("a JSON document over several lines: one a line is needed, as `jq -c .` makes it")]
+    SeveralLines,
+    /// Neither the encoding of K10 nor a document of Kubernetes that says what it is.
+    #[error(
+        "{key} is missing: an event of Kubernetes has \"kind\":\"Event\" and \
+         \"apiVersion\":\"audit.k8s.io/v1\""
+    )]
+    Untyped {
+        /// `kind` or `apiVersion`.
+        key: &'static str,
+    },
+    /// A document of another kind or version.
+    #[error("kind {kind:?} of apiVersion {api_version:?} is not an audit.k8s.io/v1 event")]
+    Kind {
+        /// As found.
+        kind: String,
+        /// As found.
+        api_version: String,
+    },
+}
+
+/// Reads one line: an event in either encoding, with or without what a container runtime writes in
+/// front of it, or a list of them. What cannot be kept is added to `notes`.
+pub fn read(line: &[u8], notes: &mut Notes) -> Result<Document, ReadError> {
+    let text = utf8(without_prefix(line), notes);
+    if text == "{" {
+        return Err(ReadError::SeveralLines);
+    }
+    let outline = Outline::of(&text).map_err(ReadError::Field)?;
+    match (&*outline.kind, &*outline.api_version) {
+        (KIND, API_VERSION) => event(&text, Encoding::V1, notes),
+        ("", "") if outline.is_kasten => event(&text, Encoding::Kasten, notes),
+        ("", "") if outline.has_signal => Ok(Document::Signal),
+        ("Signal", _) => Ok(Document::Signal),
+        ("", "") if outline.has_items => list(&text, Encoding::Kasten, notes),
+        (LIST_KIND, API_VERSION) => list(&text, Encoding::V1, notes),
+        ("", _) => Err(ReadError::Untyped { key: "kind" }),
+        (_, "") => Err(ReadError::Untyped { key: "apiVersion" }),
+        _ => {
+            let (kind, api_version) = (outline.kind, outline.api_version);
+            Err(ReadError::Kind { kind, api_version })
+        }
+    }
+}
+
+fn event(text: &str, encoding: Encoding, notes: &mut Notes) -> Result<Document, ReadError> {
+    let event = decode(text, encoding, Halves::Keep, notes).map_err(ReadError::Field)?;
+    Ok(Document::Event(Box::new(event)))
+}
+
+/// The events of a list.
+fn list(text: &str, encoding: Encoding, notes: &mut Notes) -> Result<Document, ReadError> {
+    let mut list = List::default();
+    decode_into(&mut list, text, encoding, Halves::Keep, notes).map_err(ReadError::Field)?;
+    let read = |Item(text): Item<'_>| {
+        // As in Go, an item need not say its type, and what it says does not count.
+        let is_kasten = Outline::of(text).is_ok_and(|it| it.is_kasten && it.kind.is_empty());
+        let encoding = if is_kasten { Encoding::Kasten } else { Encoding::V1 };
+        decode(text, encoding, Halves::Keep, notes).map_err(ReadError::Field)
+    };
+    Ok(Document::List(list.items.into_iter().map(read).collect()))
+}
+
+/// The text, with U+FFFD for each byte that is no character, as Go's decoder has it.
+pub(crate) fn utf8<'a>(line: &'a [u8], notes: &mut Notes) -> Cow<'a, str> {
+    if let Ok(text) = std::str::from_utf8(line) {
+        return Cow::Borrowed(text);
+    }
+    notes.add_replaced();
+    let mut text = String::with_capacity(line.len());
+    for chunk in line.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
+    }
+    Cow::Owned(text)
+}
+
+/// The line without a byte order mark, and without what container runtimes write before it:
+/// `2026-11-23T09:30:00Z stdout F `.
+fn without_prefix(line: &[u8]) -> &[u8] {
+    let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+    let mut words = line.splitn(4, |byte| *byte == b' ');
+    match [words.next(), words.next(), words.next(), words.next()] {
+        [Some([b'0'..=b'9', ..]), Some(b"stdout" | b"stderr"), Some(b"F" | b"P"), Some(rest)] => {
+            rest
+        }
+        _ => line,
+    }
+}
+
+/// What the keys of a document say about it.
+#[derive(Default)]
+struct Outline {
+    kind: String,
+    api_version: String,
+    /// It has keys of K10's encoding.
+    is_kasten: bool,
+    has_items: bool,
+    has_signal: bool,
+}
+
+impl Outline {
+    fn of(text: &str) -> Result<Self, serde_json::Error> {
+        let mut outline = Self::default();
+        decode_into(&mut outline, text, Encoding::V1, Halves::Keep, &mut Notes::default())?;
+        Ok(outline)
+    }
+}
+
+impl<'de> Fields<'de> for Outline {
+    fn field<A: MapAccess<'de>>(
+        &mut self,
+        key: &str,
+        context: &mut Context<'_>,
+        members: &mut A,
+    ) -> Result<bool, A::Error> {
+        match key {
+            "kind" => members.next_value_seed(Place(&mut self.kind, context))?,
+            "apiVersion" => members.next_value_seed(Place(&mut self.api_version, context))?,
+            _ => {
+                members.next_value::<IgnoredAny>()?;
+                self.is_kasten |= matches!(key, "Level" | "AuditID" | "Stage");
+                self.has_items |= key == "Items";
+                self.has_signal |= key == "signal";
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl<'de> Decode<'de> for Outline {
+    fn value<D: Deserializer<'de>>(
+        &mut self,
+        context: &mut Context<'_>,
+        from: D,
+    ) -> Result<(), D::Error> {
+        from.deserialize_map(FieldsVisitor(self, context))
+    }
+}
+
+/// The items of a list, not decoded yet.
+#[derive(Default)]
+struct List<'a> {
+    items: Vec<Item<'a>>,
+}
+
+impl<'de> Fields<'de> for List<'de> {
+    fn field<A: MapAccess<'de>>(
+        &mut self,
+        key: &str,
+        context: &mut Context<'_>,
+        members: &mut A,
+    ) -> Result<bool, A::Error> {
+        if key == context.name("items", "Items") {
+            members.next_value_seed(Place(&mut self.items, context))?;
+            return Ok(true);
+        }
+        let is_known = match key {
+            "kind" | "apiVersion" => true,
+            "metadata" => context.encoding == Encoding::V1,
+            // Go's internal type has what stands in `metadata` beside its items.
+            "selfLink" | "resourceVersion" | "continue" | "remainingItemCount" | "shardInfo" => {
+                context.encoding == Encoding::Kasten
+            }
+            _ => false,
+        };
+        if is_known {
+            members.next_value::<IgnoredAny>()?;
+        }
+        Ok(is_known)
+    }
+}
+
+impl<'de> Decode<'de> for List<'de> {
+    fn value<D: Deserializer<'de>>(
+        &mut self,
+        context: &mut Context<'_>,
+        from: D,
+    ) -> Result<(), D::Error> {
+        from.deserialize_map(FieldsVisitor(self, context))
+    }
+}
+
+/// The text of an item; null is an event without anything, as in Go.
+struct Item<'a>(&'a str);
+
+impl Default for Item<'_> {
+    fn default() -> Self {
+        Self("null")
+    }
+}
+
+impl<'de> Decode<'de> for Item<'de> {
+    fn value<D: Deserializer<'de>>(
+        &mut self,
+        _: &mut Context<'_>,
+        from: D,
+    ) -> Result<(), D::Error> {
+        self.0 = <&RawValue>::deserialize(from)?.get();
+        Ok(())
+    }
+}

@@ -1,0 +1,258 @@
+//! Events of others, decoded and written again, compared with what Kubernetes' own code makes of them.
+
+use event::decoded::{self, Decoded, Document, NAMES_MAX, Notes};
+use event::kasten::Labels;
+
+const ODD: &str = include_str!("../data/odd.ndjson");
+
+fn labels() -> Labels {
+    Labels { service: "keepwatch".to_owned(), ..Labels::default() }
+}
+
+fn event(line: &str) -> Decoded {
+    match decoded::read(line.as_bytes(), &mut Notes::default()) {
+        Ok(Document::Event(event)) => *event,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+fn v1(event: &Decoded) -> String {
+    let mut line = Vec::new();
+    event.write_v1(&mut line);
+    String::from_utf8(line).unwrap()
+}
+
+fn kasten(event: &Decoded) -> String {
+    let mut line = Vec::new();
+    event.write_kasten(&labels(), &mut line);
+    String::from_utf8(line).unwrap()
+}
+
+/// The part of a line that Go writes too.
+fn internal(line: &str) -> String {
+    let start = line.find(r#""Level":"#).unwrap();
+    format!("{{{}", &line[start..]).replacen(r#","AuthenticationMetadata":null"#, "", 1)
+}
+
+#[test]
+fn what_kubernetes_decodes_is_written_as_kubernetes_writes_it() {
+    let theirs = include_str!("../data/odd-v1.ndjson").lines();
+    for ((line, v1_line), kasten_line) in
+        ODD.lines().zip(theirs).zip(include_str!("../data/odd-kasten.ndjson").lines())
+    {
+        let event = event(line);
+        assert_eq!(v1(&event), v1_line, "{line}");
+        assert_eq!(internal(&kasten(&event)), internal(kasten_line), "{line}");
+    }
+    assert_eq!(ODD.lines().count(), 36);
+}
+
+#[test]
+fn events_of_the_journal_are_written_as_their_own_encoders_write_them() {
+    for line in include_str!("../data/events.ndjson").lines() {
+        let of_journal = ::event::v1::read(line.as_bytes()).unwrap();
+        let (mut v1_line, mut kasten_line) = (Vec::new(), Vec::new());
+        ::event::v1::write(&(&of_journal).into(), &mut v1_line);
+        ::event::kasten::write(&(&of_journal).into(), &labels(), &mut kasten_line);
+        let event = event(line);
+        assert_eq!(v1(&event), String::from_utf8(v1_line).unwrap());
+        assert_eq!(kasten(&event), String::from_utf8(kasten_line).unwrap());
+    }
+}
+
+#[test]
+fn lines_of_k10_go_back_to_the_lines_of_kubernetes_they_came_from() {
+    for line in ODD.lines() {
+        let (from, to) = (event(line), event(&kasten(&event(line))));
+        assert_eq!(v1(&to), v1(&from), "{line}");
+    }
+    let tagged = Labels { cluster_name: "prod-eu".to_owned(), ..labels() };
+    let mut line = Vec::new();
+    event(ODD.lines().next().unwrap()).write_kasten(&tagged, &mut line);
+    let again = event(&String::from_utf8(line).unwrap());
+    assert_eq!(again.cluster(), Some("prod-eu"));
+    assert!(kasten(&again).contains(r#""ddtags":"cluster-name:prod-eu""#));
+}
+
+/// Reads a line and says what it is: `event`, `list` with what its items are, `signal`, or the reason
+/// why it is nothing; then what was left out.
+fn check(line: &[u8], expected: &str) {
+    let mut notes = Notes::default();
+    let reason = |error: decoded::ReadError| {
+        let source = std::error::Error::source(&error).map(ToString::to_string);
+        format!("{error} {}", source.unwrap_or_default())
+    };
+    let mut found = match decoded::read(line, &mut notes) {
+        Ok(Document::Event(event)) => format!("event {}", v1(&event)),
+        Ok(Document::List(items)) => {
+            let items = items.into_iter().map(|item| item.map_or_else(reason, |it| v1(&it)));
+            format!("list {}", items.collect::<Vec<_>>().join(" | "))
+        }
+        Ok(Document::Signal) => "signal".to_owned(),
+        Err(error) => reason(error),
+    };
+    for (path, count) in notes.unknown() {
+        found.push_str(&format!(" -{path}:{count}"));
+    }
+    if notes.replaced() > 0 {
+        found.push_str(&format!(" replaced:{}", notes.replaced()));
+    }
+    let line = String::from_utf8_lossy(line);
+    assert!(expected.split('*').all(|part| found.contains(part)), "{line}\n{found}\n{expected}");
+    let is_plain = !expected.contains(" -");
+    assert!(!is_plain || !found.contains(" -"), "{line}\n{found}");
+}
+
+const TYPE: &str = r#""kind":"Event","apiVersion":"audit.k8s.io/v1""#;
+
+#[test]
+fn fields_that_an_event_does_not_have_are_named_and_counted() {
+    for (rest, expected) in [
+        (r#""metadata":{},"timestamp":"t""#, " -metadata:1 -timestamp:1"),
+        (r#""user":{"name":"a","name":"b"}"#, " -user.name:2"),
+        (
+            r#""impersonatedUser":{"x":1},"objectRef":{"kind":"x"}"#,
+            " -impersonatedUser.x:1 -objectRef.kind:1",
+        ),
+        (r#""responseStatus":{"metadata":{"name":"n"}}"#, " -responseStatus.metadata.name:1"),
+        (
+            r#""responseStatus":{"details":{"causes":[{"x":1},{"x":2}],"retry":1}}"#,
+            " -responseStatus.details.causes.x:2 -responseStatus.details.retry:1",
+        ),
+        (r#""Level":"Metadata","ddtags":"a","message":"b""#, " -Level:1 -ddtags:1 -message:1"),
+        (
+            r#""authenticationMetadata":{"ImpersonationConstraint":"x"}"#,
+            " -authenticationMetadata.ImpersonationConstraint:1",
+        ),
+        (
+            r#""requestObject":{"anything":1},"annotations":{"x":"y"},"user":{"extra":{"z":[]}}"#,
+            "event",
+        ),
+    ] {
+        check(format!("{{{TYPE},{rest}}}").as_bytes(), expected);
+    }
+    check(
+        br#"{"Level":"Metadata","message":"a","service":"b","network":{},"status":"info","x":1}"#,
+        " -x:1",
+    );
+    check(
+        br#"{"Level":"Metadata","User":{"Username":"a"},"verb":"get"}"#,
+        " -User.Username:1 -verb:1",
+    );
+    let mut notes = Notes::default();
+    let many: String = (0..100).map(|at| format!(",\"field-{at}\":1")).collect();
+    decoded::read(format!("{{{TYPE}{many}}}").as_bytes(), &mut notes).unwrap();
+    assert_eq!((notes.unknown().count(), notes.others()), (NAMES_MAX, 36));
+}
+
+#[test]
+fn a_line_is_an_event_or_a_list_in_either_encoding_or_there_is_a_reason() {
+    let k10 = r#"{"Level":"Metadata","Verb":"get","Stage":"Panic"}"#;
+    let list = |items: &str| {
+        format!(
+            r#"{{"kind":"EventList","apiVersion":"audit.k8s.io/v1","metadata":{{}},"items":{items}}}"#
+        )
+    };
+    for (line, expected) in [
+        (format!("{{{TYPE}}}"), "event *\"level\":\"\""),
+        (k10.to_owned(), "event *\"verb\":\"get\""),
+        (format!("\u{feff}{{{TYPE}}}"), "event"),
+        (format!("2026-11-23T09:30:00.1Z stdout F {k10}"), "event"),
+        (list("[]"), "list "),
+        (list("null"), "list "),
+        (
+            list(r#"[{"verb":"a"},{"verb":"b","kind":"Pod"},null]"#),
+            "\"verb\":\"a\"* | *\"verb\":\"b\"* | *\"verb\":\"\"",
+        ),
+        (
+            list(&format!("[{k10},{{{TYPE},\"verb\":\"list\"}}]")),
+            "\"verb\":\"get\"* | *\"verb\":\"list\"",
+        ),
+        (list(r#"[{"verb":7},{"verb":"b"}]"#), "not an audit event invalid type*\"verb\":\"b\""),
+        (list("[],\"more\":1"), " -more:1"),
+        (
+            format!(r#"{{"resourceVersion":"1","Items":[{k10},{k10}]}}"#),
+            "\"verb\":\"get\"* | *\"verb\":\"get\"",
+        ),
+        (r#"{"message":"Keepwatch signal opened","signal":{}}"#.to_owned(), "signal"),
+        (r#"{"kind":"Signal","apiVersion":"siem.keepwatch.io/v1alpha1"}"#.to_owned(), "signal"),
+        (r#"{"level":"Metadata","auditID":"a"}"#.to_owned(), "kind is missing"),
+        (r#"{"kind":"","apiVersion":"audit.k8s.io/v1"}"#.to_owned(), "kind is missing"),
+        (r#"{"kind":"Event"}"#.to_owned(), "apiVersion is missing"),
+        (r#"{"kind":"Event","apiVersion":""}"#.to_owned(), "apiVersion is missing"),
+        (r#"{"kind":"Event","apiVersion":"v1"}"#.to_owned(), "is not an audit.k8s.io/v1 event"),
+        (r#"{"kind":"Event","apiVersion":"audit.k8s.io/v1beta1"}"#.to_owned(), "v1beta1"),
+        (format!("{{{TYPE},\"kind\":\"Pod\"}}"), "\"Pod\""),
+        (format!("x{{{TYPE}}}"), "not an audit event"),
+        (format!("{{{TYPE}}}}}"), "trailing characters"),
+        (format!("{{{TYPE},}}"), "trailing comma"),
+        ("{".to_owned(), "jq -c"),
+        ("[]".to_owned(), "not an audit event invalid type"),
+        ("nonsense".to_owned(), "not an audit event"),
+    ] {
+        check(line.as_bytes(), expected);
+    }
+}
+
+#[test]
+fn what_kubernetes_refuses_is_refused_with_a_word() {
+    for (rest, expected) in [
+        (r#""verb":7"#, "expected a string"),
+        (r#""user":"alice""#, "expected an object"),
+        (r#""user":{"groups":"a"}"#, "expected an array"),
+        (r#""sourceIPs":[1]"#, "expected a string"),
+        (r#""annotations":{"a":1}"#, "expected a string"),
+        (r#""annotations":[]"#, "expected an object"),
+        (r#""responseStatus":{"code":2147483648}"#, "32 bits"),
+        (r#""responseStatus":{"code":1.0}"#, "whole number"),
+        (r#""responseStatus":{"code":1e2}"#, "whole number"),
+        (r#""responseStatus":{"code":"1"}"#, "whole number"),
+        (
+            r#""responseStatus":{"metadata":{"remainingItemCount":9223372036854775808}}"#,
+            "too large",
+        ),
+        (r#""stageTimestamp":"now""#, "RFC 3339"),
+        (r#""stageTimestamp":"9999-12-31T23:59:59.000000-01:00""#, "RFC 3339"),
+        (r#""stageTimestamp":7"#, "expected a string"),
+    ] {
+        check(format!("{{{TYPE},{rest}}}").as_bytes(), expected);
+    }
+    let deep = format!("{{{TYPE},\"requestObject\":{}{}}}", "[".repeat(200), "]".repeat(200));
+    check(deep.as_bytes(), "requestObject cannot be kept*nested too deeply");
+}
+
+/// They were refused, although Kubernetes takes them.
+#[test]
+fn bytes_that_are_no_character_become_the_replacement_as_in_go_and_are_counted() {
+    check(format!(r#"{{{TYPE},"verb":"\ud800"}}"#).as_bytes(), "\"verb\":\"\u{fffd}\"* replaced:1");
+    check(
+        &[format!("{{{TYPE},\"verb\":\"").as_bytes(), b"a\xffb\xe2\x80", b"\"}"].concat(),
+        "\"verb\":\"a\u{fffd}b\u{fffd}\u{fffd}\"* replaced:1",
+    );
+    check(
+        format!(r#"{{{TYPE},"requestObject":"\ud800"}}"#).as_bytes(),
+        r#""requestObject":"\ud800""#,
+    );
+}
+
+/// The detector and the journal have levels and stages that exist, and codes of HTTP.
+#[test]
+fn the_detector_reads_what_kubernetes_decodes_as_far_as_it_says_something() {
+    for (rest, expected) in [
+        (r#""stage":"Panic""#, Ok("Metadata 0")),
+        (r#""stage":"Panic","requestObject":{}"#, Ok("Request 0")),
+        (r#""stage":"Panic","requestObject":{},"responseObject":{}"#, Ok("RequestResponse 0")),
+        (r#""stage":"Panic","level":"None","responseStatus":{"code":-1}"#, Ok("None 0")),
+        (r#""stage":"Panic","responseStatus":{"code":2147483647}"#, Ok("Metadata 65535")),
+        (r#""level":"Metadata""#, Err("missing field `stage`")),
+        (r#""stage":"Done""#, Err("unknown stage \"Done\"")),
+        (r#""stage":"Panic","level":"Loud""#, Err("unknown level \"Loud\"")),
+    ] {
+        let read = ::event::v1::read(format!("{{{rest}}}").as_bytes());
+        let found = read.map(|event| {
+            format!("{} {}", event.level, event.response_status.map_or(0, |status| status.code))
+        });
+        let found = found.map_err(|error| std::error::Error::source(&error).unwrap().to_string());
+        assert_eq!(found.as_deref().map_err(String::as_str), expected, "{rest}");
+    }
+}

@@ -12,12 +12,17 @@ use async_trait::async_trait;
 use controller::decide::Fare;
 use controller::{Corridors, Start};
 use delivery::{Condition, Delivery};
-use sink::bucket::{Bucket, Destination, Parts, Provider};
+use sink::bucket::{Bucket, Checksum, Destination, Parts, Provider};
 use store::{Journal, ReadError};
 
 /// What is said of a store that does not know `If-None-Match`.
-const UNCONDITIONAL: &str = "this store cannot refuse to write over an object (it answers 501 to \
+const UNCONDITIONAL: &str = "this store cannot refuse to write over an object (it refuses \
     If-None-Match), so each object is asked for before it is written";
+/// What is said of a store that does not take the better checksum.
+const MD5: &str = "this store refuses x-amz-checksum-sha256, so uploads carry Content-MD5";
+/// What is said of a store that takes none.
+const NO_CHECKSUM: &str = "this store refuses x-amz-checksum-sha256 and Content-MD5, so uploads carry \
+    no checksum but that of their signature";
 
 /// Delivery, as the controller moves it.
 pub(crate) struct Hand {
@@ -47,7 +52,13 @@ impl Corridors for Hand {
     async fn check(&self, destination: &Destination) -> Result<String, String> {
         let bucket = self.open(destination)?;
         let checked = bucket.check().await.map_err(|error| error.to_string())?;
-        Ok(if checked.knows_conditions { String::new() } else { UNCONDITIONAL.to_owned() })
+        let condition = (!checked.knows_conditions).then_some(UNCONDITIONAL);
+        let checksum = match checked.checksum {
+            Checksum::Sha256 => None,
+            Checksum::Md5 => Some(MD5),
+            Checksum::None => Some(NO_CHECKSUM),
+        };
+        Ok(checksum.into_iter().chain(condition).collect::<Vec<_>>().join("; "))
     }
 
     async fn go(&self, reader: &str, destination: &Destination) -> Result<(), String> {

@@ -8,6 +8,7 @@
 //! A destination is dialled only where [`Reach`] allows; redirects are not followed. What a store
 //! answers is never repeated in an error, since it may be anything; its status and code are.
 
+mod advice;
 mod azure;
 mod check;
 mod credentials;
@@ -15,6 +16,7 @@ mod destination;
 mod draft;
 mod explain;
 mod folder;
+mod manner;
 pub(crate) mod names;
 mod open;
 mod prefix;
@@ -28,7 +30,6 @@ pub(crate) mod tls;
 pub(crate) mod transport;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use event::Timestamp;
@@ -43,6 +44,7 @@ pub use destination::{
     SEAL_AGE, SEAL_BYTES, folder_text,
 };
 pub use draft::{CHUNK_BYTES, Draft, Object};
+pub use manner::Checksum;
 pub use names::Names;
 pub use prefix::{PREFIX_BYTES_MAX, PREFIX_DEFAULT, Prefix, PrefixError, Range, Stream};
 pub use put::Put;
@@ -74,8 +76,8 @@ pub struct Bucket {
     parts: Parts,
     store: Arc<dyn ObjectStore>,
     signer: Option<Arc<signer::Signer>>,
-    /// The store was found not to know `If-None-Match`.
-    is_unconditional: AtomicBool,
+    /// How the store takes uploads.
+    manner: manner::Found,
 }
 
 impl std::fmt::Debug for Bucket {
@@ -120,8 +122,8 @@ impl Bucket {
     /// Prepares everything and talks to nobody.
     pub fn open(destination: &Destination, parts: Parts) -> Result<Self, OpenError> {
         let (store, signer) = open::store(destination, &parts)?;
-        let is_unconditional = AtomicBool::new(false);
-        Ok(Self { destination: destination.clone(), parts, store, signer, is_unconditional })
+        let manner = manner::Found::default();
+        Ok(Self { destination: destination.clone(), parts, store, signer, manner })
     }
 
     /// Where objects go.

@@ -67,6 +67,8 @@ pub enum Fault {
     Noise,
 }
 
+/// The checksum of an upload.
+const SHA256: &str = "x-amz-checksum-sha256";
 /// A place on the same store where nothing may ever be put.
 pub const ELSEWHERE: &str = "/elsewhere/object";
 
@@ -146,8 +148,9 @@ pub struct S3Double {
     _running: JoinSet<()>,
 }
 
+#[derive(Default)]
 struct State {
-    mood: Mood,
+    mood: Option<Mood>,
     objects: BTreeMap<String, Vec<u8>>,
     /// Heads of the requests that stored something.
     heads: Vec<String>,
@@ -159,8 +162,9 @@ struct State {
     connections: u64,
     /// Objects that were written over.
     replaced: u64,
-    knows_conditions: bool,
     hides_missing: bool,
+    /// Headers that uploads may not have, and how they are refused.
+    refused_headers: Vec<(&'static str, u16, &'static str)>,
 }
 
 impl S3Double {
@@ -168,19 +172,7 @@ impl S3Double {
     pub async fn start(mood: Mood) -> std::io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
-        let state = State {
-            mood,
-            objects: BTreeMap::new(),
-            heads: Vec::new(),
-            key: None,
-            requests: 0,
-            faults: BTreeMap::new(),
-            connections: 0,
-            replaced: 0,
-            knows_conditions: true,
-            hides_missing: false,
-        };
-        let state = Arc::new(Mutex::new(state));
+        let state = Arc::new(Mutex::new(State { mood: Some(mood), ..State::default() }));
         let mut running = JoinSet::new();
         let shared = Arc::clone(&state);
         running.spawn(async move {
@@ -241,7 +233,12 @@ impl S3Double {
 
     /// From now on `If-None-Match` is refused, as stores do that do not know it.
     pub fn forget_conditions(&self) {
-        lock(&self.state).knows_conditions = false;
+        self.refuse_header("if-none-match", 501, "NotImplemented");
+    }
+
+    /// From now on uploads with this header are refused.
+    pub fn refuse_header(&self, name: &'static str, code: u16, word: &'static str) {
+        lock(&self.state).refused_headers.push((name, code, word));
     }
 
     /// From now on only this key is good, with this session token.
@@ -256,7 +253,7 @@ impl S3Double {
 
     /// From now on this goes wrong.
     pub fn set_mood(&self, mood: Mood) {
-        lock(&self.state).mood = mood;
+        lock(&self.state).mood = Some(mood);
     }
 }
 
@@ -271,7 +268,7 @@ async fn serve(stream: &mut TcpStream, state: &Mutex<State>) -> std::io::Result<
         let mut state = lock(state);
         state.requests += 1;
         let number = state.requests;
-        let fault = (state.mood)(number);
+        let fault = state.mood.as_mut().and_then(|mood| mood(number));
         if let Some(fault) = fault {
             *state.faults.entry(format!("{fault:?}")).or_default() += 1;
         }
@@ -406,14 +403,16 @@ fn act(head: &str, body: &[u8], state: &mut State) -> Vec<u8> {
     }
     match method {
         "PUT" => {
+            let mut refused = state.refused_headers.iter();
+            if let Some((_, code, word)) = refused.find(|it| header(head, it.0).is_some()) {
+                return refusal(*code, word);
+            }
             let sum = BASE64.encode(Sha256::digest(body));
-            if header(head, "x-amz-checksum-sha256") != Some(&sum) {
+            let is_optional = state.refused_headers.iter().any(|it| it.0 == SHA256);
+            if header(head, SHA256).map_or(!is_optional, |sent| sent != sum) {
                 return refusal(400, "BadDigest");
             }
             let condition = header(head, "if-none-match");
-            if condition.is_some() && !state.knows_conditions {
-                return refusal(501, "NotImplemented");
-            }
             if state.objects.contains_key(&path) && condition == Some("*") {
                 return refusal(412, "PreconditionFailed");
             }
@@ -480,11 +479,10 @@ fn stored(tag: &str, sum: Option<&str>) -> Vec<u8> {
 }
 
 fn refusal_without_body(code: u16, is_head: bool) -> Vec<u8> {
-    if is_head {
-        format!("HTTP/1.1 {code} Refused\r\nContent-Length: 0\r\n\r\n").into_bytes()
-    } else {
-        refusal(code, "NoSuchKey")
+    if !is_head {
+        return refusal(code, "NoSuchKey");
     }
+    format!("HTTP/1.1 {code} Refused\r\nContent-Length: 0\r\n\r\n").into_bytes()
 }
 
 fn refusal(code: u16, word: &str) -> Vec<u8> {

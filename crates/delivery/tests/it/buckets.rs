@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use delivery::{Condition, DetachOutcome};
-use sink::bucket::{Limits, Provider};
+use sink::bucket::{Checked, Checksum, Limits, Provider};
 use testkit::page_cache;
 use testkit::s3::{Fault, S3Double};
 
@@ -302,6 +302,61 @@ async fn an_object_that_is_not_there_is_written_even_if_nobody_may_know() {
     let found = lines(&place.objects(), SOURCE);
     assert!(found[0].contains("keepwatch.io/shed"), "{}", found[0]);
     second.close().await;
+}
+
+/// Delivers to a store that refuses these headers of uploads, each with a code and a word, and looks at
+/// what the check found out and how often it asked.
+async fn check_refused(refused: &[(&'static str, u16, &'static str)], expected: Option<Checked>) {
+    let home = tempfile::tempdir().unwrap();
+    let place = S3Double::start(Box::new(|_| None)).await.unwrap();
+    for (name, code, word) in refused {
+        place.refuse_header(name, *code, word);
+    }
+    let bucket = bucket(s3(&place.endpoint()), small(1));
+    let checked = bucket.check().await;
+    assert_eq!(checked.as_ref().ok(), expected.as_ref(), "{refused:?} {checked:?}");
+    let Some(expected) = expected else {
+        let told = checked.unwrap_err().to_string();
+        assert!(told.contains("does not take an upload as it is (Weird)"), "{told}");
+        let asked = place.counts().0;
+        assert!(bucket.check().await.is_err() && place.counts().0 > asked + 1, "looked for again");
+        return;
+    };
+    let (store, asked) = (open_store(home.path()), place.counts().0);
+    record(&store, 1..11).await;
+    let delivery = delivery(&store);
+    delivery.attach(NAME, bucket, 0).await.unwrap();
+    arrived(&delivery, &store.journal(), NAME).await;
+    let objects = place.objects();
+    assert_eq!(events(&objects, SOURCE), numbers(1..11), "{refused:?}");
+    // What the check found out is not found out again.
+    let uploads = u64::try_from(objects.len()).unwrap() - 1;
+    let questions = if expected.knows_conditions { 0 } else { uploads };
+    assert_eq!(place.counts().0 - asked, uploads + questions, "{refused:?}");
+    delivery.close().await;
+}
+
+/// Delivery to such stores failed, with no way out.
+#[tokio::test]
+async fn a_store_that_refuses_a_header_of_uploads_is_sent_them_without() {
+    const SHA256: &str = "x-amz-checksum-sha256";
+    const MD5: &str = "content-md5";
+    const CONDITION: &str = "if-none-match";
+    let checked = |checksum, knows_conditions| Some(Checked { knows_conditions, checksum });
+    check_refused(&[], checked(Checksum::Sha256, true)).await;
+    for (code, word) in
+        [(400, "InvalidArgument"), (400, "InvalidRequest"), (400, ""), (501, "NotImplemented")]
+    {
+        check_refused(&[(SHA256, code, word)], checked(Checksum::Md5, true)).await;
+        check_refused(&[(CONDITION, code, word)], checked(Checksum::Sha256, false)).await;
+        check_refused(&[(SHA256, code, word), (MD5, 400, word)], checked(Checksum::None, true))
+            .await;
+        check_refused(&[(SHA256, code, word), (CONDITION, 501, "")], checked(Checksum::Md5, false))
+            .await;
+        let all = [(SHA256, code, word), (MD5, code, word), (CONDITION, code, word)];
+        check_refused(&all, checked(Checksum::None, false)).await;
+    }
+    check_refused(&[("host", 400, "Weird")], None).await;
 }
 
 /// Some stores that speak S3 answer 501 to `If-None-Match`. They are found out, and get every event

@@ -12,6 +12,7 @@ use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
 
 use super::explain::{Doing, READING, WRITING};
+use super::manner::Checksum;
 use super::put::{self, path};
 use super::sigv4::hex;
 use super::transport::{Note, SILENCE, Seen};
@@ -32,6 +33,8 @@ pub struct CheckError(String);
 pub struct Checked {
     /// Whether it keeps an object from being written over when it is asked to.
     pub knows_conditions: bool,
+    /// The checksum that it takes with an upload.
+    pub checksum: Checksum,
 }
 
 /// Why a check ended.
@@ -60,7 +63,10 @@ impl Bucket {
         let checked =
             tokio::time::timeout_at(end, self.write_and_read()).await.unwrap_or_else(late);
         match checked {
-            Ok(()) => Ok(Checked { knows_conditions: !self.is_unconditional() }),
+            Ok(()) => Ok(Checked {
+                knows_conditions: !self.is_unconditional(),
+                checksum: self.manner.manner().checksum,
+            }),
             Err(Objection { error, is_silence }) => {
                 if is_silence {
                     // Who refuses at once must not be told from who says nothing by the time it takes.
@@ -73,6 +79,7 @@ impl Bucket {
 
     async fn write_and_read(&self) -> Result<(), Objection> {
         let key = self.check_key();
+        self.manner.set_hopeless(false);
         let mut written = self.put_once(&key, PutPayload::from_static(CONTENT)).await;
         if let Err(seen) = &written
             && self.can_renew(seen).await

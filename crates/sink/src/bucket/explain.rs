@@ -4,6 +4,7 @@
 
 use http::StatusCode;
 
+use super::advice::{self, Advice};
 use super::transport::Seen;
 use super::{Bucket, Credentials, Provider, put};
 
@@ -26,7 +27,7 @@ impl Bucket {
             return self.explain_no_answer(seen, doing);
         }
         let said = match &self.destination.provider {
-            Provider::S3 { region, .. } => self.explain_s3(seen, doing, region),
+            Provider::S3 { .. } => self.explain_s3(seen, doing),
             Provider::Gcs { .. } => self.explain_gcs(seen, doing),
             Provider::Azure { .. } => self.explain_azure(seen, doing),
             Provider::File { .. } => None,
@@ -34,91 +35,117 @@ impl Bucket {
         said.unwrap_or_else(|| self.explain_plainly(seen, doing))
     }
 
-    fn explain_s3(&self, seen: &Seen, doing: &Doing, region: &str) -> Option<String> {
-        let (place, bucket) = (self.place(), self.destination.bucket.as_str());
-        let region = if region.is_empty() { "us-east-1" } else { region };
-        let key = match &self.destination.credentials {
-            Credentials::AwsKeys { access_key_id, .. } => key_text(access_key_id),
-            _ => key_text(""),
-        };
-        Some(match (seen.status, seen.code.as_str()) {
-            (_, "NoSuchBucket") => format!("bucket `{bucket}` does not exist in region `{region}`"),
-            // The second is versitygw's word for it.
-            (_, "InvalidAccessKeyId" | "XAdminUserNotFound") => {
-                format!("{key} does not exist: check the profile's Secret")
+    /// The words for the code that the store gave, by its table; else those for the status.
+    fn explain_by(
+        &self,
+        table: &'static [Advice],
+        seen: &Seen,
+        doing: &Doing,
+        right: &str,
+    ) -> Option<String> {
+        if let Some(words) = advice::find(table, &seen.code) {
+            return Some(self.fill(words, seen));
+        }
+        match seen.status? {
+            StatusCode::FORBIDDEN => Some(self.denied(seen, doing, right)),
+            StatusCode::NOT_FOUND if seen.code.is_empty() => {
+                Some(self.fill(&format!("{} does not exist", self.bucket_words()), seen))
             }
-            (_, "SignatureDoesNotMatch") => {
-                format!("the secret key does not belong to {key}: check the profile's Secret")
-            }
-            (_, "ExpiredToken" | "InvalidToken") => {
-                "the session token has expired: renew the profile's Secret".to_owned()
-            }
-            (Some(StatusCode::MOVED_PERMANENTLY | StatusCode::TEMPORARY_REDIRECT), _)
-            | (
-                _,
-                "PermanentRedirect"
-                | "AuthorizationHeaderMalformed"
-                | "IllegalLocationConstraintException",
-            ) => {
-                let there = if seen.region.is_empty() {
-                    "another region".to_owned()
-                } else {
-                    format!("region `{}`", seen.region)
-                };
+            _ => None,
+        }
+    }
+
+    fn explain_s3(&self, seen: &Seen, doing: &Doing) -> Option<String> {
+        let is_retained = self.destination.retention.is_some();
+        let refuses_upload =
+            matches!(seen.status, Some(StatusCode::BAD_REQUEST | StatusCode::NOT_IMPLEMENTED));
+        let is_redirect = matches!(
+            seen.status,
+            Some(StatusCode::MOVED_PERMANENTLY | StatusCode::TEMPORARY_REDIRECT)
+        );
+        if is_redirect {
+            let words = advice::find(advice::S3, "PermanentRedirect")?;
+            return Some(self.fill(words, seen));
+        }
+        let said = self.explain_by(advice::S3, seen, doing, doing.s3);
+        said.or_else(|| {
+            refuses_upload.then(|| {
+                let lock = if is_retained { ", and Object Lock, which the bucket must have" } else { "" };
+                let code = in_brackets(&seen.code);
+                let place = self.place();
                 format!(
-                    "bucket `{bucket}` is not in region `{region}` but in {there}: correct the profile's region"
+                    "the store at {place} does not take an upload as it is{code}: with                      x-amz-checksum-sha256, with Content-MD5 and without a checksum, with                      If-None-Match and without it{lock}; use one that does"
                 )
-            }
-            (Some(StatusCode::FORBIDDEN), _) => self.denied(seen, doing, doing.s3),
-            (Some(StatusCode::NOT_FOUND), "") => {
-                format!("bucket `{bucket}` does not exist in region `{region}`")
-            }
-            (Some(StatusCode::NOT_IMPLEMENTED), _) => format!(
-                "the store at {place} does not know what every upload says: a checksum \
-                 (x-amz-checksum-sha256){}; use one that does",
-                if self.destination.retention.is_some() { " and Object Lock" } else { "" }
-            ),
-            _ => return None,
+            })
         })
     }
 
     fn explain_gcs(&self, seen: &Seen, doing: &Doing) -> Option<String> {
-        let bucket = self.destination.bucket.as_str();
-        Some(match seen.status? {
-            StatusCode::NOT_FOUND => format!("bucket `{bucket}` does not exist"),
-            StatusCode::UNAUTHORIZED => format!(
-                "the service account's key is not accepted{}: check the profile's Secret",
-                in_brackets(&seen.code)
-            ),
-            StatusCode::FORBIDDEN => self.denied(seen, doing, doing.gcs),
-            _ => return None,
+        let said = self.explain_by(advice::GCS, seen, doing, doing.gcs);
+        said.or_else(|| {
+            (seen.status? == StatusCode::UNAUTHORIZED).then(|| {
+                let code = in_brackets(&seen.code);
+                let identity = self.identity();
+                format!("the service account's key is not accepted{code}: check {identity}")
+            })
         })
     }
 
     fn explain_azure(&self, seen: &Seen, doing: &Doing) -> Option<String> {
-        let container = self.destination.bucket.as_str();
+        self.explain_by(advice::AZURE, seen, doing, "Storage Blob Data Contributor")
+    }
+
+    /// Advice with the names of this destination.
+    fn fill(&self, words: &str, seen: &Seen) -> String {
+        let region = match &self.destination.provider {
+            Provider::S3 { region, .. } if !region.is_empty() => region,
+            _ => "us-east-1",
+        };
+        let key = match &self.destination.credentials {
+            Credentials::AwsKeys { access_key_id, .. } => key_text(access_key_id),
+            _ => key_text(""),
+        };
         let account = match &self.destination.credentials {
             Credentials::AzureKey { account, .. } | Credentials::AzureAmbient { account } => {
                 account
             }
             _ => "",
         };
-        Some(match (seen.status?, seen.code.as_str()) {
-            (_, "ContainerNotFound") => {
-                format!("container `{container}` does not exist in storage account `{account}`")
-            }
-            // The second is said by a firewall of the account, too.
-            (_, "AuthenticationFailed" | "AuthorizationFailure") => format!(
-                "the key does not belong to storage account `{account}` ({}): check the profile's \
-                 Secret, and whether the account lets this network in",
-                seen.code
-            ),
-            (StatusCode::FORBIDDEN, _) => self.denied(seen, doing, "Storage Blob Data Contributor"),
-            (StatusCode::NOT_FOUND, "ResourceNotFound") => {
-                format!("storage account `{account}` does not exist: check the profile's Secret")
-            }
-            _ => return None,
-        })
+        let there = match seen.region.as_str() {
+            "" => "another region".to_owned(),
+            region => format!("region `{region}`"),
+        };
+        let code = if seen.code.is_empty() { "no code" } else { &seen.code };
+        words
+            .replace("{bucket}", &self.destination.bucket)
+            .replace("{region}", region)
+            .replace("{key}", &key)
+            .replace("{account}", account)
+            .replace("{identity}", self.identity())
+            .replace("{there}", &there)
+            .replace("{place}", &self.place())
+            .replace("{code}", code)
+    }
+
+    /// Where the credentials come from, for people.
+    fn identity(&self) -> &'static str {
+        match &self.destination.credentials {
+            Credentials::AwsAmbient { .. }
+            | Credentials::GcpAmbient
+            | Credentials::AzureAmbient { .. } => "the identity that this server runs with",
+            Credentials::AwsKeys { .. }
+            | Credentials::GcpServiceAccount { .. }
+            | Credentials::AzureKey { .. }
+            | Credentials::None => "the profile's Secret",
+        }
+    }
+
+    fn bucket_words(&self) -> &'static str {
+        match &self.destination.provider {
+            Provider::S3 { .. } => "bucket `{bucket}` in region `{region}`",
+            Provider::Azure { .. } => "container `{bucket}` in storage account `{account}`",
+            Provider::Gcs { .. } | Provider::File { .. } => "bucket `{bucket}`",
+        }
     }
 
     fn denied(&self, seen: &Seen, doing: &Doing, right: &str) -> String {
@@ -239,5 +266,113 @@ mod tests {
         let google = Credentials::GcpServiceAccount { json: json.into() };
         let error = open(Provider::Gcs { endpoint: None }, google).unwrap_err();
         assert!(!error.contains("wJalr"), "{error}");
+    }
+
+    fn refused(status: u16, code: &str) -> Seen {
+        let status = StatusCode::from_u16(status).ok();
+        Seen { status, code: code.to_owned(), ..Seen::default() }
+    }
+
+    fn places() -> [Bucket; 4] {
+        let s3 = |endpoint: Option<&str>| Provider::S3 {
+            endpoint: endpoint.map(str::to_owned),
+            region: "eu-west-1".to_owned(),
+            path_style: true,
+        };
+        let keys = Credentials::AwsKeys {
+            access_key_id: "AKIAEXAMPLE".to_owned(),
+            secret_access_key: CANARY.to_owned().into(),
+            session_token: None,
+            role: None,
+        };
+        let azure =
+            Credentials::AzureKey { account: "shop".to_owned(), key: "a2V5".to_owned().into() };
+        [
+            open(s3(None), keys).unwrap(),
+            open(s3(None), Credentials::AwsAmbient { role: None }).unwrap(),
+            open(Provider::Gcs { endpoint: None }, Credentials::GcpAmbient).unwrap(),
+            open(Provider::Azure { endpoint: None }, azure).unwrap(),
+        ]
+    }
+
+    /// A wrong clock was told as a missing right.
+    #[test]
+    fn each_code_of_a_store_has_its_own_words() {
+        let [s3, lent, gcs, azure] = places();
+        for (place, status, code, expected) in [
+            (
+                &s3,
+                403,
+                "RequestTimeTooSkewed",
+                "differ by more than 15 minutes (RequestTimeTooSkewed)",
+            ),
+            (&s3, 403, "InvalidAccessKeyId", "access key `AKIAEXAMPLE` does not exist"),
+            (&s3, 403, "SignatureDoesNotMatch", "the secret key does not belong to access key"),
+            (&s3, 400, "ExpiredToken", "has expired: renew the profile's Secret"),
+            (
+                &lent,
+                400,
+                "ExpiredToken",
+                "has expired: renew the identity that this server runs with",
+            ),
+            (&s3, 403, "AccessDenied", "access denied (AccessDenied); allow s3:PutObject below"),
+            (&s3, 403, "", "access denied; allow s3:PutObject below"),
+            (&s3, 403, "AccountProblem", "suspended, closed or unpaid"),
+            (&s3, 403, "NotSignedUp", "has not signed up"),
+            (&s3, 403, "AllAccessDisabled", "has disabled all access"),
+            (&s3, 403, "QuotaExceeded", "is full (QuotaExceeded)"),
+            (&s3, 403, "SecondLevelDomainForbidden", "virtual-hosted style"),
+            (&s3, 400, "InvalidBucketName", "is not the name of a bucket"),
+            (&s3, 400, "KMS.DisabledException", "kms:GenerateDataKey"),
+            (&s3, 400, "KMS.NotFoundException", "(KMS.NotFoundException): enable it"),
+            (&s3, 400, "AuthorizationHeaderMalformed", "is not in region `eu-west-1`"),
+            (&s3, 301, "", "is not in region `eu-west-1` but in another region"),
+            (&s3, 404, "NoSuchBucket", "bucket `bucket` does not exist in region `eu-west-1`"),
+            (&s3, 404, "", "bucket `bucket` in region `eu-west-1` does not exist"),
+            (&s3, 400, "InvalidArgument", "does not take an upload as it is (InvalidArgument)"),
+            (&s3, 501, "NotImplemented", "with Content-MD5 and without a checksum"),
+            (&s3, 418, "Weird", "the store answered 418 Weird"),
+            (&gcs, 400, "userProjectMissing", "lets requesters pay"),
+            (&gcs, 403, "UserProjectAccountProblem", "no billing account that works"),
+            (&gcs, 403, "accountDisabled", "no billing account that works"),
+            (&gcs, 403, "vpcServiceControls", "a policy of the organization"),
+            (&gcs, 403, "AccessDenied", "allow storage.objects.create below"),
+            (&gcs, 401, "", "the service account's key is not accepted"),
+            (&gcs, 404, "NoSuchBucket", "bucket `bucket` does not exist"),
+            (
+                &azure,
+                403,
+                "AuthenticationFailed",
+                "or this server's clock is more than 15 minutes wrong",
+            ),
+            (&azure, 403, "AuthorizationFailure", "does not let this network in"),
+            (&azure, 403, "AuthorizationPermissionMismatch", "assign the role Storage Blob Data"),
+            (&azure, 403, "KeyBasedAuthenticationNotPermitted", "does not permit keys"),
+            (&azure, 409, "PublicAccessNotPermitted", "permits no access without credentials"),
+            (&azure, 403, "AccountIsDisabled", "is disabled or not ready"),
+            (&azure, 403, "KeyVaultEncryptionKeyNotFound", "cannot be used (KeyVault"),
+            (
+                &azure,
+                404,
+                "ContainerNotFound",
+                "container `bucket` does not exist in storage account `shop`",
+            ),
+            (&azure, 404, "ResourceNotFound", "storage account `shop` does not exist"),
+            (&azure, 403, "Weird", "access denied (Weird); allow Storage Blob Data Contributor"),
+        ] {
+            let told = place.explain(&refused(status, code), &WRITING);
+            assert!(told.contains(expected), "{code}: {told}");
+        }
+    }
+
+    #[test]
+    fn no_words_have_a_name_that_is_not_filled_in() {
+        let tables = [advice::S3, advice::S3, advice::GCS, advice::AZURE];
+        for (place, table) in places().iter().zip(tables) {
+            for advice in table {
+                let told = place.fill(advice.words, &refused(403, "Code"));
+                assert!(!told.contains(['{', '}']), "{told}");
+            }
+        }
     }
 }

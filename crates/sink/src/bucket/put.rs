@@ -1,23 +1,23 @@
 //! An object gets to its place, once.
 //!
 //! It is uploaded only if its key is free. "There already" is success, since a key tells its content.
-//! A store that does not know this condition is found out by its answer, asked before each upload, and
-//! written to without it: writing over an object writes what is there.
+//! A store that does not take this condition, or the checksum, is found out by its answer and written to
+//! without; in place of the condition it is asked before each upload. Writing over an object writes
+//! what is there.
 //! Whatever else happens is to be tried again: the variant of the error says how soon that makes
 //! sense. Refused keys are renewed, and a clock that is wrong corrected, before anybody hears of it.
-
-use std::sync::atomic::Ordering;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::{HeaderValue, StatusCode};
 use md5::{Digest as _, Md5};
 use object_store::path::Path;
-use object_store::{Error, PutMode, PutOptions, PutPayload};
+use object_store::{Error, PutOptions, PutPayload};
 
 use super::explain::WRITING;
 use super::folder::Folder;
-use super::transport::{ContentMd5, Note, Seen};
+use super::manner::{Checksum, Manner, may_be_about_headers};
+use super::transport::{Note, Seen, UploadSum};
 use super::{Bucket, Object, Provider};
 use crate::{DeliverError, chain, page_cache};
 
@@ -103,39 +103,59 @@ impl Bucket {
         }
     }
 
-    /// One attempt; a second one without the condition, where that is all the store did not know.
+    /// One attempt; further ones with less, where a header may be all that the store does not take.
     pub(super) async fn put_once(&self, key: &str, payload: PutPayload) -> Result<Put, Seen> {
-        if self.is_unconditional() {
-            return self.upload(key, payload, PutMode::Overwrite).await;
+        let present = self.manner.manner();
+        let refused = match self.upload(key, payload.clone(), present).await {
+            Err(seen) if self.is_s3() && may_be_about_headers(&seen) => seen,
+            other => return other,
+        };
+        let others = self.manner.others();
+        // It may have been an accident: a store is not thought less of for one.
+        if !others.is_empty()
+            && let Ok(put) = self.upload(key, payload.clone(), present).await
+        {
+            return Ok(put);
         }
-        match self.upload(key, payload.clone(), PutMode::Create).await {
-            Err(seen) if seen.status == Some(StatusCode::NOT_IMPLEMENTED) => {
-                let put = self.upload(key, payload, PutMode::Overwrite).await?;
-                self.is_unconditional.store(true, Ordering::Relaxed);
-                let place = self.place();
-                tracing::warn!(
-                    place,
-                    "the store does not know If-None-Match: it is asked first, and written to without"
-                );
-                Ok(put)
+        for manner in others {
+            match self.upload(key, payload.clone(), manner).await {
+                Ok(put) => {
+                    self.manner.keep(manner);
+                    let place = self.place();
+                    tracing::warn!(
+                        place,
+                        checksum = ?manner.checksum,
+                        if_none_match = !manner.is_unconditional,
+                        code = refused.code,
+                        "the store refuses a header of uploads: they go without it"
+                    );
+                    return Ok(put);
+                }
+                Err(seen) if may_be_about_headers(&seen) => {}
+                Err(seen) => return Err(seen),
             }
-            other => other,
         }
+        self.manner.set_hopeless(true);
+        Err(refused)
     }
 
     /// Whether the store was found not to know `If-None-Match`.
     pub(super) fn is_unconditional(&self) -> bool {
-        self.is_unconditional.load(Ordering::Relaxed)
+        self.manner.manner().is_unconditional
     }
 
-    async fn upload(&self, key: &str, payload: PutPayload, mode: PutMode) -> Result<Put, Seen> {
+    fn is_s3(&self) -> bool {
+        matches!(self.destination.provider, Provider::S3 { .. })
+    }
+
+    async fn upload(&self, key: &str, payload: PutPayload, manner: Manner) -> Result<Put, Seen> {
         let note = Note::default();
         let path = path(key).map_err(|error| Seen { failure: chain(&error), ..Seen::default() })?;
         let mut extensions = extensions(&note);
-        if let Some(sum) = self.content_md5(&payload) {
+        if let Some(sum) = self.checksum(&payload, manner.checksum) {
             extensions.insert(sum);
         }
-        let options = PutOptions { mode, extensions, ..Default::default() };
+        let options = PutOptions { mode: manner.mode(), extensions, ..Default::default() };
         match self.store.put_opts(&path, payload, options).await {
             Ok(_) => Ok(Put::Stored),
             Err(error) => {
@@ -154,14 +174,19 @@ impl Bucket {
         }
     }
 
-    /// S3 has a checksum of its own; Google and Azure check this one.
-    fn content_md5(&self, payload: &PutPayload) -> Option<ContentMd5> {
-        if !matches!(self.destination.provider, Provider::Gcs { .. } | Provider::Azure { .. }) {
-            return None;
+    /// S3 has a checksum of its own, where it takes it; Google and Azure check the other.
+    fn checksum(&self, payload: &PutPayload, checksum: Checksum) -> Option<UploadSum> {
+        let md5 = || {
+            let mut sum = Md5::new();
+            payload.iter().for_each(|part| sum.update(part));
+            HeaderValue::from_str(&BASE64.encode(sum.finalize())).ok().map(UploadSum::Md5)
+        };
+        match (&self.destination.provider, checksum) {
+            (Provider::S3 { .. }, Checksum::Sha256) | (Provider::File { .. }, _) => None,
+            (Provider::S3 { .. }, Checksum::None) => Some(UploadSum::None),
+            (Provider::S3 { .. }, Checksum::Md5)
+            | (Provider::Gcs { .. } | Provider::Azure { .. }, _) => md5(),
         }
-        let mut sum = Md5::new();
-        payload.iter().for_each(|part| sum.update(part));
-        HeaderValue::from_str(&BASE64.encode(sum.finalize())).ok().map(ContentMd5)
     }
 
     fn is_folder(&self) -> bool {

@@ -45,12 +45,19 @@ const WORDS_TIME_MAX: Duration = Duration::from_secs(10);
 pub(super) const SILENCE: &str = "no answer";
 /// The checksum of an upload, in a request and in its answer.
 const CHECKSUM: &str = "x-amz-checksum-sha256";
+/// What some libraries say beside it.
+const CHECKSUM_ALGORITHM: &str = "x-amz-sdk-checksum-algorithm";
 /// Unused connections are closed after so long: before the stores do it.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(15);
 
-/// The checksum that goes with an upload, where the protocol has none of its own.
+/// The checksum that goes with an upload in place of the protocol's own.
 #[derive(Clone, Debug)]
-pub(super) struct ContentMd5(pub(super) HeaderValue);
+pub(super) enum UploadSum {
+    /// `Content-MD5`.
+    Md5(HeaderValue),
+    /// None at all.
+    None,
+}
 
 /// Where clouds keep the credentials of what runs in them. Nobody but the provider's own protocol may
 /// ask there, so a profile cannot name them.
@@ -194,8 +201,13 @@ impl Caller {
     async fn send(&self, mut request: HttpRequest, note: &Note) -> Result<HttpResponse, Failure> {
         let uri = request.uri().clone();
         self.may_dial(&uri)?;
-        if let Some(ContentMd5(sum)) = request.extensions().get().cloned() {
-            request.headers_mut().insert("content-md5", sum);
+        if let Some(sum) = request.extensions().get::<UploadSum>().cloned() {
+            let headers = request.headers_mut();
+            headers.remove(CHECKSUM);
+            headers.remove(CHECKSUM_ALGORITHM);
+            if let UploadSum::Md5(sum) = sum {
+                headers.insert("content-md5", sum);
+            }
         }
         if let Some(signer) = &self.signer {
             signer.sign(&mut request).await.map_err(|error| Failure(chain(&error)))?;
@@ -301,16 +313,28 @@ async fn words(body: Incoming) -> Bytes {
     }
 }
 
-/// The `<Code>` of an XML refusal, or nothing.
+/// The `<Code>` of an XML refusal, the reason of one in JSON, or nothing.
 fn code(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
+    if text.trim_start().starts_with('{') {
+        return code_of_json(&text).unwrap_or_default();
+    }
     let after = text.split_once("<Code>").map_or("", |(_, after)| after);
     word(after.split_once("</Code>").map_or("", |(code, _)| code).as_bytes())
 }
 
-/// Letters, digits, `-` and `.` only, and few of them: it goes into logs and statuses.
+/// As Google's and Azure's other interfaces have it, and stores that speak S3 with JSON in refusals.
+fn code_of_json(text: &str) -> Option<String> {
+    let whole: serde_json::Value = serde_json::from_str(text).ok()?;
+    let places =
+        ["/error/errors/0/reason", "/error/code", "/error/status", "/Code", "/code", "/error"];
+    let mut words = places.iter().filter_map(|place| whole.pointer(place)?.as_str());
+    words.next().map(|found| word(found.as_bytes()))
+}
+
+/// Letters, digits, `-`, `_` and `.` only, and few of them: it goes into logs and statuses.
 fn word(bytes: &[u8]) -> String {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     if bytes.len() > 64 || !bytes.iter().all(plain) {
         return String::new();
     }

@@ -12,11 +12,13 @@ use http::header::AUTHORIZATION;
 
 use crate::Clock;
 use crate::authn::peer::{Peer, Protocol};
+use crate::authn::refusals::Refusals;
 use crate::authn::token::Tokens;
 use crate::trust::{RemoteHeaders, Trust, TrustSnapshot};
 
 pub(crate) mod front_proxy;
 pub(crate) mod peer;
+mod refusals;
 pub mod token;
 pub(crate) mod x509;
 
@@ -31,6 +33,7 @@ pub struct Authenticator {
     trust: Arc<Trust>,
     tokens: Option<Tokens>,
     anonymous: Anonymous,
+    refusals: Refusals,
 }
 
 /// Whether requests without any credentials are let in, as `system:anonymous`.
@@ -52,7 +55,7 @@ pub(crate) struct Unauthenticated {
 impl Authenticator {
     /// Without `tokens`, bearer tokens are refused.
     pub fn new(trust: Arc<Trust>, tokens: Option<Tokens>, anonymous: Anonymous) -> Self {
-        Self { trust, tokens, anonymous }
+        Self { trust, tokens, anonymous, refusals: Refusals::default() }
     }
 
     /// Recognises the user, and takes every credential and identity header out of `headers`.
@@ -95,6 +98,11 @@ impl Authenticator {
             }
             if let Err(reason) = &standing.front_proxy {
                 reasons.push(format!("front proxy: {reason}"));
+                if let Err(client) = &standing.client
+                    && standing.is_news()
+                {
+                    self.refusals.tell(peer, [client, reason], clock.now());
+                }
             }
         }
         if let Some(token) = token::bearer(headers) {

@@ -9,6 +9,8 @@ use std::time::Duration;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
+/// The certificates of kube-apiserver's authority in a pod.
+const POD_CA: &str = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt";
 /// The connection is given up after so long.
 const CONNECT_TIME: Duration = Duration::from_secs(10);
 
@@ -35,10 +37,12 @@ pub enum ClusterError {
         source: Box<kube::Error>,
     },
     /// Nobody answers there.
-    #[error("kube-apiserver at {server} does not answer")]
+    #[error("kube-apiserver at {server} does not answer (its certificate is checked against {ca})")]
     Unreachable {
         /// The server's address.
         server: String,
+        /// Where the certificates of its authority come from.
+        ca: String,
         /// What happened.
         source: Box<kube::Error>,
     },
@@ -46,9 +50,13 @@ pub enum ClusterError {
 
 /// A client that has reached kube-apiserver once. Without a path, the pod's own credentials count.
 pub async fn open(kubeconfig: Option<&Path>) -> Result<Client, ClusterError> {
-    let mut config = match kubeconfig {
-        Some(path) => of_file(path).await?,
-        None => Config::incluster().map_err(|error| ClusterError::NotInCluster(Box::new(error)))?,
+    let (mut config, ca) = match kubeconfig {
+        Some(path) => (of_file(path).await?, format!("the authority in {}", path.display())),
+        None => {
+            let config = Config::incluster();
+            let config = config.map_err(|error| ClusterError::NotInCluster(Box::new(error)))?;
+            (config, POD_CA.to_owned())
+        }
     };
     config.connect_timeout = Some(CONNECT_TIME);
     // The environment may name one; it is not used, and its password is nobody's business.
@@ -58,10 +66,11 @@ pub async fn open(kubeconfig: Option<&Path>) -> Result<Client, ClusterError> {
         server: server.clone(),
         source: Box::new(error),
     })?;
-    client
-        .apiserver_version()
-        .await
-        .map_err(|error| ClusterError::Unreachable { server, source: Box::new(error) })?;
+    client.apiserver_version().await.map_err(|error| ClusterError::Unreachable {
+        server,
+        ca,
+        source: Box::new(error),
+    })?;
     Ok(client)
 }
 

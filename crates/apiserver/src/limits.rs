@@ -48,6 +48,11 @@ pub const ADDRESS_CONNECTIONS_MAX: usize = 1024;
 pub const STREAMS_MAX: u32 = 250;
 /// Streams reset by the client that are remembered.
 pub const RESET_STREAMS_MAX: usize = 20;
+/// Path and query of a request; longer ones get 414. Less than the libraries take, which refuse without
+/// a word.
+pub const URI_BYTES_MAX: usize = 65_000;
+/// Bytes of headers of HTTP/2 requests that are held until they are complete, of all connections.
+pub const HELD_HEADERS_BYTES_MAX: usize = 16 << 20;
 /// All headers of an HTTP/2 request.
 pub const HEADER_BYTES_MAX: u32 = 128 << 10;
 /// The head of an HTTP/1 request.

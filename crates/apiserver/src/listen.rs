@@ -32,13 +32,17 @@ use crate::limits;
 use crate::serve::{Steadfast, serve};
 use crate::websocket::Slot;
 use activity::{Activity, Listening};
+use frames::{AllHeld, Frames};
 use gathering::Gathering;
 use lingering::Lingering;
 use rooms::{Room, Rooms};
 
 mod activity;
+pub(crate) mod bind;
+mod frames;
 mod gathering;
 mod lingering;
+mod long_uri;
 mod rooms;
 
 pub(crate) use activity::Busy;
@@ -57,6 +61,7 @@ pub(crate) struct Connections {
     front: Arc<Front>,
     tls: TlsAcceptor,
     rooms: Arc<Rooms>,
+    all_held: AllHeld,
     /// Connections say goodbye when this is cancelled.
     draining: CancellationToken,
     /// Connections are dropped when this is cancelled.
@@ -71,7 +76,8 @@ impl Connections {
         abandoned: CancellationToken,
     ) -> Self {
         let rooms = Rooms::new(limits::CONNECTIONS_MAX, limits::ADDRESS_CONNECTIONS_MAX);
-        Self { front, tls, rooms, draining, abandoned }
+        let all_held = AllHeld::default();
+        Self { front, tls, rooms, all_held, draining, abandoned }
     }
 
     /// Accepts until draining begins; then the listener is closed.
@@ -161,19 +167,32 @@ impl Connections {
         let stream = Lingering::new(stream);
         match protocol {
             Protocol::Http2 => {
+                let front = Arc::clone(&self.front);
+                let count = move || front.metrics.head_refused();
+                let stream = Frames::new(stream, Arc::clone(&self.all_held), count);
                 let io = TokioIo::new(Gathering::new(stream));
-                let connection = self.http2().serve_connection(io, service);
-                self.accompany(connection, &peer, &activity).await;
+                let connection = std::pin::pin!(self.http2().serve_connection(io, service));
+                self.accompany(connection, &peer, &activity).await.ok();
             }
             Protocol::Http1 => {
                 let io = TokioIo::new(Listening::new(stream, Arc::clone(&activity)));
-                let connection = http1_builder().serve_connection(io, service).with_upgrades();
-                self.accompany(connection, &peer, &activity).await;
+                let mut connection = http1_builder().serve_connection(io, service).with_upgrades();
+                let ended = self.accompany(Pin::new(&mut connection), &peer, &activity).await;
                 if let Some(session) = slot.take() {
                     tokio::select! {
                         () = self.abandoned.cancelled() => {}
                         () = session.run() => {}
                     }
+                }
+                if ended.is_err()
+                    && let Some(http1::Parts { io, read_buf, service, .. }) =
+                        connection.into_parts()
+                    && let Some(head) = long_uri::shortened(&read_buf)
+                    && let Some(io) = io.into_inner().again(head)
+                {
+                    let connection = http1_builder().serve_connection(TokioIo::new(io), service);
+                    let connection = std::pin::pin!(connection.with_upgrades());
+                    self.accompany(connection, &peer, &activity).await.ok();
                 }
             }
         }
@@ -196,8 +215,12 @@ impl Connections {
     }
 
     /// Drives a connection until it ends, or until it is told to.
-    async fn accompany<C: Conversation>(&self, connection: C, peer: &Peer, activity: &Activity) {
-        let mut connection = std::pin::pin!(connection);
+    async fn accompany<C: Conversation>(
+        &self,
+        mut connection: Pin<&mut C>,
+        peer: &Peer,
+        activity: &Activity,
+    ) -> Result<(), hyper::Error> {
         let mut look = tokio::time::interval_at(activity.began + LOOK_PERIOD, LOOK_PERIOD);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut is_leaving = false;
@@ -205,22 +228,22 @@ impl Connections {
             let leave = tokio::select! {
                 biased;
                 outcome = connection.as_mut() => {
-                    if let Err(error) = outcome {
+                    if let Err(error) = &outcome {
                         if error.is_parse() {
                             self.front.metrics.head_refused();
                         }
                         debug!(%error, "a connection breaks");
                     }
-                    return;
+                    return outcome;
                 }
-                () = self.abandoned.cancelled() => return,
+                () = self.abandoned.cancelled() => return Ok(()),
                 () = self.draining.cancelled(), if !is_leaving => true,
                 () = peer.dismissed(), if !is_leaving => true,
                 _ = look.tick() => match activity.idle_time() {
                     // One client waits for one answer; other streams go on beside one that stalls.
-                    _ if activity.end_stalled() && peer.protocol == Protocol::Http1 => return,
+                    _ if activity.end_stalled() && peer.protocol == Protocol::Http1 => return Ok(()),
                     // It has been told before and has nothing to wait for.
-                    Some(time) if is_leaving && time >= LEAVING_TIME_MAX => return,
+                    Some(time) if is_leaving && time >= LEAVING_TIME_MAX => return Ok(()),
                     _ => activity.is_overdue(),
                 },
             };

@@ -65,6 +65,12 @@ pub(crate) fn too_large(limit: usize) -> ApiError {
     ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message)
 }
 
+/// The URI is longer than is taken.
+pub(crate) fn uri_too_long(limit: usize) -> ApiError {
+    let message = format!("Request URI too long: limit is {limit} bytes of path and query");
+    ApiError::new(StatusCode::URI_TOO_LONG, "RequestURITooLong", message)
+}
+
 /// The request took longer than it may.
 pub(crate) fn timeout(message: &str) -> ApiError {
     let message = format!("Timeout: {message}");

@@ -22,7 +22,7 @@ use crate::authn::peer::Peer;
 use crate::authn::{ANONYMOUS, Unauthenticated};
 use crate::body::{self, ResponseBody};
 use crate::front::Front;
-use crate::limits::Seat;
+use crate::limits::{self, Seat};
 use crate::metrics::Ended;
 use crate::negotiate::Rendering;
 use crate::request_info::{query_pairs, query_value};
@@ -144,7 +144,10 @@ async fn attend(
     trail: &mut Trail,
     seat: &mut Option<Seat>,
 ) -> Result<Reply, Answer> {
-    let Visit { request, upgrade: upgrade_of, .. } = visit;
+    let Visit { request, uri, upgrade: upgrade_of, .. } = visit;
+    if uri.path_and_query().is_some_and(|it| it.as_str().len() > limits::URI_BYTES_MAX) {
+        return Err(refusal::uri_too_long(limits::URI_BYTES_MAX).into());
+    }
     if request.method == Method::CONNECT {
         return Err(refusal::no_upgrade().into());
     }

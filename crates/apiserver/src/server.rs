@@ -25,6 +25,7 @@ use crate::health::{Health, HealthCheck, Reach, Remarks};
 use crate::ledger::Ledger;
 use crate::limits::{InFlight, Limits};
 use crate::listen::Connections;
+use crate::listen::bind::bind;
 use crate::metrics::Metrics;
 use crate::tls::{ServingCertificate, TlsError, server_config};
 use crate::trust::Trust;
@@ -51,7 +52,7 @@ pub enum ServerError {
 
 /// What a server is made of.
 pub struct Options {
-    /// Where to listen; port 0 takes a free one.
+    /// Where to listen; port 0 takes a free one, and an unspecified address means both families.
     pub address: SocketAddr,
     /// The serving certificate.
     pub serving: Arc<ServingCertificate>,
@@ -97,7 +98,7 @@ impl Server {
     /// Takes the address. Must be called inside a runtime, which then carries all tasks.
     pub async fn bind(options: Options) -> Result<Self, ServerError> {
         let refused = |source| ServerError::Listen { address: options.address, source };
-        let listener = TcpListener::bind(options.address).await.map_err(refused)?;
+        let listener = bind(options.address).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
         let tls = server_config(Arc::clone(&options.serving)).map_err(ServerError::Tls)?;
         let mut checks = vec![store_check(&options.storage)];

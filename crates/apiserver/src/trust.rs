@@ -53,10 +53,11 @@ pub enum TrustError {
 #[derive(Clone)]
 pub struct CaSet {
     verifier: Arc<dyn ClientCertVerifier>,
+    origin: Arc<str>,
 }
 
 impl CaSet {
-    /// Reads a PEM bundle; `origin` is named in errors.
+    /// Reads a PEM bundle; `origin`, file or key of the ConfigMap, is named in errors.
     pub fn of_pem(pem: &[u8], origin: &str) -> Result<Self, TrustError> {
         let none = || TrustError::NoCertificate { origin: origin.to_owned() };
         let mut roots = RootCertStore::empty();
@@ -66,7 +67,7 @@ impl CaSet {
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
             .build()
             .map_err(|_| none())?;
-        Ok(Self { verifier })
+        Ok(Self { verifier, origin: origin.into() })
     }
 
     /// Reads a PEM file.
@@ -76,15 +77,14 @@ impl CaSet {
         Self::of_pem(&pem, &path.display().to_string())
     }
 
-    /// Whether a chain, leaf first, leads to one of the CAs, is in time, and may be used by clients.
-    pub(crate) fn verify(
-        &self,
-        chain: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<(), rustls::Error> {
-        let (leaf, intermediates) =
-            chain.split_first().ok_or(rustls::Error::NoCertificatesPresented)?;
-        self.verifier.verify_client_cert(leaf, intermediates, now).map(|_| ())
+    /// Whether a chain, leaf first, leads to one of the CAs, is in time, and may be used by clients;
+    /// if not, why, and what it was checked against.
+    pub(crate) fn verify(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<(), String> {
+        let Some((leaf, intermediates)) = chain.split_first() else {
+            return Err("there is no certificate".to_owned());
+        };
+        let verified = self.verifier.verify_client_cert(leaf, intermediates, now);
+        verified.map(drop).map_err(|error| format!("{error} (checked against {})", self.origin))
     }
 }
 

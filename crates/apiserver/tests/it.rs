@@ -7,6 +7,8 @@
     reason = "in a test, what goes wrong is a failure"
 )]
 
+#[path = "it/addresses.rs"]
+mod addresses;
 #[path = "it/attacks.rs"]
 mod attacks;
 #[path = "it/certificates.rs"]
@@ -23,6 +25,8 @@ mod identity;
 mod lifetime;
 #[path = "it/tokens.rs"]
 mod tokens;
+#[path = "it/uris.rs"]
+mod uris;
 #[path = "it/ways_out.rs"]
 mod ways_out;
 #[path = "it/websockets.rs"]

@@ -49,6 +49,7 @@ pub(crate) struct Standing {
     pub(crate) front_proxy: Result<(), String>,
     /// Whom it stands for itself, or why for nobody.
     pub(crate) client: Result<UserInfo, String>,
+    is_known: AtomicBool,
 }
 
 impl Peer {
@@ -101,24 +102,26 @@ impl Standing {
         let time = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
         let front_proxy = match &trust.front_proxy {
             None => Err("no request-header CA is configured".to_owned()),
-            Some(proxy) => {
-                proxy.ca.verify(chain, time).map_err(|error| error.to_string()).and_then(|()| {
-                    let name = chain.first().map(x509::Subject::of).transpose()?;
-                    let name = name.map(|subject| subject.common_name).unwrap_or_default();
-                    let allowed =
-                        proxy.allowed_names.is_empty() || proxy.allowed_names.contains(&name);
-                    if allowed { Ok(()) } else { Err(format!("{name:?} is not an allowed name")) }
-                })
-            }
+            Some(proxy) => proxy.ca.verify(chain, time).and_then(|()| {
+                let name = chain.first().map(x509::Subject::of).transpose()?;
+                let name = name.map(|subject| subject.common_name).unwrap_or_default();
+                let allowed = proxy.allowed_names.is_empty() || proxy.allowed_names.contains(&name);
+                if allowed { Ok(()) } else { Err(format!("{name:?} is not an allowed name")) }
+            }),
         };
         let client = match (&trust.clients, chain.first()) {
             (Some(clients), Some(leaf)) => clients
                 .verify(chain, time)
-                .map_err(|error| error.to_string())
                 .and_then(|()| x509::Subject::of(leaf)?.user())
                 .map(admitted),
             _ => Err("no client CA is configured".to_owned()),
         };
-        Self { trust: Arc::clone(trust), checked: now, front_proxy, client }
+        let is_known = AtomicBool::new(false);
+        Self { trust: Arc::clone(trust), checked: now, front_proxy, client, is_known }
+    }
+
+    /// True when it is asked for the first time.
+    pub(crate) fn is_news(&self) -> bool {
+        !self.is_known.swap(true, Ordering::Relaxed)
     }
 }

@@ -11,6 +11,9 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 /// Kubernetes' attribute for a UID in the subject (since 1.33).
 const UID_OID: Oid<'static> = oid!(1.3.6.1.4.1.57683.2);
 
+/// Bytes of a name that go into the log.
+const NAME_BYTES_MAX: usize = 256;
+
 /// Subject and end of a certificate.
 pub(crate) struct Subject {
     /// Empty when there is none.
@@ -18,6 +21,18 @@ pub(crate) struct Subject {
     organizations: Vec<String>,
     uid: String,
     fingerprint: String,
+}
+
+/// The names of subject and issuer, in the form of RFC 4514.
+pub(crate) fn names(leaf: &CertificateDer<'_>) -> Result<(String, String), String> {
+    let (_, parsed) =
+        X509Certificate::from_der(leaf).map_err(|_| "not a certificate".to_owned())?;
+    let name = |name: &x509_parser::x509::X509Name<'_>| {
+        let mut name = name.to_string();
+        name.truncate(name.floor_char_boundary(NAME_BYTES_MAX));
+        name
+    };
+    Ok((name(parsed.subject()), name(parsed.issuer())))
 }
 
 impl Subject {

@@ -11,12 +11,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use crate::body::Outgoing;
 use crate::limits;
 
+/// How hyper answers a URI that is longer than it can hold.
+const URI_TOO_LONG: &[u8] = b"HTTP/1.1 414 ";
+/// A header of all of our answers.
+const AUDIT_ID: &[u8] = b"\r\naudit-id:";
 /// No head is being heard.
 const SILENCE: u64 = u64::MAX;
 
@@ -132,15 +137,49 @@ impl Drop for Busy {
     }
 }
 
-/// Notes when bytes of a head come in.
+/// Notes when bytes of a head come in, and holds back hyper's own words about a URI that is too long.
 pub(super) struct Listening<S> {
     stream: S,
     activity: Arc<Activity>,
+    /// Bytes to be read before those of the stream.
+    first: Bytes,
+    withholding: Withholding,
+}
+
+/// Whether hyper's own 414 reaches the client.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Withholding {
+    /// It does.
+    Off,
+    /// It will not.
+    On,
+    /// It did not, and what follows it does not either.
+    Done,
 }
 
 impl<S> Listening<S> {
     pub(super) fn new(stream: S, activity: Arc<Activity>) -> Self {
-        Self { stream, activity }
+        Self { stream, activity, first: Bytes::new(), withholding: Withholding::On }
+    }
+
+    /// The same stream, from which these bytes come first; `None` if the client has had an answer.
+    pub(super) fn again(self, first: Bytes) -> Option<Self> {
+        (self.withholding == Withholding::Done).then(|| Self {
+            first,
+            withholding: Withholding::Off,
+            ..self
+        })
+    }
+
+    /// Whether these bytes are hyper's words and not to be sent. Our own answers name the event.
+    fn withholds(&mut self, bytes: &[u8]) -> bool {
+        let is_hypers = self.withholding == Withholding::On
+            && bytes.starts_with(URI_TOO_LONG)
+            && !bytes.windows(AUDIT_ID.len()).any(|name| name.eq_ignore_ascii_case(AUDIT_ID));
+        if is_hypers {
+            self.withholding = Withholding::Done;
+        }
+        self.withholding == Withholding::Done
     }
 }
 
@@ -150,6 +189,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Listening<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.first.is_empty() {
+            let len = self.first.len().min(buffer.remaining());
+            buffer.put_slice(&self.first.split_to(len));
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         if buffer.filled().len() > before {
@@ -165,6 +209,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Listening<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.withholds(bytes) {
+            return Poll::Ready(Ok(bytes.len()));
+        }
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
@@ -173,6 +220,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Listening<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.withholding == Withholding::Done {
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 
@@ -181,6 +231,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Listening<S> {
         context: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.withholds(bytes.iter().find(|it| !it.is_empty()).map_or(&[], |it| it)) {
+            return Poll::Ready(Ok(bytes.iter().map(|it| it.len()).sum()));
+        }
         Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
     }
 

@@ -1,5 +1,6 @@
 //! A server with one small kind, and a client that speaks to it over TLS.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -23,7 +24,7 @@ use event::{Event, Level, Timestamp};
 use serde_json::json;
 use store::{Settings, Sqlite, Storage};
 use tempfile::TempDir;
-use testkit::pki::Authority;
+use testkit::pki::{Authority, Identity};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -161,6 +162,13 @@ pub(crate) struct Making {
     pub(crate) tokens: Option<kube::Client>,
     /// How the server sees its store.
     pub(crate) storage: fn(Arc<Sqlite>) -> Arc<dyn Storage>,
+    /// Where the server listens.
+    pub(crate) address: IpAddr,
+    /// Other authorities than the usual ones, PEM.
+    pub(crate) client_ca: Option<String>,
+    pub(crate) proxy_ca: Option<String>,
+    /// Another serving certificate than the usual one.
+    pub(crate) serving: Option<Identity>,
 }
 
 impl Default for Making {
@@ -171,6 +179,10 @@ impl Default for Making {
             settings: Settings::default(),
             tokens: None,
             storage: |store| store,
+            address: Ipv4Addr::LOCALHOST.into(),
+            client_ca: None,
+            proxy_ca: None,
+            serving: None,
         }
     }
 }
@@ -185,7 +197,7 @@ impl House {
     }
 
     pub(crate) async fn make(making: Making) -> Self {
-        let Making { limits, anonymous, settings, tokens, storage } = making;
+        let Making { limits, anonymous, settings, tokens, storage, .. } = making;
         let tokens = tokens.map(|client| Tokens::new(client, CACHE_TIME));
         let folder = TempDir::new().unwrap();
         let (ca, proxy_ca) = (Authority::new("clients"), Authority::new("front-proxy"));
@@ -195,14 +207,15 @@ impl House {
             path
         };
         let trust = Trust::open(TrustFiles {
-            client_ca: Some(file("clients.pem", ca.pem())),
-            request_header_ca: Some(file("proxy.pem", proxy_ca.pem())),
+            client_ca: Some(file("clients.pem", making.client_ca.unwrap_or(ca.pem()))),
+            request_header_ca: Some(file("proxy.pem", making.proxy_ca.unwrap_or(proxy_ca.pem()))),
             allowed_names: vec!["front-proxy-client".to_owned()],
             headers: None,
         })
         .unwrap();
         let clock = Arc::new(Ticking::default());
-        let (certificate, key) = ca.server().write(folder.path(), "serving");
+        let serving = making.serving.unwrap_or_else(|| ca.server());
+        let (certificate, key) = serving.write(folder.path(), "serving");
         let serving = ServingCertificate::open(certificate, key, clock.now()).unwrap();
         let gate = Arc::new(Gate {
             writer: tokio::sync::Mutex::default(),
@@ -229,7 +242,7 @@ impl House {
         };
         let policy = Policy::load(POLICY.as_bytes(), Strictness::Strict).unwrap().policy;
         let server = Server::bind(Options {
-            address: ([127, 0, 0, 1], 0).into(),
+            address: (making.address, 0).into(),
             serving,
             trust: None,
             authenticator: Authenticator::new(trust, tokens, anonymous),

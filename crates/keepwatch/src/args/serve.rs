@@ -49,7 +49,7 @@ pub(crate) struct ListenArgs {
     /// Port to listen on
     #[arg(long, value_name = "PORT", default_value_t = 10250)]
     pub(crate) secure_port: u16,
-    /// Address to listen on
+    /// Address to listen on; 0.0.0.0 and :: stand for all addresses of both families
     #[arg(long, value_name = "IP", default_value = "0.0.0.0")]
     pub(crate) bind_address: IpAddr,
     /// Folder for a self-signed certificate, used when no certificate is given

@@ -116,7 +116,12 @@ fn rows() -> Vec<(&'static str, String)> {
     vec![
         ("Body of a request", bytes(front::BODY_BYTES_MAX)),
         ("Pause within a body", seconds(front::BODY_PAUSE_MAX)),
+        ("Path and query of a request; longer ones get 414", bytes(front::URI_BYTES_MAX)),
         ("Headers of an HTTP/2 request", bytes(front::HEADER_BYTES_MAX as usize)),
+        (
+            "Bytes of headers of HTTP/2 requests held until they are complete",
+            bytes(front::HELD_HEADERS_BYTES_MAX),
+        ),
         ("Head of an HTTP/1 request", bytes(front::HEAD_BYTES_MAX)),
         ("Time for the head of an HTTP/1 request", seconds(front::HEADER_TIME_MAX)),
         ("Time for a TLS handshake", seconds(front::HANDSHAKE_TIME_MAX)),

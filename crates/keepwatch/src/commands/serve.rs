@@ -212,7 +212,7 @@ fn self_signed(listen: &ListenArgs) -> Result<(PathBuf, PathBuf)> {
     }
     std::fs::create_dir_all(folder)
         .with_context(|| format!("cannot make --cert-dir {}", folder.display()))?;
-    let mut hosts = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let mut hosts = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
     if !listen.bind_address.is_unspecified() && !listen.bind_address.is_loopback() {
         hosts.push(listen.bind_address.to_string());
     }

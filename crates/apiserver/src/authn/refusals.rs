@@ -1,0 +1,81 @@
+//! Tells the log of client certificates that are refused: which, why, and by which CA file.
+//!
+//! In a cluster this is all that shows when kube-apiserver's proxy is not believed. A client can make
+//! as many certificates as it likes, so only some of them are told, and how many were not.
+
+use std::sync::{Mutex, PoisonError};
+
+use event::Timestamp;
+use tracing::warn;
+
+use crate::authn::peer::Peer;
+use crate::authn::x509;
+
+/// Refusals that are told in one window.
+const TOLD_MAX: u32 = 10;
+/// The length of a window.
+const WINDOW_MICROS: i64 = 60_000_000;
+
+/// How many were told lately.
+#[derive(Default)]
+pub(crate) struct Refusals(Mutex<Window>);
+
+#[derive(Default)]
+struct Window {
+    began: i64,
+    told: u32,
+    untold: u64,
+}
+
+impl Refusals {
+    /// Tells why neither CA stands for the certificate that a client showed.
+    pub(crate) fn tell(&self, peer: &Peer, reasons: [&str; 2], now: Timestamp) {
+        let Some(untold) = self.may_tell(now) else { return };
+        let names = peer.chain.first().map(x509::names).transpose();
+        let (subject, issuer) = names.ok().flatten().unwrap_or_default();
+        let [client, front_proxy] = reasons;
+        warn!(
+            from = %peer.address,
+            ?subject,
+            ?issuer,
+            client,
+            front_proxy,
+            untold,
+            "a client certificate is refused"
+        );
+    }
+
+    /// How many were not told before this one; `None` if it is not told either.
+    fn may_tell(&self, now: Timestamp) -> Option<u64> {
+        let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let age = now.as_micros().saturating_sub(window.began);
+        if !(0..WINDOW_MICROS).contains(&age) {
+            *window = Window { began: now.as_micros(), told: 0, untold: window.untold };
+        }
+        if window.told >= TOLD_MAX {
+            window.untold += 1;
+            return None;
+        }
+        window.told += 1;
+        Some(std::mem::take(&mut window.untold))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_some_refusals_of_a_minute_are_told_and_the_others_counted() {
+        let refusals = Refusals::default();
+        let at = |micros| refusals.may_tell(Timestamp::from_micros(1_795_000_000_000_000 + micros));
+        for _ in 0..TOLD_MAX {
+            assert_eq!(at(0), Some(0));
+        }
+        assert_eq!(at(1), None);
+        assert_eq!(at(WINDOW_MICROS - 1), None);
+        assert_eq!(at(WINDOW_MICROS), Some(2));
+        assert_eq!(at(WINDOW_MICROS), Some(0));
+        assert_eq!(at(0), Some(0), "a clock that was set back begins anew");
+    }
+}

@@ -1,0 +1,96 @@
+//! Takes the address to listen on.
+//!
+//! An unspecified address, of either family, stands for all addresses of both families, as upstream's
+//! `--bind-address` means it; IPv4 alone where the kernel has no IPv6. Any other address is taken as
+//! it is.
+
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 1024;
+
+/// A listener there. Must be called inside a runtime.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    if !address.ip().is_unspecified() {
+        return listener(address);
+    }
+    let port = address.port();
+    match listener((Ipv6Addr::UNSPECIFIED, port).into()) {
+        Err(error) if has_no_ipv6(&error) => listener((Ipv4Addr::UNSPECIFIED, port).into()),
+        other => other,
+    }
+}
+
+fn listener(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.ip() == Ipv6Addr::UNSPECIFIED {
+        // Whatever the system's default is (net.ipv6.bindv6only).
+        socket.set_only_v6(false)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// The family is switched off in the kernel, or for all interfaces.
+fn has_no_ipv6(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::AddrNotAvailable
+        || matches!(
+            error.raw_os_error(),
+            Some(libc_codes::EAFNOSUPPORT | libc_codes::EPROTONOSUPPORT)
+        )
+}
+
+/// Numbers of Linux that the standard library has no names for.
+mod libc_codes {
+    pub(super) const EPROTONOSUPPORT: i32 = 93;
+    pub(super) const EAFNOSUPPORT: i32 = 97;
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    /// Whether somebody who connects to `to` is accepted by who listens on `on`, and from where.
+    async fn check(on: &str, to: &str, expected: Option<&str>) {
+        let listener = bind(SocketAddr::new(on.parse().unwrap(), 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let near = TcpStream::connect(SocketAddr::new(to.parse().unwrap(), port)).await;
+        let from = match near {
+            Ok(_near) => Some(listener.accept().await.unwrap().1.ip().to_canonical().to_string()),
+            Err(_) => None,
+        };
+        assert_eq!(from.as_deref(), expected, "{on} {to}");
+    }
+
+    #[tokio::test]
+    async fn an_unspecified_address_means_both_families_and_another_one_itself() {
+        let has_ipv6 = std::net::TcpListener::bind("[::1]:0").is_ok();
+        let six = has_ipv6.then_some("::1");
+        check("0.0.0.0", "127.0.0.1", Some("127.0.0.1")).await;
+        check("0.0.0.0", "::1", six).await;
+        check("::", "127.0.0.1", Some("127.0.0.1")).await;
+        check("::", "::1", six).await;
+        check("127.0.0.1", "127.0.0.1", Some("127.0.0.1")).await;
+        check("127.0.0.1", "::1", None).await;
+        if has_ipv6 {
+            check("::1", "::1", six).await;
+            check("::1", "127.0.0.1", None).await;
+        }
+    }
+
+    #[test]
+    fn only_a_missing_family_leads_to_ipv4_alone() {
+        for (number, expected) in [(97, true), (93, true), (99, true), (98, false), (13, false)] {
+            assert_eq!(has_no_ipv6(&io::Error::from_raw_os_error(number)), expected, "{number}");
+        }
+    }
+}

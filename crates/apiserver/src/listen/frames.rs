@@ -1,0 +1,326 @@
+//! The frames of an HTTP/2 connection, watched as they come and go.
+//!
+//! The library resets a stream whose path is longer than it can hold, without a word to the audit. So
+//! the header block that brings such a path is made shorter before the library reads it, and `serve` says
+//! 414 to what is left. Only blocks of several frames can bring one, and only they are held until
+//! they are complete; everything else passes as it comes. Whatever is not as expected passes
+//! unchanged, from there to the end: refusing it is the library's business. The streams that it resets
+//! as malformed are counted.
+
+mod header_block;
+mod huffman;
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::limits::{HEADER_BYTES_MAX, HELD_HEADERS_BYTES_MAX};
+
+/// What an HTTP/2 client says first.
+const PREFACE_LEN: usize = 24;
+const HEADER_LEN: usize = 9;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const GOAWAY: u8 = 7;
+const CONTINUATION: u8 = 9;
+const END_HEADERS: u8 = 4;
+/// The error codes of requests that are malformed: `PROTOCOL_ERROR`, `COMPRESSION_ERROR`.
+const MALFORMED: [[u8; 4]; 2] = [[0, 0, 0, 1], [0, 0, 0, 9]];
+/// A longer block is the library's business. Frames and their headers are in it.
+const HELD_MAX: usize = HEADER_BYTES_MAX as usize + (8 << 10);
+/// Bytes that are read at a time while a block is held.
+const PIECE_BYTES: usize = 16 << 10;
+
+/// What all connections hold back together.
+pub(super) type AllHeld = Arc<AtomicUsize>;
+
+/// The header of a frame.
+#[derive(Clone, Copy)]
+struct FrameHeader {
+    len: usize,
+    kind: u8,
+    flags: u8,
+    stream: u32,
+}
+
+impl FrameHeader {
+    fn of(bytes: &[u8]) -> Option<Self> {
+        let [high, middle, low, kind, flags, stream @ ..] = bytes.first_chunk::<HEADER_LEN>()?;
+        let len = usize::try_from(u32::from_be_bytes([0, *high, *middle, *low])).ok()?;
+        let stream = u32::from_be_bytes(*stream) & (u32::MAX >> 1);
+        Some(Self { len, kind: *kind, flags: *flags, stream })
+    }
+
+    /// A header block begins that goes on in other frames.
+    fn begins_long_block(self) -> bool {
+        self.kind == HEADERS && self.flags & END_HEADERS == 0
+    }
+}
+
+/// A connection whose frames are watched.
+pub(super) struct Frames<S, C> {
+    stream: S,
+    incoming: Incoming,
+    outgoing: Outgoing,
+    /// Called for each stream, or connection, that ends because a request is malformed.
+    count: C,
+}
+
+impl<S, C> Frames<S, C> {
+    pub(super) fn new(stream: S, all_held: AllHeld, count: C) -> Self {
+        let incoming = Incoming::of(all_held);
+        Self { stream, incoming, outgoing: Outgoing::default(), count }
+    }
+}
+
+/// The frames that come in.
+struct Incoming {
+    /// Bytes that pass before the next header of a frame.
+    passing: usize,
+    /// Bytes that are held back: a part of a header, or a block that is not complete.
+    held: BytesMut,
+    /// Bytes to be handed on before anything else.
+    ready: Bytes,
+    /// Everything passes.
+    is_off: bool,
+    all_held: AllHeld,
+    /// What of it is ours.
+    share: usize,
+}
+
+/// What is known of the bytes that are held back.
+enum Held {
+    /// So many of them may pass.
+    Passes(usize),
+    /// A whole block of so many bytes.
+    Block(usize),
+    /// More bytes are needed.
+    More,
+    /// They are not as expected.
+    Odd,
+}
+
+impl Incoming {
+    fn of(all_held: AllHeld) -> Self {
+        let (held, ready) = (BytesMut::new(), Bytes::new());
+        Self { passing: PREFACE_LEN, held, ready, is_off: false, all_held, share: 0 }
+    }
+
+    /// How many of these bytes pass. The others have to be held back.
+    fn passes(&mut self, bytes: &[u8]) -> usize {
+        if self.is_off {
+            return bytes.len();
+        }
+        let mut at = 0;
+        loop {
+            let step = self.passing.min(bytes.len() - at);
+            self.passing -= step;
+            at += step;
+            let rest = bytes.get(at..).unwrap_or_default();
+            match FrameHeader::of(rest) {
+                Some(header) if !header.begins_long_block() => {
+                    self.passing = HEADER_LEN + header.len;
+                }
+                _ => return at,
+            }
+        }
+    }
+
+    fn look(&mut self) -> Held {
+        let Some(first) = FrameHeader::of(&self.held) else { return Held::More };
+        if !first.begins_long_block() {
+            let held = std::mem::take(&mut self.held);
+            let passes = self.passes(&held);
+            self.held = held;
+            return Held::Passes(passes);
+        }
+        let mut at = HEADER_LEN + first.len;
+        loop {
+            let rest = self.held.get(at..).unwrap_or_default();
+            let Some(next) = FrameHeader::of(rest) else { return Held::More };
+            if next.kind != CONTINUATION || next.stream != first.stream {
+                return Held::Odd;
+            }
+            at += HEADER_LEN + next.len;
+            if next.flags & END_HEADERS != 0 {
+                return if at <= self.held.len() { Held::Block(at) } else { Held::More };
+            }
+        }
+    }
+
+    /// Makes ready what can be handed on; false if more bytes are needed.
+    fn advance(&mut self) -> bool {
+        match self.look() {
+            Held::Passes(len) => self.ready = self.held.split_to(len).freeze(),
+            Held::Block(len) => {
+                let block = self.held.split_to(len).freeze();
+                self.ready = header_block::shortened(&block).unwrap_or(block);
+            }
+            Held::More if self.held.len() <= HELD_MAX && self.take_share() => return false,
+            Held::More | Held::Odd => {
+                self.is_off = true;
+                self.ready = std::mem::take(&mut self.held).freeze();
+            }
+        }
+        self.take_share();
+        true
+    }
+
+    /// Whether there is room for what is held back.
+    fn take_share(&mut self) -> bool {
+        let (before, now) = (self.share, self.held.len());
+        self.share = now;
+        self.all_held.fetch_add(now, Ordering::Relaxed);
+        let all = self.all_held.fetch_sub(before, Ordering::Relaxed) - before;
+        all <= HELD_HEADERS_BYTES_MAX
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        self.all_held.fetch_sub(self.share, Ordering::Relaxed);
+    }
+}
+
+impl<S: AsyncRead + Unpin, C: Unpin> AsyncRead for Frames<S, C> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Self { stream, incoming, .. } = self.get_mut();
+        loop {
+            if !incoming.ready.is_empty() {
+                let len = incoming.ready.len().min(buffer.remaining());
+                buffer.put_slice(incoming.ready.get(..len).unwrap_or_default());
+                incoming.ready.advance(len);
+                return Poll::Ready(Ok(()));
+            }
+            if incoming.held.is_empty() {
+                let before = buffer.filled().len();
+                ready!(Pin::new(&mut *stream).poll_read(context, buffer))?;
+                let bytes = buffer.filled().get(before..).unwrap_or_default();
+                let passes = incoming.passes(bytes);
+                if passes == bytes.len() {
+                    return Poll::Ready(Ok(()));
+                }
+                incoming.held.extend_from_slice(bytes.get(passes..).unwrap_or_default());
+                buffer.set_filled(before + passes);
+                if passes > 0 {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            if incoming.advance() {
+                continue;
+            }
+            let mut piece = [0; PIECE_BYTES];
+            let mut piece = ReadBuf::new(&mut piece);
+            ready!(Pin::new(&mut *stream).poll_read(context, &mut piece))?;
+            if piece.filled().is_empty() {
+                // The end: the library sees what there was.
+                incoming.is_off = true;
+                incoming.ready = std::mem::take(&mut incoming.held).freeze();
+                if incoming.ready.is_empty() {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            incoming.held.extend_from_slice(piece.filled());
+        }
+    }
+}
+
+/// The frames that go out.
+#[derive(Default)]
+struct Outgoing {
+    /// Bytes before the next header of a frame.
+    passing: usize,
+    /// The header, and as much of what follows it as is looked at.
+    start: Vec<u8>,
+}
+
+impl Outgoing {
+    /// Looks at bytes that go out; how many ends of streams and of the connection they tell of.
+    fn watch(&mut self, mut bytes: &[u8]) -> u32 {
+        let mut ends = 0;
+        while !bytes.is_empty() {
+            let step = self.passing.min(bytes.len());
+            self.passing -= step;
+            bytes = bytes.get(step..).unwrap_or_default();
+            if self.passing > 0 || bytes.is_empty() {
+                break;
+            }
+            let wanted = FrameHeader::of(&self.start).map_or(HEADER_LEN, Self::wanted);
+            let step = (wanted - self.start.len()).min(bytes.len());
+            self.start.extend_from_slice(bytes.get(..step).unwrap_or_default());
+            bytes = bytes.get(step..).unwrap_or_default();
+            let Some(header) = FrameHeader::of(&self.start) else { continue };
+            let wanted = Self::wanted(header);
+            if self.start.len() < wanted {
+                continue;
+            }
+            let is_malformed = MALFORMED.iter().any(|code| self.start.ends_with(code));
+            ends += u32::from(wanted > HEADER_LEN && is_malformed);
+            self.passing = HEADER_LEN + header.len - self.start.len();
+            self.start.clear();
+        }
+        ends
+    }
+
+    /// How much of a frame is looked at: up to its error code, if it has one.
+    fn wanted(header: FrameHeader) -> usize {
+        let code_end = match header.kind {
+            RST_STREAM => 4,
+            GOAWAY => 8,
+            _ => 0,
+        };
+        HEADER_LEN + header.len.min(code_end)
+    }
+}
+
+impl<S: AsyncWrite + Unpin, C: Fn() + Unpin> AsyncWrite for Frames<S, C> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = ready!(Pin::new(&mut this.stream).poll_write(context, bytes))?;
+        let ends = this.outgoing.watch(bytes.get(..written).unwrap_or_default());
+        (0..ends).for_each(|_| (this.count)());
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = ready!(Pin::new(&mut this.stream).poll_write_vectored(context, slices))?;
+        let mut left = written;
+        for slice in slices {
+            let len = left.min(slice.len());
+            let ends = this.outgoing.watch(slice.get(..len).unwrap_or_default());
+            (0..ends).for_each(|_| (this.count)());
+            left -= len;
+        }
+        Poll::Ready(Ok(written))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,79 @@
+//! Both families of addresses: where it listens, whom it sees, and how it reaches kube-apiserver.
+
+use std::net::SocketAddr;
+
+use apiserver::cluster_client;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
+
+use crate::harness::{Client, House, Making, Protocol};
+
+const PATH: &str = "/apis/test.io/v1/namespaces/shop/things/x";
+
+fn has_ipv6() -> bool {
+    std::net::TcpListener::bind("[::1]:0").is_ok()
+}
+
+/// Where a request came from, as its event has it, when the server listens on `on` and the client
+/// connects to `to`.
+async fn check(on: &str, to: &str, expected: &str) {
+    let house = House::make(Making { address: on.parse().unwrap(), ..Making::default() }).await;
+    let address = SocketAddr::new(to.parse().unwrap(), house.address.port());
+    let alice = house.ca.client("alice", &[]);
+    let ca = house.ca.pem();
+    let mut client = Client::connect(address, &ca, Some(&alice), Protocol::Http2).await;
+    assert_eq!(client.call("GET", PATH).await.code, 404);
+    let events = house.close().await;
+    let found: Vec<&Vec<String>> = events.iter().map(|event| &event.source_ips).collect();
+    assert_eq!(found, [&[expected.to_owned()]], "{on} {to}");
+}
+
+/// It listened on IPv4 alone, whereas upstream's servers take both for the same flag.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_on_all_addresses_is_reached_by_both_families_and_records_plain_addresses() {
+    for on in ["0.0.0.0", "::"] {
+        check(on, "127.0.0.1", "127.0.0.1").await;
+        if has_ipv6() {
+            check(on, "::1", "::1").await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kube_apiserver_is_reached_by_the_url_of_an_ipv6_address() {
+    if !has_ipv6() {
+        return;
+    }
+    let authority = testkit::pki::Authority::new("kubernetes");
+    let serving = authority.server_of(&["::1"]);
+    let making = Making {
+        address: "::1".parse().unwrap(),
+        serving: Some(serving),
+        client_ca: Some(authority.pem()),
+        ..Making::default()
+    };
+    let house = House::make(making).await;
+    let alice = authority.client("alice", &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("kubeconfig");
+    let text = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "clusters": [{"name": "k", "cluster": {
+            "server": format!("https://{}", house.address),
+            "certificate-authority-data": STANDARD.encode(authority.pem()),
+        }}],
+        "users": [{"name": "u", "user": {
+            "client-certificate-data": STANDARD.encode(&alice.certificate),
+            "client-key-data": STANDARD.encode(&alice.key),
+        }}],
+        "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
+    });
+    std::fs::write(&file, text.to_string()).unwrap();
+    assert!(house.address.is_ipv6());
+    let opened = cluster_client::open(Some(&file)).await;
+    // Alice may not ask for the version; that she hears so is what matters.
+    let reason = opened.err().map(|error| format!("{:?}", std::error::Error::source(&error)));
+    assert!(reason.as_ref().is_none_or(|it| it.contains("403")), "{reason:?}");
+    house.close().await;
+}

@@ -38,6 +38,10 @@ const HEAD: &str = "\
 Generated from the kinds themselves; do not edit.
 
 No kind offers `deletecollection`: clients fall back to single deletes, each of which is recorded.
+No kind offers server-side apply yet: `kubectl apply --server-side`, and clients that always use it,
+are refused with 415, or 405 where there is no patch. `kubectl apply` makes objects of every kind that
+can be read, and changes those that can be patched.
+K10 documents no short names and no categories, so there are none: `kubectl get all` shows no kind of K10.
 Every kind with a status is reported on through `/status`; `/details` is read only.
 `RestorePointContent`, `ClusterRestorePoint`, `StorageRepository`, `RetireAction`, `ImportAction`,
 `StageAction` and `MigrateFCDAction` can be created by K10's own service accounts only (group

@@ -21,6 +21,8 @@ mod demo;
 mod destinations;
 #[path = "it/detect.rs"]
 mod detect;
+#[path = "it/discovery.rs"]
+mod discovery;
 #[path = "it/elsewhere.rs"]
 mod elsewhere;
 #[path = "it/file.rs"]

@@ -58,7 +58,8 @@ pub fn resource(options: &LoadOptions) -> Resource {
         kind: KIND,
         plural: DETECTION_RULES.plural,
         singular: "detectionrule",
-        short_names: &["dr"],
+        // Not `dr`, by which many know Istio's DestinationRule.
+        short_names: &[],
         categories: &[],
         scope: Scope::Cluster,
         verbs: CHANGEABLE,

@@ -1,0 +1,55 @@
+//! What `kubectl api-resources` finds: names, and which kinds `kubectl get all` would show.
+
+use std::collections::BTreeSet;
+use std::process::Stdio;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{APIResource, APIResourceList};
+
+use crate::house::{House, runtime};
+
+/// Short names of Kubernetes' own kinds, as Kubernetes has them. K10 documents none for its kinds.
+const KUBERNETES: [(&str, &str); 3] = [("events", "ev"), ("namespaces", "ns"), ("services", "svc")];
+/// Short names of our kinds.
+const OURS: [(&str, &str); 2] = [("auditevents", "ae"), ("signals", "sig")];
+
+/// What people type for kinds of Kubernetes, Istio, cert-manager and snapshots.
+const TAKEN: &str = "po rc svc sa pvc pv no cm ep limits quota crd ds deploy rs sts hpa cj csr ing netpol \
+                     pdb pc sc cs va dr vs se gw cert cr vsc vss vs all";
+
+/// Every kind that is served, but no subresources.
+async fn kinds(client: &kube::Client) -> Vec<APIResource> {
+    let mut lists: Vec<APIResourceList> = vec![client.list_core_api_resources("v1").await.unwrap()];
+    for group in client.list_api_groups().await.unwrap().groups {
+        for version in group.versions {
+            lists.push(client.list_api_group_resources(&version.group_version).await.unwrap());
+        }
+    }
+    let all = lists.into_iter().flat_map(|list| list.resources);
+    all.filter(|one| !one.name.contains('/')).collect()
+}
+
+#[test]
+fn short_names_and_categories_are_those_that_kubernetes_and_k10_have_and_two_of_ours() {
+    let folder = tempfile::tempdir().unwrap();
+    let house = House::up(&folder.path().join("home"), &[], Stdio::null());
+    let kinds = runtime().block_on(async { kinds(&house.client("admin", None).await).await });
+    assert!(house.end().0.success());
+    assert!(kinds.len() >= 33, "{}", kinds.len());
+    let mut short_names = BTreeSet::new();
+    let mut names = BTreeSet::new();
+    for kind in &kinds {
+        // What `kubectl get all` shows.
+        let expected: &[&str] = if kind.name == "services" { &["all"] } else { &[] };
+        assert_eq!(kind.categories.as_deref().unwrap_or_default(), expected, "{}", kind.name);
+        assert_eq!(kind.singular_name, kind.kind.to_lowercase(), "{}", kind.name);
+        let short = kind.short_names.iter().flatten();
+        short_names.extend(short.clone().map(|short| (kind.name.as_str(), short.as_str())));
+        for name in short.chain([&kind.name, &kind.singular_name]) {
+            assert!(names.insert(name.clone()), "two kinds are called {name}");
+        }
+    }
+    assert_eq!(short_names, KUBERNETES.into_iter().chain(OURS).collect());
+    for (_, short) in OURS {
+        assert!(!TAKEN.split(' ').any(|taken| taken == short), "{short}");
+    }
+}

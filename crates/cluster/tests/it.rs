@@ -7,6 +7,7 @@
 mod it {
     pub(crate) mod fixture;
 
+    mod alone;
     mod audit_configs;
     mod buckets;
     mod canaries;

@@ -1,11 +1,12 @@
-//! client-go's informers, through the aggregator and across a restart.
+//! client-go's informers, through the aggregator and across a restart; a browser's watch through it.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
 
 use assets::Program;
+use serde_json::Value;
 
-use crate::it::fixture::{alone, backup_template, bob, namespace};
+use crate::it::fixture::{alone, backup_template, bob, namespace, restore_point, shared, text};
 
 #[test]
 fn informers_sync_follow_every_change_and_go_on_after_a_restart() {
@@ -35,4 +36,53 @@ fn informers_sync_follow_every_change_and_go_on_after_a_restart() {
     }
     assert!(check.wait().unwrap().success(), "the last that worked of {steps:?}");
     assert_eq!(steps.last().map(String::as_str), Some("deletes seen"), "{steps:?}");
+}
+
+/// Consoles watch like this.
+#[test]
+fn a_watch_over_websocket_passes_the_aggregator_and_is_recorded_as_one() {
+    let (plane, keepwatch) = shared();
+    namespace(&plane, "sockets");
+    restore_point(&plane, "sockets", "rp-1");
+    let bob = bob(&plane);
+    let config: Value = serde_json::from_slice(&std::fs::read(&bob.kubeconfig).unwrap()).unwrap();
+    let file = |pointer: &str| text(&config, pointer).to_owned();
+    let server = file("/clusters/0/cluster/server");
+    let watch = format!(
+        "{server}/apis/apps.kio.kasten.io/v1alpha1/namespaces/sockets/restorepoints?watch=true"
+    );
+    let mut curl = Command::new("curl")
+        .args(["-sSiN", "--http1.1", "-A", "socket/1", &watch])
+        .args(["--cacert", &file("/clusters/0/cluster/certificate-authority")])
+        .args(["--cert", &file("/users/0/user/client-certificate")])
+        .args(["--key", &file("/users/0/user/client-key")])
+        .args(["-H", "Connection: Upgrade", "-H", "Upgrade: websocket"])
+        .args(["-H", "Origin: https://localhost", "-H", "Sec-WebSocket-Version: 13"])
+        .args(["-H", "Sec-WebSocket-Protocol: base64.binary.k8s.io"])
+        .args(["-H", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = curl.stdout.take().unwrap();
+    let (mut seen, mut piece) = (Vec::new(), [0; 4096]);
+    let said = loop {
+        let said = String::from_utf8_lossy(&seen).into_owned();
+        if said.contains(r#""type":"ADDED""#) {
+            break said;
+        }
+        let len = out.read(&mut piece).unwrap();
+        assert!(len > 0, "no event in {said}");
+        seen.extend_from_slice(&piece[..len]);
+    };
+    assert!(said.starts_with("HTTP/1.1 101 "), "{said}");
+    assert!(said.to_ascii_lowercase().contains("sec-websocket-protocol: base64.binary.k8s.io"));
+    assert!(said.contains(r#""name":"rp-1""#), "{said}");
+    curl.kill().unwrap();
+    curl.wait().unwrap();
+    let end = |event: &Value| {
+        text(event, "/UserAgent") == "socket/1" && text(event, "/Stage") == "ResponseComplete"
+    };
+    let event = keepwatch.audit_log().find("the end of the watch", end).unwrap();
+    assert_eq!((text(&event, "/Verb"), text(&event, "/User/username")), ("watch", "bob"));
+    assert_eq!(event["ResponseStatus"]["code"], 101);
 }

@@ -134,6 +134,15 @@ impl Delivery {
         }
     }
 
+    /// Waits until every sink that the server was started with, and that is not closed, has what the
+    /// journal holds now.
+    pub async fn sinks_delivered(&self) {
+        let last = self.journal.last_seq();
+        for sink in &self.sinks {
+            sink.status.passed(last).await;
+        }
+    }
+
     /// Waits until the index of events has what the journal holds now.
     pub async fn indexed(&self) {
         if let Some(status) = &self.event_index {

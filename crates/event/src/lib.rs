@@ -1,8 +1,8 @@
 //! The two nouns that flow through the house, and how they are written down.
 //!
-//! An [`Event`] is one stage of one request, as `audit.k8s.io/v1` defines it. It has two encodings
-//! for the outside world ([`v1`] and [`kasten`]) and one for the journal ([`record`]). Lines are written of
-//! a [`View`], which an event is as well as a record.
+//! An [`Event`] is one stage of one request, as `audit.k8s.io/v1` defines it. It has two encodings for
+//! other programs ([`v1`] and [`kasten`]), one for people ([`short`]) and one for the journal
+//! ([`record`]). Lines are written of a [`View`], which an event is as well as a record.
 //!
 //! Pure: no I/O, no clock, no task. It does not decide *whether* something is recorded; that is the
 //! crate `audit`.
@@ -18,6 +18,7 @@ pub mod line;
 mod object;
 pub mod record;
 mod scan;
+pub mod short;
 pub mod signal;
 pub mod signal_line;
 mod status;

@@ -128,9 +128,9 @@ pub(crate) struct UpArgs {
     /// Time between heartbeats: events of our own that make silence visible; 0 for none
     #[arg(long, value_name = "DURATION", default_value = "0", value_parser = values::duration)]
     pub(crate) heartbeat: std::time::Duration,
-    /// Encoding of the audit lines
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
-    pub(crate) audit_log_format: EncodingName,
+    /// Encoding of the audit lines; short on a terminal and kasten elsewhere, if none is given
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(crate) audit_log_format: Option<EncodingName>,
     /// Let lines of signals pass a log agent's filter for `K10Event`, as lines of events do
     #[arg(long)]
     pub(crate) siem_signals_match_k10_filter: bool,
@@ -236,4 +236,6 @@ pub(crate) enum EncodingName {
     /// As kube-apiserver's log back end writes it.
     #[value(alias = "json")]
     V1,
+    /// One line for a person: time, code, verb, object, user, address.
+    Short,
 }

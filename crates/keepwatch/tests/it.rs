@@ -37,5 +37,7 @@ mod investigate;
 mod rules;
 #[path = "it/secrets.rs"]
 mod secrets;
+#[path = "it/terminal.rs"]
+mod terminal;
 #[path = "it/up.rs"]
 mod up;

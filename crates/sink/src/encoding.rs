@@ -3,6 +3,9 @@
 use event::View;
 use event::kasten::Labels;
 use event::record::SignalRecord;
+use event::short;
+
+use crate::Terminal;
 
 /// The form of a line.
 #[derive(Clone, Debug)]
@@ -11,6 +14,8 @@ pub enum Encoding {
     Kasten(Labels),
     /// As kube-apiserver's log back end writes it.
     V1,
+    /// For a person, who reads it there.
+    Short(Terminal),
 }
 
 impl Encoding {
@@ -19,6 +24,7 @@ impl Encoding {
         match self {
             Self::Kasten(labels) => event::kasten::write(event, labels, line),
             Self::V1 => event::v1::write(event, line),
+            Self::Short(terminal) => short::write(event, terminal.style(), line),
         }
     }
 
@@ -27,6 +33,7 @@ impl Encoding {
         match self {
             Self::Kasten(labels) => event::signal_line::kasten(signal, labels, shed, line),
             Self::V1 => event::signal_line::v1(signal, shed, line),
+            Self::Short(terminal) => short::write_signal(signal, terminal.style(), line),
         }
     }
 }

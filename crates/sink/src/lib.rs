@@ -14,6 +14,7 @@ pub mod file;
 pub mod notifier;
 mod page_cache;
 pub mod stdout;
+mod terminal;
 
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ pub use chain::chain;
 pub use encoding::Encoding;
 pub use file::FileSink;
 pub use stdout::StdoutSink;
+pub use terminal::Terminal;
 
 /// A destination for records.
 #[async_trait]

@@ -1,4 +1,4 @@
-//! `keepwatch events convert`: audit events of either encoding in, one of them out.
+//! `keepwatch events convert`: audit events of either encoding in, one of them or lines for people out.
 //!
 //! One line at a time, so that a file of any size passes. A line that is no event is named on
 //! stderr; the good ones are printed all the same. What an event has and the encodings have no place
@@ -10,9 +10,12 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use event::decoded::{self, Decoded, Document, NAMES_MAX, Notes};
 use event::kasten::Labels;
+use event::{View, short};
+use sink::{Encoding, Terminal};
 
-use crate::args::{EncodingName, EventsCommand};
+use crate::args::EventsCommand;
 use crate::commands::{FAILED, say};
+use crate::encoding;
 use crate::house::labels;
 use crate::input::{self, LINE_BYTES_MAX, Line, Lines};
 use crate::printable;
@@ -23,9 +26,10 @@ const UNREADABLE: &str = "cannot read standard input";
 pub(crate) fn run(command: &EventsCommand) -> Result<ExitCode> {
     match command {
         EventsCommand::Convert { to, cluster_name } => {
-            let target = match to {
-                EncodingName::Kasten => Target::Kasten(labels(cluster_name)),
-                EncodingName::V1 => Target::V1,
+            let target = match encoding::for_stdout(*to, labels(cluster_name))? {
+                Encoding::Kasten(labels) => Target::Kasten(labels),
+                Encoding::V1 => Target::V1,
+                Encoding::Short(terminal) => Target::Short(terminal),
             };
             let from = input::standard_input().context(UNREADABLE)?;
             let out = BufWriter::new(io::stdout().lock());
@@ -39,6 +43,7 @@ pub(crate) fn run(command: &EventsCommand) -> Result<ExitCode> {
 enum Target {
     Kasten(Labels),
     V1,
+    Short(Terminal),
 }
 
 #[derive(Default)]
@@ -95,6 +100,16 @@ impl<W: Write> Conversion<W> {
         match &self.target {
             Target::Kasten(labels) => event.write_kasten(labels, &mut line),
             Target::V1 => event.write_v1(&mut line),
+            Target::Short(terminal) => {
+                event.write_v1(&mut line);
+                match event::v1::read(&std::mem::take(&mut line)) {
+                    Ok(event) => short::write(&View::from(&event), terminal.style(), &mut line),
+                    Err(error) => {
+                        self.refuse("an event", &format!("{:#}", anyhow::Error::new(error)));
+                        return Ok(());
+                    }
+                }
+            }
         }
         line.push(b'\n');
         self.out.write_all(&line)?;

@@ -88,7 +88,7 @@ fn limits() -> Result<String> {
     Ok(page)
 }
 
-/// Those of the index of events.
+/// Those of the index of events, and of lines for people.
 fn index_rows() -> Vec<(&'static str, String)> {
     use store::event_index as index;
     let gather_time = format!("{} ms", delivery::INDEX_GATHER_TIME.as_millis());
@@ -103,6 +103,10 @@ fn index_rows() -> Vec<(&'static str, String)> {
         ("Addresses of an event that are in the index", event::term::ADDRESSES_MAX.to_string()),
         ("Segments that one call of the index looks through", index::SEGMENTS_MAX.to_string()),
         ("Time records gather before they are indexed", gather_time),
+        (
+            "Columns of a line for people, however wide the terminal",
+            event::short::COLUMNS_MAX.to_string(),
+        ),
     ]
 }
 

@@ -4,6 +4,7 @@
 //! goes on with what is there.
 
 use std::io::IsTerminal as _;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,21 +18,23 @@ use apiserver::trust::{Trust, TrustFiles};
 use apiserver::{Authorizer, Clock as _, Resource};
 use event::kasten::Labels;
 use kasten::roles::USERS;
-use sink::{Encoding, Sink, StdoutSink};
+use sink::{Sink, StdoutSink};
 use tokio::sync::oneshot;
 
-use crate::args::{EncodingName, UpArgs};
+use crate::args::UpArgs;
 use crate::clock::SystemClock;
 use crate::commands::{Misuse, policy, say};
+use crate::encoding;
 use crate::house::{self, House, Plan, Resident};
 use crate::modes;
+use crate::program;
 use crate::standalone::executor::Executor;
 use crate::standalone::folder::Folder;
 use crate::standalone::namespace_controller::NamespaceController;
 use crate::standalone::namespaces::{self, OwnNamespaces};
 use crate::standalone::pki::{Authority, write_private};
 use crate::standalone::sealed::Sealed;
-use crate::standalone::story::Story;
+use crate::standalone::story::{Narrator, Story};
 use crate::standalone::{
     CONTROLLER, INSTALLATION, NAMESPACE_CONTROLLER, core_events, destinations, kubeconfig, rbac,
     reviews, secrets, services,
@@ -42,7 +45,7 @@ const DRAIN_TIME_MAX: Duration = Duration::from_secs(3);
 /// What is left of the runtime when all rooms are closed gets so long.
 const LEAVE_TIME_MAX: Duration = Duration::from_millis(100);
 
-/// Serves until somebody ends it.
+/// Serves until it is asked to end.
 pub(crate) fn run(args: &UpArgs) -> Result<ExitCode> {
     if let Some(wrong) = args.retention.contradiction() {
         return Err(Misuse(vec![wrong]).into());
@@ -64,8 +67,8 @@ async fn live(args: &UpArgs) -> Result<()> {
     let server = format!("https://{}", reachable(house.address()));
     let people = identities(&authority, &USERS)?;
     let text = kubeconfig::text(&server, &authority.certificate, &people);
-    write_private(&folder.kubeconfig(), &text)?;
-    let path = folder.kubeconfig().display().to_string();
+    write_private(&folder.kubeconfig(), &format!("{}{text}", kubeconfig::HEAD))?;
+    let path = folder.kubeconfig();
 
     let own = identities(&authority, &[NAMESPACE_CONTROLLER, CONTROLLER])?;
     let own = kubeconfig::text(&server, &authority.certificate, &own);
@@ -76,12 +79,15 @@ async fn live(args: &UpArgs) -> Result<()> {
     let controller = destinations::controller(&house, controller, &folder);
     let executor = Executor::new(kubeconfig::client(&text, "kasten").await?, args.demo);
     let (told, ending) = oneshot::channel();
+    let narrator = Narrator::new(house.delivery());
     let begin = Beginning {
-        welcome: format!(
-            "Keepwatch serves at {server}; try: kubectl --kubeconfig {path} get namespaces"
-        ),
+        welcome: welcome(&server, &path, args.demo),
         admin: kubeconfig::client(&text, "admin").await?,
-        story: if args.demo { Some(Story::of(&text, &path).await?) } else { None },
+        story: if args.demo {
+            Some(Story::of(&text, path, narrator, !args.once).await?)
+        } else {
+            None
+        },
         told,
     };
     let mut residents: Vec<Resident> =
@@ -105,6 +111,19 @@ async fn live(args: &UpArgs) -> Result<()> {
         }
     };
     house.run(residents, closing).await
+}
+
+/// The first sentence. The story ends with commands of its own.
+fn welcome(server: &str, kubeconfig: &Path, is_demo: bool) -> String {
+    if is_demo {
+        return format!("Keepwatch serves at {server}.");
+    }
+    let kubeconfig = program::quoted(kubeconfig);
+    let hint =
+        if program::on_path("kubectl").is_none() { " (kubectl is not on your PATH)" } else { "" };
+    format!(
+        "Keepwatch serves at {server}; try: kubectl --kubeconfig {kubeconfig} get namespaces{hint}"
+    )
 }
 
 /// What is done once at the start, when others serve already.
@@ -162,13 +181,10 @@ async fn open(
     let files =
         TrustFiles { client_ca: Some(folder.pki().join("ca.crt")), ..TrustFiles::default() };
     let trust = Trust::open(files)?;
-    let encoding = match args.audit_log_format {
-        EncodingName::Kasten => Encoding::Kasten(Labels {
-            signals_match_filter: args.siem_signals_match_k10_filter,
-            ..house::labels("")
-        }),
-        EncodingName::V1 => Encoding::V1,
-    };
+    let labels =
+        Labels { signals_match_filter: args.siem_signals_match_k10_filter, ..house::labels("") };
+    let format = args.audit_log_format.unwrap_or_else(encoding::usual);
+    let encoding = encoding::for_stdout(format, labels)?;
     let stdout = StdoutSink::open(encoding).context("cannot use standard output")?;
     let sinks: Vec<Box<dyn Sink>> = vec![Box::new(stdout)];
     House::open(Plan {

@@ -13,6 +13,7 @@ use sink::bucket::{Ambient, Limits, Network, Parts, Reach};
 use tokio::sync::watch;
 
 use super::folder::Folder;
+use super::kubeconfig;
 use crate::clock::SystemClock;
 use crate::corridors::Hand;
 use crate::house::{House, Resident, labels};
@@ -37,7 +38,7 @@ pub(crate) fn controller(house: &House, client: kube::Client, folder: &Folder) -
         delivery: house.delivery(),
         journal: house.journal(),
         parts: Parts {
-            cluster: String::new(),
+            cluster: kubeconfig::CLUSTER.to_owned(),
             encoding: sink::Encoding::Kasten(labels("")),
             reach: reach(),
             ambient: Ambient::default(),

@@ -9,8 +9,16 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 
 use super::pki::Identity;
 
-/// Name of the cluster in the file.
-const CLUSTER: &str = "keepwatch";
+/// Name of the cluster in the file, and in the keys of objects.
+pub(crate) const CLUSTER: &str = "keepwatch";
+/// What a reader of the file finds first.
+pub(crate) const HEAD: &str = "\
+# Written by `keepwatch up` at each start. Contexts:
+# admin    may do everything
+# alice    a developer, with K10's role for users
+# mallory  a developer who may also tidy up old backups
+# kasten   K10's own service account, system:serviceaccount:kasten-io:k10-k10
+";
 
 /// The text of a kubeconfig. The first user's context is the current one.
 pub(crate) fn text(server: &str, ca: &str, users: &[(&str, Identity)]) -> String {

@@ -12,7 +12,8 @@ use apiserver::{
 };
 use async_trait::async_trait;
 use kasten::apps::applications;
-use kube::api::{Api, DynamicObject, PostParams};
+use kube::ResourceExt as _;
+use kube::api::{Api, DynamicObject, ListParams, PostParams};
 use serde_json::{Map, Value, json};
 use store::{Sqlite, Storage as _};
 
@@ -216,7 +217,9 @@ pub(crate) async fn begin(client: &kube::Client) {
 pub(crate) async fn create(client: &kube::Client, names: &[&str]) {
     let kind = client::kind(&resource());
     let namespaces: Api<DynamicObject> = Api::all_with(client.clone(), &kind);
-    for name in names {
+    let there = client::insist(|| async { namespaces.list(&ListParams::default()).await }).await;
+    let there: Vec<String> = there.into_iter().flatten().map(|one| one.name_any()).collect();
+    for name in names.iter().filter(|name| !there.iter().any(|one| one == *name)) {
         let namespace = DynamicObject::new(name, &kind);
         client::insist(|| async { namespaces.create(&PostParams::default(), &namespace).await })
             .await;

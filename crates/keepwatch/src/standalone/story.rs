@@ -1,15 +1,16 @@
 //! The demonstration: K10's daily backups, alice's ordinary work, and then mallory.
 //!
-//! Everybody is an ordinary client with a certificate of their own, over HTTPS; what they do is what
-//! anybody could do with the kubeconfig. Sentences go to stderr, one for each thing that happens; the
-//! numbers in them are counted, not made up. It can be played again in the same folder.
+//! Each actor is an ordinary client with a certificate of its own, over HTTPS; what they do is what
+//! anybody could do with the kubeconfig. Sentences go to stderr, in step with the lines of the events;
+//! the numbers in them are counted from what happened. It can be played again in the same folder.
 
 mod cast;
 mod destination;
 mod ending;
 mod mallory;
+mod narrator;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use futures::future::join_all;
@@ -19,8 +20,9 @@ use serde_json::{Value, json};
 
 use super::kubeconfig;
 use super::namespaces;
-use crate::commands::say;
 use cast::{Actor, name_of};
+
+pub(crate) use narrator::Narrator;
 
 /// The applications that are backed up.
 const APPLICATIONS: [&str; 3] = ["shop", "blog", "crm"];
@@ -39,25 +41,35 @@ pub(crate) struct Story {
     kasten: Actor,
     alice: Actor,
     mallory: Actor,
+    narrator: Narrator,
     /// Where the kubeconfig is, for the commands at the end.
-    kubeconfig: String,
+    kubeconfig: PathBuf,
+    /// Whether the server stays when the story is over.
+    stays: bool,
 }
 
 impl Story {
-    /// Everybody takes their certificate from `text`; `path` is where the reader finds it.
-    pub(crate) async fn of(text: &str, path: &str) -> Result<Self> {
+    /// Each actor takes its certificate from `text`; `path` is where the reader finds it.
+    pub(crate) async fn of(
+        text: &str,
+        path: PathBuf,
+        narrator: Narrator,
+        stays: bool,
+    ) -> Result<Self> {
         Ok(Self {
             admin: kubeconfig::client(text, "admin").await?,
             kasten: Actor(kubeconfig::client(text, "kasten").await?),
             alice: Actor(kubeconfig::client(text, "alice").await?),
             mallory: Actor(kubeconfig::client(text, "mallory").await?),
-            kubeconfig: path.to_owned(),
+            narrator,
+            kubeconfig: path,
+            stays,
         })
     }
 
     /// Plays it, from the first backup to the commands to copy.
     pub(crate) async fn tell(self) {
-        destination::set_up(&Actor(self.admin.clone()), self.home()).await;
+        self.prepare().await;
         self.keep_backups().await;
         self.work().await;
         mallory::destroy(&self).await;
@@ -65,12 +77,32 @@ impl Story {
         ending::tell(&self).await;
     }
 
-    /// K10's daily backups of three applications for a stretch of time.
-    async fn keep_backups(&self) {
-        say("Three applications run here, shop, blog and crm, and K10 backs them up every day.");
+    /// Where events go beside standard output, and what is there before the first backup.
+    async fn prepare(&self) {
+        self.narrator.begin("A destination for events, three applications, and a passkey:").await;
+        let is_ready = destination::set_up(&Actor(self.admin.clone())).await;
         namespaces::create(&self.admin, &APPLICATIONS).await;
         let spec = json!({"secret": {"name": "k10-cluster-passphrase", "namespace": "kasten-io"}});
         self.kasten.create(domain::PASSKEY, "", PASSKEY, &json!({}), &spec).await;
+        if is_ready {
+            let folder = destination::folder(self.home());
+            self.narrator
+                .tell(&format!(
+                    "An AuditConfig sends what is recorded to a destination too, here the folder {}.",
+                    folder.display()
+                ))
+                .await;
+        }
+    }
+
+    /// K10's daily backups of three applications for a stretch of time.
+    async fn keep_backups(&self) {
+        self.narrator
+            .begin(&format!(
+                "K10's own account backs up {}, {DAYS} days in a few seconds (no cluster, no data):",
+                APPLICATIONS.join(", ")
+            ))
+            .await;
         let mut points = 0;
         for day in (1..=DAYS).rev() {
             let backups = APPLICATIONS.map(|application| self.back_up(application, day));
@@ -78,23 +110,33 @@ impl Story {
         }
         let spec = json!({"scheduledTime": days_ago(1)});
         let kind = domain::BACKUP_CLUSTER_ACTION;
-        let of_cluster = self.kasten.create(kind, "", SCHEDULED, &json!({}), &spec).await;
-        if let Some(action) = &of_cluster {
-            self.kasten.until(kind, action, "Complete").await;
+        let mut of_cluster = 0;
+        if let Some(action) = self.kasten.create(kind, "", SCHEDULED, &json!({}), &spec).await {
+            of_cluster = usize::from(self.kasten.until(kind, &action, "Complete").await.is_some());
         }
-        let and = if of_cluster.is_some() { ", and one of the cluster itself" } else { "" };
-        say(&format!("{DAYS} days of backups later there are {points} new restore points{and}."));
+        self.narrator
+            .tell(&format!(
+                "There are {points} new restore points of applications and {of_cluster} of the cluster."
+            ))
+            .await;
     }
 
     /// The next night's backups: something is there again, for the reader to look at.
     async fn back_up_again(&self) {
         let left: Vec<&str> = APPLICATIONS.into_iter().filter(|name| *name != MOVED).collect();
+        self.narrator
+            .begin(&format!("The next night K10 backs up {} again:", left.join(" and ")))
+            .await;
         let backups = left.iter().map(|application| self.back_up(application, 0));
         let points = join_all(backups).await.into_iter().flatten().count();
-        say(&format!(
-            "The next night K10 backs up {} again: {points} new restore points, and nothing older.",
-            left.join(" and ")
-        ));
+        let admin = Actor(self.admin.clone());
+        let all = admin.list(domain::RESTORE_POINT_CONTENT, "").await.len();
+        let older = all.saturating_sub(points);
+        self.narrator
+            .tell(&format!(
+                "There are {points} new restore points, and {older} older ones are left."
+            ))
+            .await;
     }
 
     /// One backup that a policy makes, to its end.
@@ -117,9 +159,8 @@ impl Story {
 
     /// Alice's ordinary work: reads, one restore, one legitimate namespace deletion.
     async fn work(&self) {
+        self.narrator.begin("alice, a developer, restores crm after a migration:").await;
         let points = self.alice.list(domain::RESTORE_POINT, "crm").await;
-        let count = points.len();
-        say(&format!("alice looks at the {count} restore points of crm and reads the newest one."));
         let newest = points.iter().max_by_key(|point| point.metadata.creation_timestamp.clone());
         if let Some(newest) = newest {
             let name = name_of(newest);
@@ -128,23 +169,42 @@ impl Story {
             let spec = json!({"subject": subject});
             let kind = domain::RESTORE_ACTION;
             let action = self.alice.create(kind, "crm", "restore-", &json!({}), &spec).await;
-            if let Some(action) = action {
-                self.alice.until(kind, &action, "Complete").await;
-                say(&format!("A migration went wrong, so alice restores crm from {name}."));
-            }
+            let is_done = match &action {
+                Some(action) => self.alice.until(kind, action, "Complete").await.is_some(),
+                None => false,
+            };
+            let outcome = if is_done { "restored crm from it" } else { "could not restore crm" };
+            let count = points.len();
+            self.narrator
+                .tell(&format!(
+                    "alice looked at {count} restore points of crm, read the newest and {outcome}."
+                ))
+                .await;
         }
-        let kept = self.alice.list(domain::RESTORE_POINT, MOVED).await.len();
-        if self.alice.delete_namespace(MOVED).await {
-            say(&format!(
-                "The blog has moved: alice deletes its namespace, and the namespace controller \
-                 deletes the {kept} restore points in it one by one."
-            ));
+        self.move_away().await;
+    }
+
+    async fn move_away(&self) {
+        self.narrator
+            .begin(&format!("{MOVED} has moved elsewhere: alice deletes its namespace:"))
+            .await;
+        let before = self.alice.list(domain::RESTORE_POINT, MOVED).await.len();
+        if !self.alice.delete_namespace(MOVED).await {
+            return;
         }
+        let admin = Actor(self.admin.clone());
+        let after = admin.list(domain::RESTORE_POINT, MOVED).await.len();
+        self.narrator
+            .tell(&format!(
+                "The namespace controller deleted the {} restore points in it, one by one.",
+                before.saturating_sub(after)
+            ))
+            .await;
     }
 
     /// The folder with everything.
     fn home(&self) -> &Path {
-        Path::new(&self.kubeconfig).parent().unwrap_or(Path::new("."))
+        self.kubeconfig.parent().unwrap_or(Path::new("."))
     }
 }
 

@@ -40,13 +40,22 @@ fn it_tells_a_story_and_ends_and_a_second_time_goes_on_with_what_is_there() {
     assert_eq!(count(&first, "mallory", "create", "retireactions", 403), 1);
     assert_eq!(count(&first, "alice", "create", "restoreactions", 201), 1);
     assert_eq!(count(&first, controller, "delete", "restorepoints", 200), 5);
-    let sentences = told.lines().filter(|line| line.ends_with('.')).count();
-    assert!((10..=16).contains(&sentences), "{told}");
-    assert_eq!(told.lines().filter(|line| line.starts_with("  ")).count(), 7, "{told}");
-    for part in ["Keepwatch noticed:", "critical", "kubectl --kubeconfig", "describe signal"] {
+    let sentences = told.lines().filter(|line| line.ends_with(['.', ':'])).count();
+    assert!((18..=30).contains(&sentences), "{told}");
+    for part in [
+        "15 new restore points of applications and 1 of the cluster",
+        "Keepwatch raised",
+        "critical",
+        "detect --output table",
+    ] {
         assert!(told.contains(part), "{part}: {told}");
     }
-    assert!(told.contains("refused 3 times"), "{told}");
+    // The server is gone: nothing needs it.
+    for part in ["kubectl get", "kill", "Ctrl-C"] {
+        assert!(!told.contains(part), "{part}: {told}");
+    }
+    assert!(told.contains("3 of 3 were refused; 3 of these refusals are on record"), "{told}");
+    commands_work(&told);
 
     let (second, _) = play(folder);
     // The last two backups of the first time are still there.
@@ -56,4 +65,29 @@ fn it_tells_a_story_and_ends_and_a_second_time_goes_on_with_what_is_there() {
         ids.filter(|id| !id.is_empty()).map(str::to_owned).collect()
     };
     assert!(ids(&first).is_disjoint(&ids(&second)), "an event came twice");
+}
+
+/// Every command that is printed and needs no server does what it says, as it is typed.
+fn commands_work(told: &str) {
+    let commands = told.lines().filter(|line| line.starts_with("  ") && !line.contains(" up "));
+    let commands: Vec<&str> = commands.collect();
+    assert_eq!(commands.len(), 2, "{told}");
+    for command in commands {
+        let output = std::process::Command::new("sh").args(["-c", command]).output().unwrap();
+        let (shown, said) = (text(&output.stdout), text(&output.stderr));
+        assert!(output.status.success() && shown.contains("mallory"), "{command}: {shown} {said}");
+    }
+}
+
+#[test]
+fn refusals_that_the_policy_leaves_out_are_not_said_to_be_on_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("home");
+    let flags = ["up", "--listen", "127.0.0.1:0", "--demo", "--once", "--policy=k10", "--dir"];
+    let arguments: Vec<&str> = flags.into_iter().chain(home.to_str()).collect();
+    let output = run(&arguments, "");
+    let (events, told) = (events(&text(&output.stdout)), text(&output.stderr));
+    let refused = events.iter().filter(|event| event["ResponseStatus"]["code"] == 403).count();
+    assert_eq!(refused, 2);
+    assert!(told.contains("3 of 3 were refused; 2 of these refusals are on record"), "{told}");
 }

@@ -5,6 +5,7 @@ use apiserver::trust::RemoteHeaders;
 use http::HeaderName;
 use kasten::Installation;
 
+use crate::args::EncodingName;
 use crate::args::serve::{AccessArgs, AuditArgs, ListenArgs, ServeArgs};
 use crate::commands::{Misuse, installation};
 
@@ -86,6 +87,13 @@ fn auditing(args: &AuditArgs, wrong: &mut Vec<String>) {
     }
     if args.audit_log_file.as_os_str().is_empty() {
         wrong.push("--audit-log-file must not be empty; - is standard output".to_owned());
+    }
+    if args.audit_log_format == EncodingName::Short {
+        wrong.push(
+            "--audit-log-format=short is for a person at a terminal, no log agent reads it: \
+             kasten and v1 are for serve"
+                .to_owned(),
+        );
     }
     if let Some(name) = &args.audit_policy
         && !audit::Builtin::ALL.iter().any(|builtin| builtin.as_str() == name)

@@ -33,8 +33,9 @@ pub(super) fn of(args: &AuditArgs) -> Sinks {
         return sinks;
     }
     let encoding = match args.audit_log_format {
-        EncodingName::Kasten => Encoding::Kasten(args.labels()),
         EncodingName::V1 => Encoding::V1,
+        // The check of the flags refuses `short` here.
+        EncodingName::Kasten | EncodingName::Short => Encoding::Kasten(args.labels()),
     };
     if args.is_stdout() {
         match StdoutSink::open(encoding) {

@@ -2,16 +2,19 @@
 
 use std::time::Duration;
 
+use futures::{StreamExt as _, TryStreamExt as _};
 use kasten::domain::Names;
-use kube::api::{Api, DeleteParams, DynamicObject, ListParams, PostParams};
+use kube::api::{
+    Api, DeleteParams, DynamicObject, ListParams, PostParams, WatchEvent, WatchParams,
+};
 use serde_json::{Value, json};
 
 use crate::standalone::client::{api, insist, kind, kind_of, text};
 use crate::standalone::namespaces;
 
-/// How often somebody looks whether what they wait for has happened.
-const LOOK_PERIOD: Duration = Duration::from_millis(15);
-/// Nobody waits longer in a story.
+/// Between two looks at what is waited for: each look is an event.
+const LOOK_PERIOD: Duration = Duration::from_millis(50);
+/// Longest wait in a story.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Somebody with a certificate.
@@ -87,19 +90,30 @@ impl Actor {
         state: &str,
     ) -> Option<DynamicObject> {
         let namespace = action.metadata.namespace.as_deref().unwrap_or_default();
-        let named = ListParams::default().fields(&format!("metadata.name={}", name_of(action)));
         let api = api(&self.0, kind, namespace);
-        let reached = async {
-            loop {
-                let found = insist(|| async { api.list(&named).await }).await?.items.pop()?;
-                match text(&found, &["status", "state"]) {
-                    now if now == state => return Some(found),
-                    "Complete" | "Failed" | "Cancelled" | "Skipped" => return None,
-                    _ => tokio::time::sleep(LOOK_PERIOD).await,
-                }
+        tokio::time::timeout(PATIENCE, reached(&api, action, state)).await.ok().flatten()
+    }
+}
+
+/// Watches an action from the state in which it is known. A watch that breaks is begun again.
+async fn reached(
+    api: &Api<DynamicObject>,
+    action: &DynamicObject,
+    state: &str,
+) -> Option<DynamicObject> {
+    let named = WatchParams::default().fields(&format!("metadata.name={}", name_of(action)));
+    let mut version = action.metadata.resource_version.clone().unwrap_or_default();
+    loop {
+        let mut changes = insist(|| async { api.watch(&named, &version).await }).await?.boxed();
+        while let Ok(Some(change)) = changes.try_next().await {
+            let (WatchEvent::Added(now) | WatchEvent::Modified(now)) = change else { return None };
+            match text(&now, &["status", "state"]) {
+                found if found == state => return Some(now),
+                "Complete" | "Failed" | "Cancelled" | "Skipped" => return None,
+                _ => version = now.metadata.resource_version.unwrap_or_default(),
             }
-        };
-        tokio::time::timeout(PATIENCE, reached).await.ok().flatten()
+        }
+        tokio::time::sleep(LOOK_PERIOD).await;
     }
 }
 

@@ -7,16 +7,15 @@ use kasten::domain::{AUDIT_CONFIG, K10_NAMESPACE, PROFILE};
 use serde_json::json;
 
 use super::cast::Actor;
-use crate::commands::say;
 use crate::standalone::client::{api, insist, text};
 
 /// The claim that stands for the folder.
 const CLAIM: &str = "audit";
 /// Name of both objects.
 const NAME: &str = "local";
-/// How often is looked whether it is ready.
-const LOOK_PERIOD: Duration = Duration::from_millis(25);
-/// Nobody waits longer in a story.
+/// Between two looks whether it is ready: each look is an event.
+const LOOK_PERIOD: Duration = Duration::from_millis(200);
+/// Longest wait in a story.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The folder that gets the objects.
@@ -24,8 +23,8 @@ pub(super) fn folder(home: &Path) -> PathBuf {
     home.join("volumes").join(CLAIM)
 }
 
-/// Makes both, and waits until events are delivered.
-pub(super) async fn set_up(admin: &Actor, home: &Path) {
+/// Makes both, and waits until events are delivered; whether they are.
+pub(super) async fn set_up(admin: &Actor) -> bool {
     let spec = json!({"type": "Location", "locationSpec": {
         "type": "FileStore",
         "fileStore": {"claimName": CLAIM},
@@ -43,11 +42,5 @@ pub(super) async fn set_up(admin: &Actor, home: &Path) {
             tokio::time::sleep(LOOK_PERIOD).await;
         }
     };
-    if tokio::time::timeout(PATIENCE, ready).await.ok().flatten().is_some() {
-        let folder = folder(home);
-        say(&format!(
-            "An AuditConfig sends every event to a destination too, here a folder: {}.",
-            folder.display()
-        ));
-    }
+    tokio::time::timeout(PATIENCE, ready).await.ok().flatten().is_some()
 }

@@ -1,62 +1,117 @@
-//! The end of the story: what was noticed, and the commands to look at it.
+//! The end of the story: what was noticed, and commands that can be typed as they are printed.
 
 use std::cmp::Reverse;
+use std::io::{self, IsTerminal as _};
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::time::Duration;
 
 use event::Severity;
+use event::short::{COLUMNS_DEFAULT, fit};
 use kube::api::{Api, ApiResource, DynamicObject, ListParams};
 use kube::core::GroupVersionKind;
 use serde_json::Value;
+use sink::Terminal;
 
 use super::{Story, destination};
 use crate::commands::say;
-use crate::signal_table;
+use crate::program;
 
-/// How often is looked whether there are more signals.
-const LOOK_PERIOD: Duration = Duration::from_millis(50);
+/// Between two looks whether there are more signals: each look is an event.
+const LOOK_PERIOD: Duration = Duration::from_millis(500);
 /// Looks without a change after which the signals count as complete.
-const QUIET_LOOKS: usize = 30;
+const QUIET_LOOKS: usize = 3;
 /// Looks at most.
-const LOOKS_MAX: usize = 160;
+const LOOKS_MAX: usize = 16;
 /// Signals that are shown.
 const SHOWN_MAX: usize = 12;
 
 /// Shows the signals, and says what to do next.
 pub(super) async fn tell(story: &Story) {
-    say("That is all. Every line on standard output is one request of this story, or a signal.");
     let signals = signals(&story.admin).await;
-    let kubeconfig = story.kubeconfig.as_str();
+    story.narrator.keep_step().await;
     if !signals.is_empty() {
-        say("");
-        say("Keepwatch noticed:");
-        say("");
-        say(&signal_table::head());
+        let columns = columns();
+        say(&format!("\nKeepwatch raised {} signals, the most severe first:\n", signals.len()));
         for signal in signals.iter().take(SHOWN_MAX) {
-            say(&signal_table::row(signal));
+            say(&fit(&row(signal), columns));
         }
         if signals.len() > SHOWN_MAX {
             say(&format!("and {} more", signals.len() - SHOWN_MAX));
         }
     }
     say("");
-    if let Some(name) = signals.first().map(|signal| text(signal, "/metadata/name")) {
-        say(&format!("  kubectl --kubeconfig {kubeconfig} get signals"));
-        say(&format!("  kubectl --kubeconfig {kubeconfig} describe signal {name}"));
-        say(&format!(
-            "  keepwatch investigate user mallory --kubeconfig {kubeconfig} --output html > mallory.html"
-        ));
+    let home = story.home();
+    if story.stays {
+        let signal = signals.first().map(|signal| text(signal, "/metadata/name"));
+        look_around(&story.kubeconfig, home, signal.unwrap_or_default());
+    } else {
+        look_back(home);
     }
-    say(&format!("  kubectl --kubeconfig {kubeconfig} get restorepointcontents    # what is left"));
-    say(&format!("  {}", follow_command(kubeconfig)));
-    say(&format!(
-        "  find {} -name '*.json.gz' | sort | xargs zcat    # the same, as a bucket has it",
-        destination::folder(story.home()).display()
-    ));
-    say(&format!(
-        "  kill {}    # or Ctrl-C here: stops it; a second start goes on from here",
-        std::process::id()
-    ));
+}
+
+/// One signal: how severe, how many events, who, what.
+fn row(signal: &Value) -> String {
+    let count = signal.pointer("/spec/count").and_then(Value::as_u64).unwrap_or_default();
+    let (severity, title) = (text(signal, "/spec/severity"), text(signal, "/spec/title"));
+    format!("{severity:<13} {count:>4}  {title}")
+}
+
+/// What can be done while the server stays.
+fn look_around(kubeconfig: &Path, home: &Path, signal: &str) {
+    let (config, own) = (program::quoted(kubeconfig), program::own());
+    say("In another terminal, in this folder:\n");
+    say(&format!("  export KUBECONFIG={config}"));
+    if !signal.is_empty() {
+        say("  kubectl get signals                # what Keepwatch noticed");
+        say(&format!("  kubectl describe signal {signal}"));
+    }
+    say("  kubectl get auditevents --field-selector user=mallory,order=newest");
+    say("  kubectl get restorepoints -A       # what is left");
+    say(&format!("  {own} investigate user mallory --output html > mallory.html"));
+    look_into_archive(&own, home);
+    if let Ok(file) = std::fs::read_link("/proc/self/fd/1")
+        && file.is_file()
+    {
+        say(&format!("  tail -F {}    # the events as they come", program::quoted(&file)));
+    }
+    say("");
+    say_where_kubectl_is();
+    let end = if io::stdin().is_terminal() {
+        "Ctrl-C here".to_owned()
+    } else {
+        format!("kill {}", std::process::id())
+    };
+    let home = program::quoted(home);
+    say(&format!("{end} stops the server; `{own} up --dir {home}` goes on with what is there."));
+}
+
+/// What can be done with what the server leaves when it ends.
+fn look_back(home: &Path) {
+    let (own, folder) = (program::own(), program::quoted(home));
+    say("The server ends now. What it recorded stays:\n");
+    look_into_archive(&own, home);
+    let archive = program::quoted(&destination::folder(home));
+    say(&format!("  {own} investigate user mallory {archive}"));
+    say(&format!("  {own} up --dir {folder}    # serves what is there, for kubectl"));
+}
+
+fn look_into_archive(own: &str, home: &Path) {
+    let archive = program::quoted(&destination::folder(home));
+    say(&format!("  {own} detect --output table {archive}    # signals, from the archive"));
+}
+
+/// Says so where a shell does not find it.
+fn say_where_kubectl_is() {
+    if program::on_path("kubectl").is_none() {
+        say("kubectl is not on your PATH: https://kubernetes.io/docs/tasks/tools/ has it.");
+    }
+}
+
+/// Columns of the terminal that sentences go to.
+fn columns() -> usize {
+    let fd = io::stderr().as_fd().try_clone_to_owned();
+    fd.map_or(COLUMNS_DEFAULT, |fd| Terminal::new(fd, false).style().columns)
 }
 
 /// The signals, the most severe first, once no more come. None if the server has none to show.
@@ -88,21 +143,4 @@ async fn signals(admin: &kube::Client) -> Vec<Value> {
 
 fn text<'v>(value: &'v Value, path: &str) -> &'v str {
     value.pointer(path).and_then(Value::as_str).unwrap_or_default()
-}
-
-/// How to follow the events from another terminal.
-fn follow_command(kubeconfig: &str) -> String {
-    match std::fs::read_link("/proc/self/fd/1") {
-        Ok(path) if path.is_file() => {
-            format!("tail -F {}    # the events as they come", path.display())
-        }
-        _ => {
-            let folder = Path::new(kubeconfig).parent().unwrap_or(Path::new("."));
-            let folder = folder.display();
-            format!(
-                "keepwatch up --dir {folder} | jq -c '[.timestamp, .User.username, .message]'    \
-                 # the next time: the events, short"
-            )
-        }
-    }
 }

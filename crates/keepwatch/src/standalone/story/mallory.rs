@@ -4,64 +4,90 @@ use kasten::domain::{
     BACKUP_ACTION, CANCEL_ACTION, CLUSTER_RESTORE_POINT, PASSKEY as PASSKEYS, RESTORE_POINT,
     RESTORE_POINT_CONTENT, RETIRE_ACTION,
 };
+use kube::api::{Api, ApiResource, DynamicObject, ListParams};
+use kube::core::GroupVersionKind;
 use serde_json::json;
 
-use super::cast::{Actor, name_of};
+use super::cast::name_of;
 use super::{PASSKEY, Story, Things};
-use crate::commands::say;
+use crate::standalone::client::insist;
+use crate::standalone::executor::now;
 
 /// What is deleted, in this order: from what can be undone to what cannot.
 const TARGETS: [Things; 3] = [
     (RESTORE_POINT, "restore points, which only hides the backups"),
     (RESTORE_POINT_CONTENT, "restore point contents, which destroys the data"),
-    (CLUSTER_RESTORE_POINT, "cluster restore points"),
+    (CLUSTER_RESTORE_POINT, "restore points of the cluster"),
 ];
 
 /// Everything, one thing after the other.
 pub(super) async fn destroy(story: &Story) {
-    say("Now mallory, who holds a role that was meant for tidying up old backups.");
-    let mallory = &story.mallory;
+    let (mallory, narrator) = (&story.mallory, &story.narrator);
+    narrator.begin("mallory, whose role was meant for tidying up old backups, looks around:").await;
     let mut found = 0;
     for (kind, _) in TARGETS {
         found += mallory.list(kind, "").await.len();
     }
     let read = mallory.get(PASSKEYS, "", PASSKEY).await;
-    let and = if read { " and reads the passkey" } else { "" };
-    say(&format!("mallory looks around, finds {found} restore points and contents{and}."));
+    let and = if read { " and read the passkey" } else { "" };
+    narrator.tell(&format!("mallory found {found} restore points and contents{and}.")).await;
     cancel(story).await;
     for (kind, things) in TARGETS {
+        narrator.begin(&format!("mallory deletes {things}:")).await;
         let mut deleted = 0;
         for object in mallory.list(kind, "").await {
             let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
             deleted += usize::from(mallory.delete(kind, namespace, name_of(&object)).await);
         }
-        say(&format!("mallory deletes {deleted} {things}."));
+        narrator.tell(&format!("{deleted} deleted.")).await;
     }
-    let refused = try_forbidden(mallory).await;
-    say(&format!(
-        "mallory also tries to delete the passkey, to retire a backup and to delete a namespace: \
-         refused {refused} times. Refusals are on record as the audit policy says: K10's names \
-         the first two, --policy extended all three."
-    ));
+    try_forbidden(story).await;
 }
 
 /// K10 begins a backup, and it does not come to its end.
 async fn cancel(story: &Story) {
+    story.narrator.begin("K10 begins tonight's backup of shop, and mallory cancels it:").await;
     let Some(backup) = story.begin_backup("shop", 0).await else { return };
     let Some(backup) = story.kasten.until(BACKUP_ACTION, &backup, "Running").await else { return };
     let name = name_of(&backup);
     let subject = json!({"kind": "BackupAction", "name": name, "namespace": "shop"});
     let spec = json!({"subject": subject});
     let cancelled = story.mallory.create(CANCEL_ACTION, "shop", "cancel-", &json!({}), &spec).await;
-    if cancelled.is_some() {
-        say("K10 begins tonight's backup of shop; mallory cancels it while it runs.");
+    if cancelled.is_some()
+        && story.kasten.until(BACKUP_ACTION, &backup, "Cancelled").await.is_some()
+    {
+        story.narrator.tell("The backup was cancelled while it ran.").await;
     }
 }
 
-/// What RBAC refuses; how often it did.
-async fn try_forbidden(mallory: &Actor) -> usize {
+/// What RBAC refuses, and how much of it is on record.
+async fn try_forbidden(story: &Story) {
+    let Story { mallory, narrator, admin, .. } = story;
+    narrator
+        .begin("mallory tries to delete the passkey, to retire a backup and to delete a namespace:")
+        .await;
+    let since = now();
     let passkey = mallory.delete(PASSKEYS, "", PASSKEY).await;
     let retire = mallory.create(RETIRE_ACTION, "", "retire-", &json!({}), &json!({})).await;
     let namespace = mallory.delete_namespace("crm").await;
-    [passkey, retire.is_some(), namespace].into_iter().filter(|allowed| !allowed).count()
+    let attempts = [passkey, retire.is_some(), namespace];
+    let refused = attempts.into_iter().filter(|allowed| !allowed).count();
+    let recorded = recorded_refusals(admin, &since).await;
+    narrator
+        .tell(&format!(
+            "{refused} of {} were refused; {recorded} of these refusals are on record, as the audit \
+             policy says.",
+            attempts.len()
+        ))
+        .await;
+}
+
+/// How many refusals of mallory's requests since then can be read from the journal.
+async fn recorded_refusals(admin: &kube::Client, since: &str) -> usize {
+    let gvk = GroupVersionKind::gvk(siem::GROUP, siem::VERSION, "AuditEvent");
+    let kind = ApiResource::from_gvk_with_plural(&gvk, siem::audit_event::AUDIT_EVENTS.plural);
+    let api: Api<DynamicObject> = Api::all_with(admin.clone(), &kind);
+    let refusals = format!("user=mallory,code=403,since={since}");
+    let list = insist(|| async { api.list(&ListParams::default().fields(&refusals)).await }).await;
+    list.map_or(0, |list| list.items.len())
 }

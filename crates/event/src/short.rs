@@ -1,0 +1,328 @@
+//! The encoding `short`: one line for a person at a terminal.
+//!
+//! ```text
+//! 22:44:12Z 200 X delete restorepointcontents blog-scheduled-284fv mallory 127.0.0.1
+//! 22:44:13Z 403 ! delete passkeys             k10-passkey          mallory 127.0.0.1
+//! 22:44:14Z SIGNAL critical opened mallory deleted 15 restorepointcontents
+//! ```
+//!
+//! Time of day (UTC), code, mark, verb, resource, namespace and name, user, addresses. `!` marks a
+//! request that was refused or failed, `X` one that destroyed something: colors are not the only sign.
+//! A line has no more columns than the terminal. Object, user and addresses share what is left of it, so
+//! that a long name pushes no user off the line. Nothing that a client wrote controls the terminal (see
+//! [`Printed`]).
+//!
+//! Deliberately absent: bodies, groups, user agents, and a way to read such a line again. Logs for
+//! machines are in [`kasten`](crate::kasten) or [`v1`](crate::v1).
+
+mod printed;
+mod row;
+
+use std::ops::ControlFlow;
+
+use serde::Deserialize;
+
+use crate::fields::{ObjectRefFields, UserFields};
+use crate::record::SignalRecord;
+use crate::signal::ChangeKind;
+use crate::{Severity, Stage, Timestamp, View};
+
+use printed::Printed;
+use row::Row;
+
+/// Columns of a terminal that does not tell how many it has.
+pub const COLUMNS_DEFAULT: usize = 80;
+/// Columns of a line at most, wherever it goes.
+pub const COLUMNS_MAX: usize = 512;
+
+/// From so many columns on, verb and resource are aligned and have room for the longest ones.
+const COLUMNS_WIDE: usize = 100;
+/// Columns of verbs and of resources, if there is room: `delete`, `restorepointcontents`.
+const VERB_COLUMNS: usize = 6;
+const RESOURCE_COLUMNS: usize = 20;
+/// Columns of namespace and name, if there is room, so that users are below each other.
+const OBJECT_COLUMNS: usize = 20;
+/// Columns of a verb and of a resource at most, on a narrow and on a wide terminal.
+const VERB_COLUMNS_MAX: [usize; 2] = [10, 16];
+const RESOURCE_COLUMNS_MAX: [usize; 2] = [22, 32];
+/// Bytes of an answer that is searched for the name of what was created.
+const BODY_BYTES_MAX: usize = 64 << 10;
+/// How the annotations of events of our own begin.
+const OWN_ANNOTATION: &str = "keepwatch.io/";
+/// Creations that destroy backups or keep them from being made.
+const DESTRUCTIVE_ACTIONS: [&str; 2] = ["cancelactions", "retireactions"];
+
+/// Where lines go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Style {
+    /// Columns that a line may have.
+    pub columns: usize,
+    /// Whether escape sequences for colors are written.
+    pub is_colored: bool,
+}
+
+/// Appends one event, without the newline.
+pub fn write(event: &View<'_>, style: Style, line: &mut Vec<u8>) {
+    let columns = style.columns.min(COLUMNS_MAX);
+    let is_wide = columns >= COLUMNS_WIDE;
+    let emphasis = Emphasis::of(event);
+    let colors = emphasis.colors(style.is_colored);
+    let mut row = Row::new(columns, line);
+    row.put(&time(event), colors.dim, 0);
+    row.put(&code(event), colors.code, 0);
+    row.put(&Printed::word(emphasis.mark()), colors.what, 0);
+    let verb = Printed::field(event.verb()).shortened(VERB_COLUMNS_MAX[usize::from(is_wide)]);
+    row.put(&verb, colors.what, VERB_COLUMNS);
+    let user = user(event);
+    let from = addresses(event);
+    let object = match event.object_ref() {
+        Some(reference) => {
+            let resource =
+                resource(&reference).shortened(RESOURCE_COLUMNS_MAX[usize::from(is_wide)]);
+            row.put(&resource, colors.what, if is_wide { RESOURCE_COLUMNS } else { 0 });
+            object(event, &reference)
+        }
+        None => without_object(event),
+    };
+    let object_need = object.columns().max(if is_wide { OBJECT_COLUMNS } else { 0 });
+    let needs = [object_need, user.columns(), from.columns()];
+    let [object_max, user_max, from_max] = shares(row.columns_left(), needs);
+    let spare = row.columns_left().saturating_sub(3 + object_max + user_max + from_max);
+    let padded = (object_max + spare).min(OBJECT_COLUMNS);
+    row.put(&object.shortened(object_max), colors.what, padded);
+    row.put(&user.shortened(user_max), colors.user, 0);
+    row.put(&from.shortened(from_max), colors.dim, 0);
+    match event.stage() {
+        Stage::ResponseComplete => {}
+        stage => row.put(&Printed::word(stage.as_str()), colors.dim, 0),
+    }
+}
+
+/// Appends what became of a signal, without the newline.
+pub fn write_signal(signal: &SignalRecord, style: Style, line: &mut Vec<u8>) {
+    let color = match (style.is_colored, signal.change, signal.severity) {
+        (false, ..) => "",
+        (true, ChangeKind::Closed, _) => "2",
+        (true, _, Severity::Critical | Severity::High) => "1;97;41",
+        (true, _, Severity::Medium) => "1;33",
+        (true, _, Severity::Low | Severity::Informational) => "1",
+    };
+    let title = match signal.signal() {
+        Ok(found) => Printed::sentence(&found.spec.title),
+        Err(_) => Printed::word("(unreadable)"),
+    };
+    let mut row = Row::new(style.columns.min(COLUMNS_MAX), line);
+    row.put(&time_of_day(signal.time), if style.is_colored { "2" } else { "" }, 0);
+    row.put(&Printed::word("SIGNAL"), color, 0);
+    row.put(&Printed::word(signal.severity.as_str()), color, 0);
+    row.put(&Printed::word(signal.change.as_str()), color, 0);
+    row.put(&title, color, 0);
+}
+
+/// A text for a person that has no more columns than this, and in which nothing that a client wrote
+/// controls the terminal.
+pub fn fit(text: &str, columns: usize) -> String {
+    Printed::sentence(text).cut(columns.min(COLUMNS_MAX)).as_str().to_owned()
+}
+
+/// What a reader should see at a glance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Emphasis {
+    /// Nothing changed.
+    Read,
+    /// Something changed.
+    Changed,
+    /// Something is gone, or is kept from being made.
+    Destroyed,
+    /// It was refused.
+    Refused,
+    /// The server failed, or events are missing.
+    Failed,
+}
+
+/// The parameters of the escape sequences of one line; empty for none.
+#[derive(Default)]
+struct Colors {
+    code: &'static str,
+    what: &'static str,
+    user: &'static str,
+    dim: &'static str,
+}
+
+impl Emphasis {
+    fn of(event: &View<'_>) -> Self {
+        let code = event.response_status().map_or(0, |status| status.code());
+        let is_gap = event.stage() == Stage::Panic || is_own_gap(event);
+        match (code, event.verb()) {
+            (500.., _) => Self::Failed,
+            _ if is_gap => Self::Failed,
+            (400..500, _) => Self::Refused,
+            _ if destroys(event) => Self::Destroyed,
+            (_, "get" | "list" | "watch" | "head" | "options" | "heartbeat") => Self::Read,
+            _ => Self::Changed,
+        }
+    }
+
+    const fn mark(self) -> &'static str {
+        match self {
+            Self::Read | Self::Changed => " ",
+            Self::Destroyed => "X",
+            Self::Refused | Self::Failed => "!",
+        }
+    }
+
+    fn colors(self, is_colored: bool) -> Colors {
+        if !is_colored {
+            return Colors::default();
+        }
+        let colors = Colors { code: "32", what: "", user: "36", dim: "2" };
+        match self {
+            Self::Read => Colors { what: "2", ..colors },
+            Self::Changed => colors,
+            Self::Destroyed => Colors { what: "1;31", user: "1;36", ..colors },
+            Self::Refused => Colors { code: "1;33", what: "1;33", user: "1;36", ..colors },
+            Self::Failed => Colors { code: "1;31", what: "1;31", user: "1;36", ..colors },
+        }
+    }
+}
+
+/// Whether a request that was answered made something go away for good or for now.
+fn destroys(event: &View<'_>) -> bool {
+    let uri = event.request_uri();
+    let is_dry_run = ["?dryRun=", "&dryRun="].iter().any(|part| uri.contains(part));
+    let is_destructive = match event.verb() {
+        "delete" | "deletecollection" => true,
+        "create" => event
+            .object_ref()
+            .is_some_and(|reference| DESTRUCTIVE_ACTIONS.contains(&reference.resource)),
+        _ => false,
+    };
+    is_destructive && !is_dry_run && event.stage() != Stage::RequestReceived
+}
+
+/// Whether the event stands for others that are missing.
+fn is_own_gap(event: &View<'_>) -> bool {
+    let mut is_gap = false;
+    if is_own(event) {
+        event.for_each_annotation(|key, _| {
+            let key = key.strip_prefix(OWN_ANNOTATION).unwrap_or_default();
+            is_gap |= key.starts_with("gap") || key.starts_with("requests-refused-without-record");
+        });
+    }
+    is_gap
+}
+
+/// Whether the event is of no request at all.
+fn is_own(event: &View<'_>) -> bool {
+    event.request_uri().is_empty() && event.object_ref().is_none()
+}
+
+fn time(event: &View<'_>) -> Printed {
+    match event.stage_timestamp() {
+        Timestamp::UNSET => time_of_day(event.request_received_timestamp()),
+        time => time_of_day(time),
+    }
+}
+
+fn time_of_day(time: Timestamp) -> Printed {
+    let time = time.to_string();
+    Printed::word(&format!("{}Z", time.get(11..19).unwrap_or("--:--:--")))
+}
+
+fn code(event: &View<'_>) -> Printed {
+    match event.response_status().map_or(0, |status| status.code()) {
+        0 => Printed::word("---"),
+        code => Printed::word(&format!("{code:03}")),
+    }
+}
+
+fn resource(reference: &ObjectRefFields<'_>) -> Printed {
+    let resource = Printed::field(reference.resource);
+    if reference.subresource.is_empty() {
+        return resource;
+    }
+    resource.joined("/", &Printed::field(reference.subresource))
+}
+
+/// Namespace and name, as far as there are any.
+fn object(event: &View<'_>, reference: &ObjectRefFields<'_>) -> Printed {
+    let created = created_name(event, reference).unwrap_or_default();
+    let name = if reference.name.is_empty() { created.as_str() } else { reference.name };
+    match (reference.namespace, name) {
+        ("", "") => Printed::word("-"),
+        ("", name) => Printed::field(name),
+        // A namespace is the object itself, and upstream names it twice.
+        (_, name) if reference.resource == "namespaces" && reference.subresource.is_empty() => {
+            Printed::field(name)
+        }
+        (namespace, "") => Printed::field(namespace).joined("/", &Printed::word("")),
+        (namespace, name) => Printed::field(namespace).joined("/", &Printed::field(name)),
+    }
+}
+
+/// The name that the server gave to what was created, which only the answer tells.
+fn created_name(event: &View<'_>, reference: &ObjectRefFields<'_>) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Object {
+        metadata: Metadata,
+    }
+    #[derive(Deserialize)]
+    struct Metadata {
+        name: String,
+    }
+    let is_nameless_create = event.verb() == "create" && reference.name.is_empty();
+    let body = event.response_object().filter(|body| body.len() <= BODY_BYTES_MAX);
+    let object: Object = serde_json::from_slice(body.filter(|_| is_nameless_create)?).ok()?;
+    Some(object.metadata.name)
+}
+
+/// What a request without an object asked for; what an event of our own says.
+fn without_object(event: &View<'_>) -> Printed {
+    if !is_own(event) {
+        return Printed::field(event.request_uri());
+    }
+    let mut words = Vec::new();
+    event.for_each_annotation(|key, value| {
+        if let Some(key) = key.strip_prefix(OWN_ANNOTATION) {
+            words.push(format!("{key}={value}"));
+        }
+    });
+    Printed::sentence(&words.join(" "))
+}
+
+fn user(event: &View<'_>) -> Printed {
+    let name = |user: UserFields<'_, '_>| match user.username() {
+        "" => Printed::word("-"),
+        name => Printed::field(name),
+    };
+    match event.impersonated_user() {
+        None => name(event.user()),
+        Some(other) => name(event.user()).joined(" as ", &name(other)),
+    }
+}
+
+fn addresses(event: &View<'_>) -> Printed {
+    let mut all = Vec::new();
+    event.for_each_source_ip(|address| {
+        all.push(address);
+        ControlFlow::Continue(())
+    });
+    if all.is_empty() { Printed::word("-") } else { Printed::field(&all.join(",")) }
+}
+
+/// How many columns each gets: what it needs, or else an equal share of what the others leave. A column
+/// goes in front of each.
+fn shares<const N: usize>(columns: usize, needs: [usize; N]) -> [usize; N] {
+    let mut left = columns.saturating_sub(N);
+    let mut shares = [0; N];
+    let mut by_need: Vec<(usize, &mut usize)> = needs.into_iter().zip(&mut shares).collect();
+    by_need.sort_by_key(|(need, _)| *need);
+    for (served, (need, share)) in by_need.into_iter().enumerate() {
+        *share = need.min(left / (N - served));
+        left -= *share;
+    }
+    shares
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,190 @@
+//! Text that is fit for a terminal, and how many columns it takes there.
+//!
+//! Clients choose user names, object names, verbs and paths. In what is printed of them no character
+//! controls the terminal, changes the direction of text, is invisible, or takes no column of its own:
+//! each of these is written as `\u{…}`. A field with a space stands in quotes, so that no text looks
+//! like two fields. The character `…` is ours alone: where it stands, something is missing.
+
+use std::fmt::Write as _;
+
+use unicode_width::UnicodeWidthChar as _;
+
+/// Bytes of a text that are looked at; the widest line shows less.
+const BYTES_MAX: usize = 4096;
+const ELLIPSIS: &str = "…";
+
+/// Text that only stands for itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Printed {
+    text: String,
+    columns: usize,
+}
+
+impl Printed {
+    /// A word of ours.
+    pub(super) fn word(word: &str) -> Self {
+        Self { text: word.to_owned(), columns: columns(word) }
+    }
+
+    /// A text of a client that is one field of a line.
+    pub(super) fn field(text: &str) -> Self {
+        let printed = Self::sentence(text);
+        if !printed.text.contains([' ', '"']) {
+            return printed;
+        }
+        let quoted = printed.text.replace('"', "\\\"");
+        Self::word(&format!("\"{quoted}\""))
+    }
+
+    /// A text in which a client may have written parts, at the end of a line.
+    pub(super) fn sentence(text: &str) -> Self {
+        let kept = text.get(..text.floor_char_boundary(BYTES_MAX)).unwrap_or_default();
+        let mut printed = String::with_capacity(kept.len());
+        for one in kept.chars() {
+            if is_printable(one) {
+                printed.push(one);
+            } else {
+                // Writing to a string does not fail.
+                write!(printed, "\\u{{{:x}}}", u32::from(one)).unwrap_or_default();
+            }
+        }
+        if kept.len() < text.len() {
+            printed.push_str(ELLIPSIS);
+        }
+        Self { columns: columns(&printed), text: printed }
+    }
+
+    /// This, something of ours, and another.
+    pub(super) fn joined(mut self, between: &str, other: &Self) -> Self {
+        self.text.push_str(between);
+        self.text.push_str(&other.text);
+        self.columns += columns(between) + other.columns;
+        self
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    pub(super) const fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// At most so many columns of it: what is missing is missing in the middle, because names differ at
+    /// their ends.
+    pub(super) fn shortened(self, columns_max: usize) -> Self {
+        if self.columns <= columns_max {
+            return self;
+        }
+        let Some(kept) = columns_max.checked_sub(1) else { return Self::word("") };
+        let (tail_max, mut tail) = (kept / 2, 0);
+        let mut tail_start = self.text.len();
+        for (at, one) in self.text.char_indices().rev() {
+            tail += width(one);
+            if tail > tail_max {
+                break;
+            }
+            tail_start = at;
+        }
+        let head = self.head(kept - tail_max);
+        let tail = self.text.get(tail_start..).unwrap_or_default();
+        Self::word(&format!("{head}{ELLIPSIS}{tail}"))
+    }
+
+    /// At most so many columns of it: what is missing is missing at the end.
+    pub(super) fn cut(&self, columns_max: usize) -> Self {
+        if self.columns <= columns_max {
+            return self.clone();
+        }
+        let Some(kept) = columns_max.checked_sub(1) else { return Self::word("") };
+        Self::word(&format!("{}{ELLIPSIS}", self.head(kept)))
+    }
+
+    /// The characters that fit into so many columns.
+    fn head(&self, columns_max: usize) -> &str {
+        let mut columns = 0;
+        let end = self.text.char_indices().find(|(_, one)| {
+            columns += width(*one);
+            columns > columns_max
+        });
+        end.and_then(|(end, _)| self.text.get(..end)).unwrap_or(&self.text)
+    }
+}
+
+/// Whether a character stands for itself, in a column or two of its own.
+fn is_printable(one: char) -> bool {
+    // Letters and symbols by their class, which are seen as blanks.
+    let is_blank =
+        matches!(one, '\u{115f}' | '\u{1160}' | '\u{2800}' | '\u{3164}' | '\u{ffa0}' | '\u{ad}');
+    let is_ours = one == '…';
+    match one {
+        ' '..='~' => true,
+        _ if one.is_control() || one.is_whitespace() || is_blank || is_ours => false,
+        _ => width(one) > 0,
+    }
+}
+
+fn columns(text: &str) -> usize {
+    text.chars().map(width).sum()
+}
+
+fn width(one: char) -> usize {
+    one.width().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_a_client_controls_the_terminal_or_looks_like_another_field() {
+        for (text, expected, wide) in [
+            ("alice", "alice", 0),
+            ("", "", 0),
+            ("\u{1b}[2J\u{1b}]0;title\u{7}", "\\u{1b}[2J\\u{1b}]0;title\\u{7}", 0),
+            ("\u{9b}31m\r\n\t\0\u{7f}", "\\u{9b}31m\\u{d}\\u{a}\\u{9}\\u{0}\\u{7f}", 0),
+            ("\u{202e}ecila\u{2066}", "\\u{202e}ecila\\u{2066}", 0),
+            ("a\u{200b}b\u{feff}\u{2060}", "a\\u{200b}b\\u{feff}\\u{2060}", 0),
+            ("Zoe\u{308}", "Zoe\\u{308}", 0),
+            ("a\u{a0}b\u{3000}c\u{2028}", "a\\u{a0}b\\u{3000}c\\u{2028}", 0),
+            ("\u{3164}\u{2800}\u{ffa0}", "\\u{3164}\\u{2800}\\u{ffa0}", 0),
+            ("\u{e0041}\u{fe0f}", "\\u{e0041}\\u{fe0f}", 0),
+            ("cut…", "cut\\u{2026}", 0),
+            ("John Doe 10.0.0.1", "\"John Doe 10.0.0.1\"", 0),
+            ("a\"b", "\"a\\\"b\"", 0),
+            ("Zoë 金", "\"Zoë 金\"", 1),
+            ("金曜日", "金曜日", 3),
+            ("💾", "💾", 1),
+        ] {
+            let printed = Printed::field(text);
+            assert_eq!(printed.as_str(), expected, "{text:?}");
+            assert_eq!(printed.columns(), expected.chars().count() + wide, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_says_so() {
+        for (text, columns_max, middle, end) in [
+            ("alice", 5, "alice", "alice"),
+            ("abcdefgh", 5, "ab…gh", "abcd…"),
+            ("abcdefgh", 4, "ab…h", "abc…"),
+            ("abcdefgh", 1, "…", "…"),
+            ("abcdefgh", 0, "", ""),
+            ("金曜日土曜日", 6, "金…日", "金曜…"),
+            ("金曜日土曜日", 2, "…", "…"),
+        ] {
+            let printed = Printed::field(text);
+            assert_eq!(printed.cut(columns_max).as_str(), end, "{text} {columns_max}");
+            let shortened = printed.shortened(columns_max);
+            assert_eq!(shortened.as_str(), middle, "{text} {columns_max}");
+            assert!(shortened.columns() <= columns_max);
+        }
+    }
+
+    #[test]
+    fn a_text_without_end_is_not_read_to_its_end() {
+        let printed = Printed::field(&"ü".repeat(1 << 20));
+        assert!(printed.as_str().len() <= BYTES_MAX + ELLIPSIS.len());
+        assert!(printed.as_str().ends_with(ELLIPSIS));
+    }
+}

@@ -1,0 +1,44 @@
+//! Puts fields into a line until its columns are used up.
+
+use super::printed::Printed;
+
+/// A line that is being written.
+pub(super) struct Row<'l> {
+    line: &'l mut Vec<u8>,
+    left: usize,
+    is_empty: bool,
+}
+
+impl<'l> Row<'l> {
+    pub(super) const fn new(columns: usize, line: &'l mut Vec<u8>) -> Self {
+        Self { line, left: columns, is_empty: true }
+    }
+
+    pub(super) const fn columns_left(&self) -> usize {
+        self.left
+    }
+
+    /// Adds a field in a color, filled up with blanks to so many columns, and a blank in front unless it
+    /// is the first.
+    pub(super) fn put(&mut self, field: &Printed, color: &str, padded: usize) {
+        if !std::mem::take(&mut self.is_empty) {
+            self.blanks(1);
+        }
+        let field = field.cut(self.left);
+        self.left -= field.columns();
+        if color.is_empty() || field.as_str().trim().is_empty() {
+            self.line.extend_from_slice(field.as_str().as_bytes());
+        } else {
+            for part in ["\u{1b}[", color, "m", field.as_str(), "\u{1b}[0m"] {
+                self.line.extend_from_slice(part.as_bytes());
+            }
+        }
+        self.blanks(padded.saturating_sub(field.columns()));
+    }
+
+    fn blanks(&mut self, count: usize) {
+        let count = count.min(self.left);
+        self.line.resize(self.line.len() + count, b' ');
+        self.left -= count;
+    }
+}

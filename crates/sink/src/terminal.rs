@@ -1,0 +1,68 @@
+//! Where people read lines: how wide it is now, and whether it has colors.
+//!
+//! The width is asked for each line, because people make their windows larger and smaller. A pipe or a
+//! file has none: there a line may be as long as lines for people ever are. Whether there are colors is
+//! decided by the binary, which reads the environment.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use event::short::{COLUMNS_DEFAULT, COLUMNS_MAX, Style};
+use rustix::termios::tcgetwinsize;
+
+/// A terminal, or a file that takes its place.
+#[derive(Clone, Debug)]
+pub struct Terminal {
+    fd: Arc<OwnedFd>,
+    is_colored: bool,
+}
+
+impl Terminal {
+    /// What is behind a descriptor.
+    pub fn new(fd: OwnedFd, is_colored: bool) -> Self {
+        Self { fd: Arc::new(fd), is_colored }
+    }
+
+    /// How a line looks there now.
+    pub fn style(&self) -> Style {
+        let columns = match tcgetwinsize(&self.fd) {
+            Ok(size) if size.ws_col == 0 => COLUMNS_DEFAULT,
+            Ok(size) => usize::from(size.ws_col),
+            Err(_) => COLUMNS_MAX,
+        };
+        Style { columns, is_colored: self.is_colored }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use rustix::fs::{Mode, OFlags, open};
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    use rustix::termios::{Winsize, tcsetwinsize};
+
+    use super::*;
+
+    #[test]
+    fn the_width_is_that_of_the_window_at_each_line() {
+        let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&controller).unwrap();
+        unlockpt(&controller).unwrap();
+        let name = ptsname(&controller, Vec::new()).unwrap();
+        let device = open(name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+        let terminal = Terminal::new(device, true);
+        for (ws_col, columns) in [(0, COLUMNS_DEFAULT), (100, 100), (37, 37), (9999, 9999)] {
+            let size = Winsize { ws_row: 24, ws_col, ws_xpixel: 0, ws_ypixel: 0 };
+            tcsetwinsize(&controller, size).unwrap();
+            assert_eq!(terminal.style(), Style { columns, is_colored: true });
+        }
+    }
+
+    #[test]
+    fn a_pipe_has_no_width() {
+        let (_reader, writer) = io::pipe().unwrap();
+        let style = Terminal::new(writer.into(), false).style();
+        assert_eq!(style, Style { columns: COLUMNS_MAX, is_colored: false });
+    }
+}

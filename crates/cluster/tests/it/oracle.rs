@@ -140,7 +140,7 @@ fn odd_lines(count: usize) -> String {
         lines.push_str(r#"{"kind":"Event","apiVersion":"audit.k8s.io/v1""#);
         for _ in 0..draw(12) {
             let (key, values) = ODD[draw(ODD.len())];
-            lines.push_str(&format!(",\"{key}\":{}", values[draw(values.len())]));
+            lines.extend([",\"", key, "\":", values[draw(values.len())]]);
         }
         lines.push_str("}\n");
     }

@@ -193,13 +193,11 @@ impl Visitor<'_> for TextVisitor<'_, '_> {
     }
 
     fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<String, E> {
-        Ok(match std::str::from_utf8(bytes) {
-            Ok(text) => text.to_owned(),
-            Err(_) => {
-                self.0.notes.add_replaced();
-                without_halves(bytes)
-            }
-        })
+        if let Ok(text) = std::str::from_utf8(bytes) {
+            return Ok(text.to_owned());
+        }
+        self.0.notes.add_replaced();
+        Ok(without_halves(bytes))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Events of others, decoded and written again, compared with what Kubernetes' own code makes of them.
 
+use std::fmt::Write as _;
+
 use event::decoded::{self, Decoded, Document, NAMES_MAX, Notes};
 use event::kasten::Labels;
 
@@ -10,10 +12,11 @@ fn labels() -> Labels {
 }
 
 fn event(line: &str) -> Decoded {
-    match decoded::read(line.as_bytes(), &mut Notes::default()) {
-        Ok(Document::Event(event)) => *event,
-        other => panic!("{line}: {other:?}"),
-    }
+    let Document::Event(event) = decoded::read(line.as_bytes(), &mut Notes::default()).unwrap()
+    else {
+        unreachable!("{line}")
+    };
+    *event
 }
 
 fn v1(event: &Decoded) -> String {
@@ -30,8 +33,8 @@ fn kasten(event: &Decoded) -> String {
 
 /// The part of a line that Go writes too.
 fn internal(line: &str) -> String {
-    let start = line.find(r#""Level":"#).unwrap();
-    format!("{{{}", &line[start..]).replacen(r#","AuthenticationMetadata":null"#, "", 1)
+    let (_, event) = line.split_once(r#""Level":"#).unwrap();
+    format!(r#"{{"Level":{event}"#).replacen(r#","AuthenticationMetadata":null"#, "", 1)
 }
 
 #[test]
@@ -92,10 +95,10 @@ fn check(line: &[u8], expected: &str) {
         Err(error) => reason(error),
     };
     for (path, count) in notes.unknown() {
-        found.push_str(&format!(" -{path}:{count}"));
+        write!(found, " -{path}:{count}").unwrap();
     }
     if notes.replaced() > 0 {
-        found.push_str(&format!(" replaced:{}", notes.replaced()));
+        write!(found, " replaced:{}", notes.replaced()).unwrap();
     }
     let line = String::from_utf8_lossy(line);
     assert!(expected.split('*').all(|part| found.contains(part)), "{line}\n{found}\n{expected}");
@@ -140,7 +143,7 @@ fn fields_that_an_event_does_not_have_are_named_and_counted() {
         " -User.Username:1 -verb:1",
     );
     let mut notes = Notes::default();
-    let many: String = (0..100).map(|at| format!(",\"field-{at}\":1")).collect();
+    let many = (0..100).map(|at| format!(",\"field-{at}\":1")).collect::<Vec<_>>().concat();
     decoded::read(format!("{{{TYPE}{many}}}").as_bytes(), &mut notes).unwrap();
     assert_eq!((notes.unknown().count(), notes.others()), (NAMES_MAX, 36));
 }

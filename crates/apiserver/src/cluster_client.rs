@@ -50,13 +50,12 @@ pub enum ClusterError {
 
 /// A client that has reached kube-apiserver once. Without a path, the pod's own credentials count.
 pub async fn open(kubeconfig: Option<&Path>) -> Result<Client, ClusterError> {
-    let (mut config, ca) = match kubeconfig {
-        Some(path) => (of_file(path).await?, format!("the authority in {}", path.display())),
-        None => {
-            let config = Config::incluster();
-            let config = config.map_err(|error| ClusterError::NotInCluster(Box::new(error)))?;
-            (config, POD_CA.to_owned())
-        }
+    let (mut config, ca) = if let Some(path) = kubeconfig {
+        (of_file(path).await?, format!("the authority in {}", path.display()))
+    } else {
+        let config = Config::incluster();
+        let config = config.map_err(|error| ClusterError::NotInCluster(Box::new(error)))?;
+        (config, POD_CA.to_owned())
     };
     config.connect_timeout = Some(CONNECT_TIME);
     // The environment may name one; it is not used, and its password is nobody's business.

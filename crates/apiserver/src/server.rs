@@ -96,6 +96,7 @@ pub struct Server {
 
 impl Server {
     /// Takes the address. Must be called inside a runtime, which then carries all tasks.
+    #[expect(clippy::unused_async, reason = "the listener needs the runtime it is awaited in")]
     pub async fn bind(options: Options) -> Result<Self, ServerError> {
         let refused = |source| ServerError::Listen { address: options.address, source };
         let listener = bind(options.address).map_err(refused)?;

@@ -1,7 +1,7 @@
 //! The codes with which stores refuse, and what people can do about each.
 //!
 //! Sources: the error references of Amazon S3, Google Cloud Storage and Azure Blob Storage, and of the
-//! stores that speak S3 (MinIO, Ceph, Alibaba OSS, Tencent COS, Huawei OBS, versitygw). A code that is
+//! stores that speak S3 (`MinIO`, Ceph, Alibaba OSS, Tencent COS, Huawei OBS, versitygw). A code that is
 //! not here is told as it came. Which words stand in `{}` is said by [`explain`](super::explain).
 
 /// What is said about some codes. Codes are compared without their case; one that ends in `*` is a

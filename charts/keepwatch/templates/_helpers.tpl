@@ -1,5 +1,24 @@
 {{- /* Names and pieces that several templates share. */ -}}
 
+{{- /* Every template begins with it. A value that is missing or null gets its default: those of an older
+release that `--reuse-values` brings back do not know the newer ones. Maps of free form stay as they are. */ -}}
+{{- define "keepwatch.defaults" -}}
+{{- $values := .Values -}}
+{{- range $path, $default := .Files.Get "files/defaults.yaml" | fromYaml -}}
+{{- $keys := splitList "." $path -}}
+{{- $section := $values -}}
+{{- range initial $keys -}}
+{{- if not (kindIs "map" (get $section .)) -}}
+{{- $_ := set $section . (dict) -}}
+{{- end -}}
+{{- $section = get $section . -}}
+{{- end -}}
+{{- if or (not (hasKey $section (last $keys))) (kindIs "invalid" (get $section (last $keys))) -}}
+{{- $_ := set $section (last $keys) $default -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
 {{- /* K10's name for this server: its own rules, people and scripts know it. */ -}}
 {{- define "keepwatch.name" -}}aggregatedapis-svc{{- end }}
 
@@ -38,9 +57,9 @@ run: {{ include "keepwatch.name" . }}
 {{- define "keepwatch.labels" -}}
 {{ include "keepwatch.selector" . }}
 app.kubernetes.io/name: keepwatch
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
@@ -86,6 +105,66 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- else -}}{{ $number }}{{- end -}}
 {{- end }}
 
+{{- /* "true" where the platform gives each namespace its user and group IDs. */ -}}
+{{- define "keepwatch.onOpenShift" -}}
+{{- if eq .Values.platform "auto" -}}
+{{- if .Capabilities.APIVersions.Has "security.openshift.io/v1" -}}true{{- end -}}
+{{- else if eq .Values.platform "openshift" -}}true{{- end -}}
+{{- end }}
+
+{{- /* The pod's security context, without the image's own IDs where the platform gives them. */ -}}
+{{- define "keepwatch.podSecurityContext" -}}
+{{- $default := dict "runAsNonRoot" true "runAsUser" 65532 "runAsGroup" 65532 "fsGroup" 65532 "fsGroupChangePolicy" "OnRootMismatch" "seccompProfile" (dict "type" "RuntimeDefault") -}}
+{{- $context := deepCopy (.Values.podSecurityContext | default $default) -}}
+{{- range list "runAsUser" "runAsGroup" "fsGroup" -}}
+{{- if hasKey $context . -}}
+{{- if kindIs "invalid" (get $context .) -}}
+{{- $_ := unset $context . -}}
+{{- else if and (include "keepwatch.onOpenShift" $) (eq (int64 (get $context .)) 65532) -}}
+{{- $_ := unset $context . -}}
+{{- else -}}
+{{- $_ := set $context . (int64 (get $context .)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $context -}}
+{{- end }}
+
+{{- /* The container's. */ -}}
+{{- define "keepwatch.securityContext" -}}
+{{- toYaml (.Values.securityContext | default (dict "allowPrivilegeEscalation" false "readOnlyRootFilesystem" true "capabilities" (dict "drop" (list "ALL")))) -}}
+{{- end }}
+
+{{- /* The account's token, and what a client needs beside it. */ -}}
+{{- define "keepwatch.accountVolume" -}}
+projected:
+  defaultMode: 0440
+  sources:
+    - serviceAccountToken:
+        path: token
+        expirationSeconds: 3607
+    - configMap:
+        name: kube-root-ca.crt
+        items:
+          - {key: ca.crt, path: ca.crt}
+    - downwardAPI:
+        items:
+          - path: namespace
+            fieldRef: {apiVersion: v1, fieldPath: metadata.namespace}
+{{- end }}
+
+{{- /* The volume for the folder of the file: an emptyDir unless another one is named. */ -}}
+{{- define "keepwatch.fileVolume" -}}
+{{- $volume := deepCopy (.Values.siem.logging.cluster.file.volume | default (dict)) -}}
+{{- if gt (len $volume) 1 -}}
+{{- $_ := unset $volume "emptyDir" -}}
+{{- end -}}
+{{- if gt (len $volume) 1 -}}
+{{- fail (printf "siem.logging.cluster.file.volume names several volumes: %s" (keys $volume | sortAlpha | join ", ")) -}}
+{{- end -}}
+{{- toYaml ($volume | default (dict "emptyDir" (dict))) -}}
+{{- end }}
+
 {{- /* What no schema can say. */ -}}
 {{- define "keepwatch.check" -}}
 {{- $limit := include "keepwatch.mebibytes" .Values.journal.limit | int64 -}}
@@ -108,56 +187,55 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- /* The command line of `keepwatch serve`. */ -}}
 {{- define "keepwatch.arguments" -}}
 - serve
-- --secure-port={{ .Values.service.aggregatedApiPort }}
+- {{ printf "--secure-port=%v" (int64 .Values.service.aggregatedApiPort) | quote }}
 - --data-dir=/var/lib/keepwatch
 {{- if eq .Values.certificate.provider "self" }}
-- --tls-service={{ .Release.Namespace }}/{{ include "keepwatch.name" . }}
+- {{ printf "--tls-service=%s/%s" .Release.Namespace (include "keepwatch.name" .) | quote }}
 {{- else }}
 - --tls-cert-file=/etc/keepwatch/tls/tls.crt
 - --tls-private-key-file=/etc/keepwatch/tls/tls.key
 {{- end }}
 - --audit-policy-file=/etc/kubernetes/agg-audit-policy.yaml
 {{- with .Values.siem.logging }}
-- --enable-k10-audit-cluster={{ .cluster.enabled }}
+- {{ printf "--enable-k10-audit-cluster=%v" (.cluster.enabled) | quote }}
 {{- if include "keepwatch.toFile" $ }}
-- --audit-log-file={{ .cluster.file.path }}
-- --audit-log-file-size={{ .cluster.file.size }}
-- --audit-log-maxbackup={{ .cluster.file.maxBackups }}
-- --audit-log-maxage={{ .cluster.file.maxAge }}
+- {{ printf "--audit-log-file=%v" (.cluster.file.path) | quote }}
+- {{ printf "--audit-log-file-size=%v" (int64 .cluster.file.size) | quote }}
+- {{ printf "--audit-log-maxbackup=%v" (int64 .cluster.file.maxBackups) | quote }}
+- {{ printf "--audit-log-maxage=%v" (int64 .cluster.file.maxAge) | quote }}
 {{- else }}
 - --audit-log-file=-
 {{- end }}
-- --audit-log-format={{ .cluster.format }}
-{{- with .cluster.lineSize }}
-- --audit-line-size={{ int64 . }}
+- {{ printf "--audit-log-format=%v" (.cluster.format) | quote }}
+- {{ printf "--audit-line-size=%v" (int64 .cluster.lineSize) | quote }}
+- {{ printf "--audit-log-resume-from=%v" (.cluster.resumeFrom) | quote }}
+- {{ printf "--siem-signals-match-k10-filter=%v" (.signals.matchK10Filter) | quote }}
+- {{ printf "--heartbeat=%v" (.heartbeat) | quote }}
+- {{ printf "--enable-k10-audit-cloud-aws-s3=%v" (.cloud.awsS3.enabled) | quote }}
+- {{ printf "--audit-cloud-path=%v" (.cloud.path) | quote }}
 {{- end }}
-- --siem-signals-match-k10-filter={{ .signals.matchK10Filter }}
-- --heartbeat={{ .heartbeat }}
-- --enable-k10-audit-cloud-aws-s3={{ .cloud.awsS3.enabled }}
-- --audit-cloud-path={{ .cloud.path }}
-{{- end }}
-- --siem-detection={{ .Values.siem.detection.enabled }}
+- {{ printf "--siem-detection=%v" (.Values.siem.detection.enabled) | quote }}
 {{- with .Values.destinations }}
 {{- with .namespaces }}
-- --audit-config-namespaces={{ join "," . }}
+- {{ printf "--audit-config-namespaces=%v" (join "," .) | quote }}
 {{- end }}
 {{- with .endpoints }}
-- --audit-endpoints={{ join "," . }}
+- {{ printf "--audit-endpoints=%v" (join "," .) | quote }}
 {{- end }}
 {{- with .ownCredentialsEndpoints }}
-- --audit-own-credentials-endpoints={{ join "," . }}
+- {{ printf "--audit-own-credentials-endpoints=%v" (join "," .) | quote }}
 {{- end }}
 {{- with .allowedNetworks }}
-- --audit-allowed-networks={{ join "," . }}
+- {{ printf "--audit-allowed-networks=%v" (join "," .) | quote }}
 {{- end }}
 {{- with .refusedNetworks }}
-- --audit-refused-networks={{ join "," . }}
+- {{ printf "--audit-refused-networks=%v" (join "," .) | quote }}
 {{- end }}
 {{- if .plainHttp }}
 - --audit-plain-http=true
 {{- end }}
 {{- with .stsEndpoint }}
-- --audit-sts-endpoint={{ . }}
+- {{ printf "--audit-sts-endpoint=%v" (.) | quote }}
 {{- end }}
 {{- if .caConfigMap }}
 - --audit-ca-file=/etc/keepwatch/destinations/ca.crt
@@ -165,27 +243,27 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if .claims }}
 - --audit-volumes=/mnt/claims
 {{- end }}
-- --audit-seal-size={{ .sealSize }}
-- --audit-seal-age={{ .sealAge }}
+- {{ printf "--audit-seal-size=%v" (.sealSize) | quote }}
+- {{ printf "--audit-seal-age=%v" (.sealAge) | quote }}
 {{- end }}
 {{- if .Values.useNamespacedAPI }}
-- --k10-api-domain={{ include "keepwatch.apiDomain" . }}
+- {{ printf "--k10-api-domain=%v" (include "keepwatch.apiDomain" .) | quote }}
 {{- end }}
 {{- with .Values.k10Namespace }}
-- --k10-namespace={{ . }}
+- {{ printf "--k10-namespace=%v" (.) | quote }}
 {{- end }}
 {{- with .Values.clusterName }}
 - {{ printf "--cluster-name=%s" . | quote }}
 {{- end }}
-- --journal-retention-age={{ .Values.journal.retentionAge }}
-- --journal-retention-size={{ .Values.journal.retentionSize }}
-- --journal-limit={{ .Values.journal.limit }}
-- --history={{ .Values.journal.history }}
-- --max-requests-inflight={{ .Values.limits.maxRequestsInflight }}
-- --max-mutating-requests-inflight={{ .Values.limits.maxMutatingRequestsInflight }}
-- --request-timeout={{ .Values.limits.requestTimeout }}
-- --shutdown-delay-duration={{ .Values.limits.shutdownDelay }}
-- --log-format={{ .Values.logFormat }}
+- {{ printf "--journal-retention-age=%v" (.Values.journal.retentionAge) | quote }}
+- {{ printf "--journal-retention-size=%v" (.Values.journal.retentionSize) | quote }}
+- {{ printf "--journal-limit=%v" (.Values.journal.limit) | quote }}
+- {{ printf "--history=%v" (.Values.journal.history) | quote }}
+- {{ printf "--max-requests-inflight=%v" (int64 .Values.limits.maxRequestsInflight) | quote }}
+- {{ printf "--max-mutating-requests-inflight=%v" (int64 .Values.limits.maxMutatingRequestsInflight) | quote }}
+- {{ printf "--request-timeout=%v" (.Values.limits.requestTimeout) | quote }}
+- {{ printf "--shutdown-delay-duration=%v" (.Values.limits.shutdownDelay) | quote }}
+- {{ printf "--log-format=%v" (.Values.logFormat) | quote }}
 {{- range .Values.extraArgs }}
 - {{ . | quote }}
 {{- end }}

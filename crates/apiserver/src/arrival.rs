@@ -82,7 +82,7 @@ pub(crate) fn trail(
             object_ref: object_ref(info),
             received: request.received,
             long_running: info.is_resource_request && info.verb == "watch",
-            withhold_bodies: false,
+            recorded_fields: None,
         }
     });
     Trail::of(growth, Arc::clone(&front.clock))

@@ -8,15 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use event::{Event, Stage, Status, UserInfo};
-use store::{Health, Storage, StoreError};
+use event::{Event, OwnEvent, Stage, Status};
+use store::{Health, Holder, Storage, StoreError};
 use tracing::{error, info};
 
 use crate::limits::RECORD_TIME_MAX;
 use crate::{ApiError, Clock};
 
-/// Who is named in events that the server writes about itself.
-pub(crate) const SERVER_USER: &str = "system:keepwatch";
 /// Annotation of a gap event: how many requests were refused without a record.
 pub(crate) const GAP_ANNOTATION: &str = "keepwatch.io/requests-refused-without-record";
 
@@ -49,7 +47,7 @@ impl Ledger {
             return Ok(());
         }
         let (held, limit) = (health.used_bytes, health.limit_bytes);
-        let error = StoreError::Full { slowest: "-".to_owned(), held, limit };
+        let error = StoreError::Full { holder: Holder::Reserve, held, limit };
         if self.refused_unrecognised.fetch_add(1, Ordering::Relaxed) == 0 {
             error!(%error, "requests in which no user is recognised are refused");
         }
@@ -128,9 +126,12 @@ pub(crate) fn overdue() -> StoreError {
 fn gap(count: u64, clock: &dyn Clock) -> Event {
     Event {
         audit_id: uuid::Uuid::new_v4().to_string(),
-        user: UserInfo { username: SERVER_USER.to_owned(), ..UserInfo::default() },
-        response_status: Some(Status { code: 503, ..Status::default() }),
+        response_status: Some(Status {
+            code: 503,
+            message: format!("{count} requests were refused because they could not be recorded"),
+            ..Status::default()
+        }),
         annotations: BTreeMap::from([(GAP_ANNOTATION.to_owned(), count.to_string())]),
-        ..Event::without_request(Stage::ResponseComplete, "", clock.now())
+        ..OwnEvent::Gap.event(Stage::ResponseComplete, "", clock.now())
     }
 }

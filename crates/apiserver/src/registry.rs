@@ -139,7 +139,7 @@ impl Registry {
     pub async fn handle(&self, request: &Request, trail: &mut Trail) -> Result<Reply, ApiError> {
         let kind = self.shared.kind(&request.info).ok_or_else(no_such_route)?;
         if kind.resource.withhold_bodies {
-            trail.withhold_bodies();
+            trail.withhold_bodies(kind.resource.strategy.recorded_fields());
         }
         let call = Call { shared: &self.shared, kind, request };
         let subresource = call.route()?;

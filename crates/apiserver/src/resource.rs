@@ -236,6 +236,12 @@ pub trait Strategy: Send + Sync {
         None
     }
 
+    /// Fields that are recorded of bodies although [`Resource::withhold_bodies`] is set, beside what names
+    /// the object: paths such as `spec.secret.name`, or `spec.names.*` for all of one level.
+    fn recorded_fields(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Whether a create is kept. `false`: it is checked, recorded, answered, and forgotten.
     fn stored(&self) -> bool {
         true

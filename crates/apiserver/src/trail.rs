@@ -74,10 +74,11 @@ impl Trail {
         }
     }
 
-    /// Keeps only references of the bodies, whatever the policy says: the kind holds secrets.
-    pub fn withhold_bodies(&mut self) {
+    /// Keeps only these fields of the bodies and what names the object, whatever the policy says: the
+    /// kind may hold secrets.
+    pub fn withhold_bodies(&mut self, recorded_fields: &'static [&'static str]) {
         if let Some(growth) = &mut self.growth {
-            growth.withhold_bodies();
+            growth.withhold_bodies(recorded_fields);
         }
     }
 

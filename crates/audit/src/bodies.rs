@@ -100,52 +100,6 @@ fn or_as_it_is(
     }
 }
 
-/// The body cut to what names the object, and its items if it is a list. `None` when nothing of it
-/// names anything, as in a JSON patch.
-pub(crate) fn reference(body: &Json) -> Option<Json> {
-    let members: Members<'_> = serde_json::from_slice(body.as_bytes()).ok()?;
-    let mut out = Vec::new();
-    write_reference(&members, true, &mut out)?;
-    Json::parse(Bytes::from(out)).ok()
-}
-
-fn write_reference(members: &Members<'_>, may_be_list: bool, out: &mut Vec<u8>) -> Option<()> {
-    let kept = members.kept(|key| {
-        matches!(key, "apiVersion" | "kind" | "metadata") || may_be_list && key == "items"
-    });
-    write_members(&kept, out, |key, value, out| match key {
-        "metadata" => {
-            let named = match serde_json::from_str::<Members<'_>>(value.get()) {
-                Ok(metadata) => metadata.kept(|key| matches!(key, "name" | "namespace" | "uid")),
-                Err(_) => Members(Vec::new()),
-            };
-            write_members(&named, out, |_, value, out| scalar_only(value, out))
-        }
-        "items" => {
-            let items: Vec<Members<'_>> = serde_json::from_str(value.get()).unwrap_or_default();
-            out.push(b'[');
-            for (index, item) in items.iter().enumerate() {
-                if index > 0 {
-                    out.push(b',');
-                }
-                write_reference(item, false, out)?;
-            }
-            out.push(b']');
-            Some(())
-        }
-        _ => scalar_only(value, out),
-    })
-}
-
-/// Empty text in place of an object or array, in which something could hide.
-fn scalar_only(value: &RawValue, out: &mut Vec<u8>) -> Option<()> {
-    if value.get().starts_with(['{', '[']) {
-        out.extend_from_slice(b"\"\"");
-        return Some(());
-    }
-    None
-}
-
 /// Fills what the URL left open from `metadata` of the body, as `LogRequestObject` of Kubernetes does.
 pub(crate) fn complete(reference: &mut ObjectReference, body: &Json) {
     #[derive(serde::Deserialize)]
@@ -176,13 +130,8 @@ pub(crate) fn complete(reference: &mut ObjectReference, body: &Json) {
 }
 
 /// The members of an object in their order, values as they are.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
-
-impl Members<'_> {
-    fn kept(&self, keep: impl Fn(&str) -> bool) -> Self {
-        Self(self.0.iter().filter(|(key, _)| keep(key)).cloned().collect())
-    }
-}
+#[derive(Default)]
+pub(crate) struct Members<'a>(pub(crate) Vec<(String, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -10,21 +10,24 @@ const AGGREGATED: [&str; 5] = ["actions", "apps", "repositories", "vault", "dr"]
 /// A policy that comes with the program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Builtin {
-    /// The one K10 documents, the same in meaning.
+    /// The one K10 6.5 documents, the same in meaning.
     #[default]
     K10,
+    /// The one K10 7.0 documents, which has more kinds of actions.
+    K10V7,
     /// The same without its holes.
     Extended,
 }
 
 impl Builtin {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::K10, Self::Extended];
+    pub const ALL: [Self; 3] = [Self::K10, Self::K10V7, Self::Extended];
 
     /// The name by which a setting chooses it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::K10 => "k10",
+            Self::K10V7 => "k10-7",
             Self::Extended => "extended",
         }
     }
@@ -34,6 +37,7 @@ impl Builtin {
     pub fn text(self, domain: &str) -> String {
         let text = match self {
             Self::K10 => include_str!("../policies/k10.yaml"),
+            Self::K10V7 => include_str!("../policies/k10-7.yaml"),
             Self::Extended => include_str!("../policies/extended.yaml"),
         };
         AGGREGATED.iter().fold(text.to_owned(), |text, group| {

@@ -12,6 +12,7 @@ use event::{
     UserInfo, truncate_user_agent,
 };
 
+use crate::withheld::{self, Withheld};
 use crate::{Decision, Layer, Stages, bodies, latency};
 
 /// What is known when a request arrives.
@@ -37,8 +38,9 @@ pub struct Facts {
     pub received: Timestamp,
     /// Whether it is a watch or another request that gets two events.
     pub long_running: bool,
-    /// Whether bodies are cut to references whatever the level, because they may hold secrets.
-    pub withhold_bodies: bool,
+    /// The only fields that are recorded of bodies whatever the level, because they may hold secrets;
+    /// all if `None`.
+    pub recorded_fields: Option<&'static [&'static str]>,
 }
 
 /// How a request was answered.
@@ -68,8 +70,12 @@ pub struct Growth {
 enum Bodies {
     Whole,
     WithoutManagedFields,
-    References,
+    /// What names the object, and these fields.
+    Fields(&'static [&'static str]),
 }
+
+/// The annotation that says which fields of bodies are not recorded.
+const WITHHELD: &str = "keepwatch.io/withheld";
 
 impl Growth {
     /// Begins, unless the level is None; then the facts are not asked for.
@@ -102,10 +108,10 @@ impl Growth {
             omit_stages: decision.omit_stages,
             long_running: facts.long_running,
             took: [0; Layer::ALL.len()],
-            bodies: match decision.omit_managed_fields {
-                _ if facts.withhold_bodies => Bodies::References,
-                true => Bodies::WithoutManagedFields,
-                false => Bodies::Whole,
+            bodies: match (facts.recorded_fields, decision.omit_managed_fields) {
+                (Some(fields), _) => Bodies::Fields(fields),
+                (None, true) => Bodies::WithoutManagedFields,
+                (None, false) => Bodies::Whole,
             },
         })
     }
@@ -145,7 +151,7 @@ impl Growth {
             bodies::complete(reference, &object);
         }
         if self.event.level >= Level::Request {
-            self.event.request_object = self.kept(object);
+            self.event.request_object = self.kept("requestObject", object);
         }
     }
 
@@ -163,9 +169,9 @@ impl Growth {
         }
     }
 
-    /// Bodies that come from now on are cut to references, whatever the level.
-    pub const fn withhold_bodies(&mut self) {
-        self.bodies = Bodies::References;
+    /// Of bodies that come from now on, only what names the object and these fields are recorded.
+    pub const fn withhold_bodies(&mut self, recorded_fields: &'static [&'static str]) {
+        self.bodies = Bodies::Fields(recorded_fields);
     }
 
     /// From the header `Audit-Id`, or made by the server.
@@ -177,7 +183,7 @@ impl Growth {
     pub fn request_patch(&mut self, patch: Json) {
         if self.event.level >= Level::Request {
             self.event.request_object = match self.bodies {
-                Bodies::References => bodies::reference(&patch),
+                Bodies::Fields(_) => self.kept("requestObject", patch),
                 Bodies::Whole | Bodies::WithoutManagedFields => Some(patch),
             };
         }
@@ -252,13 +258,16 @@ impl Growth {
     }
 
     fn answered(&mut self, answer: Answer) {
+        let is_status = answer.status.is_some();
         let mut status = answer.status.unwrap_or_default();
         status.code = answer.code;
         self.event.response_status = Some(status);
         if self.event.level >= Level::RequestResponse
             && let Some(object) = answer.object
         {
-            self.event.response_object = self.kept(object);
+            // All of a Status is recorded at every level.
+            let kept = if is_status { Some(object) } else { self.kept("responseObject", object) };
+            self.event.response_object = kept;
         }
     }
 
@@ -276,11 +285,20 @@ impl Growth {
         }
     }
 
-    fn kept(&self, body: Json) -> Option<Json> {
+    /// What is recorded of a body; `name` is that of its field.
+    fn kept(&mut self, name: &str, body: Json) -> Option<Json> {
         match self.bodies {
             Bodies::Whole => Some(body),
             Bodies::WithoutManagedFields => Some(bodies::without_managed_fields(body)),
-            Bodies::References => bodies::reference(&body),
+            Bodies::Fields(fields) => {
+                let Withheld { body, cut } = withheld::withhold(&body, fields);
+                if !cut.is_empty() {
+                    let told = self.event.annotations.entry(WITHHELD.to_owned()).or_default();
+                    let pause = if told.is_empty() { "" } else { "; " };
+                    told.extend([pause, name, ": ", &cut]);
+                }
+                body
+            }
         }
     }
 

@@ -17,6 +17,7 @@ mod load;
 mod policy;
 mod tree;
 mod validate;
+mod withheld;
 
 pub use builtin::Builtin;
 pub use growth::{Answer, Facts, Growth};

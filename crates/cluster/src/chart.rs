@@ -32,7 +32,25 @@ impl Chart {
 
     /// Everything but custom resource definitions, with these values, each `key=value`.
     pub fn render(&self, values: &[&str]) -> anyhow::Result<Rendered> {
-        let text = said(&self.helm(&["template", "keepwatch", CHART], values)?)?;
+        self.render_with(&[], values)
+    }
+
+    /// The same with more arguments of Helm's, such as `--values` and a file.
+    pub fn render_with(&self, arguments: &[&str], values: &[&str]) -> anyhow::Result<Rendered> {
+        self.render_chart(Path::new(CHART), arguments, values)
+    }
+
+    /// The same for another chart, which has this one as a dependency.
+    pub fn render_chart(
+        &self,
+        chart: &Path,
+        arguments: &[&str],
+        values: &[&str],
+    ) -> anyhow::Result<Rendered> {
+        let chart = chart.to_str().context("the chart's path is no text")?;
+        let all: Vec<&str> =
+            ["template", "keepwatch", chart].into_iter().chain(arguments.iter().copied()).collect();
+        let text = said(&self.helm(&all, values)?)?;
         let documents = Yaml::load_from_str(&text).context("Helm renders no YAML")?;
         let objects: Vec<Value> = documents.iter().map(to_json).collect();
         Ok(Rendered { objects: objects.into_iter().filter(|object| !object.is_null()).collect() })
@@ -51,6 +69,12 @@ impl Chart {
     pub fn install(&self, user: &User, values: &[&str]) -> anyhow::Result<String> {
         let kubeconfig = format!("--kubeconfig={}", user.kubeconfig.display());
         said(&self.helm(&["upgrade", "--install", &kubeconfig, "keepwatch", CHART], values)?)
+    }
+
+    /// Uninstalls the release as `user`, without the Job that needs a kubelet.
+    pub fn uninstall(&self, user: &User) -> anyhow::Result<String> {
+        let kubeconfig = format!("--kubeconfig={}", user.kubeconfig.display());
+        said(&self.helm(&["uninstall", &kubeconfig, "keepwatch", "--no-hooks"], &[])?)
     }
 
     fn helm(&self, arguments: &[&str], values: &[&str]) -> anyhow::Result<Output> {
@@ -103,13 +127,12 @@ impl Rendered {
 
     /// The pod that the Deployment would make.
     pub fn pod(&self) -> anyhow::Result<Value> {
-        let deployment = self.deployment()?;
-        let mut pod = deployment.pointer("/spec/template").context("no pod template")?.clone();
-        pod["apiVersion"] = json!("v1");
-        pod["kind"] = json!("Pod");
-        pod["metadata"]["name"] = json!(name(deployment));
-        pod["metadata"]["namespace"] = deployment["metadata"]["namespace"].clone();
-        Ok(pod)
+        pod_of(self.deployment()?)
+    }
+
+    /// The pod of the Job that cleans up.
+    pub fn uninstall_pod(&self) -> anyhow::Result<Value> {
+        pod_of(self.of_kind("Job").next().context("no Job is rendered")?)
     }
 
     /// A manifest of the objects for which `wanted` holds.
@@ -117,6 +140,16 @@ impl Rendered {
         let items: Vec<&Value> = self.objects.iter().filter(|object| wanted(object)).collect();
         json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string()
     }
+}
+
+/// The pod that is made of an object's template.
+fn pod_of(object: &Value) -> anyhow::Result<Value> {
+    let mut pod = object.pointer("/spec/template").context("no pod template")?.clone();
+    pod["apiVersion"] = json!("v1");
+    pod["kind"] = json!("Pod");
+    pod["metadata"]["name"] = json!(name(object));
+    pod["metadata"]["namespace"] = object["metadata"]["namespace"].clone();
+    Ok(pod)
 }
 
 fn kind(object: &Value) -> &str {

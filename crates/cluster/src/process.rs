@@ -104,6 +104,11 @@ impl Process {
         Ok(status)
     }
 
+    /// Waits for its own end.
+    pub fn wait(&mut self) -> anyhow::Result<ExitStatus> {
+        until(&format!("{} has ended", self.name), || Ok(self.child.try_wait()?))
+    }
+
     /// Ends the process at once (SIGKILL).
     pub fn kill(&mut self) -> anyhow::Result<()> {
         self.watcher.kill()?;

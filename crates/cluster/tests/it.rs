@@ -12,6 +12,7 @@ mod it {
     mod buckets;
     mod canaries;
     mod chart;
+    mod chart_values;
     mod clients;
     mod clouds;
     mod collectors;

@@ -7,6 +7,7 @@
 use event::Timestamp;
 use kasten::config::audit_config::Validation;
 
+use crate::ParkReason;
 use crate::resolve::{Resolution, Wish};
 use crate::seen::Config;
 use crate::settings::Settings;
@@ -21,6 +22,8 @@ const ATTEMPTS_MIN: u32 = 4;
 pub struct Memory {
     /// The journal holds its events.
     pub is_reserved: bool,
+    /// The journal holds nothing for it, and why.
+    pub parked: Option<ParkReason>,
     /// The last check of a destination.
     pub checked: Option<Checked>,
     /// The destination that gets its events.
@@ -83,6 +86,8 @@ pub enum Step {
     Use(Box<Wish>),
     /// Deliver nothing for now, and forget nothing.
     Pause,
+    /// Deliver nothing for now, and hold nothing in the journal.
+    Park(ParkReason),
     /// Deliver what is there, in bounded time, and forget the reader.
     Leave,
     /// Write the status, and tell people.
@@ -140,32 +145,50 @@ pub fn next(facts: Facts<'_>) -> Vec<Step> {
         return end(facts);
     }
     let mut steps = Vec::new();
+    // Who does not count may not hold the journal, and is not held up when it is deleted.
+    let counts = facts.settings.allows(&facts.config.place.namespace);
+    let is_on = counts && facts.settings.switched_off.is_none();
+    if is_on != facts.config.is_kept() {
+        steps.push(if is_on { Step::Keep } else { Step::Release });
+    }
     if let Some(reason) = &facts.settings.switched_off {
-        stop(facts, &mut steps);
+        park(facts, ParkReason::Off, &mut steps);
         report(facts, Validation::Failed, vec![reason.clone()], &mut steps);
         return steps;
-    }
-    // Who does not count may not hold the journal either.
-    let counts = facts.settings.allows(&facts.config.place.namespace);
-    if counts && !facts.config.is_kept() {
-        steps.push(Step::Keep);
-    }
-    if counts && !facts.memory.is_reserved {
-        steps.push(Step::Reserve);
     }
     match facts.resolution {
         Resolution::Unknown => {}
         Resolution::Waiting(what) => {
-            stop(facts, &mut steps);
+            park(facts, ParkReason::NoDestination, &mut steps);
             report(facts, Validation::Pending, vec![what.clone()], &mut steps);
         }
+        // A mistake costs no event: it is told, and can be put right.
         Resolution::Wrong(errors) => {
+            reserve(facts, &mut steps);
             stop(facts, &mut steps);
             report(facts, Validation::Failed, errors.clone(), &mut steps);
         }
-        Resolution::Ready(wish) => go(facts, wish, &mut steps),
+        Resolution::Ready(wish) => {
+            reserve(facts, &mut steps);
+            go(facts, wish, &mut steps);
+        }
     }
     steps
+}
+
+fn reserve(facts: Facts<'_>, steps: &mut Vec<Step>) {
+    let counts = facts.settings.allows(&facts.config.place.namespace);
+    if counts && !facts.memory.is_reserved {
+        steps.push(Step::Reserve);
+    }
+}
+
+/// Where there is nothing to deliver to, the journal is not held: what is missing may never come.
+fn park(facts: Facts<'_>, reason: ParkReason, steps: &mut Vec<Step>) {
+    let counts = facts.settings.allows(&facts.config.place.namespace);
+    if counts && facts.memory.parked != Some(reason) {
+        steps.push(Step::Park(reason));
+    }
 }
 
 /// The destination is clear: check it, use it, say how it fares.
@@ -236,7 +259,7 @@ fn end(facts: Facts<'_>) -> Vec<Step> {
         }
         return steps;
     }
-    if !facts.config.is_kept() && !facts.memory.is_reserved {
+    if !facts.config.is_kept() && !facts.memory.is_reserved && facts.memory.parked.is_none() {
         return steps;
     }
     report(facts, Validation::DeleteRequested, Vec::new(), &mut steps);

@@ -15,7 +15,7 @@ use crate::decide::{self, Checked, Facts, Left, Memory, Report, Step};
 use crate::pen::{About, Saying};
 use crate::resolve::{self, Resolution, Wish};
 use crate::seen::{Config, Place};
-use crate::{Parts, Start};
+use crate::{ParkReason, Parts, Start};
 
 /// How often delivery is looked at when nothing else happens.
 const LOOK_PERIOD: Duration = Duration::from_secs(1);
@@ -54,7 +54,7 @@ impl Keeper {
             drop(tokio::time::timeout(LOOK_PERIOD, self.news.changed()).await);
         }
         // Gone without asking: somebody took the finalizer away, or it never had one.
-        if self.memory.left.is_none() && self.memory.is_reserved {
+        if self.memory.left.is_none() && (self.memory.is_reserved || self.memory.parked.is_some()) {
             tracing::warn!(reader, "audit config is gone; its delivery ends at once");
             self.parts.corridors.leave(&reader, Duration::ZERO).await.ok();
         }
@@ -108,11 +108,10 @@ impl Keeper {
             Step::Keep => parts.mirror.learn(again(parts.pen.finalizer(config, true).await)?),
             Step::Release => parts.mirror.learn(again(parts.pen.finalizer(config, false).await)?),
             Step::Reserve => {
-                let start =
-                    if config.wants_oldest { Start::Oldest } else { Start::Since(config.created) };
-                again(parts.corridors.reserve(&reader, start).await)?;
-                self.memory.is_reserved = true;
+                again(parts.corridors.reserve(&reader, start(config)).await)?;
+                (self.memory.is_reserved, self.memory.parked) = (true, None);
             }
+            Step::Park(reason) => self.park(config, reason).await?,
             Step::Check(wish) => self.check(&wish).await,
             Step::Use(wish) => match parts.corridors.go(&reader, &wish.destination).await {
                 Ok(()) => {
@@ -137,6 +136,26 @@ impl Keeper {
             Step::Report(report) => self.report(config, &report).await?,
             Step::Farewell(left) => self.farewell(config, &left).await,
         }
+        Ok(())
+    }
+
+    async fn park(&mut self, config: &Config, reason: ParkReason) -> Result<(), Again> {
+        let corridors = Arc::clone(&self.parts.corridors);
+        let waiting = again(corridors.park(&config.reader(), start(config), reason).await)?;
+        (self.memory.is_reserved, self.memory.in_use) = (false, None);
+        self.memory.parked = Some(reason);
+        let Some(waiting) = waiting else { return Ok(()) };
+        let message = match reason {
+            ParkReason::Off => format!(
+                "delivery is switched off, and {waiting} events recorded before are not there; the \
+                 journal holds nothing for it any more"
+            ),
+            ParkReason::NoDestination => format!(
+                "there is nowhere to deliver to; {waiting} events recorded before, and those to come, \
+                 wait only as long as the journal keeps them anyway"
+            ),
+        };
+        self.tell(config, Saying { is_warning: true, reason: "Released", message }).await;
         Ok(())
     }
 
@@ -192,6 +211,11 @@ impl Keeper {
         let about = About { names: AUDIT_CONFIG, place: &config.place, uid: &config.uid };
         self.parts.pen.tell(&about, &saying, (self.parts.clock)()).await;
     }
+}
+
+/// Where its events begin.
+fn start(config: &Config) -> Start {
+    if config.wants_oldest { Start::Oldest } else { Start::Since(config.created) }
 }
 
 /// A status in a sentence.

@@ -16,6 +16,7 @@ pub mod profiles;
 pub mod resolve;
 pub mod seen;
 pub mod settings;
+pub mod uninstall;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -43,6 +44,15 @@ pub enum Start {
     Since(Timestamp),
 }
 
+/// Why nothing is held for a reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParkReason {
+    /// Nobody asks for its events: what is recorded meanwhile is not owed.
+    Off,
+    /// There is nowhere to deliver to. What is kept anyway is delivered once there is.
+    NoDestination,
+}
+
 /// The ways from the journal to destinations, as the controller moves them.
 #[async_trait]
 pub trait Corridors: Send + Sync {
@@ -55,12 +65,21 @@ pub trait Corridors: Send + Sync {
     async fn go(&self, reader: &str, destination: &Destination) -> Result<(), String>;
     /// Delivers nothing for now; the reader stays where it is.
     async fn pause(&self, reader: &str);
+    /// Delivers nothing for now and holds nothing in the journal for the reader: its place is
+    /// remembered, from which a later [`reserve`](Self::reserve) goes on. How many events waited for
+    /// it, if the journal was held until now.
+    async fn park(
+        &self,
+        reader: &str,
+        start: Start,
+        reason: ParkReason,
+    ) -> Result<Option<u64>, String>;
     /// Delivers what the journal holds now, if that is done in time, and forgets the reader; how
     /// many events were not delivered.
     async fn leave(&self, reader: &str, time: Duration) -> Result<u64, String>;
     /// How delivery fares, if there is any.
     fn fare(&self, reader: &str) -> Option<Fare>;
-    /// Every reader of the journal.
+    /// Every reader of the journal, also those for which nothing is held.
     fn readers(&self) -> Vec<String>;
 }
 
@@ -132,6 +151,9 @@ impl Controller {
         let mut kept = BTreeSet::new();
         let mut is_first = true;
         loop {
+            if is_first && self.parts.mirror.configs_refused() {
+                self.park_unreadable().await;
+            }
             if let Some(configs) = self.parts.mirror.configs(namespaces) {
                 let configs: Vec<Config> = configs.iter().map(Config::of).collect();
                 if std::mem::take(&mut is_first) {
@@ -160,17 +182,36 @@ impl Controller {
         }
     }
 
-    /// Readers whose `AuditConfig` went away while nobody looked hold the journal for nobody.
+    /// Readers whose `AuditConfig` went away while nobody looked hold the journal for nobody. One in a
+    /// namespace that does not count any more may be back.
     async fn forget_orphans(&self, configs: &[Config]) {
         let known: BTreeSet<String> = configs.iter().map(Config::reader).collect();
-        for reader in self.parts.corridors.readers() {
-            if reader.starts_with(READERS) && !known.contains(&reader) {
+        let corridors = &self.parts.corridors;
+        for reader in corridors.readers() {
+            let Some(place) = reader.strip_prefix(READERS).filter(|_| !known.contains(&reader))
+            else {
+                continue;
+            };
+            let namespace = place.split('/').next().unwrap_or_default();
+            if self.parts.settings.allows(namespace) {
                 tracing::warn!(
                     reader,
                     "its audit config is gone; the journal holds nothing for it"
                 );
-                self.parts.corridors.leave(&reader, Duration::ZERO).await.ok();
+                corridors.leave(&reader, Duration::ZERO).await.ok();
+            } else {
+                corridors.park(&reader, Start::Oldest, ParkReason::Off).await.ok();
             }
+        }
+    }
+
+    /// Where `AuditConfigs` cannot be read, nothing can be delivered for them.
+    async fn park_unreadable(&self) {
+        let (corridors, settings) = (&self.parts.corridors, &self.parts.settings);
+        let is_off = settings.switched_off.is_some();
+        let reason = if is_off { ParkReason::Off } else { ParkReason::NoDestination };
+        for reader in corridors.readers().iter().filter(|one| one.starts_with(READERS)) {
+            corridors.park(reader, Start::Oldest, reason).await.ok();
         }
     }
 }

@@ -86,6 +86,11 @@ impl Mirror {
         is_known.then(|| objects.configs.all.values().cloned().collect())
     }
 
+    /// Whether `AuditConfigs` may not be read, or are no kind of this cluster.
+    pub fn configs_refused(&self) -> bool {
+        self.lock().configs.refused.is_some()
+    }
+
     /// What came of a write of ours, so that it is not decided anew before the watch tells.
     pub fn learn(&self, config: DynamicObject) {
         self.change(|objects| {
@@ -311,7 +316,10 @@ async fn follow<F: FnMut(News)>(api: Api<DynamicObject>, list: ListParams, mut h
                 REFUSAL_PAUSE
             }
             // The definitions may come later.
-            404 => REFUSAL_PAUSE,
+            404 => {
+                hear(News::Refused("its definition is not installed".to_owned()));
+                REFUSAL_PAUSE
+            }
             _ => {
                 tracing::debug!(kind, %error, "a watch breaks");
                 RETRY_PAUSE

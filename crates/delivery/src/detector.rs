@@ -44,6 +44,8 @@ pub const DETECTOR: &str = "detector";
 pub const CHECKPOINT_RECORDS: u64 = 16_384;
 /// … or so much time has passed and there are new records.
 pub const CHECKPOINT_PERIOD: Duration = Duration::from_mins(1);
+/// The same in a journal of which half is used.
+pub const CHECKPOINT_PERIOD_MIN: Duration = Duration::from_secs(1);
 /// How long statistics may lag behind the records that were read.
 pub const STATUS_PERIOD: Duration = Duration::from_secs(5);
 /// Signal changes in one transaction. A batch with more is committed in several.
@@ -359,8 +361,13 @@ impl Detector {
 
     fn checkpoint_is_due(&self) -> bool {
         let read = self.position.saturating_sub(self.checkpoint);
-        read >= CHECKPOINT_RECORDS
-            || (read > 0 && self.checkpoint_at.elapsed() >= CHECKPOINT_PERIOD)
+        if read == 0 {
+            return false;
+        }
+        // What is read again after a crash is held: in a journal that fills up, as little as may be.
+        let has_room = self.reader.journal().health().condition == store::Condition::Well;
+        let period = if has_room { CHECKPOINT_PERIOD } else { CHECKPOINT_PERIOD_MIN };
+        read >= CHECKPOINT_RECORDS || self.checkpoint_at.elapsed() >= period
     }
 
     fn publish(&mut self) {

@@ -1,6 +1,6 @@
 //! The event in the place of records that cannot be read: a loss is recorded itself.
 
-use event::{Event, Stage, Timestamp};
+use event::{Event, OwnEvent, Stage, Status, Timestamp};
 use store::Hole;
 
 /// The annotation that says why.
@@ -17,7 +17,8 @@ pub(crate) fn event(hole: Hole, reason: &str, time: Timestamp) -> Event {
     let annotations = [(GAP, reason.to_owned()), (SEQ, seq), (RECORDS, hole.records().to_string())];
     Event {
         annotations: annotations.map(|(key, value)| (key.to_owned(), value)).into(),
-        ..Event::without_request(Stage::Panic, "gap", time)
+        response_status: Some(Status { message: reason.to_owned(), ..Status::default() }),
+        ..OwnEvent::Gap.event(Stage::Panic, "", time)
     }
 }
 

@@ -2,12 +2,12 @@
 //!
 //! It is recorded as every event, and so it reaches each destination once and in order. It carries
 //! how many records there are, and of each destination how far it is. A missing one means that the
-//! server, the way, or the destination is down. It names no object and no address, and its user is
-//! one that nobody can be, so that no rule takes it for an act.
+//! server, the way, or the destination is down. It names no object that is served and no address, and
+//! its user is one that nobody can be, so that no rule takes it for an act.
 
 use std::time::Duration;
 
-use event::{Event, Stage, Timestamp, UserInfo};
+use event::{Event, OwnEvent, Stage, Timestamp};
 use store::Storage;
 
 use crate::Delivery;
@@ -19,10 +19,6 @@ pub const HEARTBEAT_PERIOD: Duration = Duration::from_mins(1);
 pub const HEARTBEAT: &str = "keepwatch.io/heartbeat";
 /// How the annotations begin that tell of a destination; its name follows.
 pub const HEARTBEAT_SINK: &str = "keepwatch.io/sink/";
-/// Who is named in events of our own; kube-apiserver gives this prefix to nobody.
-pub const USER: &str = "system:keepwatch";
-/// What it did.
-const VERB: &str = "heartbeat";
 
 impl Delivery {
     /// Records a heartbeat each period, for ever.
@@ -59,9 +55,8 @@ impl Delivery {
         annotations.insert(HEARTBEAT.to_owned(), last.to_string());
         Event {
             audit_id: format!("keepwatch-heartbeat-{}", time.as_micros()),
-            user: UserInfo { username: USER.to_owned(), ..UserInfo::default() },
             annotations,
-            ..Event::without_request(Stage::ResponseComplete, VERB, time)
+            ..OwnEvent::Heartbeat.event(Stage::ResponseComplete, "", time)
         }
     }
 }

@@ -11,6 +11,7 @@
 //! long records are kept, of the crate `store`.
 
 mod backoff;
+mod cursor_event;
 mod detector;
 mod event_indexer;
 mod gap;
@@ -35,14 +36,16 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use cursor_event::{CURSOR, cursor_event};
 pub use detector::*;
+pub use event::USER;
 pub use event_indexer::{EVENT_INDEX, EventIndexer, INDEX_GATHER_TIME};
 pub use gap::{GAP, hole_event};
 pub use health::{Condition, SinkHealth};
-pub use heartbeat::{HEARTBEAT, HEARTBEAT_PERIOD, HEARTBEAT_SINK, USER};
+pub use heartbeat::{HEARTBEAT, HEARTBEAT_PERIOD, HEARTBEAT_SINK};
 pub use reader::{BATCH_BYTES_MAX, BATCH_ROWS_MAX, DRAIN_MAX};
 pub use sink_task::{GATHER_TIME, LINE_BYTES_MAX, SinkTask};
-pub use uploader::{RETRY_AFTER_MAX, URGENT_PERIOD};
+pub use uploader::{DELETION_AGE, IDLE_AGE, RETRY_AFTER_MAX, URGENT_PERIOD};
 pub use uploads::DetachOutcome;
 
 use health::SinkStatus;
@@ -116,14 +119,7 @@ impl Delivery {
     /// What is to be said of the journal when it nears its bound: before any request is refused.
     pub fn journal_notice(&self) -> Option<String> {
         let health = self.journal.health();
-        if health.condition == store::Condition::Well {
-            return None;
-        }
-        let slowest = self.journal.readers().into_iter().max_by_key(|reader| reader.lag);
-        let slowest = slowest.filter(|reader| reader.lag > 0).map(|reader| {
-            format!("; `{}` is furthest behind, by {} records", reader.name, reader.lag)
-        });
-        Some(format!("{}{}", health.reason, slowest.unwrap_or_default()))
+        (health.condition != store::Condition::Well).then_some(health.reason)
     }
 
     /// Waits until every sink that is not closed has what the journal holds now.

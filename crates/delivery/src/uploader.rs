@@ -10,11 +10,13 @@
 //! to the new one under the same rules. Only if the old bucket does not respond, the change waits as
 //! long as a running upload could take, because one may still be running.
 //!
-//! A signal of high severity does not wait for an object to be full or old: [`URGENT_PERIOD`].
+//! A signal of high severity does not wait for an object to be full or old, a deletion not for long
+//! ([`URGENT_PERIOD`], [`DELETION_AGE`]). Heartbeats alone wait longer than other events
+//! ([`IDLE_AGE`]), so that a cluster in which nothing happens makes few objects.
 
 use std::time::Duration;
 
-use event::{Severity, Timestamp, View};
+use event::{OwnEvent, Severity, Timestamp, View};
 use sink::DeliverError;
 use sink::bucket::{Bucket, Draft, Object, Put};
 use tokio::sync::watch;
@@ -38,6 +40,10 @@ const URGENT: Severity = Severity::High;
 /// Urgent signals seal an object at once, but not more often than this: a signal that goes on may be
 /// updated with each event.
 pub const URGENT_PERIOD: Duration = Duration::from_secs(2);
+/// A deletion waits so long for others to share an object with.
+pub const DELETION_AGE: Duration = Duration::from_secs(3);
+/// An object that holds only heartbeats waits at least so long for more: at most 12 an hour.
+pub const IDLE_AGE: Duration = Duration::from_mins(5);
 
 /// Uploads the journal to one bucket.
 pub(crate) struct Uploader {
@@ -65,12 +71,76 @@ enum Uploaded {
     TargetChanged,
 }
 
+/// How long a record may wait for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Urgency {
+    /// A heartbeat.
+    Idle,
+    /// Any other event.
+    Usual,
+    /// A deletion.
+    Deletion,
+    /// A signal of high severity.
+    Signal,
+}
+
 /// What became of an object to which records were added.
 #[derive(Default)]
 struct Filled {
     is_full: bool,
+    /// When the first record of each urgency came that is in it now.
+    since: Since,
+}
+
+/// When the first records came, by how long they may wait.
+#[derive(Clone, Copy, Default)]
+struct Since {
+    usual: Option<Timestamp>,
+    deletion: Option<Timestamp>,
     /// There is a signal in it that is not to wait.
     is_urgent: bool,
+}
+
+impl Since {
+    fn take(&mut self, urgency: Urgency, time: Timestamp) {
+        if urgency >= Urgency::Usual {
+            self.usual.get_or_insert(time);
+        }
+        if urgency == Urgency::Deletion {
+            self.deletion.get_or_insert(time);
+        }
+        self.is_urgent |= urgency == Urgency::Signal;
+    }
+}
+
+/// Until when an object may wait for more, counted on the machine's own clock once they are known.
+#[derive(Default)]
+struct Deadlines {
+    idle: Option<Instant>,
+    usual: Option<Instant>,
+    deletion: Option<Instant>,
+}
+
+impl Deadlines {
+    /// The earliest for what the object holds now. `oldest` is its first record's time.
+    fn next(
+        &mut self,
+        seal_age: Duration,
+        since: &Since,
+        oldest: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Instant {
+        let at = |age, since| Instant::now() + left(age, since, now);
+        let idle = *self.idle.get_or_insert_with(|| at(seal_age.max(IDLE_AGE), oldest));
+        if since.usual.is_some() {
+            self.usual.get_or_insert_with(|| at(seal_age, since.usual));
+        }
+        if since.deletion.is_some() {
+            let age = seal_age.min(DELETION_AGE);
+            self.deletion.get_or_insert_with(|| at(age, since.deletion));
+        }
+        [self.usual, self.deletion].into_iter().flatten().fold(idle, Instant::min)
+    }
 }
 
 impl Uploader {
@@ -129,7 +199,7 @@ impl Uploader {
         stop: &CancellationToken,
     ) -> Result<Gathered, Stopped> {
         let mut draft = target.bucket.draft(self.reader.name());
-        let (mut old_at, mut is_urgent) = (None, false);
+        let (mut since, mut deadlines) = (Since::default(), Deadlines::default());
         loop {
             let at = draft.last().unwrap_or(self.reader.seq());
             // At shutdown, what is there at that moment is delivered.
@@ -138,11 +208,10 @@ impl Uploader {
             let is_last = goal.is_some_and(|goal| at >= goal);
             let entries = if is_last { Vec::new() } else { self.reader.next(at).await? };
             if !entries.is_empty() {
-                let (filled, outcome) = self.fill(draft, up_to(entries, goal)).await?;
-                draft = filled;
-                is_urgent |= outcome.is_urgent;
-                if outcome.is_full || is_urgent && Instant::now() >= self.next_urgent {
-                    return Ok(self.seal(draft, is_urgent));
+                let (filled, outcome) = self.fill(draft, since, up_to(entries, goal)).await?;
+                (draft, since) = (filled, outcome.since);
+                if outcome.is_full || since.is_urgent && Instant::now() >= self.next_urgent {
+                    return Ok(self.seal(draft, since.is_urgent));
                 }
                 continue;
             }
@@ -156,11 +225,10 @@ impl Uploader {
                 continue;
             }
             let age = target.bucket.limits().seal_age;
-            let left = || Instant::now() + left(age, &draft, target.bucket.now());
-            let old_at = *old_at.get_or_insert_with(left);
-            let deadline = if is_urgent { old_at.min(self.next_urgent) } else { old_at };
+            let old_at = deadlines.next(age, &since, draft.since(), target.bucket.now());
+            let deadline = if since.is_urgent { old_at.min(self.next_urgent) } else { old_at };
             if is_last || Instant::now() >= deadline {
-                return Ok(self.seal(draft, is_urgent));
+                return Ok(self.seal(draft, since.is_urgent));
             }
             let look = Instant::now() + LOOK_PERIOD;
             tokio::select! {
@@ -213,7 +281,8 @@ impl Uploader {
             if records.is_empty() {
                 break;
             }
-            draft = self.fill(draft, up_to(records, Some(intent.last))).await?.0;
+            let records = up_to(records, Some(intent.last));
+            draft = self.fill(draft, Since::default(), records).await?.0;
         }
         let last = draft.last().unwrap_or(intent.last);
         let object = draft.seal(intent.epoch);
@@ -311,17 +380,18 @@ impl Uploader {
     async fn fill(
         &self,
         mut draft: Draft,
+        since: Since,
         entries: Vec<Entry>,
     ) -> Result<(Draft, Filled), Stopped> {
         let decoder = self.reader.decoder().clone();
         let filled = tokio::task::spawn_blocking(move || {
-            let mut filled = Filled::default();
+            let mut filled = Filled { is_full: false, since };
             for entry in entries {
-                let Some(is_urgent) = take(&mut draft, &entry, &decoder) else {
+                let Some((urgency, time)) = take(&mut draft, &entry, &decoder) else {
                     filled.is_full = true;
                     break;
                 };
-                filled.is_urgent |= is_urgent;
+                filled.since.take(urgency, time);
             }
             (draft, filled)
         });
@@ -373,9 +443,9 @@ impl Uploader {
     }
 }
 
-/// How long an object may still wait for events, measured from its first one.
-fn left(age: Duration, draft: &Draft, now: Timestamp) -> Duration {
-    let since = draft.since().map_or(0, |since| now.as_micros().saturating_sub(since.as_micros()));
+/// How much of `age` is left of what began at that time.
+fn left(age: Duration, since: Option<Timestamp>, now: Timestamp) -> Duration {
+    let since = since.map_or(0, |since| now.as_micros().saturating_sub(since.as_micros()));
     age.saturating_sub(Duration::from_micros(u64::try_from(since).unwrap_or(0)))
 }
 
@@ -386,15 +456,27 @@ fn up_to(mut entries: Vec<Entry>, last: Option<u64>) -> Vec<Entry> {
     entries
 }
 
-/// Adds a record; whether it is urgent, or `None` if there was no room for it.
-fn take(draft: &mut Draft, entry: &Entry, decoder: &Decoder) -> Option<bool> {
+/// Adds a record; how long it may wait from when on, or `None` if there was no room for it.
+fn take(draft: &mut Draft, entry: &Entry, decoder: &Decoder) -> Option<(Urgency, Timestamp)> {
     let time = entry.time().or_else(|| draft.since()).unwrap_or_default();
-    let (has_room, is_urgent) = match decoder.decode(entry, time) {
-        Content::Event(event) => (draft.push(entry.seq, time, &event), false),
+    let (has_room, urgency) = match decoder.decode(entry, time) {
+        Content::Event(event) => (draft.push(entry.seq, time, &event), urgency(&event)),
         Content::Signal(signal) => {
-            (draft.push_signal(entry.seq, time, &signal), signal.severity >= URGENT)
+            let is_urgent = signal.severity >= URGENT;
+            let urgency = if is_urgent { Urgency::Signal } else { Urgency::Usual };
+            (draft.push_signal(entry.seq, time, &signal), urgency)
         }
-        Content::Gap(event) => (draft.push(entry.seq, time, &View::from(&*event)), false),
+        Content::Gap(event) => (draft.push(entry.seq, time, &View::from(&*event)), Urgency::Usual),
     };
-    has_room.then_some(is_urgent)
+    has_room.then_some((urgency, time))
+}
+
+fn urgency(event: &View<'_>) -> Urgency {
+    if event.is_deletion() {
+        Urgency::Deletion
+    } else if event.own() == Some(OwnEvent::Heartbeat) {
+        Urgency::Idle
+    } else {
+        Urgency::Usual
+    }
 }

@@ -12,7 +12,7 @@ pub use read::{ReadError, read, read_with_cluster};
 use crate::head::Text;
 use crate::object::{self, Object};
 use crate::view::{Head, Reference};
-use crate::{Stage, View, escape};
+use crate::{OwnEvent, Stage, View, escape};
 
 /// What a line carries beside the event.
 #[derive(Clone, Debug, Default)]
@@ -117,7 +117,7 @@ pub(crate) fn service(labels: &Labels, object: &mut Object<'_>) {
 /// Never what a client sent: each word is one of a known few, else the whole is `other`.
 fn message(head: &Head<'_>, labels: &Labels, line: &mut Vec<u8>) {
     line.extend_from_slice(b"\"K10Event ");
-    match words(head, labels) {
+    match own_words(head).or_else(|| words(head, labels)) {
         Some((verb, resource, subresource)) => {
             line.extend_from_slice(verb.as_bytes());
             line.push(b' ');
@@ -130,6 +130,11 @@ fn message(head: &Head<'_>, labels: &Labels, line: &mut Vec<u8>) {
         None => line.extend_from_slice(b"other"),
     }
     line.push(b'"');
+}
+
+/// What an event of our own is about.
+fn own_words(head: &Head<'_>) -> Option<(&'static str, &'static str, Option<&'static str>)> {
+    OwnEvent::of(head).map(|own| (own.verb(), own.resource(), None))
 }
 
 fn words<'a>(

@@ -16,6 +16,7 @@ pub mod kasten;
 pub mod limit;
 pub mod line;
 mod object;
+mod own;
 pub mod record;
 mod scan;
 pub mod short;
@@ -30,6 +31,7 @@ pub mod v1;
 mod view;
 
 pub use json::{Json, JsonError};
+pub use own::{OwnEvent, USER};
 pub use scan::DEPTH_MAX;
 pub use signal::{Severity, Signal, SignalSpec, SignalState};
 pub use status::{Status, StatusCause, StatusDetails};

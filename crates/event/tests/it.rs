@@ -13,8 +13,8 @@ use bytes::Bytes;
 use event::kasten::{self, Labels};
 use event::line::{self, Encoding, Line};
 use event::{
-    AuthenticationMetadata, Event, Json, Level, ObjectReference, Stage, Status, StatusCause,
-    StatusDetails, Timestamp, UserInfo, View, record, v1,
+    AuthenticationMetadata, Event, Json, Level, ObjectReference, OwnEvent, Stage, Status,
+    StatusCause, StatusDetails, Timestamp, UserInfo, View, record, v1,
 };
 use proptest::prelude::*;
 
@@ -134,6 +134,38 @@ fn kasten_lines_begin_with_the_keys_for_log_tools() {
     ] {
         assert_eq!(front(index), expected);
     }
+}
+
+/// Each read `K10Event other`, a gap like a heartbeat.
+#[test]
+fn events_of_our_own_say_what_they_are_and_nobody_else_can_say_it() {
+    let message = |event: &Event| {
+        let line = kasten_line(event);
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        line["message"].as_str().unwrap().to_owned()
+    };
+    let time = Timestamp::from_micros(1);
+    let mut said = Vec::new();
+    for own in OwnEvent::ALL {
+        let event = own.event(Stage::ResponseComplete, "", time);
+        assert_eq!(View::from(&event).own(), Some(own));
+        said.push(message(&event));
+        // A method may have any name, and so may a user behind another front proxy.
+        let other = Event { user: UserInfo::default(), ..event.clone() };
+        assert_eq!(message(&other), "K10Event other");
+        let other = Event { request_uri: "/".to_owned(), ..event };
+        assert_eq!(message(&other), "K10Event other");
+        assert_eq!(View::from(&other).own(), None);
+    }
+    let expected = [
+        "K10Event heartbeat journal",
+        "K10Event gap journal",
+        "K10Event skip cursors",
+        "K10Event rewind cursors",
+        "K10Event release cursors",
+        "K10Event resume cursors",
+    ];
+    assert_eq!(said, expected);
 }
 
 #[test]

@@ -67,6 +67,12 @@ pub(crate) enum Command {
     /// See how far each reader of the journal is, and move one
     #[command(subcommand)]
     Cursors(CursorsCommand),
+    /// Clean up in a cluster from which the server was removed
+    ///
+    /// Takes the server's finalizer off `AuditConfigs`, so that they and their namespaces can be deleted,
+    /// and says so in their status. The chart does it by itself.
+    #[command(after_help = EXIT_CODES)]
+    Uninstall(UninstallArgs),
     /// Print a completion script
     #[command(after_help = EXIT_CODES)]
     Completions {
@@ -96,8 +102,11 @@ pub(crate) enum Page {
     Limits,
     /// The API groups that the chart registers.
     Apiservices,
-    /// The audit policy that K10 documents.
+    /// The audit policy that K10 6.5 documents.
     PolicyK10,
+    /// That of K10 7.0.
+    #[value(name = "policy-k10-7")]
+    PolicyK10V7,
     /// The same without its holes.
     PolicyExtended,
     /// The custom resource definitions that the chart installs.
@@ -116,8 +125,9 @@ pub(crate) struct UpArgs {
     /// Address to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7443")]
     pub(crate) listen: SocketAddr,
-    /// Audit policy: extended, k10 (as documented for K10, which leaves much out), or a file
-    #[arg(long, value_name = "k10|extended|FILE", default_value = "extended")]
+    /// Audit policy: extended, k10 or k10-7 (as documented for K10 6.5 and 7.0, which leave much out),
+    /// or a file
+    #[arg(long, value_name = "k10|k10-7|extended|FILE", default_value = "extended")]
     pub(crate) policy: String,
     /// Play a story: backups, ordinary work, and somebody who destroys backups
     #[arg(long)]
@@ -159,8 +169,8 @@ pub(crate) enum PolicyCommand {
     /// apiVersion, resource, subresource, name, path. Without a user, authentication failed.
     #[command(after_help = EXIT_CODES)]
     Explain {
-        /// Audit policy: k10, extended, or a file
-        #[arg(long, value_name = "k10|extended|FILE")]
+        /// Audit policy: k10 (of K10 6.5), k10-7 (of K10 7.0), extended, or a file
+        #[arg(long, value_name = "k10|k10-7|extended|FILE")]
         policy: String,
         /// Domain that the API groups in a built-in policy end in
         #[arg(long, value_name = "DOMAIN", default_value = kasten::domain::DOMAIN)]
@@ -187,6 +197,24 @@ pub(crate) enum EventsCommand {
         #[arg(long, value_name = "NAME", default_value = "")]
         cluster_name: String,
     },
+}
+
+/// Flags of `keepwatch uninstall`.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct UninstallArgs {
+    /// Kubeconfig of kube-apiserver; the pod's own account if none is given
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Namespaces of the `AuditConfigs`; * for all
+    #[arg(long, value_name = "NAMES", value_delimiter = ',',
+          default_value = kasten::domain::K10_NAMESPACE)]
+    pub(crate) audit_config_namespaces: Vec<String>,
+    /// Do nothing while this Deployment is there: the server is installed
+    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = values::service_name)]
+    pub(crate) unless_deployment: Option<values::ServiceName>,
+    /// Format of the log
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub(crate) log_format: crate::log::LogFormat,
 }
 
 /// Commands about the journal's readers.

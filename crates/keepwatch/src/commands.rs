@@ -12,16 +12,18 @@ mod policy;
 mod reference;
 mod rules;
 mod serve;
+mod uninstall;
 mod up;
 
 use std::fmt;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use anyhow::Result;
 use kasten::{Installation, InstallationError};
 
 use crate::args::Command;
+pub(crate) use crate::log::say;
 
 /// The command did not do what was asked.
 const FAILED: u8 = 1;
@@ -63,6 +65,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
         Command::Policy(command) => policy::run(&command),
         Command::Events(command) => events::run(&command),
         Command::Cursors(command) => cursors::run(&command),
+        Command::Uninstall(args) => uninstall::run(&args),
         Command::Completions { shell } => completions::run(shell),
         Command::Man => man::run(),
         Command::Reference { page } => reference::run(page),
@@ -83,15 +86,13 @@ pub(crate) fn finish(outcome: Result<ExitCode>) -> ExitCode {
 
 /// Help and version go to stdout, complaints to stderr.
 pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
-    // Nobody is there to be told if this cannot be written.
-    error.print().ok();
+    if error.use_stderr() && !io::stderr().is_terminal() {
+        say(error.render().to_string().trim_end());
+    } else {
+        // Nobody is there to be told if this cannot be written.
+        error.print().ok();
+    }
     if error.use_stderr() { ExitCode::from(MISUSED) } else { ExitCode::SUCCESS }
-}
-
-/// A line on stderr.
-pub(crate) fn say(line: &str) {
-    // Nobody is there to be told if this cannot be written.
-    writeln!(io::stderr(), "{line}").ok();
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -10,10 +10,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use controller::decide::Fare;
-use controller::{Corridors, Start};
+use controller::{Corridors, ParkReason, Start};
 use delivery::{Condition, Delivery};
+use event::OwnEvent;
 use sink::bucket::{Bucket, Checksum, Destination, Parts, Provider};
-use store::{Journal, ReadError};
+use store::{Cursor, Journal, ReadError, Sqlite};
+
+use crate::reader_places::{self, ResumeFrom, Resumption};
 
 /// What is said of a store that does not know `If-None-Match`.
 const UNCONDITIONAL: &str = "this store cannot refuse to write over an object (it refuses \
@@ -24,10 +27,15 @@ const MD5: &str = "this store refuses x-amz-checksum-sha256, so uploads carry Co
 const NO_CHECKSUM: &str = "this store refuses x-amz-checksum-sha256 and Content-MD5, so uploads carry \
     no checksum but that of their signature";
 
+/// How the state of a parked reader begins that was switched off, and not only without a destination.
+const OFF: &str = "off ";
+
 /// Delivery, as the controller moves it.
 pub(crate) struct Hand {
     pub(crate) delivery: Arc<Delivery>,
-    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) store: Sqlite,
+    /// Where a reader goes on that was switched off.
+    pub(crate) resume_from: ResumeFrom,
     /// What all buckets have in common.
     pub(crate) parts: Parts,
     /// Whether the folder of a claim that is not there is made: where nobody mounts volumes.
@@ -39,14 +47,49 @@ pub(crate) struct Hand {
 #[async_trait]
 impl Corridors for Hand {
     async fn reserve(&self, reader: &str, start: Start) -> Result<(), String> {
-        if self.journal.cursor(reader).is_some() {
+        let journal = self.store.journal();
+        if journal.cursor(reader).is_some() || self.resume(reader).await? {
             return Ok(());
         }
-        let after = match start {
-            Start::Oldest => self.journal.first_seq().saturating_sub(1),
-            Start::Since(time) => before(&*self.journal, time.as_micros()).await?,
+        let after = after(&*journal, start).await?;
+        journal.register(reader, after).await.map(drop).map_err(|error| error.to_string())
+    }
+
+    async fn park(
+        &self,
+        reader: &str,
+        start: Start,
+        reason: ParkReason,
+    ) -> Result<Option<u64>, String> {
+        self.delivery.pause(reader).await;
+        let journal = self.store.journal();
+        let held = journal.cursor(reader);
+        let known = held.clone().or_else(|| self.parked(reader));
+        let cursor = match known {
+            Some(cursor) => cursor,
+            None => Cursor { seq: after(&*journal, start).await?, state: String::new() },
         };
-        self.journal.register(reader, after).await.map(drop).map_err(|error| error.to_string())
+        let state = match (reason, cursor.state.starts_with(OFF)) {
+            (ParkReason::Off, false) => format!("{OFF}{}", cursor.state),
+            _ => cursor.state,
+        };
+        let (seq, cursor) = (cursor.seq, Cursor { seq: cursor.seq, state });
+        if held.is_none() && self.parked(reader).as_ref() == Some(&cursor) {
+            return Ok(None);
+        }
+        journal.park(reader, cursor).await.map_err(|error| error.to_string())?;
+        if held.is_none() {
+            return Ok(None);
+        }
+        let waiting = journal.last_seq().saturating_sub(seq);
+        let why = match reason {
+            ParkReason::Off => "is switched off",
+            ParkReason::NoDestination => "has no destination",
+        };
+        let text =
+            format!("{reader}: {why}, released at {seq}; {waiting} records were not delivered");
+        self.note(OwnEvent::Release, reader, &text).await;
+        Ok(Some(waiting))
     }
 
     async fn check(&self, destination: &Destination) -> Result<String, String> {
@@ -63,8 +106,12 @@ impl Corridors for Hand {
 
     async fn go(&self, reader: &str, destination: &Destination) -> Result<(), String> {
         let bucket = self.open(destination)?;
-        // The controller has reserved its place.
-        let after = self.journal.last_seq();
+        let journal = self.store.journal();
+        // The controller has reserved its place, unless it had no destination until now.
+        if journal.cursor(reader).is_none() {
+            self.resume(reader).await?;
+        }
+        let after = journal.last_seq();
         self.delivery.attach(reader, bucket, after).await.map_err(|error| error.to_string())
     }
 
@@ -75,10 +122,17 @@ impl Corridors for Hand {
     async fn leave(&self, reader: &str, time: Duration) -> Result<u64, String> {
         // What nobody delivers at present is not delivered.
         let is_attached = self.delivery.attached_names().iter().any(|name| name == reader);
-        let known = self.journal.readers().into_iter().find(|one| one.name == reader);
-        let lag = known.filter(|_| !is_attached).map_or(0, |one| one.lag);
+        let journal = self.store.journal();
+        let parked = self.parked(reader).filter(|cursor| !cursor.state.starts_with(OFF));
+        let cursor = journal.cursor(reader).or(parked).filter(|_| !is_attached);
+        let lag = cursor.map_or(0, |cursor| journal.last_seq().saturating_sub(cursor.seq));
         let left = self.delivery.detach(reader, time).await.map_err(|error| error.to_string())?;
-        Ok(left.undelivered.max(lag))
+        let undelivered = left.undelivered.max(lag);
+        if undelivered > 0 {
+            let text = format!("{reader}: forgotten; {undelivered} records were not delivered");
+            self.note(OwnEvent::Release, reader, &text).await;
+        }
+        Ok(undelivered)
     }
 
     fn fare(&self, reader: &str) -> Option<Fare> {
@@ -91,11 +145,43 @@ impl Corridors for Hand {
     }
 
     fn readers(&self) -> Vec<String> {
-        self.journal.readers().into_iter().map(|reader| reader.name).collect()
+        let journal = self.store.journal();
+        let held = journal.readers().into_iter().map(|reader| reader.name);
+        held.chain(journal.parked().into_iter().map(|(name, _)| name)).collect()
     }
 }
 
 impl Hand {
+    fn parked(&self, reader: &str) -> Option<Cursor> {
+        let parked = self.store.journal().parked().into_iter().find(|(name, _)| name == reader);
+        parked.map(|(_, cursor)| cursor)
+    }
+
+    /// Holds the journal again for a reader that was parked; whether it was.
+    async fn resume(&self, reader: &str) -> Result<bool, String> {
+        let Some(Cursor { seq, state }) = self.parked(reader) else { return Ok(false) };
+        let journal = self.store.journal();
+        let before = state.strip_prefix(OFF);
+        // Without a destination is not the same as off: what waited is still owed.
+        let from = before.map_or(ResumeFrom::Cursor, |_| self.resume_from);
+        let place = Resumption::of(&*journal, seq, from);
+        let state = if place.seq == seq { before.unwrap_or(&state) } else { "" };
+        let cursor = Cursor { seq: place.seq, state: state.to_owned() };
+        journal.resume(reader, cursor).await.map_err(|error| error.to_string())?;
+        if place.seq != seq {
+            self.note(OwnEvent::Resume, reader, &format!("{reader}: {}", place.text)).await;
+        }
+        Ok(true)
+    }
+
+    /// Logs and records the change of a cursor.
+    async fn note(&self, change: OwnEvent, reader: &str, text: &str) {
+        tracing::warn!(change = change.verb(), text, "the cursor of a reader was changed");
+        if let Err(error) = reader_places::record(&self.store, change, reader, text).await {
+            tracing::warn!(%error, text, "the change of a cursor could not be recorded as an event");
+        }
+    }
+
     fn open(&self, destination: &Destination) -> Result<Bucket, String> {
         if let Provider::File { root, .. } = &destination.provider {
             self.prepare(root)?;
@@ -113,6 +199,14 @@ impl Hand {
             ErrorKind::PermissionDenied => format!("{} may not be written", root.display()),
             _ => format!("{} cannot be made: {}", root.display(), error.kind()),
         })
+    }
+}
+
+/// The record behind which a reader begins.
+async fn after(journal: &dyn Journal, start: Start) -> Result<u64, String> {
+    match start {
+        Start::Oldest => Ok(journal.first_seq().saturating_sub(1)),
+        Start::Since(time) => before(journal, time.as_micros()).await,
     }
 }
 

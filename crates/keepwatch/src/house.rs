@@ -41,6 +41,7 @@ use crate::detection::Detection;
 use crate::event_log::JournalLog;
 use crate::journal_gaps::JournalGaps;
 use crate::notifications::{self, Tester};
+use crate::reader_places::{self, ResumeFrom};
 
 /// Worker threads at least and at most: most of the work is one writer's.
 pub(crate) const WORKERS: (usize, usize) = (2, 4);
@@ -69,6 +70,8 @@ pub(crate) struct Plan {
     pub(crate) sinks: Vec<Box<dyn Sink>>,
     /// Bytes of a line for them.
     pub(crate) line_bytes: usize,
+    /// Where sinks go on that were off.
+    pub(crate) resume_from: ResumeFrom,
     /// Whether events are searched for signals.
     pub(crate) detects: bool,
     pub(crate) limits: Limits,
@@ -107,8 +110,8 @@ impl House {
         resources.extend(siem::resources(&services(&plan, &tester, &index)));
         let metrics = Metrics::new(&mut numbers, &resources);
         let journal = plan.store.journal();
+        reader_places::settle(&plan.store, &plan.sinks, plan.detects, plan.resume_from).await?;
         let gaps = JournalGaps::open(plan.store.clone()).await?;
-        retire(&*journal, &plan.sinks, plan.detects).await?;
         let mut delivery = Delivery::new(journal, &mut numbers);
         delivery.set_line_bytes(plan.line_bytes);
         let sink_tasks = plan.sinks.into_iter().map(|sink| delivery.sink_task(sink)).collect();
@@ -122,7 +125,7 @@ impl House {
             namespaces: plan.namespaces,
             clock: Arc::clone(&clock),
             policy: consequences(Arc::clone(&policy)),
-            actor: Arc::new(actor(&plan.installation)),
+            actor: Arc::new(actor()),
             garbage_is_collected: plan.garbage_is_collected,
         });
         let detection = if plan.detects {
@@ -201,9 +204,9 @@ impl House {
         }))
     }
 
-    /// The journal, for whoever reads it on his own account.
-    pub(crate) fn journal(&self) -> std::sync::Arc<dyn store::Journal> {
-        self.store.journal()
+    /// The store, with the journal that others read too.
+    pub(crate) fn store(&self) -> Sqlite {
+        self.store.clone()
     }
 
     /// What is served, for whoever changes it without a request.
@@ -328,24 +331,6 @@ fn resource_names() -> Vec<String> {
     kasten::resource_names().into_iter().chain(siem::resource_names()).map(str::to_owned).collect()
 }
 
-/// Forgets readers of the journal that are not among the sinks any more: nothing is held for them.
-/// Those of `AuditConfigs` are not ours to judge: they are attached later.
-async fn retire(
-    journal: &dyn store::Journal,
-    sinks: &[Box<dyn Sink>],
-    detects: bool,
-) -> Result<()> {
-    for reader in journal.readers() {
-        let is_attached = detects && reader.name == delivery::DETECTOR
-            || reader.name.starts_with(controller::seen::READERS);
-        if !is_attached && !sinks.iter().any(|sink| sink.name() == reader.name) {
-            tracing::warn!(sink = reader.name, lag = reader.lag, "sink is not configured any more");
-            journal.remove(&reader.name).await.context("cannot forget a sink")?;
-        }
-    }
-    Ok(())
-}
-
 /// What `/readyz` tells of the sinks. The server serves without any of them.
 fn remarks(delivery: Arc<Delivery>) -> Remarks {
     Arc::new(move || {
@@ -377,17 +362,10 @@ fn remarks(delivery: Arc<Delivery>) -> Remarks {
     })
 }
 
-/// Who is named when the server does something by itself.
-fn actor(installation: &Installation) -> UserInfo {
-    UserInfo {
-        username: format!("system:serviceaccount:{}:k10-k10", installation.namespace()),
-        groups: vec![
-            "system:serviceaccounts".to_owned(),
-            installation.accounts().to_owned(),
-            "system:authenticated".to_owned(),
-        ],
-        ..UserInfo::default()
-    }
+/// Who is named when the server does something by itself: nobody's account, and the same as in its
+/// heartbeats. kube-apiserver gives the name to nobody.
+fn actor() -> UserInfo {
+    UserInfo { username: event::USER.to_owned(), ..UserInfo::default() }
 }
 
 /// What the policy says about acts of the server itself.

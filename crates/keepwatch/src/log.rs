@@ -1,9 +1,12 @@
 //! The server's own log, on stderr: text for people, or one JSON object a line.
 //!
-//! Facts are fields. Bodies and secrets are never logged, whatever the level. The variable
+//! What objects are called cannot make an audit line of a line here: [`unmarked`]. Facts are fields. Bodies and secrets are never logged, whatever the level. The variable
 //! `KEEPWATCH_LOG` asks for more or less than usual: a level, or `target=level` with commas between.
 
-use std::io::{self, IsTerminal as _};
+mod unmarked;
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::panic;
 
 use clap::ValueEnum;
 use tracing::level_filters::LevelFilter;
@@ -11,6 +14,8 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{fmt, registry};
+
+use unmarked::Unmarked;
 
 /// How the server's own log is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -37,18 +42,27 @@ pub(crate) fn begin(format: LogFormat, quiet: bool) {
     let asked = asked().map(|asked| asked.parse());
     let is_unclear = matches!(asked, Some(Err(_)));
     let filter = asked.and_then(Result::ok).unwrap_or(usual);
-    let lines = fmt::layer().with_writer(io::stderr);
+    let lines = fmt::layer().with_writer(|| Unmarked(io::stderr()));
     let lines = match format {
         LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).with_target(false).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
     // It fails only when somebody has begun already.
     drop(registry().with(lines.with_filter(filter)).try_init());
+    panic::set_hook(Box::new(|panic| {
+        tracing::error!(reason = %panic, "a thread panicked");
+    }));
     if is_unclear {
         tracing::warn!(
             "{VARIABLE} is neither a level nor a list of target=level; it does not count"
         );
     }
+}
+
+/// A line on stderr that is no part of the log.
+pub(crate) fn say(line: &str) {
+    // Nobody is there to be told if this cannot be written.
+    writeln!(Unmarked(io::stderr()), "{line}").ok();
 }
 
 /// What somebody who looks for a fault wants to see.

@@ -1,11 +1,15 @@
 //! How far each reader of the journal has come: in memory at once, on disk with a later commit.
 //!
 //! A reader that crashes reads some records again; it never misses one. Records are kept until the
-//! cursors *on disk* have passed them.
+//! cursors *on disk* have passed them. A reader that is parked keeps its cursor under another name, and
+//! nothing is kept for it.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+
+/// How the names begin under which the cursors of parked readers are kept.
+const PARKED: &str = "parked/";
 
 /// The readers and their cursors.
 #[derive(Debug, Default)]
@@ -54,9 +58,30 @@ impl Cursors {
         self.readers.get(reader).and_then(|entry| entry.cursor.clone())
     }
 
-    /// Readers and their cursors, by name.
+    /// Readers and their cursors, by name; without those that are parked.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&String, &Cursor)> {
+        self.known().filter(|(name, _)| !name.starts_with(PARKED))
+    }
+
+    /// Parked readers and where they were, by name.
+    pub(crate) fn parked(&self) -> impl Iterator<Item = (&str, &Cursor)> {
+        self.known().filter_map(|(name, cursor)| Some((name.strip_prefix(PARKED)?, cursor)))
+    }
+
+    fn known(&self) -> impl Iterator<Item = (&String, &Cursor)> {
         self.readers.iter().filter_map(|(name, entry)| Some((name, entry.cursor.as_ref()?)))
+    }
+
+    /// Keeps a reader's place, and holds nothing for it.
+    pub(crate) fn park(&mut self, reader: &str, cursor: Cursor) {
+        self.set(&format!("{PARKED}{reader}"), cursor);
+        self.forget(reader);
+    }
+
+    /// Holds records for a reader from here on.
+    pub(crate) fn resume(&mut self, reader: &str, cursor: Cursor) {
+        self.set(reader, cursor);
+        self.forget(&format!("{PARKED}{reader}"));
     }
 
     pub(crate) fn set(&mut self, reader: &str, cursor: Cursor) {
@@ -70,7 +95,13 @@ impl Cursors {
         }
     }
 
+    /// Forgets a reader, parked or not.
     pub(crate) fn remove(&mut self, reader: &str) {
+        self.forget(reader);
+        self.forget(&format!("{PARKED}{reader}"));
+    }
+
+    fn forget(&mut self, reader: &str) {
         if let Some(entry) = self.readers.get_mut(reader) {
             entry.cursor = None;
             entry.dirty = true;
@@ -124,7 +155,8 @@ impl Cursors {
 
     /// The reader whose cursor on disk is furthest behind.
     pub(crate) fn slowest(&self) -> Option<(&str, u64)> {
-        let slowest = self.readers.iter().min_by_key(|(_, entry)| entry.durable);
+        let holding = self.readers.iter().filter(|(name, _)| !name.starts_with(PARKED));
+        let slowest = holding.min_by_key(|(_, entry)| entry.durable);
         slowest.map(|(name, entry)| (name.as_str(), entry.durable))
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::StoreError;
+use crate::{Holder, StoreError};
 
 /// What the store can do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +54,8 @@ pub(crate) struct Pulse {
     limit_bytes: u64,
     shut: AtomicBool,
     why: Mutex<Option<StoreError>>,
+    /// What takes most of the file, once half of the bound is used.
+    holder: Mutex<Option<Holder>>,
     used_bytes: AtomicU64,
     refused: AtomicU64,
     commits: AtomicU64,
@@ -66,6 +68,7 @@ impl Pulse {
             limit_bytes,
             shut: AtomicBool::new(false),
             why: Mutex::new(None),
+            holder: Mutex::new(None),
             used_bytes: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             commits: AtomicU64::new(0),
@@ -105,6 +108,10 @@ impl Pulse {
         self.used_bytes.store(bytes, Ordering::Relaxed);
     }
 
+    pub(crate) fn set_holder(&self, holder: Option<Holder>) {
+        *self.holder.lock().unwrap_or_else(PoisonError::into_inner) = holder;
+    }
+
     pub(crate) fn used(&self) -> u64 {
         self.used_bytes.load(Ordering::Relaxed)
     }
@@ -123,7 +130,11 @@ impl Pulse {
         let reason = match &obstacle {
             Some(error) => error.to_string(),
             None if condition == Condition::Warning => {
-                format!("{used_bytes} of {} bytes are in use", self.limit_bytes)
+                let holder = self.holder.lock().unwrap_or_else(PoisonError::into_inner);
+                // Only a reader is a reason to do something yet.
+                let blame = holder.as_ref().filter(|one| matches!(one, Holder::Reader { .. }));
+                let blame = blame.map(|holder| format!("; {holder}")).unwrap_or_default();
+                format!("{used_bytes} of {} bytes are in use{blame}", self.limit_bytes)
             }
             None => String::new(),
         };

@@ -233,6 +233,11 @@ impl Index {
         }
     }
 
+    /// Whether there are rows that [`compactable`](Self::compactable) may name some day.
+    pub(crate) fn has_superseded(&self) -> bool {
+        self.superseded.front().is_some_and(|row| row.revision < self.revision)
+    }
+
     /// The rows that can go, oldest first: those superseded until `time`, and those above `rows_max`.
     pub(crate) fn compactable(&self, time: i64, rows_max: usize, most: usize) -> Vec<Superseded> {
         let excess = self.superseded.len().saturating_sub(rows_max);

@@ -140,9 +140,19 @@ pub trait Journal: Send + Sync {
     /// [`Transaction::save_checkpoint`]: crate::Transaction::save_checkpoint
     async fn checkpoint(&self, reader: &str) -> Result<Option<Vec<Bytes>>, ReadError>;
 
-    /// Forget a reader and its checkpoint: nothing is held for it any more.
+    /// Hold nothing more for a reader, and remember its place as this cursor; its checkpoint is
+    /// forgotten. Known or not before, it is parked afterwards.
+    async fn park(&self, reader: &str, cursor: Cursor) -> Result<(), StoreError>;
+
+    /// Parked readers and their places, by name.
+    fn parked(&self) -> Vec<(String, Cursor)>;
+
+    /// Hold records for a reader from behind this cursor on; it is not parked any more.
+    async fn resume(&self, reader: &str, cursor: Cursor) -> Result<(), StoreError>;
+
+    /// Forget a reader, parked or not, and its checkpoint: nothing is held for it any more.
     async fn remove(&self, reader: &str) -> Result<(), StoreError>;
 
-    /// All readers, by name.
+    /// All readers for which records are held, by name.
     fn readers(&self) -> Vec<Reader>;
 }

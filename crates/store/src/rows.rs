@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, Statement, params};
 use crate::cursors::{Cursor, CursorMove, Moved};
 use crate::index::Superseded;
 use crate::numbers::HIGHEST;
+use crate::settings::PAGE_SIZE;
 use crate::{Change, ChangeKind, Object, ReadError};
 
 /// Marks the file as ours (`KWst` in ASCII).
@@ -44,6 +45,11 @@ pub(crate) const MIGRATIONS: [&str; 1] = ["
 /// Sets one of the file's own numbers.
 pub(crate) const PUT_META: &str = "INSERT OR REPLACE INTO meta VALUES (?, ?, ?)";
 
+/// The mean size of records behind one. A record above half a page takes whole pages.
+const RECORD_BYTES: &str = "
+    SELECT avg(CASE WHEN bytes * 2 > ?1 THEN ((bytes + ?1 - 1) / ?1) * ?1 ELSE bytes + 32 END)
+    FROM (SELECT length(record) AS bytes FROM journal WHERE seq > ?2 ORDER BY seq LIMIT 64)";
+
 /// The statements of the writer, prepared once per connection.
 #[derive(Debug)]
 pub(crate) struct Rows<'a> {
@@ -60,6 +66,7 @@ pub(crate) struct Rows<'a> {
     forget_revision: Statement<'a>,
     forget_records: Statement<'a>,
     record_time: Statement<'a>,
+    record_bytes: Statement<'a>,
     page_count: Statement<'a>,
     free_pages: Statement<'a>,
 }
@@ -80,6 +87,7 @@ impl<'a> Rows<'a> {
             forget_revision: file.prepare("DELETE FROM revisions WHERE revision = ?")?,
             forget_records: file.prepare("DELETE FROM journal WHERE seq <= ?")?,
             record_time: file.prepare("SELECT time FROM journal WHERE seq >= ? LIMIT 1")?,
+            record_bytes: file.prepare(RECORD_BYTES)?,
             page_count: file.prepare("PRAGMA page_count")?,
             free_pages: file.prepare("PRAGMA freelist_count")?,
         })
@@ -169,6 +177,16 @@ impl<'a> Rows<'a> {
     pub(crate) fn record_time(&mut self, seq: u64) -> rusqlite::Result<i64> {
         let time = self.record_time.query_row([seq.cast_signed()], |row| row.get(0)).optional()?;
         Ok(time.unwrap_or(i64::MAX))
+    }
+
+    /// Bytes that records behind `after` take in the file, each, on average over some.
+    pub(crate) fn record_bytes(&mut self, after: u64) -> rusqlite::Result<u64> {
+        let page = i64::from(PAGE_SIZE);
+        let mean = self
+            .record_bytes
+            .query_row(params![page, after.cast_signed()], |row| row.get::<_, Option<f64>>(0))?;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate")]
+        Ok(mean.unwrap_or_default() as u64)
     }
 
     /// Bytes of the file that hold something.

@@ -143,6 +143,21 @@ impl Journal for SqliteJournal {
         self.settled().await
     }
 
+    async fn park(&self, reader: &str, cursor: Cursor) -> Result<(), StoreError> {
+        self.0.shared.cursors().park(reader, cursor);
+        self.settled().await
+    }
+
+    fn parked(&self) -> Vec<(String, Cursor)> {
+        let cursors = self.0.shared.cursors();
+        cursors.parked().map(|(name, cursor)| (name.to_owned(), cursor.clone())).collect()
+    }
+
+    async fn resume(&self, reader: &str, cursor: Cursor) -> Result<(), StoreError> {
+        self.0.shared.cursors().resume(reader, cursor);
+        self.settled().await
+    }
+
     async fn remove(&self, reader: &str) -> Result<(), StoreError> {
         self.0.shared.cursors().remove(reader);
         self.settled().await

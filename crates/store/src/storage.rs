@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use crate::Health;
+use crate::{Health, Holder};
 
 /// One object as it was at one revision.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -209,11 +209,11 @@ pub enum ReadError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The file is at its bound, because readers have not passed the journal's records.
-    #[error("the journal is full: reader `{slowest}` holds it at {held} of {limit} bytes")]
+    /// The file is at its bound. What could go went before.
+    #[error("the journal is full at {held} of {limit} bytes: {holder}")]
     Full {
-        /// The reader furthest behind, or `-` if retention alone holds the records.
-        slowest: String,
+        /// What takes most of it.
+        holder: Holder,
         /// Bytes in use.
         held: u64,
         /// The bound.
@@ -258,7 +258,7 @@ impl StoreError {
     /// After what time trying again makes sense; `None` if it never does.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Busy => Some(Duration::from_secs(1)),
+            Self::Busy | Self::Full { holder: Holder::Upkeep, .. } => Some(Duration::from_secs(1)),
             Self::NoSpace | Self::Unavailable { .. } => Some(Duration::from_secs(5)),
             Self::Full { .. } => Some(Duration::from_secs(30)),
             Self::Panicked { .. }

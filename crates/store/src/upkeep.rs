@@ -1,19 +1,24 @@
 //! What is removed, and when: superseded revisions, and records that everybody has read.
 //!
 //! It rides on commits in small portions, so that no request waits long for it. It also measures the
-//! file and shuts the door when the bound is reached.
+//! file, and refuses work when the bound is reached. Before that, from three quarters of it on, what
+//! could be kept longer goes early: records that every reader has passed, and history.
 
 use std::time::{Duration, Instant};
 
+use crate::holder::Holder;
 use crate::index::Superseded;
 use crate::rows::Rows;
 use crate::settings::{TRIM_ROWS_IDLE, TRIM_ROWS_MIN, UPKEEP_PERIOD};
 use crate::shared::Shared;
 use crate::writer::monotonic;
-use crate::{Condition, StoreError};
+use crate::{Condition, Settings, StoreError};
 
 /// The share of the bound that may be written between two measurements.
 const MEASURES_TO_LIMIT: u64 = 1024;
+
+/// Superseded revisions are kept at most so long when three quarters of the bound are used.
+const PRESSED_HISTORY_TIME: Duration = Duration::from_secs(10);
 
 /// What the writer knows about what can go.
 #[derive(Debug)]
@@ -77,7 +82,8 @@ impl Upkeep {
         };
         let settings = &shared.settings;
         let index = shared.index();
-        let since = time.saturating_sub(micros(settings.history_time));
+        let history = history_time(settings, shared.pulse.used());
+        let since = time.saturating_sub(micros(history));
         let chores = Chores {
             compacted: index.compactable(since, settings.history_rows, most),
             floor: index.floor(),
@@ -92,11 +98,10 @@ impl Upkeep {
         let (held, limit) = (rows.used_bytes(self.page_size)?, shared.settings.limit_bytes);
         let before = shared.pulse.health().condition;
         shared.pulse.set_used(held);
-        let slowest = || {
-            let cursors = shared.cursors();
-            cursors.slowest().map_or_else(|| "-".to_owned(), |(name, _)| name.to_owned())
-        };
-        let full = (held >= limit).then(|| StoreError::Full { slowest: slowest(), held, limit });
+        let holder = if held >= limit / 2 { Some(Holder::of(shared, rows, held)?) } else { None };
+        let full = holder.clone().filter(|_| held >= limit);
+        let full = full.map(|holder| StoreError::Full { holder, held, limit });
+        shared.pulse.set_holder(holder);
         shared.pulse.set_obstacle(full);
         let after = shared.pulse.health();
         if after.condition != before && after.condition != Condition::Well {
@@ -129,7 +134,8 @@ fn records_up_to(
         return Ok(None);
     }
     let mut up_to = passed.min(first + most as u64 - 1);
-    if shared.pulse.used() >= shared.settings.journal_bytes {
+    let early_bytes = shared.settings.journal_bytes.min(early(&shared.settings));
+    if shared.pulse.used() >= early_bytes {
         return Ok(Some(up_to));
     }
     let since = time.saturating_sub(micros(shared.settings.journal_time));
@@ -140,6 +146,23 @@ fn records_up_to(
         up_to = first + (up_to - first) / 2;
     }
     Ok(Some(up_to))
+}
+
+/// Bytes in use from which on what could be kept longer goes early.
+fn early(settings: &Settings) -> u64 {
+    settings.limit_bytes / 4 * 3
+}
+
+/// How long history is kept when so many bytes are in use: short from three quarters of the bound on,
+/// and not at all from seven eighths.
+fn history_time(settings: &Settings, used: u64) -> Duration {
+    if used <= early(settings) {
+        settings.history_time
+    } else if used <= settings.limit_bytes / 8 * 7 {
+        settings.history_time.min(PRESSED_HISTORY_TIME)
+    } else {
+        Duration::ZERO
+    }
 }
 
 fn micros(period: Duration) -> i64 {

@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use crate::{cargo, root, target};
 
 /// Each generated file and the hidden command of the binary that prints it.
-const PAGES: [(&str, &str); 9] = [
+const PAGES: [(&str, &str); 10] = [
     ("docs/reference/kinds.md", "kinds"),
     ("docs/reference/cli.md", "cli"),
     ("docs/reference/limits.md", "limits"),
@@ -20,8 +20,12 @@ const PAGES: [(&str, &str); 9] = [
     ("charts/keepwatch/crds/config.kio.kasten.io.yaml", "crds"),
     ("charts/keepwatch/files/apiservices.yaml", "apiservices"),
     ("charts/keepwatch/files/policy-k10.yaml", "policy-k10"),
+    ("charts/keepwatch/files/policy-k10-7.yaml", "policy-k10-7"),
     ("charts/keepwatch/files/policy-extended.yaml", "policy-extended"),
 ];
+
+/// K10's roles for people, which the chart makes as a standalone server has them.
+const ROLES: [&str; 3] = ["k10-admin.yaml", "k10-basic.yaml", "k10-config-view.yaml"];
 
 /// The source of the chart's settings.
 const SCHEMA: &str = "charts/keepwatch/values.schema.json";
@@ -37,7 +41,13 @@ pub(crate) fn run(check: bool, built: Option<&Path>) -> anyhow::Result<()> {
     for (page, name) in PAGES {
         keep(page, &print(&keepwatch, name)?, check)?;
     }
+    for role in ROLES {
+        let source = root().join("crates/kasten/src/roles").join(role);
+        let text = fs::read_to_string(source).with_context(|| format!("cannot read {role}"))?;
+        keep(&format!("charts/keepwatch/files/roles/{role}"), &text, check)?;
+    }
     let schema = fs::read_to_string(root().join(SCHEMA)).context("cannot read the schema")?;
+    keep("charts/keepwatch/files/defaults.yaml", &values::defaults(&schema)?, check)?;
     keep("charts/keepwatch/values.yaml", &values::file(&schema)?, check)?;
     keep("docs/reference/values.md", &values::page(&schema)?, check)
 }

@@ -147,8 +147,9 @@ fn the_first_value_of_an_annotation_stays() {
     assert_eq!(growth.received().unwrap().annotations["a"], "1");
 }
 
-fn recorded(decision: Decision, withhold_bodies: bool, body: &str) -> String {
-    let facts = || Facts { withhold_bodies, ..facts() };
+fn recorded(decision: Decision, is_withheld: bool, body: &str) -> String {
+    let recorded_fields = is_withheld.then_some(&[][..]);
+    let facts = || Facts { recorded_fields, ..facts() };
     let mut growth = Growth::begin(&decision, facts).unwrap();
     growth.request_object(json(body));
     let event = growth.complete(answer(200, body), NOW).unwrap();
@@ -188,14 +189,14 @@ fn withheld_bodies_are_cut_to_references() {
         ),
         (
             r#"{"kind":"SecretList","metadata":{"resourceVersion":"1"},"items":[{"metadata":{"name":"s"},"data":"HUSH","items":"HUSH"}]}"#,
-            r#"{"kind":"SecretList","metadata":{},"items":[{"metadata":{"name":"s"}}]}"#,
+            r#"{"kind":"SecretList","metadata":{"resourceVersion":"1"},"items":[{"metadata":{"name":"s"}}]}"#,
         ),
         (
             r#"{"kind":["HUSH"],"metadata":{"name":{"x":"HUSH"}},"items":"HUSH"}"#,
-            r#"{"kind":"","metadata":{"name":""},"items":[]}"#,
+            r#"{"metadata":{}}"#,
         ),
-        (r#"{"metadata":"HUSH"}"#, r#"{"metadata":{}}"#),
-        (r#"[{"op":"add","value":"HUSH"}]"#, ""),
+        (r#"{"metadata":"HUSH"}"#, "{}"),
+        (r#"[{"op":"add","value":"HUSH"}]"#, r#"[{"op":"add"}]"#),
         (r#""HUSH""#, ""),
     ] {
         assert_eq!(recorded(decision(Level::RequestResponse, &[]), true, body), expected);

@@ -49,6 +49,7 @@ fn what_the_chart_installs_works_with_no_right_beyond_it() {
     nothing_is_written_once_the_targets_are_off(&plane, &release, &alice);
     every_right_is_used_and_none_is_missing(&plane, &release.rendered);
     two_who_start_at_once_agree(&plane, &pod);
+    what_is_uninstalled_lets_go_of_audit_configs(&plane, &release);
 }
 
 /// The chart as Helm has installed it, in front of a port of this machine.
@@ -209,7 +210,28 @@ fn audit_configs_are_carried_out(plane: &ControlPlane, pod: &Pod, alice: &User) 
     let patch = json!({"spec": {"profile": {"name": "share"}}}).to_string();
     plane.admin().kubectl_with(line, &patch).unwrap();
     wait_status(plane, "bucket", "Success");
+    profiles_say_whether_they_work(plane);
     plane.admin().kubectl("delete auditconfig bucket -n kasten-io --timeout=60s").unwrap();
+}
+
+/// `kubectl get profiles` showed no STATUS in a cluster.
+fn profiles_say_whether_they_work(plane: &ControlPlane) {
+    let status = |name: &str, wanted: &str, why: &str| {
+        until(&format!("Profile {name} is {wanted}"), || {
+            let profile = plane.admin().json(&format!("get profile {name} -n {NAMESPACE}"))?;
+            let errors = profile["status"]["error"].to_string();
+            let is_there = text(&profile, "/status/validation") == wanted && errors.contains(why);
+            Ok(is_there.then_some(()))
+        })
+        .unwrap();
+    };
+    status("share", "Success", "");
+    status("bucket", "Failed", "127.0.0.1");
+    let line = "patch profile bucket -n kasten-io --type=merge --patch-file=/dev/stdin";
+    let store = json!({"objectStore": {"endpoint": "http://127.0.0.2:9"}});
+    let patch = json!({"spec": {"locationSpec": store}}).to_string();
+    plane.admin().kubectl_with(line, &patch).unwrap();
+    status("bucket", "Failed", "http");
 }
 
 /// Two profiles and an `AuditConfig` of each, with the Secret that one of them needs.
@@ -306,15 +328,18 @@ fn every_right_is_used_and_none_is_missing(plane: &ControlPlane, rendered: &Rend
             used.insert((group.clone(), resource.clone(), word("/verb"), name));
         }
     }
-    // The chart has no bindings of the roles for people.
-    let is_own = |role: &&Value| !text(role, "/metadata/name").starts_with("keepwatch-");
+    // The chart has no bindings of the roles for people, and the Job that cleans up has not run yet.
+    let is_own = |role: &&Value| {
+        let name = text(role, "/metadata/name");
+        !name.starts_with("keepwatch-") && !name.contains("-uninstall")
+    };
     for role in rendered.of_kind("ClusterRole").filter(is_own).chain(rendered.of_kind("Role")) {
         for right in rights(role) {
             assert!(used.contains(&right), "{right:?} is granted and not used");
         }
     }
     for kind in ["ClusterRoleBinding", "RoleBinding"] {
-        for binding in rendered.of_kind(kind) {
+        for binding in rendered.of_kind(kind).filter(is_own) {
             let name = text(binding, "/metadata/name");
             // Role bindings are named with their namespace.
             let is_used = reasons.contains(&format!("{kind} \"{name}"))
@@ -378,4 +403,33 @@ fn two_who_start_at_once_agree(plane: &ControlPlane, pod: &Value) {
     let authority = authority(plane);
     assert_eq!(authority.matches("BEGIN CERTIFICATE").count(), 1, "{authority}");
     assert!(believed(plane).iter().all(|bundle| *bundle == authority));
+}
+
+/// The finalizer stayed, and `kubectl delete auditconfig` and the namespace hung for ever.
+fn what_is_uninstalled_lets_go_of_audit_configs(plane: &ControlPlane, release: &Release) {
+    let config = || plane.admin().json(&format!("get auditconfig share -n {NAMESPACE}")).unwrap();
+    let line =
+        format!("patch auditconfig share -n {NAMESPACE} --type=merge --patch-file=/dev/stdin");
+    let finalizers = json!({"metadata": {"finalizers": ["audit.keepwatch.io/delivery"]}});
+    plane.admin().kubectl_with(&line, &finalizers.to_string()).unwrap();
+    let is_hook = |object: &Value| object.pointer("/metadata/annotations/helm.sh~1hook").is_some();
+    let is_account = |object: &Value| is_hook(object) && text(object, "/kind") != "Job";
+    let clean_up = |name: &str| {
+        plane.admin().kubectl_with("apply -f -", &release.rendered.manifest(is_account)).unwrap();
+        let pod = release.rendered.uninstall_pod().unwrap();
+        let mut pod = Pod::start(plane, name, &pod, &binary().unwrap()).unwrap();
+        assert!(pod.process.wait().unwrap().success(), "{}", lines(&pod));
+        lines(&pod)
+    };
+    let said = clean_up("uninstall-too-early");
+    assert!(said.contains("the server is installed"), "{said}");
+    assert!(config()["metadata"]["finalizers"].is_array());
+    release.chart.uninstall(plane.admin()).unwrap();
+    let said = clean_up("uninstall");
+    assert!(said.contains("released 1 AuditConfigs"), "{said}");
+    let config = config();
+    assert!(config["metadata"].get("finalizers").is_none(), "{config}");
+    assert_eq!(text(&config, "/status/validation"), "Failed");
+    let line = format!("delete auditconfig share -n {NAMESPACE} --timeout=10s");
+    plane.admin().kubectl(&line).unwrap();
 }

@@ -122,6 +122,7 @@ impl World {
             }
             Step::Reserve => {
                 self.memory.is_reserved = true;
+                self.memory.parked = None;
                 "hold events".to_owned()
             }
             Step::Check(wish) => {
@@ -140,6 +141,11 @@ impl World {
             Step::Pause => {
                 self.memory.in_use = None;
                 "pause".to_owned()
+            }
+            Step::Park(reason) => {
+                (self.memory.is_reserved, self.memory.in_use) = (false, None);
+                self.memory.parked = Some(reason);
+                format!("hold nothing, {reason:?}")
             }
             Step::Leave => {
                 self.memory.in_use = None;
@@ -192,9 +198,10 @@ fn made_before_its_profile_it_waits_then_delivers() {
         .check(expect![[r#"
             made
               finalizer on
-              hold events
+              hold nothing, NoDestination
               Pending Profile kasten-io/p does not exist
             profile comes
+              hold events
               Pending
               check folder a, below k10audit/: works
               deliver to folder a, below k10audit/
@@ -249,9 +256,10 @@ fn another_key_is_taken_up_and_a_missing_one_pauses() {
               deliver to folder a, below k10audit/
               Success
             key goes
-              pause
+              hold nothing, NoDestination
               Pending Secret kasten-io/s does not exist
             key comes back
+              hold events
               deliver to folder a, below k10audit/
               Success
         "#]]);
@@ -421,6 +429,7 @@ fn switched_off_nothing_is_uploaded_and_the_status_says_why() {
         .then("deleted", |world| world.config.is_going = true)
         .check(expect![[r#"
             made while off
+              hold nothing, Off
               Failed uploads are switched off
             on
               finalizer on
@@ -429,13 +438,12 @@ fn switched_off_nothing_is_uploaded_and_the_status_says_why() {
               deliver to folder a, below k10audit/
               Success
             off
-              pause
+              finalizer off
+              hold nothing, Off
               Failed uploads are switched off
             deleted
               DeleteRequested
               deliver the rest and forget
-              finalizer off
-              farewell, 0 undelivered
         "#]]);
 }
 

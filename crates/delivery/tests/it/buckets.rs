@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use delivery::{Condition, DetachOutcome};
+use event::{Event, OwnEvent, Stage};
 use sink::bucket::{Checked, Checksum, Limits, Provider};
 use testkit::page_cache;
 use testkit::s3::{Fault, S3Double};
 
 use super::fixture::{
-    NOW, arrived, bucket, delivery, destination, events, files, folder, lines, open_store, parts,
-    record, recorded, s3, small, unpack,
+    NOW, arrived, bucket, delivery, destination, event, events, files, folder, lines, open_store,
+    parts, record, recorded, s3, small, unpack,
 };
 
 const NAME: &str = "auditconfig/kasten-io/k10/uid-1";
@@ -388,4 +389,31 @@ async fn a_store_that_knows_no_conditions_is_written_to_without() {
     let (after, faults) = place.counts();
     assert!(after - before <= 60 + 2 * faults, "{before} {after} {faults}");
     delivery.close().await;
+}
+
+/// A deletion was in the bucket after up to a minute; an idle cluster made 60 objects an hour.
+#[tokio::test(start_paused = true)]
+async fn a_deletion_seals_within_seconds_and_heartbeats_alone_wait_for_minutes() {
+    let time = event::Timestamp::from_micros(NOW);
+    let beat = || OwnEvent::Heartbeat.event(Stage::ResponseComplete, "", time);
+    let verb = |verb: &str| Event { verb: verb.to_owned(), ..event("x") };
+    for (what, event, least, most) in [
+        ("a heartbeat", beat(), 299, 302),
+        ("an event", verb("get"), 59, 62),
+        ("a deletion", verb("delete"), 2, 5),
+        ("many deletions", verb("deletecollection"), 2, 5),
+    ] {
+        let (home, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let store = open_store(home.path());
+        for event in [beat(), event] {
+            store::record(&store, event::record::write(&event)).await.unwrap();
+        }
+        let delivery = delivery(&store);
+        let began = tokio::time::Instant::now();
+        delivery.attach(NAME, bucket(folder_of(&place), Limits::default()), 0).await.unwrap();
+        arrived(&delivery, &store.journal(), NAME).await;
+        let took = began.elapsed().as_secs();
+        assert!((least..=most).contains(&took), "{what} took {took} s");
+        delivery.close().await;
+    }
 }

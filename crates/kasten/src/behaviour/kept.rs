@@ -272,7 +272,7 @@ fn what_apply_remembers_of_a_passkey_holds_no_key() {
 fn the_last_passkey_stays() {
     let mut world = World::default();
     for name in ["old", "new"] {
-        world.create("admin", "Passkey", name, json!({"secret": {"name": name}}));
+        world.create("admin", "Passkey", name, json!({"awscmkkeyid": name}));
     }
     assert_eq!(world.field("Passkey", "old", "status.valid"), json!(true));
     let said = [world.delete("Passkey", "old"), world.delete("Passkey", "new")];
@@ -280,6 +280,16 @@ fn the_last_passkey_stays() {
         200
         403 passkeys.vault.kio.kasten.io "new" is forbidden: it is the last one, and without it no backup could be read again; add another first"#]].assert_eq(&said.join("\n"));
     assert_eq!(world.inventory(), "passkeys new Added to Catalog\n");
+}
+
+/// It was valid, and added to the catalog.
+#[test]
+fn a_passkey_whose_secret_is_not_known_to_exist_is_not_valid() {
+    let mut world = World::default();
+    world.create("admin", "Passkey", "lost", json!({"secret": {"name": "nowhere"}}));
+    assert_eq!(world.field("Passkey", "lost", "status.valid"), json!(false));
+    let state = world.field("Passkey", "lost", "status.state");
+    assert_eq!(state, json!("Secret kasten-io/nowhere is not known to exist"));
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! `Passkey`: names the key that K10's master key is wrapped with.
 //!
 //! A passkey is a reference: to a Secret, or to a key in AWS, Vault or Azure. Key material has no
-//! field here; what a client sends of it is dropped before anything is stored or answered, and
-//! bodies are withheld from events. The last one cannot be deleted: with it every backup would
+//! field here; what a client sends of it is dropped before anything is stored or answered, and of
+//! bodies only what the definition knows is recorded. One whose Secret does not exist is not valid. The last one cannot be deleted: with it every backup would
 //! be lost.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use apiserver::{ApiError, Column, FieldError, Objects, Occasion, Resource, Strategy};
+use apiserver::{ApiError, Column, FieldError, Objects, Occasion, Resource, ResourceId, Strategy};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -65,6 +66,47 @@ pub fn resource(installation: &Installation) -> Resource {
     }
 }
 
+/// The key of a Secret under which the passphrase is.
+pub const SECRET_KEY: &str = "passphrase";
+/// What is said of one that can be used.
+const VALID_STATE: &str = "Added to Catalog";
+/// Secrets, where they are served here.
+const SECRETS: ResourceId = ResourceId { group: "", plural: "secrets" };
+
+/// What is known of Secrets, by namespace and name: what is wrong with each, if anything is.
+pub type KnownSecrets = BTreeMap<(String, String), Option<String>>;
+
+/// The Secret that a passkey names, by namespace and name.
+pub fn secret(passkey: &Map<String, Value>) -> Option<(String, String)> {
+    let text = |path| fields::text(passkey, path).to_owned();
+    let secret = (text("spec.secret.namespace"), text("spec.secret.name"));
+    (!secret.1.is_empty()).then_some(secret)
+}
+
+/// The status that is to be written, if what is known of its Secret says another one.
+pub fn status_due(passkey: &Map<String, Value>, known: &KnownSecrets) -> Option<Value> {
+    let fault = known.get(&secret(passkey)?)?;
+    let state = fault.as_deref().unwrap_or(VALID_STATE);
+    let status = json!({"valid": fault.is_none(), "state": state});
+    (passkey.get("status") != Some(&status)).then_some(status)
+}
+
+/// Says of each passkey what is wrong with its Secret, as far as that is known.
+pub fn report(
+    installation: &Installation,
+    known: &KnownSecrets,
+    objects: &mut Objects<'_>,
+) -> Result<(), ApiError> {
+    let id = installation.id(PASSKEY);
+    for mut passkey in objects.list(id, None) {
+        if let Some(status) = status_due(&passkey, known) {
+            fields::set(&mut passkey, "status", status);
+            objects.update(id, passkey)?;
+        }
+    }
+    Ok(())
+}
+
 const VALID: Column = Column {
     name: "Valid",
     kind: "boolean",
@@ -90,10 +132,31 @@ struct Passkey {
     installation: Installation,
 }
 
+/// All that a passkey may say: references, and whether they work.
+const RECORDED: [&str; 13] = [
+    "metadata.labels.*",
+    "spec.secret.name",
+    "spec.secret.namespace",
+    "spec.awscmkkeyid",
+    "spec.vaulttransitkeyname",
+    "spec.vaulttransitpath",
+    "spec.vaultauthrole",
+    "spec.vaultk8sserviceaccounttokenpath",
+    "spec.azurekeyname",
+    "spec.azurekeyvaulturl",
+    "spec.usenow",
+    "status.valid",
+    "status.state",
+];
+
 impl Strategy for Passkey {
+    fn recorded_fields(&self) -> &'static [&'static str] {
+        &RECORDED
+    }
+
     fn prepare_create(&self, passkey: &mut Map<String, Value>, _at: &Occasion) {
         drop_applied_key(passkey);
-        fields::set(passkey, "status", json!({"valid": true, "state": "Added to Catalog"}));
+        fields::set(passkey, "status", json!({"valid": true, "state": VALID_STATE}));
         if fields::value(passkey, "spec.secret").is_some()
             && fields::text(passkey, "spec.secret.namespace").is_empty()
         {
@@ -141,6 +204,21 @@ impl Strategy for Passkey {
         }
         errors.extend(check_secret(passkey, self.installation.namespace()));
         errors
+    }
+
+    fn on_create(
+        &self,
+        passkey: &mut Map<String, Value>,
+        objects: &mut Objects<'_>,
+        _at: &Occasion,
+    ) -> Result<(), ApiError> {
+        let Some((namespace, name)) = secret(passkey) else { return Ok(()) };
+        // Where Secrets are elsewhere, they are looked for a moment later.
+        if objects.get(SECRETS, &namespace, &name).is_none() {
+            let state = format!("Secret {namespace}/{name} is not known to exist");
+            fields::set(passkey, "status", json!({"valid": false, "state": state}));
+        }
+        Ok(())
     }
 
     fn on_delete(

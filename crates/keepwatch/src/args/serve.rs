@@ -12,6 +12,7 @@ use super::destinations::DestinationArgs;
 use super::values::{ServiceName, bytes, duration, line_size, service_name};
 use crate::house;
 use crate::log::LogFormat;
+use crate::reader_places::ResumeFrom;
 
 /// Everything that cannot change without a restart.
 #[derive(Clone, Debug, Args)]
@@ -86,10 +87,10 @@ pub(crate) struct ListenArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Audit")]
 pub(crate) struct AuditArgs {
-    /// Audit policy file; K10's documented policy if none is given
+    /// Audit policy file; the policy that K10 6.5 documents if none is given
     #[arg(long, value_name = "FILE")]
     pub(crate) audit_policy_file: Option<PathBuf>,
-    /// A built-in policy instead of a file: k10 or extended
+    /// A built-in policy instead of a file: k10 (of K10 6.5), k10-7 (of K10 7.0) or extended
     #[arg(long, value_name = "NAME", conflicts_with = "audit_policy_file")]
     pub(crate) audit_policy: Option<String>,
     /// Write audit lines to standard output or a file
@@ -112,6 +113,11 @@ pub(crate) struct AuditArgs {
     /// left out, each with its length and digest; keep it below what the log agent takes
     #[arg(long, value_name = "SIZE", default_value = "32000", value_parser = line_size)]
     pub(crate) audit_line_size: u64,
+    /// Where audit lines, uploads and detection go on after they were switched off
+    ///
+    /// A sink that takes over from another goes on where that one was, and a restart changes nothing.
+    #[arg(long, value_enum, value_name = "PLACE", default_value_t)]
+    pub(crate) audit_log_resume_from: ResumeFrom,
     /// Encoding of the audit lines
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) audit_log_format: EncodingName,

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use event::{Event, Stage, Timestamp, UserInfo};
+use event::OwnEvent;
 use store::{Journal, Sqlite};
 
 use crate::args::{CursorsCommand, MoveArgs};
@@ -19,8 +19,8 @@ use crate::{house, journal_gaps};
 /// The store's file in a data folder.
 const STORE: &str = "keepwatch.db";
 
-/// The annotation that says which cursor was moved, from where and to where.
-const CURSOR: &str = "keepwatch.io/cursor";
+/// Stands over the names of readers.
+const HEADING: &str = "READER";
 
 /// Which way a cursor goes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,10 +44,14 @@ fn list(data_dir: &Path) -> Result<()> {
     let (readers, first, last) = store::readers_of(&data_dir.join(STORE))?;
     let mut out = io::stdout().lock();
     writeln!(out, "journal: {first} to {last}")?;
-    writeln!(out, "{:<60} {:>12} {:>12}  STATE", "READER", "SEQ", "LAG")?;
+    let widest = readers.iter().map(|reader| reader.name.len()).chain([HEADING.len()]).max();
+    let width = widest.unwrap_or_default();
+    writeln!(out, "{HEADING:<width$} {:>12} {:>12}  STATE", "SEQ", "LAG")?;
     for reader in readers {
         let (name, cursor) = (reader.name, reader.cursor);
-        writeln!(out, "{name:<60} {:>12} {:>12}  {}", cursor.seq, reader.lag, cursor.state)?;
+        let line =
+            format!("{name:<width$} {:>12} {:>12}  {}", cursor.seq, reader.lag, cursor.state);
+        writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())
 }
@@ -93,7 +97,7 @@ async fn place(store: &Sqlite, args: &MoveArgs, way: Way) -> Result<String> {
     may_go(&*journal, reader, way, from, to)?;
     journal.advance_durably(reader, to, "").await.context("the cursor was not moved")?;
     let moved = format!("{reader}: {from} -> {to}");
-    if let Err(error) = record(store, way, &moved).await {
+    if let Err(error) = record(store, way, reader, &moved).await {
         // A journal that is full is a reason to skip: the move stands.
         tracing::warn!(%error, moved, "the move could not be recorded as an event");
     }
@@ -131,15 +135,8 @@ fn under_way(state: &str) -> Option<u64> {
 }
 
 /// Puts the move on record.
-async fn record(store: &Sqlite, way: Way, moved: &str) -> Result<()> {
-    let time = Timestamp::from_micros(crate::clock::for_store()());
-    let verb = if way == Way::Forward { "skip" } else { "rewind" };
-    let event = Event {
-        audit_id: format!("keepwatch-cursor-{}", time.as_micros()),
-        user: UserInfo { username: delivery::USER.to_owned(), ..UserInfo::default() },
-        annotations: [(CURSOR.to_owned(), moved.to_owned())].into(),
-        ..Event::without_request(Stage::ResponseComplete, verb, time)
-    };
-    store::record(store, event::record::write(&event)).await?;
+async fn record(store: &Sqlite, way: Way, reader: &str, moved: &str) -> Result<()> {
+    let change = if way == Way::Forward { OwnEvent::Skip } else { OwnEvent::Rewind };
+    crate::reader_places::record(store, change, reader, moved).await?;
     Ok(())
 }

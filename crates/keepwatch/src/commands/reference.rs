@@ -24,6 +24,7 @@ pub(crate) fn run(page: Page) -> Result<ExitCode> {
         Page::Limits => limits()?,
         Page::Apiservices => api_services()?,
         Page::PolicyK10 => audit::Builtin::K10.text(DOMAIN),
+        Page::PolicyK10V7 => audit::Builtin::K10V7.text(DOMAIN),
         Page::PolicyExtended => audit::Builtin::Extended.text(DOMAIN),
         Page::Crds => kasten::config::definitions(),
         Page::RulesKasten => rules::page()?,
@@ -152,6 +153,8 @@ fn rows() -> Vec<(&'static str, String)> {
         ("Bytes in a batch for a sink", bytes(delivery::BATCH_BYTES_MAX)),
         ("Bytes of lines in an object (default)", bytes(sink::bucket::SEAL_BYTES)),
         ("Time an event waits for its object (default)", seconds(sink::bucket::SEAL_AGE)),
+        ("Time a deletion waits for its object", seconds(delivery::DELETION_AGE)),
+        ("Time heartbeats alone wait for their object", seconds(delivery::IDLE_AGE)),
         ("Bytes of a line, as the Forwarder counts them", bytes(sink::bucket::LINE_BYTES)),
         ("Bytes of a line on standard output and in a file (default)", {
             bytes(delivery::LINE_BYTES_MAX)
@@ -241,6 +244,7 @@ fn detection_rows() -> Vec<(&'static str, String)> {
             delivery::CHECKPOINT_RECORDS.to_string()
         }),
         ("Time after which the detector's state is saved", seconds(delivery::CHECKPOINT_PERIOD)),
+        ("The same in a journal of which half is used", seconds(delivery::CHECKPOINT_PERIOD_MIN)),
         ("Notifiers", delivery::notification::NOTIFIERS_MAX.to_string()),
         ("Time for the answer of a notifier", seconds(sink::notifier::ANSWER_TIME_MAX)),
         ("Time between two notifications of a signal that goes on", {

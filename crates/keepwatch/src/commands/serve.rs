@@ -34,6 +34,7 @@ use crate::cluster;
 use crate::commands::policy;
 use crate::house::{self, House, Plan, Resident};
 use crate::modes;
+use crate::passkeys;
 use crate::standalone::pki;
 
 /// What is left of the runtime when all rooms are closed gets so long.
@@ -83,6 +84,7 @@ async fn live(args: &ServeArgs, installation: Installation) -> Result<()> {
         installation,
         sinks: sinks.sinks,
         line_bytes: usize::try_from(args.audit.audit_line_size).unwrap_or(usize::MAX),
+        resume_from: args.audit.audit_log_resume_from,
         detects: args.siem_detection,
         limits: limits(&args.listen),
         checks: keeper.iter().map(Keeper::check).collect(),
@@ -95,7 +97,13 @@ async fn live(args: &ServeArgs, installation: Installation) -> Result<()> {
     let client = cluster.client.clone();
     let mut residents: Vec<Resident> = vec![
         destinations::notifiers(&house, client.clone(), &settings, &args.destinations),
-        destinations::controller(&house, client, settings, args.audit.labels(), &args.destinations),
+        destinations::controller(&house, client, settings, &args.audit, &args.destinations),
+        Box::pin(passkeys::follow(
+            cluster.client.clone(),
+            house.store(),
+            house.registry(),
+            installation,
+        )),
         Box::pin(cluster::follow_namespaces(cluster.client, house.registry(), installation)),
         Box::pin(sinks::reopen_on_hangup(reopen, house.delivery())),
     ];

@@ -27,7 +27,9 @@ use crate::commands::{Misuse, policy, say};
 use crate::encoding;
 use crate::house::{self, House, Plan, Resident};
 use crate::modes;
+use crate::passkeys;
 use crate::program;
+use crate::reader_places::ResumeFrom;
 use crate::standalone::executor::Executor;
 use crate::standalone::folder::Folder;
 use crate::standalone::namespace_controller::NamespaceController;
@@ -76,6 +78,8 @@ async fn live(args: &UpArgs) -> Result<()> {
     let emptying = NamespaceController::new(emptying, &resources);
     let controller = kubeconfig::client(&own, CONTROLLER.context).await?;
     let notifiers = destinations::notifiers(&house, controller.clone());
+    let passkeys =
+        passkeys::follow(controller.clone(), house.store(), house.registry(), INSTALLATION);
     let controller = destinations::controller(&house, controller, &folder);
     let executor = Executor::new(kubeconfig::client(&text, "kasten").await?, args.demo);
     let (told, ending) = oneshot::channel();
@@ -92,7 +96,7 @@ async fn live(args: &UpArgs) -> Result<()> {
     };
     let mut residents: Vec<Resident> =
         vec![Box::pin(emptying.run()), Box::pin(executor.run()), controller, Box::pin(begin.run())];
-    residents.push(notifiers);
+    residents.extend([notifiers, Box::pin(passkeys) as Resident]);
     residents.extend(house.heartbeat(args.heartbeat));
 
     let (once, delivery) = (args.once, house.delivery());
@@ -199,6 +203,7 @@ async fn open(
         installation: INSTALLATION,
         sinks,
         line_bytes: delivery::LINE_BYTES_MAX,
+        resume_from: ResumeFrom::default(),
         detects: true,
         limits: Limits { drain_time_max: DRAIN_TIME_MAX, ..Limits::default() },
         checks: Vec::new(),

@@ -18,6 +18,7 @@ use crate::clock::SystemClock;
 use crate::corridors::Hand;
 use crate::house::{House, Resident, labels};
 use crate::notifications;
+use crate::reader_places::ResumeFrom;
 
 /// How long an event waits for others: somebody is watching.
 const SEAL_AGE: Duration = Duration::from_secs(2);
@@ -36,7 +37,8 @@ pub(crate) fn controller(house: &House, client: kube::Client, folder: &Folder) -
     };
     let hand = Hand {
         delivery: house.delivery(),
-        journal: house.journal(),
+        store: house.store(),
+        resume_from: ResumeFrom::default(),
         parts: Parts {
             cluster: kubeconfig::CLUSTER.to_owned(),
             encoding: sink::Encoding::Kasten(labels("")),

@@ -7,7 +7,7 @@ use std::task::Poll;
 use bytes::Bytes;
 
 use super::{Broken, append, get, said};
-use crate::{Direction, Journal, Record, Storage, StoreError, Transaction, write};
+use crate::{Cursor, Direction, Journal, Record, Storage, StoreError, Transaction, write};
 
 /// A store and its journal.
 type Pair<S> = (S, Arc<dyn Journal>);
@@ -24,7 +24,8 @@ pub async fn journal<S: Storage>(mut fresh: impl FnMut() -> Pair<S>) -> Result<(
     a_checkpoint_is_replaced_as_a_whole(&fresh()).await?;
     rolled_back_work_moves_no_cursor(&fresh()).await?;
     work_for_an_unknown_reader_is_undone(&fresh()).await?;
-    a_removed_reader_leaves_nothing(&fresh()).await
+    a_removed_reader_leaves_nothing(&fresh()).await?;
+    a_parked_reader_keeps_its_place_and_holds_nothing(&fresh()).await
 }
 
 async fn fill<S: Storage>(store: &S, count: u64) -> Result<(), Broken> {
@@ -224,5 +225,26 @@ async fn a_removed_reader_leaves_nothing<S: Storage>(pair: &Pair<S>) -> Result<(
     ensure!(at(&**journal, "reader") == Some(3), "{:?}", journal.cursor("reader"));
     let found = journal.checkpoint("reader").await.map_err(said)?;
     ensure!(found.is_none(), "{found:?} is of the reader that was removed");
+    Ok(())
+}
+
+async fn a_parked_reader_keeps_its_place_and_holds_nothing<S: Storage>(
+    pair: &Pair<S>,
+) -> Result<(), Broken> {
+    let (store, journal) = pair;
+    fill(store, 9).await?;
+    let place = |seq, state: &str| Cursor { seq, state: state.to_owned() };
+    journal.register("reader", 0).await.map_err(said)?;
+    journal.advance("reader", 4, "state");
+    journal.park("reader", place(4, "off")).await.map_err(said)?;
+    journal.park("never on", place(7, "")).await.map_err(said)?;
+    ensure!(journal.readers().is_empty(), "{:?} hold records", journal.readers());
+    ensure!(journal.cursor("reader").is_none(), "{:?}", journal.cursor("reader"));
+    let expected = [("never on".to_owned(), place(7, "")), ("reader".to_owned(), place(4, "off"))];
+    ensure!(journal.parked() == expected, "{:?}", journal.parked());
+    journal.resume("reader", place(5, "state")).await.map_err(said)?;
+    ensure!(journal.cursor("reader") == Some(place(5, "state")), "{:?}", journal.cursor("reader"));
+    journal.remove("never on").await.map_err(said)?;
+    ensure!(journal.parked().is_empty(), "{:?} are parked", journal.parked());
     Ok(())
 }

@@ -157,3 +157,60 @@ async fn pages_show_one_revision_while_everything_changes() {
     assert_eq!(seen.len(), 100);
     assert!(seen.iter().all(|(_, body)| &**body == b"old"), "something newer was shown");
 }
+
+/// 1,150 superseded revisions filled the file, and requests were refused until they were old enough.
+#[tokio::test]
+async fn history_goes_early_rather_than_that_a_change_is_refused() {
+    let mut place = Place::new();
+    place.settings.limit_bytes = 4 << 20;
+    let store = place.open();
+    let journal = store.journal();
+    journal.register("stdout", 0).await.expect("it is registered");
+    let body = "x".repeat(20_000);
+    let mut last = 0;
+    for number in 0..1000 {
+        last = put(&store, &format!("g/r/{}", number % 7), &body).await.expect("it is put");
+        journal.advance("stdout", journal.last_seq(), "");
+    }
+    assert!(store.health().used_bytes < 4 << 20, "{:?}", store.health());
+    // A watch that keeps up does not notice.
+    assert_eq!(watch_from(&store, last), "well");
+    let objects = store.list("g/r/", ListOptions::default()).await.expect("the disk answers");
+    assert_eq!(objects.items.len(), 7);
+}
+
+/// A reader that had everything was blamed for objects, and one with a few records for many of them.
+#[tokio::test]
+async fn what_fills_the_file_is_blamed_and_nothing_else() {
+    for (reader_bytes, object_bytes, blamed) in [
+        (0, 20_000, "the API's objects"),
+        (9_000, 100, "reader `slow`"),
+        (50, 20_000, "the API's objects"),
+    ] {
+        let mut place = Place::new();
+        place.settings.limit_bytes = 4 << 20;
+        let store = place.open();
+        let journal = store.journal();
+        journal.register("fast", 0).await.expect("it is registered");
+        if reader_bytes > 0 {
+            journal.register("slow", 0).await.expect("it is registered");
+        }
+        let (record, body) = ("r".repeat(reader_bytes), "x".repeat(object_bytes));
+        let mut number = 0;
+        let refusal = loop {
+            number += 1;
+            let done = async {
+                put(&store, &format!("g/r/{number}"), &body).await?;
+                if reader_bytes > 0 {
+                    append(&store, &record).await?;
+                }
+                journal.advance_durably("fast", journal.last_seq(), "").await
+            };
+            if let Err(refusal) = done.await {
+                break refusal.to_string();
+            }
+        };
+        assert!(refusal.contains(blamed), "{reader_bytes} and {object_bytes}: {refusal}");
+        assert_eq!(refusal.contains("reader"), blamed.contains("reader"), "{refusal}");
+    }
+}

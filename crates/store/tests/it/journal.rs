@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use bytes::Bytes;
-use store::{Condition, Hole, ReadError, Storage, StoreError};
+use store::{Condition, Holder, Hole, ReadError, Storage, StoreError};
 
 use crate::support::{Place, append, put};
 
@@ -127,7 +127,8 @@ async fn a_full_journal_refuses_until_its_reader_moves_on() {
     };
     assert!(warned, "there was no warning at half of the bound");
     assert!(
-        matches!(&refusal, StoreError::Full { slowest, limit, .. } if slowest == "stuck" && *limit == 2 << 20),
+        matches!(&refusal, StoreError::Full { holder: Holder::Reader { name, .. }, limit, .. }
+            if name == "stuck" && *limit == 2 << 20),
         "{refusal:?}"
     );
     assert!(refusal.retry_after().is_some());

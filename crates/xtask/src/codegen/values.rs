@@ -20,6 +20,15 @@ pub(super) fn file(schema: &str) -> Result<String> {
     Ok(text)
 }
 
+/// The defaults that the templates fill in for values that are missing: a path and a value each. Maps of
+/// free form are left out, since a part of them that was removed is not missing.
+pub(super) fn defaults(schema: &str) -> Result<String> {
+    let mut text =
+        String::from("# Made from values.schema.json: `cargo xtask codegen` writes this file.\n");
+    write_defaults(&mut text, properties(&parse(schema)?)?, "")?;
+    Ok(text)
+}
+
 /// The page: a table of all settings.
 pub(super) fn page(schema: &str) -> Result<String> {
     let mut text = String::from(
@@ -68,6 +77,21 @@ fn write_section(text: &mut String, section: &Map<String, Value>, depth: usize) 
         } else {
             // JSON is YAML.
             writeln!(text, "{indent}{name}: {}", default(schema, name)?)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_defaults(text: &mut String, section: &Map<String, Value>, prefix: &str) -> Result<()> {
+    for (name, schema) in section {
+        let path = format!("{prefix}{name}");
+        if is_section(schema) {
+            write_defaults(text, properties(schema)?, &format!("{path}."))?;
+            continue;
+        }
+        let default = default(schema, &path)?;
+        if !default.is_object() {
+            writeln!(text, "{path}: {default}")?;
         }
     }
     Ok(())
@@ -122,6 +146,12 @@ mod tests {
         let expected = "\n# Where lines go.\nfile:\n  # Size at which it is rotated. Unit: MB.\n  \
                         size: 100\n";
         assert!(text.ends_with(expected), "{text}");
+    }
+
+    #[test]
+    fn defaults_are_written_by_their_paths() {
+        let text = defaults(SCHEMA).unwrap();
+        assert!(text.ends_with("\nfile.size: 100\n"), "{text}");
     }
 
     #[test]

@@ -98,7 +98,7 @@ fn auditing(args: &AuditArgs, wrong: &mut Vec<String>) {
     if let Some(name) = &args.audit_policy
         && !audit::Builtin::ALL.iter().any(|builtin| builtin.as_str() == name)
     {
-        wrong.push(format!("--audit-policy={name} is not built in; it is k10 or extended"));
+        wrong.push(format!("--audit-policy={name} is not built in; it is k10, k10-7 or extended"));
     }
 }
 

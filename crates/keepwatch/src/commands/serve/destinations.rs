@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use apiserver::Clock as _;
 use controller::{Controller, Settings};
-use event::kasten::Labels;
 use kasten::Installation;
 use sink::bucket::{Limits, Parts, Prefix, Reach};
 use tokio::sync::watch;
@@ -38,6 +37,8 @@ pub(super) fn settings(
             .to_owned()
     });
     Ok(Settings {
+        // A check writes to the destination: with uploads switched off, nothing is sent there.
+        reports_profiles: switched_off.is_none(),
         switched_off,
         namespaces: namespaces(&args.audit_config_namespaces, installation),
         prefix: Prefix::parse(&audit.audit_cloud_path).context("--audit-cloud-path")?,
@@ -102,12 +103,14 @@ pub(super) fn controller(
     house: &House,
     client: kube::Client,
     settings: Settings,
-    labels: Labels,
+    audit: &AuditArgs,
     args: &DestinationArgs,
 ) -> Resident {
+    let labels = audit.labels();
     let hand = Hand {
         delivery: house.delivery(),
-        journal: house.journal(),
+        store: house.store(),
+        resume_from: audit.audit_log_resume_from,
         parts: Parts {
             cluster: labels.cluster_name.clone(),
             encoding: sink::Encoding::Kasten(labels),

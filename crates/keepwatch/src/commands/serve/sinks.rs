@@ -29,7 +29,11 @@ pub(super) struct Sinks {
 pub(super) fn of(args: &AuditArgs) -> Sinks {
     let mut sinks = Sinks::default();
     if !args.enable_k10_audit_cluster {
-        tracing::warn!("no audit lines are written; events stay in the journal only");
+        if args.enable_k10_audit_cloud_aws_s3 {
+            tracing::info!("no audit lines are written; events go to what AuditConfigs name");
+        } else {
+            tracing::warn!("no audit lines are written; events stay in the journal only");
+        }
         return sinks;
     }
     let encoding = match args.audit_log_format {

@@ -1,0 +1,367 @@
+//! Bodies that may hold keys: what is known to hold none is recorded, and everything else is cut.
+//!
+//! Whether a field holds a key cannot be seen in it, so only fields that are listed stay: what names
+//! the object, and what its kind lists. Parts that stay are copied as they are. What is cut is told,
+//! by names of fields that are plain words; other names may be what is to be kept secret.
+
+use bytes::Bytes;
+use event::Json;
+use serde_json::value::RawValue;
+
+use crate::bodies::Members;
+
+/// What names an object or a page of a list. Every kind's bodies keep it.
+const NAMES: [&str; 11] = [
+    "apiVersion",
+    "kind",
+    "metadata.name",
+    "metadata.generateName",
+    "metadata.namespace",
+    "metadata.uid",
+    "metadata.resourceVersion",
+    "metadata.generation",
+    "metadata.creationTimestamp",
+    "metadata.deletionTimestamp",
+    "metadata.remainingItemCount",
+];
+/// What else a body of the kind `DeleteOptions` may say.
+const DELETE_OPTIONS: [&str; 6] = [
+    "dryRun.*",
+    "gracePeriodSeconds",
+    "orphanDependents",
+    "propagationPolicy",
+    "preconditions.uid",
+    "preconditions.resourceVersion",
+];
+/// Fields that are told to be cut, at most; and letters of their names.
+const TOLD_MAX: usize = 8;
+const NAME_LEN_MAX: usize = 40;
+
+/// A body without what may be a key.
+#[derive(Debug, Default)]
+pub(crate) struct Withheld {
+    /// What is left; `None` if nothing of it is known, as of a text.
+    pub(crate) body: Option<Json>,
+    /// The fields that are not in it, in words; empty if it is whole.
+    pub(crate) cut: String,
+}
+
+/// The body with the fields in `fields` and what names the object. A path ends in `.*` where all that
+/// is one level below is meant.
+pub(crate) fn withhold(body: &Json, fields: &[&str]) -> Withheld {
+    let mut filter =
+        Filter { fields: NAMES.iter().chain(fields).copied().collect(), cut: Vec::new() };
+    let text = str::from_utf8(body.as_bytes()).unwrap_or_default();
+    let mut out = Vec::new();
+    let written = match text.trim_start().as_bytes().first() {
+        Some(b'[') => filter.patch(text, &mut out),
+        _ => filter.document(text, &mut out),
+    };
+    let body = written.and_then(|()| Json::parse(Bytes::from(out)).ok());
+    if body.is_none() {
+        filter.cut = vec!["*".to_owned()];
+    }
+    Withheld { body, cut: told(filter.cut) }
+}
+
+fn told(mut cut: Vec<String>) -> String {
+    cut.sort();
+    cut.dedup();
+    if cut.len() > TOLD_MAX {
+        cut.truncate(TOLD_MAX);
+        cut.push("...".to_owned());
+    }
+    cut.join(", ")
+}
+
+struct Filter<'f> {
+    fields: Vec<&'f str>,
+    cut: Vec<String>,
+}
+
+impl Filter<'_> {
+    /// An object, a list of objects, or a table of them.
+    fn document(&mut self, text: &str, out: &mut Vec<u8>) -> Option<()> {
+        let members: Members<'_> = serde_json::from_str(text).ok()?;
+        if members.0.iter().any(|(key, value)| key == "kind" && value.get() == "\"DeleteOptions\"")
+        {
+            self.fields.extend(DELETE_OPTIONS);
+        }
+        let mut object = ObjectText::begin(out);
+        for (key, value) in &members.0 {
+            let items = matches!(key.as_str(), "items" | "rows").then(|| list(value)).flatten();
+            match items {
+                Some(items) => object.member(key, |out| self.items(&items, key == "rows", out))?,
+                None => self.member("", key, value, &mut object)?,
+            }
+        }
+        object.end();
+        Some(())
+    }
+
+    fn items(&mut self, items: &[&RawValue], are_rows: bool, out: &mut Vec<u8>) -> Option<()> {
+        out.push(b'[');
+        for (index, item) in items.iter().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            let members: Members<'_> = serde_json::from_str(item.get()).unwrap_or_default();
+            if are_rows {
+                // The cells are columns of the kind, which holds no keys in them.
+                let mut row = ObjectText::begin(out);
+                for (key, value) in &members.0 {
+                    let object = serde_json::from_str(value.get()).unwrap_or_default();
+                    match key.as_str() {
+                        "cells" => row.raw(key, value)?,
+                        "object" => row.member(key, |out| self.object("", &object, out))?,
+                        _ => {}
+                    }
+                }
+                row.end();
+            } else {
+                self.object("", &members, out)?;
+            }
+        }
+        out.push(b']');
+        Some(())
+    }
+
+    fn object(&mut self, path: &str, members: &Members<'_>, out: &mut Vec<u8>) -> Option<()> {
+        let mut object = ObjectText::begin(out);
+        for (key, value) in &members.0 {
+            self.member(path, key, value, &mut object)?;
+        }
+        object.end();
+        Some(())
+    }
+
+    fn member(
+        &mut self,
+        path: &str,
+        key: &str,
+        value: &RawValue,
+        object: &mut ObjectText<'_>,
+    ) -> Option<()> {
+        let path = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+        if self.is_kept_whole(&path, value) {
+            return object.raw(key, value);
+        }
+        match serde_json::from_str::<Members<'_>>(value.get()) {
+            Ok(members) if self.is_section(&path) => {
+                object.member(key, |out| self.object(&path, &members, out))
+            }
+            _ => {
+                self.cut.push(plain(&path));
+                Some(())
+            }
+        }
+    }
+
+    /// A JSON patch: what it says of fields that stay.
+    fn patch(&mut self, text: &str, out: &mut Vec<u8>) -> Option<()> {
+        let operations: Vec<Members<'_>> = serde_json::from_str(text).ok()?;
+        out.push(b'[');
+        for (index, operation) in operations.iter().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            let pointer = |name: &str| {
+                let found = operation.0.iter().find(|(key, _)| key == name)?;
+                let pointer: String = serde_json::from_str(found.1.get()).ok()?;
+                Some(pointer.strip_prefix('/')?.replace('/', "."))
+            };
+            let path = pointer("path").unwrap_or_else(|| "*".to_owned());
+            let mut object = ObjectText::begin(out);
+            for (key, value) in &operation.0 {
+                match key.as_str() {
+                    "op" if is_operation(value) => object.raw(key, value)?,
+                    "path" | "from" if pointer(key).is_some_and(|path| self.is_known(&path)) => {
+                        object.raw(key, value)?;
+                    }
+                    "value" => self.value(&path, value, &mut object)?,
+                    _ => self.cut.push(plain(&path)),
+                }
+            }
+            object.end();
+        }
+        out.push(b']');
+        Some(())
+    }
+
+    fn value(&mut self, path: &str, value: &RawValue, object: &mut ObjectText<'_>) -> Option<()> {
+        if self.is_kept_whole(path, value) {
+            return object.raw("value", value);
+        }
+        match serde_json::from_str::<Members<'_>>(value.get()) {
+            Ok(members) if self.is_section(path) => {
+                object.member("value", |out| self.object(path, &members, out))
+            }
+            _ => {
+                self.cut.push(plain(path));
+                Some(())
+            }
+        }
+    }
+
+    fn is_kept_whole(&self, path: &str, value: &RawValue) -> bool {
+        let is_listed = |field: &&str| match field.strip_suffix(".*") {
+            Some(parent) if path == parent => is_list_of_scalars(value),
+            Some(parent) => {
+                let below = path.strip_prefix(parent).and_then(|rest| rest.strip_prefix('.'));
+                below.is_some() && is_scalar(value)
+            }
+            None => path == *field && is_scalar(value),
+        };
+        self.fields.iter().any(is_listed)
+    }
+
+    /// Whether something below it stays.
+    fn is_section(&self, path: &str) -> bool {
+        self.fields
+            .iter()
+            .any(|field| field.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')))
+    }
+
+    fn is_known(&self, path: &str) -> bool {
+        self.is_section(path) || self.fields.contains(&path)
+    }
+}
+
+fn list(value: &RawValue) -> Option<Vec<&RawValue>> {
+    serde_json::from_str(value.get()).ok()
+}
+
+fn is_operation(value: &RawValue) -> bool {
+    let operation: Result<String, _> = serde_json::from_str(value.get());
+    operation.is_ok_and(|one| {
+        ["add", "remove", "replace", "move", "copy", "test"].contains(&one.as_str())
+    })
+}
+
+fn is_scalar(value: &RawValue) -> bool {
+    !value.get().starts_with(['{', '['])
+}
+
+fn is_list_of_scalars(value: &RawValue) -> bool {
+    list(value).is_some_and(|items| items.iter().all(|item| is_scalar(item)))
+}
+
+/// The path, with a star for each name that is no plain word.
+fn plain(path: &str) -> String {
+    let is_word = |name: &&str| {
+        !name.is_empty()
+            && name.len() <= NAME_LEN_MAX
+            && name.bytes().all(|byte| byte.is_ascii_alphabetic())
+    };
+    let mut names: Vec<&str> = path.split('.').take_while(is_word).collect();
+    if names.len() < path.split('.').count() {
+        names.push("*");
+    }
+    names.join(".")
+}
+
+/// An object that is being written.
+struct ObjectText<'o> {
+    out: &'o mut Vec<u8>,
+    is_empty: bool,
+}
+
+impl<'o> ObjectText<'o> {
+    fn begin(out: &'o mut Vec<u8>) -> Self {
+        out.push(b'{');
+        Self { out, is_empty: true }
+    }
+
+    fn member(&mut self, key: &str, write: impl FnOnce(&mut Vec<u8>) -> Option<()>) -> Option<()> {
+        if !std::mem::replace(&mut self.is_empty, false) {
+            self.out.push(b',');
+        }
+        self.out.extend_from_slice(&serde_json::to_vec(key).ok()?);
+        self.out.push(b':');
+        write(self.out)
+    }
+
+    fn raw(&mut self, key: &str, value: &RawValue) -> Option<()> {
+        self.member(key, |out| {
+            out.extend_from_slice(value.get().as_bytes());
+            Some(())
+        })
+    }
+
+    fn end(self) {
+        self.out.push(b'}');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIELDS: [&str; 5] =
+        ["metadata.labels.*", "spec.secret.name", "spec.key", "status.valid", "status.state"];
+
+    #[track_caller]
+    fn check(body: &str, expected: &str, cut: &str) {
+        let body = Json::parse(Bytes::copy_from_slice(body.as_bytes())).unwrap();
+        let found = withhold(&body, &FIELDS);
+        let left = found.body.map(|left| String::from_utf8_lossy(left.as_bytes()).into_owned());
+        assert_eq!((left.unwrap_or_default().as_str(), found.cut.as_str()), (expected, cut));
+    }
+
+    #[test]
+    fn references_stay_and_what_may_be_a_key_is_cut_and_told() {
+        for (body, expected, cut) in [
+            (
+                r#"{"kind":"Passkey","metadata":{"name":"p","uid":"u","labels":{"a":"b"}},"spec":{"secret":{"name":"s"},"key":1.50},"status":{"valid":true}}"#,
+                r#"{"kind":"Passkey","metadata":{"name":"p","uid":"u","labels":{"a":"b"}},"spec":{"secret":{"name":"s"},"key":1.50},"status":{"valid":true}}"#,
+                "",
+            ),
+            (
+                r#"{"metadata":{"name":"p","annotations":{"last":"HUSH"}},"spec":{"passphrase":"HUSH","secret":{"name":"s","HUSH":1}}}"#,
+                r#"{"metadata":{"name":"p"},"spec":{"secret":{"name":"s"}}}"#,
+                "metadata.annotations, spec.passphrase, spec.secret.HUSH",
+            ),
+            (r#"{"spec":{"key-1":"x","a b":1}}"#, r#"{"spec":{}}"#, "spec.*"),
+            (
+                r#"{"spec":{"key":{"x":"HUSH"}},"metadata":"HUSH"}"#,
+                r#"{"spec":{}}"#,
+                "metadata, spec.key",
+            ),
+            (
+                r#"{"spec":{"secret":{"name":["HUSH"]}}}"#,
+                r#"{"spec":{"secret":{}}}"#,
+                "spec.secret.name",
+            ),
+            (
+                r#"{"kind":"DeleteOptions","propagationPolicy":"Orphan","preconditions":{"uid":"u"},"dryRun":["All"]}"#,
+                r#"{"kind":"DeleteOptions","propagationPolicy":"Orphan","preconditions":{"uid":"u"},"dryRun":["All"]}"#,
+                "",
+            ),
+            (r#"{"propagationPolicy":"HUSH"}"#, "{}", "propagationPolicy"),
+            (
+                r#"{"kind":"PasskeyList","metadata":{"resourceVersion":"1"},"items":[{"metadata":{"name":"p"},"spec":{"key":"k"},"data":"HUSH"}]}"#,
+                r#"{"kind":"PasskeyList","metadata":{"resourceVersion":"1"},"items":[{"metadata":{"name":"p"},"spec":{"key":"k"}}]}"#,
+                "data",
+            ),
+            (
+                r#"{"kind":"Table","columnDefinitions":[],"rows":[{"cells":["p",true],"object":{"metadata":{"name":"p"},"data":1}}]}"#,
+                r#"{"kind":"Table","rows":[{"cells":["p",true],"object":{"metadata":{"name":"p"}}}]}"#,
+                "columnDefinitions, data",
+            ),
+            (
+                r#"[{"op":"replace","path":"/spec/key","value":"k"},{"op":"add","path":"/spec","value":{"key":"k","passphrase":"HUSH"}}]"#,
+                r#"[{"op":"replace","path":"/spec/key","value":"k"},{"op":"add","path":"/spec","value":{"key":"k"}}]"#,
+                "spec.passphrase",
+            ),
+            (
+                r#"[{"op":"add","path":"/data/HUSH-1","value":"HUSH"},{"op":"HUSH"}]"#,
+                r#"[{"op":"add"},{}]"#,
+                "*, data.*",
+            ),
+            (r#""HUSH""#, "", "*"),
+            ("[1]", "", "*"),
+        ] {
+            check(body, expected, cut);
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! `keepwatch uninstall`: what the server leaves in a cluster is cleaned up when it is gone for good.
+//!
+//! The chart's Job runs it after the release was deleted. While the server is there it does nothing,
+//! because the server would put back what is taken away.
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use apiserver::cluster_client;
+use kube::api::{Api, ApiResource, DynamicObject};
+use kube::core::GroupVersionKind;
+
+use crate::args::UninstallArgs;
+use crate::commands::say;
+use crate::house;
+
+/// Cleans up.
+pub(crate) fn run(args: &UninstallArgs) -> Result<ExitCode> {
+    crate::log::begin(args.log_format, false);
+    let said = house::runtime()?.block_on(clean_up(args))?;
+    say(&said);
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn clean_up(args: &UninstallArgs) -> Result<String> {
+    let client = cluster_client::open(args.kubeconfig.as_deref()).await?;
+    if let Some(deployment) = &args.unless_deployment {
+        let (namespace, name) = (&deployment.namespace, &deployment.name);
+        if is_there(&client, namespace, name).await? {
+            return Ok(format!(
+                "nothing is done: Deployment {namespace}/{name} is there, so the server is installed"
+            ));
+        }
+    }
+    let is_all = args.audit_config_namespaces.iter().any(|one| one == "*");
+    let namespaces = if is_all { &[][..] } else { &args.audit_config_namespaces };
+    let released = controller::uninstall::release_configs(&client, namespaces).await;
+    let released = released.context("AuditConfigs could not be released")?;
+    Ok(format!("released {released} AuditConfigs: they can be deleted, and nothing is delivered"))
+}
+
+/// Whether the server's Deployment is there, and not only until its pods are gone.
+async fn is_there(client: &kube::Client, namespace: &str, name: &str) -> Result<bool> {
+    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("apps", "v1", "Deployment"));
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &kind);
+    let found = api.get_opt(name).await.context("the server's Deployment cannot be looked for")?;
+    Ok(found.is_some_and(|deployment| deployment.metadata.deletion_timestamp.is_none()))
+}

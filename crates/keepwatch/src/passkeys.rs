@@ -1,0 +1,112 @@
+//! Whether passkeys can be used: one whose Secret is not there is not valid.
+//!
+//! The Secrets that passkeys name are followed one by one, by name. Nothing is said of a Secret that
+//! this server may not look at, and keys in other places are not looked at.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use apiserver::Registry;
+use controller::mirror::follow_secret;
+use controller::seen::{Keys, Place, Sight};
+use kasten::Installation;
+use kasten::domain::PASSKEY;
+use kasten::vault::passkey::{self, KnownSecrets};
+use serde_json::{Map, Value};
+use store::{ListOptions, Sqlite, Storage as _};
+use tokio::sync::Notify;
+use tokio::task::{AbortHandle, JoinSet};
+
+/// How often passkeys are looked at when no Secret changes.
+const LOOK_PERIOD: Duration = Duration::from_secs(1);
+
+/// What is known of the Secrets.
+#[derive(Clone, Default)]
+struct Seen {
+    secrets: Arc<Mutex<KnownSecrets>>,
+    news: Arc<Notify>,
+}
+
+/// Keeps the status of passkeys, for ever.
+pub(crate) async fn follow(
+    client: kube::Client,
+    store: Sqlite,
+    registry: Registry,
+    installation: Installation,
+) {
+    let seen = Seen::default();
+    let mut tasks = JoinSet::new();
+    let mut followed: BTreeMap<Place, AbortHandle> = BTreeMap::new();
+    loop {
+        let passkeys = passkeys(&store, installation).await;
+        let named = passkeys.iter().filter_map(passkey::secret);
+        let wanted: BTreeSet<Place> =
+            named.map(|(namespace, name)| Place { namespace, name }).collect();
+        for place in &wanted {
+            if !followed.contains_key(place) {
+                let task = seen.clone().follow(client.clone(), place.clone());
+                followed.insert(place.clone(), tasks.spawn(task));
+            }
+        }
+        followed.retain(|place, task| {
+            let is_wanted = wanted.contains(place);
+            if !is_wanted {
+                task.abort();
+                seen.lock().remove(&(place.namespace.clone(), place.name.clone()));
+            }
+            is_wanted
+        });
+        let known = seen.lock().clone();
+        if passkeys.iter().any(|one| passkey::status_due(one, &known).is_some()) {
+            report(&registry, installation, known).await;
+        }
+        tokio::time::timeout(LOOK_PERIOD, seen.news.notified()).await.ok();
+    }
+}
+
+/// The passkeys as they are stored.
+async fn passkeys(store: &Sqlite, installation: Installation) -> Vec<Map<String, Value>> {
+    let id = installation.id(PASSKEY);
+    let prefix = format!("{}/{}/", id.group, id.plural);
+    let page = store.list(&prefix, ListOptions::default()).await;
+    let objects = page.map(|page| page.items).unwrap_or_default();
+    objects.iter().filter_map(|object| serde_json::from_slice(&object.body).ok()).collect()
+}
+
+impl Seen {
+    async fn follow(self, client: kube::Client, place: Place) {
+        follow_secret(client, place.clone(), |sight| {
+            if let Some(usable) = usable(&place, &sight) {
+                let secret = (place.namespace.clone(), place.name.clone());
+                self.lock().insert(secret, usable.err());
+                self.news.notify_one();
+            }
+        })
+        .await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, KnownSecrets> {
+        self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a passkey can use a Secret, or what is wrong with it; `None` if that is not known.
+fn usable(place: &Place, sight: &Sight<Keys>) -> Option<Result<(), String>> {
+    match sight {
+        Sight::Unknown => None,
+        Sight::Refused(_) => Some(Ok(())),
+        Sight::Missing => Some(Err(format!("Secret {place} does not exist"))),
+        Sight::There(keys) if keys.values.contains_key(passkey::SECRET_KEY) => Some(Ok(())),
+        Sight::There(_) => {
+            Some(Err(format!("Secret {place} has no key `{}`", passkey::SECRET_KEY)))
+        }
+    }
+}
+
+async fn report(registry: &Registry, installation: Installation, known: KnownSecrets) {
+    let done = registry.act(move |objects| passkey::report(&installation, &known, objects)).await;
+    if let Err(error) = done {
+        tracing::warn!(reason = error.status.message, "the status of passkeys cannot be written");
+    }
+}

@@ -1,0 +1,185 @@
+//! Where the readers of the journal begin when the server starts: where they were, or from now.
+//!
+//! A sink that was on at the last run goes on where it was, and one that takes over from another goes
+//! on where that one was: nothing is lost, whatever ended the last run. A sink or a detector that was
+//! off goes on as [`ResumeFrom`] says. One that is switched off holds the journal no longer; where it
+//! was is remembered. What is left out is logged and recorded as an event.
+//!
+//! Readers of `AuditConfigs` are the controller's business.
+
+use anyhow::{Context as _, Result};
+use apiserver::Clock as _;
+use clap::ValueEnum;
+use delivery::DETECTOR;
+use event::OwnEvent;
+use sink::Sink;
+use store::{Cursor, Journal, Sqlite, StoreError};
+
+use crate::clock::SystemClock;
+
+/// Where a reader that was off goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ResumeFrom {
+    /// Behind the last record: what was recorded while it was off is not delivered
+    #[default]
+    Now,
+    /// Where it was: what was recorded while it was off and is still kept is delivered
+    Cursor,
+}
+
+/// What happens to one reader.
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    /// It begins here.
+    Begin(String, u64),
+    /// It begins here after it was off, or in the place of another one.
+    Resume(String, u64, String),
+    /// Nothing is held for it any more.
+    Park(String, Cursor, String),
+    /// Another reader has taken over.
+    Forget(String),
+}
+
+/// Gives each reader its place, before anything is recorded.
+pub(crate) async fn settle(
+    store: &Sqlite,
+    sinks: &[Box<dyn Sink>],
+    detects: bool,
+    from: ResumeFrom,
+) -> Result<()> {
+    let journal = store.journal();
+    let names: Vec<&str> = sinks.iter().map(|sink| sink.name()).collect();
+    for step in steps(&*journal, &names, detects, from) {
+        carry_out(store, &*journal, step).await.context("cannot place a reader of the journal")?;
+    }
+    Ok(())
+}
+
+async fn carry_out(store: &Sqlite, journal: &dyn Journal, step: Step) -> Result<(), StoreError> {
+    let (change, reader, text) = match step {
+        Step::Begin(reader, seq) => return journal.register(&reader, seq).await.map(drop),
+        Step::Forget(reader) => return journal.remove(&reader).await,
+        Step::Resume(reader, seq, text) => {
+            journal.resume(&reader, Cursor { seq, state: String::new() }).await?;
+            tracing::info!(reader, seq, text, "reader of the journal goes on");
+            (OwnEvent::Resume, reader, text)
+        }
+        Step::Park(reader, cursor, text) => {
+            journal.park(&reader, cursor).await?;
+            tracing::warn!(
+                reader,
+                text,
+                "reader is not configured any more; nothing is held for it"
+            );
+            (OwnEvent::Release, reader, text)
+        }
+    };
+    if let Err(error) = record(store, change, &reader, &text).await {
+        tracing::warn!(%error, text, "the change of a cursor could not be recorded as an event");
+    }
+    Ok(())
+}
+
+/// Puts the change of a cursor on record.
+pub(crate) async fn record(
+    store: &Sqlite,
+    change: OwnEvent,
+    reader: &str,
+    text: &str,
+) -> Result<(), StoreError> {
+    let event = delivery::cursor_event(change, reader, text, SystemClock.now());
+    store::record(store, event::record::write(&event)).await.map(drop)
+}
+
+/// What is to be done, in order: a crash in between leaves nothing out.
+fn steps(journal: &dyn Journal, sinks: &[&str], detects: bool, from: ResumeFrom) -> Vec<Step> {
+    let is_line = |name: &str| name != DETECTOR && !name.starts_with(controller::seen::READERS);
+    let last = journal.last_seq();
+    let readers = journal.readers();
+    let is_known = |name: &str| readers.iter().any(|reader| reader.name == name);
+    let is_wanted = |name: &str| if name == DETECTOR { detects } else { sinks.contains(&name) };
+    let parked = journal.parked();
+    let parked_lines: Vec<_> = parked.iter().filter(|(name, _)| is_line(name)).collect();
+    let unused: Vec<_> = readers.iter().filter(|reader| !is_wanted(&reader.name)).collect();
+    let line_before = unused.iter().filter(|reader| is_line(&reader.name));
+    let line_before = line_before.min_by_key(|reader| reader.cursor.seq);
+
+    let mut steps = Vec::new();
+    let mut is_taken_over = false;
+    for name in sinks.iter().filter(|name| !is_known(name)).map(|name| (*name).to_owned()) {
+        if let Some(before) = line_before {
+            let text =
+                format!("{name}: goes on where `{}` was, at {}", before.name, before.cursor.seq);
+            steps.push(Step::Resume(name, before.cursor.seq, text));
+            is_taken_over = true;
+        } else if let Some((_, cursor)) = parked_lines.iter().max_by_key(|(_, cursor)| cursor.seq) {
+            steps.push(resume(journal, name, cursor.seq, from));
+        } else {
+            steps.push(Step::Begin(name, last));
+        }
+    }
+    if detects && !is_known(DETECTOR) {
+        let before = parked.iter().find(|(name, _)| name == DETECTOR);
+        steps.extend(before.map(|(name, cursor)| resume(journal, name.clone(), cursor.seq, from)));
+    }
+    for reader in unused.into_iter().filter(|it| is_line(&it.name) || it.name == DETECTOR) {
+        if is_taken_over && is_line(&reader.name) {
+            steps.push(Step::Forget(reader.name.clone()));
+        } else {
+            let (name, seq) = (&reader.name, reader.cursor.seq);
+            let text =
+                format!("{name}: released at {seq}; {} records were not delivered", reader.lag);
+            steps.push(Step::Park(name.clone(), reader.cursor.clone(), text));
+        }
+    }
+    if !sinks.is_empty() {
+        // Where another sink was once is of no use when one is on.
+        let others = parked_lines.iter().filter(|(name, _)| !sinks.contains(&&**name));
+        steps.extend(others.map(|(name, _)| Step::Forget(name.clone())));
+    }
+    steps
+}
+
+/// A reader goes on that was at `seq` when it was switched off.
+fn resume(journal: &dyn Journal, name: String, seq: u64, from: ResumeFrom) -> Step {
+    let place = Resumption::of(journal, seq, from);
+    let text = format!("{name}: {}", place.text);
+    Step::Resume(name, place.seq, text)
+}
+
+/// Where a reader goes on that was off, and what that leaves out.
+pub(crate) struct Resumption {
+    pub(crate) seq: u64,
+    /// For people.
+    pub(crate) text: String,
+}
+
+impl Resumption {
+    /// It was at `seq` when it was switched off.
+    pub(crate) fn of(journal: &dyn Journal, seq: u64, from: ResumeFrom) -> Self {
+        let last = journal.last_seq();
+        let seq = seq.min(last);
+        let left_out = |to: u64| to.saturating_sub(seq);
+        match from {
+            ResumeFrom::Now => {
+                let text = format!(
+                    "{seq} -> {last}; {} records of the time when it was off are not delivered",
+                    left_out(last)
+                );
+                Self { seq: last, text }
+            }
+            ResumeFrom::Cursor => {
+                let oldest = journal.first_seq().saturating_sub(1).min(last);
+                let text = format!(
+                    "goes on at {}; {} records are not kept any more",
+                    seq.max(oldest),
+                    left_out(oldest)
+                );
+                Self { seq: seq.max(oldest), text }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

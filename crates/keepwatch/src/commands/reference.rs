@@ -89,7 +89,7 @@ fn limits() -> Result<String> {
     Ok(page)
 }
 
-/// Those of the index of events, and of lines for people.
+/// Those of the index of events, of objects that wait, and of lines for people.
 fn index_rows() -> Vec<(&'static str, String)> {
     use store::event_index as index;
     let gather_time = format!("{} ms", delivery::INDEX_GATHER_TIME.as_millis());
@@ -104,6 +104,14 @@ fn index_rows() -> Vec<(&'static str, String)> {
         ("Addresses of an event that are in the index", event::term::ADDRESSES_MAX.to_string()),
         ("Segments that one call of the index looks through", index::SEGMENTS_MAX.to_string()),
         ("Time records gather before they are indexed", gather_time),
+        (
+            "Time a deletion waits for its object",
+            format!("{} ms", delivery::DELETION_AGE.as_millis()),
+        ),
+        (
+            "Time heartbeats alone wait for their object",
+            format!("{} ms", delivery::IDLE_AGE.as_millis()),
+        ),
         (
             "Columns of a line for people, however wide the terminal",
             event::short::COLUMNS_MAX.to_string(),
@@ -153,8 +161,6 @@ fn rows() -> Vec<(&'static str, String)> {
         ("Bytes in a batch for a sink", bytes(delivery::BATCH_BYTES_MAX)),
         ("Bytes of lines in an object (default)", bytes(sink::bucket::SEAL_BYTES)),
         ("Time an event waits for its object (default)", seconds(sink::bucket::SEAL_AGE)),
-        ("Time a deletion waits for its object", seconds(delivery::DELETION_AGE)),
-        ("Time heartbeats alone wait for their object", seconds(delivery::IDLE_AGE)),
         ("Bytes of a line, as the Forwarder counts them", bytes(sink::bucket::LINE_BYTES)),
         ("Bytes of a line on standard output and in a file (default)", {
             bytes(delivery::LINE_BYTES_MAX)

@@ -186,8 +186,8 @@ pub(crate) enum PolicyCommand {
 pub(crate) enum EventsCommand {
     /// Turn audit events on standard input into lines of one encoding on standard output
     ///
-    /// Lines of kube-apiserver, of K10 and of Keepwatch may be mixed, with EventLists as webhooks are
-    /// sent them, plain or gzip. Fields that an event does not have are left out and named on stderr.
+    /// Lines of kube-apiserver, of K10 and of Keepwatch may be mixed, with lists of events as webhooks
+    /// are sent them, plain or gzip. Fields that an event does not have are left out and named on stderr.
     #[command(after_help = EXIT_CODES)]
     Convert {
         /// The encoding to write

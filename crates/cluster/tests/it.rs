@@ -16,6 +16,7 @@ mod it {
     mod clients;
     mod clouds;
     mod collectors;
+    mod costly_requests;
     mod elsewhere;
     mod installed;
     mod kinds;

@@ -27,8 +27,8 @@ pub(crate) fn event(hole: Hole, reason: &str, time: Timestamp) -> Event {
 pub fn hole_event(hole: Hole, time: Timestamp) -> Event {
     let Hole { first, last } = hole;
     let reason = format!(
-        "the journal's records {first} to {last} are missing: {} in all; readers that had not passed \
-         them do not get them",
+        "the journal's records {first} to {last} are missing or damaged: {} in all; readers that had \
+         not passed them do not get them",
         hole.records()
     );
     Event {

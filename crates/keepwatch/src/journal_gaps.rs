@@ -1,5 +1,6 @@
-//! Records that are missing from the journal: found at the start and from time to time, recorded as an
-//! event, logged, and a reason not to be ready until an operator has acknowledged them.
+//! Records of the journal that are missing or damaged: recorded as an event, logged, and a reason not to
+//! be ready until an operator has acknowledged them. Missing ones are found at the start and from time to
+//! time, damaged ones when a reader comes to them.
 //!
 //! What was found is kept in a file beside the store, so that each hole is recorded once, and
 //! `keepwatch cursors acknowledge` works beside a running server. Nothing is repaired.
@@ -21,6 +22,8 @@ use crate::clock::SystemClock;
 
 /// How often the whole journal is looked through for holes.
 const CHECK_PERIOD: Duration = Duration::from_hours(1);
+/// How often what readers have found damaged is looked at.
+const DAMAGE_PERIOD: Duration = Duration::from_secs(1);
 /// Rows that are looked at together.
 const CHECK_ROWS: usize = 4096;
 /// Between two looks, so that a journal of gigabytes is read at some megabytes a second.
@@ -61,15 +64,37 @@ impl JournalGaps {
         let journal = store.journal();
         let list = List::beside(store.path());
         let gaps = Self { store, list, unrecorded: Mutex::default() };
-        let found = journal.holes_at_start();
+        let found = journal.known_holes();
         gaps.report(&found).await?;
         let (found, _) = look(&*journal, journal.first_seq(), START_ROWS_MAX).await?;
         gaps.report(&found).await?;
         Ok(Arc::new(gaps))
     }
 
-    /// Looks through the journal again and again, for ever.
+    /// Looks for missing and for damaged records again and again, for ever.
     pub(crate) async fn run(self: Arc<Self>) {
+        tokio::join!(self.look_for_missing(), self.look_for_damaged());
+    }
+
+    /// Never ends.
+    async fn look_for_damaged(&self) {
+        let journal = self.store.journal();
+        let mut before = 0;
+        loop {
+            tokio::time::sleep(DAMAGE_PERIOD).await;
+            let found = journal.known_holes();
+            if found.len() == before && self.unrecorded().is_empty() {
+                continue;
+            }
+            before = found.len();
+            if let Err(error) = self.report(&found).await {
+                tracing::warn!(%error, "damaged records cannot be reported");
+            }
+        }
+    }
+
+    /// Ends when the store is closed.
+    async fn look_for_missing(&self) {
         let journal = self.store.journal();
         loop {
             let mut next = journal.first_seq();
@@ -103,7 +128,7 @@ impl JournalGaps {
             match open.as_slice() {
                 [] => Ok(()),
                 [hole, ..] => Err(format!(
-                    "{} records are missing from the journal, the first of them {}; \
+                    "{} records of the journal are missing or damaged, the first of them {}; \
                      `keepwatch cursors acknowledge` says that this was seen",
                     open.iter().map(Hole::records).sum::<u64>(),
                     hole.first
@@ -130,7 +155,12 @@ impl JournalGaps {
         for hole in holes {
             let (first, last, records) = (hole.first, hole.last, hole.records());
             if found.contains(&hole) {
-                tracing::error!(first, last, records, "records are missing from the journal");
+                tracing::error!(
+                    first,
+                    last,
+                    records,
+                    "records of the journal are missing or damaged"
+                );
             }
             let event = delivery::hole_event(hole, SystemClock.now());
             let recorded = store::record(&self.store, event::record::write(&event)).await;
@@ -276,7 +306,7 @@ mod tests {
             let list = fs::metadata(folder.path().join("keepwatch.db.gaps")).unwrap();
             assert_eq!(list.permissions().mode() & 0o777, 0o600);
             let error = (gaps.check().probe)().unwrap_err();
-            assert!(error.contains("60 records are missing"), "{start}: {error}");
+            assert!(error.contains("60 records of the journal are missing"), "{start}: {error}");
             assert_eq!(events(&store, 61).await, ["gap"], "{start}");
             store.close().await;
             drop((store, gaps));

@@ -67,6 +67,9 @@ pub struct Reader {
     pub lag: u64,
 }
 
+/// Damaged records that are told apart; of more, those with the highest numbers are not told.
+pub const DAMAGED_MAX: usize = 1024;
+
 /// The journal of a store.
 #[async_trait]
 pub trait Journal: Send + Sync {
@@ -85,8 +88,9 @@ pub trait Journal: Send + Sync {
     async fn holes(&self, first: u64, rows_max: usize) -> Result<(Vec<Hole>, u64), ReadError>;
 
     /// Holes that were found when the store was opened, at the ends of the journal: behind its last
-    /// record, and between a reader's cursor and its first one.
-    fn holes_at_start(&self) -> Vec<Hole>;
+    /// record, and between a reader's cursor and its first one. And records that [`Journal::read`] has
+    /// found damaged since then, up to [`DAMAGED_MAX`].
+    fn known_holes(&self) -> Vec<Hole>;
 
     /// The records with these numbers, up to so many bytes, but at least one if there is one. Ranges are
     /// read one after the other, each in this direction. What is gone or damaged is left out.

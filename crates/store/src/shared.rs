@@ -1,6 +1,6 @@
 //! What the writer publishes after each commit, and everybody reads.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -10,7 +10,7 @@ use crate::cursors::Cursors;
 use crate::disk::Disk;
 use crate::health::Pulse;
 use crate::index::{Index, Superseded};
-use crate::journal::{Hole, Record};
+use crate::journal::{DAMAGED_MAX, Hole, Record};
 use crate::recent::Recent;
 use crate::{Change, Clock, Object, Settings};
 
@@ -28,7 +28,9 @@ pub(crate) struct Shared {
     /// The first revision of this opening.
     pub(crate) epoch: u64,
     /// What was missing at the ends of the journal when it was opened.
-    pub(crate) holes_at_start: Vec<Hole>,
+    holes_at_start: Vec<Hole>,
+    /// Records that a read has found damaged.
+    damaged: Mutex<BTreeSet<u64>>,
     history: Mutex<History>,
     records: Mutex<Recent<Record>>,
     /// The oldest record in the file; 0 if there is none.
@@ -88,10 +90,27 @@ impl Shared {
             cursors: Mutex::new(cursors),
             epoch,
             holes_at_start: holes,
+            damaged: Mutex::default(),
             settings,
             clock,
             disk,
         }
+    }
+
+    /// Remembers that a record of the journal is damaged.
+    pub(crate) fn note_damaged(&self, seq: u64) {
+        let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+        damaged.insert(seq);
+        if damaged.len() > DAMAGED_MAX {
+            damaged.pop_last();
+        }
+    }
+
+    /// What was missing at the start, and what has been found damaged since then.
+    pub(crate) fn known_holes(&self) -> Vec<Hole> {
+        let damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+        let damaged = damaged.iter().map(|&seq| Hole { first: seq, last: seq });
+        self.holes_at_start.iter().copied().chain(damaged).collect()
     }
 
     pub(crate) fn index(&self) -> RwLockReadGuard<'_, Index> {

@@ -33,7 +33,11 @@ impl Journal for SqliteJournal {
         let read = task::spawn_blocking(move || {
             let first = (after + 1).max(handle.shared.first_seq());
             let last = handle.shared.last_seq();
-            handle.shared.disk.records(first, last, rows_max, bytes_max)
+            let read = handle.shared.disk.records(first, last, rows_max, bytes_max);
+            if let Err(ReadError::Damaged { number, .. }) = &read {
+                handle.shared.note_damaged(*number);
+            }
+            read
         });
         read.await.map_err(|_gone| ReadError::Closed)?
     }
@@ -53,8 +57,8 @@ impl Journal for SqliteJournal {
         look.await.map_err(|_gone| ReadError::Closed)?
     }
 
-    fn holes_at_start(&self) -> Vec<Hole> {
-        self.0.shared.holes_at_start.clone()
+    fn known_holes(&self) -> Vec<Hole> {
+        self.0.shared.known_holes()
     }
 
     async fn read_ranges(

@@ -16,6 +16,12 @@ const COST_MAX: u64 = 64 << 20;
 /// Bytes of a body that is just not refused for its length.
 const BODY_BYTES: usize = 3_145_728;
 
+const JSON: &str = "application/json";
+const YAML: &str = "application/yaml";
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+const MERGE_PATCH: &str = "application/merge-patch+json";
+const JSON_PATCH: &str = "application/json-patch+json";
+
 /// A request that costs as much as it can.
 struct Case {
     name: &'static str,
@@ -35,7 +41,7 @@ fn no_request_costs_more_than_64_mib() {
         server.make("/api/v1", "secrets", &secret).await.unwrap();
         let id = server.process.id();
         let mut too_much = Vec::new();
-        for case in cases() {
+        for case in creates().into_iter().chain(changes()) {
             let (code, cost) = cost(&server.admin, id, &case).await;
             println!("{}: {code}, {} KiB", case.name, cost >> 10);
             if code >= 500 || cost > COST_MAX {
@@ -65,81 +71,97 @@ fn memory(process: u32, name: &str) -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
 }
 
-fn cases() -> Vec<Case> {
-    let passkeys = "/apis/vault.kio.kasten.io/v1alpha1/passkeys".to_owned();
+impl Case {
+    fn new(
+        name: &'static str,
+        method: &'static str,
+        path: &str,
+        content_type: &'static str,
+        body: Vec<u8>,
+    ) -> Self {
+        Self { name, method, path: path.to_owned(), content_type, body }
+    }
+}
+
+/// Objects to be made.
+fn creates() -> Vec<Case> {
+    let passkeys = "/apis/vault.kio.kasten.io/v1alpha1/passkeys";
+    let rules = "/apis/siem.keepwatch.io/v1alpha1/detectionrules";
     let secrets = format!("/api/v1/namespaces/{NAMESPACE}/secrets");
-    let secret = format!("{secrets}/{NAME}");
-    let rules = "/apis/siem.keepwatch.io/v1alpha1/detectionrules".to_owned();
-    let mut cases = Vec::new();
-    let mut case = |name, method, path: &String, content_type, body| {
-        let path = path.clone();
-        cases.push(Case { name, method, path, content_type, body });
-    };
-    let json = "application/json";
-    let yaml = "application/yaml";
-    let merge = "application/merge-patch+json";
-    let patch = "application/json-patch+json";
-    let protobuf = "application/vnd.kubernetes.protobuf";
-    case("JSON: numbers", "POST", &passkeys, json, object("[", "0,", "0]"));
-    case("JSON: empty lists", "POST", &passkeys, json, object("[", "[],", "0]"));
-    case("JSON: short keys", "POST", &passkeys, json, members());
-    case("JSON: as deep as it is long", "POST", &passkeys, json, object("", "[", ""));
-    case("JSON: escapes", "POST", &passkeys, json, object("\"", "\\u0001", "\""));
-    case(
-        "JSON: one key again and again",
-        "POST",
-        &passkeys,
-        json,
-        object("{", "\"a\":0,", "\"a\":0}"),
-    );
-    case("YAML: numbers", "POST", &passkeys, yaml, yaml_of("[", "0,", "0]", BODY_BYTES));
-    case("YAML: what fits", "POST", &passkeys, yaml, yaml_of("[", "0,", "0]", 190_000));
-    case("YAML: documents", "POST", &passkeys, yaml, yaml_of("1\n", "---\n", "", BODY_BYTES));
-    case("YAML: aliases of aliases", "POST", &passkeys, yaml, aliases());
-    case("YAML: anchors", "POST", &passkeys, yaml, yaml_of("[", "&a 0,", "0]", 190_000));
-    case("DeleteOptions: junk", "DELETE", &secret, json, options("\"junk\":[", "0,", "0]"));
-    case(
-        "DeleteOptions: dry runs",
-        "DELETE",
-        &secret,
-        json,
-        options("\"dryRun\":[", "\"All\",", "\"All\"]"),
-    );
-    case("merge patch: short keys", "PATCH", &secret, merge, members());
-    case("JSON patch: many operations", "PATCH", &secret, patch, operations());
-    case("JSON patch: copies of copies", "PATCH", &secret, patch, copies());
-    case(
-        "strategic merge patch",
-        "PATCH",
-        &secret,
-        "application/strategic-merge-patch+json",
-        members(),
-    );
-    case(
-        "apply",
-        "PATCH",
-        &secret,
-        "application/apply-patch+yaml",
-        yaml_of("[", "0,", "0]", 190_000),
-    );
-    case("protobuf: entries of a map", "POST", &secrets, protobuf, entries());
-    case(
-        "protobuf: fields of no bytes",
-        "POST",
-        &secrets,
-        protobuf,
-        unknown(secret_of(&repeated(&[0x12, 0]))),
-    );
-    case("rule: numbers", "POST", &rules, json, rule(&repeated(b"- 0\n")));
-    case(
-        "rule: a wide expression",
-        "POST",
-        &rules,
-        json,
-        rule(b"detection: {a: {x|re: '(a{1,1000}){1,1000}'}, condition: a}"),
-    );
-    case("another type", "POST", &passkeys, "text/plain", repeated(b"x"));
-    cases
+    vec![
+        Case::new("JSON: numbers", "POST", passkeys, JSON, object("[", "0,", "0]")),
+        Case::new("JSON: empty lists", "POST", passkeys, JSON, object("[", "[],", "0]")),
+        Case::new("JSON: short keys", "POST", passkeys, JSON, members()),
+        Case::new("JSON: as deep as it is long", "POST", passkeys, JSON, object("", "[", "")),
+        Case::new("JSON: escapes", "POST", passkeys, JSON, object("\"", "\\u0001", "\"")),
+        Case::new(
+            "JSON: one key again and again",
+            "POST",
+            passkeys,
+            JSON,
+            object("{", "\"a\":0,", "\"a\":0}"),
+        ),
+        Case::new("YAML: numbers", "POST", passkeys, YAML, yaml_of("[", "0,", "0]", BODY_BYTES)),
+        Case::new("YAML: what fits", "POST", passkeys, YAML, yaml_of("[", "0,", "0]", 190_000)),
+        Case::new(
+            "YAML: documents",
+            "POST",
+            passkeys,
+            YAML,
+            yaml_of("1\n", "---\n", "", BODY_BYTES),
+        ),
+        Case::new("YAML: aliases of aliases", "POST", passkeys, YAML, aliases()),
+        Case::new("YAML: anchors", "POST", passkeys, YAML, yaml_of("[", "&a 0,", "0]", 190_000)),
+        Case::new("protobuf: entries of a map", "POST", &secrets, PROTOBUF, entries()),
+        Case::new(
+            "protobuf: fields of no bytes",
+            "POST",
+            &secrets,
+            PROTOBUF,
+            unknown(&secret_of(&repeated(&[0x12, 0]))),
+        ),
+        Case::new("rule: numbers", "POST", rules, JSON, rule(&repeated(b"- 0\n"))),
+        Case::new("rule: a wide expression", "POST", rules, JSON, rule(WIDE_EXPRESSION)),
+        Case::new("another type", "POST", passkeys, "text/plain", repeated(b"x")),
+    ]
+}
+
+/// Changes and options of a deletion.
+fn changes() -> Vec<Case> {
+    let secret = format!("/api/v1/namespaces/{NAMESPACE}/secrets/{NAME}");
+    vec![
+        Case::new(
+            "DeleteOptions: junk",
+            "DELETE",
+            &secret,
+            JSON,
+            options("\"junk\":[", "0,", "0]"),
+        ),
+        Case::new(
+            "DeleteOptions: dry runs",
+            "DELETE",
+            &secret,
+            JSON,
+            options("\"dryRun\":[", "\"All\",", "\"All\"]"),
+        ),
+        Case::new("merge patch: short keys", "PATCH", &secret, MERGE_PATCH, members()),
+        Case::new("JSON patch: many operations", "PATCH", &secret, JSON_PATCH, operations()),
+        Case::new("JSON patch: copies of copies", "PATCH", &secret, JSON_PATCH, copies()),
+        Case::new(
+            "strategic merge patch",
+            "PATCH",
+            &secret,
+            "application/strategic-merge-patch+json",
+            members(),
+        ),
+        Case::new(
+            "apply",
+            "PATCH",
+            &secret,
+            "application/apply-patch+yaml",
+            yaml_of("[", "0,", "0]", 190_000),
+        ),
+    ]
 }
 
 /// So many of `piece` that a body is almost as long as it may be.
@@ -172,7 +194,8 @@ fn aliases() -> Vec<u8> {
     let mut text = "a0: &a0 [0,0,0,0,0,0,0,0,0,0]\n".to_owned();
     for level in 1..12 {
         let lower = format!("*a{},", level - 1).repeat(10);
-        text.push_str(&format!("a{level}: &a{level} [{lower}0]\n"));
+        let list = format!("a{level}: &a{level} [{lower}0]\n");
+        text.push_str(&list);
     }
     text.into_bytes()
 }
@@ -207,7 +230,7 @@ fn entries() -> Vec<u8> {
             break;
         }
     }
-    unknown(secret_of(&fields))
+    unknown(&secret_of(&fields))
 }
 
 /// The fields of a Secret whose name is `a`, and these.
@@ -217,7 +240,7 @@ fn secret_of(fields: &[u8]) -> Vec<u8> {
 }
 
 /// The envelope of Kubernetes around the bytes of an object: `runtime.Unknown`.
-fn unknown(raw: Vec<u8>) -> Vec<u8> {
+fn unknown(raw: &[u8]) -> Vec<u8> {
     let type_meta = [&[0x0a, 2][..], b"v1", &[0x12, 6], b"Secret"].concat();
     let head = [&[0x0a, u8::try_from(type_meta.len()).unwrap()][..], &type_meta].concat();
     let mut len = raw.len();
@@ -227,8 +250,13 @@ fn unknown(raw: Vec<u8>) -> Vec<u8> {
         len >>= 7;
     }
     varint.push(u8::try_from(len).unwrap());
-    [b"k8s\0", &head[..], &[0x12], &varint, &raw].concat()
+    [b"k8s\0", &head[..], &[0x12], &varint, raw].concat()
 }
+
+/// A rule that is right but for the size that its expression would have.
+const WIDE_EXPRESSION: &[u8] = b"title: costly\nid: costly\nlevel: low
+logsource: {product: kubernetes, service: audit}
+detection: {a: {user.username|re: '(a{1,1000}){1,1000}'}, condition: a}\n";
 
 /// A `DetectionRule` with this source.
 fn rule(source: &[u8]) -> Vec<u8> {

@@ -16,6 +16,7 @@ use cluster::load::Endpoint;
 use cluster::standalone::Standalone;
 use cluster::{ControlPlane, Keepwatch, binary, until};
 use event::Timestamp;
+use memchr::memmem;
 use serde_json::{Value, json};
 use testkit::pki::Identity;
 
@@ -219,26 +220,64 @@ fn events_that_a_reader_of_the_journal_skips_are_found() {
     let flags = ["--policy=k10".to_owned()];
     play_alone(folder.path(), &flags, &[], &[]);
     let home = folder.path().join("home");
-    let cursors = |arguments: &[&str]| {
-        let output = Command::new(binary().unwrap())
-            .arg("cursors")
-            .args(arguments)
-            .arg(format!("--data-dir={}", home.display()))
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    };
-    let listed = cursors(&["list"]);
-    let reader = listed.lines().find(|line| line.contains("stdout")).unwrap();
-    let reader: Vec<&str> = reader.split_whitespace().collect();
-    let seq: u64 = reader[1].parse().unwrap();
-    cursors(&["rewind", reader[0], "--to", &(seq - 5).to_string()]);
-    cursors(&["skip", reader[0], "--to", &(seq - 2).to_string()]);
+    let (reader, seq) = stdout_reader(&home);
+    cursors(&home, &["rewind", &reader, "--to", &(seq - 5).to_string()]);
+    cursors(&home, &["skip", &reader, "--to", &(seq - 2).to_string()]);
     let expected =
         ["high keepwatch-cursor-moved keepwatch 1", "low keepwatch-cursor-moved-back keepwatch 1"];
     let found = play_alone(folder.path(), &flags, &[], &expected);
     check_signals("cursors", &expected, &found);
+}
+
+#[test]
+fn a_record_that_was_edited_on_disk_is_found_when_it_is_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--policy=k10".to_owned()];
+    play_alone(folder.path(), &flags, &[], &[]);
+    let home = folder.path().join("home");
+    let log = std::fs::read_to_string(folder.path().join("keepwatch.log")).unwrap();
+    // The server's own acts are no evidence of a signal, which would be damaged too.
+    let is_own = |line: &&str| line.contains("\"AuditID\"") && line.contains("keepwatch");
+    let line = log.lines().find(is_own).unwrap();
+    let event: Value = serde_json::from_str(line).unwrap();
+    edit(&home.join("keepwatch.db"), event["AuditID"].as_str().unwrap());
+    let (reader, _) = stdout_reader(&home);
+    cursors(&home, &["rewind", &reader, "--to", "0"]);
+    let expected =
+        ["high keepwatch-journal-gap several 1", "low keepwatch-cursor-moved-back keepwatch 1"];
+    let found = play_alone(folder.path(), &flags, &[], &expected);
+    check_signals("an edited record", &expected, &found);
+}
+
+/// Changes the first letter of `text` wherever it is in a file.
+fn edit(file: &Path, text: &str) {
+    let mut bytes = std::fs::read(file).unwrap();
+    let places: Vec<usize> = memmem::find_iter(&bytes, text).collect();
+    assert!(!places.is_empty(), "{text} is not in {}", file.display());
+    for place in places {
+        bytes[place] ^= 1;
+    }
+    std::fs::write(file, bytes).unwrap();
+}
+
+/// The name of the reader that prints lines, and how far it has read.
+fn stdout_reader(home: &Path) -> (String, u64) {
+    let listed = cursors(home, &["list"]);
+    let reader = listed.lines().find(|line| line.contains("stdout")).unwrap();
+    let reader: Vec<&str> = reader.split_whitespace().collect();
+    (reader[0].to_owned(), reader[1].parse().unwrap())
+}
+
+/// What `keepwatch cursors` prints about the store below `home`.
+fn cursors(home: &Path, arguments: &[&str]) -> String {
+    let output = Command::new(binary().unwrap())
+        .arg("cursors")
+        .args(arguments)
+        .arg(format!("--data-dir={}", home.display()))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// The signals that the scenarios of an act expect, sorted.

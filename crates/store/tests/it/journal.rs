@@ -193,7 +193,7 @@ async fn a_journal_that_ends_before_a_cursor_gives_out_no_number_twice_and_tells
         tamper(&place, sql);
         let store = place.open();
         let journal = store.journal();
-        let holes = journal.holes_at_start();
+        let holes = journal.known_holes();
         assert_eq!(holes, [Hole { first: hole.0, last: hole.1 }], "{sql}");
         assert_eq!(append(&store, "new").await, Ok(next), "{sql}");
         let mut after = journal.cursor("sink").expect("it is there").seq;
@@ -230,7 +230,7 @@ async fn a_cursor_behind_the_end_of_the_journal_is_told_as_a_hole_and_hears_what
         store.journal().advance_durably("sink", cursor, "").await.expect("it is durable");
         store.close().await;
         let store = place.open();
-        assert_eq!(store.journal().holes_at_start().len(), 1, "{cursor}");
+        assert_eq!(store.journal().known_holes().len(), 1, "{cursor}");
         assert_eq!(append(&store, "new").await, Ok(next), "{cursor}");
         let after = store.journal().cursor("sink").expect("it is there").seq;
         assert_eq!(after, next - 1, "{cursor}");
@@ -256,5 +256,5 @@ async fn holes_inside_the_journal_are_found_and_read_as_one() {
     assert_eq!(journal.holes(1, 6).await, Ok((vec![five], 7)));
     assert_eq!(journal.holes(11, 6).await, Ok((vec![eleven], 19)));
     assert_eq!(journal.read(10, 9, 999).await, Err(ReadError::Missing { first: 11, last: 13 }));
-    assert!(journal.holes_at_start().is_empty());
+    assert!(journal.known_holes().is_empty());
 }

@@ -22,7 +22,7 @@ const K10_AGENT: &str = "executor-server/v0.0.0";
 const LAST: &str =
     r#"1 the-last-one patch storagerepositories kasten-io/last {"disableMaintenance":true}"#;
 /// Its signal.
-const LAST_SIGNAL: &str = "high kasten-repository-tampered the-last-one 1";
+const LAST_SIGNAL: &str = "high kasten-repository-tampered the-last-one ";
 
 /// How often signals are looked at after the last one, before they count as they are.
 const SETTLING_LOOKS: usize = 60;
@@ -79,7 +79,7 @@ impl<'s> Player<'s> {
         wait("the last signal", async || {
             let mut found = self.signals().await?;
             let all = found.len();
-            found.retain(|found| found.line != LAST_SIGNAL);
+            found.retain(|found| !found.line.starts_with(LAST_SIGNAL));
             let is_over = all > found.len();
             // All signals are there then; that one goes on is written a little later.
             let is_settled = lines(&found) == expected
@@ -186,7 +186,7 @@ pub(super) fn detect(binary: &Path, lines: &Path) -> anyhow::Result<Vec<Found>> 
     let printed = String::from_utf8(output.stdout)?;
     let signals = printed.lines().map(|line| Ok(found(&serde_json::from_str(line)?)));
     let found: anyhow::Result<Vec<Found>> = signals.collect();
-    Ok(found?.into_iter().filter(|found| found.line != LAST_SIGNAL).collect())
+    Ok(found?.into_iter().filter(|found| !found.line.starts_with(LAST_SIGNAL)).collect())
 }
 
 /// The lines of signals, sorted.

@@ -233,9 +233,9 @@ fn it_can_be_a_dependency_of_another_chart() {
     let folder = tempfile::tempdir().unwrap();
     let parent = folder.path();
     fs::create_dir_all(parent.join("charts")).unwrap();
-    let copied =
-        Command::new("cp").arg("-r").arg(cluster::chart::folder()).arg(parent.join("charts"));
-    assert!(copied_well(copied), "the chart cannot be copied");
+    let (from, to) = (cluster::chart::folder(), parent.join("charts"));
+    let copied = Command::new("cp").arg("-r").args([from, &to]).status().unwrap();
+    assert!(copied.success(), "the chart cannot be copied");
     fs::write(
         parent.join("Chart.yaml"),
         "apiVersion: v2\nname: parent\nversion: 0.1.0\ndependencies:\n- {name: keepwatch, version: \
@@ -257,10 +257,6 @@ fn it_can_be_a_dependency_of_another_chart() {
             assert!(arguments.contains(&"--cluster-name=prod".to_owned()), "{arguments:?}");
         }
     }
-}
-
-fn copied_well(command: &mut Command) -> bool {
-    command.status().is_ok_and(|status| status.success())
 }
 
 #[test]

@@ -28,7 +28,7 @@ const ALWAYS: [&str; 15] = [
     "RoleBinding/aggregatedapis-svc-uninstall-server",
     "Job/aggregatedapis-svc-uninstall",
 ];
-/// What lets go of AuditConfigs, unless they are everywhere.
+/// What lets go of `AuditConfig`s, unless they are everywhere.
 const UNINSTALL: [&str; 2] =
     ["Role/aggregatedapis-svc-uninstall", "RoleBinding/aggregatedapis-svc-uninstall"];
 const CLAIM: &str = "PersistentVolumeClaim/aggregatedapis-svc-data";

@@ -406,7 +406,8 @@ pub(crate) fn rights(rendered: &Rendered) -> Vec<String> {
         let name = text(role, "/metadata/name");
         !name.starts_with("keepwatch-") && !name.contains("-uninstall")
     };
-    for role in rendered.of_kind("ClusterRole").filter(is_own).chain(rendered.of_kind("Role")) {
+    let roles = rendered.of_kind("ClusterRole").chain(rendered.of_kind("Role"));
+    for role in roles.filter(is_own) {
         let place = text(role, "/metadata/namespace");
         let place = if place.is_empty() { "cluster" } else { place };
         for rule in role.get("rules").and_then(Value::as_array).into_iter().flatten() {

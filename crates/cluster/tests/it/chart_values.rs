@@ -124,13 +124,16 @@ fn an_odd_value_gives_a_release_or_an_error_with_its_name() {
 fn text_stays_text_whatever_it_looks_like() {
     for namespace in ["1234", "0x1f", "1e3", "null", "on", "true"] {
         let chart = Chart::open(namespace).unwrap();
-        let rendered = chart.render(&[
-            "priorityClassName=true",
-            "persistence.storageClass=on",
-            "serviceAccount.name=007",
-            "destinations.namespaces={1234}",
-            "destinations.claims={12}",
-        ]);
+        let rendered = chart.render_with(
+            &[
+                "--set-string=priorityClassName=true",
+                "--set-string=persistence.storageClass=on",
+                "--set-string=serviceAccount.name=007",
+                "--set-string=destinations.namespaces={1234}",
+                "--set-string=destinations.claims={12}",
+            ],
+            &[],
+        );
         let rendered = rendered.unwrap_or_else(|error| panic!("{namespace}: {error}"));
         for object in &rendered.objects {
             for name in ["/metadata/name", "/metadata/namespace", "/subjects/0/namespace"] {

@@ -333,7 +333,8 @@ fn every_right_is_used_and_none_is_missing(plane: &ControlPlane, rendered: &Rend
         let name = text(role, "/metadata/name");
         !name.starts_with("keepwatch-") && !name.contains("-uninstall")
     };
-    for role in rendered.of_kind("ClusterRole").filter(is_own).chain(rendered.of_kind("Role")) {
+    let roles = rendered.of_kind("ClusterRole").chain(rendered.of_kind("Role"));
+    for role in roles.filter(is_own) {
         for right in rights(role) {
             assert!(used.contains(&right), "{right:?} is granted and not used");
         }

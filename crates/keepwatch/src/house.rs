@@ -125,7 +125,7 @@ impl House {
             namespaces: plan.namespaces,
             clock: Arc::clone(&clock),
             policy: consequences(Arc::clone(&policy)),
-            actor: Arc::new(actor()),
+            actor: Arc::new(actor(&plan.installation)),
             garbage_is_collected: plan.garbage_is_collected,
         });
         let detection = if plan.detects {
@@ -362,10 +362,21 @@ fn remarks(delivery: Arc<Delivery>) -> Remarks {
     })
 }
 
-/// Who is named when the server does something by itself: nobody's account, and the same as in its
-/// heartbeats. kube-apiserver gives the name to nobody.
-fn actor() -> UserInfo {
-    UserInfo { username: event::USER.to_owned(), ..UserInfo::default() }
+/// The account of the server's pod, as the chart makes it and as K10 calls it.
+const OWN_ACCOUNT: &str = "aggregatedapis-svc";
+
+/// Who is named when the server does something by itself: the account of its pod. Rules leave the
+/// accounts of K10's namespace out.
+fn actor(installation: &Installation) -> UserInfo {
+    UserInfo {
+        username: format!("system:serviceaccount:{}:{OWN_ACCOUNT}", installation.namespace()),
+        groups: vec![
+            "system:serviceaccounts".to_owned(),
+            installation.accounts().to_owned(),
+            "system:authenticated".to_owned(),
+        ],
+        ..UserInfo::default()
+    }
 }
 
 /// What the policy says about acts of the server itself.

@@ -68,9 +68,9 @@ pub enum TlsError {
     Setup(#[source] rustls::Error),
 }
 
-/// The ring-backed provider; never the process-wide default, which may not be set.
+/// The provider of AWS-LC, which takes what Go takes; never the process-wide default, which may not be set.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
 /// The serving certificate: read from two PEM files and replaced when they change, or handed in

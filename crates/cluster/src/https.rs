@@ -99,7 +99,7 @@ fn config(target: &Target<'_>) -> anyhow::Result<Arc<ClientConfig>> {
     for certificate in CertificateDer::pem_slice_iter(target.authority.as_bytes()) {
         roots.add(certificate?)?;
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots);

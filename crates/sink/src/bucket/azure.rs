@@ -2,6 +2,7 @@
 //!
 //! Signing happens here and not in `object_store`, so that the checksum of an upload is signed with it.
 
+use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::HeaderValue;
@@ -10,7 +11,6 @@ use http::header::{
     IF_NONE_MATCH, IF_UNMODIFIED_SINCE, RANGE,
 };
 use object_store::client::HttpRequest;
-use ring::hmac;
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret as _, SecretString};
 

@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
+use aws_lc_rs::digest::{Context, SHA256};
 use object_store::PutPayload;
-use ring::digest::{Context, SHA256};
 use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
 

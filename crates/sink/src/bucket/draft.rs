@@ -5,11 +5,11 @@
 //!
 //! Deliberately absent: when an object is sealed for its age, and where it goes.
 
+use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
 use event::record::SignalRecord;
 use event::{Timestamp, View};
 use libdeflater::{CompressionLvl, Compressor};
-use ring::digest::{Context, SHA256};
 
 use super::prefix::{self, Prefix, Range, Stream};
 use super::shaping::Shaper;

@@ -6,10 +6,10 @@
 //! the request's body, long fields, everything that a client could make long. What was shed, and
 //! length and SHA-256 of the full line, stand in its annotations. The journal keeps the full event.
 
+use aws_lc_rs::digest::{SHA256, digest};
 use event::record::{SignalRecord, signal_of, write_signal};
 use event::signal::{Actor, SignalSpec};
 use event::{Event, UserInfo, View};
-use ring::digest::{SHA256, digest};
 
 use super::sigv4::hex;
 use crate::Encoding;

@@ -9,7 +9,7 @@ use super::{azure, sigv4};
 #[derive(Debug)]
 pub(super) enum Signer {
     Aws(sigv4::Signer),
-    Azure(azure::Signer),
+    Azure(Box<azure::Signer>),
 }
 
 impl Signer {

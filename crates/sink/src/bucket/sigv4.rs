@@ -5,14 +5,14 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use event::Timestamp;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use object_store::client::HttpRequest;
-use ring::digest::{SHA256, digest};
-use ring::hmac;
 use secrecy::ExposeSecret as _;
 use secrecy::zeroize::Zeroizing;
 

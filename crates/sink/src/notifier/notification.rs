@@ -3,9 +3,9 @@
 //! Reads the signal object as it is stored and served. [`Summary`] reads only what decides whether
 //! anything is to be sent.
 
+use aws_lc_rs::digest::{Context, SHA256};
 use event::Timestamp;
 use event::signal::{Severity, Signal, SignalSpec, SignalState, Target};
-use ring::digest::{Context, SHA256};
 use serde::Deserialize;
 use serde_json::Value;
 

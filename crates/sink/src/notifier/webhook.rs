@@ -7,12 +7,12 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use event::Timestamp;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
-use ring::hmac;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use serde_json::Value;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use event::Timestamp;
 use event::signal::Severity;
-use ring::hmac;
 use serde_json::{Value, json};
 use sink::bucket::Reach;
 use sink::notifier::{

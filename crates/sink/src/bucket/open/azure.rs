@@ -21,7 +21,7 @@ pub(super) fn open(destination: &Destination, parts: &Parts, endpoint: Option<&s
     let reach = parts.reach.clone();
     let (account, builder, signer) = match &destination.credentials {
         Credentials::AzureKey { account, key } => {
-            let signer = Arc::new(Signer::Azure(azure::Signer::new(account, key)?));
+            let signer = Arc::new(Signer::Azure(Box::new(azure::Signer::new(account, key)?)));
             let transport = Transport::new(reach, tls, Some(Arc::clone(&signer)));
             let builder = builder.with_skip_signature(true).with_http_connector(transport);
             (account, builder, Some(signer))

@@ -6,8 +6,9 @@ use std::path::Path;
 use anyhow::Context;
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
-/// The most packages the lock file may hold.
-const LOCKED_PACKAGES_MAX: usize = 350;
+/// The most packages the lock file may hold. Some ten of them are never built: cargo keeps `ring` and what
+/// it needs elsewhere in the lock, although AWS-LC has taken its place.
+const LOCKED_PACKAGES_MAX: usize = 360;
 
 type Table = BTreeMap<String, BTreeSet<String>>;
 

@@ -208,7 +208,7 @@ async fn the_last_part_of_the_journal_is_kept_for_users_who_are_recognised() {
         ResponseComplete get /apis/test.io/v1/namespaces/shop/things/x 404 alice
         ResponseComplete get /apis/test.io/v1/namespaces/shop/things/x 404 alice
         ResponseComplete get /apis/test.io/v1/namespaces/shop/things/x 404 alice
-        ResponseComplete   503 system:keepwatch
+        ResponseComplete gap  503 system:keepwatch
         ResponseStarted get /apis/test.io/v1/namespaces/shop/things/x 401 -
         ",
     )

@@ -205,7 +205,7 @@ async fn a_change_that_may_come_to_light_has_no_event_but_its_own() {
         "
         ResponseComplete create /apis/test.io/v1/namespaces/shop/things 201 alice
         ResponseComplete get /apis/test.io/v1/namespaces/shop/things/one 200 alice
-        ResponseComplete   503 system:keepwatch
+        ResponseComplete gap  503 system:keepwatch
         ",
     )
     .await;

@@ -244,7 +244,7 @@ fn a_record_that_was_edited_on_disk_is_found_when_it_is_read_again() {
     let (reader, _) = stdout_reader(&home);
     cursors(&home, &["rewind", &reader, "--to", "0"]);
     let expected =
-        ["high keepwatch-journal-gap several 1", "low keepwatch-cursor-moved-back keepwatch 1"];
+        ["high keepwatch-journal-gap keepwatch 1", "low keepwatch-cursor-moved-back keepwatch 1"];
     let found = play_alone(folder.path(), &flags, &[], &expected);
     check_signals("an edited record", &expected, &found);
 }

@@ -211,8 +211,8 @@ pub(super) static AZURE: &[Advice] = &[
             "AuthorizationSourceIPMismatch",
             "IpAuthorizationSourceIPMismatch",
         ],
-        "storage account `{account}` does not let this network in, or the key does not belong to it \
-         ({code}): check the account's firewall, then {identity}",
+        "the key does not belong to storage account `{account}`, or the account does not let this network \
+         in ({code}): check {identity}, then the account's firewall",
     ),
     advice(
         &["AuthorizationPermissionMismatch", "InsufficientAccountPermissions"],

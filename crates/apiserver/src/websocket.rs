@@ -68,7 +68,7 @@ fn handshake(headers: &HeaderMap) -> Result<HeaderMap, ApiError> {
     }
     let key = text(SEC_WEBSOCKET_KEY).filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len()));
     let key = key.ok_or_else(|| ApiError::bad_request("challenge/response error: no key"))?;
-    // Browsers always send one. Others need not: it keeps out nobody who can leave it out.
+    // Browsers always send one. Other clients may leave it out, so its absence is no reason to refuse.
     if headers.contains_key(ORIGIN) && !text(ORIGIN).is_some_and(is_origin) {
         let message = "the Origin of a WebSocket must be a URL";
         return Err(ApiError::new(StatusCode::FORBIDDEN, "Forbidden", message));

@@ -47,7 +47,7 @@ pub enum Start {
 /// Why nothing is held for a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParkReason {
-    /// Nobody asks for its events: what is recorded meanwhile is not owed.
+    /// Its delivery is switched off: what is recorded meanwhile is not owed.
     Off,
     /// There is nowhere to deliver to. What is kept anyway is delivered once there is.
     NoDestination,
@@ -182,7 +182,7 @@ impl Controller {
         }
     }
 
-    /// Readers whose `AuditConfig` went away while nobody looked hold the journal for nobody. One in a
+    /// Readers whose `AuditConfig` was deleted while the server was down hold the journal needlessly. One in a
     /// namespace that does not count any more may be back.
     async fn forget_orphans(&self, configs: &[Config]) {
         let known: BTreeSet<String> = configs.iter().map(Config::reader).collect();

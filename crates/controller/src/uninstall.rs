@@ -1,7 +1,7 @@
 //! What is left in a cluster when the server is gone for good: its finalizer on `AuditConfigs`.
 //!
-//! Nothing is delivered here. An `AuditConfig` whose finalizer nobody takes away can never be deleted,
-//! and neither can its namespace.
+//! Nothing is delivered here. An `AuditConfig` that keeps its finalizer can never be deleted, and
+//! neither can its namespace.
 
 use kasten::config::audit_config::Validation;
 use kasten::domain::AUDIT_CONFIG;

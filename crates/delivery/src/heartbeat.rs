@@ -3,7 +3,7 @@
 //! It is recorded as every event, and so it reaches each destination once and in order. It carries
 //! how many records there are, and of each destination how far it is. A missing one means that the
 //! server, the way, or the destination is down. It names no object that is served and no address, and
-//! its user is one that nobody can be, so that no rule takes it for an act.
+//! no request can have its user, so no rule takes it for an act.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Events that Keepwatch records about itself: no request made them.
 //!
-//! Lines say what they are in the message, as they do of requests. Nobody else can make such an event:
-//! a request has a URI, and kube-apiserver gives the user's name to nobody.
+//! Lines say what they are in the message, as they do of requests. No client can make such an event:
+//! a request has a URI, and kube-apiserver authenticates no client under that user's name.
 
 use crate::view::Head;
 use crate::{Event, ObjectReference, Stage, Timestamp, UserInfo, View};

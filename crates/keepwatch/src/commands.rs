@@ -89,7 +89,7 @@ pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
     if error.use_stderr() && !io::stderr().is_terminal() {
         say(error.render().to_string().trim_end());
     } else {
-        // Nobody is there to be told if this cannot be written.
+        // If this cannot be written, there is no other place to report it.
         error.print().ok();
     }
     if error.use_stderr() { ExitCode::from(MISUSED) } else { ExitCode::SUCCESS }

@@ -1,7 +1,7 @@
 //! From the name of an encoding to lines on standard output.
 //!
-//! Colors are for terminals, unless somebody asks for them or against them by the variables that other
-//! programs know too: `NO_COLOR`, `CLICOLOR_FORCE` and `TERM=dumb`.
+//! Colors are for terminals, unless the user switches them on or off by the variables that other programs
+//! know too: `NO_COLOR`, `CLICOLOR_FORCE` and `TERM=dumb`.
 
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;

@@ -61,7 +61,7 @@ pub(crate) fn begin(format: LogFormat, quiet: bool) {
 
 /// A line on stderr that is no part of the log.
 pub(crate) fn say(line: &str) {
-    // Nobody is there to be told if this cannot be written.
+    // If this cannot be written, there is no other place to report it.
     writeln!(Unmarked(io::stderr()), "{line}").ok();
 }
 

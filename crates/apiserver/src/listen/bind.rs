@@ -59,7 +59,7 @@ mod tests {
 
     use super::*;
 
-    /// Whether somebody who connects to `to` is accepted by who listens on `on`, and from where.
+    /// Whether a listener on `on` accepts a connection to `to`, and which source address it sees.
     async fn check(on: &str, to: &str, expected: Option<&str>) {
         let listener = bind(SocketAddr::new(on.parse().unwrap(), 0)).unwrap();
         let port = listener.local_addr().unwrap().port();

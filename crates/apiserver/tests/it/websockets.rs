@@ -23,7 +23,7 @@ struct Socket {
 }
 
 impl Socket {
-    /// Asks as `user`, or as nobody without a certificate.
+    /// Asks with the certificate of `user`, or without one.
     async fn ask(house: &House, user: Option<&str>, path: &str, headers: &str) -> Self {
         let identity = user.map(|user| house.ca.client(user, &[]));
         let stream = tls(house.address, &house.ca.pem(), identity.as_ref(), Protocol::Http1).await;

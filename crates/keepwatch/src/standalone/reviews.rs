@@ -1,7 +1,7 @@
 //! What users ask about themselves: `kubectl auth can-i`, `can-i --list` and `auth whoami`.
 //!
 //! In a cluster kube-apiserver answers this; here it is how one tries out RBAC manifests. Nothing is
-//! kept, and nobody can ask about others: for that there is impersonation.
+//! kept, and a user cannot ask about others: for that there is impersonation.
 
 use std::sync::Arc;
 

@@ -7,6 +7,7 @@
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 
 use audit::Layer;
@@ -80,10 +81,12 @@ pub(crate) async fn serve(
 
     let mut seat = None;
     let handover = trail.handover().clone();
-    let attended = attend(&front, &mut visit, body, &mut trail, &mut seat);
-    let message = "request did not complete within the allotted timeout";
-    let attended = within(front.limits.request_time_max, &handover, message, attended);
-    let attended = AssertUnwindSafe(attended).catch_unwind().await;
+    let attended = {
+        let attended = pin!(attend(&front, &mut visit, body, &mut trail, &mut seat));
+        let message = "request did not complete within the allotted timeout";
+        let attended = within(front.limits.request_time_max, &handover, message, attended);
+        AssertUnwindSafe(attended).catch_unwind().await
+    };
 
     let (record, answer) = match attended {
         Ok(Ok(Reply::Recorded(answer))) => {
@@ -170,7 +173,7 @@ async fn attend(
     let mut held = front.in_flight.body_bytes(request)?;
     let limit = duration::of_query(&request.query)?.filter(|_| !is_watch(request));
     let handover = trail.handover().clone();
-    let attended = async {
+    let attended = pin!(async {
         authorize(front, request, trail).await?;
         if let Some(upgrade) = upgrade {
             upgrade.shake_hands(&request.headers)?;
@@ -185,7 +188,7 @@ async fn attend(
             return Ok(Reply::Plain(routes::answer(front, request)));
         }
         front.registry.handle(request, trail).await.map_err(Answer::from)
-    };
+    });
     match limit {
         Some(limit) if limit < front.limits.request_time_max => {
             let message = "request did not complete within requested timeout";

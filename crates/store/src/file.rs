@@ -12,6 +12,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, params};
 
+use crate::lock_file::LockFile;
 use crate::rows::{APPLICATION_ID, MIGRATIONS, PUT_META, SCHEMA, SCHEMA_VERSION, named_crc};
 use crate::settings::{CHECK_WHOLE_BYTES_MAX, PAGE_SIZE};
 
@@ -77,8 +78,8 @@ const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// How long to wait for somebody who looks into the file with another tool.
 const BUSY: Duration = Duration::from_secs(2);
 
-/// Make sure that a sound file is there and ours alone. The lock is held as long as the file it returns.
-pub(crate) fn claim(path: &Path, now: i64) -> Result<File, OpenError> {
+/// Make sure that a sound file is there and ours alone. The lock is held as long as what it returns.
+pub(crate) fn claim(path: &Path, now: i64) -> Result<LockFile, OpenError> {
     let directory = directory(path);
     let at = |at: &Path| {
         let path = at.to_owned();
@@ -89,7 +90,7 @@ pub(crate) fn claim(path: &Path, now: i64) -> Result<File, OpenError> {
     inspect(path)?;
     let lock_path = beside(path, ".lock");
     let mut options = OpenOptions::new();
-    let options = options.create(true).truncate(false).write(true).mode(0o600);
+    let options = options.create(true).truncate(false).read(true).write(true).mode(0o600);
     let lock = options.open(&lock_path).map_err(at(&lock_path))?;
     match lock.try_lock() {
         Ok(()) => {}
@@ -99,7 +100,7 @@ pub(crate) fn claim(path: &Path, now: i64) -> Result<File, OpenError> {
     if !inspect(path)? {
         create(path, directory, now)?;
     }
-    Ok(lock)
+    Ok(LockFile::of(lock))
 }
 
 /// Look at the header by hand, before SQLite may leave anything beside the file. Whether it is there.

@@ -3,7 +3,7 @@
 //! Later work of a group sees what earlier work did; readers see nothing of it before the commit.
 
 use std::any::Any;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::panic::{self, AssertUnwindSafe};
@@ -27,6 +27,8 @@ pub(crate) struct Group<'a> {
     file: &'a Connection,
     /// Why something could not be read for the present work.
     unreadable: Cell<Option<ReadError>>,
+    /// What was looked up last: who writes an object has most often just asked for it.
+    looked_up: RefCell<Option<LookedUp>>,
     pub(crate) changes: Vec<Change>,
     pub(crate) records: Vec<Bytes>,
     pub(crate) by_work: Vec<CursorMove>,
@@ -36,6 +38,12 @@ pub(crate) struct Group<'a> {
     next_revision: u64,
     newest_revision: u64,
     pub(crate) bytes: usize,
+}
+
+/// The committed state of one key. Nothing is committed while a group is gathered, so it stays right.
+struct LookedUp {
+    key: Arc<str>,
+    object: Option<Arc<Object>>,
 }
 
 impl<'a> Group<'a> {
@@ -52,6 +60,7 @@ impl<'a> Group<'a> {
             cursors,
             file,
             unreadable: Cell::new(None),
+            looked_up: RefCell::new(None),
             changes: Vec::new(),
             records: Vec::new(),
             by_work: Vec::new(),
@@ -120,8 +129,27 @@ impl<'a> Group<'a> {
         if let Some(latest) = self.latest.get(key) {
             return latest.clone();
         }
-        let found = self.index().get(key)?;
-        self.read(vec![found]).pop()
+        if let Some(known) = &*self.looked_up.borrow()
+            && *known.key == *key
+        {
+            return known.object.clone();
+        }
+        let (held, found) = self.index().look_up(key);
+        let is_there = found.is_some();
+        let object = found.and_then(|found| self.read(vec![found]).pop());
+        // What cannot be read at the moment is not taken for absent the next time.
+        if object.is_some() == is_there {
+            let key = held.unwrap_or_else(|| Arc::from(key));
+            *self.looked_up.borrow_mut() = Some(LookedUp { key, object: object.clone() });
+        }
+        object
+    }
+
+    /// The key as it is held after [`get`](Self::get) has looked for its object.
+    fn key(&self, key: &str) -> Arc<str> {
+        let looked_up = self.looked_up.borrow();
+        let known = looked_up.as_ref().filter(|known| *known.key == *key);
+        known.map_or_else(|| Arc::from(key), |known| Arc::clone(&known.key))
     }
 
     /// The objects that were found. If one cannot be read, that is kept, and the work is undone.
@@ -207,7 +235,7 @@ impl Step<'_, '_> {
         };
         let key = match &previous {
             Some(previous) => Arc::clone(&previous.key),
-            None => self.group.index().key(key),
+            None => self.group.key(key),
         };
         self.group.bytes += body.len() + key.len();
         let object = Arc::new(Object { key: Arc::clone(&key), revision, body });

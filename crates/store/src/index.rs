@@ -91,9 +91,12 @@ impl Index {
         self.entries.get_key_value(key).and_then(|(key, entry)| entry.newest(key))
     }
 
-    /// The key as it is held, so that states of one object share it.
-    pub(crate) fn key(&self, key: &str) -> Arc<str> {
-        self.entries.get_key_value(key).map_or_else(|| Arc::from(key), |(held, _)| Arc::clone(held))
+    /// The key as it is held, so that states of one object share it, and the newest state.
+    pub(crate) fn look_up(&self, key: &str) -> (Option<Arc<str>>, Option<Found>) {
+        match self.entries.get_key_value(key) {
+            Some((key, entry)) => (Some(Arc::clone(key)), entry.newest(key)),
+            None => (None, None),
+        }
     }
 
     pub(crate) fn revision(&self) -> u64 {
@@ -158,26 +161,18 @@ impl Index {
 
     /// Take in a committed change.
     pub(crate) fn apply(&mut self, change: &Change, time: i64) {
-        let key = &change.object.key;
-        self.supersede(key, change.revision, change.kind == ChangeKind::Deleted, time);
-        if change.kind != ChangeKind::Deleted {
-            self.hold(Arc::clone(&change.object));
-        }
+        self.supersede(&change.object, change.kind == ChangeKind::Deleted, time);
         self.revision = change.revision;
     }
 
     /// Take in a row of the file, in the order of revisions.
-    pub(crate) fn load(&mut self, object: Arc<Object>, deleted: bool, time: i64) {
-        let key = Arc::clone(&object.key);
+    pub(crate) fn load(&mut self, object: &Arc<Object>, deleted: bool, time: i64) {
         let revision = object.revision;
         // Rows below the floor are what compaction left; only above it every revision has its row.
         if revision > self.revision.max(self.floor) + 1 && revision > self.floor {
             self.gaps.push((self.revision.max(self.floor), revision));
         }
-        self.supersede(&key, revision, deleted, time);
-        if !deleted {
-            self.hold(object);
-        }
+        self.supersede(object, deleted, time);
         self.revision = self.revision.max(revision);
     }
 
@@ -190,16 +185,17 @@ impl Index {
 
     /// Take in what somebody had to read from disk, if it still is the newest state.
     pub(crate) fn restore(&mut self, object: &Arc<Object>) {
-        let current = self.entries.get(&object.key).and_then(|entry| entry.current.as_ref());
-        if matches!(current, Some(Current::OnDisk { revision }) if *revision == object.revision) {
-            self.hold(Arc::clone(object));
+        let entry = self.entries.get_mut(&object.key);
+        if let Some(current) = entry.and_then(|entry| entry.current.as_mut())
+            && matches!(current, Current::OnDisk { revision } if *revision == object.revision)
+        {
+            *current = Current::Here(Box::new(self.residents.admit(Arc::clone(object))));
+            self.evict();
         }
     }
 
-    /// Hold an object in memory, and let go of others if that is too much.
-    fn hold(&mut self, object: Arc<Object>) {
-        let entry = self.entries.entry(Arc::clone(&object.key)).or_default();
-        entry.current = Some(Current::Here(Box::new(self.residents.admit(object))));
+    /// Let go of objects in memory while there are too many.
+    fn evict(&mut self) {
         while let Some(key) = self.residents.due() {
             let current = self.entries.get_mut(&key).and_then(|entry| entry.current.as_mut());
             let Some(current) = current else { return };
@@ -211,8 +207,10 @@ impl Index {
         }
     }
 
-    /// The newest state of an object, if it has one, is not that any more.
-    fn supersede(&mut self, key: &Arc<str>, by: u64, deleted: bool, time: i64) {
+    /// The newest state of an object, if it has one, is not that any more: this one is, or the object is
+    /// deleted with it.
+    fn supersede(&mut self, object: &Arc<Object>, deleted: bool, time: i64) {
+        let (key, by) = (&object.key, object.revision);
         let entry = self.entries.entry(Arc::clone(key)).or_insert_with(|| {
             self.residents.add_key(key);
             Entry::default()
@@ -230,6 +228,10 @@ impl Index {
         entry.older.extend(replaced.map(|revision| Version { revision, deleted: false }));
         if deleted {
             entry.older.push(Version { revision: by, deleted: true });
+        } else {
+            let held = self.residents.admit(Arc::clone(object));
+            entry.current = Some(Current::Here(Box::new(held)));
+            self.evict();
         }
     }
 

@@ -24,6 +24,7 @@ mod holder;
 mod index;
 mod journal;
 mod load;
+mod lock_file;
 mod numbers;
 mod recent;
 mod recovery;

@@ -11,13 +11,18 @@ use crate::rows::{REVISION_COLUMNS, Revision, named_crc};
 use crate::shared::Contents;
 use crate::{Change, ReadError, Reader};
 
-/// Everything that is kept in memory; of the objects, so many bytes at most.
-pub(crate) fn load(file: &Connection, objects_bytes: usize) -> Result<Contents, ReadError> {
+/// Everything that is kept in memory; of the objects, so many bytes at most. `highest` is a sequence
+/// number that is known to have been given out.
+pub(crate) fn load(
+    file: &Connection,
+    highest: u64,
+    objects_bytes: usize,
+) -> Result<Contents, ReadError> {
     let floor = meta(file, "floor")?;
     let mut index = Index::new(meta(file, "first")?, floor, objects_bytes);
-    revisions(file, 0, |row| index.load(row.object, row.deleted, row.time))?;
+    revisions(file, 0, |row| index.load(&row.object, row.deleted, row.time))?;
     let mut cursors = cursors(file)?;
-    let Numbers { first, highest, holes } = numbers::at_start(file, &mut cursors)?;
+    let Numbers { first, highest, holes } = numbers::at_start(file, highest, &mut cursors)?;
     Ok(Contents { index, cursors, first_seq: first, last_seq: highest, holes, epoch: 0 })
 }
 
@@ -92,8 +97,8 @@ pub(crate) fn last_record(file: &Connection) -> Result<u64, ReadError> {
     number(file, "SELECT max(seq) FROM journal")
 }
 
-/// The highest number given out, as it is kept apart from the records; `None` in the file of an older
-/// program.
+/// The highest number given out, as it was kept apart from the records not long ago; `None` in the file
+/// of an older program.
 pub(crate) fn highest(file: &Connection) -> Result<Option<u64>, ReadError> {
     optional_meta(file, HIGHEST)
 }

@@ -1,8 +1,8 @@
 //! The numbers of the journal's records: which were given out, and which of those are missing.
 //!
-//! The highest number is kept apart from the records, in the transaction that writes them. So a
-//! journal that lost its last records does not give their numbers out again, below the cursors of
-//! readers that would then pass over what is new. Nothing is repaired: holes are told.
+//! The highest number is kept apart from the records: in the lock file after each commit, in the
+//! database once a second. So a journal that lost its last records does not give their numbers out again,
+//! below the cursors of readers that would then pass over what is new. Nothing is repaired: holes are told.
 
 use std::collections::BTreeSet;
 
@@ -30,14 +30,19 @@ pub(crate) struct Numbers {
     pub(crate) holes: Vec<Hole>,
 }
 
-/// Looks at the ends of the journal. Cursors that no reader can have written go to its end.
-pub(crate) fn at_start(file: &Connection, cursors: &mut Cursors) -> Result<Numbers, ReadError> {
+/// Looks at the ends of the journal. `given_out` is a number that was given out, 0 if none is known.
+/// Cursors that no reader can have written go to the end.
+pub(crate) fn at_start(
+    file: &Connection,
+    given_out: u64,
+    cursors: &mut Cursors,
+) -> Result<Numbers, ReadError> {
     let (first, last) = (load::first_seq(file)?, load::last_record(file)?);
-    let known = load::highest(file)?;
+    let known = load::highest(file)?.unwrap_or_default().max(given_out);
     let ahead = |seq: &u64| *seq > last && *seq - last <= CURSOR_AHEAD_MAX;
     // A reader has read what its cursor says, also where the number is missing or an older one.
     let read = cursors.all().map(|(_, cursor)| cursor.seq).filter(ahead).max();
-    let highest = last.max(known.unwrap_or_default()).max(read.unwrap_or_default());
+    let highest = last.max(known).max(read.unwrap_or_default());
     let mut holes = BTreeSet::new();
     if first > 0 {
         let nexts = cursors.all().map(|(_, cursor)| cursor.seq.saturating_add(1));

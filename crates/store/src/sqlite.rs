@@ -48,11 +48,13 @@ impl Sqlite {
             path: path.to_owned(),
             what: error.to_string(),
         };
-        let mut contents = load::load(&file, settings.objects_bytes).map_err(damaged)?;
+        let contents = load::load(&file, lock.highest(), settings.objects_bytes);
+        let mut contents = contents.map_err(damaged)?;
         let next_revision = (contents.index.revision() + 1).max(now.max(0).cast_unsigned());
         contents.index.begin(next_revision);
         contents.epoch = next_revision;
         let next_seq = contents.last_seq + 1;
+        let kept_seq = load::highest(&file).map_err(damaged)?.unwrap_or_default();
         let upkeep = Upkeep::new(page_size(&file).map_err(damaged)?);
         let disk = Disk::new(path.to_owned());
         let shared = Arc::new(Shared::new(settings, clock, disk, contents));
@@ -67,11 +69,10 @@ impl Sqlite {
             next_revision,
             upkeep,
             copier,
+            lock,
+            kept_seq,
         };
-        let run = move || {
-            writer.run(file);
-            drop(lock);
-        };
+        let run = move || writer.run(file);
         let thread = thread::Builder::new().name("store".into()).spawn(run);
         Ok(Self(Arc::new(Handle::new(shared, sender, thread.map_err(failed)?))))
     }

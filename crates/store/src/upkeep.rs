@@ -35,6 +35,8 @@ pub(crate) struct Chores {
     pub(crate) compacted: Vec<Superseded>,
     floor: u64,
     records_up_to: Option<u64>,
+    /// Whether it was time to look for something to remove.
+    pub(crate) looked: bool,
 }
 
 impl Chores {
@@ -88,6 +90,7 @@ impl Upkeep {
             compacted: index.compactable(since, settings.history_rows, most),
             floor: index.floor(),
             records_up_to: records_up_to(shared, rows, time, most)?,
+            looked: true,
         };
         let records = chores.records_up_to.map_or(0, |up_to| up_to - shared.first_seq() + 1);
         self.more = chores.compacted.len() >= most || records >= most as u64;

@@ -17,6 +17,7 @@ use crate::cursors::{CursorMove, Moved};
 use crate::group::Group;
 use crate::handle::Request;
 use crate::journal::Record;
+use crate::lock_file::LockFile;
 use crate::rows::Rows;
 use crate::settings::{CURSOR_DELAY, GROUP_BYTES_MAX, GROUP_MAX, UPKEEP_PERIOD};
 use crate::shared::{Published, Shared};
@@ -33,6 +34,10 @@ pub(crate) struct Writer {
     pub(crate) next_revision: u64,
     pub(crate) upkeep: Upkeep,
     pub(crate) copier: Copier,
+    /// Held as long as the writer runs.
+    pub(crate) lock: LockFile,
+    /// The highest sequence number that the database keeps apart from the records.
+    pub(crate) kept_seq: u64,
 }
 
 /// Why the writer let go of a connection.
@@ -174,14 +179,19 @@ impl Writer {
         let due = fresh || gathered.idle || gathered.attended || gathered.closing;
         let mut moved = if due { self.shared.cursors().moved() } else { Vec::new() };
         keep_last(&mut by_work, &mut moved);
-        if !fresh && moved.is_empty() && chores.is_none() {
+        let records = stamp(&group.records, self.next_seq, time);
+        let last_seq = records.last().map_or(self.next_seq - 1, |last| last.seq);
+        let has_time = chores.looked || gathered.idle || gathered.closing;
+        let keeps_seq = has_time && last_seq > self.kept_seq;
+        if !fresh && moved.is_empty() && chores.is_none() && !keeps_seq {
             return Ok(());
         }
-        let records = stamp(&group.records, self.next_seq, time);
         let written = rows.begin().and_then(|()| {
             group.changes.iter().try_for_each(|change| rows.change(change, time))?;
             records.iter().try_for_each(|one| rows.record(one.seq, one.time, &one.bytes))?;
-            records.last().map_or(Ok(()), |last| rows.highest(last.seq))?;
+            if keeps_seq {
+                rows.highest(last_seq)?;
+            }
             rows.cursors(&moved)?;
             by_work.iter().try_for_each(|one| rows.cursor_move(one))?;
             chores.write(rows)?;
@@ -191,6 +201,12 @@ impl Writer {
             // The first error is the one to tell; the connection is given up anyway.
             drop(rows.rollback());
             return Err(error);
+        }
+        if last_seq >= self.next_seq {
+            self.lock.set_highest(last_seq);
+        }
+        if keeps_seq {
+            self.kept_seq = last_seq;
         }
         self.shared.cursors().settle(moved);
         for moved in by_work {

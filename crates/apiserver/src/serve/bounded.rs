@@ -3,7 +3,7 @@
 //! A request that takes too long is answered with 504, unless the store has begun its write: then
 //! the outcome of the write, which has the event, is what is answered, a little later than the bound.
 
-use std::pin::pin;
+use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -12,14 +12,14 @@ use crate::handover::Handover;
 use crate::limits::RECORD_TIME_MAX;
 use crate::{Answer, Reply, ledger, refusal};
 
-/// What becomes of `work`, or a 504 with `message` when that takes longer than `limit`.
+/// What becomes of `work`, or a 504 with `message` when that takes longer than `limit`. The work stays
+/// where it is pinned: taken by value, it would be in this future twice, and every request would be copied.
 pub(super) async fn within(
     limit: Duration,
     handover: &Handover,
     message: &str,
-    work: impl Future<Output = Result<Reply, Answer>>,
+    mut work: Pin<&mut impl Future<Output = Result<Reply, Answer>>>,
 ) -> Result<Reply, Answer> {
-    let mut work = pin!(work);
     match timeout(limit, work.as_mut()).await {
         Ok(done) => done,
         Err(_) if handover.withdraw() => Err(refusal::timeout(message).into()),
@@ -32,6 +32,8 @@ pub(super) async fn within(
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use store::StoreError;
 
     use super::*;
@@ -40,7 +42,7 @@ mod tests {
     async fn check(is_begun: bool, work: impl Future<Output = Result<Reply, Answer>>) -> String {
         let handover = Handover::default();
         assert!(!is_begun || handover.begin());
-        let outcome = within(Duration::ZERO, &handover, "too late", work).await;
+        let outcome = within(Duration::ZERO, &handover, "too late", pin!(work)).await;
         assert_eq!(handover.begin(), is_begun, "what is withdrawn cannot begin any more");
         match outcome {
             Ok(Reply::Plain(answer) | Reply::Recorded(answer)) | Err(answer) => {

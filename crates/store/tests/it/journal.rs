@@ -172,8 +172,15 @@ async fn a_damaged_record_is_named_and_can_be_passed() {
     assert_eq!(journal.read(5, 100, 1 << 20).await.expect("records").len(), 4);
 }
 
+/// At the end of what is done to a file: the lock file beside it is removed too.
+const WITHOUT_LOCK_FILE: &str = " -- without the lock file";
+
 /// What is done to the file while no server has it open.
 fn tamper(place: &Place, sql: &str) {
+    if sql.ends_with(WITHOUT_LOCK_FILE) {
+        let lock = place.path().with_added_extension("lock");
+        fs::remove_file(lock).expect("the lock file");
+    }
     let file = rusqlite::Connection::open(place.path()).expect("the file");
     file.execute_batch(sql).expect("it is changed");
 }
@@ -214,8 +221,12 @@ async fn a_journal_that_ends_before_a_cursor_gives_out_no_number_twice_and_tells
     check("DELETE FROM journal WHERE seq > 19", 21, (20, 20), &[19, 21]).await;
     check("DELETE FROM journal", 21, (19, 20), &[21]).await;
     check("DELETE FROM journal WHERE seq < 20", 21, (19, 19), &[20, 21]).await;
-    let older = "DELETE FROM meta WHERE key = 'seq'; DELETE FROM journal WHERE seq > 10";
-    check(older, 19, (11, 18), &[19]).await;
+    // After a SIGKILL the lock file alone may know; of an older program nothing but a cursor tells.
+    let unkept = "DELETE FROM meta WHERE key = 'seq'; DELETE FROM journal WHERE seq > 10";
+    check(unkept, 21, (11, 20), &[21]).await;
+    check(&format!("{unkept}{WITHOUT_LOCK_FILE}"), 19, (11, 18), &[19]).await;
+    let cut = "DELETE FROM journal WHERE seq > 10";
+    check(&format!("{cut}{WITHOUT_LOCK_FILE}"), 21, (11, 20), &[21]).await;
 }
 
 #[tokio::test]

@@ -42,6 +42,22 @@ impl Field {
     pub(crate) const fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Whether one event can have several values of it.
+    pub(crate) const fn has_several_values(&self) -> bool {
+        match &self.path {
+            Path::SourceIps | Path::RequestObject(_) | Path::ResponseObject(_) => true,
+            Path::User(user)
+            | Path::ImpersonatedUser(user)
+            | Path::EffectiveUser(user)
+            | Path::Actor(user) => matches!(user, UserPath::Groups | UserPath::Extra(_)),
+            Path::Status(status) => matches!(
+                status,
+                StatusPath::CauseReason | StatusPath::CauseMessage | StatusPath::CauseField
+            ),
+            _ => false,
+        }
+    }
 }
 
 impl Path {

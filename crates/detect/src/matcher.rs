@@ -193,6 +193,20 @@ impl Test {
         }
     }
 
+    /// Whether all texts that match begin with another character than this one.
+    pub(crate) fn begins_without(&self, character: char) -> bool {
+        let first = match self {
+            Self::Matches(pattern) => pattern.first(),
+            _ => None,
+        };
+        first.is_some_and(|first| !first.eq_ignore_ascii_case(&character))
+    }
+
+    /// Whether it is a text in which the case of letters counts.
+    pub(crate) fn is_cased(&self) -> bool {
+        matches!(self, Self::Matches(pattern) if pattern.case() == Case::Counts)
+    }
+
     /// Whether the field must be equal to its literal as a whole.
     pub(crate) fn is_equality(&self) -> bool {
         matches!(self, Self::Matches(pattern) if pattern.literal().is_some())

@@ -15,6 +15,7 @@ mod filter;
 mod header;
 mod members;
 mod modifier;
+mod plurals;
 mod possible;
 mod suppression;
 pub(crate) mod yaml;
@@ -30,7 +31,7 @@ pub use extension::{FORGET_AFTER, KEEP_ALIVE, LEARNING, MAX_DURATION};
 pub(crate) use suppression::suppressions;
 pub use yaml::{DEPTH_MAX, NODES_MAX, TEXT_LEN_MAX};
 
-use crate::error::Errors;
+use crate::error::{Errors, Position};
 use crate::ruleset::LoadOptions;
 use members::Members;
 
@@ -45,8 +46,13 @@ pub(crate) fn read(
     let starts: Vec<usize> = roots.iter().map(|root| root.at.line).collect();
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
     let mut documents = Vec::new();
+    let is_nothing = |root: &yaml::Node| matches!(root.value, yaml::Value::Null);
+    if errors.is_empty() && roots.iter().all(is_nothing) {
+        let hint = "a rule has a `title` and a `detection`; `keepwatch rules new` begins one";
+        errors.hint(Position { line: 1, column: 1 }, "there is no rule in it", hint);
+    }
     for (place, root) in roots.iter().enumerate() {
-        if matches!(root.value, yaml::Value::Null) {
+        if is_nothing(root) {
             continue;
         }
         if errors.is_full() {
@@ -136,7 +142,7 @@ pub(crate) fn event_matcher(
     let [root] = roots.as_slice() else {
         if errors.is_empty() {
             let message = "one mapping of selections is expected";
-            errors.hint(crate::Position { line: 1, column: 1 }, message, "write `selection: {…}`");
+            errors.hint(Position { line: 1, column: 1 }, message, "write `selection: {…}`");
         }
         return None;
     };

@@ -112,6 +112,18 @@ impl Pattern {
         }
     }
 
+    /// The character that all texts that match begin with, if there is one, in either case.
+    pub(crate) fn first(&self) -> Option<char> {
+        match &self.form {
+            Form::Equal(text) | Form::StartsWith(text) => text.chars().next(),
+            Form::General(tokens) => match tokens.first()? {
+                Token::Char(first) => Some(*first),
+                Token::One | Token::Many => None,
+            },
+            Form::Contains(_) | Form::EndsWith(_) | Form::NotEmpty => None,
+        }
+    }
+
     /// What it compares with, for exports.
     pub(crate) const fn form(&self) -> &Form {
         &self.form

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use event::Stage;
 
-use super::{Node, Test};
+use super::{Case, Node, Test};
 use crate::field::{Path, RefPath};
 
 /// Fields that rules are indexed by.
@@ -86,7 +86,12 @@ fn words(node: &Node, dimension: Dimension) -> Option<BTreeSet<String>> {
         // These fields have one value: it must be in the set of each part.
         Node::All(nodes) => {
             let sets = nodes.iter().filter_map(|node| words(node, dimension));
-            sets.reduce(|all, other| all.intersection(&other).cloned().collect())
+            let mut left: BTreeSet<String> =
+                sets.reduce(|all, other| all.intersection(&other).cloned().collect())?;
+            for node in nodes {
+                exclude(node, dimension, &mut left);
+            }
+            Some(left)
         }
         Node::Any(nodes) => {
             let mut all = BTreeSet::new();
@@ -102,5 +107,34 @@ fn words(node: &Node, dimension: Dimension) -> Option<BTreeSet<String>> {
         }
         Node::Shared(node) => words(node, dimension),
         Node::Test(..) | Node::Not(_) => None,
+    }
+}
+
+/// Takes out the words that do not go together with a part that must hold.
+fn exclude(node: &Node, dimension: Dimension, words: &mut BTreeSet<String>) {
+    match node {
+        Node::All(nodes) => {
+            for node in nodes {
+                exclude(node, dimension, words);
+            }
+        }
+        Node::Shared(node) => exclude(node, dimension, words),
+        Node::Not(node) => words.retain(|word| !is_met_by(node, dimension, word)),
+        Node::Any(_) | Node::Test(..) => {}
+    }
+}
+
+/// Whether every event with this word meets the condition, whatever else is in it.
+fn is_met_by(node: &Node, dimension: Dimension, word: &str) -> bool {
+    match node {
+        Node::All(nodes) => nodes.iter().all(|node| is_met_by(node, dimension, word)),
+        Node::Any(nodes) => nodes.iter().any(|node| is_met_by(node, dimension, word)),
+        Node::Shared(node) => is_met_by(node, dimension, word),
+        Node::Test(field, Test::Matches(pattern)) => {
+            dimension.is_path(field.path())
+                && pattern.case() == Case::Ignored
+                && pattern.matches(word)
+        }
+        Node::Test(..) | Node::Not(_) => false,
     }
 }

@@ -215,7 +215,7 @@ impl Resolver<'_> {
     }
 
     /// Makes the rules of the documents that are left.
-    fn make(self, documents: &[Document]) -> Resolved {
+    fn make(mut self, documents: &[Document]) -> Resolved {
         let mut places = vec![None; documents.len()];
         let mut count = 0;
         for (place, document) in documents.iter().enumerate() {
@@ -244,13 +244,19 @@ impl Resolver<'_> {
             };
             rules.push(rule(document, body));
         }
-        self.apply_filters(documents, &index_of, &mut rules);
+        let empty = self.apply_filters(documents, &index_of, &mut rules);
         silence(documents, &index_of, |place| self.is_in(place), &mut rules);
         let by_name = self
             .by_name
             .iter()
             .filter_map(|(name, place)| Some((name.clone(), places.get(*place).copied()??)))
             .collect();
+        for (filter, rule) in empty {
+            let Some(document) = documents.get(filter) else { continue };
+            let message = format!("no event is left for `{}`", sigma::yaml::shown(&rule));
+            let hint = "the filter excludes all that the rule looks for".to_owned();
+            self.error(document, document.at, message, Some(hint));
+        }
         Resolved { rules, by_name }
     }
 
@@ -289,12 +295,15 @@ impl Resolver<'_> {
         }
     }
 
+    /// Adds the conditions of filters to rules. Gives back the filters, by their places, that leave no event
+    /// for a rule, and the rule's id.
     fn apply_filters(
         &self,
         documents: &[Document],
         index_of: &dyn Fn(&str) -> Option<usize>,
         rules: &mut [Rule],
-    ) {
+    ) -> Vec<(usize, String)> {
+        let mut empty = Vec::new();
         let mut of_all = Vec::new();
         let mut of_rule: Vec<Vec<Arc<Node>>> = vec![Vec::new(); rules.len()];
         for (place, document) in documents.iter().enumerate() {
@@ -311,6 +320,8 @@ impl Resolver<'_> {
                     let indices: BTreeSet<usize> =
                         names.iter().filter_map(|(name, _)| index_of(name)).collect();
                     for index in indices {
+                        let rule = rules.get(index).filter(|rule| is_emptied(rule, &condition));
+                        empty.extend(rule.map(|rule| (place, rule.id.clone())));
                         if let Some(filters) = of_rule.get_mut(index) {
                             filters.push(Arc::clone(&condition));
                         }
@@ -330,7 +341,15 @@ impl Resolver<'_> {
                 *expression = expression.clone().and(&filters);
             }
         }
+        empty
     }
+}
+
+/// Whether no event meets both the rule and a filter.
+fn is_emptied(rule: &Rule, filter: &Arc<Node>) -> bool {
+    let rule::Body::Detection(expression) = &rule.body else { return false };
+    let both = expression.clone().and(std::slice::from_ref(filter));
+    both.requirements().impossible().is_some()
 }
 
 /// A rule that a correlation counts raises no signals itself, unless one asks for them.

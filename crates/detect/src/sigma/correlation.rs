@@ -4,6 +4,7 @@ use super::ast::{Alias, Correlation, CorrelationKind};
 use super::header::unknown;
 use super::members::{Members, text, texts_with_places};
 use super::yaml::{Node, Value, shown};
+use crate::engine::WINDOW_EVENTS_MAX;
 use crate::error::{Errors, Position};
 use crate::field::Field;
 use crate::rule::Threshold;
@@ -19,6 +20,8 @@ pub(super) const UNITS: &str =
 const RULES_MAX: usize = 100;
 /// Most keys of a group.
 const GROUP_BY_MAX: usize = 8;
+/// The largest number that is counted up to.
+const COUNT_MAX: u64 = WINDOW_EVENTS_MAX as u64;
 /// Most fields whose values are counted together.
 const COUNTED_MAX: usize = 4;
 
@@ -71,6 +74,15 @@ pub(super) fn read(node: &Node, errors: &mut Errors) -> Option<Correlation> {
     };
     if matches!(kind, CorrelationKind::ValueCount(_)) && is_silence {
         errors.hint(kind_at, "silence has no values", "use event_count with `lt: 1`");
+    }
+    if let CorrelationKind::ValueCount(counted) = &kind
+        && let [counted] = counted.as_slice()
+        && threshold.is_some_and(|it| it.at_least > 1)
+        && !counted.has_several_values()
+        && group_by.iter().any(|(name, _)| Field::parse(name).is_ok_and(|it| it == *counted))
+    {
+        let message = format!("each group has one value of `{counted}`, so there are never more");
+        errors.hint(kind_at, message, "count another field, or group by another one");
     }
     let timespan = timespan?;
     Some(Correlation { kind, rules, generate, group_by, timespan, condition: threshold, aliases })
@@ -249,6 +261,9 @@ fn check_bounds(
     let Threshold { at_least, at_most } = threshold;
     if below_zero || at_least > at_most {
         errors.add(at, "no number meets the condition");
+    } else if at_least > COUNT_MAX {
+        let hint = "use a smaller number, or a shorter timespan";
+        errors.hint(at, format!("no more than {COUNT_MAX} events or values are counted"), hint);
     } else if at_least == 0 && at_most == u64::MAX {
         errors.hint(at, "every number meets the condition", "write `gte: 1`");
     } else if at_least == 0 && at_most > 0 {

@@ -93,8 +93,8 @@ fn check_whole(detection: &Detection, at: Position, errors: &mut Errors) {
     if let Some(dimension) = expression.requirements().impossible() {
         errors.hint(
             at,
-            format!("no event meets the condition: `{}` would need two values", dimension.name()),
-            "put alternatives into one list, or combine the selections with `or`",
+            format!("no event meets the condition: no value of `{}` is left", dimension.name()),
+            "put alternatives into one list, or combine the selections with `or`; see what `not` excludes",
         );
     }
 }

@@ -1,15 +1,18 @@
 //! Refuses values that no event can have: such a rule would be read and never fire.
 
+use event::OwnEvent;
+
 use super::ast::{Item, Modifier, Scalar};
 use super::compile::{self, Complaint};
+use super::plurals;
 use super::yaml::shown;
 use crate::error::Errors;
 use crate::field::{Path, RefPath, StatusPath, UserPath};
 use crate::matcher::Test;
 use crate::nearest;
 
-/// Verbs of Kubernetes, HTTP methods of other requests, and events of our own.
-const VERBS: [&str; 19] = [
+/// Verbs of Kubernetes, and HTTP methods of other requests. Events of our own have verbs besides.
+const VERBS: [&str; 15] = [
     "get",
     "list",
     "watch",
@@ -25,10 +28,6 @@ const VERBS: [&str; 19] = [
     "connect",
     "trace",
     "proxy",
-    "heartbeat",
-    "gap",
-    "skip",
-    "rewind",
 ];
 const STAGES: [&str; 4] = ["RequestReceived", "ResponseStarted", "ResponseComplete", "Panic"];
 const LEVELS: [&str; 3] = ["Metadata", "Request", "RequestResponse"];
@@ -51,6 +50,11 @@ pub(super) fn check(item: &Item, errors: &mut Errors) {
 }
 
 fn complaint(item: &Item, scalar: &Scalar, tests: &[Test]) -> Option<Complaint> {
+    let asks_for_none = |test: &Test| matches!(test, Test::Null | Test::Exists(false));
+    if is_always_there(item.field.path()) && tests.iter().all(asks_for_none) {
+        let message = format!("`{}` is never absent: the rule could not fire", item.field);
+        return Some((message, Some("every event has it: leave the line away".to_owned())));
+    }
     let (Scalar::Text(text) | Scalar::Number(text)) = scalar else {
         let words = words(item.field.path())?;
         let is_wrong = matches!(scalar, Scalar::Bool(_))
@@ -80,8 +84,17 @@ fn complaint(item: &Item, scalar: &Scalar, tests: &[Test]) -> Option<Complaint> 
         let fits = |word: &&str| tests.iter().any(|test| test.accepts(word));
         return (!words.iter().any(fits)).then(|| never(item, text, &words));
     }
+    if *item.field.path() == Path::RequestUri && tests.iter().all(|it| it.begins_without('/')) {
+        let hint = "a request URI begins with a slash".to_owned();
+        return Some((impossible(item, text), Some(hint)));
+    }
     let literal = tests.iter().find_map(Test::literal)?;
     malformed(item.field.path(), literal, tests).map(|hint| (impossible(item, text), Some(hint)))
+}
+
+/// Fields that every event has.
+const fn is_always_there(path: &Path) -> bool {
+    matches!(path, Path::Verb | Path::Stage | Path::Level)
 }
 
 /// A comparison that the field's values are never fit for: of what, and where there is it.
@@ -145,7 +158,7 @@ fn never(item: &Item, text: &str, words: &[&str]) -> Complaint {
 /// All values that a field can have, if they are few.
 fn words(path: &Path) -> Option<Vec<&'static str>> {
     Some(match path {
-        Path::Verb => VERBS.to_vec(),
+        Path::Verb => VERBS.into_iter().chain(OwnEvent::ALL.map(OwnEvent::verb)).collect(),
         Path::Stage => STAGES.to_vec(),
         Path::Level => LEVELS.to_vec(),
         Path::Status(StatusPath::Status) => STATUSES.to_vec(),
@@ -176,17 +189,81 @@ fn malformed(path: &Path, literal: &str, tests: &[Test]) -> Option<String> {
         {
             Some("these names have letters, digits, dots and dashes only".to_owned())
         }
+        Path::ObjectRef(RefPath::Resource | RefPath::ApiGroup | RefPath::Namespace)
+            if literal.bytes().any(|it| it.is_ascii_uppercase())
+                && tests.iter().all(Test::is_cased) =>
+        {
+            Some("these names have no capital letters: leave `cased` away".to_owned())
+        }
+        Path::ObjectRef(RefPath::Subresource) if literal.contains('/') => {
+            Some("a subresource has no slash: name the resource with objectRef.resource".to_owned())
+        }
+        Path::ObjectRef(RefPath::ApiVersion) if literal.contains('/') => {
+            Some("name the group with objectRef.apiGroup".to_owned())
+        }
+        Path::RequestObject(keys) | Path::ResponseObject(keys) if keys.is_empty() => {
+            Some("a body is an object: name a key, as in requestObject.spec.paused".to_owned())
+        }
+        Path::ObjectRef(RefPath::ApiGroup)
+            if is_whole && literal.eq_ignore_ascii_case("kio.kasten.io") =>
+        {
+            Some("K10's groups are apps.kio.kasten.io, actions.kio.kasten.io and so on".to_owned())
+        }
+        Path::ObjectRef(RefPath::Resource) if is_whole => plurals::of_singular(literal)
+            .map(|plural| format!("a resource is named by its plural: `{plural}`")),
+        Path::ObjectRef(RefPath::ApiGroup) if is_whole && literal.eq_ignore_ascii_case("core") => {
+            Some("the core group has no name: write `''`".to_owned())
+        }
         Path::SourceIps if is_whole && literal.parse::<std::net::IpAddr>().is_err() => {
             Some("write an address, or a network with the modifier `cidr`".to_owned())
         }
-        Path::RequestUri if is_whole && !literal.starts_with('/') => {
-            Some("a request URI begins with a slash".to_owned())
+        Path::SourceIps
+            if !literal.bytes().all(|it| it.is_ascii_hexdigit() || b".:%".contains(&it)) =>
+        {
+            Some(
+                "addresses have digits, dots and colons; networks need the modifier `cidr`"
+                    .to_owned(),
+            )
         }
+        Path::User(user)
+        | Path::ImpersonatedUser(user)
+        | Path::EffectiveUser(user)
+        | Path::Actor(user) => service_account(user, literal, tests),
         Path::RequestReceivedTimestamp | Path::StageTimestamp
             if is_whole && event::Timestamp::parse(literal).is_err() =>
         {
             Some("write it as 2026-11-23T09:30:00.123456Z".to_owned())
         }
+        _ => None,
+    }
+}
+
+/// What is wrong with the name of a service account, or of their groups.
+fn service_account(path: &UserPath, literal: &str, tests: &[Test]) -> Option<String> {
+    const ACCOUNT: &str = "system:serviceaccount:";
+    const GROUPS: &str = "system:serviceaccounts";
+    let is_whole = tests.iter().all(Test::is_equality);
+    let begins_with = |start: &str| {
+        let start_of = literal.get(..start.len());
+        start_of.is_some_and(|it| it.eq_ignore_ascii_case(start))
+            && tests.iter().all(|test| !test.begins_without('s'))
+    };
+    match path {
+        UserPath::Username if begins_with(GROUPS) => Some(format!(
+            "that is a group (`user.groups`); an account is `{ACCOUNT}NAMESPACE:NAME`"
+        )),
+        UserPath::Username
+            if is_whole
+                && begins_with(ACCOUNT)
+                && !literal.get(ACCOUNT.len()..).is_some_and(|rest| rest.contains(':')) =>
+        {
+            Some(
+                "write NAMESPACE:NAME behind it, or use `user.serviceAccount.namespace`".to_owned(),
+            )
+        }
+        UserPath::Groups if begins_with(ACCOUNT) => Some(format!(
+            "that is an account (`user.username`); their groups are `{GROUPS}` and `{GROUPS}:NAMESPACE`"
+        )),
         _ => None,
     }
 }

@@ -61,8 +61,33 @@ fn a_mistake_in_a_selection_has_its_place_and_a_hint() {
         ("userAgent|cidr: 10.0.0.0/8", 21, "never", "sourceIPs"),
         ("stageTimestamp|within: 5m", 28, "never", "bodies"),
         ("verb|utf16: get", 5, "UTF-16", "base64"),
+        ("objectRef.resource: restorepoint", 25, "never", "`restorepoints`"),
+        ("objectRef.resource: StorageRepository", 25, "never", "`storagerepositories`"),
+        ("objectRef.resource|cased: RestorePoints", 31, "never", "no capital letters"),
+        ("objectRef.apiGroup: core", 25, "never", "has no name"),
+        ("requestURI|startswith: api/v1", 28, "never", "slash"),
+        ("requestURI: api/*/pods", 17, "never", "slash"),
+        ("sourceIPs|startswith: 10.0.0.0/8", 27, "never", "cidr"),
+        ("user.username: system:serviceaccount:shop", 20, "never", "NAMESPACE:NAME"),
+        ("actor.username|startswith: 'system:serviceaccounts:shop'", 32, "never", "user.groups"),
+        ("user.groups: system:serviceaccount:shop:web", 18, "never", "system:serviceaccounts"),
+        ("objectRef.apiGroup: kio.kasten.io", 25, "never", "apps.kio.kasten.io"),
+        ("objectRef.apiVersion: apps/v1", 27, "never", "objectRef.apiGroup"),
+        ("objectRef.subresource: pods/exec", 28, "never", "no slash"),
+        ("requestObject: foo", 20, "never", "requestObject.spec"),
+        ("verb: null", 11, "never", "every event"),
+        ("stage|exists: false", 19, "never", "every event"),
     ] {
         in_selection(item, column, message, hint);
+    }
+}
+
+/// The verbs of two of them were missing, and rules on them were refused.
+#[test]
+fn rules_may_look_for_every_event_of_the_server_itself() {
+    for verb in event::OwnEvent::ALL.map(event::OwnEvent::verb) {
+        let text = format!("title: t\ndetection:\n  s: {{verb: {verb}}}\n  condition: s\n");
+        assert_eq!(errors(&text), [""; 0], "{verb}");
     }
 }
 
@@ -119,7 +144,7 @@ fn a_mistake_in_a_document_has_its_place_and_a_hint() {
             "title: t\ndetection:\n  s: {verb: get}\n  u: {verb: list}\n  condition: s and u\n"
                 .to_owned(),
             "5:14",
-            "`verb` would need two values",
+            "no value of `verb` is left",
             "`or`",
         ),
         (
@@ -162,6 +187,41 @@ fn a_mistake_in_the_extension_has_its_place_and_a_hint() {
             "title: t\nid: t\nkeepwatch: {{{extension}}}\ndetection:\n  s: {{verb: get}}\n  condition: s\n"
         );
         check(&text, &format!("3:{column}"), message, hint);
+    }
+}
+
+/// Rules that were read and could never fire.
+#[test]
+fn a_rule_that_excludes_all_that_it_looks_for_is_a_mistake() {
+    let rule = "title: t\nname: t\ndetection:\n  s: {verb: delete, userAgent: x}\n  \
+                d: {verb: [delete, get]}\n  condition: CONDITION\n";
+    let with = |condition: &str| rule.replace("CONDITION", condition);
+    for condition in ["s and not d", "not (s or d) and s", "s and d and not 1 of d*"] {
+        check(&with(condition), "6:14", "no value of `verb` is left", "`not`");
+    }
+    for condition in ["d and not s", "s or not d", "s and not (d and not s)"] {
+        assert_eq!(errors(&with(condition)), [""; 0], "{condition}");
+    }
+    let filter = "---\ntitle: f\nfilter:\n  rules: [t]\n  d: {verb: d*}\n  condition: not d\n";
+    let rule = with("s or (d and s)");
+    check(&(rule + filter), "8:1", "no event is left for `t`", "");
+    let count = |condition: &str| {
+        format!(
+            "title: t\nname: t\ndetection:\n  s: {{verb: delete}}\n  condition: s\n---\ntitle: c\nid: c\n\
+             correlation:\n  rules: [t]\n  timespan: 1h\n  {condition}\n"
+        )
+    };
+    let text = count("type: value_count\n  group-by: [verb]\n  condition: {field: verb, gte: 2}");
+    check(&text, "12:9", "each group has one value of `verb`", "another field");
+    let text = count("type: event_count\n  condition: {gte: 65537}");
+    check(&text, "13:14", "65536", "");
+}
+
+/// A file with nothing but comments counted as a valid one.
+#[test]
+fn a_file_without_a_rule_is_a_mistake() {
+    for text in ["", "# title: nothing\n", "---\n---\n", "null\n"] {
+        check(text, "1:1", "there is no rule in it", "rules new");
     }
 }
 

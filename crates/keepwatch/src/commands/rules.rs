@@ -52,11 +52,17 @@ fn documents(args: &RuleFilesArgs) -> Result<Vec<Document>> {
 
 fn check(args: &RuleFilesArgs) -> Result<ExitCode> {
     let documents = documents(args)?;
-    match RuleSet::load(&documents, &options(args)?) {
+    match load_alone_or_with_builtin(&documents, &options(args)?) {
         Ok(rules) => {
-            let raising = rules.rules().iter().filter(|rule| rule.raises).count();
-            let files = documents.len();
-            writeln!(io::stdout(), "{files} files, {raising} rules that raise signals: valid")?;
+            let is_named = |rule: &&Rule| documents.iter().any(|it| it.file == rule.origin.file);
+            let raising = rules.rules().iter().filter(|it| it.raises).filter(is_named).count();
+            let count = |number: usize, one: &str, many: &str| match number {
+                1 => format!("1 {one}"),
+                _ => format!("{number} {many}"),
+            };
+            let files = count(documents.len(), "file", "files");
+            let rules = count(raising, "rule that raises", "rules that raise");
+            writeln!(io::stdout(), "{files}, {rules} signals: valid")?;
             Ok(ExitCode::SUCCESS)
         }
         Err(errors) => {
@@ -64,6 +70,17 @@ fn check(args: &RuleFilesArgs) -> Result<ExitCode> {
             Ok(ExitCode::from(FAILED))
         }
     }
+}
+
+/// Files may name built-in rules, and may be copies of them: by themselves they are right or with those.
+fn load_alone_or_with_builtin(
+    documents: &[Document],
+    options: &LoadOptions,
+) -> Result<RuleSet, Vec<RuleError>> {
+    RuleSet::load(documents, options).or_else(|errors| {
+        let all: Vec<Document> = builtin::kasten().iter().chain(documents).cloned().collect();
+        RuleSet::load(&all, options).map_err(|_more| errors)
+    })
 }
 
 fn say_all(errors: &[RuleError]) {

@@ -36,7 +36,7 @@ fn begun() -> (tempfile::TempDir, String) {
 fn a_new_rule_passes_check_and_test_and_is_not_written_over() {
     let (folder, path) = begun();
     let folder = folder.path().to_str().unwrap();
-    check(&["check", &path], 0, &["1 files, 1 rules that raise signals: valid"], &[]);
+    check(&["check", &path], 0, &["1 file, 1 rule that raises signals: valid"], &[]);
     check(&["check", folder], 0, &["valid"], &[]);
     check(&["test", &path], 0, &["ok", "2 examples, 1 signals", "1 rule file, 0 failed"], &[]);
     check(&["list", &path], 0, &["my-rule", "medium", "Secrets deleted by a person"], &[]);
@@ -59,6 +59,26 @@ fn every_mistake_is_named_with_its_place() {
     let places: Vec<&str> = said.lines().filter(|line| line.contains("bad.yaml:")).collect();
     assert_eq!(places.len(), 2, "{said}");
     assert!(said.contains("help: ") && said.contains("2 mistakes"), "{said}");
+}
+
+/// A filter of a built-in rule, as the guide has one, was refused unless that rule was in the file.
+#[test]
+fn a_filter_may_name_a_built_in_rule_and_copies_of_built_in_rules_may_be_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let filter = "title: Cleanup\nfilter:\n  rules: [RULE]\n  cleanup: {user.username: tidy}\n  \
+                  condition: not cleanup\n";
+    let write = |name: &str, rule: &str| {
+        std::fs::write(path(name), filter.replace("RULE", rule)).unwrap();
+        path(name)
+    };
+    let known = write("known.yaml", "kasten-restorepoints-manually-deleted");
+    check(&["check", &known], 0, &["1 file, 0 rules that raise signals: valid"], &[]);
+    let unknown = write("unknown.yaml", "kasten-restorepoint");
+    check(&["check", &unknown], 1, &[], &["unknown.yaml:3:11: there is no rule"]);
+    let copy = text(&rules(&["show", "kasten-bulk-deletion"]).stdout);
+    std::fs::write(path("kasten-bulk-deletion.yaml"), copy).unwrap();
+    check(&["check", &path("kasten-bulk-deletion.yaml")], 0, &["valid"], &[]);
 }
 
 #[test]

@@ -70,7 +70,7 @@ async fn a_mistake_is_told_with_its_place() {
         async |sigma: &str| server.said(&format!("POST {RULES}"), &rule("mine", sigma)).await;
     expect![[r#"422 DetectionRule.siem.keepwatch.io "mine" is invalid: spec.sigma: Invalid value: 9:5: no audit event has a field `vreb` (help: did you mean `verb`?)"#]]
         .assert_eq(&check(&sigma(FIRST, "delete").replace("    verb:", "    vreb:")).await);
-    expect![[r#"422 DetectionRule.siem.keepwatch.io "mine" is invalid: spec.sigma: Required value: there is no rule in it"#]].assert_eq(&check("").await);
+    expect![[r#"422 DetectionRule.siem.keepwatch.io "mine" is invalid: spec.sigma: Invalid value: 1:1: there is no rule in it (help: a rule has a `title` and a `detection`; `keepwatch rules new` begins one)"#]].assert_eq(&check("").await);
     expect![[r#"422 DetectionRule.siem.keepwatch.io "mine" is invalid: spec.sigma: Invalid value: 2:1: while parsing a node, did not find expected node content"#]].assert_eq(&check("title: [").await);
 }
 

@@ -45,6 +45,7 @@ static KASTEN: LazyLock<Vec<Document>> = LazyLock::new(|| {
         "kasten-retireaction-created-by-person",
         "kasten-retireactions-excessive-creation",
         "keepwatch-cursor-moved",
+        "keepwatch-destination-released",
         "keepwatch-heartbeat-silent",
         "keepwatch-journal-gap",
         "keepwatch-notifier-changed",

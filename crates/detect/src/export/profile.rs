@@ -3,6 +3,8 @@
 //! The same event has other names and types by the agent or the table that it came through.
 //! Deliberately absent: the profiles themselves; each target has its own.
 
+use event::OwnEvent;
+
 use super::condition::Attribute;
 use super::fidelity::{Reason, ReasonKind};
 
@@ -95,7 +97,14 @@ pub struct Lack {
 pub(super) const OWN_RECORDS: Lack = Lack {
     what: "what Keepwatch records about itself",
     field: Word::Verb,
-    values: &["heartbeat", "gap", "cursor"],
+    values: &[
+        OwnEvent::Heartbeat.verb(),
+        OwnEvent::Gap.verb(),
+        OwnEvent::Skip.verb(),
+        OwnEvent::Rewind.verb(),
+        OwnEvent::Release.verb(),
+        OwnEvent::Resume.verb(),
+    ],
 };
 
 /// A field with few values.

@@ -130,6 +130,34 @@ fn every_rule_is_exported_or_refused_with_a_reason() {
     }
 }
 
+/// Rules on what only Keepwatch records went to the cluster's own audit log, where they could never fire.
+#[test]
+fn rules_on_events_that_a_way_does_not_have_are_refused() {
+    let own = [
+        "keepwatch-cursor-moved",
+        "keepwatch-cursor-moved-back",
+        "keepwatch-destination-released",
+        "keepwatch-heartbeat-silent",
+        "keepwatch-journal-gap",
+    ];
+    let mut ways = Vec::new();
+    for target in export::all() {
+        for profile in target.profiles() {
+            if !profile.lacks.iter().any(|lack| lack.what.contains("records about itself")) {
+                continue;
+            }
+            ways.push(profile.name);
+            for rule in exported(*target, profile, target.formats().first().unwrap()) {
+                let is_own = own.contains(&&*rule.rule);
+                assert!(!is_own || rule.fidelity.is_refused(), "{} {}", profile.name, rule.rule);
+            }
+        }
+    }
+    for way in ["kubernetes.audit", "AKSAudit", "kube-apiserver-audit", "k8saudit"] {
+        assert!(ways.contains(&way), "{way} is not in {ways:?}");
+    }
+}
+
 #[test]
 fn what_differs_is_written_only_if_asked_for_and_says_so() {
     let rules = pack::all();

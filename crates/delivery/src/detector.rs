@@ -23,6 +23,7 @@ use detect::engine::{EngineStatistics, RuleStatistics, SuppressionStatistics};
 use detect::{Engine, Input, RuleSet, SignalChange, Suppression};
 use event::record::write_signal;
 use event::signal::{ChangeKind, Signal, SignalSpec};
+use event::term::RecordFields;
 use event::{Timestamp, View};
 use store::{ReadError, StoreError, Transaction};
 use tokio::sync::watch;
@@ -33,7 +34,7 @@ use crate::Delivery;
 use crate::backoff::Backoff;
 use crate::health::{Condition, SinkStatus};
 use crate::notification::Clock;
-use crate::reader::{Content, Entry, JournalReader, Stopped, drained};
+use crate::reader::{BATCH_ROWS_MAX, Content, Entry, JournalReader, Stopped, drained};
 use costs::Costs;
 pub use costs::SAMPLE_PERIOD;
 use pending::Pending;
@@ -243,10 +244,11 @@ impl Detector {
             if !is_idle {
                 continue;
             }
-            if stop.is_cancelled() {
+            if !stop.is_cancelled() {
+                self.wait(stop).await?;
+            } else if self.reader.journal().last_seq() <= self.position {
                 return self.save_checkpoint().await;
             }
-            self.wait(stop).await?;
         }
     }
 
@@ -270,16 +272,20 @@ impl Detector {
         Ok(())
     }
 
-    /// Whether there were records.
+    /// Whether there are so many more that they are not worth waiting for others.
     async fn read_batch(&mut self) -> Result<bool, Stopped> {
         let entries = self.reader.next(self.position).await?;
         for entry in &entries {
             self.process(entry);
         }
+        if entries.is_empty() {
+            return Ok(false);
+        }
         self.reader.status().set_seq(self.position);
         self.status.send_modify(|status| status.seq = self.position);
-        self.has_news |= !entries.is_empty();
-        Ok(!entries.is_empty())
+        self.has_news = true;
+        let left = self.reader.journal().last_seq().saturating_sub(self.position);
+        Ok(left >= BATCH_ROWS_MAX as u64)
     }
 
     fn process(&mut self, entry: &Entry) {
@@ -287,6 +293,10 @@ impl Detector {
         self.time = entry.time().unwrap_or(self.time);
         // The engine knows its own signals.
         if entry.is_signal() {
+            return;
+        }
+        let is_sample = self.costs.count();
+        if !is_sample && self.pass_over(entry) {
             return;
         }
         let gap;
@@ -300,12 +310,27 @@ impl Detector {
         };
         let (source, cluster) = (LOCAL_SOURCE, self.parts.cluster.as_str());
         let input = Input { source, cluster, arrival: self.time, event: &event };
-        self.costs.sample(self.engine.rules(), &event, cluster);
+        if is_sample {
+            self.costs.sample(self.engine.rules(), &event, cluster);
+        }
         let mut changes = Vec::new();
         self.engine.process(&input, &mut changes);
         if self.position > self.committed {
             self.take(changes);
         }
+    }
+
+    /// Takes a record in with an event that no rule could match, as nearly all are: few of its fields are
+    /// looked at. False if it has to be looked at as a whole.
+    fn pass_over(&mut self, entry: &Entry) -> bool {
+        let fields = entry.record().and_then(|record| RecordFields::of(&record.bytes));
+        let Some(fields) = fields else { return false };
+        let mut changes = Vec::new();
+        let is_passed = self.engine.process_unmatched(&fields, self.time, &mut changes);
+        if self.position > self.committed {
+            self.take(changes);
+        }
+        is_passed
     }
 
     /// Time goes on although nothing is recorded. It must lead to the same signals as the next event

@@ -33,6 +33,7 @@ mod wording;
 
 use std::sync::Arc;
 
+use event::term::RecordFields;
 use event::{Signal, Timestamp, View};
 
 use crate::event_matcher::EventMatcher;
@@ -146,25 +147,53 @@ impl Engine {
 
     /// Takes an event in. Appends what became of signals, in the order in which it happened.
     pub fn process(&mut self, input: &Input<'_>, changes: &mut Vec<SignalChange>) {
-        changes.append(&mut self.orphans);
-        self.state.counters.events += 1;
         let fields = self.rules.fields(input.event, input.cluster);
         let hit = self.hit(input, &fields);
-        let arrival = input.arrival.as_micros();
-        let stamp = match input.event.stage_timestamp() {
-            Timestamp::UNSET => arrival,
-            stamp => stamp.as_micros(),
-        };
-        let mode = self.settings.arrival;
-        let may_clamp = self.state.clock.may_clamp(mode, arrival, stamp);
+        let stamp = input.event.stage_timestamp();
+        let (arrival, stamp, may_clamp) = self.times(input.arrival, stamp);
         if hit.is_none() && !may_clamp && self.state.clock.is_settled() {
             // Nearly all events.
-            self.state.clock.advance(arrival);
-            return self.act(arrival, changes);
+            return self.pass_over(arrival, changes);
         }
+        changes.append(&mut self.orphans);
+        self.state.counters.events += 1;
         let skewed = may_clamp.then(|| Box::new(self.skewed(input)));
         let timed = clock::Timed { arrival, stamp, hit: hit.map(Box::new), skewed };
         self.turn(changes, |state, turn| state.arrive(turn, timed));
+    }
+
+    /// Does what [`Self::process`] would do with the event in a record that no rule could match. False,
+    /// and nothing is done, if the event has to be looked at.
+    pub fn process_unmatched(
+        &mut self,
+        fields: &RecordFields<'_>,
+        arrival: Timestamp,
+        changes: &mut Vec<SignalChange>,
+    ) -> bool {
+        let (arrival, _, may_clamp) = self.times(arrival, fields.stage_timestamp);
+        if may_clamp || !self.state.clock.is_settled() || self.rules.may_match(fields) {
+            return false;
+        }
+        self.pass_over(arrival, changes);
+        true
+    }
+
+    /// Counts an event that matches nothing.
+    fn pass_over(&mut self, arrival: i64, changes: &mut Vec<SignalChange>) {
+        changes.append(&mut self.orphans);
+        self.state.counters.events += 1;
+        self.state.clock.advance(arrival);
+        self.act(arrival, changes);
+    }
+
+    /// Arrival and stamp of an event, and whether the stamp may turn out not to be true.
+    fn times(&self, arrival: Timestamp, stamp: Timestamp) -> (i64, i64, bool) {
+        let arrival = arrival.as_micros();
+        let stamp = match stamp {
+            Timestamp::UNSET => arrival,
+            stamp => stamp.as_micros(),
+        };
+        (arrival, stamp, self.state.clock.may_clamp(self.settings.arrival, arrival, stamp))
     }
 
     /// Time passes without an event, by a clock that can be trusted.

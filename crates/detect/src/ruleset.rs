@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use event::View;
+use event::term::RecordFields;
 
 use crate::error::{ERRORS_MAX, Errors, RuleError};
 use crate::fields::Fields;
@@ -124,6 +125,12 @@ impl RuleSet {
                 found(candidate);
             }
         });
+    }
+
+    /// Whether the event in a record could match any rule, as far as its verb, object and stage tell.
+    /// Far cheaper than to try the rules on it.
+    pub fn may_match(&self, fields: &RecordFields<'_>) -> bool {
+        self.index.has_candidate(fields)
     }
 
     /// Tries the rules on an event as [`Self::for_each_match`] does, and calls `took` with the index

@@ -21,13 +21,15 @@ pub(super) struct Costs {
 }
 
 impl Costs {
-    /// Counts an event, and measures it when its turn has come.
-    pub(super) fn sample<'a>(&mut self, rules: &RuleSet, event: &'a View<'a>, cluster: &'a str) {
+    /// Counts an event; whether it is to be measured.
+    pub(super) fn count(&mut self) -> bool {
         self.events += 1;
         // The first event of all is measured too, so that there is a figure soon.
-        if self.events % SAMPLE_PERIOD != 1 {
-            return;
-        }
+        self.events % SAMPLE_PERIOD == 1
+    }
+
+    /// Measures an event.
+    pub(super) fn sample<'a>(&mut self, rules: &RuleSet, event: &'a View<'a>, cluster: &'a str) {
         self.samples += 1;
         self.nanoseconds.resize(rules.rules().len(), 0);
         let start = Instant::now();

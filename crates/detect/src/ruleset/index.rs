@@ -6,6 +6,8 @@
 
 use std::collections::HashMap;
 
+use event::term::RecordFields;
+
 use crate::fields::Fields;
 use crate::matcher::{Dimension, WORD_LEN_MAX};
 use crate::rule::{Body, Rule};
@@ -77,29 +79,42 @@ impl Index {
             .object_ref()
             .map_or(("", "", ""), |it| (it.resource, it.api_group, it.subresource));
         let words = [event.verb(), resource, group, subresource, event.stage().as_str()];
-        let mut sets: [&[u64]; DIMENSIONS] = [&[]; DIMENSIONS];
-        for ((set, words), word) in sets.iter_mut().zip(&self.dimensions).zip(words) {
-            *set = words.of(word);
-        }
-        let [first, rest @ ..] = sets;
-        for (place, bits) in first.iter().enumerate() {
-            let both = |bits: u64, set: &&[u64]| bits & set.get(place).copied().unwrap_or_default();
-            let mut bits = rest.iter().fold(*bits, both);
+        for (place, mut bits) in self.candidates(words.map(str::as_bytes)).enumerate() {
             while bits != 0 {
                 try_rule(place * 64 + bits.trailing_zeros() as usize);
                 bits &= bits - 1;
             }
         }
     }
+
+    /// Whether there is a rule that the event in a record could match.
+    pub(super) fn has_candidate(&self, fields: &RecordFields<'_>) -> bool {
+        let RecordFields { verb, resource, group, subresource, stage, .. } = *fields;
+        let words = [verb, resource, group, subresource, stage.as_str().as_bytes()];
+        self.candidates(words).any(|bits| bits != 0)
+    }
+
+    /// The rules that an event with these words could match, 64 at a time.
+    fn candidates(&self, words: [&[u8]; DIMENSIONS]) -> impl Iterator<Item = u64> + use<'_> {
+        let mut sets: [&[u64]; DIMENSIONS] = [&[]; DIMENSIONS];
+        for ((set, words), word) in sets.iter_mut().zip(&self.dimensions).zip(words) {
+            *set = words.of(word);
+        }
+        let [first, rest @ ..] = sets;
+        first.iter().enumerate().map(move |(place, bits)| {
+            let both = |bits: u64, set: &&[u64]| bits & set.get(place).copied().unwrap_or_default();
+            rest.iter().fold(*bits, both)
+        })
+    }
 }
 
 impl Words {
-    fn of(&self, word: &str) -> &[u64] {
+    fn of(&self, word: &[u8]) -> &[u64] {
         if self.by_word.is_empty() || word.len() > WORD_LEN_MAX {
             return &self.any;
         }
         let mut lower = [0; WORD_LEN_MAX];
-        for (to, from) in lower.iter_mut().zip(word.bytes()) {
+        for (to, from) in lower.iter_mut().zip(word) {
             *to = from.to_ascii_lowercase();
         }
         let lower = lower.get(..word.len()).unwrap_or_default();

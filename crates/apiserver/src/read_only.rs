@@ -59,6 +59,8 @@ pub struct ReadPage {
     pub revision: u64,
     /// Where the next page begins, if there is one.
     pub next: Option<String>,
+    /// What a client should know about the answer.
+    pub warnings: Vec<String>,
 }
 
 /// New objects.

@@ -11,10 +11,13 @@ use store::event_index::{EventIndex, IndexQuery};
 use store::{Direction, Journal, ReadError, Record};
 use tokio::task;
 
-/// The journal of the store, and the index of its events.
+use crate::journal_gaps::JournalGaps;
+
+/// The journal of the store, the index of its events, and what is known to be missing.
 pub(crate) struct JournalLog {
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) index: Arc<EventIndex>,
+    pub(crate) gaps: Arc<JournalGaps>,
 }
 
 #[async_trait]
@@ -37,7 +40,7 @@ impl EventLog for JournalLog {
         loop {
             match self.journal.read(after, rows_max, bytes_max).await {
                 Ok(records) => return Ok(records.into_iter().map(record).collect()),
-                // One that is damaged on disk does not hide those behind it; the sinks report it.
+                // One that cannot be read does not hide those behind it; an event of its own tells of it.
                 Err(ReadError::Damaged { number, .. }) if number > after => after = number,
                 Err(ReadError::Missing { last, .. }) if last > after => after = last,
                 Err(error) => return Err(unreadable(&error)),
@@ -77,6 +80,10 @@ impl EventLog for JournalLog {
         let store::event_index::Selection { ranges, rest } =
             selected.map_err(|_gone| unreadable(&ReadError::Closed))?;
         Ok(Selection { ranges, rest })
+    }
+
+    fn unreadable(&self, within: &RangeInclusive<u64>) -> Vec<RangeInclusive<u64>> {
+        self.gaps.within(within)
     }
 
     async fn wait_past(&self, seq: u64) -> Result<(), ApiError> {

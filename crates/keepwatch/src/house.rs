@@ -107,11 +107,12 @@ impl House {
         let mut resources = plan.resources.clone();
         let tester = Tester::default();
         let index = Arc::new(plan.store.event_index());
-        resources.extend(siem::resources(&services(&plan, &tester, &index)));
+        let gaps = JournalGaps::new(plan.store.clone())?;
+        resources.extend(siem::resources(&services(&plan, &tester, &index, &gaps)));
         let metrics = Metrics::new(&mut numbers, &resources);
         let journal = plan.store.journal();
         reader_places::settle(&plan.store, &plan.sinks, plan.detects, plan.resume_from).await?;
-        let gaps = JournalGaps::open(plan.store.clone()).await?;
+        gaps.look_at_start().await?;
         let mut delivery = Delivery::new(journal, &mut numbers);
         delivery.set_line_bytes(plan.line_bytes);
         let sink_tasks = plan.sinks.into_iter().map(|sink| delivery.sink_task(sink)).collect();
@@ -318,10 +319,16 @@ pub(crate) fn load_options(installation: &Installation) -> LoadOptions {
 }
 
 /// What the kinds of `siem.keepwatch.io` need.
-fn services(plan: &Plan, tester: &Tester, index: &Arc<EventIndex>) -> siem::Services {
+fn services(
+    plan: &Plan,
+    tester: &Tester,
+    index: &Arc<EventIndex>,
+    gaps: &Arc<JournalGaps>,
+) -> siem::Services {
+    let (journal, index, gaps) = (plan.store.journal(), Arc::clone(index), Arc::clone(gaps));
     siem::Services {
         rules: load_options(&plan.installation),
-        log: Arc::new(JournalLog { journal: plan.store.journal(), index: Arc::clone(index) }),
+        log: Arc::new(JournalLog { journal, index, gaps }),
         tester: Arc::new(tester.clone()),
     }
 }

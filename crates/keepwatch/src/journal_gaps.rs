@@ -1,6 +1,6 @@
 //! Records of the journal that are missing or damaged: recorded as an event, logged, and a reason not to
 //! be ready until an operator has acknowledged them. Missing ones are found at the start and from time to
-//! time, damaged ones when a reader comes to them.
+//! time, damaged ones when a reader comes to them, or when the journal is read again from time to time.
 //!
 //! What was found is kept in a file beside the store, so that each hole is recorded once, and
 //! `keepwatch cursors acknowledge` works beside a running server. Nothing is repaired.
@@ -8,6 +8,7 @@
 use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write as _};
+use std::ops::RangeInclusive;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +17,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use apiserver::Clock as _;
 use apiserver::health::{HealthCheck, Reach};
-use store::{Hole, Journal, ReadError, Sqlite};
+use store::{Direction, Hole, Journal, ReadError, Sqlite};
 
 use crate::clock::SystemClock;
 
@@ -32,6 +33,12 @@ const CHECK_PAUSE: Duration = Duration::from_millis(250);
 const START_ROWS_MAX: usize = 64 * CHECK_ROWS;
 /// A hole is believed when it is still there after so long: records may be being forgotten.
 const CONFIRM_PAUSE: Duration = Duration::from_millis(300);
+/// Bytes of records that are read again in one go, each second: 4 GiB take four and a half hours.
+pub(crate) const VERIFY_BYTES: usize = 256 << 10;
+/// Records that are read again in one go.
+const VERIFY_ROWS: u64 = 1024;
+/// Between two of these reads.
+const VERIFY_PAUSE: Duration = Duration::from_secs(1);
 /// Holes that are kept in the file; the oldest that are acknowledged go first.
 const KNOWN_MAX: usize = 1024;
 /// The word for a hole that an operator has seen.
@@ -50,8 +57,12 @@ struct Known {
 pub(crate) struct JournalGaps {
     store: Sqlite,
     list: List,
+    /// All holes in the list, acknowledged or not.
+    recorded: Mutex<Vec<Hole>>,
     /// Found and not on record yet, for example because the journal is full.
     unrecorded: Mutex<Vec<Hole>>,
+    /// Held while holes are reported, so that two tasks do not write the list at a time.
+    reporting: tokio::sync::Mutex<()>,
 }
 
 /// The file with the holes that are known.
@@ -59,37 +70,96 @@ pub(crate) struct JournalGaps {
 struct List(PathBuf);
 
 impl JournalGaps {
-    /// Looks at the journal before anything is served.
-    pub(crate) async fn open(store: Sqlite) -> Result<Arc<Self>> {
-        let journal = store.journal();
+    /// Knows what was found by earlier runs.
+    pub(crate) fn new(store: Sqlite) -> Result<Arc<Self>> {
         let list = List::beside(store.path());
-        let gaps = Self { store, list, unrecorded: Mutex::default() };
-        let found = journal.known_holes();
-        gaps.report(&found).await?;
+        let recorded = list.read()?.into_iter().map(|known| known.hole).collect();
+        Ok(Arc::new(Self {
+            store,
+            list,
+            recorded: Mutex::new(recorded),
+            unrecorded: Mutex::default(),
+            reporting: tokio::sync::Mutex::default(),
+        }))
+    }
+
+    /// Looks at the journal before anything is served.
+    pub(crate) async fn look_at_start(&self) -> Result<()> {
+        let journal = self.store.journal();
+        self.report(&journal.known_holes()).await?;
         let (found, _) = look(&*journal, journal.first_seq(), START_ROWS_MAX).await?;
-        gaps.report(&found).await?;
-        Ok(Arc::new(gaps))
+        self.report(&found).await
     }
 
     /// Looks for missing and for damaged records again and again, for ever.
     pub(crate) async fn run(self: Arc<Self>) {
-        tokio::join!(self.look_for_missing(), self.look_for_damaged());
+        tokio::join!(self.look_for_missing(), self.verify(), self.look_for_damaged());
+    }
+
+    /// The numbers among these whose records are known to be missing or damaged, in their order.
+    pub(crate) fn within(&self, numbers: &RangeInclusive<u64>) -> Vec<RangeInclusive<u64>> {
+        let mut holes = self.recorded.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        holes.append(&mut self.store.journal().known_holes());
+        holes.sort_unstable();
+        let mut found: Vec<RangeInclusive<u64>> = Vec::new();
+        for hole in holes {
+            let after = found.last().map_or(0, |last| last.end().saturating_add(1));
+            let first = hole.first.max(*numbers.start()).max(after);
+            let hole = first..=hole.last.min(*numbers.end());
+            if !hole.is_empty() {
+                found.push(hole);
+            }
+        }
+        found
+    }
+
+    /// Reads the whole journal again and again, slowly, so that damage is found that no reader comes to.
+    /// What is found is told by [`Journal::known_holes`]. Ends when the store is closed.
+    async fn verify(&self) {
+        let journal = self.store.journal();
+        loop {
+            let mut next = journal.first_seq().max(1);
+            // Those that come meanwhile have their turn the next time.
+            let last = journal.last_seq();
+            while next <= last {
+                tokio::time::sleep(VERIFY_PAUSE).await;
+                next = match self.verify_some(next, last).await {
+                    Ok(seen) => seen + 1,
+                    Err(ReadError::Closed) => return,
+                    Err(error) => {
+                        tracing::warn!(%error, first = next, "records cannot be verified");
+                        next + VERIFY_ROWS
+                    }
+                };
+            }
+            tokio::time::sleep(CHECK_PERIOD).await;
+        }
+    }
+
+    /// Reads some records from one on, up to another; the last one that was read.
+    async fn verify_some(&self, next: u64, last: u64) -> Result<u64, ReadError> {
+        let journal = self.store.journal();
+        let first = next.max(journal.first_seq());
+        let end = last.min(first.saturating_add(VERIFY_ROWS - 1));
+        let read = journal.read_ranges(vec![first..=end], Direction::Forward, VERIFY_BYTES).await?;
+        let cut = read.records.last().filter(|_| read.is_cut);
+        Ok(cut.map_or(end, |record| record.seq).max(next))
     }
 
     /// Never ends.
     async fn look_for_damaged(&self) {
         let journal = self.store.journal();
-        let mut before = 0;
+        let mut before = Vec::new();
         loop {
             tokio::time::sleep(DAMAGE_PERIOD).await;
             let found = journal.known_holes();
-            if found.len() == before && self.unrecorded().is_empty() {
+            if found == before && self.unrecorded().is_empty() {
                 continue;
             }
-            before = found.len();
             if let Err(error) = self.report(&found).await {
                 tracing::warn!(%error, "damaged records cannot be reported");
             }
+            before = found;
         }
     }
 
@@ -144,14 +214,15 @@ impl JournalGaps {
 
     /// Logs and records what is new, and keeps it in the list.
     async fn report(&self, found: &[Hole]) -> Result<()> {
+        let _one_at_a_time = self.reporting.lock().await;
         let mut holes = self.unrecorded();
         holes.extend(found.iter().filter(|hole| !holes.contains(hole)).collect::<Vec<_>>());
         if holes.is_empty() {
             return Ok(());
         }
-        let mut known = self.list.read()?;
+        let known = self.list.read()?;
         holes.retain(|hole| !known.iter().any(|known| known.covers(hole)));
-        let mut left = Vec::new();
+        let (mut recorded, mut left) = (Vec::new(), Vec::new());
         for hole in holes {
             let (first, last, records) = (hole.first, hole.last, hole.records());
             if found.contains(&hole) {
@@ -163,9 +234,8 @@ impl JournalGaps {
                 );
             }
             let event = delivery::hole_event(hole, SystemClock.now());
-            let recorded = store::record(&self.store, event::record::write(&event)).await;
-            match recorded {
-                Ok(_) => known.push(Known { hole, is_acknowledged: false }),
+            match store::record(&self.store, event::record::write(&event)).await {
+                Ok(_) => recorded.push(hole),
                 Err(error) => {
                     tracing::warn!(%error, first, last, "the gap cannot be recorded yet");
                     left.push(hole);
@@ -173,7 +243,15 @@ impl JournalGaps {
             }
         }
         *self.unrecorded.lock().unwrap_or_else(PoisonError::into_inner) = left;
-        self.list.write(&known)
+        if recorded.is_empty() {
+            return Ok(());
+        }
+        // Read again: an operator may have acknowledged some meanwhile.
+        let mut known = self.list.read()?;
+        known.extend(recorded.iter().map(|&hole| Known { hole, is_acknowledged: false }));
+        self.list.write(&known)?;
+        self.recorded.lock().unwrap_or_else(PoisonError::into_inner).append(&mut recorded);
+        Ok(())
     }
 }
 
@@ -279,7 +357,8 @@ mod tests {
 
     async fn open(path: &Path) -> (Sqlite, Arc<JournalGaps>) {
         let store = Sqlite::open(path, Settings::default(), Arc::new(|| 1)).unwrap();
-        let gaps = JournalGaps::open(store.clone()).await.unwrap();
+        let gaps = JournalGaps::new(store.clone()).unwrap();
+        gaps.look_at_start().await.unwrap();
         (store, gaps)
     }
 
@@ -315,6 +394,50 @@ mod tests {
         assert_eq!(acknowledge(&path).unwrap(), [Hole { first: 2, last: 61 }]);
         assert!(acknowledge(&path).unwrap().is_empty());
         assert_eq!((gaps.check().probe)(), Ok(()));
+        store.close().await;
+    }
+
+    /// Damage that no reader came to was never found.
+    #[tokio::test]
+    async fn a_damaged_record_that_no_reader_comes_to_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keepwatch.db");
+        let (store, gaps) = open(&path).await;
+        for number in 1..=9 {
+            store::record(&store, vec![number; 100_000].into()).await.unwrap();
+        }
+        store.close().await;
+        drop((store, gaps));
+        let mut bytes = fs::read(&path).unwrap();
+        let is_of_7th = |some: &&mut [u8]| some.iter().all(|byte| *byte == 7);
+        for some in bytes.chunks_mut(512).filter(is_of_7th) {
+            some[0] = 0;
+        }
+        fs::write(&path, bytes).unwrap();
+        let (store, gaps) = open(&path).await;
+        assert_eq!((gaps.check().probe)(), Ok(()));
+        let (mut seen, mut reads) = (0, 0);
+        while seen < 9 {
+            seen = gaps.verify_some(seen + 1, 9).await.unwrap();
+            reads += 1;
+        }
+        assert_eq!(reads, 4, "two records at a time, and at the end those around the damaged one");
+        gaps.report(&store.journal().known_holes()).await.unwrap();
+        assert!((gaps.check().probe)().unwrap_err().contains("1 records of the journal"));
+        assert_eq!(events(&store, 9).await, ["gap"]);
+        assert_eq!(gaps.within(&(1..=9)), [7..=7]);
+        assert!(gaps.within(&(8..=9)).is_empty());
+        store.close().await;
+    }
+
+    #[tokio::test]
+    async fn holes_that_overlap_are_told_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keepwatch.db");
+        fs::write(List::beside(&path).0, "2 5 recorded\n4 8 acknowledged\n20 30 recorded\n")
+            .unwrap();
+        let (store, gaps) = open(&path).await;
+        assert_eq!(gaps.within(&(3..=25)), [3..=5, 6..=8, 20..=25]);
         store.close().await;
     }
 }

@@ -143,12 +143,14 @@ impl Disk {
     }
 }
 
-/// Those of the records with these numbers that can be read.
+/// Those of the records with these numbers that can be read. Calls `damaged` with the number of each
+/// that is there and cannot.
 pub(crate) fn stretch(
     file: &Connection,
     ranges: &[RangeInclusive<u64>],
     direction: Direction,
     bytes_max: usize,
+    mut damaged: impl FnMut(u64),
 ) -> Result<Stretch, ReadError> {
     let order = match direction {
         Direction::Forward => "ASC",
@@ -166,7 +168,10 @@ pub(crate) fn stretch(
             let (seq, time, record) = match read_record(row) {
                 Ok(record) => record,
                 // It does not hide the others.
-                Err(ReadError::Damaged { .. }) => continue,
+                Err(ReadError::Damaged { number, .. }) => {
+                    damaged(number);
+                    continue;
+                }
                 Err(error) => return Err(error),
             };
             bytes = bytes.saturating_add(record.len());

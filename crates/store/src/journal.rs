@@ -88,12 +88,13 @@ pub trait Journal: Send + Sync {
     async fn holes(&self, first: u64, rows_max: usize) -> Result<(Vec<Hole>, u64), ReadError>;
 
     /// Holes that were found when the store was opened, at the ends of the journal: behind its last
-    /// record, and between a reader's cursor and its first one. And records that [`Journal::read`] has
-    /// found damaged since then, up to [`DAMAGED_MAX`].
+    /// record, and between a reader's cursor and its first one. And records that a read has found damaged
+    /// since then, up to [`DAMAGED_MAX`].
     fn known_holes(&self) -> Vec<Hole>;
 
     /// The records with these numbers, up to so many bytes, but at least one if there is one. Ranges are
-    /// read one after the other, each in this direction. What is gone or damaged is left out.
+    /// read one after the other, each in this direction. What is gone or damaged is left out; what is
+    /// damaged is in [`Journal::known_holes`] from then on.
     async fn read_ranges(
         &self,
         ranges: Vec<RangeInclusive<u64>>,

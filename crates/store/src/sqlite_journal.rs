@@ -69,7 +69,9 @@ impl Journal for SqliteJournal {
     ) -> Result<Stretch, ReadError> {
         let handle = Arc::clone(&self.0);
         let read = task::spawn_blocking(move || {
-            handle.shared.disk.with(|file| disk::stretch(file, &ranges, direction, bytes_max))
+            let damaged = |seq| handle.shared.note_damaged(seq);
+            let read = |file: &_| disk::stretch(file, &ranges, direction, bytes_max, damaged);
+            handle.shared.disk.with(read)
         });
         read.await.map_err(|_gone| ReadError::Closed)?
     }

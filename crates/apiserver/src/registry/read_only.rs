@@ -14,6 +14,7 @@ use http::StatusCode;
 use tokio::time::Instant;
 
 use super::continue_token::Place;
+use super::incoming;
 use super::options::first;
 use super::read::{Filter, revision};
 use super::render::{self, ListHead};
@@ -68,7 +69,8 @@ impl Call<'_> {
             ..ListHead::default()
         };
         let now = self.shared.clock.now();
-        let answer = render::list(rendering, self.kind, &head, page.items.iter(), now);
+        let mut answer = render::list(rendering, self.kind, &head, page.items.iter(), now);
+        incoming::warn(&mut answer, &page.warnings);
         let answer = encoding::finish(rendering, answer);
         Ok(Reply::Plain(Answer { object: None, ..answer }))
     }

@@ -102,6 +102,10 @@ fn index_rows() -> Vec<(&'static str, String)> {
         ("Combinations of verb, resource and code in a segment", index::REQUESTS_MAX.to_string()),
         ("Bytes of the index for an event", index::EVENT_BYTES_MAX.to_string()),
         ("Addresses of an event that are in the index", event::term::ADDRESSES_MAX.to_string()),
+        (
+            "Bytes of the journal that are read again each second, to find damage",
+            format!("{} bytes", crate::journal_gaps::VERIFY_BYTES),
+        ),
         ("Segments that one call of the index looks through", index::SEGMENTS_MAX.to_string()),
         ("Time records gather before they are indexed", gather_time),
         (

@@ -69,6 +69,12 @@ pub trait EventLog: Send + Sync {
         bytes_max: usize,
     ) -> Result<LogStretch, ApiError>;
 
+    /// Places among these whose records are known to be missing or damaged. What was forgotten by design
+    /// is not missing.
+    fn unreadable(&self, _within: &RangeInclusive<u64>) -> Vec<RangeInclusive<u64>> {
+        Vec::new()
+    }
+
     /// Waits until there is a record after `seq`.
     async fn wait_past(&self, seq: u64) -> Result<(), ApiError>;
 

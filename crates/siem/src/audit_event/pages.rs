@@ -69,9 +69,13 @@ fn admitted(conditions: &Conditions, record: &LogRecord) -> Option<Bytes> {
 impl ReadOnlyStorage for Pages {
     async fn get(&self, name: &str) -> Result<Option<Bytes>, ApiError> {
         let Some(seq) = place(name).filter(|seq| *seq > 0) else { return Ok(None) };
-        let records = self.0.read(seq - 1, 1, READ_BYTES).await?;
-        let record = records.first().filter(|record| record.seq == seq);
-        Ok(record.and_then(|record| admitted(&Conditions::default(), record)))
+        let found = self.0.read_ranges(vec![seq..=seq], Order::Oldest, READ_BYTES).await?;
+        let Some(record) = found.records.first() else {
+            return self
+                .unreadable(&(seq..=seq))
+                .map_or(Ok(None), |text| Err(ApiError::internal(&text)));
+        };
+        Ok(admitted(&Conditions::default(), record))
     }
 
     async fn list(&self, query: ReadQuery) -> Result<ReadPage, ApiError> {
@@ -91,9 +95,15 @@ impl ReadOnlyStorage for Pages {
                 first..=after.map_or(revision, |seq| seq.saturating_sub(1).min(revision))
             }
         };
-        let next = self.fill(&mut page, within).await?;
+        let next = self.fill(&mut page, within.clone()).await?;
+        let looked_at = match (next, page.conditions.order) {
+            (None, _) => within,
+            (Some(seq), Order::Oldest) => *within.start()..=seq,
+            (Some(seq), Order::Newest) => seq..=*within.end(),
+        };
+        let warnings = self.unreadable(&looked_at).into_iter().collect();
         let next = next.map(|seq| seq.to_string());
-        Ok(ReadPage { items: page.items, revision, next })
+        Ok(ReadPage { items: page.items, revision, next, warnings })
     }
 
     async fn watch(
@@ -113,6 +123,17 @@ impl ReadOnlyStorage for Pages {
 }
 
 impl Pages {
+    /// What is to be said of records among these that cannot be read, if there are any.
+    fn unreadable(&self, within: &RangeInclusive<u64>) -> Option<String> {
+        let places = self.0.unreadable(within);
+        let first = places.first()?.start();
+        let count: u64 = places.iter().map(|it| it.end() - it.start() + 1).sum();
+        Some(format!(
+            "{count} records of the journal are missing or damaged and are left out, the first of them \
+             is number {first}"
+        ))
+    }
+
     /// Fills a page with events of some places; gives back the last place that was looked at, if there
     /// are more behind it.
     async fn fill(

@@ -4,7 +4,11 @@ use event::{Event, ObjectReference, Stage, Status, Timestamp, UserInfo};
 use expect_test::expect;
 use serde_json::Value;
 
-use super::server::{START, Server, log_of};
+use siem::audit_event::EventLog;
+use std::sync::Arc;
+use store::Sqlite;
+
+use super::server::{START, Server, damaged_log_of, log_of};
 
 const EVENTS: &str = "/apis/siem.keepwatch.io/v1alpha1/auditevents";
 
@@ -39,10 +43,12 @@ async fn record(server: &Server, events: impl Iterator<Item = i64>) {
 }
 
 async fn server(count: i64) -> Server {
-    let server = Server::open_with(|store| siem::Services {
-        log: log_of(store),
-        ..siem::Services::default()
-    });
+    server_of(count, log_of).await
+}
+
+async fn server_of(count: i64, log: impl FnOnce(&Sqlite) -> Arc<dyn EventLog>) -> Server {
+    let server =
+        Server::open_with(|store| siem::Services { log: log(store), ..siem::Services::default() });
     record(&server, 1..=count).await;
     server
 }
@@ -166,6 +172,35 @@ async fn what_was_read_is_not_recorded_again() {
     assert_eq!(events.len(), 3);
     assert!(events.iter().all(|event| event.response_object.is_none()));
     assert_eq!(events[1].object_ref.as_ref().unwrap().resource, "auditevents");
+}
+
+/// A list passed over what was damaged on disk, and a name of such an event was not found.
+#[tokio::test]
+async fn a_reader_is_warned_of_records_that_cannot_be_read() {
+    let server = server_of(9, |store| damaged_log_of(store, &[3, 7])).await;
+    let warning = |count: u64, first: u64| {
+        format!(
+            "299 - \"{count} records of the journal are missing or damaged and are left out, the \
+             first of them is number {first}\""
+        )
+    };
+    for (query, expected) in [
+        // The first, since each read is an event too.
+        ("?limit=4&fieldSelector=order=newest", vec![warning(1, 7)]),
+        ("", vec![warning(2, 3)]),
+        ("?fieldSelector=user=nobody", vec![warning(2, 3)]),
+        ("?fieldSelector=order=newest", vec![warning(2, 3)]),
+        ("?limit=4", vec![warning(1, 3)]),
+        ("?limit=2", Vec::new()),
+    ] {
+        assert_eq!(server.warnings(&format!("GET {EVENTS}{query}")).await, expected, "{query}");
+    }
+    let name = |seq: u64| format!("GET {EVENTS}/{seq:020}");
+    assert_eq!(server.ask(&name(2), "").await.0, 200);
+    let (code, answer) = server.ask(&name(3), "").await;
+    let message = answer["message"].as_str().unwrap_or_default();
+    assert!(code == 500 && message.contains("missing or damaged"), "{code} {message}");
+    assert_eq!(server.ask(&name(99), "").await.0, 404);
 }
 
 #[tokio::test]

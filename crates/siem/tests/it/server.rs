@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use apiserver::{
-    AccessError, ApiError, Attributes, Authorizer, Clock, Decision, NamespaceSource,
+    AccessError, Answer, ApiError, Attributes, Authorizer, Clock, Decision, NamespaceSource,
     NamespaceState, Objects, Parts, Registry, Reply, Request, RequestInfo, Resource, Trail,
 };
 use async_trait::async_trait;
@@ -101,19 +101,35 @@ impl Server {
         body: &str,
         headers: &[(&'static str, &'static str)],
     ) -> (u16, Value) {
-        let request = request(line, body, headers);
-        let mut trail = self.trail(&request);
-        let answer = match self.registry.handle(&request, &mut trail).await {
-            Ok(Reply::Recorded(answer)) => answer,
-            Ok(Reply::Plain(answer)) => self.record(trail, answer).await,
-            Ok(Reply::Watch(_) | Reply::Unsure(_)) => panic!("{line} is a watch"),
-            Err(error) => self.record(trail, error.into()).await,
-        };
+        let answer = self.answer(line, body, headers).await;
         let json = serde_json::from_slice(&answer.body).unwrap_or_default();
         (answer.code.as_u16(), json)
     }
 
-    async fn record(&self, trail: Trail, answer: apiserver::Answer) -> apiserver::Answer {
+    /// The warnings that come with an answer.
+    pub(super) async fn warnings(&self, line: &str) -> Vec<String> {
+        let answer = self.answer(line, "", &[]).await;
+        let warnings = answer.headers.get_all("warning").iter();
+        warnings.map(|value| value.to_str().unwrap().to_owned()).collect()
+    }
+
+    async fn answer(
+        &self,
+        line: &str,
+        body: &str,
+        headers: &[(&'static str, &'static str)],
+    ) -> Answer {
+        let request = request(line, body, headers);
+        let mut trail = self.trail(&request);
+        match self.registry.handle(&request, &mut trail).await {
+            Ok(Reply::Recorded(answer)) => answer,
+            Ok(Reply::Plain(answer)) => self.record(trail, answer).await,
+            Ok(Reply::Watch(_) | Reply::Unsure(_)) => panic!("{line} is a watch"),
+            Err(error) => self.record(trail, error.into()).await,
+        }
+    }
+
+    async fn record(&self, trail: Trail, answer: Answer) -> Answer {
         store::record(&self.store, trail.complete(&answer).unwrap()).await.unwrap();
         answer
     }
@@ -205,10 +221,15 @@ impl Server {
 
 /// The journal of a store, as a log.
 pub(super) fn log_of(store: &Sqlite) -> Arc<dyn EventLog> {
-    Arc::new(Log(store.journal()))
+    damaged_log_of(store, &[])
 }
 
-struct Log(Arc<dyn Journal>);
+/// The same with some records that cannot be read.
+pub(super) fn damaged_log_of(store: &Sqlite, damaged: &[u64]) -> Arc<dyn EventLog> {
+    Arc::new(Log(store.journal(), damaged.to_vec()))
+}
+
+struct Log(Arc<dyn Journal>, Vec<u64>);
 
 #[async_trait]
 impl EventLog for Log {
@@ -241,8 +262,14 @@ impl EventLog for Log {
             Order::Newest => Direction::Backward,
         };
         let stretch = self.0.read_ranges(ranges, direction, bytes_max).await.unwrap();
-        let records = stretch.records.into_iter().map(record).collect();
+        let records = stretch.records.into_iter().map(record);
+        let records = records.filter(|record| !self.1.contains(&record.seq)).collect();
         Ok(LogStretch { records, is_cut: stretch.is_cut })
+    }
+
+    fn unreadable(&self, within: &RangeInclusive<u64>) -> Vec<RangeInclusive<u64>> {
+        let damaged = self.1.iter().filter(|seq| within.contains(seq));
+        damaged.map(|&seq| seq..=seq).collect()
     }
 
     async fn wait_past(&self, seq: u64) -> Result<(), ApiError> {

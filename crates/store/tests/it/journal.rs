@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use bytes::Bytes;
-use store::{Condition, Holder, Hole, ReadError, Storage, StoreError};
+use store::{Condition, Direction, Holder, Hole, ReadError, Storage, StoreError};
 
 use crate::support::{Place, append, put};
 
@@ -170,6 +170,14 @@ async fn a_damaged_record_is_named_and_can_be_passed() {
     let damage = journal.read(4, 100, 1 << 20).await;
     assert!(matches!(damage, Err(ReadError::Damaged { number: 5, .. })), "{damage:?}");
     assert_eq!(journal.read(5, 100, 1 << 20).await.expect("records").len(), 4);
+    assert_eq!(journal.known_holes(), [Hole { first: 5, last: 5 }]);
+    store.close().await;
+    let store = place.open();
+    let journal = store.journal();
+    assert!(journal.known_holes().is_empty(), "nothing was read yet");
+    let ranges = journal.read_ranges(vec![4..=6], Direction::Backward, 1 << 20).await;
+    let seqs: Vec<u64> = ranges.expect("records").records.iter().map(|it| it.seq).collect();
+    assert_eq!((seqs, journal.known_holes()), (vec![6, 4], vec![Hole { first: 5, last: 5 }]));
 }
 
 /// At the end of what is done to a file: the lock file beside it is removed too.

@@ -23,6 +23,9 @@ pub(super) struct Figures {
     resident_mib: f64,
 }
 
+/// Whose figures of which case.
+pub(super) type Row = (&'static str, Case, Figures);
+
 impl Figures {
     /// From the latency of each request.
     #[expect(clippy::cast_precision_loss, reason = "figures for people")]
@@ -65,8 +68,42 @@ impl fmt::Display for Figures {
     }
 }
 
+/// What the servers of the second list take more CPU than those of the first, case by case, over all
+/// turns and in single ones.
+pub(super) fn costs(before: &[Row], after: &[Row]) -> String {
+    let mut page = String::from("| case | CPU µs/request | with it | more | in single turns |\n");
+    page.push_str("|---|---:|---:|---:|---|\n");
+    let mut known: Vec<Case> = Vec::new();
+    for (_, case, _) in before {
+        if known.contains(case) {
+            continue;
+        }
+        known.push(*case);
+        let of_case = |rows: &[Row]| -> Vec<f64> {
+            rows.iter().filter(|(_, it, _)| it == case).map(|(.., it)| it.cpu_us).collect()
+        };
+        let (one, other) = (of_case(before), of_case(after));
+        let more = |one: f64, other: f64| (other / one - 1.0) * 100.0;
+        let mut turns: Vec<f64> = one.iter().zip(&other).map(|(a, b)| more(*a, *b)).collect();
+        turns.sort_by(f64::total_cmp);
+        let turns: Vec<String> = turns.iter().map(|turn| format!("{turn:.0}")).collect();
+        #[expect(clippy::cast_precision_loss, reason = "figures for people")]
+        let mean = |list: &[f64]| list.iter().sum::<f64>() / list.len().max(1) as f64;
+        let (one, other) = (mean(&one), mean(&other));
+        // Writing to a string cannot fail.
+        writeln!(
+            page,
+            "| {case} | {one:.1} | {other:.1} | {:.1} % | {} |",
+            more(one, other),
+            turns.join(", ")
+        )
+        .ok();
+    }
+    page
+}
+
 /// A table of both servers with ratios (theirs / ours; above 1 we are better).
-pub(super) fn markdown(rows: &[(&'static str, Case, Figures)], fsync: Duration) -> String {
+pub(super) fn markdown(rows: &[Row], fsync: Duration) -> String {
     let mut page = String::new();
     let half = rows.len() / 2;
     let (theirs, ours) = rows.split_at(half);

@@ -301,7 +301,8 @@ pub(super) const AROUND: Act = Act {
              | config patch auditconfigs kasten-io/moved {\"profile\":{\"name\":\"mine\"}}
              1 profile patch profiles kasten-io/archive {\"locationSpec\":{\"fileStore\":{\"claimName\":\"mine\"}}}",
             "high kasten-auditconfig-changed config 2
-             medium kasten-location-profile-changed profile 1",
+             medium kasten-location-profile-changed profile 1
+             medium keepwatch-destination-released keepwatch 1",
         ),
         standalone(
             "5 probe delete restorepoints shop/probe-{n} 403 group=none

@@ -162,10 +162,9 @@ pub fn next(facts: Facts<'_>) -> Vec<Step> {
             park(facts, ParkReason::NoDestination, &mut steps);
             report(facts, Validation::Pending, vec![what.clone()], &mut steps);
         }
-        // A mistake costs no event: it is told, and can be put right.
+        // Only a change of the objects can put it right, which may never come either.
         Resolution::Wrong(errors) => {
-            reserve(facts, &mut steps);
-            stop(facts, &mut steps);
+            park(facts, ParkReason::NoDestination, &mut steps);
             report(facts, Validation::Failed, errors.clone(), &mut steps);
         }
         Resolution::Ready(wish) => {
@@ -183,7 +182,7 @@ fn reserve(facts: Facts<'_>, steps: &mut Vec<Step>) {
     }
 }
 
-/// Where there is nothing to deliver to, the journal is not held: what is missing may never come.
+/// Where there is nothing to deliver to, the journal is not held: a destination may never come.
 fn park(facts: Facts<'_>, reason: ParkReason, steps: &mut Vec<Step>) {
     let counts = facts.settings.allows(&facts.config.place.namespace);
     if counts && facts.memory.parked != Some(reason) {
@@ -298,3 +297,5 @@ fn report(facts: Facts<'_>, validation: Validation, errors: Vec<String>, steps: 
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod world;

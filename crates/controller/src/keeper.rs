@@ -11,6 +11,7 @@ use kasten::domain::AUDIT_CONFIG;
 use serde_json::json;
 use tokio::sync::watch;
 
+use crate::backoff::Backoff;
 use crate::decide::{self, Checked, Facts, Left, Memory, Report, Step};
 use crate::pen::{About, Saying};
 use crate::resolve::{self, Resolution, Wish};
@@ -19,9 +20,6 @@ use crate::{ParkReason, Parts, Start};
 
 /// How often delivery is looked at when nothing else happens.
 const LOOK_PERIOD: Duration = Duration::from_secs(1);
-/// Pause after a write that did not succeed.
-const RETRY_PAUSE: Duration = Duration::from_secs(1);
-
 /// Looks after one `AuditConfig`.
 pub(crate) struct Keeper {
     parts: Arc<Parts>,
@@ -43,13 +41,14 @@ impl Keeper {
 
     /// Runs until the object is gone.
     pub(crate) async fn run(mut self) {
-        let mut reader = String::new();
+        let (mut reader, mut backoff) = (String::new(), Backoff::default());
         while let Some(config) = self.config() {
             reader = config.reader();
             if self.round(&config).await.is_err() {
-                tokio::time::sleep(RETRY_PAUSE).await;
+                tokio::time::sleep(backoff.failed()).await;
                 continue;
             }
+            backoff.succeeded();
             // The sender is in the mirror, which lives as long as this.
             drop(tokio::time::timeout(LOOK_PERIOD, self.news.changed()).await);
         }

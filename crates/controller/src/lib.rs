@@ -8,9 +8,12 @@
 //! Nothing here reads the journal, talks to a bucket or keeps state: cursors are the journal's, and
 //! after a restart everything is found again in the objects.
 
+mod backoff;
 pub mod decide;
+mod discovery;
 mod keeper;
 pub mod mirror;
+mod orphans;
 mod pen;
 pub mod profiles;
 pub mod resolve;
@@ -27,13 +30,15 @@ use event::Timestamp;
 use sink::bucket::Destination;
 use tokio::task::JoinSet;
 
+pub use backoff::{RETRY_TIME_MAX, RETRY_TIME_MIN};
 pub use settings::Settings;
 
 use decide::Fare;
 use keeper::Keeper;
 use mirror::Mirror;
+use orphans::Orphans;
 use pen::Pen;
-use seen::{Config, READERS};
+use seen::Config;
 
 /// Where the journal is read from for a new reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +54,8 @@ pub enum Start {
 pub enum ParkReason {
     /// Its delivery is switched off: what is recorded meanwhile is not owed.
     Off,
-    /// There is nowhere to deliver to. What is kept anyway is delivered once there is.
+    /// There is nowhere to deliver to, since a Profile or Secret is missing or cannot be used. What is
+    /// kept anyway is delivered once there is.
     NoDestination,
 }
 
@@ -131,7 +137,7 @@ impl Controller {
         if self.parts.settings.reports_profiles {
             followers.spawn(profiles::keep(Arc::clone(&self.parts)));
         }
-        self.keep(namespaces.len()).await;
+        self.keep().await;
     }
 
     /// The namespaces to look at; the empty one stands for all.
@@ -145,29 +151,24 @@ impl Controller {
     }
 
     /// A keeper for each `AuditConfig`.
-    async fn keep(&self, namespaces: usize) {
+    async fn keep(&self) {
         let mut news = self.parts.mirror.news();
         let mut keepers = JoinSet::new();
         let mut kept = BTreeSet::new();
-        let mut is_first = true;
+        let mut orphans = Orphans::default();
         loop {
-            if is_first && self.parts.mirror.configs_refused() {
-                self.park_unreadable().await;
-            }
-            if let Some(configs) = self.parts.mirror.configs(namespaces) {
-                let configs: Vec<Config> = configs.iter().map(Config::of).collect();
-                if std::mem::take(&mut is_first) {
-                    self.forget_orphans(&configs).await;
-                }
-                for config in configs {
-                    if kept.insert(config.uid.clone()) {
-                        let uid = config.uid.clone();
-                        let keeper = Keeper::new(Arc::clone(&self.parts), &config);
-                        keepers.spawn(async move {
-                            keeper.run().await;
-                            uid
-                        });
-                    }
+            // In this order, so that what was listed is among the configs.
+            let scopes = self.parts.mirror.looked_at();
+            let configs: Vec<Config> = self.parts.mirror.configs().iter().map(Config::of).collect();
+            orphans.settle(&self.parts, scopes, &configs).await;
+            for config in configs {
+                if kept.insert(config.uid.clone()) {
+                    let uid = config.uid.clone();
+                    let keeper = Keeper::new(Arc::clone(&self.parts), &config);
+                    keepers.spawn(async move {
+                        keeper.run().await;
+                        uid
+                    });
                 }
             }
             tokio::select! {
@@ -179,39 +180,6 @@ impl Controller {
                     }
                 }
             }
-        }
-    }
-
-    /// Readers whose `AuditConfig` was deleted while the server was down hold the journal needlessly. One in a
-    /// namespace that does not count any more may be back.
-    async fn forget_orphans(&self, configs: &[Config]) {
-        let known: BTreeSet<String> = configs.iter().map(Config::reader).collect();
-        let corridors = &self.parts.corridors;
-        for reader in corridors.readers() {
-            let Some(place) = reader.strip_prefix(READERS).filter(|_| !known.contains(&reader))
-            else {
-                continue;
-            };
-            let namespace = place.split('/').next().unwrap_or_default();
-            if self.parts.settings.allows(namespace) {
-                tracing::warn!(
-                    reader,
-                    "its audit config is gone; the journal holds nothing for it"
-                );
-                corridors.leave(&reader, Duration::ZERO).await.ok();
-            } else {
-                corridors.park(&reader, Start::Oldest, ParkReason::Off).await.ok();
-            }
-        }
-    }
-
-    /// Where `AuditConfigs` cannot be read, nothing can be delivered for them.
-    async fn park_unreadable(&self) {
-        let (corridors, settings) = (&self.parts.corridors, &self.parts.settings);
-        let is_off = settings.switched_off.is_some();
-        let reason = if is_off { ParkReason::Off } else { ParkReason::NoDestination };
-        for reader in corridors.readers().iter().filter(|one| one.starts_with(READERS)) {
-            corridors.park(reader, Start::Oldest, reason).await.ok();
         }
     }
 }

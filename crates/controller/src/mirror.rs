@@ -15,16 +15,16 @@ use kube::core::GroupVersionKind;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
 
+use crate::backoff::Backoff;
 use crate::resolve;
 use crate::seen::{Keys, Place, Sight};
 
-/// Pause after a failure.
-const RETRY_PAUSE: Duration = Duration::from_secs(1);
-/// Pause after a refusal: rights and definitions do not come by the second.
-const REFUSAL_PAUSE: Duration = Duration::from_secs(4);
 /// How long one watch lasts.
 const WATCH_SECONDS: u32 = 290;
+/// A watch that ended sooner is a failure, whoever ended it.
+const WATCH_TIME_MIN: Duration = Duration::from_secs(5);
 
 /// How clients name a kind of K10's custom resources.
 pub fn kind_of(names: Names) -> ApiResource {
@@ -51,12 +51,13 @@ struct Sphere<T> {
     all: BTreeMap<Place, T>,
     /// Namespaces that have been listed; the empty one stands for all.
     listed: BTreeSet<String>,
-    refused: Option<String>,
+    /// Namespaces that may not be read at present, and why.
+    refused: BTreeMap<String, String>,
 }
 
 impl<T> Default for Sphere<T> {
     fn default() -> Self {
-        Self { all: BTreeMap::new(), listed: BTreeSet::new(), refused: None }
+        Self { all: BTreeMap::new(), listed: BTreeSet::new(), refused: BTreeMap::new() }
     }
 }
 
@@ -79,16 +80,17 @@ impl Mirror {
         self.version.subscribe()
     }
 
-    /// Every `AuditConfig`; `None` until all of them are known.
-    pub fn configs(&self, namespaces: usize) -> Option<Vec<DynamicObject>> {
-        let objects = self.lock();
-        let is_known = objects.configs.listed.len() >= namespaces;
-        is_known.then(|| objects.configs.all.values().cloned().collect())
+    /// Every `AuditConfig` that is known.
+    pub fn configs(&self) -> Vec<DynamicObject> {
+        self.lock().configs.all.values().cloned().collect()
     }
 
-    /// Whether `AuditConfigs` may not be read, or are no kind of this cluster.
-    pub fn configs_refused(&self) -> bool {
-        self.lock().configs.refused.is_some()
+    /// Namespaces whose `AuditConfigs` were listed, and those where they may not be read or are no kind
+    /// of the cluster; the empty one stands for all.
+    pub fn looked_at(&self) -> (BTreeSet<String>, BTreeSet<String>) {
+        let configs = &self.lock().configs;
+        let unread = configs.refused.keys().filter(|one| !configs.listed.contains(*one));
+        (configs.listed.clone(), unread.cloned().collect())
     }
 
     /// What came of a write of ours, so that it is not decided anew before the watch tells.
@@ -135,8 +137,8 @@ impl Mirror {
         if let Some(profile) = objects.profiles.all.get(place) {
             return Sight::There(profile.get("spec").cloned().unwrap_or_default());
         }
-        let listed = &objects.profiles.listed;
-        match &objects.profiles.refused {
+        let Sphere { listed, refused, .. } = &objects.profiles;
+        match refused.get("").or_else(|| refused.get(&place.namespace)) {
             Some(why) => Sight::Refused(why.clone()),
             None if listed.contains("") || listed.contains(&place.namespace) => Sight::Missing,
             None => Sight::Unknown,
@@ -264,11 +266,11 @@ impl<T> Sphere<T> {
                 self.all.retain(|place, _| !namespace.is_empty() && place.namespace != namespace);
                 self.all.extend(list.into_iter().map(|object| (Place::of(&object), of(object))));
                 self.listed.insert(namespace.to_owned());
-                self.refused = None;
+                self.refused.remove(namespace);
             }
             News::Changed(object) => drop(self.all.insert(Place::of(&object), of(object))),
             News::Gone(object) => drop(self.all.remove(&Place::of(&object))),
-            News::Refused(why) => self.refused = Some(why),
+            News::Refused(why) => drop(self.refused.insert(namespace.to_owned(), why)),
         }
     }
 }
@@ -298,34 +300,34 @@ enum News {
 async fn follow<F: FnMut(News)>(api: Api<DynamicObject>, list: ListParams, mut hear: F) {
     let kind = api.resource_url().to_owned();
     let mut is_refused = false;
+    let mut backoff = Backoff::default();
     loop {
-        let Err(error) = round(&api, &list, &mut hear).await else {
-            is_refused = false;
-            continue;
-        };
-        let code = match &error {
-            kube::Error::Api(status) => status.code,
-            _ => 0,
-        };
-        let pause = match code {
-            403 => {
+        let began = Instant::now();
+        let outcome = round(&api, &list, &mut hear).await;
+        let was_refused = std::mem::take(&mut is_refused);
+        if began.elapsed() >= WATCH_TIME_MIN {
+            backoff.succeeded();
+            if outcome.is_ok() {
+                continue;
+            }
+        }
+        let wait = backoff.failed();
+        match outcome {
+            Err(kube::Error::Api(status)) if status.code == 403 => {
                 hear(News::Refused("this server has no right to".to_owned()));
-                if !std::mem::replace(&mut is_refused, true) {
+                is_refused = true;
+                if !was_refused {
                     tracing::warn!(kind, "may not be watched; grant this account list and watch");
                 }
-                REFUSAL_PAUSE
             }
             // The definitions may come later.
-            404 => {
+            Err(kube::Error::Api(status)) if status.code == 404 => {
                 hear(News::Refused("its definition is not installed".to_owned()));
-                REFUSAL_PAUSE
             }
-            _ => {
-                tracing::debug!(kind, %error, "a watch breaks");
-                RETRY_PAUSE
-            }
-        };
-        tokio::time::sleep(pause).await;
+            Err(error) => tracing::debug!(kind, %error, ?wait, "a watch breaks"),
+            Ok(()) => tracing::debug!(kind, ?wait, "a watch ended at once"),
+        }
+        tokio::time::sleep(wait).await;
     }
 }
 

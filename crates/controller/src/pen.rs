@@ -11,6 +11,7 @@ use kasten::domain::{AUDIT_CONFIG, CONFIG, Names, VERSION};
 use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
+use crate::discovery::Discovery;
 use crate::mirror::{core_kind, kind_of};
 use crate::seen::{Config, Place};
 
@@ -25,6 +26,7 @@ const WRITE_TIME_MAX: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub(crate) struct Pen {
     client: kube::Client,
+    discovery: Discovery,
 }
 
 /// An object that something is told of.
@@ -50,7 +52,7 @@ pub(crate) struct Saying {
 impl Pen {
     /// A pen that writes as `client`.
     pub(crate) fn new(client: kube::Client) -> Self {
-        Self { client }
+        Self { discovery: Discovery::new(client.clone()), client }
     }
 
     /// Writes a status; the object as it is then.
@@ -60,12 +62,26 @@ impl Pen {
         place: &Place,
         status: Value,
     ) -> kube::Result<DynamicObject> {
+        let wanted = status["validation"].clone();
         let patch = Patch::Merge(json!({"status": status}));
         let (api, parameters) = (self.api(names, place), PatchParams::default());
-        if self.has_status(names).await? {
+        let written = if self.discovery.has_status(names).await? {
             bounded(api.patch_status(&place.name, &parameters, &patch)).await
         } else {
             bounded(api.patch(&place.name, &parameters, &patch)).await
+        };
+        // A definition that was changed since then has no such path, or drops the status.
+        match written {
+            Ok(object) if object.data["status"]["validation"] == wanted => Ok(object),
+            Ok(_) => {
+                self.discovery.forget().await;
+                Err(kube::Error::Service("the definition drops the status".into()))
+            }
+            Err(kube::Error::Api(status)) if status.code == 404 => {
+                self.discovery.forget().await;
+                Err(kube::Error::Api(status))
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -94,11 +110,11 @@ impl Pen {
         let Saying { is_warning, reason, message } = saying;
         let message: String = message.chars().take(MESSAGE_MAX).collect();
         let (namespace, name) = (&about.place.namespace, &about.place.name);
-        let (kind, told) = (about.names.kind, message.as_str());
+        let (kind, note) = (about.names.kind, message.as_str());
         if *is_warning {
-            tracing::warn!(kind, namespace, name, reason, told, "people are told of an object");
+            tracing::warn!(kind, namespace, name, reason, note, "Kubernetes Event recorded");
         } else {
-            tracing::info!(kind, namespace, name, reason, told, "people are told of an object");
+            tracing::info!(kind, namespace, name, reason, note, "Kubernetes Event recorded");
         }
         let now = now.to_string();
         let now = format!("{}Z", now.get(..19).unwrap_or_default());
@@ -131,19 +147,13 @@ impl Pen {
         }
     }
 
-    async fn has_status(&self, names: Names) -> kube::Result<bool> {
-        let version = format!("{CONFIG}/{VERSION}");
-        let served = bounded(self.client.list_api_group_resources(&version)).await?;
-        let status = format!("{}/status", names.plural);
-        Ok(served.resources.iter().any(|resource| resource.name == status))
-    }
-
     fn api(&self, names: Names, place: &Place) -> Api<DynamicObject> {
         Api::namespaced_with(self.client.clone(), &place.namespace, &kind_of(names))
     }
 }
 
-async fn bounded<T>(call: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
+/// The answer of kube-apiserver, if it comes in time.
+pub(crate) async fn bounded<T>(call: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
     let late = |_| kube::Error::Service("no answer in time".into());
     tokio::time::timeout(WRITE_TIME_MAX, call).await.map_err(late)?
 }

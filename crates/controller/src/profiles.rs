@@ -13,6 +13,7 @@ use kasten::domain::PROFILE;
 use serde_json::json;
 
 use crate::Parts;
+use crate::backoff::Backoff;
 use crate::decide::{Checked, RECHECK_MICROS};
 use crate::pen::{About, Saying};
 use crate::resolve::{self, Resolution, Wish};
@@ -65,22 +66,29 @@ fn word(errors: &[String]) -> &'static str {
 /// Keeps the status of all profiles, for ever.
 pub(crate) async fn keep(parts: Arc<Parts>) {
     let mut news = parts.mirror.news();
-    let mut checked = BTreeMap::new();
+    let (mut checked, mut backoff) = (BTreeMap::new(), Backoff::default());
     loop {
         let places = parts.mirror.profiles();
         checked.retain(|place, _| places.contains(place));
+        let mut all_written = true;
         for place in places {
-            look_at(&parts, &place, &mut checked).await;
+            all_written &= look_at(&parts, &place, &mut checked).await;
         }
+        if !all_written {
+            tokio::time::sleep(backoff.failed()).await;
+            continue;
+        }
+        backoff.succeeded();
         // The sender is in the mirror.
         drop(tokio::time::timeout(LOOK_PERIOD, news.changed()).await);
     }
 }
 
-async fn look_at(parts: &Parts, place: &Place, all: &mut BTreeMap<Place, Checked>) {
+/// Whether the status says what there is to be said.
+async fn look_at(parts: &Parts, place: &Place, all: &mut BTreeMap<Place, Checked>) -> bool {
     // A check and a report are all there can be.
     for _ in 0..2 {
-        let Some(profile) = parts.mirror.profile(place) else { return };
+        let Some(profile) = parts.mirror.profile(place) else { return true };
         let spec = parts.mirror.profile_spec(place);
         let secret = resolve::secret_of(place, &spec);
         let secret = secret.map(|secret| parts.mirror.secret(&secret)).unwrap_or_default();
@@ -88,7 +96,7 @@ async fn look_at(parts: &Parts, place: &Place, all: &mut BTreeMap<Place, Checked
         let status = profile.get("status").cloned().unwrap_or_default();
         let status = serde_json::from_value(status).unwrap_or_default();
         match next(&status, &resolution, all.get(place), (parts.clock)()) {
-            None => return,
+            None => return true,
             Some(Step::Check(wish)) => {
                 let outcome = parts.corridors.check(&wish.destination).await;
                 let at = (parts.clock)();
@@ -97,21 +105,22 @@ async fn look_at(parts: &Parts, place: &Place, all: &mut BTreeMap<Place, Checked
             }
             Some(Step::Report(errors)) => {
                 let uid = profile["metadata"]["uid"].as_str().unwrap_or_default();
-                report(parts, place, uid, &errors).await;
-                return;
+                return report(parts, place, uid, &errors).await;
             }
         }
     }
+    true
 }
 
-async fn report(parts: &Parts, place: &Place, uid: &str, errors: &[String]) {
+/// Whether the status was written.
+async fn report(parts: &Parts, place: &Place, uid: &str, errors: &[String]) -> bool {
     let listed = (!errors.is_empty()).then_some(errors);
     let status = json!({"validation": word(errors), "error": listed});
     match parts.pen.status(PROFILE, place, status).await {
         Ok(written) => parts.mirror.learn_profile(&written),
         Err(error) => {
             tracing::debug!(%error, "cannot write the status of a profile");
-            return;
+            return false;
         }
     }
     let saying = if errors.is_empty() {
@@ -121,6 +130,7 @@ async fn report(parts: &Parts, place: &Place, uid: &str, errors: &[String]) {
         Saying { is_warning: true, reason: "Failed", message: errors.join("; ") }
     };
     parts.pen.tell(&About { names: PROFILE, place, uid }, &saying, (parts.clock)()).await;
+    true
 }
 
 #[cfg(test)]

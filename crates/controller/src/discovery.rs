@@ -1,0 +1,90 @@
+//! Whether the cluster's definitions have a status subresource, asked once for all objects.
+//!
+//! The answer is kept for a while, and so is a failure: while kube-apiserver does not know the group, one
+//! request is made in each wait, however many objects there are to be written.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kasten::domain::{CONFIG, Names, VERSION};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::backoff::Backoff;
+use crate::pen::bounded;
+
+/// How long an answer is kept.
+const ANSWER_TIME: Duration = Duration::from_mins(1);
+
+/// The resources of K10's group, as kube-apiserver lists them.
+#[derive(Clone)]
+pub(crate) struct Discovery {
+    client: kube::Client,
+    last: Arc<Mutex<Last>>,
+}
+
+/// The last request and its outcome.
+#[derive(Default)]
+struct Last {
+    outcome: Option<Outcome>,
+    /// When the next request may be made.
+    next_at: Option<Instant>,
+    backoff: Backoff,
+}
+
+enum Outcome {
+    /// Names of resources and subresources.
+    Served(BTreeSet<String>),
+    /// What was wrong.
+    Failed(String),
+}
+
+impl Discovery {
+    pub(crate) fn new(client: kube::Client) -> Self {
+        Self { client, last: Arc::default() }
+    }
+
+    /// Whether a kind has a status subresource.
+    pub(crate) async fn has_status(&self, names: Names) -> kube::Result<bool> {
+        // Held while it is asked: those who come meanwhile get the same answer.
+        let mut last = self.last.lock().await;
+        if last.next_at.is_none_or(|next| Instant::now() >= next) {
+            last.ask(&self.client).await;
+        }
+        match &last.outcome {
+            Some(Outcome::Served(resources)) => {
+                Ok(resources.contains(&format!("{}/status", names.plural)))
+            }
+            Some(Outcome::Failed(error)) => Err(kube::Error::Service(error.as_str().into())),
+            None => Err(kube::Error::Service("discovery was not asked".into())),
+        }
+    }
+
+    /// The answer was found to be wrong: it is asked again before the next write.
+    pub(crate) async fn forget(&self) {
+        let mut last = self.last.lock().await;
+        if matches!(last.outcome, Some(Outcome::Served(_))) {
+            last.next_at = None;
+        }
+    }
+}
+
+impl Last {
+    async fn ask(&mut self, client: &kube::Client) {
+        let version = format!("{CONFIG}/{VERSION}");
+        let (outcome, wait) = match bounded(client.list_api_group_resources(&version)).await {
+            Ok(list) => {
+                self.backoff.succeeded();
+                let names = list.resources.into_iter().map(|resource| resource.name).collect();
+                (Outcome::Served(names), ANSWER_TIME)
+            }
+            Err(error) => {
+                let wait = self.backoff.failed();
+                tracing::debug!(version, %error, ?wait, "discovery fails");
+                (Outcome::Failed(format!("discovery of {version} fails: {error}")), wait)
+            }
+        };
+        (self.outcome, self.next_at) = (Some(outcome), Some(Instant::now() + wait));
+    }
+}

@@ -1,0 +1,184 @@
+//! A double of kube-apiserver that has `AuditConfigs`, and counts what it is asked.
+//!
+//! Deliberately absent: changes that are told by a watch. One that is asked for ends without any.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use kube::client::Body;
+use serde_json::{Value, json};
+use tower_service::Service;
+
+const GROUP: &str = "/apis/config.kio.kasten.io/v1alpha1";
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    #[default]
+    None,
+    /// Discovery of the group is answered with 404.
+    NoDiscovery,
+    /// Every write of an `AuditConfig` is refused.
+    NoWrites,
+    /// A watch ends as soon as it is asked for.
+    ShortWatches,
+    /// The definition drops the status.
+    NoStatus,
+    /// Objects of namespace `shop` may not be read.
+    NoShop,
+}
+
+#[derive(Default)]
+struct State {
+    trouble: Trouble,
+    configs: BTreeMap<String, Value>,
+    /// How often each method and path was asked, without names and queries.
+    asked: BTreeMap<String, usize>,
+}
+
+/// The double.
+#[derive(Clone, Default)]
+pub(crate) struct KubeApiserver(Arc<Mutex<State>>);
+
+impl KubeApiserver {
+    /// With so many `AuditConfigs`, whose Profile does not exist.
+    pub(crate) fn new(configs: usize, trouble: Trouble) -> Self {
+        let config = |number: usize| {
+            let name = format!("c{number}");
+            let config = json!({
+                "apiVersion": "config.kio.kasten.io/v1alpha1",
+                "kind": "AuditConfig",
+                "metadata": {"name": name, "namespace": "kasten-io", "uid": format!("u{number}")},
+                "spec": {"profile": {"name": "p", "namespace": "kasten-io"}},
+            });
+            (name, config)
+        };
+        let configs = (0..configs).map(config).collect();
+        Self(Arc::new(Mutex::new(State { trouble, configs, asked: BTreeMap::new() })))
+    }
+
+    pub(crate) fn client(&self) -> kube::Client {
+        kube::Client::new(self.clone(), "kasten-io")
+    }
+
+    pub(crate) fn set_trouble(&self, trouble: Trouble) {
+        self.0.lock().unwrap().trouble = trouble;
+    }
+
+    /// How often this was asked, such as `PATCH auditconfigs`.
+    pub(crate) fn asked(&self, what: &str) -> usize {
+        self.0.lock().unwrap().asked.get(what).copied().unwrap_or_default()
+    }
+
+    /// The status of each `AuditConfig` that has one.
+    pub(crate) fn statuses(&self) -> Vec<String> {
+        let state = self.0.lock().unwrap();
+        let status =
+            |config: &Value| config.pointer("/status/validation")?.as_str().map(str::to_owned);
+        state.configs.values().filter_map(status).collect()
+    }
+}
+
+impl State {
+    fn answer(&mut self, method: &Method, path: &str, is_watch: bool, sent: &[u8]) -> (u16, Value) {
+        let below = path.strip_prefix(GROUP).unwrap_or(path);
+        let words: Vec<&str> = below.trim_start_matches('/').split('/').collect();
+        let what = match words.as_slice() {
+            [""] => "discovery",
+            ["namespaces", _, plural, ..] => *plural,
+            _ => "events",
+        };
+        let word = if is_watch { "WATCH" } else { method.as_str() };
+        *self.asked.entry(format!("{word} {what}")).or_default() += 1;
+        match (word, words.as_slice()) {
+            ("WATCH", _) => (200, Value::Null),
+            ("GET", [""]) if self.trouble == Trouble::NoDiscovery => (404, refusal(404)),
+            ("GET", [""]) => (
+                200,
+                json!({"kind": "APIResourceList", "groupVersion": "config.kio.kasten.io/v1alpha1",
+                "resources": [{"name": "auditconfigs", "singularName": "auditconfig", "namespaced": true,
+                               "kind": "AuditConfig", "verbs": ["patch"]}]}),
+            ),
+            ("GET", ["namespaces", "shop", _]) if self.trouble == Trouble::NoShop => {
+                (403, refusal(403))
+            }
+            ("GET", ["namespaces", namespace, plural]) => {
+                let items: Vec<&Value> = match (*namespace, *plural) {
+                    ("kasten-io", "auditconfigs") => self.configs.values().collect(),
+                    _ => Vec::new(),
+                };
+                (200, json!({"kind": "List", "metadata": {"resourceVersion": "1"}, "items": items}))
+            }
+            ("PATCH", _) if self.trouble == Trouble::NoWrites => (403, refusal(403)),
+            ("PATCH", ["namespaces", _, "auditconfigs", name]) => {
+                let mut changes: Value = serde_json::from_slice(sent).unwrap();
+                if self.trouble == Trouble::NoStatus {
+                    changes.as_object_mut().unwrap().remove("status");
+                }
+                let config = self.configs.get_mut(*name).unwrap();
+                merge(config, &changes);
+                (200, config.clone())
+            }
+            ("POST", _) => (201, serde_json::from_slice(sent).unwrap()),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// RFC 7386, as far as it is needed.
+fn merge(target: &mut Value, patch: &Value) {
+    let (Value::Object(target), Value::Object(patch)) = (&mut *target, patch) else {
+        *target = patch.clone();
+        return;
+    };
+    for (key, value) in patch {
+        if value.is_null() {
+            target.remove(key);
+        } else {
+            merge(target.entry(key).or_insert(Value::Null), value);
+        }
+    }
+}
+
+fn refusal(code: u16) -> Value {
+    json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Refused",
+           "message": "refused", "code": code})
+}
+
+impl Service<Request<Body>> for KubeApiserver {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let state = Arc::clone(&self.0);
+        Box::pin(async move {
+            let (parts, body) = request.into_parts();
+            let body = body.collect().await.unwrap().to_bytes();
+            let is_watch = parts.uri.query().is_some_and(|query| query.contains("watch=true"));
+            let (code, answer) = {
+                let mut state = state.lock().unwrap();
+                state.answer(&parts.method, parts.uri.path(), is_watch, &body)
+            };
+            let is_short = state.lock().unwrap().trouble == Trouble::ShortWatches;
+            if is_watch && !is_short {
+                tokio::time::sleep(Duration::from_secs(290)).await;
+            }
+            let body = if is_watch { Bytes::new() } else { answer.to_string().into() };
+            let response =
+                Response::builder().status(code).header("content-type", "application/json");
+            Ok(response.body(Full::new(body)).unwrap())
+        })
+    }
+}

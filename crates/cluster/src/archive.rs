@@ -174,11 +174,12 @@ pub async fn compare(
                 records.first().with_context(|| format!("{next} is not in the journal"))?;
             ensure!(record.seq == next, "the journal has {} for {next}", record.seq);
             let mut expected = Vec::new();
-            match event::record::signal_of(&record.bytes) {
-                Some(signal) => {
-                    event::signal_line::kasten(&signal?, &labels, "", &mut expected);
-                }
-                None => event::kasten::write(&View::of(&record.bytes)?, &labels, &mut expected),
+            if let Some(signal) = event::record::signal_of(&record.bytes) {
+                let signal = signal?.numbered(next);
+                event::signal_line::kasten(&signal, &labels, "", &mut expected);
+            } else {
+                let event = View::of(&record.bytes)?.numbered(next);
+                event::kasten::write(&event, &labels, &mut expected);
             }
             let expected = String::from_utf8(expected)?;
             ensure!(

@@ -119,7 +119,7 @@ impl SinkTask {
         let (shaper, seq) = (&self.shaper, entry.seq);
         draft.push(seq, |lines| match content {
             Content::Event(event) => shaper.write(&event.numbered(seq), lines),
-            Content::Signal(signal) => shaper.write_signal(&signal, lines),
+            Content::Signal(signal) => shaper.write_signal(&signal.numbered(seq), lines),
             Content::Gap(event) => shaper.write(&View::from(&*event).numbered(seq), lines),
         });
     }

@@ -11,8 +11,8 @@
 //! long as a running upload could take, because one may still be running.
 //!
 //! A signal of high severity does not wait for an object to be full or old, a deletion not for long
-//! ([`URGENT_PERIOD`], [`DELETION_AGE`]). Heartbeats alone wait longer than other events
-//! ([`IDLE_AGE`]), so that a cluster in which nothing happens makes few objects.
+//! ([`URGENT_PERIOD`], [`DELETION_AGE`]). Heartbeats and looks of Kubernetes' own controllers alone wait
+//! longer than other events ([`IDLE_AGE`]), so that a cluster in which nothing happens makes few objects.
 
 use std::time::Duration;
 
@@ -42,7 +42,8 @@ const URGENT: Severity = Severity::High;
 pub const URGENT_PERIOD: Duration = Duration::from_secs(2);
 /// A deletion waits so long for others to share an object with.
 pub const DELETION_AGE: Duration = Duration::from_secs(3);
-/// An object that holds only heartbeats waits at least so long for more: at most 12 an hour.
+/// An object that holds only what an idle cluster makes waits at least so long for more: at most 12 an
+/// hour.
 pub const IDLE_AGE: Duration = Duration::from_mins(5);
 
 /// Uploads the journal to one bucket.
@@ -74,7 +75,7 @@ enum Uploaded {
 /// How long a record may wait for others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Urgency {
-    /// A heartbeat.
+    /// A heartbeat, or a look of Kubernetes' own components at what there is.
     Idle,
     /// Any other event.
     Usual,
@@ -460,13 +461,16 @@ fn up_to(mut entries: Vec<Entry>, last: Option<u64>) -> Vec<Entry> {
 fn take(draft: &mut Draft, entry: &Entry, decoder: &Decoder) -> Option<(Urgency, Timestamp)> {
     let time = entry.time().or_else(|| draft.since()).unwrap_or_default();
     let (has_room, urgency) = match decoder.decode(entry, time) {
-        Content::Event(event) => (draft.push(entry.seq, time, &event), urgency(&event)),
+        Content::Event(event) => {
+            let urgency = urgency(&event);
+            (draft.push(entry.seq, time, event), urgency)
+        }
         Content::Signal(signal) => {
             let is_urgent = signal.severity >= URGENT;
             let urgency = if is_urgent { Urgency::Signal } else { Urgency::Usual };
-            (draft.push_signal(entry.seq, time, &signal), urgency)
+            (draft.push_signal(entry.seq, time, signal), urgency)
         }
-        Content::Gap(event) => (draft.push(entry.seq, time, &View::from(&*event)), Urgency::Usual),
+        Content::Gap(event) => (draft.push(entry.seq, time, View::from(&*event)), Urgency::Usual),
     };
     has_room.then_some((urgency, time))
 }
@@ -474,7 +478,7 @@ fn take(draft: &mut Draft, entry: &Entry, decoder: &Decoder) -> Option<(Urgency,
 fn urgency(event: &View<'_>) -> Urgency {
     if event.is_deletion() {
         Urgency::Deletion
-    } else if event.own() == Some(OwnEvent::Heartbeat) {
+    } else if event.own() == Some(OwnEvent::Heartbeat) || event.is_routine_read() {
         Urgency::Idle
     } else {
         Urgency::Usual

@@ -17,6 +17,9 @@ const JOURNAL: &str = "journal";
 /// What became of the place of one of its readers.
 const CURSORS: &str = "cursors";
 
+/// How the users of Kubernetes' own components begin.
+const COMPONENTS: [&str; 2] = ["system:kube-", "system:serviceaccount:kube-system:"];
+
 /// What such an event says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OwnEvent {
@@ -89,6 +92,18 @@ impl View<'_> {
     /// Which event of our own it is, if it is one.
     pub fn own(&self) -> Option<OwnEvent> {
         OwnEvent::of(&self.head)
+    }
+
+    /// Whether Kubernetes' own components looked at what there is, as they do all the time.
+    pub fn is_routine_read(&self) -> bool {
+        let Head { verb, user, impersonated_user, response_status, .. } = &self.head;
+        let is_component =
+            COMPONENTS.iter().any(|start| user.username.as_bytes().starts_with(start.as_bytes()));
+        let is_refused = response_status.as_ref().is_some_and(|status| status.code >= 400);
+        (verb.is("list") || verb.is("watch"))
+            && is_component
+            && impersonated_user.is_none()
+            && !is_refused
     }
 
     /// Whether it removes something, or tries to.

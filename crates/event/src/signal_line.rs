@@ -68,6 +68,9 @@ fn body(record: &SignalRecord, shed: &str, mut object: Object<'_>) {
     if !shed.is_empty() {
         object.text(br#","shed":"#, Text::from(shed));
     }
+    if let Some(seq) = record.seq {
+        object.raw(br#","journalSeq":"#, itoa::Buffer::new().format(seq).as_bytes());
+    }
     object.raw(br#","signal":"#, record.object.as_bytes());
     object.close();
 }
@@ -140,6 +143,21 @@ mod tests {
         let line = line("t", Some(&labels(false)));
         let front = r#"{"message":"Keepwatch signal opened","timestamp":"2026-11-25T00:30:00.000000Z","status":"error","service":"keepwatch","ddtags":"cluster-name:prod","signal":{"apiVersion":"siem.keepwatch.io/v1alpha1","kind":"Signal","metadata":{"name":"id-1"},"spec":{"#;
         assert!(line.starts_with(front), "{line}");
+    }
+
+    #[test]
+    fn a_signal_in_the_journal_has_its_number() {
+        let record = record("t", Severity::Low).numbered(u64::MAX);
+        for encoding in ["kasten", "v1"] {
+            let mut line = Vec::new();
+            match encoding {
+                "kasten" => kasten(&record, &labels(false), "evidence.events", &mut line),
+                _ => v1(&record, "evidence.events", &mut line),
+            }
+            let line = String::from_utf8(line).unwrap();
+            let part = r#","shed":"evidence.events","journalSeq":18446744073709551615,"signal":{"#;
+            assert!(line.contains(part), "{line}");
+        }
     }
 
     #[test]

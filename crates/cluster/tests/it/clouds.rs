@@ -115,7 +115,7 @@ fn google_keeps_the_first_of_two_objects() {
 fn keeps_the_first(bucket: &Bucket) {
     let mut draft = bucket.draft("reader");
     let event = cluster::archive::event(1);
-    assert!(draft.push(1, bucket.now(), &event::View::from(&event)));
+    assert!(draft.push(1, bucket.now(), event::View::from(&event)));
     let object = draft.seal(1).unwrap();
     run(async {
         assert_eq!(bucket.put(&object).await.unwrap(), Put::Stored);

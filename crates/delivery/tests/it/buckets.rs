@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use delivery::{Condition, DetachOutcome};
-use event::{Event, OwnEvent, Stage};
+use event::{Event, OwnEvent, Stage, Status, UserInfo};
 use sink::bucket::{Checked, Checksum, Limits, Provider};
 use testkit::page_cache;
 use testkit::s3::{Fault, S3Double};
@@ -271,7 +271,7 @@ async fn a_heartbeat_arrives_as_an_event_and_tells_how_far_each_destination_is()
     let beats: Vec<_> =
         lines.iter().filter(|line| line.contains(r#""verb":"heartbeat""#)).collect();
     let told = format!(
-        r#""keepwatch.io/heartbeat":"5","keepwatch.io/sink/{NAME}":"delivered=5 backlog=0""#
+        r#""keepwatch.io/heartbeat":"5","keepwatch.io/journal-seq":"6","keepwatch.io/sink/{NAME}":"delivered=5 backlog=0""#
     );
     assert!(beats.len() >= 2 && beats[0].contains(&told), "{beats:?}");
     delivery.close().await;
@@ -397,8 +397,20 @@ async fn a_deletion_seals_within_seconds_and_heartbeats_alone_wait_for_minutes()
     let time = event::Timestamp::from_micros(NOW);
     let beat = || OwnEvent::Heartbeat.event(Stage::ResponseComplete, "", time);
     let verb = |verb: &str| Event { verb: verb.to_owned(), ..event("x") };
+    let by = |user: &str, verb: &str, code: u16| Event {
+        verb: verb.to_owned(),
+        user: UserInfo { username: user.to_owned(), ..UserInfo::default() },
+        response_status: Some(Status { code, ..Status::default() }),
+        ..event("x")
+    };
+    let collector = "system:serviceaccount:kube-system:generic-garbage-collector";
     for (what, event, least, most) in [
         ("a heartbeat", beat(), 299, 302),
+        ("a watch of the garbage collector", by(collector, "watch", 200), 299, 302),
+        ("a list of the controllers", by("system:kube-controller-manager", "list", 200), 299, 302),
+        ("a refused list", by(collector, "list", 403), 59, 62),
+        ("a read of the garbage collector", by(collector, "get", 200), 59, 62),
+        ("a list of a user", by("alice", "list", 200), 59, 62),
         ("an event", verb("get"), 59, 62),
         ("a deletion", verb("delete"), 2, 5),
         ("many deletions", verb("deletecollection"), 2, 5),

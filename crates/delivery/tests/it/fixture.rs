@@ -139,9 +139,11 @@ pub(super) async fn recorded(journal: &Arc<dyn Journal>) -> Vec<String> {
     assert_eq!(records.len() as u64, journal.last_seq());
     let line = |record: store::Record| {
         let mut line = Vec::new();
-        match event::record::signal_of(&record.bytes) {
-            Some(signal) => event::signal_line::v1(&signal.unwrap(), "", &mut line),
-            None => event::v1::write(&event::View::of(&record.bytes).unwrap(), &mut line),
+        if let Some(signal) = event::record::signal_of(&record.bytes) {
+            event::signal_line::v1(&signal.unwrap().numbered(record.seq), "", &mut line);
+        } else {
+            let event = event::View::of(&record.bytes).unwrap();
+            event::v1::write(&event.numbered(record.seq), &mut line);
         }
         String::from_utf8(line).unwrap()
     };

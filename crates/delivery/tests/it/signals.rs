@@ -59,6 +59,28 @@ async fn a_high_signal_takes_the_events_before_it_along_at_once() {
     delivery.close().await;
 }
 
+/// In buckets lines had nothing to tell them apart by but what clients choose.
+#[tokio::test]
+async fn each_line_in_a_bucket_has_its_number_in_the_journal() {
+    let home = tempfile::tempdir().unwrap();
+    let place = S3Double::start(Box::new(|_| None)).await.unwrap();
+    let store = open_store(home.path());
+    let delivery = delivery(&store);
+    attach(&delivery, &place).await;
+    record(&store, 1..4).await;
+    record_signal(&store, Severity::Critical, ChangeKind::Opened).await;
+    arrived(&delivery, &store.journal(), NAME).await;
+    let lines = lines(&place.objects(), NAME);
+    let number = |line: &String| -> u64 {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        let of_event = line.pointer("/annotations/keepwatch.io~1journal-seq");
+        let of_event = of_event.and_then(|seq| seq.as_str()?.parse().ok());
+        of_event.or_else(|| line.get("journalSeq")?.as_u64()).unwrap()
+    };
+    assert_eq!(lines.iter().map(number).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    delivery.close().await;
+}
+
 #[tokio::test]
 async fn a_signal_that_goes_on_does_not_make_an_object_of_each_update() {
     let home = tempfile::tempdir().unwrap();

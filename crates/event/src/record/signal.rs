@@ -32,9 +32,17 @@ pub struct SignalRecord {
     pub time: Timestamp,
     /// The API object after it.
     pub object: Json,
+    /// Its number in the journal, if lines are to carry it.
+    pub seq: Option<u64>,
 }
 
 impl SignalRecord {
+    /// The same with its number in the journal.
+    #[must_use]
+    pub fn numbered(self, seq: u64) -> Self {
+        Self { seq: Some(seq), ..self }
+    }
+
     /// The signal after the change.
     pub fn signal(&self) -> Result<Signal, ReadError> {
         let object: OwnedObject = serde_json::from_slice(self.object.as_bytes())
@@ -95,6 +103,7 @@ fn read(record: &[u8]) -> Result<SignalRecord, ReadError> {
         severity: *Severity::ALL.get(usize::from(severity)).ok_or(DAMAGED)?,
         time: Timestamp::from_micros(i64::from_be_bytes(time)),
         object,
+        seq: None,
     })
 }
 

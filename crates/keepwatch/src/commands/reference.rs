@@ -113,7 +113,7 @@ fn index_rows() -> Vec<(&'static str, String)> {
             format!("{} ms", delivery::DELETION_AGE.as_millis()),
         ),
         (
-            "Time heartbeats alone wait for their object",
+            "Time that what an idle cluster makes waits for its object",
             format!("{} ms", delivery::IDLE_AGE.as_millis()),
         ),
         (

@@ -83,13 +83,15 @@ impl Draft {
     }
 
     /// Takes an event, unless the object is full or of another hour: then it is to be sealed.
-    pub fn push(&mut self, seq: u64, committed: Timestamp, event: &View<'_>) -> bool {
-        self.push_line(seq, committed, |shaper, chunk| shaper.write(event, chunk))
+    pub fn push(&mut self, seq: u64, committed: Timestamp, event: View<'_>) -> bool {
+        let event = event.numbered(seq);
+        self.push_line(seq, committed, |shaper, chunk| shaper.write(&event, chunk))
     }
 
     /// Takes what became of a signal, under the same condition.
-    pub fn push_signal(&mut self, seq: u64, committed: Timestamp, signal: &SignalRecord) -> bool {
-        self.push_line(seq, committed, |shaper, chunk| shaper.write_signal(signal, chunk))
+    pub fn push_signal(&mut self, seq: u64, committed: Timestamp, signal: SignalRecord) -> bool {
+        let signal = signal.numbered(seq);
+        self.push_line(seq, committed, |shaper, chunk| shaper.write_signal(&signal, chunk))
     }
 
     fn push_line(

@@ -70,11 +70,14 @@ impl Bucket {
         let said = self.explain_by(advice::S3, seen, doing, doing.s3);
         said.or_else(|| {
             refuses_upload.then(|| {
-                let lock = if is_retained { ", and Object Lock, which the bucket must have" } else { "" };
+                let lock =
+                    if is_retained { ", and Object Lock, which the bucket must have" } else { "" };
                 let code = in_brackets(&seen.code);
                 let place = self.place();
                 format!(
-                    "the store at {place} does not take an upload as it is{code}: with                      x-amz-checksum-sha256, with Content-MD5 and without a checksum, with                      If-None-Match and without it{lock}; use one that does"
+                    "the store at {place} does not take an upload as it is{code}: with \
+                     x-amz-checksum-sha256, with Content-MD5 and without a checksum, with \
+                     If-None-Match and without it{lock}; use one that does"
                 )
             })
         })
@@ -361,7 +364,7 @@ mod tests {
             (&azure, 403, "Weird", "access denied (Weird); allow Storage Blob Data Contributor"),
         ] {
             let told = place.explain(&refused(status, code), &WRITING);
-            assert!(told.contains(expected), "{code}: {told}");
+            assert!(told.contains(expected) && !told.contains("  "), "{code}: {told}");
         }
     }
 

@@ -149,6 +149,7 @@ impl Shaper {
             let record = write_signal(signal.change, signal.time, &short);
             // It has just been written.
             let Some(Ok(record)) = signal_of(&record) else { return };
+            let record = SignalRecord { seq: signal.seq, ..record };
             lines.truncate(start);
             self.encoding.write_signal(&record, &shed.join(","), lines);
             if !self.is_too_long(&lines[start..]) {

@@ -112,6 +112,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- else if eq .Values.platform "openshift" -}}true{{- end -}}
 {{- end }}
 
+{{- /* A number as it was meant: files give 1e+06 for a million. */ -}}
+{{- define "keepwatch.digits" -}}
+{{- if and (kindIs "float64" .) (eq . (floor .)) -}}{{ int64 . }}{{- else -}}{{ . }}{{- end -}}
+{{- end }}
+
 {{- /* The pod's security context, without the image's own IDs where the platform gives them. */ -}}
 {{- define "keepwatch.podSecurityContext" -}}
 {{- $default := dict "runAsNonRoot" true "runAsUser" 65532 "runAsGroup" 65532 "fsGroup" 65532 "fsGroupChangePolicy" "OnRootMismatch" "seccompProfile" (dict "type" "RuntimeDefault") -}}
@@ -120,6 +125,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if hasKey $context . -}}
 {{- if kindIs "invalid" (get $context .) -}}
 {{- $_ := unset $context . -}}
+{{- else if not (regexMatch "^[0-9]{1,10}$" (include "keepwatch.digits" (get $context .))) -}}
+{{- fail (printf "podSecurityContext.%s=%v is no ID: it is a number from 0" . (get $context .)) -}}
 {{- else if and (include "keepwatch.onOpenShift" $) (eq (int64 (get $context .)) 65532) -}}
 {{- $_ := unset $context . -}}
 {{- else -}}
@@ -153,6 +160,11 @@ projected:
             fieldRef: {apiVersion: v1, fieldPath: metadata.namespace}
 {{- end }}
 
+{{- /* The volume of a claim. A claim's name may be longer than a volume's, and may have dots. */ -}}
+{{- define "keepwatch.claimVolume" -}}
+claim-{{ . | replace "." "-" | trunc 57 | trimSuffix "-" }}
+{{- end }}
+
 {{- /* The volume for the folder of the file: an emptyDir unless another one is named. */ -}}
 {{- define "keepwatch.fileVolume" -}}
 {{- $volume := deepCopy (.Values.siem.logging.cluster.file.volume | default (dict)) -}}
@@ -176,16 +188,63 @@ projected:
 {{- end -}}
 {{- $file := .Values.siem.logging.cluster.file.path -}}
 {{- if include "keepwatch.toFile" . -}}
-{{- range list "/var/lib/keepwatch/" "/etc/" "/var/run/secrets/" -}}
+{{- range list "/var/lib/keepwatch/" "/etc/" "/var/run/secrets/" "/keepwatch/" "/mnt/claims/" -}}
 {{- if hasPrefix . $file -}}
 {{- fail (printf "siem.logging.cluster.file.path=%s is in a folder of the server's own" $file) -}}
 {{- end -}}
+{{- end -}}
+{{- if or (regexMatch "^/(dev|proc|sys)/|/[.]{1,2}(/|$)" $file) (contains ":" (dir $file)) -}}
+{{- fail (printf "siem.logging.cluster.file.path=%s is not in a folder that a volume can be mounted at" $file) -}}
+{{- end -}}
+{{- end -}}
+{{- include "keepwatch.checkNames" . -}}
+{{- end }}
+
+{{- /* What the chart gives a name to cannot be given another one. */ -}}
+{{- define "keepwatch.checkNames" -}}
+{{- $labels := include "keepwatch.labels" . | fromYaml -}}
+{{- range $value, $given := dict "podLabels" .Values.podLabels "serviceMonitor.labels" .Values.serviceMonitor.labels -}}
+{{- range $label, $_ := $given -}}
+{{- if hasKey $labels $label -}}
+{{- fail (printf "%s: label %s is the chart's own" $value $label) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if hasKey (.Values.podAnnotations | default dict) "checksum/audit-policy" -}}
+{{- fail "podAnnotations: annotation checksum/audit-policy is the chart's own" -}}
+{{- end -}}
+{{- $volumes := list "data" "audit-policy" "account" "tls" "audit-log" "destinations-ca" -}}
+{{- range uniq .Values.destinations.claims -}}
+{{- $volume := include "keepwatch.claimVolume" . -}}
+{{- if has $volume $volumes -}}
+{{- fail (printf "destinations.claims: %s would have the volume %s of another claim" . $volume) -}}
+{{- end -}}
+{{- $volumes = append $volumes $volume -}}
+{{- end -}}
+{{- range .Values.extraVolumes -}}
+{{- if has (toString .name) $volumes -}}
+{{- fail (printf "extraVolumes: volume %v is the chart's own" .name) -}}
+{{- end -}}
+{{- end -}}
+{{- $own := include "keepwatch.ownArguments" . -}}
+{{- range .Values.extraArgs -}}
+{{- $flag := regexFind "^--[a-z0-9-]+" . -}}
+{{- if regexMatch (printf "(?m)^- \"?%s=" $flag) $own -}}
+{{- fail (printf "extraArgs: %s is set by the chart; docs/reference/values.md names its value" $flag) -}}
 {{- end -}}
 {{- end -}}
 {{- end }}
 
 {{- /* The command line of `keepwatch serve`. */ -}}
 {{- define "keepwatch.arguments" -}}
+{{- include "keepwatch.ownArguments" . }}
+{{- range .Values.extraArgs }}
+- {{ . | quote }}
+{{- end }}
+{{- end }}
+
+{{- /* What the chart's values make of it. */ -}}
+{{- define "keepwatch.ownArguments" -}}
 - serve
 - {{ printf "--secure-port=%v" (int64 .Values.service.aggregatedApiPort) | quote }}
 - --data-dir=/var/lib/keepwatch
@@ -217,7 +276,7 @@ projected:
 - {{ printf "--siem-detection=%v" (.Values.siem.detection.enabled) | quote }}
 {{- with .Values.destinations }}
 {{- with .namespaces }}
-- {{ printf "--audit-config-namespaces=%v" (join "," .) | quote }}
+- {{ printf "--audit-config-namespaces=%v" (uniq . | join ",") | quote }}
 {{- end }}
 {{- with .endpoints }}
 - {{ printf "--audit-endpoints=%v" (join "," .) | quote }}
@@ -264,7 +323,4 @@ projected:
 - {{ printf "--request-timeout=%v" (.Values.limits.requestTimeout) | quote }}
 - {{ printf "--shutdown-delay-duration=%v" (.Values.limits.shutdownDelay) | quote }}
 - {{ printf "--log-format=%v" (.Values.logFormat) | quote }}
-{{- range .Values.extraArgs }}
-- {{ . | quote }}
-{{- end }}
 {{- end }}

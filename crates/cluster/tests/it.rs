@@ -13,6 +13,7 @@ mod it {
     mod canaries;
     mod chart;
     mod chart_values;
+    mod chart_variations;
     mod clients;
     mod clouds;
     mod collectors;

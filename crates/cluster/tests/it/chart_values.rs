@@ -148,10 +148,10 @@ fn text_stays_text_whatever_it_looks_like() {
         assert_eq!(pod["spec"]["priorityClassName"], "true");
         assert_eq!(pod["spec"]["serviceAccountName"], "007");
     }
-    let path = "siem.logging.cluster.file.path=/var/log/a: b/#1.log";
+    let path = "siem.logging.cluster.file.path=/var/log/a b/#1: x.log";
     let rendered = chart().render(&["siem.logging.cluster.file.enabled=true", path]).unwrap();
     let arguments = rendered.arguments().unwrap();
-    assert!(arguments.contains(&"--audit-log-file=/var/log/a: b/#1.log".to_owned()));
+    assert!(arguments.contains(&"--audit-log-file=/var/log/a b/#1: x.log".to_owned()));
 }
 
 /// restricted-v2 makes no pod that asks for an ID outside of the project's range.
@@ -239,25 +239,27 @@ fn it_can_be_a_dependency_of_another_chart() {
     let (from, to) = (cluster::chart::folder(), parent.join("charts"));
     let copied = Command::new("cp").arg("-r").args([from, &to]).status().unwrap();
     assert!(copied.success(), "the chart cannot be copied");
-    fs::write(
-        parent.join("Chart.yaml"),
-        "apiVersion: v2\nname: parent\nversion: 0.1.0\ndependencies:\n- {name: keepwatch, version: \
-         '*', condition: keepwatch.enabled}\n",
-    )
-    .unwrap();
-    let values = |enabled: bool| {
-        format!(
-            "global: {{domain: example.org, tags: [a]}}\nkeepwatch: {{enabled: {enabled}, clusterName: prod}}\n"
-        )
-    };
-    for (enabled, count) in [(true, 1), (false, 0)] {
-        let file = parent.join("values.yaml");
-        fs::write(&file, values(enabled)).unwrap();
+    for (alias, enabled, count) in
+        [("keepwatch", true, 1), ("keepwatch", false, 0), ("audit", true, 1), ("audit", false, 0)]
+    {
+        let dependency = format!(
+            "{{name: keepwatch, alias: {alias}, version: '*', condition: {alias}.enabled}}"
+        );
+        let text =
+            format!("apiVersion: v2\nname: parent\nversion: 0.1.0\ndependencies: [{dependency}]\n");
+        fs::write(parent.join("Chart.yaml"), text).unwrap();
+        let values = format!(
+            "global: {{domain: example.org, tags: [a]}}\n\
+             {alias}: {{enabled: {enabled}, clusterName: prod, limits: {{maxRequestsInflight: 1e6}}}}\n"
+        );
+        fs::write(parent.join("values.yaml"), values).unwrap();
         let rendered = chart().render_chart(parent, &[], &[]).unwrap();
         assert_eq!(rendered.of_kind("Deployment").count(), count);
         if enabled {
             let arguments = rendered.arguments().unwrap();
-            assert!(arguments.contains(&"--cluster-name=prod".to_owned()), "{arguments:?}");
+            for expected in ["--cluster-name=prod", "--max-requests-inflight=1000000"] {
+                assert!(arguments.iter().any(|one| one == expected), "{alias}: {arguments:?}");
+            }
         }
     }
 }

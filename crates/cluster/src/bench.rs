@@ -26,6 +26,7 @@ use crate::control_plane::ControlPlane;
 use crate::keepwatch::{Keepwatch, More};
 use crate::load::{Endpoint, Protocol};
 use crate::peer::SampleApiserver;
+use crate::proc_status;
 
 pub use delivery::{compress, delivery};
 pub use index::index;
@@ -104,7 +105,7 @@ fn detection(
             let more = More { arguments: vec![flag.to_owned()], ..More::default() };
             let server = Keepwatch::start_with(plane, POLICY, more)?;
             runtime.block_on(machine::cpu_at_rest(&[server.process.id()]))?;
-            let idle = machine::resident(server.process.id())?;
+            let idle = proc_status::vm_rss(server.process.id())?;
             eprintln!("{name}: {} KiB idle", idle / 1024);
             runtime.block_on(measure(name, &of_ours(plane, &server)?, duration, rows))?;
             let data = server.data();
@@ -268,6 +269,6 @@ async fn run(subject: &Subject, case: Case, duration: Duration) -> anyhow::Resul
     let took = start.elapsed();
     // What is still to be done for these requests, such as writing their lines, counts for them.
     let cpu = machine::cpu_at_rest(&subject.pids).await?.saturating_sub(before);
-    let resident = machine::resident(*subject.pids.first().context("no process")?)?;
+    let resident = proc_status::vm_rss(*subject.pids.first().context("no process")?)?;
     Ok(Figures::of(latencies, took, cpu, resident))
 }

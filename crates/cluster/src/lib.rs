@@ -30,6 +30,7 @@ pub mod outage;
 mod pace;
 mod peer;
 mod pod;
+pub mod proc_status;
 mod process;
 pub mod rotate;
 pub mod s3;

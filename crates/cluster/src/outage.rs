@@ -17,6 +17,7 @@ use anyhow::ensure;
 
 use crate::bench::machine;
 use crate::pace::Pace;
+use crate::proc_status;
 use crate::s3::{ACCESS_KEY, S3Server, SECRET_KEY};
 use crate::standalone::{BUCKET, Progress, Standalone, keys, wait};
 
@@ -124,7 +125,7 @@ async fn phase(server: &Standalone, pace: &mut Pace, length: Duration) -> anyhow
     let mut resident = 0;
     while start.elapsed() < length {
         tokio::time::sleep(LOOK_PERIOD).await;
-        resident = resident.max(machine::resident(server.process.id())?);
+        resident = resident.max(proc_status::vm_rss(server.process.id())?);
         pace.check()?;
     }
     let took = start.elapsed();

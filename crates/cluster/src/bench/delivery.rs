@@ -24,6 +24,7 @@ use store::Sqlite;
 use super::{machine, traffic};
 use crate::archive;
 use crate::kill::uploads::{destination, parts};
+use crate::proc_status;
 
 /// Events that are in flight to the writer at a time.
 const IN_FLIGHT: u64 = 512;
@@ -104,7 +105,7 @@ async fn haul(
     std::fs::create_dir(&place)?;
     let delivery = Delivery::new(store.journal(), &mut Registry::default());
     let me = [std::process::id()];
-    let before = machine::resident(me[0])?;
+    let before = proc_status::vm_rss(me[0])?;
     let bare = Compressor::start()?;
     let cpu = machine::cpu(&me)?;
     let provider = Provider::File { root: place.clone(), path: std::path::PathBuf::new() };
@@ -116,7 +117,7 @@ async fn haul(
     loop {
         tokio::select! {
             () = &mut delivered => break,
-            () = tokio::time::sleep(Duration::from_millis(50)) => most = most.max(machine::resident(me[0])?),
+            () = tokio::time::sleep(Duration::from_millis(50)) => most = most.max(proc_status::vm_rss(me[0])?),
         }
     }
     let cpu = machine::cpu(&me)?.saturating_sub(cpu);

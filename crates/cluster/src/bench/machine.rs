@@ -59,14 +59,6 @@ pub(super) fn stay_on_one_core() -> anyhow::Result<()> {
     Ok(sched_setaffinity(None, &one)?)
 }
 
-/// Resident memory of a process, in bytes.
-pub(crate) fn resident(pid: u32) -> anyhow::Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-    let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
-    Ok(kib * 1024)
-}
-
 /// Median time of an fdatasync after a write of 4 KiB in `folder`.
 pub(super) fn fsync(folder: &Path) -> anyhow::Result<Duration> {
     let mut file = fs::File::create(folder.join("fsync"))?;

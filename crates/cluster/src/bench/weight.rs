@@ -17,6 +17,7 @@ use serde_json::json;
 use super::{POLICY, machine};
 use crate::kubeconfig;
 use crate::load::{Endpoint, Lane, Protocol};
+use crate::proc_status;
 use crate::process::Process;
 use crate::wait::until;
 
@@ -175,7 +176,7 @@ impl Subject {
             latency.map(|latency| latency.as_secs_f64() * 1e3).context("nothing was answered")
         };
         let cpu = machine::cpu(&pids)?.saturating_sub(before).as_secs_f64();
-        let resident = machine::resident(self.process.id())?;
+        let resident = proc_status::vm_rss(self.process.id())?;
         #[expect(clippy::cast_precision_loss, reason = "figures for people")]
         Ok(Turn {
             p50_ms: at(50)?,

@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 use cluster::load::{Endpoint, Protocol};
+use cluster::proc_status;
 use cluster::standalone::{NAME, NAMESPACE, Standalone, keys};
 use serde_json::json;
 
@@ -55,20 +56,13 @@ fn no_request_costs_more_than_64_mib() {
 /// The answer's code, and by how many bytes the peak rose above what was there before.
 async fn cost(endpoint: &Endpoint, process: u32, case: &Case) -> (u16, u64) {
     let mut lane = endpoint.lanes(Protocol::Http1, 1).await.unwrap().remove(0);
-    // "5" makes the kernel forget the peak.
-    std::fs::write(format!("/proc/{process}/clear_refs"), "5").unwrap();
-    let before = memory(process, "VmRSS:");
+    proc_status::forget_vm_hwm(process).unwrap();
+    let before = proc_status::vm_rss(process).unwrap();
     let body = Bytes::from(case.body.clone());
     let headers = [("content-type", case.content_type)];
     let reply = lane.send(endpoint, case.method, &case.path, &headers, body).await.unwrap();
-    (reply.code, memory(process, "VmHWM:").saturating_sub(before))
-}
-
-/// A line of the kernel's account of a process, in bytes.
-fn memory(process: u32, name: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+    let peak = proc_status::vm_hwm(process).unwrap();
+    (reply.code, peak.saturating_sub(before))
 }
 
 impl Case {

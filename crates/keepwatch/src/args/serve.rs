@@ -65,7 +65,7 @@ pub(crate) struct ListenArgs {
     /// Make, keep and rotate a serving certificate for this Service
     ///
     /// It is kept in Secret <SERVICE>-tls of that namespace, where all replicas find it, and the
-    /// APIServices that name the Service are told whom to believe (caBundle).
+    /// APIServices that name the Service get its authority as caBundle.
     #[arg(long, value_name = "NAMESPACE/SERVICE", value_parser = service_name,
           conflicts_with_all = ["tls_cert_file", "tls_private_key_file"])]
     pub(crate) tls_service: Option<ServiceName>,

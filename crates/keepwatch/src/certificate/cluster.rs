@@ -181,7 +181,7 @@ impl ApiServices {
                 .patch(name, &parameters, &Patch::Merge(&patch))
                 .await
                 .with_context(|| format!("cannot say in APIService {name} whom to believe"))?;
-            tracing::info!(name, "kube-apiserver is told whom to believe");
+            tracing::info!(name, "caBundle of an APIService written");
         }
         Ok(())
     }

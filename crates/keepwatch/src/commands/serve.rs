@@ -169,7 +169,8 @@ async fn config_map(
                  or give --authentication-tolerate-lookup-failure or --authentication-skip-lookup",
             );
         }
-        tracing::warn!(reason = %error, "nobody in front of this server is believed yet");
+        tracing::warn!(reason = %error, "request-header authentication is off until \
+            the ConfigMap can be read");
     }
     Ok(Some(config_map))
 }

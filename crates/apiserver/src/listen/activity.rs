@@ -20,6 +20,10 @@ use crate::limits;
 
 /// How hyper answers a URI that is longer than it can hold.
 const URI_TOO_LONG: &[u8] = b"HTTP/1.1 414 ";
+/// How its answer ends, which has no body. What is in a body of ours has no carriage return.
+const HEAD_END: &[u8] = b"\r\n\r\n";
+/// Bytes of its answer at most: a status line, a length and a date.
+const URI_TOO_LONG_BYTES_MAX: usize = 256;
 /// A header of all of our answers.
 const AUDIT_ID: &[u8] = b"\r\naudit-id:";
 /// No head is being heard.
@@ -171,10 +175,13 @@ impl<S> Listening<S> {
         })
     }
 
-    /// Whether these bytes are hyper's words and not to be sent. Our own answers name the event.
+    /// Whether these bytes are hyper's words and not to be sent. Our own answers name the event. A piece of
+    /// a body that begins like a status line is no answer: a client chose it.
     fn withholds(&mut self, bytes: &[u8]) -> bool {
         let is_hypers = self.withholding == Withholding::On
             && bytes.starts_with(URI_TOO_LONG)
+            && bytes.ends_with(HEAD_END)
+            && bytes.len() <= URI_TOO_LONG_BYTES_MAX
             && !bytes.windows(AUDIT_ID.len()).any(|name| name.eq_ignore_ascii_case(AUDIT_ID));
         if is_hypers {
             self.withholding = Withholding::Done;

@@ -84,6 +84,9 @@ struct Incoming {
     passing: usize,
     /// Bytes that are held back: a part of a header, or a block that is not complete.
     held: BytesMut,
+    /// Where the next header of a frame is in a block that is held; 0 if none has been looked at. A
+    /// client may send a block byte by byte, and each look must not begin anew.
+    looked_at: usize,
     /// Bytes to be handed on before anything else.
     ready: Bytes,
     /// Everything passes.
@@ -108,7 +111,7 @@ enum Held {
 impl Incoming {
     fn of(all_held: AllHeld) -> Self {
         let (held, ready) = (BytesMut::new(), Bytes::new());
-        Self { passing: PREFACE_LEN, held, ready, is_off: false, all_held, share: 0 }
+        Self { passing: PREFACE_LEN, held, looked_at: 0, ready, is_off: false, all_held, share: 0 }
     }
 
     /// How many of these bytes pass. The others have to be held back.
@@ -139,17 +142,18 @@ impl Incoming {
             self.held = held;
             return Held::Passes(passes);
         }
-        let mut at = HEADER_LEN + first.len;
+        self.looked_at = self.looked_at.max(HEADER_LEN + first.len);
         loop {
-            let rest = self.held.get(at..).unwrap_or_default();
+            let rest = self.held.get(self.looked_at..).unwrap_or_default();
             let Some(next) = FrameHeader::of(rest) else { return Held::More };
             if next.kind != CONTINUATION || next.stream != first.stream {
                 return Held::Odd;
             }
-            at += HEADER_LEN + next.len;
+            let end = self.looked_at + HEADER_LEN + next.len;
             if next.flags & END_HEADERS != 0 {
-                return if at <= self.held.len() { Held::Block(at) } else { Held::More };
+                return if end <= self.held.len() { Held::Block(end) } else { Held::More };
             }
+            self.looked_at = end;
         }
     }
 
@@ -167,6 +171,7 @@ impl Incoming {
                 self.ready = std::mem::take(&mut self.held).freeze();
             }
         }
+        self.looked_at = 0;
         self.take_share();
         true
     }

@@ -233,3 +233,31 @@ async fn heads_that_cannot_be_read_are_counted() {
     assert!(metrics.contains("\nkeepwatch_malformed_requests_total 2\n"), "{metrics}");
     house.close().await;
 }
+
+/// A piece of a long answer that began like the library's refusal of a URI was not sent, nor what came
+/// after it: who may write an object broke off everybody's lists.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn text_that_looks_like_a_refusal_of_the_library_arrives() {
+    let house = House::open().await;
+    let mut alice = house.client("alice").await;
+    for at in 0..30 {
+        // Wherever a piece begins, in one of them it begins like this.
+        let text = format!("{}{}", "x".repeat(at % 13), "HTTP/1.1 414 ".repeat(15_000));
+        let body = serde_json::json!({"apiVersion": "test.io/v1", "kind": "Thing",
+            "metadata": {"name": format!("long-{at}"), "annotations": {"text": text}}});
+        assert_eq!(alice.post(THINGS, &body.to_string()).await.code, 201);
+    }
+    let expected = alice.call("GET", THINGS).await.body;
+    let identity = house.ca.client("alice", &[]);
+    let ca = house.ca.pem();
+    let mut stream = tls(house.address, &ca, Some(&identity), Protocol::Http1).await.unwrap();
+    let head = format!("GET {THINGS} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(std::time::Duration::from_secs(20), async {
+        drop(stream.read_to_end(&mut answer).await);
+    });
+    read.await.expect("the answer comes to an end");
+    assert!(answer.ends_with(expected.as_bytes()), "{} of {}", answer.len(), expected.len());
+    house.close().await;
+}

@@ -19,7 +19,7 @@ use http::header::{
     CONNECTION, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
     SEC_WEBSOCKET_VERSION, UPGRADE,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
@@ -68,9 +68,9 @@ fn handshake(headers: &HeaderMap) -> Result<HeaderMap, ApiError> {
     }
     let key = text(SEC_WEBSOCKET_KEY).filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len()));
     let key = key.ok_or_else(|| ApiError::bad_request("challenge/response error: no key"))?;
-    // Browsers always send one. Other clients may leave it out, so its absence is no reason to refuse.
-    if headers.contains_key(ORIGIN) && !text(ORIGIN).is_some_and(is_origin) {
-        let message = "the Origin of a WebSocket must be a URL";
+    // As upstream. Browsers send one by themselves, OpenShift's console, Headlamp and fabric8 set it.
+    if !text(ORIGIN).is_some_and(is_origin) {
+        let message = "a WebSocket needs the header Origin, and its value must be a URL";
         return Err(ApiError::new(StatusCode::FORBIDDEN, "Forbidden", message));
     }
     let mut offered = protocols(headers);
@@ -96,8 +96,15 @@ fn accept(key: &str) -> String {
     STANDARD.encode(digest)
 }
 
+/// Whether Go's `url.ParseRequestURI` takes it: a scheme and something, or an absolute path.
 fn is_origin(origin: &str) -> bool {
-    origin.parse::<Uri>().is_ok_and(|uri| uri.scheme().is_some() && uri.host().is_some())
+    let has_scheme = origin.split_once(':').is_some_and(|(scheme, rest)| {
+        let is_in_scheme =
+            |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+        let begins = scheme.bytes().next().is_some_and(|first| first.is_ascii_alphabetic());
+        begins && scheme.bytes().all(is_in_scheme) && !rest.is_empty()
+    });
+    (has_scheme || origin.starts_with('/')) && origin.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// Where who serves a request leaves what its connection is to become.
@@ -158,23 +165,24 @@ impl Session {
         let (mut reader, mut writer) = tokio::io::split(TokioIo::new(stream));
         let mut incoming = Incoming::default();
         loop {
-            let (message, is_last) = tokio::select! {
+            let close = |code: u16| (Opcode::Close, Bytes::copy_from_slice(&code.to_be_bytes()));
+            let (opcode, payload) = tokio::select! {
                 received = incoming.next(&mut reader) => match received {
-                    Ok(Received::Ping(payload)) => (frames::frame(Opcode::Pong, &payload), false),
-                    Ok(Received::Close(code)) | Err(Broken::Rules(code)) => {
-                        (frames::close(code), true)
-                    }
+                    Ok(Received::Ping(payload)) => (Opcode::Pong, payload),
+                    Ok(Received::Close(code)) | Err(Broken::Rules(code)) => close(code),
                     Err(Broken::Gone) => return,
                 },
                 event = poll_fn(|context| watch.poll_bytes(context)) => match event {
-                    Some(event) => (frames::frame(Opcode::Text, &event), false),
-                    None => (frames::close(NORMAL), true),
+                    Some(event) => (Opcode::Text, event),
+                    None => close(NORMAL),
                 },
             };
-            if !send(&mut writer, message).await {
+            // The payload is not copied: other watches may be told the same.
+            let head = frames::head(opcode, &payload);
+            if !(send(&mut writer, head).await && send(&mut writer, payload).await) {
                 return;
             }
-            if is_last {
+            if matches!(opcode, Opcode::Close) {
                 // The client may have gone already.
                 let _closed = timeout(ANSWER_PAUSE_MAX, writer.shutdown()).await;
                 return;
@@ -244,17 +252,36 @@ mod tests {
 
     #[test]
     fn handshakes_are_those_of_upstream() {
-        check(&[KEY, V13], Ok(None));
-        check(&[KEY, V13, ("origin", "https://console.example.com:8443")], Ok(None));
+        let origin = ("origin", "https://console.example.com:8443");
+        check(&[KEY, V13, origin], Ok(None));
         let binary = ("sec-websocket-protocol", "base64.binary.k8s.io");
-        check(&[KEY, V13, binary], Ok(Some("base64.binary.k8s.io")));
-        check(&[KEY, V13, ("sec-websocket-protocol", "v4.other")], Ok(Some("v4.other")));
-        check(&[KEY, V13, binary, ("sec-websocket-protocol", "another")], Err(400));
-        check(&[KEY, V13, ("sec-websocket-protocol", "one, another")], Err(400));
-        check(&[KEY, V13, ("origin", "null")], Err(403));
-        check(&[KEY, V13, ("origin", "nonsense")], Err(403));
-        check(&[KEY, ("sec-websocket-version", "8")], Err(400));
-        check(&[KEY], Err(400));
-        check(&[V13], Err(400));
+        check(&[KEY, V13, origin, binary], Ok(Some("base64.binary.k8s.io")));
+        check(&[KEY, V13, origin, ("sec-websocket-protocol", "v4.other")], Ok(Some("v4.other")));
+        check(&[KEY, V13, origin, binary, ("sec-websocket-protocol", "another")], Err(400));
+        check(&[KEY, V13, origin, ("sec-websocket-protocol", "one, another")], Err(400));
+        check(&[KEY, ("sec-websocket-version", "8"), origin], Err(400));
+        check(&[KEY, origin], Err(400));
+        check(&[V13, origin], Err(400));
+    }
+
+    /// A site that a browser shows may not do without one, and upstream refuses all others too.
+    #[test]
+    fn an_origin_is_needed_and_is_what_go_takes_for_a_url() {
+        check(&[KEY, V13], Err(403));
+        for (origin, expected) in [
+            ("https://console.example.com", Ok(None)),
+            ("https://[::1]:6443", Ok(None)),
+            ("http://localhost", Ok(None)),
+            ("file://", Ok(None)),
+            ("chrome-extension://abc", Ok(None)),
+            ("", Err(403)),
+            ("null", Err(403)),
+            ("nonsense", Err(403)),
+            ("10.0.0.1:443", Err(403)),
+            ("://x", Err(403)),
+            ("https://a b", Err(403)),
+        ] {
+            check(&[KEY, V13, ("origin", origin)], expected);
+        }
     }
 }

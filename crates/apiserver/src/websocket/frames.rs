@@ -152,9 +152,9 @@ impl Head {
     }
 }
 
-/// A whole message as a server sends it.
-pub(super) fn frame(opcode: Opcode, payload: &[u8]) -> Bytes {
-    let mut out = BytesMut::with_capacity(payload.len() + 10);
+/// What a server sends before the payload of a whole message.
+pub(super) fn head(opcode: Opcode, payload: &[u8]) -> Bytes {
+    let mut out = BytesMut::with_capacity(10);
     out.put_u8(0x80 | opcode as u8);
     match u16::try_from(payload.len()) {
         Ok(len) if len < 126 => out.put_u8(u8::try_from(len).unwrap_or_default()),
@@ -167,13 +167,7 @@ pub(super) fn frame(opcode: Opcode, payload: &[u8]) -> Bytes {
             out.put_u64(payload.len() as u64);
         }
     }
-    out.put_slice(payload);
     out.freeze()
-}
-
-/// The last frame.
-pub(super) fn close(code: u16) -> Bytes {
-    frame(Opcode::Close, &code.to_be_bytes())
 }
 
 #[cfg(test)]
@@ -270,10 +264,8 @@ mod tests {
             (65_535, &[0x81, 126, 255, 255]),
             (65_536, &[0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
         ] {
-            let frame = frame(Opcode::Text, &vec![7; len]);
-            assert_eq!(&frame[..head.len()], head);
-            assert_eq!(frame.len(), head.len() + len);
+            assert_eq!(super::head(Opcode::Text, &vec![7; len]), head);
         }
-        assert_eq!(close(1000)[..], [0x88, 2, 0x03, 0xe8]);
+        assert_eq!(super::head(Opcode::Close, &1000_u16.to_be_bytes())[..], [0x88, 2]);
     }
 }

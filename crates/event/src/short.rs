@@ -80,7 +80,7 @@ pub fn write(event: &View<'_>, style: Style, line: &mut Vec<u8>) {
             let resource =
                 resource(&reference).shortened(RESOURCE_COLUMNS_MAX[usize::from(is_wide)]);
             row.put(&resource, colors.what, if is_wide { RESOURCE_COLUMNS } else { 0 });
-            object(event, &reference)
+            if is_own(event) { own_words(event) } else { object(event, &reference) }
         }
         None => without_object(event),
     };
@@ -214,7 +214,7 @@ fn is_own_gap(event: &View<'_>) -> bool {
 
 /// Whether the event is of no request at all.
 fn is_own(event: &View<'_>) -> bool {
-    event.request_uri().is_empty() && event.object_ref().is_none()
+    event.own().is_some() || (event.request_uri().is_empty() && event.object_ref().is_none())
 }
 
 fn time(event: &View<'_>) -> Printed {
@@ -278,9 +278,11 @@ fn created_name(event: &View<'_>, reference: &ObjectRefFields<'_>) -> Option<Str
 
 /// What a request without an object asked for; what an event of our own says.
 fn without_object(event: &View<'_>) -> Printed {
-    if !is_own(event) {
-        return Printed::field(event.request_uri());
-    }
+    if is_own(event) { own_words(event) } else { Printed::field(event.request_uri()) }
+}
+
+/// What the annotations of an event of our own say.
+fn own_words(event: &View<'_>) -> Printed {
     let mut words = Vec::new();
     event.for_each_annotation(|key, value| {
         if let Some(key) = key.strip_prefix(OWN_ANNOTATION) {

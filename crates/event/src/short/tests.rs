@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::record::{self, signal_of};
 use crate::signal::{Signal, SignalSpec, SignalState};
-use crate::{Event, ObjectReference, Status, UserInfo};
+use crate::{Event, ObjectReference, OwnEvent, Status, UserInfo};
 
 /// A request: code, verb, resource/subresource, namespace, name, user, address.
 type Request<'a> = (u16, &'a str, &'a str, &'a str, &'a str, &'a str, &'a str);
@@ -182,13 +182,13 @@ fn what_is_not_an_ordinary_request_says_what_it_is() {
     let mut version = event((200, "get", "", "", "", "alice", "::1"));
     version.object_ref = None;
     version.request_uri = "/version?x=a b".to_owned();
-    let mut gap = Event::without_request(Stage::Panic, "gap", time);
+    let mut gap = OwnEvent::Gap.event(Stage::Panic, "", time);
     gap.annotations.insert("keepwatch.io/gap".to_owned(), "records 3 to 7 are missing".to_owned());
-    let mut refused = Event::without_request(Stage::ResponseComplete, "", time);
+    let mut refused = OwnEvent::Gap.event(Stage::ResponseComplete, "", time);
     refused
         .annotations
         .insert("keepwatch.io/requests-refused-without-record".to_owned(), "12".to_owned());
-    let mut heartbeat = Event::without_request(Stage::ResponseComplete, "heartbeat", time);
+    let mut heartbeat = OwnEvent::Heartbeat.event(Stage::ResponseComplete, "", time);
     heartbeat.annotations.insert("keepwatch.io/heartbeat".to_owned(), "7".to_owned());
     for (event, expected) in [
         (created, "201   create backupactions shop/scheduled-7"),
@@ -196,8 +196,11 @@ fn what_is_not_an_ordinary_request_says_what_it_is() {
         (watch, "alice ::1 ResponseStarted"),
         (proxied, "admin ::1,10.0.0.5"),
         (version, "22:44:12Z 200   get    \"/version?x=a b\""),
-        (gap, "22:44:12Z --- ! gap    gap=records 3 to 7 are missing - - Panic"),
-        (refused, "22:44:12Z --- !        requests-refused-without-record=12"),
+        (
+            gap,
+            "22:44:12Z --- ! gap    journal gap=records 3 to 7 are missing system:keepwatch - Panic",
+        ),
+        (refused, "22:44:12Z --- ! gap    journal requests-refused-without-record=12"),
         (heartbeat, "22:44:12Z ---   heartbeat heartbeat=7"),
     ] {
         let line = line_of(&event, plain(99));

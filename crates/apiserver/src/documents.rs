@@ -194,7 +194,7 @@ impl Document {
         if form == Form::Yaml {
             answer.body = encoding::yaml(&page.body);
         } else if form != Form::Protobuf && is_pretty(request) {
-            answer.body = pretty(&page.body);
+            answer.body = encoding::indented(&page.body);
         } else if takes_gzip(&request.headers) && page.body.len() > self.gzip_min {
             let compressed = page.compressed.get_or_init(|| encoding::compressed(&page.body));
             answer.body = compressed.clone();
@@ -221,12 +221,6 @@ impl Document {
     fn is_named_by(&self, request: &Request) -> bool {
         request.query.iter().any(|(key, value)| key == "hash" && *value == self.hash)
     }
-}
-
-fn pretty(json: &Bytes) -> Bytes {
-    let value: Result<Value, _> = serde_json::from_slice(json);
-    let pretty = value.and_then(|value| serde_json::to_vec_pretty(&value));
-    pretty.map_or_else(|_| json.clone(), Bytes::from)
 }
 
 /// The form that an entry of `Accept` asks for, if it is offered.

@@ -26,7 +26,7 @@ pub(crate) fn finish(rendering: Rendering, mut answer: Answer) -> Answer {
             answer.body = yaml(&answer.body);
             answer.content_type = YAML;
         }
-        Language::Json if rendering.pretty => answer.body = Bytes::from(pretty(&answer.body)),
+        Language::Json if rendering.pretty => answer.body = indented(&answer.body),
         Language::Json => {}
     }
     if rendering.gzip && answer.body.len() > GZIP_MIN {
@@ -40,6 +40,11 @@ pub(crate) fn finish(rendering: Rendering, mut answer: Answer) -> Answer {
 /// A JSON text as YAML.
 pub(crate) fn yaml(json: &[u8]) -> Bytes {
     Bytes::from(yaml::of_json(json))
+}
+
+/// A compact JSON text on many lines, for people.
+pub(crate) fn indented(json: &[u8]) -> Bytes {
+    Bytes::from(pretty(json))
 }
 
 /// The bytes as gzip has them.

@@ -13,6 +13,10 @@ pub const BODY_BYTES_MAX: usize = 3 << 20;
 pub const BODY_PAUSE_MAX: Duration = Duration::from_secs(10);
 /// Bytes of all bodies under way; of one user, a quarter.
 pub const BODIES_BYTES_MAX: usize = 64 << 20;
+/// Bytes of long events of watches under way; of one user, a quarter.
+pub const WATCHES_BYTES_MAX: usize = 64 << 20;
+/// Watches at a time; one user leaves a quarter to others.
+pub const WATCHES_MAX: usize = 16_384;
 /// Bytes of long answers under way; of one user, a quarter.
 pub const ANSWERS_BYTES_MAX: usize = 128 << 20;
 /// One user leaves one in so many of the places for requests to others.
@@ -99,6 +103,7 @@ impl Default for Limits {
 pub(crate) struct InFlight {
     reads: Arc<Budget>,
     mutations: Arc<Budget>,
+    watches: Arc<Budget>,
     /// Bytes of bodies.
     bodies: Arc<Budget>,
 }
@@ -111,17 +116,22 @@ impl InFlight {
         Self {
             reads: Budget::leaving(limits.reads_max, REQUESTS_LEFT),
             mutations: Budget::leaving(limits.mutations_max, REQUESTS_LEFT),
+            watches: Budget::leaving(WATCHES_MAX, REQUESTS_LEFT),
             bodies: Budget::new(BODIES_BYTES_MAX, BYTES_SHARES),
         }
     }
 
-    /// A seat, or none where none is needed: watches and cluster administrators need none.
+    /// A seat, or none where none is needed: cluster administrators need none.
     pub(crate) fn seat(&self, request: &Request) -> Result<Option<Seat>, ApiError> {
         let verb = request.info.verb.as_str();
-        if verb == "watch" || request.user.groups.iter().any(|group| group == MASTERS) {
+        if request.user.groups.iter().any(|group| group == MASTERS) {
             return Ok(None);
         }
-        let seats = if matches!(verb, "get" | "list") { &self.reads } else { &self.mutations };
+        let seats = match verb {
+            "get" | "list" => &self.reads,
+            "watch" if request.info.is_resource_request => &self.watches,
+            _ => &self.mutations,
+        };
         seats.take(&request.user, 1).map(Some).ok_or_else(refusal::too_many_requests)
     }
 

@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode};
 use crate::{ApiError, Request};
 
 /// The form of an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Form {
     /// The object or list itself.
     Plain,
@@ -19,7 +19,7 @@ pub(crate) enum Form {
 
 /// The version of `meta.k8s.io` that `Table` and `PartialObjectMetadata` say they are of. They are the
 /// same in each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum MetaVersion {
     V1,
     V1beta1,
@@ -43,7 +43,7 @@ pub(crate) enum Language {
 }
 
 /// What the rows of a table carry beside their cells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Include {
     None,
     Metadata,
@@ -71,6 +71,15 @@ impl Rendering {
         }
         let (language, gzip) = (asked.language, takes_gzip(&request.headers));
         Ok(Self { form, language, pretty: asked.pretty || is_pretty(request), gzip })
+    }
+
+    /// Bytes of objects up to which an answer is written where the request is served. What is copied is
+    /// quicker than what is parsed, indented or compressed.
+    pub(crate) fn inline_bytes_max(self) -> usize {
+        let is_copied = self.form == Form::Plain
+            && self.language == Language::Json
+            && !(self.pretty || self.gzip);
+        if is_copied { 4 << 20 } else { 256 << 10 }
     }
 
     /// How a `Status` that says what is wrong is written: in the language that is asked for, and as JSON

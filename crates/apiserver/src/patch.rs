@@ -17,6 +17,8 @@ use event::Json;
 const OPERATIONS_MAX: usize = 10_000;
 /// Bytes of memory that one JSON patch may copy.
 const COPIED_MAX: usize = 3 << 20;
+/// Values that one JSON patch may pass over, or shift within lists: it is applied where all changes wait.
+const SHIFTED_MAX: usize = 1_000_000;
 /// Deepest nesting that a patch may make, the same as a body may have.
 const DEPTH_MAX: usize = 127;
 
@@ -87,9 +89,9 @@ impl Patch {
         match self {
             Self::Merge(picture) => json_patch::merge(&mut document, picture),
             Self::Json(operations) => {
-                let mut copied = 0;
+                let (mut copied, mut shifted) = (0, 0);
                 for operation in operations {
-                    check_growth(&document, operation, &mut copied)?;
+                    check_growth(&document, operation, &mut copied, &mut shifted)?;
                     json_patch::patch_unsafe(&mut document, std::slice::from_ref(operation))
                         .map_err(|error| not_applicable(&error.to_string()))?;
                 }
@@ -115,6 +117,7 @@ fn check_growth(
     document: &Value,
     operation: &PatchOperation,
     copied: &mut usize,
+    shifted: &mut usize,
 ) -> Result<(), ApiError> {
     let at = |pointer: &Pointer| document.pointer(pointer.as_str());
     let value = match operation {
@@ -133,18 +136,42 @@ fn check_growth(
             "Unable to complete the copy, the accumulated size increase of copy is {copied}, exceeding the limit {COPIED_MAX}"
         )));
     }
-    let depth = operation.path().tokens().count() + value.map_or(0, depth);
+    let from = match operation {
+        PatchOperation::Move(shift) => Some(&shift.from),
+        _ => None,
+    };
+    let places = from.map(AsRef::as_ref).into_iter().chain([operation.path()]);
+    *shifted += places.map(|place| list_len(document, place)).sum::<usize>();
+    let (deep, values) = value.map_or((0, 0), depth);
+    *shifted += values;
+    if *shifted > SHIFTED_MAX {
+        return Err(not_applicable(&format!(
+            "the operations shift {shifted} values of lists, more than {SHIFTED_MAX}"
+        )));
+    }
+    let depth = operation.path().tokens().count() + deep;
     if depth > DEPTH_MAX {
         return Err(not_applicable(&format!("nested deeper than {DEPTH_MAX}")));
     }
     Ok(())
 }
 
-fn depth(value: &Value) -> usize {
+/// How long the list is in which a place is; 0 if it is in none.
+fn list_len(document: &Value, place: &Pointer) -> usize {
+    let list = place.parent().and_then(|list| document.pointer(list.as_str()));
+    list.and_then(Value::as_array).map_or(0, Vec::len)
+}
+
+/// How deep a value is nested, and how many values it has.
+fn depth(value: &Value) -> (usize, usize) {
+    let all = |(deep, values): (usize, usize), value: &Value| {
+        let (own_deep, own_values) = depth(value);
+        (deep.max(own_deep + 1), values + own_values)
+    };
     match value {
-        Value::Object(map) => 1 + map.values().map(depth).max().unwrap_or(0),
-        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
-        _ => 0,
+        Value::Object(map) => map.values().fold((1, 1), all),
+        Value::Array(items) => items.iter().fold((1, 1), all),
+        _ => (0, 1),
     }
 }
 
@@ -196,6 +223,25 @@ mod tests {
         let body = r#"{"a":{"b":null,"c":1}}"#;
         assert_eq!(apply(MERGE, body), json!({"a": {"c": 1}, "l": [1]}));
         assert_eq!(apply(STRATEGIC_MERGE_PATCH, body), json!({"a": {"c": 1}, "l": [1]}));
+    }
+
+    /// Ten thousand small operations at the beginning of a long list held up all changes for seconds.
+    #[test]
+    fn a_patch_that_shifts_too_much_is_refused() {
+        let before = json!({"list": vec![0; 100_000], "tree": {"a": vec![0; 100_000]}});
+        for operation in [
+            r#"{"op":"add","path":"/list/0","value":0}"#,
+            r#"{"op":"remove","path":"/list/0"}"#,
+            r#"{"op":"move","from":"/list/0","path":"/list/9"}"#,
+            r#"{"op":"move","from":"/tree","path":"/tree"}"#,
+        ] {
+            let body = format!("[{}]", [operation; 1000].join(","));
+            let error = read(JSON, &body).unwrap().apply(&before).unwrap_err();
+            assert_eq!(error.status.code, 422, "{operation}");
+            assert!(error.status.message.contains("shift"), "{}", error.status.message);
+            let few = format!("[{}]", [operation; 4].join(","));
+            assert!(read(JSON, &few).unwrap().apply(&before).is_ok(), "{operation}");
+        }
     }
 
     #[test]

@@ -71,6 +71,12 @@ pub(crate) fn uri_too_long(limit: usize) -> ApiError {
     ApiError::new(StatusCode::URI_TOO_LONG, "RequestURITooLong", message)
 }
 
+/// Go drops a parameter with a semicolon, others take two for it: `?dryRun=All;x` would be for real here
+/// and a dry run to whoever reads the record.
+pub(crate) fn semicolon() -> ApiError {
+    ApiError::bad_request("a semicolon in the query separates nothing: write it as %3B")
+}
+
 /// The request took longer than it may.
 pub(crate) fn timeout(message: &str) -> ApiError {
     let message = format!("Timeout: {message}");

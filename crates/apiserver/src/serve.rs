@@ -96,7 +96,7 @@ pub(crate) async fn serve(
             (None, answer)
         }
         Ok(Ok(Reply::Unsure(error))) => (None, front.unkept(front.ledger.refuse(&error))),
-        Ok(Ok(Reply::Watch(watch))) => return visit.begin(&front, watch, trail).await,
+        Ok(Ok(Reply::Watch(watch))) => return visit.begin(&front, watch, trail, seat).await,
         Ok(Ok(Reply::Plain(answer)) | Err(answer)) => {
             if let Err(unkept) = front.note(trail.started_with(&answer)).await {
                 return visit.depart(&front, front.unkept(unkept));
@@ -150,6 +150,9 @@ async fn attend(
     let Visit { request, uri, upgrade: upgrade_of, .. } = visit;
     if uri.path_and_query().is_some_and(|it| it.as_str().len() > limits::URI_BYTES_MAX) {
         return Err(refusal::uri_too_long(limits::URI_BYTES_MAX).into());
+    }
+    if uri.query().is_some_and(|query| query.contains(';')) {
+        return Err(refusal::semicolon().into());
     }
     if request.method == Method::CONNECT {
         return Err(refusal::no_upgrade().into());
@@ -294,13 +297,15 @@ impl Visit {
         front: &Arc<Front>,
         watch: WatchReply,
         mut trail: Trail,
+        seat: Option<Seat>,
     ) -> Response<ResponseBody> {
         let upgrade = self.upgrade.take().filter(Upgrade::is_due);
         let code = if upgrade.is_some() { StatusCode::SWITCHING_PROTOCOLS } else { StatusCode::OK };
         if let Err(unkept) = front.note(trail.started(code.as_u16())).await {
             return self.depart(front, front.unkept(unkept));
         }
-        let body = WatchBody::new(watch.frames, trail, Arc::clone(front), &self.request.info, code);
+        let end = (trail, code, seat);
+        let body = WatchBody::new(watch.frames, end, Arc::clone(front), &self.request.info);
         let (headers, body) = match upgrade {
             Some(upgrade) => (upgrade.begin(body), ResponseBody::whole(bytes::Bytes::new(), None)),
             None => (HeaderMap::new(), ResponseBody::watch(body)),

@@ -15,6 +15,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use tracing::warn;
 
 use crate::front::Front;
+use crate::limits::Seat;
 use crate::metrics::WatchNumbers;
 use crate::{RequestInfo, Trail};
 
@@ -33,19 +34,21 @@ pub(crate) struct WatchBody {
     numbers: WatchNumbers,
     /// Of the answer.
     code: StatusCode,
+    /// The watch's own among those that there may be at a time.
+    _seat: Option<Seat>,
 }
 
 impl WatchBody {
     pub(crate) fn new(
         frames: Frames,
-        trail: Trail,
+        (trail, code, seat): (Trail, StatusCode, Option<Seat>),
         front: Arc<Front>,
         info: &RequestInfo,
-        code: StatusCode,
     ) -> Self {
         let numbers = front.metrics.watch_began(info);
         let closing = Box::pin(front.closing.clone().cancelled_owned());
-        Self { frames, front, trail: Some(trail), closing, farewell: None, numbers, code }
+        let trail = Some(trail);
+        Self { frames, front, trail, closing, farewell: None, numbers, code, _seat: seat }
     }
 
     pub(crate) fn poll_bytes(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {

@@ -84,7 +84,7 @@ impl Disk {
         prefix: &str,
         after: u64,
         up_to: u64,
-        most: usize,
+        (most, bytes_max): (usize, usize),
     ) -> Result<(Vec<Change>, u64), ReadError> {
         self.with(|file| {
             let mut query = file
@@ -101,11 +101,16 @@ impl Disk {
                 i64::try_from(most).unwrap_or(i64::MAX)
             ];
             let mut rows = query.query(bounds).map_err(unreadable)?;
-            let mut changes = Vec::new();
-            while let Some(row) = rows.next().map_err(unreadable)? {
-                changes.push(change(file, Revision::read(row)?)?);
+            let (mut changes, mut bytes) = (Vec::new(), 0);
+            while bytes < bytes_max
+                && let Some(row) = rows.next().map_err(unreadable)?
+            {
+                let change = change(file, Revision::read(row)?)?;
+                bytes += change.bytes();
+                changes.push(change);
             }
-            let cut = changes.last().filter(|_| changes.len() == most);
+            let is_cut = changes.len() == most || bytes >= bytes_max;
+            let cut = changes.last().filter(|_| is_cut);
             let seen = cut.map_or(up_to, |last| last.revision);
             Ok((changes, seen))
         })

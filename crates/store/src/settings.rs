@@ -15,6 +15,8 @@ pub const GROUP_BYTES_MAX: usize = 4 << 20;
 pub const OBJECTS_MAX: usize = 256;
 /// Changes that one call of a watch hands out.
 pub const CHANGES_MAX: usize = 256;
+/// Bytes of these changes, former states among them; the change that passes it is the last one.
+pub const CHANGES_BYTES_MAX: usize = 4 << 20;
 /// Rows that one commit trims at least, when there is something to trim.
 pub const TRIM_ROWS_MIN: usize = 64;
 /// Rows that one commit of its own trims while nobody waits.

@@ -215,8 +215,7 @@ impl History {
                     topics.get(*name).map(|topic| (topic.clone(), change.revision))
                 }));
             }
-            let previous = change.previous.as_ref().map_or(0, |previous| previous.body.len());
-            let bytes = change.object.body.len() + previous + ENTRY_BYTES;
+            let bytes = change.bytes() + ENTRY_BYTES;
             self.changes.push(change.revision, bytes, change);
         }
         touched

@@ -155,6 +155,12 @@ impl Change {
     pub fn key(&self) -> &str {
         &self.object.key
     }
+
+    /// Bytes of both states.
+    pub fn bytes(&self) -> usize {
+        let previous = self.previous.as_ref().map_or(0, |previous| previous.body.len());
+        self.object.body.len() + previous
+    }
 }
 
 /// Why a list or a watch cannot be served.

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio::task;
 
-use crate::settings::CHANGES_MAX;
+use crate::settings::{CHANGES_BYTES_MAX, CHANGES_MAX};
 use crate::shared::Shared;
 use crate::{Change, Changes, ReadError};
 
@@ -31,13 +31,14 @@ impl Follower {
     fn recent(&mut self) -> Option<Vec<Change>> {
         let history = self.shared.history();
         let mut seen = history.revision;
-        let mut changes = Vec::new();
+        let (mut changes, mut held) = (Vec::new(), 0);
         for (revision, _, change) in history.changes.after(self.seen)? {
-            if changes.len() == CHANGES_MAX {
+            if changes.len() == CHANGES_MAX || held >= CHANGES_BYTES_MAX {
                 seen = changes.last().map_or(seen, |last: &Change| last.revision);
                 break;
             }
             if revision > self.seen && change.object.key.starts_with(&self.prefix) {
+                held += change.bytes();
                 changes.push(change.clone());
             }
         }
@@ -50,8 +51,8 @@ impl Follower {
         self.shared.index().check(self.seen)?;
         let (shared, prefix) = (Arc::clone(&self.shared), self.prefix.clone());
         let (after, up_to) = (self.seen, self.shared.history().revision);
-        let read =
-            task::spawn_blocking(move || shared.disk.changes(&prefix, after, up_to, CHANGES_MAX));
+        let most = (CHANGES_MAX, CHANGES_BYTES_MAX);
+        let read = task::spawn_blocking(move || shared.disk.changes(&prefix, after, up_to, most));
         let (changes, seen) = read.await.map_err(|_gone| ReadError::Closed)??;
         // Compaction may have taken rows while they were read.
         self.shared.index().check(after)?;

@@ -5,7 +5,7 @@
 //! last of them has it.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
@@ -13,8 +13,11 @@ use event::{Json, Timestamp, UserInfo};
 use http::{HeaderMap, StatusCode};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::answer::JSON;
 use crate::budget::{Budget, Held};
-use crate::limits::{ANSWER_BYTES_FREE, ANSWERS_BYTES_MAX, BYTES_SHARES, LISTS_MAX};
+use crate::limits::{
+    ANSWER_BYTES_FREE, ANSWERS_BYTES_MAX, BYTES_SHARES, LISTS_MAX, WATCHES_BYTES_MAX,
+};
 use crate::negotiate::{Form, Rendering};
 use crate::{Answer, ApiError, Request, refusal};
 
@@ -24,6 +27,9 @@ const KNOWN_MAX: usize = 256;
 /// Answers on their way.
 pub(super) struct Answers {
     budget: Arc<Budget>,
+    /// That of events of watches. A client may take them as slowly as it likes, and must not keep others
+    /// from their lists.
+    of_watches: Arc<Budget>,
     turns: Semaphore,
     keys: RandomState,
     known: Mutex<HashMap<u64, Weak<Rendered>>>,
@@ -79,6 +85,7 @@ impl Default for Answers {
     fn default() -> Self {
         Self {
             budget: Budget::new(ANSWERS_BYTES_MAX, BYTES_SHARES),
+            of_watches: Budget::new(WATCHES_BYTES_MAX, BYTES_SHARES),
             turns: Semaphore::new(LISTS_MAX),
             keys: RandomState::new(),
             known: Mutex::default(),
@@ -93,12 +100,12 @@ impl Answers {
     }
 
     /// The answer that is on its way already, or a new one if there is room for it.
-    pub(super) fn shared(
+    pub(super) async fn shared(
         &self,
         key: Key<'_>,
         bytes: usize,
         user: &UserInfo,
-        make: impl FnOnce() -> Answer,
+        make: impl FnOnce() -> Answer + Send + 'static,
     ) -> Result<Answer, ApiError> {
         if bytes <= ANSWER_BYTES_FREE {
             return Ok(make());
@@ -108,24 +115,68 @@ impl Answers {
         let seconds = if matches!(rendering.form, Form::Table(..)) { seconds } else { 0 };
         let path = &request.info.path;
         let hash = self.keys.hash_one((path, &request.query, revision, rendering_text, seconds));
-        let known = self.known().get(&hash).and_then(Weak::upgrade);
-        if let Some(known) = known.filter(|known| known.path == *path) {
+        if let Some(known) = self.find(hash, path) {
             return Ok(known.answer());
         }
         let mut held = self.budget.take(user, bytes).ok_or_else(refusal::too_many_requests)?;
-        let Answer { code, headers, content_type, body, object, .. } = make();
+        let Answer { code, headers, content_type, body, object, .. } =
+            if bytes > rendering.inline_bytes_max() {
+                // It takes its time, in which others must be served.
+                let rendered = tokio::task::spawn_blocking(make).await;
+                rendered.map_err(|_| ApiError::internal("the answer could not be written"))?
+            } else {
+                make()
+            };
         // Indented, it is longer than its objects; what there is of it is on its way anyway.
         held.grow(body.len().saturating_sub(bytes));
         let path = path.clone();
-        let rendered =
-            Arc::new(Rendered { code, headers, content_type, body, object, path, _held: held });
+        let rendered = Rendered { code, headers, content_type, body, object, path, _held: held };
+        Ok(self.remember(hash, rendered).answer())
+    }
+
+    /// The event of a watch that is on its way already, or a new one; `None` if there is no room for it.
+    /// `what` decides, together with the object's key, what it says.
+    pub(super) fn event(
+        &self,
+        what: impl Hash,
+        object_key: &str,
+        user: &UserInfo,
+        make: impl FnOnce() -> Bytes,
+        bytes: usize,
+    ) -> Option<Bytes> {
+        if bytes <= ANSWER_BYTES_FREE {
+            return Some(make());
+        }
+        let hash = self.keys.hash_one((what, object_key));
+        if let Some(known) = self.find(hash, object_key) {
+            return Some(known.answer().body);
+        }
+        let held = self.of_watches.take(user, bytes)?;
+        let rendered = Rendered {
+            code: StatusCode::OK,
+            headers: HeaderMap::new(),
+            content_type: JSON,
+            body: make(),
+            object: None,
+            path: object_key.to_owned(),
+            _held: held,
+        };
+        Some(self.remember(hash, rendered).answer().body)
+    }
+
+    fn find(&self, hash: u64, path: &str) -> Option<Arc<Rendered>> {
+        let known = self.known().get(&hash).and_then(Weak::upgrade);
+        known.filter(|known| known.path == path)
+    }
+
+    fn remember(&self, hash: u64, rendered: Rendered) -> Arc<Rendered> {
+        let rendered = Arc::new(rendered);
         let mut known = self.known();
         if known.len() >= KNOWN_MAX {
             known.retain(|_, rendered| rendered.strong_count() > 0);
         }
         known.insert(hash, Arc::downgrade(&rendered));
-        drop(known);
-        Ok(rendered.answer())
+        rendered
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Weak<Rendered>>> {
@@ -168,28 +219,51 @@ mod tests {
     }
 
     /// Forty lists that were never read took forty times their memory.
-    #[test]
-    fn equal_lists_are_in_memory_once_and_others_are_refused_beyond_the_bound() {
+    #[tokio::test]
+    async fn equal_lists_are_in_memory_once_and_others_are_refused_beyond_the_bound() {
         let answers = Answers::default();
         let len = 20 << 20;
-        let ask = |path: &str, revision: u64| {
+        let ask = async |path: &str, revision: u64| {
             let request = request(path);
             let rendering = Rendering::of(&request).unwrap();
             let key = key(&request, revision, rendering, Timestamp::default());
             let text = format!("\"{}\"", "x".repeat(len - 2));
-            let make = || Answer::json(StatusCode::OK, Json::of_clean(Bytes::from(text)));
-            answers.shared(key, len, &request.user, make)
+            let make = move || Answer::json(StatusCode::OK, Json::of_clean(Bytes::from(text)));
+            answers.shared(key, len, &request.user, make).await
         };
-        let equal: Vec<Answer> = (0..40).map(|_| ask("/apis/a.b/v1/things", 7).unwrap()).collect();
+        let mut equal = Vec::new();
+        for _ in 0..40 {
+            equal.push(ask("/apis/a.b/v1/things", 7).await.unwrap());
+        }
         let first = equal[0].body.as_ptr();
         assert!(equal.iter().all(|answer| answer.body.as_ptr() == first));
         let events = equal.iter().map(|answer| answer.object.clone().unwrap().into_bytes());
         assert!(events.into_iter().all(|event| event.as_ptr() == first));
-        assert!(ask("/apis/a.b/v1/things", 8).is_err(), "beyond the user's share");
+        assert!(ask("/apis/a.b/v1/things", 8).await.is_err(), "beyond the user's share");
         drop(equal);
-        let next = ask("/apis/a.b/v1/things", 8).unwrap();
-        assert!(ask("/apis/a.b/v1/others", 8).is_err());
+        let next = ask("/apis/a.b/v1/things", 8).await.unwrap();
+        assert!(ask("/apis/a.b/v1/others", 8).await.is_err());
         drop(next);
         assert!(answers.known().values().all(|known| known.strong_count() == 0));
+    }
+
+    /// Two thousand watches that were never read held two thousand copies of the object they were told of.
+    #[test]
+    fn equal_events_of_watches_are_in_memory_once_and_others_end_their_watch_beyond_the_bound() {
+        let answers = Answers::default();
+        let len = 3 << 20;
+        let tell = |name: &str, revision: u64| {
+            let user = UserInfo { username: name.to_owned(), ..UserInfo::default() };
+            let make = || Bytes::from(vec![b'x'; len]);
+            answers.event(("ADDED", revision), "g/r/shop/x", &user, make, len)
+        };
+        let equal: Vec<Bytes> = (0..2000).map(|_| tell("alice", 7).unwrap()).collect();
+        assert!(equal.iter().all(|event| event.as_ptr() == equal[0].as_ptr()));
+        let others: Vec<Option<Bytes>> = (8..40).map(|revision| tell("alice", revision)).collect();
+        let share = WATCHES_BYTES_MAX / BYTES_SHARES;
+        assert_eq!(others.iter().flatten().count() + 1, share / len);
+        assert!(tell("bob", 50).is_some(), "another user has a share of his own");
+        drop((equal, others));
+        assert!(tell("alice", 51).is_some());
     }
 }

@@ -17,7 +17,7 @@ use crate::negotiate::Rendering;
 use crate::{ApiError, Objects, Reply, Review, Trail, names};
 
 /// A JSON body up to this size is read where the request is served.
-const JSON_INLINE_BYTES_MAX: usize = 256 << 10;
+pub(super) const JSON_INLINE_BYTES_MAX: usize = 256 << 10;
 /// The same of other forms, which take longer.
 const OTHER_INLINE_BYTES_MAX: usize = 8 << 10;
 /// Long bodies that are read at a time.
@@ -91,13 +91,22 @@ impl Call<'_> {
             return decode::read(headers, body, api_version, kind);
         }
         let (headers, body, api_version) = (headers.clone(), body.clone(), api_version.clone());
+        self.apart(move || decode::read(&headers, &body, &api_version, kind)).await
+    }
+
+    /// Does work that takes its time where it holds up no other request, and only a little of it at a
+    /// time.
+    pub(super) async fn apart<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
         let permit = Arc::clone(&self.shared.readers).acquire_owned().await;
-        let read = tokio::task::spawn_blocking(move || {
-            let read = decode::read(&headers, &body, &api_version, kind);
+        let done = tokio::task::spawn_blocking(move || {
+            let done = work();
             drop(permit);
-            read
+            done
         });
-        read.await.unwrap_or_else(|_| Err(ApiError::internal("the body could not be read")))
+        done.await.unwrap_or_else(|_| Err(ApiError::internal("the body could not be read")))
     }
 
     /// Answers a create that asks something.

@@ -8,23 +8,28 @@ use std::sync::Arc;
 
 use store::{ListOptions, Object, Page, ReadError, Storage};
 
-/// Objects that are at hand for one watch.
+/// Objects that are at hand for one watch at most.
 pub(super) const PAGE: usize = 100;
+/// Objects of the first page, before it is known how long they are.
+pub(super) const FIRST_PAGE: usize = 8;
+/// Bytes of a page, about.
+const PAGE_BYTES: usize = 1 << 20;
 
 /// The objects that have not been told yet.
 pub(super) struct Initial {
     prefix: String,
     revision: u64,
     page: VecDeque<Arc<Object>>,
-    /// Where the next page begins.
-    next: Option<String>,
+    /// Where the next page begins, and how many objects it may have.
+    next: Option<(String, usize)>,
 }
 
 impl Initial {
     /// What is there now.
     pub(super) async fn now(store: &dyn Storage, prefix: String) -> Result<Self, ReadError> {
-        let page = page(store, &prefix, None, None).await?;
-        Ok(Self { prefix, revision: page.revision, page: page.items.into(), next: page.next })
+        let page = page(store, &prefix, None, None, FIRST_PAGE).await?;
+        let next = following(&page);
+        Ok(Self { prefix, revision: page.revision, page: page.items.into(), next })
     }
 
     /// The revision that it shows.
@@ -38,11 +43,11 @@ impl Initial {
         store: &dyn Storage,
     ) -> Result<Option<Arc<Object>>, ReadError> {
         if self.page.is_empty()
-            && let Some(after) = self.next.take()
+            && let Some((after, limit)) = self.next.take()
         {
-            let page = page(store, &self.prefix, Some(self.revision), Some(after)).await?;
+            let page = page(store, &self.prefix, Some(self.revision), Some(after), limit).await?;
+            self.next = following(&page);
             self.page = page.items.into();
-            self.next = page.next;
         }
         Ok(self.page.pop_front())
     }
@@ -53,6 +58,15 @@ async fn page(
     prefix: &str,
     at: Option<u64>,
     start_after: Option<String>,
+    limit: usize,
 ) -> Result<Page, ReadError> {
-    store.list(prefix, ListOptions { at, start_after, limit: PAGE, counts_rest: false }).await
+    store.list(prefix, ListOptions { at, start_after, limit, counts_rest: false }).await
+}
+
+/// Where the page after this one begins, and how many objects it may have if they are as long.
+fn following(page: &Page) -> Option<(String, usize)> {
+    let bytes: usize = page.items.iter().map(|object| object.body.len()).sum();
+    let each = bytes / page.items.len().max(1);
+    let limit = (PAGE_BYTES / each.max(1)).clamp(1, PAGE);
+    Some((page.next.clone()?, limit))
 }

@@ -26,6 +26,10 @@ use crate::{Answer, ApiError, FieldError, FieldTerm, Objects, Reply, Trail, enco
 
 /// Objects that are looked at in one go when a selector passes over most of them.
 const SCAN_PAGE: usize = 500;
+/// The same, before it is known how long they are.
+const SCAN_FIRST: usize = 32;
+/// Bytes of such objects, about: they are parsed where the request is served.
+const SCAN_BYTES: usize = 1 << 20;
 /// How often and how long a read waits for a revision that has not happened yet.
 const FUTURE_TRIES: u32 = 30;
 const FUTURE_PAUSE: Duration = Duration::from_millis(100);
@@ -99,12 +103,13 @@ impl Call<'_> {
         let stored = stored.ok_or_else(|| self.kind.not_found(self.name()))?;
         let now = self.shared.clock.now();
         let key = answers::key(self.request, stored.revision, rendering, now);
-        let make = || {
-            let answer = render::object(rendering, self.kind, StatusCode::OK, &stored.body, now);
+        let (bytes, kind) = (stored.body.len(), Arc::clone(self.kind));
+        let make = move || {
+            let answer = render::object(rendering, &kind, StatusCode::OK, &stored.body, now);
             encoding::finish(rendering, answer)
         };
         let answers = &self.shared.answers;
-        answers.shared(key, stored.body.len(), &self.request.user, make).map(Reply::Plain)
+        answers.shared(key, bytes, &self.request.user, make).await.map(Reply::Plain)
     }
 
     /// Answers the object with details that its kind computes, all from one moment.
@@ -139,13 +144,15 @@ impl Call<'_> {
             Err(error) => return Err(unreadable(&error)),
         };
         let (items, head) = page;
-        let bodies = items.iter().map(|object| &object.body);
         let now = self.shared.clock.now();
-        let bytes = bodies.clone().map(Bytes::len).sum();
+        let bytes = items.iter().map(|object| object.body.len()).sum();
         let key = answers::key(self.request, head.revision, rendering, now);
-        let make =
-            || encoding::finish(rendering, render::list(rendering, self.kind, &head, bodies, now));
-        let answer = self.shared.answers.shared(key, bytes, &self.request.user, make)?;
+        let kind = Arc::clone(self.kind);
+        let make = move || {
+            let bodies = items.iter().map(|object| &object.body);
+            encoding::finish(rendering, render::list(rendering, &kind, &head, bodies, now))
+        };
+        let answer = self.shared.answers.shared(key, bytes, &self.request.user, make).await?;
         drop(turn);
         trail.took_since(render::layer(rendering), now);
         Ok(Reply::Plain(answer))
@@ -162,16 +169,17 @@ impl Call<'_> {
         let mut items: Vec<Arc<Object>> = Vec::new();
         let mut at = wanted.at;
         let mut start_after = wanted.after.as_ref().map(|after| format!("{prefix}{after}"));
+        let mut scan = SCAN_FIRST;
         loop {
-            let limit = match wanted.limit {
-                limit if limit == 0 || filter.selects_all() => limit,
-                limit => limit.max(SCAN_PAGE),
-            };
+            let limit = if filter.selects_all() { wanted.limit } else { scan };
             let counts_rest = filter.selects_all();
             let options = ListOptions { at, start_after, limit, counts_rest };
             let asked = self.shared.clock.now();
             let page = self.shared.store.list(prefix, options).await?;
             trail.took_since(Layer::Storage, asked);
+            let bytes: usize = page.items.iter().map(|object| object.body.len()).sum();
+            let each = bytes / page.items.len().max(1);
+            scan = (SCAN_BYTES / each.max(1)).clamp(1, SCAN_PAGE);
             let mut admitted = page.items.into_iter().filter(|object| filter.admits(&object.body));
             let room = if wanted.limit == 0 { usize::MAX } else { wanted.limit - items.len() };
             items.extend(admitted.by_ref().take(room));

@@ -1,5 +1,6 @@
 //! Replacing an object and changing parts of it: one way for both, and for `status`.
 
+use std::io;
 use std::sync::Arc;
 
 use event::Json;
@@ -7,6 +8,7 @@ use http::StatusCode;
 use serde_json::{Map, Value};
 use store::Object;
 
+use super::create::JSON_INLINE_BYTES_MAX;
 use super::decode::Document;
 use super::delete::remove_for_good;
 use super::door::TransactionDoor;
@@ -20,13 +22,15 @@ use crate::fields;
 use crate::negotiate::Rendering;
 use crate::patch::{Patch, Sent};
 use crate::table::at_map;
-use crate::{ApiError, Attributes, FieldError, Objects, Reply, Subresource, Trail};
+use crate::{ApiError, Attributes, FieldError, Objects, Reply, RequestInfo, Subresource, Trail};
 
 const STALE: &str =
     "the object has been modified; please apply your changes to the latest version and try again";
 
 /// Characters of a patched object that are quoted when it cannot be.
 const QUOTED_MAX: usize = 1024;
+/// Bytes of a character at most.
+const CHARACTER_BYTES_MAX: usize = 4;
 
 /// What is to become of an object.
 enum Change {
@@ -52,7 +56,13 @@ impl Call<'_> {
     pub(super) async fn patch(&self, trail: &mut Trail) -> Result<Reply, ApiError> {
         let rendering = Rendering::of(self.request)?;
         let is_core = self.kind.id.group.is_empty();
-        let patch = Patch::read(&self.request.headers, &self.request.body, is_core)?;
+        let (headers, body) = (&self.request.headers, &self.request.body);
+        let patch = if body.len() <= JSON_INLINE_BYTES_MAX {
+            Patch::read(headers, body, is_core)?
+        } else {
+            let (headers, body) = (headers.clone(), body.clone());
+            self.apart(move || Patch::read(&headers, &body, is_core)).await?
+        };
         let recorded = patch.understood.clone();
         if let Some(json) = recorded.or_else(|| Json::parse(self.request.body.clone()).ok()) {
             trail.request_patch(&json);
@@ -71,18 +81,35 @@ impl Call<'_> {
     ) -> Result<Reply, ApiError> {
         let key = self.kind.key(self.namespace(), self.name());
         let stored = self.shared.store.get(&key).await.map_err(|error| unreadable(&error))?;
-        let granted = stored.and_then(|stored| self.preview(&change, &stored)).unwrap_or_default();
+        let change = Arc::new(change);
+        let granted = match stored {
+            None => None,
+            Some(stored) => {
+                let (kind, change) = (Arc::clone(self.kind), Arc::clone(&change));
+                let (namespace, info) = (self.namespace().to_owned(), self.request.info.clone());
+                let is_short = stored.body.len() <= JSON_INLINE_BYTES_MAX;
+                let preview = move || preview(&kind, &namespace, &info, &change, &stored);
+                if is_short { preview() } else { self.apart(move || Ok(preview())).await? }
+            }
+        };
+        let granted = granted.unwrap_or_default();
         self.require(&granted).await?;
         write.commit(trail, move |write, door| apply(write, door, &change, &granted)).await
     }
+}
 
-    /// What the change would need if nobody else changed the object meanwhile. A change that
-    /// cannot be made is refused, and recorded, in its transaction.
-    fn preview(&self, change: &Change, stored: &Object) -> Option<Vec<Attributes>> {
-        let old: Map<String, Value> = serde_json::from_slice(&stored.body).ok()?;
-        let changed = change.applied(self.kind, &old, self.namespace(), self.name()).ok()?;
-        Some(required_access(self.kind, &self.request.info.subresource, &changed.object))
-    }
+/// What a change would need if nobody else changed the object meanwhile. A change that cannot be made is
+/// refused, and recorded, in its transaction.
+fn preview(
+    kind: &Kind,
+    namespace: &str,
+    info: &RequestInfo,
+    change: &Change,
+    stored: &Object,
+) -> Option<Vec<Attributes>> {
+    let old: Map<String, Value> = serde_json::from_slice(&stored.body).ok()?;
+    let changed = change.applied(kind, &old, namespace, &info.name).ok()?;
+    Some(required_access(kind, &info.subresource, &changed.object))
 }
 
 /// What the caller must be allowed to do beside the change. Nothing for subresources: who reports on
@@ -130,10 +157,32 @@ fn quoted(kind: &Kind, value: &Value) -> String {
     if kind.resource.withhold_bodies {
         return "***".to_owned();
     }
-    let text = value.to_string();
+    // Most patches are not refused, so no more of the object is written than is quoted.
+    let mut beginning = Beginning::default();
+    let is_whole = serde_json::to_writer(&mut beginning, value).is_ok();
+    let text = String::from_utf8_lossy(&beginning.0);
     match text.char_indices().nth(QUOTED_MAX) {
         Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()),
-        None => text,
+        None if is_whole => text.into_owned(),
+        None => format!("{text}…"),
+    }
+}
+
+/// Takes as many bytes as the characters that are quoted can have, and fails then.
+#[derive(Default)]
+struct Beginning(Vec<u8>);
+
+impl io::Write for Beginning {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let left = QUOTED_MAX * CHARACTER_BYTES_MAX - self.0.len();
+        let len = left.min(bytes.len());
+        self.0.extend_from_slice(bytes.get(..len).unwrap_or_default());
+        // None taken: the writer gives up.
+        Ok(len)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -1,17 +1,19 @@
 //! Following what happens to the objects of a kind.
 //!
-//! One client holds one position in the store's history; frames are made when the connection asks
-//! for more, so a slow client costs what one batch of changes costs and nothing piles up.
+//! One client holds one position in the store's history; a frame is made when the connection asks
+//! for more, so a slow client costs what one batch of changes and one frame cost, and nothing piles up. Long
+//! frames are shared by the watches that are told the same, and bounded together.
 
 use std::collections::VecDeque;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use event::{Json, Timestamp};
+use event::{Json, Timestamp, UserInfo};
 use futures::stream;
 use serde_json::{Map, Value};
-use store::{Change, ChangeKind, ReadError, Watch};
+use store::{Change, ChangeKind, Watch};
 use tokio::time::Instant;
 
 use super::initial::Initial;
@@ -21,7 +23,7 @@ use super::read::{Filter, revision, unreadable};
 use super::render::{ListHead, revision_of, table_start};
 use super::{Call, Shared, metadata, options};
 use crate::negotiate::{Form, Rendering};
-use crate::{Answer, ApiError, FieldError, Reply, Trail, WatchReply, names, table};
+use crate::{Answer, ApiError, FieldError, Reply, Trail, WatchReply, names, refusal, table};
 
 /// How long a watch lasts when the client does not say: at least this, at most twice this.
 const TIMEOUT_MIN: Duration = Duration::from_mins(30);
@@ -35,6 +37,7 @@ const TIMEOUT_MAX_SECONDS: u64 = 7 * 24 * 3600;
 /// A watch under way.
 struct Course {
     shared: Arc<Shared>,
+    user: Arc<UserInfo>,
     filter: Filter,
     framing: Framing,
     /// What was there at the beginning and has not been told yet.
@@ -42,6 +45,8 @@ struct Course {
     /// The revision of that, if its end is to be marked.
     marks_end_at: Option<u64>,
     frames: VecDeque<Bytes>,
+    /// Changes that have not been told yet.
+    batch: VecDeque<Change>,
     /// `None` once nothing more will come.
     changes: Option<Watch>,
     bookmarks: bool,
@@ -74,11 +79,13 @@ impl Call<'_> {
         let bookmarks = first(self.request, "allowWatchBookmarks").is_some_and(is_true);
         let course = Course {
             shared: Arc::clone(self.shared),
+            user: Arc::clone(&self.request.user),
             filter,
             framing: Framing::new(self.kind, rendering.form),
             initial: start.initial,
             marks_end_at: (start.marks_end && bookmarks).then_some(start.after),
             frames: VecDeque::new(),
+            batch: VecDeque::new(),
             changes: Some(changes),
             bookmarks,
             next_bookmark: now + BOOKMARK_PERIOD.min(duration.saturating_sub(BOOKMARK_BEFORE_END)),
@@ -159,16 +166,20 @@ impl Course {
             if let Some(initial) = &mut self.initial {
                 match initial.next(&*self.shared.store).await {
                     Ok(Some(object)) if self.filter.admits(&object.body) => {
-                        self.tell("ADDED", &object.body);
+                        self.tell("ADDED", &object.key, object.revision, &object.body);
                     }
                     Ok(Some(_)) => {}
                     Ok(None) => self.initial = None,
-                    Err(error) => self.fail(&error),
+                    Err(error) => self.fail(unreadable(&error)),
                 }
                 continue;
             }
             if let Some(revision) = self.marks_end_at.take() {
                 self.bookmark(revision, true);
+                continue;
+            }
+            if let Some(change) = self.batch.pop_front() {
+                self.take(&change);
                 continue;
             }
             if Instant::now() >= self.end {
@@ -182,8 +193,8 @@ impl Course {
                 () = tokio::time::sleep_until(wake) => None,
             };
             match batch {
-                Some(Ok(batch)) => batch.iter().for_each(|change| self.take(change)),
-                Some(Err(error)) => self.fail(&error),
+                Some(Ok(batch)) => self.batch = batch.into(),
+                Some(Err(error)) => self.fail(unreadable(&error)),
                 None => self.wake(),
             }
         }
@@ -191,23 +202,24 @@ impl Course {
 
     /// Tells one change as far as it concerns the objects that are asked for.
     fn take(&mut self, change: &Change) {
-        let body = &change.object.body;
+        let (body, key) = (&change.object.body, &change.object.key);
+        let revision = change.revision;
         let before = change.previous.as_ref();
         let was_in = before.is_some_and(|before| self.filter.admits(&before.body));
         match change.kind {
             ChangeKind::Deleted => {
                 // Whether it was among the objects is told by its state before.
                 if was_in || (before.is_none() && self.filter.admits(body)) {
-                    self.tell("DELETED", body);
+                    self.tell("DELETED", key, revision, body);
                 }
             }
             ChangeKind::Created | ChangeKind::Updated => {
                 match (was_in, self.filter.admits(body), before) {
-                    (true, true, _) => self.tell("MODIFIED", body),
-                    (false, true, _) => self.tell("ADDED", body),
+                    (true, true, _) => self.tell("MODIFIED", key, revision, body),
+                    (false, true, _) => self.tell("ADDED", key, revision, body),
                     (true, false, Some(before)) => {
-                        let last = at_revision(&before.body, change.revision);
-                        self.tell("DELETED", &last);
+                        let last = at_revision(&before.body, revision);
+                        self.tell("DELETED", key, revision, &last);
                     }
                     _ => {}
                 }
@@ -216,12 +228,12 @@ impl Course {
     }
 
     /// Says why nothing more will come.
-    fn fail(&mut self, error: &ReadError) {
+    fn fail(&mut self, error: ApiError) {
         self.initial = None;
         self.marks_end_at = None;
+        self.batch = VecDeque::new();
         self.changes = None;
-        let answer = Answer::from(unreadable(error));
-        self.frames.push_back(frame("ERROR", &answer.body));
+        self.frames.push_back(frame("ERROR", &Answer::from(error).body));
     }
 
     fn wake(&mut self) {
@@ -242,13 +254,24 @@ impl Course {
 
     fn bookmark(&mut self, revision: u64, ends_initial: bool) {
         let body = self.framing.bookmark_body(revision, ends_initial);
-        self.tell("BOOKMARK", &body);
+        let now = self.shared.clock.now();
+        self.frames.push_back(self.framing.frame("BOOKMARK", &body, now));
     }
 
-    fn tell(&mut self, kind: &str, body: &Bytes) {
+    /// Tells of one object. If there is no room for what is to be told, the watch ends: its client goes
+    /// on from where it is.
+    fn tell(&mut self, kind: &'static str, key: &str, revision: u64, body: &Bytes) {
         let now = self.shared.clock.now();
-        let frame = self.framing.frame(kind, body, now);
-        self.frames.push_back(frame);
+        let (shared, user) = (Arc::clone(&self.shared), Arc::clone(&self.user));
+        let what = self.framing.what(kind, revision, now);
+        let make = || self.framing.frame(kind, body, now);
+        match shared.answers.event(what, key, &user, make, body.len()) {
+            Some(frame) => {
+                self.framing.has_columns = true;
+                self.frames.push_back(frame);
+            }
+            None => self.fail(refusal::too_many_requests()),
+        }
     }
 }
 
@@ -282,6 +305,16 @@ impl Framing {
             self.kind.resource.kind, self.kind.api_version,
         );
         Bytes::from(body)
+    }
+
+    /// All that decides, for one object, what a frame says.
+    fn what(&self, kind: &'static str, revision: u64, now: Timestamp) -> impl Hash + use<> {
+        // A table tells how old objects are.
+        let seconds = match self.form {
+            Form::Table(..) => now.as_micros() / 1_000_000,
+            Form::Plain | Form::Partial(_) => 0,
+        };
+        (kind, revision, self.form, self.has_columns, seconds)
     }
 
     /// A frame with an object.

@@ -214,3 +214,24 @@ async fn what_fills_the_file_is_blamed_and_nothing_else() {
         assert_eq!(refusal.contains("reader"), blamed.contains("reader"), "{refusal}");
     }
 }
+
+/// One watch that had fallen behind took 256 changes of large objects into memory, with their former states.
+#[tokio::test]
+async fn a_watch_that_is_behind_is_handed_a_few_megabytes_at_a_time() {
+    let place = Place::new();
+    let store = place.open();
+    let first = put(&store, "g/r/x", "small").await.expect("it is put");
+    let body = "x".repeat(1 << 20);
+    for _ in 0..20 {
+        put(&store, "g/r/x", &body).await.expect("it is put");
+    }
+    let mut watch = store.watch("g/r/", first).expect("the revision is there");
+    let mut count = 0;
+    while count < 20 {
+        let batch = watch.next().await.expect("the disk answers");
+        let bytes: usize = batch.iter().map(store::Change::bytes).sum();
+        assert!(bytes < store::settings::CHANGES_BYTES_MAX + 2 * body.len(), "{bytes}");
+        count += batch.len();
+    }
+    assert_eq!(count, 20, "each is told once");
+}

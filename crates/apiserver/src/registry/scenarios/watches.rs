@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::house::{House, WIDGETS, frames};
-use crate::registry::initial::PAGE;
+use crate::registry::initial::{FIRST_PAGE, PAGE};
 
 const MERGE: (&str, &str) = ("content-type", "application/merge-patch+json");
 
@@ -97,7 +97,7 @@ async fn a_beginning_that_takes_too_long_is_told_to_begin_again() {
         make(&house, &format!("w{number:03}"), "x").await;
     }
     let mut watch = house.begin_watch(&format!("GET {WIDGETS}?watch=1"), &[]).await;
-    let start = frames(&mut watch, PAGE).await;
+    let start = frames(&mut watch, FIRST_PAGE).await;
     assert!(start.iter().all(|frame| frame["type"] == "ADDED"));
     let exact = start[0]["object"]["metadata"]["resourceVersion"].as_str().unwrap();
     let exact = format!("GET {WIDGETS}?resourceVersion={exact}&resourceVersionMatch=Exact");

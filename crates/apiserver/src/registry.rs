@@ -32,7 +32,7 @@ mod write;
 use std::sync::Arc;
 
 use event::{Level, UserInfo};
-use http::StatusCode;
+use http::{Method, StatusCode};
 use store::Storage;
 use tokio::sync::Semaphore;
 
@@ -209,6 +209,11 @@ impl Call<'_> {
             name => Some(self.kind.subresource(name).ok_or_else(no_such_route)?),
         };
         let depth = info.parts.len();
+        // Upstream has no other routes for the paths that begin with `watch`.
+        let is_read = matches!(self.request.method, Method::GET | Method::HEAD);
+        if info.verb == "watch" && !is_read {
+            return Err(self.kind.method_not_allowed(&info.verb));
+        }
         let is_scoped = self.kind.is_namespaced() || self.namespace().is_empty();
         if !is_scoped || depth > 3 {
             return Err(no_such_route());

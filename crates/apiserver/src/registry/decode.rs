@@ -80,8 +80,10 @@ pub(crate) fn read(
 
 /// The media type without its parameters, in lower case; empty when there is none.
 pub(crate) fn media_type(headers: &HeaderMap) -> String {
-    let header = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let media_type = header.unwrap_or_default().split(';').next().unwrap_or_default();
+    // What is no text is no missing header either.
+    let header = headers.get(CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let header = header.unwrap_or_default();
+    let media_type = header.split(';').next().unwrap_or_default();
     media_type.trim().to_ascii_lowercase()
 }
 

@@ -92,6 +92,7 @@ impl DeleteOptions {
                 check_types(body)?;
                 let list = body.get("dryRun").and_then(Value::as_array);
                 let dry = list.map(Vec::as_slice).unwrap_or_default();
+                check_query(request, dry.is_empty())?;
                 (
                     dry.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
                     body.get("propagationPolicy").and_then(Value::as_str).map(str::to_owned),
@@ -119,6 +120,18 @@ impl DeleteOptions {
             propagation,
         })
     }
+}
+
+/// The body counts, not the query. Upstream removes the object then, although the URI, which every reader
+/// of the record sees, speaks of a dry run; here a request that says both is refused.
+fn check_query(request: &Request, is_for_real: bool) -> Result<(), ApiError> {
+    let speaks_of_dry_run = all(request, "dryRun").iter().any(|value| !value.is_empty());
+    if is_for_real && speaks_of_dry_run {
+        let message = "dryRun is in the query but not in the DeleteOptions of the body, which count: \
+                       say it in the body, or leave the body out";
+        return Err(ApiError::bad_request(message));
+    }
+    Ok(())
 }
 
 /// Fields of `DeleteOptions` that are known.

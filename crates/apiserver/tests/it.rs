@@ -11,6 +11,8 @@
 mod addresses;
 #[path = "it/attacks.rs"]
 mod attacks;
+#[path = "it/cases.rs"]
+mod cases;
 #[path = "it/certificate_chains.rs"]
 mod certificate_chains;
 #[path = "it/certificates.rs"]

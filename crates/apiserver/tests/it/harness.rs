@@ -31,6 +31,8 @@ use tokio_util::sync::CancellationToken;
 
 #[path = "client.rs"]
 mod client;
+#[path = "kinds.rs"]
+mod kinds;
 
 pub(crate) use client::{Client, Protocol, Reply, get, request, tls};
 
@@ -48,7 +50,7 @@ const RBAC: &str = r#"
 kind: ClusterRole
 metadata: {name: editor}
 rules:
-- {apiGroups: ["test.io"], resources: ["things"], verbs: ["*"]}
+- {apiGroups: ["test.io"], resources: ["things", "notes", "notes/status", "keys"], verbs: ["*"]}
 - {nonResourceURLs: ["*"], verbs: ["get"]}
 ---
 kind: ClusterRoleBinding
@@ -57,9 +59,23 @@ subjects: [{kind: User, name: alice}]
 roleRef: {kind: ClusterRole, name: editor}
 ---
 kind: ClusterRole
+metadata: {name: reader of one}
+rules:
+- {apiGroups: ["test.io"], resources: ["things"], resourceNames: ["allowed"], verbs: ["get", "list", "watch"]}
+---
+kind: ClusterRoleBinding
+metadata: {name: readers of one}
+subjects: [{kind: User, name: limited}]
+roleRef: {kind: ClusterRole, name: reader of one}
+---
+kind: ClusterRole
 metadata: {name: impersonator}
 rules:
 - {apiGroups: [""], resources: ["users"], resourceNames: ["alice"], verbs: ["impersonate"]}
+- {apiGroups: [""], resources: ["groups"], resourceNames: ["dev"], verbs: ["impersonate"]}
+- {apiGroups: [""], resources: ["serviceaccounts"], resourceNames: ["robot"], verbs: ["impersonate"]}
+- {apiGroups: ["authentication.k8s.io"], resources: ["uids"], resourceNames: ["7"], verbs: ["impersonate"]}
+- {apiGroups: ["authentication.k8s.io"], resources: ["userextras/scopes"], resourceNames: ["view"], verbs: ["impersonate"]}
 ---
 kind: ClusterRoleBinding
 metadata: {name: impersonators}
@@ -228,10 +244,11 @@ impl House {
         let store = Arc::new(open_store(&folder.path().join("store.db"), settings));
         let shutdown = CancellationToken::new();
         let mut numbers = prometheus_client::registry::Registry::default();
-        let metrics = Metrics::new(&mut numbers, &[things(&gate)]);
+        let resources = vec![things(&gate), kinds::notes(), kinds::keys()];
+        let metrics = Metrics::new(&mut numbers, &resources);
         metrics.expose(numbers);
         let parts = Parts {
-            resources: vec![things(&gate)],
+            resources,
             store: storage(Arc::clone(&store)),
             authorizer: Arc::clone(&authorizer) as _,
             namespaces: Arc::new(AllNamespaces),

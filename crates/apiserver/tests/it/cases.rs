@@ -1,0 +1,291 @@
+//! Attacks as tables: what is sent, what it is answered, and what is on record of it.
+//!
+//! A case is a line: `user METHOD target | Header: value => code record`. The record is the verb and
+//! the object that the events name: `get things shop/one`. `as alice` follows where a user acts as another,
+//! code and user where they are not those of the answer and of the certificate, and `-` stands for no
+//! event. Several requests on one connection have several records. Each case has its own connection and its
+//! own user agent, by which its events are found again: there must be those of the table, and no others.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use event::{Event, Stage};
+use futures::StreamExt as _;
+use testkit::pki::Identity;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::harness::{House, Protocol, thing, tls};
+
+#[path = "cases/bodies.rs"]
+mod bodies;
+#[path = "cases/connections.rs"]
+mod connections;
+#[path = "cases/identities.rs"]
+mod identities;
+#[path = "cases/paths.rs"]
+mod paths;
+#[path = "cases/streams.rs"]
+mod streams;
+#[path = "cases/watches.rs"]
+mod watches;
+
+/// Where the things of these tests are.
+const THINGS: &str = "/apis/test.io/v1/namespaces/shop/things";
+/// The answer to anything takes no longer, unless it hangs.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Bytes of a name that a table writes out.
+const NAME_BYTES_MAX: usize = 128;
+/// Cases that are tried at a time.
+const LANES: usize = 16;
+
+/// What one connection sends, and what must come of it.
+struct Case {
+    text: String,
+    user: String,
+    agent: String,
+    sent: Vec<u8>,
+    expected: String,
+    /// What came back.
+    answer: Vec<u8>,
+}
+
+/// A server under attack.
+struct Target {
+    house: House,
+    identities: BTreeMap<String, Option<Identity>>,
+    count: usize,
+    done: Vec<Case>,
+}
+
+impl Target {
+    /// With two things, of which the user `limited` may see the one that is called `allowed`.
+    async fn open() -> Self {
+        let house = House::open().await;
+        let mut alice = house.client("alice").await;
+        for name in ["allowed", "secretb"] {
+            assert_eq!(alice.post(THINGS, &thing(name)).await.code, 201);
+        }
+        let proxy = house.proxy_ca.client("front-proxy-client", &[]);
+        let identities =
+            BTreeMap::from([("nobody".to_owned(), None), ("proxy".to_owned(), Some(proxy))]);
+        Self { house, identities, count: 0, done: Vec::new() }
+    }
+
+    /// Sends a table without bodies.
+    async fn lines(&mut self, table: &str) {
+        let cases = table.lines().map(str::trim).filter(|line| !line.is_empty());
+        let cases: Vec<Case> = cases.map(|line| self.case(line, b"")).collect();
+        self.send(cases).await;
+    }
+
+    /// Sends requests with bodies, which stand behind `||`, one after the other.
+    async fn bodies(&mut self, table: &str) {
+        for line in table.lines().filter(|line| !line.is_empty()) {
+            let (line, body) = line.split_once(" || ").unwrap_or((line, ""));
+            let case = self.case(line, &unescaped(body));
+            self.send(vec![case]).await;
+        }
+    }
+
+    /// Sends bytes as they are, in which `AGENT` stands for the user agent.
+    async fn bytes(&mut self, table: &[(&str, &str)]) {
+        let mut cases = Vec::new();
+        for (line, sent) in table {
+            let (user, expected) = line.split_once(" => ").unwrap();
+            let agent = self.agent(user);
+            let sent = unescaped(&sent.replace("AGENT", &agent));
+            cases.push(Case::new(&format!("{line} {sent:?}"), user, agent, sent, expected));
+        }
+        self.send(cases).await;
+    }
+
+    fn agent(&mut self, user: &str) -> String {
+        let identity = || Some(self.house.ca.client(user, &[]));
+        if !self.identities.contains_key(user) {
+            let identity = identity();
+            self.identities.insert(user.to_owned(), identity);
+        }
+        self.count += 1;
+        format!("case-{}", self.count)
+    }
+
+    fn case(&mut self, line: &str, body: &[u8]) -> Case {
+        let (request, expected) = line.split_once(" => ").unwrap();
+        let mut parts = request.split(" | ");
+        let (user, request) = parts.next().unwrap().split_once(' ').unwrap();
+        let agent = self.agent(user);
+        let mut head = format!("{} HTTP/1.1\r\n", request.replace("{T}", THINGS));
+        let headers: Vec<&str> = parts.collect();
+        if !headers.iter().any(|header| header.starts_with("Host:")) {
+            head.push_str("Host: localhost\r\n");
+        }
+        for header in headers {
+            head.push_str(header);
+            head.push_str("\r\n");
+        }
+        if !body.is_empty() || request.starts_with("POST") {
+            write!(head, "Content-Length: {}\r\n", body.len()).unwrap();
+        }
+        write!(head, "User-Agent: {agent}\r\nConnection: close\r\n\r\n").unwrap();
+        let sent = [&unescaped(&head)[..], body].concat();
+        Case::new(line, user, agent, sent, expected)
+    }
+
+    async fn send(&mut self, cases: Vec<Case>) {
+        let ca = self.house.ca.pem();
+        let answers = futures::stream::iter(&cases).map(|case| {
+            let identity = self.identities[&case.user].as_ref();
+            exchange(&self.house, &ca, identity, &case.sent)
+        });
+        let answers: Vec<Vec<u8>> = answers.buffered(LANES).collect().await;
+        let answered = cases.into_iter().zip(answers);
+        self.done.extend(answered.map(|(case, answer)| Case { answer, ..case }));
+    }
+
+    /// What is on record of cases up to now.
+    async fn events(&self) -> Vec<Event> {
+        let mut events = self.house.events().await;
+        events.retain(|event| event.user_agent.starts_with("case-"));
+        events
+    }
+
+    /// Closes the server and compares; how many cases there were. What is refused without an event is
+    /// counted by the server.
+    async fn close(self) -> usize {
+        let is_counted = |case: &&Case| case.expected == "0 -" || case.expected == "400 -";
+        let malformed = self.done.iter().filter(is_counted).count();
+        let mut alice = self.house.client("alice").await;
+        let metrics = alice.call("GET", "/metrics").await.body;
+        let counted = format!("\nkeepwatch_malformed_requests_total {malformed}\n");
+        let mut events: BTreeMap<String, Vec<Event>> = BTreeMap::new();
+        for event in self.house.close().await {
+            events.entry(event.user_agent.clone()).or_default().push(event);
+        }
+        let mut wrong = Vec::new();
+        let count = self.done.len();
+        for case in self.done {
+            let events = events.remove(&case.agent).unwrap_or_default();
+            let found = format!("{} {}", case.code(), said(&case, &events));
+            if found != case.expected {
+                wrong.push(format!("{}\n  found {found}", case.text));
+            }
+            let body = String::from_utf8_lossy(&case.answer);
+            if case.user == "limited" && case.code() == 200 && body.contains("\"name\":\"secretb\"")
+            {
+                wrong.push(format!("{}\n  shows another object", case.text));
+            }
+        }
+        assert!(wrong.is_empty(), "{} of {count} cases:\n{}", wrong.len(), wrong.join("\n"));
+        let others: Vec<&String> =
+            events.keys().filter(|agent| !matches!(agent.as_str(), "" | "test")).collect();
+        assert!(others.is_empty(), "events of no case: {others:?}");
+        let line = metrics.lines().find(|line| line.starts_with("keepwatch_malformed_requests"));
+        assert!(metrics.contains(&counted), "{line:?} and not {malformed}");
+        count
+    }
+}
+
+impl Case {
+    fn new(text: &str, user: &str, agent: String, sent: Vec<u8>, expected: &str) -> Self {
+        let (text, user) = (text.to_owned(), user.to_owned());
+        Self { text, user, agent, sent, expected: expected.trim().to_owned(), answer: Vec::new() }
+    }
+
+    /// The code of the first answer; 0 if there is none.
+    fn code(&self) -> u16 {
+        let code = self.answer.get(9..12).and_then(|code| str::from_utf8(code).ok());
+        code.and_then(|code| code.parse().ok()).unwrap_or(0)
+    }
+}
+
+/// Everything that comes back on one connection.
+async fn exchange(house: &House, ca: &str, identity: Option<&Identity>, sent: &[u8]) -> Vec<u8> {
+    let mut stream = tls(house.address, ca, identity, Protocol::Http1).await.unwrap();
+    let mut answer = Vec::new();
+    let exchanged = async {
+        // The server may have answered and closed before everything was sent.
+        drop(stream.write_all(sent).await);
+        drop(stream.flush().await);
+        drop(stream.read_to_end(&mut answer).await);
+    };
+    if tokio::time::timeout(PATIENCE, exchanged).await.is_err() {
+        // The case tells it: nothing is answered so.
+        answer = b"the connection does not come to an end".to_vec();
+    }
+    answer
+}
+
+/// What the events of a case say: of each request one thing, at its beginning and at its end.
+fn said(case: &Case, events: &[Event]) -> String {
+    let mut requests: Vec<(&Event, Vec<Stage>)> = Vec::new();
+    for event in events {
+        let is_same = |(first, _): &&mut (&Event, Vec<Stage>)| {
+            first.audit_id == event.audit_id && request_of(case, first) == request_of(case, event)
+        };
+        match requests.iter_mut().find(is_same) {
+            Some((_, stages)) => stages.push(event.stage),
+            None => requests.push((event, vec![event.stage])),
+        }
+    }
+    let told = requests.iter().map(|(event, stages)| {
+        let expected: &[Stage] = match (event.verb.as_str(), &event.user.username) {
+            (_, name) if name.is_empty() => &[Stage::ResponseStarted],
+            ("watch", _) if event.object_ref.is_some() => {
+                &[Stage::ResponseStarted, Stage::ResponseComplete]
+            }
+            _ => &[Stage::ResponseComplete],
+        };
+        let request = request_of(case, event);
+        if stages == expected { request } else { format!("{request} {stages:?}") }
+    });
+    let told: Vec<String> = told.collect();
+    if told.is_empty() { "-".to_owned() } else { told.join(", ") }
+}
+
+fn request_of(case: &Case, event: &Event) -> String {
+    let object = event.object_ref.as_ref().map(|object| {
+        let subresource = match object.subresource.as_str() {
+            "" => String::new(),
+            subresource => format!("/{subresource}"),
+        };
+        let name = if object.name.len() > NAME_BYTES_MAX { "long" } else { object.name.as_str() };
+        let place = format!("{subresource} {}/{name}", object.namespace);
+        format!("{}{}", object.resource.escape_default(), place.escape_default())
+    });
+    let mut text = format!("{} {}", event.verb, object.unwrap_or_else(|| "path".to_owned()));
+    let code = event.response_status.as_ref().map_or(0, |status| status.code);
+    if code != case.code() {
+        write!(text, " {code}").unwrap();
+    }
+    let user = event.user.username.as_str();
+    if user != case.user && !(user.is_empty() && code == 401) {
+        write!(text, " by {user}").unwrap();
+    }
+    if let Some(other) = &event.impersonated_user {
+        write!(text, " as {}", other.username).unwrap();
+    }
+    text
+}
+
+/// Bytes that are written as `\x00`, and line ends as `\r\n`.
+fn unescaped(text: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('\\') {
+        out.extend_from_slice(before.as_bytes());
+        if let Some(byte) = after.strip_prefix('x').and_then(|hex| hex.get(..2)) {
+            out.push(u8::from_str_radix(byte, 16).unwrap());
+            rest = after.get(3..).unwrap_or_default();
+        } else {
+            out.push(match after.as_bytes().first() {
+                Some(b'r') => b'\r',
+                Some(b'n') => b'\n',
+                _ => b'\\',
+            });
+            rest = after.get(1..).unwrap_or_default();
+        }
+    }
+    out.extend_from_slice(rest.as_bytes());
+    out
+}

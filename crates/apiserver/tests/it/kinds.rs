@@ -1,0 +1,58 @@
+//! Kinds that things are not: one of the cluster that may be changed in every way, and one that holds keys.
+
+use std::sync::Arc;
+
+use apiserver::{Resource, Scope, Strategy, Subresource, Verb};
+use serde_json::json;
+
+const ALL: &[Verb] =
+    &[Verb::Create, Verb::Delete, Verb::Get, Verb::List, Verb::Patch, Verb::Update, Verb::Watch];
+
+/// Nothing special.
+struct Plain;
+
+impl Strategy for Plain {}
+
+/// Notes of the cluster, with a status.
+pub(super) fn notes() -> Resource {
+    Resource {
+        group: "test.io",
+        version: "v1",
+        kind: "Note",
+        plural: "notes",
+        singular: "note",
+        short_names: &[],
+        categories: &[],
+        scope: Scope::Cluster,
+        verbs: ALL,
+        columns: &[],
+        schema: json!({
+            "type": "object",
+            "properties": {
+                "spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+                "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+            },
+        })
+        .into(),
+        subresources: &[Subresource::Status],
+        selectable_fields: &["spec.color"],
+        withhold_bodies: false,
+        audit_level_min: event::Level::None,
+        read_only: None,
+        strategy: Arc::new(Plain),
+    }
+}
+
+/// Keys, of whose bodies only references are recorded.
+pub(super) fn keys() -> Resource {
+    Resource {
+        kind: "Key",
+        plural: "keys",
+        singular: "key",
+        scope: Scope::Namespaced,
+        subresources: &[],
+        selectable_fields: &[],
+        withhold_bodies: true,
+        ..notes()
+    }
+}

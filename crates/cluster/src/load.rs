@@ -10,6 +10,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject;
@@ -142,6 +143,21 @@ impl Lane {
         headers: &[(&str, &str)],
         body: Bytes,
     ) -> anyhow::Result<Reply> {
+        let response = self.begin(endpoint, method, path, headers, body).await?;
+        let code = response.status().as_u16();
+        let body = response.into_body().collect().await?.to_bytes();
+        Ok(Reply { code, body })
+    }
+
+    /// Sends one request and waits for the head of the answer; the body is the caller's to read.
+    pub async fn begin(
+        &mut self,
+        endpoint: &Endpoint,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> anyhow::Result<http::Response<Incoming>> {
         let mut request = http::Request::builder().method(method);
         request = match self {
             Self::Http1(_) => request.uri(path).header("host", &endpoint.server_name),
@@ -151,7 +167,7 @@ impl Lane {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::new(body))?;
-        let response = match self {
+        Ok(match self {
             Self::Http1(sender) => {
                 sender.ready().await?;
                 sender.send_request(request).await?
@@ -160,10 +176,7 @@ impl Lane {
                 sender.ready().await?;
                 sender.send_request(request).await?
             }
-        };
-        let code = response.status().as_u16();
-        let body = response.into_body().collect().await?.to_bytes();
-        Ok(Reply { code, body })
+        })
     }
 }
 

@@ -32,4 +32,5 @@ mod it {
     mod restarts;
     mod servers;
     mod trust;
+    mod unread_answers;
 }

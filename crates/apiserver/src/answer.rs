@@ -6,6 +6,8 @@ use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 
+use crate::limits::FIELD_ERRORS_MAX;
+
 /// A complete answer, as the client gets it and as the event records it.
 #[derive(Clone, Debug)]
 pub struct Answer {
@@ -184,6 +186,7 @@ impl ApiError {
 
     /// Fields are wrong. The message lists them as Kubernetes does.
     pub fn invalid(group: &str, kind: &str, name: &str, errors: &[FieldError]) -> Self {
+        let errors = errors.get(..FIELD_ERRORS_MAX).unwrap_or(errors);
         let list: Vec<String> =
             errors.iter().map(|error| format!("{}: {}", error.field, error.message)).collect();
         let list = match list.as_slice() {

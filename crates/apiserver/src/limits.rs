@@ -9,6 +9,10 @@ use crate::{ApiError, Request, refusal};
 
 /// A body may be so long; more gets 413.
 pub const BODY_BYTES_MAX: usize = 3 << 20;
+/// What is wrong with an object is told of so many fields.
+pub const FIELD_ERRORS_MAX: usize = 64;
+/// Fields that a kind does not know are told by so many names.
+pub const UNKNOWN_FIELDS_MAX: usize = 100;
 /// A body may pause so long.
 pub const BODY_PAUSE_MAX: Duration = Duration::from_secs(10);
 /// Bytes of all bodies under way; of one user, a quarter.

@@ -10,6 +10,8 @@ mod validate;
 
 use serde_json::{Map, Value};
 
+use crate::limits::UNKNOWN_FIELDS_MAX;
+
 pub use path::Path;
 
 /// A compiled schema of one place in an object.
@@ -126,8 +128,8 @@ impl Schema {
             || (self.kind == Kind::Any && self.properties.is_empty() && self.additional.is_none());
         map.retain(|key, value| {
             let Some(schema) = self.property(key) else {
-                if !leaves_all {
-                    unknown.push(path.field(key).to_string());
+                if !leaves_all && unknown.len() < UNKNOWN_FIELDS_MAX {
+                    unknown.push(path.field(key).told());
                 }
                 return leaves_all;
             };

@@ -227,7 +227,7 @@ impl<'de> Visitor<'de> for Node<'_> {
             match map.entry(key) {
                 Entry::Vacant(free) => drop(free.insert(value)),
                 Entry::Occupied(mut taken) => {
-                    self.duplicates.push(self.path.field(taken.key()).to_string());
+                    self.duplicates.push(self.path.field(taken.key()).told());
                     taken.insert(value);
                 }
             }

@@ -6,6 +6,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::kind::{HEAD, Kind};
+use crate::limits::FIELD_ERRORS_MAX;
 use crate::{ApiError, FieldError, names};
 
 /// The fields of `ObjectMeta` in the order in which Kubernetes writes them.
@@ -207,6 +208,9 @@ pub(crate) fn validate(kind: &Kind, object: &Map<String, Value>) -> Vec<FieldErr
     validate_annotations(object, &mut errors);
     validate_owners(object, &mut errors);
     for finalizer in finalizers(object) {
+        if errors.len() >= FIELD_ERRORS_MAX {
+            break;
+        }
         for error in names::qualified_name(finalizer) {
             errors.push(FieldError::invalid("metadata.finalizers", &finalizer.into(), &error));
         }
@@ -257,6 +261,9 @@ fn validate_name(kind: &Kind, object: &Map<String, Value>, errors: &mut Vec<Fiel
 
 fn validate_labels(object: &Map<String, Value>, errors: &mut Vec<FieldError>) {
     for (key, value) in of(object).get("labels").and_then(Value::as_object).into_iter().flatten() {
+        if errors.len() >= FIELD_ERRORS_MAX {
+            return;
+        }
         for error in names::qualified_name(key) {
             errors.push(FieldError::invalid("metadata.labels", &key.as_str().into(), &error));
         }
@@ -270,6 +277,9 @@ fn validate_annotations(object: &Map<String, Value>, errors: &mut Vec<FieldError
     let annotations = of(object).get("annotations").and_then(Value::as_object);
     let mut bytes = 0;
     for (key, value) in annotations.into_iter().flatten() {
+        if errors.len() >= FIELD_ERRORS_MAX {
+            return;
+        }
         for error in names::qualified_name(&key.to_ascii_lowercase()) {
             errors.push(FieldError::invalid("metadata.annotations", &key.as_str().into(), &error));
         }
@@ -288,6 +298,9 @@ fn validate_owners(object: &Map<String, Value>, errors: &mut Vec<FieldError>) {
     let owners = of(object).get("ownerReferences").and_then(Value::as_array);
     let mut controllers = 0;
     for (at, owner) in owners.into_iter().flatten().enumerate() {
+        if errors.len() >= FIELD_ERRORS_MAX {
+            return;
+        }
         for key in ["apiVersion", "kind", "name", "uid"] {
             if owner.get(key).and_then(Value::as_str).unwrap_or_default().is_empty() {
                 let field = format!("metadata.ownerReferences[{at}].{key}");

@@ -3,6 +3,9 @@
 
 use std::fmt;
 
+/// Bytes of a place that are told: a client may choose the names in it.
+const TOLD_BYTES_MAX: usize = 1024;
+
 /// A place in a document, as messages name it: `spec.subject.name`, `spec.list[1]`.
 #[derive(Clone, Copy, Debug)]
 pub enum Path<'a> {
@@ -29,6 +32,16 @@ impl<'a> Path<'a> {
         'a: 'b,
     {
         Path::Item(self, at)
+    }
+
+    /// The place as messages of many places tell it: a long one is cut.
+    pub fn told(&self) -> String {
+        let mut text = self.to_string();
+        if text.len() > TOLD_BYTES_MAX {
+            text.truncate(text.floor_char_boundary(TOLD_BYTES_MAX));
+            text.push('\u{2026}');
+        }
+        text
     }
 
     /// Whether this is the document itself.

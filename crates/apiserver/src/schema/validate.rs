@@ -4,11 +4,14 @@ use serde_json::{Map, Value};
 
 use super::{Bound, Kind, Path, Schema, formats};
 use crate::FieldError;
+use crate::limits::FIELD_ERRORS_MAX;
 
 impl Schema {
     /// Adds what is wrong with `value` to `errors`.
     pub fn validate(&self, value: &Value, path: Path<'_>, errors: &mut Vec<FieldError>) {
-        if value.is_null() && (self.nullable || self.kind == Kind::Any) {
+        if errors.len() >= FIELD_ERRORS_MAX
+            || (value.is_null() && (self.nullable || self.kind == Kind::Any))
+        {
             return;
         }
         if !self.kind.admits(value) {

@@ -261,3 +261,31 @@ async fn text_that_looks_like_a_refusal_of_the_library_arrives() {
     assert!(answer.ends_with(expected.as_bytes()), "{} of {}", answer.len(), expected.len());
     house.close().await;
 }
+
+/// A body of 250 KB with nothing in its lists was answered with 72 MB, after 5 seconds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_wrong_with_an_object_is_told_of_a_few_fields() {
+    let house = House::open().await;
+    let mut alice = house.client("alice").await;
+    let many = |piece: &str| vec![piece; 20_000].join(",");
+    let pairs = |value: &str| {
+        let pairs = (0..20_000).map(|at| format!("\"!{at:x}\":{value}"));
+        pairs.collect::<Vec<_>>().join(",")
+    };
+    let key = "k".repeat(100_000);
+    for (what, expected) in [
+        (format!(r#""ownerReferences":[{}]"#, many("{}")), 422),
+        (format!(r#""finalizers":[{}]"#, many(r#""!""#)), 422),
+        (format!(r#""labels":{{{}}}"#, pairs("\"\"")), 422),
+        (format!(r#""annotations":{{{}}}"#, pairs("\"\"")), 422),
+        (pairs("0"), 201),
+        (format!(r#""{key}":{{{}}}"#, many(r#""a":0"#)), 400),
+    ] {
+        let body = format!(r#"{{"metadata":{{"name":"told",{what}}}}}"#);
+        let reply = alice.post(THINGS, &body).await;
+        let begin = body.get(..60).unwrap();
+        assert_eq!(reply.code.as_u16(), expected, "{begin}");
+        assert!(reply.body.len() < 100_000, "{begin}: {} bytes", reply.body.len());
+    }
+    house.close().await;
+}

@@ -95,6 +95,20 @@ fn creates() -> Vec<Case> {
             JSON,
             object("{", "\"a\":0,", "\"a\":0}"),
         ),
+        Case::new(
+            "JSON: owners without names",
+            "POST",
+            passkeys,
+            JSON,
+            metadata("ownerReferences", "{}"),
+        ),
+        Case::new(
+            "JSON: wrong finalizers",
+            "POST",
+            passkeys,
+            JSON,
+            metadata("finalizers", "\"!\""),
+        ),
         Case::new("YAML: numbers", "POST", passkeys, YAML, yaml_of("[", "0,", "0]", BODY_BYTES)),
         Case::new("YAML: what fits", "POST", passkeys, YAML, yaml_of("[", "0,", "0]", 190_000)),
         Case::new(
@@ -167,6 +181,14 @@ fn repeated(piece: &[u8]) -> Vec<u8> {
 fn object(start: &str, piece: &str, end: &str) -> Vec<u8> {
     let head = r#"{"apiVersion":"vault.kio.kasten.io/v1alpha1","kind":"Passkey","metadata":{"name":"a"},"spec":"#;
     [head.as_bytes(), start.as_bytes(), &repeated(piece.as_bytes()), end.as_bytes(), b"}"].concat()
+}
+
+/// An object with a list in its metadata, in which this stands again and again.
+fn metadata(field: &str, item: &str) -> Vec<u8> {
+    let head =
+        r#"{"apiVersion":"vault.kio.kasten.io/v1alpha1","kind":"Passkey","metadata":{"name":"a","#;
+    let items = repeated(format!("{item},").as_bytes());
+    [head.as_bytes(), b"\"", field.as_bytes(), b"\":[", &items, item.as_bytes(), b"]}}"].concat()
 }
 
 /// The same in YAML, so many bytes of it.

@@ -212,6 +212,8 @@ fn request_rows() -> Vec<(&'static str, String)> {
         ("Bytes of long events of watches under way; of one user a quarter", {
             bytes(front::WATCHES_BYTES_MAX)
         }),
+        ("Wrong fields of one object that are told", front::FIELD_ERRORS_MAX.to_string()),
+        ("Unknown fields of one object that are told", front::UNKNOWN_FIELDS_MAX.to_string()),
         ("Lists that are rendered at a time", front::LISTS_MAX.to_string()),
         ("Time in which a client takes nothing of an answer", seconds(front::ANSWER_PAUSE_MAX)),
         ("Bytes that a client may send over a WebSocket at a time", {

@@ -154,8 +154,6 @@ fn rows() -> Vec<(&'static str, String)> {
         ("Requests in one commit", disk::GROUP_MAX.to_string()),
         ("Bytes in one commit", bytes(disk::GROUP_BYTES_MAX)),
         ("Changes handed to a watch at a time", disk::CHANGES_MAX.to_string()),
-        ("Bytes of these changes", bytes(disk::CHANGES_BYTES_MAX)),
-        ("Watches at a time; of one user 3/4", front::WATCHES_MAX.to_string()),
         ("Memory for objects and their keys", bytes(defaults.objects_bytes)),
         ("Objects read from disk in one go", disk::OBJECTS_MAX.to_string()),
         ("Superseded revisions kept", defaults.history_rows.to_string()),
@@ -208,6 +206,10 @@ fn request_rows() -> Vec<(&'static str, String)> {
         ("Values in a YAML body", registry::YAML_VALUES_MAX.to_string()),
         ("Bytes of long answers under way; of one user a quarter", {
             bytes(front::ANSWERS_BYTES_MAX)
+        }),
+        ("Watches at a time; of one user 3/4", front::WATCHES_MAX.to_string()),
+        ("Bytes of changes handed to a watch at a time", {
+            bytes(store::settings::CHANGES_BYTES_MAX)
         }),
         ("Bytes of long events of watches under way; of one user a quarter", {
             bytes(front::WATCHES_BYTES_MAX)

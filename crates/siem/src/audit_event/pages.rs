@@ -128,10 +128,13 @@ impl Pages {
         let places = self.0.unreadable(within);
         let first = places.first()?.start();
         let count: u64 = places.iter().map(|it| it.end() - it.start() + 1).sum();
-        Some(format!(
-            "{count} records of the journal are missing or damaged and are left out, the first of them \
-             is number {first}"
-        ))
+        Some(match count {
+            1 => format!("record {first} of the journal is missing or damaged and is left out"),
+            _ => format!(
+                "{count} records of the journal are missing or damaged and are left out, the first \
+                 of them is number {first}"
+            ),
+        })
     }
 
     /// Fills a page with events of some places; gives back the last place that was looked at, if there

@@ -20,6 +20,9 @@ const ADDRESSES_MAX: usize = 8;
 /// Events of other users that are read for each address.
 const NEIGHBOURS_MAX: usize = 1000;
 
+/// The events that tell of gaps in the journal.
+const GAPS: &str = "user=system:keepwatch,verb=gap";
+
 /// Reads everything.
 pub(super) fn read(args: &UserArgs, scope: Scope) -> Result<Timeline> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -70,7 +73,21 @@ async fn fill(client: &kube::Client, timeline: &mut Timeline) -> Result<()> {
         let of_address = format!("sourceIP={},order=newest{range}", escaped(&address));
         events(client, &of_address, NEIGHBOURS_MAX, timeline).await?;
     }
-    signals(client, timeline).await
+    signals(client, timeline).await?;
+    tell_gaps(client).await
+}
+
+/// Says that the journal lacks records, if it does: the user's may be among them.
+async fn tell_gaps(client: &kube::Client) -> Result<()> {
+    let page = list(client, "auditevents", GAPS, "").await?;
+    let count = items(&page).count();
+    if count > 0 {
+        say(&format!(
+            "records of the journal are missing or damaged, so events may be missing here: see \
+             `kubectl get auditevents --field-selector {GAPS} -o yaml` ({count} gaps)"
+        ));
+    }
+    Ok(())
 }
 
 /// The newest events that a field selector finds; whether these are all.

@@ -183,11 +183,12 @@ fn object(start: &str, piece: &str, end: &str) -> Vec<u8> {
     [head.as_bytes(), start.as_bytes(), &repeated(piece.as_bytes()), end.as_bytes(), b"}"].concat()
 }
 
-/// An object with a list in its metadata, in which this stands again and again.
+/// An object with a list in its metadata, in which this stands as often as values are taken: what is
+/// wrong with each could be told.
 fn metadata(field: &str, item: &str) -> Vec<u8> {
     let head =
         r#"{"apiVersion":"vault.kio.kasten.io/v1alpha1","kind":"Passkey","metadata":{"name":"a","#;
-    let items = repeated(format!("{item},").as_bytes());
+    let items = format!("{item},").repeat(60_000).into_bytes();
     [head.as_bytes(), b"\"", field.as_bytes(), b"\":[", &items, item.as_bytes(), b"]}}"].concat()
 }
 

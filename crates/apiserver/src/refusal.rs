@@ -72,7 +72,7 @@ pub(crate) fn uri_too_long(limit: usize) -> ApiError {
 }
 
 /// Go drops a parameter with a semicolon, others take two for it: `?dryRun=All;x` would be for real here
-/// and a dry run to whoever reads the record.
+/// and a dry run to readers of the record.
 pub(crate) fn semicolon() -> ApiError {
     ApiError::bad_request("a semicolon in the query separates nothing: write it as %3B")
 }

@@ -23,7 +23,7 @@ use crate::seen::{Keys, Place, Sight};
 
 /// How long one watch lasts.
 const WATCH_SECONDS: u32 = 290;
-/// A watch that ended sooner is a failure, whoever ended it.
+/// A watch that ended sooner is a failure, on whichever side it ended.
 const WATCH_TIME_MIN: Duration = Duration::from_secs(5);
 
 /// How clients name a kind of K10's custom resources.

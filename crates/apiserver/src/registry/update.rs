@@ -98,8 +98,8 @@ impl Call<'_> {
     }
 }
 
-/// What a change would need if nobody else changed the object meanwhile. A change that cannot be made is
-/// refused, and recorded, in its transaction.
+/// What a change would need if no other request changed the object meanwhile. A change that cannot be
+/// made is refused, and recorded, in its transaction.
 fn preview(
     kind: &Kind,
     namespace: &str,

@@ -1,5 +1,5 @@
-//! Answers that nobody reads: lists and watches of large objects take no more of the server's memory
-//! than their bounds, over both protocols, and others are served meanwhile.
+//! Answers that their clients do not read: lists and watches of large objects take no more of the
+//! server's memory than their bounds, over both protocols, and others are served meanwhile.
 
 use std::fmt::Write as _;
 

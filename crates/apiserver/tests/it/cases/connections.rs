@@ -8,7 +8,7 @@ use super::{THINGS, Target};
 const GET: &str = "GET {T}/allowed HTTP/1.1\\r\\nHost: a\\r\\nUser-Agent: AGENT\\r\\n";
 /// The beginning of one that has a body. It is refused, whatever is in it.
 const POST: &str = "POST {T}/allowed HTTP/1.1\\r\\nHost: a\\r\\nUser-Agent: AGENT\\r\\n";
-/// What is smuggled. Whoever hears it ends the connection.
+/// What is smuggled. A server that takes it for a request ends the connection.
 const NEXT: &str = "GET {T}/secretb HTTP/1.1\\r\\nHost: a\\r\\nUser-Agent: AGENT\\r\\nConnection: close\\r\\n\\r\\n";
 
 /// `GET`, `POST` and `NEXT` stand for the texts above.

@@ -1,4 +1,4 @@
-//! Headers that claim to be somebody: believed from the front proxy only, and only what is allowed for.
+//! Headers that name a user: believed from the front proxy only, and only what is allowed for.
 
 use super::Target;
 

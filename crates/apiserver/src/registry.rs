@@ -24,7 +24,7 @@ mod read_only;
 mod render;
 mod scan;
 #[cfg(test)]
-mod scenarios;
+mod tests;
 mod update;
 mod watch;
 mod write;

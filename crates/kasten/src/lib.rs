@@ -12,8 +12,6 @@
 
 pub mod actions;
 pub mod apps;
-#[cfg(test)]
-mod behaviour;
 mod columns;
 pub mod config;
 pub mod domain;
@@ -24,6 +22,8 @@ pub mod repositories;
 pub mod roles;
 mod rules;
 pub mod schema;
+#[cfg(test)]
+mod tests;
 pub mod vault;
 
 use std::sync::Arc;

@@ -295,7 +295,7 @@ fn validate(
 mod tests {
     use serde_json::json;
 
-    use super::super::scenarios::kinds;
+    use super::super::tests::kinds;
     use super::*;
 
     #[test]

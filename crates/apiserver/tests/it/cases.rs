@@ -17,17 +17,11 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::harness::{House, Protocol, thing, tls};
 
-#[path = "cases/bodies.rs"]
 mod bodies;
-#[path = "cases/connections.rs"]
 mod connections;
-#[path = "cases/identities.rs"]
 mod identities;
-#[path = "cases/paths.rs"]
 mod paths;
-#[path = "cases/streams.rs"]
 mod streams;
-#[path = "cases/watches.rs"]
 mod watches;
 
 /// Where the things of these tests are.

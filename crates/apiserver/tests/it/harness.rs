@@ -29,9 +29,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-#[path = "client.rs"]
 mod client;
-#[path = "kinds.rs"]
 mod kinds;
 
 pub(crate) use client::{Client, Protocol, Reply, get, request, tls};

@@ -7,7 +7,7 @@ use cluster::{ControlPlane, until};
 use flate2::read::MultiGzDecoder;
 use serde_json::{Value, json};
 
-use crate::it::fixture::{alice, alone, backup, namespace, text};
+use crate::fixture::{alice, alone, backup, namespace, text};
 
 pub(crate) const DEFINITIONS: &str =
     include_str!("../../../../charts/keepwatch/crds/config.kio.kasten.io.yaml");

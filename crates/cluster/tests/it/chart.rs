@@ -6,7 +6,7 @@ use std::process::Command;
 use cluster::{Chart, Rendered, binary};
 use serde_json::Value;
 
-use crate::it::fixture::text;
+use crate::fixture::text;
 
 const NAMESPACE: &str = "kasten-io";
 

@@ -9,7 +9,7 @@ use std::process::Command;
 use cluster::{Chart, Rendered};
 use serde_json::Value;
 
-use crate::it::fixture::text;
+use crate::fixture::text;
 
 const NAMESPACE: &str = "kasten-io";
 /// Every value with its default, by its path.

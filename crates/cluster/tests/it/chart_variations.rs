@@ -8,7 +8,7 @@ use std::process::Command;
 use cluster::{Chart, Rendered, binary};
 use serde_json::Value;
 
-use crate::it::fixture::{namespace, plane, text};
+use crate::fixture::{namespace, plane, text};
 
 const NAMESPACE: &str = "chart-variations";
 /// Kinds whose definitions are not those of Kubernetes.

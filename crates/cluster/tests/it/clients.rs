@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use assets::Program;
 use serde_json::Value;
 
-use crate::it::fixture::{alone, backup_template, bob, namespace, restore_point, shared, text};
+use crate::fixture::{alone, backup_template, bob, namespace, restore_point, shared, text};
 
 #[test]
 fn informers_sync_follow_every_change_and_go_on_after_a_restart() {

@@ -9,8 +9,8 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use sink::bucket::{Bucket, Credentials, Provider, Put};
 
-use crate::it::buckets::{destination, open, run};
-use crate::it::servers::{fails, record, store};
+use crate::buckets::{destination, open, run};
+use crate::servers::{fails, record, store};
 
 /// What a store needs, and what it says of what is wrong.
 struct Cloud<'c> {

@@ -3,7 +3,7 @@
 use cluster::until;
 use serde_json::json;
 
-use crate::it::fixture::{alice, backup, executor, namespace, restore_point, shared, text};
+use crate::fixture::{alice, backup, executor, namespace, restore_point, shared, text};
 
 const NAMESPACE_CONTROLLER: &str = "system:serviceaccount:kube-system:namespace-controller";
 const GARBAGE_COLLECTOR: &str = "system:serviceaccount:kube-system:generic-garbage-collector";

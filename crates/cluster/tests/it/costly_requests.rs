@@ -10,7 +10,7 @@ use cluster::proc_status;
 use cluster::standalone::{NAME, NAMESPACE, Standalone, keys};
 use serde_json::json;
 
-use crate::it::buckets::run;
+use crate::buckets::run;
 
 /// Bytes that one request may cost at most.
 const COST_MAX: u64 = 64 << 20;

@@ -7,8 +7,8 @@ use std::process::Command;
 use cluster::{Chart, ControlPlane, Keepwatch, Rendered, User, binary, until};
 use serde_json::{Value, json};
 
-use crate::it::chart::rights;
-use crate::it::fixture::{namespace, text};
+use crate::chart::rights;
+use crate::fixture::{namespace, text};
 
 const FOLDER: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/elsewhere");
 const NAMESPACE: &str = "team-backup";

@@ -11,7 +11,7 @@ use cluster::https::{self, Target};
 use cluster::{Chart, ControlPlane, Pod, Rendered, User, binary, free_port, until};
 use serde_json::{Value, json};
 
-use crate::it::fixture::{alice, backup, namespace, text};
+use crate::fixture::{alice, backup, namespace, text};
 
 const FOLDER: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/chart");
 const NAMESPACE: &str = "kasten-io";

@@ -9,7 +9,7 @@ use std::thread;
 use cluster::{ControlPlane, Keepwatch, PATIENCE, User};
 use serde_json::{Value, json};
 
-use crate::it::fixture::{alice, backup, bob, executor, namespace, restore_point, shared, text};
+use crate::fixture::{alice, backup, bob, executor, namespace, restore_point, shared, text};
 
 /// Who works with a kind.
 #[derive(Clone, Copy)]

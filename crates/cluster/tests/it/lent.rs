@@ -7,7 +7,7 @@ use cluster::metadata::Metadata;
 use cluster::moto::{Moto, ROLE};
 use sink::bucket::{Ambient, Credentials, Role, WebIdentity};
 
-use crate::it::buckets::{deliver, destination, open_with, run};
+use crate::buckets::{deliver, destination, open_with, run};
 
 const BUCKET: &str = "lent";
 

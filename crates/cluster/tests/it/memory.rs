@@ -14,7 +14,7 @@ use cluster::standalone::{BUCKET, NAME, NAMESPACE, Standalone, keys, send, wait}
 use memchr::memmem;
 use serde_json::json;
 
-use crate::it::buckets::run;
+use crate::buckets::run;
 
 const CANARY: &str = "canary-in-memory/5hJ+wQz8";
 /// Bytes that are looked at at a time, and of which the next ones begin earlier, so that no border goes

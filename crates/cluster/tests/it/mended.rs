@@ -9,8 +9,8 @@ use cluster::s3::{ACCESS_KEY, S3Server, SECRET_KEY};
 use cluster::standalone::{BUCKET, NAMESPACE, Standalone, keys, send, wait};
 use serde_json::{Value, json};
 
-use crate::it::buckets::run;
-use crate::it::fixture::text;
+use crate::buckets::run;
+use crate::fixture::text;
 
 /// Requests in a row, each of which leaves a record.
 const REQUESTS: u64 = 40;

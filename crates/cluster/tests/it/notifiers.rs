@@ -17,8 +17,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use crate::it::buckets::run;
-use crate::it::fixture::{bob, executor, shared, text};
+use crate::buckets::run;
+use crate::fixture::{bob, executor, shared, text};
 
 const GROUP: &str = "siem.keepwatch.io/v1alpha1";
 const SIGNING_KEY: &str = "the-key-that-signs-notifications";

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use assets::Program;
 
-use crate::it::fixture::{alice, shared, text};
+use crate::fixture::{alice, shared, text};
 
 /// What a program prints for this input; it must succeed.
 fn filter(command: &mut Command, input: &[u8]) -> String {

@@ -2,7 +2,7 @@
 
 use cluster::SampleApiserver;
 
-use crate::it::fixture::{AUDIT_POLICY, alice, plane, text};
+use crate::fixture::{AUDIT_POLICY, alice, plane, text};
 
 #[test]
 fn the_peer_works_behind_the_aggregator_and_its_audit_ids_are_the_clusters() {

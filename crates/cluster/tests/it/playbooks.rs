@@ -26,9 +26,9 @@ use scenarios::{
 };
 use script::{Person, requests};
 
-use crate::it::audit_configs::DEFINITIONS;
-use crate::it::buckets::run;
-use crate::it::fixture::alone;
+use crate::audit_configs::DEFINITIONS;
+use crate::buckets::run;
+use crate::fixture::alone;
 
 #[test]
 fn what_k10_documents_is_less_than_excessive_below_its_threshold() {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use cluster::https;
 use serde_json::{Value, json};
 
-use crate::it::fixture::{alice, backup, bob, mallory, namespace, shared, text};
+use crate::fixture::{alice, backup, bob, mallory, namespace, shared, text};
 
 #[test]
 fn all_groups_are_available() {

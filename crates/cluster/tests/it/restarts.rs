@@ -7,7 +7,7 @@ use std::thread;
 use cluster::{Answer, ControlPlane, Keepwatch, User, until};
 use serde_json::Value;
 
-use crate::it::fixture::{alice, alone, backup, namespace, text};
+use crate::fixture::{alice, alone, backup, namespace, text};
 
 #[test]
 fn kubectl_goes_on_when_the_server_was_stopped_or_killed_and_nothing_is_lost() {

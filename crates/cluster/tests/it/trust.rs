@@ -3,7 +3,7 @@
 use cluster::{ControlPlane, Keepwatch, https, until};
 use testkit::pki::{Authority, Identity};
 
-use crate::it::fixture::{alice, alone, shared, text};
+use crate::fixture::{alice, alone, shared, text};
 
 const LIST: &str = "GET /apis/actions.kio.kasten.io/v1alpha1/namespaces/default/backupactions";
 

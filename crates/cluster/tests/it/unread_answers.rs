@@ -13,7 +13,7 @@ use http::Response;
 use hyper::body::Incoming;
 use serde_json::json;
 
-use crate::it::buckets::run;
+use crate::buckets::run;
 
 /// Large objects, and bytes of the values of each before they are in base64.
 const OBJECTS: usize = 16;

@@ -40,7 +40,7 @@ fn is_killed(directory: &Path, write: usize) -> bool {
         .arg(&journal)
         .args(["-e", &format!("inject=pwrite64:signal=SIGKILL:when={write}")])
         .arg(env::current_exe().unwrap())
-        .args(["--exact", "it::event_index_kill::victim", "--test-threads=1"])
+        .args(["--exact", "event_index_kill::victim", "--test-threads=1"])
         .env(DIRECTORY, directory)
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -28,21 +28,39 @@ pub(super) fn faults(path: &Path, text: &str) -> Vec<String> {
     if lines > FILE_LINES_MAX {
         faults.push(format!("{name}: {lines} lines, the budget is {FILE_LINES_MAX}"));
     }
-    if path.parent().is_some_and(|parent| parent.ends_with("tests")) && stem != "it" {
-        faults.push(format!("{name}: a second test binary; make it a module of tests/it.rs"));
+    if is_second_test_binary(path) {
+        faults.push(format!("{name}: a second test binary; make it a module of tests/it/main.rs"));
     }
     for (line, length) in functions(text).filter(|(_, length)| *length > FUNCTION_LINES_MAX) {
         let budget = FUNCTION_LINES_MAX;
         faults.push(format!("{name}:{line}: a function of {length} lines, the budget is {budget}"));
     }
     for (line, text) in text.lines().enumerate() {
-        for word in [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("#[ign", "ore")] {
+        for word in [
+            concat!("TO", "DO"),
+            concat!("FIX", "ME"),
+            concat!("#[ign", "ore"),
+            concat!("#[pa", "th ="),
+        ] {
             if text.contains(word) {
                 faults.push(format!("{name}:{}: {word}", line + 1));
             }
         }
     }
     faults
+}
+
+/// Whether cargo would build a test binary of this file other than the one of `tests/it/main.rs`: each
+/// costs a link with everything the crate depends on. Unit tests in folders `tests` below `src` are
+/// modules.
+fn is_second_test_binary(path: &Path) -> bool {
+    let parts: Vec<_> = path.iter().map(|part| part.to_string_lossy()).collect();
+    let parts: Vec<&str> = parts.iter().map(AsRef::as_ref).collect();
+    match parts.as_slice() {
+        [.., "tests", folder, "main.rs"] => *folder != "it",
+        [before @ .., "tests", _] => !before.contains(&"src") && !before.contains(&"tests"),
+        _ => false,
+    }
 }
 
 /// First line and length of each function. Relies on rustfmt: a function ends at the first line
@@ -98,6 +116,20 @@ mod tests {
     #[test]
     fn a_drawer_is_a_fault() {
         check("a/src/util.rs", "//! X.\n", &["a/src/util.rs: a drawer; name it by its subject"]);
+    }
+
+    #[test]
+    fn a_crate_has_one_test_binary() {
+        for path in ["a/tests/b.rs", "a/tests/it.rs", "a/tests/b/main.rs"] {
+            let fault =
+                format!("{path}: a second test binary; make it a module of tests/it/main.rs");
+            check(path, "//! X.\n", &[&fault]);
+        }
+        for path in
+            ["a/tests/it/main.rs", "a/tests/it/b.rs", "a/src/b/tests/c.rs", "a/src/tests/c.rs"]
+        {
+            check(path, "//! X.\n", &[]);
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::elastic::without_bodies;
 use super::meaning::{Evaluator, Groups};
-use crate::it::pack;
+use crate::pack;
 
 struct Falco {
     rules: Vec<Option<Rule>>,

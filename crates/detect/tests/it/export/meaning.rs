@@ -13,7 +13,7 @@ use detect::export::{self, Effect, Exported, ReasonKind};
 use detect::{Engine, Input, Settings, SignalChange, builtin};
 use event::{Event, Timestamp, View};
 
-use crate::it::pack;
+use crate::pack;
 
 /// The groups that raised an alert, each with its values in the order of the rule's group; the
 /// cluster is left out.

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::exported;
 use super::meaning::Groups;
-use crate::it::pack;
+use crate::pack;
 
 pub(super) use run::evaluator;
 

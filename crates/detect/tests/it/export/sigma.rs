@@ -8,7 +8,7 @@ use detect::{Document, Engine, Fields, Input, LoadOptions, RuleSet, Settings, ru
 use event::{Event, View};
 
 use super::meaning::{Evaluator, Groups};
-use crate::it::pack;
+use crate::pack;
 
 struct Plain {
     /// All of them together: their names differ.

@@ -7,7 +7,7 @@ mod value;
 use detect::export::{self, Choice};
 
 use super::exported;
-use crate::it::pack;
+use crate::pack;
 
 pub(super) use run::evaluator;
 

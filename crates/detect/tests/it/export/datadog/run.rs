@@ -8,8 +8,8 @@ use event::{Event, View, kasten, v1};
 use serde_json::{Value, json};
 
 use super::search::{self, Log, Search};
-use crate::it::acts::SECOND;
-use crate::it::export::meaning::{Evaluator, Groups};
+use crate::acts::SECOND;
+use crate::export::meaning::{Evaluator, Groups};
 
 /// Value of a group whose key is missing.
 const MISSING: &str = "";
@@ -21,7 +21,7 @@ struct Datadog {
 }
 
 /// Reads exported rules.
-pub(in crate::it::export) fn evaluator(
+pub(in crate::export) fn evaluator(
     profile: &'static str,
     rules: &[Exported],
 ) -> Box<dyn Evaluator> {
@@ -30,7 +30,7 @@ pub(in crate::it::export) fn evaluator(
 }
 
 /// Events as logs of a profile.
-pub(in crate::it::export) fn logs(
+pub(in crate::export) fn logs(
     profile: &'static str,
     cluster: &str,
     events: &[Event],

@@ -6,7 +6,7 @@ use event::{Event, View};
 use serde_json::Value;
 
 use super::search;
-use crate::it::export::dashboards::events;
+use crate::export::dashboards::events;
 
 /// As people write them, and as `kubectl get suppressions -o yaml` does.
 const OBJECTS: &str = "
@@ -44,7 +44,7 @@ fn read(text: &str) -> Vec<Suppression> {
 }
 
 /// What is kept of them.
-pub(in crate::it::export) fn exported(
+pub(in crate::export) fn exported(
     profile: &'static Profile,
     format: &'static Format,
 ) -> Vec<File> {
@@ -121,7 +121,7 @@ fn what_is_done_to_suppressions_is_never_left_out() {
 #[test]
 fn rules_have_the_tag_that_suppressions_name_them_by_only_when_there_are_some() {
     let target = export::named("datadog").unwrap();
-    let rules = crate::it::pack::all();
+    let rules = crate::pack::all();
     let rule = &rules.rules()[rules.find("kasten-passkey-changed").unwrap()];
     for has_suppressions in [false, true] {
         let (profile, format) = (&target.profiles()[0], &target.formats()[0]);

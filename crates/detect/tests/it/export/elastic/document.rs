@@ -105,7 +105,7 @@ impl Document {
 }
 
 /// The fields that any of the events has.
-pub(in crate::it::export) fn fields(
+pub(in crate::export) fn fields(
     profile: &str,
     cluster: &str,
     events: &[Event],
@@ -119,7 +119,7 @@ pub(in crate::it::export) fn fields(
         options: &options,
         has_suppressions: false,
     };
-    let rules = crate::it::pack::all();
+    let rules = crate::pack::all();
     let mapping = Mapping::read(&target.package(&rules, &[], &choice)[0].text);
     let of = |event| Document::of(event, cluster, profile, &mapping).fields.into_keys();
     let mut fields: BTreeSet<String> = events.iter().flat_map(of).collect();
@@ -132,7 +132,7 @@ pub(in crate::it::export) fn fields(
 }
 
 /// kube-apiserver does not read what it passes on.
-pub(in crate::it::export) fn without_bodies(event: &mut Value) {
+pub(in crate::export) fn without_bodies(event: &mut Value) {
     if event["objectRef"]["apiGroup"] != "config.kio.kasten.io" {
         for body in ["requestObject", "responseObject"] {
             event.as_object_mut().unwrap().remove(body);

@@ -10,9 +10,9 @@ use serde_json::Value as Json;
 use super::document::{Document, Mapping, text_of};
 use super::expression::{Expression, Reader, Row, Rules, Value};
 use super::kql;
-use crate::it::acts::{DAY, HOUR, MINUTE, SECOND};
-use crate::it::export::meaning::{Evaluator, Groups};
-use crate::it::pack;
+use crate::acts::{DAY, HOUR, MINUTE, SECOND};
+use crate::export::meaning::{Evaluator, Groups};
+use crate::pack;
 
 const CLUSTER: &str = "orchestrator.cluster.name";
 
@@ -23,7 +23,7 @@ struct Elastic {
 }
 
 /// Reads exported rules.
-pub(in crate::it::export) fn evaluator(
+pub(in crate::export) fn evaluator(
     profile: &'static str,
     rules: &[Exported],
 ) -> Box<dyn Evaluator> {

@@ -307,7 +307,7 @@ fn path(text: &str) -> Vec<String> {
 }
 
 pub(super) fn span(text: &str) -> i64 {
-    use crate::it::acts::{HOUR, MINUTE, SECOND};
+    use crate::acts::{HOUR, MINUTE, SECOND};
     let (number, unit) = text.split_at(text.len() - 1);
     let unit = match unit {
         "s" => SECOND,

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::expressions;
 use super::logql::{self, Labels, Metric, Stage, span};
-use crate::it::export::elastic::without_bodies;
-use crate::it::export::meaning::{Evaluator, Groups};
+use crate::export::elastic::without_bodies;
+use crate::export::meaning::{Evaluator, Groups};
 
 struct Loki {
     profile: &'static str,
@@ -22,7 +22,7 @@ struct Rule {
 }
 
 /// Reads exported rules.
-pub(in crate::it::export) fn evaluator(
+pub(in crate::export) fn evaluator(
     profile: &'static str,
     rules: &[Exported],
 ) -> Box<dyn Evaluator> {
@@ -31,7 +31,7 @@ pub(in crate::it::export) fn evaluator(
 }
 
 /// A line of a stream.
-pub(in crate::it::export) struct Line {
+pub(in crate::export) struct Line {
     /// Microseconds.
     time: i64,
     text: String,
@@ -68,7 +68,7 @@ impl Loki {
 }
 
 /// Events as lines of a profile.
-pub(in crate::it::export) fn lines(
+pub(in crate::export) fn lines(
     profile: &'static str,
     cluster: &str,
     events: &[Event],
@@ -78,7 +78,7 @@ pub(in crate::it::export) fn lines(
 }
 
 /// The labels of those lines that pass a query without a metric.
-pub(in crate::it::export) fn passed(query: &str, lines: &[Line]) -> Vec<Labels> {
+pub(in crate::export) fn passed(query: &str, lines: &[Line]) -> Vec<Labels> {
     let stages = logql::read_lines(query);
     let through = |line: &Line| {
         let run = |labels, stage: &Stage| stage.run(&line.text, &line.json, labels);
@@ -146,7 +146,7 @@ impl Metric {
 
     /// Whether it looks back a few minutes only.
     fn is_short(&self) -> bool {
-        matches!(self, Self::Sum { range, .. } if *range <= 10 * crate::it::acts::MINUTE)
+        matches!(self, Self::Sum { range, .. } if *range <= 10 * crate::acts::MINUTE)
     }
 
     /// Runs the lines through the stages of every sum, once for all evaluations.

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::spl::{self, Aggregates, Command, Search};
 use super::value::{Cell, Row, eval, seconds};
-use crate::it::acts::MINUTE;
-use crate::it::export::meaning::{Evaluator, Groups};
+use crate::acts::MINUTE;
+use crate::export::meaning::{Evaluator, Groups};
 
 /// How long after the last event runs go on: a silence before it is told by then, one behind it is not.
 const RUNS_AFTER: i64 = 15 * MINUTE;
@@ -31,7 +31,7 @@ struct Rule {
 }
 
 /// Reads exported rules.
-pub(in crate::it::export) fn evaluator(
+pub(in crate::export) fn evaluator(
     profile: &'static str,
     rules: &[Exported],
 ) -> Box<dyn Evaluator> {

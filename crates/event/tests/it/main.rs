@@ -4,7 +4,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop where it fails")]
 
-#[path = "it/decoded.rs"]
 mod decoded;
 
 use std::collections::BTreeMap;
@@ -18,7 +17,7 @@ use event::{
 };
 use proptest::prelude::*;
 
-const EVENTS: &str = include_str!("data/events.ndjson");
+const EVENTS: &str = include_str!("../data/events.ndjson");
 
 fn v1_line(event: &Event) -> String {
     v1_line_of(&View::from(event))
@@ -48,7 +47,7 @@ fn kasten_line_of(event: &View<'_>) -> String {
 
 #[test]
 fn v1_lines_are_those_of_kubernetes() {
-    for (input, expected) in EVENTS.lines().zip(include_str!("data/v1.ndjson").lines()) {
+    for (input, expected) in EVENTS.lines().zip(include_str!("../data/v1.ndjson").lines()) {
         assert_eq!(v1_line(&v1::read(input.as_bytes()).unwrap()), expected);
     }
 }
@@ -98,7 +97,7 @@ fn what_is_no_event_is_refused() {
 
 #[test]
 fn kasten_lines_end_with_the_internal_event_of_kubernetes() {
-    for (input, expected) in EVENTS.lines().zip(include_str!("data/kasten.ndjson").lines()) {
+    for (input, expected) in EVENTS.lines().zip(include_str!("../data/kasten.ndjson").lines()) {
         let line = kasten_line(&v1::read(input.as_bytes()).unwrap());
         let expected = expected.replace("\"AuthenticationMetadata\":null,", "");
         assert!(line.ends_with(expected.strip_prefix('{').unwrap()), "{line}\n{expected}");

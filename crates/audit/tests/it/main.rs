@@ -4,11 +4,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop where it fails")]
 
-#[path = "it/growth.rs"]
 mod growth;
-#[path = "it/load.rs"]
 mod load;
-#[path = "it/matching.rs"]
 mod matching;
 
 use audit::{Loaded, Policy, Strictness};

@@ -1,17 +1,15 @@
 //! Delivery between a real store and sinks that fail on request.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod it {
-    mod buckets;
-    mod detector;
-    mod event_index;
-    mod event_index_kill;
-    mod faults;
-    mod fixture;
-    mod notifications;
-    mod signals;
-    mod silence;
-}
+mod buckets;
+mod detector;
+mod event_index;
+mod event_index_kill;
+mod faults;
+mod fixture;
+mod notifications;
+mod signals;
+mod silence;
 
 use std::sync::{Arc, Mutex};
 

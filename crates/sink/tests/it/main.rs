@@ -2,9 +2,7 @@
 //! file of their own.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod it {
-    mod notifiers;
-}
+mod notifiers;
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;

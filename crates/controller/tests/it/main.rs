@@ -2,11 +2,7 @@
 //! in trouble.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-#[path = "it/endpoints.rs"]
 mod endpoints;
-#[path = "it/forms.rs"]
 mod forms;
-#[path = "it/kube_apiserver.rs"]
 mod kube_apiserver;
-#[path = "it/outages.rs"]
 mod outages;

@@ -1,0 +1,20 @@
+//! The rule language, tried on events.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop where it fails")]
+
+mod acts;
+mod correlations;
+mod documentation;
+mod engine;
+mod errors;
+mod export;
+mod fields;
+mod matching;
+mod month;
+mod pack;
+mod playbooks;
+mod playbooks_around;
+mod properties;
+mod public_rules;
+mod script;
+mod support;

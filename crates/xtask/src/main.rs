@@ -1,20 +1,20 @@
-//! Chores of the house: test it, tidy it, measure it.
+//! Development tasks: test, check and measure the workspace.
 //!
-//! Each chore is one file. Heavy work (the kill test, the benchmarks) lives in the crate `cluster`
+//! Each task is one file. Heavy work (the kill test, the benchmarks) lives in the crate `e2e`
 //! and is only started from here, so that `cargo xtask tidy` builds in seconds.
 
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a chore talks to the person who runs it"
+    reason = "a task talks to the person who runs it"
 )]
 
 mod codegen;
+mod e2e;
 mod exports;
 mod fuzz;
-mod proof;
-mod suite;
 mod test;
+mod test_profile;
 mod tidy;
 
 use std::ffi::OsStr;
@@ -24,16 +24,16 @@ use std::process::Command;
 use anyhow::{Context, ensure};
 use clap::{Parser, Subcommand};
 
-/// Chores of the house.
+/// Development tasks.
 #[derive(Parser)]
 #[command(name = "cargo xtask")]
 struct Args {
     #[command(subcommand)]
-    chore: Chore,
+    task: Task,
 }
 
 #[derive(Subcommand)]
-enum Chore {
+enum Task {
     /// Everything that must be green: format, lints, tidy, unit, integration and cluster tests.
     Test {
         /// Leave out what needs a release build or a control plane.
@@ -42,7 +42,7 @@ enum Chore {
     },
     /// Budgets, headers, names, the crate table.
     Tidy,
-    /// Build the programs of other people that the cluster suite runs, into a cache.
+    /// Build the programs of other people that the e2e suite runs, into a cache.
     Assets,
     /// SIGKILL the server under load and compare what it kept with what it answered.
     Kill {
@@ -96,7 +96,7 @@ enum Chore {
     /// Measure us beside a peer.
     Bench {
         #[command(subcommand)]
-        what: proof::Bench,
+        what: e2e::Bench,
     },
     /// Write the generated references below `docs/reference`.
     Codegen {
@@ -107,20 +107,20 @@ enum Chore {
 }
 
 fn main() -> anyhow::Result<()> {
-    match Args::parse().chore {
-        Chore::Test { fast } => test::run(fast),
-        Chore::Tidy => tidy::run(&root()),
-        Chore::Assets => assets::all(),
-        Chore::Kill { rounds, seed } => proof::kill(rounds, seed),
-        Chore::KillUploads { rounds, seed } => proof::kill_uploads(rounds, seed),
-        Chore::Outage { turns, seconds, rate, place } => {
-            proof::outage(turns, seconds, rate, place.as_deref())
+    match Args::parse().task {
+        Task::Test { fast } => test::run(fast),
+        Task::Tidy => tidy::run(&root()),
+        Task::Assets => assets::all(),
+        Task::Kill { rounds, seed } => e2e::kill(rounds, seed),
+        Task::KillUploads { rounds, seed } => e2e::kill_uploads(rounds, seed),
+        Task::Outage { turns, seconds, rate, place } => {
+            e2e::outage(turns, seconds, rate, place.as_deref())
         }
-        Chore::Rotate { rounds } => proof::rotate(rounds),
-        Chore::Exports => exports::read_all(),
-        Chore::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
-        Chore::Bench { what } => proof::bench(&what),
-        Chore::Codegen { check } => codegen::run(check, None),
+        Task::Rotate { rounds } => e2e::rotate(rounds),
+        Task::Exports => exports::read_all(),
+        Task::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
+        Task::Bench { what } => e2e::bench(&what),
+        Task::Codegen { check } => codegen::run(check, None),
     }
 }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 
-use crate::suite::{self, cargo_for_tests};
-use crate::{cargo, codegen, exports, proof, root, tidy};
+use crate::test_profile::{self, cargo_for_tests};
+use crate::{cargo, codegen, e2e, exports, root, tidy};
 
 /// Rounds of the kill test in one test run.
 const KILL_ROUNDS: u32 = 300;
@@ -49,7 +49,7 @@ fn at_the_desk() -> anyhow::Result<()> {
     step("lints", || cargo(&LINTS))?;
     step("docs", || cargo(&DOCS))?;
     step("generated references", || codegen::run(true, None))?;
-    step("tests", || cargo(&["test", "--workspace", "--exclude", "cluster"]))
+    step("tests", || cargo(&["test", "--workspace", "--exclude", "e2e"]))
 }
 
 fn everything() -> anyhow::Result<()> {
@@ -61,9 +61,9 @@ fn everything() -> anyhow::Result<()> {
     });
     step("lints", || cargo_for_tests(&LINTS, &[]))?;
     step("docs", || cargo_for_tests(&DOCS, &[]))?;
-    let server = step("server", suite::server)?;
+    let server = step("server", test_profile::server)?;
     step("generated references", || codegen::run(true, Some(&server)))?;
-    step("kill test", || proof::kill_built(&server, KILL_ROUNDS, None))?;
+    step("kill test", || e2e::kill_built(&server, KILL_ROUNDS, None))?;
     let variables =
         [("KEEPWATCH_BIN", server.as_os_str()), ("KEEPWATCH_KILL_POINTS", OsStr::new(KILL_POINTS))];
     step("tests", || {
@@ -72,15 +72,13 @@ fn everything() -> anyhow::Result<()> {
         cargo_for_tests(&["test", "--quiet", "--workspace", "--doc"], &[])
     })?;
     step("alerts of another engine", || {
-        cargo(&["test", "--quiet", "--locked", "--manifest-path", proof::DIFFERENTIAL])
+        cargo(&["test", "--quiet", "--locked", "--manifest-path", e2e::DIFFERENTIAL])
     })?;
     step("programs of others", || {
         programs.join().map_err(|_panic| anyhow!("their builder panicked"))?
     })?;
     step("exported rules", exports::read_all)?;
-    step("cluster suite", || {
-        cargo_for_tests(&["test", "--workspace", "--test", "suite"], &variables)
-    })
+    step("e2e suite", || cargo_for_tests(&["test", "--workspace", "--test", "suite"], &variables))
 }
 
 fn step<T>(name: &str, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
@@ -94,7 +92,7 @@ fn step<T>(name: &str, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Resu
     result
 }
 
-#[expect(clippy::disallowed_methods, reason = "a chore times its own steps")]
+#[expect(clippy::disallowed_methods, reason = "a task times its own steps")]
 fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     let start = std::time::Instant::now();
     let result = work();

@@ -1,4 +1,4 @@
-//! Rules of the house that a compiler does not check. Also run as a test.
+//! Rules of this repository that the compiler does not check. Also run as a test.
 //!
 //! Deliberately simple: it reads lines, relies on rustfmt, and parses no Rust.
 
@@ -48,7 +48,7 @@ fn tracked(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_house_is_tidy() {
+    fn the_workspace_is_tidy() {
         super::run(&crate::root()).unwrap();
     }
 }

@@ -7,7 +7,7 @@ const FILE_LINES_MAX: usize = 500;
 /// Lines in a function, signature and braces included.
 const FUNCTION_LINES_MAX: usize = 70;
 /// File names that say nothing.
-const DRAWERS: [&str; 8] =
+const VAGUE_NAMES: [&str; 8] =
     ["util", "utils", "common", "helper", "helpers", "misc", "manager", "mod"];
 
 /// What is wrong with a file.
@@ -18,8 +18,8 @@ pub(super) fn faults(path: &Path, text: &str) -> Vec<String> {
         return faults;
     }
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    if DRAWERS.contains(&stem.as_ref()) {
-        faults.push(format!("{name}: a drawer; name it by its subject"));
+    if VAGUE_NAMES.contains(&stem.as_ref()) {
+        faults.push(format!("{name}: the name says nothing; name the file by its subject"));
     }
     if !text.starts_with("//! ") {
         faults.push(format!("{name}: does not open with `//! ` and what it is for"));
@@ -114,8 +114,12 @@ mod tests {
     }
 
     #[test]
-    fn a_drawer_is_a_fault() {
-        check("a/src/util.rs", "//! X.\n", &["a/src/util.rs: a drawer; name it by its subject"]);
+    fn a_file_name_that_says_nothing_is_a_fault() {
+        check(
+            "a/src/util.rs",
+            "//! X.\n",
+            &["a/src/util.rs: the name says nothing; name the file by its subject"],
+        );
     }
 
     #[test]

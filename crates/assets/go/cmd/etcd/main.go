@@ -1,4 +1,4 @@
-// Command etcd is the stock etcd server, built from its library so that the cluster suite needs
+// Command etcd is the stock etcd server, built from its library so that the e2e suite needs
 // nothing but the Go module proxy.
 package main
 

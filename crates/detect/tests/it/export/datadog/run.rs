@@ -30,11 +30,7 @@ pub(in crate::export) fn evaluator(
 }
 
 /// Events as logs of a profile.
-pub(in crate::export) fn logs(
-    profile: &'static str,
-    cluster: &str,
-    events: &[Event],
-) -> Vec<Log> {
+pub(in crate::export) fn logs(profile: &'static str, cluster: &str, events: &[Event]) -> Vec<Log> {
     let datadog = Datadog { profile, rules: Vec::new() };
     events.iter().map(|event| datadog.log(event, cluster).log).collect()
 }

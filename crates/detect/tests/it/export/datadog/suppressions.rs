@@ -44,10 +44,7 @@ fn read(text: &str) -> Vec<Suppression> {
 }
 
 /// What is kept of them.
-pub(in crate::export) fn exported(
-    profile: &'static Profile,
-    format: &'static Format,
-) -> Vec<File> {
+pub(in crate::export) fn exported(profile: &'static Profile, format: &'static Format) -> Vec<File> {
     let target = export::named("datadog").unwrap();
     let options = LoadOptions::default();
     let choice = Choice { profile, format, options: &options, has_suppressions: true };

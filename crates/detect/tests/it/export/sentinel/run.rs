@@ -32,10 +32,7 @@ struct Rule {
 }
 
 /// Reads exported rules.
-pub(in crate::export) fn evaluator(
-    table: &'static str,
-    rules: &[Exported],
-) -> Box<dyn Evaluator> {
+pub(in crate::export) fn evaluator(table: &'static str, rules: &[Exported]) -> Box<dyn Evaluator> {
     let read = |rule: &Exported| rule.files.first().map(|file| Rule::read(&file.text));
     Box::new(Sentinel { table, rules: rules.iter().map(read).collect() })
 }

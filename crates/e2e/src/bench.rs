@@ -1,0 +1,275 @@
+//! The API server beside Go's sample-apiserver, on the same machine, in one run.
+//!
+//! Both get the same requests from the same client: a front proxy that speaks for a member of
+//! `system:masters` (so nobody asks for a SubjectAccessReview), over HTTP/1.1 with 32 connections
+//! and HTTP/2 with 2 connections of 16 streams. Both record everything at `RequestResponse`. The
+//! peer writes its audit log without waiting for the disk and its etcd does not fsync; ours answers
+//! after the event is durable. CPU is the operating system's count for the server and its store.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "prints a table, and how far it is")]
+
+pub(crate) mod constant_rate;
+mod delivery;
+mod index;
+pub(crate) mod machine;
+mod report;
+mod signals;
+mod traffic;
+mod weight;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use bytes::Bytes;
+
+use crate::fixtures::control_plane::ControlPlane;
+use crate::fixtures::keepwatch::{Keepwatch, More};
+use crate::fixtures::load_client::{Endpoint, Protocol};
+use crate::fixtures::proc_status;
+use crate::fixtures::sample_apiserver::SampleApiserver;
+
+pub use delivery::{compress, delivery};
+pub use index::index;
+use report::{Case, Figures, Row};
+pub use signals::signals;
+pub use weight::weight;
+
+/// Lanes of each case: connections, or streams.
+const LANES: usize = 32;
+/// Objects in the listed namespace.
+const LISTED: usize = 100;
+/// Where the objects are that are read.
+const LIST_NAMESPACE: &str = "default";
+/// Where new objects go, so that lists stay as long as they are.
+const CREATE_NAMESPACE: &str = "kube-public";
+/// The audit policy of both.
+const POLICY: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\n\
+rules:\n- level: RequestResponse\n";
+
+/// Turns of a comparison with a server that does not detect: single ones differ by more than the detector
+/// costs.
+const TURNS: usize = 6;
+
+/// What the API server is measured beside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beside {
+    /// Go's sample-apiserver.
+    Peer,
+    /// Itself without the detector.
+    NoDetection,
+    /// Nothing: for profiling.
+    Nothing,
+}
+
+/// Runs all cases and prints them with their ratios.
+pub fn apiserver(seconds: u32, beside: Beside) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let folder = tempfile::tempdir()?;
+    let plane = ControlPlane::start(folder.path())?;
+    let mut rows = Vec::new();
+    let duration = Duration::from_secs(u64::from(seconds));
+    if beside == Beside::NoDetection {
+        return detection(&runtime, &plane, duration);
+    }
+    if beside == Beside::Peer {
+        let peer = SampleApiserver::start(&plane, POLICY)?;
+        let theirs = of_the_peer(&plane, &peer)?;
+        runtime.block_on(measure("sample-apiserver", &theirs, duration, &mut rows))?;
+    }
+    let server = Keepwatch::start(&plane, POLICY)?;
+    let ours = of_ours(&plane, &server)?;
+    runtime.block_on(measure("keepwatch", &ours, duration, &mut rows))?;
+    if beside == Beside::Peer {
+        print!("{}", report::markdown(&rows, machine::fsync(folder.path())?));
+    }
+    Ok(())
+}
+
+/// With and without the detector, in turns, each from an empty store.
+fn detection(
+    runtime: &tokio::runtime::Runtime,
+    plane: &ControlPlane,
+    duration: Duration,
+) -> anyhow::Result<()> {
+    let (mut without, mut with) = (Vec::new(), Vec::new());
+    for turn in 0..TURNS {
+        let mut pair = [
+            ("without detection", "--siem-detection=false", &mut without),
+            ("keepwatch", "--siem-detection=true", &mut with),
+        ];
+        // Each is first as often as the other: a machine becomes slower or faster for minutes.
+        if turn % 2 == 1 {
+            pair.reverse();
+        }
+        for (name, flag, rows) in pair {
+            let more = More { arguments: vec![flag.to_owned()], ..More::default() };
+            let server = Keepwatch::start_with(plane, POLICY, more)?;
+            runtime.block_on(machine::cpu_at_rest(&[server.process.id()]))?;
+            let idle = proc_status::vm_rss(server.process.id())?;
+            eprintln!("{name}: {} KiB idle", idle / 1024);
+            runtime.block_on(measure(name, &of_ours(plane, &server)?, duration, rows))?;
+            let data = server.data();
+            drop(server);
+            std::fs::remove_dir_all(data)?;
+        }
+    }
+    print!("{}", report::costs(&without, &with));
+    Ok(())
+}
+
+fn of_ours(plane: &ControlPlane, server: &Keepwatch) -> anyhow::Result<Subject> {
+    Ok(Subject {
+        endpoint: front_proxy(plane, &server.extension, server.address())?,
+        collection: "/apis/actions.kio.kasten.io/v1alpha1/namespaces",
+        resource: "backupactions",
+        api_version: "actions.kio.kasten.io/v1alpha1",
+        kind: "BackupAction",
+        spec: |namespace| serde_json::json!({"subject": {"name": namespace, "namespace": namespace}}),
+        pids: vec![server.process.id()],
+    })
+}
+
+fn of_the_peer(plane: &ControlPlane, peer: &SampleApiserver) -> anyhow::Result<Subject> {
+    Ok(Subject {
+        endpoint: front_proxy(plane, &peer.extension, peer.address)?,
+        collection: "/apis/wardle.example.com/v1alpha1/namespaces",
+        resource: "flunders",
+        api_version: "wardle.example.com/v1alpha1",
+        kind: "Flunder",
+        spec: |_| serde_json::json!({"reference": "object-0"}),
+        pids: vec![peer.process.id(), plane.etcd_pid()],
+    })
+}
+
+/// A server under test.
+struct Subject {
+    endpoint: Endpoint,
+    collection: &'static str,
+    resource: &'static str,
+    api_version: &'static str,
+    kind: &'static str,
+    spec: fn(&str) -> serde_json::Value,
+    pids: Vec<u32>,
+}
+
+impl Subject {
+    fn object(&self, namespace: &str, name: &str) -> Bytes {
+        serde_json::json!({
+            "apiVersion": self.api_version,
+            "kind": self.kind,
+            "metadata": {
+                "name": name,
+                "labels": {"app": "shop", "team": "storefront", "tier": "backend"},
+                "annotations": {"example.com/note": "x".repeat(180)},
+            },
+            "spec": (self.spec)(namespace),
+        })
+        .to_string()
+        .into()
+    }
+
+    fn path(&self, namespace: &str) -> String {
+        format!("{}/{namespace}/{}", self.collection, self.resource)
+    }
+}
+
+pub(crate) fn front_proxy(
+    plane: &ControlPlane,
+    extension: &crate::fixtures::extension::Extension,
+    address: std::net::SocketAddr,
+) -> anyhow::Result<Endpoint> {
+    let identity = plane.front_proxy();
+    Endpoint::new(
+        address,
+        &extension.server_name(),
+        extension.authority(),
+        &identity.certificate,
+        &identity.key,
+    )
+}
+
+async fn measure(
+    name: &'static str,
+    subject: &Subject,
+    duration: Duration,
+    rows: &mut Vec<Row>,
+) -> anyhow::Result<()> {
+    fill(subject).await.with_context(|| format!("cannot fill {name}"))?;
+    for act in ["GET", "LIST", "CREATE"] {
+        for protocol in [Protocol::Http1, Protocol::Http2] {
+            let case = Case { act, protocol };
+            // A first, unmeasured second lets caches fill and connections settle.
+            run(subject, case, Duration::from_secs(1)).await?;
+            let figures = run(subject, case, duration).await?;
+            eprintln!("{name} {case}: {figures}");
+            rows.push((name, case, figures));
+        }
+    }
+    Ok(())
+}
+
+const MASTER: [(&str, &str); 3] = [
+    ("x-remote-user", "bench"),
+    ("x-remote-group", "system:masters"),
+    ("content-type", "application/json"),
+];
+
+/// A namespace's worth of objects to get and list.
+async fn fill(subject: &Subject) -> anyhow::Result<()> {
+    let mut lane = subject.endpoint.lanes(Protocol::Http1, 1).await?.remove(0);
+    for number in 0..LISTED {
+        let body = subject.object(LIST_NAMESPACE, &format!("object-{number}"));
+        lane.send(&subject.endpoint, "POST", &subject.path(LIST_NAMESPACE), &MASTER, body)
+            .await?
+            .expect(201)?;
+    }
+    Ok(())
+}
+
+async fn run(subject: &Subject, case: Case, duration: Duration) -> anyhow::Result<Figures> {
+    let lanes = subject.endpoint.lanes(case.protocol, LANES).await?;
+    let run = rand::random::<u32>();
+    let before = machine::cpu(&subject.pids)?;
+    let start = machine::now();
+    let context = Arc::new((
+        subject.endpoint.clone(),
+        subject.path(LIST_NAMESPACE),
+        subject.path(CREATE_NAMESPACE),
+    ));
+    let mut tasks = tokio::task::JoinSet::new();
+    for (number, mut lane) in lanes.into_iter().enumerate() {
+        let context = Arc::clone(&context);
+        // The bodies of a create differ in their name only; made here so that both subjects pay alike.
+        let template = String::from_utf8(subject.object(CREATE_NAMESPACE, "NAME").to_vec())?;
+        tasks.spawn(async move {
+            let (endpoint, listed, created) = &*context;
+            let mut latencies = Vec::new();
+            let mut count = 0_u64;
+            while start.elapsed() < duration {
+                let begin = machine::now();
+                let (method, path, body, code) = match case.act {
+                    "GET" => ("GET", format!("{listed}/object-{}", count % 100), Bytes::new(), 200),
+                    "LIST" => ("GET", listed.clone(), Bytes::new(), 200),
+                    _ => {
+                        let name = format!("o-{run}-{number}-{count}");
+                        ("POST", created.clone(), template.replace("NAME", &name).into(), 201)
+                    }
+                };
+                lane.send(endpoint, method, &path, &MASTER, body).await?.expect(code)?;
+                latencies.push(begin.elapsed());
+                count += 1;
+            }
+            anyhow::Ok(latencies)
+        });
+    }
+    let mut latencies = Vec::new();
+    while let Some(done) = tasks.join_next().await {
+        latencies.extend(done??);
+    }
+    let took = start.elapsed();
+    // What is still to be done for these requests, such as writing their lines, counts for them.
+    let cpu = machine::cpu_at_rest(&subject.pids).await?.saturating_sub(before);
+    let resident = proc_status::vm_rss(*subject.pids.first().context("no process")?)?;
+    Ok(Figures::of(latencies, took, cpu, resident))
+}

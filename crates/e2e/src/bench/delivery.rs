@@ -1,0 +1,203 @@
+//! Delivery beside the bare compressor: the same lines, the same level, at the same time.
+//!
+//! A journal of events is delivered to a folder as objects: read, decoded, encoded, measured, hashed,
+//! compressed, written. Meanwhile another process puts the same lines, already there in memory,
+//! through the compressor alone, over and over, on the same core, so that whatever else the machine
+//! does slows down both. Each is measured by its CPU time.
+
+#![expect(clippy::cast_precision_loss, reason = "rates for people")]
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail, ensure};
+use delivery::Delivery;
+use event::View;
+use prometheus_client::registry::Registry;
+use sink::Encoding;
+use sink::bucket::{Bucket, CHUNK_BYTES, Limits, Provider};
+use store::Sqlite;
+
+use super::{machine, traffic};
+use crate::chaos::kill::uploads::{destination, parts};
+use crate::fixtures::{archive, proc_status};
+
+/// Events that are in flight to the writer at a time.
+const IN_FLIGHT: u64 = 512;
+/// Lines for the bare compressor, as many as fit into memory without disturbing anybody.
+const SAMPLE: u64 = 50_000;
+/// What the goal says: the share of the bare compressor, and events per core-second.
+const GOALS: (f64, f64) = (0.70, 50_000.0);
+
+/// Delivers so many events and prints how that compares.
+pub fn delivery(events: u64) -> anyhow::Result<()> {
+    machine::stay_on_one_core()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let folder = tempfile::tempdir()?;
+    let (ours, bare, resident) = runtime.block_on(haul(folder.path(), events))?;
+    println!("| | events/s per core | MB/s per core | ratio |");
+    println!("|---|---|---|---|");
+    for (name, figures) in [("delivery", &ours), ("bare compressor", &bare)] {
+        println!(
+            "| {name} | {:.0} | {:.0} | {:.1} |",
+            figures.per_core(),
+            figures.raw as f64 / 1e6 / figures.cpu.as_secs_f64(),
+            figures.raw as f64 / figures.packed as f64,
+        );
+    }
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    println!(
+        "\n{events} events of {} bytes; share of the bare compressor: {:.0} % (goal {:.0} %); \
+         goal {:.0} events per core-second; memory before {:.1} MiB, at most {:.1} MiB",
+        ours.raw / events,
+        100.0 * ours.per_core() / bare.per_core(),
+        100.0 * GOALS.0,
+        GOALS.1,
+        mib(resident.0),
+        mib(resident.1),
+    );
+    Ok(())
+}
+
+struct Figures {
+    events: u64,
+    raw: u64,
+    packed: u64,
+    cpu: Duration,
+}
+
+impl Figures {
+    /// Events for each second of one core.
+    fn per_core(&self) -> f64 {
+        self.events as f64 / self.cpu.as_secs_f64()
+    }
+}
+
+/// The figures of delivery and of the compressor beside it, and memory before and at most.
+async fn haul(
+    folder: &std::path::Path,
+    events: u64,
+) -> anyhow::Result<(Figures, Figures, (u64, u64))> {
+    // Nobody has read them yet when they are written, but nobody waits for them either.
+    let settings = store::Settings {
+        journal_bytes: 1 << 40,
+        limit_bytes: 1 << 40,
+        ..store::Settings::default()
+    };
+    let store =
+        Sqlite::open(&folder.join("store.db"), settings, Arc::new(|| 1_795_566_600_000_000))?;
+    let mut pending = std::collections::VecDeque::new();
+    for number in 1..=events {
+        pending.push_back(store::record(&store, event::record::write(&traffic::event(number))));
+        if pending.len() as u64 >= IN_FLIGHT {
+            pending.pop_front().context("nothing pends")?.await?;
+        }
+    }
+    for one in pending {
+        one.await?;
+    }
+    let place = folder.join("place");
+    std::fs::create_dir(&place)?;
+    let delivery = Delivery::new(store.journal(), &mut Registry::default());
+    let me = [std::process::id()];
+    let before = proc_status::vm_rss(me[0])?;
+    let bare = Compressor::start()?;
+    let cpu = machine::cpu(&me)?;
+    let provider = Provider::File { root: place.clone(), path: std::path::PathBuf::new() };
+    let bucket = Bucket::open(&destination(provider, Limits::default()), parts()?)?;
+    delivery.attach("bench", bucket, 0).await?;
+    let mut most = before;
+    let delivered = delivery.delivered();
+    tokio::pin!(delivered);
+    loop {
+        tokio::select! {
+            () = &mut delivered => break,
+            () = tokio::time::sleep(Duration::from_millis(50)) => most = most.max(proc_status::vm_rss(me[0])?),
+        }
+    }
+    let cpu = machine::cpu(&me)?.saturating_sub(cpu);
+    let bare = bare.stop()?;
+    delivery.close().await;
+    store.close().await;
+    let (mut raw, mut packed, mut lines) = (0, 0, 0);
+    for bytes in archive::files(&place)?.values() {
+        packed += bytes.len() as u64;
+        for line in archive::lines(bytes)? {
+            raw += line.len() as u64 + 1;
+            lines += 1;
+        }
+    }
+    ensure!(lines == events, "{lines} of {events} events arrived");
+    Ok((Figures { events, raw, packed, cpu }, bare, (before, most)))
+}
+
+/// The compressor alone, in a process of its own.
+struct Compressor {
+    process: Child,
+    out: BufReader<ChildStdout>,
+}
+
+impl Compressor {
+    /// Starts it, and waits until it has its lines.
+    fn start() -> anyhow::Result<Self> {
+        let mut process = Command::new(std::env::current_exe()?)
+            .arg("compress")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut out = BufReader::new(process.stdout.take().context("no stdout")?);
+        out.read_line(&mut String::new())?;
+        Ok(Self { process, out })
+    }
+
+    fn stop(mut self) -> anyhow::Result<Figures> {
+        drop(self.process.stdin.take());
+        let mut line = String::new();
+        self.out.read_line(&mut line)?;
+        ensure!(self.process.wait()?.success(), "the compressor failed");
+        let numbers = line.split_whitespace().map(str::parse).collect::<Result<Vec<u64>, _>>()?;
+        let [events, raw, packed, micros] = numbers[..] else { bail!("{line:?}") };
+        Ok(Figures { events, raw, packed, cpu: Duration::from_micros(micros) })
+    }
+}
+
+/// What the process of the [`Compressor`] does: compresses the lines of delivery until its stdin ends,
+/// and then says how many events, bytes before, bytes after, and microseconds of CPU that were.
+pub fn compress() -> anyhow::Result<()> {
+    let encoding = Encoding::Kasten(event::kasten::Labels {
+        service: "keepwatch".to_owned(),
+        ..event::kasten::Labels::default()
+    });
+    let mut lines = Vec::new();
+    for number in 1..=SAMPLE {
+        encoding.write(&View::from(&traffic::event(number)), &mut lines);
+        lines.push(b'\n');
+    }
+    let is_over = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&is_over);
+    let watch = std::thread::spawn(move || {
+        let end = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        flag.store(true, Ordering::Relaxed);
+        end
+    });
+    println!("ready");
+    let me = [std::process::id()];
+    let cpu = machine::cpu(&me)?;
+    let mut compressor = libdeflater::Compressor::new(libdeflater::CompressionLvl::default());
+    let (mut rounds, mut packed, mut out) = (0, 0, Vec::new());
+    while !is_over.load(Ordering::Relaxed) {
+        for chunk in lines.chunks(CHUNK_BYTES) {
+            out.resize(compressor.gzip_compress_bound(chunk.len()), 0);
+            packed += compressor.gzip_compress(chunk, &mut out).context("no room")? as u64;
+        }
+        rounds += 1;
+    }
+    let cpu = machine::cpu(&me)?.saturating_sub(cpu);
+    watch.join().map_err(|_panic| anyhow!("stdin"))??;
+    println!("{} {} {packed} {}", rounds * SAMPLE, rounds * lines.len() as u64, cpu.as_micros());
+    Ok(())
+}

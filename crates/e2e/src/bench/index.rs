@@ -1,0 +1,306 @@
+//! The index of events: what it costs, and how fast it finds the first page of a selector.
+//!
+//! A journal of many events is written while the index follows it, each with threads of its own, so
+//! that the operating system tells their CPU time apart. The writer's is that of all that the store does
+//! for a commit: SQLite, its log, and copying the log into the file. Many events share a commit, which is
+//! the cheapest that a writer can be. Once more this is done with whole events as clients of K10 cause
+//! them, bodies included, and with such events that arrive one by one at a steady rate, as they do at a
+//! server. Then the index is deleted and made again from the journal. In the end `keepwatch up` serves
+//! that journal, and a client asks for first pages as kubectl does. Most of the selectors ask for
+//! something common, and some for what hardly any event has.
+
+#![expect(clippy::cast_precision_loss, reason = "figures for people")]
+
+mod events;
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, UNIX_EPOCH};
+
+use anyhow::{Context as _, anyhow, ensure};
+use bytes::Bytes;
+use delivery::Delivery;
+use event::Event;
+use prometheus_client::registry::Registry;
+use store::Sqlite;
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
+use tokio::time::interval;
+
+use self::events::SELECTORS;
+use super::machine::now;
+use super::traffic;
+use crate::fixtures::kubeconfig;
+use crate::fixtures::load_client::{Endpoint, Lane, Protocol};
+use crate::fixtures::process::Process;
+use crate::fixtures::wait::until;
+
+/// Events that are in flight to the writer at a time.
+const IN_FLIGHT: usize = 512;
+/// Events whose bodies are recorded too.
+const WHOLE_EVENTS: u64 = 500_000;
+/// Whole events that arrive one by one, and how many a second.
+const PACED_EVENTS: u64 = 20_000;
+const PACED_RATE: u32 = 1_000;
+/// First pages of each selector, each of another value.
+const PAGES: u64 = 40;
+/// The threads of the store: the writer, and the one that copies its log into the file.
+const WRITERS: [&str; 2] = ["store", "store-copier"];
+/// The threads of the index.
+const INDEXER: &str = "indexer";
+/// Threads of the index are kept until their CPU time has been read.
+const THREADS_KEPT: Duration = Duration::from_hours(1);
+/// Goals: bytes of the index for an event, share of the writer's CPU, and milliseconds of a page.
+const GOALS: (f64, f64, f64, f64) = (10.0, 3.0, 150.0, 400.0);
+const COLLECTION: &str = "/apis/siem.keepwatch.io/v1alpha1/auditevents";
+
+/// Measures with so many events.
+pub fn index(events: u64) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let home = folder.path().join("home");
+    std::fs::create_dir(&home)?;
+    // The server takes a folder only if it finds this in it.
+    std::fs::write(home.join("keepwatch.txt"), "")?;
+    let path = home.join("keepwatch.db");
+    let writing = write(&path, events, events::event, None)?;
+    let whole = write(&folder.path().join("whole.db"), WHOLE_EVENTS, traffic::event, None)?;
+    let paced = folder.path().join("paced.db");
+    let paced = write(&paced, PACED_EVENTS, traffic::event, Some(PACED_RATE))?;
+    let file = path.with_file_name("keepwatch.db-events");
+    let bytes = std::fs::metadata(&file)?.len() as f64;
+    std::fs::remove_file(&file)?;
+    let again = fill(&path)?;
+    println!(
+        "| | {events} events | {WHOLE_EVENTS} whole events | {PACED_RATE} of those a second |"
+    );
+    println!("|---|---|---|---|");
+    let row = |what: &str, value: fn(&Writing) -> f64, digits: usize| {
+        let [writing, whole, paced] = [&writing, &whole, &paced].map(value);
+        println!("| {what} | {writing:.digits$} | {whole:.digits$} | {paced:.digits$} |");
+    };
+    row("bytes of the journal an event", |it| it.journal_bytes / it.events, 0);
+    row("µs of the writer an event", |it| it.per_event(it.writer), 2);
+    row("µs of the index an event", |it| it.per_event(it.indexer), 2);
+    let share = format!("share of the writer's CPU, % (goal {:.0})", GOALS.1);
+    row(&share, |it| 100.0 * it.indexer.as_secs_f64() / it.writer.as_secs_f64(), 1);
+    println!("\n| {events} events | |");
+    println!("|---|---|");
+    println!(
+        "| bytes of the index an event (goal {:.0}) | {:.1} |",
+        GOALS.0,
+        bytes / events as f64
+    );
+    println!("| seconds to make it again from the journal | {:.1} |", again.0.as_secs_f64());
+    println!("| µs of that an event | {:.2} |", writing.per_event(again.1));
+    let runtime = Builder::new_multi_thread().enable_all().build()?;
+    let arguments = [
+        "up".to_owned(),
+        format!("--dir={}", home.display()),
+        "--listen=127.0.0.1:0".to_owned(),
+        // Nothing is trimmed while it is asked for.
+        "--journal-retention-size=1Ti".to_owned(),
+        "--journal-limit=1Ti".to_owned(),
+    ];
+    let binary = crate::fixtures::keepwatch::binary()?;
+    let mut process = Process::start("keepwatch", &binary, &arguments, folder.path())?;
+    let endpoint = until("the server has checked the index", || {
+        process.check()?;
+        let Ok(endpoint) = kubeconfig::read(&home).and_then(|known| known.endpoint("admin")) else {
+            return Ok(None);
+        };
+        Ok(runtime.block_on(is_ready(&endpoint)).unwrap_or(false).then_some(endpoint))
+    })?;
+    runtime.block_on(pages(&endpoint, events))
+}
+
+struct Writing {
+    events: f64,
+    writer: Duration,
+    indexer: Duration,
+    journal_bytes: f64,
+}
+
+impl Writing {
+    /// Microseconds.
+    fn per_event(&self, time: Duration) -> f64 {
+        time.as_secs_f64() * 1e6 / self.events
+    }
+}
+
+/// Writes the journal while the index follows it; as fast as it can, or `rate` events a second.
+fn write(
+    path: &Path,
+    events: u64,
+    event: fn(u64) -> Event,
+    rate: Option<u32>,
+) -> anyhow::Result<Writing> {
+    let store = open(path)?;
+    let (written, all) = oneshot::channel();
+    let indexing = start_indexer(&store, all)?;
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut pending = VecDeque::new();
+        let mut pace = rate.map(|rate| interval(Duration::from_secs(1) / rate));
+        for number in 1..=events {
+            if let Some(pace) = &mut pace {
+                pace.tick().await;
+            }
+            let record = event::record::write(&event(number));
+            pending.push_back(store::record(&store, record));
+            if pending.len() >= IN_FLIGHT {
+                pending.pop_front().context("nothing pends")?.await?;
+            }
+        }
+        for one in pending {
+            one.await?;
+        }
+        // Readers of a server that is to serve this journal, but not to deliver it.
+        let journal = store.journal();
+        for reader in ["stdout", delivery::DETECTOR] {
+            journal.register(reader, journal.last_seq()).await?;
+        }
+        journal.register("auditconfig/bench", 0).await?;
+        anyhow::Ok(())
+    })?;
+    written.send(()).ok();
+    let indexer = indexing.join().map_err(|_panic| anyhow!("the indexer failed"))??;
+    let journal_bytes = store::Storage::health(&store).used_bytes as f64;
+    let writer = cpu_of(&WRITERS)?;
+    let figures = Writing { events: events as f64, writer, indexer, journal_bytes };
+    runtime.block_on(store.close());
+    Ok(figures)
+}
+
+/// Makes the index again; how long that takes, and how much CPU time.
+fn fill(path: &Path) -> anyhow::Result<(Duration, Duration)> {
+    let store = open(path)?;
+    let start = now();
+    let (written, all) = oneshot::channel();
+    written.send(()).ok();
+    let cpu =
+        start_indexer(&store, all)?.join().map_err(|_panic| anyhow!("the indexer failed"))??;
+    let took = start.elapsed();
+    Builder::new_current_thread().build()?.block_on(store.close());
+    Ok((took, cpu))
+}
+
+/// Fills the index of a store in a thread of its own, until it has everything after `written`; the CPU
+/// time of that.
+fn start_indexer(
+    store: &Sqlite,
+    written: oneshot::Receiver<()>,
+) -> anyhow::Result<JoinHandle<anyhow::Result<Duration>>> {
+    let store = store.clone();
+    let work = move || {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .thread_name(INDEXER)
+            .thread_keep_alive(THREADS_KEPT)
+            .build()?;
+        runtime.block_on(async {
+            let mut delivery = Delivery::new(store.journal(), &mut Registry::default());
+            let indexer = delivery.event_indexer(Arc::new(store.event_index()));
+            tokio::select! {
+                () = indexer.run() => anyhow::bail!("the indexer ended"),
+                () = async {
+                    written.await.ok();
+                    delivery.indexed().await;
+                } => {}
+            }
+            // While its threads are there.
+            cpu_of(&[INDEXER])
+        })
+    };
+    Ok(thread::Builder::new().name(INDEXER.to_owned()).spawn(work)?)
+}
+
+fn open(path: &Path) -> anyhow::Result<Sqlite> {
+    let start = now();
+    let settings = store::Settings {
+        journal_bytes: 1 << 40,
+        limit_bytes: 1 << 40,
+        ..store::Settings::default()
+    };
+    // The journal is as old as this process: its records are not too old to be kept.
+    let micros = move || i64::try_from(start.elapsed().as_micros()).unwrap_or_default();
+    let began = std::fs::metadata("/proc/self")?.modified()?.duration_since(UNIX_EPOCH)?;
+    let began = i64::try_from(began.as_micros())?;
+    Ok(Sqlite::open(path, settings, Arc::new(move || began + micros()))?)
+}
+
+/// User and system time of this process's threads of these names so far.
+fn cpu_of(names: &[&str]) -> anyhow::Result<Duration> {
+    let mut all = Duration::ZERO;
+    for task in std::fs::read_dir("/proc/self/task")? {
+        let task = task?.path();
+        if names.contains(&std::fs::read_to_string(task.join("comm"))?.trim_end()) {
+            // Nanoseconds on a core come first.
+            let schedstat = std::fs::read_to_string(task.join("schedstat"))?;
+            let nanos = schedstat.split_whitespace().next().context("no schedstat")?;
+            all += Duration::from_nanos(nanos.parse()?);
+        }
+    }
+    Ok(all)
+}
+
+/// Whether the server has checked the index.
+async fn is_ready(endpoint: &Endpoint) -> anyhow::Result<bool> {
+    let mut lane = endpoint.lanes(Protocol::Http1, 1).await?.remove(0);
+    let reply = lane.send(endpoint, "GET", "/metrics", &[], Bytes::new()).await?;
+    let text = String::from_utf8(reply.body.to_vec())?;
+    let lag = text.lines().find_map(|line| {
+        let (_, lag) = line.split_once(r#"lag_events{sink="event-index"} "#)?;
+        lag.parse::<u64>().ok()
+    });
+    Ok(lag.is_some_and(|lag| lag < 2 * store::event_index::SEGMENT_RECORDS))
+}
+
+async fn pages(endpoint: &Endpoint, events: u64) -> anyhow::Result<()> {
+    println!("\n| selector | order | limit | events | p50 ms | p99 ms | goal |");
+    println!("|---|---|---|---|---|---|---|");
+    let mut lane = endpoint.lanes(Protocol::Http1, 1).await?.remove(0);
+    let mut is_met = true;
+    for selector in &SELECTORS {
+        let goal = if selector.is_rare { GOALS.3 } else { GOALS.2 };
+        for order in ["newest", "oldest"] {
+            for limit in [50, 500] {
+                let (mut times, mut found) = (Vec::new(), 0);
+                for number in 0..PAGES {
+                    let fields = (selector.fields)(events, number);
+                    let path =
+                        format!("{COLLECTION}?limit={limit}&fieldSelector={fields},order={order}");
+                    let (took, count) = page(endpoint, &mut lane, &path).await?;
+                    times.push(took);
+                    found += count;
+                }
+                times.sort_unstable();
+                let at = |share: usize| times.get((times.len() - 1) * share / 100).copied();
+                let [half, most] =
+                    [at(50), at(99)].map(|time| time.unwrap_or_default().as_secs_f64() * 1e3);
+                is_met &= most <= goal;
+                println!(
+                    "| {} | {order} | {limit} | {} | {half:.1} | {most:.1} | {goal:.0} |",
+                    selector.name,
+                    found as u64 / PAGES
+                );
+            }
+        }
+    }
+    println!("\nevery first page within its goal: {is_met}");
+    Ok(())
+}
+
+/// How long a page takes, and how many events are on it.
+async fn page(
+    endpoint: &Endpoint,
+    lane: &mut Lane,
+    path: &str,
+) -> anyhow::Result<(Duration, usize)> {
+    let start = now();
+    let reply = lane.send(endpoint, "GET", path, &[], Bytes::new()).await?;
+    let took = start.elapsed();
+    ensure!(reply.code == 200, "{path}: {} {}", reply.code, String::from_utf8_lossy(&reply.body));
+    Ok((took, memchr::memmem::find_iter(&reply.body, br#""kind":"AuditEvent""#).count()))
+}

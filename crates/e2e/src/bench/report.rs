@@ -1,0 +1,145 @@
+//! Figures of one case, and the table of them all.
+
+use std::fmt;
+use std::fmt::Write;
+use std::time::Duration;
+
+use crate::fixtures::load_client::Protocol;
+
+/// What is asked for, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Case {
+    pub(super) act: &'static str,
+    pub(super) protocol: Protocol,
+}
+
+/// What one case cost.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Figures {
+    requests_per_second: f64,
+    cpu_us: f64,
+    p50_ms: f64,
+    p99_ms: f64,
+    resident_mib: f64,
+}
+
+/// Whose figures of which case.
+pub(super) type Row = (&'static str, Case, Figures);
+
+impl Figures {
+    /// From the latency of each request.
+    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
+    pub(super) fn of(
+        mut latencies: Vec<Duration>,
+        took: Duration,
+        cpu: Duration,
+        resident: u64,
+    ) -> Self {
+        latencies.sort_unstable();
+        let count = latencies.len().max(1);
+        let at = |percent: usize| {
+            let latency = latencies.get((count * percent / 100).min(count - 1));
+            latency.copied().unwrap_or_default().as_secs_f64() * 1e3
+        };
+        Self {
+            requests_per_second: latencies.len() as f64 / took.as_secs_f64(),
+            cpu_us: cpu.as_secs_f64() * 1e6 / count as f64,
+            p50_ms: at(50),
+            p99_ms: at(99),
+            resident_mib: resident as f64 / f64::from(1 << 20),
+        }
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let protocol = if self.protocol == Protocol::Http1 { "HTTP/1.1" } else { "HTTP/2" };
+        write!(f, "{} {protocol}", self.act)
+    }
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:.0} CPU µs/request, {:.0} requests/s, p50 {:.2} ms, p99 {:.2} ms, {:.0} MiB",
+            self.cpu_us, self.requests_per_second, self.p50_ms, self.p99_ms, self.resident_mib
+        )
+    }
+}
+
+/// What the servers of the second list take more CPU than those of the first, case by case, over all
+/// turns and in single ones.
+pub(super) fn costs(before: &[Row], after: &[Row]) -> String {
+    let mut page = String::from("| case | CPU µs/request | with it | more | in single turns |\n");
+    page.push_str("|---|---:|---:|---:|---|\n");
+    let mut known: Vec<Case> = Vec::new();
+    for (_, case, _) in before {
+        if known.contains(case) {
+            continue;
+        }
+        known.push(*case);
+        let of_case = |rows: &[Row]| -> Vec<f64> {
+            rows.iter().filter(|(_, it, _)| it == case).map(|(.., it)| it.cpu_us).collect()
+        };
+        let (one, other) = (of_case(before), of_case(after));
+        let more = |one: f64, other: f64| (other / one - 1.0) * 100.0;
+        let mut turns: Vec<f64> = one.iter().zip(&other).map(|(a, b)| more(*a, *b)).collect();
+        turns.sort_by(f64::total_cmp);
+        let turns: Vec<String> = turns.iter().map(|turn| format!("{turn:.0}")).collect();
+        #[expect(clippy::cast_precision_loss, reason = "figures for people")]
+        let mean = |list: &[f64]| list.iter().sum::<f64>() / list.len().max(1) as f64;
+        let (one, other) = (mean(&one), mean(&other));
+        // Writing to a string cannot fail.
+        writeln!(
+            page,
+            "| {case} | {one:.1} | {other:.1} | {:.1} % | {} |",
+            more(one, other),
+            turns.join(", ")
+        )
+        .ok();
+    }
+    page
+}
+
+/// A table of both servers with ratios (theirs / ours; above 1 we are better).
+pub(super) fn markdown(rows: &[Row], fsync: Duration) -> String {
+    let mut page = String::new();
+    let half = rows.len() / 2;
+    let (theirs, ours) = rows.split_at(half);
+    let line = |page: &mut String, text: String| {
+        // Writing to a string cannot fail.
+        writeln!(page, "{text}").ok();
+    };
+    line(&mut page, format!("fdatasync of 4 KiB: {} µs (median)\n", fsync.as_micros()));
+    line(
+        &mut page,
+        "| case | server | CPU µs/request | requests/s | p50 ms | p99 ms | RSS MiB |".into(),
+    );
+    line(&mut page, "|---|---|---:|---:|---:|---:|---:|".into());
+    for (their, our) in theirs.iter().zip(ours) {
+        for (name, case, f) in [their, our] {
+            line(
+                &mut page,
+                format!(
+                    "| {case} | {name} | {:.0} | {:.0} | {:.2} | {:.2} | {:.0} |",
+                    f.cpu_us, f.requests_per_second, f.p50_ms, f.p99_ms, f.resident_mib
+                ),
+            );
+        }
+        let (t, o) = (their.2, our.2);
+        line(
+            &mut page,
+            format!(
+                "| {} | **ratio** | **{:.1}** | **{:.1}** | **{:.1}** | **{:.1}** | **{:.1}** |",
+                our.1,
+                t.cpu_us / o.cpu_us,
+                o.requests_per_second / t.requests_per_second,
+                t.p50_ms / o.p50_ms,
+                t.p99_ms / o.p99_ms,
+                t.resident_mib / o.resident_mib
+            ),
+        );
+    }
+    page
+}

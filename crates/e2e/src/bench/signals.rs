@@ -1,0 +1,180 @@
+//! How long it takes from the answer to a request until a watcher of signals hears of it, while the
+//! server answers other requests at a steady rate.
+//!
+//! One client deletes objects; a rule made for this raises a signal for each of them. Another client
+//! watches signals over the API, as a controller would. Both are in this process, so one clock
+//! measures both ends.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use bytes::Bytes;
+use futures::TryStreamExt;
+use kube::api::{ApiResource, DynamicObject, WatchEvent, WatchParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config};
+use serde_json::json;
+
+use super::POLICY;
+use super::machine::now;
+use crate::bench::constant_rate::Pace;
+use crate::fixtures::kubeconfig;
+use crate::fixtures::load_client::{Endpoint, Protocol};
+use crate::fixtures::process::Process;
+use crate::fixtures::wait::until;
+
+/// Objects that are deleted one after the other.
+const DELETIONS: u32 = 500;
+/// Time between two of them.
+const STEP: Duration = Duration::from_millis(20);
+/// The slowest hundredth may take so long, in milliseconds.
+const P99_MS_MAX: f64 = 10.0;
+const COLLECTION: &str =
+    "/apis/repositories.kio.kasten.io/v1alpha1/namespaces/kasten-io/storagerepositories";
+const HEADERS: [(&str, &str); 1] = [("content-type", "application/json")];
+/// A signal for each deleted object.
+const RULE: &str = "title: An object of the benchmark was deleted
+id: bench-deleted
+status: test
+level: low
+logsource: {product: kubernetes, service: audit}
+detection:
+  deleted:
+    verb: delete
+    objectRef.resource: storagerepositories
+    objectRef.name|startswith: bench-
+  condition: deleted
+keepwatch:
+  group-by: [objectRef.name]
+";
+
+/// Measures; fails when the slowest hundredth takes too long.
+pub fn signals(rate: u32) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let folder = tempfile::tempdir()?;
+    let policy = folder.path().join("policy.yaml");
+    std::fs::write(&policy, POLICY)?;
+    let home = folder.path().join("home");
+    let arguments = [
+        "up".to_owned(),
+        format!("--dir={}", home.display()),
+        "--listen=127.0.0.1:0".to_owned(),
+        format!("--policy={}", policy.display()),
+    ];
+    let binary = crate::fixtures::keepwatch::binary()?;
+    let mut process = Process::start("keepwatch", &binary, &arguments, folder.path())?;
+    let endpoint = until("the server serves its namespace", || {
+        process.check()?;
+        let Ok(endpoint) = kubeconfig::read(&home).and_then(|known| known.endpoint("kasten"))
+        else {
+            return Ok(None);
+        };
+        let is_ready = runtime.block_on(is_ready(&endpoint)).unwrap_or(false);
+        Ok(is_ready.then_some(endpoint))
+    })?;
+    let admin = kubeconfig::read(&home)?.endpoint("admin")?;
+    runtime.block_on(add_rule(&admin))?;
+    let seen = Arc::new(Mutex::new(HashMap::new()));
+    let watching = runtime.spawn(watch(home, Arc::clone(&seen)));
+    let mut pace = runtime.block_on(Pace::start(&endpoint, &[], rate))?;
+    let answered = runtime.block_on(delete_objects(&endpoint))?;
+    pace.check()?;
+    let seen = until("every signal is seen", || {
+        ensure!(!watching.is_finished(), "the watch ended");
+        let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok((seen.len() >= answered.len()).then(|| seen.clone()))
+    })?;
+    runtime.block_on(pace.stop())?;
+    watching.abort();
+    report(rate, &answered, &seen)
+}
+
+async fn is_ready(endpoint: &Endpoint) -> anyhow::Result<bool> {
+    let mut lane = endpoint.lanes(Protocol::Http1, 1).await?.remove(0);
+    let path = "/api/v1/namespaces/kasten-io";
+    Ok(lane.send(endpoint, "GET", path, &[], Bytes::new()).await?.code == 200)
+}
+
+async fn add_rule(admin: &Endpoint) -> anyhow::Result<()> {
+    let rule = json!({
+        "apiVersion": "siem.keepwatch.io/v1alpha1", "kind": "DetectionRule",
+        "metadata": {"name": "bench-deleted"}, "spec": {"sigma": RULE},
+    });
+    let path = "/apis/siem.keepwatch.io/v1alpha1/detectionrules";
+    let mut lane = admin.lanes(Protocol::Http1, 1).await?.remove(0);
+    lane.send(admin, "POST", path, &HEADERS, Bytes::from(rule.to_string())).await?.expect(201)?;
+    Ok(())
+}
+
+/// Notes when the signal of each object is first seen.
+async fn watch(home: PathBuf, seen: Arc<Mutex<HashMap<String, Instant>>>) -> anyhow::Result<()> {
+    let config = Kubeconfig::read_from(home.join("kubeconfig"))?;
+    let options = KubeConfigOptions { context: Some("admin".to_owned()), ..Default::default() };
+    let client = Client::try_from(Config::from_custom_kubeconfig(config, &options).await?)?;
+    let kind = ApiResource {
+        group: "siem.keepwatch.io".to_owned(),
+        version: "v1alpha1".to_owned(),
+        api_version: "siem.keepwatch.io/v1alpha1".to_owned(),
+        kind: "Signal".to_owned(),
+        plural: "signals".to_owned(),
+    };
+    let signals: Api<DynamicObject> = Api::all_with(client, &kind);
+    let events = signals.watch(&WatchParams::default(), "0").await?;
+    let mut events = std::pin::pin!(events);
+    while let Some(event) = events.try_next().await? {
+        let at = now();
+        if let WatchEvent::Added(signal) | WatchEvent::Modified(signal) = event
+            && let Some(object) = signal.data["spec"]["groupBy"][0]["value"].as_str()
+        {
+            let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+            seen.entry(object.to_owned()).or_insert(at);
+        }
+    }
+    Ok(())
+}
+
+/// Deletes objects one by one; when each was answered.
+async fn delete_objects(endpoint: &Endpoint) -> anyhow::Result<Vec<(String, Instant)>> {
+    let mut lane = endpoint.lanes(Protocol::Http1, 1).await?.remove(0);
+    let mut answered = Vec::new();
+    for number in 0..DELETIONS {
+        let name = format!("bench-{number}");
+        let object = json!({
+            "apiVersion": "repositories.kio.kasten.io/v1alpha1", "kind": "StorageRepository",
+            "metadata": {"name": &name}, "spec": {"disableMaintenance": false},
+        });
+        let body = Bytes::from(object.to_string());
+        lane.send(endpoint, "POST", COLLECTION, &HEADERS, body).await?.expect(201)?;
+        let path = format!("{COLLECTION}/{name}");
+        lane.send(endpoint, "DELETE", &path, &HEADERS, Bytes::new()).await?.expect(200)?;
+        answered.push((name, now()));
+        tokio::time::sleep(STEP).await;
+    }
+    Ok(answered)
+}
+
+fn report(
+    rate: u32,
+    answered: &[(String, Instant)],
+    seen: &HashMap<String, Instant>,
+) -> anyhow::Result<()> {
+    let mut latencies = Vec::new();
+    for (object, at) in answered {
+        let seen = seen.get(object).with_context(|| format!("no signal of {object}"))?;
+        latencies.push(seen.saturating_duration_since(*at).as_secs_f64() * 1000.0);
+    }
+    latencies.sort_unstable_by(f64::total_cmp);
+    let at = |share: usize| latencies.get(latencies.len() * share / 100).copied();
+    let [half, most] = [at(50), at(99)].map(Option::unwrap_or_default);
+    let slowest = latencies.last().copied().unwrap_or_default();
+    println!("| request answered → signal seen, {rate} requests/s beside | ms |");
+    println!("|---|---:|");
+    println!("| p50 | {half:.2} |");
+    println!("| p99 | {most:.2} |");
+    println!("| slowest of {} | {slowest:.2} |", latencies.len());
+    ensure!(most <= P99_MS_MAX, "p99 is {most:.2} ms, the goal is {P99_MS_MAX}");
+    Ok(())
+}

@@ -1,0 +1,233 @@
+//! Whether what a server keeps slows down what it answers: GET from an empty store beside one that
+//! holds 10,000 objects and 100,000 events.
+//!
+//! Two servers run side by side and are asked in turns, so that whatever else the machine does
+//! meets both alike; the medians of the turns are compared. Both record everything with its bodies
+//! before they answer. Each reads all the objects it has, in an order that no cache foresees.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use bytes::Bytes;
+use rand::RngExt;
+use serde_json::json;
+
+use super::{POLICY, machine};
+use crate::fixtures::load_client::{Endpoint, Lane, Protocol};
+use crate::fixtures::process::Process;
+use crate::fixtures::wait::until;
+use crate::fixtures::{kubeconfig, proc_status};
+
+/// Objects in the full store.
+const OBJECTS: u32 = 10_000;
+/// Events in the full store, at least.
+const EVENTS: u32 = 100_000;
+/// Objects in the other one, so that there is something to read.
+const FEW_OBJECTS: u32 = 10;
+/// Clients that ask at the same time.
+const LANES: usize = 8;
+/// How much slower the slowest hundredth may be.
+const RATIO_MAX: f64 = 1.2;
+/// Where the objects are.
+const COLLECTION: &str =
+    "/apis/repositories.kio.kasten.io/v1alpha1/namespaces/kasten-io/storagerepositories";
+const HEADERS: [(&str, &str); 1] = [("content-type", "application/json")];
+
+/// Measures both in turns; fails when the full one is too slow.
+pub fn weight(seconds: u32, rounds: u32) -> anyhow::Result<()> {
+    ensure!(rounds > 0 && seconds > 0, "nothing to measure");
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let folder = tempfile::tempdir()?;
+    std::fs::write(folder.path().join("policy.yaml"), POLICY)?;
+    let light = Subject::start(&runtime, folder.path(), "light", FEW_OBJECTS)?;
+    let heavy = Subject::start(&runtime, folder.path(), "heavy", OBJECTS)?;
+    runtime.block_on(light.fill(0))?;
+    runtime.block_on(heavy.fill(EVENTS))?;
+    eprintln!("filled: {OBJECTS} objects and at least {EVENTS} events");
+    let duration = Duration::from_secs(u64::from(seconds));
+    let mut turns: [Vec<Turn>; 2] = [Vec::new(), Vec::new()];
+    for round in 0..=rounds {
+        for (subject, turns) in [&light, &heavy].into_iter().zip(&mut turns) {
+            let turn = runtime.block_on(subject.measure(duration))?;
+            eprintln!("round {round}, {}: {turn:?}", subject.name);
+            // The first round warms up.
+            if round > 0 {
+                turns.push(turn);
+            }
+        }
+    }
+    report(&turns[0], &turns[1])
+}
+
+fn report(light: &[Turn], heavy: &[Turn]) -> anyhow::Result<()> {
+    println!("| GET, {LANES} connections | empty store | full store | ratio |");
+    println!("|---|---:|---:|---:|");
+    let ratio = |name: &str, of: fn(&Turn) -> f64| {
+        let (light, heavy) = (median(light, of), median(heavy, of));
+        println!("| {name} | {light:.3} | {heavy:.3} | {:.2} |", heavy / light);
+        heavy / light
+    };
+    ratio("p50 ms", |turn| turn.p50_ms);
+    let slowest = ratio("p99 ms", |turn| turn.p99_ms);
+    ratio("CPU µs per request", |turn| turn.cpu_us);
+    ratio("RSS MiB", |turn| turn.resident_mib);
+    ensure!(slowest <= RATIO_MAX, "p99 is {slowest:.2} times that of an empty store");
+    Ok(())
+}
+
+fn median(turns: &[Turn], of: fn(&Turn) -> f64) -> f64 {
+    let mut values: Vec<f64> = turns.iter().map(of).collect();
+    values.sort_unstable_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
+
+/// One measurement.
+#[derive(Debug)]
+struct Turn {
+    p50_ms: f64,
+    p99_ms: f64,
+    cpu_us: f64,
+    resident_mib: f64,
+}
+
+/// One server, and how many objects it holds.
+struct Subject {
+    name: &'static str,
+    process: Process,
+    endpoint: Arc<Endpoint>,
+    objects: u32,
+}
+
+impl Subject {
+    fn start(
+        runtime: &tokio::runtime::Runtime,
+        folder: &Path,
+        name: &'static str,
+        objects: u32,
+    ) -> anyhow::Result<Self> {
+        let home = folder.join(name);
+        let arguments = [
+            "up".to_owned(),
+            format!("--dir={}", home.display()),
+            "--listen=127.0.0.1:0".to_owned(),
+            format!("--policy={}", folder.join("policy.yaml").display()),
+        ];
+        let binary = crate::fixtures::keepwatch::binary()?;
+        let mut process = Process::start(name, &binary, &arguments, folder)?;
+        let endpoint = until("the server serves its namespace", || {
+            process.check()?;
+            let Ok(endpoint) = kubeconfig::read(&home).and_then(|known| known.endpoint("kasten"))
+            else {
+                return Ok(None);
+            };
+            Ok(runtime.block_on(is_ready(&endpoint)).unwrap_or(false).then_some(endpoint))
+        })?;
+        Ok(Self { name, process, endpoint: Arc::new(endpoint), objects })
+    }
+
+    /// Creates all objects, and reads them until there are so many events.
+    async fn fill(&self, events: u32) -> anyhow::Result<()> {
+        self.all_lanes(|lane, endpoint, number| {
+            let objects = self.objects;
+            async move {
+                let mut lane = lane;
+                for index in (number..objects).step_by(LANES) {
+                    lane.send(&endpoint, "POST", COLLECTION, &HEADERS, object(index))
+                        .await?
+                        .expect(201)?;
+                }
+                for index in (number..events.saturating_sub(objects)).step_by(LANES) {
+                    get(&mut lane, &endpoint, index % objects).await?;
+                }
+                anyhow::Ok(Vec::new())
+            }
+        })
+        .await
+        .map(drop)
+    }
+
+    async fn measure(&self, duration: Duration) -> anyhow::Result<Turn> {
+        let pids = [self.process.id()];
+        let before = machine::cpu(&pids)?;
+        let start = machine::now();
+        let mut latencies = self
+            .all_lanes(|lane, endpoint, _| {
+                let objects = self.objects;
+                async move {
+                    let mut lane = lane;
+                    let mut latencies = Vec::new();
+                    while start.elapsed() < duration {
+                        let index = rand::rng().random_range(0..objects);
+                        let begin = machine::now();
+                        get(&mut lane, &endpoint, index).await?;
+                        latencies.push(begin.elapsed());
+                    }
+                    anyhow::Ok(latencies)
+                }
+            })
+            .await?;
+        latencies.sort_unstable();
+        let count = latencies.len();
+        let at = |percent: usize| {
+            let latency = latencies.get(count * percent / 100).copied();
+            latency.map(|latency| latency.as_secs_f64() * 1e3).context("nothing was answered")
+        };
+        let cpu = machine::cpu(&pids)?.saturating_sub(before).as_secs_f64();
+        let resident = proc_status::vm_rss(self.process.id())?;
+        #[expect(clippy::cast_precision_loss, reason = "figures for people")]
+        Ok(Turn {
+            p50_ms: at(50)?,
+            p99_ms: at(99)?,
+            cpu_us: cpu * 1e6 / count as f64,
+            resident_mib: resident as f64 / f64::from(1 << 20),
+        })
+    }
+
+    /// Lets all lanes do `work`, each with its number; gathers what they measured.
+    async fn all_lanes<F>(
+        &self,
+        work: impl Fn(Lane, Arc<Endpoint>, u32) -> F,
+    ) -> anyhow::Result<Vec<Duration>>
+    where
+        F: Future<Output = anyhow::Result<Vec<Duration>>> + Send + 'static,
+    {
+        let mut tasks = tokio::task::JoinSet::new();
+        for (number, lane) in (0..).zip(self.endpoint.lanes(Protocol::Http1, LANES).await?) {
+            tasks.spawn(work(lane, Arc::clone(&self.endpoint), number));
+        }
+        let mut measured = Vec::new();
+        while let Some(done) = tasks.join_next().await {
+            measured.extend(done??);
+        }
+        Ok(measured)
+    }
+}
+
+async fn is_ready(endpoint: &Endpoint) -> anyhow::Result<bool> {
+    let mut lane = endpoint.lanes(Protocol::Http1, 1).await?.remove(0);
+    let namespace = "/api/v1/namespaces/kasten-io";
+    Ok(lane.send(endpoint, "GET", namespace, &[], Bytes::new()).await?.code == 200)
+}
+
+async fn get(lane: &mut Lane, endpoint: &Endpoint, index: u32) -> anyhow::Result<()> {
+    let path = format!("{COLLECTION}/object-{index}");
+    lane.send(endpoint, "GET", &path, &HEADERS, Bytes::new()).await?.expect(200).map(drop)
+}
+
+fn object(index: u32) -> Bytes {
+    json!({
+        "apiVersion": "repositories.kio.kasten.io/v1alpha1",
+        "kind": "StorageRepository",
+        "metadata": {
+            "name": format!("object-{index}"),
+            "namespace": "kasten-io",
+            "labels": {"app": "shop", "team": "storefront", "tier": "backend"},
+            "annotations": {"example.com/note": "x".repeat(180)},
+        },
+        "spec": {"disableMaintenance": false},
+    })
+    .to_string()
+    .into()
+}

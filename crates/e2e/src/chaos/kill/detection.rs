@@ -1,0 +1,160 @@
+//! Compares the signals that a killed server has kept with what its rules say about its journal.
+//!
+//! The engine reads the whole journal once more, from the first record to the last. Every signal that
+//! it finds must be stored as it is, no other may be, and the journal must say of each exactly once
+//! that it was opened.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow, ensure};
+use detect::{Document, Engine, Input, LoadOptions, RuleSet, Settings, builtin};
+use event::record::{is_signal, signal_of};
+use event::signal::{ChangeKind, Signal, SignalSpec};
+use event::{Severity, SignalState, Timestamp, View};
+use serde::Deserialize;
+use store::{Journal, ListOptions, Storage};
+
+use super::notifiers::RULE;
+
+/// Where signals are stored.
+const PREFIX: &str = "siem.keepwatch.io/signals/";
+/// Records that are read in one go.
+const ROWS: usize = 1000;
+const BYTES: usize = 8 << 20;
+
+/// What was compared.
+#[derive(Default)]
+pub(super) struct Compared {
+    /// Severity of each signal.
+    pub(super) signals: BTreeMap<String, Severity>,
+    /// How many signals each rule has raised.
+    pub(super) rules: BTreeMap<String, usize>,
+    /// Signals that have ended.
+    pub(super) closed: usize,
+    events: u64,
+    changes: u64,
+}
+
+impl fmt::Display for Compared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { signals, rules, closed, events, changes } = self;
+        let (signals, rules) = (signals.len(), rules.len());
+        write!(
+            f,
+            "{signals} signals of {rules} rules ({closed} ended), recorded {changes} times, of \
+             {events} events"
+        )
+    }
+}
+
+/// What the journal says of one signal.
+#[derive(Default)]
+struct Told {
+    opened: u32,
+    closed: u32,
+    /// Records of it.
+    changes: u64,
+    last: Option<SignalSpec>,
+}
+
+/// A stored signal.
+#[derive(Debug, Deserialize)]
+struct Stored {
+    spec: SignalSpec,
+    status: Status,
+}
+
+#[derive(Debug, Deserialize)]
+struct Status {
+    state: SignalState,
+}
+
+/// Reads what a server that ended in order has left.
+pub(super) async fn compare(home: &Path) -> anyhow::Result<Compared> {
+    let store = crate::fixtures::stopped_store::open(home)?;
+    let (found, told, events) = read_again(&*store.journal()).await?;
+    let stored = stored(store.storage()).await?;
+    store.close().await;
+    for (id, kept) in &stored {
+        ensure!(found.contains_key(id), "signal {id} is stored, and not found again: {kept:?}");
+    }
+    for (id, signal) in &found {
+        let kept = stored.get(id).with_context(|| format!("{id} is not stored: {signal:?}"))?;
+        let same =
+            without_remaining(&kept.spec) == signal.spec && kept.status.state == signal.state;
+        ensure!(same, "signal {id} is stored as {:?}, it is {signal:?}", kept.spec);
+        let told = told.get(id).with_context(|| format!("the journal has no signal {id}"))?;
+        ensure!(told.opened == 1, "signal {id} was opened {} times", told.opened);
+        ensure!(told.closed <= 1, "signal {id} was closed {} times", told.closed);
+        let last = told.last.as_ref().map(without_remaining);
+        ensure!(last.as_ref() == Some(&signal.spec), "the journal's last word on {id} is {last:?}");
+    }
+    let mut compared = Compared { events, ..Compared::default() };
+    compared.changes = told.values().map(|told| told.changes).sum();
+    for (id, signal) in found {
+        *compared.rules.entry(signal.spec.rule.id.clone()).or_default() += 1;
+        compared.closed += usize::from(signal.state == SignalState::Closed);
+        compared.signals.insert(id, signal.spec.severity);
+    }
+    Ok(compared)
+}
+
+type Found = (BTreeMap<String, Arc<Signal>>, BTreeMap<String, Told>, u64);
+
+/// What the rules say about the journal, and what the journal itself says of signals.
+async fn read_again(journal: &dyn Journal) -> anyhow::Result<Found> {
+    let mut documents = builtin::kasten().to_vec();
+    documents.push(Document::new("kill-deleted", RULE));
+    let rules = RuleSet::load(&documents, &LoadOptions::default())
+        .map_err(|errors| anyhow!("the rules cannot be read: {errors:?}"))?;
+    let mut engine = Engine::new(Arc::new(rules), Settings::default());
+    let (mut found, mut told) = (BTreeMap::new(), BTreeMap::<String, Told>::new());
+    let (mut seq, mut end, mut events, mut changes) = (0, 0, 0, Vec::new());
+    loop {
+        let records = journal.read(seq, ROWS, BYTES).await?;
+        let Some(last) = records.last() else { break };
+        (seq, end) = (last.seq, last.time);
+        for record in &records {
+            if is_signal(&record.bytes) {
+                let record = signal_of(&record.bytes).context("a signal")??;
+                let signal = record.signal()?;
+                let told = told.entry(signal.id).or_default();
+                told.opened += u32::from(record.change == ChangeKind::Opened);
+                told.closed += u32::from(record.change == ChangeKind::Closed);
+                told.changes += 1;
+                told.last = Some(signal.spec);
+                continue;
+            }
+            let event = View::of(&record.bytes)?;
+            let arrival = Timestamp::from_micros(record.time);
+            let input =
+                Input { source: delivery::LOCAL_SOURCE, cluster: "", arrival, event: &event };
+            engine.process(&input, &mut changes);
+            events += 1;
+            for change in changes.drain(..) {
+                found.insert(change.signal.id.clone(), change.signal);
+            }
+        }
+    }
+    // What has ended without another event was recorded when its time had come.
+    engine.advance(Timestamp::from_micros(end), &mut changes);
+    found.extend(changes.drain(..).map(|change| (change.signal.id.clone(), change.signal)));
+    Ok((found, told, events))
+}
+
+async fn stored(storage: &dyn Storage) -> anyhow::Result<BTreeMap<String, Stored>> {
+    let page = storage.list(PREFIX, ListOptions::default()).await?;
+    let named = page.items.iter().map(|object| {
+        let name = object.key.strip_prefix(PREFIX).unwrap_or(&object.key);
+        Ok((name.to_owned(), serde_json::from_slice(&object.body)?))
+    });
+    named.collect()
+}
+
+/// A signal as a replay knows it: what is left of backups is known to the server only.
+fn without_remaining(spec: &SignalSpec) -> SignalSpec {
+    SignalSpec { remaining: Vec::new(), ..spec.clone() }
+}

@@ -1,0 +1,242 @@
+//! Notifiers at work during the kills: a webhook and an Alertmanager, outside of what is killed.
+//!
+//! They refuse now and then, or hang up without an answer. At the end each must have taken every
+//! signal that it is to have, and none that does not exist; a notification that was taken is sent
+//! again only if the server was killed in between.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use anyhow::{Context, ensure};
+use event::Severity;
+use rand::RngExt;
+use rand::rngs::StdRng;
+use serde_json::{Value, json};
+use testkit::receiver::{Answer, Received, Receiver};
+
+use crate::fixtures::load_client::Endpoint;
+use crate::fixtures::standalone::{NAMESPACE, send, wait};
+
+const GROUP: &str = "siem.keepwatch.io/v1alpha1";
+/// The Secret with the key of the webhook.
+const SECRET: &str = "kill-test";
+/// What the webhook is to have.
+const WEBHOOK_SEVERITY: Severity = Severity::Low;
+/// What the Alertmanager is to have.
+const ALERT_SEVERITY: Severity = Severity::Medium;
+/// A receiver misbehaves once in so many rounds.
+const FAULT_ROUNDS: u32 = 4;
+
+/// Signals raised by a rule with a short memory, so that some also end during the test.
+pub(super) const RULE: &str = "title: A repository of the kill test was deleted
+id: kill-deleted
+status: test
+level: low
+logsource: {product: kubernetes, service: audit}
+detection:
+  deleted:
+    verb: delete
+    objectRef.resource: storagerepositories
+    objectRef.name|endswith: '-0'
+    succeeded: true
+  condition: deleted
+keepwatch:
+  group-by: [objectRef.name]
+  keep-alive: 2s
+  max-duration: 5s
+";
+
+/// Where notifiers send to.
+pub(super) struct Receivers {
+    webhook: Receiver,
+    alertmanager: Receiver,
+    /// How much the webhook had received at the end of each life of the server.
+    lives: Vec<usize>,
+}
+
+/// What was sent.
+#[derive(Default)]
+pub(super) struct Sent {
+    signals: usize,
+    notifications: usize,
+    refused: usize,
+    again: usize,
+    alerts: usize,
+}
+
+impl fmt::Display for Sent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { signals, notifications, refused, again, alerts } = self;
+        write!(
+            f,
+            "{notifications} notifications of {signals} signals ({again} again after a kill, \
+             {refused} not taken), {alerts} alerts"
+        )
+    }
+}
+
+impl Receivers {
+    /// Starts both, which listen as long as the test runs.
+    pub(super) async fn start() -> anyhow::Result<Self> {
+        let (webhook, alertmanager) = (Receiver::start().await?, Receiver::start().await?);
+        Ok(Self { webhook, alertmanager, lives: Vec::new() })
+    }
+
+    /// Makes the notifiers, and the rule whose signals end soon.
+    pub(super) async fn register(&self, admin: &Endpoint) -> anyhow::Result<()> {
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": SECRET},
+            "stringData": {"key": "the-signing-key-of-the-kill-test"}});
+        make(admin, &format!("/api/v1/namespaces/{NAMESPACE}/secrets"), &secret).await?;
+        let key = json!({"namespace": NAMESPACE, "name": SECRET, "key": "key"});
+        let specs = [
+            (
+                "webhook",
+                json!({"type": "Webhook", "url": self.webhook.url(), "secretRef": key,
+                "minSeverity": WEBHOOK_SEVERITY.as_str(), "sendClosed": true}),
+            ),
+            (
+                "alertmanager",
+                json!({"type": "Alertmanager", "url": self.alertmanager.url(),
+                "minSeverity": ALERT_SEVERITY.as_str()}),
+            ),
+        ];
+        let object = |kind: &str, name: &str, spec: Value| json!({"apiVersion": GROUP, "kind": kind, "metadata": {"name": name}, "spec": spec});
+        for (name, spec) in specs {
+            let path = format!("/apis/{GROUP}/notifiers");
+            make(admin, &path, &object("Notifier", name, spec)).await?;
+        }
+        let rule = object("DetectionRule", "kill-deleted", json!({"sigma": RULE}));
+        make(admin, &format!("/apis/{GROUP}/detectionrules"), &rule).await
+    }
+
+    /// Perhaps lets one of them misbehave next time.
+    pub(super) fn misbehave(&self, random: &mut StdRng) {
+        if !random.random_ratio(1, FAULT_ROUNDS) {
+            return;
+        }
+        let receiver = if random.random_bool(0.5) { &self.webhook } else { &self.alertmanager };
+        receiver.answer_next(match random.random_range(0..5) {
+            0 => Answer::status(503),
+            1 => Answer::status(404),
+            2 => Answer::HangUp,
+            3 => Answer::HangUpBeforeBody,
+            _ => Answer::Noise,
+        });
+    }
+
+    /// The server was killed.
+    pub(super) fn life_ends(&mut self) {
+        self.lives.push(self.webhook.count());
+    }
+
+    /// Waits until everything that the server has found is sent.
+    pub(super) async fn wait_sent(&self, admin: &Endpoint) -> anyhow::Result<()> {
+        let mut lacks = Vec::new();
+        let sent = wait("every signal is sent", async || {
+            let (code, list) = send(admin, "GET", &format!("/apis/{GROUP}/signals"), None).await?;
+            ensure!(code == 200, "signals: {code}");
+            let signals = signals(&list)?;
+            let webhook = opened(&self.webhook.received())?;
+            let alerts = alerts(&self.alertmanager.received())?;
+            lacks = signals
+                .iter()
+                .filter(|(id, severity)| {
+                    **severity >= WEBHOOK_SEVERITY && !webhook.contains_key(*id)
+                        || **severity >= ALERT_SEVERITY && !alerts.contains(*id)
+                })
+                .map(|(id, _)| id.clone())
+                .collect();
+            Ok(lacks.is_empty().then_some(()))
+        });
+        sent.await.with_context(|| format!("not sent: {lacks:?}"))
+    }
+
+    /// Compares what was sent with the signals that there are, each with its severity.
+    pub(super) fn compare(&self, signals: &BTreeMap<String, Severity>) -> anyhow::Result<Sent> {
+        let received = self.webhook.received();
+        let opened = opened(&received)?;
+        let alerts = alerts(&self.alertmanager.received())?;
+        for id in opened.keys().chain(&alerts) {
+            ensure!(signals.contains_key(id), "signal {id} was sent, and there is no such signal");
+        }
+        for (id, severity) in signals {
+            let is_sent = *severity < WEBHOOK_SEVERITY || opened.contains_key(id);
+            ensure!(is_sent, "signal {id} was never sent to the webhook");
+            let is_sent = *severity < ALERT_SEVERITY || alerts.contains(id);
+            ensure!(is_sent, "signal {id} was never sent to the Alertmanager");
+        }
+        let again = self.repeats(&received)?;
+        let taken = received.iter().filter(|one| one.answered == 200).count();
+        Ok(Sent {
+            signals: opened.len(),
+            notifications: taken,
+            refused: received.len() - taken,
+            again,
+            alerts: alerts.len(),
+        })
+    }
+
+    /// How often a notification that was taken was sent again, each time after a kill.
+    fn repeats(&self, received: &[Received]) -> anyhow::Result<usize> {
+        let mut taken: BTreeMap<String, usize> = BTreeMap::new();
+        let mut again = 0;
+        for (index, one) in received.iter().enumerate().filter(|(_, one)| one.answered == 200) {
+            let life = self.lives.iter().take_while(|end| **end <= index).count();
+            let id = one.header("webhook-id").to_owned();
+            if let Some(before) = taken.insert(id.clone(), life) {
+                ensure!(before < life, "notification {id} was sent twice with no kill between");
+                again += 1;
+            }
+        }
+        Ok(again)
+    }
+}
+
+async fn make(admin: &Endpoint, path: &str, object: &Value) -> anyhow::Result<()> {
+    let (code, said) = send(admin, "POST", path, Some(object)).await?;
+    ensure!(code == 201, "POST {path}: {code} {said}");
+    Ok(())
+}
+
+/// Id and severity of each signal of a list.
+fn signals(list: &Value) -> anyhow::Result<BTreeMap<String, Severity>> {
+    let items = list["items"].as_array().context("a list without items")?;
+    let read = |item: &Value| {
+        let id = item["metadata"]["name"].as_str().context("no name")?.to_owned();
+        Ok((id, serde_json::from_value(item["spec"]["severity"].clone())?))
+    };
+    items.iter().map(read).collect()
+}
+
+/// The signals whose begin the webhook has taken, each with the id of that notification.
+fn opened(received: &[Received]) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut opened: BTreeMap<String, String> = BTreeMap::new();
+    for one in received {
+        let body: Value = serde_json::from_slice(&one.body)?;
+        let id = body["id"].as_str().context("no id")?;
+        ensure!(one.header("webhook-id") == id, "{id} has another id in its headers");
+        let signal = body["signal"]["metadata"]["name"].as_str().context("no signal")?;
+        if body["event"] != "opened" {
+            continue;
+        }
+        let known = opened.get(signal).is_none_or(|known| known == id);
+        ensure!(known, "signal {signal} was sent as {id}, and as another one");
+        if one.answered == 200 {
+            opened.insert(signal.to_owned(), id.to_owned());
+        }
+    }
+    Ok(opened)
+}
+
+/// The signals of which the Alertmanager has taken an alert.
+fn alerts(received: &[Received]) -> anyhow::Result<BTreeSet<String>> {
+    let mut signals = BTreeSet::new();
+    for one in received.iter().filter(|one| one.answered == 200) {
+        let alerts: Vec<Value> = serde_json::from_slice(&one.body)?;
+        for alert in alerts {
+            let signal = alert["labels"]["signal"].as_str().context("an alert of no signal")?;
+            signals.insert(signal.to_owned());
+        }
+    }
+    Ok(signals)
+}

@@ -1,0 +1,135 @@
+//! Compares what clients were answered with what the store holds.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::path::Path;
+
+use anyhow::{Context, bail, ensure};
+use event::record::is_signal;
+use event::{Event, Stage};
+use serde_json::Value;
+use store::{ListOptions, Storage};
+
+use super::load::Answered;
+
+/// The objects the clients work on.
+const PREFIX: &str = "repositories.kio.kasten.io/storagerepositories/";
+
+/// What was compared so far.
+#[derive(Default)]
+pub(super) struct Tally {
+    /// Requests that got their whole answer.
+    pub(super) answered: u64,
+    events: u64,
+    /// Events of changes of the objects that are compared.
+    pub(super) changes: u64,
+    /// Events of requests whose answer the kill cut off.
+    unanswered: u64,
+}
+
+/// What must be there, by the events read so far.
+#[derive(Default)]
+pub(super) struct Kept {
+    seq: u64,
+    /// Resource version by name.
+    objects: BTreeMap<String, String>,
+}
+
+impl Tally {
+    /// Adds another round.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.answered += other.answered;
+        self.events += other.events;
+        self.changes += other.changes;
+        self.unanswered += other.unanswered;
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} answers, {} events, {} changes, {} events whose answer was cut off",
+            self.answered, self.events, self.changes, self.unanswered
+        )
+    }
+}
+
+/// Reads what the last life of the server left and holds it against `ledger`.
+pub(super) async fn compare(
+    home: &Path,
+    ledger: &[Answered],
+    kept: &mut Kept,
+) -> anyhow::Result<Tally> {
+    let store = crate::fixtures::stopped_store::open(home)?;
+    let mut tally = Tally { answered: ledger.len() as u64, ..Tally::default() };
+    let mut codes: HashMap<String, u16> = HashMap::new();
+    let journal = store.journal();
+    loop {
+        let records = journal.read(kept.seq, 1000, 8 << 20).await?;
+        let Some(last) = records.last() else { break };
+        kept.seq = last.seq;
+        // What became of a signal answers no request.
+        for record in records.iter().filter(|record| !is_signal(&record.bytes)) {
+            let event = event::record::read(record.bytes.clone())?;
+            tally.events += 1;
+            tally.changes += u64::from(apply(&event, &mut kept.objects)?);
+            if event.user_agent.starts_with("kill-") && event.stage == Stage::ResponseComplete {
+                let code = event.response_status.as_ref().map_or(0, |status| status.code);
+                if codes.insert(event.user_agent.clone(), code).is_some() {
+                    bail!("{} has two events", event.user_agent);
+                }
+            }
+        }
+    }
+    for answered in ledger {
+        let recorded = codes.get(&answered.mark);
+        ensure!(
+            recorded == Some(&answered.code),
+            "{} was answered {}, its event says {recorded:?}",
+            answered.mark,
+            answered.code
+        );
+    }
+    tally.unanswered = (codes.len() - ledger.len()) as u64;
+    let there = objects(store.storage()).await?;
+    store.close().await;
+    ensure!(there == kept.objects, "objects {there:?} differ from events {:?}", kept.objects);
+    Ok(tally)
+}
+
+/// Replays one event; says whether it is one of a change.
+fn apply(event: &Event, objects: &mut BTreeMap<String, String>) -> anyhow::Result<bool> {
+    let Some(reference) = &event.object_ref else { return Ok(false) };
+    let success = event.response_status.as_ref().is_some_and(|status| status.code < 300);
+    if reference.resource != "storagerepositories" || !success {
+        return Ok(false);
+    }
+    match event.verb.as_str() {
+        "create" | "update" | "patch" => {
+            let body = event.response_object.as_ref().context("a change without its body")?;
+            let body: Value = serde_json::from_slice(body.as_bytes())?;
+            let (name, version) = identity(&body)?;
+            let before = objects.insert(name.clone(), version);
+            ensure!(before.is_none() || event.verb != "create", "{name} was created twice");
+            Ok(true)
+        }
+        "delete" => {
+            let before = objects.remove(&reference.name);
+            ensure!(before.is_some(), "{} was deleted but not there", reference.name);
+            Ok(true)
+        }
+        _ => Ok(false),
+    }
+}
+
+async fn objects(storage: &dyn Storage) -> anyhow::Result<BTreeMap<String, String>> {
+    let page = storage.list(PREFIX, ListOptions::default()).await?;
+    page.items.iter().map(|object| identity(&serde_json::from_slice(&object.body)?)).collect()
+}
+
+/// Name and resource version.
+fn identity(object: &Value) -> anyhow::Result<(String, String)> {
+    let text = |field: &str| object["metadata"][field].as_str().map(str::to_owned);
+    Ok((text("name").context("no name")?, text("resourceVersion").context("no version")?))
+}

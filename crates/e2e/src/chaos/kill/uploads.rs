@@ -1,0 +1,178 @@
+//! The kill test of uploads: SIGKILL whoever delivers, again and again, while objects are on their way
+//! and cursors move; in the end every event is in exactly one object of each reader.
+//!
+//! The one that is killed is this program itself in another role ([`haul`]): it records numbered
+//! events and delivers them to two readers. The store of objects lives in the parent, answers late
+//! or wrongly now and then, and survives.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use delivery::Delivery;
+use event::Timestamp;
+use prometheus_client::registry::Registry;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use sink::Encoding;
+use sink::bucket::{
+    Ambient, Bucket, Credentials, Destination, Limits, Parts, Prefix, Provider, Reach,
+};
+use store::Sqlite;
+use testkit::s3::{Fault, S3Double};
+
+use crate::fixtures::archive;
+use crate::fixtures::process::Process;
+
+/// Readers, and about how many events go into an object of theirs.
+const READERS: [(&str, usize); 2] = [("small", 5), ("large", 60)];
+/// So far may a reader fall behind: what is to be killed is uploads, and the rest is to end.
+const LAG_MAX: u64 = 500;
+/// The file by which the child says that it has begun.
+const READY: &str = "ready";
+/// Whoever delivers is killed after a random time in this range, in milliseconds.
+const LIFE_MS: std::ops::Range<u64> = 20..220;
+
+/// Kills `child` (this program) so often; fails with the first difference in the end.
+pub async fn uploads(child: &Path, rounds: u32, seed: Option<u64>) -> anyhow::Result<()> {
+    let seed = seed.unwrap_or_else(rand::random);
+    println!("kill test of uploads: {rounds} rounds, --seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut moods = StdRng::seed_from_u64(random.random());
+    let place = S3Double::start(Box::new(move |_| match moods.random_range(0..40) {
+        0 => Some(Fault::KeepAndHangUp),
+        1 => Some(Fault::KeepAndRefuse(500, "InternalError")),
+        2 => Some(Fault::HangUpInBody),
+        _ => None,
+    }))
+    .await?;
+    let folder = tempfile::tempdir()?;
+    let ready = folder.path().join(READY);
+    for _ in 0..rounds {
+        let mut hauler = start(child, folder.path(), &place.endpoint(), false)?;
+        while !ready.exists() {
+            hauler.check()?;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(random.random_range(LIFE_MS))).await;
+        hauler.kill()?;
+        std::fs::remove_file(&ready)?;
+    }
+    let mut last = start(child, folder.path(), &place.endpoint(), true)?;
+    tokio::task::spawn_blocking(move || {
+        crate::fixtures::until("everything is delivered", || {
+            if last.check().is_ok() { Ok(None) } else { Ok(Some(())) }
+        })
+    })
+    .await??;
+    let store = Sqlite::open(&folder.path().join("store.db"), store::Settings::default(), clock())?;
+    let recorded = store.journal().last_seq();
+    store.close().await;
+    let objects = place.objects();
+    for (reader, _) in READERS {
+        let found = archive::numbers(&objects, reader)?;
+        let expected: Vec<u64> = (1..=recorded).collect();
+        ensure!(
+            found == expected,
+            "--seed {seed}: {reader} has {} of {recorded} events",
+            found.len()
+        );
+    }
+    ensure!(recorded > 2 * u64::from(rounds), "too little was recorded: {recorded}");
+    let (requests, faults) = place.counts();
+    println!(
+        "kill test of uploads passed: {rounds} kills, {recorded} events, {} objects, {requests} requests, {faults} of them faulty",
+        objects.len()
+    );
+    Ok(())
+}
+
+fn start(child: &Path, folder: &Path, endpoint: &str, finish: bool) -> anyhow::Result<Process> {
+    let mut arguments = vec!["haul".to_owned(), "--folder".to_owned()];
+    arguments.extend([folder.display().to_string(), "--endpoint".to_owned(), endpoint.to_owned()]);
+    if finish {
+        arguments.push("--finish".to_owned());
+    }
+    Process::start("haul", child, &arguments, folder)
+}
+
+/// Records and delivers until it is killed; with `finish`, delivers what is there and ends.
+pub async fn haul(folder: &Path, endpoint: &str, finish: bool) -> anyhow::Result<()> {
+    let store = Sqlite::open(&folder.join("store.db"), store::Settings::default(), clock())?;
+    let delivery = Delivery::new(store.journal(), &mut Registry::default());
+    for (reader, events) in READERS {
+        let limits = Limits {
+            seal_bytes: 1300 * events,
+            seal_age: Duration::from_millis(5),
+            ..Limits::default()
+        };
+        let provider = Provider::S3 {
+            endpoint: Some(endpoint.to_owned()),
+            region: String::new(),
+            path_style: true,
+        };
+        let bucket = Bucket::open(&destination(provider, limits), parts()?)?;
+        delivery.attach(reader, bucket, 0).await?;
+    }
+    if finish {
+        delivery.delivered().await;
+        delivery.close().await;
+        store.close().await;
+        return Ok(());
+    }
+    std::fs::write(folder.join(READY), [])?;
+    // Each run goes on with the number after the last one that is durable.
+    for number in store.journal().last_seq() + 1.. {
+        let recorded = store::record(&store, archive::record(number));
+        if number.is_multiple_of(8) {
+            recorded.await.context("a record was refused")?;
+            while store.journal().readers().iter().any(|reader| reader.lag > LAG_MAX) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A destination for tests.
+pub(crate) fn destination(provider: Provider, limits: Limits) -> Destination {
+    Destination {
+        provider,
+        bucket: "archive".to_owned(),
+        prefix: Prefix::default(),
+        skip_tls_verify: false,
+        ca_pem: None,
+        credentials: Credentials::AwsKeys {
+            access_key_id: crate::emulators::s3::ACCESS_KEY.to_owned(),
+            secret_access_key: crate::emulators::s3::SECRET_KEY.into(),
+            session_token: None,
+            role: None,
+        },
+        retention: None,
+        limits,
+    }
+}
+
+/// What goes with it: loopback may be dialled.
+pub(crate) fn parts() -> anyhow::Result<Parts> {
+    let reach =
+        Reach { allowed: vec!["127.0.0.0/8".parse()?], plain_http: true, ..Reach::default() };
+    Ok(Parts {
+        cluster: "test".to_owned(),
+        encoding: Encoding::Kasten(event::kasten::Labels::default()),
+        reach,
+        ambient: Ambient::default(),
+        clock: Arc::new(now),
+    })
+}
+
+fn clock() -> store::Clock {
+    Arc::new(|| now().as_micros())
+}
+
+#[expect(clippy::disallowed_methods, reason = "signatures want the time of day")]
+fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    Timestamp::from_micros(since.map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(0)))
+}

@@ -1,0 +1,162 @@
+//! A second server of objects, of other people and in another language (moto): what ours only thinks
+//! that S3 is, one of the two would notice.
+//!
+//! It makes its own keys, and looks at signatures and rights once it is told to.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, ensure};
+
+use crate::fixtures::curl::curl;
+use crate::fixtures::process::{Process, free_port};
+use crate::fixtures::wait::until;
+
+/// Whoever writes may do everything with objects, and nothing else.
+const POLICY: &str =
+    r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}"#;
+/// Whoever is to take on a role may do that, and nothing else.
+const POLICY_OF_ROLES: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"sts:AssumeRole","Resource":"*"}]}"#;
+/// Who may take on the role: everybody who has the right to take on roles.
+const TRUST: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}]}"#;
+/// A role that writes objects.
+pub const ROLE: &str = "arn:aws:iam::123456789012:role/audit-writer";
+
+/// A running server.
+pub struct Moto {
+    _process: Process,
+    _folder: tempfile::TempDir,
+    endpoint: String,
+    /// Names the account's key.
+    pub id: String,
+    /// The key.
+    pub secret: String,
+}
+
+impl Moto {
+    /// Starts one with these buckets, and an account that may write to them.
+    pub fn start(buckets: &[&str]) -> anyhow::Result<Self> {
+        let packages = assets::packages::moto()?;
+        let folder = tempfile::tempdir()?;
+        let port = free_port()?;
+        let arguments =
+            ["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()].map(str::to_owned);
+        let environment = [("PYTHONPATH".to_owned(), packages.display().to_string())];
+        let python = assets::packages::python();
+        let mut process =
+            Process::start_in("moto", &python, &arguments, folder.path(), &environment)?;
+        let endpoint = format!("http://127.0.0.1:{port}");
+        until("moto answers", || {
+            process.check()?;
+            Ok(curl(&[&format!("{endpoint}/moto-api/")]).ok().map(drop))
+        })?;
+        for bucket in buckets {
+            curl(&["-X", "PUT", &format!("{endpoint}/{bucket}")])?;
+        }
+        let (id, secret) = user(&endpoint, "keepwatch", POLICY)?;
+        let moto = Self { _process: process, _folder: folder, endpoint, id, secret };
+        moto.believe_everybody(false)?;
+        Ok(moto)
+    }
+
+    /// Makes [`ROLE`], and a key that may do nothing but take it on.
+    pub fn make_role(&self) -> anyhow::Result<(String, String)> {
+        self.believe_everybody(true)?;
+        let name = "RoleName=audit-writer";
+        account(
+            &self.endpoint,
+            &["Action=CreateRole", name, &format!("AssumeRolePolicyDocument={TRUST}")],
+        )?;
+        let policy = format!("PolicyDocument={POLICY}");
+        account(&self.endpoint, &["Action=PutRolePolicy", name, "PolicyName=writer", &policy])?;
+        let key = user(&self.endpoint, "nobody", POLICY_OF_ROLES)?;
+        self.believe_everybody(false)?;
+        Ok(key)
+    }
+
+    /// Takes on [`ROLE`]: id, key and token of the session.
+    pub fn assume_role(&self, (id, secret): (&str, &str)) -> anyhow::Result<[String; 3]> {
+        let user = format!("{id}:{secret}");
+        let fields = ["Version=2011-06-15", "RoleSessionName=instance"];
+        let role = format!("RoleArn={ROLE}");
+        let mut arguments = vec!["--aws-sigv4", "aws:amz:us-east-1:sts", "--user", &user];
+        for field in ["Action=AssumeRole", &role].iter().chain(&fields) {
+            arguments.extend(["--data-urlencode", field]);
+        }
+        let url = format!("{}/", self.endpoint);
+        arguments.push(&url);
+        let lent = String::from_utf8(curl(&arguments)?)?;
+        let part = |name: &str| element(&lent, name);
+        Ok([part("AccessKeyId")?, part("SecretAccessKey")?, part("SessionToken")?])
+    }
+
+    /// Where it is.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// What a bucket holds, by key. From now on signatures do not matter any more.
+    pub fn objects(&self, bucket: &str) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
+        self.believe_everybody(true)?;
+        let url = format!("{}/{bucket}", self.endpoint);
+        let list = String::from_utf8(curl(&[&format!("{url}?list-type=2")])?)?;
+        ensure!(list.contains("<IsTruncated>false"), "too many objects for one page: {list}");
+        let keys =
+            list.split("<Key>").skip(1).filter_map(|rest| Some(rest.split_once("</Key>")?.0));
+        keys.map(|key| {
+            let url = format!("{url}/{}", key.replace('=', "%3D"));
+            // What nobody has signed is refused; how it is signed does not matter.
+            let user = format!("{}:{}", self.id, self.secret);
+            let object = curl(&["--aws-sigv4", "aws:amz:us-east-1:s3", "--user", &user, &url])?;
+            Ok((key.to_owned(), object))
+        })
+        .collect()
+    }
+
+    /// The next request needs no signature, and every one after it does: whoever shows a token to STS
+    /// has no key yet, which moto does not know.
+    pub fn believe_the_next(&self) -> anyhow::Result<()> {
+        self.count_on("1")
+    }
+
+    fn believe_everybody(&self, really: bool) -> anyhow::Result<()> {
+        self.count_on(if really { "1000000" } else { "0" })
+    }
+
+    /// So many requests are not looked at.
+    fn count_on(&self, count: &str) -> anyhow::Result<()> {
+        curl(&[
+            "-H",
+            "content-type: text/plain",
+            "-d",
+            count,
+            &format!("{}/moto-api/reset-auth", self.endpoint),
+        ])
+        .map(drop)
+    }
+}
+
+/// Makes a user with this policy, and a key of its own.
+fn user(endpoint: &str, name: &str, policy: &str) -> anyhow::Result<(String, String)> {
+    let name = format!("UserName={name}");
+    account(endpoint, &["Action=CreateUser", &name])?;
+    let keys = account(endpoint, &["Action=CreateAccessKey", &name])?;
+    let policy = format!("PolicyDocument={policy}");
+    account(endpoint, &["Action=PutUserPolicy", &name, "PolicyName=only", &policy])?;
+    Ok((element(&keys, "AccessKeyId")?, element(&keys, "SecretAccessKey")?))
+}
+
+/// A request about accounts.
+fn account(endpoint: &str, fields: &[&str]) -> anyhow::Result<String> {
+    let mut arguments = vec!["--aws-sigv4", "aws:amz:us-east-1:iam", "--user", "nobody:yet"];
+    let url = format!("{endpoint}/");
+    for field in ["Version=2010-05-08"].iter().chain(fields) {
+        arguments.extend(["--data-urlencode", field]);
+    }
+    arguments.push(&url);
+    Ok(String::from_utf8(curl(&arguments)?)?)
+}
+
+fn element(text: &str, name: &str) -> anyhow::Result<String> {
+    let after = text.split_once(&format!("<{name}>")).context("not in the answer")?.1;
+    Ok(after.split_once('<').context("not in the answer")?.0.to_owned())
+}

@@ -1,0 +1,32 @@
+//! What the tests run: a control plane, Keepwatch behind it or on its own, and the clients of both.
+
+pub mod alertmanager;
+pub mod archive;
+mod audit_log;
+pub mod chart;
+pub(crate) mod control_plane;
+pub(crate) mod curl;
+pub(crate) mod extension;
+pub mod https;
+pub(crate) mod keepwatch;
+pub(crate) mod kubeconfig;
+pub mod load_client;
+mod pod;
+pub mod proc_status;
+pub(crate) mod process;
+pub(crate) mod sample_apiserver;
+pub mod standalone;
+pub(crate) mod stopped_store;
+mod user;
+pub(crate) mod wait;
+
+pub use audit_log::AuditLog;
+pub use chart::{Chart, Rendered};
+pub use control_plane::ControlPlane;
+pub use extension::Extension;
+pub use keepwatch::{Keepwatch, binary};
+pub use pod::Pod;
+pub use process::{Process, free_port};
+pub use sample_apiserver::SampleApiserver;
+pub use user::{Answer, User};
+pub use wait::{PATIENCE, until};

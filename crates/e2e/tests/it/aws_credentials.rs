@@ -1,0 +1,71 @@
+//! Keys that are lent, each by a service of other people: STS for a key and for a token (moto), and the
+//! metadata service of an instance (amazon-ec2-metadata-mock).
+//!
+//! moto's buckets look at the signature, at the session's token and at the role's rights.
+
+use e2e::emulators::imds::Metadata;
+use e2e::emulators::moto::{Moto, ROLE};
+use sink::bucket::{Ambient, Credentials, Role, WebIdentity};
+
+use crate::buckets::{deliver, destination, open_with, run};
+
+const BUCKET: &str = "lent";
+
+/// A bucket that only the role may write to, and a key that may only take on the role.
+fn moto() -> (Moto, String, String) {
+    let server = Moto::start(&[BUCKET]).unwrap();
+    let (id, secret) = server.make_role().unwrap();
+    (server, id, secret)
+}
+
+/// Delivers with these credentials what is then there, once, in order.
+fn check(server: &Moto, credentials: Credentials, ambient: &Ambient) {
+    let mut wanted = destination(server.endpoint(), BUCKET);
+    wanted.credentials = credentials;
+    deliver(&wanted, ambient, || server.objects(BUCKET));
+}
+
+#[test]
+fn a_role_is_taken_on_with_a_key() {
+    let (server, id, secret) = moto();
+    let keys = |role: Option<&str>| Credentials::AwsKeys {
+        access_key_id: id.clone(),
+        secret_access_key: secret.clone().into(),
+        session_token: None,
+        role: role.map(|arn| Role {
+            arn: arn.to_owned(),
+            external_id: None,
+            sts_endpoint: Some(server.endpoint().to_owned()),
+        }),
+    };
+    let mut wanted = destination(server.endpoint(), BUCKET);
+    wanted.credentials = keys(None);
+    let error = run(open_with(&wanted, &Ambient::default()).check()).unwrap_err().to_string();
+    assert!(error.contains("access denied"), "{error}");
+    check(&server, keys(Some(ROLE)), &Ambient::default());
+}
+
+#[test]
+fn a_role_is_taken_on_with_a_token() {
+    let (server, ..) = moto();
+    let folder = tempfile::tempdir().unwrap();
+    let token_file = folder.path().join("token");
+    std::fs::write(&token_file, "token-of-the-pod\n").unwrap();
+    let web_identity = Some(WebIdentity {
+        token_file,
+        role_arn: ROLE.to_owned(),
+        sts_endpoint: Some(server.endpoint().to_owned()),
+    });
+    let ambient = Ambient { web_identity, ..Ambient::default() };
+    server.believe_the_next().unwrap();
+    check(&server, Credentials::AwsAmbient { role: None }, &ambient);
+}
+
+#[test]
+fn an_instance_lends_its_role() {
+    let (server, id, secret) = moto();
+    let lent = server.assume_role((&id, &secret)).unwrap();
+    let metadata = Metadata::start(&lent).unwrap();
+    let ambient = Ambient { instance: Some(metadata.endpoint()), ..Ambient::default() };
+    check(&server, Credentials::AwsAmbient { role: None }, &ambient);
+}

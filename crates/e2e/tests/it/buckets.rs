@@ -1,0 +1,210 @@
+//! Delivery to a real S3 server: plain, by TLS, and with objects that cannot be deleted.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use delivery::Delivery;
+use e2e::chaos::kill;
+use e2e::emulators::s3::{ACCESS_KEY, S3Server, SECRET_KEY};
+use e2e::fixtures::archive;
+use event::Timestamp;
+use prometheus_client::registry::Registry;
+use sink::Encoding;
+use sink::bucket::{
+    Ambient, Bucket, Credentials, Destination, Limits, OpenError, Parts, Prefix, Provider, Reach,
+    Retention, RetentionMode,
+};
+use store::Sqlite;
+
+pub(crate) fn destination(endpoint: &str, bucket: &str) -> Destination {
+    Destination {
+        provider: Provider::S3 {
+            endpoint: Some(endpoint.to_owned()),
+            region: String::new(),
+            path_style: true,
+        },
+        bucket: bucket.to_owned(),
+        prefix: Prefix::default(),
+        skip_tls_verify: false,
+        ca_pem: None,
+        credentials: keys(ACCESS_KEY, SECRET_KEY),
+        retention: None,
+        limits: Limits { seal_bytes: 64 << 10, seal_age: Duration::ZERO, ..Limits::default() },
+    }
+}
+
+fn keys(id: &str, secret: &str) -> Credentials {
+    Credentials::AwsKeys {
+        access_key_id: id.to_owned(),
+        secret_access_key: secret.into(),
+        session_token: None,
+        role: None,
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "signatures want the time of day")]
+fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap())
+}
+
+pub(crate) fn open(destination: &Destination) -> Bucket {
+    open_with(destination, &Ambient::default())
+}
+
+pub(crate) fn open_with(destination: &Destination, ambient: &Ambient) -> Bucket {
+    let reach = Reach {
+        allowed: ["127.0.0.0/8", "::1/128"].map(|network| network.parse().unwrap()).to_vec(),
+        plain_http: true,
+        ..Reach::default()
+    };
+    let encoding = Encoding::Kasten(event::kasten::Labels::default());
+    let (ambient, clock) = (ambient.clone(), Arc::new(now));
+    let parts = Parts { cluster: "test".to_owned(), encoding, reach, ambient, clock };
+    Bucket::open(destination, parts).unwrap()
+}
+
+pub(crate) fn run<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Runtime::new().unwrap().block_on(work)
+}
+
+/// Delivers 500 events and finds each of them once in the server's own files.
+fn check(server: &S3Server, destination: &Destination) {
+    deliver(destination, &Ambient::default(), || server.objects(&destination.bucket));
+}
+
+/// Delivers 500 events and finds each of them once.
+pub(crate) fn deliver(
+    destination: &Destination,
+    ambient: &Ambient,
+    objects: impl FnOnce() -> anyhow::Result<BTreeMap<String, Vec<u8>>>,
+) {
+    let home = tempfile::tempdir().unwrap();
+    run(async {
+        let clock = Arc::new(|| now().as_micros());
+        let path = home.path().join("store.db");
+        let store = Sqlite::open(&path, store::Settings::default(), clock).unwrap();
+        for number in 1..=500 {
+            store::record(&store, archive::record(number)).await.unwrap();
+        }
+        let delivery = Delivery::new(store.journal(), &mut Registry::default());
+        let bucket = open_with(destination, ambient);
+        bucket.check().await.unwrap();
+        delivery.attach("reader", bucket, 0).await.unwrap();
+        delivery.delivered().await;
+        delivery.close().await;
+    });
+    let found = archive::numbers(&objects().unwrap(), "reader").unwrap();
+    assert_eq!(found, (1..=500).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_real_server_gets_every_event_once() {
+    let server = S3Server::start(None).unwrap();
+    server.make_bucket("archive", false).unwrap();
+    check(&server, &destination(&server.endpoint(), "archive"));
+}
+
+#[test]
+fn objects_in_a_locked_bucket_are_retained() {
+    let server = S3Server::start(None).unwrap();
+    server.make_bucket("locked", true).unwrap();
+    let mut wanted = destination(&server.endpoint(), "locked");
+    let period = Duration::from_hours(48);
+    wanted.retention = Some(Retention { mode: RetentionMode::Compliance, period });
+    check(&server, &wanted);
+    let objects = server.objects("locked").unwrap();
+    let key = objects.keys().find(|key| key.ends_with(".json.gz")).unwrap();
+    let url = format!("{}/locked/{}", server.endpoint(), key.replace('=', "%3D"));
+    let head = server.curl(&["-I", &url]).unwrap().to_ascii_lowercase();
+    assert!(head.contains("x-amz-object-lock-mode: compliance"), "{head}");
+}
+
+#[test]
+fn tls_is_verified_unless_the_operator_says_otherwise() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = testkit::pki::Authority::new("ca");
+    let (certificate, key) = ca.server().write(folder.path(), "s3");
+    let server = S3Server::start(Some((&certificate, &key))).unwrap();
+    server.make_bucket("archive", false).unwrap();
+    let mut wanted = destination(&server.endpoint(), "archive");
+    let error = run(open(&wanted).check()).unwrap_err().to_string();
+    assert!(error.contains("certificate"), "{error}");
+    wanted.ca_pem = Some(ca.pem().into_bytes());
+    check(&server, &wanted);
+    wanted.ca_pem = None;
+    wanted.skip_tls_verify = true;
+    run(open(&wanted).check()).unwrap();
+}
+
+#[test]
+fn what_is_wrong_with_a_destination_is_said_in_words_that_help() {
+    let server = S3Server::start(None).unwrap();
+    server.make_bucket("archive", false).unwrap();
+    let endpoint = &server.endpoint();
+    let told = |wanted: &Destination, part: &str| {
+        let error = run(open(wanted).check()).unwrap_err().to_string();
+        assert!(error.contains(part) && !error.contains("canary"), "{error}");
+    };
+    told(&destination(endpoint, "nobody"), "bucket `nobody` does not exist in region `us-east-1`");
+    let mut wanted = destination(endpoint, "archive");
+    wanted.credentials = keys(ACCESS_KEY, "canary-wrong");
+    told(&wanted, "the secret key does not belong to access key `AKIAKEEPWATCH`");
+    wanted.credentials = keys("AKIANOBODY", "canary-wrong");
+    told(&wanted, "access key `AKIANOBODY` does not exist");
+    told(
+        &destination("http://127.0.0.1:1", "archive"),
+        "endpoint http://127.0.0.1:1 cannot be reached",
+    );
+}
+
+#[test]
+fn endpoints_inside_are_not_dialled() {
+    let encoding = Encoding::V1;
+    let parts = Parts {
+        cluster: "test".to_owned(),
+        encoding,
+        reach: Reach::default(),
+        ambient: Ambient::default(),
+        clock: Arc::new(now),
+    };
+    for endpoint in [
+        "https://127.0.0.1",
+        "https://[::1]:9000",
+        "https://169.254.169.254",
+        "https://metadata.google.internal",
+        "http://example.com",
+        "https://user@example.com",
+        "https://example.com/path",
+        "ftp://example.com",
+    ] {
+        let refused = Bucket::open(&destination(endpoint, "archive"), parts.clone());
+        assert!(matches!(refused, Err(OpenError::Endpoint { .. })), "{endpoint}");
+    }
+    // Whatever a name or an odd number resolves to is looked at when it is dialled.
+    for endpoint in
+        ["https://localhost", "https://2130706433", "https://0x7f000001", "https://127.1"]
+    {
+        let bucket = Bucket::open(&destination(endpoint, "archive"), parts.clone()).unwrap();
+        let error = run(bucket.check()).unwrap_err().to_string();
+        let words = ["loopback", "no answer"];
+        assert!(words.iter().any(|word| error.contains(word)), "{endpoint}: {error}");
+    }
+}
+
+#[test]
+fn killed_in_the_middle_of_uploads_it_delivers_every_event_once() {
+    let child = std::path::Path::new(env!("CARGO_BIN_EXE_e2e"));
+    run(kill::uploads::uploads(child, 12, Some(4))).unwrap();
+}
+
+#[test]
+fn an_outage_loses_and_repeats_nothing() {
+    run(e2e::chaos::outage::run(1, 5, 200, None)).unwrap();
+}
+
+#[test]
+fn rotated_keys_authorities_and_tokens_are_picked_up_under_load() {
+    run(e2e::chaos::rotate::run(2)).unwrap();
+}

@@ -1,0 +1,426 @@
+//! The chart without a cluster: what is rendered from which values, and what is refused.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use e2e::fixtures::{Chart, Rendered, binary};
+use serde_json::Value;
+
+use crate::fixture::text;
+
+const NAMESPACE: &str = "kasten-io";
+
+/// What every set of values renders.
+const ALWAYS: [&str; 15] = [
+    "ConfigMap/aggauditpolicy-config",
+    "ClusterRole/kasten-io-aggregatedapis-svc",
+    "ClusterRole/keepwatch-view",
+    "ClusterRole/keepwatch-analyst",
+    "ClusterRole/keepwatch-admin",
+    "ClusterRoleBinding/kasten-io-aggregatedapis-svc",
+    "ClusterRoleBinding/kasten-io-aggregatedapis-svc-auth-delegator",
+    "RoleBinding/kasten-io-aggregatedapis-svc-auth-reader",
+    "Service/aggregatedapis-svc",
+    "ServiceAccount/aggregatedapis-svc",
+    "Deployment/aggregatedapis-svc",
+    "ServiceAccount/aggregatedapis-svc-uninstall",
+    "Role/aggregatedapis-svc-uninstall-server",
+    "RoleBinding/aggregatedapis-svc-uninstall-server",
+    "Job/aggregatedapis-svc-uninstall",
+];
+/// What lets go of `AuditConfig`s, unless they are everywhere.
+const UNINSTALL: [&str; 2] =
+    ["Role/aggregatedapis-svc-uninstall", "RoleBinding/aggregatedapis-svc-uninstall"];
+const CLAIM: &str = "PersistentVolumeClaim/aggregatedapis-svc-data";
+const GUARDS: [&str; 2] =
+    ["NetworkPolicy/aggregatedapis-svc", "PodDisruptionBudget/aggregatedapis-svc"];
+const DESTINATIONS: [&str; 2] =
+    ["Role/aggregatedapis-svc-destinations", "RoleBinding/aggregatedapis-svc-destinations"];
+const OWN_CERTIFICATE: [&str; 2] = ["Role/aggregatedapis-svc", "RoleBinding/aggregatedapis-svc"];
+const GROUPS: [&str; 6] = [
+    "APIService/v1alpha1.actions.kio.kasten.io",
+    "APIService/v1alpha1.apps.kio.kasten.io",
+    "APIService/v1alpha1.repositories.kio.kasten.io",
+    "APIService/v1alpha1.vault.kio.kasten.io",
+    "APIService/v1alpha1.dr.kio.kasten.io",
+    "APIService/v1alpha1.siem.keepwatch.io",
+];
+
+/// A set of values, what is rendered beyond [`ALWAYS`], and arguments that must be among the
+/// rendered ones.
+struct Set {
+    name: &'static str,
+    values: &'static [&'static str],
+    objects: Vec<&'static str>,
+    arguments: &'static [&'static str],
+}
+
+fn sets() -> [Set; 6] {
+    [as_it_comes(), to_a_file(), silent(), with_operators(), yours(), bounded()]
+}
+
+/// What most sets render.
+fn usual() -> Vec<&'static str> {
+    let certificate = OWN_CERTIFICATE.into_iter().chain(DESTINATIONS).chain(UNINSTALL);
+    [CLAIM].into_iter().chain(GUARDS).chain(certificate).chain(GROUPS).collect()
+}
+
+/// The same without some.
+fn without(left_out: &[&str]) -> Vec<&'static str> {
+    usual().into_iter().filter(|object| !left_out.contains(object)).collect()
+}
+
+fn as_it_comes() -> Set {
+    Set {
+        name: "as it comes",
+        values: &[],
+        objects: usual(),
+        arguments: &[
+            "serve",
+            "--secure-port=10250",
+            "--data-dir=/var/lib/keepwatch",
+            "--tls-service=kasten-io/aggregatedapis-svc",
+            "--audit-policy-file=/etc/kubernetes/agg-audit-policy.yaml",
+            "--enable-k10-audit-cluster=true",
+            "--audit-log-file=-",
+            "--audit-log-format=kasten",
+            "--audit-line-size=32000",
+            "--audit-log-resume-from=now",
+            "--siem-signals-match-k10-filter=false",
+            "--heartbeat=1m",
+            "--enable-k10-audit-cloud-aws-s3=true",
+            "--audit-cloud-path=k10audit/",
+            "--siem-detection=true",
+            "--audit-seal-size=16Mi",
+            "--audit-seal-age=1m",
+            "--journal-retention-age=168h",
+            "--journal-retention-size=4Gi",
+            "--journal-limit=16Gi",
+            "--history=10m",
+            "--max-requests-inflight=400",
+            "--max-mutating-requests-inflight=200",
+            "--request-timeout=60s",
+            "--shutdown-delay-duration=5s",
+            "--log-format=json",
+        ],
+    }
+}
+
+fn to_a_file() -> Set {
+    Set {
+        name: "lines to a file, nothing to object stores",
+        values: &[
+            "siem.logging.cluster.file.enabled=true",
+            "siem.logging.cluster.file.path=/var/log/keepwatch/audit.log",
+            "siem.logging.cluster.file.size=50",
+            "siem.logging.cluster.format=v1",
+            "siem.detection.enabled=false",
+            "siem.logging.heartbeat=0s",
+            "siem.logging.cloud.awsS3.enabled=false",
+            "siem.logging.cloud.path=audit/eu/",
+            "clusterName=prod: eu",
+        ],
+        objects: usual(),
+        arguments: &[
+            "--audit-log-file=/var/log/keepwatch/audit.log",
+            "--audit-log-file-size=50",
+            "--audit-log-maxbackup=100",
+            "--audit-log-maxage=366",
+            "--audit-log-format=v1",
+            "--heartbeat=0s",
+            "--enable-k10-audit-cloud-aws-s3=false",
+            "--audit-cloud-path=audit/eu/",
+            "--siem-detection=false",
+            "--cluster-name=prod: eu",
+        ],
+    }
+}
+
+fn silent() -> Set {
+    Set {
+        name: "silent, the extended policy, nothing kept",
+        values: &[
+            "siem.logging.cluster.enabled=false",
+            "siem.logging.cluster.file.enabled=true",
+            "siem.logging.cluster.file.path=/var/log/keepwatch/audit.log",
+            "auditPolicy.name=extended",
+            "persistence.enabled=false",
+            "networkPolicy.enabled=false",
+            "podDisruptionBudget.enabled=false",
+        ],
+        objects: without(&[CLAIM, GUARDS[0], GUARDS[1]]),
+        arguments: &["--enable-k10-audit-cluster=false", "--audit-log-file=-"],
+    }
+}
+
+fn with_operators() -> Set {
+    Set {
+        name: "cert-manager and Prometheus",
+        values: &[
+            "certificate.provider=certManager",
+            "serviceMonitor.enabled=true",
+            "serviceMonitor.prometheusAccount.name=prometheus",
+            "serviceMonitor.prometheusAccount.namespace=monitoring",
+            "service.aggregatedApiPort=8443",
+            "service.port=8443",
+        ],
+        objects: without(&OWN_CERTIFICATE)
+            .into_iter()
+            .chain([
+                "ClusterRole/kasten-io-aggregatedapis-svc-metrics",
+                "ClusterRoleBinding/kasten-io-aggregatedapis-svc-metrics",
+                "Certificate/aggregatedapis-svc-ca",
+                "Certificate/aggregatedapis-svc",
+                "Issuer/aggregatedapis-svc-self-signed",
+                "Issuer/aggregatedapis-svc",
+                "ServiceMonitor/aggregatedapis-svc",
+            ])
+            .collect(),
+        arguments: &[
+            "--secure-port=8443",
+            "--tls-cert-file=/etc/keepwatch/tls/tls.crt",
+            "--tls-private-key-file=/etc/keepwatch/tls/tls.key",
+        ],
+    }
+}
+
+fn yours() -> Set {
+    Set {
+        name: "a certificate of yours, an account of yours, not registered, on the node's network",
+        values: &[
+            "certificate.provider=secret",
+            "certificate.secretName=mine",
+            "serviceAccount.create=true",
+            "serviceAccount.annotations.role=arn",
+            "apiservices.deployed=false",
+            "services.aggregatedapis.hostNetwork=true",
+            "persistence.existingClaim=mine",
+            "destinations.namespaces={*}",
+            "destinations.claims={share}",
+            "destinations.refusedNetworks={10.0.0.0/8,192.168.0.0/16}",
+            "destinations.allowedNetworks={10.1.2.0/24}",
+            "destinations.endpoints={s3.example.com:9000,s3.example.org}",
+            "destinations.stsEndpoint=https://sts.example.com",
+        ],
+        objects: GUARDS
+            .into_iter()
+            .chain([
+                "ClusterRole/kasten-io-aggregatedapis-svc-destinations",
+                "ClusterRoleBinding/kasten-io-aggregatedapis-svc-destinations",
+                "ClusterRole/kasten-io-aggregatedapis-svc-uninstall",
+                "ClusterRoleBinding/kasten-io-aggregatedapis-svc-uninstall",
+            ])
+            .collect(),
+        arguments: &[
+            "--tls-cert-file=/etc/keepwatch/tls/tls.crt",
+            "--audit-config-namespaces=*",
+            "--audit-volumes=/mnt/claims",
+            "--audit-refused-networks=10.0.0.0/8,192.168.0.0/16",
+            "--audit-allowed-networks=10.1.2.0/24",
+            "--audit-endpoints=s3.example.com:9000,s3.example.org",
+            "--audit-sts-endpoint=https://sts.example.com",
+        ],
+    }
+}
+
+fn bounded() -> Set {
+    Set {
+        name: "a policy of yours, other bounds, more flags",
+        values: &[
+            "auditPolicy.name=custom",
+            "auditPolicy.custom=apiVersion: audit.k8s.io/v1",
+            "journal.limit=1Ti",
+            "journal.retentionSize=512Mi",
+            "journal.retentionAge=1h30m",
+            "persistence.size=2Ti",
+            "limits.maxRequestsInflight=10",
+            "limits.requestTimeout=90s",
+            "logFormat=text",
+            "extraArgs={--authorization-always-allow-paths=/livez\\,/readyz}",
+            "priorityClassName=system-cluster-critical",
+        ],
+        objects: usual(),
+        arguments: &[
+            "--journal-limit=1Ti",
+            "--journal-retention-size=512Mi",
+            "--journal-retention-age=1h30m",
+            "--max-requests-inflight=10",
+            "--request-timeout=90s",
+            "--log-format=text",
+            "--authorization-always-allow-paths=/livez,/readyz",
+        ],
+    }
+}
+
+#[test]
+fn six_sets_of_values_pass_the_lint_and_render_what_they_say() {
+    let chart = Chart::open(NAMESPACE).unwrap();
+    for set in sets() {
+        chart.lint(set.values).unwrap();
+        let rendered = chart.render(set.values).unwrap();
+        let found: BTreeSet<String> = rendered.names().into_iter().collect();
+        let expected = ALWAYS.iter().chain(&set.objects).map(|name| (*name).to_owned());
+        assert_eq!(found, expected.collect(), "{}", set.name);
+        let arguments = rendered.arguments().unwrap();
+        for argument in set.arguments {
+            assert!(arguments.iter().any(|one| one == argument), "{}: {arguments:?}", set.name);
+        }
+    }
+    let usual = chart.render(&[]).unwrap().arguments().unwrap();
+    assert_eq!(usual, sets()[0].arguments);
+}
+
+#[test]
+fn the_binary_accepts_every_argument_that_is_rendered() {
+    let chart = Chart::open(NAMESPACE).unwrap();
+    let binary = binary().unwrap();
+    for set in sets() {
+        let arguments = chart.render(set.values).unwrap().arguments().unwrap();
+        let output = Command::new(&binary).args(&arguments).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        // 2 is what a command line that makes no sense ends with. This one ends at the first file
+        // that only the pod has.
+        assert_eq!(output.status.code(), Some(1), "{}: {said}", set.name);
+        assert!(said.contains("/etc/kubernetes/agg-audit-policy.yaml"), "{}: {said}", set.name);
+    }
+}
+
+#[test]
+fn values_that_make_no_sense_are_refused_by_name() {
+    let chart = Chart::open(NAMESPACE).unwrap();
+    let cases: [(&str, &str); 19] = [
+        ("siem.loging.cluster.enabled=true", "loging"),
+        ("siem.logging.cluster.enabled=maybe", "/siem/logging/cluster/enabled"),
+        ("siem.logging.cluster.file.size=0", "/siem/logging/cluster/file/size"),
+        ("siem.logging.cluster.file.path=audit.log", "/siem/logging/cluster/file/path"),
+        ("siem.logging.heartbeat=often", "/siem/logging/heartbeat"),
+        ("siem.logging.cloud.path=/audit", "/siem/logging/cloud/path"),
+        ("siem.logging.cloud.awsS3.enabled=yes please", "/siem/logging/cloud/awsS3/enabled"),
+        ("auditPolicy.name=mine", "/auditPolicy/name"),
+        ("auditPolicy.name=custom", "auditPolicy.custom is needed"),
+        ("certificate.provider=secret", "certificate.secretName is needed"),
+        ("service.aggregatedApiPort=443", "/service/aggregatedApiPort"),
+        ("journal.limit=16GB", "/journal/limit"),
+        ("journal.limit=30Gi", "persistence.size=20Gi must be more than journal.limit=30Gi"),
+        ("journal.retentionSize=17Gi", "journal.retentionSize=17Gi is more than"),
+        ("persistence.accessMode=ReadWriteMany", "/persistence/accessMode"),
+        ("extraArgs={now}", "/extraArgs/0"),
+        ("image.digest=sha256:abc", "/image/digest"),
+        ("useNamespacedAPI=kasten", "/useNamespacedAPI"),
+        ("k10Namespace=Kasten.io", "/k10Namespace"),
+    ];
+    for (value, word) in cases {
+        let said = chart.refusal(&[value]).unwrap();
+        assert!(said.contains(word), "{value}: {said}");
+    }
+    let in_the_store = [
+        "siem.logging.cluster.file.enabled=true",
+        "siem.logging.cluster.file.path=/var/lib/keepwatch/audit.log",
+    ];
+    let said = chart.refusal(&in_the_store).unwrap();
+    assert!(said.contains("is in a folder of the server's own"), "{said}");
+}
+
+#[test]
+fn the_image_and_the_pod_agree() {
+    let root = e2e::fixtures::chart::folder().join("../..");
+    let read = |name: &str| std::fs::read_to_string(root.join(name)).unwrap();
+    let (image, toolchain) = (read("Dockerfile"), read("rust-toolchain.toml"));
+    let version = image.lines().find_map(|line| line.strip_prefix("ARG RUST_VERSION=")).unwrap();
+    assert!(toolchain.contains(&format!("channel = \"{version}")), "{toolchain}");
+    let pod = Chart::open(NAMESPACE).unwrap().render(&[]).unwrap().pod().unwrap();
+    let user = &pod["spec"]["securityContext"]["runAsUser"];
+    assert!(image.contains(&format!("\nUSER {user}:{user}\n")), "{user}");
+    assert!(image.contains("\nENTRYPOINT [\"/keepwatch\"]\n"));
+    assert!(image.contains("\nFROM scratch\n"), "no shell, no libraries");
+    assert!(pod["spec"]["containers"][0].get("command").is_none(), "the image's own");
+}
+
+#[test]
+fn nothing_in_the_chart_looks_into_the_cluster_while_it_is_rendered() {
+    let folder = e2e::fixtures::chart::folder().join("templates");
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let template = std::fs::read_to_string(&path).unwrap();
+        // Which platform it is can be said to tools that render without a cluster.
+        let platform = ".Capabilities.APIVersions.Has \"security.openshift.io/v1\"";
+        let template = template.replace(platform, "");
+        for word in ["lookup", "Capabilities", "genSelfSigned", "genCA", "rand"] {
+            assert!(!template.contains(word), "{}: {word}", path.display());
+        }
+    }
+    let chart = Chart::open(NAMESPACE).unwrap();
+    assert_eq!(chart.render(&[]).unwrap().objects, chart.render(&[]).unwrap().objects);
+}
+
+#[test]
+fn the_account_may_do_what_is_listed_here_and_no_more() {
+    let chart = Chart::open(NAMESPACE).unwrap();
+    let rights = |values: &[&str]| rights(&chart.render(values).unwrap());
+    let services = "v1alpha1.actions.kio.kasten.io v1alpha1.apps.kio.kasten.io \
+                    v1alpha1.repositories.kio.kasten.io v1alpha1.vault.kio.kasten.io \
+                    v1alpha1.dr.kio.kasten.io v1alpha1.siem.keepwatch.io";
+    let own = [
+        "cluster: namespaces: get list watch".to_owned(),
+        format!("cluster: apiservices.apiregistration.k8s.io [{services}]: get patch"),
+        "kasten-io: secrets: create".to_owned(),
+        "kasten-io: secrets [aggregatedapis-svc-tls]: get update".to_owned(),
+    ];
+    let destinations = |place: &str, secrets: &str| {
+        [
+            format!("{place}: auditconfigs.config.kio.kasten.io: list watch patch"),
+            format!("{place}: auditconfigs/status.config.kio.kasten.io: patch"),
+            format!("{place}: profiles.config.kio.kasten.io: list watch patch"),
+            format!("{place}: profiles/status.config.kio.kasten.io: patch"),
+            format!("{place}: secrets{secrets}: list watch"),
+            format!("{place}: events: create"),
+        ]
+    };
+    let check = |values: &[&str], expected: &[&[String]]| {
+        let (found, expected) = (rights(values), expected.concat());
+        let sorted = |list: &[String]| list.iter().cloned().collect::<BTreeSet<_>>();
+        assert_eq!(sorted(&found), sorted(&expected), "{values:?}");
+        assert_eq!(found.len(), expected.len(), "{values:?}");
+    };
+    check(&[], &[&own, &destinations("kasten-io", "")]);
+    check(
+        &["certificate.provider=certManager", "destinations.namespaces={*}"],
+        &[&own[..1], &destinations("cluster", "")],
+    );
+    check(
+        &["destinations.namespaces={a,b}", "destinations.secretNames={keys}"],
+        &[&own, &destinations("a", " [keys]"), &destinations("b", " [keys]")],
+    );
+    assert_eq!(rights(&["rbac.create=false"]), Vec::<String>::new());
+}
+
+/// Every right that a role of the chart grants, one a line.
+pub(crate) fn rights(rendered: &Rendered) -> Vec<String> {
+    let words = |rule: &Value, key: &str| -> Vec<String> {
+        let words = rule.get(key).and_then(Value::as_array).into_iter().flatten();
+        words.filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let mut rights = Vec::new();
+    // The roles for people are not the account's, and those of the Job that cleans up are another's.
+    let is_own = |role: &&Value| {
+        let name = text(role, "/metadata/name");
+        !name.starts_with("keepwatch-") && !name.contains("-uninstall")
+    };
+    let roles = rendered.of_kind("ClusterRole").chain(rendered.of_kind("Role"));
+    for role in roles.filter(is_own) {
+        let place = text(role, "/metadata/namespace");
+        let place = if place.is_empty() { "cluster" } else { place };
+        for rule in role.get("rules").and_then(Value::as_array).into_iter().flatten() {
+            let names = words(rule, "resourceNames").join(" ");
+            let names = if names.is_empty() { names } else { format!(" [{names}]") };
+            let verbs = words(rule, "verbs").join(" ");
+            for group in words(rule, "apiGroups") {
+                let group = if group.is_empty() { group } else { format!(".{group}") };
+                for resource in words(rule, "resources") {
+                    rights.push(format!("{place}: {resource}{group}{names}: {verbs}"));
+                }
+            }
+        }
+    }
+    rights
+}

@@ -1,0 +1,277 @@
+//! The chart's values as people hand them over: in files, by flags, from older releases, by other
+//! charts, and on other platforms.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use e2e::fixtures::{Chart, Rendered};
+use serde_json::Value;
+
+use crate::fixture::text;
+
+const NAMESPACE: &str = "kasten-io";
+/// Every value with its default, by its path.
+const DEFAULTS: &str = include_str!("../../../../charts/keepwatch/files/defaults.yaml");
+
+fn chart() -> Chart {
+    Chart::open(NAMESPACE).unwrap()
+}
+
+/// Renders with a file of values.
+fn from_file(values: &str) -> anyhow::Result<Rendered> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("values.yaml");
+    fs::write(&file, values)?;
+    chart().render_with(&["--values", file.to_str().unwrap()], &[])
+}
+
+/// `maxRequestsInflight: 1000000` in a file became `--max-requests-inflight=1e+06`.
+#[test]
+fn a_number_in_a_file_is_rendered_as_a_number() {
+    let values = "
+service: {aggregatedApiPort: 65535, port: 65535}
+limits:
+  maxRequestsInflight: 10000000
+  maxMutatingRequestsInflight: 1000000
+  terminationGracePeriodSeconds: 86400
+siem: {logging: {cluster: {lineSize: 1048576, file: {enabled: true, path: /var/log/k/a.log,
+  size: 1048576, maxBackups: 2147483647, maxAge: 36500}}}}
+networkPolicy: {egressPorts: [65535], dnsPorts: [53, 65535]}
+podSecurityContext: {runAsUser: 1000680000, fsGroup: 1000680000}
+";
+    let rendered = from_file(values).unwrap();
+    let arguments = rendered.arguments().unwrap();
+    for expected in [
+        "--max-requests-inflight=10000000",
+        "--max-mutating-requests-inflight=1000000",
+        "--audit-line-size=1048576",
+        "--audit-log-file-size=1048576",
+        "--audit-log-maxbackup=2147483647",
+        "--audit-log-maxage=36500",
+        "--secure-port=65535",
+    ] {
+        assert!(arguments.iter().any(|one| one == expected), "{expected}: {arguments:?}");
+    }
+    let pod = rendered.pod().unwrap();
+    assert_eq!(pod["spec"]["terminationGracePeriodSeconds"], 86400);
+    assert_eq!(pod["spec"]["securityContext"]["runAsUser"], 1_000_680_000);
+    for object in &rendered.objects {
+        assert!(!has_float(object), "{object}");
+    }
+}
+
+fn has_float(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => number.is_f64(),
+        Value::Array(items) => items.iter().any(has_float),
+        Value::Object(members) => members.values().any(has_float),
+        _ => false,
+    }
+}
+
+/// `helm upgrade --reuse-values` brings back values that lack the newer ones, and some tools write null.
+#[test]
+fn a_value_that_is_missing_or_null_has_its_default() {
+    let expected = chart().render(&[]).unwrap().objects;
+    let paths: Vec<&str> =
+        DEFAULTS.lines().filter_map(|line| line.split_once(": ")).map(|(path, _)| path).collect();
+    let paths: Vec<&str> = paths.into_iter().filter(|path| !path.starts_with('#')).collect();
+    assert!(paths.len() > 60, "{paths:?}");
+    let nulls: Vec<String> = paths.iter().map(|path| format!("{path}=null")).collect();
+    let nulls: Vec<&str> = nulls.iter().map(String::as_str).collect();
+    assert_eq!(chart().render(&nulls).unwrap().objects, expected);
+    // Whole sections, and maps of free form that an older release did not have.
+    for sections in [
+        &["siem=null", "journal=null", "limits=null", "persistence=null"][..],
+        &["destinations=null", "networkPolicy=null", "image=null", "uninstall=null"],
+        &["podSecurityContext=null", "securityContext=null", "platform=null", "enabled=null"],
+        &["siem.logging.cluster.file.volume=null", "global=null", "rbac=null"],
+    ] {
+        assert_eq!(chart().render(sections).unwrap().objects, expected, "{sections:?}");
+    }
+}
+
+#[test]
+fn an_odd_value_gives_a_release_or_an_error_with_its_name() {
+    let chart = chart();
+    for (arguments, name) in [
+        (["--set-string", "siem.logging.cluster.enabled=false"], "siem/logging/cluster/enabled"),
+        (["--set-string", "limits.maxRequestsInflight=10"], "limits/maxRequestsInflight"),
+        (["--set", "limits.maxRequestsInflight=1e20"], "limits/maxRequestsInflight"),
+        (["--set", "limits.maxRequestsInflight=1.5"], "limits/maxRequestsInflight"),
+        (["--set", "journal.limit=99999999999999Ti"], "journal/limit"),
+        (["--set", "journal.retentionAge=99999999999h"], "journal/retentionAge"),
+        (["--set", "image.tag=1"], "image/tag"),
+        (["--set", "destinations.namespaces=a"], "destinations/namespaces"),
+        (["--set", "clusterName=7"], "clusterName"),
+        (["--set", "siem.logging=off"], "siem/logging"),
+        (["--set", "siem.logging.cluster.resumeFrom=yesterday"], "resumeFrom"),
+        (["--set", "platform=eks"], "platform"),
+    ] {
+        let said = chart.render_with(&arguments, &[]).unwrap_err().to_string();
+        assert!(said.contains(name), "{arguments:?}: {said}");
+    }
+    let two = "siem.logging.cluster.file.volume.hostPath.path=/a,\
+               siem.logging.cluster.file.volume.persistentVolumeClaim.claimName=b,\
+               siem.logging.cluster.file.enabled=true,siem.logging.cluster.file.path=/var/log/k/a.log";
+    let said = chart.render(&[&two.replace(' ', "")]).unwrap_err().to_string();
+    assert!(said.contains("siem.logging.cluster.file.volume"), "{said}");
+}
+
+#[test]
+fn text_stays_text_whatever_it_looks_like() {
+    for namespace in ["1234", "0x1f", "1e3", "null", "on", "true"] {
+        let chart = Chart::open(namespace).unwrap();
+        let rendered = chart.render_with(
+            &[
+                "--set-string=priorityClassName=true",
+                "--set-string=persistence.storageClass=on",
+                "--set-string=serviceAccount.name=007",
+                "--set-string=destinations.namespaces={1234}",
+                "--set-string=destinations.claims={12}",
+            ],
+            &[],
+        );
+        let rendered = rendered.unwrap_or_else(|error| panic!("{namespace}: {error}"));
+        for object in &rendered.objects {
+            for name in ["/metadata/name", "/metadata/namespace", "/subjects/0/namespace"] {
+                let found = object.pointer(name);
+                assert!(found.is_none_or(Value::is_string), "{namespace} {name}: {object}");
+            }
+            let labels = object.pointer("/metadata/labels").and_then(Value::as_object);
+            let mut labels = labels.into_iter().flatten();
+            assert!(labels.all(|(_, value)| value.is_string()), "{namespace}: {object}");
+        }
+        let pod = rendered.pod().unwrap();
+        assert_eq!(pod["spec"]["priorityClassName"], "true");
+        assert_eq!(pod["spec"]["serviceAccountName"], "007");
+    }
+    let path = "siem.logging.cluster.file.path=/var/log/a b/#1: x.log";
+    let rendered = chart().render(&["siem.logging.cluster.file.enabled=true", path]).unwrap();
+    let arguments = rendered.arguments().unwrap();
+    assert!(arguments.contains(&"--audit-log-file=/var/log/a b/#1: x.log".to_owned()));
+}
+
+/// restricted-v2 makes no pod that asks for an ID outside of the project's range.
+#[test]
+fn on_openshift_the_platform_gives_the_ids() {
+    let ids = |arguments: &[&str], values: &[&str]| {
+        let rendered = chart().render_with(arguments, values).unwrap();
+        let pods = [rendered.pod().unwrap(), rendered.uninstall_pod().unwrap()];
+        let ids = pods.map(|pod| {
+            let context = &pod["spec"]["securityContext"];
+            assert_eq!(context["runAsNonRoot"], true);
+            let container = &pod["spec"]["containers"][0]["securityContext"];
+            assert_eq!(container["readOnlyRootFilesystem"], true);
+            assert_eq!(container.get("runAsUser"), None);
+            let mut text = String::new();
+            for key in ["runAsUser", "runAsGroup", "fsGroup"] {
+                write!(text, "{} ", context.get(key).unwrap_or(&Value::Null)).unwrap();
+            }
+            text.trim_end().to_owned()
+        });
+        assert_eq!(ids[0], ids[1]);
+        ids[0].clone()
+    };
+    let capable = ["--api-versions", "security.openshift.io/v1"];
+    for (arguments, values, expected) in [
+        (&[][..], &[][..], "65532 65532 65532"),
+        (&capable, &[], "null null null"),
+        (&[], &["platform=openshift"], "null null null"),
+        (&capable, &["platform=kubernetes"], "65532 65532 65532"),
+        (&capable, &["podSecurityContext.runAsUser=1000680000"], "1000680000 null null"),
+        (&[], &["podSecurityContext.fsGroup=null"], "65532 65532 null"),
+        (
+            &[],
+            &["podSecurityContext.runAsUser=1000", "podSecurityContext.runAsGroup=0"],
+            "1000 0 65532",
+        ),
+    ] {
+        assert_eq!(ids(arguments, values), expected, "{arguments:?} {values:?}");
+    }
+}
+
+#[test]
+fn names_are_resolved_on_the_ports_of_every_platform() {
+    let ports = |values: &[&str]| {
+        let rendered = chart().render(values).unwrap();
+        let policy = rendered.of_kind("NetworkPolicy").next().unwrap().clone();
+        let ports = policy["spec"]["egress"][0]["ports"].as_array().unwrap().clone();
+        let one = |port: &Value| format!("{}/{}", port["port"], text(port, "/protocol"));
+        ports.iter().map(one).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(ports(&[]), "53/UDP 53/TCP 5353/UDP 5353/TCP 443/TCP 6443/TCP");
+    assert_eq!(ports(&["networkPolicy.dnsPorts={54}"]), "54/UDP 54/TCP 443/TCP 6443/TCP");
+}
+
+#[test]
+fn the_roles_that_k10_has_for_people_are_those_of_a_standalone_server() {
+    let names = |values: &[&str]| -> Vec<String> {
+        let names = chart().render(values).unwrap().names();
+        names.into_iter().filter(|name| name.contains("/k10-")).collect()
+    };
+    assert!(names(&[]).is_empty());
+    let expected = [
+        "ClusterRole/k10-admin",
+        "ClusterRole/k10-basic",
+        "ClusterRole/k10-config-view",
+        "ClusterRoleBinding/k10-admin",
+    ];
+    assert_eq!(names(&["rbac.k10Roles=true"]), expected);
+    let values = ["rbac.k10Roles=true", "useNamespacedAPI=true", "k10Namespace=team-backup"];
+    let rendered = chart().render(&values).unwrap();
+    let role = |name: &str| {
+        let role = rendered.of_kind("ClusterRole").find(|one| text(one, "/metadata/name") == name);
+        role.unwrap().to_string()
+    };
+    // The release's namespace, with dots for hyphens.
+    assert!(role("k10-basic").contains("\"actions.kio.team.backup\""), "{}", role("k10-basic"));
+    assert!(role("k10-config-view").contains("\"config.kio.kasten.io\""));
+}
+
+#[test]
+fn it_can_be_a_dependency_of_another_chart() {
+    let folder = tempfile::tempdir().unwrap();
+    let parent = folder.path();
+    fs::create_dir_all(parent.join("charts")).unwrap();
+    let (from, to) = (e2e::fixtures::chart::folder(), parent.join("charts"));
+    let copied = Command::new("cp").arg("-r").args([from, &to]).status().unwrap();
+    assert!(copied.success(), "the chart cannot be copied");
+    for (alias, enabled, count) in
+        [("keepwatch", true, 1), ("keepwatch", false, 0), ("audit", true, 1), ("audit", false, 0)]
+    {
+        let dependency = format!(
+            "{{name: keepwatch, alias: {alias}, version: '*', condition: {alias}.enabled}}"
+        );
+        let text =
+            format!("apiVersion: v2\nname: parent\nversion: 0.1.0\ndependencies: [{dependency}]\n");
+        fs::write(parent.join("Chart.yaml"), text).unwrap();
+        let values = format!(
+            "global: {{domain: example.org, tags: [a]}}\n\
+             {alias}: {{enabled: {enabled}, clusterName: prod, limits: {{maxRequestsInflight: 1e6}}}}\n"
+        );
+        fs::write(parent.join("values.yaml"), values).unwrap();
+        let rendered = chart().render_chart(parent, &[], &[]).unwrap();
+        assert_eq!(rendered.of_kind("Deployment").count(), count);
+        if enabled {
+            let arguments = rendered.arguments().unwrap();
+            for expected in ["--cluster-name=prod", "--max-requests-inflight=1000000"] {
+                assert!(arguments.iter().any(|one| one == expected), "{alias}: {arguments:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_template_fills_in_the_defaults_first() {
+    let folder = e2e::fixtures::chart::folder().join("templates");
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let template = fs::read_to_string(&path).unwrap();
+        let is_helper = path.file_name() == Some(Path::new("_helpers.tpl").as_os_str());
+        let first = "{{- include \"keepwatch.defaults\" . -}}\n";
+        assert!(is_helper || template.starts_with(first), "{}", path.display());
+    }
+}

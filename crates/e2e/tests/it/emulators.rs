@@ -1,0 +1,125 @@
+//! The life of an `AuditConfig` with Azure's blobs and Google's objects, on servers of other people.
+
+use std::collections::BTreeMap;
+
+use e2e::emulators::azurite::{ACCOUNT, Azurite};
+use e2e::emulators::gcs::Gcs;
+use e2e::fixtures::standalone::{BUCKET, Standalone};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use sink::bucket::{Bucket, Credentials, Provider, Put};
+
+use crate::buckets::{destination, open, run};
+use crate::servers::{fails, record, store};
+
+/// What a store needs, and what it says of what is wrong.
+struct Cloud<'c> {
+    secret_type: &'static str,
+    store: Value,
+    /// Keys that are right.
+    right: Value,
+    /// Keys that are not, and what is said of them.
+    wrong: [(Value, &'static str); 2],
+    /// What is said of a bucket that is not there.
+    missing: &'static str,
+    objects: &'c dyn Fn() -> anyhow::Result<BTreeMap<String, Vec<u8>>>,
+}
+
+#[test]
+fn an_audit_config_lives_with_azure() {
+    let server = Azurite::start(&[BUCKET]).unwrap();
+    let keys = |key: &str| {
+        json!({"azure_storage_account_id": ACCOUNT, "azure_storage_key": key,
+            "azure_storage_environment": "AzureCloud"})
+    };
+    check(&Cloud {
+        secret_type: "AzStorageAccount",
+        store: json!({"objectStoreType": "Azure", "name": "nobody-has-it",
+            "endpoint": server.endpoint()}),
+        right: keys(&Azurite::key()),
+        wrong: [
+            (keys("Y2FuYXJ5"), "the key does not belong to storage account `keepwatch`"),
+            (keys("canary"), "the key of the storage account is not base64"),
+        ],
+        missing: "container `nobody-has-it` does not exist in storage account `keepwatch`",
+        objects: &|| server.objects(BUCKET),
+    });
+}
+
+#[test]
+fn an_audit_config_lives_with_google() {
+    let server = Gcs::start(BUCKET).unwrap();
+    let keys = |account: &str| json!({"project-id": "audit", "service-account.json": account});
+    check(&Cloud {
+        secret_type: "GcpServiceAccountKey",
+        store: json!({"objectStoreType": "GCS", "name": "nobody-has-it",
+            "endpoint": server.endpoint()}),
+        right: keys(&server.account().unwrap()),
+        wrong: [
+            (keys(&server.other_account().unwrap()), "the service account's key is not accepted"),
+            (keys("{\"private_key\":\"canary\"}"), "the service account's key is malformed"),
+        ],
+        missing: "bucket `nobody-has-it` does not exist",
+        objects: &|| server.objects(BUCKET),
+    });
+}
+
+/// Every mistake is named, and put right; what was recorded is there, once, in order, and as the
+/// journal has it.
+fn check(cloud: &Cloud<'_>) {
+    run(async {
+        let folder = tempfile::tempdir().unwrap();
+        let server = Standalone::start(folder.path()).await.unwrap();
+        server.deliver(cloud.secret_type, &cloud.right, &cloud.store).await.unwrap();
+        fails(&server, cloud.missing).await;
+        store(&server, json!({"name": BUCKET})).await;
+        server.wait_status("Success").await.unwrap();
+        record(&server, 30).await;
+        for (keys, said) in &cloud.wrong {
+            server.change("secrets", &json!({"stringData": keys})).await.unwrap();
+            fails(&server, said).await;
+            record(&server, 10).await;
+            server.change("secrets", &json!({"stringData": cloud.right})).await.unwrap();
+            server.wait_status("Success").await.unwrap();
+        }
+        record(&server, 30).await;
+        let (compared, end) = server.stop_and_compare(cloud.objects).await.unwrap();
+        assert!(compared.events() >= 80, "{}", compared.events());
+        assert_eq!(compared.last, end);
+    });
+}
+
+#[test]
+fn azure_keeps_the_first_of_two_objects() {
+    let server = Azurite::start(&[BUCKET]).unwrap();
+    let mut wanted = destination(&server.endpoint(), BUCKET);
+    wanted.provider = Provider::Azure { endpoint: Some(server.endpoint()) };
+    wanted.credentials =
+        Credentials::AzureKey { account: ACCOUNT.to_owned(), key: Azurite::key().into() };
+    keeps_the_first(&open(&wanted));
+    assert_eq!(server.objects(BUCKET).unwrap().len(), 1);
+}
+
+#[test]
+fn google_keeps_the_first_of_two_objects() {
+    let server = Gcs::start(BUCKET).unwrap();
+    let mut wanted = destination(server.endpoint(), BUCKET);
+    wanted.provider = Provider::Gcs { endpoint: Some(server.endpoint().to_owned()) };
+    let json = SecretString::from(server.account().unwrap());
+    wanted.credentials = Credentials::GcpServiceAccount { json };
+    keeps_the_first(&open(&wanted));
+    assert_eq!(server.objects(BUCKET).unwrap().len(), 1);
+}
+
+/// An upload whose answer was lost is made again: the store says that it has it.
+fn keeps_the_first(bucket: &Bucket) {
+    let mut draft = bucket.draft("reader");
+    let event = e2e::fixtures::archive::event(1);
+    assert!(draft.push(1, bucket.now(), event::View::from(&event)));
+    let object = draft.seal(1).unwrap();
+    run(async {
+        assert_eq!(bucket.put(&object).await.unwrap(), Put::Stored);
+        assert_eq!(bucket.put(&object).await.unwrap(), Put::AlreadyThere);
+        assert!(bucket.holds(&object.key).await.unwrap());
+    });
+}

@@ -1,0 +1,436 @@
+//! The chart on a real control plane: installed by Helm, run with the rendered arguments, ConfigMap,
+//! token and rights. A control plane of its own, because the groups can be registered only once.
+
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use e2e::fixtures::https::{self, Target};
+use e2e::fixtures::{Chart, ControlPlane, Pod, Rendered, User, binary, free_port, until};
+use serde_json::{Value, json};
+
+use crate::fixture::{alice, backup, namespace, text};
+
+const FOLDER: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/chart");
+const NAMESPACE: &str = "kasten-io";
+const HOST: &str = "aggregatedapis-svc.kasten-io.svc";
+const SECRET: &str = "secret aggregatedapis-svc-tls -n kasten-io";
+/// A volume of the pod's for events.
+const CLAIM: &str = "audit-share";
+const ACCOUNT: &str = "system:serviceaccount:kasten-io:aggregatedapis-svc";
+
+#[test]
+fn what_the_chart_installs_works_with_no_right_beyond_it() {
+    let plane = ControlPlane::start(Path::new(FOLDER)).unwrap();
+    plane.apply(include_str!("../data/people.yaml")).unwrap();
+    let port = free_port().unwrap();
+    let release = Release::install(&plane, port);
+    let pod = release.rendered.pod().unwrap();
+    let mut running = Pod::start(&plane, "pod", &pod, &binary().unwrap()).unwrap();
+    wait_available(&plane, &mut running);
+
+    let alice = alice(&plane);
+    namespace(&plane, "shop");
+    reaches(&alice);
+    alice.kubectl_with("create -f -", &backup("shop", "first")).unwrap();
+    until("the line of what alice has read", || {
+        Ok(lines(&running).contains("K10Event get applications").then_some(()))
+    })
+    .unwrap();
+
+    audit_configs_are_carried_out(&plane, &running, &alice);
+    a_rotation_is_not_noticed(&plane, &alice, port);
+    release.upgrade(&plane, &["siem.logging.cluster.enabled=false"]);
+    let authority = authority(&plane);
+    assert!(believed(&plane).iter().all(|bundle| *bundle == authority), "an upgrade keeps it");
+    running.process.stop().unwrap();
+    nothing_is_written_once_the_targets_are_off(&plane, &release, &alice);
+    every_right_is_used_and_none_is_missing(&plane, &release.rendered);
+    two_who_start_at_once_agree(&plane, &pod);
+    what_is_uninstalled_lets_go_of_audit_configs(&plane, &release);
+}
+
+/// The chart as Helm has installed it, in front of a port of this machine.
+struct Release {
+    chart: Chart,
+    values: Vec<String>,
+    rendered: Rendered,
+}
+
+impl Release {
+    fn install(plane: &ControlPlane, port: u16) -> Self {
+        let chart = Chart::open(NAMESPACE).unwrap();
+        namespace(plane, NAMESPACE);
+        let label = "pod-security.kubernetes.io/enforce=restricted";
+        plane.admin().kubectl(&format!("label namespace {NAMESPACE} {label}")).unwrap();
+        let values = vec![
+            format!("service.aggregatedApiPort={port}"),
+            format!("service.port={port}"),
+            "clusterName=test".to_owned(),
+            format!("destinations.claims={{{CLAIM}}}"),
+            "destinations.sealAge=1s".to_owned(),
+        ];
+        let rendered = chart.render(&borrowed(&values)).unwrap();
+        let release = Self { chart, values, rendered };
+        release.is_valid(plane);
+        let said = release.chart.install(plane.admin(), &borrowed(&release.values)).unwrap();
+        assert!(said.contains("v1alpha1.vault.kio.kasten.io"), "the notes: {said}");
+        // EndpointSlices may not hold loopback addresses; an external name may.
+        let patch = json!({"spec": {"type": "ExternalName", "externalName": "localhost"}});
+        let line = format!(
+            "patch service aggregatedapis-svc -n {NAMESPACE} --type=merge \
+             --patch-file=/dev/stdin"
+        );
+        plane.admin().kubectl_with(&line, &patch.to_string()).unwrap();
+        release
+    }
+
+    /// kube-apiserver takes every object as it is, and "restricted" takes the pod.
+    fn is_valid(&self, plane: &ControlPlane) {
+        let all = self.rendered.manifest(|_| true);
+        let dry = "apply --dry-run=server --validate=strict -f -";
+        plane.admin().kubectl_with(dry, &all).unwrap();
+        let account = self.rendered.manifest(|object| text(object, "/kind") == "ServiceAccount");
+        // Helm adopts only what bears its name.
+        plane.admin().kubectl_with("apply -f -", &account).unwrap();
+        let pod = self.rendered.pod().unwrap().to_string();
+        plane.admin().kubectl_with(dry, &pod).unwrap();
+        plane.admin().kubectl_with("delete -f -", &account).unwrap();
+    }
+
+    fn upgrade(&self, plane: &ControlPlane, more: &[&str]) {
+        let mut values = borrowed(&self.values);
+        values.extend(more);
+        self.chart.install(plane.admin(), &values).unwrap();
+    }
+}
+
+fn borrowed(values: &[String]) -> Vec<&str> {
+    values.iter().map(String::as_str).collect()
+}
+
+fn wait_available(plane: &ControlPlane, pod: &mut Pod) {
+    until("every APIService is available", || {
+        pod.process.check()?;
+        let services = plane.admin().json("get apiservices -l app.kubernetes.io/name=keepwatch")?;
+        let items = services["items"].as_array().cloned().unwrap_or_default();
+        let available = |item: &Value| {
+            let conditions = item.pointer("/status/conditions").and_then(Value::as_array);
+            conditions
+                .into_iter()
+                .flatten()
+                .any(|one| text(one, "/type") == "Available" && text(one, "/status") == "True")
+        };
+        Ok((items.len() == 6 && items.iter().all(available)).then_some(()))
+    })
+    .unwrap();
+}
+
+/// Waits until alice can read what K10's policy records.
+fn reaches(alice: &User) {
+    until("kubectl reaches the server", || {
+        Ok(alice.try_kubectl("get applications shop -n shop")?.success.then_some(()))
+    })
+    .unwrap();
+}
+
+/// What the container has printed.
+fn lines(pod: &Pod) -> String {
+    std::fs::read_to_string(pod.process.log()).unwrap()
+}
+
+/// The bundle in the Secret.
+fn authority(plane: &ControlPlane) -> String {
+    let secret = plane.admin().json(&format!("get {SECRET}")).unwrap();
+    String::from_utf8(STANDARD.decode(secret["data"]["ca.crt"].as_str().unwrap()).unwrap()).unwrap()
+}
+
+/// The bundles in the APIServices.
+fn believed(plane: &ControlPlane) -> Vec<String> {
+    let line = "get apiservices -l app.kubernetes.io/name=keepwatch";
+    let services = plane.admin().json(line).unwrap();
+    let bundles = services["items"].as_array().unwrap().iter().map(|service| {
+        let bundle = STANDARD.decode(text(service, "/spec/caBundle")).unwrap();
+        String::from_utf8(bundle).unwrap()
+    });
+    bundles.collect()
+}
+
+/// Whether the server at `port` has a certificate that this authority has signed.
+fn is_served(port: u16, authority: &str) -> bool {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let target = Target { address, name: HOST, authority, identity: None, source: None };
+    https::request(&target, "GET /livez", &[], "").is_ok_and(|answer| answer.code == 200)
+}
+
+/// Somebody spoils the certificate: a new one is made, and kubectl never fails while it spreads.
+fn a_rotation_is_not_noticed(plane: &ControlPlane, alice: &User, port: u16) {
+    let old = authority(plane);
+    assert!(is_served(port, &old));
+    let patch = json!({"data": {"tls.crt": STANDARD.encode("nonsense")}}).to_string();
+    let line = format!("patch {SECRET} --type=merge --patch-file=/dev/stdin");
+    plane.admin().kubectl_with(&line, &patch).unwrap();
+    let next = until("the certificate is made anew", || {
+        alice.kubectl("get backupactions -n shop")?;
+        let bundle = authority(plane);
+        // The new authority stands in front of the old one.
+        Ok(bundle.strip_suffix(&old).filter(|new| !new.is_empty()).map(str::to_owned))
+    })
+    .unwrap();
+    until("the new certificate is served", || {
+        alice.kubectl("get backupactions -n shop")?;
+        Ok(is_served(port, &next).then_some(()))
+    })
+    .unwrap();
+    assert!(!is_served(port, &old), "the old one is not served any more");
+    alice.kubectl("get backupactions -n shop").unwrap();
+}
+
+/// A share gets events; a bucket that may not be dialled is Failed, and says why. Both with our own
+/// definitions and with those of K10's that have a status subresource.
+fn audit_configs_are_carried_out(plane: &ControlPlane, pod: &Pod, alice: &User) {
+    plane.apply(&destinations()).unwrap();
+    let share = pod.volumes.join(format!("claim-{CLAIM}"));
+    wait_status(plane, "share", "Success");
+    alice.kubectl("get applications shop -n shop").unwrap();
+    until("an object in the share", || Ok(objects(&share).then_some(()))).unwrap();
+    let why = wait_status(plane, "bucket", "Failed");
+    assert!(why.contains("127.0.0.1"), "{why}");
+
+    for plural in ["auditconfigs", "profiles"] {
+        let patch = json!([{"op": "add", "path": "/spec/versions/0/subresources",
+            "value": {"status": {}}}]);
+        let name = format!("crd {plural}.config.kio.kasten.io");
+        let line = format!("patch {name} --type=json --patch-file=/dev/stdin");
+        plane.admin().kubectl_with(&line, &patch.to_string()).unwrap();
+    }
+    let line = "patch auditconfig bucket -n kasten-io --type=merge --patch-file=/dev/stdin";
+    let patch = json!({"spec": {"profile": {"name": "share"}}}).to_string();
+    plane.admin().kubectl_with(line, &patch).unwrap();
+    wait_status(plane, "bucket", "Success");
+    profiles_say_whether_they_work(plane);
+    plane.admin().kubectl("delete auditconfig bucket -n kasten-io --timeout=60s").unwrap();
+}
+
+/// `kubectl get profiles` showed no STATUS in a cluster.
+fn profiles_say_whether_they_work(plane: &ControlPlane) {
+    let status = |name: &str, wanted: &str, why: &str| {
+        until(&format!("Profile {name} is {wanted}"), || {
+            let profile = plane.admin().json(&format!("get profile {name} -n {NAMESPACE}"))?;
+            let errors = profile["status"]["error"].to_string();
+            let is_there = text(&profile, "/status/validation") == wanted && errors.contains(why);
+            Ok(is_there.then_some(()))
+        })
+        .unwrap();
+    };
+    status("share", "Success", "");
+    status("bucket", "Failed", "127.0.0.1");
+    let line = "patch profile bucket -n kasten-io --type=merge --patch-file=/dev/stdin";
+    let store = json!({"objectStore": {"endpoint": "http://127.0.0.2:9"}});
+    let patch = json!({"spec": {"locationSpec": store}}).to_string();
+    plane.admin().kubectl_with(line, &patch).unwrap();
+    status("bucket", "Failed", "http");
+}
+
+/// Two profiles and an `AuditConfig` of each, with the Secret that one of them needs.
+fn destinations() -> String {
+    let group = "config.kio.kasten.io/v1alpha1";
+    let named = |name: &str| json!({"name": name, "namespace": NAMESPACE});
+    let profile = |name: &str, location: Value| {
+        json!({"apiVersion": group, "kind": "Profile", "metadata": named(name),
+            "spec": {"type": "Location", "locationSpec": location}})
+    };
+    let config = |name: &str| {
+        json!({"apiVersion": group, "kind": "AuditConfig", "metadata": named(name),
+            "spec": {"profile": {"name": name}}})
+    };
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "name": "keys",
+        "namespace": NAMESPACE});
+    let items = [
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": named("keys"),
+            "type": "secrets.kanister.io/aws",
+            "stringData": {"aws_access_key_id": "a", "aws_secret_access_key": "b"}}),
+        profile(
+            "bucket",
+            json!({"type": "ObjectStore", "credential": {
+                "secretType": "AwsAccessKey", "secret": secret},
+                "objectStore": {"objectStoreType": "S3", "name": "audit", "region": "eu-central-1",
+                    "endpoint": "https://127.0.0.1:9"}}),
+        ),
+        profile(
+            "share",
+            json!({"type": "FileStore", "fileStore": {"claimName": CLAIM, "path": ""}}),
+        ),
+        config("bucket"),
+        config("share"),
+    ];
+    json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string()
+}
+
+/// Waits until an `AuditConfig` has this status; the errors in it.
+fn wait_status(plane: &ControlPlane, name: &str, wanted: &str) -> String {
+    until(&format!("AuditConfig {name} is {wanted}"), || {
+        let config = plane.admin().json(&format!("get auditconfig {name} -n {NAMESPACE}"))?;
+        let is_there = text(&config, "/status/validation") == wanted;
+        Ok(is_there.then(|| config["status"]["error"].to_string()))
+    })
+    .unwrap()
+}
+
+/// Whether there is an object of events below a folder.
+fn objects(folder: &Path) -> bool {
+    std::fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| {
+        let path = entry.path();
+        path.to_string_lossy().ends_with(".json.gz") || (path.is_dir() && objects(&path))
+    })
+}
+
+fn nothing_is_written_once_the_targets_are_off(
+    plane: &ControlPlane,
+    release: &Release,
+    alice: &User,
+) {
+    let mut values = borrowed(&release.values);
+    values.push("siem.logging.cluster.enabled=false");
+    values.push("siem.logging.cloud.awsS3.enabled=false");
+    let pod = release.chart.render(&values).unwrap().pod().unwrap();
+    let mut silent = Pod::start(plane, "silent-pod", &pod, &binary().unwrap()).unwrap();
+    wait_available(plane, &mut silent);
+    reaches(alice);
+    let why = wait_status(plane, "share", "Failed");
+    assert!(why.contains("siem.logging.cloud.awsS3.enabled"), "{why}");
+    let share = silent.volumes.join(format!("claim-{CLAIM}"));
+    assert!(!objects(&share), "nothing is uploaded");
+    assert!(silent.process.stop().unwrap().success());
+    assert!(!lines(&silent).contains("K10Event"), "{}", lines(&silent));
+}
+
+/// Compares what kube-apiserver saw the account do with what the chart grants it.
+fn every_right_is_used_and_none_is_missing(plane: &ControlPlane, rendered: &Rendered) {
+    let events = plane.audit_log().matching(|event| text(event, "/user/username") == ACCOUNT);
+    let events = events.unwrap();
+    let mut used = BTreeSet::new();
+    let mut reasons = String::new();
+    for event in &events {
+        let annotations = event.get("annotations").cloned().unwrap_or_default();
+        let annotation = |name: &str| annotations[name].as_str().unwrap_or_default().to_owned();
+        assert_eq!(annotation("authorization.k8s.io/decision"), "allow", "{event}");
+        reasons.push_str(&annotation("authorization.k8s.io/reason"));
+        let word = |pointer: &str| text(event, pointer).to_owned();
+        let (group, mut resource) = (word("/objectRef/apiGroup"), word("/objectRef/resource"));
+        let subresource = word("/objectRef/subresource");
+        if !subresource.is_empty() {
+            resource = format!("{resource}/{subresource}");
+        }
+        for name in [String::new(), word("/objectRef/name")] {
+            used.insert((group.clone(), resource.clone(), word("/verb"), name));
+        }
+    }
+    // The chart has no bindings of the roles for people, and the Job that cleans up has not run yet.
+    let is_own = |role: &&Value| {
+        let name = text(role, "/metadata/name");
+        !name.starts_with("keepwatch-") && !name.contains("-uninstall")
+    };
+    let roles = rendered.of_kind("ClusterRole").chain(rendered.of_kind("Role"));
+    for role in roles.filter(is_own) {
+        for right in rights(role) {
+            assert!(used.contains(&right), "{right:?} is granted and not used");
+        }
+    }
+    for kind in ["ClusterRoleBinding", "RoleBinding"] {
+        for binding in rendered.of_kind(kind).filter(is_own) {
+            let name = text(binding, "/metadata/name");
+            // Role bindings are named with their namespace.
+            let is_used = reasons.contains(&format!("{kind} \"{name}"))
+                || reasons.contains(&format!("{kind} \"{name}/"));
+            assert!(is_used, "{kind} {name} is not used: {reasons}");
+        }
+    }
+}
+
+/// Group, resource, verb and name of everything a role grants.
+fn rights(role: &Value) -> Vec<(String, String, String, String)> {
+    let words = |rule: &Value, key: &str| -> Vec<String> {
+        let words = rule.get(key).and_then(Value::as_array).into_iter().flatten();
+        words.filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let mut rights = Vec::new();
+    for rule in role.get("rules").and_then(Value::as_array).into_iter().flatten() {
+        let mut names = words(rule, "resourceNames");
+        if names.is_empty() {
+            names.push(String::new());
+        }
+        for group in words(rule, "apiGroups") {
+            for resource in words(rule, "resources") {
+                for verb in words(rule, "verbs") {
+                    for name in &names {
+                        let (group, resource) = (group.clone(), resource.clone());
+                        rights.push((group, resource, verb.clone(), name.clone()));
+                    }
+                }
+            }
+        }
+    }
+    rights
+}
+
+/// Two servers that find no Secret end up with the same certificate.
+fn two_who_start_at_once_agree(plane: &ControlPlane, pod: &Value) {
+    plane.admin().kubectl(&format!("delete {SECRET}")).unwrap();
+    let ports = [free_port().unwrap(), free_port().unwrap()];
+    let start = |port: u16| {
+        let mut pod = pod.clone();
+        let arguments = pod.pointer_mut("/spec/containers/0/args").unwrap().as_array_mut().unwrap();
+        for argument in arguments {
+            if argument.as_str().unwrap().starts_with("--secure-port=") {
+                *argument = json!(format!("--secure-port={port}"));
+            }
+        }
+        Pod::start(plane, &format!("twin-{port}"), &pod, &binary().unwrap()).unwrap()
+    };
+    let mut twins = ports.map(start);
+    for port in ports {
+        until("both serve with the certificate in the Secret", || {
+            for twin in &mut twins {
+                twin.process.check()?;
+            }
+            let secret = plane.admin().try_kubectl(&format!("get {SECRET}"))?;
+            Ok((secret.success && is_served(port, &authority(plane))).then_some(()))
+        })
+        .unwrap();
+    }
+    let authority = authority(plane);
+    assert_eq!(authority.matches("BEGIN CERTIFICATE").count(), 1, "{authority}");
+    assert!(believed(plane).iter().all(|bundle| *bundle == authority));
+}
+
+/// The finalizer stayed, and `kubectl delete auditconfig` and the namespace hung for ever.
+fn what_is_uninstalled_lets_go_of_audit_configs(plane: &ControlPlane, release: &Release) {
+    let config = || plane.admin().json(&format!("get auditconfig share -n {NAMESPACE}")).unwrap();
+    let line =
+        format!("patch auditconfig share -n {NAMESPACE} --type=merge --patch-file=/dev/stdin");
+    let finalizers = json!({"metadata": {"finalizers": ["audit.keepwatch.io/delivery"]}});
+    plane.admin().kubectl_with(&line, &finalizers.to_string()).unwrap();
+    let is_hook = |object: &Value| object.pointer("/metadata/annotations/helm.sh~1hook").is_some();
+    let is_account = |object: &Value| is_hook(object) && text(object, "/kind") != "Job";
+    let clean_up = |name: &str| {
+        plane.admin().kubectl_with("apply -f -", &release.rendered.manifest(is_account)).unwrap();
+        let pod = release.rendered.uninstall_pod().unwrap();
+        let mut pod = Pod::start(plane, name, &pod, &binary().unwrap()).unwrap();
+        assert!(pod.process.wait().unwrap().success(), "{}", lines(&pod));
+        lines(&pod)
+    };
+    let said = clean_up("uninstall-too-early");
+    assert!(said.contains("the server is installed"), "{said}");
+    assert!(config()["metadata"]["finalizers"].is_array());
+    release.chart.uninstall(plane.admin()).unwrap();
+    let said = clean_up("uninstall");
+    assert!(said.contains("released 1 AuditConfigs"), "{said}");
+    let config = config();
+    assert!(config["metadata"].get("finalizers").is_none(), "{config}");
+    assert_eq!(text(&config, "/status/validation"), "Failed");
+    let line = format!("delete auditconfig share -n {NAMESPACE} --timeout=10s");
+    plane.admin().kubectl(&line).unwrap();
+}

@@ -1,0 +1,39 @@
+//! The e2e suite: Keepwatch behind a real kube-apiserver, used with stock clients.
+//!
+//! One control plane and one Keepwatch serve all tests. Most share them; a test that stops a
+//! server or changes what the cluster trusts has them to itself.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod audit_configs;
+mod audit_events;
+mod aws_credentials;
+mod buckets;
+mod chart;
+mod chart_values;
+mod chart_variations;
+mod clients;
+mod costly_requests;
+mod destination_recovery;
+mod emulators;
+mod fixture;
+mod installed;
+mod kinds;
+mod log_collectors;
+mod memory;
+mod notifiers;
+mod oracle;
+mod other_domain;
+mod playbooks;
+mod restarts;
+mod sample_apiserver;
+mod secret_leaks;
+mod servers;
+mod standalone;
+mod trust;
+mod unread_answers;

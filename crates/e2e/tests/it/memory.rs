@@ -1,0 +1,96 @@
+//! What is deleted is gone from the memory too: the keys of a bucket nobody delivers to any more.
+//!
+//! Every page that the running server can read is searched for them in the clear, by root: the server
+//! does not let anybody else look. Their base64, as a Secret is written in JSON, is not looked for: it
+//! may lie in buffers that others have freed (hyper, rustls, `serde_json`) until they are used again.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use e2e::emulators::s3::S3Server;
+use e2e::fixtures::standalone::{BUCKET, NAME, NAMESPACE, Standalone, keys, send, wait};
+use memchr::memmem;
+use serde_json::json;
+
+use crate::buckets::run;
+
+const CANARY: &str = "canary-in-memory/5hJ+wQz8";
+/// Bytes that are looked at at a time, and of which the next ones begin earlier, so that no border goes
+/// through the canary.
+const CHUNK: u64 = 1 << 20;
+const OVERLAP: u64 = 128;
+
+/// Where something is in the memory of a process: in which mapping, and what stands around it.
+fn copies(process: u32, wanted: &str) -> Vec<String> {
+    let maps = std::fs::read_to_string(format!("/proc/{process}/maps"));
+    let memory = File::open(format!("/proc/{process}/mem"));
+    let (maps, memory) = maps.and_then(|maps| Ok((maps, memory?))).unwrap_or_else(|error| {
+        panic!("only root can read the memory of the server, and this test has to: {error}")
+    });
+    let mut found = Vec::new();
+    let mut bytes_read = 0;
+    let mut chunk = vec![0; usize::try_from(CHUNK).unwrap()];
+    for line in maps.lines() {
+        let mut words = line.split_whitespace();
+        let (range, rights) = (words.next().unwrap(), words.next().unwrap());
+        // Some pages of the kernel's own are in no file.
+        if !rights.starts_with('r') || line.contains("[v") {
+            continue;
+        }
+        let (start, end) = range.split_once('-').unwrap();
+        let number = |text| u64::from_str_radix(text, 16).unwrap();
+        let end = number(end);
+        for at in (number(start)..end).step_by(usize::try_from(CHUNK - OVERLAP).unwrap()) {
+            let len = usize::try_from(CHUNK.min(end - at)).unwrap();
+            // A mapping may go away meanwhile.
+            let Ok(len) = memory.read_at(&mut chunk[..len], at) else { break };
+            bytes_read += len;
+            for place in memmem::find_iter(&chunk[..len], wanted) {
+                let around = place.saturating_sub(100)..(place + 100).min(len);
+                let text = String::from_utf8_lossy(&chunk[around]).into_owned();
+                found.push(format!("{:x} in {line}: {text:?}", at + place as u64));
+            }
+        }
+    }
+    assert!(bytes_read > 4 << 20, "only {bytes_read} bytes could be read");
+    found
+}
+
+#[test]
+fn deleted_keys_of_a_bucket_are_gone_from_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = S3Server::start(None).unwrap();
+    good.make_bucket(BUCKET, false).unwrap();
+    good.make_user("AKIAMEMORY", CANARY).unwrap();
+    run(async {
+        let server = Standalone::start(folder.path()).await.unwrap();
+        server.deliver_to(&good.endpoint(), BUCKET, &keys("AKIAMEMORY", "not-yet")).await.unwrap();
+        server.wait_status("Failed").await.unwrap();
+        // As kubectl writes it: nobody but the server has it in the clear.
+        let patch = json!({"data": {"aws_secret_access_key": STANDARD.encode(CANARY)}});
+        server.change("secrets", &patch).await.unwrap();
+        server.wait_status("Success").await.unwrap();
+        wait("something is delivered", async || {
+            Ok((server.progress().await?.delivered > 0).then_some(()))
+        })
+        .await
+        .unwrap();
+        assert!(!copies(server.process.id(), CANARY).is_empty(), "keys in use are not found");
+
+        server.leave().await.unwrap();
+        for path in [
+            format!("/apis/config.kio.kasten.io/v1alpha1/namespaces/{NAMESPACE}/profiles/{NAME}"),
+            format!("/api/v1/namespaces/{NAMESPACE}/secrets/{NAME}"),
+        ] {
+            assert_eq!(send(&server.admin, "DELETE", &path, None).await.unwrap().0, 200);
+        }
+        let mut left = Vec::new();
+        let gone = wait("the keys are gone", async || {
+            left = copies(server.process.id(), CANARY);
+            Ok(left.is_empty().then_some(()))
+        });
+        assert!(gone.await.is_ok(), "{} are left:\n{}", left.len(), left.join("\n"));
+    });
+}

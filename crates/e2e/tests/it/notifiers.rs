@@ -1,0 +1,235 @@
+//! Notifiers with the receivers of other people: over TLS by an authority of one's own, and a real
+//! Alertmanager.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use e2e::fixtures::alertmanager::Alertmanager;
+use e2e::fixtures::standalone::{NAMESPACE, Standalone, send, wait};
+use e2e::fixtures::until;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use serde_json::{Value, json};
+use testkit::pki::Authority;
+use testkit::receiver::{Received, Receiver};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use crate::buckets::run;
+use crate::fixture::{bob, executor, shared, text};
+
+const GROUP: &str = "siem.keepwatch.io/v1alpha1";
+const SIGNING_KEY: &str = "the-key-that-signs-notifications";
+const REPOSITORIES: &str =
+    "/apis/repositories.kio.kasten.io/v1alpha1/namespaces/kasten-io/storagerepositories";
+
+/// A receiver behind TLS.
+struct TlsReceiver {
+    receiver: Receiver,
+    address: SocketAddr,
+    authority: Authority,
+    _running: JoinSet<()>,
+}
+
+impl TlsReceiver {
+    async fn start() -> Self {
+        let (receiver, authority) = (Receiver::start().await.unwrap(), Authority::new("receivers"));
+        let identity = authority.server();
+        let certificate = CertificateDer::from_pem_slice(identity.certificate.as_bytes()).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let behind = receiver.url().replace("http://", "");
+        let mut running = JoinSet::new();
+        running.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let (acceptor, behind) = (acceptor.clone(), behind.clone());
+                connections.spawn(async move {
+                    let mut outside = acceptor.accept(stream).await?;
+                    let mut inside = TcpStream::connect(behind).await?;
+                    tokio::io::copy_bidirectional(&mut outside, &mut inside).await
+                });
+            }
+        });
+        Self { receiver, address, authority, _running: running }
+    }
+
+    fn spec(&self, authority: &Authority) -> Value {
+        let key = json!({"namespace": NAMESPACE, "name": "on-call", "key": "signing-key"});
+        json!({"type": "Webhook", "url": format!("https://{}/hook", self.address),
+            "secretRef": key, "caBundle": authority.pem()})
+    }
+
+    /// Of what was received, the begin of the signal of this user.
+    fn opened(&self, user: &str) -> Option<Received> {
+        self.receiver.received().into_iter().find(|received| {
+            let body: Value = serde_json::from_slice(&received.body).unwrap_or_default();
+            body["event"] == "opened" && body["signal"]["spec"]["actor"]["username"] == user
+        })
+    }
+}
+
+fn object(kind: &str, name: &str, spec: &Value) -> Value {
+    json!({"apiVersion": GROUP, "kind": kind, "metadata": {"name": name}, "spec": spec})
+}
+
+fn secret() -> Value {
+    json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "on-call",
+        "namespace": NAMESPACE}, "stringData": {"signing-key": SIGNING_KEY}})
+}
+
+fn repository(name: &str) -> Value {
+    json!({"apiVersion": "repositories.kio.kasten.io/v1alpha1", "kind": "StorageRepository",
+        "metadata": {"name": name, "namespace": NAMESPACE}, "spec": {"disableMaintenance": false}})
+}
+
+/// A signal of high severity, by `name`.
+async fn tamper(server: &Standalone, name: &str) {
+    let (code, said) =
+        send(&server.worker, "POST", REPOSITORIES, Some(&repository(name))).await.unwrap();
+    assert_eq!(code, 201, "{said}");
+    let person = server.endpoint_of(name, &["k10:admins"]).unwrap();
+    let off = json!({"spec": {"disableMaintenance": true}});
+    let path = format!("{REPOSITORIES}/{name}");
+    let (code, said) = send(&person, "PATCH", &path, Some(&off)).await.unwrap();
+    assert_eq!(code, 200, "{said}");
+}
+
+async fn make(server: &Standalone, path: &str, object: &Value) {
+    let (code, said) = send(&server.admin, "POST", path, Some(object)).await.unwrap();
+    assert_eq!(code, 201, "{path}: {said}");
+}
+
+/// Waits for a state of a notifier; what its last error says.
+async fn becomes(server: &Standalone, name: &str, state: &str) -> String {
+    let path = format!("/apis/{GROUP}/notifiers/{name}");
+    let mut status = Value::Null;
+    let what = format!("{name} is {state}");
+    let found = wait(&what, async || {
+        status = send(&server.admin, "GET", &path, None).await?.1["status"].take();
+        Ok((status["state"] == state).then(|| text(&status, "/lastError").to_owned()))
+    });
+    found.await.unwrap_or_else(|error| panic!("{error:#}: {status}"))
+}
+
+#[test]
+fn a_webhook_over_tls_gets_signals_once_its_authority_is_named() {
+    run(async {
+        let folder = tempfile::tempdir().unwrap();
+        let receiver = TlsReceiver::start().await;
+        let server = Standalone::start(folder.path()).await.unwrap();
+        make(&server, &format!("/api/v1/namespaces/{NAMESPACE}/secrets"), &secret()).await;
+        let wrong = receiver.spec(&Authority::new("others"));
+        let notifiers = format!("/apis/{GROUP}/notifiers");
+        make(&server, &notifiers, &object("Notifier", "hook", &wrong)).await;
+        tamper(&server, "erin").await;
+        // People hear the same whatever the reason: an address is not theirs to explore.
+        assert_eq!(becomes(&server, "hook", "failing").await, "no answer");
+        let log = std::fs::read_to_string(server.process.log()).unwrap();
+        assert!(log.contains("invalid peer certificate") && !log.contains(SIGNING_KEY), "{log}");
+        assert!(receiver.receiver.received().is_empty(), "a stranger was trusted");
+
+        let right = json!({"spec": {"caBundle": receiver.authority.pem()}});
+        let path = format!("{notifiers}/hook");
+        assert_eq!(send(&server.admin, "PATCH", &path, Some(&right)).await.unwrap().0, 200);
+        becomes(&server, "hook", "active").await;
+        let test = format!("{notifiers}/hook/test");
+        let opened = receiver.opened("erin").unwrap();
+        assert!(!opened.header("webhook-signature").is_empty(), "{opened:?}");
+        let (code, said) = send(&server.admin, "POST", &test, Some(&json!({}))).await.unwrap();
+        assert_eq!(code, 200, "{said}");
+    });
+}
+
+#[test]
+fn a_notifier_in_the_cluster_reads_its_secret_from_kube_apiserver() {
+    let (plane, _keepwatch) = shared();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let receiver = runtime.block_on(TlsReceiver::start());
+    let admin = plane.admin();
+    admin.kubectl_with("create -f -", &secret().to_string()).unwrap();
+    let spec = receiver.spec(&receiver.authority);
+    admin.kubectl_with("create -f -", &object("Notifier", "hook", &spec).to_string()).unwrap();
+    let test = format!("create --raw /apis/{GROUP}/notifiers/hook/test -f /dev/null");
+    until("a sample is sent", || Ok(admin.try_kubectl(&test)?.success.then_some(()))).unwrap();
+    // Beside it comes what is open of other tests.
+    assert!(!receiver.receiver.received().is_empty());
+
+    executor(&plane).kubectl_with("create -f -", &repository("notified").to_string()).unwrap();
+    let off = r#"{"spec":{"disableMaintenance":true}}"#;
+    let line = format!("patch storagerepository notified -n {NAMESPACE} --type=merge -p {off}");
+    let frank = plane.user("frank", Some("k10:admins"));
+    frank.kubectl(&line).unwrap();
+    until("frank's signal is sent", || Ok(receiver.opened("frank").map(drop))).unwrap();
+    let table = admin.kubectl("get notifiers").unwrap();
+    assert!(table.contains("hook") && table.contains("Webhook"), "{table}");
+    // A user who may not read the Secret may not have it used either.
+    let refused = bob(&plane)
+        .try_kubectl_with("create -f -", &object("Notifier", "borrowed", &spec).to_string())
+        .unwrap();
+    assert!(refused.err.contains("Forbidden"), "{refused:?}");
+    admin.kubectl("delete notifier hook").unwrap();
+}
+
+#[test]
+fn a_real_alertmanager_has_one_alert_for_each_signal_with_its_severity_of_now() {
+    run(async {
+        let folder = tempfile::tempdir().unwrap();
+        let alertmanager = Alertmanager::start(folder.path()).unwrap();
+        let server = Standalone::start(folder.path()).await.unwrap();
+        let spec =
+            json!({"type": "Alertmanager", "url": alertmanager.url(), "minSeverity": "medium"});
+        make(&server, &format!("/apis/{GROUP}/notifiers"), &object("Notifier", "am", &spec)).await;
+        tamper(&server, "erin").await;
+        expire(&server, 0..4).await;
+        has_alerts(&alertmanager, &["erin high", "grace high"]).await;
+        // With the fifth it is critical: the alert of before ends, and another one begins.
+        expire(&server, 4..5).await;
+        has_alerts(&alertmanager, &["erin high", "grace critical"]).await;
+        let test = format!("/apis/{GROUP}/notifiers/am/test");
+        let (code, said) = send(&server.admin, "POST", &test, Some(&json!({}))).await.unwrap();
+        assert_eq!(code, 200, "{said}");
+    });
+}
+
+/// Grace lets backups expire.
+async fn expire(server: &Standalone, numbers: std::ops::Range<u32>) {
+    let contents = "/apis/apps.kio.kasten.io/v1alpha1/restorepointcontents";
+    let grace = server.endpoint_of("grace", &["k10:admins"]).unwrap();
+    for number in numbers {
+        let name = format!("content-{number}");
+        let content = json!({"apiVersion": "apps.kio.kasten.io/v1alpha1",
+            "kind": "RestorePointContent", "metadata": {"name": name}, "spec": {}});
+        let (code, said) = send(&server.worker, "POST", contents, Some(&content)).await.unwrap();
+        assert_eq!(code, 201, "{said}");
+        let past = json!({"spec": {"expiresAt": "2020-01-01T00:00:00Z"}});
+        let path = format!("{contents}/{name}");
+        assert_eq!(send(&grace, "PATCH", &path, Some(&past)).await.unwrap().0, 200);
+    }
+}
+
+/// Waits until these are the alerts that have not ended, by user and severity.
+async fn has_alerts(alertmanager: &Alertmanager, expected: &[&str]) {
+    let mut found: Vec<String> = Vec::new();
+    let reached = wait("the alerts", async || {
+        let alerts = alertmanager.alerts()?;
+        let label = |alert: &Value, name: &str| text(alert, &format!("/labels/{name}")).to_owned();
+        let line = |alert: &Value| format!("{} {}", label(alert, "user"), label(alert, "severity"));
+        found = alerts.iter().map(line).collect();
+        found.sort();
+        Ok((found == expected).then_some(()))
+    });
+    let reached = reached.await;
+    assert!(reached.is_ok(), "{found:?}");
+}

@@ -1,0 +1,203 @@
+//! A K10 that is installed elsewhere: its groups end in another domain, and it is in another
+//! namespace. A control plane of its own, so that kubectl's short names stay unambiguous elsewhere.
+
+use std::path::Path;
+use std::process::Command;
+
+use e2e::fixtures::{Chart, ControlPlane, Keepwatch, Rendered, User, binary, until};
+use serde_json::{Value, json};
+
+use crate::chart::rights;
+use crate::fixture::{namespace, text};
+
+const FOLDER: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/elsewhere");
+const NAMESPACE: &str = "team-backup";
+const DOMAIN: &str = "kio.team.backup";
+const ACTIONS: &str = "actions.kio.team.backup/v1alpha1";
+
+/// Everybody here may do everything in the groups of the other domain.
+const PEOPLE: &str = "\
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: team-backup}
+rules:
+- apiGroups: [actions.kio.team.backup, apps.kio.team.backup]
+  resources: ['*']
+  verbs: ['*']
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: team-backup}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: team-backup}
+subjects:
+- {apiGroup: rbac.authorization.k8s.io, kind: Group, name: team}
+- {apiGroup: rbac.authorization.k8s.io, kind: Group, name: 'system:serviceaccounts:team-backup'}
+- {apiGroup: rbac.authorization.k8s.io, kind: Group, name: 'system:serviceaccounts:kasten-io'}
+";
+
+#[test]
+fn kubectl_works_with_another_domain_and_what_it_does_is_on_record() {
+    let plane = ControlPlane::start(Path::new(FOLDER)).unwrap();
+    plane.apply(PEOPLE).unwrap();
+    let keepwatch =
+        Keepwatch::start_elsewhere(&plane, &policy_of_the_chart(), DOMAIN, NAMESPACE).unwrap();
+    namespace(&plane, "shop");
+    let carol = plane.user("carol", Some("team"));
+    namespaces_become_applications(&carol);
+
+    carol.kubectl_with("create -f -", &backup("shop")).unwrap();
+    let got = carol.json("get backupactions shop-1 -n shop").unwrap();
+    assert_eq!(text(&got, "/apiVersion"), ACTIONS);
+    let explained = carol.kubectl("explain backupactions.spec.subject.name").unwrap();
+    assert!(explained.contains("GROUP:      actions.kio.team.backup\n"), "{explained}");
+    assert!(explained.contains("Name of the object."), "{explained}");
+    let event = keepwatch.audit_log().find("the create", |event| {
+        text(event, "/ObjectRef/Resource") == "backupactions" && text(event, "/Verb") == "create"
+    });
+    let event = event.unwrap();
+    assert_eq!(text(&event, "/ObjectRef/APIGroup"), "actions.kio.team.backup");
+    assert_eq!(text(&event, "/ResponseObject/apiVersion"), ACTIONS);
+    assert_eq!(text(&event, "/User/username"), "carol");
+
+    only_the_other_namespace_is_k10s(&plane, &carol);
+}
+
+/// The extended policy, as the chart moves it.
+fn policy_of_the_chart() -> String {
+    let values = ["useNamespacedAPI=true", "auditPolicy.name=extended"];
+    let rendered = Chart::open(NAMESPACE).unwrap().render(&values).unwrap();
+    let policy = rendered.of_kind("ConfigMap").next().unwrap();
+    text(policy, "/data/agg-audit-policy.yaml").to_owned()
+}
+
+fn namespaces_become_applications(carol: &User) {
+    until("the application of a namespace", || {
+        Ok(carol
+            .try_kubectl("get applications.apps.kio.team.backup shop -n shop")?
+            .success
+            .then_some(()))
+    })
+    .unwrap();
+    let own = carol.try_kubectl(&format!("get applications -n {NAMESPACE}")).unwrap();
+    assert!(own.err.contains("No resources found"), "K10's own is no application: {own:?}");
+}
+
+fn only_the_other_namespace_is_k10s(plane: &ControlPlane, carol: &User) {
+    namespace(plane, "kasten-io");
+    let report = |namespace| action("ReportAction", namespace, &json!({"statsIntervalDays": 1}));
+    let refused = carol.try_kubectl_with("create -f -", &report("kasten-io")).unwrap();
+    assert!(refused.err.contains("must be K10's namespace, \"team-backup\""), "{refused:?}");
+    carol.kubectl_with("create -f -", &report(NAMESPACE)).unwrap();
+
+    let account = |namespace: &str| {
+        let group = format!("system:serviceaccounts:{namespace}");
+        plane.user(&format!("system:serviceaccount:{namespace}:executor-svc"), Some(&group))
+    };
+    let stage = action("StageAction", NAMESPACE, &json!({}));
+    let refused = account("kasten-io").try_kubectl_with("create -f -", &stage).unwrap();
+    assert!(refused.err.contains("group system:serviceaccounts:team-backup"), "{refused:?}");
+    account(NAMESPACE).kubectl_with("create -f -", &stage).unwrap();
+}
+
+fn backup(namespace: &str) -> String {
+    action("BackupAction", namespace, &json!({"subject": {"name": namespace}}))
+}
+
+fn action(kind: &str, namespace: &str, spec: &Value) -> String {
+    let metadata = json!({"name": format!("{namespace}-1"), "namespace": namespace});
+    json!({"apiVersion": ACTIONS, "kind": kind, "metadata": metadata, "spec": spec}).to_string()
+}
+
+#[test]
+fn a_namespaced_api_moves_the_aggregated_groups_and_nothing_else() {
+    let usual = Chart::open(NAMESPACE).unwrap().render(&[]).unwrap();
+    for policy in ["k10", "extended"] {
+        let name = format!("auditPolicy.name={policy}");
+        let values = ["useNamespacedAPI=true", name.as_str()];
+        let rendered = Chart::open(NAMESPACE).unwrap().render(&values).unwrap();
+        let arguments = rendered.arguments().unwrap();
+        let flag = "--k10-api-domain=kio.team.backup";
+        assert!(arguments.iter().any(|one| one == flag), "{arguments:?}");
+        assert!(!arguments.iter().any(|one| one.starts_with("--k10-namespace")), "{arguments:?}");
+
+        let moved = |name: &String| name.replace("kio.kasten.io", DOMAIN);
+        let names: Vec<String> = usual.names().iter().map(moved).collect();
+        assert_eq!(rendered.names(), names);
+        let config = |right: &String| right.contains("config.kio.kasten.io");
+        let expected: Vec<String> = rights(&usual)
+            .iter()
+            .map(|right| if config(right) { right.clone() } else { moved(right) })
+            .collect();
+        assert_eq!(rights(&rendered), expected);
+        assert_eq!(explained(&rendered, DOMAIN), explained_by_name(policy));
+    }
+    let both = ["useNamespacedAPI=true", "k10Namespace=kasten-two"];
+    let rendered = Chart::open("kasten-io").unwrap().render(&both).unwrap();
+    let arguments = rendered.arguments().unwrap();
+    for flag in ["--k10-api-domain=kio.kasten.two", "--k10-namespace=kasten-two"] {
+        assert!(arguments.iter().any(|one| one == flag), "{arguments:?}");
+    }
+    let destinations = rendered
+        .of_kind("Role")
+        .find(|role| text(role, "/metadata/name") == "aggregatedapis-svc-destinations");
+    assert_eq!(text(destinations.unwrap(), "/metadata/namespace"), "kasten-two");
+}
+
+#[test]
+fn a_namespaced_api_in_k10s_usual_namespace_is_the_usual_one() {
+    let chart = Chart::open("kasten-io").unwrap();
+    let mut objects = chart.render(&["useNamespacedAPI=true"]).unwrap().objects;
+    for object in &mut objects {
+        if let Some(arguments) = object.pointer_mut("/spec/template/spec/containers/0/args") {
+            let arguments = arguments.as_array_mut().unwrap();
+            arguments.retain(|one| one != "--k10-api-domain=kio.kasten.io");
+        }
+    }
+    assert_eq!(objects, chart.render(&[]).unwrap().objects);
+}
+
+/// What the policy of a rendered chart decides about requests to every group of K10's below a
+/// domain, one answer a line.
+fn explained(rendered: &Rendered, domain: &str) -> String {
+    let policy = rendered.of_kind("ConfigMap").next().unwrap();
+    let policy = text(policy, "/data/agg-audit-policy.yaml");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), policy).unwrap();
+    explain(file.path().to_str().unwrap(), "kio.kasten.io", domain)
+}
+
+/// What the same built-in policy decides when the binary itself moves it.
+fn explained_by_name(policy: &str) -> String {
+    explain(policy, DOMAIN, DOMAIN)
+}
+
+fn explain(policy: &str, built_in_domain: &str, domain: &str) -> String {
+    let mut requests = String::new();
+    for (group, resource) in [
+        (format!("actions.{domain}"), "runactions"),
+        (format!("apps.{domain}"), "restorepoints"),
+        (format!("repositories.{domain}"), "storagerepositories"),
+        (format!("vault.{domain}"), "passkeys"),
+        (format!("dr.{domain}"), "kastendrrestores"),
+        ("config.kio.kasten.io".to_owned(), "auditconfigs"),
+        ("actions.elsewhere.io".to_owned(), "runactions"),
+    ] {
+        for verb in ["create", "get", "deletecollection"] {
+            let request = json!({"user": "alice", "verb": verb, "resourceRequest": true,
+                "apiGroup": group, "apiVersion": "v1alpha1", "resource": resource});
+            requests += &(request.to_string() + "\n");
+        }
+    }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), requests).unwrap();
+    let output = Command::new(binary().unwrap())
+        .args(["policy", "explain", "--policy", policy, "--k10-api-domain", built_in_domain])
+        .arg("--requests")
+        .arg(file.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let answers = String::from_utf8(output.stdout).unwrap();
+    assert!(answers.lines().next().unwrap().contains(r#""level":"RequestResponse""#), "{answers}");
+    answers
+}

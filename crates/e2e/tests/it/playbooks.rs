@@ -1,0 +1,306 @@
+//! Attacks on backups, and work that looks like them, on a server as it runs: which signals there
+//! are afterwards.
+//!
+//! The same scenarios as on recorded events (`detect`, `tests/it/playbooks`), here with requests of
+//! users with certificates, in front of a standalone server and behind a real kube-apiserver. What
+//! the server finds while it happens, `keepwatch detect` must find in the lines that it wrote.
+
+mod player;
+mod scenarios;
+mod script;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use e2e::fixtures::load_client::Endpoint;
+use e2e::fixtures::standalone::Standalone;
+use e2e::fixtures::{ControlPlane, Keepwatch, binary, until};
+use event::Timestamp;
+use memchr::memmem;
+use serde_json::{Value, json};
+use testkit::pki::Identity;
+
+use player::{Found, Player, detect, lines};
+use scenarios::{
+    ACTS, AROUND, Act, BELOW, EXCESSIVE, NAMESPACES, NOTHING, Place, SLOW, SPREAD, signals,
+};
+use script::{Person, requests};
+
+use crate::audit_configs::DEFINITIONS;
+use crate::buckets::run;
+use crate::fixture::alone;
+
+#[test]
+fn what_k10_documents_is_less_than_excessive_below_its_threshold() {
+    check(&BELOW);
+}
+
+#[test]
+fn what_k10_documents_is_found_at_its_threshold() {
+    check(&EXCESSIVE);
+}
+
+#[test]
+fn k10_itself_dry_runs_and_reading_raise_nothing() {
+    check(&NOTHING);
+}
+
+#[test]
+fn attacks_that_are_spread_over_users_are_found() {
+    check(&SPREAD);
+}
+
+#[test]
+fn what_is_done_around_a_deletion_is_found() {
+    check(&AROUND);
+}
+
+#[test]
+fn restore_points_that_go_with_their_namespace_have_a_rule_of_their_own() {
+    check(&NAMESPACES);
+}
+
+/// Plays an act against a standalone server.
+fn check(act: &Act) {
+    let folder = tempfile::tempdir().unwrap();
+    let scripts: Vec<&str> = act.scenarios.iter().map(|scenario| scenario.script).collect();
+    let expected = expected(act, |_| true);
+    let flags = [format!("--policy={}", act.policy)];
+    let found = play_alone(folder.path(), &flags, &scripts, &expected);
+    check_signals(act.name, &expected, &found);
+    let file = written(folder.path(), |_| true);
+    check_lines(act.name, &found, &file);
+}
+
+/// Starts a standalone server, plays, and ends it.
+fn play_alone(folder: &Path, flags: &[String], scripts: &[&str], expected: &[&str]) -> Vec<Found> {
+    run(async {
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        let mut server = Standalone::start_with(folder, &flags, &[]).await.unwrap();
+        let connect = |person: &Person| server.endpoint_of(&person.name, &person.groups);
+        let found = Player::new(&connect).play(scripts, expected).await.unwrap();
+        assert!(server.process.stop().unwrap().success(), "it did not end in order");
+        found
+    })
+}
+
+/// A file with the lines that a standalone server has printed, as far as they are wanted.
+fn written(folder: &Path, is_wanted: impl Fn(&str) -> bool) -> PathBuf {
+    let log = std::fs::read_to_string(folder.join("keepwatch.log")).unwrap();
+    let lines = log.split_inclusive('\n').filter(|line| line.starts_with('{') && is_wanted(line));
+    let file = folder.join("lines.json");
+    std::fs::write(&file, lines.collect::<String>()).unwrap();
+    file
+}
+
+#[test]
+fn kube_apiserver_in_front_changes_nothing() {
+    let (plane, mut keepwatch) = alone();
+    let home = keepwatch.data_folder().to_owned();
+    let played = play_all(&plane, &mut keepwatch);
+    keepwatch.move_to(&home).unwrap();
+    keepwatch.wait_available(&plane).unwrap();
+    for (act, found, lines) in played.unwrap() {
+        check_signals(act.name, &expected(act, |place| place == Place::Everywhere), &found);
+        check_lines(act.name, &found, &lines);
+    }
+}
+
+/// Plays each act against a Keepwatch with an empty store; what it found, and where its lines are.
+fn play_all(
+    plane: &ControlPlane,
+    keepwatch: &mut Keepwatch,
+) -> anyhow::Result<Vec<(&'static Act, Vec<Found>, PathBuf)>> {
+    let connect = |person: &Person| {
+        let Identity { certificate, key } = plane.identity(&person.name, &person.groups);
+        Endpoint::new(plane.address(), "localhost", plane.authority(), &certificate, &key)
+    };
+    let mut played = Vec::new();
+    for act in ACTS {
+        keepwatch.move_to(&plane.folder().join("playbooks").join(act.name))?;
+        let scenarios = act.scenarios.iter().filter(|scenario| scenario.place == Place::Everywhere);
+        let scripts: Vec<&str> = scenarios.map(|scenario| scenario.script).collect();
+        let expected = expected(act, |place| place == Place::Everywhere);
+        let found = run(Player::new(&connect).play(&scripts, &expected))?;
+        played.push((act, found, keepwatch.audit_log().path().to_owned()));
+    }
+    Ok(played)
+}
+
+#[test]
+fn what_kube_apiserver_answers_itself_is_found_in_its_own_log() {
+    let (plane, _keepwatch) = alone();
+    plane.apply(DEFINITIONS).unwrap();
+    let admin = plane.admin();
+    let defined = "customresourcedefinition auditconfigs.config.kio.kasten.io";
+    admin.kubectl(&format!("wait --for=condition=Established {defined} --timeout=60s")).unwrap();
+    let config = json!({"apiVersion": "config.kio.kasten.io/v1alpha1", "kind": "AuditConfig",
+        "metadata": {"name": "turned", "namespace": "kasten-io"},
+        "spec": {"profile": {"name": "nowhere", "namespace": ""}}});
+    plane.apply(&config.to_string()).unwrap();
+    let (eve, mallory) = (plane.user("eve", Some("k10:admins")), plane.user("mal", None));
+    let mine = r#"{"spec":{"profile":{"name":"mine"}}}"#;
+    let patch = format!("patch auditconfig turned -n kasten-io --type=merge -p {mine}");
+    eve.kubectl(&patch).unwrap();
+    eve.kubectl("delete auditconfig turned -n kasten-io --timeout=60s").unwrap();
+    for number in 0..5 {
+        let line = format!("delete restorepoints.apps.kio.kasten.io rp-{number} -n default");
+        let refused = mallory.try_kubectl(&line).unwrap();
+        assert!(refused.err.contains("Forbidden"), "{refused:?}");
+    }
+    let expected =
+        ["high kasten-auditconfig-changed eve 2", "medium kasten-refused-attempts mal 5"];
+    until("kube-apiserver's own log has it all", || {
+        let mut found = detect(&binary()?, plane.audit_log().path())?;
+        found.retain(|found| [" eve ", " mal "].iter().any(|user| found.line.contains(user)));
+        Ok((lines(&found) == expected).then_some(()))
+    })
+    .unwrap();
+}
+
+#[test]
+fn attacks_over_days_are_found_in_events_that_are_days_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let scripts: Vec<&str> = SLOW.iter().map(|slow| slow.script).collect();
+    play_alone(folder.path(), &["--policy=k10".to_owned()], &scripts, &[]);
+    for slow in SLOW {
+        let users: Vec<String> = requests(slow.script)
+            .iter()
+            .map(|request| format!("\"User\":{{\"username\":\"{}\"", request.person.name))
+            .collect();
+        let file = written(folder.path(), |line| users.iter().any(|user| line.contains(user)));
+        move_apart(&file, |index| slow.step * index);
+        let found = detect(&binary().unwrap(), &file).unwrap();
+        check_signals(slow.script, &signals(slow.signals), &found);
+    }
+}
+
+#[test]
+fn a_heartbeat_that_stops_is_found_and_one_that_is_late_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--policy=k10".to_owned(), "--heartbeat=20ms".to_owned()];
+    play_alone(folder.path(), &flags, &[], &[]);
+    let silent = "high keepwatch-heartbeat-silent keepwatch 1";
+    for (pause, expected) in [(8, ""), (15, silent)] {
+        let file = written(folder.path(), |line| line.contains("\"Verb\":\"heartbeat\""));
+        move_apart(&file, |index| if index < 5 { index } else { index + pause });
+        check_signals(
+            "heartbeats",
+            &signals(expected),
+            &detect(&binary().unwrap(), &file).unwrap(),
+        );
+    }
+}
+
+/// Moves the events of a file apart: each to so many minutes after the first.
+fn move_apart(file: &Path, minutes: impl Fn(i64) -> i64) {
+    let text = std::fs::read_to_string(file).unwrap();
+    let count = i64::try_from(text.lines().count()).unwrap();
+    assert!(count > 4, "{count} lines");
+    let mut moved = String::new();
+    for (index, line) in (0..).zip(text.lines()) {
+        let event: Value = serde_json::from_str(line).unwrap();
+        let mut line = line.to_owned();
+        for key in ["timestamp", "RequestReceivedTimestamp", "StageTimestamp"] {
+            let old = event[key].as_str().unwrap();
+            // Back in time, since the future is not believed.
+            let minutes = minutes(index) - minutes(count);
+            let new = Timestamp::parse(old).unwrap().as_micros() + minutes * 60_000_000;
+            let (old, new) = (format!("\"{key}\":\"{old}\""), Timestamp::from_micros(new));
+            line = line.replace(&old, &format!("\"{key}\":\"{new}\""));
+        }
+        moved += &(line + "\n");
+    }
+    std::fs::write(file, moved).unwrap();
+}
+
+#[test]
+fn events_that_a_reader_of_the_journal_skips_are_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--policy=k10".to_owned()];
+    play_alone(folder.path(), &flags, &[], &[]);
+    let home = folder.path().join("home");
+    let (reader, seq) = stdout_reader(&home);
+    cursors(&home, &["rewind", &reader, "--to", &(seq - 5).to_string()]);
+    cursors(&home, &["skip", &reader, "--to", &(seq - 2).to_string()]);
+    let expected =
+        ["high keepwatch-cursor-moved keepwatch 1", "low keepwatch-cursor-moved-back keepwatch 1"];
+    let found = play_alone(folder.path(), &flags, &[], &expected);
+    check_signals("cursors", &expected, &found);
+}
+
+#[test]
+fn a_record_that_was_edited_on_disk_is_found_when_it_is_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--policy=k10".to_owned()];
+    play_alone(folder.path(), &flags, &[], &[]);
+    let home = folder.path().join("home");
+    let log = std::fs::read_to_string(folder.path().join("keepwatch.log")).unwrap();
+    // The server's own acts are no evidence of a signal, which would be damaged too.
+    let is_own = |line: &&str| line.contains("\"AuditID\"") && line.contains("keepwatch");
+    let line = log.lines().find(is_own).unwrap();
+    let event: Value = serde_json::from_str(line).unwrap();
+    edit(&home.join("keepwatch.db"), event["AuditID"].as_str().unwrap());
+    let (reader, _) = stdout_reader(&home);
+    cursors(&home, &["rewind", &reader, "--to", "0"]);
+    let expected =
+        ["high keepwatch-journal-gap keepwatch 1", "low keepwatch-cursor-moved-back keepwatch 1"];
+    let found = play_alone(folder.path(), &flags, &[], &expected);
+    check_signals("an edited record", &expected, &found);
+}
+
+/// Changes the first letter of `text` wherever it is in a file.
+fn edit(file: &Path, text: &str) {
+    let mut bytes = std::fs::read(file).unwrap();
+    let places: Vec<usize> = memmem::find_iter(&bytes, text).collect();
+    assert!(!places.is_empty(), "{text} is not in {}", file.display());
+    for place in places {
+        bytes[place] ^= 1;
+    }
+    std::fs::write(file, bytes).unwrap();
+}
+
+/// The name of the reader that prints lines, and how far it has read.
+fn stdout_reader(home: &Path) -> (String, u64) {
+    let listed = cursors(home, &["list"]);
+    let reader = listed.lines().find(|line| line.contains("stdout")).unwrap();
+    let reader: Vec<&str> = reader.split_whitespace().collect();
+    (reader[0].to_owned(), reader[1].parse().unwrap())
+}
+
+/// What `keepwatch cursors` prints about the store below `home`.
+fn cursors(home: &Path, arguments: &[&str]) -> String {
+    let output = Command::new(binary().unwrap())
+        .arg("cursors")
+        .args(arguments)
+        .arg(format!("--data-dir={}", home.display()))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The signals that the scenarios of an act expect, sorted.
+fn expected(act: &Act, is_played: impl Fn(Place) -> bool) -> Vec<&'static str> {
+    let played = act.scenarios.iter().filter(|scenario| is_played(scenario.place));
+    let mut expected: Vec<&str> = played.flat_map(|scenario| signals(scenario.signals)).collect();
+    expected.sort_unstable();
+    expected
+}
+
+/// All expected signals are there, and no other.
+fn check_signals(name: &str, expected: &[&str], found: &[Found]) {
+    let found = lines(found);
+    let lacks: Vec<_> = expected.iter().filter(|line| !found.contains(line)).collect();
+    let more: Vec<_> = found.iter().filter(|line| !expected.contains(line)).collect();
+    assert!(found == expected, "{name}: not found {lacks:#?}, not expected {more:#?}\n{found:#?}");
+}
+
+/// The same rules find the same signals in the lines that the server wrote.
+fn check_lines(name: &str, found: &[Found], file: &Path) {
+    let mut again = detect(&binary().unwrap(), file).unwrap();
+    let mut found = found.to_vec();
+    again.sort();
+    found.sort();
+    assert_eq!(again, found, "{name}");
+}

@@ -1,0 +1,258 @@
+//! Canaries: marked secrets, planted wherever one may come from, are nowhere that people look.
+//!
+//! Every way to a destination is gone, the wrong ones as well, with the log at its most talkative.
+//! Then everything that leaves the server is searched for every canary in the clear, in base64 at
+//! each offset, and escaped as in a URL.
+
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use bytes::Bytes;
+use e2e::emulators::s3::{ACCESS_KEY, S3Server};
+use e2e::fixtures::load_client::Protocol;
+use e2e::fixtures::standalone::{BUCKET, Standalone, send};
+use e2e::fixtures::{archive, until};
+use serde_json::{Value, json};
+
+const NAMESPACES: &str = "/api/v1/namespaces/kasten-io";
+const CONFIG: &str = "/apis/config.kio.kasten.io/v1alpha1/namespaces/kasten-io";
+
+/// The canary in the address of a proxy.
+const PROXY: usize = 90;
+
+/// A canary that needs escapes wherever there are any.
+fn canary(number: usize) -> String {
+    format!("canary+{number:02}/Zk3\"vQ9")
+}
+
+/// In every form in which it might get somewhere.
+fn forms(canary: &str) -> Vec<String> {
+    let url: String = canary
+        .bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(byte).to_string(),
+            _ => format!("%{byte:02X}"),
+        })
+        .collect();
+    let mut forms = vec![canary.to_owned(), canary.replace('"', "\\\""), url];
+    for offset in 0..3 {
+        let text = STANDARD_NO_PAD.encode(format!("{}{canary}", "x".repeat(offset)));
+        // The first and the last characters depend on what stands beside it.
+        forms.push(text.get(offset + 1..text.len() - 3).unwrap().to_owned());
+    }
+    forms
+}
+
+/// A Secret, a Profile that names it, and an `AuditConfig` that names that.
+async fn plant(server: &Standalone, name: &str, kind: &str, keys: Value, store: Value) {
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name},
+        "stringData": keys});
+    make(server, &format!("{NAMESPACES}/secrets"), &secret).await;
+    let group = "config.kio.kasten.io/v1alpha1";
+    let credential = json!({"secretType": kind, "secret": {
+        "apiVersion": "v1", "kind": "Secret", "name": name, "namespace": "kasten-io"}});
+    let profile = json!({"apiVersion": group, "kind": "Profile", "metadata": {"name": name},
+        "spec": {"type": "Location", "locationSpec": {
+            "type": "ObjectStore", "credential": credential, "objectStore": store}}});
+    make(server, &format!("{CONFIG}/profiles"), &profile).await;
+    let config = json!({"apiVersion": group, "kind": "AuditConfig", "metadata": {"name": name},
+        "spec": {"profile": {"name": name}}});
+    make(server, &format!("{CONFIG}/auditconfigs"), &config).await;
+}
+
+async fn make(server: &Standalone, collection: &str, body: &Value) {
+    let (code, said) = send(&server.admin, "POST", collection, Some(body)).await.unwrap();
+    assert_eq!(code, 201, "{collection}: {said}");
+}
+
+fn s3(endpoint: &str, bucket: &str, region: &str) -> Value {
+    json!({"objectStoreType": "S3", "name": bucket, "region": region, "endpoint": endpoint})
+}
+
+fn aws(id: &str, secret: &str) -> Value {
+    json!({"aws_access_key_id": id, "aws_secret_access_key": secret})
+}
+
+/// Every `AuditConfig`, by what is wrong with it; how many canaries there are.
+async fn destinations(server: &Standalone, good: &S3Server, secure: &S3Server) -> usize {
+    let (endpoint, closed) = (good.endpoint(), "http://127.0.0.1:1".to_owned());
+    good.make_user("AKIAGOOD", &canary(0)).unwrap();
+    let us = "us-east-1";
+    let mut with_token = aws("AKIAGOOD", &canary(0));
+    with_token["aws_session_token"] = canary(1).into();
+    let mut misspelt = aws(ACCESS_KEY, &canary(2));
+    misspelt["rule"] = canary(3).into();
+    let mut role = aws(ACCESS_KEY, &canary(4));
+    role["role"] = "arn:aws:iam::1:role/audit".into();
+    let google = json!({"project-id": "p", "service-account.json":
+        json!({"type": "service_account", "private_key": canary(5)}).to_string()});
+    let azure = json!({"azure_storage_account_id": "a", "azure_storage_key": canary(6)});
+    let all = [
+        ("good", "AwsAccessKey", aws("AKIAGOOD", &canary(0)), s3(&endpoint, BUCKET, us)),
+        ("token", "AwsAccessKey", with_token, s3(&endpoint, BUCKET, us)),
+        ("misspelt", "AwsAccessKey", misspelt, s3(&endpoint, BUCKET, us)),
+        ("role", "AwsAccessKey", role, s3(&endpoint, BUCKET, us)),
+        ("key", "AwsAccessKey", aws(ACCESS_KEY, &canary(7)), s3(&endpoint, BUCKET, us)),
+        ("nobody", "AwsAccessKey", aws("AKIANOBODY", &canary(8)), s3(&endpoint, BUCKET, us)),
+        ("bucket", "AwsAccessKey", aws("AKIAGOOD", &canary(0)), s3(&endpoint, "no-such", us)),
+        ("region", "AwsAccessKey", aws("AKIAGOOD", &canary(0)), s3(&endpoint, BUCKET, "eu-9")),
+        ("closed", "AwsAccessKey", aws(ACCESS_KEY, &canary(9)), s3(&closed, BUCKET, us)),
+        ("tls", "AwsAccessKey", aws(ACCESS_KEY, &canary(10)), s3(&secure.endpoint(), BUCKET, us)),
+        (
+            "lines",
+            "AwsAccessKey",
+            aws(ACCESS_KEY, &format!("{}\nx", canary(11))),
+            s3(&endpoint, BUCKET, us),
+        ),
+        (
+            "swapped",
+            "GcpServiceAccountKey",
+            aws(ACCESS_KEY, &canary(12)),
+            s3(&endpoint, BUCKET, us),
+        ),
+        (
+            "google",
+            "GcpServiceAccountKey",
+            google,
+            json!({"objectStoreType": "GCS", "name": BUCKET, "endpoint": closed}),
+        ),
+        (
+            "azure",
+            "AzStorageAccount",
+            azure,
+            json!({"objectStoreType": "Azure", "name": BUCKET, "endpoint": closed}),
+        ),
+    ];
+    for (name, kind, keys, store) in &all {
+        plant(server, name, kind, keys.clone(), store.clone()).await;
+    }
+    for (name, ..) in all {
+        // Some servers take a token that nobody lent.
+        let wanted: &[&str] = match name {
+            "good" => &["Success"],
+            "token" => &["Success", "Failed"],
+            _ => &["Failed"],
+        };
+        let path = format!("{CONFIG}/auditconfigs/{name}");
+        e2e::fixtures::standalone::wait(&format!("{name} is {wanted:?}"), async || {
+            let said = send(&server.admin, "GET", &path, None).await?.1;
+            Ok(wanted.contains(&said["status"]["validation"].as_str().unwrap_or("")).then_some(()))
+        })
+        .await
+        .unwrap();
+    }
+    13
+}
+
+/// Secrets that come with requests; how many there are.
+async fn requests(server: &Standalone, from: usize) -> usize {
+    let mut lane = server.admin.lanes(Protocol::Http1, 1).await.unwrap().remove(0);
+    let bearer = format!("Bearer {}", canary(from));
+    let cookie = format!("session={}", canary(from + 1));
+    for headers in [("authorization", bearer.as_str()), ("cookie", &cookie)] {
+        lane.send(&server.admin, "GET", NAMESPACES, &[headers], Bytes::new()).await.unwrap();
+    }
+    let passkey = json!({"apiVersion": "vault.kio.kasten.io/v1alpha1", "kind": "Passkey",
+        "metadata": {"name": "k"}, "spec": {"passphrase": canary(from + 2),
+            "secret": {"name": "s", "passphrase": canary(from + 2)}}});
+    let passkeys = "/apis/vault.kio.kasten.io/v1alpha1/passkeys";
+    send(&server.admin, "POST", passkeys, Some(&passkey)).await.unwrap();
+    // A kubeconfig with a password, in a Secret; and what is no Secret at all.
+    let kubeconfig = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "kube"},
+        "stringData": {"kubeconfig": format!("password: {}", canary(from + 3))}});
+    make(server, &format!("{NAMESPACES}/secrets"), &kubeconfig).await;
+    let broken = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "broken"},
+        "data": {"sse": canary(from + 4)}});
+    let (code, _) =
+        send(&server.admin, "POST", &format!("{NAMESPACES}/secrets"), Some(&broken)).await.unwrap();
+    assert!(code >= 400, "{code}");
+    let patch = json!({"data": {"sse": canary(from + 5)}});
+    send(&server.admin, "PATCH", &format!("{NAMESPACES}/secrets/kube"), Some(&patch))
+        .await
+        .unwrap();
+    6
+}
+
+/// Everything that people and machines see of it: a name, and the text.
+async fn seen(server: &Standalone, good: &S3Server) -> Vec<(String, String)> {
+    let mut seen = Vec::new();
+    for path in [
+        "/metrics".to_owned(),
+        "/readyz?verbose".to_owned(),
+        format!("{CONFIG}/auditconfigs"),
+        format!("{CONFIG}/profiles"),
+        format!("{NAMESPACES}/events"),
+        "/apis/vault.kio.kasten.io/v1alpha1/passkeys".to_owned(),
+    ] {
+        let mut lane = server.admin.lanes(Protocol::Http1, 1).await.unwrap().remove(0);
+        let reply = lane.send(&server.admin, "GET", &path, &[], Bytes::new()).await.unwrap();
+        seen.push((path, String::from_utf8_lossy(&reply.body).into_owned()));
+    }
+    let log = |path: &Path| String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned();
+    seen.push(("the log".to_owned(), log(server.process.log())));
+    for (key, object) in good.objects(BUCKET).unwrap() {
+        let text = if key.ends_with(".json.gz") {
+            archive::lines(&object).unwrap_or_default().join("\n")
+        } else {
+            String::from_utf8_lossy(&object).into_owned()
+        };
+        seen.push((key, text));
+    }
+    seen
+}
+
+#[test]
+fn no_canary_is_seen_anywhere() {
+    check("text");
+    check("json");
+}
+
+fn check(format: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let good = S3Server::start(None).unwrap();
+    good.make_bucket(BUCKET, false).unwrap();
+    let authority = testkit::pki::Authority::new("nobody-knows");
+    let (certificate, key) = authority.server().write(folder.path(), "s3");
+    let secure = S3Server::start(Some((&certificate, &key))).unwrap();
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let arguments = [&*format!("--log-format={format}")];
+        let proxy = format!("http://user:{}@127.0.0.1:1", canary(PROXY));
+        let environment = [("KEEPWATCH_LOG", "debug"), ("HTTPS_PROXY", &proxy)]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let server = Standalone::start_with(folder.path(), &arguments, &environment).await.unwrap();
+        let mut count = destinations(&server, &good, &secure).await;
+        count += requests(&server, count).await;
+        until("objects are in the bucket", || {
+            let objects = good.objects(BUCKET)?;
+            Ok(objects.keys().any(|key| key.ends_with(".json.gz")).then_some(()))
+        })
+        .unwrap();
+        let seen = seen(&server, &good).await;
+        let log = &seen.iter().find(|(name, _)| name == "the log").unwrap().1;
+        assert!(log.contains("DEBUG"), "the log is not talkative");
+        let mut found = Vec::new();
+        for number in (0..count).chain([PROXY]) {
+            for form in forms(&canary(number)) {
+                for (name, text) in seen.iter().filter(|(_, text)| text.contains(&form)) {
+                    let at = text.find(&form).unwrap_or(0);
+                    let around = text.get(at.saturating_sub(300)..(at + 100).min(text.len()));
+                    found.push(format!("{form} of {number} is in {name}: {around:?}"));
+                }
+            }
+        }
+        assert!(found.is_empty(), "{}", found.join("\n"));
+    });
+}
+
+#[test]
+fn a_crash_leaves_no_image_of_the_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let server = Standalone::start(folder.path()).await.unwrap();
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.process.id()));
+        let limits = limits.unwrap();
+        let line = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+        assert_eq!(line.split_whitespace().skip(4).collect::<Vec<_>>(), ["0", "0", "bytes"]);
+    });
+}

@@ -1,0 +1,126 @@
+//! The life of an `AuditConfig` with two servers of objects that have nothing in common.
+
+use std::collections::BTreeMap;
+
+use e2e::emulators::moto::Moto;
+use e2e::emulators::s3::{ACCESS_KEY, S3Server, SECRET_KEY};
+use e2e::fixtures::standalone::{BUCKET, NAME, Standalone, keys, send, wait};
+use serde_json::{Value, json};
+
+/// The bucket that is switched to.
+const SECOND: &str = "second";
+
+/// What a bucket holds, by key.
+type Objects = BTreeMap<String, Vec<u8>>;
+
+/// What a scenario needs to know of a server.
+struct Place<'p> {
+    endpoint: String,
+    keys: (&'p str, &'p str),
+    /// Whether it notices a region that is not its own.
+    has_regions: bool,
+    objects: &'p dyn Fn(&str) -> anyhow::Result<Objects>,
+}
+
+#[test]
+fn an_audit_config_lives_with_versitygw() {
+    let server = S3Server::start(None).unwrap();
+    for bucket in [BUCKET, SECOND] {
+        server.make_bucket(bucket, false).unwrap();
+    }
+    let objects = |bucket: &str| server.objects(bucket);
+    let endpoint = server.endpoint();
+    let keys = (ACCESS_KEY, SECRET_KEY);
+    check(&Place { endpoint, keys, has_regions: true, objects: &objects });
+}
+
+#[test]
+fn an_audit_config_lives_with_moto() {
+    let server = Moto::start(&[BUCKET, SECOND]).unwrap();
+    let objects = |bucket: &str| server.objects(bucket);
+    let endpoint = server.endpoint().to_owned();
+    let keys = (server.id.as_str(), server.secret.as_str());
+    check(&Place { endpoint, keys, has_regions: false, objects: &objects });
+}
+
+/// Every mistake is named, and put right; delivery switches from one bucket to another; what was
+/// recorded before the end is there, once, in order, and as the journal has it.
+fn check(place: &Place<'_>) {
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let server = Standalone::start(folder.path()).await.unwrap();
+        let (id, secret) = place.keys;
+        let right = &keys(id, secret);
+        server.deliver_to(&place.endpoint, "nobody-has-it", right).await.unwrap();
+        fails(&server, "bucket `nobody-has-it` does not exist").await;
+        store(&server, json!({"name": BUCKET})).await;
+        server.wait_status("Success").await.unwrap();
+        record(&server, 30).await;
+
+        let patch = json!({"stringData": keys(id, "canary-of-nobody")});
+        server.change("secrets", &patch).await.unwrap();
+        fails(&server, "the secret key does not belong to access key").await;
+        server.change("secrets", &json!({"stringData": right})).await.unwrap();
+        server.wait_status("Success").await.unwrap();
+        store(&server, json!({"endpoint": "http://127.0.0.1:1"})).await;
+        fails(&server, "cannot be reached").await;
+        store(&server, json!({"endpoint": place.endpoint})).await;
+        server.wait_status("Success").await.unwrap();
+        if place.has_regions {
+            store(&server, json!({"region": "eu-north-7"})).await;
+            fails(&server, "region").await;
+        }
+        record(&server, 30).await;
+        store(&server, json!({"name": SECOND, "region": "us-east-1"})).await;
+        delivers_to(&server, SECOND).await;
+        record(&server, 30).await;
+        server.leave().await.unwrap();
+        record(&server, 30).await;
+
+        let objects = || {
+            let mut all = (place.objects)(BUCKET)?;
+            let second = (place.objects)(SECOND)?;
+            anyhow::ensure!(second.keys().any(|key| key.ends_with(".json.gz")), "not switched");
+            all.extend(second);
+            Ok(all)
+        };
+        let (compared, end) = server.stop_and_compare(objects).await.unwrap();
+        assert!(compared.events() >= 90, "{}", compared.events());
+        assert!(compared.last < end - 30, "{} of {end}", compared.last);
+    });
+}
+
+/// Waits until the status says so, and that it keeps the secret.
+pub(crate) async fn fails(server: &Standalone, part: &str) {
+    let said = server.wait_status("Failed").await.unwrap();
+    assert!(said.contains(part) && !said.contains("canary"), "{said}");
+}
+
+/// Waits until an Event says where events go now: the states before it may pass unseen.
+async fn delivers_to(server: &Standalone, bucket: &str) {
+    let path = "/api/v1/namespaces/kasten-io/events";
+    wait("events go to another bucket", async || {
+        let (_, told) = send(&server.admin, "GET", path, None).await?;
+        let says = |event: &Value| {
+            let message = event["message"].as_str().unwrap_or_default();
+            event["reason"] == "Delivering" && message.contains(bucket)
+        };
+        Ok(told["items"].as_array().into_iter().flatten().any(says).then_some(()))
+    })
+    .await
+    .unwrap();
+}
+
+pub(crate) async fn store(server: &Standalone, part: Value) {
+    let patch = json!({"spec": {"locationSpec": {"objectStore": part}}});
+    server.change("profiles", &patch).await.unwrap();
+}
+
+/// Some events.
+pub(crate) async fn record(server: &Standalone, count: usize) {
+    for _ in 0..count {
+        let path = format!("/api/v1/namespaces/kasten-io/secrets/{NAME}");
+        let (code, _) = send(&server.admin, "GET", &path, None).await.unwrap();
+        assert_eq!(code, 200);
+    }
+}

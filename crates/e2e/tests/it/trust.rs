@@ -1,0 +1,93 @@
+//! Whom the server believes.
+
+use e2e::fixtures::{ControlPlane, Keepwatch, https, until};
+use testkit::pki::{Authority, Identity};
+
+use crate::fixture::{alice, alone, shared, text};
+
+const LIST: &str = "GET /apis/actions.kio.kasten.io/v1alpha1/namespaces/default/backupactions";
+
+fn as_front_proxy(keepwatch: &Keepwatch, identity: Option<&Identity>, agent: &str) -> u16 {
+    let headers =
+        [("X-Remote-User", "root"), ("X-Remote-Group", "system:masters"), ("User-Agent", agent)];
+    https::request(&keepwatch.target(identity), LIST, &headers, "").unwrap().code
+}
+
+#[test]
+fn nobody_speaks_for_others_without_the_front_proxys_certificate() {
+    let (plane, keepwatch) = shared();
+    let impostor = Authority::new("front-proxy-ca");
+    let impostor = impostor.client("front-proxy-client", &[]);
+    let alice = alice(&plane);
+    // Each with the code it gets and the user on record. Without a certificate it is nobody;
+    // alice stays alice, who may list.
+    let cases = [
+        ("no-certificate", None, 403, "system:anonymous"),
+        ("foreign-authority", Some(&impostor), 401, ""),
+        ("users-certificate", Some(&alice.identity), 200, "alice"),
+        ("front-proxy", Some(plane.front_proxy()), 200, "root"),
+    ];
+    for (agent, identity, code, user) in cases {
+        assert_eq!(as_front_proxy(&keepwatch, identity, agent), code, "{agent}");
+        let event =
+            keepwatch.audit_log().find(agent, |event| text(event, "/UserAgent") == agent).unwrap();
+        assert_eq!(event.pointer("/ResponseStatus/code"), Some(&code.into()), "{agent}");
+        assert_eq!(text(&event, "/User/username"), user, "{agent}");
+    }
+}
+
+#[test]
+fn the_front_proxys_authority_is_replaced_without_a_restart() {
+    let (mut plane, keepwatch) = alone();
+    let next = Authority::new("front-proxy-ca-2");
+    rotate(&mut plane, &keepwatch, &next, |plane| {
+        plane.trust_front_proxies(&[&next]);
+        plane.become_front_proxy(next.client("front-proxy-client", &[]));
+    });
+}
+
+#[test]
+fn the_front_proxys_authority_is_replaced_when_kube_apiserver_starts_with_another() {
+    let (mut plane, keepwatch) = alone();
+    let next = Authority::new("front-proxy-ca-3");
+    rotate(&mut plane, &keepwatch, &next, |plane| {
+        plane.trust_front_proxies(&[&next]);
+        plane.become_front_proxy(next.client("front-proxy-client", &[]));
+        plane.restart_apiserver().unwrap();
+    });
+}
+
+/// `change` makes the cluster speak by certificates of `next`. Our server must follow, as it runs,
+/// and forget the old authority once nobody vouches for it any more.
+fn rotate(
+    plane: &mut ControlPlane,
+    keepwatch: &Keepwatch,
+    next: &Authority,
+    change: impl FnOnce(&mut ControlPlane),
+) {
+    let old = plane.front_proxy().clone();
+    let process = keepwatch.process.id();
+    let accepted =
+        |identity: &Identity| as_front_proxy(keepwatch, Some(identity), "rotated") == 200;
+    assert!(accepted(&old), "the old certificate is believed at first");
+    change(plane);
+    until("the new certificate is believed", || Ok(accepted(plane.front_proxy()).then_some(())))
+        .unwrap();
+    // kube-apiserver only ever adds to the ConfigMap: taking away is the administrator's work.
+    let file = "requestheader-client-ca-file";
+    let patch = serde_json::json!({"data": {file: next.pem()}}).to_string();
+    let configmap = "configmap extension-apiserver-authentication -n kube-system";
+    plane
+        .admin()
+        .kubectl_with(&format!("patch {configmap} --type=merge --patch-file=/dev/stdin"), &patch)
+        .unwrap();
+    until("the old certificate is no longer believed", || Ok((!accepted(&old)).then_some(())))
+        .unwrap();
+    assert!(accepted(plane.front_proxy()), "the new certificate is still believed");
+    let alice = alice(plane);
+    until("kubectl works again", || {
+        Ok(alice.try_kubectl("get backupactions -n default")?.success.then_some(()))
+    })
+    .unwrap();
+    assert_eq!(keepwatch.process.id(), process);
+}

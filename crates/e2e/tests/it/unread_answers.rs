@@ -1,0 +1,94 @@
+//! Answers that their clients do not read: lists and watches of large objects take no more of the
+//! server's memory than their bounds, over both protocols, and others are served meanwhile.
+
+use std::fmt::Write as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use e2e::fixtures::load_client::{Endpoint, Lane, Protocol};
+use e2e::fixtures::proc_status;
+use e2e::fixtures::standalone::{NAMESPACE, Standalone};
+use http::Response;
+use hyper::body::Incoming;
+use serde_json::json;
+
+use crate::buckets::run;
+
+/// Large objects, and bytes of the values of each before they are in base64.
+const OBJECTS: usize = 16;
+const OBJECT_BYTES: usize = 700_000;
+/// Answers of each kind that are asked for and not read.
+const ANSWERS: usize = 40;
+/// Those on one connection of HTTP/2.
+const STREAMS: usize = 8;
+/// Bytes by which they may raise the server's memory together: the bounds of long lists and of long
+/// events of watches for one user, the lists that are rendered at a time, and what they are rendered of.
+const COST_MAX: u64 = 192 << 20;
+
+/// Forty lists of 40 MB took 1.9 GB, as long as their connections lived.
+#[test]
+fn what_is_never_read_takes_no_more_memory_than_its_bounds() {
+    let folder = tempfile::tempdir().unwrap();
+    run(async {
+        let server = Standalone::start_with(folder.path(), &["--policy=k10"], &[]).await.unwrap();
+        for number in 0..OBJECTS {
+            let value = STANDARD.encode(vec![b'x'; OBJECT_BYTES]);
+            let secret = json!({"apiVersion": "v1", "kind": "Secret",
+                "metadata": {"name": format!("large-{number}")}, "data": {"value": value}});
+            server.make("/api/v1", "secrets", &secret).await.unwrap();
+        }
+        let secrets = format!("/api/v1/namespaces/{NAMESPACE}/secrets");
+        let process = server.process.id();
+        let mut said = String::new();
+        let mut most = 0;
+        for (what, query) in [
+            ("equal lists", "?"),
+            ("other lists", "?timeoutSeconds="),
+            ("lists for people", "?pretty=1&timeoutSeconds="),
+            ("equal watches", "?watch=1"),
+            ("other watches", "?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"),
+        ] {
+            for protocol in [Protocol::Http1, Protocol::Http2] {
+                proc_status::forget_vm_hwm(process).unwrap();
+                let before = proc_status::vm_rss(process).unwrap();
+                let path = |number: usize| match query.strip_suffix('=') {
+                    Some(_) => format!("{secrets}{query}{}", number + 1),
+                    None => format!("{secrets}{query}"),
+                };
+                let held = unread(&server.admin, protocol, path).await;
+                let mut other = server.worker.lanes(Protocol::Http1, 1).await.unwrap().remove(0);
+                let path = format!("/api/v1/namespaces/{NAMESPACE}");
+                let reply = other.send(&server.worker, "GET", &path, &[], Bytes::new()).await;
+                assert!(reply.unwrap().code < 500, "others are served");
+                let cost = proc_status::vm_hwm(process).unwrap().saturating_sub(before);
+                let taken = held.iter().filter(|(_, response)| response.status() == 200).count();
+                assert!(taken > 0, "{what} {protocol:?}: none was begun");
+                writeln!(said, "{what} {protocol:?}: {taken} begun, {} MiB", cost >> 20).unwrap();
+                most = most.max(cost);
+                drop(held);
+            }
+        }
+        println!("{said}");
+        assert!(most <= COST_MAX, "{said}");
+    });
+}
+
+/// Asks, and holds what comes without reading it.
+async fn unread(
+    endpoint: &Endpoint,
+    protocol: Protocol,
+    path: impl Fn(usize) -> String,
+) -> Vec<(Lane, Response<Incoming>)> {
+    let mut held = Vec::new();
+    while held.len() < ANSWERS {
+        // A connection that has asked for nothing is closed after a while.
+        let lanes = if protocol == Protocol::Http1 { 1 } else { STREAMS };
+        for mut lane in endpoint.lanes(protocol, lanes).await.unwrap() {
+            let path = path(held.len());
+            let response = lane.begin(endpoint, "GET", &path, &[], Bytes::new()).await;
+            held.push((lane, response.unwrap()));
+        }
+    }
+    held
+}

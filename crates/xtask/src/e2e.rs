@@ -1,0 +1,159 @@
+//! Starts the kill test and the benchmarks, which live in the crate `e2e`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+use clap::Subcommand;
+
+use crate::{cargo, root, target};
+
+/// The binary that all this is about.
+pub(crate) const SERVER: &str = "keepwatch";
+/// The binary of the crate `e2e`, which lies beside it.
+pub(crate) const E2E: &str = "e2e";
+
+/// The comparison of the detector with another engine, a workspace of its own.
+pub(crate) const DIFFERENTIAL: &str = "differential/Cargo.toml";
+
+/// What to measure.
+#[derive(Subcommand)]
+pub(crate) enum Bench {
+    /// The API server beside Go's sample-apiserver: CPU per request, rate, latency, memory.
+    Apiserver {
+        /// Seconds of load per case.
+        #[arg(long, default_value_t = 5)]
+        seconds: u32,
+        /// Without the peer, to look at ours with a profiler.
+        #[arg(long)]
+        alone: bool,
+        /// Beside itself without the detector, instead of the peer.
+        #[arg(long, conflicts_with = "alone")]
+        detection: bool,
+    },
+    /// Journal to compressed objects, beside the bare compressor over the same lines.
+    Delivery {
+        /// Events in the journal.
+        #[arg(long, default_value_t = 1_000_000)]
+        events: u64,
+    },
+    /// Rules over events beside another Sigma engine: rate, growth with rules, memory of groups.
+    Detect,
+    /// The index of events: bytes, CPU time, and first pages of a journal of ten million events.
+    Index {
+        /// Events in the journal; ten million take 7 GB of disk.
+        #[arg(long, default_value_t = 10_000_000)]
+        events: u64,
+    },
+    /// From the answer to a request until a watcher sees its signal.
+    Signals {
+        /// Requests a second beside.
+        #[arg(long, default_value_t = 1000)]
+        rate: u32,
+    },
+    /// GET from an empty store beside one with 10,000 objects and 100,000 events.
+    Weight {
+        /// Seconds of load per measurement.
+        #[arg(long, default_value_t = 3)]
+        seconds: u32,
+        /// Measurements of each store, in turns.
+        #[arg(long, default_value_t = 7)]
+        rounds: u32,
+    },
+}
+
+/// Runs the kill test on a release build.
+pub(crate) fn kill(rounds: u32, seed: Option<u64>) -> anyhow::Result<()> {
+    kill_built(&server()?, rounds, seed)
+}
+
+/// Runs the kill test on a server that is built already, with the e2e binary beside it.
+pub(crate) fn kill_built(server: &Path, rounds: u32, seed: Option<u64>) -> anyhow::Result<()> {
+    let rounds = rounds.to_string();
+    let seed = seed.map(|seed| seed.to_string());
+    let mut args = vec!["kill", "--rounds", &rounds];
+    if let Some(seed) = &seed {
+        args.extend(["--seed", seed]);
+    }
+    run(server, &args)
+}
+
+/// Runs the kill test of uploads on a release build.
+pub(crate) fn kill_uploads(rounds: u32, seed: Option<u64>) -> anyhow::Result<()> {
+    let rounds = rounds.to_string();
+    let seed = seed.map(|seed| seed.to_string());
+    let mut args = vec!["kill-uploads", "--rounds", &rounds];
+    if let Some(seed) = &seed {
+        args.extend(["--seed", seed]);
+    }
+    run(&server()?, &args)
+}
+
+/// Runs the outage on a release build.
+pub(crate) fn outage(
+    turns: u32,
+    seconds: u32,
+    rate: u32,
+    place: Option<&Path>,
+) -> anyhow::Result<()> {
+    let [turns, seconds, rate] = [turns, seconds, rate].map(|number| number.to_string());
+    let place = place.map(|place| place.display().to_string());
+    let mut args = vec!["outage", "--turns", &turns, "--seconds", &seconds, "--rate", &rate];
+    if let Some(place) = &place {
+        args.extend(["--place", place]);
+    }
+    run(&server()?, &args)
+}
+
+/// Runs the rotations on a release build.
+pub(crate) fn rotate(rounds: u32) -> anyhow::Result<()> {
+    run(&server()?, &["rotate", "--rounds", &rounds.to_string()])
+}
+
+/// Runs one benchmark on a release build.
+pub(crate) fn bench(what: &Bench) -> anyhow::Result<()> {
+    match what {
+        Bench::Detect => cargo(&["run", "--release", "--locked", "--manifest-path", DIFFERENTIAL]),
+        Bench::Apiserver { seconds, alone, detection } => {
+            let seconds = seconds.to_string();
+            let mut args = vec!["bench-apiserver", "--seconds", &seconds];
+            args.extend(alone.then_some("--alone"));
+            args.extend(detection.then_some("--detection"));
+            run(&server()?, &args)
+        }
+        Bench::Delivery { events } => {
+            run(&server()?, &["bench-delivery", "--events", &events.to_string()])
+        }
+        Bench::Index { events } => {
+            run(&server()?, &["bench-index", "--events", &events.to_string()])
+        }
+        Bench::Signals { rate } => run(&server()?, &["bench-signals", "--rate", &rate.to_string()]),
+        Bench::Weight { seconds, rounds } => run(
+            &server()?,
+            &["bench-weight", "--seconds", &seconds.to_string(), "--rounds", &rounds.to_string()],
+        ),
+    }
+}
+
+/// The release build of the server, and of the e2e binary beside it.
+pub(crate) fn server() -> anyhow::Result<PathBuf> {
+    build("release")
+}
+
+/// The server as a profile builds it, and the e2e binary beside it.
+pub(crate) fn build(profile: &str) -> anyhow::Result<PathBuf> {
+    let what = ["--workspace", "--bin", SERVER, "--bin", E2E];
+    cargo(&[&["build", "--profile", profile], &what[..]].concat())?;
+    Ok(target()?.join(profile).join(SERVER))
+}
+
+fn run(server: &Path, args: &[&str]) -> anyhow::Result<()> {
+    let status = Command::new(server.with_file_name(E2E))
+        .args(args)
+        .env("KEEPWATCH_BIN", server)
+        .current_dir(root())
+        .status()
+        .context("cannot start the e2e binary")?;
+    ensure!(status.success(), "`e2e {}` failed: {status}", args.join(" "));
+    Ok(())
+}

@@ -8,8 +8,8 @@
 //!
 //! Only APIServices that name our Service are touched, and nothing of them but whom to believe.
 
-mod cluster;
-mod pair;
+mod objects;
+mod serving_pair;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,15 +21,15 @@ use apiserver::tls::ServingCertificate;
 
 use crate::args::values::ServiceName;
 use crate::clock::SystemClock;
-use cluster::{ApiServices, CertificateSecret, Found};
-use pair::{Pair, Verdict};
+use objects::{ApiServices, CertificateSecret, Registration};
+use serving_pair::{PairState, ServingPair};
 
 /// How often everything is looked at.
-const LOOK_PERIOD: Duration = Duration::from_secs(30);
+const RESYNC_PERIOD: Duration = Duration::from_secs(30);
 /// The same while APIServices are missing, as they are early in an installation.
 const EARLY_PERIOD: Duration = Duration::from_secs(5);
 /// How many looks are early ones.
-const EARLY_LOOKS_MAX: u32 = 24;
+const EARLY_CHECKS_MAX: u32 = 24;
 /// Pause after a failure.
 const RETRY_PAUSE: Duration = Duration::from_secs(2);
 /// Time for kube-apiserver to hear of a new authority, which it does by a watch.
@@ -38,16 +38,16 @@ const SPREAD_TIME: Duration = Duration::from_secs(10);
 const RACES_MAX: usize = 5;
 
 /// Keeps the certificate good.
-pub(crate) struct Keeper {
+pub(crate) struct CertificateRotator {
     service: ServiceName,
     secret: CertificateSecret,
     api_services: ApiServices,
     serving: Arc<ServingCertificate>,
     /// What `serving` serves.
-    served: Pair,
+    served: ServingPair,
 }
 
-impl Keeper {
+impl CertificateRotator {
     /// Takes the certificate from the cluster, or makes it. `groups` are group and version of what
     /// is served.
     pub(crate) async fn open(
@@ -58,7 +58,7 @@ impl Keeper {
         let secret = CertificateSecret::new(client.clone(), &service);
         let api_services = ApiServices::new(client, service.clone(), groups);
         let found = api_services.read().await;
-        let served = settled(&secret, &service, None)
+        let served = ensure(&secret, &service, None)
             .await
             .with_context(|| format!("cannot keep a serving certificate in {secret}"))?;
         // Best before the first connection; if it cannot be, the first look does it.
@@ -93,14 +93,14 @@ impl Keeper {
 
     /// Looks for ever.
     pub(crate) async fn run(mut self) {
-        let mut early_looks = 0;
+        let mut early_checks = 0;
         loop {
-            let pause = match self.look().await {
-                Ok(Found::Less) if early_looks < EARLY_LOOKS_MAX => {
-                    early_looks += 1;
+            let pause = match self.reconcile().await {
+                Ok(Registration::Partial) if early_checks < EARLY_CHECKS_MAX => {
+                    early_checks += 1;
                     EARLY_PERIOD
                 }
-                Ok(_) => LOOK_PERIOD,
+                Ok(_) => RESYNC_PERIOD,
                 Err(error) => {
                     report(Err(error));
                     RETRY_PAUSE
@@ -111,11 +111,11 @@ impl Keeper {
     }
 
     /// Renews what must be renewed, publishes what must be published, serves what is new.
-    async fn look(&mut self) -> Result<Found> {
+    async fn reconcile(&mut self) -> Result<Registration> {
         // The APIServices first: if somebody publishes after this, our own patch is refused, and
         // if somebody published before, the Secret read next is at least as new.
         let found = self.api_services.read().await?;
-        let pair = settled(&self.secret, &self.service, Some(&self.served)).await?;
+        let pair = ensure(&self.secret, &self.service, Some(&self.served)).await?;
         self.api_services.publish(&found, &pair.bundle()).await?;
         if pair.certificate != self.served.certificate {
             tokio::time::sleep(SPREAD_TIME).await;
@@ -130,23 +130,23 @@ impl Keeper {
 }
 
 /// The pair in the Secret, once it is good.
-async fn settled(
+async fn ensure(
     secret: &CertificateSecret,
     service: &ServiceName,
-    served: Option<&Pair>,
-) -> Result<Pair> {
+    served: Option<&ServingPair>,
+) -> Result<ServingPair> {
     let host = service.host();
     for _ in 0..RACES_MAX {
         let now = SystemClock.now();
         let kept = secret.read().await?;
-        let verdict = kept.pair.as_ref().map_or(Verdict::Missing, |pair| pair.judge(&host, now));
+        let verdict = kept.pair.as_ref().map_or(PairState::Missing, |pair| pair.assess(&host, now));
         let next = match (verdict, kept.pair.as_ref()) {
-            (Verdict::Good, Some(pair)) => return Ok(pair.clone()),
-            (Verdict::Settled, Some(pair)) => pair.without_old_authorities(),
+            (PairState::Valid, Some(pair)) => return Ok(pair.clone()),
+            (PairState::OverlapOver, Some(pair)) => pair.without_old_authorities(),
             (verdict, pair) => {
                 tracing::info!(reason = verdict.reason(), "making a serving certificate");
                 // Whoever is served now is to be believed until the new one has spread.
-                Pair::make(&host, pair.or(served), now)?
+                ServingPair::make(&host, pair.or(served), now)?
             }
         };
         if secret.write(kept, &next).await? {

@@ -23,33 +23,33 @@ use anyhow::Result;
 use kasten::{Installation, InstallationError};
 
 use crate::args::Command;
-pub(crate) use crate::log::say;
+use crate::terminal::eprint_line;
 
 /// The command did not do what was asked.
 const FAILED: u8 = 1;
 /// The command line makes no sense.
-const MISUSED: u8 = 2;
+const USAGE_ERROR: u8 = 2;
 
 /// Flags that make no sense, each with its name.
 #[derive(Debug)]
-pub(crate) struct Misuse(pub(crate) Vec<String>);
+pub(crate) struct UsageError(pub(crate) Vec<String>);
 
-impl fmt::Display for Misuse {
+impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join("; "))
     }
 }
 
-impl std::error::Error for Misuse {}
+impl std::error::Error for UsageError {}
 
 /// The K10 that flags describe.
-pub(crate) fn installation(domain: &str, namespace: &str) -> Result<Installation, Misuse> {
+pub(crate) fn installation(domain: &str, namespace: &str) -> Result<Installation, UsageError> {
     Installation::new(domain, namespace).map_err(|error| {
         let flag = match error {
             InstallationError::Domain => format!("--k10-api-domain={domain}"),
             InstallationError::Namespace => format!("--k10-namespace={namespace}"),
         };
-        Misuse(vec![format!("{flag} {error}")])
+        UsageError(vec![format!("{flag} {error}")])
     })
 }
 
@@ -78,8 +78,8 @@ pub(crate) fn finish(outcome: Result<ExitCode>) -> ExitCode {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            say(&format!("error: {error:#}"));
-            ExitCode::from(if error.is::<Misuse>() { MISUSED } else { FAILED })
+            eprint_line(&format!("error: {error:#}"));
+            ExitCode::from(if error.is::<UsageError>() { USAGE_ERROR } else { FAILED })
         }
     }
 }
@@ -87,12 +87,12 @@ pub(crate) fn finish(outcome: Result<ExitCode>) -> ExitCode {
 /// Help and version go to stdout, complaints to stderr.
 pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
     if error.use_stderr() && !io::stderr().is_terminal() {
-        say(error.render().to_string().trim_end());
+        eprint_line(error.render().to_string().trim_end());
     } else {
         // If this cannot be written, there is no other place to report it.
         error.print().ok();
     }
-    if error.use_stderr() { ExitCode::from(MISUSED) } else { ExitCode::SUCCESS }
+    if error.use_stderr() { ExitCode::from(USAGE_ERROR) } else { ExitCode::SUCCESS }
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

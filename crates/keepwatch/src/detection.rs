@@ -42,7 +42,7 @@ impl Detection {
         cluster: String,
     ) -> Result<Self> {
         let storage = Arc::new(store.clone());
-        let options = crate::house::load_options(installation);
+        let options = crate::app::load_options(installation);
         let source = RuleSource::new(registry.clone(), store.clone(), options);
         source.install().await?;
         let watches = source.watches().context("cannot follow the rules")?;

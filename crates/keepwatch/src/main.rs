@@ -3,21 +3,22 @@
 //! Reads the command line, runs one command, and says how it ended: 0 when it did what was asked,
 //! 1 when it could not, 2 when the command line makes no sense. Nothing else is decided here.
 
+mod app;
 mod args;
+mod audit_marker;
 mod aws;
 mod certificate;
 mod clock;
-mod cluster;
 mod commands;
-mod corridors;
+mod delivery_control;
 mod detection;
 mod encoding;
 mod event_log;
-mod house;
 mod input;
 mod journal_gaps;
 mod log;
 mod modes;
+mod namespace_watcher;
 mod notifications;
 mod passkeys;
 mod printable;
@@ -27,6 +28,7 @@ mod replay;
 mod rule_files;
 mod signal_table;
 mod standalone;
+mod terminal;
 
 use std::process::ExitCode;
 
@@ -39,7 +41,7 @@ use tikv_jemallocator::Jemalloc;
 static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
-    leave_no_image();
+    disable_core_dumps();
     let args = match args::Args::try_parse() {
         Ok(args) => args,
         Err(error) => return commands::refuse(&error),
@@ -49,7 +51,7 @@ fn main() -> ExitCode {
 
 /// Keys are in memory: what crashes leaves no image of it, neither as a file nor for a program that
 /// collects them, which only the second keeps away. Where that cannot be had, the server runs anyway.
-fn leave_no_image() {
+fn disable_core_dumps() {
     use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).ok();
     set_dumpable_behavior(DumpableBehavior::NotDumpable).ok();

@@ -16,14 +16,14 @@ use std::time::Duration;
 
 use apiserver::{Clock as _, Registry};
 use delivery::notification::Notifications;
-use prometheus_client::registry::Registry as Numbers;
+use prometheus_client::registry::Registry as MetricsRegistry;
 use siem::notifier::{StoredNotifier, stored};
 use sink::bucket::Reach;
 use store::{Change, ChangeKind, ListOptions, ReadError, Storage};
 use tokio::sync::watch;
 
+use crate::app::BackgroundTask;
 use crate::clock::SystemClock;
-use crate::house::Resident;
 use resolve::{Inputs, target};
 use secrets::Secrets;
 use status::Statuses;
@@ -50,10 +50,10 @@ pub(crate) struct Parts {
     pub(crate) ca_pem: watch::Receiver<Option<Vec<u8>>>,
 }
 
-/// Notifiers that are not told of yet. Metrics go to `numbers`.
-pub(crate) fn open(storage: Arc<dyn Storage>, numbers: &mut Numbers) -> Arc<Notifications> {
+/// Notifiers that are not told of yet. Metrics go to `metrics`.
+pub(crate) fn open(storage: Arc<dyn Storage>, metrics: &mut MetricsRegistry) -> Arc<Notifications> {
     let clock = Arc::new(|| SystemClock.now());
-    Arc::new(Notifications::new(storage, numbers, clock))
+    Arc::new(Notifications::new(storage, metrics, clock))
 }
 
 /// A task that runs every notifier there is, and lets `tester` send samples.
@@ -63,7 +63,7 @@ pub(crate) fn run(
     registry: Registry,
     parts: Parts,
     tester: &Tester,
-) -> Resident {
+) -> BackgroundTask {
     tester.begin(parts.clone());
     let secrets = Secrets::new(parts.client.clone(), parts.namespaces.clone());
     let statuses = Statuses::new(registry);

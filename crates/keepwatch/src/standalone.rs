@@ -6,19 +6,19 @@
 
 pub(crate) mod client;
 pub(crate) mod core_events;
+pub(crate) mod data_dir;
+pub(crate) mod demo;
 pub(crate) mod destinations;
+pub(crate) mod encrypted_storage;
 pub(crate) mod executor;
-pub(crate) mod folder;
 pub(crate) mod kubeconfig;
 pub(crate) mod namespace_controller;
 pub(crate) mod namespaces;
 pub(crate) mod pki;
 pub(crate) mod rbac;
 pub(crate) mod reviews;
-pub(crate) mod sealed;
 pub(crate) mod secrets;
 pub(crate) mod services;
-pub(crate) mod story;
 
 use kasten::Installation;
 use kasten::roles::User;

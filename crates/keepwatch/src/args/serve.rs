@@ -10,7 +10,7 @@ use event::kasten::Labels;
 use super::EncodingName;
 use super::destinations::DestinationArgs;
 use super::values::{ServiceName, bytes, duration, line_size, service_name};
-use crate::house;
+use crate::app;
 use crate::log::LogFormat;
 use crate::reader_places::ResumeFrom;
 
@@ -142,7 +142,7 @@ impl AuditArgs {
     pub(crate) fn labels(&self) -> Labels {
         Labels {
             signals_match_filter: self.siem_signals_match_k10_filter,
-            ..house::labels(&self.cluster_name)
+            ..app::labels(&self.cluster_name)
         }
     }
 

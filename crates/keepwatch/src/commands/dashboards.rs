@@ -7,7 +7,7 @@ use detect::export::dashboard;
 
 use crate::args::dashboards::{DashboardExportArgs, DashboardsCommand};
 use crate::commands::export_files::{unknown, write};
-use crate::commands::say;
+use crate::terminal::eprint_line;
 
 /// Runs the command.
 pub(crate) fn run(command: &DashboardsCommand) -> Result<ExitCode> {
@@ -29,6 +29,6 @@ fn export(args: &DashboardExportArgs) -> Result<ExitCode> {
     write(&files, args.out.as_deref())?;
     let count = files.len();
     let dashboards = if count == 1 { "dashboard" } else { "dashboards" };
-    say(&format!("{count} {dashboards} for {} exported", system.title));
+    eprint_line(&format!("{count} {dashboards} for {} exported", system.title));
     Ok(ExitCode::SUCCESS)
 }

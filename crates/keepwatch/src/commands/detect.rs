@@ -11,10 +11,11 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 use crate::args::detect::{DetectArgs, SignalFormat};
-use crate::commands::{FAILED, Misuse, say};
+use crate::commands::{FAILED, UsageError};
 use crate::input::{Inputs, Progress};
 use crate::replay::Replay;
 use crate::signal_table;
+use crate::terminal::eprint_line;
 use signals::Signals;
 
 /// There are signals, and `--exit-code` was given.
@@ -23,7 +24,7 @@ const SIGNALS: u8 = 3;
 /// Reads all inputs to their end and prints what was found.
 pub(crate) fn run(args: &DetectArgs) -> Result<ExitCode> {
     if args.input.inputs.is_empty() {
-        return Err(Misuse(vec![
+        return Err(UsageError(vec![
             "nothing to read: name files, folders, s3://BUCKET/PREFIX, or - for standard input"
                 .to_owned(),
         ])
@@ -73,10 +74,13 @@ pub(crate) fn summarize(inputs: &Inputs) -> Result<()> {
     let tally = inputs.tally();
     if tally.others > 0 {
         let lines = if tally.others == 1 { "line is" } else { "lines are" };
-        say(&format!("{} {lines} no audit event; {} events were read", tally.others, tally.events));
+        eprint_line(&format!(
+            "{} {lines} no audit event; {} events were read",
+            tally.others, tally.events
+        ));
     }
     if tally.signals > 0 {
-        say(&format!("{} signals between the events were passed over", tally.signals));
+        eprint_line(&format!("{} signals between the events were passed over", tally.signals));
     }
     if tally.events == 0 && (tally.failures > 0 || tally.others > 0) {
         bail!("nothing could be read");

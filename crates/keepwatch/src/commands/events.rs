@@ -13,12 +13,13 @@ use event::kasten::Labels;
 use event::{View, short};
 use sink::{Encoding, Terminal};
 
+use crate::app::labels;
 use crate::args::EventsCommand;
-use crate::commands::{FAILED, say};
+use crate::commands::FAILED;
 use crate::encoding;
-use crate::house::labels;
 use crate::input::{self, LINE_BYTES_MAX, Line, Lines};
 use crate::printable;
+use crate::terminal::eprint_line;
 
 const UNREADABLE: &str = "cannot read standard input";
 
@@ -91,7 +92,7 @@ impl<W: Write> Conversion<W> {
             }
         }
         self.out.flush()?;
-        self.tally.say();
+        self.tally.print();
         Ok(self.tally.bad == 0)
     }
 
@@ -118,30 +119,35 @@ impl<W: Write> Conversion<W> {
 
     fn refuse(&mut self, place: &str, why: &str) {
         self.tally.bad += 1;
-        say(&format!("{place}: {}", printable::plain(why)));
+        eprint_line(&format!("{place}: {}", printable::plain(why)));
     }
 }
 
 impl Tally {
     /// What is not in the output.
-    fn say(&self) {
+    fn print(&self) {
         for (path, count) in self.notes.unknown() {
             let path = printable::plain(path);
-            say(&format!("left out: field `{path}`, {}", times(count)));
+            eprint_line(&format!("left out: field `{path}`, {}", times(count)));
         }
         if self.notes.others() > 0 {
             let times = times(self.notes.others());
-            say(&format!("left out: fields of other names than these {NAMES_MAX}, {times}"));
+            eprint_line(&format!(
+                "left out: fields of other names than these {NAMES_MAX}, {times}"
+            ));
         }
         if self.notes.replaced() > 0 {
-            say(&format!(
+            eprint_line(&format!(
                 "{}: a text had bytes or half a surrogate pair that are no character; U+FFFD stands \
                  in their place, as Kubernetes' decoder has it",
                 times(self.notes.replaced())
             ));
         }
         if self.signals > 0 {
-            say(&format!("left out: {} between the events", lines_of_signals(self.signals)));
+            eprint_line(&format!(
+                "left out: {} between the events",
+                lines_of_signals(self.signals)
+            ));
         }
     }
 }

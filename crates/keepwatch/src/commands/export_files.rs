@@ -7,12 +7,12 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use detect::export::File;
 
-use crate::commands::Misuse;
+use crate::commands::UsageError;
 use crate::printable::plain;
 
 /// A flag whose value is none of those that there are.
-pub(super) fn unknown(flag: &str, value: &str, known: &[&str]) -> Misuse {
-    Misuse(vec![format!("--{flag}={value:?} is not known: one of {}", known.join(", "))])
+pub(super) fn unknown(flag: &str, value: &str, known: &[&str]) -> UsageError {
+    UsageError(vec![format!("--{flag}={value:?} is not known: one of {}", known.join(", "))])
 }
 
 /// Into the folder, else to standard output: several files each behind a line with its name.

@@ -10,7 +10,8 @@ use audit::{Builtin, Policy, Strictness};
 use kasten::Installation;
 
 use crate::args::PolicyCommand;
-use crate::commands::{FAILED, installation, say};
+use crate::commands::{FAILED, installation};
+use crate::terminal::eprint_line;
 
 /// Runs one of the commands about policies.
 pub(crate) fn run(command: &PolicyCommand) -> Result<ExitCode> {
@@ -55,7 +56,7 @@ pub(crate) fn load(path: &Path, strictness: Strictness) -> Result<Policy> {
     let loaded = Policy::load(&text, strictness)
         .map_err(|error| anyhow!("audit policy {}: {error}", path.display()))?;
     for warning in &loaded.warnings {
-        say(&format!("warning: audit policy {}: {warning}", path.display()));
+        eprint_line(&format!("warning: audit policy {}: {warning}", path.display()));
     }
     Ok(loaded.policy)
 }
@@ -73,7 +74,7 @@ fn explain(policy: &Policy, requests: impl BufRead) -> Result<bool> {
             Ok(answer) => writeln!(out, "{answer}")?,
             Err(error) => {
                 all_good = false;
-                say(&format!("line {}: {:#}", index + 1, anyhow::Error::new(error)));
+                eprint_line(&format!("line {}: {:#}", index + 1, anyhow::Error::new(error)));
             }
         }
     }

@@ -12,8 +12,8 @@ use clap::{Command, CommandFactory as _};
 use kasten::Installation;
 use kasten::domain::DOMAIN;
 
+use crate::app;
 use crate::args::{Args, Page};
-use crate::house;
 use crate::standalone::{core_events, secrets};
 
 /// Prints one page: Markdown, or a manifest.
@@ -189,8 +189,8 @@ fn rows() -> Vec<(&'static str, String)> {
             siem::audit_event::SCAN_MAX.to_string()
         }),
         ("Audit policy", bytes(audit::POLICY_LEN_MAX)),
-        ("Threads for requests", house::WORKERS.1.to_string()),
-        ("Threads that wait for the disk", house::BLOCKING_MAX.to_string()),
+        ("Threads for requests", app::WORKERS.1.to_string()),
+        ("Threads that wait for the disk", app::BLOCKING_MAX.to_string()),
     ]
 }
 

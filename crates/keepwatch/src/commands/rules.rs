@@ -13,9 +13,10 @@ use detect::rule::{Body, CorrelationKind, Rule};
 use detect::{Document, LoadOptions, RuleError, RuleSet, builtin, examples};
 
 use crate::args::rules::{RuleFilesArgs, RulesCommand};
-use crate::commands::{FAILED, Misuse, installation, say};
+use crate::commands::{FAILED, UsageError, installation};
 use crate::printable::plain;
 use crate::rule_files;
+use crate::terminal::eprint_line;
 
 /// What the name of an events file ends in, instead of `.yaml`.
 const EVENTS: &str = "events.ndjson";
@@ -85,10 +86,10 @@ fn load_alone_or_with_builtin(
 
 fn say_all(errors: &[RuleError]) {
     for error in errors {
-        say(&error.to_string());
+        eprint_line(&error.to_string());
     }
     let mistakes = if errors.len() == 1 { "mistake" } else { "mistakes" };
-    say(&format!("error: {} {mistakes} in rules", errors.len()));
+    eprint_line(&format!("error: {} {mistakes} in rules", errors.len()));
 }
 
 /// The built-in rules, and those in files with them.
@@ -204,7 +205,7 @@ fn test(args: &RuleFilesArgs) -> Result<ExitCode> {
 fn new(name: &str, folder: &Path) -> Result<ExitCode> {
     let is_name = |one: char| one.is_ascii_lowercase() || one.is_ascii_digit() || one == '-';
     if name.is_empty() || name.len() > NAME_CHARS_MAX || !name.chars().all(is_name) {
-        return Err(Misuse(vec![format!(
+        return Err(UsageError(vec![format!(
             "{name:?} is no name for a rule: lower-case letters, digits and dashes"
         )])
         .into());
@@ -218,7 +219,7 @@ fn new(name: &str, folder: &Path) -> Result<ExitCode> {
     create(&events, template::EVENTS)?;
     let mut out = io::stdout().lock();
     writeln!(out, "{}\n{}", rule.display(), events.display())?;
-    say(&format!("next: change both, then `keepwatch rules test {}`", rule.display()));
+    eprint_line(&format!("next: change both, then `keepwatch rules test {}`", rule.display()));
     Ok(ExitCode::SUCCESS)
 }
 

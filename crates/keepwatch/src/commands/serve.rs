@@ -27,13 +27,13 @@ use audit::{Builtin, Policy, Strictness};
 use kasten::Installation;
 use tokio_util::sync::CancellationToken;
 
+use crate::app::{self, App, BackgroundTask, Components};
 use crate::args::serve::{AccessArgs, AuditArgs, ListenArgs, ServeArgs, StoreArgs};
-use crate::certificate::Keeper;
+use crate::certificate::CertificateRotator;
 use crate::clock::SystemClock;
-use crate::cluster;
 use crate::commands::policy;
-use crate::house::{self, House, Plan, Resident};
 use crate::modes;
+use crate::namespace_watcher;
 use crate::passkeys;
 use crate::standalone::pki;
 
@@ -47,15 +47,15 @@ const SELF_SIGNED: &str = "apiserver";
 /// Serves until it is told to end.
 pub(crate) fn run(args: &ServeArgs) -> Result<ExitCode> {
     let installation = check::all(args)?;
-    crate::log::begin(args.log_format, false);
-    let runtime = house::runtime()?;
-    let outcome = runtime.block_on(live(args, installation));
+    crate::log::init(args.log_format, false);
+    let runtime = app::runtime()?;
+    let outcome = runtime.block_on(serve_until_shutdown(args, installation));
     // A log agent that has stopped reading may hold a write for ever.
     runtime.shutdown_timeout(LEAVE_TIME_MAX);
     outcome.map(|()| ExitCode::SUCCESS)
 }
 
-async fn live(args: &ServeArgs, installation: Installation) -> Result<()> {
+async fn serve_until_shutdown(args: &ServeArgs, installation: Installation) -> Result<()> {
     let policy = policy_of(&args.audit, &installation)?;
     left_out::warn(&policy, &installation);
     let (authorities, reader) = destinations::authorities(&args.destinations)?;
@@ -65,11 +65,12 @@ async fn live(args: &ServeArgs, installation: Installation) -> Result<()> {
     let trust = Trust::open(trust_files(&args.access)?)?;
     let store = open_store(&args.store)?;
     let cluster = Cluster::open(&args.access, &trust).await?;
-    let keeper = keeper(&args.listen, &cluster, &installation).await?;
-    let serving = given.or(keeper.as_ref().map(Keeper::serving)).context("no certificate")?;
+    let rotator = rotator(&args.listen, &cluster, &installation).await?;
+    let serving =
+        given.or(rotator.as_ref().map(CertificateRotator::serving)).context("no certificate")?;
     let sinks = sinks::of(&args.audit);
     let reopen = sinks.reopen;
-    let house = House::open(Plan {
+    let app = App::open(Components {
         address: SocketAddr::new(args.listen.bind_address, args.listen.secure_port),
         serving,
         trust: cluster.config_map.is_none().then(|| Arc::clone(&trust)),
@@ -87,7 +88,7 @@ async fn live(args: &ServeArgs, installation: Installation) -> Result<()> {
         resume_from: args.audit.audit_log_resume_from,
         detects: args.siem_detection,
         limits: limits(&args.listen),
-        checks: keeper.iter().map(Keeper::check).collect(),
+        checks: rotator.iter().map(CertificateRotator::check).collect(),
         cluster_name: args.audit.cluster_name.clone(),
         garbage_is_collected: true,
         storage: Arc::new(store.clone()),
@@ -95,30 +96,34 @@ async fn live(args: &ServeArgs, installation: Installation) -> Result<()> {
     })
     .await?;
     let client = cluster.client.clone();
-    let mut residents: Vec<Resident> = vec![
-        destinations::notifiers(&house, client.clone(), &settings, &args.destinations),
-        destinations::controller(&house, client, settings, &args.audit, &args.destinations),
+    let mut tasks: Vec<BackgroundTask> = vec![
+        destinations::notifiers(&app, client.clone(), &settings, &args.destinations),
+        destinations::controller(&app, client, settings, &args.audit, &args.destinations),
         Box::pin(passkeys::follow(
             cluster.client.clone(),
-            house.store(),
-            house.registry(),
+            app.store(),
+            app.registry(),
             installation,
         )),
-        Box::pin(cluster::follow_namespaces(cluster.client, house.registry(), installation)),
-        Box::pin(sinks::reopen_on_hangup(reopen, house.delivery())),
+        Box::pin(namespace_watcher::follow_namespaces(
+            cluster.client,
+            app.registry(),
+            installation,
+        )),
+        Box::pin(sinks::reopen_on_hangup(reopen, app.delivery())),
     ];
-    residents.extend(house.heartbeat(args.destinations.heartbeat));
-    residents.extend(reader);
-    if let Some(keeper) = keeper {
-        residents.push(Box::pin(keeper.run()));
+    tasks.extend(app.heartbeat(args.destinations.heartbeat));
+    tasks.extend(reader);
+    if let Some(rotator) = rotator {
+        tasks.push(Box::pin(rotator.run()));
     }
     if let Some(config_map) = cluster.config_map {
-        residents.push(Box::pin(config_map.run(CancellationToken::new())));
+        tasks.push(Box::pin(config_map.run(CancellationToken::new())));
     }
-    house.run(residents, house::asked_to_close()).await
+    app.run(tasks, app::shutdown_signal()).await
 }
 
-/// Everything that is asked of kube-apiserver.
+/// Complete that is asked of kube-apiserver.
 struct Cluster {
     client: kube::Client,
     tokens: Tokens,
@@ -184,15 +189,15 @@ fn policy_of(audit: &AuditArgs, installation: &Installation) -> Result<Policy> {
 }
 
 /// Who keeps the certificate, if the server makes its own for a Service.
-async fn keeper(
+async fn rotator(
     listen: &ListenArgs,
     cluster: &Cluster,
     installation: &Installation,
-) -> Result<Option<Keeper>> {
+) -> Result<Option<CertificateRotator>> {
     let Some(service) = listen.tls_service.clone() else { return Ok(None) };
     let mut groups = installation.groups().map(|group| (group, kasten::domain::VERSION)).to_vec();
     groups.push((siem::GROUP, siem::VERSION));
-    Ok(Some(Keeper::open(cluster.client.clone(), service, groups).await?))
+    Ok(Some(CertificateRotator::open(cluster.client.clone(), service, groups).await?))
 }
 
 /// The certificate given, or one that signs itself, made in the certificate folder if need be. None
@@ -239,7 +244,7 @@ fn trust_files(access: &AccessArgs) -> Result<TrustFiles> {
 
 fn open_store(args: &StoreArgs) -> Result<store::Sqlite> {
     modes::tighten(&args.data_dir)?;
-    house::open_store(&args.data_dir.join(STORE), args.retention.settings())
+    app::open_store(&args.data_dir.join(STORE), args.retention.settings())
 }
 
 fn limits(listen: &ListenArgs) -> Limits {

@@ -10,15 +10,15 @@ use apiserver::cluster_client;
 use kube::api::{Api, ApiResource, DynamicObject};
 use kube::core::GroupVersionKind;
 
+use crate::app;
 use crate::args::UninstallArgs;
-use crate::commands::say;
-use crate::house;
+use crate::terminal::eprint_line;
 
 /// Cleans up.
 pub(crate) fn run(args: &UninstallArgs) -> Result<ExitCode> {
-    crate::log::begin(args.log_format, false);
-    let said = house::runtime()?.block_on(clean_up(args))?;
-    say(&said);
+    crate::log::init(args.log_format, false);
+    let said = app::runtime()?.block_on(clean_up(args))?;
+    eprint_line(&said);
     Ok(ExitCode::SUCCESS)
 }
 

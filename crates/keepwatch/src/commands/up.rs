@@ -1,6 +1,6 @@
 //! `keepwatch up`: a server for one machine, with everything a cluster would bring.
 //!
-//! Audit lines go to stdout, everything else to stderr. All state is in one folder; a second start
+//! Audit lines go to stdout, everything else to stderr. All state is in one data_dir; a second start
 //! goes on with what is there.
 
 use std::io::IsTerminal as _;
@@ -21,26 +21,27 @@ use kasten::roles::USERS;
 use sink::{Sink, StdoutSink};
 use tokio::sync::oneshot;
 
+use crate::app::{self, App, BackgroundTask, Components};
 use crate::args::UpArgs;
 use crate::clock::SystemClock;
-use crate::commands::{Misuse, policy, say};
+use crate::commands::{UsageError, policy};
 use crate::encoding;
-use crate::house::{self, House, Plan, Resident};
 use crate::modes;
 use crate::passkeys;
 use crate::program;
 use crate::reader_places::ResumeFrom;
+use crate::standalone::data_dir::DataDir;
+use crate::standalone::demo::{Demo, Narrator};
+use crate::standalone::encrypted_storage::EncryptedStorage;
 use crate::standalone::executor::Executor;
-use crate::standalone::folder::Folder;
 use crate::standalone::namespace_controller::NamespaceController;
 use crate::standalone::namespaces::{self, OwnNamespaces};
 use crate::standalone::pki::{Authority, write_private};
-use crate::standalone::sealed::Sealed;
-use crate::standalone::story::{Narrator, Story};
 use crate::standalone::{
     CONTROLLER, INSTALLATION, NAMESPACE_CONTROLLER, core_events, destinations, kubeconfig, rbac,
     reviews, secrets, services,
 };
+use crate::terminal::eprint_line;
 
 /// Requests under way get so long when a person has pressed Ctrl-C.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(3);
@@ -50,59 +51,58 @@ const LEAVE_TIME_MAX: Duration = Duration::from_millis(100);
 /// Serves until it is asked to end.
 pub(crate) fn run(args: &UpArgs) -> Result<ExitCode> {
     if let Some(wrong) = args.retention.contradiction() {
-        return Err(Misuse(vec![wrong]).into());
+        return Err(UsageError(vec![wrong]).into());
     }
-    crate::log::begin(args.log_format, args.demo || std::io::stderr().is_terminal());
-    let runtime = house::runtime()?;
-    let outcome = runtime.block_on(live(args));
+    crate::log::init(args.log_format, args.demo || std::io::stderr().is_terminal());
+    let runtime = app::runtime()?;
+    let outcome = runtime.block_on(serve_until_shutdown(args));
     // A pager that has stopped reading may hold a write for ever.
     runtime.shutdown_timeout(LEAVE_TIME_MAX);
     outcome.map(|()| ExitCode::SUCCESS)
 }
 
-async fn live(args: &UpArgs) -> Result<()> {
-    let folder = Folder::open(&args.dir)?;
-    let authority = Authority::open(&folder.pki(), SystemClock.now())?;
+async fn serve_until_shutdown(args: &UpArgs) -> Result<()> {
+    let data_dir = DataDir::open(&args.dir)?;
+    let authority = Authority::open(&data_dir.pki(), SystemClock.now())?;
     let resources = resources();
-    let house = open(args, &folder, &authority, resources.clone()).await?;
+    let app = open(args, &data_dir, &authority, resources.clone()).await?;
 
-    let server = format!("https://{}", reachable(house.address()));
+    let server = format!("https://{}", reachable(app.address()));
     let people = identities(&authority, &USERS)?;
     let text = kubeconfig::text(&server, &authority.certificate, &people);
-    write_private(&folder.kubeconfig(), &format!("{}{text}", kubeconfig::HEAD))?;
-    let path = folder.kubeconfig();
+    write_private(&data_dir.kubeconfig(), &format!("{}{text}", kubeconfig::HEAD))?;
+    let path = data_dir.kubeconfig();
 
     let own = identities(&authority, &[NAMESPACE_CONTROLLER, CONTROLLER])?;
     let own = kubeconfig::text(&server, &authority.certificate, &own);
     let emptying = kubeconfig::client(&own, NAMESPACE_CONTROLLER.context).await?;
     let emptying = NamespaceController::new(emptying, &resources);
     let controller = kubeconfig::client(&own, CONTROLLER.context).await?;
-    let notifiers = destinations::notifiers(&house, controller.clone());
-    let passkeys =
-        passkeys::follow(controller.clone(), house.store(), house.registry(), INSTALLATION);
-    let controller = destinations::controller(&house, controller, &folder);
+    let notifiers = destinations::notifiers(&app, controller.clone());
+    let passkeys = passkeys::follow(controller.clone(), app.store(), app.registry(), INSTALLATION);
+    let controller = destinations::controller(&app, controller, &data_dir);
     let executor = Executor::new(kubeconfig::client(&text, "kasten").await?, args.demo);
     let (told, ending) = oneshot::channel();
-    let narrator = Narrator::new(house.delivery());
-    let begin = Beginning {
+    let narrator = Narrator::new(app.delivery());
+    let begin = Startup {
         welcome: welcome(&server, &path, args.demo),
         admin: kubeconfig::client(&text, "admin").await?,
-        story: if args.demo {
-            Some(Story::of(&text, path, narrator, !args.once).await?)
+        demo: if args.demo {
+            Some(Demo::of(&text, path, narrator, !args.once).await?)
         } else {
             None
         },
         told,
     };
-    let mut residents: Vec<Resident> =
+    let mut tasks: Vec<BackgroundTask> =
         vec![Box::pin(emptying.run()), Box::pin(executor.run()), controller, Box::pin(begin.run())];
-    residents.extend([notifiers, Box::pin(passkeys) as Resident]);
-    residents.extend(house.heartbeat(args.heartbeat));
+    tasks.extend([notifiers, Box::pin(passkeys) as BackgroundTask]);
+    tasks.extend(app.heartbeat(args.heartbeat));
 
-    let (once, delivery) = (args.once, house.delivery());
+    let (once, delivery) = (args.once, app.delivery());
     let closing = async move {
         let at_end = async {
-            // The story's teller leaves only together with the house.
+            // The demo's teller leaves only together with the app.
             ending.await.ok();
             if !once {
                 std::future::pending::<()>().await;
@@ -110,14 +110,14 @@ async fn live(args: &UpArgs) -> Result<()> {
             delivery.delivered().await;
         };
         tokio::select! {
-            () = house::asked_to_close() => {}
+            () = app::shutdown_signal() => {}
             () = at_end => {}
         }
     };
-    house.run(residents, closing).await
+    app.run(tasks, closing).await
 }
 
-/// The first sentence. The story ends with commands of its own.
+/// The first sentence. The demo ends with commands of its own.
 fn welcome(server: &str, kubeconfig: &Path, is_demo: bool) -> String {
     if is_demo {
         return format!("Keepwatch serves at {server}.");
@@ -131,21 +131,21 @@ fn welcome(server: &str, kubeconfig: &Path, is_demo: bool) -> String {
 }
 
 /// What is done once at the start, when others serve already.
-struct Beginning {
+struct Startup {
     welcome: String,
     admin: kube::Client,
-    story: Option<Story>,
+    demo: Option<Demo>,
     told: oneshot::Sender<()>,
 }
 
-impl Beginning {
+impl Startup {
     async fn run(self) {
         namespaces::begin(&self.admin).await;
-        say(&self.welcome);
-        if let Some(story) = self.story {
-            story.tell().await;
+        eprint_line(&self.welcome);
+        if let Some(demo) = self.demo {
+            demo.tell().await;
         }
-        // Nobody waits any more when the house is closing.
+        // Nobody waits any more when the app is closing.
         self.told.send(()).ok();
         std::future::pending::<()>().await;
     }
@@ -164,34 +164,35 @@ fn resources() -> Vec<Resource> {
 
 async fn open(
     args: &UpArgs,
-    folder: &Folder,
+    data_dir: &DataDir,
     authority: &Authority,
     mut resources: Vec<Resource>,
-) -> Result<House> {
+) -> Result<App> {
     let now = SystemClock.now();
     let policy = policy::named(&args.policy, &INSTALLATION)?;
-    let rbac = Arc::new(rbac::open(&folder.rbac())?);
+    let rbac = Arc::new(rbac::open(&data_dir.rbac())?);
     let members: Vec<Arc<dyn Authorizer>> = vec![Arc::clone(&rbac) as Arc<dyn Authorizer>];
     let authorizer = Union::new(ALWAYS_ALLOWED.map(str::to_owned).to_vec(), members);
     let authorizer: Arc<dyn Authorizer> = Arc::new(authorizer);
     resources.extend(reviews::resources(Arc::clone(&authorizer), rbac));
-    if let Some(home) = folder.store().parent() {
+    if let Some(home) = data_dir.store().parent() {
         modes::tighten(home)?;
     }
-    let store = house::open_store(&folder.store(), args.retention.settings())?;
-    let sealed = Sealed::open(store.clone(), &folder.secrets_key(), secrets::FOLDER).await?;
-    let serving = authority.server(args.listen.ip())?.write(&folder.pki(), "server")?;
+    let store = app::open_store(&data_dir.store(), args.retention.settings())?;
+    let sealed =
+        EncryptedStorage::open(store.clone(), &data_dir.secrets_key(), secrets::FOLDER).await?;
+    let serving = authority.server(args.listen.ip())?.write(&data_dir.pki(), "server")?;
     let serving = ServingCertificate::open(serving.0, serving.1, now)?;
     let files =
-        TrustFiles { client_ca: Some(folder.pki().join("ca.crt")), ..TrustFiles::default() };
+        TrustFiles { client_ca: Some(data_dir.pki().join("ca.crt")), ..TrustFiles::default() };
     let trust = Trust::open(files)?;
     let labels =
-        Labels { signals_match_filter: args.siem_signals_match_k10_filter, ..house::labels("") };
+        Labels { signals_match_filter: args.siem_signals_match_k10_filter, ..app::labels("") };
     let format = args.audit_log_format.unwrap_or_else(encoding::usual);
     let encoding = encoding::for_stdout(format, labels)?;
     let stdout = StdoutSink::open(encoding).context("cannot use standard output")?;
     let sinks: Vec<Box<dyn Sink>> = vec![Box::new(stdout)];
-    House::open(Plan {
+    App::open(Components {
         address: args.listen,
         serving,
         trust: None,

@@ -17,7 +17,7 @@ use super::lines::{Line, Lines};
 use super::locations::{self, Part, Stream};
 use super::record::{self, Record};
 use crate::args::input::InputArgs;
-use crate::commands::say;
+use crate::terminal::eprint_line;
 
 /// Streams that are open at a time. Further ones wait until one has ended.
 const OPEN_MAX: usize = 256;
@@ -139,13 +139,13 @@ impl Tally {
     /// An input that cannot be read to its end.
     fn fail(&mut self, why: &str) {
         self.failures += 1;
-        say(&format!("error: {why}"));
+        eprint_line(&format!("error: {why}"));
     }
 
     fn pass_over(&mut self, part: &str, number: u64, why: &str) {
         self.others += 1;
         if self.others <= NAMED_MAX {
-            say(&format!("{part}, line {number}: {why}"));
+            eprint_line(&format!("{part}, line {number}: {why}"));
         }
     }
 }

@@ -79,7 +79,7 @@ where
 }
 
 /// Tries until it works, or until the server says that it never will: `None`.
-pub(crate) async fn insist<T, F>(mut attempt: impl FnMut() -> F) -> Option<T>
+pub(crate) async fn retry<T, F>(mut attempt: impl FnMut() -> F) -> Option<T>
 where
     F: Future<Output = Result<T, kube::Error>>,
 {

@@ -12,11 +12,11 @@ use controller::{Controller, Settings};
 use sink::bucket::{Ambient, Limits, Network, Parts, Reach};
 use tokio::sync::watch;
 
-use super::folder::Folder;
+use super::data_dir::DataDir;
 use super::kubeconfig;
+use crate::app::{App, BackgroundTask, labels};
 use crate::clock::SystemClock;
-use crate::corridors::Hand;
-use crate::house::{House, Resident, labels};
+use crate::delivery_control::LocalDelivery;
 use crate::notifications;
 use crate::reader_places::ResumeFrom;
 
@@ -26,18 +26,18 @@ const SEAL_AGE: Duration = Duration::from_secs(2);
 const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1/128"];
 
 /// Somebody who follows the objects and moves delivery.
-pub(crate) fn controller(house: &House, client: kube::Client, folder: &Folder) -> Resident {
+pub(crate) fn controller(app: &App, client: kube::Client, data_dir: &DataDir) -> BackgroundTask {
     let settings = Settings {
         sees_all: true,
-        volumes: Some(folder.volumes()),
+        volumes: Some(data_dir.volumes()),
         plain_http: true,
         limits: Limits { seal_age: SEAL_AGE, ..Limits::default() },
         reports_profiles: true,
         ..Settings::default()
     };
-    let hand = Hand {
-        delivery: house.delivery(),
-        store: house.store(),
+    let hand = LocalDelivery {
+        delivery: app.delivery(),
+        store: app.store(),
         resume_from: ResumeFrom::default(),
         parts: Parts {
             cluster: kubeconfig::CLUSTER.to_owned(),
@@ -60,8 +60,8 @@ fn reach() -> Reach {
 }
 
 /// A task that runs the notifiers.
-pub(crate) fn notifiers(house: &House, client: kube::Client) -> Resident {
-    house.notify(notifications::Parts {
+pub(crate) fn notifiers(app: &App, client: kube::Client) -> BackgroundTask {
+    app.notify(notifications::Parts {
         client,
         namespaces: Vec::new(),
         reach: reach(),

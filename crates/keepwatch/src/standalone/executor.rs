@@ -16,12 +16,12 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::client::{api, follow, insist, kind_of, text};
+use super::client::{api, follow, kind_of, retry, text};
 use crate::clock::SystemClock;
 
 /// How long an action takes.
 const ACTION_TIME: Duration = Duration::from_secs(3);
-/// How long one takes while a story is told.
+/// How long one takes while the demo runs.
 pub(crate) const ACTION_TIME_STORY: Duration = Duration::from_millis(240);
 /// How far an action has come each time it is reported.
 const PROGRESS: [u8; 3] = [10, 45, 80];
@@ -51,7 +51,7 @@ pub(crate) struct Executor {
 }
 
 impl Executor {
-    /// An executor that hurries while a story is told.
+    /// An executor that hurries while the demo runs.
     pub(crate) fn new(client: kube::Client, in_story: bool) -> Self {
         let action_time = if in_story { ACTION_TIME_STORY } else { ACTION_TIME };
         Self { client, action_time }
@@ -140,8 +140,7 @@ impl<'a> Task<'a> {
         let patch = Patch::Merge(json!({"status": status}));
         let parameters = PatchParams::default();
         let reported =
-            insist(|| async { self.api.patch_status(self.name, &parameters, &patch).await })
-                .await?;
+            retry(|| async { self.api.patch_status(self.name, &parameters, &patch).await }).await?;
         (text(&reported, &["status", "state"]) != "Cancelled").then_some(())
     }
 
@@ -166,7 +165,7 @@ impl<'a> Task<'a> {
             "physicalSizeBytes": 13_107_200,
         }}));
         let contents = api(client, domain::RESTORE_POINT_CONTENT, "");
-        insist(|| async {
+        retry(|| async {
             contents.patch_status(&content_name, &PatchParams::default(), &status).await
         })
         .await;
@@ -219,7 +218,7 @@ async fn create(
     object: &DynamicObject,
 ) -> Option<DynamicObject> {
     let api = api(client, kind, namespace);
-    insist(|| async { api.create(&PostParams::default(), object).await }).await
+    retry(|| async { api.create(&PostParams::default(), object).await }).await
 }
 
 fn is_finished(action: &DynamicObject) -> bool {

@@ -10,7 +10,7 @@ use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::client::{follow, insist, kind};
+use super::client::{follow, kind, retry};
 use super::namespaces;
 
 /// Follows the namespaces and empties those that go.
@@ -52,7 +52,7 @@ impl NamespaceController {
 
     /// Deletes what is in a namespace, then lets it go.
     async fn empty(&self, name: &str) {
-        let Some(Some(found)) = insist(|| async { self.namespaces.get_opt(name).await }).await
+        let Some(Some(found)) = retry(|| async { self.namespaces.get_opt(name).await }).await
         else {
             return;
         };
@@ -62,20 +62,20 @@ impl NamespaceController {
         tracing::info!(namespace = name, "deleting what is in the namespace");
         let parameters = PatchParams::default();
         let terminating = Patch::Merge(json!({"status": {"phase": "Terminating"}}));
-        insist(|| async { self.namespaces.patch_status(name, &parameters, &terminating).await })
+        retry(|| async { self.namespaces.patch_status(name, &parameters, &terminating).await })
             .await;
         for kind in &self.contents {
             self.empty_of(name, kind).await;
         }
         let finalized =
             Patch::Merge(json!({"metadata": {"finalizers": null}, "spec": {"finalizers": []}}));
-        insist(|| async { self.namespaces.patch(name, &parameters, &finalized).await }).await;
+        retry(|| async { self.namespaces.patch(name, &parameters, &finalized).await }).await;
     }
 
     /// Deletes the objects of one kind in a namespace.
     async fn empty_of(&self, name: &str, kind: &ApiResource) {
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), name, kind);
-        let Some(list) = insist(|| async { api.list(&ListParams::default()).await }).await else {
+        let Some(list) = retry(|| async { api.list(&ListParams::default()).await }).await else {
             return;
         };
         let deletions: FuturesUnordered<_> = list
@@ -85,7 +85,7 @@ impl NamespaceController {
             .map(|object| {
                 let api = &api;
                 async move {
-                    insist(|| async { api.delete(&object, &DeleteParams::default()).await }).await
+                    retry(|| async { api.delete(&object, &DeleteParams::default()).await }).await
                 }
             })
             .collect();

@@ -207,7 +207,7 @@ fn text<'o>(object: &'o Map<String, Value>, key: &str) -> &'o str {
 /// Makes the namespaces that a new server begins with. Later the owner decides which there are.
 pub(crate) async fn begin(client: &kube::Client) {
     let namespaces: Api<DynamicObject> = Api::all_with(client.clone(), &client::kind(&resource()));
-    let last = client::insist(|| async { namespaces.get_opt(LAST).await }).await;
+    let last = client::retry(|| async { namespaces.get_opt(LAST).await }).await;
     if last.flatten().is_none() {
         create(client, &FIRST).await;
     }
@@ -217,11 +217,11 @@ pub(crate) async fn begin(client: &kube::Client) {
 pub(crate) async fn create(client: &kube::Client, names: &[&str]) {
     let kind = client::kind(&resource());
     let namespaces: Api<DynamicObject> = Api::all_with(client.clone(), &kind);
-    let there = client::insist(|| async { namespaces.list(&ListParams::default()).await }).await;
+    let there = client::retry(|| async { namespaces.list(&ListParams::default()).await }).await;
     let there: Vec<String> = there.into_iter().flatten().map(|one| one.name_any()).collect();
     for name in names.iter().filter(|name| !there.iter().any(|one| one == *name)) {
         let namespace = DynamicObject::new(name, &kind);
-        client::insist(|| async { namespaces.create(&PostParams::default(), &namespace).await })
+        client::retry(|| async { namespaces.create(&PostParams::default(), &namespace).await })
             .await;
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Served as `core/v1` serves them: `data` is base64, `stringData` is written and never read.
 //! Bodies are withheld from events whatever the policy says, errors name keys and never values,
-//! and the store has them sealed (see [`sealed`](super::sealed)).
+//! and the store holds them encrypted (see [`encrypted_storage`](super::encrypted_storage)).
 
 use std::sync::Arc;
 

@@ -6,7 +6,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
-use crate::house::{run, text};
+use crate::server::{run, text};
 
 /// A request of `user` at this second of the day, as kube-apiserver writes it.
 pub(crate) fn line(second: u32, user: &str, verb: &str, resource: &str, name: &str) -> String {

@@ -2,7 +2,7 @@
 
 use std::process::{Output, Stdio};
 
-use crate::house::{keepwatch, run, text};
+use crate::server::{keepwatch, run, text};
 
 /// Two lines of kube-apiserver's log and one that is none.
 const LINES: &str = concat!(

@@ -4,15 +4,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
 use crate::destinations::{Cluster, eventually, made, once, until, volume};
-use crate::house::{House, create, run, runtime, text};
+use crate::server::{TestServer, create, run, runtime, text};
 
 /// A server's folder, with a destination that is a folder in it.
-struct Desk {
+struct TestDataDir {
     _folder: tempfile::TempDir,
     home: PathBuf,
 }
 
-impl Desk {
+impl TestDataDir {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let home = folder.path().join("home");
@@ -23,8 +23,8 @@ impl Desk {
         self.home.join("volumes/all")
     }
 
-    fn up(&self) -> House {
-        House::up(&self.home, &[], Stdio::null())
+    fn up(&self) -> TestServer {
+        TestServer::up(&self.home, &[], Stdio::null())
     }
 
     fn cursors(&self, arguments: &[&str]) -> Output {
@@ -90,11 +90,11 @@ impl Listed {
 
 #[test]
 fn an_operator_sees_each_reader_rewinds_one_and_discards_what_it_waits_for() {
-    let (desk, runtime) = (Desk::new(), runtime());
-    let house = desk.up();
-    let archive = desk.archive();
+    let (data_dir, runtime) = (TestDataDir::new(), runtime());
+    let server = data_dir.up();
+    let archive = data_dir.archive();
     runtime.block_on(async {
-        let cluster = Cluster::of(&house).await;
+        let cluster = Cluster::of(&server).await;
         cluster.profile("p", volume("all")).await;
         cluster.config("siem", "p").await;
         until(&cluster.configs, "siem", "Success").await;
@@ -104,56 +104,56 @@ fn an_operator_sees_each_reader_rewinds_one_and_discards_what_it_waits_for() {
         eventually(|| made(&archive) == once(&["one", "two"])).await;
     });
     // Who looks sees, and nobody moves what a server moves.
-    let running = desk.list();
-    let output = desk.cursors(&["skip", &running.reader, "--to", &running.last.to_string()]);
+    let running = data_dir.list();
+    let output = data_dir.cursors(&["skip", &running.reader, "--to", &running.last.to_string()]);
     let said = text(&output.stderr);
     assert!(!output.status.success() && said.contains("in use"), "{said}");
-    assert!(house.end().0.success());
+    assert!(server.end().0.success());
 
-    let whole = desk.list();
+    let whole = data_dir.list();
     assert_eq!((whole.backlog, whole.seq), (0, whole.last));
     let (reader, last) = (whole.reader.as_str(), whole.last);
-    let said = desk.moved("rewind", reader, 0);
+    let said = data_dir.moved("rewind", reader, 0);
     let expected = format!("{reader}: {last} -> 0; {last} records will be delivered again");
     assert!(said.contains(&expected), "{said}");
-    let rewound = desk.list();
+    let rewound = data_dir.list();
     // The move is on record itself.
     assert_eq!((rewound.seq, rewound.last), (0, last + 1));
-    let said = desk.moved("skip", reader, last);
+    let said = data_dir.moved("skip", reader, last);
     assert!(said.contains(&format!("0 -> {last}; {last} records will not be delivered")), "{said}");
-    assert_eq!(desk.list().backlog, 2);
+    assert_eq!(data_dir.list().backlog, 2);
 
-    let house = desk.up();
+    let server = data_dir.up();
     runtime.block_on(async {
-        let cluster = Cluster::of(&house).await;
+        let cluster = Cluster::of(&server).await;
         create(&cluster.admin, "three", 10).await.unwrap();
         eventually(|| made(&archive) == once(&["one", "two", "three"])).await;
     });
-    assert!(house.end().0.success());
-    desk.moved("rewind", reader, 0);
-    let house = desk.up();
+    assert!(server.end().0.success());
+    data_dir.moved("rewind", reader, 0);
+    let server = data_dir.up();
     let mut twice = once(&["one", "two", "three"]);
     for count in twice.values_mut() {
         *count = 2;
     }
     runtime.block_on(eventually(|| made(&archive) == twice));
-    assert!(house.end().0.success());
+    assert!(server.end().0.success());
     let moves = crate::destinations::verbs(&archive);
     assert_eq!((moves["rewind"] > 0, moves["skip"] > 0), (true, true), "{moves:?}");
 }
 
 #[test]
 fn what_cannot_be_moved_is_told_and_stays() {
-    let (desk, runtime) = (Desk::new(), runtime());
-    let house = desk.up();
+    let (data_dir, runtime) = (TestDataDir::new(), runtime());
+    let server = data_dir.up();
     runtime.block_on(async {
-        let cluster = Cluster::of(&house).await;
+        let cluster = Cluster::of(&server).await;
         cluster.profile("p", volume("all")).await;
         cluster.config("siem", "p").await;
         until(&cluster.configs, "siem", "Success").await;
     });
-    assert!(house.end().0.success());
-    let Listed { last, reader, .. } = desk.list();
+    assert!(server.end().0.success());
+    let Listed { last, reader, .. } = data_dir.list();
     let (beyond, here) = ((last + 1).to_string(), last.to_string());
     for (way, reader, to, expected) in [
         ("skip", reader.as_str(), beyond.as_str(), format!("the journal ends at {last}")),
@@ -167,7 +167,7 @@ fn what_cannot_be_moved_is_told_and_stays() {
         ("skip", &reader, "all", "invalid value 'all'".to_owned()),
         ("rewind", &reader, "18446744073709551616", "number too large".to_owned()),
     ] {
-        let said = desk.refused(way, reader, to);
+        let said = data_dir.refused(way, reader, to);
         assert!(said.contains(&expected), "{way} {reader} {to}: {said}");
     }
     let nowhere = tempfile::tempdir().unwrap();

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use kube::api::{Api, DynamicObject, PostParams};
 use serde_json::{Value, json};
 
-use crate::house::{House, create, kind, run, runtime, text};
+use crate::server::{TestServer, create, kind, run, runtime, text};
 
 #[test]
 fn each_dashboard_becomes_a_file() {
@@ -87,9 +87,9 @@ fn every_metric_of_the_dashboard_is_exposed_with_its_labels() {
     let (_, server) = printed.split_once("==> keepwatch-server.json <==\n").unwrap();
     let dashboard: Value = serde_json::from_str(server).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let house = House::up(&folder.path().join("home"), &[], Stdio::null());
+    let server = TestServer::up(&folder.path().join("home"), &[], Stdio::null());
     let exposition = runtime().block_on(async {
-        let admin = house.client("admin", None).await;
+        let admin = server.client("admin", None).await;
         create(&admin, "one", 10).await.unwrap();
         create(&admin, "one", 10).await.unwrap_err();
         let notifiers = kind("siem.keepwatch.io", "Notifier", "notifiers");
@@ -134,5 +134,5 @@ fn every_metric_of_the_dashboard_is_exposed_with_its_labels() {
         }
     }
     assert!(count > 20, "{count} metrics");
-    assert!(house.end().0.success());
+    assert!(server.end().0.success());
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use crate::house::{events, run, text};
+use crate::server::{events, run, text};
 
 fn play(folder: &str) -> (Vec<Value>, String) {
     let arguments = ["up", "--dir", folder, "--listen", "127.0.0.1:0", "--demo", "--once"];

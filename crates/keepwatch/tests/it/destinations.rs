@@ -10,7 +10,7 @@ use flate2::read::MultiGzDecoder;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use crate::house::{House, create, kind, runtime};
+use crate::server::{TestServer, create, kind, runtime};
 
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -23,8 +23,8 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    pub(crate) async fn of(house: &House) -> Self {
-        let admin = house.client("admin", None).await;
+    pub(crate) async fn of(server: &TestServer) -> Self {
+        let admin = server.client("admin", None).await;
         let api = |group: &str, name: &str, plural: &str| {
             Api::namespaced_with(admin.clone(), "kasten-io", &kind(group, name, plural))
         };
@@ -148,10 +148,10 @@ pub(crate) fn once(names: &[&str]) -> BTreeMap<String, usize> {
 fn a_config_waits_for_its_profile_delivers_switches_and_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("home");
-    let house = House::up(&home, &[], Stdio::null());
+    let server = TestServer::up(&home, &[], Stdio::null());
     let volumes = home.join("volumes");
     runtime().block_on(async {
-        let cluster = Cluster::of(&house).await;
+        let cluster = Cluster::of(&server).await;
         cluster.config("siem", "p1").await;
         let said = until(&cluster.configs, "siem", "Pending").await;
         assert!(said.contains("Profile kasten-io/p1 does not exist"), "{said}");
@@ -185,7 +185,7 @@ fn a_config_waits_for_its_profile_delivers_switches_and_leaves_nothing_behind() 
         assert_eq!(reasons.iter().filter(|reason| **reason == "Stopped").count(), 1, "{reasons:?}");
         assert!(reasons.contains(&"Delivering") && reasons.contains(&"DeleteRequested"));
     });
-    let (status, said) = house.end();
+    let (status, said) = server.end();
     assert!(status.success(), "{said}");
     assert_eq!(made(&volumes.join("two")), once(&["to-two"]));
 }
@@ -195,10 +195,10 @@ fn a_restart_goes_on_where_it_was_and_oldest_asks_for_everything() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("home");
     let volumes = home.join("volumes");
-    let house = House::up(&home, &[], Stdio::null());
+    let server = TestServer::up(&home, &[], Stdio::null());
     let runtime = runtime();
     runtime.block_on(async {
-        let cluster = Cluster::of(&house).await;
+        let cluster = Cluster::of(&server).await;
         create(&cluster.admin, "first", 10).await.unwrap();
         cluster.profile("p", volume("all")).await;
         let mut config = DynamicObject::new(
@@ -212,25 +212,25 @@ fn a_restart_goes_on_where_it_was_and_oldest_asks_for_everything() {
         until(&cluster.configs, "siem", "Success").await;
         create(&cluster.admin, "second", 10).await.unwrap();
     });
-    assert!(house.end().0.success());
-    let house = House::up(&home, &[], Stdio::null());
+    assert!(server.end().0.success());
+    let server = TestServer::up(&home, &[], Stdio::null());
     runtime.block_on(async {
-        let cluster = Cluster::of(&house).await;
+        let cluster = Cluster::of(&server).await;
         create(&cluster.admin, "third", 10).await.unwrap();
         eventually(|| made(&volumes.join("all")) == once(&["first", "second", "third"])).await;
         let config = cluster.configs.get("siem").await.unwrap();
         assert_eq!(config.data["status"]["validation"], "Success");
     });
-    assert!(house.end().0.success());
+    assert!(server.end().0.success());
 }
 
 #[test]
 fn what_cannot_work_says_why() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("home");
-    let house = House::up(&home, &[], Stdio::null());
+    let server = TestServer::up(&home, &[], Stdio::null());
     runtime().block_on(async {
-        let cluster = Cluster::of(&house).await;
+        let cluster = Cluster::of(&server).await;
         let vbr = json!({"type": "Location", "locationSpec": {"type": "VBR"}});
         cluster.profile("vbr", vbr).await;
         cluster.config("to-vbr", "vbr").await;
@@ -268,7 +268,7 @@ fn what_cannot_work_says_why() {
             until_gone(&cluster.configs, name).await;
         }
     });
-    let (status, said) = house.end();
+    let (status, said) = server.end();
     assert!(status.success() && !said.contains("canary-7Hq"), "{said}");
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use testkit::s3::S3Double;
 
 use crate::audit_lines::{deletions, gzip, kasten, line, objects, with_code};
-use crate::house::{keepwatch, run, text};
+use crate::server::{keepwatch, run, text};
 
 /// A rule that raises a signal for each user who deletes restore points.
 const RULE: &str = "\
@@ -31,9 +31,9 @@ keepwatch:
 ";
 
 /// A folder with the rule in it.
-struct Desk(tempfile::TempDir);
+struct WorkDir(tempfile::TempDir);
 
-impl Desk {
+impl WorkDir {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("rule.yaml"), RULE).unwrap();
@@ -78,7 +78,7 @@ fn one(user: &str, count: u64, cluster: &str) -> Vec<(String, u64, String)> {
 
 #[test]
 fn a_signal_is_printed_as_the_api_serves_it() {
-    let output = Desk::new().detect(&["-"], &deletions(36_000, "mallory", 3));
+    let output = WorkDir::new().detect(&["-"], &deletions(36_000, "mallory", 3));
     let signals = objects(&output.stdout);
     let [signal] = signals.as_slice() else { panic!("{signals:?}") };
     for (path, expected) in [
@@ -101,48 +101,48 @@ fn a_signal_is_printed_as_the_api_serves_it() {
 
 #[test]
 fn the_same_lines_give_the_same_signals_wherever_they_come_from() {
-    let desk = Desk::new();
+    let dir = WorkDir::new();
     let lines = deletions(36_000, "mallory", 4);
     let expected = one("mallory", 4, "");
-    assert_eq!(desk.signals(&["-"], &lines), expected);
+    assert_eq!(dir.signals(&["-"], &lines), expected);
     // Its name does not tell what it is.
-    let plain = desk.put("audit.gz", &lines);
-    assert_eq!(desk.signals(&[&plain], ""), expected);
+    let plain = dir.put("audit.gz", &lines);
+    assert_eq!(dir.signals(&[&plain], ""), expected);
     let (first, second) = lines.split_at(lines.find('\n').unwrap() + 1);
     let members = [gzip(first), gzip(""), gzip(second)].concat();
-    let packed = desk.put("audit.log", members);
-    assert_eq!(desk.signals(&[&packed], ""), expected);
-    let folder = desk.put("folder/a.log", first);
-    desk.put("folder/deeper/b.log", gzip(second));
+    let packed = dir.put("audit.log", members);
+    assert_eq!(dir.signals(&[&packed], ""), expected);
+    let folder = dir.put("folder/a.log", first);
+    dir.put("folder/deeper/b.log", gzip(second));
     let folder = Path::new(&folder).parent().unwrap().to_str().unwrap().to_owned();
-    assert_eq!(desk.signals(&[&folder], ""), expected);
+    assert_eq!(dir.signals(&[&folder], ""), expected);
 }
 
 #[test]
 fn encodings_may_be_mixed_and_repetitions_count_once() {
-    let desk = Desk::new();
+    let dir = WorkDir::new();
     let lines = deletions(36_000, "mallory", 4);
     let (first, second) = lines.split_at(lines.find('\n').unwrap() + 1);
     let mixed = format!("{first}{}", kasten(second, ""));
-    assert_eq!(desk.signals(&["-"], &mixed), one("mallory", 4, ""));
-    assert_eq!(desk.signals(&["-"], &format!("{lines}{lines}")), one("mallory", 4, ""));
+    assert_eq!(dir.signals(&["-"], &mixed), one("mallory", 4, ""));
+    assert_eq!(dir.signals(&["-"], &format!("{lines}{lines}")), one("mallory", 4, ""));
     let named = kasten(&lines, "prod-eu");
     assert_eq!(
-        desk.signals(&["-", "--cluster-name", "other"], &named),
+        dir.signals(&["-", "--cluster-name", "other"], &named),
         one("mallory", 4, "prod-eu")
     );
-    assert_eq!(desk.signals(&["-", "--cluster-name", "other"], &lines), one("mallory", 4, "other"));
+    assert_eq!(dir.signals(&["-", "--cluster-name", "other"], &lines), one("mallory", 4, "other"));
     let items: Vec<&str> = lines.lines().collect();
     let list = format!(
         r#"{{"kind":"EventList","apiVersion":"audit.k8s.io/v1","metadata":{{}},"items":[{}]}}"#,
         items.join(",")
     );
-    assert_eq!(desk.signals(&["-"], &list), one("mallory", 4, ""));
+    assert_eq!(dir.signals(&["-"], &list), one("mallory", 4, ""));
 }
 
 #[test]
 fn logs_of_several_servers_are_merged_by_time() {
-    let desk = Desk::new();
+    let dir = WorkDir::new();
     // Longer apart than lateness allows, so that one log after the other would be out of order.
     let all: Vec<String> = (0..40)
         .map(|number| {
@@ -159,16 +159,16 @@ fn logs_of_several_servers_are_merged_by_time() {
         let lines: Vec<&str> = all.iter().skip(rest).step_by(2).map(String::as_str).collect();
         lines.join("\n")
     };
-    let (even, odd) = (desk.put("a.log", every(0)), desk.put("b.log", every(1)));
-    assert_eq!(desk.signals(&[&odd, &even, "--lateness", "0s"], ""), one("mallory", 40, ""));
+    let (even, odd) = (dir.put("a.log", every(0)), dir.put("b.log", every(1)));
+    assert_eq!(dir.signals(&[&odd, &even, "--lateness", "0s"], ""), one("mallory", 40, ""));
 }
 
 #[test]
 fn lines_that_are_no_events_are_named_and_change_nothing() {
-    let desk = Desk::new();
-    let signal = desk.detect(&["-"], &deletions(36_000, "mallory", 3)).stdout;
+    let dir = WorkDir::new();
+    let signal = dir.detect(&["-"], &deletions(36_000, "mallory", 3)).stdout;
     let lines = format!("nonsense\n\n{}{{\n{}", deletions(36_000, "mallory", 3), text(&signal));
-    let output = desk.detect(&["-"], &lines);
+    let output = dir.detect(&["-"], &lines);
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert_eq!(objects(&output.stdout).len(), 1);
@@ -180,22 +180,22 @@ fn lines_that_are_no_events_are_named_and_change_nothing() {
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }
-    let output = desk.detect(&["-"], "nonsense\n");
+    let output = dir.detect(&["-"], "nonsense\n");
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).ends_with("error: nothing could be read\n"));
     // Nothing at all is not wrong.
-    assert_eq!(desk.detect(&["-"], "").status.code(), Some(0));
+    assert_eq!(dir.detect(&["-"], "").status.code(), Some(0));
 }
 
 #[test]
 fn an_input_that_cannot_be_read_is_named_and_the_others_are_read() {
-    let desk = Desk::new();
-    let good = desk.put("good.log", deletions(36_000, "mallory", 3));
+    let dir = WorkDir::new();
+    let good = dir.put("good.log", deletions(36_000, "mallory", 3));
     let mut cut = gzip(&deletions(36_000, "alice", 300));
     cut.truncate(cut.len() / 2);
-    let cut = desk.put("cut.gz", cut);
+    let cut = dir.put("cut.gz", cut);
     for bad in [cut.as_str(), "/nowhere/audit.log"] {
-        let output = desk.detect(&[&good, bad], "");
+        let output = dir.detect(&[&good, bad], "");
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{said}");
         assert!(said.contains(bad), "{said}");
@@ -207,7 +207,7 @@ fn an_input_that_cannot_be_read_is_named_and_the_others_are_read() {
 
 #[test]
 fn exit_codes_tell_what_was_found() {
-    let desk = Desk::new();
+    let dir = WorkDir::new();
     let (bad, good) =
         (deletions(36_000, "mallory", 3), with_code(1, "a", "delete", "restorepoints", "x", 403));
     for (arguments, input, code) in [
@@ -217,13 +217,13 @@ fn exit_codes_tell_what_was_found() {
         (&[], &good, 2),
         (&["-", "-"], &good, 1),
     ] {
-        let output = desk.detect(arguments, input);
+        let output = dir.detect(arguments, input);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", text(&output.stderr));
     }
     let none = run(&["detect", "--no-builtin", "-"], "");
     assert!(text(&none.stderr).contains("there are no rules"), "{none:?}");
     let broken =
-        desk.put("broken.yaml", RULE.replace("condition: deletion", "condition: deletions"));
+        dir.put("broken.yaml", RULE.replace("condition: deletion", "condition: deletions"));
     let output = run(&["detect", "--rules", &broken, "-"], "");
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("broken.yaml:"), "{}", text(&output.stderr));
@@ -231,32 +231,32 @@ fn exit_codes_tell_what_was_found() {
 
 #[test]
 fn signals_are_in_the_order_of_their_first_event() {
-    let desk = Desk::new();
+    let dir = WorkDir::new();
     let lines = [deletions(50_000, "bob", 2), deletions(36_000, "mallory", 2)].concat();
     let lines = format!("{lines}{}", deletions(36_005, "alice", 2));
     let users: Vec<String> =
-        desk.signals(&["-", "--lateness", "24h"], &lines).into_iter().map(|one| one.0).collect();
+        dir.signals(&["-", "--lateness", "24h"], &lines).into_iter().map(|one| one.0).collect();
     assert_eq!(users, ["mallory", "alice", "bob"]);
-    let table = text(&desk.detect(&["-", "--output", "table", "--lateness", "24h"], &lines).stdout);
+    let table = text(&dir.detect(&["-", "--output", "table", "--lateness", "24h"], &lines).stdout);
     let rows: Vec<&str> = table.lines().collect();
     assert!(rows[0].starts_with("SEVERITY") && rows.len() == 4, "{table}");
     assert!(table.contains("mallory deleted 2 restore points"), "{table}");
-    assert_eq!(text(&desk.detect(&["-", "--output=table"], "").stdout), "No signals.\n");
+    assert_eq!(text(&dir.detect(&["-", "--output=table"], "").stdout), "No signals.\n");
 }
 
 #[test]
 fn nothing_of_a_client_controls_the_terminal() {
-    let desk = Desk::new();
+    let dir = WorkDir::new();
     let lines = deletions(36_000, "mallory\u{1b}[2J\u{202e}", 2);
-    let table = text(&desk.detect(&["-", "--output", "table"], &lines).stdout);
+    let table = text(&dir.detect(&["-", "--output", "table"], &lines).stdout);
     assert!(table.contains("mallory\\u{1b}[2J\\u{202e}"), "{table}");
 }
 
 /// With a key in the environment, and nothing of the machine's own.
-fn detect_in(bucket: &S3Double, desk: &Desk, inputs: &[&str]) -> Command {
+fn detect_in(bucket: &S3Double, dir: &WorkDir, inputs: &[&str]) -> Command {
     let mut command = keepwatch();
     command
-        .args(["detect", "--no-builtin", "--rules", &desk.rule()])
+        .args(["detect", "--no-builtin", "--rules", &dir.rule()])
         .args(["--s3-endpoint", &bucket.endpoint()])
         .args(inputs)
         .env("AWS_ACCESS_KEY_ID", "key")
@@ -267,7 +267,7 @@ fn detect_in(bucket: &S3Double, desk: &Desk, inputs: &[&str]) -> Command {
 
 #[test]
 fn objects_of_a_bucket_are_read_below_a_prefix() {
-    let desk = Desk::new();
+    let dir = WorkDir::new();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.unwrap();
@@ -284,18 +284,18 @@ fn objects_of_a_bucket_are_read_below_a_prefix() {
         ("s3://audit", vec![("mallory", 6), ("alice", 2)]),
         ("s3://audit/other/x.json", vec![("alice", 2)]),
     ] {
-        let output = detect_in(&bucket, &desk, &[input]).output().unwrap();
+        let output = detect_in(&bucket, &dir, &[input]).output().unwrap();
         assert!(output.status.success(), "{}", text(&output.stderr));
         let mut found: Vec<_> = objects(&output.stdout).iter().map(summary).collect();
         found.sort_by(|one, other| other.0.cmp(&one.0));
         let found: Vec<(&str, u64)> = found.iter().map(|one| (one.0.as_str(), one.1)).collect();
         assert_eq!(found, expected, "{input}");
     }
-    let output = detect_in(&bucket, &desk, &["s3://audit/nothing/"]).output().unwrap();
+    let output = detect_in(&bucket, &dir, &["s3://audit/nothing/"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("no object with this prefix"), "{output:?}");
     bucket.set_key("another", "");
-    let output = detect_in(&bucket, &desk, &["s3://audit/k10audit/"]).output().unwrap();
+    let output = detect_in(&bucket, &dir, &["s3://audit/k10audit/"]).output().unwrap();
     let said = text(&output.stderr);
     assert!(output.status.code() == Some(1) && said.contains("s3:ListBucket"), "{said}");
 }

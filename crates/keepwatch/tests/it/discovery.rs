@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{APIResource, APIResourceList};
 
-use crate::house::{House, runtime};
+use crate::server::{TestServer, runtime};
 
 /// Short names of Kubernetes' own kinds, as Kubernetes has them. K10 documents none for its kinds.
 const KUBERNETES: [(&str, &str); 3] = [("events", "ev"), ("namespaces", "ns"), ("services", "svc")];
@@ -31,9 +31,9 @@ async fn kinds(client: &kube::Client) -> Vec<APIResource> {
 #[test]
 fn short_names_and_categories_are_those_that_kubernetes_and_k10_have_and_two_of_ours() {
     let folder = tempfile::tempdir().unwrap();
-    let house = House::up(&folder.path().join("home"), &[], Stdio::null());
-    let kinds = runtime().block_on(async { kinds(&house.client("admin", None).await).await });
-    assert!(house.end().0.success());
+    let server = TestServer::up(&folder.path().join("home"), &[], Stdio::null());
+    let kinds = runtime().block_on(async { kinds(&server.client("admin", None).await).await });
+    assert!(server.end().0.success());
     assert!(kinds.len() >= 33, "{}", kinds.len());
     let mut short_names = BTreeSet::new();
     let mut names = BTreeSet::new();

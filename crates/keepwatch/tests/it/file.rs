@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use rustix::process::Signal;
 
-use crate::house::{House, create, events, runtime};
+use crate::server::{TestServer, create, events, runtime};
 
 /// Bytes in an object: three events fill a file of a megabyte.
 const OBJECT_BYTES: usize = 150_000;
@@ -24,7 +24,7 @@ fn lines(folder: &Path) -> String {
 #[test]
 fn every_event_is_in_the_files_once_whatever_kills_the_server() {
     let folder = tempfile::tempdir().unwrap();
-    let up = House::up(&folder.path().join("home"), &[], Stdio::null());
+    let up = TestServer::up(&folder.path().join("home"), &[], Stdio::null());
     let log = folder.path().join("log");
     let file = format!("--audit-log-file={}", log.join("audit.log").display());
     // Lines as long as their objects, so that files are rotated.
@@ -32,7 +32,7 @@ fn every_event_is_in_the_files_once_whatever_kills_the_server() {
     let flags = [file.as_str(), "--audit-log-file-size=1", "--audit-policy=extended", size];
     let mut answered = Vec::new();
     for life in 0..4 {
-        let (mut server, address) = House::serve(&up, folder.path(), &flags);
+        let (mut server, address) = TestServer::serve(&up, folder.path(), &flags);
         runtime().block_on(async {
             let client = up.client("admin", Some(&address)).await;
             for number in 0..OBJECTS {
@@ -66,10 +66,10 @@ fn every_event_is_in_the_files_once_whatever_kills_the_server() {
 #[test]
 fn the_file_is_opened_anew_on_hangup() {
     let folder = tempfile::tempdir().unwrap();
-    let up = House::up(&folder.path().join("home"), &[], Stdio::null());
+    let up = TestServer::up(&folder.path().join("home"), &[], Stdio::null());
     let path = folder.path().join("audit.log");
     let file = format!("--audit-log-file={}", path.display());
-    let (server, address) = House::serve(&up, folder.path(), &[&file]);
+    let (server, address) = TestServer::serve(&up, folder.path(), &[&file]);
     let runtime = runtime();
     let client = runtime.block_on(up.client("admin", Some(&address)));
     runtime.block_on(create(&client, "before", 10)).unwrap();

@@ -1,6 +1,6 @@
 //! Flags that make no sense, alone or together: named, and exit code 2.
 
-use crate::house::{run, text};
+use crate::server::{run, text};
 
 fn check(flags: &[&str], words: &[&str]) {
     let arguments: Vec<&str> = ["serve"].iter().chain(flags).copied().collect();

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::audit_lines::{deletions, line, with_code};
-use crate::house::{run, text};
+use crate::server::{run, text};
 
 /// What mallory did, with bob at the same address.
 fn lines() -> String {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Output;
 
-use crate::house::{run, text};
+use crate::server::{run, text};
 
 fn rules(arguments: &[&str]) -> Output {
     let mut all = vec!["rules"];

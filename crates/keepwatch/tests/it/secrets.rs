@@ -7,7 +7,7 @@ use std::process::Stdio;
 use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use crate::house::{House, kind, run, runtime, text};
+use crate::server::{TestServer, kind, run, runtime, text};
 
 /// Stands for what nobody may see.
 const CANARY: &str = "canary-Zk3vQ9";
@@ -44,10 +44,10 @@ fn a_secret_is_served_and_is_nowhere_in_the_clear() {
     let home = folder.path().join("home");
     let stdout = folder.path().join("stdout");
     let file = std::fs::File::create(&stdout).unwrap();
-    let house = House::up(&home, &["--policy", "extended"], Stdio::from(file));
+    let server = TestServer::up(&home, &["--policy", "extended"], Stdio::from(file));
     let runtime = runtime();
     runtime.block_on(async {
-        let api = secrets(house.client("admin", None).await);
+        let api = secrets(server.client("admin", None).await);
         let wanted = secret(json!({
             "type": "secrets.kanister.io/aws",
             "stringData": {"aws_secret_access_key": CANARY},
@@ -67,9 +67,9 @@ fn a_secret_is_served_and_is_nowhere_in_the_clear() {
         assert!(!format!("{refused:?}").contains(CANARY), "{refused:?}");
         let other = Patch::Merge(json!({"type": "Opaque"}));
         api.patch("keys", &PatchParams::default(), &other).await.unwrap_err();
-        secrets(house.client("alice", None).await).get("keys").await.unwrap_err();
+        secrets(server.client("alice", None).await).get("keys").await.unwrap_err();
     });
-    let (status, said) = house.end();
+    let (status, said) = server.end();
     assert!(status.success(), "{said}");
     let lines = std::fs::read_to_string(&stdout).unwrap();
     assert!(lines.contains("\"Resource\":\"secrets\""), "no event is about a Secret");
@@ -80,26 +80,26 @@ fn a_secret_is_served_and_is_nowhere_in_the_clear() {
     let mode = home.join("secrets.key").metadata().unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 
-    let house = House::up(&home, &[], Stdio::null());
+    let server = TestServer::up(&home, &[], Stdio::null());
     runtime.block_on(async {
-        let api = secrets(house.client("admin", None).await);
+        let api = secrets(server.client("admin", None).await);
         let kept = api.get("keys").await.unwrap();
         assert_eq!(kept.data["data"]["role"], ENCODED);
     });
-    house.end();
+    server.end();
 }
 
 #[test]
 fn another_key_than_that_of_the_secrets_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("home");
-    let house = House::up(&home, &[], Stdio::null());
+    let server = TestServer::up(&home, &[], Stdio::null());
     runtime().block_on(async {
-        let api = secrets(house.client("admin", None).await);
+        let api = secrets(server.client("admin", None).await);
         let wanted = secret(json!({"stringData": {"a": "b"}}));
         api.create(&PostParams::default(), &wanted).await.unwrap();
     });
-    house.end();
+    server.end();
     let key = home.join("secrets.key");
     let start = || {
         let output = run(&["up", "--dir", home.to_str().unwrap(), "--listen", "127.0.0.1:0"], "");

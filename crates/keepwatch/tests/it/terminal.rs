@@ -10,7 +10,7 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-use crate::house::keepwatch;
+use crate::server::keepwatch;
 
 /// A window, and what stands in it at the end.
 struct Window {
@@ -125,8 +125,8 @@ fn colors_are_left_out_on_request_and_where_there_is_no_terminal() {
         let shown = convert(80, "mallory", variables);
         assert!(!shown.contains('\u{1b}') && shown.contains("403 ! delete"), "{shown:?}");
     }
-    let output = crate::house::run(&["events", "convert", "--to=short"], &line("mallory"));
-    let shown = crate::house::text(&output.stdout);
+    let output = crate::server::run(&["events", "convert", "--to=short"], &line("mallory"));
+    let shown = crate::server::text(&output.stdout);
     assert_eq!(
         shown,
         "21:00:00Z 403 ! delete restorepoints        shop/rp-7            mallory 192.0.2.7\n"

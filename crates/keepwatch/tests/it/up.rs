@@ -7,43 +7,43 @@ use std::time::Duration;
 
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams};
 
-use crate::house::{House, create, events, kind, run, runtime, text, within};
+use crate::server::{TestServer, create, events, kind, run, runtime, text, within};
 
 #[test]
 fn users_are_told_apart_and_what_is_there_survives_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("home");
-    let house = House::up(&home, &[], Stdio::null());
+    let server = TestServer::up(&home, &[], Stdio::null());
     let runtime = runtime();
     runtime.block_on(async {
-        let admin = house.client("admin", None).await;
+        let admin = server.client("admin", None).await;
         create(&admin, "kept", 10).await.unwrap();
         let passkeys = kind("vault.kio.kasten.io", "Passkey", "passkeys");
         let passkeys: Api<DynamicObject> =
-            Api::all_with(house.client("alice", None).await, &passkeys);
+            Api::all_with(server.client("alice", None).await, &passkeys);
         let refused = passkeys.list(&ListParams::default()).await.unwrap_err();
         let kube::Error::Api(status) = refused else { panic!("{refused}") };
         assert_eq!((status.code, status.reason.as_str()), (403, "Forbidden"));
     });
-    let (status, said) = within(Duration::from_secs(10), || house.end());
+    let (status, said) = within(Duration::from_secs(10), || server.end());
     assert!(status.success(), "{said}");
 
-    let house = House::up(&home, &[], Stdio::null());
+    let server = TestServer::up(&home, &[], Stdio::null());
     let actions = kind("actions.kio.kasten.io", "RunAction", "runactions");
     runtime.block_on(async {
         let api: Api<DynamicObject> =
-            Api::namespaced_with(house.client("admin", None).await, "default", &actions);
+            Api::namespaced_with(server.client("admin", None).await, "default", &actions);
         api.get("kept").await.unwrap();
     });
-    assert!(house.end().0.success());
+    assert!(server.end().0.success());
 }
 
 #[test]
 fn the_namespaces_of_every_cluster_stay() {
     let folder = tempfile::tempdir().unwrap();
-    let house = House::up(&folder.path().join("home"), &[], Stdio::null());
+    let server = TestServer::up(&folder.path().join("home"), &[], Stdio::null());
     runtime().block_on(async {
-        let admin = house.client("admin", None).await;
+        let admin = server.client("admin", None).await;
         let namespaces: Api<DynamicObject> =
             Api::all_with(admin, &kind("", "Namespace", "namespaces"));
         for name in ["default", "kube-system", "kube-public"] {
@@ -60,7 +60,7 @@ fn the_namespaces_of_every_cluster_stay() {
             tokio::task::yield_now().await;
         }
     });
-    assert!(house.end().0.success());
+    assert!(server.end().0.success());
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn keys_and_kubeconfig_are_for_their_owner_only() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("home");
-    House::up(&home, &[], Stdio::null()).end();
+    TestServer::up(&home, &[], Stdio::null()).end();
     for file in ["kubeconfig", "pki/ca.key", "pki/server.key", "keepwatch.db"] {
         let mode = home.join(file).metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0, "{file}: {mode:o}");
@@ -79,24 +79,24 @@ fn keys_and_kubeconfig_are_for_their_owner_only() {
 fn a_reader_that_does_not_read_holds_up_nobody_and_gets_everything_later() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("home");
-    let mut house = House::up(&home, &[], Stdio::piped());
-    let stuck = house.process.stdout.take().unwrap();
+    let mut server = TestServer::up(&home, &[], Stdio::piped());
+    let stuck = server.process.stdout.take().unwrap();
     let names: Vec<String> = (0..20).map(|number| format!("run-{number:02}")).collect();
     runtime().block_on(async {
-        let admin = house.client("admin", None).await;
+        let admin = server.client("admin", None).await;
         for name in &names {
             // Each event is longer than what a pipe holds.
             create(&admin, name, 50_000).await.unwrap();
         }
     });
-    let (status, said) = within(Duration::from_secs(20), || house.end());
+    let (status, said) = within(Duration::from_secs(20), || server.end());
     assert!(status.success(), "{said}");
     drop(stuck);
 
-    let mut house = House::up(&home, &["--once"], Stdio::piped());
+    let mut server = TestServer::up(&home, &["--once"], Stdio::piped());
     let mut lines = String::new();
-    house.process.stdout.take().unwrap().read_to_string(&mut lines).unwrap();
-    assert!(house.ended().0.success());
+    server.process.stdout.take().unwrap().read_to_string(&mut lines).unwrap();
+    assert!(server.ended().0.success());
     let events = events(&lines);
     for name in &names {
         let is_it = |event: &&serde_json::Value| {
@@ -110,15 +110,15 @@ fn a_reader_that_does_not_read_holds_up_nobody_and_gets_everything_later() {
 fn a_reader_that_leaves_ends_only_its_lines() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("home");
-    let mut house = House::up(&home, &[], Stdio::piped());
-    drop(house.process.stdout.take());
+    let mut server = TestServer::up(&home, &[], Stdio::piped());
+    drop(server.process.stdout.take());
     runtime().block_on(async {
-        let admin = house.client("admin", None).await;
+        let admin = server.client("admin", None).await;
         for number in 0..5 {
             create(&admin, &format!("run-{number}"), 10).await.unwrap();
         }
     });
-    let (status, said) = house.end();
+    let (status, said) = server.end();
     assert!(status.success(), "{said}");
     assert!(said.contains("the reader of this sink went away"), "{said}");
 }
@@ -168,10 +168,10 @@ fn a_folder_that_cannot_be_is_named() {
 fn a_second_server_in_the_folder_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("home");
-    let house = House::up(&home, &[], Stdio::null());
+    let server = TestServer::up(&home, &[], Stdio::null());
     let arguments = ["up", "--dir", home.to_str().unwrap(), "--listen", "127.0.0.1:0"];
     check_refused(&arguments, &["in use by another server"]);
-    assert!(house.end().0.success());
+    assert!(server.end().0.success());
 }
 
 #[test]

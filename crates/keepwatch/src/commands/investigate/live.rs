@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::timeline::{Scope, Timeline};
 use crate::args::investigate::UserArgs;
-use crate::commands::say;
+use crate::terminal::eprint_line;
 
 /// Objects that are asked for at a time.
 const PAGE: usize = 500;
@@ -63,7 +63,7 @@ async fn fill(client: &kube::Client, timeline: &mut Timeline) -> Result<()> {
     let of_user = format!("user={},order=newest{range}", escaped(&name));
     let is_whole = events(client, &of_user, EVENTS_MAX, timeline).await?;
     if !is_whole {
-        say(&format!(
+        eprint_line(&format!(
             "only the newest {EVENTS_MAX} events are shown: give a shorter stretch of time"
         ));
     }
@@ -82,7 +82,7 @@ async fn tell_gaps(client: &kube::Client) -> Result<()> {
     let page = list(client, "auditevents", GAPS, "").await?;
     let count = items(&page).count();
     if count > 0 {
-        say(&format!(
+        eprint_line(&format!(
             "records of the journal are missing or damaged, so events may be missing here: see \
              `kubectl get auditevents --field-selector {GAPS} -o yaml` ({count} gaps)"
         ));

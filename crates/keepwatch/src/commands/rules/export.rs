@@ -12,9 +12,10 @@ use detect::{Rule, RuleSet};
 
 use crate::args::rules::ExportArgs;
 use crate::commands::export_files::{unknown, write};
-use crate::commands::{FAILED, Misuse, say};
+use crate::commands::{FAILED, UsageError};
 use crate::printable::plain;
 use crate::rule_files;
+use crate::terminal::eprint_line;
 
 /// Runs the command.
 pub(super) fn run(args: &ExportArgs) -> Result<ExitCode> {
@@ -47,11 +48,11 @@ pub(super) fn run(args: &ExportArgs) -> Result<ExitCode> {
     write(&files, args.out.as_deref())?;
     exported.iter().chain(&suppressed).for_each(explain);
     let left_out = exported.len() - written.len();
-    say(&format!("{} rules exported, {left_out} left out", written.len()));
+    eprint_line(&format!("{} rules exported, {left_out} left out", written.len()));
     let without = suppressed.iter().filter(|it| it.files.is_empty()).count();
     if has_suppressions {
         let written = suppressed.len() - without;
-        say(&format!("{written} suppressions exported, {without} left out"));
+        eprint_line(&format!("{written} suppressions exported, {without} left out"));
     }
     // What was asked for by name has to be there.
     let is_complete =
@@ -88,17 +89,17 @@ fn explain(exported: &Exported) {
         exported.fidelity.reasons().iter().map(ToString::to_string).collect();
     let help = if exported.fidelity.is_refused() { "" } else { "; --allow-lossy writes it" };
     let (rule, fidelity) = (plain(&exported.rule), exported.fidelity.as_str());
-    say(&format!("{rule} is left out ({fidelity}): {}{help}", plain(&reasons.join("; "))));
+    eprint_line(&format!("{rule} is left out ({fidelity}): {}{help}", plain(&reasons.join("; "))));
 }
 
-fn target(name: &str) -> Result<&'static dyn Target, Misuse> {
+fn target(name: &str) -> Result<&'static dyn Target, UsageError> {
     export::named(name).ok_or_else(|| {
         let known: Vec<&str> = export::all().iter().map(|it| it.name()).collect();
         unknown("to", name, &known)
     })
 }
 
-fn profile(target: &dyn Target, name: Option<&str>) -> Result<&'static Profile, Misuse> {
+fn profile(target: &dyn Target, name: Option<&str>) -> Result<&'static Profile, UsageError> {
     let profiles = target.profiles();
     let found = profiles.iter().find(|it| name.is_none_or(|name| it.name == name));
     found.ok_or_else(|| {
@@ -107,7 +108,7 @@ fn profile(target: &dyn Target, name: Option<&str>) -> Result<&'static Profile, 
     })
 }
 
-fn format(target: &dyn Target, name: Option<&str>) -> Result<&'static Format, Misuse> {
+fn format(target: &dyn Target, name: Option<&str>) -> Result<&'static Format, UsageError> {
     let formats = target.formats();
     let found = formats.iter().find(|it| name.is_none_or(|name| it.name == name));
     found.ok_or_else(|| {
@@ -117,13 +118,13 @@ fn format(target: &dyn Target, name: Option<&str>) -> Result<&'static Format, Mi
 }
 
 /// The rules that are named, in the order of the set; else all that raise.
-fn chosen<'r>(rules: &'r RuleSet, ids: &[String]) -> Result<Vec<&'r Rule>, Misuse> {
+fn chosen<'r>(rules: &'r RuleSet, ids: &[String]) -> Result<Vec<&'r Rule>, UsageError> {
     let mut named = Vec::new();
     for id in ids {
         let found = rules.find(id).filter(|at| rules.rules().get(*at).is_some_and(|it| it.raises));
         let Some(found) = found else {
             let hint = "`keepwatch rules list` names those that raise signals";
-            return Err(Misuse(vec![format!("there is no rule {id:?}: {hint}")]));
+            return Err(UsageError(vec![format!("there is no rule {id:?}: {hint}")]));
         };
         named.push(found);
     }

@@ -7,13 +7,13 @@ use kasten::Installation;
 
 use crate::args::EncodingName;
 use crate::args::serve::{AccessArgs, AuditArgs, ListenArgs, ServeArgs};
-use crate::commands::{Misuse, installation};
+use crate::commands::{UsageError, installation};
 
 /// Where a pod finds the namespace of its account.
 const OWN_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
 /// Every contradiction, in one error; or the installation of K10 that the flags describe.
-pub(super) fn all(args: &ServeArgs) -> Result<Installation, Misuse> {
+pub(super) fn all(args: &ServeArgs) -> Result<Installation, UsageError> {
     let mut wrong = Vec::new();
     listening(&args.listen, &mut wrong);
     auditing(&args.audit, &mut wrong);
@@ -21,14 +21,14 @@ pub(super) fn all(args: &ServeArgs) -> Result<Installation, Misuse> {
     wrong.extend(args.store.retention.contradiction());
     match described(args) {
         Ok(installation) if wrong.is_empty() => Ok(installation),
-        Ok(_) => Err(Misuse(wrong)),
-        Err(misuse) => Err(Misuse([wrong, misuse.0].concat())),
+        Ok(_) => Err(UsageError(wrong)),
+        Err(misuse) => Err(UsageError([wrong, misuse.0].concat())),
     }
 }
 
 /// K10 as the flags describe it. Without a namespace it is the pod's own, which K10's chart hands
 /// to every container of K10's.
-fn described(args: &ServeArgs) -> Result<Installation, Misuse> {
+fn described(args: &ServeArgs) -> Result<Installation, UsageError> {
     let namespace = args
         .k10_namespace
         .clone()
@@ -121,7 +121,7 @@ fn accessing(args: &AccessArgs, wrong: &mut Vec<String>) {
 }
 
 /// Names of headers, as the flags have them.
-pub(super) fn remote_headers(args: &AccessArgs) -> Result<RemoteHeaders, Misuse> {
+pub(super) fn remote_headers(args: &AccessArgs) -> Result<RemoteHeaders, UsageError> {
     let mut wrong = Vec::new();
     let mut names = |flag: &str, given: &[String]| -> Vec<HeaderName> {
         let mut names = Vec::new();
@@ -143,5 +143,5 @@ pub(super) fn remote_headers(args: &AccessArgs) -> Result<RemoteHeaders, Misuse>
             .map(|prefix| prefix.to_ascii_lowercase())
             .collect(),
     };
-    if wrong.is_empty() { Ok(headers) } else { Err(Misuse(wrong)) }
+    if wrong.is_empty() { Ok(headers) } else { Err(UsageError(wrong)) }
 }

@@ -10,12 +10,12 @@ use kasten::Installation;
 use sink::bucket::{Limits, Parts, Prefix, Reach};
 use tokio::sync::watch;
 
+use crate::app::{App, BackgroundTask};
 use crate::args::destinations::DestinationArgs;
 use crate::args::serve::AuditArgs;
 use crate::aws;
 use crate::clock::SystemClock;
-use crate::corridors::Hand;
-use crate::house::{House, Resident};
+use crate::delivery_control::LocalDelivery;
 use crate::notifications;
 
 /// How often the authorities of destinations are read.
@@ -59,7 +59,7 @@ pub(super) fn settings(
 
 /// The authorities of destinations, and who reads their file again from time to time: a mounted
 /// `ConfigMap` changes while the server runs.
-pub(super) fn authorities(args: &DestinationArgs) -> Result<(Authorities, Option<Resident>)> {
+pub(super) fn authorities(args: &DestinationArgs) -> Result<(Authorities, Option<BackgroundTask>)> {
     let Some(file) = args.audit_ca_file.clone() else { return Ok((watch::channel(None).1, None)) };
     let read = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
     let (sender, receiver) = watch::channel(Some(read));
@@ -100,16 +100,16 @@ fn namespaces(given: &[String], installation: &Installation) -> Vec<String> {
 
 /// Somebody who follows the objects and moves delivery.
 pub(super) fn controller(
-    house: &House,
+    app: &App,
     client: kube::Client,
     settings: Settings,
     audit: &AuditArgs,
     args: &DestinationArgs,
-) -> Resident {
+) -> BackgroundTask {
     let labels = audit.labels();
-    let hand = Hand {
-        delivery: house.delivery(),
-        store: house.store(),
+    let hand = LocalDelivery {
+        delivery: app.delivery(),
+        store: app.store(),
         resume_from: audit.audit_log_resume_from,
         parts: Parts {
             cluster: labels.cluster_name.clone(),
@@ -137,12 +137,12 @@ fn reach(args: &DestinationArgs) -> Reach {
 
 /// A task that runs the notifiers. Their Secrets are where those of profiles are.
 pub(super) fn notifiers(
-    house: &House,
+    app: &App,
     client: kube::Client,
     settings: &Settings,
     args: &DestinationArgs,
-) -> Resident {
-    house.notify(notifications::Parts {
+) -> BackgroundTask {
+    app.notify(notifications::Parts {
         client,
         namespaces: settings.namespaces.clone(),
         reach: reach(args),

@@ -1,8 +1,8 @@
 //! The house: every room that runs, in the order in which they open and close.
 //!
-//! Rooms open from the store upwards and close from the door downwards: residents leave, the server
+//! Rooms open from the store upwards and close from the door downwards: tasks leave, the server
 //! finishes its requests, the sinks get what is there, the store is closed last. Both commands that
-//! serve use this; what differs between them is in the [`Plan`].
+//! serve use this; what differs between them is in the [`Components`].
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -29,7 +29,7 @@ use event::UserInfo;
 use event::kasten::Labels;
 use futures::future::BoxFuture;
 use kasten::Installation;
-use prometheus_client::registry::Registry as Numbers;
+use prometheus_client::registry::Registry as MetricsRegistry;
 use sink::Sink;
 use store::event_index::EventIndex;
 use store::{OpenError, Sqlite, Storage};
@@ -51,7 +51,7 @@ pub(crate) const BLOCKING_MAX: usize = 8;
 const SERVICE: &str = "keepwatch";
 
 /// What a house is made of.
-pub(crate) struct Plan {
+pub(crate) struct Components {
     pub(crate) store: Sqlite,
     /// What objects go through on their way to the store and back.
     pub(crate) storage: Arc<dyn Storage>,
@@ -83,7 +83,7 @@ pub(crate) struct Plan {
 }
 
 /// A house whose door is open, but nobody is served yet.
-pub(crate) struct House {
+pub(crate) struct App {
     store: Sqlite,
     server: Server,
     sink_tasks: Vec<SinkTask>,
@@ -97,41 +97,48 @@ pub(crate) struct House {
 }
 
 /// Somebody who lives in the house and leaves first.
-pub(crate) type Resident = BoxFuture<'static, ()>;
+pub(crate) type BackgroundTask = BoxFuture<'static, ()>;
 
-impl House {
+impl App {
     /// Opens every room.
-    pub(crate) async fn open(plan: Plan) -> Result<Self> {
+    pub(crate) async fn open(components: Components) -> Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let mut numbers = Numbers::default();
-        let mut resources = plan.resources.clone();
+        let mut metrics_registry = MetricsRegistry::default();
+        let mut resources = components.resources.clone();
         let tester = Tester::default();
-        let index = Arc::new(plan.store.event_index());
-        let gaps = JournalGaps::new(plan.store.clone())?;
-        resources.extend(siem::resources(&services(&plan, &tester, &index, &gaps)));
-        let metrics = Metrics::new(&mut numbers, &resources);
-        let journal = plan.store.journal();
-        reader_places::settle(&plan.store, &plan.sinks, plan.detects, plan.resume_from).await?;
+        let index = Arc::new(components.store.event_index());
+        let gaps = JournalGaps::new(components.store.clone())?;
+        resources.extend(siem::resources(&services(&components, &tester, &index, &gaps)));
+        let metrics = Metrics::new(&mut metrics_registry, &resources);
+        let journal = components.store.journal();
+        reader_places::settle(
+            &components.store,
+            &components.sinks,
+            components.detects,
+            components.resume_from,
+        )
+        .await?;
         gaps.look_at_start().await?;
-        let mut delivery = Delivery::new(journal, &mut numbers);
-        delivery.set_line_bytes(plan.line_bytes);
-        let sink_tasks = plan.sinks.into_iter().map(|sink| delivery.sink_task(sink)).collect();
-        let notifications = notifications::open(Arc::clone(&plan.storage), &mut numbers);
-        metrics.expose(numbers);
-        let policy = Arc::new(ArcSwap::from_pointee(plan.policy));
+        let mut delivery = Delivery::new(journal, &mut metrics_registry);
+        delivery.set_line_bytes(components.line_bytes);
+        let sink_tasks =
+            components.sinks.into_iter().map(|sink| delivery.sink_task(sink)).collect();
+        let notifications = notifications::open(Arc::clone(&components.storage), &mut metrics_registry);
+        metrics.expose(metrics_registry);
+        let policy = Arc::new(ArcSwap::from_pointee(components.policy));
         let registry = Registry::new(Parts {
             resources,
-            store: Arc::clone(&plan.storage),
-            authorizer: Arc::clone(&plan.authorizer),
-            namespaces: plan.namespaces,
+            store: Arc::clone(&components.storage),
+            authorizer: Arc::clone(&components.authorizer),
+            namespaces: components.namespaces,
             clock: Arc::clone(&clock),
             policy: consequences(Arc::clone(&policy)),
-            actor: Arc::new(actor(&plan.installation)),
-            garbage_is_collected: plan.garbage_is_collected,
+            actor: Arc::new(actor(&components.installation)),
+            garbage_is_collected: components.garbage_is_collected,
         });
-        let detection = if plan.detects {
-            let (store, installation) = (&plan.store, &plan.installation);
-            let cluster = plan.cluster_name;
+        let detection = if components.detects {
+            let (store, installation) = (&components.store, &components.installation);
+            let cluster = components.cluster_name;
             Some(Detection::open(&mut delivery, store, &registry, installation, cluster).await?)
         } else {
             None
@@ -139,25 +146,25 @@ impl House {
         let indexer = delivery.event_indexer(index);
         let delivery = Arc::new(delivery);
         let server = Server::bind(apiserver::Options {
-            address: plan.address,
-            serving: plan.serving,
-            trust: plan.trust,
-            authenticator: plan.authenticator,
-            authorizer: plan.authorizer,
+            address: components.address,
+            serving: components.serving,
+            trust: components.trust,
+            authenticator: components.authenticator,
+            authorizer: components.authorizer,
             policy,
             registry: registry.clone(),
-            storage: plan.storage,
+            storage: components.storage,
             clock,
-            checks: plan.checks.into_iter().chain([gaps.check()]).collect(),
+            checks: components.checks.into_iter().chain([gaps.check()]).collect(),
             remarks: remarks(Arc::clone(&delivery)),
             metrics,
-            limits: plan.limits,
+            limits: components.limits,
             version: version(),
             paths: Vec::new(),
         })
         .await
         .map_err(explained)?;
-        let store = plan.store;
+        let store = components.store;
         Ok(Self {
             store,
             server,
@@ -173,7 +180,7 @@ impl House {
     }
 
     /// A task that runs the notifiers.
-    pub(crate) fn notify(&self, parts: notifications::Parts) -> Resident {
+    pub(crate) fn notify(&self, parts: notifications::Parts) -> BackgroundTask {
         let (notifications, storage) = (Arc::clone(&self.notifications), self.store.clone());
         notifications::run(
             notifications,
@@ -195,7 +202,7 @@ impl House {
     }
 
     /// Records a sign of life each period, or never if it is zero.
-    pub(crate) fn heartbeat(&self, period: Duration) -> Option<Resident> {
+    pub(crate) fn heartbeat(&self, period: Duration) -> Option<BackgroundTask> {
         if period.is_zero() {
             return None;
         }
@@ -218,7 +225,7 @@ impl House {
     /// Runs every room until `closing`, and leaves nothing half done.
     pub(crate) async fn run(
         self,
-        residents: Vec<Resident>,
+        tasks: Vec<BackgroundTask>,
         closing: impl Future<Output = ()>,
     ) -> Result<()> {
         let (serving, delivering) = (CancellationToken::new(), CancellationToken::new());
@@ -228,17 +235,17 @@ impl House {
         for task in self.sink_tasks {
             sinks.spawn(task.run(delivering.clone()));
         }
-        let mut living = JoinSet::new();
+        let mut background = JoinSet::new();
         let detecting = CancellationToken::new();
         let mut detector = JoinSet::new();
         if let Some(detection) = self.detection {
             detector.spawn(detection.detector.run(detecting.clone()));
-            living.spawn(detection.follower.run());
+            background.spawn(detection.follower.run());
         }
-        living.spawn(self.indexer.run());
-        living.spawn(self.gaps.run());
-        for resident in residents {
-            living.spawn(resident);
+        background.spawn(self.indexer.run());
+        background.spawn(self.gaps.run());
+        for task in tasks {
+            background.spawn(task);
         }
 
         let outcome = tokio::select! {
@@ -246,7 +253,7 @@ impl House {
             _ended = server.join_next() => Err(anyhow!("the server ended by itself")),
         };
         let ending = async {
-            living.shutdown().await;
+            background.shutdown().await;
             self.notifications.close().await;
             serving.cancel();
             while server.join_next().await.is_some() {}
@@ -260,7 +267,7 @@ impl House {
         };
         tokio::select! {
             () = ending => outcome,
-            () = asked_to_close() => Err(anyhow!("asked twice: ended at once")),
+            () = shutdown_signal() => Err(anyhow!("asked twice: ended at once")),
         }
     }
 }
@@ -275,7 +282,7 @@ pub(crate) fn open_store(path: &Path, settings: store::Settings) -> Result<Sqlit
 }
 
 /// Waits for one of the signals that ask for an end.
-pub(crate) async fn asked_to_close() {
+pub(crate) async fn shutdown_signal() {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) =
         (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
@@ -320,14 +327,14 @@ pub(crate) fn load_options(installation: &Installation) -> LoadOptions {
 
 /// What the kinds of `siem.keepwatch.io` need.
 fn services(
-    plan: &Plan,
+    components: &Components,
     tester: &Tester,
     index: &Arc<EventIndex>,
     gaps: &Arc<JournalGaps>,
 ) -> siem::Services {
-    let (journal, index, gaps) = (plan.store.journal(), Arc::clone(index), Arc::clone(gaps));
+    let (journal, index, gaps) = (components.store.journal(), Arc::clone(index), Arc::clone(gaps));
     siem::Services {
-        rules: load_options(&plan.installation),
+        rules: load_options(&components.installation),
         log: Arc::new(JournalLog { journal, index, gaps }),
         tester: Arc::new(tester.clone()),
     }

@@ -8,9 +8,9 @@ use kube::api::{Api, ApiResource, DynamicObject, ListParams};
 use kube::core::GroupVersionKind;
 use serde_json::json;
 
-use super::cast::name_of;
-use super::{PASSKEY, Story, Things};
-use crate::standalone::client::insist;
+use super::client::name_of;
+use super::{Demo, PASSKEY, Things};
+use crate::standalone::client::retry;
 use crate::standalone::executor::now;
 
 /// What is deleted, in this order: from what can be undone to what cannot.
@@ -21,8 +21,8 @@ const TARGETS: [Things; 3] = [
 ];
 
 /// Everything, one thing after the other.
-pub(super) async fn destroy(story: &Story) {
-    let (mallory, narrator) = (&story.mallory, &story.narrator);
+pub(super) async fn destroy(demo: &Demo) {
+    let (mallory, narrator) = (&demo.mallory, &demo.narrator);
     narrator.begin("mallory, whose role was meant for tidying up old backups, looks around:").await;
     let mut found = 0;
     for (kind, _) in TARGETS {
@@ -31,7 +31,7 @@ pub(super) async fn destroy(story: &Story) {
     let read = mallory.get(PASSKEYS, "", PASSKEY).await;
     let and = if read { " and read the passkey" } else { "" };
     narrator.tell(&format!("mallory found {found} restore points and contents{and}.")).await;
-    cancel(story).await;
+    cancel(demo).await;
     for (kind, things) in TARGETS {
         narrator.begin(&format!("mallory deletes {things}:")).await;
         let mut deleted = 0;
@@ -41,28 +41,27 @@ pub(super) async fn destroy(story: &Story) {
         }
         narrator.tell(&format!("{deleted} deleted.")).await;
     }
-    try_forbidden(story).await;
+    try_forbidden(demo).await;
 }
 
 /// K10 begins a backup, and it does not come to its end.
-async fn cancel(story: &Story) {
-    story.narrator.begin("K10 begins tonight's backup of shop, and mallory cancels it:").await;
-    let Some(backup) = story.begin_backup("shop", 0).await else { return };
-    let Some(backup) = story.kasten.until(BACKUP_ACTION, &backup, "Running").await else { return };
+async fn cancel(demo: &Demo) {
+    demo.narrator.begin("K10 begins tonight's backup of shop, and mallory cancels it:").await;
+    let Some(backup) = demo.begin_backup("shop", 0).await else { return };
+    let Some(backup) = demo.kasten.until(BACKUP_ACTION, &backup, "Running").await else { return };
     let name = name_of(&backup);
     let subject = json!({"kind": "BackupAction", "name": name, "namespace": "shop"});
     let spec = json!({"subject": subject});
-    let cancelled = story.mallory.create(CANCEL_ACTION, "shop", "cancel-", &json!({}), &spec).await;
-    if cancelled.is_some()
-        && story.kasten.until(BACKUP_ACTION, &backup, "Cancelled").await.is_some()
+    let cancelled = demo.mallory.create(CANCEL_ACTION, "shop", "cancel-", &json!({}), &spec).await;
+    if cancelled.is_some() && demo.kasten.until(BACKUP_ACTION, &backup, "Cancelled").await.is_some()
     {
-        story.narrator.tell("The backup was cancelled while it ran.").await;
+        demo.narrator.tell("The backup was cancelled while it ran.").await;
     }
 }
 
 /// What RBAC refuses, and how much of it is on record.
-async fn try_forbidden(story: &Story) {
-    let Story { mallory, narrator, admin, .. } = story;
+async fn try_forbidden(demo: &Demo) {
+    let Demo { mallory, narrator, admin, .. } = demo;
     narrator
         .begin("mallory tries to delete the passkey, to retire a backup and to delete a namespace:")
         .await;
@@ -88,6 +87,6 @@ async fn recorded_refusals(admin: &kube::Client, since: &str) -> usize {
     let kind = ApiResource::from_gvk_with_plural(&gvk, siem::audit_event::AUDIT_EVENTS.plural);
     let api: Api<DynamicObject> = Api::all_with(admin.clone(), &kind);
     let refusals = format!("user=mallory,code=403,since={since}");
-    let list = insist(|| async { api.list(&ListParams::default().fields(&refusals)).await }).await;
+    let list = retry(|| async { api.list(&ListParams::default().fields(&refusals)).await }).await;
     list.map_or(0, |list| list.items.len())
 }

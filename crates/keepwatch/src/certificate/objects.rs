@@ -11,7 +11,7 @@ use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
 use serde_json::json;
 
-use super::pair::Pair;
+use super::serving_pair::ServingPair;
 use crate::args::values::ServiceName;
 
 /// Who writes, in `managedFields`.
@@ -30,8 +30,8 @@ pub(super) struct CertificateSecret {
 }
 
 /// What the Secret held when it was read.
-pub(super) struct Kept {
-    pub(super) pair: Option<Pair>,
+pub(super) struct Stored {
+    pub(super) pair: Option<ServingPair>,
     secret: Option<Secret>,
 }
 
@@ -42,19 +42,19 @@ impl CertificateSecret {
         Self { api, namespace: service.namespace.clone(), name }
     }
 
-    pub(super) async fn read(&self) -> Result<Kept> {
+    pub(super) async fn read(&self) -> Result<Stored> {
         let secret =
             self.api.get_opt(&self.name).await.with_context(|| format!("cannot read {self}"))?;
         let pair = secret.as_ref().and_then(|secret| {
             let data = secret.data.as_ref()?;
             let text = |key| String::from_utf8(data.get(key)?.0.clone()).ok();
-            Some(Pair::new(text(CERTIFICATE)?, text(KEY)?, &text(AUTHORITIES)?))
+            Some(ServingPair::new(text(CERTIFICATE)?, text(KEY)?, &text(AUTHORITIES)?))
         });
-        Ok(Kept { pair, secret })
+        Ok(Stored { pair, secret })
     }
 
     /// Keeps `pair`, unless somebody has written since `kept` was read.
-    pub(super) async fn write(&self, kept: Kept, pair: &Pair) -> Result<bool> {
+    pub(super) async fn write(&self, kept: Stored, pair: &ServingPair) -> Result<bool> {
         let parameters =
             PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         let written = match kept.secret {
@@ -71,7 +71,7 @@ impl CertificateSecret {
         }
     }
 
-    fn empty(&self, pair: &Pair) -> Secret {
+    fn empty(&self, pair: &ServingPair) -> Secret {
         let label = ("app.kubernetes.io/managed-by".to_owned(), FIELD_MANAGER.to_owned());
         Secret {
             metadata: ObjectMeta {
@@ -93,7 +93,7 @@ impl fmt::Display for CertificateSecret {
     }
 }
 
-fn data(pair: &Pair) -> BTreeMap<String, ByteString> {
+fn data(pair: &ServingPair) -> BTreeMap<String, ByteString> {
     let entry = |key: &str, text: &str| (key.to_owned(), ByteString(text.as_bytes().to_vec()));
     BTreeMap::from([
         entry(CERTIFICATE, &pair.certificate),
@@ -111,19 +111,19 @@ pub(super) struct ApiServices {
 
 /// How many of the APIServices are there and name our Service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
-    Everything,
-    Less,
+pub(super) enum Registration {
+    Complete,
+    Partial,
 }
 
 /// Our APIServices as they were when they were read.
 pub(super) struct Registered {
     ours: Vec<APIService>,
-    extent: Found,
+    extent: Registration,
 }
 
 impl Registered {
-    pub(super) fn extent(&self) -> Found {
+    pub(super) fn extent(&self) -> Registration {
         self.extent
     }
 }
@@ -151,7 +151,10 @@ impl ApiServices {
             }
         }
         let is_all = ours.len() == self.names.len();
-        Ok(Registered { ours, extent: if is_all { Found::Everything } else { Found::Less } })
+        Ok(Registered {
+            ours,
+            extent: if is_all { Registration::Complete } else { Registration::Partial },
+        })
     }
 
     fn is_ours(&self, found: &APIService) -> bool {

@@ -31,7 +31,7 @@ const NO_CHECKSUM: &str = "this store refuses x-amz-checksum-sha256 and Content-
 const OFF: &str = "off ";
 
 /// Delivery, as the controller moves it.
-pub(crate) struct Hand {
+pub(crate) struct LocalDelivery {
     pub(crate) delivery: Arc<Delivery>,
     pub(crate) store: Sqlite,
     /// Where a reader goes on that was switched off.
@@ -45,7 +45,7 @@ pub(crate) struct Hand {
 }
 
 #[async_trait]
-impl Corridors for Hand {
+impl Corridors for LocalDelivery {
     async fn reserve(&self, reader: &str, start: Start) -> Result<(), String> {
         let journal = self.store.journal();
         if journal.cursor(reader).is_some() || self.resume(reader).await? {
@@ -151,7 +151,7 @@ impl Corridors for Hand {
     }
 }
 
-impl Hand {
+impl LocalDelivery {
     fn parked(&self, reader: &str) -> Option<Cursor> {
         let parked = self.store.journal().parked().into_iter().find(|(name, _)| name == reader);
         parked.map(|(_, cursor)| cursor)
@@ -206,12 +206,12 @@ impl Hand {
 async fn after(journal: &dyn Journal, start: Start) -> Result<u64, String> {
     match start {
         Start::Oldest => Ok(journal.first_seq().saturating_sub(1)),
-        Start::Since(time) => before(journal, time.as_micros()).await,
+        Start::Since(time) => seq_before(journal, time.as_micros()).await,
     }
 }
 
 /// The record before the first one that was committed at this time or later.
-async fn before(journal: &dyn Journal, time: i64) -> Result<u64, String> {
+async fn seq_before(journal: &dyn Journal, time: i64) -> Result<u64, String> {
     let mut low = journal.first_seq().saturating_sub(1);
     let mut high = journal.last_seq();
     while low < high {
@@ -244,16 +244,16 @@ mod tests {
         let path = folder.path().join("store.db");
         let store = Sqlite::open(&path, Settings::default(), crate::clock::for_store()).unwrap();
         let journal = store.journal();
-        assert_eq!(before(&*journal, 0).await, Ok(0));
+        assert_eq!(seq_before(&*journal, 0).await, Ok(0));
         for number in 0..9 {
             store.append(Bytes::from(format!("{number}"))).await.unwrap();
         }
         let records = journal.read(0, 100, 1 << 20).await.unwrap();
         for record in &records {
             let first = records.iter().find(|one| one.time >= record.time).unwrap();
-            assert_eq!(before(&*journal, record.time).await, Ok(first.seq - 1));
+            assert_eq!(seq_before(&*journal, record.time).await, Ok(first.seq - 1));
         }
-        assert_eq!(before(&*journal, i64::MAX).await, Ok(9));
+        assert_eq!(seq_before(&*journal, i64::MAX).await, Ok(9));
         store.close().await;
     }
 }

@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use delivery::Delivery;
 
-use crate::commands::say;
 use crate::encoding;
+use crate::terminal::eprint_line;
 
 /// Between the last line of what happened and the sentence that comes next.
 const PAUSE: Duration = Duration::from_millis(400);
-/// A terminal that is held up (Ctrl-S) holds up the story no longer.
+/// A terminal that is held up (Ctrl-S) holds up the demo no longer.
 const LINES_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// Tells what is about to happen, and what came of it.
@@ -40,7 +40,7 @@ impl Narrator {
     pub(super) async fn begin(&self, sentence: &str) {
         self.keep_step().await;
         if self.is_among_lines {
-            say("");
+            eprint_line("");
         }
         self.print(sentence);
     }
@@ -54,9 +54,9 @@ impl Narrator {
     fn print(&self, sentence: &str) {
         let mark = if self.is_among_lines { "# " } else { "" };
         if self.is_colored {
-            say(&format!("\u{1b}[1m{mark}{sentence}\u{1b}[0m"));
+            eprint_line(&format!("\u{1b}[1m{mark}{sentence}\u{1b}[0m"));
         } else {
-            say(&format!("{mark}{sentence}"));
+            eprint_line(&format!("{mark}{sentence}"));
         }
     }
 

@@ -30,7 +30,7 @@ const MARK: u8 = 0x01;
 const KEY_LEN: usize = 32;
 
 /// A store whose objects under one prefix are sealed.
-pub(crate) struct Sealed {
+pub(crate) struct EncryptedStorage {
     inner: Sqlite,
     seal: Arc<Seal>,
 }
@@ -42,7 +42,7 @@ struct Seal {
     prefix: &'static str,
 }
 
-impl Sealed {
+impl EncryptedStorage {
     /// Uses the key in `file`, or makes one. A key that does not open what is there is an error:
     /// going on would mean that Secrets are lost one by one.
     pub(crate) async fn open(inner: Sqlite, file: &Path, prefix: &'static str) -> Result<Self> {
@@ -118,7 +118,7 @@ impl Seal {
 }
 
 #[async_trait]
-impl Storage for Sealed {
+impl Storage for EncryptedStorage {
     async fn get(&self, key: &str) -> Result<Option<Arc<Object>>, ReadError> {
         Ok(self.inner.get(key).await?.map(|object| self.seal.opened(object)))
     }

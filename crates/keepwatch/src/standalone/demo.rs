@@ -4,7 +4,7 @@
 //! anybody could do with the kubeconfig. Sentences go to stderr, in step with the lines of the events;
 //! the numbers in them are counted from what happened. It can be played again in the same folder.
 
-mod cast;
+mod client;
 mod destination;
 mod ending;
 mod mallory;
@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use super::kubeconfig;
 use super::namespaces;
-use cast::{Actor, name_of};
+use client::{DemoUser, name_of};
 
 pub(crate) use narrator::Narrator;
 
@@ -35,20 +35,20 @@ const PASSKEY: &str = "k10-passkey";
 /// What a policy run of K10's is called.
 const SCHEDULED: &str = "scheduled-";
 
-/// A story to be told.
-pub(crate) struct Story {
+/// A demo to be told.
+pub(crate) struct Demo {
     admin: kube::Client,
-    kasten: Actor,
-    alice: Actor,
-    mallory: Actor,
+    kasten: DemoUser,
+    alice: DemoUser,
+    mallory: DemoUser,
     narrator: Narrator,
     /// Where the kubeconfig is, for the commands at the end.
     kubeconfig: PathBuf,
-    /// Whether the server stays when the story is over.
+    /// Whether the server stays when the demo is over.
     stays: bool,
 }
 
-impl Story {
+impl Demo {
     /// Each actor takes its certificate from `text`; `path` is where the reader finds it.
     pub(crate) async fn of(
         text: &str,
@@ -58,9 +58,9 @@ impl Story {
     ) -> Result<Self> {
         Ok(Self {
             admin: kubeconfig::client(text, "admin").await?,
-            kasten: Actor(kubeconfig::client(text, "kasten").await?),
-            alice: Actor(kubeconfig::client(text, "alice").await?),
-            mallory: Actor(kubeconfig::client(text, "mallory").await?),
+            kasten: DemoUser(kubeconfig::client(text, "kasten").await?),
+            alice: DemoUser(kubeconfig::client(text, "alice").await?),
+            mallory: DemoUser(kubeconfig::client(text, "mallory").await?),
             narrator,
             kubeconfig: path,
             stays,
@@ -80,7 +80,7 @@ impl Story {
     /// Where events go beside standard output, and what is there before the first backup.
     async fn prepare(&self) {
         self.narrator.begin("A destination for events, three applications, and a passkey:").await;
-        let is_ready = destination::set_up(&Actor(self.admin.clone())).await;
+        let is_ready = destination::set_up(&DemoUser(self.admin.clone())).await;
         namespaces::create(&self.admin, &APPLICATIONS).await;
         let spec = json!({"secret": {"name": "k10-cluster-passphrase", "namespace": "kasten-io"}});
         self.kasten.create(domain::PASSKEY, "", PASSKEY, &json!({}), &spec).await;
@@ -129,7 +129,7 @@ impl Story {
             .await;
         let backups = left.iter().map(|application| self.back_up(application, 0));
         let points = join_all(backups).await.into_iter().flatten().count();
-        let admin = Actor(self.admin.clone());
+        let admin = DemoUser(self.admin.clone());
         let all = admin.list(domain::RESTORE_POINT_CONTENT, "").await.len();
         let older = all.saturating_sub(points);
         self.narrator
@@ -192,7 +192,7 @@ impl Story {
         if !self.alice.delete_namespace(MOVED).await {
             return;
         }
-        let admin = Actor(self.admin.clone());
+        let admin = DemoUser(self.admin.clone());
         let after = admin.list(domain::RESTORE_POINT, MOVED).await.len();
         self.narrator
             .tell(&format!(

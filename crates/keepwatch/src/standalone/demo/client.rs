@@ -1,4 +1,4 @@
-//! Somebody in the story, and what they can do: requests, one at a time.
+//! Somebody in the demo, and what they can do: requests, one at a time.
 
 use std::time::Duration;
 
@@ -9,18 +9,18 @@ use kube::api::{
 };
 use serde_json::{Value, json};
 
-use crate::standalone::client::{api, insist, kind, kind_of, text};
+use crate::standalone::client::{api, kind, kind_of, retry, text};
 use crate::standalone::namespaces;
 
 /// Between two looks at what is waited for: each look is an event.
 const LOOK_PERIOD: Duration = Duration::from_millis(50);
-/// Longest wait in a story.
+/// Longest wait in a demo.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Somebody with a certificate.
-pub(super) struct Actor(pub(super) kube::Client);
+pub(super) struct DemoUser(pub(super) kube::Client);
 
-impl Actor {
+impl DemoUser {
     /// Makes an object. A name that ends in `-` is completed by the server.
     pub(super) async fn create(
         &self,
@@ -40,13 +40,13 @@ impl Actor {
         object.metadata.labels = serde_json::from_value(labels.clone()).ok();
         object.data = json!({"spec": spec});
         let api = api(&self.0, kind, namespace);
-        insist(|| async { api.create(&PostParams::default(), &object).await }).await
+        retry(|| async { api.create(&PostParams::default(), &object).await }).await
     }
 
     /// Reads one object.
     pub(super) async fn get(&self, kind: Names, namespace: &str, name: &str) -> bool {
         let api = api(&self.0, kind, namespace);
-        insist(|| async { api.get(name).await }).await.is_some()
+        retry(|| async { api.get(name).await }).await.is_some()
     }
 
     /// Reads what is there, in a namespace or, without one, everywhere.
@@ -56,7 +56,7 @@ impl Actor {
         } else {
             api(&self.0, kind, namespace)
         };
-        insist(|| async { api.list(&ListParams::default()).await })
+        retry(|| async { api.list(&ListParams::default()).await })
             .await
             .map_or_else(Vec::new, |list| list.items)
     }
@@ -64,18 +64,18 @@ impl Actor {
     /// Deletes one object; whether it was allowed.
     pub(super) async fn delete(&self, kind: Names, namespace: &str, name: &str) -> bool {
         let api = api(&self.0, kind, namespace);
-        insist(|| async { api.delete(name, &DeleteParams::default()).await }).await.is_some()
+        retry(|| async { api.delete(name, &DeleteParams::default()).await }).await.is_some()
     }
 
     /// Deletes a namespace and waits until it is gone; whether it was allowed.
     pub(super) async fn delete_namespace(&self, name: &str) -> bool {
         let kind = kind(&namespaces::resource());
         let api: Api<DynamicObject> = Api::all_with(self.0.clone(), &kind);
-        if insist(|| async { api.delete(name, &DeleteParams::default()).await }).await.is_none() {
+        if retry(|| async { api.delete(name, &DeleteParams::default()).await }).await.is_none() {
             return false;
         }
         let gone = async {
-            while insist(|| async { api.get_opt(name).await }).await.flatten().is_some() {
+            while retry(|| async { api.get_opt(name).await }).await.flatten().is_some() {
                 tokio::time::sleep(LOOK_PERIOD).await;
             }
         };
@@ -104,7 +104,7 @@ async fn reached(
     let named = WatchParams::default().fields(&format!("metadata.name={}", name_of(action)));
     let mut version = action.metadata.resource_version.clone().unwrap_or_default();
     loop {
-        let mut changes = insist(|| async { api.watch(&named, &version).await }).await?.boxed();
+        let mut changes = retry(|| async { api.watch(&named, &version).await }).await?.boxed();
         while let Ok(Some(change)) = changes.try_next().await {
             let (WatchEvent::Added(now) | WatchEvent::Modified(now)) = change else { return None };
             match text(&now, &["status", "state"]) {

@@ -16,11 +16,11 @@ const MARKER_TEXT: &str = "Keepwatch keeps its store, certificates and kubeconfi
 
 /// A folder that is ours.
 #[derive(Clone, Debug)]
-pub(crate) struct Folder {
+pub(crate) struct DataDir {
     path: PathBuf,
 }
 
-impl Folder {
+impl DataDir {
     /// Finds or makes the folder. One that holds something else is refused and left alone.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let unusable = || {

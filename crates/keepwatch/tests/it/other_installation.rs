@@ -6,16 +6,16 @@ use std::process::Stdio;
 use kube::api::{Api, DynamicObject, PostParams};
 use serde_json::json;
 
-use crate::house::{House, events, kind, runtime};
+use crate::server::{TestServer, events, kind, runtime};
 
 #[test]
 fn the_policy_that_is_built_in_records_the_groups_of_the_other_domain() {
     let folder = tempfile::tempdir().unwrap();
-    let up = House::up(&folder.path().join("home"), &[], Stdio::null());
+    let up = TestServer::up(&folder.path().join("home"), &[], Stdio::null());
     let path = folder.path().join("audit.log");
     let file = format!("--audit-log-file={}", path.display());
     let flags = [&file, "--k10-api-domain=kio.team.backup", "--k10-namespace=team-backup"];
-    let (server, address) = House::serve(&up, folder.path(), &flags);
+    let (server, address) = TestServer::serve(&up, folder.path(), &flags);
     runtime().block_on(async {
         let client = up.client("admin", Some(&address)).await;
         let create = async |group: &str| {

@@ -1,24 +1,24 @@
-//! Keeps the marker of audit lines out of everything else that is written.
+//! Keeps the marker of audit lines out of the server's own log and messages.
 //!
-//! Log agents take every line for an audit event that matches `(?i).*K10Event.*`. Our own log names
-//! objects, and people choose the names of objects.
+//! Log agents treat every line that matches `(?i).*K10Event.*` as an audit event. The server's own log
+//! contains names of objects, which users choose.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-/// The marker behind its first letter, in lower case.
+/// The marker without its first letter, in lower case.
 const REST: &[u8] = b"10event";
-/// Where a hyphen goes into it: behind the digits.
+/// Where the hyphen is inserted: after the digits.
 const DIGITS: usize = 2;
-/// First letters that a filter which ignores case takes for a K: the last is the Kelvin sign.
+/// What a case-insensitive filter accepts as the first letter; the last is the Kelvin sign.
 const FIRST: [&[u8]; 3] = [b"k", b"K", "\u{212a}".as_bytes()];
 
-/// A writer of whole lines in which the marker cannot be found.
-pub(super) struct Unmarked<W>(pub(super) W);
+/// Writes whole lines with a hyphen in each marker. One call of `write` is one line.
+pub(crate) struct MarkerBreaker<W>(pub(crate) W);
 
-impl<W: Write> Write for Unmarked<W> {
+impl<W: Write> Write for MarkerBreaker<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.write_all(&unmarked(line))?;
+        self.0.write_all(&break_marker(line))?;
         Ok(line.len())
     }
 
@@ -28,7 +28,7 @@ impl<W: Write> Write for Unmarked<W> {
 }
 
 /// The text with a hyphen in each marker: `k10-event`.
-pub(super) fn unmarked(text: &[u8]) -> Cow<'_, [u8]> {
+pub(crate) fn break_marker(text: &[u8]) -> Cow<'_, [u8]> {
     let mut out = Vec::new();
     let mut written = 0;
     for at in 0..text.len() {
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_line_of_ours_passes_a_filter_for_audit_lines_whatever_objects_are_called() {
+    fn the_marker_is_broken_wherever_a_filter_for_audit_lines_would_find_it() {
         for (text, expected) in [
             ("", ""),
             ("k10event", "k10-event"),
@@ -66,9 +66,9 @@ mod tests {
             ("k10 event, 10event, k10-event, k10even", "k10 event, 10event, k10-event, k10even"),
             ("Zoë k10Event 金", "Zoë k10-Event 金"),
         ] {
-            assert_eq!(String::from_utf8_lossy(&unmarked(text.as_bytes())), expected);
+            assert_eq!(String::from_utf8_lossy(&break_marker(text.as_bytes())), expected);
         }
-        let mut writer = Unmarked(Vec::new());
+        let mut writer = MarkerBreaker(Vec::new());
         writer.write_all(b"name=k10event\n").unwrap();
         assert_eq!(writer.0, b"name=k10-event\n");
     }

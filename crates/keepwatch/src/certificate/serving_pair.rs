@@ -30,7 +30,7 @@ const END: &str = "-----END CERTIFICATE-----";
 
 /// A certificate, its key, and whom to believe; all PEM.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Pair {
+pub(super) struct ServingPair {
     pub(super) certificate: String,
     pub(super) key: String,
     /// The newest first, which has signed the certificate.
@@ -39,33 +39,33 @@ pub(super) struct Pair {
 
 /// What a look at a pair says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum PairState {
     /// Use it.
-    Good,
+    Valid,
     /// Use it, and stop believing in what was before it.
-    Settled,
+    OverlapOver,
     /// There is none.
     Missing,
     /// It is broken, over, or for somebody else.
     Unusable,
     /// It is good for now.
-    Ending,
+    Expiring,
 }
 
-impl Verdict {
+impl PairState {
     /// For the log.
     pub(super) fn reason(self) -> &'static str {
         match self {
-            Self::Good => "it is good",
-            Self::Settled => "the new one has spread",
+            Self::Valid => "it is good",
+            Self::OverlapOver => "the new one has spread",
             Self::Missing => "there is none",
             Self::Unusable => "the one there is cannot be used",
-            Self::Ending => "the one there is ends soon",
+            Self::Expiring => "the one there is ends soon",
         }
     }
 }
 
-impl Pair {
+impl ServingPair {
     /// From what a Secret holds.
     pub(super) fn new(certificate: String, key: String, bundle: &str) -> Self {
         Self { certificate, key, authorities: certificates(bundle) }
@@ -113,30 +113,33 @@ impl Pair {
     }
 
     /// Whether it serves for `host`, and for how long.
-    pub(super) fn judge(&self, host: &str, now: Timestamp) -> Verdict {
+    pub(super) fn assess(&self, host: &str, now: Timestamp) -> PairState {
         if ServingCertificate::of_pem("it", &self.certificate, &self.key, now).is_err() {
-            return Verdict::Unusable;
+            return PairState::Unusable;
         }
-        let Some(facts) = Facts::of(&self.certificate) else { return Verdict::Unusable };
-        let authority = self.authorities.first().and_then(|authority| Facts::of(authority));
+        let Some(facts) = CertificateFields::of(&self.certificate) else {
+            return PairState::Unusable;
+        };
+        let authority =
+            self.authorities.first().and_then(|authority| CertificateFields::of(authority));
         let is_signed = authority.is_some_and(|authority| authority.subject == facts.issuer);
         if !is_signed || !facts.hosts.iter().any(|name| name == host) {
-            return Verdict::Unusable;
+            return PairState::Unusable;
         }
         let now = seconds(now);
         if now + signed(RENEW_BEFORE) > facts.not_after {
-            return Verdict::Ending;
+            return PairState::Expiring;
         }
         let made = facts.not_before + signed(SKEW);
         if self.authorities.len() > 1 && now > made + signed(OVERLAP) {
-            return Verdict::Settled;
+            return PairState::OverlapOver;
         }
-        Verdict::Good
+        PairState::Valid
     }
 }
 
 /// What is read from a certificate.
-struct Facts {
+struct CertificateFields {
     subject: String,
     issuer: String,
     hosts: Vec<String>,
@@ -144,7 +147,7 @@ struct Facts {
     not_after: i64,
 }
 
-impl Facts {
+impl CertificateFields {
     fn of(pem: &str) -> Option<Self> {
         let pem = Pem::iter_from_buffer(pem.as_bytes()).next()?.ok()?;
         let parsed = pem.parse_x509().ok()?;
@@ -213,58 +216,62 @@ mod tests {
         Timestamp::from_micros(second * 1_000_000)
     }
 
-    fn check(pair: &Pair, seconds_later: i64, expected: Verdict) {
-        assert_eq!(pair.judge(HOST, at(START + seconds_later)), expected, "{seconds_later}");
+    fn check(pair: &ServingPair, seconds_later: i64, expected: PairState) {
+        assert_eq!(pair.assess(HOST, at(START + seconds_later)), expected, "{seconds_later}");
     }
 
     #[test]
     fn a_new_pair_is_good_until_thirty_days_before_its_end() {
-        let pair = Pair::make(HOST, None, at(START)).unwrap();
-        check(&pair, 0, Verdict::Good);
-        check(&pair, -1800, Verdict::Good);
-        check(&pair, 60 * DAY - 60, Verdict::Good);
-        check(&pair, 60 * DAY + 60, Verdict::Ending);
-        check(&pair, 91 * DAY, Verdict::Unusable);
+        let pair = ServingPair::make(HOST, None, at(START)).unwrap();
+        check(&pair, 0, PairState::Valid);
+        check(&pair, -1800, PairState::Valid);
+        check(&pair, 60 * DAY - 60, PairState::Valid);
+        check(&pair, 60 * DAY + 60, PairState::Expiring);
+        check(&pair, 91 * DAY, PairState::Unusable);
     }
 
     #[test]
     fn an_old_authority_is_believed_for_an_hour_beside_a_new_one() {
-        let old = Pair::make(HOST, None, at(START - 70 * DAY)).unwrap();
-        let new = Pair::make(HOST, Some(&old), at(START)).unwrap();
+        let old = ServingPair::make(HOST, None, at(START - 70 * DAY)).unwrap();
+        let new = ServingPair::make(HOST, Some(&old), at(START)).unwrap();
         assert_eq!(new.authorities.len(), 2);
         assert!(new.bundle().ends_with(&old.bundle()));
-        check(&new, 1800, Verdict::Good);
-        check(&new, 3700, Verdict::Settled);
-        let settled = new.without_old_authorities();
-        check(&settled, 3700, Verdict::Good);
-        assert_eq!((&settled.certificate, &settled.key), (&new.certificate, &new.key));
+        check(&new, 1800, PairState::Valid);
+        check(&new, 3700, PairState::OverlapOver);
+        let ensure = new.without_old_authorities();
+        check(&ensure, 3700, PairState::Valid);
+        assert_eq!((&ensure.certificate, &ensure.key), (&new.certificate, &new.key));
     }
 
     #[test]
     fn authorities_never_pile_up() {
-        let mut pair = Pair::make(HOST, None, at(START)).unwrap();
+        let mut pair = ServingPair::make(HOST, None, at(START)).unwrap();
         for round in 1..10 {
-            pair = Pair::make(HOST, Some(&pair), at(START + round)).unwrap();
+            pair = ServingPair::make(HOST, Some(&pair), at(START + round)).unwrap();
         }
         assert_eq!(pair.authorities.len(), AUTHORITIES_MAX);
     }
 
     #[test]
     fn what_is_broken_or_somebody_elses_is_made_anew() {
-        let good = Pair::make(HOST, None, at(START)).unwrap();
-        let other = Pair::make("other.kasten-io.svc", None, at(START)).unwrap();
-        check(&other, 0, Verdict::Unusable);
-        check(&Pair { key: other.key.clone(), ..good.clone() }, 0, Verdict::Unusable);
-        check(&Pair { authorities: other.authorities, ..good.clone() }, 0, Verdict::Unusable);
-        check(&Pair { authorities: Vec::new(), ..good.clone() }, 0, Verdict::Unusable);
-        check(&Pair::new(String::new(), String::new(), "nonsense"), 0, Verdict::Unusable);
+        let good = ServingPair::make(HOST, None, at(START)).unwrap();
+        let other = ServingPair::make("other.kasten-io.svc", None, at(START)).unwrap();
+        check(&other, 0, PairState::Unusable);
+        check(&ServingPair { key: other.key.clone(), ..good.clone() }, 0, PairState::Unusable);
+        check(
+            &ServingPair { authorities: other.authorities, ..good.clone() },
+            0,
+            PairState::Unusable,
+        );
+        check(&ServingPair { authorities: Vec::new(), ..good.clone() }, 0, PairState::Unusable);
+        check(&ServingPair::new(String::new(), String::new(), "nonsense"), 0, PairState::Unusable);
     }
 
     #[test]
     fn a_pair_survives_its_secret() {
-        let old = Pair::make(HOST, None, at(START - DAY)).unwrap();
-        let pair = Pair::make(HOST, Some(&old), at(START)).unwrap();
-        let again = Pair::new(pair.certificate.clone(), pair.key.clone(), &pair.bundle());
+        let old = ServingPair::make(HOST, None, at(START - DAY)).unwrap();
+        let pair = ServingPair::make(HOST, Some(&old), at(START)).unwrap();
+        let again = ServingPair::new(pair.certificate.clone(), pair.key.clone(), &pair.bundle());
         assert!(again == pair);
     }
 }

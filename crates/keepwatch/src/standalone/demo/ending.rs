@@ -1,4 +1,4 @@
-//! The end of the story: what was noticed, and commands that can be typed as they are printed.
+//! The end of the demo: what was noticed, and commands that can be typed as they are printed.
 
 use std::cmp::Reverse;
 use std::io::{self, IsTerminal as _};
@@ -13,9 +13,9 @@ use kube::core::GroupVersionKind;
 use serde_json::Value;
 use sink::Terminal;
 
-use super::{Story, destination};
-use crate::commands::say;
+use super::{Demo, destination};
 use crate::program;
+use crate::terminal::eprint_line;
 
 /// Between two looks whether there are more signals: each look is an event.
 const LOOK_PERIOD: Duration = Duration::from_millis(500);
@@ -27,24 +27,27 @@ const LOOKS_MAX: usize = 16;
 const SHOWN_MAX: usize = 12;
 
 /// Shows the signals, and says what to do next.
-pub(super) async fn tell(story: &Story) {
-    let signals = signals(&story.admin).await;
-    story.narrator.keep_step().await;
+pub(super) async fn tell(demo: &Demo) {
+    let signals = signals(&demo.admin).await;
+    demo.narrator.keep_step().await;
     if !signals.is_empty() {
         let columns = columns();
-        say(&format!("\nKeepwatch raised {} signals, the most severe first:\n", signals.len()));
+        eprint_line(&format!(
+            "\nKeepwatch raised {} signals, the most severe first:\n",
+            signals.len()
+        ));
         for signal in signals.iter().take(SHOWN_MAX) {
-            say(&fit(&row(signal), columns));
+            eprint_line(&fit(&row(signal), columns));
         }
         if signals.len() > SHOWN_MAX {
-            say(&format!("and {} more", signals.len() - SHOWN_MAX));
+            eprint_line(&format!("and {} more", signals.len() - SHOWN_MAX));
         }
     }
-    say("");
-    let home = story.home();
-    if story.stays {
+    eprint_line("");
+    let home = demo.home();
+    if demo.stays {
         let signal = signals.first().map(|signal| text(signal, "/metadata/name"));
-        look_around(&story.kubeconfig, home, signal.unwrap_or_default());
+        look_around(&demo.kubeconfig, home, signal.unwrap_or_default());
     } else {
         look_back(home);
     }
@@ -60,22 +63,22 @@ fn row(signal: &Value) -> String {
 /// What can be done while the server stays.
 fn look_around(kubeconfig: &Path, home: &Path, signal: &str) {
     let (config, own) = (program::quoted(kubeconfig), program::own());
-    say("In another terminal, in this folder:\n");
-    say(&format!("  export KUBECONFIG={config}"));
+    eprint_line("In another terminal, in this folder:\n");
+    eprint_line(&format!("  export KUBECONFIG={config}"));
     if !signal.is_empty() {
-        say("  kubectl get signals                # what Keepwatch noticed");
-        say(&format!("  kubectl describe signal {signal}"));
+        eprint_line("  kubectl get signals                # what Keepwatch noticed");
+        eprint_line(&format!("  kubectl describe signal {signal}"));
     }
-    say("  kubectl get auditevents --field-selector user=mallory,order=newest");
-    say("  kubectl get restorepoints -A       # what is left");
-    say(&format!("  {own} investigate user mallory --output html > mallory.html"));
+    eprint_line("  kubectl get auditevents --field-selector user=mallory,order=newest");
+    eprint_line("  kubectl get restorepoints -A       # what is left");
+    eprint_line(&format!("  {own} investigate user mallory --output html > mallory.html"));
     look_into_archive(&own, home);
     if let Ok(file) = std::fs::read_link("/proc/self/fd/1")
         && file.is_file()
     {
-        say(&format!("  tail -F {}    # the events as they come", program::quoted(&file)));
+        eprint_line(&format!("  tail -F {}    # the events as they come", program::quoted(&file)));
     }
-    say("");
+    eprint_line("");
     say_where_kubectl_is();
     let end = if io::stdin().is_terminal() {
         "Ctrl-C here".to_owned()
@@ -83,28 +86,30 @@ fn look_around(kubeconfig: &Path, home: &Path, signal: &str) {
         format!("kill {}", std::process::id())
     };
     let home = program::quoted(home);
-    say(&format!("{end} stops the server; `{own} up --dir {home}` goes on with what is there."));
+    eprint_line(&format!(
+        "{end} stops the server; `{own} up --dir {home}` goes on with what is there."
+    ));
 }
 
 /// What can be done with what the server leaves when it ends.
 fn look_back(home: &Path) {
     let (own, folder) = (program::own(), program::quoted(home));
-    say("The server ends now. What it recorded stays:\n");
+    eprint_line("The server ends now. What it recorded stays:\n");
     look_into_archive(&own, home);
     let archive = program::quoted(&destination::folder(home));
-    say(&format!("  {own} investigate user mallory {archive}"));
-    say(&format!("  {own} up --dir {folder}    # serves what is there, for kubectl"));
+    eprint_line(&format!("  {own} investigate user mallory {archive}"));
+    eprint_line(&format!("  {own} up --dir {folder}    # serves what is there, for kubectl"));
 }
 
 fn look_into_archive(own: &str, home: &Path) {
     let archive = program::quoted(&destination::folder(home));
-    say(&format!("  {own} detect --output table {archive}    # signals, from the archive"));
+    eprint_line(&format!("  {own} detect --output table {archive}    # signals, from the archive"));
 }
 
 /// Says so where a shell does not find it.
 fn say_where_kubectl_is() {
     if program::on_path("kubectl").is_none() {
-        say("kubectl is not on your PATH: https://kubernetes.io/docs/tasks/tools/ has it.");
+        eprint_line("kubectl is not on your PATH: https://kubernetes.io/docs/tasks/tools/ has it.");
     }
 }
 

@@ -1,4 +1,4 @@
-//! The local destination of the story: a profile that is a folder, and the `AuditConfig` for it.
+//! The local destination of the demo: a profile that is a folder, and the `AuditConfig` for it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -6,8 +6,8 @@ use std::time::Duration;
 use kasten::domain::{AUDIT_CONFIG, K10_NAMESPACE, PROFILE};
 use serde_json::json;
 
-use super::cast::Actor;
-use crate::standalone::client::{api, insist, text};
+use super::client::DemoUser;
+use crate::standalone::client::{api, retry, text};
 
 /// The claim that stands for the folder.
 const CLAIM: &str = "audit";
@@ -15,7 +15,7 @@ const CLAIM: &str = "audit";
 const NAME: &str = "local";
 /// Between two looks whether it is ready: each look is an event.
 const LOOK_PERIOD: Duration = Duration::from_millis(200);
-/// Longest wait in a story.
+/// Longest wait in a demo.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The folder that gets the objects.
@@ -24,7 +24,7 @@ pub(super) fn folder(home: &Path) -> PathBuf {
 }
 
 /// Makes both, and waits until events are delivered; whether they are.
-pub(super) async fn set_up(admin: &Actor) -> bool {
+pub(super) async fn set_up(admin: &DemoUser) -> bool {
     let spec = json!({"type": "Location", "locationSpec": {
         "type": "FileStore",
         "fileStore": {"claimName": CLAIM},
@@ -35,7 +35,7 @@ pub(super) async fn set_up(admin: &Actor) -> bool {
     let configs = api(&admin.0, AUDIT_CONFIG, K10_NAMESPACE);
     let ready = async {
         loop {
-            let found = insist(|| async { configs.get(NAME).await }).await?;
+            let found = retry(|| async { configs.get(NAME).await }).await?;
             if text(&found, &["status", "validation"]) == "Success" {
                 return Some(());
             }

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 /// A server that is up.
-pub(crate) struct House {
+pub(crate) struct TestServer {
     pub(crate) process: Child,
     stderr: BufReader<ChildStderr>,
     pub(crate) folder: PathBuf,
@@ -38,7 +38,7 @@ pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-impl House {
+impl TestServer {
     /// `keepwatch up` in `folder`, with these flags beyond the necessary ones.
     pub(crate) fn up(folder: &Path, flags: &[&str], stdout: Stdio) -> Self {
         let mut command = keepwatch();
@@ -103,7 +103,7 @@ impl House {
     }
 }
 
-impl Drop for House {
+impl Drop for TestServer {
     fn drop(&mut self) {
         // It has ended already in most tests.
         self.process.kill().ok();

@@ -1,8 +1,8 @@
-//! The house: every room that runs, in the order in which they open and close.
+//! The running server: its components, and the order in which they start and stop.
 //!
-//! Rooms open from the store upwards and close from the door downwards: tasks leave, the server
-//! finishes its requests, the sinks get what is there, the store is closed last. Both commands that
-//! serve use this; what differs between them is in the [`Components`].
+//! The store opens first and closes last. On shutdown the background tasks stop, the server finishes
+//! its requests, the sinks deliver what is in the journal, and then the store closes. Both `up` and
+//! `serve` use this; what differs between them is in [`Components`].
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -43,21 +43,21 @@ use crate::journal_gaps::JournalGaps;
 use crate::notifications::{self, Tester};
 use crate::reader_places::{self, ResumeFrom};
 
-/// Worker threads at least and at most: most of the work is one writer's.
+/// Worker threads, least and most: one thread, the store's writer, does most of the work.
 pub(crate) const WORKERS: (usize, usize) = (2, 4);
-/// Threads for waiting on the disk.
+/// Threads for blocking disk operations.
 pub(crate) const BLOCKING_MAX: usize = 8;
 /// The `service` key of audit lines.
 const SERVICE: &str = "keepwatch";
 
-/// What a house is made of.
+/// What a server is assembled from.
 pub(crate) struct Components {
     pub(crate) store: Sqlite,
-    /// What objects go through on their way to the store and back.
+    /// The storage of the registry: the store itself, or one that encrypts on top of it.
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) address: SocketAddr,
     pub(crate) serving: Arc<ServingCertificate>,
-    /// Present if its files are to be read again from time to time.
+    /// The trusted authorities, if they are reloaded from files.
     pub(crate) trust: Option<Arc<Trust>>,
     pub(crate) authenticator: Authenticator,
     pub(crate) authorizer: Arc<dyn Authorizer>,
@@ -70,19 +70,19 @@ pub(crate) struct Components {
     pub(crate) sinks: Vec<Box<dyn Sink>>,
     /// Bytes of a line for them.
     pub(crate) line_bytes: usize,
-    /// Where sinks go on that were off.
+    /// Where a sink continues that was switched off.
     pub(crate) resume_from: ResumeFrom,
-    /// Whether events are searched for signals.
+    /// Whether the detector runs.
     pub(crate) detects: bool,
     pub(crate) limits: Limits,
     pub(crate) checks: Vec<HealthCheck>,
     /// Name of the cluster that is served; empty when unknown.
     pub(crate) cluster_name: String,
-    /// Whether there is a cluster whose garbage collector looks after our objects.
+    /// Whether a garbage collector of the cluster deletes dependents of the served objects.
     pub(crate) garbage_is_collected: bool,
 }
 
-/// A house whose door is open, but nobody is served yet.
+/// A server that listens but does not accept connections yet.
 pub(crate) struct App {
     store: Sqlite,
     server: Server,
@@ -96,49 +96,42 @@ pub(crate) struct App {
     gaps: Arc<JournalGaps>,
 }
 
-/// Somebody who lives in the house and leaves first.
+/// A task that runs beside the server and is aborted first on shutdown.
 pub(crate) type BackgroundTask = BoxFuture<'static, ()>;
 
 impl App {
-    /// Opens every room.
-    pub(crate) async fn open(components: Components) -> Result<Self> {
+    /// Opens every component and binds the address.
+    pub(crate) async fn open(parts: Components) -> Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let mut metrics_registry = MetricsRegistry::default();
-        let mut resources = components.resources.clone();
+        let mut resources = parts.resources.clone();
         let tester = Tester::default();
-        let index = Arc::new(components.store.event_index());
-        let gaps = JournalGaps::new(components.store.clone())?;
-        resources.extend(siem::resources(&services(&components, &tester, &index, &gaps)));
+        let index = Arc::new(parts.store.event_index());
+        let gaps = JournalGaps::new(parts.store.clone())?;
+        resources.extend(siem::resources(&services(&parts, &tester, &index, &gaps)));
         let metrics = Metrics::new(&mut metrics_registry, &resources);
-        let journal = components.store.journal();
-        reader_places::settle(
-            &components.store,
-            &components.sinks,
-            components.detects,
-            components.resume_from,
-        )
-        .await?;
+        let journal = parts.store.journal();
+        reader_places::settle(&parts.store, &parts.sinks, parts.detects, parts.resume_from).await?;
         gaps.look_at_start().await?;
         let mut delivery = Delivery::new(journal, &mut metrics_registry);
-        delivery.set_line_bytes(components.line_bytes);
-        let sink_tasks =
-            components.sinks.into_iter().map(|sink| delivery.sink_task(sink)).collect();
-        let notifications = notifications::open(Arc::clone(&components.storage), &mut metrics_registry);
+        delivery.set_line_bytes(parts.line_bytes);
+        let sink_tasks = parts.sinks.into_iter().map(|sink| delivery.sink_task(sink)).collect();
+        let notifications = notifications::open(Arc::clone(&parts.storage), &mut metrics_registry);
         metrics.expose(metrics_registry);
-        let policy = Arc::new(ArcSwap::from_pointee(components.policy));
+        let policy = Arc::new(ArcSwap::from_pointee(parts.policy));
         let registry = Registry::new(Parts {
             resources,
-            store: Arc::clone(&components.storage),
-            authorizer: Arc::clone(&components.authorizer),
-            namespaces: components.namespaces,
+            store: Arc::clone(&parts.storage),
+            authorizer: Arc::clone(&parts.authorizer),
+            namespaces: parts.namespaces,
             clock: Arc::clone(&clock),
             policy: consequences(Arc::clone(&policy)),
-            actor: Arc::new(actor(&components.installation)),
-            garbage_is_collected: components.garbage_is_collected,
+            actor: Arc::new(actor(&parts.installation)),
+            garbage_is_collected: parts.garbage_is_collected,
         });
-        let detection = if components.detects {
-            let (store, installation) = (&components.store, &components.installation);
-            let cluster = components.cluster_name;
+        let detection = if parts.detects {
+            let (store, installation) = (&parts.store, &parts.installation);
+            let cluster = parts.cluster_name;
             Some(Detection::open(&mut delivery, store, &registry, installation, cluster).await?)
         } else {
             None
@@ -146,25 +139,25 @@ impl App {
         let indexer = delivery.event_indexer(index);
         let delivery = Arc::new(delivery);
         let server = Server::bind(apiserver::Options {
-            address: components.address,
-            serving: components.serving,
-            trust: components.trust,
-            authenticator: components.authenticator,
-            authorizer: components.authorizer,
+            address: parts.address,
+            serving: parts.serving,
+            trust: parts.trust,
+            authenticator: parts.authenticator,
+            authorizer: parts.authorizer,
             policy,
             registry: registry.clone(),
-            storage: components.storage,
+            storage: parts.storage,
             clock,
-            checks: components.checks.into_iter().chain([gaps.check()]).collect(),
+            checks: parts.checks.into_iter().chain([gaps.check()]).collect(),
             remarks: remarks(Arc::clone(&delivery)),
             metrics,
-            limits: components.limits,
+            limits: parts.limits,
             version: version(),
             paths: Vec::new(),
         })
         .await
         .map_err(explained)?;
-        let store = components.store;
+        let store = parts.store;
         Ok(Self {
             store,
             server,
@@ -179,7 +172,7 @@ impl App {
         })
     }
 
-    /// A task that runs the notifiers.
+    /// The task that runs the notifiers.
     pub(crate) fn notify(&self, parts: notifications::Parts) -> BackgroundTask {
         let (notifications, storage) = (Arc::clone(&self.notifications), self.store.clone());
         notifications::run(
@@ -191,17 +184,17 @@ impl App {
         )
     }
 
-    /// Where it can be reached.
+    /// The address it listens on.
     pub(crate) fn address(&self) -> SocketAddr {
         self.server.address()
     }
 
-    /// The sinks, from outside.
+    /// The handle on the readers of the journal.
     pub(crate) fn delivery(&self) -> Arc<Delivery> {
         Arc::clone(&self.delivery)
     }
 
-    /// Records a sign of life each period, or never if it is zero.
+    /// The task that records a heartbeat event each period; none if the period is zero.
     pub(crate) fn heartbeat(&self, period: Duration) -> Option<BackgroundTask> {
         if period.is_zero() {
             return None;
@@ -212,17 +205,17 @@ impl App {
         }))
     }
 
-    /// The store, with the journal that others read too.
+    /// The store with its journal.
     pub(crate) fn store(&self) -> Sqlite {
         self.store.clone()
     }
 
-    /// What is served, for whoever changes it without a request.
+    /// The registry, for tasks that change objects without a request.
     pub(crate) fn registry(&self) -> Registry {
         self.registry.clone()
     }
 
-    /// Runs every room until `closing`, and leaves nothing half done.
+    /// Runs until `closing` resolves, then shuts down in order. A second signal ends it at once.
     pub(crate) async fn run(
         self,
         tasks: Vec<BackgroundTask>,
@@ -257,7 +250,7 @@ impl App {
             self.notifications.close().await;
             serving.cancel();
             while server.join_next().await.is_some() {}
-            // Its signals are delivered with the last events.
+            // The detector stops before the sinks, so that its last signals are delivered.
             detecting.cancel();
             while detector.join_next().await.is_some() {}
             delivering.cancel();
@@ -267,7 +260,7 @@ impl App {
         };
         tokio::select! {
             () = ending => outcome,
-            () = shutdown_signal() => Err(anyhow!("asked twice: ended at once")),
+            () = shutdown_signal() => Err(anyhow!("second signal: ended at once")),
         }
     }
 }
@@ -275,13 +268,13 @@ impl App {
 /// Opens the store in `path`.
 pub(crate) fn open_store(path: &Path, settings: store::Settings) -> Result<Sqlite> {
     Sqlite::open(path, settings, clock::for_store()).map_err(|error| match error {
-        // It has said everything; what SQLite says beyond it helps nobody.
+        // SQLite's own error adds nothing to this.
         OpenError::Locked { .. } => anyhow!("{error}"),
         other => other.into(),
     })
 }
 
-/// Waits for one of the signals that ask for an end.
+/// Waits for SIGINT or SIGTERM.
 pub(crate) async fn shutdown_signal() {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) =
@@ -296,7 +289,7 @@ pub(crate) async fn shutdown_signal() {
     }
 }
 
-/// A runtime of the right size.
+/// A runtime with [`WORKERS`] worker threads at most.
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
     let cores = std::thread::available_parallelism().map_or(WORKERS.0, usize::from);
     tokio::runtime::Builder::new_multi_thread()
@@ -307,7 +300,7 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
         .context("cannot start threads")
 }
 
-/// What audit lines carry beside the event.
+/// The keys of an audit line beside the event.
 pub(crate) fn labels(cluster_name: &str) -> Labels {
     Labels {
         service: SERVICE.to_owned(),
@@ -317,7 +310,7 @@ pub(crate) fn labels(cluster_name: &str) -> Labels {
     }
 }
 
-/// What placeholders in rules stand for.
+/// The values of placeholders in rules.
 pub(crate) fn load_options(installation: &Installation) -> LoadOptions {
     LoadOptions {
         k10_namespace: installation.namespace().to_owned(),
@@ -325,27 +318,27 @@ pub(crate) fn load_options(installation: &Installation) -> LoadOptions {
     }
 }
 
-/// What the kinds of `siem.keepwatch.io` need.
+/// The services behind the kinds of `siem.keepwatch.io`.
 fn services(
-    components: &Components,
+    parts: &Components,
     tester: &Tester,
     index: &Arc<EventIndex>,
     gaps: &Arc<JournalGaps>,
 ) -> siem::Services {
-    let (journal, index, gaps) = (components.store.journal(), Arc::clone(index), Arc::clone(gaps));
+    let (journal, index, gaps) = (parts.store.journal(), Arc::clone(index), Arc::clone(gaps));
     siem::Services {
-        rules: load_options(&components.installation),
+        rules: load_options(&parts.installation),
         log: Arc::new(JournalLog { journal, index, gaps }),
         tester: Arc::new(tester.clone()),
     }
 }
 
-/// The plurals of everything that may be served.
+/// The plurals of all kinds that can be served.
 fn resource_names() -> Vec<String> {
     kasten::resource_names().into_iter().chain(siem::resource_names()).map(str::to_owned).collect()
 }
 
-/// What `/readyz` tells of the sinks. The server serves without any of them.
+/// The advisories of `/readyz` about the readers of the journal. The server stays ready without them.
 fn remarks(delivery: Arc<Delivery>) -> Remarks {
     Arc::new(move || {
         let of = |sink: delivery::SinkHealth| {
@@ -355,7 +348,7 @@ fn remarks(delivery: Arc<Delivery>) -> Remarks {
                     Some(format!("{reason} (attempt {attempts})"))
                 }
                 Condition::NoResponse { reason } => Some(reason),
-                Condition::Closed => Some("its reader went away".to_owned()),
+                Condition::Closed => Some("its other end was closed".to_owned()),
             };
             let extent = format!("{} records wait", sink.lag);
             let trouble = reason.map(|reason| Trouble { extent, reason });
@@ -376,11 +369,11 @@ fn remarks(delivery: Arc<Delivery>) -> Remarks {
     })
 }
 
-/// The account of the server's pod, as the chart makes it and as K10 calls it.
+/// The service account of the server's pod, by the name that K10's chart gives it.
 const OWN_ACCOUNT: &str = "aggregatedapis-svc";
 
-/// Who is named when the server does something by itself: the account of its pod. Rules leave the
-/// accounts of K10's namespace out.
+/// The user in events about actions of the server itself: the service account of its pod. The built-in
+/// rules exempt the accounts of K10's namespace.
 fn actor(installation: &Installation) -> UserInfo {
     UserInfo {
         username: format!("system:serviceaccount:{}:{OWN_ACCOUNT}", installation.namespace()),
@@ -393,7 +386,7 @@ fn actor(installation: &Installation) -> UserInfo {
     }
 }
 
-/// What the policy says about acts of the server itself.
+/// The audit level of actions of the server itself, by the policy.
 fn consequences(policy: Arc<ArcSwap<Policy>>) -> apiserver::registry::ConsequencePolicy {
     Arc::new(move |attributes| {
         let user = audit::User { name: &attributes.user.username, groups: &attributes.user.groups };
@@ -413,7 +406,7 @@ fn consequences(policy: Arc<ArcSwap<Policy>>) -> apiserver::registry::Consequenc
     })
 }
 
-/// The same with what to do about it.
+/// The error with advice, where there is some.
 fn explained(error: ServerError) -> anyhow::Error {
     let is_in_use = matches!(
         &error,
@@ -421,12 +414,14 @@ fn explained(error: ServerError) -> anyhow::Error {
     );
     let error = anyhow::Error::new(error);
     if is_in_use {
-        return anyhow!("{error:#}: stop whoever listens there, or choose another address");
+        return anyhow!(
+            "{error:#}: stop the process that listens there, or choose another address"
+        );
     }
     error
 }
 
-/// What `/version` says. Clients want to see a Kubernetes that they know.
+/// The answer of `/version`. Clients decide by it which Kubernetes features they use.
 fn version() -> VersionInfo {
     VersionInfo {
         major: "1".to_owned(),

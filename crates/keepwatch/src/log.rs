@@ -47,7 +47,7 @@ pub(crate) fn init(format: LogFormat, quiet: bool) {
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
     // It fails only if a subscriber is installed already.
-    _ = registry().with(lines.with_filter(filter)).try_init();
+    registry().with(lines.with_filter(filter)).try_init().ok();
     panic::set_hook(Box::new(|panic| {
         tracing::error!(reason = %panic, "a thread panicked");
     }));

@@ -3,12 +3,7 @@
 //! One control plane and one Keepwatch serve all tests. Most share them; a test that stops a
 //! server or changes what the cluster trusts has them to itself.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod audit_configs;
 mod audit_events;

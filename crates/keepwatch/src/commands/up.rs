@@ -1,6 +1,6 @@
 //! `keepwatch up`: a server for one machine, with everything a cluster would bring.
 //!
-//! Audit lines go to stdout, everything else to stderr. All state is in one data_dir; a second start
+//! Audit lines go to stdout, everything else to stderr. All state is in one folder; a second start
 //! goes on with what is there.
 
 use std::io::IsTerminal as _;

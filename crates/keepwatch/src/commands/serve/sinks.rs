@@ -25,7 +25,7 @@ pub(super) struct Sinks {
     pub(super) reopen: Option<Reopen>,
 }
 
-/// The sinks that the flags ask for. MetricsRegistry have been checked.
+/// The sinks that the flags ask for. The values have been validated.
 pub(super) fn of(args: &AuditArgs) -> Sinks {
     let mut sinks = Sinks::default();
     if !args.enable_k10_audit_cluster {

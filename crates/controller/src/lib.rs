@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use event::Timestamp;
-use sink::bucket::Destination;
+use objectstore::Destination;
 use tokio::task::JoinSet;
 
 pub use backoff::{RETRY_TIME_MAX, RETRY_TIME_MIN};

@@ -10,10 +10,10 @@ mod own_credentials;
 use std::path::{Component, Path};
 
 use kasten::config::profile::{LocationSpec, ObjectStore, ProfileSpec};
+use objectstore::{Credentials, Destination, Provider, Retention, RetentionMode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use sink::bucket::{Credentials, Destination, Provider, Retention, RetentionMode, folder_text};
 
 use crate::seen::{Config, Keys, Place, Sight};
 use crate::settings::Settings;
@@ -326,37 +326,24 @@ fn fingerprint(destination: &Destination) -> [u8; 32] {
         hash.update(secret.expose_secret());
     };
     match &destination.credentials {
-        Credentials::AwsKeys { secret_access_key, session_token, .. } => {
+        Credentials::AwsAccessKey { secret_access_key, session_token, .. } => {
             secret(secret_access_key);
             session_token.iter().for_each(secret);
         }
         Credentials::GcpServiceAccount { json } => secret(json),
-        Credentials::AzureKey { key, .. } => secret(key),
+        Credentials::AzureAccountKey { key, .. } => secret(key),
         Credentials::None
-        | Credentials::AwsAmbient { .. }
-        | Credentials::GcpAmbient
-        | Credentials::AzureAmbient { .. } => {}
+        | Credentials::AwsDefaultChain { .. }
+        | Credentials::GcpMetadataServer
+        | Credentials::AzureManagedIdentity { .. } => {}
     }
     hash.finalize().into()
 }
 
 impl Wish {
-    /// The place in words, for people.
+    /// The destination and the prefix of its keys, in words.
     pub fn place(&self) -> String {
-        let Destination { provider, bucket, prefix, .. } = &self.destination;
-        match provider {
-            Provider::S3 { endpoint: Some(endpoint), .. } => {
-                format!("s3 bucket `{bucket}` at {endpoint}, below {prefix}")
-            }
-            Provider::S3 { region, .. } => {
-                format!("s3 bucket `{bucket}` in region `{region}`, below {prefix}")
-            }
-            Provider::Gcs { .. } => format!("gcs bucket `{bucket}`, below {prefix}"),
-            Provider::Azure { .. } => format!("azure container `{bucket}`, below {prefix}"),
-            Provider::File { root, path } => {
-                format!("folder {}, below {prefix}", folder_text(root, path))
-            }
-        }
+        format!("{}, below {}", self.destination, self.destination.prefix)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sink::bucket::{Limits, Prefix};
+use objectstore::{Limits, Prefix};
 use tokio::sync::watch;
 
 /// Decisions of the operator.

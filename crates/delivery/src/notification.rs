@@ -174,8 +174,8 @@ pub async fn test(notifier: &dyn Notifier, name: &str, now: Timestamp) -> Result
     match notifier.send(&Notification::sample(name, now)).await {
         Ok(()) => Ok(format!("{place} took a sample signal")),
         Err(error) => {
-            if matches!(error, NotifyError::Silent { .. }) {
-                tokio::time::sleep_until(began + notifier.silence_time()).await;
+            if matches!(error, NotifyError::NoResponse { .. }) {
+                tokio::time::sleep_until(began + notifier.no_response_delay()).await;
             }
             Err(format!("{place}: {error}"))
         }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use event::record::{SignalRecord, is_signal, signal_of};
 use event::{Event, Timestamp, View};
-use sink::chain;
+use sink::error_chain;
 use store::{Cursor, Hole, Journal, ReadError, Record, StoreError};
 use tokio_util::sync::CancellationToken;
 
@@ -210,7 +210,7 @@ impl JournalReader {
         backoff: &Backoff,
         error: &(dyn Error + Sync),
     ) -> String {
-        let (sink, attempts, reason) = (self.name(), backoff.attempts(), chain(error));
+        let (sink, attempts, reason) = (self.name(), backoff.attempts(), error_chain(error));
         self.metrics().failed(sink);
         tracing::warn!(sink, attempts, wait_ms = wait.as_millis(), reason, "delivery failed");
         reason
@@ -271,8 +271,8 @@ impl Decoder {
     pub(crate) fn decode<'a>(&self, entry: &'a Entry, time: Timestamp) -> Content<'a> {
         let record = entry.record.as_ref().map_err(Clone::clone);
         let decoded = record.and_then(|Record { bytes, .. }| match signal_of(bytes) {
-            Some(signal) => signal.map(Content::Signal).map_err(|error| chain(&error)),
-            None => View::of(bytes).map(Content::Event).map_err(|error| chain(&error)),
+            Some(signal) => signal.map(Content::Signal).map_err(|error| error_chain(&error)),
+            None => View::of(bytes).map(Content::Event).map_err(|error| error_chain(&error)),
         });
         decoded.unwrap_or_else(|reason| {
             let (sink, seq) = (&*self.name, entry.seq);

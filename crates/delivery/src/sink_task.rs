@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event::{Timestamp, View};
-use sink::bucket::Shaper;
-use sink::{Batch, DeliverError, Draft, Sink};
+use sink::LineLimiter;
+use sink::{Batch, BatchBuilder, DeliverError, Sink};
 use store::{Cursor, Journal};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -30,7 +30,7 @@ pub const LINE_BYTES_MAX: usize = 32_000;
 pub struct SinkTask {
     reader: JournalReader,
     sink: Box<dyn Sink>,
-    shaper: Shaper,
+    limiter: LineLimiter,
     wake: Arc<Notify>,
     /// When the last record was committed: the time of a record that cannot be read.
     time: Timestamp,
@@ -49,8 +49,8 @@ impl SinkTask {
     ) -> Self {
         let cursor = Cursor { seq: 0, state: String::new() };
         let reader = JournalReader::new(sink.name(), journal, metrics, status, cursor);
-        let shaper = Shaper::of_bytes(sink.encoding().clone(), line_bytes);
-        Self { reader, sink, shaper, wake, time: Timestamp::default(), ahead: VecDeque::new() }
+        let limiter = LineLimiter::by_bytes(sink.encoding().clone(), line_bytes);
+        Self { reader, sink, limiter, wake, time: Timestamp::default(), ahead: VecDeque::new() }
     }
 
     /// Delivers until `stop`, and then what is there at that moment, if the sink takes it in time.
@@ -104,23 +104,23 @@ impl SinkTask {
         if self.ahead.is_empty() {
             self.ahead = self.reader.next(self.reader.seq()).await?.into();
         }
-        let mut draft = Draft::default();
-        while draft.bytes() < BATCH_BYTES_MAX
+        let mut builder = BatchBuilder::default();
+        while builder.bytes() < BATCH_BYTES_MAX
             && let Some(entry) = self.ahead.pop_front()
         {
-            self.push(&mut draft, &entry);
+            self.push(&mut builder, &entry);
         }
-        Ok(draft.finish())
+        Ok(builder.finish())
     }
 
-    fn push(&mut self, draft: &mut Draft, entry: &Entry) {
+    fn push(&mut self, builder: &mut BatchBuilder, entry: &Entry) {
         self.time = entry.time().unwrap_or(self.time);
         let content = self.reader.decoder().decode(entry, self.time);
-        let (shaper, seq) = (&self.shaper, entry.seq);
-        draft.push(seq, |lines| match content {
-            Content::Event(event) => shaper.write(&event.numbered(seq), lines),
-            Content::Signal(signal) => shaper.write_signal(&signal.numbered(seq), lines),
-            Content::Gap(event) => shaper.write(&View::from(&*event).numbered(seq), lines),
+        let (limiter, seq) = (&self.limiter, entry.seq);
+        builder.push(seq, |lines| match content {
+            Content::Event(event) => limiter.write(&event.numbered(seq), lines),
+            Content::Signal(signal) => limiter.write_signal(&signal.numbered(seq), lines),
+            Content::Gap(event) => limiter.write(&View::from(&*event).numbered(seq), lines),
         });
     }
 
@@ -140,7 +140,7 @@ impl SinkTask {
         self.reader.metrics().delivered(self.sink.name(), delivered.records);
         let seq = batch.seq_after(delivered.records).unwrap_or(self.reader.seq());
         batch.advance(delivered.records);
-        if delivered.settle {
+        if delivered.sync_cursor {
             self.reader.persist(seq, &delivered.state).await
         } else {
             self.reader.advance(seq, &delivered.state);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sink::bucket::Object;
+use objectstore::Object;
 
 /// Which records go into an object, and the key under which it may have been uploaded already.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sink::bucket::Bucket;
+use objectstore::Bucket;
 use tokio::sync::watch;
 use tokio::time::Instant;
 

@@ -17,8 +17,8 @@
 use std::time::Duration;
 
 use event::{OwnEvent, Severity, Timestamp, View};
+use objectstore::{Bucket, Object, ObjectBuilder, Put};
 use sink::DeliverError;
-use sink::bucket::{Bucket, Draft, Object, Put};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -199,24 +199,24 @@ impl Uploader {
         target: &UploadTarget,
         stop: &CancellationToken,
     ) -> Result<Gathered, Stopped> {
-        let mut draft = target.bucket.draft(self.reader.name());
+        let mut builder = target.bucket.object_builder(self.reader.name());
         let (mut since, mut deadlines) = (Since::default(), Deadlines::default());
         loop {
-            let at = draft.last().unwrap_or(self.reader.seq());
+            let at = builder.last().unwrap_or(self.reader.seq());
             // At shutdown, what is there at that moment is delivered.
             let now = stop.is_cancelled().then(|| self.reader.journal().last_seq());
             let goal = now.into_iter().chain(target.until).min();
             let is_last = goal.is_some_and(|goal| at >= goal);
             let entries = if is_last { Vec::new() } else { self.reader.next(at).await? };
             if !entries.is_empty() {
-                let (filled, outcome) = self.fill(draft, since, up_to(entries, goal)).await?;
-                (draft, since) = (filled, outcome.since);
+                let (filled, outcome) = self.fill(builder, since, up_to(entries, goal)).await?;
+                (builder, since) = (filled, outcome.since);
                 if outcome.is_full || since.is_urgent && Instant::now() >= self.next_urgent {
-                    return Ok(self.seal(draft, since.is_urgent));
+                    return Ok(self.seal(builder, since.is_urgent));
                 }
                 continue;
             }
-            if draft.last().is_none() {
+            if builder.last().is_none() {
                 if is_last {
                     return Err(Stopped);
                 }
@@ -226,10 +226,10 @@ impl Uploader {
                 continue;
             }
             let age = target.bucket.limits().seal_age;
-            let old_at = deadlines.next(age, &since, draft.since(), target.bucket.now());
+            let old_at = deadlines.next(age, &since, builder.since(), target.bucket.now());
             let deadline = if since.is_urgent { old_at.min(self.next_urgent) } else { old_at };
             if is_last || Instant::now() >= deadline {
-                return Ok(self.seal(draft, since.is_urgent));
+                return Ok(self.seal(builder, since.is_urgent));
             }
             let look = Instant::now() + LOOK_PERIOD;
             tokio::select! {
@@ -240,12 +240,12 @@ impl Uploader {
         }
     }
 
-    fn seal(&mut self, draft: Draft, is_urgent: bool) -> Gathered {
+    fn seal(&mut self, builder: ObjectBuilder, is_urgent: bool) -> Gathered {
         if is_urgent {
             self.next_urgent = Instant::now() + URGENT_PERIOD;
         }
-        let last = draft.last().unwrap_or(self.reader.seq());
-        let object = draft.seal(self.reader.journal().epoch());
+        let last = builder.last().unwrap_or(self.reader.seq());
+        let object = builder.seal(self.reader.journal().epoch());
         object.map_or(Gathered::Passed(last), Gathered::Object)
     }
 
@@ -275,25 +275,25 @@ impl Uploader {
         target: &UploadTarget,
         intent: &UploadIntent,
     ) -> Result<Option<Object>, Stopped> {
-        let mut draft = target.bucket.draft_of_range(self.reader.name());
+        let mut builder = target.bucket.range_builder(self.reader.name());
         loop {
-            let at = draft.last().unwrap_or(self.reader.seq());
+            let at = builder.last().unwrap_or(self.reader.seq());
             let records = if at >= intent.last { Vec::new() } else { self.reader.next(at).await? };
             if records.is_empty() {
                 break;
             }
             let records = up_to(records, Some(intent.last));
-            draft = self.fill(draft, Since::default(), records).await?.0;
+            builder = self.fill(builder, Since::default(), records).await?.0;
         }
-        let last = draft.last().unwrap_or(intent.last);
-        let object = draft.seal(intent.epoch);
+        let last = builder.last().unwrap_or(intent.last);
+        let object = builder.seal(intent.epoch);
         if object.as_ref().is_some_and(|object| object.key == intent.key) {
             return Ok(object);
         }
         let mut backoff = Backoff::default();
         loop {
             let began = Instant::now();
-            match target.bucket.holds(&intent.key).await {
+            match target.bucket.exists(&intent.key).await {
                 Ok(true) => {
                     self.advance(last);
                     return Ok(None);
@@ -332,7 +332,7 @@ impl Uploader {
             };
             match put {
                 Ok(put) => {
-                    if put == Put::AlreadyThere {
+                    if put == Put::AlreadyExists {
                         tracing::info!(
                             sink = self.reader.name(),
                             key = object.key,
@@ -380,21 +380,21 @@ impl Uploader {
     /// Encodes and compresses where it holds up nothing else.
     async fn fill(
         &self,
-        mut draft: Draft,
+        mut builder: ObjectBuilder,
         since: Since,
         entries: Vec<Entry>,
-    ) -> Result<(Draft, Filled), Stopped> {
+    ) -> Result<(ObjectBuilder, Filled), Stopped> {
         let decoder = self.reader.decoder().clone();
         let filled = tokio::task::spawn_blocking(move || {
             let mut filled = Filled { is_full: false, since };
             for entry in entries {
-                let Some((urgency, time)) = take(&mut draft, &entry, &decoder) else {
+                let Some((urgency, time)) = take(&mut builder, &entry, &decoder) else {
                     filled.is_full = true;
                     break;
                 };
                 filled.since.take(urgency, time);
             }
-            (draft, filled)
+            (builder, filled)
         });
         filled.await.map_err(|_gone| Stopped)
     }
@@ -408,20 +408,20 @@ impl Uploader {
         error: &DeliverError,
     ) -> bool {
         let wait = match error {
-            DeliverError::Silent { is_unreached: true, .. } => {
+            DeliverError::NoResponse { is_connect_error: true, .. } => {
                 backoff.met_silence(WAIT_MAX_UNREACHED)
             }
-            DeliverError::Silent { .. } => backoff.met_silence(WAIT_MAX),
+            DeliverError::NoResponse { .. } => backoff.met_silence(WAIT_MAX),
             DeliverError::Retry { after, .. } => {
                 backoff.failed().max(after.unwrap_or_default().min(RETRY_AFTER_MAX))
             }
             _ => backoff.failed(),
         };
         let reason = self.reader.failed(wait, backoff, error);
-        let is_silence = matches!(error, DeliverError::Silent { .. });
+        let is_silence = matches!(error, DeliverError::NoResponse { .. });
         self.publish(target, || {
             if is_silence {
-                self.reader.status().no_response(reason, began + target.bucket.silence_time());
+                self.reader.status().no_response(reason, began + target.bucket.no_response_delay());
             } else {
                 let attempts = backoff.answers();
                 self.reader.status().set_condition(Condition::Failing { reason, attempts });
@@ -458,19 +458,23 @@ fn up_to(mut entries: Vec<Entry>, last: Option<u64>) -> Vec<Entry> {
 }
 
 /// Adds a record; how long it may wait from when on, or `None` if there was no room for it.
-fn take(draft: &mut Draft, entry: &Entry, decoder: &Decoder) -> Option<(Urgency, Timestamp)> {
-    let time = entry.time().or_else(|| draft.since()).unwrap_or_default();
+fn take(
+    builder: &mut ObjectBuilder,
+    entry: &Entry,
+    decoder: &Decoder,
+) -> Option<(Urgency, Timestamp)> {
+    let time = entry.time().or_else(|| builder.since()).unwrap_or_default();
     let (has_room, urgency) = match decoder.decode(entry, time) {
         Content::Event(event) => {
             let urgency = urgency(&event);
-            (draft.push(entry.seq, time, event), urgency)
+            (builder.push(entry.seq, time, event), urgency)
         }
         Content::Signal(signal) => {
             let is_urgent = signal.severity >= URGENT;
             let urgency = if is_urgent { Urgency::Signal } else { Urgency::Usual };
-            (draft.push_signal(entry.seq, time, signal), urgency)
+            (builder.push_signal(entry.seq, time, signal), urgency)
         }
-        Content::Gap(event) => (draft.push(entry.seq, time, View::from(&*event)), Urgency::Usual),
+        Content::Gap(event) => (builder.push(entry.seq, time, View::from(&*event)), Urgency::Usual),
     };
     has_room.then_some((urgency, time))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sink::bucket::Bucket;
+use objectstore::Bucket;
 use store::StoreError;
 use tokio::sync::watch;
 use tokio::time::Instant;

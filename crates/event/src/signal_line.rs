@@ -18,29 +18,29 @@ const MARKER: &[u8] = b"k10event";
 /// The Kelvin sign: a `k` for filters that ignore case.
 const KELVIN: &[u8] = "\u{212a}".as_bytes();
 
-/// Appends the line in the encoding `kasten`, without the newline. `shed` names what was left out.
-pub fn kasten(record: &SignalRecord, labels: &Labels, shed: &str, line: &mut Vec<u8>) {
+/// Appends the line in the encoding `kasten`, without the newline. `truncated` names what was left out.
+pub fn kasten(record: &SignalRecord, labels: &Labels, truncated: &str, line: &mut Vec<u8>) {
     let start = line.len();
     let mut object = Object::open(line);
     let prefix = if labels.signals_match_filter { "K10Event" } else { "Keepwatch" };
     message(record, prefix, &mut object);
     front(record, &mut object);
     kasten::service(labels, &mut object);
-    body(record, shed, object);
+    body(record, truncated, object);
     if !labels.signals_match_filter {
         hide_marker(line, start);
     }
 }
 
-/// Appends the line in the encoding `v1`, without the newline. `shed` names what was left out.
-pub fn v1(record: &SignalRecord, shed: &str, line: &mut Vec<u8>) {
+/// Appends the line in the encoding `v1`, without the newline. `truncated` names what was left out.
+pub fn v1(record: &SignalRecord, truncated: &str, line: &mut Vec<u8>) {
     let start = line.len();
     let mut object = Object::open(line);
     object.word(br#","kind":"#, "Signal");
     object.word(br#","apiVersion":"#, "siem.keepwatch.io/v1alpha1");
     message(record, "Keepwatch", &mut object);
     front(record, &mut object);
-    body(record, shed, object);
+    body(record, truncated, object);
     hide_marker(line, start);
 }
 
@@ -64,9 +64,9 @@ fn front(record: &SignalRecord, object: &mut Object<'_>) {
     object.word(br#","status":"#, status);
 }
 
-fn body(record: &SignalRecord, shed: &str, mut object: Object<'_>) {
-    if !shed.is_empty() {
-        object.text(br#","shed":"#, Text::from(shed));
+fn body(record: &SignalRecord, truncated: &str, mut object: Object<'_>) {
+    if !truncated.is_empty() {
+        object.text(br#","truncated":"#, Text::from(truncated));
     }
     if let Some(seq) = record.seq {
         object.raw(br#","journalSeq":"#, itoa::Buffer::new().format(seq).as_bytes());
@@ -155,7 +155,8 @@ mod tests {
                 _ => v1(&record, "evidence.events", &mut line),
             }
             let line = String::from_utf8(line).unwrap();
-            let part = r#","shed":"evidence.events","journalSeq":18446744073709551615,"signal":{"#;
+            let part =
+                r#","truncated":"evidence.events","journalSeq":18446744073709551615,"signal":{"#;
             assert!(line.contains(part), "{line}");
         }
     }
@@ -202,7 +203,7 @@ mod tests {
             let mut line = Vec::new();
             kasten(&record("t", severity), &labels(false), "evidence.events", &mut line);
             let line: serde_json::Value = serde_json::from_slice(&line).unwrap();
-            assert_eq!(line["shed"], "evidence.events");
+            assert_eq!(line["truncated"], "evidence.events");
             line["status"].as_str().unwrap().to_owned()
         });
         assert_eq!(statuses, ["info", "info", "warn", "error", "critical"]);

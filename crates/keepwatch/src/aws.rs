@@ -2,7 +2,7 @@
 //!
 //! The one place where these variables are read. Nothing is asked for over the network here.
 
-use sink::bucket::{Ambient, Container, Credentials, WebIdentity};
+use objectstore::{ContainerCredentials, Credentials, WebIdentity, WorkloadIdentity};
 
 /// Where the agent of an ECS task is.
 const CONTAINER_AGENT: &str = "http://169.254.170.2";
@@ -16,7 +16,7 @@ fn variable(name: &str) -> Option<String> {
 }
 
 /// The identity of the pod, the task or the instance.
-pub(crate) fn ambient(sts_endpoint: Option<&str>) -> Ambient {
+pub(crate) fn workload_identity(sts_endpoint: Option<&str>) -> WorkloadIdentity {
     let web_identity = variable("AWS_WEB_IDENTITY_TOKEN_FILE").zip(variable("AWS_ROLE_ARN")).map(
         |(file, role_arn)| WebIdentity {
             token_file: file.into(),
@@ -29,9 +29,9 @@ pub(crate) fn ambient(sts_endpoint: Option<&str>) -> Ambient {
         Some(format!("{CONTAINER_AGENT}{path}"))
     });
     let token_file = variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE").map(Into::into);
-    Ambient {
+    WorkloadIdentity {
         web_identity,
-        container: uri.map(|uri| Container { uri, token_file }),
+        container: uri.map(|uri| ContainerCredentials { uri, token_file }),
         instance: variable("AWS_EC2_METADATA_DISABLED")
             .is_none_or(|value| value != "true")
             .then(|| variable("AWS_EC2_METADATA_SERVICE_ENDPOINT"))
@@ -42,13 +42,13 @@ pub(crate) fn ambient(sts_endpoint: Option<&str>) -> Ambient {
 /// The key that is named, else the identity of the place where this runs.
 pub(crate) fn credentials() -> Credentials {
     match variable("AWS_ACCESS_KEY_ID").zip(variable("AWS_SECRET_ACCESS_KEY")) {
-        Some((access_key_id, secret)) => Credentials::AwsKeys {
+        Some((access_key_id, secret)) => Credentials::AwsAccessKey {
             access_key_id,
             secret_access_key: secret.into(),
             session_token: variable("AWS_SESSION_TOKEN").map(Into::into),
             role: None,
         },
-        None => Credentials::AwsAmbient { role: None },
+        None => Credentials::AwsDefaultChain { role: None },
     }
 }
 

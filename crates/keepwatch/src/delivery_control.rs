@@ -13,7 +13,7 @@ use controller::decide::Fare;
 use controller::{Corridors, ParkReason, Start};
 use delivery::{Condition, Delivery};
 use event::OwnEvent;
-use sink::bucket::{Bucket, Checksum, Destination, Parts, Provider};
+use objectstore::{Bucket, BucketConfig, Checksum, Destination, Provider};
 use store::{Cursor, Journal, ReadError, Sqlite};
 
 use crate::reader_places::{self, ResumeFrom, Resumption};
@@ -37,7 +37,7 @@ pub(crate) struct LocalDelivery {
     /// Where a reader goes on that was switched off.
     pub(crate) resume_from: ResumeFrom,
     /// What all buckets have in common.
-    pub(crate) parts: Parts,
+    pub(crate) parts: BucketConfig,
     /// Whether the folder of a claim that is not there is made: where nobody mounts volumes.
     pub(crate) makes_claims: bool,
     /// Below which the volumes are.
@@ -95,7 +95,7 @@ impl Corridors for LocalDelivery {
     async fn check(&self, destination: &Destination) -> Result<String, String> {
         let bucket = self.open(destination)?;
         let checked = bucket.check().await.map_err(|error| error.to_string())?;
-        let condition = (!checked.knows_conditions).then_some(UNCONDITIONAL);
+        let condition = (!checked.supports_conditional_put).then_some(UNCONDITIONAL);
         let checksum = match checked.checksum {
             Checksum::Sha256 => None,
             Checksum::Md5 => Some(MD5),

@@ -18,7 +18,7 @@ use apiserver::{Clock as _, Registry};
 use delivery::notification::Notifications;
 use prometheus_client::registry::Registry as MetricsRegistry;
 use siem::notifier::{StoredNotifier, stored};
-use sink::bucket::Reach;
+use sink::http::EgressPolicy;
 use store::{Change, ChangeKind, ListOptions, ReadError, Storage};
 use tokio::sync::watch;
 
@@ -45,7 +45,7 @@ pub(crate) struct Parts {
     /// Namespaces whose Secrets may be named; all if empty.
     pub(crate) namespaces: Vec<String>,
     /// Where may be dialled.
-    pub(crate) reach: Reach,
+    pub(crate) egress: EgressPolicy,
     /// Certificates, PEM, that every destination may be signed by, beside the system's.
     pub(crate) ca_pem: watch::Receiver<Option<Vec<u8>>>,
 }
@@ -169,7 +169,7 @@ impl Follower {
             if known.applied.as_ref() == Some(&inputs) {
                 continue;
             }
-            let target = target(&inputs, &self.parts.reach);
+            let target = target(&inputs, &self.parts.egress);
             if self.notifications.apply(name, &known.stored.uid, target) {
                 known.applied = Some(inputs);
             }

@@ -1,71 +1,71 @@
-//! Consecutive records of the journal as lines, ready to leave.
+//! Consecutive records of the journal as lines.
 
 use std::ops::Range;
 
 use bytes::{Buf as _, Bytes};
 
-/// Consecutive records, one line each. A clone shares the lines.
+/// Consecutive records, one line each. A clone shares the bytes.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     lines: Bytes,
-    marks: Vec<Mark>,
+    marks: Vec<LineEnd>,
 }
 
-/// A batch that is being put together: each line is written once, where it stays.
+/// Builds a [`Batch`]. Each line is written once, into the buffer of the batch.
 #[derive(Debug, Default)]
-pub struct Draft {
+pub struct BatchBuilder {
     lines: Vec<u8>,
-    marks: Vec<Mark>,
+    marks: Vec<LineEnd>,
 }
 
-/// Where a line ends, and which record it is.
+/// The end of a line, and the sequence number of its record.
 #[derive(Clone, Copy, Debug)]
-struct Mark {
+struct LineEnd {
     seq: u64,
     end: usize,
 }
 
-impl Draft {
+impl BatchBuilder {
     /// Adds a record. `write` appends its line without the newline; that is added here.
     pub fn push(&mut self, seq: u64, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.lines);
         self.lines.push(b'\n');
-        self.marks.push(Mark { seq, end: self.lines.len() });
+        self.marks.push(LineEnd { seq, end: self.lines.len() });
     }
 
-    /// Bytes of all lines so far.
+    /// Length of all lines in bytes.
     pub fn bytes(&self) -> usize {
         self.lines.len()
     }
 
-    /// The batch, ready to leave.
+    /// The finished batch.
     pub fn finish(self) -> Batch {
         Batch { lines: Bytes::from(self.lines), marks: self.marks }
     }
 }
 
 impl Batch {
-    /// How many records.
+    /// Number of records.
     pub fn len(&self) -> usize {
         self.marks.len()
     }
 
-    /// Whether there is nothing to deliver.
+    /// Whether it has no record.
     pub fn is_empty(&self) -> bool {
         self.marks.is_empty()
     }
 
-    /// Sequence number of the last of the first `records` records.
+    /// Sequence number of record number `records`, counted from 1; `None` for 0 or more than there are.
     pub fn seq_after(&self, records: usize) -> Option<u64> {
         records.checked_sub(1).and_then(|last| self.marks.get(last)).map(|mark| mark.seq)
     }
 
-    /// Every line with its newline.
+    /// The lines, each with its newline.
     pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
         self.ranges().map(|range| self.slice(range))
     }
 
-    /// Where each line with its newline is.
+    /// The range of each line with its newline in the bytes of the batch.
     pub fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
         let mut start = 0;
         self.marks.iter().map(move |mark| {
@@ -75,12 +75,12 @@ impl Batch {
         })
     }
 
-    /// A piece of all lines; nothing where there is none.
+    /// A range of the bytes of the batch; empty if it is out of bounds.
     pub fn slice(&self, range: Range<usize>) -> &[u8] {
         self.lines.get(range).unwrap_or_default()
     }
 
-    /// Takes the first `records` records away, because they are delivered.
+    /// Removes the first `records` records, which are delivered.
     pub fn advance(&mut self, records: usize) {
         let Some(mark) = records.checked_sub(1).and_then(|last| self.marks.get(last)).copied()
         else {
@@ -93,7 +93,7 @@ impl Batch {
         }
     }
 
-    /// All lines in one piece.
+    /// The bytes of all lines.
     pub fn to_bytes(&self) -> Bytes {
         self.lines.clone()
     }
@@ -104,12 +104,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_delivered_leaves_the_batch_and_the_rest_keeps_its_lines() {
-        let mut draft = Draft::default();
+    fn delivered_records_are_removed_and_the_rest_keeps_its_lines() {
+        let mut builder = BatchBuilder::default();
         for (seq, line) in [(7, "a"), (8, "bb"), (11, "ccc")] {
-            draft.push(seq, |lines| lines.extend_from_slice(line.as_bytes()));
+            builder.push(seq, |lines| lines.extend_from_slice(line.as_bytes()));
         }
-        let mut batch = draft.finish();
+        let mut batch = builder.finish();
         assert_eq!(batch.seq_after(0), None);
         assert_eq!(batch.seq_after(2), Some(8));
         batch.advance(2);

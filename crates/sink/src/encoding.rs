@@ -1,4 +1,4 @@
-//! How a record becomes a line: a property of the destination.
+//! The encoding of a line: a property of the destination.
 
 use event::View;
 use event::kasten::Labels;
@@ -7,14 +7,14 @@ use event::short;
 
 use crate::Terminal;
 
-/// The form of a line.
+/// The encoding of a line.
 #[derive(Clone, Debug)]
 pub enum Encoding {
-    /// As K10 writes it, with a few keys for log tools in front.
+    /// K10's, with a few keys for log tools in front.
     Kasten(Labels),
-    /// As kube-apiserver's log back end writes it.
+    /// That of kube-apiserver's log backend: an `audit.k8s.io/v1` event in JSON.
     V1,
-    /// For a person, who reads it there.
+    /// A short text for people who read it on this terminal.
     Short(Terminal),
 }
 
@@ -28,11 +28,12 @@ impl Encoding {
         }
     }
 
-    /// Appends what became of a signal, without the newline. `shed` names what was left out of it.
-    pub fn write_signal(&self, signal: &SignalRecord, shed: &str, line: &mut Vec<u8>) {
+    /// Appends a change of a signal, without the newline. `truncated` names what was left out of it;
+    /// empty if nothing was.
+    pub fn write_signal(&self, signal: &SignalRecord, truncated: &str, line: &mut Vec<u8>) {
         match self {
-            Self::Kasten(labels) => event::signal_line::kasten(signal, labels, shed, line),
-            Self::V1 => event::signal_line::v1(signal, shed, line),
+            Self::Kasten(labels) => event::signal_line::kasten(signal, labels, truncated, line),
+            Self::V1 => event::signal_line::v1(signal, truncated, line),
             Self::Short(terminal) => short::write_signal(signal, terminal.style(), line),
         }
     }

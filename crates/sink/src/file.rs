@@ -1,18 +1,19 @@
-//! A file on this machine, rotated, with every line in it exactly once.
+//! A local file with rotation that has every line exactly once.
 //!
-//! The state kept with the cursor names the file (device, inode) and how far it is written. After
-//! a crash the lines beyond that point are recognised and not written again; a line that was cut
-//! is removed. To make this hold across rotation, the cursor is made durable before another file
-//! is begun ([`Delivered::settle`]).
+//! The state that is committed with the cursor names the file (device, inode) and its length. After a
+//! crash, lines beyond that length are recognized and not written again, and an incomplete line is
+//! removed. To make this hold across rotation, the cursor is made durable before the next file is
+//! opened ([`Delivered::sync_cursor`]).
 //!
-//! A file that was moved or deleted by others is noticed before each batch and begun anew. Lines
-//! are whole: a write that fails is taken back, and the disk has a batch before it counts.
+//! Before each batch the sink checks whether another program has moved or deleted the file, and creates
+//! it again. A failed write is undone, so that lines are complete, and a batch is synced before it
+//! counts as delivered.
 //!
-//! Deliberately absent: compression, and any interest in what the lines say.
+//! Deliberately absent: compression, and any knowledge of what the lines contain.
 
-mod place;
+mod page_cache_trimmer;
+mod position;
 mod rotation;
-mod wake;
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write as _};
@@ -25,21 +26,21 @@ use async_trait::async_trait;
 use event::Timestamp;
 
 use crate::{Batch, DeliverError, Delivered, Encoding, Sink};
-use place::{Found, Place};
-use wake::Wake;
+use page_cache_trimmer::PageCacheTrimmer;
+use position::{FilePosition, ReplayedLines};
 
-/// Where the file is and when another one begins.
+/// The path of the file, and when it is rotated.
 #[derive(Clone)]
 pub struct Settings {
-    /// The file that is written.
+    /// Path of the current file.
     pub path: PathBuf,
-    /// Bytes after which another file begins. A longer line gets a file of its own.
+    /// Length in bytes after which the file is rotated. A longer line gets a file of its own.
     pub size_max: u64,
-    /// So many rotated files are kept; 0 keeps all.
+    /// Number of rotated files to keep; 0 keeps all.
     pub backups_max: usize,
     /// Rotated files older than this are removed; zero keeps all.
     pub age_max: Duration,
-    /// The time of day, for the names of rotated files.
+    /// Returns the current time, for the names of rotated files.
     pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
 }
 
@@ -47,7 +48,7 @@ pub struct Settings {
 pub struct FileSink {
     encoding: Encoding,
     reopen: Reopen,
-    desk: Arc<Mutex<Desk>>,
+    writer: Arc<Mutex<FileWriter>>,
 }
 
 /// Asks a [`FileSink`] to open its path again, as log rotation tools expect on SIGHUP.
@@ -55,7 +56,7 @@ pub struct FileSink {
 pub struct Reopen(Arc<AtomicBool>);
 
 impl Reopen {
-    /// Takes effect with the next batch; an empty one will do.
+    /// Requests it. It takes effect with the next batch, which may be empty.
     pub fn ask(&self) {
         self.0.store(true, Ordering::Release);
     }
@@ -70,17 +71,17 @@ impl Reopen {
 }
 
 impl FileSink {
-    /// A sink on the file of `settings`; nothing is opened yet.
+    /// A sink for the file of `settings`. Opens nothing yet.
     pub fn new(settings: Settings, encoding: Encoding) -> Self {
         let reopen = Reopen::default();
-        let desk = Desk {
+        let writer = FileWriter {
             settings,
             reopen: reopen.clone(),
             open: None,
-            found: Found::default(),
-            settled: false,
+            replayed: ReplayedLines::default(),
+            is_cursor_synced: false,
         };
-        Self { encoding, reopen, desk: Arc::new(Mutex::new(desk)) }
+        Self { encoding, reopen, writer: Arc::new(Mutex::new(writer)) }
     }
 
     /// A handle that asks this sink to open its path again.
@@ -88,14 +89,14 @@ impl FileSink {
         self.reopen.clone()
     }
 
-    /// Runs `work` where waiting for the disk holds up nobody else.
-    async fn at_desk<T: Send + 'static>(
+    /// Runs `work` in a thread that may block.
+    async fn with_writer<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Desk) -> io::Result<T> + Send + 'static,
+        work: impl FnOnce(&mut FileWriter) -> io::Result<T> + Send + 'static,
     ) -> Result<T, DeliverError> {
-        let desk = Arc::clone(&self.desk);
+        let writer = Arc::clone(&self.writer);
         tokio::task::spawn_blocking(move || {
-            work(&mut desk.lock().unwrap_or_else(PoisonError::into_inner))
+            work(&mut writer.lock().unwrap_or_else(PoisonError::into_inner))
         })
         .await
         .map_err(io::Error::other)
@@ -121,88 +122,88 @@ impl Sink for FileSink {
     }
 
     async fn resume(&mut self, state: &str) -> Result<(), DeliverError> {
-        let recorded = Place::parse(state);
-        self.at_desk(move |desk| desk.resume(recorded)).await
+        let recorded = FilePosition::parse(state);
+        self.with_writer(move |writer| writer.resume(recorded)).await
     }
 
     async fn deliver(&mut self, batch: &Batch) -> Result<Delivered, DeliverError> {
         let batch = batch.clone();
-        self.at_desk(move |desk| desk.deliver(&batch)).await
+        self.with_writer(move |writer| writer.deliver(&batch)).await
     }
 }
 
-/// Everything that belongs to the file; used by one blocking call at a time.
-struct Desk {
+/// Writes the file. Used by one blocking call at a time.
+struct FileWriter {
     settings: Settings,
     reopen: Reopen,
     open: Option<Open>,
-    /// Lines that are in the file although the cursor does not know it.
-    found: Found,
-    /// The cursor knows the present end of the file.
-    settled: bool,
+    /// Lines that are in the file although the cursor is before them.
+    replayed: ReplayedLines,
+    /// The state of the cursor names the current file.
+    is_cursor_synced: bool,
 }
 
 /// The file being written.
 struct Open {
     file: File,
-    place: Place,
-    wake: Wake,
-    /// Bytes beyond the place are to be cut off.
+    position: FilePosition,
+    trimmer: PageCacheTrimmer,
+    /// A write failed: bytes beyond the position have to be removed.
     is_torn: bool,
 }
 
 impl Open {
-    /// `file`, which ends where `place` says.
-    fn new(file: File, place: Place) -> Self {
-        Self { file, place, wake: Wake::new(place.offset), is_torn: false }
+    /// A file whose end is `position`.
+    fn new(file: File, position: FilePosition) -> Self {
+        Self { file, position, trimmer: PageCacheTrimmer::new(position.offset), is_torn: false }
     }
 }
 
-impl Desk {
-    /// Finds out what was written beyond the recorded place, and cuts a line that was cut before.
-    fn resume(&mut self, recorded: Option<Place>) -> io::Result<()> {
+impl FileWriter {
+    /// Reads the lines beyond the recorded position, and removes an incomplete line.
+    fn resume(&mut self, recorded: Option<FilePosition>) -> io::Result<()> {
         rotation::prune(&self.settings)?;
-        let (mut file, mut place) = place::open(&self.settings.path)?;
-        self.found = Found::default();
+        let (mut file, mut position) = position::open(&self.settings.path)?;
+        self.replayed = ReplayedLines::default();
         match recorded {
-            Some(recorded) if recorded.is_same_file(place) => {
-                place.offset = self.found.read(&mut file, recorded.offset)?;
-                file.set_len(place.offset)?;
+            Some(recorded) if recorded.is_same_file(position) => {
+                position.offset = self.replayed.read(&mut file, recorded.offset)?;
+                file.set_len(position.offset)?;
             }
             Some(recorded) => {
-                self.found.read_moved(&self.settings.path, recorded)?;
-                place.offset = self.found.read(&mut file, 0)?;
-                file.set_len(place.offset)?;
+                self.replayed.read_moved(&self.settings.path, recorded)?;
+                position.offset = self.replayed.read(&mut file, 0)?;
+                file.set_len(position.offset)?;
             }
-            None => place.offset = place::end_line(&mut file)?,
+            None => position.offset = position::end_line(&mut file)?,
         }
-        self.open = Some(Open::new(file, place));
-        // Without a recorded place, the lines that are there already must not be taken for ours.
-        self.settled = recorded.is_some();
+        self.open = Some(Open::new(file, position));
+        // Without a recorded position, the lines in the file are those of another program.
+        self.is_cursor_synced = recorded.is_some();
         Ok(())
     }
 
-    /// The batch, its beginning, or nothing of it.
+    /// Writes the batch, its beginning, or nothing of it.
     fn deliver(&mut self, batch: &Batch) -> io::Result<Delivered> {
-        if !self.settled {
-            return Ok(self.settle(0));
+        if !self.is_cursor_synced {
+            return Ok(self.sync_cursor(0));
         }
-        if self.must_begin_anew()? {
-            return self.begin_anew(false);
+        if self.must_open_next()? {
+            return self.open_next(false);
         }
-        let before = (self.found.clone(), self.offset());
+        let before = (self.replayed.clone(), self.offset());
         self.append(batch).inspect_err(|_| {
-            self.found = before.0;
-            self.take_back(before.1);
+            self.replayed = before.0;
+            self.undo_write(before.1);
         })
     }
 
     fn append(&mut self, batch: &Batch) -> io::Result<Delivered> {
         let mut records = 0;
-        // What is to be written next, in one piece.
+        // The lines to write next, as one range.
         let mut piece = 0..0;
         for range in batch.ranges() {
-            if self.found.is_next(batch.slice(range.clone())) {
+            if self.replayed.is_next(batch.slice(range.clone())) {
                 records += 1;
                 piece = range.end..range.end;
                 continue;
@@ -210,11 +211,11 @@ impl Desk {
             let ahead = self.offset() + piece.len() as u64;
             if ahead > 0 && ahead + range.len() as u64 > self.settings.size_max {
                 if records == 0 {
-                    return self.begin_anew(true);
+                    return self.open_next(true);
                 }
                 self.write(batch.slice(piece))?;
                 self.sync()?;
-                return Ok(self.settle(records));
+                return Ok(self.sync_cursor(records));
             }
             piece.end = range.end;
             records += 1;
@@ -223,61 +224,61 @@ impl Desk {
             self.write(batch.slice(piece))?;
             self.sync()?;
         }
-        Ok(Delivered { records, state: self.state(), settle: false })
+        Ok(Delivered { records, state: self.state(), sync_cursor: false })
     }
 
-    /// Whether somebody asked for another file, or took this one away. Notices that others cut
-    /// the file or added to it.
-    fn must_begin_anew(&mut self) -> io::Result<bool> {
+    /// Whether the path has to be opened again: on request, or because the file was moved. Adopts the
+    /// length of a file that another program has truncated or extended.
+    fn must_open_next(&mut self) -> io::Result<bool> {
         let Some(open) = &mut self.open else { return Ok(true) };
         if open.is_torn {
-            open.file.set_len(open.place.offset)?;
+            open.file.set_len(open.position.offset)?;
             open.is_torn = false;
         }
-        open.place.offset = open.file.metadata()?.len();
-        Ok(self.reopen.is_asked() || !place::is_at(&self.settings.path, open.place)?)
+        open.position.offset = open.file.metadata()?.len();
+        Ok(self.reopen.is_asked() || !position::is_at(&self.settings.path, open.position)?)
     }
 
-    /// Another file. The cursor knows all of the old one, since the last batch was settled or
-    /// counted, and is told about the new one only if lines are in it that are not ours.
-    fn begin_anew(&mut self, rotate: bool) -> io::Result<Delivered> {
-        if let Some(Open { file, wake, .. }) = self.open.take()
+    /// Opens the next file. All lines of the old one count as delivered. Lines of other programs in the
+    /// new one are before the position.
+    fn open_next(&mut self, rotate: bool) -> io::Result<Delivered> {
+        if let Some(Open { file, trimmer, .. }) = self.open.take()
             && rotate
         {
-            wake.end(&file);
+            trimmer.finish(&file);
             drop(file);
             rotation::rotate(&self.settings)?;
         }
-        let (mut file, mut place) = place::open(&self.settings.path)?;
-        place.offset = place::end_line(&mut file)?;
+        let (mut file, mut position) = position::open(&self.settings.path)?;
+        position.offset = position::end_line(&mut file)?;
         self.reopen.done();
-        self.open = Some(Open::new(file, place));
-        Ok(self.settle(0))
+        self.open = Some(Open::new(file, position));
+        Ok(self.sync_cursor(0))
     }
 
-    fn settle(&mut self, records: usize) -> Delivered {
-        self.settled = true;
-        Delivered { records, state: self.state(), settle: true }
+    fn sync_cursor(&mut self, records: usize) -> Delivered {
+        self.is_cursor_synced = true;
+        Delivered { records, state: self.state(), sync_cursor: true }
     }
 
     fn offset(&self) -> u64 {
-        self.open.as_ref().map_or(0, |open| open.place.offset)
+        self.open.as_ref().map_or(0, |open| open.position.offset)
     }
 
     fn write(&mut self, piece: &[u8]) -> io::Result<()> {
         let Some(open) = &mut self.open else { return Err(ErrorKind::NotFound.into()) };
         open.is_torn = true;
         open.file.write_all(piece)?;
-        open.place.offset += piece.len() as u64;
+        open.position.offset += piece.len() as u64;
         open.is_torn = false;
         Ok(())
     }
 
-    /// Half a line would spoil the file for whoever reads it, and half a batch would come twice.
-    fn take_back(&mut self, offset: u64) {
+    /// Removes a partial write: it could end in an incomplete line, and the batch is delivered again.
+    fn undo_write(&mut self, offset: u64) {
         if let Some(open) = &mut self.open {
-            open.place.offset = offset;
-            // If this fails, the next batch begins with it.
+            open.position.offset = offset;
+            // If this fails, the next batch repeats it.
             open.is_torn = open.file.set_len(offset).is_err();
         }
     }
@@ -285,11 +286,11 @@ impl Desk {
     fn sync(&mut self) -> io::Result<()> {
         let Some(open) = &mut self.open else { return Ok(()) };
         open.file.sync_data()?;
-        open.wake.advance(&open.file, open.place.offset);
+        open.trimmer.advance(&open.file, open.position.offset);
         Ok(())
     }
 
     fn state(&self) -> String {
-        self.open.as_ref().map(|open| open.place.to_string()).unwrap_or_default()
+        self.open.as_ref().map(|open| open.position.to_string()).unwrap_or_default()
     }
 }

@@ -1,16 +1,20 @@
-//! Where events leave the house: the [`Sink`] trait and one file per destination.
+//! Destinations that take lines: the [`Sink`] trait, standard output and files. Notifiers, which send
+//! signals by HTTP, are here too.
 //!
-//! A sink takes whole lines, in the order of the journal, and says how many it has for good. It
-//! does not read the journal, encode, retry or keep a cursor: that is the crate `delivery`.
+//! A sink receives whole lines in the order of the journal and reports how many are durable. It does
+//! not read the journal, encode, retry or keep a cursor: the crate `delivery` does. Destinations that
+//! take objects instead of lines are in the crate `objectstore`.
 //!
-//! To add a destination, write one file beside [`mod@file`], implement [`Sink`], and wire it where the
-//! binary lists its rooms.
+//! To add a destination, write one file beside [`mod@file`], implement [`Sink`], and open it in the
+//! binary's module `sinks`.
 
 mod batch;
-pub mod bucket;
-mod chain;
 mod encoding;
+mod error_chain;
 pub mod file;
+mod hex;
+pub mod http;
+mod line_limit;
 pub mod notifier;
 mod page_cache;
 pub mod stdout;
@@ -20,78 +24,81 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-pub use batch::{Batch, Draft};
-pub use chain::chain;
+pub use batch::{Batch, BatchBuilder};
 pub use encoding::Encoding;
+pub use error_chain::error_chain;
 pub use file::FileSink;
+pub use hex::hex;
+pub use line_limit::LineLimiter;
+pub use page_cache::drop_page_cache;
 pub use stdout::StdoutSink;
 pub use terminal::Terminal;
 
 /// A destination for records.
 #[async_trait]
 pub trait Sink: Send + Sync {
-    /// Names the destination, its cursor and its metrics. Unique in a server.
+    /// The name of the destination, of its cursor and in its metrics. It must be unique in a server and
+    /// must not change: a cursor is found by it.
     fn name(&self) -> &str;
 
-    /// How a record becomes a line here.
+    /// The encoding of lines for this destination.
     fn encoding(&self) -> &Encoding;
 
-    /// Called once, before the first batch, with the state that was last committed with the
-    /// cursor; empty when there is none yet. Called again if it fails.
+    /// Called before the first batch with the state that was last committed with the cursor; empty if
+    /// there is none yet. Called again if it fails.
     async fn resume(&mut self, state: &str) -> Result<(), DeliverError>;
 
-    /// Deliver the batch, or its beginning. What [`Delivered::records`] counts, the destination
-    /// has for good.
+    /// Delivers the batch, or its beginning. The records that [`Delivered::records`] counts are durable
+    /// at the destination.
     ///
-    /// The same records may come again after a crash: a destination that must not see repeats
-    /// recognises them by what it kept in its state. An empty batch asks the sink to look after
-    /// itself, such as to reopen a file.
+    /// Records can be delivered again after a crash: a destination that must not have duplicates
+    /// recognizes them by its state. An empty batch asks the sink for maintenance, for example to
+    /// reopen a file.
     async fn deliver(&mut self, batch: &Batch) -> Result<Delivered, DeliverError>;
 }
 
-/// How far a batch got.
+/// How much of a batch was delivered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Delivered {
-    /// So many records of the batch, from its beginning, are there for good.
+    /// Number of records, from the beginning of the batch, that are durable at the destination.
     pub records: usize,
-    /// Where the destination stands now; to be committed together with the cursor.
+    /// The state to commit together with the cursor.
     pub state: String,
     /// The cursor must be durable before the sink is called again.
-    pub settle: bool,
+    pub sync_cursor: bool,
 }
 
-/// What is behind a failure.
+/// The cause of a failure.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What delivery should do next. One variant for each thing it can do.
+/// What delivery should do next. One variant for each reaction.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeliverError {
     /// Try this batch again.
     #[error("destination is not ready")]
     Retry {
-        /// When trying makes sense, if the destination said so.
+        /// The time after which the destination asks to be tried again.
         after: Option<Duration>,
-        /// What it said.
+        /// The cause.
         source: BoxError,
     },
-    /// The same, but nobody answered. People are told the same words at the same time whatever the
-    /// reason is, because it would tell closed ports from others.
+    /// Try this batch again; there was no response. Its text and the time at which it is reported are the
+    /// same for every cause, because they would tell closed ports from filtered ones.
     #[error("destination is not ready")]
-    Silent {
-        /// There was not even a connection: asking again costs next to nothing, and whoever comes back
-        /// is to be noticed soon.
-        is_unreached: bool,
-        /// What people may know.
+    NoResponse {
+        /// No connection was established, so another attempt is cheap and may be made soon.
+        is_connect_error: bool,
+        /// The cause, as far as the author of a profile may know it.
         source: BoxError,
     },
-    /// Nothing will be taken until somebody changes the configuration. Tried again, rarely.
+    /// No batch is accepted until the configuration changes. Try again, but rarely.
     #[error("sink is misconfigured")]
     Misconfigured {
-        /// What is wrong.
+        /// The cause.
         source: BoxError,
     },
-    /// The reader has gone away for good: stop this sink, and nothing else.
+    /// The reader of the destination is gone for good: stop this sink, and nothing else.
     #[error("destination is closed")]
     Closed,
 }

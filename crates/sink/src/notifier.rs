@@ -1,7 +1,7 @@
 //! Notifiers: a signal becomes a message to Alertmanager, a signed webhook or a chat channel.
 //!
 //! A [`Notifier`] makes one HTTP request for each [`Notification`] and says what delivery should do
-//! when that fails. It dials only what [`Reach`] allows, by verified TLS, follows no redirect, and
+//! when that fails. It dials only what [`EgressPolicy`] allows, by verified TLS, follows no redirect, and
 //! repeats nothing of what the other side answers except known words. URLs and keys are secrets:
 //! they are in no error, no log and no `Debug` output.
 //!
@@ -25,10 +25,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use secrecy::SecretString;
 
-use crate::bucket::Reach;
+use crate::http::EgressPolicy;
 
 pub use alertmanager::{FIRING_TIME_MIN, RESEND_INTERVAL, VALIDITY};
-pub use client::ANSWER_TIME_MAX;
+pub use client::RESPONSE_TIME_MAX;
 pub use notification::{Event, Notification, Summary, SummaryError, Told, notification_id};
 pub use webhook::{SIGNAL_BYTES_MAX, SIGNING_KEY_BYTES_MIN};
 
@@ -51,7 +51,7 @@ pub trait Notifier: Send + Sync {
 
     /// How long after the first request without an answer people are told of it: longer than any
     /// request lasts, so that the time does not tell a closed port from a silent one.
-    fn silence_time(&self) -> Duration;
+    fn no_response_delay(&self) -> Duration;
 }
 
 /// The protocols.
@@ -79,7 +79,7 @@ pub struct Settings {
     /// Writes the message; the signal's own if `None`.
     pub renderer: Option<Renderer>,
     /// Where may be dialled.
-    pub reach: Reach,
+    pub egress: EgressPolicy,
 }
 
 /// Gives the value of a variable such as `severity`; `None` for one that does not exist.
@@ -147,9 +147,9 @@ pub enum NotifyError {
     /// The same, but no answer came. People see the same words at the same time whatever the cause
     /// is, because it would tell closed ports from others.
     #[error("no answer")]
-    Silent {
+    NoResponse {
         /// No connection was made.
-        is_unreached: bool,
+        is_connect_error: bool,
     },
     /// This notification is refused, and others may be taken.
     #[error("{reason}")]

@@ -1,18 +1,19 @@
-//! What is on disk leaves the system's memory.
+//! Removes written file data from the page cache.
 //!
-//! Files that are only ever written would fill the page cache, which counts for the container and
-//! pushes out what others need.
+//! Files that are written and not read back would fill the page cache, which counts as memory of the
+//! container and displaces data that is needed.
 
 use std::fs::File;
 use std::num::NonZeroU64;
 
 use rustix::fs::{Advice, fadvise};
 
-/// Lets go of so many bytes of a file, or of all the rest. Bytes that are not on disk yet stay.
+/// Advises the kernel to drop `length` bytes of a file from `from` on, or all that follow if `None`.
 ///
-/// Advice to the system: where a file system does not take it, nothing is lost.
-pub(crate) fn let_go(file: &File, from: u64, length: Option<NonZeroU64>) {
+/// This is `posix_fadvise(2)` with `POSIX_FADV_DONTNEED`. Bytes that are not on disk yet stay cached.
+/// A file system that does not support the advice loses no data; the failure is logged.
+pub fn drop_page_cache(file: &File, from: u64, length: Option<NonZeroU64>) {
     if let Err(error) = fadvise(file, from, length, Advice::DontNeed) {
-        tracing::debug!(%error, "a part of a file stays in the page cache");
+        tracing::debug!(%error, "cannot drop a part of a file from the page cache");
     }
 }

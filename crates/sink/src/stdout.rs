@@ -136,9 +136,9 @@ mod tests {
     }
 
     fn batch(line: &str) -> Batch {
-        let mut draft = crate::Draft::default();
-        draft.push(1, |lines| lines.extend_from_slice(line.as_bytes()));
-        draft.finish()
+        let mut builder = crate::BatchBuilder::default();
+        builder.push(1, |lines| lines.extend_from_slice(line.as_bytes()));
+        builder.finish()
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use event::Timestamp;
 use expect_test::Expect;
 use kasten::config::audit_config::{AuditConfigStatus, FINALIZER, ProfileReference};
-use sink::bucket::{Credentials, Destination, Limits, Prefix, Provider};
+use objectstore::{Credentials, Destination, Limits, Prefix, Provider};
 
 use super::*;
 use crate::seen::Place;

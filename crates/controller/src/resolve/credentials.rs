@@ -3,8 +3,8 @@
 //! Keys that are not known are refused, as K10 does: a misspelt `role` must not pass for none. With
 //! no Secret, the server's own identity is used: a projected token, the node's, the metadata service.
 
+use objectstore::{Credentials, Provider, Role};
 use secrecy::{ExposeSecret as _, SecretString};
-use sink::bucket::{Credentials, Provider, Role};
 
 use crate::seen::Keys;
 use crate::settings::Settings;
@@ -73,13 +73,13 @@ fn aws(reading: &mut Reading<'_>, settings: &Settings) -> Credentials {
     });
     let (id, key) = (reading.text(AWS_ID), reading.secret(AWS_KEY));
     match (id, key) {
-        (Some(access_key_id), Some(secret_access_key)) => Credentials::AwsKeys {
+        (Some(access_key_id), Some(secret_access_key)) => Credentials::AwsAccessKey {
             access_key_id,
             secret_access_key,
             session_token: reading.secret(AWS_TOKEN),
             role,
         },
-        (None, None) => Credentials::AwsAmbient { role },
+        (None, None) => Credentials::AwsDefaultChain { role },
         (Some(_), None) => reading.missing(AWS_KEY),
         (None, Some(_)) => reading.missing(AWS_ID),
     }
@@ -89,7 +89,7 @@ fn gcp(reading: &mut Reading<'_>) -> Credentials {
     reading.know(&[GCP_PROJECT, GCP_JSON]);
     match reading.secret(GCP_JSON) {
         Some(json) => Credentials::GcpServiceAccount { json },
-        None if reading.keys.values.is_empty() => Credentials::GcpAmbient,
+        None if reading.keys.values.is_empty() => Credentials::GcpMetadataServer,
         None => reading.missing(GCP_JSON),
     }
 }
@@ -97,8 +97,8 @@ fn gcp(reading: &mut Reading<'_>) -> Credentials {
 fn azure(reading: &mut Reading<'_>) -> Credentials {
     reading.know(&[AZURE_ACCOUNT, AZURE_KEY, AZURE_ENVIRONMENT]);
     match (reading.text(AZURE_ACCOUNT), reading.secret(AZURE_KEY)) {
-        (Some(account), Some(key)) => Credentials::AzureKey { account, key },
-        (Some(account), None) => Credentials::AzureAmbient { account },
+        (Some(account), Some(key)) => Credentials::AzureAccountKey { account, key },
+        (Some(account), None) => Credentials::AzureManagedIdentity { account },
         (None, _) => reading.missing(AZURE_ACCOUNT),
     }
 }

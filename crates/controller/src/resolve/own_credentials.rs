@@ -1,7 +1,7 @@
 //! Where the server's own cloud credentials may go: to the provider's own hosts, and to hosts that the
 //! operator lists. A profile's author must not get them by naming another host.
 
-use sink::bucket::{Credentials, Provider};
+use objectstore::{Credentials, Provider};
 
 use super::endpoint::split;
 use crate::settings::Settings;
@@ -25,7 +25,9 @@ pub(super) fn refusal(
 ) -> Option<String> {
     let is_own = matches!(
         credentials,
-        Credentials::AwsAmbient { .. } | Credentials::GcpAmbient | Credentials::AzureAmbient { .. }
+        Credentials::AwsDefaultChain { .. }
+            | Credentials::GcpMetadataServer
+            | Credentials::AzureManagedIdentity { .. }
     );
     if !is_own {
         return None;
@@ -114,9 +116,9 @@ mod tests {
         };
         let gcs = |endpoint: &str| Provider::Gcs { endpoint: Some(endpoint.to_owned()) };
         let azure = |endpoint: &str| Provider::Azure { endpoint: Some(endpoint.to_owned()) };
-        let aws = Credentials::AwsAmbient { role: None };
-        let (google, account) = (Credentials::GcpAmbient, "account".to_owned());
-        let microsoft = Credentials::AzureAmbient { account };
+        let aws = Credentials::AwsDefaultChain { role: None };
+        let (google, account) = (Credentials::GcpMetadataServer, "account".to_owned());
+        let microsoft = Credentials::AzureManagedIdentity { account };
         for endpoint in [
             "",
             "https://s3.amazonaws.com",

@@ -76,7 +76,7 @@ fn the_documented_profile_is_a_bucket_at_aws() {
         aws(),
         expect![[r#"
         s3 bucket `my-bucket` in region `eu-west-1`, below k10audit/
-        Destination { provider: S3 { endpoint: None, region: "eu-west-1", path_style: false }, bucket: "my-bucket", prefix: Prefix("k10audit/"), skip_tls_verify: false, ca_pem: None, credentials: AwsKeys { access_key_id: "AKIA", secret_access_key: SecretBox<str>([REDACTED]), session_token: None, role: None }, retention: None, limits: Limits { seal_bytes: 16777216, seal_age: 60s, line_bytes: 512000 } }
+        Destination { provider: S3 { endpoint: None, region: "eu-west-1", path_style: false }, bucket: "my-bucket", prefix: Prefix("k10audit/"), skip_tls_verify: false, ca_pem: None, credentials: AwsAccessKey { access_key_id: "AKIA", secret_access_key: SecretBox<str>([REDACTED]), session_token: None, role: None }, retention: None, limits: Limits { seal_bytes: 16777216, seal_age: 60s, line_bytes: 512000 } }
     "#]],
     );
 }
@@ -94,7 +94,7 @@ fn the_older_form_is_understood() {
         aws(),
         expect![[r#"
         s3 bucket `my-bucket` in region `eu-west-1`, below k10audit/
-        Destination { provider: S3 { endpoint: None, region: "eu-west-1", path_style: false }, bucket: "my-bucket", prefix: Prefix("k10audit/"), skip_tls_verify: false, ca_pem: None, credentials: AwsKeys { access_key_id: "AKIA", secret_access_key: SecretBox<str>([REDACTED]), session_token: None, role: None }, retention: None, limits: Limits { seal_bytes: 16777216, seal_age: 60s, line_bytes: 512000 } }
+        Destination { provider: S3 { endpoint: None, region: "eu-west-1", path_style: false }, bucket: "my-bucket", prefix: Prefix("k10audit/"), skip_tls_verify: false, ca_pem: None, credentials: AwsAccessKey { access_key_id: "AKIA", secret_access_key: SecretBox<str>([REDACTED]), session_token: None, role: None }, retention: None, limits: Limits { seal_bytes: 16777216, seal_age: 60s, line_bytes: 512000 } }
     "#]],
     );
 }
@@ -167,7 +167,7 @@ fn roles_and_the_servers_own_identity_are_used() {
         keys(&[("role", "arn:aws:iam::1:role/audit\n")]),
         expect![[r#"
         s3 bucket `my-bucket` in region `eu-west-1`, below k10audit/
-        Destination { provider: S3 { endpoint: None, region: "eu-west-1", path_style: false }, bucket: "my-bucket", prefix: Prefix("k10audit/"), skip_tls_verify: false, ca_pem: None, credentials: AwsAmbient { role: Some(Role { arn: "arn:aws:iam::1:role/audit", external_id: None, sts_endpoint: None }) }, retention: None, limits: Limits { seal_bytes: 16777216, seal_age: 60s, line_bytes: 512000 } }
+        Destination { provider: S3 { endpoint: None, region: "eu-west-1", path_style: false }, bucket: "my-bucket", prefix: Prefix("k10audit/"), skip_tls_verify: false, ca_pem: None, credentials: AwsDefaultChain { role: Some(Role { arn: "arn:aws:iam::1:role/audit", external_id: None, sts_endpoint: None }) }, retention: None, limits: Limits { seal_bytes: 16777216, seal_age: 60s, line_bytes: 512000 } }
     "#]],
     );
     check(
@@ -205,7 +205,7 @@ fn google_azure_and_volumes_take_events_too() {
         azure,
         expect![[r#"
         azure container `my-bucket`, below k10audit/
-        Destination { provider: Azure { endpoint: Some("https://acc.blob.core.chinacloudapi.cn") }, bucket: "my-bucket", prefix: Prefix("k10audit/"), skip_tls_verify: false, ca_pem: None, credentials: AzureKey { account: "acc", key: SecretBox<str>([REDACTED]) }, retention: None, limits: Limits { seal_bytes: 16777216, seal_age: 60s, line_bytes: 512000 } }
+        Destination { provider: Azure { endpoint: Some("https://acc.blob.core.chinacloudapi.cn") }, bucket: "my-bucket", prefix: Prefix("k10audit/"), skip_tls_verify: false, ca_pem: None, credentials: AzureAccountKey { account: "acc", key: SecretBox<str>([REDACTED]) }, retention: None, limits: Limits { seal_bytes: 16777216, seal_age: 60s, line_bytes: 512000 } }
     "#]],
     );
     check(

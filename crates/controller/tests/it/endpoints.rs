@@ -9,10 +9,11 @@ use controller::Settings;
 use controller::resolve::{Resolution, of_profile};
 use controller::seen::{Keys, Place, Sight};
 use event::Timestamp;
+use objectstore::{Bucket, BucketConfig, WorkloadIdentity};
 use secrecy::SecretString;
 use serde_json::json;
 use sink::Encoding;
-use sink::bucket::{Ambient, Bucket, Names, Parts, Reach};
+use sink::http::{EgressPolicy, Lookup};
 use testkit::s3::{Fault, S3Double};
 use tokio::net::TcpListener;
 
@@ -23,7 +24,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A bucket at this endpoint, as a profile asks for it; or why not. Nobody here has a certificate, and
 /// reading the system's roots a thousand times takes its time.
-fn open(endpoint: &str, settings: &Settings, reach: &Reach) -> Result<Bucket, String> {
+fn open(endpoint: &str, settings: &Settings, egress: &EgressPolicy) -> Result<Bucket, String> {
     let profile = json!({"type": "Location", "locationSpec": {
         "type": "ObjectStore",
         "credential": {"secretType": "AwsAccessKey", "secret": {"name": "s"}},
@@ -40,38 +41,39 @@ fn open(endpoint: &str, settings: &Settings, reach: &Reach) -> Result<Bucket, St
         Resolution::Wrong(errors) => return Err(errors.join("; ")),
         other => panic!("{other:?}"),
     };
-    let parts = Parts {
+    let parts = BucketConfig {
         cluster: "test".to_owned(),
         encoding: Encoding::V1,
-        reach: reach.clone(),
-        ambient: Ambient::default(),
+        egress: egress.clone(),
+        workload_identity: WorkloadIdentity::default(),
         clock: Arc::new(|| Timestamp::from_micros(1_795_566_600_000_000)),
     };
     Bucket::open(&wish.destination, parts).map_err(|error| error.to_string())
 }
 
-fn reach() -> Reach {
-    Reach {
+fn egress() -> EgressPolicy {
+    EgressPolicy {
         allowed: vec![OPENED.parse().unwrap()],
-        refused: CLOSED.map(|network| network.parse().unwrap()).to_vec(),
-        names: Names::of(forms::lookup),
-        patience: PATIENCE,
+        denied: CLOSED.map(|network| network.parse().unwrap()).to_vec(),
+        lookup: Lookup::from_fn(forms::lookup),
+        response_timeout: PATIENCE,
         plain_http: false,
     }
 }
 
 /// A server on this machine that a profile may not get at, and which may be reached by mistake.
-fn local() -> (Settings, Reach) {
+fn local() -> (Settings, EgressPolicy) {
     let settings = Settings { plain_http: true, ..Settings::default() };
     let allowed = vec!["127.0.0.0/8".parse().unwrap()];
-    (settings, Reach { allowed, refused: Vec::new(), plain_http: true, ..reach() })
+    (settings, EgressPolicy { allowed, denied: Vec::new(), plain_http: true, ..egress() })
 }
 
 /// What came of a form: whether it got past every rule. A name that leads to a forbidden place is told
 /// like one that leads nowhere; that nothing was dialled shows where it leads to.
 async fn passes(form: &Form) -> Result<(), String> {
-    let patience = Duration::from_millis(20);
-    let bucket = open(&form.text, &Settings::default(), &Reach { patience, ..reach() })?;
+    let response_timeout = Duration::from_millis(20);
+    let bucket =
+        open(&form.text, &Settings::default(), &EgressPolicy { response_timeout, ..egress() })?;
     let host = form.text.to_ascii_lowercase();
     let host = host.trim_start_matches("https://");
     let is_literal = host.starts_with(|c: char| c == '[' || c.is_ascii_digit());
@@ -117,10 +119,10 @@ async fn forbidden_places_are_not_dialled_however_they_are_written() {
 
 /// Checks an endpoint under the rules of [`local`]; what is said, without the endpoint.
 async fn said(endpoint: &str) -> String {
-    let (settings, reach) = local();
-    let bucket = open(endpoint, &settings, &reach).unwrap();
+    let (settings, egress) = local();
+    let bucket = open(endpoint, &settings, &egress).unwrap();
     let checked = bucket.check().await.unwrap_err().to_string();
-    let mut delivered: &dyn std::error::Error = &bucket.holds("x").await.unwrap_err();
+    let mut delivered: &dyn std::error::Error = &bucket.exists("x").await.unwrap_err();
     let mut told = checked;
     loop {
         told = format!("{told}\n{delivered}");
@@ -164,7 +166,7 @@ async fn a_status_does_not_tell_an_open_port_from_a_closed_one() {
 #[tokio::test]
 async fn redirects_lead_nowhere() {
     let inside = S3Double::start(Box::new(|_| None)).await.unwrap();
-    let (settings, reach) = local();
+    let (settings, egress) = local();
     for code in [300, 301, 302, 303, 305, 307, 308] {
         for target in [
             format!("{}/archive/x", inside.endpoint()),
@@ -175,7 +177,7 @@ async fn redirects_lead_nowhere() {
             let target: &'static str = Box::leak(target.into_boxed_str());
             let moved = Box::new(move |_| Some(Fault::Redirect(code, target)));
             let place = S3Double::start(moved).await.unwrap();
-            let bucket = open(&place.endpoint(), &settings, &reach).unwrap();
+            let bucket = open(&place.endpoint(), &settings, &egress).unwrap();
             let error = bucket.check().await.unwrap_err().to_string();
             assert!(!error.contains(target), "{error}");
             assert_eq!(place.counts().0, 1);
@@ -189,17 +191,17 @@ async fn redirects_lead_nowhere() {
 async fn a_name_that_moves_inside_is_refused_when_it_is_dialled() {
     let place = S3Double::start(Box::new(|_| Some(Fault::HangUpBeforeBody))).await.unwrap();
     let port = place.endpoint().rsplit(':').next().unwrap().to_owned();
-    let (settings, mut reach) = local();
-    reach.allowed = vec!["127.0.0.1/32".parse().unwrap()];
+    let (settings, mut egress) = local();
+    egress.allowed = vec!["127.0.0.1/32".parse().unwrap()];
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
-    reach.names = Names::of(move |_| {
+    egress.lookup = Lookup::from_fn(move |_| {
         let is_first = count.fetch_add(1, Ordering::Relaxed) == 0;
         let last = if is_first { 1 } else { 2 };
         Ok(vec![IpAddr::from([127, 0, 0, last])])
     });
     let endpoint = format!("http://rebind.example.com:{port}");
-    let bucket = open(&endpoint, &settings, &reach).unwrap();
+    let bucket = open(&endpoint, &settings, &egress).unwrap();
     let first = bucket.check().await.unwrap_err().to_string();
     assert!(first.contains("no answer"), "{first}");
     let dialled = place.connections();
@@ -220,9 +222,9 @@ async fn a_status_takes_as_long_for_a_closed_port_as_for_a_silent_one() {
     // Connections are made by the system, and nobody says a word.
     let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent = mute.local_addr().unwrap();
-    let (settings, reach) = local();
+    let (settings, egress) = local();
     for host in [closed.to_string(), silent.to_string(), "no-such-name.invalid".to_owned()] {
-        let bucket = open(&format!("http://{host}"), &settings, &reach).unwrap();
+        let bucket = open(&format!("http://{host}"), &settings, &egress).unwrap();
         let began = tokio::time::Instant::now();
         let error = bucket.check().await.unwrap_err().to_string();
         let took = began.elapsed();

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use controller::decide::Fare;
 use controller::{Controller, Corridors, ParkReason, RETRY_TIME_MAX, Settings, Start};
 use event::Timestamp;
-use sink::bucket::Destination;
+use objectstore::Destination;
 
 use super::kube_apiserver::{KubeApiserver, Trouble};
 

@@ -314,7 +314,7 @@ impl Task {
         };
         match sent {
             Ok(()) => self.succeeded(&name, object.revision, &notification).await,
-            Err(error) => self.failed(&name, &error, began + notifier.silence_time()),
+            Err(error) => self.failed(&name, &error, began + notifier.no_response_delay()),
         }
         Ok(())
     }
@@ -377,7 +377,7 @@ impl Task {
     fn failed(&mut self, name: &str, error: &NotifyError, silence_until: Instant) {
         self.parts.metrics.failed(&self.parts.name);
         let wait = match error {
-            NotifyError::Silent { is_unreached: true } => {
+            NotifyError::NoResponse { is_connect_error: true } => {
                 self.backoff.failed_within(WAIT_MAX_UNREACHED)
             }
             NotifyError::Retry { after, .. } => {
@@ -390,7 +390,7 @@ impl Task {
         let (notifier, wait_ms) = (self.parts.name.as_str(), wait.as_millis());
         tracing::warn!(notifier, signal = name, wait_ms, reason = %error, "notification failed");
         match error {
-            NotifyError::Silent { .. } => self.parts.monitor.fell_silent(silence_until),
+            NotifyError::NoResponse { .. } => self.parts.monitor.fell_silent(silence_until),
             error => {
                 let is_misconfigured = matches!(error, NotifyError::Misconfigured { .. });
                 self.parts.monitor.failed(error.to_string(), is_misconfigured);

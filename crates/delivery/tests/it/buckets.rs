@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use delivery::{Condition, DetachOutcome};
 use event::{Event, OwnEvent, Stage, Status, UserInfo};
-use sink::bucket::{Checked, Checksum, Limits, Provider};
+use objectstore::{Checked, Checksum, Limits, Provider};
 use testkit::page_cache;
 use testkit::s3::{Fault, S3Double};
 
@@ -209,7 +209,7 @@ async fn an_object_that_got_there_unheard_is_not_written_again_in_another_form()
     arrived(&second, &store.journal(), NAME).await;
     assert_eq!(events(&place.objects(), SOURCE), numbers(1..21));
     let last = place.objects().into_values().next_back().unwrap();
-    assert!(unpack(&last)[0].contains("keepwatch.io/shed"), "{:?}", unpack(&last));
+    assert!(unpack(&last)[0].contains("keepwatch.io/truncated"), "{:?}", unpack(&last));
     second.close().await;
 }
 
@@ -220,11 +220,11 @@ async fn every_upload_has_a_checksum_a_condition_and_a_signature_and_no_secret_i
     let store = open_store(home.path());
     record(&store, 1..4).await;
     let mut wanted = destination(s3(&place.endpoint()), small(1));
-    wanted.retention = Some(sink::bucket::Retention {
-        mode: sink::bucket::RetentionMode::Compliance,
+    wanted.retention = Some(objectstore::Retention {
+        mode: objectstore::RetentionMode::Compliance,
         period: Duration::from_hours(24),
     });
-    let bucket = sink::bucket::Bucket::open(&wanted, parts("test")).unwrap();
+    let bucket = objectstore::Bucket::open(&wanted, parts("test")).unwrap();
     assert!(!format!("{wanted:?} {bucket:?}").contains("canary"));
     let delivery = delivery(&store);
     delivery.attach(NAME, bucket, 0).await.unwrap();
@@ -301,7 +301,7 @@ async fn an_object_that_is_not_there_is_written_even_if_nobody_may_know() {
     assert_eq!(events(&place.objects(), SOURCE), numbers(1..11));
     // And it is the other form.
     let found = lines(&place.objects(), SOURCE);
-    assert!(found[0].contains("keepwatch.io/shed"), "{}", found[0]);
+    assert!(found[0].contains("keepwatch.io/truncated"), "{}", found[0]);
     second.close().await;
 }
 
@@ -332,7 +332,7 @@ async fn check_refused(refused: &[(&'static str, u16, &'static str)], expected: 
     assert_eq!(events(&objects, SOURCE), numbers(1..11), "{refused:?}");
     // What the check found out is not found out again.
     let uploads = u64::try_from(objects.len()).unwrap() - 1;
-    let questions = if expected.knows_conditions { 0 } else { uploads };
+    let questions = if expected.supports_conditional_put { 0 } else { uploads };
     assert_eq!(place.counts().0 - asked, uploads + questions, "{refused:?}");
     delivery.close().await;
 }
@@ -343,7 +343,8 @@ async fn a_store_that_refuses_a_header_of_uploads_is_sent_them_without() {
     const SHA256: &str = "x-amz-checksum-sha256";
     const MD5: &str = "content-md5";
     const CONDITION: &str = "if-none-match";
-    let checked = |checksum, knows_conditions| Some(Checked { knows_conditions, checksum });
+    let checked =
+        |checksum, supports_conditional_put| Some(Checked { supports_conditional_put, checksum });
     check_refused(&[], checked(Checksum::Sha256, true)).await;
     for (code, word) in
         [(400, "InvalidArgument"), (400, "InvalidRequest"), (400, ""), (501, "NotImplemented")]
@@ -367,11 +368,11 @@ async fn a_store_that_knows_no_conditions_is_written_to_without() {
     let home = tempfile::tempdir().unwrap();
     let place = S3Double::start(Box::new(|_| None)).await.unwrap();
     let checked = bucket(s3(&place.endpoint()), small(1)).check().await.unwrap();
-    assert!(checked.knows_conditions);
+    assert!(checked.supports_conditional_put);
     place.forget_conditions();
     let bucket = bucket(s3(&place.endpoint()), small(1));
     let checked = bucket.check().await.unwrap();
-    assert!(!checked.knows_conditions);
+    assert!(!checked.supports_conditional_put);
     let written_by_checks = place.replaced();
     let before = place.counts().0;
     let store = open_store(home.path());

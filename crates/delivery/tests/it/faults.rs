@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use delivery::Delivery;
-use sink::bucket::Bucket;
+use objectstore::Bucket;
 use store::Sqlite;
 use testkit::s3::{Fault, Mood, S3Double};
 
@@ -23,11 +23,16 @@ fn name(reader: usize) -> String {
 }
 
 /// Delivers to all readers, from a store that waits so long for an answer.
-async fn deliver(store: &Sqlite, delivery: &Delivery, place: &S3Double, patience: Duration) {
+async fn deliver(
+    store: &Sqlite,
+    delivery: &Delivery,
+    place: &S3Double,
+    response_timeout: Duration,
+) {
     record(store, 1..EVENTS + 1).await;
     for reader in 0..READERS {
         let mut parts = parts("test");
-        parts.reach.patience = patience;
+        parts.egress.response_timeout = response_timeout;
         let destination = destination(s3(&place.endpoint()), small(1));
         let bucket = Bucket::open(&destination, parts).unwrap();
         delivery.attach(&name(reader), bucket, 0).await.unwrap();

@@ -10,11 +10,12 @@ use bytes::Bytes;
 use delivery::Delivery;
 use event::signal::{ChangeKind, Signal, SignalSpec, SignalState};
 use event::{Event, Json, Level, Severity, Stage, Timestamp};
+use objectstore::{
+    Bucket, BucketConfig, Credentials, Destination, Limits, Prefix, Provider, WorkloadIdentity,
+};
 use prometheus_client::registry::Registry;
 use sink::Encoding;
-use sink::bucket::{
-    Ambient, Bucket, Credentials, Destination, Limits, Parts, Prefix, Provider, Reach,
-};
+use sink::http::EgressPolicy;
 use store::{Journal, Sqlite};
 
 /// Half past midnight: objects end with the hour.
@@ -62,7 +63,7 @@ pub(super) fn destination(provider: Provider, limits: Limits) -> Destination {
         prefix: Prefix::default(),
         skip_tls_verify: false,
         ca_pem: None,
-        credentials: Credentials::AwsKeys {
+        credentials: Credentials::AwsAccessKey {
             access_key_id: "AKIAEXAMPLE".to_owned(),
             secret_access_key: "canary-4711".into(),
             session_token: None,
@@ -77,17 +78,17 @@ pub(super) fn s3(endpoint: &str) -> Provider {
     Provider::S3 { endpoint: Some(endpoint.to_owned()), region: String::new(), path_style: true }
 }
 
-pub(super) fn parts(cluster: &str) -> Parts {
-    Parts {
+pub(super) fn parts(cluster: &str) -> BucketConfig {
+    BucketConfig {
         cluster: cluster.to_owned(),
         encoding: Encoding::V1,
-        reach: Reach {
+        egress: EgressPolicy {
             allowed: vec!["127.0.0.0/8".parse().unwrap()],
-            refused: Vec::new(),
+            denied: Vec::new(),
             plain_http: true,
-            ..Reach::default()
+            ..EgressPolicy::default()
         },
-        ambient: Ambient::default(),
+        workload_identity: WorkloadIdentity::default(),
         clock: Arc::new(|| Timestamp::from_micros(NOW)),
     }
 }

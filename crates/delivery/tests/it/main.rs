@@ -55,7 +55,7 @@ impl Sink for FakeSink {
         let lines: Vec<_> = lines.map(|line| String::from_utf8(line.to_vec()).unwrap()).collect();
         let records = lines.len();
         self.2.lines.lock().unwrap().extend(lines);
-        Ok(Delivered { records, state: format!("{records} at once"), settle: true })
+        Ok(Delivered { records, state: format!("{records} at once"), sync_cursor: true })
     }
 }
 

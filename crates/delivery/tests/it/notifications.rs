@@ -15,7 +15,7 @@ use event::Timestamp;
 use event::signal::Severity;
 use prometheus_client::registry::Registry;
 use serde_json::json;
-use sink::bucket::Reach;
+use sink::http::EgressPolicy;
 use sink::notifier::{Kind, Notification, Notifier, NotifyError, Settings, open};
 use store::{ListOptions, Sqlite, Storage as _};
 use testkit::receiver::{Answer, Receiver};
@@ -71,7 +71,7 @@ impl Notifier for Double {
         self.resend
     }
 
-    fn silence_time(&self) -> Duration {
+    fn no_response_delay(&self) -> Duration {
         Duration::from_secs(20)
     }
 }
@@ -274,7 +274,7 @@ async fn a_destination_that_takes_nothing_is_left_alone_for_as_long_as_it_asks()
     let notifications = notifications(&store);
     let mut answers = vec![
         Err(NotifyError::Retry { after: Some(Duration::from_secs(40)), reason: "429".to_owned() }),
-        Err(NotifyError::Silent { is_unreached: true }),
+        Err(NotifyError::NoResponse { is_connect_error: true }),
         Err(NotifyError::Misconfigured { reason: "404".to_owned() }),
     ];
     answers.reverse();
@@ -362,10 +362,10 @@ fn webhook(receiver: &Receiver) -> Arc<dyn Notifier> {
         secret: Some("a signing key of a test".into()),
         ca_pem: None,
         renderer: None,
-        reach: Reach {
+        egress: EgressPolicy {
             allowed: vec!["127.0.0.0/8".parse().unwrap()],
             plain_http: true,
-            ..Reach::default()
+            ..EgressPolicy::default()
         },
     })
     .unwrap()
@@ -424,7 +424,7 @@ async fn a_test_says_what_came_of_it_and_silence_takes_its_time() {
     let outcome = test(&*Double::new(|_| Ok(())), "team", now).await;
     assert_eq!(outcome, Ok("https://double.example took a sample signal".to_owned()));
     let began = Instant::now();
-    let silent = Double::new(|_| Err(NotifyError::Silent { is_unreached: true }));
+    let silent = Double::new(|_| Err(NotifyError::NoResponse { is_connect_error: true }));
     let outcome = test(&*silent, "team", now).await;
     assert_eq!(outcome, Err("https://double.example: no answer".to_owned()));
     assert_eq!(began.elapsed(), Duration::from_secs(20));

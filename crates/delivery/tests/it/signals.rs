@@ -5,7 +5,7 @@ use std::time::Duration;
 use delivery::Delivery;
 use event::Severity;
 use event::signal::ChangeKind;
-use sink::bucket::{Bucket, Limits};
+use objectstore::{Bucket, Limits};
 use store::{Sqlite, Storage};
 use testkit::s3::S3Double;
 

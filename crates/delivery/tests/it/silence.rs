@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use delivery::{Condition, Delivery, SinkHealth};
-use sink::bucket::Bucket;
+use objectstore::Bucket;
 use testkit::s3::{Fault, S3Double};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_millis(1200);
 
 fn bucket(endpoint: &str) -> Bucket {
     let mut parts = parts("test");
-    parts.reach.patience = PATIENCE;
+    parts.egress.response_timeout = PATIENCE;
     Bucket::open(&destination(s3(endpoint), small(1)), parts).unwrap()
 }
 
@@ -65,7 +65,7 @@ async fn a_refused_port_is_told_of_when_a_mute_one_is_and_in_the_same_words() {
     // One that speaks no TLS.
     endpoints.push(doubles[0].endpoint().replace("http:", "https:"));
 
-    let silence = bucket(&endpoints[0]).silence_time();
+    let silence = bucket(&endpoints[0]).no_response_delay();
     assert!(silence > PATIENCE);
     let mut told = JoinSet::new();
     for (number, endpoint) in endpoints.into_iter().enumerate() {

@@ -16,9 +16,9 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail, ensure};
 use delivery::Delivery;
 use event::View;
+use objectstore::{Bucket, CHUNK_BYTES, Limits, Provider};
 use prometheus_client::registry::Registry;
 use sink::Encoding;
-use sink::bucket::{Bucket, CHUNK_BYTES, Limits, Provider};
 use store::Sqlite;
 
 use super::{machine, traffic};

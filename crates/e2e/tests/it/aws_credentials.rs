@@ -5,7 +5,7 @@
 
 use e2e::emulators::imds::Metadata;
 use e2e::emulators::moto::{Moto, ROLE};
-use sink::bucket::{Ambient, Credentials, Role, WebIdentity};
+use objectstore::{Credentials, Role, WebIdentity, WorkloadIdentity};
 
 use crate::buckets::{deliver, destination, open_with, run};
 
@@ -19,16 +19,16 @@ fn moto() -> (Moto, String, String) {
 }
 
 /// Delivers with these credentials what is then there, once, in order.
-fn check(server: &Moto, credentials: Credentials, ambient: &Ambient) {
+fn check(server: &Moto, credentials: Credentials, workload_identity: &WorkloadIdentity) {
     let mut wanted = destination(server.endpoint(), BUCKET);
     wanted.credentials = credentials;
-    deliver(&wanted, ambient, || server.objects(BUCKET));
+    deliver(&wanted, workload_identity, || server.objects(BUCKET));
 }
 
 #[test]
 fn a_role_is_taken_on_with_a_key() {
     let (server, id, secret) = moto();
-    let keys = |role: Option<&str>| Credentials::AwsKeys {
+    let keys = |role: Option<&str>| Credentials::AwsAccessKey {
         access_key_id: id.clone(),
         secret_access_key: secret.clone().into(),
         session_token: None,
@@ -40,9 +40,10 @@ fn a_role_is_taken_on_with_a_key() {
     };
     let mut wanted = destination(server.endpoint(), BUCKET);
     wanted.credentials = keys(None);
-    let error = run(open_with(&wanted, &Ambient::default()).check()).unwrap_err().to_string();
+    let error =
+        run(open_with(&wanted, &WorkloadIdentity::default()).check()).unwrap_err().to_string();
     assert!(error.contains("access denied"), "{error}");
-    check(&server, keys(Some(ROLE)), &Ambient::default());
+    check(&server, keys(Some(ROLE)), &WorkloadIdentity::default());
 }
 
 #[test]
@@ -56,9 +57,9 @@ fn a_role_is_taken_on_with_a_token() {
         role_arn: ROLE.to_owned(),
         sts_endpoint: Some(server.endpoint().to_owned()),
     });
-    let ambient = Ambient { web_identity, ..Ambient::default() };
+    let workload_identity = WorkloadIdentity { web_identity, ..WorkloadIdentity::default() };
     server.believe_the_next().unwrap();
-    check(&server, Credentials::AwsAmbient { role: None }, &ambient);
+    check(&server, Credentials::AwsDefaultChain { role: None }, &workload_identity);
 }
 
 #[test]
@@ -66,6 +67,7 @@ fn an_instance_lends_its_role() {
     let (server, id, secret) = moto();
     let lent = server.assume_role((&id, &secret)).unwrap();
     let metadata = Metadata::start(&lent).unwrap();
-    let ambient = Ambient { instance: Some(metadata.endpoint()), ..Ambient::default() };
-    check(&server, Credentials::AwsAmbient { role: None }, &ambient);
+    let workload_identity =
+        WorkloadIdentity { instance: Some(metadata.endpoint()), ..WorkloadIdentity::default() };
+    check(&server, Credentials::AwsDefaultChain { role: None }, &workload_identity);
 }

@@ -9,12 +9,13 @@ use e2e::chaos::kill;
 use e2e::emulators::s3::{ACCESS_KEY, S3Server, SECRET_KEY};
 use e2e::fixtures::archive;
 use event::Timestamp;
+use objectstore::{
+    Bucket, BucketConfig, Credentials, Destination, Limits, OpenError, Prefix, Provider, Retention,
+    RetentionMode, WorkloadIdentity,
+};
 use prometheus_client::registry::Registry;
 use sink::Encoding;
-use sink::bucket::{
-    Ambient, Bucket, Credentials, Destination, Limits, OpenError, Parts, Prefix, Provider, Reach,
-    Retention, RetentionMode,
-};
+use sink::http::EgressPolicy;
 use store::Sqlite;
 
 pub(crate) fn destination(endpoint: &str, bucket: &str) -> Destination {
@@ -35,7 +36,7 @@ pub(crate) fn destination(endpoint: &str, bucket: &str) -> Destination {
 }
 
 fn keys(id: &str, secret: &str) -> Credentials {
-    Credentials::AwsKeys {
+    Credentials::AwsAccessKey {
         access_key_id: id.to_owned(),
         secret_access_key: secret.into(),
         session_token: None,
@@ -50,18 +51,19 @@ fn now() -> Timestamp {
 }
 
 pub(crate) fn open(destination: &Destination) -> Bucket {
-    open_with(destination, &Ambient::default())
+    open_with(destination, &WorkloadIdentity::default())
 }
 
-pub(crate) fn open_with(destination: &Destination, ambient: &Ambient) -> Bucket {
-    let reach = Reach {
+pub(crate) fn open_with(destination: &Destination, workload_identity: &WorkloadIdentity) -> Bucket {
+    let egress = EgressPolicy {
         allowed: ["127.0.0.0/8", "::1/128"].map(|network| network.parse().unwrap()).to_vec(),
         plain_http: true,
-        ..Reach::default()
+        ..EgressPolicy::default()
     };
     let encoding = Encoding::Kasten(event::kasten::Labels::default());
-    let (ambient, clock) = (ambient.clone(), Arc::new(now));
-    let parts = Parts { cluster: "test".to_owned(), encoding, reach, ambient, clock };
+    let (workload_identity, clock) = (workload_identity.clone(), Arc::new(now));
+    let parts =
+        BucketConfig { cluster: "test".to_owned(), encoding, egress, workload_identity, clock };
     Bucket::open(destination, parts).unwrap()
 }
 
@@ -71,13 +73,13 @@ pub(crate) fn run<T>(work: impl Future<Output = T>) -> T {
 
 /// Delivers 500 events and finds each of them once in the server's own files.
 fn check(server: &S3Server, destination: &Destination) {
-    deliver(destination, &Ambient::default(), || server.objects(&destination.bucket));
+    deliver(destination, &WorkloadIdentity::default(), || server.objects(&destination.bucket));
 }
 
 /// Delivers 500 events and finds each of them once.
 pub(crate) fn deliver(
     destination: &Destination,
-    ambient: &Ambient,
+    workload_identity: &WorkloadIdentity,
     objects: impl FnOnce() -> anyhow::Result<BTreeMap<String, Vec<u8>>>,
 ) {
     let home = tempfile::tempdir().unwrap();
@@ -89,7 +91,7 @@ pub(crate) fn deliver(
             store::record(&store, archive::record(number)).await.unwrap();
         }
         let delivery = Delivery::new(store.journal(), &mut Registry::default());
-        let bucket = open_with(destination, ambient);
+        let bucket = open_with(destination, workload_identity);
         bucket.check().await.unwrap();
         delivery.attach("reader", bucket, 0).await.unwrap();
         delivery.delivered().await;
@@ -162,11 +164,11 @@ fn what_is_wrong_with_a_destination_is_said_in_words_that_help() {
 #[test]
 fn endpoints_inside_are_not_dialled() {
     let encoding = Encoding::V1;
-    let parts = Parts {
+    let parts = BucketConfig {
         cluster: "test".to_owned(),
         encoding,
-        reach: Reach::default(),
-        ambient: Ambient::default(),
+        egress: EgressPolicy::default(),
+        workload_identity: WorkloadIdentity::default(),
         clock: Arc::new(now),
     };
     for endpoint in [

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use e2e::emulators::azurite::{ACCOUNT, Azurite};
 use e2e::emulators::gcs::Gcs;
 use e2e::fixtures::standalone::{BUCKET, Standalone};
+use objectstore::{Bucket, Credentials, Provider, Put};
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use sink::bucket::{Bucket, Credentials, Provider, Put};
 
 use crate::buckets::{destination, open, run};
 use crate::servers::{fails, record, store};
@@ -95,7 +95,7 @@ fn azure_keeps_the_first_of_two_objects() {
     let mut wanted = destination(&server.endpoint(), BUCKET);
     wanted.provider = Provider::Azure { endpoint: Some(server.endpoint()) };
     wanted.credentials =
-        Credentials::AzureKey { account: ACCOUNT.to_owned(), key: Azurite::key().into() };
+        Credentials::AzureAccountKey { account: ACCOUNT.to_owned(), key: Azurite::key().into() };
     keeps_the_first(&open(&wanted));
     assert_eq!(server.objects(BUCKET).unwrap().len(), 1);
 }
@@ -113,13 +113,13 @@ fn google_keeps_the_first_of_two_objects() {
 
 /// An upload whose answer was lost is made again: the store says that it has it.
 fn keeps_the_first(bucket: &Bucket) {
-    let mut draft = bucket.draft("reader");
+    let mut draft = bucket.object_builder("reader");
     let event = e2e::fixtures::archive::event(1);
     assert!(draft.push(1, bucket.now(), event::View::from(&event)));
     let object = draft.seal(1).unwrap();
     run(async {
-        assert_eq!(bucket.put(&object).await.unwrap(), Put::Stored);
-        assert_eq!(bucket.put(&object).await.unwrap(), Put::AlreadyThere);
-        assert!(bucket.holds(&object.key).await.unwrap());
+        assert_eq!(bucket.put(&object).await.unwrap(), Put::Created);
+        assert_eq!(bucket.put(&object).await.unwrap(), Put::AlreadyExists);
+        assert!(bucket.exists(&object.key).await.unwrap());
     });
 }

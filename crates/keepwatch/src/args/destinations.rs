@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
-use sink::bucket::Network;
+use sink::http::Network;
 
 use super::values::{bytes, duration};
 

@@ -163,13 +163,13 @@ fn rows() -> Vec<(&'static str, String)> {
         }),
         ("Records in a batch for a sink", delivery::BATCH_ROWS_MAX.to_string()),
         ("Bytes in a batch for a sink", bytes(delivery::BATCH_BYTES_MAX)),
-        ("Bytes of lines in an object (default)", bytes(sink::bucket::SEAL_BYTES)),
-        ("Time an event waits for its object (default)", seconds(sink::bucket::SEAL_AGE)),
-        ("Bytes of a line, as the Forwarder counts them", bytes(sink::bucket::LINE_BYTES)),
+        ("Bytes of lines in an object (default)", bytes(objectstore::SEAL_BYTES)),
+        ("Time an event waits for its object (default)", seconds(objectstore::SEAL_AGE)),
+        ("Bytes of a line, as the Forwarder counts them", bytes(objectstore::LINE_BYTES)),
         ("Bytes of a line on standard output and in a file (default)", {
             bytes(delivery::LINE_BYTES_MAX)
         }),
-        ("Bytes of a prefix of keys", bytes(sink::bucket::PREFIX_BYTES_MAX)),
+        ("Bytes of a prefix of keys", bytes(objectstore::PREFIX_BYTES_MAX)),
         ("Wait that a store may ask for", seconds(delivery::RETRY_AFTER_MAX)),
         ("Time between two looks of a sink that has everything", seconds(delivery::GATHER_TIME)),
         (
@@ -265,7 +265,7 @@ fn detection_rows() -> Vec<(&'static str, String)> {
         ("Time after which the detector's state is saved", seconds(delivery::CHECKPOINT_PERIOD)),
         ("The same in a journal of which half is used", seconds(delivery::CHECKPOINT_PERIOD_MIN)),
         ("Notifiers", delivery::notification::NOTIFIERS_MAX.to_string()),
-        ("Time for the answer of a notifier", seconds(sink::notifier::ANSWER_TIME_MAX)),
+        ("Time for the answer of a notifier", seconds(sink::notifier::RESPONSE_TIME_MAX)),
         ("Time between two notifications of a signal that goes on", {
             seconds(delivery::notification::UPDATE_INTERVAL)
         }),

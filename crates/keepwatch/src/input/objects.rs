@@ -8,11 +8,11 @@ use anyhow::{Context as _, Result, bail};
 use apiserver::Clock as _;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
-use sink::Encoding;
-use sink::bucket::{
-    Bucket, Credentials, Destination, Limits, Listed, Network, Parts, Prefix, Provider, Reach,
-    ReadError,
+use objectstore::{
+    Bucket, BucketConfig, Credentials, Destination, Limits, Listed, Prefix, Provider, ReadError,
 };
+use sink::Encoding;
+use sink::http::{EgressPolicy, Network};
 use tokio::runtime::Runtime;
 
 use crate::args::input::S3Args;
@@ -59,12 +59,16 @@ impl Objects {
             limits: Limits::default(),
         };
         // The endpoint is named by the person who runs this, on a machine of that person's own.
-        let reach = Reach { allowed: Network::ALL.to_vec(), plain_http: true, ..Reach::default() };
-        let parts = Parts {
+        let egress = EgressPolicy {
+            allowed: Network::ALL.to_vec(),
+            plain_http: true,
+            ..EgressPolicy::default()
+        };
+        let parts = BucketConfig {
             cluster: String::new(),
             encoding: Encoding::V1,
-            reach,
-            ambient: aws::ambient(None),
+            egress,
+            workload_identity: aws::workload_identity(None),
             clock: Arc::new(|| SystemClock.now()),
         };
         let bucket = Bucket::open(&destination, parts)

@@ -6,7 +6,7 @@ use delivery::notification::Target;
 use detect::Template;
 use secrecy::{ExposeSecret as _, SecretString};
 use siem::notifier::{NotifierSpec, NotifierType, SecretKey};
-use sink::bucket::Reach;
+use sink::http::EgressPolicy;
 use sink::notifier::{Kind, Renderer, Settings, open};
 
 /// Everything that a target is made of.
@@ -49,7 +49,7 @@ impl Inputs {
     }
 
     /// The notifier's settings, or why they cannot be made.
-    pub(super) fn settings(&self, reach: &Reach) -> Result<Settings, String> {
+    pub(super) fn settings(&self, egress: &EgressPolicy) -> Result<Settings, String> {
         let spec = &self.spec;
         let own = spec.ca_bundle.as_deref().unwrap_or_default().as_bytes();
         let ca_pem = [self.ca_pem.as_deref().unwrap_or_default(), b"\n", own].concat();
@@ -71,15 +71,15 @@ impl Inputs {
             secret: self.secret.clone()?,
             ca_pem: Some(ca_pem),
             renderer,
-            reach: reach.clone(),
+            egress: egress.clone(),
         })
     }
 }
 
 /// What delivery is to do.
-pub(super) fn target(inputs: &Inputs, reach: &Reach) -> Target {
+pub(super) fn target(inputs: &Inputs, egress: &EgressPolicy) -> Target {
     let spec = &inputs.spec;
-    let settings = inputs.settings(reach);
+    let settings = inputs.settings(egress);
     Target {
         notifier: settings.and_then(|settings| open(&settings).map_err(|error| error.to_string())),
         min_severity: spec.min_severity,
@@ -131,7 +131,7 @@ mod tests {
             assert!(!format!("{inputs:?}").contains("canary"));
             assert_eq!(inputs, Inputs::of(&spec, None, secret));
             assert_ne!(inputs, Inputs::of(&spec, Some(Vec::new()), secret));
-            let target = target(&inputs, &Reach::default());
+            let target = target(&inputs, &EgressPolicy::default());
             let found = match &target.notifier {
                 Ok(notifier) => notifier.place().to_owned(),
                 Err(error) => error.clone(),

@@ -35,7 +35,7 @@ impl NotifierTester for Tester {
             secrets.wait_for(&keys).await;
             let ca_pem = parts.ca_pem.borrow().clone();
             let inputs = Inputs::of(&spec, ca_pem, |key| secrets.get(key));
-            let notifier = target(&inputs, &parts.reach).notifier?;
+            let notifier = target(&inputs, &parts.egress).notifier?;
             notification::test(&*notifier, &name, SystemClock.now()).await
         })
     }

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use apiserver::Clock as _;
 use controller::{Controller, Settings};
-use sink::bucket::{Ambient, Limits, Network, Parts, Reach};
+use objectstore::{BucketConfig, Limits, WorkloadIdentity};
+use sink::http::{EgressPolicy, Network};
 use tokio::sync::watch;
 
 use super::data_dir::DataDir;
@@ -39,11 +40,11 @@ pub(crate) fn controller(app: &App, client: kube::Client, data_dir: &DataDir) ->
         delivery: app.delivery(),
         store: app.store(),
         resume_from: ResumeFrom::default(),
-        parts: Parts {
+        parts: BucketConfig {
             cluster: kubeconfig::CLUSTER.to_owned(),
             encoding: sink::Encoding::Kasten(labels("")),
-            reach: reach(),
-            ambient: Ambient::default(),
+            egress: egress(),
+            workload_identity: WorkloadIdentity::default(),
             clock: Arc::new(|| SystemClock.now()),
         },
         makes_claims: true,
@@ -54,9 +55,9 @@ pub(crate) fn controller(app: &App, client: kube::Client, data_dir: &DataDir) ->
 }
 
 /// Where may be dialled.
-fn reach() -> Reach {
+fn egress() -> EgressPolicy {
     let allowed = LOOPBACK.iter().filter_map(|network| network.parse::<Network>().ok()).collect();
-    Reach { allowed, plain_http: true, ..Reach::default() }
+    EgressPolicy { allowed, plain_http: true, ..EgressPolicy::default() }
 }
 
 /// A task that runs the notifiers.
@@ -64,7 +65,7 @@ pub(crate) fn notifiers(app: &App, client: kube::Client) -> BackgroundTask {
     app.notify(notifications::Parts {
         client,
         namespaces: Vec::new(),
-        reach: reach(),
+        egress: egress(),
         ca_pem: watch::channel(None).1,
     })
 }

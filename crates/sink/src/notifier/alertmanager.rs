@@ -154,7 +154,7 @@ impl Notifier for Alertmanager {
         Some(RESEND_INTERVAL)
     }
 
-    fn silence_time(&self) -> Duration {
-        self.client.silence_time()
+    fn no_response_delay(&self) -> Duration {
+        self.client.no_response_delay()
     }
 }

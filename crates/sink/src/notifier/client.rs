@@ -15,12 +15,14 @@ use hyper_util::client::legacy::Client as HyperClient;
 use secrecy::ExposeSecret as _;
 
 use super::{NotifyError, OpenError, Settings};
-use crate::bucket::transport::{self, Connector, is_metadata};
-use crate::bucket::{Reach, tls};
-use crate::chain;
+use crate::error_chain;
+use crate::http::{
+    Connector, EgressPolicy, check_uri, client_builder, connector, is_metadata_host, retry_after,
+    tls,
+};
 
 /// How long an answer is waited for. Receivers of webhooks are expected to answer within seconds.
-pub const ANSWER_TIME_MAX: Duration = Duration::from_secs(15);
+pub const RESPONSE_TIME_MAX: Duration = Duration::from_secs(15);
 /// Bytes that are read of an answer, so that the connection can be used again.
 const ANSWER_BYTES_MAX: usize = 16 << 10;
 /// Time for them.
@@ -36,7 +38,7 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// Sends requests to one URL.
 pub(super) struct Client {
     http: HyperClient<Connector, Full<Bytes>>,
-    reach: Reach,
+    egress: EgressPolicy,
     uri: Uri,
     place: String,
 }
@@ -44,22 +46,21 @@ pub(super) struct Client {
 impl Client {
     /// A client for the URL of `settings`, with `path` behind it unless it is there already.
     pub(super) fn new(settings: &Settings, path: &str) -> Result<Self, OpenError> {
-        let mut reach = settings.reach.clone();
-        reach.patience = reach.patience.min(ANSWER_TIME_MAX);
-        let (uri, place) = checked(settings.url.expose_secret(), path, &reach)?;
+        let mut egress = settings.egress.clone();
+        egress.response_timeout = egress.response_timeout.min(RESPONSE_TIME_MAX);
+        let (uri, place) = checked(settings.url.expose_secret(), path, &egress)?;
         let tls = tls::config(settings.ca_pem.as_deref(), false)
             .map_err(|error| OpenError::Ca { what: error.to_string() })?;
-        let http = transport::builder().build(transport::connector(&reach, tls, false));
-        Ok(Self { http, reach, uri, place })
+        let http = client_builder().build(connector(&egress, tls, false));
+        Ok(Self { http, egress, uri, place })
     }
 
     pub(super) fn place(&self) -> &str {
         &self.place
     }
 
-    pub(super) fn silence_time(&self) -> Duration {
-        let patience = self.reach.patience;
-        patience + patience / 6
+    pub(super) fn no_response_delay(&self) -> Duration {
+        self.egress.no_response_delay()
     }
 
     /// Sends a body. `words` are answers that may be repeated to people.
@@ -69,7 +70,7 @@ impl Client {
         body: Vec<u8>,
         words: &[&str],
     ) -> Result<(), NotifyError> {
-        transport::may_dial(&self.reach, &self.uri)
+        check_uri(&self.egress, &self.uri)
             .map_err(|reason| NotifyError::Misconfigured { reason })?;
         let mut request = Request::new(Full::new(Bytes::from(body)));
         *request.method_mut() = http::Method::POST;
@@ -77,17 +78,20 @@ impl Client {
         *request.headers_mut() = headers;
         request.headers_mut().insert(CONTENT_TYPE, JSON);
         request.headers_mut().insert(USER_AGENT, AGENT);
-        let patience = self.reach.patience;
-        let answer = match tokio::time::timeout(patience, self.http.request(request)).await {
+        let response_timeout = self.egress.response_timeout;
+        let answer = match tokio::time::timeout(response_timeout, self.http.request(request)).await
+        {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
                 // A name that may not be dialled is told like one that leads nowhere.
-                return Err(self.silent(error.is_connect(), &chain(&error)));
+                return Err(self.no_response(error.is_connect(), &error_chain(&error)));
             }
-            Err(_) => return Err(self.silent(false, &format!("none within {patience:?}"))),
+            Err(_) => {
+                return Err(self.no_response(false, &format!("none within {response_timeout:?}")));
+            }
         };
         let status = answer.status();
-        let after = transport::retry_after(answer.headers());
+        let after = retry_after(answer.headers());
         let body = read(answer).await;
         if status.is_success() {
             return Ok(());
@@ -97,9 +101,9 @@ impl Client {
     }
 
     /// Why there was no answer is for the log alone.
-    fn silent(&self, is_unreached: bool, why: &str) -> NotifyError {
+    fn no_response(&self, is_connect_error: bool, why: &str) -> NotifyError {
         tracing::warn!(place = self.place, why, "a notifier's destination gives no answer");
-        NotifyError::Silent { is_unreached }
+        NotifyError::NoResponse { is_connect_error }
     }
 }
 
@@ -132,7 +136,7 @@ fn failure(status: StatusCode, after: Option<Duration>, word: Option<&str>) -> N
 }
 
 /// The URL with `path` behind it, and what may be shown of it.
-fn checked(url: &str, path: &str, reach: &Reach) -> Result<(Uri, String), OpenError> {
+fn checked(url: &str, path: &str, egress: &EgressPolicy) -> Result<(Uri, String), OpenError> {
     let refused = |what: &str| OpenError::Url { what: what.to_owned() };
     let url = url.trim();
     if url.is_empty() || url.len() > URL_BYTES_MAX {
@@ -147,17 +151,17 @@ fn checked(url: &str, path: &str, reach: &Reach) -> Result<(Uri, String), OpenEr
     let uri: Uri =
         full.parse().map_err(|_| refused("is not an address such as https://example.com/hook"))?;
     let scheme = uri.scheme_str().unwrap_or_default();
-    reach.check_scheme(&uri).map_err(refused)?;
+    egress.check_scheme(&uri).map_err(refused)?;
     let authority = uri.authority().map(http::uri::Authority::as_str).unwrap_or_default();
     let host = uri.host().unwrap_or_default();
     if host.is_empty() || authority.contains('@') {
         return Err(refused("has to name a host, and no user before it: use secretRef for that"));
     }
-    if is_metadata(host) {
+    if is_metadata_host(host) {
         return Err(refused("names a metadata service, which notifiers may not use"));
     }
     if let Ok(address) = host.trim_matches(['[', ']']).parse::<IpAddr>()
-        && let Some(why) = reach.refusal(address)
+        && let Some(why) = egress.denial(address)
     {
         return Err(refused(&format!("names {address}, which {why}")));
     }
@@ -170,8 +174,8 @@ mod tests {
     use super::*;
 
     fn check(url: &str, path: &str, expected: &str) {
-        let reach = Reach { plain_http: url.contains("plain"), ..Reach::default() };
-        let found = match checked(url, path, &reach) {
+        let egress = EgressPolicy { plain_http: url.contains("plain"), ..EgressPolicy::default() };
+        let found = match checked(url, path, &egress) {
             Ok((uri, place)) => format!("{uri} at {place}"),
             Err(error) => error.to_string(),
         };

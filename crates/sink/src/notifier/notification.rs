@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::sample;
-use super::text::hex;
+use crate::hex;
 
 /// Why a signal is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -176,8 +176,8 @@ impl Notifier for Slack {
         self.client.place()
     }
 
-    fn silence_time(&self) -> Duration {
-        self.client.silence_time()
+    fn no_response_delay(&self) -> Duration {
+        self.client.no_response_delay()
     }
 }
 

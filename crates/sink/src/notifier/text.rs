@@ -1,6 +1,4 @@
-//! Texts cut to a length, and bytes as text.
-
-use std::fmt::Write as _;
+//! Texts cut to a length.
 
 /// At most `bytes_max` bytes of a text, cut between characters; the cut is visible.
 pub(super) fn cut(text: &str, bytes_max: usize) -> String {
@@ -12,16 +10,6 @@ pub(super) fn cut(text: &str, bytes_max: usize) -> String {
         end -= 1;
     }
     format!("{}…", text.get(..end).unwrap_or_default())
-}
-
-/// Bytes in hexadecimal digits, in lower case.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    let mut digits = String::new();
-    for byte in bytes {
-        // Writing to a string does not fail.
-        write!(digits, "{byte:02x}").ok();
-    }
-    digits
 }
 
 #[cfg(test)]

@@ -19,8 +19,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::client::Client;
-use super::text::hex;
 use super::{Notification, Notifier, NotifyError, OpenError, Renderer, Settings};
+use crate::hex;
 
 /// Bytes of a signal in a request. The events of a larger one are left out; they can be read from
 /// the API.
@@ -151,8 +151,8 @@ impl Notifier for Webhook {
         self.client.place()
     }
 
-    fn silence_time(&self) -> Duration {
-        self.client.silence_time()
+    fn no_response_delay(&self) -> Duration {
+        self.client.no_response_delay()
     }
 }
 

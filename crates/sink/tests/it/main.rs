@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use event::Timestamp;
 use sink::file::Settings;
-use sink::{Batch, Draft, Encoding, FileSink, Sink as _};
+use sink::{Batch, BatchBuilder, Encoding, FileSink, Sink as _};
 use testkit::page_cache;
 
 /// A journal of numbered lines, a cursor and a sink: what delivery does, without its waiting.
@@ -66,15 +66,15 @@ impl Desk {
     fn deliver(&mut self, last: usize, keep: bool) {
         let mut done = self.cursor.0;
         while done < last {
-            let mut draft = Draft::default();
+            let mut builder = BatchBuilder::default();
             for seq in done + 1..=last {
-                draft.push(seq as u64, |lines| {
+                builder.push(seq as u64, |lines| {
                     lines.extend_from_slice(format!("line {seq:04}").as_bytes());
                 });
             }
-            let delivered = self.runtime.block_on(self.sink.deliver(&draft.finish())).unwrap();
+            let delivered = self.runtime.block_on(self.sink.deliver(&builder.finish())).unwrap();
             done += delivered.records;
-            if keep || delivered.settle {
+            if keep || delivered.sync_cursor {
                 self.cursor = (done, delivered.state);
             }
         }
@@ -180,9 +180,9 @@ fn asked_to_reopen_it_does_so_once_even_without_anything_to_deliver() {
     fs::rename(desk.path(), moved).unwrap();
     desk.sink.reopen().ask();
     let reopened = desk.runtime.block_on(desk.sink.deliver(&Batch::default())).unwrap();
-    assert!(reopened.settle && desk.path().exists());
+    assert!(reopened.sync_cursor && desk.path().exists());
     let idle = desk.runtime.block_on(desk.sink.deliver(&Batch::default())).unwrap();
-    assert!(!idle.settle);
+    assert!(!idle.sync_cursor);
     desk.deliver(2, true);
     desk.check(2);
 }
@@ -261,9 +261,9 @@ fn on_disk(size_max: u64) -> (tempfile::TempDir, FileSink, tokio::runtime::Runti
 fn deliver_long(sink: &mut FileSink, runtime: &tokio::runtime::Runtime, count: u64) {
     let line = vec![b'x'; 1 << 20];
     for seq in 1..=count {
-        let mut draft = Draft::default();
-        draft.push(seq, |lines| lines.extend_from_slice(&line));
-        let mut batch = draft.finish();
+        let mut builder = BatchBuilder::default();
+        builder.push(seq, |lines| lines.extend_from_slice(&line));
+        let mut batch = builder.finish();
         while !batch.is_empty() {
             let delivered = runtime.block_on(sink.deliver(&batch)).unwrap();
             batch.advance(delivered.records);

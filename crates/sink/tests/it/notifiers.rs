@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use event::Timestamp;
 use event::signal::Severity;
 use serde_json::{Value, json};
-use sink::bucket::Reach;
+use sink::http::EgressPolicy;
 use sink::notifier::{
     Event, Kind, Notification, NotifyError, OpenError, Renderer, SIGNAL_BYTES_MAX, Settings, Told,
     notification_id, open,
@@ -29,11 +29,11 @@ fn settings(kind: Kind, url: &str) -> Settings {
         secret: Some(SECRET.into()),
         ca_pem: None,
         renderer: None,
-        reach: Reach {
+        egress: EgressPolicy {
             allowed: vec!["127.0.0.0/8".parse().unwrap()],
             plain_http: true,
-            patience: PATIENCE,
-            ..Reach::default()
+            response_timeout: PATIENCE,
+            ..EgressPolicy::default()
         },
     }
 }
@@ -319,8 +319,8 @@ async fn nobody_learns_whether_a_port_is_closed() {
                 .send(&Notification::sample("team", Timestamp::from_micros(NOW)))
                 .await
                 .unwrap_err();
-            assert_eq!(error, NotifyError::Silent { is_unreached: true });
-            assert!(notifier.silence_time() > PATIENCE);
+            assert_eq!(error, NotifyError::NoResponse { is_connect_error: true });
+            assert!(notifier.no_response_delay() > PATIENCE);
         }
     }
 }

@@ -12,13 +12,14 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use delivery::Delivery;
 use event::Timestamp;
+use objectstore::{
+    Bucket, BucketConfig, Credentials, Destination, Limits, Prefix, Provider, WorkloadIdentity,
+};
 use prometheus_client::registry::Registry;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use sink::Encoding;
-use sink::bucket::{
-    Ambient, Bucket, Credentials, Destination, Limits, Parts, Prefix, Provider, Reach,
-};
+use sink::http::EgressPolicy;
 use store::Sqlite;
 use testkit::s3::{Fault, S3Double};
 
@@ -143,7 +144,7 @@ pub(crate) fn destination(provider: Provider, limits: Limits) -> Destination {
         prefix: Prefix::default(),
         skip_tls_verify: false,
         ca_pem: None,
-        credentials: Credentials::AwsKeys {
+        credentials: Credentials::AwsAccessKey {
             access_key_id: crate::emulators::s3::ACCESS_KEY.to_owned(),
             secret_access_key: crate::emulators::s3::SECRET_KEY.into(),
             session_token: None,
@@ -155,14 +156,17 @@ pub(crate) fn destination(provider: Provider, limits: Limits) -> Destination {
 }
 
 /// What goes with it: loopback may be dialled.
-pub(crate) fn parts() -> anyhow::Result<Parts> {
-    let reach =
-        Reach { allowed: vec!["127.0.0.0/8".parse()?], plain_http: true, ..Reach::default() };
-    Ok(Parts {
+pub(crate) fn parts() -> anyhow::Result<BucketConfig> {
+    let egress = EgressPolicy {
+        allowed: vec!["127.0.0.0/8".parse()?],
+        plain_http: true,
+        ..EgressPolicy::default()
+    };
+    Ok(BucketConfig {
         cluster: "test".to_owned(),
         encoding: Encoding::Kasten(event::kasten::Labels::default()),
-        reach,
-        ambient: Ambient::default(),
+        egress,
+        workload_identity: WorkloadIdentity::default(),
         clock: Arc::new(now),
     })
 }

@@ -7,7 +7,8 @@ use anyhow::{Context as _, Result};
 use apiserver::Clock as _;
 use controller::{Controller, Settings};
 use kasten::Installation;
-use sink::bucket::{Limits, Parts, Prefix, Reach};
+use objectstore::{BucketConfig, Limits, Prefix};
+use sink::http::EgressPolicy;
 use tokio::sync::watch;
 
 use crate::app::{App, BackgroundTask};
@@ -111,11 +112,11 @@ pub(super) fn controller(
         delivery: app.delivery(),
         store: app.store(),
         resume_from: audit.audit_log_resume_from,
-        parts: Parts {
+        parts: BucketConfig {
             cluster: labels.cluster_name.clone(),
             encoding: sink::Encoding::Kasten(labels),
-            reach: reach(args),
-            ambient: aws::ambient(args.audit_sts_endpoint.as_deref()),
+            egress: egress(args),
+            workload_identity: aws::workload_identity(args.audit_sts_endpoint.as_deref()),
             clock: Arc::new(|| SystemClock.now()),
         },
         makes_claims: false,
@@ -126,12 +127,12 @@ pub(super) fn controller(
 }
 
 /// Where may be dialled.
-fn reach(args: &DestinationArgs) -> Reach {
-    Reach {
+fn egress(args: &DestinationArgs) -> EgressPolicy {
+    EgressPolicy {
         allowed: args.audit_allowed_networks.clone(),
-        refused: args.audit_refused_networks.clone(),
+        denied: args.audit_refused_networks.clone(),
         plain_http: args.audit_plain_http,
-        ..Reach::default()
+        ..EgressPolicy::default()
     }
 }
 
@@ -145,7 +146,7 @@ pub(super) fn notifiers(
     app.notify(notifications::Parts {
         client,
         namespaces: settings.namespaces.clone(),
-        reach: reach(args),
+        egress: egress(args),
         ca_pem: settings.ca_pem.clone(),
     })
 }

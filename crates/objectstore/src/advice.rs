@@ -1,0 +1,58 @@
+//! The codes with which stores refuse requests, and what a user can do about each.
+//!
+//! The table of each provider is in its folder. Sources: the error references of Amazon S3, Google
+//! Cloud Storage and Azure Blob Storage, and of stores that speak S3 (`MinIO`, Ceph, Alibaba OSS,
+//! Tencent COS, Huawei OBS, versitygw). A code in no table is reported as it is. The crate's module
+//! `diagnose` fills in the placeholders.
+
+/// The message for some codes. Codes are compared without regard to case; one that ends in `*` is a
+/// prefix.
+pub(crate) struct Advice {
+    codes: &'static [&'static str],
+    /// With placeholders `{bucket}`, `{region}`, `{there}`, `{key}`, `{account}`, `{identity}`,
+    /// `{place}` and `{code}`.
+    pub(crate) message: &'static str,
+}
+
+impl Advice {
+    fn matches(&self, code: &str) -> bool {
+        self.codes.iter().any(|known| match known.strip_suffix('*') {
+            Some(start) => {
+                code.get(..start.len()).is_some_and(|found| found.eq_ignore_ascii_case(start))
+            }
+            None => code.eq_ignore_ascii_case(known),
+        })
+    }
+}
+
+/// The message for a code, if the table or the common one has it.
+pub(crate) fn find(table: &'static [Advice], code: &str) -> Option<&'static str> {
+    [table, COMMON]
+        .into_iter()
+        .flatten()
+        .find(|advice| advice.matches(code))
+        .map(|advice| advice.message)
+}
+
+/// An entry of a table.
+pub(crate) const fn advice(codes: &'static [&'static str], message: &'static str) -> Advice {
+    Advice { codes, message }
+}
+
+/// Codes that all providers share.
+static COMMON: &[Advice] = &[
+    advice(
+        &["RequestTimeTooSkewed", "RequestExpired", "RequestTimestampTooSkewed"],
+        "the clocks of this server and of the store at {place} differ by more than 15 minutes \
+         ({code}): set this server's clock (NTP)",
+    ),
+    advice(
+        &["KMS*", "KeyVault*", "InvalidEncryptionKey", "CloudKms*"],
+        "the key that encrypts {place} cannot be used ({code}): enable it, and let {identity} \
+         encrypt and decrypt with it (AWS: kms:GenerateDataKey and kms:Decrypt)",
+    ),
+    advice(
+        &["ServiceUnavailable", "SlowDown", "ServerBusy"],
+        "the store at {place} is overloaded ({code}): it is asked again later",
+    ),
+];

@@ -1,0 +1,93 @@
+//! The error codes of S3 and of stores that speak its protocol.
+
+use crate::advice::{Advice, advice};
+
+pub(crate) static ADVICE: &[Advice] = &[
+    advice(&["NoSuchBucket"], "bucket `{bucket}` does not exist in region `{region}`"),
+    // The second is versitygw's word for it, the third that of AWS's token service.
+    advice(
+        &["InvalidAccessKeyId", "XAdminUserNotFound", "InvalidClientTokenId", "InvalidObjectKeyId"],
+        "{key} does not exist: check {identity}",
+    ),
+    advice(&["SignatureDoesNotMatch"], "the secret key does not belong to {key}: check {identity}"),
+    advice(
+        &["ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"],
+        "the session token has expired: renew {identity}",
+    ),
+    advice(
+        &["InvalidToken", "InvalidSecurity"],
+        "the session token is not valid, or no longer: renew {identity}",
+    ),
+    advice(
+        &[
+            "PermanentRedirect",
+            "TemporaryRedirect",
+            "AuthorizationHeaderMalformed",
+            "IllegalLocationConstraintException",
+            "InvalidLocationConstraint",
+        ],
+        "bucket `{bucket}` is not in region `{region}` but in {there}: correct the profile's region",
+    ),
+    advice(
+        &[
+            "AccountProblem",
+            "UserSuspended",
+            "AccountSuspended",
+            "UserDisable",
+            "InArrearOrInsufficientBalance",
+        ],
+        "the account of {place} is suspended, closed or unpaid ({code}): its owner has to ask the \
+         provider",
+    ),
+    advice(
+        &["NotSignedUp", "OptInRequired", "SubscriptionRequired", "NotSuchService"],
+        "the account of {place} has not signed up for this service or region ({code})",
+    ),
+    advice(
+        &["AllAccessDisabled"],
+        "the provider has disabled all access to bucket `{bucket}`: ask it why",
+    ),
+    advice(
+        &["InvalidBucketName"],
+        "`{bucket}` is not the name of a bucket at {place}: correct the profile",
+    ),
+    advice(
+        &[
+            "QuotaExceeded",
+            "XMinioAdminBucketQuotaExceeded",
+            "XMinioStorageFull",
+            "InsufficientStorage",
+            "StorageQuotaExceeded",
+            "InsufficientStorageSpace",
+        ],
+        "{place} is full ({code}): make room, or raise the quota",
+    ),
+    advice(
+        &[
+            "SecondLevelDomainForbidden",
+            "PathStyleDomainForbidden",
+            "VirtualHostDomainRequired",
+            "InvalidDNSBucketName",
+            "PathStyleRequestForbidden",
+        ],
+        "the store at {place} takes the name of a bucket only in that of the host (virtual-hosted \
+         style, {code}), and Keepwatch sends it in the path: this store cannot be used",
+    ),
+    advice(
+        &["InvalidStorageClass"],
+        "{place} does not have the storage class that uploads ask for ({code})",
+    ),
+    advice(
+        &["ObjectLockConfigurationNotFoundError", "InvalidRetentionPeriod"],
+        "bucket `{bucket}` has no Object Lock: make one that has, or leave the retention out",
+    ),
+    advice(
+        &["MissingSecurityHeader", "CredentialsNotSupported", "AuthorizationQueryParametersError"],
+        "the store at {place} wants another form of signature ({code}): it needs AWS Signature \
+         Version 4 in headers",
+    ),
+    advice(
+        &["RequesterPays", "AccessDeniedRequesterPays"],
+        "bucket `{bucket}` lets requesters pay, which Keepwatch does not offer: switch that off",
+    ),
+];

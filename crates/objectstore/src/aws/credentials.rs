@@ -1,0 +1,206 @@
+//! AWS credentials: where they come from, and when they are refreshed.
+//!
+//! Temporary credentials are refreshed well before they expire, and at once if a store refuses them.
+//! If that fails, the cached ones are used until they expire. No key is ever logged.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use event::Timestamp;
+use object_store::client::HttpClient;
+use rustls::ClientConfig;
+use sink::error_chain;
+use sink::http::{EgressPolicy, Network};
+use tokio::sync::Mutex;
+
+use super::keys::{AwsCredential, CredentialsError};
+use super::{metadata, sts};
+use crate::config::{BucketConfig, Clock, OpenError, WorkloadIdentity};
+use crate::destination::{Credentials, Role};
+use crate::http::Transport;
+
+/// Credentials are refreshed this long before they expire, or in the last quarter of their life.
+const REFRESH_BEFORE: Duration = Duration::from_mins(5);
+/// Credentials that are younger than this are not discarded when a store refuses them.
+const REFRESH_PERIOD: Duration = Duration::from_secs(2);
+
+/// The credentials of one destination.
+pub(super) enum AwsCredentials {
+    /// A permanent access key.
+    Static(Arc<AwsCredential>),
+    /// Credentials that expire.
+    Temporary(Box<CredentialProvider>),
+}
+
+/// Fetches temporary credentials and caches them.
+pub(super) struct CredentialProvider {
+    origin: Origin,
+    role: Option<Role>,
+    region: String,
+    clock: Clock,
+    /// For STS, whose endpoint a profile may name: the egress policy of destinations applies.
+    sts: HttpClient,
+    /// For metadata services, which the server's environment names, never a profile: no policy applies.
+    metadata: HttpClient,
+    cached: Mutex<Option<Cached>>,
+}
+
+/// The credentials that a role is assumed with, or that are used as they are.
+enum Origin {
+    Static(Arc<AwsCredential>),
+    Workload(WorkloadIdentity),
+}
+
+struct Cached {
+    credential: Arc<AwsCredential>,
+    since: Timestamp,
+}
+
+impl AwsCredentials {
+    pub(super) fn open(
+        credentials: &Credentials,
+        config: &BucketConfig,
+        region: &str,
+        tls: &ClientConfig,
+    ) -> Result<Self, OpenError> {
+        let (origin, role) = match credentials {
+            Credentials::AwsAccessKey { access_key_id, secret_access_key, session_token, role } => {
+                let credential = Arc::new(AwsCredential {
+                    access_key_id: access_key_id.clone(),
+                    secret_access_key: secret_access_key.clone(),
+                    session_token: session_token.clone(),
+                    expires: None,
+                });
+                if role.is_none() {
+                    return Ok(Self::Static(credential));
+                }
+                (Origin::Static(credential), role.clone())
+            }
+            Credentials::AwsDefaultChain { role } => {
+                (Origin::Workload(config.workload_identity.clone()), role.clone())
+            }
+            _ => return Err(OpenError::Credentials { provider: "S3" }),
+        };
+        let unrestricted = EgressPolicy {
+            allowed: Network::ALL.to_vec(),
+            denied: Vec::new(),
+            plain_http: true,
+            ..config.egress.clone()
+        };
+        Ok(Self::Temporary(Box::new(CredentialProvider {
+            origin,
+            role,
+            region: region.to_owned(),
+            clock: Arc::clone(&config.clock),
+            sts: Transport::new(config.egress.clone(), tls.clone(), None).client(),
+            metadata: Transport::new(unrestricted, tls.clone(), None).client(),
+            cached: Mutex::default(),
+        })))
+    }
+
+    /// Credentials that have not expired.
+    pub(super) async fn get(&self) -> Result<Arc<AwsCredential>, CredentialsError> {
+        match self {
+            Self::Static(credential) => Ok(Arc::clone(credential)),
+            Self::Temporary(provider) => provider.get().await,
+        }
+    }
+
+    /// Discards credentials that a store has refused. Returns whether the next may be others.
+    pub(super) async fn refresh(&self) -> bool {
+        match self {
+            Self::Static(_) => false,
+            Self::Temporary(provider) => provider.refresh().await,
+        }
+    }
+}
+
+impl CredentialProvider {
+    async fn get(&self) -> Result<Arc<AwsCredential>, CredentialsError> {
+        let now = (self.clock)();
+        // Locked during the fetch, so that concurrent requests fetch once.
+        let mut cached = self.cached.lock().await;
+        if let Some(cached) = cached.as_ref().filter(|cached| !cached.is_due(now)) {
+            return Ok(Arc::clone(&cached.credential));
+        }
+        match self.fetch().await {
+            Ok(credential) => {
+                let credential = Arc::new(credential);
+                *cached = Some(Cached { credential: Arc::clone(&credential), since: now });
+                Ok(credential)
+            }
+            Err(error) => match cached.as_ref().filter(|cached| cached.is_valid(now)) {
+                Some(cached) => {
+                    let reason = error_chain(&error);
+                    tracing::warn!(
+                        reason,
+                        "cannot refresh credentials; the cached ones have not expired"
+                    );
+                    Ok(Arc::clone(&cached.credential))
+                }
+                None => Err(error),
+            },
+        }
+    }
+
+    async fn refresh(&self) -> bool {
+        let now = (self.clock)();
+        let mut cached = self.cached.lock().await;
+        let is_young = cached.as_ref().is_some_and(|cached| {
+            let age = now.as_micros().saturating_sub(cached.since.as_micros());
+            (0..micros(REFRESH_PERIOD)).contains(&age)
+        });
+        if !is_young {
+            *cached = None;
+        }
+        !is_young
+    }
+
+    async fn fetch(&self) -> Result<AwsCredential, CredentialsError> {
+        let first = match &self.origin {
+            Origin::Static(credential) => Arc::clone(credential),
+            Origin::Workload(identity) => Arc::new(self.default_chain(identity).await?),
+        };
+        match &self.role {
+            Some(role) => {
+                sts::assume_role(&self.sts, role, &first, &self.region, (self.clock)()).await
+            }
+            None => Arc::into_inner(first).ok_or(CredentialsError::Unavailable),
+        }
+    }
+
+    /// The first issuer that the environment names, in the order of AWS's own libraries.
+    async fn default_chain(
+        &self,
+        identity: &WorkloadIdentity,
+    ) -> Result<AwsCredential, CredentialsError> {
+        if let Some(identity) = &identity.web_identity {
+            return sts::assume_role_with_web_identity(&self.sts, identity, &self.region).await;
+        }
+        if let Some(container) = &identity.container {
+            return metadata::container(&self.metadata, container).await;
+        }
+        if let Some(endpoint) = &identity.instance {
+            return metadata::instance(&self.metadata, endpoint).await;
+        }
+        Err(CredentialsError::Unavailable)
+    }
+}
+
+impl Cached {
+    /// Whether new credentials should be fetched.
+    fn is_due(&self, now: Timestamp) -> bool {
+        let Some(expires) = self.credential.expires else { return false };
+        let life = expires.as_micros().saturating_sub(self.since.as_micros());
+        let before = micros(REFRESH_BEFORE).min(life / 4);
+        now.as_micros() >= expires.as_micros().saturating_sub(before)
+    }
+
+    fn is_valid(&self, now: Timestamp) -> bool {
+        self.credential.expires.is_none_or(|expires| now < expires)
+    }
+}
+
+fn micros(period: Duration) -> i64 {
+    i64::try_from(period.as_micros()).unwrap_or(i64::MAX)
+}

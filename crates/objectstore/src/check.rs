@@ -1,0 +1,141 @@
+//! Checks a destination: writes one small object and reads it back.
+//!
+//! The object holds an empty line, so that consumers of the bucket ignore it. Its key depends on the
+//! day and the credentials: a repeated check reuses the object, a check with other credentials writes
+//! another. A missing response is reported after the same time and in the same words, whatever its
+//! cause is.
+
+use std::time::Duration;
+
+use aws_lc_rs::digest::{Context, SHA256};
+use object_store::{GetOptions, PutPayload};
+use secrecy::ExposeSecret as _;
+use sink::hex;
+use tokio::time::Instant;
+
+use crate::bucket::Bucket;
+use crate::destination::Credentials;
+use crate::diagnose::{Operation, READING, WRITING};
+use crate::http::{NO_RESPONSE, ResponseInfo, ResponseSlot, extensions, info_of};
+use crate::key::{Stream, folder};
+use crate::put::path;
+use crate::upload_mode::Checksum;
+
+/// Time for a check, and the time after which a missing response is reported.
+const CHECK_TIME_MAX: Duration = Duration::from_secs(10);
+/// An empty line.
+const CONTENT: &[u8] = b"\n";
+
+/// Why a destination does not work, and what its owner can do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct CheckError(String);
+
+/// What a destination that works supports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// The store supports `If-None-Match`: it does not overwrite an object.
+    pub supports_conditional_put: bool,
+    /// The checksum that it accepts with an upload.
+    pub checksum: Checksum,
+}
+
+/// Why a check failed.
+struct Failure {
+    error: CheckError,
+    /// The store did not respond.
+    is_no_response: bool,
+}
+
+impl Failure {
+    fn new(error: String) -> Self {
+        Self { error: CheckError(error), is_no_response: false }
+    }
+}
+
+impl Bucket {
+    /// Writes an object and reads it back.
+    ///
+    /// # Errors
+    ///
+    /// The text says what is wrong and what to change. It contains no secret, and nothing of a response
+    /// but status and code.
+    pub async fn check(&self) -> Result<Checked, CheckError> {
+        let end = Instant::now() + CHECK_TIME_MAX.min(self.config.egress.response_timeout);
+        let late = |_| {
+            let (place, limit) = (self.destination.to_string(), CHECK_TIME_MAX.as_secs());
+            tracing::warn!(place, "no response from a destination within {limit} s");
+            let failure = NO_RESPONSE.to_owned();
+            Err(self.failure(&ResponseInfo { failure, ..ResponseInfo::default() }, &WRITING))
+        };
+        let checked =
+            tokio::time::timeout_at(end, self.write_and_read()).await.unwrap_or_else(late);
+        match checked {
+            Ok(()) => Ok(Checked {
+                supports_conditional_put: !self.lacks_conditional_put(),
+                checksum: self.mode.get().checksum,
+            }),
+            Err(Failure { error, is_no_response }) => {
+                if is_no_response {
+                    // A closed port and a filtered one must not be told apart by timing.
+                    tokio::time::sleep_until(end).await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn write_and_read(&self) -> Result<(), Failure> {
+        let key = self.check_key();
+        self.mode.set_exhausted(false);
+        let mut written = self.put_once(&key, PutPayload::from_static(CONTENT)).await;
+        if let Err(response) = &written
+            && self.can_refresh(response).await
+        {
+            written = self.put_once(&key, PutPayload::from_static(CONTENT)).await;
+        }
+        written.map_err(|response| self.failure(&response, &WRITING))?;
+        let slot = ResponseSlot::default();
+        let options = GetOptions::default().with_extensions(extensions(&slot));
+        let unreadable =
+            |error: &object_store::Error| self.failure(&info_of(&slot, error), &READING);
+        let path = path(&key).map_err(|error| Failure::new(error.to_string()))?;
+        let found =
+            self.store.get_opts(&path, options).await.map_err(|error| unreadable(&error))?;
+        let found = found.bytes().await.map_err(|error| unreadable(&error))?;
+        if found == CONTENT {
+            return Ok(());
+        }
+        let place = &self.destination;
+        Err(Failure::new(format!("{place} does not give back what was written to it")))
+    }
+
+    fn failure(&self, response: &ResponseInfo, operation: &Operation) -> Failure {
+        let error = CheckError(self.diagnose(response, operation));
+        Failure { error, is_no_response: response.is_no_response() }
+    }
+
+    fn check_key(&self) -> String {
+        let (identity, secret) = match &self.destination.credentials {
+            Credentials::None | Credentials::GcpMetadataServer => (String::new(), ""),
+            Credentials::AwsAccessKey { access_key_id, secret_access_key, role, .. } => {
+                (format!("{access_key_id}\n{role:?}"), secret_access_key.expose_secret())
+            }
+            Credentials::AwsDefaultChain { role } => (format!("{role:?}"), ""),
+            Credentials::GcpServiceAccount { json } => (String::new(), json.expose_secret()),
+            Credentials::AzureAccountKey { account, key } => (account.clone(), key.expose_secret()),
+            Credentials::AzureManagedIdentity { account } => (account.clone(), ""),
+        };
+        let folder = folder(&self.destination.prefix, &Stream::new(&self.config.cluster, "check"));
+        let time = self.now().to_string();
+        let day = time.get(..10).unwrap_or_default();
+        // Hashed piece by piece, so that no copy of the secret is made.
+        let mut hash = Context::new(&SHA256);
+        for part in [day, &identity, secret] {
+            hash.update(part.as_bytes());
+            hash.update(b"\n");
+        }
+        let hash = hex(hash.finish().as_ref());
+        format!("{folder}{day}-{}.txt", hash.get(..16).unwrap_or_default())
+    }
+}

@@ -1,0 +1,389 @@
+//! Messages for failed requests: what is wrong, and what the owner of the destination can change.
+//!
+//! They are made of the status and the code of a response, never of its text.
+
+use ::http::StatusCode;
+
+use crate::advice::{self, Advice};
+use crate::bucket::Bucket;
+use crate::destination::{Credentials, Provider};
+use crate::http::ResponseInfo;
+use crate::{aws, azure, gcp};
+
+/// What was attempted, and the permission it needs.
+pub(crate) struct Operation {
+    done: &'static str,
+    s3: &'static str,
+    gcs: &'static str,
+}
+
+pub(crate) const WRITING: Operation =
+    Operation { done: "written", s3: "s3:PutObject", gcs: "storage.objects.create" };
+pub(crate) const READING: Operation =
+    Operation { done: "read back", s3: "s3:GetObject", gcs: "storage.objects.get" };
+
+impl Bucket {
+    /// What is wrong, and what to do. Contains no secret.
+    pub(crate) fn diagnose(&self, response: &ResponseInfo, operation: &Operation) -> String {
+        if response.status.is_none() {
+            return self.diagnose_no_response(response, operation);
+        }
+        let message = match &self.destination.provider {
+            Provider::S3 { .. } => self.diagnose_s3(response, operation),
+            Provider::Gcs { .. } => self.diagnose_gcs(response, operation),
+            Provider::Azure { .. } => self.diagnose_azure(response, operation),
+            Provider::File { .. } => None,
+        };
+        message.unwrap_or_else(|| self.diagnose_other(response, operation))
+    }
+
+    /// The message for the code, if the table has it; otherwise one for the status.
+    fn diagnose_by_code(
+        &self,
+        table: &'static [Advice],
+        response: &ResponseInfo,
+        operation: &Operation,
+        right: &str,
+    ) -> Option<String> {
+        if let Some(message) = advice::find(table, &response.code) {
+            return Some(self.fill(message, response));
+        }
+        match response.status? {
+            StatusCode::FORBIDDEN => Some(self.denied(response, operation, right)),
+            StatusCode::NOT_FOUND if response.code.is_empty() => {
+                Some(self.fill(&format!("{} does not exist", self.bucket_text()), response))
+            }
+            _ => None,
+        }
+    }
+
+    fn diagnose_s3(&self, response: &ResponseInfo, operation: &Operation) -> Option<String> {
+        let is_retained = self.destination.retention.is_some();
+        let refuses_upload =
+            matches!(response.status, Some(StatusCode::BAD_REQUEST | StatusCode::NOT_IMPLEMENTED));
+        let is_redirect = matches!(
+            response.status,
+            Some(StatusCode::MOVED_PERMANENTLY | StatusCode::TEMPORARY_REDIRECT)
+        );
+        if is_redirect {
+            let message = advice::find(aws::ADVICE, "PermanentRedirect")?;
+            return Some(self.fill(message, response));
+        }
+        let message = self.diagnose_by_code(aws::ADVICE, response, operation, operation.s3);
+        message.or_else(|| {
+            refuses_upload.then(|| {
+                let lock =
+                    if is_retained { ", and Object Lock, which the bucket must have" } else { "" };
+                let code = in_brackets(&response.code);
+                let place = &self.destination;
+                format!(
+                    "the store at {place} does not take an upload as it is{code}: with \
+                     x-amz-checksum-sha256, with Content-MD5 and without a checksum, with \
+                     If-None-Match and without it{lock}; use one that does"
+                )
+            })
+        })
+    }
+
+    fn diagnose_gcs(&self, response: &ResponseInfo, operation: &Operation) -> Option<String> {
+        let message = self.diagnose_by_code(gcp::ADVICE, response, operation, operation.gcs);
+        message.or_else(|| {
+            (response.status? == StatusCode::UNAUTHORIZED).then(|| {
+                let code = in_brackets(&response.code);
+                let identity = self.identity();
+                format!("the service account's key is not accepted{code}: check {identity}")
+            })
+        })
+    }
+
+    fn diagnose_azure(&self, response: &ResponseInfo, operation: &Operation) -> Option<String> {
+        self.diagnose_by_code(azure::ADVICE, response, operation, "Storage Blob Data Contributor")
+    }
+
+    /// Replaces the placeholders of a message.
+    fn fill(&self, message: &str, response: &ResponseInfo) -> String {
+        let region = match &self.destination.provider {
+            Provider::S3 { region, .. } if !region.is_empty() => region,
+            _ => "us-east-1",
+        };
+        let key = match &self.destination.credentials {
+            Credentials::AwsAccessKey { access_key_id, .. } => key_text(access_key_id),
+            _ => key_text(""),
+        };
+        let account = match &self.destination.credentials {
+            Credentials::AzureAccountKey { account, .. }
+            | Credentials::AzureManagedIdentity { account } => account,
+            _ => "",
+        };
+        let there = match response.region.as_str() {
+            "" => "another region".to_owned(),
+            region => format!("region `{region}`"),
+        };
+        let code = if response.code.is_empty() { "no code" } else { &response.code };
+        message
+            .replace("{bucket}", &self.destination.bucket)
+            .replace("{region}", region)
+            .replace("{key}", &key)
+            .replace("{account}", account)
+            .replace("{identity}", self.identity())
+            .replace("{there}", &there)
+            .replace("{place}", &self.destination.to_string())
+            .replace("{code}", code)
+    }
+
+    /// The origin of the credentials, in words.
+    fn identity(&self) -> &'static str {
+        match &self.destination.credentials {
+            Credentials::AwsDefaultChain { .. }
+            | Credentials::GcpMetadataServer
+            | Credentials::AzureManagedIdentity { .. } => "the identity that this server runs with",
+            Credentials::AwsAccessKey { .. }
+            | Credentials::GcpServiceAccount { .. }
+            | Credentials::AzureAccountKey { .. }
+            | Credentials::None => "the profile's Secret",
+        }
+    }
+
+    fn bucket_text(&self) -> &'static str {
+        match &self.destination.provider {
+            Provider::S3 { .. } => "bucket `{bucket}` in region `{region}`",
+            Provider::Azure { .. } => "container `{bucket}` in storage account `{account}`",
+            Provider::Gcs { .. } | Provider::File { .. } => "bucket `{bucket}`",
+        }
+    }
+
+    fn denied(&self, response: &ResponseInfo, operation: &Operation, right: &str) -> String {
+        format!(
+            "an object could not be {} in {}: access denied{}; allow {right} below `{}`",
+            operation.done,
+            self.destination,
+            in_brackets(&response.code),
+            self.destination.prefix
+        )
+    }
+
+    fn diagnose_no_response(&self, response: &ResponseInfo, operation: &Operation) -> String {
+        let (endpoint, whose) = match &self.destination.provider {
+            Provider::S3 { endpoint, .. } => (endpoint, "of AWS"),
+            Provider::Gcs { endpoint } => (endpoint, "of Google"),
+            Provider::Azure { endpoint } => (endpoint, "of Azure"),
+            Provider::File { .. } => return self.diagnose_other(response, operation),
+        };
+        let endpoint = endpoint.as_deref().unwrap_or(whose);
+        if !response.is_no_response() {
+            return format!("endpoint {endpoint} is not asked: {}", response.failure);
+        }
+        format!(
+            "endpoint {endpoint} cannot be reached: {}; check its name, port and certificate, and the \
+             log of keepwatch, which says more",
+            response.failure
+        )
+    }
+
+    fn diagnose_other(&self, response: &ResponseInfo, operation: &Operation) -> String {
+        let (place, refused, done) = (&self.destination, response.refused(), operation.done);
+        format!("an object could not be {done} in {place}: {refused}")
+    }
+}
+
+/// The access key in words, by its ID if that cannot be a secret.
+///
+/// People confuse ID and secret in a Secret, and a status must not show a secret. AWS's IDs are
+/// upper-case letters and digits; its secrets have other characters too.
+fn key_text(id: &str) -> String {
+    let is_id = (4..=32).contains(&id.len())
+        && id.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+    if is_id { format!("access key `{id}`") } else { "the access key".to_owned() }
+}
+
+fn in_brackets(code: &str) -> String {
+    if code.is_empty() { String::new() } else { format!(" ({code})") }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use event::Timestamp;
+
+    use sink::Encoding;
+    use sink::http::EgressPolicy;
+
+    use super::*;
+    use crate::{BucketConfig, Destination, Limits, Prefix, WorkloadIdentity};
+
+    const CANARY: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+
+    fn open(provider: Provider, credentials: Credentials) -> Result<Bucket, String> {
+        let destination = Destination {
+            provider,
+            bucket: "bucket".to_owned(),
+            prefix: Prefix::default(),
+            skip_tls_verify: false,
+            ca_pem: None,
+            credentials,
+            retention: None,
+            limits: Limits::default(),
+        };
+        let config = BucketConfig {
+            cluster: "prod".to_owned(),
+            encoding: Encoding::V1,
+            egress: EgressPolicy::default(),
+            workload_identity: WorkloadIdentity::default(),
+            clock: Arc::new(Timestamp::default),
+        };
+        Bucket::open(&destination, config).map_err(|error| error.to_string())
+    }
+
+    /// A status quoted a secret that was under the wrong key of the Secret.
+    #[test]
+    fn no_message_shows_a_value_of_a_secret() {
+        let refused = |status: StatusCode, code: &str| ResponseInfo {
+            status: Some(status),
+            code: code.to_owned(),
+            ..ResponseInfo::default()
+        };
+        let s3 = |id: &str| {
+            let provider =
+                Provider::S3 { endpoint: None, region: String::new(), path_style: false };
+            let credentials = Credentials::AwsAccessKey {
+                access_key_id: id.to_owned(),
+                secret_access_key: CANARY.to_owned().into(),
+                session_token: None,
+                role: None,
+            };
+            open(provider, credentials).unwrap()
+        };
+        for code in ["InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "Other"] {
+            for status in [StatusCode::FORBIDDEN, StatusCode::BAD_REQUEST] {
+                let text = s3(CANARY).diagnose(&refused(status, code), &WRITING);
+                assert!(!text.contains("wJalr"), "{text}");
+            }
+        }
+        let text = s3("AKIAEXAMPLE")
+            .diagnose(&refused(StatusCode::FORBIDDEN, "InvalidAccessKeyId"), &WRITING);
+        assert_eq!(text, "access key `AKIAEXAMPLE` does not exist: check the profile's Secret");
+        let key = || "a2V5".to_owned().into();
+        for account in [CANARY, &"0123456789abcdef".repeat(4), "127.0.0.1:22200/x?", ""] {
+            let credentials =
+                Credentials::AzureAccountKey { account: account.to_owned(), key: key() };
+            let error = open(Provider::Azure { endpoint: None }, credentials).unwrap_err();
+            assert!(account.is_empty() || !error.contains(account), "{error}");
+            assert!(error.contains("azure_storage_account_id"), "{error}");
+        }
+        let json = format!("{{\"private_key\": \"{CANARY}\", \"client_email\": 7}}");
+        let google = Credentials::GcpServiceAccount { json: json.into() };
+        let error = open(Provider::Gcs { endpoint: None }, google).unwrap_err();
+        assert!(!error.contains("wJalr"), "{error}");
+    }
+
+    fn refused(status: u16, code: &str) -> ResponseInfo {
+        let status = StatusCode::from_u16(status).ok();
+        ResponseInfo { status, code: code.to_owned(), ..ResponseInfo::default() }
+    }
+
+    fn places() -> [Bucket; 4] {
+        let s3 = |endpoint: Option<&str>| Provider::S3 {
+            endpoint: endpoint.map(str::to_owned),
+            region: "eu-west-1".to_owned(),
+            path_style: true,
+        };
+        let keys = Credentials::AwsAccessKey {
+            access_key_id: "AKIAEXAMPLE".to_owned(),
+            secret_access_key: CANARY.to_owned().into(),
+            session_token: None,
+            role: None,
+        };
+        let azure = Credentials::AzureAccountKey {
+            account: "shop".to_owned(),
+            key: "a2V5".to_owned().into(),
+        };
+        [
+            open(s3(None), keys).unwrap(),
+            open(s3(None), Credentials::AwsDefaultChain { role: None }).unwrap(),
+            open(Provider::Gcs { endpoint: None }, Credentials::GcpMetadataServer).unwrap(),
+            open(Provider::Azure { endpoint: None }, azure).unwrap(),
+        ]
+    }
+
+    /// A wrong clock was reported as a missing permission.
+    #[test]
+    fn each_code_of_a_store_has_its_own_message() {
+        let [s3, role, gcs, azure] = places();
+        for (place, status, code, expected) in [
+            (
+                &s3,
+                403,
+                "RequestTimeTooSkewed",
+                "differ by more than 15 minutes (RequestTimeTooSkewed)",
+            ),
+            (&s3, 403, "InvalidAccessKeyId", "access key `AKIAEXAMPLE` does not exist"),
+            (&s3, 403, "SignatureDoesNotMatch", "the secret key does not belong to access key"),
+            (&s3, 400, "ExpiredToken", "has expired: renew the profile's Secret"),
+            (
+                &role,
+                400,
+                "ExpiredToken",
+                "has expired: renew the identity that this server runs with",
+            ),
+            (&s3, 403, "AccessDenied", "access denied (AccessDenied); allow s3:PutObject below"),
+            (&s3, 403, "", "access denied; allow s3:PutObject below"),
+            (&s3, 403, "AccountProblem", "suspended, closed or unpaid"),
+            (&s3, 403, "NotSignedUp", "has not signed up"),
+            (&s3, 403, "AllAccessDisabled", "has disabled all access"),
+            (&s3, 403, "QuotaExceeded", "is full (QuotaExceeded)"),
+            (&s3, 403, "SecondLevelDomainForbidden", "virtual-hosted style"),
+            (&s3, 400, "InvalidBucketName", "is not the name of a bucket"),
+            (&s3, 400, "KMS.DisabledException", "kms:GenerateDataKey"),
+            (&s3, 400, "KMS.NotFoundException", "(KMS.NotFoundException): enable it"),
+            (&s3, 400, "AuthorizationHeaderMalformed", "is not in region `eu-west-1`"),
+            (&s3, 301, "", "is not in region `eu-west-1` but in another region"),
+            (&s3, 404, "NoSuchBucket", "bucket `bucket` does not exist in region `eu-west-1`"),
+            (&s3, 404, "", "bucket `bucket` in region `eu-west-1` does not exist"),
+            (&s3, 400, "InvalidArgument", "does not take an upload as it is (InvalidArgument)"),
+            (&s3, 501, "NotImplemented", "with Content-MD5 and without a checksum"),
+            (&s3, 418, "Weird", "the store answered 418 Weird"),
+            (&gcs, 400, "userProjectMissing", "lets requesters pay"),
+            (&gcs, 403, "UserProjectAccountProblem", "no billing account that works"),
+            (&gcs, 403, "accountDisabled", "no billing account that works"),
+            (&gcs, 403, "vpcServiceControls", "a policy of the organization"),
+            (&gcs, 403, "AccessDenied", "allow storage.objects.create below"),
+            (&gcs, 401, "", "the service account's key is not accepted"),
+            (&gcs, 404, "NoSuchBucket", "bucket `bucket` does not exist"),
+            (
+                &azure,
+                403,
+                "AuthenticationFailed",
+                "or this server's clock is more than 15 minutes wrong",
+            ),
+            (&azure, 403, "AuthorizationFailure", "does not let this network in"),
+            (&azure, 403, "AuthorizationPermissionMismatch", "assign the role Storage Blob Data"),
+            (&azure, 403, "KeyBasedAuthenticationNotPermitted", "does not permit keys"),
+            (&azure, 409, "PublicAccessNotPermitted", "permits no access without credentials"),
+            (&azure, 403, "AccountIsDisabled", "is disabled or not ready"),
+            (&azure, 403, "KeyVaultEncryptionKeyNotFound", "cannot be used (KeyVault"),
+            (
+                &azure,
+                404,
+                "ContainerNotFound",
+                "container `bucket` does not exist in storage account `shop`",
+            ),
+            (&azure, 404, "ResourceNotFound", "storage account `shop` does not exist"),
+            (&azure, 403, "Weird", "access denied (Weird); allow Storage Blob Data Contributor"),
+        ] {
+            let text = place.diagnose(&refused(status, code), &WRITING);
+            assert!(text.contains(expected) && !text.contains("  "), "{code}: {text}");
+        }
+    }
+
+    #[test]
+    fn every_placeholder_of_a_message_is_replaced() {
+        let tables = [aws::ADVICE, aws::ADVICE, gcp::ADVICE, azure::ADVICE];
+        for (place, table) in places().iter().zip(tables) {
+            for advice in table {
+                let text = place.fill(advice.message, &refused(403, "Code"));
+                assert!(!text.contains(['{', '}']), "{text}");
+            }
+        }
+    }
+}

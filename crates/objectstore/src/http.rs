@@ -1,0 +1,7 @@
+//! The HTTP client that `object_store` sends requests with, and what it learns from a response.
+
+mod client;
+mod response;
+
+pub(crate) use client::{Transport, UploadChecksum};
+pub(crate) use response::{NO_RESPONSE, Refused, ResponseInfo, ResponseSlot, extensions, info_of};

@@ -1,0 +1,48 @@
+//! Object stores: events as compressed objects in S3, Google Cloud Storage, Azure Blob Storage or a
+//! folder.
+//!
+//! An [`ObjectBuilder`] takes events one by one and becomes an [`Object`]: lines, compressed as they
+//! are added, under a key that is a function of its content. [`Bucket::put`] uploads it only if the
+//! key is free, so that an upload can be repeated after a lost response or a crash.
+//!
+//! The server connects only where [`sink::http::EgressPolicy`] permits, and follows no redirect. An
+//! error repeats the status and the code of a store's response, never its text.
+//!
+//! Which records an object holds, and when an upload is repeated, is decided by the crate `delivery`.
+//!
+//! To add a provider, add a folder beside `aws`, a variant of [`Provider`], and one of
+//! [`Credentials`] if it has its own; the compiler names the places that match them.
+
+mod advice;
+mod aws;
+mod azure;
+mod bucket;
+mod check;
+mod config;
+mod destination;
+mod diagnose;
+mod endpoint;
+mod gcp;
+mod http;
+mod key;
+mod local;
+mod object;
+mod put;
+mod read;
+mod signing;
+mod upload_mode;
+
+pub use bucket::Bucket;
+pub use check::{CheckError, Checked};
+pub use config::{
+    BucketConfig, Clock, ContainerCredentials, OpenError, WebIdentity, WorkloadIdentity,
+};
+pub use destination::{
+    Credentials, Destination, LINE_BYTES, Limits, Provider, Retention, RetentionMode, Role,
+    SEAL_AGE, SEAL_BYTES,
+};
+pub use key::{ObjectRange, PREFIX_BYTES_MAX, PREFIX_DEFAULT, Prefix, PrefixError, Stream};
+pub use object::{CHUNK_BYTES, Object, ObjectBuilder};
+pub use put::Put;
+pub use read::{KEYS_MAX, Listed, ReadError};
+pub use upload_mode::Checksum;

@@ -1,0 +1,400 @@
+//! Limits the length of lines to what their consumers accept.
+//!
+//! The Datadog Forwarder drops a log that exceeds its limit *in the form in which it is sent*: the line
+//! is encoded again as ASCII JSON and escaped once more in an envelope. [`datadog_bytes`] is that size.
+//! A longer line is truncated in steps, each only if the one before was not enough: the response body,
+//! the request body, long fields, and all that a client can make long. Annotations name what was
+//! truncated, and the length and SHA-256 of the full line. The journal keeps the full event.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use event::record::{SignalRecord, signal_of, write_signal};
+use event::signal::{Actor, SignalSpec};
+use event::{Event, UserInfo, View};
+
+use crate::Encoding;
+use crate::hex;
+
+/// Bytes that the Forwarder adds around a line, approximately.
+const ENVELOPE_BYTES: usize = 1024;
+/// The maximum growth of a byte by the Forwarder's encoding, in halves of a byte.
+const GROWTH_HALVES_MAX: usize = 7;
+/// What remains of long fields in the first step that cuts them.
+const CUT: Cut = Cut { chars: 1024, entries: 64 };
+/// What remains if that is not enough.
+const CUT_HARD: Cut = Cut { chars: 128, entries: 8 };
+/// What fits in every line, whatever has to be escaped.
+const CUT_LEAST: Cut = Cut { chars: 32, entries: 4 };
+
+/// The annotation that names what was truncated.
+pub(super) const TRUNCATED: &str = "keepwatch.io/truncated";
+/// The annotation with the length of the full line in bytes.
+pub(super) const FULL_BYTES: &str = "keepwatch.io/full-bytes";
+/// The annotation with the SHA-256 of the full line.
+pub(super) const FULL_SHA256: &str = "keepwatch.io/full-sha256";
+
+/// Writes events and signals as lines of a bounded length.
+#[derive(Clone, Debug)]
+pub struct LineLimiter {
+    encoding: Encoding,
+    line_bytes: usize,
+    measure: Measure,
+}
+
+/// How the length of a line is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Measure {
+    /// As the Datadog Forwarder counts it.
+    Forwarder,
+    /// Its bytes, with the newline.
+    Bytes,
+}
+
+/// What remains of a field: characters of a text, entries of a list.
+#[derive(Clone, Copy)]
+struct Cut {
+    chars: usize,
+    entries: usize,
+}
+
+/// The name of a step, and the function that truncates an event.
+type Step = (&'static str, fn(&mut Event));
+
+/// The name of a step, and the function that truncates a signal.
+type SignalStep = (&'static str, fn(&mut SignalSpec));
+
+const SIGNAL_STEPS: [SignalStep; 3] = [
+    ("evidence.events", |spec| spec.evidence.events.clear()),
+    ("targets,message", |spec| {
+        spec.targets.items.clear();
+        spec.message.clear();
+        spec.remaining.clear();
+    }),
+    ("fields", |spec| {
+        let Actor { username, .. } = std::mem::take(&mut spec.actor);
+        spec.actor = Actor { username: short(username, CUT_HARD), ..Actor::default() };
+        for group in &mut spec.group_by {
+            text(&mut group.value, CUT_HARD);
+        }
+        spec.group_by.truncate(CUT_HARD.entries);
+        spec.evidence.audit_ids.truncate(CUT_HARD.entries);
+        spec.counts.clear();
+        spec.references.clear();
+        spec.blind_spots.clear();
+        text(&mut spec.title, CUT_HARD);
+        text(&mut spec.rule.title, CUT_HARD);
+    }),
+];
+
+impl LineLimiter {
+    /// Lines in `encoding` of at most `line_bytes`, as the Datadog Forwarder counts them.
+    pub fn for_datadog(encoding: Encoding, line_bytes: usize) -> Self {
+        Self { encoding, line_bytes, measure: Measure::Forwarder }
+    }
+
+    /// Lines in `encoding` of at most `line_bytes`, the newline included: for log shippers that read
+    /// standard output and files, and cut or drop longer lines.
+    pub fn by_bytes(encoding: Encoding, line_bytes: usize) -> Self {
+        Self { encoding, line_bytes, measure: Measure::Bytes }
+    }
+
+    /// Appends one event without the newline.
+    pub fn write(&self, event: &View<'_>, lines: &mut Vec<u8>) {
+        let start = lines.len();
+        self.encoding.write(event, lines);
+        if !self.is_too_long(&lines[start..]) {
+            return;
+        }
+        let full = lines.split_off(start);
+        let mut short = Event::from(event);
+        let mut truncated = Vec::new();
+        let steps: [Step; 5] = [
+            ("responseObject", |event| cut_body(&mut event.response_object)),
+            ("requestObject", |event| cut_body(&mut event.request_object)),
+            ("longFields", |event| cut(event, CUT)),
+            ("fields", |event| {
+                event.annotations.clear();
+                event.user.extra.clear();
+                event.impersonated_user.iter_mut().for_each(|user| user.extra.clear());
+                event.authentication_metadata = None;
+                cut(event, CUT_HARD);
+            }),
+            ("shortFields", |event| cut(event, CUT_LEAST)),
+        ];
+        for (name, step) in steps {
+            step(&mut short);
+            truncated.push(name);
+            mark(&mut short, &truncated, &full);
+            lines.truncate(start);
+            self.encoding.write(&event.numbering(View::from(&short)), lines);
+            if !self.is_too_long(&lines[start..]) {
+                return;
+            }
+        }
+    }
+
+    /// Appends a change of a signal without the newline. The full signal is available from the API.
+    pub fn write_signal(&self, signal: &SignalRecord, lines: &mut Vec<u8>) {
+        let start = lines.len();
+        self.encoding.write_signal(signal, "", lines);
+        if !self.is_too_long(&lines[start..]) {
+            return;
+        }
+        let Ok(mut short) = signal.signal() else { return };
+        let mut truncated = Vec::new();
+        for (name, step) in SIGNAL_STEPS {
+            step(&mut short.spec);
+            truncated.push(name);
+            let record = write_signal(signal.change, signal.time, &short);
+            // It has just been written.
+            let Some(Ok(record)) = signal_of(&record) else { return };
+            let record = SignalRecord { seq: signal.seq, ..record };
+            lines.truncate(start);
+            self.encoding.write_signal(&record, &truncated.join(","), lines);
+            if !self.is_too_long(&lines[start..]) {
+                return;
+            }
+        }
+    }
+
+    fn is_too_long(&self, line: &[u8]) -> bool {
+        if self.measure == Measure::Bytes {
+            return line.len() >= self.line_bytes;
+        }
+        // Most lines are far below the limit, so they need not be counted.
+        line.len() * GROWTH_HALVES_MAX / 2 + ENVELOPE_BYTES > self.line_bytes
+            && datadog_bytes(line) > self.line_bytes
+    }
+}
+
+/// An upper bound of the length in bytes of a line that the Datadog Forwarder sends.
+pub(super) fn datadog_bytes(line: &[u8]) -> usize {
+    let mut count = ENVELOPE_BYTES;
+    let mut is_text = false;
+    let mut bytes = line.iter().copied();
+    while let Some(byte) = bytes.next() {
+        count += match byte {
+            b'"' => {
+                is_text = !is_text;
+                2
+            }
+            b'\\' => match bytes.next() {
+                // `\"` and `\\` are escaped once more, each of their characters.
+                Some(b'"' | b'\\') => 4,
+                _ => 3,
+            },
+            // Python writes a space behind them.
+            b',' | b':' if !is_text => 2,
+            0x00..0x80 => 1,
+            // The first byte of a character counts for all: `\\u00e9`, or two of them.
+            0xf0.. => 14,
+            0xc0..0xf0 => 7,
+            0x80..0xc0 => 0,
+        };
+    }
+    count
+}
+
+/// Replaces a body by its length and digest.
+fn cut_body(body: &mut Option<event::Json>) {
+    if let Some(body) = body {
+        *body = event::limit::cut_body(body.as_bytes());
+    }
+}
+
+fn mark(event: &mut Event, truncated: &[&str], full: &[u8]) {
+    let hash = hex(digest(&SHA256, full).as_ref());
+    event.annotations.insert(TRUNCATED.to_owned(), truncated.join(","));
+    event.annotations.insert(FULL_BYTES.to_owned(), full.len().to_string());
+    event.annotations.insert(FULL_SHA256.to_owned(), hash);
+}
+
+fn cut(event: &mut Event, to: Cut) {
+    let texts =
+        [&mut event.audit_id, &mut event.request_uri, &mut event.verb, &mut event.user_agent];
+    for one in texts {
+        text(one, to);
+    }
+    cut_user(&mut event.user, to);
+    if let Some(user) = &mut event.impersonated_user {
+        cut_user(user, to);
+    }
+    texts_of(&mut event.source_ips, to);
+    if let Some(about) = &mut event.object_ref {
+        for one in about.texts_mut() {
+            text(one, to);
+        }
+    }
+    if let Some(status) = &mut event.response_status {
+        status.details = None;
+        for one in [&mut status.status, &mut status.message, &mut status.reason] {
+            text(one, to);
+        }
+    }
+    let annotations = std::mem::take(&mut event.annotations);
+    event.annotations = annotations
+        .into_iter()
+        .take(to.entries)
+        .map(|(key, value)| (short(key, to), short(value, to)))
+        .collect();
+}
+
+fn cut_user(user: &mut UserInfo, to: Cut) {
+    text(&mut user.username, to);
+    text(&mut user.uid, to);
+    texts_of(&mut user.groups, to);
+    let extra = std::mem::take(&mut user.extra);
+    let extra = extra.into_iter().take(to.entries).map(|(key, mut values)| {
+        texts_of(&mut values, Cut { entries: 4, ..to });
+        (short(key, to), values)
+    });
+    user.extra = extra.collect();
+}
+
+fn texts_of(list: &mut Vec<String>, to: Cut) {
+    list.truncate(to.entries);
+    for one in list {
+        text(one, to);
+    }
+}
+
+fn short(mut from: String, to: Cut) -> String {
+    text(&mut from, to);
+    from
+}
+
+fn text(text: &mut String, to: Cut) {
+    if let Some((end, _)) = text.char_indices().nth(to.chars) {
+        text.truncate(end);
+        text.push('…');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use bytes::Bytes;
+    use event::signal::{ChangeKind, Signal, SignalState, Target};
+    use event::{Json, Level, Stage, Timestamp};
+
+    use super::*;
+
+    fn event(request: &str, response: &str, uri: &str) -> Event {
+        let body = |text: &str| Json::parse(Bytes::from(format!("{text:?}"))).ok();
+        Event {
+            level: Level::RequestResponse,
+            audit_id: "id-1".to_owned(),
+            stage: Stage::ResponseComplete,
+            request_uri: uri.to_owned(),
+            verb: "get".to_owned(),
+            user: UserInfo::default(),
+            impersonated_user: None,
+            authentication_metadata: None,
+            source_ips: Vec::new(),
+            user_agent: String::new(),
+            object_ref: None,
+            response_status: None,
+            request_object: body(request),
+            response_object: body(response),
+            request_received_timestamp: Timestamp::default(),
+            stage_timestamp: Timestamp::default(),
+            annotations: BTreeMap::new(),
+        }
+    }
+
+    /// Checks which steps truncate an event.
+    fn check(event: &Event, truncated: Option<&str>) {
+        let mut line = Vec::new();
+        LineLimiter::for_datadog(Encoding::V1, 20_000).write(&View::from(event), &mut line);
+        assert!(datadog_bytes(&line) <= 20_000, "{}", datadog_bytes(&line));
+        let line: serde_json::Value = serde_json::from_slice(&line).unwrap();
+        let note = |name: &str| line["annotations"].get(name).and_then(|found| found.as_str());
+        assert_eq!(note(TRUNCATED), truncated);
+        assert_eq!(line["auditID"], "id-1");
+        if truncated.is_some() {
+            let mut full = Vec::new();
+            Encoding::V1.write(&View::from(event), &mut full);
+            assert_eq!(note(FULL_BYTES).unwrap(), full.len().to_string());
+            let hash = hex(digest(&SHA256, &full).as_ref());
+            assert_eq!(note(FULL_SHA256).unwrap(), hash);
+        }
+    }
+
+    #[test]
+    fn a_line_is_shed_step_by_step_and_no_further_than_needed() {
+        let long = "x".repeat(30_000);
+        check(&event("a", "b", "/"), None);
+        check(&event("a", &long, "/"), Some("responseObject"));
+        check(&event(&long, &long, "/"), Some("responseObject,requestObject"));
+        check(&event(&long, "b", &long), Some("responseObject,requestObject,longFields"));
+        let mut wide = event("a", "b", "/");
+        let values = (0..500)
+            .map(|number| (format!("key-{number}-{}", "k".repeat(200)), vec!["v".repeat(500)]));
+        wide.user.extra = values.collect();
+        check(&wide, Some("responseObject,requestObject,longFields,fields"));
+    }
+
+    #[test]
+    fn a_signal_that_is_too_long_loses_its_evidence_first() {
+        let line = |events: usize, items: usize, name: usize| {
+            let mut spec = SignalSpec { title: "t".to_owned(), ..SignalSpec::default() };
+            spec.actor.username = "u".repeat(name);
+            let event = serde_json::value::RawValue::from_string(format!("{:?}", "e".repeat(1000)));
+            spec.evidence.events = vec![event.unwrap(); events];
+            let target = Target { name: "n".repeat(200), ..Target::default() };
+            spec.targets.items = vec![target; items];
+            let signal = Signal { id: "id-1".to_owned(), spec, state: SignalState::Open };
+            let record = write_signal(ChangeKind::Opened, Timestamp::default(), &signal);
+            let record = signal_of(&record).unwrap().unwrap();
+            let mut line = Vec::new();
+            LineLimiter::for_datadog(Encoding::V1, 20_000).write_signal(&record, &mut line);
+            assert!(datadog_bytes(&line) <= 20_000, "{}", datadog_bytes(&line));
+            let line: serde_json::Value = serde_json::from_slice(&line).unwrap();
+            assert_eq!(line["signal"]["metadata"]["name"], "id-1");
+            line["truncated"].as_str().unwrap_or_default().to_owned()
+        };
+        assert_eq!(line(2, 2, 5), "");
+        assert_eq!(line(100, 2, 5), "evidence.events");
+        assert_eq!(line(100, 200, 5), "evidence.events,targets,message");
+        assert_eq!(line(100, 200, 30_000), "evidence.events,targets,message,fields");
+    }
+
+    #[test]
+    fn a_line_on_standard_output_has_a_bound_with_who_what_and_when_in_front() {
+        let long = "x".repeat(3_000_000);
+        for (request, response, uri) in
+            [(&*long, "b", "/"), ("a", &*long, "/"), (&*long, &*long, &*long)]
+        {
+            let mut event = event(request, response, uri);
+            event.user.username = "alice".to_owned();
+            for encoding in [Encoding::V1, Encoding::Kasten(event::kasten::Labels::default())] {
+                let mut line = Vec::new();
+                let shaper = LineLimiter::by_bytes(encoding, 32_000);
+                shaper.write(&View::from(&event).numbered(77), &mut line);
+                assert!(line.len() < 32_000, "{}", line.len());
+                let text = String::from_utf8(line).unwrap();
+                let parsed: serde_json::Value = serde_json::from_str(&text).unwrap();
+                let notes = parsed.get("annotations").or(parsed.get("Annotations")).unwrap();
+                assert_eq!(notes["keepwatch.io/journal-seq"], "77");
+                assert!(text.find("alice").unwrap() < 12_000);
+                assert!(text.contains(r#""keepwatch.io/cut":{"bytes":3000002,"sha256":""#));
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_counts_for_what_python_makes_of_it() {
+        // Each pair: a line, and the length of `json.dumps(json.dumps(json.loads(line)))` less quotes.
+        for (line, expected) in [
+            (r#"{"a":"b","c":1}"#, 24),
+            ("{\"a\":\"\u{e9}\"}", 20),
+            ("{\"a\":\"\u{1f600}\"}", 27),
+            (r#"{"a":"\\"}"#, 17),
+            (r#"{"a":"\""}"#, 17),
+            (r#"{"a":"\n"}"#, 16),
+        ] {
+            let found = datadog_bytes(line.as_bytes()) - ENVELOPE_BYTES;
+            assert!(found == expected, "{line}: {found}, {expected}");
+        }
+    }
+}

@@ -8,6 +8,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "prints a table, and how far it is")]
 
+mod bare;
 pub(crate) mod constant_rate;
 mod delivery;
 mod index;
@@ -17,6 +18,7 @@ mod signals;
 mod traffic;
 mod weight;
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,11 +26,14 @@ use anyhow::Context;
 use bytes::Bytes;
 
 use crate::fixtures::control_plane::ControlPlane;
+use crate::fixtures::extension::Extension;
 use crate::fixtures::keepwatch::{Keepwatch, More};
 use crate::fixtures::load_client::{Endpoint, Protocol};
 use crate::fixtures::proc_status;
+use crate::fixtures::process::{Process, free_port};
 use crate::fixtures::sample_apiserver::SampleApiserver;
 
+pub use bare::bare_server;
 pub use delivery::{compress, delivery};
 pub use index::index;
 use report::{Case, Figures, Row};
@@ -51,6 +56,9 @@ rules:\n- level: RequestResponse\n";
 /// costs.
 const TURNS: usize = 6;
 
+/// Turns of a comparison with the bare server.
+const BARE_TURNS: usize = 3;
+
 /// What the API server is measured beside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Beside {
@@ -58,6 +66,8 @@ pub enum Beside {
     Peer,
     /// Itself without the detector.
     NoDetection,
+    /// The least that a durable server costs.
+    Bare,
     /// Nothing: for profiling.
     Nothing,
 }
@@ -72,6 +82,9 @@ pub fn apiserver(seconds: u32, beside: Beside) -> anyhow::Result<()> {
     if beside == Beside::NoDetection {
         return detection(&runtime, &plane, duration);
     }
+    if beside == Beside::Bare {
+        return bare(&runtime, &plane, duration);
+    }
     if beside == Beside::Peer {
         let peer = SampleApiserver::start(&plane, POLICY)?;
         let theirs = of_the_peer(&plane, &peer)?;
@@ -84,6 +97,55 @@ pub fn apiserver(seconds: u32, beside: Beside) -> anyhow::Result<()> {
         print!("{}", report::markdown(&rows, machine::fsync(folder.path())?));
     }
     Ok(())
+}
+
+/// Beside the bare server, in turns.
+fn bare(
+    runtime: &tokio::runtime::Runtime,
+    plane: &ControlPlane,
+    duration: Duration,
+) -> anyhow::Result<()> {
+    let (mut floor, mut ours) = (Vec::new(), Vec::new());
+    for _ in 0..BARE_TURNS {
+        let folder = tempfile::tempdir_in(plane.folder())?;
+        let (process, subject) = start_bare(plane, folder.path())?;
+        runtime.block_on(measure("bare", &subject, duration, &mut floor))?;
+        drop(process);
+        let server = Keepwatch::start(plane, POLICY)?;
+        runtime.block_on(measure("keepwatch", &of_ours(plane, &server)?, duration, &mut ours))?;
+        let data = server.data();
+        drop(server);
+        std::fs::remove_dir_all(data)?;
+    }
+    print!("{}", report::multiples(&floor, &ours));
+    Ok(())
+}
+
+/// The bare server, by a process of its own so that its CPU can be told from the client's.
+fn start_bare(
+    plane: &ControlPlane,
+    folder: &std::path::Path,
+) -> anyhow::Result<(Process, Subject)> {
+    let extension = Extension::new("bare", "api", &[]);
+    extension.serving_identity().write(folder, "serving");
+    std::fs::copy(plane.folder().join("front-proxy-ca.crt"), folder.join("client-ca.crt"))?;
+    let port = free_port()?;
+    let arguments =
+        [format!("--folder={}", folder.display()), format!("--port={port}")].map(String::from);
+    let arguments = [vec!["bare-server".to_owned()], arguments.to_vec()].concat();
+    let mut process = Process::start("bare", &std::env::current_exe()?, &arguments, folder)?;
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    process.wait_listening(address)?;
+    let subject = Subject {
+        endpoint: front_proxy(plane, &extension, address)?,
+        collection: "/apis/actions.kio.kasten.io/v1alpha1/namespaces",
+        resource: "backupactions",
+        api_version: "actions.kio.kasten.io/v1alpha1",
+        kind: "BackupAction",
+        spec: of_ours_spec,
+        pids: vec![process.id()],
+    };
+    Ok((process, subject))
 }
 
 /// With and without the detector, in turns, each from an empty store.
@@ -125,9 +187,13 @@ fn of_ours(plane: &ControlPlane, server: &Keepwatch) -> anyhow::Result<Subject> 
         resource: "backupactions",
         api_version: "actions.kio.kasten.io/v1alpha1",
         kind: "BackupAction",
-        spec: |namespace| serde_json::json!({"subject": {"name": namespace, "namespace": namespace}}),
+        spec: of_ours_spec,
         pids: vec![server.process.id()],
     })
+}
+
+fn of_ours_spec(namespace: &str) -> serde_json::Value {
+    serde_json::json!({"subject": {"name": namespace, "namespace": namespace}})
 }
 
 fn of_the_peer(plane: &ControlPlane, peer: &SampleApiserver) -> anyhow::Result<Subject> {
@@ -176,8 +242,8 @@ impl Subject {
 
 pub(crate) fn front_proxy(
     plane: &ControlPlane,
-    extension: &crate::fixtures::extension::Extension,
-    address: std::net::SocketAddr,
+    extension: &Extension,
+    address: SocketAddr,
 ) -> anyhow::Result<Endpoint> {
     let identity = plane.front_proxy();
     Endpoint::new(

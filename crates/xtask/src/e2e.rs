@@ -30,6 +30,9 @@ pub(crate) enum Bench {
         /// Beside itself without the detector, instead of the peer.
         #[arg(long, conflicts_with = "alone")]
         detection: bool,
+        /// Beside the least that a durable server costs, instead of the peer.
+        #[arg(long, conflicts_with_all = ["alone", "detection"])]
+        bare: bool,
     },
     /// Journal to compressed objects, beside the bare compressor over the same lines.
     Delivery {
@@ -114,11 +117,12 @@ pub(crate) fn rotate(rounds: u32) -> anyhow::Result<()> {
 pub(crate) fn bench(what: &Bench) -> anyhow::Result<()> {
     match what {
         Bench::Detect => cargo(&["run", "--release", "--locked", "--manifest-path", DIFFERENTIAL]),
-        Bench::Apiserver { seconds, alone, detection } => {
+        Bench::Apiserver { seconds, alone, detection, bare } => {
             let seconds = seconds.to_string();
             let mut args = vec!["bench-apiserver", "--seconds", &seconds];
             args.extend(alone.then_some("--alone"));
             args.extend(detection.then_some("--detection"));
+            args.extend(bare.then_some("--bare"));
             run(&server()?, &args)
         }
         Bench::Delivery { events } => {

@@ -73,22 +73,11 @@ impl fmt::Display for Figures {
 pub(super) fn costs(before: &[Row], after: &[Row]) -> String {
     let mut page = String::from("| case | CPU µs/request | with it | more | in single turns |\n");
     page.push_str("|---|---:|---:|---:|---|\n");
-    let mut known: Vec<Case> = Vec::new();
-    for (_, case, _) in before {
-        if known.contains(case) {
-            continue;
-        }
-        known.push(*case);
-        let of_case = |rows: &[Row]| -> Vec<f64> {
-            rows.iter().filter(|(_, it, _)| it == case).map(|(.., it)| it.cpu_us).collect()
-        };
-        let (one, other) = (of_case(before), of_case(after));
+    for (case, one, other) in by_case(before, after) {
         let more = |one: f64, other: f64| (other / one - 1.0) * 100.0;
         let mut turns: Vec<f64> = one.iter().zip(&other).map(|(a, b)| more(*a, *b)).collect();
         turns.sort_by(f64::total_cmp);
         let turns: Vec<String> = turns.iter().map(|turn| format!("{turn:.0}")).collect();
-        #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-        let mean = |list: &[f64]| list.iter().sum::<f64>() / list.len().max(1) as f64;
         let (one, other) = (mean(&one), mean(&other));
         // Writing to a string cannot fail.
         writeln!(
@@ -100,6 +89,42 @@ pub(super) fn costs(before: &[Row], after: &[Row]) -> String {
         .ok();
     }
     page
+}
+
+/// How many times the CPU of the first list's server that of the second takes, case by case: means over
+/// all turns, and single ones.
+pub(super) fn multiples(floor: &[Row], ours: &[Row]) -> String {
+    let mut page =
+        String::from("| case | bare, CPU µs/request | keepwatch | multiple | in single turns |\n");
+    page.push_str("|---|---:|---:|---:|---|\n");
+    for (case, floor, ours) in by_case(floor, ours) {
+        let turns: Vec<String> =
+            floor.iter().zip(&ours).map(|(a, b)| format!("{:.2}", b / a)).collect();
+        let (floor, ours) = (mean(&floor), mean(&ours));
+        let (multiple, turns) = (ours / floor, turns.join(", "));
+        // Writing to a string cannot fail.
+        writeln!(page, "| {case} | {floor:.1} | {ours:.1} | {multiple:.2} | {turns} |").ok();
+    }
+    page
+}
+
+/// The CPU of each turn of each case, of both lists.
+fn by_case(one: &[Row], other: &[Row]) -> Vec<(Case, Vec<f64>, Vec<f64>)> {
+    let mut known: Vec<Case> = Vec::new();
+    for (_, case, _) in one {
+        if !known.contains(case) {
+            known.push(*case);
+        }
+    }
+    let of_case = |rows: &[Row], case: Case| -> Vec<f64> {
+        rows.iter().filter(|(_, of, _)| *of == case).map(|(.., it)| it.cpu_us).collect()
+    };
+    known.into_iter().map(|case| (case, of_case(one, case), of_case(other, case))).collect()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+fn mean(list: &[f64]) -> f64 {
+    list.iter().sum::<f64>() / list.len().max(1) as f64
 }
 
 /// A table of both servers with ratios (theirs / ours; above 1 we are better).

@@ -36,6 +36,19 @@ enum What {
         /// Beside itself without the detector, instead of the peer.
         #[arg(long, conflicts_with = "alone")]
         detection: bool,
+        /// Beside the least that a durable server costs, instead of the peer.
+        #[arg(long, conflicts_with_all = ["alone", "detection"])]
+        bare: bool,
+    },
+    /// What `bench-apiserver --bare` runs beside the server.
+    #[command(hide = true)]
+    BareServer {
+        /// Certificates and database.
+        #[arg(long)]
+        folder: PathBuf,
+        /// On loopback.
+        #[arg(long)]
+        port: u16,
     },
     /// Delivery to objects beside the bare compressor.
     BenchDelivery {
@@ -128,14 +141,16 @@ fn main() -> anyhow::Result<()> {
         What::Haul { folder, endpoint, finish } => {
             runtime()?.block_on(kill::uploads::haul(&folder, &endpoint, finish))
         }
-        What::BenchApiserver { seconds, alone, detection } => {
-            let beside = match (alone, detection) {
-                (true, _) => bench::Beside::Nothing,
-                (false, true) => bench::Beside::NoDetection,
-                (false, false) => bench::Beside::Peer,
+        What::BenchApiserver { seconds, alone, detection, bare } => {
+            let beside = match (alone, detection, bare) {
+                (true, ..) => bench::Beside::Nothing,
+                (_, true, _) => bench::Beside::NoDetection,
+                (.., true) => bench::Beside::Bare,
+                _ => bench::Beside::Peer,
             };
             bench::apiserver(seconds, beside)
         }
+        What::BareServer { folder, port } => bench::bare_server(&folder, port),
     }
 }
 

@@ -11,7 +11,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Request;
+use futures::future::Either;
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
@@ -27,6 +28,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use crate::authn::peer::{Peer, Protocol};
+use crate::body::ResponseBody;
 use crate::front::Front;
 use crate::limits;
 use crate::serve::{Steadfast, serve};
@@ -35,6 +37,7 @@ use activity::{Activity, Listening};
 use frames::{AllHeld, Frames};
 use gathering::Gathering;
 use lingering::Lingering;
+use request_head::Refusal;
 use rooms::{Room, Rooms};
 
 mod activity;
@@ -43,6 +46,7 @@ mod frames;
 mod gathering;
 mod lingering;
 mod long_uri;
+mod request_head;
 mod rooms;
 
 pub(crate) use activity::Busy;
@@ -155,9 +159,7 @@ impl Connections {
             service_fn(move |mut request: Request<Incoming>| {
                 request.extensions_mut().insert(slot.clone());
                 let busy = Busy::of(&activity);
-                let answer = serve(Arc::clone(&front), Arc::clone(&peer), request);
-                let (tracker, runtime) = (front.tracker.clone(), front.runtime.clone());
-                let answer = Steadfast::new(answer, tracker, runtime);
+                let answer = respond(&front, &peer, request);
                 async move {
                     let response = answer.await;
                     Ok::<_, std::convert::Infallible>(response.map(|body| body.keeping(busy)))
@@ -253,6 +255,20 @@ impl Connections {
             }
         }
     }
+}
+
+/// Serves a request, or refuses a head that Go's server would refuse.
+fn respond(
+    front: &Arc<Front>,
+    peer: &Arc<Peer>,
+    request: Request<Incoming>,
+) -> impl Future<Output = Response<ResponseBody>> + use<> {
+    if let Some(refusal) = Refusal::of(&request) {
+        front.metrics.head_refused();
+        return Either::Left(std::future::ready(refusal.answer(request.version())));
+    }
+    let answer = serve(Arc::clone(front), Arc::clone(peer), request);
+    Either::Right(Steadfast::new(answer, front.tracker.clone(), front.runtime.clone()))
 }
 
 fn http1_builder() -> http1::Builder {

@@ -13,6 +13,9 @@ use crate::limits::URI_BYTES_MAX;
 /// Bytes of a URI that are kept, so that it is still too long.
 const KEPT: usize = URI_BYTES_MAX + 1;
 
+/// What is between scheme and host.
+const SCHEME_END: &[u8] = b"://";
+
 /// Headers that say how the message goes on. It does not.
 const FRAMING: [&str; 6] =
     ["connection", "content-length", "expect", "te", "transfer-encoding", "upgrade"];
@@ -26,7 +29,7 @@ pub(super) fn shortened(head: &[u8]) -> Option<Bytes> {
     if !version.starts_with(b"HTTP/1.") {
         return None;
     }
-    let kept = uri.get(..KEPT)?;
+    let kept = uri.get(path_start(uri)?..)?.get(..KEPT)?;
     let mut short = [method, b" ", kept, b" ", version, b"\r\n"].concat();
     let mut has_ended = false;
     for line in lines {
@@ -43,6 +46,17 @@ pub(super) fn shortened(head: &[u8]) -> Option<Bytes> {
     }
     short.extend_from_slice(b"Connection: close\r\n\r\n");
     has_ended.then(|| Bytes::from(short))
+}
+
+/// Where the path begins: behind scheme and host, if there are any. What is kept must be too long
+/// without them, or else it would be served with its end cut off.
+fn path_start(uri: &[u8]) -> Option<usize> {
+    if uri.starts_with(b"/") {
+        return Some(0);
+    }
+    let host = uri.windows(SCHEME_END.len()).position(|bytes| bytes == SCHEME_END)?;
+    let host = host + SCHEME_END.len();
+    uri.get(host..)?.iter().position(|byte| *byte == b'/').map(|len| host + len)
 }
 
 #[cfg(test)]
@@ -67,6 +81,11 @@ mod tests {
             &format!("POST /{long} HTTP/1.0\nX: 1\nTRANSFER-encoding: chunked\nConnection: y\n\n"),
             Some(&format!("POST /{kept} HTTP/1.0\r\nX: 1\r\nConnection: close\r\n\r\n")),
         );
+        check(
+            &format!("GET https://host:443/{long} HTTP/1.1\r\nHost: a\r\n\r\n"),
+            Some(&format!("GET /{kept} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")),
+        );
+        check(&format!("GET https://{long}/ HTTP/1.1\r\nHost: a\r\n\r\n"), None);
         check("GET / HTTP/1.1\r\n\r\n", None);
         check(&format!("GET /{long} HTTP/1.1\r\nHost: a\r\n"), None);
         check(&format!("GET /{long}\r\n\r\n"), None);

@@ -19,6 +19,7 @@ use crate::harness::{House, Protocol, thing, tls};
 
 mod bodies;
 mod connections;
+mod heads;
 mod identities;
 mod paths;
 mod streams;
@@ -30,6 +31,8 @@ const THINGS: &str = "/apis/test.io/v1/namespaces/shop/things";
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Bytes of a name that a table writes out.
 const NAME_BYTES_MAX: usize = 128;
+/// What is expected of heads that are refused before they are requests.
+const REFUSED_HEADS: [&str; 5] = ["0 -", "400 -", "417 -", "431 -", "501 -"];
 /// Cases that are tried at a time.
 const LANES: usize = 16;
 
@@ -147,7 +150,7 @@ impl Target {
     /// Closes the server and compares; how many cases there were. What is refused without an event is
     /// counted by the server.
     async fn close(self) -> usize {
-        let is_counted = |case: &&Case| case.expected == "0 -" || case.expected == "400 -";
+        let is_counted = |case: &&Case| REFUSED_HEADS.contains(&case.expected.as_str());
         let malformed = self.done.iter().filter(is_counted).count();
         let mut alice = self.house.client("alice").await;
         let metrics = alice.call("GET", "/metrics").await.body;

@@ -32,10 +32,8 @@ const REQUESTS: &[(&str, &str)] = &[
     ("alice => 0 -", ":method=GET :scheme=https :authority=a :path={T}/allowed\\x0d\\x0aX:y"),
     ("alice => 0 -", ":method=GET :scheme=https :authority=a :path={T}/allowed\\xff"),
     ("alice => 0 -", ":method=GET :scheme=https :authority=a :path={T}/allowed\\x20HTTP/1.1"),
-    (
-        "alice => 200 get things shop/allowed",
-        ":method=GET :scheme=ftp :authority=a :path={T}/allowed",
-    ),
+    ("alice => 400 -", ":method=GET :scheme=ftp :authority=a :path={T}/allowed"),
+    ("alice => 400 -", ":method=GET :scheme=https :authority=a :path={T}/allowed%zz"),
     (
         "alice => 200 get things shop/allowed",
         ":method=GET :scheme=https :authority=a@b :path={T}/allowed",

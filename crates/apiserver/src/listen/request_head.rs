@@ -1,0 +1,173 @@
+//! Heads of requests that hyper takes and Go's `net/http` refuses. kube-apiserver never sees them, so
+//! nothing is done for them here either.
+//!
+//! Only what is left of a head that hyper has read is checked. A head that hyper refuses itself is not
+//! seen here. Neither leaves an event; both are counted as malformed requests. Deliberately not refused,
+//! although Go does: empty lines before a request, and a `Content-Length` that is no number behind
+//! `Transfer-Encoding: chunked`. hyper ignores both, and ends the connection after the latter.
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_TYPE, EXPECT, HOST, TRANSFER_ENCODING};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+
+use crate::body::ResponseBody;
+use crate::limits::URI_BYTES_MAX;
+
+/// Bytes of a `Host` header beside letters and digits: those of a host in a URI, and of its port.
+const HOST_PUNCTUATION: &[u8] = b"!$%&()*+,-.:;='[]_~";
+
+/// How Go answers a head that it refuses, word by word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    NoHost,
+    SeveralHosts,
+    MalformedHost,
+    /// Go knows `chunked` alone.
+    TransferEncoding,
+    Expectation,
+    /// A `%` that no two hexadecimal digits follow.
+    PathEscape,
+    /// Of HTTP/2; Go resets the stream.
+    Scheme,
+}
+
+impl Refusal {
+    /// What Go's server would say of this head before it calls a handler.
+    pub(super) fn of<B>(request: &Request<B>) -> Option<Self> {
+        let path = request.uri().path().as_bytes();
+        // A longer one may have been cut in the middle of an escape, and gets 414.
+        if path.len() <= URI_BYTES_MAX && has_malformed_escape(path) {
+            return Some(Self::PathEscape);
+        }
+        if request.version() > Version::HTTP_11 {
+            let scheme = request.uri().scheme_str();
+            let is_known = scheme.is_none_or(|scheme| matches!(scheme, "http" | "https"));
+            return (!is_known).then_some(Self::Scheme);
+        }
+        Self::of_hosts(request).or_else(|| {
+            let headers = request.headers();
+            let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+            let is_chunked =
+                |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"chunked");
+            if codings.next().is_some_and(|first| !is_chunked(first) || codings.next().is_some()) {
+                return Some(Self::TransferEncoding);
+            }
+            let expects = headers.get(EXPECT).map(HeaderValue::as_bytes).unwrap_or_default();
+            let is_other = !expects.is_empty() && !has_token(expects, b"100-continue");
+            is_other.then_some(Self::Expectation)
+        })
+    }
+
+    fn of_hosts<B>(request: &Request<B>) -> Option<Self> {
+        let mut hosts = request.headers().get_all(HOST).iter();
+        let Some(host) = hosts.next() else {
+            let needs_host =
+                request.version() == Version::HTTP_11 && request.method() != Method::CONNECT;
+            return needs_host.then_some(Self::NoHost);
+        };
+        if hosts.next().is_some() {
+            return Some(Self::SeveralHosts);
+        }
+        let is_valid = |byte: &u8| byte.is_ascii_alphanumeric() || HOST_PUNCTUATION.contains(byte);
+        (!host.as_bytes().iter().all(is_valid)).then_some(Self::MalformedHost)
+    }
+
+    /// The answer, with which an HTTP/1 connection ends.
+    pub(super) fn answer(self, version: Version) -> Response<ResponseBody> {
+        let (code, text) = match self {
+            Self::NoHost => (400, "400 Bad Request: missing required Host header"),
+            Self::MalformedHost => (400, "400 Bad Request: malformed Host header"),
+            Self::SeveralHosts | Self::PathEscape | Self::Scheme => (400, "400 Bad Request"),
+            Self::TransferEncoding => (501, "Unsupported transfer encoding"),
+            Self::Expectation => (417, ""),
+        };
+        let body = ResponseBody::whole(Bytes::from_static(text.as_bytes()), None);
+        let mut response = Response::new(body);
+        *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::BAD_REQUEST);
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        if version <= Version::HTTP_11 {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+fn has_malformed_escape(path: &[u8]) -> bool {
+    let is_hex = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_hexdigit);
+    let is_malformed = |(at, _)| !is_hex(path.get(at + 1)) || !is_hex(path.get(at + 2));
+    path.iter().enumerate().filter(|(_, byte)| **byte == b'%').any(is_malformed)
+}
+
+/// As Go's `hasToken`: tokens are divided by commas and blanks.
+fn has_token(value: &[u8], token: &[u8]) -> bool {
+    let mut tokens = value.split(|byte| matches!(byte, b' ' | b',' | b'\t'));
+    tokens.any(|found| found.eq_ignore_ascii_case(token))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A request of a version: method, target, headers; what Go answers it instead of serving it.
+    fn check(version: Version, head: &str, expected: Option<Refusal>) {
+        let mut lines = head.split(" | ");
+        let (method, uri) = lines.next().unwrap().split_once(' ').unwrap();
+        let mut request = Request::builder().version(version).method(method).uri(uri);
+        for line in lines {
+            let (name, value) = line.split_once(':').unwrap();
+            request = request.header(name, value.trim_ascii());
+        }
+        assert_eq!(Refusal::of(&request.body(()).unwrap()), expected, "{version:?} {head}");
+    }
+
+    #[test]
+    fn heads_that_go_refuses_are_refused() {
+        use Refusal::*;
+        let (v10, v11, v2) = (Version::HTTP_10, Version::HTTP_11, Version::HTTP_2);
+        for (version, head, expected) in [
+            (v11, "GET /", Some(NoHost)),
+            (v11, "GET http://a/", Some(NoHost)),
+            (v11, "OPTIONS *", Some(NoHost)),
+            (v11, "CONNECT a:443", None),
+            (v10, "GET /", None),
+            (v2, "GET https://a/", None),
+            (v2, "GET /", None),
+            (v11, "GET / | Host: a", None),
+            (v11, "GET / | Host:", None),
+            (v11, "GET http://b/ | Host: a", None),
+            (v11, "GET / | Host: [fe80::1%25eth0]:443", None),
+            (v11, "GET / | Host: a | Host: a", Some(SeveralHosts)),
+            (v10, "GET / | Host: a | Host: b", Some(SeveralHosts)),
+            (v2, "GET https://a/ | Host: a | Host: b", None),
+            (v11, "GET / | Host: a/b", Some(MalformedHost)),
+            (v11, "GET / | Host: a b", Some(MalformedHost)),
+            (v11, "GET / | Host: root@a", Some(MalformedHost)),
+            (v10, "GET / | Host: \u{e9}", Some(MalformedHost)),
+            (v11, "CONNECT a:443 | Host: a\"", Some(MalformedHost)),
+            (v11, "POST / | Host: a | Transfer-Encoding: Chunked", None),
+            (v11, "POST / | Host: a | Transfer-Encoding: gzip, chunked", Some(TransferEncoding)),
+            (
+                v11,
+                "POST / | Host: a | Transfer-Encoding: chunked | Transfer-Encoding: chunked",
+                Some(TransferEncoding),
+            ),
+            (v11, "PUT / | Host: a | Expect: 100-Continue", None),
+            (v11, "PUT / | Host: a | Expect: x, 100-continue", None),
+            (v11, "PUT / | Host: a | Expect:", None),
+            (v11, "PUT / | Host: a | Expect: 100-continued", Some(Expectation)),
+            (v10, "PUT / | Expect: x", Some(Expectation)),
+            (v2, "PUT https://a/ | Expect: x", None),
+            (v11, "GET /a%2fb%C3%A9 | Host: a", None),
+            (v11, "GET /a%zz | Host: a", Some(PathEscape)),
+            (v11, "GET /a% | Host: a", Some(PathEscape)),
+            (v10, "GET /a%2", Some(PathEscape)),
+            (v2, "GET https://a/%u002f", Some(PathEscape)),
+            (v11, "GET /a?b=%zz | Host: a", None),
+            (v2, "GET ftp://a/", Some(Scheme)),
+            (v11, "GET ftp://a/ | Host: a", None),
+        ] {
+            check(version, head, expected);
+        }
+    }
+}

@@ -246,10 +246,8 @@ impl JournalGaps {
         if recorded.is_empty() {
             return Ok(());
         }
-        // Read again: an operator may have acknowledged some meanwhile.
-        let mut known = self.list.read()?;
-        known.extend(recorded.iter().map(|&hole| Known { hole, is_acknowledged: false }));
-        self.list.write(&known)?;
+        let new = recorded.iter().map(|&hole| Known { hole, is_acknowledged: false });
+        self.list.change(|known| known.extend(new))?;
         self.recorded.lock().unwrap_or_else(PoisonError::into_inner).append(&mut recorded);
         Ok(())
     }
@@ -258,15 +256,17 @@ impl JournalGaps {
 /// Acknowledges all holes of the store at `path`, and tells which.
 pub(crate) fn acknowledge(path: &Path) -> Result<Vec<Hole>> {
     let list = List::beside(path);
-    let mut known = list.read()?;
+    // Without holes nothing is written, not even the file that is locked.
+    if list.read()?.iter().all(|known| known.is_acknowledged) {
+        return Ok(Vec::new());
+    }
     let mut seen = Vec::new();
-    for known in known.iter_mut().filter(|known| !known.is_acknowledged) {
-        known.is_acknowledged = true;
-        seen.push(known.hole);
-    }
-    if !seen.is_empty() {
-        list.write(&known)?;
-    }
+    list.change(|known| {
+        for known in known.iter_mut().filter(|known| !known.is_acknowledged) {
+            known.is_acknowledged = true;
+            seen.push(known.hole);
+        }
+    })?;
     Ok(seen)
 }
 
@@ -318,6 +318,27 @@ impl List {
         }
     }
 
+    /// Changes what the file has. Other processes that change it wait, so that none overwrites what another
+    /// one has written since it read the file.
+    fn change(&self, change: impl FnOnce(&mut Vec<Known>)) -> Result<()> {
+        let path = self.with_suffix(".lock");
+        let mut options = OpenOptions::new();
+        let lock = options.write(true).create(true).truncate(false).mode(0o600).open(&path);
+        // Unlocked when it is closed, at the end.
+        let _lock = lock
+            .and_then(|file| file.lock().map(|()| file))
+            .with_context(|| format!("cannot lock {}", path.display()))?;
+        let mut known = self.read()?;
+        change(&mut known);
+        self.write(&known)
+    }
+
+    fn with_suffix(&self, suffix: &str) -> PathBuf {
+        let mut name = self.0.clone().into_os_string();
+        name.push(suffix);
+        name.into()
+    }
+
     fn write(&self, known: &[Known]) -> Result<()> {
         let mut text = String::new();
         let surplus = known.len().saturating_sub(KNOWN_MAX);
@@ -330,9 +351,7 @@ impl List {
             let word = if *is_acknowledged { ACKNOWLEDGED } else { RECORDED };
             writeln!(text, "{} {} {word}", hole.first, hole.last).ok();
         }
-        let mut draft = self.0.clone().into_os_string();
-        draft.push(".new");
-        let draft = PathBuf::from(draft);
+        let draft = self.with_suffix(".new");
         let mut options = OpenOptions::new();
         options
             .write(true)
@@ -428,6 +447,35 @@ mod tests {
         assert_eq!(gaps.within(&(1..=9)), [7..=7]);
         assert!(gaps.within(&(8..=9)).is_empty());
         store.close().await;
+    }
+
+    /// A gap that was found while an operator acknowledged others was lost from the list, and the server was
+    /// ready although the gap had not been seen.
+    #[test]
+    fn a_hole_that_is_found_during_an_acknowledgement_is_kept() {
+        const HOLES: u64 = 300;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keepwatch.db");
+        let list = List::beside(&path);
+        let seen = std::thread::scope(|scope| {
+            let finding = scope.spawn(|| {
+                for first in 1..=HOLES {
+                    let hole = Hole { first, last: first };
+                    list.change(|known| known.push(Known { hole, is_acknowledged: false }))
+                        .unwrap();
+                }
+            });
+            let mut seen = Vec::new();
+            while !finding.is_finished() {
+                seen.append(&mut acknowledge(&path).unwrap());
+            }
+            seen.append(&mut acknowledge(&path).unwrap());
+            seen
+        });
+        let all: Vec<Hole> = (1..=HOLES).map(|first| Hole { first, last: first }).collect();
+        assert_eq!(seen, all, "each hole is acknowledged once");
+        let known = list.read().unwrap();
+        assert!(known.len() == all.len() && known.iter().all(|known| known.is_acknowledged));
     }
 
     #[tokio::test]

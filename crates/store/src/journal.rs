@@ -67,6 +67,19 @@ pub struct Reader {
     pub lag: u64,
 }
 
+/// The readers of a journal as the file has them, and its range.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReaderList {
+    /// Readers for which records are held, by name.
+    pub readers: Vec<Reader>,
+    /// Parked readers and their places, by name.
+    pub parked: Vec<(String, Cursor)>,
+    /// The number of the oldest record that is kept; 0 before the first.
+    pub first_seq: u64,
+    /// The number of the last record; 0 before the first.
+    pub last_seq: u64,
+}
+
 /// Damaged records that are told apart; of more, those with the highest numbers are not told.
 pub const DAMAGED_MAX: usize = 1024;
 

@@ -43,7 +43,7 @@ pub use cursors::Cursor;
 pub use file::OpenError;
 pub use health::{Condition, Health};
 pub use holder::Holder;
-pub use journal::{DAMAGED_MAX, Direction, Hole, Journal, Reader, Record, Stretch};
+pub use journal::{DAMAGED_MAX, Direction, Hole, Journal, Reader, ReaderList, Record, Stretch};
 pub use settings::{Clock, Settings};
 pub use sqlite::{Sqlite, readers_of};
 pub use storage::{

@@ -9,7 +9,7 @@ use crate::numbers::{self, HIGHEST, Numbers};
 pub(crate) use crate::rows::unreadable;
 use crate::rows::{REVISION_COLUMNS, Revision, named_crc};
 use crate::shared::Contents;
-use crate::{Change, ReadError, Reader};
+use crate::{Change, ReadError, Reader, ReaderList};
 
 /// Everything that is kept in memory; of the objects, so many bytes at most. `highest` is a sequence
 /// number that is known to have been given out.
@@ -27,15 +27,21 @@ pub(crate) fn load(
 }
 
 /// The readers, and the journal's first and last record.
-pub(crate) fn readers(file: &Connection) -> Result<(Vec<Reader>, u64, u64), ReadError> {
-    let (first, last) = (first_seq(file)?, last_seq(file)?);
+pub(crate) fn readers(file: &Connection) -> Result<ReaderList, ReadError> {
+    let (first_seq, last_seq) = (first_seq(file)?, last_seq(file)?);
     let cursors = cursors(file)?;
     let reader = |(name, cursor): (&String, &Cursor)| Reader {
         name: name.clone(),
         cursor: cursor.clone(),
-        lag: last.saturating_sub(cursor.seq),
+        lag: last_seq.saturating_sub(cursor.seq),
     };
-    Ok((cursors.all().map(reader).collect(), first, last))
+    let parked = cursors.parked().map(|(name, cursor)| (name.to_owned(), cursor.clone()));
+    Ok(ReaderList {
+        readers: cursors.all().map(reader).collect(),
+        parked: parked.collect(),
+        first_seq,
+        last_seq,
+    })
 }
 
 /// Changes that are in the file and not in memory, because nobody knew what became of them, and when

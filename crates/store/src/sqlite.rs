@@ -24,7 +24,7 @@ use crate::upkeep::Upkeep;
 use crate::watch::Follower;
 use crate::writer::Writer;
 use crate::{
-    Clock, Health, Journal, ListOptions, Object, Page, Pending, ReadError, Reader, Settings,
+    Clock, Health, Journal, ListOptions, Object, Page, Pending, ReadError, ReaderList, Settings,
     Storage, Watch, Work, load, rows,
 };
 
@@ -102,7 +102,7 @@ impl Sqlite {
 
 /// The readers in a store's file, and the journal's first and last record. The file may be in use;
 /// nothing is changed.
-pub fn readers_of(path: &Path) -> Result<(Vec<Reader>, u64, u64), OpenError> {
+pub fn readers_of(path: &Path) -> Result<ReaderList, OpenError> {
     if !file::inspect(path)? {
         let source = io::Error::from(io::ErrorKind::NotFound);
         return Err(OpenError::Path { path: path.to_owned(), source });

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use event::OwnEvent;
-use store::{Journal, Sqlite};
+use store::{Cursor, Journal, Reader, ReaderList, Sqlite};
 
 use crate::args::{CursorsCommand, MoveArgs};
 use crate::terminal::eprint_line;
@@ -21,6 +21,9 @@ const STORE: &str = "keepwatch.db";
 
 /// Stands over the names of readers.
 const HEADING: &str = "READER";
+
+/// The state of a reader that is not configured any more.
+const RELEASED: &str = "released";
 
 /// Which direction a cursor goes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -41,16 +44,22 @@ pub(crate) fn run(command: &CursorsCommand) -> Result<ExitCode> {
 }
 
 fn list(data_dir: &Path) -> Result<()> {
-    let (readers, first, last) = store::readers_of(&data_dir.join(STORE))?;
+    let ReaderList { readers, parked, first_seq, last_seq } =
+        store::readers_of(&data_dir.join(STORE))?;
+    let held = readers
+        .into_iter()
+        .map(|Reader { name, cursor, lag }| (name, cursor.seq, lag.to_string(), cursor.state));
+    let released = parked
+        .into_iter()
+        .map(|(name, cursor)| (name, cursor.seq, "-".to_owned(), RELEASED.to_owned()));
+    let lines: Vec<_> = held.chain(released).collect();
     let mut out = io::stdout().lock();
-    writeln!(out, "journal: {first} to {last}")?;
-    let widest = readers.iter().map(|reader| reader.name.len()).chain([HEADING.len()]).max();
+    writeln!(out, "journal: {first_seq} to {last_seq}")?;
+    let widest = lines.iter().map(|(name, ..)| name.len()).chain([HEADING.len()]).max();
     let width = widest.unwrap_or_default();
     writeln!(out, "{HEADING:<width$} {:>12} {:>12}  STATE", "SEQ", "LAG")?;
-    for reader in readers {
-        let (name, cursor) = (reader.name, reader.cursor);
-        let line =
-            format!("{name:<width$} {:>12} {:>12}  {}", cursor.seq, reader.lag, cursor.state);
+    for (name, seq, lag, state) in lines {
+        let line = format!("{name:<width$} {seq:>12} {lag:>12}  {state}");
         writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())
@@ -93,17 +102,14 @@ fn move_cursor(args: &MoveArgs, direction: Direction) -> Result<()> {
 async fn place(store: &Sqlite, args: &MoveArgs, direction: Direction) -> Result<String> {
     let journal = store.journal();
     let (reader, to) = (&args.reader, args.to);
-    let cursor = journal.cursor(reader).with_context(|| {
-        format!("there is no reader {reader:?}; `keepwatch cursors list` names them")
-    })?;
+    let Some(cursor) = journal.cursor(reader) else {
+        return place_released(store, args, direction).await;
+    };
     let from = cursor.seq;
     may_go(&*journal, reader, direction, from, to)?;
     journal.advance_durably(reader, to, "").await.context("the cursor was not moved")?;
     let moved = format!("{reader}: {from} -> {to}");
-    if let Err(error) = record(store, direction, reader, &moved).await {
-        // A journal that is full is a reason to skip: the move stands.
-        tracing::warn!(%error, moved, "the move could not be recorded as an event");
-    }
+    record(store, direction, reader, &moved).await;
     let mut told = match direction {
         Direction::Forward => format!("{moved}; {} records will not be delivered", to - from),
         Direction::Back => format!("{moved}; {} records will be delivered again", from - to),
@@ -112,10 +118,30 @@ async fn place(store: &Sqlite, args: &MoveArgs, direction: Direction) -> Result<
         under_way(&cursor.state).filter(|last| direction == Direction::Forward && to < *last)
     {
         told = format!(
-            "{told}; an object up to {last} was on its direction: what it holds behind {to} may arrive twice"
+            "{told}; an object up to {last} was on its way: what it holds behind {to} may arrive twice"
         );
     }
     Ok(told)
+}
+
+/// Moves the place that is remembered of a released reader. No records are held for it.
+async fn place_released(store: &Sqlite, args: &MoveArgs, direction: Direction) -> Result<String> {
+    let journal = store.journal();
+    let (reader, to) = (&args.reader, args.to);
+    let parked = journal.parked().into_iter().find(|(name, _)| name == reader);
+    let (_, cursor) = parked.with_context(|| {
+        format!("there is no reader {reader:?}; `keepwatch cursors list` names them")
+    })?;
+    let from = cursor.seq;
+    may_go(&*journal, reader, direction, from, to)?;
+    let place = Cursor { seq: to, state: String::new() };
+    journal.park(reader, place).await.context("the cursor was not moved")?;
+    let moved = format!("{reader}: {from} -> {to}");
+    record(store, direction, reader, &moved).await;
+    Ok(format!(
+        "{moved}; {reader} is released: no records are held for it, and it continues there only if it \
+         is configured again with --resume-from=cursor"
+    ))
 }
 
 /// Whether there is something to skip, or to have again.
@@ -145,9 +171,10 @@ fn under_way(state: &str) -> Option<u64> {
     state.strip_prefix("fixed ")?.split(' ').nth(2)?.parse().ok()
 }
 
-/// Puts the move on record.
-async fn record(store: &Sqlite, direction: Direction, reader: &str, moved: &str) -> Result<()> {
+/// Records the move as an event. Without it the move is still valid: a full journal is a reason to skip.
+async fn record(store: &Sqlite, direction: Direction, reader: &str, moved: &str) {
     let change = if direction == Direction::Forward { OwnEvent::Skip } else { OwnEvent::Rewind };
-    crate::reader_places::record(store, change, reader, moved).await?;
-    Ok(())
+    if let Err(error) = crate::reader_places::record(store, change, reader, moved).await {
+        tracing::warn!(%error, moved, "the move could not be recorded as an event");
+    }
 }

@@ -181,3 +181,57 @@ fn what_cannot_be_moved_is_told_and_stays() {
     let output = cursors(nowhere.path(), &["skip", "x"]);
     assert!(text(&output.stderr).contains("--to <SEQ>"), "{output:?}");
 }
+
+/// A released reader was said not to exist.
+#[test]
+fn the_place_of_a_released_reader_is_listed_and_can_be_moved() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keepwatch.db");
+    let runtime = runtime();
+    let open = || {
+        let clock = std::sync::Arc::new(|| 1);
+        store::Sqlite::open(&path, store::Settings::default(), clock).unwrap()
+    };
+    runtime.block_on(async {
+        let store = open();
+        // It holds the records, which are old.
+        store.journal().register("file", 0).await.unwrap();
+        for _ in 0..9 {
+            store::record(&store, b"record".to_vec().into()).await.unwrap();
+        }
+        let place = store::Cursor { seq: 3, state: String::new() };
+        store.journal().park("stdout", place).await.unwrap();
+        store.close().await;
+    });
+    let run = |arguments: &[&str]| {
+        let output = cursors(folder.path(), arguments);
+        (output.status.success(), text(&output.stdout) + &text(&output.stderr))
+    };
+    let listed = |expected: &str| {
+        let (_, listed) = run(&["list"]);
+        let line = listed.lines().find(|line| line.starts_with("stdout ")).unwrap();
+        assert_eq!(line.split_whitespace().collect::<Vec<_>>().join(" "), expected);
+    };
+    listed("stdout 3 - released");
+    for (arguments, is_moved, expected) in [
+        (["skip", "stdout", "--to", "2"], false, "stdout is at 3 already"),
+        (["skip", "stdout", "--to", "99"], false, "99 is not in it"),
+        (["skip", "stdout", "--to", "7"], true, "stdout: 3 -> 7; stdout is released"),
+        (["rewind", "stdout", "--to", "5"], true, "stdout: 7 -> 5; stdout is released"),
+        (["rewind", "nobody", "--to", "0"], false, "there is no reader \"nobody\""),
+    ] {
+        let (success, said) = run(&arguments);
+        assert!(success == is_moved && said.contains(expected), "{arguments:?}: {said}");
+    }
+    listed("stdout 5 - released");
+    let verbs = runtime.block_on(async {
+        let store = open();
+        let journal = store.journal();
+        assert!(journal.cursor("stdout").is_none(), "no records are held for it");
+        let records = journal.read(9, 10, 1 << 20).await.unwrap();
+        store.close().await;
+        let verb = |record: store::Record| event::record::read(record.bytes).unwrap().verb;
+        records.into_iter().map(verb).collect::<Vec<_>>()
+    });
+    assert_eq!(verbs, ["skip", "rewind"]);
+}

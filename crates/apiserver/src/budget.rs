@@ -65,13 +65,16 @@ impl Budget {
 }
 
 impl Held {
-    /// Takes more; whether there was so much.
+    /// Takes more; whether there was so much. What is taken bit by bit may become as large as what is taken
+    /// at once.
     pub(crate) fn grow(&mut self, amount: usize) -> bool {
         let mut state = self.budget.state();
         let of_user = state.by_user.get(&self.user).copied().unwrap_or_default();
-        let is_within_share = of_user == 0 || of_user.saturating_add(amount) <= self.budget.share;
+        let is_within_share =
+            of_user == self.amount || of_user.saturating_add(amount) <= self.budget.share;
         // What is larger than everything goes alone.
-        let is_within_all = state.held == 0 || state.held.saturating_add(amount) <= self.budget.max;
+        let is_within_all =
+            state.held == self.amount || state.held.saturating_add(amount) <= self.budget.max;
         if !(is_within_share && is_within_all) {
             return false;
         }
@@ -142,9 +145,13 @@ mod tests {
         let large = budget.take(&user("alice"), 1000).unwrap();
         assert!(budget.take(&user("bob"), 1).is_none());
         drop(large);
-        let mut half = budget.take(&user("alice"), 50).unwrap();
-        assert!(!half.grow(1), "beyond the share");
-        assert!(budget.take(&user("bob"), 50).is_some());
+        let mut half = budget.take(&user("alice"), 10).unwrap();
+        assert!(half.grow(40), "beyond the share, but she has nothing else");
+        assert!(budget.take(&user("alice"), 1).is_none(), "beyond the share");
+        let bob = budget.take(&user("bob"), 50);
+        assert!(bob.is_some() && !half.grow(1), "all are taken");
+        drop(bob);
+        assert!(half.grow(1000), "what is larger than everything goes alone");
         let few = Budget::new(2, 4);
         let one = few.take(&user("alice"), 1);
         assert!(one.is_some() && few.take(&user("alice"), 1).is_some());

@@ -12,6 +12,7 @@ mod create;
 mod decode;
 mod delete;
 mod door;
+mod gather;
 mod incoming;
 mod initial;
 mod kind;

@@ -39,6 +39,7 @@ pub async fn all<S: Storage>(mut fresh: impl FnMut() -> S) -> Result<(), Broken>
     misused_revisions_undo_the_work(&fresh()).await?;
     work_sees_work_before_it(&fresh()).await?;
     lists_are_ordered_and_paged_at_one_revision(&fresh()).await?;
+    pages_are_bounded_in_bytes(&fresh()).await?;
     lists_show_the_past(&fresh()).await?;
     watches_resume_anywhere(&fresh()).await?;
     a_slow_watch_misses_nothing(&fresh()).await?;
@@ -144,6 +145,42 @@ async fn lists_are_ordered_and_paged_at_one_revision(store: &dyn Storage) -> Res
     ensure!(second.items.iter().all(|object| &*object.body == b"1"), "{second:?} is newer");
     let third = page(store, Some(first.revision), second.next, 2).await?;
     ensure!(keys(&third) == "g/r/e" && third.next.is_none(), "{third:?} is not page 3");
+    Ok(())
+}
+
+async fn pages_are_bounded_in_bytes(store: &dyn Storage) -> Result<(), Broken> {
+    for (name, len) in [("a", 10), ("b", 30), ("c", 5), ("d", 40), ("e", 1)] {
+        put(store, &format!("g/r/{name}"), &"x".repeat(len)).await?;
+    }
+    for (limit, bytes_max, expected) in [
+        (0, 1, "a|b|c|d|e"),
+        (0, 10, "a|b|c d|e"),
+        (0, 40, "a b|c d|e"),
+        (0, 85, "a b c d|e"),
+        (0, 86, "a b c d e"),
+        (0, 0, "a b c d e"),
+        (2, 40, "a b|c d|e"),
+        (3, 1000, "a b c|d e"),
+        (1, 40, "a|b|c|d|e"),
+    ] {
+        let (mut at, mut start_after) = (None, None);
+        let mut pages = Vec::new();
+        let mut left = 5;
+        loop {
+            let options = ListOptions { at, start_after, limit, bytes_max, counts_rest: true };
+            let page = store.list("g/r/", options).await.map_err(said)?;
+            left -= page.items.len();
+            ensure!(page.remaining == Some(left), "{bytes_max}: {left} are left, not {page:?}");
+            pages.push(keys(&page).replace("g/r/", ""));
+            at = Some(page.revision);
+            start_after = page.next;
+            if start_after.is_none() {
+                break;
+            }
+        }
+        let pages = pages.join("|");
+        ensure!(pages == expected, "{limit} objects of {bytes_max} bytes: {pages}");
+    }
     Ok(())
 }
 
@@ -264,7 +301,7 @@ async fn page(
     limit: usize,
 ) -> Result<Page, Broken> {
     store
-        .list("g/r/", ListOptions { at, start_after, limit, counts_rest: true })
+        .list("g/r/", ListOptions { at, start_after, limit, bytes_max: 0, counts_rest: true })
         .await
         .map_err(said)
 }

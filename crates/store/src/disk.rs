@@ -68,11 +68,23 @@ impl Disk {
         Ok(file)
     }
 
-    /// The states written by these revisions; `None` where the row is gone.
-    pub(crate) fn objects(&self, revisions: &[u64]) -> Result<Vec<Option<Arc<Object>>>, ReadError> {
-        let mut found = Vec::with_capacity(revisions.len());
+    /// The states written by these revisions; `None` where the row is gone. Those behind the one with
+    /// which bodies have so many bytes are left out.
+    pub(crate) fn objects(
+        &self,
+        revisions: &[u64],
+        bytes_max: usize,
+    ) -> Result<Vec<Option<Arc<Object>>>, ReadError> {
+        let (mut found, mut bytes_left) = (Vec::new(), bytes_max);
         for some in revisions.chunks(OBJECTS_MAX) {
-            found.append(&mut self.with(|file| objects(file, some))?);
+            let mut read = self.with(|file| objects(file, some, bytes_left))?;
+            let is_cut = read.len() < some.len();
+            let bytes: usize = read.iter().flatten().map(|object| object.body.len()).sum();
+            found.append(&mut read);
+            bytes_left = bytes_left.saturating_sub(bytes);
+            if is_cut || bytes_left == 0 {
+                break;
+            }
         }
         Ok(found)
     }
@@ -255,23 +267,31 @@ pub(crate) fn change(file: &Connection, row: Revision) -> Result<Change, ReadErr
         (Some(_), false) => ChangeKind::Updated,
         (None, false) => ChangeKind::Created,
     };
-    let previous = objects(file, prev.as_slice())?.pop().flatten();
+    let previous = objects(file, prev.as_slice(), usize::MAX)?.pop().flatten();
     Ok(Change { kind, revision: object.revision, object, previous })
 }
 
-/// The states written by these revisions; `None` where the row is gone.
+/// The states written by these revisions; `None` where the row is gone. Those behind the one with which
+/// bodies have so many bytes are left out.
 pub(crate) fn objects(
     file: &Connection,
     revisions: &[u64],
+    bytes_max: usize,
 ) -> Result<Vec<Option<Arc<Object>>>, ReadError> {
     if revisions.is_empty() {
         return Ok(Vec::new());
     }
     let query = format!("SELECT {REVISION_COLUMNS} FROM revisions WHERE revision = ?");
     let mut query = file.prepare(&query).map_err(unreadable)?;
-    let object = |revision: &u64| {
+    let (mut found, mut bytes) = (Vec::new(), 0_usize);
+    for revision in revisions {
         let row = query.query_row([revision.cast_signed()], |row| Ok(Revision::read(row)));
-        Ok(row.optional().map_err(unreadable)?.transpose()?.map(|row| row.object))
-    };
-    revisions.iter().map(object).collect()
+        let object = row.optional().map_err(unreadable)?.transpose()?.map(|row| row.object);
+        bytes = bytes.saturating_add(object.as_ref().map_or(0, |object| object.body.len()));
+        found.push(object);
+        if bytes >= bytes_max {
+            break;
+        }
+    }
+    Ok(found)
 }

@@ -154,7 +154,7 @@ impl<'a> Group<'a> {
 
     /// The objects that were found. If one cannot be read, that is kept, and the work is undone.
     fn read(&self, found: Vec<Found>) -> Vec<Arc<Object>> {
-        let read = disk::objects(self.file, &index::missing(&found));
+        let read = disk::objects(self.file, &index::missing(&found), usize::MAX);
         match read.and_then(|read| index::complete(found, read, rows::lost)) {
             Ok(objects) => objects,
             Err(error) => {

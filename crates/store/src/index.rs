@@ -322,6 +322,27 @@ pub(crate) fn missing(found: &[Found]) -> Vec<u64> {
     missing.collect()
 }
 
+/// Ends what was found before the first one on disk that has not been read; so many have been.
+pub(crate) fn cut(found: &mut Vec<Found>, read: usize) {
+    let mut unread =
+        found.iter().enumerate().filter(|(_, one)| matches!(one, Found::OnDisk { .. }));
+    if let Some((at, _)) = unread.nth(read) {
+        found.truncate(at);
+    }
+}
+
+/// Leaves out the objects behind the one with which bodies have so many bytes.
+pub(crate) fn cut_bytes(objects: &mut Vec<Arc<Object>>, bytes_max: usize) {
+    let mut bytes = 0_usize;
+    let full = objects.iter().position(|object| {
+        bytes = bytes.saturating_add(object.body.len());
+        bytes >= bytes_max
+    });
+    if let Some(last) = full {
+        objects.truncate(last + 1);
+    }
+}
+
 /// What was found, with what was read for [`missing`]; a row that was not there is an error.
 pub(crate) fn complete(
     found: Vec<Found>,

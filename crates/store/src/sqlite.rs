@@ -125,7 +125,7 @@ impl Storage for Sqlite {
             if missing == Some(revision) {
                 return Err(rows::lost(revision));
             }
-            if let Some(object) = self.read(vec![revision]).await?.pop().flatten() {
+            if let Some(object) = self.read(vec![revision], usize::MAX).await?.pop().flatten() {
                 self.0.shared.restore(&object);
                 return Ok(Some(object));
             }
@@ -143,9 +143,16 @@ impl Storage for Sqlite {
     }
 
     async fn list(&self, prefix: &str, options: ListOptions) -> Result<Page, ReadError> {
-        let Outline { found, revision, next, remaining } =
+        let Outline { found, revision, mut next, mut remaining } =
             self.0.shared.index().outline(prefix, &options)?;
-        let items = self.fetch(found, revision).await?;
+        let bytes_max = if options.bytes_max == 0 { usize::MAX } else { options.bytes_max };
+        let count = found.len();
+        let items = self.fetch(found, revision, bytes_max).await?;
+        let left = count - items.len();
+        if left > 0 {
+            next = items.last().map(|last| last.key.to_string());
+            remaining = remaining.map(|remaining| remaining + left);
+        }
         Ok(Page { items, revision, next, remaining })
     }
 
@@ -171,21 +178,37 @@ impl Storage for Sqlite {
 }
 
 impl Sqlite {
-    /// Read from disk what is not in memory any more.
-    async fn fetch(&self, found: Vec<Found>, at: u64) -> Result<Vec<Arc<Object>>, ReadError> {
+    /// The objects, up to so many bytes but at least one. Read from disk what is not in memory any more.
+    async fn fetch(
+        &self,
+        mut found: Vec<Found>,
+        at: u64,
+        bytes_max: usize,
+    ) -> Result<Vec<Arc<Object>>, ReadError> {
         let mut read = Vec::new();
         let missing = index::missing(&found);
         if !missing.is_empty() {
-            read = self.read(missing).await?;
+            let count = missing.len();
+            read = self.read(missing, bytes_max).await?;
+            if read.len() < count {
+                index::cut(&mut found, read.len());
+            }
         }
         // Compaction may have been faster.
         let floor = self.oldest_revision();
-        index::complete(found, read, |_| ReadError::Compacted { revision: at, floor })
+        let gone = |_| ReadError::Compacted { revision: at, floor };
+        let mut objects = index::complete(found, read, gone)?;
+        index::cut_bytes(&mut objects, bytes_max);
+        Ok(objects)
     }
 
-    async fn read(&self, revisions: Vec<u64>) -> Result<Vec<Option<Arc<Object>>>, ReadError> {
+    async fn read(
+        &self,
+        revisions: Vec<u64>,
+        bytes_max: usize,
+    ) -> Result<Vec<Option<Arc<Object>>>, ReadError> {
         let shared = Arc::clone(&self.0.shared);
-        let read = task::spawn_blocking(move || shared.disk.objects(&revisions));
+        let read = task::spawn_blocking(move || shared.disk.objects(&revisions, bytes_max));
         read.await.map_err(|_gone| ReadError::Closed)?
     }
 }

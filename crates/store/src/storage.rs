@@ -99,6 +99,9 @@ pub struct ListOptions {
     pub start_after: Option<String>,
     /// At most so many objects; 0 is no limit.
     pub limit: usize,
+    /// The page ends with the object whose body makes up so many bytes with those before it; 0 is no
+    /// limit. No more than that is read from disk.
+    pub bytes_max: usize,
     /// Whether to count what is left behind the page; that takes as long as there is much left.
     pub counts_rest: bool,
 }

@@ -32,7 +32,7 @@ pub(super) struct Answers {
     of_watches: Arc<Budget>,
     turns: Semaphore,
     keys: RandomState,
-    known: Mutex<HashMap<u64, Weak<Rendered>>>,
+    rendered: Mutex<HashMap<u64, Weak<Rendered>>>,
 }
 
 /// Everything that decides what an answer says.
@@ -88,7 +88,7 @@ impl Default for Answers {
             of_watches: Budget::new(WATCHES_BYTES_MAX, BYTES_SHARES),
             turns: Semaphore::new(LISTS_MAX),
             keys: RandomState::new(),
-            known: Mutex::default(),
+            rendered: Mutex::default(),
         }
     }
 }
@@ -99,28 +99,40 @@ impl Answers {
         self.turns.acquire().await.ok()
     }
 
-    /// The answer that is on its way already, or a new one if there is room for it.
+    /// The answer that is on its way already.
+    pub(super) fn known(&self, key: Key<'_>) -> Option<Answer> {
+        let known = self.find(self.hash(key), &key.request.info.path)?;
+        Some(known.answer())
+    }
+
+    /// Takes a part of the budget for an answer of so many bytes, if there is so much.
+    pub(super) fn hold(&self, user: &UserInfo, bytes: usize) -> Result<Held, ApiError> {
+        self.budget.take(user, bytes).ok_or_else(refusal::too_many_requests)
+    }
+
+    /// The answer that is on its way already, or a new one if there is room for it. `held` is what has been
+    /// taken of the budget already.
     pub(super) async fn shared(
         &self,
         key: Key<'_>,
         bytes: usize,
-        user: &UserInfo,
+        held: Option<Held>,
         make: impl FnOnce() -> Answer + Send + 'static,
     ) -> Result<Answer, ApiError> {
         if bytes <= ANSWER_BYTES_FREE {
             return Ok(make());
         }
-        let Key { request, revision, rendering, seconds } = key;
-        let rendering_text = format!("{rendering:?}");
-        let seconds = if matches!(rendering.form, Form::Table(..)) { seconds } else { 0 };
-        let path = &request.info.path;
-        let hash = self.keys.hash_one((path, &request.query, revision, rendering_text, seconds));
+        let path = &key.request.info.path;
+        let hash = self.hash(key);
         if let Some(known) = self.find(hash, path) {
             return Ok(known.answer());
         }
-        let mut held = self.budget.take(user, bytes).ok_or_else(refusal::too_many_requests)?;
+        let mut held = match held {
+            Some(held) => held,
+            None => self.hold(&key.request.user, bytes)?,
+        };
         let Answer { code, headers, content_type, body, object, .. } =
-            if bytes > rendering.inline_bytes_max() {
+            if bytes > key.rendering.inline_bytes_max() {
                 // It takes its time, in which others must be served.
                 let rendered = tokio::task::spawn_blocking(make).await;
                 rendered.map_err(|_| ApiError::internal("the answer could not be written"))?
@@ -164,14 +176,22 @@ impl Answers {
         Some(self.remember(hash, rendered).answer().body)
     }
 
+    fn hash(&self, key: Key<'_>) -> u64 {
+        let Key { request, revision, rendering, seconds } = key;
+        let rendering_text = format!("{rendering:?}");
+        let seconds = if matches!(rendering.form, Form::Table(..)) { seconds } else { 0 };
+        let path = &request.info.path;
+        self.keys.hash_one((path, &request.query, revision, rendering_text, seconds))
+    }
+
     fn find(&self, hash: u64, path: &str) -> Option<Arc<Rendered>> {
-        let known = self.known().get(&hash).and_then(Weak::upgrade);
+        let known = self.rendered().get(&hash).and_then(Weak::upgrade);
         known.filter(|known| known.path == path)
     }
 
     fn remember(&self, hash: u64, rendered: Rendered) -> Arc<Rendered> {
         let rendered = Arc::new(rendered);
-        let mut known = self.known();
+        let mut known = self.rendered();
         if known.len() >= KNOWN_MAX {
             known.retain(|_, rendered| rendered.strong_count() > 0);
         }
@@ -179,8 +199,8 @@ impl Answers {
         rendered
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Weak<Rendered>>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn rendered(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Weak<Rendered>>> {
+        self.rendered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -229,7 +249,7 @@ mod tests {
             let key = key(&request, revision, rendering, Timestamp::default());
             let text = format!("\"{}\"", "x".repeat(len - 2));
             let make = move || Answer::json(StatusCode::OK, Json::of_clean(Bytes::from(text)));
-            answers.shared(key, len, &request.user, make).await
+            answers.shared(key, len, None, make).await
         };
         let mut equal = Vec::new();
         for _ in 0..40 {
@@ -244,7 +264,7 @@ mod tests {
         let next = ask("/apis/a.b/v1/things", 8).await.unwrap();
         assert!(ask("/apis/a.b/v1/others", 8).await.is_err());
         drop(next);
-        assert!(answers.known().values().all(|known| known.strong_count() == 0));
+        assert!(answers.rendered().values().all(|known| known.strong_count() == 0));
     }
 
     /// Two thousand watches that were never read held two thousand copies of the object they were told of.

@@ -60,7 +60,8 @@ async fn page(
     start_after: Option<String>,
     limit: usize,
 ) -> Result<Page, ReadError> {
-    store.list(prefix, ListOptions { at, start_after, limit, counts_rest: false }).await
+    let bytes_max = PAGE_BYTES;
+    store.list(prefix, ListOptions { at, start_after, limit, bytes_max, counts_rest: false }).await
 }
 
 /// Where the page after this one begins, and how many objects it may have if they are as long.

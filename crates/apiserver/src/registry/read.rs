@@ -6,17 +6,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use audit::Layer;
 use bytes::Bytes;
 use event::{Json, StatusCause, StatusDetails};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use store::{ListOptions, Object, ReadError};
+use store::ReadError;
 
 use super::continue_token::Place;
+use super::gather::{Found, Gathered, Listing, NotGathered};
 use super::options::first;
-use super::render::{self, ListHead};
+use super::render;
 use super::write::Outcome;
 use super::{Call, answers, metadata, options};
 use crate::negotiate::Rendering;
@@ -24,12 +24,6 @@ use crate::selector::Selector;
 use crate::selector::fields::FieldSelector;
 use crate::{Answer, ApiError, FieldError, FieldTerm, Objects, Reply, Trail, encoding};
 
-/// Objects that are looked at in one go when a selector passes over most of them.
-const SCAN_PAGE: usize = 500;
-/// The same, before it is known how long they are.
-const SCAN_FIRST: usize = 32;
-/// Bytes of such objects, about: they are parsed where the request is served.
-const SCAN_BYTES: usize = 1 << 20;
 /// How often and how long a read waits for a revision that has not happened yet.
 const FUTURE_TRIES: u32 = 30;
 const FUTURE_PAUSE: Duration = Duration::from_millis(100);
@@ -109,7 +103,7 @@ impl Call<'_> {
             encoding::finish(rendering, answer)
         };
         let answers = &self.shared.answers;
-        answers.shared(key, bytes, &self.request.user, make).await.map(Reply::Plain)
+        answers.shared(key, bytes, None, make).await.map(Reply::Plain)
     }
 
     /// Answers the object with details that its kind computes, all from one moment.
@@ -138,65 +132,28 @@ impl Call<'_> {
         let prefix = self.kind.prefix(self.namespace());
         // Held while objects are gathered and rendered: many long lists at once would be in memory.
         let turn = self.shared.answers.turn().await;
-        let page = match self.collect(&prefix, &filter, &wanted, trail).await {
-            Ok(page) => page,
-            Err(ReadError::Compacted { .. }) => return Ok(Reply::Plain(expired(&wanted))),
-            Err(error) => return Err(unreadable(&error)),
-        };
-        let (items, head) = page;
         let now = self.shared.clock.now();
-        let bytes = items.iter().map(|object| object.body.len()).sum();
+        let listing = Listing { prefix: &prefix, filter: &filter, wanted: &wanted, rendering, now };
+        let Gathered { items, head, bytes, held } = match self.gather(&listing, trail).await {
+            Ok(Found::New(gathered)) => gathered,
+            Ok(Found::Known(answer)) => return Ok(Reply::Plain(*answer)),
+            Err(NotGathered::Read(ReadError::Compacted { .. })) => {
+                return Ok(Reply::Plain(expired(&wanted)));
+            }
+            Err(NotGathered::Read(error)) => return Err(unreadable(&error)),
+            Err(NotGathered::Refused(error)) => return Err(error),
+        };
+        let began = self.shared.clock.now();
         let key = answers::key(self.request, head.revision, rendering, now);
         let kind = Arc::clone(self.kind);
         let make = move || {
             let bodies = items.iter().map(|object| &object.body);
             encoding::finish(rendering, render::list(rendering, &kind, &head, bodies, now))
         };
-        let answer = self.shared.answers.shared(key, bytes, &self.request.user, make).await?;
+        let answer = self.shared.answers.shared(key, bytes, held, make).await?;
         drop(turn);
-        trail.took_since(render::layer(rendering), now);
+        trail.took_since(render::layer(rendering), began);
         Ok(Reply::Plain(answer))
-    }
-
-    /// One page: reads on until it is full, if a filter leaves objects out.
-    async fn collect(
-        &self,
-        prefix: &str,
-        filter: &Filter,
-        wanted: &Wanted,
-        trail: &mut Trail,
-    ) -> Result<(Vec<Arc<Object>>, ListHead), ReadError> {
-        let mut items: Vec<Arc<Object>> = Vec::new();
-        let mut at = wanted.at;
-        let mut start_after = wanted.after.as_ref().map(|after| format!("{prefix}{after}"));
-        let mut scan = SCAN_FIRST;
-        loop {
-            let limit = if filter.selects_all() { wanted.limit } else { scan };
-            let counts_rest = filter.selects_all();
-            let options = ListOptions { at, start_after, limit, counts_rest };
-            let asked = self.shared.clock.now();
-            let page = self.shared.store.list(prefix, options).await?;
-            trail.took_since(Layer::Storage, asked);
-            let bytes: usize = page.items.iter().map(|object| object.body.len()).sum();
-            let each = bytes / page.items.len().max(1);
-            scan = (SCAN_BYTES / each.max(1)).clamp(1, SCAN_PAGE);
-            let mut admitted = page.items.into_iter().filter(|object| filter.admits(&object.body));
-            let room = if wanted.limit == 0 { usize::MAX } else { wanted.limit - items.len() };
-            items.extend(admitted.by_ref().take(room));
-            let is_full = wanted.limit > 0 && items.len() == wanted.limit;
-            let more = page.next.is_some() || (is_full && admitted.next().is_some());
-            if !more || is_full {
-                let mut head = ListHead { revision: page.revision, ..ListHead::default() };
-                if let Some(last) = items.last().filter(|_| more) {
-                    let after = last.key.strip_prefix(prefix).unwrap_or(&last.key).to_owned();
-                    head.next = Place { revision: Some(page.revision), after }.encode();
-                    head.remaining = page.remaining;
-                }
-                return Ok((items, head));
-            }
-            at = Some(page.revision);
-            start_after = page.next;
-        }
     }
 
     /// Checks the parameters of a list.

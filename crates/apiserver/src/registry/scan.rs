@@ -8,6 +8,8 @@ use crate::{ApiError, ResourceId};
 
 /// Objects that are in memory at a time.
 const PAGE: usize = 100;
+/// Bytes of these objects, about.
+const PAGE_BYTES: usize = 1 << 20;
 
 impl Registry {
     /// Calls `each` with every stored object of a kind, as they were at one revision.
@@ -23,7 +25,8 @@ impl Registry {
         let prefix = kind.prefix("");
         let (mut at, mut start_after) = (None, None);
         loop {
-            let options = ListOptions { at, start_after, limit: PAGE, counts_rest: false };
+            let (limit, bytes_max) = (PAGE, PAGE_BYTES);
+            let options = ListOptions { at, start_after, limit, bytes_max, counts_rest: false };
             let page = self.shared.store.list(&prefix, options).await;
             let page = page.map_err(|error| unreadable(&error))?;
             page.items.iter().for_each(|object| each(&object.body));

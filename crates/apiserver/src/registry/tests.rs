@@ -5,6 +5,7 @@ mod bad_patches;
 mod documents;
 mod house;
 pub(super) mod kinds;
+mod long_lists;
 mod reads;
 mod watches;
 mod writes;

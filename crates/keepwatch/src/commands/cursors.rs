@@ -1,4 +1,4 @@
-//! `keepwatch cursors`: how far each reader of the journal is, and the only direction to discard events.
+//! `keepwatch cursors`: how far each reader of the journal is, and the only way to discard events.
 //!
 //! The list can be taken from a running server's store. A cursor is moved only while no server has
 //! the store open: which one is moved, from where and to where, is printed, and recorded as an event,

@@ -21,6 +21,8 @@ use store::{Change, ChangeKind, ListOptions, Object, ReadError, Storage, Watch};
 
 /// Objects that are read in one go at the start.
 const PAGE_OBJECTS: usize = 256;
+/// Bytes of these objects, about.
+const PAGE_BYTES: usize = 1 << 20;
 /// Deleted objects whose application is remembered, of each kind.
 const DELETED_MAX: usize = 10_000;
 /// Applications that one signal lists.
@@ -159,6 +161,7 @@ impl Tracker {
                 at: Some(revision),
                 start_after,
                 limit: PAGE_OBJECTS,
+                bytes_max: PAGE_BYTES,
                 counts_rest: false,
             };
             let page = storage.list(&prefix, options).await?;

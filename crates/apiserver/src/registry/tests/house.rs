@@ -114,6 +114,15 @@ impl House {
 
     /// A house with or without a garbage collector beside it.
     pub(super) fn open_beside(settings: Settings, garbage_is_collected: bool) -> Self {
+        Self::open_on(settings, garbage_is_collected, |store| Arc::new(store))
+    }
+
+    /// A house that sees its store through another one.
+    pub(super) fn open_on(
+        settings: Settings,
+        garbage_is_collected: bool,
+        storage: impl FnOnce(Sqlite) -> Arc<dyn Storage>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let time = Arc::new(Ticking {
             micros: AtomicI64::new(1_700_000_000_000_000),
@@ -122,7 +131,7 @@ impl House {
         let clock = Arc::clone(&time);
         let clock: store::Clock = Arc::new(move || clock.now().as_micros());
         let store = Sqlite::open(&folder.path().join("db"), settings, clock).unwrap();
-        let shared: Arc<dyn Storage> = Arc::new(store.clone());
+        let shared = storage(store.clone());
         let registry = Registry::new(Parts {
             resources: kinds::all(),
             store: Arc::clone(&shared),

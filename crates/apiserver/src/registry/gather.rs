@@ -1,0 +1,144 @@
+//! The objects of a list, read a few megabytes at a time.
+//!
+//! What is gathered counts against the bytes that answers may have while it is gathered: a list for which
+//! there is no room is refused before it is in memory. An object is in memory anyway if the store holds
+//! it there; it counts nonetheless, because the answer has a copy of it.
+
+use std::sync::Arc;
+
+use audit::Layer;
+use event::Timestamp;
+use store::{ListOptions, Object, ReadError};
+
+use super::continue_token::Place;
+use super::read::{Filter, Wanted};
+use super::render::ListHead;
+use super::{Call, answers};
+use crate::budget::Held;
+use crate::limits::ANSWER_BYTES_FREE;
+use crate::negotiate::Rendering;
+use crate::{Answer, ApiError, Trail, refusal};
+
+/// Objects that are read in one go, and their bytes, about.
+const PAGE_OBJECTS: usize = 4096;
+/// See [`PAGE_OBJECTS`].
+pub(super) const PAGE_BYTES: usize = 4 << 20;
+/// The same when a selector passes over most of them: they are parsed where the request is served.
+const SCAN_OBJECTS: usize = 500;
+/// See [`SCAN_OBJECTS`].
+const SCAN_BYTES: usize = 1 << 20;
+
+/// What a list shows, and how.
+pub(super) struct Listing<'l> {
+    pub(super) prefix: &'l str,
+    pub(super) filter: &'l Filter,
+    pub(super) wanted: &'l Wanted,
+    pub(super) rendering: Rendering,
+    pub(super) now: Timestamp,
+}
+
+/// The objects of a list.
+#[derive(Default)]
+pub(super) struct Gathered {
+    pub(super) items: Vec<Arc<Object>>,
+    pub(super) head: ListHead,
+    /// Of all bodies.
+    pub(super) bytes: usize,
+    /// Their part of the budget, if they are counted.
+    pub(super) held: Option<Held>,
+}
+
+/// What there is to answer a list with.
+pub(super) enum Found {
+    New(Gathered),
+    /// The same answer is on its way to another client.
+    Known(Box<Answer>),
+}
+
+/// Why a list is not answered.
+pub(super) enum NotGathered {
+    Read(ReadError),
+    Refused(ApiError),
+}
+
+impl Call<'_> {
+    /// Reads on until a page of the list is full, or there are no more objects.
+    pub(super) async fn gather(
+        &self,
+        listing: &Listing<'_>,
+        trail: &mut Trail,
+    ) -> Result<Found, NotGathered> {
+        let Listing { prefix, filter, wanted, .. } = listing;
+        let selects_all = filter.selects_all();
+        let mut gathered = Gathered::default();
+        let mut start_after = wanted.after.as_ref().map(|after| format!("{prefix}{after}"));
+        let mut at = wanted.at;
+        // Of the whole list, as it is counted with the first page.
+        let mut count = None;
+        loop {
+            let room = match wanted.limit {
+                0 => usize::MAX,
+                limit => limit - gathered.items.len(),
+            };
+            let (limit, bytes_max) = if selects_all {
+                (room.min(PAGE_OBJECTS), PAGE_BYTES)
+            } else {
+                (SCAN_OBJECTS, SCAN_BYTES)
+            };
+            let counts_rest = selects_all && wanted.limit > 0 && count.is_none();
+            let options = ListOptions { at, start_after, limit, bytes_max, counts_rest };
+            let asked = self.shared.clock.now();
+            let page = self.shared.store.list(prefix, options).await.map_err(NotGathered::Read)?;
+            trail.took_since(Layer::Storage, asked);
+            count = count.or(page.remaining.map(|remaining| page.items.len() + remaining));
+            let before = gathered.items.len();
+            let mut admitted = page.items.into_iter().filter(|object| filter.admits(&object.body));
+            gathered.items.extend(admitted.by_ref().take(room));
+            let new = gathered.items.iter().skip(before).map(|object| object.body.len()).sum();
+            if let Some(answer) = self.count(listing, &mut gathered, new, page.revision)? {
+                return Ok(Found::Known(Box::new(answer)));
+            }
+            let is_full = wanted.limit > 0 && gathered.items.len() == wanted.limit;
+            let more = page.next.is_some() || (is_full && admitted.next().is_some());
+            if !more || is_full {
+                gathered.head.revision = page.revision;
+                if let Some(last) = gathered.items.last().filter(|_| more) {
+                    let after = last.key.strip_prefix(prefix).unwrap_or(&last.key).to_owned();
+                    gathered.head.next = Place { revision: Some(page.revision), after }.encode();
+                    let rest = count.map(|count| count.saturating_sub(gathered.items.len()));
+                    gathered.head.remaining = rest;
+                }
+                return Ok(Found::New(gathered));
+            }
+            at = Some(page.revision);
+            start_after = page.next;
+        }
+    }
+
+    /// Counts so many new bytes, or finds that the whole answer is on its way already.
+    fn count(
+        &self,
+        listing: &Listing<'_>,
+        gathered: &mut Gathered,
+        new: usize,
+        revision: u64,
+    ) -> Result<Option<Answer>, NotGathered> {
+        gathered.bytes += new;
+        if gathered.bytes <= ANSWER_BYTES_FREE {
+            return Ok(None);
+        }
+        let answers = &self.shared.answers;
+        if let Some(held) = &mut gathered.held {
+            let is_held = held.grow(new);
+            let refused = || NotGathered::Refused(refusal::too_many_requests());
+            return if is_held { Ok(None) } else { Err(refused()) };
+        }
+        let key = answers::key(self.request, revision, listing.rendering, listing.now);
+        if let Some(answer) = answers.known(key) {
+            return Ok(Some(answer));
+        }
+        let held = answers.hold(&self.request.user, gathered.bytes);
+        gathered.held = Some(held.map_err(NotGathered::Refused)?);
+        Ok(None)
+    }
+}

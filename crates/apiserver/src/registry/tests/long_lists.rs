@@ -1,0 +1,135 @@
+//! Lists of which there is more than may be in memory.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use store::{Health, ListOptions, Object, Page, Pending, ReadError, Settings, Sqlite, Storage};
+use store::{Watch, Work};
+
+use super::house::{House, VAULTS};
+use crate::Answer;
+use crate::limits::{ANSWERS_BYTES_MAX, BYTES_SHARES};
+use crate::registry::gather::PAGE_BYTES;
+
+const OBJECTS: usize = 60;
+const OBJECT_BYTES: usize = 1 << 20;
+
+/// A store that counts the bytes of the objects that it lists.
+struct Counting {
+    store: Sqlite,
+    listed: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl Storage for Counting {
+    async fn get(&self, key: &str) -> Result<Option<Arc<Object>>, ReadError> {
+        self.store.get(key).await
+    }
+
+    fn current_revision(&self) -> u64 {
+        self.store.current_revision()
+    }
+
+    fn oldest_revision(&self) -> u64 {
+        self.store.oldest_revision()
+    }
+
+    async fn list(&self, prefix: &str, options: ListOptions) -> Result<Page, ReadError> {
+        let page = self.store.list(prefix, options).await?;
+        let bytes = page.items.iter().map(|object| object.body.len()).sum();
+        self.listed.fetch_add(bytes, Ordering::SeqCst);
+        Ok(page)
+    }
+
+    fn watch(&self, prefix: &str, after: u64) -> Result<Watch, ReadError> {
+        self.store.watch(prefix, after)
+    }
+
+    fn submit(&self, work: Work) -> Pending {
+        self.store.submit(work)
+    }
+
+    fn append(&self, record: Bytes) -> Pending {
+        self.store.append(record)
+    }
+
+    fn health(&self) -> Health {
+        self.store.health()
+    }
+
+    fn take_refused(&self) -> u64 {
+        self.store.take_refused()
+    }
+}
+
+/// Objects that are on disk only, because so little is held in memory.
+async fn house() -> (House, Arc<AtomicUsize>) {
+    let listed = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&listed);
+    let settings = Settings { objects_bytes: 1, ..Settings::default() };
+    let house =
+        House::open_on(settings, true, move |store| Arc::new(Counting { store, listed: counted }));
+    let padding = "x".repeat(OBJECT_BYTES);
+    for number in 0..OBJECTS {
+        let body = format!(r#"{{"metadata":{{"name":"v{number:02}"}},"note":"{padding}"}}"#);
+        let put = store::write(&house.store, move |transaction| {
+            let revision = transaction.next_revision();
+            let key = format!("test.example.com/vaults/v{number:02}");
+            transaction.put(&key, revision, Bytes::from(body));
+        });
+        put.await.unwrap();
+    }
+    (house, listed)
+}
+
+/// All objects were read into memory before it was asked whether there was room for them.
+#[tokio::test]
+async fn a_list_for_which_there_is_no_room_is_refused_before_it_is_in_memory() {
+    let (house, listed) = house().await;
+    let share = ANSWERS_BYTES_MAX / BYTES_SHARES;
+    let object = OBJECT_BYTES + 1024;
+    // Answers under way. A user who has none may have more than a share.
+    let mut held: Vec<Answer> = Vec::new();
+    for (user, query, expected, listed_max) in [
+        ("alice", "limit=20", 200, 20 * object),
+        // The same one, once more: only its first objects are read.
+        ("alice", "limit=20", 200, PAGE_BYTES + object),
+        ("alice", "limit=1000", 429, share - 20 * OBJECT_BYTES + PAGE_BYTES + object),
+        ("bob", "", 200, OBJECTS * object),
+        ("carol", "limit=1001", 429, ANSWERS_BYTES_MAX - 80 * OBJECT_BYTES + PAGE_BYTES + object),
+        ("carol", "limit=1", 200, object),
+        ("carol", "", 200, PAGE_BYTES + object),
+    ] {
+        let before = listed.load(Ordering::SeqCst);
+        let got = house.ask_as(user, &format!("GET {VAULTS}?{query}"), "", &[]).await;
+        let listed = listed.load(Ordering::SeqCst) - before;
+        assert_eq!(got.code, expected, "{user} {query}");
+        assert!(listed <= listed_max, "{user} {query}: {listed} bytes and not {listed_max}");
+        if expected == 200 {
+            held.push(got.answer);
+        }
+    }
+    drop(held);
+    let got = house.ask(&format!("GET {VAULTS}?limit=1002"), "", &[]).await;
+    assert_eq!((got.code, got.json["items"].as_array().unwrap().len()), (200, OBJECTS));
+}
+
+#[tokio::test]
+async fn a_list_is_the_same_however_many_pages_it_is_read_in() {
+    let (house, _) = house().await;
+    let mut query = "limit=25".to_owned();
+    let mut found = Vec::new();
+    for expected in [Some(35), Some(10), None] {
+        let got = house.ask(&format!("GET {VAULTS}?{query}"), "", &[]).await;
+        let items = got.json["items"].as_array().unwrap();
+        found.extend(items.iter().map(|item| item["metadata"]["name"].clone()));
+        let metadata = &got.json["metadata"];
+        assert_eq!(metadata["remainingItemCount"].as_u64(), expected);
+        let token = metadata["continue"].as_str().unwrap_or_default();
+        query = format!("limit=25&continue={token}");
+    }
+    let expected: Vec<String> = (0..OBJECTS).map(|number| format!("v{number:02}")).collect();
+    assert_eq!(found, expected);
+}

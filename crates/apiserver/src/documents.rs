@@ -23,6 +23,10 @@ const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGrou
 const OPENAPI_V2: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 /// How clients of every release ask for it; it is no media type, strictly.
 const OPENAPI_V2_ASKED: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+/// The same of version 3.
+const OPENAPI_V3: &str = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf";
+/// See [`OPENAPI_V2_ASKED`].
+const OPENAPI_V3_ASKED: &str = "application/com.github.proto-openapi.spec.v3@v1.0+protobuf";
 /// OpenAPI documents up to this size are not worth compressing.
 const OPENAPI_GZIP_MIN: usize = 1400;
 /// How long a document whose hash is in its address may be kept.
@@ -43,8 +47,8 @@ pub(crate) struct Document {
     json: Page,
     /// The same as protobuf, written when it is first asked for.
     protobuf: OnceLock<Result<Page, String>>,
-    /// Writes it, if it is offered.
-    to_protobuf: Option<ToProtobuf>,
+    /// Which form that is and how it is written, if it is offered.
+    to_protobuf: Option<(Form, ToProtobuf)>,
     hash: String,
     gzip_min: usize,
 }
@@ -62,7 +66,8 @@ enum Form {
     Json,
     Yaml,
     Aggregated,
-    Protobuf,
+    ProtobufV2,
+    ProtobufV3,
 }
 
 impl Form {
@@ -71,7 +76,8 @@ impl Form {
             Self::Json => JSON,
             Self::Yaml => YAML,
             Self::Aggregated => AGGREGATED,
-            Self::Protobuf => OPENAPI_V2,
+            Self::ProtobufV2 => OPENAPI_V2,
+            Self::ProtobufV3 => OPENAPI_V3,
         }
     }
 }
@@ -80,19 +86,20 @@ impl Documents {
     /// Writes the documents on the given kinds.
     pub(crate) fn of(resources: &[Resource]) -> Self {
         let mut plain = written(discovery::legacy(resources));
+        let (v2, v3): (ToProtobuf, ToProtobuf) = (openapi::v2_protobuf, openapi::v3_protobuf);
         let pages = openapi::v3(resources);
-        plain.extend(pages.map(|(path, page)| (path, Document::openapi(page))));
+        plain.extend(pages.map(|(path, page)| {
+            let to_protobuf = Some((Form::ProtobufV3, v3));
+            (path, Document { to_protobuf, ..Document::openapi(page) })
+        }));
         let hashes: Vec<(&str, &str)> = plain
             .iter()
             .filter_map(|(path, page)| Some((path.strip_prefix("/openapi/v3/")?, &*page.hash)))
             .collect();
         let index = Document::openapi(openapi::v3_index(&hashes).to_string());
         plain.insert("/openapi/v3".to_owned(), index);
-        let to_protobuf: ToProtobuf = openapi::v2_protobuf;
-        let v2 = Document {
-            to_protobuf: Some(to_protobuf),
-            ..Document::openapi(openapi::v2(resources))
-        };
+        let to_protobuf = Some((Form::ProtobufV2, v2));
+        let v2 = Document { to_protobuf, ..Document::openapi(openapi::v2(resources)) };
         plain.insert("/openapi/v2".to_owned(), v2);
         Self { plain, aggregated: written(discovery::aggregated(resources)) }
     }
@@ -117,7 +124,7 @@ impl Documents {
         let aggregated = self.aggregated.get(path);
         let mut offered = vec![Form::Json];
         offered.extend(aggregated.is_some().then_some(Form::Aggregated));
-        offered.extend(plain.to_protobuf.is_some().then_some(Form::Protobuf));
+        offered.extend(plain.to_protobuf.map(|(form, _)| form));
         // Upstream, OpenAPI is JSON or protobuf only.
         offered.extend((!path.starts_with("/openapi/")).then_some(Form::Yaml));
         let ranges = accepted(&request.headers);
@@ -193,7 +200,7 @@ impl Document {
         };
         if form == Form::Yaml {
             answer.body = encoding::yaml(&page.body);
-        } else if form != Form::Protobuf && is_pretty(request) {
+        } else if !self.is_protobuf(form) && is_pretty(request) {
             answer.body = encoding::indented(&page.body);
         } else if takes_gzip(&request.headers) && page.body.len() > self.gzip_min {
             let compressed = page.compressed.get_or_init(|| encoding::compressed(&page.body));
@@ -210,11 +217,15 @@ impl Document {
 
     fn page(&self, form: Form) -> Result<&Page, &String> {
         match self.to_protobuf {
-            Some(write) if form == Form::Protobuf => {
+            Some((_, write)) if self.is_protobuf(form) => {
                 self.protobuf.get_or_init(|| write(&self.json.body).map(Page::of)).as_ref()
             }
             _ => Ok(&self.json),
         }
+    }
+
+    fn is_protobuf(&self, form: Form) -> bool {
+        self.to_protobuf.is_some_and(|(protobuf, _)| protobuf == form)
     }
 
     /// Whether the address carries the document's hash.
@@ -227,7 +238,8 @@ impl Document {
 fn form(range: &Range, offered: &[Form]) -> Option<Form> {
     let version = (range.parameter("g"), range.parameter("v"));
     let form = match range.parameter("as") {
-        "" if matches!(&*range.media_type, OPENAPI_V2 | OPENAPI_V2_ASKED) => Form::Protobuf,
+        "" if matches!(&*range.media_type, OPENAPI_V2 | OPENAPI_V2_ASKED) => Form::ProtobufV2,
+        "" if matches!(&*range.media_type, OPENAPI_V3 | OPENAPI_V3_ASKED) => Form::ProtobufV3,
         "" if range.takes_yaml() => Form::Yaml,
         "" if range.takes_json() => Form::Json,
         "APIGroupDiscoveryList"

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::Resource;
 use crate::discovery::group_versions;
 
-pub(crate) use protobuf::document as v2_protobuf;
+pub(crate) use protobuf::{of_v2 as v2_protobuf, of_v3 as v3_protobuf};
 
 /// Where definitions are in version 3 and in version 2.
 const V3_DEFINITIONS: &str = "#/components/schemas/";

@@ -1,8 +1,12 @@
-//! The document of version 2 as the protobuf message `openapi.v2.Document` of gnostic, which is all that
-//! client-go's `OpenAPISchema` asks for.
+//! OpenAPI documents as the protobuf messages `openapi.v2.Document` and `openapi.v3.Document` of gnostic,
+//! which clients of Go ask for: client-go's `OpenAPISchema` for nothing else.
 //!
-//! Made from the JSON document, member by member, because as a tree it takes many times its length.
-//! Says what it has no place for: what Keepwatch writes itself has a place.
+//! Made from the JSON document, member by member, because as a tree it takes many times its length. Where
+//! the parts go is in the tables of [`v2`] and [`v3`]. A part that has no place is an error: what Keepwatch
+//! writes itself has one.
+
+mod v2;
+mod v3;
 
 use std::fmt;
 
@@ -10,6 +14,21 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::Value;
 
 use crate::wire::{put_bytes, put_double, put_number};
+
+/// The message of a JSON document of version 2.
+pub(crate) fn of_v2(json: &[u8]) -> Result<Vec<u8>, String> {
+    document(&v2::DOCUMENT, json)
+}
+
+/// The message of a JSON document of version 3.
+pub(crate) fn of_v3(json: &[u8]) -> Result<Vec<u8>, String> {
+    document(&v3::DOCUMENT, json)
+}
+
+fn document(part: &'static Part, json: &[u8]) -> Result<Vec<u8>, String> {
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    Read(part).deserialize(&mut deserializer).map_err(|error| error.to_string())
+}
 
 /// A message: its fields, and the field of what begins with `x-`.
 struct Message {
@@ -26,168 +45,45 @@ enum Shape {
     Flag,
     Whole,
     Double,
-    /// Texts, or one alone.
-    Texts,
     /// A value of any kind, as YAML, which JSON is.
     Any,
-    Anys,
     Message(&'static Message),
-    /// Messages, or one alone.
-    Messages(&'static Message),
+    /// Several, or one alone.
+    Each(&'static Self),
     /// Something within a message of its own, as its only field.
     Inside(u64, &'static Self),
+    /// A message of which one field is set. Which one depends on the value.
+    OneOf(fn(&Value) -> Choice),
     /// Pairs of a name and something.
     ByName(&'static Self),
-    /// A schema or a boolean.
-    SchemaOrFlag,
-    /// Parameters, each of which lies within messages by where it is sent.
-    Parameters,
 }
 
+const TEXTS: Shape = Shape::Each(&Shape::Text);
+
+/// Which field of a message is set.
+enum Choice {
+    /// This one, and what it holds.
+    Field(u64, &'static Shape),
+    Nothing,
+    /// The value is not as expected.
+    Wrong(&'static str),
+}
+
+/// The field of `Any` that has a text.
 const ANY_YAML: u64 = 2;
-const PATHS: u64 = 8;
-const DEFINITIONS: u64 = 9;
 
-static DOCUMENT: Message = Message {
-    fields: &[Field("swagger", 1, Shape::Text), Field("info", 2, Shape::Message(&INFO))],
-    extensions: 16,
-};
-
-static INFO: Message = Message {
-    fields: &[
-        Field("title", 1, Shape::Text),
-        Field("version", 2, Shape::Text),
-        Field("description", 3, Shape::Text),
-    ],
-    extensions: 7,
-};
-
-static PATH_ITEM: Message = Message {
-    fields: &[
-        Field("get", 2, Shape::Message(&OPERATION)),
-        Field("put", 3, Shape::Message(&OPERATION)),
-        Field("post", 4, Shape::Message(&OPERATION)),
-        Field("delete", 5, Shape::Message(&OPERATION)),
-        Field("options", 6, Shape::Message(&OPERATION)),
-        Field("head", 7, Shape::Message(&OPERATION)),
-        Field("patch", 8, Shape::Message(&OPERATION)),
-        Field("parameters", 9, Shape::Parameters),
-    ],
-    extensions: 10,
-};
-
-static PATH_ITEM_VALUE: Shape = Shape::Message(&PATH_ITEM);
-
-static OPERATION: Message = Message {
-    fields: &[
-        Field("tags", 1, Shape::Texts),
-        Field("summary", 2, Shape::Text),
-        Field("description", 3, Shape::Text),
-        Field("operationId", 5, Shape::Text),
-        Field("produces", 6, Shape::Texts),
-        Field("consumes", 7, Shape::Texts),
-        Field("parameters", 8, Shape::Parameters),
-        Field("responses", 9, Shape::Inside(1, &Shape::ByName(&RESPONSE_VALUE))),
-        Field("schemes", 10, Shape::Texts),
-        Field("deprecated", 11, Shape::Flag),
-    ],
-    extensions: 13,
-};
-
-static RESPONSE_VALUE: Shape = Shape::Inside(1, &Shape::Message(&RESPONSE));
-
-static RESPONSE: Message = Message {
-    fields: &[
-        Field("description", 1, Shape::Text),
-        Field("schema", 2, Shape::Inside(1, &SCHEMA_VALUE)),
-    ],
-    extensions: 5,
-};
-
-static BODY_PARAMETER: Message = Message {
-    fields: &[
-        Field("description", 1, Shape::Text),
-        Field("name", 2, Shape::Text),
-        Field("in", 3, Shape::Text),
-        Field("required", 4, Shape::Flag),
-        Field("schema", 5, Shape::Message(&SCHEMA)),
-    ],
-    extensions: 6,
-};
-
-static QUERY_PARAMETER: Message = Message {
-    fields: &[
-        Field("required", 1, Shape::Flag),
-        Field("in", 2, Shape::Text),
-        Field("description", 3, Shape::Text),
-        Field("name", 4, Shape::Text),
-        Field("allowEmptyValue", 5, Shape::Flag),
-        Field("type", 6, Shape::Text),
-        Field("format", 7, Shape::Text),
-        Field("uniqueItems", 20, Shape::Flag),
-    ],
-    extensions: 23,
-};
-
-static PATH_PARAMETER: Message = Message {
-    fields: &[
-        Field("required", 1, Shape::Flag),
-        Field("in", 2, Shape::Text),
-        Field("description", 3, Shape::Text),
-        Field("name", 4, Shape::Text),
-        Field("type", 5, Shape::Text),
-        Field("format", 6, Shape::Text),
-        Field("uniqueItems", 19, Shape::Flag),
-    ],
-    extensions: 22,
-};
-
-static SCHEMA: Message = Message {
-    fields: &[
-        Field("$ref", 1, Shape::Text),
-        Field("format", 2, Shape::Text),
-        Field("title", 3, Shape::Text),
-        Field("description", 4, Shape::Text),
-        Field("default", 5, Shape::Any),
-        Field("multipleOf", 6, Shape::Double),
-        Field("maximum", 7, Shape::Double),
-        Field("exclusiveMaximum", 8, Shape::Flag),
-        Field("minimum", 9, Shape::Double),
-        Field("exclusiveMinimum", 10, Shape::Flag),
-        Field("maxLength", 11, Shape::Whole),
-        Field("minLength", 12, Shape::Whole),
-        Field("pattern", 13, Shape::Text),
-        Field("maxItems", 14, Shape::Whole),
-        Field("minItems", 15, Shape::Whole),
-        Field("uniqueItems", 16, Shape::Flag),
-        Field("maxProperties", 17, Shape::Whole),
-        Field("minProperties", 18, Shape::Whole),
-        Field("required", 19, Shape::Texts),
-        Field("enum", 20, Shape::Anys),
-        Field("additionalProperties", 21, Shape::SchemaOrFlag),
-        Field("type", 22, Shape::Inside(1, &Shape::Texts)),
-        Field("items", 23, Shape::Inside(1, &Shape::Messages(&SCHEMA))),
-        Field("allOf", 24, Shape::Messages(&SCHEMA)),
-        Field("properties", 25, Shape::Inside(1, &Shape::ByName(&SCHEMA_VALUE))),
-        Field("discriminator", 26, Shape::Text),
-        Field("readOnly", 27, Shape::Flag),
-        Field("example", 30, Shape::Any),
-    ],
-    extensions: 31,
-};
-
-static SCHEMA_VALUE: Shape = Shape::Message(&SCHEMA);
-
-/// The message of a JSON document of version 2.
-pub(crate) fn document(json: &[u8]) -> Result<Vec<u8>, String> {
-    let mut deserializer = serde_json::Deserializer::from_slice(json);
-    Document.deserialize(&mut deserializer).map_err(|error| error.to_string())
+/// A part of a document that is too long to be read as a tree.
+enum Part {
+    /// Members of an object as pairs of a name and something.
+    Named { number: u64, shape: &'static Shape },
+    /// An object, of which some members are parts themselves, by name, with the numbers of their fields.
+    Object { message: &'static Message, parts: &'static [(&'static str, u64, Self)] },
 }
 
-/// The document, of which only paths and definitions are long.
-struct Document;
+/// Reads a part, member by member.
+struct Read(&'static Part);
 
-impl<'de> DeserializeSeed<'de> for Document {
+impl<'de> DeserializeSeed<'de> for Read {
     type Value = Vec<u8>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<u8>, D::Error> {
@@ -195,60 +91,30 @@ impl<'de> DeserializeSeed<'de> for Document {
     }
 }
 
-impl<'de> Visitor<'de> for Document {
+impl<'de> Visitor<'de> for Read {
     type Value = Vec<u8>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an OpenAPI document")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Vec<u8>, A::Error> {
-        let mut out = Vec::new();
-        while let Some(key) = access.next_key::<String>()? {
-            match key.as_str() {
-                "paths" => {
-                    let members = Members { number: 2, shape: &PATH_ITEM_VALUE };
-                    put_bytes(&mut out, PATHS, &access.next_value_seed(members)?);
-                }
-                "definitions" => {
-                    let members = Members { number: 1, shape: &SCHEMA_VALUE };
-                    put_bytes(&mut out, DEFINITIONS, &access.next_value_seed(members)?);
-                }
-                _ => put_member(&mut out, &DOCUMENT, &key, &access.next_value()?)
-                    .map_err(A::Error::custom)?,
-            }
-        }
-        Ok(out)
-    }
-}
-
-/// The members of an object as fields of a message, read one after the other.
-struct Members {
-    number: u64,
-    shape: &'static Shape,
-}
-
-impl<'de> DeserializeSeed<'de> for Members {
-    type Value = Vec<u8>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<u8>, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Members {
-    type Value = Vec<u8>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
+        f.write_str("an object of an OpenAPI document")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Vec<u8>, A::Error> {
         let mut out = Vec::new();
         while let Some(name) = access.next_key::<String>()? {
-            let value = access.next_value()?;
-            put_named(&mut out, self.number, &name, self.shape, &value)
-                .map_err(A::Error::custom)?;
+            match self.0 {
+                Part::Named { number, shape } => {
+                    let value = access.next_value()?;
+                    put_named(&mut out, *number, &name, shape, &value).map_err(A::Error::custom)?;
+                }
+                Part::Object { message, parts } => {
+                    if let Some((_, number, part)) = parts.iter().find(|(part, ..)| *part == name) {
+                        put_bytes(&mut out, *number, &access.next_value_seed(Self(part))?);
+                    } else {
+                        put_member(&mut out, message, &name, &access.next_value()?)
+                            .map_err(A::Error::custom)?;
+                    }
+                }
+            }
         }
         Ok(out)
     }
@@ -312,25 +178,15 @@ fn put(out: &mut Vec<u8>, number: u64, shape: &Shape, value: &Value) -> Result<(
             put_number(out, number, whole.cast_unsigned());
         }
         Shape::Double => put_double(out, number, value.as_f64().ok_or("a number is expected")?),
-        Shape::Texts => {
-            for one in one_or_many(value) {
-                put(out, number, &Shape::Text, one)?;
-            }
-        }
         Shape::Any => {
             let mut any = Vec::new();
             put_bytes(&mut any, ANY_YAML, value.to_string().as_bytes());
             put_bytes(out, number, &any);
         }
-        Shape::Anys => {
-            for one in one_or_many(value) {
-                put(out, number, &Shape::Any, one)?;
-            }
-        }
         Shape::Message(message) => put_message(out, number, message, value)?,
-        Shape::Messages(message) => {
+        Shape::Each(shape) => {
             for one in one_or_many(value) {
-                put_message(out, number, message, one)?;
+                put(out, number, shape, one)?;
             }
         }
         Shape::Inside(only, shape) => {
@@ -338,49 +194,21 @@ fn put(out: &mut Vec<u8>, number: u64, shape: &Shape, value: &Value) -> Result<(
             put(&mut inner, *only, shape, value)?;
             put_bytes(out, number, &inner);
         }
+        Shape::OneOf(choose) => {
+            let mut inner = Vec::new();
+            match choose(value) {
+                Choice::Field(only, shape) => put(&mut inner, only, shape, value)?,
+                Choice::Nothing => {}
+                Choice::Wrong(why) => return Err(why.to_owned()),
+            }
+            put_bytes(out, number, &inner);
+        }
         Shape::ByName(shape) => {
             for (name, value) in value.as_object().ok_or("an object is expected")? {
                 put_named(out, number, name, shape, value)?;
             }
         }
-        Shape::SchemaOrFlag => {
-            let (only, shape) = match value {
-                Value::Bool(_) => (2, Shape::Flag),
-                _ => (1, Shape::Message(&SCHEMA)),
-            };
-            let mut inner = Vec::new();
-            put(&mut inner, only, &shape, value)?;
-            put_bytes(out, number, &inner);
-        }
-        Shape::Parameters => {
-            for one in one_or_many(value) {
-                put_parameter(out, number, one)?;
-            }
-        }
     }
-    Ok(())
-}
-
-/// `ParametersItem { Parameter { BodyParameter } }` or, with one more message in between, of a path or
-/// a query.
-fn put_parameter(out: &mut Vec<u8>, number: u64, value: &Value) -> Result<(), String> {
-    let mut parameter = Vec::new();
-    match value.get("in").and_then(Value::as_str) {
-        Some("body") => put_message(&mut parameter, 1, &BODY_PARAMETER, value)?,
-        Some(place @ ("query" | "path")) => {
-            let mut inner = Vec::new();
-            if place == "query" {
-                put_message(&mut inner, 3, &QUERY_PARAMETER, value)?;
-            } else {
-                put_message(&mut inner, 4, &PATH_PARAMETER, value)?;
-            }
-            put_bytes(&mut parameter, 2, &inner);
-        }
-        _ => return Err("a parameter is in body, query or path".to_owned()),
-    }
-    let mut item = Vec::new();
-    put_bytes(&mut item, 1, &parameter);
-    put_bytes(out, number, &item);
     Ok(())
 }
 
@@ -411,10 +239,39 @@ mod tests {
 
     #[track_caller]
     fn check(value: &Value, depth: usize, expected: &Value) {
+        check_shape(&Shape::Message(&v2::SCHEMA), value, depth, expected);
+    }
+
+    #[track_caller]
+    fn check_shape(shape: &Shape, value: &Value, depth: usize, expected: &Value) {
         let mut out = Vec::new();
-        put_message(&mut out, 1, &SCHEMA, value).unwrap();
+        put(&mut out, 1, shape, value).unwrap();
         let Held::Bytes(message) = fields(&out).unwrap()[0].1 else { panic!("a message") };
         assert_eq!(tree(message, depth), *expected, "{value}");
+    }
+
+    #[test]
+    fn a_schema_of_version_3_may_be_a_reference_wherever_there_is_one() {
+        let reference = json!({"$ref": "#/components/schemas/a"});
+        let referred = json!([2, [[1, "#/components/schemas/a"]]]);
+        for (value, depth, expected) in [
+            (reference.clone(), 1, json!([referred])),
+            (json!({"type": "string"}), 1, json!([[1, [[25, "string"]]]])),
+            (json!({"allOf": [reference]}), 3, json!([[1, [[26, [referred]]]]])),
+            (json!({"items": reference}), 4, json!([[1, [[30, [[1, [referred]]]]]]])),
+            (
+                json!({"additionalProperties": reference}),
+                4,
+                json!([[1, [[32, [[1, [referred]]]]]]]),
+            ),
+            (json!({"additionalProperties": true}), 2, json!([[1, [[32, [[2, 1]]]]]])),
+            (json!({"default": true}), 2, json!([[1, [[33, [[2, 1]]]]]])),
+            (json!({"default": "a"}), 2, json!([[1, [[33, [[3, "a"]]]]]])),
+            (json!({"default": 7}), 2, json!([[1, [[33, [[1, "fixed"]]]]]])),
+            (json!({"default": {}}), 2, json!([[1, [[33, []]]]])),
+        ] {
+            check_shape(&v3::SCHEMA_OR_REFERENCE, &value, depth, &expected);
+        }
     }
 
     #[test]
@@ -455,7 +312,7 @@ mod tests {
             }, "parameters": [{"name": "n", "in": "path", "required": true, "type": "string"}]}},
             "definitions": {"a.b": {"properties": {"c": {"format": "x"}}}},
         });
-        let bytes = document(json.to_string().as_bytes()).unwrap();
+        let bytes = of_v2(json.to_string().as_bytes()).unwrap();
         let parts = fields(&bytes).unwrap();
         let numbers: Vec<u64> = parts.iter().map(|(number, _)| *number).collect();
         assert_eq!(numbers, [1, 2, 8, 9]);
@@ -473,9 +330,9 @@ mod tests {
             (json!({"paths": {"/a": {"trace": {}}}}), "/a: there is no place for \"trace\""),
             (json!({"definitions": {"a": {"oneOf": []}}}), "a: there is no place for \"oneOf\""),
             (json!({"definitions": {"a": {"minLength": "1"}}}), "a: minLength: a whole number"),
-            (json!([]), "invalid type: sequence, expected an OpenAPI document"),
+            (json!([]), "invalid type: sequence, expected an object of an OpenAPI document"),
         ] {
-            let error = document(json.to_string().as_bytes()).unwrap_err();
+            let error = of_v2(json.to_string().as_bytes()).unwrap_err();
             assert!(error.starts_with(what), "{error}");
         }
     }

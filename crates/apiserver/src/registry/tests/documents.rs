@@ -113,29 +113,42 @@ async fn openapi_describes_kinds_and_operations() {
 
 /// Debian's kubectl could neither create nor apply anything.
 #[tokio::test]
-async fn openapi_of_version_2_is_offered_as_protobuf_too() {
+async fn openapi_is_offered_as_protobuf_too() {
     let house = House::open().await;
-    let json = house.document("GET /openapi/v2", &[]).unwrap();
-    let etag = json.headers["etag"].to_str().unwrap();
-    for accept in [
-        "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
-        "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
-        "application/com.github.proto-openapi.spec.v2@v1.0+protobuf;q=0.9, application/json;q=0.8",
+    for (path, version, begin) in [
+        ("/openapi/v2", "v2", &b"\n\x032.0"[..]),
+        ("/openapi/v3/apis/test.example.com/v1", "v3", &b"\n\x053.0.0"[..]),
+        ("/openapi/v3/api/v1", "v3", &b"\n\x053.0.0"[..]),
     ] {
-        let answer = house.document("GET /openapi/v2", &[("accept", accept)]).unwrap();
-        assert_eq!(answer.code, StatusCode::OK);
-        let sent = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
-        assert_eq!(answer.content_type, sent, "{accept}");
-        assert_eq!(
-            (answer.headers["etag"].to_str().unwrap(), &answer.body[..5]),
-            (etag, &b"\n\x032.0"[..])
-        );
-        let headers = [("accept", accept), ("if-none-match", etag)];
-        let known = house.document("GET /openapi/v2", &headers).unwrap();
-        assert_eq!((known.code, known.body.len()), (StatusCode::NOT_MODIFIED, 0));
-        let elsewhere = house.document("GET /openapi/v3", &[("accept", accept)]).unwrap();
-        let code = if accept.contains("json") { 200 } else { 406 };
-        assert_eq!(elsewhere.code.as_u16(), code, "{accept}");
+        let line = format!("GET {path}");
+        let json = house.document(&line, &[]).unwrap();
+        let etag = json.headers["etag"].to_str().unwrap();
+        let sent = format!("application/com.github.proto-openapi.spec.{version}.v1.0+protobuf");
+        let asked = format!("application/com.github.proto-openapi.spec.{version}@v1.0+protobuf");
+        let list = format!("{asked};q=0.9, application/json;q=0.8");
+        for accept in [&sent, &asked, &list].map(String::as_str) {
+            let answer = house.document(&line, &[("accept", accept)]).unwrap();
+            assert_eq!((answer.code.as_u16(), answer.content_type), (200, &*sent), "{accept}");
+            assert_eq!(answer.headers["etag"], etag);
+            assert_eq!(answer.headers["vary"], "Accept");
+            assert!(answer.body.starts_with(begin), "{:?}", answer.body);
+            let headers = [("accept", accept), ("if-none-match", etag)];
+            let known = house.document(&line, &headers).unwrap();
+            assert_eq!((known.code, known.body.len()), (StatusCode::NOT_MODIFIED, 0));
+            let hashed = format!("{line}?hash={}", etag.trim_matches('"'));
+            let hashed = house.document(&hashed, &[("accept", accept)]).unwrap();
+            let cache = &hashed.headers["cache-control"];
+            let is_kept = cache == "public, immutable" && hashed.headers.contains_key("expires");
+            assert_eq!(is_kept, version == "v3", "{path}: {cache:?}");
+            assert_eq!((hashed.body, hashed.content_type), (answer.body, &*sent));
+            let other = if version == "v2" { "/openapi/v3/api/v1" } else { "/openapi/v2" };
+            for other in [other, "/openapi/v3"] {
+                let headers = [("accept", accept)];
+                let elsewhere = house.document(&format!("GET {other}"), &headers).unwrap();
+                let code = if accept.contains("json") { 200 } else { 406 };
+                assert_eq!(elsewhere.code.as_u16(), code, "{other} {accept}");
+            }
+        }
     }
 }
 

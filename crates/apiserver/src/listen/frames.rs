@@ -94,6 +94,9 @@ struct Incoming {
     all_held: AllHeld,
     /// What of it is ours.
     share: usize,
+    /// Headers of frames that were looked at in blocks that are held.
+    #[cfg(test)]
+    steps: usize,
 }
 
 /// What is known of the bytes that are held back.
@@ -110,8 +113,17 @@ enum Held {
 
 impl Incoming {
     fn of(all_held: AllHeld) -> Self {
-        let (held, ready) = (BytesMut::new(), Bytes::new());
-        Self { passing: PREFACE_LEN, held, looked_at: 0, ready, is_off: false, all_held, share: 0 }
+        Self {
+            passing: PREFACE_LEN,
+            held: BytesMut::new(),
+            looked_at: 0,
+            ready: Bytes::new(),
+            is_off: false,
+            all_held,
+            share: 0,
+            #[cfg(test)]
+            steps: 0,
+        }
     }
 
     /// How many of these bytes pass. The others have to be held back.
@@ -144,6 +156,10 @@ impl Incoming {
         }
         self.looked_at = self.looked_at.max(HEADER_LEN + first.len);
         loop {
+            #[cfg(test)]
+            {
+                self.steps += 1;
+            }
             let rest = self.held.get(self.looked_at..).unwrap_or_default();
             let Some(next) = FrameHeader::of(rest) else { return Held::More };
             if next.kind != CONTINUATION || next.stream != first.stream {
@@ -327,5 +343,51 @@ impl<S: AsyncWrite + Unpin, C: Fn() + Unpin> AsyncWrite for Frames<S, C> {
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
+        let [_, a, b, c] = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        [&[a, b, c, kind, flags, 0, 0, 0, 1][..], payload].concat()
+    }
+
+    /// Sends a block of so many frames in pieces; what comes out, and how many headers were looked at.
+    fn check(frames: usize, piece: usize) -> usize {
+        let mut block = frame(HEADERS, 0, &[0x82]);
+        for at in 1..frames {
+            let flags = if at + 1 == frames { END_HEADERS } else { 0 };
+            block.extend(frame(CONTINUATION, flags, b"x"));
+        }
+        let mut incoming = Incoming::of(AllHeld::default());
+        incoming.passing = 0;
+        for piece in block.chunks(piece) {
+            assert!(incoming.ready.is_empty(), "nothing passes before the block is complete");
+            incoming.held.extend_from_slice(piece);
+            incoming.advance();
+        }
+        assert_eq!(incoming.ready, block, "a block whose path is not too long is not changed");
+        assert_eq!(incoming.all_held.load(Ordering::Relaxed), 0);
+        incoming.steps
+    }
+
+    /// Each piece of a block was looked at from the beginning of the block: a client that sent it byte by
+    /// byte made the server look at millions of frames.
+    #[test]
+    fn a_block_that_comes_in_pieces_is_looked_through_once() {
+        const FRAMES: usize = 4000;
+        let bytes = HEADER_LEN * FRAMES + FRAMES;
+        assert_eq!(check(FRAMES, bytes), FRAMES - 1);
+        for piece in [1, 7, 10, 1000] {
+            let pieces = bytes.div_ceil(piece);
+            let steps = check(FRAMES, piece);
+            assert!(
+                steps <= FRAMES + pieces,
+                "{steps} looks at {FRAMES} frames in {pieces} pieces"
+            );
+        }
     }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use event::{Event, Json, Level, ObjectReference, Stage, Status, Timestamp};
 use http::StatusCode;
 use serde_json::{Map, Value};
-use store::Transaction;
+use store::{Object, Transaction};
 
 use super::kind::Kind;
 use super::{Shared, metadata};
@@ -66,10 +66,13 @@ impl<'tx> TransactionDoor<'tx> {
         namespace: &str,
         name: &str,
     ) -> Result<Option<Stored>, ApiError> {
-        let Some(stored) = self.tx.get(&kind.key(namespace, name)) else { return Ok(None) };
-        let object = serde_json::from_slice(&stored.body)
-            .map_err(|error| ApiError::internal(&format!("stored object is damaged: {error}")))?;
-        Ok(Some((object, stored.body.clone())))
+        let Some(stored) = self.stored(kind, namespace, name) else { return Ok(None) };
+        Ok(Some((parsed(&stored)?, stored.body.clone())))
+    }
+
+    /// An object as it is stored.
+    pub(super) fn stored(&self, kind: &Kind, namespace: &str, name: &str) -> Option<Arc<Object>> {
+        self.tx.get(&kind.key(namespace, name))
     }
 
     pub(super) fn is_taken(&self, kind: &Kind, namespace: &str, name: &str) -> bool {
@@ -187,6 +190,12 @@ impl<'tx> TransactionDoor<'tx> {
                 .collect(),
         }
     }
+}
+
+/// A stored object, read.
+pub(super) fn parsed(stored: &Object) -> Result<Map<String, Value>, ApiError> {
+    serde_json::from_slice(&stored.body)
+        .map_err(|error| ApiError::internal(&format!("stored object is damaged: {error}")))
 }
 
 /// Something the server does by itself.

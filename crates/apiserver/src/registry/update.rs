@@ -11,7 +11,7 @@ use store::Object;
 use super::create::JSON_INLINE_BYTES_MAX;
 use super::decode::Document;
 use super::delete::remove_for_good;
-use super::door::TransactionDoor;
+use super::door::{TransactionDoor, parsed};
 use super::incoming::{Incoming, Unfit};
 use super::kind::Kind;
 use super::options::{FieldValidation, WriteOptions};
@@ -82,34 +82,55 @@ impl Call<'_> {
         let key = self.kind.key(self.namespace(), self.name());
         let stored = self.shared.store.get(&key).await.map_err(|error| unreadable(&error))?;
         let change = Arc::new(change);
-        let granted = match stored {
+        let prepared = match stored {
             None => None,
             Some(stored) => {
                 let (kind, change) = (Arc::clone(self.kind), Arc::clone(&change));
                 let (namespace, info) = (self.namespace().to_owned(), self.request.info.clone());
                 let is_short = stored.body.len() <= JSON_INLINE_BYTES_MAX;
-                let preview = move || preview(&kind, &namespace, &info, &change, &stored);
-                if is_short { preview() } else { self.apart(move || Ok(preview())).await? }
+                let prepare = move || Prepared::of(&kind, &namespace, &info, &change, &stored);
+                if is_short { prepare() } else { self.apart(move || Ok(prepare())).await? }
             }
         };
+        let granted = prepared.as_ref().map(|prepared| prepared.required.clone());
         let granted = granted.unwrap_or_default();
         self.require(&granted).await?;
-        write.commit(trail, move |write, door| apply(write, door, &change, &granted)).await
+        let work = move |write: &mut Write, door: &mut TransactionDoor<'_>| {
+            apply(write, door, &change, prepared, &granted)
+        };
+        write.commit(trail, work).await
     }
 }
 
-/// What a change would need if no other request changed the object meanwhile. A change that cannot be
-/// made is refused, and recorded, in its transaction.
-fn preview(
-    kind: &Kind,
-    namespace: &str,
-    info: &RequestInfo,
-    change: &Change,
-    stored: &Object,
-) -> Option<Vec<Attributes>> {
-    let old: Map<String, Value> = serde_json::from_slice(&stored.body).ok()?;
-    let changed = change.applied(kind, &old, namespace, &info.name).ok()?;
-    Some(required_access(kind, &info.subresource, &changed.object))
+/// What a change makes of an object, worked out before the transaction: in there, all changes of all
+/// objects wait for it.
+struct Prepared {
+    /// The revision of the object that is changed.
+    revision: u64,
+    old: Map<String, Value>,
+    /// The object as it would be, or why the change cannot be made: the transaction records that.
+    changed: Result<Incoming, ApiError>,
+    /// What the caller must be allowed to do beside the change.
+    required: Vec<Attributes>,
+}
+
+impl Prepared {
+    /// `None` if the object cannot be read; the transaction says so.
+    fn of(
+        kind: &Kind,
+        namespace: &str,
+        info: &RequestInfo,
+        change: &Change,
+        stored: &Object,
+    ) -> Option<Self> {
+        let old = parsed(stored).ok()?;
+        let changed = change.applied(kind, &old, namespace, &info.name);
+        let required = changed
+            .as_ref()
+            .map(|changed| required_access(kind, &info.subresource, &changed.object));
+        let required = required.unwrap_or_default();
+        Some(Self { revision: stored.revision, old, changed, required })
+    }
 }
 
 /// What the caller must be allowed to do beside the change. Nothing for subresources: who reports on
@@ -190,13 +211,25 @@ fn apply(
     write: &mut Write,
     door: &mut TransactionDoor<'_>,
     change: &Change,
+    prepared: Option<Prepared>,
     granted: &[Attributes],
 ) -> Result<Outcome, ApiError> {
     let kind = Arc::clone(&write.kind);
-    let (old, stored) = door
-        .read(&kind, &write.namespace, &write.name)?
+    let stored = door
+        .stored(&kind, &write.namespace, &write.name)
         .ok_or_else(|| kind.not_found(&write.name))?;
-    let incoming = change.applied(&kind, &old, &write.namespace, &write.name)?;
+    let (old, incoming) = match prepared {
+        Some(prepared) if prepared.revision == stored.revision => (prepared.old, prepared.changed?),
+        // It takes too long here. Clients try again, as when kube-apiserver has tried five times.
+        Some(_) if stored.body.len() > JSON_INLINE_BYTES_MAX => {
+            return Err(kind.conflict(&write.name, STALE));
+        }
+        _ => {
+            let old = parsed(&stored)?;
+            let incoming = change.applied(&kind, &old, &write.namespace, &write.name)?;
+            (old, incoming)
+        }
+    };
     write.warnings.extend(incoming.warnings);
     let mut object = incoming.object;
     check_revision(write, &object, &old, matches!(change, Change::Replace(_)))?;
@@ -212,7 +245,7 @@ fn apply(
     }
     metadata::settle(&kind, &mut object);
     if object == old {
-        return Ok(Outcome::Object(StatusCode::OK, stored));
+        return Ok(Outcome::Object(StatusCode::OK, stored.body.clone()));
     }
     strategy.on_update(&mut object, &old, &mut Objects::new(door), &write.occasion)?;
     let is_done = metadata::is_terminating(&object) && metadata::finalizers(&object).is_empty();

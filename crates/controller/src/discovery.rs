@@ -1,7 +1,7 @@
-//! Whether the cluster's definitions have a status subresource, asked once for all objects.
+//! Whether the cluster's definitions have a status subresource.
 //!
-//! The answer is kept for a while, and so is a failure: while kube-apiserver does not know the group, one
-//! request is made in each wait, however many objects there are to be written.
+//! The answer is cached, and so is a failure: while kube-apiserver does not know the group, one request
+//! is made per delay, however many objects there are to write.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
-use crate::pen::bounded;
+use crate::status_writer::with_timeout;
 
-/// How long an answer is kept.
-const ANSWER_TIME: Duration = Duration::from_mins(1);
+/// Time for which an answer is cached.
+const CACHE_TIME: Duration = Duration::from_mins(1);
 
 /// The resources of K10's group, as kube-apiserver lists them.
 #[derive(Clone)]
@@ -36,7 +36,7 @@ struct Last {
 enum Outcome {
     /// Names of resources and subresources.
     Served(BTreeSet<String>),
-    /// What was wrong.
+    /// The error.
     Failed(String),
 }
 
@@ -47,7 +47,7 @@ impl Discovery {
 
     /// Whether a kind has a status subresource.
     pub(crate) async fn has_status(&self, names: Names) -> kube::Result<bool> {
-        // Held while it is asked: those who come meanwhile get the same answer.
+        // Locked during the request, so that concurrent callers share the answer.
         let mut last = self.last.lock().await;
         if last.next_at.is_none_or(|next| Instant::now() >= next) {
             last.ask(&self.client).await;
@@ -61,7 +61,7 @@ impl Discovery {
         }
     }
 
-    /// The answer was found to be wrong: it is asked again before the next write.
+    /// Discards an answer that was found to be wrong.
     pub(crate) async fn forget(&self) {
         let mut last = self.last.lock().await;
         if matches!(last.outcome, Some(Outcome::Served(_))) {
@@ -73,15 +73,15 @@ impl Discovery {
 impl Last {
     async fn ask(&mut self, client: &kube::Client) {
         let version = format!("{CONFIG}/{VERSION}");
-        let (outcome, wait) = match bounded(client.list_api_group_resources(&version)).await {
+        let (outcome, wait) = match with_timeout(client.list_api_group_resources(&version)).await {
             Ok(list) => {
                 self.backoff.succeeded();
                 let names = list.resources.into_iter().map(|resource| resource.name).collect();
-                (Outcome::Served(names), ANSWER_TIME)
+                (Outcome::Served(names), CACHE_TIME)
             }
             Err(error) => {
                 let wait = self.backoff.failed();
-                tracing::debug!(version, %error, ?wait, "discovery fails");
+                tracing::debug!(version, %error, ?wait, "discovery failed");
                 (Outcome::Failed(format!("discovery of {version} fails: {error}")), wait)
             }
         };

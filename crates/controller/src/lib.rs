@@ -1,24 +1,26 @@
-//! Watches `AuditConfig`, `Profile` and the Secrets they name; says where events go; writes status.
+//! Reconciles `AuditConfig`s with `Profile`s and the Secrets they name: says where events go, and writes
+//! status.
 //!
-//! An ordinary client of the API, in a cluster and without one. What is to be done is decided by
-//! pure functions: [`resolve`] makes a destination of a profile and its Secret, [`decide`] makes
-//! the next steps of what is seen. The rest carries them out: [`mirror`] follows the objects, one
-//! keeper looks after each `AuditConfig`, and delivery is reached through [`Corridors`].
+//! An ordinary client of the API, in a cluster and without one. Decisions are pure functions:
+//! [`resolve`] makes a destination of a profile and its Secret, [`plan`] makes actions of what is
+//! observed. The rest applies them: [`object_cache`] watches the objects, a reconciler runs for each
+//! `AuditConfig`, and delivery is controlled through [`DeliveryControl`].
 //!
-//! Nothing here reads the journal, talks to a bucket or keeps state: cursors are the journal's, and
-//! after a restart everything is found again in the objects.
+//! Nothing here reads the journal, sends to a bucket or keeps state: cursors belong to the journal, and
+//! after a restart everything is found in the objects.
 
 mod backoff;
-pub mod decide;
 mod discovery;
-mod keeper;
-pub mod mirror;
+mod event_recorder;
+pub mod object_cache;
+pub mod objects;
 mod orphans;
-mod pen;
+pub mod plan;
 pub mod profiles;
+mod reconciler;
 pub mod resolve;
-pub mod seen;
 pub mod settings;
+mod status_writer;
 pub mod uninstall;
 
 use std::collections::BTreeSet;
@@ -28,75 +30,77 @@ use std::time::Duration;
 use async_trait::async_trait;
 use event::Timestamp;
 use objectstore::Destination;
+use sink::DeliveryHealth;
 use tokio::task::JoinSet;
 
 pub use backoff::{RETRY_TIME_MAX, RETRY_TIME_MIN};
 pub use settings::Settings;
 
-use decide::Fare;
-use keeper::Keeper;
-use mirror::Mirror;
+use event_recorder::EventRecorder;
+use object_cache::ObjectCache;
+use objects::AuditConfigView;
 use orphans::Orphans;
-use pen::Pen;
-use seen::Config;
+use reconciler::Reconciler;
+use status_writer::StatusWriter;
 
-/// Where the journal is read from for a new reader.
+/// The position from which a new reader reads the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// Everything that is still held.
+    /// The oldest record that the journal has.
     Oldest,
-    /// What was recorded since.
+    /// The first record at this time or later.
     Since(Timestamp),
 }
 
-/// Why nothing is held for a reader.
+/// Why the journal keeps nothing for a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParkReason {
-    /// Its delivery is switched off: what is recorded meanwhile is not owed.
+    /// Its delivery is switched off: records of that time need not be delivered.
     Off,
-    /// There is nowhere to deliver to, since a Profile or Secret is missing or cannot be used. What is
-    /// kept anyway is delivered once there is.
+    /// It has no destination, because a Profile or Secret is missing or cannot be used. Records that the
+    /// journal still has are delivered when there is one.
     NoDestination,
 }
 
-/// The ways from the journal to destinations, as the controller moves them.
+/// Controls the delivery of the journal to destinations. Implemented by the binary.
 #[async_trait]
-pub trait Corridors: Send + Sync {
-    /// Holds the journal's events for a reader, durably; one that is known stays where it is.
+pub trait DeliveryControl: Send + Sync {
+    /// Makes the journal keep its events for a reader, durably. A reader that exists keeps its position.
     async fn reserve(&self, reader: &str, start: Start) -> Result<(), String>;
-    /// Writes to a destination and reads back. What people should know of it, if there is anything;
-    /// the error is for people too.
+    /// Writes to a destination and reads back. Returns a remark for its owner, often empty; the error is
+    /// for the owner too.
     async fn check(&self, destination: &Destination) -> Result<String, String>;
-    /// Delivers there from now on, from where the reader is.
-    async fn go(&self, reader: &str, destination: &Destination) -> Result<(), String>;
-    /// Delivers nothing for now; the reader stays where it is.
+    /// Delivers to a destination from now on, from the reader's position.
+    async fn start(&self, reader: &str, destination: &Destination) -> Result<(), String>;
+    /// Stops delivery. The journal keeps its events, and the reader its position.
     async fn pause(&self, reader: &str);
-    /// Delivers nothing for now and holds nothing in the journal for the reader: its place is
-    /// remembered, from which a later [`reserve`](Self::reserve) goes on. How many events waited for
-    /// it, if the journal was held until now.
+    /// Stops delivery. The journal keeps nothing for the reader, but its position is remembered, and a
+    /// later [`reserve`](Self::reserve) continues there. Returns the number of undelivered events, if the
+    /// journal kept them until now.
     async fn park(
         &self,
         reader: &str,
         start: Start,
         reason: ParkReason,
     ) -> Result<Option<u64>, String>;
-    /// Delivers what the journal holds now, if that is done in time, and forgets the reader; how
-    /// many events were not delivered.
-    async fn leave(&self, reader: &str, time: Duration) -> Result<u64, String>;
-    /// How delivery fares, if there is any.
-    fn fare(&self, reader: &str) -> Option<Fare>;
-    /// Every reader of the journal, also those for which nothing is held.
+    /// Delivers what the journal holds now, within `time`, and forgets the reader. Returns the number of
+    /// undelivered events.
+    async fn drain(&self, reader: &str, time: Duration) -> Result<u64, String>;
+    /// Health of the delivery, if the reader has a destination.
+    fn health(&self, reader: &str) -> Option<DeliveryHealth>;
+    /// Names of all readers of the journal, including those for which it keeps nothing.
     fn readers(&self) -> Vec<String>;
 }
 
-/// The time of day.
+/// Returns the current time.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// What all keepers share.
-struct Parts {
-    mirror: Mirror,
-    pen: Pen,
-    corridors: Arc<dyn Corridors>,
+/// What all reconcilers share.
+struct Context {
+    cache: ObjectCache,
+    status_writer: StatusWriter,
+    recorder: EventRecorder,
+    delivery: Arc<dyn DeliveryControl>,
     settings: Settings,
     clock: Clock,
 }
@@ -104,45 +108,51 @@ struct Parts {
 /// The controller.
 pub struct Controller {
     client: kube::Client,
-    parts: Arc<Parts>,
+    context: Arc<Context>,
 }
 
 impl Controller {
-    /// A controller that acts as `client`.
+    /// A controller that acts as `client`. Sends nothing yet.
     pub fn new(
         client: kube::Client,
-        corridors: Arc<dyn Corridors>,
+        delivery: Arc<dyn DeliveryControl>,
         settings: Settings,
         clock: Clock,
     ) -> Self {
-        let (mirror, pen) = (Mirror::default(), Pen::new(client.clone()));
-        Self { client, parts: Arc::new(Parts { mirror, pen, corridors, settings, clock }) }
+        let context = Context {
+            cache: ObjectCache::default(),
+            status_writer: StatusWriter::new(client.clone()),
+            recorder: EventRecorder::new(client.clone()),
+            delivery,
+            settings,
+            clock,
+        };
+        Self { client, context: Arc::new(context) }
     }
 
-    /// Runs for ever.
+    /// Runs until it is dropped.
     pub async fn run(self) {
         let namespaces = self.namespaces();
-        // Dropped with this future, and everybody with them.
-        let mut followers = JoinSet::new();
+        // Dropped with this future, which ends all of them.
+        let mut watches = JoinSet::new();
         for namespace in namespaces.iter().cloned() {
-            followers.spawn(self.parts.mirror.clone().follow(self.client.clone(), namespace));
+            watches.spawn(self.context.cache.clone().watch(self.client.clone(), namespace));
         }
-        let settings = self.parts.settings.clone();
-        followers.spawn(
-            self.parts
-                .mirror
-                .clone()
-                .follow_secrets(self.client.clone(), move |one| settings.allows(&one.namespace)),
+        let settings = self.context.settings.clone();
+        watches.spawn(
+            self.context.cache.clone().watch_secrets(self.client.clone(), move |secret| {
+                settings.allows(&secret.namespace)
+            }),
         );
-        if self.parts.settings.reports_profiles {
-            followers.spawn(profiles::keep(Arc::clone(&self.parts)));
+        if self.context.settings.reports_profiles {
+            watches.spawn(profiles::run(Arc::clone(&self.context)));
         }
-        self.keep().await;
+        self.reconcile_all().await;
     }
 
-    /// The namespaces to look at; the empty one stands for all.
+    /// The namespaces to watch; the empty one means all.
     fn namespaces(&self) -> Vec<String> {
-        let settings = &self.parts.settings;
+        let settings = &self.context.settings;
         if settings.sees_all || settings.namespaces.is_empty() {
             vec![String::new()]
         } else {
@@ -150,33 +160,34 @@ impl Controller {
         }
     }
 
-    /// A keeper for each `AuditConfig`.
-    async fn keep(&self) {
-        let mut news = self.parts.mirror.news();
-        let mut keepers = JoinSet::new();
-        let mut kept = BTreeSet::new();
+    /// Runs a reconciler for each `AuditConfig`.
+    async fn reconcile_all(&self) {
+        let mut changes = self.context.cache.changes();
+        let mut reconcilers = JoinSet::new();
+        let mut running = BTreeSet::new();
         let mut orphans = Orphans::default();
         loop {
-            // In this order, so that what was listed is among the configs.
-            let scopes = self.parts.mirror.looked_at();
-            let configs: Vec<Config> = self.parts.mirror.configs().iter().map(Config::of).collect();
-            orphans.settle(&self.parts, scopes, &configs).await;
+            // In this order, so that the configs contain everything that was listed.
+            let scopes = self.context.cache.scopes();
+            let configs: Vec<AuditConfigView> =
+                self.context.cache.configs().iter().map(AuditConfigView::from_object).collect();
+            orphans.reconcile(&self.context, scopes, &configs).await;
             for config in configs {
-                if kept.insert(config.uid.clone()) {
+                if running.insert(config.uid.clone()) {
                     let uid = config.uid.clone();
-                    let keeper = Keeper::new(Arc::clone(&self.parts), &config);
-                    keepers.spawn(async move {
-                        keeper.run().await;
+                    let reconciler = Reconciler::new(Arc::clone(&self.context), &config);
+                    reconcilers.spawn(async move {
+                        reconciler.run().await;
                         uid
                     });
                 }
             }
             tokio::select! {
-                // The sender is in the mirror.
-                _ = news.changed() => {}
-                Some(ended) = keepers.join_next() => {
+                // The sender is in the cache, so this does not fail.
+                _ = changes.changed() => {}
+                Some(ended) = reconcilers.join_next() => {
                     if let Ok(uid) = ended {
-                        kept.remove(&uid);
+                        running.remove(&uid);
                     }
                 }
             }

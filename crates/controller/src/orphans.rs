@@ -1,16 +1,18 @@
-//! Readers of the journal whose `AuditConfig` is not there, when it is first looked for.
+//! Handles journal readers whose `AuditConfig` does not exist when it is first looked for.
 //!
-//! One that was deleted while the server was down is forgotten. Where `AuditConfigs` may not be read, or
-//! do not count any more, they may be back: their readers keep their place, and nothing is held for them.
-//! Deliberately absent: an `AuditConfig` that goes later, which is its keeper's business.
+//! The reader of an `AuditConfig` that was deleted while the server was down is forgotten. If
+//! `AuditConfigs` cannot be read, or their namespace is no longer allowed, they may come back: their
+//! readers are parked.
+//!
+//! Deliberately absent: an `AuditConfig` that is deleted later; its reconciler handles that.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::seen::{Config, READERS};
-use crate::{ParkReason, Parts, Start};
+use crate::objects::{AuditConfigView, READERS};
+use crate::{Context, ParkReason, Start};
 
-/// What was settled. The empty namespace stands for all.
+/// The namespaces that were handled. The empty one means all.
 #[derive(Default)]
 pub(crate) struct Orphans {
     listed: BTreeSet<String>,
@@ -18,13 +20,12 @@ pub(crate) struct Orphans {
 }
 
 impl Orphans {
-    /// Settles what can be settled now: once in each namespace that is listed, and once in each that may
-    /// not be read.
-    pub(crate) async fn settle(
+    /// Handles the readers of each namespace once when it is listed, and once when it cannot be read.
+    pub(crate) async fn reconcile(
         &mut self,
-        parts: &Parts,
+        context: &Context,
         (listed, unread): (BTreeSet<String>, BTreeSet<String>),
-        configs: &[Config],
+        configs: &[AuditConfigView],
     ) {
         let is_new = |scopes: &BTreeSet<String>, before: &BTreeSet<String>, namespace: &str| {
             let mut scopes = scopes.iter().filter(|scope| !before.contains(*scope));
@@ -33,23 +34,23 @@ impl Orphans {
         if listed.is_subset(&self.listed) && unread.is_subset(&self.unread) {
             return;
         }
-        for reader in parts.corridors.readers() {
+        for reader in context.delivery.readers() {
             let Some(namespace) = namespace(&reader) else { continue };
             let is_known = || configs.iter().any(|config| config.reader() == reader);
-            let outcome = if !parts.settings.allows(namespace) {
-                park(parts, &reader, ParkReason::Off).await
+            let outcome = if !context.settings.allows(namespace) {
+                park(context, &reader, ParkReason::Off).await
             } else if is_new(&listed, &self.listed, namespace) && !is_known() {
-                tracing::warn!(reader, "its AuditConfig is gone; the journal holds nothing for it");
-                parts.corridors.leave(&reader, Duration::ZERO).await.map(drop)
+                tracing::warn!(reader, "its AuditConfig does not exist; the reader is forgotten");
+                context.delivery.drain(&reader, Duration::ZERO).await.map(drop)
             } else if is_new(&unread, &self.unread, namespace) {
-                let is_off = parts.settings.switched_off.is_some();
+                let is_off = context.settings.switched_off.is_some();
                 let reason = if is_off { ParkReason::Off } else { ParkReason::NoDestination };
-                park(parts, &reader, reason).await
+                park(context, &reader, reason).await
             } else {
                 Ok(())
             };
             if let Err(error) = outcome {
-                tracing::warn!(reader, error, "the reader could not be released; tried again");
+                tracing::warn!(reader, error, "cannot release the reader; trying again");
                 return;
             }
         }
@@ -57,8 +58,8 @@ impl Orphans {
     }
 }
 
-async fn park(parts: &Parts, reader: &str, reason: ParkReason) -> Result<(), String> {
-    parts.corridors.park(reader, Start::Oldest, reason).await.map(drop)
+async fn park(context: &Context, reader: &str, reason: ParkReason) -> Result<(), String> {
+    context.delivery.park(reader, Start::Oldest, reason).await.map(drop)
 }
 
 /// The namespace of a reader's `AuditConfig`, if it has one.

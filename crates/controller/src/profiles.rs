@@ -1,7 +1,7 @@
-//! The status of profiles, where nobody else writes it: without a cluster there is no K10.
+//! Writes the status of profiles, if there is no K10 that does: outside a cluster.
 //!
-//! One profile after the other: it is resolved and checked like a destination of events, and its
-//! status says what came of it.
+//! Profiles are handled one after the other. Each is resolved and checked like a destination of events,
+//! and its status reports the result.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,124 +12,134 @@ use kasten::config::profile::ProfileStatus;
 use kasten::domain::PROFILE;
 use serde_json::json;
 
-use crate::Parts;
+use crate::Context;
 use crate::backoff::Backoff;
-use crate::decide::{Checked, RECHECK_MICROS};
-use crate::pen::{About, Saying};
-use crate::resolve::{self, Resolution, Wish};
-use crate::seen::Place;
+use crate::event_recorder::{EventNote, ObjectReference};
+use crate::objects::NamespacedName;
+use crate::plan::{Checked, RECHECK_MICROS};
+use crate::resolve::{self, Resolution, ResolvedDestination};
 
-/// How often profiles that do not work are looked at again.
-const LOOK_PERIOD: Duration = Duration::from_secs(5);
+/// Time between two observations if no object changes.
+const RESYNC_PERIOD: Duration = Duration::from_secs(5);
 
-/// What is to be done about a profile.
+/// What to do about a profile.
 #[derive(Debug)]
-pub enum Step {
+pub enum ProfileAction {
     /// Write to the destination and read back.
-    Check(Box<Wish>),
-    /// Write the status: what is wrong; nothing is.
-    Report(Vec<String>),
+    Check(Box<ResolvedDestination>),
+    /// Write the status with these errors; none means success.
+    WriteStatus(Vec<String>),
 }
 
-/// The next step, if there is one.
-pub fn next(
+/// The next action, if there is one.
+pub fn plan_profile(
     status: &ProfileStatus,
     resolution: &Resolution,
     checked: Option<&Checked>,
     now: Timestamp,
-) -> Option<Step> {
+) -> Option<ProfileAction> {
     let errors = match resolution {
         Resolution::Unknown => return None,
-        Resolution::Waiting(what) => vec![what.clone()],
-        Resolution::Wrong(errors) => errors.clone(),
-        Resolution::Ready(wish) => {
-            let last = checked.filter(|checked| checked.fingerprint == wish.fingerprint);
+        Resolution::Pending(what) => vec![what.clone()],
+        Resolution::Invalid(errors) => errors.clone(),
+        Resolution::Ready(resolved) => {
+            let last = checked.filter(|checked| checked.fingerprint == resolved.fingerprint);
             let is_due = last.is_none_or(|last| {
                 last.outcome.is_err() && now.as_micros() - last.at.as_micros() >= RECHECK_MICROS
             });
             if is_due {
-                return Some(Step::Check(wish.clone()));
+                return Some(ProfileAction::Check(resolved.clone()));
             }
             last.and_then(|last| last.outcome.clone().err()).into_iter().collect()
         }
     };
-    let is_said = status.validation.as_deref() == Some(word(&errors))
+    let is_reported = status.validation.as_deref() == Some(validation(&errors))
         && status.error.as_deref().unwrap_or_default() == errors;
-    (!is_said).then_some(Step::Report(errors))
+    (!is_reported).then_some(ProfileAction::WriteStatus(errors))
 }
 
 /// The value of `status.validation`.
-fn word(errors: &[String]) -> &'static str {
+fn validation(errors: &[String]) -> &'static str {
     if errors.is_empty() { "Success" } else { "Failed" }
 }
 
-/// Keeps the status of all profiles, for ever.
-pub(crate) async fn keep(parts: Arc<Parts>) {
-    let mut news = parts.mirror.news();
+/// Keeps the status of all profiles current. Never returns.
+pub(crate) async fn run(context: Arc<Context>) {
+    let mut changes = context.cache.changes();
     let (mut checked, mut backoff) = (BTreeMap::new(), Backoff::default());
     loop {
-        let places = parts.mirror.profiles();
+        let places = context.cache.profiles();
         checked.retain(|place, _| places.contains(place));
         let mut all_written = true;
         for place in places {
-            all_written &= look_at(&parts, &place, &mut checked).await;
+            all_written &= reconcile_profile(&context, &place, &mut checked).await;
         }
         if !all_written {
             tokio::time::sleep(backoff.failed()).await;
             continue;
         }
         backoff.succeeded();
-        // The sender is in the mirror.
-        drop(tokio::time::timeout(LOOK_PERIOD, news.changed()).await);
+        // The sender is in the cache.
+        drop(tokio::time::timeout(RESYNC_PERIOD, changes.changed()).await);
     }
 }
 
-/// Whether the status says what there is to be said.
-async fn look_at(parts: &Parts, place: &Place, all: &mut BTreeMap<Place, Checked>) -> bool {
-    // A check and a report are all there can be.
+/// Applies the actions of one profile. Returns whether its status is current.
+async fn reconcile_profile(
+    context: &Context,
+    place: &NamespacedName,
+    checked: &mut BTreeMap<NamespacedName, Checked>,
+) -> bool {
+    // At most a check and a status.
     for _ in 0..2 {
-        let Some(profile) = parts.mirror.profile(place) else { return true };
-        let spec = parts.mirror.profile_spec(place);
+        let Some(profile) = context.cache.profile(place) else { return true };
+        let spec = context.cache.profile_spec(place);
         let secret = resolve::secret_of(place, &spec);
-        let secret = secret.map(|secret| parts.mirror.secret(&secret)).unwrap_or_default();
-        let resolution = resolve::of_profile(place, &spec, &secret, None, &parts.settings);
+        let secret = secret.map(|secret| context.cache.secret(&secret)).unwrap_or_default();
+        let resolution = resolve::of_profile(place, &spec, &secret, None, &context.settings);
         let status = profile.get("status").cloned().unwrap_or_default();
         let status = serde_json::from_value(status).unwrap_or_default();
-        match next(&status, &resolution, all.get(place), (parts.clock)()) {
+        match plan_profile(&status, &resolution, checked.get(place), (context.clock)()) {
             None => return true,
-            Some(Step::Check(wish)) => {
-                let outcome = parts.corridors.check(&wish.destination).await;
-                let at = (parts.clock)();
-                let one = Checked { fingerprint: wish.fingerprint, outcome, at };
-                all.insert(place.clone(), one);
+            Some(ProfileAction::Check(resolved)) => {
+                let outcome = context.delivery.check(&resolved.destination).await;
+                let at = (context.clock)();
+                let latest = Checked { fingerprint: resolved.fingerprint, outcome, at };
+                checked.insert(place.clone(), latest);
             }
-            Some(Step::Report(errors)) => {
+            Some(ProfileAction::WriteStatus(errors)) => {
                 let uid = profile["metadata"]["uid"].as_str().unwrap_or_default();
-                return report(parts, place, uid, &errors).await;
+                return write_status(context, place, uid, &errors).await;
             }
         }
     }
     true
 }
 
-/// Whether the status was written.
-async fn report(parts: &Parts, place: &Place, uid: &str, errors: &[String]) -> bool {
+/// Writes the status and an Event. Returns whether the status was written.
+async fn write_status(
+    context: &Context,
+    place: &NamespacedName,
+    uid: &str,
+    errors: &[String],
+) -> bool {
     let listed = (!errors.is_empty()).then_some(errors);
-    let status = json!({"validation": word(errors), "error": listed});
-    match parts.pen.status(PROFILE, place, status).await {
-        Ok(written) => parts.mirror.learn_profile(&written),
+    let status = json!({"validation": validation(errors), "error": listed});
+    match context.status_writer.status(PROFILE, place, status).await {
+        Ok(written) => context.cache.apply_own_profile_write(&written),
         Err(error) => {
             tracing::debug!(%error, "cannot write the status of a profile");
             return false;
         }
     }
-    let saying = if errors.is_empty() {
+    let note = if errors.is_empty() {
         let message = "was written to and read back".to_owned();
-        Saying { is_warning: false, reason: "Validated", message }
+        EventNote { is_warning: false, reason: "Validated", message }
     } else {
-        Saying { is_warning: true, reason: "Failed", message: errors.join("; ") }
+        EventNote { is_warning: true, reason: "Failed", message: errors.join("; ") }
     };
-    parts.pen.tell(&About { names: PROFILE, place, uid }, &saying, (parts.clock)()).await;
+    let object = ObjectReference { names: PROFILE, place, uid };
+    context.recorder.record(&object, &note, (context.clock)()).await;
     true
 }
 
@@ -138,19 +148,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_profile_says_what_is_wrong_with_it_once() {
-        let wrong = Resolution::Wrong(vec!["VBR cannot take events".to_owned()]);
+    fn the_status_of_a_profile_is_written_once() {
+        let wrong = Resolution::Invalid(vec!["VBR cannot take events".to_owned()]);
         let now = Timestamp::from_micros(1);
-        let Some(Step::Report(errors)) = next(&ProfileStatus::default(), &wrong, None, now) else {
-            panic!("nothing is said");
+        let Some(ProfileAction::WriteStatus(errors)) =
+            plan_profile(&ProfileStatus::default(), &wrong, None, now)
+        else {
+            panic!("nothing is reported");
         };
         let status = ProfileStatus {
-            validation: Some(word(&errors).to_owned()),
+            validation: Some(validation(&errors).to_owned()),
             error: Some(errors),
             hash: None,
         };
         assert_eq!(status.validation.as_deref(), Some("Failed"));
-        assert!(next(&status, &wrong, None, now).is_none());
-        assert!(next(&status, &Resolution::Unknown, None, now).is_none());
+        assert!(plan_profile(&status, &wrong, None, now).is_none());
+        assert!(plan_profile(&status, &Resolution::Unknown, None, now).is_none());
     }
 }

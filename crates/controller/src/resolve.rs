@@ -1,6 +1,6 @@
 //! From a profile and its Secret to a destination, or to what is wrong with them.
 //!
-//! Pure. Messages are for whoever wrote the objects: they name fields and keys, never a value of a
+//! Pure. Messages are for the authors of these objects: they name fields and keys, never a value of a
 //! Secret, and nothing that a server answered.
 
 mod credentials;
@@ -11,125 +11,123 @@ use std::path::{Component, Path};
 
 use kasten::config::profile::{LocationSpec, ObjectStore, ProfileSpec};
 use objectstore::{Credentials, Destination, Provider, Retention, RetentionMode};
-use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
-use crate::seen::{Config, Keys, Place, Sight};
+use crate::objects::{AuditConfigView, Lookup, NamespacedName, SecretData};
 use crate::settings::Settings;
 
-/// What two objects come to.
+/// The destination that a profile describes.
 #[derive(Clone, Debug)]
 pub enum Resolution {
-    /// Not everything has been read yet.
+    /// The cache has not been filled yet.
     Unknown,
-    /// Something is not there yet.
-    Waiting(String),
-    /// Something must be changed first.
-    Wrong(Vec<String>),
-    /// Events can go there.
-    Ready(Box<Wish>),
+    /// An object does not exist yet.
+    Pending(String),
+    /// An object has to be changed first.
+    Invalid(Vec<String>),
+    /// Events can be delivered.
+    Ready(Box<ResolvedDestination>),
 }
 
-/// A destination that somebody asks for.
+/// A destination that an `AuditConfig` asks for.
 #[derive(Clone, Debug)]
-pub struct Wish {
-    /// Where, and how to get in.
+pub struct ResolvedDestination {
+    /// The destination.
     pub destination: Destination,
-    /// Changes whenever anything of it changes, credentials included.
+    /// [`Destination::fingerprint`].
     pub fingerprint: [u8; 32],
 }
 
-/// What an `AuditConfig` comes to.
+/// The destination that an `AuditConfig` asks for.
 pub fn of_config(
-    config: &Config,
-    profile: &Sight<Value>,
-    secret: &Sight<Keys>,
+    config: &AuditConfigView,
+    profile: &Lookup<Value>,
+    secret: &Lookup<SecretData>,
     settings: &Settings,
 ) -> Resolution {
     if let Some(error) = out_of_bounds("AuditConfig", &config.place, settings) {
-        return Resolution::Wrong(vec![error]);
+        return Resolution::Invalid(vec![error]);
     }
     let place = match (&config.profile, config.profile_place()) {
-        (Err(error), _) => return Resolution::Wrong(vec![error.clone()]),
+        (Err(error), _) => return Resolution::Invalid(vec![error.clone()]),
         (Ok(_), place) => place.unwrap_or_default(),
     };
     of_profile(&place, profile, secret, config.retention.as_deref(), settings)
 }
 
-/// What a profile comes to, with what an `AuditConfig` says about retention.
+/// The destination that a profile describes. `retention` is the annotation of the `AuditConfig`.
 pub fn of_profile(
-    place: &Place,
-    profile: &Sight<Value>,
-    secret: &Sight<Keys>,
+    place: &NamespacedName,
+    profile: &Lookup<Value>,
+    secret: &Lookup<SecretData>,
     retention: Option<&str>,
     settings: &Settings,
 ) -> Resolution {
     if let Some(error) = out_of_bounds("Profile", place, settings) {
-        return Resolution::Wrong(vec![error]);
+        return Resolution::Invalid(vec![error]);
     }
     let spec = match profile {
-        Sight::Unknown => return Resolution::Unknown,
-        Sight::Missing => return Resolution::Waiting(format!("Profile {place} does not exist")),
-        Sight::Refused(why) => {
-            return Resolution::Wrong(vec![format!("Profile {place} cannot be read: {why}")]);
+        Lookup::NotSynced => return Resolution::Unknown,
+        Lookup::NotFound => return Resolution::Pending(format!("Profile {place} does not exist")),
+        Lookup::Forbidden(why) => {
+            return Resolution::Invalid(vec![format!("Profile {place} cannot be read: {why}")]);
         }
-        Sight::There(spec) => spec,
+        Lookup::Found(spec) => spec,
     };
     let location = match location(spec) {
         Ok(location) => location,
-        Err(error) => return Resolution::Wrong(vec![format!("Profile {place}: {error}")]),
+        Err(error) => return Resolution::Invalid(vec![format!("Profile {place}: {error}")]),
     };
     let named = secret_place(place, &location);
     let keys = match (&named, secret) {
         (None, _) => None,
         (Some(secret), _) if !settings.allows(&secret.namespace) => {
             let error = out_of_bounds("Secret", secret, settings).unwrap_or_default();
-            return Resolution::Wrong(vec![error]);
+            return Resolution::Invalid(vec![error]);
         }
-        (Some(_), Sight::Unknown) => return Resolution::Unknown,
-        (Some(secret), Sight::Missing) => {
-            return Resolution::Waiting(format!(
+        (Some(_), Lookup::NotSynced) => return Resolution::Unknown,
+        (Some(secret), Lookup::NotFound) => {
+            return Resolution::Pending(format!(
                 "Secret {secret}, which Profile {place} names, does not exist"
             ));
         }
-        (Some(secret), Sight::Refused(why)) => {
-            return Resolution::Wrong(vec![format!("Secret {secret} cannot be read: {why}")]);
+        (Some(secret), Lookup::Forbidden(why)) => {
+            return Resolution::Invalid(vec![format!("Secret {secret} cannot be read: {why}")]);
         }
-        (Some(_), Sight::There(keys)) => Some(keys),
+        (Some(_), Lookup::Found(keys)) => Some(keys),
     };
     match destination(&location, keys, retention, settings) {
         Ok(destination) => {
-            let fingerprint = fingerprint(&destination);
-            Resolution::Ready(Box::new(Wish { destination, fingerprint }))
+            let fingerprint = destination.fingerprint();
+            Resolution::Ready(Box::new(ResolvedDestination { destination, fingerprint }))
         }
         Err(errors) => {
             let about = |error: String| match &named {
                 Some(secret) if error.starts_with("key ") => format!("Secret {secret}: {error}"),
                 _ => format!("Profile {place}: {error}"),
             };
-            Resolution::Wrong(errors.into_iter().map(about).collect())
+            Resolution::Invalid(errors.into_iter().map(about).collect())
         }
     }
 }
 
 /// The Secret that a profile needs, if it needs one.
-pub fn secret_of(place: &Place, profile: &Sight<Value>) -> Option<Place> {
-    let Sight::There(spec) = profile else { return None };
+pub fn secret_of(place: &NamespacedName, profile: &Lookup<Value>) -> Option<NamespacedName> {
+    let Lookup::Found(spec) = profile else { return None };
     secret_place(place, &location(spec).ok()?)
 }
 
-fn secret_place(profile: &Place, location: &LocationSpec) -> Option<Place> {
+fn secret_place(profile: &NamespacedName, location: &LocationSpec) -> Option<NamespacedName> {
     if is(location.kind.as_deref(), "FileStore") {
         return None;
     }
     let secret = location.credential.as_ref()?.secret.as_ref()?;
     let name = secret.name.clone().filter(|name| !name.is_empty())?;
     let namespace = secret.namespace.clone().filter(|namespace| !namespace.is_empty());
-    Some(Place { namespace: namespace.unwrap_or_else(|| profile.namespace.clone()), name })
+    Some(NamespacedName { namespace: namespace.unwrap_or_else(|| profile.namespace.clone()), name })
 }
 
-fn out_of_bounds(kind: &str, place: &Place, settings: &Settings) -> Option<String> {
+fn out_of_bounds(kind: &str, place: &NamespacedName, settings: &Settings) -> Option<String> {
     let namespaces = settings.namespaces.join(", ");
     (!settings.allows(&place.namespace)).then(|| {
         format!(
@@ -139,7 +137,7 @@ fn out_of_bounds(kind: &str, place: &Place, settings: &Settings) -> Option<Strin
     })
 }
 
-/// The place of a profile; the older form is understood too.
+/// The location of a profile. The older form is accepted too.
 fn location(spec: &Value) -> Result<LocationSpec, String> {
     let mut spec = spec.clone();
     if let Some(Value::Object(location)) = spec.get_mut("locationSpec") {
@@ -154,7 +152,7 @@ fn location(spec: &Value) -> Result<LocationSpec, String> {
         }
     }
     let spec: ProfileSpec = serde_json::from_value(spec).map_err(|error| {
-        // What serde found instead may be what somebody put into the wrong field.
+        // What serde found instead may be a secret in the wrong field, so it is not shown.
         let at = error.to_string();
         let at = at.split(", expected ").nth(1).unwrap_or("what the schema says");
         format!("a field of its spec is not {at}")
@@ -172,12 +170,14 @@ fn is(word: Option<&str>, known: &str) -> bool {
 
 fn destination(
     location: &LocationSpec,
-    keys: Option<&Keys>,
+    keys: Option<&SecretData>,
     retention: Option<&str>,
     settings: &Settings,
 ) -> Result<Destination, Vec<String>> {
     match location.kind.as_deref().unwrap_or_default() {
-        kind if is(Some(kind), "FileStore") => file(location, settings).map_err(|one| vec![one]),
+        kind if is(Some(kind), "FileStore") => {
+            file(location, settings).map_err(|error| vec![error])
+        }
         kind if is(Some(kind), "ObjectStore") => {
             let none = "spec.locationSpec.objectStore is missing";
             let store = location.object_store.as_ref().ok_or_else(|| vec![none.to_owned()])?;
@@ -194,7 +194,7 @@ fn destination(
 fn bucket(
     location: &LocationSpec,
     store: &ObjectStore,
-    keys: Option<&Keys>,
+    keys: Option<&SecretData>,
     retention: Option<&str>,
     settings: &Settings,
 ) -> Result<Destination, Vec<String>> {
@@ -206,8 +206,8 @@ fn bucket(
     }
     let mut endpoint = store.endpoint.clone().filter(|endpoint| !endpoint.is_empty());
     if let Some(given) = &endpoint {
-        match endpoint::normal(given, settings) {
-            Ok(normal) => endpoint = Some(normal),
+        match endpoint::normalize(given, settings) {
+            Ok(normalized) => endpoint = Some(normalized),
             Err(error) => errors.push(format!("spec.locationSpec.objectStore.endpoint {error}")),
         }
     }
@@ -229,12 +229,13 @@ fn bucket(
             return Err(errors);
         }
     };
-    let secret_type = location.credential.as_ref().and_then(|one| one.secret_type.as_deref());
+    let secret_type =
+        location.credential.as_ref().and_then(|credential| credential.secret_type.as_deref());
     let credentials = credentials::of(&provider, secret_type, keys, settings);
     let retention = retention_of(retention, store.protection_period.as_deref());
     let skip_tls_verify = store.skip_ssl_verify.unwrap_or(false);
     if let Ok(credentials) = &credentials {
-        errors.extend(own_credentials::refusal(&provider, credentials, skip_tls_verify, settings));
+        errors.extend(own_credentials::denial(&provider, credentials, skip_tls_verify, settings));
     }
     match (credentials, retention) {
         (Ok(credentials), Ok(retention)) if errors.is_empty() => Ok(Destination {
@@ -255,7 +256,7 @@ fn bucket(
     }
 }
 
-/// The rules that S3, Google and Azure have in common, wide enough for each of them.
+/// Whether S3, Google or Azure may accept a name; the intersection of what they refuse is refused.
 fn is_bucket_name(name: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     (3..=222).contains(&name.len())
@@ -270,7 +271,7 @@ fn retention_of(mode: Option<&str>, period: Option<&str>) -> Result<Option<Reten
         Some(word) if is(Some(word), "governance") => RetentionMode::Governance,
         Some(word) if is(Some(word), "compliance") => RetentionMode::Compliance,
         Some(word) => {
-            let name = crate::seen::RETENTION;
+            let name = crate::objects::RETENTION;
             return Err(format!("annotation {name} is {word:?}; governance or compliance may be"));
         }
     };
@@ -317,30 +318,7 @@ fn file(location: &LocationSpec, settings: &Settings) -> Result<Destination, Str
     })
 }
 
-/// Changes whenever anything of the destination changes. `Debug` shows all but the secrets.
-fn fingerprint(destination: &Destination) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    hash.update(format!("{destination:?}"));
-    let mut secret = |secret: &SecretString| {
-        hash.update([0]);
-        hash.update(secret.expose_secret());
-    };
-    match &destination.credentials {
-        Credentials::AwsAccessKey { secret_access_key, session_token, .. } => {
-            secret(secret_access_key);
-            session_token.iter().for_each(secret);
-        }
-        Credentials::GcpServiceAccount { json } => secret(json),
-        Credentials::AzureAccountKey { key, .. } => secret(key),
-        Credentials::None
-        | Credentials::AwsDefaultChain { .. }
-        | Credentials::GcpMetadataServer
-        | Credentials::AzureManagedIdentity { .. } => {}
-    }
-    hash.finalize().into()
-}
-
-impl Wish {
+impl ResolvedDestination {
     /// The destination and the prefix of its keys, in words.
     pub fn place(&self) -> String {
         format!("{}, below {}", self.destination, self.destination.prefix)

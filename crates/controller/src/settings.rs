@@ -1,4 +1,4 @@
-//! What an operator decides about destinations, beyond what stands in the objects.
+//! The operator's settings for destinations, beyond those in the objects.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,42 +6,42 @@ use std::time::Duration;
 use objectstore::{Limits, Prefix};
 use tokio::sync::watch;
 
-/// Decisions of the operator.
+/// The operator's settings.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Why nothing is uploaded; `None` if it is.
+    /// Why uploads are switched off; `None` if they are not.
     pub switched_off: Option<String>,
-    /// Namespaces whose `AuditConfig`s, `Profile`s and Secrets count; empty for all.
+    /// Namespaces whose `AuditConfig`s, `Profile`s and Secrets may be used; empty for all.
     pub namespaces: Vec<String>,
-    /// Whether objects in other namespaces are looked at too, to say that they do not count. Needs
-    /// rights in all namespaces.
+    /// Whether objects in other namespaces are watched too, to report in their status that they may not be
+    /// used. Needs permissions in all namespaces.
     pub sees_all: bool,
-    /// Stands before every key in a bucket.
+    /// The beginning of every key in a bucket.
     pub prefix: Prefix,
-    /// Folder below which the claims of profiles of type `FileStore` are mounted, by name.
+    /// Folder in which the claims of profiles of type `FileStore` are mounted, by name.
     pub volumes: Option<PathBuf>,
-    /// Hosts, with or without a port, that endpoints may name; any if empty.
+    /// Hosts, with or without a port, that endpoints may name; all if empty.
     pub endpoints: Vec<String>,
-    /// Hosts, with or without a port, that the server's own cloud credentials may go to beside the
-    /// provider's.
+    /// Hosts, with or without a port, that may receive requests with the server's own cloud credentials,
+    /// beside the provider's.
     pub own_credentials_endpoints: Vec<String>,
-    /// Whether endpoints may do without TLS.
+    /// Whether endpoints may use plain HTTP.
     pub plain_http: bool,
-    /// Where roles are assumed; AWS's own in the bucket's region if `None`.
+    /// Endpoint of STS; AWS's in the bucket's region if `None`.
     pub sts_endpoint: Option<String>,
-    /// Certificates, PEM, that destinations may be signed by, beside the system's. They may change
-    /// at any time.
+    /// CA certificates, PEM, that are trusted for destinations, beside the system's. They may change at
+    /// any time.
     pub ca_pem: watch::Receiver<Option<Vec<u8>>>,
-    /// The portions in which events leave.
+    /// The limits on objects and lines.
     pub limits: Limits,
-    /// How long a deleted `AuditConfig` may take to deliver what was recorded before.
-    pub leave_time: Duration,
-    /// Whether the status of profiles is ours to write: where K10 does not do it.
+    /// Time for the last delivery of a deleted `AuditConfig`.
+    pub drain_time: Duration,
+    /// Whether this controller writes the status of profiles, because there is no K10 that does.
     pub reports_profiles: bool,
 }
 
-/// How long the last delivery of a deleted `AuditConfig` may take.
-pub const LEAVE_TIME: Duration = Duration::from_mins(1);
+/// Default of [`Settings::drain_time`].
+pub const DRAIN_TIME: Duration = Duration::from_mins(1);
 
 impl Default for Settings {
     fn default() -> Self {
@@ -57,14 +57,14 @@ impl Default for Settings {
             sts_endpoint: None,
             ca_pem: watch::channel(None).1,
             limits: Limits::default(),
-            leave_time: LEAVE_TIME,
+            drain_time: DRAIN_TIME,
             reports_profiles: false,
         }
     }
 }
 
 impl Settings {
-    /// Whether objects in this namespace count.
+    /// Whether objects in this namespace may be used.
     pub fn allows(&self, namespace: &str) -> bool {
         self.namespaces.is_empty() || self.namespaces.iter().any(|allowed| allowed == namespace)
     }

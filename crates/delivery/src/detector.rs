@@ -32,12 +32,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Delivery;
 use crate::backoff::Backoff;
-use crate::health::{Condition, SinkStatus};
+use crate::health::SinkStatus;
 use crate::notification::Clock;
 use crate::reader::{BATCH_ROWS_MAX, Content, Entry, JournalReader, Stopped, drained};
 use costs::Costs;
 pub use costs::SAMPLE_PERIOD;
 use pending::Pending;
+use sink::DeliveryHealth;
 
 /// Names the detector's cursor in the journal.
 pub const DETECTOR: &str = "detector";
@@ -453,7 +454,7 @@ impl Detector {
                 Err(error) => self.reader.back_off(&mut backoff, &error, None).await,
             }
         }
-        self.reader.status().set_condition(Condition::Delivering);
+        self.reader.status().set_condition(DeliveryHealth::Delivering);
         if checkpoint.is_some() {
             (self.checkpoint, self.checkpoint_at) = (kept_after, Instant::now());
         }

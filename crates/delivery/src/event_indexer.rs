@@ -17,8 +17,9 @@ use tokio::task;
 
 use crate::Delivery;
 use crate::backoff::Backoff;
-use crate::health::{Condition, SinkStatus};
+use crate::health::SinkStatus;
 use crate::reader::{Entry, JournalReader, Stopped};
+use sink::DeliveryHealth;
 
 /// Names the reader in logs and metrics.
 pub const EVENT_INDEX: &str = "event-index";
@@ -112,7 +113,7 @@ impl EventIndexer {
             self.reader.status().set_seq(after);
             let entries = self.reader.next(after).await?;
             if entries.is_empty() {
-                self.reader.status().set_condition(Condition::Delivering);
+                self.reader.status().set_condition(DeliveryHealth::Delivering);
                 self.reader.wait_past(after).await?;
                 self.gather(after).await;
             }

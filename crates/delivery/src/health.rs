@@ -5,6 +5,7 @@
 //! the endpoint, must not be able to tell one from the other by timing.
 
 use event::Timestamp;
+use sink::DeliveryHealth;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -14,34 +15,13 @@ pub struct SinkHealth {
     /// The sink's name.
     pub sink: String,
     /// What it does.
-    pub condition: Condition,
+    pub condition: DeliveryHealth,
     /// The last record that it has for good.
     pub seq: u64,
     /// Records that it has not got yet.
     pub lag: u64,
     /// When it last took something, if it keeps account of that.
     pub last_success: Option<Timestamp>,
-}
-
-/// What a sink does at the moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Condition {
-    /// It takes what comes.
-    Delivering,
-    /// It does not take anything; the reason, and for how many attempts.
-    Failing {
-        /// The last error.
-        reason: String,
-        /// How often it said so in a row.
-        attempts: u32,
-    },
-    /// It has not answered for a while.
-    NoResponse {
-        /// The error.
-        reason: String,
-    },
-    /// Its reader went away; it is not tried again before the next start.
-    Closed,
 }
 
 /// What a sink publishes about itself.
@@ -53,7 +33,7 @@ pub(crate) struct SinkStatus {
 #[derive(Clone)]
 struct Now {
     seq: u64,
-    condition: Condition,
+    condition: DeliveryHealth,
     silence: Option<Silence>,
     last_success: Option<Timestamp>,
 }
@@ -68,7 +48,7 @@ struct Silence {
 
 impl SinkStatus {
     pub(crate) fn new(sink: &str) -> Self {
-        let condition = Condition::Delivering;
+        let condition = DeliveryHealth::Delivering;
         let now = Now { seq: 0, condition, silence: None, last_success: None };
         Self { sink: sink.to_owned(), now: watch::Sender::new(now) }
     }
@@ -77,7 +57,7 @@ impl SinkStatus {
         self.now.send_modify(|now| now.seq = seq);
     }
 
-    pub(crate) fn set_condition(&self, condition: Condition) {
+    pub(crate) fn set_condition(&self, condition: DeliveryHealth) {
         self.now.send_modify(|now| {
             now.condition = condition;
             now.silence = None;
@@ -102,7 +82,7 @@ impl SinkStatus {
     pub(crate) fn health(&self, last: u64) -> SinkHealth {
         let Now { seq, mut condition, silence, last_success } = self.now.borrow().clone();
         if let Some(Silence { reason, .. }) = silence.filter(|one| one.until <= Instant::now()) {
-            condition = Condition::NoResponse { reason };
+            condition = DeliveryHealth::NoResponse { reason };
         }
         let lag = last.saturating_sub(seq);
         SinkHealth { sink: self.sink.clone(), condition, seq, lag, last_success }
@@ -112,6 +92,6 @@ impl SinkStatus {
     pub(crate) async fn passed(&self, seq: u64) {
         let mut news = self.now.subscribe();
         // The sender is in `self`, so there is always news to wait for.
-        drop(news.wait_for(|now| now.seq >= seq || now.condition == Condition::Closed).await);
+        drop(news.wait_for(|now| now.seq >= seq || now.condition == DeliveryHealth::Closed).await);
     }
 }

@@ -41,7 +41,7 @@ pub use detector::*;
 pub use event::USER;
 pub use event_indexer::{EVENT_INDEX, EventIndexer, INDEX_GATHER_TIME};
 pub use gap::{GAP, hole_event};
-pub use health::{Condition, SinkHealth};
+pub use health::SinkHealth;
 pub use heartbeat::{HEARTBEAT, HEARTBEAT_PERIOD, HEARTBEAT_SINK};
 pub use reader::{BATCH_BYTES_MAX, BATCH_ROWS_MAX, DRAIN_MAX};
 pub use sink_task::{GATHER_TIME, LINE_BYTES_MAX, SinkTask};

@@ -18,8 +18,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::backoff::{Backoff, WAIT_MAX};
 use crate::gap;
-use crate::health::{Condition, SinkStatus};
+use crate::health::SinkStatus;
 use crate::metrics::Metrics;
+use sink::DeliveryHealth;
 
 /// Records in a batch.
 pub const BATCH_ROWS_MAX: usize = 512;
@@ -199,7 +200,7 @@ impl JournalReader {
         let wait = backoff.failed().max(after.unwrap_or_default().min(WAIT_MAX));
         let reason = self.failed(wait, backoff, error);
         let attempts = backoff.answers();
-        self.status.set_condition(Condition::Failing { reason, attempts });
+        self.status.set_condition(DeliveryHealth::Failing { reason, attempts });
         tokio::time::sleep(wait).await;
     }
 

@@ -12,11 +12,12 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::{Backoff, WAIT_MAX};
-use crate::health::{Condition, SinkStatus};
+use crate::health::SinkStatus;
 use crate::metrics::Metrics;
 use crate::reader::{
     BATCH_BYTES_MAX, BATCH_ROWS_MAX, Content, Entry, JournalReader, Stopped, drained,
 };
+use sink::DeliveryHealth;
 
 /// How long a sink that has everything lets more gather before it looks again, so that it is not
 /// asked to write and flush for each request of a busy server. What comes after a silence goes at once.
@@ -95,7 +96,7 @@ impl SinkTask {
         while let Err(error) = self.sink.resume(self.reader.state()).await {
             self.after_failure(error, &mut backoff).await?;
         }
-        self.reader.status().set_condition(Condition::Delivering);
+        self.reader.status().set_condition(DeliveryHealth::Delivering);
         Ok(())
     }
 
@@ -134,7 +135,7 @@ impl SinkTask {
             }
         };
         if backoff.attempts() > 0 {
-            self.reader.status().set_condition(Condition::Delivering);
+            self.reader.status().set_condition(DeliveryHealth::Delivering);
             tracing::info!(sink = self.sink.name(), "sink takes events again");
         }
         self.reader.metrics().delivered(self.sink.name(), delivered.records);
@@ -155,7 +156,7 @@ impl SinkTask {
     ) -> Result<(), Stopped> {
         let after = match &error {
             DeliverError::Closed => {
-                self.reader.status().set_condition(Condition::Closed);
+                self.reader.status().set_condition(DeliveryHealth::Closed);
                 tracing::warn!(
                     sink = self.sink.name(),
                     "the reader of this sink went away; sink stopped"

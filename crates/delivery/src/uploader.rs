@@ -24,12 +24,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::{Backoff, WAIT_MAX, WAIT_MAX_UNREACHED};
-use crate::health::Condition;
 use crate::reader::{Content, Decoder, Entry, JournalReader, Stopped, drained};
 use crate::upload_intent::UploadIntent;
 use crate::upload_target::{
     UploadTarget, target_changed, target_changed_after_grace, target_or_end_changed,
 };
+use sink::DeliveryHealth;
 
 /// How long a destination may ask to be left alone.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
@@ -368,7 +368,7 @@ impl Uploader {
     fn advance(&mut self, seq: u64) {
         self.intent = None;
         self.reader.advance(seq.max(self.reader.seq()), "");
-        self.reader.status().set_condition(Condition::Delivering);
+        self.reader.status().set_condition(DeliveryHealth::Delivering);
     }
 
     async fn persist_intent(&mut self, intent: UploadIntent) -> Result<(), Stopped> {
@@ -424,7 +424,7 @@ impl Uploader {
                 self.reader.status().no_response(reason, began + target.bucket.no_response_delay());
             } else {
                 let attempts = backoff.answers();
-                self.reader.status().set_condition(Condition::Failing { reason, attempts });
+                self.reader.status().set_condition(DeliveryHealth::Failing { reason, attempts });
             }
         });
         tokio::select! {

@@ -11,11 +11,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::Delivery;
-use crate::health::{Condition, SinkStatus};
+use crate::health::SinkStatus;
 use crate::reader::JournalReader;
 use crate::upload_intent::UploadIntent;
 use crate::upload_target::UploadTarget;
 use crate::uploader::Uploader;
+use sink::DeliveryHealth;
 
 /// One bucket, from outside.
 pub(crate) struct UploaderHandle {
@@ -135,6 +136,6 @@ impl UploaderHandle {
             target.since = Instant::now();
         });
         // What became of the old one is no news any more.
-        self.status.set_condition(Condition::Delivering);
+        self.status.set_condition(DeliveryHealth::Delivering);
     }
 }

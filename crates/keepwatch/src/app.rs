@@ -23,13 +23,14 @@ use apiserver::{
 use arc_swap::ArcSwap;
 use audit::Policy;
 use delivery::notification::Notifications;
-use delivery::{Condition, Delivery, EventIndexer, SinkTask};
+use delivery::{Delivery, EventIndexer, SinkTask};
 use detect::LoadOptions;
 use event::UserInfo;
 use event::kasten::Labels;
 use futures::future::BoxFuture;
 use kasten::Installation;
 use prometheus_client::registry::Registry as MetricsRegistry;
+use sink::DeliveryHealth;
 use sink::Sink;
 use store::event_index::EventIndex;
 use store::{OpenError, Sqlite, Storage};
@@ -343,12 +344,12 @@ fn remarks(delivery: Arc<Delivery>) -> Remarks {
     Arc::new(move || {
         let of = |sink: delivery::SinkHealth| {
             let reason = match sink.condition {
-                Condition::Delivering => None,
-                Condition::Failing { reason, attempts } => {
+                DeliveryHealth::Delivering => None,
+                DeliveryHealth::Failing { reason, attempts } => {
                     Some(format!("{reason} (attempt {attempts})"))
                 }
-                Condition::NoResponse { reason } => Some(reason),
-                Condition::Closed => Some("its other end was closed".to_owned()),
+                DeliveryHealth::NoResponse { reason } => Some(reason),
+                DeliveryHealth::Closed => Some("its other end was closed".to_owned()),
             };
             let extent = format!("{} records wait", sink.lag);
             let trouble = reason.map(|reason| Trouble { extent, reason });

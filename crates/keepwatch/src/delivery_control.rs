@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use controller::decide::Fare;
-use controller::{Corridors, ParkReason, Start};
-use delivery::{Condition, Delivery};
+use controller::{DeliveryControl, ParkReason, Start};
+use delivery::Delivery;
 use event::OwnEvent;
 use objectstore::{Bucket, BucketConfig, Checksum, Destination, Provider};
+use sink::DeliveryHealth;
 use store::{Cursor, Journal, ReadError, Sqlite};
 
 use crate::reader_places::{self, ResumeFrom, Resumption};
@@ -45,7 +45,7 @@ pub(crate) struct LocalDelivery {
 }
 
 #[async_trait]
-impl Corridors for LocalDelivery {
+impl DeliveryControl for LocalDelivery {
     async fn reserve(&self, reader: &str, start: Start) -> Result<(), String> {
         let journal = self.store.journal();
         if journal.cursor(reader).is_some() || self.resume(reader).await? {
@@ -104,7 +104,7 @@ impl Corridors for LocalDelivery {
         Ok(checksum.into_iter().chain(condition).collect::<Vec<_>>().join("; "))
     }
 
-    async fn go(&self, reader: &str, destination: &Destination) -> Result<(), String> {
+    async fn start(&self, reader: &str, destination: &Destination) -> Result<(), String> {
         let bucket = self.open(destination)?;
         let journal = self.store.journal();
         // The controller has reserved its place, unless it had no destination until now.
@@ -119,7 +119,7 @@ impl Corridors for LocalDelivery {
         self.delivery.pause(reader).await;
     }
 
-    async fn leave(&self, reader: &str, time: Duration) -> Result<u64, String> {
+    async fn drain(&self, reader: &str, time: Duration) -> Result<u64, String> {
         // What nobody delivers at present is not delivered.
         let is_attached = self.delivery.attached_names().iter().any(|name| name == reader);
         let journal = self.store.journal();
@@ -135,13 +135,9 @@ impl Corridors for LocalDelivery {
         Ok(undelivered)
     }
 
-    fn fare(&self, reader: &str) -> Option<Fare> {
+    fn health(&self, reader: &str) -> Option<DeliveryHealth> {
         let health = self.delivery.health().into_iter().find(|health| health.sink == reader)?;
-        Some(match health.condition {
-            Condition::Failing { reason, attempts } => Fare::Failing { reason, attempts },
-            Condition::NoResponse { reason } => Fare::Silent { reason },
-            Condition::Delivering | Condition::Closed => Fare::Delivering,
-        })
+        Some(health.condition)
     }
 
     fn readers(&self) -> Vec<String> {

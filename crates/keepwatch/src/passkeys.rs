@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use apiserver::Registry;
-use controller::mirror::follow_secret;
-use controller::seen::{Keys, Place, Sight};
+use controller::object_cache::watch_secret;
+use controller::objects::{Lookup, NamespacedName, SecretData};
 use kasten::Installation;
 use kasten::domain::PASSKEY;
 use kasten::vault::passkey::{self, KnownSecrets};
@@ -37,12 +37,12 @@ pub(crate) async fn follow(
 ) {
     let seen = Seen::default();
     let mut tasks = JoinSet::new();
-    let mut followed: BTreeMap<Place, AbortHandle> = BTreeMap::new();
+    let mut followed: BTreeMap<NamespacedName, AbortHandle> = BTreeMap::new();
     loop {
         let passkeys = passkeys(&store, installation).await;
         let named = passkeys.iter().filter_map(passkey::secret);
-        let wanted: BTreeSet<Place> =
-            named.map(|(namespace, name)| Place { namespace, name }).collect();
+        let wanted: BTreeSet<NamespacedName> =
+            named.map(|(namespace, name)| NamespacedName { namespace, name }).collect();
         for place in &wanted {
             if !followed.contains_key(place) {
                 let task = seen.clone().follow(client.clone(), place.clone());
@@ -75,8 +75,8 @@ async fn passkeys(store: &Sqlite, installation: Installation) -> Vec<Map<String,
 }
 
 impl Seen {
-    async fn follow(self, client: kube::Client, place: Place) {
-        follow_secret(client, place.clone(), |sight| {
+    async fn follow(self, client: kube::Client, place: NamespacedName) {
+        watch_secret(client, place.clone(), |sight| {
             if let Some(usable) = usable(&place, &sight) {
                 let secret = (place.namespace.clone(), place.name.clone());
                 self.lock().insert(secret, usable.err());
@@ -92,13 +92,13 @@ impl Seen {
 }
 
 /// Whether a passkey can use a Secret, or what is wrong with it; `None` if that is not known.
-fn usable(place: &Place, sight: &Sight<Keys>) -> Option<Result<(), String>> {
+fn usable(place: &NamespacedName, sight: &Lookup<SecretData>) -> Option<Result<(), String>> {
     match sight {
-        Sight::Unknown => None,
-        Sight::Refused(_) => Some(Ok(())),
-        Sight::Missing => Some(Err(format!("Secret {place} does not exist"))),
-        Sight::There(keys) if keys.values.contains_key(passkey::SECRET_KEY) => Some(Ok(())),
-        Sight::There(_) => {
+        Lookup::NotSynced => None,
+        Lookup::Forbidden(_) => Some(Ok(())),
+        Lookup::NotFound => Some(Err(format!("Secret {place} does not exist"))),
+        Lookup::Found(keys) if keys.values.contains_key(passkey::SECRET_KEY) => Some(Ok(())),
+        Lookup::Found(_) => {
             Some(Err(format!("Secret {place} has no key `{}`", passkey::SECRET_KEY)))
         }
     }

@@ -93,7 +93,7 @@ pub(crate) async fn record(
 
 /// What is to be done, in order: a crash in between leaves nothing out.
 fn steps(journal: &dyn Journal, sinks: &[&str], detects: bool, from: ResumeFrom) -> Vec<Step> {
-    let is_line = |name: &str| name != DETECTOR && !name.starts_with(controller::seen::READERS);
+    let is_line = |name: &str| name != DETECTOR && !name.starts_with(controller::objects::READERS);
     let last = journal.last_seq();
     let readers = journal.readers();
     let is_known = |name: &str| readers.iter().any(|reader| reader.name == name);

@@ -7,7 +7,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use secrecy::SecretString;
+use aws_lc_rs::digest::{Context, SHA256};
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::key::Prefix;
 
@@ -78,6 +79,35 @@ impl fmt::Display for Destination {
             Provider::Azure { .. } => write!(f, "azure container `{bucket}`"),
             Provider::File { root, path } => write!(f, "folder {}", folder_text(root, path)),
         }
+    }
+}
+
+impl Destination {
+    /// A hash that changes whenever a field changes, secrets included. It is only comparable within one
+    /// process.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        let mut hash = Context::new(&SHA256);
+        // `Debug` shows all fields but the secrets.
+        hash.update(format!("{self:?}").as_bytes());
+        let mut secret = |secret: &SecretString| {
+            hash.update(&[0]);
+            hash.update(secret.expose_secret().as_bytes());
+        };
+        match &self.credentials {
+            Credentials::AwsAccessKey { secret_access_key, session_token, .. } => {
+                secret(secret_access_key);
+                session_token.iter().for_each(secret);
+            }
+            Credentials::GcpServiceAccount { json } => secret(json),
+            Credentials::AzureAccountKey { key, .. } => secret(key),
+            Credentials::None
+            | Credentials::AwsDefaultChain { .. }
+            | Credentials::GcpMetadataServer
+            | Credentials::AzureManagedIdentity { .. } => {}
+        }
+        let mut fingerprint = [0; 32];
+        fingerprint.copy_from_slice(hash.finish().as_ref());
+        fingerprint
     }
 }
 

@@ -13,4 +13,4 @@ pub mod tls;
 
 pub use client::{Connector, check_uri, client_builder, connector, retry_after};
 pub use egress::{EgressPolicy, Network, NetworkError, RESPONSE_TIME_MAX, is_metadata_host};
-pub use resolver::Lookup;
+pub use resolver::DnsLookup;

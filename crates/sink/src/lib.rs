@@ -9,6 +9,7 @@
 //! binary's module `sinks`.
 
 mod batch;
+mod delivery_health;
 mod encoding;
 mod error_chain;
 pub mod file;
@@ -25,6 +26,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use batch::{Batch, BatchBuilder};
+pub use delivery_health::DeliveryHealth;
 pub use encoding::Encoding;
 pub use error_chain::error_chain;
 pub use file::FileSink;

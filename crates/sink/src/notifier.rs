@@ -83,20 +83,20 @@ pub struct Settings {
 }
 
 /// Gives the value of a variable such as `severity`; `None` for one that does not exist.
-pub type Lookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
+pub type Variables<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
 /// Writes a message from variables. Which there are is in [`Notification::variable`].
 #[derive(Clone)]
-pub struct Renderer(Arc<dyn Fn(&Lookup<'_>) -> String + Send + Sync>);
+pub struct Renderer(Arc<dyn Fn(&Variables<'_>) -> String + Send + Sync>);
 
 impl Renderer {
     /// A renderer that calls `render`.
-    pub fn of(render: impl Fn(&Lookup<'_>) -> String + Send + Sync + 'static) -> Self {
+    pub fn of(render: impl Fn(&Variables<'_>) -> String + Send + Sync + 'static) -> Self {
         Self(Arc::new(render))
     }
 
     /// The text.
-    pub fn render(&self, lookup: &Lookup<'_>) -> String {
+    pub fn render(&self, lookup: &Variables<'_>) -> String {
         (self.0)(lookup)
     }
 }

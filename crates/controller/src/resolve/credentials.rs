@@ -1,12 +1,12 @@
 //! The Secrets of K10's profiles, as Kanister reads them.
 //!
-//! Keys that are not known are refused, as K10 does: a misspelt `role` must not pass for none. With
-//! no Secret, the server's own identity is used: a projected token, the node's, the metadata service.
+//! Unknown keys are refused, as K10 does: a misspelt `role` must not be ignored. Without a Secret the
+//! server's own identity is used: a projected token, or a metadata service.
 
 use objectstore::{Credentials, Provider, Role};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::seen::Keys;
+use crate::objects::SecretData;
 use crate::settings::Settings;
 
 const AWS_ID: &str = "aws_access_key_id";
@@ -19,18 +19,18 @@ const AZURE_ACCOUNT: &str = "azure_storage_account_id";
 const AZURE_KEY: &str = "azure_storage_key";
 const AZURE_ENVIRONMENT: &str = "azure_storage_environment";
 
-/// Names of Azure's clouds, and where their stores are.
+/// Names of Azure's clouds, and the domains of their stores.
 const AZURE_CLOUDS: [(&str, &str); 3] = [
     ("AzureUSGovernmentCloud", "blob.core.usgovcloudapi.net"),
     ("AzureChinaCloud", "blob.core.chinacloudapi.cn"),
     ("AzureGermanCloud", "blob.core.cloudapi.de"),
 ];
 
-/// The rights that a profile's Secret gives. Errors about the Secret begin with `key`.
+/// The credentials in a profile's Secret. Errors about the Secret begin with `key`.
 pub(super) fn of(
     provider: &Provider,
     secret_type: Option<&str>,
-    keys: Option<&Keys>,
+    keys: Option<&SecretData>,
     settings: &Settings,
 ) -> Result<Credentials, Vec<String>> {
     let expected = match provider {
@@ -45,7 +45,7 @@ pub(super) fn of(
              {expected}"
         )]);
     }
-    let none = Keys::default();
+    let none = SecretData::default();
     let mut reading = Reading { keys: keys.unwrap_or(&none), errors: Vec::new() };
     let credentials = match provider {
         Provider::S3 { .. } => aws(&mut reading, settings),
@@ -55,8 +55,8 @@ pub(super) fn of(
     if reading.errors.is_empty() { Ok(credentials) } else { Err(reading.errors) }
 }
 
-/// Where the cloud that the Secret names has its stores.
-pub(super) fn azure_endpoint(keys: &Keys) -> Option<String> {
+/// URL of the storage account in the cloud that the Secret names.
+pub(super) fn azure_endpoint(keys: &SecretData) -> Option<String> {
     let text = |key: &str| Some(keys.values.get(key)?.as_ref()?.expose_secret().to_owned());
     let environment = text(AZURE_ENVIRONMENT)?;
     let (_, domain) = AZURE_CLOUDS.iter().find(|(name, _)| *name == environment)?;
@@ -64,7 +64,7 @@ pub(super) fn azure_endpoint(keys: &Keys) -> Option<String> {
 }
 
 fn aws(reading: &mut Reading<'_>, settings: &Settings) -> Credentials {
-    reading.know(&[AWS_ID, AWS_KEY, AWS_TOKEN, AWS_ROLE]);
+    reading.check_keys(&[AWS_ID, AWS_KEY, AWS_TOKEN, AWS_ROLE]);
     let role = reading.text(AWS_ROLE).map(|arn| {
         if !arn.starts_with("arn:") {
             reading.errors.push(format!("key {AWS_ROLE} is no ARN of a role"));
@@ -86,7 +86,7 @@ fn aws(reading: &mut Reading<'_>, settings: &Settings) -> Credentials {
 }
 
 fn gcp(reading: &mut Reading<'_>) -> Credentials {
-    reading.know(&[GCP_PROJECT, GCP_JSON]);
+    reading.check_keys(&[GCP_PROJECT, GCP_JSON]);
     match reading.secret(GCP_JSON) {
         Some(json) => Credentials::GcpServiceAccount { json },
         None if reading.keys.values.is_empty() => Credentials::GcpMetadataServer,
@@ -95,7 +95,7 @@ fn gcp(reading: &mut Reading<'_>) -> Credentials {
 }
 
 fn azure(reading: &mut Reading<'_>) -> Credentials {
-    reading.know(&[AZURE_ACCOUNT, AZURE_KEY, AZURE_ENVIRONMENT]);
+    reading.check_keys(&[AZURE_ACCOUNT, AZURE_KEY, AZURE_ENVIRONMENT]);
     match (reading.text(AZURE_ACCOUNT), reading.secret(AZURE_KEY)) {
         (Some(account), Some(key)) => Credentials::AzureAccountKey { account, key },
         (Some(account), None) => Credentials::AzureManagedIdentity { account },
@@ -103,21 +103,21 @@ fn azure(reading: &mut Reading<'_>) -> Credentials {
     }
 }
 
-/// A Secret being read, and what is wrong with it.
+/// Reads a Secret and collects what is wrong with it.
 struct Reading<'a> {
-    keys: &'a Keys,
+    keys: &'a SecretData,
     errors: Vec<String>,
 }
 
 impl Reading<'_> {
-    fn know(&mut self, known: &[&str]) {
+    fn check_keys(&mut self, known: &[&str]) {
         for key in self.keys.values.keys().filter(|key| !known.contains(&key.as_str())) {
             let known = known.join(", ");
             self.errors.push(format!("key {key:?} is not known; {known} are"));
         }
     }
 
-    /// The value of a key; an empty one counts as absent.
+    /// The value of a key. An empty one counts as missing.
     fn secret(&mut self, key: &str) -> Option<SecretString> {
         let Some(value) = self.keys.values.get(key)? else {
             self.errors.push(format!("key {key} holds no text"));
@@ -126,7 +126,7 @@ impl Reading<'_> {
         Some(value.clone()).filter(|value| !value.expose_secret().is_empty())
     }
 
-    /// A value that is no secret.
+    /// A value that is not secret.
     fn text(&mut self, key: &str) -> Option<String> {
         self.secret(key).map(|value| value.expose_secret().to_owned())
     }

@@ -1,14 +1,15 @@
-//! Endpoints that a profile may name: https, a host and a port, and nothing that hides another host.
+//! Checks the text of a profile's endpoint: https, a host and a port, and nothing that hides another
+//! host.
 //!
-//! Here is what can be told from the text. What a name resolves to is checked when it is dialled.
+//! The addresses of a name are checked when it is dialed.
 
 use std::net::IpAddr;
 
 use crate::settings::Settings;
 
-/// The endpoint in one form; the error completes "endpoint …".
-pub(super) fn normal(text: &str, settings: &Settings) -> Result<String, String> {
-    // There may be a password in it.
+/// The normalized endpoint. The error completes a sentence that begins with "endpoint".
+pub(super) fn normalize(text: &str, settings: &Settings) -> Result<String, String> {
+    // The text may contain a password, so the part before the host is not shown.
     let shown = text.rsplit_once('@').map_or(text.to_owned(), |(_, host)| format!("…@{host}"));
     let refused = |what: &str| Err(format!("{shown:?} {what}"));
     if text.len() > 300 || text.chars().any(|c| c.is_whitespace() || c.is_control() || c == '\\') {
@@ -16,7 +17,7 @@ pub(super) fn normal(text: &str, settings: &Settings) -> Result<String, String> 
     }
     let lower = text.to_ascii_lowercase();
     let (scheme, rest) = match lower.split_once("://") {
-        // K10 takes a bare host for https.
+        // K10 uses https for a host without a scheme.
         None => ("https", lower.as_str()),
         Some((scheme, rest)) => (scheme, rest),
     };
@@ -54,7 +55,7 @@ pub(super) fn normal(text: &str, settings: &Settings) -> Result<String, String> 
     Ok(format!("{scheme}://{host}"))
 }
 
-/// Host and port; brackets stay on an IPv6 address.
+/// Host and port. An IPv6 address loses its brackets.
 pub(super) fn split(host: &str) -> (Option<&str>, Option<&str>) {
     if host.starts_with('[') {
         let Some((address, rest)) = host.split_once(']') else { return (None, None) };
@@ -71,8 +72,8 @@ pub(super) fn split(host: &str) -> (Option<&str>, Option<&str>) {
     }
 }
 
-/// A name or an address as they are usually written. Numbers that some programs take for an IPv4
-/// address (`0x7f.1`, `2130706433`, `127.1`, `0177.0.0.1`) are neither.
+/// Whether the text is a DNS name or an IP address in the usual form. Numbers that some programs accept
+/// as an IPv4 address (`0x7f.1`, `2130706433`, `127.1`, `0177.0.0.1`) are neither.
 fn is_host(name: &str) -> bool {
     if name.parse::<IpAddr>().is_ok() {
         return true;
@@ -99,7 +100,7 @@ mod tests {
         for endpoint in
             ["https://user:canary@s3.example.com", "https://user:canary/x@s3 .example.com"]
         {
-            let error = normal(endpoint, &Settings::default()).unwrap_err();
+            let error = normalize(endpoint, &Settings::default()).unwrap_err();
             assert!(error.contains('…') && !error.contains("canary"), "{error}");
         }
     }

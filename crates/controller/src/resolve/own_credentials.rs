@@ -1,23 +1,23 @@
-//! Where the server's own cloud credentials may go: to the provider's own hosts, and to hosts that the
-//! operator lists. A profile's author must not get them by naming another host.
+//! Decides which hosts may receive the server's own cloud credentials: the provider's own, and those
+//! that the operator lists. The author of a profile must not get them by naming another host.
 
 use objectstore::{Credentials, Provider};
 
 use super::endpoint::split;
 use crate::settings::Settings;
 
-/// Azure's stores, each below the name of an account.
+/// The domains of Azure's stores. A host is the name of an account with one of them.
 const AZURE_DOMAINS: [&str; 4] = [
     ".blob.core.windows.net",
     ".blob.core.usgovcloudapi.net",
     ".blob.core.chinacloudapi.cn",
     ".blob.core.cloudapi.de",
 ];
-/// AWS's domains. Names below them may be a customer's, so the form of the rest counts.
+/// AWS's domains. A host in them may belong to a customer, so its form is checked too.
 const AWS_DOMAINS: [&str; 2] = [".amazonaws.com", ".amazonaws.com.cn"];
 
-/// Why credentials may not go to the provider's endpoint; nothing if they may.
-pub(super) fn refusal(
+/// Why the endpoint must not receive the credentials, `None` if it may.
+pub(super) fn denial(
     provider: &Provider,
     credentials: &Credentials,
     skip_tls_verify: bool,
@@ -86,7 +86,7 @@ fn is_region(label: &str) -> bool {
 
 fn is_google(host: &str) -> bool {
     let regional =
-        host.strip_prefix("storage.").and_then(|it| it.strip_suffix(".rep.googleapis.com"));
+        host.strip_prefix("storage.").and_then(|rest| rest.strip_suffix(".rep.googleapis.com"));
     host == "storage.googleapis.com" || regional.is_some_and(is_region)
 }
 
@@ -104,7 +104,7 @@ mod tests {
     fn may(provider: &Provider, credentials: &Credentials, skip: bool, listed: &[&str]) -> bool {
         let own_credentials_endpoints = listed.iter().map(|host| (*host).to_owned()).collect();
         let settings = Settings { own_credentials_endpoints, ..Settings::default() };
-        refusal(provider, credentials, skip, &settings).is_none()
+        denial(provider, credentials, skip, &settings).is_none()
     }
 
     /// The token of the pod's identity went to any host that a profile named.

@@ -7,18 +7,19 @@ use std::path::PathBuf;
 use event::Timestamp;
 use expect_test::{Expect, expect};
 use kasten::config::audit_config::{AuditConfigStatus, ProfileReference};
+use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use super::*;
 
 const CANARY: &str = "CANARY-do-not-show";
 
-fn config() -> Config {
-    Config {
-        place: Place { namespace: "kasten-io".to_owned(), name: "siem".to_owned() },
+fn config() -> AuditConfigView {
+    AuditConfigView {
+        place: NamespacedName { namespace: "kasten-io".to_owned(), name: "siem".to_owned() },
         uid: String::new(),
         created: Timestamp::UNSET,
-        is_going: false,
+        is_deleting: false,
         finalizers: Vec::new(),
         wants_oldest: false,
         retention: None,
@@ -41,31 +42,31 @@ fn s3(store: Value) -> Value {
     }})
 }
 
-fn keys(values: &[(&str, &str)]) -> Sight<Keys> {
+fn keys(values: &[(&str, &str)]) -> Lookup<SecretData> {
     let value = |value: &str| Some(SecretString::from(value.trim()));
     let values = values.iter().map(|(key, text)| ((*key).to_owned(), value(text))).collect();
-    Sight::There(Keys { kind: "secrets.kanister.io/aws".to_owned(), values })
+    Lookup::Found(SecretData { kind: "secrets.kanister.io/aws".to_owned(), values })
 }
 
-fn aws() -> Sight<Keys> {
+fn aws() -> Lookup<SecretData> {
     keys(&[("aws_access_key_id", "AKIA\n"), ("aws_secret_access_key", CANARY)])
 }
 
 fn said(resolution: &Resolution) -> String {
     let text = match resolution {
         Resolution::Unknown => "unknown".to_owned(),
-        Resolution::Waiting(what) => format!("waits: {what}"),
-        Resolution::Wrong(errors) => errors.join("\n"),
-        Resolution::Ready(wish) => format!("{}\n{:?}", wish.place(), wish.destination),
+        Resolution::Pending(what) => format!("waits: {what}"),
+        Resolution::Invalid(errors) => errors.join("\n"),
+        Resolution::Ready(resolved) => format!("{}\n{:?}", resolved.place(), resolved.destination),
     };
     assert!(!text.contains(CANARY), "{text}");
     text + "\n"
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "as expect! and json! make them")]
-fn check(profile: Value, secret: Sight<Keys>, expected: Expect) {
+fn check(profile: Value, secret: Lookup<SecretData>, expected: Expect) {
     let settings = Settings { volumes: Some(PathBuf::from("/volumes")), ..Settings::default() };
-    let resolution = of_config(&config(), &Sight::There(profile), &secret, &settings);
+    let resolution = of_config(&config(), &Lookup::Found(profile), &secret, &settings);
     expected.assert_eq(&said(&resolution));
 }
 
@@ -131,7 +132,7 @@ fn what_is_missing_or_wrong_is_named() {
     );
     check(
         json!({"type": "Location", "locationSpec": {"type": "VBR"}}),
-        Sight::Unknown,
+        Lookup::NotSynced,
         expect![[r#"
             Profile kasten-io/p: spec.locationSpec.type is "VBR", which cannot take events; ObjectStore (S3, GCS, Azure) and FileStore can
         "#]],
@@ -146,14 +147,14 @@ fn what_is_missing_or_wrong_is_named() {
     );
     check(
         s3(json!({})),
-        Sight::Missing,
+        Lookup::NotFound,
         expect![[r#"
         waits: Secret kasten-io/s, which Profile kasten-io/p names, does not exist
     "#]],
     );
     check(
         s3(json!({})),
-        Sight::Unknown,
+        Lookup::NotSynced,
         expect![[r#"
         unknown
     "#]],
@@ -222,7 +223,7 @@ fn google_azure_and_volumes_take_events_too() {
     };
     check(
         file("pvc", "/audit"),
-        Sight::Unknown,
+        Lookup::NotSynced,
         expect![[r#"
         folder /volumes/pvc/audit, below k10audit/
         Destination { provider: File { root: "/volumes/pvc", path: "audit" }, bucket: "", prefix: Prefix("k10audit/"), skip_tls_verify: false, ca_pem: None, credentials: None, retention: None, limits: Limits { seal_bytes: 16777216, seal_age: 60s, line_bytes: 512000 } }
@@ -230,14 +231,14 @@ fn google_azure_and_volumes_take_events_too() {
     );
     check(
         file("../etc", ""),
-        Sight::Unknown,
+        Lookup::NotSynced,
         expect![[r#"
         Profile kasten-io/p: spec.locationSpec.fileStore.claimName "../etc" is no name of a claim
     "#]],
     );
     check(
         file("pvc", "a/../../b"),
-        Sight::Unknown,
+        Lookup::NotSynced,
         expect![[r#"
         Profile kasten-io/p: spec.locationSpec.fileStore.path a/../../b leads out of the volume
     "#]],
@@ -247,11 +248,11 @@ fn google_azure_and_volumes_take_events_too() {
 #[test]
 fn only_allowed_namespaces_count() {
     let settings = Settings::default();
-    let resolve = |config: &Config, profile: Value| {
-        said(&of_config(config, &Sight::There(profile), &aws(), &settings))
+    let resolve = |config: &AuditConfigView, profile: Value| {
+        said(&of_config(config, &Lookup::Found(profile), &aws(), &settings))
     };
-    let elsewhere = Config {
-        place: Place { namespace: "shop".to_owned(), name: "siem".to_owned() },
+    let elsewhere = AuditConfigView {
+        place: NamespacedName { namespace: "shop".to_owned(), name: "siem".to_owned() },
         ..config()
     };
     let mut lent = s3(json!({}));
@@ -266,10 +267,10 @@ fn only_allowed_namespaces_count() {
 #[test]
 fn retention_is_asked_for_by_annotation_and_needs_a_period() {
     let with = |mode: &str, period: Value| {
-        let config = Config { retention: Some(mode.to_owned()), ..config() };
-        let profile = Sight::There(s3(json!({"protectionPeriod": period})));
+        let config = AuditConfigView { retention: Some(mode.to_owned()), ..config() };
+        let profile = Lookup::Found(s3(json!({"protectionPeriod": period})));
         match of_config(&config, &profile, &aws(), &Settings::default()) {
-            Resolution::Ready(wish) => format!("{:?}\n", wish.destination.retention),
+            Resolution::Ready(resolved) => format!("{:?}\n", resolved.destination.retention),
             other => said(&other),
         }
     };
@@ -287,8 +288,8 @@ fn retention_is_asked_for_by_annotation_and_needs_a_period() {
 fn a_changed_key_changes_the_fingerprint() {
     let fingerprint = |key: &str| {
         let secret = keys(&[("aws_access_key_id", "A"), ("aws_secret_access_key", key)]);
-        match of_config(&config(), &Sight::There(s3(json!({}))), &secret, &Settings::default()) {
-            Resolution::Ready(wish) => wish.fingerprint,
+        match of_config(&config(), &Lookup::Found(s3(json!({}))), &secret, &Settings::default()) {
+            Resolution::Ready(resolved) => resolved.fingerprint,
             other => panic!("{other:?}"),
         }
     };
@@ -306,7 +307,7 @@ fn endpoints_that_hide_a_host_are_refused() {
         "https://10.0.0.7:9000",
         "[2001:db8::1]:9000",
     ] {
-        let normal = endpoint::normal(good, &settings).unwrap();
+        let normal = endpoint::normalize(good, &settings).unwrap();
         assert!(normal.starts_with("https://") && !normal.ends_with('/'), "{normal}");
     }
     for bad in [
@@ -336,11 +337,11 @@ fn endpoints_that_hide_a_host_are_refused() {
         "https://-a.example.com",
         "https://ex\u{430}mple.com",
     ] {
-        assert!(endpoint::normal(bad, &settings).is_err(), "{bad}");
+        assert!(endpoint::normalize(bad, &settings).is_err(), "{bad}");
     }
     let plain = Settings { plain_http: true, ..Settings::default() };
-    assert_eq!(endpoint::normal("HTTP://a:9000", &plain).unwrap(), "http://a:9000");
+    assert_eq!(endpoint::normalize("HTTP://a:9000", &plain).unwrap(), "http://a:9000");
     let listed = Settings { endpoints: vec!["S3.example.com".to_owned()], ..Settings::default() };
-    endpoint::normal("s3.example.com:443", &listed).unwrap();
-    endpoint::normal("s3.evil.com", &listed).unwrap_err();
+    endpoint::normalize("s3.example.com:443", &listed).unwrap();
+    endpoint::normalize("s3.evil.com", &listed).unwrap_err();
 }

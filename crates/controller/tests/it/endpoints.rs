@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use controller::Settings;
+use controller::objects::{Lookup, NamespacedName, SecretData};
 use controller::resolve::{Resolution, of_profile};
-use controller::seen::{Keys, Place, Sight};
 use event::Timestamp;
 use objectstore::{Bucket, BucketConfig, WorkloadIdentity};
 use secrecy::SecretString;
 use serde_json::json;
 use sink::Encoding;
-use sink::http::{EgressPolicy, Lookup};
+use sink::http::{DnsLookup, EgressPolicy};
 use testkit::s3::{Fault, S3Double};
 use tokio::net::TcpListener;
 
@@ -33,29 +33,29 @@ fn open(endpoint: &str, settings: &Settings, egress: &EgressPolicy) -> Result<Bu
     }});
     let key = |key: &str| (key.to_owned(), Some(SecretString::from("AKIAEXAMPLE")));
     let values = ["aws_access_key_id", "aws_secret_access_key"].map(key).into();
-    let keys = Keys { kind: "secrets.kanister.io/aws".to_owned(), values };
-    let place = Place { namespace: "kasten-io".to_owned(), name: "p".to_owned() };
-    let (profile, keys) = (Sight::There(profile), Sight::There(keys));
-    let wish = match of_profile(&place, &profile, &keys, None, settings) {
-        Resolution::Ready(wish) => wish,
-        Resolution::Wrong(errors) => return Err(errors.join("; ")),
+    let keys = SecretData { kind: "secrets.kanister.io/aws".to_owned(), values };
+    let place = NamespacedName { namespace: "kasten-io".to_owned(), name: "p".to_owned() };
+    let (profile, keys) = (Lookup::Found(profile), Lookup::Found(keys));
+    let resolved = match of_profile(&place, &profile, &keys, None, settings) {
+        Resolution::Ready(resolved) => resolved,
+        Resolution::Invalid(errors) => return Err(errors.join("; ")),
         other => panic!("{other:?}"),
     };
-    let parts = BucketConfig {
+    let context = BucketConfig {
         cluster: "test".to_owned(),
         encoding: Encoding::V1,
         egress: egress.clone(),
         workload_identity: WorkloadIdentity::default(),
         clock: Arc::new(|| Timestamp::from_micros(1_795_566_600_000_000)),
     };
-    Bucket::open(&wish.destination, parts).map_err(|error| error.to_string())
+    Bucket::open(&resolved.destination, context).map_err(|error| error.to_string())
 }
 
 fn egress() -> EgressPolicy {
     EgressPolicy {
         allowed: vec![OPENED.parse().unwrap()],
         denied: CLOSED.map(|network| network.parse().unwrap()).to_vec(),
-        lookup: Lookup::from_fn(forms::lookup),
+        lookup: DnsLookup::from_fn(forms::lookup),
         response_timeout: PATIENCE,
         plain_http: false,
     }
@@ -195,7 +195,7 @@ async fn a_name_that_moves_inside_is_refused_when_it_is_dialled() {
     egress.allowed = vec!["127.0.0.1/32".parse().unwrap()];
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
-    egress.lookup = Lookup::from_fn(move |_| {
+    egress.lookup = DnsLookup::from_fn(move |_| {
         let is_first = count.fetch_add(1, Ordering::Relaxed) == 0;
         let last = if is_first { 1 } else { 2 };
         Ok(vec![IpAddr::from([127, 0, 0, last])])

@@ -164,12 +164,12 @@ impl Service<Request<Body>> for KubeApiserver {
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let state = Arc::clone(&self.0);
         Box::pin(async move {
-            let (parts, body) = request.into_parts();
+            let (context, body) = request.into_parts();
             let body = body.collect().await.unwrap().to_bytes();
-            let is_watch = parts.uri.query().is_some_and(|query| query.contains("watch=true"));
+            let is_watch = context.uri.query().is_some_and(|query| query.contains("watch=true"));
             let (code, answer) = {
                 let mut state = state.lock().unwrap();
-                state.answer(&parts.method, parts.uri.path(), is_watch, &body)
+                state.answer(&context.method, context.uri.path(), is_watch, &body)
             };
             let is_short = state.lock().unwrap().trouble == Trouble::ShortWatches;
             if is_watch && !is_short {

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use controller::decide::Fare;
-use controller::{Controller, Corridors, ParkReason, RETRY_TIME_MAX, Settings, Start};
+use controller::{Controller, DeliveryControl, ParkReason, RETRY_TIME_MAX, Settings, Start};
 use event::Timestamp;
 use objectstore::Destination;
+use sink::DeliveryHealth;
 
 use super::kube_apiserver::{KubeApiserver, Trouble};
 
@@ -36,7 +36,7 @@ impl NoDelivery {
 }
 
 #[async_trait]
-impl Corridors for NoDelivery {
+impl DeliveryControl for NoDelivery {
     async fn reserve(&self, reader: &str, _: Start) -> Result<(), String> {
         panic!("{reader} has no destination")
     }
@@ -45,7 +45,7 @@ impl Corridors for NoDelivery {
         panic!("{destination:?}")
     }
 
-    async fn go(&self, reader: &str, _: &Destination) -> Result<(), String> {
+    async fn start(&self, reader: &str, _: &Destination) -> Result<(), String> {
         panic!("{reader} has no destination")
     }
 
@@ -61,12 +61,12 @@ impl Corridors for NoDelivery {
         Ok(None)
     }
 
-    async fn leave(&self, reader: &str, _: Duration) -> Result<u64, String> {
+    async fn drain(&self, reader: &str, _: Duration) -> Result<u64, String> {
         self.released.lock().unwrap().push(format!("{reader} forgotten"));
         Ok(0)
     }
 
-    fn fare(&self, _: &str) -> Option<Fare> {
+    fn health(&self, _: &str) -> Option<DeliveryHealth> {
         None
     }
 

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use delivery::{Condition, DetachOutcome};
+use delivery::DetachOutcome;
 use event::{Event, OwnEvent, Stage, Status, UserInfo};
 use objectstore::{Checked, Checksum, Limits, Provider};
+use sink::DeliveryHealth;
 use testkit::page_cache;
 use testkit::s3::{Fault, S3Double};
 
@@ -114,7 +115,7 @@ async fn a_dead_bucket_holds_up_no_other_and_gets_everything_later() {
     }
     let health = delivery.health();
     assert_eq!((&*health[0].sink, health[0].lag), ("dead", 100), "{health:?}");
-    assert!(matches!(&health[0].condition, Condition::Failing { .. }), "{health:?}");
+    assert!(matches!(&health[0].condition, DeliveryHealth::Failing { .. }), "{health:?}");
     assert!(health[1].last_success.is_some() && health[1].lag == 0, "{health:?}");
     dead.set_mood(Box::new(|_| None));
     arrived(&delivery, &journal, "dead").await;

@@ -15,9 +15,10 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use delivery::{Condition, Delivery};
+use delivery::Delivery;
 use event::{Event, Stage, Timestamp};
 use prometheus_client::registry::Registry;
+use sink::DeliveryHealth;
 use sink::{Batch, DeliverError, Delivered, Encoding, Sink};
 use store::{Journal, Sqlite};
 use tokio_util::sync::CancellationToken;
@@ -160,8 +161,8 @@ async fn a_closed_sink_stops_alone_and_keeps_its_place() {
     check(&open, &["a"]);
     check(&closed, &[]);
     let health = delivery.health();
-    assert_eq!((&health[0].condition, health[0].lag), (&Condition::Closed, 1));
-    assert_eq!((&health[1].condition, health[1].lag), (&Condition::Delivering, 0));
+    assert_eq!((&health[0].condition, health[0].lag), (&DeliveryHealth::Closed, 1));
+    assert_eq!((&health[1].condition, health[1].lag), (&DeliveryHealth::Delivering, 0));
     let mut metrics = String::new();
     prometheus_client::encoding::text::encode(&mut metrics, &registry).unwrap();
     assert!(metrics.contains(r#"keepwatch_delivery_lag_events{sink="closed"} 1"#), "{metrics}");

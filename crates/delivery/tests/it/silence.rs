@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use delivery::{Condition, Delivery, SinkHealth};
+use delivery::{Delivery, SinkHealth};
 use objectstore::Bucket;
+use sink::DeliveryHealth;
 use testkit::s3::{Fault, S3Double};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -26,10 +27,10 @@ fn health(delivery: &Delivery, name: &str) -> SinkHealth {
 }
 
 /// The first condition that is another one than `Delivering`.
-async fn trouble(delivery: &Delivery, name: &str) -> Condition {
+async fn trouble(delivery: &Delivery, name: &str) -> DeliveryHealth {
     loop {
         let condition = health(delivery, name).condition;
-        if condition != Condition::Delivering {
+        if condition != DeliveryHealth::Delivering {
             return condition;
         }
         tokio::task::yield_now().await;
@@ -76,7 +77,9 @@ async fn a_refused_port_is_told_of_when_a_mute_one_is_and_in_the_same_words() {
             let told = trouble(&delivery, &name).await;
             let took = began.elapsed();
             assert!(took >= silence && took < silence * 3 / 2, "{endpoint}: {took:?}");
-            let Condition::NoResponse { reason } = told else { panic!("{endpoint}: {told:?}") };
+            let DeliveryHealth::NoResponse { reason } = told else {
+                panic!("{endpoint}: {told:?}")
+            };
             assert_eq!(
                 reason.replace(&endpoint, "it"),
                 "destination is not ready: endpoint it cannot be reached: no answer; check its \
@@ -100,7 +103,7 @@ async fn an_answer_is_told_at_once_and_silence_before_it_does_not_count() {
     };
     let place = S3Double::start(Box::new(mood)).await.unwrap();
     delivery.attach("reader", bucket(&place.endpoint()), 0).await.unwrap();
-    let Condition::Failing { reason, attempts } = trouble(&delivery, "reader").await else {
+    let DeliveryHealth::Failing { reason, attempts } = trouble(&delivery, "reader").await else {
         panic!("{:?}", health(&delivery, "reader"));
     };
     assert!(place.counts().0 >= 3 && attempts == 1, "{:?}, {attempts}", place.counts());
@@ -121,7 +124,7 @@ async fn silence_counts_from_the_last_time_that_something_was_taken() {
     trouble(&delivery, "reader").await;
     place.set_mood(Box::new(|_| None));
     arrived(&delivery, &store.journal(), "reader").await;
-    assert_eq!(health(&delivery, "reader").condition, Condition::Delivering);
+    assert_eq!(health(&delivery, "reader").condition, DeliveryHealth::Delivering);
     place.set_mood(silent());
     let began = Instant::now();
     record(&store, 2..3).await;
@@ -141,7 +144,7 @@ async fn another_bucket_is_not_blamed_for_the_one_before() {
     trouble(&delivery, "reader").await;
     let good = S3Double::start(Box::new(|_| None)).await.unwrap();
     assert!(delivery.retarget("reader", bucket(&good.endpoint())));
-    assert_eq!(health(&delivery, "reader").condition, Condition::Delivering);
+    assert_eq!(health(&delivery, "reader").condition, DeliveryHealth::Delivering);
     arrived(&delivery, &store.journal(), "reader").await;
     assert_eq!(good.objects().len(), 1);
     delivery.close().await;

@@ -179,7 +179,7 @@ fn rows() -> Vec<(&'static str, String)> {
         ("Time for the sinks at shutdown", seconds(delivery::DRAIN_MAX)),
         (
             "Time for the last delivery of a deleted AuditConfig",
-            seconds(controller::settings::LEAVE_TIME),
+            seconds(controller::settings::DRAIN_TIME),
         ),
         ("Events for people kept in a namespace (keepwatch up)", core_events::KEPT_MAX.to_string()),
         ("Values of a Secret together (keepwatch up)", bytes(secrets::DATA_BYTES_MAX)),

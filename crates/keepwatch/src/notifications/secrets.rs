@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use controller::mirror::follow_secret;
-use controller::seen::{Keys, Place, Sight};
+use controller::object_cache::watch_secret;
+use controller::objects::{Lookup, NamespacedName, SecretData};
 use secrecy::SecretString;
 use siem::notifier::SecretKey;
 use tokio::sync::watch;
@@ -20,12 +20,12 @@ pub(super) struct Secrets {
     namespaces: Vec<String>,
     seen: Seen,
     tasks: JoinSet<()>,
-    followed: BTreeMap<Place, AbortHandle>,
+    followed: BTreeMap<NamespacedName, AbortHandle>,
 }
 
 #[derive(Clone)]
 struct Seen {
-    sights: Arc<Mutex<BTreeMap<Place, Sight<Keys>>>>,
+    sights: Arc<Mutex<BTreeMap<NamespacedName, Lookup<SecretData>>>>,
     version: watch::Sender<u64>,
 }
 
@@ -43,12 +43,12 @@ impl Secrets {
 
     /// Follows the Secrets of these keys, and no other.
     pub(super) fn want<'k>(&mut self, keys: impl Iterator<Item = &'k SecretKey>) {
-        let wanted: BTreeSet<Place> =
+        let wanted: BTreeSet<NamespacedName> =
             keys.filter(|key| self.allows(&key.namespace)).map(place).collect();
         for place in &wanted {
             if !self.followed.contains_key(place) {
                 let (seen, at) = (self.seen.clone(), place.clone());
-                let task = follow_secret(self.client.clone(), place.clone(), move |sight| {
+                let task = watch_secret(self.client.clone(), place.clone(), move |sight| {
                     seen.change(|sights| drop(sights.insert(at.clone(), sight)));
                 });
                 self.followed.insert(place.clone(), self.tasks.spawn(task));
@@ -84,7 +84,8 @@ impl Secrets {
         self.want(keys.iter());
         let mut news = self.news();
         let is_seen = |key: &SecretKey| {
-            !self.allows(&key.namespace) || !matches!(self.seen.sight(&place(key)), Sight::Unknown)
+            !self.allows(&key.namespace)
+                || !matches!(self.seen.sight(&place(key)), Lookup::NotSynced)
         };
         let all_seen = async {
             while !keys.iter().all(is_seen) {
@@ -102,29 +103,29 @@ impl Secrets {
 }
 
 impl Seen {
-    fn change(&self, change: impl FnOnce(&mut BTreeMap<Place, Sight<Keys>>)) {
+    fn change(&self, change: impl FnOnce(&mut BTreeMap<NamespacedName, Lookup<SecretData>>)) {
         change(&mut self.sights.lock().unwrap_or_else(PoisonError::into_inner));
         self.version.send_modify(|version| *version += 1);
     }
 
-    fn sight(&self, place: &Place) -> Sight<Keys> {
+    fn sight(&self, place: &NamespacedName) -> Lookup<SecretData> {
         let sights = self.sights.lock().unwrap_or_else(PoisonError::into_inner);
         sights.get(place).cloned().unwrap_or_default()
     }
 }
 
-fn place(key: &SecretKey) -> Place {
-    Place { namespace: key.namespace.clone(), name: key.name.clone() }
+fn place(key: &SecretKey) -> NamespacedName {
+    NamespacedName { namespace: key.namespace.clone(), name: key.name.clone() }
 }
 
 /// What a key holds; `None` while its Secret has not been read.
-fn value(key: &SecretKey, sight: Sight<Keys>) -> Option<Result<SecretString, String>> {
+fn value(key: &SecretKey, sight: Lookup<SecretData>) -> Option<Result<SecretString, String>> {
     let SecretKey { namespace, name, key } = key;
     Some(match sight {
-        Sight::Unknown => return None,
-        Sight::Missing => Err(format!("Secret {namespace}/{name} does not exist")),
-        Sight::Refused(why) => Err(format!("Secret {namespace}/{name} cannot be read: {why}")),
-        Sight::There(keys) => match keys.values.get(key) {
+        Lookup::NotSynced => return None,
+        Lookup::NotFound => Err(format!("Secret {namespace}/{name} does not exist")),
+        Lookup::Forbidden(why) => Err(format!("Secret {namespace}/{name} cannot be read: {why}")),
+        Lookup::Found(keys) => match keys.values.get(key) {
             None => Err(format!("Secret {namespace}/{name} has no key {key}")),
             Some(None) => Err(format!("key {key} of Secret {namespace}/{name} is not text")),
             Some(Some(value)) => Ok(value.clone()),
@@ -142,16 +143,16 @@ mod tests {
             ("token".to_owned(), Some(SecretString::from("canary"))),
             ("binary".to_owned(), None),
         ]);
-        let there = Sight::There(Keys { kind: "Opaque".to_owned(), values });
+        let there = Lookup::Found(SecretData { kind: "Opaque".to_owned(), values });
         for (key, sight, expected) in [
             ("token", &there, Some(None)),
             ("binary", &there, Some(Some("key binary of Secret ns/team is not text"))),
             ("odd", &there, Some(Some("Secret ns/team has no key odd"))),
-            ("token", &Sight::Missing, Some(Some("Secret ns/team does not exist"))),
-            ("token", &Sight::Unknown, None),
+            ("token", &Lookup::NotFound, Some(Some("Secret ns/team does not exist"))),
+            ("token", &Lookup::NotSynced, None),
             (
                 "token",
-                &Sight::Refused("no right".to_owned()),
+                &Lookup::Forbidden("no right".to_owned()),
                 Some(Some("Secret ns/team cannot be read: no right")),
             ),
         ] {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use http::Uri;
 
-use super::resolver::Lookup;
+use super::resolver::DnsLookup;
 
 /// The longest time from the first byte of a request to the head of its response.
 pub const RESPONSE_TIME_MAX: Duration = Duration::from_mins(1);
@@ -31,7 +31,7 @@ pub struct EgressPolicy {
     /// Whether `http://` is permitted.
     pub plain_http: bool,
     /// Resolves host names.
-    pub lookup: Lookup,
+    pub lookup: DnsLookup,
     /// Time from the first byte of a request to the head of its response.
     pub response_timeout: Duration,
 }
@@ -42,7 +42,7 @@ impl Default for EgressPolicy {
             allowed: Vec::new(),
             denied: Vec::new(),
             plain_http: false,
-            lookup: Lookup::default(),
+            lookup: DnsLookup::default(),
             response_timeout: RESPONSE_TIME_MAX,
         }
     }

@@ -20,9 +20,9 @@ type LookupFn = dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync;
 
 /// Resolves host names: by the system's resolver, unless another function is given.
 #[derive(Clone, Default)]
-pub struct Lookup(Option<Arc<LookupFn>>);
+pub struct DnsLookup(Option<Arc<LookupFn>>);
 
-impl Lookup {
+impl DnsLookup {
     /// Resolves names by `lookup`, which must not block.
     pub fn from_fn(
         lookup: impl Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static,
@@ -42,9 +42,9 @@ impl Lookup {
     }
 }
 
-impl fmt::Debug for Lookup {
+impl fmt::Debug for DnsLookup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "Lookup(function)" } else { "Lookup(system)" })
+        f.write_str(if self.0.is_some() { "DnsLookup(function)" } else { "DnsLookup(system)" })
     }
 }
 

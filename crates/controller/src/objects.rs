@@ -1,4 +1,4 @@
-//! The objects as the controller sees them: typed, and only what decisions need.
+//! Typed views of the objects, with the fields that decisions need.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,27 +14,27 @@ use secrecy::SecretString;
 use secrecy::zeroize::Zeroizing;
 use serde_json::Value;
 
-/// Annotation: `governance` or `compliance` asks the store to refuse deletion for the profile's
-/// protection period.
+/// Annotation with the value `governance` or `compliance`: uploads ask for S3 Object Lock in this mode,
+/// for the profile's protection period.
 pub const RETENTION: &str = "audit.keepwatch.io/retention";
 
-/// Where an object is.
+/// Namespace and name of an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct NamespacedName {
     /// Its namespace.
     pub namespace: String,
     /// Its name.
     pub name: String,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for NamespacedName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.namespace, self.name)
     }
 }
 
-impl Place {
-    /// Where an object is.
+impl NamespacedName {
+    /// Those of an object.
     pub fn of(object: &DynamicObject) -> Self {
         Self {
             namespace: object.metadata.namespace.clone().unwrap_or_default(),
@@ -43,32 +43,32 @@ impl Place {
     }
 }
 
-/// An `AuditConfig`.
+/// The fields of an `AuditConfig` that decisions need.
 #[derive(Clone, Debug)]
-pub struct Config {
-    /// Where it is.
-    pub place: Place,
-    /// Which one of that name.
+pub struct AuditConfigView {
+    /// Its namespace and name.
+    pub place: NamespacedName,
+    /// Its UID.
     pub uid: String,
-    /// When it was made.
+    /// When it was created.
     pub created: Timestamp,
-    /// Whether it was deleted and waits for its finalizers.
-    pub is_going: bool,
+    /// Whether it is being deleted and waits for its finalizers.
+    pub is_deleting: bool,
     /// Its finalizers.
     pub finalizers: Vec<String>,
-    /// Whether it asks for all that the journal holds.
+    /// Whether it asks for everything that the journal holds.
     pub wants_oldest: bool,
-    /// What it says about retention.
+    /// The value of the annotation [`RETENTION`].
     pub retention: Option<String>,
-    /// The profile it names, or why that cannot be read.
+    /// The profile it names, or why the spec cannot be read.
     pub profile: Result<ProfileReference, String>,
-    /// What was last said of it.
+    /// Its current status.
     pub status: AuditConfigStatus,
 }
 
-impl Config {
+impl AuditConfigView {
     /// Reads an object.
-    pub fn of(object: &DynamicObject) -> Self {
+    pub fn from_object(object: &DynamicObject) -> Self {
         let annotations = object.metadata.annotations.as_ref();
         let annotation = |name: &str| annotations.and_then(|all| all.get(name)).cloned();
         let spec = object.data.get("spec").cloned().unwrap_or_default();
@@ -76,11 +76,11 @@ impl Config {
         let created = object.metadata.creation_timestamp.as_ref();
         let status = object.data.get("status").cloned().unwrap_or_default();
         Self {
-            place: Place::of(object),
+            place: NamespacedName::of(object),
             uid: object.metadata.uid.clone().unwrap_or_default(),
             created: created
                 .map_or(Timestamp::UNSET, |time| Timestamp::from_micros(time.0.as_microsecond())),
-            is_going: object.metadata.deletion_timestamp.is_some(),
+            is_deleting: object.metadata.deletion_timestamp.is_some(),
             finalizers: object.metadata.finalizers.clone().unwrap_or_default(),
             wants_oldest: annotation(START).is_some_and(|start| start == OLDEST),
             retention: annotation(RETENTION),
@@ -89,38 +89,39 @@ impl Config {
         }
     }
 
-    /// The reader of the journal that delivers for it.
+    /// Name of the journal reader that delivers for it.
     pub fn reader(&self) -> String {
         format!("{READERS}{}/{}/{}", self.place.namespace, self.place.name, self.uid)
     }
 
-    /// Whether our finalizer keeps it.
-    pub fn is_kept(&self) -> bool {
-        self.finalizers.iter().any(|one| one == FINALIZER)
+    /// Whether it has the finalizer of this controller.
+    pub fn has_finalizer(&self) -> bool {
+        self.finalizers.iter().any(|finalizer| finalizer == FINALIZER)
     }
 
     /// The profile it names.
-    pub fn profile_place(&self) -> Option<Place> {
+    pub fn profile_place(&self) -> Option<NamespacedName> {
         let reference = self.profile.as_ref().ok()?;
         let namespace = reference.namespace.as_deref().unwrap_or_default();
         let own = if namespace.is_empty() { &self.place.namespace } else { namespace };
-        Some(Place { namespace: own.to_owned(), name: reference.name.clone() })
+        Some(NamespacedName { namespace: own.to_owned(), name: reference.name.clone() })
     }
 }
 
-/// What the names of readers begin with that belong to an `AuditConfig`.
+/// The prefix of the names of readers that deliver for an `AuditConfig`.
 pub const READERS: &str = "auditconfig/";
 
-/// A Secret.
+/// The content of a Secret.
 #[derive(Clone, Debug, Default)]
-pub struct Keys {
+pub struct SecretData {
     /// Its type.
     pub kind: String,
-    /// What it holds, trimmed, as K10's documented samples need it. `None` where it is no text.
+    /// Its values, without white space around them, as K10's documented samples need it. `None` if a
+    /// value is not text.
     pub values: BTreeMap<String, Option<SecretString>>,
 }
 
-impl Keys {
+impl SecretData {
     /// Reads an object.
     pub fn of(object: &DynamicObject) -> Self {
         let data = object.data.get("data").and_then(Value::as_object);
@@ -140,16 +141,16 @@ impl Keys {
     }
 }
 
-/// Whether an object is there.
+/// The result of looking up an object in the cache.
 #[derive(Clone, Debug, Default)]
-pub enum Sight<T> {
-    /// Nobody has looked yet.
+pub enum Lookup<T> {
+    /// The cache has not been filled yet.
     #[default]
-    Unknown,
-    /// It is not there.
-    Missing,
-    /// It may not be read.
-    Refused(String),
-    /// It is there.
-    There(T),
+    NotSynced,
+    /// The object does not exist.
+    NotFound,
+    /// It cannot be read, and why.
+    Forbidden(String),
+    /// The object.
+    Found(T),
 }

@@ -1,4 +1,4 @@
-//! Lives of an `AuditConfig`, as tables: what is done, step by step, until nothing is left to do.
+//! Lives of an `AuditConfig`, as tables: what is done, action by action, until nothing is left to do.
 
 #![expect(clippy::needless_raw_string_hashes, reason = "expect-test writes them")]
 
@@ -6,44 +6,44 @@ use event::Timestamp;
 use expect_test::expect;
 
 use super::*;
-use crate::decide::world::{World, new, ready};
+use crate::plan::test_cluster::{TestCluster, new, ready};
 
 /// Its events go to folder `a`: where most stories begin.
-fn delivering() -> World {
-    let mut world = new().then("made", |world| world.resolution = ready("a", 1));
+fn delivering() -> TestCluster {
+    let mut cluster = new().then("made", |cluster| cluster.resolution = ready("a", 1));
     expect![[r#"
         made
           finalizer on
-          hold events
+          keep events
           Pending
           check folder a, below k10audit/: works
           deliver to folder a, below k10audit/
           Success
     "#]]
-    .assert_eq(&world.trace);
-    world.trace.clear();
-    world
+    .assert_eq(&cluster.trace);
+    cluster.trace.clear();
+    cluster
 }
 
 #[test]
 fn made_before_its_profile_it_waits_then_delivers() {
     new()
         .then("made", |_| {})
-        .then("profile comes", |world| world.resolution = ready("a", 1))
+        .then("profile comes", |cluster| cluster.resolution = ready("a", 1))
         .restart()
         .check(expect![[r#"
             made
               finalizer on
-              hold nothing, NoDestination
+              keep nothing, NoDestination
               Pending Profile kasten-io/p does not exist
             profile comes
-              hold events
+              keep events
               Pending
               check folder a, below k10audit/: works
               deliver to folder a, below k10audit/
               Success
             restart
-              hold events
+              keep events
               check folder a, below k10audit/: works
               deliver to folder a, below k10audit/
         "#]]);
@@ -52,16 +52,16 @@ fn made_before_its_profile_it_waits_then_delivers() {
 #[test]
 fn another_profile_takes_over_only_when_it_works() {
     delivering()
-        .then("switched to one that does not work", |world| {
-            (world.resolution, world.hash) = (ready("b", 1), 2);
-            world.check = Err("bucket `b` does not exist in region `y`".to_owned());
+        .then("switched to one that does not work", |cluster| {
+            (cluster.resolution, cluster.hash) = (ready("b", 1), 2);
+            cluster.check = Err("bucket `b` does not exist in region `y`".to_owned());
         })
-        .then("a moment later", |world| {
-            world.now = Timestamp::from_micros(world.now.as_micros() + 1_000_000);
+        .then("a moment later", |cluster| {
+            cluster.now = Timestamp::from_micros(cluster.now.as_micros() + 1_000_000);
         })
-        .then("a while later it works", |world| {
-            world.check = Ok(String::new());
-            world.now = Timestamp::from_micros(world.now.as_micros() + RECHECK_MICROS);
+        .then("a while later it works", |cluster| {
+            cluster.check = Ok(String::new());
+            cluster.now = Timestamp::from_micros(cluster.now.as_micros() + RECHECK_MICROS);
         })
         .check(expect![[r#"
             switched to one that does not work
@@ -80,11 +80,12 @@ fn another_profile_takes_over_only_when_it_works() {
 #[test]
 fn another_key_is_taken_up_and_a_missing_one_pauses() {
     delivering()
-        .then("key changes", |world| world.resolution = ready("a", 2))
-        .then("key goes", |world| {
-            world.resolution = Resolution::Waiting("Secret kasten-io/s does not exist".to_owned());
+        .then("key changes", |cluster| cluster.resolution = ready("a", 2))
+        .then("key goes", |cluster| {
+            cluster.resolution =
+                Resolution::Pending("Secret kasten-io/s does not exist".to_owned());
         })
-        .then("key comes back", |world| world.resolution = ready("a", 2))
+        .then("key comes back", |cluster| cluster.resolution = ready("a", 2))
         .check(expect![[r#"
             key changes
               UpdateRequested
@@ -92,10 +93,10 @@ fn another_key_is_taken_up_and_a_missing_one_pauses() {
               deliver to folder a, below k10audit/
               Success
             key goes
-              hold nothing, NoDestination
+              keep nothing, NoDestination
               Pending Secret kasten-io/s does not exist
             key comes back
-              hold events
+              keep events
               deliver to folder a, below k10audit/
               Success
         "#]]);
@@ -103,13 +104,14 @@ fn another_key_is_taken_up_and_a_missing_one_pauses() {
 
 #[test]
 fn a_destination_that_stops_taking_events_shows_in_the_status() {
-    let failing =
-        |attempts| Some(Fare::Failing { reason: "bucket `a` does not exist".to_owned(), attempts });
+    let failing = |attempts| {
+        Some(DeliveryHealth::Failing { reason: "bucket `a` does not exist".to_owned(), attempts })
+    };
     delivering()
-        .then("one failure", |world| world.fare = failing(1))
-        .then("many failures", |world| world.fare = failing(9))
-        .then("a new row of failures", |world| world.fare = failing(1))
-        .then("all is well", |world| world.fare = Some(Fare::Delivering))
+        .then("one failure", |cluster| cluster.health = failing(1))
+        .then("many failures", |cluster| cluster.health = failing(9))
+        .then("a new row of failures", |cluster| cluster.health = failing(1))
+        .then("all is well", |cluster| cluster.health = Some(DeliveryHealth::Delivering))
         .check(expect![[r#"
             one failure
             many failures
@@ -123,14 +125,14 @@ fn a_destination_that_stops_taking_events_shows_in_the_status() {
 /// The number of attempts is not asked: a closed port has met dozens by then, a silent one a single one.
 #[test]
 fn that_nobody_answers_shows_in_the_status_as_soon_as_it_may_be_told() {
-    let silent = Some(Fare::Silent { reason: "no answer".to_owned() });
-    let refused = Some(Fare::Failing { reason: "denied".to_owned(), attempts: 4 });
+    let silent = Some(DeliveryHealth::NoResponse { reason: "no answer".to_owned() });
+    let refused = Some(DeliveryHealth::Failing { reason: "denied".to_owned(), attempts: 4 });
     delivering()
-        .then("nobody answers", |world| world.fare = silent.clone())
+        .then("nobody answers", |cluster| cluster.health = silent.clone())
         .then("still nobody", |_| {})
-        .then("something is taken", |world| world.fare = Some(Fare::Delivering))
-        .then("it refuses", |world| world.fare = refused)
-        .then("nobody answers any more", |world| world.fare = silent)
+        .then("something is taken", |cluster| cluster.health = Some(DeliveryHealth::Delivering))
+        .then("it refuses", |cluster| cluster.health = refused)
+        .then("nobody answers any more", |cluster| cluster.health = silent)
         .check(expect![[r#"
             nobody answers
               Failed no answer
@@ -146,12 +148,12 @@ fn that_nobody_answers_shows_in_the_status_as_soon_as_it_may_be_told() {
 
 #[test]
 fn deleting_delivers_the_rest_first() {
-    delivering().then("deleted", |world| world.config.is_going = true).check(expect![[r#"
+    delivering().then("deleted", |cluster| cluster.config.is_deleting = true).check(expect![[r#"
             deleted
               DeleteRequested
               deliver the rest and forget
               finalizer off
-              farewell, 0 undelivered
+              drained, 0 undelivered
         "#]]);
 }
 
@@ -159,26 +161,27 @@ fn deleting_delivers_the_rest_first() {
 fn deleting_after_a_restart_or_without_the_profile_still_delivers_the_rest() {
     delivering()
         .restart()
-        .then("all deleted at once", |world| {
-            world.config.is_going = true;
-            world.resolution = Resolution::Waiting("Profile kasten-io/p does not exist".to_owned());
+        .then("all deleted at once", |cluster| {
+            cluster.config.is_deleting = true;
+            cluster.resolution =
+                Resolution::Pending("Profile kasten-io/p does not exist".to_owned());
         })
         .check(expect![[r#"
             restart
-              hold events
+              keep events
               check folder a, below k10audit/: works
               deliver to folder a, below k10audit/
             all deleted at once
               DeleteRequested
               deliver the rest and forget
               finalizer off
-              farewell, 0 undelivered
+              drained, 0 undelivered
         "#]]);
     delivering()
-        .then("deleted while nobody looks", |world| {
-            world.memory = Memory::default();
-            world.config.is_going = true;
-            world.undelivered = 3;
+        .then("deleted while nobody looks", |cluster| {
+            cluster.state = State::default();
+            cluster.config.is_deleting = true;
+            cluster.undelivered = 3;
         })
         .check(expect![[r#"
             deleted while nobody looks
@@ -186,28 +189,28 @@ fn deleting_after_a_restart_or_without_the_profile_still_delivers_the_rest() {
               deliver to folder a, below k10audit/
               deliver the rest and forget
               finalizer off
-              farewell, 3 undelivered
+              drained, 3 undelivered
         "#]]);
 }
 
 #[test]
 fn deleting_what_never_worked_ends_at_once() {
     new()
-        .then("made", |world| {
-            world.resolution = Resolution::Wrong(vec!["no bucket".to_owned()]);
+        .then("made", |cluster| {
+            cluster.resolution = Resolution::Invalid(vec!["no bucket".to_owned()]);
         })
-        .then("deleted", |world| world.config.is_going = true)
+        .then("deleted", |cluster| cluster.config.is_deleting = true)
         .then("others hold it", |_| {})
         .check(expect![[r#"
             made
               finalizer on
-              hold nothing, NoDestination
+              keep nothing, NoDestination
               Failed no bucket
             deleted
               DeleteRequested
               deliver the rest and forget
               finalizer off
-              farewell, 0 undelivered
+              drained, 0 undelivered
             others hold it
         "#]]);
 }
@@ -216,19 +219,19 @@ fn deleting_what_never_worked_ends_at_once() {
 #[test]
 fn a_profile_that_cannot_be_used_does_not_hold_the_journal() {
     delivering()
-        .then("profile becomes invalid", |world| {
-            world.resolution = Resolution::Wrong(vec!["VBR cannot take events".to_owned()]);
+        .then("profile becomes invalid", |cluster| {
+            cluster.resolution = Resolution::Invalid(vec!["VBR cannot take events".to_owned()]);
         })
         .restart()
-        .then("put right", |world| world.resolution = ready("a", 1))
+        .then("put right", |cluster| cluster.resolution = ready("a", 1))
         .check(expect![[r#"
             profile becomes invalid
-              hold nothing, NoDestination
+              keep nothing, NoDestination
               Failed VBR cannot take events
             restart
-              hold nothing, NoDestination
+              keep nothing, NoDestination
             put right
-              hold events
+              keep events
               check folder a, below k10audit/: works
               deliver to folder a, below k10audit/
               Success
@@ -238,15 +241,15 @@ fn a_profile_that_cannot_be_used_does_not_hold_the_journal() {
 #[test]
 fn deleting_what_was_found_not_to_work_does_not_wait_for_it() {
     new()
-        .then("made", |world| {
-            world.resolution = ready("a", 1);
-            world.check = Err("no bucket".to_owned());
+        .then("made", |cluster| {
+            cluster.resolution = ready("a", 1);
+            cluster.check = Err("no bucket".to_owned());
         })
-        .then("deleted", |world| world.config.is_going = true)
+        .then("deleted", |cluster| cluster.config.is_deleting = true)
         .check(expect![[r#"
             made
               finalizer on
-              hold events
+              keep events
               Pending
               check folder a, below k10audit/: does not work
               Failed no bucket
@@ -254,18 +257,18 @@ fn deleting_what_was_found_not_to_work_does_not_wait_for_it() {
               DeleteRequested
               deliver the rest and forget
               finalizer off
-              farewell, 0 undelivered
+              drained, 0 undelivered
         "#]]);
 }
 
 #[test]
 fn in_a_namespace_that_does_not_count_nothing_is_held() {
     new()
-        .then("made elsewhere", |world| {
-            "shop".clone_into(&mut world.config.place.namespace);
-            world.resolution = Resolution::Wrong(vec!["not here".to_owned()]);
+        .then("made elsewhere", |cluster| {
+            "shop".clone_into(&mut cluster.config.place.namespace);
+            cluster.resolution = Resolution::Invalid(vec!["not here".to_owned()]);
         })
-        .then("deleted", |world| world.config.is_going = true)
+        .then("deleted", |cluster| cluster.config.is_deleting = true)
         .check(expect![[r#"
             made elsewhere
               Failed not here
@@ -275,30 +278,30 @@ fn in_a_namespace_that_does_not_count_nothing_is_held() {
 
 #[test]
 fn switched_off_nothing_is_uploaded_and_the_status_says_why() {
-    let off = |world: &mut World| {
-        world.settings.switched_off = Some("uploads are switched off".to_owned());
+    let off = |cluster: &mut TestCluster| {
+        cluster.settings.switched_off = Some("uploads are switched off".to_owned());
     };
     new()
-        .then("made while off", |world| {
-            world.resolution = ready("a", 1);
-            off(world);
+        .then("made while off", |cluster| {
+            cluster.resolution = ready("a", 1);
+            off(cluster);
         })
-        .then("on", |world| world.settings.switched_off = None)
+        .then("on", |cluster| cluster.settings.switched_off = None)
         .then("off", off)
-        .then("deleted", |world| world.config.is_going = true)
+        .then("deleted", |cluster| cluster.config.is_deleting = true)
         .check(expect![[r#"
             made while off
-              hold nothing, Off
+              keep nothing, Off
               Failed uploads are switched off
             on
               finalizer on
-              hold events
+              keep events
               check folder a, below k10audit/: works
               deliver to folder a, below k10audit/
               Success
             off
               finalizer off
-              hold nothing, Off
+              keep nothing, Off
               Failed uploads are switched off
             deleted
               DeleteRequested
@@ -308,11 +311,12 @@ fn switched_off_nothing_is_uploaded_and_the_status_says_why() {
 
 #[test]
 fn where_the_server_keeps_no_hash_nothing_is_written_twice() {
-    let world = delivering().then("the hash is pruned", |world| world.config.status.hash = None);
-    world.restart().check(expect![[r#"
+    let cluster =
+        delivering().then("the hash is pruned", |cluster| cluster.config.status.hash = None);
+    cluster.restart().check(expect![[r#"
         the hash is pruned
         restart
-          hold events
+          keep events
           check folder a, below k10audit/: works
           deliver to folder a, below k10audit/
     "#]]);
@@ -320,19 +324,19 @@ fn where_the_server_keeps_no_hash_nothing_is_written_twice() {
 
 #[test]
 fn what_a_check_remarks_is_told_with_success_only() {
-    let world = new().then("made", |world| {
-        world.resolution = ready("a", 1);
-        world.check = Ok("it is slow".to_owned());
+    let cluster = new().then("made", |cluster| {
+        cluster.resolution = ready("a", 1);
+        cluster.check = Ok("it is slow".to_owned());
     });
-    world
-        .then("it fails", |world| {
+    cluster
+        .then("it fails", |cluster| {
             let reason = "denied".to_owned();
-            world.fare = Some(Fare::Failing { reason, attempts: 9 });
+            cluster.health = Some(DeliveryHealth::Failing { reason, attempts: 9 });
         })
         .check(expect![[r#"
             made
               finalizer on
-              hold events
+              keep events
               Pending
               check folder a, below k10audit/: works
               deliver to folder a, below k10audit/

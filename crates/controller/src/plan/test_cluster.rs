@@ -1,4 +1,4 @@
-//! A cluster with one `AuditConfig`, in which steps are carried out at once.
+//! A cluster with one `AuditConfig`, in which actions are carried out at once.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -9,15 +9,15 @@ use kasten::config::audit_config::{AuditConfigStatus, FINALIZER, ProfileReferenc
 use objectstore::{Credentials, Destination, Limits, Prefix, Provider};
 
 use super::*;
-use crate::seen::Place;
+use crate::objects::NamespacedName;
 
 /// A cluster with one `AuditConfig`, a journal that does what it is told, and destinations.
-pub(super) struct World {
-    pub(super) config: Config,
+pub(super) struct TestCluster {
+    pub(super) config: AuditConfigView,
     pub(super) resolution: Resolution,
     pub(super) hash: i32,
-    pub(super) memory: Memory,
-    pub(super) fare: Option<Fare>,
+    pub(super) state: State,
+    pub(super) health: Option<DeliveryHealth>,
     pub(super) settings: Settings,
     pub(super) now: Timestamp,
     /// What a check says.
@@ -26,23 +26,23 @@ pub(super) struct World {
     pub(super) trace: String,
 }
 
-pub(super) fn new() -> World {
-    World {
-        config: Config {
-            place: Place { namespace: "kasten-io".to_owned(), name: "siem".to_owned() },
+pub(super) fn new() -> TestCluster {
+    TestCluster {
+        config: AuditConfigView {
+            place: NamespacedName { namespace: "kasten-io".to_owned(), name: "siem".to_owned() },
             uid: "u1".to_owned(),
             created: Timestamp::UNSET,
-            is_going: false,
+            is_deleting: false,
             finalizers: Vec::new(),
             wants_oldest: false,
             retention: None,
             profile: Ok(ProfileReference::default()),
             status: AuditConfigStatus::default(),
         },
-        resolution: Resolution::Waiting("Profile kasten-io/p does not exist".to_owned()),
+        resolution: Resolution::Pending("Profile kasten-io/p does not exist".to_owned()),
         hash: 1,
-        memory: Memory::default(),
-        fare: None,
+        state: State::default(),
+        health: None,
         settings: Settings::default(),
         now: Timestamp::from_micros(1_000_000_000),
         check: Ok(String::new()),
@@ -67,10 +67,10 @@ pub(super) fn ready(name: &str, key: u8) -> Resolution {
     for (place, byte) in fingerprint.iter_mut().zip(name.bytes()) {
         *place = byte;
     }
-    Resolution::Ready(Box::new(Wish { destination, fingerprint }))
+    Resolution::Ready(Box::new(ResolvedDestination { destination, fingerprint }))
 }
 
-impl World {
+impl TestCluster {
     /// Changes something, lets everything settle, and says what was done.
     pub(super) fn then(mut self, what: &str, change: impl FnOnce(&mut Self)) -> Self {
         writeln!(self.trace, "{what}").unwrap();
@@ -81,76 +81,76 @@ impl World {
 
     /// The controller starts anew; object and journal stay.
     pub(super) fn restart(self) -> Self {
-        self.then("restart", |world| {
-            world.memory = Memory::default();
-            world.fare = None;
+        self.then("restart", |cluster| {
+            cluster.state = State::default();
+            cluster.health = None;
         })
     }
 
     fn settle(&mut self) {
         for _ in 0..20 {
-            let steps = next(Facts {
+            let actions = plan(Observed {
                 config: &self.config,
                 resolution: &self.resolution,
                 hash: self.hash,
-                memory: &self.memory,
-                fare: self.fare.as_ref(),
+                state: &self.state,
+                health: self.health.as_ref(),
                 settings: &self.settings,
                 now: self.now,
             });
-            if steps.is_empty() {
+            if actions.is_empty() {
                 return;
             }
-            for step in steps {
-                self.carry_out(step);
+            for action in actions {
+                self.apply(action);
             }
         }
         panic!("no end in sight:\n{}", self.trace);
     }
 
-    fn carry_out(&mut self, step: Step) {
-        let line = match step {
-            Step::Keep => {
+    fn apply(&mut self, action: Action) {
+        let line = match action {
+            Action::AddFinalizer => {
                 self.config.finalizers.push(FINALIZER.to_owned());
                 "finalizer on".to_owned()
             }
-            Step::Release => {
+            Action::RemoveFinalizer => {
                 self.config.finalizers.clear();
                 "finalizer off".to_owned()
             }
-            Step::Reserve => {
-                self.memory.is_reserved = true;
-                self.memory.parked = None;
-                "hold events".to_owned()
+            Action::ReserveCursor => {
+                self.state.is_reserved = true;
+                self.state.parked = None;
+                "keep events".to_owned()
             }
-            Step::Check(wish) => {
+            Action::CheckDestination(resolved) => {
                 let outcome = self.check.clone();
                 let said = if outcome.is_ok() { "works" } else { "does not work" };
-                self.memory.checked =
-                    Some(Checked { fingerprint: wish.fingerprint, outcome, at: self.now });
-                format!("check {}: {said}", wish.place())
+                self.state.checked =
+                    Some(Checked { fingerprint: resolved.fingerprint, outcome, at: self.now });
+                format!("check {}: {said}", resolved.place())
             }
-            Step::Use(wish) => {
-                self.memory.in_use = Some(wish.fingerprint);
-                let line = format!("deliver to {}", wish.place());
-                self.memory.last = Some(*wish);
+            Action::Deliver(resolved) => {
+                self.state.in_use = Some(resolved.fingerprint);
+                let line = format!("deliver to {}", resolved.place());
+                self.state.last = Some(*resolved);
                 line
             }
-            Step::Pause => {
-                self.memory.in_use = None;
+            Action::Pause => {
+                self.state.in_use = None;
                 "pause".to_owned()
             }
-            Step::Park(reason) => {
-                (self.memory.is_reserved, self.memory.in_use) = (false, None);
-                self.memory.parked = Some(reason);
-                format!("hold nothing, {reason:?}")
+            Action::Park(reason) => {
+                (self.state.is_reserved, self.state.in_use) = (false, None);
+                self.state.parked = Some(reason);
+                format!("keep nothing, {reason:?}")
             }
-            Step::Leave => {
-                self.memory.in_use = None;
-                self.memory.left = Some(Left { undelivered: self.undelivered });
+            Action::Drain => {
+                self.state.in_use = None;
+                self.state.drained = Some(DrainOutcome { undelivered: self.undelivered });
                 "deliver the rest and forget".to_owned()
             }
-            Step::Report(report) => {
+            Action::WriteStatus(report) => {
                 self.config.status = AuditConfigStatus {
                     validation: Some(report.validation.as_str().to_owned()),
                     error: (!report.errors.is_empty()).then(|| report.errors.clone()),
@@ -159,7 +159,7 @@ impl World {
                 let said = format!("{}{}", report.errors.join("; "), report.remark);
                 format!("{} {said}", report.validation.as_str())
             }
-            Step::Farewell(left) => format!("farewell, {} undelivered", left.undelivered),
+            Action::RecordDrained(left) => format!("drained, {} undelivered", left.undelivered),
         };
         writeln!(self.trace, "  {}", line.trim_end()).unwrap();
     }

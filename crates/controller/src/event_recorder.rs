@@ -1,0 +1,97 @@
+//! Writes Events, by which Kubernetes shows people what happened to an object (`kubectl describe`).
+//!
+//! An Event that cannot be written is only logged.
+
+use event::Timestamp;
+use kasten::domain::{CONFIG, Names, VERSION};
+use kube::api::{Api, DynamicObject, PostParams};
+use serde_json::json;
+
+use crate::object_cache::core_kind;
+use crate::objects::NamespacedName;
+use crate::status_writer::with_timeout;
+
+/// The reporting component of Events.
+const COMPONENT: &str = "keepwatch";
+/// Characters of an Event's message.
+const MESSAGE_MAX: usize = 1000;
+
+/// Writes Events.
+#[derive(Clone)]
+pub(crate) struct EventRecorder {
+    client: kube::Client,
+}
+
+/// The object that an Event is about.
+pub(crate) struct ObjectReference<'a> {
+    /// Its kind.
+    pub(crate) names: Names,
+    /// Its namespace and name.
+    pub(crate) place: &'a NamespacedName,
+    /// Its UID.
+    pub(crate) uid: &'a str,
+}
+
+/// What an Event says.
+pub(crate) struct EventNote {
+    /// Whether the type is `Warning` instead of `Normal`.
+    pub(crate) is_warning: bool,
+    /// One word in camel case.
+    pub(crate) reason: &'static str,
+    /// A sentence.
+    pub(crate) message: String,
+}
+
+impl EventRecorder {
+    /// A recorder that writes as `client`.
+    pub(crate) fn new(client: kube::Client) -> Self {
+        Self { client }
+    }
+
+    /// Logs and writes an Event.
+    pub(crate) async fn record(
+        &self,
+        object: &ObjectReference<'_>,
+        note: &EventNote,
+        now: Timestamp,
+    ) {
+        let EventNote { is_warning, reason, message } = note;
+        let message: String = message.chars().take(MESSAGE_MAX).collect();
+        let (namespace, name) = (&object.place.namespace, &object.place.name);
+        let (kind, text) = (object.names.kind, message.as_str());
+        if *is_warning {
+            tracing::warn!(kind, namespace, name, reason, text, "Kubernetes Event recorded");
+        } else {
+            tracing::info!(kind, namespace, name, reason, text, "Kubernetes Event recorded");
+        }
+        let now = now.to_string();
+        let now = format!("{}Z", now.get(..19).unwrap_or_default());
+        let kind = core_kind("Event", "events");
+        let suffix = uuid::Uuid::new_v4().simple().to_string();
+        let suffix = suffix.get(..16).unwrap_or(&suffix);
+        let mut event = DynamicObject::new(&format!("{name}.{suffix}"), &kind);
+        event.metadata.namespace = Some(namespace.clone());
+        event.data = json!({
+            "involvedObject": {
+                "apiVersion": format!("{CONFIG}/{VERSION}"),
+                "kind": object.names.kind,
+                "namespace": namespace,
+                "name": name,
+                "uid": object.uid,
+            },
+            "type": if *is_warning { "Warning" } else { "Normal" },
+            "reason": reason,
+            "message": message,
+            "count": 1,
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "source": {"component": COMPONENT},
+            "reportingComponent": COMPONENT,
+            "reportingInstance": COMPONENT,
+        });
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &kind);
+        if let Err(error) = with_timeout(api.create(&PostParams::default(), &event)).await {
+            tracing::debug!(%error, "cannot write a Kubernetes Event");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Writes the status and the finalizer of objects.
+//!
+//! Writes are merge patches of single fields, so that fields of other writers remain. The cluster is
+//! asked whether a definition has a status subresource; it is not assumed.
+
+use std::time::Duration;
+
+use kasten::config::audit_config::FINALIZER;
+use kasten::domain::{AUDIT_CONFIG, Names};
+use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use serde_json::{Value, json};
+
+use crate::discovery::Discovery;
+use crate::object_cache::kind_of;
+use crate::objects::{AuditConfigView, NamespacedName};
+
+/// Time for a request to kube-apiserver.
+const REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Writes the status and the finalizer of objects.
+#[derive(Clone)]
+pub(crate) struct StatusWriter {
+    client: kube::Client,
+    discovery: Discovery,
+}
+
+impl StatusWriter {
+    /// A writer that acts as `client`.
+    pub(crate) fn new(client: kube::Client) -> Self {
+        Self { discovery: Discovery::new(client.clone()), client }
+    }
+
+    /// Writes the status of an object and returns the object.
+    ///
+    /// # Errors
+    ///
+    /// Fails also if the API server accepts the write but does not store the status.
+    pub(crate) async fn status(
+        &self,
+        names: Names,
+        place: &NamespacedName,
+        status: Value,
+    ) -> kube::Result<DynamicObject> {
+        let wanted = status["validation"].clone();
+        let patch = Patch::Merge(json!({"status": status}));
+        let (api, parameters) = (self.api(names, place), PatchParams::default());
+        let written = if self.discovery.has_status(names).await? {
+            with_timeout(api.patch_status(&place.name, &parameters, &patch)).await
+        } else {
+            with_timeout(api.patch(&place.name, &parameters, &patch)).await
+        };
+        // If the definition has changed since it was asked for, the path may not exist, or the server may
+        // drop the status.
+        match written {
+            Ok(object) if object.data["status"]["validation"] == wanted => Ok(object),
+            Ok(_) => {
+                self.discovery.forget().await;
+                Err(kube::Error::Service("the definition drops the status".into()))
+            }
+            Err(kube::Error::Api(status)) if status.code == 404 => {
+                self.discovery.forget().await;
+                Err(kube::Error::Api(status))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Adds or removes this controller's finalizer and returns the object. Other finalizers remain.
+    pub(crate) async fn finalizer(
+        &self,
+        config: &AuditConfigView,
+        is_present: bool,
+    ) -> kube::Result<DynamicObject> {
+        let mut finalizers = config.finalizers.clone();
+        finalizers.retain(|finalizer| finalizer != FINALIZER);
+        if is_present {
+            finalizers.push(FINALIZER.to_owned());
+        }
+        let patch = Patch::Merge(json!({"metadata": {
+            "uid": config.uid,
+            "finalizers": finalizers,
+        }}));
+        let api = self.api(AUDIT_CONFIG, &config.place);
+        with_timeout(api.patch(&config.place.name, &PatchParams::default(), &patch)).await
+    }
+
+    fn api(&self, names: Names, place: &NamespacedName) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), &place.namespace, &kind_of(names))
+    }
+}
+
+/// The response of kube-apiserver, or an error if it takes too long.
+pub(crate) async fn with_timeout<T>(
+    call: impl Future<Output = kube::Result<T>>,
+) -> kube::Result<T> {
+    let late = |_| kube::Error::Service("no answer in time".into());
+    tokio::time::timeout(REQUEST_TIME_MAX, call).await.map_err(late)?
+}

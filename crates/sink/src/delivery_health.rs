@@ -1,0 +1,22 @@
+//! The health of the delivery to one destination, as operators see it.
+
+/// The health of the delivery to one destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeliveryHealth {
+    /// Records are delivered as they come.
+    Delivering,
+    /// The last attempts failed.
+    Failing {
+        /// The last error.
+        reason: String,
+        /// Number of consecutive attempts that failed with a response.
+        attempts: u32,
+    },
+    /// The destination has not responded for so long that it may be reported.
+    NoResponse {
+        /// The error. It does not tell why there was no response.
+        reason: String,
+    },
+    /// The reader of the destination is gone; it is not tried again before a restart.
+    Closed,
+}

@@ -1,5 +1,5 @@
-# The server alone: one static binary and the authorities of the public internet. No shell, no
-# libraries, no user but 65532, nothing that must be written outside /var/lib/keepwatch.
+# The server alone: one static binary and the public CA certificates. No shell, no libraries, no user
+# but 65532, and no need to write outside /var/lib/keepwatch.
 
 ARG RUST_VERSION=1.95
 
@@ -7,7 +7,7 @@ FROM rust:${RUST_VERSION}-alpine AS build
 RUN apk add --no-cache build-base ca-certificates
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
-# What SQLite and jemalloc are built with.
+# Build settings of SQLite and jemalloc.
 COPY .cargo .cargo
 COPY crates crates
 COPY rules rules
@@ -19,7 +19,7 @@ RUN cargo build --release --locked --package keepwatch --bin keepwatch \
 FROM scratch
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /src/target/release/keepwatch /keepwatch
-# Without a volume, what the server keeps goes with the container.
+# Without a volume, all data is lost with the container.
 COPY --from=build --chown=65532:65532 /data /var/lib/keepwatch
 USER 65532:65532
 EXPOSE 10250

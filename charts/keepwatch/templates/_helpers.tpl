@@ -1,7 +1,7 @@
-{{- /* Names and pieces that several templates share. */ -}}
+{{- /* Templates that several files use. */ -}}
 
-{{- /* Every template begins with it. A value that is missing or null gets its default: those of an older
-release that `--reuse-values` brings back do not know the newer ones. Maps of free form stay as they are. */ -}}
+{{- /* Every file begins with this template. A missing or null value gets its default, because `--reuse-values`
+restores the values of an older release, which lack newer ones. Free-form maps are not changed. */ -}}
 {{- define "keepwatch.defaults" -}}
 {{- $values := .Values -}}
 {{- range $path, $default := .Files.Get "files/defaults.yaml" | fromYaml -}}
@@ -19,19 +19,19 @@ release that `--reuse-values` brings back do not know the newer ones. Maps of fr
 {{- end -}}
 {{- end }}
 
-{{- /* K10's name for this server: its own rules, people and scripts know it. */ -}}
+{{- /* K10's name for this server, which K10's rules and users' scripts refer to. */ -}}
 {{- define "keepwatch.name" -}}aggregatedapis-svc{{- end }}
 
-{{- /* For objects without a namespace. */ -}}
+{{- /* The name of cluster-scoped objects. */ -}}
 {{- define "keepwatch.clusterName" -}}{{ .Release.Namespace }}-{{ include "keepwatch.name" . }}{{- end }}
 
-{{- /* Where K10 is. K10's own chart takes it for granted that this is the release's namespace. */ -}}
+{{- /* The namespace of K10. K10's own chart assumes the namespace of the release. */ -}}
 {{- define "keepwatch.k10Namespace" -}}
 {{- .Values.k10Namespace | default .Release.Namespace -}}
 {{- end }}
 
-{{- /* What K10's aggregated groups end in, as K10's chart has it. Nothing public shows that the custom
-resources of config.kio.kasten.io move too, so they stay. */ -}}
+{{- /* The domain of K10's aggregated groups, as in K10's chart. No public source shows that the group
+config.kio.kasten.io changes too, so it does not. */ -}}
 {{- define "keepwatch.apiDomain" -}}
 {{- if .Values.useNamespacedAPI -}}
 kio.{{ include "keepwatch.k10Namespace" . | replace "-" "." }}
@@ -40,7 +40,7 @@ kio.kasten.io
 {{- end -}}
 {{- end }}
 
-{{- /* Group and version of everything that is aggregated. */ -}}
+{{- /* Group and version of all aggregated APIs. */ -}}
 {{- define "keepwatch.apiservices" -}}
 {{- .Files.Get "files/apiservices.yaml" | replace "kio.kasten.io" (include "keepwatch.apiDomain" .) -}}
 {{- end }}
@@ -105,19 +105,19 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- else -}}{{ $number }}{{- end -}}
 {{- end }}
 
-{{- /* "true" where the platform gives each namespace its user and group IDs. */ -}}
+{{- /* "true" if the platform assigns each namespace its user and group IDs. */ -}}
 {{- define "keepwatch.onOpenShift" -}}
 {{- if eq .Values.platform "auto" -}}
 {{- if .Capabilities.APIVersions.Has "security.openshift.io/v1" -}}true{{- end -}}
 {{- else if eq .Values.platform "openshift" -}}true{{- end -}}
 {{- end }}
 
-{{- /* A number as it was meant: files give 1e+06 for a million. */ -}}
+{{- /* A number without exponent: Helm reads a million from a file as 1e+06. */ -}}
 {{- define "keepwatch.digits" -}}
 {{- if and (kindIs "float64" .) (eq . (floor .)) -}}{{ int64 . }}{{- else -}}{{ . }}{{- end -}}
 {{- end }}
 
-{{- /* The pod's security context, without the image's own IDs where the platform gives them. */ -}}
+{{- /* The pod's security context, without the image's own IDs if the platform assigns them. */ -}}
 {{- define "keepwatch.podSecurityContext" -}}
 {{- $default := dict "runAsNonRoot" true "runAsUser" 65532 "runAsGroup" 65532 "fsGroup" 65532 "fsGroupChangePolicy" "OnRootMismatch" "seccompProfile" (dict "type" "RuntimeDefault") -}}
 {{- $context := deepCopy (.Values.podSecurityContext | default $default) -}}
@@ -126,7 +126,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if kindIs "invalid" (get $context .) -}}
 {{- $_ := unset $context . -}}
 {{- else if not (regexMatch "^[0-9]{1,10}$" (include "keepwatch.digits" (get $context .))) -}}
-{{- fail (printf "podSecurityContext.%s=%v is no ID: it is a number from 0" . (get $context .)) -}}
+{{- fail (printf "podSecurityContext.%s=%v is not an ID: set a number from 0" . (get $context .)) -}}
 {{- else if and (include "keepwatch.onOpenShift" $) (eq (int64 (get $context .)) 65532) -}}
 {{- $_ := unset $context . -}}
 {{- else -}}
@@ -137,12 +137,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- toYaml $context -}}
 {{- end }}
 
-{{- /* The container's. */ -}}
+{{- /* The container's security context. */ -}}
 {{- define "keepwatch.securityContext" -}}
 {{- toYaml (.Values.securityContext | default (dict "allowPrivilegeEscalation" false "readOnlyRootFilesystem" true "capabilities" (dict "drop" (list "ALL")))) -}}
 {{- end }}
 
-{{- /* The account's token, and what a client needs beside it. */ -}}
+{{- /* The ServiceAccount's token, the cluster's CA and the namespace. */ -}}
 {{- define "keepwatch.accountVolume" -}}
 projected:
   defaultMode: 0440
@@ -160,24 +160,24 @@ projected:
             fieldRef: {apiVersion: v1, fieldPath: metadata.namespace}
 {{- end }}
 
-{{- /* The volume of a claim. A claim's name may be longer than a volume's, and may have dots. */ -}}
+{{- /* The volume name of a claim. The name of a claim may be longer than that of a volume, and may have dots. */ -}}
 {{- define "keepwatch.claimVolume" -}}
 claim-{{ . | replace "." "-" | trunc 57 | trimSuffix "-" }}
 {{- end }}
 
-{{- /* The volume for the folder of the file: an emptyDir unless another one is named. */ -}}
+{{- /* The volume for the folder of the file; by default an emptyDir. */ -}}
 {{- define "keepwatch.fileVolume" -}}
 {{- $volume := deepCopy (.Values.siem.logging.cluster.file.volume | default (dict)) -}}
 {{- if gt (len $volume) 1 -}}
 {{- $_ := unset $volume "emptyDir" -}}
 {{- end -}}
 {{- if gt (len $volume) 1 -}}
-{{- fail (printf "siem.logging.cluster.file.volume names several volumes: %s" (keys $volume | sortAlpha | join ", ")) -}}
+{{- fail (printf "siem.logging.cluster.file.volume has several volume sources: %s" (keys $volume | sortAlpha | join ", ")) -}}
 {{- end -}}
 {{- toYaml ($volume | default (dict "emptyDir" (dict))) -}}
 {{- end }}
 
-{{- /* What no schema can say. */ -}}
+{{- /* Validation that the schema cannot express. */ -}}
 {{- define "keepwatch.check" -}}
 {{- $limit := include "keepwatch.mebibytes" .Values.journal.limit | int64 -}}
 {{- if gt (include "keepwatch.mebibytes" .Values.journal.retentionSize | int64) $limit -}}
@@ -190,47 +190,47 @@ claim-{{ . | replace "." "-" | trunc 57 | trimSuffix "-" }}
 {{- if include "keepwatch.toFile" . -}}
 {{- range list "/var/lib/keepwatch/" "/etc/" "/var/run/secrets/" "/keepwatch/" "/mnt/claims/" -}}
 {{- if hasPrefix . $file -}}
-{{- fail (printf "siem.logging.cluster.file.path=%s is in a folder of the server's own" $file) -}}
+{{- fail (printf "siem.logging.cluster.file.path=%s is in a folder that the server uses itself" $file) -}}
 {{- end -}}
 {{- end -}}
 {{- if or (regexMatch "^/(dev|proc|sys)/|/[.]{1,2}(/|$)" $file) (contains ":" (dir $file)) -}}
-{{- fail (printf "siem.logging.cluster.file.path=%s is not in a folder that a volume can be mounted at" $file) -}}
+{{- fail (printf "siem.logging.cluster.file.path=%s is not in a folder at which a volume can be mounted" $file) -}}
 {{- end -}}
 {{- end -}}
 {{- include "keepwatch.checkNames" . -}}
 {{- end }}
 
-{{- /* What the chart gives a name to cannot be given another one. */ -}}
+{{- /* Rejects values that conflict with what the chart sets itself. */ -}}
 {{- define "keepwatch.checkNames" -}}
 {{- $labels := include "keepwatch.labels" . | fromYaml -}}
 {{- range $value, $given := dict "podLabels" .Values.podLabels "serviceMonitor.labels" .Values.serviceMonitor.labels -}}
 {{- range $label, $_ := $given -}}
 {{- if hasKey $labels $label -}}
-{{- fail (printf "%s: label %s is the chart's own" $value $label) -}}
+{{- fail (printf "%s: label %s is set by the chart" $value $label) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 {{- if hasKey (.Values.podAnnotations | default dict) "checksum/audit-policy" -}}
-{{- fail "podAnnotations: annotation checksum/audit-policy is the chart's own" -}}
+{{- fail "podAnnotations: annotation checksum/audit-policy is set by the chart" -}}
 {{- end -}}
 {{- $volumes := list "data" "audit-policy" "account" "tls" "audit-log" "destinations-ca" -}}
 {{- range uniq .Values.destinations.claims -}}
 {{- $volume := include "keepwatch.claimVolume" . -}}
 {{- if has $volume $volumes -}}
-{{- fail (printf "destinations.claims: %s would have the volume %s of another claim" . $volume) -}}
+{{- fail (printf "destinations.claims: %s would have the same volume name %s as another claim" . $volume) -}}
 {{- end -}}
 {{- $volumes = append $volumes $volume -}}
 {{- end -}}
 {{- range .Values.extraVolumes -}}
 {{- if has (toString .name) $volumes -}}
-{{- fail (printf "extraVolumes: volume %v is the chart's own" .name) -}}
+{{- fail (printf "extraVolumes: volume %v is used by the chart" .name) -}}
 {{- end -}}
 {{- end -}}
 {{- $own := include "keepwatch.ownArguments" . -}}
 {{- range .Values.extraArgs -}}
 {{- $flag := regexFind "^--[a-z0-9-]+" . -}}
 {{- if regexMatch (printf "(?m)^- \"?%s=" $flag) $own -}}
-{{- fail (printf "extraArgs: %s is set by the chart; docs/reference/values.md names its value" $flag) -}}
+{{- fail (printf "extraArgs: %s is set by the chart; docs/reference/values.md lists its value" $flag) -}}
 {{- end -}}
 {{- end -}}
 {{- end }}
@@ -243,7 +243,7 @@ claim-{{ . | replace "." "-" | trunc 57 | trimSuffix "-" }}
 {{- end }}
 {{- end }}
 
-{{- /* What the chart's values make of it. */ -}}
+{{- /* The flags that the chart's values set. */ -}}
 {{- define "keepwatch.ownArguments" -}}
 - serve
 - {{ printf "--secure-port=%v" (int64 .Values.service.aggregatedApiPort) | quote }}

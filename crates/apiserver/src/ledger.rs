@@ -8,15 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use event::annotations::REJECTED_REQUESTS;
 use event::{Event, OwnEvent, Stage, Status};
 use store::{Health, Holder, Storage, StoreError};
 use tracing::{error, info};
 
 use crate::limits::RECORD_TIME_MAX;
 use crate::{ApiError, Clock};
-
-/// Annotation of a gap event: how many requests were refused without a record.
-pub(crate) const GAP_ANNOTATION: &str = "keepwatch.io/requests-refused-without-record";
 
 /// The part of the store that is kept for requests of recognised users: one in so many.
 const UNRECOGNISED_RESERVE: u64 = 8;
@@ -131,7 +129,7 @@ fn gap(count: u64, clock: &dyn Clock) -> Event {
             message: format!("{count} requests were refused because they could not be recorded"),
             ..Status::default()
         }),
-        annotations: BTreeMap::from([(GAP_ANNOTATION.to_owned(), count.to_string())]),
+        annotations: BTreeMap::from([(REJECTED_REQUESTS.to_owned(), count.to_string())]),
         ..OwnEvent::Gap.event(Stage::ResponseComplete, "", clock.now())
     }
 }

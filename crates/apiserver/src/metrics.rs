@@ -3,6 +3,7 @@
 //! Labels come from closed lists only: a client cannot make a new time series.
 
 mod labels;
+mod reference;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -115,48 +116,44 @@ impl Metrics {
     }
 
     fn register_requests(&self, registry: &mut Registry) {
-        registry.register("apiserver_request", "Requests answered", self.requests.clone());
+        registry.register("apiserver_request", "Responses sent", self.requests.clone());
         registry.register(
             "apiserver_request_duration_seconds",
-            "Time until the answer, in seconds",
+            "Time from the request to the response, in seconds",
             self.durations.clone(),
         );
         registry.register(
             "apiserver_request_sli_duration_seconds",
-            "Time until the answer, watches left out, in seconds",
+            "Time from the request to the response without watches, in seconds",
             self.sli_durations.clone(),
         );
         registry.register(
             "apiserver_response_sizes",
-            "Length of answers, watches left out, in bytes",
+            "Size of responses without watches, in bytes",
             self.response_sizes.clone(),
         );
         registry.register(
             "apiserver_request_terminations",
-            "Requests given up by the server",
+            "Requests that the server terminated, with 429, 503 or 504",
             self.terminations.clone(),
         );
         registry.register(
             "apiserver_current_inflight_requests",
-            "Requests under way; of a watch, until it begins",
+            "Requests in flight; a watch counts until its response begins",
             self.in_flight.clone(),
         );
     }
 
     fn register_watches(&self, registry: &mut Registry) {
-        registry.register(
-            "apiserver_longrunning_requests",
-            "Watches under way",
-            self.watches.clone(),
-        );
+        registry.register("apiserver_longrunning_requests", "Open watches", self.watches.clone());
         registry.register(
             "apiserver_watch_events",
-            "Events sent to watching clients",
+            "Watch events sent to clients",
             self.watch_events.clone(),
         );
         registry.register(
             "apiserver_watch_events_sizes",
-            "Length of events sent to watching clients, in bytes",
+            "Size of watch events sent to clients, in bytes",
             self.watch_event_sizes.clone(),
         );
     }
@@ -169,7 +166,7 @@ impl Metrics {
         );
         registry.register(
             "apiserver_audit_level",
-            "Requests by the level that the policy wants",
+            "Requests by the audit level of the policy",
             self.audit_levels.clone(),
         );
         registry.register(
@@ -179,7 +176,7 @@ impl Metrics {
         );
         registry.register(
             "apiserver_audit_requests_rejected",
-            "Requests refused because they could not be recorded",
+            "Requests rejected because they could not be recorded",
             self.rejected.clone(),
         );
     }
@@ -187,42 +184,42 @@ impl Metrics {
     fn register_access(&self, registry: &mut Registry) {
         registry.register(
             "authentication_attempts",
-            "Requests by whether somebody was recognised",
+            "Requests by the result of authentication",
             self.authentications.clone(),
         );
         registry.register(
             "authentication_duration_seconds",
-            "Time to recognise somebody, in seconds",
+            "Duration of authentication, in seconds",
             self.authentication_durations.clone(),
         );
         registry.register(
             "authenticated_user_requests",
-            "Requests of recognised users, by the kind of their name",
+            "Requests of authenticated users by the kind of user name",
             self.users.clone(),
         );
         registry.register(
             "authorization_attempts",
-            "Requests by whether they were allowed",
+            "Requests by the result of authorization",
             self.authorizations.clone(),
         );
         registry.register(
             "authorization_duration_seconds",
-            "Time to decide whether a request is allowed, in seconds",
+            "Duration of authorization, in seconds",
             self.authorization_durations.clone(),
         );
         registry.register(
             "apiserver_connections_refused",
-            "Connections closed for want of room",
+            "Connections closed because of a connection limit",
             self.refused_connections.clone(),
         );
         registry.register(
             "apiserver_tls_handshake_errors",
-            "Connections without a TLS handshake",
+            "Connections whose TLS handshake failed",
             self.failed_handshakes.clone(),
         );
         registry.register(
             "keepwatch_malformed_requests",
-            "Requests whose head could not be read; nothing was done and no event records them",
+            "Requests with a malformed head, which are not processed and not recorded",
             self.refused_heads.clone(),
         );
     }

@@ -9,7 +9,7 @@ use crate::{Resource, Scope};
 /// The table of kinds: names, verbs, columns.
 pub fn overview(page: &mut String, kinds: &[Resource]) {
     page.push_str(
-        "| kind | resource | scope | verbs | below it | columns |\n|---|---|---|---|---|---|\n",
+        "| Kind | Resource | Scope | Verbs | Subresources | Columns |\n|---|---|---|---|---|---|\n",
     );
     for kind in kinds {
         let verbs: Vec<&str> = kind.verbs.iter().map(|verb| verb.as_str()).collect();
@@ -48,7 +48,7 @@ pub fn section(page: &mut String, kind: &Resource) {
         rows_of(&mut rows, &schema["properties"][part], part);
     }
     if !rows.is_empty() {
-        _ = write!(page, "\n| field | type | what it is |\n|---|---|---|\n{rows}");
+        _ = write!(page, "\n| Field | Type | Description |\n|---|---|---|\n{rows}");
     }
 }
 

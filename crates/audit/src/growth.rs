@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use event::annotations::WITHHELD;
 use event::{
     AuthenticationMetadata, Event, Json, Level, ObjectReference, Stage, Status, Timestamp,
     UserInfo, truncate_user_agent,
@@ -73,9 +74,6 @@ enum Bodies {
     /// What names the object, and these fields.
     Fields(&'static [&'static str]),
 }
-
-/// The annotation that says which fields of bodies are not recorded.
-const WITHHELD: &str = "keepwatch.io/withheld";
 
 impl Growth {
     /// Begins, unless the level is None; then the facts are not asked for.

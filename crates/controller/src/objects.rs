@@ -6,17 +6,14 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use event::Timestamp;
+use event::annotations::START_FROM;
 use kasten::config::audit_config::{
-    AuditConfigSpec, AuditConfigStatus, FINALIZER, OLDEST, ProfileReference, START,
+    AuditConfigSpec, AuditConfigStatus, FINALIZER, OLDEST, ProfileReference,
 };
 use kube::api::DynamicObject;
 use secrecy::SecretString;
 use secrecy::zeroize::Zeroizing;
 use serde_json::Value;
-
-/// Annotation with the value `governance` or `compliance`: uploads ask for S3 Object Lock in this mode,
-/// for the profile's protection period.
-pub const RETENTION: &str = "audit.keepwatch.io/retention";
 
 /// Namespace and name of an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,7 +55,7 @@ pub struct AuditConfigView {
     pub finalizers: Vec<String>,
     /// Whether it asks for everything that the journal holds.
     pub wants_oldest: bool,
-    /// The value of the annotation [`RETENTION`].
+    /// The value of the annotation [`RETENTION`](event::annotations::RETENTION).
     pub retention: Option<String>,
     /// The profile it names, or why the spec cannot be read.
     pub profile: Result<ProfileReference, String>,
@@ -82,8 +79,8 @@ impl AuditConfigView {
                 .map_or(Timestamp::UNSET, |time| Timestamp::from_micros(time.0.as_microsecond())),
             is_deleting: object.metadata.deletion_timestamp.is_some(),
             finalizers: object.metadata.finalizers.clone().unwrap_or_default(),
-            wants_oldest: annotation(START).is_some_and(|start| start == OLDEST),
-            retention: annotation(RETENTION),
+            wants_oldest: annotation(START_FROM).is_some_and(|start| start == OLDEST),
+            retention: annotation(event::annotations::RETENTION),
             profile: spec.map(|spec| spec.profile).map_err(|error| format!("spec: {error}")),
             status: serde_json::from_value(status).unwrap_or_default(),
         }

@@ -271,7 +271,7 @@ fn retention_of(mode: Option<&str>, period: Option<&str>) -> Result<Option<Reten
         Some(word) if is(Some(word), "governance") => RetentionMode::Governance,
         Some(word) if is(Some(word), "compliance") => RetentionMode::Compliance,
         Some(word) => {
-            let name = crate::objects::RETENTION;
+            let name = event::annotations::RETENTION;
             return Err(format!("annotation {name} is {word:?}; governance or compliance may be"));
         }
     };

@@ -3,10 +3,8 @@
 //!
 //! So that what a destination did not get has its explanation in the record itself.
 
+use event::annotations::CURSOR;
 use event::{Event, OwnEvent, Stage, Timestamp};
-
-/// The annotation that says which cursor it is, from where it went and to where.
-pub const CURSOR: &str = "keepwatch.io/cursor";
 
 /// The event that says what became of the place of `reader`, in words that begin with its name.
 pub fn cursor_event(change: OwnEvent, reader: &str, text: &str, time: Timestamp) -> Event {

@@ -108,7 +108,7 @@ pub trait Enricher: Send {
 }
 
 /// What is known of the detector from outside.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct DetectorStatus {
     /// The last record that was read.
     pub seq: u64,

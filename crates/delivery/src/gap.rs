@@ -1,20 +1,15 @@
 //! The event in the place of records that cannot be read: a loss is recorded itself.
 
+use event::annotations::{GAP, GAP_RECORDS, GAP_SEQ};
 use event::{Event, OwnEvent, Stage, Status, Timestamp};
 use store::Hole;
-
-/// The annotation that says why.
-pub const GAP: &str = "keepwatch.io/gap";
-/// The annotation that says which: a number, or the first and the last one.
-const SEQ: &str = "keepwatch.io/seq";
-/// The annotation that says how many they are.
-const RECORDS: &str = "keepwatch.io/gap-records";
 
 /// An event in the place of records that are missing or cannot be read.
 pub(crate) fn event(hole: Hole, reason: &str, time: Timestamp) -> Event {
     let Hole { first, last } = hole;
     let seq = if first == last { last.to_string() } else { format!("{first}-{last}") };
-    let annotations = [(GAP, reason.to_owned()), (SEQ, seq), (RECORDS, hole.records().to_string())];
+    let annotations =
+        [(GAP, reason.to_owned()), (GAP_SEQ, seq), (GAP_RECORDS, hole.records().to_string())];
     Event {
         annotations: annotations.map(|(key, value)| (key.to_owned(), value)).into(),
         response_status: Some(Status { message: reason.to_owned(), ..Status::default() }),

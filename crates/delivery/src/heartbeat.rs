@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use event::annotations::{HEARTBEAT, HEARTBEAT_SINK};
 use event::{Event, OwnEvent, Stage, Timestamp};
 use store::Storage;
 
@@ -14,11 +15,6 @@ use crate::Delivery;
 
 /// How often, unless configured otherwise.
 pub const HEARTBEAT_PERIOD: Duration = Duration::from_mins(1);
-
-/// The annotation with the number of records before it.
-pub const HEARTBEAT: &str = "keepwatch.io/heartbeat";
-/// How the annotations begin that tell of a destination; its name follows.
-pub const HEARTBEAT_SINK: &str = "keepwatch.io/sink/";
 
 impl Delivery {
     /// Records a heartbeat each period, for ever.

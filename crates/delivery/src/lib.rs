@@ -36,13 +36,14 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use cursor_event::{CURSOR, cursor_event};
+pub use cursor_event::cursor_event;
 pub use detector::*;
 pub use event::USER;
 pub use event_indexer::{EVENT_INDEX, EventIndexer, INDEX_GATHER_TIME};
-pub use gap::{GAP, hole_event};
+pub use gap::hole_event;
 pub use health::SinkHealth;
-pub use heartbeat::{HEARTBEAT, HEARTBEAT_PERIOD, HEARTBEAT_SINK};
+pub use heartbeat::HEARTBEAT_PERIOD;
+pub use metrics::register_each;
 pub use reader::{BATCH_BYTES_MAX, BATCH_ROWS_MAX, DRAIN_MAX};
 pub use sink_task::{GATHER_TIME, LINE_BYTES_MAX, SinkTask};
 pub use uploader::{DELETION_AGE, IDLE_AGE, RETRY_AFTER_MAX, URGENT_PERIOD};

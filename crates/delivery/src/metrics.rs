@@ -1,5 +1,7 @@
 //! What the readers count.
 
+mod reference;
+
 use std::sync::{Arc, OnceLock};
 
 use prometheus_client::collector::Collector;
@@ -15,11 +17,13 @@ use tokio::sync::watch;
 use crate::detector::{DETECTOR, DetectorStatus};
 use crate::health::SinkStatus;
 
+pub use reference::register_each;
+
 /// The sink a number belongs to.
 type Labels = [(&'static str, String); 1];
 
 /// Counters by sink.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(crate) struct Metrics {
     delivered: Family<Labels, Counter>,
     errors: Family<Labels, Counter>,
@@ -38,36 +42,33 @@ type Indexing = (Arc<SinkStatus>, Arc<EventIndex>);
 
 impl Metrics {
     pub(crate) fn register(registry: &mut Registry, journal: Arc<dyn Journal>) -> Self {
-        let metrics = Self {
-            delivered: Family::default(),
-            errors: Family::default(),
-            unreadable: Family::default(),
-            objects: Family::default(),
-            object_bytes: Family::default(),
-            index: Arc::default(),
-            detector: Arc::default(),
-        };
-        let signals = Signals { status: Arc::clone(&metrics.detector) };
+        let metrics = Self::default();
+        let (index, detector) = (Arc::clone(&metrics.index), Arc::clone(&metrics.detector));
+        metrics.register_with(registry, Box::new(Lag { journal, index, detector }));
+        metrics
+    }
+
+    /// Registers everything, with `journal` for the metrics of the journal.
+    fn register_with(&self, registry: &mut Registry, journal: Box<dyn Collector>) {
+        let signals = Signals { status: Arc::clone(&self.detector) };
         registry
             .sub_registry_with_prefix("keepwatch_detector")
             .register_collector(Box::new(signals));
         let registry = registry.sub_registry_with_prefix("keepwatch_delivery");
-        registry.register("delivered", "Events that a sink has", metrics.delivered.clone());
-        registry.register("errors", "Attempts at delivery that failed", metrics.errors.clone());
+        registry.register("delivered", "Events delivered to a sink", self.delivered.clone());
+        registry.register("errors", "Failed attempts to deliver", self.errors.clone());
         registry.register(
             "unreadable",
-            "Records that could not be read; a line says so in their place",
-            metrics.unreadable.clone(),
+            "Damaged records; a gap event is delivered instead",
+            self.unreadable.clone(),
         );
-        registry.register("objects", "Objects that a bucket has", metrics.objects.clone());
+        registry.register("objects", "Objects uploaded to a bucket", self.objects.clone());
         registry.register(
             "object_bytes",
-            "Compressed bytes of objects that a bucket has",
-            metrics.object_bytes.clone(),
+            "Compressed bytes of the objects uploaded to a bucket",
+            self.object_bytes.clone(),
         );
-        let (index, detector) = (Arc::clone(&metrics.index), Arc::clone(&metrics.detector));
-        registry.register_collector(Box::new(Lag { journal, index, detector }));
-        metrics
+        registry.register_collector(journal);
     }
 
     /// The index of events has no cursor of its own in the journal.
@@ -133,8 +134,7 @@ impl std::fmt::Debug for Lag {
 }
 
 impl Collector for Lag {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let lag: Family<Labels, Gauge> = Family::default();
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let last = self.journal.last_seq();
         let readers = self.journal.readers().into_iter().map(|reader| (reader.name, reader.lag));
         let index = self.index.get().map(|(status, _)| status.health(last));
@@ -142,18 +142,36 @@ impl Collector for Lag {
         let read = self.detector.get().map(|status| last.saturating_sub(status.borrow().seq));
         let detector = read.map(|lag| (DETECTOR.to_owned(), lag));
         let others = index.map(|health| (health.sink, health.lag)).into_iter().chain(detector);
-        for (name, records) in readers.chain(others) {
-            let value = i64::try_from(records).unwrap_or(i64::MAX);
-            lag.get_or_create(&of(&name)).set(value);
-        }
         let health = self.journal.health();
+        let values = JournalValues {
+            lag: readers.chain(others).collect(),
+            used_bytes: health.used_bytes,
+            limit_bytes: health.limit_bytes,
+            index_bytes: self.index.get().map_or(0, |(_, index)| index.bytes()),
+        };
+        values.encode(encoder)
+    }
+}
+
+/// What one scrape shows of the journal.
+#[derive(Debug)]
+struct JournalValues {
+    /// Events that each reader has not processed yet.
+    lag: Vec<(String, u64)>,
+    used_bytes: u64,
+    limit_bytes: u64,
+    index_bytes: u64,
+}
+
+impl Collector for JournalValues {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let sizes = [
-            ("journal_used_bytes", "Bytes of the store in use", health.used_bytes),
-            ("journal_limit_bytes", "Bytes at which requests are refused", health.limit_bytes),
+            ("journal_used_bytes", "Used bytes of the store", self.used_bytes),
+            ("journal_limit_bytes", "Used bytes at which requests are rejected", self.limit_bytes),
             (
                 "event_index_bytes",
-                "Bytes of the index of events, which count for no limit",
-                self.index.get().map_or(0, |(_, index)| index.bytes()),
+                "Bytes of the index of events, which do not count toward the limit of the store",
+                self.index_bytes,
             ),
         ];
         for (name, help, bytes) in sizes {
@@ -161,9 +179,12 @@ impl Collector for Lag {
             let encoder = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
             gauge.encode(encoder)?;
         }
-        let help = "Events in the journal that a sink has not got yet";
-        let metric_type = ConstGauge::new(0_i64).metric_type();
-        let encoder = encoder.encode_descriptor("lag_events", help, None, metric_type)?;
+        let lag: Family<Labels, Gauge> = Family::default();
+        for (name, records) in &self.lag {
+            lag.get_or_create(&of(name)).set(i64::try_from(*records).unwrap_or(i64::MAX));
+        }
+        let help = "Events in the journal that a reader has not processed yet";
+        let encoder = encoder.encode_descriptor("lag_events", help, None, lag.metric_type())?;
         lag.encode(encoder)
     }
 }
@@ -190,13 +211,9 @@ impl Collector for Signals {
             suppressed.get_or_create(&[("suppression", it.suppression)]).inc_by(it.signals);
         }
         let families: [(&str, &str, &dyn EncodeMetric); 3] = [
-            ("signals", "Signals that a rule has opened", &raised),
-            ("open_signals", "Signals of a rule that are open", &open),
-            (
-                "suppressed_signals",
-                "Signals that a suppression kept from being raised",
-                &suppressed,
-            ),
+            ("signals", "Signals that a rule opened", &raised),
+            ("open_signals", "Open signals of a rule", &open),
+            ("suppressed_signals", "Signals that a suppression hid", &suppressed),
         ];
         for (name, help, family) in families {
             family.encode(encoder.encode_descriptor(name, help, None, family.metric_type())?)?;

@@ -62,6 +62,11 @@ pub struct Target {
     pub sends_closed: bool,
 }
 
+/// Registers the metrics of notifiers with one time series each, for their reference page.
+pub(crate) fn register_each(registry: &mut Registry) {
+    Metrics::register_each(registry);
+}
+
 /// All notifiers of a server.
 pub struct Notifications {
     storage: Arc<dyn Storage>,

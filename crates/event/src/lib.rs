@@ -7,6 +7,7 @@
 //! Pure: no I/O, no clock, no task. It does not decide *whether* something is recorded; that is the
 //! crate `audit`.
 
+pub mod annotations;
 pub mod decoded;
 mod escape;
 pub mod fields;

@@ -2,6 +2,7 @@
 //!
 //! Keys are ours and need no escaping. Each is written in the code as it stands in the line.
 
+use crate::annotations::JOURNAL_SEQ;
 use crate::escape;
 use crate::head::{List, Map, Part, Text};
 use crate::view::{Outcome, User};
@@ -111,15 +112,12 @@ pub(crate) fn map<'a, T: Part<'a>>(
     line.push(b'}');
 }
 
-/// The annotation with the number of an event in the journal. Clients choose audit IDs; this is ours.
-pub(crate) const SEQ: &str = "keepwatch.io/journal-seq";
-
 /// Appends annotations, and among them, where Go would sort it, the number in the journal.
 pub(crate) fn annotations<'a>(map: &Map<'a, Text<'a>>, seq: Option<u64>, line: &mut Vec<u8>) {
     line.push(b'{');
     let (mut is_first, mut seq) = (true, seq);
     map.for_each(|(key, value)| {
-        if key.as_bytes() > SEQ.as_bytes()
+        if key.as_bytes() > JOURNAL_SEQ.as_bytes()
             && let Some(number) = seq.take()
         {
             numbered(number, &mut is_first, line);
@@ -141,7 +139,7 @@ fn numbered(number: u64, is_first: &mut bool, line: &mut Vec<u8>) {
     if !std::mem::take(is_first) {
         line.push(b',');
     }
-    escape::string(Text::from(SEQ), line);
+    escape::string(Text::from(JOURNAL_SEQ), line);
     line.extend_from_slice(b":\"");
     line.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
     line.push(b'"');

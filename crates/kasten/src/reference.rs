@@ -35,23 +35,23 @@ pub fn reference() -> String {
 const HEAD: &str = "\
 # Kinds
 
-Generated from the kinds themselves; do not edit.
+Generated from the code: `cargo xtask codegen` writes this page.
 
-No kind offers `deletecollection`: clients fall back to single deletes, each of which is recorded.
-No kind offers server-side apply yet: `kubectl apply --server-side`, and clients that always use it,
-are refused with 415, or 405 where there is no patch. `kubectl apply` makes objects of every kind that
-can be read, and changes those that can be patched.
-K10 documents no short names and no categories, so there are none: `kubectl get all` shows no kind of K10.
-Every kind with a status is reported on through `/status`; `/details` is read only.
-`RestorePointContent`, `ClusterRestorePoint`, `StorageRepository`, `RetireAction`, `ImportAction`,
-`StageAction` and `MigrateFCDAction` can be created by K10's own service accounts only (group
-`system:serviceaccounts:kasten-io`); everybody else gets 403 whatever RBAC says, and is recorded.
-Whoever names a restore point, a content, a repository or a policy in what he creates must be
-allowed to read it.
+- No kind supports `deletecollection`. Clients fall back to single deletes, each of which is recorded.
+- No kind supports server-side apply: `kubectl apply --server-side` gets 415, or 405 for kinds without patch.
+  `kubectl apply` creates objects of every kind that can be read, and changes those that can be patched.
+- K10 documents no short names and no categories, so `kubectl get all` shows no kind of K10.
+- `/status` is the status subresource of every kind with a status. `/details` is read-only.
+- Only K10's own service accounts (group `system:serviceaccounts:kasten-io`) can create
+  `RestorePointContent`, `ClusterRestorePoint`, `StorageRepository`, `RetireAction`, `ImportAction`,
+  `StageAction` and `MigrateFCDAction`. All other users get 403 whatever RBAC allows, and the request is
+  recorded.
+- A user who references a restore point, a restore point content, a repository or a policy in a new object
+  must have permission to read it.
 
-`keepwatch serve --k10-api-domain` serves the aggregated groups below another domain than
-`kio.kasten.io`, as a K10 does that is installed with `useNamespacedAPI`, and `--k10-namespace` says
-where K10 is if not in `kasten-io`; whatever stands here then follows, `config.kio.kasten.io` excepted.
+`keepwatch serve --k10-api-domain` serves the aggregated groups under another domain than `kio.kasten.io`, for
+a K10 that is installed with `useNamespacedAPI`. `--k10-namespace` sets K10's namespace if it is not
+`kasten-io`. The group names and namespaces on this page then change accordingly, except `config.kio.kasten.io`.
 
 ";
 

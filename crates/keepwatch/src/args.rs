@@ -21,9 +21,9 @@ use serve::ServeArgs;
 
 /// How commands end, for `--help`.
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed (the last line on standard error says why), \
-                          2 the command line makes no sense.";
+                          2 invalid command line.";
 
-/// An aggregated Kubernetes API server whose every request is on record.
+/// An aggregated Kubernetes API server that records every request and detects attacks on backups.
 #[derive(Debug, Parser)]
 #[command(name = "keepwatch", version, propagate_version = true, after_help = EXIT_CODES)]
 pub(crate) struct Args {
@@ -34,55 +34,55 @@ pub(crate) struct Args {
 /// What can be done.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run alone, without a cluster: for trying it, and for developing rules
+    /// Run without a cluster, to try Keepwatch or to develop rules
     ///
-    /// Serves on loopback with its own CA and a kubeconfig for stock kubectl. Audit lines go to
-    /// standard output, everything else to standard error.
+    /// Listens on the loopback interface with its own CA and writes a kubeconfig for kubectl. Audit
+    /// lines go to standard output, everything else to standard error.
     #[command(after_help = EXIT_CODES)]
     Up(UpArgs),
     /// Run in a cluster, behind kube-apiserver's aggregator
     #[command(after_help = EXIT_CODES)]
     Serve(Box<ServeArgs>),
-    /// Find signals in audit lines from anywhere, by the rules of the server
+    /// Find signals in existing audit logs with the rules of the server
     ///
-    /// Prints each signal once, as it is at the end, in the order of their first events. Lines that
-    /// are no events are named on standard error and change nothing.
+    /// Prints each signal once, in its final state, ordered by first event. Lines that are not
+    /// events are reported on standard error and otherwise ignored.
     #[command(after_help = detect::EXIT_CODES)]
     Detect(Box<detect::DetectArgs>),
-    /// Check, list, show, test, export and begin detection rules
+    /// Check, list, show, test, export and create detection rules
     #[command(subcommand)]
     Rules(rules::RulesCommand),
     /// Export dashboards for Datadog and Grafana
     #[command(subcommand)]
     Dashboards(dashboards::DashboardsCommand),
-    /// See what an identity did
+    /// Show what a user did
     #[command(subcommand)]
     Investigate(investigate::InvestigateCommand),
-    /// Look at audit policies
+    /// Check and explain audit policies
     #[command(subcommand)]
     Policy(PolicyCommand),
-    /// Work with recorded events
+    /// Convert audit events
     #[command(subcommand)]
     Events(EventsCommand),
-    /// See how far each reader of the journal is, and move one
+    /// List the cursors of the journal's readers, and move them
     #[command(subcommand)]
     Cursors(CursorsCommand),
-    /// Clean up in a cluster from which the server was removed
+    /// Clean up a cluster from which the server was removed
     ///
-    /// Takes the server's finalizer off `AuditConfigs`, so that they and their namespaces can be deleted,
-    /// and says so in their status. The chart does it by itself.
+    /// Removes the server's finalizer from `AuditConfigs`, so that they and their namespaces can be
+    /// deleted, and writes that into their status. The chart runs this command itself.
     #[command(after_help = EXIT_CODES)]
     Uninstall(UninstallArgs),
-    /// Print a completion script
+    /// Print a shell completion script
     #[command(after_help = EXIT_CODES)]
     Completions {
-        /// The shell it is for
+        /// The shell
         shell: Shell,
     },
     /// Print the manual page
     #[command(after_help = EXIT_CODES)]
     Man,
-    /// Print a page of the documentation that is made from the program
+    /// Print a generated page of the documentation
     #[command(hide = true)]
     Reference {
         /// Which page
@@ -98,8 +98,12 @@ pub(crate) enum Page {
     Kinds,
     /// The command line.
     Cli,
-    /// Every bound.
+    /// All limits.
     Limits,
+    /// All metrics.
+    Metrics,
+    /// All annotations.
+    Annotations,
     /// The API groups that the chart registers.
     Apiservices,
     /// The audit policy that K10 6.5 documents.
@@ -119,29 +123,28 @@ pub(crate) enum Page {
 /// Flags of `keepwatch up`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct UpArgs {
-    /// Folder for everything that lasts: store, certificates, kubeconfig, RBAC manifests
+    /// Folder for all data: store, certificates, kubeconfig, RBAC manifests
     #[arg(long, value_name = "DIR", default_value = ".keepwatch")]
     pub(crate) dir: PathBuf,
-    /// Address to listen on; port 0 takes a free one
+    /// Address to listen on; port 0 uses a free port
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7443")]
     pub(crate) listen: SocketAddr,
-    /// Audit policy: extended, k10 or k10-7 (as documented for K10 6.5 and 7.0, which leave much out),
-    /// or a file
+    /// Audit policy: extended, k10 or k10-7 (as documented for K10 6.5 and 7.0), or a file
     #[arg(long, value_name = "k10|k10-7|extended|FILE", default_value = "extended")]
     pub(crate) policy: String,
-    /// Play a story: backups, ordinary work, and somebody who destroys backups
+    /// Run the demo: backups, normal activity, and an attack on backups
     #[arg(long)]
     pub(crate) demo: bool,
-    /// Exit when the story is told and everything is delivered (at once without --demo)
+    /// Exit when the demo is over and all events are delivered (without --demo, at once)
     #[arg(long)]
     pub(crate) once: bool,
-    /// Time between heartbeats: events of our own that make silence visible; 0 for none
+    /// Time between heartbeat events, whose absence reveals that delivery stopped; 0 turns them off
     #[arg(long, value_name = "DURATION", default_value = "0", value_parser = values::duration)]
     pub(crate) heartbeat: std::time::Duration,
-    /// Encoding of the audit lines; short on a terminal and kasten elsewhere, if none is given
+    /// Encoding of audit lines [default: short on a terminal, otherwise kasten]
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub(crate) audit_log_format: Option<EncodingName>,
-    /// Let lines of signals pass a log agent's filter for `K10Event`, as lines of events do
+    /// Make the lines of signals match a log agent's filter for `K10Event`, as those of events do
     #[arg(long)]
     pub(crate) siem_signals_match_k10_filter: bool,
     /// Format of the server's own log
@@ -157,22 +160,23 @@ pub(crate) enum PolicyCommand {
     /// Load and validate a policy exactly as kube-apiserver does
     #[command(after_help = EXIT_CODES)]
     Check {
-        /// The policy, YAML or JSON
+        /// Policy file, YAML or JSON
         file: PathBuf,
-        /// Refuse unknown and repeated fields too
+        /// Also reject unknown and duplicate fields
         #[arg(long)]
         strict: bool,
     },
-    /// Say what a policy decides about described requests
+    /// Explain what a policy decides for given requests
     ///
-    /// Reads one JSON object a line: user, groups, verb, resourceRequest, namespace, apiGroup,
-    /// apiVersion, resource, subresource, name, path. Without a user, authentication failed.
+    /// Reads one JSON object per line: user, groups, verb, resourceRequest, namespace, apiGroup,
+    /// apiVersion, resource, subresource, name, path. A request without a user is one whose
+    /// authentication failed.
     #[command(after_help = EXIT_CODES)]
     Explain {
         /// Audit policy: k10 (of K10 6.5), k10-7 (of K10 7.0), extended, or a file
         #[arg(long, value_name = "k10|k10-7|extended|FILE")]
         policy: String,
-        /// Domain that the API groups in a built-in policy end in
+        /// Domain of the API groups in a built-in policy
         #[arg(long, value_name = "DOMAIN", default_value = kasten::domain::DOMAIN)]
         k10_api_domain: String,
         /// File with the requests; - is standard input
@@ -184,16 +188,16 @@ pub(crate) enum PolicyCommand {
 /// Commands about events.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum EventsCommand {
-    /// Turn audit events on standard input into lines of one encoding on standard output
+    /// Convert audit events from standard input to lines of one encoding on standard output
     ///
-    /// Lines of kube-apiserver, of K10 and of Keepwatch may be mixed, with lists of events as webhooks
-    /// are sent them, plain or gzip. Fields that an event does not have are left out and named on stderr.
+    /// The input can mix lines of kube-apiserver, K10 and Keepwatch and the event lists of audit
+    /// webhooks, plain or gzip. Unknown fields are dropped and reported on standard error.
     #[command(after_help = EXIT_CODES)]
     Convert {
-        /// The encoding to write
+        /// Encoding of the output
         #[arg(long, value_enum, value_name = "FORMAT")]
         to: EncodingName,
-        /// Name of the cluster for the tags of the kasten encoding; else the one that a line carries
+        /// Name of the cluster for the tags of the kasten encoding [default: the name in each line]
         #[arg(long, value_name = "NAME", default_value = "")]
         cluster_name: String,
     },
@@ -202,14 +206,14 @@ pub(crate) enum EventsCommand {
 /// Flags of `keepwatch uninstall`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct UninstallArgs {
-    /// Kubeconfig of kube-apiserver; the pod's own account if none is given
+    /// Kubeconfig of kube-apiserver [default: the pod's service account]
     #[arg(long, value_name = "FILE")]
     pub(crate) kubeconfig: Option<PathBuf>,
-    /// Namespaces of the `AuditConfigs`; * for all
+    /// Namespaces of the `AuditConfigs`; * is all
     #[arg(long, value_name = "NAMES", value_delimiter = ',',
           default_value = kasten::domain::K10_NAMESPACE)]
     pub(crate) audit_config_namespaces: Vec<String>,
-    /// Do nothing while this Deployment is there: the server is installed
+    /// Do nothing while this Deployment exists, because the server is still installed
     #[arg(long, value_name = "NAMESPACE/NAME", value_parser = values::service_name)]
     pub(crate) unless_deployment: Option<values::ServiceName>,
     /// Format of the log
@@ -220,24 +224,24 @@ pub(crate) struct UninstallArgs {
 /// Commands about the journal's readers.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum CursorsCommand {
-    /// List the readers; also while a server runs
+    /// List the readers; works while a server runs
     #[command(after_help = EXIT_CODES)]
     List {
         /// Folder of the store (`serve --data-dir`, `up --dir`)
         #[arg(long, value_name = "DIR")]
         data_dir: PathBuf,
     },
-    /// Discard events for one reader: the only way in which events are given up
+    /// Discard events for one reader; nothing else discards undelivered events
     #[command(after_help = EXIT_CODES)]
     Skip(MoveArgs),
-    /// Say that missing records were seen, so that the server is ready again; also while it runs
+    /// Acknowledge missing records, so that the server becomes ready again; works while it runs
     #[command(after_help = EXIT_CODES)]
     Acknowledge {
         /// Folder of the store (`serve --data-dir`, `up --dir`)
         #[arg(long, value_name = "DIR")]
         data_dir: PathBuf,
     },
-    /// Let one reader have events again that it had already
+    /// Deliver events to one reader again
     #[command(after_help = EXIT_CODES)]
     Rewind(MoveArgs),
 }
@@ -245,12 +249,12 @@ pub(crate) enum CursorsCommand {
 /// Which cursor, and where to.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct MoveArgs {
-    /// Folder of the store (`serve --data-dir`, `up --dir`); no server may be using it
+    /// Folder of the store (`serve --data-dir`, `up --dir`); stop the server first
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: PathBuf,
-    /// Name of the reader, as listed
+    /// Name of the reader, as in the list
     pub(crate) reader: String,
-    /// The last record that the reader is done with: it goes on behind it
+    /// New cursor: the reader continues after this record
     #[arg(long, value_name = "SEQ")]
     pub(crate) to: u64,
 }
@@ -258,12 +262,12 @@ pub(crate) struct MoveArgs {
 /// Names of the encodings of an event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum EncodingName {
-    /// As K10 writes it, with keys for log tools in front.
+    /// K10's format, with keys for log tools in front.
     #[default]
     Kasten,
-    /// As kube-apiserver's log back end writes it.
+    /// The format of kube-apiserver's log backend.
     #[value(alias = "json")]
     V1,
-    /// One line for a person: time, code, verb, object, user, address.
+    /// A short line for people: time, status code, verb, object, user, address.
     Short,
 }

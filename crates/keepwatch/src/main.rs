@@ -1,7 +1,7 @@
-//! Keepwatch: an aggregated Kubernetes API server whose every request is on record.
+//! Keepwatch: an aggregated Kubernetes API server that records every request.
 //!
 //! Reads the command line, runs one command, and says how it ended: 0 when it did what was asked,
-//! 1 when it could not, 2 when the command line makes no sense. Nothing else is decided here.
+//! 1 when it could not, 2 when the command line is invalid. Nothing else is decided here.
 
 mod app;
 mod args;

@@ -20,10 +20,11 @@ use crate::clock::SystemClock;
 /// Where a reader that was off goes on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ResumeFrom {
-    /// Behind the last record: what was recorded while it was off is not delivered
+    /// After the last record: events recorded while it was off are not delivered.
     #[default]
     Now,
-    /// Where it was: what was recorded while it was off and is still kept is delivered
+    /// At its cursor: events recorded while it was off are delivered, if the journal still has
+    /// them.
     Cursor,
 }
 

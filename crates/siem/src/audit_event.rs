@@ -89,7 +89,7 @@ fn schema() -> Value {
     event["x-kubernetes-preserve-unknown-fields"] = true.into();
     let head = |description| json!({"type": "string", "description": description});
     object(
-        "AuditEvent is an event in the journal. A field selector also takes since=TIME and \
+        "AuditEvent is an event in the journal. Field selectors also support since=TIME and \
          until=TIME (RFC 3339), and order=newest.",
         &[
             ("apiVersion", head("Group and version of this object.")),

@@ -39,14 +39,19 @@ const BUILTIN: &str = "builtin";
 const USER: &str = "user";
 
 const COLUMNS: &[Column] = &[
-    column("Enabled", "boolean", "spec.enabled", "Whether it is evaluated."),
+    column("Enabled", "boolean", "spec.enabled", "Whether the rule is evaluated."),
     column("Severity", "string", "status.severity", "How serious its signals are."),
-    column("Source", "string", "status.source", "Whether it came with the program."),
-    column("Signals", "integer", "status.signals", "How many signals it has raised."),
+    column("Source", "string", "status.source", "Whether the rule is built in."),
+    column("Signals", "integer", "status.signals", "Number of signals that the rule raised."),
     column("Last Fired", "date", "status.lastFired", "Time since its last signal."),
     column("Title", "string", "status.title", "What it finds."),
-    wide(column("Evaluated", "integer", "status.evaluated", "How many events it was tried on.")),
-    wide(column("Matched", "integer", "status.matched", "How many events matched.")),
+    wide(column(
+        "Evaluated",
+        "integer",
+        "status.evaluated",
+        "Number of events on which the rule was evaluated.",
+    )),
+    wide(column("Matched", "integer", "status.matched", "Number of events that matched.")),
     wide(AGE),
 ];
 
@@ -65,7 +70,7 @@ pub fn resource(options: &LoadOptions) -> Resource {
         verbs: CHANGEABLE,
         columns: COLUMNS,
         schema: schema::kind(
-            "DetectionRule is a text with Sigma rules that raise signals. It takes effect at once.",
+            "DetectionRule contains Sigma rules that raise signals. It takes effect at once.",
             spec_schema(),
             status_schema(),
         )
@@ -81,7 +86,7 @@ pub fn resource(options: &LoadOptions) -> Resource {
 
 fn spec_schema() -> Value {
     let mut enabled = json!({"type": "boolean", "default": true});
-    enabled["description"] = "Whether it is evaluated.".into();
+    enabled["description"] = "Whether the rule is evaluated.".into();
     object_with(
         "What it finds.",
         &["sigma"],
@@ -102,19 +107,19 @@ fn status_schema() -> Value {
     object(
         "How it fares. Set by the server.",
         &[
-            ("source", words(&[BUILTIN, USER], "Whether it came with the program.")),
+            ("source", words(&[BUILTIN, USER], "Whether the rule is built in.")),
             ("title", text("Title of the rule that raises signals.")),
             (
                 "severity",
                 words(&Severity::ALL.map(Severity::as_str), "The severity of its signals."),
             ),
-            ("rules", texts("Identities of its rules, as signals and suppressions name them.")),
-            ("evaluated", count("How many events it was tried on.")),
-            ("matched", count("How many events matched.")),
-            ("signals", count("How many signals it has raised.")),
-            ("lastFired", time("When it last raised one.")),
-            ("cost", count("Nanoseconds of computing time of one event, on average.")),
-            ("error", text("Why it is not evaluated, though it is enabled.")),
+            ("rules", texts("IDs of its rules, as in signals and suppressions.")),
+            ("evaluated", count("Number of events on which the rule was evaluated.")),
+            ("matched", count("Number of events that matched.")),
+            ("signals", count("Number of signals that the rule raised.")),
+            ("lastFired", time("Time at which it last raised a signal.")),
+            ("cost", count("Average CPU time per event, in nanoseconds.")),
+            ("error", text("Why the rule is not evaluated although it is enabled.")),
         ],
     )
 }

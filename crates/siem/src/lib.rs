@@ -86,8 +86,8 @@ pub fn reference() -> String {
 const REFERENCE_HEAD: &str = "
 ## siem.keepwatch.io/v1alpha1
 
-Served by Keepwatch in a cluster and by `keepwatch up`. All kinds are cluster-scoped. Writes are on
-record whatever the audit policy says.
+Keepwatch serves these kinds in a cluster and in `keepwatch up`. All are cluster-scoped. Writes are recorded
+whatever the audit policy says.
 
 ";
 

@@ -31,10 +31,10 @@ const KIND: &str = "Notifier";
 const TEST: &str = "test";
 
 const COLUMNS: &[Column] = &[
-    column("Type", "string", "spec.type", "Which protocol it speaks."),
+    column("Type", "string", "spec.type", "Protocol of the destination."),
     column("State", "string", "status.state", "Whether signals are sent."),
     column("Min Severity", "string", "spec.minSeverity", "The least serious signals it sends."),
-    column("Pending", "integer", "status.pending", "How many notifications wait."),
+    column("Pending", "integer", "status.pending", "Number of pending notifications."),
     column("Last Sent", "date", "status.lastSent", "Time since the last notification."),
     wide(column("Error", "string", "status.lastError", "Why the last attempt failed.")),
     AGE,
@@ -60,7 +60,7 @@ pub fn resource(tester: Arc<dyn NotifierTester>) -> Resource {
         verbs: CHANGEABLE,
         columns: COLUMNS,
         schema: schema::kind(
-            "Notifier sends signals to another system. A create at its subresource test sends a \
+            "Notifier sends signals to another system. A create of its subresource test sends a \
              sample.",
             spec::schema(),
             status::schema(),

@@ -29,9 +29,9 @@ const COLUMNS: &[Column] = &[
     column("Severity", "string", "spec.severity", "How serious it is."),
     column("State", "string", "status.state", "Whether events still come."),
     column("Triage", "string", "status.triage.state", "What people made of it."),
-    column("Rule", "string", "spec.rule.id", "Which rule it was."),
-    column("User", "string", "spec.actor.username", "Who did it."),
-    column("Count", "integer", "spec.count", "How many events contributed."),
+    column("Rule", "string", "spec.rule.id", "The rule that raised the signal."),
+    column("User", "string", "spec.actor.username", "The user who sent the requests."),
+    column("Count", "integer", "spec.count", "Number of events that contributed."),
     column("Last Seen", "date", "spec.lastSeen", "Time since the last event."),
     column("Title", "string", "spec.title", "What happened."),
     wide(column("Targets", "integer", "spec.targets.count", "How many objects were acted on.")),
@@ -53,8 +53,8 @@ pub fn resource() -> Resource {
         verbs: READ_AND_DELETE,
         columns: COLUMNS,
         schema: schema::kind(
-            "Signal is what the detector found: events that match a rule, who caused them, and what \
-             they did.",
+            "Signal is a detection: the events that match a rule, the user who caused them, and \
+             the objects that they changed.",
             spec::schema(),
             triage::status_schema(),
         )

@@ -36,13 +36,13 @@ const ACTIVE: &str = "active";
 const EXPIRED: &str = "expired";
 
 const COLUMNS: &[Column] = &[
-    column("State", "string", "status.state", "Whether it has effect."),
+    column("State", "string", "status.state", "Whether the suppression is in effect."),
     column("Expires At", "string", "spec.expiresAt", "Until when it has effect."),
-    column("Hidden", "integer", "status.hidden", "How many signals it kept from being raised."),
-    column("Created By", "string", "status.createdBy", "Who made it."),
+    column("Hidden", "integer", "status.hidden", "Number of signals that it hid."),
+    column("Created By", "string", "status.createdBy", "The user who created it."),
     column("Reason", "string", "spec.reason", "Why."),
     wide(column("Rules", "string", "spec.rules", "Which rules it is about.")),
-    wide(column("Ticket", "string", "spec.ticket", "Where to read more.")),
+    wide(column("Ticket", "string", "spec.ticket", "Ticket with more information.")),
     wide(column("Last Hidden", "date", "status.lastHidden", "Time since the last one.")),
     wide(AGE),
 ];
@@ -61,8 +61,8 @@ pub fn resource(options: &LoadOptions) -> Resource {
         verbs: CHANGEABLE,
         columns: COLUMNS,
         schema: schema::kind(
-            "Suppression keeps rules from raising signals of certain events, for a limited time. The \
-             events themselves are recorded all the same.",
+            "Suppression hides the signals of certain events for a limited time. The events \
+             themselves are recorded nevertheless.",
             spec_schema(),
             status_schema(),
         )
@@ -77,20 +77,20 @@ pub fn resource(options: &LoadOptions) -> Resource {
 }
 
 fn spec_schema() -> Value {
-    let mut rules = schema::texts("Identities of the rules it is about; * stands for every rule.");
+    let mut rules = schema::texts("IDs of the suppressed rules; * is every rule.");
     rules["minItems"] = 1.into();
     rules["maxItems"] = RULES_MAX.into();
-    let matched = "Which events it is about: selections and a condition, as under the detection of \
-                   a Sigma rule. Without a condition, all selections must hold.";
+    let matched = "The suppressed events: selections and a condition, as in the detection of a \
+                   Sigma rule. Without a condition, all selections must match.";
     object_with(
         "What is not raised.",
         &["rules", "match", "expiresAt", "reason"],
         &[
             ("rules", rules),
             ("match", anything(matched)),
-            ("expiresAt", time("When it ends: at most a year from now.")),
-            ("reason", short_text(REASON_LEN_MAX, "Why, for people.")),
-            ("ticket", short_text(REASON_LEN_MAX, "Where to read more.")),
+            ("expiresAt", time("Expiry, at most a year from now.")),
+            ("reason", short_text(REASON_LEN_MAX, "Reason for the suppression.")),
+            ("ticket", short_text(REASON_LEN_MAX, "Ticket with more information.")),
         ],
     )
 }
@@ -99,11 +99,11 @@ fn status_schema() -> Value {
     object(
         "What came of it. Set by the server.",
         &[
-            ("state", words(&[ACTIVE, EXPIRED], "Whether it has effect.")),
-            ("createdBy", text("Who made it.")),
-            ("updatedBy", text("Who last changed it.")),
-            ("hidden", count("How many signals it kept from being raised.")),
-            ("lastHidden", time("When it last kept one from being raised.")),
+            ("state", words(&[ACTIVE, EXPIRED], "Whether the suppression is in effect.")),
+            ("createdBy", text("The user who created it.")),
+            ("updatedBy", text("The user who last changed it.")),
+            ("hidden", count("Number of signals that it hid.")),
+            ("lastHidden", time("Time at which it last hid a signal.")),
         ],
     )
 }

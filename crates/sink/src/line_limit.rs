@@ -7,6 +7,7 @@
 //! truncated, and the length and SHA-256 of the full line. The journal keeps the full event.
 
 use aws_lc_rs::digest::{SHA256, digest};
+use event::annotations::{FULL_BYTES, FULL_SHA256, TRUNCATED};
 use event::record::{SignalRecord, signal_of, write_signal};
 use event::signal::{Actor, SignalSpec};
 use event::{Event, UserInfo, View};
@@ -24,13 +25,6 @@ const CUT: Cut = Cut { chars: 1024, entries: 64 };
 const CUT_HARD: Cut = Cut { chars: 128, entries: 8 };
 /// What fits in every line, whatever has to be escaped.
 const CUT_LEAST: Cut = Cut { chars: 32, entries: 4 };
-
-/// The annotation that names what was truncated.
-pub(super) const TRUNCATED: &str = "keepwatch.io/truncated";
-/// The annotation with the length of the full line in bytes.
-pub(super) const FULL_BYTES: &str = "keepwatch.io/full-bytes";
-/// The annotation with the SHA-256 of the full line.
-pub(super) const FULL_SHA256: &str = "keepwatch.io/full-sha256";
 
 /// Writes events and signals as lines of a bounded length.
 #[derive(Clone, Debug)]

@@ -11,10 +11,12 @@ use anyhow::{Context, bail};
 use crate::{cargo, root, target};
 
 /// Each generated file and the hidden command of the binary that prints it.
-const PAGES: [(&str, &str); 10] = [
+const PAGES: [(&str, &str); 12] = [
     ("docs/reference/kinds.md", "kinds"),
     ("docs/reference/cli.md", "cli"),
     ("docs/reference/limits.md", "limits"),
+    ("docs/reference/metrics.md", "metrics"),
+    ("docs/reference/annotations.md", "annotations"),
     ("docs/reference/rules-kasten.md", "rules-kasten"),
     ("docs/reference/rules-export.md", "rules-export"),
     ("charts/keepwatch/crds/config.kio.kasten.io.yaml", "crds"),

@@ -13,7 +13,7 @@ const SUBRESOURCES: [&str; 4] = ["status", "details", "finalize", "scale"];
 pub(super) type Known = (&'static str, &'static str, &'static str);
 
 /// What a request was about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, EncodeLabelSet)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct Target {
     pub(super) verb: &'static str,
     pub(super) dry_run: &'static str,
@@ -26,7 +26,7 @@ pub(super) struct Target {
 }
 
 /// The same with how it was answered.
-#[derive(Clone, Debug, PartialEq, Eq, EncodeLabelSet)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct Answered {
     verb: &'static str,
     dry_run: &'static str,
@@ -40,7 +40,7 @@ pub(super) struct Answered {
 }
 
 /// The kind of a watch.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+#[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct Watched {
     group: &'static str,
     version: &'static str,
@@ -48,31 +48,31 @@ pub(super) struct Watched {
 }
 
 /// Whether a request under way may change something.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+#[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct Way {
     pub(super) request_kind: &'static str,
 }
 
 /// How an attempt went.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+#[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct Attempt {
     pub(super) result: &'static str,
 }
 
 /// What a user is called in public.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+#[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct Username {
     pub(super) username: &'static str,
 }
 
 /// Where a record could not be kept.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+#[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct Plugin {
     pub(super) plugin: &'static str,
 }
 
 /// How much the policy wants to be recorded.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+#[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct Recorded {
     pub(super) level: &'static str,
 }

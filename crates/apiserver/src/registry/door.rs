@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use event::annotations::CAUSED_BY;
 use event::{Event, Json, Level, ObjectReference, Stage, Status, Timestamp};
 use http::StatusCode;
 use serde_json::{Map, Value};
@@ -15,9 +16,6 @@ use super::kind::Kind;
 use super::{Shared, metadata};
 use crate::objects::Door;
 use crate::{ApiError, Attributes, ResourceId};
-
-/// The annotation that names the request behind an act of the server.
-const CAUSED_BY: &str = "audit.keepwatch.io/caused-by";
 
 /// An object and the bytes it was read from.
 type Stored = (Map<String, Value>, Bytes);

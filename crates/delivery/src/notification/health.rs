@@ -133,19 +133,30 @@ impl Metrics {
             last_success: Family::default(),
         };
         let registry = registry.sub_registry_with_prefix("keepwatch_notifier");
-        registry.register("sent", "Notifications that a notifier has taken", metrics.sent.clone());
+        registry.register("sent", "Notifications sent by a notifier", metrics.sent.clone());
         registry.register(
             "errors",
-            "Attempts to send a notification that failed",
+            "Failed attempts to send a notification",
             metrics.errors.clone(),
         );
-        registry.register("pending", "Notifications that wait", metrics.pending.clone());
+        registry.register(
+            "pending",
+            "Notifications that are not sent yet",
+            metrics.pending.clone(),
+        );
         registry.register(
             "last_success_timestamp_seconds",
-            "When a notifier last took a notification",
+            "Unix time at which a notifier last sent a notification",
             metrics.last_success.clone(),
         );
         metrics
+    }
+
+    /// Registers everything with one time series each, for the reference page of the metrics.
+    pub(super) fn register_each(registry: &mut Registry) {
+        let metrics = Self::register(registry);
+        metrics.begin("");
+        drop(metrics.last_success.get_or_create(&of("")));
     }
 
     /// What a notifier does is counted from zero on, so that its first failure is seen as one more.

@@ -5,7 +5,7 @@ use event::Timestamp;
 use super::Engine;
 
 /// What a rule did.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RuleStatistics {
     /// Id of the rule.
     pub rule: String,
@@ -28,7 +28,7 @@ pub struct RuleStatistics {
 }
 
 /// What a suppression hid.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SuppressionStatistics {
     /// Its name.
     pub suppression: String,
@@ -39,7 +39,7 @@ pub struct SuppressionStatistics {
 }
 
 /// What happened in the engine.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EngineStatistics {
     /// Events that came.
     pub events: u64,

@@ -74,7 +74,7 @@ impl Target for Falco {
         let condition = writer.top(&any).map_err(|reason| vec![reason])?;
         let mut reasons = writer.reasons;
         if any.attributes().contains(&Attribute::named("requestURI")) {
-            let detail = "a request whose URL asks for a dry run in an unusual way counts too";
+            let detail = "a request with an unusual encoding of dryRun in its URL matches too";
             reasons.push(Reason::new(ReasonKind::DryRun, Effect::Rare, detail));
         }
         let detail = "every event is an alert of its own";

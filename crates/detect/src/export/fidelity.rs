@@ -60,39 +60,39 @@ pub enum ReasonKind {
     WindowTooLong,
     /// The target looks at events with a delay or a period.
     Schedule,
-    /// The route's events do not have a field.
+    /// The events of the source lack a field.
     MissingField,
-    /// The route does not deliver some requests.
+    /// The source does not contain some requests.
     NotFed,
-    /// The target cannot count different values.
+    /// The target cannot count distinct values.
     NoDistinctCount,
     /// The target does not count at all.
     NoCount,
-    /// The target knows no order of events.
+    /// The target cannot express the order of events.
     NoOrder,
-    /// The target knows no silence.
+    /// The target cannot detect the absence of events.
     NoSilence,
     /// Suppressions are not written for it.
     NoSuppressions,
-    /// The target does not know what it has seen before.
+    /// The target does not remember earlier values.
     NoFirstSeen,
-    /// The target knows no upper bound of a count.
+    /// The target cannot express an upper bound of a count.
     NoUpperBound,
-    /// The target cannot say a condition.
+    /// The target cannot express a condition.
     Condition,
-    /// The target compares letters with their case.
+    /// The target compares case-sensitively.
     LetterCase,
-    /// Dry runs are told by less than the whole request.
+    /// The target recognizes only some dry runs.
     DryRun,
-    /// Events are grouped by something else.
+    /// Events are grouped by other fields.
     Grouping,
-    /// Severity cases are missing.
+    /// The target supports no severity cases.
     Cases,
-    /// The rule raises also while another has a signal open that makes it needless.
+    /// The rule is raised although a rule that supersedes it has an open signal.
     Supersedes,
-    /// A signal lives for another time.
+    /// A signal stays open for a different time.
     Lifetime,
-    /// A variable of a text is not known.
+    /// A variable of a text is not available.
     Variable,
 }
 
@@ -144,22 +144,22 @@ impl ReasonKind {
             Self::WindowTooLong => "the window is shorter",
             Self::Schedule => "the search runs at intervals",
             Self::MissingField => "these events lack a field",
-            Self::NotFed => "these events are not delivered",
-            Self::NoDistinctCount => "different values are not counted",
-            Self::NoCount => "events are not counted",
-            Self::NoOrder => "the order of events is not known",
-            Self::NoSilence => "silence cannot be found",
-            Self::NoSuppressions => "a Sigma filter narrows its rules instead (--rules)",
-            Self::NoFirstSeen => "what was seen before is not known",
-            Self::NoUpperBound => "a count has no upper bound",
+            Self::NotFed => "these events are not in the source",
+            Self::NoDistinctCount => "distinct values cannot be counted",
+            Self::NoCount => "events cannot be counted",
+            Self::NoOrder => "the order of events is unknown",
+            Self::NoSilence => "the absence of events cannot be detected",
+            Self::NoSuppressions => "use a Sigma filter instead (--rules)",
+            Self::NoFirstSeen => "earlier values are unknown",
+            Self::NoUpperBound => "a count cannot have an upper bound",
             Self::Condition => "a condition cannot be expressed",
-            Self::LetterCase => "the case of letters counts",
-            Self::DryRun => "dry runs are told by less",
-            Self::Grouping => "events are grouped otherwise",
-            Self::Cases => "severity cases are missing",
-            Self::Supersedes => "it raises also beside a stricter rule",
-            Self::Lifetime => "signals stay open for another time",
-            Self::Variable => "a variable of the text is not known",
+            Self::LetterCase => "the comparison is case-sensitive",
+            Self::DryRun => "not all dry runs are recognized",
+            Self::Grouping => "events are grouped differently",
+            Self::Cases => "severity cases are not supported",
+            Self::Supersedes => "it is raised in addition to a stricter rule",
+            Self::Lifetime => "signals stay open for a different time",
+            Self::Variable => "a variable of the text is not available",
         }
     }
 }

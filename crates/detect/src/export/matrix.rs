@@ -33,7 +33,7 @@ pub fn markdown(rules: &RuleSet) -> String {
 
 /// One line a rule, one word a target.
 fn overview(columns: &[Column], page: &mut String) {
-    page.push_str("\n| rule |");
+    page.push_str("\n| Rule |");
     for Column { target, profile, .. } in columns {
         page.extend([" ", target.name(), " `", profile.name, "` |"]);
     }
@@ -57,7 +57,7 @@ fn section(column: &Column, page: &mut String) {
     let (title, name) = (target.title(), profile.name);
     page.extend(["\n## ", title, ", profile `", name, "`\n\n", profile.title, ".\n"]);
     if rules.iter().any(|it| !it.fidelity.is_same()) {
-        page.push_str("\n| rule | result | why |\n|---|---|---|\n");
+        page.push_str("\n| Rule | Result | Reason |\n|---|---|---|\n");
     }
     for exported in rules.iter().filter(|it| !it.fidelity.is_same()) {
         let reasons = exported.fidelity.reasons().iter().filter(|it| !is_aside(it));
@@ -74,7 +74,7 @@ fn section(column: &Column, page: &mut String) {
         }
     }
     if !asides.is_empty() {
-        page.push_str("\nWhat changes no result, and the number of rules that it is said of:\n\n");
+        page.push_str("\nNotes without an effect on the result, with the number of rules:\n\n");
     }
     for (reason, count) in asides {
         page.extend(["- ", &reason.to_string(), " (", &count.to_string(), ")\n"]);
@@ -88,9 +88,9 @@ const fn is_aside(reason: &Reason) -> bool {
 
 fn in_words(reason: &Reason) -> String {
     match reason.effect {
-        Effect::Fewer => format!("misses, {reason}"),
-        Effect::More => format!("finds more, {reason}"),
-        Effect::Either => format!("misses and finds more, {reason}"),
+        Effect::Fewer => format!("misses events, because {reason}"),
+        Effect::More => format!("matches more, because {reason}"),
+        Effect::Either => format!("misses events and matches more, because {reason}"),
         Effect::None | Effect::Rare | Effect::Refusal => reason.to_string(),
     }
 }

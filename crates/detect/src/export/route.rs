@@ -103,7 +103,7 @@ fn without(
             let is_dry_run =
                 *compared == Attribute::named("requestObject.dryRun") || is_whole_body(compared);
             let reason = if is_dry_run {
-                let detail = "deletions that are dry runs count too";
+                let detail = "dry runs of deletions match too";
                 Reason::new(ReasonKind::DryRun, Effect::More, detail)
             } else {
                 Reason::new(ReasonKind::MissingField, effect, compared.to_string())

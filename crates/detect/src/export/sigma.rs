@@ -130,13 +130,13 @@ impl Writer<'_> {
     fn say_what_is_lost(&mut self) {
         let model = self.model;
         if let Counts::FirstSeen { .. } = model.counts {
-            self.say(ReasonKind::NoFirstSeen, Effect::More, "each event raises");
+            self.say(ReasonKind::NoFirstSeen, Effect::More, "each event raises an alert");
         }
         if model.cases.len() > 1 {
             self.say(ReasonKind::Cases, Effect::None, "the level is that of the rule");
         }
         if model.counts == Counts::Single {
-            self.say(ReasonKind::Grouping, Effect::None, "each event raises by itself");
+            self.say(ReasonKind::Grouping, Effect::None, "each event raises its own alert");
         }
     }
 
@@ -252,7 +252,7 @@ impl Writer<'_> {
     fn key(&mut self, key: &Key) -> Result<String, Reason> {
         if key.who != Who::Named {
             let detail = format!(
-                "by `{}` instead of `{}`, which differ where K10 acts for another",
+                "by `{}` instead of `{}`, which differ when K10 acts for a user",
                 key.attribute, key.name
             );
             self.say(ReasonKind::Grouping, Effect::Either, &detail);

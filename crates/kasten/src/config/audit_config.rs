@@ -13,10 +13,7 @@ use crate::schema;
 
 /// Keeps an `AuditConfig` until its delivery has ended.
 pub const FINALIZER: &str = "audit.keepwatch.io/delivery";
-/// Annotation: what a new one begins with. [`OLDEST`] asks for all that the journal still holds;
-/// without it, for what was recorded since the object was made.
-pub const START: &str = "audit.keepwatch.io/start-from";
-/// Value of [`START`].
+/// Value of the annotation [`START_FROM`](event::annotations::START_FROM).
 pub const OLDEST: &str = "oldest";
 
 /// Where the events go.

@@ -9,10 +9,10 @@ use super::EXIT_CODES;
 /// Commands about dashboards.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum DashboardsCommand {
-    /// Write dashboards, ready to be imported
+    /// Write dashboards for import
     ///
-    /// For Datadog: what users did, from logs. For Grafana: the same from Loki and from Elasticsearch,
-    /// and the server's own metrics from Prometheus. Each dashboard becomes a file of its own.
+    /// For Datadog: the requests of users, from logs. For Grafana: the same from Loki and
+    /// Elasticsearch, and the server's own metrics from Prometheus. Each dashboard is one file.
     #[command(after_help = EXIT_CODES)]
     Export(DashboardExportArgs),
 }
@@ -20,14 +20,14 @@ pub(crate) enum DashboardsCommand {
 /// Which dashboards go where.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct DashboardExportArgs {
-    /// The system that shows them: datadog or grafana
+    /// Target: datadog or grafana
     #[arg(long, value_name = "SYSTEM")]
     pub(crate) to: String,
-    /// The way on which events reach it, as for rules: kasten (lines of Keepwatch or K10) or
-    /// kubernetes.audit (the cluster's own audit log); kasten if not given
+    /// Source of the events, as for rules: kasten (lines of Keepwatch or K10) or kubernetes.audit
+    /// (the cluster's own audit log) [default: kasten]
     #[arg(long, value_name = "PROFILE")]
     pub(crate) profile: Option<String>,
-    /// Folder for the files; standard output if not given
+    /// Folder for the files [default: standard output]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
 }

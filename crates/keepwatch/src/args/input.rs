@@ -10,13 +10,13 @@ use super::values::duration;
 /// Where audit lines come from.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct InputArgs {
-    /// Audit lines, plain or gzip: files, folders, `s3://BUCKET/PREFIX`, - for standard input
+    /// Audit logs, plain or gzip: files, folders, `s3://BUCKET/PREFIX`, or - for standard input
     ///
-    /// Lines of K10, of Keepwatch and of kube-apiserver may be mixed. Several inputs are merged by
-    /// time, such as the logs of several API servers.
+    /// Lines of K10, Keepwatch and kube-apiserver can be mixed. Several inputs, such as the logs of
+    /// several API servers, are merged by time.
     #[arg(value_name = "INPUT")]
     pub(crate) inputs: Vec<String>,
-    /// Name of the cluster, for lines that do not carry one
+    /// Name of the cluster, for lines without one
     #[arg(long, value_name = "NAME", default_value = "")]
     pub(crate) cluster_name: String,
     #[command(flatten)]
@@ -27,16 +27,17 @@ pub(crate) struct InputArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Buckets")]
 pub(crate) struct S3Args {
-    /// Where the bucket is, if not at AWS; else `AWS_ENDPOINT_URL_S3` or `AWS_ENDPOINT_URL`
+    /// Endpoint of the bucket, if it is not AWS [default: `AWS_ENDPOINT_URL_S3` or
+    /// `AWS_ENDPOINT_URL`]
     #[arg(long = "s3-endpoint", value_name = "URL")]
     pub(crate) endpoint: Option<String>,
-    /// Region of the bucket; else `AWS_REGION` or `AWS_DEFAULT_REGION`, else us-east-1
+    /// Region of the bucket [default: `AWS_REGION`, `AWS_DEFAULT_REGION` or us-east-1]
     #[arg(long = "s3-region", value_name = "REGION")]
     pub(crate) region: Option<String>,
-    /// Certificates that the endpoint may be signed by beside the system's, PEM
+    /// Additional CA certificates for the endpoint, PEM
     #[arg(long = "s3-ca-file", value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
-    /// Read without credentials, as for a public bucket
+    /// Read without credentials, for a public bucket
     #[arg(long = "s3-anonymous")]
     pub(crate) anonymous: bool,
 }
@@ -45,19 +46,19 @@ pub(crate) struct S3Args {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Rules")]
 pub(crate) struct RuleArgs {
-    /// File or folder with rules (*.yaml, *.yml) beside the built-in ones; can be repeated
+    /// File or folder with additional rules (*.yaml, *.yml); can be repeated
     #[arg(long, value_name = "PATH")]
     pub(crate) rules: Vec<PathBuf>,
-    /// Leave the built-in rules out
+    /// Do not use the built-in rules
     #[arg(long)]
     pub(crate) no_builtin: bool,
-    /// Namespace of K10, whose service accounts are K10's own
+    /// K10's namespace, whose service accounts are K10's own
     #[arg(long, value_name = "NAMESPACE", default_value = kasten::domain::K10_NAMESPACE)]
     pub(crate) k10_namespace: String,
-    /// Domain that K10's API groups end in
+    /// Domain of K10's API groups
     #[arg(long, value_name = "DOMAIN", default_value = kasten::domain::DOMAIN)]
     pub(crate) k10_api_domain: String,
-    /// How much later than others a line may come and still be in order
+    /// How late a line may arrive and still be counted in order
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
     pub(crate) lateness: Duration,
 }

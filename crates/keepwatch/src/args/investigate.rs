@@ -12,9 +12,9 @@ use super::values::duration;
 /// What can be investigated.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum InvestigateCommand {
-    /// Everything that a user did: when, where, from which addresses, and what was noticed
+    /// Show everything that a user did: requests, addresses, and signals
     ///
-    /// Reads audit lines from the given inputs; without any, asks a server through its API.
+    /// Reads audit logs from the given inputs; without inputs, queries a server through its API.
     #[command(after_help = super::EXIT_CODES)]
     User(Box<UserArgs>),
 }
@@ -24,20 +24,20 @@ pub(crate) enum InvestigateCommand {
 pub(crate) struct UserArgs {
     /// Name of the user, such as alice or system:serviceaccount:shop:web
     pub(crate) name: String,
-    /// Where the timeline begins: so long before its end, or a time such as 2026-11-23T09:30:00Z;
-    /// 24h for a server, everything for inputs
+    /// Start of the timeline: a duration before its end, or a time such as 2026-11-23T09:30:00Z
+    /// [default: 24h for a server, everything for inputs]
     #[arg(long, value_name = "DURATION|TIME", value_parser = since)]
     pub(crate) since: Option<Since>,
-    /// Where it ends: a time such as 2026-11-23T10:30:00Z; now if not given
+    /// End of the timeline: a time such as 2026-11-23T10:30:00Z [default: now]
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(crate) until: Option<Timestamp>,
-    /// How it is shown: text, json, or html for one page that needs nothing else
+    /// Format: text, json, or html for a self-contained page
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) output: TimelineFormat,
-    /// Kubeconfig of the server to ask; else the usual places
+    /// Kubeconfig of the server [default: `KUBECONFIG`, or ~/.kube/config]
     #[arg(long, value_name = "FILE")]
     pub(crate) kubeconfig: Option<PathBuf>,
-    /// Context in the kubeconfig; the current one if not given
+    /// Context in the kubeconfig [default: the current context]
     #[arg(long, value_name = "NAME")]
     pub(crate) context: Option<String>,
     #[command(flatten)]
@@ -49,12 +49,12 @@ pub(crate) struct UserArgs {
 /// Forms of a timeline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum TimelineFormat {
-    /// For a terminal.
+    /// Text for a terminal.
     #[default]
     Text,
-    /// For programs.
+    /// JSON for programs.
     Json,
-    /// For a browser.
+    /// HTML for a browser.
     Html,
 }
 

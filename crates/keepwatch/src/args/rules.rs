@@ -10,32 +10,32 @@ use super::input::RuleArgs;
 /// Commands about rules.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum RulesCommand {
-    /// Look for mistakes in rules: all of them, each with file, line and column
+    /// Validate rules, and report all errors with file, line and column
     #[command(after_help = EXIT_CODES)]
     Check(RuleFilesArgs),
-    /// List the rules: the built-in ones, and those in the given files and folders
+    /// List the built-in rules and those in the given files and folders
     #[command(after_help = EXIT_CODES)]
     List(RuleFilesArgs),
-    /// Print a rule as it is written
+    /// Print the source of a rule
     #[command(after_help = EXIT_CODES)]
     Show {
-        /// Its ID or name
+        /// ID or name of the rule
         id: String,
         #[command(flatten)]
         files: RuleFilesArgs,
     },
-    /// Run the events file beside each rule, and compare the signals with what it expects
+    /// Evaluate the events file of each rule, and compare the signals with the expected ones
     ///
-    /// Beside NAME.yaml lies NAME.events.ndjson.
+    /// The events file of NAME.yaml is NAME.events.ndjson in the same folder.
     #[command(after_help = EXIT_CODES)]
     Test(RuleFilesArgs),
-    /// Write rules in the language of another SIEM, where they mean the same
+    /// Export rules to the language of another SIEM
     ///
-    /// A rule that would mean something else is left out, and named on standard error with the
-    /// reason. Each rule becomes a file of its own.
+    /// A rule that would differ in the target is not written, but reported on standard error with
+    /// the reason. Each rule is one file.
     #[command(after_help = EXIT_CODES)]
     Export(Box<ExportArgs>),
-    /// Begin a rule: NAME.yaml and NAME.events.ndjson, which pass check and test
+    /// Create a rule: NAME.yaml and NAME.events.ndjson, which pass check and test
     #[command(after_help = EXIT_CODES)]
     New {
         /// Name of the rule: lower-case letters, digits and dashes
@@ -49,31 +49,31 @@ pub(crate) enum RulesCommand {
 /// Which rules go where.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ExportArgs {
-    /// The target, such as datadog; `--matrix` names all
+    /// Target, such as datadog; `--matrix` lists all
     #[arg(long, value_name = "TARGET", required_unless_present = "matrix")]
     pub(crate) to: Option<String>,
-    /// The way on which events reach the target, which decides what fields are called
+    /// How events reach the target, which determines the field names
     #[arg(long, value_name = "PROFILE")]
     pub(crate) profile: Option<String>,
-    /// The form of the files
+    /// Format of the files
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<String>,
-    /// Folder for the files; standard output if not given
+    /// Folder for the files [default: standard output]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// Write also rules that would mean something else; their descriptions say so
+    /// Also write rules that differ in the target; their descriptions say how
     #[arg(long)]
     pub(crate) allow_lossy: bool,
-    /// Print which rule means the same in which target, and why not
+    /// Print a table of how each rule differs in each target
     #[arg(long, conflicts_with_all = ["to", "profile", "format", "out", "allow_lossy", "suppressions", "ids"])]
     pub(crate) matrix: bool,
-    /// File or folder with Suppressions (*.yaml, *.yml), as `kubectl get suppressions -o yaml` writes
-    /// them; can be repeated. For datadog: rules then have a tag that names them
+    /// File or folder with Suppressions (*.yaml, *.yml), in the format of `kubectl get suppressions
+    /// -o yaml`; can be repeated. For datadog only; each rule then has a tag with its ID
     #[arg(long, value_name = "PATH")]
     pub(crate) suppressions: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) rules: RuleArgs,
-    /// IDs or names of rules; all if none is given
+    /// IDs or names of rules [default: all]
     #[arg(value_name = "RULE")]
     pub(crate) ids: Vec<String>,
 }
@@ -81,13 +81,13 @@ pub(crate) struct ExportArgs {
 /// Which rules, and the K10 that they are about.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RuleFilesArgs {
-    /// Files and folders with rules (*.yaml, *.yml); the built-in ones if none is given
+    /// Files and folders with rules (*.yaml, *.yml) [default: the built-in rules]
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
-    /// Namespace of K10, whose service accounts are K10's own
+    /// K10's namespace, whose service accounts are K10's own
     #[arg(long, value_name = "NAMESPACE", default_value = kasten::domain::K10_NAMESPACE)]
     pub(crate) k10_namespace: String,
-    /// Domain that K10's API groups end in
+    /// Domain of K10's API groups
     #[arg(long, value_name = "DOMAIN", default_value = kasten::domain::DOMAIN)]
     pub(crate) k10_api_domain: String,
 }

@@ -147,7 +147,7 @@ async fn what_is_switched_off_holds_nothing_and_is_on_record() {
         let mut line = Vec::new();
         event::v1::write(&event, &mut line);
         let line: serde_json::Value = serde_json::from_slice(&line).unwrap();
-        let text = line["annotations"][delivery::CURSOR].as_str().unwrap().to_owned();
+        let text = line["annotations"][event::annotations::CURSOR].as_str().unwrap().to_owned();
         told.push(format!("{} {text}", line["verb"].as_str().unwrap()));
     }
     let expected = [

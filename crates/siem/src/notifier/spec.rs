@@ -84,7 +84,10 @@ impl NotifierSpec {
 /// The schema.
 pub(super) fn schema() -> Value {
     let flag = |default: bool, description: &str| json!({"type": "boolean", "default": default, "description": description});
-    let mut severity = words(&Severity::ALL.map(Severity::as_str), "Signals of less are not sent.");
+    let mut severity = words(
+        &Severity::ALL.map(Severity::as_str),
+        "Minimum severity of the signals that are sent.",
+    );
     severity["default"] = Severity::Low.as_str().into();
     let secret = |description: &str| {
         let required = |description| {
@@ -106,25 +109,37 @@ pub(super) fn schema() -> Value {
         "What is sent where.",
         &["type"],
         &[
-            ("type", words(&TYPES, "Which protocol it speaks.")),
+            ("type", words(&TYPES, "Protocol of the destination.")),
             (
                 "url",
-                short_text(URL_LEN_MAX, "Where to send. Not for a URL that is a secret itself."),
+                short_text(
+                    URL_LEN_MAX,
+                    "URL of the destination. Use urlSecretRef if the URL itself is secret.",
+                ),
             ),
-            ("urlSecretRef", secret("Where to send, if the URL is a secret itself.")),
+            (
+                "urlSecretRef",
+                secret("Secret with the URL of the destination, if the URL itself is secret."),
+            ),
             ("secretRef", secret("Signing key of a Webhook, bearer token of an Alertmanager.")),
             ("minSeverity", severity),
-            ("rules", texts("Ids or titles of the rules whose signals are sent; all if empty.")),
+            ("rules", texts("IDs or titles of the rules whose signals are sent; all if empty.")),
             (
                 "template",
-                short_text(TEMPLATE_LEN_MAX, "The message, with the variables of rules' messages."),
+                short_text(
+                    TEMPLATE_LEN_MAX,
+                    "Template of the message, with the variables of rule messages.",
+                ),
             ),
             (
                 "sendUpdates",
-                flag(false, "Whether a signal that goes on is sent again, now and then."),
+                flag(
+                    false,
+                    "Whether further events of an open signal are sent, at most every 5 minutes.",
+                ),
             ),
-            ("sendClosed", flag(true, "Whether the end of a signal is sent.")),
-            ("caBundle", short_text(CA_LEN_MAX, "Certificates of authorities to believe, as PEM.")),
+            ("sendClosed", flag(true, "Whether closed signals are sent.")),
+            ("caBundle", short_text(CA_LEN_MAX, "CA certificates to trust, as PEM.")),
         ],
     )
 }

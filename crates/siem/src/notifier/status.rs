@@ -62,13 +62,13 @@ pub(super) fn schema() -> Value {
                 "state",
                 words(
                     &NotifierState::ALL.map(NotifierState::as_str),
-                    "Whether signals are sent: failing is tried again for ever.",
+                    "Whether signals are sent. In the state failing, the server keeps retrying.",
                 ),
             ),
-            ("lastSent", time("When the last notification was taken.")),
+            ("lastSent", time("Time of the last successful notification.")),
             ("lastError", text("Why the last attempt failed.")),
-            ("cursor", text("How far it has come among the changes of signals.")),
-            ("pending", count("How many notifications wait.")),
+            ("cursor", text("Position of the notifier in the changes of signals.")),
+            ("pending", count("Number of pending notifications.")),
         ],
     )
 }

@@ -15,59 +15,57 @@ pub(super) fn schema() -> Value {
                 "severity",
                 words(
                     &Severity::ALL.map(Severity::as_str),
-                    "The highest severity that was reached.",
+                    "The highest severity that the signal reached.",
                 ),
             ),
-            ("case", text("Name of the rule's severity case that was reached.")),
+            ("case", text("Name of the rule's severity case for this severity.")),
             ("title", text("Actor, action, count and target, on one line.")),
             ("message", text("The rule's message, as Markdown.")),
             ("actor", actor()),
             ("cluster", text("Name of the cluster.")),
-            ("groupBy", list("The values that the events have in common.", group())),
+            ("groupBy", list("The group of the signal: fields and their values.", group())),
             ("targets", targets()),
-            ("remaining", list("What each application that lost something has left.", remaining())),
-            ("count", count("How many events contributed.")),
-            ("counts", counts("How many events contributed, by the label of their query.")),
+            ("remaining", list("The remaining backups of each affected application.", remaining())),
+            ("count", count("Number of events that contributed.")),
+            ("counts", counts("Number of events that contributed, by the label of their query.")),
             ("firstSeen", time("Time of the first event that contributed.")),
             ("lastSeen", time("Time of the last event that contributed.")),
             ("evidence", evidence()),
             ("attack", attack()),
-            ("references", texts("Where to read more.")),
-            ("blindSpots", texts("What the rule cannot see.")),
+            ("references", texts("URLs with more information.")),
+            ("blindSpots", texts("Blind spots of the rule.")),
         ],
     )
 }
 
 fn rule() -> Value {
     object(
-        "Which rule it was.",
-        &[("id", text("Identity of the rule.")), ("title", text("Title of the rule."))],
+        "The rule that raised the signal.",
+        &[("id", text("ID of the rule.")), ("title", text("Title of the rule."))],
     )
 }
 
 fn actor() -> Value {
     let service_account = object(
-        "The service account that it is, if it is one.",
-        &[("namespace", text("Its namespace.")), ("name", text("Its name."))],
+        "The ServiceAccount, if the user is one.",
+        &[("namespace", text("Namespace of the ServiceAccount.")), ("name", text("Its name."))],
     );
     object(
-        "Who did it.",
+        "The user who sent the requests.",
         &[
             (
                 "username",
-                text(
-                    "The user under whom the requests were authorized; empty if there are several.",
-                ),
+                text("The user as whom the requests were authorized; empty if there are several."),
             ),
-            ("uid", text("Its uid.")),
-            ("groups", texts("Its groups.")),
-            ("impersonatedBy", text("Who impersonated it.")),
+            ("uid", text("UID of the user.")),
+            ("groups", texts("Groups of the user.")),
+            ("impersonatedBy", text("The user who impersonated this user.")),
             ("serviceAccount", service_account),
-            ("credentialID", text("Which credential was used.")),
-            ("sourceIPs", texts("Addresses that requests came from, oldest first, capped.")),
+            ("credentialID", text("ID of the credential that was used.")),
+            ("sourceIPs", texts("Source addresses of the requests, oldest first, capped.")),
             ("userAgents", texts("User agents, oldest first, capped.")),
             ("users", texts("All users, if there are several, oldest first, capped.")),
-            ("firstSeen", texts("What was seen for the first time, such as an address.")),
+            ("firstSeen", texts("Values that were seen for the first time, such as an address.")),
         ],
     )
 }
@@ -75,7 +73,7 @@ fn actor() -> Value {
 fn group() -> Value {
     object(
         "A value that the events have in common.",
-        &[("field", text("The field, as the rule names it.")), ("value", text("Its value."))],
+        &[("field", text("The field, as in the rule.")), ("value", text("Its value."))],
     )
 }
 
@@ -84,17 +82,17 @@ fn targets() -> Value {
         "An object that was acted on.",
         &[
             ("group", text("API group.")),
-            ("resource", text("Plural of the kind.")),
-            ("subresource", text("Such as status.")),
-            ("namespace", text("Empty for cluster-scoped objects.")),
-            ("name", text("Empty if only a collection was named.")),
+            ("resource", text("Resource name.")),
+            ("subresource", text("Subresource, such as status.")),
+            ("namespace", text("Namespace; empty for cluster-scoped objects.")),
+            ("name", text("Name; empty for requests to a collection.")),
         ],
     );
     object(
-        "What it was done to.",
+        "The objects of the requests.",
         &[
-            ("count", count("How many different objects.")),
-            ("items", list("The first of them, capped.", target)),
+            ("count", count("Number of distinct objects.")),
+            ("items", list("The first objects, capped.", target)),
         ],
     )
 }
@@ -104,10 +102,10 @@ fn remaining() -> Value {
         "What an application has left.",
         &[
             ("application", text("Namespace of the application.")),
-            ("restorePoints", count("Restore points that can still be restored from.")),
-            ("restorePointContents", count("Backups whose data is still there.")),
-            ("newest", text("Name of the newest backup that is left.")),
-            ("newestTime", text("When that one was made.")),
+            ("restorePoints", count("Number of restore points that can still be restored.")),
+            ("restorePointContents", count("Number of backups whose data still exists.")),
+            ("newest", text("Name of the newest remaining backup.")),
+            ("newestTime", text("Creation time of that backup.")),
         ],
     )
 }
@@ -115,7 +113,7 @@ fn remaining() -> Value {
 fn evidence() -> Value {
     let event = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
     object(
-        "The events behind it.",
+        "The events that raised the signal.",
         &[
             ("auditIDs", texts("Audit IDs of the first events, capped.")),
             ("events", list("The first events themselves, as audit.k8s.io/v1, capped.", event)),
@@ -125,7 +123,10 @@ fn evidence() -> Value {
 
 fn attack() -> Value {
     object(
-        "MITRE ATT&CK.",
-        &[("tactics", texts("Such as TA0040.")), ("techniques", texts("Such as T1490."))],
+        "MITRE ATT&CK tactics and techniques.",
+        &[
+            ("tactics", texts("IDs of tactics, such as TA0040.")),
+            ("techniques", texts("IDs of techniques, such as T1490.")),
+        ],
     )
 }

@@ -22,13 +22,13 @@ pub(super) fn untouched() -> Value {
 /// The schema of a signal's status.
 pub(super) fn status_schema() -> Value {
     let triage = object(
-        "What people made of it. Written through the subresource triage, or through status.",
+        "Triage by a user. Written through the subresource triage or status.",
         &[
-            ("state", words(&STATES, "Whether it waits, is looked at, or is done with.")),
-            ("reason", words(&REASONS, "Why it is done with. Required with archived.")),
-            ("note", short_text(NOTE_LEN_MAX, "For people.")),
-            ("user", text("Who wrote this. Set by the server.")),
-            ("time", time("When this was written. Set by the server.")),
+            ("state", words(&STATES, "State of the triage.")),
+            ("reason", words(&REASONS, "Reason for archiving. Required with archived.")),
+            ("note", short_text(NOTE_LEN_MAX, "Free text.")),
+            ("user", text("The user who wrote the triage. Set by the server.")),
+            ("time", time("Time of the triage. Set by the server.")),
         ],
     );
     object(
@@ -38,11 +38,11 @@ pub(super) fn status_schema() -> Value {
                 "state",
                 words(
                     &["open", "updated", "closed"],
-                    "open when it was found, updated when more events came, closed when none came \
-                     any more. Set by the detector.",
+                    "open at first, updated after further events, closed when no more events \
+                     arrive. Set by the detector.",
                 ),
             ),
-            ("closedAt", time("When it was closed.")),
+            ("closedAt", time("Time at which the signal closed.")),
             ("triage", triage),
         ],
     )

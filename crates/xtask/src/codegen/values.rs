@@ -13,8 +13,8 @@ const WIDTH: usize = 96;
 /// `values.yaml`: every setting with its default, and what it is for above it.
 pub(super) fn file(schema: &str) -> Result<String> {
     let mut text = String::from(
-        "# Made from values.schema.json: `cargo xtask codegen` writes this file.\n\
-         # docs/reference/values.md says which flag a value becomes.\n",
+        "# Generated from values.schema.json: `cargo xtask codegen` writes this file.\n\
+         # docs/reference/values.md lists the flag that each value sets.\n",
     );
     write_section(&mut text, properties(&parse(schema)?)?, 0)?;
     Ok(text)
@@ -23,8 +23,9 @@ pub(super) fn file(schema: &str) -> Result<String> {
 /// The defaults that the templates fill in for values that are missing: a path and a value each. Maps of
 /// free form are left out, since a part of them that was removed is not missing.
 pub(super) fn defaults(schema: &str) -> Result<String> {
-    let mut text =
-        String::from("# Made from values.schema.json: `cargo xtask codegen` writes this file.\n");
+    let mut text = String::from(
+        "# Generated from values.schema.json: `cargo xtask codegen` writes this file.\n",
+    );
     write_defaults(&mut text, properties(&parse(schema)?)?, "")?;
     Ok(text)
 }
@@ -32,10 +33,10 @@ pub(super) fn defaults(schema: &str) -> Result<String> {
 /// The page: a table of all settings.
 pub(super) fn page(schema: &str) -> Result<String> {
     let mut text = String::from(
-        "# Values of the chart\n\nMade from `charts/keepwatch/values.schema.json`: `cargo xtask \
-         codegen` writes this page. Flags without a value are given in `extraArgs`; all flags stand \
-         in the [command line](cli.md).\n\n\
-         | value | default | unit | what it is | flag |\n|---|---|---|---|---|\n",
+        "# Chart values\n\nGenerated from `charts/keepwatch/values.schema.json`: `cargo xtask codegen` \
+         writes this page. For a flag without a value here, use `extraArgs`; the [command \
+         line](cli.md) lists all flags.\n\n\
+         | Value | Default | Unit | Description | Flag |\n|---|---|---|---|---|\n",
     );
     write_rows(&mut text, properties(&parse(schema)?)?, "")?;
     Ok(text)

@@ -109,7 +109,7 @@ impl Writer<'_> {
             }
             Operator::Number(relation, number) => number_test(*relation, *number, kind, attribute)?,
             Operator::Exists if kind == Kind::Object => {
-                let detail = format!("whether the object `{attribute}` is there");
+                let detail = format!("whether the object `{attribute}` exists");
                 self.say(Reason::new(ReasonKind::Condition, side.of_fewer(), detail));
                 "*".to_owned()
             }
@@ -120,7 +120,9 @@ impl Writer<'_> {
             Operator::Cidr(_) => return Err(unknown(attribute, "a network of")),
             Operator::Within(_) => return Err(unknown(attribute, "the time of the event beside")),
             Operator::Shorter(_) => return Err(unknown(attribute, "the length of the duration")),
-            Operator::SameAs(..) => return Err(unknown(attribute, "another field beside")),
+            Operator::SameAs(..) => {
+                return Err(unknown(attribute, "a comparison of two fields, with"));
+            }
         };
         Ok(format!("{name}:{value}"))
     }

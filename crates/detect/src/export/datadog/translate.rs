@@ -128,11 +128,11 @@ impl Translation<'_> {
         let details = [
             (
                 asks("requestObject.dryRun"),
-                "a deletion without a body that asks for a dry run by its URL counts too",
+                "a deletion that requests a dry run in its URL and has no body matches too",
             ),
             (
                 asks("requestURI"),
-                "a request whose URL asks for a dry run in an unusual way counts too",
+                "a request with an unusual encoding of dryRun in its URL matches too",
             ),
         ];
         for (_, detail) in details.into_iter().filter(|(is, _)| *is) {
@@ -149,7 +149,7 @@ impl Translation<'_> {
                 (false, false) => Effect::Rare,
             };
             let detail = format!(
-                "by `{}` instead of `{}`, which differ where K10 acts for another",
+                "by `{}` instead of `{}`, which differ when K10 acts for a user",
                 key.attribute, key.name
             );
             self.say(Reason::new(ReasonKind::Grouping, effect, detail));
@@ -255,7 +255,7 @@ impl Translation<'_> {
         };
         let days = |time: &Duration| time.as_secs().div_ceil(DAY.as_secs());
         let least = |days: u64, least| u8::try_from(days.clamp(least, FORGET_AFTER_DAYS_MAX));
-        let detail = "the first value of all is learned without a signal";
+        let detail = "the very first value raises no signal";
         self.say(Reason::new(ReasonKind::NoFirstSeen, Effect::Fewer, detail));
         if days(forget_after) > FORGET_AFTER_DAYS_MAX {
             let detail =

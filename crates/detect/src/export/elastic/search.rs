@@ -97,11 +97,12 @@ impl Translation<'_> {
         let asked = condition.attributes();
         let asks = |name| asked.contains(&Attribute::named(name));
         if asks("requestObject.dryRun") {
-            let detail = "a deletion without a body that asks for a dry run by its URL counts too";
+            let detail =
+                "a deletion that requests a dry run in its URL and has no body matches too";
             self.say(ReasonKind::DryRun, Effect::Rare, detail);
         }
         if asks("requestURI") {
-            let detail = "a request whose URL asks for a dry run in an unusual way counts too";
+            let detail = "a request with an unusual encoding of dryRun in its URL matches too";
             self.say(ReasonKind::DryRun, Effect::Rare, detail);
         }
         Ok(())
@@ -131,7 +132,7 @@ impl Translation<'_> {
                     (true, false) => Effect::Rare,
                 };
                 let detail = format!(
-                    "by `{}` instead of `{}`, which differ where K10 acts for another",
+                    "by `{}` instead of `{}`, which differ when K10 acts for a user",
                     key.attribute, key.name
                 );
                 self.say(ReasonKind::Grouping, effect, detail);

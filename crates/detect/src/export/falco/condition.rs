@@ -108,7 +108,7 @@ impl Writer<'_> {
             Operator::Number(..) => return Err(unknown("a comparison of numbers with")),
             Operator::Within(_) => return Err(unknown("the time of the event beside")),
             Operator::Shorter(_) => return Err(unknown("the length of the duration")),
-            Operator::SameAs(..) => return Err(unknown("another field beside")),
+            Operator::SameAs(..) => return Err(unknown("a comparison of two fields, with")),
         })
     }
 

@@ -136,7 +136,7 @@ impl<'p> Labels<'p> {
             Operator::Cidr(_) => return Err(unknown("a network of")),
             Operator::Within(_) => return Err(unknown("the time of the event beside")),
             Operator::Shorter(_) => return Err(unknown("the length of the duration")),
-            Operator::SameAs(..) => return Err(unknown("another field beside")),
+            Operator::SameAs(..) => return Err(unknown("a comparison of two fields, with")),
         })
     }
 }

@@ -164,7 +164,8 @@ impl Builder<'_> {
     fn say_dry_runs(&mut self, condition: &Condition) {
         let asks = condition.attributes().contains(&Attribute::named("requestObject.dryRun"));
         if asks && self.writer.profile.dry_run == DryRun::Wildcards {
-            let detail = "a deletion without a body that asks for a dry run by its URL counts too";
+            let detail =
+                "a deletion that requests a dry run in its URL and has no body matches too";
             self.say(Reason::new(ReasonKind::DryRun, Effect::Rare, detail));
         }
     }

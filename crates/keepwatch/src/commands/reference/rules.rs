@@ -1,4 +1,4 @@
-//! The page of the rules that come with Keepwatch: one section for each rule that raises signals.
+//! The page of the built-in rules: one section for each rule that raises signals.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -7,22 +7,22 @@ use anyhow::{Result, anyhow};
 use detect::rule::{Body, Case, Correlation, CorrelationKind};
 use detect::{LoadOptions, Rule, RuleSet, builtin};
 
-const HEAD: &str = "# Rules on backups of Kasten K10\n\n\
-    Made from `rules/kasten/`: `cargo xtask codegen` writes this page. Beside each rule lies a file \
-    with events and the signals that they must raise; `keepwatch rules test` runs them.\n\n\
-    Common to all: dry runs count for nothing. Damage is counted by success, probing by refusals. \
-    K10's own accounts are known by their namespace, and a request counts for the person behind it: \
-    for people at K10's dashboard, and for people who act as K10. Identities and thresholds are per \
+const HEAD: &str = "# Built-in rules\n\n\
+    Generated from `rules/kasten/`: `cargo xtask codegen` writes this page. Each rule has a file with \
+    events and the signals that they must raise; `keepwatch rules test` evaluates them.\n\n\
+    No rule counts dry runs. Rules on damage count successful requests, rules on probing count denied \
+    ones. K10's own accounts are the ServiceAccounts in K10's namespace. A request counts for the person \
+    who made it, also through K10's dashboard or by impersonation. Groups and thresholds are per \
     cluster.\n\n\
-    | rule | severity | counts |\n|---|---|---|\n";
+    | Rule | Severity | Counts |\n|---|---|---|\n";
 
 const EXPORTS_HEAD: &str = "# Rules in other SIEMs\n\n\
-    Made from the program: `cargo xtask codegen` writes this page, and `keepwatch rules export \
-    --matrix` prints it for your rules. How to import: [Exports](../guides/export.md).\n\n\
-    *same*: the same events raise it; what is said beside it concerns texts and groups, or requests \
-    that change nothing. *tighter*: it can miss what ours finds. *looser*: it can find what ours does \
-    not. *different*: both. These are written with `--allow-lossy` only, and say so in their \
-    descriptions. *refused*: it is not written.\n";
+    Generated from the code: `cargo xtask codegen` writes this page. `keepwatch rules export --matrix` \
+    prints it for your own rules. [Rules in another SIEM](../guides/export.md) describes the import.\n\n\
+    *same*: the same events raise the rule; a note is about texts and groups, or about requests that \
+    change nothing. *tighter*: it can miss events. *looser*: it can match more. *different*: both. These \
+    are written only with `--allow-lossy`, and their descriptions say how they differ. *refused*: the \
+    target cannot express the rule.\n";
 
 /// The page of exports.
 pub(super) fn exports() -> Result<String> {
@@ -66,7 +66,11 @@ fn section(page: &mut String, rule: &Rule) -> Result<()> {
     writeln!(page, "Counts {}. {}\n", counts(rule), life(signal.keep_alive, signal.max_duration))?;
     if !signal.supersedes.is_empty() {
         let names: Vec<String> = signal.supersedes.iter().map(|id| format!("`{id}`")).collect();
-        writeln!(page, "While it has a signal, these raise none: {}.\n", names.join(", "))?;
+        writeln!(
+            page,
+            "While it has an open signal, these rules raise none: {}.\n",
+            names.join(", ")
+        )?;
     }
     writeln!(page, "**Goal.** {}\n", guide.goal.trim_end())?;
     writeln!(page, "**Strategy.** {}\n", guide.strategy.trim_end())?;
@@ -87,7 +91,7 @@ fn list(page: &mut String, name: &str, items: &[String]) -> Result<()> {
 }
 
 fn severity(rule: &Rule) -> String {
-    let of_case = |case: &Case| format!("{} from {} on", case.severity, case.at_least);
+    let of_case = |case: &Case| format!("{} from {}", case.severity, case.at_least);
     if rule.signal.cases.is_empty() {
         return rule.severity.to_string();
     }
@@ -99,7 +103,7 @@ fn severity(rule: &Rule) -> String {
 fn counts(rule: &Rule) -> String {
     match &rule.body {
         Body::Detection(_) if rule.signal.first_seen.is_some() => {
-            "the first of each identity".to_owned()
+            "the first event of each identity".to_owned()
         }
         Body::Detection(_) => {
             let fields: Vec<String> =
@@ -118,10 +122,10 @@ fn correlated(correlation: &Correlation) -> String {
         CorrelationKind::EventCount => format!("{least} events"),
         CorrelationKind::ValueCount(counted) => {
             let names: Vec<String> = counted.iter().map(|field| format!("`{field}`")).collect();
-            format!("{least} values of {}", names.join(" and "))
+            format!("{least} distinct values of {}", names.join(" and "))
         }
-        CorrelationKind::Temporal => "all its events".to_owned(),
-        CorrelationKind::TemporalOrdered => "all its events in their order".to_owned(),
+        CorrelationKind::Temporal => "all of its events".to_owned(),
+        CorrelationKind::TemporalOrdered => "all of its events in order".to_owned(),
         CorrelationKind::Absence => return format!("{within} without an event"),
     };
     let fields: Vec<String> =
@@ -130,12 +134,12 @@ fn correlated(correlation: &Correlation) -> String {
 }
 
 fn grouped(fields: &[String]) -> String {
-    if fields.is_empty() { String::new() } else { format!(" of one {}", fields.join(" and ")) }
+    if fields.is_empty() { String::new() } else { format!(" per {}", fields.join(" and ")) }
 }
 
 fn life(keep_alive: Duration, max_duration: Duration) -> String {
     let (quiet, most) = (time(keep_alive), time(max_duration));
-    format!("A signal closes after {quiet} without an event, and at the latest after {most}.")
+    format!("A signal closes after {quiet} without an event, at the latest after {most}.")
 }
 
 fn time(time: Duration) -> String {

@@ -9,30 +9,30 @@ resource "datadog_security_monitoring_rule" "kasten_account_impersonated" {
 
 ## About
 
-An identity acted as one of K10's own accounts, whose deletions other rules take for retention.
+An identity impersonated one of K10's own accounts. Other rules treat the deletions of these accounts as retention.
 
 ## Goal
 
-Find who hides behind K10.
+Detect identities that act under the name of K10.
 
 ## Strategy
 
-The user is not of K10's namespace, and the impersonated one is. The other rules still count what was done, for the user.
+The user is outside K10's namespace and the impersonated user is inside it. The other rules attribute the requests to the user.
 
 ## Triage and response
 
-1. Everything that this identity did around it:
+1. Everything that this identity did at that time:
    `keepwatch investigate user '{{@User.username}}' --since 24h`
-2. Who may impersonate: `kubectl get clusterroles -o json | jq -r '.items[] | select(.rules[]?.verbs[]? == "impersonate") | .metadata.name'`
-3. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+2. Find out who may impersonate: `kubectl get clusterroles -o json | jq -r '.items[] | select(.rules[]?.verbs[]? == "impersonate") | .metadata.name'`
+3. If it was not authorized, remove the permissions: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
 
 ## Blind spots
 
-- Behind kube-apiserver's aggregator only the identity that was acted as arrives. An identity that may impersonate one of K10's accounts is taken for K10; the cluster's own audit log has the same audit ID and the person.
+- Through kube-apiserver's aggregator, Keepwatch sees the impersonated user only. An identity that may impersonate one of K10's accounts looks like K10. The cluster's own audit log has the real user under the same audit ID.
 
 ## False positives
 
-- An administrator repairs K10 under its own account. It is agreed on beforehand.
+- Agreed maintenance of K10 by an administrator who uses K10's account.
 END
   tags = ["tactic:TA0004-privilege-escalation", "technique:T1078.004-cloud-accounts", "technique:T1134-access-token-manipulation"]
 

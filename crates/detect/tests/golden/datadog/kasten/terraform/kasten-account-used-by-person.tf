@@ -9,34 +9,34 @@ resource "datadog_security_monitoring_rule" "kasten_account_used_by_person" {
 
 ## About
 
-One of K10's own accounts deleted backups, or touched passkeys, with a tool that people use: its token is in the hands of a person.
+One of K10's own accounts deleted backups or accessed passkeys with a tool that people use. A person has its token.
 
-This export finds less than the rule it is made of: the case of letters counts: userAgent.
+This export finds less than the rule it is made of: the comparison is case-sensitive: userAgent.
 
 ## Goal
 
-Find a stolen token of K10, whose deletions other rules take for retention.
+Detect a stolen token of K10. Other rules treat the deletions of K10's accounts as retention.
 
 ## Strategy
 
-K10's services name themselves in the user agent. Tools for people, and libraries of scripts, name themselves too.
+K10's services identify themselves in the user agent, and so do tools for people and client libraries for scripts.
 
 ## Triage and response
 
-1. Everything that this identity did around it:
+1. Everything that this identity did at that time:
    `keepwatch investigate user '{{@User.username}}' --since 24h`
-2. Revoke the tokens: `kubectl -n kasten-io rollout restart deployment` and delete Secrets of type kubernetes.io/service-account-token there
-3. Stop retention before anything else goes: `kubectl -n kasten-io get policies -o name | xargs -n1 -I{} kubectl -n kasten-io patch {} --type merge -p '{"spec":{"paused":true}}'`
-4. What is left: `kubectl get restorepointcontents --sort-by=.metadata.creationTimestamp`
+2. Revoke the tokens: `kubectl -n kasten-io rollout restart deployment`, and delete the Secrets of type kubernetes.io/service-account-token in that namespace
+3. Stop retention before it deletes more: `kubectl -n kasten-io get policies -o name | xargs -n1 -I{} kubectl -n kasten-io patch {} --type merge -p '{"spec":{"paused":true}}'`
+4. List the remaining backups: `kubectl get restorepointcontents --sort-by=.metadata.creationTimestamp`
 
 ## Blind spots
 
-- A tool can give itself any name.
-- A standalone server's own executor and a certificate for K10's account are taken for K10.
+- A client can set any user agent.
+- The executor of `keepwatch up` and a client certificate for K10's account look like K10.
 
 ## False positives
 
-- Support works inside one of K10's pods. It is agreed on beforehand.
+- Agreed work of support inside one of K10's pods.
 END
   tags = ["tactic:TA0005-defense-evasion", "tactic:TA0040-impact", "technique:T1078.004-cloud-accounts", "technique:T1490-inhibit-system-recovery"]
 

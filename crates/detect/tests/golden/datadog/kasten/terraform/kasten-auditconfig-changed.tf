@@ -9,35 +9,35 @@ resource "datadog_security_monitoring_rule" "kasten_auditconfig_changed" {
 
 ## About
 
-A person deleted an AuditConfig or changed where it sends audit events. What happens next leaves no line at the old place.
+A person deleted an AuditConfig or changed its destination. Later events do not arrive at the former destination.
 
-This export finds less than the rule it is made of: a condition cannot be expressed: whether the object `requestObject.spec` is there.
+This export finds less than the rule it is made of: a condition cannot be expressed: whether the object `requestObject.spec` exists.
 
 ## Goal
 
-Find who turns the recording away before doing something.
+Detect that audit events are redirected before an attack.
 
 ## Strategy
 
-Every successful deletion, and every change that carries a spec, by an identity outside K10's namespace.
+Every successful deletion, and every change that contains a spec, by an identity outside K10's namespace.
 
 ## Triage and response
 
-1. Everything that this identity did around it:
+1. Everything that this identity did at that time:
    `keepwatch investigate user '{{@User.username}}' --since 24h`
-2. As it is now: `kubectl get auditconfigs -A -o yaml`
-3. What happened since is still in the journal: `keepwatch cursors list`, and `kubectl get auditevents`
-4. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+2. The current state: `kubectl get auditconfigs -A -o yaml`
+3. The journal still has the later events: `keepwatch cursors list`, and `kubectl get auditevents`
+4. If it was not authorized, remove the permissions: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
 
 ## Blind spots
 
-- In a cluster these objects are served by kube-apiserver: its audit log must be a source of Keepwatch.
-- The Profile behind it is `kasten-location-profile-changed`.
+- In a cluster, kube-apiserver serves these objects, so its audit log must be a source of Keepwatch.
+- The rule `kasten-location-profile-changed` covers the Profile of the AuditConfig.
 
 ## False positives
 
-- The archive is moved by agreement.
-- `kubectl apply` of an unchanged manifest is no request, but a client that replaces objects sends the spec each time.
+- An agreed move of the archive.
+- A client that replaces objects sends the spec each time. `kubectl apply` of an unchanged manifest sends no request.
 END
   tags = ["tactic:TA0005-defense-evasion", "technique:T1562.008-disable-or-modify-cloud-logs"]
 

@@ -9,26 +9,26 @@ resource "datadog_security_monitoring_rule" "kasten_bulk_deletion_attempt" {
 
 ## About
 
-A person tried to delete a collection of K10's objects with one request, and it was not done.
+A person tried to delete a collection of K10's objects with one request. The request failed.
 
 ## Goal
 
-Find who wants to destroy backups, although the request did nothing.
+Detect an attempt to destroy backups although it failed.
 
 ## Strategy
 
-Keepwatch offers this verb for none of K10's kinds (405), so every request for it fails, and is recorded.
+Keepwatch does not support this verb for K10's kinds (405), so every request fails and is recorded.
 
 ## Triage and response
 
-1. Everything that this identity did around it:
+1. Everything that this identity did at that time:
    `keepwatch investigate user '{{@User.username}}' --since 24h`
-2. What was deleted one by one instead: `kubectl get signals`
-3. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+2. Check for single deletions instead: `kubectl get signals`
+3. If it was not authorized, remove the permissions: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
 
 ## Blind spots
 
-- The documented policy of K10 does not record this verb. The policy `extended` does.
+- K10's documented policy does not record this verb. The policy `extended` does.
 
 ## False positives
 

@@ -9,34 +9,34 @@ since {{first_seen}}, from {{@network.ip.list}}.
 
 ## About
 
-A collection of K10's objects was deleted with one request. K10's documented audit policy leaves this verb out.
+A collection of K10's objects was deleted with one request. K10's documented audit policy does not record this verb.
 
 ## Goal
 
-Find the deletion of any number of backups with one request.
+Detect the deletion of any number of backups with one request.
 
 ## Strategy
 
-One event means all objects that the request selected, so one is enough.
+One event covers all objects that the request selected, so one is enough.
 
 ## Triage and response
 
-1. Everything that this identity did around it:
+1. Everything that this identity did at that time:
    `keepwatch investigate user '{{@User.username}}' --since 24h`
-2. Stop retention before anything else goes: `kubectl -n kasten-io get policies -o name | xargs -n1 -I{} kubectl -n kasten-io patch {} --type merge -p '{"spec":{"paused":true}}'`
-3. Stop destruction that is under way: `kubectl get retireactions`, and for each that runs
+2. Stop retention before it deletes more: `kubectl -n kasten-io get policies -o name | xargs -n1 -I{} kubectl -n kasten-io patch {} --type merge -p '{"spec":{"paused":true}}'`
+3. Stop running deletions: list them with `kubectl get retireactions`, and for each running one
    `kubectl create -n kasten-io -f - <<< '{"apiVersion":"actions.kio.kasten.io/v1alpha1","kind":"CancelAction","metadata":{"generateName":"stop-"},"spec":{"subject":{"kind":"RetireAction","name":"NAME"}}}'`
-4. What is left: `kubectl get restorepointcontents --sort-by=.metadata.creationTimestamp`
-5. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+4. List the remaining backups: `kubectl get restorepointcontents --sort-by=.metadata.creationTimestamp`
+5. If it was not authorized, remove the permissions: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
 
 ## Blind spots
 
-- How many objects there were: it is not in the event.
-- Behind kube-apiserver's aggregator only the identity that was acted as arrives. An identity that may impersonate one of K10's accounts is taken for K10; the cluster's own audit log has the same audit ID and the person.
+- The event does not contain the number of objects.
+- Through kube-apiserver's aggregator, Keepwatch sees the impersonated user only. An identity that may impersonate one of K10's accounts looks like K10. The cluster's own audit log has the real user under the same audit ID.
 
 ## False positives
 
-- None known. kubectl deletes one by one.
+- None known. kubectl deletes objects one by one.
 END
   tags = ["tactic:TA0040-impact", "technique:T1490-inhibit-system-recovery"]
 

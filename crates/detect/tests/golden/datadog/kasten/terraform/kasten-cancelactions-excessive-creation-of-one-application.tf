@@ -9,35 +9,35 @@ last by {{@User.username}} from {{@network.ip.list}}.
 
 ## About
 
-Different actions in one namespace were cancelled on and on within a week, so that the application there has no fresh backup.
+Different actions in one namespace were cancelled repeatedly within a week, so the application has no recent backup.
 
-This export finds more than the rule it is made of: it raises also beside a stricter rule: kasten-cancelactions-excessive-creation.
+This export finds more than the rule it is made of: it is raised in addition to a stricter rule: kasten-cancelactions-excessive-creation.
 
 This export finds less than the rule it is made of: the window is shorter: 1d instead of 7d.
 
 ## Goal
 
-Find an application whose backups are quietly kept from being made, one a day.
+Detect an application whose backups are prevented one by one.
 
 ## Strategy
 
-Different actions in one namespace, over a week, by one person or by many.
+Counts different actions in one namespace over a week, by any identity.
 
 ## Triage and response
 
-1. Everything that this identity did around it:
+1. Everything that this identity did at that time:
    `keepwatch investigate user '{{@User.username}}' --since 24h`
-2. The newest backup: `kubectl get restorepoints -n '{{@ObjectRef.Namespace}}' --sort-by=.metadata.creationTimestamp`
-3. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+2. Find the newest backup: `kubectl get restorepoints -n '{{@ObjectRef.Namespace}}' --sort-by=.metadata.creationTimestamp`
+3. If it was not authorized, remove the permissions: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
 
 ## Blind spots
 
-- Needs request bodies: the audit policy must record K10's groups at level RequestResponse, as both policies that come with Keepwatch do.
-- Exports and policy runs are cancelled from K10's namespace and count together there.
+- Requires request bodies: the audit policy must record K10's groups at level RequestResponse, as Keepwatch's built-in policies do.
+- Exports and policy runs are cancelled in K10's namespace and are counted together there.
 
 ## False positives
 
-- A backup that hangs every night, and a person who stops it every morning. It needs repair all the same.
+- A backup that hangs every night and that a person cancels every morning. It needs repair in any case.
 END
   tags = ["tactic:TA0040-impact", "technique:T1489-service-stop", "technique:T1490-inhibit-system-recovery"]
 

@@ -9,35 +9,35 @@ resource "datadog_security_monitoring_rule" "kasten_cancelactions_excessive_crea
 
 ## About
 
-Many different actions were cancelled within a week, by one identity or by several, few on each day.
+Many different actions were cancelled within a week, by one or several identities, few on each day.
 
-This export finds more than the rule it is made of: it raises also beside a stricter rule: kasten-cancelactions-excessive-creation, kasten-cancelactions-excessive-creation-spread.
+This export finds more than the rule it is made of: it is raised in addition to a stricter rule: kasten-cancelactions-excessive-creation, kasten-cancelactions-excessive-creation-spread.
 
 This export finds less than the rule it is made of: the window is shorter: 1d instead of 7d.
 
 ## Goal
 
-Find cancelling that stays below the daily thresholds.
+Detect cancellations that stay below the daily thresholds.
 
 ## Strategy
 
-The count of the whole cluster over a week. It says nothing while one of the stricter rules has a signal.
+Counts over the whole cluster and a week. Raises no signal while one of the stricter rules has one.
 
 ## Triage and response
 
-1. Everything that this identity did around it:
+1. Everything that this identity did at that time:
    `keepwatch investigate user '{{@User.username}}' --since 24h`
-2. What was not finished: `kubectl get backupactions,exportactions -A | grep Cancelled`
-3. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+2. List the cancelled actions: `kubectl get backupactions,exportactions -A | grep Cancelled`
+3. If it was not authorized, remove the permissions: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
 
 ## Blind spots
 
-- Needs request bodies: the audit policy must record K10's groups at level RequestResponse, as both policies that come with Keepwatch do.
-- Fewer than twenty a week.
+- Requires request bodies: the audit policy must record K10's groups at level RequestResponse, as Keepwatch's built-in policies do.
+- Fewer than twenty in a week.
 
 ## False positives
 
-- A storage that hangs for days, and people who stop what hangs.
+- A storage outage of several days in which people cancel hanging actions.
 END
   tags = ["tactic:TA0040-impact", "technique:T1489-service-stop", "technique:T1490-inhibit-system-recovery"]
 

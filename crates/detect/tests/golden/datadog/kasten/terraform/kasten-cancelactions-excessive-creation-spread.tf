@@ -9,32 +9,32 @@ resource "datadog_security_monitoring_rule" "kasten_cancelactions_excessive_crea
 
 ## About
 
-Many different actions were cancelled within a day by several identities, none of which cancelled many.
+Several identities cancelled many different actions within a day, none of them many.
 
-This export finds more than the rule it is made of: it raises also beside a stricter rule: kasten-cancelactions-excessive-creation.
+This export finds more than the rule it is made of: it is raised in addition to a stricter rule: kasten-cancelactions-excessive-creation.
 
 ## Goal
 
-Find cancelling that is spread over accounts.
+Detect cancellations that are spread over accounts.
 
 ## Strategy
 
-The count of the whole cluster. It says nothing while the rule for one identity has a signal.
+Counts over the whole cluster. Raises no signal while the rule for one identity has one.
 
 ## Triage and response
 
-1. Everything that this identity did around it:
+1. Everything that this identity did at that time:
    `keepwatch investigate user '{{@User.username}}' --since 24h`
 2. The accounts: `spec.actor.users` of the signal.
-3. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+3. If it was not authorized, remove the permissions: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
 
 ## Blind spots
 
-- Needs request bodies: the audit policy must record K10's groups at level RequestResponse, as both policies that come with Keepwatch do.
+- Requires request bodies: the audit policy must record K10's groups at level RequestResponse, as Keepwatch's built-in policies do.
 
 ## False positives
 
-- An outage of the storage, in which several people stop what hangs.
+- A storage outage in which several people cancel hanging actions.
 END
   tags = ["tactic:TA0040-impact", "technique:T1489-service-stop", "technique:T1490-inhibit-system-recovery"]
 

@@ -13,24 +13,24 @@ One identity cancelled many different actions within a day.
 
 ## Goal
 
-Find an identity that keeps backups and exports from being finished.
+Detect an identity that prevents backups and exports from completing.
 
 ## Strategy
 
-Different actions count, so that trying again to stop the same one does not.
+Counts different actions, so repeated attempts to cancel one action do not count.
 
 ## Triage and response
 
-1. Everything that this identity did around it:
+1. Everything that this identity did at that time:
    `keepwatch investigate user '{{@User.username}}' --since 24h`
-2. What was not finished: `kubectl get backupactions,exportactions -A | grep Cancelled`
-3. Make up for it: run the policies, `kubectl -n kasten-io get policies`
-4. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+2. List the cancelled actions: `kubectl get backupactions,exportactions -A | grep Cancelled`
+3. Run the policies again: `kubectl -n kasten-io get policies`
+4. If it was not authorized, remove the permissions: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
 
 ## Blind spots
 
-- Behind kube-apiserver's aggregator only the identity that was acted as arrives. An identity that may impersonate one of K10's accounts is taken for K10; the cluster's own audit log has the same audit ID and the person.
-- Needs request bodies: the audit policy must record K10's groups at level RequestResponse, as both policies that come with Keepwatch do.
+- Through kube-apiserver's aggregator, Keepwatch sees the impersonated user only. An identity that may impersonate one of K10's accounts looks like K10. The cluster's own audit log has the real user under the same audit ID.
+- Requires request bodies: the audit policy must record K10's groups at level RequestResponse, as Keepwatch's built-in policies do.
 
 ## False positives
 

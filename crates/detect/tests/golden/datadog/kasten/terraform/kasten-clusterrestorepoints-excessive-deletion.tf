@@ -9,35 +9,35 @@ resource "datadog_security_monitoring_rule" "kasten_clusterrestorepoints_excessi
 
 ## About
 
-Many different cluster restore points were deleted by hand within a day, by one identity or by several.
+Many different cluster restore points were deleted manually within a day, by one or several identities.
 
 ## Goal
 
-Find the destruction of backups in number, fast or slow, by one account or spread over many.
+Detect the deletion of many backups, fast or slow, by one account or several.
 
 ## Strategy
 
-Different names count, over a day and the whole cluster: there is no ordinary reason for several of these, by one person or by many.
+Counts different names over a day and the whole cluster. There is no normal reason for several of these deletions.
 
 ## Triage and response
 
-1. Everything that this identity did around it:
+1. Everything that this identity did at that time:
    `keepwatch investigate user '{{@User.username}}' --since 24h`
-2. Stop retention before anything else goes: `kubectl -n kasten-io get policies -o name | xargs -n1 -I{} kubectl -n kasten-io patch {} --type merge -p '{"spec":{"paused":true}}'`
-3. Stop destruction that is under way: `kubectl get retireactions`, and for each that runs
+2. Stop retention before it deletes more: `kubectl -n kasten-io get policies -o name | xargs -n1 -I{} kubectl -n kasten-io patch {} --type merge -p '{"spec":{"paused":true}}'`
+3. Stop running deletions: list them with `kubectl get retireactions`, and for each running one
    `kubectl create -n kasten-io -f - <<< '{"apiVersion":"actions.kio.kasten.io/v1alpha1","kind":"CancelAction","metadata":{"generateName":"stop-"},"spec":{"subject":{"kind":"RetireAction","name":"NAME"}}}'`
-4. What is left: `kubectl get restorepointcontents --sort-by=.metadata.creationTimestamp`
-5. Copies that K10 cannot reach any more, for example object versions under a lock, are the way back: look at the bucket before anything expires there.
-6. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+4. List the remaining backups: `kubectl get restorepointcontents --sort-by=.metadata.creationTimestamp`
+5. Copies that K10 cannot delete, such as object versions under Object Lock, can still be restored: check the bucket before they expire.
+6. If it was not authorized, remove the permissions: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
 
 ## Blind spots
 
-- Behind kube-apiserver's aggregator only the identity that was acted as arrives. An identity that may impersonate one of K10's accounts is taken for K10; the cluster's own audit log has the same audit ID and the person.
+- Through kube-apiserver's aggregator, Keepwatch sees the impersonated user only. An identity that may impersonate one of K10's accounts looks like K10. The cluster's own audit log has the real user under the same audit ID.
 - Fewer than 3 within a day. Each of them raises a high signal of `kasten-clusterrestorepoints-manually-deleted`.
 
 ## False positives
 
-- None known. Backups are removed in number by retention.
+- None known. Retention removes large numbers of backups.
 END
   tags = ["tactic:TA0040-impact", "technique:T1490-inhibit-system-recovery"]
 

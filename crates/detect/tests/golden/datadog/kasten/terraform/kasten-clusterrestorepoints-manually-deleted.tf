@@ -12,35 +12,35 @@ The data behind them is being destroyed and cannot be brought back.
 
 ## About
 
-A person, or a service account that is not K10's, deleted a restore point of the cluster's own resources. K10 then destroys its data, whatever retention says.
+A person, or a ServiceAccount other than K10's, deleted a cluster restore point. K10 then deletes its data regardless of retention.
 
 ## Goal
 
-Find the destruction of backups by hand, at the first one.
+Detect the first manual deletion of a backup.
 
 ## Strategy
 
-K10 deletes these under accounts of its own namespace, by retention. Every other successful deletion is a manual one. The RetireAction that K10 makes of it is K10's own and raises nothing.
+K10's retention deletes these under accounts of K10's namespace. Every other successful deletion is manual. K10 itself creates the resulting RetireAction, which raises no signal.
 
 ## Triage and response
 
-1. Everything that this identity did around it:
+1. Everything that this identity did at that time:
    `keepwatch investigate user '{{@User.username}}' --since 24h`
-2. Stop retention before anything else goes: `kubectl -n kasten-io get policies -o name | xargs -n1 -I{} kubectl -n kasten-io patch {} --type merge -p '{"spec":{"paused":true}}'`
-3. Stop destruction that is under way: `kubectl get retireactions`, and for each that runs
+2. Stop retention before it deletes more: `kubectl -n kasten-io get policies -o name | xargs -n1 -I{} kubectl -n kasten-io patch {} --type merge -p '{"spec":{"paused":true}}'`
+3. Stop running deletions: list them with `kubectl get retireactions`, and for each running one
    `kubectl create -n kasten-io -f - <<< '{"apiVersion":"actions.kio.kasten.io/v1alpha1","kind":"CancelAction","metadata":{"generateName":"stop-"},"spec":{"subject":{"kind":"RetireAction","name":"NAME"}}}'`
-4. What is left: `kubectl get restorepointcontents --sort-by=.metadata.creationTimestamp`
-5. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+4. List the remaining backups: `kubectl get restorepointcontents --sort-by=.metadata.creationTimestamp`
+5. If it was not authorized, remove the permissions: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
 
 ## Blind spots
 
-- Behind kube-apiserver's aggregator only the identity that was acted as arrives. An identity that may impersonate one of K10's accounts is taken for K10; the cluster's own audit log has the same audit ID and the person.
-- `deletecollection` is a rule of its own (`kasten-bulk-deletion`), because one event means any number of objects.
-- Expiry set to a moment that is near has the same effect, and a rule of its own.
+- Through kube-apiserver's aggregator, Keepwatch sees the impersonated user only. An identity that may impersonate one of K10's accounts looks like K10. The cluster's own audit log has the real user under the same audit ID.
+- The rule `kasten-bulk-deletion` covers `deletecollection`, because one event can delete any number of objects.
+- The rule `kasten-backup-expiry-shortened` covers an expiry in the near future, which has the same effect.
 
 ## False positives
 
-- A person removes one backup on purpose, for instance one that must not be kept by law. It is agreed on beforehand.
+- An agreed deletion of one backup, for example one that must not be kept by law.
 END
   tags = ["tactic:TA0040-impact", "technique:T1490-inhibit-system-recovery"]
 

@@ -9,34 +9,34 @@ resource "datadog_security_monitoring_rule" "kasten_location_profile_changed" {
 
 ## About
 
-A person deleted a location profile or changed it: backups go to another place, or nowhere, or lose their lock.
+A person deleted or changed a location profile. Backups may go to another place, fail, or lose their lock.
 
-This export finds less than the rule it is made of: a condition cannot be expressed: whether the object `requestObject.spec` is there.
+This export finds less than the rule it is made of: a condition cannot be expressed: whether the object `requestObject.spec` exists.
 
 ## Goal
 
-Find backups that are sent elsewhere, and archives that are cut off.
+Detect backups that are redirected and archives that are cut off.
 
 ## Strategy
 
-Every successful deletion, and every change that carries a spec, by an identity outside K10's namespace.
+Every successful deletion, and every change that contains a spec, by an identity outside K10's namespace.
 
 ## Triage and response
 
-1. Everything that this identity did around it:
+1. Everything that this identity did at that time:
    `keepwatch investigate user '{{@User.username}}' --since 24h`
-2. As it is now: `kubectl get profiles -A -o yaml`
-3. Who owns the bucket that it names, and whether its lock is still on.
-4. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+2. The current state: `kubectl get profiles -A -o yaml`
+3. Find out who owns its bucket, and whether the lock is still enabled.
+4. If it was not authorized, remove the permissions: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
 
 ## Blind spots
 
-- In a cluster these objects are served by kube-apiserver: its audit log must be a source of Keepwatch.
-- The Secret that a profile names can be changed without the profile.
+- In a cluster, kube-apiserver serves these objects, so its audit log must be a source of Keepwatch.
+- The Secret of a profile can be changed without changing the profile.
 
 ## False positives
 
-- Credentials are rotated, or a bucket is moved, by agreement.
+- Agreed rotation of credentials or move of a bucket.
 END
   tags = ["tactic:TA0040-impact", "tactic:TA0010-exfiltration", "technique:T1490-inhibit-system-recovery", "technique:T1565.001-stored-data-manipulation", "technique:T1537-transfer-data-to-cloud-account"]
 

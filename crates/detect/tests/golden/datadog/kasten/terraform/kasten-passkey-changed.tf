@@ -9,32 +9,32 @@ resource "datadog_security_monitoring_rule" "kasten_passkey_changed" {
 
 ## About
 
-A person changed or deleted a passkey. Without the key that it names, backups cannot be read.
+A person changed or deleted a passkey. Without its key, backups cannot be read.
 
 ## Goal
 
-Find the loss, or the exchange, of the key of all backups.
+Detect the loss or replacement of the key of all backups.
 
 ## Strategy
 
-Passkeys are made once and rotated rarely, by a new one and then the deletion of the old one. Each deletion and each change is worth a look.
+Passkeys are created once and rotated rarely, by creating a new one and then deleting the old one. Each deletion and change deserves attention.
 
 ## Triage and response
 
-1. Everything that this identity did around it:
+1. Everything that this identity did at that time:
    `keepwatch investigate user '{{@User.username}}' --since 24h`
-2. Whether a valid one is left: `kubectl get passkeys`
-3. Whether its passphrase is known outside the cluster. If not, restore the Secret that it names from there before it is gone.
-4. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+2. Check that a valid passkey is left: `kubectl get passkeys`
+3. Check that its passphrase is known outside the cluster. If not, restore its Secret before it is lost.
+4. If it was not authorized, remove the permissions: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
 
 ## Blind spots
 
-- Behind kube-apiserver's aggregator only the identity that was acted as arrives. An identity that may impersonate one of K10's accounts is taken for K10; the cluster's own audit log has the same audit ID and the person.
-- Which key was exchanged for which: bodies of passkeys are never recorded.
+- Through kube-apiserver's aggregator, Keepwatch sees the impersonated user only. An identity that may impersonate one of K10's accounts looks like K10. The cluster's own audit log has the real user under the same audit ID.
+- Which key replaced which: the key material in passkeys is never recorded.
 
 ## False positives
 
-- Rotation: a new passkey was made, and the old one is taken away.
+- Rotation: a new passkey was created and the old one is deleted.
 END
   tags = ["tactic:TA0040-impact", "technique:T1490-inhibit-system-recovery", "technique:T1486-data-encrypted-for-impact"]
 

@@ -8,32 +8,32 @@ resource "datadog_security_monitoring_rule" "kasten_passkey_first_reader" {
 
 ## About
 
-An identity that has not done so before read passkeys.
+An identity read passkeys for the first time.
 
-This export finds less than the rule it is made of: what was seen before is not known: the first value of all is learned without a signal.
+This export finds less than the rule it is made of: earlier values are unknown: the very first value raises no signal.
 
 ## Goal
 
-Find who begins to be interested in the keys of the backups.
+Detect new interest in the keys of the backups.
 
 ## Strategy
 
-K10's own accounts read them all the time and are left out. Other readers are so few that each new one is worth a line.
+K10's own accounts read passkeys constantly and are ignored. Other readers are so rare that each new one is reported.
 
 ## Triage and response
 
-1. Everything that this identity did around it:
+1. Everything that this identity did at that time:
    `keepwatch investigate user '{{@User.username}}' --since 24h`
-2. What the passkey names: `kubectl get passkey '{{@ObjectRef.Name}}' -o yaml`. Key material is not in it.
+2. Inspect the passkey: `kubectl get passkey '{{@ObjectRef.Name}}' -o yaml`. It does not contain key material.
 
 ## Blind spots
 
-- Behind kube-apiserver's aggregator only the identity that was acted as arrives. An identity that may impersonate one of K10's accounts is taken for K10; the cluster's own audit log has the same audit ID and the person.
-- Who read them before the rule was there is unknown: each reader is new once.
+- Through kube-apiserver's aggregator, Keepwatch sees the impersonated user only. An identity that may impersonate one of K10's accounts looks like K10. The cluster's own audit log has the real user under the same audit ID.
+- Readers before the rule existed are unknown, so each reader counts as new once.
 
 ## False positives
 
-- A new member of the platform team looks around.
+- A new member of the platform team explores the cluster.
 END
   tags = ["tactic:TA0006-credential-access", "technique:T1552.007-container-api"]
 

@@ -9,37 +9,37 @@ resource "datadog_security_monitoring_rule" "kasten_passkey_read_restore_delete"
 
 ## About
 
-One identity read passkeys, then restored an application, then deleted backups, in this order within a day: data theft that covers its way back.
+One identity read passkeys, then restored an application, then deleted backups, in this order within a day. This is the pattern of data theft that prevents recovery.
 
 This export finds less than the rule it is made of: the window is shorter: each step within 12h of the one before instead of all within 1d.
 
 ## Goal
 
-Find the steps of extortion: take the keys, copy the data, destroy the backups.
+Detect the steps of extortion: obtain the keys, copy the data, destroy the backups.
 
 ## Strategy
 
-Each step by itself can be ordinary work. In this order, by one identity, within a day, it is not.
+Each step alone can be normal work. The sequence by one identity within a day is not.
 
 ## Triage and response
 
-1. Everything that this identity did around it:
+1. Everything that this identity did at that time:
    `keepwatch investigate user '{{@User.username}}' --since 24h`
-2. Where the data went: `kubectl get restoreactions -A` and what ran in that namespace since.
-3. Stop retention before anything else goes: `kubectl -n kasten-io get policies -o name | xargs -n1 -I{} kubectl -n kasten-io patch {} --type merge -p '{"spec":{"paused":true}}'`
-4. Stop destruction that is under way: `kubectl get retireactions`, and for each that runs
+2. Find out where the data went: `kubectl get restoreactions -A`, and what ran in that namespace since.
+3. Stop retention before it deletes more: `kubectl -n kasten-io get policies -o name | xargs -n1 -I{} kubectl -n kasten-io patch {} --type merge -p '{"spec":{"paused":true}}'`
+4. Stop running deletions: list them with `kubectl get retireactions`, and for each running one
    `kubectl create -n kasten-io -f - <<< '{"apiVersion":"actions.kio.kasten.io/v1alpha1","kind":"CancelAction","metadata":{"generateName":"stop-"},"spec":{"subject":{"kind":"RetireAction","name":"NAME"}}}'`
-5. What is left: `kubectl get restorepointcontents --sort-by=.metadata.creationTimestamp`
-6. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+5. List the remaining backups: `kubectl get restorepointcontents --sort-by=.metadata.creationTimestamp`
+6. If it was not authorized, remove the permissions: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
 
 ## Blind spots
 
-- Steps that are taken by different identities.
-- Behind kube-apiserver's aggregator only the identity that was acted as arrives. An identity that may impersonate one of K10's accounts is taken for K10; the cluster's own audit log has the same audit ID and the person.
+- Steps by different identities.
+- Through kube-apiserver's aggregator, Keepwatch sees the impersonated user only. An identity that may impersonate one of K10's accounts looks like K10. The cluster's own audit log has the real user under the same audit ID.
 
 ## False positives
 
-- A recovery exercise that one person plays from end to end.
+- A complete recovery exercise by one person.
 END
   tags = ["tactic:TA0009-collection", "tactic:TA0040-impact", "technique:T1213-data-from-information-repositories", "technique:T1486-data-encrypted-for-impact", "technique:T1490-inhibit-system-recovery"]
 

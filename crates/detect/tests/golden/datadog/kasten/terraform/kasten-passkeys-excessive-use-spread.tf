@@ -9,28 +9,28 @@ Passkeys{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_mat
 
 ## About
 
-Passkeys were read, changed or deleted many times within a day by several identities, none of which did much.
+Several identities read, changed or deleted passkeys many times within a day, none of them often.
 
-This export finds more than the rule it is made of: it raises also beside a stricter rule: kasten-passkeys-excessive-use.
+This export finds more than the rule it is made of: it is raised in addition to a stricter rule: kasten-passkeys-excessive-use.
 
 ## Goal
 
-Find use of passkeys that is spread over accounts.
+Detect access to passkeys that is spread over accounts.
 
 ## Strategy
 
-The count of the whole cluster. It says nothing while the rule for one identity has a signal.
+Counts over the whole cluster. Raises no signal while the rule for one identity has one.
 
 ## Triage and response
 
-1. Everything that this identity did around it:
+1. Everything that this identity did at that time:
    `keepwatch investigate user '{{@User.username}}' --since 24h`
 2. The accounts: `spec.actor.users` of the signal.
-3. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+3. If it was not authorized, remove the permissions: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
 
 ## Blind spots
 
-- Behind kube-apiserver's aggregator only the identity that was acted as arrives. An identity that may impersonate one of K10's accounts is taken for K10; the cluster's own audit log has the same audit ID and the person.
+- Through kube-apiserver's aggregator, Keepwatch sees the impersonated user only. An identity that may impersonate one of K10's accounts looks like K10. The cluster's own audit log has the real user under the same audit ID.
 
 ## False positives
 

@@ -10,34 +10,34 @@ resource "datadog_security_monitoring_rule" "kasten_passkeys_excessive_use" {
 
 ## About
 
-One identity read, changed or deleted passkeys, which name the keys that all backups are encrypted with, many times within a day.
+One identity read, changed or deleted passkeys, which reference the encryption keys of all backups, many times within a day.
 
 ## Goal
 
-Find an identity that is after the keys of the backups: to read them, or to make backups unreadable.
+Detect an identity that tries to obtain the keys of the backups or to make backups unreadable.
 
 ## Strategy
 
-K10's own accounts read passkeys all the time and do not count. People do rarely, and then once.
+K10's own accounts read passkeys constantly and do not count. People do so rarely.
 
 ## Triage and response
 
-1. Everything that this identity did around it:
+1. Everything that this identity did at that time:
    `keepwatch investigate user '{{@User.username}}' --since 24h`
-2. Which passkeys there are, and whether they are valid: `kubectl get passkeys`
-3. Whether the Secrets behind them were read: `kubectl get auditevents --field-selector resource=secrets,namespace=kasten-io`
-4. Make sure that the passphrase is kept outside the cluster, then rotate: a new passkey first, then the old one away.
-5. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+2. List the passkeys and whether they are valid: `kubectl get passkeys`
+3. Check for reads of their Secrets: `kubectl get auditevents --field-selector resource=secrets,namespace=kasten-io`
+4. Make sure that the passphrase is known outside the cluster, then rotate: create a new passkey, then delete the old one.
+5. If it was not authorized, remove the permissions: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
 
 ## Blind spots
 
-- Behind kube-apiserver's aggregator only the identity that was acted as arrives. An identity that may impersonate one of K10's accounts is taken for K10; the cluster's own audit log has the same audit ID and the person.
-- Reads of the Secrets behind passkeys are in the cluster's own audit log.
+- Through kube-apiserver's aggregator, Keepwatch sees the impersonated user only. An identity that may impersonate one of K10's accounts looks like K10. The cluster's own audit log has the real user under the same audit ID.
+- The cluster's own audit log records reads of the Secrets behind passkeys.
 
 ## False positives
 
-- Keys are rotated by hand, with a look at them after each step.
-- A monitoring tool that reads them; suppress this rule for its account.
+- Manual rotation of keys, with a check after each step.
+- A monitoring tool that reads passkeys. Suppress this rule for its account.
 END
   tags = ["tactic:TA0006-credential-access", "tactic:TA0040-impact", "technique:T1552.007-container-api", "technique:T1490-inhibit-system-recovery"]
 

@@ -8,33 +8,33 @@ resource "datadog_security_monitoring_rule" "kasten_refused_attempts_slow" {
 
 ## About
 
-One identity was refused many times within a day when it tried to change backups or to look at passkeys, seldom enough each hour to be passed over.
+One identity was denied many times within a day when it tried to change backups or to read passkeys, but rarely in each hour.
 
-This export finds more than the rule it is made of: it raises also beside a stricter rule: kasten-refused-attempts.
+This export finds more than the rule it is made of: it is raised in addition to a stricter rule: kasten-refused-attempts.
 
 ## Goal
 
-Find probing that takes its time.
+Detect slow probing.
 
 ## Strategy
 
-The same events over a day. It says nothing while the hourly rule has a signal for the same identity.
+Counts the same events over a day. Raises no signal while the hourly rule has one for the same identity.
 
 ## Triage and response
 
-1. Everything that this identity did around it:
+1. Everything that this identity did at that time:
    `keepwatch investigate user '{{@User.username}}' --since 24h`
-2. Whether something was let through in between: `kubectl get signals`
-3. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+2. Check whether a request succeeded in between: `kubectl get signals`
+3. If it was not authorized, remove the permissions: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
 
 ## Blind spots
 
-- In a cluster kube-apiserver refuses by RBAC before a request arrives: its audit log must be a source of Keepwatch. What Keepwatch itself refuses is always seen.
-- Fewer than ten a day.
+- In a cluster, kube-apiserver denies most requests by RBAC before they reach Keepwatch, so its audit log must be a source of Keepwatch. Requests that Keepwatch itself denies are always seen.
+- Fewer than ten in a day.
 
 ## False positives
 
-- A scheduled job whose rights were taken away and that fails every hour.
+- A scheduled job that lost its permissions and fails every hour.
 END
   tags = ["tactic:TA0007-discovery", "tactic:TA0040-impact", "technique:T1069-permission-groups-discovery", "technique:T1490-inhibit-system-recovery"]
 

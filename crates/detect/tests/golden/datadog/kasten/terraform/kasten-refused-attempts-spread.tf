@@ -9,32 +9,32 @@ Attempts on backups{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/i
 
 ## About
 
-Many identities were refused within a day when they tried to change backups or to look at passkeys: one person tries one account after the other.
+Many identities were denied within a day when they tried to change backups or to read passkeys. One person may be trying one account after another.
 
-This export finds more than the rule it is made of: it raises also beside a stricter rule: kasten-refused-attempts.
+This export finds more than the rule it is made of: it is raised in addition to a stricter rule: kasten-refused-attempts.
 
 ## Goal
 
-Find one person who tries many accounts.
+Detect one person who tries many accounts.
 
 ## Strategy
 
-Different users that were refused, over the whole cluster.
+Counts different denied users over the whole cluster.
 
 ## Triage and response
 
-1. Everything that this identity did around it:
+1. Everything that this identity did at that time:
    `keepwatch investigate user '{{@User.username}}' --since 24h`
 2. The accounts and addresses: `spec.actor` of the signal.
 
 ## Blind spots
 
-- In a cluster kube-apiserver refuses by RBAC before a request arrives: its audit log must be a source of Keepwatch. What Keepwatch itself refuses is always seen.
-- Requests without any identity (401) name no user.
+- In a cluster, kube-apiserver denies most requests by RBAC before they reach Keepwatch, so its audit log must be a source of Keepwatch. Requests that Keepwatch itself denies are always seen.
+- Unauthenticated requests (401) have no user.
 
 ## False positives
 
-- Rights were taken away from a whole team.
+- A whole team lost its permissions.
 END
   tags = ["tactic:TA0007-discovery", "tactic:TA0040-impact", "technique:T1069-permission-groups-discovery", "technique:T1490-inhibit-system-recovery"]
 

@@ -8,31 +8,31 @@ resource "datadog_security_monitoring_rule" "kasten_refused_attempts" {
 
 ## About
 
-One identity was refused again and again when it tried to change backups or to look at passkeys.
+One identity was denied repeatedly when it tried to change backups or to read passkeys.
 
 ## Goal
 
-Find who looks for a way in, before one is found.
+Detect probing before it succeeds.
 
 ## Strategy
 
-Refusals (401, 403) of what damages, and of looks at passkeys. Success does not count here: it has rules of its own.
+Counts denied requests (401, 403) that would damage backups or read passkeys. Successful requests have rules of their own.
 
 ## Triage and response
 
-1. Everything that this identity did around it:
+1. Everything that this identity did at that time:
    `keepwatch investigate user '{{@User.username}}' --since 24h`
-2. Whether something was let through in between: `kubectl get signals`
-3. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+2. Check whether a request succeeded in between: `kubectl get signals`
+3. If it was not authorized, remove the permissions: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
 
 ## Blind spots
 
-- In a cluster kube-apiserver refuses by RBAC before a request arrives: its audit log must be a source of Keepwatch. What Keepwatch itself refuses is always seen.
-- A clever attacker asks what is allowed instead (`kubectl auth can-i`), which is in the cluster's own audit log.
+- In a cluster, kube-apiserver denies most requests by RBAC before they reach Keepwatch, so its audit log must be a source of Keepwatch. Requests that Keepwatch itself denies are always seen.
+- An attacker can query permissions instead (`kubectl auth can-i`). The cluster's own audit log records that.
 
 ## False positives
 
-- A pipeline whose rights were taken away and that tries on.
+- A pipeline that lost its permissions and retries.
 END
   tags = ["tactic:TA0007-discovery", "tactic:TA0040-impact", "technique:T1069-permission-groups-discovery", "technique:T1490-inhibit-system-recovery"]
 

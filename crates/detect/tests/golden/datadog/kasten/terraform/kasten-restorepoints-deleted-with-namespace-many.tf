@@ -9,29 +9,29 @@ resource "datadog_security_monitoring_rule" "kasten_restorepoints_deleted_with_n
 
 ## About
 
-Many namespaces with backups were removed within a day.
+Many namespaces with backups were deleted within a day.
 
 ## Goal
 
-Find the destruction of applications in number, which takes their restore points along.
+Detect the deletion of many applications together with their restore points.
 
 ## Strategy
 
-Different namespaces within a day. Ordinary churn removes a few.
+Counts different namespaces within a day. A few are normal.
 
 ## Triage and response
 
-1. Who removes them: `kubectl get auditevents --field-selector verb=delete,resource=namespaces`, or the cluster's own audit log.
-2. Stop retention before anything else goes: `kubectl -n kasten-io get policies -o name | xargs -n1 -I{} kubectl -n kasten-io patch {} --type merge -p '{"spec":{"paused":true}}'`
-3. What is left: `kubectl get restorepointcontents --sort-by=.metadata.creationTimestamp`
+1. Find out who deletes them: `kubectl get auditevents --field-selector verb=delete,resource=namespaces`, or the cluster's own audit log.
+2. Stop retention before it deletes more: `kubectl -n kasten-io get policies -o name | xargs -n1 -I{} kubectl -n kasten-io patch {} --type merge -p '{"spec":{"paused":true}}'`
+3. List the remaining backups: `kubectl get restorepointcontents --sort-by=.metadata.creationTimestamp`
 
 ## Blind spots
 
-- Fewer than ten a day. Each namespace raises a low signal.
+- Fewer than ten in a day. Each namespace raises a low signal.
 
 ## False positives
 
-- A cluster is emptied on purpose.
+- An agreed removal of all applications of a cluster.
 END
   tags = ["tactic:TA0040-impact", "technique:T1485-data-destruction", "technique:T1490-inhibit-system-recovery"]
 

@@ -9,28 +9,28 @@ deletions since {{first_seen}}. Their contents are there until K10 retires them.
 
 ## About
 
-A namespace was removed, and its restore points with it. Their contents stay, and the application can be brought back from them.
+A namespace was deleted together with its restore points. Their contents remain, and the application can be restored from them.
 
 ## Goal
 
-Tell what went with a namespace apart from what a person deleted.
+Distinguish deletions with a namespace from deletions by a person.
 
 ## Strategy
 
-Kubernetes' own controllers delete what is in a namespace under accounts of kube-system. They are named, because the whole of kube-system would be too much.
+Kubernetes' own controllers delete the content of a namespace under specific accounts of kube-system. Only these match, because all of kube-system would be too broad.
 
 ## Triage and response
 
-1. Who removed it: `kubectl get auditevents --field-selector verb=delete,resource=namespaces,name='{{@ObjectRef.Namespace}}'`, or the cluster's own audit log.
-2. What can be brought back: `kubectl get restorepointcontents -l k10.kasten.io/appNamespace='{{@ObjectRef.Namespace}}'`
+1. Find out who deleted it: `kubectl get auditevents --field-selector verb=delete,resource=namespaces,name='{{@ObjectRef.Namespace}}'`, or the cluster's own audit log.
+2. List the contents to restore from: `kubectl get restorepointcontents -l k10.kasten.io/appNamespace='{{@ObjectRef.Namespace}}'`
 
 ## Blind spots
 
-- Who removed the namespace: the cluster's own audit log has it.
+- The cluster's own audit log has the user who deleted the namespace.
 
 ## False positives
 
-- Namespaces come and go in every cluster.
+- Namespaces are created and deleted in every cluster.
 END
   tags = ["tactic:TA0040-impact", "technique:T1485-data-destruction"]
 

@@ -8,28 +8,28 @@ resource "datadog_security_monitoring_rule" "kasten_restorepoints_excessive_dele
 
 ## About
 
-One identity deleted many different restore points within a week, too few on each day to be excessive.
+One identity deleted many different restore points within a week, but few on each day.
 
-This export finds more than the rule it is made of: it raises also beside a stricter rule: kasten-restorepoints-excessive-deletion.
+This export finds more than the rule it is made of: it is raised in addition to a stricter rule: kasten-restorepoints-excessive-deletion.
 
 This export finds less than the rule it is made of: the window is shorter: 1d instead of 7d.
 
 ## Goal
 
-Find deletion that stays below the daily threshold on purpose.
+Detect deletions that stay below the daily threshold.
 
 ## Strategy
 
-The same count over a week. It says nothing while the daily rule has a signal for the same identity.
+The same count over a week. Raises no signal while the daily rule has one for the same identity.
 
 ## Triage and response
 
-1. Everything that this identity did around it:
+1. Everything that this identity did at that time:
    `keepwatch investigate user '{{@User.username}}' --since 24h`
-2. Stop retention before anything else goes: `kubectl -n kasten-io get policies -o name | xargs -n1 -I{} kubectl -n kasten-io patch {} --type merge -p '{"spec":{"paused":true}}'`
-3. What is left: `kubectl get restorepoints -n '{{@ObjectRef.Namespace}}'` and
+2. Stop retention before it deletes more: `kubectl -n kasten-io get policies -o name | xargs -n1 -I{} kubectl -n kasten-io patch {} --type merge -p '{"spec":{"paused":true}}'`
+3. List what is left: `kubectl get restorepoints -n '{{@ObjectRef.Namespace}}'` and
    `kubectl get restorepointcontents -l k10.kasten.io/appNamespace='{{@ObjectRef.Namespace}}'`
-4. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+4. If it was not authorized, remove the permissions: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
 
 ## Blind spots
 
@@ -37,7 +37,7 @@ The same count over a week. It says nothing while the daily rule has a signal fo
 
 ## False positives
 
-- A person whose work is to tidy up. Suppress this rule for that identity.
+- A person whose job is cleanup. Suppress this rule for that identity.
 END
   tags = ["tactic:TA0040-impact", "technique:T1490-inhibit-system-recovery"]
 

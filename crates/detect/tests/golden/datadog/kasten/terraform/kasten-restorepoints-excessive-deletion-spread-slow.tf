@@ -9,37 +9,37 @@ resource "datadog_security_monitoring_rule" "kasten_restorepoints_excessive_dele
 
 ## About
 
-Many different restore points were deleted within a week by several identities, few by each and few on each day.
+Several identities deleted many different restore points within a week, few by each and few on each day.
 
-This export finds more than the rule it is made of: it raises also beside a stricter rule: kasten-restorepoints-excessive-deletion, kasten-restorepoints-excessive-deletion-slow, kasten-restorepoints-excessive-deletion-spread.
+This export finds more than the rule it is made of: it is raised in addition to a stricter rule: kasten-restorepoints-excessive-deletion, kasten-restorepoints-excessive-deletion-slow, kasten-restorepoints-excessive-deletion-spread.
 
 This export finds less than the rule it is made of: the window is shorter: 1d instead of 7d.
 
 ## Goal
 
-Find deletion that is spread over accounts and over days.
+Detect deletions that are spread over accounts and days.
 
 ## Strategy
 
-The count of the whole cluster over a week. It says nothing while one of the stricter rules has a signal.
+Counts over the whole cluster and a week. Raises no signal while one of the stricter rules has one.
 
 ## Triage and response
 
-1. Everything that this identity did around it:
+1. Everything that this identity did at that time:
    `keepwatch investigate user '{{@User.username}}' --since 24h`
 2. The accounts: `spec.actor.users` of the signal.
-3. Stop retention before anything else goes: `kubectl -n kasten-io get policies -o name | xargs -n1 -I{} kubectl -n kasten-io patch {} --type merge -p '{"spec":{"paused":true}}'`
-4. What is left: `kubectl get restorepoints -n '{{@ObjectRef.Namespace}}'` and
+3. Stop retention before it deletes more: `kubectl -n kasten-io get policies -o name | xargs -n1 -I{} kubectl -n kasten-io patch {} --type merge -p '{"spec":{"paused":true}}'`
+4. List what is left: `kubectl get restorepoints -n '{{@ObjectRef.Namespace}}'` and
    `kubectl get restorepointcontents -l k10.kasten.io/appNamespace='{{@ObjectRef.Namespace}}'`
-5. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+5. If it was not authorized, remove the permissions: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
 
 ## Blind spots
 
-- Fewer than thirty a week.
+- Fewer than thirty in a week.
 
 ## False positives
 
-- A large cluster in which many people tidy up by hand. Raise the threshold in a rule of your own, and suppress this one.
+- A large cluster in which many people clean up manually. Suppress this rule and write your own with a higher threshold.
 END
   tags = ["tactic:TA0040-impact", "technique:T1490-inhibit-system-recovery"]
 

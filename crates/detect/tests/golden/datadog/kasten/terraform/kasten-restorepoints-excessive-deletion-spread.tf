@@ -9,36 +9,36 @@ resource "datadog_security_monitoring_rule" "kasten_restorepoints_excessive_dele
 
 ## About
 
-Many different restore points were deleted within a day by several identities, none of which deleted many.
+Several identities deleted many different restore points within a day, none of them many.
 
-This export finds more than the rule it is made of: it raises also beside a stricter rule: kasten-restorepoints-excessive-deletion.
+This export finds more than the rule it is made of: it is raised in addition to a stricter rule: kasten-restorepoints-excessive-deletion.
 
 ## Goal
 
-Find deletion that is spread over accounts so that each stays below its threshold.
+Detect deletions that are spread over accounts to stay below each threshold.
 
 ## Strategy
 
-The count of the whole cluster, without the identity. It says nothing while the rule for one identity has a signal.
+Counts over the whole cluster, for all identities together. Raises no signal while the rule for one identity has one.
 
 ## Triage and response
 
-1. Everything that this identity did around it:
+1. Everything that this identity did at that time:
    `keepwatch investigate user '{{@User.username}}' --since 24h`
-2. The accounts: `spec.actor.users` of the signal. Accounts that were made together have a common maker:
+2. The accounts: `spec.actor.users` of the signal. Find out who created these accounts:
    `keepwatch investigate user NAME --since 7d` for each
-3. Stop retention before anything else goes: `kubectl -n kasten-io get policies -o name | xargs -n1 -I{} kubectl -n kasten-io patch {} --type merge -p '{"spec":{"paused":true}}'`
-4. What is left: `kubectl get restorepoints -n '{{@ObjectRef.Namespace}}'` and
+3. Stop retention before it deletes more: `kubectl -n kasten-io get policies -o name | xargs -n1 -I{} kubectl -n kasten-io patch {} --type merge -p '{"spec":{"paused":true}}'`
+4. List what is left: `kubectl get restorepoints -n '{{@ObjectRef.Namespace}}'` and
    `kubectl get restorepointcontents -l k10.kasten.io/appNamespace='{{@ObjectRef.Namespace}}'`
-5. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+5. If it was not authorized, remove the permissions: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
 
 ## Blind spots
 
-- Behind kube-apiserver's aggregator only the identity that was acted as arrives. An identity that may impersonate one of K10's accounts is taken for K10; the cluster's own audit log has the same audit ID and the person.
+- Through kube-apiserver's aggregator, Keepwatch sees the impersonated user only. An identity that may impersonate one of K10's accounts looks like K10. The cluster's own audit log has the real user under the same audit ID.
 
 ## False positives
 
-- A migration that a whole team works on.
+- A migration by a whole team.
 END
   tags = ["tactic:TA0040-impact", "technique:T1490-inhibit-system-recovery"]
 

@@ -13,28 +13,28 @@ One identity deleted many different restore points within a day.
 
 ## Goal
 
-Find an identity that takes away restore points in number, fast or one an hour.
+Detect an identity that deletes many restore points, fast or slowly.
 
 ## Strategy
 
-Different objects count, by namespace and name, so that retries do not. The window is a day, so that deleting slowly does not help.
+Counts different objects by namespace and name, so retries do not count. The window is a day, so slow deletion counts too.
 
 ## Triage and response
 
-1. Everything that this identity did around it:
+1. Everything that this identity did at that time:
    `keepwatch investigate user '{{@User.username}}' --since 24h`
-2. Stop retention before anything else goes: `kubectl -n kasten-io get policies -o name | xargs -n1 -I{} kubectl -n kasten-io patch {} --type merge -p '{"spec":{"paused":true}}'`
-3. What is left: `kubectl get restorepoints -n '{{@ObjectRef.Namespace}}'` and
+2. Stop retention before it deletes more: `kubectl -n kasten-io get policies -o name | xargs -n1 -I{} kubectl -n kasten-io patch {} --type merge -p '{"spec":{"paused":true}}'`
+3. List what is left: `kubectl get restorepoints -n '{{@ObjectRef.Namespace}}'` and
    `kubectl get restorepointcontents -l k10.kasten.io/appNamespace='{{@ObjectRef.Namespace}}'`
-4. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+4. If it was not authorized, remove the permissions: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
 
 ## Blind spots
 
-- Behind kube-apiserver's aggregator only the identity that was acted as arrives. An identity that may impersonate one of K10's accounts is taken for K10; the cluster's own audit log has the same audit ID and the person.
+- Through kube-apiserver's aggregator, Keepwatch sees the impersonated user only. An identity that may impersonate one of K10's accounts looks like K10. The cluster's own audit log has the real user under the same audit ID.
 
 ## False positives
 
-- An application is retired by hand, restore point by restore point.
+- An application is retired manually, restore point by restore point.
 END
   tags = ["tactic:TA0040-impact", "technique:T1490-inhibit-system-recovery"]
 

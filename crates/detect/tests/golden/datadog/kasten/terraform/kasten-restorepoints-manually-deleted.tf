@@ -11,34 +11,34 @@ Only the restore points are gone. Their contents are there until K10 retires the
 
 ## About
 
-A person, or a service account that is not K10's, deleted a restore point. Its data stays, and it can be bound again.
+A person, or a ServiceAccount other than K10's, deleted a restore point. Its content remains, and can be bound again.
 
 ## Goal
 
-Find restore points that are taken away by hand, before their contents are too.
+Detect manually deleted restore points before their contents are deleted too.
 
 ## Strategy
 
-K10 deletes restore points under accounts of its own namespace, by retention. Every other successful deletion is a manual one. Deletions that follow the removal of a namespace have a rule of their own.
+K10's retention deletes restore points under accounts of K10's namespace. Every other successful deletion is manual. Another rule covers deletions together with a namespace.
 
 ## Triage and response
 
-1. Everything that this identity did around it:
+1. Everything that this identity did at that time:
    `keepwatch investigate user '{{@User.username}}' --since 24h`
-2. What is left: `kubectl get restorepoints -n '{{@ObjectRef.Namespace}}'` and
+2. List what is left: `kubectl get restorepoints -n '{{@ObjectRef.Namespace}}'` and
    `kubectl get restorepointcontents -l k10.kasten.io/appNamespace='{{@ObjectRef.Namespace}}'`
-3. Bind what was unbound again: `kubectl create -f - <<< '{"apiVersion":"apps.kio.kasten.io/v1alpha1","kind":"RestorePoint","metadata":{"name":"NAME","namespace":"{{@ObjectRef.Namespace}}","labels":{"k10.kasten.io/appNamespace":"{{@ObjectRef.Namespace}}"}},"spec":{"restorePointContentRef":{"name":"CONTENT"}}}'`
-4. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+3. Create the restore point again: `kubectl create -f - <<< '{"apiVersion":"apps.kio.kasten.io/v1alpha1","kind":"RestorePoint","metadata":{"name":"NAME","namespace":"{{@ObjectRef.Namespace}}","labels":{"k10.kasten.io/appNamespace":"{{@ObjectRef.Namespace}}"}},"spec":{"restorePointContentRef":{"name":"CONTENT"}}}'`
+4. If it was not authorized, remove the permissions: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
 
 ## Blind spots
 
-- Behind kube-apiserver's aggregator only the identity that was acted as arrives. An identity that may impersonate one of K10's accounts is taken for K10; the cluster's own audit log has the same audit ID and the person.
-- `deletecollection` is a rule of its own (`kasten-bulk-deletion`), because one event means any number of objects.
+- Through kube-apiserver's aggregator, Keepwatch sees the impersonated user only. An identity that may impersonate one of K10's accounts looks like K10. The cluster's own audit log has the real user under the same audit ID.
+- The rule `kasten-bulk-deletion` covers `deletecollection`, because one event can delete any number of objects.
 
 ## False positives
 
-- A person tidies up restore points by hand, for example after an upgrade or a test.
-- A script of the platform team that runs under an account of its own.
+- Manual cleanup of restore points, for example after an upgrade or a test.
+- A script of the platform team with an account of its own.
 END
   tags = ["tactic:TA0040-impact", "technique:T1490-inhibit-system-recovery"]
 

@@ -9,30 +9,30 @@ resource "datadog_security_monitoring_rule" "kasten_retireaction_created_by_pers
 
 ## About
 
-An identity that is not K10 tried to create a RetireAction, which destroys a backup, and was refused.
+An identity other than K10 tried to create a RetireAction, which destroys a backup, and was denied.
 
 ## Goal
 
-Find who looks for a way to destroy backups.
+Detect attempts to destroy backups.
 
 ## Strategy
 
-Only K10 has a reason to create a RetireAction, so that one attempt is enough.
+Only K10 has a reason to create a RetireAction, so one attempt is enough.
 
 ## Triage and response
 
-1. Everything that this identity did around it:
+1. Everything that this identity did at that time:
    `keepwatch investigate user '{{@User.username}}' --since 24h`
-2. Whether another way was found: `kubectl get signals`
-3. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+2. Check whether another attempt succeeded: `kubectl get signals`
+3. If it was not authorized, remove the permissions: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
 
 ## Blind spots
 
-- Requests with a body that is not valid are refused for that, and do not count.
+- Requests with an invalid body are rejected for that reason and do not count.
 
 ## False positives
 
-- A person who learns K10's API by trying.
+- A person who explores K10's API.
 END
   tags = ["tactic:TA0040-impact", "technique:T1490-inhibit-system-recovery"]
 

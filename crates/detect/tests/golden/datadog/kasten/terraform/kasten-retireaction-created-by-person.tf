@@ -9,11 +9,11 @@ resource "datadog_security_monitoring_rule" "kasten_retireaction_created_by_pers
 
 ## About
 
-A RetireAction, which destroys a backup, was created by an identity that is not K10.
+An identity other than K10 created a RetireAction, which destroys a backup.
 
 ## Goal
 
-Find a backup that is destroyed through the action that retention uses, at the first one.
+Detect the first backup that is destroyed through a RetireAction.
 
 ## Strategy
 
@@ -21,21 +21,21 @@ Only K10 has a reason to create a RetireAction.
 
 ## Triage and response
 
-1. Everything that this identity did around it:
+1. Everything that this identity did at that time:
    `keepwatch investigate user '{{@User.username}}' --since 24h`
-2. Stop destruction that is under way: `kubectl get retireactions`, and for each that runs
+2. Stop running deletions: list them with `kubectl get retireactions`, and for each running one
    `kubectl create -n kasten-io -f - <<< '{"apiVersion":"actions.kio.kasten.io/v1alpha1","kind":"CancelAction","metadata":{"generateName":"stop-"},"spec":{"subject":{"kind":"RetireAction","name":"NAME"}}}'`
-3. Stop retention before anything else goes: `kubectl -n kasten-io get policies -o name | xargs -n1 -I{} kubectl -n kasten-io patch {} --type merge -p '{"spec":{"paused":true}}'`
-4. What is left: `kubectl get restorepointcontents --sort-by=.metadata.creationTimestamp`
-5. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+3. Stop retention before it deletes more: `kubectl -n kasten-io get policies -o name | xargs -n1 -I{} kubectl -n kasten-io patch {} --type merge -p '{"spec":{"paused":true}}'`
+4. List the remaining backups: `kubectl get restorepointcontents --sort-by=.metadata.creationTimestamp`
+5. If it was not authorized, remove the permissions: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
 
 ## Blind spots
 
-- Behind kube-apiserver's aggregator only the identity that was acted as arrives. An identity that may impersonate one of K10's accounts is taken for K10; the cluster's own audit log has the same audit ID and the person.
+- Through kube-apiserver's aggregator, Keepwatch sees the impersonated user only. An identity that may impersonate one of K10's accounts looks like K10. The cluster's own audit log has the real user under the same audit ID.
 
 ## False positives
 
-- None known. K10 creates these itself.
+- None known. Only K10 creates RetireActions.
 END
   tags = ["tactic:TA0040-impact", "technique:T1490-inhibit-system-recovery"]
 

@@ -9,34 +9,34 @@ resource "datadog_security_monitoring_rule" "kasten_retireactions_excessive_crea
 
 ## About
 
-RetireActions, which destroy backups, were created within a day by identities that are not K10.
+Identities other than K10 created several RetireActions, which destroy backups, within a day.
 
 ## Goal
 
-Find the destruction of backups through the action that retention uses.
+Detect the destruction of several backups through RetireActions.
 
 ## Strategy
 
-K10 creates a RetireAction under accounts of its own namespace, also when a person deletes a content: those do not count. All others do, over the whole cluster.
+K10 creates RetireActions under accounts of K10's namespace, also when a person deletes a content. Those do not count. All others do, over the whole cluster.
 
 ## Triage and response
 
-1. Everything that this identity did around it:
+1. Everything that this identity did at that time:
    `keepwatch investigate user '{{@User.username}}' --since 24h`
-2. Stop retention before anything else goes: `kubectl -n kasten-io get policies -o name | xargs -n1 -I{} kubectl -n kasten-io patch {} --type merge -p '{"spec":{"paused":true}}'`
-3. Stop destruction that is under way: `kubectl get retireactions`, and for each that runs
+2. Stop retention before it deletes more: `kubectl -n kasten-io get policies -o name | xargs -n1 -I{} kubectl -n kasten-io patch {} --type merge -p '{"spec":{"paused":true}}'`
+3. Stop running deletions: list them with `kubectl get retireactions`, and for each running one
    `kubectl create -n kasten-io -f - <<< '{"apiVersion":"actions.kio.kasten.io/v1alpha1","kind":"CancelAction","metadata":{"generateName":"stop-"},"spec":{"subject":{"kind":"RetireAction","name":"NAME"}}}'`
-4. What is left: `kubectl get restorepointcontents --sort-by=.metadata.creationTimestamp`
-5. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+4. List the remaining backups: `kubectl get restorepointcontents --sort-by=.metadata.creationTimestamp`
+5. If it was not authorized, remove the permissions: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
 
 ## Blind spots
 
-- Behind kube-apiserver's aggregator only the identity that was acted as arrives. An identity that may impersonate one of K10's accounts is taken for K10; the cluster's own audit log has the same audit ID and the person.
-- Keepwatch itself lets only K10's accounts create one: against it, `kasten-retireaction-created-by-person` shows the attempts.
+- Through kube-apiserver's aggregator, Keepwatch sees the impersonated user only. An identity that may impersonate one of K10's accounts looks like K10. The cluster's own audit log has the real user under the same audit ID.
+- Keepwatch itself allows only K10's accounts to create RetireActions. The rule `kasten-retireaction-created-by-person` reports attempts.
 
 ## False positives
 
-- None known. K10 creates these itself.
+- None known. Only K10 creates RetireActions.
 END
   tags = ["tactic:TA0040-impact", "technique:T1490-inhibit-system-recovery"]
 

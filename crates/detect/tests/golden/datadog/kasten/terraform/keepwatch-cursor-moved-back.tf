@@ -8,27 +8,27 @@ A cursor{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_mat
 
 ## About
 
-`keepwatch cursors rewind` was used: a destination gets events a second time.
+`keepwatch cursors rewind` was used. A destination receives events a second time.
 
 ## Goal
 
-Explain events that come twice.
+Explain duplicate events.
 
 ## Strategy
 
-The command records an event of its own.
+The command records an event.
 
 ## Triage and response
 
-1. Which reader, from where to where: `evidence` of the signal.
+1. The reader and the positions: `evidence` of the signal.
 
 ## Blind spots
 
-- Who used the command: it runs on the host, without a user.
+- Who used the command: it runs on the host, without a Kubernetes user.
 
 ## False positives
 
-- A destination lost what it had and is filled again.
+- A destination lost its data and receives it again.
 END
   tags = ["tactic:TA0005-defense-evasion", "technique:T1562.008-disable-or-modify-cloud-logs"]
 

@@ -9,30 +9,30 @@ The annotation `keepwatch.io/cursor` of the event names the reader and the posit
 
 ## About
 
-`keepwatch cursors skip` was used: a destination will never get the events that were passed over.
+`keepwatch cursors skip` was used. A destination will not receive the skipped events.
 
 ## Goal
 
-Find events that are kept from an archive or a SIEM.
+Detect events that are withheld from an archive or a SIEM.
 
 ## Strategy
 
-The command records an event of its own, the only trace in the stream that something is missing on purpose.
+The command records an event, which is the only sign in the stream that events were skipped on purpose.
 
 ## Triage and response
 
-1. Which reader, from where to where: `evidence` of the signal.
-2. Who was on the host: the command needs the data folder, and so a shell there.
-3. Deliver it after all: `keepwatch cursors rewind READER --to FROM --data-dir DIR` while the server is down.
+1. The reader and the positions: `evidence` of the signal.
+2. Find out who had shell access to the host: the command needs the data folder.
+3. Deliver the events again: `keepwatch cursors rewind READER --to FROM --data-dir DIR` while the server is stopped.
 
 ## Blind spots
 
-- Who used the command: it runs on the host, without a user.
-- A journal that is full cannot record it.
+- Who used the command: it runs on the host, without a Kubernetes user.
+- A full journal cannot record the event.
 
 ## False positives
 
-- A destination is gone for good, and its events are given up by agreement.
+- A destination no longer exists, and its events are discarded by agreement.
 END
   tags = ["tactic:TA0005-defense-evasion", "technique:T1562.008-disable-or-modify-cloud-logs"]
 

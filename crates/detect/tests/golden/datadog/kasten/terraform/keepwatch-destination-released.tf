@@ -9,30 +9,30 @@ The annotation `keepwatch.io/cursor` of the event says why, from which record on
 
 ## About
 
-A destination of events was switched off, or lost the place it delivers to: it gets nothing more, and the journal holds nothing for it.
+A destination was turned off or lost its target. It receives no more events, and the journal retains none for it.
 
 ## Goal
 
-Find who turns the recording away before doing something, also where the change itself is in a log that Keepwatch does not read: the release of the chart, or an AuditConfig in a cluster.
+Detect that audit events are cut off before an attack, even if the change itself is in a log that Keepwatch does not read: the release of the chart, or an AuditConfig in a cluster.
 
 ## Strategy
 
-The server records an event of its own when nothing is held for a reader of its journal any more. The other destinations get it.
+The server records an event when the journal stops retaining records for a reader. The other destinations receive it.
 
 ## Triage and response
 
-1. Which reader and why: `evidence` of the signal, and `keepwatch cursors list`.
-2. Who changed it: `helm history` of the release; `kubectl get auditconfigs,profiles -A -o yaml`, and kube-apiserver's own audit log.
-3. If it was not agreed on, switch it on again with `--audit-log-resume-from=cursor`: what is still in the journal is delivered.
+1. The reader and the reason: `evidence` of the signal, and `keepwatch cursors list`.
+2. Find out who changed it: `helm history` of the release; `kubectl get auditconfigs,profiles -A -o yaml`, and kube-apiserver's own audit log.
+3. If it was not authorized, turn the destination on again with `--audit-log-resume-from=cursor`: it receives what is still in the journal.
 
 ## Blind spots
 
-- If it was the only destination, the signal is in Keepwatch only: `kubectl get signals`, and notifiers.
-- A server that is stopped for good releases nothing. `keepwatch-heartbeat-silent` finds that.
+- If it was the only destination, the signal is only in Keepwatch (`kubectl get signals`) and in notifiers.
+- A server that is stopped permanently does not record the event. `keepwatch-heartbeat-silent` detects that.
 
 ## False positives
 
-- A destination is given up or moved by agreement.
+- An agreed removal or move of a destination.
 END
   tags = ["tactic:TA0005-defense-evasion", "technique:T1562.008-disable-or-modify-cloud-logs"]
 

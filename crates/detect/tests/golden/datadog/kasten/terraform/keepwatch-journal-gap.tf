@@ -9,29 +9,29 @@ resource "datadog_security_monitoring_rule" "keepwatch_journal_gap" {
 
 ## About
 
-A record of the journal could not be read: an event is lost, through damage on disk or because the file was edited.
+A record of the journal could not be read. An event is lost, because of disk damage or because the file was edited.
 
 ## Goal
 
-Find events that were taken out of the journal.
+Detect events that were removed from the journal.
 
 ## Strategy
 
-Each record has a checksum. One that does not fit leaves an event in its place.
+Each record has a checksum. A record with a wrong checksum is replaced by a gap event.
 
 ## Triage and response
 
-1. Which records: `evidence` of the signal.
-2. Whether the disk is well: `dmesg`, `smartctl -a DEVICE`
-3. The same events in another destination, or in the cluster's own audit log, by time.
+1. The records: `evidence` of the signal.
+2. Check the disk: `dmesg`, `smartctl -a DEVICE`
+3. Look for the same events in another destination or in the cluster's own audit log, by time.
 
 ## Blind spots
 
-- An editor who fixes the checksum, or cuts the end off.
+- An attacker who also corrects the checksum, or removes the newest records together with the stored highest number.
 
 ## False positives
 
-- A disk that fails.
+- A failing disk.
 END
   tags = ["tactic:TA0005-defense-evasion", "technique:T1562.008-disable-or-modify-cloud-logs"]
 

@@ -9,32 +9,32 @@ resource "datadog_security_monitoring_rule" "keepwatch_notifier_changed" {
 
 ## About
 
-A person changed or deleted a notifier: signals go to another place, or nowhere.
+A person changed or deleted a notifier. Signals may go to another place, or nowhere.
 
 ## Goal
 
-Find alarms that are kept from people before something is done.
+Detect notifications that are cut off before an attack.
 
 ## Strategy
 
-Every change and deletion. Making one adds a destination and is passed over.
+Every change and deletion. A new notifier only adds a destination and is ignored.
 
 ## Triage and response
 
-1. Everything that this identity did around it:
+1. Everything that this identity did at that time:
    `keepwatch investigate user '{{@User.username}}' --since 24h`
-2. As it is now: `kubectl get notifier '{{@ObjectRef.Name}}' -o yaml`
-3. Whether it works: `kubectl create --raw /apis/siem.keepwatch.io/v1alpha1/notifiers/{{@ObjectRef.Name}}/test -f /dev/null`
-4. Signals that it did not send: `kubectl get signals`
-5. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+2. The current state: `kubectl get notifier '{{@ObjectRef.Name}}' -o yaml`
+3. Test it: `kubectl create --raw /apis/siem.keepwatch.io/v1alpha1/notifiers/{{@ObjectRef.Name}}/test -f /dev/null`
+4. Check the signals that it did not send: `kubectl get signals`
+5. If it was not authorized, remove the permissions: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
 
 ## Blind spots
 
-- A Secret that a notifier names can be changed without the notifier.
+- The Secret of a notifier can be changed without changing the notifier.
 
 ## False positives
 
-- An address or a Secret changes by agreement.
+- An agreed change of an address or a Secret.
 END
   tags = ["tactic:TA0005-defense-evasion", "technique:T1562.008-disable-or-modify-cloud-logs"]
 

@@ -9,33 +9,33 @@ resource "datadog_security_monitoring_rule" "keepwatch_rule_changed_switched_off
 
 ## About
 
-A person switched a detection rule off or deleted it: it raises nothing any more.
+A person disabled or deleted a detection rule. It raises no more signals.
 
 ## Goal
 
-Find detection that is ended before something is done.
+Detect that detection is disabled before an attack.
 
 ## Strategy
 
-Deletions, and changes after which the rule is off.
+Deletions, and changes after which the rule is disabled.
 
 ## Triage and response
 
-1. Everything that this identity did around it:
+1. Everything that this identity did at that time:
    `keepwatch investigate user '{{@User.username}}' --since 24h`
-2. As it is now: `kubectl get detectionrule '{{@ObjectRef.Name}}' -o yaml`, or the event's response if it is gone
-3. Put it back: `kubectl apply -f` the file in version control, or `kubectl patch detectionrule '{{@ObjectRef.Name}}' --type merge -p '{"spec":{"enabled":true}}'`
-4. What it would have raised: run `keepwatch detect` over the time since
-5. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+2. The current state: `kubectl get detectionrule '{{@ObjectRef.Name}}' -o yaml`, or the event's response if the rule was deleted
+3. Restore it: `kubectl apply -f` the file in version control, or `kubectl patch detectionrule '{{@ObjectRef.Name}}' --type merge -p '{"spec":{"enabled":true}}'`
+4. Find out what it would have raised: run `keepwatch detect` over the time since the change
+5. If it was not authorized, remove the permissions: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
 
 ## Blind spots
 
-- A change of a rule that is off already is reported as well.
+- A change of a rule that was already disabled is reported too.
 - A new rule that supersedes another.
 
 ## False positives
 
-- A rule of one's own is replaced by another.
+- One of your own rules is replaced by another.
 END
   tags = ["tactic:TA0005-defense-evasion", "technique:T1562.008-disable-or-modify-cloud-logs"]
 

@@ -9,24 +9,24 @@ resource "datadog_security_monitoring_rule" "keepwatch_rule_changed" {
 
 ## About
 
-A person changed a detection rule, which stays on.
+A person changed a detection rule that stays enabled.
 
 ## Goal
 
-Find detection that is weakened before something is done.
+Detect that detection is weakened before an attack.
 
 ## Strategy
 
-Every change. New rules only add signals and are passed over.
+Every change. New rules only add signals and are ignored.
 
 ## Triage and response
 
-1. Everything that this identity did around it:
+1. Everything that this identity did at that time:
    `keepwatch investigate user '{{@User.username}}' --since 24h`
-2. As it is now: `kubectl get detectionrule '{{@ObjectRef.Name}}' -o yaml`, or the event's response if it is gone
-3. Put it back: `kubectl apply -f` the file in version control, or `kubectl patch detectionrule '{{@ObjectRef.Name}}' --type merge -p '{"spec":{"enabled":true}}'`
-4. What it would have raised: run `keepwatch detect` over the time since
-5. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+2. The current state: `kubectl get detectionrule '{{@ObjectRef.Name}}' -o yaml`, or the event's response if the rule was deleted
+3. Restore it: `kubectl apply -f` the file in version control, or `kubectl patch detectionrule '{{@ObjectRef.Name}}' --type merge -p '{"spec":{"enabled":true}}'`
+4. Find out what it would have raised: run `keepwatch detect` over the time since the change
+5. If it was not authorized, remove the permissions: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
 
 ## Blind spots
 
@@ -34,7 +34,7 @@ Every change. New rules only add signals and are passed over.
 
 ## False positives
 
-- Rules are maintained. A pipeline that does so has an account of its own: suppress this rule for it.
+- Maintenance of rules. If a pipeline does it, suppress this rule for the pipeline's account.
 END
   tags = ["tactic:TA0005-defense-evasion", "technique:T1562.008-disable-or-modify-cloud-logs"]
 

@@ -9,32 +9,32 @@ resource "datadog_security_monitoring_rule" "keepwatch_suppression_changed_of_ev
 
 ## About
 
-A person made a suppression that is about every rule, or changed one to be.
+A person created a suppression of every rule, or changed one to that.
 
 ## Goal
 
-Find alarms that are silenced as a whole before something is done.
+Detect that all signals are suppressed before an attack.
 
 ## Strategy
 
-`spec.rules` holds `*`. What it hides is narrowed by its events only, and it may have none. No suppression hides this signal.
+`spec.rules` contains `*`. The suppression is limited only by its event filter, which can be empty. No suppression hides this signal.
 
 ## Triage and response
 
-1. Everything that this identity did around it:
+1. Everything that this identity did at that time:
    `keepwatch investigate user '{{@User.username}}' --since 24h`
 2. What it hides, until when and why: `kubectl get suppression '{{@ObjectRef.Name}}' -o yaml`
-3. End it: `kubectl delete suppression '{{@ObjectRef.Name}}'`
-4. What it hid: run `keepwatch detect` over the same stretch of time, which knows no suppressions
-5. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+3. Remove it: `kubectl delete suppression '{{@ObjectRef.Name}}'`
+4. Find out what it hid: run `keepwatch detect`, which ignores suppressions, over the same time span
+5. If it was not authorized, remove the permissions: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
 
 ## Blind spots
 
-- A list of all rules by their names.
+- A suppression that lists all rules by name.
 
 ## False positives
 
-- A planned exercise by one account. Then its events name that account.
+- A planned exercise by one account. Then the suppression should name that account.
 END
   tags = ["tactic:TA0005-defense-evasion", "technique:T1562.008-disable-or-modify-cloud-logs"]
 

@@ -9,32 +9,32 @@ resource "datadog_security_monitoring_rule" "keepwatch_suppression_changed" {
 
 ## About
 
-A person made a suppression or changed one: signals that it covers are hidden until it expires.
+A person created or changed a suppression. It hides signals until it expires.
 
 ## Goal
 
-Find alarms that are silenced before something is done.
+Detect that signals are suppressed before an attack.
 
 ## Strategy
 
-Every creation and change. No suppression hides this signal. The events themselves are never hidden, and the suppression counts what it hid.
+Every creation and change. No suppression hides this signal. Suppressions never hide events, and they count the signals that they hide.
 
 ## Triage and response
 
-1. Everything that this identity did around it:
+1. Everything that this identity did at that time:
    `keepwatch investigate user '{{@User.username}}' --since 24h`
 2. What it hides, until when and why: `kubectl get suppression '{{@ObjectRef.Name}}' -o yaml`
-3. End it: `kubectl delete suppression '{{@ObjectRef.Name}}'`
-4. What it hid: run `keepwatch detect` over the same stretch of time, which knows no suppressions
-5. If it was not agreed on, take the rights away: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+3. Remove it: `kubectl delete suppression '{{@ObjectRef.Name}}'`
+4. Find out what it hid: run `keepwatch detect`, which ignores suppressions, over the same time span
+5. If it was not authorized, remove the permissions: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
 
 ## Blind spots
 
-- Whether a change made it wider or narrower: both are reported.
+- Whether a change broadened or narrowed it: both are reported.
 
 ## False positives
 
-- An analyst silences a known source of noise. The reason and the end are in the object.
+- An analyst suppresses a known source of noise. The object has the reason and the expiry.
 END
   tags = ["tactic:TA0005-defense-evasion", "technique:T1562.008-disable-or-modify-cloud-logs"]
 

@@ -1,0 +1,62 @@
+//! The keys of all annotations, from which their reference page is generated.
+//!
+//! Upstream's keys are constants of the crates that set them.
+
+/// One row of the reference page.
+#[derive(Clone, Copy, Debug)]
+pub struct Annotation {
+    /// The key, or its beginning if it ends in `/`.
+    pub key: &'static str,
+    /// The object or event that has it.
+    pub on: &'static str,
+    /// The doc comment of the constant: the value, and who sets it.
+    pub text: &'static [&'static str],
+}
+
+/// A function cannot read doc comments: here they are the texts of the reference as well.
+macro_rules! annotations {
+    ($($(#[doc = $text:literal])+ $name:ident = $key:literal, on $on:literal;)+) => {
+        $($(#[doc = $text])+ pub const $name: &str = $key;)+
+
+        /// All keys, in the order of the page.
+        pub const ALL: &[Annotation] =
+            &[$(Annotation { key: $key, on: $on, text: &[$($text),+] }),+];
+    };
+}
+
+annotations! {
+    /// Sequence number of the record in the journal. The same in every destination; a client cannot
+    /// choose it.
+    JOURNAL_SEQ = "keepwatch.io/journal-seq", on "every line of an event";
+    /// Audit ID of the request as a consequence of which the server changed the object.
+    CAUSED_BY = "audit.keepwatch.io/caused-by", on "event of a change by the server";
+    /// The fields of the request and response bodies that are not recorded because they can be secret.
+    WITHHELD = "keepwatch.io/withheld", on "event";
+    /// What was removed from the line because it was too long: bodies, fields.
+    TRUNCATED = "keepwatch.io/truncated", on "line that was too long";
+    /// Length of the complete line in bytes.
+    FULL_BYTES = "keepwatch.io/full-bytes", on "line that was too long";
+    /// SHA-256 of the complete line.
+    FULL_SHA256 = "keepwatch.io/full-sha256", on "line that was too long";
+    /// The last sequence number in the journal before the heartbeat.
+    HEARTBEAT = "keepwatch.io/heartbeat", on "heartbeat event";
+    /// The name of a destination follows the slash. The value has the last sequence number that was
+    /// delivered to it, and the number of events that were not.
+    HEARTBEAT_SINK = "keepwatch.io/sink/", on "heartbeat event";
+    /// Why records are missing.
+    GAP = "keepwatch.io/gap", on "gap event";
+    /// The missing sequence number, or the first and the last one.
+    GAP_SEQ = "keepwatch.io/seq", on "gap event";
+    /// Number of missing records.
+    GAP_RECORDS = "keepwatch.io/gap-records", on "gap event";
+    /// Number of requests that were rejected because they could not be recorded.
+    REJECTED_REQUESTS = "keepwatch.io/requests-refused-without-record", on "gap event";
+    /// The reader whose cursor changed, with its old and new position.
+    CURSOR = "keepwatch.io/cursor", on "event with the verb skip, rewind, release or resume";
+    /// Where delivery to a new destination starts: `oldest` for all events that the journal still has.
+    /// Without it, with the events recorded since the `AuditConfig` was created. You set it.
+    START_FROM = "audit.keepwatch.io/start-from", on "AuditConfig";
+    /// `governance` or `compliance`: uploads request Object Lock retention in this mode for the
+    /// Profile's protection period. You set it.
+    RETENTION = "audit.keepwatch.io/retention", on "Profile";
+}

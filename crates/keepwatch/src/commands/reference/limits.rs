@@ -1,0 +1,293 @@
+//! The page of the limits: every queue, buffer, cache and wait has one.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::app;
+use crate::standalone::{core_events, secrets};
+
+const HEAD: &str = "# Limits\n\n\
+    Generated from the code: `cargo xtask codegen` writes this page. \"Default\" means that a flag \
+    changes the limit; see the [command line](cli.md).\n";
+
+/// A limit in words, and its value.
+type Row = (&'static str, String);
+
+/// The page.
+pub(super) fn page() -> Result<String> {
+    let mut page = HEAD.to_owned();
+    let sections = [
+        ("Connections and requests", requests()),
+        ("Responses and watches", responses()),
+        ("Store", store()),
+        ("Delivery", delivery()),
+        ("Events", events()),
+        ("Index of events", index()),
+        ("Rules and signals", rules()),
+        ("State of the detector", detector()),
+        ("Notifiers", notifiers()),
+    ];
+    for (title, rows) in sections {
+        write!(page, "\n## {title}\n\n| Limit | Value |\n|---|---|\n")?;
+        for (what, limit) in rows {
+            writeln!(page, "| {what} | {limit} |")?;
+        }
+    }
+    Ok(page)
+}
+
+fn requests() -> Vec<Row> {
+    use apiserver::{limits, registry};
+    let flags = limits::Limits::default();
+    vec![
+        ("Connections", limits::CONNECTIONS_MAX.to_string()),
+        ("Connections from one address", limits::ADDRESS_CONNECTIONS_MAX.to_string()),
+        ("Streams of an HTTP/2 connection", limits::STREAMS_MAX.to_string()),
+        ("Time for a TLS handshake", time(limits::HANDSHAKE_TIME_MAX)),
+        ("Idle time of a connection", time(limits::IDLE_TIME_MAX)),
+        ("Size of the head of an HTTP/1 request", bytes(limits::HEAD_BYTES_MAX)),
+        ("Time to receive the head of an HTTP/1 request", time(limits::HEADER_TIME_MAX)),
+        ("Size of the headers of an HTTP/2 request", bytes(limits::HEADER_BYTES_MAX as usize)),
+        (
+            "Size of the headers of all HTTP/2 requests that are not complete",
+            bytes(limits::HELD_HEADERS_BYTES_MAX),
+        ),
+        (
+            "Size of the path and query of a request; a longer one gets 414",
+            bytes(limits::URI_BYTES_MAX),
+        ),
+        ("Size of a request body", bytes(limits::BODY_BYTES_MAX)),
+        ("Pause between two parts of a request body", time(limits::BODY_PAUSE_MAX)),
+        (
+            "Size of all request bodies in flight; a quarter of it for one user",
+            bytes(limits::BODIES_BYTES_MAX),
+        ),
+        ("Memory for the values of a decoded body", bytes(registry::TREE_BYTES_MAX)),
+        ("Size of a YAML body", bytes(registry::YAML_BYTES_MAX)),
+        ("Values in a YAML body", registry::YAML_VALUES_MAX.to_string()),
+        (
+            "Read-only requests in flight (default); three quarters of it for one user",
+            flags.reads_max.to_string(),
+        ),
+        (
+            "Mutating requests in flight (default); three quarters of it for one user",
+            flags.mutations_max.to_string(),
+        ),
+        ("Duration of a request (default)", time(flags.request_time_max)),
+        ("Time to commit an audit event", time(limits::RECORD_TIME_MAX)),
+        ("Threads for requests", app::WORKERS.1.to_string()),
+        ("Threads for disk I/O", app::BLOCKING_MAX.to_string()),
+        ("Size of an audit policy", bytes(audit::POLICY_LEN_MAX)),
+    ]
+}
+
+fn responses() -> Vec<Row> {
+    use apiserver::limits;
+    use siem::audit_event;
+    vec![
+        (
+            "Size of all large responses in flight; a quarter of it for one user",
+            bytes(limits::ANSWERS_BYTES_MAX),
+        ),
+        ("Lists that are encoded at the same time", limits::LISTS_MAX.to_string()),
+        ("Time in which a client reads nothing of a response", time(limits::ANSWER_PAUSE_MAX)),
+        ("Invalid fields that an error response lists", limits::FIELD_ERRORS_MAX.to_string()),
+        ("Unknown fields that a warning lists", limits::UNKNOWN_FIELDS_MAX.to_string()),
+        ("Open watches; three quarters of it for one user", limits::WATCHES_MAX.to_string()),
+        ("Changes in one batch to a watch", store::settings::CHANGES_MAX.to_string()),
+        ("Size of one batch of changes to a watch", bytes(store::settings::CHANGES_BYTES_MAX)),
+        (
+            "Size of all large watch events in flight; a quarter of it for one user",
+            bytes(limits::WATCHES_BYTES_MAX),
+        ),
+        ("Size of a WebSocket frame from a client", bytes(limits::WEBSOCKET_FRAME_BYTES_MAX)),
+        ("AuditEvents in a page", audit_event::PAGE_MAX.to_string()),
+        ("Size at which a page of AuditEvents ends", bytes(audit_event::PAGE_BYTES)),
+        ("Records that a list of AuditEvents reads", audit_event::SCAN_MAX.to_string()),
+        ("Events (`v1`) kept in a namespace (`keepwatch up`)", core_events::KEPT_MAX.to_string()),
+        ("Size of the values of a Secret (`keepwatch up`)", bytes(secrets::DATA_BYTES_MAX)),
+    ]
+}
+
+fn store() -> Vec<Row> {
+    use store::settings;
+    let defaults = store::Settings::default();
+    vec![
+        ("Size of the store at which requests are rejected (default)", size(defaults.limit_bytes)),
+        ("Requests that wait for the writer", settings::WAITING_MAX.to_string()),
+        ("Requests in a group commit", settings::GROUP_MAX.to_string()),
+        ("Size of a group commit", bytes(settings::GROUP_BYTES_MAX)),
+        ("Memory for cached objects and all keys", bytes(defaults.objects_bytes)),
+        ("Objects read from disk at a time", settings::OBJECTS_MAX.to_string()),
+        ("Superseded revisions kept", defaults.history_rows.to_string()),
+        ("Memory for recent records", bytes(defaults.recent_bytes)),
+        (
+            "Size of the records that are verified per second",
+            size(crate::journal_gaps::VERIFY_BYTES as u64),
+        ),
+    ]
+}
+
+fn delivery() -> Vec<Row> {
+    vec![
+        ("Records in a batch for a sink", delivery::BATCH_ROWS_MAX.to_string()),
+        ("Size of a batch for a sink", bytes(delivery::BATCH_BYTES_MAX)),
+        ("Time between two reads of a sink without a backlog", time(delivery::GATHER_TIME)),
+        (
+            "Length of a line on standard output and in a file (default)",
+            bytes(delivery::LINE_BYTES_MAX),
+        ),
+        (
+            "Length of a line in a bucket, as the Datadog Forwarder counts it",
+            bytes(objectstore::LINE_BYTES),
+        ),
+        ("Size of the lines in an object (default)", bytes(objectstore::SEAL_BYTES)),
+        ("Time that an event waits for its object (default)", time(objectstore::SEAL_AGE)),
+        ("Time that a deletion waits for its object", time(delivery::DELETION_AGE)),
+        (
+            "Time that heartbeats and requests of an idle cluster wait for their object",
+            time(delivery::IDLE_AGE),
+        ),
+        ("Time between two objects for signals of high severity", time(delivery::URGENT_PERIOD)),
+        ("Length of a key prefix", bytes(objectstore::PREFIX_BYTES_MAX)),
+        ("`Retry-After` that is honored", time(delivery::RETRY_AFTER_MAX)),
+        ("Time to deliver at shutdown", time(delivery::DRAIN_MAX)),
+        ("Time to deliver when an AuditConfig is deleted", time(controller::settings::DRAIN_TIME)),
+    ]
+}
+
+fn events() -> Vec<Row> {
+    use event::limit;
+    vec![
+        ("Length of an audit ID", bytes(limit::AUDIT_ID_BYTES_MAX)),
+        ("Length of a request URI", bytes(limit::URI_BYTES_MAX)),
+        ("Length of a name", bytes(limit::NAME_BYTES_MAX)),
+        ("Length of a message", bytes(limit::MESSAGE_BYTES_MAX)),
+        ("Size of the groups of a user", bytes(limit::USER_BYTES_MAX)),
+        ("Size of the body of an error response", bytes(limit::REFUSAL_BYTES_MAX)),
+        ("Columns of a line in the encoding `short`", event::short::COLUMNS_MAX.to_string()),
+    ]
+}
+
+fn index() -> Vec<Row> {
+    use store::event_index;
+    vec![
+        ("Records in a segment", event_index::SEGMENT_RECORDS.to_string()),
+        ("Distinct values of a column in a segment", event_index::VALUES_MAX.to_string()),
+        (
+            "Combinations of verb, resource and status code in a segment",
+            event_index::REQUESTS_MAX.to_string(),
+        ),
+        ("Size of the index per event", size(event_index::EVENT_BYTES_MAX)),
+        ("Source addresses of an event in the index", event::term::ADDRESSES_MAX.to_string()),
+        ("Segments that one search reads at a time", event_index::SEGMENTS_MAX.to_string()),
+        ("Time that records wait to be indexed", time(delivery::INDEX_GATHER_TIME)),
+    ]
+}
+
+fn rules() -> Vec<Row> {
+    use detect::{engine, ruleset};
+    vec![
+        ("DetectionRules", siem::detection_rule::RULES_MAX.to_string()),
+        ("Characters of a DetectionRule", siem::detection_rule::SIGMA_LEN_MAX.to_string()),
+        ("Rules that are evaluated together", ruleset::RULES_MAX.to_string()),
+        ("Filters", ruleset::FILTERS_MAX.to_string()),
+        ("Size of a rendered template", bytes(detect::template::RENDERED_LEN_MAX)),
+        ("Signals kept", siem::signal::retention::COUNT_MAX.to_string()),
+        ("Time that a closed signal is kept", time(siem::signal::retention::AGE_MAX)),
+        ("Events in a signal", engine::EVIDENCE_EVENTS_MAX.to_string()),
+        ("Size of the events in a signal", bytes(engine::EVIDENCE_LEN_MAX)),
+        ("Objects that a signal names", engine::TARGETS_MAX.to_string()),
+        ("Objects that a signal counts exactly", engine::TARGETS_COUNTED_MAX.to_string()),
+        ("Time between two writes of an open signal", time(delivery::UPDATE_PERIOD)),
+    ]
+}
+
+fn detector() -> Vec<Row> {
+    use detect::engine;
+    let limits = engine::Limits::default();
+    vec![
+        (
+            "Time by which an event's timestamp may be after its arrival",
+            micros(engine::FUTURE_SKEW_MAX),
+        ),
+        ("Time for which duplicates are detected", micros(engine::IDENTITY_MEMORY)),
+        ("Events among which duplicates are detected", limits.identities.to_string()),
+        (
+            "Groups of a rule before it counts new ones by a coarser key",
+            limits.groups_per_rule.to_string(),
+        ),
+        ("Values that a first-seen rule remembers", limits.values_per_rule.to_string()),
+        ("Open signals of a rule", limits.signals_per_rule.to_string()),
+        ("Events in a window", engine::WINDOW_EVENTS_MAX.to_string()),
+        ("Memory for the windows of all rules", bytes(limits.state_bytes)),
+        ("Events in the reorder buffer", limits.waiting_events.to_string()),
+        ("Memory for the reorder buffer", bytes(limits.waiting_bytes)),
+        ("Records between two checkpoints", delivery::CHECKPOINT_RECORDS.to_string()),
+        ("Time between two checkpoints", time(delivery::CHECKPOINT_PERIOD)),
+        (
+            "Time between two checkpoints when half of the store is used",
+            time(delivery::CHECKPOINT_PERIOD_MIN),
+        ),
+    ]
+}
+
+fn notifiers() -> Vec<Row> {
+    use delivery::notification;
+    use sink::notifier;
+    vec![
+        ("Notifiers", notification::NOTIFIERS_MAX.to_string()),
+        ("Time for a response", time(notifier::RESPONSE_TIME_MAX)),
+        ("Time between two updates of a signal", time(notification::UPDATE_INTERVAL)),
+        ("Size of a signal in a webhook", bytes(notifier::SIGNAL_BYTES_MAX)),
+    ]
+}
+
+/// A duration in its largest unit without a fraction.
+fn time(time: Duration) -> String {
+    const UNITS: [(u128, &str); 4] =
+        [(86_400_000, "days"), (3_600_000, "h"), (60_000, "min"), (1000, "s")];
+    let millis = time.as_millis();
+    let fits = |unit: u128| {
+        let least = if unit == 1000 { unit } else { 2 * unit };
+        millis >= least && millis.is_multiple_of(unit)
+    };
+    UNITS
+        .into_iter()
+        .find(|(unit, _)| fits(*unit))
+        .map_or_else(|| format!("{millis} ms"), |(unit, name)| format!("{} {name}", millis / unit))
+}
+
+fn micros(micros: i64) -> String {
+    time(Duration::from_micros(micros.unsigned_abs()))
+}
+
+fn bytes(bytes: usize) -> String {
+    size(bytes as u64)
+}
+
+/// A number of bytes in its largest unit without a fraction.
+fn size(bytes: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    let fits = |unit: u64| bytes >= unit && bytes.is_multiple_of(unit);
+    UNITS
+        .into_iter()
+        .find(|(unit, _)| fits(*unit))
+        .map_or_else(|| format!("{bytes} bytes"), |(unit, name)| format!("{} {name}", bytes / unit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_sizes_have_the_largest_whole_unit() {
+        let times = [1, 1000, 60_000, 90_000, 120_000, 86_400_000, 7_776_000_000];
+        let times = times.map(|millis| time(Duration::from_millis(millis)));
+        assert_eq!(times.join(", "), "1 ms, 1 s, 60 s, 90 s, 2 min, 24 h, 90 days");
+        let sizes = [10, 1024, 1536, 16 << 20, 16 << 30].map(size);
+        assert_eq!(sizes.join(", "), "10 bytes, 1 KiB, 1536 bytes, 16 MiB, 16 GiB");
+    }
+}

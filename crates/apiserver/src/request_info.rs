@@ -7,6 +7,7 @@ use http::Method;
 use percent_encoding::percent_decode_str;
 
 use crate::RequestInfo;
+use crate::selector::fields;
 
 /// What may follow a namespace in a path without being a resource in it.
 const NAMESPACE_SUBRESOURCES: [&str; 2] = ["status", "finalize"];
@@ -87,12 +88,13 @@ impl RequestInfo {
         match self.verb.as_str() {
             "get" if is_watch(query) => "watch".clone_into(&mut self.verb),
             "get" => "list".clone_into(&mut self.verb),
-            "delete" => "deletecollection".clone_into(&mut self.verb),
+            // What is deleted is not named: a selector may select many.
+            "delete" => return "deletecollection".clone_into(&mut self.verb),
             _ => return,
         }
         let selector = query_value(query, "fieldSelector").unwrap_or_default();
-        if let Some(name) = exact_name(selector) {
-            name.clone_into(&mut self.name);
+        if !selector.is_empty() {
+            self.name = exact_name(selector).unwrap_or_default();
         }
     }
 }
@@ -114,14 +116,17 @@ fn is_watch(query: &[(String, String)]) -> bool {
         .is_some_and(|value| value != "0" && !value.eq_ignore_ascii_case("false"))
 }
 
-/// The name that a field selector pins down, if it is one that can stand in a path.
-fn exact_name(selector: &str) -> Option<&str> {
-    let name = selector.split(',').find_map(|term| {
-        let value = term.trim().strip_prefix("metadata.name")?.strip_prefix('=')?;
+/// The name that a field selector pins down, if it is one that can stand in a path. Of several it is the
+/// first in the order of its terms, as upstream sorts them.
+fn exact_name(selector: &str) -> Option<String> {
+    let mut terms = fields::split(selector);
+    terms.sort_unstable();
+    let name = terms.iter().find_map(|term| {
+        let value = term.strip_prefix("metadata.name")?.strip_prefix('=')?;
         Some(value.strip_prefix('=').unwrap_or(value))
     })?;
     let fits = !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '%', '\\']);
-    fits.then_some(name)
+    fits.then(|| name.to_owned())
 }
 
 /// The first value of a query parameter.
@@ -230,7 +235,8 @@ mod tests {
             GET /api/v1/pods?fieldSelector=metadata.name!=x -> list api -/v1 - pods/- -
             GET /api/v1/pods?fieldSelector=metadata.name=a/b -> list api -/v1 - pods/- -
             GET /api/v1/pods?watch=1&fieldSelector=metadata.name=x -> watch api -/v1 - pods/- x
-            DELETE /api/v1/pods?fieldSelector=metadata.name=x -> deletecollection api -/v1 - pods/- x
+            DELETE /api/v1/pods?fieldSelector=metadata.name=x -> deletecollection api -/v1 - pods/- -
+            GET /api/v1/pods?fieldSelector=metadata.name=y,metadata.name=x -> list api -/v1 - pods/- x
             POST /api/v1/pods?fieldSelector=metadata.name=x -> create api -/v1 - pods/- -
             ",
         );

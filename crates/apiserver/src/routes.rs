@@ -50,9 +50,14 @@ pub(crate) fn answer(front: &Front, request: &Request) -> Answer {
         _ => {
             let is_known = request.user.username != ANONYMOUS;
             let health = front.health.answer(path, &request.query, is_known);
-            health.unwrap_or_else(|| text(StatusCode::NOT_FOUND, "404 page not found\n"))
+            health.unwrap_or_else(not_found)
         }
     }
+}
+
+/// The answer for a path at which nothing is served.
+pub(crate) fn not_found() -> Answer {
+    text(StatusCode::NOT_FOUND, "404 page not found\n")
 }
 
 #[derive(Serialize)]

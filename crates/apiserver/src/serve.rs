@@ -178,6 +178,10 @@ async fn attend(
     let handover = trail.handover().clone();
     let attended = pin!(async {
         authorize(front, request, trail).await?;
+        if request.info.path.starts_with("//") {
+            // It is understood as the same path with one slash, and nothing is served there.
+            return Ok(Reply::Plain(routes::not_found()));
+        }
         if let Some(upgrade) = upgrade {
             upgrade.shake_hands(&request.headers)?;
         }

@@ -6,6 +6,9 @@ use super::{Bound, Kind, Path, Schema, formats};
 use crate::FieldError;
 use crate::limits::FIELD_ERRORS_MAX;
 
+/// From here on, floating point numbers leave integers out: 2^53.
+const FLOAT_INTEGERS_END: f64 = 9_007_199_254_740_992.0;
+
 impl Schema {
     /// Adds what is wrong with `value` to `errors`.
     pub fn validate(&self, value: &Value, path: Path<'_>, errors: &mut Vec<FieldError>) {
@@ -145,8 +148,11 @@ impl Kind {
     }
 }
 
+/// Whether Kubernetes takes a number for an integer: one of 64 bits, or one that is written as a fraction
+/// and has none, up to where a JSON number is exact.
 fn is_integer(value: &Value) -> bool {
-    value.is_i64() || value.is_u64() || value.as_f64().is_some_and(|number| number.fract() == 0.0)
+    let is_whole = |number: f64| number.fract() == 0.0 && number.abs() < FLOAT_INTEGERS_END;
+    value.is_i64() || value.as_f64().is_some_and(is_whole)
 }
 
 fn type_name(value: &Value) -> &'static str {
@@ -214,6 +220,15 @@ mod tests {
     #[test]
     fn wrong_values_are_named_as_custom_resources_do() {
         check(&json!({"subject": {"name": "x"}, "note": null, "port": 1, "free": {"x": 1}}), &[]);
+        check(&json!({"subject": {"name": "x"}, "port": 1e2}), &[]);
+        for port in [json!(1_u64 << 63), json!(1e16), json!(1.5)] {
+            check(
+                &json!({"subject": {"name": "x"}, "port": port}),
+                &[
+                    "spec.port: Invalid value: \"number\": spec.port in body must be of type integer,string: \"number\"",
+                ],
+            );
+        }
         check(&json!({}), &["spec.subject: Required value"]);
         check(
             &json!({"subject": {"name": 7}}),
@@ -238,12 +253,11 @@ mod tests {
             ],
         );
         check(
-            &json!({"subject": {"name": "x"}, "list": ["a", 1, "c"], "tags": {"a": true}, "port": 1.5}),
+            &json!({"subject": {"name": "x"}, "list": ["a", 1, "c"], "tags": {"a": true}}),
             &[
                 "spec.list: Too many: 3: must have at most 2 items",
                 "spec.list[1]: Invalid value: \"integer\": spec.list[1] in body must be of type string: \"integer\"",
                 "spec.tags.a: Invalid value: \"boolean\": spec.tags.a in body must be of type string: \"boolean\"",
-                "spec.port: Invalid value: \"number\": spec.port in body must be of type integer,string: \"number\"",
             ],
         );
     }

@@ -88,7 +88,7 @@ impl FieldSelector {
 }
 
 /// Splits at commas that no backslash precedes.
-fn split(text: &str) -> Vec<String> {
+pub(crate) fn split(text: &str) -> Vec<String> {
     let mut pieces = vec![String::new()];
     let mut is_escaped = false;
     for c in text.chars() {

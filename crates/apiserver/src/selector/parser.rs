@@ -112,7 +112,7 @@ impl Parser {
             }
             (Token::ClosedPar, _) => {
                 self.take_value();
-                Ok(Vec::new())
+                Ok(vec![String::new()])
             }
             (_, read) => Err(format!("found '{read}', expected: ',', ')' or identifier")),
         }

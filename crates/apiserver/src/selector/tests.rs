@@ -29,6 +29,8 @@ fn selectors_select() {
         ("app notin (shop)", false),
         ("gone notin (shop)", true),
         ("app in (bank, )", false),
+        ("app in ()", false),
+        ("app notin ()", true),
         ("n>6", true),
         ("n<7", false),
         ("gone>1", false),
@@ -42,7 +44,7 @@ fn selectors_select() {
 
 #[test]
 fn a_set_of_nothing_but_the_empty_value_reads_back() {
-    for text in ["x in (,)", "x notin (\t,)", "x in (,,a)"] {
+    for text in ["x in (,)", "x in ()", "x notin (\t,)", "x in (,,a)"] {
         let selector = Selector::parse(text).unwrap();
         assert_eq!(Selector::parse(&selector.to_string()), Ok(selector), "{text}");
     }

@@ -164,7 +164,7 @@ impl Target {
         for case in self.done {
             let events = events.remove(&case.agent).unwrap_or_default();
             let found = format!("{} {}", case.code(), said(&case, &events));
-            if found != case.expected {
+            if found.trim_end() != case.expected {
                 wrong.push(format!("{}\n  found {found}", case.text));
             }
             let body = String::from_utf8_lossy(&case.answer);

@@ -64,7 +64,7 @@ alice GET /apis/test.io/v1/namespaces/shop/../shop/things/allowed => 403 get ../
 alice GET /apis/test.io/v1//namespaces/shop/things/allowed => 404 get /shop /namespaces
 alice GET /apis//v1/namespaces/shop/things/allowed => 403 get things shop/allowed
 alice GET /apis/test.io//namespaces/shop/things/allowed => 404 get things shop/allowed
-alice GET //apis/test.io/v1/namespaces/shop/things/allowed => 200 get things shop/allowed
+alice GET //apis/test.io/v1/namespaces/shop/things/allowed => 404 get things shop/allowed
 alice GET /./apis/test.io/v1/namespaces/shop/things/allowed => 404 get path
 alice GET /../apis/test.io/v1/namespaces/shop/things/allowed => 404 get path
 alice GET /%61pis/test.io/v1/namespaces/shop/things/allowed => 200 get things shop/allowed
@@ -160,7 +160,7 @@ alice PATCH {T}/allowed => 405 patch things shop/allowed
 alice PATCH {T} => 405 patch things shop/
 alice DELETE {T} => 405 deletecollection things shop/
 alice DELETE {T}/ => 405 deletecollection things shop/
-alice DELETE {T}?fieldSelector=metadata.name=secretb => 405 deletecollection things shop/secretb
+alice DELETE {T}?fieldSelector=metadata.name=secretb => 405 deletecollection things shop/
 alice DELETE {T}/nothing => 404 delete things shop/nothing
 alice DELETE /apis/test.io/v1/things => 405 deletecollection things /
 alice DELETE /apis/test.io/v1/namespaces/shop => 403 delete namespaces shop/shop

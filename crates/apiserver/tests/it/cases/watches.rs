@@ -12,17 +12,17 @@ limited GET {T}?fieldSelector=metadata.name=secretb => 403 list things shop/secr
 limited GET {T}?fieldSelector=metadata.name!=allowed => 403 list things shop/
 limited GET {T}?fieldSelector=metadata.name!=secretb => 403 list things shop/
 limited GET {T}?fieldSelector=metadata.name=allowed,metadata.name=secretb => 200 list things shop/allowed
-limited GET {T}?fieldSelector=metadata.name=secretb,metadata.name=allowed => 403 list things shop/secretb
+limited GET {T}?fieldSelector=metadata.name=secretb,metadata.name=allowed => 200 list things shop/allowed
 limited GET {T}?fieldSelector=metadata.name=allowed&fieldSelector=metadata.name=secretb => 200 list things shop/allowed
 limited GET {T}?fieldSelector=metadata.name=secretb&fieldSelector=metadata.name=allowed => 403 list things shop/secretb
 limited GET {T}?fieldSelector=&fieldSelector=metadata.name=allowed => 403 list things shop/
 limited GET {T}?fieldSelector=metadata.name=allowed&fieldSelector= => 200 list things shop/allowed
 limited GET {T}?fieldSelector=%20metadata.name%20=allowed => 403 list things shop/
-limited GET {T}?fieldSelector=metadata.name=allowed%20 => 400 list things shop/allowed
+limited GET {T}?fieldSelector=metadata.name=allowed%20 => 403 list things shop/allowed
 limited GET {T}?fieldSelector=metadata.name=%20allowed => 403 list things shop/ allowed
 limited GET {T}?fieldSelector=,metadata.name=allowed => 200 list things shop/allowed
 limited GET {T}?fieldSelector=metadata.name=allowed, => 200 list things shop/allowed
-limited GET {T}?fieldSelector=metadata.name!=q%5C,metadata.name=allowed => 400 list things shop/allowed
+limited GET {T}?fieldSelector=metadata.name!=q%5C,metadata.name=allowed => 403 list things shop/
 limited GET {T}?fieldSelector=metadata.name=q%5C,metadata.name=allowed => 403 list things shop/
 limited GET {T}?fieldSelector=metadata.name!=q%5C%5C,metadata.name=allowed => 200 list things shop/allowed
 limited GET {T}?fieldSelector=metadata.name%5C=allowed => 403 list things shop/
@@ -61,7 +61,7 @@ alice GET {T}?fieldSelector=metadata.name=allowed => 200 list things shop/allowe
 alice GET {T}?fieldSelector=metadata.name!=allowed => 200 list things shop/
 alice GET {T}?labelSelector=a%3D%3D%3Db => 400 list things shop/
 alice GET {T}?labelSelector=( => 400 list things shop/
-alice GET {T}?labelSelector=a%20in%20() => 400 list things shop/
+alice GET {T}?labelSelector=a%20in%20() => 200 list things shop/
 alice GET {T}?labelSelector=%00 => 400 list things shop/
 ";
 
@@ -78,7 +78,7 @@ limited GET {T}?watch=nonsense&fieldSelector=metadata.name=allowed&timeoutSecond
 limited GET {T}?watch=1&fieldSelector=metadata.name!=secretb => 403 watch things shop/
 limited GET {T}?watch=1&fieldSelector=metadata.name=allowed,metadata.name=secretb&timeoutSeconds=1 => 200 watch things shop/allowed
 limited GET {T}?watch=1&fieldSelector=metadata.name=allowed&fieldSelector=metadata.name=secretb&timeoutSeconds=1 => 200 watch things shop/allowed
-limited GET {T}?watch=1&fieldSelector=metadata.name!=q%5C,metadata.name=allowed => 400 watch things shop/allowed
+limited GET {T}?watch=1&fieldSelector=metadata.name!=q%5C,metadata.name=allowed => 403 watch things shop/
 limited GET {T}/allowed?watch=1 => 200 get things shop/allowed
 limited GET {T}/secretb?watch=1 => 403 get things shop/secretb
 limited GET /apis/test.io/v1/watch/namespaces/shop/things/allowed?timeoutSeconds=1 => 200 watch things shop/allowed
@@ -101,7 +101,7 @@ limited GET /apis/test.io/v1/watch/things?timeoutSeconds=1 => 403 watch things /
 limited GET /apis/test.io/v1/watch/watch/namespaces/shop/things/allowed => 403 watch watch/shop /namespaces
 limited GET /apis/test.io/v1/Watch/namespaces/shop/things/allowed => 403 get Watch/shop /namespaces
 limited GET /apis/test.io/v1/namespaces/shop/watch/things/allowed => 403 get watch/allowed shop/things
-limited GET //apis/test.io/v1/watch/namespaces/shop/things/allowed?timeoutSeconds=1 => 200 watch things shop/allowed
+limited GET //apis/test.io/v1/watch/namespaces/shop/things/allowed?timeoutSeconds=1 => 404 watch things shop/allowed
 limited HEAD /apis/test.io/v1/watch/namespaces/shop/things/allowed?timeoutSeconds=1 => 200 watch things shop/allowed
 limited HEAD {T}?watch=1&fieldSelector=metadata.name=allowed&timeoutSeconds=1 => 200 watch things shop/allowed
 limited POST /apis/test.io/v1/watch/namespaces/shop/things/allowed?timeoutSeconds=1 => 405 watch things shop/allowed
@@ -109,7 +109,7 @@ limited PUT /apis/test.io/v1/watch/namespaces/shop/things/allowed?timeoutSeconds
 limited DELETE /apis/test.io/v1/watch/namespaces/shop/things/allowed?timeoutSeconds=1 => 405 watch things shop/allowed
 limited OPTIONS /apis/test.io/v1/watch/namespaces/shop/things/allowed?timeoutSeconds=1 => 405 watch things shop/allowed
 limited POST {T}?watch=1&fieldSelector=metadata.name=allowed => 403 create things shop/
-limited DELETE {T}?watch=1&fieldSelector=metadata.name=allowed => 403 deletecollection things shop/allowed
+limited DELETE {T}?watch=1&fieldSelector=metadata.name=allowed => 403 deletecollection things shop/
 limited DELETE /apis/test.io/v1/watch/namespaces/shop/things/secretb => 403 watch things shop/secretb
 limited GET {T}?watch=1&fieldSelector=metadata.name=allowed&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&timeoutSeconds=1 => 200 watch things shop/allowed
 limited GET {T}?watch=1&fieldSelector=metadata.name=allowed&sendInitialEvents=true => 422 watch things shop/allowed

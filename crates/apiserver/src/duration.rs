@@ -1,4 +1,4 @@
-//! Go's notation for durations, for `?timeout=`.
+//! Durations as Go writes them: `?timeout=`, the schema format `duration`, and flags.
 
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ pub(crate) fn of_query(query: &[(String, String)]) -> Result<Option<Duration>, A
     Ok((!duration.is_zero()).then_some(duration))
 }
 
-/// Reads what Go's `time.ParseDuration` reads, without negative values.
-fn parse(text: &str) -> Option<Duration> {
+/// Parses a duration as Go's `time.ParseDuration` does, except that negative ones are `None`.
+pub fn parse(text: &str) -> Option<Duration> {
     let mut rest = text.strip_prefix('+').unwrap_or(text);
     if rest == "0" {
         return Some(Duration::ZERO);

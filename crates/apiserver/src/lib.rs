@@ -16,7 +16,7 @@ mod budget;
 pub mod cluster_client;
 mod discovery;
 mod documents;
-mod duration;
+pub mod duration;
 mod encoding;
 pub mod exchange;
 pub mod fields;

@@ -18,12 +18,12 @@ pub struct ResourceId {
 
 /// The objects of all kinds inside one transaction.
 pub struct Objects<'tx> {
-    door: &'tx mut dyn Door,
+    door: &'tx mut dyn ObjectAccess,
 }
 
 /// What [`Objects`] is a front for; implemented by the registry over a store transaction, and by
 /// tests over a map.
-pub trait Door {
+pub trait ObjectAccess {
     /// One object, or nothing. `namespace` is empty for cluster-scoped kinds.
     fn get(&self, kind: ResourceId, namespace: &str, name: &str) -> Option<Map<String, Value>>;
     /// All objects of a kind, in all namespaces or in one.
@@ -38,7 +38,7 @@ pub trait Door {
 
 impl<'tx> Objects<'tx> {
     /// A front for `door`.
-    pub fn new(door: &'tx mut dyn Door) -> Self {
+    pub fn new(door: &'tx mut dyn ObjectAccess) -> Self {
         Self { door }
     }
 

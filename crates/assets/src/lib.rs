@@ -276,7 +276,7 @@ impl GoModule {
         let names: Vec<_> = wanted.iter().map(|program| program.name()).collect();
         writeln!(io::stderr(), "building {} into {}", names.join(", "), target.display())?;
 
-        // Nobody may see a half-written binary: build beside, then move.
+        // Build beside and move, so that no process starts a half-written binary.
         let staging = target.join(".staging");
         fs::create_dir_all(&staging)?;
         self.build(&staging, &wanted)?;
@@ -289,7 +289,7 @@ impl GoModule {
     fn build(&self, target: &Path, programs: &[Program]) -> anyhow::Result<()> {
         let status = Command::new("go")
             .args(["build", "-trimpath", "-ldflags", &self.linker_flags])
-            // The linker is told to leave it out anyway.
+            // The linker leaves it out anyway.
             .args(["-gcflags=all=-dwarf=false", "-o"])
             .arg(target)
             .args(programs.iter().map(|program| program.package()))
@@ -298,7 +298,7 @@ impl GoModule {
             .status()
             .context("the control plane is built with Go, which cannot be started")?;
         if !status.success() {
-            bail!("go build of the control plane failed ({status}); its messages stand above");
+            bail!("go build of the control plane failed ({status}); see its messages above");
         }
         Ok(())
     }

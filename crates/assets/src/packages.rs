@@ -23,12 +23,12 @@ pub fn node() -> PathBuf {
 }
 
 /// A folder with the Python packages of moto, a server of objects in Python: exactly those whose
-/// hashes stand in `moto/requirements.txt`.
+/// hashes are in `moto/requirements.txt`.
 pub fn moto() -> anyhow::Result<PathBuf> {
     python_packages("moto")
 }
 
-/// A folder with the Python packages that read exported rules: exactly those whose hashes stand in
+/// A folder with the Python packages that read exported rules: exactly those whose hashes are in
 /// `readers/requirements.txt`.
 pub fn readers() -> anyhow::Result<PathBuf> {
     python_packages("readers")
@@ -47,7 +47,7 @@ fn python_packages(name: &str) -> anyhow::Result<PathBuf> {
 }
 
 /// A folder with the Node packages of Azurite, Microsoft's own server of blobs for tests: exactly
-/// those whose hashes stand in `azurite/package-lock.json`.
+/// those whose hashes are in `azurite/package-lock.json`.
 pub fn azurite() -> anyhow::Result<PathBuf> {
     node_packages("azurite")
 }
@@ -104,7 +104,7 @@ fn install(
     let mut command = command(&wanted, &staging)?;
     let status = command.status().with_context(|| format!("cannot start {command:?}"))?;
     if !status.success() {
-        bail!("{name} cannot be installed ({status}); the messages stand above");
+        bail!("{name} cannot be installed ({status}); see its messages above");
     }
     fs::rename(&staging, &packages)?;
     Ok(packages)

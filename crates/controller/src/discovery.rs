@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kasten::domain::{CONFIG, Names, VERSION};
+use kasten::names::{CONFIG, ResourceNames, VERSION};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -46,7 +46,7 @@ impl Discovery {
     }
 
     /// Whether a kind has a status subresource.
-    pub(crate) async fn has_status(&self, names: Names) -> kube::Result<bool> {
+    pub(crate) async fn has_status(&self, names: ResourceNames) -> kube::Result<bool> {
         // Locked during the request, so that concurrent callers share the answer.
         let mut last = self.last.lock().await;
         if last.next_at.is_none_or(|next| Instant::now() >= next) {

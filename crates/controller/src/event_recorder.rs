@@ -3,7 +3,7 @@
 //! An Event that cannot be written is only logged.
 
 use event::Timestamp;
-use kasten::domain::{CONFIG, Names, VERSION};
+use kasten::names::{CONFIG, ResourceNames, VERSION};
 use kube::api::{Api, DynamicObject, PostParams};
 use serde_json::json;
 
@@ -25,7 +25,7 @@ pub(crate) struct EventRecorder {
 /// The object that an Event is about.
 pub(crate) struct ObjectReference<'a> {
     /// Its kind.
-    pub(crate) names: Names,
+    pub(crate) names: ResourceNames,
     /// Its namespace and name.
     pub(crate) place: &'a NamespacedName,
     /// Its UID.

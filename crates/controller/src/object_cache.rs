@@ -12,7 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _};
-use kasten::domain::{AUDIT_CONFIG, CONFIG, Names, PROFILE, VERSION};
+use kasten::kinds::{AUDIT_CONFIG, PROFILE};
+use kasten::names::{CONFIG, ResourceNames, VERSION};
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, WatchEvent, WatchParams};
 use kube::core::GroupVersionKind;
 use serde_json::Value;
@@ -30,7 +31,7 @@ const WATCH_SECONDS: u32 = 290;
 const WATCH_TIME_MIN: Duration = Duration::from_secs(5);
 
 /// A kind of K10's custom resources.
-pub fn kind_of(names: Names) -> ApiResource {
+pub fn kind_of(names: ResourceNames) -> ApiResource {
     let gvk = GroupVersionKind::gvk(CONFIG, VERSION, names.kind);
     ApiResource::from_gvk_with_plural(&gvk, names.plural)
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use event::Timestamp;
 use kasten::config::profile::ProfileStatus;
-use kasten::domain::PROFILE;
+use kasten::kinds::PROFILE;
 use serde_json::json;
 
 use crate::Context;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kasten::config::audit_config::Validation;
-use kasten::domain::AUDIT_CONFIG;
+use kasten::kinds::AUDIT_CONFIG;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 

@@ -47,7 +47,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             switched_off: None,
-            namespaces: vec![kasten::domain::K10_NAMESPACE.to_owned()],
+            namespaces: vec![kasten::names::K10_NAMESPACE.to_owned()],
             sees_all: false,
             prefix: Prefix::default(),
             volumes: None,

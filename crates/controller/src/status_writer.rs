@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use kasten::config::audit_config::FINALIZER;
-use kasten::domain::{AUDIT_CONFIG, Names};
+use kasten::kinds::AUDIT_CONFIG;
+use kasten::names::ResourceNames;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
 
@@ -37,7 +38,7 @@ impl StatusWriter {
     /// Fails also if the API server accepts the write but does not store the status.
     pub(crate) async fn status(
         &self,
-        names: Names,
+        names: ResourceNames,
         place: &NamespacedName,
         status: Value,
     ) -> kube::Result<DynamicObject> {
@@ -84,7 +85,7 @@ impl StatusWriter {
         with_timeout(api.patch(&config.place.name, &PatchParams::default(), &patch)).await
     }
 
-    fn api(&self, names: Names, place: &NamespacedName) -> Api<DynamicObject> {
+    fn api(&self, names: ResourceNames, place: &NamespacedName) -> Api<DynamicObject> {
         Api::namespaced_with(self.client.clone(), &place.namespace, &kind_of(names))
     }
 }

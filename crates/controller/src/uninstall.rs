@@ -4,7 +4,7 @@
 //! namespace.
 
 use kasten::config::audit_config::Validation;
-use kasten::domain::AUDIT_CONFIG;
+use kasten::kinds::AUDIT_CONFIG;
 use kube::api::{Api, DynamicObject, ListParams};
 use serde_json::json;
 

@@ -1,7 +1,7 @@
 //! The API server beside Go's sample-apiserver, on the same machine, in one run.
 //!
 //! Both get the same requests from the same client: a front proxy that speaks for a member of
-//! `system:masters` (so nobody asks for a SubjectAccessReview), over HTTP/1.1 with 32 connections
+//! `system:masters` (so neither server sends a SubjectAccessReview), over HTTP/1.1 with 32 connections
 //! and HTTP/2 with 2 connections of 16 streams. Both record everything at `RequestResponse`. The
 //! peer writes its audit log without waiting for the disk and its etcd does not fsync; ours answers
 //! after the event is durable. CPU is the operating system's count for the server and its store.
@@ -27,7 +27,7 @@ use bytes::Bytes;
 
 use crate::fixtures::control_plane::ControlPlane;
 use crate::fixtures::extension::Extension;
-use crate::fixtures::keepwatch::{Keepwatch, More};
+use crate::fixtures::keepwatch::{ExtraArgs, Keepwatch};
 use crate::fixtures::load_client::{Endpoint, Protocol};
 use crate::fixtures::proc_status;
 use crate::fixtures::process::{Process, free_port};
@@ -41,7 +41,7 @@ pub use signals::signals;
 pub use weight::weight;
 
 /// Lanes of each case: connections, or streams.
-const LANES: usize = 32;
+const CONNECTIONS: usize = 32;
 /// Objects in the listed namespace.
 const LISTED: usize = 100;
 /// Where the objects are that are read.
@@ -165,8 +165,8 @@ fn detection(
             pair.reverse();
         }
         for (name, flag, rows) in pair {
-            let more = More { arguments: vec![flag.to_owned()], ..More::default() };
-            let server = Keepwatch::start_with(plane, POLICY, more)?;
+            let extra = ExtraArgs { arguments: vec![flag.to_owned()], ..ExtraArgs::default() };
+            let server = Keepwatch::start_with(plane, POLICY, extra)?;
             runtime.block_on(machine::cpu_at_rest(&[server.process.id()]))?;
             let idle = proc_status::vm_rss(server.process.id())?;
             eprintln!("{name}: {} KiB idle", idle / 1024);
@@ -283,10 +283,11 @@ const MASTER: [(&str, &str); 3] = [
 
 /// A namespace's worth of objects to get and list.
 async fn fill(subject: &Subject) -> anyhow::Result<()> {
-    let mut lane = subject.endpoint.lanes(Protocol::Http1, 1).await?.remove(0);
+    let mut connection = subject.endpoint.connections(Protocol::Http1, 1).await?.remove(0);
     for number in 0..LISTED {
         let body = subject.object(LIST_NAMESPACE, &format!("object-{number}"));
-        lane.send(&subject.endpoint, "POST", &subject.path(LIST_NAMESPACE), &MASTER, body)
+        connection
+            .send(&subject.endpoint, "POST", &subject.path(LIST_NAMESPACE), &MASTER, body)
             .await?
             .expect(201)?;
     }
@@ -294,7 +295,7 @@ async fn fill(subject: &Subject) -> anyhow::Result<()> {
 }
 
 async fn run(subject: &Subject, case: Case, duration: Duration) -> anyhow::Result<Figures> {
-    let lanes = subject.endpoint.lanes(case.protocol, LANES).await?;
+    let connections = subject.endpoint.connections(case.protocol, CONNECTIONS).await?;
     let run = rand::random::<u32>();
     let before = machine::cpu(&subject.pids)?;
     let start = machine::now();
@@ -304,7 +305,7 @@ async fn run(subject: &Subject, case: Case, duration: Duration) -> anyhow::Resul
         subject.path(CREATE_NAMESPACE),
     ));
     let mut tasks = tokio::task::JoinSet::new();
-    for (number, mut lane) in lanes.into_iter().enumerate() {
+    for (number, mut connection) in connections.into_iter().enumerate() {
         let context = Arc::clone(&context);
         // The bodies of a create differ in their name only; made here so that both subjects pay alike.
         let template = String::from_utf8(subject.object(CREATE_NAMESPACE, "NAME").to_vec())?;
@@ -322,7 +323,7 @@ async fn run(subject: &Subject, case: Case, duration: Duration) -> anyhow::Resul
                         ("POST", created.clone(), template.replace("NAME", &name).into(), 201)
                     }
                 };
-                lane.send(endpoint, method, &path, &MASTER, body).await?.expect(code)?;
+                connection.send(endpoint, method, &path, &MASTER, body).await?.expect(code)?;
                 latencies.push(begin.elapsed());
                 count += 1;
             }
@@ -336,6 +337,6 @@ async fn run(subject: &Subject, case: Case, duration: Duration) -> anyhow::Resul
     let took = start.elapsed();
     // What is still to be done for these requests, such as writing their lines, counts for them.
     let cpu = machine::cpu_at_rest(&subject.pids).await?.saturating_sub(before);
-    let resident = proc_status::vm_rss(*subject.pids.first().context("no process")?)?;
-    Ok(Figures::of(latencies, took, cpu, resident))
+    let rss = proc_status::vm_rss(*subject.pids.first().context("no process")?)?;
+    Ok(Figures::of(latencies, took, cpu, rss))
 }

@@ -1,8 +1,8 @@
-//! Group `actions`: what K10 does, one object for each deed.
+//! Group `actions`: one object for each operation of K10.
 //!
-//! An action is made, carried out by an executor that reports through `/status`, and kept as a
-//! record. [`Action`] is what all of them share; the file of a kind holds its spec and its
-//! [`Rules`]. Nothing here carries anything out.
+//! An action is created, then executed by an executor that reports through `/status`, and then kept
+//! as a record. [`Action`] is the strategy that all of them share; the file of a kind holds its spec
+//! and its [`ActionStrategy`]. Nothing here executes an action.
 
 pub mod backup_action;
 pub mod backup_cluster_action;
@@ -29,21 +29,22 @@ use std::sync::Arc;
 use apiserver::{ApiError, Attributes, Column, FieldError, Objects, Occasion, Resource, Strategy};
 use serde_json::{Map, Value, json};
 
-use crate::domain::{self, Names};
-use crate::{Installation, columns, fields, rules};
-use state::{Course, State};
+use crate::kinds;
+use crate::names::ResourceNames;
+use crate::{Installation, columns, fields, rules, verbs};
+use state::{Lifecycle, State};
 
-/// What is a kind's own among what all actions share. The default of each is: nothing.
-pub(crate) trait Rules: Send + Sync {
-    /// Whether only K10's own service accounts may make one.
+/// What differs between kinds of action. The defaults add nothing.
+pub(crate) trait ActionStrategy: Send + Sync {
+    /// Whether only K10's own service accounts may create one.
     fn made_by_k10_only(&self) -> bool {
         false
     }
 
-    /// Fills in what follows from the rest.
+    /// Fills in fields that follow from others.
     fn prepare(&self, _action: &mut Map<String, Value>) {}
 
-    /// What is wrong with the spec beyond the schema.
+    /// Validation of the spec beyond the schema.
     fn validate(
         &self,
         _action: &Map<String, Value>,
@@ -52,7 +53,7 @@ pub(crate) trait Rules: Send + Sync {
         Vec::new()
     }
 
-    /// What else the caller must be allowed to do.
+    /// Other requests that the caller must be authorized for.
     fn required_access(
         &self,
         _action: &Map<String, Value>,
@@ -61,7 +62,7 @@ pub(crate) trait Rules: Send + Sync {
         Vec::new()
     }
 
-    /// Refuses what other objects forbid.
+    /// Validation against other objects, in the transaction of the create.
     fn admit(
         &self,
         _action: &Map<String, Value>,
@@ -72,37 +73,37 @@ pub(crate) trait Rules: Send + Sync {
     }
 }
 
-/// The life of an action: begins in the first state of its course, moves along its arrows, and
-/// gets its times from the server.
+/// The strategy of an action: it starts in the first state of its lifecycle, allows only the
+/// lifecycle's transitions, and sets the times.
 struct Action {
     installation: Installation,
-    names: Names,
-    course: Course,
-    rules: &'static dyn Rules,
+    names: ResourceNames,
+    lifecycle: Lifecycle,
+    rules: &'static dyn ActionStrategy,
 }
 
-/// A served kind of action.
+/// The resource of a kind of action.
 fn resource(
     installation: &Installation,
-    names: Names,
-    course: Course,
-    rules: &'static dyn Rules,
+    names: ResourceNames,
+    lifecycle: Lifecycle,
+    rules: &'static dyn ActionStrategy,
     columns: &'static [Column],
     schema: Value,
 ) -> Resource {
     crate::resource(
         installation.kind(names),
-        columns::FIXED,
+        verbs::CREATE_DELETE,
         columns,
         columns::STATUS_AND_DETAILS,
         schema,
-        Arc::new(Action { installation: *installation, names, course, rules }),
+        Arc::new(Action { installation: *installation, names, lifecycle, rules }),
     )
 }
 
 impl Strategy for Action {
     fn prepare_create(&self, action: &mut Map<String, Value>, at: &Occasion) {
-        let first = self.course.first().as_str();
+        let first = self.lifecycle.first().as_str();
         let status = json!({"state": first, "startTime": at.now, "endTime": null, "progress": 0});
         fields::set(action, "status", status);
         self.rules.prepare(action);
@@ -124,7 +125,7 @@ impl Strategy for Action {
         _at: &Occasion,
     ) -> Vec<FieldError> {
         if let Some(old) = old {
-            return [self.course.check(action, old), status::check(action)].concat();
+            return [self.lifecycle.check(action, old), status::check(action)].concat();
         }
         let mut errors = rules::times(action, &["spec.expiresAt", "spec.scheduledTime"]);
         errors.extend(self.rules.validate(action, &self.installation));
@@ -156,8 +157,7 @@ impl Strategy for Action {
     }
 }
 
-/// A start is never moved; the end is set by the server when the action finishes and none was
-/// reported.
+/// Keeps the start time; sets the end time when the action finishes, unless the executor reported one.
 fn keep_times(action: &mut Map<String, Value>, old: &Map<String, Value>, at: &Occasion) {
     let started = fields::value(old, "status.startTime").cloned().unwrap_or(Value::Null);
     fields::set(action, "status.startTime", started);
@@ -175,32 +175,32 @@ fn keep_times(action: &mut Map<String, Value>, old: &Map<String, Value>, at: &Oc
     }
 }
 
-/// The status of an action that the server itself makes.
+/// An action that the server itself creates, in the first state of the full lifecycle.
 pub(crate) fn pending(
     installation: &Installation,
-    names: Names,
+    names: ResourceNames,
     name: &str,
     now: &str,
 ) -> Map<String, Value> {
     let mut action = installation.object(names, "", name);
-    let first = Course::Full.first().as_str();
+    let first = Lifecycle::Full.first().as_str();
     let status = json!({"state": first, "startTime": now, "endTime": null, "progress": 0});
     fields::set(&mut action, "spec", json!({}));
     fields::set(&mut action, "status", status);
     action
 }
 
-/// The restore point an action works on must be there.
+/// Checks that the restore point an action works on exists.
 fn restore_point_is_there(
     installation: &Installation,
-    names: Names,
+    names: ResourceNames,
     action: &Map<String, Value>,
     objects: &Objects<'_>,
 ) -> Result<(), ApiError> {
     let subject = subject::of(action);
-    let restore_points = installation.id(domain::RESTORE_POINT);
+    let restore_points = installation.id(kinds::RESTORE_POINT);
     if objects.get(restore_points, subject.namespace, subject.name).is_some() {
         return Ok(());
     }
-    Err(rules::dangling(installation, names, action, "spec.subject.name", subject.name))
+    Err(rules::not_found(installation, names, action, "spec.subject.name", subject.name))
 }

@@ -1,7 +1,7 @@
 //! Group `apps`: applications and what is kept of them.
 //!
-//! A [`restore_point`] in an application's namespace is a handle to a [`restore_point_content`],
-//! which stands for the data. Dropping the handle is harmless; dropping the content destroys.
+//! A [`restore_point`] in an application's namespace refers to a [`restore_point_content`], which
+//! represents the data. Deleting the restore point keeps the data; deleting the content destroys it.
 
 pub mod applications;
 pub mod cluster_restore_point;
@@ -9,18 +9,17 @@ pub mod restore_point;
 pub mod restore_point_content;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::domain;
 use crate::fields;
+use crate::names;
 
-/// Whether a restore point and its content have each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+/// Whether a restore point and a content are bound to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
 pub enum Binding {
-    /// They have.
+    /// Bound.
     Bound,
-    /// The content is there without a restore point, or the other way round.
+    /// A content without a restore point, or a restore point without a content.
     Unbound,
 }
 
@@ -33,37 +32,37 @@ impl Binding {
     }
 }
 
-/// What a backup of a virtual machine was like.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+/// The consistency of a virtual machine's backup.
+#[derive(Clone, Debug, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct VmInfo {
-    /// Whether the machine ran.
+    /// Whether the machine was running.
     pub status: Option<String>,
     /// `ApplicationConsistent` or `CrashConsistent`.
     pub snapshot_consistency: Option<String>,
 }
 
-/// What a restore point is made of.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+/// Details of a restore point.
+#[derive(Clone, Debug, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RestorePointDetails {
     /// Resources, snapshots and exported data.
     pub artifacts: Option<Vec<Value>>,
-    /// The policies that made it.
+    /// The policies that created it.
     pub originating_policies: Option<Vec<Value>>,
 }
 
-/// The details of a restore point or content: what the executor noted down, and else what the
-/// labels say.
+/// The details of a restore point or content: those the executor wrote, or else those that follow from
+/// its labels.
 fn details(labelled: &Map<String, Value>, noted: Option<&Value>) -> Value {
     if let Some(noted) = noted {
         return noted.clone();
     }
-    let policy = fields::label(labelled, domain::POLICY_NAME);
+    let policy = fields::label(labelled, names::POLICY_NAME);
     let policies = if policy.is_empty() {
         json!([])
     } else {
-        let namespace = fields::label(labelled, domain::POLICY_NAMESPACE);
+        let namespace = fields::label(labelled, names::POLICY_NAMESPACE);
         json!([{"name": policy, "namespace": namespace}])
     };
     json!({"artifacts": [], "originatingPolicies": policies})

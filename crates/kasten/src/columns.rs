@@ -1,18 +1,10 @@
-//! The columns and verbs that kinds share, as `kubectl get` and discovery show them.
+//! The columns and subresources that several kinds share.
 
-use apiserver::{Column, Subresource, Verb};
+use apiserver::{Column, Subresource};
 
-/// Made and removed, never changed: most kinds.
-pub(crate) const FIXED: &[Verb] = &[Verb::Create, Verb::Delete, Verb::Get, Verb::List, Verb::Watch];
-/// Also changed after it was made.
-pub(crate) const CHANGEABLE: &[Verb] =
-    &[Verb::Create, Verb::Delete, Verb::Get, Verb::List, Verb::Patch, Verb::Update, Verb::Watch];
-/// Read only.
-pub(crate) const READ_ONLY: &[Verb] = &[Verb::Get, Verb::List, Verb::Watch];
-
-/// Executors write `status`, people read `details`.
+/// `status` is written by executors, `details` is read by users.
 pub(crate) const STATUS_AND_DETAILS: &[Subresource] = &[Subresource::Status, Subresource::Details];
-/// No details.
+/// `status` alone.
 pub(crate) const STATUS: &[Subresource] = &[Subresource::Status];
 
 /// Time since creation.

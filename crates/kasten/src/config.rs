@@ -1,7 +1,7 @@
-//! The group `config.kio.kasten.io`: where events go, as custom resources.
+//! The group `config.kio.kasten.io`: custom resources that configure where events are delivered.
 //!
-//! In a cluster kube-apiserver serves them by the definitions that [`definitions`] prints; a
-//! standalone server serves them itself. What they mean is carried out by the crate `controller`.
+//! In a cluster kube-apiserver serves them, by the definitions that [`definitions`] prints; a
+//! standalone server serves them itself. The crate `controller` reconciles them.
 
 pub mod audit_config;
 mod definition;
@@ -13,18 +13,14 @@ use apiserver::resource::Plain;
 use apiserver::{Column, Resource};
 use serde_json::{Map, Value};
 
-use crate::columns::{AGE, CHANGEABLE};
-use crate::domain::{CONFIG, Names};
+use crate::columns::AGE;
 use crate::installation::Kind;
+use crate::names::{CONFIG, ResourceNames};
+use crate::verbs;
 
 pub use definition::definitions;
 
-/// The kinds, ready to be served.
-pub fn resources() -> Vec<Resource> {
-    vec![audit_config::resource(), profile::resource()]
-}
-
-/// What `kubectl get` shows of both.
+/// The columns of both kinds.
 const COLUMNS: &[Column] = &[
     Column {
         name: "Status",
@@ -36,9 +32,9 @@ const COLUMNS: &[Column] = &[
     AGE,
 ];
 
-/// A kind of the group. As K10 has it, there is no subresource: status is written with plain
-/// updates; and fields that are not known are kept.
-fn resource(names: Names, schema: Value) -> Resource {
+/// The resource of a kind of the group. As in K10, there is no status subresource, and unknown fields
+/// are kept.
+fn resource(names: ResourceNames, schema: Value) -> Resource {
     let mut schema = schema;
     for part in ["spec", "status"] {
         if let Some(part) = schema["properties"].get_mut(part) {
@@ -46,10 +42,10 @@ fn resource(names: Names, schema: Value) -> Resource {
         }
     }
     let kind = Kind { group: CONFIG, names };
-    crate::resource(kind, CHANGEABLE, COLUMNS, &[], schema, Arc::new(Plain))
+    crate::resource(kind, verbs::ALL, COLUMNS, &[], schema, Arc::new(Plain))
 }
 
-/// Opens every object in a schema for fields that it does not name.
+/// Marks every object in a schema as open for unknown fields.
 fn keep_unknown(schema: &mut Value) {
     let Value::Object(map) = schema else { return };
     if map.get("type").is_some_and(|kind| kind == "object")
@@ -60,7 +56,7 @@ fn keep_unknown(schema: &mut Value) {
     below(map).for_each(keep_unknown);
 }
 
-/// The schemas inside a schema.
+/// The schemas nested directly in a schema.
 fn below(schema: &mut Map<String, Value>) -> impl Iterator<Item = &mut Value> {
     schema.iter_mut().flat_map(|(word, value)| match (word.as_str(), value) {
         ("properties", Value::Object(fields)) => fields.values_mut().collect(),

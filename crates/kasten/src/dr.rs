@@ -1,7 +1,7 @@
-//! Group `dr`: how K10 itself is brought back in another cluster.
+//! Group `dr`: disaster recovery of K10 itself, in another cluster.
 //!
-//! A review looks at what is there, a restore brings it back. Both live in K10's namespace, one of
-//! each at a time: the next one can be made when the record of the last is gone.
+//! A review lists the backups, a restore restores one. Both are in K10's namespace, and there is at most one
+//! of each: the next one can be created when the last one is deleted.
 
 pub mod restore;
 pub mod review;
@@ -10,72 +10,71 @@ use std::sync::Arc;
 
 use apiserver::{ApiError, FieldError, Objects, Occasion, Resource, Strategy};
 use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::domain::Names;
+use crate::names::ResourceNames;
 use crate::schema::Time;
-use crate::{Installation, columns, fields, rules};
+use crate::{Installation, columns, fields, rules, verbs};
 
-/// The cluster that K10 is brought back from.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+/// The cluster that K10 is recovered from.
+#[derive(Clone, Debug, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SourceClusterInfo {
-    /// The location profile its backups are in.
+    /// The location profile with its backups.
     pub profile_name: String,
-    /// Which cluster it was.
+    /// UID of the cluster.
     #[serde(rename = "sourceClusterID")]
     pub source_cluster_id: String,
-    /// As of when; the newest if left out.
+    /// The point in time; the newest by default.
     pub point_in_time: Option<Time>,
 }
 
-/// What came of it.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+/// The status of a review or restore.
+#[derive(Clone, Debug, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RecoveryStatus {
-    /// How far it has come.
+    /// The state.
     pub state: Option<RecoveryState>,
-    /// When it began.
+    /// Start time.
     pub start_time: Option<Time>,
-    /// When it ended; null while it runs.
+    /// End time; null while it runs.
     pub end_time: Option<Time>,
-    /// For people.
+    /// Text for users.
     pub message: Option<String>,
-    /// What was found.
+    /// Findings.
     pub validation: Option<Value>,
 }
 
-/// How far a recovery has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+/// The state of a recovery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RecoveryState {
-    /// Not begun.
+    /// Not started.
     None,
-    /// Begun.
+    /// Running.
     Running,
-    /// Ended badly.
+    /// Failed.
     Failed,
-    /// Ended well.
+    /// Succeeded.
     Success,
 }
 
-/// The life of a review or restore.
+/// The strategy that reviews and restores share.
 struct Recovery {
     installation: Installation,
-    names: Names,
+    names: ResourceNames,
     validate: fn(&Map<String, Value>) -> Vec<FieldError>,
 }
 
 fn resource(
     installation: &Installation,
-    names: Names,
+    names: ResourceNames,
     schema: Value,
     validate: fn(&Map<String, Value>) -> Vec<FieldError>,
 ) -> Resource {
     crate::resource(
         installation.kind(names),
-        columns::FIXED,
+        verbs::CREATE_DELETE,
         &[columns::STATE, columns::AGE],
         columns::STATUS,
         schema,
@@ -135,7 +134,7 @@ impl Strategy for Recovery {
     }
 }
 
-/// None, then running, then the end.
+/// Checks the transition of the state: none, running, then failed or success.
 fn check_state(recovery: &Map<String, Value>, old: &Map<String, Value>) -> Vec<FieldError> {
     let (from, to) = (fields::text(old, "status.state"), fields::text(recovery, "status.state"));
     let possible: &[&str] = match from {
@@ -150,7 +149,7 @@ fn check_state(recovery: &Map<String, Value>, old: &Map<String, Value>) -> Vec<F
     vec![FieldError::not_supported("status.state", &json!(to), possible)]
 }
 
-/// The fields that say where K10 comes back from.
+/// Checks the fields about the source cluster.
 fn check_source(recovery: &Map<String, Value>) -> Vec<FieldError> {
     let info = "spec.sourceClusterInfo";
     let mut errors = rules::required(

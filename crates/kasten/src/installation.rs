@@ -1,24 +1,22 @@
-//! What differs from one installation of K10 to the next: the domain its aggregated groups end in,
-//! and the namespace it is installed in.
+//! What differs between installations of K10: the domain of its aggregated groups, and its namespace.
 //!
-//! Made once, at the start, and handed to whoever needs it. Every text a request may ask for is
-//! made then, so that none is made while one is served. They are leaked: eight short texts for the
-//! life of the process, and for that an installation is copied like a number and the ids of kinds
-//! stay as cheap as constants.
+//! An `Installation` is built once, at the start, with every string that requests need, so that no
+//! request allocates them. The eight short strings are leaked; in return an `Installation` is `Copy`
+//! and the ids of kinds cost as little as constants.
 
 use apiserver::ResourceId;
 use event::UserInfo;
 use serde_json::{Map, Value};
 
-use crate::domain::{CONFIG, DOMAIN, Group, K10_NAMESPACE, Names, VERSION};
+use crate::names::{CONFIG, DOMAIN, Group, K10_NAMESPACE, ResourceNames, VERSION};
 
-/// A name in the cluster's DNS is this long at most.
+/// Most characters of a DNS name.
 const NAME_LEN_MAX: usize = 253;
-/// The same for what stands between two dots, and for a namespace.
+/// Most characters of a DNS label, which a namespace is.
 const LABEL_LEN_MAX: usize = 63;
-/// The longest that stands before the domain: an `APIService` is named with version and group.
+/// The longest text before the domain in the name of an `APIService`, which is version and group.
 const BEFORE_DOMAIN: &str = "v1alpha1.repositories.";
-/// The longest domain.
+/// Most characters of a domain.
 const DOMAIN_LEN_MAX: usize = NAME_LEN_MAX - BEFORE_DOMAIN.len();
 
 /// One installation of K10.
@@ -31,25 +29,25 @@ pub struct Installation {
     groups: [&'static str; 5],
 }
 
-/// Why there is no such installation.
+/// Why an [`Installation`] cannot be built.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InstallationError {
-    /// No group can end in this.
+    /// The domain cannot be the end of a group's name.
     #[error(
-        "is no domain such as {DOMAIN}: it is lower-case letters, digits and hyphens between dots, \
-         at most {LABEL_LEN_MAX} of them between two dots and {DOMAIN_LEN_MAX} characters in all"
+        "is not a domain like {DOMAIN}: labels of lower-case letters, digits and hyphens, separated by \
+         dots, at most {LABEL_LEN_MAX} characters each and {DOMAIN_LEN_MAX} in all"
     )]
     Domain,
-    /// No namespace is called this.
+    /// The namespace is not a valid name.
     #[error(
-        "is no namespace such as {K10_NAMESPACE}: it is at most {LABEL_LEN_MAX} lower-case \
-         letters, digits and hyphens"
+        "is not a namespace like {K10_NAMESPACE}: at most {LABEL_LEN_MAX} lower-case letters, digits \
+         and hyphens"
     )]
     Namespace,
 }
 
 impl Installation {
-    /// K10 as its chart comes.
+    /// K10 with the defaults of its chart.
     pub const DEFAULT: Self = Self {
         domain: DOMAIN,
         namespace: K10_NAMESPACE,
@@ -63,7 +61,7 @@ impl Installation {
         ],
     };
 
-    /// An installation whose groups end in `domain`.
+    /// An installation with this domain and namespace.
     pub fn new(domain: &str, namespace: &str) -> Result<Self, InstallationError> {
         if domain.len() > DOMAIN_LEN_MAX || !domain.split('.').all(is_label) {
             return Err(InstallationError::Domain);
@@ -79,7 +77,7 @@ impl Installation {
         })
     }
 
-    /// What the aggregated groups end in.
+    /// The domain of the aggregated groups.
     pub const fn domain(&self) -> &'static str {
         self.domain
     }
@@ -89,8 +87,8 @@ impl Installation {
         self.namespace
     }
 
-    /// The group of every service account in that namespace. K10 9 has one account for each of its
-    /// deployments, earlier releases one for all, so the group is what holds.
+    /// The group of all service accounts in that namespace. K10 9 has one account for each deployment,
+    /// earlier releases have one for all; the group holds for both.
     pub const fn accounts(&self) -> &'static str {
         self.accounts
     }
@@ -100,7 +98,7 @@ impl Installation {
         self.groups
     }
 
-    /// The whole name of a group.
+    /// The full name of a group.
     pub const fn group(&self, group: Group) -> &'static str {
         let [actions, apps, repositories, vault, dr] = self.groups;
         match group {
@@ -113,23 +111,23 @@ impl Installation {
         }
     }
 
-    /// A kind with its whole group.
-    pub(crate) const fn kind(&self, names: Names) -> Kind {
+    /// A kind with the full name of its group.
+    pub(crate) const fn kind(&self, names: ResourceNames) -> Kind {
         Kind { group: self.group(names.group), names }
     }
 
-    /// The name objects of a kind are found by.
-    pub const fn id(&self, names: Names) -> ResourceId {
+    /// The resource id of a kind.
+    pub const fn id(&self, names: ResourceNames) -> ResourceId {
         ResourceId { group: self.group(names.group), plural: names.plural }
     }
 
-    /// `group/version`, as objects of a kind carry it.
-    pub fn api_version(&self, names: Names) -> String {
+    /// The `apiVersion` of a kind's objects.
+    pub fn api_version(&self, names: ResourceNames) -> String {
         format!("{}/{VERSION}", self.group(names.group))
     }
 
-    /// The beginning of an object of a kind. `namespace` is empty for cluster scope.
-    pub fn object(&self, names: Names, namespace: &str, name: &str) -> Map<String, Value> {
+    /// An object of a kind with nothing but its metadata. `namespace` is empty for cluster scope.
+    pub fn object(&self, names: ResourceNames, namespace: &str, name: &str) -> Map<String, Value> {
         let mut metadata = Map::new();
         metadata.insert("name".to_owned(), name.into());
         if !namespace.is_empty() {
@@ -142,17 +140,17 @@ impl Installation {
         object
     }
 
-    /// Whether this is one of K10's own service accounts.
+    /// Whether the user is one of K10's own service accounts.
     pub fn is_k10(&self, user: &UserInfo) -> bool {
         user.groups.iter().any(|group| group == self.accounts)
     }
 }
 
-/// A kind, and the group that it is served in.
+/// The names of a kind, with the full name of its group.
 #[derive(Clone, Copy)]
 pub(crate) struct Kind {
     pub(crate) group: &'static str,
-    pub(crate) names: Names,
+    pub(crate) names: ResourceNames,
 }
 
 impl Default for Installation {
@@ -161,7 +159,7 @@ impl Default for Installation {
     }
 }
 
-/// Whether this can stand between two dots of a name in DNS, as RFC 1123 has it.
+/// Whether this is a DNS label by RFC 1123.
 fn is_label(text: &str) -> bool {
     let is_inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     (1..=LABEL_LEN_MAX).contains(&text.len())
@@ -173,7 +171,7 @@ fn is_label(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain;
+    use crate::kinds;
 
     #[test]
     fn the_usual_names_make_the_usual_installation() {
@@ -183,8 +181,8 @@ mod tests {
     #[test]
     fn every_group_but_that_of_the_custom_resources_follows_the_domain() {
         let installation = Installation::new("kio.team.backup", "team-backup").unwrap();
-        let groups = domain::KINDS.map(|names| installation.group(names.group));
-        assert!(groups.iter().all(|group| installation.groups().contains(group)));
+        let mut groups = kinds::KINDS.iter().map(|names| installation.group(names.group));
+        assert!(groups.all(|group| installation.groups().contains(&group)));
         expect_test::expect![[r#"
             [
                 "actions.kio.team.backup",
@@ -195,14 +193,14 @@ mod tests {
             ]
         "#]]
         .assert_debug_eq(&installation.groups());
-        for names in domain::CONFIG_KINDS {
+        for names in kinds::CONFIG_KINDS {
             assert_eq!(installation.group(names.group), "config.kio.kasten.io");
         }
         assert_eq!(installation.accounts(), "system:serviceaccounts:team-backup");
     }
 
     #[test]
-    fn a_domain_is_a_name_in_dns_that_leaves_room_for_the_group() {
+    fn a_domain_is_a_dns_name_short_enough_for_every_group() {
         let label = "a".repeat(LABEL_LEN_MAX);
         let longest = format!("{label}.{label}.{label}.{}", "a".repeat(DOMAIN_LEN_MAX - 3 * 64));
         assert_eq!(longest.len(), DOMAIN_LEN_MAX);

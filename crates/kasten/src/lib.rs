@@ -1,22 +1,23 @@
 //! The K10 kinds: schemas, validation, life cycles.
 //!
-//! Every kind of K10's five aggregated groups is one file that holds its spec and status as types,
-//! and the rules that are its own. [`resources`] is the list the binary hands to the API server.
-//! To add a kind: its names in `domain.rs`, its file in the folder of its group, its line below.
+//! Every kind of K10's five aggregated groups has one file with its spec and status as types and with
+//! its own validation. [`kinds`] is the table of them; [`resources`] makes what the API server serves.
+//! To add a kind: a row in `kinds.rs`, and its file in the folder of its group.
 //!
-//! All of it is the same in every installation of K10 but the domain of the groups and K10's own
-//! namespace; those are in the [`Installation`].
+//! Two things differ between installations of K10: the domain of the groups and K10's own namespace.
+//! They are in [`Installation`].
 //!
-//! Nothing here carries an action out, opens a connection or reads a clock. K10's custom resources
-//! are apart ([`config::resources`]), because in a cluster kube-apiserver serves them.
+//! Nothing here executes an action, opens a connection or reads a clock. K10's custom resources are
+//! listed separately ([`kinds::config_resources`]), because in a cluster kube-apiserver serves them.
 
 pub mod actions;
 pub mod apps;
 mod columns;
 pub mod config;
-pub mod domain;
 pub mod dr;
 mod installation;
+pub mod kinds;
+pub mod names;
 mod reference;
 pub mod repositories;
 pub mod roles;
@@ -25,6 +26,7 @@ pub mod schema;
 #[cfg(test)]
 mod tests;
 pub mod vault;
+mod verbs;
 
 use std::sync::Arc;
 
@@ -34,41 +36,13 @@ use serde_json::Value;
 use installation::Kind;
 
 pub use installation::{Installation, InstallationError};
+pub use kinds::resources;
 pub use reference::reference;
 pub use roles::ROLES;
 
-/// Every kind of the aggregated groups, ready to be served.
-pub fn resources(installation: &Installation) -> Vec<Resource> {
-    vec![
-        actions::backup_action::resource(installation),
-        actions::restore_action::resource(installation),
-        actions::export_action::resource(installation),
-        actions::import_action::resource(installation),
-        actions::run_action::resource(installation),
-        actions::retire_action::resource(installation),
-        actions::cancel_action::resource(installation),
-        actions::backup_cluster_action::resource(installation),
-        actions::restore_cluster_action::resource(installation),
-        actions::batch_restore_action::resource(installation),
-        actions::report_action::resource(installation),
-        actions::upgrade_action::resource(installation),
-        actions::validate_action::resource(installation),
-        actions::stage_action::resource(installation),
-        actions::migrate_fcd_action::resource(installation),
-        apps::restore_point::resource(installation),
-        apps::restore_point_content::resource(installation),
-        apps::cluster_restore_point::resource(installation),
-        apps::applications::resource(installation),
-        repositories::storage_repository::resource(installation),
-        vault::passkey::resource(installation),
-        dr::review::resource(installation),
-        dr::restore::resource(installation),
-    ]
-}
-
 /// The plurals of all kinds: the words that log labels may be made of.
 pub fn resource_names() -> Vec<&'static str> {
-    domain::KINDS.iter().chain(&domain::CONFIG_KINDS).map(|names| names.plural).collect()
+    kinds::KINDS.iter().chain(kinds::CONFIG_KINDS).map(|names| names.plural).collect()
 }
 
 /// A kind in the terms of the API server. K10 documents no short names and no categories.
@@ -83,7 +57,7 @@ fn resource(
     let Kind { group, names } = kind;
     Resource {
         group,
-        version: domain::VERSION,
+        version: names::VERSION,
         kind: names.kind,
         plural: names.plural,
         singular: names.singular,

@@ -1,10 +1,10 @@
-//! The reference page on the kinds, made from the kinds, so that it cannot differ from them.
+//! The reference page on the kinds, generated from their resources.
 
 use std::fmt::Write as _;
 
 use apiserver::reference::{overview, section};
 
-use crate::{Installation, config, domain, resources};
+use crate::{Installation, kinds, names, resources};
 
 /// The page, as Markdown.
 pub fn reference() -> String {
@@ -13,19 +13,19 @@ pub fn reference() -> String {
     let kinds = resources(&installation);
     overview(&mut page, &kinds);
     page.push_str(CUSTOM);
-    let custom = config::resources();
+    let custom = kinds::config_resources();
     overview(&mut page, &custom);
     page.push_str(
         "\nColumns in parentheses are shown with `-o wide`; NAME comes before all of them.\n",
     );
     for group in installation.groups() {
         // Writing to a String cannot fail, here and below.
-        _ = write!(page, "\n## {group}/{}\n", domain::VERSION);
+        _ = write!(page, "\n## {group}/{}\n", names::VERSION);
         for kind in kinds.iter().filter(|kind| kind.group == group) {
             section(&mut page, kind);
         }
     }
-    _ = write!(page, "\n## {}/{}\n", domain::CONFIG, domain::VERSION);
+    _ = write!(page, "\n## {}/{}\n", names::CONFIG, names::VERSION);
     for kind in &custom {
         section(&mut page, kind);
     }

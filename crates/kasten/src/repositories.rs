@@ -1,3 +1,3 @@
-//! Group `repositories`: where backups are kept.
+//! Group `repositories`: the repositories that backups are written to.
 
 pub mod storage_repository;

@@ -1,6 +1,6 @@
-//! Who may do what in a standalone server: manifests to start with, and the four users they name.
+//! The RBAC of a standalone server: the manifests it starts with, and the four users they bind.
 //!
-//! K10's roles grant what its chart grants. Behind a kube-apiserver none of this is used.
+//! K10's roles grant what its chart grants. A server in a cluster uses none of this.
 
 /// File names and contents, for the folder a standalone server takes its RBAC manifests from.
 pub const ROLES: &[(&str, &str)] = &[
@@ -11,7 +11,7 @@ pub const ROLES: &[(&str, &str)] = &[
     ("users.yaml", include_str!("roles/users.yaml")),
 ];
 
-/// Somebody with a client certificate.
+/// A user with a client certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct User {
     /// Name of the context in the kubeconfig.

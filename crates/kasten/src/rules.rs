@@ -1,17 +1,17 @@
-//! Rules that kinds of several groups choose from.
+//! Validation that kinds of several groups share.
 
 use apiserver::{ApiError, Attributes, FieldError};
 use event::UserInfo;
 use serde_json::{Map, Value, json};
 
-use crate::domain::{self, Names};
+use crate::names::{self, ResourceNames};
 use crate::{Installation, fields};
 
-/// Refuses everybody but K10's own service accounts, administrators included: these objects stand
-/// for data that only K10 can have made.
+/// Forbids creation by anyone but K10's own service accounts, administrators included: these objects
+/// represent data that only K10 can have written.
 pub(crate) fn made_by_k10(
     installation: &Installation,
-    names: Names,
+    names: ResourceNames,
     object: &Map<String, Value>,
     user: &UserInfo,
 ) -> Result<(), ApiError> {
@@ -23,17 +23,17 @@ pub(crate) fn made_by_k10(
     Err(ApiError::forbidden(id.group, id.plural, fields::name(object), &detail))
 }
 
-/// The right to read one object.
+/// The attributes of a `get` of one object.
 pub(crate) fn get(
     installation: &Installation,
-    names: Names,
+    names: ResourceNames,
     namespace: &str,
     name: &str,
 ) -> Attributes {
     Attributes {
         verb: "get".to_owned(),
         group: installation.group(names.group).to_owned(),
-        version: domain::VERSION.to_owned(),
+        version: names::VERSION.to_owned(),
         resource: names.plural.to_owned(),
         namespace: namespace.to_owned(),
         name: name.to_owned(),
@@ -41,10 +41,10 @@ pub(crate) fn get(
     }
 }
 
-/// A field names an object that is not there.
-pub(crate) fn dangling(
+/// The error for a field that names an object that does not exist.
+pub(crate) fn not_found(
     installation: &Installation,
-    names: Names,
+    names: ResourceNames,
     object: &Map<String, Value>,
     field: &str,
     missing: &str,
@@ -58,7 +58,7 @@ pub(crate) fn dangling(
     ApiError::invalid(group, names.kind, fields::name(object), &[error])
 }
 
-/// What stands at these paths must be a time, if anything does.
+/// Checks that the values at these paths, where there are any, are RFC 3339 times.
 pub(crate) fn times(object: &Map<String, Value>, paths: &[&str]) -> Vec<FieldError> {
     let wrong = |path: &&&str| {
         let time = fields::text(object, path);
@@ -72,7 +72,7 @@ pub(crate) fn times(object: &Map<String, Value>, paths: &[&str]) -> Vec<FieldErr
         .collect()
 }
 
-/// Something must stand at these paths.
+/// Checks that these paths have a value.
 pub(crate) fn required(object: &Map<String, Value>, paths: &[&str]) -> Vec<FieldError> {
     paths
         .iter()
@@ -81,12 +81,12 @@ pub(crate) fn required(object: &Map<String, Value>, paths: &[&str]) -> Vec<Field
         .collect()
 }
 
-/// Whether nothing, null or an empty text stands at a path.
+/// Whether the value at a path is missing, null or an empty string.
 pub(crate) fn is_empty(object: &Map<String, Value>, path: &str) -> bool {
     fields::value(object, path).is_none_or(|value| value.as_str() == Some(""))
 }
 
-/// The object must live in K10's namespace.
+/// Checks that the object is in K10's namespace.
 pub(crate) fn in_k10_namespace(
     installation: &Installation,
     object: &Map<String, Value>,

@@ -1,8 +1,12 @@
-//! From Rust types to the schema a kind is served with.
+//! Derives the schema of a kind from its Rust types.
 //!
-//! [`object`] is the one way in. What schemars derives is JSON Schema 2020-12; Kubernetes wants a
-//! structural `OpenAPI` v3.0 schema, so references are inlined, type lists become `nullable`, and
-//! choices between constants become enums. Doc comments are the descriptions.
+//! schemars derives JSON Schema 2020-12, while Kubernetes requires a structural `OpenAPI` v3.0 schema:
+//! references are inlined, lists of types become `nullable`, and choices between constants become
+//! enums. Doc comments become descriptions. The entry point is [`object`].
+//!
+//! The types of specs and statuses exist for their schemas: the registry validates requests by the
+//! schema, and strategies read the validated JSON by path, so that unknown fields are kept and no body
+//! is decoded twice. Only the custom resources of `config` are decoded, by the controller.
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -15,7 +19,7 @@ pub(crate) fn object<Spec: JsonSchema, Status: JsonSchema>(description: &str) ->
     schema
 }
 
-/// The schema of a kind that is written by nobody but its author.
+/// The schema of a kind without a status.
 pub(crate) fn without_status<Spec: JsonSchema>(description: &str) -> Value {
     let spec = of::<Spec>();
     let required = if spec.get("required").is_some() { json!(["spec"]) } else { Value::Null };
@@ -46,7 +50,7 @@ fn of<T: JsonSchema>() -> Value {
     value
 }
 
-/// Makes a schema and everything below it structural.
+/// Makes a schema structural, with everything nested in it.
 fn lower(schema: &mut Value) {
     if let Value::Bool(_) = schema {
         *schema = json!({"x-kubernetes-preserve-unknown-fields": true});
@@ -98,7 +102,7 @@ fn lower_choice(map: &mut Map<String, Value>) {
     map.insert("enum".to_owned(), Value::Array(words));
 }
 
-/// Takes over what is not said already; the outer description is the nearer one.
+/// Adds the keywords of `inner` that `map` does not have; the outer description wins.
 fn merge(map: &mut Map<String, Value>, inner: Map<String, Value>) {
     for (word, value) in inner {
         map.entry(word).or_insert(value);
@@ -130,14 +134,14 @@ fn lower_type(map: &mut Map<String, Value>) {
     }
 }
 
-/// `const` is younger than `OpenAPI` v3.0.
+/// Replaces `const`, which `OpenAPI` v3.0 does not have, by an enum of one value.
 fn lower_const(map: &mut Map<String, Value>) {
     if let Some(word) = map.shift_remove("const") {
         map.insert("enum".to_owned(), json!([word]));
     }
 }
 
-/// Formats that only Rust knows go; their bounds stay.
+/// Removes formats that `OpenAPI` does not define; their bounds remain.
 fn lower_format(map: &mut Map<String, Value>) {
     let known = ["int32", "int64", "float", "double", "date-time"];
     if map.get("format").and_then(Value::as_str).is_some_and(|format| !known.contains(&format)) {
@@ -145,15 +149,15 @@ fn lower_format(map: &mut Map<String, Value>) {
     }
 }
 
-/// A schema that names no type lets everything through, and must say so to be structural.
+/// Marks a schema without a type as open, which a structural schema must say explicitly.
 fn open_if_untyped(map: &mut Map<String, Value>) {
     if !map.contains_key("type") {
         map.insert("x-kubernetes-preserve-unknown-fields".to_owned(), true.into());
     }
 }
 
-/// A time as RFC 3339 writes it.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+/// An RFC 3339 time.
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(transparent)]
 #[schemars(inline, extend("format" = "date-time"))]
 pub struct Time(pub String);

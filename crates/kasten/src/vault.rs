@@ -1,3 +1,3 @@
-//! Group `vault`: what backups are encrypted with.
+//! Group `vault`: the keys that backups are encrypted with.
 
 pub mod passkey;

@@ -5,7 +5,6 @@
 //! `serve` use this; what differs between them is in [`Components`].
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,32 +23,29 @@ use arc_swap::ArcSwap;
 use audit::Policy;
 use delivery::notification::Notifications;
 use delivery::{Delivery, EventIndexer, SinkTask};
-use detect::LoadOptions;
 use event::UserInfo;
-use event::kasten::Labels;
-use futures::future::BoxFuture;
 use kasten::Installation;
 use prometheus_client::registry::Registry as MetricsRegistry;
 use sink::DeliveryHealth;
 use sink::Sink;
 use store::event_index::EventIndex;
-use store::{OpenError, Sqlite, Storage};
+use store::{Sqlite, Storage};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::{self, SystemClock};
+use crate::background_task::BackgroundTask;
+use crate::clock::SystemClock;
 use crate::detection::Detection;
 use crate::event_log::JournalLog;
 use crate::journal_gaps::JournalGaps;
 use crate::notifications::{self, Tester};
 use crate::reader_places::{self, ResumeFrom};
+use crate::rule_files;
 
 /// Worker threads, least and most: one thread, the store's writer, does most of the work.
 pub(crate) const WORKERS: (usize, usize) = (2, 4);
 /// Threads for blocking disk operations.
 pub(crate) const BLOCKING_MAX: usize = 8;
-/// The `service` key of audit lines.
-const SERVICE: &str = "keepwatch";
 
 /// What a server is assembled from.
 pub(crate) struct Components {
@@ -96,9 +92,6 @@ pub(crate) struct App {
     tester: Tester,
     gaps: Arc<JournalGaps>,
 }
-
-/// A task that runs beside the server and is aborted first on shutdown.
-pub(crate) type BackgroundTask = BoxFuture<'static, ()>;
 
 impl App {
     /// Opens every component and binds the address.
@@ -266,15 +259,6 @@ impl App {
     }
 }
 
-/// Opens the store in `path`.
-pub(crate) fn open_store(path: &Path, settings: store::Settings) -> Result<Sqlite> {
-    Sqlite::open(path, settings, clock::for_store()).map_err(|error| match error {
-        // SQLite's own error adds nothing to this.
-        OpenError::Locked { .. } => anyhow!("{error}"),
-        other => other.into(),
-    })
-}
-
 /// Waits for SIGINT or SIGTERM.
 pub(crate) async fn shutdown_signal() {
     use tokio::signal::unix::{SignalKind, signal};
@@ -301,24 +285,6 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
         .context("cannot start threads")
 }
 
-/// The keys of an audit line beside the event.
-pub(crate) fn labels(cluster_name: &str) -> Labels {
-    Labels {
-        service: SERVICE.to_owned(),
-        cluster_name: cluster_name.to_owned(),
-        resources: resource_names(),
-        signals_match_filter: false,
-    }
-}
-
-/// The values of placeholders in rules.
-pub(crate) fn load_options(installation: &Installation) -> LoadOptions {
-    LoadOptions {
-        k10_namespace: installation.namespace().to_owned(),
-        k10_domain: installation.domain().to_owned(),
-    }
-}
-
 /// The services behind the kinds of `siem.keepwatch.io`.
 fn services(
     parts: &Components,
@@ -328,15 +294,10 @@ fn services(
 ) -> siem::Services {
     let (journal, index, gaps) = (parts.store.journal(), Arc::clone(index), Arc::clone(gaps));
     siem::Services {
-        rules: load_options(&parts.installation),
+        rules: rule_files::load_options(&parts.installation),
         log: Arc::new(JournalLog { journal, index, gaps }),
         tester: Arc::new(tester.clone()),
     }
-}
-
-/// The plurals of all kinds that can be served.
-fn resource_names() -> Vec<String> {
-    kasten::resource_names().into_iter().chain(siem::resource_names()).map(str::to_owned).collect()
 }
 
 /// The advisories of `/readyz` about the readers of the journal. The server stays ready without them.

@@ -177,7 +177,7 @@ pub(crate) enum PolicyCommand {
         #[arg(long, value_name = "k10|k10-7|extended|FILE")]
         policy: String,
         /// Domain of the API groups in a built-in policy
-        #[arg(long, value_name = "DOMAIN", default_value = kasten::domain::DOMAIN)]
+        #[arg(long, value_name = "DOMAIN", default_value = kasten::names::DOMAIN)]
         k10_api_domain: String,
         /// File with the requests; - is standard input
         #[arg(long, value_name = "FILE", default_value = "-")]
@@ -211,7 +211,7 @@ pub(crate) struct UninstallArgs {
     pub(crate) kubeconfig: Option<PathBuf>,
     /// Namespaces of the `AuditConfigs`; * is all
     #[arg(long, value_name = "NAMES", value_delimiter = ',',
-          default_value = kasten::domain::K10_NAMESPACE)]
+          default_value = kasten::names::K10_NAMESPACE)]
     pub(crate) audit_config_namespaces: Vec<String>,
     /// Do nothing while this Deployment exists, because the server is still installed
     #[arg(long, value_name = "NAMESPACE/NAME", value_parser = values::service_name)]

@@ -1,21 +1,21 @@
-//! What the environment says about AWS, as AWS's own programs read it.
+//! The AWS environment variables, as AWS's SDKs read them.
 //!
-//! The one place where these variables are read. Nothing is asked for over the network here.
+//! No other module reads them. Nothing here uses the network.
 
 use objectstore::{ContainerCredentials, Credentials, WebIdentity, WorkloadIdentity};
 
-/// Where the agent of an ECS task is.
+/// The endpoint of the ECS credentials agent.
 const CONTAINER_AGENT: &str = "http://169.254.170.2";
-/// Where every instance of AWS finds its metadata service.
+/// The endpoint of the EC2 instance metadata service.
 const METADATA: &str = "http://169.254.169.254";
 
-/// A variable of the environment that is set to something.
+/// The value of an environment variable, unless it is unset or empty.
 #[expect(clippy::disallowed_methods, reason = "the one place where AWS's variables are read")]
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// The identity of the pod, the task or the instance.
+/// The credentials of the pod, the task or the instance.
 pub(crate) fn workload_identity(sts_endpoint: Option<&str>) -> WorkloadIdentity {
     let web_identity = variable("AWS_WEB_IDENTITY_TOKEN_FILE").zip(variable("AWS_ROLE_ARN")).map(
         |(file, role_arn)| WebIdentity {
@@ -39,7 +39,7 @@ pub(crate) fn workload_identity(sts_endpoint: Option<&str>) -> WorkloadIdentity 
     }
 }
 
-/// The key that is named, else the identity of the place where this runs.
+/// The named key, or else the workload's identity.
 pub(crate) fn credentials() -> Credentials {
     match variable("AWS_ACCESS_KEY_ID").zip(variable("AWS_SECRET_ACCESS_KEY")) {
         Some((access_key_id, secret)) => Credentials::AwsAccessKey {
@@ -52,7 +52,7 @@ pub(crate) fn credentials() -> Credentials {
     }
 }
 
-/// Where S3 listens, if not at AWS.
+/// Endpoint of S3, if it is not AWS.
 pub(crate) fn s3_endpoint() -> Option<String> {
     variable("AWS_ENDPOINT_URL_S3").or_else(|| variable("AWS_ENDPOINT_URL"))
 }

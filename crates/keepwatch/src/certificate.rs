@@ -1,12 +1,12 @@
-//! The serving certificate that the server makes itself, and how kube-apiserver learns to believe it.
+//! The serving certificate that the server generates, and its rotation.
 //!
-//! The certificate lives in a Secret: whoever comes first makes it, everybody else uses it, and two
-//! who renew at once are told apart by the Secret's version, so replicas agree without a leader.
-//! Each renewal has an authority of its own whose key is forgotten at once. The new authority is
-//! published in the APIServices *beside* the old one before anybody serves with the new
-//! certificate, so kube-apiserver never meets one that it does not believe.
+//! The certificate is stored in a Secret that all replicas share. The first replica creates it; if two
+//! renew it at once, the Secret's resource version lets one of them win, so no leader is needed. Each
+//! renewal has a new authority, whose key is dropped at once. The new authority is added to the
+//! `caBundle` of the APIServices before a replica serves the new certificate, and the old one stays for
+//! a while, so kube-apiserver always trusts the certificate it is shown.
 //!
-//! Only APIServices that name our Service are touched, and nothing of them but whom to believe.
+//! Only `caBundle` is changed, and only in APIServices that name our Service.
 
 mod objects;
 mod serving_pair;
@@ -24,20 +24,20 @@ use crate::clock::SystemClock;
 use objects::{ApiServices, CertificateSecret, Registration};
 use serving_pair::{PairState, ServingPair};
 
-/// How often everything is looked at.
+/// Time between two reconciliations.
 const RESYNC_PERIOD: Duration = Duration::from_secs(30);
-/// The same while APIServices are missing, as they are early in an installation.
+/// The same while APIServices are missing, as at the beginning of an installation.
 const EARLY_PERIOD: Duration = Duration::from_secs(5);
-/// How many looks are early ones.
+/// How many times [`EARLY_PERIOD`] is used.
 const EARLY_CHECKS_MAX: u32 = 24;
 /// Pause after a failure.
 const RETRY_PAUSE: Duration = Duration::from_secs(2);
-/// Time for kube-apiserver to hear of a new authority, which it does by a watch.
+/// Time for kube-apiserver, which watches APIServices, to load a new `caBundle`.
 const SPREAD_TIME: Duration = Duration::from_secs(10);
-/// How often a write is tried again because somebody else was faster.
+/// How often a write is retried after a conflict.
 const RACES_MAX: usize = 5;
 
-/// Keeps the certificate good.
+/// Creates, renews and publishes the certificate.
 pub(crate) struct CertificateRotator {
     service: ServiceName,
     secret: CertificateSecret,
@@ -48,8 +48,8 @@ pub(crate) struct CertificateRotator {
 }
 
 impl CertificateRotator {
-    /// Takes the certificate from the cluster, or makes it. `groups` are group and version of what
-    /// is served.
+    /// Reads the certificate from the cluster, or creates it. `groups` are the groups and versions that
+    /// are served.
     pub(crate) async fn open(
         client: kube::Client,
         service: ServiceName,
@@ -60,8 +60,8 @@ impl CertificateRotator {
         let found = api_services.read().await;
         let served = ensure(&secret, &service, None)
             .await
-            .with_context(|| format!("cannot keep a serving certificate in {secret}"))?;
-        // Best before the first connection; if it cannot be, the first look does it.
+            .with_context(|| format!("cannot store a serving certificate in {secret}"))?;
+        // Publish before the first connection; if that fails, the first reconciliation does it.
         match found {
             Ok(found) => report(api_services.publish(&found, &served.bundle()).await),
             Err(error) => report(Err(error)),
@@ -71,12 +71,12 @@ impl CertificateRotator {
         Ok(Self { service, secret, api_services, serving, served })
     }
 
-    /// What is served, now and after each renewal.
+    /// The certificate that is served, updated by each renewal.
     pub(crate) fn serving(&self) -> Arc<ServingCertificate> {
         Arc::clone(&self.serving)
     }
 
-    /// Not ready with a certificate that is over, which only happens when nobody renews it.
+    /// Readiness fails when the certificate has expired, which happens only if renewals fail.
     pub(crate) fn check(&self) -> HealthCheck {
         let serving = self.serving();
         HealthCheck {
@@ -84,14 +84,14 @@ impl CertificateRotator {
             reach: Reach::Readiness,
             probe: Arc::new(move || {
                 if serving.is_over(SystemClock.now()) {
-                    return Err("the serving certificate is over".to_owned());
+                    return Err("the serving certificate has expired".to_owned());
                 }
                 Ok(())
             }),
         }
     }
 
-    /// Looks for ever.
+    /// Reconciles forever.
     pub(crate) async fn run(mut self) {
         let mut early_checks = 0;
         loop {
@@ -110,10 +110,10 @@ impl CertificateRotator {
         }
     }
 
-    /// Renews what must be renewed, publishes what must be published, serves what is new.
+    /// Renews the certificate if it is due, publishes its authorities, and serves it.
     async fn reconcile(&mut self) -> Result<Registration> {
-        // The APIServices first: if somebody publishes after this, our own patch is refused, and
-        // if somebody published before, the Secret read next is at least as new.
+        // Read the APIServices first: if another replica publishes later, our patch conflicts; if it
+        // published earlier, the Secret that is read next is at least as new.
         let found = self.api_services.read().await?;
         let pair = ensure(&self.secret, &self.service, Some(&self.served)).await?;
         self.api_services.publish(&found, &pair.bundle()).await?;
@@ -129,7 +129,7 @@ impl CertificateRotator {
     }
 }
 
-/// The pair in the Secret, once it is good.
+/// The pair in the Secret, created or renewed if necessary.
 async fn ensure(
     secret: &CertificateSecret,
     service: &ServiceName,
@@ -145,7 +145,7 @@ async fn ensure(
             (PairState::OverlapOver, Some(pair)) => pair.without_old_authorities(),
             (verdict, pair) => {
                 tracing::info!(reason = verdict.reason(), "making a serving certificate");
-                // Whoever is served now is to be believed until the new one has spread.
+                // The current certificate must stay trusted until the new one is loaded.
                 ServingPair::make(&host, pair.or(served), now)?
             }
         };
@@ -153,11 +153,11 @@ async fn ensure(
             return Ok(next);
         }
     }
-    bail!("others change {secret} again and again")
+    bail!("{secret} is changed by other writers too often")
 }
 
 fn report(outcome: Result<()>) {
     if let Err(error) = outcome {
-        tracing::warn!(reason = format!("{error:#}"), "cannot keep the serving certificate");
+        tracing::warn!(reason = format!("{error:#}"), "cannot rotate the serving certificate");
     }
 }

@@ -1,4 +1,4 @@
-//! The one place where the time of day is read.
+//! The system clock, which no other module reads.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -6,12 +6,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use apiserver::Clock;
 use event::Timestamp;
 
-/// The clock of this machine.
+/// The system's real-time clock.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "the clock that everybody else is handed")]
+    #[expect(clippy::disallowed_methods, reason = "the clock that is passed to all other code")]
     fn now(&self) -> Timestamp {
         let micros =
             SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());
@@ -19,7 +19,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// The same for the store, which counts in microseconds since 1970.
+/// The system clock as the store reads it: microseconds since 1970.
 pub(crate) fn for_store() -> store::Clock {
     Arc::new(|| SystemClock.now().as_micros())
 }

@@ -15,45 +15,21 @@ mod serve;
 mod uninstall;
 mod up;
 
-use std::fmt;
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use kasten::{Installation, InstallationError};
 
 use crate::args::Command;
 use crate::terminal::eprint_line;
+use crate::usage_error::UsageError;
 
-/// The command did not do what was asked.
+/// Exit code: the command failed.
 const FAILED: u8 = 1;
-/// The command line makes no sense.
+/// Exit code: the command line is invalid.
 const USAGE_ERROR: u8 = 2;
 
-/// Flags that make no sense, each with its name.
-#[derive(Debug)]
-pub(crate) struct UsageError(pub(crate) Vec<String>);
-
-impl fmt::Display for UsageError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join("; "))
-    }
-}
-
-impl std::error::Error for UsageError {}
-
-/// The K10 that flags describe.
-pub(crate) fn installation(domain: &str, namespace: &str) -> Result<Installation, UsageError> {
-    Installation::new(domain, namespace).map_err(|error| {
-        let flag = match error {
-            InstallationError::Domain => format!("--k10-api-domain={domain}"),
-            InstallationError::Namespace => format!("--k10-namespace={namespace}"),
-        };
-        UsageError(vec![format!("{flag} {error}")])
-    })
-}
-
-/// Runs one command to its end.
+/// Runs one command.
 pub(crate) fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Up(args) => up::run(&args),
@@ -72,7 +48,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
     }
 }
 
-/// One line for people on stderr if it failed; nothing at all if whoever read stdout has left.
+/// Prints the error, if there is one, as one line on stderr. A closed stdout is not an error.
 pub(crate) fn finish(outcome: Result<ExitCode>) -> ExitCode {
     match outcome {
         Ok(code) => code,
@@ -84,7 +60,7 @@ pub(crate) fn finish(outcome: Result<ExitCode>) -> ExitCode {
     }
 }
 
-/// Help and version go to stdout, complaints to stderr.
+/// Prints help and version to stdout, usage errors to stderr.
 pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
     if error.use_stderr() && !io::stderr().is_terminal() {
         eprint_line(error.render().to_string().trim_end());

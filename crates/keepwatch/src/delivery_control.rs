@@ -1,7 +1,7 @@
-//! The controller's hand on delivery: buckets are opened, checked, attached and left.
+//! Carries out the controller's decisions: opens and checks destinations, starts and stops uploads.
 //!
-//! Nothing is decided here. What belongs to this machine is known here: the journal, the time, and
-//! where volumes are mounted.
+//! It decides nothing itself. It knows what belongs to this machine: the journal and the folder with
+//! mounted volumes.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -18,29 +18,29 @@ use store::{Cursor, Journal, ReadError, Sqlite};
 
 use crate::reader_places::{self, ResumeFrom, Resumption};
 
-/// What is said of a store that does not know `If-None-Match`.
+/// Note about a store that does not support `If-None-Match`.
 const UNCONDITIONAL: &str = "this store cannot refuse to write over an object (it refuses \
     If-None-Match), so each object is asked for before it is written";
-/// What is said of a store that does not take the better checksum.
+/// Note about a store that does not support SHA-256 checksums.
 const MD5: &str = "this store refuses x-amz-checksum-sha256, so uploads carry Content-MD5";
-/// What is said of a store that takes none.
+/// Note about a store that supports no checksum.
 const NO_CHECKSUM: &str = "this store refuses x-amz-checksum-sha256 and Content-MD5, so uploads carry \
     no checksum but that of their signature";
 
-/// How the state of a parked reader begins that was switched off, and not only without a destination.
+/// Prefix of the state of a parked reader that was switched off, unlike one without a destination.
 const OFF: &str = "off ";
 
-/// Delivery, as the controller moves it.
+/// The controller's port to delivery, on this machine.
 pub(crate) struct LocalDelivery {
     pub(crate) delivery: Arc<Delivery>,
     pub(crate) store: Sqlite,
-    /// Where a reader goes on that was switched off.
+    /// Where a reader continues that was switched off.
     pub(crate) resume_from: ResumeFrom,
-    /// What all buckets have in common.
+    /// The configuration that all buckets share.
     pub(crate) parts: BucketConfig,
-    /// Whether the folder of a claim that is not there is made: where nobody mounts volumes.
+    /// Whether the folder of a missing claim is created, for servers without mounted volumes.
     pub(crate) makes_claims: bool,
-    /// Below which the volumes are.
+    /// The folder with the mounted volumes.
     pub(crate) volumes: Option<PathBuf>,
 }
 
@@ -120,7 +120,7 @@ impl DeliveryControl for LocalDelivery {
     }
 
     async fn drain(&self, reader: &str, time: Duration) -> Result<u64, String> {
-        // What nobody delivers at present is not delivered.
+        // Records that no reader is delivering count as undelivered.
         let is_attached = self.delivery.attached_names().iter().any(|name| name == reader);
         let journal = self.store.journal();
         let parked = self.parked(reader).filter(|cursor| !cursor.state.starts_with(OFF));
@@ -153,12 +153,12 @@ impl LocalDelivery {
         parked.map(|(_, cursor)| cursor)
     }
 
-    /// Holds the journal again for a reader that was parked; whether it was.
+    /// Resumes a parked reader, so that the journal keeps its records. Returns whether it was parked.
     async fn resume(&self, reader: &str) -> Result<bool, String> {
         let Some(Cursor { seq, state }) = self.parked(reader) else { return Ok(false) };
         let journal = self.store.journal();
         let before = state.strip_prefix(OFF);
-        // Without a destination is not the same as off: what waited is still owed.
+        // A reader without a destination continues at its cursor; one that was switched off by policy.
         let from = before.map_or(ResumeFrom::Cursor, |_| self.resume_from);
         let place = Resumption::of(&*journal, seq, from);
         let state = if place.seq == seq { before.unwrap_or(&state) } else { "" };
@@ -174,7 +174,7 @@ impl LocalDelivery {
     async fn note(&self, change: OwnEvent, reader: &str, text: &str) {
         tracing::warn!(change = change.verb(), text, "the cursor of a reader was changed");
         if let Err(error) = reader_places::record(&self.store, change, reader, text).await {
-            tracing::warn!(%error, text, "the change of a cursor could not be recorded as an event");
+            tracing::warn!(%error, text, "the change of a cursor could not be audited");
         }
     }
 
@@ -185,7 +185,7 @@ impl LocalDelivery {
         Bucket::open(destination, self.parts.clone()).map_err(|error| error.to_string())
     }
 
-    /// Makes sure that the volume is there. The folder in it is the bucket's to make.
+    /// Checks that the volume is mounted. The bucket creates the folder in it.
     fn prepare(&self, root: &Path) -> Result<(), String> {
         let is_there = self.volumes.is_some() && root.is_dir();
         if !self.makes_claims && !is_there {
@@ -198,7 +198,7 @@ impl LocalDelivery {
     }
 }
 
-/// The record behind which a reader begins.
+/// The sequence number after which a reader starts.
 async fn after(journal: &dyn Journal, start: Start) -> Result<u64, String> {
     match start {
         Start::Oldest => Ok(journal.first_seq().saturating_sub(1)),
@@ -206,7 +206,7 @@ async fn after(journal: &dyn Journal, start: Start) -> Result<u64, String> {
     }
 }
 
-/// The record before the first one that was committed at this time or later.
+/// The sequence number before the first record that was committed at this time or later.
 async fn seq_before(journal: &dyn Journal, time: i64) -> Result<u64, String> {
     let mut low = journal.first_seq().saturating_sub(1);
     let mut high = journal.last_seq();
@@ -214,7 +214,7 @@ async fn seq_before(journal: &dyn Journal, time: i64) -> Result<u64, String> {
         let middle = low + (high - low).div_ceil(2);
         let is_early = match journal.read(middle - 1, 1, 1).await {
             Ok(records) => records.first().is_some_and(|record| record.time < time),
-            // Rather too much than too little.
+            // An unreadable record counts as late, so that nothing is skipped.
             Err(ReadError::Damaged { .. } | ReadError::Missing { .. }) => false,
             Err(error) => return Err(error.to_string()),
         };

@@ -1,7 +1,7 @@
-//! The detector of this server: which rules it has, and where its signals go.
+//! The detector of this server: its rules, and where it writes signals.
 //!
 //! Rules are the built-in pack and the `DetectionRule` objects; suppressions are `Suppression`
-//! objects. Both are followed in the store, so a change is live as soon as it is committed.
+//! objects. Both are watched in the store, so a change takes effect when it is committed.
 //!
 //! Deliberately absent: how rules are evaluated (crate `detect`) and how the journal is read (crate
 //! `delivery`).
@@ -26,14 +26,14 @@ use crate::clock::SystemClock;
 use remaining::RemainingBackups;
 use rules::{RuleFollower, RuleSource};
 
-/// The detector, and the task that tells it about changed rules.
+/// The detector, and the task that passes changed rules to it.
 pub(crate) struct Detection {
     pub(crate) detector: Detector,
     pub(crate) follower: RuleFollower,
 }
 
 impl Detection {
-    /// Reads the rules and finds the detector's place in the journal.
+    /// Loads the rules and the detector's cursor.
     pub(crate) async fn open(
         delivery: &mut Delivery,
         store: &Sqlite,
@@ -42,7 +42,7 @@ impl Detection {
         cluster: String,
     ) -> Result<Self> {
         let storage = Arc::new(store.clone());
-        let options = crate::app::load_options(installation);
+        let options = crate::rule_files::load_options(installation);
         let source = RuleSource::new(registry.clone(), store.clone(), options);
         source.install().await?;
         let watches = source.watches().context("cannot follow the rules")?;
@@ -87,7 +87,7 @@ impl SignalWriter for SignalObjects {
     }
 }
 
-/// Whether the stored object is as new as `signal`: its change was committed before a crash.
+/// Whether the stored object is as new as `signal`, because its change was committed before a crash.
 fn says_as_much(stored: &Map<String, Value>, signal: &Signal) -> bool {
     let text = |section: &str, field: &str| {
         stored.get(section).and_then(|section| section.get(field)).and_then(Value::as_str)

@@ -12,7 +12,7 @@ use sink::{Encoding, Terminal};
 
 use crate::args::EncodingName;
 
-/// The encoding of that name for lines on standard output. `labels` go into lines for machines.
+/// The encoding of that name for standard output. Encodings for machines write `labels` into each line.
 pub(crate) fn for_stdout(name: EncodingName, labels: Labels) -> Result<Encoding> {
     Ok(match name {
         EncodingName::Kasten => Encoding::Kasten(labels),

@@ -1,4 +1,4 @@
-//! The journal as the kind `AuditEvent` reads it.
+//! The journal as the storage of the kind `AuditEvent`.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio::task;
 
 use crate::journal_gaps::JournalGaps;
 
-/// The journal of the store, the index of its events, and what is known to be missing.
+/// The journal of the store, the index of its events, and its known holes.
 pub(crate) struct JournalLog {
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) index: Arc<EventIndex>,
@@ -40,7 +40,7 @@ impl EventLog for JournalLog {
         loop {
             match self.journal.read(after, rows_max, bytes_max).await {
                 Ok(records) => return Ok(records.into_iter().map(record).collect()),
-                // One that cannot be read does not hide those behind it; an event of its own tells of it.
+                // An unreadable record does not hide later ones; an event of its own reports it.
                 Err(ReadError::Damaged { number, .. }) if number > after => after = number,
                 Err(ReadError::Missing { last, .. }) if last > after => after = last,
                 Err(error) => return Err(unreadable(&error)),

@@ -1,11 +1,11 @@
-//! Audit lines from anywhere, as one stream of events in the order of their time.
+//! Audit lines from any source, as one stream of events in order of time.
 //!
 //! Inputs are files, folders, prefixes of buckets and standard input, plain or gzip, in any of the
 //! encodings. Several inputs are merged by time, so that the logs of several API servers read like
-//! one. A line that is no event is counted and named on stderr and does not stop the rest; an input
-//! that cannot be read is named too, and [`Inputs::failures`] tells that there was one.
+//! one. A line that is not an event is counted, reported on stderr and skipped. An input that cannot be
+//! read is reported too, and counted by [`Inputs::failures`].
 //!
-//! Memory does not grow with the input: one event for each open input, and the names of the inputs.
+//! Memory is bounded: one event for each open input, and the names of the inputs.
 
 mod bytes;
 mod lines;
@@ -21,7 +21,7 @@ pub(crate) use lines::{Line, Lines};
 pub(crate) use merge::{Inputs, Next};
 pub(crate) use progress::Progress;
 
-/// A longer line is not an event: bodies are at most 3 MiB each, and a batch of events 10 MiB.
+/// Longest line: bodies have at most 3 MiB each, and a batch of events 10 MiB.
 pub(crate) const LINE_BYTES_MAX: usize = 16 << 20;
 
 /// The lines of standard input, plain or gzip.

@@ -65,12 +65,12 @@ pub(crate) struct JournalGaps {
     reporting: tokio::sync::Mutex<()>,
 }
 
-/// The file with the holes that are known.
+/// The file with the known holes.
 #[derive(Clone)]
 struct List(PathBuf);
 
 impl JournalGaps {
-    /// Knows what was found by earlier runs.
+    /// Loads the holes that earlier runs found.
     pub(crate) fn new(store: Sqlite) -> Result<Arc<Self>> {
         let list = List::beside(store.path());
         let recorded = list.read()?.into_iter().map(|known| known.hole).collect();
@@ -83,7 +83,7 @@ impl JournalGaps {
         }))
     }
 
-    /// Looks at the journal before anything is served.
+    /// Checks the journal before requests are served.
     pub(crate) async fn look_at_start(&self) -> Result<()> {
         let journal = self.store.journal();
         self.report(&journal.known_holes()).await?;
@@ -91,12 +91,12 @@ impl JournalGaps {
         self.report(&found).await
     }
 
-    /// Looks for missing and for damaged records again and again, for ever.
+    /// Checks for missing and damaged records forever.
     pub(crate) async fn run(self: Arc<Self>) {
         tokio::join!(self.look_for_missing(), self.verify(), self.look_for_damaged());
     }
 
-    /// The numbers among these whose records are known to be missing or damaged, in their order.
+    /// Which of these sequence numbers are known to be missing or damaged, in order.
     pub(crate) fn within(&self, numbers: &RangeInclusive<u64>) -> Vec<RangeInclusive<u64>> {
         let mut holes = self.recorded.lock().unwrap_or_else(PoisonError::into_inner).clone();
         holes.append(&mut self.store.journal().known_holes());
@@ -113,13 +113,13 @@ impl JournalGaps {
         found
     }
 
-    /// Reads the whole journal again and again, slowly, so that damage is found that no reader comes to.
-    /// What is found is told by [`Journal::known_holes`]. Ends when the store is closed.
+    /// Reads the whole journal again and again, slowly, to find damage in records that no reader reads.
+    /// [`Journal::known_holes`] then lists what was found. Returns when the store is closed.
     async fn verify(&self) {
         let journal = self.store.journal();
         loop {
             let mut next = journal.first_seq().max(1);
-            // Those that come meanwhile have their turn the next time.
+            // Records that are appended meanwhile are checked in the next pass.
             let last = journal.last_seq();
             while next <= last {
                 tokio::time::sleep(VERIFY_PAUSE).await;
@@ -136,7 +136,7 @@ impl JournalGaps {
         }
     }
 
-    /// Reads some records from one on, up to another; the last one that was read.
+    /// Reads some records between two sequence numbers. Returns the last one that was read.
     async fn verify_some(&self, next: u64, last: u64) -> Result<u64, ReadError> {
         let journal = self.store.journal();
         let first = next.max(journal.first_seq());
@@ -146,7 +146,7 @@ impl JournalGaps {
         Ok(cut.map_or(end, |record| record.seq).max(next))
     }
 
-    /// Never ends.
+    /// Never returns.
     async fn look_for_damaged(&self) {
         let journal = self.store.journal();
         let mut before = Vec::new();
@@ -163,7 +163,7 @@ impl JournalGaps {
         }
     }
 
-    /// Ends when the store is closed.
+    /// Returns when the store is closed.
     async fn look_for_missing(&self) {
         let journal = self.store.journal();
         loop {
@@ -187,7 +187,7 @@ impl JournalGaps {
         }
     }
 
-    /// The server is not ready while a hole is not acknowledged.
+    /// The readiness check: it fails while a hole is not acknowledged.
     pub(crate) fn check(self: &Arc<Self>) -> HealthCheck {
         let gaps = Arc::clone(self);
         let probe = move || {
@@ -212,7 +212,7 @@ impl JournalGaps {
         self.unrecorded.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Logs and records what is new, and keeps it in the list.
+    /// Logs and audits new holes, and adds them to the list.
     async fn report(&self, found: &[Hole]) -> Result<()> {
         let _one_at_a_time = self.reporting.lock().await;
         let mut holes = self.unrecorded();
@@ -253,7 +253,7 @@ impl JournalGaps {
     }
 }
 
-/// Acknowledges all holes of the store at `path`, and tells which.
+/// Acknowledges all holes of the store at `path`, and returns them.
 pub(crate) fn acknowledge(path: &Path) -> Result<Vec<Hole>> {
     let list = List::beside(path);
     // Without holes nothing is written, not even the file that is locked.
@@ -270,7 +270,7 @@ pub(crate) fn acknowledge(path: &Path) -> Result<Vec<Hole>> {
     Ok(seen)
 }
 
-/// Holes from a record on that are still there a little later, and the last record looked at.
+/// Holes from a record on that still exist a little later, and the last record that was checked.
 async fn look(
     journal: &dyn Journal,
     first: u64,
@@ -311,7 +311,7 @@ impl List {
 
     fn read(&self) -> Result<Vec<Known>> {
         match fs::read_to_string(&self.0) {
-            // A line that says nothing acknowledges nothing either.
+            // An unreadable line acknowledges nothing.
             Ok(text) => Ok(text.lines().filter_map(Known::parse).collect()),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(error).with_context(|| format!("cannot read {}", self.0.display())),
@@ -391,7 +391,7 @@ mod tests {
     #[tokio::test]
     async fn a_hole_is_recorded_once_and_the_server_is_not_ready_until_it_is_acknowledged() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("keepwatch.db");
+        let path = folder.path().join(crate::store_file::STORE_FILE);
         let (store, gaps) = open(&path).await;
         assert_eq!((gaps.check().probe)(), Ok(()));
         store::record(&store, Bytes::from_static(b"one")).await.unwrap();
@@ -420,7 +420,7 @@ mod tests {
     #[tokio::test]
     async fn a_damaged_record_that_no_reader_comes_to_is_found() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("keepwatch.db");
+        let path = folder.path().join(crate::store_file::STORE_FILE);
         let (store, gaps) = open(&path).await;
         for number in 1..=9 {
             store::record(&store, vec![number; 100_000].into()).await.unwrap();
@@ -481,7 +481,7 @@ mod tests {
     #[tokio::test]
     async fn holes_that_overlap_are_told_once() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("keepwatch.db");
+        let path = folder.path().join(crate::store_file::STORE_FILE);
         fs::write(List::beside(&path).0, "2 5 recorded\n4 8 acknowledged\n20 30 recorded\n")
             .unwrap();
         let (store, gaps) = open(&path).await;

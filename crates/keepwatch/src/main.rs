@@ -7,6 +7,7 @@ mod app;
 mod args;
 mod audit_marker;
 mod aws;
+mod background_task;
 mod certificate;
 mod clock;
 mod commands;
@@ -16,6 +17,7 @@ mod encoding;
 mod event_log;
 mod input;
 mod journal_gaps;
+mod line_labels;
 mod log;
 mod modes;
 mod namespace_watcher;
@@ -28,15 +30,17 @@ mod replay;
 mod rule_files;
 mod signal_table;
 mod standalone;
+mod store_file;
 mod terminal;
+mod usage_error;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
 use tikv_jemallocator::Jemalloc;
 
-/// Objects come and go by the thousand, on another thread than they came on: the system's allocator
-/// takes a fifth of a request's time for that.
+/// Many objects are freed on another thread than they were allocated on, which takes the system's
+/// allocator a fifth of a request's time.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
@@ -49,8 +53,8 @@ fn main() -> ExitCode {
     commands::finish(commands::run(args.command))
 }
 
-/// Keys are in memory: what crashes leaves no image of it, neither as a file nor for a program that
-/// collects them, which only the second keeps away. Where that cannot be had, the server runs anyway.
+/// Memory holds keys, so a crash must not write it to a file (`RLIMIT_CORE`) nor to a collector of core
+/// dumps (`PR_SET_DUMPABLE`). If this is refused, the server runs anyway.
 fn disable_core_dumps() {
     use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).ok();

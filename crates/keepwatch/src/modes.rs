@@ -1,7 +1,7 @@
-//! Who may read the files that the server keeps: mended at the start where others may, with a word.
+//! File modes: restricts access to the server's files at start-up, and logs each change.
 //!
-//! Only files that the server makes itself are changed. A data folder may hold other files, and
-//! certificates and keys that an operator gives the server are the operator's.
+//! Only files that the server itself creates are changed. A data folder may hold other files, and
+//! certificates and keys that an operator provides are the operator's.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,26 +9,26 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-/// What others than the owner may not do with a file.
+/// Permission bits that others than the owner may not have on a file of the server.
 const FILE_BITS: u32 = 0o077;
-/// What others may not do with a folder, nor with a file that is not the server's to change. A volume's
-/// group is for the cluster to say.
+/// Permission bits that others may not have on a folder, or on a file that is not the server's to change.
+/// The cluster decides about a volume's group.
 const OTHERS_BITS: u32 = 0o007;
 /// Others may write.
 const OTHERS_WRITE: u32 = 0o002;
-/// Only the owner of a file may replace it: a folder that is meant to be shared.
+/// The sticky bit: only the owner of a file may replace it.
 const STICKY: u32 = 0o1000;
-/// What the names of the server's files begin with.
+/// Prefixes of the names of the server's files.
 const OWN_PREFIX: &str = "keepwatch.";
-/// Other files that the server makes, beside keys in its folders for keys.
+/// Other files that the server creates, beside keys in its key folders.
 const OWN_NAMES: [&str; 3] = ["secrets.key", "kubeconfig", "apiserver.key"];
-/// How the names of keys end.
+/// Suffix of the names of keys.
 const KEY_SUFFIX: &str = ".key";
-/// Folders below a data folder that hold files of the server.
+/// Folders below a data folder with files of the server.
 const BELOW: [&str; 1] = ["pki"];
 
-/// Mends a data folder and the files in it. A file that cannot be mended is refused: it holds keys, or
-/// what was recorded.
+/// Restricts the modes of a data folder and of the files in it. Fails if a file's mode cannot be changed,
+/// because the files hold keys and audit records.
 pub(crate) fn tighten(folder: &Path) -> Result<()> {
     let is_own = |name: &str| name.starts_with(OWN_PREFIX) || OWN_NAMES.contains(&name);
     tighten_files(folder, is_own)?;
@@ -55,7 +55,7 @@ fn tighten_files(folder: &Path, is_own: impl Fn(&str) -> bool) -> Result<()> {
         }
         match set(&path, mode & !FILE_BITS) {
             Ok(()) => said(&path, mode),
-            // The file may be of an earlier user of the volume, and its group that of the volume.
+            // The file may belong to an earlier user of the volume, and its group is the volume's.
             Err(error) if mode & OTHERS_BITS == 0 => unmended(&path, mode, &error),
             Err(error) => {
                 return Err(error).with_context(|| {
@@ -72,7 +72,7 @@ fn tighten_files(folder: &Path, is_own: impl Fn(&str) -> bool) -> Result<()> {
     Ok(())
 }
 
-/// Mends a folder that is the server's alone. The files in it count more.
+/// Restricts the mode of a folder that only the server uses. The modes of its files matter more.
 fn tighten_folder(folder: &Path) {
     let mode = fs::metadata(folder).map(|found| found.permissions().mode()).unwrap_or_default();
     if mode & OTHERS_BITS == 0 || mode & STICKY != 0 {
@@ -80,7 +80,7 @@ fn tighten_folder(folder: &Path) {
     }
     match set(folder, mode & !OTHERS_BITS) {
         Ok(()) => said(folder, mode),
-        // The mount point of a volume may be another's.
+        // The mount point of a volume may belong to another user.
         Err(error) if mode & OTHERS_WRITE != 0 => unmended(folder, mode, &error),
         Err(error) => {
             tracing::debug!(folder = %folder.display(), %error, "others may list the data folder");

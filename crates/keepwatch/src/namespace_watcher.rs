@@ -1,6 +1,6 @@
-//! What a server in a cluster follows there: the namespaces, for K10's applications.
+//! Watches the cluster's namespaces, so that K10's applications match them.
 //!
-//! Whether objects may be made in a namespace is another question; the crate `apiserver` asks it.
+//! The crate `apiserver` checks whether an object may be created in a namespace.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use kube::api::{Api, ListParams, WatchEvent, WatchParams};
 
 /// Pause after a failure.
 const RETRY_PAUSE: Duration = Duration::from_secs(2);
-/// How long one watch lasts; after it, everything is read again.
+/// Seconds that one watch lasts; after it, everything is listed again.
 const WATCH_SECONDS: u32 = 290;
 
-/// Follows the namespaces for ever, and makes the applications follow.
+/// Watches the namespaces forever, and updates the applications.
 pub(crate) async fn follow_namespaces(
     client: kube::Client,
     registry: Registry,
@@ -66,7 +66,7 @@ async fn reconcile(registry: &Registry, installation: Installation, names: &BTre
     let done =
         registry.act(move |objects| applications::reconcile(&installation, &names, objects)).await;
     if let Err(error) = done {
-        // The next round, or the next namespace, does it.
+        // The next list, or the next change of a namespace, retries it.
         tracing::warn!(reason = error.status.message, "applications do not follow the namespaces");
     }
 }

@@ -1,9 +1,9 @@
-//! What tells delivery which notifiers there are: follows the objects and the Secrets that they name,
-//! and writes their statuses.
+//! Passes the notifiers to delivery: watches `Notifier` objects and the Secrets they name, and writes
+//! their statuses.
 //!
-//! Notifiers are objects of this server, read from the store as they change. Secrets are read through
-//! the API of the cluster, or of this server if it is alone, and only in the namespaces that are
-//! allowed. What a Secret holds is in no log and no status.
+//! Notifiers are objects of this server, watched in the store. Secrets are read through the API of the
+//! cluster, or of this server if it is standalone, and only in allowed namespaces. No log line and no
+//! status contains the content of a Secret.
 
 mod resolve;
 mod secrets;
@@ -22,7 +22,7 @@ use sink::http::EgressPolicy;
 use store::{Change, ChangeKind, ListOptions, ReadError, Storage};
 use tokio::sync::watch;
 
-use crate::app::BackgroundTask;
+use crate::background_task::BackgroundTask;
 use crate::clock::SystemClock;
 use resolve::{Inputs, target};
 use secrets::Secrets;
@@ -30,23 +30,23 @@ use status::Statuses;
 
 pub(crate) use tester::Tester;
 
-/// Where notifiers are in the store.
+/// Prefix of the keys of notifiers in the store.
 const PREFIX: &str = "siem.keepwatch.io/notifiers/";
-/// How often health is looked at.
+/// Time between two status updates.
 const LOOK_PERIOD: Duration = Duration::from_secs(1);
-/// Pause after the store could not be read.
+/// Pause after a failed read of the store.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
-/// What notifiers work with beyond their objects.
+/// What notifiers need beside their objects.
 #[derive(Clone)]
 pub(crate) struct Parts {
-    /// Reads Secrets.
+    /// The client that reads Secrets.
     pub(crate) client: kube::Client,
-    /// Namespaces whose Secrets may be named; all if empty.
+    /// Namespaces whose Secrets may be named; empty for all.
     pub(crate) namespaces: Vec<String>,
-    /// Where may be dialled.
+    /// The egress policy.
     pub(crate) egress: EgressPolicy,
-    /// Certificates, PEM, that every destination may be signed by, beside the system's.
+    /// Authorities in PEM that are trusted beside the system's.
     pub(crate) ca_pem: watch::Receiver<Option<Vec<u8>>>,
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn open(storage: Arc<dyn Storage>, metrics: &mut MetricsRegistry) -> 
     Arc::new(Notifications::new(storage, metrics, clock))
 }
 
-/// A task that runs every notifier there is, and lets `tester` send samples.
+/// A task that runs every notifier, and lets `tester` send test notifications.
 pub(crate) fn run(
     notifications: Arc<Notifications>,
     storage: Arc<dyn Storage>,
@@ -81,7 +81,7 @@ struct Follower {
     known: BTreeMap<String, Known>,
 }
 
-/// A notifier, and what was last made of it.
+/// A notifier, and its last resolved form.
 struct Known {
     stored: StoredNotifier,
     applied: Option<Inputs>,
@@ -101,7 +101,7 @@ impl Follower {
         }
     }
 
-    /// Reads all notifiers and follows them and their Secrets.
+    /// Reads all notifiers, then watches them and their Secrets.
     async fn round(&mut self) -> Result<(), ReadError> {
         let page = self.storage.list(PREFIX, ListOptions::default()).await?;
         let mut gone: BTreeSet<String> = self.known.keys().cloned().collect();
@@ -124,7 +124,7 @@ impl Follower {
                         self.take(&change);
                     }
                 }
-                // The senders outlive this; if not, there is nothing more to hear.
+                // The senders outlive this loop; if not, there are no more changes.
                 Ok(()) = secrets.changed() => {}
                 Ok(()) = self.parts.ca_pem.changed() => {}
                 _ = look.tick() => {
@@ -157,7 +157,7 @@ impl Follower {
         }
     }
 
-    /// Lets delivery know of each notifier that is another one than before, or whose Secret is.
+    /// Passes each notifier that changed, or whose Secret changed, to delivery.
     fn apply(&mut self) {
         let specs = self.known.values().map(|known| &known.stored.spec);
         self.secrets

@@ -1,7 +1,7 @@
-//! Whether passkeys can be used: one whose Secret is not there is not valid.
+//! The status of passkeys: a passkey whose Secret is missing is not valid.
 //!
-//! The Secrets that passkeys name are followed one by one, by name. Nothing is said of a Secret that
-//! this server may not look at, and keys in other places are not looked at.
+//! The Secrets that passkeys name are watched one by one, by name. The status says nothing about a Secret
+//! that this server may not read, and keys in other systems are not checked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,24 +11,24 @@ use apiserver::Registry;
 use controller::object_cache::watch_secret;
 use controller::objects::{Lookup, NamespacedName, SecretData};
 use kasten::Installation;
-use kasten::domain::PASSKEY;
+use kasten::kinds::PASSKEY;
 use kasten::vault::passkey::{self, KnownSecrets};
 use serde_json::{Map, Value};
 use store::{ListOptions, Sqlite, Storage as _};
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
 
-/// How often passkeys are looked at when no Secret changes.
+/// Time between two updates when no Secret changes.
 const LOOK_PERIOD: Duration = Duration::from_secs(1);
 
-/// What is known of the Secrets.
+/// What is known about the Secrets.
 #[derive(Clone, Default)]
 struct Seen {
     secrets: Arc<Mutex<KnownSecrets>>,
     news: Arc<Notify>,
 }
 
-/// Keeps the status of passkeys, for ever.
+/// Updates the status of passkeys forever.
 pub(crate) async fn follow(
     client: kube::Client,
     store: Sqlite,
@@ -76,8 +76,8 @@ async fn passkeys(store: &Sqlite, installation: Installation) -> Vec<Map<String,
 
 impl Seen {
     async fn follow(self, client: kube::Client, place: NamespacedName) {
-        watch_secret(client, place.clone(), |sight| {
-            if let Some(usable) = usable(&place, &sight) {
+        watch_secret(client, place.clone(), |lookup| {
+            if let Some(usable) = usable(&place, &lookup) {
                 let secret = (place.namespace.clone(), place.name.clone());
                 self.lock().insert(secret, usable.err());
                 self.news.notify_one();
@@ -92,8 +92,8 @@ impl Seen {
 }
 
 /// Whether a passkey can use a Secret, or what is wrong with it; `None` if that is not known.
-fn usable(place: &NamespacedName, sight: &Lookup<SecretData>) -> Option<Result<(), String>> {
-    match sight {
+fn usable(place: &NamespacedName, lookup: &Lookup<SecretData>) -> Option<Result<(), String>> {
+    match lookup {
         Lookup::NotSynced => None,
         Lookup::Forbidden(_) => Some(Ok(())),
         Lookup::NotFound => Some(Err(format!("Secret {place} does not exist"))),

@@ -1,6 +1,6 @@
-//! Text of clients, made fit for a terminal and for HTML.
+//! Escapes text from clients for terminals and HTML.
 //!
-//! Names, agents and messages in audit events are written by the sender of a request. Nothing in them
+//! Clients choose the names, user agents and messages in audit events. Nothing in them
 //! may move a cursor, change the direction of text, or become markup.
 
 use std::fmt::Write as _;
@@ -19,7 +19,7 @@ pub(crate) fn plain(text: &str) -> String {
     plain
 }
 
-/// The same, at most so many characters long.
+/// [`plain`] text, cut to `max` characters.
 pub(crate) fn shortened(text: &str, max: usize) -> String {
     let plain = plain(text);
     match plain.char_indices().nth(max) {
@@ -28,7 +28,7 @@ pub(crate) fn shortened(text: &str, max: usize) -> String {
     }
 }
 
-/// The same for HTML, in text and in attributes with quotes.
+/// [`plain`] text, escaped for HTML text and quoted attributes.
 pub(crate) fn html(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for one in plain(text).chars() {
@@ -44,7 +44,7 @@ pub(crate) fn html(text: &str) -> String {
     escaped
 }
 
-/// Whether a character only stands for itself.
+/// Whether a character is printed as it is.
 fn is_plain(one: char) -> bool {
     let changes_direction = matches!(
         one,

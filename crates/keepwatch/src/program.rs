@@ -1,10 +1,10 @@
-//! Commands that a reader can type as they are printed: which programs there are, and where.
+//! Commands that a user can type as printed: which programs exist, and their paths.
 
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// How this program is called from the current folder: by its name if that finds it.
+/// How to call this program from the current folder: by its name, if `PATH` finds it.
 pub(crate) fn own() -> String {
     let Ok(own) = env::current_exe().and_then(|own| own.canonicalize()) else {
         return "keepwatch".to_owned();
@@ -15,20 +15,20 @@ pub(crate) fn own() -> String {
     }
     let here = env::current_dir().and_then(|here| here.canonicalize()).unwrap_or_default();
     match own.strip_prefix(&here) {
-        // Without a slash a shell would look for it elsewhere.
+        // Without a slash, a shell would search `PATH`.
         Ok(below) if below.components().count() == 1 => quoted(&Path::new(".").join(below)),
         Ok(below) => quoted(below),
         Err(_) => quoted(&own),
     }
 }
 
-/// Where a program of that name is found when a shell looks for it.
+/// The path of a program that a shell finds in `PATH`.
 pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
     let folders: Vec<PathBuf> = env::split_paths(&variable("PATH")?).collect();
     folders.into_iter().map(|folder| folder.join(name)).find(|path| path.is_file())
 }
 
-/// A path as a shell takes it for one word.
+/// A path, quoted for a shell.
 pub(crate) fn quoted(path: &Path) -> String {
     let path = path.display().to_string();
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=@%,:".contains(&byte);
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn what_a_shell_does_not_find_is_called_by_its_path() {
-        // The program that runs is this test, which is on no path.
+        // The running program is this test, which is not in `PATH`.
         assert_ne!(own(), "keepwatch");
         assert!(own().contains('/'), "{}", own());
         assert!(on_path("sh").is_some());

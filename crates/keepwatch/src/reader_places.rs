@@ -1,11 +1,11 @@
-//! Where the readers of the journal begin when the server starts: where they were, or from now.
+//! Where the readers of the journal continue at start-up: at their cursors, or from now.
 //!
-//! A sink that was on at the last run goes on where it was, and one that takes over from another goes
-//! on where that one was: nothing is lost, whatever ended the last run. A sink or a detector that was
-//! off goes on as [`ResumeFrom`] says. One that is switched off holds the journal no longer; where it
-//! was is remembered. What is left out is logged and recorded as an event.
+//! A sink that was on in the last run continues at its cursor, and a sink that replaces another one
+//! continues at that one's, so nothing is lost however the last run ended. A sink or detector that was off
+//! continues as [`ResumeFrom`] says. A reader that is switched off no longer retains records; its position
+//! is remembered. Records that are left out are logged and audited.
 //!
-//! Readers of `AuditConfigs` are the controller's business.
+//! The controller manages the readers of `AuditConfigs`.
 
 use anyhow::{Context as _, Result};
 use apiserver::Clock as _;
@@ -17,7 +17,7 @@ use store::{Cursor, Journal, Sqlite, StoreError};
 
 use crate::clock::SystemClock;
 
-/// Where a reader that was off goes on.
+/// Where a reader continues that was off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ResumeFrom {
     /// After the last record: events recorded while it was off are not delivered.
@@ -28,20 +28,20 @@ pub(crate) enum ResumeFrom {
     Cursor,
 }
 
-/// What happens to one reader.
+/// What changes for one reader.
 #[derive(Debug, PartialEq, Eq)]
 enum Step {
-    /// It begins here.
+    /// It starts here.
     Begin(String, u64),
-    /// It begins here after it was off, or in the place of another one.
+    /// It starts here after it was off, or as the replacement of another one.
     Resume(String, u64, String),
-    /// Nothing is held for it any more.
+    /// It no longer retains records.
     Park(String, Cursor, String),
-    /// Another reader has taken over.
+    /// Another reader has replaced it.
     Forget(String),
 }
 
-/// Gives each reader its place, before anything is recorded.
+/// Sets the position of each reader, before anything is recorded.
 pub(crate) async fn settle(
     store: &Sqlite,
     sinks: &[Box<dyn Sink>],
@@ -81,7 +81,7 @@ async fn carry_out(store: &Sqlite, journal: &dyn Journal, step: Step) -> Result<
     Ok(())
 }
 
-/// Puts the change of a cursor on record.
+/// Audits the change of a cursor.
 pub(crate) async fn record(
     store: &Sqlite,
     change: OwnEvent,
@@ -92,7 +92,7 @@ pub(crate) async fn record(
     store::record(store, event::record::write(&event)).await.map(drop)
 }
 
-/// What is to be done, in order: a crash in between leaves nothing out.
+/// The changes, in an order in which a crash between two of them loses nothing.
 fn steps(journal: &dyn Journal, sinks: &[&str], detects: bool, from: ResumeFrom) -> Vec<Step> {
     let is_line = |name: &str| name != DETECTOR && !name.starts_with(controller::objects::READERS);
     let last = journal.last_seq();
@@ -134,29 +134,29 @@ fn steps(journal: &dyn Journal, sinks: &[&str], detects: bool, from: ResumeFrom)
         }
     }
     if !sinks.is_empty() {
-        // Where another sink was once is of no use when one is on.
+        // The position of a former sink is not needed when another one is on.
         let others = parked_lines.iter().filter(|(name, _)| !sinks.contains(&&**name));
         steps.extend(others.map(|(name, _)| Step::Forget(name.clone())));
     }
     steps
 }
 
-/// A reader goes on that was at `seq` when it was switched off.
+/// The change for a reader that was at `seq` when it was switched off.
 fn resume(journal: &dyn Journal, name: String, seq: u64, from: ResumeFrom) -> Step {
     let place = Resumption::of(journal, seq, from);
     let text = format!("{name}: {}", place.text);
     Step::Resume(name, place.seq, text)
 }
 
-/// Where a reader goes on that was off, and what that leaves out.
+/// Where a reader continues that was off, and what that leaves out.
 pub(crate) struct Resumption {
     pub(crate) seq: u64,
-    /// For people.
+    /// Text for users.
     pub(crate) text: String,
 }
 
 impl Resumption {
-    /// It was at `seq` when it was switched off.
+    /// For a reader that was at `seq` when it was switched off.
     pub(crate) fn of(journal: &dyn Journal, seq: u64, from: ResumeFrom) -> Self {
         let last = journal.last_seq();
         let seq = seq.min(last);

@@ -1,4 +1,4 @@
-//! Detection over inputs: the engine of the server, fed from files instead of the journal.
+//! Detection over files: the server's engine, fed from inputs instead of the journal.
 
 use anyhow::Result;
 use apiserver::Clock as _;
@@ -25,7 +25,7 @@ impl Replay {
         Ok(Self { engine: Engine::new(rules, settings), changes: Vec::new() })
     }
 
-    /// Takes in one event; what became of signals.
+    /// Processes one event. Returns the changes of signals.
     pub(crate) fn process(&mut self, next: &Next) -> impl Iterator<Item = SignalChange> {
         let event = View::from(&next.event);
         let input = Input {
@@ -38,7 +38,7 @@ impl Replay {
         self.changes.drain(..)
     }
 
-    /// The input is at its end.
+    /// Ends the input.
     pub(crate) fn finish(&mut self) -> impl Iterator<Item = SignalChange> {
         self.engine.finish(&mut self.changes);
         self.changes.drain(..)

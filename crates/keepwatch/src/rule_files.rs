@@ -1,6 +1,6 @@
 //! Rules in files and folders, and the built-in ones.
 //!
-//! A mistake in a rule is an error that names file, line and column; nothing runs with the rest.
+//! A mistake in a rule is an error with file, line and column; no other rules are used then.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,24 +8,29 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use detect::{Document, LoadOptions, RuleError, RuleSet, builtin};
+use kasten::Installation;
 
 use crate::args::input::RuleArgs;
-use crate::commands::installation;
+use crate::usage_error::installation;
 
-/// Bytes of one file with rules.
+/// Most bytes of a file with rules.
 const FILE_BYTES_MAX: u64 = 1 << 20;
-/// Files with rules.
+/// Most files with rules.
 const FILES_MAX: usize = 10_000;
-/// Folders within folders.
+/// Most levels of nested folders.
 const DEPTH_MAX: usize = 16;
 
-/// What the flags about K10 mean in rules.
+/// The values of placeholders in rules, by the flags about K10.
 pub(crate) fn options(args: &RuleArgs) -> Result<LoadOptions> {
-    installation(&args.k10_api_domain, &args.k10_namespace)?;
-    Ok(LoadOptions {
-        k10_namespace: args.k10_namespace.clone(),
-        k10_domain: args.k10_api_domain.clone(),
-    })
+    Ok(load_options(&installation(&args.k10_api_domain, &args.k10_namespace)?))
+}
+
+/// The values of placeholders in rules, by the installation of K10.
+pub(crate) fn load_options(installation: &Installation) -> LoadOptions {
+    LoadOptions {
+        k10_namespace: installation.namespace().to_owned(),
+        k10_domain: installation.domain().to_owned(),
+    }
 }
 
 /// The rules that the flags name.
@@ -44,7 +49,7 @@ pub(crate) fn load(args: &RuleArgs) -> Result<Arc<RuleSet>> {
     Ok(Arc::new(rules))
 }
 
-/// Every rule file in these files and folders, in the order of their names.
+/// Every rule file in these files and folders, sorted by name.
 pub(crate) fn read_all(paths: &[PathBuf]) -> Result<Vec<Document>> {
     let mut files = Vec::new();
     for path in paths {
@@ -62,7 +67,7 @@ pub(crate) fn read(path: &Path) -> Result<Document> {
     Ok(Document::new(path.display().to_string(), text(path)?))
 }
 
-/// The text of a file that is not too long.
+/// The text of a file, if it is not too long.
 pub(crate) fn text(path: &Path) -> Result<String> {
     let unreadable = || format!("cannot read {}", path.display());
     let length = fs::metadata(path).with_context(unreadable)?.len();

@@ -1,10 +1,10 @@
-//! Signals as a table for people.
+//! Signals as a table for users.
 
 use serde_json::Value;
 
 use crate::printable::shortened;
 
-/// The columns and their widths; the last one takes what it needs.
+/// The columns with their widths; the last one has no limit.
 const COLUMNS: [(&str, usize); 6] = [
     ("SEVERITY", 13),
     ("STATE", 7),
@@ -14,12 +14,12 @@ const COLUMNS: [(&str, usize); 6] = [
     ("TITLE", 120),
 ];
 
-/// The first line.
+/// The heading.
 pub(crate) fn head() -> String {
     line(&COLUMNS.map(|(title, _)| title.to_owned()))
 }
 
-/// The line of one signal, as the API serves it.
+/// The row of one signal, as the API serves it.
 pub(crate) fn row(signal: &Value) -> String {
     let text = |path: &str| match signal.pointer(path) {
         Some(Value::String(text)) => text.clone(),

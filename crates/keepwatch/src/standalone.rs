@@ -1,8 +1,8 @@
-//! What a cluster would do for the server, done by the server itself: certificates, namespaces,
-//! RBAC, and somebody who carries actions out.
+//! What a cluster would provide for the server, in the server itself: certificates, namespaces,
+//! RBAC, and an executor of actions.
 //!
-//! Only `keepwatch up` uses this. Everything in here that changes anything is an ordinary client of
-//! the API, with a certificate of its own, over HTTPS.
+//! Only `keepwatch up` uses this. Whatever changes objects here is an ordinary HTTPS client of the API, with
+//! its own certificate.
 
 pub(crate) mod client;
 pub(crate) mod core_events;
@@ -23,17 +23,17 @@ pub(crate) mod services;
 use kasten::Installation;
 use kasten::roles::User;
 
-/// The K10 of a server that is alone: as its chart comes. Roles and story name its groups.
+/// The installation of K10 in a standalone server: the chart's defaults, which its roles and demo use.
 pub(crate) const INSTALLATION: Installation = Installation::DEFAULT;
 
-/// Who empties namespaces, as in every cluster.
+/// The client that empties namespaces, as in any cluster.
 pub(crate) const NAMESPACE_CONTROLLER: User = User {
     context: "namespace-controller",
     common_name: "system:serviceaccount:kube-system:namespace-controller",
     organizations: &["system:serviceaccounts", "system:serviceaccounts:kube-system"],
 };
 
-/// Who follows `AuditConfig`s and moves delivery.
+/// The client that reconciles `AuditConfig` objects.
 pub(crate) const CONTROLLER: User = User {
     context: "controller",
     common_name: "system:serviceaccount:keepwatch:controller",

@@ -1,5 +1,5 @@
-//! What tests of several rooms need: certificates, a store of objects that misbehaves,
-//! a service that lends keys, a receiver of requests, what is in the page cache.
+//! What the tests of several crates need: certificates, an object store with faults,
+//! a token service, a receiver of requests, the state of the page cache.
 //!
 //! Development only; nothing here is part of the product.
 

@@ -43,7 +43,7 @@ pub enum Purpose {
 
 /// A certificate to be made.
 #[derive(Clone, Debug)]
-pub struct Wish<'w> {
+pub struct CertificateRequest<'w> {
     /// Common name.
     pub name: &'w str,
     /// Organizations, at most two.
@@ -83,19 +83,19 @@ impl Authority {
     }
 
     /// Makes a certificate.
-    pub fn issue(&self, wish: &Wish<'_>) -> Identity {
-        let hosts: Vec<String> = wish.hosts.iter().map(|host| (*host).to_owned()).collect();
+    pub fn issue(&self, request: &CertificateRequest<'_>) -> Identity {
+        let hosts: Vec<String> = request.hosts.iter().map(|host| (*host).to_owned()).collect();
         let mut params = CertificateParams::new(hosts).expect("host names are valid");
         params.distinguished_name.remove(DnType::CommonName);
         // rcgen keeps one attribute of each type, so a second organization needs another name.
         let types = [DnType::OrganizationName, DnType::CustomDnType(ORGANIZATION_OID.to_vec())];
-        for (group, kind) in wish.groups.iter().zip(types) {
+        for (group, kind) in request.groups.iter().zip(types) {
             params.distinguished_name.push(kind, *group);
         }
-        params.distinguished_name.push(DnType::CommonName, wish.name);
+        params.distinguished_name.push(DnType::CommonName, request.name);
         params.not_before = date_time_ymd(2020, 1, 1);
-        params.not_after = date_time_ymd(wish.last_year, 12, 31);
-        params.extended_key_usages = vec![match wish.purpose {
+        params.not_after = date_time_ymd(request.last_year, 12, 31);
+        params.extended_key_usages = vec![match request.purpose {
             Purpose::Client => ExtendedKeyUsagePurpose::ClientAuth,
             Purpose::Server => ExtendedKeyUsagePurpose::ServerAuth,
         }];
@@ -107,7 +107,7 @@ impl Authority {
     /// A client certificate that is good for long.
     pub fn client(&self, name: &str, groups: &[&str]) -> Identity {
         let purpose = Purpose::Client;
-        self.issue(&Wish { name, groups, hosts: &[], purpose, last_year: 2090 })
+        self.issue(&CertificateRequest { name, groups, hosts: &[], purpose, last_year: 2090 })
     }
 
     /// A serving certificate for `localhost` and 127.0.0.1 that is good for long.
@@ -118,7 +118,13 @@ impl Authority {
     /// A serving certificate for these names and addresses that is good for long.
     pub fn server_of(&self, hosts: &[&str]) -> Identity {
         let purpose = Purpose::Server;
-        self.issue(&Wish { name: "server", groups: &[], hosts, purpose, last_year: 2090 })
+        self.issue(&CertificateRequest {
+            name: "server",
+            groups: &[],
+            hosts,
+            purpose,
+            last_year: 2090,
+        })
     }
 }
 

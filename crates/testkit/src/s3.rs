@@ -139,7 +139,7 @@ impl Fault {
 }
 
 /// Decides what goes wrong with the request of this number.
-pub type Mood = Box<dyn FnMut(u64) -> Option<Fault> + Send>;
+pub type FaultPlan = Box<dyn FnMut(u64) -> Option<Fault> + Send>;
 
 /// A running store. It ends when this is dropped.
 pub struct S3Double {
@@ -150,7 +150,7 @@ pub struct S3Double {
 
 #[derive(Default)]
 struct State {
-    mood: Option<Mood>,
+    fault_plan: Option<FaultPlan>,
     objects: BTreeMap<String, Vec<u8>>,
     /// Heads of the requests that stored something.
     heads: Vec<String>,
@@ -169,10 +169,11 @@ struct State {
 
 impl S3Double {
     /// Listens on loopback.
-    pub async fn start(mood: Mood) -> std::io::Result<Self> {
+    pub async fn start(fault_plan: FaultPlan) -> std::io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
-        let state = Arc::new(Mutex::new(State { mood: Some(mood), ..State::default() }));
+        let state =
+            Arc::new(Mutex::new(State { fault_plan: Some(fault_plan), ..State::default() }));
         let mut running = JoinSet::new();
         let shared = Arc::clone(&state);
         running.spawn(async move {
@@ -246,14 +247,14 @@ impl S3Double {
         lock(&self.state).key = Some((id.to_owned(), session_token.to_owned()));
     }
 
-    /// From now on what is not there is refused (403), as S3 does for whoever may not list.
+    /// From now on a missing object is 403 instead of 404, as S3 answers clients that may not list.
     pub fn hide_missing(&self) {
         lock(&self.state).hides_missing = true;
     }
 
     /// From now on this goes wrong.
-    pub fn set_mood(&self, mood: Mood) {
-        lock(&self.state).mood = Some(mood);
+    pub fn set_fault_plan(&self, fault_plan: FaultPlan) {
+        lock(&self.state).fault_plan = Some(fault_plan);
     }
 }
 
@@ -268,7 +269,7 @@ async fn serve(stream: &mut TcpStream, state: &Mutex<State>) -> std::io::Result<
         let mut state = lock(state);
         state.requests += 1;
         let number = state.requests;
-        let fault = state.mood.as_mut().and_then(|mood| mood(number));
+        let fault = state.fault_plan.as_mut().and_then(|fault_plan| fault_plan(number));
         if let Some(fault) = fault {
             *state.faults.entry(format!("{fault:?}")).or_default() += 1;
         }

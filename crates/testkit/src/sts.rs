@@ -1,7 +1,7 @@
-//! A token service that lends keys for a token (STS, `AssumeRoleWithWebIdentity`), as far as a client
+//! A token service that issues keys for a token (STS, `AssumeRoleWithWebIdentity`), as far as a client
 //! needs it.
 //!
-//! Which token is good, and which keys it is worth, is decided by whoever starts it. One request on a
+//! The test decides which tokens are valid and which keys they give. One request on a
 //! connection; signatures are not looked for, as the real one does not.
 
 use std::net::SocketAddr;
@@ -11,9 +11,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-/// Keys that are lent.
+/// Keys that are issued.
 #[derive(Clone, Debug)]
-pub struct Lent {
+pub struct IssuedKeys {
     /// Names the key.
     pub id: String,
     /// The key.
@@ -25,7 +25,7 @@ pub struct Lent {
 }
 
 /// What a token is worth; nothing if it is no good.
-pub type Bank = Box<dyn Fn(&str) -> Option<Lent> + Send + Sync>;
+pub type CredentialSource = Box<dyn Fn(&str) -> Option<IssuedKeys> + Send + Sync>;
 
 /// A running service. It ends when this is dropped.
 pub struct StsDouble {
@@ -35,17 +35,19 @@ pub struct StsDouble {
 
 impl StsDouble {
     /// Listens on loopback.
-    pub async fn start(bank: Bank) -> std::io::Result<Self> {
+    pub async fn start(credential_source: CredentialSource) -> std::io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
-        let bank = Arc::new(bank);
+        let credential_source = Arc::new(credential_source);
         let mut running = JoinSet::new();
         running.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((mut stream, _)) = listener.accept().await {
-                let bank = Arc::clone(&bank);
-                // Whoever hangs up gets nothing.
-                connections.spawn(async move { serve(&mut stream, &bank).await.unwrap_or(()) });
+                let credential_source = Arc::clone(&credential_source);
+                // A client that disconnects gets no response.
+                connections.spawn(async move {
+                    serve(&mut stream, &credential_source).await.unwrap_or_default();
+                });
                 while connections.try_join_next().is_some() {}
             }
         });
@@ -58,7 +60,10 @@ impl StsDouble {
     }
 }
 
-async fn serve(stream: &mut TcpStream, bank: &Bank) -> std::io::Result<()> {
+async fn serve(
+    stream: &mut TcpStream,
+    credential_source: &CredentialSource,
+) -> std::io::Result<()> {
     let mut bytes = Vec::new();
     let form = loop {
         let text = String::from_utf8_lossy(&bytes);
@@ -73,8 +78,8 @@ async fn serve(stream: &mut TcpStream, bank: &Bank) -> std::io::Result<()> {
     };
     let field = |name: &str| form.split('&').find_map(|field| field.strip_prefix(name)).map(plain);
     let token = field("WebIdentityToken=").unwrap_or_default();
-    let (status, body) = match bank(&token) {
-        Some(lent) => ("200 OK", credentials(&lent)),
+    let (status, body) = match credential_source(&token) {
+        Some(issued) => ("200 OK", credentials(&issued)),
         None => (
             "400 Bad Request",
             "<ErrorResponse><Error><Code>InvalidIdentityToken</Code></Error></ErrorResponse>"
@@ -107,8 +112,8 @@ fn plain(field: &str) -> String {
     text
 }
 
-fn credentials(lent: &Lent) -> String {
-    let Lent { id, secret, session_token, expires } = lent;
+fn credentials(issued: &IssuedKeys) -> String {
+    let IssuedKeys { id, secret, session_token, expires } = issued;
     format!(
         "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials>\
          <AccessKeyId>{id}</AccessKeyId><SecretAccessKey>{secret}</SecretAccessKey>\

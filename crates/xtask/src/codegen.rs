@@ -1,4 +1,4 @@
-//! References that are generated, so that they cannot go stale.
+//! Generates reference pages and files of the chart.
 
 mod values;
 
@@ -26,7 +26,7 @@ const PAGES: [(&str, &str); 12] = [
     ("charts/keepwatch/files/policy-extended.yaml", "policy-extended"),
 ];
 
-/// K10's roles for people, which the chart makes as a standalone server has them.
+/// K10's roles for users, which the chart installs as a standalone server has them.
 const ROLES: [&str; 3] = ["k10-admin.yaml", "k10-basic.yaml", "k10-config-view.yaml"];
 
 /// The source of the chart's settings.

@@ -1,4 +1,4 @@
-//! Starts the kill test and the benchmarks, which live in the crate `e2e`.
+//! Starts the kill tests and benchmarks of the crate `e2e`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,15 +8,15 @@ use clap::Subcommand;
 
 use crate::{cargo, root, target};
 
-/// The binary that all this is about.
+/// The server's binary.
 pub(crate) const SERVER: &str = "keepwatch";
-/// The binary of the crate `e2e`, which lies beside it.
+/// The binary of the crate `e2e`, in the same folder.
 pub(crate) const E2E: &str = "e2e";
 
 /// The comparison of the detector with another engine, a workspace of its own.
 pub(crate) const DIFFERENTIAL: &str = "differential/Cargo.toml";
 
-/// What to measure.
+/// The benchmarks.
 #[derive(Subcommand)]
 pub(crate) enum Bench {
     /// The API server beside Go's sample-apiserver: CPU per request, rate, latency, memory.
@@ -24,13 +24,13 @@ pub(crate) enum Bench {
         /// Seconds of load per case.
         #[arg(long, default_value_t = 5)]
         seconds: u32,
-        /// Without the peer, to look at ours with a profiler.
+        /// Measure Keepwatch alone, for a profiler.
         #[arg(long)]
         alone: bool,
-        /// Beside itself without the detector, instead of the peer.
+        /// Compare with Keepwatch without its detector, instead of sample-apiserver.
         #[arg(long, conflicts_with = "alone")]
         detection: bool,
-        /// Beside the least that a durable server costs, instead of the peer.
+        /// Compare with a minimal durable server instead of sample-apiserver.
         #[arg(long, conflicts_with_all = ["alone", "detection"])]
         bare: bool,
     },
@@ -40,7 +40,7 @@ pub(crate) enum Bench {
         #[arg(long, default_value_t = 1_000_000)]
         events: u64,
     },
-    /// Rules over events beside another Sigma engine: rate, growth with rules, memory of groups.
+    /// Rules over events beside another Sigma engine: rate, scaling with rules, memory of groups.
     Detect,
     /// The index of events: bytes, CPU time, and first pages of a journal of ten million events.
     Index {

@@ -1,8 +1,7 @@
-//! Exported rules and dashboards, read by programs of those who will take them.
+//! Reads exported rules and dashboards with the programs of their targets.
 //!
-//! What is read are the kept files, which a test of the crate `detect` compares with what the program
-//! writes. What something can read has a line in [`READERS`], and where it takes more than a program of
-//! others a script here.
+//! It reads the golden files, which a test of the crate `detect` compares with the program's output.
+//! [`READERS`] lists the readers; where the target's program needs code around it, there is a script here.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,17 +11,17 @@ use anyhow::{Context, ensure};
 
 use crate::root;
 
-/// What reads a folder.
+/// The reader of a folder.
 enum Reader {
-    /// A script of Python.
+    /// A Python script.
     Python(&'static str),
-    /// A script of Node, and the packages that it needs.
+    /// A Node script, and the packages it needs.
     Node(&'static str, fn() -> anyhow::Result<PathBuf>),
     /// Grafana's schema.
     Dashboards,
 }
 
-/// Folder below the kept files, and what reads it.
+/// A folder below the golden files, and its reader.
 const READERS: [(&str, Reader); 8] = [
     ("datadog", Reader::Python("read_datadog.py")),
     ("sentinel", Reader::Node("read_sentinel.js", assets::packages::kusto)),
@@ -33,9 +32,9 @@ const READERS: [(&str, Reader); 8] = [
     ("dashboards/grafana", Reader::Node("read_grafana.js", assets::packages::grammars)),
     ("dashboards/grafana", Reader::Dashboards),
 ];
-/// Where the kept files are.
+/// The folder of the golden files.
 const GOLDEN: &str = "crates/detect/tests/golden";
-/// Where the scripts are.
+/// The folder of the scripts.
 const SCRIPTS: &str = "crates/xtask/src/exports";
 
 /// Reads every folder; a missing Python, Node or Go is an error.
@@ -43,7 +42,7 @@ pub(crate) fn read_all() -> anyhow::Result<()> {
     for (name, reader) in READERS {
         let mut command = reader.command(&root().join(GOLDEN).join(name))?;
         let status = command.status().with_context(|| format!("cannot start {command:?}"))?;
-        ensure!(status.success(), "{name}: {status}; the messages of its reader stand above");
+        ensure!(status.success(), "{name}: {status}; see the messages of its reader above");
     }
     Ok(())
 }

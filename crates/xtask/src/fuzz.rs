@@ -2,8 +2,8 @@
 //!
 //! On the stable toolchain: the counters are a pass of LLVM that stable flags reach, and libFuzzer
 //! itself comes with the crate `libfuzzer-sys`. No sanitizer, because there is no `unsafe` here for
-//! one to find; a fault is a panic, a hang or a memory that grows. Findings go to
-//! `target/fuzz/artifacts`; one that is fixed belongs into `fuzz/corpus`.
+//! one to find; a finding is a panic, a hang or growing memory. Findings are written to
+//! `target/fuzz/artifacts`; after a fix, they go into `fuzz/corpus`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,7 +14,7 @@ use crate::{root, target};
 
 /// The targets, as `fuzz/Cargo.toml` names them.
 const TARGETS: [&str; 5] = ["policy", "request_path", "audit_line", "document", "rules"];
-/// What makes the compiler count edges, and comparisons that nearly held.
+/// Flags for coverage counters of edges and comparisons.
 const FLAGS: [&str; 7] = [
     "--cfg",
     "fuzzing",
@@ -66,7 +66,7 @@ fn host() -> anyhow::Result<String> {
     host.map(str::to_owned).context("rustc does not name its host")
 }
 
-/// What is found anew is kept below `target`, the seeds in the tree stay as they are.
+/// New inputs are written below `target`; the seeds in the tree do not change.
 fn fuzz(binary: &Path, name: &str, folder: &Path, seconds: u32) -> anyhow::Result<()> {
     let (found, artifacts) =
         (folder.join("corpus").join(name), folder.join("artifacts").join(name));

@@ -1,7 +1,7 @@
 //! Development tasks: test, check and measure the workspace.
 //!
-//! Each task is one file. Heavy work (the kill test, the benchmarks) lives in the crate `e2e`
-//! and is only started from here, so that `cargo xtask tidy` builds in seconds.
+//! Each task is one file. The kill tests and benchmarks are in the crate `e2e` and only started from here,
+//! so that `cargo xtask tidy` builds in seconds.
 
 #![expect(
     clippy::print_stdout,
@@ -34,7 +34,7 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Everything that must be green: format, lints, tidy, unit, integration and cluster tests.
+    /// Run all checks: format, lints, tidy, unit tests, integration tests, end-to-end tests.
     Test {
         /// Leave out what needs a release build or a control plane.
         #[arg(long)]
@@ -42,7 +42,7 @@ enum Task {
     },
     /// Budgets, headers, names, the crate table.
     Tidy,
-    /// Build the programs of other people that the e2e suite runs, into a cache.
+    /// Build third-party programs that the e2e suite runs, into a cache.
     Assets,
     /// SIGKILL the server under load and compare what it kept with what it answered.
     Kill {
@@ -53,7 +53,7 @@ enum Task {
         #[arg(long)]
         seed: Option<u64>,
     },
-    /// SIGKILL whoever delivers, in the middle of uploads, and read the archive back.
+    /// SIGKILL the uploading process during uploads, and read the archive back.
     KillUploads {
         /// How often.
         #[arg(long, default_value_t = 300)]
@@ -83,9 +83,9 @@ enum Task {
         #[arg(long, default_value_t = 20)]
         rounds: u32,
     },
-    /// Read the kept files of exported rules with what their targets read them with.
+    /// Read the golden files of exported rules with the programs of their targets.
     Exports,
-    /// Throw mutated input at what reads input from outside; without a target, at all of them.
+    /// Fuzz what parses input from outside; without a target, all of it.
     Fuzz {
         /// For how long, each target.
         #[arg(long, default_value_t = 60)]
@@ -93,7 +93,7 @@ enum Task {
         /// One of the binaries below `fuzz/fuzz_targets`.
         target: Option<String>,
     },
-    /// Measure us beside a peer.
+    /// Run a benchmark, beside another program where there is one to compare with.
     Bench {
         #[command(subcommand)]
         what: e2e::Bench,

@@ -1,4 +1,4 @@
-//! The one test command: what the desk, the README and CI run.
+//! The one test command, for developers and CI.
 //!
 //! Nothing is skipped silently: a step whose tool is missing fails.
 
@@ -13,7 +13,7 @@ use crate::{cargo, codegen, e2e, exports, root, tidy};
 
 /// Rounds of the kill test in one test run.
 const KILL_ROUNDS: u32 = 300;
-/// The store is killed at each of its first so many flushes, and so many writes.
+/// How many flushes, and how many writes, of the store are kill points.
 const KILL_POINTS: &str = "500";
 /// Warnings are errors.
 const LINTS: [&str; 6] = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
@@ -27,7 +27,7 @@ const DOCS: [&str; 7] = [
     "--no-deps",
     "--lib",
 ];
-/// How far other people's programs step back while they are built.
+/// Niceness of the build of third-party programs.
 const NICENESS: i32 = 10;
 
 /// Runs every step in order and stops at the first failure. `fast` leaves out what needs an optimised
@@ -53,10 +53,10 @@ fn at_the_desk() -> anyhow::Result<()> {
 }
 
 fn everything() -> anyhow::Result<()> {
-    // Minutes of work, for which the other steps leave enough of the processors.
+    // Minutes of work that does not use all processors.
     let programs = thread::spawn(|| {
         rustix::process::nice(NICENESS)?;
-        // Said at once, since it is waited for much later.
+        // Reported at once, because the result is awaited much later.
         assets::all().inspect_err(|error| eprintln!("== programs of others: FAILED: {error:#}"))
     });
     step("lints", || cargo_for_tests(&LINTS, &[]))?;

@@ -1,8 +1,8 @@
-//! The profile `suite`: what the tests of everything need, built once.
+//! The profile `suite`: one build for lints, server and tests.
 //!
-//! Lints, server and tests share the dependencies of a release, and what builds them. The server is
-//! as it is released; for the tests our own crates are built quickly and with debug assertions. The
-//! folder is its own, so that no such build ever lies where a release is looked for.
+//! They share the release build's dependencies. The server is built as for a release; for the tests, the
+//! workspace's own crates are built without optimisation and with debug assertions. The profile has its own
+//! folder, so that none of this is mistaken for a release.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -16,7 +16,7 @@ use crate::{cargo_with, metadata};
 /// Its name.
 const PROFILE: &str = "suite";
 
-/// Runs cargo on our own crates as the tests have them.
+/// Runs cargo with the settings of the tests.
 pub(crate) fn cargo_for_tests(args: &[&str], variables: &[(&str, &OsStr)]) -> anyhow::Result<()> {
     let settings = metadata()?
         .workspace_packages()
@@ -32,7 +32,7 @@ pub(crate) fn cargo_for_tests(args: &[&str], variables: &[(&str, &OsStr)]) -> an
     cargo_with(&args.chain(rest.iter().copied()).collect::<Vec<_>>(), variables)
 }
 
-/// The server, and the e2e binary beside it, where no later build writes over them.
+/// Copies the server and the e2e binary where no later build overwrites them.
 pub(crate) fn server() -> anyhow::Result<PathBuf> {
     let built = e2e::build(PROFILE)?;
     let folder = built.with_file_name("server");

@@ -4,6 +4,7 @@
 
 mod crates;
 mod lines;
+mod words;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,6 +17,7 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     for path in tracked(root)? {
         let text = std::fs::read_to_string(root.join(&path)).unwrap_or_default();
         faults.extend(lines::faults(&path, &text));
+        faults.extend(words::faults(&path, &text));
     }
     faults.extend(crates::faults(root)?);
     if faults.is_empty() {

@@ -14,7 +14,7 @@ use store::{Object, Transaction};
 
 use super::kind::Kind;
 use super::{Shared, metadata};
-use crate::objects::Door;
+use crate::objects::ObjectAccess;
 use crate::{ApiError, Attributes, ResourceId};
 
 /// An object and the bytes it was read from.
@@ -206,7 +206,7 @@ struct Act<'a> {
     body: &'a Bytes,
 }
 
-impl Door for TransactionDoor<'_> {
+impl ObjectAccess for TransactionDoor<'_> {
     fn get(&self, kind: ResourceId, namespace: &str, name: &str) -> Option<Map<String, Value>> {
         let kind = self.kind(kind).ok()?;
         self.read(kind, namespace, name).ok()?.map(|(object, _)| object)

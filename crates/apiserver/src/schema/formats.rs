@@ -17,27 +17,10 @@ fn is_date_time(text: &str) -> bool {
 
 /// A Go duration such as `1h30m` or `-1.5s`, or `0`.
 fn is_duration(text: &str) -> bool {
-    let mut rest = text.strip_prefix(['-', '+']).unwrap_or(text);
-    if rest == "0" {
-        return true;
+    match text.strip_prefix('-') {
+        Some(positive) => !positive.starts_with('+') && crate::duration::parse(positive).is_some(),
+        None => crate::duration::parse(text).is_some(),
     }
-    if rest.is_empty() {
-        return false;
-    }
-    while !rest.is_empty() {
-        let after = rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
-        let digits = rest.strip_suffix(after).unwrap_or_default();
-        if digits.is_empty() || digits == "." || digits.matches('.').count() > 1 {
-            return false;
-        }
-        let units = ["ns", "us", "µs", "ms", "s", "m", "h"];
-        let Some(next) = units.iter().find_map(|unit| after.strip_prefix(unit)) else {
-            return false;
-        };
-        // `m` also begins `ms`, which stands before it in the list.
-        rest = next;
-    }
-    true
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use apiserver::tls::ServingCertificate;
 use event::Timestamp;
-use testkit::pki::{Authority, Purpose, Wish};
+use testkit::pki::{Authority, CertificateRequest, Purpose};
 
 /// Autumn 2026.
 const NOW: Timestamp = Timestamp::from_micros(1_795_000_000_000_000);
@@ -40,19 +40,21 @@ fn each_unusable_serving_certificate_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     let ca = Authority::new("ca");
-    let wish = Wish {
+    let request = CertificateRequest {
         name: "server",
         groups: &[],
         hosts: &["localhost"],
         purpose: Purpose::Server,
         last_year: 2090,
     };
-    let (good, key) = ca.issue(&wish).write(at, "good");
+    let (good, key) = ca.issue(&request).write(at, "good");
     assert!(ServingCertificate::open(&good, &key, NOW).is_ok());
 
-    let (nameless, nameless_key) = ca.issue(&Wish { hosts: &[], ..wish.clone() }).write(at, "san");
+    let (nameless, nameless_key) =
+        ca.issue(&CertificateRequest { hosts: &[], ..request.clone() }).write(at, "san");
     check(&nameless, &nameless_key, &nameless, "has no subject alternative name");
-    let (old, old_key) = ca.issue(&Wish { last_year: 2025, ..wish }).write(at, "old");
+    let (old, old_key) =
+        ca.issue(&CertificateRequest { last_year: 2025, ..request }).write(at, "old");
     check(&old, &old_key, &old, "expired at 2025-12-31T00:00:00");
     check(&good, &old_key, &good, "do not go together");
     check(&good, &old_key, &old_key, "do not go together");

@@ -1,6 +1,6 @@
 //! Who is believed, and who is not.
 
-use testkit::pki::{Authority, Identity, Purpose, Wish};
+use testkit::pki::{Authority, CertificateRequest, Identity, Purpose};
 
 use crate::harness::{Client, House, Protocol, Reply, check_record, get};
 
@@ -14,8 +14,8 @@ async fn ask(house: &House, identity: Option<&Identity>, headers: &[(&str, &str)
     client.send(get(PATH, headers)).await
 }
 
-fn client_wish(name: &str) -> Wish<'_> {
-    Wish { name, groups: &[], hosts: &[], purpose: Purpose::Client, last_year: 2090 }
+fn client_request(name: &str) -> CertificateRequest<'_> {
+    CertificateRequest { name, groups: &[], hosts: &[], purpose: Purpose::Client, last_year: 2090 }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -25,11 +25,13 @@ async fn only_the_right_certificate_may_speak_for_others() {
     let right = house.proxy_ca.client("front-proxy-client", &[]);
     let wrong_name = house.proxy_ca.client("somebody", &[]);
     let wrong_ca = stranger.client("front-proxy-client", &[]);
-    let expired =
-        house.proxy_ca.issue(&Wish { last_year: 2021, ..client_wish("front-proxy-client") });
-    let server_only = house
+    let expired = house
         .proxy_ca
-        .issue(&Wish { purpose: Purpose::Server, ..client_wish("front-proxy-client") });
+        .issue(&CertificateRequest { last_year: 2021, ..client_request("front-proxy-client") });
+    let server_only = house.proxy_ca.issue(&CertificateRequest {
+        purpose: Purpose::Server,
+        ..client_request("front-proxy-client")
+    });
     for (identity, code) in [
         (Some(&right), 404),
         (Some(&wrong_name), 401),
@@ -66,8 +68,9 @@ async fn only_the_right_certificate_may_speak_for_others() {
 async fn users_show_certificates_of_the_client_ca() {
     let house = House::open().await;
     let alice = house.ca.client("alice", &["dev"]);
-    let expired = house.ca.issue(&Wish { last_year: 2021, ..client_wish("alice") });
-    let nameless = house.ca.issue(&client_wish(""));
+    let expired =
+        house.ca.issue(&CertificateRequest { last_year: 2021, ..client_request("alice") });
+    let nameless = house.ca.issue(&client_request(""));
     let stranger = Authority::new("clients").client("alice", &[]);
     for (identity, code) in
         [(Some(&alice), 404), (Some(&expired), 401), (Some(&nameless), 401), (Some(&stranger), 401)]

@@ -117,7 +117,7 @@ async fn a_dead_bucket_holds_up_no_other_and_gets_everything_later() {
     assert_eq!((&*health[0].sink, health[0].lag), ("dead", 100), "{health:?}");
     assert!(matches!(&health[0].condition, DeliveryHealth::Failing { .. }), "{health:?}");
     assert!(health[1].last_success.is_some() && health[1].lag == 0, "{health:?}");
-    dead.set_mood(Box::new(|_| None));
+    dead.set_fault_plan(Box::new(|_| None));
     arrived(&delivery, &journal, "dead").await;
     assert_eq!(events(&dead.objects(), "dead"), numbers(1..101));
     delivery.close().await;
@@ -133,7 +133,7 @@ async fn another_bucket_takes_over_where_the_old_one_ended() {
     record(&store, 1..31).await;
     delivery.attach(NAME, bucket(s3(&old.endpoint()), small(10)), 0).await.unwrap();
     arrived(&delivery, &store.journal(), NAME).await;
-    old.set_mood(Box::new(|_| Some(Fault::Refuse(403, "AccessDenied"))));
+    old.set_fault_plan(Box::new(|_| Some(Fault::Refuse(403, "AccessDenied"))));
     record(&store, 31..61).await;
     while old.counts().1 == 0 {
         tokio::task::yield_now().await;
@@ -160,7 +160,7 @@ async fn whoever_leaves_gets_what_was_recorded_before_and_is_forgotten() {
     assert_eq!(store.journal().cursor(NAME), None);
     assert!(delivery.health().is_empty());
     // The last object is behind the cursor's last move, so nothing is left to come.
-    place.set_mood(Box::new(|_| Some(Fault::HangUpBeforeBody)));
+    place.set_fault_plan(Box::new(|_| Some(Fault::HangUpBeforeBody)));
     delivery.attach(NAME, bucket(s3(&place.endpoint()), small(1)), 15).await.unwrap();
     let left = delivery.detach(NAME, Duration::from_millis(50)).await.unwrap();
     assert_eq!(left, DetachOutcome { undelivered: 5 });
@@ -201,7 +201,7 @@ async fn an_object_that_got_there_unheard_is_not_written_again_in_another_form()
     first.pause(NAME).await;
     drop(first);
     assert!(store.journal().cursor(NAME).unwrap().state.starts_with("fixed "));
-    place.set_mood(Box::new(|_| None));
+    place.set_fault_plan(Box::new(|_| None));
     let second = delivery(&store);
     let other = Limits { line_bytes: 1500, ..small(100) };
     second.attach(NAME, bucket(s3(&place.endpoint()), other), 0).await.unwrap();
@@ -294,7 +294,7 @@ async fn an_object_that_is_not_there_is_written_even_if_nobody_may_know() {
     first.pause(NAME).await;
     drop(first);
     assert!(store.journal().cursor(NAME).unwrap().state.starts_with("fixed "));
-    place.set_mood(Box::new(|_| None));
+    place.set_fault_plan(Box::new(|_| None));
     let second = delivery(&store);
     let other = Limits { line_bytes: 1500, ..small(100) };
     second.attach(NAME, bucket(s3(&place.endpoint()), other), 0).await.unwrap();
@@ -379,7 +379,7 @@ async fn a_store_that_knows_no_conditions_is_written_to_without() {
     let store = open_store(home.path());
     record(&store, 1..31).await;
     let delivery = delivery(&store);
-    place.set_mood(Box::new(|number| (number % 5 == 0).then_some(Fault::KeepAndHangUp)));
+    place.set_fault_plan(Box::new(|number| (number % 5 == 0).then_some(Fault::KeepAndHangUp)));
     delivery.attach(NAME, bucket, 0).await.unwrap();
     arrived(&delivery, &store.journal(), NAME).await;
     let objects = place.objects();

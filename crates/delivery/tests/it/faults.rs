@@ -7,7 +7,7 @@ use std::time::Duration;
 use delivery::Delivery;
 use objectstore::Bucket;
 use store::Sqlite;
-use testkit::s3::{Fault, Mood, S3Double};
+use testkit::s3::{Fault, FaultPlan, S3Double};
 
 use super::fixture::{
     arrived, delivery, destination, events, lines, open_store, parts, record, recorded, s3, small,
@@ -53,7 +53,7 @@ async fn deliver(
 }
 
 /// Every `nth` request goes wrong, in each way in turn.
-fn every(nth: u64) -> Mood {
+fn every(nth: u64) -> FaultPlan {
     let mut kinds = Fault::ALL.into_iter().cycle();
     Box::new(move |number| if number % nth == 0 { kinds.next() } else { None })
 }

@@ -25,20 +25,21 @@ use tokio::time::Instant;
 use super::fixture::{NOW, open_store};
 
 /// What a destination answers to a notification, told `event signal` of it.
-type Mood = Box<dyn FnMut(&str) -> Result<(), NotifyError> + Send>;
+type FaultPlan = Box<dyn FnMut(&str) -> Result<(), NotifyError> + Send>;
 
 /// A destination in memory.
 struct Double {
-    mood: Mutex<Mood>,
+    faults: Mutex<FaultPlan>,
     /// Each attempt: `event signal severity count`, its id, and when it was made.
     attempts: watch::Sender<Vec<(String, String, Instant)>>,
     resend: Option<Duration>,
 }
 
 impl Double {
-    fn new(mood: impl FnMut(&str) -> Result<(), NotifyError> + Send + 'static) -> Arc<Self> {
-        let (mood, attempts) = (Mutex::new(Box::new(mood) as Mood), watch::Sender::default());
-        Arc::new(Self { mood, attempts, resend: None })
+    fn new(faults: impl FnMut(&str) -> Result<(), NotifyError> + Send + 'static) -> Arc<Self> {
+        let (faults, attempts) =
+            (Mutex::new(Box::new(faults) as FaultPlan), watch::Sender::default());
+        Arc::new(Self { faults, attempts, resend: None })
     }
 
     fn lines(&self) -> Vec<String> {
@@ -60,7 +61,7 @@ impl Notifier for Double {
         let line = format!("{asked} {} {}", signal.spec.severity, signal.spec.count);
         let attempt = (line, notification.id.clone(), Instant::now());
         self.attempts.send_modify(|all| all.push(attempt));
-        (self.mood.lock().unwrap())(&asked)
+        (self.faults.lock().unwrap())(&asked)
     }
 
     fn place(&self) -> &'static str {

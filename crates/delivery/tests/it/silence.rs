@@ -97,11 +97,11 @@ async fn an_answer_is_told_at_once_and_silence_before_it_does_not_count() {
     let store = open_store(home.path());
     record(&store, 1..2).await;
     let delivery = delivery(&store);
-    let mood = |number| {
+    let faults = |number| {
         let is_first = number < 3;
         Some(if is_first { Fault::HangUpBeforeBody } else { Fault::Refuse(404, "NoSuchBucket") })
     };
-    let place = S3Double::start(Box::new(mood)).await.unwrap();
+    let place = S3Double::start(Box::new(faults)).await.unwrap();
     delivery.attach("reader", bucket(&place.endpoint()), 0).await.unwrap();
     let DeliveryHealth::Failing { reason, attempts } = trouble(&delivery, "reader").await else {
         panic!("{:?}", health(&delivery, "reader"));
@@ -122,10 +122,10 @@ async fn silence_counts_from_the_last_time_that_something_was_taken() {
     let place = S3Double::start(silent()).await.unwrap();
     delivery.attach("reader", bucket(&place.endpoint()), 0).await.unwrap();
     trouble(&delivery, "reader").await;
-    place.set_mood(Box::new(|_| None));
+    place.set_fault_plan(Box::new(|_| None));
     arrived(&delivery, &store.journal(), "reader").await;
     assert_eq!(health(&delivery, "reader").condition, DeliveryHealth::Delivering);
-    place.set_mood(silent());
+    place.set_fault_plan(silent());
     let began = Instant::now();
     record(&store, 2..3).await;
     trouble(&delivery, "reader").await;

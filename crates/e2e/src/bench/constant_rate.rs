@@ -14,10 +14,10 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::bench::machine::now;
-use crate::fixtures::load_client::{Endpoint, Lane, Protocol};
+use crate::fixtures::load_client::{Connection, Endpoint, Protocol};
 
 /// Connections.
-const LANES: u32 = 16;
+const CONNECTIONS: u32 = 16;
 /// One request of so many is a change.
 const CHANGE_EVERY: u64 = 5;
 /// Where the objects are.
@@ -25,7 +25,7 @@ const COLLECTION: &str =
     "/apis/repositories.kio.kasten.io/v1alpha1/namespaces/kasten-io/storagerepositories";
 
 /// Load that goes on until it is stopped.
-pub(crate) struct Pace {
+pub(crate) struct ConstantRate {
     tasks: JoinSet<anyhow::Result<()>>,
     shared: Arc<Shared>,
 }
@@ -36,7 +36,7 @@ struct Shared {
     latencies: Mutex<Vec<Duration>>,
 }
 
-impl Pace {
+impl ConstantRate {
     /// Starts `rate` requests a second, with these headers.
     pub(crate) async fn start(
         endpoint: &Endpoint,
@@ -45,15 +45,15 @@ impl Pace {
     ) -> anyhow::Result<Self> {
         let shared = Arc::new(Shared::default());
         let mut tasks = JoinSet::new();
-        let period = Duration::from_secs(1) * LANES / rate;
+        let period = Duration::from_secs(1) * CONNECTIONS / rate;
         let start = now();
-        for (number, mut lane) in
-            (0_u32..).zip(endpoint.lanes(Protocol::Http1, LANES as usize).await?)
+        for (number, mut connection) in
+            (0_u32..).zip(endpoint.connections(Protocol::Http1, CONNECTIONS as usize).await?)
         {
             let (endpoint, shared) = (endpoint.clone(), Arc::clone(&shared));
             tasks.spawn(async move {
-                make(&mut lane, &endpoint, headers, number).await?;
-                let mut due = start + period * number / LANES;
+                make(&mut connection, &endpoint, headers, number).await?;
+                let mut due = start + period * number / CONNECTIONS;
                 // What was missed while the connections were made is not made up for.
                 while due < now() {
                     due += period;
@@ -67,7 +67,7 @@ impl Pace {
                     if shared.stopped.load(Ordering::Relaxed) {
                         break;
                     }
-                    act(&mut lane, &endpoint, headers, number, count).await?;
+                    act(&mut connection, &endpoint, headers, number, count).await?;
                     lock(&shared.latencies).push(begin.elapsed());
                     due += period;
                 }
@@ -86,7 +86,7 @@ impl Pace {
     pub(crate) fn check(&mut self) -> anyhow::Result<()> {
         match self.tasks.try_join_next() {
             None => Ok(()),
-            Some(ended) => ended?.and_then(|()| anyhow::bail!("a lane ended")),
+            Some(ended) => ended?.and_then(|()| anyhow::bail!("a connection ended")),
         }
     }
 
@@ -104,38 +104,39 @@ fn lock(latencies: &Mutex<Vec<Duration>>) -> std::sync::MutexGuard<'_, Vec<Durat
     latencies.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The object of a lane.
+/// The object of a connection.
 async fn make(
-    lane: &mut Lane,
+    connection: &mut Connection,
     endpoint: &Endpoint,
     headers: &[(&str, &str)],
     number: u32,
 ) -> anyhow::Result<()> {
     let body = json!({
         "apiVersion": "repositories.kio.kasten.io/v1alpha1", "kind": "StorageRepository",
-        "metadata": {"name": format!("lane-{number}"), "labels": {"app": "shop", "tier": "backend"},
+        "metadata": {"name": format!("connection-{number}"), "labels": {"app": "shop", "tier": "backend"},
             "annotations": {"example.com/note": "x".repeat(120)}},
         "spec": {"disableMaintenance": false},
     });
     let headers = [headers, &[("content-type", "application/json")]].concat();
-    let reply = lane.send(endpoint, "POST", COLLECTION, &headers, body.to_string().into()).await?;
+    let reply =
+        connection.send(endpoint, "POST", COLLECTION, &headers, body.to_string().into()).await?;
     reply.expect(201).context("cannot make an object to work with").map(drop)
 }
 
 async fn act(
-    lane: &mut Lane,
+    connection: &mut Connection,
     endpoint: &Endpoint,
     headers: &[(&str, &str)],
     number: u32,
     count: u64,
 ) -> anyhow::Result<()> {
-    let object = format!("{COLLECTION}/lane-{number}");
+    let object = format!("{COLLECTION}/connection-{number}");
     if !count.is_multiple_of(CHANGE_EVERY) {
-        let reply = lane.send(endpoint, "GET", &object, headers, Bytes::new()).await?;
+        let reply = connection.send(endpoint, "GET", &object, headers, Bytes::new()).await?;
         return reply.expect(200).map(drop);
     }
     let headers = [headers, &[("content-type", "application/merge-patch+json")]].concat();
     let patch = json!({"metadata": {"annotations": {"example.com/count": count.to_string()}}});
     let patch = Bytes::from(patch.to_string());
-    lane.send(endpoint, "PATCH", &object, &headers, patch).await?.expect(200).map(drop)
+    connection.send(endpoint, "PATCH", &object, &headers, patch).await?.expect(200).map(drop)
 }

@@ -27,7 +27,7 @@ use crate::fixtures::{archive, proc_status};
 
 /// Events that are in flight to the writer at a time.
 const IN_FLIGHT: u64 = 512;
-/// Lines for the bare compressor, as many as fit into memory without disturbing anybody.
+/// Lines for the bare compressor, few enough not to cause memory pressure.
 const SAMPLE: u64 = 50_000;
 /// What the goal says: the share of the bare compressor, and events per core-second.
 const GOALS: (f64, f64) = (0.70, 50_000.0);
@@ -38,7 +38,7 @@ pub fn delivery(events: u64) -> anyhow::Result<()> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let folder = tempfile::tempdir()?;
-    let (ours, bare, resident) = runtime.block_on(haul(folder.path(), events))?;
+    let (ours, bare, rss) = runtime.block_on(upload(folder.path(), events))?;
     println!("| | events/s per core | MB/s per core | ratio |");
     println!("|---|---|---|---|");
     for (name, figures) in [("delivery", &ours), ("bare compressor", &bare)] {
@@ -57,8 +57,8 @@ pub fn delivery(events: u64) -> anyhow::Result<()> {
         100.0 * ours.per_core() / bare.per_core(),
         100.0 * GOALS.0,
         GOALS.1,
-        mib(resident.0),
-        mib(resident.1),
+        mib(rss.0),
+        mib(rss.1),
     );
     Ok(())
 }
@@ -78,11 +78,11 @@ impl Figures {
 }
 
 /// The figures of delivery and of the compressor beside it, and memory before and at most.
-async fn haul(
+async fn upload(
     folder: &std::path::Path,
     events: u64,
 ) -> anyhow::Result<(Figures, Figures, (u64, u64))> {
-    // Nobody has read them yet when they are written, but nobody waits for them either.
+    // No reader has read them when they are written, and none waits for them.
     let settings = store::Settings {
         journal_bytes: 1 << 40,
         limit_bytes: 1 << 40,

@@ -33,8 +33,9 @@ use self::events::SELECTORS;
 use super::machine::now;
 use super::traffic;
 use crate::fixtures::kubeconfig;
-use crate::fixtures::load_client::{Endpoint, Lane, Protocol};
+use crate::fixtures::load_client::{Connection, Endpoint, Protocol};
 use crate::fixtures::process::Process;
+use crate::fixtures::stopped_store::STORE_FILE;
 use crate::fixtures::wait::until;
 
 /// Events that are in flight to the writer at a time.
@@ -63,7 +64,7 @@ pub fn index(events: u64) -> anyhow::Result<()> {
     std::fs::create_dir(&home)?;
     // The server takes a folder only if it finds this in it.
     std::fs::write(home.join("keepwatch.txt"), "")?;
-    let path = home.join("keepwatch.db");
+    let path = home.join(STORE_FILE);
     let writing = write(&path, events, events::event, None)?;
     let whole = write(&folder.path().join("whole.db"), WHOLE_EVENTS, traffic::event, None)?;
     let paced = folder.path().join("paced.db");
@@ -142,10 +143,10 @@ fn write(
     let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut pending = VecDeque::new();
-        let mut pace = rate.map(|rate| interval(Duration::from_secs(1) / rate));
+        let mut load = rate.map(|rate| interval(Duration::from_secs(1) / rate));
         for number in 1..=events {
-            if let Some(pace) = &mut pace {
-                pace.tick().await;
+            if let Some(load) = &mut load {
+                load.tick().await;
             }
             let record = event::record::write(&event(number));
             pending.push_back(store::record(&store, record));
@@ -247,8 +248,8 @@ fn cpu_of(names: &[&str]) -> anyhow::Result<Duration> {
 
 /// Whether the server has checked the index.
 async fn is_ready(endpoint: &Endpoint) -> anyhow::Result<bool> {
-    let mut lane = endpoint.lanes(Protocol::Http1, 1).await?.remove(0);
-    let reply = lane.send(endpoint, "GET", "/metrics", &[], Bytes::new()).await?;
+    let mut connection = endpoint.connections(Protocol::Http1, 1).await?.remove(0);
+    let reply = connection.send(endpoint, "GET", "/metrics", &[], Bytes::new()).await?;
     let text = String::from_utf8(reply.body.to_vec())?;
     let lag = text.lines().find_map(|line| {
         let (_, lag) = line.split_once(r#"lag_events{sink="event-index"} "#)?;
@@ -260,7 +261,7 @@ async fn is_ready(endpoint: &Endpoint) -> anyhow::Result<bool> {
 async fn pages(endpoint: &Endpoint, events: u64) -> anyhow::Result<()> {
     println!("\n| selector | order | limit | events | p50 ms | p99 ms | goal |");
     println!("|---|---|---|---|---|---|---|");
-    let mut lane = endpoint.lanes(Protocol::Http1, 1).await?.remove(0);
+    let mut connection = endpoint.connections(Protocol::Http1, 1).await?.remove(0);
     let mut is_met = true;
     for selector in &SELECTORS {
         let goal = if selector.is_rare { GOALS.3 } else { GOALS.2 };
@@ -271,7 +272,7 @@ async fn pages(endpoint: &Endpoint, events: u64) -> anyhow::Result<()> {
                     let fields = (selector.fields)(events, number);
                     let path =
                         format!("{COLLECTION}?limit={limit}&fieldSelector={fields},order={order}");
-                    let (took, count) = page(endpoint, &mut lane, &path).await?;
+                    let (took, count) = page(endpoint, &mut connection, &path).await?;
                     times.push(took);
                     found += count;
                 }
@@ -295,11 +296,11 @@ async fn pages(endpoint: &Endpoint, events: u64) -> anyhow::Result<()> {
 /// How long a page takes, and how many events are on it.
 async fn page(
     endpoint: &Endpoint,
-    lane: &mut Lane,
+    connection: &mut Connection,
     path: &str,
 ) -> anyhow::Result<(Duration, usize)> {
     let start = now();
-    let reply = lane.send(endpoint, "GET", path, &[], Bytes::new()).await?;
+    let reply = connection.send(endpoint, "GET", path, &[], Bytes::new()).await?;
     let took = start.elapsed();
     ensure!(reply.code == 200, "{path}: {} {}", reply.code, String::from_utf8_lossy(&reply.body));
     Ok((took, memchr::memmem::find_iter(&reply.body, br#""kind":"AuditEvent""#).count()))

@@ -20,7 +20,7 @@ pub(super) struct Figures {
     cpu_us: f64,
     p50_ms: f64,
     p99_ms: f64,
-    resident_mib: f64,
+    rss_mib: f64,
 }
 
 /// Whose figures of which case.
@@ -33,7 +33,7 @@ impl Figures {
         mut latencies: Vec<Duration>,
         took: Duration,
         cpu: Duration,
-        resident: u64,
+        rss: u64,
     ) -> Self {
         latencies.sort_unstable();
         let count = latencies.len().max(1);
@@ -46,7 +46,7 @@ impl Figures {
             cpu_us: cpu.as_secs_f64() * 1e6 / count as f64,
             p50_ms: at(50),
             p99_ms: at(99),
-            resident_mib: resident as f64 / f64::from(1 << 20),
+            rss_mib: rss as f64 / f64::from(1 << 20),
         }
     }
 }
@@ -63,7 +63,7 @@ impl fmt::Display for Figures {
         write!(
             f,
             "{:.0} CPU µs/request, {:.0} requests/s, p50 {:.2} ms, p99 {:.2} ms, {:.0} MiB",
-            self.cpu_us, self.requests_per_second, self.p50_ms, self.p99_ms, self.resident_mib
+            self.cpu_us, self.requests_per_second, self.p50_ms, self.p99_ms, self.rss_mib
         )
     }
 }
@@ -148,7 +148,7 @@ pub(super) fn markdown(rows: &[Row], fsync: Duration) -> String {
                 &mut page,
                 format!(
                     "| {case} | {name} | {:.0} | {:.0} | {:.2} | {:.2} | {:.0} |",
-                    f.cpu_us, f.requests_per_second, f.p50_ms, f.p99_ms, f.resident_mib
+                    f.cpu_us, f.requests_per_second, f.p50_ms, f.p99_ms, f.rss_mib
                 ),
             );
         }
@@ -162,7 +162,7 @@ pub(super) fn markdown(rows: &[Row], fsync: Duration) -> String {
                 o.requests_per_second / t.requests_per_second,
                 t.p50_ms / o.p50_ms,
                 t.p99_ms / o.p99_ms,
-                t.resident_mib / o.resident_mib
+                t.rss_mib / o.rss_mib
             ),
         );
     }

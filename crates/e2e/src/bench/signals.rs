@@ -20,7 +20,7 @@ use serde_json::json;
 
 use super::POLICY;
 use super::machine::now;
-use crate::bench::constant_rate::Pace;
+use crate::bench::constant_rate::ConstantRate;
 use crate::fixtures::kubeconfig;
 use crate::fixtures::load_client::{Endpoint, Protocol};
 use crate::fixtures::process::Process;
@@ -79,23 +79,23 @@ pub fn signals(rate: u32) -> anyhow::Result<()> {
     runtime.block_on(add_rule(&admin))?;
     let seen = Arc::new(Mutex::new(HashMap::new()));
     let watching = runtime.spawn(watch(home, Arc::clone(&seen)));
-    let mut pace = runtime.block_on(Pace::start(&endpoint, &[], rate))?;
+    let mut load = runtime.block_on(ConstantRate::start(&endpoint, &[], rate))?;
     let answered = runtime.block_on(delete_objects(&endpoint))?;
-    pace.check()?;
+    load.check()?;
     let seen = until("every signal is seen", || {
         ensure!(!watching.is_finished(), "the watch ended");
         let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         Ok((seen.len() >= answered.len()).then(|| seen.clone()))
     })?;
-    runtime.block_on(pace.stop())?;
+    runtime.block_on(load.stop())?;
     watching.abort();
     report(rate, &answered, &seen)
 }
 
 async fn is_ready(endpoint: &Endpoint) -> anyhow::Result<bool> {
-    let mut lane = endpoint.lanes(Protocol::Http1, 1).await?.remove(0);
+    let mut connection = endpoint.connections(Protocol::Http1, 1).await?.remove(0);
     let path = "/api/v1/namespaces/kasten-io";
-    Ok(lane.send(endpoint, "GET", path, &[], Bytes::new()).await?.code == 200)
+    Ok(connection.send(endpoint, "GET", path, &[], Bytes::new()).await?.code == 200)
 }
 
 async fn add_rule(admin: &Endpoint) -> anyhow::Result<()> {
@@ -104,8 +104,11 @@ async fn add_rule(admin: &Endpoint) -> anyhow::Result<()> {
         "metadata": {"name": "bench-deleted"}, "spec": {"sigma": RULE},
     });
     let path = "/apis/siem.keepwatch.io/v1alpha1/detectionrules";
-    let mut lane = admin.lanes(Protocol::Http1, 1).await?.remove(0);
-    lane.send(admin, "POST", path, &HEADERS, Bytes::from(rule.to_string())).await?.expect(201)?;
+    let mut connection = admin.connections(Protocol::Http1, 1).await?.remove(0);
+    connection
+        .send(admin, "POST", path, &HEADERS, Bytes::from(rule.to_string()))
+        .await?
+        .expect(201)?;
     Ok(())
 }
 
@@ -138,7 +141,7 @@ async fn watch(home: PathBuf, seen: Arc<Mutex<HashMap<String, Instant>>>) -> any
 
 /// Deletes objects one by one; when each was answered.
 async fn delete_objects(endpoint: &Endpoint) -> anyhow::Result<Vec<(String, Instant)>> {
-    let mut lane = endpoint.lanes(Protocol::Http1, 1).await?.remove(0);
+    let mut connection = endpoint.connections(Protocol::Http1, 1).await?.remove(0);
     let mut answered = Vec::new();
     for number in 0..DELETIONS {
         let name = format!("bench-{number}");
@@ -147,9 +150,9 @@ async fn delete_objects(endpoint: &Endpoint) -> anyhow::Result<Vec<(String, Inst
             "metadata": {"name": &name}, "spec": {"disableMaintenance": false},
         });
         let body = Bytes::from(object.to_string());
-        lane.send(endpoint, "POST", COLLECTION, &HEADERS, body).await?.expect(201)?;
+        connection.send(endpoint, "POST", COLLECTION, &HEADERS, body).await?.expect(201)?;
         let path = format!("{COLLECTION}/{name}");
-        lane.send(endpoint, "DELETE", &path, &HEADERS, Bytes::new()).await?.expect(200)?;
+        connection.send(endpoint, "DELETE", &path, &HEADERS, Bytes::new()).await?.expect(200)?;
         answered.push((name, now()));
         tokio::time::sleep(STEP).await;
     }

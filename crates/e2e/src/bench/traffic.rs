@@ -90,7 +90,7 @@ pub(super) fn event(number: u64) -> Event {
     }
 }
 
-/// Two in three are K10 itself, one in three is somebody else.
+/// Two in three requests are from K10 itself, one in three is from another user.
 fn caller(dice: &mut Dice, namespace: &str) -> (UserInfo, String, String) {
     if dice.below(3) > 0 {
         let service = dice.one_of(&SERVICES);

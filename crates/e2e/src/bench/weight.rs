@@ -15,7 +15,7 @@ use rand::RngExt;
 use serde_json::json;
 
 use super::{POLICY, machine};
-use crate::fixtures::load_client::{Endpoint, Lane, Protocol};
+use crate::fixtures::load_client::{Connection, Endpoint, Protocol};
 use crate::fixtures::process::Process;
 use crate::fixtures::wait::until;
 use crate::fixtures::{kubeconfig, proc_status};
@@ -27,7 +27,7 @@ const EVENTS: u32 = 100_000;
 /// Objects in the other one, so that there is something to read.
 const FEW_OBJECTS: u32 = 10;
 /// Clients that ask at the same time.
-const LANES: usize = 8;
+const CONNECTIONS: usize = 8;
 /// How much slower the slowest hundredth may be.
 const RATIO_MAX: f64 = 1.2;
 /// Where the objects are.
@@ -62,7 +62,7 @@ pub fn weight(seconds: u32, rounds: u32) -> anyhow::Result<()> {
 }
 
 fn report(light: &[Turn], heavy: &[Turn]) -> anyhow::Result<()> {
-    println!("| GET, {LANES} connections | empty store | full store | ratio |");
+    println!("| GET, {CONNECTIONS} connections | empty store | full store | ratio |");
     println!("|---|---:|---:|---:|");
     let ratio = |name: &str, of: fn(&Turn) -> f64| {
         let (light, heavy) = (median(light, of), median(heavy, of));
@@ -72,7 +72,7 @@ fn report(light: &[Turn], heavy: &[Turn]) -> anyhow::Result<()> {
     ratio("p50 ms", |turn| turn.p50_ms);
     let slowest = ratio("p99 ms", |turn| turn.p99_ms);
     ratio("CPU µs per request", |turn| turn.cpu_us);
-    ratio("RSS MiB", |turn| turn.resident_mib);
+    ratio("RSS MiB", |turn| turn.rss_mib);
     ensure!(slowest <= RATIO_MAX, "p99 is {slowest:.2} times that of an empty store");
     Ok(())
 }
@@ -89,7 +89,7 @@ struct Turn {
     p50_ms: f64,
     p99_ms: f64,
     cpu_us: f64,
-    resident_mib: f64,
+    rss_mib: f64,
 }
 
 /// One server, and how many objects it holds.
@@ -129,17 +129,18 @@ impl Subject {
 
     /// Creates all objects, and reads them until there are so many events.
     async fn fill(&self, events: u32) -> anyhow::Result<()> {
-        self.all_lanes(|lane, endpoint, number| {
+        self.on_all_connections(|connection, endpoint, number| {
             let objects = self.objects;
             async move {
-                let mut lane = lane;
-                for index in (number..objects).step_by(LANES) {
-                    lane.send(&endpoint, "POST", COLLECTION, &HEADERS, object(index))
+                let mut connection = connection;
+                for index in (number..objects).step_by(CONNECTIONS) {
+                    connection
+                        .send(&endpoint, "POST", COLLECTION, &HEADERS, object(index))
                         .await?
                         .expect(201)?;
                 }
-                for index in (number..events.saturating_sub(objects)).step_by(LANES) {
-                    get(&mut lane, &endpoint, index % objects).await?;
+                for index in (number..events.saturating_sub(objects)).step_by(CONNECTIONS) {
+                    get(&mut connection, &endpoint, index % objects).await?;
                 }
                 anyhow::Ok(Vec::new())
             }
@@ -153,15 +154,15 @@ impl Subject {
         let before = machine::cpu(&pids)?;
         let start = machine::now();
         let mut latencies = self
-            .all_lanes(|lane, endpoint, _| {
+            .on_all_connections(|connection, endpoint, _| {
                 let objects = self.objects;
                 async move {
-                    let mut lane = lane;
+                    let mut connection = connection;
                     let mut latencies = Vec::new();
                     while start.elapsed() < duration {
                         let index = rand::rng().random_range(0..objects);
                         let begin = machine::now();
-                        get(&mut lane, &endpoint, index).await?;
+                        get(&mut connection, &endpoint, index).await?;
                         latencies.push(begin.elapsed());
                     }
                     anyhow::Ok(latencies)
@@ -175,27 +176,29 @@ impl Subject {
             latency.map(|latency| latency.as_secs_f64() * 1e3).context("nothing was answered")
         };
         let cpu = machine::cpu(&pids)?.saturating_sub(before).as_secs_f64();
-        let resident = proc_status::vm_rss(self.process.id())?;
+        let rss = proc_status::vm_rss(self.process.id())?;
         #[expect(clippy::cast_precision_loss, reason = "figures for people")]
         Ok(Turn {
             p50_ms: at(50)?,
             p99_ms: at(99)?,
             cpu_us: cpu * 1e6 / count as f64,
-            resident_mib: resident as f64 / f64::from(1 << 20),
+            rss_mib: rss as f64 / f64::from(1 << 20),
         })
     }
 
-    /// Lets all lanes do `work`, each with its number; gathers what they measured.
-    async fn all_lanes<F>(
+    /// Lets all connections do `work`, each with its number; gathers what they measured.
+    async fn on_all_connections<F>(
         &self,
-        work: impl Fn(Lane, Arc<Endpoint>, u32) -> F,
+        work: impl Fn(Connection, Arc<Endpoint>, u32) -> F,
     ) -> anyhow::Result<Vec<Duration>>
     where
         F: Future<Output = anyhow::Result<Vec<Duration>>> + Send + 'static,
     {
         let mut tasks = tokio::task::JoinSet::new();
-        for (number, lane) in (0..).zip(self.endpoint.lanes(Protocol::Http1, LANES).await?) {
-            tasks.spawn(work(lane, Arc::clone(&self.endpoint), number));
+        for (number, connection) in
+            (0..).zip(self.endpoint.connections(Protocol::Http1, CONNECTIONS).await?)
+        {
+            tasks.spawn(work(connection, Arc::clone(&self.endpoint), number));
         }
         let mut measured = Vec::new();
         while let Some(done) = tasks.join_next().await {
@@ -206,14 +209,14 @@ impl Subject {
 }
 
 async fn is_ready(endpoint: &Endpoint) -> anyhow::Result<bool> {
-    let mut lane = endpoint.lanes(Protocol::Http1, 1).await?.remove(0);
+    let mut connection = endpoint.connections(Protocol::Http1, 1).await?.remove(0);
     let namespace = "/api/v1/namespaces/kasten-io";
-    Ok(lane.send(endpoint, "GET", namespace, &[], Bytes::new()).await?.code == 200)
+    Ok(connection.send(endpoint, "GET", namespace, &[], Bytes::new()).await?.code == 200)
 }
 
-async fn get(lane: &mut Lane, endpoint: &Endpoint, index: u32) -> anyhow::Result<()> {
+async fn get(connection: &mut Connection, endpoint: &Endpoint, index: u32) -> anyhow::Result<()> {
     let path = format!("{COLLECTION}/object-{index}");
-    lane.send(endpoint, "GET", &path, &HEADERS, Bytes::new()).await?.expect(200).map(drop)
+    connection.send(endpoint, "GET", &path, &HEADERS, Bytes::new()).await?.expect(200).map(drop)
 }
 
 fn object(index: u32) -> Bytes {

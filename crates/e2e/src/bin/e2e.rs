@@ -1,6 +1,5 @@
-//! The kill test and the benchmarks, as a program of its own: they want a release build of
-//! themselves, so that the client is not what is measured. Started by `cargo xtask`, which names
-//! the server in `KEEPWATCH_BIN`.
+//! The kill tests and benchmarks, as a separate program: a release build of the client, so that the client is
+//! not what is measured. `cargo xtask` starts it and passes the server in `KEEPWATCH_BIN`.
 
 use std::path::PathBuf;
 
@@ -59,7 +58,7 @@ enum What {
     /// The bare compressor, until stdin ends: what `bench-delivery` runs beside it.
     #[command(hide = true)]
     Compress,
-    /// SIGKILL whoever delivers, in the middle of uploads.
+    /// SIGKILL the uploading process during uploads.
     KillUploads {
         /// How often.
         #[arg(long)]
@@ -68,7 +67,7 @@ enum What {
         #[arg(long)]
         seed: Option<u64>,
     },
-    /// The bucket's server goes away under load and comes back.
+    /// Stop the bucket's server under load and start it again.
     Outage {
         /// How often.
         #[arg(long)]
@@ -83,15 +82,15 @@ enum What {
         #[arg(long)]
         place: Option<PathBuf>,
     },
-    /// Keys, authority and token of buckets change under load.
+    /// Rotate keys, authority and token of buckets under load.
     Rotate {
         /// How often, each.
         #[arg(long)]
         rounds: u32,
     },
-    /// The one that is killed.
+    /// The process that `kill-uploads` kills.
     #[command(hide = true)]
-    Haul {
+    Upload {
         #[arg(long)]
         folder: PathBuf,
         #[arg(long)]
@@ -138,8 +137,8 @@ fn main() -> anyhow::Result<()> {
             runtime()?.block_on(outage::run(turns, seconds, rate, place.as_deref()))
         }
         What::Rotate { rounds } => runtime()?.block_on(rotate::run(rounds)),
-        What::Haul { folder, endpoint, finish } => {
-            runtime()?.block_on(kill::uploads::haul(&folder, &endpoint, finish))
+        What::Upload { folder, endpoint, finish } => {
+            runtime()?.block_on(kill::uploads::upload(&folder, &endpoint, finish))
         }
         What::BenchApiserver { seconds, alone, detection, bare } => {
             let beside = match (alone, detection, bare) {

@@ -1,20 +1,20 @@
-//! The kill test: SIGKILL the real server under load, again and again, and compare what it
-//! answered with what it kept.
+//! The kill test: SIGKILL the server under load, again and again, and compare its responses with what it
+//! stored.
 //!
-//! One oracle for every round. Each client writes down an answer once it has the whole of it. After
-//! the kill the store is opened and read:
+//! The same oracle checks every round. Each client logs a response once it has read all of it. After the
+//! kill the store is opened and read:
 //! - every answered request has exactly one event, with the code the client saw;
 //! - replaying the events of changes in the order of the journal gives exactly the objects that are
 //!   there, with their resource versions: no change without its event, no event without its change.
 //!
-//! At the end the server runs once more and ends in order. Its signals must be those that the rules
-//! find in its journal, each opened once: none is lost or doubled by a kill. Two receivers, which are
-//! never killed, must have taken each of them from a notifier.
+//! At the end the server runs once more and shuts down in order. Its signals must be those that the rules
+//! find in its journal, each opened once: no kill loses or duplicates one. Two receivers, which are never
+//! killed, must have received each of them from a notifier.
 //!
-//! The load is made of creates, updates, deletes, reads, lists, conflicts and refusals of 16
-//! clients. A run prints its seed and can be repeated by it as far as the machine allows.
+//! The load consists of creates, updates, deletes, reads, lists, conflicts and refused requests of 16
+//! clients. A run prints its seed, which repeats it as far as timing allows.
 
-#![expect(clippy::print_stdout, reason = "tells whoever runs it how far it is")]
+#![expect(clippy::print_stdout, reason = "reports progress to the developer")]
 
 mod acts;
 mod cast;
@@ -34,17 +34,17 @@ use rand::{RngExt, SeedableRng};
 use crate::fixtures::process::Process;
 use crate::fixtures::{keepwatch, standalone};
 
-/// Clients at the same time.
+/// Concurrent clients.
 pub(crate) const CLIENTS: usize = 16;
-/// Most lives end after so many answers, however fast the machine is, so that there is something
-/// to compare.
+/// Most runs are killed after this many responses, independent of the machine's speed, so that there is
+/// something to compare.
 const LIFE_ANSWERS: std::ops::Range<usize> = 1..200;
-/// And then in the middle of whatever goes on, so many microseconds later.
+/// And then this many microseconds later.
 const LIFE_REST_US: std::ops::Range<u64> = 0..3000;
-/// One life of four ends after so many milliseconds, be it in the middle of its start.
+/// One run in four is killed after this many milliseconds, even during start-up.
 const LIFE_MS: std::ops::Range<u64> = 15..250;
 
-/// Runs the test; fails at the first difference and names round and seed.
+/// Runs the test. Fails at the first difference, with round and seed.
 pub fn run(rounds: u32, seed: Option<u64>) -> anyhow::Result<()> {
     let keepwatch = keepwatch::binary()?;
     let seed = seed.unwrap_or_else(rand::random);
@@ -72,11 +72,11 @@ pub fn run(rounds: u32, seed: Option<u64>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Everything at the highest level, so that nothing is exempt from the comparison.
+/// The highest level for everything, so that nothing is exempt from the comparison.
 const POLICY: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\n\
 rules:\n- level: RequestResponse\n";
 
-/// What lasts from one life of the server to the next.
+/// The state between two runs of the server.
 struct Test {
     keepwatch: PathBuf,
     folder: PathBuf,
@@ -86,7 +86,7 @@ struct Test {
 }
 
 impl Test {
-    /// Lets the server make everything that is there before the first kill.
+    /// Lets the server create its first objects before the first kill.
     async fn open(keepwatch: &Path, folder: &Path) -> anyhow::Result<Self> {
         let receivers = notifiers::Receivers::start().await?;
         let (home, arguments) = arguments(folder);
@@ -99,7 +99,7 @@ impl Test {
         Ok(Self { keepwatch, folder, kept, cast, receivers })
     }
 
-    /// One life of the server, and what it has left.
+    /// One run of the server, until its kill, and the comparison.
     async fn round(&mut self, round: u32, seed: u64) -> anyhow::Result<oracle::Tally> {
         let mut random = StdRng::seed_from_u64(seed);
         self.receivers.misbehave(&mut random);
@@ -115,12 +115,12 @@ impl Test {
         }
         server.kill()?;
         self.receivers.life_ends();
-        let ledger = clients.ledger().await;
-        oracle::compare(&home, &ledger, &mut self.kept).await
+        let answered_log = clients.answered_log().await;
+        oracle::compare(&home, &answered_log, &mut self.kept).await
     }
 
-    /// Lets the detector come to the end of the journal and the notifiers send everything, and
-    /// compares what was found and sent.
+    /// Waits until the detector has read the whole journal and the notifiers have sent everything, and compares
+    /// what was found and sent.
     async fn settle(mut self) -> anyhow::Result<(detection::Compared, notifiers::Sent)> {
         let (home, arguments) = arguments(&self.folder);
         for is_sent in [false, true] {
@@ -141,7 +141,7 @@ impl Test {
     }
 }
 
-/// The folder of the server, and how it is started.
+/// The server's data folder and arguments.
 fn arguments(folder: &Path) -> (PathBuf, [String; 4]) {
     let home = folder.join("home");
     let arguments = [

@@ -1,13 +1,12 @@
-//! The outage: the bucket's server goes away under load and comes back.
+//! The outage test: the bucket's server stops under load and starts again.
 //!
-//! Fails only if the archive is not the journal: an event is lost, repeated or another one. What
-//! requests and memory suffer meanwhile, and how fast the backlog goes, is printed beside the goals:
-//! a machine that does other work at the same time must not make it fail. Latency is mostly the
-//! disk's, which has good minutes and bad ones: health and outage come in turns, and what is compared
-//! is all requests of the one and all of the other. With the server's folder in memory only the server
-//! is left of it.
+//! It fails only if the archive differs from the journal: an event is lost, repeated or changed. Latency,
+//! memory and the speed of catching up are printed beside their goals, because other load on the machine
+//! must not make the test fail. Latency depends mostly on the disk, whose speed varies, so phases with and
+//! without the bucket alternate, and all requests of the one are compared with all of the other. With the
+//! data folder in memory, only the server itself is measured.
 
-#![expect(clippy::print_stdout, reason = "tells whoever runs it how it went")]
+#![expect(clippy::print_stdout, reason = "reports results to the developer")]
 #![expect(clippy::cast_precision_loss, reason = "figures for people")]
 
 use std::path::Path;
@@ -15,26 +14,26 @@ use std::time::Duration;
 
 use anyhow::ensure;
 
-use crate::bench::constant_rate::Pace;
+use crate::bench::constant_rate::ConstantRate;
 use crate::bench::machine;
 use crate::emulators::s3::{ACCESS_KEY, S3Server, SECRET_KEY};
 use crate::fixtures::proc_status;
 use crate::fixtures::standalone::{BUCKET, Progress, Standalone, keys, wait};
 
-/// Load that is not measured, until caches are full.
+/// Load before the measurement, until caches are full.
 const WARM_UP: Duration = Duration::from_secs(5);
-/// How often memory is looked at.
+/// How often memory is measured.
 const LOOK_PERIOD: Duration = Duration::from_millis(200);
-/// p99 in the outage over p99 before; growth of memory; events delivered per event that arrives.
+/// Goals: p99 in the outage over p99 before; growth of memory, in MiB; events delivered per event recorded.
 const GOALS: (f64, f64, f64) = (1.2, 16.0, 10.0);
 
-/// What became of the requests of one kind of time.
+/// The measurements of all phases of one kind.
 #[derive(Default)]
 struct Phase {
     latencies: Vec<Duration>,
     took: Duration,
-    /// Resident memory at most.
-    resident: u64,
+    /// Peak resident set size, in bytes.
+    rss: u64,
 }
 
 impl Phase {
@@ -42,28 +41,28 @@ impl Phase {
         self.latencies.extend(more.latencies);
         self.latencies.sort_unstable();
         self.took += more.took;
-        self.resident = self.resident.max(more.resident);
+        self.rss = self.rss.max(more.rss);
     }
 
-    /// The latency that this share of the requests, in percent, stays below.
+    /// A percentile of the latencies.
     fn quantile(&self, percent: usize) -> Duration {
         self.latencies.get(self.latencies.len() * percent / 100).copied().unwrap_or_default()
     }
 
-    /// Requests a second.
+    /// Requests per second.
     fn rate(&self) -> f64 {
         self.latencies.len() as f64 / self.took.as_secs_f64()
     }
 }
 
-/// How the backlog went, over all outages.
+/// The backlog, over all outages.
 #[derive(Default)]
 struct Return {
-    /// Events that waited.
+    /// Undelivered events.
     backlog: u64,
-    /// Until the first one was there.
+    /// Time until the first delivery.
     noticed: Duration,
-    /// Until no more waited than before the outage.
+    /// Time until the backlog is as small as before the outage.
     took: Duration,
     delivered: u64,
 }
@@ -77,8 +76,8 @@ impl Return {
     }
 }
 
-/// Runs it: `turns` outages of so many seconds at `rate` requests a second, each after as long a time
-/// of health, with the server's folder below `below` if it matters.
+/// Runs `turns` outages of so many seconds at `rate` requests per second, each after an equally long phase
+/// without one. The server's folder is below `below`, if given.
 pub async fn run(turns: u32, seconds: u32, rate: u32, below: Option<&Path>) -> anyhow::Result<()> {
     let folder = below.map_or_else(tempfile::tempdir, tempfile::tempdir_in)?;
     let mut bucket = S3Server::start(None)?;
@@ -87,24 +86,24 @@ pub async fn run(turns: u32, seconds: u32, rate: u32, below: Option<&Path>) -> a
     server.deliver_to(&bucket.endpoint(), BUCKET, &keys(ACCESS_KEY, SECRET_KEY)).await?;
     server.wait_status("Success").await?;
     println!("outage: {turns} x {seconds} s without the bucket at {rate} requests/s");
-    let mut pace = Pace::start(&server.worker, &[], rate).await?;
+    let mut load = ConstantRate::start(&server.worker, &[], rate).await?;
     let away = Duration::from_secs(u64::from(seconds));
-    phase(&server, &mut pace, WARM_UP.min(away)).await?;
+    phase(&server, &mut load, WARM_UP.min(away)).await?;
 
     let [mut healthy, mut outage, mut after] = <[Phase; 3]>::default();
     let mut back = Return::default();
     for _ in 0..turns {
-        healthy.add(phase(&server, &mut pace, away).await?);
+        healthy.add(phase(&server, &mut load, away).await?);
         let usual = server.progress().await?.lag.max(4 * u64::from(rate));
         bucket.kill()?;
-        outage.add(phase(&server, &mut pace, away).await?);
+        outage.add(phase(&server, &mut load, away).await?);
         let before = server.progress().await?;
         ensure!(before.lag > u64::from(rate) * u64::from(seconds) / 2, "no backlog: {before:?}");
         bucket.start_again(None)?;
-        back.add(&catch_up(&server, &mut pace, before, usual).await?);
-        after.add(phase(&server, &mut pace, WARM_UP.min(away)).await?);
+        back.add(&catch_up(&server, &mut load, before, usual).await?);
+        after.add(phase(&server, &mut load, WARM_UP.min(away)).await?);
     }
-    pace.stop().await?;
+    load.stop().await?;
 
     report(&healthy, &outage, &after, &back);
     let (compared, end) = server.stop_and_compare(|| bucket.objects(BUCKET)).await?;
@@ -119,32 +118,36 @@ pub async fn run(turns: u32, seconds: u32, rate: u32, below: Option<&Path>) -> a
     Ok(())
 }
 
-async fn phase(server: &Standalone, pace: &mut Pace, length: Duration) -> anyhow::Result<Phase> {
-    pace.take();
+async fn phase(
+    server: &Standalone,
+    load: &mut ConstantRate,
+    length: Duration,
+) -> anyhow::Result<Phase> {
+    load.take();
     let start = machine::now();
-    let mut resident = 0;
+    let mut rss = 0;
     while start.elapsed() < length {
         tokio::time::sleep(LOOK_PERIOD).await;
-        resident = resident.max(proc_status::vm_rss(server.process.id())?);
-        pace.check()?;
+        rss = rss.max(proc_status::vm_rss(server.process.id())?);
+        load.check()?;
     }
     let took = start.elapsed();
     let mut phase = Phase::default();
-    phase.add(Phase { latencies: pace.take(), took, resident });
+    phase.add(Phase { latencies: load.take(), took, rss });
     Ok(phase)
 }
 
-/// Waits until no more events wait than `usual`.
+/// Waits until the backlog is at most `usual`.
 async fn catch_up(
     server: &Standalone,
-    pace: &mut Pace,
+    load: &mut ConstantRate,
     before: Progress,
     usual: u64,
 ) -> anyhow::Result<Return> {
     let start = machine::now();
     let mut noticed = None;
     let last = wait("the backlog goes", async || {
-        pace.check()?;
+        load.check()?;
         let progress = server.progress().await?;
         if progress.delivered > before.delivered {
             noticed.get_or_insert_with(|| start.elapsed());
@@ -167,18 +170,17 @@ fn report(healthy: &Phase, outage: &Phase, after: &Phase, back: &Return) {
     for (name, phase) in [("healthy", healthy), ("outage", outage), ("after it", after)] {
         let ms = |time: Duration| time.as_secs_f64() * 1e3;
         let (p50, p99) = (ms(phase.quantile(50)), ms(phase.quantile(99)));
-        println!(
-            "| {name} | {:.0} | {p50:.2} | {p99:.2} | {:.1} |",
-            phase.rate(),
-            mib(phase.resident)
-        );
+        println!("| {name} | {:.0} | {p50:.2} | {p99:.2} | {:.1} |", phase.rate(), mib(phase.rss));
     }
     let slower = outage.quantile(99).as_secs_f64() / healthy.quantile(99).as_secs_f64();
-    let growth = mib(outage.resident) - mib(healthy.resident);
+    let memory_increase = mib(outage.rss) - mib(healthy.rss);
     let rate = back.delivered as f64 / back.took.as_secs_f64();
     let swift = (back.delivered as f64) / back.took.saturating_sub(back.noticed).as_secs_f64();
     println!("\np99 in the outage: {slower:.2} x (goal at most {:.1} x)", GOALS.0);
-    println!("growth of memory in the outage: {growth:.1} MiB (goal at most {:.0} MiB)", GOALS.1);
+    println!(
+        "growth of memory in the outage: {memory_increase:.1} MiB (goal at most {:.0} MiB)",
+        GOALS.1
+    );
     println!(
         "catch-up: {} events waited, the first were there after {:.1} s, none after {:.1} s: {rate:.0} \
          events/s, {:.1} x the arrival rate (goal at least {:.0} x); {swift:.0} events/s once begun",

@@ -1,11 +1,11 @@
 //! Rotations under load: the keys of a bucket, the authority of its server, the token of a role.
 //!
-//! Each is changed as often as asked for, while events are recorded. What was good before is refused
-//! by the server before the change is made known to us, so that only what was picked up can deliver.
-//! Three `AuditConfigs` on a real control plane, one for each; in the end each archive is compared
+//! Each is rotated as often as asked for, while events are recorded. The bucket's server refuses the old
+//! credential before Keepwatch is given the new one, so that only a new credential can deliver. There are
+//! three `AuditConfig` objects on a real control plane, one for each; at the end each archive is compared
 //! with the journal.
 
-#![expect(clippy::print_stdout, reason = "tells whoever runs it how it went")]
+#![expect(clippy::print_stdout, reason = "reports results to the developer")]
 
 mod setup;
 
@@ -19,20 +19,20 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use testkit::pki::{self, Authority};
 use testkit::s3::S3Double;
-use testkit::sts::{Lent, StsDouble};
+use testkit::sts::{IssuedKeys, StsDouble};
 
-use crate::bench::constant_rate::Pace;
+use crate::bench::constant_rate::ConstantRate;
 use crate::bench::machine;
 use crate::emulators::s3::{ACCESS_KEY, S3Server, SECRET_KEY};
-use setup::{MASTER, Site};
+use setup::{MASTER, Setup};
 
 /// Requests a second.
 const RATE: u32 = 50;
-/// A change has to be in use after this time.
+/// A new credential must be in use after this time.
 const PICKED_UP_MAX: Duration = Duration::from_secs(5);
-/// An upload that was under way when the old keys went may still end well.
+/// An upload that started before the old keys were revoked may still succeed.
 const UNDER_WAY: Duration = Duration::from_millis(300);
-/// When lent keys end: never, here.
+/// Expiry of issued keys: never, in this test.
 const EXPIRES: &str = "2099-01-01T00:00:00Z";
 /// What rotates; the names of buckets and `AuditConfigs`.
 const KEYS: &str = "keys";
@@ -44,27 +44,27 @@ pub async fn run(rounds: u32) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let plain = S3Server::start(None)?;
     plain.make_bucket(KEYS, false)?;
-    // versitygw knows no keys that are lent.
+    // versitygw cannot verify issued keys.
     let lending = S3Double::start(Box::new(|_| None)).await?;
     let token = Arc::new(Token::default());
     token.rotate(&lending, 0);
-    let sts = StsDouble::start(token.bank()).await?;
+    let sts = StsDouble::start(token.credential_source()).await?;
     let mut secure = Secure::start(folder.path())?;
     let file = folder.path().join("token");
     pki::replace(&file, "token-0");
     pki::replace(&folder.path().join("ca.crt"), &secure.authority.pem());
-    let site = Site::start(folder.path(), &sts.endpoint(), &file)?;
+    let setup = Setup::start(folder.path(), &sts.endpoint(), &file)?;
     plain.make_user("AKIAROUND0", "secret-of-round-0")?;
     let keys = Some(("AKIAROUND0", "secret-of-round-0"));
-    site.deliver(KEYS, &plain.endpoint(), keys)?;
-    site.deliver(AUTHORITY, &secure.server.endpoint(), Some((ACCESS_KEY, SECRET_KEY)))?;
-    site.deliver(ROLE, &lending.endpoint(), None)?;
+    setup.deliver(KEYS, &plain.endpoint(), keys)?;
+    setup.deliver(AUTHORITY, &secure.server.endpoint(), Some((ACCESS_KEY, SECRET_KEY)))?;
+    setup.deliver(ROLE, &lending.endpoint(), None)?;
     for name in [KEYS, AUTHORITY, ROLE] {
-        site.wait_status(name, "Success")?;
+        setup.wait_status(name, "Success")?;
     }
 
     println!("rotations: {rounds} rounds of each, {RATE} requests/s");
-    let mut pace = Pace::start(&site.proxy, &MASTER, RATE).await?;
+    let mut load = ConstantRate::start(&setup.proxy, &MASTER, RATE).await?;
     let mut times: [Vec<Duration>; 3] = Default::default();
     for round in 1..=rounds {
         let (id, secret) = (format!("AKIAROUND{round}"), format!("secret-of-round-{round}"));
@@ -72,7 +72,7 @@ pub async fn run(rounds: u32) -> anyhow::Result<()> {
         plain.delete_user(&format!("AKIAROUND{}", round - 1))?;
         let patch = json!({"data": {"aws_access_key_id": STANDARD.encode(&id),
             "aws_secret_access_key": STANDARD.encode(&secret)}});
-        times[0].push(picked_up(&site, KEYS, || site.change_secret(KEYS, &patch)).await?);
+        times[0].push(picked_up(&setup, KEYS, || setup.change_secret(KEYS, &patch)).await?);
 
         secure.rotate(folder.path())?;
         let pem = secure.authority.pem();
@@ -80,17 +80,17 @@ pub async fn run(rounds: u32) -> anyhow::Result<()> {
             pki::replace(&folder.path().join("ca.crt"), &pem);
             Ok(())
         };
-        times[1].push(picked_up(&site, AUTHORITY, make_known).await?);
+        times[1].push(picked_up(&setup, AUTHORITY, make_known).await?);
 
         token.rotate(&lending, round);
         let make_known = || {
             pki::replace(&file, &format!("token-{round}"));
             Ok(())
         };
-        times[2].push(picked_up(&site, ROLE, make_known).await?);
-        pace.check()?;
+        times[2].push(picked_up(&setup, ROLE, make_known).await?);
+        load.check()?;
     }
-    pace.stop().await?;
+    load.stop().await?;
     for (name, times) in [KEYS, AUTHORITY, ROLE].into_iter().zip(&times) {
         let most = times.iter().max().copied().unwrap_or_default();
         let sum: Duration = times.iter().sum();
@@ -101,35 +101,37 @@ pub async fn run(rounds: u32) -> anyhow::Result<()> {
         );
         ensure!(most <= PICKED_UP_MAX, "a rotation of {name} took {most:?}");
     }
-    site.stop_and_compare(|| {
-        let buckets = [plain.objects(KEYS)?, secure.server.objects(AUTHORITY)?, lending.objects()];
-        Ok([KEYS, AUTHORITY, ROLE].into_iter().zip(buckets).collect())
-    })
-    .await
+    setup
+        .stop_and_compare(|| {
+            let buckets =
+                [plain.objects(KEYS)?, secure.server.objects(AUTHORITY)?, lending.objects()];
+            Ok([KEYS, AUTHORITY, ROLE].into_iter().zip(buckets).collect())
+        })
+        .await
 }
 
-/// How long it takes until a change is in use: until something is delivered after it.
+/// The time until a change is in use, that is until something is delivered after it.
 async fn picked_up(
-    site: &Site,
+    setup: &Setup,
     name: &str,
     make_known: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<Duration> {
     tokio::time::sleep(UNDER_WAY).await;
-    let before = site.delivered(name).await?;
+    let before = setup.delivered(name).await?;
     tokio::time::sleep(UNDER_WAY).await;
-    let idle = site.delivered(name).await?;
+    let idle = setup.delivered(name).await?;
     ensure!(before == idle, "{name} still delivers with what is not good any more");
     let start = machine::now();
     make_known()?;
     crate::fixtures::standalone::wait(&format!("{name} delivers again"), async || {
-        Ok((site.delivered(name).await? > before).then_some(()))
+        Ok((setup.delivered(name).await? > before).then_some(()))
     })
     .await
-    .with_context(|| site.log_end())?;
+    .with_context(|| setup.log_end())?;
     Ok(start.elapsed())
 }
 
-/// A server with TLS, and who vouches for it.
+/// A server with TLS, and its authority.
 struct Secure {
     server: S3Server,
     authority: Authority,
@@ -153,19 +155,19 @@ impl Secure {
     }
 }
 
-/// The token that is good, by its number.
+/// The number of the valid token.
 #[derive(Default)]
 struct Token(AtomicU32);
 
 impl Token {
-    /// Lends the keys of the round for its token, and for no other.
-    fn bank(self: &Arc<Self>) -> testkit::sts::Bank {
+    /// Issues the keys of the round for the round's token only.
+    fn credential_source(self: &Arc<Self>) -> testkit::sts::CredentialSource {
         let token = Arc::clone(self);
         Box::new(move |shown| {
             let round = token.0.load(Ordering::Relaxed);
-            let (id, session_token) = lent(round);
-            let (secret, expires) = (format!("lent-secret-{round}"), EXPIRES.to_owned());
-            (shown == format!("token-{round}")).then_some(Lent {
+            let (id, session_token) = issued(round);
+            let (secret, expires) = (format!("issued-secret-{round}"), EXPIRES.to_owned());
+            (shown == format!("token-{round}")).then_some(IssuedKeys {
                 id,
                 secret,
                 session_token,
@@ -174,15 +176,15 @@ impl Token {
         })
     }
 
-    /// The old token is no good any more, nor are the keys that were lent for it.
+    /// The old token is no good any more, nor are the keys that were issued for it.
     fn rotate(&self, place: &S3Double, round: u32) {
         self.0.store(round, Ordering::Relaxed);
-        let (id, session_token) = lent(round);
+        let (id, session_token) = issued(round);
         place.set_key(&id, &session_token);
     }
 }
 
-/// The key and the session token that are lent in a round.
-fn lent(round: u32) -> (String, String) {
+/// The key and the session token that are issued in a round.
+fn issued(round: u32) -> (String, String) {
     (format!("ASIAROLE{round}R"), format!("session-{round}"))
 }

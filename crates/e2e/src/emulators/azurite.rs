@@ -1,7 +1,7 @@
-//! A server of Azure's blobs (Azurite), by those who make Azure.
+//! Azure Blob Storage: Azurite, which Microsoft publishes.
 //!
-//! It looks at signatures by the account's key. Its containers may be read by everybody, so that what
-//! they hold can be looked at with curl.
+//! It verifies signatures by the account's key. Its containers are readable without one, so that tests read
+//! them with curl.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -16,7 +16,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::fixtures::curl::curl;
 use crate::fixtures::process::{Process, free_port, output};
 
-/// The account there is.
+/// The account's name.
 pub const ACCOUNT: &str = "keepwatch";
 /// What its key is made of.
 const SECRET: &str = "canary-of-the-server-of-blobs";
@@ -56,12 +56,12 @@ impl Azurite {
         STANDARD.encode(SECRET)
     }
 
-    /// Where it is, in the form of Azure: the account is part of the host.
+    /// Its endpoint, in Azure's form: the account is part of the host.
     pub fn endpoint(&self) -> String {
         format!("http://{ACCOUNT}.blob.localhost:{}", self.port)
     }
 
-    /// What a container holds, by key.
+    /// The objects of a container, by key.
     pub fn objects(&self, container: &str) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
         let url = format!("http://127.0.0.1:{}/{ACCOUNT}/{container}", self.port);
         let list = curl(&[&format!("{url}?restype=container&comp=list")])?;

@@ -1,7 +1,7 @@
-//! A server of Google's objects: fake-gcs-server, with the front of `servers/cmd/gcs`.
+//! Google Cloud Storage: fake-gcs-server, behind the proxy of `servers/cmd/gcs`.
 //!
-//! fake-gcs-server keeps the objects and looks at conditions and checksums. The front, which is ours,
-//! lets uploads by the XML API in and looks at the signatures of tokens.
+//! fake-gcs-server stores the objects and checks conditions and checksums. The proxy, which is ours,
+//! accepts uploads by the XML API and verifies the signatures of tokens.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -45,24 +45,24 @@ impl Gcs {
         Ok(Self { _process: process, folder, endpoint })
     }
 
-    /// Where it is.
+    /// Its endpoint.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
 
-    /// The JSON key of the service account that it knows.
+    /// The JSON key of a service account that it accepts.
     pub fn account(&self) -> anyhow::Result<String> {
         account(&self.folder.path().join("key.pem"))
     }
 
-    /// The JSON key of one that it does not.
+    /// The JSON key of a service account that it rejects.
     pub fn other_account(&self) -> anyhow::Result<String> {
         let file = self.folder.path().join("other.pem");
         new_key(&file)?;
         account(&file)
     }
 
-    /// What a bucket holds, by key.
+    /// The objects of a bucket, by key.
     pub fn objects(&self, bucket: &str) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
         let url = format!("{}/storage/v1/b/{bucket}/o", self.endpoint);
         let list: Value = serde_json::from_slice(&curl(&[&url])?)?;

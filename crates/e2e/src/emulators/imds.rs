@@ -1,4 +1,4 @@
-//! The metadata service of an instance of AWS: amazon-ec2-metadata-mock, by those who make AWS.
+//! The instance metadata service of AWS EC2 (IMDS): amazon-ec2-metadata-mock, which AWS publishes.
 
 use std::net::Ipv4Addr;
 
@@ -15,14 +15,14 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// Starts one that lends these keys to whoever has a session of its own.
+    /// Starts a service that returns these keys to clients with a session token (`IMDSv2`).
     pub fn start([id, secret, token]: &[String; 3]) -> anyhow::Result<Self> {
         let program = assets::server(Program::MetadataMock)?;
         let folder = tempfile::tempdir()?;
         let config = folder.path().join("config.json");
-        let lent = json!({"Code": "Success", "Type": "AWS-HMAC", "AccessKeyId": id,
+        let issued = json!({"Code": "Success", "Type": "AWS-HMAC", "AccessKeyId": id,
             "SecretAccessKey": secret, "Token": token, "Expiration": "2099-01-01T00:00:00Z"});
-        let values = json!({"iam-security-credentials": lent});
+        let values = json!({"iam-security-credentials": issued});
         std::fs::write(&config, json!({"metadata": {"values": values}}).to_string())?;
         let port = free_port()?;
         let arguments = [
@@ -36,7 +36,7 @@ impl Metadata {
         Ok(Self { _process: process, _folder: folder, port })
     }
 
-    /// Where it is.
+    /// Its endpoint.
     pub fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }

@@ -1,7 +1,7 @@
-//! A second server of objects, of other people and in another language (moto): what ours only thinks
-//! that S3 is, one of the two would notice.
+//! A second S3 server, independent of the first and in another language (moto): one of the two would show a
+//! wrong assumption about S3.
 //!
-//! It makes its own keys, and looks at signatures and rights once it is told to.
+//! It creates its own keys, and verifies signatures and permissions when that is switched on.
 
 use std::collections::BTreeMap;
 
@@ -11,14 +11,14 @@ use crate::fixtures::curl::curl;
 use crate::fixtures::process::{Process, free_port};
 use crate::fixtures::wait::until;
 
-/// Whoever writes may do everything with objects, and nothing else.
+/// The policy of a user that may do everything with objects, and nothing else.
 const POLICY: &str =
     r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}"#;
-/// Whoever is to take on a role may do that, and nothing else.
+/// The policy of a user that may assume roles, and nothing else.
 const POLICY_OF_ROLES: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"sts:AssumeRole","Resource":"*"}]}"#;
-/// Who may take on the role: everybody who has the right to take on roles.
+/// The role's trust policy: every user that may assume roles.
 const TRUST: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}]}"#;
-/// A role that writes objects.
+/// A role that may write objects.
 pub const ROLE: &str = "arn:aws:iam::123456789012:role/audit-writer";
 
 /// A running server.
@@ -26,7 +26,7 @@ pub struct Moto {
     _process: Process,
     _folder: tempfile::TempDir,
     endpoint: String,
-    /// Names the account's key.
+    /// The account's access key ID.
     pub id: String,
     /// The key.
     pub secret: String,
@@ -58,7 +58,7 @@ impl Moto {
         Ok(moto)
     }
 
-    /// Makes [`ROLE`], and a key that may do nothing but take it on.
+    /// Creates [`ROLE`], and a key that may do nothing but assume it.
     pub fn make_role(&self) -> anyhow::Result<(String, String)> {
         self.believe_everybody(true)?;
         let name = "RoleName=audit-writer";
@@ -73,7 +73,7 @@ impl Moto {
         Ok(key)
     }
 
-    /// Takes on [`ROLE`]: id, key and token of the session.
+    /// Assumes [`ROLE`]: id, key and token of the session.
     pub fn assume_role(&self, (id, secret): (&str, &str)) -> anyhow::Result<[String; 3]> {
         let user = format!("{id}:{secret}");
         let fields = ["Version=2011-06-15", "RoleSessionName=instance"];
@@ -84,17 +84,17 @@ impl Moto {
         }
         let url = format!("{}/", self.endpoint);
         arguments.push(&url);
-        let lent = String::from_utf8(curl(&arguments)?)?;
-        let part = |name: &str| element(&lent, name);
+        let issued = String::from_utf8(curl(&arguments)?)?;
+        let part = |name: &str| element(&issued, name);
         Ok([part("AccessKeyId")?, part("SecretAccessKey")?, part("SessionToken")?])
     }
 
-    /// Where it is.
+    /// Its endpoint.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
 
-    /// What a bucket holds, by key. From now on signatures do not matter any more.
+    /// The objects of a bucket, by key. From now on signatures are not verified.
     pub fn objects(&self, bucket: &str) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
         self.believe_everybody(true)?;
         let url = format!("{}/{bucket}", self.endpoint);
@@ -104,7 +104,7 @@ impl Moto {
             list.split("<Key>").skip(1).filter_map(|rest| Some(rest.split_once("</Key>")?.0));
         keys.map(|key| {
             let url = format!("{url}/{}", key.replace('=', "%3D"));
-            // What nobody has signed is refused; how it is signed does not matter.
+            // An unsigned request is refused; any signature will do.
             let user = format!("{}:{}", self.id, self.secret);
             let object = curl(&["--aws-sigv4", "aws:amz:us-east-1:s3", "--user", &user, &url])?;
             Ok((key.to_owned(), object))
@@ -112,8 +112,8 @@ impl Moto {
         .collect()
     }
 
-    /// The next request needs no signature, and every one after it does: whoever shows a token to STS
-    /// has no key yet, which moto does not know.
+    /// The next request needs no signature, and every later one does: a client that calls STS with a web identity
+    /// token has no key yet, which moto does not support.
     pub fn believe_the_next(&self) -> anyhow::Result<()> {
         self.count_on("1")
     }
@@ -122,7 +122,7 @@ impl Moto {
         self.count_on(if really { "1000000" } else { "0" })
     }
 
-    /// So many requests are not looked at.
+    /// Switches verification off for so many requests.
     fn count_on(&self, count: &str) -> anyhow::Result<()> {
         curl(&[
             "-H",
@@ -135,7 +135,7 @@ impl Moto {
     }
 }
 
-/// Makes a user with this policy, and a key of its own.
+/// Creates a user with this policy, and a key for it.
 fn user(endpoint: &str, name: &str, policy: &str) -> anyhow::Result<(String, String)> {
     let name = format!("UserName={name}");
     account(endpoint, &["Action=CreateUser", &name])?;
@@ -145,7 +145,7 @@ fn user(endpoint: &str, name: &str, policy: &str) -> anyhow::Result<(String, Str
     Ok((element(&keys, "AccessKeyId")?, element(&keys, "SecretAccessKey")?))
 }
 
-/// A request about accounts.
+/// A request to IAM.
 fn account(endpoint: &str, fields: &[&str]) -> anyhow::Result<String> {
     let mut arguments = vec!["--aws-sigv4", "aws:amz:us-east-1:iam", "--user", "nobody:yet"];
     let url = format!("{endpoint}/");

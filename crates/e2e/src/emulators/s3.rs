@@ -1,6 +1,6 @@
-//! A real server of objects (versitygw), and curl as a client of it that is not ours.
+//! An S3 server (versitygw), and curl as an independent client of it.
 //!
-//! It keeps buckets as folders and objects as files, so that what it holds can be read without it.
+//! It stores buckets as folders and objects as files, so that tests read its objects without it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,12 +11,12 @@ use crate::fixtures::curl::curl;
 use crate::fixtures::process::{Process, free_port, output};
 use crate::fixtures::wait::until;
 
-/// The key it knows.
+/// The access key ID of its root account.
 pub const ACCESS_KEY: &str = "AKIAKEEPWATCH";
-/// What goes with it.
+/// The secret key of its root account.
 pub const SECRET_KEY: &str = "canary-of-the-s3-server";
 
-/// What curl has to say of a request without a body.
+/// The curl arguments of a request without a body.
 const EMPTY: &str =
     "x-amz-content-sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -30,7 +30,7 @@ pub struct S3Server {
     process: Process,
     folder: tempfile::TempDir,
     port: u16,
-    /// It speaks TLS.
+    /// Whether it uses TLS.
     is_secure: bool,
 }
 
@@ -48,12 +48,12 @@ impl S3Server {
         Ok(server)
     }
 
-    /// Ends it at once: nobody listens any more.
+    /// Kills it, so that its port is closed.
     pub fn kill(&mut self) -> anyhow::Result<()> {
         self.process.kill()
     }
 
-    /// Starts it again on the same port, with what it held, once it was killed.
+    /// Starts it again on the same port, with its objects, after it was killed.
     pub fn start_again(&mut self, tls: Option<(&Path, &Path)>) -> anyhow::Result<()> {
         self.process = launch(self.folder.path(), self.port, tls)?;
         self.is_secure = tls.is_some();
@@ -73,7 +73,7 @@ impl S3Server {
         self.administer(&["create-user", "-a", id, "-s", secret, "-r", "admin"])
     }
 
-    /// The account's key is no good any more.
+    /// Revokes the account's key.
     pub fn delete_user(&self, id: &str) -> anyhow::Result<()> {
         self.administer(&["delete-user", "-a", id])
     }
@@ -87,7 +87,7 @@ impl S3Server {
         output(&mut versitygw).map(drop)
     }
 
-    /// Where it is.
+    /// Its endpoint.
     pub fn endpoint(&self) -> String {
         let scheme = if self.is_secure { "https" } else { "http" };
         format!("{scheme}://127.0.0.1:{}", self.port)
@@ -107,12 +107,12 @@ impl S3Server {
         Ok(String::from_utf8_lossy(&answer).into_owned())
     }
 
-    /// What a bucket holds, by key.
+    /// The objects of a bucket, by key.
     pub fn objects(&self, bucket: &str) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
         archive::files(&self.folder.path().join(DATA).join(bucket))
     }
 
-    /// The folder it keeps everything in.
+    /// The folder with all its data.
     pub fn folder(&self) -> PathBuf {
         self.folder.path().to_owned()
     }
@@ -123,7 +123,7 @@ fn launch(folder: &Path, port: u16, tls: Option<(&Path, &Path)>) -> anyhow::Resu
     let path = |part: &str| folder.join(part).display().to_string();
     let mut arguments = vec![format!("--access={ACCESS_KEY}"), format!("--secret={SECRET_KEY}")];
     arguments.extend([format!("--port=127.0.0.1:{port}"), "--quiet".to_owned()]);
-    // An account that is gone is to be gone at once.
+    // A deleted account must be rejected at once.
     arguments.extend([format!("--iam-dir={}", path(USERS)), "--iam-cache-disable".to_owned()]);
     if let Some((certificate, key)) = tls {
         arguments.push(format!("--cert={}", certificate.display()));

@@ -1,4 +1,4 @@
-//! What stands in the record of a request that came through the cluster.
+//! The audit event of a request that came through kube-apiserver.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -59,7 +59,7 @@ fn an_event_has_the_user_the_address_and_the_audit_id_of_the_cluster_and_the_bod
 }
 
 #[test]
-fn whoever_impersonates_is_known_to_the_cluster_and_the_impersonated_to_us_under_one_id() {
+fn impersonation_shares_one_audit_id() {
     let (plane, keepwatch) = shared();
     plane.admin().kubectl("get backupactions -n default --as alice --as-group shop-team").unwrap();
     let clusters = plane

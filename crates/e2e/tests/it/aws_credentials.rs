@@ -1,4 +1,4 @@
-//! Keys that are lent, each by a service of other people: STS for a key and for a token (moto), and the
+//! Keys that are issued, each by a service of other people: STS for a key and for a token (moto), and the
 //! metadata service of an instance (amazon-ec2-metadata-mock).
 //!
 //! moto's buckets look at the signature, at the session's token and at the role's rights.
@@ -9,7 +9,7 @@ use objectstore::{Credentials, Role, WebIdentity, WorkloadIdentity};
 
 use crate::buckets::{deliver, destination, open_with, run};
 
-const BUCKET: &str = "lent";
+const BUCKET: &str = "issued";
 
 /// A bucket that only the role may write to, and a key that may only take on the role.
 fn moto() -> (Moto, String, String) {
@@ -26,7 +26,7 @@ fn check(server: &Moto, credentials: Credentials, workload_identity: &WorkloadId
 }
 
 #[test]
-fn a_role_is_taken_on_with_a_key() {
+fn a_role_is_assumed_with_an_access_key() {
     let (server, id, secret) = moto();
     let keys = |role: Option<&str>| Credentials::AwsAccessKey {
         access_key_id: id.clone(),
@@ -47,7 +47,7 @@ fn a_role_is_taken_on_with_a_key() {
 }
 
 #[test]
-fn a_role_is_taken_on_with_a_token() {
+fn a_role_is_assumed_with_a_token() {
     let (server, ..) = moto();
     let folder = tempfile::tempdir().unwrap();
     let token_file = folder.path().join("token");
@@ -63,10 +63,10 @@ fn a_role_is_taken_on_with_a_token() {
 }
 
 #[test]
-fn an_instance_lends_its_role() {
+fn the_instance_metadata_service_provides_keys() {
     let (server, id, secret) = moto();
-    let lent = server.assume_role((&id, &secret)).unwrap();
-    let metadata = Metadata::start(&lent).unwrap();
+    let issued = server.assume_role((&id, &secret)).unwrap();
+    let metadata = Metadata::start(&issued).unwrap();
     let workload_identity =
         WorkloadIdentity { instance: Some(metadata.endpoint()), ..WorkloadIdentity::default() };
     check(&server, Credentials::AwsDefaultChain { role: None }, &workload_identity);

@@ -141,7 +141,7 @@ fn tls_is_verified_unless_the_operator_says_otherwise() {
 }
 
 #[test]
-fn what_is_wrong_with_a_destination_is_said_in_words_that_help() {
+fn errors_of_a_destination_say_what_to_do() {
     let server = S3Server::start(None).unwrap();
     server.make_bucket("archive", false).unwrap();
     let endpoint = &server.endpoint();

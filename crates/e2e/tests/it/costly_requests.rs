@@ -55,12 +55,12 @@ fn no_request_costs_more_than_64_mib() {
 
 /// The answer's code, and by how many bytes the peak rose above what was there before.
 async fn cost(endpoint: &Endpoint, process: u32, case: &Case) -> (u16, u64) {
-    let mut lane = endpoint.lanes(Protocol::Http1, 1).await.unwrap().remove(0);
+    let mut connection = endpoint.connections(Protocol::Http1, 1).await.unwrap().remove(0);
     proc_status::forget_vm_hwm(process).unwrap();
     let before = proc_status::vm_rss(process).unwrap();
     let body = Bytes::from(case.body.clone());
     let headers = [("content-type", case.content_type)];
-    let reply = lane.send(endpoint, case.method, &case.path, &headers, body).await.unwrap();
+    let reply = connection.send(endpoint, case.method, &case.path, &headers, body).await.unwrap();
     let peak = proc_status::vm_hwm(process).unwrap();
     (reply.code, peak.saturating_sub(before))
 }

@@ -48,7 +48,7 @@ fn secret(key: &str) -> Value {
 }
 
 #[test]
-fn a_profile_that_gets_worse_pauses_delivery_and_mended_it_goes_on_without_loss() {
+fn breaking_a_profile_pauses_delivery_and_fixing_it_resumes() {
     let folder = tempfile::tempdir().unwrap();
     let good = S3Server::start(None).unwrap();
     good.make_bucket(BUCKET, false).unwrap();
@@ -90,7 +90,7 @@ fn a_profile_that_gets_worse_pauses_delivery_and_mended_it_goes_on_without_loss(
 }
 
 #[test]
-fn what_never_worked_gets_everything_since_it_was_made_once_its_destination_is_mended() {
+fn a_repaired_destination_receives_events_since_its_creation() {
     let folder = tempfile::tempdir().unwrap();
     let good = S3Server::start(None).unwrap();
     run(async {
@@ -103,7 +103,7 @@ fn what_never_worked_gets_everything_since_it_was_made_once_its_destination_is_m
         let held = server.progress().await.unwrap();
         assert!(held.delivered == 0 && held.lag >= REQUESTS, "{held:?}");
 
-        // The bucket comes; nothing that stands in an object changes.
+        // The bucket is created; no object changes.
         good.make_bucket(BUCKET, false).unwrap();
         server.wait_status("Success").await.unwrap();
         ask(&server).await;

@@ -26,7 +26,7 @@ struct Cloud<'c> {
 }
 
 #[test]
-fn an_audit_config_lives_with_azure() {
+fn an_audit_config_works_with_azurite() {
     let server = Azurite::start(&[BUCKET]).unwrap();
     let keys = |key: &str| {
         json!({"azure_storage_account_id": ACCOUNT, "azure_storage_key": key,
@@ -47,7 +47,7 @@ fn an_audit_config_lives_with_azure() {
 }
 
 #[test]
-fn an_audit_config_lives_with_google() {
+fn an_audit_config_works_with_fake_gcs() {
     let server = Gcs::start(BUCKET).unwrap();
     let keys = |account: &str| json!({"project-id": "audit", "service-account.json": account});
     check(&Cloud {

@@ -52,7 +52,7 @@ pub(crate) fn bob(plane: &ControlPlane) -> User {
     plane.user("bob", Some("k10:admins"))
 }
 
-/// Somebody with a valid certificate and no rights.
+/// A user with a valid certificate and no rights.
 pub(crate) fn mallory(plane: &ControlPlane) -> User {
     plane.user("mallory", None)
 }

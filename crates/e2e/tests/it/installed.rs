@@ -22,7 +22,7 @@ const CLAIM: &str = "audit-share";
 const ACCOUNT: &str = "system:serviceaccount:kasten-io:aggregatedapis-svc";
 
 #[test]
-fn what_the_chart_installs_works_with_no_right_beyond_it() {
+fn the_installed_chart_works_with_only_the_rights_it_grants() {
     let plane = ControlPlane::start(Path::new(FOLDER)).unwrap();
     plane.apply(include_str!("../data/people.yaml")).unwrap();
     let port = free_port().unwrap();
@@ -165,17 +165,17 @@ fn is_served(port: u16, authority: &str) -> bool {
     https::request(&target, "GET /livez", &[], "").is_ok_and(|answer| answer.code == 200)
 }
 
-/// Somebody spoils the certificate: a new one is made, and kubectl never fails while it spreads.
+/// The certificate is damaged: a new one is created, and kubectl never fails during the rotation.
 fn a_rotation_is_not_noticed(plane: &ControlPlane, alice: &User, port: u16) {
     let old = authority(plane);
     assert!(is_served(port, &old));
     let patch = json!({"data": {"tls.crt": STANDARD.encode("nonsense")}}).to_string();
     let line = format!("patch {SECRET} --type=merge --patch-file=/dev/stdin");
     plane.admin().kubectl_with(&line, &patch).unwrap();
-    let next = until("the certificate is made anew", || {
+    let next = until("the certificate is replaced", || {
         alice.kubectl("get backupactions -n shop")?;
         let bundle = authority(plane);
-        // The new authority stands in front of the old one.
+        // The new authority is before the old one.
         Ok(bundle.strip_suffix(&old).filter(|new| !new.is_empty()).map(str::to_owned))
     })
     .unwrap();

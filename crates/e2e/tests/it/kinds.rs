@@ -18,7 +18,7 @@ enum Person {
     Alice,
     /// A backup administrator.
     Bob,
-    /// K10's own account: what nobody else can make.
+    /// K10's own account, which alone can create some kinds.
     Executor,
 }
 
@@ -230,7 +230,8 @@ impl Watch {
     fn wait_for(&self, change: &str, name: &str) -> anyhow::Result<()> {
         loop {
             let line = self.lines.recv_timeout(PATIENCE / 6);
-            let line = line.map_err(|_| anyhow::anyhow!("the watch told of no {change} {name}"))?;
+            let line =
+                line.map_err(|_| anyhow::anyhow!("the watch reported no {change} {name}"))?;
             if line.starts_with(change) && line.contains(name) {
                 return Ok(());
             }
@@ -287,7 +288,7 @@ fn a_cancellation_is_recorded_and_not_kept() {
 }
 
 #[test]
-fn whoever_has_only_the_basic_role_destroys_no_contents() {
+fn the_basic_role_cannot_delete_restore_point_contents() {
     let (plane, _keepwatch) = shared();
     let answer = alice(&plane).try_kubectl("delete restorepointcontents --all").unwrap();
     assert!(answer.err.contains("Forbidden"), "{}", answer.err);

@@ -1,4 +1,4 @@
-//! What is deleted is gone from the memory too: the keys of a bucket nobody delivers to any more.
+//! Deleted keys of a bucket are gone from memory too, when no reader delivers to the bucket.
 //!
 //! Every page that the running server can read is searched for them in the clear, by root: the server
 //! does not let anybody else look. Their base64, as a Secret is written in JSON, is not looked for: it
@@ -22,7 +22,7 @@ const CANARY: &str = "canary-in-memory/5hJ+wQz8";
 const CHUNK: u64 = 1 << 20;
 const OVERLAP: u64 = 128;
 
-/// Where something is in the memory of a process: in which mapping, and what stands around it.
+/// Where a text is in the memory of a process: in which mapping, and the bytes around it.
 fn copies(process: u32, wanted: &str) -> Vec<String> {
     let maps = std::fs::read_to_string(format!("/proc/{process}/maps"));
     let memory = File::open(format!("/proc/{process}/mem"));
@@ -68,7 +68,7 @@ fn deleted_keys_of_a_bucket_are_gone_from_memory() {
         let server = Standalone::start(folder.path()).await.unwrap();
         server.deliver_to(&good.endpoint(), BUCKET, &keys("AKIAMEMORY", "not-yet")).await.unwrap();
         server.wait_status("Failed").await.unwrap();
-        // As kubectl writes it: nobody but the server has it in the clear.
+        // As kubectl writes it: only the server has it in the clear.
         let patch = json!({"data": {"aws_secret_access_key": STANDARD.encode(CANARY)}});
         server.change("secrets", &patch).await.unwrap();
         server.wait_status("Success").await.unwrap();

@@ -15,7 +15,7 @@ const NAMESPACE: &str = "team-backup";
 const DOMAIN: &str = "kio.team.backup";
 const ACTIONS: &str = "actions.kio.team.backup/v1alpha1";
 
-/// Everybody here may do everything in the groups of the other domain.
+/// Every user of this test may do everything in the groups of the other domain.
 const PEOPLE: &str = "\
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole

@@ -38,7 +38,7 @@ fn forms(canary: &str) -> Vec<String> {
     let mut forms = vec![canary.to_owned(), canary.replace('"', "\\\""), url];
     for offset in 0..3 {
         let text = STANDARD_NO_PAD.encode(format!("{}{canary}", "x".repeat(offset)));
-        // The first and the last characters depend on what stands beside it.
+        // The first and last characters depend on the neighbouring bytes.
         forms.push(text.get(offset + 1..text.len() - 3).unwrap().to_owned());
     }
     forms
@@ -128,7 +128,7 @@ async fn destinations(server: &Standalone, good: &S3Server, secure: &S3Server) -
         plant(server, name, kind, keys.clone(), store.clone()).await;
     }
     for (name, ..) in all {
-        // Some servers take a token that nobody lent.
+        // Some servers accept a token that was never issued.
         let wanted: &[&str] = match name {
             "good" => &["Success"],
             "token" => &["Success", "Failed"],
@@ -147,11 +147,11 @@ async fn destinations(server: &Standalone, good: &S3Server, secure: &S3Server) -
 
 /// Secrets that come with requests; how many there are.
 async fn requests(server: &Standalone, from: usize) -> usize {
-    let mut lane = server.admin.lanes(Protocol::Http1, 1).await.unwrap().remove(0);
+    let mut connection = server.admin.connections(Protocol::Http1, 1).await.unwrap().remove(0);
     let bearer = format!("Bearer {}", canary(from));
     let cookie = format!("session={}", canary(from + 1));
     for headers in [("authorization", bearer.as_str()), ("cookie", &cookie)] {
-        lane.send(&server.admin, "GET", NAMESPACES, &[headers], Bytes::new()).await.unwrap();
+        connection.send(&server.admin, "GET", NAMESPACES, &[headers], Bytes::new()).await.unwrap();
     }
     let passkey = json!({"apiVersion": "vault.kio.kasten.io/v1alpha1", "kind": "Passkey",
         "metadata": {"name": "k"}, "spec": {"passphrase": canary(from + 2),
@@ -185,8 +185,8 @@ async fn seen(server: &Standalone, good: &S3Server) -> Vec<(String, String)> {
         format!("{NAMESPACES}/events"),
         "/apis/vault.kio.kasten.io/v1alpha1/passkeys".to_owned(),
     ] {
-        let mut lane = server.admin.lanes(Protocol::Http1, 1).await.unwrap().remove(0);
-        let reply = lane.send(&server.admin, "GET", &path, &[], Bytes::new()).await.unwrap();
+        let mut connection = server.admin.connections(Protocol::Http1, 1).await.unwrap().remove(0);
+        let reply = connection.send(&server.admin, "GET", &path, &[], Bytes::new()).await.unwrap();
         seen.push((path, String::from_utf8_lossy(&reply.body).into_owned()));
     }
     let log = |path: &Path| String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned();
@@ -203,7 +203,7 @@ async fn seen(server: &Standalone, good: &S3Server) -> Vec<(String, String)> {
 }
 
 #[test]
-fn no_canary_is_seen_anywhere() {
+fn no_secret_is_found_outside_its_place() {
     check("text");
     check("json");
 }
@@ -246,7 +246,7 @@ fn check(format: &str) {
 }
 
 #[test]
-fn a_crash_leaves_no_image_of_the_memory() {
+fn a_crash_leaves_no_core_dump() {
     let folder = tempfile::tempdir().unwrap();
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let server = Standalone::start(folder.path()).await.unwrap();

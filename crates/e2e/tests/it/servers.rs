@@ -23,7 +23,7 @@ struct Place<'p> {
 }
 
 #[test]
-fn an_audit_config_lives_with_versitygw() {
+fn an_audit_config_works_with_versitygw() {
     let server = S3Server::start(None).unwrap();
     for bucket in [BUCKET, SECOND] {
         server.make_bucket(bucket, false).unwrap();
@@ -35,7 +35,7 @@ fn an_audit_config_lives_with_versitygw() {
 }
 
 #[test]
-fn an_audit_config_lives_with_moto() {
+fn an_audit_config_works_with_moto() {
     let server = Moto::start(&[BUCKET, SECOND]).unwrap();
     let objects = |bucket: &str| server.objects(bucket);
     let endpoint = server.endpoint().to_owned();

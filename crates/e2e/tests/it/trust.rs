@@ -14,7 +14,7 @@ fn as_front_proxy(keepwatch: &Keepwatch, identity: Option<&Identity>, agent: &st
 }
 
 #[test]
-fn nobody_speaks_for_others_without_the_front_proxys_certificate() {
+fn user_headers_are_ignored_without_the_front_proxys_certificate() {
     let (plane, keepwatch) = shared();
     let impostor = Authority::new("front-proxy-ca");
     let impostor = impostor.client("front-proxy-client", &[]);
@@ -58,7 +58,7 @@ fn the_front_proxys_authority_is_replaced_when_kube_apiserver_starts_with_anothe
 }
 
 /// `change` makes the cluster speak by certificates of `next`. Our server must follow, as it runs,
-/// and forget the old authority once nobody vouches for it any more.
+/// and forget the old authority once it is no longer published.
 fn rotate(
     plane: &mut ControlPlane,
     keepwatch: &Keepwatch,

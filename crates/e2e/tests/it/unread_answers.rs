@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use e2e::fixtures::load_client::{Endpoint, Lane, Protocol};
+use e2e::fixtures::load_client::{Connection, Endpoint, Protocol};
 use e2e::fixtures::proc_status;
 use e2e::fixtures::standalone::{NAMESPACE, Standalone};
 use http::Response;
@@ -57,7 +57,8 @@ fn what_is_never_read_takes_no_more_memory_than_its_bounds() {
                     None => format!("{secrets}{query}"),
                 };
                 let held = unread(&server.admin, protocol, path).await;
-                let mut other = server.worker.lanes(Protocol::Http1, 1).await.unwrap().remove(0);
+                let mut other =
+                    server.worker.connections(Protocol::Http1, 1).await.unwrap().remove(0);
                 let path = format!("/api/v1/namespaces/{NAMESPACE}");
                 let reply = other.send(&server.worker, "GET", &path, &[], Bytes::new()).await;
                 assert!(reply.unwrap().code < 500, "others are served");
@@ -79,15 +80,15 @@ async fn unread(
     endpoint: &Endpoint,
     protocol: Protocol,
     path: impl Fn(usize) -> String,
-) -> Vec<(Lane, Response<Incoming>)> {
+) -> Vec<(Connection, Response<Incoming>)> {
     let mut held = Vec::new();
     while held.len() < ANSWERS {
         // A connection that has asked for nothing is closed after a while.
-        let lanes = if protocol == Protocol::Http1 { 1 } else { STREAMS };
-        for mut lane in endpoint.lanes(protocol, lanes).await.unwrap() {
+        let connections = if protocol == Protocol::Http1 { 1 } else { STREAMS };
+        for mut connection in endpoint.connections(protocol, connections).await.unwrap() {
             let path = path(held.len());
-            let response = lane.begin(endpoint, "GET", &path, &[], Bytes::new()).await;
-            held.push((lane, response.unwrap()));
+            let response = connection.begin(endpoint, "GET", &path, &[], Bytes::new()).await;
+            held.push((connection, response.unwrap()));
         }
     }
     held

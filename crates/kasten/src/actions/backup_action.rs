@@ -1,55 +1,54 @@
-//! `BackupAction`: makes a restore point of one application, now.
+//! `BackupAction`: creates a restore point of one application.
 //!
-//! Lives in the application's namespace. Labels that name the application are filled in.
+//! It is created in the application's namespace. The labels that name the application are filled in.
 
 use apiserver::{FieldError, Resource};
 use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::spec::{Filters, Hooks};
-use super::state::Course;
+use super::state::Lifecycle;
 use super::status::{ActionStatus, Made};
 use super::subject::{self, Subject};
-use super::{Rules, resource as action};
+use super::{ActionStrategy, resource as action};
 use crate::schema::{self, Time};
-use crate::{Installation, columns, domain, fields};
+use crate::{Installation, columns, fields, kinds, names};
 
 /// What to back up, and how.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BackupActionSpec {
     /// The application, or a virtual machine in it.
     pub subject: Subject,
-    /// When the restore point may be retired.
+    /// When the restore point expires.
     pub expires_at: Option<Time>,
-    /// When it was due.
+    /// When the policy scheduled it.
     pub scheduled_time: Option<Time>,
     /// Which resources are backed up.
     pub filters: Option<Filters>,
-    /// Goes on where something cannot be backed up.
+    /// Whether the backup continues when something cannot be backed up.
     pub ignore_exceptions: Option<bool>,
     /// Blueprint actions around the backup.
     pub hooks: Option<Hooks>,
 }
 
-/// What came of the backup.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+/// The status of a backup.
+#[derive(Clone, Debug, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BackupActionStatus {
-    /// As of every action.
+    /// The status that all actions share.
     #[serde(flatten)]
     pub action: ActionStatus,
-    /// The restore point that was made.
+    /// The restore point that was created.
     pub restore_point: Option<Made>,
 }
 
-/// The kind, ready to be served.
+/// The resource that serves the kind.
 pub fn resource(installation: &Installation) -> Resource {
     action(
         installation,
-        domain::BACKUP_ACTION,
-        Course::Full,
+        kinds::BACKUP_ACTION,
+        Lifecycle::Full,
         &Backup,
         &[columns::STATE, columns::AGE, columns::PCT_WIDE],
         schema::object::<BackupActionSpec, BackupActionStatus>(
@@ -62,15 +61,15 @@ const VIRTUAL_MACHINE: &str = "VirtualMachine";
 
 struct Backup;
 
-impl Rules for Backup {
+impl ActionStrategy for Backup {
     fn prepare(&self, action: &mut Map<String, Value>) {
         subject::fill_namespace(action);
         let subject = subject::of(action);
         let app_type = if subject.kind == VIRTUAL_MACHINE { "virtualMachine" } else { "namespace" };
         let (name, namespace) = (subject.name.to_owned(), subject.namespace.to_owned());
-        fields::fill_label(action, domain::APP_NAME, &name);
-        fields::fill_label(action, domain::APP_NAMESPACE, &namespace);
-        fields::fill_label(action, domain::APP_TYPE, app_type);
+        fields::fill_label(action, names::APP_NAME, &name);
+        fields::fill_label(action, names::APP_NAMESPACE, &namespace);
+        fields::fill_label(action, names::APP_TYPE, app_type);
     }
 
     fn validate(

@@ -2,44 +2,43 @@
 
 use apiserver::Resource;
 use schemars::JsonSchema;
-use serde::Deserialize;
 
 use super::spec::{ClusterFilters, NameOnly};
-use super::state::Course;
+use super::state::Lifecycle;
 use super::status::ActionStatus;
-use super::{Rules, resource as action};
+use super::{ActionStrategy, resource as action};
 use crate::schema::{self, Time};
-use crate::{Installation, columns, domain};
+use crate::{Installation, columns, kinds};
 
 /// What to back up.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BackupClusterActionSpec {
     /// Which resources are backed up.
     pub filters: Option<ClusterFilters>,
-    /// When it was due.
+    /// When the policy scheduled it.
     pub scheduled_time: Option<Time>,
-    /// When the restore point may be retired.
+    /// When the restore point expires.
     pub expires_at: Option<Time>,
 }
 
-/// What came of the backup.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+/// The status of a backup.
+#[derive(Clone, Debug, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BackupClusterActionStatus {
-    /// As of every action.
+    /// The status that all actions share.
     #[serde(flatten)]
     pub action: ActionStatus,
-    /// The cluster restore point that was made.
+    /// The cluster restore point that was created.
     pub restore_point: Option<NameOnly>,
 }
 
-/// The kind, ready to be served.
+/// The resource that serves the kind.
 pub fn resource(installation: &Installation) -> Resource {
     action(
         installation,
-        domain::BACKUP_CLUSTER_ACTION,
-        Course::Full,
+        kinds::BACKUP_CLUSTER_ACTION,
+        Lifecycle::Full,
         &BackupCluster,
         &[columns::CREATED_AT],
         schema::object::<BackupClusterActionSpec, BackupClusterActionStatus>(
@@ -50,4 +49,4 @@ pub fn resource(installation: &Installation) -> Resource {
 
 struct BackupCluster;
 
-impl Rules for BackupCluster {}
+impl ActionStrategy for BackupCluster {}

@@ -1,76 +1,76 @@
 //! `BatchRestoreAction`: restores many applications at once.
 //!
-//! The caller must be allowed to read each restore point or content that is named, and to list
-//! those of an application where the newest is meant.
+//! The caller must be allowed to read each restore point or content that is named, and to list the
+//! restore points of an application for which none is named.
 
 use apiserver::{Attributes, FieldError, Resource};
 use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::spec::{Filters, Hooks, Transform};
-use super::state::Course;
+use super::state::Lifecycle;
 use super::status::ActionStatus;
-use super::{Rules, resource as action};
-use crate::domain::{self, Names};
+use super::{ActionStrategy, resource as action};
+use crate::kinds;
+use crate::names::ResourceNames;
 use crate::schema::{self, Time};
 use crate::{Installation, columns, fields, rules};
 
 /// What to restore, and how.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BatchRestoreActionSpec {
     /// The applications.
     pub subjects: Vec<BatchSubject>,
-    /// Put before each application's namespace to name the target.
+    /// Prefix of the target namespaces.
     pub target_namespace_prefix: Option<String>,
-    /// Put after each application's namespace to name the target.
+    /// Suffix of the target namespaces.
     pub target_namespace_suffix: Option<String>,
-    /// Where restore points are looked for when none is named.
+    /// The time range in which the newest restore point is selected, where none is named.
     pub restore_points_discovery_range: Option<DiscoveryRange>,
-    /// Replaces resources that are there.
+    /// Whether existing resources are replaced.
     pub overwrite_existing: Option<bool>,
-    /// Restores volumes and nothing else.
+    /// Whether only volumes are restored.
     pub data_only: Option<bool>,
-    /// Restores volumes beside those that are there.
+    /// Whether volumes are restored beside the existing ones.
     pub volume_clones: Option<bool>,
     /// Which resources are restored.
     pub filters: Option<Filters>,
-    /// Changes to resources on their way.
+    /// Transforms applied to the resources.
     pub transforms: Option<Vec<Transform>>,
-    /// Does not wait until workloads are ready.
+    /// Whether to skip waiting for workloads to become ready.
     pub skip_wait_for_workload_ready: Option<bool>,
     /// Blueprint actions around each restore.
     pub hooks: Option<Hooks>,
 }
 
 /// One application of a batch.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BatchSubject {
     /// Namespace of the application.
     pub namespace: String,
-    /// The restore point; the newest if neither this nor a content is named.
+    /// The restore point; if neither this nor a content is given, the newest.
     pub restore_point_name: Option<String>,
     /// The restore point content.
     pub restore_point_content_name: Option<String>,
 }
 
-/// A stretch of time.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+/// A time range.
+#[derive(Clone, Debug, Default, JsonSchema)]
 pub struct DiscoveryRange {
-    /// Not before.
+    /// Start of the time range.
     pub start: Option<Time>,
-    /// Not after.
+    /// End of the time range.
     pub end: Option<Time>,
 }
 
-/// The kind, ready to be served.
+/// The resource that serves the kind.
 pub fn resource(installation: &Installation) -> Resource {
     action(
         installation,
-        domain::BATCH_RESTORE_ACTION,
-        Course::Batch,
+        kinds::BATCH_RESTORE_ACTION,
+        Lifecycle::Batch,
         &BatchRestore,
         &[columns::STATE, columns::AGE, columns::PCT_WIDE],
         schema::object::<BatchRestoreActionSpec, ActionStatus>(
@@ -84,7 +84,7 @@ const RANGE: [&str; 2] =
 
 struct BatchRestore;
 
-impl Rules for BatchRestore {
+impl ActionStrategy for BatchRestore {
     fn validate(
         &self,
         action: &Map<String, Value>,
@@ -114,7 +114,7 @@ impl Rules for BatchRestore {
         action: &Map<String, Value>,
         installation: &Installation,
     ) -> Vec<Attributes> {
-        let get = |names: Names, namespace: &str, name: &str| {
+        let get = |names: ResourceNames, namespace: &str, name: &str| {
             rules::get(installation, names, namespace, name)
         };
         let access = |subject: &Value| {
@@ -123,10 +123,10 @@ impl Rules for BatchRestore {
             match (point, content) {
                 ("", "") => Attributes {
                     verb: "list".to_owned(),
-                    ..get(domain::RESTORE_POINT, namespace, "")
+                    ..get(kinds::RESTORE_POINT, namespace, "")
                 },
-                ("", content) => get(domain::RESTORE_POINT_CONTENT, "", content),
-                (point, _) => get(domain::RESTORE_POINT, namespace, point),
+                ("", content) => get(kinds::RESTORE_POINT_CONTENT, "", content),
+                (point, _) => get(kinds::RESTORE_POINT, namespace, point),
             }
         };
         fields::items(action, "spec.subjects").iter().map(access).collect()

@@ -1,31 +1,31 @@
-//! `CancelAction`: stops another action. Created, acted on, answered, and never stored.
+//! `CancelAction`: cancels another action. It takes effect when it is created and is never stored.
 //!
-//! It lives where its target lives, so that the right to cancel is given by namespace; targets
-//! without a namespace are cancelled from K10's.
+//! It is created in its target's namespace, so that permission to cancel is granted by namespace.
+//! Cluster-scoped targets are cancelled from K10's namespace.
 
 use std::sync::Arc;
 
 use apiserver::{ApiError, FieldError, Objects, Occasion, Resource, Scope, Strategy, Verb};
 use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::state::State;
 use super::subject::{self, Subject};
-use crate::domain::{self, Names};
+use crate::kinds;
+use crate::names::ResourceNames;
 use crate::{Installation, fields, rules, schema};
 
-/// What to stop.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+/// Which action to cancel.
+#[derive(Clone, Debug, JsonSchema)]
 pub struct CancelActionSpec {
-    /// The action to stop.
+    /// The action to cancel.
     pub subject: Subject,
 }
 
-/// The kind, ready to be served.
+/// The resource that serves the kind.
 pub fn resource(installation: &Installation) -> Resource {
     crate::resource(
-        installation.kind(domain::CANCEL_ACTION),
+        installation.kind(kinds::CANCEL_ACTION),
         &[Verb::Create],
         &[],
         &[],
@@ -36,16 +36,16 @@ pub fn resource(installation: &Installation) -> Resource {
     )
 }
 
-/// The kinds that can be stopped.
-const CANCELLABLE: [Names; 8] = [
-    domain::BACKUP_ACTION,
-    domain::RESTORE_ACTION,
-    domain::IMPORT_ACTION,
-    domain::EXPORT_ACTION,
-    domain::RUN_ACTION,
-    domain::RETIRE_ACTION,
-    domain::BACKUP_CLUSTER_ACTION,
-    domain::RESTORE_CLUSTER_ACTION,
+/// The kinds that can be cancelled.
+const CANCELLABLE: [ResourceNames; 8] = [
+    kinds::BACKUP_ACTION,
+    kinds::RESTORE_ACTION,
+    kinds::IMPORT_ACTION,
+    kinds::EXPORT_ACTION,
+    kinds::RUN_ACTION,
+    kinds::RETIRE_ACTION,
+    kinds::BACKUP_CLUSTER_ACTION,
+    kinds::RESTORE_CLUSTER_ACTION,
 ];
 
 struct Cancel {
@@ -91,8 +91,8 @@ impl Strategy for Cancel {
         let (installation, subject) = (&self.installation, subject::of(cancel));
         let id = installation.id(kind);
         let Some(mut target) = objects.get(id, subject.namespace, subject.name) else {
-            let (names, field) = (domain::CANCEL_ACTION, "spec.subject.name");
-            return Err(rules::dangling(installation, names, cancel, field, subject.name));
+            let (names, field) = (kinds::CANCEL_ACTION, "spec.subject.name");
+            return Err(rules::not_found(installation, names, cancel, field, subject.name));
         };
         let state = fields::text(&target, "status.state");
         if let Some(why_not) = obstacle(state) {
@@ -104,12 +104,12 @@ impl Strategy for Cancel {
     }
 }
 
-fn target_kind(cancel: &Map<String, Value>) -> Option<Names> {
+fn target_kind(cancel: &Map<String, Value>) -> Option<ResourceNames> {
     let kind = subject::of(cancel).kind;
     CANCELLABLE.into_iter().find(|names| names.kind == kind)
 }
 
-/// A cluster-scoped target has no namespace, and is cancelled from K10's.
+/// Checks that a cluster-scoped target has no namespace and that the action is in K10's.
 fn from_k10_namespace(cancel: &Map<String, Value>, k10: &str) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let subject = subject::of(cancel);
@@ -126,7 +126,7 @@ fn from_k10_namespace(cancel: &Map<String, Value>, k10: &str) -> Vec<FieldError>
     errors
 }
 
-/// Why an action in this state cannot be stopped.
+/// Why an action in this state cannot be cancelled.
 fn obstacle(state: &str) -> Option<String> {
     match State::parse(state) {
         Some(State::Running | State::AttemptFailed) => None,

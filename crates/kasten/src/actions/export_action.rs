@@ -4,44 +4,43 @@
 
 use apiserver::{ApiError, Attributes, FieldError, Objects, Resource};
 use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::spec::{Hooks, Reference};
-use super::state::Course;
+use super::state::Lifecycle;
 use super::status::ActionStatus;
 use super::subject::{self, Subject};
-use super::{Rules, resource as action};
+use super::{ActionStrategy, resource as action};
 use crate::schema::{self, Time};
-use crate::{Installation, columns, domain, rules};
+use crate::{Installation, columns, kinds, rules};
 
 /// What to export, and where to.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ExportActionSpec {
     /// The restore point.
     pub subject: Subject,
-    /// When the copy may be retired.
+    /// When the copy expires.
     pub expires_at: Option<Time>,
-    /// When it was due.
+    /// When the policy scheduled it.
     pub scheduled_time: Option<Time>,
-    /// The location profile it goes to.
+    /// The location profile to export to.
     pub profile: Option<Reference>,
     /// The profile for block mode volumes.
     pub block_mode_profile: Option<Reference>,
-    /// What the importing cluster is given; made by K10.
+    /// The receive string for the importing cluster, which K10 fills in.
     pub receive_string: Option<String>,
-    /// Whether data goes with the metadata.
+    /// Whether data is exported with the metadata.
     pub export_data: Option<ExportData>,
     /// Blueprint actions around the export.
     pub hooks: Option<Hooks>,
 }
 
-/// Whether and how data goes with the metadata.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+/// Whether and how data is exported with the metadata.
+#[derive(Clone, Debug, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ExportData {
-    /// Copies the data of volumes.
+    /// Whether the data of volumes is copied.
     pub enabled: Option<bool>,
     /// Storage class of the volumes that are read from.
     pub exporter_storage_class_name: Option<String>,
@@ -49,22 +48,22 @@ pub struct ExportData {
     pub overrides: Option<Vec<Value>>,
 }
 
-/// What came of the export.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+/// The status of an export.
+#[derive(Clone, Debug, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ExportActionStatus {
-    /// As of every action.
+    /// The status that all actions share.
     #[serde(flatten)]
     pub action: ActionStatus,
-    /// How much was moved.
+    /// Progress of the data transfer.
     pub progress_details: Option<ProgressDetails>,
 }
 
-/// How much was moved.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+/// Progress of the data transfer.
+#[derive(Clone, Debug, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProgressDetails {
-    /// Bytes in all.
+    /// Total bytes.
     pub total_bytes: Option<i64>,
     /// Bytes read so far.
     pub read_bytes: Option<i64>,
@@ -74,7 +73,7 @@ pub struct ProgressDetails {
     pub transferred_bytes: Option<i64>,
     /// Bytes a second.
     pub processing_rate: Option<i64>,
-    /// Volumes in all.
+    /// Total volumes.
     pub total_volumes: Option<i64>,
     /// Volumes done.
     pub completed_volumes: Option<i64>,
@@ -82,12 +81,12 @@ pub struct ProgressDetails {
     pub updated_time: Option<Time>,
 }
 
-/// The kind, ready to be served.
+/// The resource that serves the kind.
 pub fn resource(installation: &Installation) -> Resource {
     action(
         installation,
-        domain::EXPORT_ACTION,
-        Course::Full,
+        kinds::EXPORT_ACTION,
+        Lifecycle::Full,
         &Export,
         &[columns::STATE, columns::AGE, columns::PCT_WIDE],
         schema::object::<ExportActionSpec, ExportActionStatus>(
@@ -98,7 +97,7 @@ pub fn resource(installation: &Installation) -> Resource {
 
 struct Export;
 
-impl Rules for Export {
+impl ActionStrategy for Export {
     fn prepare(&self, action: &mut Map<String, Value>) {
         subject::fill_namespace(action);
     }
@@ -108,7 +107,7 @@ impl Rules for Export {
         action: &Map<String, Value>,
         _installation: &Installation,
     ) -> Vec<FieldError> {
-        let mut errors = subject::check(action, &[domain::RESTORE_POINT.kind]);
+        let mut errors = subject::check(action, &[kinds::RESTORE_POINT.kind]);
         errors.extend(rules::required(action, &["spec.profile.name"]));
         errors
     }
@@ -118,7 +117,7 @@ impl Rules for Export {
         action: &Map<String, Value>,
         installation: &Installation,
     ) -> Vec<Attributes> {
-        subject::readable(installation, action, domain::RESTORE_POINT)
+        subject::readable(installation, action, kinds::RESTORE_POINT)
     }
 
     fn admit(
@@ -127,6 +126,6 @@ impl Rules for Export {
         objects: &Objects<'_>,
         installation: &Installation,
     ) -> Result<(), ApiError> {
-        super::restore_point_is_there(installation, domain::EXPORT_ACTION, action, objects)
+        super::restore_point_is_there(installation, kinds::EXPORT_ACTION, action, objects)
     }
 }

@@ -3,45 +3,44 @@
 
 use apiserver::{FieldError, Resource};
 use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::spec::Reference;
-use super::state::Course;
+use super::state::Lifecycle;
 use super::status::{ActionStatus, Made};
-use super::{Rules, resource as action};
+use super::{ActionStrategy, resource as action};
 use crate::schema::{self, Time};
-use crate::{Installation, columns, domain, rules};
+use crate::{Installation, columns, kinds, rules};
 
 /// What to import, and from where.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ImportActionSpec {
-    /// The location profile it comes from.
+    /// The location profile to import from.
     pub profile: Reference,
-    /// What the exporting cluster gave out.
+    /// The receive string of the exporting cluster.
     pub receive_string: String,
-    /// When it was due.
+    /// When the policy scheduled it.
     pub scheduled_time: Option<Time>,
 }
 
-/// What came of the import.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+/// The status of an import.
+#[derive(Clone, Debug, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ImportActionStatus {
-    /// As of every action.
+    /// The status that all actions share.
     #[serde(flatten)]
     pub action: ActionStatus,
     /// The content that was imported.
     pub restore_point_content: Option<Made>,
 }
 
-/// The kind, ready to be served.
+/// The resource that serves the kind.
 pub fn resource(installation: &Installation) -> Resource {
     action(
         installation,
-        domain::IMPORT_ACTION,
-        Course::Full,
+        kinds::IMPORT_ACTION,
+        Lifecycle::Full,
         &Import,
         &[columns::STATE, columns::AGE, columns::PCT_WIDE],
         schema::object::<ImportActionSpec, ImportActionStatus>(
@@ -52,7 +51,7 @@ pub fn resource(installation: &Installation) -> Resource {
 
 struct Import;
 
-impl Rules for Import {
+impl ActionStrategy for Import {
     fn made_by_k10_only(&self) -> bool {
         true
     }

@@ -1,39 +1,38 @@
-//! `MigrateFCDAction`: named by K10 as one of its kinds; its spec is not documented, so whatever is in it is
-//! kept as it is, and only K10's own accounts may make one.
+//! `MigrateFCDAction`: a kind whose spec K10 does not document, so every field is
+//! kept. Only K10's own accounts may create one.
 
 use apiserver::Resource;
 use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::state::Course;
+use super::state::Lifecycle;
 use super::status::ActionStatus;
 use super::subject::Subject;
-use super::{Rules, resource as action};
+use super::{ActionStrategy, resource as action};
 use crate::schema::{self, Time};
-use crate::{Installation, columns, domain};
+use crate::{Installation, columns, kinds};
 
-/// What is known of it.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+/// The observed state.
+#[derive(Clone, Debug, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
 pub struct MigrateFcdActionSpec {
-    /// What it works on.
+    /// The object the action works on.
     pub subject: Option<Subject>,
-    /// When it was due.
+    /// When the policy scheduled it.
     pub scheduled_time: Option<Time>,
-    /// The rest, as K10 wrote it.
+    /// Other fields, kept as K10 wrote them.
     #[serde(flatten)]
     #[schemars(skip)]
     pub rest: Map<String, Value>,
 }
 
-/// The kind, ready to be served.
+/// The resource that serves the kind.
 pub fn resource(installation: &Installation) -> Resource {
     action(
         installation,
-        domain::MIGRATE_FCD_ACTION,
-        Course::Full,
+        kinds::MIGRATE_FCD_ACTION,
+        Lifecycle::Full,
         &MigrateFcd,
         &[columns::STATE, columns::AGE, columns::PCT_WIDE],
         schema::object::<MigrateFcdActionSpec, ActionStatus>(
@@ -44,7 +43,7 @@ pub fn resource(installation: &Installation) -> Resource {
 
 struct MigrateFcd;
 
-impl Rules for MigrateFcd {
+impl ActionStrategy for MigrateFcd {
     fn made_by_k10_only(&self) -> bool {
         true
     }

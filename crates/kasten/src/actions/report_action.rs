@@ -2,38 +2,37 @@
 
 use apiserver::{FieldError, Resource};
 use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::state::Course;
+use super::state::Lifecycle;
 use super::status::ActionStatus;
 use super::subject::Subject;
-use super::{Rules, resource as action};
+use super::{ActionStrategy, resource as action};
 use crate::schema::{self, Time};
-use crate::{Installation, columns, domain, fields, rules};
+use crate::{Installation, columns, fields, kinds, rules};
 
-/// What to report on.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+/// The period to report on.
+#[derive(Clone, Debug, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReportActionSpec {
     /// K10's own namespace.
     pub subject: Option<Subject>,
-    /// When it was due.
+    /// When the policy scheduled it.
     pub scheduled_time: Option<Time>,
-    /// How far back, in days.
+    /// Length of the period in days.
     #[schemars(range(min = 0))]
     pub stats_interval_days: Option<i32>,
-    /// How far back, in hours beside the days.
+    /// Hours added to the days.
     #[schemars(range(min = 0))]
     pub stats_interval_hours: Option<i32>,
 }
 
-/// The kind, ready to be served.
+/// The resource that serves the kind.
 pub fn resource(installation: &Installation) -> Resource {
     action(
         installation,
-        domain::REPORT_ACTION,
-        Course::Full,
+        kinds::REPORT_ACTION,
+        Lifecycle::Full,
         &Report,
         &[columns::STATE, columns::AGE, columns::PCT_WIDE],
         schema::object::<ReportActionSpec, ActionStatus>(
@@ -44,7 +43,7 @@ pub fn resource(installation: &Installation) -> Resource {
 
 struct Report;
 
-impl Rules for Report {
+impl ActionStrategy for Report {
     fn validate(
         &self,
         action: &Map<String, Value>,

@@ -1,58 +1,57 @@
 //! `RestoreAction`: brings an application back from a restore point, into the action's namespace.
 //!
-//! The caller must be allowed to read the restore point, wherever it is: restoring is reading.
+//! The caller must be allowed to read the restore point, in whichever namespace: restoring reads it.
 
 use apiserver::{ApiError, Attributes, FieldError, Objects, Resource};
 use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::spec::{Filters, Hooks, NameOnly, Transform};
-use super::state::Course;
+use super::state::Lifecycle;
 use super::status::ActionStatus;
 use super::subject::{self, Subject};
-use super::{Rules, resource as action};
+use super::{ActionStrategy, resource as action};
 use crate::schema::{self, Time};
-use crate::{Installation, columns, domain, fields};
+use crate::{Installation, columns, fields, kinds};
 
 /// What to restore, and how.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RestoreActionSpec {
     /// The restore point.
     pub subject: Subject,
-    /// Replaces resources that are there.
+    /// Whether existing resources are replaced.
     pub overwrite_existing: Option<bool>,
-    /// Restores volumes and nothing else.
+    /// Whether only volumes are restored.
     pub data_only: Option<bool>,
-    /// Restores volumes beside those that are there.
+    /// Whether volumes are restored beside the existing ones.
     pub volume_clones: Option<bool>,
-    /// Starts from the backup storage and copies afterwards.
+    /// Whether workloads start from the backup storage while volumes are copied.
     pub instant_recovery: Option<bool>,
-    /// Where volumes go on vSphere.
+    /// Placement of volumes on vSphere.
     pub target_vsphere_storage: Option<Value>,
     /// Which resources are restored.
     pub filters: Option<Filters>,
     /// Deprecated: the namespace of the action is the target.
     pub target_namespace: Option<String>,
-    /// Changes to resources on their way.
+    /// Transforms applied to the resources.
     pub transforms: Option<Vec<Transform>>,
-    /// Which point in time, for data that has several.
+    /// The point in time, for data with several.
     pub point_in_time: Option<Time>,
-    /// Does not wait until workloads are ready.
+    /// Whether to skip waiting for workloads to become ready.
     pub skip_wait_for_workload_ready: Option<bool>,
-    /// Reads artifacts by another profile.
+    /// Another profile to read artifacts with.
     pub artifact_override_profile: Option<NameOnly>,
     /// Blueprint actions around the restore.
     pub hooks: Option<Hooks>,
 }
 
-/// The kind, ready to be served.
+/// The resource that serves the kind.
 pub fn resource(installation: &Installation) -> Resource {
     action(
         installation,
-        domain::RESTORE_ACTION,
-        Course::Full,
+        kinds::RESTORE_ACTION,
+        Lifecycle::Full,
         &Restore,
         &[columns::STATE, columns::AGE, columns::PCT_WIDE],
         schema::object::<RestoreActionSpec, ActionStatus>(
@@ -63,7 +62,7 @@ pub fn resource(installation: &Installation) -> Resource {
 
 struct Restore;
 
-impl Rules for Restore {
+impl ActionStrategy for Restore {
     fn prepare(&self, action: &mut Map<String, Value>) {
         subject::fill_namespace(action);
     }
@@ -73,7 +72,7 @@ impl Rules for Restore {
         action: &Map<String, Value>,
         _installation: &Installation,
     ) -> Vec<FieldError> {
-        let mut errors = subject::check(action, &[domain::RESTORE_POINT.kind]);
+        let mut errors = subject::check(action, &[kinds::RESTORE_POINT.kind]);
         let (target, own) =
             (fields::text(action, "spec.targetNamespace"), fields::namespace(action));
         if !target.is_empty() && target != own {
@@ -88,7 +87,7 @@ impl Rules for Restore {
         action: &Map<String, Value>,
         installation: &Installation,
     ) -> Vec<Attributes> {
-        subject::readable(installation, action, domain::RESTORE_POINT)
+        subject::readable(installation, action, kinds::RESTORE_POINT)
     }
 
     fn admit(
@@ -97,6 +96,6 @@ impl Rules for Restore {
         objects: &Objects<'_>,
         installation: &Installation,
     ) -> Result<(), ApiError> {
-        super::restore_point_is_there(installation, domain::RESTORE_ACTION, action, objects)
+        super::restore_point_is_there(installation, kinds::RESTORE_ACTION, action, objects)
     }
 }

@@ -3,37 +3,36 @@
 
 use apiserver::{ApiError, Attributes, FieldError, Objects, Resource};
 use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::spec::{ClusterFilters, Transform};
-use super::state::Course;
+use super::state::Lifecycle;
 use super::status::ActionStatus;
 use super::subject::{self, Subject};
-use super::{Rules, resource as action};
+use super::{ActionStrategy, resource as action};
 use crate::schema::{self, Time};
-use crate::{Installation, columns, domain, rules};
+use crate::{Installation, columns, kinds, rules};
 
 /// What to restore.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RestoreClusterActionSpec {
     /// The cluster restore point.
     pub subject: Subject,
     /// Which resources are restored.
     pub filters: Option<ClusterFilters>,
-    /// Changes to resources on their way.
+    /// Transforms applied to the resources.
     pub transforms: Option<Vec<Transform>>,
-    /// When it was due.
+    /// When the policy scheduled it.
     pub scheduled_time: Option<Time>,
 }
 
-/// The kind, ready to be served.
+/// The resource that serves the kind.
 pub fn resource(installation: &Installation) -> Resource {
     action(
         installation,
-        domain::RESTORE_CLUSTER_ACTION,
-        Course::Full,
+        kinds::RESTORE_CLUSTER_ACTION,
+        Lifecycle::Full,
         &RestoreCluster,
         &[columns::CREATED_AT],
         schema::object::<RestoreClusterActionSpec, ActionStatus>(
@@ -44,13 +43,13 @@ pub fn resource(installation: &Installation) -> Resource {
 
 struct RestoreCluster;
 
-impl Rules for RestoreCluster {
+impl ActionStrategy for RestoreCluster {
     fn validate(
         &self,
         action: &Map<String, Value>,
         _installation: &Installation,
     ) -> Vec<FieldError> {
-        subject::check(action, &[domain::CLUSTER_RESTORE_POINT.kind])
+        subject::check(action, &[kinds::CLUSTER_RESTORE_POINT.kind])
     }
 
     fn required_access(
@@ -59,7 +58,7 @@ impl Rules for RestoreCluster {
         installation: &Installation,
     ) -> Vec<Attributes> {
         let name = subject::of(action).name;
-        vec![rules::get(installation, domain::CLUSTER_RESTORE_POINT, "", name)]
+        vec![rules::get(installation, kinds::CLUSTER_RESTORE_POINT, "", name)]
     }
 
     fn admit(
@@ -69,10 +68,10 @@ impl Rules for RestoreCluster {
         installation: &Installation,
     ) -> Result<(), ApiError> {
         let name = subject::of(action).name;
-        if objects.get(installation.id(domain::CLUSTER_RESTORE_POINT), "", name).is_some() {
+        if objects.get(installation.id(kinds::CLUSTER_RESTORE_POINT), "", name).is_some() {
             return Ok(());
         }
-        let names = domain::RESTORE_CLUSTER_ACTION;
-        Err(rules::dangling(installation, names, action, "spec.subject.name", name))
+        let names = kinds::RESTORE_CLUSTER_ACTION;
+        Err(rules::not_found(installation, names, action, "spec.subject.name", name))
     }
 }

@@ -1,33 +1,32 @@
 //! `RetireAction`: frees what a restore point content or cluster restore point holds.
 //!
-//! Made by K10, or by the server when one of those is deleted; a create by anybody else is
-//! refused and on record.
+//! Only K10 may create one; the server does when one of those is deleted. Any other create is refused,
+//! and audited.
 
 use apiserver::{ApiError, Objects, Resource};
 use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::state::Course;
+use super::state::Lifecycle;
 use super::status::ActionStatus;
-use super::{Rules, pending, resource as action};
+use super::{ActionStrategy, pending, resource as action};
 use crate::schema::{self, Time};
-use crate::{Installation, columns, domain, fields};
+use crate::{Installation, columns, fields, kinds, names};
 
-/// When to retire.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+/// The spec of a retirement.
+#[derive(Clone, Debug, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RetireActionSpec {
-    /// When it was due.
+    /// When the policy scheduled it.
     pub scheduled_time: Option<Time>,
 }
 
-/// The kind, ready to be served.
+/// The resource that serves the kind.
 pub fn resource(installation: &Installation) -> Resource {
     action(
         installation,
-        domain::RETIRE_ACTION,
-        Course::Full,
+        kinds::RETIRE_ACTION,
+        Lifecycle::Full,
         &Retire,
         &[columns::CREATED_AT],
         schema::object::<RetireActionSpec, ActionStatus>(
@@ -36,7 +35,7 @@ pub fn resource(installation: &Installation) -> Resource {
     )
 }
 
-/// Makes the action that frees what `retired` held, named and labelled after it.
+/// Creates the action that frees what `retired` held, with a name and labels taken from it.
 pub(crate) fn retire(
     installation: &Installation,
     retired: &Map<String, Value>,
@@ -44,28 +43,28 @@ pub(crate) fn retire(
     now: &str,
     suffix: &str,
 ) -> Result<(), ApiError> {
-    // Names end at 253 characters; the random end must not be what is cut.
-    let room = NAME_LEN_MAX - "retire--".len() - suffix.len();
-    let head: String = fields::name(retired).chars().take(room).collect();
+    // A name has 253 characters at most; the random suffix must not be cut.
+    let head_max = NAME_LEN_MAX - "retire--".len() - suffix.len();
+    let head: String = fields::name(retired).chars().take(head_max).collect();
     let name = format!("retire-{head}-{suffix}");
-    let mut action = pending(installation, domain::RETIRE_ACTION, &name, now);
+    let mut action = pending(installation, kinds::RETIRE_ACTION, &name, now);
     fields::set(&mut action, "spec.scheduledTime", now);
     fields::copy_labels(&mut action, retired, &LABELS);
-    objects.create(installation.id(domain::RETIRE_ACTION), action)
+    objects.create(installation.id(kinds::RETIRE_ACTION), action)
 }
 
 const NAME_LEN_MAX: usize = 253;
 const LABELS: [&str; 5] = [
-    domain::APP_NAME,
-    domain::APP_NAMESPACE,
-    domain::APP_TYPE,
-    domain::POLICY_NAME,
-    domain::POLICY_NAMESPACE,
+    names::APP_NAME,
+    names::APP_NAMESPACE,
+    names::APP_TYPE,
+    names::POLICY_NAME,
+    names::POLICY_NAMESPACE,
 ];
 
 struct Retire;
 
-impl Rules for Retire {
+impl ActionStrategy for Retire {
     fn made_by_k10_only(&self) -> bool {
         true
     }

@@ -1,45 +1,44 @@
 //! `RunAction`: runs a policy now. The caller must be allowed to read the policy.
 //!
-//! Policies are custom resources that kube-apiserver serves, so whether one exists is for the
-//! executor to find out.
+//! Policies are custom resources that kube-apiserver serves, so this server does not check that the
+//! policy exists; the executor does.
 
 use apiserver::{Attributes, FieldError, Resource};
 use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::state::Course;
+use super::state::Lifecycle;
 use super::status::ActionStatus;
 use super::subject::{self, Subject};
-use super::{Rules, resource as action};
+use super::{ActionStrategy, resource as action};
 use crate::schema::{self, Time};
-use crate::{Installation, columns, domain};
+use crate::{Installation, columns, kinds};
 
 /// Which policy to run.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RunActionSpec {
     /// The policy.
     pub subject: Subject,
-    /// When what it makes may be retired.
+    /// When the restore points of this run expire.
     pub expires_at: Option<Time>,
-    /// When it was due.
+    /// When the policy scheduled it.
     pub scheduled_time: Option<Time>,
 }
 
-/// What came of the run.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+/// The status of a run.
+#[derive(Clone, Debug, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RunActionStatus {
-    /// As of every action.
+    /// The status that all actions share.
     #[serde(flatten)]
     pub action: ActionStatus,
-    /// What of the policy was run.
+    /// The part of the policy that was run.
     pub policy_spec: Option<PolicyPart>,
 }
 
-/// What of a policy was run.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+/// The part of a policy that was run.
+#[derive(Clone, Debug, Default, JsonSchema)]
 pub struct PolicyPart {
     /// The policy's actions.
     pub actions: Option<Vec<Value>>,
@@ -47,12 +46,12 @@ pub struct PolicyPart {
     pub selector: Option<Value>,
 }
 
-/// The kind, ready to be served.
+/// The resource that serves the kind.
 pub fn resource(installation: &Installation) -> Resource {
     action(
         installation,
-        domain::RUN_ACTION,
-        Course::Full,
+        kinds::RUN_ACTION,
+        Lifecycle::Full,
         &Run,
         &[columns::CREATED_AT, columns::STATE, columns::PCT],
         schema::object::<RunActionSpec, RunActionStatus>("RunAction runs a policy now."),
@@ -61,7 +60,7 @@ pub fn resource(installation: &Installation) -> Resource {
 
 struct Run;
 
-impl Rules for Run {
+impl ActionStrategy for Run {
     fn prepare(&self, action: &mut Map<String, Value>) {
         subject::fill_namespace(action);
     }

@@ -1,11 +1,10 @@
 //! Parts that the specs of several actions share: filters, hooks, transforms, references.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::Value;
 
-/// Names an object in a namespace.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+/// Refers to an object in a namespace.
+#[derive(Clone, Debug, Default, JsonSchema)]
 pub struct Reference {
     /// Its name.
     pub name: String,
@@ -13,39 +12,39 @@ pub struct Reference {
     pub namespace: Option<String>,
 }
 
-/// Names an object.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+/// Refers to an object by its name.
+#[derive(Clone, Debug, Default, JsonSchema)]
 pub struct NameOnly {
     /// Its name.
     pub name: String,
 }
 
-/// Which resources of an application are meant.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+/// Filters on the resources of an application.
+#[derive(Clone, Debug, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Filters {
-    /// Only these.
+    /// Includes only these.
     pub include_resources: Option<Vec<Selection>>,
-    /// Not these.
+    /// Excludes these.
     pub exclude_resources: Option<Vec<Selection>>,
-    /// These too, of what K10 would leave out.
+    /// Includes these, which K10 would leave out.
     pub include_extra_resources: Option<Vec<Selection>>,
-    /// Not these, of what K10 would add.
+    /// Excludes these, which K10 would add.
     pub exclude_extra_resources: Option<Vec<Selection>>,
 }
 
-/// Which cluster-scoped resources are meant.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+/// Filters on cluster-scoped resources.
+#[derive(Clone, Debug, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterFilters {
-    /// Only these.
+    /// Includes only these.
     pub include_cluster_resources: Option<Vec<Selection>>,
-    /// Not these.
+    /// Excludes these.
     pub exclude_cluster_resources: Option<Vec<Selection>>,
 }
 
-/// Some resources; what is left out matches everything.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+/// Selects resources; a missing field matches everything.
+#[derive(Clone, Debug, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Selection {
     /// Name of the object.
@@ -63,19 +62,19 @@ pub struct Selection {
 }
 
 /// Blueprint actions around an action.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Hooks {
-    /// Before.
+    /// Before the action.
     pub pre_hook: Option<Hook>,
-    /// After, if it went well.
+    /// After the action succeeded.
     pub on_success: Option<Hook>,
-    /// After, if it did not.
+    /// After the action failed.
     pub on_failure: Option<Hook>,
 }
 
 /// One blueprint action.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Hook {
     /// The blueprint.
@@ -84,49 +83,49 @@ pub struct Hook {
     pub action_name: Option<String>,
 }
 
-/// A change to resources on their way back.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+/// A transform of resources.
+#[derive(Clone, Debug, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Transform {
-    /// Which resources are changed.
+    /// The resources that are changed.
     pub subject: Option<Selection>,
-    /// For people.
+    /// Text for users.
     pub name: Option<String>,
     /// The changes, in order.
     pub json: Option<Vec<JsonOperation>>,
-    /// Changes kept elsewhere.
+    /// A `TransformSet` with the changes.
     pub transform_set_ref: Option<Reference>,
 }
 
-/// One step of a change, close to RFC 6902.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+/// One operation of a transform, close to RFC 6902.
+#[derive(Clone, Debug, JsonSchema)]
 pub struct JsonOperation {
-    /// What is done.
+    /// The operation.
     pub op: Operation,
-    /// Where it is taken from, for copy and move.
+    /// Source path, for copy and move.
     pub from: Option<String>,
-    /// Where it is done.
+    /// Target path.
     pub path: Option<String>,
-    /// What a value must match, or what of it is replaced.
+    /// A regular expression: what a value must match, or the part that is replaced.
     pub regex: Option<String>,
     /// The new value.
     pub value: Option<Value>,
 }
 
-/// What a step does.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+/// An operation on a value.
+#[derive(Clone, Copy, Debug, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Operation {
-    /// Requires a value.
+    /// Tests a value.
     Test,
-    /// Puts a value.
+    /// Adds a value.
     Add,
-    /// Takes a value away.
+    /// Removes a value.
     Remove,
-    /// Puts a value that stands elsewhere.
+    /// Copies a value from another path.
     Copy,
-    /// Takes a value away and puts it elsewhere.
+    /// Moves a value from another path.
     Move,
-    /// Puts another value.
+    /// Replaces a value.
     Replace,
 }

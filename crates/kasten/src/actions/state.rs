@@ -1,4 +1,4 @@
-//! The states of an action and the arrows between them.
+//! The states of an action and the transitions between them.
 //!
 //! ```text
 //!             +--> Skipped
@@ -12,15 +12,14 @@
 
 use apiserver::FieldError;
 use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::fields;
 
 /// How far an action has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
 pub enum State {
-    /// Made, and not yet taken up.
+    /// Created, and not started by an executor yet.
     Pending,
     /// Validated and started.
     Running,
@@ -28,18 +27,18 @@ pub enum State {
     AttemptFailed,
     /// A phase failed for good.
     Failed,
-    /// Done.
+    /// Finished successfully.
     Complete,
-    /// Not done, because there was nothing to do or no time to do it.
+    /// Not executed, because there was nothing to do or no time to do it.
     Skipped,
     /// Stopped by a `CancelAction`.
     Cancelled,
-    /// Its record is going away.
+    /// Its object is being deleted.
     Deleting,
 }
 
 impl State {
-    /// All of them.
+    /// All states.
     pub const ALL: [Self; 8] = [
         Self::Pending,
         Self::Running,
@@ -51,7 +50,7 @@ impl State {
         Self::Deleting,
     ];
 
-    /// As it is written.
+    /// The state's name in the API.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "Pending",
@@ -65,17 +64,17 @@ impl State {
         }
     }
 
-    /// The state that is written so.
+    /// Parses the state's name in the API.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.as_str() == word)
     }
 
-    /// Whether nothing more is done.
+    /// Whether the action is finished, successfully or not.
     pub const fn is_finished(self) -> bool {
         matches!(self, Self::Failed | Self::Complete | Self::Skipped | Self::Cancelled)
     }
 
-    /// Whether an arrow leads from here to `next`.
+    /// Whether the transition to `next` is allowed.
     fn leads_to(self, next: Self) -> bool {
         match self {
             Self::Pending => matches!(next, Self::Running | Self::Skipped),
@@ -94,19 +93,19 @@ impl State {
     }
 }
 
-/// Which of the states a kind of action knows.
+/// Which states and transitions a kind of action has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Course {
-    /// All of them.
+pub(crate) enum Lifecycle {
+    /// All states.
     Full,
-    /// No skipping, no cancelling, no deleting: `BatchRestoreAction`.
+    /// Without Skipped, Cancelled and Deleting: `BatchRestoreAction`.
     Batch,
     /// Running, Complete, Failed: `ValidateAction` and `UpgradeAction`.
     Short,
 }
 
-impl Course {
-    /// The state an action begins in.
+impl Lifecycle {
+    /// The initial state.
     pub(crate) const fn first(self) -> State {
         match self {
             Self::Full | Self::Batch => State::Pending,
@@ -128,7 +127,7 @@ impl Course {
         }
     }
 
-    /// Whether the state moved along an arrow, or stayed.
+    /// Checks that the state is unchanged or that the transition is allowed.
     pub(crate) fn check(
         self,
         action: &Map<String, Value>,
@@ -169,16 +168,16 @@ mod tests {
         action
     }
 
-    fn arrows(course: Course) -> String {
+    fn transitions(lifecycle: Lifecycle) -> String {
         let mut lines = Vec::new();
-        for from in course.states() {
-            let next: Vec<&str> = course
+        for from in lifecycle.states() {
+            let next: Vec<&str> = lifecycle
                 .states()
                 .iter()
                 .filter(|to| **to != *from)
                 .filter(|to| {
                     let (new, old) = (with_state(to.as_str()), with_state(from.as_str()));
-                    course.check(&new, &old).is_empty()
+                    lifecycle.check(&new, &old).is_empty()
                 })
                 .map(|state| state.as_str())
                 .collect();
@@ -188,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn an_action_moves_along_the_arrows_only() {
+    fn only_the_transitions_of_a_lifecycle_are_allowed() {
         expect_test::expect![[r"
             Pending -> Running Skipped
             Running -> AttemptFailed Failed Complete Cancelled
@@ -199,7 +198,7 @@ mod tests {
             Cancelled -> Deleting
             Deleting -> 
         "]]
-        .assert_eq(&arrows(Course::Full));
+        .assert_eq(&transitions(Lifecycle::Full));
         expect_test::expect![[r"
             Pending -> Running
             Running -> AttemptFailed Failed Complete
@@ -207,24 +206,24 @@ mod tests {
             Failed -> 
             Complete -> 
         "]]
-        .assert_eq(&arrows(Course::Batch));
+        .assert_eq(&transitions(Lifecycle::Batch));
         expect_test::expect![[r"
             Running -> Failed Complete
             Failed -> 
             Complete -> 
         "]]
-        .assert_eq(&arrows(Course::Short));
+        .assert_eq(&transitions(Lifecycle::Short));
     }
 
     #[test]
     fn a_wrong_state_names_the_field_and_what_is_possible() {
-        let errors = Course::Full.check(&with_state("Complete"), &with_state("Pending"));
+        let errors = Lifecycle::Full.check(&with_state("Complete"), &with_state("Pending"));
         assert_eq!(errors[0].field, "status.state");
         expect_test::expect![[
             r#"Invalid value: "Complete": Pending may be followed by: Running, Skipped"#
         ]]
         .assert_eq(&errors[0].message);
-        let errors = Course::Short.check(&with_state("Pending"), &with_state("Running"));
+        let errors = Lifecycle::Short.check(&with_state("Pending"), &with_state("Running"));
         expect_test::expect![[
             r#"Unsupported value: "Pending": supported values: "Running", "Failed", "Complete""#
         ]]

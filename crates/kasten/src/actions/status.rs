@@ -2,101 +2,100 @@
 
 use apiserver::FieldError;
 use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::state::State;
 use crate::fields;
 use crate::schema::Time;
 
-/// What came of an action.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+/// The status of an action.
+#[derive(Clone, Debug, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ActionStatus {
-    /// How far it has come.
+    /// The state.
     pub state: Option<State>,
     /// Progress in percent.
     #[schemars(range(min = 0, max = 100))]
     pub progress: Option<i32>,
-    /// When it began.
+    /// Start time.
     pub start_time: Option<Time>,
-    /// When it ended; null while it runs.
+    /// End time; null while it runs.
     pub end_time: Option<Time>,
     /// Why it failed.
     pub error: Option<Failure>,
-    /// What went wrong without failing it.
+    /// Errors that did not fail the action.
     pub exceptions: Option<Vec<Failure>>,
     /// The phases, as the executor reports them; shown by `/details`.
     pub action_details: Option<ActionDetails>,
 }
 
-/// Something that went wrong.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+/// An error.
+#[derive(Clone, Debug, JsonSchema)]
 pub struct Failure {
-    /// For people.
+    /// Text for users.
     pub message: String,
 }
 
-/// What an action does, step by step.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+/// The phases of an action.
+#[derive(Clone, Debug, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ActionDetails {
-    /// The steps.
+    /// The phases.
     pub phases: Option<Vec<Phase>>,
     /// What a validation found in the volumes.
     pub volume_data_check_result: Option<Vec<VolumeDataCheck>>,
-    /// How many errors a validation found.
+    /// Number of errors that a validation found.
     pub error_count: Option<i64>,
 }
 
-/// One step of an action.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+/// One phase of an action.
+#[derive(Clone, Debug, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Phase {
-    /// Such as `Exporting Metadata`.
+    /// Name of the phase, for example `Exporting Metadata`.
     pub name: Option<String>,
-    /// How far it has come.
+    /// The state.
     pub state: Option<String>,
     /// Which attempt this is, from 1.
     pub attempt: Option<i32>,
-    /// When it began.
+    /// Start time.
     pub start_time: Option<Time>,
-    /// When it ended.
+    /// End time.
     pub end_time: Option<Time>,
-    /// When it last said something.
+    /// Time of the last report.
     pub updated_time: Option<Time>,
-    /// What went wrong.
+    /// Errors.
     pub errors: Option<Vec<Failure>>,
-    /// What was done to volumes.
+    /// Operations on volumes.
     pub volume_operations: Option<Vec<Value>>,
 }
 
 /// What a validation found in one volume.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct VolumeDataCheck {
     /// The application.
     pub app_name: Option<String>,
     /// The volume.
     pub volume_name: Option<String>,
-    /// How many errors were found.
+    /// Number of errors.
     pub err_count: Option<i64>,
     /// The errors.
     pub errors: Option<Vec<String>>,
-    /// What was looked at.
+    /// What was checked.
     pub stats: Option<Value>,
 }
 
-/// Names a restore point or content that came of an action.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+/// Refers to the restore point or content that an action created.
+#[derive(Clone, Debug, JsonSchema)]
 pub struct Made {
     /// Its name.
     pub name: Option<String>,
-    /// Its namespace; none for cluster-scoped ones.
+    /// Its namespace; absent if it is cluster-scoped.
     pub namespace: Option<String>,
 }
 
-/// What an executor must get right beyond the schema.
+/// Validation of the status beyond the schema.
 pub(super) fn check(action: &Map<String, Value>) -> Vec<FieldError> {
     let mut errors = crate::rules::times(action, &["status.startTime", "status.endTime"]);
     if let Some(progress) = fields::value(action, "status.progress")
@@ -108,8 +107,8 @@ pub(super) fn check(action: &Map<String, Value>) -> Vec<FieldError> {
     errors
 }
 
-/// The action with `status.actionDetails`: the phases the executor reported, or one phase that
-/// says what the status says.
+/// The action with `status.actionDetails`: the phases that the executor reported, or else one phase
+/// with the state and times of the action.
 pub(super) fn with_details(action: &Map<String, Value>) -> Map<String, Value> {
     let mut detailed = action.clone();
     if fields::value(action, "status.actionDetails").is_none() {

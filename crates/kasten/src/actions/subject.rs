@@ -2,14 +2,13 @@
 
 use apiserver::{Attributes, FieldError};
 use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::domain::{self, Names};
+use crate::names::{self, ResourceNames};
 use crate::{Installation, fields, rules};
 
-/// What an action works on.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+/// The object an action works on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Subject {
     /// Name of the object.
@@ -22,7 +21,7 @@ pub struct Subject {
     pub api_version: Option<String>,
 }
 
-/// `spec.subject`, as far as it is there.
+/// The fields of `spec.subject`; a missing field is an empty string.
 pub(crate) struct Named<'a> {
     pub(crate) kind: &'a str,
     pub(crate) name: &'a str,
@@ -38,7 +37,7 @@ pub(crate) fn of(action: &Map<String, Value>) -> Named<'_> {
     }
 }
 
-/// A subject that leaves its namespace out is in that of the action.
+/// Fills in the subject's namespace with the action's, if it is missing.
 pub(crate) fn fill_namespace(action: &mut Map<String, Value>) {
     if fields::value(action, "spec.subject").is_some() && of(action).namespace.is_empty() {
         let own = fields::namespace(action).to_owned();
@@ -46,7 +45,7 @@ pub(crate) fn fill_namespace(action: &mut Map<String, Value>) {
     }
 }
 
-/// A name must be there, and the kind be one of these.
+/// Checks that the subject has a name, and one of these kinds.
 pub(crate) fn check(action: &Map<String, Value>, kinds: &[&str]) -> Vec<FieldError> {
     let subject = of(action);
     let mut errors = Vec::new();
@@ -62,7 +61,7 @@ pub(crate) fn check(action: &Map<String, Value>, kinds: &[&str]) -> Vec<FieldErr
     errors
 }
 
-/// The subject must live where the action does: who may act in one namespace reaches no other.
+/// Checks that the subject is in the action's namespace, so that permission in one namespace gives access to no other.
 pub(crate) fn in_own_namespace(action: &Map<String, Value>) -> Vec<FieldError> {
     let (named, own) = (of(action).namespace, fields::namespace(action));
     if named.is_empty() || named == own {
@@ -72,23 +71,23 @@ pub(crate) fn in_own_namespace(action: &Map<String, Value>) -> Vec<FieldError> {
     vec![FieldError::invalid("spec.subject.namespace", &json!(named), &detail)]
 }
 
-/// Reading the subject must be allowed.
+/// The attributes of a `get` of the subject.
 pub(crate) fn readable(
     installation: &Installation,
     action: &Map<String, Value>,
-    names: Names,
+    names: ResourceNames,
 ) -> Vec<Attributes> {
     let subject = of(action);
     vec![rules::get(installation, names, subject.namespace, subject.name)]
 }
 
-/// Reading the policy must be allowed; it is a custom resource, not served here.
+/// The attributes of a `get` of the policy, a custom resource that kube-apiserver serves.
 pub(crate) fn policy_readable(action: &Map<String, Value>) -> Vec<Attributes> {
     let subject = of(action);
     vec![Attributes {
         verb: "get".to_owned(),
-        group: domain::CONFIG.to_owned(),
-        version: domain::VERSION.to_owned(),
+        group: names::CONFIG.to_owned(),
+        version: names::VERSION.to_owned(),
         resource: "policies".to_owned(),
         namespace: subject.namespace.to_owned(),
         name: subject.name.to_owned(),

@@ -2,18 +2,17 @@
 
 use apiserver::{Attributes, FieldError, Resource};
 use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::spec::Reference;
-use super::state::Course;
+use super::state::Lifecycle;
 use super::status::ActionStatus;
 use super::subject::{self, Subject};
-use super::{Rules, resource as action};
-use crate::{Installation, columns, domain, rules, schema};
+use super::{ActionStrategy, resource as action};
+use crate::{Installation, columns, kinds, rules, schema};
 
 /// What to upgrade.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, JsonSchema)]
 pub struct UpgradeActionSpec {
     /// The storage repository or the policy.
     pub subject: Subject,
@@ -21,12 +20,12 @@ pub struct UpgradeActionSpec {
     pub profile: Option<Reference>,
 }
 
-/// The kind, ready to be served.
+/// The resource that serves the kind.
 pub fn resource(installation: &Installation) -> Resource {
     action(
         installation,
-        domain::UPGRADE_ACTION,
-        Course::Short,
+        kinds::UPGRADE_ACTION,
+        Lifecycle::Short,
         &Upgrade,
         &[columns::STATE, columns::AGE, columns::PCT_WIDE],
         schema::object::<UpgradeActionSpec, ActionStatus>(
@@ -37,7 +36,7 @@ pub fn resource(installation: &Installation) -> Resource {
 
 struct Upgrade;
 
-impl Rules for Upgrade {
+impl ActionStrategy for Upgrade {
     fn prepare(&self, action: &mut Map<String, Value>) {
         subject::fill_namespace(action);
     }
@@ -48,7 +47,7 @@ impl Rules for Upgrade {
         installation: &Installation,
     ) -> Vec<FieldError> {
         let mut errors = rules::in_k10_namespace(installation, action);
-        errors.extend(subject::check(action, &[domain::STORAGE_REPOSITORY.kind, "Policy"]));
+        errors.extend(subject::check(action, &[kinds::STORAGE_REPOSITORY.kind, "Policy"]));
         errors
     }
 
@@ -60,7 +59,7 @@ impl Rules for Upgrade {
         if subject::of(action).kind == "Policy" {
             subject::policy_readable(action)
         } else {
-            subject::readable(installation, action, domain::STORAGE_REPOSITORY)
+            subject::readable(installation, action, kinds::STORAGE_REPOSITORY)
         }
     }
 }

@@ -2,18 +2,17 @@
 
 use apiserver::{Attributes, FieldError, Resource};
 use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::spec::Filters;
-use super::state::Course;
+use super::state::Lifecycle;
 use super::status::ActionStatus;
 use super::subject::{self, Subject};
-use super::{Rules, resource as action};
-use crate::{Installation, columns, domain, fields, rules, schema};
+use super::{ActionStrategy, resource as action};
+use crate::{Installation, columns, fields, kinds, rules, schema};
 
-/// What to check, and how far.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+/// What to validate, and how.
+#[derive(Clone, Debug, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ValidateActionSpec {
     /// The restore point or restore point content.
@@ -25,22 +24,22 @@ pub struct ValidateActionSpec {
 }
 
 /// How volumes are checked.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct VolumeDataCheckOptions {
-    /// How many of the files are read, in percent.
+    /// Percentage of the files that are read.
     #[schemars(range(min = 0, max = 100))]
     pub verify_files_percent: Option<i32>,
-    /// Stops at the first error.
+    /// Whether to stop at the first error.
     pub fail_fast: Option<bool>,
 }
 
-/// The kind, ready to be served.
+/// The resource that serves the kind.
 pub fn resource(installation: &Installation) -> Resource {
     action(
         installation,
-        domain::VALIDATE_ACTION,
-        Course::Short,
+        kinds::VALIDATE_ACTION,
+        Lifecycle::Short,
         &Validate,
         &[columns::STATE, columns::AGE, columns::PCT_WIDE],
         schema::object::<ValidateActionSpec, ActionStatus>(
@@ -53,9 +52,9 @@ const PERCENT: &str = "spec.volumeDataCheckOptions.verifyFilesPercent";
 
 struct Validate;
 
-impl Rules for Validate {
+impl ActionStrategy for Validate {
     fn prepare(&self, action: &mut Map<String, Value>) {
-        if subject::of(action).kind == domain::RESTORE_POINT.kind {
+        if subject::of(action).kind == kinds::RESTORE_POINT.kind {
             subject::fill_namespace(action);
         }
     }
@@ -65,7 +64,7 @@ impl Rules for Validate {
         action: &Map<String, Value>,
         _installation: &Installation,
     ) -> Vec<FieldError> {
-        let kinds = [domain::RESTORE_POINT.kind, domain::RESTORE_POINT_CONTENT.kind];
+        let kinds = [kinds::RESTORE_POINT.kind, kinds::RESTORE_POINT_CONTENT.kind];
         let mut errors = subject::check(action, &kinds);
         let percent = fields::value(action, PERCENT).and_then(Value::as_f64).unwrap_or(0.0);
         if !(0.0..=100.0).contains(&percent) {
@@ -81,10 +80,10 @@ impl Rules for Validate {
         installation: &Installation,
     ) -> Vec<Attributes> {
         let subject = subject::of(action);
-        if subject.kind == domain::RESTORE_POINT_CONTENT.kind {
-            vec![rules::get(installation, domain::RESTORE_POINT_CONTENT, "", subject.name)]
+        if subject.kind == kinds::RESTORE_POINT_CONTENT.kind {
+            vec![rules::get(installation, kinds::RESTORE_POINT_CONTENT, "", subject.name)]
         } else {
-            vec![rules::get(installation, domain::RESTORE_POINT, subject.namespace, subject.name)]
+            vec![rules::get(installation, kinds::RESTORE_POINT, subject.namespace, subject.name)]
         }
     }
 }

@@ -1,62 +1,63 @@
-//! `Application`: a namespace as K10 sees it. Follows the cluster's namespaces; nobody writes it.
+//! `Application`: a namespace as K10 sees it. The server derives applications from the cluster's
+//! namespaces; users cannot write them.
 //!
-//! When a namespace goes and something of it is kept, its application moves to K10's namespace
-//! with the state Deleted, so that it can be found and brought back. [`reconcile`] does both, and
-//! is called by whoever watches the namespaces.
+//! When a namespace is deleted and restore point contents of it remain, its application moves to K10's
+//! namespace with the state Deleted, so that users find it and can restore it. The watcher of the
+//! namespaces calls [`reconcile`], which does both.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use apiserver::{ApiError, Objects, Resource, Strategy};
 use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::actions::spec::NameOnly;
-use crate::domain::{self, APPLICATION, RESTORE_POINT_CONTENT};
-use crate::{Installation, columns, fields, schema};
+use crate::kinds::{APPLICATION, RESTORE_POINT_CONTENT};
+use crate::names;
+use crate::{Installation, columns, fields, schema, verbs};
 
-/// What it is made of.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+/// The spec of an application.
+#[derive(Clone, Debug, Default, JsonSchema)]
 pub struct ApplicationSpec {
     /// The namespace.
     pub namespace: Option<NameOnly>,
 }
 
-/// Whether its namespace is there.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+/// Whether its namespace exists.
+#[derive(Clone, Debug, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ApplicationStatus {
-    /// Whether its namespace is there.
+    /// Whether its namespace exists.
     pub state: Option<Presence>,
-    /// What it consists of; shown by `/details`.
+    /// Components, shown by `/details`.
     pub app_details: Option<AppDetails>,
 }
 
-/// Whether a namespace is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+/// Whether a namespace exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
 pub enum Presence {
-    /// It is.
+    /// It exists.
     Active,
-    /// It is gone, and something of it is kept.
+    /// It was deleted, and restore point contents of it remain.
     Deleted,
 }
 
-/// What an application consists of.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+/// The details of an application.
+#[derive(Clone, Debug, Default, JsonSchema)]
 pub struct AppDetails {
-    /// Its parts.
+    /// Its components.
     pub components: Option<Components>,
 }
 
-/// The parts of an application.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+/// The components of an application.
+#[derive(Clone, Debug, Default, JsonSchema)]
 pub struct Components {
     /// Configuration.
     pub config: Option<Vec<Value>>,
     /// Services and routes.
     pub network: Option<Vec<Value>>,
-    /// Deployments and the like.
+    /// Deployments and other workloads.
     pub workloads: Option<Vec<Value>>,
     /// Custom resources.
     pub customresources: Option<Vec<Value>>,
@@ -64,13 +65,13 @@ pub struct Components {
     pub volumes: Option<Vec<Value>>,
 }
 
-/// The kind, ready to be served.
+/// The resource that serves the kind.
 pub fn resource(installation: &Installation) -> Resource {
     Resource {
         selectable_fields: &["status.state"],
         ..crate::resource(
             installation.kind(APPLICATION),
-            columns::READ_ONLY,
+            verbs::READ_ONLY,
             &[columns::AGE, columns::STATE_WIDE],
             &[apiserver::Subresource::Details],
             schema::object::<ApplicationSpec, ApplicationStatus>(
@@ -81,18 +82,18 @@ pub fn resource(installation: &Installation) -> Resource {
     }
 }
 
-/// The application of a namespace that is there.
+/// The application of an existing namespace.
 fn for_namespace(installation: &Installation, namespace: &str) -> Map<String, Value> {
     application(installation, namespace, namespace, "Active")
 }
 
-/// The application of a namespace that is gone while something of it is kept.
+/// The application of a deleted namespace with remaining restore point contents.
 fn deleted(installation: &Installation, namespace: &str) -> Map<String, Value> {
     application(installation, installation.namespace(), namespace, "Deleted")
 }
 
-/// Makes the applications follow the namespaces that are there: all of them, by name. K10's own
-/// is no application.
+/// Creates and deletes applications so that they match `namespaces`, the names of all namespaces.
+/// K10's own namespace is not an application.
 pub fn reconcile(
     installation: &Installation,
     namespaces: &[String],
@@ -123,14 +124,14 @@ pub fn reconcile(
     Ok(())
 }
 
-/// Drops the application of a namespace that is gone when `content` was the last that was kept of
-/// it. Others are looked through only if there is such an application.
+/// Deletes the application of a deleted namespace if `content` was its last restore point content. The
+/// others are listed only if there is an application to delete.
 pub(crate) fn forget(
     installation: &Installation,
     content: &Map<String, Value>,
     objects: &mut Objects<'_>,
 ) -> Result<(), ApiError> {
-    let namespace = fields::label(content, domain::APP_NAMESPACE);
+    let namespace = fields::label(content, names::APP_NAMESPACE);
     let (applications, k10) = (installation.id(APPLICATION), installation.namespace());
     if objects.get(applications, k10, namespace).is_none() {
         return Ok(());
@@ -138,7 +139,7 @@ pub(crate) fn forget(
     let contents = installation.id(RESTORE_POINT_CONTENT);
     let is_more_kept = objects.list(contents, None).iter().any(|other| {
         fields::name(other) != fields::name(content)
-            && fields::label(other, domain::APP_NAMESPACE) == namespace
+            && fields::label(other, names::APP_NAMESPACE) == namespace
     });
     if is_more_kept {
         return Ok(());
@@ -146,13 +147,13 @@ pub(crate) fn forget(
     objects.delete(applications, k10, namespace)
 }
 
-/// The namespaces of which something is kept.
+/// The namespaces of which there are restore point contents.
 fn kept(installation: &Installation, objects: &Objects<'_>) -> BTreeSet<String> {
-    let none = ["", installation.namespace(), domain::CLUSTER_APPLICATION];
+    let none = ["", installation.namespace(), names::CLUSTER_APPLICATION];
     objects
         .list(installation.id(RESTORE_POINT_CONTENT), None)
         .iter()
-        .map(|content| fields::label(content, domain::APP_NAMESPACE).to_owned())
+        .map(|content| fields::label(content, names::APP_NAMESPACE).to_owned())
         .filter(|name| !none.contains(&name.as_str()))
         .collect()
 }
@@ -166,15 +167,15 @@ fn application(
     let mut application = installation.object(APPLICATION, lives_in, name);
     fields::set(&mut application, "spec", json!({"namespace": {"name": name}}));
     fields::set(&mut application, "status", json!({"state": state}));
-    fields::fill_label(&mut application, domain::APP_NAME, name);
-    fields::fill_label(&mut application, domain::APP_NAMESPACE, name);
+    fields::fill_label(&mut application, names::APP_NAME, name);
+    fields::fill_label(&mut application, names::APP_NAMESPACE, name);
     application
 }
 
 struct Application;
 
 impl Strategy for Application {
-    /// What an application consists of is known to the cluster, not to this server.
+    /// Only the cluster knows the components of an application, so they are empty here.
     fn details(
         &self,
         application: &Map<String, Value>,

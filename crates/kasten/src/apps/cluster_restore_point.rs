@@ -1,42 +1,42 @@
-//! `ClusterRestorePoint`: what was kept of the cluster-scoped resources.
+//! `ClusterRestorePoint`: a backup of the cluster-scoped resources.
 //!
-//! Only K10's own accounts make them. It is handle and data in one, so deleting it destroys: a
-//! `RetireAction` frees what it held.
+//! Only K10's own accounts may create one. It represents the data itself, so deleting it destroys the
+//! data: a `RetireAction` frees what it held.
 
 use std::sync::Arc;
 
 use apiserver::{ApiError, Objects, Occasion, Resource, Strategy};
 use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::RestorePointDetails;
 use crate::actions::retire_action::retire;
-use crate::domain::{self, CLUSTER_RESTORE_POINT};
+use crate::kinds::CLUSTER_RESTORE_POINT;
+use crate::names;
 use crate::schema::{self, Time};
-use crate::{Installation, columns, fields, rules};
+use crate::{Installation, columns, fields, rules, verbs};
 
-/// Nothing is asked for.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+/// An empty spec.
+#[derive(Clone, Debug, Default, JsonSchema)]
 pub struct ClusterRestorePointSpec {}
 
-/// What is known of it.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+/// The observed state.
+#[derive(Clone, Debug, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterRestorePointStatus {
-    /// When the backup was due; null if it was made on demand.
+    /// When the policy scheduled the backup; null if it was on demand.
     pub scheduled_time: Option<Time>,
-    /// When the backup was made.
+    /// When the backup ran.
     pub action_time: Option<Time>,
-    /// What it is made of; shown by `/details`.
+    /// Details, shown by `/details`.
     pub restore_point_details: Option<RestorePointDetails>,
 }
 
-/// The kind, ready to be served.
+/// The resource that serves the kind.
 pub fn resource(installation: &Installation) -> Resource {
     crate::resource(
         installation.kind(CLUSTER_RESTORE_POINT),
-        columns::FIXED,
+        verbs::CREATE_DELETE,
         &[columns::AGE],
         columns::STATUS_AND_DETAILS,
         schema::object::<ClusterRestorePointSpec, ClusterRestorePointStatus>(
@@ -53,8 +53,8 @@ struct ClusterRestorePoint {
 impl Strategy for ClusterRestorePoint {
     fn prepare_create(&self, point: &mut Map<String, Value>, at: &Occasion) {
         fields::set(point, "status", json!({"scheduledTime": null, "actionTime": at.now}));
-        fields::fill_label(point, domain::APP_NAMESPACE, domain::CLUSTER_APPLICATION);
-        fields::fill_label(point, domain::APP_TYPE, "cluster");
+        fields::fill_label(point, names::APP_NAMESPACE, names::CLUSTER_APPLICATION);
+        fields::fill_label(point, names::APP_TYPE, "cluster");
     }
 
     fn on_create(

@@ -1,7 +1,7 @@
-//! `RestorePoint`: a handle, in an application's namespace, to a `RestorePointContent`.
+//! `RestorePoint`: refers, in an application's namespace, to a `RestorePointContent`.
 //!
-//! Making one binds an unbound content, which the caller must be allowed to read; deleting one
-//! leaves the content and its data where they are, unbound. It is never changed in between.
+//! Creating one binds an unbound content, which the caller must be allowed to read. Deleting one
+//! unbinds the content and keeps its data. It has no update.
 
 use std::sync::Arc;
 
@@ -9,48 +9,48 @@ use apiserver::{
     ApiError, Attributes, Column, FieldError, Objects, Occasion, Resource, ResourceId, Strategy,
 };
 use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{Binding, RestorePointDetails, VmInfo};
 use crate::actions::spec::NameOnly;
-use crate::domain::{self, RESTORE_POINT, RESTORE_POINT_CONTENT};
+use crate::kinds::{RESTORE_POINT, RESTORE_POINT_CONTENT};
+use crate::names;
 use crate::schema::{self, Time};
-use crate::{Installation, columns, fields, rules};
+use crate::{Installation, columns, fields, rules, verbs};
 
-/// What it is a handle to.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+/// The spec of a restore point.
+#[derive(Clone, Debug, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RestorePointSpec {
     /// The content.
     pub restore_point_content_ref: NameOnly,
 }
 
-/// What is known of it.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+/// The observed state.
+#[derive(Clone, Debug, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RestorePointStatus {
-    /// Whether it has its content.
+    /// Whether it is bound to a content.
     pub state: Option<Binding>,
     /// Size of the data as the application sees it.
     pub logical_size_bytes: Option<i64>,
-    /// Size of the data as it is kept.
+    /// Size of the data as stored.
     pub physical_size_bytes: Option<i64>,
-    /// When the backup was due; null if it was made on demand.
+    /// When the policy scheduled the backup; null if it was on demand.
     pub scheduled_time: Option<Time>,
-    /// When the backup was made.
+    /// When the backup ran.
     pub action_time: Option<Time>,
-    /// What the backup of a virtual machine was like.
+    /// The consistency of a virtual machine's backup.
     pub vm_info: Option<VmInfo>,
-    /// What it is made of; shown by `/details`.
+    /// Details, shown by `/details`.
     pub restore_point_details: Option<RestorePointDetails>,
 }
 
-/// The kind, ready to be served.
+/// The resource that serves the kind.
 pub fn resource(installation: &Installation) -> Resource {
     crate::resource(
         installation.kind(RESTORE_POINT),
-        columns::FIXED,
+        verbs::CREATE_DELETE,
         &[columns::AGE, columns::STATE_WIDE, CONTENT],
         columns::STATUS_AND_DETAILS,
         schema::object::<RestorePointSpec, RestorePointStatus>(
@@ -69,11 +69,11 @@ const CONTENT: Column = Column {
 };
 const CONTENT_NAME: &str = "spec.restorePointContentRef.name";
 const LABELS: [&str; 5] = [
-    domain::APP_NAME,
-    domain::APP_NAMESPACE,
-    domain::APP_TYPE,
-    domain::POLICY_NAME,
-    domain::POLICY_NAMESPACE,
+    names::APP_NAME,
+    names::APP_NAMESPACE,
+    names::APP_TYPE,
+    names::POLICY_NAME,
+    names::POLICY_NAMESPACE,
 ];
 /// What a handle knows from its content.
 const KNOWN: [&str; 5] = [
@@ -127,7 +127,7 @@ impl Strategy for RestorePoint {
         let (installation, name) = (&self.installation, fields::text(point, CONTENT_NAME));
         let contents = installation.id(RESTORE_POINT_CONTENT);
         let Some(mut content) = objects.get(contents, "", name) else {
-            return Err(rules::dangling(installation, RESTORE_POINT, point, CONTENT_NAME, name));
+            return Err(rules::not_found(installation, RESTORE_POINT, point, CONTENT_NAME, name));
         };
         if fields::text(&content, "status.state") != Binding::Unbound.as_str() {
             return Err(taken(installation.id(RESTORE_POINT), point, &content));

@@ -1,61 +1,60 @@
-//! `RestorePointContent`: stands for the data of a backup.
+//! `RestorePointContent`: represents the data of a backup.
 //!
-//! Only K10's own accounts make them. Deleting one destroys data: the restore points bound to it
-//! go with it, and a `RetireAction` frees what it held.
+//! Only K10's own accounts may create one. Deleting it destroys the data: the restore points bound to
+//! it are deleted too, and a `RetireAction` frees what it held.
 
 use std::sync::Arc;
 
 use apiserver::{ApiError, Column, FieldError, Objects, Occasion, Resource, Strategy};
 use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{Binding, RestorePointDetails, VmInfo, applications};
 use crate::actions::retire_action::retire;
 use crate::actions::spec::Reference;
-use crate::domain::{RESTORE_POINT, RESTORE_POINT_CONTENT};
+use crate::kinds::{RESTORE_POINT, RESTORE_POINT_CONTENT};
 use crate::schema::{self, Time};
-use crate::{Installation, columns, fields, rules};
+use crate::{Installation, columns, fields, rules, verbs};
 
-/// How long it is kept.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+/// The spec of a restore point content.
+#[derive(Clone, Debug, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RestorePointContentSpec {
-    /// When it may be retired.
+    /// Expiry time.
     pub expires_at: Option<Time>,
 }
 
-/// What is known of it.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+/// The observed state.
+#[derive(Clone, Debug, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RestorePointContentStatus {
-    /// Whether a restore point has it.
+    /// Whether a restore point is bound to it.
     pub state: Option<Binding>,
-    /// The restore point that has it.
+    /// The restore point that is bound to it.
     pub restore_point_ref: Option<Reference>,
     /// Size of the data as the application sees it.
     pub logical_size_bytes: Option<i64>,
-    /// Size of the data as it is kept.
+    /// Size of the data as stored.
     pub physical_size_bytes: Option<i64>,
-    /// When the backup was due; null if it was made on demand.
+    /// When the policy scheduled the backup; null if it was on demand.
     pub scheduled_time: Option<Time>,
-    /// When the backup was made.
+    /// When the backup ran.
     pub action_time: Option<Time>,
-    /// What the backup of a virtual machine was like.
+    /// The consistency of a virtual machine's backup.
     pub vm_info: Option<VmInfo>,
-    /// What it is made of; shown by `/details`.
+    /// Details, shown by `/details`.
     pub restore_point_content_details: Option<RestorePointDetails>,
 }
 
-/// The kind, ready to be served.
+/// The resource that serves the kind.
 pub fn resource(installation: &Installation) -> Resource {
     crate::resource(
         installation.kind(RESTORE_POINT_CONTENT),
-        columns::CHANGEABLE,
+        verbs::ALL,
         &[columns::STATE, columns::AGE, NAMESPACE, POINT],
         columns::STATUS_AND_DETAILS,
         schema::object::<RestorePointContentSpec, RestorePointContentStatus>(
-            "RestorePointContent stands for the data of a backup.",
+            "RestorePointContent represents the data of a backup.",
         ),
         Arc::new(RestorePointContent { installation: *installation }),
     )
@@ -125,7 +124,7 @@ impl Strategy for RestorePointContent {
     ) -> Result<(), ApiError> {
         let installation = &self.installation;
         let restore_points = installation.id(RESTORE_POINT);
-        // A content has one restore point at most, so there is no need to look through them all.
+        // A content has one restore point at most, so the others need not be listed.
         let namespace = fields::text(content, "status.restorePointRef.namespace");
         let name = fields::text(content, "status.restorePointRef.name");
         if objects.get(restore_points, namespace, name).is_some_and(|point| {

@@ -1,67 +1,67 @@
-//! `AuditConfig`: names the profile whose bucket gets the recorded events.
+//! `AuditConfig`: names the profile of the bucket that recorded events are uploaded to.
 //!
-//! Several of them deliver to a place each. Deleting one delivers what was recorded before, and
-//! then ends the delivery; until then a finalizer keeps it.
+//! Each of them delivers to its own bucket. Deleting one first delivers what was recorded before; until then
+//! a finalizer keeps it.
 
 use apiserver::Resource;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::resource as of_config;
-use crate::domain::AUDIT_CONFIG;
+use crate::kinds::AUDIT_CONFIG;
 use crate::schema;
 
-/// Keeps an `AuditConfig` until its delivery has ended.
+/// The finalizer that keeps an `AuditConfig` until its delivery has ended.
 pub const FINALIZER: &str = "audit.keepwatch.io/delivery";
 /// Value of the annotation [`START_FROM`](event::annotations::START_FROM).
 pub const OLDEST: &str = "oldest";
 
-/// Where the events go.
+/// The spec of an audit config.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 pub struct AuditConfigSpec {
-    /// The profile whose bucket gets the events.
+    /// The profile of the bucket that events are uploaded to.
     pub profile: ProfileReference,
 }
 
-/// Names a profile.
+/// Refers to a profile.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 pub struct ProfileReference {
     /// Its name.
     #[schemars(extend("minLength" = 1))]
     pub name: String,
-    /// Its namespace; empty stands for the namespace of the `AuditConfig`.
+    /// Its namespace; by default the namespace of the `AuditConfig`.
     pub namespace: Option<String>,
 }
 
-/// Whether events go there.
+/// The status of an audit config.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 pub struct AuditConfigStatus {
     /// Pending (waits for its profile), `UpdateRequested` (it or its profile changed),
     /// `DeleteRequested` (delivery is to end), Success (events are delivered) or Failed.
     pub validation: Option<String>,
-    /// What is wrong, for people.
+    /// Error messages.
     pub error: Option<Vec<String>>,
-    /// Tells whether it or its profile changed since this was written.
+    /// Hash of the spec and the profile this status is about.
     pub hash: Option<i32>,
 }
 
-/// How far an `AuditConfig` has come: the values of `status.validation`.
+/// The values of `status.validation`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Validation {
-    /// Made, and waiting for its profile.
+    /// Created, and waiting for its profile.
     Pending,
-    /// It or its profile changed, and is checked anew.
+    /// It or its profile changed and is being validated again.
     UpdateRequested,
-    /// Delivery is to end.
+    /// Being deleted; delivery is ending.
     DeleteRequested,
-    /// The destination was written and read, and gets the events.
+    /// The destination passed its check, and events are delivered.
     Success,
-    /// It does not; the errors say why.
+    /// Events are not delivered; the errors say why.
     Failed,
 }
 
 impl Validation {
-    /// The word in the status.
+    /// The value in the status.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "Pending",
@@ -73,7 +73,7 @@ impl Validation {
     }
 }
 
-/// The kind, ready to be served.
+/// The resource that serves the kind.
 pub fn resource() -> Resource {
     of_config(
         AUDIT_CONFIG,

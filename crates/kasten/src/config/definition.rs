@@ -13,7 +13,7 @@ pub fn definitions() -> String {
         "# Generated from the kinds: `cargo xtask codegen` writes this file.\n\
          # A cluster that has these definitions of K10 keeps K10's.\n",
     );
-    for resource in super::resources() {
+    for resource in crate::kinds::config_resources() {
         text.push_str("---\n");
         block(&mut text, &definition(&resource), 0);
     }

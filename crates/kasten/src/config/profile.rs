@@ -1,18 +1,18 @@
-//! `Profile`: a place outside the cluster, and the Secret that opens it.
+//! `Profile`: a location outside the cluster, and the Secret with its credential.
 //!
-//! The live form is followed: `type` and `objectStore` straight under `locationSpec`. The older
-//! `location` and `locationType`, which K10's documentation still shows, are kept, and read by
-//! whoever uses a profile. Whether a type can take events is not decided here.
+//! The schema follows K10's current form: `type` and `objectStore` directly in `locationSpec`. The older
+//! `location` and `locationType`, which K10's documentation still shows, are kept as unknown fields, and the
+//! controller reads them. The controller also decides whether events can be delivered to a type.
 
 use apiserver::Resource;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::resource as of_config;
-use crate::domain::PROFILE;
+use crate::kinds::PROFILE;
 use crate::schema;
 
-/// What kind of place it is, and where.
+/// The spec of a profile.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProfileSpec {
@@ -20,15 +20,15 @@ pub struct ProfileSpec {
     #[serde(rename = "type")]
     #[schemars(extend("minLength" = 1))]
     pub kind: String,
-    /// The place, of a profile of type Location.
+    /// The location, if the type is Location.
     pub location_spec: Option<LocationSpec>,
 }
 
-/// A place that data is written to.
+/// A location that data is written to.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LocationSpec {
-    /// What opens it.
+    /// The credential for it.
     pub credential: Option<Credential>,
     /// `ObjectStore`, `FileStore` or `VBR`.
     #[serde(rename = "type")]
@@ -39,11 +39,11 @@ pub struct LocationSpec {
     pub file_store: Option<FileStore>,
     /// The Veeam repository.
     pub vbr: Option<Vbr>,
-    /// Whether it can be used from other infrastructure.
+    /// Whether other infrastructure can use it.
     pub infra_portable: Option<bool>,
 }
 
-/// What opens a place.
+/// The credential of a location.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Credential {
@@ -54,17 +54,17 @@ pub struct Credential {
     pub secret: Option<SecretReference>,
 }
 
-/// Names a Secret.
+/// Refers to a Secret.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretReference {
-    /// Such as `v1`.
+    /// API version, for example `v1`.
     pub api_version: Option<String>,
     /// `Secret`.
     pub kind: Option<String>,
     /// Its name.
     pub name: Option<String>,
-    /// Its namespace; empty stands for the profile's own.
+    /// Its namespace; by default the profile's.
     pub namespace: Option<String>,
 }
 
@@ -76,18 +76,18 @@ pub struct ObjectStore {
     pub object_store_type: Option<String>,
     /// Name of the bucket.
     pub name: Option<String>,
-    /// Where it is served; empty stands for the provider's own address.
+    /// Endpoint; by default the provider's own.
     pub endpoint: Option<String>,
     /// Its region.
     pub region: Option<String>,
-    /// Whether certificates go unchecked.
+    /// Whether verification of the server's certificate is skipped.
     #[serde(rename = "skipSSLVerify")]
     pub skip_ssl_verify: Option<bool>,
     /// The folder of K10's own data in the bucket. Events do not go there.
     pub path: Option<String>,
-    /// What the path names.
+    /// The type of the path.
     pub path_type: Option<String>,
-    /// How long objects are locked, such as `240h`.
+    /// How long objects are locked, for example `240h`.
     pub protection_period: Option<String>,
 }
 
@@ -113,25 +113,25 @@ pub struct Vbr {
     pub repo_name: Option<String>,
     /// Its identity.
     pub repo_id: Option<String>,
-    /// What kind it is.
+    /// The type of the repository.
     pub repo_type: Option<String>,
-    /// Whether certificates go unchecked.
+    /// Whether verification of the server's certificate is skipped.
     #[serde(rename = "skipSSLVerify")]
     pub skip_ssl_verify: Option<bool>,
 }
 
-/// Whether the place can be used.
+/// The status of a profile.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 pub struct ProfileStatus {
     /// Success, Failed or Pending.
     pub validation: Option<String>,
-    /// What is wrong, for people.
+    /// Error messages.
     pub error: Option<Vec<String>>,
-    /// Tells whether the spec changed since this was written.
+    /// Hash of the spec this status is about.
     pub hash: Option<i64>,
 }
 
-/// The kind, ready to be served.
+/// The resource that serves the kind.
 pub fn resource() -> Resource {
     of_config(
         PROFILE,

@@ -1,42 +1,41 @@
-//! `KastenDRRestore`: brings another K10 back here, by a source or by a review of it.
+//! `KastenDRRestore`: restores another K10 into this cluster, from its backups or from a review of them.
 
 use apiserver::{FieldError, Resource};
 use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{RecoveryStatus, SourceClusterInfo};
 use crate::actions::spec::Reference;
-use crate::{Installation, domain, fields, rules, schema};
+use crate::{Installation, fields, kinds, rules, schema};
 
-/// What to bring back.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+/// What to restore.
+#[derive(Clone, Debug, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct KastenDRRestoreSpec {
-    /// The cluster that K10 is brought back from.
+    /// The cluster that K10 is recovered from.
     pub source_cluster_info: Option<SourceClusterInfo>,
-    /// A review of it, and what of the review.
+    /// The review to restore from, and the restore point.
     #[serde(rename = "kastenDRReviewDetails")]
     pub review_details: Option<ReviewDetails>,
-    /// What is left out.
+    /// What is not restored.
     pub skip_resources: Option<Value>,
 }
 
-/// A review, and what of it.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+/// A review, and one of its restore points.
+#[derive(Clone, Debug, JsonSchema)]
 pub struct ReviewDetails {
     /// The review.
     #[serde(rename = "kastenDRReviewRef")]
     pub review_ref: Reference,
-    /// Which of the restore points it found.
+    /// One of the restore points in the review.
     pub id: Option<String>,
 }
 
-/// The kind, ready to be served.
+/// The resource that serves the kind.
 pub fn resource(installation: &Installation) -> Resource {
     super::resource(
         installation,
-        domain::KASTEN_DR_RESTORE,
+        kinds::KASTEN_DR_RESTORE,
         schema::object::<KastenDRRestoreSpec, RecoveryStatus>(
             "KastenDRRestore brings another K10 back here.",
         ),

@@ -1,25 +1,24 @@
-//! `KastenDRReview`: looks at what another K10 left behind, before it is brought back.
+//! `KastenDRReview`: lists the backups of another K10, before it is restored.
 
 use apiserver::Resource;
 use schemars::JsonSchema;
-use serde::Deserialize;
 
 use super::{RecoveryStatus, SourceClusterInfo};
-use crate::{Installation, domain, schema};
+use crate::{Installation, kinds, schema};
 
-/// What to look at.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+/// What to review.
+#[derive(Clone, Debug, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct KastenDRReviewSpec {
-    /// The cluster that K10 is brought back from.
+    /// The cluster that K10 is recovered from.
     pub source_cluster_info: SourceClusterInfo,
 }
 
-/// The kind, ready to be served.
+/// The resource that serves the kind.
 pub fn resource(installation: &Installation) -> Resource {
     super::resource(
         installation,
-        domain::KASTEN_DR_REVIEW,
+        kinds::KASTEN_DR_REVIEW,
         schema::object::<KastenDRReviewSpec, RecoveryStatus>(
             "KastenDRReview looks at what another K10 left behind.",
         ),

@@ -1,55 +1,54 @@
-//! `StorageRepository`: one place K10 writes backups to, and how it is looked after.
+//! `StorageRepository`: a repository that K10 writes backups to, and its maintenance.
 //!
-//! K10's own accounts make them. Deleting one drops the record only; the data stays and the
-//! record returns on next use. Its settings may be patched, and every patch is on record:
-//! switched-off maintenance and another location are how a repository is quietly lost.
+//! Only K10's own accounts may create one. Deleting it deletes the object only; the data remains, and K10
+//! creates the object again when it uses the repository. Its settings can be patched, and every patch is
+//! audited: an attacker could disable maintenance or change the location to destroy a repository.
 
 use std::sync::Arc;
 
 use apiserver::{ApiError, Column, FieldError, Objects, Occasion, Resource, Strategy};
 use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::actions::spec::Reference;
-use crate::domain::STORAGE_REPOSITORY;
+use crate::kinds::STORAGE_REPOSITORY;
 use crate::schema::{self, Time};
-use crate::{Installation, columns, fields, rules};
+use crate::{Installation, columns, fields, rules, verbs};
 
-/// How it is looked after.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+/// The settings of its maintenance.
+#[derive(Clone, Debug, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StorageRepositorySpec {
-    /// Switches maintenance off.
+    /// Whether maintenance is disabled.
     pub disable_maintenance: Option<bool>,
-    /// How long maintenance may take, such as `10h`, which is what null stands for.
+    /// Timeout of maintenance, for example `10h`, the default.
     pub background_process_timeout: Option<String>,
-    /// Another location profile to find it by.
+    /// Another location profile for the repository.
     pub override_location: Option<Reference>,
 }
 
-/// What is known of it.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+/// The observed state.
+#[derive(Clone, Debug, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StorageRepositoryStatus {
-    /// What is kept in it.
+    /// The type of its content.
     pub content_type: Option<ContentType>,
-    /// What writes it, such as `kopia`.
+    /// The program that writes it, for example `kopia`.
     pub backend_type: Option<String>,
-    /// Where it is.
+    /// Its location.
     pub location: Option<Location>,
-    /// Whether it is only read.
+    /// Whether it is read-only.
     pub read_only: Option<bool>,
-    /// The application whose data it holds.
+    /// The application of which it holds data.
     pub app_name: Option<String>,
-    /// What maintenance did; shown by `/details`.
+    /// Details of maintenance, shown by `/details`.
     pub details: Option<RepositoryDetails>,
-    /// How maintenance went.
+    /// Results of maintenance.
     pub process_results: Option<ProcessResults>,
 }
 
-/// What is kept in a repository.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+/// The type of a repository's content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ContentType {
     /// Resources.
@@ -58,8 +57,8 @@ pub enum ContentType {
     VolumeData,
 }
 
-/// Where a repository is.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+/// The location of a repository.
+#[derive(Clone, Debug, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Location {
     /// `ObjectStore`, `FileStore` or `VBR`.
@@ -72,28 +71,28 @@ pub struct Location {
 }
 
 /// A bucket.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ObjectStore {
     /// Name of the bucket.
     pub name: Option<String>,
-    /// Where it is served.
+    /// Endpoint.
     pub endpoint: Option<String>,
     /// `S3`, `GCS`, `Azure` and others.
     pub object_store_type: Option<String>,
     /// The folder in the bucket.
     pub path: Option<String>,
-    /// What the path names.
+    /// The type of the path.
     pub path_type: Option<String>,
     /// The region of the bucket.
     pub region: Option<String>,
-    /// Whether certificates go unchecked.
+    /// Whether verification of the server's certificate is skipped.
     #[serde(rename = "skipSSLVerify")]
     pub skip_ssl_verify: Option<bool>,
 }
 
 /// A volume.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FileStore {
     /// The claim.
@@ -102,51 +101,51 @@ pub struct FileStore {
     pub path: Option<String>,
 }
 
-/// What maintenance did.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+/// Details of maintenance.
+#[derive(Clone, Debug, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RepositoryDetails {
-    /// When it is next looked after.
+    /// Time of the next maintenance.
     pub next_process_time: Option<Time>,
-    /// When it last changed.
+    /// Time of the last change.
     pub modified_time: Option<Time>,
-    /// What kopia says of it.
+    /// Information from kopia.
     pub kopia_meta: Option<Value>,
 }
 
-/// How maintenance went.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+/// Results of maintenance.
+#[derive(Clone, Debug, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProcessResults {
-    /// How often it ran.
+    /// Number of runs.
     pub process_count: Option<i64>,
     /// The last runs.
     pub recent_results: Option<Vec<ProcessResult>>,
 }
 
-/// How one run of maintenance went.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+/// The result of one run of maintenance.
+#[derive(Clone, Debug, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProcessResult {
-    /// What was run.
+    /// The type of maintenance.
     pub procedure: Option<String>,
-    /// When it began.
+    /// Start time.
     pub start_time: Option<Time>,
-    /// When it ended.
+    /// End time.
     pub end_time: Option<Time>,
-    /// Whether it went well.
+    /// Whether it succeeded.
     pub succeeded: Option<bool>,
-    /// What went wrong.
+    /// Errors.
     pub error: Option<Value>,
-    /// What the commands said.
+    /// Output of the commands.
     pub command_results: Option<Vec<Value>>,
 }
 
-/// The kind, ready to be served.
+/// The resource that serves the kind.
 pub fn resource(installation: &Installation) -> Resource {
     crate::resource(
         installation.kind(STORAGE_REPOSITORY),
-        columns::CHANGEABLE,
+        verbs::ALL,
         &[LOCATION_TYPE],
         columns::STATUS_AND_DETAILS,
         schema::object::<StorageRepositorySpec, StorageRepositoryStatus>(
@@ -233,7 +232,7 @@ impl Strategy for StorageRepository {
 
 const TIMEOUT: &str = "spec.backgroundProcessTimeout";
 
-/// Whether this is a duration as Go writes it, in hours, minutes and seconds, and more than none.
+/// Whether this is a positive Go duration in hours, minutes and seconds.
 fn is_duration(text: &str) -> bool {
     let mut units = ["h", "m", "s"].into_iter();
     let mut rest = text;

@@ -338,7 +338,7 @@ fn some_actions_are_made_by_k10_only() {
 }
 
 #[test]
-fn an_executor_moves_an_action_along_its_arrows() {
+fn an_executor_moves_an_action_along_its_transitions() {
     let mut world = world();
     world.create("alice", "BackupAction", "shop/b", json!({"subject": {"name": "shop"}}));
     let mut steps = String::new();

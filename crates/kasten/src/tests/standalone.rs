@@ -41,7 +41,7 @@ fn user(name: &str) -> UserInfo {
 }
 
 #[test]
-fn the_four_users_may_what_the_story_needs() {
+fn the_four_users_may_do_what_the_demo_needs() {
     check(
         "
         yes admin   create passkeys.vault

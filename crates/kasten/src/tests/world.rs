@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex};
 
-use apiserver::objects::Door;
+use apiserver::objects::ObjectAccess;
 use apiserver::{ApiError, Attributes, Objects, Occasion, Resource, ResourceId};
 use event::UserInfo;
 use serde_json::{Map, Value, json};
@@ -30,7 +30,7 @@ impl Default for World {
     }
 }
 
-impl Door for World {
+impl ObjectAccess for World {
     fn get(&self, kind: ResourceId, namespace: &str, name: &str) -> Option<Map<String, Value>> {
         self.objects.get(&key(kind.plural, namespace, name)).cloned()
     }

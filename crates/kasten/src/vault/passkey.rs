@@ -1,24 +1,22 @@
 //! `Passkey`: names the key that K10's master key is wrapped with.
 //!
-//! A passkey is a reference: to a Secret, or to a key in AWS, Vault or Azure. Key material has no
-//! field here; what a client sends of it is dropped before anything is stored or answered, and of
-//! bodies only what the definition knows is recorded. One whose Secret does not exist is not valid. The last one cannot be deleted: with it every backup would
-//! be lost.
+//! A passkey refers to a Secret, or to a key in AWS, Vault or Azure. It has no field for key material: key
+//! material in a request is dropped before anything is stored or returned, and only known fields of a body
+//! are audited. A passkey whose Secret does not exist is not valid. The last one cannot be deleted.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use apiserver::{ApiError, Column, FieldError, Objects, Occasion, Resource, ResourceId, Strategy};
 use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::actions::spec::Reference;
-use crate::domain::PASSKEY;
-use crate::{Installation, columns, fields, rules, schema};
+use crate::kinds::PASSKEY;
+use crate::{Installation, columns, fields, rules, schema, verbs};
 
-/// Where the key is: exactly one of the four.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+/// Where the key is: exactly one of the four alternatives.
+#[derive(Clone, Debug, Default, JsonSchema)]
 pub struct PasskeySpec {
     /// A Secret in K10's namespace, with the key under `passphrase`.
     pub secret: Option<Reference>,
@@ -34,28 +32,28 @@ pub struct PasskeySpec {
     pub vaultk8sserviceaccounttokenpath: Option<String>,
     /// Name of a key in an Azure key vault.
     pub azurekeyname: Option<String>,
-    /// Where the Azure key vault is.
+    /// URL of the Azure key vault.
     pub azurekeyvaulturl: Option<String>,
-    /// Of older releases: puts the passkey to use at once.
+    /// From older releases: uses the passkey at once.
     pub usenow: Option<bool>,
 }
 
-/// Whether it can be used.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+/// The status of a passkey.
+#[derive(Clone, Debug, Default, JsonSchema)]
 pub struct PasskeyStatus {
     /// Whether the master key is wrapped with it.
     pub valid: Option<bool>,
-    /// For people.
+    /// Text for users.
     pub state: Option<String>,
 }
 
-/// The kind, ready to be served.
+/// The resource that serves the kind.
 pub fn resource(installation: &Installation) -> Resource {
     Resource {
         withhold_bodies: true,
         ..crate::resource(
             installation.kind(PASSKEY),
-            columns::CHANGEABLE,
+            verbs::ALL,
             &[VALID],
             columns::STATUS,
             schema::object::<PasskeySpec, PasskeyStatus>(
@@ -68,12 +66,12 @@ pub fn resource(installation: &Installation) -> Resource {
 
 /// The key of a Secret under which the passphrase is.
 pub const SECRET_KEY: &str = "passphrase";
-/// What is said of one that can be used.
+/// The state of a valid passkey.
 const VALID_STATE: &str = "Added to Catalog";
-/// Secrets, where they are served here.
+/// Secrets, in a server that serves them.
 const SECRETS: ResourceId = ResourceId { group: "", plural: "secrets" };
 
-/// What is known of Secrets, by namespace and name: what is wrong with each, if anything is.
+/// The known Secrets by namespace and name, each with its fault, if it has one.
 pub type KnownSecrets = BTreeMap<(String, String), Option<String>>;
 
 /// The Secret that a passkey names, by namespace and name.
@@ -83,7 +81,7 @@ pub fn secret(passkey: &Map<String, Value>) -> Option<(String, String)> {
     (!secret.1.is_empty()).then_some(secret)
 }
 
-/// The status that is to be written, if what is known of its Secret says another one.
+/// The status to write, if it differs from the one that follows from the known Secrets.
 pub fn status_due(passkey: &Map<String, Value>, known: &KnownSecrets) -> Option<Value> {
     let fault = known.get(&secret(passkey)?)?;
     let state = fault.as_deref().unwrap_or(VALID_STATE);
@@ -91,7 +89,7 @@ pub fn status_due(passkey: &Map<String, Value>, known: &KnownSecrets) -> Option<
     (passkey.get("status") != Some(&status)).then_some(status)
 }
 
-/// Says of each passkey what is wrong with its Secret, as far as that is known.
+/// Updates the status of each passkey whose Secret is known.
 pub fn report(
     installation: &Installation,
     known: &KnownSecrets,
@@ -114,10 +112,10 @@ const VALID: Column = Column {
     priority: 0,
     description: "Whether it can be used.",
 };
-/// One field of each alternative decides.
+/// The field of each alternative.
 const ALTERNATIVES: [&str; 4] =
     ["spec.secret", "spec.awscmkkeyid", "spec.vaulttransitkeyname", "spec.azurekeyname"];
-/// What goes with which alternative, and whether it must.
+/// A field, the alternative it belongs to, and whether it is required there.
 const COMPANIONS: [(&str, &str, bool); 4] = [
     ("spec.vaulttransitpath", "spec.vaulttransitkeyname", true),
     ("spec.vaultauthrole", "spec.vaulttransitkeyname", false),
@@ -125,14 +123,14 @@ const COMPANIONS: [(&str, &str, bool); 4] = [
     ("spec.azurekeyvaulturl", "spec.azurekeyname", true),
 ];
 
-/// Where `kubectl apply` keeps the whole of what it was given.
+/// The annotation in which `kubectl apply` stores the applied object.
 const APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 struct Passkey {
     installation: Installation,
 }
 
-/// All that a passkey may say: references, and whether they work.
+/// The fields that are audited: references and the status.
 const RECORDED: [&str; 13] = [
     "metadata.labels.*",
     "spec.secret.name",
@@ -213,7 +211,7 @@ impl Strategy for Passkey {
         _at: &Occasion,
     ) -> Result<(), ApiError> {
         let Some((namespace, name)) = secret(passkey) else { return Ok(()) };
-        // Where Secrets are elsewhere, they are looked for a moment later.
+        // Where another server serves the Secrets, they are checked a moment later.
         if objects.get(SECRETS, &namespace, &name).is_none() {
             let state = format!("Secret {namespace}/{name} is not known to exist");
             fields::set(passkey, "status", json!({"valid": false, "state": state}));
@@ -239,8 +237,8 @@ impl Strategy for Passkey {
     }
 }
 
-/// `kubectl apply` copies what it was given into an annotation, key material that has no field
-/// included. The annotation goes if there is more in it than references.
+/// `kubectl apply` copies the applied object into an annotation, including key material in unknown fields.
+/// The annotation is removed if it contains more than references.
 fn drop_applied_key(passkey: &mut Map<String, Value>) {
     let Some(Value::Object(annotations)) =
         passkey.get_mut("metadata").and_then(|metadata| metadata.get_mut("annotations"))
@@ -271,7 +269,7 @@ fn holds_references_only(applied: &Map<String, Value>) -> bool {
         && has_only(fields::value(applied, "spec.secret"), &["name", "namespace"])
 }
 
-/// A secret is named in full, and is K10's own.
+/// Checks that a Secret has a name and is in K10's namespace.
 fn check_secret(passkey: &Map<String, Value>, k10: &str) -> Vec<FieldError> {
     if fields::value(passkey, "spec.secret").is_none() {
         return Vec::new();

@@ -53,10 +53,10 @@ pub(crate) struct RuleArgs {
     #[arg(long)]
     pub(crate) no_builtin: bool,
     /// K10's namespace, whose service accounts are K10's own
-    #[arg(long, value_name = "NAMESPACE", default_value = kasten::domain::K10_NAMESPACE)]
+    #[arg(long, value_name = "NAMESPACE", default_value = kasten::names::K10_NAMESPACE)]
     pub(crate) k10_namespace: String,
     /// Domain of K10's API groups
-    #[arg(long, value_name = "DOMAIN", default_value = kasten::domain::DOMAIN)]
+    #[arg(long, value_name = "DOMAIN", default_value = kasten::names::DOMAIN)]
     pub(crate) k10_api_domain: String,
     /// How late a line may arrive and still be counted in order
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]

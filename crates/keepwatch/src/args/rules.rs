@@ -85,9 +85,9 @@ pub(crate) struct RuleFilesArgs {
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
     /// K10's namespace, whose service accounts are K10's own
-    #[arg(long, value_name = "NAMESPACE", default_value = kasten::domain::K10_NAMESPACE)]
+    #[arg(long, value_name = "NAMESPACE", default_value = kasten::names::K10_NAMESPACE)]
     pub(crate) k10_namespace: String,
     /// Domain of K10's API groups
-    #[arg(long, value_name = "DOMAIN", default_value = kasten::domain::DOMAIN)]
+    #[arg(long, value_name = "DOMAIN", default_value = kasten::names::DOMAIN)]
     pub(crate) k10_api_domain: String,
 }

@@ -10,7 +10,7 @@ use event::kasten::Labels;
 use super::EncodingName;
 use super::destinations::DestinationArgs;
 use super::values::{ServiceName, bytes, duration, line_size, service_name};
-use crate::app;
+use crate::line_labels;
 use crate::log::LogFormat;
 use crate::reader_places::ResumeFrom;
 
@@ -35,7 +35,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) log_format: LogFormat,
     /// Domain of the aggregated API groups; config.kio.kasten.io keeps its name
-    #[arg(long, value_name = "DOMAIN", default_value = kasten::domain::DOMAIN)]
+    #[arg(long, value_name = "DOMAIN", default_value = kasten::names::DOMAIN)]
     pub(crate) k10_api_domain: String,
     /// K10's namespace, whose service accounts are K10's own [default: the namespace of the pod,
     /// otherwise kasten-io]
@@ -143,7 +143,7 @@ impl AuditArgs {
     pub(crate) fn labels(&self) -> Labels {
         Labels {
             signals_match_filter: self.siem_signals_match_k10_filter,
-            ..app::labels(&self.cluster_name)
+            ..line_labels::labels(&self.cluster_name)
         }
     }
 

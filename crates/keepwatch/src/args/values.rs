@@ -1,41 +1,17 @@
-//! How values of flags are read: durations as Go writes them, sizes as Kubernetes does.
+//! Parses the values of flags: durations as Go writes them, sizes as Kubernetes does.
 
 use std::time::Duration;
 
-/// `300ms`, `1m30s`, `0`: what Go's `time.ParseDuration` takes, without signs.
+/// A duration as Go's `time.ParseDuration` reads it, but not negative: `300ms`, `1m30s`, `0`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is not a duration such as 30s, 1m30s or 168h");
-    if text == "0" {
-        return Ok(Duration::ZERO);
-    }
-    let mut total = Duration::ZERO;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(wrong)?;
-        let (number, behind) = rest.split_at(digits);
-        let letters = behind.find(|c: char| c.is_ascii_digit()).unwrap_or(behind.len());
-        let (unit, behind) = behind.split_at(letters);
-        let seconds = match unit {
-            "h" => 3600.0,
-            "m" => 60.0,
-            "s" => 1.0,
-            "ms" => 1e-3,
-            "us" | "µs" => 1e-6,
-            "ns" => 1e-9,
-            _ => return Err(wrong()),
-        };
-        let number: f64 = number.parse().map_err(|_| wrong())?;
-        let part = Duration::try_from_secs_f64(number * seconds).map_err(|_| wrong())?;
-        total = total.checked_add(part).ok_or_else(wrong)?;
-        rest = behind;
-    }
-    if text.is_empty() { Err(wrong()) } else { Ok(total) }
+    apiserver::duration::parse(text)
+        .ok_or_else(|| format!("{text:?} is not a duration such as 30s, 1m30s or 168h"))
 }
 
-/// Smallest bound of a line: who, what and when must have room in it.
+/// Smallest maximum of a line: it must fit the user, the verb, the object and the time.
 const LINE_BYTES_MIN: u64 = 16 << 10;
 
-/// A size that a line may be bounded by.
+/// The maximum size of an audit line.
 pub(crate) fn line_size(text: &str) -> Result<u64, String> {
     match bytes(text)? {
         size if size < LINE_BYTES_MIN => Err(format!(
@@ -45,7 +21,7 @@ pub(crate) fn line_size(text: &str) -> Result<u64, String> {
     }
 }
 
-/// Bytes: a whole number, alone or with `k`, `M`, `G`, `Ki`, `Mi`, `Gi`, and `B` if wanted.
+/// A number of bytes: an integer, optionally with `k`, `M`, `G`, `Ki`, `Mi` or `Gi`, and `B`.
 pub(crate) fn bytes(text: &str) -> Result<u64, String> {
     let wrong = || format!("{text:?} is not a size such as 512Mi or 4Gi");
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -73,7 +49,7 @@ pub(crate) struct ServiceName {
 }
 
 impl ServiceName {
-    /// The name by which kube-apiserver knows what stands behind it.
+    /// The host name by which kube-apiserver connects to it.
     pub(crate) fn host(&self) -> String {
         format!("{}.{}.svc", self.name, self.namespace)
     }

@@ -1,5 +1,5 @@
-//! The two places in the cluster: the Secret that keeps the certificate, and the APIServices that
-//! say whom to believe.
+//! The objects in the cluster: the Secret that stores the serving certificate, and the APIServices whose
+//! `caBundle` names the authorities that kube-apiserver trusts.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,12 +14,12 @@ use serde_json::json;
 use super::serving_pair::ServingPair;
 use crate::args::values::ServiceName;
 
-/// Who writes, in `managedFields`.
+/// The field manager of all writes.
 const FIELD_MANAGER: &str = "keepwatch";
 const CERTIFICATE: &str = "tls.crt";
 const KEY: &str = "tls.key";
 const AUTHORITIES: &str = "ca.crt";
-/// Somebody else was faster.
+/// Another writer was faster.
 const CONFLICT: u16 = 409;
 
 /// The Secret `<service>-tls`.
@@ -29,7 +29,7 @@ pub(super) struct CertificateSecret {
     name: String,
 }
 
-/// What the Secret held when it was read.
+/// The Secret's content and version at a read.
 pub(super) struct Stored {
     pub(super) pair: Option<ServingPair>,
     secret: Option<Secret>,
@@ -53,7 +53,7 @@ impl CertificateSecret {
         Ok(Stored { pair, secret })
     }
 
-    /// Keeps `pair`, unless somebody has written since `kept` was read.
+    /// Writes `pair`. Returns false if the Secret was changed since `kept` was read.
     pub(super) async fn write(&self, kept: Stored, pair: &ServingPair) -> Result<bool> {
         let parameters =
             PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
@@ -102,21 +102,21 @@ fn data(pair: &ServingPair) -> BTreeMap<String, ByteString> {
     ])
 }
 
-/// The APIServices of what is served.
+/// The APIServices of the served groups.
 pub(super) struct ApiServices {
     api: Api<APIService>,
     service: ServiceName,
     names: Vec<String>,
 }
 
-/// How many of the APIServices are there and name our Service.
+/// Whether every APIService exists and names our Service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Registration {
     Complete,
     Partial,
 }
 
-/// Our APIServices as they were when they were read.
+/// Our APIServices, with the versions at a read.
 pub(super) struct Registered {
     ours: Vec<APIService>,
     extent: Registration,
@@ -165,8 +165,8 @@ impl ApiServices {
         })
     }
 
-    /// Says whom to believe, where it is not said yet. An APIService that has changed since it was
-    /// read is an error.
+    /// Writes `bundle` as the `caBundle` of each APIService that has another. Fails if one was changed
+    /// since it was read.
     pub(super) async fn publish(&self, registered: &Registered, bundle: &str) -> Result<()> {
         let bundle = ByteString(bundle.as_bytes().to_vec());
         let parameters =
@@ -183,7 +183,7 @@ impl ApiServices {
             self.api
                 .patch(name, &parameters, &Patch::Merge(&patch))
                 .await
-                .with_context(|| format!("cannot say in APIService {name} whom to believe"))?;
+                .with_context(|| format!("cannot write caBundle of APIService {name}"))?;
             tracing::info!(name, "caBundle of an APIService written");
         }
         Ok(())

@@ -1,6 +1,6 @@
-//! A serving certificate with the authorities that go with it, and whether it is still good.
+//! A serving certificate with its key and authorities, and whether it must be renewed.
 //!
-//! Pure: the time is handed in, and where pairs are kept is not known here.
+//! Pure: the caller passes the time and stores the pair.
 
 use std::time::Duration;
 
@@ -15,40 +15,40 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::pem::Pem;
 
 const HOUR: u64 = 3600;
-/// How long a certificate is good.
+/// Validity of a certificate.
 const LIFE: Duration = Duration::from_secs(90 * 24 * HOUR);
-/// How long before its end it is renewed.
+/// A certificate is renewed this long before it expires.
 const RENEW_BEFORE: Duration = Duration::from_secs(30 * 24 * HOUR);
-/// How long before it is made it is good already, because clocks differ.
+/// A certificate is valid this long before it is made, because clocks differ.
 const SKEW: Duration = Duration::from_secs(HOUR);
-/// How long an old authority is believed beside a new one.
+/// How long an old authority stays in the bundle beside a new one.
 const OVERLAP: Duration = Duration::from_secs(HOUR);
-/// Authorities that are published at most.
+/// Most authorities in a bundle.
 const AUTHORITIES_MAX: usize = 3;
-/// What ends a certificate in PEM.
+/// The last line of a certificate in PEM.
 const END: &str = "-----END CERTIFICATE-----";
 
-/// A certificate, its key, and whom to believe; all PEM.
+/// A certificate, its key and its authorities, in PEM.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct ServingPair {
     pub(super) certificate: String,
     pub(super) key: String,
-    /// The newest first, which has signed the certificate.
+    /// The newest first; it signed the certificate.
     pub(super) authorities: Vec<String>,
 }
 
-/// What a look at a pair says.
+/// Whether a pair can be used, and what must be done with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PairState {
-    /// Use it.
+    /// Valid, nothing to do.
     Valid,
-    /// Use it, and stop believing in what was before it.
+    /// Valid; the old authorities can be removed.
     OverlapOver,
-    /// There is none.
+    /// The Secret has no pair.
     Missing,
-    /// It is broken, over, or for somebody else.
+    /// Malformed, expired, or for another host.
     Unusable,
-    /// It is good for now.
+    /// Valid, but to be renewed.
     Expiring,
 }
 
@@ -56,28 +56,28 @@ impl PairState {
     /// For the log.
     pub(super) fn reason(self) -> &'static str {
         match self {
-            Self::Valid => "it is good",
-            Self::OverlapOver => "the new one has spread",
+            Self::Valid => "it is valid",
+            Self::OverlapOver => "the overlap with the old authority is over",
             Self::Missing => "there is none",
-            Self::Unusable => "the one there is cannot be used",
-            Self::Expiring => "the one there is ends soon",
+            Self::Unusable => "the existing one is unusable",
+            Self::Expiring => "the existing one expires soon",
         }
     }
 }
 
 impl ServingPair {
-    /// From what a Secret holds.
+    /// From the data of a Secret.
     pub(super) fn new(certificate: String, key: String, bundle: &str) -> Self {
         Self { certificate, key, authorities: certificates(bundle) }
     }
 
-    /// A new one for `host`, with an authority of its own. What was believed before still is.
+    /// A new pair for `host`, with a new authority. The authorities of `before` stay in the bundle.
     pub(super) fn make(host: &str, before: Option<&Self>, now: Timestamp) -> Result<Self> {
         let authority_key = KeyPair::generate().context("cannot make a key")?;
         let mut params = CertificateParams::new(Vec::<String>::new()).context("no names")?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
-        // Each its own name, so that nobody mixes up two that are believed at a time.
+        // A distinct name for each authority, because clients select the issuer by name.
         params.distinguished_name = named(&format!("{host}-ca@{}", seconds(now)));
         limit(&mut params, now);
         let authority = params.self_signed(&authority_key).context("cannot make an authority")?;
@@ -99,7 +99,7 @@ impl ServingPair {
         Ok(Self { certificate: leaf.pem(), key: key.serialize_pem(), authorities })
     }
 
-    /// The same with nobody to believe but its own authority.
+    /// The same pair with only its own authority in the bundle.
     pub(super) fn without_old_authorities(&self) -> Self {
         Self {
             authorities: self.authorities.first().cloned().into_iter().collect(),
@@ -107,12 +107,12 @@ impl ServingPair {
         }
     }
 
-    /// Whom to believe, as one text.
+    /// The authorities as one PEM bundle.
     pub(super) fn bundle(&self) -> String {
         self.authorities.concat()
     }
 
-    /// Whether it serves for `host`, and for how long.
+    /// The state of the pair for `host` at this time.
     pub(super) fn assess(&self, host: &str, now: Timestamp) -> PairState {
         if ServingCertificate::of_pem("it", &self.certificate, &self.key, now).is_err() {
             return PairState::Unusable;
@@ -138,7 +138,7 @@ impl ServingPair {
     }
 }
 
-/// What is read from a certificate.
+/// The fields of a certificate that decide its state.
 struct CertificateFields {
     subject: String,
     issuer: String,
@@ -170,13 +170,13 @@ impl CertificateFields {
     }
 }
 
-/// The certificates of a bundle, one text each.
+/// The certificates of a PEM bundle.
 fn certificates(bundle: &str) -> Vec<String> {
     let blocks = bundle.split_inclusive(END).filter(|block| block.contains(END));
     blocks.take(AUTHORITIES_MAX).map(normal).collect()
 }
 
-/// With one line end behind it and nothing before it.
+/// Trimmed, with one newline at the end.
 fn normal(pem: &str) -> String {
     format!("{}\n", pem.trim())
 }
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn authorities_never_pile_up() {
+    fn the_bundle_stays_bounded() {
         let mut pair = ServingPair::make(HOST, None, at(START)).unwrap();
         for round in 1..10 {
             pair = ServingPair::make(HOST, Some(&pair), at(START + round)).unwrap();
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_broken_or_somebody_elses_is_made_anew() {
+    fn broken_and_foreign_pairs_are_unusable() {
         let good = ServingPair::make(HOST, None, at(START)).unwrap();
         let other = ServingPair::make("other.kasten-io.svc", None, at(START)).unwrap();
         check(&other, 0, PairState::Unusable);

@@ -1,4 +1,4 @@
-//! `keepwatch completions`: a script that teaches a shell the flags.
+//! `keepwatch completions`: a completion script for a shell.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;

@@ -13,19 +13,17 @@ use event::OwnEvent;
 use store::{Cursor, Journal, Reader, ReaderList, Sqlite};
 
 use crate::args::{CursorsCommand, MoveArgs};
+use crate::store_file::{STORE_FILE, open_store};
 use crate::terminal::eprint_line;
 use crate::{app, journal_gaps};
 
-/// The store's file in a data folder.
-const STORE: &str = "keepwatch.db";
-
-/// Stands over the names of readers.
+/// Heading of the column of names.
 const HEADING: &str = "READER";
 
-/// The state of a reader that is not configured any more.
+/// The state of a reader that is no longer configured.
 const RELEASED: &str = "released";
 
-/// Which direction a cursor goes.
+/// Which way a cursor is moved.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Direction {
     Forward,
@@ -45,7 +43,7 @@ pub(crate) fn run(command: &CursorsCommand) -> Result<ExitCode> {
 
 fn list(data_dir: &Path) -> Result<()> {
     let ReaderList { readers, parked, first_seq, last_seq } =
-        store::readers_of(&data_dir.join(STORE))?;
+        store::readers_of(&data_dir.join(STORE_FILE))?;
     let held = readers
         .into_iter()
         .map(|Reader { name, cursor, lag }| (name, cursor.seq, lag.to_string(), cursor.state));
@@ -66,7 +64,7 @@ fn list(data_dir: &Path) -> Result<()> {
 }
 
 fn acknowledge(data_dir: &Path) -> Result<()> {
-    let path = data_dir.join(STORE);
+    let path = data_dir.join(STORE_FILE);
     if !path.is_file() {
         bail!("there is no store at {}", path.display());
     }
@@ -85,11 +83,11 @@ fn acknowledge(data_dir: &Path) -> Result<()> {
 }
 
 fn move_cursor(args: &MoveArgs, direction: Direction) -> Result<()> {
-    let path = args.data_dir.join(STORE);
+    let path = args.data_dir.join(STORE_FILE);
     if !path.is_file() {
         bail!("there is no store at {}", path.display());
     }
-    let store = app::open_store(&path, store::Settings::default())?;
+    let store = open_store(&path, store::Settings::default())?;
     let moved = app::runtime()?.block_on(async {
         let moved = place(&store, args, direction).await;
         store.close().await;
@@ -118,7 +116,7 @@ async fn place(store: &Sqlite, args: &MoveArgs, direction: Direction) -> Result<
         under_way(&cursor.state).filter(|last| direction == Direction::Forward && to < *last)
     {
         told = format!(
-            "{told}; an object up to {last} was on its way: what it holds behind {to} may arrive twice"
+            "{told}; an object up to {last} was being uploaded: its records after {to} may arrive twice"
         );
     }
     Ok(told)

@@ -1,4 +1,4 @@
-//! `keepwatch dashboards export`: dashboards for the systems that hold events and metrics.
+//! `keepwatch dashboards export`: dashboards for systems that store events and metrics.
 
 use std::process::ExitCode;
 

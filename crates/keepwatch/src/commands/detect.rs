@@ -1,7 +1,7 @@
-//! `keepwatch detect`: signals of audit lines from anywhere, by the rules of the server.
+//! `keepwatch detect`: signals in audit lines from any source, by the server's rules.
 //!
-//! The same engine as in the server reads the lines, so that what happened before Keepwatch was
-//! there, or elsewhere, can be looked at, and a rule can be tried on real events. Nothing is sent.
+//! The server's engine reads the lines, so that events from before Keepwatch was installed, or from
+//! elsewhere, can be searched, and a rule can be tried on real events. Nothing is sent.
 
 mod signals;
 
@@ -11,17 +11,18 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 use crate::args::detect::{DetectArgs, SignalFormat};
-use crate::commands::{FAILED, UsageError};
+use crate::commands::FAILED;
 use crate::input::{Inputs, Progress};
 use crate::replay::Replay;
 use crate::signal_table;
 use crate::terminal::eprint_line;
+use crate::usage_error::UsageError;
 use signals::Signals;
 
-/// There are signals, and `--exit-code` was given.
+/// Exit code with `--exit-code`: there are signals.
 const SIGNALS: u8 = 3;
 
-/// Reads all inputs to their end and prints what was found.
+/// Reads all inputs to their end and prints the signals.
 pub(crate) fn run(args: &DetectArgs) -> Result<ExitCode> {
     if args.input.inputs.is_empty() {
         return Err(UsageError(vec![
@@ -69,7 +70,7 @@ fn table(signals: Signals, to: &mut impl Write) -> Result<()> {
     })
 }
 
-/// Says what was read; fails if nothing could be.
+/// Reports what was read; fails if nothing could be read.
 pub(crate) fn summarize(inputs: &Inputs) -> Result<()> {
     let tally = inputs.tally();
     if tally.others > 0 {

@@ -1,8 +1,8 @@
-//! `keepwatch events convert`: audit events of either encoding in, one of them or lines for people out.
+//! `keepwatch events convert`: converts audit events of any encoding to one of them, or to lines for users.
 //!
-//! One line at a time, so that a file of any size passes. A line that is no event is named on
-//! stderr; the good ones are printed all the same. What an event has and the encodings have no place
-//! for is named there too, with how often it came: nothing is left out without a word.
+//! It converts line by line, so that files of any size can be converted. A line that is not an event is
+//! reported on stderr, and the others are converted. Fields that the encodings cannot hold are reported too,
+//! with how often each occurred.
 
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
@@ -13,11 +13,11 @@ use event::kasten::Labels;
 use event::{View, short};
 use sink::{Encoding, Terminal};
 
-use crate::app::labels;
 use crate::args::EventsCommand;
 use crate::commands::FAILED;
 use crate::encoding;
 use crate::input::{self, LINE_BYTES_MAX, Line, Lines};
+use crate::line_labels::labels;
 use crate::printable;
 use crate::terminal::eprint_line;
 
@@ -40,7 +40,7 @@ pub(crate) fn run(command: &EventsCommand) -> Result<ExitCode> {
     }
 }
 
-/// How events are written.
+/// The output's encoding.
 enum Target {
     Kasten(Labels),
     V1,
@@ -51,7 +51,7 @@ enum Target {
 struct Tally {
     notes: Notes,
     signals: u64,
-    /// Lines, or events of a list, that are none.
+    /// Lines, or items of a list, that are not events.
     bad: u64,
 }
 
@@ -124,7 +124,7 @@ impl<W: Write> Conversion<W> {
 }
 
 impl Tally {
-    /// What is not in the output.
+    /// Reports what is not in the output.
     fn print(&self) {
         for (path, count) in self.notes.unknown() {
             let path = printable::plain(path);

@@ -1,4 +1,4 @@
-//! Files that a command hands out: into a folder, or to standard output.
+//! Writes generated files into a folder, or to standard output.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -7,15 +7,15 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use detect::export::File;
 
-use crate::commands::UsageError;
 use crate::printable::plain;
+use crate::usage_error::UsageError;
 
-/// A flag whose value is none of those that there are.
+/// The error for a flag with an unknown value.
 pub(super) fn unknown(flag: &str, value: &str, known: &[&str]) -> UsageError {
     UsageError(vec![format!("--{flag}={value:?} is not known: one of {}", known.join(", "))])
 }
 
-/// Into the folder, else to standard output: several files each behind a line with its name.
+/// Writes the files into the folder, or to standard output, where each of several has a line with its name.
 pub(super) fn write(files: &[File], folder: Option<&Path>) -> Result<()> {
     let Some(folder) = folder else {
         let mut out = io::stdout().lock();

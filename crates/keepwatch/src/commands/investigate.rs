@@ -1,7 +1,7 @@
-//! `keepwatch investigate`: what an identity did, from audit lines or from a server.
+//! `keepwatch investigate`: what a user did, from audit lines or from a server.
 //!
-//! One way for all forms: events and signals are taken into a [`Timeline`], and the timeline is shown
-//! as text, as JSON or as a page. Nothing is changed anywhere.
+//! For all formats, events and signals are collected in a [`Timeline`], which is then rendered as text, as
+//! JSON or as a page. Nothing is changed.
 
 mod chart;
 mod classify;
@@ -33,7 +33,7 @@ use crate::input::{Inputs, Progress};
 use crate::replay::Replay;
 use timeline::{Scope, Timeline};
 
-/// How far back a server is asked unless something else is said.
+/// The default time range for a server.
 const SINCE_DEFAULT: Duration = Duration::from_hours(24);
 
 /// Runs one of the commands.
@@ -57,7 +57,7 @@ pub(crate) fn run(command: &InvestigateCommand) -> Result<ExitCode> {
     Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }
 
-/// The timeline of everything in the inputs, and whether all of them could be read.
+/// The timeline of the inputs, and whether all of them could be read.
 fn from_inputs(args: &UserArgs) -> Result<(Timeline, bool)> {
     let mut replay = Replay::open(&args.rules)?;
     let mut inputs = Inputs::open(&args.input)?;
@@ -80,7 +80,7 @@ fn from_inputs(args: &UserArgs) -> Result<(Timeline, bool)> {
     Ok((timeline, inputs.tally().failures == 0))
 }
 
-/// Whose acts, and of which stretch of time.
+/// The user and the time range.
 fn scope(args: &UserArgs, since_default: Option<Duration>) -> Scope {
     let end = args.until.unwrap_or_else(|| SystemClock.now());
     let before = |period: Duration| {

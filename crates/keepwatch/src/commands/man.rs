@@ -1,4 +1,4 @@
-//! `keepwatch man`: the manual page, made from the same table as the help.
+//! `keepwatch man`: the manual page, generated from the same definitions as the help.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -9,7 +9,7 @@ use clap_mangen::Man;
 
 use crate::args::Args;
 
-/// Prints the page of the program, and those of its commands after it.
+/// Prints the page of the program, followed by those of its commands.
 pub(crate) fn run() -> Result<ExitCode> {
     let mut page = Vec::new();
     let mut command = Args::command();

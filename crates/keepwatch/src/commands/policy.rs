@@ -1,4 +1,4 @@
-//! `keepwatch policy`: check a policy, and explain what it decides.
+//! `keepwatch policy`: checks a policy, and explains its decisions.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read as _, Write};
@@ -10,8 +10,9 @@ use audit::{Builtin, Policy, Strictness};
 use kasten::Installation;
 
 use crate::args::PolicyCommand;
-use crate::commands::{FAILED, installation};
+use crate::commands::FAILED;
 use crate::terminal::eprint_line;
+use crate::usage_error::installation;
 
 /// Runs one of the commands about policies.
 pub(crate) fn run(command: &PolicyCommand) -> Result<ExitCode> {
@@ -23,7 +24,7 @@ pub(crate) fn run(command: &PolicyCommand) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         PolicyCommand::Explain { policy, k10_api_domain, requests } => {
-            let installation = installation(k10_api_domain, kasten::domain::K10_NAMESPACE)?;
+            let installation = installation(k10_api_domain, kasten::names::K10_NAMESPACE)?;
             let policy = named(policy, &installation)?;
             let all_good = if requests == Path::new("-") {
                 explain(&policy, io::stdin().lock())?
@@ -37,7 +38,7 @@ pub(crate) fn run(command: &PolicyCommand) -> Result<ExitCode> {
     }
 }
 
-/// The policy that `--policy` means: a built-in one by name, made for this K10, or a file.
+/// The policy of `--policy`: a built-in one by name, for this installation, or a file.
 pub(crate) fn named(name: &str, installation: &Installation) -> Result<Policy> {
     match Builtin::ALL.into_iter().find(|builtin| builtin.as_str() == name) {
         Some(builtin) => Ok(Policy::builtin(builtin, installation.domain())?),
@@ -45,11 +46,11 @@ pub(crate) fn named(name: &str, installation: &Installation) -> Result<Policy> {
     }
 }
 
-/// Reads a policy file. What is only odd about it is said on stderr.
+/// Loads a policy file. Warnings go to stderr.
 pub(crate) fn load(path: &Path, strictness: Strictness) -> Result<Policy> {
     let unreadable = || format!("cannot read audit policy {}", path.display());
     let mut text = Vec::new();
-    // One byte more than allowed is enough to be refused.
+    // One byte more than allowed is enough for the loader to refuse it.
     File::open(path)
         .and_then(|file| file.take(audit::POLICY_LEN_MAX as u64 + 1).read_to_end(&mut text))
         .with_context(unreadable)?;

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Command, CommandFactory as _};
 use kasten::Installation;
-use kasten::domain::DOMAIN;
+use kasten::names::DOMAIN;
 
 use crate::args::{Args, Page};
 

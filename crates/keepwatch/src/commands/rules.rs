@@ -1,4 +1,4 @@
-//! `keepwatch rules`: check, list, show, test, export and begin rules.
+//! `keepwatch rules`: checks, lists, shows, tests, exports and creates rules.
 
 mod export;
 mod template;
@@ -13,14 +13,15 @@ use detect::rule::{Body, CorrelationKind, Rule};
 use detect::{Document, LoadOptions, RuleError, RuleSet, builtin, examples};
 
 use crate::args::rules::{RuleFilesArgs, RulesCommand};
-use crate::commands::{FAILED, UsageError, installation};
+use crate::commands::FAILED;
 use crate::printable::plain;
 use crate::rule_files;
 use crate::terminal::eprint_line;
+use crate::usage_error::{UsageError, installation};
 
-/// What the name of an events file ends in, instead of `.yaml`.
+/// Suffix of an events file, instead of `.yaml`.
 const EVENTS: &str = "events.ndjson";
-/// Characters of the name of a rule.
+/// Most characters of the name of a rule.
 const NAME_CHARS_MAX: usize = 63;
 
 /// Runs one of the commands about rules.
@@ -43,7 +44,7 @@ fn options(args: &RuleFilesArgs) -> Result<LoadOptions> {
     })
 }
 
-/// The files that are named, else the built-in rules.
+/// The named files, or the built-in rules.
 fn documents(args: &RuleFilesArgs) -> Result<Vec<Document>> {
     if args.paths.is_empty() {
         return Ok(builtin::kasten().to_vec());
@@ -73,7 +74,7 @@ fn check(args: &RuleFilesArgs) -> Result<ExitCode> {
     }
 }
 
-/// Files may name built-in rules, and may be copies of them: by themselves they are right or with those.
+/// Files may refer to built-in rules, and may be copies of them: each must be valid alone or with those.
 fn load_alone_or_with_builtin(
     documents: &[Document],
     options: &LoadOptions,
@@ -123,7 +124,7 @@ fn severity(rule: &Rule) -> String {
     if lowest == highest { lowest.to_string() } else { format!("{lowest}-{highest}") }
 }
 
-/// What the rule counts, by Sigma's words.
+/// What the rule counts, in Sigma's terms.
 fn kind(rule: &Rule) -> &'static str {
     match &rule.body {
         Body::Detection(_) if rule.signal.first_seen.is_some() => "first_seen",

@@ -27,8 +27,9 @@ use audit::{Builtin, Policy, Strictness};
 use kasten::Installation;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{self, App, BackgroundTask, Components};
+use crate::app::{self, App, Components};
 use crate::args::serve::{AccessArgs, AuditArgs, ListenArgs, ServeArgs, StoreArgs};
+use crate::background_task::BackgroundTask;
 use crate::certificate::CertificateRotator;
 use crate::clock::SystemClock;
 use crate::commands::policy;
@@ -36,21 +37,20 @@ use crate::modes;
 use crate::namespace_watcher;
 use crate::passkeys;
 use crate::standalone::pki;
+use crate::store_file::{self, STORE_FILE};
 
-/// What is left of the runtime when all rooms are closed gets so long.
+/// Time for remaining blocking threads after shutdown.
 const LEAVE_TIME_MAX: Duration = Duration::from_millis(500);
-/// The store's file in the data folder.
-const STORE: &str = "keepwatch.db";
 /// Name of the self-signed certificate's files, as K10 has it.
 const SELF_SIGNED: &str = "apiserver";
 
-/// Serves until it is told to end.
+/// Serves until SIGINT or SIGTERM.
 pub(crate) fn run(args: &ServeArgs) -> Result<ExitCode> {
     let installation = check::all(args)?;
     crate::log::init(args.log_format, false);
     let runtime = app::runtime()?;
     let outcome = runtime.block_on(serve_until_shutdown(args, installation));
-    // A log agent that has stopped reading may hold a write for ever.
+    // A log agent that stopped reading may block a write forever.
     runtime.shutdown_timeout(LEAVE_TIME_MAX);
     outcome.map(|()| ExitCode::SUCCESS)
 }
@@ -123,7 +123,7 @@ async fn serve_until_shutdown(args: &ServeArgs, installation: Installation) -> R
     app.run(tasks, app::shutdown_signal()).await
 }
 
-/// Complete that is asked of kube-apiserver.
+/// The clients of kube-apiserver.
 struct Cluster {
     client: kube::Client,
     tokens: Tokens,
@@ -157,7 +157,7 @@ async fn own_or(general: &kube::Client, own: Option<&Path>) -> Result<kube::Clie
     }
 }
 
-/// Where kube-apiserver publishes whom to believe.
+/// The ConfigMap with kube-apiserver's request-header authority.
 async fn config_map(
     access: &AccessArgs,
     client: kube::Client,
@@ -188,20 +188,20 @@ fn policy_of(audit: &AuditArgs, installation: &Installation) -> Result<Policy> {
     }
 }
 
-/// Who keeps the certificate, if the server makes its own for a Service.
+/// The rotator of the certificate, if the server generates one for a Service.
 async fn rotator(
     listen: &ListenArgs,
     cluster: &Cluster,
     installation: &Installation,
 ) -> Result<Option<CertificateRotator>> {
     let Some(service) = listen.tls_service.clone() else { return Ok(None) };
-    let mut groups = installation.groups().map(|group| (group, kasten::domain::VERSION)).to_vec();
+    let mut groups = installation.groups().map(|group| (group, kasten::names::VERSION)).to_vec();
     groups.push((siem::GROUP, siem::VERSION));
     Ok(Some(CertificateRotator::open(cluster.client.clone(), service, groups).await?))
 }
 
-/// The certificate given, or one that signs itself, made in the certificate folder if need be. None
-/// if the certificate is kept in the cluster.
+/// The given certificate, or a self-signed one from the certificate folder, created if it is missing.
+/// None if the certificate is stored in the cluster.
 fn serving(listen: &ListenArgs) -> Result<Option<Arc<ServingCertificate>>> {
     if listen.tls_service.is_some() {
         return Ok(None);
@@ -215,7 +215,7 @@ fn serving(listen: &ListenArgs) -> Result<Option<Arc<ServingCertificate>>> {
     Ok(Some(ServingCertificate::open(certificate, key, now)?))
 }
 
-/// The files of a certificate that signs itself.
+/// The files of a self-signed certificate.
 fn self_signed(listen: &ListenArgs) -> Result<(PathBuf, PathBuf)> {
     let folder = &listen.cert_dir;
     let certificate = folder.join(format!("{SELF_SIGNED}.crt"));
@@ -244,7 +244,7 @@ fn trust_files(access: &AccessArgs) -> Result<TrustFiles> {
 
 fn open_store(args: &StoreArgs) -> Result<store::Sqlite> {
     modes::tighten(&args.data_dir)?;
-    app::open_store(&args.data_dir.join(STORE), args.retention.settings())
+    store_file::open_store(&args.data_dir.join(STORE_FILE), args.retention.settings())
 }
 
 fn limits(listen: &ListenArgs) -> Limits {

@@ -1,7 +1,7 @@
-//! `keepwatch uninstall`: what the server leaves in a cluster is cleaned up when it is gone for good.
+//! `keepwatch uninstall`: removes the server's finalizers from a cluster after the server was removed.
 //!
-//! The chart's Job runs it after the release was deleted. While the server is there it does nothing,
-//! because the server would put back what is taken away.
+//! The chart's Job runs it after the release was deleted. While the server's Deployment exists it does
+//! nothing, because the server would restore what is removed.
 
 use std::process::ExitCode;
 
@@ -14,7 +14,7 @@ use crate::app;
 use crate::args::UninstallArgs;
 use crate::terminal::eprint_line;
 
-/// Cleans up.
+/// Runs the command.
 pub(crate) fn run(args: &UninstallArgs) -> Result<ExitCode> {
     crate::log::init(args.log_format, false);
     let said = app::runtime()?.block_on(clean_up(args))?;
@@ -39,7 +39,7 @@ async fn clean_up(args: &UninstallArgs) -> Result<String> {
     Ok(format!("released {released} AuditConfigs: they can be deleted, and nothing is delivered"))
 }
 
-/// Whether the server's Deployment is there, and not only until its pods are gone.
+/// Whether the server's Deployment exists and is not being deleted.
 async fn is_there(client: &kube::Client, namespace: &str, name: &str) -> Result<bool> {
     let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("apps", "v1", "Deployment"));
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &kind);

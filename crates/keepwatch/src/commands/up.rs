@@ -1,7 +1,7 @@
-//! `keepwatch up`: a server for one machine, with everything a cluster would bring.
+//! `keepwatch up`: a server for one machine, with everything that a cluster would provide.
 //!
 //! Audit lines go to stdout, everything else to stderr. All state is in one folder; a second start
-//! goes on with what is there.
+//! continues with it.
 
 use std::io::IsTerminal as _;
 use std::path::Path;
@@ -21,11 +21,13 @@ use kasten::roles::USERS;
 use sink::{Sink, StdoutSink};
 use tokio::sync::oneshot;
 
-use crate::app::{self, App, BackgroundTask, Components};
+use crate::app::{self, App, Components};
 use crate::args::UpArgs;
+use crate::background_task::BackgroundTask;
 use crate::clock::SystemClock;
-use crate::commands::{UsageError, policy};
+use crate::commands::policy;
 use crate::encoding;
+use crate::line_labels::labels;
 use crate::modes;
 use crate::passkeys;
 use crate::program;
@@ -41,14 +43,16 @@ use crate::standalone::{
     CONTROLLER, INSTALLATION, NAMESPACE_CONTROLLER, core_events, destinations, kubeconfig, rbac,
     reviews, secrets, services,
 };
+use crate::store_file::open_store;
 use crate::terminal::eprint_line;
+use crate::usage_error::UsageError;
 
-/// Requests under way get so long when a person has pressed Ctrl-C.
+/// Time for requests in flight after Ctrl-C.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(3);
-/// What is left of the runtime when all rooms are closed gets so long.
+/// Time for remaining blocking threads after shutdown.
 const LEAVE_TIME_MAX: Duration = Duration::from_millis(100);
 
-/// Serves until it is asked to end.
+/// Serves until SIGINT or SIGTERM.
 pub(crate) fn run(args: &UpArgs) -> Result<ExitCode> {
     if let Some(wrong) = args.retention.contradiction() {
         return Err(UsageError(vec![wrong]).into());
@@ -85,7 +89,7 @@ async fn serve_until_shutdown(args: &UpArgs) -> Result<()> {
     let (told, ending) = oneshot::channel();
     let narrator = Narrator::new(app.delivery());
     let begin = Startup {
-        welcome: welcome(&server, &path, args.demo),
+        greeting: greeting(&server, &path, args.demo),
         admin: kubeconfig::client(&text, "admin").await?,
         demo: if args.demo {
             Some(Demo::of(&text, path, narrator, !args.once).await?)
@@ -102,7 +106,7 @@ async fn serve_until_shutdown(args: &UpArgs) -> Result<()> {
     let (once, delivery) = (args.once, app.delivery());
     let closing = async move {
         let at_end = async {
-            // The demo's teller leaves only together with the app.
+            // The task of the demo does not return before shutdown.
             ending.await.ok();
             if !once {
                 std::future::pending::<()>().await;
@@ -117,8 +121,8 @@ async fn serve_until_shutdown(args: &UpArgs) -> Result<()> {
     app.run(tasks, closing).await
 }
 
-/// The first sentence. The demo ends with commands of its own.
-fn welcome(server: &str, kubeconfig: &Path, is_demo: bool) -> String {
+/// The first line. The demo prints its own commands at its end.
+fn greeting(server: &str, kubeconfig: &Path, is_demo: bool) -> String {
     if is_demo {
         return format!("Keepwatch serves at {server}.");
     }
@@ -130,9 +134,9 @@ fn welcome(server: &str, kubeconfig: &Path, is_demo: bool) -> String {
     )
 }
 
-/// What is done once at the start, when others serve already.
+/// What runs once, when the server accepts connections.
 struct Startup {
-    welcome: String,
+    greeting: String,
     admin: kube::Client,
     demo: Option<Demo>,
     told: oneshot::Sender<()>,
@@ -141,20 +145,20 @@ struct Startup {
 impl Startup {
     async fn run(self) {
         namespaces::begin(&self.admin).await;
-        eprint_line(&self.welcome);
+        eprint_line(&self.greeting);
         if let Some(demo) = self.demo {
             demo.tell().await;
         }
-        // Nobody waits any more when the app is closing.
+        // The receiver is gone when the server is already shutting down.
         self.told.send(()).ok();
         std::future::pending::<()>().await;
     }
 }
 
-/// Every kind a standalone server offers.
+/// Every kind that a standalone server serves.
 fn resources() -> Vec<Resource> {
     let mut resources = kasten::resources(&INSTALLATION);
-    resources.extend(kasten::config::resources());
+    resources.extend(kasten::kinds::config_resources());
     resources.push(namespaces::resource());
     resources.push(secrets::resource());
     resources.push(core_events::resource());
@@ -178,7 +182,7 @@ async fn open(
     if let Some(home) = data_dir.store().parent() {
         modes::tighten(home)?;
     }
-    let store = app::open_store(&data_dir.store(), args.retention.settings())?;
+    let store = open_store(&data_dir.store(), args.retention.settings())?;
     let sealed =
         EncryptedStorage::open(store.clone(), &data_dir.secrets_key(), secrets::FOLDER).await?;
     let serving = authority.server(args.listen.ip())?.write(&data_dir.pki(), "server")?;
@@ -186,8 +190,7 @@ async fn open(
     let files =
         TrustFiles { client_ca: Some(data_dir.pki().join("ca.crt")), ..TrustFiles::default() };
     let trust = Trust::open(files)?;
-    let labels =
-        Labels { signals_match_filter: args.siem_signals_match_k10_filter, ..app::labels("") };
+    let labels = Labels { signals_match_filter: args.siem_signals_match_k10_filter, ..labels("") };
     let format = args.audit_log_format.unwrap_or_else(encoding::usual);
     let encoding = encoding::for_stdout(format, labels)?;
     let stdout = StdoutSink::open(encoding).context("cannot use standard output")?;
@@ -216,7 +219,7 @@ async fn open(
     .await
 }
 
-/// Certificates for users, by their contexts.
+/// The client certificates of users, by context.
 fn identities(
     authority: &Authority,
     users: &[kasten::roles::User],

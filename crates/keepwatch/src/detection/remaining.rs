@@ -1,11 +1,11 @@
-//! What an application has left after something was deleted: restore points, backups, the newest.
+//! What remains of an application after a deletion: restore points, backups, the newest one.
 //!
-//! Follows the stored restore points and their contents and keeps, for each application, their names
+//! Watches the stored restore points and their contents and keeps, for each application, their names
 //! by age. An entry takes some 60 bytes, so the backups of a large cluster take a few megabytes. It
 //! also remembers which application a deleted object belonged to, because a delete request does not
-//! say it; what was deleted before the start is known as far back as the store keeps history.
+//! contain it. For deletions before the start it reads the store's history, as far as there is one.
 //!
-//! Deliberately absent: whether a backup can still be restored. K10's own data is not looked at.
+//! Deliberately absent: whether a backup can still be restored. K10's data is not examined.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -15,20 +15,21 @@ use delivery::Enricher;
 use event::signal::{Remaining, SignalSpec, Target};
 use futures::FutureExt as _;
 use kasten::Installation;
-use kasten::domain::{APP_NAMESPACE, RESTORE_POINT, RESTORE_POINT_CONTENT};
+use kasten::kinds::{RESTORE_POINT, RESTORE_POINT_CONTENT};
+use kasten::names::APP_NAMESPACE;
 use serde_json::{Map, Value};
 use store::{Change, ChangeKind, ListOptions, Object, ReadError, Storage, Watch};
 
-/// Objects that are read in one go at the start.
+/// Objects per read at the start.
 const PAGE_OBJECTS: usize = 256;
-/// Bytes of these objects, about.
+/// Approximate bytes of these objects.
 const PAGE_BYTES: usize = 1 << 20;
-/// Deleted objects whose application is remembered, of each kind.
+/// Deleted objects of each kind whose application is remembered.
 const DELETED_MAX: usize = 10_000;
-/// Applications that one signal lists.
+/// Most applications in one signal.
 const APPLICATIONS_MAX: usize = 20;
 
-/// Creation time and name of an object, in this order, so that the last of a set is the newest.
+/// Creation time and name of an object, in this order, so that the last one of a set is the newest.
 type Entry = (Box<str>, Box<str>);
 
 /// The backups of all applications.
@@ -42,7 +43,7 @@ pub(crate) struct RemainingBackups {
 struct Tracker {
     group: &'static str,
     plural: &'static str,
-    /// `None` before the start, and when the store no longer has the history since.
+    /// `None` before the start, and when the store has compacted the history since.
     watch: Option<Watch>,
     /// By namespace of the application.
     by_application: BTreeMap<Box<str>, BTreeSet<Entry>>,
@@ -51,7 +52,7 @@ struct Tracker {
 }
 
 impl RemainingBackups {
-    /// Reads nothing before it is started.
+    /// It reads nothing before it is started.
     pub(crate) fn new(storage: Arc<dyn Storage>, installation: &Installation) -> Self {
         let tracker = |names| {
             let id = installation.id(names);
@@ -60,7 +61,7 @@ impl RemainingBackups {
         Self { storage, points: tracker(RESTORE_POINT), contents: tracker(RESTORE_POINT_CONTENT) }
     }
 
-    /// What the applications behind `targets` have left, as of the newest committed change.
+    /// What remains of the applications of `targets`, as of the newest committed change.
     async fn remaining(&mut self, targets: &[Target]) -> Result<Vec<Remaining>, ReadError> {
         self.follow().await?;
         let applications: BTreeSet<&str> = targets
@@ -123,14 +124,14 @@ impl Tracker {
         format!("{}/{}/", self.group, self.plural)
     }
 
-    /// Takes in every change that is committed.
+    /// Applies every committed change.
     async fn follow(&mut self, storage: &dyn Storage) -> Result<(), ReadError> {
         loop {
             let Some(watch) = &mut self.watch else {
                 self.list(storage).await?;
                 continue;
             };
-            // A watch is ready at once as long as there are changes it has not handed out.
+            // A watch resolves at once while it has changes to return.
             match watch.next().now_or_never() {
                 None => return Ok(()),
                 Some(Ok(changes)) => changes.iter().for_each(|change| self.apply(change)),
@@ -140,11 +141,11 @@ impl Tracker {
         }
     }
 
-    /// Reads what was there at the oldest revision that the store knows, and watches from there on: so
-    /// what was deleted since is met on the way.
+    /// Reads the objects at the oldest revision that the store has, and watches from there, so that later
+    /// deletions are seen.
     async fn list(&mut self, storage: &dyn Storage) -> Result<(), ReadError> {
         match self.list_at(storage, storage.oldest_revision()).await {
-            // History was compacted meanwhile; what is there now is never compacted at once.
+            // History was compacted meanwhile; the newest revision is never compacted at once.
             Err(ReadError::Compacted { .. }) => {
                 self.list_at(storage, storage.current_revision()).await
             }

@@ -1,10 +1,10 @@
-//! The rules and suppressions that the detector works with, and how they change.
+//! The detector's rules and suppressions, and their changes.
 //!
-//! The built-in pack lies in the store as `DetectionRule` objects too, so that people see it and can
-//! switch rules off. Both kinds are followed in the store. How rules fare is written into the objects
-//! now and then.
+//! The built-in pack is also in the store as `DetectionRule` objects, so that users see it and can disable
+//! rules. Both kinds are watched in the store. Statistics of rules are written into the objects
+//! periodically.
 //!
-//! Deliberately absent: whether a rule is right. That is checked when people write it.
+//! Deliberately absent: validation of rules, which happens when users write them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +29,7 @@ use crate::clock::SystemClock;
 const UPKEEP_PERIOD: Duration = Duration::from_secs(15);
 /// How often old signals are removed.
 const SWEEP_PERIOD: Duration = Duration::from_mins(10);
-/// Pause before the store is asked again when it could not be read.
+/// Pause after a failed read of the store.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Reads the stored rules and suppressions.
@@ -39,20 +39,20 @@ pub(super) struct RuleSource {
     options: LoadOptions,
 }
 
-/// Follows the stored rules and suppressions, and tells the detector.
+/// Watches the stored rules and suppressions, and passes them to the detector.
 pub(crate) struct RuleFollower {
     source: RuleSource,
-    /// Opened before the rules that the detector began with were read, so that no change is missed.
+    /// Opened before the detector's first rules were read, so that no change is missed.
     watches: Watches,
     rules: watch::Sender<DetectorRules>,
     status: watch::Receiver<DetectorStatus>,
-    /// Why objects are not evaluated, by their names.
+    /// Why objects are not evaluated, by name.
     errors: Vec<(String, String)>,
     /// What was last written into the objects, and when.
     written: Option<(Fared, Timestamp)>,
 }
 
-/// How rules and suppressions have fared: what is written into their objects.
+/// Statistics of rules and suppressions, which are written into their objects.
 #[derive(Clone, PartialEq)]
 struct Fared {
     rules: Vec<RuleStatistics>,
@@ -60,7 +60,7 @@ struct Fared {
     suppressions: Vec<SuppressionStatistics>,
 }
 
-/// What changes in the store.
+/// A change in the store.
 pub(super) struct Watches {
     rules: Watch,
     suppressions: Watch,
@@ -71,7 +71,7 @@ impl RuleSource {
         Self { registry, store, options }
     }
 
-    /// Puts the built-in pack into the store.
+    /// Writes the built-in pack into the store.
     pub(super) async fn install(&self) -> Result<()> {
         let rules: Vec<BuiltinRule> = builtin::kasten()
             .iter()
@@ -91,12 +91,12 @@ impl RuleSource {
         installed.await.map_err(|error| failure("the built-in rules cannot be stored", &error))
     }
 
-    /// Rules and suppressions as they are, and why some are left out.
+    /// The current rules and suppressions, and why some are left out.
     pub(super) async fn load(&self) -> Result<(DetectorRules, Vec<(String, String)>)> {
         let cannot = "the rules cannot be read";
         let documents = detection_rule::load(&self.registry).await;
         let mut documents = documents.map_err(|error| failure(cannot, &error))?;
-        // A rule that takes the id of a built-in one does not replace it.
+        // A rule with the id of a built-in one does not replace it.
         documents.sort_by_key(|document| !is_builtin(&document.file));
         let (rules, errors) = RuleSet::load_lenient(&documents, &self.options);
         let errors: Vec<(String, String)> =
@@ -154,7 +154,7 @@ impl RuleFollower {
         }
     }
 
-    /// Opens the watches anew, and reads what changed before they were open.
+    /// Reopens the watches, and reads what changed meanwhile.
     async fn start_again(&mut self) -> Result<()> {
         self.watches = self.source.watches()?;
         self.reload().await
@@ -205,7 +205,7 @@ impl RuleFollower {
             return;
         }
         let (registry, news) = (self.source.registry.clone(), fared.clone());
-        // Counters of the server's own, not changes that a client made: they leave no audit event.
+        // These are the server's own counters, not changes by a client, so they leave no audit event.
         let written = store::write(&self.source.store, move |transaction| {
             registry.unaudited(transaction, |objects| -> Result<(), ApiError> {
                 detection_rule::record_statistics(objects, &news.rules, &news.errors)?;
@@ -237,7 +237,7 @@ impl RuleFollower {
         Fared { rules: rules.collect(), errors: self.errors.clone(), suppressions }
     }
 
-    /// Whether a suppression has come to its end between two times.
+    /// Whether a suppression expired between two times.
     fn has_expired(&self, after: Timestamp, until: Timestamp) -> bool {
         let rules = self.rules.borrow();
         let mut ends = rules.suppressions.iter().filter_map(|one| one.expires);
@@ -256,7 +256,7 @@ impl RuleFollower {
     }
 }
 
-/// Whether both evaluate the same.
+/// Whether both give the same evaluation.
 fn is_same(one: &DetectorRules, two: &DetectorRules) -> bool {
     let texts = |rules: &DetectorRules| -> Vec<Arc<str>> {
         rules.rules.rules().iter().map(|rule| Arc::clone(&rule.text)).collect()
@@ -264,7 +264,7 @@ fn is_same(one: &DetectorRules, two: &DetectorRules) -> bool {
     one.suppressions.is_empty() && two.suppressions.is_empty() && texts(one) == texts(two)
 }
 
-/// Whether more than the status has changed: only that counts as a new generation.
+/// Whether more than the status changed, which increments the generation.
 fn is_change_of_spec(change: &store::Change) -> bool {
     let generation = |object: &store::Object| {
         let body: serde_json::Value = serde_json::from_slice(&object.body).unwrap_or_default();

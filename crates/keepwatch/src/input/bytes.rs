@@ -1,4 +1,4 @@
-//! The bytes of one file, object or pipe: counted, and unpacked if they are gzip.
+//! The bytes of one file, object or pipe, counted, and decompressed if they are gzip.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::bufread::MultiGzDecoder;
 
-/// Bytes that are read at a time.
+/// Bytes per read.
 const BUFFER_BYTES: usize = 64 << 10;
-/// How gzip begins.
+/// The magic number of gzip.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
-/// How Zstandard begins.
+/// The magic number of Zstandard.
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
-/// The longest of them.
+/// The length of the longest magic number.
 const MAGIC_BYTES: u64 = 4;
 
 /// How many bytes have been read, for the progress bar.
@@ -30,7 +30,7 @@ pub(super) fn stdin(meter: &Meter) -> io::Result<Box<dyn BufRead>> {
     unpacked(io::stdin(), meter)
 }
 
-/// What is in `from`, whether it is gzip (of any number of members) or not. Its name does not count.
+/// The content of `from`, decompressed if it is gzip, of any number of members. Its name does not matter.
 pub(super) fn unpacked(from: impl Read + 'static, meter: &Meter) -> io::Result<Box<dyn BufRead>> {
     let mut from = Metered { from, meter: Arc::clone(meter) };
     let mut magic = Vec::new();

@@ -11,11 +11,11 @@ pub(crate) struct Lines {
     number: u64,
 }
 
-/// One line, without its end and without white space around it.
+/// A line, trimmed.
 pub(crate) enum Line<'a> {
-    /// As it is.
+    /// The whole line.
     Whole(&'a [u8]),
-    /// It is longer than a line may be, and was passed over.
+    /// The line was longer than allowed, and skipped.
     TooLong,
 }
 
@@ -24,12 +24,12 @@ impl Lines {
         Self { from, line: Vec::new(), number: 0 }
     }
 
-    /// The number of the line that came last, from 1.
+    /// The number of the last line, from 1.
     pub(crate) fn number(&self) -> u64 {
         self.number
     }
 
-    /// The next line that is not empty; `None` at the end.
+    /// The next non-empty line; `None` at the end.
     pub(crate) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
         loop {
             self.line.clear();

@@ -1,8 +1,8 @@
-//! What the inputs on the command line are: files, folders, buckets, standard input.
+//! Resolves the inputs of the command line: files, folders, buckets, standard input.
 //!
-//! Files that continue each other are one stream and are read one after the other: the objects below
-//! one `source=` of our own layout, and the objects of a bucket without that layout. All other files
-//! are streams of their own. Streams are merged by time.
+//! Files that continue each other are one stream and are read in order: the objects below one `source=` of
+//! Keepwatch's layout, and the objects of a bucket without that layout. Every other file is a stream of
+//! its own. Streams are merged by time.
 
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
@@ -17,14 +17,14 @@ use super::bytes::{self, Meter};
 use super::objects::{self, Objects};
 use crate::args::input::InputArgs;
 
-/// Files that inputs may name: their paths are kept in memory.
+/// Most files of the inputs; their paths are held in memory.
 const FILES_MAX: usize = 1_000_000;
-/// Folders within folders.
+/// Most levels of nested folders.
 const DEPTH_MAX: usize = 32;
-/// What begins the name of a folder with objects of one stream.
+/// Prefix of the name of a folder with objects of one stream.
 const SOURCE: &str = "source=";
 
-/// Something that can be opened and read.
+/// A source that can be opened and read.
 #[derive(Clone)]
 pub(super) enum Part {
     Stdin,
@@ -38,18 +38,18 @@ pub(super) struct Stream {
     pub(super) parts: VecDeque<Part>,
 }
 
-/// What there is to read.
+/// The streams to read.
 #[derive(Default)]
 pub(super) struct Found {
     pub(super) streams: Vec<Stream>,
-    /// Bytes, as far as they are known.
+    /// Total bytes, as far as they are known.
     pub(super) bytes: u64,
     /// Inputs that cannot be read, and why.
     pub(super) failures: Vec<String>,
 }
 
 impl Part {
-    /// For people.
+    /// The name in messages.
     pub(super) fn name(&self) -> String {
         match self {
             Self::Stdin => "standard input".to_owned(),
@@ -69,7 +69,7 @@ impl Part {
         }
     }
 
-    /// Whether it can be opened a second time.
+    /// Whether it can be opened again.
     pub(super) fn is_repeatable(&self) -> bool {
         match self {
             Self::Stdin => false,
@@ -79,7 +79,7 @@ impl Part {
     }
 }
 
-/// Everything that the command line names. Nothing is opened yet but listings of buckets.
+/// The streams of all inputs. Only listings of buckets are requested here.
 pub(super) fn find(args: &InputArgs) -> Result<Found> {
     let mut found = Found::default();
     if args.inputs.iter().filter(|input| *input == "-").count() > 1 {
@@ -141,7 +141,7 @@ impl Found {
         }
     }
 
-    /// Parts of our own layout by their stream; the others are one stream.
+    /// Groups the parts of Keepwatch's layout by stream; the others are one stream.
     fn group(&mut self, parts: Vec<Part>, name: &str) {
         let mut streams: BTreeMap<String, VecDeque<Part>> = BTreeMap::new();
         for part in parts {
@@ -153,14 +153,14 @@ impl Found {
     }
 }
 
-/// The folder of a stream in our own layout: everything up to the component `source=…`.
+/// The folder of a stream in Keepwatch's layout: everything up to the component `source=…`.
 fn stream_of(path: &str) -> Option<&str> {
     let at = path.find(&format!("/{SOURCE}"))? + 1;
     let end = path.get(at..)?.find('/')? + at;
     path.get(..end)
 }
 
-/// The files in a folder and below it with their sizes, or the file itself.
+/// The files in a folder and its subfolders with their sizes, or the file itself.
 fn files_below(path: &Path, files: &mut Vec<(PathBuf, u64)>, depth: usize) -> Result<()> {
     let unreadable = || format!("cannot read {}", path.display());
     let metadata = fs::metadata(path).with_context(unreadable)?;
@@ -171,7 +171,7 @@ fn files_below(path: &Path, files: &mut Vec<(PathBuf, u64)>, depth: usize) -> Re
     for entry in fs::read_dir(path).with_context(unreadable)? {
         let entry = entry.with_context(unreadable)?;
         let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-        // A link to a folder may lead back up.
+        // A link to a folder may create a cycle.
         let is_link = entry.file_type().with_context(unreadable)?.is_symlink();
         let path = entry.path();
         if is_hidden || (is_link && path.is_dir()) {

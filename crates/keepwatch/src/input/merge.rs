@@ -1,7 +1,7 @@
-//! Streams of events become one, in the order of their time.
+//! Merges streams of events by time.
 //!
-//! A stream is opened when the merge has come to the time of its first event, so that a thousand
-//! files of one log need one open file. Within a stream the order of its lines stays.
+//! A stream is opened when the merge reaches the time of its first event, so that a thousand files of one
+//! log need one open file. The lines of a stream keep their order.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -19,11 +19,11 @@ use super::record::{self, Record};
 use crate::args::input::InputArgs;
 use crate::terminal::eprint_line;
 
-/// Streams that are open at a time. Further ones wait until one has ended.
+/// Most streams that are open at a time; others wait until one has ended.
 const OPEN_MAX: usize = 256;
-/// Lines that are no events and are named on stderr; the others are counted.
+/// Lines that are not events and are reported on stderr; further ones are only counted.
 const NAMED_MAX: u64 = 10;
-/// A stream that jumps ahead by more is not held back for it: the stamp may be wrong. Microseconds.
+/// A stream whose time jumps ahead by more is not held back, because the timestamp may be wrong. Microseconds.
 const JUMP_MAX: i64 = 24 * 3600 * 1_000_000;
 
 /// All inputs of a command.
@@ -39,7 +39,7 @@ pub(crate) struct Inputs {
     cluster: Arc<str>,
 }
 
-/// An event, and where it comes from.
+/// An event and its source.
 pub(crate) struct Next {
     pub(crate) event: Event,
     pub(crate) cluster: Arc<str>,
@@ -50,7 +50,7 @@ pub(crate) struct Next {
 #[derive(Default)]
 pub(crate) struct Tally {
     pub(crate) events: u64,
-    /// Signals of ours between the events.
+    /// Signals of Keepwatch between the events.
     pub(crate) signals: u64,
     /// Lines that are neither.
     pub(crate) others: u64,
@@ -60,7 +60,7 @@ pub(crate) struct Tally {
 }
 
 impl Inputs {
-    /// Finds everything that the command line names, and looks at the first event of each stream.
+    /// Finds all inputs of the command line, and reads the first event of each stream.
     pub(crate) fn open(args: &InputArgs) -> Result<Self> {
         let found = locations::find(args)?;
         let mut tally = Tally::default();
@@ -100,17 +100,17 @@ impl Inputs {
         &self.tally
     }
 
-    /// Bytes that were read, and bytes that there are, if that is known.
+    /// Bytes that were read, and the total, if it is known.
     pub(crate) fn progress(&self) -> (u64, u64) {
         (self.tally.meter.load(Ordering::Relaxed), self.bytes)
     }
 
-    /// Opens the stream that begins next, if its time has come.
+    /// Opens the next stream if its first event is due.
     fn open_next(&mut self) -> bool {
         let Some((first, _)) = self.waiting.last() else { return false };
         let is_due = self.heads.peek().is_none_or(|Reverse((time, _))| first <= time);
-        let has_room = self.heads.len() < OPEN_MAX;
-        if !(is_due && has_room) {
+        let has_capacity = self.heads.len() < OPEN_MAX;
+        if !(is_due && has_capacity) {
             return false;
         }
         let Some((_, mut reader)) = self.waiting.pop() else { return false };
@@ -136,7 +136,7 @@ impl Inputs {
 }
 
 impl Tally {
-    /// An input that cannot be read to its end.
+    /// Reports an input that cannot be read to its end.
     fn fail(&mut self, why: &str) {
         self.failures += 1;
         eprint_line(&format!("error: {why}"));
@@ -150,7 +150,7 @@ impl Tally {
     }
 }
 
-/// When a stream begins: the time of its first event. Unknown is early.
+/// The time of a stream's first event; unknown counts as early.
 fn first_time(stream: &Stream) -> Timestamp {
     let Some(part) = stream.parts.front().filter(|part| part.is_repeatable()) else {
         return Timestamp::UNSET;
@@ -189,7 +189,7 @@ impl Reader {
         }
     }
 
-    /// Reads on to the next event; the time at which it takes part in the merge.
+    /// Reads the next event. Returns its time in the merge.
     fn advance(&mut self, tally: &mut Tally) -> Option<Timestamp> {
         let found = self.read(tally)?;
         let stamp = time_of(&found.0);
@@ -247,7 +247,7 @@ impl Reader {
     /// Opens the next part; `None` if there is none.
     fn open_part(&mut self, tally: &mut Tally) -> Option<()> {
         let part = self.parts.pop_front()?;
-        // What is only looked at is not counted as read.
+        // Bytes of a preview do not count as read.
         let meter = if self.is_silent { Meter::default() } else { Arc::clone(&tally.meter) };
         match part.open(&meter) {
             Ok(bytes) => self.lines = Some((part.name(), Lines::new(bytes))),
@@ -258,7 +258,7 @@ impl Reader {
     }
 }
 
-/// Lines of one stream name the same cluster: its name is kept once.
+/// Lines of one stream have the same cluster name, so it is stored once.
 fn known(cluster: &mut Option<Arc<str>>, name: &str) -> Arc<str> {
     match cluster {
         Some(known) if **known == *name => Arc::clone(known),
@@ -270,7 +270,7 @@ fn broken(part: &str, error: &io::Error) -> String {
     format!("cannot read {part}: {error}")
 }
 
-/// When an event happened.
+/// The time of an event.
 fn time_of(event: &Event) -> Timestamp {
     if event.stage_timestamp == Timestamp::UNSET {
         return event.request_received_timestamp;

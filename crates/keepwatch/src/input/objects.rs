@@ -19,23 +19,23 @@ use crate::args::input::S3Args;
 use crate::aws;
 use crate::clock::SystemClock;
 
-/// How a bucket is named.
+/// The scheme of a bucket's URL.
 const SCHEME: &str = "s3://";
 
-/// A bucket that is open, and what waits for it.
+/// An open bucket, and the runtime that its requests run on.
 pub(super) struct Objects {
     bucket: Bucket,
     runtime: Runtime,
 }
 
-/// Bucket and prefix of an input, if it is one of a bucket.
+/// Bucket and prefix of an input, if it is a bucket.
 pub(super) fn address(input: &str) -> Option<(&str, &str)> {
     let rest = input.strip_prefix(SCHEME)?;
     Some(rest.split_once('/').unwrap_or((rest, "")))
 }
 
 impl Objects {
-    /// Prepares to read a bucket; asks for nothing yet.
+    /// Prepares to read a bucket, without a request.
     pub(super) fn open(bucket: &str, args: &S3Args) -> Result<Arc<Self>> {
         if bucket.is_empty() {
             bail!("there is no bucket behind {SCHEME}");
@@ -58,7 +58,7 @@ impl Objects {
             retention: None,
             limits: Limits::default(),
         };
-        // The endpoint is named by the person who runs this, on a machine of that person's own.
+        // The user of this command names the endpoint on their own machine, so no egress policy applies.
         let egress = EgressPolicy {
             allowed: Network::ALL.to_vec(),
             plain_http: true,
@@ -80,7 +80,7 @@ impl Objects {
         Ok(Arc::new(Self { bucket, runtime }))
     }
 
-    /// What is there.
+    /// Lists the objects.
     pub(super) fn list(&self, prefix: &str) -> Result<Vec<Listed>, ReadError> {
         self.runtime.block_on(self.bucket.list(prefix))
     }

@@ -1,4 +1,4 @@
-//! One line on a terminal that says how far a long input has been read.
+//! A progress line on a terminal, for long inputs.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -7,11 +7,11 @@ use apiserver::Clock as _;
 use super::Inputs;
 use crate::clock::SystemClock;
 
-/// Events between two looks at the clock.
+/// Events between two reads of the clock.
 const EVENTS_PER_LOOK: u64 = 1024;
-/// Nothing is shown for an input that is done sooner, and not more often. Microseconds.
+/// Time before the first progress line and between two of them, in microseconds.
 const PERIOD: i64 = 200_000;
-/// Characters of the bar.
+/// Width of the bar in characters.
 const BAR: usize = 24;
 /// Moves to the beginning of the line and clears it.
 const CLEAR: &str = "\r\x1b[K";
@@ -32,7 +32,7 @@ impl Progress {
         Self { is_shown, began: now, next: now + PERIOD, looks: 0, is_drawn: false }
     }
 
-    /// To be called for each event.
+    /// Call it for each event.
     pub(crate) fn tick(&mut self, inputs: &Inputs) {
         self.looks += 1;
         if !self.is_shown || !self.looks.is_multiple_of(EVENTS_PER_LOOK) {
@@ -48,7 +48,7 @@ impl Progress {
         self.is_drawn = write!(io::stderr(), "{CLEAR}{line}").is_ok();
     }
 
-    /// Takes the line away.
+    /// Clears the line.
     pub(crate) fn finish(&mut self) {
         if self.is_drawn {
             write!(io::stderr(), "{CLEAR}").ok();
@@ -57,7 +57,7 @@ impl Progress {
     }
 }
 
-/// What is shown after so many microseconds.
+/// The line after so many microseconds.
 fn line(read: u64, bytes: u64, events: u64, micros: i64) -> String {
     let micros = micros.max(1).unsigned_abs();
     let rate = u128::from(events) * 1_000_000 / u128::from(micros);

@@ -1,4 +1,4 @@
-//! What one line is: an event in one of the encodings, a batch of events, a signal, or neither.
+//! Classifies a line: an event in one of the encodings, a batch of events, a signal, or none of them.
 
 use std::borrow::Cow;
 
@@ -6,18 +6,18 @@ use event::{Event, line};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// Bytes of a reason that is shown to people.
+/// Most bytes of a reason in a message.
 const REASON_BYTES_MAX: usize = 160;
 
-/// One line, read.
+/// A parsed line.
 pub(super) enum Record {
-    /// An event, and the name of its cluster if the line carries it.
+    /// An event, and the name of its cluster if the line has one.
     Event(Box<Event>, Option<String>),
-    /// Several, as a webhook is sent them and as the API lists them.
+    /// Several events, as webhooks receive them and the API lists them.
     List(Vec<Event>),
-    /// A signal of ours: the result of detection, not its input.
+    /// A signal of Keepwatch: a result of detection, not its input.
     Signal,
-    /// Neither, and why.
+    /// None of these, and why.
     Other(String),
 }
 
@@ -29,9 +29,9 @@ pub(super) fn read(line: &[u8]) -> Record {
     }
 }
 
-/// What is no event may be something else that we know.
+/// A line that is not an event may be another known object.
 fn other(line: &[u8], reason: &str) -> Record {
-    /// The first keys of what is sent around in Kubernetes.
+    /// The first keys of a Kubernetes object.
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Object<'a> {
@@ -41,7 +41,7 @@ fn other(line: &[u8], reason: &str) -> Record {
         api_version: Cow<'a, str>,
         #[serde(borrow, default)]
         items: Vec<&'a RawValue>,
-        /// In our own lines.
+        /// The key in Keepwatch's own lines.
         #[serde(borrow)]
         signal: Option<&'a RawValue>,
     }
@@ -69,7 +69,7 @@ fn other(line: &[u8], reason: &str) -> Record {
     }
 }
 
-/// An item of a list need not say what it is.
+/// Items of a list need not have a kind.
 fn item_of_list(item: &[u8]) -> anyhow::Result<Event> {
     Ok(match line::encoding_of(item) {
         Some(line::Encoding::Kasten) => event::kasten::read(item)?,
@@ -77,7 +77,7 @@ fn item_of_list(item: &[u8]) -> anyhow::Result<Event> {
     })
 }
 
-/// Reasons quote the input: they are cut, and nothing in them moves a terminal's cursor.
+/// Reasons quote the input, so they are cut and escaped for the terminal.
 fn shortened(reason: &str) -> String {
     let mut plain = String::new();
     for one in reason.chars() {

@@ -1,4 +1,4 @@
-//! From a notifier and its Secrets to what delivery is to do. Pure.
+//! Resolves a notifier and its Secrets to the settings of delivery. Pure.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use siem::notifier::{NotifierSpec, NotifierType, SecretKey};
 use sink::http::EgressPolicy;
 use sink::notifier::{Kind, Renderer, Settings, open};
 
-/// Everything that a target is made of.
+/// What targets are built from.
 #[derive(Clone, Debug)]
 pub(super) struct Inputs {
     spec: NotifierSpec,
@@ -33,7 +33,7 @@ impl PartialEq for Inputs {
 }
 
 impl Inputs {
-    /// What a spec names, with the Secrets that `get` knows.
+    /// The target of a spec, with the Secrets that `get` returns.
     pub(super) fn of(
         spec: &NotifierSpec,
         ca_pem: Option<Vec<u8>>,
@@ -48,7 +48,7 @@ impl Inputs {
         Self { spec: spec.clone(), url, secret, ca_pem }
     }
 
-    /// The notifier's settings, or why they cannot be made.
+    /// The notifier's settings, or why they cannot be resolved.
     pub(super) fn settings(&self, egress: &EgressPolicy) -> Result<Settings, String> {
         let spec = &self.spec;
         let own = spec.ca_bundle.as_deref().unwrap_or_default().as_bytes();
@@ -76,7 +76,7 @@ impl Inputs {
     }
 }
 
-/// What delivery is to do.
+/// The settings of delivery.
 pub(super) fn target(inputs: &Inputs, egress: &EgressPolicy) -> Target {
     let spec = &inputs.spec;
     let settings = inputs.settings(egress);

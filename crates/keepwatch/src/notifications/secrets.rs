@@ -1,4 +1,4 @@
-//! The Secrets that notifiers name, followed one by one.
+//! The Secrets that notifiers name, watched one by one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,10 +11,10 @@ use siem::notifier::SecretKey;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
-/// How long a Secret is waited for when a sample is to be sent.
+/// How long a test notification waits for its Secret.
 const READ_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// The Secrets as they are at present.
+/// The current state of the Secrets.
 pub(super) struct Secrets {
     client: kube::Client,
     namespaces: Vec<String>,
@@ -25,31 +25,31 @@ pub(super) struct Secrets {
 
 #[derive(Clone)]
 struct Seen {
-    sights: Arc<Mutex<BTreeMap<NamespacedName, Lookup<SecretData>>>>,
+    lookups: Arc<Mutex<BTreeMap<NamespacedName, Lookup<SecretData>>>>,
     version: watch::Sender<u64>,
 }
 
 impl Secrets {
-    /// Follows no Secret yet. Those outside of `namespaces` are never read, unless there are none.
+    /// Watches no Secret yet. Secrets outside `namespaces` are never read, unless it is empty.
     pub(super) fn new(client: kube::Client, namespaces: Vec<String>) -> Self {
-        let seen = Seen { sights: Arc::default(), version: watch::Sender::default() };
+        let seen = Seen { lookups: Arc::default(), version: watch::Sender::default() };
         Self { client, namespaces, seen, tasks: JoinSet::new(), followed: BTreeMap::new() }
     }
 
-    /// Changes whenever a Secret does.
+    /// Resolves when a Secret has changed.
     pub(super) fn news(&self) -> watch::Receiver<u64> {
         self.seen.version.subscribe()
     }
 
-    /// Follows the Secrets of these keys, and no other.
+    /// Watches exactly the Secrets of these keys.
     pub(super) fn want<'k>(&mut self, keys: impl Iterator<Item = &'k SecretKey>) {
         let wanted: BTreeSet<NamespacedName> =
             keys.filter(|key| self.allows(&key.namespace)).map(place).collect();
         for place in &wanted {
             if !self.followed.contains_key(place) {
                 let (seen, at) = (self.seen.clone(), place.clone());
-                let task = watch_secret(self.client.clone(), place.clone(), move |sight| {
-                    seen.change(|sights| drop(sights.insert(at.clone(), sight)));
+                let task = watch_secret(self.client.clone(), place.clone(), move |lookup| {
+                    seen.change(|lookups| drop(lookups.insert(at.clone(), lookup)));
                 });
                 self.followed.insert(place.clone(), self.tasks.spawn(task));
             }
@@ -59,14 +59,14 @@ impl Secrets {
             let is_wanted = wanted.contains(place);
             if !is_wanted {
                 task.abort();
-                seen.change(|sights| drop(sights.remove(place)));
+                seen.change(|lookups| drop(lookups.remove(place)));
             }
             is_wanted
         });
         while self.tasks.try_join_next().is_some() {}
     }
 
-    /// What a key holds, or why that is not known.
+    /// The value of a key, or why it is not known.
     pub(super) fn get(&self, key: &SecretKey) -> Result<SecretString, String> {
         let SecretKey { namespace, name, .. } = key;
         if !self.allows(namespace) {
@@ -75,17 +75,18 @@ impl Secrets {
                 self.namespaces.join(" or ")
             ));
         }
-        let sight = self.seen.sight(&place(key));
-        value(key, sight).unwrap_or_else(|| Err(format!("Secret {namespace}/{name} is being read")))
+        let lookup = self.seen.lookup(&place(key));
+        value(key, lookup)
+            .unwrap_or_else(|| Err(format!("Secret {namespace}/{name} is being read")))
     }
 
-    /// The same for keys that are not followed yet: waits until their Secrets have been read.
+    /// The same for keys that are not watched yet: waits until their Secrets have been read.
     pub(super) async fn wait_for(&mut self, keys: &[SecretKey]) {
         self.want(keys.iter());
         let mut news = self.news();
         let is_seen = |key: &SecretKey| {
             !self.allows(&key.namespace)
-                || !matches!(self.seen.sight(&place(key)), Lookup::NotSynced)
+                || !matches!(self.seen.lookup(&place(key)), Lookup::NotSynced)
         };
         let all_seen = async {
             while !keys.iter().all(is_seen) {
@@ -93,7 +94,7 @@ impl Secrets {
                 news.changed().await.ok();
             }
         };
-        // What is missing then is said by `get`.
+        // `get` reports what is missing then.
         tokio::time::timeout(READ_TIME_MAX, all_seen).await.ok();
     }
 
@@ -104,13 +105,13 @@ impl Secrets {
 
 impl Seen {
     fn change(&self, change: impl FnOnce(&mut BTreeMap<NamespacedName, Lookup<SecretData>>)) {
-        change(&mut self.sights.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.lookups.lock().unwrap_or_else(PoisonError::into_inner));
         self.version.send_modify(|version| *version += 1);
     }
 
-    fn sight(&self, place: &NamespacedName) -> Lookup<SecretData> {
-        let sights = self.sights.lock().unwrap_or_else(PoisonError::into_inner);
-        sights.get(place).cloned().unwrap_or_default()
+    fn lookup(&self, place: &NamespacedName) -> Lookup<SecretData> {
+        let lookups = self.lookups.lock().unwrap_or_else(PoisonError::into_inner);
+        lookups.get(place).cloned().unwrap_or_default()
     }
 }
 
@@ -118,10 +119,10 @@ fn place(key: &SecretKey) -> NamespacedName {
     NamespacedName { namespace: key.namespace.clone(), name: key.name.clone() }
 }
 
-/// What a key holds; `None` while its Secret has not been read.
-fn value(key: &SecretKey, sight: Lookup<SecretData>) -> Option<Result<SecretString, String>> {
+/// The value of a key; `None` while its Secret has not been read.
+fn value(key: &SecretKey, lookup: Lookup<SecretData>) -> Option<Result<SecretString, String>> {
     let SecretKey { namespace, name, key } = key;
-    Some(match sight {
+    Some(match lookup {
         Lookup::NotSynced => return None,
         Lookup::NotFound => Err(format!("Secret {namespace}/{name} does not exist")),
         Lookup::Forbidden(why) => Err(format!("Secret {namespace}/{name} cannot be read: {why}")),
@@ -144,7 +145,7 @@ mod tests {
             ("binary".to_owned(), None),
         ]);
         let there = Lookup::Found(SecretData { kind: "Opaque".to_owned(), values });
-        for (key, sight, expected) in [
+        for (key, lookup, expected) in [
             ("token", &there, Some(None)),
             ("binary", &there, Some(Some("key binary of Secret ns/team is not text"))),
             ("odd", &there, Some(Some("Secret ns/team has no key odd"))),
@@ -161,7 +162,7 @@ mod tests {
                 name: "team".to_owned(),
                 key: key.to_owned(),
             };
-            let found = value(&key, sight.clone()).map(Result::err);
+            let found = value(&key, lookup.clone()).map(Result::err);
             assert_eq!(found.as_ref().map(Option::as_deref), expected);
         }
     }

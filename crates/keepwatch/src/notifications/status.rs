@@ -1,5 +1,5 @@
-//! How notifiers fare, written into their statuses: at once what people have to know, and now and
-//! then what only changes a number.
+//! Writes the health of notifiers into their statuses: changes that users must know at once, mere counters
+//! periodically.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use delivery::notification::NotifierHealth;
 use event::Timestamp;
 use siem::notifier::{NotifierState, NotifierStatus, record_status};
 
-/// How often numbers are written: each write is an event of its own.
+/// Time between two writes of counters; each write is an audit event.
 const NUMBERS_PERIOD: Duration = Duration::from_secs(10);
 
 /// Writes statuses.
@@ -24,12 +24,12 @@ impl Statuses {
         Self { registry, written: BTreeMap::new() }
     }
 
-    /// A notifier is gone.
+    /// Forgets a notifier that was deleted.
     pub(super) fn forget(&mut self, name: &str) {
         self.written.remove(name);
     }
 
-    /// Writes what has changed.
+    /// Writes the statuses that changed.
     pub(super) async fn write(&mut self, health: Vec<NotifierHealth>, now: Timestamp) {
         for (name, status) in health.into_iter().map(status) {
             if !is_due(self.written.get(&name), &status, now) {
@@ -39,7 +39,7 @@ impl Statuses {
             let done = self.registry.act(move |objects| record_status(objects, &object, &news));
             match done.await {
                 Ok(()) => drop(self.written.insert(name, (status, now))),
-                // The next look does it.
+                // The next update retries it.
                 Err(error) => {
                     let reason = error.status.message;
                     tracing::warn!(notifier = name, reason, "status of a notifier is not written");
@@ -72,7 +72,7 @@ fn is_due(
     }
     let passed = now.as_micros().saturating_sub(at.as_micros());
     let period = i64::try_from(NUMBERS_PERIOD.as_micros()).unwrap_or(i64::MAX);
-    // How far it has come is no reason to write by itself: it moves with every signal.
+    // The position alone is not written, because it changes with every signal.
     let is_news = *written != NotifierStatus { cursor: written.cursor, ..status.clone() };
     is_news && !(0..period).contains(&passed)
 }

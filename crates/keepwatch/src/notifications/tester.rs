@@ -1,4 +1,4 @@
-//! Sends samples for people who want to know whether a notifier works.
+//! Sends test notifications for users who test a notifier.
 
 use std::sync::{Arc, OnceLock};
 
@@ -12,15 +12,15 @@ use super::resolve::{Inputs, target};
 use super::secrets::Secrets;
 use crate::clock::SystemClock;
 
-/// Sends samples, as soon as the server has told it how.
+/// Sends test notifications, once the server has passed it a notifier.
 #[derive(Clone, Default)]
 pub(crate) struct Tester(Arc<OnceLock<Parts>>);
 
 impl Tester {
-    /// From now on samples can be sent.
+    /// Enables test notifications.
     pub(super) fn begin(&self, parts: Parts) {
-        // A server begins once.
-        drop(self.0.set(parts));
+        // A server starts once.
+        self.0.set(parts).ok();
     }
 }
 

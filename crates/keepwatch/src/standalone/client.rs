@@ -1,11 +1,11 @@
-//! The API as its clients inside a standalone server use it.
+//! The API, for the clients inside a standalone server.
 
 use std::future::Future;
 use std::time::Duration;
 
 use apiserver::{Resource, Scope};
 use futures::{StreamExt as _, TryStreamExt as _};
-use kasten::domain::{Names, VERSION};
+use kasten::names::{ResourceNames, VERSION};
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, WatchEvent, WatchParams};
 use kube::core::GroupVersionKind;
 use serde_json::Value;
@@ -14,23 +14,27 @@ use super::INSTALLATION;
 
 /// Pause after a failure.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
-/// How long one watch lasts.
+/// Seconds that one watch lasts.
 const WATCH_SECONDS: u32 = 290;
 
-/// How clients name a kind of K10's.
-pub(crate) fn kind_of(names: Names) -> ApiResource {
+/// A kind of K10, as kube-rs names it.
+pub(crate) fn kind_of(names: ResourceNames) -> ApiResource {
     let gvk = GroupVersionKind::gvk(INSTALLATION.group(names.group), VERSION, names.kind);
     ApiResource::from_gvk_with_plural(&gvk, names.plural)
 }
 
-/// How clients name a served kind.
+/// A served kind, as kube-rs names it.
 pub(crate) fn kind(resource: &Resource) -> ApiResource {
     let gvk = GroupVersionKind::gvk(resource.group, resource.version, resource.kind);
     ApiResource::from_gvk_with_plural(&gvk, resource.plural)
 }
 
-/// The objects of a kind of K10's in a namespace, or in none for cluster scope.
-pub(crate) fn api(client: &kube::Client, names: Names, namespace: &str) -> Api<DynamicObject> {
+/// The objects of a kind of K10, in a namespace or, if it is empty, in cluster scope.
+pub(crate) fn api(
+    client: &kube::Client,
+    names: ResourceNames,
+    namespace: &str,
+) -> Api<DynamicObject> {
     let kind = kind_of(names);
     if names.scope == Scope::Cluster {
         Api::all_with(client.clone(), &kind)
@@ -39,14 +43,14 @@ pub(crate) fn api(client: &kube::Client, names: Names, namespace: &str) -> Api<D
     }
 }
 
-/// A text in an object's data, such as `status.state`; empty if it is not there.
+/// A string in an object's data, for example `status.state`; empty if it is missing.
 pub(crate) fn text<'o>(object: &'o DynamicObject, path: &[&str]) -> &'o str {
     let found = path.iter().try_fold(&object.data, |value, key| value.get(key));
     found.and_then(Value::as_str).unwrap_or_default()
 }
 
-/// Calls `seen` with every object that is there and with every one that is new or changed, for
-/// ever. A watch that breaks is begun again with a list.
+/// Calls `seen` with every existing, new and changed object, forever. A watch that breaks is replaced by a
+/// list and a new watch.
 pub(crate) async fn follow<F>(api: Api<DynamicObject>, mut seen: F)
 where
     F: FnMut(DynamicObject),
@@ -78,7 +82,7 @@ where
     Ok(())
 }
 
-/// Tries until it works, or until the server says that it never will: `None`.
+/// Retries until it succeeds; `None` if the server answers that it never will.
 pub(crate) async fn retry<T, F>(mut attempt: impl FnMut() -> F) -> Option<T>
 where
     F: Future<Output = Result<T, kube::Error>>,

@@ -1,7 +1,7 @@
-//! Core `events`, as far as a server without a cluster needs them: what controllers tell people.
+//! Core `events`, for a server without a cluster: what controllers report to users.
 //!
-//! `kubectl describe` and `kubectl get events` show them. They are forgotten after an hour, as in
-//! every cluster, and earlier when there are too many. They are no audit events.
+//! `kubectl describe` and `kubectl get events` show them. They expire after an hour, as in any cluster, or
+//! earlier when there are too many. They are not audit events.
 
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use apiserver::{ApiError, Column, Objects, Occasion, Resource, ResourceId, Scope
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
-/// How long they are kept.
+/// How long they are stored.
 const KEPT: SignedDuration = SignedDuration::from_hours(1);
-/// How many are kept in a namespace.
+/// How many are stored in a namespace.
 pub(crate) const KEPT_MAX: usize = 500;
 
 const EVENTS: ResourceId = ResourceId { group: "", plural: "events" };
@@ -29,7 +29,7 @@ const COLUMNS: &[Column] = &[
     column("Message", "string", "message"),
 ];
 
-/// The kind, ready to be served.
+/// The resource that serves the kind.
 pub(crate) fn resource() -> Resource {
     Resource {
         group: "",
@@ -102,7 +102,7 @@ fn schema() -> Value {
     properties.insert("metadata".to_owned(), json!({"type": "object", "description": "Metadata."}));
     json!({
         "type": "object",
-        "description": "Event is something that happened to an object, told to people.",
+        "description": "Event reports something that happened to an object.",
         "properties": properties,
     })
 }
@@ -114,7 +114,7 @@ impl Strategy for CoreEvents {
         true
     }
 
-    /// Forgets the old ones of the namespace before another comes.
+    /// Deletes the oldest ones of the namespace before another is created.
     fn on_create(
         &self,
         event: &mut Map<String, Value>,

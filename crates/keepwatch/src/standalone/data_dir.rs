@@ -1,4 +1,4 @@
-//! The folder of a standalone server: made, recognised, and never taken from somebody else.
+//! The data folder of a standalone server. A folder of other files or of another user is refused.
 
 use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
@@ -8,20 +8,21 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 
 use super::pki::write_private;
+use crate::store_file::STORE_FILE;
 
-/// Says whose folder it is.
+/// The marker file of a data folder.
 const MARKER: &str = "keepwatch.txt";
 const MARKER_TEXT: &str = "Keepwatch keeps its store, certificates and kubeconfig in this folder.\n\
                            Removing the folder forgets everything.\n";
 
-/// A folder that is ours.
+/// A data folder.
 #[derive(Clone, Debug)]
 pub(crate) struct DataDir {
     path: PathBuf,
 }
 
 impl DataDir {
-    /// Finds or makes the folder. One that holds something else is refused and left alone.
+    /// Opens or creates the folder. One with other content is refused and not changed.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let unusable = || {
             let path = path.display();
@@ -47,7 +48,7 @@ impl DataDir {
                  give an empty or new one with --dir"
             );
         }
-        // First, so that a folder that was only half made is recognised. Shows that it can be written.
+        // First, so that a folder that was created only in part is recognised. It also checks write access.
         write_private(&marker, MARKER_TEXT).with_context(unusable)?;
         write_private(&path.join(".gitignore"), "*\n").with_context(unusable)?;
         for folder in ["pki", "rbac"] {
@@ -59,7 +60,7 @@ impl DataDir {
 
     /// The store's file.
     pub(crate) fn store(&self) -> PathBuf {
-        self.path.join("keepwatch.db")
+        self.path.join(STORE_FILE)
     }
 
     /// Certificates and keys.
@@ -72,12 +73,12 @@ impl DataDir {
         self.path.join("rbac")
     }
 
-    /// What stands for volumes.
+    /// The folder that replaces mounted volumes.
     pub(crate) fn volumes(&self) -> PathBuf {
         self.path.join("volumes")
     }
 
-    /// The key that Secrets are sealed with.
+    /// The file with the key that encrypts Secrets.
     pub(crate) fn secrets_key(&self) -> PathBuf {
         self.path.join("secrets.key")
     }

@@ -1,8 +1,8 @@
-//! The demonstration: K10's daily backups, alice's ordinary work, and then mallory.
+//! The demo: K10's daily backups, alice's ordinary work, and then mallory, who destroys backups.
 //!
-//! Each actor is an ordinary client with a certificate of its own, over HTTPS; what they do is what
-//! anybody could do with the kubeconfig. Sentences go to stderr, in step with the lines of the events;
-//! the numbers in them are counted from what happened. It can be played again in the same folder.
+//! Each user is an ordinary HTTPS client with its own certificate; a reader can send the same requests
+//! with the kubeconfig. The text goes to stderr, in step with the audit lines; its numbers are counted
+//! from the responses. The demo can run again in the same folder.
 
 mod client;
 mod destination;
@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use futures::future::join_all;
-use kasten::domain::{self, Names};
+use kasten::kinds;
+use kasten::names::{self, ResourceNames};
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
 
@@ -26,30 +27,30 @@ pub(crate) use narrator::Narrator;
 
 /// The applications that are backed up.
 const APPLICATIONS: [&str; 3] = ["shop", "blog", "crm"];
-/// The one whose namespace alice deletes, for a good reason.
+/// The application that moves to another cluster, so that alice deletes its namespace.
 const MOVED: &str = "blog";
 /// Days of backups.
 const DAYS: i64 = 5;
-/// Names the key that everything is encrypted with.
+/// The name of the passkey.
 const PASSKEY: &str = "k10-passkey";
-/// What a policy run of K10's is called.
+/// Prefix of the names of actions that a policy of K10 creates.
 const SCHEDULED: &str = "scheduled-";
 
-/// A demo to be told.
+/// A demo that is ready to run.
 pub(crate) struct Demo {
     admin: kube::Client,
     kasten: DemoUser,
     alice: DemoUser,
     mallory: DemoUser,
     narrator: Narrator,
-    /// Where the kubeconfig is, for the commands at the end.
+    /// The path of the kubeconfig, for the commands at the end.
     kubeconfig: PathBuf,
-    /// Whether the server stays when the demo is over.
+    /// Whether the server keeps running after the demo.
     stays: bool,
 }
 
 impl Demo {
-    /// Each actor takes its certificate from `text`; `path` is where the reader finds it.
+    /// Connects each user with its certificate in the kubeconfig `text`, which is stored at `path`.
     pub(crate) async fn of(
         text: &str,
         path: PathBuf,
@@ -67,7 +68,7 @@ impl Demo {
         })
     }
 
-    /// Plays it, from the first backup to the commands to copy.
+    /// Runs the demo, from the first backup to the commands at the end.
     pub(crate) async fn tell(self) {
         self.prepare().await;
         self.keep_backups().await;
@@ -83,7 +84,7 @@ impl Demo {
         let is_ready = destination::set_up(&DemoUser(self.admin.clone())).await;
         namespaces::create(&self.admin, &APPLICATIONS).await;
         let spec = json!({"secret": {"name": "k10-cluster-passphrase", "namespace": "kasten-io"}});
-        self.kasten.create(domain::PASSKEY, "", PASSKEY, &json!({}), &spec).await;
+        self.kasten.create(kinds::PASSKEY, "", PASSKEY, &json!({}), &spec).await;
         if is_ready {
             let folder = destination::folder(self.home());
             self.narrator
@@ -109,7 +110,7 @@ impl Demo {
             points += join_all(backups).await.into_iter().flatten().count();
         }
         let spec = json!({"scheduledTime": days_ago(1)});
-        let kind = domain::BACKUP_CLUSTER_ACTION;
+        let kind = kinds::BACKUP_CLUSTER_ACTION;
         let mut of_cluster = 0;
         if let Some(action) = self.kasten.create(kind, "", SCHEDULED, &json!({}), &spec).await {
             of_cluster = usize::from(self.kasten.until(kind, &action, "Complete").await.is_some());
@@ -130,7 +131,7 @@ impl Demo {
         let backups = left.iter().map(|application| self.back_up(application, 0));
         let points = join_all(backups).await.into_iter().flatten().count();
         let admin = DemoUser(self.admin.clone());
-        let all = admin.list(domain::RESTORE_POINT_CONTENT, "").await.len();
+        let all = admin.list(kinds::RESTORE_POINT_CONTENT, "").await.len();
         let older = all.saturating_sub(points);
         self.narrator
             .tell(&format!(
@@ -142,32 +143,32 @@ impl Demo {
     /// One backup that a policy makes, to its end.
     async fn back_up(&self, application: &str, day: i64) -> Option<DynamicObject> {
         let action = self.begin_backup(application, day).await?;
-        self.kasten.until(domain::BACKUP_ACTION, &action, "Complete").await
+        self.kasten.until(kinds::BACKUP_ACTION, &action, "Complete").await
     }
 
     async fn begin_backup(&self, application: &str, day: i64) -> Option<DynamicObject> {
         let labels = json!({
-            (domain::POLICY_NAME): format!("daily-{application}"),
-            (domain::POLICY_NAMESPACE): domain::K10_NAMESPACE,
+            (names::POLICY_NAME): format!("daily-{application}"),
+            (names::POLICY_NAMESPACE): names::K10_NAMESPACE,
         });
         let spec = json!({
             "subject": {"name": application, "namespace": application},
             "scheduledTime": days_ago(day),
         });
-        self.kasten.create(domain::BACKUP_ACTION, application, SCHEDULED, &labels, &spec).await
+        self.kasten.create(kinds::BACKUP_ACTION, application, SCHEDULED, &labels, &spec).await
     }
 
     /// Alice's ordinary work: reads, one restore, one legitimate namespace deletion.
     async fn work(&self) {
         self.narrator.begin("alice, a developer, restores crm after a migration:").await;
-        let points = self.alice.list(domain::RESTORE_POINT, "crm").await;
+        let points = self.alice.list(kinds::RESTORE_POINT, "crm").await;
         let newest = points.iter().max_by_key(|point| point.metadata.creation_timestamp.clone());
         if let Some(newest) = newest {
             let name = name_of(newest);
-            self.alice.get(domain::RESTORE_POINT, "crm", name).await;
+            self.alice.get(kinds::RESTORE_POINT, "crm", name).await;
             let subject = json!({"kind": "RestorePoint", "name": name, "namespace": "crm"});
             let spec = json!({"subject": subject});
-            let kind = domain::RESTORE_ACTION;
+            let kind = kinds::RESTORE_ACTION;
             let action = self.alice.create(kind, "crm", "restore-", &json!({}), &spec).await;
             let is_done = match &action {
                 Some(action) => self.alice.until(kind, action, "Complete").await.is_some(),
@@ -188,12 +189,12 @@ impl Demo {
         self.narrator
             .begin(&format!("{MOVED} has moved elsewhere: alice deletes its namespace:"))
             .await;
-        let before = self.alice.list(domain::RESTORE_POINT, MOVED).await.len();
+        let before = self.alice.list(kinds::RESTORE_POINT, MOVED).await.len();
         if !self.alice.delete_namespace(MOVED).await {
             return;
         }
         let admin = DemoUser(self.admin.clone());
-        let after = admin.list(domain::RESTORE_POINT, MOVED).await.len();
+        let after = admin.list(kinds::RESTORE_POINT, MOVED).await.len();
         self.narrator
             .tell(&format!(
                 "The namespace controller deleted the {} restore points in it, one by one.",
@@ -215,4 +216,4 @@ fn days_ago(days: i64) -> Value {
 }
 
 /// A kind and what its objects are called in a sentence.
-type Things = (Names, &'static str);
+type Things = (ResourceNames, &'static str);

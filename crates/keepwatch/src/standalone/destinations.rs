@@ -1,8 +1,8 @@
-//! What the controller of a standalone server is made of.
+//! The controller and the notifiers of a standalone server.
 //!
-//! The machine's owner is the only one who writes profiles, so loopback and plain HTTP may be used,
-//! as a local S3 server needs them. Claims of profiles of type `FileStore` are folders below
-//! `volumes`, made when they are first named.
+//! Only the machine's owner writes profiles, so loopback and plain HTTP are allowed, as a local S3 server
+//! needs them. The claims of profiles of type `FileStore` are folders below `volumes`, created when they
+//! are first used.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,18 +15,20 @@ use tokio::sync::watch;
 
 use super::data_dir::DataDir;
 use super::kubeconfig;
-use crate::app::{App, BackgroundTask, labels};
+use crate::app::App;
+use crate::background_task::BackgroundTask;
 use crate::clock::SystemClock;
 use crate::delivery_control::LocalDelivery;
+use crate::line_labels::labels;
 use crate::notifications;
 use crate::reader_places::ResumeFrom;
 
-/// How long an event waits for others: somebody is watching.
+/// How long an object stays open for more events; short, because a user is watching.
 const SEAL_AGE: Duration = Duration::from_secs(2);
-/// Where a local server is.
+/// The network of a local server.
 const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1/128"];
 
-/// Somebody who follows the objects and moves delivery.
+/// The task that reconciles `AuditConfig` and `Profile` objects.
 pub(crate) fn controller(app: &App, client: kube::Client, data_dir: &DataDir) -> BackgroundTask {
     let settings = Settings {
         sees_all: true,
@@ -54,7 +56,7 @@ pub(crate) fn controller(app: &App, client: kube::Client, data_dir: &DataDir) ->
     Box::pin(Controller::new(client, Arc::new(hand), settings, clock).run())
 }
 
-/// Where may be dialled.
+/// The egress policy.
 fn egress() -> EgressPolicy {
     let allowed = LOOPBACK.iter().filter_map(|network| network.parse::<Network>().ok()).collect();
     EgressPolicy { allowed, plain_http: true, ..EgressPolicy::default() }

@@ -1,10 +1,9 @@
-//! Secrets encrypted at rest: a store that seals some objects on their way in and opens them on
-//! their way out.
+//! Encryption at rest: a storage that encrypts some objects on writes and decrypts them on reads.
 //!
-//! As a kube-apiserver does it with a local key: each state of an object is sealed with AES-256-GCM
-//! under a fresh nonce and bound to its key in the store, so that sealed states cannot be swapped.
-//! The key is a file for its owner only, made at the first start. Names of objects are not hidden,
-//! and the journal is not sealed: bodies of these kinds never get there.
+//! As in kube-apiserver with a local key, each version of an object is encrypted with AES-256-GCM under a
+//! fresh nonce. The object's key in the store is authenticated too, so that encrypted objects cannot be
+//! swapped. The encryption key is in a file that only its owner can read, created at the first start. Names
+//! of objects are not encrypted, and the journal is not: it contains no bodies of these kinds.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,18 +23,18 @@ use store::{
 
 use super::pki::write_private;
 
-/// What a sealed state begins with; no JSON does.
+/// First byte of an encrypted object; no JSON begins with it.
 const MARK: u8 = 0x01;
 /// Bytes of a key.
 const KEY_LEN: usize = 32;
 
-/// A store whose objects under one prefix are sealed.
+/// A storage that encrypts the objects under one prefix.
 pub(crate) struct EncryptedStorage {
     inner: Sqlite,
     seal: Arc<Seal>,
 }
 
-/// The key, and what it is used for.
+/// The encryption key, and the prefix it is used for.
 struct Seal {
     key: LessSafeKey,
     random: SystemRandom,
@@ -43,8 +42,8 @@ struct Seal {
 }
 
 impl EncryptedStorage {
-    /// Uses the key in `file`, or makes one. A key that does not open what is there is an error:
-    /// going on would mean that Secrets are lost one by one.
+    /// Uses the key in `file`, or creates one. Fails if the key does not decrypt the existing objects, because
+    /// the Secrets would be lost one by one.
     pub(crate) async fn open(inner: Sqlite, file: &Path, prefix: &'static str) -> Result<Self> {
         let stored = inner.list(prefix, ListOptions::default()).await;
         let stored = stored.context("cannot read the store")?.items;
@@ -87,15 +86,15 @@ impl Seal {
     fn unseal(&self, key: &str, body: &[u8]) -> Option<Bytes> {
         let (nonce, sealed) = body.strip_prefix(&[MARK])?.split_at_checked(NONCE_LEN)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-        // Overwritten when the last reader is done with it.
+        // Zeroized when the last reader drops it.
         let mut opened = Zeroizing::new(sealed.to_vec());
         let len = self.key.open_in_place(nonce, Aad::from(key.as_bytes()), &mut opened).ok()?.len();
         opened.truncate(len);
         Some(Bytes::from_owner(opened))
     }
 
-    /// The object as it was handed in. What cannot be opened stays closed, and is found damaged by
-    /// whoever reads it.
+    /// The decrypted object. An object that cannot be decrypted stays as it is, so that its reader finds it
+    /// damaged.
     fn opened(&self, object: Arc<Object>) -> Arc<Object> {
         if !self.covers(&object.key) {
             return object;
@@ -160,7 +159,7 @@ impl Storage for EncryptedStorage {
     }
 }
 
-/// A watch that opens what it hands out.
+/// A watch that decrypts objects.
 struct Opening {
     inner: Watch,
     seal: Arc<Seal>,
@@ -178,14 +177,14 @@ impl Changes for Opening {
     }
 }
 
-/// A transaction that seals what is put into it.
+/// A transaction that encrypts objects.
 struct Sealing<'tx> {
     inner: &'tx mut dyn Transaction,
     seal: &'tx Seal,
 }
 
 impl Sealing<'_> {
-    /// Without random numbers nothing can be sealed, and nothing is stored instead of a secret.
+    /// If no random nonce can be generated, an empty object is stored instead of the plain Secret.
     fn sealed(&self, key: &str, body: Bytes) -> Bytes {
         if self.seal.covers(key) { self.seal.seal(key, &body).unwrap_or_default() } else { body }
     }

@@ -1,16 +1,17 @@
-//! Carries actions out, as K10's executor does: takes them up, reports progress, makes what they
-//! are to make.
+//! Executes actions as K10's executor does: starts them, reports progress, creates the objects they result
+//! in.
 //!
-//! Acts through the API as K10's service account. An action that was cancelled is noticed because
-//! the server refuses the next report; nothing more is done for it then. Nothing is really backed
-//! up: there is no cluster. Objects are called as K10 calls them.
+//! It uses the API as K10's service account. When an action is cancelled, the server refuses the next
+//! report, and the executor drops the action. Nothing is really backed up, because there is no cluster. The
+//! objects have the names that K10 gives them.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use kasten::domain::{self, Names};
+use kasten::kinds;
+use kasten::names::{self, ResourceNames};
 use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -19,51 +20,51 @@ use tokio::task::JoinSet;
 use super::client::{api, follow, kind_of, retry, text};
 use crate::clock::SystemClock;
 
-/// How long an action takes.
+/// Duration of an action.
 const ACTION_TIME: Duration = Duration::from_secs(3);
-/// How long one takes while the demo runs.
+/// Duration of an action in the demo.
 pub(crate) const ACTION_TIME_STORY: Duration = Duration::from_millis(240);
-/// How far an action has come each time it is reported.
+/// The reported progress, in percent.
 const PROGRESS: [u8; 3] = [10, 45, 80];
-/// Actions under way of each kind; more wait.
+/// Actions of each kind that run concurrently; others wait.
 const UNDER_WAY_MAX: usize = 16;
 
-/// What is carried out.
-const KINDS: [Names; 12] = [
-    domain::BACKUP_ACTION,
-    domain::RESTORE_ACTION,
-    domain::EXPORT_ACTION,
-    domain::IMPORT_ACTION,
-    domain::RUN_ACTION,
-    domain::RETIRE_ACTION,
-    domain::BACKUP_CLUSTER_ACTION,
-    domain::RESTORE_CLUSTER_ACTION,
-    domain::BATCH_RESTORE_ACTION,
-    domain::REPORT_ACTION,
-    domain::UPGRADE_ACTION,
-    domain::VALIDATE_ACTION,
+/// The kinds that are executed.
+const KINDS: [ResourceNames; 12] = [
+    kinds::BACKUP_ACTION,
+    kinds::RESTORE_ACTION,
+    kinds::EXPORT_ACTION,
+    kinds::IMPORT_ACTION,
+    kinds::RUN_ACTION,
+    kinds::RETIRE_ACTION,
+    kinds::BACKUP_CLUSTER_ACTION,
+    kinds::RESTORE_CLUSTER_ACTION,
+    kinds::BATCH_RESTORE_ACTION,
+    kinds::REPORT_ACTION,
+    kinds::UPGRADE_ACTION,
+    kinds::VALIDATE_ACTION,
 ];
 
-/// Carries actions out.
+/// Executes actions.
 pub(crate) struct Executor {
     client: kube::Client,
     action_time: Duration,
 }
 
 impl Executor {
-    /// An executor that hurries while the demo runs.
+    /// An executor; fast in the demo.
     pub(crate) fn new(client: kube::Client, in_story: bool) -> Self {
         let action_time = if in_story { ACTION_TIME_STORY } else { ACTION_TIME };
         Self { client, action_time }
     }
 
-    /// Runs for ever.
+    /// Runs forever.
     pub(crate) async fn run(self) {
         let this = Arc::new(self);
         join_all(KINDS.map(|kind| Arc::clone(&this).run_kind(kind))).await;
     }
 
-    async fn run_kind(self: Arc<Self>, kind: Names) {
+    async fn run_kind(self: Arc<Self>, kind: ResourceNames) {
         let (found, mut work) = mpsc::unbounded_channel::<DynamicObject>();
         let mut known = HashSet::new();
         let all: Api<DynamicObject> = Api::all_with(self.client.clone(), &kind_of(kind));
@@ -77,7 +78,7 @@ impl Executor {
             }
         });
         let working = async {
-            // Ends them all when the executor goes.
+            // Aborts them all when the executor is dropped.
             let mut under_way = JoinSet::new();
             loop {
                 tokio::select! {
@@ -92,12 +93,12 @@ impl Executor {
         tokio::join!(watching, working);
     }
 
-    /// From Pending to Complete, unless somebody stops it on the way.
-    async fn carry_out(self: Arc<Self>, kind: Names, action: DynamicObject) {
+    /// From Pending to Complete, unless it is cancelled.
+    async fn carry_out(self: Arc<Self>, kind: ResourceNames, action: DynamicObject) {
         let task = Task::of(&self.client, kind, &action);
         let mut first = json!({"state": "Running", "startTime": now(), "progress": 0});
-        if kind == domain::VALIDATE_ACTION || kind == domain::UPGRADE_ACTION {
-            // They begin in Running, and have no progress.
+        if kind == kinds::VALIDATE_ACTION || kind == kinds::UPGRADE_ACTION {
+            // Their lifecycle starts in Running, and they have no progress.
             first = json!({"startTime": now()});
         }
         if task.report(first).await.is_none() {
@@ -119,9 +120,9 @@ impl Executor {
     }
 }
 
-/// One action under way.
+/// A running action.
 struct Task<'a> {
-    kind: Names,
+    kind: ResourceNames,
     action: &'a DynamicObject,
     api: Api<DynamicObject>,
     name: &'a str,
@@ -129,13 +130,13 @@ struct Task<'a> {
 }
 
 impl<'a> Task<'a> {
-    fn of(client: &kube::Client, kind: Names, action: &'a DynamicObject) -> Self {
+    fn of(client: &kube::Client, kind: ResourceNames, action: &'a DynamicObject) -> Self {
         let name = action.metadata.name.as_deref().unwrap_or_default();
         let namespace = action.metadata.namespace.as_deref().unwrap_or_default();
         Self { kind, action, api: api(client, kind, namespace), name, namespace }
     }
 
-    /// Says how far it has come; `None` when the server will not hear of it any more.
+    /// Reports progress; `None` when the server refuses it.
     async fn report(&self, status: Value) -> Option<()> {
         let patch = Patch::Merge(json!({"status": status}));
         let parameters = PatchParams::default();
@@ -144,7 +145,7 @@ impl<'a> Task<'a> {
         (text(&reported, &["status", "state"]) != "Cancelled").then_some(())
     }
 
-    /// What the action leaves behind, as its status names it.
+    /// Creates the objects that result from the action, as named in its status.
     async fn make(&self, client: &kube::Client) -> Option<Value> {
         match self.kind.kind {
             "BackupAction" => self.make_restore_point(client).await,
@@ -156,41 +157,41 @@ impl<'a> Task<'a> {
     async fn make_restore_point(&self, client: &kube::Client) -> Option<Value> {
         let content_name = format!("{}-{}", self.namespace, self.name);
         let labels = self.labels(self.namespace, "namespace");
-        let content = object(domain::RESTORE_POINT_CONTENT, "", &content_name, &labels);
-        create(client, domain::RESTORE_POINT_CONTENT, "", &content).await?;
+        let content = object(kinds::RESTORE_POINT_CONTENT, "", &content_name, &labels);
+        create(client, kinds::RESTORE_POINT_CONTENT, "", &content).await?;
         let status = Patch::Merge(json!({"status": {
             "scheduledTime": self.action.data.pointer("/spec/scheduledTime"),
             "actionTime": now(),
             "logicalSizeBytes": 52_428_800,
             "physicalSizeBytes": 13_107_200,
         }}));
-        let contents = api(client, domain::RESTORE_POINT_CONTENT, "");
+        let contents = api(client, kinds::RESTORE_POINT_CONTENT, "");
         retry(|| async {
             contents.patch_status(&content_name, &PatchParams::default(), &status).await
         })
         .await;
-        let mut point = object(domain::RESTORE_POINT, self.namespace, self.name, &labels);
+        let mut point = object(kinds::RESTORE_POINT, self.namespace, self.name, &labels);
         point.data = json!({"spec": {"restorePointContentRef": {"name": content_name}}});
-        create(client, domain::RESTORE_POINT, self.namespace, &point).await?;
+        create(client, kinds::RESTORE_POINT, self.namespace, &point).await?;
         Some(json!({"name": self.name, "namespace": self.namespace}))
     }
 
     async fn make_cluster_restore_point(&self, client: &kube::Client) -> Option<Value> {
-        let labels = self.labels(domain::CLUSTER_APPLICATION, "cluster");
-        let point = object(domain::CLUSTER_RESTORE_POINT, "", self.name, &labels);
-        create(client, domain::CLUSTER_RESTORE_POINT, "", &point).await?;
+        let labels = self.labels(names::CLUSTER_APPLICATION, "cluster");
+        let point = object(kinds::CLUSTER_RESTORE_POINT, "", self.name, &labels);
+        create(client, kinds::CLUSTER_RESTORE_POINT, "", &point).await?;
         Some(json!({"name": self.name}))
     }
 
-    /// The labels K10 puts on what an action makes.
+    /// The labels that K10 sets on the resulting objects.
     fn labels(&self, application: &str, kind: &str) -> Value {
         let mut labels = json!({
-            (domain::APP_NAME): application,
-            (domain::APP_NAMESPACE): application,
-            (domain::APP_TYPE): kind,
+            (names::APP_NAME): application,
+            (names::APP_NAMESPACE): application,
+            (names::APP_TYPE): kind,
         });
         let own = self.action.metadata.labels.as_ref();
-        for policy in [domain::POLICY_NAME, domain::POLICY_NAMESPACE] {
+        for policy in [names::POLICY_NAME, names::POLICY_NAMESPACE] {
             if let (Some(value), Some(labels)) =
                 (own.and_then(|own| own.get(policy)), labels.as_object_mut())
             {
@@ -201,7 +202,7 @@ impl<'a> Task<'a> {
     }
 }
 
-fn object(kind: Names, namespace: &str, name: &str, labels: &Value) -> DynamicObject {
+fn object(kind: ResourceNames, namespace: &str, name: &str, labels: &Value) -> DynamicObject {
     let mut object = DynamicObject::new(name, &kind_of(kind));
     if !namespace.is_empty() {
         object.metadata.namespace = Some(namespace.to_owned());
@@ -213,7 +214,7 @@ fn object(kind: Names, namespace: &str, name: &str, labels: &Value) -> DynamicOb
 
 async fn create(
     client: &kube::Client,
-    kind: Names,
+    kind: ResourceNames,
     namespace: &str,
     object: &DynamicObject,
 ) -> Option<DynamicObject> {
@@ -230,7 +231,7 @@ fn is_finished(action: &DynamicObject) -> bool {
         )
 }
 
-/// Now, as Kubernetes writes times.
+/// The current time, in Kubernetes' format.
 pub(crate) fn now() -> String {
     use apiserver::Clock as _;
     let seconds = SystemClock.now().as_micros().div_euclid(1_000_000);

@@ -9,9 +9,9 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 
 use super::pki::Identity;
 
-/// Name of the cluster in the file, and in the keys of objects.
+/// Name of the cluster in the kubeconfig.
 pub(crate) const CLUSTER: &str = "keepwatch";
-/// What a reader of the file finds first.
+/// The comment at the top of the file.
 pub(crate) const HEAD: &str = "\
 # Written by `keepwatch up` at each start. Contexts:
 # admin    may do everything
@@ -28,7 +28,7 @@ pub(crate) fn text(server: &str, ca: &str, users: &[(&str, Identity)]) -> String
          server: {server}\n    certificate-authority-data: {}\nusers:\n",
         encoded(ca)
     );
-    // Writing to a string does not fail.
+    // Writing to a `String` cannot fail.
     for (name, identity) in users {
         write!(
             text,
@@ -61,7 +61,7 @@ pub(crate) async fn client(kubeconfig: &str, context: &str) -> Result<kube::Clie
     let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &options)
         .await
         .with_context(|| format!("cannot use context {context}"))?;
-    // The server is this process: nobody stands between, whatever the environment says.
+    // The server is this process: ignore a proxy in the environment.
     config.proxy_url = None;
     kube::Client::try_from(config).with_context(|| format!("cannot make a client for {context}"))
 }

@@ -1,7 +1,7 @@
-//! Empties namespaces that are being deleted, object by object, as in every cluster.
+//! Empties namespaces that are being deleted, object by object, as in any cluster.
 //!
 //! Each deletion is a request of `system:serviceaccount:kube-system:namespace-controller`, so that
-//! it is on record one by one. When nothing is left, the namespace's finalizer goes.
+//! each is audited. When no object is left, it removes the namespace's finalizer.
 
 use apiserver::{Resource, Scope, Verb};
 use futures::StreamExt as _;
@@ -13,11 +13,11 @@ use tokio::sync::mpsc;
 use super::client::{follow, kind, retry};
 use super::namespaces;
 
-/// Follows the namespaces and empties those that go.
+/// Watches the namespaces and empties those that are being deleted.
 pub(crate) struct NamespaceController {
     client: kube::Client,
     namespaces: Api<DynamicObject>,
-    /// What can be in a namespace, and can be deleted from it.
+    /// The namespaced kinds whose objects can be deleted.
     contents: Vec<ApiResource>,
 }
 
@@ -33,7 +33,7 @@ impl NamespaceController {
         Self { client, namespaces, contents }
     }
 
-    /// Runs for ever.
+    /// Runs forever.
     pub(crate) async fn run(self) {
         let (going, mut work) = mpsc::unbounded_channel::<String>();
         let watching = follow(self.namespaces.clone(), |namespace| {
@@ -50,7 +50,7 @@ impl NamespaceController {
         tokio::join!(watching, emptying);
     }
 
-    /// Deletes what is in a namespace, then lets it go.
+    /// Deletes the objects in a namespace, then removes its finalizer.
     async fn empty(&self, name: &str) {
         let Some(Some(found)) = retry(|| async { self.namespaces.get_opt(name).await }).await
         else {

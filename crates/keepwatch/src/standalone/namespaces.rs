@@ -1,7 +1,7 @@
-//! Core `namespaces`, as far as a server without a cluster needs them.
+//! Core `namespaces`, for a server without a cluster.
 //!
-//! A namespace that is deleted stays, terminating, until the namespace controller has emptied it
-//! and takes the finalizer `kubernetes` away; nobody else can. K10's applications follow the
+//! A deleted namespace stays, terminating, until the namespace controller has emptied it
+//! and removes the finalizer `kubernetes`; no other client can. K10's applications follow the
 //! namespaces in the same transaction.
 
 use std::sync::Arc;
@@ -19,14 +19,14 @@ use store::{Sqlite, Storage as _};
 
 use super::{INSTALLATION, NAMESPACE_CONTROLLER, client};
 
-/// Namespaces that a new server begins with. [`LAST`] is made last: when it is there, all were.
+/// Namespaces of a new server. [`LAST`] is created last: if it exists, all were created.
 const FIRST: [&str; 6] = ["shop", "blog", "crm", "kasten-io", "kube-system", LAST];
 const LAST: &str = "default";
 
-/// Namespaces that cannot be deleted, as in every cluster.
+/// Namespaces that cannot be deleted, as in any cluster.
 const IMMORTAL: [&str; 3] = ["default", "kube-system", "kube-public"];
 
-/// What keeps a namespace until it is empty.
+/// The finalizer that keeps a namespace until it is empty.
 pub(crate) const FINALIZER: &str = "kubernetes";
 
 const NAMESPACES: ResourceId = ResourceId { group: "", plural: "namespaces" };
@@ -48,7 +48,7 @@ const COLUMNS: &[Column] = &[
     },
 ];
 
-/// The kind, ready to be served.
+/// The resource that serves the kind.
 pub(crate) fn resource() -> Resource {
     Resource {
         group: "",
@@ -204,7 +204,7 @@ fn text<'o>(object: &'o Map<String, Value>, key: &str) -> &'o str {
     value.and_then(Value::as_str).unwrap_or_default()
 }
 
-/// Makes the namespaces that a new server begins with. Later the owner decides which there are.
+/// Creates the namespaces of a new server. Later starts leave them to the owner.
 pub(crate) async fn begin(client: &kube::Client) {
     let namespaces: Api<DynamicObject> = Api::all_with(client.clone(), &client::kind(&resource()));
     let last = client::retry(|| async { namespaces.get_opt(LAST).await }).await;
@@ -213,7 +213,7 @@ pub(crate) async fn begin(client: &kube::Client) {
     }
 }
 
-/// Makes namespaces, as an ordinary client. Those that are there already stay as they are.
+/// Creates namespaces, as an ordinary client. Existing ones do not change.
 pub(crate) async fn create(client: &kube::Client, names: &[&str]) {
     let kind = client::kind(&resource());
     let namespaces: Api<DynamicObject> = Api::all_with(client.clone(), &kind);
@@ -226,7 +226,7 @@ pub(crate) async fn create(client: &kube::Client, names: &[&str]) {
     }
 }
 
-/// Knows the namespaces because this server keeps them.
+/// Finds namespaces in this server's own store.
 pub(crate) struct OwnNamespaces(pub(crate) Sqlite);
 
 #[async_trait]

@@ -1,8 +1,8 @@
-//! The certificate authority of a standalone server, and what it signs.
+//! The certificate authority of a standalone server, and the certificates it signs.
 //!
-//! The authority is made once and kept in the folder, so that a kubeconfig that somebody copied
-//! stays good. Everything else is signed anew at each start and needs no renewal. Keys are written
-//! for their owner only.
+//! The authority is created once and stored in the folder, so that a copied kubeconfig
+//! stays valid. All other certificates are signed at each start and need no renewal. Keys are written
+//! with access for their owner only.
 
 use std::fs;
 use std::io::Write as _;
@@ -18,29 +18,29 @@ use rcgen::{
     Issuer, KeyPair, KeyUsagePurpose, date_time_ymd,
 };
 
-/// Signs certificates.
+/// A certificate authority.
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    /// Its own certificate, PEM.
+    /// Its own certificate, in PEM.
     pub(crate) certificate: String,
     now: jiff::Timestamp,
 }
 
-/// A certificate with its key, both PEM.
+/// A certificate with its key, in PEM.
 pub(crate) struct Identity {
     pub(crate) certificate: String,
     pub(crate) key: String,
 }
 
-/// How long the authority is good.
+/// Validity of the authority.
 const AUTHORITY_YEARS: i16 = 10;
-/// How long what it signs is good: a server may run so long without a restart.
+/// Validity of the certificates it signs: the longest time that a server can run without a restart.
 const LEAF_YEARS: i16 = 2;
-/// X.520 organizationName, for a second one: the library keeps one value of each named type.
+/// X.520 organizationName, for a second one: the library stores one value of each named type.
 const ORGANIZATION_OID: [u64; 4] = [2, 5, 4, 10];
 
 impl Authority {
-    /// The authority of the folder, made if there is none.
+    /// The authority of the folder, created if there is none.
     pub(crate) fn open(folder: &Path, now: Timestamp) -> Result<Self> {
         let now = jiff::Timestamp::from_microsecond(now.as_micros()).unwrap_or_default();
         let (certificate_path, key_path) = (folder.join("ca.crt"), folder.join("ca.key"));
@@ -73,7 +73,7 @@ impl Authority {
         self.sign(params)
     }
 
-    /// A serving certificate for this machine, and for `address` if it is a particular one.
+    /// A serving certificate for this machine, and for `address` if it is not unspecified.
     pub(crate) fn server(&self, address: IpAddr) -> Result<Identity> {
         let mut hosts = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
         if !address.is_unspecified() && !hosts.contains(&address.to_string()) {
@@ -97,7 +97,7 @@ impl Authority {
     }
 }
 
-/// A certificate that signs itself, for a server behind an aggregator that does not check.
+/// A self-signed certificate, for a server behind an aggregator that does not verify it.
 pub(crate) fn self_signed(hosts: Vec<String>, now: Timestamp) -> Result<Identity> {
     let now = jiff::Timestamp::from_microsecond(now.as_micros()).unwrap_or_default();
     let mut params = CertificateParams::new(hosts).context("cannot name this server")?;
@@ -121,7 +121,7 @@ impl Identity {
     }
 }
 
-/// Writes a file that only its owner can read, as a whole or not at all.
+/// Writes a file with access for its owner only, atomically.
 pub(crate) fn write_private(path: &Path, text: &str) -> Result<()> {
     let draft = path.with_extension("new");
     let write = || {
@@ -134,7 +134,7 @@ pub(crate) fn write_private(path: &Path, text: &str) -> Result<()> {
     write().with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Always the same but for the dates, so that the issuer's name is.
+/// Distinct only by the dates, so that the issuer's name is stable.
 fn params(now: jiff::Timestamp) -> Result<CertificateParams> {
     let mut params = CertificateParams::new(Vec::<String>::new()).context("no names to refuse")?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -145,12 +145,12 @@ fn params(now: jiff::Timestamp) -> Result<CertificateParams> {
     Ok(params)
 }
 
-/// From yesterday on, because clocks differ.
+/// Valid from yesterday, because clocks differ.
 fn limit(params: &mut CertificateParams, now: jiff::Timestamp, years: i16) {
     let yesterday = now - jiff::SignedDuration::from_hours(24);
     let from = jiff::tz::Offset::UTC.to_datetime(yesterday).date();
     let day = |year: i16| {
-        // The 29th of February is not in every year.
+        // Not every year has a 29th of February.
         let day = u8::try_from(from.day().min(28)).unwrap_or(1);
         date_time_ymd(year.into(), u8::try_from(from.month()).unwrap_or(1), day)
     };

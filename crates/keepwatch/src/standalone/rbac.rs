@@ -1,4 +1,4 @@
-//! The RBAC manifests of a standalone server: shipped once, then the owner's to change.
+//! The RBAC manifests of a standalone server: written at the first start, then the owner's to change.
 
 use std::fs;
 use std::path::Path;
@@ -8,16 +8,16 @@ use apiserver::authz::rbac::Rbac;
 
 use super::pki::write_private;
 
-/// Who acts for the server itself, and what every user may ask. A folder of an earlier release may lack
-/// some.
+/// The roles of the server's own clients, and what every user may request. The folder of an earlier release
+/// may lack some.
 const OWN: [(&str, &str); 3] = [
     ("basic-user.yaml", include_str!("rbac/basic-user.yaml")),
     ("keepwatch.yaml", include_str!("rbac/keepwatch.yaml")),
     ("keepwatch-controller.yaml", include_str!("rbac/keepwatch-controller.yaml")),
 ];
 
-/// Reads every manifest in `folder`; the shipped ones are put there if it is empty, and those of the
-/// server itself, with the roles for its own kinds, if they are missing.
+/// Reads every manifest in `folder`. Writes the shipped ones first if it is empty, and those of the server
+/// itself, with the roles for its own kinds, if they are missing.
 pub(crate) fn open(folder: &Path) -> Result<Rbac> {
     let shipped = if read(folder)?.is_empty() { kasten::ROLES } else { &[] };
     for (name, text) in shipped.iter().chain(siem::ROLES).copied().chain(OWN) {
@@ -31,7 +31,7 @@ pub(crate) fn open(folder: &Path) -> Result<Rbac> {
     Rbac::of_manifests(texts).with_context(|| format!("cannot use {}", folder.display()))
 }
 
-/// Names and contents, in the order of the names.
+/// Names and contents, sorted by name.
 fn read(folder: &Path) -> Result<Vec<(String, String)>> {
     let unreadable = || format!("cannot read {}", folder.display());
     let mut texts = Vec::new();

@@ -1,7 +1,7 @@
-//! What users ask about themselves: `kubectl auth can-i`, `can-i --list` and `auth whoami`.
+//! Reviews of the caller's own access: `kubectl auth can-i`, `can-i --list` and `auth whoami`.
 //!
-//! In a cluster kube-apiserver answers this; here it is how one tries out RBAC manifests. Nothing is
-//! kept, and a user cannot ask about others: for that there is impersonation.
+//! In a cluster kube-apiserver serves these; here they serve to test RBAC manifests. Nothing is stored, and
+//! a user cannot ask about others; impersonation does that.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 const AUTHORIZATION: &str = "authorization.k8s.io";
 
-/// The kinds, ready to be served.
+/// The resources that serve the kinds.
 pub(crate) fn resources(authorizer: Arc<dyn Authorizer>, rbac: Arc<Rbac>) -> Vec<Resource> {
     let access = resource(
         AUTHORIZATION,
@@ -69,7 +69,7 @@ fn resource(
     }
 }
 
-/// A schema of an object with these parts.
+/// A schema of an object with these properties.
 fn schema(description: &str, parts: &[(&str, Value)]) -> Value {
     let mut properties = json!({
         "apiVersion": text("Version of the schema."),
@@ -188,7 +188,7 @@ fn subject_schema() -> Value {
     schema(description, &[("status", status)])
 }
 
-/// Whether the user may do something.
+/// `SelfSubjectAccessReview`: whether the user may send a request.
 struct AccessReviews(Arc<dyn Authorizer>);
 
 impl Strategy for AccessReviews {
@@ -268,7 +268,7 @@ fn status(decision: Result<Decision, String>) -> Value {
     status
 }
 
-/// What the user may do in a namespace.
+/// `SelfSubjectRulesReview`: what the user may do in a namespace.
 struct RulesReviews(Arc<Rbac>);
 
 impl Strategy for RulesReviews {
@@ -286,7 +286,7 @@ impl Strategy for RulesReviews {
     }
 }
 
-/// Who the user is.
+/// `SelfSubjectReview`: who the user is.
 struct SubjectReviews;
 
 impl Strategy for SubjectReviews {

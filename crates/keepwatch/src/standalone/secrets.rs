@@ -1,8 +1,8 @@
-//! Core `secrets`, as far as a server without a cluster needs them: for the keys of buckets.
+//! Core `secrets`, for a server without a cluster: for the credentials of buckets.
 //!
-//! Served as `core/v1` serves them: `data` is base64, `stringData` is written and never read.
-//! Bodies are withheld from events whatever the policy says, errors name keys and never values,
-//! and the store holds them encrypted (see [`encrypted_storage`](super::encrypted_storage)).
+//! Served like `core/v1`: `data` is base64, `stringData` is write-only. Bodies are omitted from audit events
+//! at every level, errors name keys and never values, and the store holds the objects encrypted (see
+//! [`encrypted_storage`](super::encrypted_storage)).
 
 use std::sync::Arc;
 
@@ -12,17 +12,17 @@ use base64::engine::general_purpose::STANDARD;
 use secrecy::zeroize::Zeroizing;
 use serde_json::{Map, Value, json};
 
-/// Where they lie in the store.
+/// Prefix of their keys in the store.
 pub(crate) const FOLDER: &str = "core/secrets/";
 
-/// Bytes of all values together, as Kubernetes bounds them.
+/// Most bytes of all values together, as in Kubernetes.
 pub(crate) const DATA_BYTES_MAX: usize = 1 << 20;
-/// Characters of a key.
+/// Most characters of a key.
 const KEY_LEN_MAX: usize = 253;
-/// The type of a Secret that names none.
+/// The default type of a Secret.
 const OPAQUE: &str = "Opaque";
 
-/// Which keys a Secret of a type must have.
+/// The keys that a Secret of a type must have.
 const REQUIRED: [(&str, &[&str]); 4] = [
     ("kubernetes.io/tls", &["tls.crt", "tls.key"]),
     ("kubernetes.io/ssh-auth", &["ssh-privatekey"]),
@@ -54,7 +54,7 @@ const COLUMNS: &[Column] = &[
     },
 ];
 
-/// The kind, ready to be served.
+/// The resource that serves the kind.
 pub(crate) fn resource() -> Resource {
     Resource {
         group: "",
@@ -156,7 +156,7 @@ impl Strategy for Secrets {
     }
 }
 
-/// Puts `stringData` into `data`, where it wins. What is no text is left for the schema to refuse.
+/// Merges `stringData`, which wins, into `data`. The schema refuses values that are not strings.
 fn merge_texts(secret: &mut Map<String, Value>) {
     let is_sound =
         |value: &Value| value.as_object().is_some_and(|texts| texts.values().all(Value::is_string));
@@ -172,7 +172,7 @@ fn merge_texts(secret: &mut Map<String, Value>) {
     }
 }
 
-/// Says what is wrong with keys and values without repeating a value.
+/// Validates keys and values. The errors do not repeat values.
 fn wrong_data(secret: &Map<String, Value>) -> Vec<FieldError> {
     let none = Map::new();
     let data = secret.get("data").and_then(Value::as_object).unwrap_or(&none);

@@ -1,4 +1,4 @@
-//! Core `services`, of which a server without a cluster has none: `kubectl cluster-info` lists them.
+//! Core `services`: empty in a server without a cluster, but listed by `kubectl cluster-info`.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use apiserver::resource::Plain;
 use apiserver::{Resource, Scope, Verb};
 use serde_json::json;
 
-/// The kind, ready to be served.
+/// The resource that serves the kind.
 pub(crate) fn resource() -> Resource {
     Resource {
         group: "",

@@ -96,7 +96,7 @@ fn decisions_are_explained_line_by_line() {
     let of_the_moved = run(&["policy", "explain", "--policy", "k10", flag], &moved);
     assert_eq!(text(&of_the_moved.stdout), text(&explained.stdout));
     let wrong = run(&["policy", "explain", "--policy", "k10", "--k10-api-domain=K"], "");
-    check(&wrong, 2, &[], &["--k10-api-domain=K is no domain"]);
+    check(&wrong, 2, &[], &["--k10-api-domain=K is not a domain"]);
     let explain = ["policy", "explain", "--policy", "k10"];
     check(&run(&explain, "nonsense\n"), 1, &[], &["line 1:", "a JSON object such as {"]);
     check(&run(&explain, "{}\n[]\n"), 1, &["\"level\""], &["line 2:", "not a list"]);
@@ -112,7 +112,7 @@ fn help_manual_and_completions_come_from_one_table() {
 }
 
 #[test]
-fn nobody_reading_is_no_error() {
+fn a_closed_stdout_is_not_an_error() {
     let mut command = keepwatch();
     let command = command.args(["completions", "bash"]).stderr(Stdio::piped());
     let mut process = command.stdout(Stdio::piped()).spawn().unwrap();

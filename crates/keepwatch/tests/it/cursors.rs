@@ -103,7 +103,7 @@ fn an_operator_sees_each_reader_rewinds_one_and_discards_what_it_waits_for() {
         create(&cluster.admin, "two", 10).await.unwrap();
         eventually(|| made(&archive) == once(&["one", "two"])).await;
     });
-    // Who looks sees, and nobody moves what a server moves.
+    // `list` works beside a running server; a cursor that the server moves cannot be moved.
     let running = data_dir.list();
     let output = data_dir.cursors(&["skip", &running.reader, "--to", &running.last.to_string()]);
     let said = text(&output.stderr);
@@ -143,7 +143,7 @@ fn an_operator_sees_each_reader_rewinds_one_and_discards_what_it_waits_for() {
 }
 
 #[test]
-fn what_cannot_be_moved_is_told_and_stays() {
+fn a_cursor_that_cannot_be_moved_is_reported_and_stays() {
     let (data_dir, runtime) = (TestDataDir::new(), runtime());
     let server = data_dir.up();
     runtime.block_on(async {

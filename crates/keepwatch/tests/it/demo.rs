@@ -25,7 +25,7 @@ fn count(events: &[Value], user: &str, verb: &str, resource: &str, code: i64) ->
 }
 
 #[test]
-fn it_tells_a_story_and_ends_and_a_second_time_goes_on_with_what_is_there() {
+fn demo_once_exits_and_can_be_repeated() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().join("home");
     let folder = folder.to_str().unwrap();

@@ -164,7 +164,7 @@ fn logs_of_several_servers_are_merged_by_time() {
 }
 
 #[test]
-fn lines_that_are_no_events_are_named_and_change_nothing() {
+fn lines_that_are_not_events_are_reported_and_skipped() {
     let dir = WorkDir::new();
     let signal = dir.detect(&["-"], &deletions(36_000, "mallory", 3)).stdout;
     let lines = format!("nonsense\n\n{}{{\n{}", deletions(36_000, "mallory", 3), text(&signal));
@@ -245,7 +245,7 @@ fn signals_are_in_the_order_of_their_first_event() {
 }
 
 #[test]
-fn nothing_of_a_client_controls_the_terminal() {
+fn text_from_clients_cannot_control_the_terminal() {
     let dir = WorkDir::new();
     let lines = deletions(36_000, "mallory\u{1b}[2J\u{202e}", 2);
     let table = text(&dir.detect(&["-", "--output", "table"], &lines).stdout);

@@ -22,7 +22,7 @@ fn lines(folder: &Path) -> String {
 }
 
 #[test]
-fn every_event_is_in_the_files_once_whatever_kills_the_server() {
+fn every_event_is_in_the_files_once_after_kills() {
     let folder = tempfile::tempdir().unwrap();
     let up = TestServer::up(&folder.path().join("home"), &[], Stdio::null());
     let log = folder.path().join("log");
@@ -64,7 +64,7 @@ fn every_event_is_in_the_files_once_whatever_kills_the_server() {
 }
 
 #[test]
-fn the_file_is_opened_anew_on_hangup() {
+fn sighup_reopens_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let up = TestServer::up(&folder.path().join("home"), &[], Stdio::null());
     let path = folder.path().join("audit.log");

@@ -51,18 +51,18 @@ fn each_contradiction_names_the_flags() {
     );
     for domain in ["", "Kio.example.com", "kio_example.com", "kio..com", "-kio.com", "a/b"] {
         let flag = format!("--k10-api-domain={domain}");
-        check(&[&flag], &[&format!("{flag} is no domain such as kio.kasten.io"), "231"]);
+        check(&[&flag], &[&format!("{flag} is not a domain like kio.kasten.io"), "231"]);
     }
     for namespace in ["", "kasten.io", "Kasten", "-a"] {
         let flag = format!("--k10-namespace={namespace}");
-        check(&[&flag], &[&format!("{flag} is no namespace such as kasten-io"), "63"]);
+        check(&[&flag], &[&format!("{flag} is not a namespace like kasten-io"), "63"]);
     }
     check(&["--max-requests-inflight=0"], &["--max-requests-inflight"]);
     check(&["--request-timeout=0s"], &["--request-timeout"]);
 }
 
 #[test]
-fn each_value_that_is_none_names_the_flag() {
+fn each_invalid_value_names_the_flag() {
     check(&["--secure-port=70000"], &["--secure-port"]);
     check(&["--bind-address=here"], &["--bind-address"]);
     check(&["--enable-k10-audit-cluster=maybe"], &["--enable-k10-audit-cluster"]);

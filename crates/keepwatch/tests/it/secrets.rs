@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::server::{TestServer, kind, run, runtime, text};
 
-/// Stands for what nobody may see.
+/// A secret value, which must not appear anywhere.
 const CANARY: &str = "canary-Zk3vQ9";
 /// The same in base64.
 const ENCODED: &str = "Y2FuYXJ5LVprM3ZROQ==";

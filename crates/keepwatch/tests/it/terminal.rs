@@ -12,7 +12,7 @@ use rustix::termios::{Winsize, tcsetwinsize};
 
 use crate::server::keepwatch;
 
-/// A window, and what stands in it at the end.
+/// A terminal window with its final text.
 struct Window {
     device: OwnedFd,
     shown: JoinHandle<Vec<u8>>,
@@ -140,7 +140,7 @@ fn found(shown: &str, words: &[&str]) -> Vec<usize> {
 }
 
 #[test]
-fn the_story_and_its_lines_take_turns_on_a_terminal() {
+fn the_demos_text_and_audit_lines_alternate_on_a_terminal() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("home");
     let window = Window::open(100);

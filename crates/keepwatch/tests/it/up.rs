@@ -76,7 +76,7 @@ fn keys_and_kubeconfig_are_for_their_owner_only() {
 }
 
 #[test]
-fn a_reader_that_does_not_read_holds_up_nobody_and_gets_everything_later() {
+fn a_reader_that_does_not_read_blocks_no_request_and_gets_everything_later() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("home");
     let mut server = TestServer::up(&home, &[], Stdio::piped());
@@ -146,7 +146,7 @@ fn a_port_in_use_is_named() {
 }
 
 #[test]
-fn a_folder_of_somebody_else_is_left_alone() {
+fn a_folder_of_another_user_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("thesis.tex"), "precious").unwrap();
     let path = folder.path().to_str().unwrap();
@@ -175,7 +175,7 @@ fn a_second_server_in_the_folder_is_refused() {
 }
 
 #[test]
-fn a_policy_that_is_none_is_refused_before_anything_starts() {
+fn an_invalid_policy_is_refused_before_anything_starts() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("home");
     let policy = folder.path().join("policy.yaml");

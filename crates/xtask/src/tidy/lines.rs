@@ -1,4 +1,4 @@
-//! Rules for one file: budgets, header, name, and what must not stand in it.
+//! Rules for one file: budgets, header, name, and forbidden text.
 
 use std::path::Path;
 

@@ -1,12 +1,12 @@
-//! What the clients of the kill test do: work on repositories, whose objects are compared with their
-//! events afterwards, and things that people do to backups, which raise signals of many rules.
+//! The requests of the kill test: changes of repositories, which are compared with their events, and
+//! actions of users on backups, which raise signals of many rules.
 
 use bytes::Bytes;
 use rand::RngExt;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
 
-/// The collection that the clients work on. Only they write to it.
+/// The collection that the clients change; no other client writes to it.
 const COLLECTION: &str =
     "/apis/repositories.kio.kasten.io/v1alpha1/namespaces/kasten-io/storagerepositories";
 const CONTENTS: &str = "/apis/apps.kio.kasten.io/v1alpha1/restorepointcontents";
@@ -19,7 +19,7 @@ const NAMES: u32 = 8;
 const JSON: &str = "application/json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
-/// Who sends a request.
+/// The user of a request.
 #[derive(Clone, Copy)]
 pub(super) enum Sender {
     Writer,
@@ -47,7 +47,7 @@ impl Act {
     }
 }
 
-/// What a client does next.
+/// The next request of a client.
 pub(super) fn act(client: usize, number: u64, random: &mut StdRng) -> Act {
     use Sender::{Person, Refused, Writer};
     let name = format!("repository-{client}-{}", random.random_range(0..NAMES));
@@ -73,7 +73,7 @@ pub(super) fn act(client: usize, number: u64, random: &mut StdRng) -> Act {
     }
 }
 
-/// What K10 makes, and what people do to it.
+/// Requests of K10, and of users on its backups.
 fn around_backups(client: usize, random: &mut StdRng) -> Act {
     use Sender::{Person, Writer};
     let name = format!("backup-{client}-{}", random.random_range(0..NAMES));

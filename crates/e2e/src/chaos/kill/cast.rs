@@ -1,7 +1,6 @@
-//! The users of the kill test: many people with certificates of the server's own authority.
+//! The users of the kill test: many users with certificates of the server's own authority.
 //!
-//! A server that starts again listens on another port and keeps its authority, so certificates are
-//! made once.
+//! A restarted server listens on another port but keeps its authority, so certificates are created once.
 
 use std::path::Path;
 
@@ -11,19 +10,19 @@ use testkit::pki::{Authority, Identity};
 use crate::fixtures::load_client::Endpoint;
 use crate::fixtures::standalone::AUTHORITY;
 
-/// People, each of whom has signals of their own.
+/// Number of users, each with signals of their own.
 const PEOPLE: usize = 48;
-/// What they may do: everything that K10's administrators may.
+/// Their permissions: those of K10's administrators.
 const GROUP: &str = "k10:admins";
 
-/// Certificates of people.
+/// The certificates of the users.
 pub(super) struct Cast {
     authority: String,
     people: Vec<Identity>,
 }
 
 impl Cast {
-    /// Makes the certificates, by the authority of the server in `home`.
+    /// Creates the certificates, signed by the authority of the server in `home`.
     pub(super) fn of(home: &Path) -> anyhow::Result<Self> {
         let read = |file: &str| {
             let path = home.join("pki").join(file);
@@ -35,7 +34,7 @@ impl Cast {
         Ok(Self { people: people.collect(), authority: certificate })
     }
 
-    /// A person's way to the server that `server` leads to.
+    /// A user's endpoint at the server of `server`.
     pub(super) fn person(&self, number: usize, server: &Endpoint) -> anyhow::Result<Endpoint> {
         let Identity { certificate, key } =
             self.people.get(number % PEOPLE).context("there are people")?;

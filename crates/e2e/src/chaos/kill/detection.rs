@@ -1,8 +1,7 @@
-//! Compares the signals that a killed server has kept with what its rules say about its journal.
+//! Compares the signals of a killed server with those that its rules find in its journal.
 //!
-//! The engine reads the whole journal once more, from the first record to the last. Every signal that
-//! it finds must be stored as it is, no other may be, and the journal must say of each exactly once
-//! that it was opened.
+//! The engine reads the whole journal again. Every signal it finds must be stored, and no other, and the
+//! journal must record exactly once that it was opened.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,9 +18,9 @@ use store::{Journal, ListOptions, Storage};
 
 use super::notifiers::RULE;
 
-/// Where signals are stored.
+/// Prefix of signals in the store.
 const PREFIX: &str = "siem.keepwatch.io/signals/";
-/// Records that are read in one go.
+/// Records per read.
 const ROWS: usize = 1000;
 const BYTES: usize = 8 << 20;
 
@@ -30,9 +29,9 @@ const BYTES: usize = 8 << 20;
 pub(super) struct Compared {
     /// Severity of each signal.
     pub(super) signals: BTreeMap<String, Severity>,
-    /// How many signals each rule has raised.
+    /// How many signals each rule raised.
     pub(super) rules: BTreeMap<String, usize>,
-    /// Signals that have ended.
+    /// Closed signals.
     pub(super) closed: usize,
     events: u64,
     changes: u64,
@@ -50,7 +49,7 @@ impl fmt::Display for Compared {
     }
 }
 
-/// What the journal says of one signal.
+/// The journal's records of one signal.
 #[derive(Default)]
 struct Told {
     opened: u32,
@@ -72,7 +71,7 @@ struct Status {
     state: SignalState,
 }
 
-/// Reads what a server that ended in order has left.
+/// Compares the signals and the journal of a server that was shut down in order.
 pub(super) async fn compare(home: &Path) -> anyhow::Result<Compared> {
     let store = crate::fixtures::stopped_store::open(home)?;
     let (found, told, events) = read_again(&*store.journal()).await?;
@@ -104,7 +103,7 @@ pub(super) async fn compare(home: &Path) -> anyhow::Result<Compared> {
 
 type Found = (BTreeMap<String, Arc<Signal>>, BTreeMap<String, Told>, u64);
 
-/// What the rules say about the journal, and what the journal itself says of signals.
+/// The signals that the rules find in the journal, and the journal's own records of signals.
 async fn read_again(journal: &dyn Journal) -> anyhow::Result<Found> {
     let mut documents = builtin::kasten().to_vec();
     documents.push(Document::new("kill-deleted", RULE));
@@ -139,7 +138,7 @@ async fn read_again(journal: &dyn Journal) -> anyhow::Result<Found> {
             }
         }
     }
-    // What has ended without another event was recorded when its time had come.
+    // A signal that closed without another event was recorded when its window ended.
     engine.advance(Timestamp::from_micros(end), &mut changes);
     found.extend(changes.drain(..).map(|change| (change.signal.id.clone(), change.signal)));
     Ok((found, told, events))
@@ -154,7 +153,7 @@ async fn stored(storage: &dyn Storage) -> anyhow::Result<BTreeMap<String, Stored
     named.collect()
 }
 
-/// A signal as a replay knows it: what is left of backups is known to the server only.
+/// A signal as a replay finds it: only the server knows which backups remain.
 fn without_remaining(spec: &SignalSpec) -> SignalSpec {
     SignalSpec { remaining: Vec::new(), ..spec.clone() }
 }

@@ -1,4 +1,4 @@
-//! The load of the kill test, and what its clients write down.
+//! The load of the kill test, and the log of its clients.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,40 +13,40 @@ use super::CLIENTS;
 use super::acts::{Sender, act};
 use super::cast::Cast;
 use crate::fixtures::kubeconfig;
-use crate::fixtures::load_client::{Endpoint, Lane, Protocol};
+use crate::fixtures::load_client::{Connection, Endpoint, Protocol};
 use crate::fixtures::process::Process;
 use crate::fixtures::wait::PATIENCE;
 
-/// The namespace of the collection; a new server makes it soon after it serves.
+/// The namespace of the collection, which a new server creates soon after it starts.
 const NAMESPACE: &str = "/api/v1/namespaces/kasten-io";
-/// The server as its writer, as its administrator, and as a user who is refused.
+/// The server's endpoint for its writer, its administrator, and a user who is refused.
 pub(super) struct Endpoints {
     pub(super) writer: Endpoint,
     pub(super) admin: Endpoint,
     refused: Endpoint,
 }
 
-/// What one answered request must have left behind.
+/// What must be in the store after a request was answered.
 pub(super) struct Answered {
-    /// The user agent by which its event is found.
+    /// The user agent that identifies its event.
     pub(super) mark: String,
-    /// The code the client saw.
+    /// The status code of the response.
     pub(super) code: u16,
 }
 
-/// Clients at work, and how many answers they have.
+/// Running clients, and the number of their responses.
 pub(super) struct Clients {
     tasks: JoinSet<Vec<Answered>>,
     answers: Arc<AtomicUsize>,
 }
 
 impl Clients {
-    /// Waits for all clients, whose server is gone, and collects what they wrote down.
-    pub(super) async fn ledger(self) -> Vec<Answered> {
+    /// Waits for all clients after the server was killed, and collects their logs.
+    pub(super) async fn answered_log(self) -> Vec<Answered> {
         self.tasks.join_all().await.into_iter().flatten().collect()
     }
 
-    /// Waits until there are so many answers.
+    /// Waits until there are so many responses.
     pub(super) async fn answered(&self, answers: usize) -> anyhow::Result<()> {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         while self.answers.load(Ordering::Relaxed) < answers {
@@ -57,16 +57,16 @@ impl Clients {
     }
 }
 
-/// Reads whom the server knows, and waits until the namespace that the load needs is there.
+/// Reads the users of the server, and waits until the namespace of the load exists.
 pub(super) async fn endpoints(home: &Path, server: &mut Process) -> anyhow::Result<Endpoints> {
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
     loop {
         server.check()?;
         if let Ok(endpoints) = read(home)
-            && let Ok(mut lanes) = endpoints.writer.lanes(Protocol::Http1, 1).await
-            && let Some(lane) = lanes.first_mut()
+            && let Ok(mut connections) = endpoints.writer.connections(Protocol::Http1, 1).await
+            && let Some(connection) = connections.first_mut()
             && let Ok(reply) =
-                lane.send(&endpoints.writer, "GET", NAMESPACE, &[], Bytes::new()).await
+                connection.send(&endpoints.writer, "GET", NAMESPACE, &[], Bytes::new()).await
             && reply.code == 200
         {
             return Ok(endpoints);
@@ -85,8 +85,8 @@ fn read(home: &Path) -> anyhow::Result<Endpoints> {
     })
 }
 
-/// Starts all clients; each works until the server is gone, also as one of the people, who are others
-/// in each round.
+/// Starts all clients; each works until the server is killed, also as one of the users, who differ in each
+/// round.
 pub(super) fn start(
     endpoints: Endpoints,
     cast: &Cast,
@@ -100,53 +100,53 @@ pub(super) fn start(
         let endpoints = Arc::clone(&endpoints);
         let random = StdRng::seed_from_u64(seed.wrapping_add(client as u64));
         let person = cast.person(client + CLIENTS * round as usize, &endpoints.writer)?;
-        let mut ledger = Ledger { answered: Vec::new(), answers: Arc::clone(&answers) };
+        let mut answered_log = AnsweredLog { answered: Vec::new(), answers: Arc::clone(&answers) };
         tasks.spawn(async move {
-            // The end of the connection is the end of the client's life, not a fault.
+            // The client ends when the connection does, which is not a fault.
             work(
                 [&endpoints.writer, &endpoints.refused, &person],
                 (round, client),
                 random,
-                &mut ledger,
+                &mut answered_log,
             )
             .await
             .err();
-            ledger.answered
+            answered_log.answered
         });
     }
     Ok(Clients { tasks, answers })
 }
 
-/// What one client writes down.
-struct Ledger {
+/// The log of one client.
+struct AnsweredLog {
     answered: Vec<Answered>,
-    /// Of all clients.
+    /// The number of responses of all clients.
     answers: Arc<AtomicUsize>,
 }
 
-/// Works as the writer, as the user who is refused, and as a person.
+/// Sends requests as the writer, as the user who is refused, and as one of the users.
 async fn work(
     [writer, refused, person]: [&Endpoint; 3],
     (round, client): (u32, usize),
     mut random: StdRng,
-    ledger: &mut Ledger,
+    answered_log: &mut AnsweredLog,
 ) -> anyhow::Result<()> {
     let protocol = if client.is_multiple_of(2) { Protocol::Http1 } else { Protocol::Http2 };
-    let mut as_writer = writer.lanes(protocol, 1).await?.remove(0);
-    let mut as_refused = refused.lanes(protocol, 1).await?.remove(0);
-    let mut as_person = person.lanes(protocol, 1).await?.remove(0);
+    let mut as_writer = writer.connections(protocol, 1).await?.remove(0);
+    let mut as_refused = refused.connections(protocol, 1).await?.remove(0);
+    let mut as_person = person.connections(protocol, 1).await?.remove(0);
     for number in 0_u64.. {
         let mark = format!("kill-{round}-{client}-{number}");
         let act = act(client, number, &mut random);
-        let (lane, endpoint): (&mut Lane, _) = match act.sender {
+        let (connection, endpoint): (&mut Connection, _) = match act.sender {
             Sender::Writer => (&mut as_writer, writer),
             Sender::Refused => (&mut as_refused, refused),
             Sender::Person => (&mut as_person, person),
         };
         let headers = [("user-agent", mark.as_str()), ("content-type", act.content_type)];
-        let reply = lane.send(endpoint, act.method, &act.path, &headers, act.body).await?;
-        ledger.answered.push(Answered { mark, code: reply.code });
-        ledger.answers.fetch_add(1, Ordering::Relaxed);
+        let reply = connection.send(endpoint, act.method, &act.path, &headers, act.body).await?;
+        answered_log.answered.push(Answered { mark, code: reply.code });
+        answered_log.answers.fetch_add(1, Ordering::Relaxed);
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
-//! Notifiers at work during the kills: a webhook and an Alertmanager, outside of what is killed.
+//! Notifiers during the kill test: a webhook and an Alertmanager, which are not killed.
 //!
-//! They refuse now and then, or hang up without an answer. At the end each must have taken every
-//! signal that it is to have, and none that does not exist; a notification that was taken is sent
+//! They refuse some requests, or close the connection without a response. At the end each must have
+//! received every signal that matches its notifier, and no other. A notification that was accepted is sent
 //! again only if the server was killed in between.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,14 +20,14 @@ use crate::fixtures::standalone::{NAMESPACE, send, wait};
 const GROUP: &str = "siem.keepwatch.io/v1alpha1";
 /// The Secret with the key of the webhook.
 const SECRET: &str = "kill-test";
-/// What the webhook is to have.
+/// The severities that the webhook receives.
 const WEBHOOK_SEVERITY: Severity = Severity::Low;
-/// What the Alertmanager is to have.
+/// The severities that the Alertmanager receives.
 const ALERT_SEVERITY: Severity = Severity::Medium;
-/// A receiver misbehaves once in so many rounds.
+/// A receiver has a fault once in so many rounds.
 const FAULT_ROUNDS: u32 = 4;
 
-/// Signals raised by a rule with a short memory, so that some also end during the test.
+/// A rule with a short window, so that some signals also close during the test.
 pub(super) const RULE: &str = "title: A repository of the kill test was deleted
 id: kill-deleted
 status: test
@@ -46,11 +46,11 @@ keepwatch:
   max-duration: 5s
 ";
 
-/// Where notifiers send to.
+/// The receivers.
 pub(super) struct Receivers {
     webhook: Receiver,
     alertmanager: Receiver,
-    /// How much the webhook had received at the end of each life of the server.
+    /// How much the webhook had received at the end of each run of the server.
     lives: Vec<usize>,
 }
 
@@ -82,7 +82,7 @@ impl Receivers {
         Ok(Self { webhook, alertmanager, lives: Vec::new() })
     }
 
-    /// Makes the notifiers, and the rule whose signals end soon.
+    /// Creates the notifiers, and the rule whose signals close soon.
     pub(super) async fn register(&self, admin: &Endpoint) -> anyhow::Result<()> {
         let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": SECRET},
             "stringData": {"key": "the-signing-key-of-the-kill-test"}});
@@ -109,7 +109,7 @@ impl Receivers {
         make(admin, &format!("/apis/{GROUP}/detectionrules"), &rule).await
     }
 
-    /// Perhaps lets one of them misbehave next time.
+    /// Gives one of them a fault for the next request, with some probability.
     pub(super) fn misbehave(&self, random: &mut StdRng) {
         if !random.random_ratio(1, FAULT_ROUNDS) {
             return;
@@ -124,12 +124,12 @@ impl Receivers {
         });
     }
 
-    /// The server was killed.
+    /// Notes that the server was killed.
     pub(super) fn life_ends(&mut self) {
         self.lives.push(self.webhook.count());
     }
 
-    /// Waits until everything that the server has found is sent.
+    /// Waits until everything that the server found was sent.
     pub(super) async fn wait_sent(&self, admin: &Endpoint) -> anyhow::Result<()> {
         let mut lacks = Vec::new();
         let sent = wait("every signal is sent", async || {
@@ -151,7 +151,7 @@ impl Receivers {
         sent.await.with_context(|| format!("not sent: {lacks:?}"))
     }
 
-    /// Compares what was sent with the signals that there are, each with its severity.
+    /// Compares what was sent with the stored signals and their severities.
     pub(super) fn compare(&self, signals: &BTreeMap<String, Severity>) -> anyhow::Result<Sent> {
         let received = self.webhook.received();
         let opened = opened(&received)?;
@@ -176,7 +176,7 @@ impl Receivers {
         })
     }
 
-    /// How often a notification that was taken was sent again, each time after a kill.
+    /// How often an accepted notification was sent again, each time after a kill.
     fn repeats(&self, received: &[Received]) -> anyhow::Result<usize> {
         let mut taken: BTreeMap<String, usize> = BTreeMap::new();
         let mut again = 0;

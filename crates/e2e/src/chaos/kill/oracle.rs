@@ -1,4 +1,4 @@
-//! Compares what clients were answered with what the store holds.
+//! Compares the responses that clients received with the content of the store.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -18,16 +18,16 @@ const PREFIX: &str = "repositories.kio.kasten.io/storagerepositories/";
 /// What was compared so far.
 #[derive(Default)]
 pub(super) struct Tally {
-    /// Requests that got their whole answer.
+    /// Requests with a complete response.
     pub(super) answered: u64,
     events: u64,
     /// Events of changes of the objects that are compared.
     pub(super) changes: u64,
-    /// Events of requests whose answer the kill cut off.
+    /// Events of requests whose response was cut off by the kill.
     unanswered: u64,
 }
 
-/// What must be there, by the events read so far.
+/// The expected objects, by the events read so far.
 #[derive(Default)]
 pub(super) struct Kept {
     seq: u64,
@@ -55,21 +55,21 @@ impl fmt::Display for Tally {
     }
 }
 
-/// Reads what the last life of the server left and holds it against `ledger`.
+/// Reads the store after the last run of the server and compares it with `answered_log`.
 pub(super) async fn compare(
     home: &Path,
-    ledger: &[Answered],
+    answered_log: &[Answered],
     kept: &mut Kept,
 ) -> anyhow::Result<Tally> {
     let store = crate::fixtures::stopped_store::open(home)?;
-    let mut tally = Tally { answered: ledger.len() as u64, ..Tally::default() };
+    let mut tally = Tally { answered: answered_log.len() as u64, ..Tally::default() };
     let mut codes: HashMap<String, u16> = HashMap::new();
     let journal = store.journal();
     loop {
         let records = journal.read(kept.seq, 1000, 8 << 20).await?;
         let Some(last) = records.last() else { break };
         kept.seq = last.seq;
-        // What became of a signal answers no request.
+        // Changes of signals are not events of requests.
         for record in records.iter().filter(|record| !is_signal(&record.bytes)) {
             let event = event::record::read(record.bytes.clone())?;
             tally.events += 1;
@@ -82,7 +82,7 @@ pub(super) async fn compare(
             }
         }
     }
-    for answered in ledger {
+    for answered in answered_log {
         let recorded = codes.get(&answered.mark);
         ensure!(
             recorded == Some(&answered.code),
@@ -91,14 +91,14 @@ pub(super) async fn compare(
             answered.code
         );
     }
-    tally.unanswered = (codes.len() - ledger.len()) as u64;
+    tally.unanswered = (codes.len() - answered_log.len()) as u64;
     let there = objects(store.storage()).await?;
     store.close().await;
     ensure!(there == kept.objects, "objects {there:?} differ from events {:?}", kept.objects);
     Ok(tally)
 }
 
-/// Replays one event; says whether it is one of a change.
+/// Replays one event. Returns whether it is the event of a change.
 fn apply(event: &Event, objects: &mut BTreeMap<String, String>) -> anyhow::Result<bool> {
     let Some(reference) = &event.object_ref else { return Ok(false) };
     let success = event.response_status.as_ref().is_some_and(|status| status.code < 300);

@@ -1,9 +1,9 @@
-//! The kill test of uploads: SIGKILL whoever delivers, again and again, while objects are on their way
-//! and cursors move; in the end every event is in exactly one object of each reader.
+//! The kill test of uploads: SIGKILL the uploading process again and again while it uploads objects and
+//! moves cursors. At the end every event is in exactly one object of each reader.
 //!
-//! The one that is killed is this program itself in another role ([`haul`]): it records numbered
-//! events and delivers them to two readers. The store of objects lives in the parent, answers late
-//! or wrongly now and then, and survives.
+//! The killed process is this program itself in another role ([`upload`]): it records numbered events and
+//! uploads them for two readers. The object store is in the parent process, responds late or with errors
+//! sometimes, and is not killed.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,22 +26,22 @@ use testkit::s3::{Fault, S3Double};
 use crate::fixtures::archive;
 use crate::fixtures::process::Process;
 
-/// Readers, and about how many events go into an object of theirs.
+/// The readers, with the approximate number of events per object.
 const READERS: [(&str, usize); 2] = [("small", 5), ("large", 60)];
-/// So far may a reader fall behind: what is to be killed is uploads, and the rest is to end.
+/// The largest backlog, so that kills hit uploads and the run ends.
 const LAG_MAX: u64 = 500;
-/// The file by which the child says that it has begun.
+/// The file by which the child reports that it has started.
 const READY: &str = "ready";
-/// Whoever delivers is killed after a random time in this range, in milliseconds.
+/// The uploading process is killed after a random time in this range, in milliseconds.
 const LIFE_MS: std::ops::Range<u64> = 20..220;
 
-/// Kills `child` (this program) so often; fails with the first difference in the end.
+/// Kills `child` (this program) so often. Fails at the end with the first difference.
 pub async fn uploads(child: &Path, rounds: u32, seed: Option<u64>) -> anyhow::Result<()> {
     let seed = seed.unwrap_or_else(rand::random);
     println!("kill test of uploads: {rounds} rounds, --seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);
-    let mut moods = StdRng::seed_from_u64(random.random());
-    let place = S3Double::start(Box::new(move |_| match moods.random_range(0..40) {
+    let mut random_faults = StdRng::seed_from_u64(random.random());
+    let place = S3Double::start(Box::new(move |_| match random_faults.random_range(0..40) {
         0 => Some(Fault::KeepAndHangUp),
         1 => Some(Fault::KeepAndRefuse(500, "InternalError")),
         2 => Some(Fault::HangUpInBody),
@@ -51,13 +51,13 @@ pub async fn uploads(child: &Path, rounds: u32, seed: Option<u64>) -> anyhow::Re
     let folder = tempfile::tempdir()?;
     let ready = folder.path().join(READY);
     for _ in 0..rounds {
-        let mut hauler = start(child, folder.path(), &place.endpoint(), false)?;
+        let mut uploader = start(child, folder.path(), &place.endpoint(), false)?;
         while !ready.exists() {
-            hauler.check()?;
+            uploader.check()?;
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         tokio::time::sleep(Duration::from_millis(random.random_range(LIFE_MS))).await;
-        hauler.kill()?;
+        uploader.kill()?;
         std::fs::remove_file(&ready)?;
     }
     let mut last = start(child, folder.path(), &place.endpoint(), true)?;
@@ -90,16 +90,16 @@ pub async fn uploads(child: &Path, rounds: u32, seed: Option<u64>) -> anyhow::Re
 }
 
 fn start(child: &Path, folder: &Path, endpoint: &str, finish: bool) -> anyhow::Result<Process> {
-    let mut arguments = vec!["haul".to_owned(), "--folder".to_owned()];
+    let mut arguments = vec!["upload".to_owned(), "--folder".to_owned()];
     arguments.extend([folder.display().to_string(), "--endpoint".to_owned(), endpoint.to_owned()]);
     if finish {
         arguments.push("--finish".to_owned());
     }
-    Process::start("haul", child, &arguments, folder)
+    Process::start("upload", child, &arguments, folder)
 }
 
-/// Records and delivers until it is killed; with `finish`, delivers what is there and ends.
-pub async fn haul(folder: &Path, endpoint: &str, finish: bool) -> anyhow::Result<()> {
+/// Records and uploads until it is killed; with `finish`, uploads the rest and returns.
+pub async fn upload(folder: &Path, endpoint: &str, finish: bool) -> anyhow::Result<()> {
     let store = Sqlite::open(&folder.join("store.db"), store::Settings::default(), clock())?;
     let delivery = Delivery::new(store.journal(), &mut Registry::default());
     for (reader, events) in READERS {
@@ -123,7 +123,7 @@ pub async fn haul(folder: &Path, endpoint: &str, finish: bool) -> anyhow::Result
         return Ok(());
     }
     std::fs::write(folder.join(READY), [])?;
-    // Each run goes on with the number after the last one that is durable.
+    // Each run continues with the number after the last durable one.
     for number in store.journal().last_seq() + 1.. {
         let recorded = store::record(&store, archive::record(number));
         if number.is_multiple_of(8) {
@@ -155,7 +155,7 @@ pub(crate) fn destination(provider: Provider, limits: Limits) -> Destination {
     }
 }
 
-/// What goes with it: loopback may be dialled.
+/// The bucket configuration: connections to loopback are allowed.
 pub(crate) fn parts() -> anyhow::Result<BucketConfig> {
     let egress = EgressPolicy {
         allowed: vec!["127.0.0.0/8".parse()?],

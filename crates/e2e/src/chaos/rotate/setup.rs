@@ -1,4 +1,4 @@
-//! Keepwatch on a control plane with `AuditConfigs` that lead to buckets.
+//! Keepwatch on a control plane with `AuditConfig` objects for buckets.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::bench;
 use crate::fixtures::control_plane::ControlPlane;
-use crate::fixtures::keepwatch::{Keepwatch, More};
+use crate::fixtures::keepwatch::{ExtraArgs, Keepwatch};
 use crate::fixtures::load_client::{Endpoint, Protocol};
 use crate::fixtures::wait::until;
 use crate::fixtures::{archive, stopped_store};
@@ -17,29 +17,29 @@ use crate::fixtures::{archive, stopped_store};
 const DEFINITIONS: &str =
     include_str!("../../../../../charts/keepwatch/crds/config.kio.kasten.io.yaml");
 const NAMESPACE: &str = "kasten-io";
-/// Everything at the highest level, so that nothing is exempt from the comparison.
+/// The highest level for everything, so that nothing is exempt from the comparison.
 const POLICY: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\n\
 rules:\n- level: RequestResponse\n";
 
-/// What a bucket holds, by key.
+/// The objects of a bucket, by key.
 pub(super) type Objects = BTreeMap<String, Vec<u8>>;
 
-/// What the front proxy says of whom it speaks for.
+/// The request headers by which the front proxy names the user.
 pub(super) const MASTER: [(&str, &str); 3] = [
     ("x-remote-user", "system:serviceaccount:kasten-io:executor-svc"),
     ("x-remote-group", "system:serviceaccounts:kasten-io"),
     ("x-remote-group", "system:masters"),
 ];
 
-/// All of it.
-pub(super) struct Site {
+/// The control plane, the server and its front proxy.
+pub(super) struct Setup {
     plane: ControlPlane,
     server: Keepwatch,
-    /// The server as the front proxy sees it.
+    /// The server, as the front proxy connects to it.
     pub(super) proxy: Endpoint,
 }
 
-impl Site {
+impl Setup {
     /// Starts it; roles are assumed at `sts` with the token in a file.
     pub(super) fn start(folder: &Path, sts: &str, token: &Path) -> anyhow::Result<Self> {
         let plane = ControlPlane::start(&folder.join("plane"))?;
@@ -47,7 +47,7 @@ impl Site {
         let definition = "customresourcedefinition auditconfigs.config.kio.kasten.io";
         let line = format!("wait --for=condition=Established {definition} --timeout=60s");
         plane.admin().kubectl(&line)?;
-        let more = More {
+        let extra = ExtraArgs {
             arguments: vec![
                 "--audit-plain-http".to_owned(),
                 "--audit-allowed-networks=127.0.0.0/8".to_owned(),
@@ -60,7 +60,7 @@ impl Site {
                 ("AWS_WEB_IDENTITY_TOKEN_FILE".to_owned(), token.display().to_string()),
             ],
         };
-        let server = Keepwatch::start_with(&plane, POLICY, more)?;
+        let server = Keepwatch::start_with(&plane, POLICY, extra)?;
         let proxy = bench::front_proxy(&plane, &server.extension, server.address())?;
         Ok(Self { plane, server, proxy })
     }
@@ -109,10 +109,10 @@ impl Site {
         self.plane.admin().kubectl(&line).map(drop)
     }
 
-    /// Events that the bucket of an `AuditConfig` has, by the server's count.
+    /// How many events were delivered to the bucket of an `AuditConfig`, by the server's metrics.
     pub(super) async fn delivered(&self, name: &str) -> anyhow::Result<u64> {
-        let mut lane = self.proxy.lanes(Protocol::Http1, 1).await?.remove(0);
-        let reply = lane.send(&self.proxy, "GET", "/metrics", &MASTER, Bytes::new()).await?;
+        let mut connection = self.proxy.connections(Protocol::Http1, 1).await?.remove(0);
+        let reply = connection.send(&self.proxy, "GET", "/metrics", &MASTER, Bytes::new()).await?;
         let text = String::from_utf8_lossy(&reply.expect(200)?.body).into_owned();
         let of_it = format!("sink=\"auditconfig/{NAMESPACE}/{name}/");
         let found = text.lines().find(|line| {
@@ -126,7 +126,7 @@ impl Site {
         self.server.process.log_end()
     }
 
-    /// Ends the server, which delivers what is there, and compares each bucket with the journal.
+    /// Stops the server, which delivers the rest, and compares each bucket with the journal.
     pub(super) async fn stop_and_compare(
         mut self,
         buckets: impl FnOnce() -> anyhow::Result<Vec<(&'static str, Objects)>>,

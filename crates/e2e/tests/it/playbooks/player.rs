@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, ensure};
 use bytes::Bytes;
-use e2e::fixtures::load_client::{Endpoint, Lane, Protocol, Reply};
+use e2e::fixtures::load_client::{Connection, Endpoint, Protocol, Reply};
 use e2e::fixtures::standalone::wait;
 use serde_json::{Value, json};
 
@@ -33,7 +33,7 @@ pub(super) type Connect<'s> = &'s dyn Fn(&Person) -> anyhow::Result<Endpoint>;
 /// Sends the requests of scripts, over a connection for each user.
 pub(super) struct Player<'s> {
     connect: Connect<'s>,
-    lanes: BTreeMap<Person, (Endpoint, Lane)>,
+    connections: BTreeMap<Person, (Endpoint, Connection)>,
     made: BTreeSet<Object>,
 }
 
@@ -46,7 +46,7 @@ pub(super) struct Found {
 
 impl<'s> Player<'s> {
     pub(super) fn new(connect: Connect<'s>) -> Self {
-        Self { connect, lanes: BTreeMap::new(), made: BTreeSet::new() }
+        Self { connect, connections: BTreeMap::new(), made: BTreeSet::new() }
     }
 
     /// Plays the scripts one after the other; the signals of the server when it has seen everything.
@@ -158,12 +158,12 @@ impl<'s> Player<'s> {
         headers: &[(&str, &str)],
         body: Option<&Value>,
     ) -> anyhow::Result<Reply> {
-        if !self.lanes.contains_key(person) {
+        if !self.connections.contains_key(person) {
             let endpoint = (self.connect)(person)?;
-            let lane = endpoint.lanes(Protocol::Http1, 1).await?.remove(0);
-            self.lanes.insert(person.clone(), (endpoint, lane));
+            let connection = endpoint.connections(Protocol::Http1, 1).await?.remove(0);
+            self.connections.insert(person.clone(), (endpoint, connection));
         }
-        let (endpoint, lane) = self.lanes.get_mut(person).context("a connection")?;
+        let (endpoint, connection) = self.connections.get_mut(person).context("a connection")?;
         let kind =
             if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
         let mut headers = headers.to_vec();
@@ -171,7 +171,7 @@ impl<'s> Player<'s> {
         let body = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
         // An aggregator that has not noticed yet that the server is back answers itself.
         wait("the server is reached", async || {
-            let reply = lane.send(endpoint, method, path, &headers, body.clone()).await?;
+            let reply = connection.send(endpoint, method, path, &headers, body.clone()).await?;
             Ok((reply.code != 503).then_some(reply))
         })
         .await

@@ -1,7 +1,7 @@
-//! The signals of a run, each as it is at the end, in the order of their first event.
+//! The signals of a run, each in its final state, in the order of their first events.
 //!
-//! Signals that are over are written down at once, in memory first and then in a file without a
-//! name, so that memory holds the open ones and a few bytes for each of the others.
+//! Closed signals are written out at once, first to memory and then to an unlinked file, so that memory
+//! holds the open ones and a few bytes for each of the others.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -13,7 +13,7 @@ use detect::{ChangeKind, SignalChange};
 use event::{Signal, Timestamp};
 use serde_json::Value;
 
-/// Bytes of signals that are kept in memory.
+/// Most bytes of closed signals in memory.
 const MEMORY_BYTES_MAX: usize = 64 << 20;
 
 /// All signals.
@@ -26,7 +26,7 @@ pub(super) struct Signals {
     file_bytes: u64,
 }
 
-/// Where the line of a signal is that is over.
+/// The position of a closed signal's line.
 struct Done {
     first_seen: Timestamp,
     id: String,
@@ -40,7 +40,7 @@ enum Place {
 }
 
 impl Signals {
-    /// Takes in what became of a signal.
+    /// Processes a change of a signal.
     pub(super) fn take(&mut self, change: SignalChange) -> Result<()> {
         let SignalChange { kind, signal, at, .. } = change;
         if kind == ChangeKind::Closed {
@@ -51,7 +51,7 @@ impl Signals {
         Ok(())
     }
 
-    /// How many there are.
+    /// The number of signals.
     pub(super) fn len(&self) -> usize {
         self.open.len() + self.done.len()
     }
@@ -95,7 +95,7 @@ impl Signals {
         Ok(())
     }
 
-    /// Writes down a signal that is over; `at` is when that was.
+    /// Writes out a signal that was closed at this time.
     fn put(&mut self, signal: &Signal, at: Timestamp) -> Result<()> {
         let mut line = serde_json::to_vec(&siem::signal::object(signal, at))?;
         line.push(b'\n');
@@ -119,7 +119,7 @@ impl Signals {
     }
 }
 
-/// A file that goes away with the process.
+/// A file that is deleted with the process.
 fn nameless_file() -> std::io::Result<File> {
     let path = std::env::temp_dir().join(format!("keepwatch-signals-{}", std::process::id()));
     let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;

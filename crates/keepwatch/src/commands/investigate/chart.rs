@@ -1,6 +1,6 @@
-//! The chart of the page: lanes by kind of act over time, and the signals above them, as inline SVG.
+//! The chart of the page: rows by kind of request over time, and the signals above them, as inline SVG.
 //!
-//! No script is needed: what the pointer is on is told by styles. Colours come from the page.
+//! No script is needed: styles show what the pointer is on. Colours come from the page.
 
 use std::fmt::Write as _;
 
@@ -24,13 +24,13 @@ const LANE: f64 = 56.0;
 const LANE_GAP: f64 = 10.0;
 const ROW: f64 = 21.0;
 const AXIS: f64 = 34.0;
-/// Rows of signals; further ones share the last.
+/// Rows of signals; further signals share the last row.
 const ROWS_MAX: usize = 16;
 /// Signals that are drawn.
 const SIGNALS_MAX: usize = 60;
-/// Room for the label of a signal.
+/// Width for the label of a signal.
 const LABEL: f64 = 300.0;
-/// Room for the label of a tick.
+/// Width for the label of a tick.
 const TICK: f64 = 88.0;
 
 /// The whole drawing; nothing if there is nothing to draw.

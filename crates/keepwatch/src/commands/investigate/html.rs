@@ -1,7 +1,7 @@
 //! A timeline as one page for a browser: nothing is loaded, no script runs.
 //!
-//! Every text of a client passes [`printable::html`](crate::printable::html). A policy in the page
-//! keeps the browser from running or loading anything even if one did not.
+//! Every text from a client is escaped by [`printable::html`](crate::printable::html). A content security
+//! policy in the page keeps the browser from running or loading anything even if one was not.
 
 use std::cmp::Reverse;
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! The list of acts in the page: by session, repetitions in one row, each kind can be hidden.
+//! The list of requests in the page: by session, repetitions in one row, each kind can be hidden.
 
 use std::fmt::Write as _;
 
@@ -55,7 +55,7 @@ pub(crate) fn section(timeline: &Timeline, to: &mut String) -> std::fmt::Result 
     writeln!(to, "</section>")
 }
 
-/// The row in front of a session.
+/// The row before a session.
 fn head(session: &Session, to: &mut String) -> std::fmt::Result {
     let (first, last) = (second(session.first), second(session.last));
     let until = if first.get(..10) == last.get(..10) { last.get(11..) } else { Some(&*last) };

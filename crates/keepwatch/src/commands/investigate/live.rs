@@ -1,4 +1,4 @@
-//! The events and signals of an identity, asked of a server through its API.
+//! Queries the events and signals of a user from a server through its API.
 
 use anyhow::{Context as _, Result, bail};
 use event::{Event, Signal, SignalState};
@@ -11,16 +11,16 @@ use super::timeline::{Scope, Timeline};
 use crate::args::investigate::UserArgs;
 use crate::terminal::eprint_line;
 
-/// Objects that are asked for at a time.
+/// Objects per list request.
 const PAGE: usize = 500;
-/// Events that are read of a server; a timeline of more is for files.
+/// Most events that are read from a server.
 const EVENTS_MAX: usize = 200_000;
-/// Addresses whose other users are asked for.
+/// Most addresses whose other users are queried.
 const ADDRESSES_MAX: usize = 8;
 /// Events of other users that are read for each address.
 const NEIGHBOURS_MAX: usize = 1000;
 
-/// The events that tell of gaps in the journal.
+/// The events that report gaps in the journal.
 const GAPS: &str = "user=system:keepwatch,verb=gap";
 
 /// Reads everything.
@@ -38,7 +38,7 @@ pub(super) fn read(args: &UserArgs, scope: Scope) -> Result<Timeline> {
     })
 }
 
-/// A client as kubectl would be one.
+/// A client, configured as kubectl is.
 async fn connect(args: &UserArgs) -> Result<(kube::Client, String)> {
     let options = KubeConfigOptions { context: args.context.clone(), ..<_>::default() };
     let config = match &args.kubeconfig {
@@ -67,7 +67,7 @@ async fn fill(client: &kube::Client, timeline: &mut Timeline) -> Result<()> {
             "only the newest {EVENTS_MAX} events are shown: give a shorter stretch of time"
         ));
     }
-    // Who else was there is asked last: it is aside.
+    // Other users of the addresses come last, because they are less important.
     let addresses: Vec<String> = timeline.addresses.0.keys().take(ADDRESSES_MAX).cloned().collect();
     for address in addresses {
         let of_address = format!("sourceIP={},order=newest{range}", escaped(&address));
@@ -77,7 +77,7 @@ async fn fill(client: &kube::Client, timeline: &mut Timeline) -> Result<()> {
     tell_gaps(client).await
 }
 
-/// Says that the journal lacks records, if it does: the user's may be among them.
+/// Reports missing records of the journal, because the user's may be among them.
 async fn tell_gaps(client: &kube::Client) -> Result<()> {
     let page = list(client, "auditevents", GAPS, "").await?;
     let count = items(&page).count();
@@ -90,7 +90,7 @@ async fn tell_gaps(client: &kube::Client) -> Result<()> {
     Ok(())
 }
 
-/// The newest events that a field selector finds; whether these are all.
+/// The newest events that match a field selector, and whether they are all of them.
 async fn events(
     client: &kube::Client,
     selector: &str,
@@ -161,7 +161,7 @@ fn event(item: &Value) -> Result<Event> {
     let inner = item.get("event").unwrap_or(item);
     let mut inner = inner.clone();
     if let Some(object) = inner.as_object_mut() {
-        // The object has these for itself.
+        // The object itself has these fields.
         object.remove("kind");
         object.remove("apiVersion");
     }
@@ -178,13 +178,13 @@ fn signal(item: &Value) -> Result<Signal> {
         _ => SignalState::Open,
     };
     let spec = item.get("spec").cloned().unwrap_or_default();
-    // By way of text: parts of it are kept as text.
+    // Through text, because some fields are stored as text.
     let spec = serde_json::from_str(&spec.to_string())
         .context("the server lists something that is no signal")?;
     Ok(Signal { id: text("/metadata/name").to_owned(), spec, state })
 }
 
-/// The stretch of time, as field selectors say it.
+/// The time range as field selectors.
 fn range(scope: &Scope) -> String {
     let term = |name: &str, time: Option<event::Timestamp>| {
         time.map(|time| format!(",{name}={time}")).unwrap_or_default()

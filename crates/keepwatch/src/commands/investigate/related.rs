@@ -1,4 +1,4 @@
-//! Who else is behind an identity: users of the same address or credential, and impersonation.
+//! Users that are related to a user: by an address, a credential, or impersonation.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -24,7 +24,7 @@ pub(crate) struct Users {
     impersonated_by: BTreeMap<String, u64>,
 }
 
-/// An identity, and what connects it.
+/// A user, and the relation.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Related {
     pub(crate) user: String,
@@ -32,7 +32,7 @@ pub(crate) struct Related {
 }
 
 impl Users {
-    /// Takes in an event of any user; `name` is the one that is investigated.
+    /// Adds an event of any user; `name` is the investigated user.
     pub(crate) fn add(&mut self, event: &Event, name: &str) {
         let user = event.user.username.as_str();
         if let Some(other) = event.impersonated_user.as_ref().map(|user| user.username.as_str()) {
@@ -53,7 +53,7 @@ impl Users {
         }
     }
 
-    /// The identities that are connected with `name`, which used these addresses and credentials.
+    /// The users that are related to `name`, which used these addresses and credentials.
     pub(crate) fn related<'a>(
         &self,
         name: &str,

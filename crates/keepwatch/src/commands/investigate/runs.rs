@@ -1,13 +1,13 @@
-//! Acts that repeat each other are shown as one: `delete restorepoints in shop, 10 times`.
+//! Merges consecutive similar requests: `delete restorepoints in shop, 10 times`.
 
 use event::Timestamp;
 
 use super::timeline::{Act, Acting};
 
-/// Names that a run shows.
+/// Most names in a run.
 pub(crate) const NAMES_MAX: usize = 200;
 
-/// Acts of the same kind on objects of the same kind, one after the other.
+/// Consecutive requests with the same verb, on objects of the same kind.
 pub(crate) struct Run<'a> {
     pub(crate) act: &'a Act,
     pub(crate) last: Timestamp,

@@ -1,7 +1,7 @@
-//! Where times are on the chart: stretches of activity are wide, pauses between them are narrow.
+//! The scale of the chart: sessions are wide, pauses between them are narrow.
 //!
-//! A day of quiet between two bursts would leave each of them a pixel. With many sessions the axis is
-//! the ordinary one.
+//! With a linear axis, a quiet day between two bursts would leave each of them a pixel. With many sessions
+//! the axis is linear.
 
 use super::sessions::Session;
 
@@ -13,7 +13,7 @@ const PAUSE: f64 = 26.0;
 const SHARE_MIN: f64 = 0.45;
 /// Width of a bar.
 const BIN: f64 = 11.0;
-/// Room to the left and right of a stretch, as a share of it, and at least. Microseconds.
+/// Padding on both sides of a session, as a share of it, and at least. Microseconds.
 const MARGIN: f64 = 0.03;
 const MARGIN_MIN: i64 = 50_000;
 

@@ -1,4 +1,4 @@
-//! Stretches of activity: what lies less than half an hour apart belongs together.
+//! Sessions: requests with less than half an hour between them.
 
 use std::collections::BTreeMap;
 
@@ -6,14 +6,14 @@ use event::Timestamp;
 
 /// A longer pause ends a session. Microseconds.
 const PAUSE: i64 = 30 * 60 * 1_000_000;
-/// Sessions that are kept; later ones are counted with the last.
+/// Most sessions; later ones are merged into the last.
 const SESSIONS_MAX: usize = 1000;
 
-/// Sessions by their first microsecond, in whatever order events come.
+/// Sessions by their first microsecond; events may come in any order.
 #[derive(Default)]
 pub(crate) struct Sessions(BTreeMap<i64, Session>);
 
-/// One stretch of activity.
+/// A session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Session {
     pub(crate) first: Timestamp,

@@ -1,4 +1,4 @@
-//! Times on the axis of the chart: round ones, and few enough to be read.
+//! Ticks of the chart's time axis: round times, few enough to be readable.
 
 use event::Timestamp;
 
@@ -52,11 +52,11 @@ pub(crate) struct Tick {
     pub(crate) day: Option<String>,
 }
 
-/// The ticks between two times: about as many as there is room for.
+/// The ticks between two times, about as many as fit.
 #[expect(clippy::cast_possible_truncation, reason = "it is a small number")]
-pub(crate) fn of(from: i64, to: i64, room: f64) -> Vec<Tick> {
+pub(crate) fn of(from: i64, to: i64, count_max: f64) -> Vec<Tick> {
     let range = to.saturating_sub(from);
-    let most = (room as i64).max(1);
+    let most = (count_max as i64).max(1);
     let fits = |step: &i64| range / step <= most;
     let step = STEPS.into_iter().find(fits).unwrap_or(range / most + 1);
     let mut ticks = Vec::new();

@@ -1,6 +1,6 @@
-//! What one identity did: counted as a whole, and kept in detail as far as memory allows.
+//! What a user did: counted completely, and in detail within a memory bound.
 //!
-//! Events may come in any order and more than once. Deliberately absent: how it is shown.
+//! Events may come in any order and more than once. Deliberately absent: rendering.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
@@ -13,18 +13,18 @@ use super::density::Density;
 use super::related::{Related, Users, credential_of};
 use super::sessions::Sessions;
 
-/// Acts of one kind that are kept in detail: the first and the last ones, so many of each.
+/// Requests of one kind that are kept in detail: so many of the first and of the last ones.
 const ACTS_MAX: usize = 2000;
-/// Different values that are kept of each kind of value.
+/// Distinct values that are kept of each field.
 const VALUES_MAX: usize = 500;
-/// Values that are told from new ones.
+/// Values that are distinguished from new ones.
 const KNOWN_MAX: usize = 10_000;
 /// Signals that are kept.
 pub(crate) const SIGNALS_MAX: usize = 500;
-/// Events whose repetitions are recognized.
+/// Events whose repetitions are detected.
 const SEEN_MAX: usize = 65_536;
 
-/// Whose acts, and of which stretch of time.
+/// The user and the time range.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Scope {
     pub(crate) name: String,
@@ -32,11 +32,11 @@ pub(crate) struct Scope {
     pub(crate) until: Option<Timestamp>,
 }
 
-/// Everything that is known of an identity.
+/// Everything that is known about a user.
 #[derive(Default)]
 pub(crate) struct Timeline {
     pub(crate) scope: Scope,
-    /// Where the events come from, for people.
+    /// The source of the events, for the heading.
     pub(crate) origin: String,
     pub(crate) count: u64,
     pub(crate) refused: u64,
@@ -52,12 +52,12 @@ pub(crate) struct Timeline {
     pub(crate) signals: Vec<Arc<Signal>>,
     acts: BTreeMap<Class, Acts>,
     users: Users,
-    /// What was there before the stretch of time began.
+    /// Values from before the time range.
     before: HashSet<(Trait, String)>,
     seen: Repetitions,
 }
 
-/// One request of the identity.
+/// One request of the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Act {
     pub(crate) time: Timestamp,
@@ -72,22 +72,22 @@ pub(crate) struct Act {
     /// The other side of an impersonation.
     pub(crate) acting: Option<Acting>,
     pub(crate) audit_id: String,
-    /// What was seen for the first time.
+    /// Values that occurred for the first time.
     pub(crate) firsts: Vec<String>,
-    /// What could have been.
+    /// Values that could be new.
     traits: Vec<(Trait, String)>,
 }
 
-/// An impersonation, seen from the identity.
+/// An impersonation, from the user's side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Acting {
-    /// The identity acted as this user.
+    /// The user impersonated this one.
     As(String),
-    /// This user acted as the identity.
+    /// This user impersonated the user.
     By(String),
 }
 
-/// What can be seen for the first time.
+/// The fields whose first occurrence is marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Trait {
     Address,
@@ -107,7 +107,7 @@ pub(crate) struct Value {
     pub(crate) count: u64,
     pub(crate) first: Timestamp,
     pub(crate) last: Timestamp,
-    /// It was there before the stretch of time began.
+    /// It occurred before the time range.
     pub(crate) is_known: bool,
 }
 
@@ -119,7 +119,7 @@ struct Acts {
 }
 
 impl Act {
-    /// Whether it was answered with a refusal.
+    /// Whether the response was an error.
     pub(crate) fn is_refused(&self) -> bool {
         (400..500).contains(&self.code)
     }
@@ -130,7 +130,7 @@ impl Timeline {
         Self { scope, origin, ..Self::default() }
     }
 
-    /// Takes in an event of any user.
+    /// Adds an event of any user.
     pub(crate) fn add(&mut self, event: &Event) {
         if !matches!(event.stage, Stage::ResponseComplete | Stage::Panic) {
             return;
@@ -162,7 +162,7 @@ impl Timeline {
         }
     }
 
-    /// Takes in a signal, if the identity is behind it.
+    /// Adds a signal, if it is about the user.
     pub(crate) fn add_signal(&mut self, signal: &Arc<Signal>) {
         let actor = &signal.spec.actor;
         let name = &self.scope.name;
@@ -180,8 +180,7 @@ impl Timeline {
         }
     }
 
-    /// Everything has been taken in: what was seen for the first time is marked, and signals are put
-    /// in order.
+    /// Call it after the last event and signal: marks first occurrences and sorts the signals.
     pub(crate) fn finish(&mut self) {
         self.signals.sort_by(|one, other| {
             (one.spec.first_seen, &one.id).cmp(&(other.spec.first_seen, &other.id))
@@ -200,10 +199,10 @@ impl Timeline {
             .collect();
         acts.sort_by(|one, other| (one.time, &one.audit_id).cmp(&(other.time, &other.audit_id)));
         for (index, act) in acts.into_iter().enumerate() {
-            // Something has to be the first of all.
+            // The very first value is not marked.
             let is_learning = index == 0 && !has_past;
             for (kind, value) in std::mem::take(&mut act.traits) {
-                // Reading something for the first time is not remarkable.
+                // Reading an object for the first time is not marked.
                 let is_remarkable = match kind {
                     Trait::Verb => act.class < Class::Change,
                     _ => !is_learning,
@@ -251,7 +250,7 @@ impl Timeline {
         self.acts.entry(act.class).or_default().add(act);
     }
 
-    /// The acts that are kept, the earliest first.
+    /// The requests that are kept, the earliest first.
     pub(crate) fn acts(&self) -> Vec<&Act> {
         let kept = self.acts.values().flat_map(|acts| acts.first.iter().chain(&acts.last));
         let mut kept: Vec<&Act> = kept.collect();
@@ -259,7 +258,7 @@ impl Timeline {
         kept
     }
 
-    /// Identities that are connected with this one.
+    /// Users that are related to this one.
     pub(crate) fn related(&self) -> Vec<Related> {
         let keys = |values: &Values| values.0.keys().cloned().collect::<Vec<String>>();
         let (addresses, credentials) = (keys(&self.addresses), keys(&self.credentials));
@@ -270,7 +269,7 @@ impl Timeline {
         )
     }
 
-    /// From the first to the last thing that is known.
+    /// The time range from the first to the last event or signal.
     pub(crate) fn range(&self) -> Option<(Timestamp, Timestamp)> {
         let sessions = self.sessions.all().map(|session| (session.first, session.last));
         let signals = self.signals.iter().map(|it| (it.spec.first_seen, it.spec.last_seen));
@@ -292,7 +291,7 @@ impl Values {
 }
 
 impl Values {
-    /// Without a past, the earliest value is not new.
+    /// Without earlier events, the earliest value is not new.
     fn learn_first(&mut self) {
         if let Some(value) = self.0.values_mut().min_by_key(|value| value.first) {
             value.is_known = true;
@@ -325,7 +324,7 @@ impl Trait {
     }
 }
 
-/// The requests whose repetitions are recognized, by a hash of their audit IDs.
+/// The requests whose repetitions are detected, by a hash of their audit IDs.
 #[derive(Default)]
 struct Repetitions {
     known: HashSet<u64>,
@@ -357,7 +356,7 @@ fn bump(counts: &mut [u64; Class::ALL.len()], class: Class) {
     }
 }
 
-/// What can be seen for the first time in an event.
+/// The values of an event whose first occurrence is marked.
 fn traits(event: &Event) -> Vec<(Trait, String)> {
     let mut traits = Vec::new();
     let mut add = |kind: Trait, value: &str| {
@@ -393,7 +392,7 @@ fn act(event: &Event, acting: Option<Acting>) -> Act {
     }
 }
 
-/// `restorepoints`, `pods/exec`, or the path of what is no resource.
+/// `restorepoints`, `pods/exec`, or the path of a non-resource request.
 fn resource_of(event: &Event) -> String {
     match &event.object_ref {
         Some(reference) if reference.subresource.is_empty() => reference.resource.clone(),

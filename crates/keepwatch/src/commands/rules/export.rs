@@ -11,11 +11,12 @@ use detect::export::{
 use detect::{Rule, RuleSet};
 
 use crate::args::rules::ExportArgs;
+use crate::commands::FAILED;
 use crate::commands::export_files::{unknown, write};
-use crate::commands::{FAILED, UsageError};
 use crate::printable::plain;
 use crate::rule_files;
 use crate::terminal::eprint_line;
+use crate::usage_error::UsageError;
 
 /// Runs the command.
 pub(super) fn run(args: &ExportArgs) -> Result<ExitCode> {
@@ -54,13 +55,13 @@ pub(super) fn run(args: &ExportArgs) -> Result<ExitCode> {
         let written = suppressed.len() - without;
         eprint_line(&format!("{written} suppressions exported, {without} left out"));
     }
-    // What was asked for by name has to be there.
+    // Rules that are named explicitly must be exportable.
     let is_complete =
         without == 0 && (left_out == 0 || (args.ids.is_empty() && !written.is_empty()));
     Ok(if is_complete { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }
 
-/// The suppressions of these files and folders; each names rules that there are.
+/// The suppressions of these files and folders; each names existing rules.
 fn suppressions(paths: &[PathBuf], rules: &RuleSet) -> Result<Vec<Suppression>> {
     let mut found = Vec::new();
     for document in rule_files::read_all(paths)? {
@@ -80,7 +81,7 @@ fn suppressions(paths: &[PathBuf], rules: &RuleSet) -> Result<Vec<Suppression>> 
     Ok(found)
 }
 
-/// Why a rule is not written.
+/// Reports why a rule is not exported.
 fn explain(exported: &Exported) {
     if !exported.files.is_empty() {
         return;
@@ -117,7 +118,7 @@ fn format(target: &dyn Target, name: Option<&str>) -> Result<&'static Format, Us
     })
 }
 
-/// The rules that are named, in the order of the set; else all that raise.
+/// The named rules in the order of the set, or all that raise signals.
 fn chosen<'r>(rules: &'r RuleSet, ids: &[String]) -> Result<Vec<&'r Rule>, UsageError> {
     let mut named = Vec::new();
     for id in ids {

@@ -1,4 +1,4 @@
-//! Do the flags make sense together? All of them are looked at, used or not, as kube-apiserver does.
+//! Checks the flags together. Like kube-apiserver, it also checks flags that are not used.
 
 use anyhow::Result;
 use apiserver::trust::RemoteHeaders;
@@ -7,12 +7,12 @@ use kasten::Installation;
 
 use crate::args::EncodingName;
 use crate::args::serve::{AccessArgs, AuditArgs, ListenArgs, ServeArgs};
-use crate::commands::{UsageError, installation};
+use crate::usage_error::{UsageError, installation};
 
-/// Where a pod finds the namespace of its account.
+/// The file with the namespace of a pod's service account.
 const OWN_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
-/// Every contradiction, in one error; or the installation of K10 that the flags describe.
+/// Returns the installation of K10 that the flags describe, or all contradictions in one error.
 pub(super) fn all(args: &ServeArgs) -> Result<Installation, UsageError> {
     let mut wrong = Vec::new();
     listening(&args.listen, &mut wrong);
@@ -22,22 +22,22 @@ pub(super) fn all(args: &ServeArgs) -> Result<Installation, UsageError> {
     match described(args) {
         Ok(installation) if wrong.is_empty() => Ok(installation),
         Ok(_) => Err(UsageError(wrong)),
-        Err(misuse) => Err(UsageError([wrong, misuse.0].concat())),
+        Err(error) => Err(UsageError([wrong, error.0].concat())),
     }
 }
 
-/// K10 as the flags describe it. Without a namespace it is the pod's own, which K10's chart hands
-/// to every container of K10's.
+/// The installation of K10 by the flags. The default namespace is the pod's own, which is K10's where K10's
+/// chart starts the container.
 fn described(args: &ServeArgs) -> Result<Installation, UsageError> {
     let namespace = args
         .k10_namespace
         .clone()
         .or_else(own_namespace)
-        .unwrap_or_else(|| kasten::domain::K10_NAMESPACE.to_owned());
+        .unwrap_or_else(|| kasten::names::K10_NAMESPACE.to_owned());
     installation(&args.k10_api_domain, &namespace)
 }
 
-/// The namespace of the pod's account, in a pod that has one.
+/// The namespace of the pod's service account, in a pod that has one.
 fn own_namespace() -> Option<String> {
     let own = std::fs::read_to_string(OWN_NAMESPACE).ok()?;
     Some(own.trim().to_owned()).filter(|own| !own.is_empty())
@@ -115,12 +115,12 @@ fn accessing(args: &AccessArgs, wrong: &mut Vec<String>) {
                 .to_owned(),
         );
     }
-    if let Err(misuse) = remote_headers(args) {
-        wrong.extend(misuse.0);
+    if let Err(error) = remote_headers(args) {
+        wrong.extend(error.0);
     }
 }
 
-/// Names of headers, as the flags have them.
+/// The request-header names by the flags.
 pub(super) fn remote_headers(args: &AccessArgs) -> Result<RemoteHeaders, UsageError> {
     let mut wrong = Vec::new();
     let mut names = |flag: &str, given: &[String]| -> Vec<HeaderName> {

@@ -1,4 +1,4 @@
-//! What the controller of a server in a cluster is made of.
+//! The controller and the notifiers of a server in a cluster.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,21 +11,22 @@ use objectstore::{BucketConfig, Limits, Prefix};
 use sink::http::EgressPolicy;
 use tokio::sync::watch;
 
-use crate::app::{App, BackgroundTask};
+use crate::app::App;
 use crate::args::destinations::DestinationArgs;
 use crate::args::serve::AuditArgs;
 use crate::aws;
+use crate::background_task::BackgroundTask;
 use crate::clock::SystemClock;
 use crate::delivery_control::LocalDelivery;
 use crate::notifications;
 
-/// How often the authorities of destinations are read.
+/// How often the file with authorities is read.
 const AUTHORITIES_PERIOD: Duration = Duration::from_secs(1);
 
-/// Certificates, PEM, as they are at present.
+/// The current authorities, in PEM.
 pub(super) type Authorities = watch::Receiver<Option<Vec<u8>>>;
 
-/// The flags, as the controller wants them.
+/// The controller's settings, from the flags.
 pub(super) fn settings(
     audit: &AuditArgs,
     args: &DestinationArgs,
@@ -38,7 +39,7 @@ pub(super) fn settings(
             .to_owned()
     });
     Ok(Settings {
-        // A check writes to the destination: with uploads switched off, nothing is sent there.
+        // A check writes to the destination; with uploads switched off, nothing may be sent there.
         reports_profiles: switched_off.is_none(),
         switched_off,
         namespaces: namespaces(&args.audit_config_namespaces, installation),
@@ -58,8 +59,8 @@ pub(super) fn settings(
     })
 }
 
-/// The authorities of destinations, and who reads their file again from time to time: a mounted
-/// `ConfigMap` changes while the server runs.
+/// The authorities of destinations, and a task that rereads their file: a mounted `ConfigMap` changes while
+/// the server runs.
 pub(super) fn authorities(args: &DestinationArgs) -> Result<(Authorities, Option<BackgroundTask>)> {
     let Some(file) = args.audit_ca_file.clone() else { return Ok((watch::channel(None).1, None)) };
     let read = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
@@ -88,7 +89,7 @@ pub(super) fn authorities(args: &DestinationArgs) -> Result<(Authorities, Option
     Ok((receiver, Some(Box::pin(reading))))
 }
 
-/// Those that were given, or K10's own.
+/// The given namespaces, or K10's own.
 fn namespaces(given: &[String], installation: &Installation) -> Vec<String> {
     if given.iter().any(|one| one == "*") {
         return Vec::new();
@@ -99,7 +100,7 @@ fn namespaces(given: &[String], installation: &Installation) -> Vec<String> {
     vec![installation.namespace().to_owned()]
 }
 
-/// Somebody who follows the objects and moves delivery.
+/// The task that reconciles `AuditConfig` and `Profile` objects.
 pub(super) fn controller(
     app: &App,
     client: kube::Client,
@@ -126,7 +127,7 @@ pub(super) fn controller(
     Box::pin(Controller::new(client, Arc::new(hand), settings, clock).run())
 }
 
-/// Where may be dialled.
+/// The egress policy.
 fn egress(args: &DestinationArgs) -> EgressPolicy {
     EgressPolicy {
         allowed: args.audit_allowed_networks.clone(),
@@ -136,7 +137,7 @@ fn egress(args: &DestinationArgs) -> EgressPolicy {
     }
 }
 
-/// A task that runs the notifiers. Their Secrets are where those of profiles are.
+/// A task that runs the notifiers. Their Secrets are in the namespaces of those of profiles.
 pub(super) fn notifiers(
     app: &App,
     client: kube::Client,

@@ -1,16 +1,16 @@
-//! What the audit policy leaves out of the acts of an attack on backups: said at the start, because a
-//! policy that records nothing of an attack looks as if there was none.
+//! Requests of an attack on backups that the audit policy does not record: logged at start-up, because with
+//! such a policy the audit log shows no attack.
 
 use audit::{Attributes, Policy, User};
 use event::Level;
 use kasten::Installation;
 
-/// A user who attacks backups, as the policy sees them.
+/// A user who attacks backups, as input of the policy.
 const ATTACKER: User<'static> = User { name: "someone", groups: GROUPS };
-/// Groups are compared as owned texts.
+/// The policy compares groups as owned strings.
 const GROUPS: &[String] = &[];
 
-/// Acts: in words, the verb, the first word of the group, and the resource with its subresource.
+/// Requests: a description, the verb, the first label of the group, and the resource with its subresource.
 const ACTS: [(&str, &str, &str, &str); 14] = [
     ("listing passkeys", "list", "vault", "passkeys"),
     ("watching passkeys", "watch", "vault", "passkeys"),
@@ -28,7 +28,7 @@ const ACTS: [(&str, &str, &str, &str); 14] = [
     ("deleting signals", "delete", "siem", "signals"),
 ];
 
-/// Warns of what is not recorded.
+/// Logs a warning about requests that are not recorded.
 pub(super) fn warn(policy: &Policy, installation: &Installation) {
     let left_out = left_out(policy, installation.domain());
     if left_out.is_empty() {
@@ -42,7 +42,7 @@ pub(super) fn warn(policy: &Policy, installation: &Installation) {
     );
 }
 
-/// The acts that leave no event.
+/// The requests that leave no event.
 fn left_out(policy: &Policy, domain: &str) -> Vec<&'static str> {
     let is_left_out = |(_, verb, group, resource): &&(&str, &str, &str, &str)| {
         let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));

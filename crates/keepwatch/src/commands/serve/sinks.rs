@@ -1,4 +1,4 @@
-//! Where the audit lines of a server in a cluster go.
+//! The sinks for audit lines of a server in a cluster.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::args::EncodingName;
 use crate::args::serve::AuditArgs;
 use crate::clock::SystemClock;
 
-/// Bytes in a megabyte, as Kubernetes' log back end counts them.
+/// Bytes in a megabyte, as Kubernetes' log backend counts them.
 const MEGABYTE: u64 = 1 << 20;
 /// A day.
 const DAY: Duration = Duration::from_hours(24);
@@ -64,7 +64,7 @@ pub(super) fn of(args: &AuditArgs) -> Sinks {
     sinks
 }
 
-/// Opens the file anew when log rotation says so. Without a file, the signal means nothing.
+/// Reopens the audit file on SIGHUP. Without a file, the signal is ignored.
 pub(super) async fn reopen_on_hangup(reopen: Option<Reopen>, delivery: Arc<Delivery>) {
     let Ok(mut hangup) = signal(SignalKind::hangup()) else {
         tracing::error!("SIGHUP cannot be received");
@@ -72,7 +72,7 @@ pub(super) async fn reopen_on_hangup(reopen: Option<Reopen>, delivery: Arc<Deliv
     };
     while hangup.recv().await.is_some() {
         if let Some(reopen) = &reopen {
-            tracing::info!("audit file is opened anew");
+            tracing::info!("audit file is reopened");
             reopen.ask();
             delivery.wake();
         }

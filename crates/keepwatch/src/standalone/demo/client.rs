@@ -1,9 +1,9 @@
-//! Somebody in the demo, and what they can do: requests, one at a time.
+//! A user of the demo, who sends requests one at a time.
 
 use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _};
-use kasten::domain::Names;
+use kasten::names::ResourceNames;
 use kube::api::{
     Api, DeleteParams, DynamicObject, ListParams, PostParams, WatchEvent, WatchParams,
 };
@@ -12,19 +12,19 @@ use serde_json::{Value, json};
 use crate::standalone::client::{api, kind, kind_of, retry, text};
 use crate::standalone::namespaces;
 
-/// Between two looks at what is waited for: each look is an event.
+/// Time between two polls; each poll is an audit event.
 const LOOK_PERIOD: Duration = Duration::from_millis(50);
-/// Longest wait in a demo.
+/// Longest wait.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Somebody with a certificate.
+/// A user with a client certificate.
 pub(super) struct DemoUser(pub(super) kube::Client);
 
 impl DemoUser {
-    /// Makes an object. A name that ends in `-` is completed by the server.
+    /// Creates an object. The server completes a name that ends in `-`.
     pub(super) async fn create(
         &self,
-        kind: Names,
+        kind: ResourceNames,
         namespace: &str,
         name: &str,
         labels: &Value,
@@ -44,13 +44,13 @@ impl DemoUser {
     }
 
     /// Reads one object.
-    pub(super) async fn get(&self, kind: Names, namespace: &str, name: &str) -> bool {
+    pub(super) async fn get(&self, kind: ResourceNames, namespace: &str, name: &str) -> bool {
         let api = api(&self.0, kind, namespace);
         retry(|| async { api.get(name).await }).await.is_some()
     }
 
-    /// Reads what is there, in a namespace or, without one, everywhere.
-    pub(super) async fn list(&self, kind: Names, namespace: &str) -> Vec<DynamicObject> {
+    /// Lists objects, in a namespace or, if it is empty, in all.
+    pub(super) async fn list(&self, kind: ResourceNames, namespace: &str) -> Vec<DynamicObject> {
         let api: Api<DynamicObject> = if namespace.is_empty() {
             Api::all_with(self.0.clone(), &kind_of(kind))
         } else {
@@ -61,13 +61,13 @@ impl DemoUser {
             .map_or_else(Vec::new, |list| list.items)
     }
 
-    /// Deletes one object; whether it was allowed.
-    pub(super) async fn delete(&self, kind: Names, namespace: &str, name: &str) -> bool {
+    /// Deletes one object. Returns whether it was allowed.
+    pub(super) async fn delete(&self, kind: ResourceNames, namespace: &str, name: &str) -> bool {
         let api = api(&self.0, kind, namespace);
         retry(|| async { api.delete(name, &DeleteParams::default()).await }).await.is_some()
     }
 
-    /// Deletes a namespace and waits until it is gone; whether it was allowed.
+    /// Deletes a namespace and waits until it is gone. Returns whether it was allowed.
     pub(super) async fn delete_namespace(&self, name: &str) -> bool {
         let kind = kind(&namespaces::resource());
         let api: Api<DynamicObject> = Api::all_with(self.0.clone(), &kind);
@@ -82,10 +82,10 @@ impl DemoUser {
         tokio::time::timeout(PATIENCE, gone).await.is_ok()
     }
 
-    /// Waits until an action has come so far, or has ended otherwise.
+    /// Waits until an action is in this state, or has finished otherwise.
     pub(super) async fn until(
         &self,
-        kind: Names,
+        kind: ResourceNames,
         action: &DynamicObject,
         state: &str,
     ) -> Option<DynamicObject> {
@@ -95,7 +95,7 @@ impl DemoUser {
     }
 }
 
-/// Watches an action from the state in which it is known. A watch that breaks is begun again.
+/// Watches an action from its known state. A watch that breaks is replaced.
 async fn reached(
     api: &Api<DynamicObject>,
     action: &DynamicObject,

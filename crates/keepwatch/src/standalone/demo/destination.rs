@@ -1,29 +1,30 @@
-//! The local destination of the demo: a profile that is a folder, and the `AuditConfig` for it.
+//! The local destination of the demo: a profile of a folder, and the `AuditConfig` for it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kasten::domain::{AUDIT_CONFIG, K10_NAMESPACE, PROFILE};
+use kasten::kinds::{AUDIT_CONFIG, PROFILE};
+use kasten::names::K10_NAMESPACE;
 use serde_json::json;
 
 use super::client::DemoUser;
 use crate::standalone::client::{api, retry, text};
 
-/// The claim that stands for the folder.
+/// The claim name that the folder has.
 const CLAIM: &str = "audit";
 /// Name of both objects.
 const NAME: &str = "local";
-/// Between two looks whether it is ready: each look is an event.
+/// Time between two polls for readiness; each poll is an audit event.
 const LOOK_PERIOD: Duration = Duration::from_millis(200);
-/// Longest wait in a demo.
+/// Longest wait.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The folder that gets the objects.
+/// The folder that objects are delivered to.
 pub(super) fn folder(home: &Path) -> PathBuf {
     home.join("volumes").join(CLAIM)
 }
 
-/// Makes both, and waits until events are delivered; whether they are.
+/// Creates both, and waits until events are delivered. Returns whether they are.
 pub(super) async fn set_up(admin: &DemoUser) -> bool {
     let spec = json!({"type": "Location", "locationSpec": {
         "type": "FileStore",

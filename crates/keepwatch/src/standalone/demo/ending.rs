@@ -1,4 +1,4 @@
-//! The end of the demo: what was noticed, and commands that can be typed as they are printed.
+//! The end of the demo: the signals, and commands that can be typed as printed.
 
 use std::cmp::Reverse;
 use std::io::{self, IsTerminal as _};
@@ -17,16 +17,16 @@ use super::{Demo, destination};
 use crate::program;
 use crate::terminal::eprint_line;
 
-/// Between two looks whether there are more signals: each look is an event.
+/// Time between two polls for more signals; each poll is an audit event.
 const LOOK_PERIOD: Duration = Duration::from_millis(500);
-/// Looks without a change after which the signals count as complete.
+/// Polls without a change after which the signals count as complete.
 const QUIET_LOOKS: usize = 3;
-/// Looks at most.
+/// Most polls.
 const LOOKS_MAX: usize = 16;
-/// Signals that are shown.
+/// Most signals that are printed.
 const SHOWN_MAX: usize = 12;
 
-/// Shows the signals, and says what to do next.
+/// Prints the signals and the next commands.
 pub(super) async fn tell(demo: &Demo) {
     let signals = signals(&demo.admin).await;
     demo.narrator.keep_step().await;
@@ -53,14 +53,14 @@ pub(super) async fn tell(demo: &Demo) {
     }
 }
 
-/// One signal: how severe, how many events, who, what.
+/// One signal: severity, number of events, user, title.
 fn row(signal: &Value) -> String {
     let count = signal.pointer("/spec/count").and_then(Value::as_u64).unwrap_or_default();
     let (severity, title) = (text(signal, "/spec/severity"), text(signal, "/spec/title"));
     format!("{severity:<13} {count:>4}  {title}")
 }
 
-/// What can be done while the server stays.
+/// Commands for a server that keeps running.
 fn look_around(kubeconfig: &Path, home: &Path, signal: &str) {
     let (config, own) = (program::quoted(kubeconfig), program::own());
     eprint_line("In another terminal, in this folder:\n");
@@ -91,7 +91,7 @@ fn look_around(kubeconfig: &Path, home: &Path, signal: &str) {
     ));
 }
 
-/// What can be done with what the server leaves when it ends.
+/// Commands for the files that the server leaves.
 fn look_back(home: &Path) {
     let (own, folder) = (program::own(), program::quoted(home));
     eprint_line("The server ends now. What it recorded stays:\n");
@@ -106,20 +106,20 @@ fn look_into_archive(own: &str, home: &Path) {
     eprint_line(&format!("  {own} detect --output table {archive}    # signals, from the archive"));
 }
 
-/// Says so where a shell does not find it.
+/// Prints a hint if kubectl is not in `PATH`.
 fn say_where_kubectl_is() {
     if program::on_path("kubectl").is_none() {
         eprint_line("kubectl is not on your PATH: https://kubernetes.io/docs/tasks/tools/ has it.");
     }
 }
 
-/// Columns of the terminal that sentences go to.
+/// Width of the terminal on stderr, in columns.
 fn columns() -> usize {
     let fd = io::stderr().as_fd().try_clone_to_owned();
     fd.map_or(COLUMNS_DEFAULT, |fd| Terminal::new(fd, false).style().columns)
 }
 
-/// The signals, the most severe first, once no more come. None if the server has none to show.
+/// The signals, the most severe first, once no more appear. None if the server has none.
 async fn signals(admin: &kube::Client) -> Vec<Value> {
     let gvk = GroupVersionKind::gvk(siem::GROUP, siem::VERSION, "Signal");
     let kind = ApiResource::from_gvk_with_plural(&gvk, siem::signal::SIGNALS.plural);

@@ -1,6 +1,6 @@
-//! What mallory does to the backups, with a role that was meant for tidying up.
+//! What mallory does to the backups, with a role that was meant for clean-up.
 
-use kasten::domain::{
+use kasten::kinds::{
     BACKUP_ACTION, CANCEL_ACTION, CLUSTER_RESTORE_POINT, PASSKEY as PASSKEYS, RESTORE_POINT,
     RESTORE_POINT_CONTENT, RETIRE_ACTION,
 };
@@ -13,14 +13,14 @@ use super::{Demo, PASSKEY, Things};
 use crate::standalone::client::retry;
 use crate::standalone::executor::now;
 
-/// What is deleted, in this order: from what can be undone to what cannot.
+/// The deleted kinds, from reversible to irreversible.
 const TARGETS: [Things; 3] = [
     (RESTORE_POINT, "restore points, which only hides the backups"),
     (RESTORE_POINT_CONTENT, "restore point contents, which destroys the data"),
     (CLUSTER_RESTORE_POINT, "restore points of the cluster"),
 ];
 
-/// Everything, one thing after the other.
+/// Runs the attack, step by step.
 pub(super) async fn destroy(demo: &Demo) {
     let (mallory, narrator) = (&demo.mallory, &demo.narrator);
     narrator.begin("mallory, whose role was meant for tidying up old backups, looks around:").await;
@@ -44,7 +44,7 @@ pub(super) async fn destroy(demo: &Demo) {
     try_forbidden(demo).await;
 }
 
-/// K10 begins a backup, and it does not come to its end.
+/// K10 starts a backup, and mallory cancels it.
 async fn cancel(demo: &Demo) {
     demo.narrator.begin("K10 begins tonight's backup of shop, and mallory cancels it:").await;
     let Some(backup) = demo.begin_backup("shop", 0).await else { return };
@@ -59,7 +59,7 @@ async fn cancel(demo: &Demo) {
     }
 }
 
-/// What RBAC refuses, and how much of it is on record.
+/// Requests that RBAC refuses, and how many of the refusals are audited.
 async fn try_forbidden(demo: &Demo) {
     let Demo { mallory, narrator, admin, .. } = demo;
     narrator
@@ -81,7 +81,7 @@ async fn try_forbidden(demo: &Demo) {
         .await;
 }
 
-/// How many refusals of mallory's requests since then can be read from the journal.
+/// How many refusals of mallory's requests since then are in the journal.
 async fn recorded_refusals(admin: &kube::Client, since: &str) -> usize {
     let gvk = GroupVersionKind::gvk(siem::GROUP, siem::VERSION, "AuditEvent");
     let kind = ApiResource::from_gvk_with_plural(&gvk, siem::audit_event::AUDIT_EVENTS.plural);

@@ -1,8 +1,8 @@
-//! Sentences on standard error, in step with the lines of events on standard output.
+//! The demo's text on standard error, in step with the audit lines on standard output.
 //!
-//! Where both are read on a terminal, each sentence waits until the lines of what happened before it
-//! are there, and a moment longer, so that signals and a reader can follow. Elsewhere nothing waits: a
-//! program reads the lines, and a person only the sentences.
+//! If both appear on one terminal, each sentence waits until the audit lines of the requests before it
+//! are delivered, and a moment longer, so that signals appear and a reader can follow. Otherwise nothing
+//! waits.
 
 use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
@@ -13,21 +13,21 @@ use delivery::Delivery;
 use crate::encoding;
 use crate::terminal::eprint_line;
 
-/// Between the last line of what happened and the sentence that comes next.
+/// Time between the last audit line and the next sentence.
 const PAUSE: Duration = Duration::from_millis(400);
-/// A terminal that is held up (Ctrl-S) holds up the demo no longer.
+/// A stopped terminal (Ctrl-S) delays the demo no longer than this.
 const LINES_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// Tells what is about to happen, and what came of it.
+/// Writes the demo's text.
 pub(crate) struct Narrator {
     delivery: Arc<Delivery>,
-    /// Event lines stand between the sentences.
+    /// Whether audit lines appear between the sentences.
     is_among_lines: bool,
     is_colored: bool,
 }
 
 impl Narrator {
-    /// One who keeps step with the sinks of `delivery`.
+    /// A narrator in step with the sinks of `delivery`.
     pub(crate) fn new(delivery: Arc<Delivery>) -> Self {
         Self {
             delivery,
@@ -36,7 +36,7 @@ impl Narrator {
         }
     }
 
-    /// What is about to happen.
+    /// Announces what happens next.
     pub(super) async fn begin(&self, sentence: &str) {
         self.keep_step().await;
         if self.is_among_lines {
@@ -45,7 +45,7 @@ impl Narrator {
         self.print(sentence);
     }
 
-    /// What came of it.
+    /// Reports a result.
     pub(super) async fn tell(&self, sentence: &str) {
         self.keep_step().await;
         self.print(sentence);
@@ -60,7 +60,7 @@ impl Narrator {
         }
     }
 
-    /// Waits until the lines of what happened so far are there.
+    /// Waits until the audit lines of earlier requests are delivered.
     pub(super) async fn keep_step(&self) {
         if !self.is_among_lines {
             return;

@@ -86,7 +86,7 @@ fn deleting_a_cluster_restore_point_retires_it() {
 }
 
 #[test]
-fn a_long_name_leaves_room_for_the_random_end() {
+fn a_long_name_is_cut_to_fit_the_random_suffix() {
     let mut world = World::default();
     let name = "c".repeat(253);
     world.create("kasten", "ClusterRestorePoint", &name, json!({}));
@@ -122,7 +122,7 @@ fn contents_cluster_points_and_repositories_are_made_by_k10_only() {
 }
 
 #[test]
-fn who_writes_a_status_or_spec_cannot_move_a_binding() {
+fn an_update_of_status_or_spec_cannot_change_a_binding() {
     let mut world = world();
     world.set("RestorePointContent", "shop-rp", "status.state", json!("Unbound"));
     world.set("RestorePointContent", "shop-rp", "status.restorePointRef", json!({"name": "x"}));

@@ -1,0 +1,184 @@
+//! Words that no identifier and no file name may contain, because the field has another term for each.
+//!
+//! Only whole words count: `_` and upper-case letters separate the words of a name, and a plural is the
+//! word too. Comments and strings are not looked at. A crate that is not in [`CRATES`] is not checked.
+
+use std::path::Path;
+
+/// Each word with the term to use instead.
+const WORDS: [(&str, &str); 30] = [
+    ("chore", "task"),
+    ("corridor", "sink task"),
+    ("door", "object access"),
+    ("fare", "delivery health"),
+    ("farewell", "closing"),
+    ("growth", "event builder"),
+    ("handover", "write claim"),
+    ("haul", "upload"),
+    ("hauler", "uploader"),
+    ("house", "app or test server"),
+    ("insist", "retry"),
+    ("keeper", "reconciler or rotator"),
+    ("ledger", "journal backend"),
+    ("lent", "issued or temporary credentials"),
+    ("misuse", "usage error"),
+    ("mirror", "cache"),
+    ("mood", "fault plan"),
+    ("nobody", "anonymous, unauthenticated or none"),
+    ("pen", "status writer"),
+    ("pulse", "status or health"),
+    ("resident", "background task or cached object"),
+    ("room", "component or connection permit"),
+    ("sight", "lookup"),
+    ("somebody", "user"),
+    ("sphere", "kind cache"),
+    ("trail", "audit context"),
+    ("visit", "request context"),
+    ("welcome", "handshake"),
+    ("whoever", "the caller, user or client"),
+    ("wish", "target or parameters"),
+];
+
+/// The crates that contain none of the words.
+const CRATES: [&str; 6] = ["assets", "e2e", "kasten", "keepwatch", "testkit", "xtask"];
+
+/// What is wrong with the names in a file, and with its own.
+pub(super) fn faults(path: &Path, text: &str) -> Vec<String> {
+    let Ok(below) = path.strip_prefix("crates") else { return Vec::new() };
+    let is_checked = CRATES.iter().any(|name| below.starts_with(name));
+    if !is_checked || path.extension().is_none_or(|extension| extension != "rs") {
+        return Vec::new();
+    }
+    let place = path.display();
+    let mut faults = Vec::new();
+    for part in below.iter().map(|part| part.to_string_lossy()) {
+        if let Some((word, term)) = find(part.trim_end_matches(".rs")) {
+            faults.push(format!("{place}: the word {word} in a file name; use {term}"));
+        }
+    }
+    for (line, code) in code(text).lines().enumerate() {
+        for name in code.split(|c: char| !c.is_alphanumeric() && c != '_') {
+            if let Some((word, term)) = find(name) {
+                let line = line + 1;
+                faults.push(format!("{place}:{line}: the word {word} in {name}; use {term}"));
+            }
+        }
+    }
+    faults
+}
+
+/// The first forbidden word in a name, with the term to use.
+fn find(name: &str) -> Option<(&'static str, &'static str)> {
+    let given = name.split('_').flat_map(words).collect::<Vec<_>>();
+    WORDS.into_iter().find(|(word, _)| {
+        given.iter().any(|given| given == word || given.strip_suffix('s') == Some(word))
+    })
+}
+
+/// The words of a part of a name without `_`, in lower case: `openDoor` has two, `DOOR` has one.
+fn words(part: &str) -> Vec<String> {
+    let is_camel_case = part.chars().any(char::is_lowercase);
+    let mut words = vec![String::new()];
+    for c in part.chars() {
+        if is_camel_case && c.is_uppercase() {
+            words.push(String::new());
+        }
+        if let Some(word) = words.last_mut() {
+            word.extend(c.to_lowercase());
+        }
+    }
+    words
+}
+
+/// The text with blanks in the place of comments and strings; lines stay where they are.
+fn code(text: &str) -> String {
+    let mut code = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let (skipped, kept) = match end_of_text(rest) {
+            Some(end) => (rest.get(..end).unwrap_or(rest), ""),
+            None => ("", rest.get(..first.len_utf8()).unwrap_or(rest)),
+        };
+        code.extend(skipped.chars().map(|c| if c == '\n' { c } else { ' ' }));
+        code.push_str(kept);
+        rest = rest.get(skipped.len() + kept.len()..).unwrap_or_default();
+    }
+    code
+}
+
+/// The length of the comment, string or character that a text begins with.
+fn end_of_text(text: &str) -> Option<usize> {
+    if text.starts_with("//") {
+        return Some(text.find('\n').unwrap_or(text.len()));
+    }
+    if let Some(hashes) = raw_string_hashes(text) {
+        let end = format!("\"{}", "#".repeat(hashes));
+        let start = "r\"".len() + hashes;
+        let length = text.get(start..)?.find(&end)?;
+        return Some(start + length + end.len());
+    }
+    let quote = text.chars().next().filter(|c| ['"', '\''].contains(c))?;
+    let mut is_escaped = false;
+    for (at, c) in text.char_indices().skip(1) {
+        if c == quote && !is_escaped {
+            return Some(at + 1);
+        }
+        // A lifetime has no closing quote.
+        if quote == '\'' && at > 1 && !text.starts_with("'\\") {
+            return None;
+        }
+        is_escaped = c == '\\' && !is_escaped;
+    }
+    None
+}
+
+/// How many hashes the raw string has that a text begins with.
+fn raw_string_hashes(text: &str) -> Option<usize> {
+    let rest = text.strip_prefix('r')?;
+    let quote = rest.trim_start_matches('#');
+    quote.starts_with('"').then(|| rest.len() - quote.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(path: &str, text: &str, expected: &[&str]) {
+        assert_eq!(faults(Path::new(path), text), expected);
+    }
+
+    #[test]
+    fn a_word_is_found_in_names_of_every_case_and_number() {
+        check(
+            "crates/kasten/src/a.rs",
+            "struct House;\nfn open_doors() {}\nconst OLD_PENS: u8 = 1;\n",
+            &[
+                "crates/kasten/src/a.rs:1: the word house in House; use app or test server",
+                "crates/kasten/src/a.rs:2: the word door in open_doors; use object access",
+                "crates/kasten/src/a.rs:3: the word pen in OLD_PENS; use status writer",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_word_is_found_in_the_name_of_a_file_and_of_a_folder() {
+        let expected = "crates/kasten/src/house/a.rs: the word house in a file name; use app or test \
+                        server";
+        check("crates/kasten/src/house/a.rs", "", &[expected]);
+        let expected = "crates/kasten/src/b_pulse.rs: the word pulse in a file name; use status or \
+                        health";
+        check("crates/kasten/src/b_pulse.rs", "", &[expected]);
+    }
+
+    #[test]
+    fn parts_of_words_comments_and_strings_do_not_count() {
+        let text = "// a house\nfn open() -> &'static str { \"the \\\" door\"; r#\"a \"room\" b\"#; '\"' }\nstruct Warehouse<'a>(&'a u8);\n";
+        check("crates/kasten/src/a.rs", text, &[]);
+    }
+
+    #[test]
+    fn only_crates_of_the_list_are_checked() {
+        check("crates/other/src/a.rs", "struct House;\n", &[]);
+        check("crates/kasten/src/a.md", "House\n", &[]);
+    }
+}

@@ -1,32 +1,32 @@
-//! How long to wait before the next attempt.
+//! The delay before the next attempt.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
-/// The first wait.
+/// The first delay.
 pub(crate) const WAIT_MIN: Duration = Duration::from_millis(100);
-/// The longest wait.
+/// The longest delay.
 pub(crate) const WAIT_MAX: Duration = Duration::from_secs(30);
-/// The longest wait for somebody to be there at all. What piles up meanwhile is what has to be caught
-/// up with, and a refused connection costs nobody anything.
+/// The longest delay if no connection can be established. It is shorter, because a refused connection
+/// is cheap, and records accumulate meanwhile.
 pub(crate) const WAIT_MAX_UNREACHED: Duration = Duration::from_secs(2);
 
-/// Attempts in a row.
+/// Counts consecutive failures.
 #[derive(Debug, Default)]
 pub(crate) struct Backoff {
     attempts: u32,
-    /// Those of them that met silence.
-    silences: u32,
+    /// Those of them without a response.
+    unanswered: u32,
 }
 
 impl Backoff {
-    /// Another attempt failed: how long to wait. Between half of the doubled wait and all of it,
-    /// so that many who failed together do not come back together.
+    /// Counts a failure and returns the delay. It is random between half of the doubled delay and all of
+    /// it, so that readers that failed together do not retry together.
     pub(crate) fn failed(&mut self) -> Duration {
         self.failed_within(WAIT_MAX)
     }
 
-    /// The same with a bound of its own.
+    /// Does the same with another maximum.
     pub(crate) fn failed_within(&mut self, max: Duration) -> Duration {
         let doubled = WAIT_MIN.saturating_mul(1 << self.attempts.min(16)).min(max);
         self.attempts = self.attempts.saturating_add(1);
@@ -34,9 +34,9 @@ impl Backoff {
         doubled / 1024 * (512 + u32::try_from(share).unwrap_or(0))
     }
 
-    /// The same for an attempt that nobody answered.
-    pub(crate) fn met_silence(&mut self, max: Duration) -> Duration {
-        self.silences = self.silences.saturating_add(1);
+    /// Does the same for an attempt without a response.
+    pub(crate) fn no_response(&mut self, max: Duration) -> Duration {
+        self.unanswered = self.unanswered.saturating_add(1);
         self.failed_within(max)
     }
 
@@ -44,10 +44,10 @@ impl Backoff {
         self.attempts
     }
 
-    /// How often there was an answer. How many attempts meet silence depends on its reason, which is
-    /// nobody's business.
-    pub(crate) fn answers(&self) -> u32 {
-        self.attempts.saturating_sub(self.silences)
+    /// Number of failures with a response. The number of those without one depends on the cause, which
+    /// must not be shown.
+    pub(crate) fn answered(&self) -> u32 {
+        self.attempts.saturating_sub(self.unanswered)
     }
 }
 
@@ -56,15 +56,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_double_up_to_their_bound() {
+    fn delays_double_up_to_a_bound() {
         let mut backoff = Backoff::default();
         for step in 0..40 {
             let wait = backoff.failed();
             // Each step counts twice.
             let doubled = WAIT_MIN.saturating_mul(1 << (2 * step).min(16)).min(WAIT_MAX);
             assert!(wait <= doubled && wait >= doubled / 3, "{wait:?}");
-            assert!(backoff.met_silence(WAIT_MAX_UNREACHED) <= WAIT_MAX_UNREACHED);
+            assert!(backoff.no_response(WAIT_MAX_UNREACHED) <= WAIT_MAX_UNREACHED);
         }
-        assert_eq!((backoff.attempts(), backoff.answers()), (80, 40));
+        assert_eq!((backoff.attempts(), backoff.answered()), (80, 40));
     }
 }

@@ -1,12 +1,11 @@
-//! The event that says that a reader's place in the journal was changed: by an operator, or because
-//! the configuration did.
+//! The event that records a change of a reader's cursor, by an operator or by the configuration.
 //!
-//! So that what a destination did not get has its explanation in the record itself.
+//! It explains in the journal why a destination did not receive some records.
 
 use event::annotations::CURSOR;
 use event::{Event, OwnEvent, Stage, Timestamp};
 
-/// The event that says what became of the place of `reader`, in words that begin with its name.
+/// An event about a change of the cursor of `reader`. `text` begins with the reader's name.
 pub fn cursor_event(change: OwnEvent, reader: &str, text: &str, time: Timestamp) -> Event {
     Event {
         audit_id: format!("keepwatch-cursor-{}", time.as_micros()),

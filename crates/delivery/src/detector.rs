@@ -1,14 +1,14 @@
 //! The detector: a reader of the journal that turns events into signals.
 //!
-//! The engine is pure; this task feeds it, in the order of the journal, and commits what it says.
-//! One transaction writes the objects of the signals that changed, a journal record for each change,
-//! and the position up to which this is done. Now and then the same transaction saves the engine's
-//! state. After a kill the engine starts from its saved state and reads on from there; what it says
-//! about records up to the saved position is committed already and is passed over. So no signal is
-//! lost or written twice, and the journal keeps every record that the engine may have to read again.
+//! The engine is pure; this task feeds it in the order of the journal and commits the changes it returns.
+//! One transaction writes the objects of the changed signals, a journal record for each change, and the
+//! position up to which this is done. From time to time the same transaction saves the engine's state.
+//! After a crash the engine continues from its saved state; changes for records up to the saved position
+//! are committed already and are skipped. So no signal is lost or written twice, and the journal keeps
+//! every record that the engine may have to read again.
 //!
-//! Deliberately absent: what a signal looks like as an API object ([`SignalWriter`]), and how people
-//! are notified: that is a reader of signals, not of the journal.
+//! Deliberately absent: the form of a signal as an API object ([`SignalWriter`]), and notifications: they
+//! are sent by a reader of signals, not of the journal.
 
 mod costs;
 mod pending;
@@ -40,55 +40,55 @@ pub use costs::SAMPLE_PERIOD;
 use pending::Pending;
 use sink::DeliveryHealth;
 
-/// Names the detector's cursor in the journal.
+/// Name of the detector's cursor in the journal.
 pub const DETECTOR: &str = "detector";
-/// The engine's state is saved when so many records have been read since the last time …
+/// Number of records after which the engine's state is saved …
 pub const CHECKPOINT_RECORDS: u64 = 16_384;
-/// … or so much time has passed and there are new records.
+/// … or the time, if there are new records.
 pub const CHECKPOINT_PERIOD: Duration = Duration::from_mins(1);
-/// The same in a journal of which half is used.
+/// The time in a journal that is half full.
 pub const CHECKPOINT_PERIOD_MIN: Duration = Duration::from_secs(1);
-/// How long statistics may lag behind the records that were read.
+/// The longest delay of published statistics.
 pub const STATUS_PERIOD: Duration = Duration::from_secs(5);
-/// Signal changes in one transaction. A batch with more is committed in several.
+/// The maximum number of signal changes in a transaction. More are committed in several.
 pub const CHANGES_MAX: usize = 256;
-/// How long records gather once the detector had read everything. Shorter than for sinks: people
-/// wait for signals.
+/// Delay before the next read once the detector has read everything. Shorter than that of sinks, because
+/// signals are urgent.
 pub const DETECT_GATHER_TIME: Duration = Duration::from_millis(2);
-/// While nothing is recorded, the detector looks at the time of day this often: signals end and silence
-/// is found although no event comes.
+/// While nothing is recorded, the detector advances the engine's clock this often: signals end, and
+/// missing events are detected, without a new event.
 pub const TIMER_PERIOD: Duration = Duration::from_secs(5);
-/// The engine's clock stays so many microseconds behind the time of day then: an event gets its stage
-/// timestamp a little before the store is asked to commit it.
-const HANDOVER_TIME_MAX: i64 = 2_000_000;
-/// The source of events that this server made.
+/// Microseconds that the engine's clock then stays behind the current time: an event gets its stage
+/// timestamp shortly before the store is asked to commit it.
+const COMMIT_DELAY_MAX: i64 = 2_000_000;
+/// The source of events that this server created.
 pub const LOCAL_SOURCE: &str = "local";
-/// An updated signal is written again at most this often, unless its severity rises: a mass deletion
-/// updates its signal thousands of times a second.
+/// The shortest time between two writes of an updated signal, unless its severity rises: a mass deletion
+/// updates its signal thousands of times per second.
 pub const UPDATE_PERIOD: Duration = Duration::from_secs(1);
 
-/// What the engine works with. Sent again whenever people change a rule or a suppression.
+/// The configuration of the engine. Sent again when a rule or a suppression changes.
 #[derive(Clone)]
 pub struct DetectorRules {
     /// The rules.
     pub rules: Arc<RuleSet>,
-    /// What is not to raise a signal.
+    /// Suppressions, which keep signals from being raised.
     pub suppressions: Arc<[Suppression]>,
 }
 
-/// What became of the object of a signal.
+/// The result of writing the object of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Written {
-    /// It was not there before.
+    /// The object was created.
     Created,
-    /// It was there.
+    /// The object existed.
     Updated,
 }
 
 /// Writes signals as objects of the API, inside the detector's transaction.
 pub trait SignalWriter: Send + Sync {
-    /// Creates or updates the object of `signal`, and says which. `None` if what is stored already
-    /// says as much: the change was committed before a crash.
+    /// Creates or updates the object of `signal`. Returns `None` if the stored object has the change
+    /// already: it was committed before a crash.
     fn write(
         &self,
         transaction: &mut dyn Transaction,
@@ -97,7 +97,7 @@ pub trait SignalWriter: Send + Sync {
     ) -> Option<Written>;
 }
 
-/// Adds to a signal what only a server that holds the objects knows.
+/// Adds information to a signal that only a server with the objects has.
 #[async_trait]
 pub trait Enricher: Send {
     /// Called once, before the first record is read.
@@ -107,18 +107,18 @@ pub trait Enricher: Send {
     async fn enrich(&mut self, spec: &mut SignalSpec);
 }
 
-/// What is known of the detector from outside.
+/// The published state of the detector.
 #[derive(Clone, Debug, Default)]
 pub struct DetectorStatus {
-    /// The last record that was read.
+    /// Sequence number of the last record that was read.
     pub seq: u64,
-    /// What happened in the engine.
+    /// Statistics of the engine.
     pub engine: EngineStatistics,
-    /// What each rule found.
+    /// Statistics of each rule.
     pub rules: Vec<RuleStatistics>,
-    /// What each suppression hid.
+    /// Statistics of each suppression.
     pub suppressions: Vec<SuppressionStatistics>,
-    /// Nanoseconds that trying a rule on one event takes on average, by the id of the rule.
+    /// Average time in nanoseconds to match a rule against one event, by the id of the rule.
     pub costs: BTreeMap<String, u64>,
 }
 
@@ -134,23 +134,23 @@ impl DetectorStatus {
     }
 }
 
-/// What a detector works with.
+/// The parts of a detector.
 pub struct DetectorParts {
-    /// Makes objects of signals.
+    /// Writes the objects of signals.
     pub writer: Arc<dyn SignalWriter>,
-    /// Adds what the objects of the store tell.
+    /// Adds information from the objects of the store.
     pub enricher: Box<dyn Enricher>,
-    /// The rules, and how they change.
+    /// The current rules.
     pub rules: watch::Receiver<DetectorRules>,
-    /// The engine's bounds and lateness.
+    /// The engine's limits and allowed lateness.
     pub settings: detect::Settings,
-    /// The cluster that this server's own events are of; empty when unknown.
+    /// Name of the cluster of this server's own events; empty if unknown.
     pub cluster: String,
-    /// The time of day.
+    /// The current time.
     pub clock: Clock,
 }
 
-/// The reader of the journal that detects.
+/// The reader of the journal that detects signals.
 pub struct Detector {
     parts: DetectorParts,
     reader: JournalReader,
@@ -158,23 +158,23 @@ pub struct Detector {
     costs: Costs,
     pending: Pending,
     status: watch::Sender<DetectorStatus>,
-    /// The last record that the engine has seen.
+    /// Sequence number of the last record that the engine has processed.
     position: u64,
-    /// Changes up to this record were committed before the start.
+    /// Changes for records up to this one were committed before the start.
     committed: u64,
-    /// The record after which the saved state of the engine was taken.
+    /// Sequence number of the last record in the saved state of the engine.
     checkpoint: u64,
     checkpoint_at: Instant,
     published_at: Instant,
     /// Whether records were read since the statistics were published.
-    has_news: bool,
+    has_changed: bool,
     /// The commit time of the last record.
     time: Timestamp,
 }
 
 impl Delivery {
-    /// The detector: it goes on where the last run saved the engine's state, or begins with the
-    /// oldest record. To be run by the caller.
+    /// The detector. It continues where the last run saved the engine's state, or starts with the oldest
+    /// record. The caller runs it.
     pub async fn detector(&mut self, parts: DetectorParts) -> Result<Detector, DetectorError> {
         let first = self.journal.first_seq().saturating_sub(1);
         let cursor = self.journal.register(DETECTOR, first).await?;
@@ -208,19 +208,19 @@ impl Detector {
             checkpoint: position,
             checkpoint_at: Instant::now(),
             published_at: Instant::now(),
-            has_news: false,
+            has_changed: false,
             time: Timestamp::default(),
             parts,
             reader,
         }
     }
 
-    /// How it fares.
+    /// The published state.
     pub fn status(&self) -> watch::Receiver<DetectorStatus> {
         self.status.subscribe()
     }
 
-    /// Detects until `stop`, then reads what is there and saves the engine's state.
+    /// Detects until `stop`, then processes what the journal holds and saves the engine's state.
     pub async fn run(mut self, stop: CancellationToken) {
         tokio::select! {
             Ok(()) | Err(Stopped) = self.detect(&stop) => {}
@@ -234,9 +234,9 @@ impl Detector {
             if self.parts.rules.has_changed().unwrap_or(false) {
                 self.change_rules().await?;
             }
-            let is_idle = !self.read_batch().await? && self.pass_time().await?;
+            let is_idle = !self.read_batch().await? && self.advance_time().await?;
             self.write_due(false).await?;
-            if self.has_news && self.published_at.elapsed() >= STATUS_PERIOD {
+            if self.has_changed && self.published_at.elapsed() >= STATUS_PERIOD {
                 self.publish();
             }
             if self.checkpoint_is_due() {
@@ -253,27 +253,27 @@ impl Detector {
         }
     }
 
-    /// Until there is a record, an update is due, the rules have changed, or the server stops.
+    /// Waits for a record, an update that is due, a change of the rules, or the end of the server.
     async fn wait(&mut self, stop: &CancellationToken) -> Result<(), Stopped> {
         let due = self.pending.next_due();
         let follows_rules = self.parts.rules.has_changed().is_ok();
         tokio::select! {
             waited = self.reader.wait_past(self.position) => {
                 waited?;
-                // Commits follow each other closely under load: one look for several of them.
+                // Under load commits follow each other closely: read several of them at once.
                 tokio::time::sleep(DETECT_GATHER_TIME).await;
             }
             () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
-            () = tokio::time::sleep_until(self.published_at + STATUS_PERIOD), if self.has_news => {}
+            () = tokio::time::sleep_until(self.published_at + STATUS_PERIOD), if self.has_changed => {}
             () = tokio::time::sleep(TIMER_PERIOD) => {}
-            // Left for the loop to take up. Once the sender is gone, rules cannot change any more.
+            // The loop handles it. Once the sender is dropped, rules do not change any more.
             Ok(()) = self.parts.rules.changed(), if follows_rules => self.parts.rules.mark_changed(),
             () = stop.cancelled() => {}
         }
         Ok(())
     }
 
-    /// Whether there are so many more that they are not worth waiting for others.
+    /// Reads and processes a batch. Returns whether at least one more full batch is available.
     async fn read_batch(&mut self) -> Result<bool, Stopped> {
         let entries = self.reader.next(self.position).await?;
         for entry in &entries {
@@ -284,7 +284,7 @@ impl Detector {
         }
         self.reader.status().set_seq(self.position);
         self.status.send_modify(|status| status.seq = self.position);
-        self.has_news = true;
+        self.has_changed = true;
         let left = self.reader.journal().last_seq().saturating_sub(self.position);
         Ok(left >= BATCH_ROWS_MAX as u64)
     }
@@ -292,12 +292,12 @@ impl Detector {
     fn process(&mut self, entry: &Entry) {
         self.position = entry.seq;
         self.time = entry.time().unwrap_or(self.time);
-        // The engine knows its own signals.
+        // The engine made the signals itself.
         if entry.is_signal() {
             return;
         }
         let is_sample = self.costs.count();
-        if !is_sample && self.pass_over(entry) {
+        if !is_sample && self.process_unmatched(entry) {
             return;
         }
         let gap;
@@ -321,25 +321,25 @@ impl Detector {
         }
     }
 
-    /// Takes a record in with an event that no rule could match, as nearly all are: few of its fields are
-    /// looked at. False if it has to be looked at as a whole.
-    fn pass_over(&mut self, entry: &Entry) -> bool {
+    /// Processes an event that no rule can match, as nearly all events are, by few of its fields. Returns
+    /// false if the whole event is needed.
+    fn process_unmatched(&mut self, entry: &Entry) -> bool {
         let fields = entry.record().and_then(|record| RecordFields::of(&record.bytes));
         let Some(fields) = fields else { return false };
         let mut changes = Vec::new();
-        let is_passed = self.engine.process_unmatched(&fields, self.time, &mut changes);
+        let is_processed = self.engine.process_unmatched(&fields, self.time, &mut changes);
         if self.position > self.committed {
             self.take(changes);
         }
-        is_passed
+        is_processed
     }
 
-    /// Time goes on although nothing is recorded. It must lead to the same signals as the next event
-    /// would, only earlier. So it goes on only as far as no event can come any more that happened
-    /// before: all that the store was asked to commit is committed, however long the disk takes, and read.
-    /// False if there are records to be read first.
-    async fn pass_time(&mut self) -> Result<bool, Stopped> {
-        let now = (self.parts.clock)().as_micros().saturating_sub(HANDOVER_TIME_MAX);
+    /// Advances the engine's clock while nothing is recorded. The signals must be those that the next event
+    /// would lead to, only earlier. So the clock advances only to a time before which no event can come any
+    /// more: everything that the store was asked to commit is committed, however long the disk takes, and
+    /// read. Returns false if there are records to read first.
+    async fn advance_time(&mut self) -> Result<bool, Stopped> {
+        let now = (self.parts.clock)().as_micros().saturating_sub(COMMIT_DELAY_MAX);
         let time = Timestamp::from_micros(now);
         if time <= self.time || self.position < self.committed || !self.engine.is_due(time) {
             return Ok(true);
@@ -347,7 +347,7 @@ impl Detector {
         match self.reader.journal().submit(Box::new(|_| {})).await {
             Ok(_) => {}
             Err(StoreError::Closed) => return Err(Stopped),
-            // Nothing can be written now; it is tried again later.
+            // The store cannot write at present; this is repeated later.
             Err(_) => return Ok(true),
         }
         if self.reader.journal().last_seq() > self.position {
@@ -390,21 +390,21 @@ impl Detector {
         if read == 0 {
             return false;
         }
-        // What is read again after a crash is held: in a journal that fills up, as little as may be.
+        // The journal keeps what is read again after a crash: as little as possible if it is nearly full.
         let has_room = self.reader.journal().health().condition == store::Condition::Well;
         let period = if has_room { CHECKPOINT_PERIOD } else { CHECKPOINT_PERIOD_MIN };
         read >= CHECKPOINT_RECORDS || self.checkpoint_at.elapsed() >= period
     }
 
     fn publish(&mut self) {
-        (self.published_at, self.has_news) = (Instant::now(), false);
+        (self.published_at, self.has_changed) = (Instant::now(), false);
         let status = DetectorStatus::of(&self.engine, &self.costs, self.position);
         self.status.send_replace(status);
     }
 
     async fn save_checkpoint(&mut self) -> Result<(), Stopped> {
         self.publish();
-        // Changes that wait would be lost with the records that led to them.
+        // Pending changes would be lost, because the records that caused them are not read again.
         self.write_due(true).await?;
         let chunks = self.engine.checkpoint();
         self.commit(Vec::new(), Some(chunks)).await
@@ -420,13 +420,13 @@ impl Detector {
         self.save_checkpoint().await
     }
 
-    /// Writes signals and the position in one transaction, however long it takes.
+    /// Writes signals and the position in one transaction. Retries until it succeeds.
     async fn commit(
         &mut self,
         changes: Vec<(ChangeKind, Signal)>,
         checkpoint: Option<Vec<Bytes>>,
     ) -> Result<(), Stopped> {
-        let settled = self.pending.settled(self.position).max(self.committed);
+        let settled = self.pending.written_up_to(self.position).max(self.committed);
         let kept_after = if checkpoint.is_some() { self.position } else { self.checkpoint };
         let changes = Arc::new(changes);
         let mut backoff = Backoff::default();
@@ -436,7 +436,7 @@ impl Detector {
             let written = self.reader.journal().submit(Box::new(move |transaction| {
                 for (kind, signal) in &*changes {
                     let Some(written) = writer.write(transaction, signal, time) else { continue };
-                    // After a crash the engine may open a signal again that was written already.
+                    // After a crash the engine may open a signal again that is written already.
                     let kind = match (written, kind) {
                         (Written::Updated, ChangeKind::Opened) => ChangeKind::Updated,
                         (_, kind) => *kind,
@@ -462,21 +462,21 @@ impl Detector {
     }
 }
 
-/// An engine with the saved state, or a new one when that state cannot be read.
+/// An engine with the saved state, or a new one if the state cannot be read.
 fn restore(rules: &Arc<RuleSet>, settings: &detect::Settings, chunks: &[Bytes]) -> Engine {
     Engine::restore(Arc::clone(rules), settings.clone(), chunks).unwrap_or_else(|error| {
-        tracing::error!(%error, "the detector's saved state cannot be read; it starts without it");
+        tracing::error!(%error, "cannot read the detector's saved state; starting without it");
         Engine::new(Arc::clone(rules), settings.clone())
     })
 }
 
-/// Why a detector was not opened.
+/// Why the detector cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum DetectorError {
-    /// Its cursor was not found.
-    #[error("cannot find the detector's place in the journal")]
+    /// Its cursor cannot be read.
+    #[error("cannot read the detector's cursor")]
     Cursor(#[from] StoreError),
-    /// Its saved state was not read.
+    /// Its saved state cannot be read.
     #[error("cannot read the detector's saved state")]
     Checkpoint(#[from] ReadError),
 }

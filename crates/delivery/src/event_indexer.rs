@@ -1,10 +1,10 @@
 //! The reader of the journal that fills the index of events.
 //!
-//! It has no cursor: the index is made again from the journal when it is lost, so the journal keeps
-//! nothing for it, and what is trimmed goes from the index too. A segment is written when it is
-//! complete; after a restart the one that was in the making is read again.
+//! It has no cursor: a lost index is built again from the journal, so the journal keeps nothing for it,
+//! and trimmed records are removed from the index too. A segment is written when it is complete; after a
+//! restart an incomplete one is built again.
 //!
-//! Deliberately absent: what the index looks like and how it is searched ([`store::event_index`]).
+//! Deliberately absent: the format and the search of the index ([`store::event_index`]).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,14 +21,15 @@ use crate::health::SinkStatus;
 use crate::reader::{Entry, JournalReader, Stopped};
 use sink::DeliveryHealth;
 
-/// Names the reader in logs and metrics.
+/// Name of the reader in logs and metrics.
 pub const EVENT_INDEX: &str = "event-index";
-/// How long records gather, at most, once all of them have been read: each wait costs as much as some
-/// dozens of records. Records that are not in the index yet are found without it.
+/// The longest delay before the next read once all records have been read: each wake-up costs as much as
+/// some dozens of records. Records that are not in the index yet are found without it.
 pub const INDEX_GATHER_TIME: Duration = Duration::from_millis(100);
-/// How long they gather at least.
+/// The shortest delay.
 const GATHER_TIME_MIN: Duration = Duration::from_millis(3);
-/// Between so many and so many should gather: far fewer than the store keeps in memory for readers.
+/// The delay is adjusted so that the number of new records is in this range, far below the number that
+/// the store keeps in memory for readers.
 const GATHERED_MIN: u64 = 500;
 const GATHERED_MAX: u64 = 2_000;
 
@@ -36,12 +37,12 @@ const GATHERED_MAX: u64 = 2_000;
 pub struct EventIndexer {
     reader: JournalReader,
     index: Arc<EventIndex>,
-    /// How long records gather at present.
+    /// The current delay.
     gather_time: Duration,
 }
 
 impl Delivery {
-    /// Fills `index` from the journal. To be run by the caller.
+    /// Fills `index` from the journal. The caller runs it.
     pub fn event_indexer(&mut self, index: Arc<EventIndex>) -> EventIndexer {
         let status = Arc::new(SinkStatus::new(EVENT_INDEX));
         self.metrics.follow_index(Arc::clone(&status), Arc::clone(&index));
@@ -53,8 +54,8 @@ impl Delivery {
 }
 
 impl EventIndexer {
-    /// Indexes until the store is closed. It may be dropped at any time: what is in memory then is
-    /// read again at the next start.
+    /// Indexes until the store is closed. The future may be dropped at any time: the incomplete segment is
+    /// built again at the next start.
     pub async fn run(mut self) {
         self.index().await.ok();
     }
@@ -70,7 +71,7 @@ impl EventIndexer {
         }
     }
 
-    /// Uses the segments in the file that are of this journal, and deletes the others.
+    /// Accepts the segments in the file that belong to this journal, and deletes the others.
     async fn check_stored(&mut self) -> Result<(), Stopped> {
         let stored = self.attempt(EventIndex::stored).await?;
         for segment in stored {
@@ -91,7 +92,7 @@ impl EventIndexer {
         loop {
             match self.reader.journal().read(segment.last_seq() - 1, 1, 1).await {
                 Ok(records) => {
-                    let record = records.first().filter(|it| it.seq == segment.last_seq());
+                    let record = records.first().filter(|record| record.seq == segment.last_seq());
                     return Ok(segment.is_of(record));
                 }
                 Err(ReadError::Damaged { .. } | ReadError::Missing { .. }) => {
@@ -103,8 +104,8 @@ impl EventIndexer {
         }
     }
 
-    /// Makes a segment, however long it takes until it is complete. Whether it was written: the journal
-    /// may have been trimmed meanwhile.
+    /// Builds a segment, however long it takes until it is complete. Returns whether it was written: the
+    /// journal may have been trimmed meanwhile.
     async fn build(&mut self, segment: u64) -> Result<bool, Stopped> {
         let mut builder = SegmentBuilder::new(segment);
         let last = last_of(segment);
@@ -133,7 +134,7 @@ impl EventIndexer {
         }
     }
 
-    /// Lets records gather behind `after`.
+    /// Waits for more records after `after`, and adjusts the delay.
     async fn gather(&mut self, after: u64) {
         tokio::time::sleep(self.gather_time).await;
         let gathered = self.reader.journal().last_seq().saturating_sub(after);
@@ -145,7 +146,7 @@ impl EventIndexer {
     }
 
     fn add(builder: &mut SegmentBuilder, entry: &Entry) {
-        // What cannot be read is no event for a selector either; other readers report it.
+        // A record that cannot be read matches no selector; other readers report it.
         if let Some(record) = entry.record() {
             builder.add(entry.seq, &record.bytes);
         }
@@ -161,7 +162,7 @@ impl EventIndexer {
         self.attempt(move |index| index.forget_before(first)).await
     }
 
-    /// Does something with the index's file, again and again until it succeeds.
+    /// Runs work on the index's file and retries it until it succeeds.
     async fn attempt<T: Send + 'static>(
         &self,
         work: impl Fn(&EventIndex) -> Result<T, IndexError> + Clone + Send + 'static,

@@ -1,10 +1,10 @@
-//! The event in the place of records that cannot be read: a loss is recorded itself.
+//! The event that replaces records that cannot be read, so that a loss is recorded.
 
 use event::annotations::{GAP, GAP_RECORDS, GAP_SEQ};
 use event::{Event, OwnEvent, Stage, Status, Timestamp};
 use store::Hole;
 
-/// An event in the place of records that are missing or cannot be read.
+/// An event that replaces records that are missing or cannot be read.
 pub(crate) fn event(hole: Hole, reason: &str, time: Timestamp) -> Event {
     let Hole { first, last } = hole;
     let seq = if first == last { last.to_string() } else { format!("{first}-{last}") };
@@ -17,8 +17,7 @@ pub(crate) fn event(hole: Hole, reason: &str, time: Timestamp) -> Event {
     }
 }
 
-/// The event that records a hole in the journal, once, for all readers: also for those that have
-/// passed it.
+/// The event that records a hole in the journal once for all readers, including those that are past it.
 pub fn hole_event(hole: Hole, time: Timestamp) -> Event {
     let Hole { first, last } = hole;
     let reason = format!(

@@ -1,30 +1,30 @@
-//! How the sinks fare, readable at any time.
+//! The health of readers, which can be read at any time.
 //!
-//! A missing response is not reported before as much time has passed as the longest attempt takes. A
-//! closed port is found out at once and a filtered one after a minute; people who read this, and chose
-//! the endpoint, must not be able to tell one from the other by timing.
+//! A missing response is not reported before the time of the longest attempt has passed. A closed port
+//! is detected at once and a filtered one after a minute; the author of a profile must not be able to
+//! tell them apart by timing.
 
 use event::Timestamp;
 use sink::DeliveryHealth;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// How one sink fares.
+/// The health of one reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SinkHealth {
-    /// The sink's name.
+    /// Name of the reader.
     pub sink: String,
-    /// What it does.
+    /// Its current condition.
     pub condition: DeliveryHealth,
-    /// The last record that it has for good.
+    /// Sequence number of the last record that is durable at the destination.
     pub seq: u64,
-    /// Records that it has not got yet.
+    /// Number of records that are not delivered yet.
     pub lag: u64,
-    /// When it last took something, if it keeps account of that.
+    /// Time of the last successful upload; `None` for readers that do not record it.
     pub last_success: Option<Timestamp>,
 }
 
-/// What a sink publishes about itself.
+/// The published state of a reader.
 pub(crate) struct SinkStatus {
     sink: String,
     now: watch::Sender<Now>,
@@ -34,22 +34,22 @@ pub(crate) struct SinkStatus {
 struct Now {
     seq: u64,
     condition: DeliveryHealth,
-    silence: Option<Silence>,
+    no_response: Option<NoResponse>,
     last_success: Option<Timestamp>,
 }
 
-/// There is no response.
+/// A missing response.
 #[derive(Clone)]
-struct Silence {
+struct NoResponse {
     reason: String,
-    /// Until then the last condition holds.
+    /// The time before which the last condition is reported.
     until: Instant,
 }
 
 impl SinkStatus {
     pub(crate) fn new(sink: &str) -> Self {
         let condition = DeliveryHealth::Delivering;
-        let now = Now { seq: 0, condition, silence: None, last_success: None };
+        let now = Now { seq: 0, condition, no_response: None, last_success: None };
         Self { sink: sink.to_owned(), now: watch::Sender::new(now) }
     }
 
@@ -60,14 +60,14 @@ impl SinkStatus {
     pub(crate) fn set_condition(&self, condition: DeliveryHealth) {
         self.now.send_modify(|now| {
             now.condition = condition;
-            now.silence = None;
+            now.no_response = None;
         });
     }
 
-    /// There is no response; this is reported from a time on, unless it was to be reported before.
+    /// Records a missing response. It is reported from `until` on, or earlier if an earlier one is pending.
     pub(crate) fn no_response(&self, reason: String, until: Instant) {
         self.now.send_modify(|now| {
-            now.silence.get_or_insert(Silence { reason, until });
+            now.no_response.get_or_insert(NoResponse { reason, until });
         });
     }
 
@@ -80,18 +80,21 @@ impl SinkStatus {
     }
 
     pub(crate) fn health(&self, last: u64) -> SinkHealth {
-        let Now { seq, mut condition, silence, last_success } = self.now.borrow().clone();
-        if let Some(Silence { reason, .. }) = silence.filter(|one| one.until <= Instant::now()) {
+        let Now { seq, mut condition, no_response, last_success } = self.now.borrow().clone();
+        if let Some(NoResponse { reason, .. }) = no_response.filter(|it| it.until <= Instant::now())
+        {
             condition = DeliveryHealth::NoResponse { reason };
         }
         let lag = last.saturating_sub(seq);
         SinkHealth { sink: self.sink.clone(), condition, seq, lag, last_success }
     }
 
-    /// Waits until the sink has the record `seq`, or nothing more can be expected of it.
+    /// Waits until the reader is past the record `seq`, or closed.
     pub(crate) async fn passed(&self, seq: u64) {
-        let mut news = self.now.subscribe();
-        // The sender is in `self`, so there is always news to wait for.
-        drop(news.wait_for(|now| now.seq >= seq || now.condition == DeliveryHealth::Closed).await);
+        let mut changes = self.now.subscribe();
+        // The sender is in `self`, so this does not fail.
+        drop(
+            changes.wait_for(|now| now.seq >= seq || now.condition == DeliveryHealth::Closed).await,
+        );
     }
 }

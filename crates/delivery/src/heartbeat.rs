@@ -1,9 +1,10 @@
-//! A sign of life: an event of our own at regular times, so that silence is visible downstream.
+//! The heartbeat: an event of the server's own at regular intervals, so that its absence is visible
+//! downstream.
 //!
-//! It is recorded as every event, and so it reaches each destination once and in order. It carries
-//! how many records there are, and of each destination how far it is. A missing one means that the
-//! server, the way, or the destination is down. It names no object that is served and no address, and
-//! no request can have its user, so no rule takes it for an act.
+//! It is recorded like every event, so it reaches each destination once and in order. It carries the
+//! number of records and the progress of each destination. A missing heartbeat means that the server,
+//! the network or the destination is down. It names no served object and no address, and no request can
+//! have its user, so no rule matches it by accident.
 
 use std::time::Duration;
 
@@ -13,11 +14,11 @@ use store::Storage;
 
 use crate::Delivery;
 
-/// How often, unless configured otherwise.
+/// The default interval.
 pub const HEARTBEAT_PERIOD: Duration = Duration::from_mins(1);
 
 impl Delivery {
-    /// Records a heartbeat each period, for ever.
+    /// Records a heartbeat in each period. Never returns.
     pub async fn run_heartbeat(
         &self,
         storage: &dyn Storage,
@@ -26,16 +27,16 @@ impl Delivery {
     ) {
         let mut due = tokio::time::interval(period);
         due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        // The first is due at once: it says that the server has started.
+        // The first is due at once: it reports that the server has started.
         loop {
             due.tick().await;
-            // A store that is full refuses it, and would count it as a loss.
+            // A full store would refuse it and count it as a loss.
             if !storage.health().is_writable() {
                 continue;
             }
             let event = self.heartbeat(clock());
             if let Err(error) = store::record(storage, event::record::write(&event)).await {
-                tracing::warn!(%error, "the heartbeat could not be recorded");
+                tracing::warn!(%error, "cannot record the heartbeat");
             }
         }
     }

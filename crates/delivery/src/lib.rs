@@ -1,14 +1,14 @@
-//! From the journal to the destinations.
+//! Readers of the journal: they deliver its records to destinations, or detect and index.
 //!
-//! Each sink has a [`SinkTask`] of its own: it reads the journal behind its cursor, turns records
-//! into lines, delivers them and moves the cursor. Buckets come and go while the server runs
-//! ([`Delivery::attach`]); they get objects instead of lines. Each tries for ever; one that is slow or
-//! dead holds up no other and costs no memory, only makes the journal longer, and
-//! [`Delivery::health`] and the metrics say so.
+//! Each sink has its own [`SinkTask`]: it reads the journal after its cursor, encodes records as lines,
+//! delivers them and advances the cursor. Object stores are attached and detached while the server runs
+//! ([`Delivery::attach`]); an uploader sends them objects instead of lines. Each reader retries forever.
+//! A slow or dead destination does not delay others and takes no memory; it only makes the journal
+//! longer, and [`Delivery::health`] and the metrics show it.
 //!
-//! What all of them do in the same way is in `reader`. Nothing is dropped: a record that cannot be
-//! read leaves a line that says so. How a destination works is the business of the crate `sink`; how
-//! long records are kept, of the crate `store`.
+//! `reader` holds what all of them have in common. Nothing is dropped: a record that cannot be read is
+//! replaced by an event that says so. The crates `sink` and `objectstore` know how destinations work;
+//! `store` knows how long records are kept.
 
 mod backoff;
 mod cursor_event;
@@ -66,7 +66,7 @@ pub struct Delivery {
     stop: CancellationToken,
 }
 
-/// One sink, from outside.
+/// A handle of a [`SinkTask`].
 #[derive(Clone)]
 struct SinkHandle {
     status: Arc<SinkStatus>,
@@ -74,7 +74,7 @@ struct SinkHandle {
 }
 
 impl Delivery {
-    /// No destination yet. Metrics go to `registry`.
+    /// Without destinations. Metrics are registered in `registry`.
     pub fn new(journal: Arc<dyn Journal>, registry: &mut Registry) -> Self {
         let metrics = Metrics::register(registry, Arc::clone(&journal));
         Self {
@@ -90,7 +90,7 @@ impl Delivery {
         }
     }
 
-    /// Delivers to `sink`; to be run by the caller.
+    /// A task that delivers to `sink`. The caller runs it.
     pub fn sink_task(&mut self, sink: Box<dyn Sink>) -> SinkTask {
         let status = Arc::new(SinkStatus::new(sink.name()));
         let wake = Arc::new(Notify::new());
@@ -99,31 +99,31 @@ impl Delivery {
         SinkTask::new(journal, sink, self.line_bytes, metrics, status, wake)
     }
 
-    /// Lines of sinks that are opened from now on have at most so many bytes.
+    /// Sets the maximum length of a line in bytes, newline included, for sinks that are added later.
     pub fn set_line_bytes(&mut self, line_bytes: usize) {
         self.line_bytes = line_bytes;
     }
 
-    /// Lets every sink look after itself although there may be nothing to deliver.
+    /// Sends an empty batch to every sink that has nothing to deliver, for its maintenance.
     pub fn wake(&self) {
         self.sinks.iter().for_each(|sink| sink.wake.notify_one());
     }
 
-    /// How each reader fares: first the sinks the server was started with, then the detector, then the
-    /// attached, by name, then the index of events.
+    /// Health of each reader: the sinks that the server was started with, the detector, the attached
+    /// object stores by name, and the index of events, in this order.
     pub fn health(&self) -> Vec<SinkHealth> {
         let last = self.journal.last_seq();
         let statuses = self.statuses().into_iter().chain(self.event_index.clone());
         statuses.map(|status| status.health(last)).collect()
     }
 
-    /// What is to be said of the journal when it nears its bound: before any request is refused.
+    /// A warning if the journal approaches its limit, before requests are refused.
     pub fn journal_notice(&self) -> Option<String> {
         let health = self.journal.health();
         (health.condition != store::Condition::Well).then_some(health.reason)
     }
 
-    /// Waits until every sink that is not closed has what the journal holds now.
+    /// Waits until every destination that is not closed has received what the journal holds now.
     pub async fn delivered(&self) {
         let last = self.journal.last_seq();
         for status in self.statuses() {
@@ -131,8 +131,8 @@ impl Delivery {
         }
     }
 
-    /// Waits until every sink that the server was started with, and that is not closed, has what the
-    /// journal holds now.
+    /// Waits until every sink that the server was started with, and that is not closed, has received what
+    /// the journal holds now.
     pub async fn sinks_delivered(&self) {
         let last = self.journal.last_seq();
         for sink in &self.sinks {
@@ -140,7 +140,7 @@ impl Delivery {
         }
     }
 
-    /// Waits until the index of events has what the journal holds now.
+    /// Waits until the index of events contains what the journal holds now.
     pub async fn indexed(&self) {
         if let Some(status) = &self.event_index {
             status.passed(self.journal.last_seq()).await;

@@ -1,4 +1,4 @@
-//! What the readers count.
+//! Metrics of the readers.
 
 mod reference;
 
@@ -19,7 +19,7 @@ use crate::health::SinkStatus;
 
 pub use reference::register_each;
 
-/// The sink a number belongs to.
+/// The label with the name of a reader.
 type Labels = [(&'static str, String); 1];
 
 /// Counters by sink.
@@ -34,10 +34,10 @@ pub(crate) struct Metrics {
     detector: Followed,
 }
 
-/// What the detector says of itself, once there is one.
+/// The status of the detector, if there is one.
 type Followed = Arc<OnceLock<watch::Receiver<DetectorStatus>>>;
 
-/// How the reader that fills the index of events fares, and the index.
+/// The indexer and its index, if there is one.
 type Indexing = (Arc<SinkStatus>, Arc<EventIndex>);
 
 impl Metrics {
@@ -71,17 +71,17 @@ impl Metrics {
         registry.register_collector(journal);
     }
 
-    /// The index of events has no cursor of its own in the journal.
+    /// The index of events has no cursor in the journal.
     pub(crate) fn follow_index(&self, status: Arc<SinkStatus>, index: Arc<EventIndex>) {
         self.index.get_or_init(|| (status, index));
     }
 
-    /// The detector counts by itself, and keeps its counts with its state.
+    /// The detector counts by itself, and saves its counts with its state.
     pub(crate) fn follow_detector(&self, status: watch::Receiver<DetectorStatus>) {
         self.detector.get_or_init(|| status);
     }
 
-    /// Failures of a reader are counted from zero on, so that the first one is seen as one more.
+    /// Exports a zero for the failures of a reader, so that the first one is visible as an increase.
     pub(crate) fn begin(&self, reader: &str) {
         for family in [&self.errors, &self.unreadable] {
             drop(family.get_or_create(&of(reader)));
@@ -97,7 +97,7 @@ impl Metrics {
         self.object_bytes.get_or_create(&of(sink)).inc_by(bytes as u64);
     }
 
-    /// Nothing more comes of a sink.
+    /// Removes the metrics of a reader.
     pub(crate) fn forget(&self, sink: &str) {
         let of = of(sink);
         for family in
@@ -120,7 +120,7 @@ fn of(sink: &str) -> Labels {
     [("sink", sink.to_owned())]
 }
 
-/// Asks the journal at each scrape, so that the number is right even for a sink that has stopped.
+/// Reads the journal at each scrape, so that the value is right even for a reader that has stopped.
 struct Lag {
     journal: Arc<dyn Journal>,
     index: Arc<OnceLock<Indexing>>,
@@ -138,7 +138,7 @@ impl Collector for Lag {
         let last = self.journal.last_seq();
         let readers = self.journal.readers().into_iter().map(|reader| (reader.name, reader.lag));
         let index = self.index.get().map(|(status, _)| status.health(last));
-        // The cursor of the detector is behind what it has read, by as much as its saved state is.
+        // The detector's cursor is at its saved state, which is behind what it has read.
         let read = self.detector.get().map(|status| last.saturating_sub(status.borrow().seq));
         let detector = read.map(|lag| (DETECTOR.to_owned(), lag));
         let others = index.map(|health| (health.sink, health.lag)).into_iter().chain(detector);
@@ -189,7 +189,7 @@ impl Collector for JournalValues {
     }
 }
 
-/// Asks the detector at each scrape.
+/// Reads the status of the detector at each scrape.
 #[derive(Debug)]
 struct Signals {
     status: Followed,

@@ -1,16 +1,16 @@
-//! Notifiers at work: each is told of signals at its own pace.
+//! Runs notifiers: each receives signals at its own pace.
 //!
-//! A notifier follows the signal objects of the store, not the journal, so that one that is dead
-//! holds nothing. What it was told is kept in the store under [`STATE_PREFIX`]: one small record for
-//! each signal, and the revision up to which every signal was looked at. After a restart it goes on
-//! from there; what was under way is sent again under the same id.
+//! A notifier watches the signal objects of the store, not the journal, so a dead one does not make the
+//! journal longer. What was sent is stored under [`STATE_PREFIX`]: one small record for each signal, and
+//! the revision up to which every signal was handled. After a restart the notifier continues there; a
+//! notification that was being sent is sent again with the same id.
 //!
-//! Each notification is tried for ever. A destination that answers nothing, or too much at once, is
-//! left alone for a growing time. A single notification that is refused waits by itself, and others
-//! go on meanwhile.
+//! Each notification is retried forever. A destination that does not respond, or is overloaded, is
+//! retried with growing delays. A single notification that is refused waits by itself, and others are
+//! sent meanwhile.
 //!
-//! Protocols are the business of the crate `sink`. Which notifiers there are, their Secrets and their
-//! statuses are the business of the caller of [`Notifications::apply`].
+//! The crate `sink` implements the protocols. The caller of [`Notifications::apply`] decides which
+//! notifiers run, reads their Secrets and writes their status.
 
 mod decide;
 mod health;
@@ -39,26 +39,26 @@ pub use records::STATE_PREFIX;
 use health::{Metrics, Monitor};
 use task::Task;
 
-/// Where signals are in the store.
+/// Prefix of the keys of signals in the store.
 pub const SIGNALS_PREFIX: &str = "siem.keepwatch.io/signals/";
-/// Notifiers of a server. More are not started, and their health says so.
+/// The maximum number of notifiers. More are not started, and their health reports it.
 pub const NOTIFIERS_MAX: usize = 64;
 
-/// The time of day.
+/// Returns the current time.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// What one notifier is to do.
+/// The configuration of one notifier.
 #[derive(Clone)]
 pub struct Target {
-    /// Where to send, or why that is not known; for people, without secrets.
+    /// The destination, or why there is none: a text without secrets.
     pub notifier: Result<Arc<dyn Notifier>, String>,
-    /// Signals of less are not sent.
+    /// The lowest severity of signals that are sent.
     pub min_severity: Severity,
     /// Ids or titles of the rules whose signals are sent; all if empty.
     pub rules: BTreeSet<String>,
-    /// Whether a signal that goes on is sent again, now and then.
+    /// Whether updates of an open signal are sent.
     pub sends_updates: bool,
-    /// Whether the end of a signal is sent.
+    /// Whether the closing of a signal is sent.
     pub sends_closed: bool,
 }
 
@@ -86,7 +86,7 @@ struct Running {
 }
 
 impl Notifications {
-    /// No notifier yet. Metrics go to `registry`.
+    /// Without notifiers. Metrics are registered in `registry`.
     pub fn new(storage: Arc<dyn Storage>, registry: &mut Registry, clock: Clock) -> Self {
         Self {
             storage,
@@ -98,8 +98,8 @@ impl Notifications {
         }
     }
 
-    /// Starts the notifier `name`, or lets it go on with another target. `uid` tells it from another
-    /// one that had the same name before. False if there are too many.
+    /// Starts the notifier `name`, or changes its target. `uid` distinguishes it from an earlier one of the
+    /// same name. Returns false if there are too many.
     pub fn apply(&self, name: &str, uid: &str, target: Target) -> bool {
         let mut running = self.running();
         if let Some(known) = running.get(name) {
@@ -131,7 +131,7 @@ impl Notifications {
         true
     }
 
-    /// Stops a notifier and forgets what it was told.
+    /// Stops a notifier and deletes its records.
     pub fn remove(&self, name: &str) {
         if let Some(known) = self.running().remove(name) {
             known.removed.cancel();
@@ -139,8 +139,8 @@ impl Notifications {
         }
     }
 
-    /// Stops every notifier but those named, and forgets what they were told, even where it was
-    /// before this server started. Each is named with its uid.
+    /// Stops all notifiers but those named (name and uid), and deletes the records of the others, including
+    /// those from before the start of the server.
     pub async fn retain(&self, notifiers: &BTreeMap<String, String>) {
         let gone: Vec<String> = {
             let running = self.running();
@@ -154,12 +154,12 @@ impl Notifications {
         records::forget_others(&*self.storage, &uids).await;
     }
 
-    /// How each notifier fares, by name.
+    /// Health of each notifier, by name.
     pub fn health(&self) -> Vec<NotifierHealth> {
         self.running().values().map(|running| running.monitor.health()).collect()
     }
 
-    /// Stops all. What was not sent is sent after the next start.
+    /// Stops all notifiers. What was not sent is sent after the next start.
     pub async fn close(&self) {
         self.stop.cancel();
         self.tasks.close();
@@ -171,8 +171,8 @@ impl Notifications {
     }
 }
 
-/// Sends a sample signal, once; the outcome for people. That no answer came is said when enough time
-/// has passed to hide the cause.
+/// Sends a sample signal once. Returns the result in words. A missing response is reported when enough
+/// time has passed to hide its cause.
 pub async fn test(notifier: &dyn Notifier, name: &str, now: Timestamp) -> Result<String, String> {
     let began = Instant::now();
     let place = notifier.place();
@@ -187,5 +187,5 @@ pub async fn test(notifier: &dyn Notifier, name: &str, now: Timestamp) -> Result
     }
 }
 
-/// The wait that a destination may ask for.
+/// The longest delay that a destination may ask for (`Retry-After`).
 const RETRY_AFTER_MAX: Duration = crate::RETRY_AFTER_MAX;

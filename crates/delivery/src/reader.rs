@@ -1,10 +1,10 @@
-//! One reader of the journal: what every task that follows the journal does in the same way.
+//! The part that all readers of the journal have in common.
 //!
-//! It reads batches, puts a gap event in the place of a record that cannot be read, tries again for
-//! ever while the store does not answer, keeps the cursor, and publishes how it fares. A sink, an
-//! upload and the detector each own one.
+//! A [`JournalReader`] reads batches, replaces records that cannot be read by gap events, retries while
+//! the store fails, keeps the cursor, and publishes the reader's health. Each sink, each uploader, the
+//! detector and the indexer own one.
 //!
-//! Deliberately absent: what becomes of the records, and when the cursor moves.
+//! Deliberately absent: what is done with the records, and when the cursor advances.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -22,12 +22,12 @@ use crate::health::SinkStatus;
 use crate::metrics::Metrics;
 use sink::DeliveryHealth;
 
-/// Records in a batch.
+/// The maximum number of records in a batch.
 pub const BATCH_ROWS_MAX: usize = 512;
-/// Bytes of lines in a batch; the line that passes it is the last one in. So many bytes of records,
-/// in which bodies are compressed, are read ahead.
+/// Bytes of lines in a batch; the line that exceeds it is the last one. It is also the number of bytes
+/// of records, in which bodies are compressed, that are read ahead.
 pub const BATCH_BYTES_MAX: usize = 1 << 20;
-/// How long a sink may take to get the rest when the server stops.
+/// Time for the last delivery when the server stops.
 pub const DRAIN_MAX: Duration = Duration::from_secs(5);
 
 /// A reader of the journal.
@@ -38,33 +38,33 @@ pub(crate) struct JournalReader {
     cursor: Cursor,
 }
 
-/// The reader has come to its end; nothing went wrong.
+/// The reader has stopped; this is not an error.
 #[derive(Debug)]
 pub(crate) struct Stopped;
 
-/// One record as it was read.
+/// A record, or the reason why it cannot be read.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    /// Its place in the journal.
+    /// Its sequence number.
     pub(crate) seq: u64,
-    /// The first of the records it stands for: its own place, unless many are missing.
+    /// The first of the records that it replaces: its own number, unless several are missing.
     first: u64,
     /// The record, or why it cannot be read.
     record: Result<Record, String>,
 }
 
-/// What a record holds.
+/// The content of a record.
 #[expect(clippy::large_enum_variant, reason = "nearly all are events, one at a time on the stack")]
 pub(crate) enum Content<'a> {
     /// An event.
     Event(View<'a>),
-    /// What became of a signal.
+    /// A change of a signal.
     Signal(SignalRecord),
-    /// Nothing that can be read: the loss is on record itself.
+    /// An event that replaces records that cannot be read.
     Gap(Box<Event>),
 }
 
-/// Tells what records hold, in whichever thread. Losses are counted and logged under the reader's name.
+/// Decodes records, in any thread. Counts and logs losses under the reader's name.
 #[derive(Clone)]
 pub(crate) struct Decoder {
     name: Arc<str>,
@@ -72,7 +72,7 @@ pub(crate) struct Decoder {
 }
 
 impl JournalReader {
-    /// A reader that is at `cursor`.
+    /// A reader whose cursor is `cursor`.
     pub(crate) fn new(
         name: &str,
         journal: Arc<dyn Journal>,
@@ -85,7 +85,7 @@ impl JournalReader {
         Self { journal, decoder: Decoder { name: name.into(), metrics }, status, cursor }
     }
 
-    /// Finds the cursor, or begins behind the record `after`.
+    /// Loads the cursor, or creates it after the record `after`.
     pub(crate) async fn register(&mut self, after: u64) -> Result<(), Stopped> {
         let mut backoff = Backoff::default();
         self.cursor = loop {
@@ -119,22 +119,22 @@ impl JournalReader {
         &self.decoder
     }
 
-    /// The last record that is done with.
+    /// Sequence number of the last record that is delivered.
     pub(crate) fn seq(&self) -> u64 {
         self.cursor.seq
     }
 
-    /// What is kept beside it.
+    /// The state that is stored with the cursor.
     pub(crate) fn state(&self) -> &str {
         &self.cursor.state
     }
 
-    /// Records that are not done with yet.
+    /// Number of records that are not delivered yet.
     pub(crate) fn lag(&self) -> u64 {
         self.journal.last_seq().saturating_sub(self.seq())
     }
 
-    /// The next records after `after`; none if there are none now.
+    /// The records after `after`; none if there are none at present.
     pub(crate) async fn next(&self, after: u64) -> Result<Vec<Entry>, Stopped> {
         let mut backoff = Backoff::default();
         loop {
@@ -158,13 +158,13 @@ impl JournalReader {
         self.journal.wait_past(after).await.map(drop).map_err(|_closed| Stopped)
     }
 
-    /// Moves the cursor; it is on disk soon.
+    /// Advances the cursor. It becomes durable with a later commit.
     pub(crate) fn advance(&mut self, seq: u64, state: &str) {
         self.journal.advance(self.name(), seq, state);
         self.moved(seq, state);
     }
 
-    /// Moves the cursor, and waits until the disk has it.
+    /// Advances the cursor and waits until it is durable.
     pub(crate) async fn persist(&mut self, seq: u64, state: &str) -> Result<(), Stopped> {
         let mut backoff = Backoff::default();
         loop {
@@ -178,7 +178,7 @@ impl JournalReader {
         Ok(())
     }
 
-    /// Waits until the disk has the cursor as it is.
+    /// Waits until the cursor is durable.
     pub(crate) async fn flush(&mut self) -> Result<(), Stopped> {
         let Cursor { seq, state } = self.cursor.clone();
         self.persist(seq, &state).await
@@ -189,8 +189,8 @@ impl JournalReader {
         self.status.set_seq(seq);
     }
 
-    /// Publishes a failure and waits before the next attempt: as long as attempts in a row ask for, and
-    /// at least `after`, within the longest wait.
+    /// Publishes a failure and waits before the next attempt: the delay of `backoff`, and at least `after`
+    /// up to the maximum delay.
     pub(crate) async fn back_off(
         &self,
         backoff: &mut Backoff,
@@ -199,12 +199,12 @@ impl JournalReader {
     ) {
         let wait = backoff.failed().max(after.unwrap_or_default().min(WAIT_MAX));
         let reason = self.failed(wait, backoff, error);
-        let attempts = backoff.answers();
+        let attempts = backoff.answered();
         self.status.set_condition(DeliveryHealth::Failing { reason, attempts });
         tokio::time::sleep(wait).await;
     }
 
-    /// Counts a failure and tells the operator; why it failed.
+    /// Counts and logs a failure. Returns its reason.
     pub(crate) fn failed(
         &self,
         wait: Duration,
@@ -217,20 +217,20 @@ impl JournalReader {
         reason
     }
 
-    /// Says that records are left, if there are any.
+    /// Logs the number of records that are not delivered, if there are any.
     pub(crate) fn report_lag(&self) {
         let (sink, lag) = (self.name(), self.lag());
         if lag > 0 {
             tracing::warn!(
                 sink,
                 lag,
-                "sink stopped before it had everything; it goes on at the next start"
+                "sink stopped before it had everything; it continues at the next start"
             );
         }
     }
 }
 
-/// Resolves so long after `stop` that what has not been delivered by then is left for the next start.
+/// Resolves when the time for the last delivery after `stop` is over.
 pub(crate) async fn drained(stop: &CancellationToken) {
     stop.cancelled().await;
     tokio::time::sleep(DRAIN_MAX).await;
@@ -243,12 +243,12 @@ impl From<Record> for Entry {
 }
 
 impl Entry {
-    /// Whether it is known to tell of a signal. Cheaper than to decode it.
+    /// Whether it is a change of a signal. Cheaper than decoding.
     pub(crate) fn is_signal(&self) -> bool {
         self.record.as_ref().is_ok_and(|record| is_signal(&record.bytes))
     }
 
-    /// Leaves what is behind `last` to a later read; whether anything is left.
+    /// Cuts off what is after `last`. Returns whether anything remains.
     pub(crate) fn end_at(&mut self, last: u64) -> bool {
         if self.first <= last {
             self.seq = self.seq.min(last);
@@ -268,7 +268,7 @@ impl Entry {
 }
 
 impl Decoder {
-    /// What a record holds. `time` is that of a gap.
+    /// Decodes a record. `time` is the time of a gap event.
     pub(crate) fn decode<'a>(&self, entry: &'a Entry, time: Timestamp) -> Content<'a> {
         let record = entry.record.as_ref().map_err(Clone::clone);
         let decoded = record.and_then(|Record { bytes, .. }| match signal_of(bytes) {
@@ -277,7 +277,7 @@ impl Decoder {
         });
         decoded.unwrap_or_else(|reason| {
             let (sink, seq) = (&*self.name, entry.seq);
-            tracing::warn!(sink, seq, reason, "record cannot be read; a gap line takes its place");
+            tracing::warn!(sink, seq, reason, "record cannot be read; a gap event replaces it");
             self.metrics.unreadable(sink);
             let hole = Hole { first: entry.first, last: seq };
             Content::Gap(Box::new(gap::event(hole, &reason, time)))

@@ -1,4 +1,4 @@
-//! From the journal to one sink that takes lines: makes lines, delivers them, moves the cursor.
+//! Delivers the journal to one sink: encodes lines, delivers them, advances the cursor.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,12 +19,12 @@ use crate::reader::{
 };
 use sink::DeliveryHealth;
 
-/// How long a sink that has everything lets more gather before it looks again, so that it is not
-/// asked to write and flush for each request of a busy server. What comes after a silence goes at once.
+/// Delay of a sink that has everything before it reads again, so that a busy server does not cause a
+/// write and a flush for each request. The first record after an idle period is delivered at once.
 pub const GATHER_TIME: Duration = Duration::from_millis(10);
 
-/// Bytes of a line on standard output and in files, the newline included: below what common shippers
-/// take by default, of which Fluent Bit takes the least (32 KiB).
+/// Bytes of a line on standard output and in files, the newline included. Below the default limits of
+/// common log shippers; Fluent Bit's is the smallest (32 KiB).
 pub const LINE_BYTES_MAX: usize = 32_000;
 
 /// Delivers the journal to one sink.
@@ -33,9 +33,9 @@ pub struct SinkTask {
     sink: Box<dyn Sink>,
     limiter: LineLimiter,
     wake: Arc<Notify>,
-    /// When the last record was committed: the time of a record that cannot be read.
+    /// Commit time of the last record, which a gap event gets.
     time: Timestamp,
-    /// Records that were read and found no room in a batch yet.
+    /// Records that were read and did not fit in the batch.
     ahead: VecDeque<Entry>,
 }
 
@@ -54,7 +54,7 @@ impl SinkTask {
         Self { reader, sink, limiter, wake, time: Timestamp::default(), ahead: VecDeque::new() }
     }
 
-    /// Delivers until `stop`, and then what is there at that moment, if the sink takes it in time.
+    /// Delivers until `stop`, and then what the journal holds at that moment, within [`DRAIN_MAX`](crate::DRAIN_MAX).
     pub async fn run(mut self, stop: CancellationToken) {
         tokio::select! {
             Ok(()) | Err(Stopped) = self.run_loop(&stop) => {}
@@ -89,7 +89,7 @@ impl SinkTask {
         }
     }
 
-    /// Finds the cursor, and lets the sink find its place.
+    /// Loads the cursor, and lets the sink resume from its state.
     async fn start(&mut self) -> Result<(), Stopped> {
         self.reader.register(0).await?;
         let mut backoff = Backoff::default();
@@ -100,7 +100,7 @@ impl SinkTask {
         Ok(())
     }
 
-    /// The next lines; none if there is nothing to deliver now.
+    /// The next lines; an empty batch if there is nothing to deliver.
     async fn next_batch(&mut self) -> Result<Batch, Stopped> {
         if self.ahead.is_empty() {
             self.ahead = self.reader.next(self.reader.seq()).await?.into();
@@ -125,7 +125,7 @@ impl SinkTask {
         });
     }
 
-    /// Delivers the batch or its beginning, however long it takes, and moves the cursor.
+    /// Delivers the batch or its beginning, retrying until it succeeds, and advances the cursor.
     async fn deliver(&mut self, batch: &mut Batch) -> Result<(), Stopped> {
         let mut backoff = Backoff::default();
         let delivered = loop {
@@ -136,7 +136,7 @@ impl SinkTask {
         };
         if backoff.attempts() > 0 {
             self.reader.status().set_condition(DeliveryHealth::Delivering);
-            tracing::info!(sink = self.sink.name(), "sink takes events again");
+            tracing::info!(sink = self.sink.name(), "sink accepts events again");
         }
         self.reader.metrics().delivered(self.sink.name(), delivered.records);
         let seq = batch.seq_after(delivered.records).unwrap_or(self.reader.seq());
@@ -159,7 +159,7 @@ impl SinkTask {
                 self.reader.status().set_condition(DeliveryHealth::Closed);
                 tracing::warn!(
                     sink = self.sink.name(),
-                    "the reader of this sink went away; sink stopped"
+                    "the other end of this sink was closed; sink stopped"
                 );
                 return Err(Stopped);
             }

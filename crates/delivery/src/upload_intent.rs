@@ -1,10 +1,10 @@
-//! The range of an object, kept with the cursor from before its upload begins until it is there.
+//! The write-ahead intent of an upload: stored with the cursor before the upload begins.
 
 use std::fmt;
 
 use objectstore::Object;
 
-/// Which records go into an object, and the key under which it may have been uploaded already.
+/// The records of an object, and the key under which it may have been uploaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UploadIntent {
     pub(crate) epoch: u64,
@@ -14,11 +14,11 @@ pub(crate) struct UploadIntent {
 }
 
 impl UploadIntent {
-    pub(crate) fn of(object: &Object, epoch: u64) -> Self {
+    pub(crate) fn new(object: &Object, epoch: u64) -> Self {
         Self { epoch, first: object.first, last: object.last, key: object.key.clone() }
     }
 
-    /// What [`fmt::Display`] wrote; `None` for anything else, such as nothing.
+    /// Parses the output of [`fmt::Display`]. `None` for any other text.
     pub(crate) fn parse(state: &str) -> Option<Self> {
         let mut words = state.strip_prefix("fixed ")?.splitn(4, ' ');
         let mut number = || words.next()?.parse().ok();
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_and_nothing_else() {
+    fn an_intent_is_parsed_as_it_is_written() {
         let intent = UploadIntent { epoch: 17, first: 3, last: 9, key: "k10audit/a b".to_owned() };
         assert_eq!(UploadIntent::parse(&intent.to_string()), Some(intent));
         for other in ["", "fixed", "fixed 1 2", "fixed 1 2 x k", "1:2:3"] {

@@ -1,4 +1,4 @@
-//! Where an upload goes and up to where, set from outside at any time.
+//! The target of an uploader, which may change at any time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,32 +7,32 @@ use objectstore::Bucket;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// How long an upload that is under way may go on when the bucket has changed.
+/// Time for a running upload to finish when the bucket has changed.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// The present target.
+/// The target of an uploader.
 #[derive(Clone)]
 pub(crate) struct UploadTarget {
-    /// Where objects go.
+    /// The bucket.
     pub(crate) bucket: Arc<Bucket>,
-    /// Rises with each bucket.
+    /// Increases with each new bucket.
     pub(crate) version: u64,
-    /// When this one was set.
+    /// The time at which the bucket was set.
     pub(crate) since: Instant,
-    /// The last record to deliver, if there is to be an end.
+    /// The last record to deliver; `None` if delivery has no end.
     pub(crate) until: Option<u64>,
 }
 
-/// Resolves when the bucket is another one than that of `version`.
+/// Resolves when the bucket differs from that of `version`.
 pub(crate) async fn target_changed(target: &watch::Receiver<UploadTarget>, version: u64) {
     let mut target = target.clone();
     if target.wait_for(|now| now.version != version).await.is_err() {
-        // The sender is gone: this was the last target.
+        // The sender was dropped: the target does not change any more.
         std::future::pending::<()>().await;
     }
 }
 
-/// The same, with some time for what is under way.
+/// Resolves like [`target_changed`], but gives a running upload time to finish.
 pub(crate) async fn target_changed_after_grace(
     target: &watch::Receiver<UploadTarget>,
     version: u64,
@@ -42,7 +42,7 @@ pub(crate) async fn target_changed_after_grace(
     tokio::time::sleep_until(since + GRACE).await;
 }
 
-/// Resolves when the bucket is another one than that of `version`, or the end another one than `until`.
+/// Resolves when the bucket differs from that of `version`, or the last record from `until`.
 pub(crate) async fn target_or_end_changed(
     target: &watch::Receiver<UploadTarget>,
     version: u64,

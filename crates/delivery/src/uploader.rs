@@ -1,18 +1,19 @@
-//! From the journal to one bucket: gathers an object, persists its range, uploads it, moves the cursor.
+//! Uploads the journal to one bucket: builds an object, persists its range, uploads it, advances the
+//! cursor.
 //!
 //! The range of an object is durable before its upload begins ([`UploadIntent`]). After a crash the
-//! same range is read again and gets the same key, under which it is there already or not: so every
-//! event is in exactly one object. If the key has changed, because events are written differently now,
-//! the old key is asked for first.
+//! same range is read again and gets the same key, which exists or not: so every event is in exactly one
+//! object. If the key has changed, because an upgrade encodes events differently, the store is asked for
+//! the old key first.
 //!
-//! It tries for ever and holds one object in memory, whatever the backlog. Another bucket takes effect
-//! at once, also in the middle of a wait; an object that may have been uploaded to the old place goes
-//! to the new one under the same rules. Only if the old bucket does not respond, the change waits as
-//! long as a running upload could take, because one may still be running.
+//! It retries forever and holds one object in memory, however many records wait. Another bucket takes
+//! effect at once, even during a wait; an object that may have been uploaded to the old bucket is
+//! uploaded to the new one under the same rules. Only if the old bucket does not respond, the change
+//! waits as long as a running upload could take, because one may still be running.
 //!
-//! A signal of high severity does not wait for an object to be full or old, a deletion not for long
-//! ([`URGENT_PERIOD`], [`DELETION_AGE`]). Heartbeats and looks of Kubernetes' own controllers alone wait
-//! longer than other events ([`IDLE_AGE`]), so that a cluster in which nothing happens makes few objects.
+//! A signal of high severity does not wait until an object is full or old, and a deletion waits briefly
+//! ([`URGENT_PERIOD`], [`DELETION_AGE`]). Heartbeats and reads of Kubernetes' own controllers wait longer
+//! than other events ([`IDLE_AGE`]), so that an idle cluster creates few objects.
 
 use std::time::Duration;
 
@@ -31,51 +32,52 @@ use crate::upload_target::{
 };
 use sink::DeliveryHealth;
 
-/// How long a destination may ask to be left alone.
+/// The longest delay that a destination may ask for (`Retry-After`).
 pub const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
-/// While an object waits for more events, the journal is looked at this often.
-const LOOK_PERIOD: Duration = Duration::from_millis(500);
-/// The severity from which on a signal seals the object under way.
+/// Time between two reads of the journal while an object waits for more events.
+const POLL_PERIOD: Duration = Duration::from_millis(500);
+/// The lowest severity of a signal that seals the current object.
 const URGENT: Severity = Severity::High;
-/// Urgent signals seal an object at once, but not more often than this: a signal that goes on may be
-/// updated with each event.
+/// The shortest time between two objects that are sealed for urgent signals: a signal may be updated
+/// with each event.
 pub const URGENT_PERIOD: Duration = Duration::from_secs(2);
-/// A deletion waits so long for others to share an object with.
+/// The longest time that a deletion waits for more events.
 pub const DELETION_AGE: Duration = Duration::from_secs(3);
-/// An object that holds only what an idle cluster makes waits at least so long for more: at most 12 an
-/// hour.
+/// The shortest time that an object with only the events of an idle cluster waits for more: at most 12
+/// objects per hour.
 pub const IDLE_AGE: Duration = Duration::from_mins(5);
 
 /// Uploads the journal to one bucket.
 pub(crate) struct Uploader {
     reader: JournalReader,
     target: watch::Receiver<UploadTarget>,
-    /// The object that may be on its way.
+    /// The object that may be uploaded already.
     intent: Option<UploadIntent>,
-    /// Until then no signal seals an object.
+    /// The time before which no signal seals an object.
     next_urgent: Instant,
 }
 
-/// What gathering led to.
+/// The result of building an object.
 enum Gathered {
     Object(Object),
-    /// Records without a line for this destination, up to this one.
-    Passed(u64),
-    /// Another target: begin again.
-    Again,
-}
-
-/// How an upload ended.
-enum Uploaded {
-    There,
-    /// The bucket is another one now.
+    /// Only records without a line for this destination, up to this one.
+    Skipped(u64),
+    /// The target has changed: start again.
     TargetChanged,
 }
 
-/// How long a record may wait for others.
+/// The result of an upload.
+enum Uploaded {
+    /// The object is in the bucket.
+    Done,
+    /// The bucket has changed.
+    TargetChanged,
+}
+
+/// How urgent the delivery of a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Urgency {
-    /// A heartbeat, or a look of Kubernetes' own components at what there is.
+    /// A heartbeat, or a read of Kubernetes' own components.
     Idle,
     /// Any other event.
     Usual,
@@ -85,20 +87,20 @@ enum Urgency {
     Signal,
 }
 
-/// What became of an object to which records were added.
+/// The result of adding records to an object.
 #[derive(Default)]
 struct Filled {
     is_full: bool,
-    /// When the first record of each urgency came that is in it now.
+    /// The times of its first records, by urgency.
     since: Since,
 }
 
-/// When the first records came, by how long they may wait.
+/// Commit times of the first records of an object, by urgency.
 #[derive(Clone, Copy, Default)]
 struct Since {
     usual: Option<Timestamp>,
     deletion: Option<Timestamp>,
-    /// There is a signal in it that is not to wait.
+    /// The object has a signal of high severity.
     is_urgent: bool,
 }
 
@@ -114,7 +116,7 @@ impl Since {
     }
 }
 
-/// Until when an object may wait for more, counted on the machine's own clock once they are known.
+/// The times up to which an object may wait for more, by the monotonic clock.
 #[derive(Default)]
 struct Deadlines {
     idle: Option<Instant>,
@@ -123,7 +125,7 @@ struct Deadlines {
 }
 
 impl Deadlines {
-    /// The earliest for what the object holds now. `oldest` is its first record's time.
+    /// The earliest deadline. `oldest` is the commit time of the first record.
     fn next(
         &mut self,
         seal_age: Duration,
@@ -153,8 +155,8 @@ impl Uploader {
         Self { reader, target, intent, next_urgent: Instant::now() }
     }
 
-    /// Delivers until `stop`, and then what is there at that moment, if there is time. Ends by itself
-    /// when the target says up to where. `abort` ends it at once.
+    /// Delivers until `stop`, and then what the journal holds at that moment, if there is time. Ends by
+    /// itself after the last record of the target. `abort` ends it at once.
     pub(crate) async fn run(mut self, stop: CancellationToken, abort: CancellationToken) {
         tokio::select! {
             Err(Stopped) = self.run_loop(&stop) => {}
@@ -179,21 +181,21 @@ impl Uploader {
                 },
                 None => match self.gather(&target, stop).await? {
                     Gathered::Object(object) => object,
-                    Gathered::Passed(seq) => {
+                    Gathered::Skipped(seq) => {
                         self.advance(seq);
                         continue;
                     }
-                    Gathered::Again => continue,
+                    Gathered::TargetChanged => continue,
                 },
             };
             match self.upload(&target, &object).await? {
-                Uploaded::There => self.confirm(&target.bucket, &object),
+                Uploaded::Done => self.confirm(&target.bucket, &object),
                 Uploaded::TargetChanged => {}
             }
         }
     }
 
-    /// Fills an object until it is full, old enough, urgent, or the last one.
+    /// Builds an object until it is full, old enough, urgent, or the last one.
     async fn gather(
         &mut self,
         target: &UploadTarget,
@@ -203,7 +205,7 @@ impl Uploader {
         let (mut since, mut deadlines) = (Since::default(), Deadlines::default());
         loop {
             let at = builder.last().unwrap_or(self.reader.seq());
-            // At shutdown, what is there at that moment is delivered.
+            // At shutdown, what the journal holds at that moment is delivered.
             let now = stop.is_cancelled().then(|| self.reader.journal().last_seq());
             let goal = now.into_iter().chain(target.until).min();
             let is_last = goal.is_some_and(|goal| at >= goal);
@@ -221,7 +223,7 @@ impl Uploader {
                     return Err(Stopped);
                 }
                 if self.await_records(target, stop).await? {
-                    return Ok(Gathered::Again);
+                    return Ok(Gathered::TargetChanged);
                 }
                 continue;
             }
@@ -231,10 +233,10 @@ impl Uploader {
             if is_last || Instant::now() >= deadline {
                 return Ok(self.seal(builder, since.is_urgent));
             }
-            let look = Instant::now() + LOOK_PERIOD;
+            let next_poll = Instant::now() + POLL_PERIOD;
             tokio::select! {
-                () = tokio::time::sleep_until(deadline.min(look)) => {}
-                () = self.target_or_end_changed(target) => return Ok(Gathered::Again),
+                () = tokio::time::sleep_until(deadline.min(next_poll)) => {}
+                () = self.target_or_end_changed(target) => return Ok(Gathered::TargetChanged),
                 () = stop.cancelled() => {}
             }
         }
@@ -246,10 +248,10 @@ impl Uploader {
         }
         let last = builder.last().unwrap_or(self.reader.seq());
         let object = builder.seal(self.reader.journal().epoch());
-        object.map_or(Gathered::Passed(last), Gathered::Object)
+        object.map_or(Gathered::Skipped(last), Gathered::Object)
     }
 
-    /// Waits for records; whether there is another target instead.
+    /// Waits for records. Returns whether the target has changed instead.
     async fn await_records(
         &self,
         target: &UploadTarget,
@@ -268,8 +270,8 @@ impl Uploader {
         target_or_end_changed(&self.target, target.version, target.until).await;
     }
 
-    /// The object of a persisted range, made again; `None` if it turns out to be there, or there is
-    /// another target.
+    /// Builds the object of a persisted range again. `None` if it exists already, or the target has
+    /// changed.
     async fn restore(
         &mut self,
         target: &UploadTarget,
@@ -310,7 +312,7 @@ impl Uploader {
             self.advance(last);
             return Ok(None);
         };
-        self.persist_intent(UploadIntent::of(&object, intent.epoch)).await?;
+        self.persist_intent(UploadIntent::new(&object, intent.epoch)).await?;
         Ok(Some(object))
     }
 
@@ -321,7 +323,7 @@ impl Uploader {
         object: &Object,
     ) -> Result<Uploaded, Stopped> {
         if self.intent.as_ref().is_none_or(|intent| intent.key != object.key) {
-            self.persist_intent(UploadIntent::of(object, self.reader.journal().epoch())).await?;
+            self.persist_intent(UploadIntent::new(object, self.reader.journal().epoch())).await?;
         }
         let mut backoff = Backoff::default();
         loop {
@@ -336,13 +338,13 @@ impl Uploader {
                         tracing::info!(
                             sink = self.reader.name(),
                             key = object.key,
-                            "object was there already"
+                            "object existed already"
                         );
                     }
                     if backoff.attempts() > 0 {
-                        tracing::info!(sink = self.reader.name(), "sink takes events again");
+                        tracing::info!(sink = self.reader.name(), "sink accepts events again");
                     }
-                    return Ok(Uploaded::There);
+                    return Ok(Uploaded::Done);
                 }
                 Err(DeliverError::Closed) => return Err(Stopped),
                 Err(error) => {
@@ -363,8 +365,8 @@ impl Uploader {
         self.reader.status().succeeded(bucket.now());
     }
 
-    /// The cursor moves. It need not be durable: the range that is persisted still is, and its object is
-    /// found to be there.
+    /// Advances the cursor. It need not be durable: after a crash the persisted range is read again, and
+    /// its object is found to exist.
     fn advance(&mut self, seq: u64) {
         self.intent = None;
         self.reader.advance(seq.max(self.reader.seq()), "");
@@ -377,7 +379,7 @@ impl Uploader {
         self.reader.persist(self.reader.seq(), &state).await
     }
 
-    /// Encodes and compresses where it holds up nothing else.
+    /// Encodes and compresses in a thread that may block.
     async fn fill(
         &self,
         mut builder: ObjectBuilder,
@@ -399,7 +401,7 @@ impl Uploader {
         filled.await.map_err(|_gone| Stopped)
     }
 
-    /// Waits before the next attempt; whether the bucket is another one by then.
+    /// Waits before the next attempt. Returns whether the bucket has changed.
     async fn pause(
         &self,
         target: &UploadTarget,
@@ -409,42 +411,42 @@ impl Uploader {
     ) -> bool {
         let wait = match error {
             DeliverError::NoResponse { is_connect_error: true, .. } => {
-                backoff.met_silence(WAIT_MAX_UNREACHED)
+                backoff.no_response(WAIT_MAX_UNREACHED)
             }
-            DeliverError::NoResponse { .. } => backoff.met_silence(WAIT_MAX),
+            DeliverError::NoResponse { .. } => backoff.no_response(WAIT_MAX),
             DeliverError::Retry { after, .. } => {
                 backoff.failed().max(after.unwrap_or_default().min(RETRY_AFTER_MAX))
             }
             _ => backoff.failed(),
         };
         let reason = self.reader.failed(wait, backoff, error);
-        let is_silence = matches!(error, DeliverError::NoResponse { .. });
+        let is_no_response = matches!(error, DeliverError::NoResponse { .. });
         self.publish(target, || {
-            if is_silence {
+            if is_no_response {
                 self.reader.status().no_response(reason, began + target.bucket.no_response_delay());
             } else {
-                let attempts = backoff.answers();
+                let attempts = backoff.answered();
                 self.reader.status().set_condition(DeliveryHealth::Failing { reason, attempts });
             }
         });
         tokio::select! {
             () = tokio::time::sleep(wait) => false,
-            () = target_changed(&self.target, target.version), if !is_silence => true,
-            () = target_changed_after_grace(&self.target, target.version), if is_silence => true,
+            () = target_changed(&self.target, target.version), if !is_no_response => true,
+            () = target_changed_after_grace(&self.target, target.version), if is_no_response => true,
         }
     }
 
-    /// Publishes how an attempt went, unless the bucket is another one by now.
-    fn publish(&self, target: &UploadTarget, tell: impl FnOnce()) {
-        // Held meanwhile, so that a new target comes before it or after it.
+    /// Publishes the result of an attempt, unless the bucket has changed.
+    fn publish(&self, target: &UploadTarget, publish: impl FnOnce()) {
+        // Locked meanwhile, so that a new target is set before or after this.
         let now = self.target.borrow();
         if now.version == target.version {
-            tell();
+            publish();
         }
     }
 }
 
-/// How much of `age` is left of what began at that time.
+/// The rest of `age` for something that began at `since`.
 fn left(age: Duration, since: Option<Timestamp>, now: Timestamp) -> Duration {
     let since = since.map_or(0, |since| now.as_micros().saturating_sub(since.as_micros()));
     age.saturating_sub(Duration::from_micros(u64::try_from(since).unwrap_or(0)))
@@ -457,7 +459,7 @@ fn up_to(mut entries: Vec<Entry>, last: Option<u64>) -> Vec<Entry> {
     entries
 }
 
-/// Adds a record; how long it may wait from when on, or `None` if there was no room for it.
+/// Adds a record. Returns its urgency and commit time, or `None` if the object is full.
 fn take(
     builder: &mut ObjectBuilder,
     entry: &Entry,

@@ -1,4 +1,4 @@
-//! Buckets come and go while the server runs.
+//! Attaches and detaches object stores while the server runs.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -18,27 +18,27 @@ use crate::upload_target::UploadTarget;
 use crate::uploader::Uploader;
 use sink::DeliveryHealth;
 
-/// One bucket, from outside.
+/// A handle of an uploader.
 pub(crate) struct UploaderHandle {
     pub(crate) status: Arc<SinkStatus>,
     target: watch::Sender<UploadTarget>,
-    /// Ends its uploader at once.
+    /// Stops the uploader at once.
     abort: CancellationToken,
-    /// Cancelled by the uploader's end.
+    /// Cancelled when the uploader has stopped.
     ended: CancellationToken,
 }
 
-/// How a bucket was left.
+/// The result of detaching a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DetachOutcome {
-    /// So many records that the journal held at that time did not get there.
+    /// Number of records that the journal held at that time and that were not delivered.
     pub undelivered: u64,
 }
 
 impl Delivery {
-    /// Begins to deliver to a bucket under the name of a reader, which is durable before this
-    /// returns. A reader that the journal knows goes on where it was; a new one begins behind the
-    /// record `after`. If it is attached already, this is [`retarget`](Self::retarget).
+    /// Starts delivery to a bucket under the name of a reader. The reader's cursor is durable when this
+    /// returns. An existing reader continues at its cursor; a new one starts after the record `after`. If
+    /// it is attached already, this is [`retarget`](Self::retarget).
     pub async fn attach(&self, name: &str, bucket: Bucket, after: u64) -> Result<(), StoreError> {
         let cursor = self.journal.register(name, after).await?;
         let mut all = self.attached();
@@ -66,8 +66,8 @@ impl Delivery {
         Ok(())
     }
 
-    /// Goes on with another place, or with other credentials for the same one: nothing is lost, and
-    /// nothing is repeated. Whether there is such a reader.
+    /// Continues with another bucket, or other credentials for the same one, without loss or repetition.
+    /// Returns whether the reader is attached.
     pub fn retarget(&self, name: &str, bucket: Bucket) -> bool {
         let all = self.attached();
         let attached = all.get(name);
@@ -77,8 +77,8 @@ impl Delivery {
         attached.is_some()
     }
 
-    /// Stops delivering under a name at once and keeps its cursor: [`attach`](Self::attach) goes on
-    /// there. Whether somebody was delivering.
+    /// Stops delivery at once and keeps the cursor, at which [`attach`](Self::attach) continues. Returns
+    /// whether the reader was attached.
     pub async fn pause(&self, name: &str) -> bool {
         let attached = self.attached().remove(name);
         if let Some(attached) = &attached {
@@ -88,14 +88,14 @@ impl Delivery {
         attached.is_some()
     }
 
-    /// Delivers what the journal holds now, if that is done before `deadline`, and forgets the reader.
+    /// Delivers what the journal holds now, within `deadline`, and removes the reader.
     pub async fn detach(
         &self,
         name: &str,
         deadline: Duration,
     ) -> Result<DetachOutcome, StoreError> {
         let Some(attached) = self.attached().remove(name) else {
-            // Nobody delivers, but there may be a cursor from before the start.
+            // There is no uploader, but there may be a cursor from before the start.
             self.journal.remove(name).await?;
             return Ok(DetachOutcome { undelivered: 0 });
         };
@@ -110,13 +110,13 @@ impl Delivery {
         Ok(DetachOutcome { undelivered: last.saturating_sub(attached.status.seq()) })
     }
 
-    /// Readers that have a bucket at present.
+    /// Names of the attached readers.
     pub fn attached_names(&self) -> Vec<String> {
         self.attached().keys().cloned().collect()
     }
 
-    /// Lets every bucket have what is there, in bounded time, and ends. Buckets cannot be attached
-    /// afterwards.
+    /// Delivers what the journal holds now to every bucket, in bounded time, and stops. No bucket can be
+    /// attached after that.
     pub async fn close(&self) {
         self.stop.cancel();
         self.uploaders.close();
@@ -135,7 +135,7 @@ impl UploaderHandle {
             target.version += 1;
             target.since = Instant::now();
         });
-        // What became of the old one is no news any more.
+        // The health of the old bucket no longer matters.
         self.status.set_condition(DeliveryHealth::Delivering);
     }
 }

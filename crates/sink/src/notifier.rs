@@ -1,12 +1,12 @@
-//! Notifiers: a signal becomes a message to Alertmanager, a signed webhook or a chat channel.
+//! Notifiers send signals to Alertmanager, a signed webhook or a chat channel.
 //!
-//! A [`Notifier`] makes one HTTP request for each [`Notification`] and says what delivery should do
-//! when that fails. It dials only what [`EgressPolicy`] allows, by verified TLS, follows no redirect, and
-//! repeats nothing of what the other side answers except known words. URLs and keys are secrets:
+//! A [`Notifier`] sends one HTTP request for each [`Notification`] and says what delivery should do if
+//! it fails. It connects only where [`EgressPolicy`] permits, by verified TLS, follows no redirect, and
+//! repeats nothing of a response but known words. URLs and keys are secrets:
 //! they are in no error, no log and no `Debug` output.
 //!
-//! When a signal is sent, and again after a failure, is decided by the crate `delivery`; Secrets are
-//! read by the caller.
+//! The crate `delivery` decides when a signal is sent, and when it is sent again after a failure. The
+//! caller reads Secrets.
 //!
 //! To add a destination, write one file beside [`mod@webhook`] and name it in [`open`].
 
@@ -29,7 +29,7 @@ use crate::http::EgressPolicy;
 
 pub use alertmanager::{FIRING_TIME_MIN, RESEND_INTERVAL, VALIDITY};
 pub use client::RESPONSE_TIME_MAX;
-pub use notification::{Event, Notification, Summary, SummaryError, Told, notification_id};
+pub use notification::{Event, LastSent, Notification, Summary, SummaryError, notification_id};
 pub use webhook::{SIGNAL_BYTES_MAX, SIGNING_KEY_BYTES_MIN};
 
 /// A destination for notifications.
@@ -37,65 +37,65 @@ pub use webhook::{SIGNAL_BYTES_MAX, SIGNING_KEY_BYTES_MIN};
 pub trait Notifier: Send + Sync {
     /// Sends one notification. `Ok` means that the destination has it.
     ///
-    /// The same notification may be sent again after a lost answer or a crash. It has the same id
-    /// then, by which a receiver recognises it.
+    /// The same notification may be sent again after a lost response or a crash. It has the same id, by
+    /// which a receiver recognizes it.
     async fn send(&self, notification: &Notification) -> Result<(), NotifyError>;
 
-    /// Scheme, host and port, for people. The rest of a URL may be a secret.
+    /// Scheme, host and port of the URL. The rest may be secret.
     fn place(&self) -> &str;
 
-    /// After what time an open signal is sent again although nothing happened; `None` for never.
+    /// The interval at which an unchanged open signal is sent again; `None` for never.
     fn resend_interval(&self) -> Option<Duration> {
         None
     }
 
-    /// How long after the first request without an answer people are told of it: longer than any
-    /// request lasts, so that the time does not tell a closed port from a silent one.
+    /// Delay before a missing response is reported. Longer than any request, so that a closed port and a
+    /// filtered one cannot be told apart by timing.
     fn no_response_delay(&self) -> Duration;
 }
 
-/// The protocols.
+/// The protocol of a notifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Version 2 of Alertmanager's API.
     Alertmanager,
     /// A signed JSON document.
     Webhook,
-    /// An incoming webhook of Slack, or of a chat that takes the same.
+    /// An incoming webhook of Slack, or of a chat that accepts the same messages.
     Slack,
 }
 
-/// What a notifier is made of.
+/// The configuration of a notifier.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The protocol.
     pub kind: Kind,
-    /// Where to send. For some services the URL is itself the secret.
+    /// The URL. For some services it is itself secret.
     pub url: SecretString,
-    /// The signing key of a webhook; what authorizes requests for the other kinds.
+    /// The signing key of a webhook; for other kinds the credentials of requests.
     pub secret: Option<SecretString>,
-    /// Certificates, PEM, that the destination may be signed by, beside the system's.
+    /// CA certificates, PEM, that are trusted beside the system's.
     pub ca_pem: Option<Vec<u8>>,
-    /// Writes the message; the signal's own if `None`.
+    /// Renders the message; the signal's own message is used if `None`.
     pub renderer: Option<Renderer>,
-    /// Where may be dialled.
+    /// The addresses that may be dialed.
     pub egress: EgressPolicy,
 }
 
-/// Gives the value of a variable such as `severity`; `None` for one that does not exist.
+/// Returns the value of a variable, for example `severity`; `None` if it does not exist.
 pub type Variables<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
-/// Writes a message from variables. Which there are is in [`Notification::variable`].
+/// Renders a message from variables. They are listed in [`Notification::variable`].
 #[derive(Clone)]
 pub struct Renderer(Arc<dyn Fn(&Variables<'_>) -> String + Send + Sync>);
 
 impl Renderer {
     /// A renderer that calls `render`.
-    pub fn of(render: impl Fn(&Variables<'_>) -> String + Send + Sync + 'static) -> Self {
+    pub fn from_fn(render: impl Fn(&Variables<'_>) -> String + Send + Sync + 'static) -> Self {
         Self(Arc::new(render))
     }
 
-    /// The text.
+    /// The rendered text.
     pub fn render(&self, lookup: &Variables<'_>) -> String {
         (self.0)(lookup)
     }
@@ -107,7 +107,7 @@ impl std::fmt::Debug for Renderer {
     }
 }
 
-/// Why a notifier cannot be used as it is described. For people: holds no secret.
+/// Why a notifier cannot be used as it is configured. Contains no secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -131,33 +131,33 @@ pub enum OpenError {
     },
 }
 
-/// What delivery should do next. One variant for each thing it can do. For people: holds no secret
-/// and nothing of what was answered but known words.
+/// What delivery should do next. One variant for each reaction. Contains no secret, and nothing of the
+/// response but known words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotifyError {
-    /// The destination takes nothing at present: try again.
+    /// The destination is not ready: try again.
     #[error("{reason}")]
     Retry {
-        /// When trying makes sense, if the destination said so.
+        /// The time after which the destination asks to be tried again.
         after: Option<Duration>,
-        /// What it said.
+        /// The cause.
         reason: String,
     },
-    /// The same, but no answer came. People see the same words at the same time whatever the cause
-    /// is, because it would tell closed ports from others.
+    /// There was no response: try again. Its text and the time at which it is reported are the same for
+    /// every cause, because they would tell closed ports from filtered ones.
     #[error("no answer")]
     NoResponse {
-        /// No connection was made.
+        /// No connection was established.
         is_connect_error: bool,
     },
-    /// This notification is refused, and others may be taken.
+    /// This notification is refused; others may be accepted.
     #[error("{reason}")]
     Refused {
-        /// What the destination said.
+        /// The cause.
         reason: String,
     },
-    /// Nothing is taken until the configuration changes, here or there.
+    /// Nothing is accepted until the configuration changes, here or at the destination.
     #[error("{reason}")]
     Misconfigured {
         /// What is wrong, and what to do.
@@ -165,7 +165,7 @@ pub enum NotifyError {
     },
 }
 
-/// Prepares everything and sends nothing.
+/// Prepares a notifier. Sends nothing.
 pub fn open(settings: &Settings) -> Result<Arc<dyn Notifier>, OpenError> {
     Ok(match settings.kind {
         Kind::Alertmanager => Arc::new(alertmanager::Alertmanager::open(settings)?),

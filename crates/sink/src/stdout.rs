@@ -1,9 +1,8 @@
-//! Standard output, where a log agent, a pipe or a person reads.
+//! Writes lines to standard output, for a log agent, a pipe or a person.
 //!
-//! A reader that stops reading (a stopped pager) blocks the writing thread and nothing else. The
-//! thread is not joined at the end of the process, because nothing can wake it from a blocked
-//! write. A reader that has gone away ends the sink. There is no protection against repeats after
-//! a crash: a pipe cannot be asked what it has.
+//! A reader that stops reading, for example a stopped pager, blocks the writing thread and nothing else.
+//! The thread is not joined at the end of the process, because a blocked write cannot be interrupted. A
+//! closed pipe ends the sink. Lines can be repeated after a crash: a pipe cannot be asked what it has.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write as _};
@@ -17,17 +16,17 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{Batch, DeliverError, Delivered, Encoding, Sink};
 
-/// Batches handed to the writing thread ahead of the one it writes.
+/// Batches in the queue of the writing thread.
 const WAITING_MAX: usize = 1;
 
-/// Writes lines to a descriptor that may block for as long as it likes.
+/// Writes lines to a file descriptor, which may block for any time.
 #[derive(Debug)]
 pub struct StdoutSink {
     encoding: Encoding,
     work: mpsc::Sender<Work>,
-    /// The outcome of a write that was handed over before the caller gave up waiting.
+    /// The write whose outcome the caller has not received yet, with its number of records.
     pending: Option<(usize, oneshot::Receiver<Outcome>)>,
-    /// What a failed write left over of a batch, which may begin in the middle of a line.
+    /// The rest of a batch after a failed write. It may begin in the middle of a line.
     rest: Bytes,
 }
 
@@ -36,29 +35,29 @@ struct Work {
     done: oneshot::Sender<Outcome>,
 }
 
-/// What could not be written, and why.
+/// The error, and the bytes that were not written.
 type Outcome = Result<(), (io::Error, Bytes)>;
 
 impl StdoutSink {
-    /// A sink on the standard output of this process.
+    /// A sink for the standard output of this process.
     pub fn open(encoding: Encoding) -> io::Result<Self> {
         Self::on(io::stdout().as_fd().try_clone_to_owned()?, encoding)
     }
 
-    /// A sink on any descriptor.
+    /// A sink for any file descriptor.
     pub fn on(fd: OwnedFd, encoding: Encoding) -> io::Result<Self> {
         let (work, mut inbox) = mpsc::channel::<Work>(WAITING_MAX);
         thread::Builder::new().name("stdout".to_owned()).spawn(move || {
             let mut out = File::from(fd);
             while let Some(Work { lines, done }) = inbox.blocking_recv() {
-                // Nobody waits any more when the server is going down.
+                // The receiver is dropped when the server stops.
                 drop(done.send(write_all(&mut out, lines)));
             }
         })?;
         Ok(Self { encoding, work, pending: None, rest: Bytes::new() })
     }
 
-    /// Waits for the write under way. Dropping this future keeps the write and its outcome.
+    /// Waits for the running write. Dropping the future does not lose the outcome.
     async fn outcome(&mut self) -> Result<usize, DeliverError> {
         let Some((records, done)) = &mut self.pending else { return Ok(0) };
         let (records, written) = (*records, done.await);
@@ -105,7 +104,8 @@ impl Sink for StdoutSink {
     }
 }
 
-/// Like `write_all`, and waits where a descriptor shared with a terminal is in non-blocking mode.
+/// Does the same as `write_all`, and waits if a descriptor that is shared with a terminal is in
+/// non-blocking mode.
 fn write_all(out: &mut File, mut lines: Bytes) -> Outcome {
     while !lines.is_empty() {
         let wrote = match out.write(&lines) {
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_come_out_and_a_reader_that_left_closes_the_sink() {
+    fn lines_are_written_and_a_closed_pipe_closes_the_sink() {
         let (mut reader, writer) = io::pipe().unwrap();
         let mut sink = StdoutSink::on(writer.into(), Encoding::V1).unwrap();
         let delivered = runtime().block_on(sink.deliver(&batch("one"))).unwrap();
@@ -151,12 +151,12 @@ mod tests {
         reader.read_exact(&mut read).unwrap();
         assert_eq!(&read, b"one\n");
         drop(reader);
-        let gone = runtime().block_on(sink.deliver(&batch("two")));
-        assert!(matches!(gone, Err(DeliverError::Closed)), "{gone:?}");
+        let closed = runtime().block_on(sink.deliver(&batch("two")));
+        assert!(matches!(closed, Err(DeliverError::Closed)), "{closed:?}");
     }
 
     #[test]
-    fn a_reader_that_does_not_read_holds_up_only_the_sink() {
+    fn a_reader_that_does_not_read_blocks_only_the_sink() {
         let (mut reader, writer) = io::pipe().unwrap();
         let mut sink = StdoutSink::on(writer.into(), Encoding::V1).unwrap();
         let long = "x".repeat(1 << 20);

@@ -1,8 +1,7 @@
-//! Where people read lines: how wide it is now, and whether it has colors.
+//! The terminal in which people read lines: its current width, and whether it has colors.
 //!
-//! The width is asked for each line, because people make their windows larger and smaller. A pipe or a
-//! file has none: there a line may be as long as lines for people ever are. Whether there are colors is
-//! decided by the binary, which reads the environment.
+//! The width is read for each line, because windows are resized. A pipe or a file has none: lines have
+//! their maximum length there. The binary, which reads the environment, decides on colors.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -10,7 +9,7 @@ use std::sync::Arc;
 use event::short::{COLUMNS_DEFAULT, COLUMNS_MAX, Style};
 use rustix::termios::tcgetwinsize;
 
-/// A terminal, or a file that takes its place.
+/// A terminal, or a file or pipe instead of it.
 #[derive(Clone, Debug)]
 pub struct Terminal {
     fd: Arc<OwnedFd>,
@@ -18,12 +17,12 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// What is behind a descriptor.
+    /// The terminal of a file descriptor.
     pub fn new(fd: OwnedFd, is_colored: bool) -> Self {
         Self { fd: Arc::new(fd), is_colored }
     }
 
-    /// How a line looks there now.
+    /// The current style of lines.
     pub fn style(&self) -> Style {
         let columns = match tcgetwinsize(&self.fd) {
             Ok(size) if size.ws_col == 0 => COLUMNS_DEFAULT,
@@ -45,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_width_is_that_of_the_window_at_each_line() {
+    fn each_line_has_the_current_width_of_the_window() {
         let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&controller).unwrap();
         unlockpt(&controller).unwrap();

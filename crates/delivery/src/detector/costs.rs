@@ -1,7 +1,6 @@
-//! What it costs to try rules on events, measured on a sample of them.
+//! Measures how long it takes to match rules against events, on a sample of events.
 //!
-//! Counting events that matched is not measured: nearly all time goes into trying rules on events that
-//! do not match.
+//! The aggregation of matches is not measured: nearly all time is spent on events that do not match.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +8,7 @@ use detect::RuleSet;
 use event::View;
 use tokio::time::Instant;
 
-/// One event in so many is measured.
+/// One of this many events is measured.
 pub const SAMPLE_PERIOD: u64 = 256;
 
 /// Nanoseconds by rule.
@@ -21,10 +20,10 @@ pub(super) struct Costs {
 }
 
 impl Costs {
-    /// Counts an event; whether it is to be measured.
+    /// Counts an event. Returns whether it has to be measured.
     pub(super) fn count(&mut self) -> bool {
         self.events += 1;
-        // The first event of all is measured too, so that there is a figure soon.
+        // The first event is measured, so that there is a figure soon.
         self.events % SAMPLE_PERIOD == 1
     }
 
@@ -41,7 +40,7 @@ impl Costs {
         });
     }
 
-    /// Nanoseconds that one event costs on average, by the id of the rule.
+    /// Average nanoseconds per event, by the id of the rule.
     pub(super) fn by_rule(&self, rules: &RuleSet) -> BTreeMap<String, u64> {
         let costs = rules.rules().iter().zip(&self.nanoseconds);
         costs

@@ -1,7 +1,7 @@
-//! Signal changes that the engine made and the store does not have yet.
+//! Signal changes that are not written to the store yet.
 //!
 //! Changes of one signal are merged: only the newest is written, and before it the opening of a signal
-//! that has ended meanwhile. An update waits up to [`UPDATE_PERIOD`](super::UPDATE_PERIOD) after the
+//! that has been closed meanwhile. An update waits up to [`UPDATE_PERIOD`](super::UPDATE_PERIOD) after the
 //! last write of its signal; an opening, a closing and a higher severity do not wait.
 
 use std::collections::{BTreeMap, HashMap};
@@ -13,26 +13,26 @@ use tokio::time::Instant;
 
 use super::UPDATE_PERIOD;
 
-/// What waits to be written, by signal.
+/// The changes to write, by signal.
 #[derive(Default)]
 pub(super) struct Pending {
     waiting: BTreeMap<String, Waiting>,
-    /// Signals that are not closed: when they were last written, and with which severity.
+    /// The last write of each open signal: its time and severity.
     written: HashMap<String, (Instant, Severity)>,
 }
 
 /// The merged changes of one signal.
 struct Waiting {
-    /// The opening, if the signal has ended since.
+    /// The opening, if the signal has been closed since.
     opening: Option<SignalChange>,
     change: SignalChange,
-    /// Record in which the first of them was made.
+    /// Sequence number of the record that caused the first of them.
     since: u64,
     due: Instant,
 }
 
 impl Pending {
-    /// Takes a change that the record `seq` led to.
+    /// Adds a change that was caused by the record `seq`.
     pub(super) fn add(&mut self, change: SignalChange, seq: u64, now: Instant) {
         let id = &change.signal.id;
         let due = match self.written.get(id) {
@@ -46,7 +46,7 @@ impl Pending {
         };
         if let Some(waiting) = self.waiting.get_mut(id) {
             waiting.due = waiting.due.min(due);
-            // An opening that was not written yet stays one.
+            // An opening that was not written yet remains one.
             let kind = match (waiting.change.kind, change.kind) {
                 (ChangeKind::Opened, ChangeKind::Updated) => ChangeKind::Opened,
                 (_, kind) => kind,
@@ -61,18 +61,18 @@ impl Pending {
         }
     }
 
-    /// The last record whose changes are all written, given that records up to `position` were read.
-    pub(super) fn settled(&self, position: u64) -> u64 {
+    /// The last record whose changes are all written, if records up to `position` were processed.
+    pub(super) fn written_up_to(&self, position: u64) -> u64 {
         let first = self.waiting.values().map(|waiting| waiting.since).min();
         first.map_or(position, |first| position.min(first.saturating_sub(1)))
     }
 
-    /// When the next change is to be written.
+    /// The time at which the next change is due.
     pub(super) fn next_due(&self) -> Option<Instant> {
         self.waiting.values().map(|waiting| waiting.due).min()
     }
 
-    /// Takes out the changes of up to `most` signals that are due at `now`, or of any if `all`.
+    /// Removes and returns the changes of up to `most` signals that are due at `now`, or of any if `all`.
     pub(super) fn take_due(&mut self, now: Instant, all: bool, most: usize) -> Vec<SignalChange> {
         let due = self.waiting.iter().filter(|(_, waiting)| all || waiting.due <= now);
         let ids: Vec<String> = due.map(|(id, _)| id.clone()).take(most).collect();

@@ -1,4 +1,4 @@
-//! What is to be sent of one signal, and when. Pure.
+//! Decides what to send about one signal, and when. Pure.
 
 use std::time::Duration;
 
@@ -8,25 +8,25 @@ use sink::notifier::{Event, Summary};
 use super::Target;
 use super::records::Record;
 
-/// An open signal that goes on is sent again after so long at the earliest, unless its severity rises.
+/// The shortest time between two updates of an open signal, unless its severity rises.
 pub const UPDATE_INTERVAL: Duration = Duration::from_mins(5);
 
-/// The next step for one signal.
+/// What to do about a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// There is nothing to send until it changes.
-    Rest,
-    /// It is looked at again at this time.
+    /// Send nothing until it changes.
+    Idle,
+    /// Examine it again at this time.
     Wait(Timestamp),
-    /// This is to be sent.
+    /// Send a notification.
     Send(Event),
-    /// It has ended, and that is not sent; it is only remembered.
-    End,
+    /// Only remember that it is closed: closings are not sent.
+    MarkClosed,
 }
 
-/// Decides. `record` is what was told of the signal. `resend` is the interval at which the destination
-/// needs an open signal again.
-pub(super) fn next(
+/// Decides what to do about a signal. `record` says what was sent before. `resend` is the interval at
+/// which the destination needs an open signal again.
+pub(super) fn decide(
     summary: &Summary,
     record: Option<&Record>,
     target: &Target,
@@ -34,14 +34,14 @@ pub(super) fn next(
     now: Timestamp,
 ) -> Step {
     let Some(record) = record else {
-        return if is_wanted(summary, target) { Step::Send(Event::Opened) } else { Step::Rest };
+        return if is_wanted(summary, target) { Step::Send(Event::Opened) } else { Step::Idle };
     };
     if record.is_closed {
-        return Step::Rest;
+        return Step::Idle;
     }
     if summary.is_closed {
         let is_sent = target.sends_closed || resend.is_some();
-        return if is_sent { Step::Send(Event::Closed) } else { Step::End };
+        return if is_sent { Step::Send(Event::Closed) } else { Step::MarkClosed };
     }
     if summary.severity > record.severity {
         return Step::Send(Event::Updated);
@@ -49,11 +49,11 @@ pub(super) fn next(
     let has_grown = summary.count > record.count;
     let update = (target.sends_updates && has_grown).then_some(UPDATE_INTERVAL);
     match [resend, update].into_iter().flatten().min() {
-        None => Step::Rest,
+        None => Step::Idle,
         Some(interval) => {
             let interval = i64::try_from(interval.as_micros()).unwrap_or(i64::MAX);
             let due = record.sent_at.as_micros().saturating_add(interval);
-            // A clock that was set back does not stop it for longer than the interval.
+            // If the clock was set back, the delay is not longer than the interval.
             let is_set_back = record.sent_at > now;
             if due <= now.as_micros() || is_set_back {
                 Step::Send(Event::Updated)
@@ -122,11 +122,11 @@ mod tests {
         step: &str,
     ) {
         let resend = resend.then_some(Duration::from_mins(1));
-        let found = match next(summary, record, target, resend, Timestamp::from_micros(NOW)) {
-            Step::Rest => "rest".to_owned(),
+        let found = match decide(summary, record, target, resend, Timestamp::from_micros(NOW)) {
+            Step::Idle => "rest".to_owned(),
             Step::Wait(until) => format!("wait {}", (until.as_micros() - NOW) / MINUTE),
             Step::Send(event) => event.as_str().to_owned(),
-            Step::End => "end".to_owned(),
+            Step::MarkClosed => "end".to_owned(),
         };
         assert_eq!(found, step, "{summary:?} {record:?} {resend:?}");
     }
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_that_was_told_goes_on_as_the_notifier_asks() {
+    fn updates_and_closings_are_sent_as_configured() {
         use Severity::{High, Medium};
         for (signal, minutes, options, resend, step) in [
             (summary(Medium, 5, false), 9, "updates", false, "rest"),
@@ -163,7 +163,7 @@ mod tests {
             (summary(Medium, 5, true), 0, "", false, "end"),
             (summary(Medium, 5, true), 0, "", true, "closed"),
         ] {
-            // What was told is seen to its end, whatever is wanted now.
+            // The closing of a signal that was sent is sent too, whatever the target says now.
             let target = target(Severity::Critical, &["other"], options);
             check(&signal, Some(&record(minutes)), &target, resend, step);
             let ended = Record { is_closed: true, ..record(minutes) };

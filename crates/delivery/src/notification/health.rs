@@ -1,7 +1,6 @@
-//! How notifiers fare, readable at any time, and what they count.
+//! The health of notifiers, which can be read at any time, and their metrics.
 //!
-//! As with sinks, that no answer came is kept back until as much time has passed as the longest
-//! attempt takes.
+//! As for sinks, a missing response is not reported before the time of the longest attempt has passed.
 
 use event::Timestamp;
 use prometheus_client::metrics::counter::Counter;
@@ -11,30 +10,30 @@ use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// How one notifier fares.
+/// The health of one notifier.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NotifierHealth {
     /// Its name.
     pub name: String,
-    /// Why it does not send everything, if it does not; for people, without secrets.
+    /// Why it does not send everything, if it does not: a text without secrets.
     pub error: Option<String>,
-    /// Whether only people can put that right, by changing the notifier or its Secret.
+    /// Whether the notifier or its Secret has to be changed.
     pub is_misconfigured: bool,
-    /// Notifications that wait.
+    /// Number of notifications that wait.
     pub pending: usize,
-    /// Those of them that were refused one by one while others are taken.
+    /// Number of them that were refused by themselves, while others are accepted.
     pub refused: usize,
-    /// The revision up to which every signal was looked at and, if it was wanted, taken.
+    /// The revision up to which every signal was handled.
     pub cursor: Option<u64>,
-    /// When it last took news. An open signal that is sent once more is none.
+    /// Time of the last notification that was accepted, repetitions of an open signal excluded.
     pub last_sent: Option<Timestamp>,
-    /// Notifications that it took since this server started.
+    /// Number of notifications that were accepted since the server started.
     pub sent: u64,
-    /// Attempts that failed since this server started.
+    /// Number of failed attempts since the server started.
     pub failures: u64,
 }
 
-/// What a notifier publishes about itself.
+/// The published state of a notifier.
 pub(super) struct Monitor {
     now: watch::Sender<Now>,
 }
@@ -42,20 +41,20 @@ pub(super) struct Monitor {
 #[derive(Clone)]
 struct Now {
     health: NotifierHealth,
-    /// No answer came; it is told from a time on.
-    silence: Option<Instant>,
+    /// A missing response is reported from this time on.
+    no_response_until: Option<Instant>,
 }
 
 impl Monitor {
     pub(super) fn new(name: &str) -> Self {
         let health = NotifierHealth { name: name.to_owned(), ..NotifierHealth::default() };
-        Self { now: watch::Sender::new(Now { health, silence: None }) }
+        Self { now: watch::Sender::new(Now { health, no_response_until: None }) }
     }
 
-    /// Another target: what was wrong with the last one is no news.
+    /// Resets the health for a new target.
     pub(super) fn begin(&self) {
         self.now.send_modify(|now| {
-            now.silence = None;
+            now.no_response_until = None;
             now.health.error = None;
             now.health.is_misconfigured = false;
         });
@@ -74,37 +73,37 @@ impl Monitor {
         self.now.send_if_modified(|now| now.health.cursor.replace(cursor) != Some(cursor));
     }
 
-    /// A notification was taken. `refusal` is why others still are not.
-    pub(super) fn succeeded(&self, news_at: Option<Timestamp>, refusal: Option<String>) {
+    /// Records an accepted notification. `refusal` is why others are still refused.
+    pub(super) fn succeeded(&self, sent_at: Option<Timestamp>, refusal: Option<String>) {
         self.now.send_modify(|now| {
-            now.silence = None;
+            now.no_response_until = None;
             now.health.error = refusal;
             now.health.is_misconfigured = false;
             now.health.sent += 1;
-            now.health.last_sent = news_at.or(now.health.last_sent);
+            now.health.last_sent = sent_at.or(now.health.last_sent);
         });
     }
 
     pub(super) fn failed(&self, error: String, is_misconfigured: bool) {
         self.now.send_modify(|now| {
-            now.silence = None;
+            now.no_response_until = None;
             now.health.error = Some(error);
             now.health.is_misconfigured = is_misconfigured;
             now.health.failures += 1;
         });
     }
 
-    /// No answer came; this is told from a time on, unless it was to be told before.
-    pub(super) fn fell_silent(&self, until: Instant) {
+    /// Records a missing response. It is reported from `until` on, or earlier if an earlier one is pending.
+    pub(super) fn no_response(&self, until: Instant) {
         self.now.send_modify(|now| {
-            now.silence.get_or_insert(until);
+            now.no_response_until.get_or_insert(until);
             now.health.failures += 1;
         });
     }
 
     pub(super) fn health(&self) -> NotifierHealth {
-        let Now { mut health, silence } = self.now.borrow().clone();
-        if silence.is_some_and(|until| until <= Instant::now()) {
+        let Now { mut health, no_response_until } = self.now.borrow().clone();
+        if no_response_until.is_some_and(|until| until <= Instant::now()) {
             health.error = Some("no answer".to_owned());
             health.is_misconfigured = false;
         }
@@ -112,10 +111,10 @@ impl Monitor {
     }
 }
 
-/// The notifier a number belongs to.
+/// The label with the name of a notifier.
 type Labels = [(&'static str, String); 1];
 
-/// Numbers by notifier.
+/// Metrics by notifier.
 #[derive(Clone)]
 pub(super) struct Metrics {
     sent: Family<Labels, Counter>,
@@ -159,7 +158,7 @@ impl Metrics {
         drop(metrics.last_success.get_or_create(&of("")));
     }
 
-    /// What a notifier does is counted from zero on, so that its first failure is seen as one more.
+    /// Exports zeros for a notifier, so that its first failure is visible as an increase.
     pub(super) fn begin(&self, notifier: &str) {
         for family in [&self.sent, &self.errors] {
             drop(family.get_or_create(&of(notifier)));
@@ -181,7 +180,7 @@ impl Metrics {
         self.pending.get_or_create(&of(notifier)).set(pending);
     }
 
-    /// Nothing more comes of a notifier.
+    /// Removes the metrics of a notifier.
     pub(super) fn forget(&self, notifier: &str) {
         let of = of(notifier);
         self.sent.remove(&of);

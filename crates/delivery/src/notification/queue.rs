@@ -1,34 +1,34 @@
-//! The signals that a notifier knows, and which of them has something to send.
+//! The signals that a notifier knows, and which of them have to be sent.
 //!
-//! Holds names, revisions and records only: bodies are read when they are sent, so that a notifier
-//! that is dead for days costs next to nothing and sends the newest state in the end.
+//! It holds names, revisions and records only: bodies are read when they are sent, so that a destination
+//! that is down for days costs little memory and receives the newest state in the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::records::Record;
 use crate::backoff::Backoff;
 
-/// One signal.
+/// One signal in the queue.
 #[derive(Debug, Default)]
 pub(super) struct Entry {
     /// Its newest revision.
     pub(super) revision: u64,
-    /// What was told of it.
+    /// The record of what was sent.
     pub(super) record: Option<Record>,
-    /// Attempts that were refused because of it.
+    /// Consecutive refusals of its notification.
     pub(super) refusals: Backoff,
-    place: Place,
+    waiting: Waiting,
 }
 
-/// Where a signal waits.
+/// What a signal waits for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Place {
-    /// For a change.
+enum Waiting {
+    /// A change.
     #[default]
     Idle,
-    /// To be looked at, at this time in microseconds; the revision it had when that was found.
+    /// Its examination, at this time in microseconds; and the revision to handle.
     Due(i64, u64),
-    /// To be sent; the revision it had when that was found.
+    /// Its delivery; and the revision to handle.
     Ready(u64),
 }
 
@@ -38,12 +38,12 @@ pub(super) struct Queue {
     entries: BTreeMap<String, Entry>,
     due: BTreeSet<(i64, u64, String)>,
     ready: BTreeSet<(u64, String)>,
-    /// Those that were refused one by one.
+    /// Names of the signals whose notification was refused.
     refused: BTreeSet<String>,
 }
 
 impl Queue {
-    /// The signals of which something was told.
+    /// The signals that have records.
     pub(super) fn of(records: BTreeMap<String, Record>) -> Self {
         let entry = |(name, record)| (name, Entry { record: Some(record), ..Entry::default() });
         Self { entries: records.into_iter().map(entry).collect(), ..Self::default() }
@@ -62,55 +62,55 @@ impl Queue {
         self.entries.keys()
     }
 
-    /// A signal has this revision now and is to be looked at; what is ready stays so, and what was
-    /// refused waits on.
+    /// Registers a new revision of a signal, which is examined at `now` unless it is ready to be sent or
+    /// waits after a refusal.
     pub(super) fn changed(&mut self, name: &str, revision: u64, now: i64) {
         let is_refused = self.refused.contains(name);
         let entry = self.entries.entry(name.to_owned()).or_default();
         entry.revision = entry.revision.max(revision);
-        if !matches!(entry.place, Place::Ready(_)) && !is_refused {
-            self.look_at(name, now);
+        if !matches!(entry.waiting, Waiting::Ready(_)) && !is_refused {
+            self.examine_at(name, now);
         }
     }
 
-    /// A signal is to be looked at, at a time.
-    pub(super) fn look_at(&mut self, name: &str, time: i64) {
+    /// Schedules the examination of a signal.
+    pub(super) fn examine_at(&mut self, name: &str, time: i64) {
         self.idle(name);
         if let Some(entry) = self.entries.get_mut(name) {
-            entry.place = Place::Due(time, entry.revision);
+            entry.waiting = Waiting::Due(time, entry.revision);
             self.due.insert((time, entry.revision, name.to_owned()));
         }
     }
 
-    /// A signal is to be sent.
+    /// Makes a signal ready to be sent.
     pub(super) fn make_ready(&mut self, name: &str) {
         self.idle(name);
         if let Some(entry) = self.entries.get_mut(name) {
-            entry.place = Place::Ready(entry.revision);
+            entry.waiting = Waiting::Ready(entry.revision);
             self.ready.insert((entry.revision, name.to_owned()));
         }
     }
 
-    /// Nothing is to be done for a signal until it changes.
+    /// Makes a signal wait for a change.
     pub(super) fn idle(&mut self, name: &str) {
         let Some(entry) = self.entries.get_mut(name) else { return };
-        match std::mem::take(&mut entry.place) {
-            Place::Idle => {}
-            Place::Due(time, revision) => {
+        match std::mem::take(&mut entry.waiting) {
+            Waiting::Idle => {}
+            Waiting::Due(time, revision) => {
                 self.due.remove(&(time, revision, name.to_owned()));
             }
-            Place::Ready(revision) => drop(self.ready.remove(&(revision, name.to_owned()))),
+            Waiting::Ready(revision) => drop(self.ready.remove(&(revision, name.to_owned()))),
         }
     }
 
-    /// A signal is gone, or is of no interest.
+    /// Removes a signal that was deleted or is not sent.
     pub(super) fn remove(&mut self, name: &str) -> Option<Entry> {
         self.idle(name);
         self.refused.remove(name);
         self.entries.remove(name)
     }
 
-    /// A signal was refused, or is not any more.
+    /// Remembers whether the notification of a signal was refused.
     pub(super) fn set_refused(&mut self, name: &str, is_refused: bool) {
         if is_refused {
             self.refused.insert(name.to_owned());
@@ -121,8 +121,8 @@ impl Queue {
         }
     }
 
-    /// What was refused is tried again at once: things have changed.
-    pub(super) fn forgive(&mut self) {
+    /// Schedules all refused signals at once.
+    pub(super) fn retry_refused(&mut self) {
         for name in std::mem::take(&mut self.refused) {
             if let Some(entry) = self.entries.get_mut(&name) {
                 entry.refusals = Backoff::default();
@@ -130,7 +130,7 @@ impl Queue {
         }
     }
 
-    /// The signal to be looked at next, if its time has come.
+    /// Removes and returns the next signal to examine, if it is due.
     pub(super) fn pop_due(&mut self, now: i64) -> Option<String> {
         let (time, _, name) = self.due.first()?;
         if *time > now {
@@ -141,30 +141,30 @@ impl Queue {
         Some(name)
     }
 
-    /// When a signal is to be looked at next.
+    /// The time at which the next signal is due.
     pub(super) fn next_due(&self) -> Option<i64> {
         self.due.first().map(|(time, ..)| *time)
     }
 
-    /// The signal to be sent next: that of the lowest revision.
+    /// The next signal to send: that with the lowest revision.
     pub(super) fn next_ready(&self) -> Option<String> {
         self.ready.first().map(|(_, name)| name.clone())
     }
 
-    /// How many wait to be sent, and how many of them were refused.
+    /// The number of signals to send, and how many of them were refused.
     pub(super) fn waiting(&self) -> (usize, usize) {
         let is_apart = |name: &&String| {
             let entry = self.entries.get(*name);
-            entry.is_some_and(|entry| !matches!(entry.place, Place::Ready(_)))
+            entry.is_some_and(|entry| !matches!(entry.waiting, Waiting::Ready(_)))
         };
         let apart = self.refused.iter().filter(is_apart).count();
         (self.ready.len() + apart, self.refused.len())
     }
 
-    /// Every signal up to this revision was looked at and, if wanted, told; `seen` is the revision up
-    /// to which they are known.
+    /// The revision up to which every signal was handled. `seen` is the revision up to which signals are in
+    /// the queue.
     pub(super) fn cursor(&self, seen: u64) -> u64 {
-        let is_untold = |entry: &&Entry| entry.record.is_none() && entry.place != Place::Idle;
+        let is_untold = |entry: &&Entry| entry.record.is_none() && entry.waiting != Waiting::Idle;
         let untold = self.entries.values().filter(is_untold).map(|entry| entry.revision).min();
         untold.map_or(seen, |revision| seen.min(revision.saturating_sub(1)))
     }
@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn signals_are_sent_in_the_order_of_their_revisions_and_refused_ones_wait_apart() {
+    fn signals_are_sent_in_order_and_refused_ones_wait_by_themselves() {
         let mut queue = Queue::default();
         for (name, revision) in [("c", 5), ("a", 9), ("b", 7)] {
             queue.changed(name, revision, 100);
@@ -186,9 +186,9 @@ mod tests {
         }
         assert_eq!((queue.next_ready().as_deref(), queue.cursor(20)), (Some("c"), 4));
         queue.set_refused("c", true);
-        queue.look_at("c", 500);
+        queue.examine_at("c", 500);
         assert_eq!((queue.next_ready().as_deref(), queue.waiting()), (Some("b"), (3, 1)));
-        // A change does not hasten it.
+        // A change does not send it earlier.
         queue.changed("c", 11, 200);
         assert_eq!((queue.pop_due(400), queue.cursor(20)), (None, 6));
         queue.remove("b");

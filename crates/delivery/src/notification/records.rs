@@ -1,7 +1,7 @@
-//! What a notifier was told, durably: one record for each signal, and how far it has looked.
+//! Durable records of a notifier: one for each signal that was sent, and a cursor.
 //!
-//! They are objects of the store that no API serves. A notifier is known by its uid here, so that
-//! another one of the same name begins anew.
+//! They are objects of the store that no API serves. Their keys have the uid of the notifier, so that
+//! another one of the same name starts without records.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,20 +12,20 @@ use event::signal::Severity;
 use serde::{Deserialize, Serialize};
 use store::{ListOptions, ReadError, Storage, StoreError};
 
-/// Before the keys of what notifiers were told.
+/// Prefix of the keys of the records of notifiers.
 pub const STATE_PREFIX: &str = "internal/notifiers/";
-/// Between the uid of a notifier and the name of a signal, in which it cannot occur.
+/// Between the uid of a notifier and the name of a signal, which cannot contain it.
 const SIGNALS: &str = "/signals/";
-/// Behind the uid: the revision up to which every signal was looked at.
+/// After the uid: the key of the revision up to which every signal was handled.
 const CURSOR: &str = "/cursor";
-/// Records of one page, and of one transaction that forgets them.
+/// Records in a page, and in a transaction that deletes them.
 const PAGE_ROWS: usize = 500;
 
-/// What a notifier was told of one signal.
+/// What was sent about one signal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Record {
-    /// Revision of the signal that was sent last.
+    /// Revision of the signal in the last notification.
     pub(super) revision: u64,
     /// Its severity then.
     pub(super) severity: Severity,
@@ -37,20 +37,20 @@ pub(super) struct Record {
     pub(super) opened_at: Timestamp,
     /// When it was last sent.
     pub(super) sent_at: Timestamp,
-    /// Whether its end was sent, or is not to be.
+    /// Whether its closing was sent, or is not sent.
     pub(super) is_closed: bool,
 }
 
-/// Everything that is kept for one notifier.
+/// All records of one notifier.
 #[derive(Debug, Default)]
 pub(super) struct Records {
     /// By the name of the signal.
     pub(super) signals: BTreeMap<String, Record>,
-    /// Every signal up to this revision was looked at; `None` for a notifier that is new.
+    /// The revision up to which every signal was handled; `None` for a new notifier.
     pub(super) cursor: Option<u64>,
 }
 
-/// Reads what a notifier was told.
+/// Reads the records of a notifier.
 pub(super) async fn read(storage: &dyn Storage, uid: &str) -> Result<Records, ReadError> {
     let mut records = Records::default();
     let prefix = format!("{STATE_PREFIX}{uid}{SIGNALS}");
@@ -61,8 +61,10 @@ pub(super) async fn read(storage: &dyn Storage, uid: &str) -> Result<Records, Re
             let name = object.key.strip_prefix(&prefix).unwrap_or_default().to_owned();
             match serde_json::from_slice(&object.body) {
                 Ok(record) => drop(records.signals.insert(name, record)),
-                // The signal is sent once more: rather twice than never.
-                Err(error) => tracing::warn!(signal = name, %error, "a record cannot be read"),
+                // The signal is sent again: a duplicate is better than a loss.
+                Err(error) => {
+                    tracing::warn!(signal = name, %error, "cannot read a record of a notifier");
+                }
             }
         }
         options.at = Some(page.revision);
@@ -77,7 +79,7 @@ pub(super) async fn read(storage: &dyn Storage, uid: &str) -> Result<Records, Re
     Ok(records)
 }
 
-/// Writes records, `None` for those of signals that are gone, and the cursor, at once.
+/// Writes records and the cursor in one transaction. `None` deletes the record of a signal.
 pub(super) async fn write(
     storage: &dyn Storage,
     uid: &str,
@@ -113,12 +115,12 @@ pub(super) async fn write(
     .await
 }
 
-/// Forgets what one notifier was told. What is left after a failure is found at the next start.
+/// Deletes the records of one notifier. If that fails, it is done at the next start.
 pub(super) async fn forget(storage: &dyn Storage, uid: &str) {
     forget_where(storage, &format!("{STATE_PREFIX}{uid}/"), |_| true).await;
 }
 
-/// Forgets what every notifier but these was told.
+/// Deletes the records of all notifiers but these.
 pub(super) async fn forget_others(storage: &dyn Storage, uids: &BTreeSet<String>) {
     forget_where(storage, STATE_PREFIX, |key| {
         let uid = key.strip_prefix(STATE_PREFIX).and_then(|rest| rest.split('/').next());
@@ -127,19 +129,19 @@ pub(super) async fn forget_others(storage: &dyn Storage, uids: &BTreeSet<String>
     .await;
 }
 
-async fn forget_where(storage: &dyn Storage, prefix: &str, is_gone: impl Fn(&str) -> bool) {
-    // What was handed in before is committed before this.
+async fn forget_where(storage: &dyn Storage, prefix: &str, is_removed: impl Fn(&str) -> bool) {
+    // Earlier writes are committed before this one.
     store::write(storage, |_| ()).await.ok();
     let mut options = ListOptions { limit: PAGE_ROWS, ..ListOptions::default() };
     loop {
         let page = match storage.list(prefix, options.clone()).await {
             Ok(page) => page,
             Err(error) => {
-                tracing::warn!(%error, "what removed notifiers were told cannot be read");
+                tracing::warn!(%error, "cannot read the records of removed notifiers");
                 return;
             }
         };
-        let keys = page.items.iter().filter(|object| is_gone(&object.key));
+        let keys = page.items.iter().filter(|object| is_removed(&object.key));
         let keys: Vec<_> = keys.map(|object| Arc::clone(&object.key)).collect();
         if !keys.is_empty() {
             let deleted = store::write(storage, move |transaction| {
@@ -151,7 +153,7 @@ async fn forget_where(storage: &dyn Storage, prefix: &str, is_gone: impl Fn(&str
                 }
             });
             if let Err(error) = deleted.await {
-                tracing::warn!(%error, "what removed notifiers were told cannot be forgotten");
+                tracing::warn!(%error, "cannot delete the records of removed notifiers");
                 return;
             }
         }

@@ -58,7 +58,7 @@ impl Inputs {
             Some(text) => {
                 let template =
                     Template::parse(text).map_err(|error| format!("template: {error}"))?;
-                Some(Renderer::of(move |lookup| template.render(&|name| lookup(name))))
+                Some(Renderer::from_fn(move |lookup| template.render(&|name| lookup(name))))
             }
         };
         Ok(Settings {

@@ -1,10 +1,11 @@
-//! Alertmanager, version 2 of its API: a signal is an alert that is sent again while it is open.
+//! Sends signals to Alertmanager by version 2 of its API: an open signal is an alert that is sent again
+//! and again.
 //!
 //! An alert is identified by its labels, so a signal keeps the labels that it was opened with. Only
 //! its severity may rise: then the alert with the old severity ends in the same request in which the
 //! one with the new severity begins, because people route alerts by severity.
 //!
-//! Deliberately absent: silences and the state of alerts. Alertmanager decides who is told.
+//! Deliberately absent: silences and the state of alerts. Alertmanager decides on notifications.
 
 use std::time::Duration;
 
@@ -21,18 +22,19 @@ use super::{
     Event, Notification, Notifier, NotifyError, OpenError, Renderer, Settings, authorization,
 };
 
-/// Where alerts are taken, below the address of the server.
+/// The path of alerts in the API.
 const PATH: &str = "/api/v2/alerts";
-/// How often an open signal is sent again, as Prometheus does.
+/// The interval at which an open signal is sent again. It is that of Prometheus.
 pub const RESEND_INTERVAL: Duration = Duration::from_mins(1);
-/// How long an alert that is not sent again stays: some attempts may fail.
+/// Time after which an alert ends that is not sent again. Longer than the interval, because some
+/// attempts may fail.
 pub const VALIDITY: Duration = Duration::from_mins(5);
-/// How long an alert fires at least. One that ends before its group is looked at would be told to no
-/// person.
+/// The shortest time for which an alert fires. Alertmanager would not notify of an alert that ends before
+/// its group is evaluated.
 pub const FIRING_TIME_MIN: Duration = Duration::from_mins(5);
-/// Bytes of a label's value.
+/// The maximum length of a label's value in bytes.
 const LABEL_BYTES_MAX: usize = 1024;
-/// Bytes of an annotation.
+/// The maximum length of an annotation in bytes.
 const ANNOTATION_BYTES_MAX: usize = 16 << 10;
 
 /// One Alertmanager.
@@ -52,7 +54,7 @@ struct Alert {
     ends_at: Timestamp,
 }
 
-/// Alertmanager takes an empty label for an absent one, and so does this.
+/// Alertmanager treats an empty label as absent, and so does this.
 #[derive(Clone, Debug, Serialize)]
 struct Labels {
     alertname: String,
@@ -84,13 +86,16 @@ impl Alertmanager {
 
     fn alerts(&self, notification: &Notification) -> Vec<Alert> {
         let spec = &notification.signal.spec;
-        let told = notification.told.as_ref();
+        let last_sent = notification.last_sent.as_ref();
         let labels = |severity: Severity| Labels {
             alertname: cut(notification.rule_title(), LABEL_BYTES_MAX),
             severity: severity.as_str(),
             rule: cut(&spec.rule.id, LABEL_BYTES_MAX),
             cluster: cut(&spec.cluster, LABEL_BYTES_MAX),
-            user: cut(told.map_or(&spec.actor.username, |told| &told.user), LABEL_BYTES_MAX),
+            user: cut(
+                last_sent.map_or(&spec.actor.username, |last_sent| &last_sent.user),
+                LABEL_BYTES_MAX,
+            ),
             signal: cut(&notification.signal.id, LABEL_BYTES_MAX),
         };
         let description = self.renderer.as_ref().map_or_else(
@@ -110,20 +115,20 @@ impl Alertmanager {
             ends_at: ends_at.max(starts_at),
         };
         let mut alerts = vec![alert(spec.severity, ends_at(notification))];
-        if let Some(told) = told.filter(|told| told.severity != spec.severity) {
-            alerts.push(alert(told.severity, sent_at));
+        if let Some(last_sent) = last_sent.filter(|last_sent| last_sent.severity != spec.severity) {
+            alerts.push(alert(last_sent.severity, sent_at));
         }
         alerts
     }
 }
 
-/// When the alert ends if nothing more is sent.
+/// The time at which the alert ends unless it is sent again.
 fn ends_at(notification: &Notification) -> Timestamp {
     let Some(closed_at) = notification.closed_at else {
         return later(notification.sent_at, VALIDITY);
     };
-    let opened_at = match (&notification.told, notification.event) {
-        (Some(told), Event::Updated | Event::Closed) => told.opened_at,
+    let opened_at = match (&notification.last_sent, notification.event) {
+        (Some(last_sent), Event::Updated | Event::Closed) => last_sent.opened_at,
         _ => notification.sent_at,
     };
     closed_at.max(later(opened_at, FIRING_TIME_MIN))

@@ -1,4 +1,4 @@
-//! What authorizes a request: a bearer token, or a user and a password.
+//! The `Authorization` header: a bearer token, or a user and a password.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,8 +9,8 @@ use super::OpenError;
 
 /// The `Authorization` header for a secret.
 ///
-/// `user:password` is HTTP basic authentication; any other text is a bearer token, in which a colon
-/// cannot occur (RFC 6750). What begins with `Basic ` or `Bearer ` is used as it is.
+/// `user:password` is HTTP basic authentication; any other text is a bearer token, which cannot
+/// contain a colon (RFC 6750). A text that begins with `Basic ` or `Bearer ` is used as it is.
 pub(super) fn header(secret: &SecretString) -> Result<HeaderValue, OpenError> {
     let text = secret.expose_secret().trim();
     let is = |scheme: &str| {
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_says_itself_how_it_authorizes() {
+    fn the_form_of_a_secret_selects_the_scheme() {
         for (secret, expected) in [
             ("abc.def-1", Some("Bearer abc.def-1")),
             ("alice:s3cret\n", Some("Basic YWxpY2U6czNjcmV0")),

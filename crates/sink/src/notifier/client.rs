@@ -1,7 +1,6 @@
-//! The HTTP client of one notifier: one POST, and what its answer means.
+//! The HTTP client of one notifier: sends a POST request and interprets the response.
 //!
-//! The rules on where may be dialled are those of buckets. Answers are read only so far that the
-//! connection can be used again.
+//! The body of a response is read only so that the connection can be reused, and to find known words.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -21,18 +20,18 @@ use crate::http::{
     tls,
 };
 
-/// How long an answer is waited for. Receivers of webhooks are expected to answer within seconds.
+/// The longest time for a response. Receivers of webhooks are expected to respond within seconds.
 pub const RESPONSE_TIME_MAX: Duration = Duration::from_secs(15);
-/// Bytes that are read of an answer, so that the connection can be used again.
-const ANSWER_BYTES_MAX: usize = 16 << 10;
-/// Time for them.
-const ANSWER_BODY_TIME_MAX: Duration = Duration::from_secs(2);
-/// Bytes of a URL.
+/// Bytes of a response's body that are read.
+const BODY_BYTES_MAX: usize = 16 << 10;
+/// Time to read them.
+const BODY_TIME_MAX: Duration = Duration::from_secs(2);
+/// The maximum length of a URL in bytes.
 const URL_BYTES_MAX: usize = 4096;
-/// Who asks.
+/// The `User-Agent` header.
 const AGENT: HeaderValue =
     HeaderValue::from_static(concat!("keepwatch/", env!("CARGO_PKG_VERSION")));
-/// What every body is.
+/// The `Content-Type` of every body.
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// Sends requests to one URL.
@@ -44,7 +43,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// A client for the URL of `settings`, with `path` behind it unless it is there already.
+    /// A client for the URL of `settings`, to which `path` is added unless it ends with it.
     pub(super) fn new(settings: &Settings, path: &str) -> Result<Self, OpenError> {
         let mut egress = settings.egress.clone();
         egress.response_timeout = egress.response_timeout.min(RESPONSE_TIME_MAX);
@@ -63,7 +62,7 @@ impl Client {
         self.egress.no_response_delay()
     }
 
-    /// Sends a body. `words` are answers that may be repeated to people.
+    /// Sends a body. `words` are response bodies that errors may repeat.
     pub(super) async fn post(
         &self,
         headers: HeaderMap,
@@ -79,20 +78,21 @@ impl Client {
         request.headers_mut().insert(CONTENT_TYPE, JSON);
         request.headers_mut().insert(USER_AGENT, AGENT);
         let response_timeout = self.egress.response_timeout;
-        let answer = match tokio::time::timeout(response_timeout, self.http.request(request)).await
+        let response = match tokio::time::timeout(response_timeout, self.http.request(request))
+            .await
         {
-            Ok(Ok(answer)) => answer,
+            Ok(Ok(response)) => response,
             Ok(Err(error)) => {
-                // A name that may not be dialled is told like one that leads nowhere.
+                // A denied name and an unknown one look the same.
                 return Err(self.no_response(error.is_connect(), &error_chain(&error)));
             }
             Err(_) => {
                 return Err(self.no_response(false, &format!("none within {response_timeout:?}")));
             }
         };
-        let status = answer.status();
-        let after = retry_after(answer.headers());
-        let body = read(answer).await;
+        let status = response.status();
+        let after = retry_after(response.headers());
+        let body = read(response).await;
         if status.is_success() {
             return Ok(());
         }
@@ -100,23 +100,23 @@ impl Client {
         Err(failure(status, after, known.copied()))
     }
 
-    /// Why there was no answer is for the log alone.
+    /// The error for a missing response. The reason is only logged.
     fn no_response(&self, is_connect_error: bool, why: &str) -> NotifyError {
-        tracing::warn!(place = self.place, why, "a notifier's destination gives no answer");
+        tracing::warn!(place = self.place, why, "no response from a notifier's destination");
         NotifyError::NoResponse { is_connect_error }
     }
 }
 
-/// The body, as far as it comes soon and is short.
-async fn read(answer: Response<Incoming>) -> Bytes {
-    let read = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect();
-    match tokio::time::timeout(ANSWER_BODY_TIME_MAX, read).await {
+/// The body of a response, or nothing if it is too long or too slow.
+async fn read(response: Response<Incoming>) -> Bytes {
+    let read = Limited::new(response.into_body(), BODY_BYTES_MAX).collect();
+    match tokio::time::timeout(BODY_TIME_MAX, read).await {
         Ok(Ok(read)) => read.to_bytes(),
         Ok(Err(_)) | Err(_) => Bytes::new(),
     }
 }
 
-/// What an answer other than a good one means.
+/// The error for a response that does not report success.
 fn failure(status: StatusCode, after: Option<Duration>, word: Option<&str>) -> NotifyError {
     let name = status.canonical_reason().unwrap_or("unknown status");
     let word = word.map_or(String::new(), |word| format!(": {word}"));
@@ -135,7 +135,7 @@ fn failure(status: StatusCode, after: Option<Duration>, word: Option<&str>) -> N
     }
 }
 
-/// The URL with `path` behind it, and what may be shown of it.
+/// The URL with `path` added, and the part of it that may be shown.
 fn checked(url: &str, path: &str, egress: &EgressPolicy) -> Result<(Uri, String), OpenError> {
     let refused = |what: &str| OpenError::Url { what: what.to_owned() };
     let url = url.trim();
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn each_answer_asks_for_one_thing() {
+    fn each_status_has_one_reaction() {
         for (status, expected) in [
             (301, "misconfigured"),
             (400, "refused"),

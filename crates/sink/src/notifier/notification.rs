@@ -1,7 +1,7 @@
-//! One notification: a signal and why it is sent.
+//! A notification: a signal and why it is sent.
 //!
-//! Reads the signal object as it is stored and served. [`Summary`] reads only what decides whether
-//! anything is to be sent.
+//! The signal is read from the object as it is stored and served. [`Summary`] reads only the fields that
+//! decide whether a notification is sent.
 
 use aws_lc_rs::digest::{Context, SHA256};
 use event::Timestamp;
@@ -15,11 +15,11 @@ use crate::hex;
 /// Why a signal is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// It is new for this notifier.
+    /// The signal is new for this notifier.
     Opened,
-    /// It has changed, or it is sent again while it is open.
+    /// The signal has changed, or is sent again while it is open.
     Updated,
-    /// It has ended.
+    /// The signal is closed.
     Closed,
 }
 
@@ -34,57 +34,57 @@ impl Event {
     }
 }
 
-/// What a notifier was told of a signal before.
+/// What the notifier sent about a signal before.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct LastSent {
     /// Its severity then.
     pub severity: Severity,
-    /// Who acted, when it was opened.
+    /// Name of the user, when the signal was opened.
     pub user: String,
-    /// When the notifier took the first notification.
+    /// Time of the first notification.
     pub opened_at: Timestamp,
 }
 
-/// One notification.
+/// A notification.
 #[derive(Clone, Debug)]
 pub struct Notification {
-    /// Identifies it: the same for each attempt.
+    /// Its id, which is the same for each attempt.
     pub id: String,
     /// Why it is sent.
     pub event: Event,
-    /// When this attempt is made.
+    /// Time of this attempt.
     pub sent_at: Timestamp,
     /// The signal object as the API serves it, JSON.
     pub object: Vec<u8>,
     /// The signal.
     pub signal: Signal,
-    /// When it was closed, if it was.
+    /// Time at which the signal was closed.
     pub closed_at: Option<Timestamp>,
-    /// What the notifier was told before, if anything.
-    pub told: Option<Told>,
+    /// What was sent before, if anything.
+    pub last_sent: Option<LastSent>,
 }
 
-/// A signal object that cannot be read.
+/// The signal object cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this is no signal object: {0}")]
+#[error("this is not a signal object: {0}")]
 pub struct SummaryError(String);
 
-/// As much of a signal as decides whether it is sent.
+/// The fields of a signal that decide whether it is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
-    /// How serious it is.
+    /// Its severity.
     pub severity: Severity,
     /// Identity of its rule.
     pub rule: String,
     /// Title of its rule.
     pub rule_title: String,
-    /// Who acted.
+    /// Name of the user.
     pub user: String,
     /// Events that contributed.
     pub count: u64,
-    /// Whether it has ended.
+    /// Whether it is closed.
     pub is_closed: bool,
-    /// Whether a person has looked at it.
+    /// Whether it was triaged.
     pub is_triaged: bool,
 }
 
@@ -133,7 +133,7 @@ struct BriefActor {
 
 impl Summary {
     /// Reads a signal object.
-    pub fn of(object: &[u8]) -> Result<Self, SummaryError> {
+    pub fn parse(object: &[u8]) -> Result<Self, SummaryError> {
         let Object { spec, status, .. }: Object<Brief> =
             serde_json::from_slice(object).map_err(|error| SummaryError(error.to_string()))?;
         Ok(Self {
@@ -154,7 +154,7 @@ impl Notification {
         id: String,
         event: Event,
         object: &[u8],
-        told: Option<Told>,
+        last_sent: Option<LastSent>,
         sent_at: Timestamp,
     ) -> Result<Self, SummaryError> {
         let Object { metadata, spec, status }: Object<SignalSpec> =
@@ -164,16 +164,16 @@ impl Notification {
             given.and_then(Result::ok).unwrap_or(spec.last_seen)
         });
         let signal = Signal { id: metadata.name, spec, state: status.state };
-        Ok(Self { id, event, sent_at, object: object.to_vec(), signal, closed_at, told })
+        Ok(Self { id, event, sent_at, object: object.to_vec(), signal, closed_at, last_sent })
     }
 
-    /// A notification that shows what one looks like, sent by the notifier `name`.
+    /// A sample notification of the notifier `name`.
     pub fn sample(name: &str, sent_at: Timestamp) -> Self {
         sample::notification(name, sent_at)
     }
 
-    /// The value of a variable of a template; `None` for one that this signal does not have. They are
-    /// those of rules' messages.
+    /// The value of a template's variable; `None` if this signal does not have it. The variables are those
+    /// of rules' messages.
     pub fn variable(&self, name: &str) -> Option<String> {
         let spec = &self.signal.spec;
         let epoch = |time: Timestamp| (time.as_micros() / 1_000_000).to_string();
@@ -203,18 +203,17 @@ impl Notification {
         })
     }
 
-    /// The value of a field: the one that all events of the signal have in common, or that of its
-    /// first event.
+    /// The value of a field: the common one of all events of the signal, or that of its first event.
     fn field(&self, field: &str) -> Option<String> {
         let spec = &self.signal.spec;
-        let is_it = |known: &str| known.eq_ignore_ascii_case(field);
-        if let Some(one) = spec.group_by.iter().find(|one| is_it(&one.field)) {
-            return Some(one.value.clone());
+        let matches = |known: &str| known.eq_ignore_ascii_case(field);
+        if let Some(group) = spec.group_by.iter().find(|group| matches(&group.field)) {
+            return Some(group.value.clone());
         }
-        if is_it("user.username") || is_it("actor.username") {
+        if matches("user.username") || matches("actor.username") {
             return Some(spec.actor.username.clone());
         }
-        if is_it("network.ip.list") || is_it("sourceIPs") {
+        if matches("network.ip.list") || matches("sourceIPs") {
             return Some(spec.actor.source_ips.join(", "));
         }
         let event: Value = serde_json::from_str(spec.evidence.events.first()?.get()).ok()?;
@@ -230,27 +229,27 @@ impl Notification {
         }
     }
 
-    /// Where to read what to do, or nothing.
+    /// URL of the runbook, or an empty text.
     pub fn runbook(&self) -> &str {
         self.signal.spec.references.first().map_or("", String::as_str)
     }
 
-    /// The name of the rule for people.
+    /// The title of the rule, or its id.
     pub fn rule_title(&self) -> &str {
         let rule = &self.signal.spec.rule;
         if rule.title.is_empty() { &rule.id } else { &rule.title }
     }
 }
 
-/// `namespace/resource/name`, as far as there is one.
+/// `namespace/resource/name`, without empty parts.
 fn target(target: &Target) -> String {
     let parts = [&target.namespace, &target.resource, &target.name];
     let parts = parts.into_iter().filter(|part| !part.is_empty()).map(String::as_str);
     parts.collect::<Vec<_>>().join("/")
 }
 
-/// The identity of a notification: a function of what it says to which notifier, so that it is the
-/// same after a restart. An update is identified by the revision of the signal that it carries.
+/// The id of a notification: a function of notifier, signal and event, so that it is the same after a
+/// restart. For an update it also depends on the revision of the signal.
 pub fn notification_id(notifier: &str, signal: &str, event: Event, revision: u64) -> String {
     let revision = if event == Event::Updated { revision } else { 0 };
     let mut context = Context::new(&SHA256);
@@ -268,7 +267,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_summary_reads_what_decides() {
+    fn a_summary_has_the_fields_that_decide() {
         let object = br#"{"apiVersion":"siem.keepwatch.io/v1alpha1","kind":"Signal",
             "metadata":{"name":"s-1","resourceVersion":"7"},
             "spec":{"rule":{"id":"r","title":"R"},"severity":"high","actor":{"username":"mallory"},
@@ -283,13 +282,13 @@ mod tests {
             is_closed: true,
             is_triaged: true,
         };
-        assert_eq!(Summary::of(object), Ok(expected));
-        assert!(Summary::of(b"[1").is_err());
-        assert!(Summary::of(br#"{"spec":{"severity":"huge"}}"#).is_err());
+        assert_eq!(Summary::parse(object), Ok(expected));
+        assert!(Summary::parse(b"[1").is_err());
+        assert!(Summary::parse(br#"{"spec":{"severity":"huge"}}"#).is_err());
     }
 
     #[test]
-    fn variables_are_those_of_messages_of_rules() {
+    fn variables_are_those_of_rule_messages() {
         let object = br#"{"metadata":{"name":"s-1"},"spec":{"rule":{"id":"r","title":"R"},
             "severity":"high","actor":{"username":"mallory","sourceIPs":["192.0.2.7","10.0.0.5"]},
             "groupBy":[{"field":"objectRef.namespace","value":"shop"}],"count":3,"counts":{"q":2},
@@ -323,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_depends_on_what_is_said_and_on_the_revision_only_for_updates() {
+    fn an_id_depends_on_the_revision_only_for_updates() {
         let opened = notification_id("n", "s", Event::Opened, 1);
         assert_eq!(opened, notification_id("n", "s", Event::Opened, 2));
         assert!(opened.len() == 36 && !opened.contains('.'));

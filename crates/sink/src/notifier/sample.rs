@@ -1,4 +1,4 @@
-//! The signal that a test of a notifier sends: complete, and recognisable as a test.
+//! The signal that a test of a notifier sends: complete, and recognizable as a test.
 
 use event::Timestamp;
 use event::signal::{
@@ -11,7 +11,7 @@ use super::{Event, Notification, notification_id};
 /// The rule of the sample.
 const RULE: &str = "keepwatch-notifier-test";
 
-/// A notification that shows what one looks like.
+/// A sample notification.
 pub(super) fn notification(name: &str, sent_at: Timestamp) -> Notification {
     let id = format!("test-{}", sent_at.as_micros());
     let target = Target {
@@ -47,6 +47,6 @@ pub(super) fn notification(name: &str, sent_at: Timestamp) -> Notification {
         object: object.to_string().into_bytes(),
         signal: Signal { id, spec, state: SignalState::Open },
         closed_at: None,
-        told: None,
+        last_sent: None,
     }
 }

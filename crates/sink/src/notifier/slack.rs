@@ -1,7 +1,7 @@
-//! An incoming webhook of Slack, or of a chat that takes the same documents.
+//! Sends signals to an incoming webhook of Slack, or of a chat that accepts the same messages.
 //!
-//! What a signal says may be chosen by an attacker: names of users and objects, for example. So it is
-//! escaped, it cannot make links or mention a channel, and it is cut to what Slack takes.
+//! An attacker can choose parts of a signal, for example names of users and objects. So its text is
+//! escaped, it cannot create links or mention a channel, and it is cut to what Slack accepts.
 
 use std::time::Duration;
 
@@ -17,11 +17,11 @@ use super::{
     Event, Notification, Notifier, NotifyError, OpenError, Renderer, Settings, authorization,
 };
 
-/// Bytes of a line. Slack takes 3,000 characters in a section.
+/// The maximum length of a line in bytes. Slack accepts 3,000 characters in a section.
 const LINE_BYTES_MAX: usize = 300;
-/// Bytes of a message.
+/// The maximum length of a message in bytes.
 const MESSAGE_BYTES_MAX: usize = 2800;
-/// Words that some chats take for everybody in a channel.
+/// Words that some chats treat as a mention of all members of a channel.
 const MENTIONS: [&str; 4] = ["channel", "here", "all", "everyone"];
 /// Cannot be seen, and separates a word from what is before it.
 const WORD_JOINER: char = '\u{2060}';
@@ -149,7 +149,7 @@ fn pop_character(text: &mut String) {
     }
 }
 
-/// Markdown, as far as messages of rules use it, in Slack's form.
+/// Converts the Markdown that messages of rules use to Slack's format.
 fn mrkdwn(text: &str) -> String {
     let line = |line: &str| {
         let heading = line.trim_start_matches('#');
@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_an_attacker_named_is_shown_and_does_nothing() {
+    fn text_that_an_attacker_chose_is_shown_literally() {
         for (text, bytes_max, expected) in [
             ("<!channel> & <https://evil|x>", 99, "&lt;!channel&gt; &amp; &lt;https://evil|x&gt;"),
             ("@here alice@example.com", 99, "@\u{2060}here alice@example.com"),

@@ -1,6 +1,6 @@
-//! Texts cut to a length.
+//! Cuts texts to a length.
 
-/// At most `bytes_max` bytes of a text, cut between characters; the cut is visible.
+/// Cuts a text to at most `bytes_max` bytes, between characters, and marks the cut.
 pub(super) fn cut(text: &str, bytes_max: usize) -> String {
     if text.len() <= bytes_max {
         return text.to_owned();

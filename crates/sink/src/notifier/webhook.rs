@@ -1,8 +1,8 @@
-//! A signed webhook: the signal in an envelope, with a signature over its bytes.
+//! Sends signals to a webhook: the signal in an envelope, with a signature of its bytes.
 //!
 //! Two signatures with the same key are sent: the headers of Standard Webhooks 1.0, for receivers
 //! that use its libraries, and `Keepwatch-Signature`, which a shell script can verify. Both cover the
-//! time of the attempt, so that a receiver can refuse what is replayed.
+//! time of the attempt, so that a receiver can refuse a replayed request.
 
 use std::time::Duration;
 
@@ -22,14 +22,14 @@ use super::client::Client;
 use super::{Notification, Notifier, NotifyError, OpenError, Renderer, Settings};
 use crate::hex;
 
-/// Bytes of a signal in a request. The events of a larger one are left out; they can be read from
-/// the API.
+/// The maximum length of a signal in bytes. The events of a longer one are left out; they can be read
+/// from the API.
 pub const SIGNAL_BYTES_MAX: usize = 512 << 10;
-/// Bytes of a signing key at least.
+/// The minimum length of a signing key in bytes.
 pub const SIGNING_KEY_BYTES_MIN: usize = 16;
 /// Version of the envelope.
 const VERSION: &str = "1";
-/// How Standard Webhooks marks a key that is Base64.
+/// The prefix of a Base64 key in Standard Webhooks.
 const KEY_PREFIX: &str = "whsec_";
 /// Microseconds in a second.
 const MICROS: i64 = 1_000_000;
@@ -39,7 +39,7 @@ const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
-/// One receiver.
+/// A webhook.
 pub(super) struct Webhook {
     client: Client,
     key: hmac::Key,
@@ -54,7 +54,7 @@ struct Envelope<'a> {
     id: &'a str,
     event: &'static str,
     sent_at: Timestamp,
-    /// The message, if a template was given.
+    /// The rendered message, if there is a template.
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<String>,
     /// Whether the events of the evidence were left out.
@@ -118,7 +118,7 @@ fn sign(key: &hmac::Key, id: &str, sent_at: Timestamp, body: &[u8]) -> HeaderMap
     values.filter_map(|(name, text)| Some((name, HeaderValue::from_str(&text).ok()?))).collect()
 }
 
-/// The key as Standard Webhooks writes it, or any text.
+/// Parses a key: in the form of Standard Webhooks, or any text.
 fn key(secret: &SecretString) -> Result<hmac::Key, OpenError> {
     let text = secret.expose_secret().trim();
     let decoded = text.strip_prefix(KEY_PREFIX).map(|encoded| STANDARD.decode(encoded));

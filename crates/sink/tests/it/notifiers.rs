@@ -10,8 +10,8 @@ use event::signal::Severity;
 use serde_json::{Value, json};
 use sink::http::EgressPolicy;
 use sink::notifier::{
-    Event, Kind, Notification, NotifyError, OpenError, Renderer, SIGNAL_BYTES_MAX, Settings, Told,
-    notification_id, open,
+    Event, Kind, LastSent, Notification, NotifyError, OpenError, Renderer, SIGNAL_BYTES_MAX,
+    Settings, notification_id, open,
 };
 use testkit::receiver::{Answer, Receiver};
 use tokio::net::TcpListener;
@@ -61,10 +61,10 @@ fn object(state: &str) -> Value {
     })
 }
 
-fn notification(event: Event, object: &Value, told: Option<Told>) -> Notification {
+fn notification(event: Event, object: &Value, last_sent: Option<LastSent>) -> Notification {
     let id = notification_id("uid", "rp-deleted-1", event, 12);
     let object = object.to_string();
-    Notification::of(id, event, object.as_bytes(), told, Timestamp::from_micros(NOW)).unwrap()
+    Notification::of(id, event, object.as_bytes(), last_sent, Timestamp::from_micros(NOW)).unwrap()
 }
 
 /// What a kind sends about a signal.
@@ -105,8 +105,8 @@ async fn alertmanager_gets_an_alert_with_stable_labels_and_an_end() {
     };
     assert_eq!(open, json!([alert(&labels, "2026-11-25T00:35:00.000000Z")]));
 
-    // It ends when it was closed, but fires long enough to be told to people.
-    let told = |severity, minutes: i64| Told {
+    // It ends when it was closed, but fires long enough that Alertmanager notifies of it.
+    let sent_before = |severity, minutes: i64| LastSent {
         severity,
         user: "mallory".to_owned(),
         opened_at: Timestamp::from_micros(NOW - minutes * 60_000_000),
@@ -114,8 +114,8 @@ async fn alertmanager_gets_an_alert_with_stable_labels_and_an_end() {
     for (minutes, ends_at) in
         [(9, "2026-11-25T00:29:30.000000Z"), (1, "2026-11-25T00:34:00.000000Z")]
     {
-        let told = Some(told(Severity::High, minutes));
-        let closed = notification(Event::Closed, &object("closed"), told);
+        let last_sent = Some(sent_before(Severity::High, minutes));
+        let closed = notification(Event::Closed, &object("closed"), last_sent);
         let (_, closed) = sent(Kind::Alertmanager, &closed).await;
         assert_eq!(closed, json!([alert(&labels, ends_at)]));
     }
@@ -126,7 +126,7 @@ async fn alertmanager_gets_an_alert_with_stable_labels_and_an_end() {
     // The severity has risen, and several users act now: one alert ends, the other begins.
     let mut risen = object("updated");
     risen["spec"]["actor"]["username"] = json!("");
-    let risen = notification(Event::Updated, &risen, Some(told(Severity::Low, 3)));
+    let risen = notification(Event::Updated, &risen, Some(sent_before(Severity::Low, 3)));
     let (_, risen) = sent(Kind::Alertmanager, &risen).await;
     let mut before = labels.clone();
     before["severity"] = json!("low");
@@ -222,7 +222,7 @@ async fn a_template_writes_the_message_and_its_values_are_escaped_for_chats() {
         (Kind::Slack, "/blocks/1/text/text"),
     ] {
         let mut settings = settings(kind, &receiver.url());
-        settings.renderer = Some(Renderer::of(|lookup| {
+        settings.renderer = Some(Renderer::from_fn(|lookup| {
             let value = |name: &str| lookup(name).unwrap_or("?".to_owned());
             format!(
                 "<https://wiki|{}> {} {}",

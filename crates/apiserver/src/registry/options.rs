@@ -86,6 +86,9 @@ pub(crate) enum Propagation {
 impl DeleteOptions {
     /// `body` is a decoded `DeleteOptions`; without one, the query says it.
     pub(crate) fn of(request: &Request, body: Option<&Value>) -> Result<Self, ApiError> {
+        if body.is_none() {
+            check_grace_period(request)?;
+        }
         let (dry, policy, orphan, preconditions) = match body {
             Some(body) => {
                 check_kind(body)?;
@@ -164,6 +167,14 @@ pub(crate) fn recorded(body: &Value) -> Option<Json> {
         known.insert(field.to_owned(), value);
     }
     Json::of(&known).ok()
+}
+
+fn check_grace_period(request: &Request) -> Result<(), ApiError> {
+    let period = first(request, "gracePeriodSeconds").unwrap_or_default();
+    if period.is_empty() || period.parse::<i64>().is_ok() {
+        return Ok(());
+    }
+    Err(ApiError::bad_request(format!("strconv.ParseInt: parsing {period:?}: invalid syntax")))
 }
 
 fn check_kind(body: &Value) -> Result<(), ApiError> {

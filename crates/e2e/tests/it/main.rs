@@ -25,6 +25,7 @@ mod notifiers;
 mod oracle;
 mod other_domain;
 mod playbooks;
+mod request_conformance;
 mod restarts;
 mod sample_apiserver;
 mod secret_leaks;

@@ -207,6 +207,7 @@ async fn parameters() {
         ("POST WIDGETS?fieldManager=a%0Ab", body, &[], 422, "Invalid", "CreateOptions.meta.k8s.io \"\" is invalid: fieldManager: Invalid value: \"a\\nb\": should only contain printable characters"),
         ("PATCH WIDGETS/a?force=true", "{}", MERGE, 422, "Invalid", "PatchOptions.meta.k8s.io \"\" is invalid: force: Forbidden: may not be specified for non-apply patch"),
         ("PATCH WIDGETS/a", "{}", &[("content-type", "application/strategic-merge-patch+json")], 415, "UnsupportedMediaType", "the body of the request was in an unknown format"),
+        ("DELETE WIDGETS/a?gracePeriodSeconds=x", "", &[], 400, "BadRequest", "strconv.ParseInt: parsing \"x\": invalid syntax"),
         ("DELETE WIDGETS/a?propagationPolicy=Never", "", &[], 422, "Invalid", "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: \"Never\""),
         ("DELETE WIDGETS/a", r#"{"propagationPolicy":"Orphan","orphanDependents":true}"#, &[], 422, "Invalid", "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Invalid value: \"Orphan\": orphanDependents and deletionPropagation cannot be both set"),
         ("GET WIDGETS?labelSelector=a+in", "", &[], 400, "BadRequest", "unable to parse requirement: found '' expected: '('"),

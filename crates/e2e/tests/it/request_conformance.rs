@@ -1,0 +1,176 @@
+//! Requests that kube-apiserver and Keepwatch answer alike: heads, paths, parameters, forms.
+//!
+//! Each is sent to both, to a collection of theirs, by the same user. Where the answers differ for a reason,
+//! the line has both, and the reason is beside it.
+
+use std::fmt::Write as _;
+
+use e2e::fixtures::https::{self, Target};
+use serde_json::Value;
+
+use crate::fixture::shared;
+
+/// An empty collection of kube-apiserver, and one of Keepwatch.
+const COLLECTIONS: [&str; 2] = [
+    "/api/v1/namespaces/kube-public/limitranges",
+    "/apis/apps.kio.kasten.io/v1alpha1/namespaces/kube-public/restorepoints",
+];
+
+/// Whole heads, with `|` between their lines. `{C}` is the collection; ` => ` begins the codes of both.
+const HEADS: &str = "
+GET {C} HTTP/1.1
+GET {C} HTTP/1.0
+GET {C} HTTP/1.1|Host:
+GET {C} HTTP/1.1|Host: a
+GET {C} HTTP/1.1|Host: a|Host: a
+GET {C} HTTP/1.0|Host: a|Host: b
+GET {C} HTTP/1.1|Host: [fe80::1%25eth0]:6443
+GET {C} HTTP/1.1|Host: a/b
+GET {C} HTTP/1.1|Host: a b
+GET {C} HTTP/1.1|Host: root@a
+GET {C} HTTP/1.1|Host : a
+GET {C} HTTP/1.1|Host: a|X Y: z
+GET {C} HTTP/1.1|Host: a|no colon
+GET {C} HTTP/1.1|Host: a|Expect: 100-continue
+GET {C} HTTP/1.1|Host: a|Expect: 200-ok
+GET {C} HTTP/1.0|Expect: x
+POST {C} HTTP/1.1|Host: a|Transfer-Encoding: gzip, chunked
+POST {C} HTTP/1.1|Host: a|Transfer-Encoding: chunked|Transfer-Encoding: chunked
+POST {C} HTTP/1.1|Host: a|Content-Length: 1|Content-Length: 2
+POST {C} HTTP/1.1|Host: a|Content-Length: 1, 1
+POST {C} HTTP/1.1|Host: a|Content-Length: x
+GET {C} HTTP/2.0|Host: a => 505 400
+GET http://other.example{C} HTTP/1.1|Host: a
+GET http://other.example{C} HTTP/1.1
+GET {C}%zz HTTP/1.1|Host: a
+GET {C}? HTTP/1.1|Host: a
+OPTIONS * HTTP/1.1
+";
+
+/// Methods and targets. Here the reasons of refusals must be the same too. kube-apiserver has no HEAD, and
+/// restore points cannot be replaced.
+const REQUESTS: &str = "
+GET {C}
+GET {C}/
+GET {C}/nothing
+HEAD {C} => 405 200
+GET /{C}
+PUT {C}/nothing => 400 405
+DELETE {C}/nothing
+GET {C}?limit=1
+GET {C}?limit=-1
+GET {C}?limit=x
+GET {C}?continue=x
+GET {C}?resourceVersion=0
+GET {C}?resourceVersion=x
+GET {C}?resourceVersionMatch=Exact
+GET {C}?resourceVersion=0&resourceVersionMatch=Exact
+GET {C}?resourceVersion=1&resourceVersionMatch=Other
+GET {C}?resourceVersionMatch=NotOlderThan&resourceVersion=0
+GET {C}?sendInitialEvents=true
+GET {C}?labelSelector=a
+GET {C}?labelSelector=!a
+GET {C}?labelSelector=a%3Db,c!%3Dd
+GET {C}?labelSelector=a%20in%20(b,c)
+GET {C}?labelSelector=a%20in%20()
+GET {C}?labelSelector=a%20notin%20()
+GET {C}?labelSelector=a%20in%20(b
+GET {C}?labelSelector=a%3E1
+GET {C}?labelSelector=a%3Ex
+GET {C}?labelSelector=-a
+GET {C}?labelSelector=a%3Db%3Dc
+GET {C}?labelSelector=,
+GET {C}?fieldSelector=metadata.name%3Dx
+GET {C}?fieldSelector=metadata.name!%3Dx
+GET {C}?fieldSelector=metadata.namespace%3Dkube-public
+GET {C}?fieldSelector=metadata.name%3Dx,metadata.name%3Dy
+GET {C}?fieldSelector=metadata.uid%3Dx
+GET {C}?fieldSelector=x
+GET {C}?watch=1&timeoutSeconds=1
+GET {C}?watch=true&timeoutSeconds=1&resourceVersion=0
+GET {C}?watch=1&timeoutSeconds=1&allowWatchBookmarks=true
+GET {C}?watch=1&timeoutSeconds=1&sendInitialEvents=true
+GET {C}?watch=1&timeoutSeconds=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true
+GET {C}?timeout=1s
+GET {C}?timeout=x
+GET {C}?pretty=true
+GET {C}?unknown=1
+DELETE {C}/nothing?dryRun=All
+DELETE {C}/nothing?dryRun=x
+DELETE {C}/nothing?propagationPolicy=x
+DELETE {C}/nothing?gracePeriodSeconds=x
+POST {C}?dryRun=x
+POST {C}?fieldValidation=x
+";
+
+/// Values of `Accept`.
+const ACCEPTED: &str = "
+*/*
+application/json
+application/yaml
+application/json;as=Table;v=v1;g=meta.k8s.io
+application/json;as=Table;v=v1beta1;g=meta.k8s.io
+application/json;as=Table;v=v9;g=meta.k8s.io
+application/json;as=Table;v=v9;g=meta.k8s.io,application/json
+application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io
+application/json;as=Other;v=v1;g=meta.k8s.io
+text/html
+text/html,*/*
+text/html,application/json;q=0.1
+";
+
+/// Status code and, of a refusal, its reason.
+fn answer(target: &Target<'_>, bytes: &str) -> (u16, String) {
+    let answer = https::exchange(target, bytes.as_bytes()).unwrap();
+    let status: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+    let reason = status.get("reason").and_then(Value::as_str).unwrap_or_default();
+    (answer.code, reason.to_owned())
+}
+
+/// Sends a table to both; what is not answered as it should be.
+fn check(table: &str, compares_reasons: bool, whole: impl Fn(&str) -> String) {
+    let (plane, keepwatch) = shared();
+    let admin = plane.admin();
+    let targets = [plane.target(admin), keepwatch.target(Some(&admin.identity))];
+    let mut wrong = String::new();
+    for line in table.lines().filter(|line| !line.is_empty()) {
+        let (request, codes) = line.split_once(" => ").unwrap_or((line, ""));
+        let [theirs, ours] =
+            [0, 1].map(|at| answer(&targets[at], &whole(request).replace("{C}", COLLECTIONS[at])));
+        let is_same = if codes.is_empty() {
+            theirs.0 == ours.0 && (!compares_reasons || theirs.1 == ours.1)
+        } else {
+            codes == format!("{} {}", theirs.0, ours.0)
+        };
+        if !is_same {
+            writeln!(wrong, "{line}: kube-apiserver {theirs:?}, Keepwatch {ours:?}").unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+#[test]
+fn heads_are_refused_where_kube_apiserver_refuses_them() {
+    let whole = |head: &str| format!("{}\r\nConnection: close\r\n\r\n", head.replace('|', "\r\n"));
+    check(HEADS, false, whole);
+}
+
+#[test]
+fn requests_are_answered_as_kube_apiserver_answers_them() {
+    let whole = |request: &str| {
+        let has_body = ["PUT", "POST"].iter().any(|method| request.starts_with(method));
+        let length =
+            if has_body { "Content-Type: application/json\r\nContent-Length: 2\r\n" } else { "" };
+        let body = if has_body { "{}" } else { "" };
+        format!("{request} HTTP/1.1\r\nHost: a\r\n{length}Connection: close\r\n\r\n{body}")
+    };
+    check(REQUESTS, true, whole);
+}
+
+#[test]
+fn forms_are_chosen_as_kube_apiserver_chooses_them() {
+    let whole = |accept: &str| {
+        format!("GET {{C}} HTTP/1.1\r\nHost: a\r\nAccept: {accept}\r\nConnection: close\r\n\r\n")
+    };
+    check(ACCEPTED, true, whole);
+}

@@ -121,7 +121,7 @@ impl Registry {
             .collect();
         let shared = Shared {
             level_minima,
-            readers: Arc::new(Semaphore::new(create::READERS_MAX)),
+            readers: Arc::new(Semaphore::new(crate::limits::READERS_MAX)),
             answers: answers::Answers::default(),
             kinds,
             store: parts.store,

@@ -13,15 +13,9 @@ use super::incoming::{Incoming, drop_status};
 use super::options::WriteOptions;
 use super::write::{Outcome, Write};
 use super::{Call, metadata};
+use crate::limits::{JSON_INLINE_BYTES_MAX, OTHER_INLINE_BYTES_MAX};
 use crate::negotiate::Rendering;
 use crate::{ApiError, Objects, Reply, Review, Trail, names};
-
-/// A JSON body up to this size is read where the request is served.
-pub(super) const JSON_INLINE_BYTES_MAX: usize = 256 << 10;
-/// The same of other forms, which take longer.
-const OTHER_INLINE_BYTES_MAX: usize = 8 << 10;
-/// Long bodies that are read at a time.
-pub(super) const READERS_MAX: usize = 2;
 
 /// How often another name is tried before a create with `generateName` fails.
 const NAME_TRIES: usize = 8;

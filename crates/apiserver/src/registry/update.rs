@@ -8,7 +8,6 @@ use http::StatusCode;
 use serde_json::{Map, Value};
 use store::Object;
 
-use super::create::JSON_INLINE_BYTES_MAX;
 use super::decode::Document;
 use super::delete::remove_for_good;
 use super::door::{TransactionDoor, parsed};
@@ -19,6 +18,7 @@ use super::read::unreadable;
 use super::write::{Outcome, Write};
 use super::{Call, metadata};
 use crate::fields;
+use crate::limits::{JSON_INLINE_BYTES_MAX, REAPPLIED_BYTES_MAX};
 use crate::negotiate::Rendering;
 use crate::patch::{Patch, Sent};
 use crate::table::at_map;
@@ -221,7 +221,7 @@ fn apply(
     let (old, incoming) = match prepared {
         Some(prepared) if prepared.revision == stored.revision => (prepared.old, prepared.changed?),
         // It takes too long here. Clients try again, as when kube-apiserver has tried five times.
-        Some(_) if stored.body.len() > JSON_INLINE_BYTES_MAX => {
+        Some(_) if stored.body.len() > REAPPLIED_BYTES_MAX => {
             return Err(kind.conflict(&write.name, STALE));
         }
         _ => {

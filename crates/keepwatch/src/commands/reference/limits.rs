@@ -59,6 +59,20 @@ fn requests() -> Vec<Row> {
             bytes(limits::URI_BYTES_MAX),
         ),
         ("Size of a request body", bytes(limits::BODY_BYTES_MAX)),
+        (
+            "Size of a JSON body or stored object that is decoded on the threads for requests",
+            bytes(limits::JSON_INLINE_BYTES_MAX),
+        ),
+        (
+            "Size of a YAML or protobuf body that is decoded there",
+            bytes(limits::OTHER_INLINE_BYTES_MAX),
+        ),
+        ("Larger bodies that are decoded at the same time", limits::READERS_MAX.to_string()),
+        (
+            "Size of an object to which a change is applied again after a concurrent change; \
+             for a larger one, the response is 409",
+            bytes(limits::REAPPLIED_BYTES_MAX),
+        ),
         ("Pause between two parts of a request body", time(limits::BODY_PAUSE_MAX)),
         (
             "Size of all request bodies in flight; a quarter of it for one user",

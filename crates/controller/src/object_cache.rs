@@ -231,8 +231,8 @@ impl ObjectCache {
     }
 
     async fn watch_secret(self, client: kube::Client, place: NamespacedName) {
-        watch_secret(client, place.clone(), |sight| {
-            self.change(|objects| drop(objects.secrets.insert(place.clone(), sight)));
+        watch_secret(client, place.clone(), |lookup| {
+            self.change(|objects| drop(objects.secrets.insert(place.clone(), lookup)));
         })
         .await;
     }

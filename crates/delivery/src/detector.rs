@@ -391,8 +391,8 @@ impl Detector {
             return false;
         }
         // The journal keeps what is read again after a crash: as little as possible if it is nearly full.
-        let has_room = self.reader.journal().health().condition == store::Condition::Well;
-        let period = if has_room { CHECKPOINT_PERIOD } else { CHECKPOINT_PERIOD_MIN };
+        let has_space = self.reader.journal().health().condition == store::Condition::Well;
+        let period = if has_space { CHECKPOINT_PERIOD } else { CHECKPOINT_PERIOD_MIN };
         read >= CHECKPOINT_RECORDS || self.checkpoint_at.elapsed() >= period
     }
 

@@ -466,7 +466,7 @@ fn take(
     decoder: &Decoder,
 ) -> Option<(Urgency, Timestamp)> {
     let time = entry.time().or_else(|| builder.since()).unwrap_or_default();
-    let (has_room, urgency) = match decoder.decode(entry, time) {
+    let (fits, urgency) = match decoder.decode(entry, time) {
         Content::Event(event) => {
             let urgency = urgency(&event);
             (builder.push(entry.seq, time, event), urgency)
@@ -478,7 +478,7 @@ fn take(
         }
         Content::Gap(event) => (builder.push(entry.seq, time, View::from(&*event)), Urgency::Usual),
     };
-    has_room.then_some((urgency, time))
+    fits.then_some((urgency, time))
 }
 
 fn urgency(event: &View<'_>) -> Urgency {

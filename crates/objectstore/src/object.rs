@@ -110,7 +110,7 @@ impl ObjectBuilder {
         write(&self.limiter, &mut self.chunk);
         self.chunk.push(b'\n');
         let line_bytes = self.chunk.len() - start;
-        if !self.has_room(line_bytes, committed) {
+        if !self.fits(line_bytes, committed) {
             self.chunk.truncate(start);
             return false;
         }
@@ -164,7 +164,7 @@ impl ObjectBuilder {
         })
     }
 
-    fn has_room(&self, line_bytes: usize, committed: Timestamp) -> bool {
+    fn fits(&self, line_bytes: usize, committed: Timestamp) -> bool {
         let Some((_, first)) = self.first.filter(|_| self.lines > 0) else { return true };
         let hour = |time: Timestamp| time.as_micros().div_euclid(HOUR_MICROS);
         hour(first) == hour(committed)

@@ -18,7 +18,7 @@ use crate::hex;
 /// Bytes that the Forwarder adds around a line, approximately.
 const ENVELOPE_BYTES: usize = 1024;
 /// The maximum growth of a byte by the Forwarder's encoding, in halves of a byte.
-const GROWTH_HALVES_MAX: usize = 7;
+const ENCODED_HALVES_MAX: usize = 7;
 /// What remains of long fields in the first step that cuts them.
 const CUT: Cut = Cut { chars: 1024, entries: 64 };
 /// What remains if that is not enough.
@@ -155,7 +155,7 @@ impl LineLimiter {
             return line.len() >= self.line_bytes;
         }
         // Most lines are far below the limit, so they need not be counted.
-        line.len() * GROWTH_HALVES_MAX / 2 + ENVELOPE_BYTES > self.line_bytes
+        line.len() * ENCODED_HALVES_MAX / 2 + ENVELOPE_BYTES > self.line_bytes
             && datadog_bytes(line) > self.line_bytes
     }
 }
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_on_standard_output_has_a_bound_with_who_what_and_when_in_front() {
+    fn a_truncated_line_on_standard_output_keeps_user_object_and_time() {
         let long = "x".repeat(3_000_000);
         for (request, response, uri) in
             [(&*long, "b", "/"), ("a", &*long, "/"), (&*long, &*long, &*long)]

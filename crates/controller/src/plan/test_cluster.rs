@@ -11,7 +11,7 @@ use objectstore::{Credentials, Destination, Limits, Prefix, Provider};
 use super::*;
 use crate::objects::NamespacedName;
 
-/// A cluster with one `AuditConfig`, a journal that does what it is told, and destinations.
+/// A cluster with one `AuditConfig`, a journal that always succeeds, and destinations.
 pub(super) struct TestCluster {
     pub(super) config: AuditConfigView,
     pub(super) resolution: Resolution,

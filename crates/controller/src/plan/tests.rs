@@ -124,24 +124,24 @@ fn a_destination_that_stops_taking_events_shows_in_the_status() {
 
 /// The number of attempts is not asked: a closed port has met dozens by then, a silent one a single one.
 #[test]
-fn that_nobody_answers_shows_in_the_status_as_soon_as_it_may_be_told() {
+fn a_missing_response_appears_in_the_status_after_its_delay() {
     let silent = Some(DeliveryHealth::NoResponse { reason: "no answer".to_owned() });
     let refused = Some(DeliveryHealth::Failing { reason: "denied".to_owned(), attempts: 4 });
     delivering()
-        .then("nobody answers", |cluster| cluster.health = silent.clone())
-        .then("still nobody", |_| {})
+        .then("no response", |cluster| cluster.health = silent.clone())
+        .then("still no response", |_| {})
         .then("something is taken", |cluster| cluster.health = Some(DeliveryHealth::Delivering))
         .then("it refuses", |cluster| cluster.health = refused)
-        .then("nobody answers any more", |cluster| cluster.health = silent)
+        .then("no response again", |cluster| cluster.health = silent)
         .check(expect![[r#"
-            nobody answers
+            no response
               Failed no answer
-            still nobody
+            still no response
             something is taken
               Success
             it refuses
               Failed denied
-            nobody answers any more
+            no response again
               Failed no answer
         "#]]);
 }
@@ -178,13 +178,13 @@ fn deleting_after_a_restart_or_without_the_profile_still_delivers_the_rest() {
               drained, 0 undelivered
         "#]]);
     delivering()
-        .then("deleted while nobody looks", |cluster| {
+        .then("deleted while the controller is down", |cluster| {
             cluster.state = State::default();
             cluster.config.is_deleting = true;
             cluster.undelivered = 3;
         })
         .check(expect![[r#"
-            deleted while nobody looks
+            deleted while the controller is down
               DeleteRequested
               deliver to folder a, below k10audit/
               deliver the rest and forget
@@ -194,7 +194,7 @@ fn deleting_after_a_restart_or_without_the_profile_still_delivers_the_rest() {
 }
 
 #[test]
-fn deleting_what_never_worked_ends_at_once() {
+fn deletion_without_a_working_destination_ends_at_once() {
     new()
         .then("made", |cluster| {
             cluster.resolution = Resolution::Invalid(vec!["no bucket".to_owned()]);
@@ -239,7 +239,7 @@ fn a_profile_that_cannot_be_used_does_not_hold_the_journal() {
 }
 
 #[test]
-fn deleting_what_was_found_not_to_work_does_not_wait_for_it() {
+fn deletion_does_not_wait_for_a_failed_destination() {
     new()
         .then("made", |cluster| {
             cluster.resolution = ready("a", 1);
@@ -262,7 +262,7 @@ fn deleting_what_was_found_not_to_work_does_not_wait_for_it() {
 }
 
 #[test]
-fn in_a_namespace_that_does_not_count_nothing_is_held() {
+fn an_auditconfig_in_another_namespace_keeps_nothing() {
     new()
         .then("made elsewhere", |cluster| {
             "shop".clone_into(&mut cluster.config.place.namespace);
@@ -323,7 +323,7 @@ fn where_the_server_keeps_no_hash_nothing_is_written_twice() {
 }
 
 #[test]
-fn what_a_check_remarks_is_told_with_success_only() {
+fn a_remark_of_a_check_appears_with_success_only() {
     let cluster = new().then("made", |cluster| {
         cluster.resolution = ready("a", 1);
         cluster.check = Ok("it is slow".to_owned());

@@ -255,9 +255,9 @@ fn only_allowed_namespaces_count() {
         place: NamespacedName { namespace: "shop".to_owned(), name: "siem".to_owned() },
         ..config()
     };
-    let mut lent = s3(json!({}));
-    lent["locationSpec"]["credential"]["secret"]["namespace"] = "bank".into();
-    let both = resolve(&elsewhere, s3(json!({}))) + &resolve(&config(), lent);
+    let mut foreign_secret = s3(json!({}));
+    foreign_secret["locationSpec"]["credential"]["secret"]["namespace"] = "bank".into();
+    let both = resolve(&elsewhere, s3(json!({}))) + &resolve(&config(), foreign_secret);
     expect![[r#"
         AuditConfig shop/siem is not in a namespace that may be used for delivery (kasten-io); --audit-config-namespaces names them
         Secret bank/s is not in a namespace that may be used for delivery (kasten-io); --audit-config-namespaces names them

@@ -214,7 +214,7 @@ async fn a_name_that_moves_inside_is_refused_when_it_is_dialled() {
 
 /// Refused at once, not to be found, or silent: the time says nothing of it.
 #[tokio::test]
-async fn a_status_takes_as_long_for_a_closed_port_as_for_a_silent_one() {
+async fn closed_and_filtered_ports_take_the_same_time_to_report() {
     let closed = {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         listener.local_addr().unwrap()

@@ -63,7 +63,7 @@ async fn objects_in_a_folder_leave_the_page_cache() {
 }
 
 #[tokio::test]
-async fn a_new_reader_begins_where_it_is_told_and_an_old_one_where_it_was() {
+async fn a_new_reader_starts_at_the_given_record_and_an_old_one_at_its_cursor() {
     let (home, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let provider = || folder_of(&place);
     let store = open_store(home.path());
@@ -147,7 +147,7 @@ async fn another_bucket_takes_over_where_the_old_one_ended() {
 }
 
 #[tokio::test]
-async fn whoever_leaves_gets_what_was_recorded_before_and_is_forgotten() {
+async fn a_detached_bucket_receives_earlier_records_and_is_removed() {
     let home = tempfile::tempdir().unwrap();
     let place = S3Double::start(Box::new(|_| None)).await.unwrap();
     let store = open_store(home.path());
@@ -168,7 +168,7 @@ async fn whoever_leaves_gets_what_was_recorded_before_and_is_forgotten() {
 }
 
 #[tokio::test]
-async fn a_pause_keeps_the_place() {
+async fn a_pause_keeps_the_cursor() {
     let home = tempfile::tempdir().unwrap();
     let place = S3Double::start(Box::new(|_| None)).await.unwrap();
     let store = open_store(home.path());
@@ -280,7 +280,7 @@ async fn a_heartbeat_arrives_as_an_event_and_tells_how_far_each_destination_is()
 
 /// The same, and the upload did not succeed, at a store that says 403 of what is not there.
 #[tokio::test]
-async fn an_object_that_is_not_there_is_written_even_if_nobody_may_know() {
+async fn a_missing_object_is_written_even_without_permission_to_list() {
     let home = tempfile::tempdir().unwrap();
     let place = S3Double::start(Box::new(|_| Some(Fault::HangUpInBody))).await.unwrap();
     place.hide_missing();

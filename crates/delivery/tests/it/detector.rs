@@ -195,7 +195,7 @@ async fn a_signal_its_record_and_the_position_are_committed_together() {
 }
 
 #[tokio::test]
-async fn a_killed_detector_goes_on_to_the_same_signals() {
+async fn a_killed_detector_raises_the_same_signals() {
     let whole = {
         let folder = tempfile::tempdir().unwrap();
         let store = open(folder.path());

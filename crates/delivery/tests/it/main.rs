@@ -144,7 +144,7 @@ async fn a_sink_that_fails_is_tried_until_it_takes_the_batch() {
 }
 
 #[tokio::test]
-async fn a_closed_sink_stops_alone_and_keeps_its_place() {
+async fn a_closed_sink_stops_alone_and_keeps_its_cursor() {
     let (store, open, closed) = (TestStore::open(), far(), far());
     store.append("a").await;
     closed.trouble.lock().unwrap().push(DeliverError::Closed);

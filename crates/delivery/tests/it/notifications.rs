@@ -420,7 +420,7 @@ async fn after_each_kill_everything_arrives_with_the_id_it_had() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_test_says_what_came_of_it_and_silence_takes_its_time() {
+async fn a_test_reports_its_result_and_a_missing_response_after_a_delay() {
     let now = Timestamp::from_micros(NOW);
     let outcome = test(&*Double::new(|_| Ok(())), "team", now).await;
     assert_eq!(outcome, Ok("https://double.example took a sample signal".to_owned()));

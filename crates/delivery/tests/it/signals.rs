@@ -82,7 +82,7 @@ async fn each_line_in_a_bucket_has_its_number_in_the_journal() {
 }
 
 #[tokio::test]
-async fn a_signal_that_goes_on_does_not_make_an_object_of_each_update() {
+async fn updates_of_a_signal_share_objects() {
     let home = tempfile::tempdir().unwrap();
     let place = S3Double::start(Box::new(|_| None)).await.unwrap();
     let store = open_store(home.path());

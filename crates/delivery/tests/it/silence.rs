@@ -44,7 +44,7 @@ async fn closed() -> String {
 }
 
 #[tokio::test]
-async fn a_refused_port_is_told_of_when_a_mute_one_is_and_in_the_same_words() {
+async fn closed_and_filtered_ports_are_reported_alike() {
     let home = tempfile::tempdir().unwrap();
     let store = open_store(home.path());
     record(&store, 1..4).await;
@@ -92,7 +92,7 @@ async fn a_refused_port_is_told_of_when_a_mute_one_is_and_in_the_same_words() {
 }
 
 #[tokio::test]
-async fn an_answer_is_told_at_once_and_silence_before_it_does_not_count() {
+async fn a_response_is_reported_at_once_and_earlier_missing_ones_do_not_count() {
     let home = tempfile::tempdir().unwrap();
     let store = open_store(home.path());
     record(&store, 1..2).await;
@@ -113,7 +113,7 @@ async fn an_answer_is_told_at_once_and_silence_before_it_does_not_count() {
 
 /// Something is delivered between two silences: the second one begins anew.
 #[tokio::test]
-async fn silence_counts_from_the_last_time_that_something_was_taken() {
+async fn the_delay_of_a_missing_response_starts_at_the_last_success() {
     let home = tempfile::tempdir().unwrap();
     let store = open_store(home.path());
     record(&store, 1..2).await;
@@ -134,7 +134,7 @@ async fn silence_counts_from_the_last_time_that_something_was_taken() {
 }
 
 #[tokio::test]
-async fn another_bucket_is_not_blamed_for_the_one_before() {
+async fn a_new_bucket_does_not_inherit_the_failure_of_the_old_one() {
     let home = tempfile::tempdir().unwrap();
     let store = open_store(home.path());
     record(&store, 1..2).await;

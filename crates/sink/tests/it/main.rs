@@ -18,7 +18,7 @@ use sink::{Batch, BatchBuilder, Encoding, FileSink, Sink as _};
 use testkit::page_cache;
 
 /// A journal of numbered lines, a cursor and a sink: what delivery does, without its waiting.
-struct Desk {
+struct TestSink {
     folder: tempfile::TempDir,
     size_max: u64,
     backups_max: usize,
@@ -27,13 +27,14 @@ struct Desk {
     runtime: tokio::runtime::Runtime,
 }
 
-fn open(size_max: u64, backups_max: usize) -> Desk {
+fn open(size_max: u64, backups_max: usize) -> TestSink {
     let folder = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let sink = new_sink(&folder.path().join("log/audit.log"), size_max, backups_max);
-    let mut desk = Desk { folder, size_max, backups_max, cursor: <_>::default(), sink, runtime };
-    desk.start();
-    desk
+    let mut sink_file =
+        TestSink { folder, size_max, backups_max, cursor: <_>::default(), sink, runtime };
+    sink_file.start();
+    sink_file
 }
 
 /// Rises by a second whenever somebody looks.
@@ -51,7 +52,7 @@ fn new_sink(path: &Path, size_max: u64, backups_max: usize) -> FileSink {
     FileSink::new(settings, Encoding::V1)
 }
 
-impl Desk {
+impl TestSink {
     fn path(&self) -> PathBuf {
         self.folder.path().join("log/audit.log")
     }
@@ -100,129 +101,129 @@ impl Desk {
 
 #[test]
 fn lines_go_to_a_private_file_that_rotates_between_lines() {
-    let mut desk = open(35, 0);
-    desk.deliver(10, true);
-    desk.check(10);
-    assert_eq!(desk.files().len(), 4);
-    for file in desk.files() {
+    let mut sink_file = open(35, 0);
+    sink_file.deliver(10, true);
+    sink_file.check(10);
+    assert_eq!(sink_file.files().len(), 4);
+    for file in sink_file.files() {
         let metadata = fs::metadata(file).unwrap();
         assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
         assert!(metadata.len() <= 35);
     }
-    let folder = fs::metadata(desk.path().parent().unwrap()).unwrap();
+    let folder = fs::metadata(sink_file.path().parent().unwrap()).unwrap();
     assert_eq!(folder.permissions().mode() & 0o777, 0o700);
 }
 
 #[test]
 fn a_cursor_that_was_not_kept_repeats_nothing() {
-    let mut desk = open(1000, 0);
-    desk.deliver(3, true);
-    desk.deliver(7, false);
-    desk.start();
-    desk.deliver(9, true);
-    desk.check(9);
+    let mut sink_file = open(1000, 0);
+    sink_file.deliver(3, true);
+    sink_file.deliver(7, false);
+    sink_file.start();
+    sink_file.deliver(9, true);
+    sink_file.check(9);
 }
 
 #[test]
 fn a_cursor_that_was_not_kept_repeats_nothing_across_rotations() {
     for kept in 0..12 {
-        let mut desk = open(35, 0);
-        desk.deliver(kept, true);
-        desk.deliver(12, false);
-        desk.start();
-        desk.deliver(14, true);
-        desk.check(14);
+        let mut sink_file = open(35, 0);
+        sink_file.deliver(kept, true);
+        sink_file.deliver(12, false);
+        sink_file.start();
+        sink_file.deliver(14, true);
+        sink_file.check(14);
     }
 }
 
 #[test]
 fn a_line_cut_by_a_crash_is_removed() {
-    let mut desk = open(1000, 0);
-    desk.deliver(2, true);
-    desk.deliver(3, false);
-    let mut file = OpenOptions::new().append(true).open(desk.path()).unwrap();
+    let mut sink_file = open(1000, 0);
+    sink_file.deliver(2, true);
+    sink_file.deliver(3, false);
+    let mut file = OpenOptions::new().append(true).open(sink_file.path()).unwrap();
     file.write_all(b"line 00").unwrap();
-    desk.start();
-    desk.deliver(5, true);
-    desk.check(5);
+    sink_file.start();
+    sink_file.deliver(5, true);
+    sink_file.check(5);
 }
 
 #[test]
 fn a_file_taken_away_is_begun_anew() {
-    let mut desk = open(1000, 0);
-    desk.deliver(2, true);
-    let moved = desk.path().with_file_name("audit-1.log");
-    fs::rename(desk.path(), &moved).unwrap();
-    desk.deliver(4, true);
+    let mut sink_file = open(1000, 0);
+    sink_file.deliver(2, true);
+    let moved = sink_file.path().with_file_name("audit-1.log");
+    fs::rename(sink_file.path(), &moved).unwrap();
+    sink_file.deliver(4, true);
     assert_eq!(fs::read_to_string(&moved).unwrap(), "line 0001\nline 0002\n");
-    desk.check(4);
-    fs::remove_file(desk.path()).unwrap();
-    desk.deliver(5, true);
-    assert_eq!(fs::read_to_string(desk.path()).unwrap(), "line 0005\n");
+    sink_file.check(4);
+    fs::remove_file(sink_file.path()).unwrap();
+    sink_file.deliver(5, true);
+    assert_eq!(fs::read_to_string(sink_file.path()).unwrap(), "line 0005\n");
 }
 
 #[test]
 fn lines_in_a_file_moved_before_the_crash_are_not_repeated() {
-    let mut desk = open(1000, 0);
-    desk.deliver(1, true);
-    desk.deliver(3, false);
-    fs::rename(desk.path(), desk.path().with_file_name("audit-1.log")).unwrap();
-    desk.start();
-    desk.deliver(4, true);
-    desk.check(4);
+    let mut sink_file = open(1000, 0);
+    sink_file.deliver(1, true);
+    sink_file.deliver(3, false);
+    fs::rename(sink_file.path(), sink_file.path().with_file_name("audit-1.log")).unwrap();
+    sink_file.start();
+    sink_file.deliver(4, true);
+    sink_file.check(4);
 }
 
 #[test]
-fn asked_to_reopen_it_does_so_once_even_without_anything_to_deliver() {
-    let mut desk = open(1000, 0);
-    desk.deliver(1, true);
-    let moved = desk.path().with_file_name("audit-1.log");
-    fs::rename(desk.path(), moved).unwrap();
-    desk.sink.reopen().ask();
-    let reopened = desk.runtime.block_on(desk.sink.deliver(&Batch::default())).unwrap();
-    assert!(reopened.sync_cursor && desk.path().exists());
-    let idle = desk.runtime.block_on(desk.sink.deliver(&Batch::default())).unwrap();
+fn sighup_reopens_the_file_once() {
+    let mut sink_file = open(1000, 0);
+    sink_file.deliver(1, true);
+    let moved = sink_file.path().with_file_name("audit-1.log");
+    fs::rename(sink_file.path(), moved).unwrap();
+    sink_file.sink.reopen().ask();
+    let reopened = sink_file.runtime.block_on(sink_file.sink.deliver(&Batch::default())).unwrap();
+    assert!(reopened.sync_cursor && sink_file.path().exists());
+    let idle = sink_file.runtime.block_on(sink_file.sink.deliver(&Batch::default())).unwrap();
     assert!(!idle.sync_cursor);
-    desk.deliver(2, true);
-    desk.check(2);
+    sink_file.deliver(2, true);
+    sink_file.check(2);
 }
 
 #[test]
 fn a_file_with_lines_of_others_is_continued_and_nothing_of_ours_is_lost() {
-    let mut desk = open(1000, 0);
-    desk.deliver(1, true);
-    fs::remove_file(desk.path()).unwrap();
-    fs::write(desk.path(), "somebody else's\n").unwrap();
-    desk.start();
-    desk.deliver(3, true);
-    let text = fs::read_to_string(desk.path()).unwrap();
+    let mut sink_file = open(1000, 0);
+    sink_file.deliver(1, true);
+    fs::remove_file(sink_file.path()).unwrap();
+    fs::write(sink_file.path(), "somebody else's\n").unwrap();
+    sink_file.start();
+    sink_file.deliver(3, true);
+    let text = fs::read_to_string(sink_file.path()).unwrap();
     assert_eq!(text, "somebody else's\nline 0002\nline 0003\n");
 }
 
 #[test]
 fn a_file_that_was_truncated_by_others_is_continued() {
-    let mut desk = open(1000, 0);
-    desk.deliver(3, true);
-    OpenOptions::new().write(true).truncate(true).open(desk.path()).unwrap();
-    desk.deliver(5, true);
-    assert_eq!(fs::read_to_string(desk.path()).unwrap(), "line 0004\nline 0005\n");
+    let mut sink_file = open(1000, 0);
+    sink_file.deliver(3, true);
+    OpenOptions::new().write(true).truncate(true).open(sink_file.path()).unwrap();
+    sink_file.deliver(5, true);
+    assert_eq!(fs::read_to_string(sink_file.path()).unwrap(), "line 0004\nline 0005\n");
 }
 
 #[test]
 fn only_the_newest_rotated_files_are_kept() {
-    let mut desk = open(15, 2);
-    desk.deliver(9, true);
-    assert_eq!(desk.files().len(), 3);
-    let text: String = desk.files().iter().map(|f| fs::read_to_string(f).unwrap()).collect();
+    let mut sink_file = open(15, 2);
+    sink_file.deliver(9, true);
+    assert_eq!(sink_file.files().len(), 3);
+    let text: String = sink_file.files().iter().map(|f| fs::read_to_string(f).unwrap()).collect();
     assert_eq!(text, "line 0007\nline 0008\nline 0009\n");
 }
 
 #[test]
 fn a_line_longer_than_a_file_gets_its_own() {
-    let mut desk = open(5, 0);
-    desk.deliver(3, true);
-    desk.check(3);
-    assert_eq!(desk.files().len(), 3);
+    let mut sink_file = open(5, 0);
+    sink_file.deliver(3, true);
+    sink_file.check(3);
+    assert_eq!(sink_file.files().len(), 3);
 }
 
 /// A long log does not stay in the system's memory; its end does, for whoever follows it.

@@ -307,7 +307,7 @@ async fn known_words_of_slack_are_passed_on() {
 }
 
 #[tokio::test]
-async fn nobody_learns_whether_a_port_is_closed() {
+async fn closed_and_filtered_ports_are_reported_alike() {
     let closed = {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         listener.local_addr().unwrap()

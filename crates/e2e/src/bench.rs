@@ -76,13 +76,15 @@ pub enum Beside {
 pub fn apiserver(seconds: u32, beside: Beside) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let folder = tempfile::tempdir()?;
-    let plane = ControlPlane::start(folder.path())?;
+    let mut plane = ControlPlane::start(folder.path())?;
     let mut rows = Vec::new();
     let duration = Duration::from_secs(u64::from(seconds));
     if beside == Beside::NoDetection {
         return detection(&runtime, &plane, duration);
     }
     if beside == Beside::Bare {
+        // Nothing watches the bare server, so nothing may watch ours.
+        plane.stop_controller_manager()?;
         return bare(&runtime, &plane, duration);
     }
     if beside == Beside::Peer {
@@ -337,6 +339,7 @@ async fn run(subject: &Subject, case: Case, duration: Duration) -> anyhow::Resul
     let took = start.elapsed();
     // What is still to be done for these requests, such as writing their lines, counts for them.
     let cpu = machine::cpu_at_rest(&subject.pids).await?.saturating_sub(before);
-    let rss = proc_status::vm_rss(*subject.pids.first().context("no process")?)?;
-    Ok(Figures::of(latencies, took, cpu, rss))
+    let rss = subject.pids.iter().map(|pid| proc_status::vm_rss(*pid));
+    let rss = rss.collect::<anyhow::Result<Vec<_>>>()?;
+    Ok(Figures::of(latencies, took, cpu, &rss))
 }

@@ -36,7 +36,8 @@ annotations! {
     TRUNCATED = "keepwatch.io/truncated", on "line that was too long";
     /// Length of the complete line in bytes.
     FULL_BYTES = "keepwatch.io/full-bytes", on "line that was too long";
-    /// SHA-256 of the complete line.
+    /// SHA-256 of the complete line. On standard output and in files only if fields were truncated: a
+    /// replaced body has a digest of its own.
     FULL_SHA256 = "keepwatch.io/full-sha256", on "line that was too long";
     /// The last sequence number in the journal before the heartbeat.
     HEARTBEAT = "keepwatch.io/heartbeat", on "heartbeat event";

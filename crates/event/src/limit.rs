@@ -8,7 +8,8 @@
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-use crate::{Event, Json, UserInfo};
+use crate::head::Part as _;
+use crate::{Event, Json, UserInfo, View};
 
 /// Bytes of a text that names something: a user, a group, an object, a verb.
 pub const NAME_BYTES_MAX: usize = 1024;
@@ -78,6 +79,17 @@ pub fn cut_body(body: &[u8]) -> Json {
     let (bytes, digest) = (body.len(), digest(body));
     let text = format!(r#"{{"keepwatch.io/cut":{{"bytes":{bytes},"sha256":"{digest}"}}}}"#);
     Json::of_clean(Bytes::from(text))
+}
+
+/// The event of a view with its response body cut. The body itself, which may be long, is not copied.
+pub fn with_cut_response(view: &View<'_>) -> Event {
+    let View { head, request_object, response_object, .. } = view;
+    let sent = request_object.as_deref().map(Bytes::copy_from_slice);
+    Event {
+        request_object: sent.map(Json::of_clean),
+        response_object: response_object.as_deref().map(cut_body),
+        ..head.keep()
+    }
 }
 
 /// The SHA-256 of bytes, in hexadecimal digits.

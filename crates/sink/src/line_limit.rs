@@ -4,7 +4,9 @@
 //! is encoded again as ASCII JSON and escaped once more in an envelope. [`datadog_bytes`] is that size.
 //! A longer line is truncated in steps, each only if the one before was not enough: the response body,
 //! the request body, long fields, and all that a client can make long. Annotations name what was
-//! truncated, and the length and SHA-256 of the full line. The journal keeps the full event.
+//! truncated, and the length of the full line. A truncated body is replaced by its length and SHA-256; the
+//! SHA-256 of the full line is added where fields were cut too, and in every truncated line for the
+//! Forwarder. The journal keeps the full event.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use event::annotations::{FULL_BYTES, FULL_SHA256, TRUNCATED};
@@ -23,6 +25,8 @@ const ENCODED_HALVES_MAX: usize = 7;
 const CUT: Cut = Cut { chars: 1024, entries: 64 };
 /// What remains if that is not enough.
 const CUT_HARD: Cut = Cut { chars: 128, entries: 8 };
+/// The first steps, which truncate bodies.
+const BODY_STEPS: usize = 2;
 /// What fits in every line, whatever has to be escaped.
 const CUT_LEAST: Cut = Cut { chars: 32, entries: 4 };
 
@@ -98,11 +102,12 @@ impl LineLimiter {
         if !self.is_too_long(&lines[start..]) {
             return;
         }
-        let full = lines.split_off(start);
-        let mut short = Event::from(event);
+        let full_bytes = lines.len() - start;
+        let mut short = event::limit::with_cut_response(event);
         let mut truncated = Vec::new();
         let steps: [Step; 5] = [
-            ("responseObject", |event| cut_body(&mut event.response_object)),
+            // A long response has not been copied into `short` at all.
+            ("responseObject", |_| {}),
             ("requestObject", |event| cut_body(&mut event.request_object)),
             ("longFields", |event| cut(event, CUT)),
             ("fields", |event| {
@@ -114,10 +119,18 @@ impl LineLimiter {
             }),
             ("shortFields", |event| cut(event, CUT_LEAST)),
         ];
-        for (name, step) in steps {
+        let mut full_sha256 = None;
+        for (at, (name, step)) in steps.into_iter().enumerate() {
             step(&mut short);
             truncated.push(name);
-            mark(&mut short, &truncated, &full);
+            short.annotations.insert(TRUNCATED.to_owned(), truncated.join(","));
+            short.annotations.insert(FULL_BYTES.to_owned(), full_bytes.to_string());
+            // A truncated body carries its own digest, and a digest of every long line costs as much
+            // as all else that is done for it.
+            if self.measure == Measure::Forwarder || at >= BODY_STEPS {
+                let hash = full_sha256.get_or_insert_with(|| self.full_sha256(event));
+                short.annotations.insert(FULL_SHA256.to_owned(), hash.clone());
+            }
             lines.truncate(start);
             self.encoding.write(&event.numbering(View::from(&short)), lines);
             if !self.is_too_long(&lines[start..]) {
@@ -148,6 +161,13 @@ impl LineLimiter {
                 return;
             }
         }
+    }
+
+    /// The SHA-256 of the full line of an event, in hexadecimal digits.
+    fn full_sha256(&self, event: &View<'_>) -> String {
+        let mut line = Vec::new();
+        self.encoding.write(event, &mut line);
+        hex(digest(&SHA256, &line).as_ref())
     }
 
     fn is_too_long(&self, line: &[u8]) -> bool {
@@ -193,13 +213,6 @@ fn cut_body(body: &mut Option<event::Json>) {
     if let Some(body) = body {
         *body = event::limit::cut_body(body.as_bytes());
     }
-}
-
-fn mark(event: &mut Event, truncated: &[&str], full: &[u8]) {
-    let hash = hex(digest(&SHA256, full).as_ref());
-    event.annotations.insert(TRUNCATED.to_owned(), truncated.join(","));
-    event.annotations.insert(FULL_BYTES.to_owned(), full.len().to_string());
-    event.annotations.insert(FULL_SHA256.to_owned(), hash);
 }
 
 fn cut(event: &mut Event, to: Cut) {
@@ -311,6 +324,26 @@ mod tests {
             assert_eq!(note(FULL_BYTES).unwrap(), full.len().to_string());
             let hash = hex(digest(&SHA256, &full).as_ref());
             assert_eq!(note(FULL_SHA256).unwrap(), hash);
+        }
+    }
+
+    /// Half of the work for a long list was its digest, which identified what the digest of the body
+    /// does already.
+    #[test]
+    fn a_line_limited_by_bytes_has_a_digest_of_the_whole_only_if_fields_are_cut() {
+        let long = "x".repeat(30_000);
+        for (event, digests) in [
+            (event("a", &long, "/"), [true, false]),
+            (event(&long, &long, "/"), [true, false]),
+            (event("a", &long, &long), [true, true]),
+        ] {
+            let mut line = Vec::new();
+            LineLimiter::by_bytes(Encoding::V1, 20_000).write(&View::from(&event), &mut line);
+            let line: serde_json::Value = serde_json::from_slice(&line).unwrap();
+            let of_body = line["responseObject"].get("keepwatch.io/cut").is_some();
+            let of_line = line["annotations"].get(FULL_SHA256).is_some();
+            assert_eq!([of_body, of_line], digests);
+            assert!(line["annotations"].get(FULL_BYTES).is_some());
         }
     }
 

@@ -20,23 +20,28 @@ pub(super) struct Figures {
     cpu_us: f64,
     p50_ms: f64,
     p99_ms: f64,
+    /// Of the server.
     rss_mib: f64,
+    /// Of the server and its store.
+    rss_all_mib: f64,
 }
 
 /// Whose figures of which case.
 pub(super) type Row = (&'static str, Case, Figures);
 
 impl Figures {
-    /// From the latency of each request.
+    /// From the latency of each request. `rss` is the resident memory of the server in bytes, and of each other
+    /// process that belongs to it.
     #[expect(clippy::cast_precision_loss, reason = "figures for people")]
     pub(super) fn of(
         mut latencies: Vec<Duration>,
         took: Duration,
         cpu: Duration,
-        rss: u64,
+        rss: &[u64],
     ) -> Self {
         latencies.sort_unstable();
         let count = latencies.len().max(1);
+        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         let at = |percent: usize| {
             let latency = latencies.get((count * percent / 100).min(count - 1));
             latency.copied().unwrap_or_default().as_secs_f64() * 1e3
@@ -46,7 +51,8 @@ impl Figures {
             cpu_us: cpu.as_secs_f64() * 1e6 / count as f64,
             p50_ms: at(50),
             p99_ms: at(99),
-            rss_mib: rss as f64 / f64::from(1 << 20),
+            rss_mib: mib(rss.first().copied().unwrap_or_default()),
+            rss_all_mib: mib(rss.iter().sum()),
         }
     }
 }
@@ -139,16 +145,16 @@ pub(super) fn markdown(rows: &[Row], fsync: Duration) -> String {
     line(&mut page, format!("fdatasync of 4 KiB: {} µs (median)\n", fsync.as_micros()));
     line(
         &mut page,
-        "| case | server | CPU µs/request | requests/s | p50 ms | p99 ms | RSS MiB |".into(),
+        "| case | server | CPU µs/request | requests/s | p50 ms | p99 ms | RSS MiB | with its store |".into(),
     );
-    line(&mut page, "|---|---|---:|---:|---:|---:|---:|".into());
+    line(&mut page, "|---|---|---:|---:|---:|---:|---:|---:|".into());
     for (their, our) in theirs.iter().zip(ours) {
         for (name, case, f) in [their, our] {
             line(
                 &mut page,
                 format!(
-                    "| {case} | {name} | {:.0} | {:.0} | {:.2} | {:.2} | {:.0} |",
-                    f.cpu_us, f.requests_per_second, f.p50_ms, f.p99_ms, f.rss_mib
+                    "| {case} | {name} | {:.0} | {:.0} | {:.2} | {:.2} | {:.0} | {:.0} |",
+                    f.cpu_us, f.requests_per_second, f.p50_ms, f.p99_ms, f.rss_mib, f.rss_all_mib
                 ),
             );
         }
@@ -156,13 +162,14 @@ pub(super) fn markdown(rows: &[Row], fsync: Duration) -> String {
         line(
             &mut page,
             format!(
-                "| {} | **ratio** | **{:.1}** | **{:.1}** | **{:.1}** | **{:.1}** | **{:.1}** |",
+                "| {} | **ratio** | **{:.1}** | **{:.1}** | **{:.1}** | **{:.1}** | **{:.1}** | **{:.1}** |",
                 our.1,
                 t.cpu_us / o.cpu_us,
                 o.requests_per_second / t.requests_per_second,
                 t.p50_ms / o.p50_ms,
                 t.p99_ms / o.p99_ms,
-                t.rss_mib / o.rss_mib
+                t.rss_mib / o.rss_mib,
+                t.rss_all_mib / o.rss_all_mib
             ),
         );
     }

@@ -1,4 +1,4 @@
-//! Destinations that do not answer: nobody learns from delivery why.
+//! Destinations that do not answer: delivery does not reveal why.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::fixture::{arrived, delivery, destination, open_store, parts, record, s3, small};
 
-/// Long enough for whoever answers on this machine.
+/// Longer than a server on this machine takes to answer.
 const PATIENCE: Duration = Duration::from_millis(1200);
 
 fn bucket(endpoint: &str) -> Bucket {
@@ -37,7 +37,7 @@ async fn trouble(delivery: &Delivery, name: &str) -> DeliveryHealth {
     }
 }
 
-/// An address at which nobody listens.
+/// An address on which no program listens.
 async fn closed() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     listener.local_addr().unwrap().to_string()
@@ -49,7 +49,7 @@ async fn closed_and_filtered_ports_are_reported_alike() {
     let store = open_store(home.path());
     record(&store, 1..4).await;
     let delivery = Arc::new(delivery(&store));
-    // Connections are made by the system, and nobody says a word.
+    // The system accepts connections, and no program answers on them.
     let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut endpoints = vec![
         format!("http://{}", closed().await),
@@ -76,7 +76,8 @@ async fn closed_and_filtered_ports_are_reported_alike() {
             delivery.attach(&name, bucket(&endpoint), 0).await.unwrap();
             let told = trouble(&delivery, &name).await;
             let took = began.elapsed();
-            assert!(took >= silence && took < silence * 3 / 2, "{endpoint}: {took:?}");
+            // Earlier would tell a closed port from a filtered one. How much later depends on the machine.
+            assert!(took >= silence, "{endpoint}: {took:?}");
             let DeliveryHealth::NoResponse { reason } = told else {
                 panic!("{endpoint}: {told:?}")
             };

@@ -56,11 +56,11 @@ pub enum Decision {
 /// The question could not be answered: the request is refused.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot decide on access: {0}")]
-pub struct AccessError(pub String);
+pub struct AuthorizerError(pub String);
 
 /// Somebody who knows what users may do.
 #[async_trait]
 pub trait Authorizer: Send + Sync {
     /// Decides. An error means that nothing is known; callers fail closed.
-    async fn authorize(&self, attributes: &Attributes) -> Result<Decision, AccessError>;
+    async fn authorize(&self, attributes: &Attributes) -> Result<Decision, AuthorizerError>;
 }

@@ -13,8 +13,8 @@ use http::header::AUTHORIZATION;
 use crate::Clock;
 use crate::authn::peer::{Peer, Protocol};
 use crate::authn::refusals::Refusals;
-use crate::authn::token::Tokens;
-use crate::trust::{RemoteHeaders, Trust, TrustSnapshot};
+use crate::authn::token::TokenReviews;
+use crate::trust::{RequestHeaderNames, Trust, TrustSnapshot};
 
 pub(crate) mod front_proxy;
 pub(crate) mod peer;
@@ -31,7 +31,7 @@ pub(crate) const ANONYMOUS: &str = "system:anonymous";
 /// All ways to show who one is.
 pub struct Authenticator {
     trust: Arc<Trust>,
-    tokens: Option<Tokens>,
+    tokens: Option<TokenReviews>,
     anonymous: Anonymous,
     refusals: Refusals,
 }
@@ -54,7 +54,7 @@ pub(crate) struct Unauthenticated {
 
 impl Authenticator {
     /// Without `tokens`, bearer tokens are refused.
-    pub fn new(trust: Arc<Trust>, tokens: Option<Tokens>, anonymous: Anonymous) -> Self {
+    pub fn new(trust: Arc<Trust>, tokens: Option<TokenReviews>, anonymous: Anonymous) -> Self {
         Self { trust, tokens, anonymous, refusals: Refusals::default() }
     }
 
@@ -74,7 +74,7 @@ impl Authenticator {
     /// Whether the peer may speak for others.
     pub(crate) fn is_front_proxy(&self, peer: &Peer, clock: &dyn Clock) -> bool {
         let trust = self.trust.snapshot();
-        !peer.chain.is_empty() && peer.standing(&trust, clock.now()).front_proxy.is_ok()
+        !peer.chain.is_empty() && peer.identity(&trust, clock.now()).front_proxy.is_ok()
     }
 
     async fn recognise(
@@ -86,20 +86,20 @@ impl Authenticator {
     ) -> Result<UserInfo, Unauthenticated> {
         let mut reasons = Vec::new();
         if !peer.chain.is_empty() {
-            let standing = peer.standing(trust, clock.now());
-            if let (Ok(()), Some(proxy)) = (&standing.front_proxy, &trust.front_proxy)
+            let identity = peer.identity(trust, clock.now());
+            if let (Ok(()), Some(proxy)) = (&identity.front_proxy, &trust.front_proxy)
                 && let Some(user) = front_proxy::user_of(headers, &proxy.headers)
             {
                 return Ok(admitted(user));
             }
-            match &standing.client {
+            match &identity.client {
                 Ok(user) => return Ok(user.clone()),
                 Err(reason) => reasons.push(format!("client certificate: {reason}")),
             }
-            if let Err(reason) = &standing.front_proxy {
+            if let Err(reason) = &identity.front_proxy {
                 reasons.push(format!("front proxy: {reason}"));
-                if let Err(client) = &standing.client
-                    && standing.is_news()
+                if let Err(client) = &identity.client
+                    && identity.is_news()
                 {
                     self.refusals.tell(peer, [client, reason], clock.now());
                 }
@@ -124,7 +124,7 @@ impl Authenticator {
         if reasons.is_empty() && self.anonymous == Anonymous::Allowed {
             if peer.protocol == Protocol::Http2 {
                 // Whoever is nobody does not get to keep a connection with many streams.
-                peer.dismiss();
+                peer.close_after_response();
             }
             return Ok(UserInfo {
                 username: ANONYMOUS.to_owned(),
@@ -157,7 +157,7 @@ fn strip(headers: &mut HeaderMap, trust: &TrustSnapshot) {
     headers.remove(AUTHORIZATION);
     token::strip_websocket(headers);
     if headers.keys().any(|name| name.as_str().starts_with("x-remote-")) {
-        front_proxy::strip(headers, &RemoteHeaders::default());
+        front_proxy::strip(headers, &RequestHeaderNames::default());
         headers.remove("x-remote-uid");
     }
     if let Some(proxy) = &trust.front_proxy {

@@ -11,15 +11,15 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::Instant;
 
 use crate::budget::Held;
+use crate::connection::ActiveRequest;
 use crate::limits::{ANSWER_PAUSE_MAX, ANSWER_PIECE_BYTES, BODY_BYTES_MAX, BODY_PAUSE_MAX, Seat};
-use crate::listen::Busy;
 use crate::watch_body::WatchBody;
-use crate::{ApiError, refusal};
+use crate::{ApiError, status_errors};
 
 /// The whole body, if it is short enough, comes in time, and `held` can grow by it.
 pub(crate) async fn read(mut body: Incoming, held: &mut Held) -> Result<Bytes, ApiError> {
     if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
-        return Err(refusal::too_large(BODY_BYTES_MAX));
+        return Err(status_errors::too_large(BODY_BYTES_MAX));
     }
     let mut first = Bytes::new();
     let mut whole = BytesMut::new();
@@ -30,14 +30,16 @@ pub(crate) async fn read(mut body: Incoming, held: &mut Held) -> Result<Bytes, A
             Ok(Some(Err(_))) => {
                 return Err(ApiError::bad_request("the request body ended too early"));
             }
-            Err(_) => return Err(refusal::timeout("the request body did not arrive in time")),
+            Err(_) => {
+                return Err(status_errors::timeout("the request body did not arrive in time"));
+            }
         };
         let Ok(data) = frame.into_data() else { continue };
         if first.len() + whole.len() + data.len() > BODY_BYTES_MAX {
-            return Err(refusal::too_large(BODY_BYTES_MAX));
+            return Err(status_errors::too_large(BODY_BYTES_MAX));
         }
         if !held.grow(data.len()) {
-            return Err(refusal::too_many_requests());
+            return Err(status_errors::too_many_requests());
         }
         // Most bodies come in one piece, which is then not copied.
         if first.is_empty() && whole.is_empty() {
@@ -56,7 +58,7 @@ pub(crate) async fn read(mut body: Incoming, held: &mut Held) -> Result<Bytes, A
 pub(crate) struct ResponseBody {
     content: Content,
     /// Tells the connection that it is not idle.
-    busy: Option<Busy>,
+    active_request: Option<ActiveRequest>,
     /// Its number among the answers of its connection.
     number: Option<u64>,
     /// Whether pieces are copies: the connection may keep one for a client that takes nothing, and
@@ -142,26 +144,26 @@ impl ResponseBody {
     }
 
     fn of(content: Content) -> Self {
-        Self { content, busy: None, number: None, copies: false }
+        Self { content, active_request: None, number: None, copies: false }
     }
 
-    /// Holds `busy` until the body has been sent.
-    pub(crate) fn keeping(mut self, busy: Busy) -> Self {
+    /// Holds `active_request` until the body has been sent.
+    pub(crate) fn keeping(mut self, active_request: ActiveRequest) -> Self {
         if let Content::Whole(outgoing) = &self.content
             && !outgoing.left().bytes.is_empty()
         {
-            self.number = Some(busy.answers(Arc::clone(outgoing)));
+            self.number = Some(active_request.answers(Arc::clone(outgoing)));
         }
-        self.copies = busy.has_streams();
-        self.busy = Some(busy);
+        self.copies = active_request.has_streams();
+        self.active_request = Some(active_request);
         self
     }
 }
 
 impl Drop for ResponseBody {
     fn drop(&mut self) {
-        if let (Some(busy), Some(number)) = (&self.busy, self.number) {
-            busy.answered(number);
+        if let (Some(active_request), Some(number)) = (&self.active_request, self.number) {
+            active_request.answered(number);
         }
     }
 }

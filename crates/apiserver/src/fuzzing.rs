@@ -46,9 +46,9 @@ fn headers(content_type: &str) -> Option<HeaderMap> {
 }
 
 /// A kind without decisions of its own.
-struct Plain;
+struct DefaultStrategy;
 
-impl Strategy for Plain {}
+impl Strategy for DefaultStrategy {}
 
 fn resource() -> Resource {
     Resource {
@@ -65,9 +65,9 @@ fn resource() -> Resource {
         schema: Value::Null.into(),
         subresources: &[],
         selectable_fields: &["status.state"],
-        withhold_bodies: false,
+        omit_bodies: false,
         audit_level_min: event::Level::None,
         read_only: None,
-        strategy: Arc::new(Plain),
+        strategy: Arc::new(DefaultStrategy),
     }
 }

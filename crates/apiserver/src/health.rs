@@ -37,16 +37,16 @@ pub enum Reach {
 
 /// Something that `/readyz?verbose` tells of and that fails no check: the server serves without it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Remark {
+pub struct Advisory {
     /// Name in the list and as a path below the endpoint.
     pub name: String,
     /// What is wrong, if anything is.
-    pub trouble: Option<Trouble>,
+    pub trouble: Option<Degradation>,
 }
 
 /// What is wrong with something that the server can do without.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
+pub struct Degradation {
     /// What anybody may read.
     pub extent: String,
     /// Why; for users that are known only.
@@ -54,18 +54,18 @@ pub struct Trouble {
 }
 
 /// Tells how everything fares that the server can do without.
-pub type Remarks = Arc<dyn Fn() -> Vec<Remark> + Send + Sync>;
+pub type Advisories = Arc<dyn Fn() -> Vec<Advisory> + Send + Sync>;
 
 /// All checks of a server.
 pub(crate) struct Health {
     checks: Vec<HealthCheck>,
-    remarks: Remarks,
+    remarks: Advisories,
     is_closing: Arc<AtomicBool>,
 }
 
 impl Health {
     /// The given checks, with `ping` before and `shutdown` behind them.
-    pub(crate) fn new(checks: Vec<HealthCheck>, remarks: Remarks) -> Self {
+    pub(crate) fn new(checks: Vec<HealthCheck>, remarks: Advisories) -> Self {
         let is_closing = Arc::new(AtomicBool::new(false));
         let ping =
             HealthCheck { name: "ping", reach: Reach::Everywhere, probe: Arc::new(|| Ok(())) };
@@ -128,12 +128,12 @@ impl Health {
         Some(report(endpoint, checks, &lines.collect::<Vec<_>>(), &excluded, verbose))
     }
 
-    fn remarks(&self, endpoint: &str) -> Vec<Remark> {
+    fn remarks(&self, endpoint: &str) -> Vec<Advisory> {
         if endpoint == "readyz" { (self.remarks)() } else { Vec::new() }
     }
 }
 
-impl Remark {
+impl Advisory {
     /// `[!]` stands where a check has `[+]` or `[-]`.
     fn line(&self, is_known: bool) -> String {
         let mark = if self.trouble.is_some() { "[!]" } else { "[+]" };
@@ -141,7 +141,7 @@ impl Remark {
     }
 
     fn text(&self, is_known: bool) -> String {
-        let Some(Trouble { extent, reason }) = &self.trouble else { return "ok".to_owned() };
+        let Some(Degradation { extent, reason }) = &self.trouble else { return "ok".to_owned() };
         // It has to stay one line, whatever a destination said.
         let reason: String =
             reason.chars().map(|it| if it.is_control() { ' ' } else { it }).collect();
@@ -265,11 +265,11 @@ mod tests {
         let remarks = || {
             let trouble = |reason: &str| {
                 let extent = "7 records wait".to_owned();
-                Some(Trouble { extent, reason: reason.to_owned() })
+                Some(Degradation { extent, reason: reason.to_owned() })
             };
             vec![
-                Remark { name: "sink-stdout".to_owned(), trouble: None },
-                Remark { name: "sink-file".to_owned(), trouble: trouble("disk\n[-]full") },
+                Advisory { name: "sink-stdout".to_owned(), trouble: None },
+                Advisory { name: "sink-file".to_owned(), trouble: trouble("disk\n[-]full") },
             ]
         };
         let health = Health::new(Vec::new(), Arc::new(remarks));

@@ -10,7 +10,7 @@ use http::HeaderMap;
 use percent_encoding::percent_decode_str;
 
 use crate::authn::admitted;
-use crate::{Answer, ApiError, Attributes, Authorizer, Decision, refusal};
+use crate::{Answer, ApiError, Attributes, Authorizer, Decision, status_errors};
 
 const PREFIX: &str = "impersonate-";
 const EXTRA_PREFIX: &str = "impersonate-extra-";
@@ -31,7 +31,7 @@ pub(crate) async fn resolve(
         match authorizer.authorize(&question).await {
             Ok(Decision::Allow(_)) => {}
             Ok(Decision::Deny(reason) | Decision::NoOpinion(reason)) => {
-                return Err(refusal::forbidden(&question, &reason));
+                return Err(status_errors::forbidden(&question, &reason));
             }
             Err(error) => return Err(Answer::from(ApiError::internal(&error.to_string()))),
         }
@@ -121,14 +121,14 @@ mod tests {
     use http::HeaderName;
 
     use super::*;
-    use crate::AccessError;
+    use crate::AuthorizerError;
 
     /// Allows what is listed, as `group/resource/namespace/name`.
     struct Only(&'static [&'static str]);
 
     #[async_trait]
     impl Authorizer for Only {
-        async fn authorize(&self, a: &Attributes) -> Result<Decision, AccessError> {
+        async fn authorize(&self, a: &Attributes) -> Result<Decision, AuthorizerError> {
             let asked = [&a.group, &a.resource, &a.subresource, &a.namespace, &a.name]
                 .map(String::as_str)
                 .join("/");

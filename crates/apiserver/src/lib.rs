@@ -8,27 +8,23 @@
 
 pub mod access;
 pub mod answer;
-mod arrival;
+mod audit;
 pub mod authn;
 pub mod authz;
 mod body;
 mod budget;
-pub mod cluster_client;
+mod connection;
 mod discovery;
 mod documents;
 pub mod duration;
 mod encoding;
-pub mod exchange;
 pub mod fields;
-mod front;
 #[cfg(fuzzing)]
 pub mod fuzzing;
-mod handover;
 pub mod health;
 mod impersonation;
-mod ledger;
+pub mod kube_client;
 pub mod limits;
-mod listen;
 pub mod metrics;
 pub mod names;
 pub mod namespaces;
@@ -38,34 +34,35 @@ mod openapi;
 mod patch;
 mod read_only;
 pub mod reference;
-mod refusal;
 pub mod registry;
+pub mod request;
 mod request_info;
 pub mod resource;
-mod retry;
 mod routes;
 pub mod schema;
 pub mod selector;
 mod serve;
 pub mod server;
+mod state;
+mod status_errors;
 mod table;
 pub mod tls;
-mod trail;
 pub mod trust;
 mod watch_body;
+mod webhook;
 mod websocket;
 mod wire;
 
-pub use access::{AccessError, Attributes, Authorizer, Decision};
+pub use crate::audit::context::AuditContext;
+pub use access::{Attributes, Authorizer, AuthorizerError, Decision};
 pub use answer::{Answer, ApiError, FieldError};
-pub use exchange::{Clock, Reply, Request, RequestInfo, WatchReply};
 pub use namespaces::{ClusterNamespaces, NamespaceSource, NamespaceState};
 pub use objects::{Objects, ResourceId};
 pub use read_only::{FieldTerm, ReadBatch, ReadOnlyStorage, ReadPage, ReadQuery};
-pub use registry::{Parts, Registry};
+pub use registry::{Registry, RegistryConfig};
+pub use request::{Clock, Outcome, Request, RequestInfo, WatchReply};
 pub use resource::{
-    Column, Occasion, Resource, Review, SchemaText, Scope, Strategy, Subresource, Verb,
+    Column, Resource, Review, SchemaText, Scope, Strategy, Subresource, Verb, WriteContext,
 };
 pub use routes::VersionInfo;
-pub use server::{Options, Server, ServerError};
-pub use trail::Trail;
+pub use server::{Server, ServerConfig, ServerError};

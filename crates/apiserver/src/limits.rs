@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::authz::union::MASTERS;
 use crate::budget::{Budget, Held};
-use crate::{ApiError, Request, refusal};
+use crate::{ApiError, Request, status_errors};
 
 /// A body may be so long; more gets 413.
 pub const BODY_BYTES_MAX: usize = 3 << 20;
@@ -146,11 +146,11 @@ impl InFlight {
             "watch" if request.info.is_resource_request => &self.watches,
             _ => &self.mutations,
         };
-        seats.take(&request.user, 1).map(Some).ok_or_else(refusal::too_many_requests)
+        seats.take(&request.user, 1).map(Some).ok_or_else(status_errors::too_many_requests)
     }
 
     /// The bytes of a body that is about to be read: none yet.
     pub(crate) fn body_bytes(&self, request: &Request) -> Result<Held, ApiError> {
-        self.bodies.take(&request.user, 0).ok_or_else(refusal::too_many_requests)
+        self.bodies.take(&request.user, 0).ok_or_else(status_errors::too_many_requests)
     }
 }

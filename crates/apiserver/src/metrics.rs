@@ -273,9 +273,9 @@ impl Metrics {
     }
 
     /// A watch begins; its numbers are in what is returned.
-    pub(crate) fn watch_began(&self, info: &RequestInfo) -> WatchNumbers {
+    pub(crate) fn watch_began(&self, info: &RequestInfo) -> WatchMetrics {
         let target = Target::of(&self.known, info, false);
-        let numbers = WatchNumbers {
+        let numbers = WatchMetrics {
             under_way: self.watches.get_or_create_owned(&target),
             events: self.watch_events.get_or_create_owned(&target.watched()),
             sizes: self.watch_event_sizes.get_or_create_owned(&target.watched()),
@@ -347,13 +347,13 @@ pub(crate) struct Ended<'r> {
 }
 
 /// The numbers of one watch, looked up once.
-pub(crate) struct WatchNumbers {
+pub(crate) struct WatchMetrics {
     under_way: Gauge,
     events: Counter,
     sizes: Histogram,
 }
 
-impl WatchNumbers {
+impl WatchMetrics {
     pub(crate) fn sent(&self, frame: &Bytes) {
         self.events.inc();
         self.sizes.observe(size(frame.len()));

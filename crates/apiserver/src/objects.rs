@@ -18,7 +18,7 @@ pub struct ResourceId {
 
 /// The objects of all kinds inside one transaction.
 pub struct Objects<'tx> {
-    door: &'tx mut dyn ObjectAccess,
+    objects: &'tx mut dyn ObjectAccess,
 }
 
 /// What [`Objects`] is a front for; implemented by the registry over a store transaction, and by
@@ -37,29 +37,29 @@ pub trait ObjectAccess {
 }
 
 impl<'tx> Objects<'tx> {
-    /// A front for `door`.
-    pub fn new(door: &'tx mut dyn ObjectAccess) -> Self {
-        Self { door }
+    /// A front for `objects`.
+    pub fn new(objects: &'tx mut dyn ObjectAccess) -> Self {
+        Self { objects }
     }
 
     /// One object, or nothing. `namespace` is empty for cluster-scoped kinds.
     pub fn get(&self, kind: ResourceId, namespace: &str, name: &str) -> Option<Map<String, Value>> {
-        self.door.get(kind, namespace, name)
+        self.objects.get(kind, namespace, name)
     }
 
     /// All objects of a kind, in all namespaces or in one.
     pub fn list(&self, kind: ResourceId, namespace: Option<&str>) -> Vec<Map<String, Value>> {
-        self.door.list(kind, namespace)
+        self.objects.list(kind, namespace)
     }
 
     /// Makes an object; metadata is completed. Fails when the name is taken.
     pub fn create(&mut self, kind: ResourceId, object: Map<String, Value>) -> Result<(), ApiError> {
-        self.door.create(kind, object)
+        self.objects.create(kind, object)
     }
 
     /// Replaces an object that is there.
     pub fn update(&mut self, kind: ResourceId, object: Map<String, Value>) -> Result<(), ApiError> {
-        self.door.update(kind, object)
+        self.objects.update(kind, object)
     }
 
     /// Removes an object for good, whatever its finalizers. Its own strategy is not asked.
@@ -69,6 +69,6 @@ impl<'tx> Objects<'tx> {
         namespace: &str,
         name: &str,
     ) -> Result<(), ApiError> {
-        self.door.delete(kind, namespace, name)
+        self.objects.delete(kind, namespace, name)
     }
 }

@@ -91,7 +91,7 @@ impl Patch {
             Self::Json(operations) => {
                 let (mut copied, mut shifted) = (0, 0);
                 for operation in operations {
-                    check_growth(&document, operation, &mut copied, &mut shifted)?;
+                    check_size(&document, operation, &mut copied, &mut shifted)?;
                     json_patch::patch_unsafe(&mut document, std::slice::from_ref(operation))
                         .map_err(|error| not_applicable(&error.to_string()))?;
                 }
@@ -113,7 +113,7 @@ fn is_plain(value: &Value) -> bool {
 }
 
 /// Keeps a document from growing beyond what a body could be.
-fn check_growth(
+fn check_size(
     document: &Value,
     operation: &PatchOperation,
     copied: &mut usize,

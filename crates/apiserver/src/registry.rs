@@ -5,17 +5,14 @@
 //! authenticated and authorized the request.
 
 mod access;
-mod act;
 mod answers;
 mod continue_token;
 mod create;
 mod decode;
+mod decoded;
 mod delete;
-mod door;
 mod gather;
-mod incoming;
 mod initial;
-mod kind;
 mod metadata;
 mod operate;
 mod options;
@@ -24,8 +21,11 @@ mod read;
 mod read_only;
 mod render;
 mod scan;
+mod served_resource;
+mod server_action;
 #[cfg(test)]
 mod tests;
+mod transaction;
 mod update;
 mod watch;
 mod write;
@@ -40,10 +40,10 @@ use tokio::sync::Semaphore;
 use crate::documents::Documents;
 use crate::namespaces::NamespaceSource;
 use crate::{
-    Answer, ApiError, Attributes, Authorizer, Clock, Reply, Request, RequestInfo, Resource,
-    ResourceId, Subresource, Trail, Verb,
+    Answer, ApiError, Attributes, AuditContext, Authorizer, Clock, Outcome, Request, RequestInfo,
+    Resource, ResourceId, Subresource, Verb,
 };
-use kind::Kind;
+use served_resource::ServedResource;
 
 #[cfg(fuzzing)]
 pub(crate) use decode::read as read_body;
@@ -56,7 +56,7 @@ pub use decode::{TREE_BYTES_MAX, YAML_BYTES_MAX, YAML_VALUES_MAX};
 pub type ConsequencePolicy = Arc<dyn Fn(&Attributes) -> Level + Send + Sync>;
 
 /// What a registry is made of.
-pub struct Parts {
+pub struct RegistryConfig {
     /// The served kinds.
     pub resources: Vec<Resource>,
     /// Where their objects are.
@@ -85,7 +85,7 @@ pub struct Registry {
 
 /// What requests share, also inside transactions.
 struct Shared {
-    kinds: Vec<Arc<Kind>>,
+    kinds: Vec<Arc<ServedResource>>,
     store: Arc<dyn Storage>,
     authorizer: Arc<dyn Authorizer>,
     namespaces: Arc<dyn NamespaceSource>,
@@ -102,18 +102,21 @@ struct Shared {
 }
 
 /// One request for a kind that is served.
-struct Call<'a> {
+struct ResourceRequest<'a> {
     shared: &'a Arc<Shared>,
-    kind: &'a Arc<Kind>,
+    kind: &'a Arc<ServedResource>,
     request: &'a Request,
 }
 
 impl Registry {
     /// A registry of the given kinds.
-    pub fn new(parts: Parts) -> Self {
+    pub fn new(parts: RegistryConfig) -> Self {
         let documents = Arc::new(Documents::of(&parts.resources));
-        let kinds: Vec<Arc<Kind>> =
-            parts.resources.into_iter().map(|resource| Arc::new(Kind::new(resource))).collect();
+        let kinds: Vec<Arc<ServedResource>> = parts
+            .resources
+            .into_iter()
+            .map(|resource| Arc::new(ServedResource::new(resource)))
+            .collect();
         let level_minima = kinds
             .iter()
             .filter(|kind| kind.resource.audit_level_min > Level::None)
@@ -135,34 +138,38 @@ impl Registry {
         Self { shared: Arc::new(shared), documents }
     }
 
-    /// Carries out a resource request. What the event should know of the bodies goes into `trail`;
-    /// for [`Reply::Recorded`] a copy of it has been completed and committed already.
-    pub async fn handle(&self, request: &Request, trail: &mut Trail) -> Result<Reply, ApiError> {
+    /// Carries out a resource request. What the event should know of the bodies goes into `audit`;
+    /// for [`Outcome::Committed`] a copy of it has been completed and committed already.
+    pub async fn handle(
+        &self,
+        request: &Request,
+        audit: &mut AuditContext,
+    ) -> Result<Outcome, ApiError> {
         let kind = self.shared.kind(&request.info).ok_or_else(no_such_route)?;
-        if kind.resource.withhold_bodies {
-            trail.withhold_bodies(kind.resource.strategy.recorded_fields());
+        if kind.resource.omit_bodies {
+            audit.omit_bodies(kind.resource.strategy.recorded_fields());
         }
-        let call = Call { shared: &self.shared, kind, request };
+        let call = ResourceRequest { shared: &self.shared, kind, request };
         let subresource = call.route()?;
         if let Some(storage) = &kind.resource.read_only {
             return call.read_only(&**storage).await;
         }
         match (request.info.verb.as_str(), subresource) {
             ("get", None | Some(Subresource::Status | Subresource::Field { .. })) => {
-                call.get(trail).await
+                call.get(audit).await
             }
-            ("get", Some(Subresource::Details)) => call.details(trail).await,
-            ("list", None) => call.list(trail).await,
-            ("watch", None) => call.watch(trail).await,
-            ("create", None) => call.create(trail).await,
-            ("create", Some(Subresource::Operation { .. })) => call.operate(trail).await,
+            ("get", Some(Subresource::Details)) => call.details(audit).await,
+            ("list", None) => call.list(audit).await,
+            ("watch", None) => call.watch(audit).await,
+            ("create", None) => call.create(audit).await,
+            ("create", Some(Subresource::Operation { .. })) => call.operate(audit).await,
             ("update", None | Some(Subresource::Status | Subresource::Field { .. })) => {
-                call.update(trail).await
+                call.update(audit).await
             }
             ("patch", None | Some(Subresource::Status | Subresource::Field { .. })) => {
-                call.patch(trail).await
+                call.patch(audit).await
             }
-            ("delete", None) => call.delete(trail).await,
+            ("delete", None) => call.delete(audit).await,
             (verb, _) => Err(kind.method_not_allowed(verb)),
         }
     }
@@ -191,17 +198,17 @@ impl Registry {
 }
 
 impl Shared {
-    fn kind(&self, info: &RequestInfo) -> Option<&Arc<Kind>> {
+    fn kind(&self, info: &RequestInfo) -> Option<&Arc<ServedResource>> {
         let kind = self.kind_of(&info.api_group, &info.resource)?;
         (kind.resource.version == info.api_version).then_some(kind)
     }
 
-    fn kind_of(&self, group: &str, plural: &str) -> Option<&Arc<Kind>> {
+    fn kind_of(&self, group: &str, plural: &str) -> Option<&Arc<ServedResource>> {
         self.kinds.iter().find(|kind| kind.id.plural == plural && kind.id.group == group)
     }
 }
 
-impl Call<'_> {
+impl ResourceRequest<'_> {
     /// Checks that path, verb and kind go together, and says which subresource it is about.
     fn route(&self) -> Result<Option<Subresource>, ApiError> {
         let info = &self.request.info;
@@ -246,9 +253,9 @@ impl Call<'_> {
         let is_offered = match subresource {
             Some(subresource) => {
                 subresource.verbs().contains(&verb)
-                    && (verb != Verb::Get || self.kind.offers(Verb::Get))
+                    && (verb != Verb::Get || self.kind.supports(Verb::Get))
             }
-            None => self.kind.offers(verb),
+            None => self.kind.supports(verb),
         };
         if is_offered { Ok(subresource) } else { Err(self.kind.method_not_allowed(&info.verb)) }
     }

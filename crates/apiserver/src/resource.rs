@@ -43,7 +43,7 @@ pub struct Resource {
     /// as `status.state`.
     pub selectable_fields: &'static [&'static str],
     /// Bodies are cut to references in events, whatever the policy says.
-    pub withhold_bodies: bool,
+    pub omit_bodies: bool,
     /// What is recorded of writes at least, those of subresources among them, whatever the policy
     /// says. [`Level::None`] leaves it to the policy.
     pub audit_level_min: Level,
@@ -176,7 +176,7 @@ pub struct Column {
 
 /// The circumstances of a write that a strategy may want to know.
 #[derive(Clone, Debug)]
-pub struct Occasion {
+pub struct WriteContext {
     /// Who writes.
     pub user: Arc<event::UserInfo>,
     /// Now, as RFC 3339 with seconds, as Kubernetes writes times.
@@ -197,14 +197,14 @@ pub type Review = BoxFuture<'static, Result<Map<String, Value>, ApiError>>;
 /// gone, metadata is complete.
 pub trait Strategy: Send + Sync {
     /// Sets what the server sets: initial status, labels, defaults. Runs before validation.
-    fn prepare_create(&self, _object: &mut Map<String, Value>, _at: &Occasion) {}
+    fn prepare_create(&self, _object: &mut Map<String, Value>, _at: &WriteContext) {}
 
     /// Puts back what an update may not change silently. Runs before validation.
     fn prepare_update(
         &self,
         _object: &mut Map<String, Value>,
         _old: &Map<String, Value>,
-        _at: &Occasion,
+        _at: &WriteContext,
     ) {
     }
 
@@ -213,7 +213,7 @@ pub trait Strategy: Send + Sync {
         &self,
         _object: &Map<String, Value>,
         _old: Option<&Map<String, Value>>,
-        _at: &Occasion,
+        _at: &WriteContext,
     ) -> Vec<FieldError> {
         Vec::new()
     }
@@ -232,11 +232,11 @@ pub trait Strategy: Send + Sync {
 
     /// The answer to a create that asks something and makes nothing: the object with its status. `None`
     /// where a create makes an object. The object has passed validation; it needs no name.
-    fn review(&self, _object: &Map<String, Value>, _at: &Occasion) -> Option<Review> {
+    fn review(&self, _object: &Map<String, Value>, _at: &WriteContext) -> Option<Review> {
         None
     }
 
-    /// Fields that are recorded of bodies although [`Resource::withhold_bodies`] is set, beside what names
+    /// Fields that are recorded of bodies although [`Resource::omit_bodies`] is set, beside what names
     /// the object: paths such as `spec.secret.name`, or `spec.names.*` for all of one level.
     fn recorded_fields(&self) -> &'static [&'static str] {
         &[]
@@ -253,7 +253,7 @@ pub trait Strategy: Send + Sync {
         &self,
         _object: &mut Map<String, Value>,
         _objects: &mut Objects<'_>,
-        _at: &Occasion,
+        _at: &WriteContext,
     ) -> Result<(), ApiError> {
         Ok(())
     }
@@ -264,14 +264,14 @@ pub trait Strategy: Send + Sync {
         _object: &mut Map<String, Value>,
         _old: &Map<String, Value>,
         _objects: &mut Objects<'_>,
-        _at: &Occasion,
+        _at: &WriteContext,
     ) -> Result<(), ApiError> {
         Ok(())
     }
 
     /// Whether an object of this name may be asked to go. Asked before anything else, also for names
     /// that are not there.
-    fn admit_delete(&self, _name: &str, _at: &Occasion) -> Result<(), ApiError> {
+    fn admit_delete(&self, _name: &str, _at: &WriteContext) -> Result<(), ApiError> {
         Ok(())
     }
 
@@ -280,7 +280,7 @@ pub trait Strategy: Send + Sync {
         &self,
         _object: &Map<String, Value>,
         _objects: &mut Objects<'_>,
-        _at: &Occasion,
+        _at: &WriteContext,
     ) -> Result<(), ApiError> {
         Ok(())
     }
@@ -290,7 +290,7 @@ pub trait Strategy: Send + Sync {
     fn operate(
         &self,
         _object: Map<String, Value>,
-        at: Occasion,
+        at: WriteContext,
     ) -> BoxFuture<'static, Result<String, ApiError>> {
         let message = format!("nothing is known about {}", at.subresource);
         Box::pin(async move { Err(ApiError::internal(&message)) })
@@ -308,6 +308,6 @@ pub trait Strategy: Send + Sync {
 
 /// A kind without decisions of its own.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Plain;
+pub struct DefaultStrategy;
 
-impl Strategy for Plain {}
+impl Strategy for DefaultStrategy {}

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde::Serialize;
 
 use crate::authn::ANONYMOUS;
-use crate::front::Front;
+use crate::state::ServerState;
 use crate::{Answer, ApiError, Request};
 
 /// `Content-Type` of plain text, as Go writes it.
@@ -37,19 +37,19 @@ pub struct VersionInfo {
 }
 
 /// Answers a request that is not for a resource.
-pub(crate) fn answer(front: &Front, request: &Request) -> Answer {
+pub(crate) fn answer(state: &ServerState, request: &Request) -> Answer {
     let path = request.info.path.as_str();
-    if let Some(answer) = front.registry.route_non_resource(request) {
+    if let Some(answer) = state.registry.route_non_resource(request) {
         return answer;
     }
     let is_read = matches!(request.method, Method::GET | Method::HEAD);
     match path {
-        "/metrics" if is_read => front.metrics.answer(),
-        "/version" | "/version/" if is_read => document(&front.version),
-        "/" | "/index.html" if is_read => document(&Index { paths: &front.paths }),
+        "/metrics" if is_read => state.metrics.answer(),
+        "/version" | "/version/" if is_read => document(&state.version),
+        "/" | "/index.html" if is_read => document(&Index { paths: &state.paths }),
         _ => {
             let is_known = request.user.username != ANONYMOUS;
-            let health = front.health.answer(path, &request.query, is_known);
+            let health = state.health.answer(path, &request.query, is_known);
             health.unwrap_or_else(not_found)
         }
     }

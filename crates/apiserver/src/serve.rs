@@ -1,9 +1,12 @@
-//! The way of a request, from the first look to the last byte, in one function: [`serve`].
+//! The handler of every request in one function: [`serve`].
 //!
-//! The order is that of `k8s.io/apiserver`: who asks, is it to be recorded, for whom, is there
-//! room, may they, what is there. Nothing leaves before it is on record: every way out of [`serve`]
-//! goes through the ledger, also refusals, failures and panics, and a client that has gone away does
-//! not stop the work ([`Steadfast`]). What is not audited touches no disk.
+//! Its order is that of `DefaultBuildHandlerChain` in `k8s.io/apiserver`: authentication, audit,
+//! impersonation, limits on requests in flight, authorization, the request itself. No response leaves
+//! before its event is durable: every return of [`serve`] goes through the [`JournalBackend`], also those
+//! of refusals, failures and panics. A client that disconnects does not stop the work
+//! ([`DetachOnDrop`]). A request that is not audited does not touch the disk.
+//!
+//! [`JournalBackend`]: crate::audit::backend::JournalBackend
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -18,169 +21,170 @@ use hyper::body::{Body as _, Incoming};
 use tracing::{debug, error};
 
 use crate::answer::JSON;
-use crate::arrival::Refused;
+use crate::audit::request::{Refused, audit_id, evaluate_policy};
 use crate::authn::peer::Peer;
 use crate::authn::{ANONYMOUS, Unauthenticated};
 use crate::body::{self, ResponseBody};
-use crate::front::Front;
 use crate::limits::{self, Seat};
 use crate::metrics::Ended;
 use crate::negotiate::Rendering;
 use crate::request_info::{query_pairs, query_value};
+use crate::state::ServerState;
 use crate::watch_body::WatchBody;
 use crate::websocket::{self, Upgrade};
 use crate::{
-    Answer, ApiError, Attributes, Decision, Reply, Request, RequestInfo, Trail, WatchReply,
-    arrival, duration, encoding, impersonation, refusal, routes,
+    Answer, ApiError, Attributes, AuditContext, Decision, Outcome, Request, RequestInfo,
+    WatchReply, duration, encoding, impersonation, routes, status_errors,
 };
 
-mod bounded;
-mod steadfast;
+mod detach_on_drop;
+mod timeout;
 
-use bounded::within;
-pub(crate) use steadfast::Steadfast;
+pub(crate) use detach_on_drop::DetachOnDrop;
+use timeout::with_timeout;
 
 const AUDIT_ID: &str = "audit-id";
 const DECISION: &str = "authorization.k8s.io/decision";
 const REASON: &str = "authorization.k8s.io/reason";
 
-/// Answers one request. Read this to know what happens to it, and in which order.
+/// Handles one request: each step in the order in which it happens.
 pub(crate) async fn serve(
-    front: Arc<Front>,
+    state: Arc<ServerState>,
     peer: Arc<Peer>,
     incoming: http::Request<Incoming>,
 ) -> Response<ResponseBody> {
     let (head, body) = incoming.into_parts();
-    let mut visit = Visit::of(&front, head);
-    front.metrics.request_began(&visit.request.info);
+    let mut context = RequestContext::of(&state, head);
+    state.metrics.request_began(&context.request.info);
 
-    let recognised =
-        front.authenticator.authenticate(&peer, &mut visit.request.headers, &*front.clock).await;
-    let user = recognised.as_ref().ok().map(|user| user.username.as_str());
-    let took = front.micros_since(visit.request.received);
-    front.metrics.authenticated(user, took);
-    let is_front_proxy = front.authenticator.is_front_proxy(&peer, &*front.clock);
-    visit.audit_id = arrival::audit_id(&visit.request.headers, is_front_proxy);
-    let mut trail = match recognised {
-        Ok(user) => {
-            visit.request.user = Arc::new(user);
-            arrival::trail(&front, &visit, &peer, Ok(&visit.request.user))
-        }
-        Err(unauthenticated) => return turn_away(&front, visit, &peer, &unauthenticated).await,
-    };
-    trail.took(Layer::Authentication, took);
-    if !trail.is_silent()
-        && visit.request.user.username == ANONYMOUS
-        && let Err(full) = front.ledger.room_for_unrecognised()
-    {
-        return visit.depart(&front, front.unkept(full));
+    let authenticated =
+        state.authenticator.authenticate(&peer, &mut context.request.headers, &*state.clock).await;
+    let user = authenticated.as_ref().ok().map(|user| user.username.as_str());
+    let took = state.micros_since(context.request.received);
+    state.metrics.authenticated(user, took);
+    let is_front_proxy = state.authenticator.is_front_proxy(&peer, &*state.clock);
+    context.audit_id = audit_id(&context.request.headers, is_front_proxy);
+    match authenticated {
+        Ok(user) => context.request.user = Arc::new(user),
+        Err(error) => return respond_unauthorized(&state, context, &peer, &error).await,
     }
-    if let Err(unkept) = front.note(trail.received()).await {
-        return visit.depart(&front, front.unkept(unkept));
+    let mut audit = evaluate_policy(&state, &context, &peer, Ok(&context.request.user));
+    audit.track_latency(Layer::Authentication, took);
+    if !audit.is_disabled()
+        && context.request.user.username == ANONYMOUS
+        && let Err(full) = state.backend.check_unauthenticated_reserve()
+    {
+        return context.into_response(&state, state.audit_unavailable(full));
+    }
+    if let Err(error) = state.log_event(audit.received()).await {
+        return context.into_response(&state, state.audit_unavailable(error));
     }
 
     let mut seat = None;
-    let handover = trail.handover().clone();
-    let attended = {
-        let attended = pin!(attend(&front, &mut visit, body, &mut trail, &mut seat));
+    let claim = audit.claim().clone();
+    let handled = {
+        let handled = pin!(handle_authenticated(&state, &mut context, body, &mut audit, &mut seat));
         let message = "request did not complete within the allotted timeout";
-        let attended = within(front.limits.request_time_max, &handover, message, attended);
-        AssertUnwindSafe(attended).catch_unwind().await
+        let handled = with_timeout(state.limits.request_time_max, &claim, message, handled);
+        AssertUnwindSafe(handled).catch_unwind().await
     };
 
-    let (record, answer) = match attended {
-        Ok(Ok(Reply::Recorded(answer))) => {
-            if !trail.is_silent() {
-                front.metrics.recorded();
+    let (record, answer) = match handled {
+        Ok(Ok(Outcome::Committed(answer))) => {
+            if !audit.is_disabled() {
+                state.metrics.recorded();
             }
             (None, answer)
         }
-        Ok(Ok(Reply::Unsure(error))) => (None, front.unkept(front.ledger.refuse(&error))),
-        Ok(Ok(Reply::Watch(watch))) => return visit.begin(&front, watch, trail, seat).await,
-        Ok(Ok(Reply::Plain(answer)) | Err(answer)) => {
-            if let Err(unkept) = front.note(trail.started_with(&answer)).await {
-                return visit.depart(&front, front.unkept(unkept));
+        Ok(Ok(Outcome::InDoubt(error))) => {
+            (None, state.audit_unavailable(state.backend.reject(&error)))
+        }
+        Ok(Ok(Outcome::Watch(watch))) => return context.begin(&state, watch, audit, seat).await,
+        Ok(Ok(Outcome::Unlogged(answer)) | Err(answer)) => {
+            if let Err(error) = state.log_event(audit.response_started_with(&answer)).await {
+                return context.into_response(&state, state.audit_unavailable(error));
             }
-            (trail.complete(&answer), answer)
+            (audit.complete(&answer), answer)
         }
         Err(panic) => {
-            let message = message_of(panic.as_ref());
-            error!(path = visit.request.info.path, message, "a request has panicked");
+            let message = panic_message(panic.as_ref());
+            error!(path = context.request.info.path, message, "a request has panicked");
             let answer = Answer::from(ApiError::internal("the server failed in the middle"));
-            (trail.panicked("the server failed in the middle"), answer)
+            (audit.panicked("the server failed in the middle"), answer)
         }
     };
-    let answer = front.keep(record, answer).await;
-    visit.leave(&front, answer, seat)
+    let answer = state.respond_after_logging(record, answer).await;
+    context.into_response_with_seat(&state, answer, seat)
 }
 
-/// Answers a request in which no user was recognised.
-async fn turn_away(
-    front: &Arc<Front>,
-    visit: Visit,
+/// Responds to a request that could not be authenticated.
+async fn respond_unauthorized(
+    state: &Arc<ServerState>,
+    context: RequestContext,
     peer: &Peer,
     unauthenticated: &Unauthenticated,
 ) -> Response<ResponseBody> {
-    debug!(reasons = ?unauthenticated.reasons, "no user was recognised");
+    debug!(reasons = ?unauthenticated.reasons, "authentication failed");
     let refused = Refused { showed_credentials: !unauthenticated.reasons.is_empty() };
-    let trail = arrival::trail(front, &visit, peer, Err(refused));
-    let full = if trail.is_silent() { Ok(()) } else { front.ledger.room_for_unrecognised() };
+    let audit = evaluate_policy(state, &context, peer, Err(refused));
+    let full =
+        if audit.is_disabled() { Ok(()) } else { state.backend.check_unauthenticated_reserve() };
     let answer = match full {
         Ok(()) => {
-            let answer = Answer::from(refusal::unauthorized());
-            front.keep(trail.turned_away(&answer), answer).await
+            let answer = Answer::from(status_errors::unauthorized());
+            state.respond_after_logging(audit.unauthorized(&answer), answer).await
         }
-        Err(full) => front.unkept(full),
+        Err(full) => state.audit_unavailable(full),
     };
     // With the answer, as kube-apiserver does, not before it: some clients (hyper's) take the
     // goodbye for the answer when it is there first.
-    peer.dismiss();
-    visit.depart(front, answer)
+    peer.close_after_response();
+    context.into_response(state, answer)
 }
 
-/// The part of the way that is bounded in time and that may panic. The seat is given back when the
-/// answer has left.
-async fn attend(
-    front: &Front,
-    visit: &mut Visit,
+/// Handles an authenticated request, within the time limit of requests. It may panic. The seat is released
+/// when the response has been sent.
+async fn handle_authenticated(
+    state: &ServerState,
+    context: &mut RequestContext,
     body: Incoming,
-    trail: &mut Trail,
+    audit: &mut AuditContext,
     seat: &mut Option<Seat>,
-) -> Result<Reply, Answer> {
-    let Visit { request, uri, upgrade: upgrade_of, .. } = visit;
+) -> Result<Outcome, Answer> {
+    let RequestContext { request, uri, upgrade: upgrade_of, .. } = context;
     if uri.path_and_query().is_some_and(|it| it.as_str().len() > limits::URI_BYTES_MAX) {
-        return Err(refusal::uri_too_long(limits::URI_BYTES_MAX).into());
+        return Err(status_errors::uri_too_long(limits::URI_BYTES_MAX).into());
     }
     if uri.query().is_some_and(|query| query.contains(';')) {
-        return Err(refusal::semicolon().into());
+        return Err(status_errors::semicolon().into());
     }
     if request.method == Method::CONNECT {
-        return Err(refusal::no_upgrade().into());
+        return Err(status_errors::no_upgrade().into());
     }
     let mut upgrade = None;
     if request.headers.contains_key(header::UPGRADE) {
         upgrade = upgrade_of.as_mut().filter(|_| is_watch(request));
         if upgrade.is_none() || !websocket::is_asked(&request.headers) {
-            return Err(refusal::no_upgrade().into());
+            return Err(status_errors::no_upgrade().into());
         }
     }
-    let authorizer = front.authorizer.as_ref();
-    let began = front.clock.now();
+    let authorizer = state.authorizer.as_ref();
+    let began = state.clock.now();
     let asked = impersonation::resolve(&request.user, &mut request.headers, authorizer).await?;
     if let Some(user) = asked {
-        trail.took_since(Layer::Impersonation, began);
-        trail.impersonated(&user);
+        audit.track_since(Layer::Impersonation, began);
+        audit.impersonated(&user);
         request.user = Arc::new(user);
     }
-    *seat = front.in_flight.seat(request)?;
-    let mut held = front.in_flight.body_bytes(request)?;
+    *seat = state.in_flight.seat(request)?;
+    let mut held = state.in_flight.body_bytes(request)?;
     let limit = duration::of_query(&request.query)?.filter(|_| !is_watch(request));
-    let handover = trail.handover().clone();
-    let attended = pin!(async {
-        authorize(front, request, trail).await?;
+    let claim = audit.claim().clone();
+    let handled = pin!(async {
+        authorize(state, request, audit).await?;
         if request.info.path.starts_with("//") {
             // It is understood as the same path with one slash, and nothing is served there.
-            return Ok(Reply::Plain(routes::not_found()));
+            return Ok(Outcome::Unlogged(routes::not_found()));
         }
         if let Some(upgrade) = upgrade {
             upgrade.shake_hands(&request.headers)?;
@@ -189,44 +193,48 @@ async fn attend(
             // A client that sends slowly must not hold a seat that others wait for.
             *seat = None;
             request.body = body::read(body, &mut held).await?;
-            *seat = front.in_flight.seat(request)?;
+            *seat = state.in_flight.seat(request)?;
         }
         if !request.info.is_resource_request {
-            return Ok(Reply::Plain(routes::answer(front, request)));
+            return Ok(Outcome::Unlogged(routes::answer(state, request)));
         }
-        front.registry.handle(request, trail).await.map_err(Answer::from)
+        state.registry.handle(request, audit).await.map_err(Answer::from)
     });
     match limit {
-        Some(limit) if limit < front.limits.request_time_max => {
+        Some(limit) if limit < state.limits.request_time_max => {
             let message = "request did not complete within requested timeout";
-            within(limit, &handover, message, attended).await
+            with_timeout(limit, &claim, message, handled).await
         }
-        _ => attended.await,
+        _ => handled.await,
     }
 }
 
-/// Asks whether the user may, and writes the answer into the event.
-async fn authorize(front: &Front, request: &Request, trail: &mut Trail) -> Result<(), Answer> {
+/// Authorizes the request and annotates the event with the decision.
+async fn authorize(
+    state: &ServerState,
+    request: &Request,
+    audit: &mut AuditContext,
+) -> Result<(), Answer> {
     let attributes = attributes_of(request);
-    let asked = front.clock.now();
-    let decided = front.authorizer.authorize(&attributes).await;
-    let took = front.micros_since(asked);
-    front.metrics.authorized(decided.as_ref().ok(), took);
-    trail.took(Layer::Authorization, took);
+    let asked = state.clock.now();
+    let decided = state.authorizer.authorize(&attributes).await;
+    let took = state.micros_since(asked);
+    state.metrics.authorized(decided.as_ref().ok(), took);
+    audit.track_latency(Layer::Authorization, took);
     match decided {
         Ok(Decision::Allow(reason)) => {
-            trail.annotate(DECISION, "allow");
-            trail.annotate(REASON, &reason);
+            audit.annotate(DECISION, "allow");
+            audit.annotate(REASON, &reason);
             Ok(())
         }
         Ok(Decision::Deny(reason) | Decision::NoOpinion(reason)) => {
-            trail.annotate(DECISION, "forbid");
-            trail.annotate(REASON, &reason);
-            Err(refusal::forbidden(&attributes, &reason))
+            audit.annotate(DECISION, "forbid");
+            audit.annotate(REASON, &reason);
+            Err(status_errors::forbidden(&attributes, &reason))
         }
         Err(error) => {
-            error!(%error, "nobody can tell whether a user may");
-            trail.annotate(REASON, "internal error");
+            error!(%error, "authorization failed");
+            audit.annotate(REASON, "internal error");
             Err(Answer::from(ApiError::internal("authorization is not available")))
         }
     }
@@ -259,7 +267,7 @@ fn is_watch(request: &Request) -> bool {
     request.info.is_resource_request && request.info.verb == "watch"
 }
 
-fn message_of(panic: &(dyn Any + Send)) -> &str {
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
     panic
         .downcast_ref::<&str>()
         .copied()
@@ -267,8 +275,8 @@ fn message_of(panic: &(dyn Any + Send)) -> &str {
         .unwrap_or("no message")
 }
 
-/// One request on its way.
-pub(crate) struct Visit {
+/// A request while it is handled.
+pub(crate) struct RequestContext {
     pub(crate) request: Request,
     pub(crate) uri: Uri,
     pub(crate) audit_id: HeaderValue,
@@ -276,10 +284,10 @@ pub(crate) struct Visit {
     upgrade: Option<Upgrade>,
 }
 
-impl Visit {
-    fn of(front: &Front, mut head: request::Parts) -> Self {
+impl RequestContext {
+    fn of(state: &ServerState, mut head: request::Parts) -> Self {
         let upgrade = Upgrade::of(&mut head.extensions);
-        let received = front.clock.now();
+        let received = state.clock.now();
         let query = query_pairs(head.uri.query());
         let info = RequestInfo::of(&head.method, head.uri.path(), &query);
         let request = Request {
@@ -295,35 +303,40 @@ impl Visit {
         Self { request, uri: head.uri, audit_id: HeaderValue::from_static(""), upgrade }
     }
 
-    /// Lets a watch begin, once its beginning is on record.
+    /// Starts a watch, once the start is durable.
     async fn begin(
         mut self,
-        front: &Arc<Front>,
+        state: &Arc<ServerState>,
         watch: WatchReply,
-        mut trail: Trail,
+        mut audit: AuditContext,
         seat: Option<Seat>,
     ) -> Response<ResponseBody> {
         let upgrade = self.upgrade.take().filter(Upgrade::is_due);
         let code = if upgrade.is_some() { StatusCode::SWITCHING_PROTOCOLS } else { StatusCode::OK };
-        if let Err(unkept) = front.note(trail.started(code.as_u16())).await {
-            return self.depart(front, front.unkept(unkept));
+        if let Err(error) = state.log_event(audit.response_started(code.as_u16())).await {
+            return self.into_response(state, state.audit_unavailable(error));
         }
-        let end = (trail, code, seat);
-        let body = WatchBody::new(watch.frames, end, Arc::clone(front), &self.request.info);
+        let end = (audit, code, seat);
+        let body = WatchBody::new(watch.frames, end, Arc::clone(state), &self.request.info);
         let (headers, body) = match upgrade {
             Some(upgrade) => (upgrade.begin(body), ResponseBody::whole(bytes::Bytes::new(), None)),
             None => (HeaderMap::new(), ResponseBody::watch(body)),
         };
-        self.respond(front, code, headers, watch.content_type, body)
+        self.respond(state, code, headers, watch.content_type, body)
     }
 
-    /// Sends off the answer of a request that has no seat.
-    fn depart(self, front: &Front, answer: Answer) -> Response<ResponseBody> {
-        self.leave(front, answer, None)
+    /// The response of a request that holds no seat.
+    fn into_response(self, state: &ServerState, answer: Answer) -> Response<ResponseBody> {
+        self.into_response_with_seat(state, answer, None)
     }
 
-    /// Sends the answer off.
-    fn leave(self, front: &Front, answer: Answer, seat: Option<Seat>) -> Response<ResponseBody> {
+    /// The response, which holds the seat until it has been sent.
+    fn into_response_with_seat(
+        self,
+        state: &ServerState,
+        answer: Answer,
+        seat: Option<Seat>,
+    ) -> Response<ResponseBody> {
         let is_refusal = answer.status.is_some() && !answer.code.is_success();
         let answer = if is_refusal && answer.content_type == JSON {
             encoding::finish(Rendering::of_refusal(&self.request), answer)
@@ -341,22 +354,22 @@ impl Visit {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
             body.clear();
         }
-        self.respond(front, code, headers, content_type, ResponseBody::whole(body, seat))
+        self.respond(state, code, headers, content_type, ResponseBody::whole(body, seat))
     }
 
     fn respond(
         self,
-        front: &Front,
+        state: &ServerState,
         code: StatusCode,
         headers: HeaderMap,
         content_type: &'static str,
         body: ResponseBody,
     ) -> Response<ResponseBody> {
-        front.metrics.request_ended(&Ended {
+        state.metrics.request_ended(&Ended {
             info: &self.request.info,
             is_dry_run: query_value(&self.request.query, "dryRun") == Some("All"),
             code,
-            micros: front.micros_since(self.request.received),
+            micros: state.micros_since(self.request.received),
             bytes: body.size_hint().exact().and_then(|len| usize::try_from(len).ok()),
         });
         let mut response = Response::new(body);
@@ -372,21 +385,21 @@ impl Visit {
     }
 }
 
-impl Front {
-    /// The answer once its record is kept, or the refusal of an answer that cannot be.
-    async fn keep(&self, record: Option<bytes::Bytes>, answer: Answer) -> Answer {
-        match self.note(record).await {
+impl ServerState {
+    /// The answer once its event is durable, or the error of an event that cannot be recorded.
+    async fn respond_after_logging(&self, record: Option<bytes::Bytes>, answer: Answer) -> Answer {
+        match self.log_event(record).await {
             Ok(()) => answer,
-            Err(unkept) => self.unkept(unkept),
+            Err(error) => self.audit_unavailable(error),
         }
     }
 
     /// Returns when the record is kept, and counts it.
-    pub(crate) async fn note(&self, record: Option<bytes::Bytes>) -> Result<(), ApiError> {
+    pub(crate) async fn log_event(&self, record: Option<bytes::Bytes>) -> Result<(), ApiError> {
         if record.is_none() {
             return Ok(());
         }
-        let kept = self.ledger.keep(record).await;
+        let kept = self.backend.log(record).await;
         match &kept {
             Ok(()) => self.metrics.recorded(),
             Err(_) => self.metrics.not_recorded(),
@@ -398,7 +411,7 @@ impl Front {
         self.clock.now().as_micros() - then.as_micros()
     }
 
-    fn unkept(&self, error: ApiError) -> Answer {
+    fn audit_unavailable(&self, error: ApiError) -> Answer {
         self.metrics.rejected();
         Answer::from(error)
     }

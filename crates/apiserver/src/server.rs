@@ -19,14 +19,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use crate::audit::backend::JournalBackend;
 use crate::authn::Authenticator;
-use crate::front::Front;
-use crate::health::{Health, HealthCheck, Reach, Remarks};
-use crate::ledger::Ledger;
+use crate::connection::Connections;
+use crate::connection::bind::bind;
+use crate::health::{Advisories, Health, HealthCheck, Reach};
 use crate::limits::{InFlight, Limits};
-use crate::listen::Connections;
-use crate::listen::bind::bind;
 use crate::metrics::Metrics;
+use crate::state::ServerState;
 use crate::tls::{ServingCertificate, TlsError, server_config};
 use crate::trust::Trust;
 use crate::{Authorizer, Clock, Registry, VersionInfo};
@@ -51,7 +51,7 @@ pub enum ServerError {
 }
 
 /// What a server is made of.
-pub struct Options {
+pub struct ServerConfig {
     /// Where to listen; port 0 takes a free one, and an unspecified address means both families.
     pub address: SocketAddr,
     /// The serving certificate.
@@ -73,7 +73,7 @@ pub struct Options {
     /// What must be well beside the store.
     pub checks: Vec<HealthCheck>,
     /// What `/readyz?verbose` tells beside them.
-    pub remarks: Remarks,
+    pub remarks: Advisories,
     /// The numbers.
     pub metrics: Metrics,
     /// The bounds.
@@ -91,13 +91,13 @@ pub struct Server {
     tls: TlsAcceptor,
     serving: Arc<ServingCertificate>,
     trust: Option<Arc<Trust>>,
-    front: Arc<Front>,
+    state: Arc<ServerState>,
 }
 
 impl Server {
     /// Takes the address. Must be called inside a runtime, which then carries all tasks.
     #[expect(clippy::unused_async, reason = "the listener needs the runtime it is awaited in")]
-    pub async fn bind(options: Options) -> Result<Self, ServerError> {
+    pub async fn bind(options: ServerConfig) -> Result<Self, ServerError> {
         let refused = |source| ServerError::Listen { address: options.address, source };
         let listener = bind(options.address).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
@@ -109,8 +109,8 @@ impl Server {
         paths.extend(options.registry.document_paths().map(str::to_owned));
         paths.sort();
         paths.dedup();
-        let front = Front {
-            ledger: Ledger::new(options.storage, Arc::clone(&options.clock)),
+        let state = ServerState {
+            backend: JournalBackend::new(options.storage, Arc::clone(&options.clock)),
             clock: options.clock,
             authenticator: options.authenticator,
             authorizer: options.authorizer,
@@ -128,7 +128,7 @@ impl Server {
         };
         let (serving, trust) = (options.serving, options.trust);
         let tls = TlsAcceptor::from(tls);
-        Ok(Self { listener, address, tls, serving, trust, front: Arc::new(front) })
+        Ok(Self { listener, address, tls, serving, trust, state: Arc::new(state) })
     }
 
     /// Where it listens.
@@ -138,28 +138,28 @@ impl Server {
 
     /// Serves until `shutdown`, then closes in order.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Self { listener, address, tls, serving, trust, front } = self;
+        let Self { listener, address, tls, serving, trust, state } = self;
         let (draining, abandoned) = (CancellationToken::new(), CancellationToken::new());
         let connections =
-            Connections::new(Arc::clone(&front), tls, draining.clone(), abandoned.clone());
-        let reload = reload(serving, trust, Arc::clone(&front.clock));
+            Connections::new(Arc::clone(&state), tls, draining.clone(), abandoned.clone());
+        let reload = reload(serving, trust, Arc::clone(&state.clock));
         let reload = draining.clone().run_until_cancelled_owned(reload);
-        front.tracker.spawn_on(reload, &front.runtime);
-        front.tracker.spawn_on(connections.accept(listener), &front.runtime);
+        state.tracker.spawn_on(reload, &state.runtime);
+        state.tracker.spawn_on(connections.accept(listener), &state.runtime);
         info!(%address, "serving");
 
         shutdown.cancelled().await;
         info!("closing: not ready any more");
-        front.health.close();
-        tokio::time::sleep(front.limits.shutdown_delay).await;
+        state.health.close();
+        tokio::time::sleep(state.limits.shutdown_delay).await;
         draining.cancel();
-        front.closing.cancel();
-        front.tracker.close();
-        let drained = tokio::time::timeout(front.limits.drain_time_max, front.tracker.wait()).await;
+        state.closing.cancel();
+        state.tracker.close();
+        let drained = tokio::time::timeout(state.limits.drain_time_max, state.tracker.wait()).await;
         if drained.is_err() {
-            warn!(connections = front.tracker.len(), "not all requests ended in time");
+            warn!(connections = state.tracker.len(), "not all requests ended in time");
             abandoned.cancel();
-            front.tracker.wait().await;
+            state.tracker.wait().await;
         }
         info!("closed");
     }

@@ -51,12 +51,12 @@ pub enum TrustError {
 
 /// A set of CA certificates for client certificates.
 #[derive(Clone)]
-pub struct CaSet {
+pub struct CaBundle {
     verifier: Arc<dyn ClientCertVerifier>,
     origin: Arc<str>,
 }
 
-impl CaSet {
+impl CaBundle {
     /// Reads a PEM bundle; `origin`, file or key of the ConfigMap, is named in errors.
     pub fn of_pem(pem: &[u8], origin: &str) -> Result<Self, TrustError> {
         let none = || TrustError::NoCertificate { origin: origin.to_owned() };
@@ -90,18 +90,18 @@ impl CaSet {
 
 /// How kube-apiserver's proxy shows itself and passes on its users.
 #[derive(Clone)]
-pub struct FrontProxy {
+pub struct RequestHeaderConfig {
     /// Who may sign the proxy's certificate.
-    pub ca: CaSet,
+    pub ca: CaBundle,
     /// Common names the proxy may have; empty means any.
     pub allowed_names: Vec<String>,
     /// The names of the headers.
-    pub headers: RemoteHeaders,
+    pub headers: RequestHeaderNames,
 }
 
 /// Names of the headers that carry the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RemoteHeaders {
+pub struct RequestHeaderNames {
     /// The first one present names the user.
     pub username: Vec<HeaderName>,
     /// None by default: an older kube-apiserver would not strip it from its clients' requests.
@@ -112,7 +112,7 @@ pub struct RemoteHeaders {
     pub extra_prefix: Vec<String>,
 }
 
-impl Default for RemoteHeaders {
+impl Default for RequestHeaderNames {
     fn default() -> Self {
         Self {
             username: vec![HeaderName::from_static("x-remote-user")],
@@ -127,9 +127,9 @@ impl Default for RemoteHeaders {
 #[derive(Clone, Default)]
 pub struct TrustSnapshot {
     /// Who signs users' certificates.
-    pub clients: Option<CaSet>,
+    pub clients: Option<CaBundle>,
     /// Who may speak for others.
-    pub front_proxy: Option<FrontProxy>,
+    pub front_proxy: Option<RequestHeaderConfig>,
 }
 
 /// The file a part of the trust comes from instead of the ConfigMap.
@@ -142,17 +142,17 @@ pub struct TrustFiles {
     /// `--requestheader-allowed-names`.
     pub allowed_names: Vec<String>,
     /// `--requestheader-*-headers*`; the usual ones when empty.
-    pub headers: Option<RemoteHeaders>,
+    pub headers: Option<RequestHeaderNames>,
 }
 
 impl TrustFiles {
     /// What the files say; absent where there is no file.
     pub fn load(&self) -> Result<TrustSnapshot, TrustError> {
-        let clients = self.client_ca.as_deref().map(CaSet::of_file).transpose()?;
+        let clients = self.client_ca.as_deref().map(CaBundle::of_file).transpose()?;
         let front_proxy = match self.request_header_ca.as_deref() {
             None => None,
-            Some(path) => Some(FrontProxy {
-                ca: CaSet::of_file(path)?,
+            Some(path) => Some(RequestHeaderConfig {
+                ca: CaBundle::of_file(path)?,
                 allowed_names: self.allowed_names.clone(),
                 headers: self.headers.clone().unwrap_or_default(),
             }),

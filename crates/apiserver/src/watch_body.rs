@@ -14,24 +14,24 @@ use http::StatusCode;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tracing::warn;
 
-use crate::front::Front;
 use crate::limits::Seat;
-use crate::metrics::WatchNumbers;
-use crate::{RequestInfo, Trail};
+use crate::metrics::WatchMetrics;
+use crate::state::ServerState;
+use crate::{AuditContext, RequestInfo};
 
 type Frames = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
-type Farewell = Pin<Box<dyn Future<Output = ()> + Send>>;
+type FinalRecord = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Frames of one watch.
 pub(crate) struct WatchBody {
     frames: Frames,
-    front: Arc<Front>,
+    state: Arc<ServerState>,
     /// Taken when the end is recorded.
-    trail: Option<Trail>,
+    audit: Option<AuditContext>,
     /// Done when the server closes.
     closing: Pin<Box<WaitForCancellationFutureOwned>>,
-    farewell: Option<Farewell>,
-    numbers: WatchNumbers,
+    final_record: Option<FinalRecord>,
+    numbers: WatchMetrics,
     /// Of the answer.
     code: StatusCode,
     /// The watch's own among those that there may be at a time.
@@ -41,26 +41,26 @@ pub(crate) struct WatchBody {
 impl WatchBody {
     pub(crate) fn new(
         frames: Frames,
-        (trail, code, seat): (Trail, StatusCode, Option<Seat>),
-        front: Arc<Front>,
+        (audit, code, seat): (AuditContext, StatusCode, Option<Seat>),
+        state: Arc<ServerState>,
         info: &RequestInfo,
     ) -> Self {
-        let numbers = front.metrics.watch_began(info);
-        let closing = Box::pin(front.closing.clone().cancelled_owned());
-        let trail = Some(trail);
-        Self { frames, front, trail, closing, farewell: None, numbers, code, _seat: seat }
+        let numbers = state.metrics.watch_began(info);
+        let closing = Box::pin(state.closing.clone().cancelled_owned());
+        let audit = Some(audit);
+        Self { frames, state, audit, closing, final_record: None, numbers, code, _seat: seat }
     }
 
     pub(crate) fn poll_bytes(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        if self.farewell.is_none() && self.trail.is_some() {
+        if self.final_record.is_none() && self.audit.is_some() {
             match self.poll_frames(context) {
                 Poll::Ready(None) => {}
                 other => return other,
             }
         }
-        if let Some(farewell) = &mut self.farewell {
-            std::task::ready!(farewell.as_mut().poll(context));
-            self.farewell = None;
+        if let Some(final_record) = &mut self.final_record {
+            std::task::ready!(final_record.as_mut().poll(context));
+            self.final_record = None;
         }
         Poll::Ready(None)
     }
@@ -68,13 +68,13 @@ impl WatchBody {
     /// The next frame; `None` when the watch is over and its end is being recorded.
     fn poll_frames(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
         if self.closing.as_mut().poll(context).is_ready() {
-            self.farewell = self.end_in_order();
+            self.final_record = self.end_in_order();
             return Poll::Ready(None);
         }
         let next = catch_unwind(AssertUnwindSafe(|| self.frames.as_mut().poll_next(context)));
         match next {
             Ok(Poll::Ready(None)) => {
-                self.farewell = self.end_in_order();
+                self.final_record = self.end_in_order();
                 Poll::Ready(None)
             }
             Ok(poll) => {
@@ -84,23 +84,23 @@ impl WatchBody {
                 poll
             }
             Err(_) => {
-                self.farewell = self.end(|trail| trail.panicked("a watch broke off"));
+                self.final_record = self.end(|audit| audit.panicked("a watch broke off"));
                 Poll::Ready(None)
             }
         }
     }
 
-    fn end_in_order(&mut self) -> Option<Farewell> {
+    fn end_in_order(&mut self) -> Option<FinalRecord> {
         let code = self.code.as_u16();
-        self.end(|trail| trail.watched(code))
+        self.end(|audit| audit.watch_complete(code))
     }
 
-    fn end(&mut self, complete: impl FnOnce(Trail) -> Option<Bytes>) -> Option<Farewell> {
-        let record = complete(self.trail.take()?);
+    fn end(&mut self, complete: impl FnOnce(AuditContext) -> Option<Bytes>) -> Option<FinalRecord> {
+        let record = complete(self.audit.take()?);
         self.numbers.ended();
-        let front = Arc::clone(&self.front);
+        let state = Arc::clone(&self.state);
         Some(Box::pin(async move {
-            if let Err(error) = front.note(record).await {
+            if let Err(error) = state.log_event(record).await {
                 warn!(reason = error.status.message, "the end of a watch is not recorded");
             }
         }))
@@ -110,8 +110,8 @@ impl WatchBody {
 impl Drop for WatchBody {
     fn drop(&mut self) {
         // Either the client went before the end, or while the end was being recorded.
-        if let Some(farewell) = self.end_in_order().or_else(|| self.farewell.take()) {
-            self.front.tracker.spawn_on(farewell, &self.front.runtime);
+        if let Some(final_record) = self.end_in_order().or_else(|| self.final_record.take()) {
+            self.state.tracker.spawn_on(final_record, &self.state.runtime);
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Null stands for the empty value everywhere, as in Go. Of a field that comes twice, the last
 //! counts.
 
-use crate::tree::{Key, Node, Value};
+use crate::yaml::{Key, Node, Value};
 use crate::{FieldError, LoadError};
 
 /// A policy as it was written.

@@ -1,7 +1,7 @@
-//! Which rule of an audit policy applies to a request, and how an event grows through its stages.
+//! Which rule of an audit policy applies to a request, and the event of each of its stages.
 //!
 //! A [`Policy`] is loaded once ([`Policy::load`], [`Policy::builtin`]) and asked for each request
-//! ([`Policy::decide`]). What it decides begins a [`Growth`], which is told what happens to the
+//! ([`Policy::decide`]). What it decides begins an [`EventBuilder`], which takes what happens to the
 //! request and returns an event for each stage that is to be recorded.
 //!
 //! Rules, defaults and messages are kube-apiserver's. Pure: no I/O, no clock, no task; events are
@@ -10,17 +10,17 @@
 mod bodies;
 mod builtin;
 mod decode;
+mod event_builder;
 pub mod explain;
-mod growth;
 mod latency;
 mod load;
 mod policy;
-mod tree;
 mod validate;
 mod withheld;
+mod yaml;
 
 pub use builtin::Builtin;
-pub use growth::{Answer, Facts, Growth};
+pub use event_builder::{EventBuilder, RequestMetadata, Response};
 pub use latency::Layer;
 pub use load::{FieldError, LoadError, Loaded, POLICY_LEN_MAX, Strictness};
 pub use policy::{Attributes, Decision, Policy, Stages, User};

@@ -7,7 +7,7 @@ use std::fmt;
 
 use event::Json;
 
-use crate::{Policy, decode, tree, validate};
+use crate::{Policy, decode, validate, yaml};
 
 /// Longest policy that is read, in bytes. Kubernetes reads up to 3 MiB of YAML.
 pub const POLICY_LEN_MAX: usize = 3 * 1024 * 1024;
@@ -101,7 +101,7 @@ impl Policy {
         if text.len() > POLICY_LEN_MAX {
             return Err(LoadError::TooLong { len: text.len() });
         }
-        let (draft, warnings) = decode::draft(tree::parse(checked(text)?)?)?;
+        let (draft, warnings) = decode::draft(yaml::parse(checked(text)?)?)?;
         if strictness == Strictness::Strict && !warnings.is_empty() {
             return Err(LoadError::Strict(warnings));
         }

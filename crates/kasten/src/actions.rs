@@ -26,7 +26,9 @@ pub mod validate_action;
 
 use std::sync::Arc;
 
-use apiserver::{ApiError, Attributes, Column, FieldError, Objects, Occasion, Resource, Strategy};
+use apiserver::{
+    ApiError, Attributes, Column, FieldError, Objects, Resource, Strategy, WriteContext,
+};
 use serde_json::{Map, Value, json};
 
 use crate::kinds;
@@ -102,7 +104,7 @@ fn resource(
 }
 
 impl Strategy for Action {
-    fn prepare_create(&self, action: &mut Map<String, Value>, at: &Occasion) {
+    fn prepare_create(&self, action: &mut Map<String, Value>, at: &WriteContext) {
         let first = self.lifecycle.first().as_str();
         let status = json!({"state": first, "startTime": at.now, "endTime": null, "progress": 0});
         fields::set(action, "status", status);
@@ -113,7 +115,7 @@ impl Strategy for Action {
         &self,
         action: &mut Map<String, Value>,
         old: &Map<String, Value>,
-        at: &Occasion,
+        at: &WriteContext,
     ) {
         keep_times(action, old, at);
     }
@@ -122,7 +124,7 @@ impl Strategy for Action {
         &self,
         action: &Map<String, Value>,
         old: Option<&Map<String, Value>>,
-        _at: &Occasion,
+        _at: &WriteContext,
     ) -> Vec<FieldError> {
         if let Some(old) = old {
             return [self.lifecycle.check(action, old), status::check(action)].concat();
@@ -140,7 +142,7 @@ impl Strategy for Action {
         &self,
         action: &mut Map<String, Value>,
         objects: &mut Objects<'_>,
-        at: &Occasion,
+        at: &WriteContext,
     ) -> Result<(), ApiError> {
         if self.rules.made_by_k10_only() {
             rules::made_by_k10(&self.installation, self.names, action, &at.user)?;
@@ -158,7 +160,7 @@ impl Strategy for Action {
 }
 
 /// Keeps the start time; sets the end time when the action finishes, unless the executor reported one.
-fn keep_times(action: &mut Map<String, Value>, old: &Map<String, Value>, at: &Occasion) {
+fn keep_times(action: &mut Map<String, Value>, old: &Map<String, Value>, at: &WriteContext) {
     let started = fields::value(old, "status.startTime").cloned().unwrap_or(Value::Null);
     fields::set(action, "status.startTime", started);
     let state = State::parse(fields::text(action, "status.state"));

@@ -9,7 +9,7 @@ pub mod profile;
 
 use std::sync::Arc;
 
-use apiserver::resource::Plain;
+use apiserver::resource::DefaultStrategy;
 use apiserver::{Column, Resource};
 use serde_json::{Map, Value};
 
@@ -42,7 +42,7 @@ fn resource(names: ResourceNames, schema: Value) -> Resource {
         }
     }
     let kind = Kind { group: CONFIG, names };
-    crate::resource(kind, verbs::ALL, COLUMNS, &[], schema, Arc::new(Plain))
+    crate::resource(kind, verbs::ALL, COLUMNS, &[], schema, Arc::new(DefaultStrategy))
 }
 
 /// Marks every object in a schema as open for unknown fields.

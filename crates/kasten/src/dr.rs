@@ -8,7 +8,7 @@ pub mod review;
 
 use std::sync::Arc;
 
-use apiserver::{ApiError, FieldError, Objects, Occasion, Resource, Strategy};
+use apiserver::{ApiError, FieldError, Objects, Resource, Strategy, WriteContext};
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
@@ -83,7 +83,7 @@ fn resource(
 }
 
 impl Strategy for Recovery {
-    fn prepare_create(&self, recovery: &mut Map<String, Value>, at: &Occasion) {
+    fn prepare_create(&self, recovery: &mut Map<String, Value>, at: &WriteContext) {
         let status = json!({"state": "none", "startTime": at.now, "endTime": null});
         fields::set(recovery, "status", status);
     }
@@ -92,7 +92,7 @@ impl Strategy for Recovery {
         &self,
         recovery: &mut Map<String, Value>,
         old: &Map<String, Value>,
-        at: &Occasion,
+        at: &WriteContext,
     ) {
         fields::restore(recovery, old, &["status.startTime"]);
         let is_finished = matches!(fields::text(recovery, "status.state"), "failed" | "success");
@@ -105,7 +105,7 @@ impl Strategy for Recovery {
         &self,
         recovery: &Map<String, Value>,
         old: Option<&Map<String, Value>>,
-        _at: &Occasion,
+        _at: &WriteContext,
     ) -> Vec<FieldError> {
         if let Some(old) = old {
             return check_state(recovery, old);
@@ -119,7 +119,7 @@ impl Strategy for Recovery {
         &self,
         recovery: &mut Map<String, Value>,
         objects: &mut Objects<'_>,
-        _at: &Occasion,
+        _at: &WriteContext,
     ) -> Result<(), ApiError> {
         let id = self.installation.id(self.names);
         let name = fields::name(recovery);

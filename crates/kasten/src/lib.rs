@@ -69,7 +69,7 @@ fn resource(
         schema: schema.into(),
         subresources,
         selectable_fields: &[],
-        withhold_bodies: false,
+        omit_bodies: false,
         audit_level_min: event::Level::None,
         read_only: None,
         strategy,

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use apiserver::authn::Authenticator;
-use apiserver::health::{HealthCheck, Remark, Remarks, Trouble};
+use apiserver::health::{Advisories, Advisory, Degradation, HealthCheck};
 use apiserver::limits::Limits;
 use apiserver::metrics::Metrics;
-use apiserver::registry::Parts;
+use apiserver::registry::RegistryConfig;
 use apiserver::tls::ServingCertificate;
 use apiserver::trust::Trust;
 use apiserver::{
@@ -113,7 +113,7 @@ impl App {
         let notifications = notifications::open(Arc::clone(&parts.storage), &mut metrics_registry);
         metrics.expose(metrics_registry);
         let policy = Arc::new(ArcSwap::from_pointee(parts.policy));
-        let registry = Registry::new(Parts {
+        let registry = Registry::new(RegistryConfig {
             resources,
             store: Arc::clone(&parts.storage),
             authorizer: Arc::clone(&parts.authorizer),
@@ -132,7 +132,7 @@ impl App {
         };
         let indexer = delivery.event_indexer(index);
         let delivery = Arc::new(delivery);
-        let server = Server::bind(apiserver::Options {
+        let server = Server::bind(apiserver::ServerConfig {
             address: parts.address,
             serving: parts.serving,
             trust: parts.trust,
@@ -301,7 +301,7 @@ fn services(
 }
 
 /// The advisories of `/readyz` about the readers of the journal. The server stays ready without them.
-fn remarks(delivery: Arc<Delivery>) -> Remarks {
+fn remarks(delivery: Arc<Delivery>) -> Advisories {
     Arc::new(move || {
         let of = |sink: delivery::SinkHealth| {
             let reason = match sink.condition {
@@ -313,19 +313,19 @@ fn remarks(delivery: Arc<Delivery>) -> Remarks {
                 DeliveryHealth::Closed => Some("its other end was closed".to_owned()),
             };
             let extent = format!("{} records wait", sink.lag);
-            let trouble = reason.map(|reason| Trouble { extent, reason });
+            let trouble = reason.map(|reason| Degradation { extent, reason });
             let name = if [delivery::DETECTOR, delivery::EVENT_INDEX].contains(&&*sink.sink) {
                 sink.sink
             } else {
                 format!("sink-{}", sink.sink)
             };
-            Remark { name, trouble }
+            Advisory { name, trouble }
         };
-        let journal = Remark {
+        let journal = Advisory {
             name: "journal".to_owned(),
             trouble: delivery
                 .journal_notice()
-                .map(|reason| Trouble { extent: "it nears its bound".to_owned(), reason }),
+                .map(|reason| Degradation { extent: "it nears its bound".to_owned(), reason }),
         };
         delivery.health().into_iter().map(of).chain([journal]).collect()
     })

@@ -10,7 +10,7 @@ mod pages;
 
 use std::sync::Arc;
 
-use apiserver::resource::Plain;
+use apiserver::resource::DefaultStrategy;
 use apiserver::{Column, Resource, ResourceId, Scope, Verb};
 use bytes::Bytes;
 use event::{Level, View, v1};
@@ -62,10 +62,10 @@ pub fn resource(log: Arc<dyn EventLog>) -> Resource {
         schema: schema().into(),
         subresources: &[],
         selectable_fields: conditions::SELECTABLE,
-        withhold_bodies: false,
+        omit_bodies: false,
         audit_level_min: Level::None,
         read_only: Some(Arc::new(pages::Pages(log))),
-        strategy: Arc::new(Plain),
+        strategy: Arc::new(DefaultStrategy),
     }
 }
 

@@ -10,8 +10,8 @@ mod statistics;
 use std::sync::Arc;
 
 use apiserver::{
-    ApiError, Column, FieldError, Objects, Occasion, Registry, Resource, ResourceId, Scope,
-    Strategy,
+    ApiError, Column, FieldError, Objects, Registry, Resource, ResourceId, Scope, Strategy,
+    WriteContext,
 };
 use detect::{Document, LoadOptions, Rule, RuleSet};
 use event::{Level, Severity};
@@ -77,7 +77,7 @@ pub fn resource(options: &LoadOptions) -> Resource {
         .into(),
         subresources: &[],
         selectable_fields: &["spec.enabled", "status.source", "status.severity"],
-        withhold_bodies: false,
+        omit_bodies: false,
         audit_level_min: Level::RequestResponse,
         read_only: None,
         strategy: Arc::new(Rules { options: options.clone() }),
@@ -159,7 +159,7 @@ struct Rules {
 }
 
 impl Strategy for Rules {
-    fn prepare_create(&self, rule: &mut Map<String, Value>, _at: &Occasion) {
+    fn prepare_create(&self, rule: &mut Map<String, Value>, _at: &WriteContext) {
         fields::set(rule, "status", json!({"source": USER}));
         describe(rule, &self.options);
     }
@@ -168,7 +168,7 @@ impl Strategy for Rules {
         &self,
         rule: &mut Map<String, Value>,
         old: &Map<String, Value>,
-        _at: &Occasion,
+        _at: &WriteContext,
     ) {
         fields::restore(rule, old, &["status"]);
         if fields::text(rule, "spec.sigma") != fields::text(old, "spec.sigma") {
@@ -180,7 +180,7 @@ impl Strategy for Rules {
         &self,
         rule: &Map<String, Value>,
         _old: Option<&Map<String, Value>>,
-        _at: &Occasion,
+        _at: &WriteContext,
     ) -> Vec<FieldError> {
         let document = Document::new("", fields::text(rule, "spec.sigma"));
         match RuleSet::load(&[document], &self.options) {
@@ -196,7 +196,7 @@ impl Strategy for Rules {
         &self,
         rule: &mut Map<String, Value>,
         objects: &mut Objects<'_>,
-        _at: &Occasion,
+        _at: &WriteContext,
     ) -> Result<(), ApiError> {
         let others = objects.list(DETECTION_RULES, None);
         let own = others.iter().filter(|other| !is_builtin(other)).count();
@@ -212,7 +212,7 @@ impl Strategy for Rules {
         rule: &mut Map<String, Value>,
         old: &Map<String, Value>,
         objects: &mut Objects<'_>,
-        _at: &Occasion,
+        _at: &WriteContext,
     ) -> Result<(), ApiError> {
         if fields::text(rule, "spec.sigma") == fields::text(old, "spec.sigma") {
             return Ok(());
@@ -229,7 +229,7 @@ impl Strategy for Rules {
         &self,
         rule: &Map<String, Value>,
         _objects: &mut Objects<'_>,
-        _at: &Occasion,
+        _at: &WriteContext,
     ) -> Result<(), ApiError> {
         if is_builtin(rule) {
             let detail = "it comes with the program: set spec.enabled to false instead";

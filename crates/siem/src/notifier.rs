@@ -10,8 +10,8 @@ mod status;
 use std::sync::Arc;
 
 use apiserver::{
-    ApiError, Attributes, Column, FieldError, Occasion, Registry, Resource, ResourceId, Scope,
-    Strategy, Subresource,
+    ApiError, Attributes, Column, FieldError, Registry, Resource, ResourceId, Scope, Strategy,
+    Subresource, WriteContext,
 };
 use event::Level;
 use futures::future::BoxFuture;
@@ -68,7 +68,7 @@ pub fn resource(tester: Arc<dyn NotifierTester>) -> Resource {
         .into(),
         subresources: &[Subresource::Operation { name: TEST }],
         selectable_fields: &["spec.type", "status.state"],
-        withhold_bodies: false,
+        omit_bodies: false,
         audit_level_min: Level::RequestResponse,
         read_only: None,
         strategy: Arc::new(Rules { tester }),
@@ -108,7 +108,7 @@ struct Rules {
 }
 
 impl Strategy for Rules {
-    fn prepare_create(&self, notifier: &mut Map<String, Value>, _at: &Occasion) {
+    fn prepare_create(&self, notifier: &mut Map<String, Value>, _at: &WriteContext) {
         fields::set(notifier, "status", status::unsent());
     }
 
@@ -116,7 +116,7 @@ impl Strategy for Rules {
         &self,
         notifier: &mut Map<String, Value>,
         old: &Map<String, Value>,
-        _at: &Occasion,
+        _at: &WriteContext,
     ) {
         fields::restore(notifier, old, &["status"]);
     }
@@ -125,7 +125,7 @@ impl Strategy for Rules {
         &self,
         notifier: &Map<String, Value>,
         _old: Option<&Map<String, Value>>,
-        _at: &Occasion,
+        _at: &WriteContext,
     ) -> Vec<FieldError> {
         spec::validate(notifier)
     }
@@ -148,7 +148,7 @@ impl Strategy for Rules {
     fn operate(
         &self,
         notifier: Map<String, Value>,
-        _at: Occasion,
+        _at: WriteContext,
     ) -> BoxFuture<'static, Result<String, ApiError>> {
         let name = fields::text(&notifier, "metadata.name").to_owned();
         let Some(spec) = NotifierSpec::of(&notifier) else {

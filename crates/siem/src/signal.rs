@@ -71,7 +71,7 @@ pub fn resource() -> Resource {
             "status.state",
             "status.triage.state",
         ],
-        withhold_bodies: false,
+        omit_bodies: false,
         audit_level_min: Level::RequestResponse,
         read_only: None,
         strategy: Arc::new(triage::Triage),

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use apiserver::{
-    ApiError, Column, FieldError, Objects, Occasion, Registry, Resource, ResourceId, Scope,
-    Strategy,
+    ApiError, Column, FieldError, Objects, Registry, Resource, ResourceId, Scope, Strategy,
+    WriteContext,
 };
 use detect::engine::{CLOCK_SKEW, STATE_PRESSURE};
 use detect::{EventMatcher, LoadOptions, nearest};
@@ -69,7 +69,7 @@ pub fn resource(options: &LoadOptions) -> Resource {
         .into(),
         subresources: &[],
         selectable_fields: &["status.state", "status.createdBy"],
-        withhold_bodies: false,
+        omit_bodies: false,
         audit_level_min: Level::RequestResponse,
         read_only: None,
         strategy: Arc::new(Rules { options: options.clone() }),
@@ -182,7 +182,7 @@ struct Rules {
 }
 
 impl Strategy for Rules {
-    fn prepare_create(&self, suppression: &mut Map<String, Value>, at: &Occasion) {
+    fn prepare_create(&self, suppression: &mut Map<String, Value>, at: &WriteContext) {
         let user = at.user.username.as_str();
         let status = json!({"state": ACTIVE, "createdBy": user, "hidden": 0});
         fields::set(suppression, "status", status);
@@ -192,7 +192,7 @@ impl Strategy for Rules {
         &self,
         suppression: &mut Map<String, Value>,
         old: &Map<String, Value>,
-        at: &Occasion,
+        at: &WriteContext,
     ) {
         fields::restore(suppression, old, &["status"]);
         if suppression.get("spec") != old.get("spec") {
@@ -207,7 +207,7 @@ impl Strategy for Rules {
         &self,
         suppression: &Map<String, Value>,
         old: Option<&Map<String, Value>>,
-        at: &Occasion,
+        at: &WriteContext,
     ) -> Vec<FieldError> {
         let mut errors = Vec::new();
         for (index, rule) in rules_of(suppression).into_iter().enumerate() {
@@ -236,7 +236,7 @@ impl Strategy for Rules {
         &self,
         suppression: &mut Map<String, Value>,
         objects: &mut Objects<'_>,
-        _at: &Occasion,
+        _at: &WriteContext,
     ) -> Result<(), ApiError> {
         check_rules(suppression, &[], objects)
     }
@@ -246,7 +246,7 @@ impl Strategy for Rules {
         suppression: &mut Map<String, Value>,
         old: &Map<String, Value>,
         objects: &mut Objects<'_>,
-        _at: &Occasion,
+        _at: &WriteContext,
     ) -> Result<(), ApiError> {
         // A rule that has gone since does not stand in the way of another change.
         check_rules(suppression, &rules_of(old), objects)

@@ -6,10 +6,10 @@ use event::UserInfo;
 use http::{HeaderMap, HeaderName};
 use percent_encoding::percent_decode_str;
 
-use crate::trust::RemoteHeaders;
+use crate::trust::RequestHeaderNames;
 
 /// The user the headers name, or `None` when they name none.
-pub(crate) fn user_of(headers: &HeaderMap, names: &RemoteHeaders) -> Option<UserInfo> {
+pub(crate) fn user_of(headers: &HeaderMap, names: &RequestHeaderNames) -> Option<UserInfo> {
     let username = first(headers, &names.username)?;
     let mut user = UserInfo {
         username,
@@ -36,7 +36,7 @@ pub(crate) fn user_of(headers: &HeaderMap, names: &RemoteHeaders) -> Option<User
 }
 
 /// Removes all headers of these names.
-pub(crate) fn strip(headers: &mut HeaderMap, names: &RemoteHeaders) {
+pub(crate) fn strip(headers: &mut HeaderMap, names: &RequestHeaderNames) {
     for name in names.username.iter().chain(&names.uid).chain(&names.group) {
         headers.remove(name);
     }
@@ -80,9 +80,9 @@ mod tests {
 
     #[test]
     fn headers_become_a_user() {
-        let names = RemoteHeaders {
+        let names = RequestHeaderNames {
             uid: vec![HeaderName::from_static("x-remote-uid")],
-            ..RemoteHeaders::default()
+            ..RequestHeaderNames::default()
         };
         let user = user_of(
             &headers(&[
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn without_a_name_there_is_no_user_and_the_uid_is_not_believed_unasked() {
-        let names = RemoteHeaders::default();
+        let names = RequestHeaderNames::default();
         assert!(user_of(&headers(&[("x-remote-group", "system:masters")]), &names).is_none());
         assert!(user_of(&headers(&[("x-remote-user", "")]), &names).is_none());
         let user = user_of(&headers(&[("x-remote-user", "a"), ("x-remote-uid", "1")]), &names);
@@ -124,7 +124,7 @@ mod tests {
             ("x-remote-extra-k", "v"),
             ("accept", "x"),
         ]);
-        strip(&mut map, &RemoteHeaders::default());
+        strip(&mut map, &RequestHeaderNames::default());
         let left: Vec<&str> = map.keys().map(HeaderName::as_str).collect();
         assert_eq!(left, ["accept"]);
     }

@@ -28,9 +28,9 @@ pub(crate) struct Peer {
     pub(crate) chain: Vec<CertificateDer<'static>>,
     /// What it speaks.
     pub(crate) protocol: Protocol,
-    standing: ArcSwapOption<Standing>,
+    identity: ArcSwapOption<PeerIdentity>,
     /// Whether the connection is to be closed after what is under way.
-    farewell: Notify,
+    close: Notify,
     is_leaving: AtomicBool,
 }
 
@@ -42,7 +42,7 @@ pub(crate) enum Protocol {
 }
 
 /// What the certificate of a peer is worth.
-pub(crate) struct Standing {
+pub(crate) struct PeerIdentity {
     trust: Arc<TrustSnapshot>,
     checked: Timestamp,
     /// Whether it may speak for others, or why not.
@@ -62,41 +62,41 @@ impl Peer {
             address: address.to_canonical(),
             chain,
             protocol,
-            standing: ArcSwapOption::empty(),
-            farewell: Notify::new(),
+            identity: ArcSwapOption::empty(),
+            close: Notify::new(),
             is_leaving: AtomicBool::new(false),
         }
     }
 
     /// What the certificate is worth under this trust, now.
-    pub(crate) fn standing(&self, trust: &Arc<TrustSnapshot>, now: Timestamp) -> Arc<Standing> {
-        let age = |standing: &Standing| now.as_micros() - standing.checked.as_micros();
-        if let Some(standing) = self.standing.load_full()
-            && Arc::ptr_eq(&standing.trust, trust)
-            && (0..CHECK_MICROS).contains(&age(&standing))
+    pub(crate) fn identity(&self, trust: &Arc<TrustSnapshot>, now: Timestamp) -> Arc<PeerIdentity> {
+        let age = |identity: &PeerIdentity| now.as_micros() - identity.checked.as_micros();
+        if let Some(identity) = self.identity.load_full()
+            && Arc::ptr_eq(&identity.trust, trust)
+            && (0..CHECK_MICROS).contains(&age(&identity))
         {
-            return standing;
+            return identity;
         }
-        let standing = Arc::new(Standing::of(&self.chain, trust, now));
-        self.standing.store(Some(Arc::clone(&standing)));
-        standing
+        let identity = Arc::new(PeerIdentity::of(&self.chain, trust, now));
+        self.identity.store(Some(Arc::clone(&identity)));
+        identity
     }
 
     /// Asks for the connection to be closed once the answers under way are out: clients that are
     /// not recognised do not get to keep one.
-    pub(crate) fn dismiss(&self) {
+    pub(crate) fn close_after_response(&self) {
         if !self.is_leaving.swap(true, Ordering::Relaxed) {
-            self.farewell.notify_one();
+            self.close.notify_one();
         }
     }
 
-    /// Returns when [`Peer::dismiss`] has been called.
-    pub(crate) async fn dismissed(&self) {
-        self.farewell.notified().await;
+    /// Returns when [`Peer::close_after_response`] has been called.
+    pub(crate) async fn closing(&self) {
+        self.close.notified().await;
     }
 }
 
-impl Standing {
+impl PeerIdentity {
     fn of(chain: &[CertificateDer<'static>], trust: &Arc<TrustSnapshot>, now: Timestamp) -> Self {
         let seconds = u64::try_from(now.as_micros() / 1_000_000).unwrap_or_default();
         let time = UnixTime::since_unix_epoch(Duration::from_secs(seconds));

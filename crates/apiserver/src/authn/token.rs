@@ -15,7 +15,7 @@ use kube::api::{Api, PostParams};
 use moka::sync::Cache;
 use sha2::{Digest, Sha256};
 
-use crate::retry::with_retries;
+use crate::webhook::with_retries;
 use crate::websocket;
 
 /// How long an answer counts, unless configured.
@@ -25,22 +25,22 @@ const SUBPROTOCOL: &str = "base64url.bearer.authorization.k8s.io.";
 /// Answers remembered at most.
 const CACHE_ENTRIES: u64 = 8192;
 
-type Outcome = Result<UserInfo, String>;
+type Review = Result<UserInfo, String>;
 
 /// Recognises users by their tokens.
-pub struct Tokens {
+pub struct TokenReviews {
     api: Api<TokenReview>,
-    cache: Cache<[u8; 32], Outcome>,
+    cache: Cache<[u8; 32], Review>,
 }
 
-impl Tokens {
+impl TokenReviews {
     /// Asks through `client`; answers are remembered for `cache_time`.
     pub fn new(client: kube::Client, cache_time: Duration) -> Self {
         let cache = Cache::builder().max_capacity(CACHE_ENTRIES).time_to_live(cache_time).build();
         Self { api: Api::all(client), cache }
     }
 
-    pub(crate) async fn review(&self, token: &str) -> Outcome {
+    pub(crate) async fn review(&self, token: &str) -> Review {
         let key: [u8; 32] = Sha256::digest(token).into();
         if let Some(outcome) = self.cache.get(&key) {
             return outcome;
@@ -51,7 +51,7 @@ impl Tokens {
     }
 
     /// The outer error means that there is no answer, which is not remembered.
-    async fn ask(&self, token: &str) -> Result<Outcome, String> {
+    async fn ask(&self, token: &str) -> Result<Review, String> {
         let spec = TokenReviewSpec { token: token.to_owned(), audiences: None };
         let review = TokenReview { spec, ..TokenReview::default() };
         let parameters = PostParams::default();

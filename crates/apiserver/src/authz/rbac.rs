@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::authz::rbac::manifest::{Metadata, RoleRef, Rule, Subject};
-use crate::{AccessError, Attributes, Authorizer, Decision};
+use crate::{Attributes, Authorizer, AuthorizerError, Decision};
 
 mod manifest;
 
@@ -234,7 +234,7 @@ impl Subject {
 
 #[async_trait]
 impl Authorizer for Rbac {
-    async fn authorize(&self, attributes: &Attributes) -> Result<Decision, AccessError> {
+    async fn authorize(&self, attributes: &Attributes) -> Result<Decision, AuthorizerError> {
         Ok(match self.decide(attributes) {
             Some(reason) => Decision::Allow(reason),
             None => Decision::NoOpinion(String::new()),

@@ -13,8 +13,8 @@ use k8s_openapi::api::authorization::v1::{
 use kube::api::{Api, PostParams};
 use moka::sync::Cache;
 
-use crate::retry::with_retries;
-use crate::{AccessError, Attributes, Authorizer, Decision};
+use crate::webhook::with_retries;
+use crate::{Attributes, Authorizer, AuthorizerError, Decision};
 
 /// How long a yes and a no count, unless configured.
 pub const CACHE_TIME: Duration = Duration::from_secs(10);
@@ -37,17 +37,17 @@ impl SubjectAccessReviews {
         Self { api: Api::all(client), allowed: cache(allowed_time), others: cache(denied_time) }
     }
 
-    async fn ask(&self, attributes: &Attributes) -> Result<Decision, AccessError> {
+    async fn ask(&self, attributes: &Attributes) -> Result<Decision, AuthorizerError> {
         let (review, parameters) = (review_of(attributes), PostParams::default());
         let answer = with_retries(|| self.api.create(&parameters, &review))
             .await
-            .map_err(|error| AccessError(error.to_string()))?;
+            .map_err(|error| AuthorizerError(error.to_string()))?;
         let Some(status) = answer.status else {
-            return Err(AccessError("a review came back without a status".to_owned()));
+            return Err(AuthorizerError("a review came back without a status".to_owned()));
         };
         let reason = status.reason.unwrap_or_default();
         match (status.allowed, status.denied.unwrap_or_default(), status.evaluation_error) {
-            (true, true, _) => Err(AccessError("a review says both yes and no".to_owned())),
+            (true, true, _) => Err(AuthorizerError("a review says both yes and no".to_owned())),
             (true, false, _) => Ok(Decision::Allow(reason)),
             (false, true, _) => Ok(Decision::Deny(reason)),
             (false, false, Some(error)) if reason.is_empty() => Ok(Decision::NoOpinion(error)),
@@ -58,7 +58,7 @@ impl SubjectAccessReviews {
 
 #[async_trait]
 impl Authorizer for SubjectAccessReviews {
-    async fn authorize(&self, attributes: &Attributes) -> Result<Decision, AccessError> {
+    async fn authorize(&self, attributes: &Attributes) -> Result<Decision, AuthorizerError> {
         if let Some(decision) = self.allowed.get(attributes).or_else(|| self.others.get(attributes))
         {
             return Ok(decision);

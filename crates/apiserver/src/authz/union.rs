@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::{AccessError, Attributes, Authorizer, Decision};
+use crate::{Attributes, Authorizer, AuthorizerError, Decision};
 
 /// The group that may everything.
 pub const MASTERS: &str = "system:masters";
@@ -39,7 +39,7 @@ impl Union {
 
 #[async_trait]
 impl Authorizer for Union {
-    async fn authorize(&self, attributes: &Attributes) -> Result<Decision, AccessError> {
+    async fn authorize(&self, attributes: &Attributes) -> Result<Decision, AuthorizerError> {
         if attributes.user.groups.iter().any(|group| group == MASTERS) {
             return Ok(Decision::Allow(String::new()));
         }
@@ -59,7 +59,7 @@ impl Authorizer for Union {
         if failures.is_empty() {
             Ok(Decision::NoOpinion(reasons.join("\n")))
         } else {
-            Err(AccessError(failures.join("; ")))
+            Err(AuthorizerError(failures.join("; ")))
         }
     }
 }
@@ -73,8 +73,8 @@ mod tests {
 
     #[async_trait]
     impl Authorizer for Fixed {
-        async fn authorize(&self, _: &Attributes) -> Result<Decision, AccessError> {
-            self.0.clone().map_err(AccessError)
+        async fn authorize(&self, _: &Attributes) -> Result<Decision, AuthorizerError> {
+            self.0.clone().map_err(AuthorizerError)
         }
     }
 
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn masters_and_health_need_nobody() {
+    async fn masters_and_health_checks_need_no_authorizer() {
         let fails = || vec![Err("down".to_owned())];
         check(fails(), path("/readyz"), r#"Ok(Allow(""))"#).await;
         check(fails(), path("/readyz/ping"), r#"Err(AccessError("down"))"#).await;

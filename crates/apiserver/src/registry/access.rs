@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use event::StatusCause;
 
-use super::Call;
+use super::ResourceRequest;
 use crate::namespaces::NamespaceState;
 use crate::{ApiError, Attributes, Decision};
 
-impl Call<'_> {
+impl ResourceRequest<'_> {
     /// Lets the write go on if the caller may do all of `wanted` as well.
     pub(super) async fn require(&self, wanted: &[Attributes]) -> Result<(), ApiError> {
         for attributes in wanted {

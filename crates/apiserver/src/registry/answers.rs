@@ -19,7 +19,7 @@ use crate::limits::{
     ANSWER_BYTES_FREE, ANSWERS_BYTES_MAX, BYTES_SHARES, LISTS_MAX, WATCHES_BYTES_MAX,
 };
 use crate::negotiate::{Form, Rendering};
-use crate::{Answer, ApiError, Request, refusal};
+use crate::{Answer, ApiError, Request, status_errors};
 
 /// Answers that are known to be on their way; beyond it, those that have left are forgotten.
 const KNOWN_MAX: usize = 256;
@@ -107,7 +107,7 @@ impl Answers {
 
     /// Takes a part of the budget for an answer of so many bytes, if there is so much.
     pub(super) fn hold(&self, user: &UserInfo, bytes: usize) -> Result<Held, ApiError> {
-        self.budget.take(user, bytes).ok_or_else(refusal::too_many_requests)
+        self.budget.take(user, bytes).ok_or_else(status_errors::too_many_requests)
     }
 
     /// The answer that is on its way already, or a new one if there is room for it. `held` is what has been

@@ -14,7 +14,7 @@ const NEWEST: i64 = -1;
 
 /// A place in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct ContinueToken {
     /// The revision of the list; `None` for the newest.
     pub(super) revision: Option<u64>,
     /// The last key that has been handed out, relative to the prefix of the list.
@@ -30,7 +30,7 @@ struct Token {
     start: String,
 }
 
-impl Place {
+impl ContinueToken {
     pub(super) fn encode(&self) -> String {
         let rv = self.revision.map_or(NEWEST, |revision| i64::try_from(revision).unwrap_or(NEWEST));
         let start = format!("{}\0", self.after);
@@ -75,10 +75,10 @@ mod tests {
     #[test]
     fn a_place_comes_back() {
         for place in [
-            Place { revision: Some(7), after: "shop/rp-1".to_owned() },
-            Place { revision: None, after: "rp-1".to_owned() },
+            ContinueToken { revision: Some(7), after: "shop/rp-1".to_owned() },
+            ContinueToken { revision: None, after: "rp-1".to_owned() },
         ] {
-            assert_eq!(Place::decode(&place.encode()).unwrap(), place);
+            assert_eq!(ContinueToken::decode(&place.encode()).unwrap(), place);
         }
     }
 
@@ -93,7 +93,7 @@ mod tests {
             encode(r#"{"v":"meta.k8s.io/v1","rv":0,"start":"a"}"#),
             encode(r#"{"v":"meta.k8s.io/v1","rv":1,"start":"../a"}"#),
         ] {
-            let error = Place::decode(&bad).unwrap_err();
+            let error = ContinueToken::decode(&bad).unwrap_err();
             assert_eq!(error.status.reason, "BadRequest", "{bad}");
             assert!(error.status.message.starts_with("continue key is not valid"), "{bad}");
         }

@@ -8,25 +8,25 @@ use http::StatusCode;
 use serde_json::{Map, Value};
 
 use super::decode::{self, Document};
-use super::door::TransactionDoor;
-use super::incoming::{Incoming, drop_status};
+use super::decoded::{Decoded, drop_status};
 use super::options::WriteOptions;
-use super::write::{Outcome, Write};
-use super::{Call, metadata};
+use super::transaction::RegistryTransaction;
+use super::write::{Write, WriteResult};
+use super::{ResourceRequest, metadata};
 use crate::limits::{JSON_INLINE_BYTES_MAX, OTHER_INLINE_BYTES_MAX};
 use crate::negotiate::Rendering;
-use crate::{ApiError, Objects, Reply, Review, Trail, names};
+use crate::{ApiError, AuditContext, Objects, Outcome, Review, names};
 
 /// How often another name is tried before a create with `generateName` fails.
 const NAME_TRIES: usize = 8;
 
-impl Call<'_> {
+impl ResourceRequest<'_> {
     /// Makes an object from the body.
-    pub(super) async fn create(&self, trail: &mut Trail) -> Result<Reply, ApiError> {
+    pub(super) async fn create(&self, audit: &mut AuditContext) -> Result<Outcome, ApiError> {
         let rendering = Rendering::of(self.request)?;
         let options = WriteOptions::of(self.request, "CreateOptions")?;
-        let mut incoming = self.incoming(options, trail).await?;
-        incoming.place(self.namespace(), "")?;
+        let mut incoming = self.incoming(options, audit).await?;
+        incoming.check_identity(self.namespace(), "")?;
         let mut object = incoming.object;
         if !metadata::text(&object, "resourceVersion").is_empty() {
             return Err(ApiError::bad_request(
@@ -50,7 +50,9 @@ impl Call<'_> {
         self.validate_new(&object, &write)?;
         self.require(&self.kind.resource.strategy.required_access(&object)).await?;
         write
-            .commit(trail, move |write, door| insert(write, door, object, &base, is_generated))
+            .commit(audit, move |write, transaction| {
+                insert(write, transaction, object, &base, is_generated)
+            })
             .await
     }
 
@@ -58,20 +60,20 @@ impl Call<'_> {
     pub(super) async fn incoming(
         &self,
         options: WriteOptions,
-        trail: &mut Trail,
-    ) -> Result<Incoming, ApiError> {
+        audit: &mut AuditContext,
+    ) -> Result<Decoded, ApiError> {
         let document = self.document(self.kind.resource.kind).await?;
-        if !trail.is_silent()
+        if !audit.is_disabled()
             && let Some(json) = sent(&self.request.body, &document)
         {
-            trail.request_object(&json);
+            audit.request_object(&json);
         }
         if let Value::Object(object) = &document.value {
             let text = |key: &str| metadata::text(object, key);
-            trail.refer(text("name"), text("uid"), text("resourceVersion"));
+            audit.fill_object_ref(text("name"), text("uid"), text("resourceVersion"));
         }
-        let admitted = Incoming::admit(self.kind, document, options.validation);
-        admitted.map_err(|unfit| unfit.refusal(self.kind))
+        let admitted = Decoded::decode(self.kind, document, options.validation);
+        admitted.map_err(|error_of| error_of.refusal(self.kind))
     }
 
     /// Reads the body. One that takes its time is read apart, so that it holds up no other request, and
@@ -109,7 +111,7 @@ impl Call<'_> {
         object: &Map<String, Value>,
         review: Review,
         write: &Write,
-    ) -> Result<Reply, ApiError> {
+    ) -> Result<Outcome, ApiError> {
         let mut errors = self.kind.validate(object);
         if errors.is_empty() {
             errors = self.kind.resource.strategy.validate(object, None, &write.occasion);
@@ -118,7 +120,7 @@ impl Call<'_> {
         let mut answered = review.await?;
         answered.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
         let body = metadata::encode(self.kind, &answered)?;
-        Ok(Reply::Plain(write.answered(Outcome::Object(StatusCode::CREATED, body))))
+        Ok(Outcome::Unlogged(write.answered(WriteResult::Object(StatusCode::CREATED, body))))
     }
 
     fn validate_new(&self, object: &Map<String, Value>, write: &Write) -> Result<(), ApiError> {
@@ -145,16 +147,16 @@ pub(super) fn sent(body: &Bytes, document: &Document) -> Option<Json> {
 
 fn insert(
     write: &mut Write,
-    door: &mut TransactionDoor<'_>,
+    transaction: &mut RegistryTransaction<'_>,
     mut object: Map<String, Value>,
     base: &str,
     is_generated: bool,
-) -> Result<Outcome, ApiError> {
+) -> Result<WriteResult, ApiError> {
     let kind = std::sync::Arc::clone(&write.kind);
     let strategy = &kind.resource.strategy;
     let mut tries = 1;
     while strategy.stored()
-        && door.is_taken(&kind, &write.namespace, metadata::text(&object, "name"))
+        && transaction.is_taken(&kind, &write.namespace, metadata::text(&object, "name"))
     {
         if !is_generated || tries == NAME_TRIES {
             let name = metadata::text(&object, "name");
@@ -163,12 +165,12 @@ fn insert(
         metadata::set(&mut object, "name", names::generate(base));
         tries += 1;
     }
-    strategy.on_create(&mut object, &mut Objects::new(door), &write.occasion)?;
+    strategy.on_create(&mut object, &mut Objects::new(transaction), &write.occasion)?;
     metadata::text(&object, "name").clone_into(&mut write.name);
     let body = if strategy.stored() {
-        door.store(&kind, &mut object)?
+        transaction.store(&kind, &mut object)?
     } else {
         metadata::encode(&kind, &object)?
     };
-    Ok(Outcome::Object(StatusCode::CREATED, body))
+    Ok(WriteResult::Object(StatusCode::CREATED, body))
 }

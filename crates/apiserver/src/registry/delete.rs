@@ -4,21 +4,21 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Map, Value};
 
-use super::door::TransactionDoor;
 use super::options::{self, DeleteOptions, Propagation};
-use super::write::{Outcome, Write};
-use super::{Call, metadata};
+use super::transaction::RegistryTransaction;
+use super::write::{Write, WriteResult};
+use super::{ResourceRequest, metadata};
 use crate::negotiate::Rendering;
-use crate::{ApiError, Objects, Reply, Trail, Verb};
+use crate::{ApiError, AuditContext, Objects, Outcome, Verb};
 
 /// Keeps an object until the garbage collector has let go of its dependents.
 const ORPHAN: &str = "orphan";
 /// Keeps an object until the garbage collector has deleted its dependents.
 const FOREGROUND: &str = "foregroundDeletion";
 
-impl Call<'_> {
+impl ResourceRequest<'_> {
     /// Removes the object that the URL names.
-    pub(super) async fn delete(&self, trail: &mut Trail) -> Result<Reply, ApiError> {
+    pub(super) async fn delete(&self, audit: &mut AuditContext) -> Result<Outcome, ApiError> {
         let rendering = Rendering::of(self.request)?;
         let body = if self.request.body.is_empty() {
             None
@@ -26,51 +26,51 @@ impl Call<'_> {
             Some(self.document("DeleteOptions").await?.value)
         };
         if let Some(json) = body.as_ref().and_then(options::recorded) {
-            trail.request_object(&json);
+            audit.request_object(&json);
         }
         let options = DeleteOptions::of(self.request, body.as_ref())?;
         let write = self.write(rendering, options.dry_run);
-        write.commit(trail, move |write, door| remove(write, door, &options)).await
+        write.commit(audit, move |write, transaction| remove(write, transaction, &options)).await
     }
 }
 
 fn remove(
     write: &mut Write,
-    door: &mut TransactionDoor<'_>,
+    transaction: &mut RegistryTransaction<'_>,
     options: &DeleteOptions,
-) -> Result<Outcome, ApiError> {
+) -> Result<WriteResult, ApiError> {
     let kind = std::sync::Arc::clone(&write.kind);
     kind.resource.strategy.admit_delete(&write.name, &write.occasion)?;
-    let (object, stored) = door
+    let (object, stored) = transaction
         .read(&kind, &write.namespace, &write.name)?
         .ok_or_else(|| kind.not_found(&write.name))?;
     check_preconditions(write, &object, options)?;
     let mut going = object.clone();
-    let is_collected = write.shared.garbage_is_collected && kind.offers(Verb::Patch);
+    let is_collected = write.shared.garbage_is_collected && kind.supports(Verb::Patch);
     set_finalizers(&mut going, options.propagation, is_collected);
     if metadata::finalizers(&going).is_empty() {
         let uid = metadata::text(&object, "uid").to_owned();
-        remove_for_good(write, door, &mut going)?;
-        return Ok(Outcome::Deleted { name: write.name.clone(), uid });
+        remove_for_good(write, transaction, &mut going)?;
+        return Ok(WriteResult::Deleted { name: write.name.clone(), uid });
     }
     if !metadata::is_terminating(&going) {
         metadata::set(&mut going, "deletionTimestamp", write.occasion.now.as_str());
         metadata::set(&mut going, "deletionGracePeriodSeconds", 0);
         metadata::bump_generation(&mut going);
     }
-    let body = if going == object { stored } else { door.store(&kind, &mut going)? };
-    Ok(Outcome::Object(StatusCode::OK, body))
+    let body = if going == object { stored } else { transaction.store(&kind, &mut going)? };
+    Ok(WriteResult::Object(StatusCode::OK, body))
 }
 
 /// Takes the object away, with what its kind does then.
 pub(super) fn remove_for_good(
     write: &Write,
-    door: &mut TransactionDoor<'_>,
+    transaction: &mut RegistryTransaction<'_>,
     object: &mut Map<String, Value>,
 ) -> Result<Bytes, ApiError> {
     let strategy = &write.kind.resource.strategy;
-    strategy.on_delete(object, &mut Objects::new(door), &write.occasion)?;
-    door.remove(&write.kind, object)
+    strategy.on_delete(object, &mut Objects::new(transaction), &write.occasion)?;
+    transaction.remove(&write.kind, object)
 }
 
 fn check_preconditions(

@@ -10,14 +10,14 @@ use audit::Layer;
 use event::Timestamp;
 use store::{ListOptions, Object, ReadError};
 
-use super::continue_token::Place;
-use super::read::{Filter, Wanted};
-use super::render::ListHead;
-use super::{Call, answers};
+use super::continue_token::ContinueToken;
+use super::read::{ListQuery, SelectionPredicate};
+use super::render::ListMeta;
+use super::{ResourceRequest, answers};
 use crate::budget::Held;
 use crate::limits::ANSWER_BYTES_FREE;
 use crate::negotiate::Rendering;
-use crate::{Answer, ApiError, Trail, refusal};
+use crate::{Answer, ApiError, AuditContext, status_errors};
 
 /// Objects that are read in one go, and their bytes, about.
 const PAGE_OBJECTS: usize = 4096;
@@ -31,8 +31,8 @@ const SCAN_BYTES: usize = 1 << 20;
 /// What a list shows, and how.
 pub(super) struct Listing<'l> {
     pub(super) prefix: &'l str,
-    pub(super) filter: &'l Filter,
-    pub(super) wanted: &'l Wanted,
+    pub(super) filter: &'l SelectionPredicate,
+    pub(super) wanted: &'l ListQuery,
     pub(super) rendering: Rendering,
     pub(super) now: Timestamp,
 }
@@ -41,7 +41,7 @@ pub(super) struct Listing<'l> {
 #[derive(Default)]
 pub(super) struct Gathered {
     pub(super) items: Vec<Arc<Object>>,
-    pub(super) head: ListHead,
+    pub(super) head: ListMeta,
     /// Of all bodies.
     pub(super) bytes: usize,
     /// Their part of the budget, if they are counted.
@@ -61,12 +61,12 @@ pub(super) enum NotGathered {
     Refused(ApiError),
 }
 
-impl Call<'_> {
+impl ResourceRequest<'_> {
     /// Reads on until a page of the list is full, or there are no more objects.
     pub(super) async fn gather(
         &self,
         listing: &Listing<'_>,
-        trail: &mut Trail,
+        audit: &mut AuditContext,
     ) -> Result<Found, NotGathered> {
         let Listing { prefix, filter, wanted, .. } = listing;
         let selects_all = filter.selects_all();
@@ -76,12 +76,12 @@ impl Call<'_> {
         // Of the whole list, as it is counted with the first page.
         let mut count = None;
         loop {
-            let room = match wanted.limit {
+            let limit_left = match wanted.limit {
                 0 => usize::MAX,
                 limit => limit - gathered.items.len(),
             };
             let (limit, bytes_max) = if selects_all {
-                (room.min(PAGE_OBJECTS), PAGE_BYTES)
+                (limit_left.min(PAGE_OBJECTS), PAGE_BYTES)
             } else {
                 (SCAN_OBJECTS, SCAN_BYTES)
             };
@@ -89,11 +89,11 @@ impl Call<'_> {
             let options = ListOptions { at, start_after, limit, bytes_max, counts_rest };
             let asked = self.shared.clock.now();
             let page = self.shared.store.list(prefix, options).await.map_err(NotGathered::Read)?;
-            trail.took_since(Layer::Storage, asked);
+            audit.track_since(Layer::Storage, asked);
             count = count.or(page.remaining.map(|remaining| page.items.len() + remaining));
             let before = gathered.items.len();
             let mut admitted = page.items.into_iter().filter(|object| filter.admits(&object.body));
-            gathered.items.extend(admitted.by_ref().take(room));
+            gathered.items.extend(admitted.by_ref().take(limit_left));
             let new = gathered.items.iter().skip(before).map(|object| object.body.len()).sum();
             if let Some(answer) = self.count(listing, &mut gathered, new, page.revision)? {
                 return Ok(Found::Known(Box::new(answer)));
@@ -104,7 +104,8 @@ impl Call<'_> {
                 gathered.head.revision = page.revision;
                 if let Some(last) = gathered.items.last().filter(|_| more) {
                     let after = last.key.strip_prefix(prefix).unwrap_or(&last.key).to_owned();
-                    gathered.head.next = Place { revision: Some(page.revision), after }.encode();
+                    gathered.head.next =
+                        ContinueToken { revision: Some(page.revision), after }.encode();
                     let rest = count.map(|count| count.saturating_sub(gathered.items.len()));
                     gathered.head.remaining = rest;
                 }
@@ -130,7 +131,7 @@ impl Call<'_> {
         let answers = &self.shared.answers;
         if let Some(held) = &mut gathered.held {
             let is_held = held.grow(new);
-            let refused = || NotGathered::Refused(refusal::too_many_requests());
+            let refused = || NotGathered::Refused(status_errors::too_many_requests());
             return if is_held { Ok(None) } else { Err(refused()) };
         }
         let key = answers::key(self.request, revision, listing.rendering, listing.now);

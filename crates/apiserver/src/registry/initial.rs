@@ -16,7 +16,7 @@ pub(super) const FIRST_PAGE: usize = 8;
 const PAGE_BYTES: usize = 1 << 20;
 
 /// The objects that have not been told yet.
-pub(super) struct Initial {
+pub(super) struct InitialList {
     prefix: String,
     revision: u64,
     page: VecDeque<Arc<Object>>,
@@ -24,7 +24,7 @@ pub(super) struct Initial {
     next: Option<(String, usize)>,
 }
 
-impl Initial {
+impl InitialList {
     /// What is there now.
     pub(super) async fn now(store: &dyn Storage, prefix: String) -> Result<Self, ReadError> {
         let page = page(store, &prefix, None, None, FIRST_PAGE).await?;

@@ -5,7 +5,7 @@ use event::Json;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value, json};
 
-use super::kind::{HEAD, Kind};
+use super::served_resource::{HEAD, ServedResource};
 use crate::limits::FIELD_ERRORS_MAX;
 use crate::{ApiError, FieldError, names};
 
@@ -146,7 +146,7 @@ pub(crate) fn type_of(value: &Value) -> &'static str {
 
 /// Sets what every object of the kind says of itself, and drops fields of the metadata that say
 /// nothing: what is equal then is equal as stored.
-pub(crate) fn settle(kind: &Kind, object: &mut Map<String, Value>) {
+pub(crate) fn settle(kind: &ServedResource, object: &mut Map<String, Value>) {
     object.insert("apiVersion".to_owned(), kind.api_version.as_str().into());
     object.insert("kind".to_owned(), kind.resource.kind.into());
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
@@ -156,13 +156,16 @@ pub(crate) fn settle(kind: &Kind, object: &mut Map<String, Value>) {
 
 /// An object as it is written: `apiVersion`, `kind` and `metadata` before the rest, the fields of
 /// the metadata in Kubernetes' order, none of them empty.
-pub(crate) fn encode(kind: &Kind, object: &Map<String, Value>) -> Result<Bytes, ApiError> {
+pub(crate) fn encode(
+    kind: &ServedResource,
+    object: &Map<String, Value>,
+) -> Result<Bytes, ApiError> {
     let json = Json::of(&InOrder { kind, object });
     json.map(Json::into_bytes).map_err(|error| ApiError::internal(&error.to_string()))
 }
 
 struct InOrder<'a> {
-    kind: &'a Kind,
+    kind: &'a ServedResource,
     object: &'a Map<String, Value>,
 }
 
@@ -201,7 +204,7 @@ fn is_empty(value: &Value) -> bool {
 }
 
 /// What is wrong with the metadata of an object that is about to be written.
-pub(crate) fn validate(kind: &Kind, object: &Map<String, Value>) -> Vec<FieldError> {
+pub(crate) fn validate(kind: &ServedResource, object: &Map<String, Value>) -> Vec<FieldError> {
     let mut errors = Vec::new();
     validate_name(kind, object, &mut errors);
     validate_labels(object, &mut errors);
@@ -220,7 +223,10 @@ pub(crate) fn validate(kind: &Kind, object: &Map<String, Value>) -> Vec<FieldErr
 
 /// What is wrong with the beginning of a name that is left to the server. It is looked at as it is, not
 /// as it is cut for the name.
-pub(crate) fn validate_generate_name(kind: &Kind, object: &Map<String, Value>) -> Vec<FieldError> {
+pub(crate) fn validate_generate_name(
+    kind: &ServedResource,
+    object: &Map<String, Value>,
+) -> Vec<FieldError> {
     let base = text(object, "generateName");
     if base.is_empty() {
         return Vec::new();
@@ -237,12 +243,12 @@ pub(crate) fn validate_generate_name(kind: &Kind, object: &Map<String, Value>) -
     found.map(|error| FieldError::invalid(field, &base.into(), &error)).collect()
 }
 
-fn wrong_name(kind: &Kind, name: &str) -> Vec<String> {
+fn wrong_name(kind: &ServedResource, name: &str) -> Vec<String> {
     let is_namespace = kind.id.group.is_empty() && kind.id.plural == "namespaces";
     if is_namespace { names::label(name) } else { names::subdomain(name) }
 }
 
-fn validate_name(kind: &Kind, object: &Map<String, Value>, errors: &mut Vec<FieldError>) {
+fn validate_name(kind: &ServedResource, object: &Map<String, Value>, errors: &mut Vec<FieldError>) {
     let name = text(object, "name");
     if name.is_empty() {
         errors.push(FieldError::required("metadata.name", "name or generateName is required"));

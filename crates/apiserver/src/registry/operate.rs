@@ -7,20 +7,20 @@ use super::create::sent;
 use super::decode;
 use super::options::WriteOptions;
 use super::read::unreadable;
-use super::{Call, metadata};
+use super::{ResourceRequest, metadata};
 use crate::negotiate::Rendering;
-use crate::{Answer, ApiError, Reply, Trail};
+use crate::{Answer, ApiError, AuditContext, Outcome};
 
-impl Call<'_> {
+impl ResourceRequest<'_> {
     /// Carries out an operation on the object that the URL names, and answers what came of it.
-    pub(super) async fn operate(&self, trail: &mut Trail) -> Result<Reply, ApiError> {
+    pub(super) async fn operate(&self, audit: &mut AuditContext) -> Result<Outcome, ApiError> {
         let rendering = Rendering::of(self.request)?;
         let options = WriteOptions::of(self.request, "CreateOptions")?;
         // What it says is of no importance, but it is recorded as it would be understood.
         if let Ok(document) = decode::json(&self.request.body)
             && let Some(json) = sent(&self.request.body, &document)
         {
-            trail.request_object(&json);
+            audit.request_object(&json);
         }
         let key = self.kind.key(self.namespace(), self.name());
         let stored = self.shared.store.get(&key).await.map_err(|error| unreadable(&error))?;
@@ -47,6 +47,6 @@ impl Call<'_> {
             code: StatusCode::OK.as_u16(),
             ..event::Status::default()
         };
-        Ok(Reply::Plain(Answer::status(status)))
+        Ok(Outcome::Unlogged(Answer::status(status)))
     }
 }

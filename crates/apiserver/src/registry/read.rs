@@ -13,16 +13,16 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use store::ReadError;
 
-use super::continue_token::Place;
+use super::continue_token::ContinueToken;
 use super::gather::{Found, Gathered, Listing, NotGathered};
 use super::options::first;
 use super::render;
-use super::write::Outcome;
-use super::{Call, answers, metadata, options};
+use super::write::WriteResult;
+use super::{ResourceRequest, answers, metadata, options};
 use crate::negotiate::Rendering;
 use crate::selector::Selector;
 use crate::selector::fields::FieldSelector;
-use crate::{Answer, ApiError, FieldError, FieldTerm, Objects, Reply, Trail, encoding};
+use crate::{Answer, ApiError, AuditContext, FieldError, FieldTerm, Objects, Outcome, encoding};
 
 /// How often and how long a read waits for a revision that has not happened yet.
 const FUTURE_TRIES: u32 = 30;
@@ -30,13 +30,13 @@ const FUTURE_PAUSE: Duration = Duration::from_millis(100);
 
 /// Which objects of a kind are asked for.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Filter {
+pub(super) struct SelectionPredicate {
     labels: Selector,
     fields: FieldSelector,
 }
 
-impl Filter {
-    pub(super) fn of(call: &Call<'_>) -> Result<Self, ApiError> {
+impl SelectionPredicate {
+    pub(super) fn of(call: &ResourceRequest<'_>) -> Result<Self, ApiError> {
         let request = call.request;
         let labels = first(request, "labelSelector").unwrap_or_default();
         let fields = first(request, "fieldSelector").unwrap_or_default();
@@ -75,7 +75,7 @@ impl Filter {
 }
 
 /// What a list asks for beside its filter.
-pub(super) struct Wanted {
+pub(super) struct ListQuery {
     /// The exact revision to read at.
     pub(super) at: Option<u64>,
     /// A revision that must have been reached.
@@ -85,9 +85,9 @@ pub(super) struct Wanted {
     pub(super) limit: usize,
 }
 
-impl Call<'_> {
+impl ResourceRequest<'_> {
     /// Answers the object that the URL names, as it is stored.
-    pub(super) async fn get(&self, _trail: &mut Trail) -> Result<Reply, ApiError> {
+    pub(super) async fn get(&self, _audit: &mut AuditContext) -> Result<Outcome, ApiError> {
         let rendering = Rendering::of(self.request)?;
         if let Some(at_least) = revision(self.request)? {
             self.check_reached(at_least)?;
@@ -103,30 +103,32 @@ impl Call<'_> {
             encoding::finish(rendering, answer)
         };
         let answers = &self.shared.answers;
-        answers.shared(key, bytes, None, make).await.map(Reply::Plain)
+        answers.shared(key, bytes, None, make).await.map(Outcome::Unlogged)
     }
 
     /// Answers the object with details that its kind computes, all from one moment.
-    pub(super) async fn details(&self, trail: &mut Trail) -> Result<Reply, ApiError> {
+    pub(super) async fn details(&self, audit: &mut AuditContext) -> Result<Outcome, ApiError> {
         let rendering = Rendering::of(self.request)?;
         // A transaction that changes nothing: the details of one object are told by others.
         let write = self.write(rendering, true);
-        let work = move |write: &mut super::write::Write,
-                         door: &mut super::door::TransactionDoor<'_>| {
-            let kind = Arc::clone(&write.kind);
-            let (object, _) = door
-                .read(&kind, &write.namespace, &write.name)?
-                .ok_or_else(|| kind.not_found(&write.name))?;
-            let object = kind.resource.strategy.details(&object, &mut Objects::new(door))?;
-            Ok(Outcome::Object(StatusCode::OK, metadata::encode(&kind, &object)?))
-        };
-        write.commit(trail, work).await
+        let work =
+            move |write: &mut super::write::Write,
+                  transaction: &mut super::transaction::RegistryTransaction<'_>| {
+                let kind = Arc::clone(&write.kind);
+                let (object, _) = transaction
+                    .read(&kind, &write.namespace, &write.name)?
+                    .ok_or_else(|| kind.not_found(&write.name))?;
+                let object =
+                    kind.resource.strategy.details(&object, &mut Objects::new(transaction))?;
+                Ok(WriteResult::Object(StatusCode::OK, metadata::encode(&kind, &object)?))
+            };
+        write.commit(audit, work).await
     }
 
     /// Answers the objects that are asked for, as they are stored.
-    pub(super) async fn list(&self, trail: &mut Trail) -> Result<Reply, ApiError> {
+    pub(super) async fn list(&self, audit: &mut AuditContext) -> Result<Outcome, ApiError> {
         let rendering = Rendering::of(self.request)?;
-        let filter = Filter::of(self)?;
+        let filter = SelectionPredicate::of(self)?;
         let wanted = self.wanted()?;
         self.wait_for(wanted.at_least.max(wanted.at.unwrap_or_default())).await?;
         let prefix = self.kind.prefix(self.namespace());
@@ -134,11 +136,11 @@ impl Call<'_> {
         let turn = self.shared.answers.turn().await;
         let now = self.shared.clock.now();
         let listing = Listing { prefix: &prefix, filter: &filter, wanted: &wanted, rendering, now };
-        let Gathered { items, head, bytes, held } = match self.gather(&listing, trail).await {
+        let Gathered { items, head, bytes, held } = match self.gather(&listing, audit).await {
             Ok(Found::New(gathered)) => gathered,
-            Ok(Found::Known(answer)) => return Ok(Reply::Plain(*answer)),
+            Ok(Found::Known(answer)) => return Ok(Outcome::Unlogged(*answer)),
             Err(NotGathered::Read(ReadError::Compacted { .. })) => {
-                return Ok(Reply::Plain(expired(&wanted)));
+                return Ok(Outcome::Unlogged(expired(&wanted)));
             }
             Err(NotGathered::Read(error)) => return Err(unreadable(&error)),
             Err(NotGathered::Refused(error)) => return Err(error),
@@ -152,12 +154,12 @@ impl Call<'_> {
         };
         let answer = self.shared.answers.shared(key, bytes, held, make).await?;
         drop(turn);
-        trail.took_since(render::layer(rendering), began);
-        Ok(Reply::Plain(answer))
+        audit.track_since(render::layer(rendering), began);
+        Ok(Outcome::Unlogged(answer))
     }
 
     /// Checks the parameters of a list.
-    pub(super) fn wanted(&self) -> Result<Wanted, ApiError> {
+    pub(super) fn wanted(&self) -> Result<ListQuery, ApiError> {
         let request = self.request;
         check_match(self)?;
         if first(request, "sendInitialEvents").is_some() {
@@ -182,16 +184,21 @@ impl Call<'_> {
                     "specifying resource version is not allowed when using continue",
                 ));
             }
-            let place = Place::decode(token)?;
-            return Ok(Wanted { at: place.revision, at_least: 0, after: Some(place.after), limit });
+            let place = ContinueToken::decode(token)?;
+            return Ok(ListQuery {
+                at: place.revision,
+                at_least: 0,
+                after: Some(place.after),
+                limit,
+            });
         }
         let matching = first(request, "resourceVersionMatch").unwrap_or_default();
         let since = since.unwrap_or(0);
         let is_exact = matching == "Exact" || (matching.is_empty() && limit > 0 && since > 0);
         Ok(if is_exact {
-            Wanted { at: Some(since), at_least: 0, after: None, limit }
+            ListQuery { at: Some(since), at_least: 0, after: None, limit }
         } else {
-            Wanted { at: None, at_least: since, after: None, limit }
+            ListQuery { at: None, at_least: since, after: None, limit }
         })
     }
 
@@ -223,7 +230,7 @@ pub(super) fn revision(request: &crate::Request) -> Result<Option<u64>, ApiError
 }
 
 /// The rules on `resourceVersionMatch`.
-fn check_match(call: &Call<'_>) -> Result<(), ApiError> {
+fn check_match(call: &ResourceRequest<'_>) -> Result<(), ApiError> {
     let request = call.request;
     let parameter = |key: &str| first(request, key).unwrap_or_default();
     let matching = parameter("resourceVersionMatch");
@@ -293,7 +300,7 @@ fn gone(message: &str) -> ApiError {
 }
 
 /// The refusal of a list that began too long ago, with a token to go on at the newest revision.
-fn expired(wanted: &Wanted) -> Answer {
+fn expired(wanted: &ListQuery) -> Answer {
     #[derive(Deserialize)]
     struct Document(Map<String, Value>);
 
@@ -303,7 +310,7 @@ fn expired(wanted: &Wanted) -> Answer {
     };
     let message = "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.";
     let mut answer: Answer = gone(message).into();
-    let token = Place { revision: None, after: after.clone() }.encode();
+    let token = ContinueToken { revision: None, after: after.clone() }.encode();
     if let Ok(Document(mut map)) = serde_json::from_slice(&answer.body) {
         map.insert("metadata".to_owned(), serde_json::json!({ "continue": token }));
         if let Ok(json) = Json::of(&map) {

@@ -13,22 +13,25 @@ use futures::stream::{self, BoxStream};
 use http::StatusCode;
 use tokio::time::Instant;
 
-use super::continue_token::Place;
-use super::incoming;
+use super::continue_token::ContinueToken;
+use super::decoded;
 use super::options::first;
-use super::read::{Filter, revision};
-use super::render::{self, ListHead};
+use super::read::{SelectionPredicate, revision};
+use super::render::{self, ListMeta};
 use super::watch::{BOOKMARK_PERIOD, Framing};
-use super::{Call, Shared};
+use super::{ResourceRequest, Shared};
 use crate::negotiate::Rendering;
 use crate::{
-    Answer, ApiError, FieldError, ReadBatch, ReadOnlyStorage, ReadPage, ReadQuery, Reply,
+    Answer, ApiError, FieldError, Outcome, ReadBatch, ReadOnlyStorage, ReadPage, ReadQuery,
     WatchReply, encoding,
 };
 
-impl Call<'_> {
+impl ResourceRequest<'_> {
     /// Answers a read of a kind that is not in the store.
-    pub(super) async fn read_only(&self, storage: &dyn ReadOnlyStorage) -> Result<Reply, ApiError> {
+    pub(super) async fn read_only(
+        &self,
+        storage: &dyn ReadOnlyStorage,
+    ) -> Result<Outcome, ApiError> {
         match self.request.info.verb.as_str() {
             "get" => self.get_read_only(storage).await,
             "list" => self.list_read_only(storage).await,
@@ -37,19 +40,19 @@ impl Call<'_> {
         }
     }
 
-    async fn get_read_only(&self, storage: &dyn ReadOnlyStorage) -> Result<Reply, ApiError> {
+    async fn get_read_only(&self, storage: &dyn ReadOnlyStorage) -> Result<Outcome, ApiError> {
         let rendering = Rendering::of(self.request)?;
         let found = storage.get(self.name()).await?;
         let body = found.ok_or_else(|| self.kind.not_found(self.name()))?;
         let now = self.shared.clock.now();
         let answer = render::object(rendering, self.kind, StatusCode::OK, &body, now);
         let answer = encoding::finish(rendering, answer);
-        Ok(Reply::Plain(Answer { object: None, ..answer }))
+        Ok(Outcome::Unlogged(Answer { object: None, ..answer }))
     }
 
-    async fn list_read_only(&self, storage: &dyn ReadOnlyStorage) -> Result<Reply, ApiError> {
+    async fn list_read_only(&self, storage: &dyn ReadOnlyStorage) -> Result<Outcome, ApiError> {
         let rendering = Rendering::of(self.request)?;
-        let filter = Filter::of(self)?;
+        let filter = SelectionPredicate::of(self)?;
         let wanted = self.wanted()?;
         let page = if filter.admits_unlabelled() {
             let query = ReadQuery {
@@ -62,22 +65,23 @@ impl Call<'_> {
         } else {
             ReadPage::default()
         };
-        let next = page.next.map(|after| Place { revision: Some(page.revision), after }.encode());
-        let head = ListHead {
+        let next =
+            page.next.map(|after| ContinueToken { revision: Some(page.revision), after }.encode());
+        let head = ListMeta {
             revision: page.revision,
             next: next.unwrap_or_default(),
-            ..ListHead::default()
+            ..ListMeta::default()
         };
         let now = self.shared.clock.now();
         let mut answer = render::list(rendering, self.kind, &head, page.items.iter(), now);
-        incoming::warn(&mut answer, &page.warnings);
+        decoded::warn(&mut answer, &page.warnings);
         let answer = encoding::finish(rendering, answer);
-        Ok(Reply::Plain(Answer { object: None, ..answer }))
+        Ok(Outcome::Unlogged(Answer { object: None, ..answer }))
     }
 
-    async fn watch_read_only(&self, storage: &dyn ReadOnlyStorage) -> Result<Reply, ApiError> {
+    async fn watch_read_only(&self, storage: &dyn ReadOnlyStorage) -> Result<Outcome, ApiError> {
         let rendering = Rendering::of(self.request)?;
-        let filter = Filter::of(self)?;
+        let filter = SelectionPredicate::of(self)?;
         if self.check_watch()? == Some(true) {
             let detail = "these objects are not sent as initial events: list them first";
             let error = FieldError::forbidden("sendInitialEvents", detail);
@@ -92,7 +96,7 @@ impl Call<'_> {
             stream::pending().boxed()
         };
         let now = Instant::now();
-        let course = Course {
+        let course = WatchStream {
             shared: Arc::clone(self.shared),
             framing: Framing::new(self.kind, rendering.form),
             batches: Some(batches),
@@ -103,15 +107,15 @@ impl Call<'_> {
             next_bookmark: now + BOOKMARK_PERIOD,
             end: now + duration,
         };
-        Ok(Reply::Watch(WatchReply {
+        Ok(Outcome::Watch(WatchReply {
             content_type: crate::answer::JSON,
-            frames: Box::pin(stream::unfold(course, Course::next)),
+            frames: Box::pin(stream::unfold(course, WatchStream::next)),
         }))
     }
 }
 
 /// A watch under way.
-struct Course {
+struct WatchStream {
     shared: Arc<Shared>,
     framing: Framing,
     /// `None` once nothing more will come.
@@ -124,7 +128,7 @@ struct Course {
     end: Instant,
 }
 
-impl Course {
+impl WatchStream {
     /// The next frame; nothing when the watch is over.
     async fn next(mut self) -> Option<(Bytes, Self)> {
         loop {

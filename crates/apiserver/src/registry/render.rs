@@ -6,13 +6,13 @@ use event::{Json, Status, StatusDetails, Timestamp};
 use http::StatusCode;
 use serde_json::Value;
 
-use super::kind::Kind;
+use super::served_resource::ServedResource;
 use crate::negotiate::{Form, MetaVersion, Rendering};
 use crate::{Answer, table};
 
 /// What a list says of itself.
 #[derive(Clone, Debug, Default)]
-pub(super) struct ListHead {
+pub(super) struct ListMeta {
     pub(super) revision: u64,
     /// There is no revision to tell: it is about an object of a dry run.
     pub(super) has_no_revision: bool,
@@ -24,7 +24,7 @@ pub(super) struct ListHead {
 /// One stored object.
 pub(super) fn object(
     rendering: Rendering,
-    kind: &Kind,
+    kind: &ServedResource,
     code: StatusCode,
     body: &Bytes,
     now: Timestamp,
@@ -35,7 +35,7 @@ pub(super) fn object(
         Form::Table(include, version) => {
             let revision = revision_of(body);
             let has_no_revision = revision == 0;
-            let head = ListHead { revision, has_no_revision, ..ListHead::default() };
+            let head = ListMeta { revision, has_no_revision, ..ListMeta::default() };
             let mut out = table_start(kind, &head, version, true);
             out.extend_from_slice(&table::row(&kind.resource, body, (include, version), now));
             out.extend_from_slice(b"]}");
@@ -48,8 +48,8 @@ pub(super) fn object(
 /// A list of stored objects.
 pub(super) fn list<'a>(
     rendering: Rendering,
-    kind: &Kind,
-    head: &ListHead,
+    kind: &ServedResource,
+    head: &ListMeta,
     bodies: impl Iterator<Item = &'a Bytes> + Clone,
     now: Timestamp,
 ) -> Answer {
@@ -88,7 +88,7 @@ pub(super) const fn layer(rendering: Rendering) -> Layer {
 }
 
 /// The answer of a delete after which the object is gone.
-pub(super) fn deleted(kind: &Kind, name: &str, uid: &str) -> Answer {
+pub(super) fn deleted(kind: &ServedResource, name: &str, uid: &str) -> Answer {
     let status = Status {
         status: "Success".to_owned(),
         details: Some(StatusDetails {
@@ -106,8 +106,8 @@ pub(super) fn deleted(kind: &Kind, name: &str, uid: &str) -> Answer {
 
 /// A table up to its first row.
 pub(super) fn table_start(
-    kind: &Kind,
-    head: &ListHead,
+    kind: &ServedResource,
+    head: &ListMeta,
     version: MetaVersion,
     with_columns: bool,
 ) -> Vec<u8> {
@@ -120,13 +120,13 @@ pub(super) fn table_start(
     .into_bytes()
 }
 
-fn list_start(kind: &str, api_version: &str, head: &ListHead) -> Vec<u8> {
+fn list_start(kind: &str, api_version: &str, head: &ListMeta) -> Vec<u8> {
     let head = list_metadata(head);
     format!(r#"{{"kind":"{kind}","apiVersion":"{api_version}","metadata":{head},"items":["#)
         .into_bytes()
 }
 
-fn list_metadata(head: &ListHead) -> String {
+fn list_metadata(head: &ListMeta) -> String {
     let mut out = if head.has_no_revision {
         r#"{"resourceVersion":"""#.to_owned()
     } else {

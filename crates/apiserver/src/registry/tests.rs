@@ -3,9 +3,9 @@
 mod bad_input;
 mod bad_patches;
 mod documents;
-mod house;
 pub(super) mod kinds;
 mod long_lists;
 mod reads;
+mod test_registry;
 mod watches;
 mod writes;

@@ -9,20 +9,22 @@ use serde_json::{Map, Value};
 use store::Object;
 
 use super::decode::Document;
+use super::decoded::{DecodeError, Decoded};
 use super::delete::remove_for_good;
-use super::door::{TransactionDoor, parsed};
-use super::incoming::{Incoming, Unfit};
-use super::kind::Kind;
 use super::options::{FieldValidation, WriteOptions};
 use super::read::unreadable;
-use super::write::{Outcome, Write};
-use super::{Call, metadata};
+use super::served_resource::ServedResource;
+use super::transaction::{RegistryTransaction, parsed};
+use super::write::{Write, WriteResult};
+use super::{ResourceRequest, metadata};
 use crate::fields;
 use crate::limits::{JSON_INLINE_BYTES_MAX, REAPPLIED_BYTES_MAX};
 use crate::negotiate::Rendering;
 use crate::patch::{Patch, Sent};
 use crate::table::at_map;
-use crate::{ApiError, Attributes, FieldError, Objects, Reply, RequestInfo, Subresource, Trail};
+use crate::{
+    ApiError, Attributes, AuditContext, FieldError, Objects, Outcome, RequestInfo, Subresource,
+};
 
 const STALE: &str =
     "the object has been modified; please apply your changes to the latest version and try again";
@@ -40,20 +42,20 @@ enum Change {
     Patch(Sent, FieldValidation),
 }
 
-impl Call<'_> {
+impl ResourceRequest<'_> {
     /// Replaces the object that the URL names with the body.
-    pub(super) async fn update(&self, trail: &mut Trail) -> Result<Reply, ApiError> {
+    pub(super) async fn update(&self, audit: &mut AuditContext) -> Result<Outcome, ApiError> {
         let rendering = Rendering::of(self.request)?;
         let options = WriteOptions::of(self.request, "UpdateOptions")?;
-        let mut incoming = self.incoming(options, trail).await?;
-        incoming.place(self.namespace(), self.name())?;
+        let mut incoming = self.incoming(options, audit).await?;
+        incoming.check_identity(self.namespace(), self.name())?;
         let mut write = self.write(rendering, options.dry_run);
         write.warnings = incoming.warnings;
-        self.change(write, Change::Replace(incoming.object), trail).await
+        self.change(write, Change::Replace(incoming.object), audit).await
     }
 
     /// Changes parts of the object that the URL names.
-    pub(super) async fn patch(&self, trail: &mut Trail) -> Result<Reply, ApiError> {
+    pub(super) async fn patch(&self, audit: &mut AuditContext) -> Result<Outcome, ApiError> {
         let rendering = Rendering::of(self.request)?;
         let is_core = self.kind.id.group.is_empty();
         let (headers, body) = (&self.request.headers, &self.request.body);
@@ -65,11 +67,11 @@ impl Call<'_> {
         };
         let recorded = patch.understood.clone();
         if let Some(json) = recorded.or_else(|| Json::parse(self.request.body.clone()).ok()) {
-            trail.request_patch(&json);
+            audit.request_patch(&json);
         }
         let options = WriteOptions::of(self.request, "PatchOptions")?;
         let write = self.write(rendering, options.dry_run);
-        self.change(write, Change::Patch(patch, options.validation), trail).await
+        self.change(write, Change::Patch(patch, options.validation), audit).await
     }
 
     /// Asks for the access that the change needs, then makes it.
@@ -77,8 +79,8 @@ impl Call<'_> {
         &self,
         write: Write,
         change: Change,
-        trail: &mut Trail,
-    ) -> Result<Reply, ApiError> {
+        audit: &mut AuditContext,
+    ) -> Result<Outcome, ApiError> {
         let key = self.kind.key(self.namespace(), self.name());
         let stored = self.shared.store.get(&key).await.map_err(|error| unreadable(&error))?;
         let change = Arc::new(change);
@@ -95,10 +97,10 @@ impl Call<'_> {
         let granted = prepared.as_ref().map(|prepared| prepared.required.clone());
         let granted = granted.unwrap_or_default();
         self.require(&granted).await?;
-        let work = move |write: &mut Write, door: &mut TransactionDoor<'_>| {
-            apply(write, door, &change, prepared, &granted)
+        let work = move |write: &mut Write, transaction: &mut RegistryTransaction<'_>| {
+            apply(write, transaction, &change, prepared, &granted)
         };
-        write.commit(trail, work).await
+        write.commit(audit, work).await
     }
 }
 
@@ -109,7 +111,7 @@ struct Prepared {
     revision: u64,
     old: Map<String, Value>,
     /// The object as it would be, or why the change cannot be made: the transaction records that.
-    changed: Result<Incoming, ApiError>,
+    changed: Result<Decoded, ApiError>,
     /// What the caller must be allowed to do beside the change.
     required: Vec<Attributes>,
 }
@@ -117,7 +119,7 @@ struct Prepared {
 impl Prepared {
     /// `None` if the object cannot be read; the transaction says so.
     fn of(
-        kind: &Kind,
+        kind: &ServedResource,
         namespace: &str,
         info: &RequestInfo,
         change: &Change,
@@ -135,7 +137,11 @@ impl Prepared {
 
 /// What the caller must be allowed to do beside the change. Nothing for subresources: who reports on
 /// work names nothing new, and may have been granted no more than that.
-fn required_access(kind: &Kind, subresource: &str, object: &Map<String, Value>) -> Vec<Attributes> {
+fn required_access(
+    kind: &ServedResource,
+    subresource: &str,
+    object: &Map<String, Value>,
+) -> Vec<Attributes> {
     if !subresource.is_empty() {
         return Vec::new();
     }
@@ -146,26 +152,26 @@ impl Change {
     /// The object as it would be, and what was wrong with how it was sent.
     fn applied(
         &self,
-        kind: &Kind,
+        kind: &ServedResource,
         old: &Map<String, Value>,
         namespace: &str,
         name: &str,
-    ) -> Result<Incoming, ApiError> {
+    ) -> Result<Decoded, ApiError> {
         match self {
-            Self::Replace(object) => Ok(Incoming { object: object.clone(), warnings: Vec::new() }),
+            Self::Replace(object) => Ok(Decoded { object: object.clone(), warnings: Vec::new() }),
             Self::Patch(sent, validation) => {
                 let value = sent.patch.apply(&Value::Object(old.clone()))?;
                 let document = Document { value, duplicates: sent.duplicates.clone() };
                 let quoted = quoted(kind, &document.value);
-                let admitted = Incoming::admit(kind, document, *validation);
-                let mut incoming = admitted.map_err(|unfit| match unfit {
-                    Unfit::Kind(error) => error,
-                    Unfit::Content(why) => {
+                let admitted = Decoded::decode(kind, document, *validation);
+                let mut incoming = admitted.map_err(|error_of| match error_of {
+                    DecodeError::ServedResource(error) => error,
+                    DecodeError::Content(why) => {
                         let error = FieldError::invalid("patch", &quoted.into(), &why);
                         ApiError::invalid("", "", "", &[error])
                     }
                 })?;
-                incoming.place(namespace, name)?;
+                incoming.check_identity(namespace, name)?;
                 Ok(incoming)
             }
         }
@@ -174,8 +180,8 @@ impl Change {
 
 /// A patched object as its refusal quotes it, cut to a length that people can read. What may be secret
 /// is not quoted: the refusal is recorded.
-fn quoted(kind: &Kind, value: &Value) -> String {
-    if kind.resource.withhold_bodies {
+fn quoted(kind: &ServedResource, value: &Value) -> String {
+    if kind.resource.omit_bodies {
         return "***".to_owned();
     }
     // Most patches are not refused, so no more of the object is written than is quoted.
@@ -209,13 +215,13 @@ impl io::Write for Beginning {
 
 fn apply(
     write: &mut Write,
-    door: &mut TransactionDoor<'_>,
+    transaction: &mut RegistryTransaction<'_>,
     change: &Change,
     prepared: Option<Prepared>,
     granted: &[Attributes],
-) -> Result<Outcome, ApiError> {
+) -> Result<WriteResult, ApiError> {
     let kind = Arc::clone(&write.kind);
-    let stored = door
+    let stored = transaction
         .stored(&kind, &write.namespace, &write.name)
         .ok_or_else(|| kind.not_found(&write.name))?;
     let (old, incoming) = match prepared {
@@ -245,16 +251,16 @@ fn apply(
     }
     metadata::settle(&kind, &mut object);
     if object == old {
-        return Ok(Outcome::Object(StatusCode::OK, stored.body.clone()));
+        return Ok(WriteResult::Object(StatusCode::OK, stored.body.clone()));
     }
-    strategy.on_update(&mut object, &old, &mut Objects::new(door), &write.occasion)?;
+    strategy.on_update(&mut object, &old, &mut Objects::new(transaction), &write.occasion)?;
     let is_done = metadata::is_terminating(&object) && metadata::finalizers(&object).is_empty();
     let body = if is_done {
-        remove_for_good(write, door, &mut object)?
+        remove_for_good(write, transaction, &mut object)?
     } else {
-        door.store(&kind, &mut object)?
+        transaction.store(&kind, &mut object)?
     };
-    Ok(Outcome::Object(StatusCode::OK, body))
+    Ok(WriteResult::Object(StatusCode::OK, body))
 }
 
 /// Checks that the caller has seen the object as it is.
@@ -335,7 +341,7 @@ mod tests {
     fn a_patched_object_is_quoted_in_part_and_a_secret_one_not_at_all() {
         let quote = |plural: &str, value: &Value| {
             let found = kinds::all().into_iter().find(|kind| kind.plural == plural);
-            quoted(&Kind::new(found.unwrap()), value)
+            quoted(&ServedResource::new(found.unwrap()), value)
         };
         assert_eq!(quote("widgets", &json!({"a": 1})), r#"{"a":1}"#);
         let long = quote("widgets", &json!("\u{fc}".repeat(5000)));

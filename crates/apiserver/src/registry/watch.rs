@@ -16,14 +16,16 @@ use serde_json::{Map, Value};
 use store::{Change, ChangeKind, Watch};
 use tokio::time::Instant;
 
-use super::initial::Initial;
-use super::kind::Kind;
+use super::initial::InitialList;
 use super::options::{first, is_true};
-use super::read::{Filter, revision, unreadable};
-use super::render::{ListHead, revision_of, table_start};
-use super::{Call, Shared, metadata, options};
+use super::read::{SelectionPredicate, revision, unreadable};
+use super::render::{ListMeta, revision_of, table_start};
+use super::served_resource::ServedResource;
+use super::{ResourceRequest, Shared, metadata, options};
 use crate::negotiate::{Form, Rendering};
-use crate::{Answer, ApiError, FieldError, Reply, Trail, WatchReply, names, refusal, table};
+use crate::{
+    Answer, ApiError, AuditContext, FieldError, Outcome, WatchReply, names, status_errors, table,
+};
 
 /// How long a watch lasts when the client does not say: at least this, at most twice this.
 const TIMEOUT_MIN: Duration = Duration::from_mins(30);
@@ -35,13 +37,13 @@ const BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
 const TIMEOUT_MAX_SECONDS: u64 = 7 * 24 * 3600;
 
 /// A watch under way.
-struct Course {
+struct WatchStream {
     shared: Arc<Shared>,
     user: Arc<UserInfo>,
-    filter: Filter,
+    filter: SelectionPredicate,
     framing: Framing,
     /// What was there at the beginning and has not been told yet.
-    initial: Option<Initial>,
+    initial: Option<InitialList>,
     /// The revision of that, if its end is to be marked.
     marks_end_at: Option<u64>,
     frames: VecDeque<Bytes>,
@@ -59,16 +61,16 @@ struct Start {
     /// Everything after this is told.
     after: u64,
     /// What is there at that moment, to be told as added.
-    initial: Option<Initial>,
+    initial: Option<InitialList>,
     /// Whether the end of it is marked.
     marks_end: bool,
 }
 
-impl Call<'_> {
+impl ResourceRequest<'_> {
     /// Begins a watch.
-    pub(super) async fn watch(&self, _trail: &mut Trail) -> Result<Reply, ApiError> {
+    pub(super) async fn watch(&self, _audit: &mut AuditContext) -> Result<Outcome, ApiError> {
         let rendering = Rendering::of(self.request)?;
-        let filter = Filter::of(self)?;
+        let filter = SelectionPredicate::of(self)?;
         let wants_initial = self.check_watch()?;
         let duration = self.duration()?;
         let start = self.start(wants_initial).await?;
@@ -77,7 +79,7 @@ impl Call<'_> {
         let changes = changes.map_err(|error| unreadable(&error))?;
         let now = Instant::now();
         let bookmarks = first(self.request, "allowWatchBookmarks").is_some_and(is_true);
-        let course = Course {
+        let course = WatchStream {
             shared: Arc::clone(self.shared),
             user: Arc::clone(&self.request.user),
             filter,
@@ -91,9 +93,9 @@ impl Call<'_> {
             next_bookmark: now + BOOKMARK_PERIOD.min(duration.saturating_sub(BOOKMARK_BEFORE_END)),
             end: now + duration,
         };
-        Ok(Reply::Watch(WatchReply {
+        Ok(Outcome::Watch(WatchReply {
             content_type: crate::answer::JSON,
-            frames: Box::pin(stream::unfold(course, Course::next)),
+            frames: Box::pin(stream::unfold(course, WatchStream::next)),
         }))
     }
 
@@ -149,14 +151,14 @@ impl Call<'_> {
         }
         self.check_reached(since)?;
         let prefix = self.kind.prefix(self.namespace());
-        let initial = Initial::now(&*self.shared.store, prefix).await;
+        let initial = InitialList::now(&*self.shared.store, prefix).await;
         let initial = initial.map_err(|error| unreadable(&error))?;
         let marks_end = wants_initial == Some(true);
         Ok(Start { after: initial.revision(), initial: Some(initial), marks_end })
     }
 }
 
-impl Course {
+impl WatchStream {
     /// The next frame; nothing when the watch is over.
     async fn next(mut self) -> Option<(Bytes, Self)> {
         loop {
@@ -270,21 +272,21 @@ impl Course {
                 self.framing.has_columns = true;
                 self.frames.push_back(frame);
             }
-            None => self.fail(refusal::too_many_requests()),
+            None => self.fail(status_errors::too_many_requests()),
         }
     }
 }
 
 /// Makes the frames of one watch, in the form that the client asked for.
 pub(super) struct Framing {
-    kind: Arc<Kind>,
+    kind: Arc<ServedResource>,
     form: Form,
     /// Whether the definitions of a table's columns have been sent.
     has_columns: bool,
 }
 
 impl Framing {
-    pub(super) fn new(kind: &Arc<Kind>, form: Form) -> Self {
+    pub(super) fn new(kind: &Arc<ServedResource>, form: Form) -> Self {
         Self { kind: Arc::clone(kind), form, has_columns: false }
     }
 
@@ -323,7 +325,7 @@ impl Framing {
             Form::Plain => body.clone(),
             Form::Partial(version) => Bytes::from(table::partial(body, version)),
             Form::Table(include, version) => {
-                let head = ListHead { revision: revision_of(body), ..ListHead::default() };
+                let head = ListMeta { revision: revision_of(body), ..ListMeta::default() };
                 let mut out = table_start(&self.kind, &head, version, !self.has_columns);
                 self.has_columns = true;
                 out.extend_from_slice(&table::row(

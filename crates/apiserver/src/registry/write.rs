@@ -9,19 +9,19 @@ use event::Timestamp;
 use http::StatusCode;
 use store::StoreError;
 
-use super::door::{TransactionDoor, seconds};
-use super::kind::Kind;
-use super::{Call, Shared, incoming, render};
+use super::served_resource::ServedResource;
+use super::transaction::{RegistryTransaction, seconds};
+use super::{ResourceRequest, Shared, decoded, render};
 use crate::negotiate::Rendering;
-use crate::{Answer, ApiError, Occasion, Reply, Trail, encoding, names};
+use crate::{Answer, ApiError, AuditContext, Outcome, WriteContext, encoding, names};
 
 /// What a write takes into its transaction.
 pub(super) struct Write {
     pub(super) shared: Arc<Shared>,
-    pub(super) kind: Arc<Kind>,
+    pub(super) kind: Arc<ServedResource>,
     pub(super) namespace: String,
     pub(super) name: String,
-    pub(super) occasion: Occasion,
+    pub(super) occasion: WriteContext,
     pub(super) dry_run: bool,
     pub(super) warnings: Vec<String>,
     rendering: Rendering,
@@ -29,14 +29,14 @@ pub(super) struct Write {
 }
 
 /// How a write ended.
-pub(super) enum Outcome {
+pub(super) enum WriteResult {
     /// With an object, written or as it was.
     Object(StatusCode, Bytes),
     /// The object is gone.
     Deleted { name: String, uid: String },
 }
 
-impl Call<'_> {
+impl ResourceRequest<'_> {
     /// What this request takes into its transaction.
     pub(super) fn write(&self, rendering: Rendering, dry_run: bool) -> Write {
         let now = self.shared.clock.now();
@@ -45,7 +45,7 @@ impl Call<'_> {
             kind: Arc::clone(self.kind),
             namespace: self.namespace().to_owned(),
             name: self.name().to_owned(),
-            occasion: Occasion {
+            occasion: WriteContext {
                 user: Arc::clone(&self.request.user),
                 now: seconds(now),
                 subresource: self.request.info.subresource.clone(),
@@ -63,74 +63,74 @@ impl Write {
     /// Runs `work` in a transaction and records the request with it, however it ends.
     pub(super) async fn commit(
         self,
-        trail: &Trail,
-        work: impl FnOnce(&mut Self, &mut TransactionDoor<'_>) -> Result<Outcome, ApiError>
+        audit: &AuditContext,
+        work: impl FnOnce(&mut Self, &mut RegistryTransaction<'_>) -> Result<WriteResult, ApiError>
         + Send
         + 'static,
-    ) -> Result<Reply, ApiError> {
-        let mut trail = trail.clone();
-        let handover = trail.handover().clone();
-        let begins = handover.clone();
+    ) -> Result<Outcome, ApiError> {
+        let mut audit = audit.clone();
+        let claim = audit.claim().clone();
+        let writer = claim.clone();
         let storage = Arc::clone(&self.shared.store);
         let mut write = self;
         let (asked, rendering) = (write.now, write.rendering);
         let written = store::write(&*storage, move |tx| {
-            if !begins.begin() {
+            if !writer.claim() {
                 return None;
             }
-            trail.took_since(Layer::Storage, asked);
+            audit.track_since(Layer::Storage, asked);
             let shared = Arc::clone(&write.shared);
-            let cause = trail.audit_id().unwrap_or_default().to_owned();
+            let cause = audit.audit_id().unwrap_or_default().to_owned();
             let outcome = {
-                let door = TransactionDoor::new(tx, &shared, cause, write.now);
-                let mut door = door.dry(write.dry_run);
-                work(&mut write, &mut door)
+                let transaction = RegistryTransaction::new(tx, &shared, cause, write.now);
+                let mut transaction = transaction.dry(write.dry_run);
+                work(&mut write, &mut transaction)
             };
             if outcome.is_err() || write.dry_run {
                 tx.rollback();
             }
             let answer = write.answer(outcome);
             // A create may have left the name to the server.
-            trail.refer(&write.name, "", "");
-            if let Some(record) = trail.complete(&answer) {
+            audit.fill_object_ref(&write.name, "", "");
+            if let Some(record) = audit.complete(&answer) {
                 tx.record(record);
             }
             Some(answer)
         });
         match written.await {
-            Ok(Some(answer)) => Ok(Reply::Recorded(encoding::finish(rendering, answer))),
+            Ok(Some(answer)) => Ok(Outcome::Committed(encoding::finish(rendering, answer))),
             // Nobody waits for this any more: whoever withdrew the write has answered.
             Ok(None) => Err(ApiError::internal("the request has been given up")),
             Err(StoreError::Panicked { message }) => resume_unwind(Box::new(message)),
             Err(error @ (StoreError::NoSpace | StoreError::Unavailable { .. }))
-                if handover.has_begun() =>
+                if claim.is_claimed() =>
             {
-                Ok(Reply::Unsure(error))
+                Ok(Outcome::InDoubt(error))
             }
-            Err(error) => Err(refusal(&error)),
+            Err(error) => Err(store_error(&error)),
         }
     }
 
     /// The answer of a write that needs no transaction.
-    pub(super) fn answered(&self, outcome: Outcome) -> Answer {
+    pub(super) fn answered(&self, outcome: WriteResult) -> Answer {
         encoding::finish(self.rendering, self.answer(Ok(outcome)))
     }
 
-    fn answer(&self, outcome: Result<Outcome, ApiError>) -> Answer {
+    fn answer(&self, outcome: Result<WriteResult, ApiError>) -> Answer {
         let mut answer = match outcome {
-            Ok(Outcome::Object(code, body)) => {
+            Ok(WriteResult::Object(code, body)) => {
                 render::object(self.rendering, &self.kind, code, &body, self.now)
             }
-            Ok(Outcome::Deleted { name, uid }) => render::deleted(&self.kind, &name, &uid),
+            Ok(WriteResult::Deleted { name, uid }) => render::deleted(&self.kind, &name, &uid),
             Err(error) => error.into(),
         };
-        incoming::warn(&mut answer, &self.warnings);
+        decoded::warn(&mut answer, &self.warnings);
         answer
     }
 }
 
 /// What a client is told when the store does not take work.
-pub(super) fn refusal(error: &StoreError) -> ApiError {
+pub(super) fn store_error(error: &StoreError) -> ApiError {
     match error.retry_after() {
         Some(after) => {
             let seconds = u32::try_from(after.as_secs()).unwrap_or(u32::MAX).max(1);

@@ -14,7 +14,9 @@ use kube::api::{Api, WatchEvent, WatchParams};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::trust::{CaSet, FrontProxy, RemoteHeaders, Trust, TrustError, TrustSnapshot};
+use crate::trust::{
+    CaBundle, RequestHeaderConfig, RequestHeaderNames, Trust, TrustError, TrustSnapshot,
+};
 
 /// Where the CA bundles are, as errors and refusals name them.
 const CLIENT_CA: &str = "ConfigMap kube-system/extension-apiserver-authentication, client-ca-file";
@@ -101,12 +103,12 @@ impl AuthenticationConfigMap {
 fn snapshot_of(map: &ConfigMap) -> Result<TrustSnapshot, TrustError> {
     let text = |key: &str| map.data.as_ref().and_then(|data| data.get(key)).map(String::as_str);
     let clients = match text("client-ca-file") {
-        Some(pem) if !pem.is_empty() => Some(CaSet::of_pem(pem.as_bytes(), CLIENT_CA)?),
+        Some(pem) if !pem.is_empty() => Some(CaBundle::of_pem(pem.as_bytes(), CLIENT_CA)?),
         _ => None,
     };
     let front_proxy = match text("requestheader-client-ca-file") {
-        Some(pem) if !pem.is_empty() => Some(FrontProxy {
-            ca: CaSet::of_pem(pem.as_bytes(), REQUEST_HEADER_CA)?,
+        Some(pem) if !pem.is_empty() => Some(RequestHeaderConfig {
+            ca: CaBundle::of_pem(pem.as_bytes(), REQUEST_HEADER_CA)?,
             allowed_names: list("requestheader-allowed-names", text)?.unwrap_or_default(),
             headers: headers(text)?,
         }),
@@ -115,8 +117,10 @@ fn snapshot_of(map: &ConfigMap) -> Result<TrustSnapshot, TrustError> {
     Ok(TrustSnapshot { clients, front_proxy })
 }
 
-fn headers<'m>(text: impl Fn(&str) -> Option<&'m str> + Copy) -> Result<RemoteHeaders, TrustError> {
-    let usual = RemoteHeaders::default();
+fn headers<'m>(
+    text: impl Fn(&str) -> Option<&'m str> + Copy,
+) -> Result<RequestHeaderNames, TrustError> {
+    let usual = RequestHeaderNames::default();
     let names =
         |key: &'static str, usual: Vec<HeaderName>| -> Result<Vec<HeaderName>, TrustError> {
             let Some(list) = list(key, text)? else { return Ok(usual) };
@@ -127,7 +131,7 @@ fn headers<'m>(text: impl Fn(&str) -> Option<&'m str> + Copy) -> Result<RemoteHe
         };
     let prefixes = list("requestheader-extra-headers-prefix", text)?
         .map(|list| list.iter().map(|prefix| prefix.to_ascii_lowercase()).collect());
-    Ok(RemoteHeaders {
+    Ok(RequestHeaderNames {
         username: names("requestheader-username-headers", usual.username)?,
         uid: names("requestheader-uid-headers", usual.uid)?,
         group: names("requestheader-group-headers", usual.group)?,
@@ -173,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_config_map_trusts_nobody() {
+    fn an_empty_config_map_trusts_no_client() {
         let snapshot = snapshot_of(&map(&[])).unwrap();
         assert!(snapshot.clients.is_none() && snapshot.front_proxy.is_none());
     }

@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 
-use apiserver::cluster_client;
+use apiserver::kube_client;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
-use crate::harness::{Client, House, Making, Protocol};
+use crate::harness::{Client, Protocol, TestServer, TestServerOptions};
 
 const PATH: &str = "/apis/test.io/v1/namespaces/shop/things/x";
 
@@ -18,13 +18,17 @@ fn has_ipv6() -> bool {
 /// Where a request came from, as its event has it, when the server listens on `on` and the client
 /// connects to `to`.
 async fn check(on: &str, to: &str, expected: &str) {
-    let house = House::make(Making { address: on.parse().unwrap(), ..Making::default() }).await;
-    let address = SocketAddr::new(to.parse().unwrap(), house.address.port());
-    let alice = house.ca.client("alice", &[]);
-    let ca = house.ca.pem();
+    let server = TestServer::make(TestServerOptions {
+        address: on.parse().unwrap(),
+        ..TestServerOptions::default()
+    })
+    .await;
+    let address = SocketAddr::new(to.parse().unwrap(), server.address.port());
+    let alice = server.ca.client("alice", &[]);
+    let ca = server.ca.pem();
     let mut client = Client::connect(address, &ca, Some(&alice), Protocol::Http2).await;
     assert_eq!(client.call("GET", PATH).await.code, 404);
-    let events = house.close().await;
+    let events = server.close().await;
     let found: Vec<&Vec<String>> = events.iter().map(|event| &event.source_ips).collect();
     assert_eq!(found, [&[expected.to_owned()]], "{on} {to}");
 }
@@ -47,20 +51,20 @@ async fn a_kube_apiserver_is_reached_by_the_url_of_an_ipv6_address() {
     }
     let authority = testkit::pki::Authority::new("kubernetes");
     let serving = authority.server_of(&["::1"]);
-    let making = Making {
+    let making = TestServerOptions {
         address: "::1".parse().unwrap(),
         serving: Some(serving),
         client_ca: Some(authority.pem()),
-        ..Making::default()
+        ..TestServerOptions::default()
     };
-    let house = House::make(making).await;
+    let server = TestServer::make(making).await;
     let alice = authority.client("alice", &[]);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("kubeconfig");
     let text = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "c",
         "clusters": [{"name": "k", "cluster": {
-            "server": format!("https://{}", house.address),
+            "server": format!("https://{}", server.address),
             "certificate-authority-data": STANDARD.encode(authority.pem()),
         }}],
         "users": [{"name": "u", "user": {
@@ -70,10 +74,10 @@ async fn a_kube_apiserver_is_reached_by_the_url_of_an_ipv6_address() {
         "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
     });
     std::fs::write(&file, text.to_string()).unwrap();
-    assert!(house.address.is_ipv6());
-    let opened = cluster_client::open(Some(&file)).await;
+    assert!(server.address.is_ipv6());
+    let opened = kube_client::open(Some(&file)).await;
     // Alice may not ask for the version; that she hears so is what matters.
     let reason = opened.err().map(|error| format!("{:?}", std::error::Error::source(&error)));
     assert!(reason.as_ref().is_none_or(|it| it.contains("403")), "{reason:?}");
-    house.close().await;
+    server.close().await;
 }

@@ -9,15 +9,17 @@ use serde_json::Value;
 use store::{Health, ListOptions, Object, Page, Pending, ReadError, Sqlite, Storage, Watch, Work};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::harness::{Client, House, Making, Protocol, check_record, get, request, tls};
+use crate::harness::{
+    Client, Protocol, TestServer, TestServerOptions, check_record, get, request, tls,
+};
 
 const THINGS: &str = "/apis/test.io/v1/namespaces/shop/things";
 
 /// One document of 2.8 MB took 541 MB.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_of_very_many_values_is_refused_in_every_form() {
-    let house = House::open().await;
-    let mut alice = house.client("alice").await;
+    let server = TestServer::open().await;
+    let mut alice = server.client("alice").await;
     let many = |value: &str, separator: &str| vec![value; 200_000].join(separator);
     let json = "application/json";
     let (yaml, merge) = ("application/yaml", "application/merge-patch+json");
@@ -41,14 +43,14 @@ async fn a_body_of_very_many_values_is_refused_in_every_form() {
         let expected = if method == "PATCH" { [400, 405] } else { [400, 400] };
         assert!(expected.contains(&reply.code.as_u16()), "{method} {content_type} {}", reply.code);
     }
-    house.close().await;
+    server.close().await;
 }
 
 /// JSON is YAML too, and costs no more under that name.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn json_that_is_called_yaml_is_read_as_json() {
-    let house = House::open().await;
-    let mut alice = house.client("alice").await;
+    let server = TestServer::open().await;
+    let mut alice = server.client("alice").await;
     let long = "x".repeat(1 << 20);
     let body = format!(
         r#" {{"apiVersion":"test.io/v1","kind":"Thing","metadata":{{"name":"long","annotations":{{}}}},"spec":{{"text":"{long}"}}}}"#
@@ -57,7 +59,7 @@ async fn json_that_is_called_yaml_is_read_as_json() {
     sent.headers_mut().insert("content-type", "application/yaml".parse().unwrap());
     let reply = alice.send(sent).await;
     assert_eq!(reply.code, 201, "{}", reply.body);
-    house.close().await;
+    server.close().await;
 }
 
 fn sent(events: &[Event]) -> Vec<Value> {
@@ -69,8 +71,8 @@ fn sent(events: &[Event]) -> Vec<Value> {
 /// Keys that were there twice stood in the line twice: readers that take the first saw another object.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_is_recorded_as_it_was_understood() {
-    let house = House::open().await;
-    let mut alice = house.client("alice").await;
+    let server = TestServer::open().await;
+    let mut alice = server.client("alice").await;
     let twice = r#"{"apiVersion":"test.io/v1","kind":"Thing","metadata":{"name":"first","n\u0061me":"second"},"spec":{}}"#;
     assert_eq!(alice.post(THINGS, twice).await.code, 201);
     let junk = "x".repeat(100_000);
@@ -79,7 +81,7 @@ async fn a_body_is_recorded_as_it_was_understood() {
     );
     let deleted = alice.send(request("DELETE", &format!("{THINGS}/second"), &options)).await;
     assert_eq!(deleted.code, 200, "{}", deleted.body);
-    let events = house.close().await;
+    let events = server.close().await;
     let bodies: Vec<String> = events
         .iter()
         .filter_map(|event| event.request_object.clone())
@@ -100,15 +102,15 @@ async fn a_body_is_recorded_as_it_was_understood() {
 /// `/healthz` told good credentials from bad ones, and nothing was on record of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn credentials_that_are_tried_out_are_on_record_on_every_path() {
-    let house = House::open().await;
+    let server = TestServer::open().await;
     let paths = ["/healthz", "/livez", "/readyz", "/version", "/openapi/v2", "/nothing"];
     for path in paths {
-        let mut nobody =
-            Client::connect(house.address, &house.ca.pem(), None, Protocol::Http1).await;
-        let reply = nobody.send(get(path, &[("authorization", "Bearer guess")])).await;
+        let mut anonymous =
+            Client::connect(server.address, &server.ca.pem(), None, Protocol::Http1).await;
+        let reply = anonymous.send(get(path, &[("authorization", "Bearer guess")])).await;
         assert_eq!(reply.code, 401, "{path}");
     }
-    let events = house.close().await;
+    let events = server.close().await;
     let refused = |event: &&Event| event.response_status.as_ref().unwrap().code == 401;
     let seen: Vec<&str> = events.iter().filter(refused).map(|it| &*it.request_uri).collect();
     assert_eq!(seen, paths);
@@ -117,13 +119,13 @@ async fn credentials_that_are_tried_out_are_on_record_on_every_path() {
 /// Anybody made an event of megabytes with one head.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_head_makes_long_is_cut_in_the_event() {
-    let house = House::open().await;
-    let mut alice = house.client_of("alice", &["dev"], Protocol::Http1).await;
+    let server = TestServer::open().await;
+    let mut alice = server.client_of("alice", &["dev"], Protocol::Http1).await;
     let long = "y".repeat(60_000);
     let id = "i".repeat(200_000);
     let reply = alice.send(get(&format!("{THINGS}/{long}"), &[("audit-id", id.as_str())])).await;
     assert_eq!(reply.code, 404);
-    let events = house.close().await;
+    let events = server.close().await;
     let event = events.last().unwrap();
     assert_eq!(event.stage, Stage::ResponseComplete);
     assert_eq!(event.audit_id.len(), 36);
@@ -184,11 +186,12 @@ impl Storage for Filled {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_last_part_of_the_journal_is_kept_for_users_who_are_recognised() {
     let storage: fn(Arc<Sqlite>) -> Arc<dyn Storage> = |store| Arc::new(Filled(store));
-    let house = House::make(Making { storage, ..Making::default() }).await;
+    let server =
+        TestServer::make(TestServerOptions { storage, ..TestServerOptions::default() }).await;
     let path = format!("{THINGS}/x");
     let ask = async |path: &str, headers: &[(&str, &str)]| {
         let mut unknown =
-            Client::connect(house.address, &house.ca.pem(), None, Protocol::Http1).await;
+            Client::connect(server.address, &server.ca.pem(), None, Protocol::Http1).await;
         unknown.send(get(path, headers)).await
     };
     let refused = ask(&path, &[]).await;
@@ -196,14 +199,14 @@ async fn the_last_part_of_the_journal_is_kept_for_users_who_are_recognised() {
     assert!(refused.headers.contains_key("retry-after"));
     assert_eq!(ask("/healthz", &[("authorization", "Bearer guess")]).await.code, 503);
     assert_eq!(ask("/healthz", &[]).await.code, 401, "a probe that leaves no event takes no room");
-    let mut alice = house.client("alice").await;
+    let mut alice = server.client("alice").await;
     for _ in 0..FILLED_RECORDS {
         assert_eq!(alice.call("GET", &path).await.code, 404);
     }
     assert_eq!(ask(&path, &[]).await.code, 401, "there is room again");
     // The gap is told once, not with each record in between.
     check_record(
-        house,
+        server,
         "
         ResponseComplete get /apis/test.io/v1/namespaces/shop/things/x 404 alice
         ResponseComplete get /apis/test.io/v1/namespaces/shop/things/x 404 alice
@@ -218,28 +221,28 @@ async fn the_last_part_of_the_journal_is_kept_for_users_who_are_recognised() {
 /// Heads that cannot be read left nothing at all.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn heads_that_cannot_be_read_are_counted() {
-    let house = House::open().await;
-    let ca = house.ca.pem();
+    let server = TestServer::open().await;
+    let ca = server.ca.pem();
     for head in ["GET / HTTP/1.1\r\nname without a colon\r\n\r\n", "\0\0\0\r\n\r\n"] {
-        let mut stream = tls(house.address, &ca, None, Protocol::Http1).await.unwrap();
+        let mut stream = tls(server.address, &ca, None, Protocol::Http1).await.unwrap();
         stream.write_all(head.as_bytes()).await.unwrap();
         stream.flush().await.unwrap();
         let mut answer = Vec::new();
         drop(stream.read_to_end(&mut answer).await);
         assert!(answer.starts_with(b"HTTP/1.1 400"), "{}", String::from_utf8_lossy(&answer));
     }
-    let mut alice = house.client("alice").await;
+    let mut alice = server.client("alice").await;
     let metrics = alice.call("GET", "/metrics").await.body;
     assert!(metrics.contains("\nkeepwatch_malformed_requests_total 2\n"), "{metrics}");
-    house.close().await;
+    server.close().await;
 }
 
 /// A piece of a long answer that began like the library's refusal of a URI was not sent, nor what came
 /// after it: who may write an object broke off everybody's lists.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn text_that_looks_like_a_refusal_of_the_library_arrives() {
-    let house = House::open().await;
-    let mut alice = house.client("alice").await;
+    let server = TestServer::open().await;
+    let mut alice = server.client("alice").await;
     for at in 0..30 {
         // Wherever a piece begins, in one of them it begins like this.
         let text = format!("{}{}", "x".repeat(at % 13), "HTTP/1.1 414 ".repeat(15_000));
@@ -248,9 +251,9 @@ async fn text_that_looks_like_a_refusal_of_the_library_arrives() {
         assert_eq!(alice.post(THINGS, &body.to_string()).await.code, 201);
     }
     let expected = alice.call("GET", THINGS).await.body;
-    let identity = house.ca.client("alice", &[]);
-    let ca = house.ca.pem();
-    let mut stream = tls(house.address, &ca, Some(&identity), Protocol::Http1).await.unwrap();
+    let identity = server.ca.client("alice", &[]);
+    let ca = server.ca.pem();
+    let mut stream = tls(server.address, &ca, Some(&identity), Protocol::Http1).await.unwrap();
     let head = format!("GET {THINGS} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
@@ -259,14 +262,14 @@ async fn text_that_looks_like_a_refusal_of_the_library_arrives() {
     });
     read.await.expect("the answer comes to an end");
     assert!(answer.ends_with(expected.as_bytes()), "{} of {}", answer.len(), expected.len());
-    house.close().await;
+    server.close().await;
 }
 
 /// A body of 250 KB with nothing in its lists was answered with 72 MB, after 5 seconds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_wrong_with_an_object_is_told_of_a_few_fields() {
-    let house = House::open().await;
-    let mut alice = house.client("alice").await;
+    let server = TestServer::open().await;
+    let mut alice = server.client("alice").await;
     let many = |piece: &str| vec![piece; 20_000].join(",");
     let pairs = |value: &str| {
         let pairs = (0..20_000).map(|at| format!("\"!{at:x}\":{value}"));
@@ -287,5 +290,5 @@ async fn what_is_wrong_with_an_object_is_told_of_a_few_fields() {
         assert_eq!(reply.code.as_u16(), expected, "{begin}");
         assert!(reply.body.len() < 100_000, "{begin}: {} bytes", reply.body.len());
     }
-    house.close().await;
+    server.close().await;
 }

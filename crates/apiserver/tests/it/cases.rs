@@ -15,7 +15,7 @@ use futures::StreamExt as _;
 use testkit::pki::Identity;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::harness::{House, Protocol, thing, tls};
+use crate::harness::{Protocol, TestServer, thing, tls};
 
 mod bodies;
 mod connections;
@@ -49,7 +49,7 @@ struct Case {
 
 /// A server under attack.
 struct Target {
-    house: House,
+    server: TestServer,
     identities: BTreeMap<String, Option<Identity>>,
     count: usize,
     done: Vec<Case>,
@@ -58,15 +58,15 @@ struct Target {
 impl Target {
     /// With two things, of which the user `limited` may see the one that is called `allowed`.
     async fn open() -> Self {
-        let house = House::open().await;
-        let mut alice = house.client("alice").await;
+        let server = TestServer::open().await;
+        let mut alice = server.client("alice").await;
         for name in ["allowed", "secretb"] {
             assert_eq!(alice.post(THINGS, &thing(name)).await.code, 201);
         }
-        let proxy = house.proxy_ca.client("front-proxy-client", &[]);
+        let proxy = server.proxy_ca.client("front-proxy-client", &[]);
         let identities =
             BTreeMap::from([("nobody".to_owned(), None), ("proxy".to_owned(), Some(proxy))]);
-        Self { house, identities, count: 0, done: Vec::new() }
+        Self { server, identities, count: 0, done: Vec::new() }
     }
 
     /// Sends a table without bodies.
@@ -98,7 +98,7 @@ impl Target {
     }
 
     fn agent(&mut self, user: &str) -> String {
-        let identity = || Some(self.house.ca.client(user, &[]));
+        let identity = || Some(self.server.ca.client(user, &[]));
         if !self.identities.contains_key(user) {
             let identity = identity();
             self.identities.insert(user.to_owned(), identity);
@@ -130,10 +130,10 @@ impl Target {
     }
 
     async fn send(&mut self, cases: Vec<Case>) {
-        let ca = self.house.ca.pem();
+        let ca = self.server.ca.pem();
         let answers = futures::stream::iter(&cases).map(|case| {
             let identity = self.identities[&case.user].as_ref();
-            exchange(&self.house, &ca, identity, &case.sent)
+            exchange(&self.server, &ca, identity, &case.sent)
         });
         let answers: Vec<Vec<u8>> = answers.buffered(LANES).collect().await;
         let answered = cases.into_iter().zip(answers);
@@ -142,7 +142,7 @@ impl Target {
 
     /// What is on record of cases up to now.
     async fn events(&self) -> Vec<Event> {
-        let mut events = self.house.events().await;
+        let mut events = self.server.events().await;
         events.retain(|event| event.user_agent.starts_with("case-"));
         events
     }
@@ -152,11 +152,11 @@ impl Target {
     async fn close(self) -> usize {
         let is_counted = |case: &&Case| REFUSED_HEADS.contains(&case.expected.as_str());
         let malformed = self.done.iter().filter(is_counted).count();
-        let mut alice = self.house.client("alice").await;
+        let mut alice = self.server.client("alice").await;
         let metrics = alice.call("GET", "/metrics").await.body;
         let counted = format!("\nkeepwatch_malformed_requests_total {malformed}\n");
         let mut events: BTreeMap<String, Vec<Event>> = BTreeMap::new();
-        for event in self.house.close().await {
+        for event in self.server.close().await {
             events.entry(event.user_agent.clone()).or_default().push(event);
         }
         let mut wrong = Vec::new();
@@ -197,8 +197,13 @@ impl Case {
 }
 
 /// Everything that comes back on one connection.
-async fn exchange(house: &House, ca: &str, identity: Option<&Identity>, sent: &[u8]) -> Vec<u8> {
-    let mut stream = tls(house.address, ca, identity, Protocol::Http1).await.unwrap();
+async fn exchange(
+    server: &TestServer,
+    ca: &str,
+    identity: Option<&Identity>,
+    sent: &[u8],
+) -> Vec<u8> {
+    let mut stream = tls(server.address, ca, identity, Protocol::Http1).await.unwrap();
     let mut answer = Vec::new();
     let exchanged = async {
         // The server may have answered and closed before everything was sent.

@@ -6,7 +6,7 @@
 
 use testkit::pki::Identity;
 
-use crate::harness::{Client, House, Making, Protocol, get};
+use crate::harness::{Client, Protocol, TestServer, TestServerOptions, get};
 
 const CHAINS: &str = include_str!("../data/chains.txt");
 const PATH: &str = "/apis/test.io/v1/namespaces/shop/things/x";
@@ -36,29 +36,30 @@ async fn every_curve_and_digest_is_taken_from_the_front_proxy_from_users_and_for
     let chains = chains();
     assert_eq!(chains.len(), 9);
     for Chain { name, authority, identity } in chains {
-        let proxy = Making {
+        let proxy = TestServerOptions {
             proxy_ca: Some(authority.clone()),
             serving: Some(identity.clone()),
-            ..Making::default()
+            ..TestServerOptions::default()
         };
-        let house = House::make(proxy).await;
+        let server = TestServer::make(proxy).await;
         for protocol in [Protocol::Http1, Protocol::Http2] {
             let connected =
-                Client::connect(house.address, &authority, Some(&identity), protocol).await;
+                Client::connect(server.address, &authority, Some(&identity), protocol).await;
             let mut client = connected;
             let reply = client.send(get(PATH, &[("x-remote-user", "alice")])).await;
             assert_eq!(reply.code, 404, "{name} {protocol:?} {}", reply.body);
         }
         let users: Vec<String> =
-            house.close().await.iter().map(|event| event.user.username.clone()).collect();
+            server.close().await.iter().map(|event| event.user.username.clone()).collect();
         assert_eq!(users, ["alice", "alice"], "{name}");
 
-        let users = Making { client_ca: Some(authority), ..Making::default() };
-        let house = House::make(users).await;
-        let ca = house.ca.pem();
+        let users =
+            TestServerOptions { client_ca: Some(authority), ..TestServerOptions::default() };
+        let server = TestServer::make(users).await;
+        let ca = server.ca.pem();
         let mut client =
-            Client::connect(house.address, &ca, Some(&identity), Protocol::Http2).await;
+            Client::connect(server.address, &ca, Some(&identity), Protocol::Http2).await;
         assert_eq!(client.send(get(PATH, &[])).await.code, 403, "{name}");
-        house.close().await;
+        server.close().await;
     }
 }

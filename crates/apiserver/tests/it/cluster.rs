@@ -9,7 +9,7 @@ use std::time::Duration;
 use apiserver::authz::SubjectAccessReviews;
 use apiserver::trust::config_map::AuthenticationConfigMap;
 use apiserver::trust::{Trust, TrustFiles};
-use apiserver::{Attributes, Authorizer, Decision, cluster_client};
+use apiserver::{Attributes, Authorizer, Decision, kube_client};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
@@ -225,11 +225,11 @@ async fn trust_comes_from_the_config_map_and_a_bad_one_changes_nothing() {
 async fn a_kubeconfig_that_points_nowhere_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("missing");
-    let error = cluster_client::open(Some(&missing)).await.err().unwrap();
+    let error = kube_client::open(Some(&missing)).await.err().unwrap();
     assert_eq!(error.to_string(), format!("cannot use kubeconfig {}", missing.display()));
 
     let nonsense = write(folder.path(), "clusters: [");
-    let error = cluster_client::open(Some(&nonsense)).await.err().unwrap();
+    let error = kube_client::open(Some(&nonsense)).await.err().unwrap();
     assert_eq!(error.to_string(), format!("cannot use kubeconfig {}", nonsense.display()));
 
     // A port that was free a moment ago.
@@ -246,7 +246,7 @@ async fn a_kubeconfig_that_points_nowhere_is_named() {
         })
         .to_string(),
     );
-    let error = cluster_client::open(Some(&nowhere)).await.err().unwrap();
+    let error = kube_client::open(Some(&nowhere)).await.err().unwrap();
     let expected = format!("kube-apiserver at http://{address}/ does not answer (its certificate");
     assert!(error.to_string().starts_with(&expected), "{error}");
 }

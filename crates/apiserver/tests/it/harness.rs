@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use apiserver::authn::token::{CACHE_TIME, Tokens};
+use apiserver::authn::token::{CACHE_TIME, TokenReviews};
 use apiserver::authn::{Anonymous, Authenticator};
 use apiserver::authz::{Rbac, Union};
 use apiserver::limits::Limits;
@@ -13,9 +13,9 @@ use apiserver::metrics::Metrics;
 use apiserver::tls::ServingCertificate;
 use apiserver::trust::{Trust, TrustFiles};
 use apiserver::{
-    AccessError, ApiError, Attributes, Authorizer, Clock, Decision, NamespaceSource,
-    NamespaceState, Objects, Occasion, Options, Parts, Registry, Resource, Scope, Server, Strategy,
-    Verb, VersionInfo,
+    ApiError, Attributes, Authorizer, AuthorizerError, Clock, Decision, NamespaceSource,
+    NamespaceState, Objects, Registry, RegistryConfig, Resource, Scope, Server, ServerConfig,
+    Strategy, Verb, VersionInfo, WriteContext,
 };
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 mod client;
 mod kinds;
 
-pub(crate) use client::{Client, Protocol, Reply, get, request, tls};
+pub(crate) use client::{Client, Outcome, Protocol, get, request, tls};
 
 /// Health and metrics are not recorded, everything else is.
 const POLICY: &str = r#"
@@ -82,7 +82,7 @@ roleRef: {kind: ClusterRole, name: impersonator}
 "#;
 
 /// A test's server.
-pub(crate) struct House {
+pub(crate) struct TestServer {
     pub(crate) folder: TempDir,
     pub(crate) ca: Authority,
     pub(crate) proxy_ca: Authority,
@@ -110,7 +110,7 @@ impl Strategy for Things {
         &self,
         thing: &mut serde_json::Map<String, serde_json::Value>,
         _: &mut Objects<'_>,
-        _: &Occasion,
+        _: &WriteContext,
     ) -> Result<(), ApiError> {
         match thing["metadata"]["name"].as_str() {
             Some("held") => {
@@ -132,14 +132,14 @@ struct Gatekeeper {
 
 #[async_trait]
 impl Authorizer for Gatekeeper {
-    async fn authorize(&self, attributes: &Attributes) -> Result<Decision, AccessError> {
+    async fn authorize(&self, attributes: &Attributes) -> Result<Decision, AuthorizerError> {
         match attributes.name.as_str() {
             "gate" => {
                 self.gate.arrived.notify_one();
                 self.gate.open.acquire().await.unwrap().forget();
             }
             "panic" => panic!("told to"),
-            "unknown" => return Err(AccessError("told to".to_owned())),
+            "unknown" => return Err(AuthorizerError("told to".to_owned())),
             _ => {}
         }
         self.rbac.authorize(attributes).await
@@ -168,7 +168,7 @@ impl Clock for Ticking {
 }
 
 /// What is special about a test's server.
-pub(crate) struct Making {
+pub(crate) struct TestServerOptions {
     pub(crate) limits: Limits,
     pub(crate) anonymous: Anonymous,
     pub(crate) settings: Settings,
@@ -185,7 +185,7 @@ pub(crate) struct Making {
     pub(crate) serving: Option<Identity>,
 }
 
-impl Default for Making {
+impl Default for TestServerOptions {
     fn default() -> Self {
         Self {
             limits: Limits::default(),
@@ -201,18 +201,18 @@ impl Default for Making {
     }
 }
 
-impl House {
+impl TestServer {
     pub(crate) async fn open() -> Self {
-        Self::make(Making::default()).await
+        Self::make(TestServerOptions::default()).await
     }
 
     pub(crate) async fn open_with(limits: Limits, anonymous: Anonymous) -> Self {
-        Self::make(Making { limits, anonymous, ..Making::default() }).await
+        Self::make(TestServerOptions { limits, anonymous, ..TestServerOptions::default() }).await
     }
 
-    pub(crate) async fn make(making: Making) -> Self {
-        let Making { limits, anonymous, settings, tokens, storage, .. } = making;
-        let tokens = tokens.map(|client| Tokens::new(client, CACHE_TIME));
+    pub(crate) async fn make(making: TestServerOptions) -> Self {
+        let TestServerOptions { limits, anonymous, settings, tokens, storage, .. } = making;
+        let tokens = tokens.map(|client| TokenReviews::new(client, CACHE_TIME));
         let folder = TempDir::new().unwrap();
         let (ca, proxy_ca) = (Authority::new("clients"), Authority::new("front-proxy"));
         let file = |name: &str, pem: String| {
@@ -245,7 +245,7 @@ impl House {
         let resources = vec![things(&gate), kinds::notes(), kinds::keys()];
         let metrics = Metrics::new(&mut numbers, &resources);
         metrics.expose(numbers);
-        let parts = Parts {
+        let parts = RegistryConfig {
             resources,
             store: storage(Arc::clone(&store)),
             authorizer: Arc::clone(&authorizer) as _,
@@ -256,7 +256,7 @@ impl House {
             garbage_is_collected: true,
         };
         let policy = Policy::load(POLICY.as_bytes(), Strictness::Strict).unwrap().policy;
-        let server = Server::bind(Options {
+        let server = Server::bind(ServerConfig {
             address: (making.address, 0).into(),
             serving,
             trust: None,
@@ -322,8 +322,8 @@ async fn events(store: &Sqlite) -> Vec<Event> {
 }
 
 /// Closes the server and compares what is on record: `stage verb path code user`, one a line.
-pub(crate) async fn check_record(house: House, expected: &str) {
-    let found: Vec<String> = house.close().await.iter().map(line).collect();
+pub(crate) async fn check_record(server: TestServer, expected: &str) {
+    let found: Vec<String> = server.close().await.iter().map(line).collect();
     let expected: Vec<&str> =
         expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     assert_eq!(found, expected);
@@ -362,7 +362,7 @@ fn things(gate: &Arc<Gate>) -> Resource {
         .into(),
         subresources: &[],
         selectable_fields: &[],
-        withhold_bodies: false,
+        omit_bodies: false,
         audit_level_min: event::Level::None,
         read_only: None,
         strategy: Arc::new(Things(Arc::clone(gate))) as Arc<dyn Strategy>,

@@ -2,15 +2,19 @@
 
 use testkit::pki::{Authority, CertificateRequest, Identity, Purpose};
 
-use crate::harness::{Client, House, Protocol, Reply, check_record, get};
+use crate::harness::{Client, Outcome, Protocol, TestServer, check_record, get};
 
 const PATH: &str = "/apis/test.io/v1/namespaces/shop/things/x";
 const FORGED: [(&str, &str); 2] =
     [("x-remote-user", "alice"), ("x-remote-group", "system:masters")];
 
-async fn ask(house: &House, identity: Option<&Identity>, headers: &[(&str, &str)]) -> Reply {
-    let ca = house.ca.pem();
-    let mut client = Client::connect(house.address, &ca, identity, Protocol::Http2).await;
+async fn ask(
+    server: &TestServer,
+    identity: Option<&Identity>,
+    headers: &[(&str, &str)],
+) -> Outcome {
+    let ca = server.ca.pem();
+    let mut client = Client::connect(server.address, &ca, identity, Protocol::Http2).await;
     client.send(get(PATH, headers)).await
 }
 
@@ -20,15 +24,15 @@ fn client_request(name: &str) -> CertificateRequest<'_> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_the_right_certificate_may_speak_for_others() {
-    let house = House::open().await;
+    let server = TestServer::open().await;
     let stranger = Authority::new("front-proxy");
-    let right = house.proxy_ca.client("front-proxy-client", &[]);
-    let wrong_name = house.proxy_ca.client("somebody", &[]);
+    let right = server.proxy_ca.client("front-proxy-client", &[]);
+    let wrong_name = server.proxy_ca.client("somebody", &[]);
     let wrong_ca = stranger.client("front-proxy-client", &[]);
-    let expired = house
+    let expired = server
         .proxy_ca
         .issue(&CertificateRequest { last_year: 2021, ..client_request("front-proxy-client") });
-    let server_only = house.proxy_ca.issue(&CertificateRequest {
+    let server_only = server.proxy_ca.issue(&CertificateRequest {
         purpose: Purpose::Server,
         ..client_request("front-proxy-client")
     });
@@ -40,16 +44,16 @@ async fn only_the_right_certificate_may_speak_for_others() {
         (Some(&server_only), 401),
         (None, 401),
     ] {
-        let reply = ask(&house, identity, &FORGED).await;
+        let reply = ask(&server, identity, &FORGED).await;
         assert_eq!(reply.code, code, "{}", reply.body);
     }
     // The right certificate without a name speaks for nobody.
-    assert_eq!(ask(&house, Some(&right), &FORGED[1..]).await.code, 401);
+    assert_eq!(ask(&server, Some(&right), &FORGED[1..]).await.code, 401);
     // A user's certificate stays a user's certificate, whatever the headers say.
-    let mallory = house.ca.client("mallory", &[]);
-    assert_eq!(ask(&house, Some(&mallory), &FORGED).await.code, 403);
+    let mallory = server.ca.client("mallory", &[]);
+    assert_eq!(ask(&server, Some(&mallory), &FORGED).await.code, 403);
     check_record(
-        house,
+        server,
         "
         ResponseComplete get /apis/test.io/v1/namespaces/shop/things/x 404 alice
         ResponseStarted get /apis/test.io/v1/namespaces/shop/things/x 401 -
@@ -66,22 +70,22 @@ async fn only_the_right_certificate_may_speak_for_others() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn users_show_certificates_of_the_client_ca() {
-    let house = House::open().await;
-    let alice = house.ca.client("alice", &["dev"]);
+    let server = TestServer::open().await;
+    let alice = server.ca.client("alice", &["dev"]);
     let expired =
-        house.ca.issue(&CertificateRequest { last_year: 2021, ..client_request("alice") });
-    let nameless = house.ca.issue(&client_request(""));
+        server.ca.issue(&CertificateRequest { last_year: 2021, ..client_request("alice") });
+    let nameless = server.ca.issue(&client_request(""));
     let stranger = Authority::new("clients").client("alice", &[]);
     for (identity, code) in
         [(Some(&alice), 404), (Some(&expired), 401), (Some(&nameless), 401), (Some(&stranger), 401)]
     {
-        assert_eq!(ask(&house, identity, &[]).await.code, code);
+        assert_eq!(ask(&server, identity, &[]).await.code, code);
     }
     let token = [("authorization", "Bearer secret-token")];
-    let reply = ask(&house, None, &token).await;
+    let reply = ask(&server, None, &token).await;
     assert_eq!(reply.code, 401);
     assert!(reply.body.contains(r#""reason":"Unauthorized""#), "{}", reply.body);
-    let events = house.close().await;
+    let events = server.close().await;
     assert_eq!(events.len(), 5);
     assert!(events.iter().all(|event| !format!("{event:?}").contains("secret-token")));
 }
@@ -89,28 +93,28 @@ async fn users_show_certificates_of_the_client_ca() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_not_recognised_loses_the_connection() {
     for protocol in [Protocol::Http1, Protocol::Http2] {
-        let house = House::open().await;
-        let mut client = Client::connect(house.address, &house.ca.pem(), None, protocol).await;
+        let server = TestServer::open().await;
+        let mut client = Client::connect(server.address, &server.ca.pem(), None, protocol).await;
         assert_eq!(client.call("GET", PATH).await.code, 401);
         client.closed().await;
-        house.close().await;
+        server.close().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn impersonation_is_allowed_for_and_recorded() {
-    let house = House::open().await;
-    let robot = house.ca.client("robot", &[]);
+    let server = TestServer::open().await;
+    let robot = server.ca.client("robot", &[]);
     let as_alice = [("impersonate-user", "alice")];
     let as_bob = [("impersonate-user", "bob")];
-    assert_eq!(ask(&house, Some(&robot), &as_alice).await.code, 404);
-    let refused = ask(&house, Some(&robot), &as_bob).await;
+    assert_eq!(ask(&server, Some(&robot), &as_alice).await.code, 404);
+    let refused = ask(&server, Some(&robot), &as_bob).await;
     assert_eq!(refused.code, 403);
     let message =
         "cannot impersonate resource \\\"users\\\" in API group \\\"\\\" at the cluster scope";
     assert!(refused.body.contains(message), "{}", refused.body);
-    assert_eq!(ask(&house, Some(&robot), &[]).await.code, 403);
-    let events = house.close().await;
+    assert_eq!(ask(&server, Some(&robot), &[]).await.code, 403);
+    let events = server.close().await;
     let users: Vec<(&str, Option<&str>)> = events
         .iter()
         .map(|event| {
@@ -123,10 +127,13 @@ async fn impersonation_is_allowed_for_and_recorded() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_are_not_upgraded() {
-    let house = House::open().await;
-    let mut alice = house.client_of("alice", &[], Protocol::Http1).await;
+    let server = TestServer::open().await;
+    let mut alice = server.client_of("alice", &[], Protocol::Http1).await;
     let reply = alice.send(get(PATH, &[("connection", "upgrade"), ("upgrade", "websocket")])).await;
     assert_eq!(reply.code, 400);
-    check_record(house, "ResponseComplete get /apis/test.io/v1/namespaces/shop/things/x 400 alice")
-        .await;
+    check_record(
+        server,
+        "ResponseComplete get /apis/test.io/v1/namespaces/shop/things/x 400 alice",
+    )
+    .await;
 }

@@ -8,26 +8,26 @@ use http_body_util::BodyExt;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::harness::{Client, House, Protocol, check_record, get, thing, tls};
+use crate::harness::{Client, Protocol, TestServer, check_record, get, thing, tls};
 
 const THINGS: &str = "/apis/test.io/v1/namespaces/shop/things";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_watch_is_recorded_at_its_start_and_when_the_client_goes() {
     for protocol in [Protocol::Http1, Protocol::Http2] {
-        let house = House::open().await;
-        let mut watcher = house.client_of("alice", &[], protocol).await;
+        let server = TestServer::open().await;
+        let mut watcher = server.client_of("alice", &[], protocol).await;
         let mut watch = watcher.begin(get(&format!("{THINGS}?watch=1"), &[])).await;
         assert_eq!(watch.status(), 200);
-        assert_eq!(house.events().await.len(), 1, "recorded before the first byte");
-        let mut alice = house.client("alice").await;
+        assert_eq!(server.events().await.len(), 1, "recorded before the first byte");
+        let mut alice = server.client("alice").await;
         assert_eq!(alice.post(THINGS, &thing("one")).await.code, 201);
         let frame = watch.body_mut().frame().await.unwrap().unwrap().into_data().unwrap();
         assert!(frame.starts_with(br#"{"type":"ADDED""#), "{frame:?}");
         drop(watch);
         watcher.abort();
         check_record(
-            house,
+            server,
             "
             ResponseStarted watch /apis/test.io/v1/namespaces/shop/things?watch=1 200 alice
             ResponseComplete create /apis/test.io/v1/namespaces/shop/things 201 alice
@@ -40,18 +40,18 @@ async fn a_watch_is_recorded_at_its_start_and_when_the_client_goes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_watch_is_recorded_as_upstream() {
-    let house = House::open().await;
-    let mut mallory = house.client("mallory").await;
-    let mut alice = house.client("alice").await;
+    let server = TestServer::open().await;
+    let mut mallory = server.client("mallory").await;
+    let mut alice = server.client("alice").await;
     assert_eq!(mallory.call("GET", &format!("{THINGS}?watch=1")).await.code, 403);
     assert_eq!(alice.call("GET", &format!("{THINGS}?watch=1&labelSelector=!!")).await.code, 400);
     assert_eq!(alice.call("GET", "/apis/test.io/v1/others?watch=1").await.code, 403);
-    let events = house.events().await;
+    let events = server.events().await;
     assert_eq!(events[0].response_status, events[1].response_status);
     assert_eq!(events[0].response_object, events[1].response_object);
     assert_eq!(events[0].audit_id, events[1].audit_id);
     check_record(
-        house,
+        server,
         "
         ResponseStarted watch /apis/test.io/v1/namespaces/shop/things?watch=1 403 mallory
         ResponseComplete watch /apis/test.io/v1/namespaces/shop/things?watch=1 403 mallory
@@ -66,22 +66,22 @@ async fn a_refused_watch_is_recorded_as_upstream() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn shutdown_ends_watches_and_waits_for_requests() {
-    let house = House::open().await;
-    let mut watcher = house.client("alice").await;
+    let server = TestServer::open().await;
+    let mut watcher = server.client("alice").await;
     let watch = watcher.begin(get(&format!("{THINGS}?watch=1"), &[])).await;
-    let mut waiting = house.client_of("alice", &[], Protocol::Http1).await;
+    let mut waiting = server.client_of("alice", &[], Protocol::Http1).await;
     let gate = format!("{THINGS}/gate");
-    let address = house.address;
+    let address = server.address;
     let (waited, ()) = tokio::join!(waiting.call("GET", &gate), async {
-        house.gate.arrived.notified().await;
-        house.begin_closing();
+        server.gate.arrived.notified().await;
+        server.begin_closing();
         // The watch ends cleanly; only after that the gate opens.
         watch.into_body().collect().await.unwrap();
-        house.gate.open.add_permits(1);
+        server.gate.open.add_permits(1);
     });
     assert_eq!(waited.code, 404);
     check_record(
-        house,
+        server,
         "
         ResponseStarted watch /apis/test.io/v1/namespaces/shop/things?watch=1 200 alice
         ResponseComplete watch /apis/test.io/v1/namespaces/shop/things?watch=1 200 alice
@@ -95,10 +95,10 @@ async fn shutdown_ends_watches_and_waits_for_requests() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_closing_server_is_not_ready_but_serves() {
     let limits = Limits { shutdown_delay: Duration::from_hours(1), ..Limits::default() };
-    let house = House::open_with(limits, Anonymous::Refused).await;
-    let mut alice = house.client("alice").await;
+    let server = TestServer::open_with(limits, Anonymous::Refused).await;
+    let mut alice = server.client("alice").await;
     assert_eq!(alice.call("GET", "/readyz").await.code, 200);
-    house.begin_closing();
+    server.begin_closing();
     loop {
         let ready = alice.call("GET", "/readyz").await;
         if ready.code == 500 {
@@ -108,21 +108,21 @@ async fn a_closing_server_is_not_ready_but_serves() {
     }
     assert_eq!(alice.call("GET", "/livez").await.code, 200);
     assert_eq!(alice.call("GET", &format!("{THINGS}/x")).await.code, 404);
-    let mut other = house.client("alice").await;
+    let mut other = server.client("alice").await;
     assert_eq!(other.call("GET", "/livez").await.code, 200);
 }
 
 #[tokio::test]
 async fn a_new_serving_certificate_is_taken_without_a_restart() {
-    let house = House::open().await;
-    let before = Client::certificate(house.address, &house.ca.pem()).await;
-    house.ca.server().write(house.folder.path(), "serving");
+    let server = TestServer::open().await;
+    let before = Client::certificate(server.address, &server.ca.pem()).await;
+    server.ca.server().write(server.folder.path(), "serving");
     // The server looks at its files every few seconds; nobody has to wait for that here.
     tokio::time::pause();
     loop {
         tokio::time::sleep(Duration::from_secs(5)).await;
         tokio::time::resume();
-        let after = Client::certificate(house.address, &house.ca.pem()).await;
+        let after = Client::certificate(server.address, &server.ca.pem()).await;
         tokio::time::pause();
         if after != before {
             break;
@@ -131,19 +131,19 @@ async fn a_new_serving_certificate_is_taken_without_a_restart() {
 }
 
 /// Opens a connection, sends what a slow client has sent so far, and waits to be thrown out.
-async fn check_thrown_out(house: &House, sent: Option<&[u8]>) {
+async fn check_thrown_out(server: &TestServer, sent: Option<&[u8]>) {
     let mut rest = Vec::new();
     match sent {
         None => {
-            let mut stream = tokio::net::TcpStream::connect(house.address).await.unwrap();
+            let mut stream = tokio::net::TcpStream::connect(server.address).await.unwrap();
             tokio::time::pause();
             stream.read_to_end(&mut rest).await.unwrap();
         }
         Some(sent) => {
-            let ca = house.ca.pem();
-            let identity = house.ca.client("alice", &[]);
+            let ca = server.ca.pem();
+            let identity = server.ca.client("alice", &[]);
             let mut stream =
-                tls(house.address, &ca, Some(&identity), Protocol::Http1).await.unwrap();
+                tls(server.address, &ca, Some(&identity), Protocol::Http1).await.unwrap();
             stream.write_all(sent).await.unwrap();
             stream.flush().await.unwrap();
             // A first look at the answer lets the server read what was sent.
@@ -171,8 +171,8 @@ async fn pass(seconds: u64) {
 
 #[tokio::test]
 async fn a_connection_may_be_idle_for_longer_than_a_head_may_take() {
-    let house = House::open().await;
-    let mut alice = house.client_of("alice", &[], Protocol::Http1).await;
+    let server = TestServer::open().await;
+    let mut alice = server.client_of("alice", &[], Protocol::Http1).await;
     let path = format!("{THINGS}/x");
     assert_eq!(alice.call("GET", &path).await.code, 404);
     pass(80).await;
@@ -183,16 +183,16 @@ async fn a_connection_may_be_idle_for_longer_than_a_head_may_take() {
 
 #[tokio::test]
 async fn slow_clients_are_thrown_out() {
-    let house = House::open().await;
-    check_thrown_out(&house, None).await;
-    check_thrown_out(&house, Some(b"")).await;
-    check_thrown_out(&house, Some(b"GET / HTTP/1.1\r\nHost: loc")).await;
+    let server = TestServer::open().await;
+    check_thrown_out(&server, None).await;
+    check_thrown_out(&server, Some(b"")).await;
+    check_thrown_out(&server, Some(b"GET / HTTP/1.1\r\nHost: loc")).await;
     let head = "POST /apis/test.io/v1/namespaces/shop/things HTTP/1.1\r\nHost: localhost\r\n\
                 Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"half\":";
-    check_thrown_out(&house, Some(head.as_bytes())).await;
-    house.store.journal().wait_past(0).await.unwrap();
+    check_thrown_out(&server, Some(head.as_bytes())).await;
+    server.store.journal().wait_past(0).await.unwrap();
     check_record(
-        house,
+        server,
         "ResponseComplete create /apis/test.io/v1/namespaces/shop/things 504 alice",
     )
     .await;

@@ -9,15 +9,15 @@
 
 mod addresses;
 mod attacks;
+mod audited_responses;
 mod cases;
 mod certificate_chains;
 mod certificates;
 mod cluster;
-mod handed_over;
 mod harness;
 mod identity;
 mod lifetime;
 mod tokens;
 mod uris;
-mod ways_out;
 mod websockets;
+mod write_timeouts;

@@ -3,7 +3,7 @@
 use testkit::pki::Identity;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::harness::{House, Protocol, line, tls};
+use crate::harness::{Protocol, TestServer, line, tls};
 
 const PATH: &str = "/apis/test.io/v1/namespaces/shop/things";
 
@@ -20,13 +20,13 @@ fn uri(len: usize, fill: &str) -> String {
 /// Asks for a URI of so many bytes; the code of the answer and of the only event, and whether the
 /// answer is a Status.
 async fn check(len: usize, fill: &str, protocol: Protocol, expected: u16) {
-    let house = House::open().await;
-    let identity = house.ca.client("alice", &[]);
+    let server = TestServer::open().await;
+    let identity = server.ca.client("alice", &[]);
     let uri = uri(len, fill);
     let (code, body) = match protocol {
         Protocol::Http1 => {
-            let ca = house.ca.pem();
-            let mut stream = tls(house.address, &ca, Some(&identity), protocol).await.unwrap();
+            let ca = server.ca.pem();
+            let mut stream = tls(server.address, &ca, Some(&identity), protocol).await.unwrap();
             let head = format!("GET {uri} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
             stream.write_all(head.as_bytes()).await.unwrap();
             let mut answer = Vec::new();
@@ -36,14 +36,14 @@ async fn check(len: usize, fill: &str, protocol: Protocol, expected: u16) {
             (code, answer)
         }
         // The usual client cannot say what the server cannot hear.
-        Protocol::Http2 => raw_http2(&house, &identity, &uri).await,
+        Protocol::Http2 => raw_http2(&server, &identity, &uri).await,
     };
     assert_eq!(code, expected, "{len} {protocol:?} {body}");
     if expected == 414 {
         assert!(body.contains("\"kind\":\"Status\"") && body.contains("\"code\":414"), "{body}");
         assert!(body.contains("limit is 65000 bytes"), "{body}");
     }
-    let events = house.close().await;
+    let events = server.close().await;
     let lines: Vec<String> = events.iter().map(line).collect();
     let [found] = lines.as_slice() else { panic!("{lines:?}") };
     assert!(found.starts_with("ResponseComplete get /apis/test.io/v1/namespaces/shop/things/x?a="));
@@ -62,9 +62,9 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 }
 
 /// Asks by frames put together here. The code is that of the Status in the body.
-async fn raw_http2(house: &House, identity: &Identity, uri: &str) -> (u16, String) {
-    let ca = house.ca.pem();
-    let mut stream = tls(house.address, &ca, Some(identity), Protocol::Http2).await.unwrap();
+async fn raw_http2(server: &TestServer, identity: &Identity, uri: &str) -> (u16, String) {
+    let ca = server.ca.pem();
+    let mut stream = tls(server.address, &ca, Some(identity), Protocol::Http2).await.unwrap();
     let mut block = vec![0x82, 0x87, 0x01, 1, b'a', 0x04];
     let mut rest = uri.len() - 0x7f;
     block.push(0x7f);
@@ -130,8 +130,8 @@ async fn a_uri_of_any_length_is_answered_and_on_record() {
 /// What the libraries refuse by themselves is counted, by both protocols.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn heads_of_http2_that_cannot_be_read_are_counted() {
-    let house = House::open().await;
-    let ca = house.ca.pem();
+    let server = TestServer::open().await;
+    let ca = server.ca.pem();
     // No path; a path that is none; a header in capitals; a pseudo header that does not exist.
     let blocks: [&[u8]; 4] = [
         &[0x82, 0x87, 0x01, 1, b'a'],
@@ -140,7 +140,7 @@ async fn heads_of_http2_that_cannot_be_read_are_counted() {
         &[0x82, 0x87, 0x84, 0x01, 1, b'a', 0x00, 2, b':', b'x', 1, b'y'],
     ];
     for block in blocks {
-        let mut stream = tls(house.address, &ca, None, Protocol::Http2).await.unwrap();
+        let mut stream = tls(server.address, &ca, None, Protocol::Http2).await.unwrap();
         let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
         let sent = [preface, frame(4, 0, 0, &[]), frame(HEADERS, 5, 1, block)].concat();
         stream.write_all(&sent).await.unwrap();
@@ -156,8 +156,8 @@ async fn heads_of_http2_that_cannot_be_read_are_counted() {
             }
         }
     }
-    let mut alice = house.client("alice").await;
+    let mut alice = server.client("alice").await;
     let metrics = alice.call("GET", "/metrics").await.body;
     assert!(metrics.contains("\nkeepwatch_malformed_requests_total 4\n"), "{metrics}");
-    house.close().await;
+    server.close().await;
 }

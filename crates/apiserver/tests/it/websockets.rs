@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use crate::cluster::stand_in;
-use crate::harness::{House, Making, Protocol, check_record, thing, tls};
+use crate::harness::{Protocol, TestServer, TestServerOptions, check_record, thing, tls};
 use crate::tokens::{alice, review};
 
 const THINGS: &str = "/apis/test.io/v1/namespaces/shop/things";
@@ -24,9 +24,10 @@ struct Socket {
 
 impl Socket {
     /// Asks with the certificate of `user`, or without one.
-    async fn ask(house: &House, user: Option<&str>, path: &str, headers: &str) -> Self {
-        let identity = user.map(|user| house.ca.client(user, &[]));
-        let stream = tls(house.address, &house.ca.pem(), identity.as_ref(), Protocol::Http1).await;
+    async fn ask(server: &TestServer, user: Option<&str>, path: &str, headers: &str) -> Self {
+        let identity = user.map(|user| server.ca.client(user, &[]));
+        let stream =
+            tls(server.address, &server.ca.pem(), identity.as_ref(), Protocol::Http1).await;
         let mut stream = stream.unwrap();
         let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
@@ -87,9 +88,9 @@ async fn within<T>(work: impl Future<Output = T>) -> T {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_watch_over_websocket_is_a_watch_and_recorded_as_one() {
-    let house = House::open().await;
+    let server = TestServer::open().await;
     let watch = format!("{THINGS}?watch=1");
-    let mut socket = Socket::ask(&house, Some("alice"), &watch, ASK).await;
+    let mut socket = Socket::ask(&server, Some("alice"), &watch, ASK).await;
     assert_eq!(socket.code(), "101");
     for header in [
         "upgrade: websocket",
@@ -99,8 +100,8 @@ async fn a_watch_over_websocket_is_a_watch_and_recorded_as_one() {
         assert!(socket.head.contains(header), "{}", socket.head);
     }
     assert!(!socket.head.contains("sec-websocket-protocol"), "{}", socket.head);
-    assert_eq!(house.events().await.len(), 1, "recorded before the first byte");
-    let mut alice = house.client("alice").await;
+    assert_eq!(server.events().await.len(), 1, "recorded before the first byte");
+    let mut alice = server.client("alice").await;
     assert_eq!(alice.post(THINGS, &thing("one")).await.code, 201);
     let event = socket.event().await;
     assert_eq!(
@@ -118,7 +119,7 @@ async fn a_watch_over_websocket_is_a_watch_and_recorded_as_one() {
     assert_eq!(socket.frame().await, (0x88, 1001_u16.to_be_bytes().to_vec()));
     assert!(socket.is_over().await);
     check_record(
-        house,
+        server,
         "
         ResponseStarted watch /apis/test.io/v1/namespaces/shop/things?watch=1 101 alice
         ResponseComplete create /apis/test.io/v1/namespaces/shop/things 201 alice
@@ -131,21 +132,23 @@ async fn a_watch_over_websocket_is_a_watch_and_recorded_as_one() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_ends_in_good_order_with_its_time_and_with_the_server() {
-    let house = House::open().await;
+    let server = TestServer::open().await;
     let short = format!("{THINGS}?watch=1&timeoutSeconds=1");
-    let mut of_time = Socket::ask(&house, Some("alice"), &short, ASK).await;
-    let mut of_server = Socket::ask(&house, Some("alice"), &format!("{THINGS}?watch=1"), ASK).await;
-    let mut of_nobody = Socket::ask(&house, Some("alice"), &format!("{THINGS}?watch=2"), ASK).await;
-    assert_eq!(of_nobody.code(), "101");
-    of_nobody.stream.shutdown().await.unwrap();
-    drop(of_nobody);
+    let mut of_time = Socket::ask(&server, Some("alice"), &short, ASK).await;
+    let mut of_server =
+        Socket::ask(&server, Some("alice"), &format!("{THINGS}?watch=1"), ASK).await;
+    let mut of_anonymous =
+        Socket::ask(&server, Some("alice"), &format!("{THINGS}?watch=2"), ASK).await;
+    assert_eq!(of_anonymous.code(), "101");
+    of_anonymous.stream.shutdown().await.unwrap();
+    drop(of_anonymous);
     let normal = (0x88, 1000_u16.to_be_bytes().to_vec());
     assert_eq!(of_time.frame().await, normal);
     assert!(of_time.is_over().await);
-    house.begin_closing();
+    server.begin_closing();
     assert_eq!(of_server.frame().await, normal);
     assert!(of_server.is_over().await);
-    let events = house.close().await;
+    let events = server.close().await;
     let ends = events.iter().filter(|event| event.stage == event::Stage::ResponseComplete);
     assert_eq!(ends.count(), 3, "each has one end");
     assert_eq!(events.len(), 6);
@@ -153,7 +156,7 @@ async fn it_ends_in_good_order_with_its_time_and_with_the_server() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_no_watch_or_no_handshake_is_refused() {
-    let house = House::open().await;
+    let server = TestServer::open().await;
     let (watch, list) = (format!("{THINGS}?watch=1"), THINGS.to_owned());
     let two = format!("{ASK}sec-websocket-protocol: one, two\r\n");
     let old = ASK.replace("version: 13", "version: 8");
@@ -168,7 +171,7 @@ async fn what_is_no_watch_or_no_handshake_is_refused() {
         ("alice", &watch, &odd, "403"),
         ("mallory", &watch, ASK, "403"),
     ] {
-        let socket = Socket::ask(&house, Some(user), path, headers).await;
+        let socket = Socket::ask(&server, Some(user), path, headers).await;
         assert_eq!(socket.code(), code, "{user} {path} {headers}");
         let verb = if *path == list { "list" } else { "watch" };
         if verb == "watch" {
@@ -176,48 +179,48 @@ async fn what_is_no_watch_or_no_handshake_is_refused() {
         }
         expected.push(format!("ResponseComplete {verb} {path} {code} {user}"));
     }
-    check_record(house, &expected.join("\n")).await;
+    check_record(server, &expected.join("\n")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_breaks_the_rules_is_told_and_shown_out() {
-    let house = House::open().await;
+    let server = TestServer::open().await;
     let watch = format!("{THINGS}?watch=1");
-    let mut socket = Socket::ask(&house, Some("alice"), &watch, ASK).await;
+    let mut socket = Socket::ask(&server, Some("alice"), &watch, ASK).await;
     socket.stream.write_all(&[0x81, 0x02, b'h', b'i']).await.unwrap();
     assert_eq!(socket.frame().await, (0x88, 1002_u16.to_be_bytes().to_vec()));
     assert!(socket.is_over().await);
-    let mut socket = Socket::ask(&house, Some("alice"), &watch, ASK).await;
+    let mut socket = Socket::ask(&server, Some("alice"), &watch, ASK).await;
     socket.stream.write_all(&[0x82, 0xff, 0, 0, 0, 1, 0, 0, 0, 0, 1, 2, 3, 4]).await.unwrap();
     assert_eq!(socket.frame().await, (0x88, 1009_u16.to_be_bytes().to_vec()));
-    assert_eq!(house.close().await.len(), 4);
+    assert_eq!(server.close().await.len(), 4);
 }
 
 /// A browser can set no `Authorization` header.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_in_a_subprotocol_is_believed_and_kept_nowhere() {
     let (script, client) = stand_in([review(&alice())]).await;
-    let house = House::make(Making {
+    let server = TestServer::make(TestServerOptions {
         tokens: Some(client),
         limits: Limits::default(),
-        ..Making::default()
+        ..TestServerOptions::default()
     })
     .await;
     let watch = format!("{THINGS}?watch=1");
     // "sesame" in base64url.
     let token = "base64url.bearer.authorization.k8s.io.c2VzYW1l";
     let both = format!("{ASK}sec-websocket-protocol: {token}, base64.binary.k8s.io\r\n");
-    let mut socket = Socket::ask(&house, None, &watch, &both).await;
+    let mut socket = Socket::ask(&server, None, &watch, &both).await;
     assert_eq!(socket.code(), "101", "{}", socket.head);
     assert!(socket.head.contains("sec-websocket-protocol: base64.binary.k8s.io\r\n"));
     assert_eq!(script.first().1["spec"], serde_json::json!({"token": "sesame"}));
     socket.send(0x88, b"").await;
     assert_eq!(socket.frame().await.0, 0x88);
     let alone = format!("{ASK}sec-websocket-protocol: {token}\r\n");
-    assert_eq!(Socket::ask(&house, None, &watch, &alone).await.code(), "401");
+    assert_eq!(Socket::ask(&server, None, &watch, &alone).await.code(), "401");
     let no_socket = format!("sec-websocket-protocol: {token}, other\r\n");
-    assert_eq!(Socket::ask(&house, None, &watch, &no_socket).await.code(), "401");
-    let events = house.close().await;
+    assert_eq!(Socket::ask(&server, None, &watch, &no_socket).await.code(), "401");
+    let events = server.close().await;
     assert_eq!(events[0].user.username, "alice");
     for event in &events {
         let written = event::record::write(event);

@@ -4,7 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop where it fails")]
 
-mod growth;
+mod event_builder;
 mod load;
 mod matching;
 

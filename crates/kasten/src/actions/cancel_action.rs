@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use apiserver::{ApiError, FieldError, Objects, Occasion, Resource, Scope, Strategy, Verb};
+use apiserver::{ApiError, FieldError, Objects, Resource, Scope, Strategy, Verb, WriteContext};
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
@@ -53,7 +53,7 @@ struct Cancel {
 }
 
 impl Strategy for Cancel {
-    fn prepare_create(&self, cancel: &mut Map<String, Value>, _at: &Occasion) {
+    fn prepare_create(&self, cancel: &mut Map<String, Value>, _at: &WriteContext) {
         if target_kind(cancel).is_some_and(|kind| kind.scope == Scope::Namespaced) {
             subject::fill_namespace(cancel);
         }
@@ -63,7 +63,7 @@ impl Strategy for Cancel {
         &self,
         cancel: &Map<String, Value>,
         _old: Option<&Map<String, Value>>,
-        _at: &Occasion,
+        _at: &WriteContext,
     ) -> Vec<FieldError> {
         let kinds = CANCELLABLE.map(|names| names.kind);
         let mut errors = subject::check(cancel, &kinds);
@@ -85,7 +85,7 @@ impl Strategy for Cancel {
         &self,
         cancel: &mut Map<String, Value>,
         objects: &mut Objects<'_>,
-        at: &Occasion,
+        at: &WriteContext,
     ) -> Result<(), ApiError> {
         let Some(kind) = target_kind(cancel) else { return Ok(()) };
         let (installation, subject) = (&self.installation, subject::of(cancel));

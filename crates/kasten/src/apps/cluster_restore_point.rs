@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use apiserver::{ApiError, Objects, Occasion, Resource, Strategy};
+use apiserver::{ApiError, Objects, Resource, Strategy, WriteContext};
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
@@ -51,7 +51,7 @@ struct ClusterRestorePoint {
 }
 
 impl Strategy for ClusterRestorePoint {
-    fn prepare_create(&self, point: &mut Map<String, Value>, at: &Occasion) {
+    fn prepare_create(&self, point: &mut Map<String, Value>, at: &WriteContext) {
         fields::set(point, "status", json!({"scheduledTime": null, "actionTime": at.now}));
         fields::fill_label(point, names::APP_NAMESPACE, names::CLUSTER_APPLICATION);
         fields::fill_label(point, names::APP_TYPE, "cluster");
@@ -61,7 +61,7 @@ impl Strategy for ClusterRestorePoint {
         &self,
         point: &mut Map<String, Value>,
         _objects: &mut Objects<'_>,
-        at: &Occasion,
+        at: &WriteContext,
     ) -> Result<(), ApiError> {
         rules::made_by_k10(&self.installation, CLUSTER_RESTORE_POINT, point, &at.user)
     }
@@ -70,7 +70,7 @@ impl Strategy for ClusterRestorePoint {
         &self,
         point: &Map<String, Value>,
         objects: &mut Objects<'_>,
-        at: &Occasion,
+        at: &WriteContext,
     ) -> Result<(), ApiError> {
         retire(&self.installation, point, objects, &at.now, &at.suffix)
     }

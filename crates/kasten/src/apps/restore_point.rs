@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use apiserver::{
-    ApiError, Attributes, Column, FieldError, Objects, Occasion, Resource, ResourceId, Strategy,
+    ApiError, Attributes, Column, FieldError, Objects, Resource, ResourceId, Strategy, WriteContext,
 };
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
@@ -89,7 +89,7 @@ struct RestorePoint {
 }
 
 impl Strategy for RestorePoint {
-    fn prepare_create(&self, point: &mut Map<String, Value>, at: &Occasion) {
+    fn prepare_create(&self, point: &mut Map<String, Value>, at: &WriteContext) {
         let state = Binding::Bound.as_str();
         let status = json!({"state": state, "scheduledTime": null, "actionTime": at.now});
         fields::set(point, "status", status);
@@ -99,7 +99,7 @@ impl Strategy for RestorePoint {
         &self,
         point: &mut Map<String, Value>,
         old: &Map<String, Value>,
-        _at: &Occasion,
+        _at: &WriteContext,
     ) {
         fields::restore(point, old, &["status.state"]);
     }
@@ -108,7 +108,7 @@ impl Strategy for RestorePoint {
         &self,
         point: &Map<String, Value>,
         _old: Option<&Map<String, Value>>,
-        _at: &Occasion,
+        _at: &WriteContext,
     ) -> Vec<FieldError> {
         rules::required(point, &[CONTENT_NAME])
     }
@@ -122,7 +122,7 @@ impl Strategy for RestorePoint {
         &self,
         point: &mut Map<String, Value>,
         objects: &mut Objects<'_>,
-        _at: &Occasion,
+        _at: &WriteContext,
     ) -> Result<(), ApiError> {
         let (installation, name) = (&self.installation, fields::text(point, CONTENT_NAME));
         let contents = installation.id(RESTORE_POINT_CONTENT);
@@ -151,7 +151,7 @@ impl Strategy for RestorePoint {
         &self,
         point: &Map<String, Value>,
         objects: &mut Objects<'_>,
-        _at: &Occasion,
+        _at: &WriteContext,
     ) -> Result<(), ApiError> {
         let contents = self.installation.id(RESTORE_POINT_CONTENT);
         let content_name = fields::text(point, CONTENT_NAME);

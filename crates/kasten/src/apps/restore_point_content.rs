@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use apiserver::{ApiError, Column, FieldError, Objects, Occasion, Resource, Strategy};
+use apiserver::{ApiError, Column, FieldError, Objects, Resource, Strategy, WriteContext};
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
@@ -80,7 +80,7 @@ struct RestorePointContent {
 }
 
 impl Strategy for RestorePointContent {
-    fn prepare_create(&self, content: &mut Map<String, Value>, at: &Occasion) {
+    fn prepare_create(&self, content: &mut Map<String, Value>, at: &WriteContext) {
         let status = json!({"state": Binding::Unbound.as_str(), "actionTime": at.now});
         fields::set(content, "status", status);
     }
@@ -89,7 +89,7 @@ impl Strategy for RestorePointContent {
         &self,
         content: &mut Map<String, Value>,
         old: &Map<String, Value>,
-        at: &Occasion,
+        at: &WriteContext,
     ) {
         if at.subresource.is_empty() {
             fields::restore(content, old, &["status"]);
@@ -102,7 +102,7 @@ impl Strategy for RestorePointContent {
         &self,
         content: &Map<String, Value>,
         _old: Option<&Map<String, Value>>,
-        _at: &Occasion,
+        _at: &WriteContext,
     ) -> Vec<FieldError> {
         rules::times(content, &["spec.expiresAt"])
     }
@@ -111,7 +111,7 @@ impl Strategy for RestorePointContent {
         &self,
         content: &mut Map<String, Value>,
         _objects: &mut Objects<'_>,
-        at: &Occasion,
+        at: &WriteContext,
     ) -> Result<(), ApiError> {
         rules::made_by_k10(&self.installation, RESTORE_POINT_CONTENT, content, &at.user)
     }
@@ -120,7 +120,7 @@ impl Strategy for RestorePointContent {
         &self,
         content: &Map<String, Value>,
         objects: &mut Objects<'_>,
-        at: &Occasion,
+        at: &WriteContext,
     ) -> Result<(), ApiError> {
         let installation = &self.installation;
         let restore_points = installation.id(RESTORE_POINT);

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use apiserver::{ApiError, Column, FieldError, Objects, Occasion, Resource, Strategy};
+use apiserver::{ApiError, Column, FieldError, Objects, Resource, Strategy, WriteContext};
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
@@ -168,7 +168,7 @@ struct StorageRepository {
 }
 
 impl Strategy for StorageRepository {
-    fn prepare_create(&self, repository: &mut Map<String, Value>, _at: &Occasion) {
+    fn prepare_create(&self, repository: &mut Map<String, Value>, _at: &WriteContext) {
         fields::set(repository, "status", json!({}));
         if fields::value(repository, "spec.disableMaintenance").is_none() {
             fields::set(repository, "spec.disableMaintenance", false);
@@ -179,7 +179,7 @@ impl Strategy for StorageRepository {
         &self,
         repository: &mut Map<String, Value>,
         old: &Map<String, Value>,
-        at: &Occasion,
+        at: &WriteContext,
     ) {
         if at.subresource.is_empty() {
             fields::restore(repository, old, &["status"]);
@@ -190,7 +190,7 @@ impl Strategy for StorageRepository {
         &self,
         repository: &Map<String, Value>,
         old: Option<&Map<String, Value>>,
-        _at: &Occasion,
+        _at: &WriteContext,
     ) -> Vec<FieldError> {
         let mut errors = match old {
             None => rules::in_k10_namespace(&self.installation, repository),
@@ -211,7 +211,7 @@ impl Strategy for StorageRepository {
         &self,
         repository: &mut Map<String, Value>,
         _objects: &mut Objects<'_>,
-        at: &Occasion,
+        at: &WriteContext,
     ) -> Result<(), ApiError> {
         rules::made_by_k10(&self.installation, STORAGE_REPOSITORY, repository, &at.user)
     }

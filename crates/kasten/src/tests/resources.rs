@@ -127,7 +127,7 @@ fn schemas_are_as_published() {
 #[test]
 fn key_material_has_no_field() {
     let passkey = resource("Passkey");
-    assert!(passkey.withhold_bodies);
+    assert!(passkey.omit_bodies);
     let mut object = super::world::object(
         "Passkey",
         "p",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use apiserver::objects::ObjectAccess;
-use apiserver::{ApiError, Attributes, Objects, Occasion, Resource, ResourceId};
+use apiserver::{ApiError, Attributes, Objects, Resource, ResourceId, WriteContext};
 use event::UserInfo;
 use serde_json::{Map, Value, json};
 
@@ -109,7 +109,7 @@ impl World {
     }
 
     /// `kasten` is one of K10's own accounts, wherever it is; the others are the known users.
-    fn occasion(&self, user: &str, subresource: &str) -> Occasion {
+    fn occasion(&self, user: &str, subresource: &str) -> WriteContext {
         let known = crate::roles::USERS.iter().find(|known| known.context == user);
         let organizations = known.map_or(&[][..], |known| known.organizations).iter();
         let groups = if user == "kasten" {
@@ -117,7 +117,7 @@ impl World {
         } else {
             organizations.map(|&group| group.to_owned()).collect()
         };
-        Occasion {
+        WriteContext {
             user: Arc::new(UserInfo { username: user.to_owned(), groups, ..UserInfo::default() }),
             now: NOW.to_owned(),
             subresource: subresource.to_owned(),

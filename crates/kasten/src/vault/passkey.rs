@@ -7,7 +7,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use apiserver::{ApiError, Column, FieldError, Objects, Occasion, Resource, ResourceId, Strategy};
+use apiserver::{
+    ApiError, Column, FieldError, Objects, Resource, ResourceId, Strategy, WriteContext,
+};
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
@@ -50,7 +52,7 @@ pub struct PasskeyStatus {
 /// The resource that serves the kind.
 pub fn resource(installation: &Installation) -> Resource {
     Resource {
-        withhold_bodies: true,
+        omit_bodies: true,
         ..crate::resource(
             installation.kind(PASSKEY),
             verbs::ALL,
@@ -152,7 +154,7 @@ impl Strategy for Passkey {
         &RECORDED
     }
 
-    fn prepare_create(&self, passkey: &mut Map<String, Value>, _at: &Occasion) {
+    fn prepare_create(&self, passkey: &mut Map<String, Value>, _at: &WriteContext) {
         drop_applied_key(passkey);
         fields::set(passkey, "status", json!({"valid": true, "state": VALID_STATE}));
         if fields::value(passkey, "spec.secret").is_some()
@@ -166,7 +168,7 @@ impl Strategy for Passkey {
         &self,
         passkey: &mut Map<String, Value>,
         old: &Map<String, Value>,
-        at: &Occasion,
+        at: &WriteContext,
     ) {
         drop_applied_key(passkey);
         if at.subresource.is_empty() {
@@ -178,7 +180,7 @@ impl Strategy for Passkey {
         &self,
         passkey: &Map<String, Value>,
         _old: Option<&Map<String, Value>>,
-        _at: &Occasion,
+        _at: &WriteContext,
     ) -> Vec<FieldError> {
         let is_there = |path: &str| !rules::is_empty(passkey, path);
         let mut errors = Vec::new();
@@ -208,7 +210,7 @@ impl Strategy for Passkey {
         &self,
         passkey: &mut Map<String, Value>,
         objects: &mut Objects<'_>,
-        _at: &Occasion,
+        _at: &WriteContext,
     ) -> Result<(), ApiError> {
         let Some((namespace, name)) = secret(passkey) else { return Ok(()) };
         // Where another server serves the Secrets, they are checked a moment later.
@@ -223,7 +225,7 @@ impl Strategy for Passkey {
         &self,
         passkey: &Map<String, Value>,
         objects: &mut Objects<'_>,
-        _at: &Occasion,
+        _at: &WriteContext,
     ) -> Result<(), ApiError> {
         let name = fields::name(passkey);
         let id = self.installation.id(PASSKEY);

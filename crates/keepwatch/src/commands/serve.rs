@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use apiserver::Clock as _;
-use apiserver::authn::token::{self, Tokens};
+use apiserver::authn::token::{self, TokenReviews};
 use apiserver::authn::{Anonymous, Authenticator};
 use apiserver::authz::sar::{self, SubjectAccessReviews};
 use apiserver::authz::union::Union;
-use apiserver::cluster_client;
+use apiserver::kube_client;
 use apiserver::limits::Limits;
 use apiserver::namespaces::ClusterNamespaces;
 use apiserver::tls::ServingCertificate;
@@ -126,7 +126,7 @@ async fn serve_until_shutdown(args: &ServeArgs, installation: Installation) -> R
 /// The clients of kube-apiserver.
 struct Cluster {
     client: kube::Client,
-    tokens: Tokens,
+    tokens: TokenReviews,
     reviews: SubjectAccessReviews,
     config_map: Option<AuthenticationConfigMap>,
 }
@@ -136,13 +136,13 @@ impl Cluster {
         // As K10's chart has it, one kubeconfig may be given under any of the names.
         let general = access.kubeconfig.as_deref();
         let general = general.or(access.authentication_kubeconfig.as_deref());
-        let client = cluster_client::open(general).await?;
+        let client = kube_client::open(general).await?;
         let authentication = own_or(&client, access.authentication_kubeconfig.as_deref()).await?;
         let authorization = own_or(&client, access.authorization_kubeconfig.as_deref()).await?;
         let config_map = config_map(access, authentication.clone(), trust).await?;
         Ok(Self {
             client,
-            tokens: Tokens::new(authentication, token::CACHE_TIME),
+            tokens: TokenReviews::new(authentication, token::CACHE_TIME),
             reviews: SubjectAccessReviews::new(authorization, sar::CACHE_TIME, sar::CACHE_TIME),
             config_map,
         })
@@ -152,7 +152,7 @@ impl Cluster {
 /// The client of another kubeconfig, if there is one.
 async fn own_or(general: &kube::Client, own: Option<&Path>) -> Result<kube::Client> {
     match own {
-        Some(own) => Ok(cluster_client::open(Some(own)).await?),
+        Some(own) => Ok(kube_client::open(Some(own)).await?),
         None => Ok(general.clone()),
     }
 }

@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use apiserver::{ApiError, Column, Objects, Occasion, Resource, ResourceId, Scope, Strategy, Verb};
+use apiserver::{
+    ApiError, Column, Objects, Resource, ResourceId, Scope, Strategy, Verb, WriteContext,
+};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
@@ -61,7 +63,7 @@ pub(crate) fn resource() -> Resource {
             "reason",
             "type",
         ],
-        withhold_bodies: false,
+        omit_bodies: false,
         audit_level_min: event::Level::None,
         read_only: None,
         strategy: Arc::new(CoreEvents),
@@ -119,7 +121,7 @@ impl Strategy for CoreEvents {
         &self,
         event: &mut Map<String, Value>,
         objects: &mut Objects<'_>,
-        at: &Occasion,
+        at: &WriteContext,
     ) -> Result<(), ApiError> {
         let namespace = text(event, "/metadata/namespace").to_owned();
         let mut kept: Vec<(String, String)> = objects

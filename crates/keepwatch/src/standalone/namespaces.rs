@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use apiserver::{
-    ApiError, Column, FieldError, NamespaceSource, NamespaceState, Objects, Occasion, Resource,
-    ResourceId, Scope, Strategy, Subresource, Verb,
+    ApiError, Column, FieldError, NamespaceSource, NamespaceState, Objects, Resource, ResourceId,
+    Scope, Strategy, Subresource, Verb, WriteContext,
 };
 use async_trait::async_trait;
 use kasten::apps::applications;
@@ -72,7 +72,7 @@ pub(crate) fn resource() -> Resource {
         schema: schema().into(),
         subresources: &[Subresource::Status],
         selectable_fields: &["status.phase"],
-        withhold_bodies: false,
+        omit_bodies: false,
         audit_level_min: event::Level::None,
         read_only: None,
         strategy: Arc::new(Namespaces),
@@ -116,7 +116,7 @@ impl Strategy for Namespaces {
         true
     }
 
-    fn prepare_create(&self, namespace: &mut Map<String, Value>, _at: &Occasion) {
+    fn prepare_create(&self, namespace: &mut Map<String, Value>, _at: &WriteContext) {
         let name = text(namespace, "name").to_owned();
         if let Some(metadata) = namespace.get_mut("metadata").and_then(Value::as_object_mut) {
             metadata.insert("finalizers".to_owned(), json!([FINALIZER]));
@@ -133,7 +133,7 @@ impl Strategy for Namespaces {
         &self,
         namespace: &mut Map<String, Value>,
         old: &Map<String, Value>,
-        at: &Occasion,
+        at: &WriteContext,
     ) {
         if at.user.username == NAMESPACE_CONTROLLER.common_name {
             return;
@@ -153,7 +153,7 @@ impl Strategy for Namespaces {
         &self,
         namespace: &Map<String, Value>,
         _old: Option<&Map<String, Value>>,
-        _at: &Occasion,
+        _at: &WriteContext,
     ) -> Vec<FieldError> {
         let name = text(namespace, "name");
         if name.len() <= 63 && !name.contains('.') {
@@ -168,14 +168,14 @@ impl Strategy for Namespaces {
         &self,
         namespace: &mut Map<String, Value>,
         objects: &mut Objects<'_>,
-        _at: &Occasion,
+        _at: &WriteContext,
     ) -> Result<(), ApiError> {
         let mut names = names(objects);
         names.push(text(namespace, "name").to_owned());
         applications::reconcile(&INSTALLATION, &names, objects)
     }
 
-    fn admit_delete(&self, name: &str, _at: &Occasion) -> Result<(), ApiError> {
+    fn admit_delete(&self, name: &str, _at: &WriteContext) -> Result<(), ApiError> {
         if !IMMORTAL.contains(&name) {
             return Ok(());
         }
@@ -186,7 +186,7 @@ impl Strategy for Namespaces {
         &self,
         namespace: &Map<String, Value>,
         objects: &mut Objects<'_>,
-        _at: &Occasion,
+        _at: &WriteContext,
     ) -> Result<(), ApiError> {
         let mut names = names(objects);
         names.retain(|name| name != text(namespace, "name"));

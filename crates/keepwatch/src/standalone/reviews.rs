@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use apiserver::authz::rbac::Rbac;
 use apiserver::{
-    ApiError, Attributes, Authorizer, Decision, FieldError, Occasion, Resource, Review, Scope,
-    Strategy, Verb,
+    ApiError, Attributes, Authorizer, Decision, FieldError, Resource, Review, Scope, Strategy,
+    Verb, WriteContext,
 };
 use event::UserInfo;
 use serde_json::{Map, Value, json};
@@ -62,7 +62,7 @@ fn resource(
         schema: schema.into(),
         subresources: &[],
         selectable_fields: &[],
-        withhold_bodies: false,
+        omit_bodies: false,
         audit_level_min: event::Level::None,
         read_only: None,
         strategy,
@@ -196,7 +196,7 @@ impl Strategy for AccessReviews {
         &self,
         review: &Map<String, Value>,
         _old: Option<&Map<String, Value>>,
-        _at: &Occasion,
+        _at: &WriteContext,
     ) -> Vec<FieldError> {
         let is_given = |key: &str| review.get("spec").and_then(|spec| spec.get(key)).is_some();
         if is_given("resourceAttributes") != is_given("nonResourceAttributes") {
@@ -206,7 +206,7 @@ impl Strategy for AccessReviews {
         vec![FieldError::invalid("spec.resourceAttributes", &Value::Null, detail)]
     }
 
-    fn review(&self, review: &Map<String, Value>, at: &Occasion) -> Option<Review> {
+    fn review(&self, review: &Map<String, Value>, at: &WriteContext) -> Option<Review> {
         let attributes = attributes(review.get("spec"), &at.user);
         let (authorizer, mut review) = (Arc::clone(&self.0), review.clone());
         Some(Box::pin(async move {
@@ -272,7 +272,7 @@ fn status(decision: Result<Decision, String>) -> Value {
 struct RulesReviews(Arc<Rbac>);
 
 impl Strategy for RulesReviews {
-    fn review(&self, review: &Map<String, Value>, at: &Occasion) -> Option<Review> {
+    fn review(&self, review: &Map<String, Value>, at: &WriteContext) -> Option<Review> {
         let namespace = review.get("spec").and_then(|spec| spec.get("namespace"));
         let namespace = namespace.and_then(Value::as_str).unwrap_or_default();
         let answered = if namespace.is_empty() {
@@ -290,7 +290,7 @@ impl Strategy for RulesReviews {
 struct SubjectReviews;
 
 impl Strategy for SubjectReviews {
-    fn review(&self, review: &Map<String, Value>, at: &Occasion) -> Option<Review> {
+    fn review(&self, review: &Map<String, Value>, at: &WriteContext) -> Option<Review> {
         let UserInfo { username, uid, groups, extra } = &*at.user;
         let mut user = json!({"username": username});
         if !uid.is_empty() {

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use apiserver::{Column, FieldError, Occasion, Resource, Scope, Strategy, Verb};
+use apiserver::{Column, FieldError, Resource, Scope, Strategy, Verb, WriteContext};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::zeroize::Zeroizing;
@@ -78,7 +78,7 @@ pub(crate) fn resource() -> Resource {
         schema: schema().into(),
         subresources: &[],
         selectable_fields: &["type"],
-        withhold_bodies: true,
+        omit_bodies: true,
         audit_level_min: event::Level::None,
         read_only: None,
         strategy: Arc::new(Secrets),
@@ -115,7 +115,7 @@ impl Strategy for Secrets {
         true
     }
 
-    fn prepare_create(&self, secret: &mut Map<String, Value>, _at: &Occasion) {
+    fn prepare_create(&self, secret: &mut Map<String, Value>, _at: &WriteContext) {
         merge_texts(secret);
         if text(secret, "type").is_empty() && secret.get("type").is_none_or(Value::is_string) {
             secret.insert("type".to_owned(), OPAQUE.into());
@@ -126,7 +126,7 @@ impl Strategy for Secrets {
         &self,
         secret: &mut Map<String, Value>,
         old: &Map<String, Value>,
-        at: &Occasion,
+        at: &WriteContext,
     ) {
         if text(secret, "type").is_empty() {
             secret.insert("type".to_owned(), text(old, "type").into());
@@ -138,7 +138,7 @@ impl Strategy for Secrets {
         &self,
         secret: &Map<String, Value>,
         old: Option<&Map<String, Value>>,
-        _at: &Occasion,
+        _at: &WriteContext,
     ) -> Vec<FieldError> {
         let mut errors = wrong_data(secret);
         let kind = text(secret, "type");

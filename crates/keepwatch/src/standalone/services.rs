@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use apiserver::resource::Plain;
+use apiserver::resource::DefaultStrategy;
 use apiserver::{Resource, Scope, Verb};
 use serde_json::json;
 
@@ -31,9 +31,9 @@ pub(crate) fn resource() -> Resource {
         .into(),
         subresources: &[],
         selectable_fields: &[],
-        withhold_bodies: false,
+        omit_bodies: false,
         audit_level_min: event::Level::None,
         read_only: None,
-        strategy: Arc::new(Plain),
+        strategy: Arc::new(DefaultStrategy),
     }
 }

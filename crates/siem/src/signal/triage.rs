@@ -1,6 +1,6 @@
 //! What people make of a signal: the only part of it that they write.
 
-use apiserver::{FieldError, Occasion, Strategy};
+use apiserver::{FieldError, Strategy, WriteContext};
 use serde_json::{Map, Value, json};
 
 use crate::fields;
@@ -56,7 +56,7 @@ impl Strategy for Triage {
         &self,
         signal: &mut Map<String, Value>,
         old: &Map<String, Value>,
-        at: &Occasion,
+        at: &WriteContext,
     ) {
         let mut triage = match fields::value(signal, "status.triage") {
             Some(Value::Object(triage)) => triage.clone(),
@@ -83,7 +83,7 @@ impl Strategy for Triage {
         &self,
         signal: &Map<String, Value>,
         _old: Option<&Map<String, Value>>,
-        _at: &Occasion,
+        _at: &WriteContext,
     ) -> Vec<FieldError> {
         let is_archived = fields::text(signal, "status.triage.state") == ARCHIVED;
         if is_archived && fields::text(signal, "status.triage.reason").is_empty() {

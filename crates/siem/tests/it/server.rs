@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use apiserver::{
-    AccessError, Answer, ApiError, Attributes, Authorizer, Clock, Decision, NamespaceSource,
-    NamespaceState, Objects, Parts, Registry, Reply, Request, RequestInfo, Resource, Trail,
+    Answer, ApiError, Attributes, AuditContext, Authorizer, AuthorizerError, Clock, Decision,
+    NamespaceSource, NamespaceState, Objects, Outcome, Registry, RegistryConfig, Request,
+    RequestInfo, Resource,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -42,7 +43,7 @@ struct Everything;
 
 #[async_trait]
 impl Authorizer for Everything {
-    async fn authorize(&self, _attributes: &Attributes) -> Result<Decision, AccessError> {
+    async fn authorize(&self, _attributes: &Attributes) -> Result<Decision, AuthorizerError> {
         Ok(Decision::Allow(String::new()))
     }
 }
@@ -70,7 +71,7 @@ impl Server {
         let clock = Arc::clone(&time);
         let clock: store::Clock = Arc::new(move || clock.now().as_micros());
         let store = Sqlite::open(&folder.path().join("db"), Settings::default(), clock).unwrap();
-        let registry = Registry::new(Parts {
+        let registry = Registry::new(RegistryConfig {
             resources: resources(&store),
             store: Arc::new(store.clone()),
             authorizer: Arc::new(Everything),
@@ -120,17 +121,17 @@ impl Server {
         headers: &[(&'static str, &'static str)],
     ) -> Answer {
         let request = request(line, body, headers);
-        let mut trail = self.trail(&request);
-        match self.registry.handle(&request, &mut trail).await {
-            Ok(Reply::Recorded(answer)) => answer,
-            Ok(Reply::Plain(answer)) => self.record(trail, answer).await,
-            Ok(Reply::Watch(_) | Reply::Unsure(_)) => panic!("{line} is a watch"),
-            Err(error) => self.record(trail, error.into()).await,
+        let mut audit = self.audit(&request);
+        match self.registry.handle(&request, &mut audit).await {
+            Ok(Outcome::Committed(answer)) => answer,
+            Ok(Outcome::Unlogged(answer)) => self.record(audit, answer).await,
+            Ok(Outcome::Watch(_) | Outcome::InDoubt(_)) => panic!("{line} is a watch"),
+            Err(error) => self.record(audit, error.into()).await,
         }
     }
 
-    async fn record(&self, trail: Trail, answer: Answer) -> Answer {
-        store::record(&self.store, trail.complete(&answer).unwrap()).await.unwrap();
+    async fn record(&self, audit: AuditContext, answer: Answer) -> Answer {
+        store::record(&self.store, audit.complete(&answer).unwrap()).await.unwrap();
         answer
     }
 
@@ -162,8 +163,8 @@ impl Server {
     /// So many frames of a watch, as type and name.
     pub(super) async fn watch(&self, line: &str, count: usize) -> Vec<String> {
         let request = request(line, "", &[]);
-        let mut trail = self.trail(&request);
-        let Ok(Reply::Watch(mut watch)) = self.registry.handle(&request, &mut trail).await else {
+        let mut audit = self.audit(&request);
+        let Ok(Outcome::Watch(mut watch)) = self.registry.handle(&request, &mut audit).await else {
             panic!("{line} is no watch");
         };
         let frames: Vec<Bytes> = watch.frames.by_ref().take(count).collect().await;
@@ -191,7 +192,7 @@ impl Server {
         records.into_iter().map(|record| event::record::read(record.bytes).unwrap()).collect()
     }
 
-    fn trail(&self, request: &Request) -> Trail {
+    fn audit(&self, request: &Request) -> AuditContext {
         let info = &request.info;
         let decision = audit::Decision {
             level: Level::RequestResponse,
@@ -199,7 +200,7 @@ impl Server {
             omit_stages: audit::Stages::default(),
             omit_managed_fields: false,
         };
-        let growth = audit::Growth::begin(&decision, || audit::Facts {
+        let builder = audit::EventBuilder::begin(&decision, || audit::RequestMetadata {
             audit_id: uuid::Uuid::new_v4().to_string(),
             request_uri: info.path.clone(),
             verb: info.verb.clone(),
@@ -213,9 +214,9 @@ impl Server {
                 ..ObjectReference::default()
             }),
             received: request.received,
-            ..audit::Facts::default()
+            ..audit::RequestMetadata::default()
         });
-        Trail::of(growth, Arc::clone(&self.time) as Arc<dyn Clock>)
+        AuditContext::of(builder, Arc::clone(&self.time) as Arc<dyn Clock>)
     }
 }
 

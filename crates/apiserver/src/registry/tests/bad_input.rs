@@ -1,6 +1,6 @@
 //! Whatever is wrong with a request is said in the words Kubernetes users know.
 
-use super::house::{House, VAULTS, WIDGETS};
+use super::test_registry::{TestRegistry, VAULTS, WIDGETS};
 
 pub(super) const MERGE: &[(&str, &str)] = &[("content-type", "application/merge-patch+json")];
 
@@ -8,21 +8,21 @@ pub(super) const MERGE: &[(&str, &str)] = &[("content-type", "application/merge-
 pub(super) type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], u16, &'a str, &'a str);
 
 pub(super) async fn check(cases: &[Case<'_>]) {
-    let house = House::open().await;
-    house.ok(&format!("POST {WIDGETS}"), r#"{"metadata":{"name":"a"},"spec":{"size":1}}"#).await;
-    let before = house.ok(&format!("GET {WIDGETS}/a"), "").await;
+    let registry = TestRegistry::open().await;
+    registry.ok(&format!("POST {WIDGETS}"), r#"{"metadata":{"name":"a"},"spec":{"size":1}}"#).await;
+    let before = registry.ok(&format!("GET {WIDGETS}/a"), "").await;
     for (line, body, headers, code, reason, message) in cases {
         let line = line.replace("WIDGETS", WIDGETS).replace("VAULTS", VAULTS);
-        let recorded = house.events().await.len();
-        let got = house.ask(&line, body, headers).await;
+        let recorded = registry.events().await.len();
+        let got = registry.ask(&line, body, headers).await;
         assert_eq!((got.code, got.reason()), (*code, *reason), "{line} {body}: {}", got.message());
         assert!(got.message().starts_with(message), "{line} {body}: {}", got.message());
-        let events = house.events().await;
+        let events = registry.events().await;
         assert_eq!(events.len(), recorded + 1, "{line} is on record once");
         let status = events[recorded].response_status.as_ref().unwrap();
         assert_eq!((status.code, status.reason.as_str()), (*code, *reason));
     }
-    let after = house.ok(&format!("GET {WIDGETS}/a"), "").await;
+    let after = registry.ok(&format!("GET {WIDGETS}/a"), "").await;
     assert_eq!(after.answer.body, before.answer.body);
 }
 
@@ -230,15 +230,15 @@ async fn parameters() {
 
 #[tokio::test]
 async fn unknown_and_double_fields() {
-    let house = House::open().await;
+    let registry = TestRegistry::open().await;
     let body = r#"{"metadata":{"name":"x","colour":1},"spec":{"size":2,"size":3,"shape":"round"},"more":1}"#;
-    let strict = house.ask(&format!("POST {WIDGETS}?fieldValidation=Strict"), body, &[]).await;
+    let strict = registry.ask(&format!("POST {WIDGETS}?fieldValidation=Strict"), body, &[]).await;
     assert_eq!((strict.code, strict.reason()), (400, "BadRequest"));
     assert_eq!(
         strict.message(),
         "Widget in version \"v1\" cannot be handled as a Widget: strict decoding error: unknown field \"spec.shape\", unknown field \"more\", unknown field \"metadata.colour\", duplicate field \"spec.size\""
     );
-    let warned = house.ask(&format!("POST {WIDGETS}?dryRun=All"), body, &[]).await;
+    let warned = registry.ask(&format!("POST {WIDGETS}?dryRun=All"), body, &[]).await;
     assert_eq!(warned.code, 201);
     assert_eq!(
         warned.header("warning"),
@@ -250,7 +250,7 @@ async fn unknown_and_double_fields() {
         ]
     );
     assert_eq!(warned.json["spec"], serde_json::json!({"size": 3}));
-    let ignored = house.ask(&format!("POST {WIDGETS}?fieldValidation=Ignore"), body, &[]).await;
+    let ignored = registry.ask(&format!("POST {WIDGETS}?fieldValidation=Ignore"), body, &[]).await;
     assert_eq!((ignored.code, ignored.header("warning").len()), (201, 0));
 }
 
@@ -310,10 +310,10 @@ async fn names_and_labels() {
 /// It was cut for the name, and then nothing was wrong with that.
 #[tokio::test]
 async fn the_beginning_of_a_name_is_looked_at_as_a_whole() {
-    let house = House::open().await;
+    let registry = TestRegistry::open().await;
     let check = async |base: &str, expected: &str| {
         let body = format!(r#"{{"metadata":{{"generateName":{base:?}}},"spec":{{"size":1}}}}"#);
-        let got = house.ask(&format!("POST {WIDGETS}"), &body, &[]).await;
+        let got = registry.ask(&format!("POST {WIDGETS}"), &body, &[]).await;
         let causes = got.json["details"]["causes"].as_array();
         let mut causes = causes.into_iter().flatten();
         assert_eq!(got.code, if expected.is_empty() { 201 } else { 422 }, "{base}: {}", got.json);

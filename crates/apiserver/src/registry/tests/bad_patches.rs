@@ -1,7 +1,7 @@
 //! Patches that cannot be, in the words Kubernetes users know.
 
 use super::bad_input::{MERGE, check};
-use super::house::{House, WIDGETS};
+use super::test_registry::{TestRegistry, WIDGETS};
 
 #[tokio::test]
 async fn patches() {
@@ -51,11 +51,11 @@ async fn patches() {
 #[tokio::test]
 async fn a_refused_patch_says_where_it_is_wrong() {
     const JSON: &[(&str, &str)] = &[("content-type", "application/json-patch+json")];
-    let house = House::open().await;
+    let registry = TestRegistry::open().await;
     let widget = r#"{"metadata":{"name":"a"},"spec":{"size":1}}"#;
-    house.ok(&format!("POST {WIDGETS}"), widget).await;
+    registry.ok(&format!("POST {WIDGETS}"), widget).await;
     let line = format!("PATCH {WIDGETS}/a?fieldValidation=Strict");
-    let strict = house.ask(&line, r#"{"more":1,"more":2}"#, MERGE).await;
+    let strict = registry.ask(&line, r#"{"more":1,"more":2}"#, MERGE).await;
     let causes = &strict.json["details"]["causes"];
     assert_eq!((causes[0]["field"].as_str(), causes.get(1)), (Some("patch"), None));
     assert_eq!(causes[0]["reason"], "FieldValueInvalid");
@@ -64,9 +64,9 @@ async fn a_refused_patch_says_where_it_is_wrong() {
     let why = r#"": strict decoding error: unknown field "more", duplicate field "more""#;
     assert!(message.ends_with(why), "{message}");
     let long = format!(r#"{{"more":"{}"}}"#, "x".repeat(5000));
-    assert!(house.ask(&line, &long, MERGE).await.message().len() < 2000);
+    assert!(registry.ask(&line, &long, MERGE).await.message().len() < 2000);
 
-    let failed = house.ask(&line, r#"[{"op":"remove","path":"/none"}]"#, JSON).await;
+    let failed = registry.ask(&line, r#"[{"op":"remove","path":"/none"}]"#, JSON).await;
     assert!(failed.json.get("details").is_none(), "{}", failed.json);
     assert!(failed.message().contains("/none"), "{}", failed.message());
 }

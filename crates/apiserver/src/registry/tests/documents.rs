@@ -3,26 +3,26 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::house::House;
+use super::test_registry::TestRegistry;
 
 const AGGREGATED: (&str, &str) =
     ("accept", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList");
 
-fn page(house: &House, path: &str) -> Value {
-    let answer = house.document(&format!("GET {path}"), &[]).unwrap();
+fn page(registry: &TestRegistry, path: &str) -> Value {
+    let answer = registry.document(&format!("GET {path}"), &[]).unwrap();
     assert_eq!((answer.code, answer.content_type), (StatusCode::OK, "application/json"), "{path}");
     serde_json::from_slice(&answer.body).unwrap()
 }
 
 #[tokio::test]
 async fn discovery_from_group_to_group() {
-    let house = House::open().await;
-    assert_eq!(page(&house, "/api")["versions"], json!(["v1"]));
-    let groups = page(&house, "/apis");
+    let registry = TestRegistry::open().await;
+    assert_eq!(page(&registry, "/api")["versions"], json!(["v1"]));
+    let groups = page(&registry, "/apis");
     assert_eq!(groups["groups"][0]["name"], "test.example.com");
     assert_eq!(groups["groups"][0]["preferredVersion"]["groupVersion"], "test.example.com/v1");
-    assert_eq!(page(&house, "/apis/test.example.com")["kind"], "APIGroup");
-    let list = page(&house, "/apis/test.example.com/v1");
+    assert_eq!(page(&registry, "/apis/test.example.com")["kind"], "APIGroup");
+    let list = page(&registry, "/apis/test.example.com/v1");
     assert_eq!(list["kind"], "APIResourceList");
     assert_eq!(
         list["resources"][0],
@@ -33,15 +33,15 @@ async fn discovery_from_group_to_group() {
         })
     );
     assert_eq!(list["resources"][2]["name"], "widgets/details");
-    assert_eq!(page(&house, "/api/v1")["resources"][0]["name"], "namespaces");
-    assert!(house.document("GET /apis/other.example.com", &[]).is_none());
-    assert!(house.document("GET /healthz", &[]).is_none());
+    assert_eq!(page(&registry, "/api/v1")["resources"][0]["name"], "namespaces");
+    assert!(registry.document("GET /apis/other.example.com", &[]).is_none());
+    assert!(registry.document("GET /healthz", &[]).is_none());
 }
 
 #[tokio::test]
 async fn discovery_all_at_once() {
-    let house = House::open().await;
-    let answer = house.document("GET /apis", &[AGGREGATED]).unwrap();
+    let registry = TestRegistry::open().await;
+    let answer = registry.document("GET /apis", &[AGGREGATED]).unwrap();
     assert_eq!(
         answer.content_type,
         "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
@@ -57,34 +57,36 @@ async fn discovery_all_at_once() {
     let etag = answer.headers["etag"].to_str().unwrap().to_owned();
     assert_eq!((etag.len(), answer.headers["vary"].to_str().unwrap()), (130, "Accept"));
     assert_eq!(answer.headers["cache-control"], "public");
-    let known = house.document("GET /apis", &[AGGREGATED, ("if-none-match", &etag)]).unwrap();
+    let known = registry.document("GET /apis", &[AGGREGATED, ("if-none-match", &etag)]).unwrap();
     assert_eq!((known.code, known.body.len()), (StatusCode::NOT_MODIFIED, 0));
     let both = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
     assert!(
-        house.document("GET /apis", &[("accept", both)]).unwrap().content_type.contains("v=v2;")
+        registry.document("GET /apis", &[("accept", both)]).unwrap().content_type.contains("v=v2;")
     );
     let old = "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
     assert_eq!(
-        house.document("GET /apis", &[("accept", old)]).unwrap().content_type,
+        registry.document("GET /apis", &[("accept", old)]).unwrap().content_type,
         "application/json"
     );
-    let none = house.document("GET /apis", &[("accept", "text/html")]).unwrap();
+    let none = registry.document("GET /apis", &[("accept", "text/html")]).unwrap();
     assert_eq!(none.code, StatusCode::NOT_ACCEPTABLE);
 }
 
 #[tokio::test]
 async fn openapi_describes_kinds_and_operations() {
-    let house = House::open().await;
-    let index = page(&house, "/openapi/v3");
+    let registry = TestRegistry::open().await;
+    let index = page(&registry, "/openapi/v3");
     let url = index["paths"]["apis/test.example.com/v1"]["serverRelativeURL"].as_str().unwrap();
     let (path, hash) = url.split_once("?hash=").unwrap();
     assert_eq!((path, hash.len()), ("/openapi/v3/apis/test.example.com/v1", 128));
-    let kept = house.document(&format!("GET {url}"), &[]).unwrap();
+    let kept = registry.document(&format!("GET {url}"), &[]).unwrap();
     assert_eq!(kept.headers["cache-control"], "public, immutable");
     assert_eq!(kept.headers["expires"], "Wed, 13 Nov 2024 22:13:20 GMT");
-    assert!(!house.document(&format!("GET {path}"), &[]).unwrap().headers.contains_key("expires"));
+    assert!(
+        !registry.document(&format!("GET {path}"), &[]).unwrap().headers.contains_key("expires")
+    );
 
-    let document = page(&house, path);
+    let document = page(&registry, path);
     let schemas = &document["components"]["schemas"];
     let widget = &schemas["com.example.test.v1.Widget"];
     assert_eq!(
@@ -105,7 +107,7 @@ async fn openapi_describes_kinds_and_operations() {
     assert_eq!(parameters, ["dryRun", "fieldManager", "fieldValidation"]);
     check_references(&document, &document);
 
-    let old = page(&house, "/openapi/v2");
+    let old = page(&registry, "/openapi/v2");
     assert_eq!(old["swagger"], "2.0");
     assert!(old["definitions"]["com.example.test.v1.Widget"].is_object());
     check_references(&old, &old);
@@ -114,29 +116,29 @@ async fn openapi_describes_kinds_and_operations() {
 /// Debian's kubectl could neither create nor apply anything.
 #[tokio::test]
 async fn openapi_is_offered_as_protobuf_too() {
-    let house = House::open().await;
+    let registry = TestRegistry::open().await;
     for (path, version, begin) in [
         ("/openapi/v2", "v2", &b"\n\x032.0"[..]),
         ("/openapi/v3/apis/test.example.com/v1", "v3", &b"\n\x053.0.0"[..]),
         ("/openapi/v3/api/v1", "v3", &b"\n\x053.0.0"[..]),
     ] {
         let line = format!("GET {path}");
-        let json = house.document(&line, &[]).unwrap();
+        let json = registry.document(&line, &[]).unwrap();
         let etag = json.headers["etag"].to_str().unwrap();
         let sent = format!("application/com.github.proto-openapi.spec.{version}.v1.0+protobuf");
         let asked = format!("application/com.github.proto-openapi.spec.{version}@v1.0+protobuf");
         let list = format!("{asked};q=0.9, application/json;q=0.8");
         for accept in [&sent, &asked, &list].map(String::as_str) {
-            let answer = house.document(&line, &[("accept", accept)]).unwrap();
+            let answer = registry.document(&line, &[("accept", accept)]).unwrap();
             assert_eq!((answer.code.as_u16(), answer.content_type), (200, &*sent), "{accept}");
             assert_eq!(answer.headers["etag"], etag);
             assert_eq!(answer.headers["vary"], "Accept");
             assert!(answer.body.starts_with(begin), "{:?}", answer.body);
             let headers = [("accept", accept), ("if-none-match", etag)];
-            let known = house.document(&line, &headers).unwrap();
+            let known = registry.document(&line, &headers).unwrap();
             assert_eq!((known.code, known.body.len()), (StatusCode::NOT_MODIFIED, 0));
             let hashed = format!("{line}?hash={}", etag.trim_matches('"'));
-            let hashed = house.document(&hashed, &[("accept", accept)]).unwrap();
+            let hashed = registry.document(&hashed, &[("accept", accept)]).unwrap();
             let cache = &hashed.headers["cache-control"];
             let is_kept = cache == "public, immutable" && hashed.headers.contains_key("expires");
             assert_eq!(is_kept, version == "v3", "{path}: {cache:?}");
@@ -144,7 +146,7 @@ async fn openapi_is_offered_as_protobuf_too() {
             let other = if version == "v2" { "/openapi/v3/api/v1" } else { "/openapi/v2" };
             for other in [other, "/openapi/v3"] {
                 let headers = [("accept", accept)];
-                let elsewhere = house.document(&format!("GET {other}"), &headers).unwrap();
+                let elsewhere = registry.document(&format!("GET {other}"), &headers).unwrap();
                 let code = if accept.contains("json") { 200 } else { 406 };
                 assert_eq!(elsewhere.code.as_u16(), code, "{other} {accept}");
             }
@@ -154,7 +156,7 @@ async fn openapi_is_offered_as_protobuf_too() {
 
 #[tokio::test]
 async fn documents_are_compressed_and_discovery_is_yaml_for_who_asks() {
-    let house = House::open().await;
+    let registry = TestRegistry::open().await;
     for (line, accept, content_type, is_compressed) in [
         ("GET /openapi/v2", "*/*", "application/json", true),
         ("GET /openapi/v3/api/v1", "*/*", "application/json", true),
@@ -163,27 +165,30 @@ async fn documents_are_compressed_and_discovery_is_yaml_for_who_asks() {
         ("GET /api/v1", "application/json;q=0.1, application/yaml", "application/yaml", false),
     ] {
         let headers = [("accept", accept), ("accept-encoding", "gzip")];
-        let answer = house.document(line, &headers).unwrap();
+        let answer = registry.document(line, &headers).unwrap();
         assert_eq!((answer.code.as_u16(), answer.content_type), (200, content_type), "{line}");
         assert_eq!(answer.headers.contains_key("content-encoding"), is_compressed, "{line}");
         let mut text = Vec::new();
         if is_compressed {
             let mut decoder = flate2::read::GzDecoder::new(&*answer.body);
             std::io::Read::read_to_end(&mut decoder, &mut text).unwrap();
-            let plain = house.document(line, &[("accept", accept)]).unwrap();
+            let plain = registry.document(line, &[("accept", accept)]).unwrap();
             assert_eq!(text, plain.body, "{line}");
             let vary: Vec<&str> =
                 answer.headers.get_all("vary").iter().map(|one| one.to_str().unwrap()).collect();
             assert_eq!(vary, ["Accept", "Accept-Encoding"]);
         }
         if content_type == "application/yaml" {
-            let json = house.document(line, &[]).unwrap();
+            let json = registry.document(line, &[]).unwrap();
             let read = crate::registry::read_yaml(&answer.body).unwrap().value;
             assert_eq!(read, serde_json::from_slice::<Value>(&json.body).unwrap());
         }
     }
     let yaml = [("accept", "application/yaml")];
-    assert_eq!(house.document("GET /openapi/v2", &yaml).unwrap().code, StatusCode::NOT_ACCEPTABLE);
+    assert_eq!(
+        registry.document("GET /openapi/v2", &yaml).unwrap().code,
+        StatusCode::NOT_ACCEPTABLE
+    );
 }
 
 /// Every `$ref` points at something.

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use crate::resource::Plain;
+use crate::resource::DefaultStrategy;
 use crate::{
-    ApiError, Attributes, Column, FieldError, Objects, Occasion, Resource, ResourceId, Scope,
-    Strategy, Subresource, Verb,
+    ApiError, Attributes, Column, FieldError, Objects, Resource, ResourceId, Scope, Strategy,
+    Subresource, Verb, WriteContext,
 };
 
 const ALL: &[Verb] =
@@ -33,10 +33,10 @@ fn base() -> Resource {
         schema: json!({"type": "object", "properties": {"spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}).into(),
         subresources: &[],
         selectable_fields: &[],
-        withhold_bodies: false,
+        omit_bodies: false,
         audit_level_min: event::Level::None,
         read_only: None,
-        strategy: Arc::new(Plain),
+        strategy: Arc::new(DefaultStrategy),
     }
 }
 
@@ -98,7 +98,7 @@ fn vault(object: &Map<String, Value>) -> Option<&str> {
 }
 
 impl Strategy for Widgets {
-    fn prepare_create(&self, object: &mut Map<String, Value>, _at: &Occasion) {
+    fn prepare_create(&self, object: &mut Map<String, Value>, _at: &WriteContext) {
         object.insert("status".to_owned(), json!({"state": "New"}));
     }
 
@@ -106,7 +106,7 @@ impl Strategy for Widgets {
         &self,
         object: &Map<String, Value>,
         _old: Option<&Map<String, Value>>,
-        _at: &Occasion,
+        _at: &WriteContext,
     ) -> Vec<FieldError> {
         let size = &object["spec"]["size"];
         if *size == 13 {
@@ -132,7 +132,7 @@ impl Strategy for Widgets {
         &self,
         object: &mut Map<String, Value>,
         objects: &mut Objects<'_>,
-        _at: &Occasion,
+        _at: &WriteContext,
     ) -> Result<(), ApiError> {
         match vault(object) {
             Some(name) if objects.get(VAULTS, "", name).is_none() => {
@@ -146,7 +146,7 @@ impl Strategy for Widgets {
         &self,
         object: &Map<String, Value>,
         objects: &mut Objects<'_>,
-        _at: &Occasion,
+        _at: &WriteContext,
     ) -> Result<(), ApiError> {
         vault(object).map_or(Ok(()), |name| objects.delete(VAULTS, "", name))
     }
@@ -170,7 +170,7 @@ fn vaults() -> Resource {
         short_names: &[],
         scope: Scope::Cluster,
         verbs: &[Verb::Create, Verb::Delete, Verb::Get, Verb::List],
-        withhold_bodies: true,
+        omit_bodies: true,
         audit_level_min: event::Level::Request,
         ..base()
     }

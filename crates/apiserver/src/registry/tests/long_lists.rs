@@ -8,7 +8,7 @@ use bytes::Bytes;
 use store::{Health, ListOptions, Object, Page, Pending, ReadError, Settings, Sqlite, Storage};
 use store::{Watch, Work};
 
-use super::house::{House, VAULTS};
+use super::test_registry::{TestRegistry, VAULTS};
 use crate::Answer;
 use crate::limits::{ANSWERS_BYTES_MAX, BYTES_SHARES};
 use crate::registry::gather::PAGE_BYTES;
@@ -65,29 +65,30 @@ impl Storage for Counting {
 }
 
 /// Objects that are on disk only, because so little is held in memory.
-async fn house() -> (House, Arc<AtomicUsize>) {
+async fn registry() -> (TestRegistry, Arc<AtomicUsize>) {
     let listed = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&listed);
     let settings = Settings { objects_bytes: 1, ..Settings::default() };
-    let house =
-        House::open_on(settings, true, move |store| Arc::new(Counting { store, listed: counted }));
+    let registry = TestRegistry::open_on(settings, true, move |store| {
+        Arc::new(Counting { store, listed: counted })
+    });
     let padding = "x".repeat(OBJECT_BYTES);
     for number in 0..OBJECTS {
         let body = format!(r#"{{"metadata":{{"name":"v{number:02}"}},"note":"{padding}"}}"#);
-        let put = store::write(&house.store, move |transaction| {
+        let put = store::write(&registry.store, move |transaction| {
             let revision = transaction.next_revision();
             let key = format!("test.example.com/vaults/v{number:02}");
             transaction.put(&key, revision, Bytes::from(body));
         });
         put.await.unwrap();
     }
-    (house, listed)
+    (registry, listed)
 }
 
 /// All objects were read into memory before it was asked whether there was room for them.
 #[tokio::test]
-async fn a_list_for_which_there_is_no_room_is_refused_before_it_is_in_memory() {
-    let (house, listed) = house().await;
+async fn a_list_beyond_the_budget_is_refused_before_it_is_in_memory() {
+    let (registry, listed) = registry().await;
     let share = ANSWERS_BYTES_MAX / BYTES_SHARES;
     let object = OBJECT_BYTES + 1024;
     // Answers under way. A user who has none may have more than a share.
@@ -103,7 +104,7 @@ async fn a_list_for_which_there_is_no_room_is_refused_before_it_is_in_memory() {
         ("carol", "", 200, PAGE_BYTES + object),
     ] {
         let before = listed.load(Ordering::SeqCst);
-        let got = house.ask_as(user, &format!("GET {VAULTS}?{query}"), "", &[]).await;
+        let got = registry.ask_as(user, &format!("GET {VAULTS}?{query}"), "", &[]).await;
         let listed = listed.load(Ordering::SeqCst) - before;
         assert_eq!(got.code, expected, "{user} {query}");
         assert!(listed <= listed_max, "{user} {query}: {listed} bytes and not {listed_max}");
@@ -112,17 +113,17 @@ async fn a_list_for_which_there_is_no_room_is_refused_before_it_is_in_memory() {
         }
     }
     drop(held);
-    let got = house.ask(&format!("GET {VAULTS}?limit=1002"), "", &[]).await;
+    let got = registry.ask(&format!("GET {VAULTS}?limit=1002"), "", &[]).await;
     assert_eq!((got.code, got.json["items"].as_array().unwrap().len()), (200, OBJECTS));
 }
 
 #[tokio::test]
 async fn a_list_is_the_same_however_many_pages_it_is_read_in() {
-    let (house, _) = house().await;
+    let (registry, _) = registry().await;
     let mut query = "limit=25".to_owned();
     let mut found = Vec::new();
     for expected in [Some(35), Some(10), None] {
-        let got = house.ask(&format!("GET {VAULTS}?{query}"), "", &[]).await;
+        let got = registry.ask(&format!("GET {VAULTS}?{query}"), "", &[]).await;
         let items = got.json["items"].as_array().unwrap();
         found.extend(items.iter().map(|item| item["metadata"]["name"].clone()));
         let metadata = &got.json["metadata"];

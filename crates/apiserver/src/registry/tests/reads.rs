@@ -2,23 +2,23 @@
 
 use serde_json::{Value, json};
 
-use super::house::{House, WIDGETS};
+use super::test_registry::{TestRegistry, WIDGETS};
 
 const TABLE: (&str, &str) =
     ("accept", "application/json;as=Table;v=v1;g=meta.k8s.io,application/json");
 const PARTIAL: (&str, &str) =
     ("accept", "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io");
 
-async fn house_of_five() -> House {
-    let house = House::open().await;
+async fn server_of_five() -> TestRegistry {
+    let registry = TestRegistry::open().await;
     for (n, app) in ["x", "y", "x", "y", "x"].into_iter().enumerate() {
         let body = format!(
             r#"{{"metadata":{{"name":"w{n}","labels":{{"app":"{app}"}}}},"spec":{{"size":{}}}}}"#,
             n + 1
         );
-        house.ok(&format!("POST {WIDGETS}"), &body).await;
+        registry.ok(&format!("POST {WIDGETS}"), &body).await;
     }
-    house
+    registry
 }
 
 fn names(list: &Value) -> Vec<&str> {
@@ -32,8 +32,8 @@ fn names(list: &Value) -> Vec<&str> {
 
 #[tokio::test]
 async fn an_empty_list_is_a_list() {
-    let house = House::open().await;
-    let list = house.ok(&format!("GET {WIDGETS}"), "").await;
+    let registry = TestRegistry::open().await;
+    let list = registry.ok(&format!("GET {WIDGETS}"), "").await;
     assert_eq!(list.json["kind"], "WidgetList");
     assert_eq!(list.json["apiVersion"], "test.example.com/v1");
     assert_eq!(list.json["items"], json!([]));
@@ -42,12 +42,12 @@ async fn an_empty_list_is_a_list() {
 
 #[tokio::test]
 async fn a_slow_list_tells_where_its_time_went() {
-    let house = house_of_five().await;
-    house.slow_down();
-    house.ok(&format!("GET {WIDGETS}"), "").await;
-    house.ask(&format!("GET {WIDGETS}"), "", &[TABLE]).await;
+    let registry = server_of_five().await;
+    registry.slow_down();
+    registry.ok(&format!("GET {WIDGETS}"), "").await;
+    registry.ask(&format!("GET {WIDGETS}"), "", &[TABLE]).await;
     let mut told = Vec::new();
-    for event in house.events().await.into_iter().filter(|event| event.verb == "list") {
+    for event in registry.events().await.into_iter().filter(|event| event.verb == "list") {
         let latency = "apiserver.latency.k8s.io/";
         let parts = event.annotations.keys().filter_map(|key| key.strip_prefix(latency));
         told.push(parts.map(str::to_owned).collect::<Vec<_>>());
@@ -63,7 +63,7 @@ async fn a_slow_list_tells_where_its_time_went() {
 
 #[tokio::test]
 async fn selectors_choose() {
-    let house = house_of_five().await;
+    let registry = server_of_five().await;
     for (query, expected) in [
         ("labelSelector=app%3Dx", vec!["w0", "w2", "w4"]),
         ("labelSelector=app+in+(y)", vec!["w1", "w3"]),
@@ -71,81 +71,81 @@ async fn selectors_choose() {
         ("fieldSelector=metadata.name!%3Dw3,status.state%3DNew&labelSelector=app%3Dy", vec!["w1"]),
         ("fieldSelector=status.state%3DGone", vec![]),
     ] {
-        let list = house.ok(&format!("GET {WIDGETS}?{query}"), "").await;
+        let list = registry.ok(&format!("GET {WIDGETS}?{query}"), "").await;
         assert_eq!(names(&list.json), expected, "{query}");
     }
-    let all = house.ok("GET /apis/test.example.com/v1/widgets", "").await;
+    let all = registry.ok("GET /apis/test.example.com/v1/widgets", "").await;
     assert_eq!(names(&all.json).len(), 5);
 }
 
 #[tokio::test]
 async fn pages_show_one_moment() {
-    let house = house_of_five().await;
-    let first = house.ok(&format!("GET {WIDGETS}?limit=2"), "").await;
+    let registry = server_of_five().await;
+    let first = registry.ok(&format!("GET {WIDGETS}?limit=2"), "").await;
     assert_eq!(names(&first.json), ["w0", "w1"]);
     assert_eq!(first.json["metadata"]["remainingItemCount"], 3);
-    house.ok(&format!("DELETE {WIDGETS}/w3"), "").await;
+    registry.ok(&format!("DELETE {WIDGETS}/w3"), "").await;
     let token = first.json["metadata"]["continue"].as_str().unwrap();
-    let second = house.ok(&format!("GET {WIDGETS}?limit=2&continue={token}"), "").await;
+    let second = registry.ok(&format!("GET {WIDGETS}?limit=2&continue={token}"), "").await;
     assert_eq!(names(&second.json), ["w2", "w3"]);
     assert_eq!(second.revision(), first.revision());
     let token = second.json["metadata"]["continue"].as_str().unwrap();
-    let last = house.ok(&format!("GET {WIDGETS}?limit=2&continue={token}"), "").await;
+    let last = registry.ok(&format!("GET {WIDGETS}?limit=2&continue={token}"), "").await;
     assert_eq!(names(&last.json), ["w4"]);
     assert_eq!(last.json["metadata"].get("continue"), None);
 
-    let chosen = house.ok(&format!("GET {WIDGETS}?limit=1&labelSelector=app%3Dx"), "").await;
+    let chosen = registry.ok(&format!("GET {WIDGETS}?limit=1&labelSelector=app%3Dx"), "").await;
     assert_eq!(names(&chosen.json), ["w0"]);
     assert_eq!(chosen.json["metadata"].get("remainingItemCount"), None);
     let token = chosen.json["metadata"]["continue"].as_str().unwrap();
     let line = format!("GET {WIDGETS}?limit=5&labelSelector=app%3Dx&continue={token}");
-    assert_eq!(names(&house.ok(&line, "").await.json), ["w2", "w4"]);
+    assert_eq!(names(&registry.ok(&line, "").await.json), ["w2", "w4"]);
 }
 
 #[tokio::test]
 async fn a_list_that_began_too_long_ago_can_be_finished_anyway() {
     let settings = store::Settings { history_rows: 0, ..store::Settings::default() };
-    let house = House::open_with(settings);
-    house.ok("POST /api/v1/namespaces", r#"{"metadata":{"name":"shop"}}"#).await;
+    let registry = TestRegistry::open_with(settings);
+    registry.ok("POST /api/v1/namespaces", r#"{"metadata":{"name":"shop"}}"#).await;
     for name in ["a", "b", "c"] {
         let body = format!(r#"{{"metadata":{{"name":"{name}"}},"spec":{{"size":1}}}}"#);
-        house.ok(&format!("POST {WIDGETS}"), &body).await;
+        registry.ok(&format!("POST {WIDGETS}"), &body).await;
     }
-    let first = house.ok(&format!("GET {WIDGETS}?limit=1"), "").await;
+    let first = registry.ok(&format!("GET {WIDGETS}?limit=1"), "").await;
     let token = first.json["metadata"]["continue"].as_str().unwrap();
     let line = format!("GET {WIDGETS}?limit=1&continue={token}");
     // History is trimmed with commits that follow, about once a second.
-    let mut late = house.ask(&line, "", &[]).await;
+    let mut late = registry.ask(&line, "", &[]).await;
     for n in 0..20_000 {
         if late.code == 410 {
             break;
         }
         let patch = format!(r#"{{"metadata":{{"labels":{{"n":"{n}"}}}}}}"#);
         let headers = [("content-type", "application/merge-patch+json")];
-        house.ask(&format!("PATCH {WIDGETS}/a"), &patch, &headers).await;
-        house.pass(3600);
-        late = house.ask(&line, "", &[]).await;
+        registry.ask(&format!("PATCH {WIDGETS}/a"), &patch, &headers).await;
+        registry.pass(3600);
+        late = registry.ask(&line, "", &[]).await;
     }
     assert_eq!((late.code, late.reason()), (410, "Expired"));
     let token = late.json["metadata"]["continue"].as_str().unwrap();
-    let rest = house.ok(&format!("GET {WIDGETS}?continue={token}"), "").await;
+    let rest = registry.ok(&format!("GET {WIDGETS}?continue={token}"), "").await;
     assert_eq!(names(&rest.json), ["b", "c"]);
 }
 
 #[tokio::test]
 async fn revisions_of_the_past_and_of_the_future() {
-    let house = house_of_five().await;
-    let old = house.ok(&format!("GET {WIDGETS}/w2"), "").await.revision();
+    let registry = server_of_five().await;
+    let old = registry.ok(&format!("GET {WIDGETS}/w2"), "").await.revision();
     let exact = format!("GET {WIDGETS}?resourceVersion={old}&resourceVersionMatch=Exact");
-    assert_eq!(names(&house.ok(&exact, "").await.json), ["w0", "w1", "w2"]);
+    assert_eq!(names(&registry.ok(&exact, "").await.json), ["w0", "w1", "w2"]);
     let fresh = format!("GET {WIDGETS}?resourceVersion={old}&resourceVersionMatch=NotOlderThan");
-    assert_eq!(names(&house.ok(&fresh, "").await.json).len(), 5);
+    assert_eq!(names(&registry.ok(&fresh, "").await.json).len(), 5);
     assert_eq!(
-        names(&house.ok(&format!("GET {WIDGETS}?resourceVersion=0"), "").await.json).len(),
+        names(&registry.ok(&format!("GET {WIDGETS}?resourceVersion=0"), "").await.json).len(),
         5
     );
     let future = u64::MAX / 4;
-    let early = house.ask(&format!("GET {WIDGETS}/w0?resourceVersion={future}"), "", &[]).await;
+    let early = registry.ask(&format!("GET {WIDGETS}/w0?resourceVersion={future}"), "", &[]).await;
     assert_eq!((early.code, early.reason()), (504, "Timeout"));
     assert_eq!(early.json["details"]["causes"][0]["reason"], "ResourceVersionTooLarge");
     assert_eq!(early.json["details"]["retryAfterSeconds"], 1);
@@ -154,9 +154,9 @@ async fn revisions_of_the_past_and_of_the_future() {
 
 #[tokio::test]
 async fn a_table_has_the_columns_of_its_kind() {
-    let house = house_of_five().await;
-    house.pass(300);
-    let table = house.ask(&format!("GET {WIDGETS}?limit=1"), "", &[TABLE]).await;
+    let registry = server_of_five().await;
+    registry.pass(300);
+    let table = registry.ask(&format!("GET {WIDGETS}?limit=1"), "", &[TABLE]).await;
     assert_eq!(
         (&table.json["kind"], &table.json["apiVersion"]),
         (&json!("Table"), &json!("meta.k8s.io/v1"))
@@ -173,59 +173,59 @@ async fn a_table_has_the_columns_of_its_kind() {
     assert_eq!(row["object"]["kind"], "PartialObjectMetadata");
     assert_eq!(row["object"]["metadata"]["name"], "w0");
     assert!(table.json["metadata"]["continue"].is_string());
-    let bare = house.ask(&format!("GET {WIDGETS}/w1?includeObject=None"), "", &[TABLE]).await;
+    let bare = registry.ask(&format!("GET {WIDGETS}/w1?includeObject=None"), "", &[TABLE]).await;
     assert_eq!(bare.json["rows"][0]["object"], Value::Null);
-    let full = house.ask(&format!("GET {WIDGETS}/w1?includeObject=Object"), "", &[TABLE]).await;
+    let full = registry.ask(&format!("GET {WIDGETS}/w1?includeObject=Object"), "", &[TABLE]).await;
     assert_eq!(full.json["rows"][0]["object"]["spec"]["size"], 2);
 }
 
 #[tokio::test]
 async fn metadata_alone() {
-    let house = house_of_five().await;
-    let list = house.ask(&format!("GET {WIDGETS}"), "", &[PARTIAL]).await;
+    let registry = server_of_five().await;
+    let list = registry.ask(&format!("GET {WIDGETS}"), "", &[PARTIAL]).await;
     assert_eq!(list.json["kind"], "PartialObjectMetadataList");
     assert_eq!(list.json["items"][0]["kind"], "PartialObjectMetadata");
     assert_eq!(list.json["items"][0].get("spec"), None);
     let line = format!("GET {WIDGETS}/w0");
     let one = PARTIAL.1.replace("List", "");
-    let one = house.ask(&line, "", &[("accept", one.as_str())]).await;
+    let one = registry.ask(&line, "", &[("accept", one.as_str())]).await;
     assert_eq!(one.json["kind"], "PartialObjectMetadata");
-    let list = house.ask(&line, "", &[PARTIAL]).await;
+    let list = registry.ask(&line, "", &[PARTIAL]).await;
     assert_eq!((list.code, list.reason()), (406, "NotAcceptable"));
 }
 
 #[tokio::test]
 async fn details_are_computed() {
-    let house = house_of_five().await;
-    let details = house.ok(&format!("GET {WIDGETS}/w0/details"), "").await;
+    let registry = server_of_five().await;
+    let details = registry.ok(&format!("GET {WIDGETS}/w0/details"), "").await;
     assert_eq!(details.json["details"]["weight"], 7);
-    assert_eq!(house.ask(&format!("GET {WIDGETS}/none/details"), "", &[]).await.code, 404);
-    assert_eq!(house.events().await.len(), 8);
+    assert_eq!(registry.ask(&format!("GET {WIDGETS}/none/details"), "", &[]).await.code, 404);
+    assert_eq!(registry.events().await.len(), 8);
 }
 
 #[tokio::test]
 async fn people_get_indented_answers_and_large_ones_are_compressed() {
-    let house = house_of_five().await;
-    let pretty = house.ask(&format!("GET {WIDGETS}/w0"), "", &[("user-agent", "curl/8")]).await;
+    let registry = server_of_five().await;
+    let pretty = registry.ask(&format!("GET {WIDGETS}/w0"), "", &[("user-agent", "curl/8")]).await;
     assert!(pretty.answer.body.starts_with(b"{\n  \""));
     let body = format!(
         r#"{{"metadata":{{"name":"big","annotations":{{"a":"{}"}}}},"spec":{{"size":1}}}}"#,
         "x".repeat(200 << 10)
     );
-    house.ok(&format!("POST {WIDGETS}"), &body).await;
+    registry.ok(&format!("POST {WIDGETS}"), &body).await;
     let gzip = [("accept-encoding", "gzip")];
-    let large = house.ask(&format!("GET {WIDGETS}/big"), "", &gzip).await;
+    let large = registry.ask(&format!("GET {WIDGETS}/big"), "", &gzip).await;
     assert_eq!(large.header("content-encoding"), ["gzip"]);
     assert!(large.answer.body.len() < 10_000);
     assert!(large.answer.object.unwrap().as_bytes().len() > 200 << 10);
-    let small = house.ask(&format!("GET {WIDGETS}/w0"), "", &gzip).await;
+    let small = registry.ask(&format!("GET {WIDGETS}/w0"), "", &gzip).await;
     assert!(small.header("content-encoding").is_empty());
 }
 
 /// `Accept: application/yaml` was refused.
 #[tokio::test]
 async fn answers_are_yaml_for_who_asks_and_events_keep_json() {
-    let house = house_of_five().await;
+    let registry = server_of_five().await;
     let yaml = [("accept", "application/yaml")];
     let table = [("accept", "application/yaml;as=Table;g=meta.k8s.io;v=v1beta1")];
     let size = r#"{"metadata":{"name":"y"},"spec":{"size":1}}"#;
@@ -237,7 +237,7 @@ async fn answers_are_yaml_for_who_asks_and_events_keep_json() {
         (post, size, yaml, "Widget", "test.example.com/v1"),
         (format!("DELETE {WIDGETS}/w0?dryRun=All"), "", yaml, "Status", "v1"),
     ] {
-        let got = house.ask(&line, body, &headers).await;
+        let got = registry.ask(&line, body, &headers).await;
         assert_eq!(got.answer.content_type, "application/yaml", "{line}");
         let read = crate::registry::read_yaml(&got.answer.body).unwrap().value;
         assert_eq!((&read["kind"], &read["apiVersion"]), (&kind.into(), &version.into()), "{line}");
@@ -246,5 +246,5 @@ async fn answers_are_yaml_for_who_asks_and_events_keep_json() {
         assert_eq!(recorded, read, "{line}");
     }
     let line = format!("GET {WIDGETS}?watch=1");
-    assert_eq!(house.ask(&line, "", &yaml).await.code, 406);
+    assert_eq!(registry.ask(&line, "", &yaml).await.code, 406);
 }

@@ -2,16 +2,16 @@
 
 use serde_json::{Value, json};
 
-use super::house::{House, WIDGETS, frames};
+use super::test_registry::{TestRegistry, WIDGETS, frames};
 use crate::registry::initial::{FIRST_PAGE, PAGE};
 
 const MERGE: (&str, &str) = ("content-type", "application/merge-patch+json");
 
-async fn make(house: &House, name: &str, app: &str) -> String {
+async fn make(registry: &TestRegistry, name: &str, app: &str) -> String {
     let body = format!(
         r#"{{"metadata":{{"name":"{name}","labels":{{"app":"{app}"}}}},"spec":{{"size":1}}}}"#
     );
-    house.ok(&format!("POST {WIDGETS}"), &body).await.revision()
+    registry.ok(&format!("POST {WIDGETS}"), &body).await.revision()
 }
 
 fn told(frames: &[Value]) -> Vec<String> {
@@ -27,12 +27,12 @@ fn told(frames: &[Value]) -> Vec<String> {
 
 #[tokio::test]
 async fn a_watch_tells_what_happens_after_a_revision() {
-    let house = House::open().await;
-    let first = make(&house, "a", "x").await;
-    make(&house, "b", "x").await;
-    house.ask(&format!("PATCH {WIDGETS}/b"), r#"{"spec":{"size":2}}"#, &[MERGE]).await;
-    house.ok(&format!("DELETE {WIDGETS}/a"), "").await;
-    let frames = house.watch(&format!("GET {WIDGETS}?watch=1&resourceVersion={first}"), 3).await;
+    let registry = TestRegistry::open().await;
+    let first = make(&registry, "a", "x").await;
+    make(&registry, "b", "x").await;
+    registry.ask(&format!("PATCH {WIDGETS}/b"), r#"{"spec":{"size":2}}"#, &[MERGE]).await;
+    registry.ok(&format!("DELETE {WIDGETS}/a"), "").await;
+    let frames = registry.watch(&format!("GET {WIDGETS}?watch=1&resourceVersion={first}"), 3).await;
     assert_eq!(told(&frames), ["ADDED b", "MODIFIED b", "DELETED a"]);
     let revision = |frame: &Value| {
         frame["object"]["metadata"]["resourceVersion"].as_str().unwrap().parse::<u64>().unwrap()
@@ -42,22 +42,22 @@ async fn a_watch_tells_what_happens_after_a_revision() {
 
 #[tokio::test]
 async fn a_watch_from_nowhere_begins_with_what_is_there() {
-    let house = House::open().await;
-    make(&house, "a", "x").await;
-    make(&house, "b", "y").await;
+    let registry = TestRegistry::open().await;
+    make(&registry, "a", "x").await;
+    make(&registry, "b", "y").await;
     for query in ["watch=true", "watch=true&resourceVersion=0"] {
-        let frames = house.watch(&format!("GET {WIDGETS}?{query}"), 2).await;
+        let frames = registry.watch(&format!("GET {WIDGETS}?{query}"), 2).await;
         assert_eq!(told(&frames), ["ADDED a", "ADDED b"]);
     }
 }
 
 #[tokio::test]
 async fn a_watch_list_marks_the_end_of_the_beginning() {
-    let house = House::open().await;
-    make(&house, "a", "x").await;
+    let registry = TestRegistry::open().await;
+    make(&registry, "a", "x").await;
     let query =
         "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
-    let frames = house.watch(&format!("GET {WIDGETS}?{query}"), 2).await;
+    let frames = registry.watch(&format!("GET {WIDGETS}?{query}"), 2).await;
     assert_eq!(told(&frames), ["ADDED a", "BOOKMARK "]);
     assert_eq!(
         frames[1]["object"]["metadata"]["annotations"],
@@ -69,18 +69,18 @@ async fn a_watch_list_marks_the_end_of_the_beginning() {
 /// More objects than are held for a watch at a time, and one of them is changed before it is told.
 #[tokio::test]
 async fn a_long_beginning_is_told_as_it_was_then() {
-    let house = House::open().await;
+    let registry = TestRegistry::open().await;
     let names: Vec<String> = (0..2 * PAGE + 50).map(|number| format!("w{number:03}")).collect();
     for name in &names {
-        make(&house, name, "x").await;
+        make(&registry, name, "x").await;
     }
     let query =
         "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
-    let mut watch = house.begin_watch(&format!("GET {WIDGETS}?{query}"), &[]).await;
+    let mut watch = registry.begin_watch(&format!("GET {WIDGETS}?{query}"), &[]).await;
     let mut all = frames(&mut watch, 1).await;
     let last = names.last().unwrap();
-    house.ask(&format!("PATCH {WIDGETS}/{last}"), r#"{"spec":{"size":2}}"#, &[MERGE]).await;
-    make(&house, "x", "x").await;
+    registry.ask(&format!("PATCH {WIDGETS}/{last}"), r#"{"spec":{"size":2}}"#, &[MERGE]).await;
+    make(&registry, "x", "x").await;
     all.extend(frames(&mut watch, names.len() + 2).await);
     let added = names.iter().map(|name| format!("ADDED {name}"));
     let after = ["BOOKMARK ".to_owned(), format!("MODIFIED {last}"), "ADDED x".to_owned()];
@@ -91,24 +91,24 @@ async fn a_long_beginning_is_told_as_it_was_then() {
 #[tokio::test]
 async fn a_beginning_that_takes_too_long_is_told_to_begin_again() {
     let settings = store::Settings { history_rows: 0, ..store::Settings::default() };
-    let house = House::open_with(settings);
-    house.ok("POST /api/v1/namespaces", r#"{"metadata":{"name":"shop"}}"#).await;
+    let registry = TestRegistry::open_with(settings);
+    registry.ok("POST /api/v1/namespaces", r#"{"metadata":{"name":"shop"}}"#).await;
     for number in 0..=PAGE {
-        make(&house, &format!("w{number:03}"), "x").await;
+        make(&registry, &format!("w{number:03}"), "x").await;
     }
-    let mut watch = house.begin_watch(&format!("GET {WIDGETS}?watch=1"), &[]).await;
+    let mut watch = registry.begin_watch(&format!("GET {WIDGETS}?watch=1"), &[]).await;
     let start = frames(&mut watch, FIRST_PAGE).await;
     assert!(start.iter().all(|frame| frame["type"] == "ADDED"));
     let exact = start[0]["object"]["metadata"]["resourceVersion"].as_str().unwrap();
     let exact = format!("GET {WIDGETS}?resourceVersion={exact}&resourceVersionMatch=Exact");
     // History is trimmed with commits that follow, about once a second.
     for n in 0..20_000 {
-        if house.ask(&exact, "", &[]).await.code == 410 {
+        if registry.ask(&exact, "", &[]).await.code == 410 {
             break;
         }
         let patch = format!(r#"{{"metadata":{{"labels":{{"n":"{n}"}}}}}}"#);
-        house.ask(&format!("PATCH {WIDGETS}/w000"), &patch, &[MERGE]).await;
-        house.pass(3600);
+        registry.ask(&format!("PATCH {WIDGETS}/w000"), &patch, &[MERGE]).await;
+        registry.pass(3600);
     }
     let end = frames(&mut watch, 2).await;
     assert_eq!(end.len(), 1, "nothing comes after it: {end:?}");
@@ -117,39 +117,39 @@ async fn a_beginning_that_takes_too_long_is_told_to_begin_again() {
 
 #[tokio::test]
 async fn what_leaves_a_selection_is_gone_and_what_enters_is_new() {
-    let house = House::open().await;
-    let start = make(&house, "a", "x").await;
-    make(&house, "b", "y").await;
+    let registry = TestRegistry::open().await;
+    let start = make(&registry, "a", "x").await;
+    make(&registry, "b", "y").await;
     for (name, app) in [("a", "y"), ("b", "x"), ("b", "y")] {
         let patch = format!(r#"{{"metadata":{{"labels":{{"app":"{app}"}}}}}}"#);
-        house.ask(&format!("PATCH {WIDGETS}/{name}"), &patch, &[MERGE]).await;
+        registry.ask(&format!("PATCH {WIDGETS}/{name}"), &patch, &[MERGE]).await;
     }
-    house.ok(&format!("DELETE {WIDGETS}/a"), "").await;
-    make(&house, "c", "x").await;
-    house.ok(&format!("DELETE {WIDGETS}/c"), "").await;
+    registry.ok(&format!("DELETE {WIDGETS}/a"), "").await;
+    make(&registry, "c", "x").await;
+    registry.ok(&format!("DELETE {WIDGETS}/c"), "").await;
     let line = format!("GET {WIDGETS}?watch=1&resourceVersion={start}&labelSelector=app%3Dx");
-    let frames = house.watch(&line, 5).await;
+    let frames = registry.watch(&line, 5).await;
     assert_eq!(told(&frames), ["DELETED a", "ADDED b", "DELETED b", "ADDED c", "DELETED c"]);
 }
 
 #[tokio::test]
 async fn a_watch_ends_when_it_was_asked_to_and_marks_how_far_it_came() {
-    let house = House::open().await;
-    let start = make(&house, "a", "x").await;
+    let registry = TestRegistry::open().await;
+    let start = make(&registry, "a", "x").await;
     let line = format!(
         "GET {WIDGETS}?watch=1&resourceVersion={start}&timeoutSeconds=1&allowWatchBookmarks=true"
     );
-    let frames = house.watch(&line, 9).await;
+    let frames = registry.watch(&line, 9).await;
     assert_eq!(told(&frames), ["BOOKMARK "]);
     assert_eq!(frames[0]["object"]["metadata"]["resourceVersion"], start);
 }
 
 #[tokio::test]
 async fn a_watch_as_a_table_defines_its_columns_once() {
-    let house = House::open().await;
-    make(&house, "a", "x").await;
-    make(&house, "b", "x").await;
-    let frames = house
+    let registry = TestRegistry::open().await;
+    make(&registry, "a", "x").await;
+    make(&registry, "b", "x").await;
+    let frames = registry
         .watch_with(
             &format!("GET {WIDGETS}?watch=1"),
             2,
@@ -165,14 +165,14 @@ async fn a_watch_as_a_table_defines_its_columns_once() {
 /// `/watch/` in front of a name watched every object, while authorization and the event named one.
 #[tokio::test]
 async fn a_watch_of_a_name_in_the_path_tells_of_that_object_only() {
-    let house = House::open().await;
+    let registry = TestRegistry::open().await;
     for name in ["allowed", "secret"] {
-        make(&house, name, "x").await;
+        make(&registry, name, "x").await;
     }
-    house.ok("POST /api/v1/namespaces", r#"{"metadata":{"name":"other"}}"#).await;
+    registry.ok("POST /api/v1/namespaces", r#"{"metadata":{"name":"other"}}"#).await;
     let widgets = "/apis/test.example.com/v1/watch/namespaces/shop/widgets/allowed";
     let check = async |path: &str, query: &str, expected: &[&str]| {
-        let frames = house.watch(&format!("GET {path}?timeoutSeconds=1{query}"), 9).await;
+        let frames = registry.watch(&format!("GET {path}?timeoutSeconds=1{query}"), 9).await;
         assert_eq!(told(&frames), expected, "{path} {query}");
     };
     check(widgets, "", &["ADDED allowed"]).await;
@@ -189,7 +189,7 @@ async fn a_watch_of_a_name_in_the_path_tells_of_that_object_only() {
     ];
     for selector in contradictions {
         let line = format!("GET {widgets}?fieldSelector={selector}");
-        let got = house.ask(&line, "", &[]).await;
+        let got = registry.ask(&line, "", &[]).await;
         assert_eq!(got.code, 400, "{selector}: {}", got.json);
     }
 }

@@ -4,7 +4,7 @@ use event::{Event, Level};
 use serde_json::json;
 use store::Storage;
 
-use super::house::{House, VAULTS, WIDGETS};
+use super::test_registry::{TestRegistry, VAULTS, WIDGETS};
 use crate::RequestInfo;
 
 const MERGE: (&str, &str) = ("content-type", "application/merge-patch+json");
@@ -22,8 +22,8 @@ fn short(event: &Event) -> String {
 
 #[tokio::test]
 async fn a_created_object_is_complete_and_comes_back_as_it_is() {
-    let house = House::open().await;
-    let made = house.ok(&format!("POST {WIDGETS}"), A).await;
+    let registry = TestRegistry::open().await;
+    let made = registry.ok(&format!("POST {WIDGETS}"), A).await;
     assert_eq!(made.code, 201);
     let metadata = &made.json["metadata"];
     assert_eq!(metadata["namespace"], "shop");
@@ -33,9 +33,9 @@ async fn a_created_object_is_complete_and_comes_back_as_it_is() {
     assert_eq!(made.json["status"]["state"], "New");
     let body = std::str::from_utf8(&made.answer.body).unwrap();
     assert!(body.starts_with(r#"{"apiVersion":"test.example.com/v1","kind":"Widget","metadata":{"name":"a","namespace":"shop""#), "{body}");
-    let read = house.ok(&format!("GET {WIDGETS}/a"), "").await;
+    let read = registry.ok(&format!("GET {WIDGETS}/a"), "").await;
     assert_eq!(read.answer.body, made.answer.body);
-    let events = house.events().await;
+    let events = registry.events().await;
     let event = &events[1];
     assert_eq!(short(event), "alice create widgets/a 201");
     assert_eq!(event.request_object.as_ref().unwrap().as_bytes(), A.as_bytes());
@@ -44,40 +44,41 @@ async fn a_created_object_is_complete_and_comes_back_as_it_is() {
 
 #[tokio::test]
 async fn a_name_can_be_left_to_the_server() {
-    let house = House::open().await;
+    let registry = TestRegistry::open().await;
     let body = r#"{"metadata":{"generateName":"w-"},"spec":{"size":1}}"#;
-    let made = house.ok(&format!("POST {WIDGETS}"), body).await;
+    let made = registry.ok(&format!("POST {WIDGETS}"), body).await;
     let name = made.json["metadata"]["name"].as_str().unwrap();
     assert!(name.len() == 7 && name.starts_with("w-"), "{name}");
-    assert_eq!(short(&house.events().await[1]), format!("alice create widgets/{name} 201"));
+    assert_eq!(short(&registry.events().await[1]), format!("alice create widgets/{name} 201"));
 }
 
 #[tokio::test]
 async fn yaml_is_taken_too() {
-    let house = House::open().await;
+    let registry = TestRegistry::open().await;
     let yaml = "metadata:\n  name: y\n  creationTimestamp: null\nspec:\n  size: 3\n";
-    let made =
-        house.ask(&format!("POST {WIDGETS}"), yaml, &[("content-type", "application/yaml")]).await;
+    let made = registry
+        .ask(&format!("POST {WIDGETS}"), yaml, &[("content-type", "application/yaml")])
+        .await;
     assert_eq!((made.code, &made.json["spec"]), (201, &json!({"size": 3})));
 }
 
 #[tokio::test]
 async fn an_update_counts_generations_and_leaves_the_status_alone() {
-    let house = House::open().await;
-    let made = house.ok(&format!("POST {WIDGETS}"), A).await;
+    let registry = TestRegistry::open().await;
+    let made = registry.ok(&format!("POST {WIDGETS}"), A).await;
     let mut object = made.json.clone();
     object["spec"]["size"] = json!(2);
     object["status"]["state"] = json!("Forged");
     let line = format!("PUT {WIDGETS}/a");
-    let updated = house.ok(&line, &object.to_string()).await;
+    let updated = registry.ok(&line, &object.to_string()).await;
     assert_eq!(updated.json["metadata"]["generation"], 2);
     assert_eq!(updated.json["status"]["state"], "New");
     assert_ne!(updated.revision(), made.revision());
 
-    let same = house.ok(&line, &updated.json.to_string()).await;
+    let same = registry.ok(&line, &updated.json.to_string()).await;
     assert_eq!(same.answer.body, updated.answer.body, "an unchanged object is not written");
 
-    let stale = house.ask(&line, &made.json.to_string(), &[]).await;
+    let stale = registry.ask(&line, &made.json.to_string(), &[]).await;
     assert_eq!((stale.code, stale.reason()), (409, "Conflict"));
     assert_eq!(
         stale.message(),
@@ -86,65 +87,65 @@ async fn an_update_counts_generations_and_leaves_the_status_alone() {
 
     let mut other = updated.json.clone();
     other["metadata"]["uid"] = json!("other");
-    assert_eq!(house.ask(&line, &other.to_string(), &[]).await.code, 409);
-    assert_eq!(house.events().await.len(), 6, "each of them is on record once");
+    assert_eq!(registry.ask(&line, &other.to_string(), &[]).await.code, 409);
+    assert_eq!(registry.events().await.len(), 6, "each of them is on record once");
 }
 
 #[tokio::test]
 async fn the_status_is_written_beside_the_object() {
-    let house = House::open().await;
-    house.ok(&format!("POST {WIDGETS}"), A).await;
+    let registry = TestRegistry::open().await;
+    registry.ok(&format!("POST {WIDGETS}"), A).await;
     let line = format!("PATCH {WIDGETS}/a/status");
     let patch = r#"{"spec":{"size":9},"status":{"state":"Running"},"metadata":{"labels":{"b":"c"},"annotations":{"x":"y"}}}"#;
-    let patched = house.ask(&line, patch, &[MERGE]).await;
+    let patched = registry.ask(&line, patch, &[MERGE]).await;
     assert_eq!(patched.code, 200, "{}", patched.json);
     assert_eq!(patched.json["status"]["state"], "Running");
     assert_eq!(patched.json["spec"]["size"], 1);
     assert_eq!(patched.json["metadata"]["labels"], json!({"app": "x", "b": "c"}));
     assert_eq!(patched.json["metadata"].get("annotations"), None);
     assert_eq!(patched.json["metadata"]["generation"], 1);
-    let read = house.ok(&format!("GET {WIDGETS}/a/status"), "").await;
+    let read = registry.ok(&format!("GET {WIDGETS}/a/status"), "").await;
     assert_eq!(read.answer.body, patched.answer.body);
 }
 
 #[tokio::test]
 async fn patches_go_by_what_is_there() {
-    let house = House::open().await;
-    let made = house.ok(&format!("POST {WIDGETS}"), A).await;
+    let registry = TestRegistry::open().await;
+    let made = registry.ok(&format!("POST {WIDGETS}"), A).await;
     let line = format!("PATCH {WIDGETS}/a");
-    let patched = house.ask(&line, r#"{"spec":{"colour":"red"}}"#, &[MERGE]).await;
+    let patched = registry.ask(&line, r#"{"spec":{"colour":"red"}}"#, &[MERGE]).await;
     assert_eq!(patched.json["spec"], json!({"size": 1, "colour": "red"}));
-    let patched = house
+    let patched = registry
         .ask(&line, r#"[{"op":"replace","path":"/spec/size","value":4}]"#, &[JSON_PATCH])
         .await;
     assert_eq!(patched.json["spec"]["size"], 4);
     let stale = format!(r#"{{"metadata":{{"resourceVersion":"{}"}}}}"#, made.revision());
-    assert_eq!(house.ask(&line, &stale, &[MERGE]).await.code, 409);
-    assert_eq!(house.ask(&line, r#"{"metadata":{"name":"b"}}"#, &[MERGE]).await.code, 400);
-    let invalid = house.ask(&line, r#"{"spec":{"size":13}}"#, &[MERGE]).await;
+    assert_eq!(registry.ask(&line, &stale, &[MERGE]).await.code, 409);
+    assert_eq!(registry.ask(&line, r#"{"metadata":{"name":"b"}}"#, &[MERGE]).await.code, 400);
+    let invalid = registry.ask(&line, r#"{"spec":{"size":13}}"#, &[MERGE]).await;
     assert_eq!(invalid.code, 422);
-    assert_eq!(house.ok(&format!("GET {WIDGETS}/a"), "").await.json["spec"]["size"], 4);
+    assert_eq!(registry.ok(&format!("GET {WIDGETS}/a"), "").await.json["spec"]["size"], 4);
 }
 
 #[tokio::test]
 async fn a_deleted_object_takes_others_with_it_and_each_is_on_record() {
-    let house = House::open().await;
-    house
+    let registry = TestRegistry::open().await;
+    registry
         .ok(&format!("POST {VAULTS}"), r#"{"metadata":{"name":"v"},"spec":{"key":"secret"}}"#)
         .await;
-    house
+    registry
         .ok(
             &format!("POST {WIDGETS}"),
             r#"{"metadata":{"name":"a"},"spec":{"size":1,"vault":"v"}}"#,
         )
         .await;
-    let deleted = house.ok(&format!("DELETE {WIDGETS}/a"), "").await;
+    let deleted = registry.ok(&format!("DELETE {WIDGETS}/a"), "").await;
     assert_eq!(deleted.json["status"], "Success");
     assert_eq!(deleted.json["details"]["kind"], "widgets");
     assert_eq!(deleted.json["details"]["name"], "a");
-    assert_eq!(house.ask(&format!("GET {WIDGETS}/a"), "", &[]).await.code, 404);
-    assert_eq!(house.ask(&format!("GET {VAULTS}/v"), "", &[]).await.code, 404);
-    let events = house.events().await;
+    assert_eq!(registry.ask(&format!("GET {WIDGETS}/a"), "", &[]).await.code, 404);
+    assert_eq!(registry.ask(&format!("GET {VAULTS}/v"), "", &[]).await.code, 404);
+    let events = registry.events().await;
     let lines: Vec<String> = events.iter().map(short).collect();
     assert_eq!(
         lines[1..5],
@@ -164,44 +165,44 @@ async fn a_deleted_object_takes_others_with_it_and_each_is_on_record() {
 
 #[tokio::test]
 async fn a_refusal_changes_nothing_and_is_on_record() {
-    let house = House::open().await;
-    house.ok(&format!("POST {VAULTS}"), r#"{"metadata":{"name":"v"}}"#).await;
-    house
+    let registry = TestRegistry::open().await;
+    registry.ok(&format!("POST {VAULTS}"), r#"{"metadata":{"name":"v"}}"#).await;
+    registry
         .ok(
             &format!("POST {WIDGETS}"),
             r#"{"metadata":{"name":"a"},"spec":{"size":1,"vault":"v"}}"#,
         )
         .await;
-    house.ok(&format!("DELETE {VAULTS}/v"), "").await;
-    let before = house.events().await.len();
-    let refused = house.ask(&format!("DELETE {WIDGETS}/a"), "", &[]).await;
+    registry.ok(&format!("DELETE {VAULTS}/v"), "").await;
+    let before = registry.events().await.len();
+    let refused = registry.ask(&format!("DELETE {WIDGETS}/a"), "", &[]).await;
     assert_eq!((refused.code, refused.reason()), (404, "NotFound"), "its vault is gone already");
-    house.ok(&format!("GET {WIDGETS}/a"), "").await;
-    let events = house.events().await;
+    registry.ok(&format!("GET {WIDGETS}/a"), "").await;
+    let events = registry.events().await;
     assert_eq!(events.len(), before + 2);
     assert_eq!(short(&events[before]), "alice delete widgets/a 404");
 }
 
 #[tokio::test]
 async fn a_dry_run_answers_and_changes_nothing() {
-    let house = House::open().await;
-    let revision = house.store.current_revision();
-    let made = house.ok(&format!("POST {WIDGETS}?dryRun=All"), A).await;
+    let registry = TestRegistry::open().await;
+    let revision = registry.store.current_revision();
+    let made = registry.ok(&format!("POST {WIDGETS}?dryRun=All"), A).await;
     assert_eq!((made.code, made.json["metadata"]["name"].as_str()), (201, Some("a")));
-    assert_eq!(house.ask(&format!("GET {WIDGETS}/a"), "", &[]).await.code, 404);
-    assert_eq!(house.store.current_revision(), revision);
-    assert_eq!(short(&house.events().await[1]), "alice create widgets/a 201");
+    assert_eq!(registry.ask(&format!("GET {WIDGETS}/a"), "", &[]).await.code, 404);
+    assert_eq!(registry.store.current_revision(), revision);
+    assert_eq!(short(&registry.events().await[1]), "alice create widgets/a 201");
 }
 
 /// `kubectl diff` showed another resourceVersion on every change.
 #[tokio::test]
 async fn a_dry_run_answers_no_revision_that_there_will_never_be() {
-    let house = House::open().await;
+    let registry = TestRegistry::open().await;
     let held = A.replace(r#""name":"a""#, r#""name":"a","finalizers":["example.com/hold"]"#);
-    let made = house.ok(&format!("POST {WIDGETS}?dryRun=All"), &held).await;
+    let made = registry.ok(&format!("POST {WIDGETS}?dryRun=All"), &held).await;
     assert_eq!(made.json["metadata"].get("resourceVersion"), None);
     assert!(made.json["metadata"]["uid"].is_string());
-    let kept = house.ok(&format!("POST {WIDGETS}"), &held).await;
+    let kept = registry.ok(&format!("POST {WIDGETS}"), &held).await;
     let stored = kept.revision();
     let mut changed = kept.json.clone();
     changed["spec"]["size"] = 7.into();
@@ -209,23 +210,23 @@ async fn a_dry_run_answers_no_revision_that_there_will_never_be() {
     for (line, body) in [("PUT", changed.to_string().as_str()), ("PATCH", patch), ("DELETE", "")] {
         let headers = if line == "PATCH" { &[MERGE][..] } else { &[] };
         let line = format!("{line} {WIDGETS}/a?dryRun=All");
-        let answered = house.ask(&line, body, headers).await;
+        let answered = registry.ask(&line, body, headers).await;
         assert_eq!((answered.code, answered.revision()), (200, stored.clone()), "{line}");
     }
     let table = [("accept", "application/json;as=Table;g=meta.k8s.io;v=v1")];
-    let made = house
+    let made = registry
         .ask(&format!("POST {WIDGETS}?dryRun=All"), &held.replace("\"a\"", "\"b\""), &table)
         .await;
     assert_eq!((made.code, made.revision()), (201, String::new()));
-    assert_eq!(house.ok(&format!("GET {WIDGETS}/a"), "").await.json, kept.json);
+    assert_eq!(registry.ok(&format!("GET {WIDGETS}/a"), "").await.json, kept.json);
 }
 
 #[tokio::test]
 async fn finalizers_keep_an_object_until_they_are_gone() {
-    let house = House::open().await;
+    let registry = TestRegistry::open().await;
     let body = r#"{"metadata":{"name":"a","finalizers":["example.com/hold"]},"spec":{"size":1}}"#;
-    house.ok(&format!("POST {WIDGETS}"), body).await;
-    let kept = house.ok(&format!("DELETE {WIDGETS}/a"), "").await;
+    registry.ok(&format!("POST {WIDGETS}"), body).await;
+    let kept = registry.ok(&format!("DELETE {WIDGETS}/a"), "").await;
     let metadata = &kept.json["metadata"];
     assert_eq!(kept.json["kind"], "Widget");
     assert_eq!(metadata["deletionTimestamp"], "2023-11-14T22:13:20Z");
@@ -233,63 +234,63 @@ async fn finalizers_keep_an_object_until_they_are_gone() {
         (&metadata["deletionGracePeriodSeconds"], &metadata["generation"]),
         (&json!(0), &json!(2))
     );
-    house.pass(5);
-    let again = house.ok(&format!("DELETE {WIDGETS}/a"), "").await;
+    registry.pass(5);
+    let again = registry.ok(&format!("DELETE {WIDGETS}/a"), "").await;
     assert_eq!(again.answer.body, kept.answer.body, "it is going already");
 
     let line = format!("PATCH {WIDGETS}/a");
     let more = r#"{"metadata":{"finalizers":["example.com/hold","example.com/more"]}}"#;
-    let refused = house.ask(&line, more, &[MERGE]).await;
+    let refused = registry.ask(&line, more, &[MERGE]).await;
     assert_eq!(refused.code, 422);
     assert!(refused.message().contains("metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{\"example.com/more\"}"), "{}", refused.message());
 
-    let freed = house.ask(&line, r#"{"metadata":{"finalizers":null}}"#, &[MERGE]).await;
+    let freed = registry.ask(&line, r#"{"metadata":{"finalizers":null}}"#, &[MERGE]).await;
     assert_eq!(freed.code, 200);
-    assert_eq!(house.ask(&format!("GET {WIDGETS}/a"), "", &[]).await.code, 404);
+    assert_eq!(registry.ask(&format!("GET {WIDGETS}/a"), "", &[]).await.code, 404);
 }
 
 #[tokio::test]
 async fn propagation_is_left_to_the_garbage_collector() {
-    let house = House::open().await;
+    let registry = TestRegistry::open().await;
     for (name, policy, finalizer) in
         [("a", "Foreground", "foregroundDeletion"), ("b", "Orphan", "orphan")]
     {
         let body = format!(r#"{{"metadata":{{"name":"{name}"}},"spec":{{"size":1}}}}"#);
-        house.ok(&format!("POST {WIDGETS}"), &body).await;
+        registry.ok(&format!("POST {WIDGETS}"), &body).await;
         let options = format!(
             r#"{{"kind":"DeleteOptions","apiVersion":"v1","propagationPolicy":"{policy}"}}"#
         );
-        let kept = house.ok(&format!("DELETE {WIDGETS}/{name}"), &options).await;
+        let kept = registry.ok(&format!("DELETE {WIDGETS}/{name}"), &options).await;
         assert_eq!(kept.json["metadata"]["finalizers"], json!([finalizer]));
         let gone =
-            house.ok(&format!("DELETE {WIDGETS}/{name}?propagationPolicy=Background"), "").await;
+            registry.ok(&format!("DELETE {WIDGETS}/{name}?propagationPolicy=Background"), "").await;
         assert_eq!(gone.json["status"], "Success");
     }
 }
 
 #[tokio::test]
-async fn propagation_has_no_effect_where_nobody_collects_garbage() {
-    let alone = House::open_beside(store::Settings::default(), false);
+async fn propagation_has_no_effect_without_a_garbage_collector() {
+    let alone = TestRegistry::open_beside(store::Settings::default(), false);
     alone.ok("POST /api/v1/namespaces", r#"{"metadata":{"name":"shop"}}"#).await;
     for policy in ["Foreground", "Orphan", "Background"] {
         alone.ok(&format!("POST {WIDGETS}"), A).await;
         let gone = alone.ok(&format!("DELETE {WIDGETS}/a?propagationPolicy={policy}"), "").await;
         assert_eq!(gone.json["status"], "Success", "{policy}");
         // A kind that cannot be patched could never lose the finalizer again.
-        let house = House::open().await;
-        house.ok(&format!("POST {VAULTS}"), r#"{"metadata":{"name":"v"}}"#).await;
-        let gone = house.ok(&format!("DELETE {VAULTS}/v?propagationPolicy={policy}"), "").await;
+        let registry = TestRegistry::open().await;
+        registry.ok(&format!("POST {VAULTS}"), r#"{"metadata":{"name":"v"}}"#).await;
+        let gone = registry.ok(&format!("DELETE {VAULTS}/v?propagationPolicy={policy}"), "").await;
         assert_eq!(gone.json["status"], "Success", "{policy}");
     }
 }
 
 #[tokio::test]
 async fn preconditions_of_a_delete() {
-    let house = House::open().await;
-    let made = house.ok(&format!("POST {WIDGETS}"), A).await;
+    let registry = TestRegistry::open().await;
+    let made = registry.ok(&format!("POST {WIDGETS}"), A).await;
     let line = format!("DELETE {WIDGETS}/a");
     let other = r#"{"preconditions":{"uid":"other"}}"#;
-    let refused = house.ask(&line, other, &[]).await;
+    let refused = registry.ask(&line, other, &[]).await;
     assert_eq!(refused.code, 409);
     assert!(
         refused
@@ -297,58 +298,58 @@ async fn preconditions_of_a_delete() {
             .contains("the UID in the precondition (other) does not match the UID in record (")
     );
     assert_eq!(
-        house.ask(&line, r#"{"preconditions":{"resourceVersion":"1"}}"#, &[]).await.code,
+        registry.ask(&line, r#"{"preconditions":{"resourceVersion":"1"}}"#, &[]).await.code,
         409
     );
     let uid = made.json["metadata"]["uid"].as_str().unwrap();
     let right =
         format!(r#"{{"preconditions":{{"uid":"{uid}","resourceVersion":"{}"}}}}"#, made.revision());
-    assert_eq!(house.ask(&line, &right, &[]).await.code, 200);
+    assert_eq!(registry.ask(&line, &right, &[]).await.code, 200);
 }
 
 #[tokio::test]
 async fn access_to_what_is_named_is_asked_for() {
-    let house = House::open().await;
-    house.ok(&format!("POST {VAULTS}"), r#"{"metadata":{"name":"v"}}"#).await;
+    let registry = TestRegistry::open().await;
+    registry.ok(&format!("POST {VAULTS}"), r#"{"metadata":{"name":"v"}}"#).await;
     let body = r#"{"metadata":{"name":"a"},"spec":{"size":1,"vault":"v"}}"#;
-    let refused = house.ask_as("mallory", &format!("POST {WIDGETS}"), body, &[]).await;
+    let refused = registry.ask_as("mallory", &format!("POST {WIDGETS}"), body, &[]).await;
     assert_eq!((refused.code, refused.reason()), (403, "Forbidden"));
     assert_eq!(
         refused.message(),
         "vaults.test.example.com \"v\" is forbidden: User \"mallory\" cannot get resource \"vaults\" in API group \"test.example.com\" at the cluster scope"
     );
-    house.ok(&format!("POST {WIDGETS}"), A).await;
+    registry.ok(&format!("POST {WIDGETS}"), A).await;
     let patch = r#"{"spec":{"vault":"v"}}"#;
-    let refused = house.ask_as("mallory", &format!("PATCH {WIDGETS}/a"), patch, &[MERGE]).await;
+    let refused = registry.ask_as("mallory", &format!("PATCH {WIDGETS}/a"), patch, &[MERGE]).await;
     assert_eq!(refused.code, 403);
-    let recorded = house.events().await;
+    let recorded = registry.events().await;
     assert_eq!(short(recorded.last().unwrap()), "mallory patch widgets/a 403");
 }
 
 #[tokio::test]
 async fn who_reports_status_needs_no_access_to_what_the_object_names() {
-    let house = House::open().await;
-    house.ok(&format!("POST {VAULTS}"), r#"{"metadata":{"name":"v"}}"#).await;
+    let registry = TestRegistry::open().await;
+    registry.ok(&format!("POST {VAULTS}"), r#"{"metadata":{"name":"v"}}"#).await;
     let body = r#"{"metadata":{"name":"a"},"spec":{"size":1,"vault":"v"}}"#;
-    let made = house.ok(&format!("POST {WIDGETS}"), body).await;
+    let made = registry.ok(&format!("POST {WIDGETS}"), body).await;
     let (line, patch) = (format!("{WIDGETS}/a/status"), r#"{"status":{"state":"Running"}}"#);
-    let done = house.ask_as("mallory", &format!("PATCH {line}"), patch, &[MERGE]).await;
+    let done = registry.ask_as("mallory", &format!("PATCH {line}"), patch, &[MERGE]).await;
     assert_eq!((done.code, &done.json["status"]["state"]), (200, &json!("Running")));
     let mut whole = done.json.clone();
     whole["status"]["state"] = json!("Complete");
-    let done = house.ask_as("mallory", &format!("PUT {line}"), &whole.to_string(), &[]).await;
+    let done = registry.ask_as("mallory", &format!("PUT {line}"), &whole.to_string(), &[]).await;
     assert_eq!((done.code, &done.json["status"]["state"]), (200, &json!("Complete")));
     assert_eq!(done.json["spec"], made.json["spec"]);
 }
 
 #[tokio::test]
 async fn keys_keep_the_order_in_which_they_were_sent() {
-    let house = House::open().await;
+    let registry = TestRegistry::open().await;
     let body = r#"{"kind":"Widget","metadata":{"labels":{"z":"1","a":"2"},"name":"a"},"apiVersion":"test.example.com/v1","spec":{"vault":null,"size":1,"colour":"red"}}"#;
-    house.ok(&format!("POST {WIDGETS}"), body).await;
+    registry.ok(&format!("POST {WIDGETS}"), body).await;
     let patch = r#"{"metadata":{"labels":{"m":"3"}}}"#;
-    assert_eq!(house.ask(&format!("PATCH {WIDGETS}/a"), patch, &[MERGE]).await.code, 200);
-    let read = house.ok(&format!("GET {WIDGETS}/a"), "").await;
+    assert_eq!(registry.ask(&format!("PATCH {WIDGETS}/a"), patch, &[MERGE]).await.code, 200);
+    let read = registry.ok(&format!("GET {WIDGETS}/a"), "").await;
     let text = String::from_utf8(read.answer.body.to_vec()).unwrap();
     let keys = ["apiVersion", "kind", "metadata", "spec", "status"];
     let found: Vec<Option<usize>> =
@@ -360,31 +361,32 @@ async fn keys_keep_the_order_in_which_they_were_sent() {
 
 #[tokio::test]
 async fn a_kind_may_forget_what_it_was_told() {
-    let house = House::open().await;
+    let registry = TestRegistry::open().await;
     let line = "POST /apis/test.example.com/v1/namespaces/shop/tickets";
     for _ in 0..2 {
-        let made = house.ok(line, r#"{"metadata":{"name":"t"},"spec":{"to":"x"}}"#).await;
+        let made = registry.ok(line, r#"{"metadata":{"name":"t"},"spec":{"to":"x"}}"#).await;
         assert_eq!((made.code, made.json["metadata"]["name"].as_str()), (201, Some("t")));
     }
-    let got = house.ask("GET /apis/test.example.com/v1/namespaces/shop/tickets/t", "", &[]).await;
+    let got =
+        registry.ask("GET /apis/test.example.com/v1/namespaces/shop/tickets/t", "", &[]).await;
     assert_eq!((got.code, got.reason()), (405, "MethodNotAllowed"));
 }
 
 #[tokio::test]
 async fn namespaces_decide_on_what_may_be_made_in_them() {
-    let house = House::open().await;
+    let registry = TestRegistry::open().await;
     let line = "POST /apis/test.example.com/v1/namespaces/bank/widgets";
-    let missing = house.ask(line, A, &[]).await;
+    let missing = registry.ask(line, A, &[]).await;
     assert_eq!((missing.code, missing.message()), (404, "namespaces \"bank\" not found"));
-    house
+    registry
         .ok(
             "POST /api/v1/namespaces",
             r#"{"metadata":{"name":"bank","finalizers":["example.com/hold"]}}"#,
         )
         .await;
-    house.ok(line, A).await;
-    house.ok("DELETE /api/v1/namespaces/bank", "").await;
-    let late = house.ask(line, &A.replace("\"a\"", "\"b\""), &[]).await;
+    registry.ok(line, A).await;
+    registry.ok("DELETE /api/v1/namespaces/bank", "").await;
+    let late = registry.ask(line, &A.replace("\"a\"", "\"b\""), &[]).await;
     assert_eq!((late.code, late.reason()), (403, "Forbidden"));
     assert_eq!(late.json["details"]["causes"][0]["reason"], "NamespaceTerminating");
     assert!(late.message().ends_with("is forbidden: unable to create new content in namespace bank because it is being terminated"), "{}", late.message());
@@ -392,21 +394,21 @@ async fn namespaces_decide_on_what_may_be_made_in_them() {
 
 #[tokio::test]
 async fn writers_at_the_same_time_see_each_other() {
-    let house = House::open().await;
-    house.ok(&format!("POST {WIDGETS}"), A).await;
+    let registry = TestRegistry::open().await;
+    registry.ok(&format!("POST {WIDGETS}"), A).await;
     let line = format!("PATCH {WIDGETS}/a");
     let patches: Vec<String> =
         (0..20).map(|n| format!(r#"{{"metadata":{{"labels":{{"l{n}":"x"}}}}}}"#)).collect();
-    let all = patches.iter().map(|patch| house.ask(&line, patch, std::slice::from_ref(&MERGE)));
+    let all = patches.iter().map(|patch| registry.ask(&line, patch, std::slice::from_ref(&MERGE)));
     let answers = futures::future::join_all(all).await;
     assert!(answers.iter().all(|got| got.code == 200));
-    let read = house.ok(&format!("GET {WIDGETS}/a"), "").await;
+    let read = registry.ok(&format!("GET {WIDGETS}/a"), "").await;
     assert_eq!(read.json["metadata"]["labels"].as_object().unwrap().len(), 21);
 }
 
 #[tokio::test]
 async fn writes_of_some_kinds_are_recorded_whatever_the_policy_says() {
-    let house = House::open().await;
+    let registry = TestRegistry::open().await;
     for (line, level) in [
         (format!("POST {VAULTS}"), Level::Request),
         (format!("PATCH {VAULTS}/a"), Level::Request),
@@ -418,6 +420,6 @@ async fn writes_of_some_kinds_are_recorded_whatever_the_policy_says() {
     ] {
         let (method, path) = line.split_once(' ').unwrap();
         let info = RequestInfo::of(&method.parse().unwrap(), path, &[]);
-        assert_eq!(house.registry.audit_level_min(&info), level, "{line}");
+        assert_eq!(registry.registry.audit_level_min(&info), level, "{line}");
     }
 }

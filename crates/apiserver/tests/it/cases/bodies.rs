@@ -236,7 +236,7 @@ fn create(short: &str) -> String {
 
 /// Every object that is there has one event, and every event of one that was made has an object.
 async fn check_objects(target: &mut Target) {
-    let mut alice = target.house.client("alice").await;
+    let mut alice = target.server.client("alice").await;
     let list = alice.call("GET", super::THINGS).await.body;
     let list: Value = serde_json::from_str(&list).unwrap();
     let items = list["items"].as_array().unwrap();

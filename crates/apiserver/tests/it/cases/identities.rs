@@ -150,7 +150,7 @@ const IDS: &[(&str, &str, &str)] = &[
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_becomes_another_by_headers_of_the_front_proxy() {
+async fn headers_of_the_front_proxy_impersonate_no_user() {
     let mut target = Target::open().await;
     target.lines(PROXY).await;
     let count = target.close().await;

@@ -132,8 +132,8 @@ impl Target {
         let agent = self.agent(user);
         let sent = block(headers, &agent);
         let identity = self.identities[user].as_ref();
-        let ca = self.house.ca.pem();
-        let mut stream = tls(self.house.address, &ca, identity, Protocol::Http2).await.unwrap();
+        let ca = self.server.ca.pem();
+        let mut stream = tls(self.server.address, &ca, identity, Protocol::Http2).await.unwrap();
         let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
         let all = [preface, frame(4, 0, 0, &[]), frame(HEADERS, 5, 1, &sent)].concat();
         let mut code = "000".to_owned();

@@ -40,7 +40,7 @@ enum Sender {
 
 /// A complete answer.
 #[derive(Debug)]
-pub(crate) struct Reply {
+pub(crate) struct Outcome {
     pub(crate) code: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: String,
@@ -89,20 +89,20 @@ impl Client {
     }
 
     /// Sends a request and waits for the whole answer.
-    pub(crate) async fn send(&mut self, request: Request<String>) -> Reply {
+    pub(crate) async fn send(&mut self, request: Request<String>) -> Outcome {
         let (head, body) = self.begin(request).await.into_parts();
         let body = tokio::time::timeout(PATIENCE, body.collect()).await.expect("a body in time");
         let body = String::from_utf8(body.unwrap().to_bytes().to_vec()).unwrap();
-        Reply { code: head.status, headers: head.headers, body }
+        Outcome { code: head.status, headers: head.headers, body }
     }
 
     /// Sends a request without a body.
-    pub(crate) async fn call(&mut self, method: &str, path: &str) -> Reply {
+    pub(crate) async fn call(&mut self, method: &str, path: &str) -> Outcome {
         self.send(request(method, path, "")).await
     }
 
     /// Sends JSON.
-    pub(crate) async fn post(&mut self, path: &str, body: &str) -> Reply {
+    pub(crate) async fn post(&mut self, path: &str, body: &str) -> Outcome {
         self.send(request("POST", path, body)).await
     }
 

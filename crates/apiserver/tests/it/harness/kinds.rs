@@ -36,7 +36,7 @@ pub(super) fn notes() -> Resource {
         .into(),
         subresources: &[Subresource::Status],
         selectable_fields: &["spec.color"],
-        withhold_bodies: false,
+        omit_bodies: false,
         audit_level_min: event::Level::None,
         read_only: None,
         strategy: Arc::new(Plain),
@@ -52,7 +52,7 @@ pub(super) fn keys() -> Resource {
         scope: Scope::Namespaced,
         subresources: &[],
         selectable_fields: &[],
-        withhold_bodies: true,
+        omit_bodies: true,
         ..notes()
     }
 }

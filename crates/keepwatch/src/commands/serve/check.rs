@@ -1,7 +1,7 @@
 //! Checks the flags together. Like kube-apiserver, it also checks flags that are not used.
 
 use anyhow::Result;
-use apiserver::trust::RemoteHeaders;
+use apiserver::trust::RequestHeaderNames;
 use http::HeaderName;
 use kasten::Installation;
 
@@ -121,7 +121,7 @@ fn accessing(args: &AccessArgs, wrong: &mut Vec<String>) {
 }
 
 /// The request-header names by the flags.
-pub(super) fn remote_headers(args: &AccessArgs) -> Result<RemoteHeaders, UsageError> {
+pub(super) fn remote_headers(args: &AccessArgs) -> Result<RequestHeaderNames, UsageError> {
     let mut wrong = Vec::new();
     let mut names = |flag: &str, given: &[String]| -> Vec<HeaderName> {
         let mut names = Vec::new();
@@ -133,7 +133,7 @@ pub(super) fn remote_headers(args: &AccessArgs) -> Result<RemoteHeaders, UsageEr
         }
         names
     };
-    let headers = RemoteHeaders {
+    let headers = RequestHeaderNames {
         username: names("--requestheader-username-headers", &args.requestheader_username_headers),
         uid: names("--requestheader-uid-headers", &args.requestheader_uid_headers),
         group: names("--requestheader-group-headers", &args.requestheader_group_headers),

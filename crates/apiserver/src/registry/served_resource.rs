@@ -10,7 +10,7 @@ pub(super) const HEAD: [&str; 3] = ["apiVersion", "kind", "metadata"];
 /// The folder of kinds without a group in the store.
 const CORE_FOLDER: &str = "core";
 
-pub(crate) struct Kind {
+pub(crate) struct ServedResource {
     pub(crate) resource: Resource,
     pub(crate) id: ResourceId,
     /// `group/version`, or the version in the core group.
@@ -21,7 +21,7 @@ pub(crate) struct Kind {
     folder: String,
 }
 
-impl Kind {
+impl ServedResource {
     pub(crate) fn new(resource: Resource) -> Self {
         let group = if resource.group.is_empty() { CORE_FOLDER } else { resource.group };
         let api_version = if resource.group.is_empty() {
@@ -68,7 +68,7 @@ impl Kind {
         }
     }
 
-    pub(crate) fn offers(&self, verb: Verb) -> bool {
+    pub(crate) fn supports(&self, verb: Verb) -> bool {
         self.resource.verbs.contains(&verb)
     }
 

@@ -1,6 +1,6 @@
 //! What the event of a request says at each stage.
 
-use audit::{Answer, Decision, Facts, Growth, Layer, Stages};
+use audit::{Decision, EventBuilder, Layer, RequestMetadata, Response, Stages};
 use bytes::Bytes;
 use event::{Event, Json, Level, ObjectReference, Stage, Status, Timestamp};
 
@@ -11,15 +11,15 @@ fn decision(level: Level, omitted: &[Stage]) -> Decision {
     Decision { level, rule: Some(0), omit_stages, omit_managed_fields: false }
 }
 
-fn facts() -> Facts {
-    Facts {
+fn metadata() -> RequestMetadata {
+    RequestMetadata {
         audit_id: "id".to_owned(),
         received: Timestamp::from_micros(1_000_000),
         object_ref: Some(ObjectReference {
             resource: "restorepoints".to_owned(),
             ..ObjectReference::default()
         }),
-        ..Facts::default()
+        ..RequestMetadata::default()
     }
 }
 
@@ -31,8 +31,8 @@ fn text(body: Option<&Json>) -> &str {
     body.map_or("", |body| std::str::from_utf8(body.as_bytes()).unwrap())
 }
 
-fn answer(code: u16, object: &str) -> Answer {
-    Answer { code, status: None, object: Some(json(object)) }
+fn response(code: u16, object: &str) -> Response {
+    Response { code, status: None, object: Some(json(object)) }
 }
 
 /// Code, stage and time of events.
@@ -43,22 +43,23 @@ fn outline(events: impl IntoIterator<Item = Event>) -> Vec<(u16, Stage, i64)> {
 
 #[test]
 fn level_none_asks_for_nothing() {
-    let growth = Growth::begin(&decision(Level::None, &[]), || panic!("facts are asked for"));
-    assert!(growth.is_none());
+    let event_builder =
+        EventBuilder::begin(&decision(Level::None, &[]), || panic!("facts are asked for"));
+    assert!(event_builder.is_none());
 }
 
 #[test]
 fn each_level_keeps_its_bodies() {
-    for (level, request, response) in [
+    for (level, request, responded) in [
         (Level::Metadata, "", ""),
         (Level::Request, "{\"a\":1}", ""),
         (Level::RequestResponse, "{\"a\":1}", "{\"b\":2}"),
     ] {
-        let mut growth = Growth::begin(&decision(level, &[]), facts).unwrap();
-        growth.request_object(json("{\"a\":1}"));
-        let event = growth.complete(answer(201, "{\"b\":2}"), NOW).unwrap();
+        let mut event_builder = EventBuilder::begin(&decision(level, &[]), metadata).unwrap();
+        event_builder.request_object(json("{\"a\":1}"));
+        let event = event_builder.complete(response(201, "{\"b\":2}"), NOW).unwrap();
         assert_eq!(text(event.request_object.as_ref()), request);
-        assert_eq!(text(event.response_object.as_ref()), response);
+        assert_eq!(text(event.response_object.as_ref()), responded);
         assert_eq!(event.level, level);
         assert_eq!(event.response_status.unwrap().code, 201);
     }
@@ -67,10 +68,15 @@ fn each_level_keeps_its_bodies() {
 #[test]
 fn a_plain_request_has_two_stages_and_each_can_be_omitted() {
     let grow = |omitted: &[Stage]| {
-        let mut growth = Growth::begin(&decision(Level::Metadata, omitted), facts).unwrap();
-        let received = growth.received();
-        let started = growth.started(200, NOW);
-        outline([received, started, growth.complete(answer(200, "{}"), NOW)].into_iter().flatten())
+        let mut event_builder =
+            EventBuilder::begin(&decision(Level::Metadata, omitted), metadata).unwrap();
+        let received = event_builder.received();
+        let response_started = event_builder.response_started(200, NOW);
+        outline(
+            [received, response_started, event_builder.complete(response(200, "{}"), NOW)]
+                .into_iter()
+                .flatten(),
+        )
     };
     let (received, complete) =
         ((0, Stage::RequestReceived, 1_000_000), (200, Stage::ResponseComplete, 2_000_000));
@@ -81,13 +87,13 @@ fn a_plain_request_has_two_stages_and_each_can_be_omitted() {
 
 #[test]
 fn a_watch_has_an_event_at_its_start_and_one_at_its_end() {
-    let watch = || Facts { long_running: true, ..facts() };
-    let begin = || Growth::begin(&decision(Level::Metadata, &[]), watch).unwrap();
-    let mut growth = begin();
-    let started = growth.started(200, NOW);
-    let complete = growth.complete(Answer { code: 200, ..Answer::default() }, NOW);
+    let watch = || RequestMetadata { long_running: true, ..metadata() };
+    let begin = || EventBuilder::begin(&decision(Level::Metadata, &[]), watch).unwrap();
+    let mut event_builder = begin();
+    let response_started = event_builder.response_started(200, NOW);
+    let complete = event_builder.complete(Response { code: 200, ..Response::default() }, NOW);
     assert_eq!(
-        outline(started.into_iter().chain(complete)),
+        outline(response_started.into_iter().chain(complete)),
         [(200, Stage::ResponseStarted, 2_000_000), (200, Stage::ResponseComplete, 2_000_000)]
     );
     let events: Vec<_> = begin().closed_early(NOW).collect();
@@ -100,13 +106,16 @@ fn a_watch_has_an_event_at_its_start_and_one_at_its_end() {
 
 #[test]
 fn a_plain_request_that_is_closed_early_counts_as_a_success() {
-    let growth = Growth::begin(&decision(Level::Metadata, &[]), facts).unwrap();
-    assert_eq!(outline(growth.closed_early(NOW)), [(200, Stage::ResponseComplete, 2_000_000)]);
+    let event_builder = EventBuilder::begin(&decision(Level::Metadata, &[]), metadata).unwrap();
+    assert_eq!(
+        outline(event_builder.closed_early(NOW)),
+        [(200, Stage::ResponseComplete, 2_000_000)]
+    );
 }
 
 #[test]
 fn failures_have_their_stages() {
-    let begin = || Growth::begin(&decision(Level::RequestResponse, &[]), facts).unwrap();
+    let begin = || EventBuilder::begin(&decision(Level::RequestResponse, &[]), metadata).unwrap();
     let panicked = begin().panicked("boom", NOW).unwrap();
     assert_eq!(panicked.stage, Stage::Panic);
     let status = panicked.response_status.unwrap();
@@ -114,24 +123,27 @@ fn failures_have_their_stages() {
     assert_eq!(status.message, "APIServer panic'd: boom");
 
     let status = Status { reason: "Unauthorized".to_owned(), ..Status::default() };
-    let unauthorized = Answer { code: 401, status: Some(status), object: Some(json("{}")) };
-    let refused = begin().refused(unauthorized.clone(), NOW).unwrap();
-    assert_eq!((refused.stage, refused.user.username.as_str()), (Stage::ResponseStarted, ""));
-    assert_eq!(refused.response_status.unwrap().reason, "Unauthorized");
+    let refusal = Response { code: 401, status: Some(status), object: Some(json("{}")) };
+    let unauthorized = begin().unauthorized(refusal.clone(), NOW).unwrap();
+    assert_eq!(
+        (unauthorized.stage, unauthorized.user.username.as_str()),
+        (Stage::ResponseStarted, "")
+    );
+    assert_eq!(unauthorized.response_status.unwrap().reason, "Unauthorized");
     let omitted = decision(Level::Metadata, &[Stage::ResponseStarted]);
-    assert!(Growth::begin(&omitted, facts).unwrap().refused(unauthorized, NOW).is_none());
+    assert!(EventBuilder::begin(&omitted, metadata).unwrap().unauthorized(refusal, NOW).is_none());
 }
 
 #[test]
 fn the_body_tells_what_the_url_leaves_open() {
     let object = r#"{"metadata":{"name":"rp","namespace":"shop","uid":"u","resourceVersion":"7"}}"#;
-    let facts = || Facts {
+    let metadata = || RequestMetadata {
         object_ref: Some(ObjectReference { namespace: "url".to_owned(), ..Default::default() }),
-        ..facts()
+        ..metadata()
     };
-    let mut growth = Growth::begin(&decision(Level::Metadata, &[]), facts).unwrap();
-    growth.request_object(json(object));
-    let found = growth.received().unwrap().object_ref.unwrap();
+    let mut event_builder = EventBuilder::begin(&decision(Level::Metadata, &[]), metadata).unwrap();
+    event_builder.request_object(json(object));
+    let found = event_builder.received().unwrap().object_ref.unwrap();
     assert_eq!(
         [found.namespace, found.name, found.uid, found.resource_version],
         ["url", "rp", "u", "7"]
@@ -140,19 +152,19 @@ fn the_body_tells_what_the_url_leaves_open() {
 
 #[test]
 fn the_first_value_of_an_annotation_stays() {
-    let mut growth = Growth::begin(&decision(Level::Metadata, &[]), facts).unwrap();
-    assert!(growth.annotate("a", "1"));
-    assert!(growth.annotate("a", "1"));
-    assert!(!growth.annotate("a", "2"));
-    assert_eq!(growth.received().unwrap().annotations["a"], "1");
+    let mut event_builder = EventBuilder::begin(&decision(Level::Metadata, &[]), metadata).unwrap();
+    assert!(event_builder.annotate("a", "1"));
+    assert!(event_builder.annotate("a", "1"));
+    assert!(!event_builder.annotate("a", "2"));
+    assert_eq!(event_builder.received().unwrap().annotations["a"], "1");
 }
 
 fn recorded(decision: Decision, is_withheld: bool, body: &str) -> String {
     let recorded_fields = is_withheld.then_some(&[][..]);
-    let facts = || Facts { recorded_fields, ..facts() };
-    let mut growth = Growth::begin(&decision, facts).unwrap();
-    growth.request_object(json(body));
-    let event = growth.complete(answer(200, body), NOW).unwrap();
+    let metadata = || RequestMetadata { recorded_fields, ..metadata() };
+    let mut event_builder = EventBuilder::begin(&decision, metadata).unwrap();
+    event_builder.request_object(json(body));
+    let event = event_builder.complete(response(200, body), NOW).unwrap();
     assert_eq!(event.request_object, event.response_object);
     text(event.request_object.as_ref()).to_owned()
 }
@@ -205,14 +217,16 @@ fn withheld_bodies_are_cut_to_references() {
 
 #[test]
 fn what_took_long_is_told() {
-    let received = facts().received.as_micros();
+    let received = metadata().received.as_micros();
     for (micros, told) in
         [(500_000, None), (500_001, Some("500.001ms")), (61_500_000, Some("1m1.5s"))]
     {
-        let mut growth = Growth::begin(&decision(Level::Metadata, &[]), facts).unwrap();
-        growth.took(Layer::Authorization, 400_000);
-        growth.took(Layer::Authorization, 1_500);
-        let event = growth.complete(Answer::default(), Timestamp::from_micros(received + micros));
+        let mut event_builder =
+            EventBuilder::begin(&decision(Level::Metadata, &[]), metadata).unwrap();
+        event_builder.track_latency(Layer::Authorization, 400_000);
+        event_builder.track_latency(Layer::Authorization, 1_500);
+        let event =
+            event_builder.complete(Response::default(), Timestamp::from_micros(received + micros));
         let annotations = event.unwrap().annotations;
         let total = annotations.get("apiserver.latency.k8s.io/total").map(String::as_str);
         assert_eq!(total, told);
@@ -224,15 +238,18 @@ fn what_took_long_is_told() {
 
 #[test]
 fn a_refused_watch_begins_and_ends() {
-    let watch = || Facts { long_running: true, ..facts() };
-    let mut growth = Growth::begin(&decision(Level::RequestResponse, &[]), watch).unwrap();
-    let started = growth.started_with(answer(403, "{\"b\":2}"), NOW).unwrap();
-    assert_eq!(text(started.response_object.as_ref()), "{\"b\":2}");
-    let complete = growth.complete(answer(403, "{\"b\":2}"), NOW).unwrap();
+    let watch = || RequestMetadata { long_running: true, ..metadata() };
+    let mut event_builder =
+        EventBuilder::begin(&decision(Level::RequestResponse, &[]), watch).unwrap();
+    let response_started =
+        event_builder.response_started_with(response(403, "{\"b\":2}"), NOW).unwrap();
+    assert_eq!(text(response_started.response_object.as_ref()), "{\"b\":2}");
+    let complete = event_builder.complete(response(403, "{\"b\":2}"), NOW).unwrap();
     assert_eq!(
-        outline([started, complete]),
+        outline([response_started, complete]),
         [(403, Stage::ResponseStarted, 2_000_000), (403, Stage::ResponseComplete, 2_000_000)]
     );
-    let mut growth = Growth::begin(&decision(Level::RequestResponse, &[]), facts).unwrap();
-    assert!(growth.started_with(answer(403, "{}"), NOW).is_none());
+    let mut event_builder =
+        EventBuilder::begin(&decision(Level::RequestResponse, &[]), metadata).unwrap();
+    assert!(event_builder.response_started_with(response(403, "{}"), NOW).is_none());
 }

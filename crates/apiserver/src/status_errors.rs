@@ -56,7 +56,7 @@ fn escape(message: &str) -> String {
 pub(crate) fn too_many_requests() -> ApiError {
     let message = "too many requests, please try again later";
     let error = ApiError::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message);
-    come_again(error, 1)
+    with_retry_after(error, 1)
 }
 
 /// The body is longer than is read.
@@ -88,7 +88,7 @@ pub(crate) fn no_upgrade() -> ApiError {
     ApiError::bad_request("a connection can be upgraded for a watch over WebSocket only")
 }
 
-fn come_again(mut error: ApiError, seconds: u32) -> ApiError {
+fn with_retry_after(mut error: ApiError, seconds: u32) -> ApiError {
     error.retry_after = Some(seconds);
     let details = error.status.details.get_or_insert_with(StatusDetails::default);
     details.retry_after_seconds = seconds;

@@ -11,7 +11,7 @@ use store::{
     Health, ListOptions, Object, Page, Pending, ReadError, Sqlite, Storage, StoreError, Watch, Work,
 };
 
-use crate::harness::{House, Making, Protocol, check_record, thing};
+use crate::harness::{Protocol, TestServer, TestServerOptions, check_record, thing};
 
 const THINGS: &str = "/apis/test.io/v1/namespaces/shop/things";
 /// Longer than the requests here may take.
@@ -19,17 +19,17 @@ const LATE: Duration = Duration::from_millis(1500);
 
 /// Begins a write of `name` that may take 50 ms, while the writer is held up with `held`.
 async fn check_late(name: &str, code: u16, record: &str) {
-    let house = House::open().await;
-    let mut first = house.client("alice").await;
-    let mut second = house.client("alice").await;
-    let held = house.gate.writer.lock().await;
+    let server = TestServer::open().await;
+    let mut first = server.client("alice").await;
+    let mut second = server.client("alice").await;
+    let held = server.gate.writer.lock().await;
     let (body, other) = (thing("held"), thing(name));
     let late = format!("{THINGS}?timeout=50ms");
     let path = if name == "held" { &late } else { THINGS };
     let mut begun = std::pin::pin!(first.post(path, &body));
     tokio::select! {
         answer = &mut begun => panic!("the writer is held up, but {answer:?}"),
-        () = house.gate.arrived.notified() => {}
+        () = server.gate.arrived.notified() => {}
     }
     if name == "held" {
         let early = tokio::time::timeout(LATE, &mut begun).await;
@@ -43,10 +43,10 @@ async fn check_late(name: &str, code: u16, record: &str) {
         drop(held);
         assert_eq!((waiting.await.code.as_u16(), begun.await.code.as_u16()), (code, 201));
     }
-    let mut alice = house.client("alice").await;
+    let mut alice = server.client("alice").await;
     let there = alice.call("GET", &format!("{THINGS}/{name}")).await.code;
     assert_eq!(there == 200, code == 201, "the object is there if the answer says so");
-    check_record(house, record).await;
+    check_record(server, record).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -79,16 +79,16 @@ async fn a_write_that_only_waits_is_taken_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_servers_own_bound_takes_back_as_well() {
     let limits = Limits { request_time_max: Duration::from_millis(50), ..Limits::default() };
-    let house = House::open_with(limits, Anonymous::Refused).await;
-    let mut alice = house.client("alice").await;
-    let held = house.gate.writer.lock().await;
+    let server = TestServer::open_with(limits, Anonymous::Refused).await;
+    let mut alice = server.client("alice").await;
+    let held = server.gate.writer.lock().await;
     let body = thing("held");
     let mut begun = std::pin::pin!(alice.post(THINGS, &body));
     assert!(tokio::time::timeout(LATE, &mut begun).await.is_err());
     drop(held);
     assert_eq!(begun.await.code, 201);
     check_record(
-        house,
+        server,
         "ResponseComplete create /apis/test.io/v1/namespaces/shop/things 201 alice",
     )
     .await;
@@ -97,17 +97,17 @@ async fn the_servers_own_bound_takes_back_as_well() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_goes_while_the_store_writes_leaves_one_event() {
     for protocol in [Protocol::Http1, Protocol::Http2] {
-        let house = House::open().await;
-        let mut leaving = house.client_of("alice", &[], protocol).await;
-        let (held, body) = (house.gate.writer.lock().await, thing("held"));
+        let server = TestServer::open().await;
+        let mut leaving = server.client_of("alice", &[], protocol).await;
+        let (held, body) = (server.gate.writer.lock().await, thing("held"));
         tokio::select! {
             answer = leaving.post(THINGS, &body) => panic!("{answer:?}"),
-            () = house.gate.arrived.notified() => {}
+            () = server.gate.arrived.notified() => {}
         }
         leaving.abort();
         drop(held);
         check_record(
-            house,
+            server,
             "ResponseComplete create /apis/test.io/v1/namespaces/shop/things 201 alice",
         )
         .await;
@@ -116,13 +116,13 @@ async fn a_client_that_goes_while_the_store_writes_leaves_one_event() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_panic_on_the_writer_is_a_panic_of_the_request() {
-    let house = House::open().await;
-    let mut alice = house.client("alice").await;
+    let server = TestServer::open().await;
+    let mut alice = server.client("alice").await;
     assert_eq!(alice.post(THINGS, &thing("burst")).await.code, 500);
     assert_eq!(alice.post(THINGS, &thing("one")).await.code, 201);
     assert_eq!(alice.call("GET", &format!("{THINGS}/burst")).await.code, 404);
     check_record(
-        house,
+        server,
         "
         Panic create /apis/test.io/v1/namespaces/shop/things 500 alice
         ResponseComplete create /apis/test.io/v1/namespaces/shop/things 201 alice
@@ -187,15 +187,16 @@ impl Storage for Full {
 }
 
 async fn check_full(storage: fn(Arc<Sqlite>) -> Arc<dyn Storage>, record: &str) {
-    let house = House::make(Making { storage, ..Making::default() }).await;
-    let mut alice = house.client("alice").await;
+    let server =
+        TestServer::make(TestServerOptions { storage, ..TestServerOptions::default() }).await;
+    let mut alice = server.client("alice").await;
     let refused = alice.post(THINGS, &thing("one")).await;
     assert_eq!(refused.code, 503, "{}", refused.body);
     assert!(refused.headers.contains_key("retry-after"));
     assert!(refused.body.contains("no space is left on the disk"), "{}", refused.body);
-    house.store.journal().wait_past(0).await.unwrap();
+    server.store.journal().wait_past(0).await.unwrap();
     alice.call("GET", &format!("{THINGS}/one")).await;
-    check_record(house, record).await;
+    check_record(server, record).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

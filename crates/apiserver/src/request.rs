@@ -59,14 +59,14 @@ pub struct RequestInfo {
 }
 
 /// What the registry gives back.
-pub enum Reply {
+pub enum Outcome {
     /// The event is still to be completed and recorded, then the answer goes out.
-    Plain(Answer),
+    Unlogged(Answer),
     /// The event was committed together with the change.
-    Recorded(Answer),
+    Committed(Answer),
     /// The store failed in the middle of the change. It may come to light, with its event, when the
     /// store has checked itself; so there must be no other event.
-    Unsure(StoreError),
+    InDoubt(StoreError),
     /// A watch: recorded before its first byte and at its end.
     Watch(WatchReply),
 }

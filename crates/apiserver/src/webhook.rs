@@ -15,7 +15,7 @@ const ATTEMPTS: u32 = 5;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum AskError {
+pub(crate) enum WebhookError {
     #[error("kube-apiserver refuses the question: {0}")]
     Refused(String),
     #[error("kube-apiserver does not answer: {0}")]
@@ -25,7 +25,7 @@ pub(crate) enum AskError {
 }
 
 /// Asks until there is an answer, a refusal, or no time left.
-pub(crate) async fn with_retries<T, F>(mut ask: impl FnMut() -> F) -> Result<T, AskError>
+pub(crate) async fn with_retries<T, F>(mut ask: impl FnMut() -> F) -> Result<T, WebhookError>
 where
     F: Future<Output = Result<T, kube::Error>>,
 {
@@ -34,21 +34,21 @@ where
         for attempt in 1.. {
             match ask().await {
                 Ok(answer) => return Ok(answer),
-                Err(kube::Error::Api(status)) if !is_passing(status.code) => {
-                    return Err(AskError::Refused(status.message.clone()));
+                Err(kube::Error::Api(status)) if !is_transient(status.code) => {
+                    return Err(WebhookError::Refused(status.message.clone()));
                 }
                 Err(error) if attempt >= ATTEMPTS => {
-                    return Err(AskError::Failed(error.to_string()));
+                    return Err(WebhookError::Failed(error.to_string()));
                 }
                 Err(_) => tokio::time::sleep(pause).await,
             }
             pause = pause * 3 / 2;
         }
-        Err(AskError::Late)
+        Err(WebhookError::Late)
     };
-    tokio::time::timeout(TIME_MAX, attempts).await.unwrap_or(Err(AskError::Late))
+    tokio::time::timeout(TIME_MAX, attempts).await.unwrap_or(Err(WebhookError::Late))
 }
 
-fn is_passing(code: u16) -> bool {
+fn is_transient(code: u16) -> bool {
     code >= 500 || code == 429
 }

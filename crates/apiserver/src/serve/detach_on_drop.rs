@@ -11,14 +11,14 @@ use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 /// A future that cannot be dropped half done.
-pub(crate) struct Steadfast<T: Send + 'static> {
+pub(crate) struct DetachOnDrop<T: Send + 'static> {
     /// Empty once it is done.
     work: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
     tracker: TaskTracker,
     runtime: Handle,
 }
 
-impl<T: Send + 'static> Steadfast<T> {
+impl<T: Send + 'static> DetachOnDrop<T> {
     pub(crate) fn new(
         work: impl Future<Output = T> + Send + 'static,
         tracker: TaskTracker,
@@ -28,7 +28,7 @@ impl<T: Send + 'static> Steadfast<T> {
     }
 }
 
-impl<T: Send + 'static> Future for Steadfast<T> {
+impl<T: Send + 'static> Future for DetachOnDrop<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
@@ -41,7 +41,7 @@ impl<T: Send + 'static> Future for Steadfast<T> {
     }
 }
 
-impl<T: Send + 'static> Drop for Steadfast<T> {
+impl<T: Send + 'static> Drop for DetachOnDrop<T> {
     fn drop(&mut self) {
         if let Some(work) = self.work.take() {
             let rest = async move { drop(work.await) };

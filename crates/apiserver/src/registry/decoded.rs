@@ -8,9 +8,9 @@ use http::header::WARNING;
 use serde_json::{Map, Value};
 
 use super::decode::Document;
-use super::kind::Kind;
 use super::metadata;
 use super::options::FieldValidation;
+use super::served_resource::ServedResource;
 use crate::{Answer, ApiError, Subresource};
 
 /// Characters of all warnings of an answer. Beyond it, each is cut, and what then goes beyond it is left
@@ -21,43 +21,43 @@ const WARNING_CUT: usize = 256;
 
 /// An object of the kind, and what was wrong with how it was sent.
 #[derive(Debug)]
-pub(crate) struct Incoming {
+pub(crate) struct Decoded {
     pub(crate) object: Map<String, Value>,
     pub(crate) warnings: Vec<String>,
 }
 
 /// Why a document is not admitted.
-pub(crate) enum Unfit {
+pub(crate) enum DecodeError {
     /// It is of another kind.
-    Kind(ApiError),
+    ServedResource(ApiError),
     /// What Go's decoder would say of what it holds.
     Content(String),
 }
 
-impl Unfit {
+impl DecodeError {
     /// The refusal of a whole object.
-    pub(crate) fn refusal(self, kind: &Kind) -> ApiError {
+    pub(crate) fn refusal(self, kind: &ServedResource) -> ApiError {
         match self {
-            Self::Kind(error) => error,
+            Self::ServedResource(error) => error,
             Self::Content(why) => undecodable(kind, &why),
         }
     }
 }
 
-impl Incoming {
+impl Decoded {
     /// Checks a document that claims to be of `kind`.
-    pub(crate) fn admit(
-        kind: &Kind,
+    pub(crate) fn decode(
+        kind: &ServedResource,
         document: Document,
         validation: FieldValidation,
-    ) -> Result<Self, Unfit> {
+    ) -> Result<Self, DecodeError> {
         let Value::Object(mut object) = document.value else {
             let why = "json: cannot unmarshal a value that is not an object";
-            return Err(Unfit::Content(why.to_owned()));
+            return Err(DecodeError::Content(why.to_owned()));
         };
-        check_type(kind, &object).map_err(Unfit::Kind)?;
+        check_type(kind, &object).map_err(DecodeError::ServedResource)?;
         let mut unknown = kind.prune(&mut object);
-        metadata::read(&mut object, &mut unknown).map_err(Unfit::Content)?;
+        metadata::read(&mut object, &mut unknown).map_err(DecodeError::Content)?;
         let unknown = unknown.into_iter().map(|path| format!("unknown field \"{path}\""));
         let duplicates =
             document.duplicates.into_iter().map(|path| format!("duplicate field \"{path}\""));
@@ -65,7 +65,7 @@ impl Incoming {
         match validation {
             FieldValidation::Strict if !warnings.is_empty() => {
                 let list = warnings.join(", ");
-                Err(Unfit::Content(format!("strict decoding error: {list}")))
+                Err(DecodeError::Content(format!("strict decoding error: {list}")))
             }
             FieldValidation::Ignore => Ok(Self { object, warnings: Vec::new() }),
             FieldValidation::Strict | FieldValidation::Warn => Ok(Self { object, warnings }),
@@ -73,7 +73,7 @@ impl Incoming {
     }
 
     /// Checks name and namespace against those of the URL, and fills them in.
-    pub(crate) fn place(&mut self, namespace: &str, name: &str) -> Result<(), ApiError> {
+    pub(crate) fn check_identity(&mut self, namespace: &str, name: &str) -> Result<(), ApiError> {
         let own = metadata::text(&self.object, "namespace");
         if !own.is_empty() && own != namespace {
             return Err(ApiError::bad_request(
@@ -95,7 +95,7 @@ impl Incoming {
 }
 
 /// Removes what only `…/status` may write, from an object that has it.
-pub(crate) fn drop_status(kind: &Kind, object: &mut Map<String, Value>) {
+pub(crate) fn drop_status(kind: &ServedResource, object: &mut Map<String, Value>) {
     if kind.has(Subresource::Status) {
         object.shift_remove("status");
     }
@@ -131,7 +131,7 @@ pub(crate) fn warn(answer: &mut Answer, warnings: &[String]) {
     }
 }
 
-fn check_type(kind: &Kind, object: &Map<String, Value>) -> Result<(), ApiError> {
+fn check_type(kind: &ServedResource, object: &Map<String, Value>) -> Result<(), ApiError> {
     let text = |key: &str| match object.get(key) {
         None | Some(Value::Null) => Some(""),
         Some(value) => value.as_str(),
@@ -154,7 +154,7 @@ fn check_type(kind: &Kind, object: &Map<String, Value>) -> Result<(), ApiError> 
     Ok(())
 }
 
-fn undecodable(kind: &Kind, why: &str) -> ApiError {
+fn undecodable(kind: &ServedResource, why: &str) -> ApiError {
     let (name, version) = (kind.resource.kind, kind.resource.version);
     ApiError::bad_request(format!(
         "{name} in version {version:?} cannot be handled as a {name}: {why}"

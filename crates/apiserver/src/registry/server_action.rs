@@ -8,8 +8,8 @@ use std::sync::Arc;
 use store::Transaction;
 
 use super::Registry;
-use super::door::TransactionDoor;
-use super::write::refusal;
+use super::transaction::RegistryTransaction;
+use super::write::store_error;
 use crate::{ApiError, Objects};
 
 impl Registry {
@@ -23,15 +23,15 @@ impl Registry {
         let done = store::write(&*storage, move |tx| {
             let now = shared.clock.now();
             let outcome = {
-                let mut door = TransactionDoor::new(tx, &shared, String::new(), now);
-                work(&mut Objects::new(&mut door))
+                let mut transaction = RegistryTransaction::new(tx, &shared, String::new(), now);
+                work(&mut Objects::new(&mut transaction))
             };
             if outcome.is_err() {
                 tx.rollback();
             }
             outcome
         });
-        done.await.map_err(|error| refusal(&error))?
+        done.await.map_err(|error| store_error(&error))?
     }
 
     /// Runs `work` on the objects of a transaction that the caller has begun. Changes get metadata
@@ -44,7 +44,7 @@ impl Registry {
         work: impl FnOnce(&mut Objects<'_>) -> T,
     ) -> T {
         let now = self.shared.clock.now();
-        let mut door = TransactionDoor::unaudited(tx, &self.shared, now);
-        work(&mut Objects::new(&mut door))
+        let mut transaction = RegistryTransaction::unaudited(tx, &self.shared, now);
+        work(&mut Objects::new(&mut transaction))
     }
 }

@@ -5,15 +5,15 @@ use apiserver::limits::Limits;
 use event::Level;
 use http_body_util::BodyExt as _;
 
-use crate::harness::{House, Making, Protocol, check_record, get, line, thing};
+use crate::harness::{Protocol, TestServer, TestServerOptions, check_record, get, line, thing};
 
 const THINGS: &str = "/apis/test.io/v1/namespaces/shop/things";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn success_and_refusal_are_recorded_over_both_protocols() {
     for protocol in [Protocol::Http1, Protocol::Http2] {
-        let house = House::open().await;
-        let mut alice = house.client_of("alice", &["dev"], protocol).await;
+        let server = TestServer::open().await;
+        let mut alice = server.client_of("alice", &["dev"], protocol).await;
         let made = alice.post(THINGS, &thing("one")).await;
         assert_eq!(made.code, 201, "{}", made.body);
         assert!(made.headers.contains_key("audit-id"));
@@ -25,7 +25,7 @@ async fn success_and_refusal_are_recorded_over_both_protocols() {
         assert_eq!(alice.post(THINGS, "{").await.code, 400);
         assert_eq!(alice.call("DELETE", &format!("{THINGS}/one")).await.code, 200);
         assert_eq!(alice.call("GET", "/nothing/here").await.code, 404);
-        let mut mallory = house.client_of("mallory", &[], protocol).await;
+        let mut mallory = server.client_of("mallory", &[], protocol).await;
         let refused = mallory.call("DELETE", &format!("{THINGS}/one")).await;
         assert_eq!(refused.code, 403);
         assert_eq!(refused.headers["x-content-type-options"], "nosniff");
@@ -33,7 +33,7 @@ async fn success_and_refusal_are_recorded_over_both_protocols() {
                        resource \\\"things\\\" in API group \\\"test.io\\\" in the namespace \\\"shop\\\"";
         assert!(refused.body.contains(message), "{}", refused.body);
         check_record(
-            house,
+            server,
             "
             ResponseComplete create /apis/test.io/v1/namespaces/shop/things 201 alice
             ResponseComplete get /apis/test.io/v1/namespaces/shop/things/one 200 alice
@@ -52,15 +52,15 @@ async fn success_and_refusal_are_recorded_over_both_protocols() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_event_tells_what_kubernetes_tells() {
-    let house = House::open().await;
-    let mut alice = house.client_of("alice", &["dev"], Protocol::Http2).await;
+    let server = TestServer::open().await;
+    let mut alice = server.client_of("alice", &["dev"], Protocol::Http2).await;
     let path = format!("{THINGS}/one?x=1");
     alice.post(THINGS, &thing("one")).await;
     let headers = [("audit-id", "chosen"), ("x-forwarded-for", "192.0.2.7, nonsense")];
     let reply = alice.send(get(&path, &headers)).await;
     let audit_id = reply.headers["audit-id"].to_str().unwrap();
     assert_ne!(audit_id, "chosen", "a client's own id could be that of another request");
-    let events = house.close().await;
+    let events = server.close().await;
     let event = events.last().unwrap();
     assert_eq!((event.level, event.audit_id.as_str()), (Level::RequestResponse, audit_id));
     assert_eq!(event.request_uri, path);
@@ -82,23 +82,23 @@ async fn an_event_tells_what_kubernetes_tells() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn health_touches_no_record_and_needs_no_right() {
-    let house = House::open_with(Limits::default(), Anonymous::Allowed).await;
-    let ca = house.ca.pem();
-    let mut nobody =
-        crate::harness::Client::connect(house.address, &ca, None, Protocol::Http1).await;
-    assert_eq!(nobody.call("GET", "/healthz").await.body, "ok");
-    assert_eq!(nobody.call("GET", "/readyz").await.body, "ok");
-    assert_eq!(nobody.call("HEAD", "/readyz").await.body, "");
-    assert_eq!(nobody.call("GET", "/metrics").await.code, 403);
-    assert_eq!(nobody.call("GET", "/version").await.code, 403);
-    let mut alice = house.client("alice").await;
+    let server = TestServer::open_with(Limits::default(), Anonymous::Allowed).await;
+    let ca = server.ca.pem();
+    let mut anonymous =
+        crate::harness::Client::connect(server.address, &ca, None, Protocol::Http1).await;
+    assert_eq!(anonymous.call("GET", "/healthz").await.body, "ok");
+    assert_eq!(anonymous.call("GET", "/readyz").await.body, "ok");
+    assert_eq!(anonymous.call("HEAD", "/readyz").await.body, "");
+    assert_eq!(anonymous.call("GET", "/metrics").await.code, 403);
+    assert_eq!(anonymous.call("GET", "/version").await.code, 403);
+    let mut alice = server.client("alice").await;
     let metrics = alice.call("GET", "/metrics").await.body;
     assert!(metrics.contains("apiserver_request_total{"), "{metrics}");
     let index = alice.call("GET", "/").await.body;
     let paths = r#"{"paths":["/apis","/apis/test.io","/apis/test.io/v1","/healthz","/livez","/metrics","/openapi/v2","/openapi/v3","/readyz","/version"]}"#;
     assert_eq!(index.trim(), paths);
     check_record(
-        house,
+        server,
         "
         ResponseComplete get /version 403 system:anonymous
         ResponseComplete get / 200 alice
@@ -109,21 +109,21 @@ async fn health_touches_no_record_and_needs_no_right() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dashboards_for_kubernetes_find_their_numbers() {
-    let house = House::open().await;
-    let mut alice = house.client("alice").await;
-    let mut mallory = house.client("mallory").await;
-    let mut watcher = house.client("alice").await;
+    let server = TestServer::open().await;
+    let mut alice = server.client("alice").await;
+    let mut mallory = server.client("mallory").await;
+    let mut watcher = server.client("alice").await;
     let mut watch = watcher.begin(get(&format!("{THINGS}?watch=1"), &[])).await;
     assert_eq!(alice.post(&format!("{THINGS}?dryRun=All"), &thing("no")).await.code, 201);
     assert_eq!(alice.post(THINGS, &thing("one")).await.code, 201);
     drop(watch.body_mut().frame().await.unwrap().unwrap());
     assert_eq!(alice.call("GET", THINGS).await.code, 200);
     assert_eq!(mallory.call("DELETE", &format!("{THINGS}/one")).await.code, 403);
-    house.client_of("nobody", &[], Protocol::Http1).await.call("GET", "/healthz").await;
-    let ca = house.ca.pem();
-    let mut nobody =
-        crate::harness::Client::connect(house.address, &ca, None, Protocol::Http1).await;
-    assert_eq!(nobody.call("GET", THINGS).await.code, 401);
+    server.client_of("nobody", &[], Protocol::Http1).await.call("GET", "/healthz").await;
+    let ca = server.ca.pem();
+    let mut anonymous =
+        crate::harness::Client::connect(server.address, &ca, None, Protocol::Http1).await;
+    assert_eq!(anonymous.call("GET", THINGS).await.code, 401);
     let metrics = alice.call("GET", "/metrics").await.body;
     let kind = r#"group="test.io",version="v1",resource="things""#;
     let things = format!(r#"{kind},subresource="",scope="#);
@@ -170,8 +170,8 @@ async fn dashboards_for_kubernetes_find_their_numbers() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn limits_are_answered_and_recorded() {
     let limits = Limits { reads_max: 1, ..Limits::default() };
-    let house = House::open_with(limits, Anonymous::Refused).await;
-    let mut alice = house.client("alice").await;
+    let server = TestServer::open_with(limits, Anonymous::Refused).await;
+    let mut alice = server.client("alice").await;
     let large = "x".repeat((3 << 20) + 1);
     let reply = alice.post(THINGS, &large).await;
     assert_eq!(reply.code, 413, "{}", reply.body);
@@ -179,23 +179,23 @@ async fn limits_are_answered_and_recorded() {
     assert_eq!(alice.call("GET", &format!("{THINGS}/x?timeout=nonsense")).await.code, 400);
     let late = alice.call("GET", &format!("{THINGS}/gate?timeout=50ms")).await;
     assert_eq!(late.code, 504, "{}", late.body);
-    house.gate.arrived.notified().await;
+    server.gate.arrived.notified().await;
 
-    let mut waiting = house.client("alice").await;
+    let mut waiting = server.client("alice").await;
     let gate = format!("{THINGS}/gate");
     let (waited, full) = tokio::join!(waiting.call("GET", &gate), async {
-        house.gate.arrived.notified().await;
+        server.gate.arrived.notified().await;
         let full = alice.call("GET", &format!("{THINGS}/x")).await;
-        let mut master = house.client_of("root", &["system:masters"], Protocol::Http1).await;
+        let mut master = server.client_of("root", &["system:masters"], Protocol::Http1).await;
         let passes = master.call("GET", &format!("{THINGS}/x")).await;
         assert_eq!(passes.code, 404, "system:masters needs no seat");
-        house.gate.open.add_permits(1);
+        server.gate.open.add_permits(1);
         full
     });
     assert_eq!((waited.code.as_u16(), full.code.as_u16()), (404, 429));
     assert_eq!(full.headers["retry-after"], "1");
     check_record(
-        house,
+        server,
         "
         ResponseComplete create /apis/test.io/v1/namespaces/shop/things 413 alice
         ResponseComplete get /apis/test.io/v1/namespaces/shop/things/x?timeout=nonsense 400 alice
@@ -210,12 +210,12 @@ async fn limits_are_answered_and_recorded() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_panic_is_recorded_and_the_server_goes_on() {
-    let house = House::open().await;
-    let mut alice = house.client("alice").await;
+    let server = TestServer::open().await;
+    let mut alice = server.client("alice").await;
     assert_eq!(alice.call("GET", &format!("{THINGS}/panic")).await.code, 500);
     assert_eq!(alice.call("GET", &format!("{THINGS}/unknown")).await.code, 500);
     assert_eq!(alice.call("GET", &format!("{THINGS}/x")).await.code, 404);
-    let events = house.close().await;
+    let events = server.close().await;
     let lines: Vec<String> = events.iter().map(line).collect();
     assert_eq!(
         lines,
@@ -231,20 +231,20 @@ async fn a_panic_is_recorded_and_the_server_goes_on() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_goes_away_does_not_stop_its_request() {
     for protocol in [Protocol::Http1, Protocol::Http2] {
-        let house = House::open().await;
-        let mut leaving = house.client_of("alice", &[], protocol).await;
+        let server = TestServer::open().await;
+        let mut leaving = server.client_of("alice", &[], protocol).await;
         let gate = format!("{THINGS}/gate");
         tokio::select! {
             _ = leaving.call("GET", &gate) => panic!("the gate is shut"),
-            () = house.gate.arrived.notified() => {}
+            () = server.gate.arrived.notified() => {}
         }
         leaving.abort();
         // The next request shows that the server has noticed; then the first one may go on.
-        let mut alice = house.client("alice").await;
+        let mut alice = server.client("alice").await;
         assert_eq!(alice.call("GET", &format!("{THINGS}/x")).await.code, 404);
-        house.gate.open.add_permits(1);
+        server.gate.open.add_permits(1);
         check_record(
-            house,
+            server,
             "
             ResponseComplete get /apis/test.io/v1/namespaces/shop/things/x 404 alice
             ResponseComplete get /apis/test.io/v1/namespaces/shop/things/gate 404 alice
@@ -256,9 +256,9 @@ async fn a_client_that_goes_away_does_not_stop_its_request() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_recorded_is_refused_and_health_still_answers() {
-    let house = House::open().await;
-    let mut alice = house.client("alice").await;
-    house.store.close().await;
+    let server = TestServer::open().await;
+    let mut alice = server.client("alice").await;
+    server.store.close().await;
     let reply = alice.call("GET", &format!("{THINGS}/x")).await;
     assert_eq!(reply.code, 503, "{}", reply.body);
     assert!(reply.headers.contains_key("retry-after"));
@@ -276,10 +276,11 @@ async fn after_refusals_the_gap_itself_is_recorded() {
         limit_bytes: 2 << 20,
         ..store::Settings::default()
     };
-    let house = House::make(Making { settings, ..Making::default() }).await;
-    let journal = house.store.journal();
+    let server =
+        TestServer::make(TestServerOptions { settings, ..TestServerOptions::default() }).await;
+    let journal = server.store.journal();
     journal.register("slow", 0).await.unwrap();
-    let mut alice = house.client("alice").await;
+    let mut alice = server.client("alice").await;
     // Not to be made shorter: the journal keeps long bodies compressed.
     let words = std::iter::repeat_with(|| uuid::Uuid::new_v4().simple().to_string());
     let filler: String = words.take(200 << 5).collect();

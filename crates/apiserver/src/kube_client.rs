@@ -16,7 +16,7 @@ const CONNECT_TIME: Duration = Duration::from_secs(10);
 
 /// Why there is no way to kube-apiserver.
 #[derive(Debug, thiserror::Error)]
-pub enum ClusterError {
+pub enum ConnectError {
     /// The file is missing or no kubeconfig.
     #[error("cannot use kubeconfig {}", path.display())]
     Kubeconfig {
@@ -49,23 +49,23 @@ pub enum ClusterError {
 }
 
 /// A client that has reached kube-apiserver once. Without a path, the pod's own credentials count.
-pub async fn open(kubeconfig: Option<&Path>) -> Result<Client, ClusterError> {
+pub async fn open(kubeconfig: Option<&Path>) -> Result<Client, ConnectError> {
     let (mut config, ca) = if let Some(path) = kubeconfig {
         (of_file(path).await?, format!("the authority in {}", path.display()))
     } else {
         let config = Config::incluster();
-        let config = config.map_err(|error| ClusterError::NotInCluster(Box::new(error)))?;
+        let config = config.map_err(|error| ConnectError::NotInCluster(Box::new(error)))?;
         (config, POD_CA.to_owned())
     };
     config.connect_timeout = Some(CONNECT_TIME);
     // The environment may name one; it is not used, and its password is nobody's business.
     config.proxy_url = None;
     let server = config.cluster_url.to_string();
-    let client = Client::try_from(config).map_err(|error| ClusterError::Client {
+    let client = Client::try_from(config).map_err(|error| ConnectError::Client {
         server: server.clone(),
         source: Box::new(error),
     })?;
-    client.apiserver_version().await.map_err(|error| ClusterError::Unreachable {
+    client.apiserver_version().await.map_err(|error| ConnectError::Unreachable {
         server,
         ca,
         source: Box::new(error),
@@ -73,9 +73,9 @@ pub async fn open(kubeconfig: Option<&Path>) -> Result<Client, ClusterError> {
     Ok(client)
 }
 
-async fn of_file(path: &Path) -> Result<Config, ClusterError> {
+async fn of_file(path: &Path) -> Result<Config, ConnectError> {
     let unusable =
-        |error| ClusterError::Kubeconfig { path: path.to_owned(), source: Box::new(error) };
+        |error| ConnectError::Kubeconfig { path: path.to_owned(), source: Box::new(error) };
     let kubeconfig = Kubeconfig::read_from(path).map_err(unusable)?;
     Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await

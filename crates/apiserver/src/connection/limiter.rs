@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 const NETWORK_BITS: u32 = 64;
 
 /// How much room there is, and who takes it.
-pub(super) struct Rooms {
+pub(super) struct ConnectionLimiter {
     total_max: usize,
     address_max: usize,
     taken: Mutex<Taken>,
@@ -23,13 +23,13 @@ struct Taken {
     by_address: HashMap<IpAddr, usize>,
 }
 
-impl Rooms {
+impl ConnectionLimiter {
     pub(super) fn new(total_max: usize, address_max: usize) -> Arc<Self> {
         Arc::new(Self { total_max, address_max, taken: Mutex::default() })
     }
 
     /// Room for a connection from there, if there is any.
-    pub(super) fn enter(self: &Arc<Self>, from: IpAddr) -> Option<Room> {
+    pub(super) fn enter(self: &Arc<Self>, from: IpAddr) -> Option<ConnectionPermit> {
         let from = origin(from);
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let of_address = taken.by_address.get(&from).copied().unwrap_or_default();
@@ -38,7 +38,7 @@ impl Rooms {
         }
         taken.total += 1;
         taken.by_address.insert(from, of_address + 1);
-        Some(Room { rooms: Arc::clone(self), from })
+        Some(ConnectionPermit { limiter: Arc::clone(self), from })
     }
 
     fn leave(&self, from: IpAddr) {
@@ -54,14 +54,14 @@ impl Rooms {
 }
 
 /// The room of one connection, given back when dropped.
-pub(super) struct Room {
-    rooms: Arc<Rooms>,
+pub(super) struct ConnectionPermit {
+    limiter: Arc<ConnectionLimiter>,
     from: IpAddr,
 }
 
-impl Drop for Room {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        self.rooms.leave(self.from);
+        self.limiter.leave(self.from);
     }
 }
 
@@ -81,9 +81,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_address_does_not_take_the_room_of_others() {
-        let rooms = Rooms::new(4, 2);
-        let enter = |from: &str| rooms.enter(from.parse().unwrap());
+    fn one_address_cannot_exhaust_the_limit_of_others() {
+        let limiter = ConnectionLimiter::new(4, 2);
+        let enter = |from: &str| limiter.enter(from.parse().unwrap());
         let first = enter("192.0.2.1").unwrap();
         let _second = enter("::ffff:192.0.2.1").unwrap();
         assert!(enter("192.0.2.1").is_none(), "two are its share");
@@ -98,10 +98,10 @@ mod tests {
 
     #[test]
     fn nothing_is_remembered_of_who_has_left() {
-        let rooms = Rooms::new(2, 1);
+        let limiter = ConnectionLimiter::new(2, 1);
         for number in 0..100_u32 {
-            drop(rooms.enter(IpAddr::V4(number.into())).unwrap());
+            drop(limiter.enter(IpAddr::V4(number.into())).unwrap());
         }
-        assert_eq!(rooms.taken.lock().unwrap().by_address.len(), 0);
+        assert_eq!(limiter.taken.lock().unwrap().by_address.len(), 0);
     }
 }

@@ -8,23 +8,23 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::audit::backend::JournalBackend;
 use crate::authn::Authenticator;
 use crate::health::Health;
-use crate::ledger::Ledger;
 use crate::limits::{InFlight, Limits};
 use crate::metrics::Metrics;
 use crate::routes::VersionInfo;
 use crate::{Authorizer, Clock, Registry};
 
 /// Who decides, who keeps, who answers.
-pub(crate) struct Front {
+pub(crate) struct ServerState {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) authenticator: Authenticator,
     pub(crate) authorizer: Arc<dyn Authorizer>,
     pub(crate) policy: Arc<ArcSwap<Policy>>,
     pub(crate) in_flight: InFlight,
     pub(crate) registry: Registry,
-    pub(crate) ledger: Ledger,
+    pub(crate) backend: JournalBackend,
     pub(crate) health: Health,
     pub(crate) metrics: Metrics,
     pub(crate) limits: Limits,

@@ -15,27 +15,28 @@ use tempfile::TempDir;
 use super::kinds;
 use crate::request_info::query_pairs;
 use crate::{
-    AccessError, Answer, ApiError, Attributes, Authorizer, Clock, Decision, NamespaceSource,
-    NamespaceState, Parts, Registry, Reply, Request, RequestInfo, Trail, WatchReply,
+    Answer, ApiError, Attributes, AuditContext, Authorizer, AuthorizerError, Clock, Decision,
+    NamespaceSource, NamespaceState, Outcome, Registry, RegistryConfig, Request, RequestInfo,
+    WatchReply,
 };
 
 pub(super) const WIDGETS: &str = "/apis/test.example.com/v1/namespaces/shop/widgets";
 pub(super) const VAULTS: &str = "/apis/test.example.com/v1/vaults";
 
-pub(super) struct House {
+pub(super) struct TestRegistry {
     pub(super) registry: Registry,
     pub(super) store: Sqlite,
-    time: Arc<Ticking>,
+    time: Arc<TestClock>,
     _folder: TempDir,
 }
 
 /// Time that passes only when it is told to, or so much with every look at it.
-struct Ticking {
+struct TestClock {
     micros: AtomicI64,
     a_look: AtomicI64,
 }
 
-impl Clock for Ticking {
+impl Clock for TestClock {
     fn now(&self) -> Timestamp {
         let passes = self.a_look.load(Ordering::SeqCst);
         Timestamp::from_micros(self.micros.fetch_add(passes, Ordering::SeqCst))
@@ -47,7 +48,7 @@ struct NotMallory;
 
 #[async_trait]
 impl Authorizer for NotMallory {
-    async fn authorize(&self, attributes: &Attributes) -> Result<Decision, AccessError> {
+    async fn authorize(&self, attributes: &Attributes) -> Result<Decision, AuthorizerError> {
         Ok(if attributes.user.username == "mallory" {
             Decision::NoOpinion(String::new())
         } else {
@@ -100,12 +101,12 @@ impl Got {
     }
 }
 
-impl House {
+impl TestRegistry {
     /// A house with the namespace `shop`.
     pub(super) async fn open() -> Self {
-        let house = Self::open_with(Settings::default());
-        house.ok("POST /api/v1/namespaces", r#"{"metadata":{"name":"shop"}}"#).await;
-        house
+        let registry = Self::open_with(Settings::default());
+        registry.ok("POST /api/v1/namespaces", r#"{"metadata":{"name":"shop"}}"#).await;
+        registry
     }
 
     pub(super) fn open_with(settings: Settings) -> Self {
@@ -124,7 +125,7 @@ impl House {
         storage: impl FnOnce(Sqlite) -> Arc<dyn Storage>,
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let time = Arc::new(Ticking {
+        let time = Arc::new(TestClock {
             micros: AtomicI64::new(1_700_000_000_000_000),
             a_look: AtomicI64::new(0),
         });
@@ -132,7 +133,7 @@ impl House {
         let clock: store::Clock = Arc::new(move || clock.now().as_micros());
         let store = Sqlite::open(&folder.path().join("db"), settings, clock).unwrap();
         let shared = storage(store.clone());
-        let registry = Registry::new(Parts {
+        let registry = Registry::new(RegistryConfig {
             resources: kinds::all(),
             store: Arc::clone(&shared),
             authorizer: Arc::new(NotMallory),
@@ -177,14 +178,14 @@ impl House {
         headers: &[(&str, &str)],
     ) -> Got {
         let request = request(user, line, body, headers);
-        let mut trail = self.trail(&request);
-        let answer = match self.registry.handle(&request, &mut trail).await {
-            Ok(Reply::Plain(answer)) => self.record(trail, answer).await,
-            Ok(Reply::Recorded(answer)) => answer,
-            Ok(Reply::Watch(_) | Reply::Unsure(_)) => {
+        let mut audit = self.audit(&request);
+        let answer = match self.registry.handle(&request, &mut audit).await {
+            Ok(Outcome::Unlogged(answer)) => self.record(audit, answer).await,
+            Ok(Outcome::Committed(answer)) => answer,
+            Ok(Outcome::Watch(_) | Outcome::InDoubt(_)) => {
                 panic!("{line} is a watch, or the store fails")
             }
-            Err(error) => self.record(trail, error.into()).await,
+            Err(error) => self.record(audit, error.into()).await,
         };
         let json = serde_json::from_slice(&answer.body).unwrap_or_default();
         Got { code: answer.code.as_u16(), json, answer }
@@ -206,10 +207,10 @@ impl House {
 
     pub(super) async fn begin_watch(&self, line: &str, headers: &[(&str, &str)]) -> WatchReply {
         let request = request("alice", line, "", headers);
-        let mut trail = self.trail(&request);
-        match self.registry.handle(&request, &mut trail).await {
-            Ok(Reply::Watch(watch)) => watch,
-            Ok(Reply::Plain(_) | Reply::Recorded(_) | Reply::Unsure(_)) => {
+        let mut audit = self.audit(&request);
+        match self.registry.handle(&request, &mut audit).await {
+            Ok(Outcome::Watch(watch)) => watch,
+            Ok(Outcome::Unlogged(_) | Outcome::Committed(_) | Outcome::InDoubt(_)) => {
                 panic!("{line} is no watch")
             }
             Err(error) => panic!("{line}: {}", error.status.message),
@@ -226,7 +227,7 @@ impl House {
         records.into_iter().map(|record| event::record::read(record.bytes).unwrap()).collect()
     }
 
-    fn trail(&self, request: &Request) -> Trail {
+    fn audit(&self, request: &Request) -> AuditContext {
         let info = &request.info;
         let decision = audit::Decision {
             level: Level::RequestResponse,
@@ -234,7 +235,7 @@ impl House {
             omit_stages: audit::Stages::default(),
             omit_managed_fields: false,
         };
-        let growth = audit::Growth::begin(&decision, || audit::Facts {
+        let builder = audit::EventBuilder::begin(&decision, || audit::RequestMetadata {
             audit_id: uuid::Uuid::new_v4().to_string(),
             request_uri: info.path.clone(),
             verb: info.verb.clone(),
@@ -246,13 +247,13 @@ impl House {
                 ..ObjectReference::default()
             }),
             received: request.received,
-            ..audit::Facts::default()
+            ..audit::RequestMetadata::default()
         });
-        Trail::of(growth, Arc::clone(&self.time) as Arc<dyn Clock>)
+        AuditContext::of(builder, Arc::clone(&self.time) as Arc<dyn Clock>)
     }
 
-    async fn record(&self, trail: Trail, answer: Answer) -> Answer {
-        let record = trail.complete(&answer).unwrap();
+    async fn record(&self, audit: AuditContext, answer: Answer) -> Answer {
+        let record = audit.complete(&answer).unwrap();
         store::record(&self.store, record).await.unwrap();
         answer
     }

@@ -1,6 +1,6 @@
 //! The event of one request, from its beginning to its end.
 //!
-//! A [`Growth`] begins only if something may be recorded, so a request at level None costs nothing.
+//! A [`EventBuilder`] begins only if something may be recorded, so a request at level None costs nothing.
 //! It is told what happens and returns the event of each stage; omitted stages return none. It keeps
 //! only what the level asks for. Which body belongs to a request (none for a watch, none for plain
 //! paths) is the server's business.
@@ -18,7 +18,7 @@ use crate::{Decision, Layer, Stages, bodies, latency};
 
 /// What is known when a request arrives.
 #[derive(Clone, Debug, Default)]
-pub struct Facts {
+pub struct RequestMetadata {
     /// From the header `Audit-Id`, or made by the server.
     pub audit_id: String,
     /// Path and query as sent.
@@ -46,7 +46,7 @@ pub struct Facts {
 
 /// How a request was answered.
 #[derive(Clone, Debug, Default)]
-pub struct Answer {
+pub struct Response {
     /// HTTP status.
     pub code: u16,
     /// The body, if it is a Status. Its fields are recorded at every level.
@@ -57,13 +57,13 @@ pub struct Answer {
 
 /// An event that is not complete.
 #[derive(Clone, Debug)]
-pub struct Growth {
+pub struct EventBuilder {
     event: Event,
     omit_stages: Stages,
     long_running: bool,
     bodies: Bodies,
     /// Microseconds of each layer.
-    took: [i64; Layer::ALL.len()],
+    track_latency: [i64; Layer::ALL.len()],
 }
 
 /// What is kept of bodies, where the level asks for them.
@@ -75,38 +75,38 @@ enum Bodies {
     Fields(&'static [&'static str]),
 }
 
-impl Growth {
+impl EventBuilder {
     /// Begins, unless the level is None; then the facts are not asked for.
-    pub fn begin(decision: &Decision, facts: impl FnOnce() -> Facts) -> Option<Self> {
+    pub fn begin(decision: &Decision, metadata: impl FnOnce() -> RequestMetadata) -> Option<Self> {
         if decision.level == Level::None {
             return None;
         }
-        let facts = facts();
+        let metadata = metadata();
         let event = Event {
             level: decision.level,
-            audit_id: facts.audit_id,
+            audit_id: metadata.audit_id,
             stage: Stage::RequestReceived,
-            request_uri: facts.request_uri,
-            verb: facts.verb,
-            user: facts.user,
+            request_uri: metadata.request_uri,
+            verb: metadata.verb,
+            user: metadata.user,
             impersonated_user: None,
-            authentication_metadata: facts.authentication_metadata,
-            source_ips: facts.source_ips,
-            user_agent: truncate_user_agent(&facts.user_agent),
-            object_ref: facts.object_ref,
+            authentication_metadata: metadata.authentication_metadata,
+            source_ips: metadata.source_ips,
+            user_agent: truncate_user_agent(&metadata.user_agent),
+            object_ref: metadata.object_ref,
             response_status: None,
             request_object: None,
             response_object: None,
-            request_received_timestamp: facts.received,
-            stage_timestamp: facts.received,
+            request_received_timestamp: metadata.received,
+            stage_timestamp: metadata.received,
             annotations: BTreeMap::new(),
         };
         Some(Self {
             event,
             omit_stages: decision.omit_stages,
-            long_running: facts.long_running,
-            took: [0; Layer::ALL.len()],
-            bodies: match (facts.recorded_fields, decision.omit_managed_fields) {
+            long_running: metadata.long_running,
+            track_latency: [0; Layer::ALL.len()],
+            bodies: match (metadata.recorded_fields, decision.omit_managed_fields) {
                 (Some(fields), _) => Bodies::Fields(fields),
                 (None, true) => Bodies::WithoutManagedFields,
                 (None, false) => Bodies::Whole,
@@ -129,8 +129,8 @@ impl Growth {
     }
 
     /// A part of the way took so long. It is told only if the whole was slow.
-    pub fn took(&mut self, layer: Layer, micros: i64) {
-        let known = Layer::ALL.into_iter().zip(&mut self.took);
+    pub fn track_latency(&mut self, layer: Layer, micros: i64) {
+        let known = Layer::ALL.into_iter().zip(&mut self.track_latency);
         for (_, sum) in known.filter(|(known, _)| *known == layer) {
             *sum = sum.saturating_add(micros.max(0));
         }
@@ -149,12 +149,12 @@ impl Growth {
             bodies::complete(reference, &object);
         }
         if self.event.level >= Level::Request {
-            self.event.request_object = self.kept("requestObject", object);
+            self.event.request_object = self.redact("requestObject", object);
         }
     }
 
     /// Fills what neither URL nor body told about the object; empty values tell nothing.
-    pub fn refer(&mut self, name: &str, uid: &str, resource_version: &str) {
+    pub fn fill_object_ref(&mut self, name: &str, uid: &str, resource_version: &str) {
         let Some(reference) = &mut self.event.object_ref else { return };
         for (field, value) in [
             (&mut reference.name, name),
@@ -168,7 +168,7 @@ impl Growth {
     }
 
     /// Of bodies that come from now on, only what names the object and these fields are recorded.
-    pub const fn withhold_bodies(&mut self, recorded_fields: &'static [&'static str]) {
+    pub const fn omit_bodies(&mut self, recorded_fields: &'static [&'static str]) {
         self.bodies = Bodies::Fields(recorded_fields);
     }
 
@@ -181,7 +181,7 @@ impl Growth {
     pub fn request_patch(&mut self, patch: Json) {
         if self.event.level >= Level::Request {
             self.event.request_object = match self.bodies {
-                Bodies::Fields(_) => self.kept("requestObject", patch),
+                Bodies::Fields(_) => self.redact("requestObject", patch),
                 Bodies::Whole | Bodies::WithoutManagedFields => Some(patch),
             };
         }
@@ -189,13 +189,13 @@ impl Growth {
 
     /// The event of the arrival.
     pub fn received(&self) -> Option<Event> {
-        self.at(Stage::RequestReceived, self.event.request_received_timestamp)
+        self.snapshot(Stage::RequestReceived, self.event.request_received_timestamp)
     }
 
     /// A long-running request is about to send its first byte.
-    pub fn started(&mut self, code: u16, now: Timestamp) -> Option<Event> {
+    pub fn response_started(&mut self, code: u16, now: Timestamp) -> Option<Event> {
         self.event.response_status.get_or_insert_default().code = code;
-        if self.long_running { self.at(Stage::ResponseStarted, now) } else { None }
+        if self.long_running { self.snapshot(Stage::ResponseStarted, now) } else { None }
     }
 
     /// Whether it is a watch or another request that gets two events.
@@ -204,24 +204,24 @@ impl Growth {
     }
 
     /// A long-running request is refused: its answer begins, and is over at once.
-    pub fn started_with(&mut self, answer: Answer, now: Timestamp) -> Option<Event> {
+    pub fn response_started_with(&mut self, response: Response, now: Timestamp) -> Option<Event> {
         if !self.long_running {
             return None;
         }
-        self.answered(answer);
-        self.at(Stage::ResponseStarted, now)
+        self.set_response(response);
+        self.snapshot(Stage::ResponseStarted, now)
     }
 
     /// The request is answered.
-    pub fn complete(mut self, answer: Answer, now: Timestamp) -> Option<Event> {
-        self.answered(answer);
-        self.tell_latency(now);
-        self.last(Stage::ResponseComplete, now)
+    pub fn complete(mut self, response: Response, now: Timestamp) -> Option<Event> {
+        self.set_response(response);
+        self.annotate_latency(now);
+        self.finish(Stage::ResponseComplete, now)
     }
 
     /// The request ended, and nothing was answered. A long-running one gets two events.
     pub fn closed_early(mut self, now: Timestamp) -> impl Iterator<Item = Event> {
-        let mut started = None;
+        let mut response_started = None;
         if self.event.response_status.is_none() {
             self.event.response_status = Some(Status {
                 status: "Success".to_owned(),
@@ -230,10 +230,10 @@ impl Growth {
                 ..Status::default()
             });
             if self.long_running {
-                started = self.at(Stage::ResponseStarted, now);
+                response_started = self.snapshot(Stage::ResponseStarted, now);
             }
         }
-        started.into_iter().chain(self.last(Stage::ResponseComplete, now))
+        response_started.into_iter().chain(self.finish(Stage::ResponseComplete, now))
     }
 
     /// The server failed in the middle.
@@ -245,37 +245,38 @@ impl Growth {
             code: 500,
             ..Status::default()
         });
-        self.last(Stage::Panic, now)
+        self.finish(Stage::Panic, now)
     }
 
     /// The request was refused before it was known who asks (authentication failed, or its timeout
     /// cannot be read): one event, at the stage at which Kubernetes makes it.
-    pub fn refused(mut self, answer: Answer, now: Timestamp) -> Option<Event> {
-        self.answered(answer);
-        self.last(Stage::ResponseStarted, now)
+    pub fn unauthorized(mut self, response: Response, now: Timestamp) -> Option<Event> {
+        self.set_response(response);
+        self.finish(Stage::ResponseStarted, now)
     }
 
-    fn answered(&mut self, answer: Answer) {
-        let is_status = answer.status.is_some();
-        let mut status = answer.status.unwrap_or_default();
-        status.code = answer.code;
+    fn set_response(&mut self, response: Response) {
+        let is_status = response.status.is_some();
+        let mut status = response.status.unwrap_or_default();
+        status.code = response.code;
         self.event.response_status = Some(status);
         if self.event.level >= Level::RequestResponse
-            && let Some(object) = answer.object
+            && let Some(object) = response.object
         {
             // All of a Status is recorded at every level.
-            let kept = if is_status { Some(object) } else { self.kept("responseObject", object) };
-            self.event.response_object = kept;
+            let redact =
+                if is_status { Some(object) } else { self.redact("responseObject", object) };
+            self.event.response_object = redact;
         }
     }
 
     /// What took long is told, as upstream: only of requests that took long in all.
-    fn tell_latency(&mut self, now: Timestamp) {
+    fn annotate_latency(&mut self, now: Timestamp) {
         let received = self.event.request_received_timestamp;
         let micros = now.as_micros().saturating_sub(received.as_micros());
         if micros > latency::THRESHOLD_MICROS {
             self.annotate(latency::TOTAL, latency::text(micros));
-            for (layer, micros) in Layer::ALL.into_iter().zip(self.took) {
+            for (layer, micros) in Layer::ALL.into_iter().zip(self.track_latency) {
                 if micros > 0 {
                     self.annotate(layer.annotation(), latency::text(micros));
                 }
@@ -284,7 +285,7 @@ impl Growth {
     }
 
     /// What is recorded of a body; `name` is that of its field.
-    fn kept(&mut self, name: &str, body: Json) -> Option<Json> {
+    fn redact(&mut self, name: &str, body: Json) -> Option<Json> {
         match self.bodies {
             Bodies::Whole => Some(body),
             Bodies::WithoutManagedFields => Some(bodies::without_managed_fields(body)),
@@ -300,14 +301,14 @@ impl Growth {
         }
     }
 
-    fn at(&self, stage: Stage, now: Timestamp) -> Option<Event> {
+    fn snapshot(&self, stage: Stage, now: Timestamp) -> Option<Event> {
         if self.omit_stages.contains(stage) {
             return None;
         }
         Some(limited(Event { stage, stage_timestamp: now, ..self.event.clone() }))
     }
 
-    fn last(self, stage: Stage, now: Timestamp) -> Option<Event> {
+    fn finish(self, stage: Stage, now: Timestamp) -> Option<Event> {
         if self.omit_stages.contains(stage) {
             return None;
         }

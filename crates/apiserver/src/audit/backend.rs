@@ -1,4 +1,4 @@
-//! Keeps records before answers leave, and keeps account of what could not be kept.
+//! Logs audit events durably before responses leave, and counts requests that could not be logged.
 //!
 //! Knows nothing of what a record means, except for the one event it writes itself: after a time in
 //! which requests were refused for want of a record, an event says how many there were.
@@ -19,8 +19,8 @@ use crate::{ApiError, Clock};
 /// The part of the store that is kept for requests of recognised users: one in so many.
 const UNRECOGNISED_RESERVE: u64 = 8;
 
-/// The front's way to the journal.
-pub(crate) struct Ledger {
+/// Writes audit events to the journal, as upstream's `audit.Backend` does to a log.
+pub(crate) struct JournalBackend {
     storage: Arc<dyn Storage>,
     clock: Arc<dyn Clock>,
     /// Requests refused since the last gap event. Counted here and not taken from the store, which
@@ -31,7 +31,7 @@ pub(crate) struct Ledger {
     refused_unrecognised: AtomicU64,
 }
 
-impl Ledger {
+impl JournalBackend {
     pub(crate) fn new(storage: Arc<dyn Storage>, clock: Arc<dyn Clock>) -> Self {
         let (refused, refused_unrecognised) = (AtomicU64::new(0), AtomicU64::new(0));
         Self { storage, clock, refused, refused_unrecognised }
@@ -39,9 +39,9 @@ impl Ledger {
 
     /// Whether a request in which no user was recognised may still be recorded: the last part of the
     /// journal is for users who are known, since every client can send such requests.
-    pub(crate) fn room_for_unrecognised(&self) -> Result<(), ApiError> {
+    pub(crate) fn check_unauthenticated_reserve(&self) -> Result<(), ApiError> {
         let health = self.storage.health();
-        if has_room_for_unrecognised(&health) {
+        if has_unauthenticated_reserve(&health) {
             return Ok(());
         }
         let (held, limit) = (health.used_bytes, health.limit_bytes);
@@ -49,7 +49,7 @@ impl Ledger {
         if self.refused_unrecognised.fetch_add(1, Ordering::Relaxed) == 0 {
             error!(%error, "requests in which no user is recognised are refused");
         }
-        Err(unavailable(&error))
+        Err(audit_unavailable(&error))
     }
 
     /// How many requests were refused, as far as that is to be told now.
@@ -59,7 +59,7 @@ impl Ledger {
             _ => self.refused.swap(0, Ordering::Relaxed),
         };
         if self.refused_unrecognised.load(Ordering::Relaxed) > 0
-            && has_room_for_unrecognised(&self.storage.health())
+            && has_unauthenticated_reserve(&self.storage.health())
         {
             count += self.refused_unrecognised.swap(0, Ordering::Relaxed);
         }
@@ -67,7 +67,7 @@ impl Ledger {
     }
 
     /// Returns when the record is durable; at once when there is none to keep.
-    pub(crate) async fn keep(&self, record: Option<Bytes>) -> Result<(), ApiError> {
+    pub(crate) async fn log(&self, record: Option<Bytes>) -> Result<(), ApiError> {
         let Some(record) = record else { return Ok(()) };
         let kept = store::record(self.storage.as_ref(), record);
         match tokio::time::timeout(RECORD_TIME_MAX, kept).await {
@@ -75,17 +75,17 @@ impl Ledger {
                 self.record_gap().await;
                 Ok(())
             }
-            Ok(Err(error)) => Err(self.refuse(&error)),
-            Err(_) => Err(self.refuse(&overdue())),
+            Ok(Err(error)) => Err(self.reject(&error)),
+            Err(_) => Err(self.reject(&deadline_exceeded())),
         }
     }
 
-    /// The answer to a request that cannot be kept. Also for a change of which nobody can tell.
-    pub(crate) fn refuse(&self, error: &StoreError) -> ApiError {
+    /// The error of a request that cannot be recorded, and of a change whose outcome is unknown.
+    pub(crate) fn reject(&self, error: &StoreError) -> ApiError {
         if self.refused.fetch_add(1, Ordering::Relaxed) == 0 {
             error!(%error, "requests are refused, they cannot be recorded");
         }
-        unavailable(error)
+        audit_unavailable(error)
     }
 
     /// Says how many requests were refused, now that records can be kept again.
@@ -104,20 +104,20 @@ impl Ledger {
     }
 }
 
-/// Whether the part of the store that is not kept for recognised users has room.
-fn has_room_for_unrecognised(health: &Health) -> bool {
+/// Whether the part of the store that is not reserved for authenticated users has free space.
+fn has_unauthenticated_reserve(health: &Health) -> bool {
     health.used_bytes < health.limit_bytes - health.limit_bytes / UNRECOGNISED_RESERVE
 }
 
 /// What a client hears when its request cannot be recorded or carried out for the store's sake.
-pub(crate) fn unavailable(error: &StoreError) -> ApiError {
+pub(crate) fn audit_unavailable(error: &StoreError) -> ApiError {
     let seconds = error.retry_after().map_or(30, |time| time.as_secs().max(1));
     let message = format!("the request cannot be recorded: {error}");
     ApiError::unavailable(message, u32::try_from(seconds).unwrap_or(30))
 }
 
 /// The disk has been given long enough.
-pub(crate) fn overdue() -> StoreError {
+pub(crate) fn deadline_exceeded() -> StoreError {
     StoreError::Unavailable { reason: "the disk does not answer in time".to_owned() }
 }
 

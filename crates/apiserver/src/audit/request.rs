@@ -1,16 +1,16 @@
-//! What is known of a request when it arrives, as its event tells it.
+//! The audit ID of a request, and the event that the policy asks for when the request arrives.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use audit::{Decision, Facts, Growth, Stages};
+use audit::{Decision, EventBuilder, RequestMetadata, Stages};
 use event::{Level, ObjectReference, Stage, UserInfo};
 use http::{HeaderMap, HeaderValue, header};
 
 use crate::authn::peer::Peer;
-use crate::front::Front;
-use crate::serve::Visit;
-use crate::{RequestInfo, Trail};
+use crate::serve::RequestContext;
+use crate::state::ServerState;
+use crate::{AuditContext, RequestInfo};
 
 /// What begins the ids of events of our own, which no request may have.
 const OWN_PREFIX: &[u8] = b"keepwatch-";
@@ -40,18 +40,19 @@ fn may_stand(id: &[u8]) -> bool {
     id.len() <= event::limit::AUDIT_ID_BYTES_MAX && id.iter().all(u8::is_ascii_graphic) && !is_own
 }
 
-/// Begins the event, if the policy wants one. `user` is absent when nobody was recognised.
-pub(crate) fn trail(
-    front: &Arc<Front>,
-    visit: &Visit,
+/// Evaluates the policy and begins the event if one is to be recorded. `user` is an error if authentication
+/// failed.
+pub(crate) fn evaluate_policy(
+    state: &Arc<ServerState>,
+    context: &RequestContext,
     peer: &Peer,
     user: Result<&UserInfo, Refused>,
-) -> Trail {
+) -> AuditContext {
     let refused = user.err();
     let user = user.ok();
-    let request = &visit.request;
+    let request = &context.request;
     let info = &request.info;
-    let decision = front.policy.load().decide(&audit::Attributes {
+    let decision = state.policy.load().decide(&audit::Attributes {
         user: user.map(|user| audit::User { name: &user.username, groups: &user.groups }),
         verb: &info.verb,
         is_resource_request: info.is_resource_request,
@@ -63,17 +64,17 @@ pub(crate) fn trail(
         name: &info.name,
         path: &info.path,
     });
-    let decision = raised(decision, front.registry.audit_level_min(info));
+    let decision = raised(decision, state.registry.audit_level_min(info));
     let decision = match refused {
         Some(Refused { showed_credentials: true }) => of_failed_authentication(decision),
         _ => decision,
     };
-    front.metrics.decided(decision.level);
-    let growth = Growth::begin(&decision, || {
+    state.metrics.decided(decision.level);
+    let builder = EventBuilder::begin(&decision, || {
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-        Facts {
-            audit_id: text(&visit.audit_id),
-            request_uri: visit.uri.path_and_query().map_or("/", |uri| uri.as_str()).to_owned(),
+        RequestMetadata {
+            audit_id: text(&context.audit_id),
+            request_uri: context.uri.path_and_query().map_or("/", |uri| uri.as_str()).to_owned(),
             verb: info.verb.clone(),
             user: user.cloned().unwrap_or_default(),
             authentication_metadata: None,
@@ -85,7 +86,7 @@ pub(crate) fn trail(
             recorded_fields: None,
         }
     });
-    Trail::of(growth, Arc::clone(&front.clock))
+    AuditContext::of(builder, Arc::clone(&state.clock))
 }
 
 /// No user was recognised in a request.

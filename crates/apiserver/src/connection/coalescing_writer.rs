@@ -14,19 +14,19 @@ use tokio::io::{AsyncRead, AsyncWrite, BufWriter, ReadBuf};
 const GATHERED_MAX: usize = 64 << 10;
 
 /// See the head of this file.
-pub(super) struct Gathering<S> {
+pub(super) struct CoalescingWriter<S> {
     stream: BufWriter<S>,
     /// A flush has let the others go first.
     has_waited: bool,
 }
 
-impl<S: AsyncWrite> Gathering<S> {
+impl<S: AsyncWrite> CoalescingWriter<S> {
     pub(super) fn new(stream: S) -> Self {
         Self { stream: BufWriter::with_capacity(GATHERED_MAX, stream), has_waited: false }
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Gathering<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for CoalescingWriter<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -36,7 +36,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Gathering<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Gathering<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for CoalescingWriter<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -83,7 +83,7 @@ mod tests {
     async fn check(width: usize, pieces: &[&[u8]]) {
         let (near, mut far) = tokio::io::duplex(width);
         let writing = async move {
-            let mut stream = Gathering::new(near);
+            let mut stream = CoalescingWriter::new(near);
             for piece in pieces {
                 stream.write_all(piece).await.unwrap();
                 if piece.is_empty() {
@@ -110,7 +110,7 @@ mod tests {
     #[tokio::test]
     async fn a_flush_lets_the_others_go_first() {
         let (near, mut far) = tokio::io::duplex(1 << 10);
-        let mut stream = Gathering::new(near);
+        let mut stream = CoalescingWriter::new(near);
         stream.write_all(b"one").await.unwrap();
         assert!(futures::poll!(std::pin::pin!(stream.flush())).is_pending());
         stream.write_all(b"two").await.unwrap();

@@ -12,7 +12,7 @@ use http::StatusCode;
 use serde_json::{Map, Value};
 use store::{Object, Transaction};
 
-use super::kind::Kind;
+use super::served_resource::ServedResource;
 use super::{Shared, metadata};
 use crate::objects::ObjectAccess;
 use crate::{ApiError, Attributes, ResourceId};
@@ -21,7 +21,7 @@ use crate::{ApiError, Attributes, ResourceId};
 type Stored = (Map<String, Value>, Bytes);
 
 /// One transaction, with what acts of the server are stamped with.
-pub(super) struct TransactionDoor<'tx> {
+pub(super) struct RegistryTransaction<'tx> {
     tx: &'tx mut dyn Transaction,
     shared: &'tx Shared,
     /// Identity of the request; empty when it is not recorded.
@@ -33,7 +33,7 @@ pub(super) struct TransactionDoor<'tx> {
     is_dry_run: bool,
 }
 
-impl<'tx> TransactionDoor<'tx> {
+impl<'tx> RegistryTransaction<'tx> {
     pub(super) fn new(
         tx: &'tx mut dyn Transaction,
         shared: &'tx Shared,
@@ -60,7 +60,7 @@ impl<'tx> TransactionDoor<'tx> {
     /// An object and its stored bytes.
     pub(super) fn read(
         &self,
-        kind: &Kind,
+        kind: &ServedResource,
         namespace: &str,
         name: &str,
     ) -> Result<Option<Stored>, ApiError> {
@@ -69,18 +69,23 @@ impl<'tx> TransactionDoor<'tx> {
     }
 
     /// An object as it is stored.
-    pub(super) fn stored(&self, kind: &Kind, namespace: &str, name: &str) -> Option<Arc<Object>> {
+    pub(super) fn stored(
+        &self,
+        kind: &ServedResource,
+        namespace: &str,
+        name: &str,
+    ) -> Option<Arc<Object>> {
         self.tx.get(&kind.key(namespace, name))
     }
 
-    pub(super) fn is_taken(&self, kind: &Kind, namespace: &str, name: &str) -> bool {
+    pub(super) fn is_taken(&self, kind: &ServedResource, namespace: &str, name: &str) -> bool {
         self.tx.get(&kind.key(namespace, name)).is_some()
     }
 
     /// Writes an object under the next revision.
     pub(super) fn store(
         &mut self,
-        kind: &Kind,
+        kind: &ServedResource,
         object: &mut Map<String, Value>,
     ) -> Result<Bytes, ApiError> {
         let (key, revision, body) = self.next(kind, object)?;
@@ -91,7 +96,7 @@ impl<'tx> TransactionDoor<'tx> {
     /// Removes an object; its last state carries the revision of the removal.
     pub(super) fn remove(
         &mut self,
-        kind: &Kind,
+        kind: &ServedResource,
         object: &mut Map<String, Value>,
     ) -> Result<Bytes, ApiError> {
         let (key, revision, body) = self.next(kind, object)?;
@@ -102,7 +107,7 @@ impl<'tx> TransactionDoor<'tx> {
     /// Where an object lies, its next revision, and what it is as of that one.
     fn next(
         &mut self,
-        kind: &Kind,
+        kind: &ServedResource,
         object: &mut Map<String, Value>,
     ) -> Result<(String, u64, Bytes), ApiError> {
         let revision = self.tx.next_revision();
@@ -113,7 +118,7 @@ impl<'tx> TransactionDoor<'tx> {
         Ok((key, revision, metadata::encode(kind, object)?))
     }
 
-    fn kind(&self, id: ResourceId) -> Result<&'tx Kind, ApiError> {
+    fn kind(&self, id: ResourceId) -> Result<&'tx ServedResource, ApiError> {
         let shared: &'tx Shared = self.shared;
         shared
             .kind_of(id.group, id.plural)
@@ -122,7 +127,7 @@ impl<'tx> TransactionDoor<'tx> {
     }
 
     /// Records an act of the server.
-    fn note(&mut self, kind: &Kind, act: Act<'_>) {
+    fn note(&mut self, kind: &ServedResource, act: Act<'_>) {
         if !self.is_audited {
             return;
         }
@@ -137,7 +142,7 @@ impl<'tx> TransactionDoor<'tx> {
             ..Attributes::default()
         };
         let mut level = (self.shared.policy)(&attributes);
-        if kind.resource.withhold_bodies {
+        if kind.resource.omit_bodies {
             level = level.min(Level::Metadata);
         }
         if level == Level::None {
@@ -147,7 +152,13 @@ impl<'tx> TransactionDoor<'tx> {
         self.tx.record(record);
     }
 
-    fn event(&self, kind: &Kind, attributes: &Attributes, level: Level, act: Act<'_>) -> Event {
+    fn event(
+        &self,
+        kind: &ServedResource,
+        attributes: &Attributes,
+        level: Level,
+        act: Act<'_>,
+    ) -> Event {
         let code = if act.verb == "create" { StatusCode::CREATED } else { StatusCode::OK };
         let annotations = [
             ("authorization.k8s.io/decision", "allow"),
@@ -206,7 +217,7 @@ struct Act<'a> {
     body: &'a Bytes,
 }
 
-impl ObjectAccess for TransactionDoor<'_> {
+impl ObjectAccess for RegistryTransaction<'_> {
     fn get(&self, kind: ResourceId, namespace: &str, name: &str) -> Option<Map<String, Value>> {
         let kind = self.kind(kind).ok()?;
         self.read(kind, namespace, name).ok()?.map(|(object, _)| object)
@@ -278,7 +289,7 @@ pub(super) fn seconds(time: Timestamp) -> String {
     format!("{}Z", text.get(..19).unwrap_or(&text))
 }
 
-fn path(kind: &Kind, act: &Act<'_>) -> String {
+fn path(kind: &ServedResource, act: &Act<'_>) -> String {
     let root = if kind.id.group.is_empty() { "/api" } else { "/apis" };
     let namespace = if act.namespace.is_empty() {
         String::new()

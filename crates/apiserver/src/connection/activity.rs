@@ -30,7 +30,7 @@ const AUDIT_ID: &[u8] = b"\r\naudit-id:";
 const SILENCE: u64 = u64::MAX;
 
 /// Whether a connection has requests under way, and since when not.
-pub(super) struct Activity {
+pub(super) struct ConnectionActivity {
     pub(super) began: Instant,
     under_way: AtomicU32,
     /// Milliseconds after the connection began.
@@ -44,7 +44,7 @@ pub(super) struct Activity {
     has_streams: bool,
 }
 
-impl Activity {
+impl ConnectionActivity {
     /// A connection begins. The first head is due at once.
     pub(super) fn beginning() -> Self {
         Self {
@@ -105,10 +105,10 @@ impl Activity {
 }
 
 /// A request under way, its body included.
-pub(crate) struct Busy(Arc<Activity>);
+pub(crate) struct ActiveRequest(Arc<ConnectionActivity>);
 
-impl Busy {
-    pub(super) fn of(activity: &Arc<Activity>) -> Self {
+impl ActiveRequest {
+    pub(super) fn of(activity: &Arc<ConnectionActivity>) -> Self {
         activity.under_way.fetch_add(1, Ordering::Relaxed);
         activity.head_since.store(SILENCE, Ordering::Relaxed);
         Self(Arc::clone(activity))
@@ -134,7 +134,7 @@ impl Busy {
     }
 }
 
-impl Drop for Busy {
+impl Drop for ActiveRequest {
     fn drop(&mut self) {
         self.0.idle_since.store(self.0.millis(), Ordering::Relaxed);
         self.0.under_way.fetch_sub(1, Ordering::Relaxed);
@@ -142,9 +142,9 @@ impl Drop for Busy {
 }
 
 /// Notes when bytes of a head come in, and holds back hyper's own words about a URI that is too long.
-pub(super) struct Listening<S> {
+pub(super) struct HeadTimer<S> {
     stream: S,
-    activity: Arc<Activity>,
+    activity: Arc<ConnectionActivity>,
     /// Bytes to be read before those of the stream.
     first: Bytes,
     withholding: Withholding,
@@ -161,8 +161,8 @@ enum Withholding {
     Done,
 }
 
-impl<S> Listening<S> {
-    pub(super) fn new(stream: S, activity: Arc<Activity>) -> Self {
+impl<S> HeadTimer<S> {
+    pub(super) fn new(stream: S, activity: Arc<ConnectionActivity>) -> Self {
         Self { stream, activity, first: Bytes::new(), withholding: Withholding::On }
     }
 
@@ -190,7 +190,7 @@ impl<S> Listening<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Listening<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for HeadTimer<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -210,7 +210,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Listening<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Listening<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for HeadTimer<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

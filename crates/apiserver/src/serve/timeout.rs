@@ -8,24 +8,24 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::handover::Handover;
+use crate::audit::write_claim::WriteClaim;
 use crate::limits::RECORD_TIME_MAX;
-use crate::{Answer, Reply, ledger, refusal};
+use crate::{Answer, Outcome, audit::backend, status_errors};
 
 /// What becomes of `work`, or a 504 with `message` when that takes longer than `limit`. The work stays
 /// where it is pinned: taken by value, it would be in this future twice, and every request would be copied.
-pub(super) async fn within(
+pub(super) async fn with_timeout(
     limit: Duration,
-    handover: &Handover,
+    claim: &WriteClaim,
     message: &str,
-    mut work: Pin<&mut impl Future<Output = Result<Reply, Answer>>>,
-) -> Result<Reply, Answer> {
+    mut work: Pin<&mut impl Future<Output = Result<Outcome, Answer>>>,
+) -> Result<Outcome, Answer> {
     match timeout(limit, work.as_mut()).await {
         Ok(done) => done,
-        Err(_) if handover.withdraw() => Err(refusal::timeout(message).into()),
+        Err(_) if claim.cancel() => Err(status_errors::timeout(message).into()),
         Err(_) => match timeout(RECORD_TIME_MAX, work).await {
             Ok(done) => done,
-            Err(_) => Ok(Reply::Unsure(ledger::overdue())),
+            Err(_) => Ok(Outcome::InDoubt(backend::deadline_exceeded())),
         },
     }
 }
@@ -39,23 +39,23 @@ mod tests {
     use super::*;
 
     /// Gives up after no time at all; the code of the answer, or `unsure`.
-    async fn check(is_begun: bool, work: impl Future<Output = Result<Reply, Answer>>) -> String {
-        let handover = Handover::default();
-        assert!(!is_begun || handover.begin());
-        let outcome = within(Duration::ZERO, &handover, "too late", pin!(work)).await;
-        assert_eq!(handover.begin(), is_begun, "what is withdrawn cannot begin any more");
+    async fn check(is_begun: bool, work: impl Future<Output = Result<Outcome, Answer>>) -> String {
+        let claim = WriteClaim::default();
+        assert!(!is_begun || claim.claim());
+        let outcome = with_timeout(Duration::ZERO, &claim, "too late", pin!(work)).await;
+        assert_eq!(claim.claim(), is_begun, "a cancelled write cannot be claimed");
         match outcome {
-            Ok(Reply::Plain(answer) | Reply::Recorded(answer)) | Err(answer) => {
+            Ok(Outcome::Unlogged(answer) | Outcome::Committed(answer)) | Err(answer) => {
                 answer.code.as_u16().to_string()
             }
-            Ok(Reply::Unsure(StoreError::Unavailable { reason })) => format!("unsure: {reason}"),
+            Ok(Outcome::InDoubt(StoreError::Unavailable { reason })) => format!("unsure: {reason}"),
             Ok(_) => "something else".to_owned(),
         }
     }
 
-    async fn after_a_while() -> Result<Reply, Answer> {
+    async fn after_a_while() -> Result<Outcome, Answer> {
         tokio::time::sleep(RECORD_TIME_MAX / 2).await;
-        Ok(Reply::Recorded(crate::routes::text(http::StatusCode::CREATED, "")))
+        Ok(Outcome::Committed(crate::routes::text(http::StatusCode::CREATED, "")))
     }
 
     #[tokio::test(start_paused = true)]

@@ -18,19 +18,19 @@ const LINGER_TIME_MAX: Duration = Duration::from_secs(1);
 const SCRAP_LEN: usize = 1024;
 
 /// See the head of this file.
-pub(super) struct Lingering<S> {
+pub(super) struct LingeringClose<S> {
     stream: S,
     /// Set when writing has ended.
     patience: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Lingering<S> {
+impl<S> LingeringClose<S> {
     pub(super) fn new(stream: S) -> Self {
         Self { stream, patience: None }
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Lingering<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for LingeringClose<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -40,7 +40,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Lingering<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for LingeringClose<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

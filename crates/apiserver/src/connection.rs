@@ -29,27 +29,27 @@ use tracing::{debug, warn};
 
 use crate::authn::peer::{Peer, Protocol};
 use crate::body::ResponseBody;
-use crate::front::Front;
 use crate::limits;
-use crate::serve::{Steadfast, serve};
+use crate::serve::{DetachOnDrop, serve};
+use crate::state::ServerState;
 use crate::websocket::Slot;
-use activity::{Activity, Listening};
+use activity::{ConnectionActivity, HeadTimer};
+use coalescing_writer::CoalescingWriter;
 use frames::{AllHeld, Frames};
-use gathering::Gathering;
-use lingering::Lingering;
+use limiter::{ConnectionLimiter, ConnectionPermit};
+use lingering_close::LingeringClose;
 use request_head::Refusal;
-use rooms::{Room, Rooms};
 
 mod activity;
 pub(crate) mod bind;
+mod coalescing_writer;
 mod frames;
-mod gathering;
-mod lingering;
+mod limiter;
+mod lingering_close;
 mod long_uri;
 mod request_head;
-mod rooms;
 
-pub(crate) use activity::Busy;
+pub(crate) use activity::ActiveRequest;
 
 /// Pause when the system cannot give another socket.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -62,9 +62,9 @@ const LEAVING_TIME_MAX: Duration = Duration::from_secs(10);
 /// What all connections share.
 #[derive(Clone)]
 pub(crate) struct Connections {
-    front: Arc<Front>,
+    state: Arc<ServerState>,
     tls: TlsAcceptor,
-    rooms: Arc<Rooms>,
+    limiter: Arc<ConnectionLimiter>,
     all_held: AllHeld,
     /// Connections say goodbye when this is cancelled.
     draining: CancellationToken,
@@ -74,14 +74,15 @@ pub(crate) struct Connections {
 
 impl Connections {
     pub(crate) fn new(
-        front: Arc<Front>,
+        state: Arc<ServerState>,
         tls: TlsAcceptor,
         draining: CancellationToken,
         abandoned: CancellationToken,
     ) -> Self {
-        let rooms = Rooms::new(limits::CONNECTIONS_MAX, limits::ADDRESS_CONNECTIONS_MAX);
+        let limiter =
+            ConnectionLimiter::new(limits::CONNECTIONS_MAX, limits::ADDRESS_CONNECTIONS_MAX);
         let all_held = AllHeld::default();
-        Self { front, tls, rooms, all_held, draining, abandoned }
+        Self { state, tls, limiter, all_held, draining, abandoned }
     }
 
     /// Accepts until draining begins; then the listener is closed.
@@ -93,25 +94,25 @@ impl Connections {
             };
             let (stream, from) = match accepted {
                 Ok(accepted) => accepted,
-                Err(error) if is_passing(&error) => continue,
+                Err(error) if is_transient(&error) => continue,
                 Err(error) => {
                     warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             };
-            let Some(room) = self.rooms.enter(from.ip()) else {
-                self.front.metrics.connection_refused();
+            let Some(permit) = self.limiter.enter(from.ip()) else {
+                self.state.metrics.connection_refused();
                 debug!(%from, "no room for another connection");
                 continue;
             };
-            let connection = self.clone().welcome(stream, from, room);
-            self.front.tracker.spawn_on(connection, &self.front.runtime);
+            let connection = self.clone().handshake(stream, from, permit);
+            self.state.tracker.spawn_on(connection, &self.state.runtime);
         }
     }
 
     /// The life of one connection.
-    async fn welcome(self, stream: TcpStream, from: SocketAddr, room: Room) {
+    async fn handshake(self, stream: TcpStream, from: SocketAddr, permit: ConnectionPermit) {
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%error, "cannot set TCP_NODELAY");
         }
@@ -121,20 +122,20 @@ impl Connections {
             handshake = handshake => handshake,
         };
         match handshake {
-            Ok(Ok(stream)) => self.converse(stream, from.ip()).await,
+            Ok(Ok(stream)) => self.serve_http(stream, from.ip()).await,
             Ok(Err(error)) => {
-                self.front.metrics.handshake_failed();
+                self.state.metrics.handshake_failed();
                 debug!(%error, %from, "TLS handshake fails");
             }
             Err(_) => {
-                self.front.metrics.handshake_failed();
+                self.state.metrics.handshake_failed();
                 debug!(%from, "TLS handshake takes too long");
             }
         }
-        drop(room);
+        drop(permit);
     }
 
-    async fn converse(&self, stream: TlsStream<TcpStream>, from: IpAddr) {
+    async fn serve_http(&self, stream: TlsStream<TcpStream>, from: IpAddr) {
         let (_, session) = stream.get_ref();
         let protocol = match session.alpn_protocol() {
             Some(b"h2") => Protocol::Http2,
@@ -148,38 +149,40 @@ impl Connections {
             .collect();
         let peer = Arc::new(Peer::new(from, chain, protocol));
         let activity = Arc::new(match protocol {
-            Protocol::Http1 => Activity::beginning(),
-            Protocol::Http2 => Activity::of_streams(),
+            Protocol::Http1 => ConnectionActivity::beginning(),
+            Protocol::Http2 => ConnectionActivity::of_streams(),
         });
         let slot = Slot::default();
         let service = {
-            let (front, peer, activity) =
-                (Arc::clone(&self.front), Arc::clone(&peer), Arc::clone(&activity));
+            let (state, peer, activity) =
+                (Arc::clone(&self.state), Arc::clone(&peer), Arc::clone(&activity));
             let slot = slot.clone();
             service_fn(move |mut request: Request<Incoming>| {
                 request.extensions_mut().insert(slot.clone());
-                let busy = Busy::of(&activity);
-                let answer = respond(&front, &peer, request);
+                let active_request = ActiveRequest::of(&activity);
+                let answer = respond(&state, &peer, request);
                 async move {
                     let response = answer.await;
-                    Ok::<_, std::convert::Infallible>(response.map(|body| body.keeping(busy)))
+                    Ok::<_, std::convert::Infallible>(
+                        response.map(|body| body.keeping(active_request)),
+                    )
                 }
             })
         };
-        let stream = Lingering::new(stream);
+        let stream = LingeringClose::new(stream);
         match protocol {
             Protocol::Http2 => {
-                let front = Arc::clone(&self.front);
-                let count = move || front.metrics.head_refused();
+                let state = Arc::clone(&self.state);
+                let count = move || state.metrics.head_refused();
                 let stream = Frames::new(stream, Arc::clone(&self.all_held), count);
-                let io = TokioIo::new(Gathering::new(stream));
+                let io = TokioIo::new(CoalescingWriter::new(stream));
                 let connection = std::pin::pin!(self.http2().serve_connection(io, service));
-                self.accompany(connection, &peer, &activity).await.ok();
+                self.drive(connection, &peer, &activity).await.ok();
             }
             Protocol::Http1 => {
-                let io = TokioIo::new(Listening::new(stream, Arc::clone(&activity)));
+                let io = TokioIo::new(HeadTimer::new(stream, Arc::clone(&activity)));
                 let mut connection = http1_builder().serve_connection(io, service).with_upgrades();
-                let ended = self.accompany(Pin::new(&mut connection), &peer, &activity).await;
+                let ended = self.drive(Pin::new(&mut connection), &peer, &activity).await;
                 if let Some(session) = slot.take() {
                     tokio::select! {
                         () = self.abandoned.cancelled() => {}
@@ -194,15 +197,17 @@ impl Connections {
                 {
                     let connection = http1_builder().serve_connection(TokioIo::new(io), service);
                     let connection = std::pin::pin!(connection.with_upgrades());
-                    self.accompany(connection, &peer, &activity).await.ok();
+                    self.drive(connection, &peer, &activity).await.ok();
                 }
             }
         }
     }
 
-    fn http2(&self) -> http2::Builder<OnTracker> {
-        let executor =
-            OnTracker { tracker: self.front.tracker.clone(), runtime: self.front.runtime.clone() };
+    fn http2(&self) -> http2::Builder<TrackedExecutor> {
+        let executor = TrackedExecutor {
+            tracker: self.state.tracker.clone(),
+            runtime: self.state.runtime.clone(),
+        };
         let mut builder = http2::Builder::new(executor);
         builder
             .timer(TokioTimer::new())
@@ -217,11 +222,11 @@ impl Connections {
     }
 
     /// Drives a connection until it ends, or until it is told to.
-    async fn accompany<C: Conversation>(
+    async fn drive<C: GracefulConnection>(
         &self,
         mut connection: Pin<&mut C>,
         peer: &Peer,
-        activity: &Activity,
+        activity: &ConnectionActivity,
     ) -> Result<(), hyper::Error> {
         let mut look = tokio::time::interval_at(activity.began + LOOK_PERIOD, LOOK_PERIOD);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -232,7 +237,7 @@ impl Connections {
                 outcome = connection.as_mut() => {
                     if let Err(error) = &outcome {
                         if error.is_parse() {
-                            self.front.metrics.head_refused();
+                            self.state.metrics.head_refused();
                         }
                         debug!(%error, "a connection breaks");
                     }
@@ -240,7 +245,7 @@ impl Connections {
                 }
                 () = self.abandoned.cancelled() => return Ok(()),
                 () = self.draining.cancelled(), if !is_leaving => true,
-                () = peer.dismissed(), if !is_leaving => true,
+                () = peer.closing(), if !is_leaving => true,
                 _ = look.tick() => match activity.idle_time() {
                     // One client waits for one answer; other streams go on beside one that stalls.
                     _ if activity.end_stalled() && peer.protocol == Protocol::Http1 => return Ok(()),
@@ -259,16 +264,16 @@ impl Connections {
 
 /// Serves a request, or refuses a head that Go's server would refuse.
 fn respond(
-    front: &Arc<Front>,
+    state: &Arc<ServerState>,
     peer: &Arc<Peer>,
     request: Request<Incoming>,
 ) -> impl Future<Output = Response<ResponseBody>> + use<> {
     if let Some(refusal) = Refusal::of(&request) {
-        front.metrics.head_refused();
+        state.metrics.head_refused();
         return Either::Left(std::future::ready(refusal.answer(request.version())));
     }
-    let answer = serve(Arc::clone(front), Arc::clone(peer), request);
-    Either::Right(Steadfast::new(answer, front.tracker.clone(), front.runtime.clone()))
+    let answer = serve(Arc::clone(state), Arc::clone(peer), request);
+    Either::Right(DetachOnDrop::new(answer, state.tracker.clone(), state.runtime.clone()))
 }
 
 fn http1_builder() -> http1::Builder {
@@ -283,7 +288,7 @@ fn http1_builder() -> http1::Builder {
 }
 
 /// The client has given up between connecting and being accepted.
-fn is_passing(error: &io::Error) -> bool {
+fn is_transient(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted
@@ -294,12 +299,12 @@ fn is_passing(error: &io::Error) -> bool {
 }
 
 /// A connection of either protocol.
-trait Conversation: Future<Output = Result<(), hyper::Error>> {
+trait GracefulConnection: Future<Output = Result<(), hyper::Error>> {
     /// Takes no further requests, finishes those under way.
     fn finish(self: Pin<&mut Self>);
 }
 
-impl<I, S, B> Conversation for http1::UpgradeableConnection<I, S>
+impl<I, S, B> GracefulConnection for http1::UpgradeableConnection<I, S>
 where
     I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
     S: hyper::service::HttpService<hyper::body::Incoming, ResBody = B>,
@@ -312,7 +317,7 @@ where
     }
 }
 
-impl<I, S, B, E> Conversation for http2::Connection<I, S, E>
+impl<I, S, B, E> GracefulConnection for http2::Connection<I, S, E>
 where
     I: hyper::rt::Read + hyper::rt::Write + Unpin,
     S: hyper::service::HttpService<hyper::body::Incoming, ResBody = B>,
@@ -328,12 +333,12 @@ where
 
 /// Spawns hyper's streams on the server's tracker.
 #[derive(Clone)]
-struct OnTracker {
+struct TrackedExecutor {
     tracker: TaskTracker,
     runtime: tokio::runtime::Handle,
 }
 
-impl<F> Executor<F> for OnTracker
+impl<F> Executor<F> for TrackedExecutor
 where
     F: Future + Send + 'static,
     F::Output: Send + 'static,

@@ -100,7 +100,7 @@ mod tests {
         check(vec![none(""), yes(), no()], path("/x"), r#"Ok(Allow("a"))"#).await;
         check(vec![no(), yes()], path("/x"), r#"Ok(Deny("d"))"#).await;
         check(vec![none("r1"), none("r2")], path("/x"), r#"Ok(NoOpinion("r1\nr2"))"#).await;
-        check(vec![fails(), none("")], path("/x"), r#"Err(AccessError("down"))"#).await;
+        check(vec![fails(), none("")], path("/x"), r#"Err(AuthorizerError("down"))"#).await;
         check(vec![fails(), yes()], path("/x"), r#"Ok(Allow("a"))"#).await;
         check(vec![], path("/x"), r#"Ok(NoOpinion(""))"#).await;
     }
@@ -109,10 +109,10 @@ mod tests {
     async fn masters_and_health_checks_need_no_authorizer() {
         let fails = || vec![Err("down".to_owned())];
         check(fails(), path("/readyz"), r#"Ok(Allow(""))"#).await;
-        check(fails(), path("/readyz/ping"), r#"Err(AccessError("down"))"#).await;
+        check(fails(), path("/readyz/ping"), r#"Err(AuthorizerError("down"))"#).await;
         check(fails(), path("/open/door"), r#"Ok(Allow(""))"#).await;
         let mut master = Attributes { resource: "things".to_owned(), ..path("") };
-        check(fails(), master.clone(), r#"Err(AccessError("down"))"#).await;
+        check(fails(), master.clone(), r#"Err(AuthorizerError("down"))"#).await;
         Arc::make_mut(&mut master.user).groups = vec![MASTERS.to_owned()];
         check(fails(), master, r#"Ok(Allow(""))"#).await;
     }

@@ -1,66 +1,67 @@
-//! May this user do this? The question and the one who answers it.
+//! The authorizer interface: attributes of a request in, decision out.
 //!
-//! The answers come from files beside this one: SubjectAccessReview in a cluster, RBAC manifests
-//! standalone.
+//! Implementations are in `authz`: SubjectAccessReview in a cluster, RBAC manifests standalone.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use event::UserInfo;
 
-/// What somebody wants to do. The fields of `authorization.k8s.io/v1` `SubjectAccessReviewSpec`.
+/// Attributes of a request to authorize. The fields are those of `authorization.k8s.io/v1`
+/// `SubjectAccessReviewSpec`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Attributes {
-    /// Who asks.
+    /// The user who makes the request.
     pub user: Arc<UserInfo>,
-    /// Kubernetes verb, or HTTP method in lower case for a path.
+    /// Kubernetes verb; for a non-resource request the HTTP method in lower case.
     pub verb: String,
-    /// API group; empty for the core group and for paths.
+    /// API group; empty for the core group and for non-resource requests.
     pub group: String,
     /// API version without the group.
     pub version: String,
-    /// Plural name; empty for a path.
+    /// Plural name of the resource; empty for non-resource requests.
     pub resource: String,
-    /// Such as `status`; empty for the object itself.
+    /// Subresource, for example `status`; empty for the object itself.
     pub subresource: String,
-    /// Empty for cluster scope and all namespaces.
+    /// Namespace; empty for cluster-scoped resources and for all namespaces.
     pub namespace: String,
-    /// Empty for lists and creates.
+    /// Object name; empty for list and create.
     pub name: String,
-    /// The URL path; decides when `resource` is empty.
+    /// URL path. Only non-resource requests are authorized by path.
     pub path: String,
-    /// Requirements of a label selector, as the client sent it; empty when there is none.
+    /// Label selector as the client sent it; empty if there is none.
     pub label_selector: String,
-    /// Requirements of a field selector, as the client sent it; empty when there is none.
+    /// Field selector as the client sent it; empty if there is none.
     pub field_selector: String,
 }
 
 impl Attributes {
-    /// Whether this is about a resource and not about a path.
+    /// Whether these attributes describe a resource request.
     pub fn is_resource_request(&self) -> bool {
         !self.resource.is_empty()
     }
 }
 
-/// The answer of one authorizer; in a union the first one with an opinion decides.
+/// Decision of one authorizer. In a union, the first decision other than `NoOpinion` wins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Yes, and why.
+    /// The request is allowed. With the reason.
     Allow(String),
-    /// No, whatever others say, and why.
+    /// The request is denied, whatever later authorizers decide. With the reason.
     Deny(String),
-    /// Somebody else may know; nobody knowing means no. With the reason, if any.
+    /// This authorizer does not decide. The request is denied if all authorizers have no opinion.
+    /// With the reason, which may be empty.
     NoOpinion(String),
 }
 
-/// The question could not be answered: the request is refused.
+/// The authorizer could not decide. The request is rejected.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot decide on access: {0}")]
 pub struct AuthorizerError(pub String);
 
-/// Somebody who knows what users may do.
+/// Decides whether a user may make a request.
 #[async_trait]
 pub trait Authorizer: Send + Sync {
-    /// Decides. An error means that nothing is known; callers fail closed.
+    /// Authorizes a request. On an error, callers must reject the request.
     async fn authorize(&self, attributes: &Attributes) -> Result<Decision, AuthorizerError>;
 }

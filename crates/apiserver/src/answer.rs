@@ -1,4 +1,4 @@
-//! What a request gets back: an object, a list, or a `Status` that says what is wrong.
+//! The response to a request: an object, a list, or a `Status`.
 
 use bytes::Bytes;
 use event::{Json, Status, StatusCause, StatusDetails};
@@ -8,30 +8,30 @@ use serde::Serialize;
 
 use crate::limits::FIELD_ERRORS_MAX;
 
-/// A complete answer, as the client gets it and as the event records it.
+/// A complete response, as the client receives it and as the audit event records it.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// HTTP status.
+    /// HTTP status code.
     pub code: StatusCode,
-    /// Beyond `Content-Type`, `Content-Length`, `Date`, `Audit-Id` and `Cache-Control`, which
-    /// `serve` sets.
+    /// Headers in addition to `Content-Type`, `Content-Length`, `Date`, `Audit-Id` and
+    /// `Cache-Control`, which `serve` sets.
     pub headers: HeaderMap,
-    /// `Content-Type`.
+    /// `Content-Type` of the body.
     pub content_type: &'static str,
-    /// The bytes for the client.
+    /// Response body.
     pub body: Bytes,
-    /// The body as the event records it; `None` where Kubernetes records none (raw answers,
-    /// non-resource requests). Shares its memory with `body` when the answer is JSON.
+    /// Response object of the audit event. `None` where Kubernetes records none (raw responses,
+    /// non-resource requests). Shares its memory with `body` if the response is JSON.
     pub object: Option<Json>,
-    /// Set when the body is a `Status`; the event's `responseStatus` is filled from it.
+    /// Set if the body is a `Status`. Becomes `responseStatus` of the audit event.
     pub status: Option<Status>,
 }
 
-/// `Content-Type` of everything that is an object.
+/// `Content-Type` of JSON objects.
 pub const JSON: &str = "application/json";
 
 impl Answer {
-    /// A JSON document that the event records as it is.
+    /// A response with a JSON object, which is also the response object of the audit event.
     pub fn json(code: StatusCode, object: Json) -> Self {
         Self {
             code,
@@ -43,7 +43,8 @@ impl Answer {
         }
     }
 
-    /// A `Status`, of a success as well as of a failure.
+    /// A response with a `Status`, for success or failure. The status code is 500 if `status.code`
+    /// is not valid.
     pub fn status(status: Status) -> Self {
         let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let document = StatusDocument {
@@ -77,30 +78,30 @@ struct StatusDocument<'a> {
     status: &'a Status,
 }
 
-/// A refusal or failure, in the terms of `metav1.Status`. Messages follow
-/// `k8s.io/apimachinery/pkg/api/errors`, because users and clients know them.
+/// An error response, as `metav1.Status`. Messages follow `k8s.io/apimachinery/pkg/api/errors`,
+/// because users and clients match on them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError {
-    /// The status as the client gets it.
+    /// The status that the client receives.
     pub status: Status,
-    /// HTTP header `Retry-After`, in seconds.
+    /// Value of the HTTP header `Retry-After`, in seconds; `None` omits the header.
     pub retry_after: Option<u32>,
 }
 
-/// One thing that is wrong with a field, as `k8s.io/apimachinery/pkg/util/validation/field` puts it.
+/// A validation error of one field, as in `k8s.io/apimachinery/pkg/util/validation/field`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldError {
-    /// Such as `FieldValueInvalid`, `FieldValueRequired`, `FieldValueNotSupported`,
+    /// Cause type, for example `FieldValueInvalid`, `FieldValueRequired`, `FieldValueNotSupported`,
     /// `FieldValueForbidden`, `FieldValueTypeInvalid`, `FieldValueTooLong`.
     pub reason: &'static str,
-    /// Path, such as `spec.subject.name`.
+    /// Field path, for example `spec.subject.name`.
     pub field: String,
-    /// Without the field, such as `Invalid value: "x": must be …`.
+    /// Message without the field path, for example `Invalid value: "x": must be …`.
     pub message: String,
 }
 
 impl FieldError {
-    /// A field that must be set.
+    /// Error of a required field without a value. An empty `detail` is left out.
     pub fn required(field: impl Into<String>, detail: &str) -> Self {
         let message = if detail.is_empty() {
             "Required value".to_owned()
@@ -110,19 +111,19 @@ impl FieldError {
         Self { reason: "FieldValueRequired", field: field.into(), message }
     }
 
-    /// A value that is not possible here.
+    /// Error of a field with an invalid value.
     pub fn invalid(field: impl Into<String>, value: &serde_json::Value, detail: &str) -> Self {
         let message = format!("Invalid value: {value}: {detail}");
         Self { reason: "FieldValueInvalid", field: field.into(), message }
     }
 
-    /// A field that may not be set or changed.
+    /// Error of a field that must not be set or changed.
     pub fn forbidden(field: impl Into<String>, detail: &str) -> Self {
         let message = format!("Forbidden: {detail}");
         Self { reason: "FieldValueForbidden", field: field.into(), message }
     }
 
-    /// A value outside a closed list.
+    /// Error of a value that is not in the list of supported values.
     pub fn not_supported(
         field: impl Into<String>,
         value: &serde_json::Value,
@@ -135,7 +136,7 @@ impl FieldError {
 }
 
 impl ApiError {
-    /// A failure of the given kind, without details.
+    /// A failure with this code and reason, without details.
     pub fn new(code: StatusCode, reason: &str, message: impl Into<String>) -> Self {
         let status = Status {
             status: "Failure".to_owned(),
@@ -147,24 +148,25 @@ impl ApiError {
         Self { status, retry_after: None }
     }
 
-    /// The request itself makes no sense.
+    /// 400: the request is malformed.
     pub fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "BadRequest", message)
     }
 
-    /// There is no such object. `resource` is the plural, qualified with the group in the message.
+    /// 404: the object does not exist. `resource` is the plural name; the message appends the
+    /// group.
     pub fn not_found(group: &str, resource: &str, name: &str) -> Self {
         let message = format!("{} {name:?} not found", qualified(group, resource));
         Self::new(StatusCode::NOT_FOUND, "NotFound", message).about(group, resource, name)
     }
 
-    /// The name is taken.
+    /// 409: an object with this name already exists.
     pub fn already_exists(group: &str, resource: &str, name: &str) -> Self {
         let message = format!("{} {name:?} already exists", qualified(group, resource));
         Self::new(StatusCode::CONFLICT, "AlreadyExists", message).about(group, resource, name)
     }
 
-    /// The object is not as the caller thought.
+    /// 409: the write conflicts with the current state of the object.
     pub fn conflict(group: &str, resource: &str, name: &str, detail: &str) -> Self {
         let message = format!(
             "Operation cannot be fulfilled on {} {name:?}: {detail}",
@@ -173,7 +175,7 @@ impl ApiError {
         Self::new(StatusCode::CONFLICT, "Conflict", message).about(group, resource, name)
     }
 
-    /// The caller may not.
+    /// 403: the user is not allowed to do this. `name` may be empty.
     pub fn forbidden(group: &str, resource: &str, name: &str, detail: &str) -> Self {
         let what = qualified(group, resource);
         let message = if name.is_empty() {
@@ -184,7 +186,8 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, "Forbidden", message).about(group, resource, name)
     }
 
-    /// Fields are wrong. The message lists them as Kubernetes does.
+    /// 422: the object is invalid. The message lists the field errors as Kubernetes does. Errors
+    /// beyond [`FIELD_ERRORS_MAX`] are left out.
     pub fn invalid(group: &str, kind: &str, name: &str, errors: &[FieldError]) -> Self {
         let errors = errors.get(..FIELD_ERRORS_MAX).unwrap_or(errors);
         let list: Vec<String> =
@@ -209,7 +212,7 @@ impl ApiError {
         error
     }
 
-    /// The verb is not offered.
+    /// 405: the resource does not support the verb.
     pub fn method_not_allowed(group: &str, resource: &str, verb: &str) -> Self {
         let message = format!(
             "{verb} is not supported on resources of kind {:?}",
@@ -219,13 +222,13 @@ impl ApiError {
             .about(group, resource, "")
     }
 
-    /// Nobody can say more than that it went wrong.
+    /// 500: an internal error. `message` is visible to the client.
     pub fn internal(message: &str) -> Self {
         let message = format!("Internal error occurred: {message}");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", message)
     }
 
-    /// The server cannot now, but will again.
+    /// 503: temporarily unavailable. The client may retry after `retry_after` seconds.
     pub fn unavailable(message: impl Into<String>, retry_after: u32) -> Self {
         let mut error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message);
         error.retry_after = Some(retry_after);
@@ -234,7 +237,7 @@ impl ApiError {
         error
     }
 
-    /// Names the object in the details.
+    /// Sets group, kind and name of the object in the details.
     #[must_use]
     pub fn about(mut self, group: &str, kind: &str, name: &str) -> Self {
         let details = self.status.details.get_or_insert_with(StatusDetails::default);
@@ -245,7 +248,7 @@ impl ApiError {
     }
 }
 
-/// `resource.group`, or the bare resource in the core group.
+/// `resource.group`; only `resource` in the core group.
 fn qualified(group: &str, resource: &str) -> String {
     if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") }
 }

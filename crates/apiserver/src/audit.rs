@@ -1,5 +1,5 @@
-//! The audit event of a request: what the policy decides, what the event consists of while the request is
-//! served, and how it becomes durable before the response leaves.
+//! The audit event of a request: evaluation of the policy, construction of the event while the
+//! request is served, and durable logging before the response is sent.
 
 pub(crate) mod backend;
 pub(crate) mod context;

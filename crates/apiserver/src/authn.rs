@@ -1,8 +1,9 @@
-//! Who is asking? Four ways to show it, tried in the order of `k8s.io/apiserver`.
+//! Authentication of requests, in the order of `k8s.io/apiserver`.
 //!
-//! Front proxy, client certificate, bearer token, nobody. A way that is used but fails does not end
-//! the search, but rules out being taken for nobody. Why it failed goes to the log, not to the
-//! client. Certificates are checked once per connection and every few seconds, not per request.
+//! The authenticators are front proxy, client certificate, bearer token, anonymous. A failed
+//! authenticator does not end the chain, but it rules out anonymous access. The reason of a failure
+//! goes to the log, not to the client. Certificates are verified once per connection and every few
+//! seconds, not per request.
 
 use std::sync::Arc;
 
@@ -22,13 +23,13 @@ mod refusals;
 pub mod token;
 pub(crate) mod x509;
 
-/// The group of everybody who has shown who they are.
+/// Group of all authenticated users.
 const AUTHENTICATED: &str = "system:authenticated";
 
-/// The name of nobody.
+/// Username of anonymous requests.
 pub(crate) const ANONYMOUS: &str = "system:anonymous";
 
-/// All ways to show who one is.
+/// All authenticators of the server.
 pub struct Authenticator {
     trust: Arc<Trust>,
     tokens: Option<TokenReviews>,
@@ -36,29 +37,29 @@ pub struct Authenticator {
     refusals: Refusals,
 }
 
-/// Whether requests without any credentials are let in, as `system:anonymous`.
+/// Whether requests without credentials are accepted as `system:anonymous`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Anonymous {
-    /// They are somebody, whom authorization may allow a little.
+    /// They are anonymous; authorization decides what they may do.
     Allowed,
     /// They get 401.
     Refused,
 }
 
-/// Nobody was recognised; the client gets 401.
+/// Authentication failed; the client gets 401.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Unauthenticated {
-    /// For the log.
+    /// Reason of each failed authenticator, for the log.
     pub(crate) reasons: Vec<String>,
 }
 
 impl Authenticator {
-    /// Without `tokens`, bearer tokens are refused.
+    /// Creates the authenticator chain. If `tokens` is `None`, bearer tokens are rejected.
     pub fn new(trust: Arc<Trust>, tokens: Option<TokenReviews>, anonymous: Anonymous) -> Self {
         Self { trust, tokens, anonymous, refusals: Refusals::default() }
     }
 
-    /// Recognises the user, and takes every credential and identity header out of `headers`.
+    /// Authenticates the request. Removes every credential and identity header from `headers`.
     pub(crate) async fn authenticate(
         &self,
         peer: &Peer,
@@ -71,7 +72,7 @@ impl Authenticator {
         outcome
     }
 
-    /// Whether the peer may speak for others.
+    /// Whether the peer is the front proxy, which may act for other users.
     pub(crate) fn is_front_proxy(&self, peer: &Peer, clock: &dyn Clock) -> bool {
         let trust = self.trust.snapshot();
         !peer.chain.is_empty() && peer.identity(&trust, clock.now()).front_proxy.is_ok()
@@ -123,7 +124,7 @@ impl Authenticator {
         }
         if reasons.is_empty() && self.anonymous == Anonymous::Allowed {
             if peer.protocol == Protocol::Http2 {
-                // Whoever is nobody does not get to keep a connection with many streams.
+                // An anonymous client must not keep a connection with many streams.
                 peer.close_after_response();
             }
             return Ok(UserInfo {
@@ -143,7 +144,8 @@ impl Authenticator {
     }
 }
 
-/// The user with the group of the authenticated. kube-apiserver relies on us to add it.
+/// Adds `system:authenticated` to the groups. kube-apiserver relies on the extension server to add
+/// it.
 pub(crate) fn admitted(mut user: UserInfo) -> UserInfo {
     let has = |name: &str| user.groups.iter().any(|group| group == name);
     if user.username != ANONYMOUS && !has(AUTHENTICATED) && !has("system:unauthenticated") {
@@ -152,7 +154,7 @@ pub(crate) fn admitted(mut user: UserInfo) -> UserInfo {
     user
 }
 
-/// Nothing behind this point may see a credential or believe a header.
+/// Removes credentials and identity headers, so that later code cannot see or trust them.
 fn strip(headers: &mut HeaderMap, trust: &TrustSnapshot) {
     headers.remove(AUTHORIZATION);
     token::strip_websocket(headers);

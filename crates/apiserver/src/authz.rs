@@ -1,6 +1,6 @@
-//! Who decides what a user may do: a union of those who know.
+//! Authorization: a union of authorizers.
 //!
-//! [`union`] asks one after the other; [`sar`] asks kube-apiserver; [`rbac`] reads manifests.
+//! [`union`] asks its members in order; [`sar`] asks kube-apiserver; [`rbac`] reads manifests.
 
 pub mod rbac;
 pub mod sar;

@@ -1,9 +1,8 @@
-//! Connections: accepted, bounded, timed, told to go.
+//! Connections: accepting, limiting, timing out, and graceful shutdown.
 //!
-//! One task a connection. ALPN decides between HTTP/2 and HTTP/1.1; from the latter, a watch may go on as
-//! WebSocket, in the same task. A slow
-//! handshake, a slow head and an idle connection are closed; how a single request is bounded is
-//! `serve`'s business.
+//! Each connection has one task. ALPN selects HTTP/2 or HTTP/1.1; a watch over HTTP/1.1 may upgrade
+//! to WebSocket in the same task. A slow handshake, a slow request head and an idle connection are
+//! closed. `serve` limits single requests.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -51,24 +50,24 @@ mod request_head;
 
 pub(crate) use activity::ActiveRequest;
 
-/// Pause when the system cannot give another socket.
+/// Pause after the system could not provide another socket.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How often a connection is looked at, whether it is idle or slow.
+/// Interval at which a connection is checked for being idle or slow.
 const LOOK_PERIOD: Duration = Duration::from_secs(4);
-/// A connection that was told to go and has nothing to do is dropped after so long.
+/// After graceful shutdown of a connection began, it is dropped when it is idle for this long.
 const LEAVING_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// What all connections share.
+/// State shared by all connections.
 #[derive(Clone)]
 pub(crate) struct Connections {
     state: Arc<ServerState>,
     tls: TlsAcceptor,
     limiter: Arc<ConnectionLimiter>,
     all_held: AllHeld,
-    /// Connections say goodbye when this is cancelled.
+    /// Starts the graceful shutdown of all connections when cancelled.
     draining: CancellationToken,
-    /// Connections are dropped when this is cancelled.
+    /// Drops all connections when cancelled.
     abandoned: CancellationToken,
 }
 
@@ -85,7 +84,7 @@ impl Connections {
         Self { state, tls, limiter, all_held, draining, abandoned }
     }
 
-    /// Accepts until draining begins; then the listener is closed.
+    /// Accepts connections until draining begins, then closes the listener.
     pub(crate) async fn accept(self, listener: TcpListener) {
         loop {
             let accepted = tokio::select! {
@@ -111,7 +110,7 @@ impl Connections {
         }
     }
 
-    /// The life of one connection.
+    /// Runs one connection, from the TLS handshake to the end.
     async fn handshake(self, stream: TcpStream, from: SocketAddr, permit: ConnectionPermit) {
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%error, "cannot set TCP_NODELAY");
@@ -221,7 +220,7 @@ impl Connections {
         builder
     }
 
-    /// Drives a connection until it ends, or until it is told to.
+    /// Drives a connection until it ends. Starts its graceful shutdown when requested.
     async fn drive<C: GracefulConnection>(
         &self,
         mut connection: Pin<&mut C>,
@@ -247,9 +246,10 @@ impl Connections {
                 () = self.draining.cancelled(), if !is_leaving => true,
                 () = peer.closing(), if !is_leaving => true,
                 _ = look.tick() => match activity.idle_time() {
-                    // One client waits for one answer; other streams go on beside one that stalls.
+                    // HTTP/1 has one response at a time. With HTTP/2, other streams continue beside
+                    // a stalled one.
                     _ if activity.end_stalled() && peer.protocol == Protocol::Http1 => return Ok(()),
-                    // It has been told before and has nothing to wait for.
+                    // Graceful shutdown has begun and no request is in flight.
                     Some(time) if is_leaving && time >= LEAVING_TIME_MAX => return Ok(()),
                     _ => activity.is_overdue(),
                 },
@@ -262,7 +262,7 @@ impl Connections {
     }
 }
 
-/// Serves a request, or refuses a head that Go's server would refuse.
+/// Serves a request, or rejects a request head that Go's server would reject.
 fn respond(
     state: &Arc<ServerState>,
     peer: &Arc<Peer>,
@@ -280,14 +280,14 @@ fn http1_builder() -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        // Ours knows whether a head has begun.
+        // `HeadTimer` measures this; it knows whether a head has begun.
         .header_read_timeout(None)
         .max_buf_size(limits::HEAD_BYTES_MAX)
         .keep_alive(true);
     builder
 }
 
-/// The client has given up between connecting and being accepted.
+/// The client gave up between connect and accept.
 fn is_transient(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -298,9 +298,9 @@ fn is_transient(error: &io::Error) -> bool {
     )
 }
 
-/// A connection of either protocol.
+/// A connection of either protocol that supports graceful shutdown.
 trait GracefulConnection: Future<Output = Result<(), hyper::Error>> {
-    /// Takes no further requests, finishes those under way.
+    /// Accepts no further requests and finishes those in flight.
     fn finish(self: Pin<&mut Self>);
 }
 
@@ -331,7 +331,7 @@ where
     }
 }
 
-/// Spawns hyper's streams on the server's tracker.
+/// Spawns hyper's streams on the server's task tracker.
 #[derive(Clone)]
 struct TrackedExecutor {
     tracker: TaskTracker,

@@ -1,7 +1,7 @@
-//! Is the server alive, and should it get requests? `/healthz`, `/livez`, `/readyz`.
+//! The health endpoints `/healthz`, `/livez` and `/readyz`.
 //!
-//! The format is kube-apiserver's: `ok`, or with `?verbose` and on failure a line per check. Why a
-//! check fails is for the log; an unauthenticated prober does not get to read it.
+//! The format is kube-apiserver's: `ok`, or one line per check with `?verbose` and on failure. The
+//! reason of a failure goes to the log only, because the prober may be unauthenticated.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -12,51 +12,52 @@ use tracing::warn;
 
 use crate::{Answer, routes};
 
-/// Says what is wrong, if anything is.
+/// Runs a health check. Returns the reason if it fails.
 pub type Probe = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
-/// One thing that must be well.
+/// A health check.
 #[derive(Clone)]
 pub struct HealthCheck {
-    /// Name in the list and as a path below the endpoint.
+    /// Name in the list and in the path below the endpoint.
     pub name: &'static str,
-    /// Whether it counts for `/livez` too, or for `/readyz` only.
+    /// Endpoints that run this check.
     pub reach: Reach,
-    /// The question.
+    /// Function that runs the check.
     pub probe: Probe,
 }
 
-/// Which endpoints a check counts for.
+/// Endpoints that a check belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// All three: without it, a restart is what helps.
+    /// All three. A restart is the remedy for a failure.
     Everywhere,
-    /// `/readyz` only: it may pass by itself.
+    /// `/readyz` only. The failure may resolve without a restart.
     Readiness,
 }
 
-/// Something that `/readyz?verbose` tells of and that fails no check: the server serves without it.
+/// State of an optional component. `/readyz?verbose` lists it, but it fails no check: the server
+/// works without it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Advisory {
-    /// Name in the list and as a path below the endpoint.
+    /// Name in the list and in the path below the endpoint.
     pub name: String,
-    /// What is wrong, if anything is.
+    /// Problem of the component, if any.
     pub trouble: Option<Degradation>,
 }
 
-/// What is wrong with something that the server can do without.
+/// A problem of an optional component.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Degradation {
-    /// What anybody may read.
+    /// Extent of the problem. Visible to all clients.
     pub extent: String,
-    /// Why; for users that are known only.
+    /// Reason. Visible to authenticated users only.
     pub reason: String,
 }
 
-/// Tells how everything fares that the server can do without.
+/// Returns the state of all optional components.
 pub type Advisories = Arc<dyn Fn() -> Vec<Advisory> + Send + Sync>;
 
-/// All checks of a server.
+/// All health checks of a server.
 pub(crate) struct Health {
     checks: Vec<HealthCheck>,
     remarks: Advisories,
@@ -64,7 +65,7 @@ pub(crate) struct Health {
 }
 
 impl Health {
-    /// The given checks, with `ping` before and `shutdown` behind them.
+    /// Creates the checks, with `ping` first and `shutdown` last.
     pub(crate) fn new(checks: Vec<HealthCheck>, remarks: Advisories) -> Self {
         let is_closing = Arc::new(AtomicBool::new(false));
         let ping =
@@ -85,13 +86,13 @@ impl Health {
         Self { checks, remarks, is_closing }
     }
 
-    /// From now on the server is not ready.
+    /// Makes the server not ready, permanently.
     pub(crate) fn close(&self) {
         self.is_closing.store(true, Ordering::Relaxed);
     }
 
-    /// Answers when `path` is one of the endpoints or a check below one. Reasons of troubles are for
-    /// users that are known.
+    /// Responds if `path` is a health endpoint or a check below one. Includes the reasons of
+    /// problems only if the user is authenticated (`is_known`).
     pub(crate) fn answer(
         &self,
         path: &str,
@@ -134,7 +135,7 @@ impl Health {
 }
 
 impl Advisory {
-    /// `[!]` stands where a check has `[+]` or `[-]`.
+    /// Line in the verbose list. A component with a problem has `[!]` instead of `[+]`.
     fn line(&self, is_known: bool) -> String {
         let mark = if self.trouble.is_some() { "[!]" } else { "[+]" };
         format!("{mark}{} {}", self.name, self.text(is_known))
@@ -142,7 +143,7 @@ impl Advisory {
 
     fn text(&self, is_known: bool) -> String {
         let Some(Degradation { extent, reason }) = &self.trouble else { return "ok".to_owned() };
-        // It has to stay one line, whatever a destination said.
+        // The line must not break, whatever text a destination returned.
         let reason: String =
             reason.chars().map(|it| if it.is_control() { ' ' } else { it }).collect();
         let reason = if is_known { &reason } else { "reason withheld" };

@@ -1,10 +1,10 @@
-//! A reusable extension API server whose every request is on record.
+//! A reusable extension API server that writes an audit event for every audited request.
 //!
-//! Listens, authenticates, authorizes, serves, and answers only after the request's audit event is
-//! durable. What it serves is a list of [`Resource`]s handed in by the binary; it knows nothing of
-//! any particular product's kinds.
+//! The server listens, authenticates, authorizes, and serves requests. It responds only after the
+//! audit event of the request is durable. The binary passes in the list of served [`Resource`]s;
+//! this crate knows no product-specific kind.
 //!
-//! The way of a request is one function, `serve`, to be read from top to bottom.
+//! The whole request path is one function, `serve`, which reads from top to bottom.
 
 pub mod access;
 pub mod answer;

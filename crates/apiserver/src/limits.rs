@@ -1,4 +1,4 @@
-//! The bounds a server keeps, in one place. `docs/reference/limits.md` lists them.
+//! The server's limits in one place. `docs/reference/limits.md` lists them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,97 +7,100 @@ use crate::authz::union::MASTERS;
 use crate::budget::{Budget, Held};
 use crate::{ApiError, Request, status_errors};
 
-/// A body may be so long; more gets 413.
+/// Maximum size of a request body, in bytes. A longer body is rejected with 413.
 pub const BODY_BYTES_MAX: usize = 3 << 20;
-/// What is wrong with an object is told of so many fields.
+/// Maximum number of field errors reported for one object.
 pub const FIELD_ERRORS_MAX: usize = 64;
-/// Fields that a kind does not know are told by so many names.
+/// Maximum number of unknown fields reported for one object.
 pub const UNKNOWN_FIELDS_MAX: usize = 100;
-/// A JSON body or stored object up to this size is decoded on the threads that serve requests. The worst one of
-/// this size takes a few milliseconds there; of 256 KiB, lists within lists took 40 ms.
+/// A JSON body or stored object up to this size, in bytes, is decoded on the threads that serve
+/// requests. The worst input of this size takes a few milliseconds; nested lists of 256 KiB took 40
+/// ms.
 pub const JSON_INLINE_BYTES_MAX: usize = 64 << 10;
-/// The same of bodies in other forms, which take longer.
+/// Same as [`JSON_INLINE_BYTES_MAX`], for bodies in other encodings, which take longer.
 pub const OTHER_INLINE_BYTES_MAX: usize = 8 << 10;
-/// Longer ones that are decoded at a time.
+/// Maximum number of larger bodies decoded concurrently.
 pub const READERS_MAX: usize = 2;
-/// A stored object up to this size is changed again within the transaction, if another request changed it
-/// first; of a longer one the client gets 409.
+/// A stored object up to this size, in bytes, is patched again within the transaction if another
+/// request changed it first. For a larger object the client gets 409.
 pub const REAPPLIED_BYTES_MAX: usize = 256 << 10;
-/// A body may pause so long.
+/// Maximum pause while a client sends a body.
 pub const BODY_PAUSE_MAX: Duration = Duration::from_secs(10);
-/// Bytes of all bodies under way; of one user, a quarter.
+/// Maximum total size of request bodies in flight, in bytes. One user may use a quarter.
 pub const BODIES_BYTES_MAX: usize = 64 << 20;
-/// Bytes of long events of watches under way; of one user, a quarter.
+/// Maximum total size of long watch events in flight, in bytes. One user may use a quarter.
 pub const WATCHES_BYTES_MAX: usize = 64 << 20;
-/// Watches at a time; one user leaves a quarter to others.
+/// Maximum number of concurrent watches. One user may hold three quarters.
 pub const WATCHES_MAX: usize = 16_384;
-/// Bytes of long answers under way; of one user, a quarter.
+/// Maximum total size of long responses in flight, in bytes. One user may use a quarter.
 pub const ANSWERS_BYTES_MAX: usize = 128 << 20;
-/// One user leaves one in so many of the places for requests to others.
+/// Divisor: one user must leave this fraction of the seats to other users.
 pub const REQUESTS_LEFT: usize = 4;
-/// One user may have one in so many of the bytes of bodies, and of long answers.
+/// Divisor: one user may use this fraction of the bytes of bodies, and of long responses.
 pub const BYTES_SHARES: usize = 4;
-/// An answer up to this size is not counted.
+/// A response up to this size, in bytes, does not count against [`ANSWERS_BYTES_MAX`].
 pub const ANSWER_BYTES_FREE: usize = 64 << 10;
-/// An answer of which a client takes nothing for so long ends.
+/// A response is aborted if the client reads nothing for this long.
 pub const ANSWER_PAUSE_MAX: Duration = Duration::from_secs(30);
-/// Bytes of what a client sends over a WebSocket at a time. It is not looked at: there is nothing that a
-/// client has to say.
+/// Maximum size of a WebSocket frame from a client, in bytes. The server ignores the payload: a
+/// watch has no input.
 pub const WEBSOCKET_FRAME_BYTES_MAX: usize = 64 << 10;
-/// Bytes of an answer that are handed out at a time.
+/// Size of the pieces in which a response body is sent, in bytes.
 pub(crate) const ANSWER_PIECE_BYTES: usize = 64 << 10;
-/// Lists that are rendered at a time.
+/// Maximum number of lists rendered concurrently.
 pub const LISTS_MAX: usize = 4;
-/// A TLS handshake may take so long.
+/// Time limit of a TLS handshake.
 pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
-/// The head of an HTTP/1 request may take so long, from its first byte; the first one of a
-/// connection, from the beginning of the connection.
+/// Time limit of the head of an HTTP/1 request, measured from its first byte. For the first request
+/// of a connection, measured from the start of the connection.
 pub const HEADER_TIME_MAX: Duration = Duration::from_secs(32);
-/// A connection without a request is closed after so long.
+/// A connection without a request is closed after this time.
 pub const IDLE_TIME_MAX: Duration = Duration::from_secs(90);
-/// Connections at a time; further ones are closed at once.
+/// Maximum number of connections. Further connections are closed at once.
 pub const CONNECTIONS_MAX: usize = 4096;
-/// Connections from one address (with IPv6, from one network of 64 bits) at a time; further ones are
-/// closed at once. Many clients may share an address behind a proxy, and each needs only a few.
+/// Maximum number of connections from one address (with IPv6, from one /64 network). Further
+/// connections are closed at once. Many clients may share an address behind a proxy, and each needs
+/// only a few.
 pub const ADDRESS_CONNECTIONS_MAX: usize = 1024;
-/// Streams of one HTTP/2 connection. More than Go's 100, because kube-apiserver puts all its users
-/// on a few connections and each watch holds a stream; less than its 1,000, because an attacker's
-/// rapid resets cost by the stream.
+/// Maximum number of concurrent streams of one HTTP/2 connection. More than Go's 100, because
+/// kube-apiserver multiplexes all its users over a few connections and each watch holds a stream.
+/// Less than kube-apiserver's 1,000, because the cost of a rapid-reset attack grows with the number
+/// of streams.
 pub const STREAMS_MAX: u32 = 250;
-/// Streams reset by the client that are remembered.
+/// Maximum number of pending streams of an HTTP/2 connection that the client has reset.
 pub const RESET_STREAMS_MAX: usize = 20;
-/// Path and query of a request; longer ones get 414. Less than the libraries take, which refuse without
-/// a word.
+/// Maximum length of path and query, in bytes. A longer URI is rejected with 414. Lower than the
+/// limits of the libraries, which reject without a message.
 pub const URI_BYTES_MAX: usize = 65_000;
-/// Bytes of headers of HTTP/2 requests that are held until they are complete, of all connections.
+/// Maximum total size of incomplete HTTP/2 headers over all connections, in bytes.
 pub const HELD_HEADERS_BYTES_MAX: usize = 16 << 20;
-/// All headers of an HTTP/2 request.
+/// Maximum size of all headers of an HTTP/2 request, in bytes.
 pub const HEADER_BYTES_MAX: u32 = 128 << 10;
-/// The head of an HTTP/1 request.
+/// Maximum size of the head of an HTTP/1 request, in bytes.
 pub const HEAD_BYTES_MAX: usize = 1 << 20;
-/// Flow control windows of HTTP/2, per stream and per connection.
+/// HTTP/2 flow-control window of a stream, in bytes.
 pub const STREAM_WINDOW: u32 = 256 << 10;
-/// See [`STREAM_WINDOW`].
+/// HTTP/2 flow-control window of a connection, in bytes.
 pub const CONNECTION_WINDOW: u32 = 1 << 20;
-/// How often an HTTP/2 client is asked whether it is there.
+/// Interval of HTTP/2 keep-alive pings.
 pub const PING_PERIOD: Duration = Duration::from_secs(30);
-/// It has so long to answer.
+/// Time limit for the acknowledgement of a ping.
 pub const PING_TIME_MAX: Duration = Duration::from_secs(15);
-/// A record may take so long to become durable before the client hears that it cannot be kept.
+/// Time limit for a record to become durable. After it, the client gets an error.
 pub const RECORD_TIME_MAX: Duration = Duration::from_secs(15);
 
-/// The bounds an operator may change.
+/// Limits that an operator can configure.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Reading requests at a time.
+    /// Maximum number of concurrent get and list requests.
     pub reads_max: usize,
-    /// Changing requests at a time.
+    /// Maximum number of concurrent requests that are neither get, list nor watch.
     pub mutations_max: usize,
-    /// A request that is not a watch may take so long; after it, 504.
+    /// Time limit of a request that is not a watch. After it, the client gets 504.
     pub request_time_max: Duration,
-    /// Between "not ready" and the end of listening.
+    /// Time between "not ready" and the end of accepting connections.
     pub shutdown_delay: Duration,
-    /// Requests under way get so long at shutdown.
+    /// Time that requests in flight have to complete at shutdown.
     pub drain_time_max: Duration,
 }
 
@@ -113,16 +116,16 @@ impl Default for Limits {
     }
 }
 
-/// What requests under way take. A request that finds nothing left is refused with 429.
+/// Limits on requests in flight. A request over a limit is rejected with 429.
 pub(crate) struct InFlight {
     reads: Arc<Budget>,
     mutations: Arc<Budget>,
     watches: Arc<Budget>,
-    /// Bytes of bodies.
+    /// Bytes of request bodies.
     bodies: Arc<Budget>,
 }
 
-/// A place among the requests under way, given back when dropped.
+/// One unit of an in-flight limit; released on drop.
 pub(crate) type Seat = Held;
 
 impl InFlight {
@@ -135,7 +138,7 @@ impl InFlight {
         }
     }
 
-    /// A seat, or none where none is needed: cluster administrators need none.
+    /// Takes a seat for the request. Members of `system:masters` need none and get `None`.
     pub(crate) fn seat(&self, request: &Request) -> Result<Option<Seat>, ApiError> {
         let verb = request.info.verb.as_str();
         if request.user.groups.iter().any(|group| group == MASTERS) {
@@ -149,7 +152,7 @@ impl InFlight {
         seats.take(&request.user, 1).map(Some).ok_or_else(status_errors::too_many_requests)
     }
 
-    /// The bytes of a body that is about to be read: none yet.
+    /// Starts to count the body of a request, at zero bytes.
     pub(crate) fn body_bytes(&self, request: &Request) -> Result<Held, ApiError> {
         self.bodies.take(&request.user, 0).ok_or_else(status_errors::too_many_requests)
     }

@@ -1,6 +1,6 @@
-//! The numbers that dashboards for kube-apiserver look for, by the same names.
+//! Metrics with the names that dashboards for kube-apiserver use.
 //!
-//! Labels come from closed lists only: a client cannot make a new time series.
+//! Label values come from closed lists only: a client cannot create a new time series.
 
 mod labels;
 mod reference;
@@ -22,36 +22,36 @@ use labels::{Answered, Attempt, Known, Plugin, Recorded, Target, Username, Watch
 
 /// `Content-Type` of the exposition.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-/// Upper ends of the buckets of durations, in seconds: kube-apiserver's, and a smaller one.
+/// Upper bounds of duration buckets, in seconds: kube-apiserver's and a smaller one.
 const SECONDS: [f64; 24] = [
     0.001, 0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0,
     8.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0,
 ];
-/// The same for the service level.
+/// Upper bounds of the buckets of the SLI duration, in seconds.
 const SLI_SECONDS: [f64; 21] = [
     0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0,
     30.0, 45.0, 60.0,
 ];
-/// The same for questions to somebody else.
+/// Upper bounds of the buckets of webhook durations, in seconds.
 const ASKING_SECONDS: [f64; 15] = [
     0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096,
     8.192, 16.384,
 ];
-/// Upper ends of the buckets of answers, in bytes.
+/// Upper bounds of the buckets of response sizes, in bytes.
 const ANSWER_BYTES: [f64; 7] = [1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
-/// Upper ends of the buckets of frames of a watch, in bytes.
+/// Upper bounds of the buckets of watch event sizes, in bytes.
 const FRAME_BYTES: [f64; 8] =
     [1024.0, 2048.0, 4096.0, 8192.0, 16384.0, 32768.0, 65536.0, 131_072.0];
 
-/// Where events are recorded.
+/// Label of the audit backend.
 const JOURNAL: Plugin = Plugin { plugin: "journal" };
 
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 
-/// The front's numbers.
+/// Metrics of the API server.
 #[derive(Clone)]
 pub struct Metrics {
-    /// Group, version and plural of what is served.
+    /// Group, version and plural of the served resources.
     known: Arc<[Known]>,
     exposition: Arc<std::sync::OnceLock<Registry>>,
     requests: Family<Answered, Counter>,
@@ -78,7 +78,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Registers everything. `resources` are the values the labels may take.
+    /// Registers all metrics. `resources` are the values that labels may have.
     pub fn new(registry: &mut Registry, resources: &[Resource]) -> Self {
         let known = resources.iter().map(|one| (one.group, one.version, one.plural)).collect();
         let metrics = Self {
@@ -106,7 +106,7 @@ impl Metrics {
             failed_handshakes: Counter::default(),
             refused_heads: Counter::default(),
         };
-        // Counted from zero on, so that the first failure is seen as one more.
+        // The series starts at zero, so that the first failure is visible as an increase.
         drop(metrics.audit_errors.get_or_create(&JOURNAL));
         metrics.register_requests(registry);
         metrics.register_watches(registry);
@@ -224,14 +224,14 @@ impl Metrics {
         );
     }
 
-    /// Hands over the finished registry, which `/metrics` shows from now on. Counts once.
+    /// Sets the registry that `/metrics` exposes. Only the first call has an effect.
     pub fn expose(&self, registry: Registry) {
         if self.exposition.set(registry).is_err() {
             tracing::warn!("metrics were exposed twice; the first registry stays");
         }
     }
 
-    /// The answer to `/metrics`.
+    /// Response to `/metrics`.
     pub(crate) fn answer(&self) -> Answer {
         let mut text = String::new();
         if let Some(registry) = self.exposition.get()
@@ -253,7 +253,7 @@ impl Metrics {
         self.in_flight.get_or_create(&way(info)).inc();
     }
 
-    /// `bytes` is the length of the answer; a watch has none.
+    /// Records a finished request.
     pub(crate) fn request_ended(&self, ended: &Ended<'_>) {
         let Ended { info, is_dry_run, code, micros, bytes } = *ended;
         self.in_flight.get_or_create(&way(info)).dec();
@@ -272,7 +272,7 @@ impl Metrics {
         }
     }
 
-    /// A watch begins; its numbers are in what is returned.
+    /// Records the start of a watch and returns its metrics.
     pub(crate) fn watch_began(&self, info: &RequestInfo) -> WatchMetrics {
         let target = Target::of(&self.known, info, false);
         let numbers = WatchMetrics {
@@ -300,7 +300,8 @@ impl Metrics {
         self.rejected.inc();
     }
 
-    /// Who was recognised, if anybody was.
+    /// Records an authentication attempt. `user` is `None` if it failed; `micros` is the latency in
+    /// microseconds.
     pub(crate) fn authenticated(&self, user: Option<&str>, micros: i64) {
         let attempt = Attempt { result: if user.is_some() { "success" } else { "failure" } };
         self.authentications.get_or_create(&attempt).inc();
@@ -310,7 +311,8 @@ impl Metrics {
         }
     }
 
-    /// What was decided; nothing when nobody could tell.
+    /// Records an authorization decision. `decision` is `None` on an error; `micros` is the latency
+    /// in microseconds.
     pub(crate) fn authorized(&self, decision: Option<&Decision>, micros: i64) {
         let result = match decision {
             Some(Decision::Allow(_)) => "allowed",
@@ -335,18 +337,18 @@ impl Metrics {
     }
 }
 
-/// How a request ended.
+/// Result of a request.
 #[derive(Clone, Copy)]
 pub(crate) struct Ended<'r> {
     pub(crate) info: &'r RequestInfo,
     pub(crate) is_dry_run: bool,
     pub(crate) code: StatusCode,
     pub(crate) micros: i64,
-    /// Length of the answer; of a watch there is none.
+    /// Length of the response in bytes; `None` for a watch.
     pub(crate) bytes: Option<usize>,
 }
 
-/// The numbers of one watch, looked up once.
+/// Metrics of one watch, looked up once.
 pub(crate) struct WatchMetrics {
     under_way: Gauge,
     events: Counter,

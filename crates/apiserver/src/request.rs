@@ -1,5 +1,5 @@
-//! What passes between the front (`serve`: who asks, may they, is it on record) and the registry
-//! (what is there, what changes).
+//! The types that `serve` (authentication, authorization, audit) exchanges with the registry (reads
+//! and writes of objects).
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,75 +12,76 @@ use store::StoreError;
 
 use crate::Answer;
 
-/// A request that has been read in full, authenticated and authorized.
+/// An authenticated request.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// HTTP method.
     pub method: Method,
-    /// What the URL says.
+    /// Result of parsing the method and the URL.
     pub info: RequestInfo,
     /// Query parameters, decoded, in the order sent.
     pub query: Vec<(String, String)>,
     /// Headers, without credentials.
     pub headers: HeaderMap,
-    /// Who asks.
+    /// The authenticated user, or the impersonated user.
     pub user: Arc<UserInfo>,
-    /// The body as sent; empty when there is none.
+    /// The body as sent; empty if there is none.
     pub body: Bytes,
-    /// When the server first saw it.
+    /// Arrival time of the request.
     pub received: Timestamp,
 }
 
-/// What a URL and method mean, as `k8s.io/apiserver/pkg/endpoints/request` `RequestInfo`.
+/// Attributes derived from the URL and the method, as `RequestInfo` of
+/// `k8s.io/apiserver/pkg/endpoints/request`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestInfo {
-    /// Whether the path names a resource.
+    /// Whether the request is for a resource. If false, it is for a non-resource path.
     pub is_resource_request: bool,
     /// The path without the query.
     pub path: String,
-    /// Kubernetes verb, or HTTP method in lower case for a path.
+    /// Kubernetes verb; for a non-resource request the HTTP method in lower case.
     pub verb: String,
     /// `api` or `apis`.
     pub api_prefix: String,
-    /// Empty for the core group.
+    /// API group; empty for the core group.
     pub api_group: String,
-    /// Version without the group.
+    /// API version without the group.
     pub api_version: String,
-    /// Empty for cluster scope and all namespaces.
+    /// Namespace; empty for cluster-scoped resources and for all namespaces.
     pub namespace: String,
-    /// Plural name.
+    /// Plural name of the resource.
     pub resource: String,
-    /// Such as `status`.
+    /// Subresource, for example `status`; empty for the object itself.
     pub subresource: String,
-    /// From the path, or from a field selector on `metadata.name`.
+    /// Object name, from the path or from a field selector on `metadata.name`.
     pub name: String,
-    /// Path segments from the resource on.
+    /// Path segments, starting with the resource.
     pub parts: Vec<String>,
 }
 
-/// What the registry gives back.
+/// Result of a request in the registry.
 pub enum Outcome {
-    /// The event is still to be completed and recorded, then the answer goes out.
+    /// The event is not logged yet. The caller completes and logs it before it sends the response.
     Unlogged(Answer),
-    /// The event was committed together with the change.
+    /// The event was committed in the same transaction as the write.
     Committed(Answer),
-    /// The store failed in the middle of the change. It may come to light, with its event, when the
-    /// store has checked itself; so there must be no other event.
+    /// The store failed during the commit. Recovery may still find the write and its event, so the
+    /// caller must not log another event.
     InDoubt(StoreError),
-    /// A watch: recorded before its first byte and at its end.
+    /// A watch. Its event is logged before the first byte and at the end.
     Watch(WatchReply),
 }
 
-/// A watch that has passed all checks and may begin.
+/// A watch that has passed all checks and can start.
 pub struct WatchReply {
-    /// `Content-Type`.
+    /// `Content-Type` of the response.
     pub content_type: &'static str,
-    /// Whole frames, each ending in a newline; an end of the stream ends the answer.
+    /// Complete frames, each ending in a newline. The response ends when the stream ends.
     pub frames: Pin<Box<dyn Stream<Item = Bytes> + Send>>,
 }
 
-/// Where the server gets its time from.
+/// Source of the current time.
 pub trait Clock: Send + Sync {
-    /// The time of day.
+    /// Current wall-clock time.
     fn now(&self) -> Timestamp;
 }

@@ -1,7 +1,7 @@
-//! What a kind is made of: names, verbs, schema, columns, and the few decisions that are its own.
+//! Definition of a served resource: names, verbs, schema, columns, and its strategy.
 //!
-//! Everything a kind has in common with others (metadata, selectors, patches, conflicts, tables)
-//! is done by the registry; a kind states data here and answers questions in its [`Strategy`].
+//! The registry implements everything that resources have in common (metadata, selectors, patches,
+//! conflicts, tables). A resource provides data in [`Resource`] and its own logic in [`Strategy`].
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::{ApiError, Attributes, FieldError, Objects, ReadOnlyStorage};
 
-/// One served kind.
+/// A served resource.
 #[derive(Clone)]
 pub struct Resource {
     /// API group; empty for the core group.
@@ -24,44 +24,45 @@ pub struct Resource {
     pub plural: &'static str,
     /// Singular, such as `restorepoint`.
     pub singular: &'static str,
-    /// What kubectl users may type instead.
+    /// Short names that kubectl accepts.
     pub short_names: &'static [&'static str],
-    /// Categories such as `all`.
+    /// Categories, for example `all`.
     pub categories: &'static [&'static str],
-    /// Whether objects live in namespaces.
+    /// Whether the resource is namespaced.
     pub scope: Scope,
-    /// What may be done. Anything else gets 405.
+    /// Supported verbs. Any other verb gets 405.
     pub verbs: &'static [Verb],
-    /// What `kubectl get` prints after NAME; the age column is to be listed where it is wanted.
+    /// Columns that `kubectl get` prints after NAME. The age column must be listed explicitly.
     pub columns: &'static [Column],
-    /// Structural OpenAPI v3 schema of the whole object, with descriptions; `metadata` is added
-    /// by the registry.
+    /// Structural OpenAPI v3 schema of the whole object, with descriptions. The registry adds
+    /// `metadata`.
     pub schema: SchemaText,
-    /// Subresources beside the object, `status` among them.
+    /// Subresources, including `status`.
     pub subresources: &'static [Subresource],
-    /// Paths that a field selector may name beside `metadata.name` and `metadata.namespace`, such
-    /// as `status.state`.
+    /// Field selectors supported in addition to `metadata.name` and `metadata.namespace`, for
+    /// example `status.state`.
     pub selectable_fields: &'static [&'static str],
-    /// Bodies are cut to references in events, whatever the policy says.
+    /// Whether audit events contain only object references instead of bodies, regardless of the
+    /// policy.
     pub omit_bodies: bool,
-    /// What is recorded of writes at least, those of subresources among them, whatever the policy
-    /// says. [`Level::None`] leaves it to the policy.
+    /// Minimum audit level of writes, including writes of subresources, regardless of the policy.
+    /// [`Level::None`] sets no minimum.
     pub audit_level_min: Level,
-    /// Where the objects come from, if they are not in the store.
+    /// Source of the objects if they are not in the store.
     pub read_only: Option<Arc<dyn ReadOnlyStorage>>,
-    /// The decisions that are this kind's own.
+    /// Logic specific to this resource.
     pub strategy: Arc<dyn Strategy>,
 }
 
-/// A schema as the JSON text it is written as: it is needed at the start and in documents, and the
-/// trees of all kinds together would be the largest thing a server that rests keeps in memory.
+/// A schema kept as JSON text. The tree is needed only at startup and in documents; the trees of
+/// all resources together would be the largest part of an idle server's memory.
 #[derive(Clone, Debug)]
 pub struct SchemaText(Arc<str>);
 
 impl SchemaText {
-    /// The schema as a tree.
+    /// Parses the schema into a tree.
     pub fn tree(&self) -> Value {
-        // It was one before.
+        // Cannot fail: the text was written from a tree.
         serde_json::from_str(&self.0).unwrap_or_default()
     }
 }
@@ -72,36 +73,36 @@ impl From<Value> for SchemaText {
     }
 }
 
-/// Where objects live.
+/// Scope of a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// In namespaces.
+    /// Objects belong to a namespace.
     Namespaced,
-    /// In the cluster as a whole.
+    /// Objects are cluster-scoped.
     Cluster,
 }
 
-/// What may be done with a kind.
+/// Kubernetes verb of a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verb {
-    /// Make one.
+    /// Create one object.
     Create,
-    /// Remove one.
+    /// Delete one object.
     Delete,
-    /// Read one.
+    /// Read one object.
     Get,
-    /// Read many.
+    /// Read a collection.
     List,
-    /// Change parts of one.
+    /// Modify one object with a patch.
     Patch,
-    /// Replace one.
+    /// Replace one object.
     Update,
-    /// Follow changes.
+    /// Stream changes of a collection.
     Watch,
 }
 
 impl Verb {
-    /// The name in rules and in discovery.
+    /// Name of the verb in RBAC rules and discovery.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Create => "create",
@@ -115,22 +116,22 @@ impl Verb {
     }
 }
 
-/// A path below an object.
+/// A subresource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subresource {
-    /// `status`: get, update, patch; everything but `status` and metadata's labels is left alone.
+    /// `status`: get, update, patch. Writes change only `status` and the labels in metadata.
     Status,
     /// `details`: get only, computed by [`Strategy::details`].
     Details,
-    /// One field that is written apart from the rest, by people with a right of its own: get,
-    /// update, patch. Everything else in the body is left alone.
+    /// One field that is written separately and authorized separately: get, update, patch. Writes
+    /// change nothing else.
     Field {
         /// Last segment of the URL, such as `triage`.
         name: &'static str,
         /// Path of the field, such as `status.triage`.
         path: &'static str,
     },
-    /// Something is done about the object by [`Strategy::operate`], on a create; the answer is a
+    /// An operation on the object, performed by [`Strategy::operate`] on create. The response is a
     /// `Status`.
     Operation {
         /// Last segment of the URL, such as `test`.
@@ -148,7 +149,7 @@ impl Subresource {
         }
     }
 
-    /// What may be done with it.
+    /// Supported verbs.
     pub const fn verbs(self) -> &'static [Verb] {
         match self {
             Self::Status | Self::Field { .. } => &[Verb::Get, Verb::Patch, Verb::Update],
@@ -158,48 +159,48 @@ impl Subresource {
     }
 }
 
-/// One printed column, as `metav1.TableColumnDefinition`.
+/// A printed column, as `metav1.TableColumnDefinition`.
 #[derive(Clone, Copy, Debug)]
 pub struct Column {
     /// Header; kubectl prints it in upper case.
     pub name: &'static str,
     /// OpenAPI type: `string`, `integer`, `date`, `boolean`.
     pub kind: &'static str,
-    /// Path of the value, such as `status.state` or `metadata.creationTimestamp`. A `date` is
+    /// Path of the value, for example `status.state` or `metadata.creationTimestamp`. A `date` is
     /// printed as an age.
     pub path: &'static str,
-    /// Columns above 0 are shown with `-o wide` only.
+    /// Columns with a priority above 0 are printed only with `-o wide`.
     pub priority: i32,
-    /// For people.
+    /// Description for users.
     pub description: &'static str,
 }
 
-/// The circumstances of a write that a strategy may want to know.
+/// Context of a write, for a strategy.
 #[derive(Clone, Debug)]
 pub struct WriteContext {
-    /// Who writes.
+    /// User who makes the request.
     pub user: Arc<event::UserInfo>,
-    /// Now, as RFC 3339 with seconds, as Kubernetes writes times.
+    /// Current time as RFC 3339 with whole seconds, the format of Kubernetes.
     pub now: String,
-    /// Empty when the object itself is written.
+    /// Subresource; empty if the write is to the object itself.
     pub subresource: String,
-    /// Random characters of the alphabet Kubernetes uses for generated names, for names of
-    /// objects that a kind makes by itself. At least 10.
+    /// At least 10 random characters of the alphabet that Kubernetes uses for generated names. For
+    /// names of objects that a strategy creates.
     pub suffix: String,
 }
 
-/// An answer on its way, to a create that asks something.
+/// Future of a response to a create that evaluates a review instead of storing an object.
 pub type Review = BoxFuture<'static, Result<Map<String, Value>, ApiError>>;
 
-/// The decisions that are a kind's own. The default of each is: nothing special.
+/// Logic specific to a resource. The default methods add no behavior.
 ///
-/// Objects are JSON maps that have already passed the schema: types are right, unknown fields are
-/// gone, metadata is complete.
+/// Objects are JSON maps that have already passed the schema: types are correct, unknown fields are
+/// removed, metadata is complete.
 pub trait Strategy: Send + Sync {
-    /// Sets what the server sets: initial status, labels, defaults. Runs before validation.
+    /// Sets server-side fields: initial status, labels, defaults. Runs before validation.
     fn prepare_create(&self, _object: &mut Map<String, Value>, _at: &WriteContext) {}
 
-    /// Puts back what an update may not change silently. Runs before validation.
+    /// Restores fields that an update must not change silently. Runs before validation.
     fn prepare_update(
         &self,
         _object: &mut Map<String, Value>,
@@ -208,7 +209,7 @@ pub trait Strategy: Send + Sync {
     ) {
     }
 
-    /// What is wrong with the object beyond the schema. `old` is the stored one on updates.
+    /// Returns validation errors beyond the schema. `old` is the stored object on updates.
     fn validate(
         &self,
         _object: &Map<String, Value>,
@@ -218,37 +219,40 @@ pub trait Strategy: Send + Sync {
         Vec::new()
     }
 
-    /// What else the caller must be allowed to do before this write goes on, such as reading the
-    /// object that is named. `user` is filled in by the registry. Asked on creates and updates, but
-    /// not on those of subresources.
+    /// Returns further permissions that the caller needs for this write, for example to read a
+    /// referenced object. The registry fills in `user`. Called on create and update, but not for
+    /// subresources.
     fn required_access(&self, _object: &Map<String, Value>) -> Vec<Attributes> {
         Vec::new()
     }
 
-    /// Whether an update may leave out `resourceVersion`, and then replaces what is there whatever it is.
+    /// Whether an update may omit `resourceVersion` and then overwrites any stored version.
     fn updates_unconditionally(&self) -> bool {
         false
     }
 
-    /// The answer to a create that asks something and makes nothing: the object with its status. `None`
-    /// where a create makes an object. The object has passed validation; it needs no name.
+    /// Evaluates a create of a review, which stores no object, and returns the object with its
+    /// status. `None` if a create stores an object. The object has passed validation; it needs no
+    /// name.
     fn review(&self, _object: &Map<String, Value>, _at: &WriteContext) -> Option<Review> {
         None
     }
 
-    /// Fields that are recorded of bodies although [`Resource::omit_bodies`] is set, beside what names
-    /// the object: paths such as `spec.secret.name`, or `spec.names.*` for all of one level.
+    /// Fields of the bodies that are recorded although [`Resource::omit_bodies`] is set, in
+    /// addition to the object reference: paths such as `spec.secret.name`, or `spec.names.*` for
+    /// all fields of one level.
     fn recorded_fields(&self) -> &'static [&'static str] {
         &[]
     }
 
-    /// Whether a create is kept. `false`: it is checked, recorded, answered, and forgotten.
+    /// Whether created objects are stored. If `false`, a create is validated, recorded and
+    /// answered, but not stored.
     fn stored(&self) -> bool {
         true
     }
 
-    /// Runs in the transaction of a create, before the object is written; may refuse, change the
-    /// object, and change others.
+    /// Runs in the transaction of a create, before the object is written. May reject the create,
+    /// modify the object, and write other objects.
     fn on_create(
         &self,
         _object: &mut Map<String, Value>,
@@ -269,13 +273,13 @@ pub trait Strategy: Send + Sync {
         Ok(())
     }
 
-    /// Whether an object of this name may be asked to go. Asked before anything else, also for names
-    /// that are not there.
+    /// Whether an object of this name may be deleted. Runs before all other checks, also for names
+    /// that do not exist.
     fn admit_delete(&self, _name: &str, _at: &WriteContext) -> Result<(), ApiError> {
         Ok(())
     }
 
-    /// Runs in the transaction in which the object goes away for good.
+    /// Runs in the transaction that removes the object finally, after its last finalizer.
     fn on_delete(
         &self,
         _object: &Map<String, Value>,
@@ -285,8 +289,8 @@ pub trait Strategy: Send + Sync {
         Ok(())
     }
 
-    /// Does what [`Subresource::Operation`] stands for, about the stored object, and says what came
-    /// of it. Nothing is changed by the registry.
+    /// Performs the operation of a [`Subresource::Operation`] on the stored object and returns its
+    /// result as a message. The registry writes nothing.
     fn operate(
         &self,
         _object: Map<String, Value>,
@@ -296,7 +300,7 @@ pub trait Strategy: Send + Sync {
         Box::pin(async move { Err(ApiError::internal(&message)) })
     }
 
-    /// The object with its details, for [`Subresource::Details`].
+    /// Returns the object with its details, for [`Subresource::Details`].
     fn details(
         &self,
         object: &Map<String, Value>,
@@ -306,7 +310,7 @@ pub trait Strategy: Send + Sync {
     }
 }
 
-/// A kind without decisions of its own.
+/// A strategy without logic of its own.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DefaultStrategy;
 

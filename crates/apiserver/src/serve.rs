@@ -1,9 +1,9 @@
 //! The handler of every request in one function: [`serve`].
 //!
 //! Its order is that of `DefaultBuildHandlerChain` in `k8s.io/apiserver`: authentication, audit,
-//! impersonation, limits on requests in flight, authorization, the request itself. No response leaves
-//! before its event is durable: every return of [`serve`] goes through the [`JournalBackend`], also those
-//! of refusals, failures and panics. A client that disconnects does not stop the work
+//! impersonation, limits on requests in flight, authorization, the request itself. No response is
+//! sent before its event is durable: every return of [`serve`] goes through the [`JournalBackend`],
+//! including rejections, failures and panics. A client that disconnects does not stop the work
 //! ([`DetachOnDrop`]). A request that is not audited does not touch the disk.
 //!
 //! [`JournalBackend`]: crate::audit::backend::JournalBackend
@@ -47,7 +47,7 @@ const AUDIT_ID: &str = "audit-id";
 const DECISION: &str = "authorization.k8s.io/decision";
 const REASON: &str = "authorization.k8s.io/reason";
 
-/// Handles one request: each step in the order in which it happens.
+/// Handles one request. The steps appear in the order in which they run.
 pub(crate) async fn serve(
     state: Arc<ServerState>,
     peer: Arc<Peer>,
@@ -117,7 +117,7 @@ pub(crate) async fn serve(
     context.into_response_with_seat(&state, answer, seat)
 }
 
-/// Responds to a request that could not be authenticated.
+/// Responds with 401 to a request that failed authentication.
 async fn respond_unauthorized(
     state: &Arc<ServerState>,
     context: RequestContext,
@@ -136,14 +136,14 @@ async fn respond_unauthorized(
         }
         Err(full) => state.audit_unavailable(full),
     };
-    // With the answer, as kube-apiserver does, not before it: some clients (hyper's) take the
-    // goodbye for the answer when it is there first.
+    // As kube-apiserver does, GOAWAY goes out together with the response, not before it: some
+    // clients (hyper's) treat an earlier GOAWAY as the response.
     peer.close_after_response();
     context.into_response(state, answer)
 }
 
-/// Handles an authenticated request, within the time limit of requests. It may panic. The seat is released
-/// when the response has been sent.
+/// Handles an authenticated request, within the time limit of requests. May panic. The caller
+/// releases the seat when the response has been sent.
 async fn handle_authenticated(
     state: &ServerState,
     context: &mut RequestContext,
@@ -183,14 +183,15 @@ async fn handle_authenticated(
     let handled = pin!(async {
         authorize(state, request, audit).await?;
         if request.info.path.starts_with("//") {
-            // It is understood as the same path with one slash, and nothing is served there.
+            // `RequestInfo` parses it like the path with one slash, but no resource is served at
+            // such a path.
             return Ok(Outcome::Unlogged(routes::not_found()));
         }
         if let Some(upgrade) = upgrade {
             upgrade.shake_hands(&request.headers)?;
         }
         if has_body(&request.method) {
-            // A client that sends slowly must not hold a seat that others wait for.
+            // A client that sends slowly must not hold a seat that other requests wait for.
             *seat = None;
             request.body = body::read(body, &mut held).await?;
             *seat = state.in_flight.seat(request)?;
@@ -209,7 +210,7 @@ async fn handle_authenticated(
     }
 }
 
-/// Authorizes the request and annotates the event with the decision.
+/// Authorizes the request and annotates the audit event with the decision.
 async fn authorize(
     state: &ServerState,
     request: &Request,
@@ -280,7 +281,7 @@ pub(crate) struct RequestContext {
     pub(crate) request: Request,
     pub(crate) uri: Uri,
     pub(crate) audit_id: HeaderValue,
-    /// Present if the connection can leave HTTP.
+    /// Present if the connection can switch protocols.
     upgrade: Option<Upgrade>,
 }
 
@@ -299,11 +300,11 @@ impl RequestContext {
             body: bytes::Bytes::new(),
             received,
         };
-        // Who may choose it is known when the peer is.
+        // `serve` sets the audit ID after authentication: only the front proxy may choose it.
         Self { request, uri: head.uri, audit_id: HeaderValue::from_static(""), upgrade }
     }
 
-    /// Starts a watch, once the start is durable.
+    /// Starts a watch after its `ResponseStarted` event is durable.
     async fn begin(
         mut self,
         state: &Arc<ServerState>,
@@ -325,12 +326,12 @@ impl RequestContext {
         self.respond(state, code, headers, watch.content_type, body)
     }
 
-    /// The response of a request that holds no seat.
+    /// Builds the response of a request that holds no seat.
     fn into_response(self, state: &ServerState, answer: Answer) -> Response<ResponseBody> {
         self.into_response_with_seat(state, answer, None)
     }
 
-    /// The response, which holds the seat until it has been sent.
+    /// Builds the response, which holds the seat until it has been sent.
     fn into_response_with_seat(
         self,
         state: &ServerState,
@@ -345,7 +346,7 @@ impl RequestContext {
         };
         let Answer { mut code, mut headers, content_type, mut body, .. } = answer;
         if code.is_redirection() && code != StatusCode::NOT_MODIFIED {
-            // A redirect could send kube-apiserver's client, with its certificate, anywhere.
+            // A redirect could send kube-apiserver's client, with its certificate, to any address.
             error!(%code, path = self.request.info.path, "a redirect was about to be sent");
             code = StatusCode::INTERNAL_SERVER_ERROR;
             headers.remove(header::LOCATION);
@@ -386,7 +387,8 @@ impl RequestContext {
 }
 
 impl ServerState {
-    /// The answer once its event is durable, or the error of an event that cannot be recorded.
+    /// Logs `record`, then returns `answer`; returns an error response if the event cannot be
+    /// logged.
     async fn respond_after_logging(&self, record: Option<bytes::Bytes>, answer: Answer) -> Answer {
         match self.log_event(record).await {
             Ok(()) => answer,
@@ -394,7 +396,7 @@ impl ServerState {
         }
     }
 
-    /// Returns when the record is kept, and counts it.
+    /// Logs the record durably and counts the result. Returns at once if there is no record.
     pub(crate) async fn log_event(&self, record: Option<bytes::Bytes>) -> Result<(), ApiError> {
         if record.is_none() {
             return Ok(());

@@ -1,8 +1,8 @@
-//! The server as the binary sees it: bind it, then run it until it is told to close.
+//! The server as the binary uses it: bind it, then run it until shutdown.
 //!
-//! Closing follows `k8s.io/apiserver`: not ready, but still serving, for the shutdown delay; then no
-//! new connections; then requests and watches under way end; then [`Server::run`] returns, and only
-//! after that may the caller close the store.
+//! Shutdown follows `k8s.io/apiserver`. During the shutdown delay the server is not ready but still
+//! serves. Then it accepts no new connections. Then requests and watches in flight end. Then
+//! [`Server::run`] returns; only after that may the caller close the store.
 
 use std::io;
 use std::net::SocketAddr;
@@ -31,60 +31,62 @@ use crate::tls::{ServingCertificate, TlsError, server_config};
 use crate::trust::Trust;
 use crate::{Authorizer, Clock, Registry, VersionInfo};
 
-/// How often certificate and CA files are looked at.
+/// Interval at which certificate and CA files are checked for changes.
 const RELOAD_PERIOD: Duration = Duration::from_secs(5);
 
-/// Why there is no server.
+/// Error of [`Server::bind`].
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    /// Somebody else has the address, or it is not ours.
+    /// The address is in use or does not belong to this machine.
     #[error("cannot listen on {address}")]
     Listen {
-        /// The address.
+        /// Address from [`ServerConfig::address`].
         address: SocketAddr,
-        /// What the system says.
+        /// Error of the operating system.
         source: io::Error,
     },
-    /// The certificate cannot be used.
+    /// The serving certificate cannot be used.
     #[error("cannot serve TLS")]
     Tls(#[source] TlsError),
 }
 
-/// What a server is made of.
+/// Configuration and dependencies of a [`Server`].
 pub struct ServerConfig {
-    /// Where to listen; port 0 takes a free one, and an unspecified address means both families.
+    /// Listen address. Port 0 picks a free port; an unspecified address listens on IPv4 and IPv6.
     pub address: SocketAddr,
-    /// The serving certificate.
+    /// The serving certificate. Its files are reloaded every five seconds.
     pub serving: Arc<ServingCertificate>,
-    /// Whom to believe; its files are read again from time to time when nothing else does.
+    /// CAs and headers that authentication trusts. If set, the server rereads its files every five
+    /// seconds; `None` if another task does that.
     pub trust: Option<Arc<Trust>>,
-    /// Who asks.
+    /// Authenticates every request.
     pub authenticator: Authenticator,
-    /// May they.
+    /// Authorizes every authenticated request.
     pub authorizer: Arc<dyn Authorizer>,
-    /// What is recorded; may be exchanged at any time.
+    /// Audit policy. May be replaced at any time; a new policy applies to requests that arrive
+    /// later.
     pub policy: Arc<ArcSwap<Policy>>,
-    /// What is there.
+    /// Resources that the server serves.
     pub registry: Registry,
-    /// Where it is kept.
+    /// Store of the audit events.
     pub storage: Arc<dyn Storage>,
-    /// The time.
+    /// Source of the current time.
     pub clock: Arc<dyn Clock>,
-    /// What must be well beside the store.
+    /// Health checks in addition to the check of the store.
     pub checks: Vec<HealthCheck>,
-    /// What `/readyz?verbose` tells beside them.
+    /// Advisories that `/readyz?verbose` lists after the checks.
     pub remarks: Advisories,
-    /// The numbers.
+    /// Metrics of the server, exposed at `/metrics`.
     pub metrics: Metrics,
-    /// The bounds.
+    /// Limits that an operator can configure.
     pub limits: Limits,
-    /// What `/version` says.
+    /// Response to `/version`.
     pub version: VersionInfo,
-    /// What `/` lists beside the front's own paths.
+    /// Paths that `/` lists in addition to the server's own paths.
     pub paths: Vec<String>,
 }
 
-/// A server that listens already but does not accept yet.
+/// A server that listens but does not accept connections yet.
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
@@ -95,7 +97,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Takes the address. Must be called inside a runtime, which then carries all tasks.
+    /// Binds the listen address. Must be called inside a Tokio runtime; all tasks of the server run
+    /// on that runtime.
     #[expect(clippy::unused_async, reason = "the listener needs the runtime it is awaited in")]
     pub async fn bind(options: ServerConfig) -> Result<Self, ServerError> {
         let refused = |source| ServerError::Listen { address: options.address, source };
@@ -131,12 +134,13 @@ impl Server {
         Ok(Self { listener, address, tls, serving, trust, state: Arc::new(state) })
     }
 
-    /// Where it listens.
+    /// Address that the server listens on, with the port that the system chose for port 0.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Serves until `shutdown`, then closes in order.
+    /// Serves until `shutdown` is cancelled, then shuts down as the module documentation describes.
+    /// Drops connections that are still open after [`Limits::drain_time_max`].
     pub async fn run(self, shutdown: CancellationToken) {
         let Self { listener, address, tls, serving, trust, state } = self;
         let (draining, abandoned) = (CancellationToken::new(), CancellationToken::new());
@@ -165,7 +169,7 @@ impl Server {
     }
 }
 
-/// Reads certificate files again, so that a rotation needs no restart.
+/// Rereads the certificate files periodically, so that a rotation needs no restart.
 async fn reload(
     serving: Arc<ServingCertificate>,
     trust: Option<Arc<Trust>>,

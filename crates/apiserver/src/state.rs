@@ -1,4 +1,4 @@
-//! What every request meets on its way: one value, made once, shared by all connections.
+//! State that all connections and requests share. It is created once, when the server binds.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::metrics::Metrics;
 use crate::routes::VersionInfo;
 use crate::{Authorizer, Clock, Registry};
 
-/// Who decides, who keeps, who answers.
+/// Shared state of a server.
 pub(crate) struct ServerState {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) authenticator: Authenticator,
@@ -29,11 +29,11 @@ pub(crate) struct ServerState {
     pub(crate) metrics: Metrics,
     pub(crate) limits: Limits,
     pub(crate) version: VersionInfo,
-    /// For the index.
+    /// Paths that `/` lists.
     pub(crate) paths: Vec<String>,
     /// All tasks of the server; shutdown waits for them.
     pub(crate) tracker: TaskTracker,
     pub(crate) runtime: Handle,
-    /// Watches end when this is cancelled.
+    /// Ends all watches when cancelled.
     pub(crate) closing: CancellationToken,
 }

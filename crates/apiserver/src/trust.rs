@@ -1,9 +1,9 @@
-//! Whose certificates and headers are believed, as one immutable snapshot.
+//! The CAs and identity headers that authentication trusts, as one immutable snapshot.
 //!
-//! A snapshot is put together from files (flags) and from the ConfigMap
+//! A snapshot is composed of files (flags) and of the ConfigMap
 //! `kube-system/extension-apiserver-authentication`, which kube-apiserver fills and rotates. A part
-//! that cannot be loaded is absent, and what is absent is not believed: without a request-header CA
-//! no `X-Remote-*` header counts. This file decides nothing about a request; `authn` does.
+//! that cannot be loaded is absent, and an absent part is not trusted: without a request-header CA,
+//! all `X-Remote-*` headers are ignored. This file makes no decision about a request; `authn` does.
 
 pub mod config_map;
 
@@ -21,35 +21,35 @@ use tracing::warn;
 
 use crate::tls::provider;
 
-/// Why trust could not be established.
+/// Error while loading the trust configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
     /// A file is missing or not readable.
     #[error("cannot read {}", path.display())]
     Read {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system says.
+        /// Error of the operating system.
         source: std::io::Error,
     },
-    /// There are no certificates where a CA bundle should be.
+    /// A CA bundle contains no certificates.
     #[error("{origin} holds no usable CA certificate")]
     NoCertificate {
         /// File or ConfigMap key.
         origin: String,
     },
-    /// The ConfigMap holds something else than a JSON list of names.
+    /// The value in the ConfigMap is not a JSON list of names.
     #[error("key {key} of the ConfigMap is not a JSON list of header names or names")]
     NotAList {
-        /// The key.
+        /// Key in the ConfigMap.
         key: &'static str,
     },
-    /// The ConfigMap cannot be had.
+    /// The ConfigMap cannot be read.
     #[error("cannot read ConfigMap kube-system/extension-apiserver-authentication")]
     Lookup(#[source] Box<kube::Error>),
 }
 
-/// A set of CA certificates for client certificates.
+/// CA certificates that verify client certificates.
 #[derive(Clone)]
 pub struct CaBundle {
     verifier: Arc<dyn ClientCertVerifier>,
@@ -57,7 +57,7 @@ pub struct CaBundle {
 }
 
 impl CaBundle {
-    /// Reads a PEM bundle; `origin`, file or key of the ConfigMap, is named in errors.
+    /// Parses a PEM bundle. `origin`, the file or the key of the ConfigMap, appears in errors.
     pub fn of_pem(pem: &[u8], origin: &str) -> Result<Self, TrustError> {
         let none = || TrustError::NoCertificate { origin: origin.to_owned() };
         let mut roots = RootCertStore::empty();
@@ -77,8 +77,8 @@ impl CaBundle {
         Self::of_pem(&pem, &path.display().to_string())
     }
 
-    /// Whether a chain, leaf first, leads to one of the CAs, is in time, and may be used by clients;
-    /// if not, why, and what it was checked against.
+    /// Verifies that a chain, leaf first, leads to one of the CAs, is valid at `now`, and is for
+    /// client authentication. The error contains the reason and the origin of the CAs.
     pub(crate) fn verify(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<(), String> {
         let Some((leaf, intermediates)) = chain.split_first() else {
             return Err("there is no certificate".to_owned());
@@ -88,27 +88,28 @@ impl CaBundle {
     }
 }
 
-/// How kube-apiserver's proxy shows itself and passes on its users.
+/// How the front proxy authenticates and passes users.
 #[derive(Clone)]
 pub struct RequestHeaderConfig {
-    /// Who may sign the proxy's certificate.
+    /// CAs that sign the proxy's certificate.
     pub ca: CaBundle,
-    /// Common names the proxy may have; empty means any.
+    /// Allowed common names of the proxy; empty allows any.
     pub allowed_names: Vec<String>,
-    /// The names of the headers.
+    /// Names of the identity headers.
     pub headers: RequestHeaderNames,
 }
 
 /// Names of the headers that carry the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestHeaderNames {
-    /// The first one present names the user.
+    /// Headers of the username. The first one present is used.
     pub username: Vec<HeaderName>,
-    /// None by default: an older kube-apiserver would not strip it from its clients' requests.
+    /// Headers of the UID. Empty by default: an older kube-apiserver does not strip them from its
+    /// clients' requests.
     pub uid: Vec<HeaderName>,
-    /// All values are groups.
+    /// Headers of groups. All values are groups.
     pub group: Vec<HeaderName>,
-    /// In lower case.
+    /// Prefixes of extra headers, in lower case.
     pub extra_prefix: Vec<String>,
 }
 
@@ -123,16 +124,16 @@ impl Default for RequestHeaderNames {
     }
 }
 
-/// Whom to believe at this moment.
+/// Trust configuration at one point in time.
 #[derive(Clone, Default)]
 pub struct TrustSnapshot {
-    /// Who signs users' certificates.
+    /// CAs that sign users' certificates.
     pub clients: Option<CaBundle>,
-    /// Who may speak for others.
+    /// Front proxy that may act for other users.
     pub front_proxy: Option<RequestHeaderConfig>,
 }
 
-/// The file a part of the trust comes from instead of the ConfigMap.
+/// Files that replace parts of the ConfigMap.
 #[derive(Clone, Debug, Default)]
 pub struct TrustFiles {
     /// `--client-ca-file`.
@@ -141,12 +142,12 @@ pub struct TrustFiles {
     pub request_header_ca: Option<PathBuf>,
     /// `--requestheader-allowed-names`.
     pub allowed_names: Vec<String>,
-    /// `--requestheader-*-headers*`; the usual ones when empty.
+    /// `--requestheader-*-headers*`; `None` for the default names.
     pub headers: Option<RequestHeaderNames>,
 }
 
 impl TrustFiles {
-    /// What the files say; absent where there is no file.
+    /// Loads the files. A part without a file is absent.
     pub fn load(&self) -> Result<TrustSnapshot, TrustError> {
         let clients = self.client_ca.as_deref().map(CaBundle::of_file).transpose()?;
         let front_proxy = match self.request_header_ca.as_deref() {
@@ -161,28 +162,29 @@ impl TrustFiles {
     }
 }
 
-/// The snapshot in force, exchanged as a whole.
+/// The current snapshot. It is replaced as a whole.
 pub struct Trust {
     files: TrustFiles,
     snapshot: ArcSwap<TrustSnapshot>,
 }
 
 impl Trust {
-    /// Trust that starts with what the files say.
+    /// Loads the files and starts with their content.
     pub fn open(files: TrustFiles) -> Result<Arc<Self>, TrustError> {
         let trust = Self { files, snapshot: ArcSwap::from_pointee(TrustSnapshot::default()) };
         trust.replace(None)?;
         Ok(Arc::new(trust))
     }
 
-    /// What is in force.
+    /// The current snapshot.
     pub fn snapshot(&self) -> Arc<TrustSnapshot> {
         self.snapshot.load_full()
     }
 
-    /// Reads the files again and takes the rest from `cluster`. Files win over the ConfigMap.
+    /// Reloads the files and takes the remaining parts from `cluster`. Files take precedence over
+    /// the ConfigMap.
     ///
-    /// On an error the old snapshot stays.
+    /// On an error the old snapshot stays in use.
     pub fn replace(&self, cluster: Option<&TrustSnapshot>) -> Result<(), TrustError> {
         let mut next = self.files.load()?;
         if let Some(cluster) = cluster {

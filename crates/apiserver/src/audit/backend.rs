@@ -1,7 +1,8 @@
-//! Logs audit events durably before responses leave, and counts requests that could not be logged.
+//! Logs audit events durably before responses are sent, and counts requests that could not be
+//! logged.
 //!
-//! Knows nothing of what a record means, except for the one event it writes itself: after a time in
-//! which requests were refused for want of a record, an event says how many there were.
+//! The backend does not interpret the records. It writes one event of its own, the gap event: after
+//! requests were rejected because their events could not be logged, it records how many.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,18 +17,18 @@ use tracing::{error, info};
 use crate::limits::RECORD_TIME_MAX;
 use crate::{ApiError, Clock};
 
-/// The part of the store that is kept for requests of recognised users: one in so many.
+/// Divisor of the store's limit: this fraction of the store is reserved for authenticated users.
 const UNRECOGNISED_RESERVE: u64 = 8;
 
-/// Writes audit events to the journal, as upstream's `audit.Backend` does to a log.
+/// Writes audit events to the journal, as upstream's `audit.Backend` writes them to a log.
 pub(crate) struct JournalBackend {
     storage: Arc<dyn Storage>,
     clock: Arc<dyn Clock>,
-    /// Requests refused since the last gap event. Counted here and not taken from the store, which
-    /// counts a change that it refuses and the record of that refusal as two.
+    /// Requests rejected since the last gap event. The store's own counter is not used: it counts a
+    /// rejected write and the record of that rejection as two.
     refused: AtomicU64,
-    /// The same of requests in which no user was recognised. Told when there is room for such requests
-    /// again: a gap event for each record in between would use up what is kept for the others.
+    /// Rejected requests without an authenticated user. Reported once the store has space for such
+    /// requests again: a gap event after each record in between would use up the reserve.
     refused_unrecognised: AtomicU64,
 }
 
@@ -37,8 +38,9 @@ impl JournalBackend {
         Self { storage, clock, refused, refused_unrecognised }
     }
 
-    /// Whether a request in which no user was recognised may still be recorded: the last part of the
-    /// journal is for users who are known, since every client can send such requests.
+    /// Checks whether a request without an authenticated user may still be logged. The last part of
+    /// the journal is reserved for authenticated users, because every client can send
+    /// unauthenticated requests.
     pub(crate) fn check_unauthenticated_reserve(&self) -> Result<(), ApiError> {
         let health = self.storage.health();
         if has_unauthenticated_reserve(&health) {
@@ -52,7 +54,7 @@ impl JournalBackend {
         Err(audit_unavailable(&error))
     }
 
-    /// How many requests were refused, as far as that is to be told now.
+    /// Resets the counters that can be reported now, and returns their sum.
     fn take_refused(&self) -> u64 {
         let mut count = match self.refused.load(Ordering::Relaxed) {
             0 => 0,
@@ -66,7 +68,8 @@ impl JournalBackend {
         count
     }
 
-    /// Returns when the record is durable; at once when there is none to keep.
+    /// Returns when the record is durable, or at once if there is no record. Fails after
+    /// [`RECORD_TIME_MAX`].
     pub(crate) async fn log(&self, record: Option<Bytes>) -> Result<(), ApiError> {
         let Some(record) = record else { return Ok(()) };
         let kept = store::record(self.storage.as_ref(), record);
@@ -80,7 +83,8 @@ impl JournalBackend {
         }
     }
 
-    /// The error of a request that cannot be recorded, and of a change whose outcome is unknown.
+    /// Counts a rejected request and builds its error. Used if the event cannot be logged or the
+    /// outcome of a write is unknown.
     pub(crate) fn reject(&self, error: &StoreError) -> ApiError {
         if self.refused.fetch_add(1, Ordering::Relaxed) == 0 {
             error!(%error, "requests are refused, they cannot be recorded");
@@ -88,13 +92,14 @@ impl JournalBackend {
         audit_unavailable(error)
     }
 
-    /// Says how many requests were refused, now that records can be kept again.
+    /// Logs how many requests were rejected, now that records can be logged again.
     async fn record_gap(&self) {
         let count = self.take_refused();
         if count == 0 {
             return;
         }
-        // The store's own count begins anew as well: its health shows what is not on record.
+        // Resets the store's counter too: its health reports the requests that are not yet on
+        // record.
         self.storage.take_refused();
         info!(count, "requests are recorded again");
         let record = event::record::write(&gap(count, self.clock.as_ref()));
@@ -109,14 +114,14 @@ fn has_unauthenticated_reserve(health: &Health) -> bool {
     health.used_bytes < health.limit_bytes - health.limit_bytes / UNRECOGNISED_RESERVE
 }
 
-/// What a client hears when its request cannot be recorded or carried out for the store's sake.
+/// 503 for a request that cannot be logged or carried out because of the store.
 pub(crate) fn audit_unavailable(error: &StoreError) -> ApiError {
     let seconds = error.retry_after().map_or(30, |time| time.as_secs().max(1));
     let message = format!("the request cannot be recorded: {error}");
     ApiError::unavailable(message, u32::try_from(seconds).unwrap_or(30))
 }
 
-/// The disk has been given long enough.
+/// Error of a write that exceeds its time limit.
 pub(crate) fn deadline_exceeded() -> StoreError {
     StoreError::Unavailable { reason: "the disk does not answer in time".to_owned() }
 }

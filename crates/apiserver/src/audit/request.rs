@@ -12,15 +12,16 @@ use crate::serve::RequestContext;
 use crate::state::ServerState;
 use crate::{AuditContext, RequestInfo};
 
-/// What begins the ids of events of our own, which no request may have.
+/// Prefix of the audit IDs of the server's own events. No request may use it.
 const OWN_PREFIX: &[u8] = b"keepwatch-";
 
-/// The front proxy's id, so that kube-apiserver's log and ours can be joined; else a new one. An
-/// id of another client is not believed: it could be that of another request, to hide behind.
+/// Returns the audit ID of the front proxy, so that kube-apiserver's audit log can be joined with
+/// this one; otherwise a new ID. An ID from any other client is ignored: a client could reuse the
+/// ID of another request to hide its own.
 pub(crate) fn audit_id(headers: &HeaderMap, is_front_proxy: bool) -> HeaderValue {
     match headers.get("audit-id").filter(|id| is_front_proxy && !id.is_empty()) {
         Some(id) if may_stand(id.as_bytes()) => id.clone(),
-        // kube-apiserver takes any id from its clients; the digest can still be joined.
+        // kube-apiserver accepts any ID from its clients. A digest of it can still be joined.
         Some(id) => {
             let digest = event::limit::digest(id.as_bytes());
             let text = format!("sha256-{}", digest.get(..32).unwrap_or_default());
@@ -40,8 +41,8 @@ fn may_stand(id: &[u8]) -> bool {
     id.len() <= event::limit::AUDIT_ID_BYTES_MAX && id.iter().all(u8::is_ascii_graphic) && !is_own
 }
 
-/// Evaluates the policy and begins the event if one is to be recorded. `user` is an error if authentication
-/// failed.
+/// Evaluates the policy and begins the event if the request is audited. `user` is an error if
+/// authentication failed.
 pub(crate) fn evaluate_policy(
     state: &Arc<ServerState>,
     context: &RequestContext,
@@ -89,22 +90,22 @@ pub(crate) fn evaluate_policy(
     AuditContext::of(builder, Arc::clone(&state.clock))
 }
 
-/// No user was recognised in a request.
+/// The request failed authentication.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Refused {
-    /// Whether there were credentials.
+    /// Whether the request carried credentials.
     pub(crate) showed_credentials: bool,
 }
 
-/// Credentials that are not good are recorded whatever the policy says of the path: the answer tells a
-/// client that tries them out whether they are good.
+/// Invalid credentials are audited at level Metadata at least, whatever the policy says about the
+/// path, because the response tells an attacker whether guessed credentials are valid.
 fn of_failed_authentication(decision: Decision) -> Decision {
     let mut omit_stages = Stages::default();
     omit_stages.insert(Stage::RequestReceived);
     Decision { level: decision.level.max(Level::Metadata), omit_stages, ..decision }
 }
 
-/// The decision, with the level that the kind asks for at least.
+/// Raises the decision to the minimum level of the resource.
 fn raised(decision: Decision, level_min: Level) -> Decision {
     let omits_end = decision.omit_stages.contains(Stage::ResponseComplete)
         || decision.omit_stages.contains(Stage::Panic);
@@ -129,7 +130,8 @@ fn object_ref(info: &RequestInfo) -> Option<ObjectReference> {
     })
 }
 
-/// `X-Forwarded-For` in its order, `X-Real-Ip`, then the peer itself. Only the last can be trusted.
+/// Addresses from `X-Forwarded-For` in order, then `X-Real-Ip`, then the peer address. Only the
+/// last is trustworthy.
 fn source_ips(headers: &HeaderMap, peer: IpAddr) -> Vec<String> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let mut addresses: Vec<IpAddr> = text("x-forwarded-for")
@@ -148,7 +150,8 @@ fn source_ips(headers: &HeaderMap, peer: IpAddr) -> Vec<String> {
     addresses.iter().map(IpAddr::to_string).collect()
 }
 
-/// Reads an address as Go does for Kubernetes: IPv4 in IPv6 is IPv4, leading zeros are tolerated.
+/// Parses an address as Go does for Kubernetes: IPv4-mapped IPv6 becomes IPv4, leading zeros are
+/// accepted.
 fn address(text: &str) -> Option<IpAddr> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Some(address.to_canonical());

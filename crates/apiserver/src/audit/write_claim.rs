@@ -1,9 +1,9 @@
 //! Ownership of a write: the request owns it until the store's writer claims it.
 //!
-//! A write carries its audit event into its transaction. A request that stops waiting has to know whether
-//! that event will be recorded. Until the writer has claimed the write, the request can cancel it and
-//! record its own outcome. Afterwards the outcome of the write is the only one. So each request has
-//! exactly one event, whichever of the two comes first.
+//! A write carries its audit event into its transaction. A request that times out has to know
+//! whether that event will be recorded. Until the writer has claimed the write, the request can
+//! cancel it and record its own outcome. Afterwards only the outcome of the write counts. So each
+//! request has exactly one event, whichever of the two happens first.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -17,12 +17,12 @@ const CANCELLED: u8 = 2;
 pub(crate) struct WriteClaim(Arc<AtomicU8>);
 
 impl WriteClaim {
-    /// The writer claims the write. False if the request has cancelled it.
+    /// Claims the write for the writer. Returns false if the request has cancelled it.
     pub(crate) fn claim(&self) -> bool {
         self.set(CLAIMED)
     }
 
-    /// The request cancels the write. False if the writer has claimed it.
+    /// Cancels the write for the request. Returns false if the writer has claimed it.
     pub(crate) fn cancel(&self) -> bool {
         self.set(CANCELLED)
     }

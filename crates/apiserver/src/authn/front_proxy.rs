@@ -1,6 +1,6 @@
-//! The user that kube-apiserver's proxy passes on in headers.
+//! The user that kube-apiserver's proxy passes in headers.
 //!
-//! Whether the proxy may be believed has been decided before; this only reads and removes.
+//! `peer` has verified the proxy before; this module only parses and removes the headers.
 
 use event::UserInfo;
 use http::{HeaderMap, HeaderName};
@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::trust::RequestHeaderNames;
 
-/// The user the headers name, or `None` when they name none.
+/// Parses the user from the headers. `None` if they contain no username.
 pub(crate) fn user_of(headers: &HeaderMap, names: &RequestHeaderNames) -> Option<UserInfo> {
     let username = first(headers, &names.username)?;
     let mut user = UserInfo {
@@ -25,7 +25,7 @@ pub(crate) fn user_of(headers: &HeaderMap, names: &RequestHeaderNames) -> Option
             name.as_str().strip_prefix(prefix.as_str()).filter(|key| !key.is_empty())
         });
         if let Some(key) = prefix {
-            // A key that does not decode is kept as it is.
+            // A key that does not decode is kept unchanged.
             let key = percent_decode_str(key)
                 .decode_utf8()
                 .map_or_else(|_| key.to_owned(), |decoded| decoded.to_lowercase());
@@ -35,7 +35,7 @@ pub(crate) fn user_of(headers: &HeaderMap, names: &RequestHeaderNames) -> Option
     Some(user)
 }
 
-/// Removes all headers of these names.
+/// Removes all headers with these names.
 pub(crate) fn strip(headers: &mut HeaderMap, names: &RequestHeaderNames) {
     for name in names.username.iter().chain(&names.uid).chain(&names.group) {
         headers.remove(name);
@@ -52,7 +52,7 @@ pub(crate) fn strip(headers: &mut HeaderMap, names: &RequestHeaderNames) {
     }
 }
 
-/// The first value that is not empty, over all names in order.
+/// The first nonempty value, over all names in order.
 fn first(headers: &HeaderMap, names: &[HeaderName]) -> Option<String> {
     names
         .iter()

@@ -1,8 +1,8 @@
-//! One connection: where it is from, which certificate it showed, and what that is worth.
+//! The peer of a connection: its address, its certificate, and the identity of that certificate.
 //!
-//! The worth is computed when first asked for and again when the trust configuration changes or
-//! some seconds have passed, so that an expired certificate or a removed CA loses its power on
-//! connections that are already open.
+//! The identity is computed on first use, and again when the trust configuration changes or some
+//! seconds have passed. So an expired certificate or a removed CA takes effect on open connections
+//! too.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,37 +17,37 @@ use tokio::sync::Notify;
 use crate::authn::{admitted, x509};
 use crate::trust::TrustSnapshot;
 
-/// How long a checked certificate counts without another look.
+/// Time for which a verified certificate is cached, in microseconds.
 const CHECK_MICROS: i64 = 10_000_000;
 
-/// The other end of a connection.
+/// The remote end of a connection.
 pub(crate) struct Peer {
-    /// Its address; IPv4 in IPv6 is taken apart.
+    /// Address of the peer. IPv4-mapped IPv6 addresses are converted to IPv4.
     pub(crate) address: IpAddr,
-    /// Its certificate chain, leaf first; empty when it showed none.
+    /// Certificate chain, leaf first; empty if the client sent none.
     pub(crate) chain: Vec<CertificateDer<'static>>,
-    /// What it speaks.
+    /// Protocol of the connection.
     pub(crate) protocol: Protocol,
     identity: ArcSwapOption<PeerIdentity>,
-    /// Whether the connection is to be closed after what is under way.
+    /// Notified when the connection is to close after the responses in flight.
     close: Notify,
     is_leaving: AtomicBool,
 }
 
-/// What a connection speaks, by ALPN.
+/// Protocol of a connection, negotiated with ALPN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Http1,
     Http2,
 }
 
-/// What the certificate of a peer is worth.
+/// Identity of a peer's certificate.
 pub(crate) struct PeerIdentity {
     trust: Arc<TrustSnapshot>,
     checked: Timestamp,
-    /// Whether it may speak for others, or why not.
+    /// Whether this certificate is a front proxy's, or why it is not.
     pub(crate) front_proxy: Result<(), String>,
-    /// Whom it stands for itself, or why for nobody.
+    /// The user this certificate identifies, or why it identifies none.
     pub(crate) client: Result<UserInfo, String>,
     is_known: AtomicBool,
 }
@@ -68,7 +68,7 @@ impl Peer {
         }
     }
 
-    /// What the certificate is worth under this trust, now.
+    /// Identity of the certificate under this trust configuration at this time. Cached.
     pub(crate) fn identity(&self, trust: &Arc<TrustSnapshot>, now: Timestamp) -> Arc<PeerIdentity> {
         let age = |identity: &PeerIdentity| now.as_micros() - identity.checked.as_micros();
         if let Some(identity) = self.identity.load_full()
@@ -82,8 +82,8 @@ impl Peer {
         identity
     }
 
-    /// Asks for the connection to be closed once the answers under way are out: clients that are
-    /// not recognised do not get to keep one.
+    /// Requests that the connection closes after the responses in flight. Unauthenticated clients
+    /// must not keep a connection.
     pub(crate) fn close_after_response(&self) {
         if !self.is_leaving.swap(true, Ordering::Relaxed) {
             self.close.notify_one();
@@ -120,7 +120,7 @@ impl PeerIdentity {
         Self { trust: Arc::clone(trust), checked: now, front_proxy, client, is_known }
     }
 
-    /// True when it is asked for the first time.
+    /// True on the first call only, so that a rejection is logged once.
     pub(crate) fn is_news(&self) -> bool {
         !self.is_known.swap(true, Ordering::Relaxed)
     }

@@ -1,7 +1,8 @@
-//! Tells the log of client certificates that are refused: which, why, and by which CA file.
+//! Logs rejected client certificates: subject, issuer, and the reason of each CA.
 //!
-//! In a cluster this is all that shows when kube-apiserver's proxy is not believed. A client can make
-//! as many certificates as it likes, so only some of them are told, and how many were not.
+//! In a cluster this log line is the only sign that kube-apiserver's proxy is not trusted. A client
+//! can generate any number of certificates, so the log is rate-limited and reports how many
+//! rejections it left out.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -11,12 +12,12 @@ use tracing::warn;
 use crate::authn::peer::Peer;
 use crate::authn::x509;
 
-/// Refusals that are told in one window.
+/// Maximum number of rejections logged per window.
 const TOLD_MAX: u32 = 10;
-/// The length of a window.
+/// Length of a window, in microseconds.
 const WINDOW_MICROS: i64 = 60_000_000;
 
-/// How many were told lately.
+/// Rate limit of the log.
 #[derive(Default)]
 pub(crate) struct Refusals(Mutex<Window>);
 
@@ -28,7 +29,7 @@ struct Window {
 }
 
 impl Refusals {
-    /// Tells why neither CA stands for the certificate that a client showed.
+    /// Logs why neither CA accepts the certificate of the client.
     pub(crate) fn tell(&self, peer: &Peer, reasons: [&str; 2], now: Timestamp) {
         let Some(untold) = self.may_tell(now) else { return };
         let names = peer.chain.first().map(x509::names).transpose();
@@ -45,7 +46,8 @@ impl Refusals {
         );
     }
 
-    /// How many were not told before this one; `None` if it is not told either.
+    /// Returns the number of rejections left out since the last logged one; `None` if this one is
+    /// left out too.
     fn may_tell(&self, now: Timestamp) -> Option<u64> {
         let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let age = now.as_micros().saturating_sub(window.began);

@@ -1,7 +1,7 @@
-//! Bearer tokens, which only kube-apiserver can read: `TokenReview`.
+//! Bearer tokens, which kube-apiserver verifies with `TokenReview`.
 //!
-//! Answers are remembered for ten seconds under a hash of the token; the token itself is kept
-//! nowhere and never appears in a message.
+//! Responses are cached under a hash of the token. The token itself is stored nowhere and never
+//! appears in a message.
 
 use std::time::Duration;
 
@@ -18,23 +18,23 @@ use sha2::{Digest, Sha256};
 use crate::webhook::with_retries;
 use crate::websocket;
 
-/// How long an answer counts, unless configured.
+/// Default time for which a review is cached.
 pub const CACHE_TIME: Duration = Duration::from_secs(10);
-/// What the subprotocol begins with in which a WebSocket carries a token: browsers can set no header.
+/// Prefix of the WebSocket subprotocol that carries a token: browsers cannot set headers.
 const SUBPROTOCOL: &str = "base64url.bearer.authorization.k8s.io.";
-/// Answers remembered at most.
+/// Maximum number of cached reviews.
 const CACHE_ENTRIES: u64 = 8192;
 
 type Review = Result<UserInfo, String>;
 
-/// Recognises users by their tokens.
+/// Authenticates users by bearer token.
 pub struct TokenReviews {
     api: Api<TokenReview>,
     cache: Cache<[u8; 32], Review>,
 }
 
 impl TokenReviews {
-    /// Asks through `client`; answers are remembered for `cache_time`.
+    /// Sends reviews with `client`. Caches responses for `cache_time`.
     pub fn new(client: kube::Client, cache_time: Duration) -> Self {
         let cache = Cache::builder().max_capacity(CACHE_ENTRIES).time_to_live(cache_time).build();
         Self { api: Api::all(client), cache }
@@ -50,7 +50,7 @@ impl TokenReviews {
         outcome
     }
 
-    /// The outer error means that there is no answer, which is not remembered.
+    /// Sends a review. The outer error means that there is no response; it is not cached.
     async fn ask(&self, token: &str) -> Result<Review, String> {
         let spec = TokenReviewSpec { token: token.to_owned(), audiences: None };
         let review = TokenReview { spec, ..TokenReview::default() };
@@ -59,7 +59,7 @@ impl TokenReviews {
             .await
             .map_err(|error| error.to_string())?;
         let status = answer.status.unwrap_or_default();
-        // Somebody without a name is nobody.
+        // A user without a name is not authenticated.
         let user =
             status.user.filter(|user| user.username.as_ref().is_some_and(|it| !it.is_empty()));
         Ok(match (status.authenticated, user) {
@@ -74,7 +74,7 @@ impl TokenReviews {
     }
 }
 
-/// The token of an `Authorization: Bearer` header.
+/// Token of an `Authorization: Bearer` header.
 pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(AUTHORIZATION)?.to_str().ok()?.trim();
     let (scheme, token) = value.split_once(' ')?;
@@ -82,7 +82,7 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
-/// The token in a subprotocol of a WebSocket, or why there is none in it.
+/// Token in a WebSocket subprotocol, or why it is not valid. `None` if there is no token.
 pub(crate) fn of_websocket(headers: &HeaderMap) -> Option<Result<String, &'static str>> {
     if !headers.contains_key(SEC_WEBSOCKET_PROTOCOL) || !websocket::is_asked(headers) {
         return None;
@@ -100,13 +100,13 @@ pub(crate) fn of_websocket(headers: &HeaderMap) -> Option<Result<String, &'stati
     Some(match decoded {
         None => Err("it is not unpadded base64url of a text"),
         Some(token) if token.is_empty() => return None,
-        // One must be left to be sent back.
+        // The handshake response must select a subprotocol other than the token.
         Some(_) if others == 0 => Err("there is no other subprotocol"),
         Some(token) => Ok(token),
     })
 }
 
-/// Takes tokens out of the subprotocols.
+/// Removes tokens from the subprotocols.
 pub(crate) fn strip_websocket(headers: &mut HeaderMap) {
     if !headers.contains_key(SEC_WEBSOCKET_PROTOCOL) {
         return;
@@ -125,7 +125,7 @@ pub(crate) fn strip_websocket(headers: &mut HeaderMap) {
 mod tests {
     use super::*;
 
-    /// `offered` are the subprotocols; `left` are those that others see.
+    /// `offered` are the subprotocols; `left` are those that remain after the removal.
     #[track_caller]
     fn check(offered: &[&str], expected: Option<Result<&str, ()>>, left: &str) {
         let mut headers = HeaderMap::new();

@@ -1,6 +1,7 @@
-//! What a client certificate says: common name is the user, organizations are the groups.
+//! The user in a client certificate: the common name is the username, the organizations are the
+//! groups.
 //!
-//! Whether it may be believed is decided in `peer`.
+//! `peer` decides whether the certificate is trusted.
 
 use event::UserInfo;
 use rustls::pki_types::CertificateDer;
@@ -11,19 +12,19 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 /// Kubernetes' attribute for a UID in the subject (since 1.33).
 const UID_OID: Oid<'static> = oid!(1.3.6.1.4.1.57683.2);
 
-/// Bytes of a name that go into the log.
+/// Maximum length of a name in the log, in bytes.
 const NAME_BYTES_MAX: usize = 256;
 
-/// Subject and end of a certificate.
+/// Subject of a certificate.
 pub(crate) struct Subject {
-    /// Empty when there is none.
+    /// Empty if the subject has none.
     pub(crate) common_name: String,
     organizations: Vec<String>,
     uid: String,
     fingerprint: String,
 }
 
-/// The names of subject and issuer, in the form of RFC 4514.
+/// Subject and issuer as RFC 4514 strings.
 pub(crate) fn names(leaf: &CertificateDer<'_>) -> Result<(String, String), String> {
     let (_, parsed) =
         X509Certificate::from_der(leaf).map_err(|_| "not a certificate".to_owned())?;
@@ -36,7 +37,7 @@ pub(crate) fn names(leaf: &CertificateDer<'_>) -> Result<(String, String), Strin
 }
 
 impl Subject {
-    /// Reads the leaf of a chain.
+    /// Parses the subject of a leaf certificate.
     pub(crate) fn of(leaf: &CertificateDer<'_>) -> Result<Self, String> {
         let (_, parsed) =
             X509Certificate::from_der(leaf).map_err(|_| "not a certificate".to_owned())?;
@@ -57,7 +58,7 @@ impl Subject {
         })
     }
 
-    /// The user this certificate stands for; an error when it names nobody.
+    /// The user this certificate identifies; an error if it has no name.
     pub(crate) fn user(self) -> Result<UserInfo, String> {
         if self.common_name.is_empty() {
             return Err("the certificate has no common name".to_owned());

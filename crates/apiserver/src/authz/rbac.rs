@@ -1,8 +1,8 @@
-//! Decides by RBAC manifests, as `rbac.authorization.k8s.io/v1` means them. Pure.
+//! Authorizes by RBAC manifests, with the semantics of `rbac.authorization.k8s.io/v1`. Pure.
 //!
-//! Reads ClusterRole, Role, ClusterRoleBinding and RoleBinding, alone, in lists, or several
-//! documents in one text. It grants and never denies. Aggregation of cluster roles by labels is not
-//! done; a binding to a role that is not there grants nothing.
+//! Reads ClusterRole, Role, ClusterRoleBinding and RoleBinding, as single objects, in lists, or as
+//! several documents in one text. RBAC only allows; it never denies. Label aggregation of cluster
+//! roles is not supported. A binding to a missing role grants nothing.
 
 use std::collections::HashMap;
 
@@ -18,18 +18,18 @@ mod manifest;
 
 pub use manifest::ManifestError;
 
-/// Roles and bindings, ready to decide.
+/// Roles and bindings.
 #[derive(Debug, Default)]
 pub struct Rbac {
     cluster_roles: HashMap<String, Vec<Rule>>,
-    /// By namespace and name.
+    /// Key: namespace and name.
     roles: HashMap<(String, String), Vec<Rule>>,
     bindings: Vec<Binding>,
 }
 
 #[derive(Debug)]
 struct Binding {
-    /// Empty: holds everywhere.
+    /// Empty for a ClusterRoleBinding.
     namespace: String,
     name: String,
     subjects: Vec<Subject>,
@@ -53,7 +53,8 @@ struct BindingManifest {
 }
 
 impl Rbac {
-    /// Reads manifests (YAML or JSON). `origin` of each text is named in errors.
+    /// Parses manifests (YAML or JSON), given as pairs of origin and text. Errors contain the
+    /// origin.
     pub fn of_manifests<'t>(
         texts: impl IntoIterator<Item = (&'t str, &'t str)>,
     ) -> Result<Self, ManifestError> {
@@ -99,7 +100,7 @@ impl Rbac {
         Ok(())
     }
 
-    /// Why the request is allowed, or `None`.
+    /// Returns the reason why the request is allowed, or `None` if no binding allows it.
     pub fn decide(&self, attributes: &Attributes) -> Option<String> {
         self.bindings.iter().find_map(|binding| {
             let in_reach = binding.namespace.is_empty()
@@ -114,7 +115,7 @@ impl Rbac {
         })
     }
 
-    /// What a user may do in a namespace, as the status of a `SubjectRulesReview` lists it.
+    /// Returns the rules of a user in a namespace, as the status of a `SubjectRulesReview`.
     pub fn rules_of(&self, user: &UserInfo, namespace: &str) -> Value {
         let (mut of_resources, mut of_paths) = (Vec::new(), Vec::new());
         for binding in &self.bindings {
@@ -134,7 +135,7 @@ impl Rbac {
                     }
                     of_resources.push(listed);
                 }
-                // Paths belong to no namespace.
+                // Non-resource URLs are cluster-scoped.
                 if !rule.non_resource_urls.is_empty() && binding.namespace.is_empty() {
                     let urls = &rule.non_resource_urls;
                     of_paths.push(json!({"verbs": rule.verbs, "nonResourceURLs": urls}));
@@ -157,7 +158,7 @@ impl Rbac {
     }
 }
 
-/// As kube-apiserver words it in `authorization.k8s.io/reason`.
+/// Reason in kube-apiserver's wording of `authorization.k8s.io/reason`.
 fn reason(binding: &Binding, subject: &Subject) -> String {
     let role = format!("{} {:?}", binding.role.kind, binding.role.name);
     let subject = subject.described();
@@ -187,7 +188,7 @@ impl Rule {
     }
 }
 
-/// `*`, `resource`, `resource/sub`, `*/sub`.
+/// Whether a rule entry matches the resource: `*`, `resource`, `resource/sub` or `*/sub`.
 fn names(entry: &str, attributes: &Attributes) -> bool {
     if entry == "*" {
         return true;

@@ -1,7 +1,8 @@
-//! Asks kube-apiserver whether a user may, and remembers the answer for a few seconds.
+//! Asks kube-apiserver for authorization and caches its decisions for a few seconds.
 //!
-//! Fails closed: a timeout, an error or an answer without a status is an error, never a yes. The
-//! cache is the first lever for speed behind the aggregator, where every request needs an answer.
+//! Fails closed: a timeout, an error or a response without a status is an error, never an allow.
+//! The cache matters most for performance behind the aggregator, where every request needs a
+//! decision.
 
 use std::time::Duration;
 
@@ -16,14 +17,14 @@ use moka::sync::Cache;
 use crate::webhook::with_retries;
 use crate::{Attributes, Authorizer, AuthorizerError, Decision};
 
-/// How long a yes and a no count, unless configured.
+/// Default time for which a decision is cached.
 pub const CACHE_TIME: Duration = Duration::from_secs(10);
-/// Answers remembered at most.
+/// Maximum number of decisions in each cache.
 const CACHE_ENTRIES: u64 = 8192;
-/// Questions larger than this are not remembered, so that the cache stays small.
+/// Attributes of this size or more, in bytes, are not cached, so that the cache stays small.
 const CACHED_QUESTION_BYTES_MAX: usize = 10_000;
 
-/// Decides by `authorization.k8s.io/v1` `SubjectAccessReview`.
+/// Authorizes with `authorization.k8s.io/v1` `SubjectAccessReview`.
 pub struct SubjectAccessReviews {
     api: Api<SubjectAccessReview>,
     allowed: Cache<Attributes, Decision>,
@@ -31,7 +32,8 @@ pub struct SubjectAccessReviews {
 }
 
 impl SubjectAccessReviews {
-    /// Asks through `client`; yes and no are remembered for the given times.
+    /// Sends reviews with `client`. Caches allowed decisions for `allowed_time` and all others for
+    /// `denied_time`.
     pub fn new(client: kube::Client, allowed_time: Duration, denied_time: Duration) -> Self {
         let cache = |time| Cache::builder().max_capacity(CACHE_ENTRIES).time_to_live(time).build();
         Self { api: Api::all(client), allowed: cache(allowed_time), others: cache(denied_time) }

@@ -1,8 +1,7 @@
-//! Asks several authorizers in turn; the first one with an opinion decides.
+//! Asks several authorizers in order; the first one with an opinion decides.
 //!
-//! Two opinions come first and need nobody else: `system:masters` may everything, and everybody may
-//! ask whether the server is well. So the aggregator's probe passes even when kube-apiserver cannot
-//! be asked.
+//! Two rules precede all members: `system:masters` is allowed everything, and every user may get
+//! the health endpoints. So the aggregator's probe succeeds even if kube-apiserver is unreachable.
 
 use std::sync::Arc;
 
@@ -10,20 +9,20 @@ use async_trait::async_trait;
 
 use crate::{Attributes, Authorizer, AuthorizerError, Decision};
 
-/// The group that may everything.
+/// Group that is allowed everything.
 pub const MASTERS: &str = "system:masters";
 
-/// Paths that everybody may get. An entry may end in `*`.
+/// Default paths that every user may get. An entry may end in `*`.
 pub const ALWAYS_ALLOWED: [&str; 3] = ["/healthz", "/readyz", "/livez"];
 
-/// Several authorizers as one.
+/// Several authorizers combined into one.
 pub struct Union {
     always_allowed: Vec<String>,
     members: Vec<Arc<dyn Authorizer>>,
 }
 
 impl Union {
-    /// `members` are asked in order. [`ALWAYS_ALLOWED`] is the usual list of paths.
+    /// Combines `members` in order. [`ALWAYS_ALLOWED`] is the usual list of paths.
     pub fn new(always_allowed: Vec<String>, members: Vec<Arc<dyn Authorizer>>) -> Self {
         Self { always_allowed, members }
     }
@@ -68,7 +67,7 @@ impl Authorizer for Union {
 mod tests {
     use super::*;
 
-    /// Always of the same mind.
+    /// Always returns the same decision.
     struct Fixed(Result<Decision, String>);
 
     #[async_trait]

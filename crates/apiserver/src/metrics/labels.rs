@@ -1,4 +1,4 @@
-//! What the labels of the front's metrics may say: words of closed lists only.
+//! Label values of the API server's metrics, from closed lists only.
 
 use std::hash::{Hash, Hasher};
 
@@ -6,13 +6,13 @@ use prometheus_client::encoding::EncodeLabelSet;
 
 use crate::RequestInfo;
 
-/// What a label may say about a subresource.
+/// Allowed values of the label `subresource`.
 const SUBRESOURCES: [&str; 4] = ["status", "details", "finalize", "scale"];
 
-/// Group, version and plural of a kind that is served.
+/// Group, version and plural of a served resource.
 pub(super) type Known = (&'static str, &'static str, &'static str);
 
-/// What a request was about.
+/// Labels of the target of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct Target {
     pub(super) verb: &'static str,
@@ -25,7 +25,7 @@ pub(super) struct Target {
     pub(super) component: &'static str,
 }
 
-/// The same with how it was answered.
+/// Labels of the target and the response.
 #[derive(Clone, Debug, Default, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct Answered {
     verb: &'static str,
@@ -39,7 +39,7 @@ pub(super) struct Answered {
     code: u32,
 }
 
-/// The kind of a watch.
+/// Group, version and kind of a watch.
 #[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct Watched {
     group: &'static str,
@@ -47,44 +47,44 @@ pub(super) struct Watched {
     resource: &'static str,
 }
 
-/// Whether a request under way may change something.
+/// Whether a request in flight is mutating.
 #[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct Way {
     pub(super) request_kind: &'static str,
 }
 
-/// How an attempt went.
+/// Result of an attempt.
 #[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct Attempt {
     pub(super) result: &'static str,
 }
 
-/// What a user is called in public.
+/// Username as exposed in metrics.
 #[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct Username {
     pub(super) username: &'static str,
 }
 
-/// Where a record could not be kept.
+/// Audit backend that failed to log an event.
 #[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct Plugin {
     pub(super) plugin: &'static str,
 }
 
-/// How much the policy wants to be recorded.
+/// Audit level of the policy decision.
 #[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct Recorded {
     pub(super) level: &'static str,
 }
 
-/// Looked up several times for each request: what nearly tells them apart is hashed, not all.
+/// Looked up several times per request, so only the most distinctive labels are hashed.
 impl Hash for Target {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (self.verb, self.resource).hash(state);
     }
 }
 
-/// As of [`Target`].
+/// As for [`Target`].
 impl Hash for Answered {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (self.verb, self.resource, self.code).hash(state);
@@ -92,7 +92,7 @@ impl Hash for Answered {
 }
 
 impl Target {
-    /// The labels of a request, as `CleanVerb` and `CleanScope` of `k8s.io/apiserver` write them.
+    /// Labels of a request, as `CleanVerb` and `CleanScope` of `k8s.io/apiserver` build them.
     pub(super) fn of(known: &[Known], info: &RequestInfo, is_dry_run: bool) -> Self {
         let (group, version, resource) = known
             .iter()
@@ -131,7 +131,7 @@ impl Target {
     }
 }
 
-/// kube-apiserver counts by HTTP method, with `LIST` and `WATCH` beside them.
+/// kube-apiserver uses HTTP methods, plus `LIST` and `WATCH`.
 fn verb(verb: &str) -> &'static str {
     match verb {
         "get" => "GET",
@@ -146,7 +146,8 @@ fn verb(verb: &str) -> &'static str {
     }
 }
 
-/// Names of users are not for everybody who may read metrics: as upstream, only what kind of name.
+/// Users who may read metrics need not see usernames. As upstream, only the class of the name is
+/// exposed.
 pub(super) fn username(name: &str) -> &'static str {
     const PUBLIC: [&str; 5] =
         ["admin", "client", "kube_proxy", "kubelet", "system:serviceaccount:kube-system:default"];

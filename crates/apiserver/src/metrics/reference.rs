@@ -1,12 +1,12 @@
-//! One time series of each metric, from which the reference page of the metrics is generated.
+//! Creates one time series of each metric, to generate the reference page of the metrics.
 //!
-//! A server never calls this: there, a time series appears with its first value.
+//! A server never calls this; there, a time series appears with its first value.
 
 use super::Metrics;
 use super::labels::{Answered, Attempt, Plugin, Recorded, Target, Username, Watched, Way};
 
 impl Metrics {
-    /// Creates one time series of each metric, so that an exposition has the labels of all of them.
+    /// Creates one time series of each metric, so that an exposition contains all labels.
     pub fn create_each(&self) {
         drop(self.requests.get_or_create(&Answered::default()));
         drop(self.durations.get_or_create(&Target::default()));

@@ -1,8 +1,8 @@
-//! Work that goes on when nobody waits for it any more.
+//! A future whose work continues in a task after the future is dropped.
 //!
-//! hyper drops the future of a request when its client goes away. The request must still be carried
-//! out and recorded, so the rest of the work then moves to a task that shutdown waits for. As long
-//! as the client stays, there is no task of its own and nothing is paid for it.
+//! hyper drops the future of a request when the client disconnects. The request must still be
+//! completed and recorded, so the remaining work moves to a task that shutdown waits for. While the
+//! client stays connected, there is no extra task and no overhead.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -10,9 +10,9 @@ use std::task::{Context, Poll};
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
-/// A future that cannot be dropped half done.
+/// A future that runs to completion even if it is dropped.
 pub(crate) struct DetachOnDrop<T: Send + 'static> {
-    /// Empty once it is done.
+    /// `None` once the work is complete.
     work: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
     tracker: TaskTracker,
     runtime: Handle,

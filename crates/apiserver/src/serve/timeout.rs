@@ -1,7 +1,7 @@
-//! Bounds in time that leave no write half known.
+//! Timeouts that leave no write in an unknown state.
 //!
-//! A request that takes too long is answered with 504, unless the store has begun its write: then
-//! the outcome of the write, which has the event, is what is answered, a little later than the bound.
+//! A request that takes too long gets 504, unless the store has begun its write. Then the response
+//! is the outcome of the write, which carries the event, slightly after the time limit.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -12,8 +12,9 @@ use crate::audit::write_claim::WriteClaim;
 use crate::limits::RECORD_TIME_MAX;
 use crate::{Answer, Outcome, audit::backend, status_errors};
 
-/// What becomes of `work`, or a 504 with `message` when that takes longer than `limit`. The work stays
-/// where it is pinned: taken by value, it would be in this future twice, and every request would be copied.
+/// Returns the result of `work`, or a 504 with `message` if it takes longer than `limit`. The work
+/// stays pinned at the caller: if it were passed by value, this future would contain it twice and
+/// every request would be copied.
 pub(super) async fn with_timeout(
     limit: Duration,
     claim: &WriteClaim,
@@ -38,7 +39,7 @@ mod tests {
 
     use super::*;
 
-    /// Gives up after no time at all; the code of the answer, or `unsure`.
+    /// Runs with a zero timeout. Returns the code of the response, or `unsure`.
     async fn check(is_begun: bool, work: impl Future<Output = Result<Outcome, Answer>>) -> String {
         let claim = WriteClaim::default();
         assert!(!is_begun || claim.claim());

@@ -1,8 +1,8 @@
-//! Follows the ConfigMap in which kube-apiserver publishes whom to believe.
+//! Watches the ConfigMap in which kube-apiserver publishes its CAs and header names.
 //!
-//! Read once before serving, then watched; a broken watch is begun again with a fresh read, so a
-//! rotation is noticed even if its event is lost. A content that makes no sense is reported and the
-//! last good one stays in force.
+//! It is read once before serving, then watched. A broken watch restarts with a fresh read, so a
+//! rotation is noticed even if its watch event is lost. Invalid content is reported, and the last
+//! valid content stays in use.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,34 +18,34 @@ use crate::trust::{
     CaBundle, RequestHeaderConfig, RequestHeaderNames, Trust, TrustError, TrustSnapshot,
 };
 
-/// Where the CA bundles are, as errors and refusals name them.
+/// Origin of the CA bundles in errors.
 const CLIENT_CA: &str = "ConfigMap kube-system/extension-apiserver-authentication, client-ca-file";
 /// See [`CLIENT_CA`].
 const REQUEST_HEADER_CA: &str =
     "ConfigMap kube-system/extension-apiserver-authentication, requestheader-client-ca-file";
-/// Where kube-apiserver publishes it.
+/// Namespace of the ConfigMap.
 const NAMESPACE: &str = "kube-system";
-/// Its name.
+/// Name of the ConfigMap.
 const NAME: &str = "extension-apiserver-authentication";
-/// How long one watch lasts; after it, everything is read again (also the files).
+/// Duration of one watch, in seconds. After it, the ConfigMap and the files are read again.
 const WATCH_SECONDS: u32 = 60;
 /// Pause after a failure.
 const RETRY_PAUSE: Duration = Duration::from_secs(2);
 
-/// The ConfigMap and what was last read from it.
+/// The ConfigMap and the content last read from it.
 pub struct AuthenticationConfigMap {
     api: Api<ConfigMap>,
     trust: Arc<Trust>,
 }
 
 impl AuthenticationConfigMap {
-    /// What it says goes into `trust`, once it has been read.
+    /// Creates a reader that updates `trust` after each read.
     pub fn new(client: kube::Client, trust: Arc<Trust>) -> Self {
         Self { api: Api::namespaced(client, NAMESPACE), trust }
     }
 
-    /// Reads the ConfigMap and puts it in force. To be called before serving, so that the server
-    /// does not begin by refusing everybody; whether it may begin without is the caller's decision.
+    /// Reads the ConfigMap and applies it. Call before serving, so that the server does not start
+    /// by rejecting every request. On an error the caller decides whether to start without it.
     pub async fn load(&self) -> Result<(), TrustError> {
         self.read().await.map(drop)
     }
@@ -56,7 +56,7 @@ impl AuthenticationConfigMap {
         Ok(found.metadata.resource_version.unwrap_or_default())
     }
 
-    /// Follows it until `closing`.
+    /// Watches the ConfigMap until `closing` is cancelled.
     pub async fn run(self, closing: CancellationToken) {
         while !closing.is_cancelled() {
             let round = self.follow();
@@ -74,7 +74,7 @@ impl AuthenticationConfigMap {
         }
     }
 
-    /// One read and one watch after it.
+    /// Reads the ConfigMap once, then watches it.
     async fn follow(&self) -> Result<(), TrustError> {
         let version = self.read().await?;
         let parameters =
@@ -99,7 +99,8 @@ impl AuthenticationConfigMap {
     }
 }
 
-/// What a ConfigMap says. A request-header CA without header names gets the usual ones.
+/// Converts the ConfigMap to a snapshot. A request-header CA without header names gets the default
+/// names.
 fn snapshot_of(map: &ConfigMap) -> Result<TrustSnapshot, TrustError> {
     let text = |key: &str| map.data.as_ref().and_then(|data| data.get(key)).map(String::as_str);
     let clients = match text("client-ca-file") {
@@ -139,7 +140,7 @@ fn headers<'m>(
     })
 }
 
-/// A JSON list in one value; `None` when the key is missing.
+/// Parses a JSON list; `None` if the key is missing.
 fn list<'m>(
     key: &'static str,
     text: impl Fn(&str) -> Option<&'m str>,
@@ -152,7 +153,7 @@ fn list<'m>(
     }
 }
 
-/// An error with its causes, for one log field.
+/// Formats an error with its causes for one log field.
 struct Chain<'e>(&'e dyn std::error::Error);
 
 impl std::fmt::Display for Chain<'_> {

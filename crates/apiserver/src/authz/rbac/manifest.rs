@@ -1,48 +1,48 @@
-//! The manifests RBAC is read from: YAML or JSON, one document or many.
+//! Parser of RBAC manifests: YAML or JSON, one or several documents.
 //!
-//! Unknown fields are left alone, as kube-apiserver does for stored objects; unknown kinds are an
-//! error, because a grant that is silently not read is hard to find.
+//! Unknown fields are ignored, as kube-apiserver does for stored objects. Unknown kinds are an
+//! error, because a grant that is silently ignored is hard to find.
 
 use saphyr::{LoadableYamlNode, Scalar, Yaml};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Number, Value};
 
-/// What is wrong with a manifest.
+/// Error of a manifest.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
-    /// Not YAML.
+    /// The text is not YAML.
     #[error("{origin} is not YAML: {detail}")]
     Syntax {
-        /// Where the text is from.
+        /// Origin of the text.
         origin: String,
-        /// With line and column.
+        /// Error of the parser, with line and column.
         detail: String,
     },
-    /// A field is missing or of the wrong type.
+    /// A field is missing or has the wrong type.
     #[error("{kind} in {origin} is not valid: {detail}")]
     Content {
-        /// Where the text is from.
+        /// Origin of the text.
         origin: String,
         /// Kind of the document.
         kind: String,
-        /// Which field.
+        /// Error, with the field.
         detail: String,
     },
-    /// Something else than RBAC.
+    /// The document is not an RBAC object.
     #[error("{origin} holds a {kind:?}, which is no RBAC kind")]
     Kind {
-        /// Where the text is from.
+        /// Origin of the text.
         origin: String,
-        /// What it says it is.
+        /// Kind of the document.
         kind: String,
     },
-    /// A binding must be somewhere.
+    /// A RoleBinding has no namespace.
     #[error("RoleBinding {name:?} in {origin} has no namespace")]
     NoNamespace {
-        /// Where the text is from.
+        /// Origin of the text.
         origin: String,
-        /// The binding.
+        /// Name of the binding.
         name: String,
     },
 }
@@ -79,7 +79,7 @@ pub(super) struct RoleRef {
     pub(super) name: String,
 }
 
-/// The documents of a text; lists are taken apart, empty documents left out.
+/// Splits a text into documents. Lists are expanded, empty documents skipped.
 pub(super) fn documents(origin: &str, text: &str) -> Result<Vec<Value>, ManifestError> {
     let documents = Yaml::load_from_str(text).map_err(|error| ManifestError::Syntax {
         origin: origin.to_owned(),
@@ -104,7 +104,7 @@ fn is_list(document: &Map<String, Value>) -> bool {
     document.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"))
 }
 
-/// The document as a type of ours.
+/// Deserializes a document.
 pub(super) fn typed<T: DeserializeOwned>(
     origin: &str,
     kind: &str,
@@ -117,7 +117,8 @@ pub(super) fn typed<T: DeserializeOwned>(
     })
 }
 
-/// YAML as JSON; what JSON cannot say becomes null and is then missed by [`typed`].
+/// Converts YAML to JSON. Values that JSON cannot represent become null, which [`typed`] then
+/// rejects.
 fn json_of(node: &Yaml<'_>) -> Value {
     match node {
         Yaml::Value(Scalar::Boolean(value)) => Value::Bool(*value),

@@ -1,4 +1,4 @@
-//! Tables against the semantics of `rbac.authorization.k8s.io/v1`.
+//! Table tests against the semantics of `rbac.authorization.k8s.io/v1`.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! How an answer is written for its client: indented, as YAML, compressed. What is recorded stays the
-//! compact JSON.
+//! Encoding of responses for the client: indented JSON, YAML, gzip. The audit event always contains
+//! the compact JSON.
 
 use std::io::Write as _;
 
@@ -16,10 +16,10 @@ mod yaml;
 
 /// `Content-Type` of YAML.
 pub(crate) const YAML: &str = "application/yaml";
-/// Bodies up to this size are not worth compressing.
+/// Minimum size of a body for compression, in bytes.
 pub(crate) const GZIP_MIN: usize = 128 << 10;
 
-/// Writes a JSON answer as YAML, indents and compresses it where that is wanted.
+/// Converts a JSON response to YAML, indents it or compresses it, as negotiated.
 pub(crate) fn finish(rendering: Rendering, mut answer: Answer) -> Answer {
     match rendering.language {
         Language::Yaml => {
@@ -37,25 +37,25 @@ pub(crate) fn finish(rendering: Rendering, mut answer: Answer) -> Answer {
     answer
 }
 
-/// A JSON text as YAML.
+/// Converts JSON to YAML.
 pub(crate) fn yaml(json: &[u8]) -> Bytes {
     Bytes::from(yaml::of_json(json))
 }
 
-/// A compact JSON text on many lines, for people.
+/// Indents compact JSON.
 pub(crate) fn indented(json: &[u8]) -> Bytes {
     Bytes::from(pretty(json))
 }
 
-/// The bytes as gzip has them.
+/// Compresses with gzip.
 pub(crate) fn compressed(bytes: &[u8]) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    // Writing into memory cannot fail.
+    // Writing to memory cannot fail.
     let _written = encoder.write_all(bytes);
     Bytes::from(encoder.finish().unwrap_or_default())
 }
 
-/// Indents compact JSON as it stands. No tree is built: a list may be long.
+/// Indents compact JSON in one pass. No tree is built, because a list may be long.
 fn pretty(json: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(json.len() + json.len() / 2);
     let (mut depth, mut is_text, mut is_escaped) = (0_usize, false, false);

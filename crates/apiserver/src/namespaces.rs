@@ -1,7 +1,7 @@
-//! Is there such a namespace, and may objects still be made in it?
+//! The state of namespaces, checked before an object is created.
 //!
-//! Without this question an object could be made behind the namespace controller's back, and stay
-//! for ever.
+//! Without this check, an object could be created after the namespace controller has emptied the
+//! namespace, and remain forever.
 
 mod cluster;
 
@@ -11,20 +11,21 @@ pub use cluster::ClusterNamespaces;
 
 use crate::ApiError;
 
-/// How a namespace is.
+/// State of a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NamespaceState {
-    /// There is none of that name.
+    /// The namespace does not exist.
     Missing,
-    /// Objects may be made in it.
+    /// Objects may be created in it.
     Active,
     /// It is being deleted.
     Terminating,
 }
 
-/// Somebody who knows the namespaces.
+/// Source of namespace states.
 #[async_trait]
 pub trait NamespaceSource: Send + Sync {
-    /// The state of a namespace. [`Missing`](NamespaceState::Missing) only after looking closely.
+    /// Returns the state of a namespace. Implementations verify
+    /// [`Missing`](NamespaceState::Missing) with a second read, because caches lag.
     async fn state(&self, namespace: &str) -> Result<NamespaceState, ApiError>;
 }

@@ -1,8 +1,8 @@
-//! Structural schemas: what fields an object may have, and what Kubernetes says about others.
+//! Structural schemas: the fields of an object, and Kubernetes' error messages about other fields.
 //!
-//! Understands the part of OpenAPI v3 that custom resource definitions use, without patterns and
-//! without CEL: what needs them is checked in a kind's `Strategy`. Messages follow the validation
-//! of custom resources (`k8s.io/apiextensions-apiserver`).
+//! Supports the part of OpenAPI v3 that custom resource definitions use, without patterns and CEL;
+//! checks that need those are in the `Strategy` of the resource. Messages follow the validation of
+//! custom resources (`k8s.io/apiextensions-apiserver`).
 
 mod formats;
 mod path;
@@ -14,7 +14,7 @@ use crate::limits::UNKNOWN_FIELDS_MAX;
 
 pub use path::Path;
 
-/// A compiled schema of one place in an object.
+/// A compiled schema of one value.
 #[derive(Clone, Debug, Default)]
 pub struct Schema {
     kind: Kind,
@@ -36,7 +36,7 @@ pub struct Schema {
     preserves_unknown: bool,
 }
 
-/// An end of a range of numbers.
+/// Bound of a numeric range.
 #[derive(Clone, Copy, Debug)]
 struct Bound {
     at: f64,
@@ -57,7 +57,7 @@ enum Kind {
 }
 
 impl Schema {
-    /// Reads a schema. What it does not understand it ignores.
+    /// Compiles a schema. Unsupported keywords are ignored.
     pub fn compile(schema: &Value) -> Self {
         let text = |key: &str| schema.get(key).and_then(Value::as_str).unwrap_or_default();
         let flag = |key: &str| schema.get(key).and_then(Value::as_bool).unwrap_or(false);
@@ -98,8 +98,8 @@ impl Schema {
         }
     }
 
-    /// Removes what is not in the schema, and nulls where null means absent; sets defaults. Paths
-    /// of removed fields go to `unknown`.
+    /// Removes fields that are not in the schema and nulls that mean absence, and sets defaults.
+    /// Adds the paths of removed fields to `unknown`.
     pub fn prune(&self, value: &mut Value, path: Path<'_>, unknown: &mut Vec<String>) {
         match value {
             Value::Object(map) => self.prune_map(map, path, unknown),
@@ -133,7 +133,7 @@ impl Schema {
                 }
                 return leaves_all;
             };
-            // As a Go server reads it: null is the same as leaving the field out.
+            // As in a Go server, null means that the field is absent.
             if value.is_null() && !schema.nullable && schema.kind != Kind::Any {
                 return false;
             }

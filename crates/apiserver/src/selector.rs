@@ -1,4 +1,4 @@
-//! Label selectors: the grammar of `k8s.io/apimachinery/pkg/labels`, with its messages.
+//! Label selectors with the grammar and error messages of `k8s.io/apimachinery/pkg/labels`.
 
 mod lexer;
 mod parser;
@@ -7,56 +7,56 @@ pub(crate) mod fields;
 
 use std::fmt;
 
-/// Conditions on labels, all of which must hold.
+/// Requirements on labels. All must match.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selector {
     requirements: Vec<Requirement>,
 }
 
-/// One condition on one label.
+/// One requirement on one label.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Requirement {
     key: String,
     operator: Operator,
-    /// Sorted, without repeats.
+    /// Sorted, without duplicates.
     values: Vec<String>,
 }
 
-/// How values are compared.
+/// Operator of a requirement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operator {
-    /// One of the values.
+    /// The label has one of the values.
     In,
-    /// Not there, or none of the values.
+    /// The label is absent or has none of the values.
     NotIn,
-    /// `=`: the value.
+    /// `=`: the label has the value.
     Equals,
-    /// `==`: the same.
+    /// `==`: same as [`Operator::Equals`].
     DoubleEquals,
-    /// `!=`: not there, or not the value.
+    /// `!=`: the label is absent or has another value.
     NotEquals,
-    /// A number above the value.
+    /// The label is a number greater than the value.
     GreaterThan,
-    /// A number below the value.
+    /// The label is a number less than the value.
     LessThan,
-    /// There.
+    /// The label exists.
     Exists,
-    /// Not there.
+    /// The label does not exist.
     DoesNotExist,
 }
 
 impl Selector {
-    /// Reads a selector; an empty one selects everything.
+    /// Parses a selector. An empty selector matches everything. The error is upstream's message.
     pub fn parse(text: &str) -> Result<Self, String> {
         parser::parse(text).map(|requirements| Self { requirements })
     }
 
-    /// Whether it selects everything.
+    /// Whether the selector matches everything.
     pub fn is_empty(&self) -> bool {
         self.requirements.is_empty()
     }
 
-    /// Whether labels meet all conditions. `label` gives the value of a label.
+    /// Whether labels match all requirements. `label` returns the value of a label.
     pub fn matches<'a>(&self, label: impl Fn(&str) -> Option<&'a str>) -> bool {
         self.requirements.iter().all(|requirement| requirement.matches(label(&requirement.key)))
     }
@@ -102,7 +102,7 @@ impl fmt::Display for Requirement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (key, mut values) = (&self.key, self.values.join(","));
         if values.is_empty() && matches!(self.operator, Operator::In | Operator::NotIn) {
-            // The empty value alone: upstream writes `()` as well, but does not read it.
+            // For a single empty value upstream also prints `()`, but cannot parse it.
             values.push(',');
         }
         match self.operator {

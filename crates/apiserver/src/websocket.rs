@@ -1,10 +1,10 @@
-//! A watch over WebSocket, as browsers and some libraries ask for it: one text message an event.
+//! Watches over WebSocket, as browsers and some libraries request them: one text message per event.
 //!
-//! The handshake is that of upstream's watch: one subprotocol at most, which is sent back whatever it
-//! is. The connection leaves HTTP when its answer, 101, has been sent; what it becomes then is left in a
-//! [`Slot`] by who has served the request, and run by who has accepted the connection, so that it counts
-//! as a connection until its end. Nothing that a client sends has a meaning but ping and close. Nothing
-//! but a watch is offered so.
+//! The handshake is that of upstream's watch: at most one subprotocol, which is returned unchanged.
+//! The connection switches protocols after the 101 response has been sent. The request handler then
+//! leaves the session in a [`Slot`], and the task of the connection runs it, so that it counts as a
+//! connection until its end. Of the frames that a client sends, only ping and close have an effect.
+//! Only watches are available over WebSocket.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -32,18 +32,18 @@ use frames::{Broken, Incoming, Opcode, Received};
 
 mod frames;
 
-/// The one version of the protocol.
+/// The supported protocol version.
 const VERSION: &str = "13";
-/// What every server adds to a client's key.
+/// GUID of RFC 6455 that is appended to the client's key.
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-/// Bytes of a client's key; it has 24.
+/// Maximum length of a client's key, in bytes; a valid key has 24.
 const KEY_BYTES_MAX: usize = 128;
-/// The answer to the handshake may take so long to leave.
+/// Time limit for sending the response to the handshake.
 const SWITCH_TIME_MAX: Duration = Duration::from_secs(30);
-/// The end was reached in good order.
+/// Close code of a normal end.
 const NORMAL: u16 = 1000;
 
-/// Whether the client asks for WebSocket.
+/// Whether the client requests an upgrade to WebSocket.
 pub(crate) fn is_asked(headers: &HeaderMap) -> bool {
     let names = |name: HeaderName, word: &str| {
         let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
@@ -52,14 +52,14 @@ pub(crate) fn is_asked(headers: &HeaderMap) -> bool {
     names(UPGRADE, "websocket") && names(CONNECTION, "upgrade")
 }
 
-/// The subprotocols that the client offers.
+/// Subprotocols that the client offers.
 pub(crate) fn protocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let values = headers.get_all(SEC_WEBSOCKET_PROTOCOL).into_iter();
     let values = values.filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).map(str::trim).filter(|one| !one.is_empty())
 }
 
-/// The headers of the answer to a handshake, or its refusal.
+/// Returns the headers of the handshake response, or an error if the handshake is rejected.
 fn handshake(headers: &HeaderMap) -> Result<HeaderMap, ApiError> {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     if text(SEC_WEBSOCKET_VERSION) != Some(VERSION) {
@@ -68,7 +68,7 @@ fn handshake(headers: &HeaderMap) -> Result<HeaderMap, ApiError> {
     }
     let key = text(SEC_WEBSOCKET_KEY).filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len()));
     let key = key.ok_or_else(|| ApiError::bad_request("challenge/response error: no key"))?;
-    // As upstream. Browsers send one by themselves, OpenShift's console, Headlamp and fabric8 set it.
+    // As upstream. Browsers send this header; OpenShift's console, Headlamp and fabric8 set it.
     if !text(ORIGIN).is_some_and(is_origin) {
         let message = "a WebSocket needs the header Origin, and its value must be a URL";
         return Err(ApiError::new(StatusCode::FORBIDDEN, "Forbidden", message));
@@ -96,7 +96,8 @@ fn accept(key: &str) -> String {
     STANDARD.encode(digest)
 }
 
-/// Whether Go's `url.ParseRequestURI` takes it: a scheme and something, or an absolute path.
+/// Whether Go's `url.ParseRequestURI` accepts it: a scheme with a nonempty rest, or an absolute
+/// path.
 fn is_origin(origin: &str) -> bool {
     let has_scheme = origin.split_once(':').is_some_and(|(scheme, rest)| {
         let is_in_scheme =
@@ -107,18 +108,18 @@ fn is_origin(origin: &str) -> bool {
     (has_scheme || origin.starts_with('/')) && origin.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// Where who serves a request leaves what its connection is to become.
+/// Passes a session from the request handler to the task of the connection.
 #[derive(Clone, Default)]
 pub(crate) struct Slot(Arc<Mutex<Option<Session>>>);
 
 impl Slot {
-    /// What the connection is to become, if anything.
+    /// Takes the session, if there is one.
     pub(crate) fn take(&self) -> Option<Session> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
-/// The way from a request to a session.
+/// A possible upgrade of a request's connection to WebSocket.
 pub(crate) struct Upgrade {
     on: OnUpgrade,
     slot: Slot,
@@ -126,24 +127,25 @@ pub(crate) struct Upgrade {
 }
 
 impl Upgrade {
-    /// Of a request on a connection that can leave HTTP.
+    /// Takes the upgrade from the request extensions; `None` if the connection cannot switch
+    /// protocols.
     pub(crate) fn of(extensions: &mut http::Extensions) -> Option<Self> {
         let (on, slot) = (extensions.remove()?, extensions.remove()?);
         Some(Self { on, slot, headers: HeaderMap::new() })
     }
 
-    /// Checks the handshake.
+    /// Checks the handshake and keeps the response headers.
     pub(crate) fn shake_hands(&mut self, headers: &HeaderMap) -> Result<(), ApiError> {
         self.headers = handshake(headers)?;
         Ok(())
     }
 
-    /// Whether the handshake has been checked.
+    /// Whether the handshake has been accepted.
     pub(crate) fn is_due(&self) -> bool {
         !self.headers.is_empty()
     }
 
-    /// Leaves the watch to the connection; the headers of the answer.
+    /// Leaves the watch to the connection task and returns the response headers.
     pub(crate) fn begin(self, watch: WatchBody) -> HeaderMap {
         let session = Session { on: self.on, watch };
         *self.slot.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(session);
@@ -151,14 +153,15 @@ impl Upgrade {
     }
 }
 
-/// A watch over WebSocket. Dropped before its end, it is recorded as a watch whose client has gone.
+/// A watch over WebSocket. If it is dropped before its end, it is recorded as a watch whose client
+/// disconnected.
 pub(crate) struct Session {
     on: OnUpgrade,
     watch: WatchBody,
 }
 
 impl Session {
-    /// Sends events until the watch or the client ends it.
+    /// Sends events until the watch or the client ends the session.
     pub(crate) async fn run(self) {
         let Self { on, mut watch } = self;
         let Ok(Ok(stream)) = timeout(SWITCH_TIME_MAX, on).await else { return };
@@ -177,13 +180,13 @@ impl Session {
                     None => close(NORMAL),
                 },
             };
-            // The payload is not copied: other watches may be told the same.
+            // The payload is not copied: other watches may share it.
             let head = frames::head(opcode, &payload);
             if !(send(&mut writer, head).await && send(&mut writer, payload).await) {
                 return;
             }
             if matches!(opcode, Opcode::Close) {
-                // The client may have gone already.
+                // The client may have disconnected already.
                 let _closed = timeout(ANSWER_PAUSE_MAX, writer.shutdown()).await;
                 return;
             }
@@ -191,7 +194,7 @@ impl Session {
     }
 }
 
-/// Whether all of a message was taken, each piece of it in time.
+/// Writes all bytes. Returns false if a write fails or stalls.
 async fn send(writer: &mut (impl AsyncWrite + Unpin), mut message: Bytes) -> bool {
     while !message.is_empty() {
         let piece = message.split_to(message.len().min(ANSWER_PIECE_BYTES));
@@ -264,7 +267,7 @@ mod tests {
         check(&[V13, origin], Err(400));
     }
 
-    /// A site that a browser shows may not do without one, and upstream refuses all others too.
+    /// A request without `Origin` must not bypass the check, and upstream rejects all others too.
     #[test]
     fn an_origin_is_needed_and_is_what_go_takes_for_a_url() {
         check(&[KEY, V13], Err(403));

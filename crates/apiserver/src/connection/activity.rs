@@ -1,7 +1,7 @@
-//! What a connection is doing: answering, waiting for a request, or hearing the head of one.
+//! Activity of a connection: serving requests, idle, or reading a request head.
 //!
-//! A connection that waits may wait long; one that has begun to speak has to come to an end soon.
-//! hyper's own timeout does not tell the two apart, so the bytes are watched as they come in.
+//! An idle connection may wait long, but a request head that has begun must complete soon. hyper's
+//! own timeout does not distinguish the two, so this module observes the incoming bytes.
 
 use std::collections::HashMap;
 use std::io;
@@ -18,34 +18,35 @@ use tokio::time::Instant;
 use crate::body::Outgoing;
 use crate::limits;
 
-/// How hyper answers a URI that is longer than it can hold.
+/// Start of hyper's response to a URI that exceeds its buffer.
 const URI_TOO_LONG: &[u8] = b"HTTP/1.1 414 ";
-/// How its answer ends, which has no body. What is in a body of ours has no carriage return.
+/// End of hyper's response, which has no body. Bodies of this server contain no carriage return.
 const HEAD_END: &[u8] = b"\r\n\r\n";
-/// Bytes of its answer at most: a status line, a length and a date.
+/// Maximum length of hyper's response, in bytes: a status line, a length and a date.
 const URI_TOO_LONG_BYTES_MAX: usize = 256;
-/// A header of all of our answers.
+/// Header in every response of this server.
 const AUDIT_ID: &[u8] = b"\r\naudit-id:";
-/// No head is being heard.
+/// No request head is being read.
 const SILENCE: u64 = u64::MAX;
 
-/// Whether a connection has requests under way, and since when not.
+/// Requests in flight on a connection, and the start of its idle time.
 pub(super) struct ConnectionActivity {
     pub(super) began: Instant,
     under_way: AtomicU32,
-    /// Milliseconds after the connection began.
+    /// Milliseconds since the connection began.
     idle_since: AtomicU64,
-    /// The same, of the first byte of a head; [`SILENCE`] while there is none.
+    /// Time of the first byte of a request head, in milliseconds since the connection began;
+    /// [`SILENCE`] if no head is being read.
     head_since: AtomicU64,
-    /// Answers on their way, by number.
+    /// Responses being sent, by ID.
     answers: Mutex<HashMap<u64, Arc<Outgoing>>>,
     next_answer: AtomicU64,
-    /// Whether it has many requests at a time.
+    /// Whether the connection multiplexes requests (HTTP/2).
     has_streams: bool,
 }
 
 impl ConnectionActivity {
-    /// A connection begins. The first head is due at once.
+    /// A new HTTP/1 connection. The time limit of the first head starts at once.
     pub(super) fn beginning() -> Self {
         Self {
             began: Instant::now(),
@@ -58,12 +59,12 @@ impl ConnectionActivity {
         }
     }
 
-    /// A connection of many requests at a time, whose heads cannot be told apart from outside.
+    /// A new HTTP/2 connection, whose request heads cannot be recognised from outside.
     pub(super) fn of_streams() -> Self {
         Self { head_since: AtomicU64::new(SILENCE), has_streams: true, ..Self::beginning() }
     }
 
-    /// How long there has been no request; `None` while there is one.
+    /// Time without a request in flight; `None` if there is one.
     pub(super) fn idle_time(&self) -> Option<Duration> {
         if self.under_way.load(Ordering::Relaxed) > 0 {
             return None;
@@ -71,7 +72,7 @@ impl ConnectionActivity {
         Some(self.since(self.idle_since.load(Ordering::Relaxed)))
     }
 
-    /// Whether a request does not come to an end, or none comes at all.
+    /// Whether a request head has taken too long, or the connection has been idle too long.
     pub(super) fn is_overdue(&self) -> bool {
         let Some(idle) = self.idle_time() else { return false };
         let head_since = self.head_since.load(Ordering::Relaxed);
@@ -80,7 +81,7 @@ impl ConnectionActivity {
         is_head_late || idle >= limits::IDLE_TIME_MAX
     }
 
-    /// Ends answers of which the client takes nothing; whether there is one.
+    /// Aborts responses that the client does not read. Returns whether there is one.
     pub(super) fn end_stalled(&self) -> bool {
         let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let ended = answers.values().filter(|answer| answer.end_if_stalled()).count();
@@ -104,7 +105,7 @@ impl ConnectionActivity {
     }
 }
 
-/// A request under way, its body included.
+/// A request in flight, until its response body has been sent.
 pub(crate) struct ActiveRequest(Arc<ConnectionActivity>);
 
 impl ActiveRequest {
@@ -114,12 +115,12 @@ impl ActiveRequest {
         Self(Arc::clone(activity))
     }
 
-    /// Whether other requests of the connection go on when this one does not.
+    /// Whether the connection multiplexes requests, so that others continue when this one stalls.
     pub(crate) fn has_streams(&self) -> bool {
         self.0.has_streams
     }
 
-    /// An answer sets out; its number.
+    /// Registers a response that is being sent and returns its ID.
     pub(crate) fn answers(&self, answer: Arc<Outgoing>) -> u64 {
         let number = self.0.next_answer.fetch_add(1, Ordering::Relaxed);
         let mut answers = self.0.answers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -127,7 +128,7 @@ impl ActiveRequest {
         number
     }
 
-    /// An answer has left, or will not.
+    /// Unregisters a response that has been sent or aborted.
     pub(crate) fn answered(&self, number: u64) {
         let mut answers = self.0.answers.lock().unwrap_or_else(PoisonError::into_inner);
         answers.remove(&number);
@@ -141,23 +142,24 @@ impl Drop for ActiveRequest {
     }
 }
 
-/// Notes when bytes of a head come in, and holds back hyper's own words about a URI that is too long.
+/// Records when a request head begins, and withholds hyper's own 414 response to a URI that is too
+/// long.
 pub(super) struct HeadTimer<S> {
     stream: S,
     activity: Arc<ConnectionActivity>,
-    /// Bytes to be read before those of the stream.
+    /// Bytes to read before those of the stream.
     first: Bytes,
     withholding: Withholding,
 }
 
-/// Whether hyper's own 414 reaches the client.
+/// Whether hyper's own 414 response is withheld.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Withholding {
-    /// It does.
+    /// It is sent.
     Off,
-    /// It will not.
+    /// It will be withheld.
     On,
-    /// It did not, and what follows it does not either.
+    /// It has been withheld, and so is everything after it.
     Done,
 }
 
@@ -166,7 +168,8 @@ impl<S> HeadTimer<S> {
         Self { stream, activity, first: Bytes::new(), withholding: Withholding::On }
     }
 
-    /// The same stream, from which these bytes come first; `None` if the client has had an answer.
+    /// Returns the same stream, prefixed with these bytes; `None` if hyper's response was not
+    /// withheld.
     pub(super) fn again(self, first: Bytes) -> Option<Self> {
         (self.withholding == Withholding::Done).then(|| Self {
             first,
@@ -175,8 +178,9 @@ impl<S> HeadTimer<S> {
         })
     }
 
-    /// Whether these bytes are hyper's words and not to be sent. Our own answers name the event. A piece of
-    /// a body that begins like a status line is no answer: a client chose it.
+    /// Whether these bytes are hyper's own response and must be withheld. Responses of this server
+    /// carry an audit ID. A piece of a body that only looks like a status line is not withheld: a
+    /// client may have chosen its content.
     fn withholds(&mut self, bytes: &[u8]) -> bool {
         let is_hypers = self.withholding == Withholding::On
             && bytes.starts_with(URI_TOO_LONG)

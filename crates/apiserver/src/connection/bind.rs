@@ -1,8 +1,7 @@
-//! Takes the address to listen on.
+//! Binds the listen address.
 //!
-//! An unspecified address, of either family, stands for all addresses of both families, as upstream's
-//! `--bind-address` means it; IPv4 alone where the kernel has no IPv6. Any other address is taken as
-//! it is.
+//! An unspecified address of either family listens on both families, like upstream's
+//! `--bind-address`; on IPv4 only if the kernel has no IPv6. Any other address is used unchanged.
 
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -10,10 +9,10 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 
-/// Connections that wait to be accepted.
+/// Maximum number of connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
 
-/// A listener there. Must be called inside a runtime.
+/// Binds a listener. Must be called inside a Tokio runtime.
 pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     if !address.ip().is_unspecified() {
         return listener(address);
@@ -28,7 +27,7 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 fn listener(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.ip() == Ipv6Addr::UNSPECIFIED {
-        // Whatever the system's default is (net.ipv6.bindv6only).
+        // Overrides the system's default (net.ipv6.bindv6only).
         socket.set_only_v6(false)?;
     }
     socket.set_reuse_address(true)?;
@@ -38,7 +37,7 @@ fn listener(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// The family is switched off in the kernel, or for all interfaces.
+/// Whether IPv6 is disabled in the kernel, or on all interfaces.
 fn has_no_ipv6(error: &io::Error) -> bool {
     error.kind() == ErrorKind::AddrNotAvailable
         || matches!(
@@ -47,7 +46,7 @@ fn has_no_ipv6(error: &io::Error) -> bool {
         )
 }
 
-/// Numbers of Linux that the standard library has no names for.
+/// Linux error numbers that the standard library does not name.
 mod libc_codes {
     pub(super) const EPROTONOSUPPORT: i32 = 93;
     pub(super) const EAFNOSUPPORT: i32 = 97;
@@ -59,7 +58,8 @@ mod tests {
 
     use super::*;
 
-    /// Whether a listener on `on` accepts a connection to `to`, and which source address it sees.
+    /// Checks whether a listener on `on` accepts a connection to `to`, and which source address it
+    /// sees.
     async fn check(on: &str, to: &str, expected: Option<&str>) {
         let listener = bind(SocketAddr::new(on.parse().unwrap(), 0)).unwrap();
         let port = listener.local_addr().unwrap().port();

@@ -1,8 +1,8 @@
-//! A connection of many streams that sends the answers which become ready together in one go.
+//! A writer for HTTP/2 connections that coalesces responses that become ready together.
 //!
-//! One commit wakes many requests. Their answers reach the connection one after the other, and each
-//! would be a TLS record and a system call of its own. So a flush waits once until the tasks that are
-//! ready now have had their turn; no time passes otherwise, and nothing waits for a clock.
+//! One commit completes many requests. Their responses reach the connection one after the other,
+//! and each would cost a TLS record and a system call. So a flush yields once, until all tasks that
+//! are ready now have run. It uses no timer and adds no other delay.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -10,13 +10,13 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, BufWriter, ReadBuf};
 
-/// Bytes gathered before they are sent without being asked: four TLS records.
+/// Buffer size, in bytes: four TLS records. A full buffer is written without a flush.
 const GATHERED_MAX: usize = 64 << 10;
 
-/// See the head of this file.
+/// See the module documentation.
 pub(super) struct CoalescingWriter<S> {
     stream: BufWriter<S>,
-    /// A flush has let the others go first.
+    /// Whether the current flush has yielded.
     has_waited: bool,
 }
 
@@ -79,7 +79,7 @@ mod tests {
 
     use super::*;
 
-    /// What arrives through a pipe that takes `width` bytes at a time.
+    /// Sends `pieces` through a pipe that takes `width` bytes at a time, and checks the result.
     async fn check(width: usize, pieces: &[&[u8]]) {
         let (near, mut far) = tokio::io::duplex(width);
         let writing = async move {

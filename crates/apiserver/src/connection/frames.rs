@@ -1,11 +1,11 @@
-//! The frames of an HTTP/2 connection, watched as they come and go.
+//! Observes the frames of an HTTP/2 connection in both directions.
 //!
-//! The library resets a stream whose path is longer than it can hold, without a word to the audit. So
-//! the header block that brings such a path is made shorter before the library reads it, and `serve` says
-//! 414 to what is left. Only blocks of several frames can bring one, and only they are held until
-//! they are complete; everything else passes as it comes. Whatever is not as expected passes
-//! unchanged, from there to the end: refusing it is the library's business. The streams that it resets
-//! as malformed are counted.
+//! The library resets a stream whose path exceeds its limit, and no audit event is written. So this
+//! module shortens the path in the header block before the library reads it, and `serve` responds
+//! with 414. Only a block of several frames can contain such a path, and only such blocks are
+//! buffered until they are complete; everything else passes unchanged. After unexpected input, all
+//! further bytes pass unchanged, because rejecting it is the library's task. Streams that the
+//! library resets as malformed are counted.
 
 mod header_block;
 mod huffman;
@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::limits::{HEADER_BYTES_MAX, HELD_HEADERS_BYTES_MAX};
 
-/// What an HTTP/2 client says first.
+/// Length of the HTTP/2 connection preface of the client.
 const PREFACE_LEN: usize = 24;
 const HEADER_LEN: usize = 9;
 const HEADERS: u8 = 1;
@@ -29,17 +29,18 @@ const RST_STREAM: u8 = 3;
 const GOAWAY: u8 = 7;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
-/// The error codes of requests that are malformed: `PROTOCOL_ERROR`, `COMPRESSION_ERROR`.
+/// Error codes of malformed requests: `PROTOCOL_ERROR`, `COMPRESSION_ERROR`.
 const MALFORMED: [[u8; 4]; 2] = [[0, 0, 0, 1], [0, 0, 0, 9]];
-/// A longer block is the library's business. Frames and their headers are in it.
+/// Maximum length of a buffered block, with frame headers, in bytes. The library rejects longer
+/// ones.
 const HELD_MAX: usize = HEADER_BYTES_MAX as usize + (8 << 10);
-/// Bytes that are read at a time while a block is held.
+/// Size of a read while a block is buffered, in bytes.
 const PIECE_BYTES: usize = 16 << 10;
 
-/// What all connections hold back together.
+/// Total bytes buffered by all connections.
 pub(super) type AllHeld = Arc<AtomicUsize>;
 
-/// The header of a frame.
+/// A frame header.
 #[derive(Clone, Copy)]
 struct FrameHeader {
     len: usize,
@@ -56,18 +57,18 @@ impl FrameHeader {
         Some(Self { len, kind: *kind, flags: *flags, stream })
     }
 
-    /// A header block begins that goes on in other frames.
+    /// Whether a header block begins that continues in other frames.
     fn begins_long_block(self) -> bool {
         self.kind == HEADERS && self.flags & END_HEADERS == 0
     }
 }
 
-/// A connection whose frames are watched.
+/// A connection whose frames are observed.
 pub(super) struct Frames<S, C> {
     stream: S,
     incoming: Incoming,
     outgoing: Outgoing,
-    /// Called for each stream, or connection, that ends because a request is malformed.
+    /// Called for each stream or connection that ends because a request is malformed.
     count: C,
 }
 
@@ -78,36 +79,36 @@ impl<S, C> Frames<S, C> {
     }
 }
 
-/// The frames that come in.
+/// State of the incoming direction.
 struct Incoming {
-    /// Bytes that pass before the next header of a frame.
+    /// Bytes to pass before the next frame header.
     passing: usize,
-    /// Bytes that are held back: a part of a header, or a block that is not complete.
+    /// Buffered bytes: a partial frame header, or an incomplete header block.
     held: BytesMut,
-    /// Where the next header of a frame is in a block that is held; 0 if none has been looked at. A
-    /// client may send a block byte by byte, and each look must not begin anew.
+    /// Offset of the next frame header in a buffered block; 0 if none has been parsed. A client may
+    /// send a block byte by byte, and parsing must not restart each time.
     looked_at: usize,
-    /// Bytes to be handed on before anything else.
+    /// Bytes to deliver before anything else.
     ready: Bytes,
-    /// Everything passes.
+    /// Whether all bytes pass unchanged from now on.
     is_off: bool,
     all_held: AllHeld,
-    /// What of it is ours.
+    /// Bytes of `all_held` that belong to this connection.
     share: usize,
-    /// Headers of frames that were looked at in blocks that are held.
+    /// Number of frame headers parsed in buffered blocks.
     #[cfg(test)]
     steps: usize,
 }
 
-/// What is known of the bytes that are held back.
+/// Classification of the buffered bytes.
 enum Held {
-    /// So many of them may pass.
+    /// This many bytes may pass.
     Passes(usize),
-    /// A whole block of so many bytes.
+    /// A complete header block of this many bytes.
     Block(usize),
     /// More bytes are needed.
     More,
-    /// They are not as expected.
+    /// Unexpected input.
     Odd,
 }
 
@@ -126,7 +127,7 @@ impl Incoming {
         }
     }
 
-    /// How many of these bytes pass. The others have to be held back.
+    /// Returns how many of these bytes pass. The remaining ones must be buffered.
     fn passes(&mut self, bytes: &[u8]) -> usize {
         if self.is_off {
             return bytes.len();
@@ -173,7 +174,7 @@ impl Incoming {
         }
     }
 
-    /// Makes ready what can be handed on; false if more bytes are needed.
+    /// Moves buffered bytes to `ready`. Returns false if more bytes are needed.
     fn advance(&mut self) -> bool {
         match self.look() {
             Held::Passes(len) => self.ready = self.held.split_to(len).freeze(),
@@ -192,7 +193,7 @@ impl Incoming {
         true
     }
 
-    /// Whether there is room for what is held back.
+    /// Updates the shared total. Returns whether it is within [`HELD_HEADERS_BYTES_MAX`].
     fn take_share(&mut self) -> bool {
         let (before, now) = (self.share, self.held.len());
         self.share = now;
@@ -243,7 +244,7 @@ impl<S: AsyncRead + Unpin, C: Unpin> AsyncRead for Frames<S, C> {
             let mut piece = ReadBuf::new(&mut piece);
             ready!(Pin::new(&mut *stream).poll_read(context, &mut piece))?;
             if piece.filled().is_empty() {
-                // The end: the library sees what there was.
+                // End of the stream: deliver the incomplete block to the library.
                 incoming.is_off = true;
                 incoming.ready = std::mem::take(&mut incoming.held).freeze();
                 if incoming.ready.is_empty() {
@@ -255,17 +256,18 @@ impl<S: AsyncRead + Unpin, C: Unpin> AsyncRead for Frames<S, C> {
     }
 }
 
-/// The frames that go out.
+/// State of the outgoing direction.
 #[derive(Default)]
 struct Outgoing {
-    /// Bytes before the next header of a frame.
+    /// Bytes before the next frame header.
     passing: usize,
-    /// The header, and as much of what follows it as is looked at.
+    /// Frame header, and the part of the payload up to the error code.
     start: Vec<u8>,
 }
 
 impl Outgoing {
-    /// Looks at bytes that go out; how many ends of streams and of the connection they tell of.
+    /// Observes outgoing bytes. Returns the number of RST_STREAM and GOAWAY frames with an error
+    /// code of [`MALFORMED`].
     fn watch(&mut self, mut bytes: &[u8]) -> u32 {
         let mut ends = 0;
         while !bytes.is_empty() {
@@ -292,7 +294,7 @@ impl Outgoing {
         ends
     }
 
-    /// How much of a frame is looked at: up to its error code, if it has one.
+    /// Number of bytes of a frame to collect: up to its error code, if it has one.
     fn wanted(header: FrameHeader) -> usize {
         let code_end = match header.kind {
             RST_STREAM => 4,
@@ -355,7 +357,8 @@ mod tests {
         [&[a, b, c, kind, flags, 0, 0, 0, 1][..], payload].concat()
     }
 
-    /// Sends a block of so many frames in pieces; what comes out, and how many headers were looked at.
+    /// Sends a block of `frames` frames in pieces, checks the output, and returns the number of
+    /// parsed headers.
     fn check(frames: usize, piece: usize) -> usize {
         let mut block = frame(HEADERS, 0, &[0x82]);
         for at in 1..frames {
@@ -374,8 +377,8 @@ mod tests {
         incoming.steps
     }
 
-    /// Each piece of a block was looked at from the beginning of the block: a client that sent it byte by
-    /// byte made the server look at millions of frames.
+    /// Regression test: parsing restarted at the beginning of the block for each piece, so a client
+    /// that sent it byte by byte made the server parse millions of frames.
     #[test]
     fn a_block_that_comes_in_pieces_is_looked_through_once() {
         const FRAMES: usize = 4000;

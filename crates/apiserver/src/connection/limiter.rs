@@ -1,16 +1,16 @@
-//! Room for connections: so many in all, and so many from one place.
+//! Limits on the number of connections, in total and per source address.
 //!
-//! One address cannot take the room of all others. With IPv6 whoever has one address has a whole
-//! network of them, so there the network counts.
+//! One address cannot use the capacity of all others. With IPv6 a client that has one address
+//! usually has a whole network, so the limit applies to the network.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Bits of an IPv6 address that belong to its network.
+/// Prefix length of an IPv6 network, in bits.
 const NETWORK_BITS: u32 = 64;
 
-/// How much room there is, and who takes it.
+/// Limits and current counts of connections.
 pub(super) struct ConnectionLimiter {
     total_max: usize,
     address_max: usize,
@@ -28,7 +28,7 @@ impl ConnectionLimiter {
         Arc::new(Self { total_max, address_max, taken: Mutex::default() })
     }
 
-    /// Room for a connection from there, if there is any.
+    /// Takes a permit for a connection from this address; `None` if a limit is reached.
     pub(super) fn enter(self: &Arc<Self>, from: IpAddr) -> Option<ConnectionPermit> {
         let from = origin(from);
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
@@ -53,7 +53,7 @@ impl ConnectionLimiter {
     }
 }
 
-/// The room of one connection, given back when dropped.
+/// Permit of one connection; released on drop.
 pub(super) struct ConnectionPermit {
     limiter: Arc<ConnectionLimiter>,
     from: IpAddr,
@@ -65,7 +65,7 @@ impl Drop for ConnectionPermit {
     }
 }
 
-/// What counts as one place.
+/// The address that is counted: IPv4 address or IPv6 network.
 fn origin(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),

@@ -1,8 +1,8 @@
-//! A connection that says goodbye before it hangs up.
+//! A connection that closes without losing the last response.
 //!
-//! A socket that is closed while something unread lies in it is reset, and a reset can take away
-//! from the client what was sent last: the very answer after which the connection was closed. So
-//! the closing side stops writing, and reads on until the client has closed too or a second is over.
+//! If a socket is closed while it has unread data, the system sends a reset. A reset can discard
+//! what the client has not read yet, which is the response after which the connection was closed.
+//! So the server stops writing, and reads until the client has closed too or one second has passed.
 
 use std::io;
 use std::pin::Pin;
@@ -12,15 +12,15 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-/// How long the client gets to close its side.
+/// Time for the client to close its side.
 const LINGER_TIME_MAX: Duration = Duration::from_secs(1);
-/// What is read and thrown away at a time.
+/// Size of the buffer for discarded reads, in bytes.
 const SCRAP_LEN: usize = 1024;
 
-/// See the head of this file.
+/// See the module documentation.
 pub(super) struct LingeringClose<S> {
     stream: S,
-    /// Set when writing has ended.
+    /// Timer, set after writing has ended.
     patience: Option<Pin<Box<Sleep>>>,
 }
 
@@ -68,7 +68,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for LingeringClose<S> {
             let mut scrap = ReadBuf::new(&mut scrap);
             match ready!(Pin::new(&mut this.stream).poll_read(context, &mut scrap)) {
                 Ok(()) if !scrap.filled().is_empty() => {}
-                // The client has closed, one way or the other.
+                // The client has closed or reset the connection.
                 Ok(()) | Err(_) => return Poll::Ready(Ok(())),
             }
         }

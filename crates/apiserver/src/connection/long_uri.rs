@@ -1,26 +1,27 @@
-//! URIs that are longer than the libraries hold: the head is made shorter, so that the request is
-//! answered and recorded like any other.
+//! Shortens URIs that exceed the limits of the libraries, so that such a request gets a response
+//! and an audit event like any other.
 //!
-//! hyper refuses a head of HTTP/1 with such a URI by itself, without a word to the audit. It is held
-//! back, and the same head is read again with as much of its URI as [`URI_BYTES_MAX`] lets pass and
-//! a byte more: `serve` says 414 to that. What of the body has come is not read, and the connection
-//! ends with the answer.
+//! hyper rejects an HTTP/1 head with such a URI, and no audit event is written. Its response is
+//! withheld, and the same head is parsed again with its URI cut to one byte more than
+//! [`URI_BYTES_MAX`]; `serve` rejects it with 414. Any body is not read, and the connection closes
+//! after the response.
 
 use bytes::Bytes;
 
 use crate::limits::URI_BYTES_MAX;
 
-/// Bytes of a URI that are kept, so that it is still too long.
+/// Length to which a URI is cut, in bytes; still too long.
 const KEPT: usize = URI_BYTES_MAX + 1;
 
-/// What is between scheme and host.
+/// Separator between scheme and host.
 const SCHEME_END: &[u8] = b"://";
 
-/// Headers that say how the message goes on. It does not.
+/// Headers about the body and the connection. They are removed, because no body follows.
 const FRAMING: [&str; 6] =
     ["connection", "content-length", "expect", "te", "transfer-encoding", "upgrade"];
 
-/// The head with a shorter URI; `None` if its URI is not too long, or it is no head.
+/// Returns the head with a shorter URI; `None` if the URI is not too long or the input is not a
+/// request head.
 pub(super) fn shortened(head: &[u8]) -> Option<Bytes> {
     let start = head.iter().position(|byte| !matches!(byte, b'\r' | b'\n'))?;
     let mut lines = head.get(start..)?.split_inclusive(|byte| *byte == b'\n');
@@ -48,8 +49,8 @@ pub(super) fn shortened(head: &[u8]) -> Option<Bytes> {
     has_ended.then(|| Bytes::from(short))
 }
 
-/// Where the path begins: behind scheme and host, if there are any. What is kept must be too long
-/// without them, or else it would be served with its end cut off.
+/// Start of the path, after scheme and host. The cut URI must be too long without them; otherwise
+/// the request would be served with a truncated path.
 fn path_start(uri: &[u8]) -> Option<usize> {
     if uri.starts_with(b"/") {
         return Some(0);

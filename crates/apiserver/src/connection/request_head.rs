@@ -1,10 +1,11 @@
-//! Heads of requests that hyper takes and Go's `net/http` refuses. kube-apiserver never sees them, so
-//! nothing is done for them here either.
+//! Rejects request heads that hyper accepts and Go's `net/http` rejects. Such a request never
+//! reaches a handler of kube-apiserver, so it reaches none here.
 //!
-//! Only what is left of a head that hyper has read is checked. A head that hyper refuses itself is not
-//! seen here. Neither leaves an event; both are counted as malformed requests. Deliberately not refused,
-//! although Go does: empty lines before a request, and a `Content-Length` that is no number behind
-//! `Transfer-Encoding: chunked`. hyper ignores both, and ends the connection after the latter.
+//! Only heads that hyper has parsed are checked; a head that hyper rejects never gets here. Neither
+//! produces an audit event; both are counted as malformed requests. Two cases are accepted on
+//! purpose although Go rejects them: empty lines before a request, and a `Content-Length` that is
+//! not a number together with `Transfer-Encoding: chunked`. hyper ignores both, and closes the
+//! connection after the latter.
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, EXPECT, HOST, TRANSFER_ENCODING};
@@ -13,29 +14,29 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use crate::body::ResponseBody;
 use crate::limits::URI_BYTES_MAX;
 
-/// Bytes of a `Host` header beside letters and digits: those of a host in a URI, and of its port.
+/// Characters allowed in a `Host` header besides letters and digits: those of a URI host and port.
 const HOST_PUNCTUATION: &[u8] = b"!$%&()*+,-.:;='[]_~";
 
-/// How Go answers a head that it refuses, word by word.
+/// Reasons for a rejection, with Go's exact responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     NoHost,
     SeveralHosts,
     MalformedHost,
-    /// Go knows `chunked` alone.
+    /// Go supports `chunked` only.
     TransferEncoding,
     Expectation,
-    /// A `%` that no two hexadecimal digits follow.
+    /// A `%` without two hexadecimal digits after it.
     PathEscape,
-    /// Of HTTP/2; Go resets the stream.
+    /// HTTP/2 only; Go resets the stream.
     Scheme,
 }
 
 impl Refusal {
-    /// What Go's server would say of this head before it calls a handler.
+    /// Returns why Go's server would reject this head before it calls a handler.
     pub(super) fn of<B>(request: &Request<B>) -> Option<Self> {
         let path = request.uri().path().as_bytes();
-        // A longer one may have been cut in the middle of an escape, and gets 414.
+        // A longer path may have been cut inside an escape. It gets 414.
         if path.len() <= URI_BYTES_MAX && has_malformed_escape(path) {
             return Some(Self::PathEscape);
         }
@@ -72,7 +73,7 @@ impl Refusal {
         (!host.as_bytes().iter().all(is_valid)).then_some(Self::MalformedHost)
     }
 
-    /// The answer, with which an HTTP/1 connection ends.
+    /// The response. An HTTP/1 connection closes after it.
     pub(super) fn answer(self, version: Version) -> Response<ResponseBody> {
         let (code, text) = match self {
             Self::NoHost => (400, "400 Bad Request: missing required Host header"),
@@ -99,7 +100,7 @@ fn has_malformed_escape(path: &[u8]) -> bool {
     path.iter().enumerate().filter(|(_, byte)| **byte == b'%').any(is_malformed)
 }
 
-/// As Go's `hasToken`: tokens are divided by commas and blanks.
+/// As Go's `hasToken`: commas and blanks separate tokens.
 fn has_token(value: &[u8], token: &[u8]) -> bool {
     let mut tokens = value.split(|byte| matches!(byte, b' ' | b',' | b'\t'));
     tokens.any(|found| found.eq_ignore_ascii_case(token))
@@ -109,7 +110,7 @@ fn has_token(value: &[u8], token: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    /// A request of a version: method, target, headers; what Go answers it instead of serving it.
+    /// `head` is method, target and headers; `expected` is Go's rejection, if any.
     fn check(version: Version, head: &str, expected: Option<Refusal>) {
         let mut lines = head.split(" | ");
         let (method, uri) = lines.next().unwrap().split_once(' ').unwrap();

@@ -1,17 +1,17 @@
-//! Compact JSON as YAML, written as it is read: no tree is built, since a list may be long.
+//! Converts compact JSON to YAML in one pass. No tree is built, because a list may be long.
 //!
-//! Keys stay in their order. What lies deep is written as JSON, which YAML is too: indented, a short
-//! text with many brackets would become a very long one.
+//! The order of keys is kept. Deeply nested values are written as JSON, which is valid YAML: with
+//! indentation, a short text with many brackets would become a very long one.
 
-/// Containers within each other that are written as blocks.
+/// Maximum nesting depth of block style.
 const BLOCKS_MAX: usize = 12;
-/// Bytes of a key that may be followed by a colon; of a longer one it is said that it is a key.
+/// Maximum length of an implicit key, in bytes; a longer one is written with `?`.
 const SHORT_KEY_MAX: usize = 512;
-/// Words that YAML takes for something else than texts, in small letters.
+/// Words that YAML parses as something other than a string, in lower case.
 const WORDS: [&str; 12] =
     ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf", "nil"];
 
-/// Writes a JSON text as a YAML document.
+/// Converts a JSON text to a YAML document.
 pub(super) fn of_json(json: &[u8]) -> Vec<u8> {
     let mut writer = Writer { json, at: 0, out: Vec::with_capacity(json.len() + json.len() / 4) };
     match writer.peek() {
@@ -22,7 +22,7 @@ pub(super) fn of_json(json: &[u8]) -> Vec<u8> {
     writer.out
 }
 
-/// Goes through a JSON text once. A text that is none is copied as far as it goes.
+/// Reads a JSON text once. Invalid JSON is copied as far as possible.
 struct Writer<'j> {
     json: &'j [u8],
     at: usize,
@@ -44,7 +44,8 @@ impl<'j> Writer<'j> {
         matches!(self.json.get(self.at..self.at + 2), Some(b"{}" | b"[]"))
     }
 
-    /// Members or items, each on lines of its own. `is_inline`: the first one follows what is there.
+    /// Writes members or items in block style. With `is_inline` the first one follows on the
+    /// current line.
     fn block(&mut self, depth: usize, mut is_inline: bool) {
         let end = if self.take() == Some(b'{') { b'}' } else { b']' };
         loop {
@@ -80,7 +81,7 @@ impl<'j> Writer<'j> {
         }
         self.out.push(b':');
         self.at += 1;
-        // The items of a list are as far in as its key.
+        // The items of a list are indented like its key.
         let is_list = self.peek() == Some(b'[');
         let inner = if is_list { depth } else { depth + 1 };
         if !matches!(self.peek(), Some(b'{' | b'[')) || self.is_flow(inner) {
@@ -93,7 +94,7 @@ impl<'j> Writer<'j> {
         depth >= BLOCKS_MAX || self.is_empty_container()
     }
 
-    /// A value within a container.
+    /// Writes a value inside a container.
     fn held(&mut self, depth: usize, is_inline: bool) {
         match self.peek() {
             Some(b'{' | b'[') if !self.is_flow(depth) => self.block(depth, is_inline),
@@ -105,7 +106,7 @@ impl<'j> Writer<'j> {
         }
     }
 
-    /// A text with its quotes.
+    /// Reads a string with its quotes.
     fn text(&mut self) -> &'j [u8] {
         let start = self.at;
         self.at += 1;
@@ -120,7 +121,7 @@ impl<'j> Writer<'j> {
         self.json.get(start..self.at).unwrap_or_default()
     }
 
-    /// A text, without its quotes if it can be nothing else.
+    /// Writes a string; without quotes if it stays unambiguous.
     fn scalar(&mut self, quoted: &[u8]) {
         let inner = quoted.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
         match inner {
@@ -129,7 +130,7 @@ impl<'j> Writer<'j> {
         }
     }
 
-    /// A text in quotes. Characters that JSON leaves as they are and YAML does not are escaped.
+    /// Writes a quoted string. Escapes characters that JSON allows unescaped and YAML does not.
     fn quoted(&mut self, quoted: &[u8]) {
         for chunk in quoted.utf8_chunks() {
             for c in chunk.valid().chars() {
@@ -148,7 +149,7 @@ impl<'j> Writer<'j> {
         }
     }
 
-    /// A value as JSON, with spaces where YAML wants them.
+    /// Writes a value in flow style (JSON), with the spaces that YAML requires.
     fn flow(&mut self) {
         let mut depth = 0_usize;
         while let Some(byte) = self.peek() {
@@ -181,7 +182,7 @@ impl<'j> Writer<'j> {
     }
 }
 
-/// Whether a text is a text in YAML without quotes: words, names and paths.
+/// Whether a string is still a string in YAML without quotes: words, names and paths.
 fn is_plain(text: &[u8]) -> bool {
     let [first, rest @ ..] = text else { return false };
     let is_inner =
@@ -227,7 +228,7 @@ mod tests {
         check(&json!({"a": {"b": [{"c": {}}, []]}}), "a:\n  b:\n  - c: {}\n  - []\n");
     }
 
-    /// Texts that YAML would take for something else, and some that it would not.
+    /// Strings that YAML would parse as another type, and some that it would not.
     const TEXTS: &[&str] = &[
         "",
         " ",
@@ -320,7 +321,7 @@ mod tests {
         assert_eq!(read_yaml(&yaml).map(|document| document.value), Ok(deep));
     }
 
-    /// Indented, a body of 3 MB would have been one of 300 MB.
+    /// With indentation, a body of 3 MB would become one of 300 MB.
     #[test]
     fn a_short_text_does_not_become_a_very_long_one() {
         let worst = format!("{}{}0{}", "[".repeat(120), "0,".repeat(100_000), "]".repeat(120));

@@ -39,7 +39,7 @@ pub(super) struct Answered {
     code: u32,
 }
 
-/// Group, version and kind of a watch.
+/// Group, version and resource of a watch.
 #[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct Watched {
     group: &'static str,

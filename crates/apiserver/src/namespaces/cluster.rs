@@ -1,8 +1,8 @@
-//! The namespaces of the cluster, asked of kube-apiserver.
+//! Reads namespaces from kube-apiserver.
 //!
-//! An answer of "active" is believed for a moment, so that a burst of creates asks once. That is
-//! short enough: the namespace controller looks again and again until a namespace is empty. An
-//! answer of "missing" is never believed at once, because caches lag behind.
+//! The state "active" is cached briefly, so that a burst of creates causes one request. The time is
+//! short enough: the namespace controller retries until a namespace is empty. The state "missing"
+//! is verified with a second request, because caches of kube-apiserver lag.
 
 use std::time::Duration;
 
@@ -14,21 +14,21 @@ use moka::sync::Cache;
 use super::{NamespaceSource, NamespaceState};
 use crate::ApiError;
 
-/// How long a namespace is taken for active without asking again.
+/// Time for which an active namespace is cached.
 const ACTIVE_TIME: Duration = Duration::from_secs(2);
-/// Namespaces that are remembered at most.
+/// Maximum number of cached namespaces.
 const REMEMBERED_MAX: u64 = 10_000;
-/// How long a missing namespace is given to appear.
+/// Pause before a missing namespace is looked up again.
 const MISSING_PAUSE: Duration = Duration::from_millis(50);
 
-/// The namespaces of the cluster that `client` reaches.
+/// Namespaces of a cluster.
 pub struct ClusterNamespaces {
     api: Api<Namespace>,
     active: Cache<String, ()>,
 }
 
 impl ClusterNamespaces {
-    /// Asks with `client`, which must be allowed to get namespaces.
+    /// Creates a source that uses `client`, which must be allowed to get namespaces.
     pub fn new(client: Client) -> Self {
         let active =
             Cache::builder().max_capacity(REMEMBERED_MAX).time_to_live(ACTIVE_TIME).build();
@@ -62,7 +62,7 @@ impl NamespaceSource for ClusterNamespaces {
     }
 }
 
-/// What a namespace's object says.
+/// State of a namespace object.
 fn state_of(namespace: &Namespace) -> NamespaceState {
     let phase = namespace.status.as_ref().and_then(|status| status.phase.as_deref());
     if namespace.metadata.deletion_timestamp.is_some() || phase == Some("Terminating") {

@@ -1,6 +1,6 @@
-//! Formats of strings: RFC 3339 times and Go durations. Unknown formats admit everything.
+//! String formats: RFC 3339 times and Go durations. Unknown formats accept every string.
 
-/// Whether `text` is of the format.
+/// Whether `text` has the format.
 pub(super) fn admits(format: &str, text: &str) -> bool {
     match format {
         "date-time" => is_date_time(text),
@@ -10,12 +10,12 @@ pub(super) fn admits(format: &str, text: &str) -> bool {
 }
 
 fn is_date_time(text: &str) -> bool {
-    // Wider than RFC 3339 where the parser is: the shape is checked beside it.
+    // The parser accepts more than RFC 3339, so the shape is checked separately.
     let shape = text.as_bytes().get(10).is_some_and(|byte| matches!(byte, b'T' | b't'));
     shape && event::Timestamp::parse(text).is_ok()
 }
 
-/// A Go duration such as `1h30m` or `-1.5s`, or `0`.
+/// Whether `text` is a Go duration, for example `1h30m`, `-1.5s` or `0`.
 fn is_duration(text: &str) -> bool {
     match text.strip_prefix('-') {
         Some(positive) => !positive.starts_with('+') && crate::duration::parse(positive).is_some(),

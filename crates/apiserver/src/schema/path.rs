@@ -1,24 +1,24 @@
-//! Where in a document something is: written out only when there is something to say about it, which
-//! for most documents is never.
+//! Path of a value in a document. It is formatted only for an error message, which most documents
+//! never need.
 
 use std::fmt;
 
-/// Bytes of a place that are told: a client may choose the names in it.
+/// Maximum length of a path in a message, in bytes: clients choose the field names.
 const TOLD_BYTES_MAX: usize = 1024;
 
-/// A place in a document, as messages name it: `spec.subject.name`, `spec.list[1]`.
+/// Path of a value, formatted as `spec.subject.name` or `spec.list[1]`.
 #[derive(Clone, Copy, Debug)]
 pub enum Path<'a> {
-    /// The document itself; it has no name.
+    /// The document itself; its path is empty.
     Root,
     /// A field of an object.
     Field(&'a Self, &'a str),
-    /// An item of a list, counted from 0.
+    /// An item of a list; the index starts at 0.
     Item(&'a Self, usize),
 }
 
 impl<'a> Path<'a> {
-    /// A field at this place.
+    /// Path of a field of this value.
     pub fn field<'b>(&'b self, key: &'b str) -> Path<'b>
     where
         'a: 'b,
@@ -26,7 +26,7 @@ impl<'a> Path<'a> {
         Path::Field(self, key)
     }
 
-    /// An item of the list at this place.
+    /// Path of a list item of this value.
     pub fn item<'b>(&'b self, at: usize) -> Path<'b>
     where
         'a: 'b,
@@ -34,7 +34,7 @@ impl<'a> Path<'a> {
         Path::Item(self, at)
     }
 
-    /// The place as messages of many places tell it: a long one is cut.
+    /// Formats the path for a message that lists many paths. A long path is cut.
     pub fn told(&self) -> String {
         let mut text = self.to_string();
         if text.len() > TOLD_BYTES_MAX {
@@ -44,7 +44,7 @@ impl<'a> Path<'a> {
         text
     }
 
-    /// Whether this is the document itself.
+    /// Whether this is the path of the document itself.
     pub fn is_root(&self) -> bool {
         matches!(self, Self::Root)
     }

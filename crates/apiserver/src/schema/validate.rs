@@ -1,4 +1,4 @@
-//! Checks a value against a schema and names every field that is wrong.
+//! Validates a value against a schema and reports every invalid field.
 
 use serde_json::{Map, Value};
 
@@ -6,11 +6,11 @@ use super::{Bound, Kind, Path, Schema, formats};
 use crate::FieldError;
 use crate::limits::FIELD_ERRORS_MAX;
 
-/// From here on, floating point numbers leave integers out: 2^53.
+/// 2^53. Above this, floating-point numbers cannot represent every integer.
 const FLOAT_INTEGERS_END: f64 = 9_007_199_254_740_992.0;
 
 impl Schema {
-    /// Adds what is wrong with `value` to `errors`.
+    /// Adds the validation errors of `value` to `errors`.
     pub fn validate(&self, value: &Value, path: Path<'_>, errors: &mut Vec<FieldError>) {
         if errors.len() >= FIELD_ERRORS_MAX
             || (value.is_null() && (self.nullable || self.kind == Kind::Any))
@@ -148,8 +148,8 @@ impl Kind {
     }
 }
 
-/// Whether Kubernetes takes a number for an integer: one of 64 bits, or one that is written as a fraction
-/// and has none, up to where a JSON number is exact.
+/// Whether Kubernetes accepts a number as an integer: a 64-bit integer, or a number in fractional
+/// notation without a fractional part, up to where a JSON number is exact.
 fn is_integer(value: &Value) -> bool {
     let is_whole = |number: f64| number.fract() == 0.0 && number.abs() < FLOAT_INTEGERS_END;
     value.is_i64() || value.as_f64().is_some_and(is_whole)

@@ -5,10 +5,10 @@ use serde_json::{Map, Value};
 use crate::table::at_map;
 use crate::{ApiError, FieldTerm, Resource};
 
-/// The field that names an object.
+/// Field path of the object name.
 const NAME: &str = "metadata.name";
 
-/// Conditions on fields, all of which must hold.
+/// Terms of a field selector. All must match.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FieldSelector {
     terms: Vec<Term>,
@@ -22,7 +22,7 @@ struct Term {
 }
 
 impl FieldSelector {
-    /// Reads a selector on the fields that `resource` allows to select by.
+    /// Parses a selector over the fields that `resource` supports.
     pub(crate) fn parse(text: &str, resource: &Resource) -> Result<Self, ApiError> {
         let mut terms = Vec::new();
         for piece in split(text).iter().filter(|piece| !piece.is_empty()) {
@@ -37,14 +37,14 @@ impl FieldSelector {
             if !is_known {
                 return Err(ApiError::bad_request(format!("field label not supported: {path}")));
             }
-            // An empty value of a positive term selects what has no such field.
+            // A positive term with an empty value matches objects without the field.
             terms.push(term);
         }
         Ok(Self { terms })
     }
 
-    /// Narrows an empty selector to the object of that name. One that says something must select that
-    /// name and no other.
+    /// Restricts an empty selector to the object of this name. A nonempty selector must require
+    /// this name.
     pub(crate) fn narrow_to_name(&mut self, name: &str) -> Result<(), ApiError> {
         let mut names = self.terms.iter().filter(|term| term.is_equal && term.path == NAME);
         if names.any(|term| term.value == name) {
@@ -59,12 +59,12 @@ impl FieldSelector {
         Ok(())
     }
 
-    /// Whether it selects everything.
+    /// Whether the selector matches everything.
     pub(crate) fn is_empty(&self) -> bool {
         self.terms.is_empty()
     }
 
-    /// The conditions.
+    /// Terms of the selector.
     pub(crate) fn terms(&self) -> Vec<FieldTerm> {
         let term = |term: &Term| FieldTerm {
             path: term.path.clone(),
@@ -74,7 +74,7 @@ impl FieldSelector {
         self.terms.iter().map(term).collect()
     }
 
-    /// Whether an object meets all conditions.
+    /// Whether an object matches all terms.
     pub(crate) fn matches(&self, object: &Map<String, Value>) -> bool {
         self.terms.iter().all(|term| {
             let text = match at_map(object, &term.path) {
@@ -87,7 +87,7 @@ impl FieldSelector {
     }
 }
 
-/// Splits at commas that no backslash precedes.
+/// Splits at commas that are not escaped with a backslash.
 pub(crate) fn split(text: &str) -> Vec<String> {
     let mut pieces = vec![String::new()];
     let mut is_escaped = false;
@@ -120,7 +120,7 @@ fn term(piece: &str) -> Option<Term> {
     Some(Term { path: path.trim().to_owned(), value: unescape(value)?, is_equal })
 }
 
-/// Undoes `\\`, `\,` and `\=`; anything else after a backslash, or a bare `=`, is a mistake.
+/// Resolves `\\`, `\,` and `\=`. Any other escape, or an unescaped `=`, is an error.
 fn unescape(value: &str) -> Option<String> {
     let mut out = String::new();
     let mut chars = value.chars();

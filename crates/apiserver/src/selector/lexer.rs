@@ -1,6 +1,6 @@
-//! Words and signs of a label selector.
+//! Lexer of label selectors.
 
-/// A word or a sign.
+/// Token of a label selector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Token {
     ClosedPar,
@@ -19,7 +19,7 @@ pub(super) enum Token {
     Error,
 }
 
-/// All tokens of a text with what was read for each, the end included.
+/// Returns all tokens of a text with their source text, including the end token.
 pub(super) fn scan(text: &str) -> Vec<(Token, String)> {
     let mut tokens = Vec::new();
     let mut rest = text;

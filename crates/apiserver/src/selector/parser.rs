@@ -1,5 +1,5 @@
-//! From words and signs to conditions. Follows the parser of `k8s.io/apimachinery/pkg/labels` step
-//! by step, so that mistakes are reported in the same words.
+//! Parser of label selectors. Follows the parser of `k8s.io/apimachinery/pkg/labels` step by step,
+//! so that error messages are identical.
 
 use super::lexer::{Token, scan};
 use super::{Operator, Requirement};
@@ -10,7 +10,7 @@ struct Parser {
     at: usize,
 }
 
-/// Reads a whole selector. Conditions come back sorted by key.
+/// Parses a whole selector. Requirements are sorted by key.
 pub(super) fn parse(text: &str) -> Result<Vec<Requirement>, String> {
     let mut parser = Parser { tokens: scan(text), at: 0 };
     let mut requirements = parser.selector()?;
@@ -167,7 +167,7 @@ impl Parser {
         token
     }
 
-    /// Where a key or a value may stand, `in` and `notin` are words like any other.
+    /// Where a key or a value is expected, `in` and `notin` are ordinary words.
     fn take_value(&mut self) -> (Token, String) {
         let token = self.peek_value();
         self.at += 1;

@@ -1,4 +1,4 @@
-//! Selectors against Kubernetes' messages, and against a naive model.
+//! Tests of selectors against Kubernetes' messages and against a naive model.
 
 use std::collections::BTreeMap;
 
@@ -77,7 +77,7 @@ fn mistakes_are_reported_as_kubernetes_does() {
     ));
 }
 
-/// One condition, in a form that needs no parser.
+/// A requirement in a form that needs no parser.
 #[derive(Clone, Debug)]
 struct Condition {
     key: String,

@@ -1,22 +1,21 @@
-//! Frames of WebSocket (RFC 6455): those that a client sends, of which data is passed over, and those
-//! that a server sends.
+//! WebSocket frames (RFC 6455): parses client frames, discarding data, and encodes server frames.
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use crate::limits::WEBSOCKET_FRAME_BYTES_MAX;
 
-/// Bytes of the payload of a control frame, by the protocol.
+/// Maximum payload of a control frame, in bytes (RFC 6455).
 const CONTROL_BYTES_MAX: u64 = 125;
-/// Bytes that are read at a time.
+/// Minimum space for a read, in bytes.
 const READ_BYTES: usize = 1024;
 
-/// The client does not keep to the protocol.
+/// Close code of a protocol violation by the client.
 const PROTOCOL_ERROR: u16 = 1002;
-/// A frame is too long.
+/// Close code of a frame that is too long.
 const TOO_BIG: u16 = 1009;
 
-/// What a frame of the server is.
+/// Opcode of a server frame.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Opcode {
     Text = 1,
@@ -24,33 +23,33 @@ pub(super) enum Opcode {
     Pong = 10,
 }
 
-/// A frame that is to be answered.
+/// A frame that needs a response.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Received {
     Ping(Bytes),
-    /// With its code, if there is one.
+    /// Close code of the client; [`super::NORMAL`] if it sent none.
     Close(u16),
 }
 
-/// Nothing more can be read.
+/// The incoming side has ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Broken {
-    /// The client has gone.
+    /// The client disconnected.
     Gone,
-    /// The client is to be told why.
+    /// The client violated the protocol. Contains the close code for it.
     Rules(u16),
 }
 
-/// What a client sends. A future of [`Incoming::next`] may be dropped: nothing is lost.
+/// Parser of client frames. Dropping a future of [`Incoming::next`] loses no data.
 #[derive(Default)]
 pub(super) struct Incoming {
     buffer: BytesMut,
-    /// Bytes of a data frame that are still to be passed over.
+    /// Bytes of a data frame that remain to be discarded.
     skip: u64,
 }
 
 impl Incoming {
-    /// The next frame that is to be answered.
+    /// Returns the next frame that needs a response.
     pub(super) async fn next(
         &mut self,
         reader: &mut (impl AsyncRead + Unpin),
@@ -67,8 +66,8 @@ impl Incoming {
         }
     }
 
-    /// A whole frame of what is there. Control frames are short, and of the others nothing is kept, so
-    /// there is never much.
+    /// Parses the next complete frame in the buffer. The buffer stays small: control frames are
+    /// short, and data is discarded.
     fn parse(&mut self) -> Result<Option<Received>, Broken> {
         loop {
             let passed = usize::try_from(self.skip).unwrap_or(usize::MAX).min(self.buffer.len());
@@ -96,7 +95,7 @@ impl Incoming {
                 9 => return Ok(Some(Received::Ping(payload.freeze()))),
                 8 => {
                     let code = payload.first_chunk().map_or(super::NORMAL, |code| {
-                        // What is no code for the wire is not sent back.
+                        // A code that must not be sent on the wire is not returned.
                         Some(u16::from_be_bytes(*code))
                             .filter(|code| matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999))
                             .unwrap_or(PROTOCOL_ERROR)
@@ -109,18 +108,18 @@ impl Incoming {
     }
 }
 
-/// What is before the payload of a frame.
+/// Header of a frame.
 struct Head {
     opcode: u8,
     is_control: bool,
     mask: [u8; 4],
-    /// Bytes of the head itself.
+    /// Length of the header, in bytes.
     len: usize,
     payload: u64,
 }
 
 impl Head {
-    /// The head of a frame, once it is there.
+    /// Parses a frame header; `None` if it is incomplete.
     fn of(mut bytes: &[u8]) -> Result<Option<Self>, Broken> {
         let all = bytes.len();
         if all < 2 {
@@ -130,7 +129,7 @@ impl Head {
         let (opcode, is_final) = (first & 0x0f, first & 0x80 != 0);
         let is_control = opcode >= 8;
         let is_known = matches!(opcode, 0..=2 | 8..=10);
-        // Reserved bits are for extensions, of which none is offered; clients mask what they send.
+        // Reserved bits belong to extensions, and none is offered; client frames must be masked.
         if !is_known || first & 0x70 != 0 || second & 0x80 == 0 || (is_control && !is_final) {
             return Err(Broken::Rules(PROTOCOL_ERROR));
         }
@@ -152,7 +151,7 @@ impl Head {
     }
 }
 
-/// What a server sends before the payload of a whole message.
+/// Encodes the header of an unfragmented server frame.
 pub(super) fn head(opcode: Opcode, payload: &[u8]) -> Bytes {
     let mut out = BytesMut::with_capacity(10);
     out.put_u8(0x80 | opcode as u8);
@@ -194,7 +193,7 @@ mod tests {
         out
     }
 
-    /// What is received, however the bytes are cut.
+    /// Checks the received frames for every split of the bytes.
     async fn check(sent: &[Vec<u8>], expected: &[Result<Received, Broken>]) {
         let sent = sent.concat();
         for step in [1, 2, 7, sent.len().max(1)] {
@@ -207,7 +206,7 @@ mod tests {
         }
     }
 
-    /// Gives so many bytes at a time.
+    /// A reader that returns a fixed number of bytes at a time.
     struct Pieces<'b>(&'b [u8], usize);
 
     impl AsyncRead for Pieces<'_> {

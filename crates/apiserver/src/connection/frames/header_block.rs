@@ -1,8 +1,8 @@
-//! A header block of HTTP/2 whose path is too long becomes one whose path is shorter.
+//! Shortens a path that is too long in an HTTP/2 header block.
 //!
-//! Only the representation of the path is changed (RFC 7541, section 6): everything else stays as it
-//! came, byte for byte. What is kept of the path is longer than the table of either side (4,096 bytes,
-//! which nothing of ours changes), so that it empties the table if the longer one did.
+//! Only the representation of the path changes (RFC 7541, section 6); every other byte is kept. The
+//! shortened path is longer than the dynamic table of either side (4,096 bytes; this server keeps
+//! that default), so it evicts all entries of the table if the original path did.
 
 use bytes::Bytes;
 
@@ -10,18 +10,18 @@ use super::huffman;
 use super::{CONTINUATION, END_HEADERS, FrameHeader, HEADER_LEN, HEADERS};
 use crate::limits::URI_BYTES_MAX;
 
-/// Bytes of a path that are kept, so that it is still too long.
+/// Length to which a path is cut, in bytes; still too long.
 const KEPT: usize = URI_BYTES_MAX + 1;
-/// Places of `:path` in the static table.
+/// Indexes of `:path` in the static table.
 const PATH: [usize; 2] = [4, 5];
 const PADDED: u8 = 8;
 const PRIORITY: u8 = 32;
 const PRIORITY_LEN: usize = 5;
-/// Bytes of a frame, unless something else is agreed.
+/// Default maximum length of a frame, in bytes.
 const FRAME_LEN_MAX: usize = 16_384;
 
-/// The frames of a header block with a shorter path; `None` if the path is not too long, or something
-/// is not as it should be.
+/// Returns the frames of a header block with a shorter path; `None` if the path is not too long or
+/// the block is malformed.
 pub(super) fn shortened(frames: &[u8]) -> Option<Bytes> {
     let first = FrameHeader::of(frames)?;
     let mut block = Vec::with_capacity(frames.len());
@@ -89,14 +89,14 @@ fn with_shorter_path(block: &[u8]) -> Option<Vec<u8>> {
     None
 }
 
-/// A string as it lies in a block.
+/// An encoded string.
 struct Text<'a> {
     bytes: &'a [u8],
     is_huffman: bool,
 }
 
 impl Text<'_> {
-    /// Bytes that it has at most: no code has less than five bits.
+    /// Upper bound of the decoded length, in bytes: every code has at least five bits.
     fn len_max(&self) -> usize {
         if self.is_huffman { self.bytes.len() * 8 / 5 } else { self.bytes.len() }
     }
@@ -116,7 +116,7 @@ fn string<'a>(rest: &mut &'a [u8]) -> Option<Text<'a>> {
     Some(Text { bytes: rest.split_off(..len)?, is_huffman })
 }
 
-/// A number that begins in the lowest bits of a byte.
+/// Decodes an integer with a prefix of `prefix` bits (RFC 7541, section 5.1).
 fn number(rest: &mut &[u8], prefix: u32) -> Option<usize> {
     let most = (1_usize << prefix) - 1;
     let mut number = usize::from(*rest.split_off_first()?) & most;
@@ -133,7 +133,8 @@ fn number(rest: &mut &[u8], prefix: u32) -> Option<usize> {
     None
 }
 
-/// The highest bit of its byte, beside a prefix of seven bits, is zero: no Huffman coding.
+/// Encodes an integer. With a prefix of seven bits, the highest bit of the byte is zero: no Huffman
+/// coding.
 fn write_number(number: usize, prefix: u32, out: &mut Vec<u8>) {
     let most = (1_usize << prefix) - 1;
     let low = |number: usize| {
@@ -169,7 +170,7 @@ mod tests {
         out
     }
 
-    /// A block: `:method GET`, a path, `x: y`.
+    /// A block with `:method GET`, a path, and `x: y`.
     fn block(path: &[u8], start: &[u8]) -> Vec<u8> {
         let mut block = [&[0x82], start].concat();
         write_number(path.len(), 7, &mut block);
@@ -192,7 +193,7 @@ mod tests {
         check(&long, &[0x15], Some(&kept));
         check(&long, &[0x44], Some(&kept));
         check(&long, &[&[0x00, 5], &b":path"[..]].concat(), Some(&kept));
-        // The name of another header, by its place and by itself; a path that fits.
+        // Another header's name, indexed and literal; a path of allowed length.
         check(&long, &[0x0f, 0x05], None);
         check(&long, &[0x00, 1, b'p'], None);
         check(&long[..URI_BYTES_MAX], &[0x04], None);

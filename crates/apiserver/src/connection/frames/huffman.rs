@@ -1,8 +1,8 @@
-//! Huffman coding of HPACK (RFC 7541, appendix B), as far as paths need it: the characters of ASCII
-//! that have codes of at most 15 bits. A text with any other is not decoded.
+//! Huffman decoding of HPACK (RFC 7541, appendix B) for paths: only ASCII characters with codes of
+//! at most 15 bits. A string with any other character is not decoded.
 
-/// For each length of a code, from five bits on: the first code and the characters, which have
-/// codes one after the other.
+/// For each code length from five bits on: the first code, and the characters with consecutive
+/// codes.
 const CODES: [(u32, &[u8]); 11] = [
     (0x0, b"012aceiost"),
     (0x14, b" %-./3456789=A_bdfghlmnpru"),
@@ -18,7 +18,7 @@ const CODES: [(u32, &[u8]); 11] = [
 ];
 const LEN_MIN: usize = 5;
 
-/// Decodes; `None` if there is something else than these characters and the padding.
+/// Decodes a string; `None` if it contains other characters or invalid padding.
 pub(super) fn decode(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut text = Vec::with_capacity(bytes.len() * 8 / LEN_MIN);
     let (mut code, mut len) = (0_u32, 0_usize);
@@ -37,7 +37,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Vec<u8>> {
             }
         }
     }
-    // The padding is the beginning of a code that does not end: ones, and less than a byte.
+    // Padding is the prefix of an incomplete code: all ones, less than a byte.
     (len < 8 && code == (1 << len) - 1).then_some(text)
 }
 

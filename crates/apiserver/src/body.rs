@@ -1,4 +1,4 @@
-//! Request bodies in, response bodies out.
+//! Request bodies and response bodies.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +16,8 @@ use crate::limits::{ANSWER_PAUSE_MAX, ANSWER_PIECE_BYTES, BODY_BYTES_MAX, BODY_P
 use crate::watch_body::WatchBody;
 use crate::{ApiError, status_errors};
 
-/// The whole body, if it is short enough, comes in time, and `held` can grow by it.
+/// Reads the whole body. Fails if it is longer than [`BODY_BYTES_MAX`], pauses too long, or exceeds
+/// the budget of `held`.
 pub(crate) async fn read(mut body: Incoming, held: &mut Held) -> Result<Bytes, ApiError> {
     if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
         return Err(status_errors::too_large(BODY_BYTES_MAX));
@@ -41,7 +42,7 @@ pub(crate) async fn read(mut body: Incoming, held: &mut Held) -> Result<Bytes, A
         if !held.grow(data.len()) {
             return Err(status_errors::too_many_requests());
         }
-        // Most bodies come in one piece, which is then not copied.
+        // Most bodies arrive in one piece, which is not copied.
         if first.is_empty() && whole.is_empty() {
             first = data;
         } else {
@@ -54,40 +55,40 @@ pub(crate) async fn read(mut body: Incoming, held: &mut Held) -> Result<Bytes, A
     Ok(if whole.is_empty() { first } else { whole.freeze() })
 }
 
-/// What goes out: bytes that are there, or a watch.
+/// Body of a response: bytes or a watch.
 pub(crate) struct ResponseBody {
     content: Content,
-    /// Tells the connection that it is not idle.
+    /// Keeps the connection from counting as idle.
     active_request: Option<ActiveRequest>,
-    /// Its number among the answers of its connection.
+    /// ID of the response within its connection.
     number: Option<u64>,
-    /// Whether pieces are copies: the connection may keep one for a client that takes nothing, and
-    /// would keep the whole answer with it.
+    /// Whether pieces are copied. The connection may keep a piece for a stalled client; without a
+    /// copy it would keep the whole response in memory.
     copies: bool,
 }
 
 enum Content {
-    /// Bytes that are handed out piece by piece.
+    /// Bytes, sent in pieces.
     Whole(Arc<Outgoing>),
-    /// Frames as they come.
+    /// Events of a watch.
     Watch(Box<WatchBody>),
 }
 
-/// An answer on its way. Its connection ends it when the client takes nothing of it.
+/// A response that is being sent. The connection aborts it if the client reads nothing.
 pub(crate) struct Outgoing(Mutex<Left>);
 
 struct Left {
     bytes: Bytes,
-    /// The request's seat: it is under way until its answer has left.
+    /// Seat of the request, held until the response has been sent.
     seat: Option<Seat>,
-    /// When something was taken last.
+    /// Time at which the last piece was taken.
     since: Instant,
-    /// It does not fit into one piece.
+    /// Whether the body is longer than one piece.
     is_long: bool,
     is_cut: bool,
 }
 
-/// The client took nothing of its answer for too long.
+/// The client did not read its response for too long.
 #[derive(Debug, thiserror::Error)]
 #[error("the client does not take its answer")]
 pub(crate) struct Stalled;
@@ -97,7 +98,8 @@ impl Outgoing {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Frees bytes and seat if nothing was taken for too long; whether that is so.
+    /// Frees bytes and seat if the client has read nothing for [`ANSWER_PAUSE_MAX`]. Returns
+    /// whether the response is aborted.
     pub(crate) fn end_if_stalled(&self) -> bool {
         let mut left = self.left();
         if !left.is_cut && left.since.elapsed() >= ANSWER_PAUSE_MAX {
@@ -131,7 +133,7 @@ impl Outgoing {
 }
 
 impl ResponseBody {
-    /// `seat` is given back when all has been handed out.
+    /// A complete body. `seat` is released when the last piece has been taken.
     pub(crate) fn whole(bytes: Bytes, seat: Option<Seat>) -> Self {
         let seat = seat.filter(|_| !bytes.is_empty());
         let is_long = bytes.len() > ANSWER_PIECE_BYTES;
@@ -209,7 +211,7 @@ impl Body for ResponseBody {
 mod tests {
     use super::*;
 
-    /// The bytes of an answer, which say when they are freed.
+    /// Bytes of a response that report when they are freed.
     struct Watched {
         bytes: Vec<u8>,
         _alive: Arc<()>,
@@ -221,7 +223,7 @@ mod tests {
         }
     }
 
-    /// Lists that were never read took memory as long as their connections lived.
+    /// Regression test: lists that were never read used memory as long as their connections lived.
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_is_not_taken_is_freed_although_a_piece_of_it_waits() {
         let check = async |copies: bool, is_freed: bool| {

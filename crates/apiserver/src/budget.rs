@@ -1,6 +1,6 @@
-//! So much of something at a time, in all and for each user: one user must not leave nothing for others.
+//! Limits on an amount, in total and per user, so that one user cannot exhaust it.
 //!
-//! What is taken is held by a value, and given back when that is dropped.
+//! A [`Held`] value owns a part of a budget and releases it on drop.
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use event::UserInfo;
 
-/// Of a small number, each user may hold all.
+/// Minimum share of a user. A budget this small may be held by one user alone.
 const SHARE_MIN: usize = 16;
 
-/// A bounded amount that users share.
+/// A limited amount that users share.
 pub(crate) struct Budget {
     max: usize,
     share: usize,
@@ -23,11 +23,11 @@ pub(crate) struct Budget {
 #[derive(Default)]
 struct State {
     held: usize,
-    /// By the hash of a user's name.
+    /// Amounts by hash of the username.
     by_user: HashMap<u64, usize>,
 }
 
-/// A part of a budget.
+/// A part of a budget; released on drop.
 pub(crate) struct Held {
     budget: Arc<Budget>,
     user: u64,
@@ -35,12 +35,12 @@ pub(crate) struct Held {
 }
 
 impl Budget {
-    /// `max` for all; of it one user may hold one part in `shares`.
+    /// Creates a budget of `max` in total. One user may hold the fraction `1/shares`.
     pub(crate) fn new(max: usize, shares: usize) -> Arc<Self> {
         Self::with_share(max, max.div_ceil(shares))
     }
 
-    /// `max` for all; of it one user leaves one part in `parts` to others.
+    /// Creates a budget of `max` in total. One user must leave the fraction `1/parts` to others.
     pub(crate) fn leaving(max: usize, parts: usize) -> Arc<Self> {
         Self::with_share(max, max - max / parts)
     }
@@ -51,8 +51,8 @@ impl Budget {
         Arc::new(Self { max, share, keys, state })
     }
 
-    /// Takes an amount for a user, if there is so much. A user who holds nothing may take more than a
-    /// share of it, as long as all together is within the bound.
+    /// Takes an amount for a user; `None` if a limit is reached. A user who holds nothing may
+    /// exceed the share with one amount, within the total limit.
     pub(crate) fn take(self: &Arc<Self>, user: &UserInfo, amount: usize) -> Option<Held> {
         let mut held =
             Held { budget: Arc::clone(self), user: self.keys.hash_one(&user.username), amount: 0 };
@@ -65,14 +65,14 @@ impl Budget {
 }
 
 impl Held {
-    /// Takes more; whether there was so much. What is taken bit by bit may become as large as what is taken
-    /// at once.
+    /// Increases the amount. Returns false if a limit is reached. An amount taken in several steps
+    /// may become as large as one taken in a single step.
     pub(crate) fn grow(&mut self, amount: usize) -> bool {
         let mut state = self.budget.state();
         let of_user = state.by_user.get(&self.user).copied().unwrap_or_default();
         let is_within_share =
             of_user == self.amount || of_user.saturating_add(amount) <= self.budget.share;
-        // What is larger than everything goes alone.
+        // An amount larger than the total is accepted only if nothing else is held.
         let is_within_all =
             state.held == self.amount || state.held.saturating_add(amount) <= self.budget.max;
         if !(is_within_share && is_within_all) {
@@ -107,7 +107,7 @@ mod tests {
         UserInfo { username: name.to_owned(), ..UserInfo::default() }
     }
 
-    /// One user with slow bodies took every place for writes.
+    /// Regression test: one user with slow bodies took all seats for writes.
     #[test]
     fn one_user_leaves_places_for_others() {
         let budget = Budget::new(200, 4);
@@ -127,7 +127,7 @@ mod tests {
         assert!(budget.state().by_user.is_empty());
     }
 
-    /// A program with 128 connections is one user too.
+    /// A client program with 128 connections is also a single user.
     #[test]
     fn one_user_with_many_connections_is_served_and_leaves_a_part_to_others() {
         let budget = Budget::leaving(200, 4);

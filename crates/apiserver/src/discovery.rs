@@ -1,10 +1,10 @@
-//! What is served, as clients discover it: group by group, and all at once.
+//! Discovery documents: one per group and version, and aggregated discovery.
 
 use serde_json::{Value, json};
 
 use crate::{Resource, Scope, Subresource, Verb};
 
-/// One group and version with its kinds.
+/// A group and version with its resources.
 pub(crate) struct GroupVersion<'a> {
     pub(crate) group: &'static str,
     pub(crate) version: &'static str,
@@ -12,7 +12,7 @@ pub(crate) struct GroupVersion<'a> {
 }
 
 impl GroupVersion<'_> {
-    /// `group/version`, or the version in the core group.
+    /// `group/version`; only the version in the core group.
     pub(crate) fn name(&self) -> String {
         if self.group.is_empty() {
             self.version.to_owned()
@@ -21,14 +21,14 @@ impl GroupVersion<'_> {
         }
     }
 
-    /// Path without the slash before it.
+    /// URL path without the leading slash.
     pub(crate) fn path(&self) -> String {
         let root = if self.group.is_empty() { "api" } else { "apis" };
         format!("{root}/{}", self.name())
     }
 }
 
-/// The groups and versions in the order in which their first kinds are listed.
+/// Groups and versions, in the order of their first resources.
 pub(crate) fn group_versions(resources: &[Resource]) -> Vec<GroupVersion<'_>> {
     let mut list: Vec<GroupVersion<'_>> = Vec::new();
     for resource in resources {
@@ -42,7 +42,7 @@ pub(crate) fn group_versions(resources: &[Resource]) -> Vec<GroupVersion<'_>> {
     list
 }
 
-/// The pages of discovery that go from group to group, by path.
+/// Documents of unaggregated discovery, with their paths.
 pub(crate) fn legacy(resources: &[Resource]) -> Vec<(String, Value)> {
     let versions = group_versions(resources);
     let mut pages = Vec::new();
@@ -72,7 +72,7 @@ pub(crate) fn legacy(resources: &[Resource]) -> Vec<(String, Value)> {
     pages
 }
 
-/// The pages of discovery that say everything at once, by path.
+/// Documents of aggregated discovery, with their paths.
 pub(crate) fn aggregated(resources: &[Resource]) -> Vec<(String, Value)> {
     let versions = group_versions(resources);
     let list = |names: Vec<&str>| {
@@ -90,7 +90,7 @@ pub(crate) fn aggregated(resources: &[Resource]) -> Vec<(String, Value)> {
     pages
 }
 
-/// The groups that have a name.
+/// Names of all groups except the core group.
 fn group_names(versions: &[GroupVersion<'_>]) -> Vec<&'static str> {
     let mut names = Vec::new();
     for version in versions {
@@ -179,7 +179,7 @@ fn aggregated_resource(resource: &Resource) -> Value {
     entry
 }
 
-/// The kind that a subresource answers with.
+/// Kind of a subresource's response.
 fn answered(resource: &Resource, subresource: Subresource) -> &'static str {
     match subresource {
         Subresource::Operation { .. } => "Status",

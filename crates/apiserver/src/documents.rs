@@ -1,5 +1,5 @@
-//! Documents that do not change while the server runs: discovery and OpenAPI. Written once, sent
-//! with an `ETag`, and not sent again to whoever has them.
+//! Documents that do not change while the server runs: discovery and OpenAPI. Each is encoded once
+//! and sent with an `ETag`; a client that has it gets 304.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -17,50 +17,50 @@ use crate::encoding::{self, GZIP_MIN, YAML};
 use crate::negotiate::{Range, accepted, is_pretty, not_acceptable, takes_gzip};
 use crate::{Answer, ApiError, Request, Resource, discovery, openapi};
 
-/// `Content-Type` of aggregated discovery. The aggregator takes it with exactly these parameters.
+/// `Content-Type` of aggregated discovery. The aggregator accepts only these exact parameters.
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 /// `Content-Type` of OpenAPI version 2 in protobuf.
 const OPENAPI_V2: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
-/// How clients of every release ask for it; it is no media type, strictly.
+/// Media type that clients of all releases request; strictly, its syntax is not valid.
 const OPENAPI_V2_ASKED: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
-/// The same of version 3.
+/// `Content-Type` of OpenAPI version 3 in protobuf.
 const OPENAPI_V3: &str = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf";
 /// See [`OPENAPI_V2_ASKED`].
 const OPENAPI_V3_ASKED: &str = "application/com.github.proto-openapi.spec.v3@v1.0+protobuf";
-/// OpenAPI documents up to this size are not worth compressing.
+/// Minimum size of an OpenAPI document for compression, in bytes.
 const OPENAPI_GZIP_MIN: usize = 1400;
-/// How long a document whose hash is in its address may be kept.
+/// Cache lifetime of a document whose URL contains its hash, in microseconds.
 const YEAR_MICROS: i64 = 365 * 24 * 3600 * 1_000_000;
 
 /// All documents, by path.
 pub(crate) struct Documents {
     plain: BTreeMap<String, Document>,
-    /// The same paths in another form, asked for by `as=APIGroupDiscoveryList`.
+    /// Aggregated discovery at the same paths, requested with `as=APIGroupDiscoveryList`.
     aggregated: BTreeMap<String, Document>,
 }
 
-/// Writes a JSON document as protobuf.
+/// Converts a JSON document to protobuf.
 type ToProtobuf = fn(&[u8]) -> Result<Vec<u8>, String>;
 
 /// One document with its `ETag`.
 pub(crate) struct Document {
     json: Page,
-    /// The same as protobuf, written when it is first asked for.
+    /// Protobuf encoding, created on the first request.
     protobuf: OnceLock<Result<Page, String>>,
-    /// Which form that is and how it is written, if it is offered.
+    /// Protobuf form and its encoder, if the document has one.
     to_protobuf: Option<(Form, ToProtobuf)>,
     hash: String,
     gzip_min: usize,
 }
 
-/// The bytes of a document in one form.
+/// A document in one encoding.
 struct Page {
     body: Bytes,
-    /// Written when it is first asked for.
+    /// Compressed on the first request.
     compressed: OnceLock<Bytes>,
 }
 
-/// The form in which a document is sent.
+/// Encoding of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     Json,
@@ -83,7 +83,7 @@ impl Form {
 }
 
 impl Documents {
-    /// Writes the documents on the given kinds.
+    /// Creates the documents of these resources.
     pub(crate) fn of(resources: &[Resource]) -> Self {
         let mut plain = written(discovery::legacy(resources));
         let (v2, v3): (ToProtobuf, ToProtobuf) = (openapi::v2_protobuf, openapi::v3_protobuf);
@@ -104,12 +104,12 @@ impl Documents {
         Self { plain, aggregated: written(discovery::aggregated(resources)) }
     }
 
-    /// The paths of all documents.
+    /// Paths of all documents.
     pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
         self.plain.keys().map(String::as_str)
     }
 
-    /// Answers a request for a document; `None` when the path is not of one.
+    /// Responds to a request for a document; `None` if the path has no document.
     pub(crate) fn answer(&self, request: &Request, now: Timestamp) -> Option<Answer> {
         let path = match request.info.path.trim_end_matches('/') {
             "" => return None,
@@ -125,7 +125,7 @@ impl Documents {
         let mut offered = vec![Form::Json];
         offered.extend(aggregated.is_some().then_some(Form::Aggregated));
         offered.extend(plain.to_protobuf.map(|(form, _)| form));
-        // Upstream, OpenAPI is JSON or protobuf only.
+        // Upstream serves OpenAPI as JSON or protobuf only.
         offered.extend((!path.starts_with("/openapi/")).then_some(Form::Yaml));
         let ranges = accepted(&request.headers);
         let Some(form) = ranges.iter().find_map(|range| form(range, &offered)) else {
@@ -161,7 +161,7 @@ impl Document {
     fn of(page: String) -> Self {
         let mut hash = String::new();
         for byte in Sha512::digest(&page) {
-            // Writing into a string cannot fail.
+            // Writing to a string cannot fail.
             let _written = write!(hash, "{byte:02X}");
         }
         let (protobuf, to_protobuf) = (OnceLock::new(), None);
@@ -181,7 +181,7 @@ impl Document {
             object: None,
             status: None,
         };
-        // All forms have the same one: they are told apart by what `Vary` names.
+        // All forms have the same ETag; `Vary` distinguishes them.
         let etag = format!("\"{}\"", self.hash);
         answer.headers.insert(VARY, HeaderValue::from_static("Accept"));
         answer.headers.extend(HeaderValue::from_str(&etag).ok().map(|etag| (ETAG, etag)));
@@ -228,13 +228,13 @@ impl Document {
         self.to_protobuf.is_some_and(|(protobuf, _)| protobuf == form)
     }
 
-    /// Whether the address carries the document's hash.
+    /// Whether the URL contains the hash of the document.
     fn is_named_by(&self, request: &Request) -> bool {
         request.query.iter().any(|(key, value)| key == "hash" && *value == self.hash)
     }
 }
 
-/// The form that an entry of `Accept` asks for, if it is offered.
+/// The form that an entry of `Accept` requests, if it is offered.
 fn form(range: &Range, offered: &[Form]) -> Option<Form> {
     let version = (range.parameter("g"), range.parameter("v"));
     let form = match range.parameter("as") {

@@ -1,11 +1,11 @@
-//! Durations as Go writes them: `?timeout=`, the schema format `duration`, and flags.
+//! Durations in Go syntax: `?timeout=`, the schema format `duration`, and flags.
 
 use std::time::Duration;
 
 use crate::ApiError;
 use crate::request_info::query_value;
 
-/// How long the client is willing to wait; `None` when it does not say or says 0.
+/// Timeout that the client requests; `None` if the parameter is absent or zero.
 pub(crate) fn of_query(query: &[(String, String)]) -> Result<Option<Duration>, ApiError> {
     let Some(text) = query_value(query, "timeout").filter(|text| !text.is_empty()) else {
         return Ok(None);
@@ -18,7 +18,8 @@ pub(crate) fn of_query(query: &[(String, String)]) -> Result<Option<Duration>, A
     Ok((!duration.is_zero()).then_some(duration))
 }
 
-/// Parses a duration as Go's `time.ParseDuration` does, except that negative ones are `None`.
+/// Parses a duration as Go's `time.ParseDuration` does. Returns `None` for invalid and negative
+/// durations.
 pub fn parse(text: &str) -> Option<Duration> {
     let mut rest = text.strip_prefix('+').unwrap_or(text);
     if rest == "0" {

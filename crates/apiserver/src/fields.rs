@@ -1,13 +1,13 @@
-//! Reading and setting fields of an object by their dotted path, as error messages name them.
+//! Reads and writes fields of an object by dotted path, as in error messages.
 //!
-//! Paths name object members only; list items and label keys (which contain dots) have their own
+//! Paths contain object members only. List items and label keys (which contain dots) have their own
 //! functions.
 
 use serde_json::{Map, Value};
 
 type Object = Map<String, Value>;
 
-/// The value at a path; `null` counts as absent.
+/// Returns the value at a path; `null` counts as absent.
 pub fn value<'a>(object: &'a Object, path: &str) -> Option<&'a Value> {
     let mut segments = path.split('.');
     let first = object.get(segments.next()?)?;
@@ -15,17 +15,17 @@ pub fn value<'a>(object: &'a Object, path: &str) -> Option<&'a Value> {
     (!found.is_null()).then_some(found)
 }
 
-/// The text at a path; empty when there is none.
+/// Returns the string at a path; empty if there is none.
 pub fn text<'a>(object: &'a Object, path: &str) -> &'a str {
     value(object, path).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// The items of the list at a path.
+/// Returns the items of the list at a path; empty if there is none.
 pub fn items<'a>(object: &'a Object, path: &str) -> &'a [Value] {
     value(object, path).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-/// Puts a value at a path, making the objects on the way.
+/// Sets the value at a path and creates the objects above it.
 pub fn set(object: &mut Object, path: &str, value: impl Into<Value>) {
     match path.split_once('.') {
         None => {
@@ -39,7 +39,7 @@ pub fn set(object: &mut Object, path: &str, value: impl Into<Value>) {
     }
 }
 
-/// Takes the value at a path away.
+/// Removes the value at a path.
 pub fn remove(object: &mut Object, path: &str) {
     match path.split_once('.') {
         None => {
@@ -53,7 +53,7 @@ pub fn remove(object: &mut Object, path: &str) {
     }
 }
 
-/// Makes the values at these paths what they were.
+/// Resets the values at these paths to those of `old`.
 pub fn restore(object: &mut Object, old: &Object, paths: &[&str]) {
     for path in paths {
         match value(old, path) {
@@ -73,7 +73,7 @@ pub fn namespace(object: &Object) -> &str {
     text(object, "metadata.namespace")
 }
 
-/// The value of a label; empty when there is none.
+/// Returns the value of a label; empty if it is absent.
 pub fn label<'a>(object: &'a Object, key: &str) -> &'a str {
     value(object, "metadata.labels")
         .and_then(|labels| labels.get(key))
@@ -81,7 +81,7 @@ pub fn label<'a>(object: &'a Object, key: &str) -> &'a str {
         .unwrap_or_default()
 }
 
-/// Sets a label that is not there yet. Nothing is done for an empty value.
+/// Sets a label that is absent. An empty value is ignored.
 pub fn fill_label(object: &mut Object, key: &str, value: &str) {
     if value.is_empty() || !label(object, key).is_empty() {
         return;
@@ -92,14 +92,14 @@ pub fn fill_label(object: &mut Object, key: &str, value: &str) {
     }
 }
 
-/// Copies labels that are there in `from` and not in `object`.
+/// Copies labels that exist in `from` and are absent in `object`.
 pub fn copy_labels(object: &mut Object, from: &Object, keys: &[&str]) {
     for key in keys {
         fill_label(object, key, label(from, key));
     }
 }
 
-/// The object below a name, made if it is not there or something else is.
+/// Returns the object in a member. Creates it if the member is absent or not an object.
 fn member<'a>(object: &'a mut Object, name: &str) -> Option<&'a mut Object> {
     let value = object.entry(name.to_owned()).or_insert(Value::Null);
     if !value.is_object() {

@@ -1,6 +1,6 @@
-//! Doors for the fuzz targets into what is private otherwise: there only with `--cfg fuzzing`.
+//! Access to private functions for the fuzz targets. Compiled only with `--cfg fuzzing`.
 //!
-//! No behaviour of its own: each function calls what requests go through.
+//! Each function calls the code that requests use, without logic of its own.
 
 use std::sync::Arc;
 
@@ -13,12 +13,12 @@ use crate::registry::read_body;
 use crate::selector::fields::FieldSelector;
 use crate::{Resource, Scope, Strategy};
 
-/// The parameters of a query.
+/// Parses the parameters of a query.
 pub fn query_pairs(query: Option<&str>) -> Vec<(String, String)> {
     crate::request_info::query_pairs(query)
 }
 
-/// Reads a field selector and applies it; says whether there was one.
+/// Parses a field selector and applies it to an object. Returns whether it matches or is empty.
 pub fn field_selector(text: &str) -> bool {
     let object = json!({"metadata": {"name": "x"}, "status": {"state": "Running"}});
     match (FieldSelector::parse(text, &resource()), object.as_object()) {
@@ -27,7 +27,7 @@ pub fn field_selector(text: &str) -> bool {
     }
 }
 
-/// A body as it is read by its content type.
+/// Decodes a body by its content type.
 pub fn document(content_type: &str, body: &[u8]) -> Option<Value> {
     let kinds = [("fuzz.example.com/v1", "Thing"), ("v1", "Secret"), ("v1", "Event")];
     let headers = headers(content_type)?;
@@ -35,7 +35,7 @@ pub fn document(content_type: &str, body: &[u8]) -> Option<Value> {
     read.into_iter().flatten().next().map(|document| document.value)
 }
 
-/// A document after a patch.
+/// Applies a patch to a document.
 pub fn patch(content_type: &str, patch: &[u8], document: &Value) -> Option<Value> {
     Patch::read(&headers(content_type)?, patch, true).ok()?.patch.apply(document).ok()
 }
@@ -45,7 +45,7 @@ fn headers(content_type: &str) -> Option<HeaderMap> {
     Some(HeaderMap::from_iter([(CONTENT_TYPE, value)]))
 }
 
-/// A kind without decisions of its own.
+/// A strategy without logic of its own.
 struct DefaultStrategy;
 
 impl Strategy for DefaultStrategy {}

@@ -1,7 +1,7 @@
-//! Acting as somebody else: `Impersonate-*` headers, each part allowed for by itself.
+//! Impersonation with `Impersonate-*` headers. Each part is authorized separately.
 //!
-//! Behind the aggregator these headers never arrive, because kube-apiserver has resolved them; this
-//! is for callers that come directly.
+//! Behind the aggregator these headers never arrive, because kube-apiserver has resolved them. They
+//! are for clients that connect directly.
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ const PREFIX: &str = "impersonate-";
 const EXTRA_PREFIX: &str = "impersonate-extra-";
 const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
 
-/// The user that `user` wants to be taken for, once that is allowed; `None` when it is not asked for.
-/// The headers are removed.
+/// Returns the user that `user` impersonates, after authorization; `None` if the request has no
+/// such headers. Removes the headers.
 pub(crate) async fn resolve(
     user: &Arc<UserInfo>,
     headers: &mut HeaderMap,
@@ -44,7 +44,7 @@ pub(crate) async fn resolve(
     Ok(Some(completed(wanted)))
 }
 
-/// What the headers ask for.
+/// Parses the impersonated user from the headers.
 fn wanted(headers: &HeaderMap) -> Result<UserInfo, ApiError> {
     let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let one = |name: &str| headers.get(name).map(text).unwrap_or_default();
@@ -67,7 +67,7 @@ fn wanted(headers: &HeaderMap) -> Result<UserInfo, ApiError> {
     Ok(wanted)
 }
 
-/// One question for the user, each group, the uid and each value of an extra.
+/// Attributes to authorize: one for the user, each group, the UID and each value of an extra.
 fn questions(user: &Arc<UserInfo>, wanted: &UserInfo) -> Vec<Attributes> {
     let ask = |group: &str, resource: &str, name: &str| Attributes {
         user: Arc::clone(user),
@@ -96,7 +96,7 @@ fn questions(user: &Arc<UserInfo>, wanted: &UserInfo) -> Vec<Attributes> {
     questions
 }
 
-/// With the groups that such a user would have.
+/// Adds the groups that this user would have after authentication.
 fn completed(mut wanted: UserInfo) -> UserInfo {
     if let Some((namespace, _)) = service_account(&wanted.username)
         && wanted.groups.is_empty()
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
     use crate::AuthorizerError;
 
-    /// Allows what is listed, as `group/resource/namespace/name`.
+    /// Allows only the listed `group/resource/namespace/name`.
     struct Only(&'static [&'static str]);
 
     #[async_trait]

@@ -1,7 +1,7 @@
-//! The way to kube-apiserver: a client from a kubeconfig file, or from the pod it runs in.
+//! Client of kube-apiserver, from a kubeconfig file or from the pod's service account.
 //!
-//! Opening makes one request, so that a kubeconfig that points nowhere is an error at the start
-//! and not a server that refuses everybody later.
+//! Opening it sends one request. So a wrong kubeconfig is an error at startup, not a server that
+//! later rejects every request.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,46 +9,47 @@ use std::time::Duration;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
-/// The certificates of kube-apiserver's authority in a pod.
+/// CA certificates of kube-apiserver inside a pod.
 const POD_CA: &str = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt";
-/// The connection is given up after so long.
+/// Timeout for connecting.
 const CONNECT_TIME: Duration = Duration::from_secs(10);
 
-/// Why there is no way to kube-apiserver.
+/// Error of [`open`].
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The file is missing or no kubeconfig.
+    /// The file is missing or not a kubeconfig.
     #[error("cannot use kubeconfig {}", path.display())]
     Kubeconfig {
-        /// The file.
+        /// Path of the kubeconfig.
         path: PathBuf,
-        /// What is wrong.
+        /// Error of the kubeconfig parser.
         source: Box<kube::config::KubeconfigError>,
     },
-    /// No file was given and this is not a pod.
+    /// No file was given and the process does not run in a pod.
     #[error("no kubeconfig was given and this does not run inside a cluster")]
     NotInCluster(#[source] Box<kube::config::InClusterError>),
-    /// TLS or address do not fit together.
+    /// The client cannot be built from the configuration, for example because of its TLS settings.
     #[error("cannot make a client for {server}")]
     Client {
-        /// The server's address.
+        /// URL of kube-apiserver.
         server: String,
-        /// What is wrong.
+        /// Error of the client library.
         source: Box<kube::Error>,
     },
-    /// Nobody answers there.
+    /// kube-apiserver does not respond.
     #[error("kube-apiserver at {server} does not answer (its certificate is checked against {ca})")]
     Unreachable {
-        /// The server's address.
+        /// URL of kube-apiserver.
         server: String,
-        /// Where the certificates of its authority come from.
+        /// Source of the CA certificates.
         ca: String,
-        /// What happened.
+        /// Error of the request.
         source: Box<kube::Error>,
     },
 }
 
-/// A client that has reached kube-apiserver once. Without a path, the pod's own credentials count.
+/// Creates a client and checks that kube-apiserver responds. Without a path, uses the service
+/// account of the pod.
 pub async fn open(kubeconfig: Option<&Path>) -> Result<Client, ConnectError> {
     let (mut config, ca) = if let Some(path) = kubeconfig {
         (of_file(path).await?, format!("the authority in {}", path.display()))
@@ -58,7 +59,7 @@ pub async fn open(kubeconfig: Option<&Path>) -> Result<Client, ConnectError> {
         (config, POD_CA.to_owned())
     };
     config.connect_timeout = Some(CONNECT_TIME);
-    // The environment may name one; it is not used, and its password is nobody's business.
+    // Proxies from the environment are ignored, because their URL may contain a password.
     config.proxy_url = None;
     let server = config.cluster_url.to_string();
     let client = Client::try_from(config).map_err(|error| ConnectError::Client {

@@ -1,18 +1,19 @@
-//! What names, labels and annotations may look like, and what Kubernetes says when they do not.
+//! Validation of names, labels and annotations, with Kubernetes' error messages.
 //!
-//! Source of rules and words: `k8s.io/apimachinery/pkg/util/validation`.
+//! Rules and messages are those of `k8s.io/apimachinery/pkg/util/validation`.
 
 use std::fmt::Write;
 
-/// Longest DNS subdomain, and so longest object name.
+/// Maximum length of a DNS subdomain, and so of an object name.
 const SUBDOMAIN_MAX: usize = 253;
-/// Longest DNS label, and so longest namespace name, label value and name part of a label key.
+/// Maximum length of a DNS label, and so of a namespace name, a label value and the name part of a
+/// label key.
 const LABEL_MAX: usize = 63;
-/// What `generateName` is cut to before random characters are added.
+/// Length to which `generateName` is cut before random characters are added.
 const GENERATE_NAME_BASE_MAX: usize = 58;
-/// Random characters behind `generateName`.
+/// Number of random characters after `generateName`.
 const GENERATE_NAME_SUFFIX: usize = 5;
-/// Without vowels and without characters that look alike.
+/// Has no vowels and no characters that look alike.
 const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
 const SUBDOMAIN_MESSAGE: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
@@ -20,7 +21,7 @@ const LABEL_MESSAGE: &str = "a lowercase RFC 1123 label must consist of lower ca
 const QUALIFIED_NAME_MESSAGE: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
 const LABEL_VALUE_MESSAGE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
 
-/// What is wrong with the name of an object; empty when nothing is.
+/// Validates an object name. Returns error messages; empty if the name is valid.
 pub fn subdomain(name: &str) -> Vec<String> {
     let mut errors = too_long(name, SUBDOMAIN_MAX);
     if !name.split('.').all(is_label) {
@@ -29,7 +30,7 @@ pub fn subdomain(name: &str) -> Vec<String> {
     errors
 }
 
-/// What is wrong with the name of a namespace; empty when nothing is.
+/// Validates a namespace name. Returns error messages; empty if the name is valid.
 pub fn label(name: &str) -> Vec<String> {
     let mut errors = too_long(name, LABEL_MAX);
     if !is_label(name) {
@@ -38,7 +39,8 @@ pub fn label(name: &str) -> Vec<String> {
     errors
 }
 
-/// What is wrong with a label or annotation key or a finalizer; empty when nothing is.
+/// Validates a label key, annotation key or finalizer. Returns error messages; empty if it is
+/// valid.
 pub fn qualified_name(key: &str) -> Vec<String> {
     let mut errors = Vec::new();
     let name = match key.split_once('/') {
@@ -71,7 +73,7 @@ pub fn qualified_name(key: &str) -> Vec<String> {
     errors
 }
 
-/// What is wrong with the value of a label; empty when nothing is.
+/// Validates a label value. Returns error messages; empty if it is valid.
 pub fn label_value(value: &str) -> Vec<String> {
     let mut errors = too_long(value, LABEL_MAX);
     if !value.is_empty() && !is_label_word(value) {
@@ -80,7 +82,7 @@ pub fn label_value(value: &str) -> Vec<String> {
     errors
 }
 
-/// A name made of `base` and random characters.
+/// Generates a name from `base` and random characters.
 pub fn generate(base: &str) -> String {
     let mut cut = base.len().min(GENERATE_NAME_BASE_MAX);
     while !base.is_char_boundary(cut) {
@@ -91,9 +93,9 @@ pub fn generate(base: &str) -> String {
     name
 }
 
-/// Sixteen random characters that are good in names.
+/// Returns sixteen random characters that are valid in names.
 pub fn random() -> String {
-    // Bytes 6 and 8 of a version 4 UUID are not wholly random; 14 would be left without them.
+    // Bytes 6 and 8 of a version 4 UUID are not fully random; only 14 would remain.
     let (first, second) = (uuid::Uuid::new_v4(), uuid::Uuid::new_v4());
     let bytes = first.as_bytes().iter().chain(second.as_bytes());
     bytes
@@ -104,14 +106,14 @@ pub fn random() -> String {
         .collect()
 }
 
-/// Texts as Go prints a `[]string`, for messages that contain one.
+/// Formats strings as Go prints a `[]string`, for error messages.
 pub(crate) fn go_strings(texts: &[&str]) -> String {
     let mut out = "[]string{".to_owned();
     for (at, text) in texts.iter().enumerate() {
         if at > 0 {
             out.push_str(", ");
         }
-        // Writing into a string cannot fail.
+        // Writing to a string cannot fail.
         let _written = write!(out, "{text:?}");
     }
     out.push('}');

@@ -1,12 +1,11 @@
-//! What form of an answer a client accepts: the object, its metadata, or a table; JSON or YAML; plain or
-//! pretty.
+//! Content negotiation: object, metadata or table; JSON or YAML; compact or pretty; gzip.
 
 use http::header::{ACCEPT, ACCEPT_ENCODING, USER_AGENT};
 use http::{HeaderMap, StatusCode};
 
 use crate::{ApiError, Request};
 
-/// The form of an answer.
+/// Form of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Form {
     /// The object or list itself.
@@ -17,8 +16,8 @@ pub(crate) enum Form {
     Table(Include, MetaVersion),
 }
 
-/// The version of `meta.k8s.io` that `Table` and `PartialObjectMetadata` say they are of. They are the
-/// same in each.
+/// Version of `meta.k8s.io` of `Table` and `PartialObjectMetadata`. Their content is the same in
+/// all versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum MetaVersion {
     V1,
@@ -26,7 +25,7 @@ pub(crate) enum MetaVersion {
 }
 
 impl MetaVersion {
-    /// As objects have it.
+    /// Value of `apiVersion`.
     pub(crate) const fn api_version(self) -> &'static str {
         match self {
             Self::V1 => "meta.k8s.io/v1",
@@ -35,14 +34,14 @@ impl MetaVersion {
     }
 }
 
-/// The language of an answer.
+/// Media type of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Language {
     Json,
     Yaml,
 }
 
-/// What the rows of a table carry beside their cells.
+/// Value of `includeObject`: what the rows of a table contain besides the cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Include {
     None,
@@ -50,19 +49,20 @@ pub(crate) enum Include {
     Object,
 }
 
-/// How an answer is written.
+/// Negotiated rendering of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rendering {
     pub(crate) form: Form,
     pub(crate) language: Language,
-    /// Indented, for people.
+    /// Whether the output is indented.
     pub(crate) pretty: bool,
-    /// The client takes gzip.
+    /// Whether the client accepts gzip.
     pub(crate) gzip: bool,
 }
 
 impl Rendering {
-    /// What this request asks for, or 406.
+    /// Negotiates the rendering of a request. Fails with 406 if no accepted media type is
+    /// available.
     pub(crate) fn of(request: &Request) -> Result<Self, ApiError> {
         let asked = asked(&request.headers, &request.info.verb)?;
         let mut form = asked.form;
@@ -73,8 +73,8 @@ impl Rendering {
         Ok(Self { form, language, pretty: asked.pretty || is_pretty(request), gzip })
     }
 
-    /// Bytes of objects up to which an answer is written where the request is served. What is copied is
-    /// quicker than what is parsed, indented or compressed.
+    /// Maximum size of objects, in bytes, that are rendered on the thread that serves the request.
+    /// Copying is faster than parsing, indenting or compressing.
     pub(crate) fn inline_bytes_max(self) -> usize {
         let is_copied = self.form == Form::Plain
             && self.language == Language::Json
@@ -82,8 +82,8 @@ impl Rendering {
         if is_copied { 4 << 20 } else { 256 << 10 }
     }
 
-    /// How a `Status` that says what is wrong is written: in the language that is asked for, and as JSON
-    /// to those who take nothing that there is.
+    /// Rendering of an error `Status`: in the requested media type, or as JSON if no accepted media
+    /// type is available.
     pub(crate) fn of_refusal(request: &Request) -> Self {
         let ranges = accepted(&request.headers);
         let plain = ranges.iter().find(|range| {
@@ -95,7 +95,7 @@ impl Rendering {
     }
 }
 
-/// What an entry of `Accept` asks for.
+/// Request of one entry of `Accept`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Asked {
     form: Form,
@@ -105,26 +105,26 @@ struct Asked {
 
 /// One entry of an `Accept` header.
 pub(crate) struct Range {
-    /// Such as `application/json` or `*/*`, in lower case.
+    /// Media type in lower case, for example `application/json` or `*/*`.
     pub(crate) media_type: String,
-    /// Without `q`, in the order sent.
+    /// Parameters without `q`, in the order sent.
     pub(crate) parameters: Vec<(String, String)>,
     quality: f32,
 }
 
 impl Range {
-    /// The value of a parameter; empty when it is not there.
+    /// Value of a parameter; empty if it is absent.
     pub(crate) fn parameter(&self, key: &str) -> &str {
         let found = self.parameters.iter().find(|(name, _)| name == key);
         found.map(|(_, value)| value.as_str()).unwrap_or_default()
     }
 
-    /// Whether JSON is within it.
+    /// Whether the range includes JSON.
     pub(crate) fn takes_json(&self) -> bool {
         matches!(self.media_type.as_str(), "application/json" | "application/*" | "*/*")
     }
 
-    /// Whether it is YAML.
+    /// Whether the range is YAML.
     pub(crate) fn takes_yaml(&self) -> bool {
         self.media_type == "application/yaml"
     }
@@ -133,13 +133,13 @@ impl Range {
         if self.takes_yaml() { Language::Yaml } else { Language::Json }
     }
 
-    /// Of two that are equally good, the one that says more is meant.
+    /// Sort key: of two ranges with equal quality, the more specific one comes first.
     fn vagueness(&self) -> u8 {
         if self.media_type == "*/*" { 2 } else { u8::from(self.media_type.ends_with("/*")) }
     }
 }
 
-/// The entries of `Accept`, best first; everything when there is no such header.
+/// Entries of `Accept`, best first; `*/*` if the header is absent.
 pub(crate) fn accepted(headers: &HeaderMap) -> Vec<Range> {
     let mut ranges = ranges(headers, &ACCEPT);
     if ranges.is_empty() {
@@ -152,7 +152,7 @@ pub(crate) fn accepted(headers: &HeaderMap) -> Vec<Range> {
     ranges
 }
 
-/// The refusal of what a client accepts.
+/// The 406 error.
 pub(crate) fn not_acceptable() -> ApiError {
     ApiError::new(
         StatusCode::NOT_ACCEPTABLE,
@@ -161,13 +161,13 @@ pub(crate) fn not_acceptable() -> ApiError {
     )
 }
 
-/// Whether the client takes gzip.
+/// Whether the client accepts gzip.
 pub(crate) fn takes_gzip(headers: &HeaderMap) -> bool {
     let ranges = ranges(headers, &ACCEPT_ENCODING);
     ranges.iter().any(|range| range.media_type == "gzip" && range.quality > 0.0)
 }
 
-/// Whether people will read it.
+/// Whether to indent: by the parameter `pretty`, otherwise by the user agent, as upstream.
 pub(crate) fn is_pretty(request: &Request) -> bool {
     if let Some((_, value)) = request.query.iter().find(|(key, _)| key == "pretty") {
         return !matches!(value.to_ascii_lowercase().as_str(), "0" | "false");
@@ -177,8 +177,8 @@ pub(crate) fn is_pretty(request: &Request) -> bool {
     ["curl", "Wget", "Mozilla/5.0"].iter().any(|reader| agent.starts_with(reader))
 }
 
-/// The best of what is asked for. A list cannot be had as one object's metadata, nor one object as a
-/// list's.
+/// Selects the best entry that is available. Fails with 406 if a list is requested as the metadata
+/// of one object, or the reverse.
 fn asked(headers: &HeaderMap, verb: &str) -> Result<Asked, ApiError> {
     let ranges = accepted(headers);
     let (range, asked) = ranges
@@ -196,7 +196,7 @@ fn asked(headers: &HeaderMap, verb: &str) -> Result<Asked, ApiError> {
 }
 
 fn asked_by(range: &Range, verb: &str) -> Option<Asked> {
-    // A watch is a stream, which YAML is not.
+    // A watch is a stream, and streams are not available as YAML.
     let is_offered = range.takes_json() || (range.takes_yaml() && verb != "watch");
     if !is_offered {
         return None;

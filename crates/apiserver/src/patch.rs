@@ -1,9 +1,10 @@
-//! JSON patches (RFC 6902) and JSON merge patches (RFC 7396), within bounds.
+//! JSON patches (RFC 6902) and JSON merge patches (RFC 7396), with limits.
 //!
-//! Strategic merge and server-side apply are refused with 415, as custom resources refuse the
-//! former; clients then fall back to merge patches. They do not for kinds that are compiled into
-//! them, those of the core group: there a strategic merge is taken where it means the same as a
-//! merge patch, which is where it holds neither lists nor directives.
+//! Strategic merge patch and server-side apply are rejected with 415. Custom resources reject the
+//! former too, and clients then fall back to a merge patch. Clients do not fall back for kinds that
+//! are compiled into them, those of the core group. For these a strategic merge patch is accepted
+//! if it means the same as a merge patch, which is the case if it contains neither lists nor
+//! directives.
 
 use http::{HeaderMap, StatusCode};
 use json_patch::{PatchOperation, jsonptr::Pointer};
@@ -13,40 +14,42 @@ use crate::ApiError;
 use crate::registry::{Document, cost, media_type, read_json, unsupported};
 use event::Json;
 
-/// Operations of one JSON patch.
+/// Maximum number of operations of a JSON patch.
 const OPERATIONS_MAX: usize = 10_000;
-/// Bytes of memory that one JSON patch may copy.
+/// Maximum total size of values that a JSON patch may copy, in bytes of memory.
 const COPIED_MAX: usize = 3 << 20;
-/// Values that one JSON patch may pass over, or shift within lists: it is applied where all changes wait.
+/// Maximum number of values that a JSON patch may traverse or shift within lists. All writes wait
+/// while a patch is applied.
 const SHIFTED_MAX: usize = 1_000_000;
-/// Deepest nesting that a patch may make, the same as a body may have.
+/// Maximum nesting depth that a patch may create; the same as for a body.
 const DEPTH_MAX: usize = 127;
 
 const JSON_PATCH: &str = "application/json-patch+json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
 const STRATEGIC_MERGE_PATCH: &str = "application/strategic-merge-patch+json";
 
-/// A change of an object, independent of what the object is at the moment.
+/// A patch, independent of the object that it is applied to.
 #[derive(Debug)]
 pub(crate) enum Patch {
-    /// A list of operations.
+    /// JSON patch: a list of operations.
     Json(Vec<PatchOperation>),
-    /// A picture of what should be different.
+    /// Merge patch: a partial document.
     Merge(Value),
 }
 
-/// A patch as it was sent.
+/// A patch as received.
 #[derive(Debug)]
 pub(crate) struct Sent {
     pub(crate) patch: Patch,
-    /// Paths of keys that are there twice.
+    /// Paths of duplicate keys.
     pub(crate) duplicates: Vec<String>,
-    /// What it says, if keys are there twice: readers of what was sent might take another of them.
+    /// The patch as parsed, if it has duplicate keys. Recorded instead of the body, in which other
+    /// parsers might choose another duplicate.
     pub(crate) understood: Option<Json>,
 }
 
 impl Patch {
-    /// Reads a patch by its `Content-Type`. `is_core`: the kind is one of the core group.
+    /// Parses a patch by its `Content-Type`. `is_core` is true for resources of the core group.
     pub(crate) fn read(headers: &HeaderMap, body: &[u8], is_core: bool) -> Result<Sent, ApiError> {
         let media_type = media_type(headers);
         let refused = || unsupported(&media_type, &[JSON_PATCH, MERGE_PATCH]);
@@ -83,7 +86,7 @@ impl Patch {
         Ok(Sent { patch: Self::Json(operations), duplicates: Vec::new(), understood })
     }
 
-    /// The document after the patch.
+    /// Returns the document with the patch applied.
     pub(crate) fn apply(&self, document: &Value) -> Result<Value, ApiError> {
         let mut document = document.clone();
         match self {
@@ -101,7 +104,7 @@ impl Patch {
     }
 }
 
-/// Whether a strategic merge means the same as a merge patch.
+/// Whether a strategic merge patch means the same as a merge patch.
 fn is_plain(value: &Value) -> bool {
     match value {
         Value::Array(_) => false,
@@ -112,7 +115,7 @@ fn is_plain(value: &Value) -> bool {
     }
 }
 
-/// Keeps a document from growing beyond what a body could be.
+/// Checks that the operation keeps the document within the limits of a body.
 fn check_size(
     document: &Value,
     operation: &PatchOperation,
@@ -156,13 +159,13 @@ fn check_size(
     Ok(())
 }
 
-/// How long the list is in which a place is; 0 if it is in none.
+/// Length of the list that contains the location; 0 if it is not in a list.
 fn list_len(document: &Value, place: &Pointer) -> usize {
     let list = place.parent().and_then(|list| document.pointer(list.as_str()));
     list.and_then(Value::as_array).map_or(0, Vec::len)
 }
 
-/// How deep a value is nested, and how many values it has.
+/// Nesting depth and number of values of a value.
 fn depth(value: &Value) -> (usize, usize) {
     let all = |(deep, values): (usize, usize), value: &Value| {
         let (own_deep, own_values) = depth(value);
@@ -175,15 +178,15 @@ fn depth(value: &Value) -> (usize, usize) {
     }
 }
 
-/// What a JSON patch is. Said instead of what serde says, which quotes what was sent: it may be a
-/// secret, and the message is recorded.
+/// Error message for an invalid JSON patch. Replaces serde's message, which quotes the input: it
+/// may be a secret, and the message is recorded.
 const OPERATIONS: &str = "a JSON patch is a list of operations with \"op\" (add, remove, replace, move, copy or test), \"path\", and \"value\" or \"from\" (RFC 6902)";
 
 fn undecodable(why: &str) -> ApiError {
     ApiError::bad_request(format!("error decoding patch: {why}"))
 }
 
-/// The refusal of a patch that does not fit its object.
+/// Error of a patch that cannot be applied to its object.
 fn not_applicable(why: &str) -> ApiError {
     let rejected = "the server rejected our request due to an error in our request";
     let code = StatusCode::UNPROCESSABLE_ENTITY;
@@ -225,7 +228,8 @@ mod tests {
         assert_eq!(apply(STRATEGIC_MERGE_PATCH, body), json!({"a": {"c": 1}, "l": [1]}));
     }
 
-    /// Ten thousand small operations at the beginning of a long list held up all changes for seconds.
+    /// Regression test: ten thousand small operations at the start of a long list delayed all
+    /// writes for seconds.
     #[test]
     fn a_patch_that_shifts_too_much_is_refused() {
         let before = json!({"list": vec![0; 100_000], "tree": {"a": vec![0; 100_000]}});

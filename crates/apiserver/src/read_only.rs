@@ -1,7 +1,7 @@
-//! Kinds whose objects are not in the store: they are made when they are read, of something else.
+//! Resources whose objects are not in the store, but computed when they are read.
 //!
-//! Selectors, pages, tables, watches and their parameters are the registry's business; a kind says
-//! what there is. These objects cannot be written.
+//! The registry implements selectors, pages, tables, watches and their parameters; a storage only
+//! provides objects. These objects cannot be written.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,16 +9,17 @@ use futures::stream::BoxStream;
 
 use crate::ApiError;
 
-/// Where the objects of a kind come from that is read only.
+/// Source of the objects of a read-only resource.
 #[async_trait]
 pub trait ReadOnlyStorage: Send + Sync {
-    /// The object of that name, as JSON, or nothing.
+    /// Returns the object of this name as JSON, or `None` if it does not exist.
     async fn get(&self, name: &str) -> Result<Option<Bytes>, ApiError>;
 
-    /// One page of what is asked for. It has a bound of its own, also if the query has none.
+    /// Returns one page of a query. The implementation limits its size even if the query has no
+    /// limit.
     async fn list(&self, query: ReadQuery) -> Result<ReadPage, ApiError>;
 
-    /// What comes after a revision, as it comes.
+    /// Streams the objects after a revision.
     async fn watch(
         &self,
         query: ReadQuery,
@@ -26,48 +27,48 @@ pub trait ReadOnlyStorage: Send + Sync {
     ) -> Result<BoxStream<'static, Result<ReadBatch, ApiError>>, ApiError>;
 }
 
-/// Which objects are asked for.
+/// Selection of objects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReadQuery {
-    /// Conditions on fields that the kind allows to select by; all must hold.
+    /// Terms on the resource's selectable fields. All must match.
     pub terms: Vec<FieldTerm>,
-    /// At most so many; 0 is no limit.
+    /// Maximum number of objects; 0 means no limit.
     pub limit: usize,
-    /// What [`ReadPage::next`] of the page before was.
+    /// [`ReadPage::next`] of the previous page.
     pub after: Option<String>,
-    /// The revision of the first page.
+    /// Revision of the first page.
     pub at: Option<u64>,
 }
 
-/// One condition of a field selector.
+/// One term of a field selector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldTerm {
-    /// The field.
+    /// Field path.
     pub path: String,
-    /// What it is compared with.
+    /// Value to compare with.
     pub value: String,
-    /// Whether it must be equal, or must not be.
+    /// Whether the field must be equal (`true`) or not equal (`false`).
     pub is_equal: bool,
 }
 
-/// A part of a list.
+/// One page of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReadPage {
     /// Objects as JSON.
     pub items: Vec<Bytes>,
-    /// The revision that the whole list shows; a watch goes on after it.
+    /// Revision of the whole list. A watch continues after it.
     pub revision: u64,
-    /// Where the next page begins, if there is one.
+    /// Start of the next page, if there is one.
     pub next: Option<String>,
-    /// What a client should know about the answer.
+    /// Warnings for the client.
     pub warnings: Vec<String>,
 }
 
-/// New objects.
+/// A batch of new objects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReadBatch {
     /// Objects as JSON.
     pub items: Vec<Bytes>,
-    /// Everything up to this revision has been handed out.
+    /// All objects up to this revision have been delivered.
     pub revision: u64,
 }

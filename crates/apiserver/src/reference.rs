@@ -1,4 +1,4 @@
-//! Kinds as a page of documentation shows them, made from the kinds themselves.
+//! Reference documentation of resources in Markdown, generated from their definitions.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{Resource, Scope};
 
-/// The table of kinds: names, verbs, columns.
+/// Writes the table of resources: names, verbs, columns.
 pub fn overview(page: &mut String, kinds: &[Resource]) {
     page.push_str(
         "| Kind | Resource | Scope | Verbs | Subresources | Columns |\n|---|---|---|---|---|---|\n",
@@ -33,7 +33,7 @@ pub fn overview(page: &mut String, kinds: &[Resource]) {
     }
 }
 
-/// A kind, with its fields.
+/// Writes the section of a resource, with its fields.
 pub fn section(page: &mut String, kind: &Resource) {
     let schema = kind.schema.tree();
     let description = schema["description"].as_str().unwrap_or_default();
@@ -52,7 +52,7 @@ pub fn section(page: &mut String, kind: &Resource) {
     }
 }
 
-/// One row for each field below `schema`, depth first.
+/// Adds one row per field below `schema`, depth first.
 fn rows_of(rows: &mut String, schema: &Value, path: &str) {
     let Some(properties) = schema["properties"].as_object() else { return };
     let required = schema["required"].as_array();

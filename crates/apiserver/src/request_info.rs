@@ -1,7 +1,7 @@
-//! What a method and a URL mean: verb, group, resource, name.
+//! Derives verb, group, resource and name from a method and a URL.
 //!
-//! Follows `RequestInfoFactory` of `k8s.io/apiserver` to the letter, because authorization and the
-//! audit policy both decide by its result. It does not know which kinds are served.
+//! Follows `RequestInfoFactory` of `k8s.io/apiserver` exactly, because authorization and audit
+//! policy depend on the result. Does not know which resources are served.
 
 use http::Method;
 use percent_encoding::percent_decode_str;
@@ -9,11 +9,11 @@ use percent_encoding::percent_decode_str;
 use crate::RequestInfo;
 use crate::selector::fields;
 
-/// What may follow a namespace in a path without being a resource in it.
+/// Path segments after a namespace that are subresources of the namespace, not resources in it.
 const NAMESPACE_SUBRESOURCES: [&str; 2] = ["status", "finalize"];
 
 impl RequestInfo {
-    /// Reads a path (as sent, still percent-encoded) and the query pairs of [`query_pairs`].
+    /// Parses a path (as sent, still percent-encoded) and the query pairs of [`query_pairs`].
     pub fn of(method: &Method, raw_path: &str, query: &[(String, String)]) -> Self {
         let path = percent_decode_str(raw_path).decode_utf8_lossy().into_owned();
         let trimmed = path.trim_matches('/');
@@ -50,7 +50,7 @@ impl RequestInfo {
         query: &[(String, String)],
     ) -> Self {
         let (verb, rest) = match rest {
-            // The old `/watch/` and `/proxy/` prefixes say what is to be done.
+            // The old prefixes `/watch/` and `/proxy/` are the verb.
             [special @ ("watch" | "proxy"), rest @ ..] => (*special, rest),
             _ => (verb_of(method), rest),
         };
@@ -80,7 +80,8 @@ impl RequestInfo {
         info
     }
 
-    /// Without a name, a get means many: list or watch; a delete means the collection.
+    /// Changes the verb of a request without a name: get becomes list or watch, delete becomes
+    /// deletecollection.
     fn widen(&mut self, query: &[(String, String)]) {
         if !self.name.is_empty() {
             return;
@@ -88,7 +89,7 @@ impl RequestInfo {
         match self.verb.as_str() {
             "get" if is_watch(query) => "watch".clone_into(&mut self.verb),
             "get" => "list".clone_into(&mut self.verb),
-            // What is deleted is not named: a selector may select many.
+            // deletecollection has no name, because a selector may match many objects.
             "delete" => return "deletecollection".clone_into(&mut self.verb),
             _ => return,
         }
@@ -110,14 +111,14 @@ fn verb_of(method: &Method) -> &'static str {
     }
 }
 
-/// Anything but an explicit no is a yes.
+/// Any value other than an explicit false counts as true.
 fn is_watch(query: &[(String, String)]) -> bool {
     query_value(query, "watch")
         .is_some_and(|value| value != "0" && !value.eq_ignore_ascii_case("false"))
 }
 
-/// The name that a field selector pins down, if it is one that can stand in a path. Of several it is the
-/// first in the order of its terms, as upstream sorts them.
+/// The name that a field selector requires, if it is valid as a path segment. Among several terms,
+/// the first in sorted order, as upstream sorts them.
 fn exact_name(selector: &str) -> Option<String> {
     let mut terms = fields::split(selector);
     terms.sort_unstable();
@@ -129,7 +130,7 @@ fn exact_name(selector: &str) -> Option<String> {
     fits.then(|| name.to_owned())
 }
 
-/// The first value of a query parameter.
+/// First value of a query parameter.
 pub(crate) fn query_value<'q>(query: &'q [(String, String)], key: &str) -> Option<&'q str> {
     query.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
 }
@@ -159,8 +160,8 @@ fn decode(text: &str) -> String {
 mod tests {
     use super::*;
 
-    /// `method url` → `verb prefix group/version namespace resource/subresource name`, with `-`
-    /// for what is empty.
+    /// `method url` → `verb prefix group/version namespace resource/subresource name`, with `-` for
+    /// empty parts.
     fn check(table: &str) {
         for line in table.lines().map(str::trim).filter(|line| !line.is_empty()) {
             let (request, expected) = line.split_once("->").unwrap();

@@ -1,4 +1,4 @@
-//! Paths that are not resources: version, index, health, metrics, and what the registry offers.
+//! Non-resource paths: version, index, health, metrics, and the documents of the registry.
 
 use bytes::Bytes;
 use event::Json;
@@ -12,31 +12,31 @@ use crate::{Answer, ApiError, Request};
 /// `Content-Type` of plain text, as Go writes it.
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// What `/version` says, as `k8s.io/apimachinery/pkg/version` `Info`.
+/// Response to `/version`, as `Info` of `k8s.io/apimachinery/pkg/version`.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VersionInfo {
-    /// Such as `1`.
+    /// Major version, for example `1`.
     pub major: String,
-    /// Such as `37`.
+    /// Minor version, for example `37`.
     pub minor: String,
-    /// Such as `v1.37.0`.
+    /// Full version, for example `v1.37.0`.
     pub git_version: String,
-    /// Commit, if known.
+    /// Git commit; empty if unknown.
     pub git_commit: String,
-    /// `clean` or `dirty`.
+    /// State of the Git work tree: `clean` or `dirty`.
     pub git_tree_state: String,
-    /// RFC 3339.
+    /// Build time in RFC 3339.
     pub build_date: String,
-    /// Of the language: kubectl prints it.
+    /// Version of the programming language; kubectl prints it.
     pub go_version: String,
-    /// Of the language.
+    /// Compiler.
     pub compiler: String,
-    /// Such as `linux/amd64`.
+    /// Operating system and architecture, for example `linux/amd64`.
     pub platform: String,
 }
 
-/// Answers a request that is not for a resource.
+/// Responds to a non-resource request.
 pub(crate) fn answer(state: &ServerState, request: &Request) -> Answer {
     let path = request.info.path.as_str();
     if let Some(answer) = state.registry.route_non_resource(request) {
@@ -55,7 +55,7 @@ pub(crate) fn answer(state: &ServerState, request: &Request) -> Answer {
     }
 }
 
-/// The answer for a path at which nothing is served.
+/// Response for an unknown path.
 pub(crate) fn not_found() -> Answer {
     text(StatusCode::NOT_FOUND, "404 page not found\n")
 }
@@ -65,7 +65,7 @@ struct Index<'p> {
     paths: &'p [String],
 }
 
-/// Plain text that a browser takes for nothing else.
+/// Plain text response with headers that prevent content sniffing in browsers.
 pub(crate) fn text(code: StatusCode, text: impl Into<String>) -> Answer {
     let mut headers = HeaderMap::new();
     headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));

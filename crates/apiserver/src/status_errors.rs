@@ -1,16 +1,16 @@
-//! The refusals of the front, worded as `k8s.io/apiserver` words them.
+//! Errors of the request handlers, in the wording of `k8s.io/apiserver`.
 
 use event::StatusDetails;
 use http::{HeaderValue, StatusCode};
 
 use crate::{Answer, ApiError, Attributes};
 
-/// Nobody was recognised.
+/// 401: authentication failed.
 pub(crate) fn unauthorized() -> ApiError {
     ApiError::new(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized")
 }
 
-/// Somebody may not. `reason` is the authorizer's.
+/// 403: the user is not allowed to do this. `reason` is the authorizer's.
 pub(crate) fn forbidden(attributes: &Attributes, reason: &str) -> Answer {
     let mut message = escape(&denial(attributes));
     if !reason.is_empty() {
@@ -44,7 +44,7 @@ fn denial(attributes: &Attributes) -> String {
     format!("User {user:?} cannot {verb} resource {resource:?} in API group {group:?} {place}")
 }
 
-/// A browser must not take a message for markup.
+/// Escapes a message, so that a browser does not interpret it as markup.
 fn escape(message: &str) -> String {
     if !message.contains(['&', '<', '>']) {
         return message.to_owned();
@@ -52,38 +52,38 @@ fn escape(message: &str) -> String {
     message.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// All seats are taken.
+/// 429: all seats are taken.
 pub(crate) fn too_many_requests() -> ApiError {
     let message = "too many requests, please try again later";
     let error = ApiError::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message);
     with_retry_after(error, 1)
 }
 
-/// The body is longer than is read.
+/// 413: the request body is too long.
 pub(crate) fn too_large(limit: usize) -> ApiError {
     let message = format!("Request entity too large: limit is {limit}");
     ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message)
 }
 
-/// The URI is longer than is taken.
+/// 414: the URI is too long.
 pub(crate) fn uri_too_long(limit: usize) -> ApiError {
     let message = format!("Request URI too long: limit is {limit} bytes of path and query");
     ApiError::new(StatusCode::URI_TOO_LONG, "RequestURITooLong", message)
 }
 
-/// Go drops a parameter with a semicolon, others take two for it: `?dryRun=All;x` would be for real here
-/// and a dry run to readers of the record.
+/// 400: a semicolon in the query. Go drops such a parameter, other parsers split it:
+/// `?dryRun=All;x` would be a real write here and look like a dry run to readers of the audit log.
 pub(crate) fn semicolon() -> ApiError {
     ApiError::bad_request("a semicolon in the query separates nothing: write it as %3B")
 }
 
-/// The request took longer than it may.
+/// 504: the request exceeded its time limit.
 pub(crate) fn timeout(message: &str) -> ApiError {
     let message = format!("Timeout: {message}");
     ApiError::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", message)
 }
 
-/// Connections are for HTTP, and for watches over WebSocket.
+/// 400: the requested upgrade is not supported. Only watches can be upgraded, to WebSocket.
 pub(crate) fn no_upgrade() -> ApiError {
     ApiError::bad_request("a connection can be upgraded for a watch over WebSocket only")
 }

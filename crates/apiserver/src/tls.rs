@@ -1,8 +1,8 @@
-//! TLS as an extension API server needs it: asks for client certificates, insists on none.
+//! TLS of an extension API server: client certificates are requested but not required.
 //!
 //! The handshake accepts any well-formed client chain and proves that the client holds the key.
-//! Whether the chain is *trusted* is decided per request by `authn`, so that a refusal is an
-//! audited 401 and not a broken connection. The serving certificate is replaced without a restart.
+//! `authn` decides per request whether the chain is *trusted*, so that a rejection is an audited
+//! 401 and not a broken connection. The serving certificate is replaced without a restart.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -20,61 +20,63 @@ use rustls::sign::CertifiedKey;
 use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-/// Why TLS cannot be served.
+/// Error of the TLS configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file is missing or not readable.
     #[error("cannot read {}", path.display())]
     Read {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system says.
+        /// Error of the operating system.
         source: std::io::Error,
     },
-    /// A file does not hold what it should.
+    /// A file does not contain the expected PEM item.
     #[error("{} holds no usable {what}", path.display())]
     Content {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// `certificate` or `private key`.
         what: &'static str,
     },
-    /// Key and certificate are not a pair, or of a kind that is not supported.
+    /// Key and certificate do not match, or are of an unsupported type.
     #[error("certificate {} and key {} do not go together", certificate.display(), key.display())]
     Mismatch {
         /// Certificate file.
         certificate: PathBuf,
         /// Key file.
         key: PathBuf,
-        /// What rustls says.
+        /// Error of rustls.
         source: rustls::Error,
     },
-    /// Kubernetes ignores the common name; such a certificate is refused by every client.
+    /// The certificate has no subject alternative name. Clients ignore the common name, so every
+    /// client would reject it.
     #[error("serving certificate {} has no subject alternative name", path.display())]
     NoSubjectAltName {
-        /// The file.
+        /// Path of the certificate.
         path: PathBuf,
     },
-    /// It is over.
+    /// The certificate has expired.
     #[error("serving certificate {} expired at {not_after}", path.display())]
     Expired {
-        /// The file.
+        /// Path of the certificate.
         path: PathBuf,
-        /// Its end, in seconds since the epoch, as RFC 3339.
+        /// End of validity, in RFC 3339.
         not_after: String,
     },
-    /// rustls refuses the settings.
+    /// rustls rejected the configuration.
     #[error("cannot set up TLS")]
     Setup(#[source] rustls::Error),
 }
 
-/// The provider of AWS-LC, which takes what Go takes; never the process-wide default, which may not be set.
+/// The AWS-LC crypto provider, which supports the algorithms that Go supports. The process-wide
+/// default is never used, because it may not be set.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
-/// The serving certificate: read from two PEM files and replaced when they change, or handed in
-/// and replaced by whoever did.
+/// The serving certificate. Either read from two PEM files and reloaded when they change, or passed
+/// in memory and replaced by the caller with [`ServingCertificate::replace`].
 pub struct ServingCertificate {
     certificate_file: PathBuf,
     key_file: PathBuf,
@@ -83,9 +85,9 @@ pub struct ServingCertificate {
 }
 
 struct Loaded {
-    /// Its end, in seconds since the epoch.
+    /// End of validity, in seconds since the Unix epoch.
     not_after: i64,
-    /// The bytes of both files, to see whether they have changed.
+    /// Content of both files, to detect changes.
     source: (Vec<u8>, Vec<u8>),
     certified: Arc<CertifiedKey>,
 }
@@ -104,7 +106,7 @@ impl ServingCertificate {
         Ok(Arc::new(Self { certificate_file, key_file, is_on_disk: true, loaded }))
     }
 
-    /// Checks a pair that is in no file. `origin` is what errors call it.
+    /// Checks a certificate and key that are not in files. Errors name them `origin`.
     pub fn of_pem(
         origin: &str,
         certificate: &str,
@@ -118,7 +120,7 @@ impl ServingCertificate {
         Ok(Arc::new(Self { certificate_file: origin, key_file, is_on_disk: false, loaded }))
     }
 
-    /// Serves another pair from now on. On an error the old one stays.
+    /// Serves another certificate from now on. On an error the old one stays in use.
     pub fn replace(&self, certificate: &str, key: &str, now: Timestamp) -> Result<(), TlsError> {
         let source = (certificate.as_bytes().to_vec(), key.as_bytes().to_vec());
         let loaded = load(&self.certificate_file, &self.key_file, source, now)?;
@@ -126,12 +128,13 @@ impl ServingCertificate {
         Ok(())
     }
 
-    /// Whether no client takes it any more.
+    /// Whether the certificate has expired.
     pub fn is_over(&self, now: Timestamp) -> bool {
         self.loaded.load().not_after < now.as_micros() / 1_000_000
     }
 
-    /// Reads the files again; whether there is a new certificate now. On an error the old one stays.
+    /// Reloads the files. Returns whether the certificate has changed. On an error the old one
+    /// stays in use.
     pub fn reload(&self, now: Timestamp) -> Result<bool, TlsError> {
         if !self.is_on_disk {
             return Ok(false);
@@ -173,8 +176,8 @@ fn load(
     Ok(Loaded { not_after, source, certified: Arc::new(certified) })
 }
 
-/// What every client would refuse is refused at the start, where somebody reads the message.
-/// Returns the end of the certificate.
+/// Checks at startup, where an operator sees the error, what every client would reject. Returns the
+/// end of validity, in seconds since the Unix epoch.
 fn check_leaf(leaf: &CertificateDer<'_>, path: &Path, now: Timestamp) -> Result<i64, TlsError> {
     let (_, parsed) = X509Certificate::from_der(leaf)
         .map_err(|_| TlsError::Content { path: path.to_owned(), what: "certificate" })?;
@@ -204,9 +207,10 @@ impl fmt::Debug for ServingCertificate {
     }
 }
 
-/// TLS 1.2 and 1.3, h2 before http/1.1, client certificates asked for.
+/// TLS 1.2 and 1.3, h2 preferred over http/1.1, client certificates requested.
 ///
-/// No session resumption: a resumed session would carry a client chain from an earlier handshake.
+/// Session resumption is disabled: a resumed session would carry the client chain of an earlier
+/// handshake.
 pub fn server_config(serving: Arc<ServingCertificate>) -> Result<Arc<ServerConfig>, TlsError> {
     let provider = provider();
     let any = AnyClientCert { algorithms: provider.signature_verification_algorithms };
@@ -221,7 +225,7 @@ pub fn server_config(serving: Arc<ServingCertificate>) -> Result<Arc<ServerConfi
     Ok(Arc::new(config))
 }
 
-/// Takes any client certificate whose key the client proves to hold.
+/// Accepts any client certificate whose key the client proves to hold.
 #[derive(Debug)]
 struct AnyClientCert {
     algorithms: WebPkiSupportedAlgorithms,
@@ -232,7 +236,7 @@ impl ClientCertVerifier for AnyClientCert {
         false
     }
 
-    /// None: a client sends whatever it has.
+    /// No hints, so that a client sends any certificate it has.
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }

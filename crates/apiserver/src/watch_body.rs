@@ -1,7 +1,7 @@
-//! The answer to a watch: frames until somebody ends it, and a record of the end.
+//! Response body of a watch: frames until the watch ends, and the record of its end.
 //!
-//! The end is recorded before the client sees it; when the client goes first, the record is written
-//! by a task that shutdown waits for.
+//! The end is recorded before the client sees it. If the client disconnects first, a task that
+//! shutdown waits for writes the record.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -28,13 +28,13 @@ pub(crate) struct WatchBody {
     state: Arc<ServerState>,
     /// Taken when the end is recorded.
     audit: Option<AuditContext>,
-    /// Done when the server closes.
+    /// Completes when the server shuts down.
     closing: Pin<Box<WaitForCancellationFutureOwned>>,
     final_record: Option<FinalRecord>,
     numbers: WatchMetrics,
-    /// Of the answer.
+    /// Status code of the response.
     code: StatusCode,
-    /// The watch's own among those that there may be at a time.
+    /// Seat among the concurrent watches.
     _seat: Option<Seat>,
 }
 
@@ -65,7 +65,7 @@ impl WatchBody {
         Poll::Ready(None)
     }
 
-    /// The next frame; `None` when the watch is over and its end is being recorded.
+    /// Returns the next frame; `None` when the watch has ended and its end is being recorded.
     fn poll_frames(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
         if self.closing.as_mut().poll(context).is_ready() {
             self.final_record = self.end_in_order();
@@ -109,7 +109,7 @@ impl WatchBody {
 
 impl Drop for WatchBody {
     fn drop(&mut self) {
-        // Either the client went before the end, or while the end was being recorded.
+        // The client disconnected before the end, or while the end was being recorded.
         if let Some(final_record) = self.end_in_order().or_else(|| self.final_record.take()) {
             self.state.tracker.spawn_on(final_record, &self.state.runtime);
         }

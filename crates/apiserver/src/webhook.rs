@@ -1,19 +1,19 @@
-//! Questions to kube-apiserver, asked again when nobody could have heard them.
+//! Requests to kube-apiserver with retries on transient failures.
 //!
-//! As `k8s.io/apiserver`'s webhook client: 10 s for all attempts, 500 ms growing by half, five
-//! attempts. An answer that says no is an answer and is not asked again.
+//! The parameters are those of `k8s.io/apiserver`'s webhook client: 10 s for all attempts, a first
+//! delay of 500 ms that grows by half, five attempts. A definite error response is not retried.
 
 use std::future::Future;
 use std::time::Duration;
 
-/// For all attempts together.
+/// Time limit for all attempts together.
 const TIME_MAX: Duration = Duration::from_secs(10);
-/// Before the second attempt.
+/// Delay before the second attempt.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// Attempts in all.
+/// Maximum number of attempts.
 const ATTEMPTS: u32 = 5;
 
-/// Why there is no answer.
+/// Error of a request.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WebhookError {
     #[error("kube-apiserver refuses the question: {0}")]
@@ -24,7 +24,7 @@ pub(crate) enum WebhookError {
     Late,
 }
 
-/// Asks until there is an answer, a refusal, or no time left.
+/// Sends a request until there is a response, a definite error, or no time left.
 pub(crate) async fn with_retries<T, F>(mut ask: impl FnMut() -> F) -> Result<T, WebhookError>
 where
     F: Future<Output = Result<T, kube::Error>>,

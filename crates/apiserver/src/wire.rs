@@ -1,20 +1,20 @@
-//! The wire format of protocol buffers: fields of a message, in and out. Knows no message.
+//! Protocol Buffers wire format: reads and writes the fields of a message. Knows no message type.
 
-/// Fields of one message that is read; a body of them all could be very many.
+/// Maximum number of fields per message that is read; a body could contain very many.
 const FIELDS_MAX: usize = 10_000;
 
-/// What a field holds.
+/// Value of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Held<'b> {
-    /// Of integers and booleans.
+    /// Integer or boolean.
     Number(u64),
-    /// Of texts, bytes and messages.
+    /// String, bytes or message.
     Bytes(&'b [u8]),
-    /// Of numbers with a fixed length, which no message that is read here has.
+    /// Fixed-length number. No message that is read here has one.
     Fixed,
 }
 
-/// The fields of a message in the order sent; `None` when it is malformed.
+/// Parses the fields of a message, in the order sent; `None` if it is malformed.
 pub(crate) fn fields(mut message: &[u8]) -> Option<Vec<(u64, Held<'_>)>> {
     let mut found = Vec::new();
     while !message.is_empty() {
@@ -58,19 +58,19 @@ fn varint(message: &mut &[u8]) -> Option<u64> {
     None
 }
 
-/// Appends a field that holds an integer or a boolean.
+/// Appends an integer or boolean field.
 pub(crate) fn put_number(out: &mut Vec<u8>, field: u64, value: u64) {
     put_varint(out, field << 3);
     put_varint(out, value);
 }
 
-/// Appends a field that holds a floating point number.
+/// Appends a floating-point field.
 pub(crate) fn put_double(out: &mut Vec<u8>, field: u64, value: f64) {
     put_varint(out, field << 3 | 1);
     out.extend_from_slice(&value.to_le_bytes());
 }
 
-/// Appends a field that holds a text, bytes or a message.
+/// Appends a string, bytes or message field.
 pub(crate) fn put_bytes(out: &mut Vec<u8>, field: u64, value: &[u8]) {
     put_varint(out, field << 3 | 2);
     put_varint(out, value.len() as u64);

@@ -144,8 +144,8 @@ impl Authenticator {
     }
 }
 
-/// Adds `system:authenticated` to the groups. kube-apiserver relies on the extension server to add
-/// it.
+/// Adds `system:authenticated` to the groups of a user who is not anonymous. kube-apiserver relies
+/// on the extension server to add it.
 pub(crate) fn admitted(mut user: UserInfo) -> UserInfo {
     let has = |name: &str| user.groups.iter().any(|group| group == name);
     if user.username != ANONYMOUS && !has(AUTHENTICATED) && !has("system:unauthenticated") {

@@ -63,12 +63,12 @@ pub fn restore(object: &mut Object, old: &Object, paths: &[&str]) {
     }
 }
 
-/// `metadata.name`.
+/// Returns `metadata.name`; empty if it is absent.
 pub fn name(object: &Object) -> &str {
     text(object, "metadata.name")
 }
 
-/// `metadata.namespace`; empty for cluster scope.
+/// Returns `metadata.namespace`; empty for cluster-scoped objects.
 pub fn namespace(object: &Object) -> &str {
     text(object, "metadata.namespace")
 }

@@ -59,7 +59,7 @@ pub async fn open(kubeconfig: Option<&Path>) -> Result<Client, ConnectError> {
         (config, POD_CA.to_owned())
     };
     config.connect_timeout = Some(CONNECT_TIME);
-    // Proxies from the environment are ignored, because their URL may contain a password.
+    // The environment may configure a proxy, with a password in its URL. It is not used.
     config.proxy_url = None;
     let server = config.cluster_url.to_string();
     let client = Client::try_from(config).map_err(|error| ConnectError::Client {

@@ -13,7 +13,7 @@ const LABEL_MAX: usize = 63;
 const GENERATE_NAME_BASE_MAX: usize = 58;
 /// Number of random characters after `generateName`.
 const GENERATE_NAME_SUFFIX: usize = 5;
-/// Has no vowels and no characters that look alike.
+/// Alphabet of generated names, without vowels and characters that look alike.
 const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
 const SUBDOMAIN_MESSAGE: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";

@@ -18,7 +18,7 @@ pub enum NamespaceState {
     Missing,
     /// Objects may be created in it.
     Active,
-    /// It is being deleted.
+    /// The namespace is being deleted.
     Terminating,
 }
 

@@ -12,7 +12,8 @@ use store::StoreError;
 
 use crate::Answer;
 
-/// An authenticated request.
+/// An API request. The registry gets it after its body has been read and the user has been
+/// authenticated and authorized.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// HTTP method.

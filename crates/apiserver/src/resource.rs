@@ -18,11 +18,11 @@ pub struct Resource {
     pub group: &'static str,
     /// API version.
     pub version: &'static str,
-    /// Kind, such as `RestorePoint`.
+    /// Kind, for example `RestorePoint`.
     pub kind: &'static str,
-    /// Plural, such as `restorepoints`.
+    /// Plural name, for example `restorepoints`.
     pub plural: &'static str,
-    /// Singular, such as `restorepoint`.
+    /// Singular name, for example `restorepoint`.
     pub singular: &'static str,
     /// Short names that kubectl accepts.
     pub short_names: &'static [&'static str],
@@ -42,8 +42,8 @@ pub struct Resource {
     /// Field selectors supported in addition to `metadata.name` and `metadata.namespace`, for
     /// example `status.state`.
     pub selectable_fields: &'static [&'static str],
-    /// Whether audit events contain only object references instead of bodies, regardless of the
-    /// policy.
+    /// Whether audit events contain only the fields of bodies that identify the object and those of
+    /// [`Strategy::recorded_fields`], regardless of the policy.
     pub omit_bodies: bool,
     /// Minimum audit level of writes, including writes of subresources, regardless of the policy.
     /// [`Level::None`] sets no minimum.
@@ -239,8 +239,8 @@ pub trait Strategy: Send + Sync {
     }
 
     /// Fields of the bodies that are recorded although [`Resource::omit_bodies`] is set, in
-    /// addition to the object reference: paths such as `spec.secret.name`, or `spec.names.*` for
-    /// all fields of one level.
+    /// addition to those that identify the object: paths such as `spec.secret.name`, or
+    /// `spec.names.*` for all fields of one level.
     fn recorded_fields(&self) -> &'static [&'static str] {
         &[]
     }

@@ -276,7 +276,7 @@ fn panic_message(panic: &(dyn Any + Send)) -> &str {
         .unwrap_or("no message")
 }
 
-/// A request while it is handled.
+/// State of a request while it is handled.
 pub(crate) struct RequestContext {
     pub(crate) request: Request,
     pub(crate) uri: Uri,

@@ -136,11 +136,11 @@ pub struct TrustSnapshot {
 /// Files that replace parts of the ConfigMap.
 #[derive(Clone, Debug, Default)]
 pub struct TrustFiles {
-    /// `--client-ca-file`.
+    /// File of the CAs for users (`--client-ca-file`); `None` to use the ConfigMap.
     pub client_ca: Option<PathBuf>,
-    /// `--requestheader-client-ca-file`.
+    /// File of the CAs for the front proxy (`--requestheader-client-ca-file`).
     pub request_header_ca: Option<PathBuf>,
-    /// `--requestheader-allowed-names`.
+    /// Allowed common names of the front proxy (`--requestheader-allowed-names`).
     pub allowed_names: Vec<String>,
     /// `--requestheader-*-headers*`; `None` for the default names.
     pub headers: Option<RequestHeaderNames>,

@@ -267,7 +267,8 @@ mod tests {
         check(&[V13, origin], Err(400));
     }
 
-    /// A request without `Origin` must not bypass the check, and upstream rejects all others too.
+    /// A web page must not be able to bypass the check by omitting `Origin`. Upstream rejects all
+    /// other clients without it too.
     #[test]
     fn an_origin_is_needed_and_is_what_go_takes_for_a_url() {
         check(&[KEY, V13], Err(403));

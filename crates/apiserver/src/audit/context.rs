@@ -76,8 +76,8 @@ impl AuditContext {
         }
     }
 
-    /// Records only these fields of the bodies and the object reference, regardless of the policy,
-    /// because the resource may contain secrets.
+    /// Records only these fields of the bodies and the fields that identify the object, regardless
+    /// of the policy, because the resource may contain secrets.
     pub fn omit_bodies(&mut self, recorded_fields: &'static [&'static str]) {
         if let Some(builder) = &mut self.builder {
             builder.omit_bodies(recorded_fields);

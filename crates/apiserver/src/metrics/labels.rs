@@ -84,7 +84,7 @@ impl Hash for Target {
     }
 }
 
-/// As for [`Target`].
+/// Same as for [`Target`].
 impl Hash for Answered {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (self.verb, self.resource, self.code).hash(state);

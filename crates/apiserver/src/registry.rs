@@ -1,8 +1,8 @@
-//! What is there and what changes: every served kind, over the store.
+//! The registry: the REST verbs of every served resource, on top of the store.
 //!
-//! Reads answer the stored bytes as they are. A write is one closure in one transaction: it checks,
-//! changes, answers, and records the request's event. The registry trusts that the front has
-//! authenticated and authorized the request.
+//! A read responds with the stored bytes unchanged. A write is one closure in one transaction: it
+//! checks and changes the object, builds the response, and logs the audit event of the request. The
+//! registry expects that the HTTP handler has authenticated and authorized the request.
 
 mod access;
 mod answers;
@@ -52,38 +52,38 @@ pub(crate) use decode::yaml as read_yaml;
 pub(crate) use decode::{Document, cost, json as read_json, media_type, unsupported};
 pub use decode::{TREE_BYTES_MAX, YAML_BYTES_MAX, YAML_VALUES_MAX};
 
-/// How much is recorded of an act of the server that a request has caused.
+/// Returns the audit level of a server action that a request has caused.
 pub type ConsequencePolicy = Arc<dyn Fn(&Attributes) -> Level + Send + Sync>;
 
-/// What a registry is made of.
+/// Configuration of a [`Registry`].
 pub struct RegistryConfig {
-    /// The served kinds.
+    /// The served resources.
     pub resources: Vec<Resource>,
-    /// Where their objects are.
+    /// The store that holds their objects.
     pub store: Arc<dyn Storage>,
-    /// Who decides on what a write touches beside its own object.
+    /// Authorizes what a write touches beside its own object.
     pub authorizer: Arc<dyn Authorizer>,
-    /// Who knows the namespaces.
+    /// Looks up namespaces.
     pub namespaces: Arc<dyn NamespaceSource>,
-    /// The time.
+    /// Clock for timestamps in objects, audit events and tables.
     pub clock: Arc<dyn Clock>,
-    /// Decides on events of what the server does by itself.
+    /// Returns the audit level of server actions.
     pub policy: ConsequencePolicy,
-    /// The name under which the server acts by itself.
+    /// The user of server actions in audit events.
     pub actor: Arc<UserInfo>,
-    /// Whether somebody follows `ownerReferences` and takes the finalizers `orphan` and
-    /// `foregroundDeletion` away, as the garbage collector of a cluster does.
+    /// Whether a garbage collector follows `ownerReferences` and removes the finalizers `orphan`
+    /// and `foregroundDeletion`, as in a cluster.
     pub garbage_is_collected: bool,
 }
 
-/// All served kinds and where their objects are. Clones are the same registry.
+/// All served resources and their storage. A clone shares the state of the original.
 #[derive(Clone)]
 pub struct Registry {
     shared: Arc<Shared>,
     documents: Arc<Documents>,
 }
 
-/// What requests share, also inside transactions.
+/// State that all requests share, also inside transactions.
 struct Shared {
     kinds: Vec<Arc<ServedResource>>,
     store: Arc<dyn Storage>,
@@ -93,15 +93,15 @@ struct Shared {
     policy: ConsequencePolicy,
     actor: Arc<UserInfo>,
     garbage_is_collected: bool,
-    /// The kinds of which writes are recorded whatever the policy says.
+    /// Resources with a minimum audit level for writes, whatever the audit policy says.
     level_minima: Vec<(ResourceId, Level)>,
-    /// Who may read a long body at the moment.
+    /// Limits how many requests decode a long body at the same time.
     readers: Arc<Semaphore>,
-    /// Answers on their way to clients.
+    /// Responses that are being sent to clients.
     answers: answers::Answers,
 }
 
-/// One request for a kind that is served.
+/// One request for a served resource.
 struct ResourceRequest<'a> {
     shared: &'a Arc<Shared>,
     kind: &'a Arc<ServedResource>,
@@ -109,7 +109,7 @@ struct ResourceRequest<'a> {
 }
 
 impl Registry {
-    /// A registry of the given kinds.
+    /// Creates a registry from its configuration.
     pub fn new(parts: RegistryConfig) -> Self {
         let documents = Arc::new(Documents::of(&parts.resources));
         let kinds: Vec<Arc<ServedResource>> = parts
@@ -138,8 +138,9 @@ impl Registry {
         Self { shared: Arc::new(shared), documents }
     }
 
-    /// Carries out a resource request. What the event should know of the bodies goes into `audit`;
-    /// for [`Outcome::Committed`] a copy of it has been completed and committed already.
+    /// Handles a resource request. The request body and object reference for the audit event go
+    /// into `audit`. For [`Outcome::Committed`], the event is already completed and committed from
+    /// a copy of `audit`.
     pub async fn handle(
         &self,
         request: &Request,
@@ -174,7 +175,7 @@ impl Registry {
         }
     }
 
-    /// What is recorded of a request at least, whatever the policy says.
+    /// The minimum audit level of a request, whatever the audit policy says.
     pub(crate) fn audit_level_min(&self, info: &RequestInfo) -> Level {
         if !matches!(info.verb.as_str(), "create" | "update" | "patch" | "delete") {
             return Level::None;
@@ -191,7 +192,7 @@ impl Registry {
         self.documents.paths().filter(|path| !path.starts_with("/openapi/v3/"))
     }
 
-    /// Answers discovery and OpenAPI; `None` when the path is not among theirs.
+    /// Responds to requests for discovery and OpenAPI; `None` for any other path.
     pub fn route_non_resource(&self, request: &Request) -> Option<Answer> {
         self.documents.answer(request, self.shared.clock.now())
     }
@@ -209,7 +210,7 @@ impl Shared {
 }
 
 impl ResourceRequest<'_> {
-    /// Checks that path, verb and kind go together, and says which subresource it is about.
+    /// Checks that path, verb and resource match, and returns the subresource of the request.
     fn route(&self) -> Result<Option<Subresource>, ApiError> {
         let info = &self.request.info;
         let subresource = match info.subresource.as_str() {
@@ -238,7 +239,7 @@ impl ResourceRequest<'_> {
         let verb = match info.verb.as_str() {
             "create" if depth <= 1 || subresource.is_some() => Verb::Create,
             "delete" => Verb::Delete,
-            // A whole collection cannot be changed at once.
+            // Update and patch do not apply to a collection.
             other @ ("patch" | "update") if depth <= 1 => {
                 return Err(self.kind.method_not_allowed(other));
             }
@@ -249,7 +250,7 @@ impl ResourceRequest<'_> {
             "watch" => Verb::Watch,
             other => return Err(self.kind.method_not_allowed(other)),
         };
-        // A subresource is also written where the object itself is never written again.
+        // A subresource may be writable although the object itself does not support the verb.
         let is_offered = match subresource {
             Some(subresource) => {
                 subresource.verbs().contains(&verb)
@@ -261,7 +262,7 @@ impl ResourceRequest<'_> {
     }
 
     fn namespace(&self) -> &str {
-        // A namespace is not in itself, though its path says so.
+        // A namespace object is cluster-scoped, although `RequestInfo` sets its namespace.
         if self.kind.is_namespaced() { &self.request.info.namespace } else { self.own_namespace() }
     }
 

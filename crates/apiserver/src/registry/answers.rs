@@ -1,8 +1,9 @@
-//! Lists and objects on their way to clients: bounded in bytes, and equal ones kept in memory once.
+//! Lists and objects that are being sent to clients: their bytes are bounded, and equal responses
+//! share memory.
 //!
-//! A list of many objects is long, as is a large object, and a client may take it slowly or never. What
-//! one client waits for is shared with all who ask the same at the same revision; it is freed when the
-//! last of them has it.
+//! A list of many objects is long, and so is a large object; a client may read it slowly or never.
+//! Clients that send the same request at the same revision share one response. It is freed when the
+//! last client has received it.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hash, RandomState};
@@ -21,21 +22,21 @@ use crate::limits::{
 use crate::negotiate::{Form, Rendering};
 use crate::{Answer, ApiError, Request, status_errors};
 
-/// Answers that are known to be on their way; beyond it, those that have left are forgotten.
+/// Size of the response cache above which entries of sent responses are removed.
 const KNOWN_MAX: usize = 256;
 
-/// Answers on their way.
+/// The responses that are being sent.
 pub(super) struct Answers {
     budget: Arc<Budget>,
-    /// That of events of watches. A client may take them as slowly as it likes, and must not keep others
-    /// from their lists.
+    /// Budget for watch events. A client may read a watch as slowly as it likes, and must not block
+    /// the lists of other clients.
     of_watches: Arc<Budget>,
     turns: Semaphore,
     keys: RandomState,
     rendered: Mutex<HashMap<u64, Weak<Rendered>>>,
 }
 
-/// Everything that decides what an answer says.
+/// Everything that the content of a response depends on.
 #[derive(Clone, Copy)]
 pub(super) struct Key<'r> {
     request: &'r Request,
@@ -44,7 +45,8 @@ pub(super) struct Key<'r> {
     seconds: i64,
 }
 
-/// The key of an answer; of a table the time too, since it tells how old objects are.
+/// The key of a response. For a table it includes the time, because a table shows the age of
+/// objects.
 pub(super) fn key(
     request: &Request,
     revision: u64,
@@ -54,19 +56,19 @@ pub(super) fn key(
     Key { request, revision, rendering, seconds: now.as_micros() / 1_000_000 }
 }
 
-/// A rendered answer, and its part of the budget.
+/// A rendered response, and its share of the budget.
 struct Rendered {
     code: StatusCode,
     headers: HeaderMap,
     content_type: &'static str,
     body: Bytes,
     object: Option<Json>,
-    /// The answer of another path may have the same hash.
+    /// Compared on lookup, because responses of two paths may have the same hash.
     path: String,
     _held: Held,
 }
 
-/// Keeps a rendered answer as long as its bytes are in use.
+/// Keeps a rendered response alive as long as its bytes are in use.
 struct Bound {
     rendered: Arc<Rendered>,
     is_body: bool,
@@ -94,24 +96,25 @@ impl Default for Answers {
 }
 
 impl Answers {
-    /// Waits until this list may be rendered.
+    /// Waits for a permit to render a list.
     pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
         self.turns.acquire().await.ok()
     }
 
-    /// The answer that is on its way already.
+    /// The cached response, if another client is receiving it.
     pub(super) fn known(&self, key: Key<'_>) -> Option<Answer> {
         let known = self.find(self.hash(key), &key.request.info.path)?;
         Some(known.answer())
     }
 
-    /// Takes a part of the budget for an answer of so many bytes, if there is so much.
+    /// Reserves `bytes` of the budget for a response. The error is 429 Too Many Requests when the
+    /// budget is used up.
     pub(super) fn hold(&self, user: &UserInfo, bytes: usize) -> Result<Held, ApiError> {
         self.budget.take(user, bytes).ok_or_else(status_errors::too_many_requests)
     }
 
-    /// The answer that is on its way already, or a new one if there is room for it. `held` is what has been
-    /// taken of the budget already.
+    /// The cached response, or a new one if the budget allows it. `held` is a reservation that the
+    /// caller has already made.
     pub(super) async fn shared(
         &self,
         key: Key<'_>,
@@ -133,21 +136,22 @@ impl Answers {
         };
         let Answer { code, headers, content_type, body, object, .. } =
             if bytes > key.rendering.inline_bytes_max() {
-                // It takes its time, in which others must be served.
+                // Rendering takes long, so it must not block other requests.
                 let rendered = tokio::task::spawn_blocking(make).await;
                 rendered.map_err(|_| ApiError::internal("the answer could not be written"))?
             } else {
                 make()
             };
-        // Indented, it is longer than its objects; what there is of it is on its way anyway.
+        // Indented output is longer than its objects. The response exists already, so it is not
+        // refused.
         held.grow(body.len().saturating_sub(bytes));
         let path = path.clone();
         let rendered = Rendered { code, headers, content_type, body, object, path, _held: held };
         Ok(self.remember(hash, rendered).answer())
     }
 
-    /// The event of a watch that is on its way already, or a new one; `None` if there is no room for it.
-    /// `what` decides, together with the object's key, what it says.
+    /// The cached watch event, or a new one; `None` if the budget is used up. `what` and the
+    /// object's key determine the content of the event.
     pub(super) fn event(
         &self,
         what: impl Hash,
@@ -238,7 +242,7 @@ mod tests {
         }
     }
 
-    /// Forty lists that were never read took forty times their memory.
+    /// Regression: forty lists that were never read took forty times their memory.
     #[tokio::test]
     async fn equal_lists_are_in_memory_once_and_others_are_refused_beyond_the_bound() {
         let answers = Answers::default();
@@ -267,7 +271,7 @@ mod tests {
         assert!(answers.rendered().values().all(|known| known.strong_count() == 0));
     }
 
-    /// Two thousand watches that were never read held two thousand copies of the object they were told of.
+    /// Regression: two thousand watches that were never read held two thousand copies of one event.
     #[test]
     fn equal_events_of_watches_are_in_memory_once_and_others_end_their_watch_beyond_the_bound() {
         let answers = Answers::default();

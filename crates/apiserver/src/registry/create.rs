@@ -1,4 +1,4 @@
-//! Making an object.
+//! The verb `create`.
 
 use std::sync::Arc;
 
@@ -17,11 +17,11 @@ use crate::limits::{JSON_INLINE_BYTES_MAX, OTHER_INLINE_BYTES_MAX};
 use crate::negotiate::Rendering;
 use crate::{ApiError, AuditContext, Objects, Outcome, Review, names};
 
-/// How often another name is tried before a create with `generateName` fails.
+/// Number of names that a create with `generateName` tries before it fails.
 const NAME_TRIES: usize = 8;
 
 impl ResourceRequest<'_> {
-    /// Makes an object from the body.
+    /// Creates an object from the request body.
     pub(super) async fn create(&self, audit: &mut AuditContext) -> Result<Outcome, ApiError> {
         let rendering = Rendering::of(self.request)?;
         let options = WriteOptions::of(self.request, "CreateOptions")?;
@@ -56,7 +56,7 @@ impl ResourceRequest<'_> {
             .await
     }
 
-    /// Decodes the body and keeps it for the event.
+    /// Decodes the body and adds it to the audit event.
     pub(super) async fn incoming(
         &self,
         options: WriteOptions,
@@ -76,8 +76,8 @@ impl ResourceRequest<'_> {
         admitted.map_err(|error_of| error_of.refusal(self.kind))
     }
 
-    /// Reads the body. One that takes its time is read apart, so that it holds up no other request, and
-    /// few at a time.
+    /// Parses the body. A long body is parsed on the blocking pool, a few at a time, so that it
+    /// does not block other requests.
     pub(super) async fn document(&self, kind: &'static str) -> Result<Document, ApiError> {
         let (headers, body) = (&self.request.headers, &self.request.body);
         let is_json = matches!(decode::media_type(headers).as_str(), "" | "application/json");
@@ -90,8 +90,8 @@ impl ResourceRequest<'_> {
         self.apart(move || decode::read(&headers, &body, &api_version, kind)).await
     }
 
-    /// Does work that takes its time where it holds up no other request, and only a little of it at a
-    /// time.
+    /// Runs long work on the blocking pool, so that it does not block other requests. A semaphore
+    /// limits how many run at the same time.
     pub(super) async fn apart<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
@@ -105,7 +105,7 @@ impl ResourceRequest<'_> {
         done.await.unwrap_or_else(|_| Err(ApiError::internal("the body could not be read")))
     }
 
-    /// Answers a create that asks something.
+    /// Responds to the create of a review, which is not stored.
     async fn answer_review(
         &self,
         object: &Map<String, Value>,
@@ -134,8 +134,9 @@ impl ResourceRequest<'_> {
     }
 }
 
-/// The body as the event keeps it: as sent if it was JSON and says one thing to every reader, else as
-/// it was understood. Of a key that is there twice, some readers take the first.
+/// The request body for the audit event: the bytes of the client if they are JSON without duplicate
+/// keys, otherwise the parsed document. Parsers disagree on duplicate keys: some take the first
+/// value.
 pub(super) fn sent(body: &Bytes, document: &Document) -> Option<Json> {
     if document.duplicates.is_empty()
         && let Ok(json) = Json::parse(body.clone())

@@ -1,8 +1,8 @@
-//! The objects of a list, read a few megabytes at a time.
+//! Collects the objects of a list, a few megabytes at a time.
 //!
-//! What is gathered counts against the bytes that answers may have while it is gathered: a list for which
-//! there is no room is refused before it is in memory. An object is in memory anyway if the store holds
-//! it there; it counts nonetheless, because the answer has a copy of it.
+//! The objects count against the budget for responses while they are collected: a list that exceeds
+//! the budget is refused before it is in memory. Objects in the store's cache count too, because
+//! the response contains a copy of them.
 
 use std::sync::Arc;
 
@@ -19,16 +19,17 @@ use crate::limits::ANSWER_BYTES_FREE;
 use crate::negotiate::Rendering;
 use crate::{Answer, ApiError, AuditContext, status_errors};
 
-/// Objects that are read in one go, and their bytes, about.
+/// Maximum number of objects and approximate bytes of one read from the store.
 const PAGE_OBJECTS: usize = 4096;
 /// See [`PAGE_OBJECTS`].
 pub(super) const PAGE_BYTES: usize = 4 << 20;
-/// The same when a selector passes over most of them: they are parsed where the request is served.
+/// The same for a list with a selector that skips most objects: these are parsed on the request's
+/// own task.
 const SCAN_OBJECTS: usize = 500;
 /// See [`SCAN_OBJECTS`].
 const SCAN_BYTES: usize = 1 << 20;
 
-/// What a list shows, and how.
+/// The parameters and the format of a list.
 pub(super) struct Listing<'l> {
     pub(super) prefix: &'l str,
     pub(super) filter: &'l SelectionPredicate,
@@ -37,32 +38,32 @@ pub(super) struct Listing<'l> {
     pub(super) now: Timestamp,
 }
 
-/// The objects of a list.
+/// The collected objects of a list.
 #[derive(Default)]
 pub(super) struct Gathered {
     pub(super) items: Vec<Arc<Object>>,
     pub(super) head: ListMeta,
-    /// Of all bodies.
+    /// Total size of the bodies, in bytes.
     pub(super) bytes: usize,
-    /// Their part of the budget, if they are counted.
+    /// Their reservation in the budget, if they are counted.
     pub(super) held: Option<Held>,
 }
 
-/// What there is to answer a list with.
+/// The content of a list response.
 pub(super) enum Found {
     New(Gathered),
-    /// The same answer is on its way to another client.
+    /// An equal response that is being sent to another client.
     Known(Box<Answer>),
 }
 
-/// Why a list is not answered.
+/// Why a list fails.
 pub(super) enum NotGathered {
     Read(ReadError),
     Refused(ApiError),
 }
 
 impl ResourceRequest<'_> {
-    /// Reads on until a page of the list is full, or there are no more objects.
+    /// Reads from the store until a page of the list is full or there are no more objects.
     pub(super) async fn gather(
         &self,
         listing: &Listing<'_>,
@@ -73,7 +74,7 @@ impl ResourceRequest<'_> {
         let mut gathered = Gathered::default();
         let mut start_after = wanted.after.as_ref().map(|after| format!("{prefix}{after}"));
         let mut at = wanted.at;
-        // Of the whole list, as it is counted with the first page.
+        // Number of objects of the whole list, from the first page.
         let mut count = None;
         loop {
             let limit_left = match wanted.limit {
@@ -116,7 +117,7 @@ impl ResourceRequest<'_> {
         }
     }
 
-    /// Counts so many new bytes, or finds that the whole answer is on its way already.
+    /// Adds `bytes` to the reservation, or returns an equal response that is already being sent.
     fn count(
         &self,
         listing: &Listing<'_>,

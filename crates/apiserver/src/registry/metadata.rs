@@ -1,4 +1,4 @@
-//! `metadata`: what of it a client may set, what the server sets, and what is wrong with it.
+//! `metadata`: which fields a client may set, which the server sets, and their validation.
 
 use bytes::Bytes;
 use event::Json;
@@ -9,7 +9,7 @@ use super::served_resource::{HEAD, ServedResource};
 use crate::limits::FIELD_ERRORS_MAX;
 use crate::{ApiError, FieldError, names};
 
-/// The fields of `ObjectMeta` in the order in which Kubernetes writes them.
+/// The fields of `ObjectMeta`, in upstream's order of serialization.
 const FIELDS: [&str; 15] = [
     "name",
     "generateName",
@@ -27,21 +27,21 @@ const FIELDS: [&str; 15] = [
     "finalizers",
     "managedFields",
 ];
-/// Bytes of all annotations of an object together.
+/// Maximum size of all annotations of an object together, in bytes.
 const ANNOTATIONS_MAX: usize = 256 << 10;
 
-/// The metadata of an object; empty when it has none.
+/// The metadata of an object; empty if it has none.
 pub(crate) fn of(object: &Map<String, Value>) -> &Map<String, Value> {
     static NONE: std::sync::LazyLock<Map<String, Value>> = std::sync::LazyLock::new(Map::new);
     object.get("metadata").and_then(Value::as_object).unwrap_or(&NONE)
 }
 
-/// A text of the metadata; empty when it is not set.
+/// A string field of the metadata; empty if it is not set.
 pub(crate) fn text<'a>(object: &'a Map<String, Value>, key: &str) -> &'a str {
     of(object).get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// Sets a field of the metadata; an empty text or a null removes it.
+/// Sets a field of the metadata; an empty string or null removes it.
 pub(crate) fn set(object: &mut Map<String, Value>, key: &str, value: impl Into<Value>) {
     let value = value.into();
     let metadata = object.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
@@ -59,13 +59,13 @@ pub(crate) fn finalizers(object: &Map<String, Value>) -> Vec<&str> {
     list.map(Vec::as_slice).unwrap_or_default().iter().filter_map(Value::as_str).collect()
 }
 
-/// Whether the object only waits for its finalizers.
+/// Whether the object is being deleted and waits for its finalizers.
 pub(crate) fn is_terminating(object: &Map<String, Value>) -> bool {
     !text(object, "deletionTimestamp").is_empty()
 }
 
-/// Checks types, and drops nulls and what is not part of `ObjectMeta`. The names of dropped fields
-/// go to `unknown`; the error is the one of Go's decoder.
+/// Checks types, and drops nulls and fields that are not in `ObjectMeta`. The paths of dropped
+/// fields go to `unknown`. Errors have the text of Go's decoder.
 pub(crate) fn read(
     object: &mut Map<String, Value>,
     unknown: &mut Vec<String>,
@@ -80,7 +80,7 @@ pub(crate) fn read(
     for key in fields.keys().filter(|key| !FIELDS.contains(&key.as_str())) {
         unknown.push(format!("metadata.{key}"));
     }
-    // The last two are not tracked; what a client sends is never right.
+    // The last two are not supported, so values from clients are dropped.
     fields.retain(|key, value| {
         FIELDS.contains(&key.as_str())
             && !value.is_null()
@@ -89,7 +89,7 @@ pub(crate) fn read(
     fields.iter_mut().try_for_each(|(key, value)| typed(key, value))
 }
 
-/// Checks the type of a field; nulls among labels and annotations become empty texts, as in Go.
+/// Checks the type of a field. As in Go, null becomes the empty string in labels and annotations.
 fn typed(key: &str, value: &mut Value) -> Result<(), String> {
     let wrong = |value: &Value, wanted| Err(wrong(&format!("metadata.{key}"), value, wanted));
     match key {
@@ -132,7 +132,7 @@ fn wrong(path: &str, value: &Value, wanted: &str) -> String {
     )
 }
 
-/// What Go's decoder calls a value.
+/// The name of a JSON type in the errors of Go's decoder.
 pub(crate) fn type_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -144,8 +144,8 @@ pub(crate) fn type_of(value: &Value) -> &'static str {
     }
 }
 
-/// Sets what every object of the kind says of itself, and drops fields of the metadata that say
-/// nothing: what is equal then is equal as stored.
+/// Sets `apiVersion` and `kind`, and drops empty and unknown fields of the metadata. Equal objects
+/// then have equal stored bytes.
 pub(crate) fn settle(kind: &ServedResource, object: &mut Map<String, Value>) {
     object.insert("apiVersion".to_owned(), kind.api_version.as_str().into());
     object.insert("kind".to_owned(), kind.resource.kind.into());
@@ -154,8 +154,8 @@ pub(crate) fn settle(kind: &ServedResource, object: &mut Map<String, Value>) {
     }
 }
 
-/// An object as it is written: `apiVersion`, `kind` and `metadata` before the rest, the fields of
-/// the metadata in Kubernetes' order, none of them empty.
+/// Serializes an object for the store: `apiVersion`, `kind` and `metadata` first, the fields of the
+/// metadata in upstream's order, without empty ones.
 pub(crate) fn encode(
     kind: &ServedResource,
     object: &Map<String, Value>,
@@ -184,7 +184,7 @@ impl Serialize for InOrder<'_> {
     }
 }
 
-/// The metadata in its order.
+/// Serializes the metadata in upstream's order of fields.
 struct Fields<'a>(&'a Map<String, Value>);
 
 impl Serialize for Fields<'_> {
@@ -203,7 +203,7 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// What is wrong with the metadata of an object that is about to be written.
+/// Validates the metadata of an object before a write.
 pub(crate) fn validate(kind: &ServedResource, object: &Map<String, Value>) -> Vec<FieldError> {
     let mut errors = Vec::new();
     validate_name(kind, object, &mut errors);
@@ -221,8 +221,8 @@ pub(crate) fn validate(kind: &ServedResource, object: &Map<String, Value>) -> Ve
     errors
 }
 
-/// What is wrong with the beginning of a name that is left to the server. It is looked at as it is, not
-/// as it is cut for the name.
+/// Validates `generateName`. The whole value is checked, before it is truncated for the generated
+/// name.
 pub(crate) fn validate_generate_name(
     kind: &ServedResource,
     object: &Map<String, Value>,
@@ -231,7 +231,7 @@ pub(crate) fn validate_generate_name(
     if base.is_empty() {
         return Vec::new();
     }
-    // A dash may be at its end, since more follows: it is looked at as upstream does.
+    // A trailing dash is allowed, because a suffix follows. This masks the dash as upstream does.
     let mut masked = base.to_owned();
     if base.len() > 1 && masked.ends_with('-') {
         masked.pop();
@@ -327,7 +327,7 @@ fn validate_owners(object: &Map<String, Value>, errors: &mut Vec<FieldError>) {
     }
 }
 
-/// What an update may not do to finalizers once the object is going.
+/// Validates a change of finalizers: an object that is being deleted gets no new ones.
 pub(crate) fn validate_finalizers(
     object: &Map<String, Value>,
     old: &Map<String, Value>,
@@ -348,7 +348,7 @@ pub(crate) fn validate_finalizers(
     Some(FieldError::forbidden("metadata.finalizers", &detail))
 }
 
-/// Completes the metadata of a new object: identity, birth, first generation.
+/// Fills the system fields of a new object: `uid`, `creationTimestamp` and the first `generation`.
 pub(crate) fn complete(object: &mut Map<String, Value>, now: &str) {
     for key in ["resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds"] {
         set(object, key, Value::Null);
@@ -358,7 +358,7 @@ pub(crate) fn complete(object: &mut Map<String, Value>, now: &str) {
     set(object, "generation", 1);
 }
 
-/// Puts back what only the server may change, and counts the generation.
+/// Restores the fields that only the server may change.
 pub(crate) fn carry_over(object: &mut Map<String, Value>, old: &Map<String, Value>) {
     for key in [
         "name",
@@ -374,7 +374,7 @@ pub(crate) fn carry_over(object: &mut Map<String, Value>, old: &Map<String, Valu
     }
 }
 
-/// Counts the generation up if anything but metadata and status has changed.
+/// Increments `generation` if a field other than metadata and status has changed.
 pub(crate) fn count_generation(object: &mut Map<String, Value>, old: &Map<String, Value>) {
     let is_content = |key: &str| !matches!(key, "metadata" | "status" | "apiVersion" | "kind");
     let content = |map: &Map<String, Value>| -> Map<String, Value> {
@@ -388,7 +388,7 @@ pub(crate) fn count_generation(object: &mut Map<String, Value>, old: &Map<String
     }
 }
 
-/// Counts the generation up.
+/// Increments `generation`.
 pub(crate) fn bump_generation(object: &mut Map<String, Value>) {
     let generation = of(object).get("generation").and_then(Value::as_i64).unwrap_or(0);
     set(object, "generation", json!(generation + 1));

@@ -1,9 +1,8 @@
-//! Bodies as Go's typed clients send them: the kinds of Kubernetes itself, and the options of a delete,
-//! in protocol buffers.
+//! Decodes request bodies of Go's typed clients in protocol buffers: Kubernetes' own kinds, and
+//! `DeleteOptions`.
 //!
-//! An object becomes what it would be in JSON, with every field that its message has; fields that the
-//! message does not have are skipped, as Kubernetes skips them. Other kinds are not read, and nothing is
-//! written.
+//! An object becomes its JSON form, with every field of its message type. Unknown fields are
+//! skipped, as in Kubernetes. Other kinds are not decoded, and nothing is encoded.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -20,51 +19,51 @@ mod messages;
 
 /// The media type.
 pub(super) const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
-/// What an encoded object begins with.
+/// The first bytes of an encoded object.
 const MAGIC: &[u8] = b"k8s\0";
-/// Seconds of the years that Kubernetes can write: 0 to 9999.
+/// Range of seconds since the Unix epoch that Kubernetes can write: the years 0 to 9999.
 const SECONDS: std::ops::RangeInclusive<i64> = -62_167_219_200..=253_402_300_799;
 
-/// A message: its fields in the order in which they are written in JSON.
+/// A message type: its fields in the order of the JSON form.
 pub(super) struct Message(&'static [Field]);
 
-/// A field: its number, its name in JSON, and what it holds.
+/// A field: its number, its JSON name and its type.
 pub(super) struct Field(u64, &'static str, Shape);
 
-/// What a field holds. Without more words, nothing is said of a value that is empty: Go has no other
-/// way to leave it out.
+/// The type of a field. Unless noted otherwise, an empty value is omitted, as with `omitempty` in
+/// Go.
 #[derive(Clone, Copy)]
 pub(super) enum Shape {
     Text,
-    /// Also said when it is empty.
+    /// Written also when empty.
     GivenText,
     Texts,
     Number,
-    /// Also said when it is 0.
+    /// Written also when 0.
     GivenNumber,
-    /// Also said when it is false.
+    /// Written also when false.
     GivenBool,
-    /// To the second.
+    /// With seconds.
     Time,
-    /// To the microsecond.
+    /// With microseconds.
     MicroTime,
     Message(&'static Message),
-    /// Also said when it is empty.
+    /// Written also when empty.
     GivenMessage(&'static Message),
     Messages(&'static Message),
     TextsByName,
     /// In base64.
     BytesByName,
-    /// A document within the document, below field 1.
+    /// A JSON document inside the message, in field 1.
     Json,
 }
 
-/// The message of a kind; `None` when it is not read.
+/// The message type of a kind; `None` if it is not supported.
 pub(super) fn message(api_version: &str, kind: &str) -> Option<&'static Message> {
     messages::of(api_version, kind)
 }
 
-/// Reads an encoded object of the given kind.
+/// Decodes an object of the given kind.
 pub(super) fn object(body: &[u8], kind: &str, message: &Message) -> Result<Value, String> {
     let envelope = body.strip_prefix(MAGIC).ok_or_else(malformed)?;
     let mut left = TREE_BYTES_MAX;
@@ -75,7 +74,7 @@ pub(super) fn object(body: &[u8], kind: &str, message: &Message) -> Result<Value
             all.insert(key.to_owned(), value.clone());
         }
     }
-    // What it is instead is said by who looks at the kind.
+    // The check of the kind reports a different kind later.
     if all.get("kind").is_none_or(|found| found == kind) {
         let raw = raw_object(body)?;
         all.extend(read(message, &raw, &mut left)?);
@@ -83,7 +82,7 @@ pub(super) fn object(body: &[u8], kind: &str, message: &Message) -> Result<Value
     Ok(Value::Object(all))
 }
 
-/// The object within the envelope.
+/// The encoded object inside the envelope.
 fn raw_object(body: &[u8]) -> Result<Cow<'_, [u8]>, String> {
     let envelope = body.strip_prefix(MAGIC).ok_or_else(malformed)?;
     let fields = wire::fields(envelope).ok_or_else(malformed)?;
@@ -113,7 +112,7 @@ fn of_number<'b>(fields: &[(u64, Held<'b>)], number: u64) -> Vec<Held<'b>> {
     fields.iter().filter(|(found, _)| *found == number).map(|(_, held)| *held).collect()
 }
 
-/// What a field says; of something that can be there only once, the last one.
+/// The JSON value of a field. A field that is not repeated takes its last value.
 fn value(
     shape: Shape,
     held: &[Held<'_>],
@@ -155,7 +154,7 @@ fn value(
     })
 }
 
-/// A message that is sent in several parts is all of them.
+/// Joins a message that is sent in several parts.
 fn joined<'b>(held: &[Held<'b>]) -> Result<Cow<'b, [u8]>, String> {
     match held {
         [] => Ok(Cow::Borrowed(&[])),
@@ -192,7 +191,7 @@ fn pairs(
     Ok(Some(Value::Object(pairs)))
 }
 
-/// A time as JSON has it; none if it is not set.
+/// A time in its JSON form; `None` if it is not set.
 fn time(held: Held<'_>, to_micros: bool) -> Result<Option<String>, String> {
     let message = bytes(held)?;
     if message.is_empty() {
@@ -208,7 +207,7 @@ fn time(held: Held<'_>, to_micros: bool) -> Result<Option<String>, String> {
     let mut time = time.to_string();
     if to_micros {
         time.pop();
-        // Writing into a string cannot fail.
+        // Writing to a string cannot fail.
         let _written = write!(time, ".{:06}Z", nanos / 1000);
     }
     Ok(Some(time))

@@ -1,7 +1,7 @@
-//! Reading one object and reading many.
+//! The verbs `get` and `list`.
 //!
-//! The bytes of the store go out as they are; objects are parsed only where a selector or the form
-//! of the answer needs to look into them.
+//! Responses contain the stored bytes unchanged. Objects are parsed only if a selector or the
+//! format of the response needs it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,11 +24,11 @@ use crate::selector::Selector;
 use crate::selector::fields::FieldSelector;
 use crate::{Answer, ApiError, AuditContext, FieldError, FieldTerm, Objects, Outcome, encoding};
 
-/// How often and how long a read waits for a revision that has not happened yet.
+/// How often, and at which interval, a read checks for a revision that is not committed yet.
 const FUTURE_TRIES: u32 = 30;
 const FUTURE_PAUSE: Duration = Duration::from_millis(100);
 
-/// Which objects of a kind are asked for.
+/// The selection of a list or watch: label and field selectors.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SelectionPredicate {
     labels: Selector,
@@ -41,7 +41,7 @@ impl SelectionPredicate {
         let labels = first(request, "labelSelector").unwrap_or_default();
         let fields = first(request, "fieldSelector").unwrap_or_default();
         let mut fields = FieldSelector::parse(fields, &call.kind.resource)?;
-        // Authorization and the event go by this name, so nothing else may be read.
+        // The request is authorized and audited for this name, so it selects no other object.
         if !request.info.name.is_empty() {
             fields.narrow_to_name(&request.info.name)?;
         }
@@ -52,17 +52,17 @@ impl SelectionPredicate {
         self.labels.is_empty() && self.fields.is_empty()
     }
 
-    /// Whether objects without labels are asked for.
+    /// Whether the selection includes objects without labels.
     pub(super) fn admits_unlabelled(&self) -> bool {
         self.labels.matches(|_| None)
     }
 
-    /// The conditions on fields.
+    /// The requirements of the field selector.
     pub(super) fn terms(&self) -> Vec<FieldTerm> {
         self.fields.terms()
     }
 
-    /// Whether a stored object is asked for. What cannot be read is not hidden.
+    /// Whether the selection includes a stored object. Objects that cannot be parsed are included.
     pub(super) fn admits(&self, body: &[u8]) -> bool {
         if self.selects_all() {
             return true;
@@ -74,19 +74,19 @@ impl SelectionPredicate {
     }
 }
 
-/// What a list asks for beside its filter.
+/// The parameters of a list, without its selectors.
 pub(super) struct ListQuery {
     /// The exact revision to read at.
     pub(super) at: Option<u64>,
-    /// A revision that must have been reached.
+    /// The minimum revision to read at.
     at_least: u64,
-    /// Relative to the prefix.
+    /// The last key of the previous page, relative to the prefix of the list.
     pub(super) after: Option<String>,
     pub(super) limit: usize,
 }
 
 impl ResourceRequest<'_> {
-    /// Answers the object that the URL names, as it is stored.
+    /// Responds with the stored object that the URL names.
     pub(super) async fn get(&self, _audit: &mut AuditContext) -> Result<Outcome, ApiError> {
         let rendering = Rendering::of(self.request)?;
         if let Some(at_least) = revision(self.request)? {
@@ -106,10 +106,10 @@ impl ResourceRequest<'_> {
         answers.shared(key, bytes, None, make).await.map(Outcome::Unlogged)
     }
 
-    /// Answers the object with details that its kind computes, all from one moment.
+    /// Responds with an object and the details that its kind computes, from one snapshot.
     pub(super) async fn details(&self, audit: &mut AuditContext) -> Result<Outcome, ApiError> {
         let rendering = Rendering::of(self.request)?;
-        // A transaction that changes nothing: the details of one object are told by others.
+        // A transaction without writes: it reads the details from other objects.
         let write = self.write(rendering, true);
         let work =
             move |write: &mut super::write::Write,
@@ -125,14 +125,15 @@ impl ResourceRequest<'_> {
         write.commit(audit, work).await
     }
 
-    /// Answers the objects that are asked for, as they are stored.
+    /// Responds with the selected objects as stored.
     pub(super) async fn list(&self, audit: &mut AuditContext) -> Result<Outcome, ApiError> {
         let rendering = Rendering::of(self.request)?;
         let filter = SelectionPredicate::of(self)?;
         let wanted = self.wanted()?;
         self.wait_for(wanted.at_least.max(wanted.at.unwrap_or_default())).await?;
         let prefix = self.kind.prefix(self.namespace());
-        // Held while objects are gathered and rendered: many long lists at once would be in memory.
+        // The permit covers reading and rendering: it limits how many long lists are in memory at
+        // once.
         let turn = self.shared.answers.turn().await;
         let now = self.shared.clock.now();
         let listing = Listing { prefix: &prefix, filter: &filter, wanted: &wanted, rendering, now };
@@ -202,7 +203,7 @@ impl ResourceRequest<'_> {
         })
     }
 
-    /// Waits a little for a revision that has not happened yet.
+    /// Waits a short time for a revision that is not committed yet.
     async fn wait_for(&self, revision: u64) -> Result<(), ApiError> {
         for _ in 0..FUTURE_TRIES {
             if self.check_reached(revision).is_ok() {
@@ -219,7 +220,7 @@ impl ResourceRequest<'_> {
     }
 }
 
-/// The `resourceVersion` of a read; `None` when it is absent.
+/// The `resourceVersion` of a read; `None` if it is absent.
 pub(super) fn revision(request: &crate::Request) -> Result<Option<u64>, ApiError> {
     match first(request, "resourceVersion").unwrap_or_default() {
         "" => Ok(None),
@@ -229,7 +230,7 @@ pub(super) fn revision(request: &crate::Request) -> Result<Option<u64>, ApiError
     }
 }
 
-/// The rules on `resourceVersionMatch`.
+/// Checks `resourceVersionMatch` by upstream's rules.
 fn check_match(call: &ResourceRequest<'_>) -> Result<(), ApiError> {
     let request = call.request;
     let parameter = |key: &str| first(request, key).unwrap_or_default();
@@ -264,7 +265,7 @@ fn check_match(call: &ResourceRequest<'_>) -> Result<(), ApiError> {
     options::refuse("ListOptions", &errors)
 }
 
-/// The refusal of a revision that has not happened yet.
+/// The error for a revision that is not committed yet.
 fn too_large(revision: u64, current: u64) -> ApiError {
     let message = format!("Timeout: Too large resource version: {revision}, current: {current}");
     let mut error = ApiError::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", message);
@@ -281,7 +282,7 @@ fn too_large(revision: u64, current: u64) -> ApiError {
     error
 }
 
-/// The refusal of a read that the store cannot serve.
+/// The error for a failed read of the store.
 pub(super) fn unreadable(error: &ReadError) -> ApiError {
     match error {
         ReadError::Compacted { revision, floor } => {
@@ -294,12 +295,13 @@ pub(super) fn unreadable(error: &ReadError) -> ApiError {
     }
 }
 
-/// The refusal of a revision that is not kept any more.
+/// 410 Gone, for a revision that is compacted.
 fn gone(message: &str) -> ApiError {
     ApiError::new(StatusCode::GONE, "Expired", message)
 }
 
-/// The refusal of a list that began too long ago, with a token to go on at the newest revision.
+/// The error for an expired `continue` token. It contains a token that continues the list at the
+/// newest revision.
 fn expired(wanted: &ListQuery) -> Answer {
     #[derive(Deserialize)]
     struct Document(Map<String, Value>);

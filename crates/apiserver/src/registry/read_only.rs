@@ -1,8 +1,8 @@
-//! Reads of kinds whose objects are not in the store.
+//! Reads of resources whose objects are not in the store.
 //!
-//! What is answered is not recorded again in the event of the read: such objects are made of
-//! something that is kept elsewhere, and a journal of what was read of the journal would grow with
-//! every look at it.
+//! The response body is not part of the read's audit event: the objects are computed from data that
+//! is stored elsewhere. Otherwise every read of the journal would add the same records to the
+//! journal again.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use crate::{
 };
 
 impl ResourceRequest<'_> {
-    /// Answers a read of a kind that is not in the store.
+    /// Handles a read of a resource that is not in the store.
     pub(super) async fn read_only(
         &self,
         storage: &dyn ReadOnlyStorage,
@@ -114,14 +114,14 @@ impl ResourceRequest<'_> {
     }
 }
 
-/// A watch under way.
+/// The state of a watch.
 struct WatchStream {
     shared: Arc<Shared>,
     framing: Framing,
-    /// `None` once nothing more will come.
+    /// `None` after the last batch or an error.
     batches: Option<BoxStream<'static, Result<ReadBatch, ApiError>>>,
     frames: VecDeque<Bytes>,
-    /// The revision up to which everything has been handed out.
+    /// The revision up to which all events have been sent.
     seen: Option<u64>,
     bookmarks: bool,
     next_bookmark: Instant,
@@ -129,7 +129,7 @@ struct WatchStream {
 }
 
 impl WatchStream {
-    /// The next frame; nothing when the watch is over.
+    /// The next frame; `None` at the end of the watch.
     async fn next(mut self) -> Option<(Bytes, Self)> {
         loop {
             if let Some(frame) = self.frames.pop_front() {

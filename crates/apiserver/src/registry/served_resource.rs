@@ -1,23 +1,23 @@
-//! A served kind with what is computed from it once: keys, schema, names.
+//! A served resource with values that are computed once: store keys, schema and names.
 
 use serde_json::{Map, Value};
 
 use crate::schema::{Path, Schema};
 use crate::{ApiError, FieldError, Resource, ResourceId, Scope, Subresource, Verb};
 
-/// The fields of every kind, which are checked beside the schema.
+/// The fields that all kinds have. They are validated apart from the schema.
 pub(super) const HEAD: [&str; 3] = ["apiVersion", "kind", "metadata"];
-/// The folder of kinds without a group in the store.
+/// Key prefix of the core group in the store.
 const CORE_FOLDER: &str = "core";
 
 pub(crate) struct ServedResource {
     pub(crate) resource: Resource,
     pub(crate) id: ResourceId,
-    /// `group/version`, or the version in the core group.
+    /// `group/version`, or only the version in the core group.
     pub(crate) api_version: String,
-    /// Schema of the whole object, in which the fields of every kind may be anything.
+    /// Schema of the whole object. It accepts any value in the fields that all kinds have.
     pub(crate) schema: Schema,
-    /// Folder of the kind's objects in the store, with a slash at its end.
+    /// Key prefix of the resource in the store, with a trailing slash.
     folder: String,
 }
 
@@ -31,7 +31,7 @@ impl ServedResource {
         };
         let mut schema = resource.schema.tree();
         if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
-            // A schema that says nothing admits everything.
+            // An empty schema accepts every value.
             properties.extend(HEAD.map(|key| (key.to_owned(), Value::Object(Map::new()))));
         }
         if let Some(required) = schema.get_mut("required").and_then(Value::as_array_mut) {
@@ -50,7 +50,7 @@ impl ServedResource {
         self.resource.scope == Scope::Namespaced
     }
 
-    /// Where an object lies in the store.
+    /// The key of an object in the store.
     pub(crate) fn key(&self, namespace: &str, name: &str) -> String {
         if self.is_namespaced() {
             format!("{}{namespace}/{name}", self.folder)
@@ -59,7 +59,7 @@ impl ServedResource {
         }
     }
 
-    /// Where the objects of a namespace lie, or all of them for an empty one.
+    /// The key prefix of the objects of a namespace; of all objects if `namespace` is empty.
     pub(crate) fn prefix(&self, namespace: &str) -> String {
         if self.is_namespaced() && !namespace.is_empty() {
             format!("{}{namespace}/", self.folder)
@@ -97,7 +97,7 @@ impl ServedResource {
         ApiError::method_not_allowed(self.id.group, self.id.plural, verb)
     }
 
-    /// Refuses an object with something wrong in it, and lets others pass.
+    /// Returns 422 Invalid with these field errors; `Ok` if there are none.
     pub(crate) fn refuse(&self, name: &str, errors: &[FieldError]) -> Result<(), ApiError> {
         if errors.is_empty() {
             return Ok(());
@@ -105,15 +105,15 @@ impl ServedResource {
         Err(ApiError::invalid(self.id.group, self.resource.kind, name, errors))
     }
 
-    /// Removes and names what the kind does not know. `apiVersion`, `kind` and `metadata` are not
-    /// looked at.
+    /// Removes unknown fields and returns their paths. It skips `apiVersion`, `kind` and
+    /// `metadata`.
     pub(crate) fn prune(&self, object: &mut Map<String, Value>) -> Vec<String> {
         let mut unknown = Vec::new();
         self.schema.prune_map(object, Path::Root, &mut unknown);
         unknown
     }
 
-    /// What the schema finds wrong.
+    /// Validates the object against the schema.
     pub(crate) fn validate(&self, object: &Map<String, Value>) -> Vec<FieldError> {
         let mut errors = Vec::new();
         self.schema.validate_map(object, Path::Root, &mut errors);

@@ -1,7 +1,7 @@
-//! Changes that the server makes by itself, without a request.
+//! Changes that the server makes without a request.
 //!
-//! Either in a transaction of their own, with an event for each object, under the server's own name;
-//! or in a transaction of another part of the program, which records in its own way what they mean.
+//! They run in their own transaction, with one audit event of the server's user for each object; or
+//! in the transaction of another component, which logs its own record of the change.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::write::store_error;
 use crate::{ApiError, Objects};
 
 impl Registry {
-    /// Runs `work` in a transaction; nothing is changed if it fails.
+    /// Runs `work` in a transaction; an error rolls it back.
     pub async fn act(
         &self,
         work: impl FnOnce(&mut Objects<'_>) -> Result<(), ApiError> + Send + 'static,
@@ -34,10 +34,9 @@ impl Registry {
         done.await.map_err(|error| store_error(&error))?
     }
 
-    /// Runs `work` on the objects of a transaction that the caller has begun. Changes get metadata
-    /// and reach watches as all others do, but leave no audit event: it is for changes of which the
-    /// caller adds a record to the journal in the same transaction. On an error, it is the caller's
-    /// to roll back.
+    /// Runs `work` on the objects of the caller's transaction. Changes get metadata and reach
+    /// watches as usual, but have no audit event: the caller adds a record to the journal in the
+    /// same transaction. On an error, the caller must roll back.
     pub fn unaudited<T>(
         &self,
         tx: &mut dyn Transaction,

@@ -1,7 +1,7 @@
-//! The objects of all kinds inside one transaction: what the request writes, and what strategies
-//! change beside it.
+//! The objects of all kinds inside one transaction: the object of the request, and others that
+//! strategies change.
 //!
-//! Each change beside the request's own is an act of the server, with an audit event of its own.
+//! Each change of another object is a server action with its own audit event.
 
 use std::sync::Arc;
 
@@ -17,19 +17,19 @@ use super::{Shared, metadata};
 use crate::objects::ObjectAccess;
 use crate::{ApiError, Attributes, ResourceId};
 
-/// An object and the bytes it was read from.
+/// A parsed object and its stored bytes.
 type Stored = (Map<String, Value>, Bytes);
 
-/// One transaction, with what acts of the server are stamped with.
+/// A transaction, with the cause and the time for server actions.
 pub(super) struct RegistryTransaction<'tx> {
     tx: &'tx mut dyn Transaction,
     shared: &'tx Shared,
-    /// Identity of the request; empty when it is not recorded.
+    /// Audit ID of the request; empty if the request is not audited.
     cause: String,
     now: Timestamp,
-    /// Whether a change beside the request's own leaves an event.
+    /// Whether server actions are audited.
     is_audited: bool,
-    /// Nothing of it will be kept.
+    /// The transaction is rolled back at its end.
     is_dry_run: bool,
 }
 
@@ -43,12 +43,12 @@ impl<'tx> RegistryTransaction<'tx> {
         Self { tx, shared, cause, now, is_audited: true, is_dry_run: false }
     }
 
-    /// For changes that are not kept: no object gets a revision that there will never be.
+    /// For a dry run, which is rolled back: objects get no revision.
     pub(super) fn dry(self, is_dry_run: bool) -> Self {
         Self { is_dry_run, ..self }
     }
 
-    /// For changes that leave no event.
+    /// A transaction whose server actions are not audited.
     pub(super) fn unaudited(
         tx: &'tx mut dyn Transaction,
         shared: &'tx Shared,
@@ -57,7 +57,7 @@ impl<'tx> RegistryTransaction<'tx> {
         Self { is_audited: false, ..Self::new(tx, shared, String::new(), now) }
     }
 
-    /// An object and its stored bytes.
+    /// A parsed object and its stored bytes.
     pub(super) fn read(
         &self,
         kind: &ServedResource,
@@ -68,7 +68,7 @@ impl<'tx> RegistryTransaction<'tx> {
         Ok(Some((parsed(&stored)?, stored.body.clone())))
     }
 
-    /// An object as it is stored.
+    /// An object as stored.
     pub(super) fn stored(
         &self,
         kind: &ServedResource,
@@ -93,7 +93,7 @@ impl<'tx> RegistryTransaction<'tx> {
         Ok(body)
     }
 
-    /// Removes an object; its last state carries the revision of the removal.
+    /// Deletes an object; its last state has the revision of the deletion.
     pub(super) fn remove(
         &mut self,
         kind: &ServedResource,
@@ -104,7 +104,7 @@ impl<'tx> RegistryTransaction<'tx> {
         Ok(body)
     }
 
-    /// Where an object lies, its next revision, and what it is as of that one.
+    /// The key of an object, its next revision, and its serialization at that revision.
     fn next(
         &mut self,
         kind: &ServedResource,
@@ -126,7 +126,7 @@ impl<'tx> RegistryTransaction<'tx> {
             .ok_or_else(|| ApiError::internal(&format!("no kind {} in {:?}", id.plural, id.group)))
     }
 
-    /// Records an act of the server.
+    /// Logs the audit event of a server action.
     fn note(&mut self, kind: &ServedResource, act: Act<'_>) {
         if !self.is_audited {
             return;
@@ -201,13 +201,13 @@ impl<'tx> RegistryTransaction<'tx> {
     }
 }
 
-/// A stored object, read.
+/// Parses a stored object.
 pub(super) fn parsed(stored: &Object) -> Result<Map<String, Value>, ApiError> {
     serde_json::from_slice(&stored.body)
         .map_err(|error| ApiError::internal(&format!("stored object is damaged: {error}")))
 }
 
-/// Something the server does by itself.
+/// A change that the server makes itself.
 #[derive(Clone, Copy)]
 struct Act<'a> {
     verb: &'static str,
@@ -283,7 +283,7 @@ impl ObjectAccess for RegistryTransaction<'_> {
     }
 }
 
-/// Time as Kubernetes writes it in objects.
+/// A time in the format of Kubernetes objects: RFC 3339 in whole seconds.
 pub(super) fn seconds(time: Timestamp) -> String {
     let text = time.to_string();
     format!("{}Z", text.get(..19).unwrap_or(&text))

@@ -1,4 +1,5 @@
-//! One transaction of one write: the change, the answer and the event, or the refusal and its event.
+//! The transaction of a write request: it commits the change and its audit event, or only the audit
+//! event of the error.
 
 use std::panic::resume_unwind;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use super::{ResourceRequest, Shared, decoded, render};
 use crate::negotiate::Rendering;
 use crate::{Answer, ApiError, AuditContext, Outcome, WriteContext, encoding, names};
 
-/// What a write takes into its transaction.
+/// The data that a write moves into its transaction.
 pub(super) struct Write {
     pub(super) shared: Arc<Shared>,
     pub(super) kind: Arc<ServedResource>,
@@ -28,16 +29,16 @@ pub(super) struct Write {
     now: Timestamp,
 }
 
-/// How a write ended.
+/// The result of a write.
 pub(super) enum WriteResult {
-    /// With an object, written or as it was.
+    /// The object, changed or unchanged.
     Object(StatusCode, Bytes),
-    /// The object is gone.
+    /// The object is deleted.
     Deleted { name: String, uid: String },
 }
 
 impl ResourceRequest<'_> {
-    /// What this request takes into its transaction.
+    /// The data that this request moves into its transaction.
     pub(super) fn write(&self, rendering: Rendering, dry_run: bool) -> Write {
         let now = self.shared.clock.now();
         Write {
@@ -60,7 +61,8 @@ impl ResourceRequest<'_> {
 }
 
 impl Write {
-    /// Runs `work` in a transaction and records the request with it, however it ends.
+    /// Runs `work` in a transaction, and logs the audit event of the request in the same
+    /// transaction, also on an error.
     pub(super) async fn commit(
         self,
         audit: &AuditContext,
@@ -90,7 +92,7 @@ impl Write {
                 tx.rollback();
             }
             let answer = write.answer(outcome);
-            // A create may have left the name to the server.
+            // With `generateName`, the name is known only now.
             audit.fill_object_ref(&write.name, "", "");
             if let Some(record) = audit.complete(&answer) {
                 tx.record(record);
@@ -99,7 +101,7 @@ impl Write {
         });
         match written.await {
             Ok(Some(answer)) => Ok(Outcome::Committed(encoding::finish(rendering, answer))),
-            // Nobody waits for this any more: whoever withdrew the write has answered.
+            // The claim was cancelled: the code that cancelled it has sent the response.
             Ok(None) => Err(ApiError::internal("the request has been given up")),
             Err(StoreError::Panicked { message }) => resume_unwind(Box::new(message)),
             Err(error @ (StoreError::NoSpace | StoreError::Unavailable { .. }))
@@ -111,7 +113,7 @@ impl Write {
         }
     }
 
-    /// The answer of a write that needs no transaction.
+    /// The response of a write that needs no transaction.
     pub(super) fn answered(&self, outcome: WriteResult) -> Answer {
         encoding::finish(self.rendering, self.answer(Ok(outcome)))
     }
@@ -129,7 +131,7 @@ impl Write {
     }
 }
 
-/// What a client is told when the store does not take work.
+/// The error for a store that rejects transactions.
 pub(super) fn store_error(error: &StoreError) -> ApiError {
     match error.retry_after() {
         Some(after) => {

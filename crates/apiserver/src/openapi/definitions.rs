@@ -1,4 +1,4 @@
-//! Schemas by name: the kinds, their lists, and what all kinds share.
+//! Schemas by name: of the kinds, of their lists, and of shared types.
 
 use serde_json::{Map, Value, json};
 
@@ -7,7 +7,7 @@ use crate::Resource;
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 
-/// The name of a kind's schema: the group backwards, version, kind.
+/// The name of a kind's schema: the group with reversed domain parts, version, kind.
 pub(super) fn name(resource: &Resource) -> String {
     let group = if resource.group.is_empty() {
         "io.k8s.api.core".to_owned()
@@ -17,12 +17,12 @@ pub(super) fn name(resource: &Resource) -> String {
     format!("{group}.{}.{}", resource.version, resource.kind)
 }
 
-/// A place that is described elsewhere.
+/// A reference to a named schema.
 pub(super) fn reference(name: &str) -> Value {
     json!({"$ref": format!("{V3_DEFINITIONS}{name}")})
 }
 
-/// The schema of a kind and of its list.
+/// Adds the schemas of a kind and of its list.
 pub(super) fn add(schemas: &mut Map<String, Value>, resource: &Resource) {
     let name = name(resource);
     let mut schema = match resource.schema.tree() {
@@ -45,7 +45,7 @@ pub(super) fn add(schemas: &mut Map<String, Value>, resource: &Resource) {
 
 pub(super) const GVK: &str = "x-kubernetes-group-version-kind";
 
-/// Group, version and kind, the kind with a suffix.
+/// Group, version and kind; `suffix` is appended to the kind.
 pub(super) fn gvk(resource: &Resource, suffix: &str) -> Value {
     json!({
         "group": resource.group, "version": resource.version,
@@ -105,7 +105,7 @@ pub(super) fn common() -> Map<String, Value> {
     schemas.into_iter().map(|(name, schema)| (format!("{META}.{name}"), schema)).collect()
 }
 
-/// The name of the schema of a `Status` or `Patch`.
+/// The name of the schema of a shared type, such as `Status` or `Patch`.
 pub(super) fn meta(name: &str) -> String {
     format!("{META}.{name}")
 }

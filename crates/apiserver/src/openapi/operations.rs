@@ -1,22 +1,22 @@
-//! Paths and what may be done at them.
+//! Paths and their operations.
 //!
-//! `kubectl` looks at the PATCH of a kind to learn whether the server takes `dryRun` and
-//! `fieldValidation`. So PATCH is described for every kind that can be made, with the 405 that the
-//! others answer.
+//! `kubectl` checks the PATCH operation of a kind to learn whether the server supports `dryRun` and
+//! `fieldValidation`. Therefore every kind with `create` has a PATCH operation; a kind that cannot
+//! be patched describes its 405 response.
 
 use serde_json::{Map, Value, json};
 
 use super::definitions::{GVK, gvk, meta, name, reference};
 use crate::{Resource, Scope, Subresource, Verb};
 
-/// One operation, before it is written in either version.
+/// One operation, independent of the OpenAPI version.
 struct Operation {
     method: &'static str,
     action: &'static str,
     code: &'static str,
-    /// Schema of the body, and what is sent.
+    /// Schema and media types of the request body.
     body: Option<(String, &'static [&'static str])>,
-    /// Schema of the answer.
+    /// Schema of the response.
     answer: String,
     parameters: &'static [&'static str],
 }
@@ -93,7 +93,7 @@ fn add(paths: &mut Map<String, Value>, resource: &Resource, write: fn(&Operation
     }
 }
 
-/// Whether an entry is written as in version 2.
+/// Whether an entry has the format of version 2.
 fn entry_style(entry: &Map<String, Value>) -> bool {
     entry.values().any(|operation| operation.get("produces").is_some())
 }

@@ -1,9 +1,10 @@
-//! OpenAPI documents as the protobuf messages `openapi.v2.Document` and `openapi.v3.Document` of gnostic,
-//! which clients of Go ask for: client-go's `OpenAPISchema` for nothing else.
+//! Encodes OpenAPI documents as gnostic's protobuf messages `openapi.v2.Document` and
+//! `openapi.v3.Document`. Go clients request them; client-go's `OpenAPISchema` accepts no other
+//! format.
 //!
-//! Made from the JSON document, member by member, because as a tree it takes many times its length. Where
-//! the parts go is in the tables of [`v2`] and [`v3`]. A part that has no place is an error: what Keepwatch
-//! writes itself has one.
+//! The input is the JSON document, read member by member, because a parsed tree takes many times
+//! its length. The tables of [`v2`] and [`v3`] map its parts to fields. A part without a field is
+//! an error: every part that Keepwatch writes has a field.
 
 mod v2;
 mod v3;
@@ -15,12 +16,12 @@ use serde_json::Value;
 
 use crate::wire::{put_bytes, put_double, put_number};
 
-/// The message of a JSON document of version 2.
+/// Encodes a JSON document of version 2.
 pub(crate) fn of_v2(json: &[u8]) -> Result<Vec<u8>, String> {
     document(&v2::DOCUMENT, json)
 }
 
-/// The message of a JSON document of version 3.
+/// Encodes a JSON document of version 3.
 pub(crate) fn of_v3(json: &[u8]) -> Result<Vec<u8>, String> {
     document(&v3::DOCUMENT, json)
 }
@@ -30,57 +31,58 @@ fn document(part: &'static Part, json: &[u8]) -> Result<Vec<u8>, String> {
     Read(part).deserialize(&mut deserializer).map_err(|error| error.to_string())
 }
 
-/// A message: its fields, and the field of what begins with `x-`.
+/// A message type: its fields, and the field number of extensions, whose names begin with `x-`.
 struct Message {
     fields: &'static [Field],
     extensions: u64,
 }
 
-/// A field: its name in JSON, its number, and what it holds.
+/// A field: its JSON name, its number and its type.
 struct Field(&'static str, u64, Shape);
 
-/// What a field holds.
+/// The type of a field.
 enum Shape {
     Text,
     Flag,
     Whole,
     Double,
-    /// A value of any kind, as YAML, which JSON is.
+    /// Any value, as YAML; JSON is valid YAML.
     Any,
     Message(&'static Message),
-    /// Several, or one alone.
+    /// A repeated field; a single value counts as a list of one.
     Each(&'static Self),
-    /// Something within a message of its own, as its only field.
+    /// A value wrapped in a message, as its only field.
     Inside(u64, &'static Self),
-    /// A message of which one field is set. Which one depends on the value.
+    /// A message with one field set (`oneof`). The value decides which one.
     OneOf(fn(&Value) -> Choice),
-    /// Pairs of a name and something.
+    /// Repeated pairs of a name and a value.
     ByName(&'static Self),
 }
 
 const TEXTS: Shape = Shape::Each(&Shape::Text);
 
-/// Which field of a message is set.
+/// The field of a `oneof` that is set.
 enum Choice {
-    /// This one, and what it holds.
+    /// Number and type of the field.
     Field(u64, &'static Shape),
     Nothing,
-    /// The value is not as expected.
+    /// The value has an unexpected type.
     Wrong(&'static str),
 }
 
-/// The field of `Any` that has a text.
+/// The field of `Any` with the YAML text.
 const ANY_YAML: u64 = 2;
 
-/// A part of a document that is too long to be read as a tree.
+/// A part of a document that is too long for a parsed tree.
 enum Part {
-    /// Members of an object as pairs of a name and something.
+    /// The members of an object as pairs of a name and a value.
     Named { number: u64, shape: &'static Shape },
-    /// An object, of which some members are parts themselves, by name, with the numbers of their fields.
+    /// An object. Members in `parts` are parts themselves; each entry has a name and a field
+    /// number.
     Object { message: &'static Message, parts: &'static [(&'static str, u64, Self)] },
 }
 
-/// Reads a part, member by member.
+/// Reads a part member by member.
 struct Read(&'static Part);
 
 impl<'de> DeserializeSeed<'de> for Read {
@@ -226,7 +228,7 @@ mod tests {
     use super::*;
     use crate::wire::{Held, fields};
 
-    /// A message as a tree: numbers of fields with what they hold.
+    /// Decodes a message into a tree of field numbers and values.
     fn tree(message: &[u8], depth: usize) -> Value {
         let fields = fields(message).unwrap().into_iter().map(|(number, held)| match held {
             Held::Number(value) => json!([number, value]),

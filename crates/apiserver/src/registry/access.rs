@@ -1,5 +1,4 @@
-//! What a write needs beside the permission for itself: access to what it names, and a namespace
-//! that is there and stays.
+//! Further checks of a write: access to the objects that it refers to, and an active namespace.
 
 use std::sync::Arc;
 
@@ -10,7 +9,7 @@ use crate::namespaces::NamespaceState;
 use crate::{ApiError, Attributes, Decision};
 
 impl ResourceRequest<'_> {
-    /// Lets the write go on if the caller may do all of `wanted` as well.
+    /// Checks that the user is authorized for all of `wanted` too.
     pub(super) async fn require(&self, wanted: &[Attributes]) -> Result<(), ApiError> {
         for attributes in wanted {
             let mut attributes = attributes.clone();
@@ -26,7 +25,7 @@ impl ResourceRequest<'_> {
         Ok(())
     }
 
-    /// Lets a create go on if its namespace is there and stays.
+    /// Checks that the namespace of a create exists and is not terminating.
     pub(super) async fn require_namespace(&self, name: &str) -> Result<(), ApiError> {
         let namespace = self.namespace();
         if !self.kind.is_namespaced() {

@@ -1,6 +1,6 @@
-//! Where the next page of a list begins, as a client carries it.
+//! The `continue` token: the position of the next page of a list.
 //!
-//! The same form as Kubernetes': base64url of JSON with version, revision and first key.
+//! It has upstream's format: base64url of JSON with version, revision and start key.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,15 +9,16 @@ use serde::{Deserialize, Serialize};
 use crate::ApiError;
 
 const VERSION: &str = "meta.k8s.io/v1";
-/// Stands for the newest revision: the rest of a list whose revision is gone.
+/// The `rv` of a token that continues at the newest revision, because the revision of the list is
+/// compacted.
 const NEWEST: i64 = -1;
 
-/// A place in a list.
+/// A position in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ContinueToken {
     /// The revision of the list; `None` for the newest.
     pub(super) revision: Option<u64>,
-    /// The last key that has been handed out, relative to the prefix of the list.
+    /// The last key of the previous page, relative to the prefix of the list.
     pub(super) after: String,
 }
 

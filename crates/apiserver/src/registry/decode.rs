@@ -1,7 +1,7 @@
-//! From the bytes of a body to a JSON document: JSON or YAML, no deeper than a stack can bear.
+//! Parses a request body, JSON or YAML, into a JSON document of limited depth.
 //!
-//! Says which keys are there twice. What a document costs in memory is bounded while it is read: a
-//! short text can name very many values. What it means is decided elsewhere.
+//! It reports duplicate keys. It bounds the memory of the document while it parses, because a short
+//! text can contain very many values. It does not interpret the document.
 
 use std::fmt;
 
@@ -17,40 +17,41 @@ use super::protobuf;
 use crate::ApiError;
 use crate::schema::Path;
 
-/// Deepest nesting in a YAML document; JSON stops at 127 by itself.
+/// Maximum nesting of a YAML document. The JSON parser has its own limit of 127.
 const YAML_DEPTH_MAX: usize = 128;
-/// Widest indentation in a YAML document: what bounds the depth of its blocks.
+/// Maximum indentation of a YAML document, which bounds the nesting of its blocks.
 const YAML_INDENT_MAX: usize = 512;
 
-/// Bytes of a YAML document: its scanner holds every word of a list until the list ends, which takes
-/// two hundred times as much.
+/// Maximum size of a YAML document, in bytes. The scanner keeps every token of a list until the
+/// list ends, which takes two hundred times the size.
 pub const YAML_BYTES_MAX: usize = 192 << 10;
-/// Values in a YAML document, those that come from aliases counted once more.
+/// Maximum number of values in a YAML document; values from aliases count again.
 pub const YAML_VALUES_MAX: usize = 40_000;
-/// Bytes of memory that the values of one document may take, by the costs below.
+/// Maximum memory of the values of one document, in bytes, by the costs below.
 pub const TREE_BYTES_MAX: usize = 16 << 20;
-/// Bytes that a value takes, without what it holds.
+/// Bytes of a value, without its content.
 const VALUE_BYTES: usize = 72;
-/// Bytes of an object with a few members.
+/// Bytes of an object with up to [`MEMBERS_FREE`] members.
 const OBJECT_BYTES: usize = 480;
-/// Bytes of a further member of an object.
+/// Bytes of each further member of an object.
 const MEMBER_BYTES: usize = 180;
-/// Members for which [`OBJECT_BYTES`] has room.
+/// Number of members that [`OBJECT_BYTES`] includes.
 const MEMBERS_FREE: usize = 4;
 
-/// Duplicate keys that are named; a document with more of them is refused.
+/// Maximum number of duplicate keys that are reported; a document with more is refused.
 const DUPLICATES_MAX: usize = 64;
 
-/// A document as it was sent.
+/// A parsed request body.
 #[derive(Debug)]
 pub(crate) struct Document {
-    /// What it says; of a key that is there twice, the last value.
+    /// The document; a duplicate key has its last value.
     pub(crate) value: Value,
-    /// Paths of keys that are there twice.
+    /// Paths of duplicate keys.
     pub(crate) duplicates: Vec<String>,
 }
 
-/// Reads a body by its `Content-Type`. `api_version` and `kind` are those of what it should be.
+/// Parses a body by its `Content-Type`. `api_version` and `kind` are the expected type, for
+/// protocol buffers.
 pub(crate) fn read(
     headers: &HeaderMap,
     body: &[u8],
@@ -59,7 +60,7 @@ pub(crate) fn read(
 ) -> Result<Document, ApiError> {
     let media_type = media_type(headers);
     let parsed = match media_type.as_str() {
-        // Without a content type, JSON is assumed, as Kubernetes does.
+        // Without a content type, JSON is assumed, as in Kubernetes.
         "" | "application/json" => json(body),
         "application/yaml" => yaml(body),
         other => {
@@ -78,16 +79,16 @@ pub(crate) fn read(
     })
 }
 
-/// The media type without its parameters, in lower case; empty when there is none.
+/// The media type without its parameters, in lower case; empty if the header is missing.
 pub(crate) fn media_type(headers: &HeaderMap) -> String {
-    // What is no text is no missing header either.
+    // A header that is not UTF-8 does not count as missing.
     let header = headers.get(CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()));
     let header = header.unwrap_or_default();
     let media_type = header.split(';').next().unwrap_or_default();
     media_type.trim().to_ascii_lowercase()
 }
 
-/// The refusal of a media type.
+/// 415 Unsupported Media Type.
 pub(crate) fn unsupported(media_type: &str, supported: &[&str]) -> ApiError {
     ApiError::new(
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -99,12 +100,12 @@ pub(crate) fn unsupported(media_type: &str, supported: &[&str]) -> ApiError {
     )
 }
 
-/// Reads JSON.
+/// Parses JSON.
 pub(crate) fn json(body: &[u8]) -> Result<Document, String> {
     json_within(body, &mut { TREE_BYTES_MAX })
 }
 
-/// Reads JSON whose values may take so much memory, and takes that from it.
+/// Parses JSON whose values may take `left` bytes of memory, and subtracts their cost from `left`.
 pub(super) fn json_within(body: &[u8], left: &mut usize) -> Result<Document, String> {
     let mut duplicates = Vec::new();
     let mut deserializer = serde_json::Deserializer::from_slice(body);
@@ -114,24 +115,25 @@ pub(super) fn json_within(body: &[u8], left: &mut usize) -> Result<Document, Str
     Ok(Document { value, duplicates })
 }
 
-/// One place in a document that is being read.
+/// The position of the parser in the document.
 struct Node<'a> {
     path: Path<'a>,
     duplicates: &'a mut Vec<String>,
-    /// Bytes that the rest of the document may take.
+    /// Bytes of memory left for the rest of the document.
     left: &'a mut usize,
 }
 
-/// What is said of a document that would take too much memory.
+/// The error for a document that would take too much memory.
 const TOO_COSTLY: &str = "the document has too many values for one request";
 
-/// Takes the cost of something from what is left.
+/// Subtracts a cost from `left`; fails if `left` is too small.
 fn spend<E: serde::de::Error>(left: &mut usize, bytes: usize) -> Result<(), E> {
     *left = left.checked_sub(bytes).ok_or_else(|| E::custom(TOO_COSTLY))?;
     Ok(())
 }
 
-/// Bytes that a member of an object takes in memory, about, if the values within it are counted already.
+/// Approximate memory of a member of an object, in bytes, without the values inside it, which are
+/// counted already.
 pub(super) fn cost_of_member(name: &str, value: &Value) -> usize {
     let own = match value {
         Value::Object(map) => OBJECT_BYTES + map.len() * MEMBER_BYTES,
@@ -142,7 +144,7 @@ pub(super) fn cost_of_member(name: &str, value: &Value) -> usize {
     MEMBER_BYTES + name.len() + own
 }
 
-/// Bytes that a value takes in memory, about.
+/// Approximate memory of a value, in bytes.
 pub(crate) fn cost(value: &Value) -> usize {
     VALUE_BYTES
         + match value {
@@ -239,9 +241,9 @@ impl<'de> Visitor<'de> for Node<'_> {
     }
 }
 
-/// Reads one YAML document of the kind that has a meaning in JSON.
+/// Parses one YAML document that has a JSON form.
 pub(crate) fn yaml(body: &[u8]) -> Result<Document, String> {
-    // `kubectl apply --server-side` sends JSON under the name of YAML, which it is too.
+    // `kubectl apply --server-side` sends JSON with the media type of YAML; JSON is valid YAML.
     if body.trim_ascii_start().starts_with(b"{")
         && let Ok(document) = json(body)
     {
@@ -269,7 +271,7 @@ pub(crate) fn yaml(body: &[u8]) -> Result<Document, String> {
     }
 }
 
-/// Counts the values before anything is built of them.
+/// Counts the values before the document is built.
 fn check_values(text: &str) -> Result<(), String> {
     let mut values = 0;
     for event in Parser::new_from_str(text) {
@@ -290,8 +292,8 @@ fn check_values(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Bounds the depth before anything is built from the text: open brackets and indentation, which
-/// are the only two ways down. Quoted brackets count too, which errs on the safe side.
+/// Bounds the nesting before the document is built. Nesting needs open brackets or indentation, so
+/// both are counted. Quoted brackets count too, which only makes the limit stricter.
 fn check_depth(text: &str) -> Result<(), String> {
     let mut open: usize = 0;
     for line in text.lines() {

@@ -1,5 +1,5 @@
-//! An object as a client sent it, on its way to being one of the kind: checked against the URL and
-//! the schema, with what the kind does not know taken away and reported.
+//! Decodes an object from a request body: it checks the object against the URL and the schema, and
+//! removes and reports unknown fields.
 
 use std::collections::HashSet;
 
@@ -13,29 +13,29 @@ use super::options::FieldValidation;
 use super::served_resource::ServedResource;
 use crate::{Answer, ApiError, Subresource};
 
-/// Characters of all warnings of an answer. Beyond it, each is cut, and what then goes beyond it is left
-/// out.
+/// Maximum length of all warnings of a response, in characters. Above it, each warning is
+/// truncated, and further ones beyond the limit are dropped.
 const WARNINGS_MAX: usize = 4096;
-/// Characters that a warning is cut to when there are too many.
+/// Maximum length of a truncated warning, in characters.
 const WARNING_CUT: usize = 256;
 
-/// An object of the kind, and what was wrong with how it was sent.
+/// A decoded object of the kind, and the warnings about its body.
 #[derive(Debug)]
 pub(crate) struct Decoded {
     pub(crate) object: Map<String, Value>,
     pub(crate) warnings: Vec<String>,
 }
 
-/// Why a document is not admitted.
+/// Why a document cannot be decoded.
 pub(crate) enum DecodeError {
-    /// It is of another kind.
+    /// The document has another kind.
     ServedResource(ApiError),
-    /// What Go's decoder would say of what it holds.
+    /// The content is invalid; the text of Go's decoder.
     Content(String),
 }
 
 impl DecodeError {
-    /// The refusal of a whole object.
+    /// The error for a whole object.
     pub(crate) fn refusal(self, kind: &ServedResource) -> ApiError {
         match self {
             Self::ServedResource(error) => error,
@@ -45,7 +45,7 @@ impl DecodeError {
 }
 
 impl Decoded {
-    /// Checks a document that claims to be of `kind`.
+    /// Decodes a document as an object of `kind`.
     pub(crate) fn decode(
         kind: &ServedResource,
         document: Document,
@@ -72,7 +72,7 @@ impl Decoded {
         }
     }
 
-    /// Checks name and namespace against those of the URL, and fills them in.
+    /// Checks name and namespace against the URL, and fills them in.
     pub(crate) fn check_identity(&mut self, namespace: &str, name: &str) -> Result<(), ApiError> {
         let own = metadata::text(&self.object, "namespace");
         if !own.is_empty() && own != namespace {
@@ -94,7 +94,7 @@ impl Decoded {
     }
 }
 
-/// Removes what only `…/status` may write, from an object that has it.
+/// Removes the status, if the kind has the subresource `status`: only that writes it.
 pub(crate) fn drop_status(kind: &ServedResource, object: &mut Map<String, Value>) {
     if kind.has(Subresource::Status) {
         object.shift_remove("status");
@@ -165,7 +165,7 @@ fn undecodable(kind: &ServedResource, why: &str) -> ApiError {
 mod tests {
     use super::*;
 
-    /// How many warnings there are in the answer, and how long they are.
+    /// Checks the number and the lengths of the warnings in a response.
     #[track_caller]
     fn check(warnings: &[String], expected: &[usize]) {
         let mut answer = Answer::from(ApiError::bad_request(""));
@@ -177,7 +177,7 @@ mod tests {
         assert_eq!(lens.collect::<Vec<_>>(), expected);
     }
 
-    /// A body with many unknown fields was answered with 16 KB of headers.
+    /// Regression: the response to a body with many unknown fields had 16 KB of headers.
     #[test]
     fn warnings_are_cut_and_left_out_as_upstream_does() {
         let many = |count: usize, len: usize| -> Vec<String> {
@@ -188,7 +188,7 @@ mod tests {
         check(&[many(4, 1000), many(1, 97)].concat(), &[256, 256, 256, 256, 97]);
         check(&many(60, 265), &[256; 16]);
         check(&many(60, 100), &[100; 41]);
-        // The one that is too much is still said.
+        // The warning that exceeds the limit is still sent.
         check(&many(17, 256), &[256; 17]);
         check(&many(18, 256), &[256; 17]);
         check(&many(1, 5000), &[256]);

@@ -1,4 +1,4 @@
-//! Removing an object, at once or when its finalizers are done.
+//! The verb `delete`: removes an object at once, or when its last finalizer is removed.
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -11,13 +11,13 @@ use super::{ResourceRequest, metadata};
 use crate::negotiate::Rendering;
 use crate::{ApiError, AuditContext, Objects, Outcome, Verb};
 
-/// Keeps an object until the garbage collector has let go of its dependents.
+/// Finalizer that keeps an object until the garbage collector has orphaned its dependents.
 const ORPHAN: &str = "orphan";
-/// Keeps an object until the garbage collector has deleted its dependents.
+/// Finalizer that keeps an object until the garbage collector has deleted its dependents.
 const FOREGROUND: &str = "foregroundDeletion";
 
 impl ResourceRequest<'_> {
-    /// Removes the object that the URL names.
+    /// Deletes the object that the URL names.
     pub(super) async fn delete(&self, audit: &mut AuditContext) -> Result<Outcome, ApiError> {
         let rendering = Rendering::of(self.request)?;
         let body = if self.request.body.is_empty() {
@@ -62,7 +62,7 @@ fn remove(
     Ok(WriteResult::Object(StatusCode::OK, body))
 }
 
-/// Takes the object away, with what its kind does then.
+/// Removes the object from the store, and calls the deletion hook of its strategy.
 pub(super) fn remove_for_good(
     write: &Write,
     transaction: &mut RegistryTransaction<'_>,
@@ -95,11 +95,11 @@ fn check_preconditions(
     Ok(())
 }
 
-/// Adds and removes the garbage collector's finalizers as the policy says.
+/// Adds and removes the garbage collector's finalizers for the propagation policy.
 ///
-/// Where no garbage collector looks after the kind, because there is none or because it could never
-/// take its finalizer away again, the policy has no effect, as upstream for kinds whose strategy calls
-/// garbage collection unsupported.
+/// The policy has no effect if no garbage collector handles the kind, either because the server has
+/// none or because the collector could never remove its finalizer. Upstream does the same for kinds
+/// whose strategy does not support garbage collection.
 fn set_finalizers(
     object: &mut Map<String, Value>,
     propagation: Option<Propagation>,

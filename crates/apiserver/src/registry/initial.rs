@@ -1,43 +1,43 @@
-//! What is there when a watch begins, told a page at a time as the client takes it.
+//! The initial events of a watch, read from the store page by page as the client receives them.
 //!
-//! All of it is as it was at one revision. A client so slow that the store has forgotten that revision
-//! meanwhile is told so, and lists anew.
+//! All pages show one revision. If a client is so slow that the store has compacted that revision,
+//! the watch ends with an error and the client lists again.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use store::{ListOptions, Object, Page, ReadError, Storage};
 
-/// Objects that are at hand for one watch at most.
+/// Maximum number of objects in memory for one watch.
 pub(super) const PAGE: usize = 100;
-/// Objects of the first page, before it is known how long they are.
+/// Number of objects of the first page, when their size is not known yet.
 pub(super) const FIRST_PAGE: usize = 8;
-/// Bytes of a page, about.
+/// Approximate maximum size of a page, in bytes.
 const PAGE_BYTES: usize = 1 << 20;
 
-/// The objects that have not been told yet.
+/// The objects that have not been sent yet.
 pub(super) struct InitialList {
     prefix: String,
     revision: u64,
     page: VecDeque<Arc<Object>>,
-    /// Where the next page begins, and how many objects it may have.
+    /// Start key and maximum number of objects of the next page.
     next: Option<(String, usize)>,
 }
 
 impl InitialList {
-    /// What is there now.
+    /// The objects at the current revision.
     pub(super) async fn now(store: &dyn Storage, prefix: String) -> Result<Self, ReadError> {
         let page = page(store, &prefix, None, None, FIRST_PAGE).await?;
         let next = following(&page);
         Ok(Self { prefix, revision: page.revision, page: page.items.into(), next })
     }
 
-    /// The revision that it shows.
+    /// The revision of all objects of the list.
     pub(super) fn revision(&self) -> u64 {
         self.revision
     }
 
-    /// The next object, until there are no more.
+    /// The next object; `None` at the end.
     pub(super) async fn next(
         &mut self,
         store: &dyn Storage,
@@ -64,7 +64,8 @@ async fn page(
     store.list(prefix, ListOptions { at, start_after, limit, bytes_max, counts_rest: false }).await
 }
 
-/// Where the page after this one begins, and how many objects it may have if they are as long.
+/// Start key of the next page, and its maximum number of objects, computed from the average size in
+/// this page.
 fn following(page: &Page) -> Option<(String, usize)> {
     let bytes: usize = page.items.iter().map(|object| object.body.len()).sum();
     let each = bytes / page.items.len().max(1);

@@ -1,4 +1,4 @@
-//! Doing something about an object that changes none of its fields.
+//! Operations: requests on an object that change none of its fields.
 
 use http::StatusCode;
 use serde_json::{Map, Value};
@@ -12,11 +12,11 @@ use crate::negotiate::Rendering;
 use crate::{Answer, ApiError, AuditContext, Outcome};
 
 impl ResourceRequest<'_> {
-    /// Carries out an operation on the object that the URL names, and answers what came of it.
+    /// Runs an operation on the object that the URL names, and responds with its result.
     pub(super) async fn operate(&self, audit: &mut AuditContext) -> Result<Outcome, ApiError> {
         let rendering = Rendering::of(self.request)?;
         let options = WriteOptions::of(self.request, "CreateOptions")?;
-        // What it says is of no importance, but it is recorded as it would be understood.
+        // The body has no effect, but the audit event contains it in its parsed form.
         if let Ok(document) = decode::json(&self.request.body)
             && let Some(json) = sent(&self.request.body, &document)
         {

@@ -1,5 +1,5 @@
-//! Query parameters of writes and reads, checked as `k8s.io/apimachinery/pkg/apis/meta/v1/validation`
-//! checks them.
+//! Query parameters of writes and reads, validated as in
+//! `k8s.io/apimachinery/pkg/apis/meta/v1/validation`.
 
 use event::Json;
 use serde_json::{Map, Value};
@@ -7,19 +7,19 @@ use serde_json::{Map, Value};
 use super::metadata;
 use crate::{ApiError, FieldError, Request};
 
-/// Longest `fieldManager`.
+/// Maximum length of `fieldManager`.
 const FIELD_MANAGER_MAX: usize = 128;
 
 /// Options of create, update and patch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WriteOptions {
-    /// Everything is checked and answered, nothing is changed.
+    /// Validate and respond without a change.
     pub(crate) dry_run: bool,
-    /// What to do about unknown and duplicate fields.
+    /// How unknown and duplicate fields are handled.
     pub(crate) validation: FieldValidation,
 }
 
-/// What to do about unknown and duplicate fields.
+/// How unknown and duplicate fields are handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FieldValidation {
     Ignore,
@@ -28,7 +28,8 @@ pub(crate) enum FieldValidation {
 }
 
 impl WriteOptions {
-    /// `kind` is the kind of the options, such as `CreateOptions`, for messages.
+    /// Reads the options from the query. `kind` is the kind of the options in errors, such as
+    /// `CreateOptions`.
     pub(crate) fn of(request: &Request, kind: &str) -> Result<Self, ApiError> {
         let mut errors = Vec::new();
         let dry_run = dry_run(&all(request, "dryRun"), &mut errors);
@@ -75,7 +76,7 @@ pub(crate) struct DeleteOptions {
     pub(crate) propagation: Option<Propagation>,
 }
 
-/// What becomes of dependents.
+/// The deletion propagation policy for dependents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Propagation {
     Orphan,
@@ -84,7 +85,7 @@ pub(crate) enum Propagation {
 }
 
 impl DeleteOptions {
-    /// `body` is a decoded `DeleteOptions`; without one, the query says it.
+    /// Reads the options from a decoded `DeleteOptions`, or from the query if there is no body.
     pub(crate) fn of(request: &Request, body: Option<&Value>) -> Result<Self, ApiError> {
         if body.is_none() {
             check_grace_period(request)?;
@@ -125,8 +126,8 @@ impl DeleteOptions {
     }
 }
 
-/// The body counts, not the query. Upstream removes the object then, although the URI, which every reader
-/// of the record sees, speaks of a dry run; here a request that says both is refused.
+/// The body has precedence over the query. With `dryRun` only in the query, upstream deletes the
+/// object, although the audit event's URI shows a dry run. Here the request is refused.
 fn check_query(request: &Request, is_for_real: bool) -> Result<(), ApiError> {
     let speaks_of_dry_run = all(request, "dryRun").iter().any(|value| !value.is_empty());
     if is_for_real && speaks_of_dry_run {
@@ -137,7 +138,7 @@ fn check_query(request: &Request, is_for_real: bool) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Fields of `DeleteOptions` that are known.
+/// The known fields of `DeleteOptions`.
 const DELETE_FIELDS: [&str; 8] = [
     "kind",
     "apiVersion",
@@ -149,8 +150,8 @@ const DELETE_FIELDS: [&str; 8] = [
     "ignoreStoreReadErrorWithClusterBreakingPotential",
 ];
 
-/// The options of a delete as the event keeps them: what is known of them, once. What else was sent
-/// means nothing, and would only make the event long.
+/// The `DeleteOptions` for the audit event: each known field once. Unknown fields have no effect
+/// and would only make the event longer.
 pub(crate) fn recorded(body: &Value) -> Option<Json> {
     let body = body.as_object()?;
     let mut known = Map::new();
@@ -185,8 +186,7 @@ fn check_kind(body: &Value) -> Result<(), ApiError> {
     Err(ApiError::bad_request(format!("expect object of kind DeleteOptions, got {kind}")))
 }
 
-/// A field of the wrong type is refused: a precondition or a dry run that is not understood must not
-/// become a deletion.
+/// Refuses fields of a wrong type: an invalid precondition or dry run must not lead to a deletion.
 fn check_types(body: &Value) -> Result<(), ApiError> {
     let of = |key: &str| body.get(key).unwrap_or(&Value::Null);
     let preconditions = of("preconditions");
@@ -254,7 +254,7 @@ fn dry_run(values: &[&str], errors: &mut Vec<FieldError>) -> bool {
     !values.is_empty()
 }
 
-/// Refuses options with something wrong in them, and lets others pass.
+/// Returns 422 Invalid with these field errors; `Ok` if there are none.
 pub(crate) fn refuse(kind: &str, errors: &[FieldError]) -> Result<(), ApiError> {
     if errors.is_empty() {
         return Ok(());
@@ -273,7 +273,8 @@ pub(crate) fn all<'a>(request: &'a Request, key: &str) -> Vec<&'a str> {
     matching.map(|(_, value)| value.as_str()).collect()
 }
 
-/// Whether a query parameter means yes: anything but `0` and `false`, as Go converts it.
+/// Converts a query parameter to a boolean as upstream does: every value except `0` and `false` is
+/// true.
 pub(crate) fn is_true(value: &str) -> bool {
     !matches!(value.to_ascii_lowercase().as_str(), "0" | "false")
 }

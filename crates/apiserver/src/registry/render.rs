@@ -1,4 +1,4 @@
-//! From stored bytes to an answer in the form the client asked for, as compact JSON.
+//! Renders stored objects as a response in the format that the client accepts, as compact JSON.
 
 use audit::Layer;
 use bytes::Bytes;
@@ -10,18 +10,18 @@ use super::served_resource::ServedResource;
 use crate::negotiate::{Form, MetaVersion, Rendering};
 use crate::{Answer, table};
 
-/// What a list says of itself.
+/// The metadata of a list.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ListMeta {
     pub(super) revision: u64,
-    /// There is no revision to tell: it is about an object of a dry run.
+    /// Leaves out the revision: the list shows an object of a dry run.
     pub(super) has_no_revision: bool,
-    /// Empty at the end.
+    /// The `continue` token; empty on the last page.
     pub(super) next: String,
     pub(super) remaining: Option<usize>,
 }
 
-/// One stored object.
+/// Renders one stored object.
 pub(super) fn object(
     rendering: Rendering,
     kind: &ServedResource,
@@ -45,7 +45,7 @@ pub(super) fn object(
     Answer::json(code, Json::of_clean(json))
 }
 
-/// A list of stored objects.
+/// Renders a list of stored objects.
 pub(super) fn list<'a>(
     rendering: Rendering,
     kind: &ServedResource,
@@ -79,7 +79,7 @@ pub(super) fn list<'a>(
     Answer::json(StatusCode::OK, Json::of_clean(Bytes::from(out)))
 }
 
-/// What the time that a list takes here is told as.
+/// The latency layer of rendering, for the audit event's annotations.
 pub(super) const fn layer(rendering: Rendering) -> Layer {
     match rendering.form {
         Form::Plain => Layer::Serialization,
@@ -87,7 +87,7 @@ pub(super) const fn layer(rendering: Rendering) -> Layer {
     }
 }
 
-/// The answer of a delete after which the object is gone.
+/// The response of a delete that has removed the object.
 pub(super) fn deleted(kind: &ServedResource, name: &str, uid: &str) -> Answer {
     let status = Status {
         status: "Success".to_owned(),
@@ -104,7 +104,7 @@ pub(super) fn deleted(kind: &ServedResource, name: &str, uid: &str) -> Answer {
     Answer::status(status)
 }
 
-/// A table up to its first row.
+/// Writes a table up to its first row.
 pub(super) fn table_start(
     kind: &ServedResource,
     head: &ListMeta,
@@ -133,7 +133,7 @@ fn list_metadata(head: &ListMeta) -> String {
         format!(r#"{{"resourceVersion":"{}""#, head.revision)
     };
     if !head.next.is_empty() {
-        // A token is base64url: nothing in it to escape.
+        // A token is base64url, so it needs no escaping.
         out.push_str(r#","continue":""#);
         out.push_str(&head.next);
         out.push('"');
@@ -146,7 +146,7 @@ fn list_metadata(head: &ListMeta) -> String {
     out
 }
 
-/// The revision that a stored object carries; 0 when it cannot be read.
+/// The revision of a stored object; 0 if the object cannot be parsed.
 pub(super) fn revision_of(body: &[u8]) -> u64 {
     let object: Value = serde_json::from_slice(body).unwrap_or_default();
     let text = table::at(&object, "metadata.resourceVersion").and_then(Value::as_str);

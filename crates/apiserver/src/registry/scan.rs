@@ -1,4 +1,4 @@
-//! All objects of a kind for a part of the server that looks at them without a request.
+//! Reads all objects of a kind, for components of the server that have no request.
 
 use store::ListOptions;
 
@@ -6,13 +6,13 @@ use super::Registry;
 use super::read::unreadable;
 use crate::{ApiError, ResourceId};
 
-/// Objects that are in memory at a time.
+/// Maximum number of objects in memory at a time.
 const PAGE: usize = 100;
-/// Bytes of these objects, about.
+/// Approximate maximum of their bytes.
 const PAGE_BYTES: usize = 1 << 20;
 
 impl Registry {
-    /// Calls `each` with every stored object of a kind, as they were at one revision.
+    /// Calls `each` with every stored object of a kind, from one snapshot.
     pub async fn scan(
         &self,
         kind: ResourceId,

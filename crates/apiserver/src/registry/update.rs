@@ -1,4 +1,4 @@
-//! Replacing an object and changing parts of it: one way for both, and for `status`.
+//! The verbs `update` and `patch`: one implementation for both, also for `status`.
 
 use std::io;
 use std::sync::Arc;
@@ -29,16 +29,16 @@ use crate::{
 const STALE: &str =
     "the object has been modified; please apply your changes to the latest version and try again";
 
-/// Characters of a patched object that are quoted when it cannot be.
+/// Maximum length, in characters, of the patched object in an error.
 const QUOTED_MAX: usize = 1024;
-/// Bytes of a character at most.
+/// Maximum bytes of a UTF-8 character.
 const CHARACTER_BYTES_MAX: usize = 4;
 
-/// What is to become of an object.
+/// The requested change of an object.
 enum Change {
-    /// Exactly this.
+    /// Replace the object.
     Replace(Map<String, Value>),
-    /// What it is then, changed.
+    /// Patch the current object.
     Patch(Sent, FieldValidation),
 }
 
@@ -54,7 +54,7 @@ impl ResourceRequest<'_> {
         self.change(write, Change::Replace(incoming.object), audit).await
     }
 
-    /// Changes parts of the object that the URL names.
+    /// Patches the object that the URL names.
     pub(super) async fn patch(&self, audit: &mut AuditContext) -> Result<Outcome, ApiError> {
         let rendering = Rendering::of(self.request)?;
         let is_core = self.kind.id.group.is_empty();
@@ -74,7 +74,7 @@ impl ResourceRequest<'_> {
         self.change(write, Change::Patch(patch, options.validation), audit).await
     }
 
-    /// Asks for the access that the change needs, then makes it.
+    /// Authorizes the access that the change needs, then commits the change.
     async fn change(
         &self,
         write: Write,
@@ -104,20 +104,20 @@ impl ResourceRequest<'_> {
     }
 }
 
-/// What a change makes of an object, worked out before the transaction: in there, all changes of all
-/// objects wait for it.
+/// The result of a change, computed before the transaction. Inside it, all writes of all objects
+/// would wait.
 struct Prepared {
-    /// The revision of the object that is changed.
+    /// The revision of the object before the change.
     revision: u64,
     old: Map<String, Value>,
-    /// The object as it would be, or why the change cannot be made: the transaction records that.
+    /// The changed object, or the error, which the transaction audits.
     changed: Result<Decoded, ApiError>,
-    /// What the caller must be allowed to do beside the change.
+    /// The access that the change requires besides the write itself.
     required: Vec<Attributes>,
 }
 
 impl Prepared {
-    /// `None` if the object cannot be read; the transaction says so.
+    /// `None` if the object cannot be parsed; the transaction returns the error.
     fn of(
         kind: &ServedResource,
         namespace: &str,
@@ -135,8 +135,8 @@ impl Prepared {
     }
 }
 
-/// What the caller must be allowed to do beside the change. Nothing for subresources: who reports on
-/// work names nothing new, and may have been granted no more than that.
+/// The access that the change requires besides the write itself. A write of a subresource requires
+/// none: it adds no references, and its user may have no further permissions.
 fn required_access(
     kind: &ServedResource,
     subresource: &str,
@@ -149,7 +149,7 @@ fn required_access(
 }
 
 impl Change {
-    /// The object as it would be, and what was wrong with how it was sent.
+    /// The changed object, with warnings about the body.
     fn applied(
         &self,
         kind: &ServedResource,
@@ -178,13 +178,13 @@ impl Change {
     }
 }
 
-/// A patched object as its refusal quotes it, cut to a length that people can read. What may be secret
-/// is not quoted: the refusal is recorded.
+/// The patched object as quoted in an error, truncated to a readable length. Objects that may
+/// contain secrets are not quoted, because the error is audited.
 fn quoted(kind: &ServedResource, value: &Value) -> String {
     if kind.resource.omit_bodies {
         return "***".to_owned();
     }
-    // Most patches are not refused, so no more of the object is written than is quoted.
+    // Most patches succeed, so only the quoted part is serialized.
     let mut beginning = Beginning::default();
     let is_whole = serde_json::to_writer(&mut beginning, value).is_ok();
     let text = String::from_utf8_lossy(&beginning.0);
@@ -195,7 +195,7 @@ fn quoted(kind: &ServedResource, value: &Value) -> String {
     }
 }
 
-/// Takes as many bytes as the characters that are quoted can have, and fails then.
+/// A writer that accepts as many bytes as the quoted characters can have, and then fails.
 #[derive(Default)]
 struct Beginning(Vec<u8>);
 
@@ -204,7 +204,7 @@ impl io::Write for Beginning {
         let left = QUOTED_MAX * CHARACTER_BYTES_MAX - self.0.len();
         let len = left.min(bytes.len());
         self.0.extend_from_slice(bytes.get(..len).unwrap_or_default());
-        // None taken: the writer gives up.
+        // 0 bytes written, which makes the caller stop.
         Ok(len)
     }
 
@@ -226,7 +226,8 @@ fn apply(
         .ok_or_else(|| kind.not_found(&write.name))?;
     let (old, incoming) = match prepared {
         Some(prepared) if prepared.revision == stored.revision => (prepared.old, prepared.changed?),
-        // It takes too long here. Clients try again, as when kube-apiserver has tried five times.
+        // Patching again takes too long inside the transaction. Clients retry, as after five failed
+        // tries of kube-apiserver.
         Some(_) if stored.body.len() > REAPPLIED_BYTES_MAX => {
             return Err(kind.conflict(&write.name, STALE));
         }
@@ -263,7 +264,7 @@ fn apply(
     Ok(WriteResult::Object(StatusCode::OK, body))
 }
 
-/// Checks that the caller has seen the object as it is.
+/// Checks the preconditions: `resourceVersion` and `uid` of the body match the stored object.
 fn check_revision(
     write: &Write,
     object: &Map<String, Value>,
@@ -292,7 +293,7 @@ fn check_revision(
     Ok(())
 }
 
-/// Puts back what is outside the part that the URL names.
+/// Restores every field outside the subresource that the URL names.
 fn confine(write: &Write, object: &mut Map<String, Value>, old: &Map<String, Value>) {
     let subresource = write.kind.subresource(&write.occasion.subresource);
     if let Some(Subresource::Field { path, .. }) = subresource {

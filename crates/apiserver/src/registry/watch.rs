@@ -1,8 +1,8 @@
-//! Following what happens to the objects of a kind.
+//! The verb `watch`: streams the changes of the objects of a kind.
 //!
-//! One client holds one position in the store's history; a frame is made when the connection asks
-//! for more, so a slow client costs what one batch of changes and one frame cost, and nothing piles up. Long
-//! frames are shared by the watches that are told the same, and bounded together.
+//! Each client has one cursor in the store's history. A frame is built when the connection asks for
+//! it, so a slow client costs one batch of changes and one frame, and no queue grows. Watches share
+//! long frames with equal content, and one budget bounds them all.
 
 use std::collections::VecDeque;
 use std::hash::Hash;
@@ -27,47 +27,47 @@ use crate::{
     Answer, ApiError, AuditContext, FieldError, Outcome, WatchReply, names, status_errors, table,
 };
 
-/// How long a watch lasts when the client does not say: at least this, at most twice this.
+/// Minimum duration of a watch without `timeoutSeconds`. The maximum is twice as long.
 const TIMEOUT_MIN: Duration = Duration::from_mins(30);
-/// How often a bookmark is sent.
+/// Interval of bookmarks.
 pub(super) const BOOKMARK_PERIOD: Duration = Duration::from_mins(1);
-/// How long before its end a watch sends its last bookmark.
+/// A watch sends its last bookmark this long before its end.
 const BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
-/// Longest timeout a client may ask for.
+/// Maximum of `timeoutSeconds`.
 const TIMEOUT_MAX_SECONDS: u64 = 7 * 24 * 3600;
 
-/// A watch under way.
+/// The state of a watch.
 struct WatchStream {
     shared: Arc<Shared>,
     user: Arc<UserInfo>,
     filter: SelectionPredicate,
     framing: Framing,
-    /// What was there at the beginning and has not been told yet.
+    /// Initial events that have not been sent yet.
     initial: Option<InitialList>,
-    /// The revision of that, if its end is to be marked.
+    /// The revision of the initial list, until the bookmark at its end is sent.
     marks_end_at: Option<u64>,
     frames: VecDeque<Bytes>,
-    /// Changes that have not been told yet.
+    /// Changes that have not been sent yet.
     batch: VecDeque<Change>,
-    /// `None` once nothing more will come.
+    /// `None` after an error.
     changes: Option<Watch>,
     bookmarks: bool,
     next_bookmark: Instant,
     end: Instant,
 }
 
-/// Where a watch begins.
+/// Where a watch starts.
 struct Start {
-    /// Everything after this is told.
+    /// The watch sends every change after this revision.
     after: u64,
-    /// What is there at that moment, to be told as added.
+    /// The objects at this revision, sent as ADDED.
     initial: Option<InitialList>,
-    /// Whether the end of it is marked.
+    /// Whether a bookmark marks the end of the initial events.
     marks_end: bool,
 }
 
 impl ResourceRequest<'_> {
-    /// Begins a watch.
+    /// Starts a watch.
     pub(super) async fn watch(&self, _audit: &mut AuditContext) -> Result<Outcome, ApiError> {
         let rendering = Rendering::of(self.request)?;
         let filter = SelectionPredicate::of(self)?;
@@ -99,7 +99,7 @@ impl ResourceRequest<'_> {
         }))
     }
 
-    /// Checks the parameters of a watch; whether the client wants what is there first, if it says.
+    /// Checks the parameters of a watch, and returns `sendInitialEvents` if it is set.
     pub(super) fn check_watch(&self) -> Result<Option<bool>, ApiError> {
         let parameter = |key: &str| first(self.request, key).unwrap_or_default();
         let matching = parameter("resourceVersionMatch");
@@ -126,7 +126,7 @@ impl ResourceRequest<'_> {
     pub(super) fn duration(&self) -> Result<Duration, ApiError> {
         match first(self.request, "timeoutSeconds").unwrap_or_default() {
             "" | "0" => {
-                // Spread, so that not all watches of a crowd end together.
+                // Randomized, so that watches that started together do not end together.
                 let spread = names::random()
                     .bytes()
                     .fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
@@ -159,7 +159,7 @@ impl ResourceRequest<'_> {
 }
 
 impl WatchStream {
-    /// The next frame; nothing when the watch is over.
+    /// The next frame; `None` at the end of the watch.
     async fn next(mut self) -> Option<(Bytes, Self)> {
         loop {
             if let Some(frame) = self.frames.pop_front() {
@@ -202,7 +202,7 @@ impl WatchStream {
         }
     }
 
-    /// Tells one change as far as it concerns the objects that are asked for.
+    /// Sends the event of one change, if it concerns the selection.
     fn take(&mut self, change: &Change) {
         let (body, key) = (&change.object.body, &change.object.key);
         let revision = change.revision;
@@ -210,7 +210,7 @@ impl WatchStream {
         let was_in = before.is_some_and(|before| self.filter.admits(&before.body));
         match change.kind {
             ChangeKind::Deleted => {
-                // Whether it was among the objects is told by its state before.
+                // The previous state decides whether the selection included the object.
                 if was_in || (before.is_none() && self.filter.admits(body)) {
                     self.tell("DELETED", key, revision, body);
                 }
@@ -229,7 +229,7 @@ impl WatchStream {
         }
     }
 
-    /// Says why nothing more will come.
+    /// Sends an ERROR event and ends the watch.
     fn fail(&mut self, error: ApiError) {
         self.initial = None;
         self.marks_end_at = None;
@@ -260,8 +260,8 @@ impl WatchStream {
         self.frames.push_back(self.framing.frame("BOOKMARK", &body, now));
     }
 
-    /// Tells of one object. If there is no room for what is to be told, the watch ends: its client goes
-    /// on from where it is.
+    /// Sends an event of one object. If the budget for events is used up, the watch ends with an
+    /// error, and the client resumes from its last revision.
     fn tell(&mut self, kind: &'static str, key: &str, revision: u64, body: &Bytes) {
         let now = self.shared.clock.now();
         let (shared, user) = (Arc::clone(&self.shared), Arc::clone(&self.user));
@@ -277,11 +277,11 @@ impl WatchStream {
     }
 }
 
-/// Makes the frames of one watch, in the form that the client asked for.
+/// Builds the frames of one watch, in the format that the client accepts.
 pub(super) struct Framing {
     kind: Arc<ServedResource>,
     form: Form,
-    /// Whether the definitions of a table's columns have been sent.
+    /// Whether the column definitions of a table have been sent.
     has_columns: bool,
 }
 
@@ -290,7 +290,7 @@ impl Framing {
         Self { kind: Arc::clone(kind), form, has_columns: false }
     }
 
-    /// A frame that says how far the watch has come.
+    /// A bookmark: the revision up to which the watch has sent all events.
     pub(super) fn bookmark(&mut self, revision: u64, now: Timestamp) -> Bytes {
         let body = self.bookmark_body(revision, false);
         self.frame("BOOKMARK", &body, now)
@@ -309,9 +309,9 @@ impl Framing {
         Bytes::from(body)
     }
 
-    /// All that decides, for one object, what a frame says.
+    /// Everything that the content of a frame depends on, for one object.
     fn what(&self, kind: &'static str, revision: u64, now: Timestamp) -> impl Hash + use<> {
-        // A table tells how old objects are.
+        // A table shows the age of objects.
         let seconds = match self.form {
             Form::Table(..) => now.as_micros() / 1_000_000,
             Form::Plain | Form::Partial(_) => 0,
@@ -347,7 +347,7 @@ pub(super) fn frame(kind: &str, object: &[u8]) -> Bytes {
     Bytes::from([start.as_bytes(), object, b"}\n"].concat())
 }
 
-/// A former state as it is told when the object has left the selection.
+/// The previous state of an object that left the selection, with the revision of the change.
 fn at_revision(body: &Bytes, revision: u64) -> Bytes {
     let Ok(mut object) = serde_json::from_slice::<Map<String, Value>>(body) else {
         return body.clone();

@@ -1,10 +1,10 @@
-//! Durations as kubectl prints ages: `5m`, `3h12m`, `4d2h`.
+//! Durations in the format of ages in kubectl: `5m`, `3h12m`, `4d2h`.
 //!
 //! Source: `k8s.io/apimachinery/pkg/util/duration` `HumanDuration`.
 
-/// At most two units, and one where the second would not matter.
+/// Formats a duration with at most two units; the second one is left out where it is insignificant.
 pub(crate) fn human_duration(seconds: i64) -> String {
-    // Clocks of two machines may differ a little.
+    // Clocks of two machines may differ slightly.
     if seconds < -1 {
         return "<invalid>".to_owned();
     }

@@ -1,10 +1,10 @@
-//! Where the parts of a document of version 2 are in the messages of gnostic's `OpenAPIv2.proto`.
+//! Maps a document of version 2 to the messages of gnostic's `OpenAPIv2.proto`.
 
 use serde_json::Value;
 
 use super::{Choice, Field, Message, Part, Shape, TEXTS};
 
-/// A document, of which only paths and definitions are long.
+/// A document; only its paths and definitions are long.
 pub(super) static DOCUMENT: Part = Part::Object {
     message: &DOCUMENT_START,
     parts: &[
@@ -143,8 +143,8 @@ pub(super) static SCHEMA: Message = Message {
 
 static SCHEMA_VALUE: Shape = Shape::Message(&SCHEMA);
 
-/// `ParametersItem { Parameter { BodyParameter } }`, or with one more message in between: of a path or a
-/// query.
+/// `ParametersItem { Parameter { BodyParameter } }`; path and query parameters have one more
+/// message in between.
 static PARAMETER: Shape = Shape::Inside(1, &Shape::OneOf(parameter));
 
 static BODY: Shape = Shape::Message(&BODY_PARAMETER);

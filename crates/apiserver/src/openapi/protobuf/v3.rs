@@ -1,10 +1,10 @@
-//! Where the parts of a document of version 3 are in the messages of gnostic's `OpenAPIv3.proto`.
+//! Maps a document of version 3 to the messages of gnostic's `OpenAPIv3.proto`.
 
 use serde_json::Value;
 
 use super::{Choice, Field, Message, Part, Shape, TEXTS};
 
-/// A document, of which only paths and schemas are long.
+/// A document; only its paths and schemas are long.
 pub(super) static DOCUMENT: Part = Part::Object {
     message: &DOCUMENT_START,
     parts: &[
@@ -68,7 +68,7 @@ static OPERATION: Message = Message {
     extensions: 13,
 };
 
-/// What could be a reference instead lies in a message of its own.
+/// A value that may be a reference is wrapped in a message.
 static PARAMETER_VALUE: Shape = Shape::Inside(1, &Shape::Message(&PARAMETER));
 
 static PARAMETER: Message = Message {
@@ -124,7 +124,7 @@ static REFERENCE: Message = Message {
         Field("summary", 2, Shape::Text),
         Field("description", 3, Shape::Text),
     ],
-    // There is no field for them, and none of ours has one.
+    // The message has no field for extensions, and Keepwatch writes none here.
     extensions: 0,
 };
 
@@ -186,7 +186,7 @@ fn schema_or_flag(value: &Value) -> Choice {
     }
 }
 
-/// A number, a boolean or a text. Of other values, gnostic says only that there is one.
+/// A number, a boolean or a string. For other values, gnostic only encodes that a default exists.
 fn default(value: &Value) -> Choice {
     match value {
         Value::Number(_) => Choice::Field(1, &Shape::Double),

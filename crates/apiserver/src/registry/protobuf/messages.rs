@@ -1,4 +1,4 @@
-//! The messages that are read, as `generated.proto` of `k8s.io/api` and `k8s.io/apimachinery` has them.
+//! The supported message types, as in `generated.proto` of `k8s.io/api` and `k8s.io/apimachinery`.
 
 use super::Shape::{
     BytesByName, GivenBool, GivenMessage, GivenNumber, GivenText, Json, Messages, MicroTime,
@@ -6,10 +6,10 @@ use super::Shape::{
 };
 use super::{Field, Message, Shape};
 
-/// The message of a kind.
+/// The message type of a kind.
 pub(super) fn of(api_version: &str, kind: &str) -> Option<&'static Message> {
     Some(match (api_version, kind) {
-        // It may be of any group.
+        // Any group is valid.
         (_, "DeleteOptions") => &DELETE_OPTIONS,
         ("v1", "Event") => &EVENT,
         ("v1", "Namespace") => &NAMESPACE,
@@ -21,7 +21,7 @@ pub(super) fn of(api_version: &str, kind: &str) -> Option<&'static Message> {
     })
 }
 
-/// What is around each object. The object itself is read apart, by its kind.
+/// The envelope of each object. The object itself is decoded separately, by its kind.
 pub(super) static ENVELOPE: Message = Message(&[Field(1, "typeMeta", Shape::Message(&TYPE_META))]);
 
 static TYPE_META: Message = Message(&[Field(1, "apiVersion", Text), Field(2, "kind", Text)]);
@@ -135,7 +135,7 @@ static EVENT_SOURCE: Message = Message(&[Field(1, "component", Text), Field(2, "
 static EVENT_SERIES: Message =
     Message(&[Field(1, "count", Number), Field(2, "lastObservedTime", MicroTime)]);
 
-// Of reviews, only the question is read: the answer is the server's to give.
+// Only the spec of a review is decoded: the server sets the status.
 
 static ACCESS_REVIEW: Message = Message(&[
     Field(1, "metadata", GivenMessage(&OBJECT_META)),

@@ -1,4 +1,4 @@
-//! Messages as Go encodes them, and what becomes of them.
+//! Tests of decoding, with messages as Go encodes them.
 
 use serde_json::json;
 
@@ -53,14 +53,15 @@ fn check(kind: &str, parts: Parts<'_>, mut expected: Value) {
     expected["kind"] = kind.into();
     assert_eq!(read_as("v1", kind, &body), Ok(expected));
     for cut in 0..body.len() {
-        // No cut may do worse than fail.
+        // A truncated body must at most return an error.
         drop(read_as("v1", kind, &body[..cut]));
     }
 }
 
 const TIME: Part<'_> = Inner(&[(1, Number(1_700_000_000)), (2, Number(123_456_789))]);
 
-/// An update of what was read said `resourceVersion: must be specified`: the decoder had dropped it.
+/// Regression: the decoder dropped `resourceVersion`, so an update failed with `resourceVersion:
+/// must be specified`.
 #[test]
 fn object_meta_is_read_whole() {
     let pair = Inner(&[(1, Text("team")), (2, Text("shop"))]);
@@ -119,7 +120,7 @@ fn object_meta_is_read_whole() {
     for kind in ["Secret", "Namespace", "Event"] {
         check(kind, &[(1, metadata)], json!({"metadata": expected}));
     }
-    // Go writes a time that is not set as an empty message.
+    // Go encodes an unset time as an empty message.
     let unset = Inner(&[(1, Text("keys")), (7, Number(0)), (8, Inner(&[]))]);
     check("Secret", &[(1, unset)], json!({"metadata": {"name": "keys"}}));
 }
@@ -209,7 +210,7 @@ fn an_object_of_another_kind_is_named_and_not_read() {
     let namespace = body("v1", "Namespace", &[(1, Inner(&[(1, Text("blue"))]))]);
     let expected = json!({"apiVersion": "v1", "kind": "Namespace"});
     assert_eq!(read_as("v1", "Secret", &namespace), Ok(expected));
-    // Without a kind it is taken for what is expected.
+    // A body without a kind is decoded as the expected kind.
     let bare = [MAGIC, &encoded(&[(2, Inner(&[(1, Inner(&[(1, Text("blue"))]))]))])].concat();
     assert_eq!(read_as("v1", "Secret", &bare), Ok(json!({"metadata": {"name": "blue"}})));
 }
@@ -232,7 +233,7 @@ fn nonsense_is_malformed() {
     assert!(message("v1", "Pod").is_none() && message("example.com/v1", "Secret").is_none());
 }
 
-/// Many short documents within one body would take as much memory as one long one.
+/// Many short documents in one body would take as much memory as one long document.
 #[test]
 fn all_documents_within_a_body_share_one_budget() {
     let numbers = format!("[{}0]", "0,".repeat(100_000));

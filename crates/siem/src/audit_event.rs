@@ -1,8 +1,8 @@
-//! `AuditEvent`: what is on record in the journal, to be read with kubectl.
+//! `AuditEvent`: the audit events of the journal, readable with kubectl.
 //!
-//! The objects are not stored a second time: they are made of the journal's records when they are
-//! read. Their name is the place in the journal, so names rise in the order in which events were
-//! recorded. They cannot be written.
+//! The objects are not stored: they are computed from the journal's records on each read. The name
+//! is the sequence number in the journal, so names ascend in the order of the records. The resource
+//! is read-only.
 
 mod conditions;
 mod log;
@@ -23,12 +23,12 @@ pub use conditions::{Condition, Conditions, EventField, Order};
 pub use log::{EventLog, LogRecord, LogStretch, Selection, everywhere};
 pub use pages::{PAGE_BYTES, PAGE_MAX, SCAN_MAX};
 
-/// The kind.
+/// The resource.
 pub const AUDIT_EVENTS: ResourceId = ResourceId { group: GROUP, plural: "auditevents" };
 
 const KIND: &str = "AuditEvent";
 const READ_ONLY: &[Verb] = &[Verb::Get, Verb::List, Verb::Watch];
-/// Digits of a name: the largest place that there can be has so many.
+/// Number of digits of a name: enough for the largest sequence number.
 const NAME_LEN: usize = 20;
 
 const COLUMNS: &[Column] = &[
@@ -46,7 +46,7 @@ const COLUMNS: &[Column] = &[
     wide(column("Audit ID", "string", "event.auditID", "Which request it was.")),
 ];
 
-/// The kind, ready to be served from `log`.
+/// The resource for the API server; its objects are read from `log`.
 pub fn resource(log: Arc<dyn EventLog>) -> Resource {
     Resource {
         group: GROUP,
@@ -99,18 +99,18 @@ fn schema() -> Value {
     )
 }
 
-/// The name of the event at a place in the journal.
+/// The name of the event with a sequence number.
 fn name(seq: u64) -> String {
     format!("{seq:0NAME_LEN$}")
 }
 
-/// The place of an event; `None` if it cannot be the name of one.
+/// The sequence number of an event; `None` if the name is invalid.
 fn place(name: &str) -> Option<u64> {
     let is_digits = name.len() == NAME_LEN && name.bytes().all(|byte| byte.is_ascii_digit());
     name.parse().ok().filter(|_| is_digits)
 }
 
-/// The object of a record.
+/// The API object of a record.
 fn body(record: &LogRecord, event: &View<'_>) -> Bytes {
     let (name, seq) = (name(record.seq), record.seq);
     let recorded = record.time.to_string();

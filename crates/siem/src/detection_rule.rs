@@ -1,8 +1,8 @@
-//! `DetectionRule`: a text with Sigma rules, and how they fare.
+//! `DetectionRule`: Sigma rules, and their statistics.
 //!
-//! The ones that come with the program are put there by [`install`] and belong to the server: people
-//! may switch them off, and nothing else. People add their own, which are read before they are
-//! stored: what is there can be loaded.
+//! [`install`] creates the built-in rules. They belong to the server: users can only enable and
+//! disable them. Rules of users are validated before they are stored, so every stored rule can be
+//! loaded.
 
 mod builtin;
 mod statistics;
@@ -23,19 +23,19 @@ use crate::{AGE, CHANGEABLE, GROUP, VERSION, column, fields, schema, wide};
 pub use builtin::{BuiltinRule, install};
 pub use statistics::{RuleStatistics, record_statistics};
 
-/// The kind.
+/// The resource.
 pub const DETECTION_RULES: ResourceId = ResourceId { group: GROUP, plural: "detectionrules" };
-/// Objects of this kind that people may make.
+/// Maximum number of rules that users can create.
 pub const RULES_MAX: usize = 1_000;
 
 const KIND: &str = "DetectionRule";
-/// Characters of a text with rules.
+/// Maximum length of `spec.sigma`, in characters.
 pub const SIGMA_LEN_MAX: u32 = 256 << 10;
-/// Mistakes that are told of a text.
+/// Maximum number of errors that are reported for a rule.
 const ERRORS_MAX: usize = 10;
-/// `status.source` of what comes with the program.
+/// `status.source` of built-in rules.
 const BUILTIN: &str = "builtin";
-/// `status.source` of what people made.
+/// `status.source` of rules of users.
 const USER: &str = "user";
 
 const COLUMNS: &[Column] = &[
@@ -55,7 +55,7 @@ const COLUMNS: &[Column] = &[
     wide(AGE),
 ];
 
-/// The kind, ready to be served. `options` are what placeholders in rules stand for.
+/// The resource for the API server. `options` has the values of placeholders in rules.
 pub fn resource(options: &LoadOptions) -> Resource {
     Resource {
         group: GROUP,
@@ -63,7 +63,7 @@ pub fn resource(options: &LoadOptions) -> Resource {
         kind: KIND,
         plural: DETECTION_RULES.plural,
         singular: "detectionrule",
-        // Not `dr`, by which many know Istio's DestinationRule.
+        // Not `dr`, which is known as the short name of Istio's DestinationRule.
         short_names: &[],
         categories: &[],
         scope: Scope::Cluster,
@@ -124,14 +124,14 @@ fn status_schema() -> Value {
     )
 }
 
-/// The rules that are enabled, as documents to be loaded. The file of each is the object's name.
+/// The enabled rules, as documents to load. The file name of each document is the object's name.
 pub async fn load(registry: &Registry) -> Result<Vec<Document>, ApiError> {
     let mut documents = Vec::new();
     registry.scan(DETECTION_RULES, |body| documents.extend(document(body))).await?;
     Ok(documents)
 }
 
-/// The document of a stored rule; nothing if it is not enabled.
+/// The document of a stored rule; `None` if the rule is disabled.
 pub fn document(body: &[u8]) -> Option<Document> {
     let rule: Map<String, Value> = serde_json::from_slice(body).ok()?;
     let is_enabled = fields::value(&rule, "spec.enabled") != Some(&Value::Bool(false));
@@ -140,7 +140,7 @@ pub fn document(body: &[u8]) -> Option<Document> {
     })
 }
 
-/// What the text says of itself, as fields of the status.
+/// Sets the status fields that are derived from the Sigma rules: title, severity and rule ids.
 fn describe(rule: &mut Map<String, Value>, options: &LoadOptions) {
     let document = Document::new("", fields::text(rule, "spec.sigma"));
     let (set, _) = RuleSet::load_lenient(&[document], options);
@@ -248,7 +248,7 @@ fn forbidden(rule: &Map<String, Value>, detail: &str) -> ApiError {
     ApiError::forbidden(GROUP, DETECTION_RULES.plural, name, detail)
 }
 
-/// A mistake in the text, with its place.
+/// A field error with line and column in the rule.
 fn mistake(error: &detect::RuleError) -> FieldError {
     let detect::RuleError { line, column, message, hint, .. } = error;
     let hint = hint.as_ref().map(|hint| format!(" (help: {hint})")).unwrap_or_default();
@@ -259,7 +259,7 @@ fn mistake(error: &detect::RuleError) -> FieldError {
     }
 }
 
-/// Refuses a rule whose identity another object has.
+/// Refuses a rule whose id another object already has.
 fn check_unique(rule: &Map<String, Value>, others: &[Map<String, Value>]) -> Result<(), ApiError> {
     let name = fields::text(rule, "metadata.name");
     for other in others.iter().filter(|other| fields::text(other, "metadata.name") != name) {
@@ -274,7 +274,7 @@ fn check_unique(rule: &Map<String, Value>, others: &[Map<String, Value>]) -> Res
     Ok(())
 }
 
-/// The identities of the rules in an object.
+/// The ids of the rules in an object.
 pub(crate) fn rule_ids(rule: &Map<String, Value>) -> Vec<&str> {
     let ids = fields::value(rule, "status.rules").and_then(Value::as_array);
     ids.into_iter().flatten().filter_map(Value::as_str).collect()

@@ -1,11 +1,11 @@
-//! The kinds of `siem.keepwatch.io`: what the detector found, and what people tell it.
+//! The API group `siem.keepwatch.io`: detection rules, signals, suppressions, notifiers and audit
+//! events.
 //!
-//! Each kind is one file with its names, columns, schema and rules of its own; [`resources`] is the
-//! list that the binary hands to the API server. Objects that the server itself writes (signals, the
-//! statistics of rules) have a function that writes them through [`apiserver::Objects`], so that it
-//! works in the transaction of whichever reader of the journal calls it.
+//! Each kind is one module with its names, columns, schema and strategy; [`resources`] lists them
+//! for the API server. Kinds whose objects or status the server writes have a function that writes
+//! through [`apiserver::Objects`], in the transaction of its caller.
 //!
-//! Nothing here reads a clock, opens a connection or detects anything.
+//! This crate reads no clock, opens no connection and evaluates no rule.
 
 pub mod audit_event;
 pub mod detection_rule;
@@ -29,24 +29,24 @@ pub use roles::ROLES;
 
 /// The API group.
 pub const GROUP: &str = "siem.keepwatch.io";
-/// Its version.
+/// The version of the API group.
 pub const VERSION: &str = "v1alpha1";
-/// Group and version, as objects name them.
+/// Group and version, as in `apiVersion` of objects.
 pub const API_VERSION: &str = "siem.keepwatch.io/v1alpha1";
 
-/// What the kinds need of the rest of the program.
+/// The services that the kinds depend on.
 #[derive(Clone)]
 pub struct Services {
-    /// What placeholders in rules stand for.
+    /// Values of placeholders in rules.
     pub rules: LoadOptions,
-    /// Where audit events are read from.
+    /// The log that audit events are read from.
     pub log: Arc<dyn EventLog>,
-    /// Who sends samples.
+    /// Sends test notifications.
     pub tester: Arc<dyn NotifierTester>,
 }
 
 impl Default for Services {
-    /// An empty log, and a refusal to send anything.
+    /// An empty log, and a tester that fails.
     fn default() -> Self {
         Self {
             rules: LoadOptions::default(),
@@ -56,7 +56,7 @@ impl Default for Services {
     }
 }
 
-/// Every kind, ready to be served.
+/// All resources of the group.
 pub fn resources(services: &Services) -> Vec<Resource> {
     vec![
         signal::resource(),
@@ -67,12 +67,12 @@ pub fn resources(services: &Services) -> Vec<Resource> {
     ]
 }
 
-/// The plurals of all kinds: the words that log labels may be made of.
+/// The plurals of all resources, which are the allowed values of log labels.
 pub fn resource_names() -> Vec<&'static str> {
     resources(&Services::default()).iter().map(|resource| resource.plural).collect()
 }
 
-/// The part of the reference page on kinds that is about these.
+/// The section of the reference page about this API group.
 pub fn reference() -> String {
     let kinds = resources(&Services::default());
     let mut page = String::from(REFERENCE_HEAD);
@@ -91,10 +91,10 @@ whatever the audit policy says.
 
 ";
 
-/// Read by people, written by the server, and deleted by people.
+/// Written by the server only; users read and delete.
 const READ_AND_DELETE: &[Verb] = &[Verb::Delete, Verb::Get, Verb::List, Verb::Watch];
 
-/// Made, changed and removed by people.
+/// Created, changed and deleted by users.
 const CHANGEABLE: &[Verb] =
     &[Verb::Create, Verb::Delete, Verb::Get, Verb::List, Verb::Patch, Verb::Update, Verb::Watch];
 
@@ -117,7 +117,7 @@ const fn column(
     Column { name, kind, path, priority: 0, description }
 }
 
-/// The same, shown with `-o wide` only.
+/// A column that is shown with `-o wide` only.
 const fn wide(column: Column) -> Column {
     Column { priority: 1, ..column }
 }

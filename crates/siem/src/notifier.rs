@@ -1,8 +1,8 @@
-//! `Notifier`: where signals are sent to, such as an Alertmanager.
+//! `Notifier`: a destination of signals, such as an Alertmanager.
 //!
-//! What is a secret (the URL of a Slack webhook, a signing key, a token) is in a Secret and only named
-//! here; who names one must be allowed to read it. Sending is the business of others, to whom
-//! [`NotifierSpec`] says what to do, and who say with [`record_status`] how it goes.
+//! Secret values (the URL of a Slack webhook, a signing key, a token) are in a Secret, to which the
+//! notifier refers; its user must be authorized to read that Secret. Other code sends
+//! notifications: it reads [`NotifierSpec`] and writes the status with [`record_status`].
 
 mod spec;
 mod status;
@@ -23,11 +23,11 @@ use crate::{AGE, CHANGEABLE, GROUP, VERSION, column, fields, schema, wide};
 pub use spec::{NotifierSpec, NotifierType, SecretKey};
 pub use status::{NotifierState, NotifierStatus, record_status};
 
-/// The kind.
+/// The resource.
 pub const NOTIFIERS: ResourceId = ResourceId { group: GROUP, plural: "notifiers" };
 
 const KIND: &str = "Notifier";
-/// Last segment of the URL at which a sample is sent.
+/// Last segment of the URL that sends a test notification.
 const TEST: &str = "test";
 
 const COLUMNS: &[Column] = &[
@@ -40,13 +40,14 @@ const COLUMNS: &[Column] = &[
     AGE,
 ];
 
-/// Sends a sample.
+/// Sends test notifications.
 pub trait NotifierTester: Send + Sync {
-    /// Sends one sample signal, once, and says what came of it: in words for people, without secrets.
+    /// Sends one sample signal, with one attempt. Returns the result or the error as a readable
+    /// message without secrets.
     fn test(&self, name: String, spec: NotifierSpec) -> BoxFuture<'static, Result<String, String>>;
 }
 
-/// The kind, ready to be served.
+/// The resource for the API server.
 pub fn resource(tester: Arc<dyn NotifierTester>) -> Resource {
     Resource {
         group: GROUP,
@@ -75,18 +76,18 @@ pub fn resource(tester: Arc<dyn NotifierTester>) -> Resource {
     }
 }
 
-/// A notifier as it is stored.
+/// A stored notifier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredNotifier {
-    /// Its name.
+    /// Name of the object.
     pub name: String,
-    /// Tells it from an earlier one of the same name.
+    /// UID, which differs from that of an earlier notifier with the same name.
     pub uid: String,
-    /// What it does.
+    /// Its spec.
     pub spec: NotifierSpec,
 }
 
-/// A stored notifier; `None` if it cannot be read.
+/// Parses a stored notifier; `None` if it is invalid.
 pub fn stored(body: &[u8]) -> Option<StoredNotifier> {
     let notifier: Map<String, Value> = serde_json::from_slice(body).ok()?;
     Some(StoredNotifier {

@@ -1,7 +1,8 @@
-//! Roles for people who work with signals, as manifests.
+//! RBAC manifests for users who work with signals.
 //!
-//! A standalone server puts them beside its other manifests; in a cluster the chart brings the same.
+//! A standalone server writes them to its folder of manifests; in a cluster the chart installs the
+//! same roles.
 
-/// File names and contents.
+/// Pairs of file name and content.
 pub const ROLES: &[(&str, &str)] =
     &[("keepwatch-people.yaml", include_str!("roles/keepwatch-people.yaml"))];

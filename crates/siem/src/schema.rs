@@ -1,36 +1,36 @@
-//! Structural schemas, put together from small pieces: each field with its type and description.
+//! Building blocks of structural schemas: each field has a type and a description.
 
 use serde_json::{Map, Value, json};
 
-/// Fields of an object: name and schema.
+/// Fields of an object: pairs of name and schema.
 pub(crate) type Fields<'a> = &'a [(&'a str, Value)];
 
-/// A text.
+/// A string.
 pub(crate) fn text(description: &str) -> Value {
     json!({"type": "string", "description": description})
 }
 
-/// A text of at most so many characters.
+/// A string of at most `len_max` characters.
 pub(crate) fn short_text(len_max: u32, description: &str) -> Value {
     json!({"type": "string", "maxLength": len_max, "description": description})
 }
 
-/// One of a closed list of words.
+/// An enum of strings.
 pub(crate) fn words(words: &[&str], description: &str) -> Value {
     json!({"type": "string", "enum": words, "description": description})
 }
 
-/// A time as RFC 3339 writes it.
+/// A time in RFC 3339 format.
 pub(crate) fn time(description: &str) -> Value {
     json!({"type": "string", "format": "date-time", "description": description})
 }
 
-/// A whole number that is not negative.
+/// A non-negative integer.
 pub(crate) fn count(description: &str) -> Value {
     json!({"type": "integer", "format": "int64", "minimum": 0, "description": description})
 }
 
-/// Texts.
+/// A list of strings.
 pub(crate) fn texts(description: &str) -> Value {
     list(description, json!({"type": "string"}))
 }
@@ -42,7 +42,7 @@ pub(crate) fn list(description: &str, items: Value) -> Value {
     schema
 }
 
-/// An object that may hold anything.
+/// An object with arbitrary content.
 pub(crate) fn anything(description: &str) -> Value {
     json!({
         "type": "object", "description": description,
@@ -50,7 +50,7 @@ pub(crate) fn anything(description: &str) -> Value {
     })
 }
 
-/// Numbers by name.
+/// A map from names to numbers.
 pub(crate) fn counts(description: &str) -> Value {
     json!({
         "type": "object", "description": description,
@@ -65,14 +65,14 @@ pub(crate) fn object(description: &str, fields: Fields<'_>) -> Value {
     json!({"type": "object", "description": description, "properties": properties})
 }
 
-/// An object some of whose fields must be set.
+/// An object with required fields.
 pub(crate) fn object_with(description: &str, required: &[&str], fields: Fields<'_>) -> Value {
     let mut schema = object(description, fields);
     schema["required"] = json!(required);
     schema
 }
 
-/// A kind with its spec and status. `metadata` is added by the registry.
+/// A kind with spec and status. The registry adds `metadata`.
 pub(crate) fn kind(description: &str, spec: Value, status: Value) -> Value {
     let mut schema = object(
         description,

@@ -1,8 +1,8 @@
-//! `Signal`: what the detector found, and what people make of it.
+//! `Signal`: what a detection rule found, and its triage by users.
 //!
-//! The detector writes spec and state with [`write()`], in the transaction in which it records the
-//! signal in the journal. People read signals, delete them, and set the triage, through the
-//! subresource `triage` or through `status`, which kubectl knows.
+//! The detector writes spec and state with [`write()`], in the transaction that adds the signal's
+//! record to the journal. Users read and delete signals. They set the triage through the
+//! subresource `triage`, or through `status`, which kubectl supports.
 
 pub mod retention;
 mod spec;
@@ -16,11 +16,11 @@ use serde_json::{Map, Value, json};
 
 use crate::{AGE, API_VERSION, GROUP, READ_AND_DELETE, VERSION, column, fields, schema, wide};
 
-/// The kind.
+/// The resource.
 pub const SIGNALS: ResourceId = ResourceId { group: GROUP, plural: "signals" };
 /// Label with the severity.
 pub const SEVERITY_LABEL: &str = "siem.keepwatch.io/severity";
-/// Label with the rule's id, if a label can hold it.
+/// Label with the id of the rule, if the id is a valid label value.
 pub const RULE_LABEL: &str = "siem.keepwatch.io/rule";
 
 const KIND: &str = "Signal";
@@ -39,7 +39,7 @@ const COLUMNS: &[Column] = &[
     wide(AGE),
 ];
 
-/// The kind, ready to be served.
+/// The resource for the API server.
 pub fn resource() -> Resource {
     Resource {
         group: GROUP,
@@ -78,8 +78,8 @@ pub fn resource() -> Resource {
     }
 }
 
-/// Writes a signal as the detector knows it. What people wrote (triage, labels, annotations) stays.
-/// `changed` is the time of the change: that of the closing, if the signal is closed.
+/// Writes a signal from the detector. Fields of users (triage, labels, annotations) are preserved.
+/// `changed` is the time of the change; for a closed signal, the time at which it was closed.
 pub fn write(
     objects: &mut Objects<'_>,
     signal: &Signal,
@@ -92,7 +92,7 @@ pub fn write(
     }
 }
 
-/// A signal as the API serves it, without what only the server sets in `metadata`.
+/// The API object of a signal, without system fields in `metadata`.
 pub fn object(signal: &Signal, changed: Timestamp) -> Map<String, Value> {
     let mut labels = Map::new();
     labels.insert(SEVERITY_LABEL.to_owned(), signal.spec.severity.as_str().into());
@@ -110,13 +110,13 @@ pub fn object(signal: &Signal, changed: Timestamp) -> Map<String, Value> {
     fields::set(&mut object, "kind", KIND);
     fields::set(&mut object, "metadata.name", signal.id.as_str());
     fields::set(&mut object, "metadata.labels", labels);
-    // The spec is made of texts, numbers and JSON; it always has a JSON form.
+    // The spec consists of strings, numbers and JSON, so serialization cannot fail.
     fields::set(&mut object, "spec", serde_json::to_value(&signal.spec).unwrap_or_default());
     fields::set(&mut object, "status", status);
     object
 }
 
-/// The stored object with what is new of the detector.
+/// The stored object, updated with the detector's fields.
 fn merged(stored: Map<String, Value>, new: Map<String, Value>) -> Map<String, Value> {
     let mut merged = stored;
     let triage = fields::value(&merged, "status.triage").cloned();

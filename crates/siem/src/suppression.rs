@@ -1,7 +1,8 @@
-//! `Suppression`: signals that are not raised, of which rules and events, until when, and why.
+//! `Suppression`: prevents signals of given rules and events, until an expiry time and with a
+//! reason.
 //!
-//! It hides signals, never events. One that has expired has no effect any more; there is no need to remove
-//! it.
+//! It hides signals, never events. An expired suppression has no effect and does not need to be
+//! deleted.
 
 use std::sync::Arc;
 
@@ -18,19 +19,19 @@ use crate::detection_rule::{DETECTION_RULES, rule_ids};
 use crate::schema::{anything, count, object, object_with, short_text, text, time, words};
 use crate::{AGE, CHANGEABLE, GROUP, VERSION, column, fields, schema, wide};
 
-/// The kind.
+/// The resource.
 pub const SUPPRESSIONS: ResourceId = ResourceId { group: GROUP, plural: "suppressions" };
 /// In `spec.rules`: every rule.
 pub const EVERY_RULE: &str = "*";
 
 const KIND: &str = "Suppression";
-/// Rules that one names.
+/// Maximum number of rules in a suppression.
 const RULES_MAX: u32 = 100;
-/// Characters of a reason or a ticket.
+/// Maximum length of a reason or a ticket, in characters.
 const REASON_LEN_MAX: u32 = 1024;
-/// How far ahead one may expire, in microseconds: a year.
+/// Maximum time until expiry, in microseconds: a year.
 const VALIDITY_MAX: i64 = 366 * 86_400_000_000;
-/// Mistakes that are told of what one matches.
+/// Maximum number of errors that are reported for a suppression.
 const ERRORS_MAX: usize = 10;
 const ACTIVE: &str = "active";
 const EXPIRED: &str = "expired";
@@ -47,7 +48,7 @@ const COLUMNS: &[Column] = &[
     wide(AGE),
 ];
 
-/// The kind, ready to be served. `options` are what placeholders stand for.
+/// The resource for the API server. `options` has the values of placeholders.
 pub fn resource(options: &LoadOptions) -> Resource {
     Resource {
         group: GROUP,
@@ -108,21 +109,21 @@ fn status_schema() -> Value {
     )
 }
 
-/// A suppression as the detector needs it.
+/// A suppression in the form that the detector evaluates.
 #[derive(Clone, Debug)]
 pub struct Suppression {
-    /// Its name.
+    /// Name of the object.
     pub name: String,
-    /// The rules it is about; empty for every rule.
+    /// Ids of the rules it applies to; empty for every rule.
     pub rules: Vec<String>,
-    /// Which events it is about.
+    /// Matches the events it applies to.
     pub events: EventMatcher,
-    /// When it ends.
+    /// Expiry time.
     pub expires_at: Timestamp,
 }
 
 impl Suppression {
-    /// A stored one; `None` if it cannot be read.
+    /// Parses a stored suppression; `None` if it is invalid.
     pub fn of(body: &[u8], options: &LoadOptions) -> Option<Self> {
         let stored: Map<String, Value> = serde_json::from_slice(body).ok()?;
         let rules: Vec<String> = rules_of(&stored).into_iter().map(str::to_owned).collect();
@@ -137,7 +138,7 @@ impl Suppression {
     }
 }
 
-/// Every suppression that has not expired.
+/// All suppressions that have not expired at `now`.
 pub async fn load(
     registry: &Registry,
     options: &LoadOptions,
@@ -149,8 +150,8 @@ pub async fn load(
     Ok(found)
 }
 
-/// Writes how many signals a suppression has kept from being raised so far. One that was deleted
-/// meanwhile is left alone.
+/// Writes the total number of signals that a suppression has hidden. Does nothing if the
+/// suppression is deleted.
 pub fn record_hidden(
     objects: &mut Objects<'_>,
     name: &str,
@@ -163,7 +164,7 @@ pub fn record_hidden(
     objects.update(SUPPRESSIONS, stored)
 }
 
-/// Marks those that have expired.
+/// Sets the state of suppressions that have expired at `now`.
 pub fn expire(objects: &mut Objects<'_>, now: Timestamp) -> Result<(), ApiError> {
     for stored in objects.list(SUPPRESSIONS, None) {
         let mut stored = stored;
@@ -248,12 +249,12 @@ impl Strategy for Rules {
         objects: &mut Objects<'_>,
         _at: &WriteContext,
     ) -> Result<(), ApiError> {
-        // A rule that has gone since does not stand in the way of another change.
+        // Rules that were deleted later do not block other changes.
         check_rules(suppression, &rules_of(old), objects)
     }
 }
 
-/// Refuses rules that there are not: a misspelt one would hide nothing.
+/// Refuses ids of rules that do not exist: a misspelt id would hide nothing.
 fn check_rules(
     suppression: &Map<String, Value>,
     accepted: &[&str],
@@ -292,7 +293,7 @@ fn rules_of(suppression: &Map<String, Value>) -> Vec<&str> {
     rules.into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
-/// What is matched is written as an object: a place in a text would mean nothing.
+/// Without line and column, because the match is an object and not YAML text.
 fn mistake(error: &detect::RuleError) -> FieldError {
     let hint = error.hint.as_ref().map(|hint| format!(" (help: {hint})")).unwrap_or_default();
     FieldError {

@@ -1,4 +1,4 @@
-//! Services of a program that has none: for reference pages, and for parts that are switched off.
+//! Placeholder services, for reference pages and for disabled components.
 
 use std::ops::RangeInclusive;
 
@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use crate::audit_event::{EventLog, LogRecord, LogStretch, Order};
 use crate::notifier::{NotifierSpec, NotifierTester};
 
-/// Answers that nothing is there.
+/// An empty log and a tester that fails.
 pub(crate) struct Unavailable;
 
 #[async_trait]

@@ -1,4 +1,4 @@
-//! Which events are asked for: a field selector, understood.
+//! The selection of events: a parsed field selector.
 
 use std::ops::ControlFlow;
 
@@ -6,7 +6,7 @@ use apiserver::{ApiError, FieldTerm};
 use event::term::{Term, TermField};
 use event::{Timestamp, View};
 
-/// What a field selector may name.
+/// The fields that a field selector can use.
 pub(super) const SELECTABLE: &[&str] = &[
     "user",
     "verb",
@@ -24,18 +24,18 @@ pub(super) const SELECTABLE: &[&str] = &[
     "order",
 ];
 
-/// A field of an event that is compared with a text.
+/// A field of an event that is compared with a string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventField {
-    /// The user, or who was impersonated.
+    /// Name of the impersonated user, or else of the user.
     User,
     /// The verb.
     Verb,
     /// API group of the object.
     Group,
-    /// Plural of the object's kind.
+    /// Plural of the object's resource.
     Resource,
-    /// Part of the object.
+    /// Subresource of the object.
     Subresource,
     /// Namespace of the object.
     Namespace,
@@ -43,9 +43,9 @@ pub enum EventField {
     Name,
     /// HTTP status code.
     Code,
-    /// One of the addresses that the request came from.
+    /// One of the source IPs of the request.
     SourceIp,
-    /// Identity of the request.
+    /// Audit ID of the request.
     AuditId,
     /// Stage of the request.
     Stage,
@@ -75,39 +75,39 @@ impl EventField {
 pub struct Condition {
     /// The field.
     pub field: EventField,
-    /// What it is compared with.
+    /// The value to compare with.
     pub value: String,
-    /// Whether it must be equal, or must not be.
+    /// `true` for `=`, `false` for `!=`.
     pub is_equal: bool,
 }
 
-/// In which order events are listed.
+/// The order of a list of events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
-    /// As they were recorded.
+    /// Oldest record first.
     #[default]
     Oldest,
-    /// The last one first.
+    /// Newest record first.
     Newest,
 }
 
-/// Which events are asked for.
+/// The selection of events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Conditions {
-    /// Conditions on fields, all of which must hold.
+    /// Conditions on fields; an event must satisfy all of them.
     pub fields: Vec<Condition>,
-    /// Events of this time or later.
+    /// Events at this time or later.
     pub since: Option<Timestamp>,
     /// Events before this time.
     pub until: Option<Timestamp>,
-    /// In which order.
+    /// The order of the list.
     pub order: Order,
-    /// The place that `metadata.name` asks for; 0 for a name that no event has.
+    /// The sequence number for `metadata.name`; 0 for a name that no event can have.
     pub(super) seq: Option<u64>,
 }
 
 impl Conditions {
-    /// Understands the terms of a field selector.
+    /// Parses the terms of a field selector.
     pub fn of(terms: &[FieldTerm]) -> Result<Self, ApiError> {
         let mut conditions = Self::default();
         for term in terms {
@@ -126,7 +126,7 @@ impl Conditions {
                 "until" => conditions.until = Some(moment(path, value)?),
                 "order" => conditions.order = order(value)?,
                 "metadata.name" => conditions.seq = Some(super::place(value).unwrap_or_default()),
-                // These objects have no namespace of their own.
+                // The resource is cluster-scoped, so its objects have an empty namespace.
                 _ if value.is_empty() => {}
                 _ => conditions.seq = Some(0),
             }
@@ -134,13 +134,13 @@ impl Conditions {
         Ok(conditions)
     }
 
-    /// Terms, all of which an event has that is asked for; `None` if there can be none.
+    /// Index terms that every selected event has; `None` if no event can match.
     pub fn terms(&self) -> Option<Vec<Term>> {
         let equal = self.fields.iter().filter(|condition| condition.is_equal);
         equal.map(Condition::term).collect()
     }
 
-    /// Whether an event is asked for.
+    /// Whether the selection includes an event.
     pub fn admit(&self, event: &View<'_>) -> bool {
         let time = event.stage_timestamp();
         self.since.is_none_or(|since| time >= since)
@@ -150,7 +150,7 @@ impl Conditions {
 }
 
 impl Condition {
-    /// The term of every event whose field has the value; `None` if no event can have it.
+    /// The index term of events whose field has the value; `None` if no event can have it.
     fn term(&self) -> Option<Term> {
         let field = match self.field {
             EventField::User => TermField::User,

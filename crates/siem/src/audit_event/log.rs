@@ -1,4 +1,4 @@
-//! The journal, as far as reading events from it goes.
+//! The journal's interface for reading audit events.
 
 use std::ops::RangeInclusive;
 
@@ -9,50 +9,50 @@ use event::Timestamp;
 
 use super::{Conditions, Order};
 
-/// Places that are looked at in one go without an index.
+/// Number of records that are read in one step without an index.
 const BLOCK: u64 = 256;
 
 /// One record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogRecord {
-    /// Its place.
+    /// Its sequence number.
     pub seq: u64,
-    /// When it was committed.
+    /// Time of the commit.
     pub time: Timestamp,
-    /// An audit event, or something else that is passed over.
+    /// An audit event, or another record, which readers skip.
     pub bytes: Bytes,
 }
 
-/// Where to look for events.
+/// The ranges of the log that may contain selected events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// Places, in the order in which events are listed. What is passed over has no event that meets
-    /// the conditions.
+    /// Ranges of sequence numbers, in the order of the list. Records between them do not match the
+    /// conditions.
     pub ranges: Vec<RangeInclusive<u64>>,
-    /// Places that are still to be looked through, behind those.
+    /// The range after `ranges` that is not selected from yet.
     pub rest: Option<RangeInclusive<u64>>,
 }
 
-/// Records that were read together.
+/// The result of one read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogStretch {
-    /// The records, in the order that was asked for.
+    /// The records, in the requested order.
     pub records: Vec<LogRecord>,
-    /// There may be more behind the last of them: they have so many bytes.
+    /// Whether the read stopped at its limit of bytes, so that more records may follow.
     pub is_cut: bool,
 }
 
-/// A log of records with rising places, from which the oldest may go.
+/// A log of records with ascending sequence numbers, whose oldest records may be trimmed.
 #[async_trait]
 pub trait EventLog: Send + Sync {
-    /// The place of the oldest record; 0 before the first.
+    /// Sequence number of the oldest record; 0 if the log is empty.
     fn first_seq(&self) -> u64;
 
-    /// The place of the newest record; 0 before the first.
+    /// Sequence number of the newest record; 0 if the log is empty.
     fn last_seq(&self) -> u64;
 
-    /// Records after a place, oldest first, up to so many rows and bytes, but at least one if there is
-    /// one.
+    /// Records after a sequence number, oldest first, up to `rows_max` and `bytes_max`, but at
+    /// least one if there is one.
     async fn read(
         &self,
         after: u64,
@@ -60,8 +60,8 @@ pub trait EventLog: Send + Sync {
         bytes_max: usize,
     ) -> Result<Vec<LogRecord>, ApiError>;
 
-    /// The records at these places, range after range, each in this order, up to so many bytes, but at
-    /// least one if there is one. What cannot be read is left out.
+    /// The records of these ranges in this order, up to `bytes_max`, but at least one if there is
+    /// one. Unreadable records are left out.
     async fn read_ranges(
         &self,
         ranges: Vec<RangeInclusive<u64>>,
@@ -69,8 +69,8 @@ pub trait EventLog: Send + Sync {
         bytes_max: usize,
     ) -> Result<LogStretch, ApiError>;
 
-    /// Places among these whose records are known to be missing or damaged. What was forgotten by design
-    /// is not missing.
+    /// Ranges whose records are known to be missing or damaged. Trimmed records do not count as
+    /// missing.
     fn unreadable(&self, _within: &RangeInclusive<u64>) -> Vec<RangeInclusive<u64>> {
         Vec::new()
     }
@@ -78,7 +78,8 @@ pub trait EventLog: Send + Sync {
     /// Waits until there is a record after `seq`.
     async fn wait_past(&self, seq: u64) -> Result<(), ApiError>;
 
-    /// Where within some places an event may meet the conditions. Without an index that is anywhere.
+    /// The ranges within `within` in which events may match the conditions. Without an index, any
+    /// record may match.
     async fn select(
         &self,
         conditions: &Conditions,
@@ -88,7 +89,7 @@ pub trait EventLog: Send + Sync {
     }
 }
 
-/// The next places to look at without an index.
+/// The next ranges to read without an index.
 pub fn everywhere(order: Order, within: RangeInclusive<u64>) -> Selection {
     let (first, last) = within.into_inner();
     if first > last {

@@ -1,5 +1,5 @@
-//! Reading events a page at a time: memory is bounded by the page, and time by what one request may
-//! look at.
+//! Reads events page by page. The page bounds the memory, and a maximum of scanned records bounds
+//! the time of a request.
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
@@ -15,19 +15,19 @@ use http::StatusCode;
 
 use super::{Conditions, EventLog, LogRecord, Order, body, place};
 
-/// Events of a page, also if the client sets no limit.
+/// Maximum number of events in a page, also without a limit of the client.
 pub const PAGE_MAX: usize = 500;
-/// Bytes of a page at which it ends.
+/// A page ends when it has this many bytes.
 pub const PAGE_BYTES: usize = 8 << 20;
-/// Records that one request looks at; the page ends then, full or not.
+/// Maximum number of records that one request scans; the page then ends, full or not.
 pub const SCAN_MAX: u64 = 200_000;
-/// Records that are read in one go, and their bytes.
+/// Maximum rows and bytes of one read.
 const READ_ROWS: usize = 512;
 const READ_BYTES: usize = 4 << 20;
-/// Records that are read at first for a small page, if it is not known which ones are in it.
+/// Minimum rows of the first read for a small page, when it is not known which records match.
 const READ_ROWS_MIN: usize = 32;
 
-/// The events of a log.
+/// Storage for the events of a log.
 pub(super) struct Pages(pub(super) Arc<dyn EventLog>);
 
 /// A page that is being filled.
@@ -44,7 +44,7 @@ impl Page {
         self.items.len() >= self.limit || self.bytes >= PAGE_BYTES || self.looked_at >= SCAN_MAX
     }
 
-    /// Takes the record if it is an event that is asked for.
+    /// Adds the record to the page if it is a selected event.
     fn take(&mut self, record: &LogRecord) {
         if let Some(body) = admitted(&self.conditions, record) {
             self.bytes += body.len();
@@ -53,13 +53,13 @@ impl Page {
     }
 }
 
-/// Whether a record is an event that is asked for. What is not an event is passed over.
+/// Whether a record is a selected event. Other records are skipped.
 fn is_asked_for(conditions: &Conditions, record: &LogRecord) -> bool {
     conditions.seq.is_none_or(|seq| seq == record.seq)
         && View::without_bodies(&record.bytes).is_ok_and(|event| conditions.admit(&event))
 }
 
-/// The object of a record, if it is an event that is asked for.
+/// The API object of a record, if it is a selected event.
 fn admitted(conditions: &Conditions, record: &LogRecord) -> Option<Bytes> {
     let is_asked_for = is_asked_for(conditions, record);
     is_asked_for.then(|| View::of(&record.bytes).ok()).flatten().map(|event| body(record, &event))
@@ -123,7 +123,7 @@ impl ReadOnlyStorage for Pages {
 }
 
 impl Pages {
-    /// What is to be said of records among these that cannot be read, if there are any.
+    /// A warning about unreadable records in the range, if there are any.
     fn unreadable(&self, within: &RangeInclusive<u64>) -> Option<String> {
         let places = self.0.unreadable(within);
         let first = places.first()?.start();
@@ -137,8 +137,8 @@ impl Pages {
         })
     }
 
-    /// Fills a page with events of some places; gives back the last place that was looked at, if there
-    /// are more behind it.
+    /// Fills a page with events of the range. Returns the sequence number of the last scanned
+    /// record if the range continues after it.
     async fn fill(
         &self,
         page: &mut Page,
@@ -175,7 +175,7 @@ impl Pages {
     }
 }
 
-/// Takes so many places from the front of some ranges.
+/// Removes up to `rows` sequence numbers from the front of the ranges.
 fn take_some(
     ranges: &mut VecDeque<RangeInclusive<u64>>,
     rows: usize,
@@ -204,7 +204,7 @@ fn take_some(
     some
 }
 
-/// Puts what is behind a place back to the front.
+/// Puts the part of the ranges after `seq` back at the front.
 fn put_back(
     some: Vec<RangeInclusive<u64>>,
     seq: u64,
@@ -225,7 +225,7 @@ fn position(after: &str) -> Result<u64, ApiError> {
     after.parse().map_err(|_| ApiError::bad_request("continue key is not valid: no place in it"))
 }
 
-/// A watch under way.
+/// The state of a watch.
 struct Follower {
     log: Arc<dyn EventLog>,
     conditions: Conditions,

@@ -1,4 +1,4 @@
-//! The rules that come with the program, as objects.
+//! The built-in rules, as objects.
 
 use apiserver::{ApiError, Objects};
 use detect::LoadOptions;
@@ -7,18 +7,19 @@ use serde_json::{Map, Value};
 use super::{BUILTIN, DETECTION_RULES, describe, is_builtin};
 use crate::{API_VERSION, fields};
 
-/// A rule that comes with the program.
+/// A built-in rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BuiltinRule {
     /// Name of the object.
     pub name: String,
-    /// Its text.
+    /// Its Sigma rules, as YAML.
     pub sigma: String,
 }
 
-/// Makes the objects what the program brings: new ones are added, changed ones updated, others that
-/// an earlier release brought removed. What people switched off stays off, and statistics stay. Gives
-/// back the names that people took for rules of their own: those are left alone.
+/// Synchronizes the objects with the built-in rules of this release: creates new ones, updates
+/// changed ones, and deletes those that only an earlier release had. Disabled rules stay disabled,
+/// and statistics are preserved. Returns the names that rules of users have; these objects are not
+/// changed.
 pub fn install(
     objects: &mut Objects<'_>,
     rules: &[BuiltinRule],

@@ -1,4 +1,4 @@
-//! How rules fare, written by the detector from time to time.
+//! Statistics of rules, which the detector writes periodically.
 
 use std::collections::HashMap;
 
@@ -9,27 +9,27 @@ use serde_json::Value;
 use super::{DETECTION_RULES, rule_ids};
 use crate::fields;
 
-/// How one rule has fared since its state began.
+/// Statistics of one rule since its state began.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RuleStatistics {
-    /// Identity of the rule.
+    /// Id of the rule.
     pub rule: String,
-    /// Events it was tried on.
+    /// Number of events on which it was evaluated.
     pub evaluated: u64,
-    /// Events that matched.
+    /// Number of events that matched.
     pub matched: u64,
-    /// Signals it has raised.
+    /// Number of signals that it raised.
     pub signals: u64,
-    /// When it last raised one.
+    /// Time of its last signal.
     pub last_fired: Option<Timestamp>,
-    /// Nanoseconds of computing time of one event, on average, if that is measured.
+    /// Average CPU time per event in nanoseconds, if measured.
     pub cost: Option<u64>,
 }
 
-/// Writes the statistics into the objects that hold the rules. `errors` are reasons why an object is
-/// not evaluated, by its name; without one, an earlier reason goes. Nothing is written of objects of
-/// which nothing has changed. Every event is evaluated, so that number alone is written only when it
-/// has doubled: otherwise an idle server would write all rules again and again.
+/// Writes the statistics to the status of the rules' objects. `errors` are pairs of an object's
+/// name and the reason why it is not evaluated; an object without a pair gets no error. Unchanged
+/// objects are not written. Every event is evaluated, so a new `evaluated` alone is written only
+/// when it has doubled: otherwise an idle server would write all rules again and again.
 pub fn record_statistics(
     objects: &mut Objects<'_>,
     statistics: &[RuleStatistics],
@@ -56,7 +56,7 @@ pub fn record_statistics(
                 fields::set(&mut rule, "status.evaluated", evaluated);
                 fields::set(&mut rule, "status.matched", matched);
                 fields::set(&mut rule, "status.signals", signals);
-                // It is another one each time it is measured, and so no news by itself.
+                // The cost differs at each measurement, so it alone does not cause a write.
                 let costs = own.iter().filter_map(|one| one.cost);
                 if let Some(cost) = costs.reduce(u64::saturating_add) {
                     fields::set(&mut rule, "status.cost", cost);

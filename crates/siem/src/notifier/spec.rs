@@ -1,4 +1,4 @@
-//! What a notifier is to do: schema, checks, and the form in which others read it.
+//! The spec of a notifier: schema, validation and parsed form.
 
 use apiserver::FieldError;
 use detect::Template;
@@ -10,63 +10,63 @@ use crate::fields;
 use crate::schema::{object_with, short_text, text, texts, words};
 
 const TYPES: [&str; 3] = ["Alertmanager", "Webhook", "Slack"];
-/// Characters of a URL.
+/// Maximum length of a URL, in characters.
 const URL_LEN_MAX: u32 = 2048;
-/// Characters of a template.
+/// Maximum length of a template, in characters.
 const TEMPLATE_LEN_MAX: u32 = 16 << 10;
-/// Characters of certificates of authorities.
+/// Maximum length of the CA bundle, in characters.
 const CA_LEN_MAX: u32 = 64 << 10;
 
-/// Which protocol a notifier speaks.
+/// The protocol of a notifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub enum NotifierType {
-    /// Version 2 of Alertmanager's API.
+    /// Version 2 of the Alertmanager API.
     Alertmanager,
     /// A signed POST of the signal as JSON.
     Webhook,
-    /// A message as Slack's incoming webhooks take it.
+    /// A message for Slack's incoming webhooks.
     Slack,
 }
 
-/// A key of a Secret.
+/// A reference to a key of a Secret.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct SecretKey {
     /// Namespace of the Secret.
     pub namespace: String,
-    /// Its name.
+    /// Name of the Secret.
     pub name: String,
-    /// The key in its data.
+    /// The key in its `data`.
     pub key: String,
 }
 
-/// What a notifier is to do.
+/// The spec of a notifier.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NotifierSpec {
-    /// Which protocol it speaks.
+    /// The protocol.
     #[serde(rename = "type")]
     pub kind: NotifierType,
-    /// Where to send, if that is no secret.
+    /// The URL, if it is not secret.
     pub url: Option<String>,
-    /// Where to send, if that is a secret.
+    /// The Secret with the URL, if it is secret.
     pub url_secret_ref: Option<SecretKey>,
-    /// The signing key of a webhook, the token of an Alertmanager.
+    /// The Secret with the signing key of a webhook, or the token of an Alertmanager.
     pub secret_ref: Option<SecretKey>,
-    /// Signals of less are not sent.
+    /// Minimum severity; signals below it are not sent.
     #[serde(default)]
     pub min_severity: Severity,
-    /// Ids or titles of the rules whose signals are sent; all if empty.
+    /// Ids or titles of the rules whose signals are sent; empty for all rules.
     #[serde(default)]
     pub rules: Vec<String>,
-    /// The message, with the variables of rules' messages.
+    /// The message template, with the same variables as messages of rules.
     pub template: Option<String>,
-    /// Whether a signal that goes on is sent again, now and then.
+    /// Whether updates of an ongoing signal are sent from time to time.
     #[serde(default)]
     pub send_updates: bool,
-    /// Whether the end of a signal is sent.
+    /// Whether a notification is sent when a signal is closed.
     #[serde(default = "yes")]
     pub send_closed: bool,
-    /// Certificates of authorities, as PEM, that are believed beside those of the system.
+    /// CA certificates as PEM, trusted in addition to the system's.
     pub ca_bundle: Option<String>,
 }
 
@@ -75,7 +75,7 @@ const fn yes() -> bool {
 }
 
 impl NotifierSpec {
-    /// The spec of a stored notifier; `None` if it cannot be read.
+    /// Parses the spec of a stored notifier; `None` if it is invalid.
     pub(super) fn of(notifier: &Map<String, Value>) -> Option<Self> {
         Self::deserialize(notifier.get("spec")?).ok()
     }
@@ -144,7 +144,7 @@ pub(super) fn schema() -> Value {
     )
 }
 
-/// What is wrong beyond the schema.
+/// Validation beyond the schema.
 pub(super) fn validate(notifier: &Map<String, Value>) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let url = fields::value(notifier, "spec.url").and_then(Value::as_str);
@@ -184,8 +184,8 @@ pub(super) fn validate(notifier: &Map<String, Value>) -> Vec<FieldError> {
     errors
 }
 
-/// Spec and events hold no secrets: a URL with a password or with parameters is refused. It is not
-/// repeated in the message.
+/// Refuses a URL with a password or with parameters, because spec and audit events must not contain
+/// secrets. The error does not repeat the URL.
 fn wrong_url(url: &str) -> Option<FieldError> {
     let wrong = |message: &str| {
         let message = format!("Invalid value: {message}");

@@ -1,4 +1,4 @@
-//! How a notifier fares.
+//! The status of a notifier.
 
 use apiserver::{ApiError, Objects};
 use event::Timestamp;
@@ -8,22 +8,22 @@ use super::NOTIFIERS;
 use crate::fields;
 use crate::schema::{count, object, text, time, words};
 
-/// Whether signals are sent.
+/// The delivery state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NotifierState {
-    /// It has not been taken up yet.
+    /// Not started yet.
     #[default]
     Pending,
-    /// The last attempt succeeded, or there was none yet.
+    /// The last attempt succeeded, or there was no attempt yet.
     Active,
-    /// The last attempt failed; it is tried again.
+    /// The last attempt failed and is retried.
     Failing,
 }
 
 impl NotifierState {
     const ALL: [Self; 3] = [Self::Pending, Self::Active, Self::Failing];
 
-    /// The word in the status.
+    /// The value of `status.state`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -33,18 +33,18 @@ impl NotifierState {
     }
 }
 
-/// How a notifier fares.
+/// The status of a notifier.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NotifierStatus {
-    /// Whether signals are sent.
+    /// The delivery state.
     pub state: NotifierState,
-    /// When the last notification was taken.
+    /// Time of the last notification that the receiver accepted.
     pub last_sent: Option<Timestamp>,
-    /// Why the last attempt failed, in words for people, without secrets.
+    /// Error of the last failed attempt, as a readable message without secrets.
     pub last_error: Option<String>,
-    /// How far it has come among the changes of signals.
+    /// Cursor in the changes of signals.
     pub cursor: Option<u64>,
-    /// How many notifications wait.
+    /// Number of notifications that are not sent yet.
     pub pending: u64,
 }
 
@@ -73,8 +73,8 @@ pub(super) fn schema() -> Value {
     )
 }
 
-/// Writes how a notifier fares. One that was deleted meanwhile is left alone, and nothing is written
-/// if nothing has changed.
+/// Writes the status of a notifier. Does nothing if the notifier is deleted or the status is
+/// unchanged.
 pub fn record_status(
     objects: &mut Objects<'_>,
     name: &str,

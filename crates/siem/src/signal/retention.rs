@@ -1,7 +1,7 @@
-//! How many signals are kept, and for how long.
+//! Retention of signals, by number and by age.
 //!
-//! Signals that are closed and archived go first, then those that are closed, the oldest first. What
-//! goes remains in the journal and where that was delivered.
+//! Closed and archived signals are deleted first, then other closed ones, oldest first. Deleted
+//! signals remain in the journal and at the destinations of delivery.
 
 use std::time::Duration;
 
@@ -11,19 +11,19 @@ use serde::Deserialize;
 
 use super::SIGNALS;
 
-/// Signals that are kept, unless something else is asked for.
+/// Default maximum number of signals.
 pub const COUNT_MAX: usize = 10_000;
-/// How long a closed signal is kept after its last event, unless something else is asked for.
+/// Default time that a closed signal is retained after its last event.
 pub const AGE_MAX: Duration = Duration::from_hours(90 * 24);
-/// Signals that are removed in one transaction.
+/// Maximum number of signals that one transaction deletes.
 const BATCH: usize = 100;
 
-/// What is kept.
+/// The retention policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// So many signals.
+    /// Maximum number of signals.
     pub count_max: usize,
-    /// A closed signal for so long after its last event.
+    /// Maximum time since the last event of a closed signal.
     pub age_max: Duration,
 }
 
@@ -33,21 +33,21 @@ impl Default for Retention {
     }
 }
 
-/// As much of a signal as decides whether it is kept.
+/// The fields of a signal that decide on its retention.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// Its name.
+    /// Name of the object.
     pub name: String,
     /// Whether it is closed.
     pub is_closed: bool,
-    /// Whether people are done with it.
+    /// Whether its triage state is `archived`.
     pub is_archived: bool,
-    /// The time of its last event.
+    /// Time of its last event.
     pub last_seen: Timestamp,
 }
 
 impl Head {
-    /// The head of a stored signal; `None` if it cannot be read.
+    /// Parses a stored signal; `None` if it is invalid.
     pub fn of(body: &[u8]) -> Option<Self> {
         let stored: Stored = serde_json::from_slice(body).ok()?;
         Some(Self {
@@ -90,7 +90,7 @@ struct Triage {
     state: String,
 }
 
-/// The names of signals that are to go.
+/// The names of the signals to delete.
 pub fn expired(signals: Vec<Head>, retention: &Retention, now: Timestamp) -> Vec<String> {
     let age_max = i64::try_from(retention.age_max.as_micros()).unwrap_or(i64::MAX);
     let oldest = now.as_micros().saturating_sub(age_max);
@@ -107,7 +107,7 @@ pub fn expired(signals: Vec<Head>, retention: &Retention, now: Timestamp) -> Vec
         .collect()
 }
 
-/// Removes the signals that are to go, as acts of the server, and says how many they were.
+/// Deletes signals by the retention policy, as server actions, and returns their number.
 pub async fn sweep(
     registry: &Registry,
     retention: &Retention,
@@ -120,7 +120,7 @@ pub async fn sweep(
         let batch = batch.to_vec();
         let work = move |objects: &mut apiserver::Objects<'_>| {
             for name in &batch {
-                // A person may have deleted it meanwhile.
+                // A user may have deleted it since the scan.
                 if objects.get(SIGNALS, "", name).is_some() {
                     objects.delete(SIGNALS, "", name)?;
                 }

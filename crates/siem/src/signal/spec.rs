@@ -1,4 +1,4 @@
-//! The schema of a signal's spec: the fields of [`event::SignalSpec`], described.
+//! The schema of a signal's spec, with descriptions of the fields of [`event::SignalSpec`].
 
 use event::Severity;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! What people make of a signal: the only part of it that they write.
+//! The triage of a signal: the only part that users write.
 
 use apiserver::{FieldError, Strategy, WriteContext};
 use serde_json::{Map, Value, json};
@@ -11,7 +11,7 @@ const ARCHIVED: &str = "archived";
 const STATES: [&str; 3] = [OPEN, "under_review", ARCHIVED];
 const REASONS: [&str; 5] =
     ["true_positive", "benign_positive", "false_positive", "testing", "other"];
-/// Characters of a note.
+/// Maximum length of a note, in characters.
 const NOTE_LEN_MAX: u32 = 4096;
 
 /// The triage of a new signal.
@@ -48,7 +48,7 @@ pub(super) fn status_schema() -> Value {
     )
 }
 
-/// Lets people change the triage and nothing else.
+/// The strategy of signals: users can change the triage and nothing else.
 pub(super) struct Triage;
 
 impl Strategy for Triage {

@@ -1,4 +1,4 @@
-//! The registry over a real store: requests in, answers and recorded events out.
+//! Tests of the registry on a real store: requests, responses and audit events.
 
 mod bad_input;
 mod bad_patches;

@@ -1,4 +1,4 @@
-//! Both families of addresses: where it listens, whom it sees, and how it reaches kube-apiserver.
+//! IPv4 and IPv6: listening addresses, source IPs, and connections to kube-apiserver.
 
 use std::net::SocketAddr;
 
@@ -15,8 +15,8 @@ fn has_ipv6() -> bool {
     std::net::TcpListener::bind("[::1]:0").is_ok()
 }
 
-/// Where a request came from, as its event has it, when the server listens on `on` and the client
-/// connects to `to`.
+/// Checks the source IP in the event when the server listens on `on` and the client connects to
+/// `to`.
 async fn check(on: &str, to: &str, expected: &str) {
     let server = TestServer::make(TestServerOptions {
         address: on.parse().unwrap(),
@@ -33,7 +33,8 @@ async fn check(on: &str, to: &str, expected: &str) {
     assert_eq!(found, [&[expected.to_owned()]], "{on} {to}");
 }
 
-/// It listened on IPv4 alone, whereas upstream's servers take both for the same flag.
+/// Regression: the server listened on IPv4 only, but upstream's servers listen on both for the same
+/// flag.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_on_all_addresses_is_reached_by_both_families_and_records_plain_addresses() {
     for on in ["0.0.0.0", "::"] {
@@ -76,7 +77,7 @@ async fn a_kube_apiserver_is_reached_by_the_url_of_an_ipv6_address() {
     std::fs::write(&file, text.to_string()).unwrap();
     assert!(server.address.is_ipv6());
     let opened = kube_client::open(Some(&file)).await;
-    // Alice may not ask for the version; that she hears so is what matters.
+    // Alice is not authorized to read the version; a 403 proves that the connection works.
     let reason = opened.err().map(|error| format!("{:?}", std::error::Error::source(&error)));
     assert!(reason.as_ref().is_none_or(|it| it.contains("403")), "{reason:?}");
     server.close().await;

@@ -1,4 +1,4 @@
-//! What attackers have tried, as tables: what they send, and what is on record of it.
+//! Attacks as tables: the request, and the events that it leaves.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::harness::{
 
 const THINGS: &str = "/apis/test.io/v1/namespaces/shop/things";
 
-/// One document of 2.8 MB took 541 MB.
+/// Regression: one document of 2.8 MB took 541 MB of memory.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_of_very_many_values_is_refused_in_every_form() {
     let server = TestServer::open().await;
@@ -39,14 +39,14 @@ async fn a_body_of_very_many_values_is_refused_in_every_form() {
         let mut sent = request(method, path, &body);
         sent.headers_mut().insert("content-type", content_type.parse().unwrap());
         let reply = alice.send(sent).await;
-        // The kind may not be patched at all.
+        // The kind may not support patch at all.
         let expected = if method == "PATCH" { [400, 405] } else { [400, 400] };
         assert!(expected.contains(&reply.code.as_u16()), "{method} {content_type} {}", reply.code);
     }
     server.close().await;
 }
 
-/// JSON is YAML too, and costs no more under that name.
+/// JSON is valid YAML, and has the cost of JSON with that content type.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn json_that_is_called_yaml_is_read_as_json() {
     let server = TestServer::open().await;
@@ -68,7 +68,8 @@ fn sent(events: &[Event]) -> Vec<Value> {
     bodies.map(|body| serde_json::from_slice(&body.into_bytes()).unwrap()).collect()
 }
 
-/// Keys that were there twice stood in the line twice: readers that take the first saw another object.
+/// Regression: the record contained duplicate keys twice, so readers that take the first value saw
+/// another object.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_is_recorded_as_it_was_understood() {
     let server = TestServer::open().await;
@@ -99,7 +100,7 @@ async fn a_body_is_recorded_as_it_was_understood() {
     assert_eq!(bodies[1], expected);
 }
 
-/// `/healthz` told good credentials from bad ones, and nothing was on record of it.
+/// Regression: `/healthz` revealed whether credentials are valid, and left no event.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn credentials_that_are_tried_out_are_on_record_on_every_path() {
     let server = TestServer::open().await;
@@ -116,7 +117,7 @@ async fn credentials_that_are_tried_out_are_on_record_on_every_path() {
     assert_eq!(seen, paths);
 }
 
-/// Anybody made an event of megabytes with one head.
+/// Regression: one request head made an event of several megabytes, without authentication.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_head_makes_long_is_cut_in_the_event() {
     let server = TestServer::open().await;
@@ -134,10 +135,10 @@ async fn what_a_head_makes_long_is_cut_in_the_event() {
     assert!(event.request_uri.contains("[cut: "), "{}", event.request_uri);
 }
 
-/// A store in which seven eighths of the bound are used until it has recorded so many requests.
+/// A store whose journal is seven eighths full until it has recorded [`FILLED_RECORDS`] requests.
 struct Filled(Arc<Sqlite>);
 
-/// Records of [`Filled`] after which there is room again.
+/// Number of records after which [`Filled`] has free space again.
 const FILLED_RECORDS: u64 = 3;
 
 #[async_trait]
@@ -182,7 +183,7 @@ impl Storage for Filled {
     }
 }
 
-/// Clients without credentials filled the journal, and then every request was refused.
+/// Regression: unauthenticated clients filled the journal, and then every request was refused.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_last_part_of_the_journal_is_kept_for_users_who_are_recognised() {
     let storage: fn(Arc<Sqlite>) -> Arc<dyn Storage> = |store| Arc::new(Filled(store));
@@ -204,7 +205,7 @@ async fn the_last_part_of_the_journal_is_kept_for_users_who_are_recognised() {
         assert_eq!(alice.call("GET", &path).await.code, 404);
     }
     assert_eq!(ask(&path, &[]).await.code, 401, "there is room again");
-    // The gap is told once, not with each record in between.
+    // There is one gap event, not one per record.
     check_record(
         server,
         "
@@ -218,7 +219,7 @@ async fn the_last_part_of_the_journal_is_kept_for_users_who_are_recognised() {
     .await;
 }
 
-/// Heads that cannot be read left nothing at all.
+/// Regression: invalid heads were neither audited nor counted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn heads_that_cannot_be_read_are_counted() {
     let server = TestServer::open().await;
@@ -237,14 +238,15 @@ async fn heads_that_cannot_be_read_are_counted() {
     server.close().await;
 }
 
-/// A piece of a long answer that began like the library's refusal of a URI was not sent, nor what came
-/// after it: who may write an object broke off everybody's lists.
+/// Regression: a chunk of a long response that began like the library's rejection of a URI was
+/// dropped, with the rest of the response. A user with write access to one object could truncate
+/// the lists of all users.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn text_that_looks_like_a_refusal_of_the_library_arrives() {
     let server = TestServer::open().await;
     let mut alice = server.client("alice").await;
     for at in 0..30 {
-        // Wherever a piece begins, in one of them it begins like this.
+        // One of the offsets makes a chunk begin with this text.
         let text = format!("{}{}", "x".repeat(at % 13), "HTTP/1.1 414 ".repeat(15_000));
         let body = serde_json::json!({"apiVersion": "test.io/v1", "kind": "Thing",
             "metadata": {"name": format!("long-{at}"), "annotations": {"text": text}}});
@@ -265,7 +267,7 @@ async fn text_that_looks_like_a_refusal_of_the_library_arrives() {
     server.close().await;
 }
 
-/// A body of 250 KB with nothing in its lists was answered with 72 MB, after 5 seconds.
+/// Regression: the response to a body of 250 KB with empty list items had 72 MB and took 5 seconds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_wrong_with_an_object_is_told_of_a_few_fields() {
     let server = TestServer::open().await;

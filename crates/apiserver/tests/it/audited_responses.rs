@@ -1,4 +1,4 @@
-//! Each way out of a request, and its record.
+//! Every kind of response, and its audit event.
 
 use apiserver::authn::Anonymous;
 use apiserver::limits::Limits;
@@ -153,7 +153,7 @@ async fn dashboards_for_kubernetes_find_their_numbers() {
         format!(r"apiserver_watch_events_sizes_count{{{kind}}} 1"),
         r#"apiserver_current_inflight_requests{request_kind="readOnly"} 1"#.to_owned(),
         r#"apiserver_current_inflight_requests{request_kind="mutating"} 0"#.to_owned(),
-        // A watch under way, two creates, a list, a refusal, a 401.
+        // A running watch, two creates, a list, a 403, a 401.
         "apiserver_audit_event_total 6".to_owned(),
         r#"apiserver_audit_level_total{level="RequestResponse"} 6"#.to_owned(),
         r#"apiserver_audit_level_total{level="None"} 2"#.to_owned(),
@@ -239,7 +239,8 @@ async fn a_client_that_goes_away_does_not_stop_its_request() {
             () = server.gate.arrived.notified() => {}
         }
         leaving.abort();
-        // The next request shows that the server has noticed; then the first one may go on.
+        // The next request shows that the server has detected the disconnect; then the first
+        // request may continue.
         let mut alice = server.client("alice").await;
         assert_eq!(alice.call("GET", &format!("{THINGS}/x")).await.code, 404);
         server.gate.open.add_permits(1);
@@ -281,7 +282,7 @@ async fn after_refusals_the_gap_itself_is_recorded() {
     let journal = server.store.journal();
     journal.register("slow", 0).await.unwrap();
     let mut alice = server.client("alice").await;
-    // Not to be made shorter: the journal keeps long bodies compressed.
+    // Random, because the journal compresses long bodies.
     let words = std::iter::repeat_with(|| uuid::Uuid::new_v4().simple().to_string());
     let filler: String = words.take(200 << 5).collect();
     let large =
@@ -294,7 +295,7 @@ async fn after_refusals_the_gap_itself_is_recorded() {
     assert!(refused > 0, "the store is full");
     assert_eq!(alice.call("GET", "/healthz").await.code, 200);
     journal.remove("slow").await.ok();
-    // The store makes room by itself, a little later.
+    // The store frees space asynchronously.
     loop {
         let reply = alice.call("GET", &format!("{THINGS}/one")).await;
         if reply.code != 503 {

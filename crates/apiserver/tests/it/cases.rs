@@ -1,10 +1,11 @@
-//! Attacks as tables: what is sent, what it is answered, and what is on record of it.
+//! Attacks as tables: the request, the status code, and the audit events.
 //!
-//! A case is a line: `user METHOD target | Header: value => code record`. The record is the verb and
-//! the object that the events name: `get things shop/one`. `as alice` follows where a user acts as another,
-//! code and user where they are not those of the answer and of the certificate, and `-` stands for no
-//! event. Several requests on one connection have several records. Each case has its own connection and its
-//! own user agent, by which its events are found again: there must be those of the table, and no others.
+//! A case is a line: `user METHOD target | Header: value => code record`. The record has the verb
+//! and the object of the events: `get things shop/one`. It continues with `as alice` for an
+//! impersonated user, and with code and user if they differ from the response and the certificate;
+//! `-` means no event. Several requests on one connection have several records. Each case has its
+//! own connection and user agent, which identifies its events: exactly those of the table must
+//! exist.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -25,29 +26,29 @@ mod paths;
 mod streams;
 mod watches;
 
-/// Where the things of these tests are.
+/// The path of the test objects.
 const THINGS: &str = "/apis/test.io/v1/namespaces/shop/things";
-/// The answer to anything takes no longer, unless it hangs.
+/// Timeout of a response; only a hanging server reaches it.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Bytes of a name that a table writes out.
+/// Maximum length of a name in a table, in bytes; a longer one is shown as `long`.
 const NAME_BYTES_MAX: usize = 128;
-/// What is expected of heads that are refused before they are requests.
+/// The expected results of heads that are rejected before they become requests.
 const REFUSED_HEADS: [&str; 5] = ["0 -", "400 -", "417 -", "431 -", "501 -"];
-/// Cases that are tried at a time.
+/// Number of concurrent cases.
 const LANES: usize = 16;
 
-/// What one connection sends, and what must come of it.
+/// The bytes that one connection sends, and the expected result.
 struct Case {
     text: String,
     user: String,
     agent: String,
     sent: Vec<u8>,
     expected: String,
-    /// What came back.
+    /// The bytes received.
     answer: Vec<u8>,
 }
 
-/// A server under attack.
+/// The server under attack.
 struct Target {
     server: TestServer,
     identities: BTreeMap<String, Option<Identity>>,
@@ -56,7 +57,7 @@ struct Target {
 }
 
 impl Target {
-    /// With two things, of which the user `limited` may see the one that is called `allowed`.
+    /// Opens a server with two things; the user `limited` may read only `allowed`.
     async fn open() -> Self {
         let server = TestServer::open().await;
         let mut alice = server.client("alice").await;
@@ -69,14 +70,14 @@ impl Target {
         Self { server, identities, count: 0, done: Vec::new() }
     }
 
-    /// Sends a table without bodies.
+    /// Sends the requests of a table without bodies.
     async fn lines(&mut self, table: &str) {
         let cases = table.lines().map(str::trim).filter(|line| !line.is_empty());
         let cases: Vec<Case> = cases.map(|line| self.case(line, b"")).collect();
         self.send(cases).await;
     }
 
-    /// Sends requests with bodies, which stand behind `||`, one after the other.
+    /// Sends requests with bodies, which follow `||`, one after another.
     async fn bodies(&mut self, table: &str) {
         for line in table.lines().filter(|line| !line.is_empty()) {
             let (line, body) = line.split_once(" || ").unwrap_or((line, ""));
@@ -85,7 +86,7 @@ impl Target {
         }
     }
 
-    /// Sends bytes as they are, in which `AGENT` stands for the user agent.
+    /// Sends raw bytes, in which `AGENT` stands for the user agent.
     async fn bytes(&mut self, table: &[(&str, &str)]) {
         let mut cases = Vec::new();
         for (line, sent) in table {
@@ -140,15 +141,15 @@ impl Target {
         self.done.extend(answered.map(|(case, answer)| Case { answer, ..case }));
     }
 
-    /// What is on record of cases up to now.
+    /// The audit events of the cases so far.
     async fn events(&self) -> Vec<Event> {
         let mut events = self.server.events().await;
         events.retain(|event| event.user_agent.starts_with("case-"));
         events
     }
 
-    /// Closes the server and compares; how many cases there were. What is refused without an event is
-    /// counted by the server.
+    /// Closes the server, compares the results, and returns the number of cases. Rejections without
+    /// an event must be in the server's counter.
     async fn close(self) -> usize {
         let is_counted = |case: &&Case| REFUSED_HEADS.contains(&case.expected.as_str());
         let malformed = self.done.iter().filter(is_counted).count();
@@ -189,14 +190,14 @@ impl Case {
         Self { text, user, agent, sent, expected: expected.trim().to_owned(), answer: Vec::new() }
     }
 
-    /// The code of the first answer; 0 if there is none.
+    /// The status code of the first response; 0 if there is none.
     fn code(&self) -> u16 {
         let code = self.answer.get(9..12).and_then(|code| str::from_utf8(code).ok());
         code.and_then(|code| code.parse().ok()).unwrap_or(0)
     }
 }
 
-/// Everything that comes back on one connection.
+/// Sends the bytes and returns everything that the connection receives.
 async fn exchange(
     server: &TestServer,
     ca: &str,
@@ -206,19 +207,19 @@ async fn exchange(
     let mut stream = tls(server.address, ca, identity, Protocol::Http1).await.unwrap();
     let mut answer = Vec::new();
     let exchanged = async {
-        // The server may have answered and closed before everything was sent.
+        // The server may respond and close before it has received everything.
         drop(stream.write_all(sent).await);
         drop(stream.flush().await);
         drop(stream.read_to_end(&mut answer).await);
     };
     if tokio::time::timeout(PATIENCE, exchanged).await.is_err() {
-        // The case tells it: nothing is answered so.
+        // This text differs from every expected response, so the case fails.
         answer = b"the connection does not come to an end".to_vec();
     }
     answer
 }
 
-/// What the events of a case say: of each request one thing, at its beginning and at its end.
+/// The records of a case's events: one per request, with the stages if they are unexpected.
 fn said(case: &Case, events: &[Event]) -> String {
     let mut requests: Vec<(&Event, Vec<Stage>)> = Vec::new();
     for event in events {
@@ -270,7 +271,7 @@ fn request_of(case: &Case, event: &Event) -> String {
     text
 }
 
-/// Bytes that are written as `\x00`, and line ends as `\r\n`.
+/// Replaces `\x00` escapes by their bytes, and `\r\n` by line ends.
 fn unescaped(text: &str) -> Vec<u8> {
     let mut out = Vec::new();
     let mut rest = text;

@@ -1,8 +1,8 @@
-//! Certificates that Kubernetes' own components take: every curve with every digest, in the chain of a
+//! Certificates that Kubernetes components accept: every curve with every digest, in the chain of a
 //! client, of the front proxy, and of the server.
 //!
-//! `data/chains.txt` was made by openssl: for each curve and digest an authority and a certificate that
-//! it signed, with its key.
+//! `data/chains.txt` was generated with openssl: for each curve and digest, a CA and a certificate
+//! that it signed, with its key.
 
 use testkit::pki::Identity;
 
@@ -11,7 +11,7 @@ use crate::harness::{Client, Protocol, TestServer, TestServerOptions, get};
 const CHAINS: &str = include_str!("../data/chains.txt");
 const PATH: &str = "/apis/test.io/v1/namespaces/shop/things/x";
 
-/// An authority, and a certificate of it.
+/// A CA, and a certificate that it signed.
 struct Chain {
     name: &'static str,
     authority: String,
@@ -30,7 +30,7 @@ fn chains() -> Vec<Chain> {
     sections.map(chain).collect()
 }
 
-/// Of these nine chains six were not taken, and the log said nothing.
+/// Regression: six of these nine chains were refused, without a log message.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_curve_and_digest_is_taken_from_the_front_proxy_from_users_and_for_the_server() {
     let chains = chains();

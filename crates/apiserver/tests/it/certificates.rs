@@ -1,4 +1,4 @@
-//! Serving certificates that cannot be used: each is refused at the start, by the name of its file.
+//! Unusable serving certificates: the server refuses each at the start, with the name of the file.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use testkit::pki::{Authority, CertificateRequest, Purpose};
 /// Autumn 2026.
 const NOW: Timestamp = Timestamp::from_micros(1_795_000_000_000_000);
 
-/// What is said about the two files, causes included.
+/// The error for the two files, with its causes.
 fn said(certificate: &Path, key: &Path) -> String {
     let error = ServingCertificate::open(certificate, key, NOW).expect_err("it is unusable");
     let mut said = error.to_string();
@@ -22,7 +22,7 @@ fn said(certificate: &Path, key: &Path) -> String {
     said
 }
 
-/// The message names the file and says `words`.
+/// Checks that the error names the file and contains `words`.
 fn check(certificate: &Path, key: &Path, named: &Path, words: &str) {
     let said = said(certificate, key);
     assert!(said.contains(named.to_str().unwrap()), "{} is not named: {said}", named.display());

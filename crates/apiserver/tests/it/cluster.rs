@@ -1,4 +1,4 @@
-//! What is asked of kube-apiserver, against a stand-in that answers from a table.
+//! Requests to kube-apiserver, against a stand-in with scripted responses.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -22,7 +22,7 @@ use testkit::pki::Authority;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// Answers in the order given, the last one for ever; remembers what it was asked.
+/// Returns the responses in order, the last one repeatedly, and keeps the requests.
 #[derive(Default)]
 pub(crate) struct Script {
     answers: Mutex<VecDeque<(u16, Value)>>,
@@ -40,12 +40,12 @@ impl Script {
         Response::builder().status(code).body(Full::new(Bytes::from(body.to_string()))).unwrap()
     }
 
-    /// How often it was asked.
+    /// Number of requests.
     pub(crate) fn asked(&self) -> usize {
         self.asked.lock().unwrap().len()
     }
 
-    /// Path and body of the first question.
+    /// Path and body of the first request.
     pub(crate) fn first(&self) -> (String, Value) {
         self.asked.lock().unwrap()[0].clone()
     }
@@ -151,7 +151,7 @@ async fn a_review_fails_closed() {
         ((403, failure), None),
         ((200, json!("nonsense")), None),
     ] {
-        // Waiting between attempts costs nothing here.
+        // The paused clock skips the waits between attempts.
         let (script, client) = stand_in([answer]).await;
         let found = patiently(reviews(client).authorize(&question("x"))).await;
         assert_eq!(found.ok(), expected);
@@ -159,7 +159,8 @@ async fn a_review_fails_closed() {
     }
 }
 
-/// Runs work whose pauses are not to be waited for, while the network keeps its own time.
+/// Runs work on a paused clock that advances in small steps, so that timers do not delay the test
+/// but network I/O still proceeds.
 async fn patiently<T>(work: impl Future<Output = T>) -> T {
     tokio::time::pause();
     let clock = async {

@@ -1,4 +1,4 @@
-//! A server with one small kind, and a client that speaks to it over TLS.
+//! A test server with a few kinds, and a client that connects over TLS.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -34,7 +34,7 @@ mod kinds;
 
 pub(crate) use client::{Client, Outcome, Protocol, get, request, tls};
 
-/// Health and metrics are not recorded, everything else is.
+/// Health and metrics are not audited, all other requests are.
 const POLICY: &str = r#"
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -81,7 +81,7 @@ subjects: [{kind: User, name: robot}]
 roleRef: {kind: ClusterRole, name: impersonator}
 "#;
 
-/// A test's server.
+/// A test server.
 pub(crate) struct TestServer {
     pub(crate) folder: TempDir,
     pub(crate) ca: Authority,
@@ -93,16 +93,16 @@ pub(crate) struct TestServer {
     running: JoinHandle<()>,
 }
 
-/// Holds up requests for the object `gate` until it is opened.
+/// Blocks requests for the object `gate` until it is opened.
 #[derive(Debug)]
 pub(crate) struct Gate {
-    /// Whoever holds it holds up the store's writer at the object `held`.
+    /// While a test holds this lock, the object `held` blocks the store's writer.
     pub(crate) writer: tokio::sync::Mutex<()>,
     pub(crate) arrived: Notify,
     pub(crate) open: Semaphore,
 }
 
-/// A kind whose objects `held` and `burst` do not come to an end, or to a bad one.
+/// A kind whose object `held` blocks its create, and `burst` panics.
 struct Things(Arc<Gate>);
 
 impl Strategy for Things {
@@ -124,7 +124,7 @@ impl Strategy for Things {
     }
 }
 
-/// RBAC, but for one name it waits, and for another one it panics.
+/// RBAC, except that the name `gate` waits, `panic` panics and `unknown` fails.
 struct Gatekeeper {
     rbac: Union,
     gate: Arc<Gate>,
@@ -146,7 +146,7 @@ impl Authorizer for Gatekeeper {
     }
 }
 
-/// All namespaces are there.
+/// Every namespace exists.
 struct AllNamespaces;
 
 #[async_trait]
@@ -156,32 +156,32 @@ impl NamespaceSource for AllNamespaces {
     }
 }
 
-/// A clock that a test may move.
+/// A clock that advances at each call.
 #[derive(Default)]
 struct Ticking(AtomicI64);
 
 impl Clock for Ticking {
     fn now(&self) -> Timestamp {
-        // Autumn 2026; every look is a microsecond later.
+        // Autumn 2026; each call advances the clock by a microsecond.
         Timestamp::from_micros(1_795_000_000_000_000 + self.0.fetch_add(1, Ordering::Relaxed))
     }
 }
 
-/// What is special about a test's server.
+/// Options of a test server.
 pub(crate) struct TestServerOptions {
     pub(crate) limits: Limits,
     pub(crate) anonymous: Anonymous,
     pub(crate) settings: Settings,
-    /// Whom to ask about tokens.
+    /// The API server for token reviews.
     pub(crate) tokens: Option<kube::Client>,
-    /// How the server sees its store.
+    /// Wraps the store.
     pub(crate) storage: fn(Arc<Sqlite>) -> Arc<dyn Storage>,
-    /// Where the server listens.
+    /// The listening address.
     pub(crate) address: IpAddr,
-    /// Other authorities than the usual ones, PEM.
+    /// Client CA instead of the default one, as PEM.
     pub(crate) client_ca: Option<String>,
     pub(crate) proxy_ca: Option<String>,
-    /// Another serving certificate than the usual one.
+    /// Serving certificate instead of the default one.
     pub(crate) serving: Option<Identity>,
 }
 
@@ -281,7 +281,7 @@ impl TestServer {
         Self { folder, ca, proxy_ca, address, store, gate, shutdown, running }
     }
 
-    /// A client with a certificate of the ordinary client CA.
+    /// A client with a certificate of the client CA.
     pub(crate) async fn client(&self, name: &str) -> Client {
         self.client_of(name, &[], Protocol::Http2).await
     }
@@ -296,12 +296,12 @@ impl TestServer {
         Client::connect(self.address, &self.ca.pem(), Some(&identity), protocol).await
     }
 
-    /// Begins to close; the server may still have something to do.
+    /// Starts the shutdown; requests may still be in progress.
     pub(crate) fn begin_closing(&self) {
         self.shutdown.cancel();
     }
 
-    /// Closes the server and gives its records, without those of another test's beginning.
+    /// Closes the server and returns its events.
     pub(crate) async fn close(self) -> Vec<Event> {
         self.shutdown.cancel();
         self.running.await.unwrap();
@@ -310,7 +310,7 @@ impl TestServer {
         events
     }
 
-    /// What is on record now.
+    /// The events so far.
     pub(crate) async fn events(&self) -> Vec<Event> {
         events(&self.store).await
     }
@@ -321,7 +321,7 @@ async fn events(store: &Sqlite) -> Vec<Event> {
     records.into_iter().map(|record| event::record::read(record.bytes).unwrap()).collect()
 }
 
-/// Closes the server and compares what is on record: `stage verb path code user`, one a line.
+/// Closes the server and compares the events: `stage verb path code user`, one per line.
 pub(crate) async fn check_record(server: TestServer, expected: &str) {
     let found: Vec<String> = server.close().await.iter().map(line).collect();
     let expected: Vec<&str> =
@@ -329,7 +329,7 @@ pub(crate) async fn check_record(server: TestServer, expected: &str) {
     assert_eq!(found, expected);
 }
 
-/// One event in short.
+/// One event as a short line.
 pub(crate) fn line(event: &Event) -> String {
     let code = event.response_status.as_ref().map_or(0, |status| status.code);
     let user = if event.user.username.is_empty() { "-" } else { &event.user.username };
@@ -342,7 +342,7 @@ fn open_store(path: &Path, settings: Settings) -> Sqlite {
     Sqlite::open(path, settings, clock).unwrap()
 }
 
-/// The kind that tests work with.
+/// The main test kind.
 fn things(gate: &Arc<Gate>) -> Resource {
     Resource {
         group: "test.io",
@@ -369,7 +369,7 @@ fn things(gate: &Arc<Gate>) -> Resource {
     }
 }
 
-/// A thing of that name, as a client writes it.
+/// The JSON of a thing with this name.
 pub(crate) fn thing(name: &str) -> String {
     json!({"apiVersion": "test.io/v1", "kind": "Thing", "metadata": {"name": name}}).to_string()
 }

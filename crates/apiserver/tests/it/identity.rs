@@ -1,4 +1,4 @@
-//! Who is believed, and who is not.
+//! Authentication: which identities the server accepts.
 
 use testkit::pki::{Authority, CertificateRequest, Identity, Purpose};
 
@@ -47,9 +47,9 @@ async fn only_the_right_certificate_may_speak_for_others() {
         let reply = ask(&server, identity, &FORGED).await;
         assert_eq!(reply.code, code, "{}", reply.body);
     }
-    // The right certificate without a name speaks for nobody.
+    // The front proxy's certificate without a user header authenticates no user.
     assert_eq!(ask(&server, Some(&right), &FORGED[1..]).await.code, 401);
-    // A user's certificate stays a user's certificate, whatever the headers say.
+    // The headers do not override the certificate of a user.
     let mallory = server.ca.client("mallory", &[]);
     assert_eq!(ask(&server, Some(&mallory), &FORGED).await.code, 403);
     check_record(

@@ -1,4 +1,4 @@
-//! Watches, shutdown, slow clients, certificates that change.
+//! Watches, graceful shutdown, slow clients and rotated certificates.
 
 use std::time::Duration;
 
@@ -75,7 +75,7 @@ async fn shutdown_ends_watches_and_waits_for_requests() {
     let (waited, ()) = tokio::join!(waiting.call("GET", &gate), async {
         server.gate.arrived.notified().await;
         server.begin_closing();
-        // The watch ends cleanly; only after that the gate opens.
+        // The watch ends cleanly before the gate opens.
         watch.into_body().collect().await.unwrap();
         server.gate.open.add_permits(1);
     });
@@ -117,7 +117,7 @@ async fn a_new_serving_certificate_is_taken_without_a_restart() {
     let server = TestServer::open().await;
     let before = Client::certificate(server.address, &server.ca.pem()).await;
     server.ca.server().write(server.folder.path(), "serving");
-    // The server looks at its files every few seconds; nobody has to wait for that here.
+    // The server polls its files every few seconds; the paused clock skips the wait.
     tokio::time::pause();
     loop {
         tokio::time::sleep(Duration::from_secs(5)).await;
@@ -130,7 +130,8 @@ async fn a_new_serving_certificate_is_taken_without_a_restart() {
     }
 }
 
-/// Opens a connection, sends what a slow client has sent so far, and waits to be thrown out.
+/// Opens a connection, sends the partial request of a slow client, and expects the server to close
+/// it.
 async fn check_thrown_out(server: &TestServer, sent: Option<&[u8]>) {
     let mut rest = Vec::new();
     match sent {
@@ -146,23 +147,23 @@ async fn check_thrown_out(server: &TestServer, sent: Option<&[u8]>) {
                 tls(server.address, &ca, Some(&identity), Protocol::Http1).await.unwrap();
             stream.write_all(sent).await.unwrap();
             stream.flush().await.unwrap();
-            // A first look at the answer lets the server read what was sent.
+            // The short read gives the server time to read the request.
             let peek = tokio::time::timeout(Duration::from_millis(50), stream.read_u8()).await;
             assert!(peek.is_err(), "the server waits");
             tokio::time::pause();
-            // The server may close without a TLS goodbye.
+            // The server may close without a TLS `close_notify`.
             drop(stream.read_to_end(&mut rest).await);
         }
     }
     tokio::time::resume();
     let rest = String::from_utf8_lossy(&rest);
-    // 503 because, with the clock on fast forward, the disk is late as well.
+    // 503 is possible because the clock runs ahead, so that the disk exceeds its timeout too.
     let expected = ["", "HTTP/1.1 408", "HTTP/1.1 503", "HTTP/1.1 504"];
     let found = rest.get(..12).unwrap_or_default();
     assert!(expected.contains(&found), "{rest}");
 }
 
-/// Lets time pass, without waiting for it.
+/// Advances the clock without waiting.
 async fn pass(seconds: u64) {
     tokio::time::pause();
     tokio::time::sleep(Duration::from_secs(seconds)).await;

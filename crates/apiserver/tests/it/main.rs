@@ -1,4 +1,5 @@
-//! The front over real TLS: every way out is on record, and nobody gets in by a forged name.
+//! Integration tests of the API server over TLS: every response is audited, and forged identities
+//! are refused.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! Bearer tokens, shown to a stand-in for kube-apiserver.
+//! Bearer tokens, reviewed by a stand-in for kube-apiserver.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::harness::{Client, Protocol, TestServer, TestServerOptions, check_reco
 
 const THING: &str = "/apis/test.io/v1/namespaces/shop/things/x";
 
-/// An answer to a `TokenReview`.
+/// The response to a `TokenReview`.
 pub(crate) fn review(status: &Value) -> (u16, Value) {
     let (kind, api) = ("TokenReview", "authentication.k8s.io/v1");
     (201, json!({"apiVersion": api, "kind": kind, "metadata": {}, "spec": {}, "status": status}))
@@ -27,7 +27,7 @@ pub(crate) fn alice() -> Value {
     })
 }
 
-/// A server that asks a stand-in which gives this answer.
+/// A server with a stand-in that returns this response.
 async fn open(answer: (u16, Value)) -> (Arc<Script>, TestServer) {
     let (script, client) = stand_in([answer]).await;
     (
@@ -40,7 +40,7 @@ async fn open(answer: (u16, Value)) -> (Arc<Script>, TestServer) {
     )
 }
 
-/// A client without a certificate shows a token.
+/// Sends a token without a client certificate.
 async fn show(server: &TestServer, token: &str) -> StatusCode {
     let mut client = Client::connect(server.address, &server.ca.pem(), None, Protocol::Http1).await;
     let header = format!("Bearer {token}");
@@ -58,7 +58,7 @@ async fn the_owner_of_a_token_is_recognised_and_remembered() {
     assert_eq!(script.asked(), 2, "under its own token only");
     let (path, asked) = script.first();
     assert_eq!(path, "/apis/authentication.k8s.io/v1/tokenreviews");
-    // Without audiences kube-apiserver checks the token against its own.
+    // Without audiences, kube-apiserver checks the token against its own.
     assert_eq!(asked["spec"], json!({"token": "good"}));
     let events = server.close().await;
     let user = &events[0].user;
@@ -71,7 +71,7 @@ async fn the_owner_of_a_token_is_recognised_and_remembered() {
     }
 }
 
-/// `asked` tells how often kube-apiserver is asked about the same token shown twice.
+/// `asked` is the number of reviews when the same token is sent twice.
 async fn check_refused(answer: (u16, Value), asked: usize) {
     let said = answer.1.to_string();
     let (script, server) = open(answer).await;
@@ -93,7 +93,7 @@ async fn check_refused(answer: (u16, Value), asked: usize) {
 async fn a_token_that_is_not_good_is_refused_and_that_is_remembered() {
     check_refused(review(&json!({"authenticated": false})), 1).await;
     check_refused(review(&json!({"authenticated": false, "error": "expired"})), 1).await;
-    // For another audience than kube-apiserver's.
+    // A token for another audience than kube-apiserver's.
     let audience =
         json!({"authenticated": false, "error": "token audiences [\"vault\"] is invalid"});
     check_refused(review(&audience), 1).await;
@@ -115,7 +115,7 @@ async fn without_a_cluster_tokens_are_refused() {
     let server = TestServer::open().await;
     assert_eq!(show(&server, "good").await, 401);
     for header in ["Bearer", "Bearer ", "Basic Zm9v", "good"] {
-        // Whoever is not recognised loses the connection.
+        // An unauthenticated client loses its connection.
         let mut client =
             Client::connect(server.address, &server.ca.pem(), None, Protocol::Http1).await;
         let reply = client.send(get(THING, &[("authorization", header)])).await;

@@ -1,4 +1,4 @@
-//! URIs of any length are answered and on record, by both protocols.
+//! URIs of any length have a response and an event, over both protocols.
 
 use testkit::pki::Identity;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -7,7 +7,7 @@ use crate::harness::{Protocol, TestServer, line, tls};
 
 const PATH: &str = "/apis/test.io/v1/namespaces/shop/things";
 
-/// A path with its query of so many bytes.
+/// A path with a query, `len` bytes long.
 fn uri(len: usize, fill: &str) -> String {
     let mut uri = format!("{PATH}/x?a=");
     while uri.len() < len {
@@ -17,8 +17,8 @@ fn uri(len: usize, fill: &str) -> String {
     uri
 }
 
-/// Asks for a URI of so many bytes; the code of the answer and of the only event, and whether the
-/// answer is a Status.
+/// Sends a URI of `len` bytes. Checks the status code of the response and of the only event, and
+/// that the response is a Status.
 async fn check(len: usize, fill: &str, protocol: Protocol, expected: u16) {
     let server = TestServer::open().await;
     let identity = server.ca.client("alice", &[]);
@@ -35,7 +35,7 @@ async fn check(len: usize, fill: &str, protocol: Protocol, expected: u16) {
             let code = answer.get(9..12).and_then(|code| code.parse().ok()).unwrap_or(0);
             (code, answer)
         }
-        // The usual client cannot say what the server cannot hear.
+        // The usual client cannot send a URI of this length.
         Protocol::Http2 => raw_http2(&server, &identity, &uri).await,
     };
     assert_eq!(code, expected, "{len} {protocol:?} {body}");
@@ -61,7 +61,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&head[..], &stream.to_be_bytes(), payload].concat()
 }
 
-/// Asks by frames put together here. The code is that of the Status in the body.
+/// Sends the request as raw frames. The code is that of the Status in the body.
 async fn raw_http2(server: &TestServer, identity: &Identity, uri: &str) -> (u16, String) {
     let ca = server.ca.pem();
     let mut stream = tls(server.address, &ca, Some(identity), Protocol::Http2).await.unwrap();
@@ -82,7 +82,7 @@ async fn raw_http2(server: &TestServer, identity: &Identity, uri: &str) -> (u16,
         let (kind, flags) = if at == 0 { (HEADERS, 1 | end) } else { (CONTINUATION, end) };
         sent.extend(frame(kind, flags, 1, chunk));
     }
-    // In pieces that end anywhere.
+    // In chunks with arbitrary boundaries.
     for piece in sent.chunks(4097) {
         stream.write_all(piece).await.unwrap();
         stream.flush().await.unwrap();
@@ -108,7 +108,8 @@ async fn raw_http2(server: &TestServer, identity: &Identity, uri: &str) -> (u16,
     (u16::try_from(status["code"].as_u64().unwrap()).unwrap(), body)
 }
 
-/// A URI of more than 65,534 bytes left no event: HTTP/1 got 414 without a body, HTTP/2 a reset.
+/// Regression: a URI of more than 65,534 bytes left no event; HTTP/1 responded 414 without a body,
+/// and HTTP/2 reset the stream.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_uri_of_any_length_is_answered_and_on_record() {
     for protocol in [Protocol::Http1, Protocol::Http2] {
@@ -127,12 +128,12 @@ async fn a_uri_of_any_length_is_answered_and_on_record() {
     check(900_000, "b", Protocol::Http1, 414).await;
 }
 
-/// What the libraries refuse by themselves is counted, by both protocols.
+/// Requests that the libraries reject are counted, over both protocols.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn heads_of_http2_that_cannot_be_read_are_counted() {
     let server = TestServer::open().await;
     let ca = server.ca.pem();
-    // No path; a path that is none; a header in capitals; a pseudo header that does not exist.
+    // No path; an invalid path; an uppercase header; an unknown pseudo-header.
     let blocks: [&[u8]; 4] = [
         &[0x82, 0x87, 0x01, 1, b'a'],
         &[0x82, 0x87, 0x01, 1, b'a', 0x04, 1, b'x'],

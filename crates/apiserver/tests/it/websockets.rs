@@ -1,4 +1,4 @@
-//! Watches over WebSocket, byte by byte.
+//! Watches over WebSocket, at the level of bytes.
 
 use std::time::Duration;
 
@@ -13,17 +13,17 @@ use crate::tokens::{alice, review};
 
 const THINGS: &str = "/apis/test.io/v1/namespaces/shop/things";
 const ASK: &str = "connection: keep-alive, Upgrade\r\nupgrade: WebSocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\norigin: https://console.example.com\r\n";
-/// Nothing in these tests takes this long unless it hangs.
+/// Timeout of each step; only a hanging server reaches it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// One WebSocket, or what came of asking for one.
+/// A WebSocket, or the response to a failed handshake.
 struct Socket {
     stream: TlsStream<TcpStream>,
     head: String,
 }
 
 impl Socket {
-    /// Asks with the certificate of `user`, or without one.
+    /// Sends the handshake with the certificate of `user`, or without one.
     async fn ask(server: &TestServer, user: Option<&str>, path: &str, headers: &str) -> Self {
         let identity = user.map(|user| server.ca.client(user, &[]));
         let stream =
@@ -73,10 +73,10 @@ impl Socket {
         self.stream.write_all(&frame).await.unwrap();
     }
 
-    /// Whether nothing more comes.
+    /// Whether the server has closed the connection without further bytes.
     async fn is_over(&mut self) -> bool {
         let mut rest = Vec::new();
-        // Without the goodbye of TLS it is over too.
+        // The connection may end without a TLS `close_notify`.
         drop(within(self.stream.read_to_end(&mut rest)).await);
         rest.is_empty()
     }
@@ -196,7 +196,7 @@ async fn who_breaks_the_rules_is_told_and_shown_out() {
     assert_eq!(server.close().await.len(), 4);
 }
 
-/// A browser can set no `Authorization` header.
+/// A browser cannot set the header `Authorization`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_in_a_subprotocol_is_believed_and_kept_nowhere() {
     let (script, client) = stand_in([review(&alice())]).await;

@@ -1,4 +1,4 @@
-//! Writes that the store has while somebody stops waiting for them.
+//! Writes whose request times out, or whose client disconnects, while the store has them.
 
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -14,10 +14,10 @@ use store::{
 use crate::harness::{Protocol, TestServer, TestServerOptions, check_record, thing};
 
 const THINGS: &str = "/apis/test.io/v1/namespaces/shop/things";
-/// Longer than the requests here may take.
+/// Longer than the timeout of the requests here.
 const LATE: Duration = Duration::from_millis(1500);
 
-/// Begins a write of `name` that may take 50 ms, while the writer is held up with `held`.
+/// Sends a create of `name` with a timeout of 50 ms, while `held` blocks the writer.
 async fn check_late(name: &str, code: u16, record: &str) {
     let server = TestServer::open().await;
     let mut first = server.client("alice").await;
@@ -132,8 +132,8 @@ async fn a_panic_on_the_writer_is_a_panic_of_the_request() {
     .await;
 }
 
-/// A store that says of each change that the disk is full: before it begins, or when it has been
-/// written but nobody can be sure of it.
+/// A store that reports a full disk for each change: before the transaction begins, or after the
+/// write, when the outcome is in doubt.
 struct Full {
     store: Arc<Sqlite>,
     begins: bool,

@@ -1,4 +1,4 @@
-//! Whatever is wrong with a request is said in the words Kubernetes users know.
+//! Invalid requests, with upstream's error messages.
 
 use super::test_registry::{TestRegistry, VAULTS, WIDGETS};
 
@@ -307,7 +307,7 @@ async fn names_and_labels() {
     check(&all).await;
 }
 
-/// It was cut for the name, and then nothing was wrong with that.
+/// Regression: the value was truncated for the generated name, and only the rest was validated.
 #[tokio::test]
 async fn the_beginning_of_a_name_is_looked_at_as_a_whole() {
     let registry = TestRegistry::open().await;

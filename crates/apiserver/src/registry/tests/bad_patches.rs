@@ -1,4 +1,4 @@
-//! Patches that cannot be, in the words Kubernetes users know.
+//! Invalid patches, with upstream's error messages.
 
 use super::bad_input::{MERGE, check};
 use super::test_registry::{TestRegistry, WIDGETS};
@@ -47,7 +47,7 @@ async fn patches() {
     .await;
 }
 
-/// What a refused patch says besides, which clients read.
+/// The details of the error, which clients read.
 #[tokio::test]
 async fn a_refused_patch_says_where_it_is_wrong() {
     const JSON: &[(&str, &str)] = &[("content-type", "application/json-patch+json")];

@@ -113,7 +113,7 @@ async fn openapi_describes_kinds_and_operations() {
     check_references(&old, &old);
 }
 
-/// Debian's kubectl could neither create nor apply anything.
+/// Regression: Debian's kubectl could neither create nor apply objects.
 #[tokio::test]
 async fn openapi_is_offered_as_protobuf_too() {
     let registry = TestRegistry::open().await;
@@ -191,7 +191,7 @@ async fn documents_are_compressed_and_discovery_is_yaml_for_who_asks() {
     );
 }
 
-/// Every `$ref` points at something.
+/// Checks that every `$ref` has a target.
 fn check_references(document: &Value, place: &Value) {
     match place {
         Value::Object(map) => {

@@ -1,4 +1,4 @@
-//! Kinds that show what a kind can do.
+//! Test kinds that cover the features of a resource.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Lists of which there is more than may be in memory.
+//! Lists that exceed the memory budget.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -64,7 +64,7 @@ impl Storage for Counting {
     }
 }
 
-/// Objects that are on disk only, because so little is held in memory.
+/// A registry whose objects are on disk only, because its cache is small.
 async fn registry() -> (TestRegistry, Arc<AtomicUsize>) {
     let listed = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&listed);
@@ -85,17 +85,17 @@ async fn registry() -> (TestRegistry, Arc<AtomicUsize>) {
     (registry, listed)
 }
 
-/// All objects were read into memory before it was asked whether there was room for them.
+/// Regression: all objects were in memory before the budget was checked.
 #[tokio::test]
 async fn a_list_beyond_the_budget_is_refused_before_it_is_in_memory() {
     let (registry, listed) = registry().await;
     let share = ANSWERS_BYTES_MAX / BYTES_SHARES;
     let object = OBJECT_BYTES + 1024;
-    // Answers under way. A user who has none may have more than a share.
+    // Responses that are being sent. A user without any may exceed the share.
     let mut held: Vec<Answer> = Vec::new();
     for (user, query, expected, listed_max) in [
         ("alice", "limit=20", 200, 20 * object),
-        // The same one, once more: only its first objects are read.
+        // The same list again: only its first objects are read.
         ("alice", "limit=20", 200, PAGE_BYTES + object),
         ("alice", "limit=1000", 429, share - 20 * OBJECT_BYTES + PAGE_BYTES + object),
         ("bob", "", 200, OBJECTS * object),

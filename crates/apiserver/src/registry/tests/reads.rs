@@ -1,4 +1,4 @@
-//! Getting and listing: forms, selectors, pages, revisions.
+//! Get and list: formats, selectors, pages and revisions.
 
 use serde_json::{Value, json};
 
@@ -114,7 +114,7 @@ async fn a_list_that_began_too_long_ago_can_be_finished_anyway() {
     let first = registry.ok(&format!("GET {WIDGETS}?limit=1"), "").await;
     let token = first.json["metadata"]["continue"].as_str().unwrap();
     let line = format!("GET {WIDGETS}?limit=1&continue={token}");
-    // History is trimmed with commits that follow, about once a second.
+    // Following commits compact the history, about once a second.
     let mut late = registry.ask(&line, "", &[]).await;
     for n in 0..20_000 {
         if late.code == 410 {
@@ -222,7 +222,7 @@ async fn people_get_indented_answers_and_large_ones_are_compressed() {
     assert!(small.header("content-encoding").is_empty());
 }
 
-/// `Accept: application/yaml` was refused.
+/// Regression: `Accept: application/yaml` was refused.
 #[tokio::test]
 async fn answers_are_yaml_for_who_asks_and_events_keep_json() {
     let registry = server_of_five().await;

@@ -1,4 +1,4 @@
-//! A registry on a store in a folder that goes away, and a short way of asking it.
+//! A registry on a store in a temporary directory, with helpers for requests.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -30,7 +30,7 @@ pub(super) struct TestRegistry {
     _folder: TempDir,
 }
 
-/// Time that passes only when it is told to, or so much with every look at it.
+/// A clock that advances only on demand, or by a fixed step at each call.
 struct TestClock {
     micros: AtomicI64,
     a_look: AtomicI64,
@@ -43,7 +43,7 @@ impl Clock for TestClock {
     }
 }
 
-/// Everybody may do everything, but mallory.
+/// Authorizes every user except mallory.
 struct NotMallory;
 
 #[async_trait]
@@ -57,7 +57,7 @@ impl Authorizer for NotMallory {
     }
 }
 
-/// The namespaces that the house itself serves.
+/// Namespaces from the store itself.
 struct OwnNamespaces(Arc<dyn Storage>);
 
 #[async_trait]
@@ -75,7 +75,7 @@ impl NamespaceSource for OwnNamespaces {
     }
 }
 
-/// What came back.
+/// The response.
 pub(super) struct Got {
     pub(super) code: u16,
     pub(super) json: Value,
@@ -102,7 +102,7 @@ impl Got {
 }
 
 impl TestRegistry {
-    /// A house with the namespace `shop`.
+    /// A registry with the namespace `shop`.
     pub(super) async fn open() -> Self {
         let registry = Self::open_with(Settings::default());
         registry.ok("POST /api/v1/namespaces", r#"{"metadata":{"name":"shop"}}"#).await;
@@ -113,12 +113,12 @@ impl TestRegistry {
         Self::open_beside(settings, true)
     }
 
-    /// A house with or without a garbage collector beside it.
+    /// A registry with or without a garbage collector.
     pub(super) fn open_beside(settings: Settings, garbage_is_collected: bool) -> Self {
         Self::open_on(settings, garbage_is_collected, |store| Arc::new(store))
     }
 
-    /// A house that sees its store through another one.
+    /// A registry whose store is wrapped.
     pub(super) fn open_on(
         settings: Settings,
         garbage_is_collected: bool,
@@ -153,19 +153,19 @@ impl TestRegistry {
         self.time.micros.fetch_add(seconds * 1_000_000, Ordering::SeqCst);
     }
 
-    /// From now on everything takes long.
+    /// From now on, the clock advances by 200 ms at each call.
     pub(super) fn slow_down(&self) {
         self.time.a_look.store(200_000, Ordering::SeqCst);
     }
 
-    /// Asks, and wants success.
+    /// Sends a request and expects success.
     pub(super) async fn ok(&self, line: &str, body: &str) -> Got {
         let got = self.ask(line, body, &[]).await;
         assert!(got.code < 300, "{line}: {}", got.json);
         got
     }
 
-    /// Asks as alice. `line` is method and path with query.
+    /// Sends a request as alice. `line` is the method and the path with its query.
     pub(super) async fn ask(&self, line: &str, body: &str, headers: &[(&str, &str)]) -> Got {
         self.ask_as("alice", line, body, headers).await
     }
@@ -191,7 +191,7 @@ impl TestRegistry {
         Got { code: answer.code.as_u16(), json, answer }
     }
 
-    /// Begins a watch and reads so many frames of it.
+    /// Starts a watch and reads `count` of its frames.
     pub(super) async fn watch(&self, line: &str, count: usize) -> Vec<Value> {
         self.watch_with(line, count, &[]).await
     }
@@ -221,7 +221,7 @@ impl TestRegistry {
         self.registry.route_non_resource(&request("alice", line, "", headers))
     }
 
-    /// All events recorded so far, as `user verb resource/name code`.
+    /// All audit events so far.
     pub(super) async fn events(&self) -> Vec<Event> {
         let records = self.store.journal().read(0, 10_000, usize::MAX).await.unwrap();
         records.into_iter().map(|record| event::record::read(record.bytes).unwrap()).collect()
@@ -280,7 +280,7 @@ fn request(user: &str, line: &str, body: &str, headers: &[(&str, &str)]) -> Requ
     }
 }
 
-/// Up to so many frames of a watch.
+/// Up to `count` frames of a watch.
 pub(super) async fn frames(watch: &mut WatchReply, count: usize) -> Vec<Value> {
     let frames: Vec<Bytes> = watch.frames.by_ref().take(count).collect().await;
     assert!(frames.iter().all(|frame| frame.ends_with(b"}\n")));

@@ -1,4 +1,4 @@
-//! Watches: where they begin, what they tell, how they end.
+//! Watches: their start, their events and their end.
 
 use serde_json::{Value, json};
 
@@ -66,7 +66,7 @@ async fn a_watch_list_marks_the_end_of_the_beginning() {
     assert_eq!(frames[1]["object"]["kind"], "Widget");
 }
 
-/// More objects than are held for a watch at a time, and one of them is changed before it is told.
+/// More objects than a page of initial events; one of them changes before it is sent.
 #[tokio::test]
 async fn a_long_beginning_is_told_as_it_was_then() {
     let registry = TestRegistry::open().await;
@@ -101,7 +101,7 @@ async fn a_beginning_that_takes_too_long_is_told_to_begin_again() {
     assert!(start.iter().all(|frame| frame["type"] == "ADDED"));
     let exact = start[0]["object"]["metadata"]["resourceVersion"].as_str().unwrap();
     let exact = format!("GET {WIDGETS}?resourceVersion={exact}&resourceVersionMatch=Exact");
-    // History is trimmed with commits that follow, about once a second.
+    // Following commits compact the history, about once a second.
     for n in 0..20_000 {
         if registry.ask(&exact, "", &[]).await.code == 410 {
             break;
@@ -162,7 +162,8 @@ async fn a_watch_as_a_table_defines_its_columns_once() {
     assert_eq!(frames[1]["object"]["rows"][0]["cells"][0], "b");
 }
 
-/// `/watch/` in front of a name watched every object, while authorization and the event named one.
+/// Regression: `/watch/` before a name watched every object, although authorization and the event
+/// named one.
 #[tokio::test]
 async fn a_watch_of_a_name_in_the_path_tells_of_that_object_only() {
     let registry = TestRegistry::open().await;

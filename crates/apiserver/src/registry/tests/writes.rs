@@ -1,4 +1,4 @@
-//! Creating, changing and removing, with the events of it.
+//! Create, update and delete, with their audit events.
 
 use event::{Event, Level};
 use serde_json::json;
@@ -194,7 +194,7 @@ async fn a_dry_run_answers_and_changes_nothing() {
     assert_eq!(short(&registry.events().await[1]), "alice create widgets/a 201");
 }
 
-/// `kubectl diff` showed another resourceVersion on every change.
+/// Regression: `kubectl diff` showed a new resourceVersion for every change.
 #[tokio::test]
 async fn a_dry_run_answers_no_revision_that_there_will_never_be() {
     let registry = TestRegistry::open().await;
@@ -276,7 +276,7 @@ async fn propagation_has_no_effect_without_a_garbage_collector() {
         alone.ok(&format!("POST {WIDGETS}"), A).await;
         let gone = alone.ok(&format!("DELETE {WIDGETS}/a?propagationPolicy={policy}"), "").await;
         assert_eq!(gone.json["status"], "Success", "{policy}");
-        // A kind that cannot be patched could never lose the finalizer again.
+        // A kind without patch could never lose the finalizer again.
         let registry = TestRegistry::open().await;
         registry.ok(&format!("POST {VAULTS}"), r#"{"metadata":{"name":"v"}}"#).await;
         let gone = registry.ok(&format!("DELETE {VAULTS}/v?propagationPolicy={policy}"), "").await;

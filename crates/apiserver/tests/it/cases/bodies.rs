@@ -1,7 +1,8 @@
-//! Bodies: what is made is what the event names, whatever the body looks like, and everything else is
-//! refused and on record.
+//! Request bodies: the event names the object that is created, for every form of the body. Other
+//! bodies are rejected and audited.
 //!
-//! A body follows its line behind `||`, with bytes that are no text as `\x00` and backslashes twice.
+//! A body follows its line after `||`; bytes that are not text are written as `\x00`, and a
+//! backslash as two.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +10,8 @@ use serde_json::Value;
 
 use super::Target;
 
-/// Bodies of creates, in JSON: what follows the path or the query, the code, and the name that the event has.
+/// JSON bodies of creates: the rest of the path or the query, the status code, and the name in the
+/// event.
 const CREATES: &str = r#"
 - => 201 c1 || {"metadata":{"name":"c1"}}
 - => 201 c2 || {"apiVersion":"test.io/v1","kind":"Thing","metadata":{"name":"c2"}}
@@ -148,7 +150,7 @@ alice POST {T} | Content-Type: application/yaml => 400 create things shop/ ||
 alice POST {T} | Content-Type: text/yaml => 415 create things shop/ || metadata: {name: y11}
 "#;
 
-/// Changes and removals, of the thing `secretb` and the note `n` that are there.
+/// Updates and deletes of the existing thing `secretb` and note `n`.
 const CHANGES: &str = r#"
 alice POST /apis/test.io/v1/notes => 201 create notes /n || {"metadata":{"name":"n"},"spec":{"color":"red"}}
 alice POST /apis/test.io/v1/namespaces/shop/notes => 404 create notes shop/ || {"metadata":{"name":"n2"}}
@@ -222,7 +224,7 @@ async fn what_a_body_makes_is_what_its_event_names() {
     target.close().await;
 }
 
-/// The whole line of a create.
+/// The full line of a create.
 fn create(short: &str) -> String {
     let word = |text: &str| if text == "-" { String::new() } else { text.to_owned() };
     let (suffix, rest) = short.split_once(" => ").unwrap();
@@ -234,7 +236,8 @@ fn create(short: &str) -> String {
     )
 }
 
-/// Every object that is there has one event, and every event of one that was made has an object.
+/// Checks that every object has exactly one create event, and every successful create event has an
+/// object.
 async fn check_objects(target: &mut Target) {
     let mut alice = target.server.client("alice").await;
     let list = alice.call("GET", super::THINGS).await.body;
@@ -266,7 +269,7 @@ async fn what_changes_or_removes_something_says_so_and_nothing_else_does() {
     target.close().await;
 }
 
-/// Deep, wide and long documents are refused by every content type, and recorded.
+/// Deep, wide and long documents are rejected with every content type, and audited.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deep_wide_and_long_documents_are_refused_and_on_record() {
     let deep = |open: &str, close: &str| format!("{}{}", open.repeat(5000), close.repeat(5000));

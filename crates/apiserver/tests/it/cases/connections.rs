@@ -1,17 +1,17 @@
-//! Requests that are framed oddly: none is smuggled past authorization or the record.
+//! Request smuggling: no unusual framing bypasses authorization or auditing.
 //!
-//! What the library refuses by itself leaves no event, does nothing, and is counted.
+//! A request that the HTTP library rejects has no event and no effect, and is counted.
 
 use super::{THINGS, Target};
 
-/// The beginning of a request that has no body: the object that is named in it is there.
+/// The head of a request without a body, for an object that exists.
 const GET: &str = "GET {T}/allowed HTTP/1.1\\r\\nHost: a\\r\\nUser-Agent: AGENT\\r\\n";
-/// The beginning of one that has a body. It is refused, whatever is in it.
+/// The head of a request with a body. The server rejects every body.
 const POST: &str = "POST {T}/allowed HTTP/1.1\\r\\nHost: a\\r\\nUser-Agent: AGENT\\r\\n";
-/// What is smuggled. A server that takes it for a request ends the connection.
+/// The smuggled request. A server that handles it closes the connection.
 const NEXT: &str = "GET {T}/secretb HTTP/1.1\\r\\nHost: a\\r\\nUser-Agent: AGENT\\r\\nConnection: close\\r\\n\\r\\n";
 
-/// `GET`, `POST` and `NEXT` stand for the texts above.
+/// `GET`, `POST` and `NEXT` stand for the constants above.
 const FRAMES: &[(&str, &str)] = &[
     ("alice => 200 get things shop/allowed, get things shop/secretb", "GET\\r\\nNEXT"),
     (
@@ -158,7 +158,7 @@ const FRAMES: &[(&str, &str)] = &[
     ("alice => 417 -", "POSTExpect: nonsense\\r\\nContent-Length: 5\\r\\n\\r\\nabcdeNEXT"),
 ];
 
-/// Heads that are read leniently by some.
+/// Heads that some servers parse leniently.
 const HEADS: &[(&str, &str)] = &[
     ("alice => 200 get things shop/secretb", "\\r\\nNEXT"),
     ("alice => 200 get things shop/secretb", "\\nNEXT"),

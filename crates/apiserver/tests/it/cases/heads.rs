@@ -1,11 +1,12 @@
-//! Heads that Go's server refuses, and so kube-apiserver: refused here too, and counted.
+//! Invalid request heads that Go's server, and therefore kube-apiserver, rejects: this server
+//! rejects and counts them too.
 //!
-//! Each line has Go's own answer. Where it differs from ours, the comment says how.
+//! Each line has the response of Go. A comment describes a difference.
 
 use super::{THINGS, Target};
 use crate::harness::thing;
 
-/// A target and its version, headers, and bytes behind the head.
+/// A request line, headers, and the bytes after the head.
 const HEADS: &[(&str, &str, &str)] = &[
     ("400 -", "GET {T}/allowed HTTP/1.1", ""),
     ("400 -", "GET https://localhost{T}/allowed HTTP/1.1", ""),
@@ -25,9 +26,9 @@ const HEADS: &[(&str, &str, &str)] = &[
     // Go unfolds the line.
     ("400 -", "GET {T}/allowed HTTP/1.1|Host: a|X: y| z", ""),
     ("400 -", "GET {T}/allowed%zz HTTP/1.1|Host: a", ""),
-    // Go takes any version that begins with 1.
+    // Go accepts any version that begins with 1.
     ("400 -", "GET {T}/allowed HTTP/1.9|Host: a", ""),
-    // 505 of Go.
+    // Go responds with 505.
     ("400 -", "GET {T}/allowed HTTP/3.0|Host: a", ""),
     ("417 -", "POST {T} HTTP/1.1|Host: a|Expect: 200-ok|Content-Length: 5", "abcde"),
     ("417 -", "GET {T}/allowed HTTP/1.1|Host: a|Expect: 100-continued", ""),
@@ -38,7 +39,7 @@ const HEADS: &[(&str, &str, &str)] = &[
         "POST {T} HTTP/1.1|Host: a|Transfer-Encoding: chunked|Transfer-Encoding: chunked",
         "0\\r\\n\\r\\n",
     ),
-    // 501 of Go.
+    // Go responds with 501.
     ("400 -", "POST {T} HTTP/1.1|Host: a|Transfer-Encoding: gzip", ""),
     // Go ignores the header in a request of this version.
     ("400 -", "POST {T} HTTP/1.0|Transfer-Encoding: chunked", "0\\r\\n\\r\\n"),
@@ -50,7 +51,7 @@ const HEADS: &[(&str, &str, &str)] = &[
         "POST {T} HTTP/1.1|Host: a|Content-Length: x|Transfer-Encoding: chunked",
         "0\\r\\n\\r\\n",
     ),
-    // From here on Go serves, and so do we.
+    // Go and this server accept the following heads.
     ("200 get things shop/allowed", "GET {T}/allowed HTTP/1.1|Host:", ""),
     ("200 get things shop/allowed", "GET {T}/allowed HTTP/1.1|Host: [fe80::1%25eth0]:6443", ""),
     ("200 get things shop/allowed", "GET {T}/allowed HTTP/1.0", ""),
@@ -68,7 +69,7 @@ const HEADS: &[(&str, &str, &str)] = &[
         "POST {T} HTTP/1.1|Host: a|Content-Length: 5|Transfer-Encoding: chunked",
         "5\\r\\nabcde\\r\\n0\\r\\n\\r\\n",
     ),
-    // Go answers this one without calling a handler: 200.
+    // Go responds 200 without calling a handler.
     ("403 options path", "OPTIONS * HTTP/1.1|Host: a", ""),
 ];
 
@@ -94,7 +95,7 @@ async fn heads_that_go_refuses_are_refused_and_counted() {
     check(table).await;
 }
 
-/// Go takes 4,096 bytes of a line and 16 KiB of what is no data.
+/// Go's limits: 4,096 bytes for a chunk line, and 16 KiB for bytes that are not data.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn extensions_of_chunks_are_bounded() {
     let head =

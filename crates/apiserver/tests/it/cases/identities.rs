@@ -1,8 +1,9 @@
-//! Headers that name a user: believed from the front proxy only, and only what is allowed for.
+//! Headers that name a user: trusted only from the front proxy, and only with permission to
+//! impersonate.
 
 use super::Target;
 
-/// Headers of the front proxy, from those who are and who are not.
+/// Headers of the front proxy, sent by the front proxy and by other clients.
 const PROXY: &str = r"
 proxy GET {T}/allowed | X-Remote-User: alice => 200 get things shop/allowed by alice
 proxy GET {T}/allowed | x-remote-user: alice => 200 get things shop/allowed by alice
@@ -53,7 +54,7 @@ system:anonymous GET {T}/allowed => 403 get things shop/allowed
 system:serviceaccount:shop:robot GET {T}/allowed => 403 get things shop/allowed
 ";
 
-/// Bearer tokens and other credentials; this server knows no tokens.
+/// Bearer tokens and other credentials; this server accepts no tokens.
 const TOKENS: &str = r"
 nobody GET {T}/allowed | Authorization: Bearer guess => 401 get things shop/allowed
 nobody GET {T}/allowed | Authorization: bearer guess => 401 get things shop/allowed
@@ -80,7 +81,7 @@ alice GET {T}/allowed | Authorization: Bearer guess => 200 get things shop/allow
 mallory GET {T}/allowed | Authorization: Bearer guess => 403 get things shop/allowed
 ";
 
-/// Acting as another. `robot` may act as alice, as a member of dev, with the uid 7 and the scope view.
+/// Impersonation. `robot` may impersonate alice, the group dev, the uid 7 and the scope view.
 const IMPERSONATION: &str = r"
 robot GET {T}/allowed | Impersonate-User: alice => 200 get things shop/allowed as alice
 robot GET {T}/allowed | impersonate-user: alice => 200 get things shop/allowed as alice
@@ -127,7 +128,7 @@ mallory GET {T}/allowed | Impersonate-User: alice => 403 get things shop/allowed
 nobody GET {T}/allowed | Impersonate-User: alice => 401 get things shop/allowed
 ";
 
-/// Ids that clients choose; those of the front proxy are believed as far as they are harmless.
+/// Audit IDs from clients; the front proxy's are accepted if they are harmless.
 const IDS: &[(&str, &str, &str)] = &[
     ("alice", "chosen", "new"),
     ("alice", "keepwatch-heartbeat-1", "new"),
@@ -173,7 +174,8 @@ async fn each_part_of_another_identity_is_asked_for_and_on_record() {
     assert!(count > 40, "{count}");
 }
 
-/// An id of another request was a place to hide behind, and a long one pushed the user off the line.
+/// Regressions: a client reused the audit ID of another request, and a long ID displaced the user
+/// from the record.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ids_are_the_front_proxys_or_new_and_never_long() {
     let mut target = Target::open().await;

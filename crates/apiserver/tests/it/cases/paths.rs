@@ -1,8 +1,9 @@
-//! Methods and request targets: whatever a path looks like, authorization and the event name what is done.
+//! Methods and request targets: for any form of the path, authorization and the event name the
+//! actual operation.
 
 use super::Target;
 
-/// Paths that look like others.
+/// Paths that resemble other paths.
 const PATHS: &str = r"
 alice GET {T} => 200 list things shop/
 alice GET {T}/ => 200 list things shop/
@@ -142,7 +143,7 @@ nobody GET /healthz => 401 -
 nobody GET /nothing => 401 get path
 ";
 
-/// Methods, and headers that claim another one.
+/// Methods, and headers that override the method.
 const METHODS: &str = r"
 alice HEAD {T}/allowed => 200 get things shop/allowed
 alice HEAD {T} => 200 list things shop/

@@ -1,5 +1,5 @@
-//! Requests of HTTP/2 whose headers no client library would send: answered and on record, or reset,
-//! counted, and without any effect.
+//! HTTP/2 requests with headers that no client library sends: the server responds and audits them,
+//! or resets the stream and counts it, without any effect.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -10,7 +10,8 @@ const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const GOAWAY: u8 = 7;
 
-/// The headers of a request, `name=value` each; a line that begins with `+` has the four that a GET needs.
+/// The headers of a request, `name=value` each; a line that begins with `+` includes the four of a
+/// GET.
 const REQUESTS: &[(&str, &str)] = &[
     ("alice => 200 get things shop/allowed", "+"),
     ("alice => 0 -", ":method=GET :scheme=https :authority=a :path=/healthz :path={T}/allowed"),
@@ -94,7 +95,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&[a, b, c, kind, flags][..], &stream.to_be_bytes(), payload].concat()
 }
 
-/// A header block of literals.
+/// Encodes a header block of literals.
 fn block(headers: &str, agent: &str) -> Vec<u8> {
     let usual = format!(":method=GET :scheme=https :authority=a :path={THINGS}/allowed");
     let headers = headers.replacen('+', &usual, 1).replace("{T}", THINGS);
@@ -110,8 +111,8 @@ fn block(headers: &str, agent: &str) -> Vec<u8> {
     out
 }
 
-/// The status in the header block of an answer: a place in the static table, or a text in Huffman coding,
-/// of which only the length is known for the codes in use.
+/// The status code in the header block of a response. It is an index of the static table or a
+/// Huffman string; a few bytes distinguish the codes in use.
 fn status(block: &[u8]) -> String {
     let code = match block {
         [0x88, ..] => "200",
@@ -126,7 +127,7 @@ fn status(block: &[u8]) -> String {
 }
 
 impl Target {
-    /// Sends one header block; what its answer says becomes that of a case.
+    /// Sends one header block, and adds a case with the status code of the response.
     async fn stream(&mut self, line: &str, headers: &str) {
         let (user, expected) = line.split_once(" => ").unwrap();
         let agent = self.agent(user);
@@ -148,7 +149,7 @@ impl Target {
                 match kind {
                     HEADERS => code = status(&payload),
                     RST_STREAM => break,
-                    // Where no user is recognised, the connection is told to end before the answer.
+                    // For an unauthenticated user, GOAWAY precedes the response.
                     GOAWAY if payload.get(4..8) != Some(&[0; 4]) => break,
                     _ => {}
                 }

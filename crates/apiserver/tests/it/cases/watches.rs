@@ -1,4 +1,5 @@
-//! Watches and selectors: what is read is what authorization was asked for, and what the event names.
+//! Watches and selectors: a request reads only the objects that it was authorized for and that its
+//! event names.
 
 use super::Target;
 
@@ -65,7 +66,7 @@ alice GET {T}?labelSelector=a%20in%20() => 200 list things shop/
 alice GET {T}?labelSelector=%00 => 400 list things shop/
 ";
 
-/// Watches; each that begins ends after a second.
+/// Watches; each watch that starts ends after a second.
 const WATCHES: &str = r"
 limited GET {T}?watch=1&fieldSelector=metadata.name=allowed&timeoutSeconds=1 => 200 watch things shop/allowed
 limited GET {T}?watch=1&timeoutSeconds=1 => 403 watch things shop/
@@ -139,7 +140,7 @@ async fn who_may_list_one_object_is_shown_no_other_by_any_selector() {
     assert!(count > 50, "{count}");
 }
 
-/// `/watch/` with a name showed everything, and was recorded as one.
+/// Regression: `/watch/` with a name sent every object, and the event named only one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_may_watch_one_object_is_shown_no_other_by_any_path() {
     let mut target = Target::open().await;

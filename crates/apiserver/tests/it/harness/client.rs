@@ -1,4 +1,4 @@
-//! A client that does what it is told, over HTTP/1.1 or HTTP/2.
+//! A test client for HTTP/1.1 and HTTP/2.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// Nothing in these tests takes this long unless it hangs.
+/// Timeout of each step; only a hanging server reaches it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ enum Sender {
     Http2(http2::SendRequest<Full<Bytes>>),
 }
 
-/// A complete answer.
+/// A complete response.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) code: StatusCode,
@@ -67,13 +67,13 @@ impl Client {
         }
     }
 
-    /// The certificate that the server shows.
+    /// The serving certificate of the server.
     pub(crate) async fn certificate(address: SocketAddr, server_ca: &str) -> Vec<u8> {
         let stream = tls(address, server_ca, None, Protocol::Http1).await.unwrap();
         stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
     }
 
-    /// Sends a request and waits for the head of the answer.
+    /// Sends a request and waits for the head of the response.
     pub(crate) async fn begin(&mut self, request: Request<String>) -> http::Response<Incoming> {
         let request = request.map(|body| Full::new(Bytes::from(body)));
         let answer = async {
@@ -88,7 +88,7 @@ impl Client {
         tokio::time::timeout(PATIENCE, answer).await.expect("an answer in time").unwrap()
     }
 
-    /// Sends a request and waits for the whole answer.
+    /// Sends a request and waits for the whole response.
     pub(crate) async fn send(&mut self, request: Request<String>) -> Outcome {
         let (head, body) = self.begin(request).await.into_parts();
         let body = tokio::time::timeout(PATIENCE, body.collect()).await.expect("a body in time");
@@ -106,20 +106,20 @@ impl Client {
         self.send(request("POST", path, body)).await
     }
 
-    /// Returns when the server has closed the connection.
+    /// Waits until the server has closed the connection.
     pub(crate) async fn closed(self) {
         let Self { sender, connection } = self;
         tokio::time::timeout(PATIENCE, connection).await.expect("a close in time").unwrap();
         drop(sender);
     }
 
-    /// Goes away in the middle.
+    /// Drops the connection without closing it.
     pub(crate) fn abort(self) {
         self.connection.abort();
     }
 }
 
-/// A request as kubectl would make it.
+/// A request like kubectl's.
 pub(crate) fn request(method: &str, path: &str, body: &str) -> Request<String> {
     Request::builder()
         .method(method)
@@ -141,7 +141,7 @@ pub(crate) fn get(path: &str, headers: &[(&str, &str)]) -> Request<String> {
     request
 }
 
-/// A TLS connection.
+/// Opens a TLS connection.
 pub(crate) async fn tls(
     address: SocketAddr,
     server_ca: &str,
@@ -169,7 +169,7 @@ pub(crate) async fn tls(
         Protocol::Http2 => vec![b"h2".to_vec()],
     };
     let stream = TcpStream::connect(address).await?;
-    // Or else a body waits until the server has acknowledged its head: 40 ms.
+    // With Nagle's algorithm, a body waits for the acknowledgment of its head: 40 ms.
     stream.set_nodelay(true)?;
     let name = ServerName::try_from("localhost").unwrap();
     TlsConnector::from(Arc::new(config)).connect(name, stream).await

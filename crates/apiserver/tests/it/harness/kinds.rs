@@ -1,4 +1,4 @@
-//! Kinds that things are not: one of the cluster that may be changed in every way, and one that holds keys.
+//! Two further test kinds: a cluster-scoped one with all verbs, and one that holds secret keys.
 
 use std::sync::Arc;
 
@@ -8,12 +8,12 @@ use serde_json::json;
 const ALL: &[Verb] =
     &[Verb::Create, Verb::Delete, Verb::Get, Verb::List, Verb::Patch, Verb::Update, Verb::Watch];
 
-/// Nothing special.
+/// The default strategy.
 struct Plain;
 
 impl Strategy for Plain {}
 
-/// Notes of the cluster, with a status.
+/// A cluster-scoped kind with a status.
 pub(super) fn notes() -> Resource {
     Resource {
         group: "test.io",
@@ -43,7 +43,7 @@ pub(super) fn notes() -> Resource {
     }
 }
 
-/// Keys, of whose bodies only references are recorded.
+/// A kind whose bodies are omitted from events.
 pub(super) fn keys() -> Resource {
     Resource {
         kind: "Key",

@@ -6,7 +6,7 @@
 use super::{THINGS, Target};
 use crate::harness::thing;
 
-/// A request line, headers, and the bytes after the head.
+/// The expected code and record, the request line with headers, and the bytes after the head.
 const HEADS: &[(&str, &str, &str)] = &[
     ("400 -", "GET {T}/allowed HTTP/1.1", ""),
     ("400 -", "GET https://localhost{T}/allowed HTTP/1.1", ""),

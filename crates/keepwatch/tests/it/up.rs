@@ -120,7 +120,7 @@ fn a_reader_that_leaves_ends_only_its_lines() {
     });
     let (status, said) = server.end();
     assert!(status.success(), "{said}");
-    assert!(said.contains("the reader of this sink went away"), "{said}");
+    assert!(said.contains("the other end of this sink was closed"), "{said}");
 }
 
 /// One line on stderr that says what to do, nothing on stdout, exit code 1.

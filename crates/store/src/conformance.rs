@@ -1,12 +1,13 @@
-//! What every store must do, whatever it is made of: functions over [`Storage`] and [`Journal`],
-//! run against each.
+//! The conformance tests of a store: functions over [`Storage`] and [`Journal`] that run against
+//! each implementation.
 //!
-//! Each function asks for a fresh, empty store. A failure is an [`Err`] that says what was broken.
+//! Each function needs a new, empty store. A failure is an [`Err`] that names the violated
+//! requirement.
 //!
 //! [`Journal`]: crate::Journal
 
 macro_rules! ensure {
-    // A function would have to format its message even when all is well.
+    // A macro, because a function would format its message even if the condition holds.
     ($condition:expr, $($message:tt)+) => {
         if !$condition {
             return Err(format!($($message)+));
@@ -27,10 +28,10 @@ use crate::{
 
 pub use journal::journal;
 
-/// What was not as it should be.
+/// The description of a violated requirement.
 pub type Broken = String;
 
-/// Every promise, one after the other, each on a store from `fresh`.
+/// Run all tests of [`Storage`], each on a store from `fresh`.
 pub async fn all<S: Storage>(mut fresh: impl FnMut() -> S) -> Result<(), Broken> {
     changes_are_seen_after_the_commit(&fresh()).await?;
     revisions_rise_by_one_across_all_keys(&fresh()).await?;
@@ -90,7 +91,7 @@ async fn a_panic_undoes_only_its_own_work(store: &dyn Storage) -> Result<(), Bro
     let broken = write(store, |transaction| {
         let revision = transaction.next_revision();
         transaction.put("g/r/a", revision, Bytes::from_static(b"1"));
-        // An ordinary way to panic, without the macro.
+        // Panics without the macro.
         let nothing: Option<u64> = transaction.get("g/r/none").map(|object| object.revision);
         std::panic::resume_unwind(Box::new(format!("on purpose: {nothing:?}")))
     });
@@ -136,7 +137,7 @@ async fn lists_are_ordered_and_paged_at_one_revision(store: &dyn Storage) -> Res
     put(store, "g/rr/x", "1").await?;
     let first = page(store, None, None, 2).await?;
     ensure!(keys(&first) == "g/r/a g/r/b" && first.remaining == Some(3), "{first:?} is not page 1");
-    // The next pages show what was, not what is.
+    // The next pages show the revision of the first one, not the newest.
     delete(store, "g/r/c").await?;
     put(store, "g/r/d", "2").await?;
     put(store, "g/r/bb", "1").await?;
@@ -222,7 +223,7 @@ async fn watches_resume_anywhere(store: &dyn Storage) -> Result<(), Broken> {
 async fn a_slow_watch_misses_nothing(store: &dyn Storage) -> Result<(), Broken> {
     let mut watch = store.watch("g/r/", store.current_revision()).map_err(said)?;
     let body = "x".repeat(64 << 10);
-    // More than is held in memory for watches.
+    // More than the cache for watches holds.
     let count = 300;
     for number in 0..count {
         put(store, &format!("g/r/{}", number % 7), &body).await?;

@@ -1,11 +1,13 @@
-//! A second pair of hands at the write-ahead log: copies it into the file while the writer goes on.
+//! The checkpointer: a thread that copies the write-ahead log into the file while the writer
+//! continues.
 //!
-//! A checkpoint flushes pages for many milliseconds. Made by the writer it would hold up everybody who
-//! comes next; SQLite lets another connection make it while the log is being appended to. The log only
-//! begins anew when nothing of it is left to copy, so the last few pages, appended meanwhile, are the
-//! writer's own to copy.
+//! A checkpoint flushes pages for many milliseconds and would delay all following requests if the
+//! writer made it. SQLite lets another connection checkpoint while the log is appended to. The log
+//! restarts only when no page of it is left to copy, so the writer itself copies the last few
+//! pages, which were appended meanwhile.
 //!
-//! It opens the file for each copy and lets go of it: whoever recovers the file need not ask for it.
+//! The thread opens the file for each checkpoint and closes it afterwards, so recovery need not
+//! wait for it to release the file.
 
 use std::io;
 use std::path::Path;
@@ -18,13 +20,13 @@ use rusqlite::{Connection, ErrorCode};
 use crate::file;
 use crate::settings::{CHECKPOINT_PAGES, CHECKPOINT_PAGES_MAX, CHECKPOINT_REST};
 
-/// The thread that copies, as the writer sees it. It ends when this is dropped.
+/// The writer's handle to the checkpointer thread. The thread ends when the handle is dropped.
 #[derive(Debug)]
 pub(crate) struct Copier {
     orders: SyncSender<()>,
     results: Receiver<rusqlite::Result<()>>,
     at_work: bool,
-    /// Pages of log at which the writer looks again.
+    /// The length of the log, in pages, at which the writer checks it again.
     due: i32,
 }
 
@@ -39,13 +41,14 @@ impl Copier {
         Ok(Self { orders, results, at_work: false, due: CHECKPOINT_PAGES })
     }
 
-    /// See to it that a log that has grown long is copied: behind the answers, so that nobody waits but
-    /// who comes next, and that not for long. An error is an error of the file, as any other.
+    /// Start a checkpoint if the log has grown long. The writer calls this after it has answered,
+    /// so only the next requests can be delayed, and only briefly. An error is an error of the
+    /// file, like any other.
     pub(crate) fn attend(&mut self, file: &Connection) -> rusqlite::Result<()> {
         if self.is_at_work()? && length(file)?.0 < CHECKPOINT_PAGES_MAX {
             return Ok(());
         }
-        // Longer than that it must not become, so now the writer waits.
+        // The log must not grow beyond its limit, so the writer waits for the checkpoint.
         self.rest()?;
         let (pages, copied) = length(file)?;
         if pages < CHECKPOINT_PAGES {
@@ -58,17 +61,17 @@ impl Copier {
             self.at_work = self.orders.try_send(()).is_ok();
             return Ok(());
         }
-        // A reader can keep the log from beginning anew: then not at every commit.
+        // A reader can prevent the log from restarting. Do not retry at every commit then.
         self.due = pages + CHECKPOINT_REST;
         copy(file)
     }
 
-    /// Wait until nothing is being copied.
+    /// Wait until no checkpoint is running.
     pub(crate) fn rest(&mut self) -> rusqlite::Result<()> {
         if !std::mem::take(&mut self.at_work) {
             return Ok(());
         }
-        // It is gone only if it panicked, and then it copies nothing.
+        // The channel is closed only if the thread panicked, and then it copies nothing.
         self.results.recv().unwrap_or(Ok(()))
     }
 
@@ -96,15 +99,15 @@ fn copy_on_order(path: &Path, orders: &Receiver<()>, results: &SyncSender<rusqli
     }
 }
 
-/// Pages in the log, and how many of them are in the file already.
+/// The number of pages in the log, and how many of them are already in the file.
 fn length(file: &Connection) -> rusqlite::Result<(i32, i32)> {
     file.wal_checkpoint_v2(None::<&str>, CheckpointMode::NOOP)
 }
 
-/// Copy what is in the log, as far as no reader needs the file as it is.
+/// Checkpoint the log as far as no reader still needs the old pages of the file.
 fn copy(file: &Connection) -> rusqlite::Result<()> {
     match file.wal_checkpoint_v2(None::<&str>, CheckpointMode::PASSIVE) {
-        // Another program that looks into the file is copying it right now.
+        // Another program that has the file open is running a checkpoint right now.
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => Ok(()),
         result => result.map(drop),
     }

@@ -1,30 +1,31 @@
-//! How far each reader of the journal has come: in memory at once, on disk with a later commit.
+//! The cursors of the journal's readers: updated in memory immediately, on disk with a later
+//! commit.
 //!
-//! A reader that crashes reads some records again; it never misses one. Records are kept until the
-//! cursors *on disk* have passed them. A reader that is parked keeps its cursor under another name, and
-//! nothing is kept for it.
+//! After a crash, a reader may read some records again; it never misses one. Records are retained
+//! until the cursors *on disk* have passed them. The cursor of a parked reader is stored under
+//! another name, and no records are retained for it.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-/// How the names begin under which the cursors of parked readers are kept.
+/// The prefix of the names under which the cursors of parked readers are stored.
 const PARKED: &str = "parked/";
 
 /// The readers and their cursors.
 #[derive(Debug, Default)]
 pub(crate) struct Cursors {
     readers: BTreeMap<String, Entry>,
-    /// Whether the writer has been told that there is something to write.
+    /// Whether the writer was notified of cursors to write.
     pub(crate) announced: bool,
 }
 
-/// A place in the journal, and what the reader keeps with it.
+/// A position in the journal, with the reader's own state.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cursor {
-    /// The last record the reader is done with.
+    /// Sequence number of the last record that the reader has processed.
     pub seq: u64,
-    /// Whatever the reader wants to find again beside it.
+    /// Text that the reader stores with its position. The store does not interpret it.
     pub state: String,
 }
 
@@ -36,16 +37,16 @@ struct Entry {
     dirty: bool,
 }
 
-/// A cursor that is moved by work, in the transaction of that work.
+/// A cursor that a transaction moves.
 #[derive(Debug)]
 pub(crate) struct CursorMove {
     pub(crate) reader: String,
     pub(crate) cursor: Cursor,
-    /// The reader's new checkpoint; `None` leaves the one that is there.
+    /// The reader's new checkpoint; `None` leaves the existing one unchanged.
     pub(crate) checkpoint: Option<Vec<Bytes>>,
 }
 
-/// A cursor as it is to be written: `None` removes the reader.
+/// A cursor to write; `None` removes the reader.
 pub(crate) type Moved = (String, Option<Cursor>);
 
 impl Cursors {
@@ -58,12 +59,12 @@ impl Cursors {
         self.readers.get(reader).and_then(|entry| entry.cursor.clone())
     }
 
-    /// Readers and their cursors, by name; without those that are parked.
+    /// Registered readers and their cursors, sorted by name, without parked ones.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&String, &Cursor)> {
         self.known().filter(|(name, _)| !name.starts_with(PARKED))
     }
 
-    /// Parked readers and where they were, by name.
+    /// Parked readers and their cursors, sorted by name.
     pub(crate) fn parked(&self) -> impl Iterator<Item = (&str, &Cursor)> {
         self.known().filter_map(|(name, cursor)| Some((name.strip_prefix(PARKED)?, cursor)))
     }
@@ -72,13 +73,13 @@ impl Cursors {
         self.readers.iter().filter_map(|(name, entry)| Some((name, entry.cursor.as_ref()?)))
     }
 
-    /// Keeps a reader's place, and holds nothing for it.
+    /// Store a reader's cursor as parked, and stop retaining records for it.
     pub(crate) fn park(&mut self, reader: &str, cursor: Cursor) {
         self.set(&format!("{PARKED}{reader}"), cursor);
         self.forget(reader);
     }
 
-    /// Holds records for a reader from here on.
+    /// Retain records for a reader after this cursor.
     pub(crate) fn resume(&mut self, reader: &str, cursor: Cursor) {
         self.set(reader, cursor);
         self.forget(&format!("{PARKED}{reader}"));
@@ -95,7 +96,7 @@ impl Cursors {
         }
     }
 
-    /// Forgets a reader, parked or not.
+    /// Remove a reader, parked or not.
     pub(crate) fn remove(&mut self, reader: &str) {
         self.forget(reader);
         self.forget(&format!("{PARKED}{reader}"));
@@ -108,14 +109,14 @@ impl Cursors {
         }
     }
 
-    /// What the next commit has to write.
+    /// The cursors that the next commit must write.
     pub(crate) fn moved(&mut self) -> Vec<Moved> {
         self.announced = false;
         let dirty = self.readers.iter().filter(|(_, entry)| entry.dirty);
         dirty.map(|(name, entry)| (name.clone(), entry.cursor.clone())).collect()
     }
 
-    /// These are on disk now.
+    /// Mark these cursors as durable.
     pub(crate) fn settle(&mut self, moved: Vec<Moved>) {
         for (reader, written) in moved {
             let Some(entry) = self.readers.get_mut(&reader) else { continue };
@@ -128,10 +129,10 @@ impl Cursors {
         }
     }
 
-    /// This cursor went to disk together with the work that moved it.
+    /// Mark a cursor as durable that was committed together with its transaction.
     pub(crate) fn commit(&mut self, CursorMove { reader, cursor, .. }: CursorMove) {
         let Some(entry) = self.readers.get_mut(&reader) else { return };
-        // A reader that was removed while the commit was under way stays removed.
+        // A reader that was removed during the commit stays removed.
         entry.dirty = entry.cursor.is_none();
         entry.durable = cursor.seq;
         if !entry.dirty {
@@ -139,8 +140,8 @@ impl Cursors {
         }
     }
 
-    /// Take over what the file says after a commit whose outcome was unknown. A cursor that was moved
-    /// in memory only stays, unless the file is ahead of it.
+    /// Take over the cursors of the file after a commit with unknown outcome. A cursor that was
+    /// moved only in memory is kept, unless the file is ahead of it.
     pub(crate) fn adopt(&mut self, found: Self) {
         for (reader, Entry { cursor, durable, .. }) in found.readers {
             let Some(entry) = self.readers.get_mut(&reader) else { continue };
@@ -153,7 +154,7 @@ impl Cursors {
         }
     }
 
-    /// The reader whose cursor on disk is furthest behind.
+    /// The reader whose durable cursor is furthest behind.
     pub(crate) fn slowest(&self) -> Option<(&str, u64)> {
         let holding = self.readers.iter().filter(|(name, _)| !name.starts_with(PARKED));
         let slowest = holding.min_by_key(|(_, entry)| entry.durable);

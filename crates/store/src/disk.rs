@@ -1,6 +1,6 @@
-//! Reading back what memory no longer holds, over a connection that cannot write.
+//! Reads from the file what is not in memory, over a read-only connection.
 //!
-//! Each read is bounded and ends its transaction, so that it never holds up a checkpoint for long.
+//! Each read is bounded and ends its transaction, so that it never delays a checkpoint for long.
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -14,13 +14,13 @@ use crate::rows::{RECORD_COLUMNS, REVISION_COLUMNS, RecordRow, Revision, read_re
 use crate::settings::OBJECTS_MAX;
 use crate::{Change, ChangeKind, Object, ReadError};
 
-/// How long a read waits for a file that is being recovered.
+/// How long a read waits for a file that is being recovered, in milliseconds.
 const BUSY_MS: u64 = 2_000;
-/// Pages held between reads. The journal is read through once, and pages that are used again at once
-/// are still in the processor's cache; SQLite's own 2 MiB would not be.
+/// SQLite's page cache. The journal is read once, in order, and pages that are used again
+/// immediately are still in the processor's cache; SQLite's default of 2 MiB would not fit there.
 const CACHE_KIB: i64 = 256;
 
-/// The reading side of the file; opened when it is first needed.
+/// The read connection, opened on first use.
 #[derive(Debug)]
 pub(crate) struct Disk {
     path: PathBuf,
@@ -36,7 +36,7 @@ impl Disk {
         &self.path
     }
 
-    /// Let go of the file, because it is being reopened or closed.
+    /// Close the connection, because the file is being reopened or closed.
     pub(crate) fn close(&self) {
         drop(self.file.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
@@ -51,7 +51,7 @@ impl Disk {
             None => self.open().map_err(unreadable)?,
         };
         let answer = read(&file);
-        // A connection that failed may be bound to a file that is no longer there.
+        // A failed connection may belong to a file that was replaced.
         if !matches!(answer, Err(ReadError::Unavailable { .. })) {
             *held = Some(file);
         }
@@ -63,13 +63,13 @@ impl Disk {
         let file = Connection::open_with_flags(&self.path, flags)?;
         file.busy_timeout(std::time::Duration::from_millis(BUSY_MS))?;
         file.pragma_update(None, "query_only", true)?;
-        // By SQLite's convention a negative number means KiB.
+        // In SQLite, a negative number is a size in KiB.
         file.pragma_update(None, "cache_size", -CACHE_KIB)?;
         Ok(file)
     }
 
-    /// The states written by these revisions; `None` where the row is gone. Those behind the one with
-    /// which bodies have so many bytes are left out.
+    /// The states that these revisions wrote; `None` where the row is gone. The list ends with the
+    /// object whose body brings the total to `bytes_max`.
     pub(crate) fn objects(
         &self,
         revisions: &[u64],
@@ -89,8 +89,8 @@ impl Disk {
         Ok(found)
     }
 
-    /// Changes under a prefix after a revision and up to another, oldest first, and the revision up to
-    /// which they are complete.
+    /// The changes under a prefix after one revision and up to another, oldest first, and the
+    /// revision up to which the result is complete.
     pub(crate) fn changes(
         &self,
         prefix: &str,
@@ -128,8 +128,8 @@ impl Disk {
         })
     }
 
-    /// Records from a sequence number on. A damaged or missing one ends the batch; at its head it is an
-    /// error. `last` is the highest number given out.
+    /// Records from a sequence number on. A damaged or missing record ends the batch, or is an
+    /// error if it is the first. `last` is the highest allocated sequence number.
     pub(crate) fn records(
         &self,
         first: u64,
@@ -160,8 +160,8 @@ impl Disk {
     }
 }
 
-/// Those of the records with these numbers that can be read. Calls `damaged` with the number of each
-/// that is there and cannot.
+/// The readable records with these sequence numbers. Calls `damaged` with the number of each record
+/// that exists but is damaged.
 pub(crate) fn stretch(
     file: &Connection,
     ranges: &[RangeInclusive<u64>],
@@ -184,7 +184,7 @@ pub(crate) fn stretch(
         while let Some(row) = rows.next().map_err(unreadable)? {
             let (seq, time, record) = match read_record(row) {
                 Ok(record) => record,
-                // It does not hide the others.
+                // A damaged record does not hide the others.
                 Err(ReadError::Damaged { number, .. }) => {
                     damaged(number);
                     continue;
@@ -202,23 +202,23 @@ pub(crate) fn stretch(
     Ok(stretch)
 }
 
-/// From so many records on there is room for more: whoever has much to read does not copy it again
-/// and again while it grows.
+/// From this number of records on, memory is reserved in advance, so that a large batch is not
+/// copied repeatedly while it grows.
 const MANY: usize = 32;
-/// Bytes of that room at most, however many the reader would take.
+/// The maximum number of bytes reserved in advance, whatever the reader's limit.
 const ROOM_BYTES: usize = 1 << 20;
 
-/// Consecutive records, in one piece of memory that they share in the end.
+/// Consecutive records in one buffer, which the results share.
 #[derive(Default)]
 struct Records {
     bytes: Vec<u8>,
     bytes_max: usize,
-    /// The time of each, and where it ends.
+    /// The time of each record, and the end of its bytes in the buffer.
     places: Vec<(i64, usize)>,
 }
 
 impl Records {
-    /// One always has.
+    /// The first record is always accepted.
     fn has_room(&self, record: &[u8]) -> bool {
         self.places.is_empty() || self.bytes.len().saturating_add(record.len()) <= self.bytes_max
     }
@@ -244,7 +244,7 @@ impl Records {
     }
 }
 
-/// A hole in the numbers is damage, not an end.
+/// Check the sequence numbers: a gap is an error, not the end of the journal.
 fn in_order(
     record: Option<RecordRow<'_>>,
     expected: u64,
@@ -259,7 +259,7 @@ fn in_order(
     }
 }
 
-/// What happened with a revision.
+/// Build the change that a revision made.
 pub(crate) fn change(file: &Connection, row: Revision) -> Result<Change, ReadError> {
     let Revision { object, prev, deleted, .. } = row;
     let kind = match (prev, deleted) {
@@ -271,8 +271,8 @@ pub(crate) fn change(file: &Connection, row: Revision) -> Result<Change, ReadErr
     Ok(Change { kind, revision: object.revision, object, previous })
 }
 
-/// The states written by these revisions; `None` where the row is gone. Those behind the one with which
-/// bodies have so many bytes are left out.
+/// The states that these revisions wrote; `None` where the row is gone. The list ends with the
+/// object whose body brings the total to `bytes_max`.
 pub(crate) fn objects(
     file: &Connection,
     revisions: &[u64],

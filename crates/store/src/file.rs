@@ -1,7 +1,8 @@
-//! Opening the file: ours, whole, of a version we know, and nobody else's at the moment.
+//! Opening of the file: it must be a store of this program, undamaged, of a known schema version,
+//! and locked by no other process.
 //!
-//! Whatever is not as it should be is refused before anything is changed, with words for whoever has
-//! to act. Nothing is ever repaired here.
+//! All other files are rejected before anything is changed, with an error that names the remedy.
+//! Nothing is repaired here.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
@@ -16,25 +17,25 @@ use crate::lock_file::LockFile;
 use crate::rows::{APPLICATION_ID, MIGRATIONS, PUT_META, SCHEMA, SCHEMA_VERSION, named_crc};
 use crate::settings::{CHECK_WHOLE_BYTES_MAX, PAGE_SIZE};
 
-/// Why a store was not opened. Nothing has been changed.
+/// Why a store was not opened. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The operating system said no.
+    /// The operating system denied an operation.
     #[error("cannot use {}: check that it exists and that this user may write to it", path.display())]
     Path {
-        /// File or directory.
+        /// The file or directory.
         path: PathBuf,
-        /// What it said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// Something else lies there.
+    /// The file is not a store of this program.
     #[error("{} is not a store of this program: choose another directory", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
     },
-    /// A later version of this program wrote it.
+    /// The file was written by a later version of this program.
     #[error(
         "{} has layout {found}, this program knows layout {known}: use the newer program, or a backup",
         path.display()
@@ -42,43 +43,44 @@ pub enum OpenError {
     Newer {
         /// The file.
         path: PathBuf,
-        /// Its layout.
+        /// The schema version of the file.
         found: i64,
-        /// Ours.
+        /// The latest schema version that this program knows.
         known: i64,
     },
-    /// It is not what was written.
+    /// The contents of the file differ from what was written.
     #[error("{} is damaged ({what}): keep a copy, then restore it from a backup", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// What is damaged.
         what: String,
     },
-    /// Another server has it open.
+    /// Another process has the file open.
     #[error("{} is in use by another server: stop that one, or choose another directory", path.display())]
     Locked {
         /// The file.
         path: PathBuf,
     },
-    /// SQLite could not do it.
+    /// SQLite failed to open the file.
     #[error("cannot open {}", path.display())]
     Sqlite {
         /// The file.
         path: PathBuf,
-        /// What it said.
+        /// The error of SQLite.
         source: rusqlite::Error,
     },
 }
 
-/// The length of SQLite's file header.
+/// The length of SQLite's file header, in bytes.
 const HEADER_LEN: usize = 100;
-/// How SQLite's header begins.
+/// The first bytes of SQLite's header.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
-/// How long to wait for somebody who looks into the file with another tool.
+/// How long to wait for another program that has locked the file.
 const BUSY: Duration = Duration::from_secs(2);
 
-/// Make sure that a sound file is there and ours alone. The lock is held as long as what it returns.
+/// Lock the file, and create it if it does not exist. The lock is held as long as the returned
+/// value.
 pub(crate) fn claim(path: &Path, now: i64) -> Result<LockFile, OpenError> {
     let directory = directory(path);
     let at = |at: &Path| {
@@ -103,7 +105,8 @@ pub(crate) fn claim(path: &Path, now: i64) -> Result<LockFile, OpenError> {
     Ok(LockFile::of(lock))
 }
 
-/// Look at the header by hand, before SQLite may leave anything beside the file. Whether it is there.
+/// Check the header without SQLite, which would create files next to the database. Returns whether
+/// the file exists.
 pub(crate) fn inspect(path: &Path) -> Result<bool, OpenError> {
     let damaged = |what: &str| OpenError::Damaged { path: path.to_owned(), what: what.to_owned() };
     let failed = |source| OpenError::Path { path: path.to_owned(), source };
@@ -137,14 +140,14 @@ pub(crate) fn inspect(path: &Path) -> Result<bool, OpenError> {
         1 => 65_536,
         size => size.cast_unsigned(),
     };
-    // With a log beside it, the file may lag behind its header.
+    // With a write-ahead log, the file may be shorter than its header says.
     if wal_len == 0 && len < number(28).cast_unsigned() * page_size {
         return Err(damaged("it is cut off"));
     }
     Ok(true)
 }
 
-/// Refuse a layout that this program does not know.
+/// Reject a schema version that this program does not know.
 fn check_version(path: &Path, found: i64) -> Result<(), OpenError> {
     let known = i64::from(SCHEMA_VERSION);
     if (1..=known).contains(&found) {
@@ -153,7 +156,7 @@ fn check_version(path: &Path, found: i64) -> Result<(), OpenError> {
     Err(OpenError::Newer { path: path.to_owned(), found, known })
 }
 
-/// Make an empty store under another name, and give it its own when it is complete and on disk.
+/// Create an empty store under a temporary name, and rename it once it is complete and on disk.
 fn create(path: &Path, directory: &Path, now: i64) -> Result<(), OpenError> {
     let draft = beside(path, ".new");
     let failed = |source| OpenError::Path { path: draft.clone(), source };
@@ -174,14 +177,14 @@ fn create(path: &Path, directory: &Path, now: i64) -> Result<(), OpenError> {
 fn lay_out(path: &Path, now: i64) -> rusqlite::Result<()> {
     let file = Connection::open(path)?;
     file.pragma_update(None, "page_size", PAGE_SIZE)?;
-    // Flushed once, as a whole, before it gets its name.
+    // The whole file is flushed once, before it is renamed.
     file.pragma_update(None, "synchronous", "OFF")?;
     file.execute_batch("BEGIN")?;
     file.pragma_update(None, "application_id", APPLICATION_ID)?;
     file.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     file.execute_batch(SCHEMA)?;
     MIGRATIONS.iter().try_for_each(|migration| file.execute_batch(migration))?;
-    // Revision 0 means "any" to Kubernetes: the first one readable is the hour of birth.
+    // Kubernetes reads revision 0 as "any", so the first readable revision is the time of creation.
     let birth = now.max(1);
     for name in ["first", "floor"] {
         let crc = named_crc(name, birth.cast_unsigned(), "");
@@ -192,21 +195,21 @@ fn lay_out(path: &Path, now: i64) -> rusqlite::Result<()> {
     file.close().map_err(|(_file, error)| error)
 }
 
-/// Open the file for writing, durably. It must have been inspected.
+/// Open the file for durable writes. It must have been checked by [`inspect`].
 pub(crate) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let file = Connection::open_with_flags(path, flags)?;
     file.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     file.busy_timeout(BUSY)?;
     file.pragma_update(None, "synchronous", "FULL")?;
-    // Checkpoints are made by the writer, behind the answers and with its eyes open.
+    // The writer makes checkpoints, after it has answered the requests.
     file.pragma_update(None, "wal_autocheckpoint", 0)?;
     file.pragma_update(None, "temp_store", "MEMORY")?;
     file.pragma_update(None, "trusted_schema", false)?;
     Ok(file)
 }
 
-/// Open a claimed file and make sure that it is sound. A refusal leaves nothing behind.
+/// Open a locked file and check it. On an error, no new files are left behind.
 pub(crate) fn open_checked(path: &Path) -> Result<Connection, OpenError> {
     let extras = [beside(path, "-wal"), beside(path, "-shm")];
     let new: Vec<PathBuf> = extras.into_iter().filter(|extra| !extra.exists()).collect();
@@ -214,7 +217,7 @@ pub(crate) fn open_checked(path: &Path) -> Result<Connection, OpenError> {
         .map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })
         .and_then(|file| check(&file, path).and_then(|()| migrate(&file, path)).map(|()| file));
     if opened.is_err() {
-        // They are empty: nothing has been written, and a log that was there is not among them.
+        // They are empty: nothing was written, and a log that existed before is not among them.
         for extra in new {
             drop(fs::remove_file(extra));
         }
@@ -222,7 +225,7 @@ pub(crate) fn open_checked(path: &Path) -> Result<Connection, OpenError> {
     opened
 }
 
-/// Whether SQLite finds the file in order. Large files are only looked at where it matters most.
+/// Check the file with SQLite. Of large files, only the ends of the tables are checked.
 fn check(file: &Connection, path: &Path) -> Result<(), OpenError> {
     let len = fs::metadata(path).map_or(0, |found| found.len());
     let damaged = |what: String| OpenError::Damaged { path: path.to_owned(), what };
@@ -236,11 +239,11 @@ fn check(file: &Connection, path: &Path) -> Result<(), OpenError> {
     file.query_row(corners, [], |_row| Ok(())).map_err(|error| damaged(error.to_string()))
 }
 
-/// Add the tables that a file of an older layout lacks, all of them or none. What is in the file stays
-/// as it is; an older program refuses it from then on.
+/// Add the tables that a file of an older schema version lacks, in one transaction. Existing rows
+/// do not change. Older programs reject the file from then on.
 fn migrate(file: &Connection, path: &Path) -> Result<(), OpenError> {
     let failed = |source| OpenError::Sqlite { path: path.to_owned(), source };
-    // The log may know more than the file's header.
+    // The log may have a newer version than the file's header.
     let version = file.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
     let version = version.map_err(failed)?;
     check_version(path, version)?;
@@ -258,7 +261,7 @@ fn migrate(file: &Connection, path: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// The directory that a file lies in.
+/// The directory of a file.
 fn directory(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -266,7 +269,7 @@ fn directory(path: &Path) -> &Path {
     }
 }
 
-/// A file beside another, named after it.
+/// The path of a file in the same directory: the name of `path` with a suffix.
 pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);

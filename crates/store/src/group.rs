@@ -1,6 +1,7 @@
-//! What a group of requests is about to change: an overlay over the committed objects.
+//! The uncommitted changes of a group of requests: an overlay over the committed objects.
 //!
-//! Later work of a group sees what earlier work did; readers see nothing of it before the commit.
+//! Later transactions of a group see the changes of earlier ones; readers see none of them before
+//! the commit.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -23,11 +24,11 @@ use crate::{
 pub(crate) struct Group<'a> {
     index: &'a RwLock<Index>,
     cursors: &'a Mutex<Cursors>,
-    /// Where the objects are that are not in memory; as committed as the index.
+    /// The connection to read objects that are not cached. It sees the same commits as the index.
     file: &'a Connection,
-    /// Why something could not be read for the present work.
+    /// The read error of the running transaction, if one occurred.
     unreadable: Cell<Option<ReadError>>,
-    /// What was looked up last: who writes an object has most often just asked for it.
+    /// The last lookup: a transaction that writes an object has usually just read it.
     looked_up: RefCell<Option<LookedUp>>,
     pub(crate) changes: Vec<Change>,
     pub(crate) records: Vec<Bytes>,
@@ -40,7 +41,8 @@ pub(crate) struct Group<'a> {
     pub(crate) bytes: usize,
 }
 
-/// The committed state of one key. Nothing is committed while a group is gathered, so it stays right.
+/// The committed state of one key. It stays valid because nothing is committed while a group is
+/// collected.
 struct LookedUp {
     key: Arc<str>,
     object: Option<Arc<Object>>,
@@ -73,12 +75,12 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// The revision that the next change after this group gets.
+    /// The next free revision after this group.
     pub(crate) fn next_revision(&self) -> u64 {
         self.next_revision
     }
 
-    /// Run one request's work. A panic takes nothing with it but that work.
+    /// Run one transaction. A panic rolls back that transaction only.
     pub(crate) fn run(&mut self, work: Work, answer: Answer) {
         let mut step = Step {
             changes_before: self.changes.len(),
@@ -104,14 +106,14 @@ impl<'a> Group<'a> {
         self.waiting.push((answer, outcome));
     }
 
-    /// Add a record that goes with no change.
+    /// Append a record without a change.
     pub(crate) fn append(&mut self, record: Bytes, answer: Answer) {
         self.bytes += record.len();
         self.records.push(record);
         self.waiting.push((answer, Ok(self.committed())));
     }
 
-    /// Somebody who only wants to know when this group is durable.
+    /// Add a caller that only waits until this group is durable.
     pub(crate) fn attend(&mut self, answer: Answer) {
         self.waiting.push((answer, Ok(self.committed())));
     }
@@ -137,7 +139,7 @@ impl<'a> Group<'a> {
         let (held, found) = self.index().look_up(key);
         let is_there = found.is_some();
         let object = found.and_then(|found| self.read(vec![found]).pop());
-        // What cannot be read at the moment is not taken for absent the next time.
+        // Do not remember an object that could not be read as absent.
         if object.is_some() == is_there {
             let key = held.unwrap_or_else(|| Arc::from(key));
             *self.looked_up.borrow_mut() = Some(LookedUp { key, object: object.clone() });
@@ -145,14 +147,15 @@ impl<'a> Group<'a> {
         object
     }
 
-    /// The key as it is held after [`get`](Self::get) has looked for its object.
+    /// The shared key after [`get`](Self::get) has looked up its object.
     fn key(&self, key: &str) -> Arc<str> {
         let looked_up = self.looked_up.borrow();
         let known = looked_up.as_ref().filter(|known| *known.key == *key);
         known.map_or_else(|| Arc::from(key), |known| Arc::clone(&known.key))
     }
 
-    /// The objects that were found. If one cannot be read, that is kept, and the work is undone.
+    /// Read the objects of a lookup. A read error is remembered, and the transaction is rolled
+    /// back.
     fn read(&self, found: Vec<Found>) -> Vec<Arc<Object>> {
         let read = disk::objects(self.file, &index::missing(&found), usize::MAX);
         match read.and_then(|read| index::complete(found, read, rows::lost)) {
@@ -164,17 +167,17 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// Wake everybody with what became of the group.
+    /// Answer all requests of the group.
     pub(crate) fn answer(self, failure: Option<&StoreError>) {
         for (answer, outcome) in self.waiting {
             let outcome = failure.map_or(outcome, |error| Err(error.clone()));
-            // Whoever went away does not want to know.
+            // Ignore a dropped receiver: its caller is gone.
             drop(answer.send(outcome));
         }
     }
 }
 
-/// The work of one request within a group.
+/// The transaction of one request within a group.
 struct Step<'a, 'b> {
     group: &'a mut Group<'b>,
     changes_before: usize,
@@ -187,7 +190,7 @@ struct Step<'a, 'b> {
 }
 
 impl Step<'_, '_> {
-    /// What the work did that it must not do.
+    /// The rule that the closure broke, if any.
     fn misuse(&mut self) -> Option<StoreError> {
         let misused = self.misused.map(|revision| StoreError::Misused { revision });
         let unregistered = self.unregistered.take();
@@ -205,9 +208,10 @@ impl Step<'_, '_> {
         self.group.by_work.push(CursorMove { reader: reader.to_owned(), cursor, checkpoint });
     }
 
-    /// Whether `revision` was taken by this work and is unused.
+    /// Mark `revision` as used; `false` if this transaction did not allocate it or has used it
+    /// already.
     fn spend(&mut self, revision: u64) -> bool {
-        // Out of order would be a row that watchers never see.
+        // Watchers never see a row whose revision is out of order.
         let rising = revision > self.group.newest_revision;
         let Some(at) = self.taken.iter().position(|taken| *taken == revision).filter(|_| rising)
         else {
@@ -243,7 +247,7 @@ impl Step<'_, '_> {
         self.group.changes.push(Change { kind, revision, object, previous });
     }
 
-    /// Unused revisions go to the next work, so that revisions have no holes.
+    /// Return unused revisions to the next transaction, so that revisions have no gaps.
     fn give_back(self) {
         let used = self.group.changes.get(self.changes_before..).unwrap_or_default().last();
         self.group.next_revision = used.map_or(self.revision_before, |change| change.revision + 1);

@@ -1,4 +1,5 @@
-//! The handle behind all handles: the way to the writer, and what it publishes.
+//! The handle that all clones share: the queue to the writer, and the state that the writer
+//! publishes.
 
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,20 +11,20 @@ use crate::shared::Shared;
 use crate::storage::Answer;
 use crate::{Pending, StoreError, Work};
 
-/// What the writer is asked for.
+/// The commands to the writer.
 pub(crate) enum Request {
     Work(Work, Answer),
-    /// Work of a reader, which is done in a full journal too.
+    /// A reader's transaction, which is also accepted when the journal is full.
     ReaderWork(Work, Answer),
     Append(Bytes, Answer),
-    /// Answer when the cursors as they are now are durable.
+    /// Answer once the cursors as of now are durable.
     Attend(Answer),
-    /// Cursors have moved; write them soon.
+    /// Cursors have moved: write them soon.
     Nudge,
     Close,
 }
 
-/// One open store. The last handle that goes closes the file.
+/// One open store. Dropping the last handle closes the file.
 pub(crate) struct Handle {
     pub(crate) shared: Arc<Shared>,
     inbox: SyncSender<Request>,
@@ -39,11 +40,11 @@ impl Handle {
         Self { shared, inbox, writer: Mutex::new(Some(writer)) }
     }
 
-    /// Hand a request to the writer, unless it is known that it would be refused.
+    /// Send a request to the writer, unless it is known that it would be rejected.
     pub(crate) fn request(&self, request: impl FnOnce(Answer) -> Request) -> Pending {
         let (answer, pending) = Pending::channel();
         let request = request(answer);
-        // Cursors move on in a full journal: that is how it gets room.
+        // Accept cursor moves when the journal is full: they free space.
         let cursors = matches!(request, Request::Attend(_));
         let makes_room = cursors || matches!(request, Request::ReaderWork(..));
         let refusal = match self.shared.pulse.obstacle() {
@@ -68,11 +69,11 @@ impl Handle {
         })
     }
 
-    /// Commit what has been handed in, copy the log into the file, and let go of it. Blocks.
+    /// Commit all queued requests, checkpoint the log and close the file. Blocks.
     pub(crate) fn close(&self) {
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(writer) = writer else { return };
-        // An error means that the writer is gone already.
+        // An error means that the writer has already ended.
         drop(self.inbox.send(Request::Close));
         if writer.join().is_err() {
             tracing::error!("the store's writer panicked");

@@ -1,60 +1,60 @@
-//! How the store fares, readable at any time without waiting for the disk.
+//! The state of the store, readable at any time without waiting for the disk.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::{Holder, StoreError};
 
-/// What the store can do now.
+/// What the store currently accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Condition {
-    /// Everything.
+    /// Reads and writes.
     Well,
-    /// Everything, but half of the bound is used.
+    /// Reads and writes, but half of the size limit is used.
     Warning,
-    /// Reads only: the bound is reached.
+    /// Reads only: the size limit is reached.
     Full,
     /// Reads only: the disk is full.
     NoSpace,
     /// Reads only: the disk failed.
     Unavailable,
-    /// Nothing more.
+    /// Nothing: the store is closed.
     Closed,
 }
 
-/// A look at the store.
+/// A snapshot of the store's state.
 #[derive(Debug, Clone)]
 pub struct Health {
-    /// What it can do.
+    /// What the store accepts.
     pub condition: Condition,
-    /// Why it cannot do more; empty when it can.
+    /// Why the condition is not `Well`; empty if it is.
     pub reason: String,
     /// Bytes of the file that are in use.
     pub used_bytes: u64,
-    /// Where refusing begins.
+    /// The used bytes at which writes are rejected.
     pub limit_bytes: u64,
-    /// Requests refused since the last time somebody recorded the gap.
+    /// Requests rejected since a gap was last recorded.
     pub refused_unrecorded: u64,
-    /// Commits since the start.
+    /// Commits since the start of the process.
     pub commits: u64,
-    /// Records committed since the start.
+    /// Records committed since the start of the process.
     pub records: u64,
 }
 
 impl Health {
-    /// Whether work is taken.
+    /// Whether the store accepts writes.
     pub fn is_writable(&self) -> bool {
         matches!(self.condition, Condition::Well | Condition::Warning)
     }
 }
 
-/// The writer's state of health, shared with everybody.
+/// The writer's state of health, shared with all users of the store.
 #[derive(Debug)]
 pub(crate) struct Pulse {
     limit_bytes: u64,
     shut: AtomicBool,
     why: Mutex<Option<StoreError>>,
-    /// What takes most of the file, once half of the bound is used.
+    /// What uses most of the file; set once half of the size limit is used.
     holder: Mutex<Option<Holder>>,
     used_bytes: AtomicU64,
     refused: AtomicU64,
@@ -76,7 +76,7 @@ impl Pulse {
         }
     }
 
-    /// Why work is refused, if it is. Counts nothing.
+    /// Why writes are rejected, if they are. Does not count a rejection.
     pub(crate) fn obstacle(&self) -> Option<StoreError> {
         if !self.shut.load(Ordering::Acquire) {
             return None;
@@ -84,7 +84,7 @@ impl Pulse {
         self.why.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Refuse everything from now on, or take it again.
+    /// Reject all writes from now on, or accept them again.
     pub(crate) fn set_obstacle(&self, why: Option<StoreError>) {
         let mut held = self.why.lock().unwrap_or_else(PoisonError::into_inner);
         self.shut.store(why.is_some(), Ordering::Release);
@@ -131,7 +131,7 @@ impl Pulse {
             Some(error) => error.to_string(),
             None if condition == Condition::Warning => {
                 let holder = self.holder.lock().unwrap_or_else(PoisonError::into_inner);
-                // Only a reader is a reason to do something yet.
+                // Below the limit, only a slow reader is a reason for the operator to act.
                 let blame = holder.as_ref().filter(|one| matches!(one, Holder::Reader { .. }));
                 let blame = blame.map(|holder| format!("; {holder}")).unwrap_or_default();
                 format!("{used_bytes} of {} bytes are in use{blame}", self.limit_bytes)

@@ -1,28 +1,28 @@
-//! What takes most of a file that fills up: who is to be blamed when there is no room.
+//! Finds what uses most of a file that fills up, for error messages and health reports.
 //!
-//! An estimate from a few records: nothing is read in full, because it is asked for when there is least
-//! time.
+//! The result is an estimate from a few records. Nothing is read in full, because the answer is
+//! needed when the store is under pressure.
 
 use std::fmt;
 
 use crate::rows::Rows;
 use crate::shared::Shared;
 
-/// What takes most of a file.
+/// What uses most of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Holder {
     /// A reader of the journal that has not passed the records.
     Reader {
-        /// Its name.
+        /// The name of the reader.
         name: String,
-        /// How many records it has before it.
+        /// The number of records after its cursor.
         records: u64,
     },
-    /// The objects as they are now.
+    /// The newest states of objects.
     Objects,
     /// Records and revisions that are about to be removed.
     Upkeep,
-    /// Nothing: the rest is kept for requests of recognised users.
+    /// The part of the limit that is reserved for requests of authenticated users.
     Reserve,
 }
 
@@ -42,7 +42,7 @@ impl fmt::Display for Holder {
 }
 
 impl Holder {
-    /// What takes most of the file, of which so many bytes are used.
+    /// Estimate what uses most of the `used` bytes of the file.
     pub(crate) fn of(shared: &Shared, rows: &mut Rows<'_>, used: u64) -> rusqlite::Result<Self> {
         let (first, last) = (shared.first_seq(), shared.last_seq());
         let slowest = shared.cursors().slowest().map(|(name, seq)| (name.to_owned(), seq));
@@ -53,7 +53,7 @@ impl Holder {
                 return Ok(Self::Reader { name, records });
             }
         }
-        // The last record stays in any case.
+        // The last record is never removed.
         let is_passed = first > 0 && first < passed.min(last);
         let can_go = is_passed || shared.index().has_superseded();
         Ok(if can_go { Self::Upkeep } else { Self::Objects })

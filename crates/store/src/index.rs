@@ -1,7 +1,7 @@
-//! All committed objects by key, with the revisions that their states can be found under on disk.
+//! The index of all committed objects by key, with the revisions of their states on disk.
 //!
-//! The newest states are held in memory as far as there is room; superseded ones never. What is
-//! committed is changed by the writer only, after a commit.
+//! The newest states are cached in memory as far as there is space; superseded ones are not. Only
+//! the writer changes the index, after a commit.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::resident::{Resident, Residents};
 use crate::{Change, ChangeKind, ListOptions, Object, ReadError};
 
-/// Every object, and the way back.
+/// All keys with their revisions, and what a key needs to be compacted.
 #[derive(Debug)]
 pub(crate) struct Index {
     entries: BTreeMap<Arc<str>, Entry>,
@@ -19,9 +19,10 @@ pub(crate) struct Index {
     revision: u64,
     /// The oldest revision that can be read.
     floor: u64,
-    /// Revisions strictly between the two numbers were never given out in this history.
+    /// Pairs of revisions. Revisions strictly between the two were never allocated in this history.
     gaps: Vec<(u64, u64)>,
-    /// Rows that may go once the floor reaches the revision that superseded them, oldest first.
+    /// Rows that may be removed once the floor reaches the revision that superseded them, oldest
+    /// first.
     superseded: VecDeque<Superseded>,
 }
 
@@ -35,7 +36,7 @@ struct Entry {
 /// The newest state of an object.
 #[derive(Debug)]
 enum Current {
-    // Boxed: most objects of a large store are not here.
+    // Boxed: in a large store, most objects are not cached.
     Here(Box<Resident>),
     OnDisk { revision: u64 },
 }
@@ -46,25 +47,25 @@ struct Version {
     deleted: bool,
 }
 
-/// A row that is no longer anybody's newest state.
+/// A row that is no longer the newest state of an object.
 #[derive(Debug, Clone)]
 pub(crate) struct Superseded {
     pub(crate) key: Arc<str>,
     pub(crate) revision: u64,
-    /// The revision from which on it is not needed.
+    /// The revision that superseded it: from there on the row is not needed.
     pub(crate) by: u64,
-    /// When that revision was committed.
+    /// When that revision was committed, in microseconds since the Unix epoch.
     pub(crate) time: i64,
 }
 
-/// An object: at hand, or to be read from disk.
+/// An object: cached, or to be read from disk.
 #[derive(Debug)]
 pub(crate) enum Found {
     Here(Arc<Object>),
     OnDisk { key: Arc<str>, revision: u64 },
 }
 
-/// A page before the disk has been asked.
+/// A page of a list before its uncached objects are read from disk.
 #[derive(Debug)]
 pub(crate) struct Outline {
     pub(crate) found: Vec<Found>,
@@ -74,7 +75,7 @@ pub(crate) struct Outline {
 }
 
 impl Index {
-    /// An empty one that holds so many bytes of objects in memory, at most.
+    /// An empty index that caches at most `bytes_max` bytes of objects.
     pub(crate) fn new(revision: u64, floor: u64, bytes_max: usize) -> Self {
         Self {
             entries: BTreeMap::new(),
@@ -91,7 +92,7 @@ impl Index {
         self.entries.get_key_value(key).and_then(|(key, entry)| entry.newest(key))
     }
 
-    /// The key as it is held, so that states of one object share it, and the newest state.
+    /// The shared key, so that all states of an object use one allocation, and the newest state.
     pub(crate) fn look_up(&self, key: &str) -> (Option<Arc<str>>, Option<Found>) {
         match self.entries.get_key_value(key) {
             Some((key, entry)) => (Some(Arc::clone(key)), entry.newest(key)),
@@ -107,7 +108,7 @@ impl Index {
         self.floor
     }
 
-    /// The newest states under a prefix.
+    /// The newest states of all objects under a prefix.
     pub(crate) fn scan<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = Found> {
         self.under(prefix, Bound::Included(prefix)).filter_map(|(key, entry)| entry.newest(key))
     }
@@ -122,7 +123,7 @@ impl Index {
             .take_while(move |(key, _)| key.starts_with(prefix))
     }
 
-    /// Whether everything after `revision` is still known.
+    /// Check that `revision` can be read, and that all changes after it are retained.
     pub(crate) fn check(&self, revision: u64) -> Result<(), ReadError> {
         let lost = |(last, start): &(u64, u64)| *last < revision && revision < *start;
         if revision < self.floor || self.gaps.iter().any(lost) {
@@ -134,7 +135,7 @@ impl Index {
         Ok(())
     }
 
-    /// Which objects a list shows.
+    /// The objects of one page of a list.
     pub(crate) fn outline(
         &self,
         prefix: &str,
@@ -159,16 +160,17 @@ impl Index {
         Ok(Outline { found, revision: at, next, remaining })
     }
 
-    /// Take in a committed change.
+    /// Apply a committed change.
     pub(crate) fn apply(&mut self, change: &Change, time: i64) {
         self.supersede(&change.object, change.kind == ChangeKind::Deleted, time);
         self.revision = change.revision;
     }
 
-    /// Take in a row of the file, in the order of revisions.
+    /// Load a row of the file. Rows must be loaded in ascending order of their revisions.
     pub(crate) fn load(&mut self, object: &Arc<Object>, deleted: bool, time: i64) {
         let revision = object.revision;
-        // Rows below the floor are what compaction left; only above it every revision has its row.
+        // Below the floor, rows are what compaction left over. Only above it each revision has a
+        // row.
         if revision > self.revision.max(self.floor) + 1 && revision > self.floor {
             self.gaps.push((self.revision.max(self.floor), revision));
         }
@@ -176,14 +178,14 @@ impl Index {
         self.revision = self.revision.max(revision);
     }
 
-    /// Say that the next revision is `start`: what lies before it was given out in no known history.
+    /// Set the next revision to `start`. The revisions skipped were allocated in no known history.
     pub(crate) fn begin(&mut self, start: u64) {
         if start > self.revision + 1 {
             self.gaps.push((self.revision, start));
         }
     }
 
-    /// Take in what somebody had to read from disk, if it still is the newest state.
+    /// Cache an object that was read from disk, if it is still the newest state.
     pub(crate) fn restore(&mut self, object: &Arc<Object>) {
         let entry = self.entries.get_mut(&object.key);
         if let Some(current) = entry.and_then(|entry| entry.current.as_mut())
@@ -194,7 +196,7 @@ impl Index {
         }
     }
 
-    /// Let go of objects in memory while there are too many.
+    /// Evict cached objects while they exceed the limit.
     fn evict(&mut self) {
         while let Some(key) = self.residents.due() {
             let current = self.entries.get_mut(&key).and_then(|entry| entry.current.as_mut());
@@ -207,8 +209,7 @@ impl Index {
         }
     }
 
-    /// The newest state of an object, if it has one, is not that any more: this one is, or the object is
-    /// deleted with it.
+    /// Replace the newest state of an object, if it has one, by this state or by a deletion.
     fn supersede(&mut self, object: &Arc<Object>, deleted: bool, time: i64) {
         let (key, by) = (&object.key, object.revision);
         let entry = self.entries.entry(Arc::clone(key)).or_insert_with(|| {
@@ -235,16 +236,17 @@ impl Index {
         }
     }
 
-    /// Whether there are rows that [`compactable`](Self::compactable) may name some day.
+    /// Whether there are rows that [`compactable`](Self::compactable) may return, now or later.
     pub(crate) fn has_superseded(&self) -> bool {
         self.superseded.front().is_some_and(|row| row.revision < self.revision)
     }
 
-    /// The rows that can go, oldest first: those superseded until `time`, and those above `rows_max`.
+    /// The rows that may be removed, oldest first: those superseded up to `time`, and those in
+    /// excess of `rows_max`.
     pub(crate) fn compactable(&self, time: i64, rows_max: usize, most: usize) -> Vec<Superseded> {
         let excess = self.superseded.len().saturating_sub(rows_max);
         let due = self.superseded.iter().enumerate();
-        // The newest row stays, whatever it says: it is the store's memory of its revision.
+        // Keep the newest row under all conditions: it preserves the store's current revision.
         due.take_while(|(at, row)| {
             (*at < excess || row.time <= time) && row.revision < self.revision
         })
@@ -253,7 +255,7 @@ impl Index {
         .collect()
     }
 
-    /// Forget rows that [`compactable`](Self::compactable) named and that are gone from disk.
+    /// Drop rows that [`compactable`](Self::compactable) returned and that were deleted from disk.
     pub(crate) fn compact(&mut self, rows: &[Superseded]) {
         for row in rows {
             self.superseded.pop_front();
@@ -275,7 +277,7 @@ impl Entry {
         self.current.as_ref().map(|current| self.state(key, current.revision()))
     }
 
-    /// The revision of the state that the object had at a revision.
+    /// The revision of the object's state at `revision`; `None` if it did not exist then.
     fn revision_at(&self, revision: u64) -> Option<u64> {
         let current = self.current.as_ref().map(Current::revision);
         current.filter(|current| *current <= revision).or_else(|| {
@@ -284,7 +286,7 @@ impl Entry {
         })
     }
 
-    /// The state of one of its revisions.
+    /// The state of the object that `revision` wrote.
     fn state(&self, key: &Arc<str>, revision: u64) -> Found {
         match &self.current {
             Some(Current::Here(resident)) if resident.revision() == revision => {
@@ -313,7 +315,7 @@ impl Found {
     }
 }
 
-/// The revisions that are to be read from disk.
+/// The revisions that must be read from disk.
 pub(crate) fn missing(found: &[Found]) -> Vec<u64> {
     let missing = found.iter().filter_map(|one| match one {
         Found::OnDisk { revision, .. } => Some(*revision),
@@ -322,7 +324,7 @@ pub(crate) fn missing(found: &[Found]) -> Vec<u64> {
     missing.collect()
 }
 
-/// Ends what was found before the first one on disk that has not been read; so many have been.
+/// Truncate a list before its first object on disk that was not read; `read` of them were.
 pub(crate) fn cut(found: &mut Vec<Found>, read: usize) {
     let mut unread =
         found.iter().enumerate().filter(|(_, one)| matches!(one, Found::OnDisk { .. }));
@@ -331,7 +333,7 @@ pub(crate) fn cut(found: &mut Vec<Found>, read: usize) {
     }
 }
 
-/// Leaves out the objects behind the one with which bodies have so many bytes.
+/// Truncate a list after the object whose body brings the total to `bytes_max`.
 pub(crate) fn cut_bytes(objects: &mut Vec<Arc<Object>>, bytes_max: usize) {
     let mut bytes = 0_usize;
     let full = objects.iter().position(|object| {
@@ -343,7 +345,8 @@ pub(crate) fn cut_bytes(objects: &mut Vec<Arc<Object>>, bytes_max: usize) {
     }
 }
 
-/// What was found, with what was read for [`missing`]; a row that was not there is an error.
+/// Combine a lookup with the objects that were read for [`missing`]. A row that was not found is an
+/// error.
 pub(crate) fn complete(
     found: Vec<Found>,
     read: Vec<Option<Arc<Object>>>,

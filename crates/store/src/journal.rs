@@ -1,8 +1,9 @@
-//! The journal as its readers see it: every record once, in order, each reader at its own pace.
+//! The journal: an append-only log of records that each reader follows at its own pace.
 //!
-//! A reader never takes a record away. Records go when every registered reader has passed them and
-//! retention is over; a reader that is not registered may find the oldest ones gone. What a record means
-//! is unknown here. What every implementation must do is in [`conformance`](crate::conformance).
+//! Reading does not remove records. A record is removed once all registered readers have passed it
+//! and the retention time is over; an unregistered reader may find the oldest records gone. The
+//! journal does not interpret records. [`conformance`](crate::conformance) has the tests that every
+//! implementation must pass.
 
 use std::ops::RangeInclusive;
 
@@ -11,84 +12,86 @@ use bytes::Bytes;
 
 use crate::{Cursor, Health, Pending, ReadError, StoreError, Work};
 
-/// One record.
+/// One record of the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// Its place in the journal: one more than the record before it.
+    /// Its sequence number: one more than that of the previous record.
     pub seq: u64,
-    /// When it was committed, in microseconds since 1970.
+    /// Time of the commit, in microseconds since the Unix epoch.
     pub time: i64,
-    /// What was handed in.
+    /// The bytes as they were appended.
     pub bytes: Bytes,
 }
 
-/// Records in a row that were written and are missing.
+/// A range of consecutive records that were written and are missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Hole {
-    /// The first of them.
+    /// Sequence number of the first missing record.
     pub first: u64,
-    /// The last of them.
+    /// Sequence number of the last missing record.
     pub last: u64,
 }
 
 impl Hole {
-    /// How many records are missing.
+    /// The number of missing records.
     pub fn records(&self) -> u64 {
         self.last.saturating_sub(self.first).saturating_add(1)
     }
 }
 
-/// Which record comes first.
+/// The order in which records are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
-    /// The one with the lowest number.
+    /// Ascending sequence numbers.
     Forward,
-    /// The one with the highest number.
+    /// Descending sequence numbers.
     Backward,
 }
 
-/// Records that were read together.
+/// The result of one read of ranges.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stretch {
-    /// The records, in the order that was asked for.
+    /// The records, in the requested direction.
     pub records: Vec<Record>,
-    /// There may be more behind the last of them: they have so many bytes.
+    /// Whether the read ended at the limit of bytes, so that more records may follow the last one.
     pub is_cut: bool,
 }
 
-/// A reader and how it fares.
+/// A reader and its progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reader {
-    /// Its name.
+    /// The name of the reader.
     pub name: String,
-    /// Its place.
+    /// Its current position.
     pub cursor: Cursor,
-    /// How many records it has before it.
+    /// The number of records after its cursor.
     pub lag: u64,
 }
 
-/// The readers of a journal as the file has them, and its range.
+/// The readers of a journal as stored in the file, and the range of the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReaderList {
-    /// Readers for which records are held, by name.
+    /// Registered readers, for which records are retained, sorted by name.
     pub readers: Vec<Reader>,
-    /// Parked readers and their places, by name.
+    /// Parked readers and their cursors, sorted by name.
     pub parked: Vec<(String, Cursor)>,
-    /// The number of the oldest record that is kept; 0 before the first.
+    /// Sequence number of the oldest retained record; 0 before the first record.
     pub first_seq: u64,
-    /// The number of the last record; 0 before the first.
+    /// Sequence number of the last record; 0 before the first record.
     pub last_seq: u64,
 }
 
-/// Damaged records that are told apart; of more, those with the highest numbers are not told.
+/// The maximum number of damaged records that are listed. Beyond it, those with the highest
+/// sequence numbers are left out.
 pub const DAMAGED_MAX: usize = 1024;
 
 /// The journal of a store.
 #[async_trait]
 pub trait Journal: Send + Sync {
-    /// Records after `after`, oldest first, up to so many rows and bytes, but at least one if there is
-    /// one. A damaged record is an error once it is the next one: reading after it goes on behind it.
-    /// So are records that are missing, all in a row as one ([`ReadError::Missing`]).
+    /// Read records after `after`, oldest first: at most `rows_max` rows and `bytes_max` bytes, but
+    /// at least one record if there is one. A damaged record is an error once it is the next one; a
+    /// read after its sequence number continues behind it. The same holds for missing records: a
+    /// range of consecutive ones is a single error ([`ReadError::Missing`]).
     async fn read(
         &self,
         after: u64,
@@ -96,18 +99,20 @@ pub trait Journal: Send + Sync {
         bytes_max: usize,
     ) -> Result<Vec<Record>, ReadError>;
 
-    /// Records that were written and are missing, among those from `first` on that are not forgotten;
-    /// so many rows are looked at. With them the number of the last one looked at.
+    /// Find missing records, beginning at `first`, among those that retention has not removed. At
+    /// most `rows_max` rows are examined. The second value is the sequence number of the last one
+    /// examined.
     async fn holes(&self, first: u64, rows_max: usize) -> Result<(Vec<Hole>, u64), ReadError>;
 
-    /// Holes that were found when the store was opened, at the ends of the journal: behind its last
-    /// record, and between a reader's cursor and its first one. And records that a read has found damaged
-    /// since then, up to [`DAMAGED_MAX`].
+    /// The holes that were found at the ends of the journal when the store was opened: after its
+    /// last record, and between a reader's cursor and the first record. Also the records that reads
+    /// have found damaged since then, up to [`DAMAGED_MAX`].
     fn known_holes(&self) -> Vec<Hole>;
 
-    /// The records with these numbers, up to so many bytes, but at least one if there is one. Ranges are
-    /// read one after the other, each in this direction. What is gone or damaged is left out; what is
-    /// damaged is in [`Journal::known_holes`] from then on.
+    /// Read the records with these sequence numbers: at most `bytes_max` bytes, but at least one
+    /// record if there is one. Ranges are read one after the other, each in `direction`. Removed
+    /// and damaged records are left out; a damaged one is listed in [`Journal::known_holes`] from
+    /// then on.
     async fn read_ranges(
         &self,
         ranges: Vec<RangeInclusive<u64>>,
@@ -115,62 +120,65 @@ pub trait Journal: Send + Sync {
         bytes_max: usize,
     ) -> Result<Stretch, ReadError>;
 
-    /// Wait until there is a record after `seq`; the number of the last one. An error means that the
-    /// store is closed and there will be none.
+    /// Wait until there is a record after `seq`, and return the sequence number of the last one. An
+    /// error means that the store is closed and no record will follow.
     async fn wait_past(&self, seq: u64) -> Result<u64, ReadError>;
 
-    /// Tells the numbers of this opening of the store from those of any other. They repeat when an
-    /// older copy of the file is restored; the epoch does not, since it is never before the present
-    /// time in microseconds.
+    /// Identifies this opening of the store. Sequence numbers repeat after an older copy of the
+    /// file is restored; the epoch does not, because it is never lower than the current time in
+    /// microseconds since the Unix epoch.
     fn epoch(&self) -> u64;
 
-    /// How the store fares, and how much of its bound is used.
+    /// The state of the store, with the used share of its size limit.
     fn health(&self) -> Health;
 
-    /// The number of the oldest record that is kept; 0 before the first.
+    /// Sequence number of the oldest retained record; 0 before the first record.
     fn first_seq(&self) -> u64;
 
-    /// The number of the last committed record; 0 before the first.
+    /// Sequence number of the last committed record; 0 before the first record.
     fn last_seq(&self) -> u64;
 
-    /// Where a reader is.
+    /// The cursor of a registered reader; `None` if it is not registered.
     fn cursor(&self, reader: &str) -> Option<Cursor>;
 
-    /// Begin to hold records for a reader: from behind `after` if it is new, else from where it was.
+    /// Register a reader, so that records are retained for it: after `after` if the reader is new,
+    /// otherwise from its stored cursor on.
     async fn register(&self, reader: &str, after: u64) -> Result<Cursor, StoreError>;
 
-    /// Move a reader's cursor. It is on disk with the next commit, or a tenth of a second later.
+    /// Move a reader's cursor. It is durable with the next commit, or after a tenth of a second.
     fn advance(&self, reader: &str, seq: u64, state: &str);
 
-    /// Move a reader's cursor, and wait until it is on disk.
+    /// Move a reader's cursor, and wait until it is durable.
     async fn advance_durably(&self, reader: &str, seq: u64, state: &str) -> Result<(), StoreError>;
 
-    /// Hand in work by which a reader moves its cursor ([`Transaction::advance`]) together with what it
-    /// writes. Unlike other work it is done in a full journal too, because that is how the journal
-    /// gets room; a reader writes little for much that it has read.
+    /// Enqueue a transaction that writes a reader's output and moves its cursor
+    /// ([`Transaction::advance`]). Unlike other transactions it is accepted when the journal is
+    /// full, because moving cursors is what frees space; a reader writes little compared to what it
+    /// has read.
     ///
     /// [`Transaction::advance`]: crate::Transaction::advance
     fn submit(&self, work: Work) -> Pending;
 
-    /// The checkpoint that a reader saved last ([`Transaction::save_checkpoint`]); `None` if there is
-    /// none. One that is damaged is an error: the reader decides whether to begin without it.
+    /// Load the reader's last checkpoint ([`Transaction::save_checkpoint`]); `None` if it has none.
+    /// A damaged checkpoint is an error: the reader decides whether to start without it.
     ///
     /// [`Transaction::save_checkpoint`]: crate::Transaction::save_checkpoint
     async fn checkpoint(&self, reader: &str) -> Result<Option<Vec<Bytes>>, ReadError>;
 
-    /// Hold nothing more for a reader, and remember its place as this cursor; its checkpoint is
-    /// forgotten. Known or not before, it is parked afterwards.
+    /// Park a reader, registered or not: stop retaining records for it, store `cursor` as its
+    /// position, and delete its checkpoint.
     async fn park(&self, reader: &str, cursor: Cursor) -> Result<(), StoreError>;
 
-    /// Parked readers and their places, by name.
+    /// Parked readers and their cursors, sorted by name.
     fn parked(&self) -> Vec<(String, Cursor)>;
 
-    /// Hold records for a reader from behind this cursor on; it is not parked any more.
+    /// Register a parked reader again and retain records after `cursor` for it.
     async fn resume(&self, reader: &str, cursor: Cursor) -> Result<(), StoreError>;
 
-    /// Forget a reader, parked or not, and its checkpoint: nothing is held for it any more.
+    /// Remove a reader, parked or not, and its checkpoint. No records are retained for it any
+    /// longer.
     async fn remove(&self, reader: &str) -> Result<(), StoreError>;
 
-    /// All readers for which records are held, by name.
+    /// Registered readers, for which records are retained, sorted by name.
     fn readers(&self) -> Vec<Reader>;
 }

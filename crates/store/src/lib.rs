@@ -1,15 +1,18 @@
-//! The one file that holds everything: objects, the journal of audit records, the readers' cursors.
+//! The embedded database of the server: one SQLite file with objects, the journal of audit records,
+//! and the cursors of the journal's readers.
 //!
-//! [`Sqlite`] opens it. [`write()`] changes objects and records what happened in one transaction;
-//! [`record`] adds a record alone; both resolve when the disk has it. [`Journal`] is how records are
-//! read again, by any number of readers at their own pace.
+//! [`Sqlite`] opens the file. [`write()`] changes objects and records the changes in one
+//! transaction; [`record`] appends a single record. Both resolve once the commit is durable.
+//! [`Journal`] reads the records back, for any number of readers, each at its own pace.
 //!
-//! One thread writes. It commits whatever requests wait as one group, so that a request hardly ever
-//! pays for a disk flush alone. Every key is held in memory, and the objects' newest states as far
-//! as there is room ([`Settings::objects_bytes`]); all else is read back from the file. Revisions rise for the whole store and never fall.
+//! A single thread writes. It commits all waiting requests as one group, so a request rarely pays
+//! for a disk flush alone. All keys are held in memory, and the newest states of objects as far as
+//! the cache has room ([`Settings::objects_bytes`]); everything else is read from the file.
+//! Revisions increase across the whole store and never decrease.
 //!
-//! Absent on purpose: any knowledge of what bodies and records mean, any way to drop a record to make
-//! room (a full store says so, [`StoreError::Full`]), and any repair of a damaged file.
+//! Three things are deliberately absent: the store does not interpret bodies or records, it never
+//! drops a record to make room (a full store returns [`StoreError::Full`]), and it does not repair
+//! a damaged file.
 
 pub mod conformance;
 mod copier;

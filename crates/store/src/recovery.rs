@@ -1,8 +1,8 @@
-//! After a failed commit: let go of the file, and take it up again only when it has proved sound.
+//! Recovery after a failed commit: close the file, and use it again only after a check.
 //!
-//! Linux reports a failed write-back once and then forgets it, so a connection that saw one is never
-//! trusted again. What the file holds after reopening is the truth: work that had failed may have made
-//! it to the disk after all, and is published then, with its record.
+//! Linux reports a failed write-back once and then forgets it, so a connection that saw one is
+//! never trusted again. The contents of the file after reopening are authoritative: a failed
+//! transaction may have reached the disk after all, and is published then, with its record.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use crate::upkeep::Upkeep;
 use crate::writer::{Writer, monotonic, refuse};
 use crate::{ReadError, StoreError, file, load};
 
-/// What a trial write puts down: enough to know that there is room again.
+/// The size of a trial write: large enough to prove that there is free space again.
 const PROBE_BYTES: usize = 256 << 10;
 
-/// What callers are told when SQLite fails.
+/// The error that callers get when SQLite fails.
 pub(crate) fn obstacle(error: &rusqlite::Error) -> StoreError {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => StoreError::NoSpace,
@@ -27,7 +27,7 @@ pub(crate) fn obstacle(error: &rusqlite::Error) -> StoreError {
     }
 }
 
-/// Why a file was not taken up again.
+/// Why a file was not reopened.
 #[derive(Debug, thiserror::Error)]
 enum ReopenError {
     #[error("the file cannot be opened")]
@@ -54,7 +54,7 @@ impl ReopenError {
 }
 
 impl Writer {
-    /// Try once a second until the file is sound; `None` if the store is closed before.
+    /// Retry once a second until the file is sound; `None` if the store is closed before.
     pub(crate) fn recover(&mut self, error: &rusqlite::Error) -> Option<Connection> {
         let mut why = obstacle(error);
         self.shared.disk.close();
@@ -77,7 +77,7 @@ impl Writer {
         }
     }
 
-    /// Refuse what comes, for a while.
+    /// Reject incoming requests for `period`.
     fn refuse_for(&mut self, period: Duration, why: &StoreError) -> Wish {
         let end = monotonic() + period;
         loop {
@@ -115,7 +115,7 @@ impl Writer {
         Ok(file)
     }
 
-    /// Publish what is in the file beyond what was acknowledged.
+    /// Publish changes and records of the file that were never acknowledged.
     fn adopt(&mut self, file: &Connection, last_seq: u64) -> Result<(), ReadError> {
         let known = self.shared.index().revision();
         let changes = load::changes_after(file, known)?;
@@ -135,14 +135,14 @@ impl Writer {
     }
 }
 
-/// What somebody asked for during an outage.
+/// Whether a request to close the store arrived during an outage.
 #[derive(PartialEq, Eq)]
 enum Wish {
     GoOn,
     Close,
 }
 
-/// Copy the log into the file and empty it. Whether somebody was in the way.
+/// Checkpoint the log and truncate it. Returns whether another connection prevented that.
 fn checkpoint(file: &Connection) -> rusqlite::Result<bool> {
     match file.wal_checkpoint_v2(None::<&str>, CheckpointMode::TRUNCATE) {
         Ok(_) => Ok(false),
@@ -151,7 +151,8 @@ fn checkpoint(file: &Connection) -> rusqlite::Result<bool> {
     }
 }
 
-/// Write something, all the way into the file, and take it away again: its pages stay as a reserve.
+/// Write a row, checkpoint it into the file, and delete it again. Its pages stay in the file as a
+/// reserve.
 fn probe(file: &Connection) -> rusqlite::Result<()> {
     file.execute("INSERT OR REPLACE INTO probe VALUES (1, ?)", params![vec![0_u8; PROBE_BYTES]])?;
     file.wal_checkpoint_v2(None::<&str>, CheckpointMode::TRUNCATE)?;
@@ -159,7 +160,7 @@ fn probe(file: &Connection) -> rusqlite::Result<()> {
     file.wal_checkpoint_v2(None::<&str>, CheckpointMode::TRUNCATE).map(drop)
 }
 
-/// The file's own page size: an old one may have been laid out differently.
+/// The page size of the file. A file of an older version may have a different one.
 pub(crate) fn page_size(file: &Connection) -> Result<u64, ReadError> {
     let size = file.query_row("PRAGMA page_size", [], |row| row.get::<_, i64>(0));
     size.map(i64::cast_unsigned).map_err(load::unreadable)

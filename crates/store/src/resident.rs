@@ -1,8 +1,8 @@
-//! Which objects are held in memory; the others are on disk only. The bound is for all that objects
-//! take, with the keys of those that are not held.
+//! The cache of objects; objects that are not cached are on disk only. The limit covers all memory
+//! that objects take, including the keys of those that are not cached.
 //!
-//! The oldest goes first, unless somebody has read it since it was last its turn: that one goes to
-//! the back of the queue instead (the "second chance" or clock algorithm, whose reads need no lock).
+//! The oldest entry is evicted first, unless it was read since its last turn: then it moves to the
+//! back of the queue instead (the "second chance" or clock algorithm, whose reads need no lock).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,14 +10,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::Object;
 
-/// What an object takes beside its body, about.
+/// Approximate memory of an object in addition to its body, in bytes.
 const OBJECT_BYTES: usize = 192;
-/// What a key takes beside its text, about; keys of objects that are not held count as well.
+/// Approximate memory of a key in addition to its text, in bytes. Keys of uncached objects count
+/// too.
 const KEY_BYTES: usize = 128;
-/// The part of the bound that bodies have in any case, however many keys there are.
+/// One part in this many of the limit is always available to bodies, however many keys there are.
 const BODIES_PART: usize = 4;
 
-/// The queue of those that are held.
+/// The eviction queue of the cached objects.
 #[derive(Debug)]
 pub(crate) struct Residents {
     queue: BTreeMap<u64, Arc<str>>,
@@ -27,7 +28,7 @@ pub(crate) struct Residents {
     bytes_max: usize,
 }
 
-/// An object that is held, and its place in the queue.
+/// A cached object and its position in the eviction queue.
 #[derive(Debug)]
 pub(crate) struct Resident {
     object: Arc<Object>,
@@ -36,7 +37,7 @@ pub(crate) struct Resident {
 }
 
 impl Resident {
-    /// The object, for somebody who reads it.
+    /// Return the object and mark it as used.
     pub(crate) fn read(&self) -> Arc<Object> {
         self.is_used.store(true, Ordering::Relaxed);
         Arc::clone(&self.object)
@@ -56,17 +57,17 @@ impl Residents {
         Self { queue: BTreeMap::new(), next: 0, bytes: 0, key_bytes: 0, bytes_max }
     }
 
-    /// There is one key more, of whatever object.
+    /// Account for a new key, whether its object is cached or not.
     pub(crate) fn add_key(&mut self, key: &str) {
         self.key_bytes += key.len() + KEY_BYTES;
     }
 
-    /// There is one key less.
+    /// Account for a removed key.
     pub(crate) fn remove_key(&mut self, key: &str) {
         self.key_bytes -= key.len() + KEY_BYTES;
     }
 
-    /// Hold an object.
+    /// Insert an object into the cache.
     pub(crate) fn admit(&mut self, object: Arc<Object>) -> Resident {
         let place = self.queue_up(Arc::clone(&object.key));
         let resident = Resident { object, place, is_used: AtomicBool::new(false) };
@@ -74,20 +75,21 @@ impl Residents {
         resident
     }
 
-    /// Hold it no longer.
+    /// Remove an object from the cache.
     pub(crate) fn release(&mut self, resident: &Resident) {
         self.queue.remove(&resident.place);
         self.bytes -= resident.bytes();
     }
 
-    /// The key of the object whose turn it is, if more is held than may be.
+    /// The key of the next candidate for eviction, if the cache exceeds its limit.
     pub(crate) fn due(&self) -> Option<Arc<str>> {
         let room = self.bytes_max.saturating_sub(self.key_bytes).max(self.bytes_max / BODIES_PART);
         let first = self.queue.first_key_value().filter(|_| self.bytes > room);
         first.map(|(_, key)| Arc::clone(key))
     }
 
-    /// Let the object whose turn it is stay if it was read meanwhile.
+    /// Give the candidate a second chance if it was read in the meantime. Returns whether it got
+    /// one.
     pub(crate) fn defer(&mut self, resident: &mut Resident) -> bool {
         let is_used = std::mem::take(resident.is_used.get_mut());
         if is_used && let Some(key) = self.queue.remove(&resident.place) {

@@ -1,4 +1,4 @@
-//! The rows of the file: what is written, what is read back, and the checksum each of them carries.
+//! The SQL of the file: its tables, the statements that write rows, and the checksum of each row.
 
 use std::sync::Arc;
 
@@ -11,14 +11,14 @@ use crate::numbers::HIGHEST;
 use crate::settings::PAGE_SIZE;
 use crate::{Change, ChangeKind, Object, ReadError};
 
-/// Marks the file as ours (`KWst` in ASCII).
+/// Identifies the file as a store of this program (`KWst` in ASCII).
 pub(crate) const APPLICATION_ID: i32 = 0x4b57_7374;
-/// The layout of the tables. A file with a higher number is refused, one with a lower number gets
-/// the tables that it lacks ([`MIGRATIONS`]) when it is opened for writing.
+/// The schema version. A file with a higher version is rejected; one with a lower version gets the
+/// missing tables ([`MIGRATIONS`]) when it is opened for writing.
 pub(crate) const SCHEMA_VERSION: i32 = 2;
 
-/// The tables of layout 1. Only ever appended to and trimmed at the old end, so that writes stay in
-/// neighbouring pages.
+/// The tables of schema version 1. Rows are only appended, and removed at the old end, so that
+/// writes stay in neighbouring pages.
 pub(crate) const SCHEMA: &str = "
     CREATE TABLE revisions (
         revision INTEGER PRIMARY KEY, key TEXT NOT NULL, prev INTEGER, deleted INTEGER NOT NULL,
@@ -34,23 +34,24 @@ pub(crate) const SCHEMA: &str = "
     CREATE TABLE probe (id INTEGER PRIMARY KEY, filler BLOB NOT NULL) STRICT;
 ";
 
-/// What takes a file from layout 1 to layout 2 and so on; each only adds tables, so that nothing that
-/// is in the file can be lost by it.
+/// The migrations from schema version 1 to 2, and so on. Each of them only adds tables, so that it
+/// cannot lose data.
 pub(crate) const MIGRATIONS: [&str; 1] = ["
     CREATE TABLE checkpoints (
         reader TEXT NOT NULL, part INTEGER NOT NULL, parts INTEGER NOT NULL, seq INTEGER NOT NULL,
         crc INTEGER NOT NULL, chunk BLOB NOT NULL, PRIMARY KEY (reader, part)) STRICT;
 "];
 
-/// Sets one of the file's own numbers.
+/// Sets a number in the table `meta`.
 pub(crate) const PUT_META: &str = "INSERT OR REPLACE INTO meta VALUES (?, ?, ?)";
 
-/// The mean size of records behind one. A record above half a page takes whole pages.
+/// The mean size of the records after a sequence number. A record larger than half a page takes
+/// whole pages.
 const RECORD_BYTES: &str = "
     SELECT avg(CASE WHEN bytes * 2 > ?1 THEN ((bytes + ?1 - 1) / ?1) * ?1 ELSE bytes + 32 END)
     FROM (SELECT length(record) AS bytes FROM journal WHERE seq > ?2 ORDER BY seq LIMIT 64)";
 
-/// The statements of the writer, prepared once per connection.
+/// The writer's statements, prepared once per connection.
 #[derive(Debug)]
 pub(crate) struct Rows<'a> {
     begin: Statement<'a>,
@@ -119,7 +120,7 @@ impl<'a> Rows<'a> {
         self.record.execute(params![seq.cast_signed(), time, crc, record]).map(drop)
     }
 
-    /// Keeps the highest number given out.
+    /// Store the highest allocated sequence number.
     pub(crate) fn highest(&mut self, seq: u64) -> rusqlite::Result<()> {
         let crc = named_crc(HIGHEST, seq, "");
         self.meta.execute(params![HIGHEST, seq.cast_signed(), crc]).map(drop)
@@ -137,7 +138,7 @@ impl<'a> Rows<'a> {
         Ok(())
     }
 
-    /// A cursor that work moves, with the checkpoint that goes with it.
+    /// Write a cursor that a transaction moved, with its checkpoint.
     pub(crate) fn cursor_move(&mut self, moved: &CursorMove) -> rusqlite::Result<()> {
         let CursorMove { reader, cursor, checkpoint } = moved;
         self.cursor(reader, cursor)?;
@@ -158,7 +159,7 @@ impl<'a> Rows<'a> {
         self.cursor.execute(params![reader, seq.cast_signed(), crc, state]).map(drop)
     }
 
-    /// Delete superseded revisions and say up to where history is gone.
+    /// Delete superseded revisions and store the new floor of the history.
     pub(crate) fn compact(&mut self, rows: &[Superseded], floor: u64) -> rusqlite::Result<()> {
         let Some(last) = rows.last() else { return Ok(()) };
         for row in rows {
@@ -173,13 +174,14 @@ impl<'a> Rows<'a> {
         self.forget_records.execute([up_to.cast_signed()]).map(drop)
     }
 
-    /// When a record was committed, or the next one that is there.
+    /// The commit time of a record, or of the next existing one, in microseconds since the Unix
+    /// epoch.
     pub(crate) fn record_time(&mut self, seq: u64) -> rusqlite::Result<i64> {
         let time = self.record_time.query_row([seq.cast_signed()], |row| row.get(0)).optional()?;
         Ok(time.unwrap_or(i64::MAX))
     }
 
-    /// Bytes that records behind `after` take in the file, each, on average over some.
+    /// The mean size in the file of the records after `after`, in bytes, sampled from some of them.
     pub(crate) fn record_bytes(&mut self, after: u64) -> rusqlite::Result<u64> {
         let page = i64::from(PAGE_SIZE);
         let mean = self
@@ -189,7 +191,7 @@ impl<'a> Rows<'a> {
         Ok(mean.unwrap_or_default() as u64)
     }
 
-    /// Bytes of the file that hold something.
+    /// The bytes of all pages that are in use.
     pub(crate) fn used_bytes(&mut self, page_size: u64) -> rusqlite::Result<u64> {
         let pages: i64 = self.page_count.query_row([], |row| row.get(0))?;
         let free: i64 = self.free_pages.query_row([], |row| row.get(0))?;
@@ -216,7 +218,7 @@ fn revision_crc(
     i64::from(crc.finalize())
 }
 
-/// The checksum of a cursor, or of one of the file's own numbers.
+/// The checksum of a cursor, or of a number in the table `meta`.
 pub(crate) fn named_crc(name: &str, number: u64, state: &str) -> i64 {
     let mut crc = crc32fast::Hasher::new();
     crc.update(&(name.len() as u64).to_le_bytes());
@@ -226,8 +228,8 @@ pub(crate) fn named_crc(name: &str, number: u64, state: &str) -> i64 {
     i64::from(crc.finalize())
 }
 
-/// The number of parts and the sequence number are in it, so that parts of two checkpoints are never
-/// taken for one.
+/// The checksum covers the number of parts and the sequence number, so that parts of two
+/// checkpoints cannot be mixed up.
 fn checkpoint_crc(reader: &str, part: u32, parts: u32, seq: u64, chunk: &[u8]) -> i64 {
     let mut crc = crc32fast::Hasher::new();
     crc.update(&(reader.len() as u64).to_le_bytes());
@@ -247,7 +249,7 @@ fn record_crc(seq: u64, time: i64, record: &[u8]) -> i64 {
     i64::from(crc.finalize())
 }
 
-/// A row of `revisions`, checked.
+/// A row of `revisions` whose checksum is verified.
 #[derive(Debug)]
 pub(crate) struct Revision {
     pub(crate) object: Arc<Object>,
@@ -281,10 +283,10 @@ impl Revision {
     }
 }
 
-/// A row of `journal` where it lies: its number, its time and its bytes.
+/// A row of `journal` that borrows from SQLite: sequence number, time and bytes.
 pub(crate) type RecordRow<'r> = (u64, i64, &'r [u8]);
 
-/// A row of `journal`, checked.
+/// Read a row of `journal` and verify its checksum.
 pub(crate) fn read_record<'r>(row: &'r Row<'_>) -> Result<RecordRow<'r>, ReadError> {
     let seq = row.get::<_, i64>(0).map_err(unreadable)?.cast_unsigned();
     let damaged = || ReadError::Damaged { what: format!("journal record {seq}"), number: seq };
@@ -297,7 +299,7 @@ pub(crate) fn read_record<'r>(row: &'r Row<'_>) -> Result<RecordRow<'r>, ReadErr
     Ok((seq, time, record))
 }
 
-/// The chunks of a reader's checkpoint, each checked; `None` if it has none.
+/// Read the chunks of a reader's checkpoint and verify each; `None` if the reader has none.
 pub(crate) fn checkpoint(file: &Connection, reader: &str) -> Result<Option<Vec<Bytes>>, ReadError> {
     let query =
         "SELECT part, parts, seq, crc, chunk FROM checkpoints WHERE reader = ? ORDER BY part";
@@ -329,7 +331,7 @@ fn damaged_checkpoint(reader: &str, seq: u64) -> ReadError {
     ReadError::Damaged { what: format!("the checkpoint of {reader:?}"), number: seq }
 }
 
-/// A state that must be there is not, or not as it was written.
+/// The error for a revision whose row is missing or damaged.
 pub(crate) fn lost(revision: u64) -> ReadError {
     ReadError::Damaged { what: format!("revision {revision}"), number: revision }
 }

@@ -1,63 +1,69 @@
-//! Every bound and period of the store, with its default.
+//! All limits and periods of the store, with their defaults.
 //!
-//! Nothing is read from a file or the environment here: the binary fills this in.
+//! The store reads neither a configuration file nor the environment: the binary fills in
+//! [`Settings`].
 
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Requests that may wait for the writer; one more is refused as busy.
+/// The maximum number of requests in the writer's queue. One more fails with `StoreError::Busy`.
 pub const WAITING_MAX: usize = 4096;
-/// Requests in one commit.
+/// The maximum number of requests in one commit.
 pub const GROUP_MAX: usize = 512;
-/// Bytes in one commit; the request that passes it is the last one in.
+/// The maximum bytes in one commit. The request that exceeds it is still included.
 pub const GROUP_BYTES_MAX: usize = 4 << 20;
-/// Objects that are read from disk in one go, while nobody else reads there.
+/// The maximum number of objects per read from disk, during which no other reader uses the
+/// connection.
 pub const OBJECTS_MAX: usize = 256;
-/// Changes that one call of a watch hands out.
+/// The maximum number of changes that one call of a watch returns.
 pub const CHANGES_MAX: usize = 256;
-/// Bytes of these changes, former states among them; the change that passes it is the last one.
+/// The maximum bytes of these changes, previous states included. The change that exceeds it is
+/// still included.
 pub const CHANGES_BYTES_MAX: usize = 4 << 20;
-/// Rows that one commit trims at least, when there is something to trim.
+/// The number of rows that one commit removes at least, when rows are due for removal.
 pub const TRIM_ROWS_MIN: usize = 64;
-/// Rows that one commit of its own trims while nobody waits.
+/// The number of rows that a commit of its own removes while no request waits.
 pub const TRIM_ROWS_IDLE: usize = 512;
-/// Pages of write-ahead log after which it is copied into the file.
+/// The length of the write-ahead log, in pages, from which it is checkpointed.
 pub const CHECKPOINT_PAGES: i32 = 500;
-/// Pages left uncopied that the writer copies itself, so that the log can begin anew.
+/// The number of pages not yet checkpointed that the writer copies itself, so that the log can
+/// restart.
 pub const CHECKPOINT_REST: i32 = 64;
-/// Pages of write-ahead log at which the writer waits for the copying to be done.
+/// The length of the write-ahead log, in pages, at which the writer waits for the checkpoint.
 pub const CHECKPOINT_PAGES_MAX: i32 = 8 * CHECKPOINT_PAGES;
-/// The file's page size: large, because rows are.
+/// The page size of the file, in bytes: large, because rows are large.
 pub const PAGE_SIZE: u32 = 16 << 10;
-/// Files up to this size are checked whole at the start, larger ones at their corners.
+/// The maximum size of a file that is checked completely at start-up. Only the ends of larger ones
+/// are checked.
 pub const CHECK_WHOLE_BYTES_MAX: u64 = 64 << 20;
-/// How long a moved cursor may wait for a commit to ride on.
+/// How long a moved cursor may wait for another commit that includes it.
 pub const CURSOR_DELAY: Duration = Duration::from_millis(100);
-/// How often the writer looks for something to trim.
+/// How often the writer looks for rows to remove.
 pub const UPKEEP_PERIOD: Duration = Duration::from_secs(1);
-/// How often a failed file is tried again.
+/// How often the writer retries to open a failed file.
 pub const REOPEN_PERIOD: Duration = Duration::from_secs(1);
 
-/// Microseconds since 1970, from whoever may read the clock.
+/// The source of the current time, in microseconds since the Unix epoch.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
-/// What an operator may change.
+/// The settings of a store.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// How long superseded revisions are kept for watches and paging. Default: 10 minutes.
+    /// How long superseded revisions are kept for watches and paginated lists. Default: 10 minutes.
     pub history_time: Duration,
-    /// How many superseded revisions are kept at most. Default: 100,000.
+    /// The maximum number of superseded revisions. Default: 100,000.
     pub history_rows: usize,
-    /// How long records are kept after every reader has passed them. Default: 7 days.
+    /// How long records are retained after all readers have passed them. Default: 7 days.
     pub journal_time: Duration,
-    /// Bytes in use from which records that every reader has passed go early. Default: 4 GiB.
+    /// The used bytes from which records that all readers have passed are removed early. Default: 4
+    /// GiB.
     pub journal_bytes: u64,
-    /// Bytes in use at which requests are refused. Default: 16 GiB.
+    /// The used bytes at which requests are rejected. Default: 16 GiB.
     pub limit_bytes: u64,
-    /// Bytes that objects and all keys may take in memory; other objects are read from disk, but a
-    /// quarter is for objects in any case. Default: 24 MiB.
+    /// Memory for objects and all keys, in bytes; objects that do not fit are read from disk. A
+    /// quarter of it is always available to objects. Default: 24 MiB.
     pub objects_bytes: usize,
-    /// Bytes of new records kept in memory for readers that keep up. Default: 4 MiB.
+    /// Bytes of new records that are cached in memory for readers that keep up. Default: 4 MiB.
     pub recent_bytes: usize,
 }
 

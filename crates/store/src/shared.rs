@@ -1,4 +1,4 @@
-//! What the writer publishes after each commit, and everybody reads.
+//! The state that the writer publishes after each commit, for all readers.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +14,7 @@ use crate::journal::{DAMAGED_MAX, Hole, Record};
 use crate::recent::Recent;
 use crate::{Change, Clock, Object, Settings};
 
-/// What an entry of the recent history takes beside its bytes, about.
+/// Approximate memory of an entry of the recent history in addition to its bytes.
 const ENTRY_BYTES: usize = 128;
 
 /// The committed state of the store in memory.
@@ -25,45 +25,45 @@ pub(crate) struct Shared {
     pub(crate) disk: Disk,
     pub(crate) pulse: Pulse,
     pub(crate) cursors: Mutex<Cursors>,
-    /// The first revision of this opening.
+    /// The first revision of this opening of the store.
     pub(crate) epoch: u64,
-    /// What was missing at the ends of the journal when it was opened.
+    /// The holes found at the ends of the journal when it was opened.
     holes_at_start: Vec<Hole>,
-    /// Records that a read has found damaged.
+    /// Sequence numbers of the records that reads have found damaged.
     damaged: Mutex<BTreeSet<u64>>,
     history: Mutex<History>,
     records: Mutex<Recent<Record>>,
-    /// The oldest record in the file; 0 if there is none.
+    /// Sequence number of the oldest record in the file; 0 if there is none.
     first_seq: AtomicU64,
-    /// The last sequence number; dropped at the end, so that nobody waits for more.
+    /// The last sequence number. Dropped when the store closes, so that no reader waits any longer.
     last_seq: Mutex<Option<watch::Sender<u64>>>,
 }
 
-/// Recent changes and who waits for more.
+/// Recent changes, and the watches that wait for more.
 #[derive(Debug)]
 pub(crate) struct History {
     pub(crate) changes: Recent<Change>,
     /// The newest published revision.
     pub(crate) revision: u64,
-    /// The newest change of each watched resource; `None` when the store is closed.
+    /// The newest revision of each watched resource; `None` when the store is closed.
     topics: Option<HashMap<String, watch::Sender<u64>>>,
 }
 
-/// What a file held when it was opened.
+/// The contents of a file when it was opened.
 #[derive(Debug)]
 pub(crate) struct Contents {
     pub(crate) index: Index,
     pub(crate) cursors: Cursors,
     pub(crate) first_seq: u64,
-    /// The highest number given out.
+    /// The highest allocated sequence number.
     pub(crate) last_seq: u64,
-    /// What is missing at the ends of the journal.
+    /// The holes at the ends of the journal.
     pub(crate) holes: Vec<Hole>,
-    /// Chosen by whoever opens it.
+    /// The epoch, chosen by the code that opens the store.
     pub(crate) epoch: u64,
 }
 
-/// What one commit changed.
+/// The effects of one commit.
 #[derive(Debug, Default)]
 pub(crate) struct Published {
     pub(crate) changes: Vec<Change>,
@@ -97,7 +97,7 @@ impl Shared {
         }
     }
 
-    /// Remembers that a record of the journal is damaged.
+    /// Remember that a record of the journal is damaged.
     pub(crate) fn note_damaged(&self, seq: u64) {
         let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
         damaged.insert(seq);
@@ -106,7 +106,7 @@ impl Shared {
         }
     }
 
-    /// What was missing at the start, and what has been found damaged since then.
+    /// The holes found at start-up, and the records found damaged since then.
     pub(crate) fn known_holes(&self) -> Vec<Hole> {
         let damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
         let damaged = damaged.iter().map(|&seq| Hole { first: seq, last: seq });
@@ -133,7 +133,7 @@ impl Shared {
         self.cursors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The last sequence number and its changes; `None` when the store is closed.
+    /// Subscribe to the last sequence number; `None` when the store is closed.
     pub(crate) fn follow_seq(&self) -> Option<watch::Receiver<u64>> {
         let sender = self.last_seq.lock().unwrap_or_else(PoisonError::into_inner);
         sender.as_ref().map(watch::Sender::subscribe)
@@ -151,7 +151,7 @@ impl Shared {
         self.records().newest()
     }
 
-    /// Let everybody see what has been committed.
+    /// Make the effects of a commit visible to readers and watches.
     pub(crate) fn publish(&self, published: Published) {
         let Published { changes, records, compacted, time } = published;
         if !changes.is_empty() || !compacted.is_empty() {
@@ -177,12 +177,13 @@ impl Shared {
         }
     }
 
-    /// Hold an object in memory that had to be read from disk.
+    /// Cache an object that was read from disk.
     pub(crate) fn restore(&self, object: &Arc<Object>) {
         self.index_mut().restore(object);
     }
 
-    /// Records that are on disk without having passed through here: readers find them there.
+    /// Announce records that are on disk but were not published by a commit. Readers find them on
+    /// disk.
     pub(crate) fn adopt_records(&self, last_seq: u64) {
         *self.records() = Recent::new(last_seq, self.settings.recent_bytes);
         self.announce_seq(last_seq);
@@ -195,7 +196,7 @@ impl Shared {
         }
     }
 
-    /// Tell everybody who waits that nothing more will come.
+    /// End all waits: no record and no change follows.
     pub(crate) fn close(&self) {
         self.history().topics = None;
         drop(self.last_seq.lock().unwrap_or_else(PoisonError::into_inner).take());
@@ -204,7 +205,7 @@ impl Shared {
 }
 
 impl History {
-    /// Add changes; the topics they touch are to be told without holding the lock.
+    /// Add changes. The caller notifies the returned topics after it has released the lock.
     fn push(&mut self, changes: Vec<Change>) -> Vec<(watch::Sender<u64>, u64)> {
         let mut touched = Vec::new();
         for change in changes {
@@ -221,7 +222,7 @@ impl History {
         touched
     }
 
-    /// The topic of a prefix, for whoever waits for it; `None` when the store is closed.
+    /// Subscribe to the topic of a prefix; `None` when the store is closed.
     pub(crate) fn subscribe(&mut self, prefix: &str) -> Option<watch::Receiver<u64>> {
         let revision = self.revision;
         let topics = self.topics.as_mut()?;
@@ -230,7 +231,8 @@ impl History {
     }
 }
 
-/// The `group/resource/` of a key or prefix, or nothing if it is shorter: such a watch hears everything.
+/// The `group/resource/` of a key or prefix; empty if the prefix is shorter, so that its watch is
+/// notified of all changes.
 fn topic(key: &str) -> &str {
     let second = key.match_indices('/').nth(1).map(|(at, _)| at + 1);
     second.and_then(|end| key.get(..end)).unwrap_or_default()

@@ -1,8 +1,9 @@
-//! The promise: objects under keys, one rising revision, and a journal that changes with them.
+//! The contract of the object store: objects under keys, one increasing revision, and a journal
+//! that changes in the same transactions.
 //!
-//! [`Storage`] is what the rest of the house sees. A change and its record are committed together or
-//! not at all, and nobody hears of either before they are durable. What a body or a record means is
-//! unknown here; retention and the place on disk belong to the implementation.
+//! [`Storage`] is the interface that the other crates use. A change and its record are committed
+//! together or not at all, and neither is visible before it is durable. The store does not
+//! interpret bodies or records; retention and the location on disk are up to the implementation.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -16,140 +17,145 @@ use tokio::sync::oneshot;
 
 use crate::{Health, Holder};
 
-/// One object as it was at one revision.
+/// The state of one object at one revision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
     /// `group/resource/namespace/name`, or `group/resource/name` without a namespace.
     pub key: Arc<str>,
     /// The revision that wrote this state.
     pub revision: u64,
-    /// The state, as it was handed in.
+    /// The body, byte for byte as the transaction put it.
     pub body: Bytes,
 }
 
-/// Work on the store, run on its writer. It must not block: everybody's requests wait behind it.
+/// A transaction's closure, run on the writer thread. It must not block: all other requests wait
+/// for it.
 pub type Work = Box<dyn FnOnce(&mut dyn Transaction) + Send>;
 
-/// A live view of a prefix.
+/// A stream of the changes under a prefix of keys.
 pub type Watch = Box<dyn Changes>;
 
-/// A store of objects with a journal beside them.
+/// A store of objects with a journal that is written in the same transactions.
 #[async_trait]
 pub trait Storage: Send + Sync {
-    /// The newest committed state of one object.
+    /// The newest committed state of one object; `None` if it does not exist.
     async fn get(&self, key: &str) -> Result<Option<Arc<Object>>, ReadError>;
 
     /// The revision of the newest committed change.
     fn current_revision(&self) -> u64;
 
-    /// The oldest revision that can still be listed, and watched from.
+    /// The oldest revision that can still be listed, or watched from.
     fn oldest_revision(&self) -> u64;
 
-    /// A page of the objects under `prefix` in the order of their keys, all as they were at one revision.
+    /// One page of the objects under `prefix` in key order, all as of the same revision.
     async fn list(&self, prefix: &str, options: ListOptions) -> Result<Page, ReadError>;
 
-    /// Everything that happens to objects under `prefix` after a revision.
+    /// All changes to objects under `prefix` after revision `after`.
     fn watch(&self, prefix: &str, after: u64) -> Result<Watch, ReadError>;
 
-    /// Hand in work. It is committed even if the returned future is dropped.
+    /// Enqueue a transaction. It is committed even if the returned future is dropped.
     fn submit(&self, work: Work) -> Pending;
 
-    /// Hand in a record that goes with no change. The same as [`submit`](Self::submit), cheaper.
+    /// Enqueue a record without a change: the same as [`submit`](Self::submit), but cheaper.
     fn append(&self, record: Bytes) -> Pending;
 
-    /// How the store fares; cheap enough to ask for each request.
+    /// The state of the store. Cheap enough to call for each request.
     fn health(&self) -> Health;
 
-    /// How many requests were refused without a record since this was last asked, so that the gap itself
-    /// can be recorded.
+    /// The number of requests that were rejected without a record since the last call, so that the
+    /// gap itself can be recorded. Resets the count.
     fn take_refused(&self) -> u64;
 }
 
-/// What work may do. Reads see the changes of this work and of all work before it. Work for which
-/// the disk could not be read is undone whatever it made of that.
+/// The operations of a transaction. Reads see the changes of this transaction and of all earlier
+/// ones. If a read from disk fails, the transaction is rolled back, whatever the closure did next.
 pub trait Transaction {
-    /// The state of one object.
+    /// The state of one object; `None` if it does not exist.
     fn get(&self, key: &str) -> Option<Arc<Object>>;
-    /// All objects under a prefix in the order of their keys.
+    /// All objects under a prefix, in key order.
     fn scan(&self, prefix: &str) -> Vec<Arc<Object>>;
-    /// Take the next revision. Each is good for one [`put`](Self::put) or [`delete`](Self::delete).
+    /// Allocate the next revision. Each revision is valid for one [`put`](Self::put) or
+    /// [`delete`](Self::delete).
     fn next_revision(&mut self) -> u64;
     /// Create or replace an object.
     fn put(&mut self, key: &str, revision: u64, body: Bytes);
-    /// Remove an object. `last_state` is what watchers get to see.
+    /// Delete an object. `last_state` is the body that watchers receive.
     fn delete(&mut self, key: &str, revision: u64, last_state: Bytes);
-    /// Add a record to the journal.
+    /// Append a record to the journal.
     fn record(&mut self, record: Bytes);
     /// Move the cursor of a registered reader to `seq`, with an empty state, and replace its
-    /// checkpoint: the chunks from which it restores its own state. No chunk means no checkpoint.
+    /// checkpoint: the chunks from which the reader restores its own state. An empty list removes
+    /// the checkpoint.
     fn save_checkpoint(&mut self, reader: &str, seq: u64, chunks: Vec<Bytes>);
-    /// Move the cursor of a registered reader; its checkpoint stays as it is.
+    /// Move the cursor of a registered reader. Its checkpoint does not change.
     fn advance(&mut self, reader: &str, seq: u64, state: &str);
-    /// Forget the changes, records and cursors of this work so far. What it does afterwards counts
-    /// again.
+    /// Discard the changes, records and cursor moves of this transaction so far. Later operations
+    /// of the same closure take effect.
     fn rollback(&mut self);
 }
 
-/// What a list asks for.
+/// The parameters of a list request.
 #[derive(Debug, Clone, Default)]
 pub struct ListOptions {
     /// The revision to read at; the newest if `None`.
     pub at: Option<u64>,
-    /// Begin behind this key.
+    /// List only keys greater than this one.
     pub start_after: Option<String>,
-    /// At most so many objects; 0 is no limit.
+    /// The maximum number of objects; 0 is no limit.
     pub limit: usize,
-    /// The page ends with the object whose body makes up so many bytes with those before it; 0 is no
-    /// limit. No more than that is read from disk.
+    /// The page ends with the object whose body brings the total to this many bytes; 0 is no limit.
+    /// Nothing beyond that is read from disk.
     pub bytes_max: usize,
-    /// Whether to count what is left behind the page; that takes as long as there is much left.
+    /// Whether to count the objects after the page. The time it takes grows with their number.
     pub counts_rest: bool,
 }
 
-/// A part of a list.
+/// One page of a list.
 #[derive(Debug, Clone)]
 pub struct Page {
-    /// The objects, in the order of their keys.
+    /// The objects, in key order.
     pub items: Vec<Arc<Object>>,
-    /// The revision the whole list shows.
+    /// The revision of the whole list.
     pub revision: u64,
-    /// Where the next page starts ([`ListOptions::start_after`]), if there is one.
+    /// The key after which the next page starts ([`ListOptions::start_after`]); `None` on the last
+    /// page.
     pub next: Option<String>,
-    /// How many objects are left behind this page, if that was asked for.
+    /// The number of objects after this page, if [`ListOptions::counts_rest`] is set.
     pub remaining: Option<usize>,
 }
 
 /// The changes under a prefix, in the order of their revisions.
 #[async_trait]
 pub trait Changes: Send {
-    /// Wait for changes. Never an empty list. Dropping the future loses nothing.
+    /// Wait for the next changes; the list is never empty. Cancel safe: dropping the future loses
+    /// no change.
     async fn next(&mut self) -> Result<Vec<Change>, ReadError>;
 
-    /// The revision up to which this watch has handed out everything: what a bookmark says.
+    /// The revision up to which this watch has returned all changes: the revision of a bookmark.
     fn seen(&mut self) -> u64;
 }
 
-/// What happened to an object.
+/// The kind of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChangeKind {
-    /// It was not there before.
+    /// The object did not exist before.
     Created,
-    /// It has a new state.
+    /// The object has a new state.
     Updated,
-    /// It is gone.
+    /// The object was deleted.
     Deleted,
 }
 
 /// One change of one object.
 #[derive(Debug, Clone)]
 pub struct Change {
-    /// What happened.
+    /// The kind of the change.
     pub kind: ChangeKind,
     /// The revision of the change.
     pub revision: u64,
-    /// The new state; for a deletion the last one, with the deletion's revision.
+    /// The new state. For a deletion: the last state, with the revision of the deletion.
     pub object: Arc<Object>,
-    /// The state before.
+    /// The state before the change; `None` if the object was created.
     pub previous: Option<Arc<Object>>,
 }
 
@@ -159,53 +165,53 @@ impl Change {
         &self.object.key
     }
 
-    /// Bytes of both states.
+    /// The bytes of both bodies.
     pub fn bytes(&self) -> usize {
         let previous = self.previous.as_ref().map_or(0, |previous| previous.body.len());
         self.object.body.len() + previous
     }
 }
 
-/// Why a list or a watch cannot be served.
+/// Why a list, a watch or a read of the journal failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// The revision is no longer kept, or belongs to a past that a restore has undone.
+    /// The revision was compacted, or belongs to a history that a restore has undone.
     #[error("revision {revision} is not kept any more, the oldest is {floor}")]
     Compacted {
-        /// What was asked for.
+        /// The requested revision.
         revision: u64,
         /// The oldest revision that can be read.
         floor: u64,
     },
-    /// The revision has not happened yet.
+    /// The revision does not exist yet.
     #[error("revision {revision} is ahead of the newest, {current}")]
     TooLarge {
-        /// What was asked for.
+        /// The requested revision.
         revision: u64,
         /// The newest revision.
         current: u64,
     },
-    /// The bytes on disk are not those that were written.
+    /// The bytes on disk differ from those that were written.
     #[error("{what} is damaged on disk")]
     Damaged {
-        /// Which revision or record.
+        /// The revision or record, as text for people.
         what: String,
-        /// Its number: the revision, or the sequence number in the journal.
+        /// The number of the revision, or the sequence number of the record.
         number: u64,
     },
-    /// Records of the journal that were written are gone.
+    /// Records were written to the journal and are missing from it.
     #[error("the journal's records {first} to {last} are missing")]
     Missing {
-        /// The first of them.
+        /// Sequence number of the first missing record.
         first: u64,
-        /// The last of them.
+        /// Sequence number of the last missing record.
         last: u64,
     },
-    /// The disk does not answer.
+    /// The file cannot be read.
     #[error("cannot read the store: {reason}")]
     Unavailable {
-        /// What the disk said.
+        /// The text of the I/O or database error.
         reason: String,
     },
     /// The store is closed.
@@ -213,49 +219,52 @@ pub enum ReadError {
     Closed,
 }
 
-/// Why work was not done. It changed nothing that anybody was told of; only after `NoSpace` and
-/// `Unavailable` may it still come to light, with its record, when the file has been checked.
+/// Why a transaction failed. On an error, no committed change was announced. Only after `NoSpace`
+/// and `Unavailable` may the transaction turn out to be committed, with its record, once the file
+/// has been checked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The file is at its bound. What could go went before.
+    /// The file has reached its size limit; everything that retention may remove was removed
+    /// before.
     #[error("the journal is full at {held} of {limit} bytes: {holder}")]
     Full {
-        /// What takes most of it.
+        /// What uses most of the file.
         holder: Holder,
         /// Bytes in use.
         held: u64,
-        /// The bound.
+        /// The size limit in bytes.
         limit: u64,
     },
     /// The disk is full.
     #[error("no space is left on the disk of the store")]
     NoSpace,
-    /// The disk failed; the file is reopened and checked before anything is acknowledged again.
+    /// The disk failed. The file is reopened and checked before anything else is acknowledged.
     #[error("the store is unavailable: {reason}")]
     Unavailable {
-        /// What the disk said.
+        /// The text of the I/O or database error.
         reason: String,
     },
-    /// The work panicked; its changes are undone, others are not touched.
+    /// The closure panicked. Its transaction is rolled back; others are not affected.
     #[error("the work panicked: {message}")]
     Panicked {
-        /// What the panic said.
+        /// The panic message.
         message: String,
     },
-    /// The work used a revision that it did not take, or used one twice; it is undone.
+    /// The transaction used a revision that it did not allocate, or used one twice. It is rolled
+    /// back.
     #[error("the work misused revision {revision}")]
     Misused {
-        /// The revision in question.
+        /// The misused revision.
         revision: u64,
     },
-    /// The work moved the cursor of a reader that is not registered; it is undone.
+    /// The transaction moved the cursor of a reader that is not registered. It is rolled back.
     #[error("reader `{reader}` is not registered: register it before its cursor is moved")]
     Unregistered {
-        /// The reader in question.
+        /// The name of the reader.
         reader: String,
     },
-    /// Too many requests wait already.
+    /// The queue of the writer is full.
     #[error("too many requests wait for the store")]
     Busy,
     /// The store is closed.
@@ -264,7 +273,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// After what time trying again makes sense; `None` if it never does.
+    /// The time after which a retry can succeed; `None` if it never can.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Busy | Self::Full { holder: Holder::Upkeep, .. } => Some(Duration::from_secs(1)),
@@ -278,19 +287,20 @@ impl StoreError {
     }
 }
 
-/// What a commit tells whoever asked for it.
+/// The result of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Committed {
-    /// The sequence number of the work's last record, or of the journal's last one if it had none.
+    /// The sequence number of the transaction's last record, or of the journal's last record if it
+    /// has none.
     pub seq: u64,
-    /// The newest revision after the work.
+    /// The newest revision after the transaction.
     pub revision: u64,
 }
 
 /// The sending half of a [`Pending`].
 pub(crate) type Answer = oneshot::Sender<Result<Committed, StoreError>>;
 
-/// Work that has been handed in: resolves when it is durable, or will not be.
+/// An enqueued transaction. The future resolves when the commit is durable or has failed.
 #[derive(Debug)]
 pub struct Pending(State);
 
@@ -306,7 +316,7 @@ impl Pending {
         (sender, Self(State::Waiting(receiver)))
     }
 
-    /// Work that will not be done, known at once.
+    /// A transaction that is rejected immediately.
     pub fn refused(error: StoreError) -> Self {
         Self(State::Refused(error))
     }
@@ -325,9 +335,10 @@ impl Future for Pending {
     }
 }
 
-/// Run `work` in a transaction; its result arrives after the commit.
+/// Run `work` in a transaction and return its result after the commit.
 ///
-/// The work is handed in before this returns, so it is committed even if the future is dropped.
+/// The transaction is enqueued before this function returns, so it is committed even if the future
+/// is dropped.
 pub fn write<T, W>(
     storage: &dyn Storage,
     work: W,
@@ -349,7 +360,7 @@ where
     }
 }
 
-/// Add a record that goes with no change; its sequence number arrives after the commit.
+/// Append a record without a change. Returns its sequence number after the commit.
 pub fn record(
     storage: &dyn Storage,
     record: Bytes,

@@ -1,8 +1,9 @@
-//! What is removed, and when: superseded revisions, and records that everybody has read.
+//! Retention: removes superseded revisions, and records that all readers have passed.
 //!
-//! It rides on commits in small portions, so that no request waits long for it. It also measures the
-//! file, and refuses work when the bound is reached. Before that, from three quarters of it on, what
-//! could be kept longer goes early: records that every reader has passed, and history.
+//! Removals are part of ordinary commits, in small portions, so that no request waits long for
+//! them. This module also measures the file, and rejects writes when the size limit is reached.
+//! From three quarters of the limit on, records that all readers have passed and superseded
+//! revisions are removed early.
 
 use std::time::{Duration, Instant};
 
@@ -14,13 +15,13 @@ use crate::shared::Shared;
 use crate::writer::monotonic;
 use crate::{Condition, Settings, StoreError};
 
-/// The share of the bound that may be written between two measurements.
+/// The file is measured again after this fraction of the size limit has been written.
 const MEASURES_TO_LIMIT: u64 = 1024;
 
-/// Superseded revisions are kept at most so long when three quarters of the bound are used.
+/// The retention of superseded revisions once three quarters of the size limit are used.
 const PRESSED_HISTORY_TIME: Duration = Duration::from_secs(10);
 
-/// What the writer knows about what can go.
+/// The writer's state of retention.
 #[derive(Debug)]
 pub(crate) struct Upkeep {
     page_size: u64,
@@ -35,7 +36,7 @@ pub(crate) struct Chores {
     pub(crate) compacted: Vec<Superseded>,
     floor: u64,
     records_up_to: Option<u64>,
-    /// Whether it was time to look for something to remove.
+    /// Whether this commit looked for rows to remove.
     pub(crate) looked: bool,
 }
 
@@ -55,12 +56,12 @@ impl Upkeep {
         Self { page_size, last_look: None, bytes_since_look: 0, more: false }
     }
 
-    /// Whether another portion is due at once.
+    /// Whether another portion is due immediately.
     pub(crate) fn has_more(&self) -> bool {
         self.more
     }
 
-    /// Measure the file and choose what goes with the next commit, if it is time.
+    /// If it is time, measure the file and choose the rows that the next commit removes.
     pub(crate) fn plan(
         &mut self,
         shared: &Shared,
@@ -77,7 +78,7 @@ impl Upkeep {
         self.last_look = Some(now);
         self.bytes_since_look = 0;
         self.measure(shared, rows)?;
-        // As much again as comes in must go, or trimming never catches up.
+        // Remove more rows than arrive, or retention never catches up.
         let most = match fresh_records {
             0 => TRIM_ROWS_IDLE,
             fresh => TRIM_ROWS_MIN.max(fresh * 2),
@@ -113,7 +114,7 @@ impl Upkeep {
         Ok(())
     }
 
-    /// The commit is durable.
+    /// Update the state after the commit is durable.
     pub(crate) fn done(&mut self, chores: &Chores, shared: &Shared, written_bytes: usize) {
         self.bytes_since_look += written_bytes as u64;
         if let Some(up_to) = chores.records_up_to {
@@ -122,7 +123,7 @@ impl Upkeep {
     }
 }
 
-/// Records up to which number may go.
+/// The highest sequence number up to which records may be removed; `None` if there is none.
 fn records_up_to(
     shared: &Shared,
     rows: &mut Rows<'_>,
@@ -131,7 +132,7 @@ fn records_up_to(
 ) -> rusqlite::Result<Option<u64>> {
     let (first, last) = (shared.first_seq(), shared.last_seq());
     let passed = shared.cursors().slowest().map_or(last, |(_, seq)| seq);
-    // The last record stays: it is the journal's memory of its number.
+    // Keep the last record: it preserves the highest sequence number.
     let passed = passed.min(last.saturating_sub(1));
     if first == 0 || first > passed {
         return Ok(None);
@@ -151,13 +152,13 @@ fn records_up_to(
     Ok(Some(up_to))
 }
 
-/// Bytes in use from which on what could be kept longer goes early.
+/// The used bytes from which rows are removed before their retention time is over.
 fn early(settings: &Settings) -> u64 {
     settings.limit_bytes / 4 * 3
 }
 
-/// How long history is kept when so many bytes are in use: short from three quarters of the bound on,
-/// and not at all from seven eighths.
+/// The retention of superseded revisions at this number of used bytes: shortened from three
+/// quarters of the limit on, zero from seven eighths on.
 fn history_time(settings: &Settings, used: u64) -> Duration {
     if used <= early(settings) {
         settings.history_time

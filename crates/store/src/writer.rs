@@ -1,8 +1,9 @@
-//! The one thread that writes: it takes what waits, runs it, commits it in one transaction, publishes
-//! it, and only then answers.
+//! The writer thread: it collects waiting requests, runs them, commits them in one transaction,
+//! publishes the result, and only then answers.
 //!
-//! It never lingers for more to come; while one group is being committed, the next one gathers. After
-//! a failed commit it acknowledges nothing more from that connection (see `recovery`).
+//! It never delays a commit to collect more requests; while one group is committed, the next one
+//! queues up. After a failed commit it acknowledges nothing more on that connection (see
+//! `recovery`).
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use crate::storage::Answer;
 use crate::upkeep::{Chores, Upkeep};
 use crate::{StoreError, recovery};
 
-/// The writer's own state; everything others may see is in [`Shared`].
+/// The state private to the writer. State that others may read is in [`Shared`].
 pub(crate) struct Writer {
     pub(crate) path: PathBuf,
     pub(crate) shared: Arc<Shared>,
@@ -34,25 +35,25 @@ pub(crate) struct Writer {
     pub(crate) next_revision: u64,
     pub(crate) upkeep: Upkeep,
     pub(crate) copier: Copier,
-    /// Held as long as the writer runs.
+    /// The lock on the file, held while the writer runs.
     pub(crate) lock: LockFile,
-    /// The highest sequence number that the database keeps apart from the records.
+    /// The highest sequence number stored in the database outside the records.
     pub(crate) kept_seq: u64,
 }
 
-/// Why the writer let go of a connection.
+/// Why the writer gave up a connection.
 enum Ended {
     Closed,
     Failed(rusqlite::Error),
 }
 
-/// What came in while a group was gathered.
+/// What the writer received while it collected a group.
 #[derive(Default)]
 struct Gathered {
-    /// Nothing came for the whole wait.
+    /// No request arrived during the whole wait.
     idle: bool,
     closing: bool,
-    /// Somebody waits for cursors.
+    /// A caller waits for cursors to be durable.
     attended: bool,
 }
 
@@ -62,11 +63,13 @@ impl Writer {
         let mut open = Some(file);
         while let Some(file) = open.take() {
             let ended = self.serve(&file);
-            // How the file is goes by the writer's own error, or by what comes next.
+            // Ignore the checkpointer's result: the writer's own error, or the next commit, tells
+            // whether the file is sound.
             drop(self.copier.rest());
             match ended {
                 Ended::Closed => {
-                    // What does not get into the file now is in the log, and will the next time.
+                    // Pages that this checkpoint does not copy stay in the log, and are copied by
+                    // the next one.
                     drop(file.wal_checkpoint_v2(None::<&str>, CheckpointMode::TRUNCATE));
                     self.shared.disk.close();
                 }
@@ -116,7 +119,8 @@ impl Writer {
         }
     }
 
-    /// Tell everybody of a group that it was not done, and everybody after them why.
+    /// Report the failure to all requests of the group, and reject later requests with the same
+    /// reason.
     fn fail(&mut self, group: Group<'_>, error: rusqlite::Error) -> Ended {
         let why = recovery::obstacle(&error);
         tracing::error!(%error, "a commit failed; nothing is acknowledged until the file is checked");
@@ -126,7 +130,7 @@ impl Writer {
         Ended::Failed(error)
     }
 
-    /// Take what waits, and run it.
+    /// Collect the waiting requests, and run them.
     fn gather(&mut self, group: &mut Group<'_>, wait: Duration) -> Gathered {
         let mut gathered = Gathered::default();
         let mut next = match self.inbox.recv_timeout(wait) {
@@ -164,7 +168,7 @@ impl Writer {
         gathered
     }
 
-    /// Make a group durable and public, together with cursors and what is due for removal.
+    /// Commit and publish a group, together with moved cursors and due removals.
     fn commit(
         &mut self,
         rows: &mut Rows<'_>,
@@ -175,7 +179,7 @@ impl Writer {
         let mut by_work = std::mem::take(&mut group.by_work);
         let fresh = !group.changes.is_empty() || !group.records.is_empty() || !by_work.is_empty();
         let chores = self.upkeep.plan(&self.shared, rows, time, group.records.len())?;
-        // A cursor alone waits a little for company.
+        // A moved cursor alone waits a short time, so that another commit can include it.
         let due = fresh || gathered.idle || gathered.attended || gathered.closing;
         let mut moved = if due { self.shared.cursors().moved() } else { Vec::new() };
         keep_last(&mut by_work, &mut moved);
@@ -198,7 +202,8 @@ impl Writer {
             rows.commit()
         });
         if let Err(error) = written {
-            // The first error is the one to tell; the connection is given up anyway.
+            // Return the first error and ignore that of the rollback: the connection is closed
+            // anyway.
             drop(rows.rollback());
             return Err(error);
         }
@@ -226,7 +231,8 @@ impl Writer {
     }
 }
 
-/// A reader whose cursor work has moved gets the work's cursor; one that is being removed gets none.
+/// For each reader, keep the cursor that a transaction moved and drop the one moved outside of it.
+/// A reader that is being removed gets no cursor.
 fn keep_last(by_work: &mut Vec<CursorMove>, moved: &mut Vec<Moved>) {
     if by_work.is_empty() {
         return;
@@ -237,13 +243,13 @@ fn keep_last(by_work: &mut Vec<CursorMove>, moved: &mut Vec<Moved>) {
     moved.retain(|(name, _)| !by_work.iter().any(|one| one.reader == *name));
 }
 
-/// Give records their numbers.
+/// Assign sequence numbers to records.
 fn stamp(records: &[bytes::Bytes], first_seq: u64, time: i64) -> Vec<Record> {
     let numbered = (first_seq..).zip(records);
     numbered.map(|(seq, bytes)| Record { seq, time, bytes: bytes.clone() }).collect()
 }
 
-/// Answer a request that will not be done.
+/// Answer a request with an error without running it.
 pub(crate) fn refuse(request: Request, why: &StoreError) {
     let answer: Answer = match request {
         Request::Work(_, answer)
@@ -252,11 +258,11 @@ pub(crate) fn refuse(request: Request, why: &StoreError) {
         | Request::Attend(answer) => answer,
         Request::Nudge | Request::Close => return,
     };
-    // Whoever went away does not want to know.
+    // Ignore a dropped receiver: its caller is gone.
     drop(answer.send(Err(why.clone())));
 }
 
-/// A clock that only ever goes on, for periods.
+/// A monotonic clock, to measure periods.
 #[expect(clippy::disallowed_methods, reason = "periods are counted on the machine's own clock")]
 pub(crate) fn monotonic() -> Instant {
     Instant::now()

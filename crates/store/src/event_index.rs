@@ -1,19 +1,20 @@
-//! The index of events: which parts of the journal are worth a look when somebody asks for events of a
-//! user, a verb, a namespace and so on.
+//! The index of events: finds the parts of the journal that may contain events of a user, a verb, a
+//! namespace and so on.
 //!
-//! The journal is cut into segments of [`SEGMENT_RECORDS`] numbers, a segment into blocks. For each
-//! segment that is complete the index has, in a file of its own, in which records each term
-//! ([`event::term`]) occurs, and the first and last time of each block's events. It is written once,
-//! when the segment is complete; records after that are looked at one by one, and so are those of a
-//! segment that is not there.
+//! The journal is divided into segments of [`SEGMENT_RECORDS`] sequence numbers, and a segment into
+//! blocks. For each complete segment the index stores, in a file of its own, in which records each
+//! term ([`event::term`]) occurs, and the first and last time of each block's events. A segment is
+//! written once, when it is complete. Later records are examined one by one, and so are those of a
+//! segment that is not in the index.
 //!
-//! Nothing in it is needed: a file that is lost, damaged, or of another layout is made again from the
-//! journal. It names every record that has the terms and a few that do not, whose hashes are alike: a look
-//! at those, with the condition itself, finds exactly what a look at everything would. A segment is used only once it
-//! [`is_of`](StoredSegment::is_of) this journal: the numbers of records repeat after an older copy of
-//! the store is restored.
+//! The index is a cache: a file that is lost, damaged or of another layout is rebuilt from the
+//! journal. It returns all records that have the terms, and a few others whose hashes collide.
+//! Testing those records against the full condition gives exactly the result of a scan of the
+//! journal. A segment is used only after the check [`is_of`](StoredSegment::is_of) this journal,
+//! because sequence numbers repeat after an older copy of the store is restored.
 //!
-//! Absent on purpose: who fills it (crate `delivery`), and what a selector means (crate `siem`).
+//! Two things are deliberately absent: filling the index (crate `delivery`), and the meaning of a
+//! selector (crate `siem`).
 
 mod builder;
 mod column;
@@ -37,37 +38,38 @@ use places::{PLACES, Places};
 pub use builder::SegmentBuilder;
 pub use column::{REQUESTS_MAX, VALUES_MAX};
 
-/// Numbers of a segment.
+/// The number of sequence numbers in a segment.
 pub const SEGMENT_RECORDS: u64 = 1 << 14;
-/// Numbers of a block, whose times are kept.
+/// The number of sequence numbers in a block, for which times are stored.
 pub const BLOCK_RECORDS: u64 = 1 << 10;
-/// Segments that one call looks through: a writer to the index waits no longer than that.
+/// The maximum number of segments that one call searches. It bounds the wait of a writer to the
+/// index.
 pub const SEGMENTS_MAX: usize = 64;
-/// Records from which on a call looks no further.
+/// A call stops searching once it has found this many records.
 pub const SELECTED_MIN: u64 = 512;
-/// Bytes of the index for an event at most, whatever clients send.
+/// The maximum size of the index per event, in bytes, whatever clients send.
 pub const EVENT_BYTES_MAX: u64 = 32;
-/// Numbers of a range without an index.
+/// The number of records in a range that has no index.
 const RANGE_RECORDS: u64 = 512;
-/// Records between two others that are read with them: that takes less than to find the second one.
+/// Gaps of up to this many records are read along, because that is faster than a second lookup.
 const GAP: u16 = 3;
 
 /// Why the index cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IndexError {
-    /// The operating system refused.
+    /// The operating system denied an operation.
     #[error("cannot use {}: check that this user may write to it", path.display())]
     Path {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Its reason.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// SQLite failed.
     #[error("the index of events cannot be used")]
     Sqlite(#[from] rusqlite::Error),
-    /// The file has another layout although it was just made.
+    /// The file has another layout although it was just created.
     #[error("the index of events has another layout: delete the file")]
     Layout,
 }
@@ -79,13 +81,13 @@ pub struct EventIndex {
 }
 
 struct State {
-    /// `None` until it can be opened again.
+    /// `None` until the file is opened again.
     file: Option<Connection>,
-    /// The segments that are known to be of this journal, and the times of their events.
+    /// The segments that are known to belong to this journal, with the times of their events.
     usable: BTreeMap<u64, Times>,
 }
 
-/// The first and the last time of some events, in microseconds since 1970.
+/// The first and the last time of a set of events, in microseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Times {
     first: i64,
@@ -93,7 +95,7 @@ struct Times {
 }
 
 impl Times {
-    /// There are no events.
+    /// The times of an empty set.
     const NONE: Self = Self { first: i64::MAX, last: i64::MIN };
 
     fn overlap(self, since: i64, until: i64) -> bool {
@@ -101,7 +103,7 @@ impl Times {
     }
 }
 
-/// A complete segment, to be written.
+/// A complete segment, ready to be written.
 pub struct Segment {
     number: u64,
     last: LastRecord,
@@ -109,7 +111,7 @@ pub struct Segment {
     columns: Vec<Vec<u8>>,
 }
 
-/// What tells the last record of a segment from another one with its number.
+/// Identifies the last record of a segment, because sequence numbers can repeat.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct LastRecord {
     seq: u64,
@@ -118,7 +120,7 @@ struct LastRecord {
 }
 
 impl From<Option<&Record>> for LastRecord {
-    /// One that cannot be read is like no other.
+    /// A record that cannot be read gets the default, which equals that of no readable record.
     fn from(record: Option<&Record>) -> Self {
         record.map_or_else(Self::default, |record| Self {
             seq: record.seq,
@@ -128,7 +130,7 @@ impl From<Option<&Record>> for LastRecord {
     }
 }
 
-/// A segment that is in the file.
+/// A segment in the file.
 #[derive(Clone, Copy, Debug)]
 pub struct StoredSegment {
     number: u64,
@@ -137,71 +139,71 @@ pub struct StoredSegment {
 }
 
 impl StoredSegment {
-    /// The number of its last record.
+    /// Sequence number of the segment's last record.
     pub fn last_seq(&self) -> u64 {
         last_of(self.number)
     }
 
-    /// Whether it was made of the journal that has this record as the last one of the segment.
+    /// Whether the segment was built from the journal in which `record` is the last record of the
+    /// segment.
     pub fn is_of(&self, record: Option<&Record>) -> bool {
         self.last == record.into()
     }
 }
 
-/// Which events are wanted.
+/// A query of the index.
 #[derive(Clone, Debug)]
 pub struct IndexQuery {
-    /// Terms, all of which they have.
+    /// The terms, all of which an event must have.
     pub terms: Vec<Term>,
-    /// They are of this time or later, in microseconds since 1970.
+    /// The earliest time of an event, in microseconds since the Unix epoch, inclusive.
     pub since: i64,
-    /// They are before this time.
+    /// The latest time of an event, exclusive.
     pub until: i64,
-    /// Whether the newest come first.
+    /// Whether the newest events are returned first.
     pub newest_first: bool,
 }
 
-/// Where to look.
+/// The result of a query: the records to examine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// Numbers of records, in the order that was asked for. Records that were passed over are not
-    /// wanted.
+    /// Ranges of sequence numbers, in the requested order. Records between them do not match.
     pub ranges: Vec<RangeInclusive<u64>>,
-    /// What is left to be looked through.
+    /// The range that was not searched yet.
     pub rest: Option<RangeInclusive<u64>>,
 }
 
 impl EventIndex {
-    /// The index of a store, beside its file. It is opened, or made, when it is first needed, and
-    /// nothing in it is used before it is [accepted](Self::accept).
+    /// The index of a store, in a file next to the store's. The file is opened, or created, on
+    /// first use, and no segment in it is used before it is [accepted](Self::accept).
     pub fn new(store: &Path) -> Self {
         let path = crate::file::beside(store, "-events");
         Self { path, state: Mutex::new(State { file: None, usable: BTreeMap::new() }) }
     }
 
-    /// Bytes of its file; 0 if there is none.
+    /// The size of the file in bytes; 0 if it does not exist.
     pub fn bytes(&self) -> u64 {
         std::fs::metadata(&self.path).map_or(0, |file| file.len())
     }
 
-    /// The segments in the file, in order.
+    /// The segments in the file, in ascending order.
     pub fn stored(&self) -> Result<Vec<StoredSegment>, IndexError> {
         let found = self.with(|file| file::segments(file))?;
         let stored = |(number, last, times)| StoredSegment { number, last, times };
         Ok(found.into_iter().map(stored).collect())
     }
 
-    /// Uses a segment from now on.
+    /// Use a segment from now on.
     pub fn accept(&self, segment: &StoredSegment) {
         self.state().usable.insert(segment.number, segment.times);
     }
 
-    /// Deletes a segment.
+    /// Delete a segment.
     pub fn reject(&self, segment: &StoredSegment) -> Result<(), IndexError> {
         self.delete(segment.number, segment.number + 1)
     }
 
-    /// Deletes what is before a record.
+    /// Delete all segments before that of the record `seq`.
     pub fn forget_before(&self, seq: u64) -> Result<(), IndexError> {
         let end = segment_of(seq);
         if self.state().usable.first_key_value().is_none_or(|(first, _)| *first >= end) {
@@ -210,7 +212,7 @@ impl EventIndex {
         self.delete(0, end)
     }
 
-    /// Writes a segment and uses it from now on.
+    /// Write a segment and use it from now on.
     pub fn put(&self, segment: &Segment) -> Result<(), IndexError> {
         self.with(|file| file::put(file, segment))?;
         let times = segment.times.iter().flatten();
@@ -222,7 +224,7 @@ impl EventIndex {
         Ok(())
     }
 
-    /// The first segment that cannot be used, from that of the record `seq` on.
+    /// The first segment without a usable index, beginning with that of the record `seq`.
     pub fn next_missing(&self, seq: u64) -> u64 {
         let state = self.state();
         let mut next = segment_of(seq);
@@ -235,7 +237,7 @@ impl EventIndex {
         next
     }
 
-    /// Where records may be wanted within some numbers.
+    /// The records within a range that may match a query.
     pub fn select(&self, query: &IndexQuery, within: RangeInclusive<u64>) -> Selection {
         let (mut first, mut last) = within.into_inner();
         let mut selection = Selection::default();
@@ -280,7 +282,8 @@ impl EventIndex {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Works with the file. One that turns out to be damaged is begun anew.
+    /// Run an operation on the file. A file that turns out to be damaged is deleted and created
+    /// again.
     fn with<T>(
         &self,
         mut work: impl FnMut(&mut Connection) -> rusqlite::Result<T>,
@@ -302,7 +305,7 @@ impl EventIndex {
 }
 
 impl State {
-    /// The places in a segment that may have what is wanted; `None` if that is not known.
+    /// The positions in a segment that may match; `None` if the segment has no usable index.
     fn find(&mut self, query: &IndexQuery, number: u64) -> Option<Places> {
         let times = *self.usable.get(&number)?;
         if !times.overlap(query.since, query.until) {
@@ -316,14 +319,14 @@ impl State {
             })
         });
         if found.is_none() {
-            // It is made again; until then its records are looked at one by one.
+            // The segment will be rebuilt; until then its records are examined one by one.
             self.usable.remove(&number);
         }
         found
     }
 }
 
-/// `None` if a part of the segment is not as it was written.
+/// Search a segment. `None` if a part of it is damaged.
 fn find(
     file: &Connection,
     query: &IndexQuery,
@@ -363,7 +366,7 @@ fn find(
     Ok(Some(found))
 }
 
-/// Places that may have all of these terms.
+/// The positions that may have all of these terms.
 fn find_all<'a>(
     bytes: &[u8],
     segment: u64,
@@ -381,7 +384,8 @@ fn find_all<'a>(
     Some(found)
 }
 
-/// Adds places in `part` of a segment as numbers of records; how many.
+/// Append the positions within `part` of a segment as ranges of sequence numbers. Returns the
+/// number of records.
 fn add_ranges(
     query: &IndexQuery,
     places: &Places,
@@ -411,17 +415,17 @@ fn segment_of(seq: u64) -> u64 {
     seq.saturating_sub(1) / SEGMENT_RECORDS
 }
 
-/// The number of the first record of a segment.
+/// Sequence number of the first record of a segment.
 pub fn first_of(segment: u64) -> u64 {
     segment * SEGMENT_RECORDS + 1
 }
 
-/// The number of the last record of a segment.
+/// Sequence number of the last record of a segment.
 pub fn last_of(segment: u64) -> u64 {
     (segment + 1) * SEGMENT_RECORDS
 }
 
-/// Places of a block.
+/// The number of positions in a block.
 const BLOCK_PLACES: u16 = PLACES >> BLOCKS.ilog2();
 
 const _: () = assert!(SEGMENT_RECORDS == PLACES as u64 && BLOCKS.is_power_of_two());

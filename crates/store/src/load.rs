@@ -1,4 +1,4 @@
-//! Reading a file's contents into memory, each row checked against its checksum.
+//! Loads the contents of a file into memory and verifies the checksum of each row.
 
 use rusqlite::{Connection, OptionalExtension};
 
@@ -11,8 +11,8 @@ use crate::rows::{REVISION_COLUMNS, Revision, named_crc};
 use crate::shared::Contents;
 use crate::{Change, ReadError, Reader, ReaderList};
 
-/// Everything that is kept in memory; of the objects, so many bytes at most. `highest` is a sequence
-/// number that is known to have been given out.
+/// Load everything that is kept in memory, with at most `objects_bytes` bytes of objects. `highest`
+/// is a sequence number that is known to be allocated.
 pub(crate) fn load(
     file: &Connection,
     highest: u64,
@@ -26,7 +26,7 @@ pub(crate) fn load(
     Ok(Contents { index, cursors, first_seq: first, last_seq: highest, holes, epoch: 0 })
 }
 
-/// The readers, and the journal's first and last record.
+/// The readers, and the sequence numbers of the journal's first and last record.
 pub(crate) fn readers(file: &Connection) -> Result<ReaderList, ReadError> {
     let (first_seq, last_seq) = (first_seq(file)?, last_seq(file)?);
     let cursors = cursors(file)?;
@@ -44,8 +44,8 @@ pub(crate) fn readers(file: &Connection) -> Result<ReaderList, ReadError> {
     })
 }
 
-/// Changes that are in the file and not in memory, because nobody knew what became of them, and when
-/// they were made.
+/// The changes after `revision`, whose commit had an unknown outcome, each with its commit time in
+/// microseconds since the Unix epoch.
 pub(crate) fn changes_after(
     file: &Connection,
     revision: u64,
@@ -93,23 +93,23 @@ pub(crate) fn cursors(file: &Connection) -> Result<Cursors, ReadError> {
     Ok(cursors)
 }
 
-/// The highest number given out.
+/// The highest allocated sequence number.
 pub(crate) fn last_seq(file: &Connection) -> Result<u64, ReadError> {
     Ok(last_record(file)?.max(highest(file)?.unwrap_or_default()))
 }
 
-/// The number of the last record that is there; 0 if there is none.
+/// Sequence number of the last record in the file; 0 if there is none.
 pub(crate) fn last_record(file: &Connection) -> Result<u64, ReadError> {
     number(file, "SELECT max(seq) FROM journal")
 }
 
-/// The highest number given out, as it was kept apart from the records not long ago; `None` in the file
-/// of an older program.
+/// The highest allocated sequence number as stored apart from the records, possibly a little out of
+/// date; `None` in the file of an older program.
 pub(crate) fn highest(file: &Connection) -> Result<Option<u64>, ReadError> {
     optional_meta(file, HIGHEST)
 }
 
-/// The number of the oldest record; 0 if there is none.
+/// Sequence number of the oldest record; 0 if there is none.
 pub(crate) fn first_seq(file: &Connection) -> Result<u64, ReadError> {
     number(file, "SELECT min(seq) FROM journal")
 }
@@ -124,7 +124,7 @@ fn number(file: &Connection, query: &str) -> Result<u64, ReadError> {
     Ok(number.map_err(unreadable)?.unwrap_or_default().cast_unsigned())
 }
 
-/// One of the file's own numbers.
+/// A number in the table `meta`.
 fn meta(file: &Connection, key: &str) -> Result<u64, ReadError> {
     let damaged = || ReadError::Damaged { what: format!("the number {key:?}"), number: 0 };
     optional_meta(file, key)?.ok_or_else(damaged)

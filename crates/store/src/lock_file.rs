@@ -1,9 +1,10 @@
-//! The file that is locked while a store is open, and the highest sequence number that is kept in it.
+//! The file that is locked while a store is open. It also contains the highest allocated sequence
+//! number.
 //!
-//! The number is written after each commit and before its answers. In the database it would cost two
-//! pages of each commit; there it is written now and then only. This file is not flushed: after a
-//! SIGKILL it has the number, after a power failure perhaps an older one. So it is a lower bound, as the
-//! number in the database is, and the higher of the two counts.
+//! The number is written after each commit, before the requests are answered. In the database it
+//! would add two pages to each commit, so it is written there only from time to time. This file is
+//! not flushed: after a SIGKILL it has the current number, after a power failure possibly an older
+//! one. Both numbers are therefore lower bounds, and the higher one is used.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -11,10 +12,10 @@ use std::os::unix::fs::FileExt as _;
 use crate::numbers::HIGHEST;
 use crate::rows::named_crc;
 
-/// A sequence number and its checksum.
+/// The size of a sequence number and its checksum, in bytes.
 const LEN: usize = 16;
 
-/// The locked file; the lock goes with it.
+/// The locked file. Dropping it releases the lock.
 #[derive(Debug)]
 pub(crate) struct LockFile {
     file: File,
@@ -26,7 +27,7 @@ impl LockFile {
         Self { file, has_failed: false }
     }
 
-    /// The highest sequence number given out, as far as this file knows; 0 if it does not.
+    /// The highest allocated sequence number that this file contains; 0 if it has no valid one.
     pub(crate) fn highest(&self) -> u64 {
         let mut bytes = [0; LEN];
         if self.file.read_exact_at(&mut bytes, 0).is_err() {
@@ -39,7 +40,7 @@ impl LockFile {
         if crc == checksum(seq) { seq } else { 0 }
     }
 
-    /// Keeps the highest sequence number given out.
+    /// Store the highest allocated sequence number.
     pub(crate) fn set_highest(&mut self, seq: u64) {
         let mut bytes = [0; LEN];
         let (number, crc) = bytes.split_at_mut(8);
@@ -49,7 +50,7 @@ impl LockFile {
         if let Err(error) = &written
             && !self.has_failed
         {
-            // The database has the number as well, a second later.
+            // The database gets the number too, a second later.
             tracing::warn!(%error, "the highest sequence number cannot be written into the lock file");
         }
         self.has_failed = written.is_err();

@@ -1,8 +1,9 @@
-//! The numbers of the journal's records: which were given out, and which of those are missing.
+//! The sequence numbers of the journal: which were allocated, and which of those have no record.
 //!
-//! The highest number is kept apart from the records: in the lock file after each commit, in the
-//! database once a second. So a journal that lost its last records does not give their numbers out again,
-//! below the cursors of readers that would then pass over what is new. Nothing is repaired: holes are told.
+//! The highest number is stored apart from the records: in the lock file after each commit, in the
+//! database once a second. A journal that lost its last records therefore does not allocate their
+//! numbers again, below the cursors of readers, which would skip the new records. Nothing is
+//! repaired: holes are reported.
 
 use std::collections::BTreeSet;
 
@@ -12,26 +13,26 @@ use crate::cursors::Cursors;
 use crate::journal::Hole;
 use crate::{Cursor, ReadError, load};
 
-/// The file's own number that is the highest one given out.
+/// The key in the table `meta` of the highest allocated sequence number.
 pub(crate) const HIGHEST: &str = "seq";
-/// A cursor that is further than this behind the last record was never written by a reader.
+/// A cursor further than this past the last record cannot have been written by a reader.
 const CURSOR_AHEAD_MAX: u64 = 1 << 24;
-/// Holes that one look tells at most; the next look begins behind the last one.
+/// The maximum number of holes that one scan returns; the next scan starts after the last one.
 const HOLES_MAX: usize = 64;
 
-/// What the file says of the journal's numbers.
+/// The range of the journal's sequence numbers.
 #[derive(Debug)]
 pub(crate) struct Numbers {
-    /// The number of the oldest record that is there; 0 if there is none.
+    /// Sequence number of the oldest record; 0 if there is none.
     pub(crate) first: u64,
-    /// The highest number given out.
+    /// The highest allocated sequence number.
     pub(crate) highest: u64,
-    /// What is missing at the ends.
+    /// The holes at the ends of the journal.
     pub(crate) holes: Vec<Hole>,
 }
 
-/// Looks at the ends of the journal. `given_out` is a number that was given out, 0 if none is known.
-/// Cursors that no reader can have written go to the end.
+/// Examine the ends of the journal. `given_out` is a number known to be allocated, or 0. Cursors
+/// that no reader can have written are moved to the end.
 pub(crate) fn at_start(
     file: &Connection,
     given_out: u64,
@@ -40,7 +41,7 @@ pub(crate) fn at_start(
     let (first, last) = (load::first_seq(file)?, load::last_record(file)?);
     let known = load::highest(file)?.unwrap_or_default().max(given_out);
     let ahead = |seq: &u64| *seq > last && *seq - last <= CURSOR_AHEAD_MAX;
-    // A reader has read what its cursor says, also where the number is missing or an older one.
+    // A reader has read up to its cursor, even if the stored number is missing or older.
     let read = cursors.all().map(|(_, cursor)| cursor.seq).filter(ahead).max();
     let highest = last.max(known).max(read.unwrap_or_default());
     let mut holes = BTreeSet::new();
@@ -68,7 +69,8 @@ pub(crate) fn at_start(
     Ok(Numbers { first, highest, holes: holes.into_iter().collect() })
 }
 
-/// Numbers from `first` to `last` that have no row, and up to where was looked.
+/// The sequence numbers from `first` to `last` that have no row, and the last number that was
+/// examined.
 pub(crate) fn holes(
     file: &Connection,
     first: u64,

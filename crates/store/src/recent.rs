@@ -1,6 +1,7 @@
-//! The newest entries of a growing sequence, held in memory up to a number of bytes.
+//! The newest entries of a sequence, cached in memory up to a number of bytes.
 //!
-//! Followers that keep up read from here; one that has fallen behind is told so and asks the disk.
+//! Readers that keep up read from this cache. A reader that is too far behind gets `None` and reads
+//! from disk.
 
 use std::collections::VecDeque;
 
@@ -8,7 +9,7 @@ use std::collections::VecDeque;
 #[derive(Debug)]
 pub(crate) struct Recent<T> {
     entries: VecDeque<(u64, usize, T)>,
-    /// Everything after this number is here.
+    /// All entries after this number are cached.
     complete_after: u64,
     held_bytes: usize,
     bytes_max: usize,
@@ -19,7 +20,7 @@ impl<T: Clone> Recent<T> {
         Self { entries: VecDeque::new(), complete_after, held_bytes: 0, bytes_max }
     }
 
-    /// Add the next entry; the oldest make room.
+    /// Add the next entry, and evict the oldest ones beyond the limit.
     pub(crate) fn push(&mut self, number: u64, bytes: usize, entry: T) {
         self.entries.push_back((number, bytes, entry));
         self.held_bytes += bytes;
@@ -30,12 +31,13 @@ impl<T: Clone> Recent<T> {
         }
     }
 
-    /// The number of the newest entry, or where the sequence stood before it.
+    /// The number of the newest entry; before the first entry, the number at which the sequence
+    /// starts.
     pub(crate) fn newest(&self) -> u64 {
         self.entries.back().map_or(self.complete_after, |(number, ..)| *number)
     }
 
-    /// Entries after `number`, oldest first; `None` if some of them are no longer here.
+    /// The entries after `number`, oldest first; `None` if some of them were evicted.
     pub(crate) fn after(&self, number: u64) -> Option<impl Iterator<Item = (u64, usize, &T)>> {
         if number < self.complete_after {
             return None;

@@ -1,4 +1,4 @@
-//! The store in one SQLite file.
+//! The implementation of [`Storage`] on one SQLite file.
 
 use std::io;
 use std::path::Path;
@@ -28,18 +28,18 @@ use crate::{
     Storage, Watch, Work, load, rows,
 };
 
-/// A store in one SQLite file, which no second process may open. Clones are handles to the same store;
-/// the last one that goes commits what was handed in and closes the file.
+/// A store in one SQLite file, which only one process may open. Clones are handles to the same
+/// store. Dropping the last handle commits all queued requests and closes the file.
 #[derive(Clone)]
 pub struct Sqlite(Arc<Handle>);
 
 impl Sqlite {
-    /// Open the store, or make one if there is none.
+    /// Open the store, or create it if it does not exist.
     ///
-    /// Revisions never fall: the next one is beyond the newest in the file and not below the present
-    /// time in microseconds since 1970. So an older copy of the file, restored, does not give out a
-    /// revision twice; those in between belong to a lost history, and reading at them is
-    /// [`ReadError::Compacted`].
+    /// Revisions never decrease: the next one is greater than the newest in the file and not below
+    /// the current time in microseconds since the Unix epoch. After an older copy of the file is
+    /// restored, no revision is therefore allocated twice. Revisions in between belong to a lost
+    /// history, and reading at them is [`ReadError::Compacted`].
     pub fn open(path: &Path, settings: Settings, clock: Clock) -> Result<Self, OpenError> {
         let now = clock();
         let lock = file::claim(path, now)?;
@@ -82,26 +82,27 @@ impl Sqlite {
         Arc::new(SqliteJournal::new(Arc::clone(&self.0)))
     }
 
-    /// The file.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         self.0.shared.disk.path()
     }
 
-    /// The index of this store's events, in a file beside it.
+    /// The index of this store's events, in a separate file in the same directory.
     pub fn event_index(&self) -> EventIndex {
         EventIndex::new(self.0.shared.disk.path())
     }
 
-    /// Commit what has been handed in and close the file. Every handle is of no more use then.
+    /// Commit all queued requests and close the file. All other handles fail with a closed error
+    /// from then on.
     pub async fn close(&self) {
         let handle = Arc::clone(&self.0);
-        // A panic in there has been logged by the runtime already.
+        // The runtime has already logged a panic of that task.
         drop(task::spawn_blocking(move || handle.close()).await);
     }
 }
 
-/// The readers in a store's file, and the journal's first and last record. The file may be in use;
-/// nothing is changed.
+/// Read the readers of a store's file, and the sequence numbers of the journal's first and last
+/// record. Another process may have the file open; nothing is changed.
 pub fn readers_of(path: &Path) -> Result<ReaderList, OpenError> {
     if !file::inspect(path)? {
         let source = io::Error::from(io::ErrorKind::NotFound);
@@ -129,7 +130,7 @@ impl Storage for Sqlite {
                 self.0.shared.restore(&object);
                 return Ok(Some(object));
             }
-            // Replaced and compacted meanwhile, or lost.
+            // The state was replaced and compacted in the meantime, or it is lost.
             missing = Some(revision);
         }
     }
@@ -178,7 +179,8 @@ impl Storage for Sqlite {
 }
 
 impl Sqlite {
-    /// The objects, up to so many bytes but at least one. Read from disk what is not in memory any more.
+    /// Resolve a lookup to objects: at most `bytes_max` bytes, but at least one object. Uncached
+    /// ones are read from disk.
     async fn fetch(
         &self,
         mut found: Vec<Found>,
@@ -194,7 +196,7 @@ impl Sqlite {
                 index::cut(&mut found, read.len());
             }
         }
-        // Compaction may have been faster.
+        // The rows may have been compacted in the meantime.
         let floor = self.oldest_revision();
         let gone = |_| ReadError::Compacted { revision: at, floor };
         let mut objects = index::complete(found, read, gone)?;

@@ -1,6 +1,7 @@
-//! The journal in a SQLite file: the newest records from memory, older ones from the file.
+//! The implementation of [`Journal`] on a SQLite file: the newest records come from memory, older
+//! ones from the file.
 //!
-//! Cursors are in memory at once and on disk with a later commit, which the writer makes.
+//! Cursors are updated in memory immediately, and on disk with a later commit of the writer.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -46,7 +47,7 @@ impl Journal for SqliteJournal {
         let handle = Arc::clone(&self.0);
         let look = task::spawn_blocking(move || {
             let shared = &handle.shared;
-            // Taken before looking: what is forgotten meanwhile is not missing.
+            // Taken before the scan: records that are removed during the scan are not missing.
             let last = shared.last_seq();
             let (mut holes, seen) = shared.disk.with(|file| {
                 numbers::holes(file, first.max(shared.first_seq()).max(1), last, rows_max)
@@ -123,7 +124,7 @@ impl Journal for SqliteJournal {
             if let Some(cursor) = cursors.of(reader) {
                 return Ok(cursor);
             }
-            // What was forgotten before is not missing for this reader.
+            // Records that were removed earlier are not missing for this reader.
             let forgotten = self.0.shared.first_seq().saturating_sub(1);
             let cursor = Cursor { seq: after.max(forgotten), state: String::new() };
             cursors.set(reader, cursor.clone());
@@ -138,7 +139,7 @@ impl Journal for SqliteJournal {
         cursors.set(reader, Cursor { seq, state: state.to_owned() });
         let announced = std::mem::replace(&mut cursors.announced, true);
         drop(cursors);
-        // A full channel means that a commit is near anyway.
+        // A full queue means that a commit will follow soon anyway.
         if !announced && self.0.nudge().is_err() {
             self.0.shared.cursors().announced = false;
         }
@@ -199,7 +200,7 @@ impl SqliteJournal {
         Some(records)
     }
 
-    /// Wait until the cursors as they are now are on disk.
+    /// Wait until the current cursors are durable.
     async fn settled(&self) -> Result<(), StoreError> {
         self.0.request(Request::Attend).await.map(drop)
     }

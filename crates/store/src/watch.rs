@@ -1,6 +1,6 @@
-//! A watch: from memory while it keeps up, from disk when it has fallen behind.
+//! A watch: reads changes from memory while it keeps up, and from disk when it has fallen behind.
 //!
-//! It holds nothing but its place, so a slow one costs no memory.
+//! It holds only its position, so a slow watch costs no memory.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::settings::{CHANGES_BYTES_MAX, CHANGES_MAX};
 use crate::shared::Shared;
 use crate::{Change, Changes, ReadError};
 
-/// A place in the history of a prefix.
+/// A position in the history of a prefix.
 pub(crate) struct Follower {
     shared: Arc<Shared>,
     prefix: String,
@@ -27,7 +27,8 @@ impl Follower {
         Ok(Self { shared, prefix: prefix.to_owned(), seen: after, news })
     }
 
-    /// What memory knows: changes, or that there are none, or (`None`) that the disk must be asked.
+    /// The next changes in memory, or an empty list if there are none; `None` if they must be read
+    /// from disk.
     fn recent(&mut self) -> Option<Vec<Change>> {
         let history = self.shared.history();
         let mut seen = history.revision;
@@ -46,7 +47,7 @@ impl Follower {
         Some(changes)
     }
 
-    /// What the disk knows, up to what had been published when it was asked.
+    /// The next changes on disk, up to the newest revision that was published when the read began.
     async fn older(&mut self) -> Result<Vec<Change>, ReadError> {
         self.shared.index().check(self.seen)?;
         let (shared, prefix) = (Arc::clone(&self.shared), self.prefix.clone());
@@ -54,7 +55,7 @@ impl Follower {
         let most = (CHANGES_MAX, CHANGES_BYTES_MAX);
         let read = task::spawn_blocking(move || shared.disk.changes(&prefix, after, up_to, most));
         let (changes, seen) = read.await.map_err(|_gone| ReadError::Closed)??;
-        // Compaction may have taken rows while they were read.
+        // Rows may have been compacted during the read.
         self.shared.index().check(after)?;
         self.seen = seen;
         Ok(changes)
@@ -93,7 +94,7 @@ impl Changes for Follower {
 }
 
 impl Follower {
-    /// Whether there is history that this watch has not looked at yet.
+    /// Whether there are changes that this watch has not examined yet.
     fn recent_is_behind(&self) -> bool {
         self.seen < self.shared.history().revision
     }

@@ -1,5 +1,5 @@
-//! What every journal must do, whatever it is made of: functions over [`Journal`] and the [`Storage`]
-//! that it belongs to, run against each.
+//! The conformance tests of a journal: functions over [`Journal`] and the [`Storage`] that it
+//! belongs to, which run against each implementation.
 
 use std::sync::Arc;
 use std::task::Poll;
@@ -12,7 +12,7 @@ use crate::{Cursor, Direction, Journal, Record, Storage, StoreError, Transaction
 /// A store and its journal.
 type Pair<S> = (S, Arc<dyn Journal>);
 
-/// Every promise, one after the other, each on an empty store from `fresh`.
+/// Run all tests of [`Journal`], each on an empty store from `fresh`.
 pub async fn journal<S: Storage>(mut fresh: impl FnMut() -> Pair<S>) -> Result<(), Broken> {
     records_come_once_and_in_order(&fresh()).await?;
     a_read_is_bounded_and_never_empty_without_reason(&fresh()).await?;
@@ -160,7 +160,7 @@ async fn work_moves_a_cursor_with_what_it_writes<S: Storage>(pair: &Pair<S>) -> 
     let cursor = journal.cursor("reader").ok_or("the reader is gone")?;
     ensure!((cursor.seq, &*cursor.state) == (2, "last"), "{cursor:?}");
     ensure!(get(store, "g/r/a").await?.is_some(), "the object is not there");
-    // Work by way of the storage is the same.
+    // A transaction through the storage has the same effect.
     let other = write(store, |transaction| transaction.advance("reader", 3, ""));
     other.await.map_err(said)?;
     ensure!(at(&**journal, "reader") == Some(3), "{:?}", journal.cursor("reader"));

@@ -1,7 +1,7 @@
-//! Gathers the values of the records of one segment.
+//! Collects the values of the records of one segment.
 //!
-//! What is done for each record is little: its fields are passed over, not copied; a value that was
-//! there before is a number; and what only the whole segment shows waits until it is complete.
+//! The work per record is small: fields are borrowed, not copied; a repeated value is only a
+//! number; and everything that needs the whole segment is done when it is complete.
 
 mod requests;
 
@@ -19,37 +19,37 @@ use requests::Requests;
 
 pub(super) use requests::place_of as request_field;
 
-/// The columns.
+/// The numbers of the columns.
 pub(super) const USER: usize = 0;
 pub(super) const NAMESPACE: usize = 1;
 pub(super) const ADDRESS: usize = 2;
 pub(super) const NAME: usize = 3;
 pub(super) const AUDIT_ID: usize = 4;
 pub(super) const REQUEST: usize = 5;
-/// How many there are.
+/// The number of columns.
 pub(super) const COLUMNS: usize = 6;
-/// Blocks of a segment.
+/// The number of blocks in a segment.
 pub(super) const BLOCKS: usize = (SEGMENT_RECORDS / BLOCK_RECORDS) as usize;
 
-/// A segment in the making.
+/// The builder of a segment.
 pub struct SegmentBuilder {
     segment: u64,
     times: [Option<Times>; BLOCKS],
-    /// Of users, namespaces and addresses.
+    /// Of users, namespaces and addresses, in this order.
     values: [Values; 3],
     requests: Requests,
-    /// Of names and audit IDs, one for each place.
+    /// Of names and audit IDs, one per position.
     fingerprints: [Vec<u16>; 2],
 }
 
-/// A map whose keys are hashes.
+/// A map whose keys are already hashes.
 type ByHash<T> = HashMap<u64, T, BuildHasherDefault<Hashed>>;
 
-/// The values of a column, and which records have them.
+/// The values of a column, and the records that have them.
 #[derive(Default)]
 struct Values {
     ids: ByHash<u32>,
-    /// The value that came last, which often comes again.
+    /// The most recent value, which often repeats.
     last: Option<(u64, u32)>,
     postings: Vec<u32>,
 }
@@ -83,7 +83,7 @@ impl Values {
 }
 
 impl SegmentBuilder {
-    /// Nothing of the segment yet.
+    /// A builder without records.
     pub fn new(segment: u64) -> Self {
         Self {
             segment,
@@ -94,8 +94,8 @@ impl SegmentBuilder {
         }
     }
 
-    /// Adds a record of this segment, which comes after those that are there. What is no event is
-    /// passed over.
+    /// Add a record of this segment. Records must be added in ascending order. Records that are not
+    /// events are skipped.
     pub fn add(&mut self, seq: u64, record: &[u8]) {
         let Some(fields) = RecordFields::of(record) else { return };
         let offset = seq.saturating_sub(first_of(self.segment)) % SEGMENT_RECORDS;
@@ -136,7 +136,7 @@ impl SegmentBuilder {
         }
     }
 
-    /// The segment, whose last record is `last`; `None` if that cannot be read.
+    /// Complete the segment. `last` is its last record; `None` if that cannot be read.
     pub fn finish(self, last: Option<&Record>) -> Segment {
         let mut columns: Vec<Vec<u8>> =
             self.values.iter().map(|values| values.column(self.segment)).collect();
@@ -146,7 +146,7 @@ impl SegmentBuilder {
     }
 }
 
-/// The column that has the terms of a field.
+/// The column that contains the terms of a field.
 pub(super) fn column_of(field: TermField) -> usize {
     match field {
         TermField::User => USER,
@@ -163,7 +163,8 @@ pub(super) fn column_of(field: TermField) -> usize {
     }
 }
 
-/// The hash of a term in a segment. Two values that share one do not share it in the next segment.
+/// The hash of a term in a segment. Two values with equal hashes in one segment have different ones
+/// in the next.
 pub(super) fn salted(hash: u64, segment: u64) -> u32 {
     let mixed = (hash ^ segment).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let mixed = (mixed ^ mixed >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93);
@@ -171,7 +172,7 @@ pub(super) fn salted(hash: u64, segment: u64) -> u32 {
     u32::from_le_bytes([a, b, c, d])
 }
 
-/// The hash of a hash: the same.
+/// A hasher that returns its input, which is a hash already.
 #[derive(Default)]
 struct Hashed(u64);
 
@@ -198,7 +199,7 @@ mod tests {
     use super::super::EVENT_BYTES_MAX;
     use super::*;
 
-    /// An event that is like no other in any field, with more addresses than are indexed.
+    /// An event whose fields are all unique, with more addresses than are indexed.
     fn unlike(seq: u64, requests: u64) -> Event {
         let name = |salt: u64| format!("{:x}", (seq ^ salt << 40).wrapping_mul(SALT));
         let user = |salt| UserInfo { username: name(salt), ..UserInfo::default() };

@@ -1,27 +1,27 @@
-//! One column of a segment: in which records each value occurs, as the bytes of a row.
+//! One column of a segment: the records in which each value occurs, encoded as the bytes of a row.
 //!
 //! ```text
-//! 0 │ values n (2) │ n hashes (3 each), rising │ n lists
-//! 1 │ the same, of values that share the first 12 bits of their hashes
+//! 0 │ values n (2) │ n hashes (3 each), ascending │ n lists
+//! 1 │ the same, values merged that share the first 12 bits of their hashes
 //! 2 │ requests n (2) │ n × 6 hashes (2 each) │ n lists
-//! 3 │ for each record the last 8 bits of a hash of 12 │ for each two records the first 4 bits
+//! 3 │ for each record the low 8 bits of a 12-bit hash │ for each two records the high 4 bits
 //! 4
 //! ```
 //!
-//! Forms 0 and 1 are for columns whose values repeat, form 2 for what is asked for together (verb,
-//! resource, code …), where few combinations exist. Form 3 is for columns where nearly every record has
-//! a value of its own: one that is not there is found in one record of some thousands. Form 4 says
-//! nothing: every value may be in every record.
+//! Forms 0 and 1 are for columns whose values repeat. Form 2 is for fields that are queried
+//! together (verb, resource, code …), of which few combinations exist. Form 3 is for columns where
+//! nearly every record has its own value; an absent value matches one record in some thousands by
+//! chance. Form 4 has no information: every value may be in every record.
 
 use super::lists::{self, Lists};
 use super::places::{PLACES, Places};
 
-/// Values of a column that are told apart by all of their hash.
+/// The maximum number of values in a column that keep their full hashes.
 pub const VALUES_MAX: usize = 4096;
-/// Combinations of verb, group, resource, subresource, code and stage in a segment. With more of them
-/// conditions on these fields do not narrow down where to look in it.
+/// The maximum number of combinations of verb, group, resource, subresource, code and stage in a
+/// segment. With more, conditions on these fields do not narrow down the search in the segment.
 pub const REQUESTS_MAX: usize = 4096;
-/// The hashes of a request.
+/// The number of hashes of a request.
 pub(crate) const REQUEST_FIELDS: usize = 6;
 
 const VALUES: u8 = 0;
@@ -30,17 +30,17 @@ const REQUESTS: u8 = 2;
 const FINGERPRINTS: u8 = 3;
 const ANYTHING: u8 = 4;
 
-/// Bits of a stored hash, of one that values share, and of a fingerprint.
+/// The number of bits of a stored hash, of a merged hash, and of a fingerprint.
 const HASH_BITS: u32 = 24;
 const MERGED_BITS: u32 = 12;
 const FINGERPRINT_BITS: u32 = 12;
-/// Bytes that are compared in one go.
+/// The number of bytes that are compared at a time.
 const LANES: usize = 32;
 
-/// The hashes of a request, one for each of its fields.
+/// The hashes of a request, one per field.
 pub(crate) type Request = [u16; REQUEST_FIELDS];
 
-/// The column of values, each of which has a hash and an id, its place in `hashes`.
+/// Encode a column of values. The ID of a value is its index in `hashes`.
 pub(crate) fn of_values(hashes: &[u32], postings: &[u32]) -> Vec<u8> {
     let mut order: Vec<(u32, usize)> =
         hashes.iter().enumerate().map(|(id, hash)| (stored(*hash, HASH_BITS), id)).collect();
@@ -70,12 +70,12 @@ pub(crate) fn of_values(hashes: &[u32], postings: &[u32]) -> Vec<u8> {
     column
 }
 
-/// A hash as it is stored: its first bits.
+/// The first bits of a hash, as they are stored.
 fn stored(hash: u32, bits: u32) -> u32 {
     hash >> 8 & (u32::MAX << (HASH_BITS - bits))
 }
 
-/// The column of requests; a posting's id is the place of its request.
+/// Encode the column of requests. The ID in a posting is the index of its request.
 pub(crate) fn of_requests(requests: &[Request], postings: &[u32]) -> Vec<u8> {
     if requests.len() > REQUESTS_MAX {
         return vec![ANYTHING];
@@ -88,7 +88,7 @@ pub(crate) fn of_requests(requests: &[Request], postings: &[u32]) -> Vec<u8> {
     column
 }
 
-/// The column of values that nearly all differ: the fingerprint of each place.
+/// Encode a column whose values are nearly all different: the fingerprint of each position.
 pub(crate) fn of_fingerprints(fingerprints: &[u16]) -> Vec<u8> {
     let mut column = Vec::with_capacity(1 + fingerprints.len() * 3 / 2);
     column.push(FINGERPRINTS);
@@ -98,7 +98,7 @@ pub(crate) fn of_fingerprints(fingerprints: &[u16]) -> Vec<u8> {
     column
 }
 
-/// The bits of a hash by which records are told apart where nearly all values differ.
+/// The bits of a hash that are stored where nearly all values are different.
 pub(crate) fn fingerprint(hash: u32) -> u16 {
     u16::try_from(hash >> (u32::BITS - FINGERPRINT_BITS)).unwrap_or_default()
 }
@@ -107,7 +107,7 @@ fn high_bits(fingerprint: u16) -> u8 {
     fingerprint.to_le_bytes()[1] & 0xf
 }
 
-/// Where a value may occur; `None` if this is no column of values.
+/// The positions where a value may occur; `None` if this is not a valid column of values.
 pub(crate) fn find(column: &[u8], hash: u32) -> Option<Places> {
     match column.split_first()? {
         (&VALUES, rest) => find_value(rest, stored(hash, HASH_BITS)),
@@ -133,7 +133,7 @@ fn find_fingerprint(rest: &[u8], wanted: u16) -> Option<Places> {
     let [low, _] = wanted.to_le_bytes();
     let mut found = Places::none();
     for (at, lanes) in low_bits.chunks(LANES).enumerate() {
-        // A comparison without a branch is one of many bytes at a time.
+        // The compiler vectorizes a comparison without a branch.
         if lanes.iter().fold(0, |found, bits| found | u8::from(*bits == low)) == 0 {
             continue;
         }
@@ -148,8 +148,8 @@ fn find_fingerprint(rest: &[u8], wanted: u16) -> Option<Places> {
     Some(found)
 }
 
-/// Where requests may be that have all of these hashes, each of a field by its number; `None` if this
-/// is no column of requests.
+/// The positions of the requests that have all of these hashes, given as pairs of field number and
+/// hash; `None` if this is not a valid column of requests.
 pub(crate) fn find_requests(column: &[u8], wanted: &[(usize, u16)]) -> Option<Places> {
     let mut rest = match column.split_first()? {
         (&REQUESTS, rest) => rest,
@@ -193,7 +193,7 @@ mod tests {
         value.wrapping_mul(0x9e37_79b9) ^ 0x1234_5678
     }
 
-    /// Each place has one of so many values.
+    /// Postings where each position has one of `values` values.
     fn postings(values: u32) -> Vec<u32> {
         (0..PLACES).map(|place| posting(u32::from(place) * 7 % values, place)).collect()
     }

@@ -1,7 +1,7 @@
 //! The file of the index: rows that are written once, each with a checksum.
 //!
-//! Nothing is repaired and nothing is refused: a file that is not as it should be is deleted, since all
-//! of it can be made again from the journal.
+//! An invalid file is neither repaired nor reported as an error. It is deleted, because all of it
+//! can be rebuilt from the journal.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -14,11 +14,12 @@ use super::builder::{BLOCKS, COLUMNS};
 use super::{IndexError, LastRecord, Segment, Times};
 use crate::file::beside;
 
-/// Marks the file as an index of events (`KWix` in ASCII).
+/// Identifies the file as an index of events (`KWix` in ASCII).
 const APPLICATION_ID: i32 = 0x4b57_6978;
-/// The layout of the tables, the columns and the hashes of terms. A file with another one is deleted.
+/// The layout of the tables, the columns and the hashes of terms. A file with another layout is
+/// deleted.
 const LAYOUT: i32 = 2;
-/// Pages held between reads, in KiB.
+/// SQLite's page cache, in KiB.
 const CACHE_KIB: i64 = 256;
 
 const SCHEMA: &str = "
@@ -29,7 +30,7 @@ const SCHEMA: &str = "
         id INTEGER PRIMARY KEY, crc INTEGER NOT NULL, column BLOB NOT NULL) STRICT;
 ";
 
-/// Opens the index, or makes an empty one if there is none that can be used.
+/// Open the index, or create an empty one if there is no usable file.
 pub(super) fn open(path: &Path) -> Result<Connection, IndexError> {
     match connect(path) {
         Ok(Some(file)) => return Ok(file),
@@ -43,7 +44,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, IndexError> {
     connect(path)?.ok_or(IndexError::Layout)
 }
 
-/// Whether what SQLite says is about what is in the file.
+/// Whether an error of SQLite means that the contents of the file are unusable.
 pub(super) fn is_unusable(error: &rusqlite::Error) -> bool {
     use ErrorCode::{ApiMisuse, DatabaseCorrupt, NotADatabase, SchemaChanged, Unknown};
     matches!(
@@ -52,7 +53,7 @@ pub(super) fn is_unusable(error: &rusqlite::Error) -> bool {
     )
 }
 
-/// Deletes the file and what SQLite keeps beside it.
+/// Delete the file and its rollback journal.
 pub(super) fn remove(path: &Path) -> Result<(), IndexError> {
     for path in [path.to_owned(), beside(path, "-journal")] {
         match fs::remove_file(&path) {
@@ -65,19 +66,20 @@ pub(super) fn remove(path: &Path) -> Result<(), IndexError> {
     Ok(())
 }
 
-/// `None` for a file of another layout.
+/// Open the file; `None` if it has another layout.
 fn connect(path: &Path) -> rusqlite::Result<Option<Connection>> {
-    // It names users and objects, as the store does.
+    // Only the owner may read the file: it contains data about users and objects, as the store
+    // does.
     let mut options = std::fs::OpenOptions::new();
     options.create(true).append(true).mode(0o600).open(path).ok();
     let file = Connection::open(path)?;
-    // No other process has a use for it, and so there is nothing to share.
+    // No other process uses the file, so it need not be shared.
     file.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
-    // What is new lies in new pages, which this journal does not write twice.
+    // New rows go to new pages, which this journal mode does not write twice.
     file.pragma_update(None, "journal_mode", "TRUNCATE")?;
-    // What the disk loses is noticed and made again.
+    // What is lost in a power failure is detected and rebuilt.
     file.pragma_update(None, "synchronous", "OFF")?;
-    // By SQLite's convention a negative number means KiB.
+    // In SQLite, a negative number is a size in KiB.
     file.pragma_update(None, "cache_size", -CACHE_KIB)?;
     file.pragma_update(None, "trusted_schema", false)?;
     let number = |pragma: &str| file.query_row(pragma, [], |row| row.get::<_, i32>(0));
@@ -99,7 +101,7 @@ fn connect(path: &Path) -> rusqlite::Result<Option<Connection>> {
     Ok(Some(file))
 }
 
-/// Writes a segment in the place of the one that was there.
+/// Write a segment, replacing an existing one.
 pub(super) fn put(file: &mut Connection, segment: &Segment) -> rusqlite::Result<()> {
     let Segment { number, last, times, columns } = segment;
     let transaction = file.transaction()?;
@@ -120,7 +122,7 @@ pub(super) fn put(file: &mut Connection, segment: &Segment) -> rusqlite::Result<
     transaction.commit()
 }
 
-/// Deletes segments, all of them below `below` or a single one.
+/// Delete the segments from `first` up to, but not including, `end`.
 pub(super) fn delete(file: &mut Connection, first: u64, end: u64) -> rusqlite::Result<()> {
     let transaction = file.transaction()?;
     transaction.execute(
@@ -134,7 +136,7 @@ pub(super) fn delete(file: &mut Connection, first: u64, end: u64) -> rusqlite::R
     transaction.commit()
 }
 
-/// The segments that are there: those whose row is as it was written.
+/// The segments in the file whose checksums are valid.
 pub(super) fn segments(file: &Connection) -> rusqlite::Result<Vec<(u64, LastRecord, Times)>> {
     let mut query = file.prepare("SELECT * FROM segments ORDER BY segment")?;
     let mut rows = query.query([])?;
@@ -158,7 +160,7 @@ pub(super) fn segments(file: &Connection) -> rusqlite::Result<Vec<(u64, LastReco
     Ok(found)
 }
 
-/// The times of a segment's blocks; `None` if they are not there as they were written.
+/// The times of a segment's blocks; `None` if they are missing or damaged.
 pub(super) fn times(
     file: &Connection,
     segment: u64,
@@ -174,7 +176,7 @@ pub(super) fn times(
     Ok(sound.and_then(|(_, times, _)| times_of(&times)))
 }
 
-/// What `read` makes of a column; `None` if it is not there as it was written.
+/// Apply `read` to a column; `None` if the column is missing or damaged.
 pub(super) fn column<T>(
     file: &Connection,
     segment: u64,

@@ -1,20 +1,21 @@
-//! Lists of places, one for each value of a column, close to as small as they can be.
+//! Compressed lists of positions, one for each value of a column.
 //!
 //! ```text
-//! length of the heads (4) │ heads: places n (LEB128) [ bytes (LEB128) ] │ lists
+//! length of the heads (4) │ heads: positions n (LEB128) [ bytes (LEB128) ] │ lists
 //! ```
 //!
-//! A list of fewer than [`SHORT`] places has 14 bits for each; a longer one has the distance from one
-//! place to the next as a Rice code, whose width fits the number of places, and says how many bytes it
-//! has. A list begins at a whole byte.
+//! A list of fewer than [`SHORT`] positions takes 14 bits for each. A longer one stores the
+//! distance from one position to the next as a Rice code, whose width depends on the number of
+//! positions, and its head has the length in bytes. Each list begins at a byte boundary.
 
 use super::places::{PLACE_BITS, PLACES, Places};
 
-/// Lists with fewer places are not coded.
+/// Lists with fewer positions are not Rice-coded.
 const SHORT: usize = 8;
 
-/// Appends the lists to a column. `postings` are pairs of a list and a place, by rising places; `lists`
-/// says which one a posting of `id` belongs to. A place that is twice in a list is there once.
+/// Append the lists to a column. `postings` are pairs of an ID and a position, in ascending order
+/// of positions; `list_of` maps an ID to its list. A position that occurs twice in a list is stored
+/// once.
 pub(crate) fn write(postings: &[u32], list_of: &[u32], count: usize, column: &mut Vec<u8>) {
     let id = |posting: &u32| usize::try_from(posting >> PLACE_BITS).unwrap_or(usize::MAX);
     let list = |posting: &u32| {
@@ -32,7 +33,7 @@ pub(crate) fn write(postings: &[u32], list_of: &[u32], count: usize, column: &mu
         sum += *end;
         *end = sum;
     }
-    // Each list's beginning becomes its end while it is filled.
+    // While a list is filled, its entry in `ends` moves from the list's beginning to its end.
     let mut places = vec![0_u16; postings.len()];
     for posting in postings {
         let Some(at) = ends.get_mut(list(posting)) else { continue };
@@ -53,7 +54,7 @@ pub(crate) fn write(postings: &[u32], list_of: &[u32], count: usize, column: &mu
     column.extend_from_slice(&lists);
 }
 
-/// A posting: what has a value, and where.
+/// Encode a posting: the ID of a value and a position.
 pub(crate) fn posting(id: u32, place: u16) -> u32 {
     id << PLACE_BITS | u32::from(place % PLACES)
 }
@@ -70,7 +71,7 @@ fn write_list(places: &[u16], heads: &mut Vec<u8>, lists: &mut Vec<u8>) {
     let width = if count < SHORT { PLACE_BITS } else { width(count) };
     let start = lists.len();
     let mut bits = BitWriter { bytes: lists, held: 0, len: 0 };
-    // One before the first place, in numbers that go round.
+    // One before the first position, in wrapping arithmetic.
     let mut last = u16::MAX;
     for place in places {
         if *place == last {
@@ -89,19 +90,19 @@ fn write_list(places: &[u16], heads: &mut Vec<u8>, lists: &mut Vec<u8>) {
     }
 }
 
-/// The bits of a distance that are not unary, for so many places in a segment: about the logarithm of
-/// 0.7 times the mean distance.
+/// The number of low bits in the Rice code of a distance, for `count` positions in a segment: about
+/// the logarithm of 0.7 times the mean distance.
 fn width(count: usize) -> u32 {
     (usize::from(PLACES) * 45 / 64 / count).checked_ilog2().unwrap_or_default()
 }
 
-/// The lists of a column, to be read one after the other.
+/// The lists of a column, to be read in order.
 pub(crate) struct Lists<'a> {
     heads: &'a [u8],
     lists: &'a [u8],
 }
 
-/// A list that was not read yet.
+/// A list that is not decoded yet.
 #[derive(Clone, Copy)]
 pub(crate) struct List<'a> {
     count: usize,
@@ -109,7 +110,7 @@ pub(crate) struct List<'a> {
 }
 
 impl<'a> Lists<'a> {
-    /// Those at the end of a column; `None` if they are cut off.
+    /// Read the lists at the end of a column; `None` if they are truncated.
     pub(crate) fn of(mut bytes: &'a [u8]) -> Option<Self> {
         let (len, rest) = bytes.split_first_chunk()?;
         bytes = rest;
@@ -117,7 +118,7 @@ impl<'a> Lists<'a> {
         Some(Self { heads, lists: bytes })
     }
 
-    /// The next list.
+    /// Read the next list.
     pub(crate) fn next(&mut self) -> Option<List<'a>> {
         let count = read_number(&mut self.heads)?;
         let len =
@@ -125,7 +126,7 @@ impl<'a> Lists<'a> {
         Some(List { count, bytes: self.lists.split_off(..len)? })
     }
 
-    /// The list after so many others.
+    /// Skip `at` lists and read the next one.
     pub(crate) fn nth(&mut self, at: usize) -> Option<List<'a>> {
         for _ in 0..at {
             self.next()?;
@@ -135,7 +136,7 @@ impl<'a> Lists<'a> {
 }
 
 impl List<'_> {
-    /// Puts the places into a set; `None` if this is no list.
+    /// Add the positions to a set; `None` if the list is invalid.
     pub(crate) fn add_to(self, places: &mut Places) -> Option<()> {
         let mut bits = BitReader { bytes: self.bytes, held: 0, len: 0 };
         if self.count < SHORT {
@@ -155,7 +156,7 @@ impl List<'_> {
     }
 }
 
-/// Bits, the lowest of a byte first.
+/// Writes bits, the lowest of a byte first.
 struct BitWriter<'a> {
     bytes: &'a mut Vec<u8>,
     held: u64,
@@ -175,7 +176,7 @@ impl BitWriter<'_> {
         }
     }
 
-    /// As many 0 as the highest bits say, a 1, and the lowest bits.
+    /// Write the high bits as that many 0 bits and a 1, then the low bits.
     fn push_rice(&mut self, number: u64, width: u32) {
         let mut zeros = u32::try_from(number >> width).unwrap_or_default();
         while zeros > 16 {
@@ -261,7 +262,7 @@ fn read_number(rest: &mut &[u8]) -> Option<usize> {
 mod tests {
     use super::*;
 
-    /// Lists of places, some of them twice, come back.
+    /// Encoding and decoding lists, some with repeated positions, gives the same lists.
     fn check(lists: &[Vec<u16>]) -> usize {
         let ids = (0_u32..).zip(lists);
         let mut all: Vec<(u16, u32)> =
@@ -293,7 +294,8 @@ mod tests {
         let every = |step: usize| (0..PLACES).step_by(step).collect::<Vec<_>>();
         check(&[every(3), vec![], vec![5], every(100), vec![0, 0, 1, 1, PLACES - 1], every(1)]);
         check(&[(0..7).collect(), (0..8).collect(), (0..9).collect(), vec![9; 20]]);
-        // All places but the last are together: nothing like what the width is made for.
+        // All positions but the last are adjacent, unlike the distribution that the width is chosen
+        // for.
         check(&[(0..200).chain([PLACES - 1]).collect(), vec![3]]);
         check(&[(PLACES - 9..PLACES).collect()]);
     }

@@ -1,16 +1,16 @@
-//! Some of the records of a segment: a set of numbers below [`PLACES`].
+//! A set of records of a segment, as positions below [`PLACES`].
 
 use std::ops::RangeInclusive;
 
 use super::SEGMENT_RECORDS;
 
-/// Records of a segment.
+/// The number of positions in a segment.
 pub(crate) const PLACES: u16 = 1 << PLACE_BITS;
-/// Bits of a place.
+/// The number of bits of a position.
 pub(crate) const PLACE_BITS: u32 = SEGMENT_RECORDS.ilog2();
 const WORDS: usize = PLACES as usize / 64;
 
-/// A set of places in a segment.
+/// A set of positions in a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Places(Box<[u64; WORDS]>);
 
@@ -37,23 +37,23 @@ impl Places {
         self.0.iter().all(|word| *word == 0)
     }
 
-    /// Leaves those that are in the other set too.
+    /// Keep only the positions that are also in the other set.
     pub(crate) fn retain(&mut self, other: &Self) {
         self.0.iter_mut().zip(other.0.iter()).for_each(|(word, other)| *word &= other);
     }
 
-    /// Adds those of the other set.
+    /// Add the positions of the other set.
     pub(crate) fn extend(&mut self, other: &Self) {
         self.0.iter_mut().zip(other.0.iter()).for_each(|(word, other)| *word |= other);
     }
 
-    /// How many there are.
+    /// The number of positions in the set.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.iter().count()
     }
 
-    /// The places, rising.
+    /// The positions in ascending order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = u16> {
         (0_u16..).zip(self.0.iter()).flat_map(|(at, word)| {
             let mut rest = *word;
@@ -65,8 +65,8 @@ impl Places {
         })
     }
 
-    /// Places as ranges, rising. Those that are at most `gap` apart are in one range with what is
-    /// between them.
+    /// The positions as ranges, in ascending order. Up to `gap` missing positions between two
+    /// others are included in one range with them.
     pub(crate) fn runs(&self, gap: u16) -> Vec<RangeInclusive<u16>> {
         let mut runs: Vec<RangeInclusive<u16>> = Vec::new();
         for place in self.iter() {

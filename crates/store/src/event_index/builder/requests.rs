@@ -1,8 +1,8 @@
-//! What is asked for: verb, group, resource, subresource, code and stage together. Few combinations
-//! exist, so an event's one is looked up, and its hashes are made once.
+//! The column of requests: verb, group, resource, subresource, code and stage together. Few
+//! combinations exist, so an event's combination is looked up, and its hashes are computed once.
 //!
-//! Texts are compared, not only their hashes: otherwise a client could choose a text with the hash of
-//! another one and be found under the wrong values.
+//! Texts are compared, not only their hashes. Otherwise a client could choose a text whose hash
+//! equals that of another one, and its events would be found under the wrong values.
 
 use event::term::{RecordFields, Term, TermField};
 
@@ -10,9 +10,10 @@ use super::super::column::{self, REQUEST_FIELDS, Request};
 use super::super::lists::posting;
 use super::{ByHash, salted};
 
-/// Bytes of texts that are remembered; a combination beyond them counts as a new one each time.
+/// The maximum number of bytes of remembered texts. A combination beyond that counts as a new one
+/// each time.
 const TEXTS_MAX: usize = 64 << 10;
-/// Combinations that are found by a glance at some of their bytes.
+/// The number of entries in the table of guesses, which is indexed by a cheap hash of some bytes.
 const GLANCES: usize = 256;
 
 const FIELDS: [TermField; REQUEST_FIELDS] = [
@@ -24,29 +25,29 @@ const FIELDS: [TermField; REQUEST_FIELDS] = [
     TermField::Stage,
 ];
 
-/// The combinations of a segment, and which records have them.
+/// The combinations of a segment, and the records that have them.
 pub(super) struct Requests {
     hashes: Vec<Request>,
     known: Vec<Known>,
     texts: Vec<u8>,
     by_hash: ByHash<u32>,
-    /// A guess at a place in `known`.
+    /// Guesses: indexes into `known`.
     glances: [u32; GLANCES],
     postings: Vec<u32>,
 }
 
-/// A combination that is remembered.
+/// A remembered combination.
 struct Known {
-    /// Its place in `hashes`.
+    /// Its index in `hashes`.
     id: u32,
-    /// Where its texts begin, one behind the other, and how long they are.
+    /// The start of its texts, which are stored one after the other, and their lengths.
     start: usize,
     lens: [usize; 4],
     code: u16,
     stage: event::Stage,
 }
 
-/// Texts of a combination.
+/// The texts of a combination.
 type Texts<'a> = [&'a [u8]; 4];
 
 impl Default for Requests {
@@ -135,7 +136,7 @@ impl Requests {
     }
 }
 
-/// Which field of a request a term is of, and its hash there.
+/// The index of a term's field in a request, and the hash of the term there.
 pub(in super::super) fn place_of(term: &Term, segment: u64) -> Option<(usize, u16)> {
     let place = FIELDS.iter().position(|field| *field == term.field)?;
     Some((place, short(salted(term.hash, segment))))
@@ -146,7 +147,7 @@ fn short(hash: u32) -> u16 {
     u16::from_le_bytes([low, high])
 }
 
-/// A number below [`GLANCES`] that differs for most combinations.
+/// A cheap hash below [`GLANCES`] that differs for most combinations.
 fn glance(texts: &Texts<'_>, code: u16) -> usize {
     let few = |text: &[u8]| {
         let at = |place: usize| u32::from(text.get(place).copied().unwrap_or_default());

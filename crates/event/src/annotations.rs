@@ -1,19 +1,20 @@
-//! The keys of all annotations, from which their reference page is generated.
+//! The keys of all annotations. Their reference page is generated from this list.
 //!
 //! Upstream's keys are constants of the crates that set them.
 
 /// One row of the reference page.
 #[derive(Clone, Copy, Debug)]
 pub struct Annotation {
-    /// The key, or its beginning if it ends in `/`.
+    /// The key, or its prefix if it ends in `/`.
     pub key: &'static str,
     /// The object or event that has it.
     pub on: &'static str,
-    /// The doc comment of the constant: the value, and who sets it.
+    /// The doc comment of the constant: the value, and which component sets it.
     pub text: &'static [&'static str],
 }
 
-/// A function cannot read doc comments: here they are the texts of the reference as well.
+/// Defines the constants. A macro, because it can use doc comments as the texts of the reference
+/// too.
 macro_rules! annotations {
     ($($(#[doc = $text:literal])+ $name:ident = $key:literal, on $on:literal;)+) => {
         $($(#[doc = $text])+ pub const $name: &str = $key;)+

@@ -1,12 +1,13 @@
-//! An audit event as Kubernetes' own decoder takes it, for turning lines of others into lines.
+//! An audit event as Kubernetes' own decoder reads it, to convert the output of other servers to
+//! lines.
 //!
-//! An [`Event`] is what the journal holds: its level and stage are known words, and a list without
-//! entries is one that is missing. Kubernetes' decoder knows no such rules: a level may be missing or
-//! any text, the last of two equal keys counts, and `[]` stays apart from null. What is decoded here
-//! keeps all of that, so that it is written as Go would write it. [`v1::read`](crate::v1::read) and
-//! [`kasten::read`](crate::kasten::read) make an [`Event`] of the same decoder's result.
+//! An [`Event`] is stricter: its level and stage are known names, and an empty list equals a
+//! missing one. Kubernetes' decoder has no such rules: a level may be missing or any text, the last
+//! of two equal keys wins, and `[]` differs from null. A decoded event keeps these differences, so
+//! that it is encoded as Go would encode it. [`v1::read`](crate::v1::read) and
+//! [`kasten::read`](crate::kasten::read) convert the result of the same decoder to an [`Event`].
 //!
-//! Deliberately absent: files and compression, and YAML, which Kubernetes' decoder reads as well.
+//! Deliberately absent: files, compression, and YAML, which Kubernetes' decoder supports too.
 
 mod decode;
 mod document;
@@ -25,7 +26,7 @@ pub use decode::{NAMES_MAX, Notes};
 pub(crate) use document::utf8;
 pub use document::{Document, ReadError, read};
 
-/// A decoded event. Which encoding it came in cannot be told from it.
+/// A decoded event. It does not depend on the encoding that it was read from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Decoded {
     pub(crate) kind: String,
@@ -47,7 +48,7 @@ pub struct Decoded {
     request_received_timestamp: Time,
     stage_timestamp: Time,
     annotations: Option<BTreeMap<String, String>>,
-    /// Tags beside the event in the encoding of K10.
+    /// The tags next to the event in the encoding of K10.
     tags: String,
 }
 
@@ -57,7 +58,7 @@ struct User {
     username: String,
     uid: String,
     groups: Vec<String>,
-    /// Values may be null, which Go keeps apart from `[]`.
+    /// Values may be null, which Go distinguishes from `[]`.
     extra: BTreeMap<String, Option<Vec<String>>>,
 }
 
@@ -123,11 +124,11 @@ struct Cause {
     field: String,
 }
 
-/// A body, or none: null is none.
+/// A body. Null means no body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Body(Option<Json>);
 
-/// A time; not set unless one is given.
+/// A time; unset by default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Time(Timestamp);
 
@@ -137,31 +138,31 @@ impl Default for Time {
     }
 }
 
-/// Why something that Kubernetes' decoder takes is no event for the journal or the detector.
+/// Why an event that Kubernetes' decoder accepts cannot be converted to an [`Event`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WordError {
-    /// An event without a stage says nothing.
+    /// A required field, the stage, is missing.
     #[error("missing field `{0}`")]
     Missing(&'static str),
-    /// A level or stage that does not exist.
+    /// The level or stage is unknown.
     #[error("unknown {field} {word:?}")]
     Unknown {
-        /// Which of them.
+        /// The name of the field.
         field: &'static str,
-        /// As found.
+        /// The value as found.
         word: String,
     },
 }
 
 impl Decoded {
-    /// The cluster that its tags name.
+    /// The name of the cluster from its tags.
     pub fn cluster(&self) -> Option<&str> {
         let names = self.tags.split(',').filter_map(|tag| tag.trim().strip_prefix("cluster-name:"));
         names.into_iter().find(|name| !name.is_empty())
     }
 
-    /// The event for the journal and the detector. A level that is missing is the one at which its
-    /// bodies are recorded.
+    /// Convert it for the journal and the detector. A missing level is derived from the bodies that
+    /// are present.
     pub(crate) fn into_event(self) -> Result<Event, WordError> {
         let unknown = |field, word: &str| WordError::Unknown { field, word: word.to_owned() };
         let level = match self.level.as_str() {
@@ -226,7 +227,7 @@ impl Reference {
 }
 
 impl Outcome {
-    /// A code that no HTTP server answers becomes the nearest that the journal can hold.
+    /// A code outside the range of the journal becomes the nearest value in range.
     fn into_status(self) -> Status {
         Status {
             status: self.status,

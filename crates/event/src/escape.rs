@@ -1,29 +1,29 @@
-//! Which characters never stand raw in a line of ours, and how they are written instead.
+//! The characters that are escaped in lines, and their escape sequences.
 //!
-//! Beside what JSON demands these are: `<`, `>`, `&`, U+2028 and U+2029, as Go's encoder has them;
-//! DEL and the C1 controls, which terminals obey; and the marks that turn the direction of text
-//! around, with which a name can be made to look like another.
+//! In addition to those that JSON requires, these are `<`, `>`, `&`, U+2028 and U+2029, like in
+//! Go's encoder; DEL and the C1 controls, which terminals interpret; and bidirectional control
+//! characters, which can make one name look like another.
 
 use crate::head::Text;
 
-/// What a byte of UTF-8 text asks for.
+/// How a byte of UTF-8 text is handled.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Class {
-    /// Stands as it is.
+    /// Written unchanged.
     Plain,
     /// Ends a JSON string.
     Quote,
     /// Begins an escape sequence in a JSON string.
     Backslash,
-    /// A control character: refused in JSON, escaped in text.
+    /// A control character: invalid in JSON, escaped in text.
     Control,
-    /// One byte that is escaped although JSON allows it.
+    /// A single byte that is escaped although JSON allows it.
     Single,
-    /// May be the first byte of a longer character that is escaped.
+    /// The first byte of a longer character that may have to be escaped.
     Lead,
 }
 
-/// The class of every byte.
+/// The class of each byte value.
 pub(crate) static CLASSES: [Class; 256] = classes();
 
 const fn classes() -> [Class; 256] {
@@ -50,11 +50,11 @@ pub(crate) fn class(byte: u8) -> Class {
     CLASSES[usize::from(byte)]
 }
 
-/// How many of eight bytes, from the first on, are plain ASCII.
+/// The number of plain ASCII bytes at the start of eight bytes.
 ///
-/// The usual trick of testing eight bytes in one register: `(x - 0x01…) & !x & 0x80…` finds a zero
-/// byte, and a byte equal to `c` is zero after `x ^ c`. It may also mark bytes that come after one it
-/// has found, never one before.
+/// Tests eight bytes in one register: `(x - 0x01…) & !x & 0x80…` finds a zero byte, and a byte
+/// equal to `c` is zero after `x ^ c`. This can produce false marks after the first match, but
+/// never before it.
 fn plain_prefix(bytes: [u8; 8]) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = 0x8080_8080_8080_8080;
@@ -72,12 +72,12 @@ fn plain_prefix(bytes: [u8; 8]) -> usize {
         | zero_bytes(word ^ each(b'&'))
         | zero_bytes((word & each(0xfd)) ^ each(b'<'))
         | zero_bytes(word ^ each(0x7f));
-    // A byte's mark is its highest bit; without any mark all 64 bits are zero.
+    // A byte's mark is its highest bit; without a mark, all 64 bits are zero.
     found.trailing_zeros() as usize / 8
 }
 
-/// The length and code of the escaped character that begins with a [`Class::Lead`] byte here; a
-/// code of `None` says that it is an ordinary one.
+/// The length and code of the escaped character at the start of `bytes`, which is a [`Class::Lead`]
+/// byte. The code is `None` if the character is not escaped.
 pub(crate) fn lead(bytes: &[u8]) -> (usize, Option<u16>) {
     match *bytes {
         [0xc2, low @ 0x80..=0x9f, ..] => (2, Some(u16::from(low))),
@@ -91,14 +91,14 @@ pub(crate) fn lead(bytes: &[u8]) -> (usize, Option<u16>) {
     }
 }
 
-/// Appends `\u` and four digits.
+/// Append `\u` and four digits.
 pub(crate) fn unicode(code: u16, line: &mut Vec<u8>) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |shift: u16| DIGITS[usize::from(code >> shift & 0xf)];
     line.extend_from_slice(&[b'\\', b'u', digit(12), digit(8), digit(4), digit(0)]);
 }
 
-/// Appends text as a JSON string, quotes included.
+/// Append text as a JSON string, including the quotes.
 pub(crate) fn string(text: Text<'_>, line: &mut Vec<u8>) {
     line.reserve(text.as_bytes().len() + 2);
     line.push(b'"');
@@ -106,7 +106,7 @@ pub(crate) fn string(text: Text<'_>, line: &mut Vec<u8>) {
     line.push(b'"');
 }
 
-/// Appends text as it stands inside a JSON string.
+/// Append text as the content of a JSON string.
 #[inline]
 pub(crate) fn inside(text: Text<'_>, line: &mut Vec<u8>) {
     if text.is_plain() {
@@ -116,8 +116,8 @@ pub(crate) fn inside(text: Text<'_>, line: &mut Vec<u8>) {
     }
 }
 
-/// Whether everything is ASCII and stands as it is, as nearly always. What is too short for a block is
-/// looked at in two pieces that overlap.
+/// Whether all bytes are ASCII and need no escape sequence, which is the common case. A text
+/// shorter than a block is tested as two overlapping pieces.
 pub(crate) fn is_plain(bytes: &[u8]) -> bool {
     if let Some(last) = bytes.last_chunk() {
         let mut found = Found { nearest: [u8::MAX; BLOCK], highest: [0; BLOCK] };
@@ -136,12 +136,12 @@ pub(crate) fn is_plain(bytes: &[u8]) -> bool {
 
 const BLOCK: usize = 16;
 
-/// What was seen in each place of the blocks of a text. Without branches, and with one answer at the
-/// end, compilers make a few vector instructions of it.
+/// The result of scanning the blocks of a text, per byte position. Without branches, and with one
+/// result at the end, compilers produce a few vector instructions.
 struct Found {
-    /// How near it came to a byte that is escaped: 0 is one.
+    /// The smallest difference to a byte that is escaped; 0 means a match.
     nearest: [u8; BLOCK],
-    /// The highest byte, counted from the space on.
+    /// The highest byte value, relative to the space character.
     highest: [u8; BLOCK],
 }
 
@@ -162,7 +162,7 @@ impl Found {
     }
 }
 
-/// Apart from [`inside`], which nearly always need not do all this.
+/// Separate from [`inside`], which rarely needs this slow path.
 #[inline(never)]
 fn escaped(bytes: &[u8], line: &mut Vec<u8>) {
     let (mut at, mut written) = (0, 0);
@@ -187,7 +187,8 @@ fn escaped(bytes: &[u8], line: &mut Vec<u8>) {
     line.extend_from_slice(&bytes[written..]);
 }
 
-/// So many bytes at least stand as they are: eight at once are looked at, and not the last few.
+/// The length of a prefix that needs no escape sequence. Eight bytes are tested at a time, so up to
+/// seven plain bytes at the end are not counted.
 pub(crate) fn plain_run(bytes: &[u8]) -> usize {
     let mut run = 0;
     for next in bytes.as_chunks().0 {
@@ -200,7 +201,7 @@ pub(crate) fn plain_run(bytes: &[u8]) -> usize {
     run
 }
 
-/// The letter of the short escape sequence, where Go's encoder uses one.
+/// The letter of the short escape sequence, for those that Go's encoder uses.
 const fn short(byte: u8) -> Option<u8> {
     match byte {
         b'"' | b'\\' => Some(byte),

@@ -1,11 +1,12 @@
-//! The head of a journal record: everything of an event but its bodies, field after field.
+//! The head of a journal record: the encoding of all fields of an event except its bodies.
 //!
-//! Each field follows the one before it. A number takes as many bytes as it needs, seven bits in each
-//! (LEB128); a text, a list or a map stands behind its length; what may be missing stands behind a 0
-//! or a 1. There are no names and no escapes, and every reader of the journal reads every head: so
-//! reading one only finds out where everything is, and copies nothing.
+//! The fields follow each other without separators. A number is encoded as LEB128, with seven bits
+//! per byte. A text, a list or a map follows its length; an optional field follows a 0 or a 1.
+//! There are no field names and no escape sequences. Every reader of the journal reads every head,
+//! so reading only locates the fields and copies nothing.
 //!
-//! Which fields there are, and in which order, is said in [`view`](crate::view). Whoever changes
+//! [`view`](crate::view) defines the fields and their order. A change of the encoding requires a
+//! new version of the [`record`](crate::record).
 //! something here changes the version of the [`record`](crate::record).
 
 use std::collections::BTreeMap;
@@ -13,32 +14,32 @@ use std::iter::from_fn;
 
 use crate::{Level, Stage, Timestamp, escape};
 
-/// What can stand in a head, as it is seen there: nothing in it is its own.
+/// A type that can be encoded in a head. It borrows its data from the head.
 pub(crate) trait Part<'a>: Sized {
-    /// The same thing on its own.
+    /// The owned form of the type.
     type Kept: 'a;
 
-    /// Looks at one that is not in a head.
+    /// Borrow from an owned value.
     fn of(kept: &'a Self::Kept) -> Self;
 
-    /// Takes one from the front of a head; `None` when the bytes are not one. Unless `CHECKED`, texts
-    /// that are not UTF-8 and names out of order go unnoticed.
+    /// Read a value from the front of a head; `None` if the bytes are invalid. Unless `CHECKED`,
+    /// texts that are not UTF-8 and map keys out of order are not detected.
     fn read<const CHECKED: bool>(head: &mut &'a [u8]) -> Option<Self>;
 
-    /// Passes over one at the front of a head. Takes everything that `read` takes, and perhaps more.
+    /// Skip a value at the front of a head. Accepts at least all bytes that `read` accepts.
     fn skip(head: &mut &'a [u8]) -> Option<()> {
         Self::read::<false>(head).map(drop)
     }
 
-    /// Appends one to a head.
+    /// Append a value to a head.
     fn write(kept: &Self::Kept, head: &mut Vec<u8>);
 
-    /// Copies it.
+    /// Copy the value to its owned form.
     fn keep(&self) -> Self::Kept;
 }
 
-/// UTF-8, and whether it can stand in a JSON string as it is: who has to look through a text to
-/// know the one knows the other too.
+/// UTF-8 text, with a flag whether it needs no escape sequence in a JSON string: a single pass
+/// finds out both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Text<'a> {
     bytes: &'a [u8],
@@ -50,7 +51,7 @@ impl<'a> Text<'a> {
         self.bytes
     }
 
-    /// It was checked when the head was read.
+    /// The text as a string. The UTF-8 was checked when the head was read.
     pub(crate) fn as_str(self) -> &'a str {
         std::str::from_utf8(self.bytes).unwrap_or_default()
     }
@@ -59,7 +60,7 @@ impl<'a> Text<'a> {
         self.bytes.is_empty()
     }
 
-    /// Whether nothing in it needs an escape sequence.
+    /// Whether no character needs an escape sequence.
     pub(crate) const fn is_plain(self) -> bool {
         self.is_plain
     }
@@ -110,9 +111,9 @@ impl<'a> Part<'a> for Text<'a> {
     }
 }
 
-/// Parts in a row.
+/// A list of values.
 pub(crate) enum List<'a, T: Part<'a>> {
-    /// As they lie in a head, checked.
+    /// Encoded in a head, and already checked.
     Read(&'a [u8]),
     Own(&'a [T::Kept]),
 }
@@ -159,9 +160,9 @@ impl<'a, T: Part<'a>> Part<'a> for List<'a, T> {
     }
 }
 
-/// Parts by name, in the order of the names.
+/// A map of values, in the order of their keys.
 pub(crate) enum Map<'a, T: Part<'a>> {
-    /// As they lie in a head, checked.
+    /// Encoded in a head, and already checked.
     Read(&'a [u8]),
     Own(&'a BTreeMap<String, T::Kept>),
 }
@@ -191,7 +192,7 @@ impl<'a, T: Part<'a>> Part<'a> for Map<'a, T> {
         Self::Own(kept)
     }
 
-    /// Names that come twice or out of order are damage: no map of ours has them.
+    /// Repeated or unordered keys mean damage: `write` never produces them.
     fn read<const CHECKED: bool>(head: &mut &'a [u8]) -> Option<Self> {
         let mut last = None;
         let entries = row(head, |rest| {
@@ -225,7 +226,7 @@ fn entry<'a, T: Part<'a>, const CHECKED: bool>(head: &mut &'a [u8]) -> Option<(T
     Some((Part::read::<CHECKED>(head)?, Part::read::<CHECKED>(head)?))
 }
 
-/// The bytes of so many parts as a length says, each of which `check` takes from the front.
+/// Read a length, and return the bytes of that many values. `check` consumes each of them.
 fn row<'a>(
     head: &mut &'a [u8],
     mut check: impl FnMut(&mut &'a [u8]) -> Option<()>,
@@ -273,7 +274,8 @@ impl<'a, T: Part<'a>> Part<'a> for Option<T> {
     }
 }
 
-/// A part that is its own, and how it is a number. No function can implement a trait for a type.
+/// Implements [`Part`] for a type that is encoded as a number. A macro, because no function can
+/// implement a trait.
 macro_rules! number {
     ($part:ty: $of_number:expr, $number:expr) => {
         impl<'a> Part<'a> for $part {
@@ -306,7 +308,7 @@ number!(Timestamp:
 number!(Level: |place| word(&Self::ALL, place), |level| place(&Self::ALL, &level));
 number!(Stage: |place| word(&Self::ALL, place), |stage| place(&Self::ALL, &stage));
 
-/// A word of a fixed list: its place there.
+/// The index of a value in a fixed list of names.
 fn place<T: PartialEq>(all: &[T], word: &T) -> u64 {
     all.iter().position(|known| known == word).unwrap_or_default() as u64
 }
@@ -315,7 +317,8 @@ fn word<T: Copy>(all: &[T], place: u64) -> Option<T> {
     all.get(usize::try_from(place).ok()?).copied()
 }
 
-/// A length that the rest can hold: everything takes a byte at least.
+/// Read a length. Every value takes at least one byte, so the length cannot exceed the remaining
+/// bytes.
 #[inline]
 fn length(head: &mut &[u8]) -> Option<usize> {
     let len = usize::try_from(number(head)?).ok()?;
@@ -325,7 +328,7 @@ fn length(head: &mut &[u8]) -> Option<usize> {
 #[inline]
 fn number(head: &mut &[u8]) -> Option<u64> {
     match **head {
-        // Nearly all of them.
+        // The common case.
         [byte @ ..0x80, ref rest @ ..] => {
             *head = rest;
             Some(u64::from(byte))
@@ -339,7 +342,7 @@ fn long_number(head: &mut &[u8]) -> Option<u64> {
     for shift in (0..u64::BITS).step_by(7) {
         let byte = head.split_off_first()?;
         let bits = u64::from(byte & 0x7f);
-        // The last of ten bytes has room for one bit only.
+        // The tenth byte has only one significant bit.
         if (bits << shift) >> shift != bits {
             return None;
         }

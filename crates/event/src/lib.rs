@@ -1,11 +1,11 @@
-//! The two nouns that flow through the house, and how they are written down.
+//! Audit events and signals: their types and their encodings.
 //!
-//! An [`Event`] is one stage of one request, as `audit.k8s.io/v1` defines it. It has two encodings for
-//! other programs ([`v1`] and [`kasten`]), one for people ([`short`]) and one for the journal
-//! ([`record`]). Lines are written of a [`View`], which an event is as well as a record.
+//! An [`Event`] is one stage of one request, as `audit.k8s.io/v1` defines it. It has two encodings
+//! for other programs ([`v1`] and [`kasten`]), one for people ([`short`]) and one for the journal
+//! ([`record`]). Lines are written from a [`View`], which borrows from an event or a record.
 //!
-//! Pure: no I/O, no clock, no task. It does not decide *whether* something is recorded; that is the
-//! crate `audit`.
+//! The crate is pure: no I/O, no clock, no task. It does not decide *whether* a request is
+//! recorded; the audit policy in the crate `audit` does.
 
 pub mod annotations;
 pub mod decoded;

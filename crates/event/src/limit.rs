@@ -1,8 +1,9 @@
-//! Bounds of what a client can make long in an event: texts and lists of its head, and the body of a
-//! refusal that quotes them.
+//! Limits for the fields of an event that a client can make long: texts, lists, and the body of an
+//! error response that quotes them.
 //!
-//! A client must not decide how long the record is: who, what and when follow some of these fields, and
-//! clients that are not recognised can send them. What is cut is marked with its length and
+//! A client must not control the size of a record, because the user, verb and time follow some of
+//! these fields, and unauthenticated clients can send them. A truncated value contains its original
+//! length and digest.
 //! its digest.
 
 use bytes::Bytes;
@@ -11,22 +12,22 @@ use sha2::{Digest as _, Sha256};
 use crate::head::Part as _;
 use crate::{Event, Json, UserInfo, View};
 
-/// Bytes of a text that names something: a user, a group, an object, a verb.
+/// The maximum bytes of a name: of a user, a group, an object, a verb.
 pub const NAME_BYTES_MAX: usize = 1024;
-/// Bytes of the path and query of a request.
+/// The maximum bytes of a request's path and query.
 pub const URI_BYTES_MAX: usize = 8192;
-/// Bytes of a message and of an annotation's value.
+/// The maximum bytes of a message, and of an annotation's value.
 pub const MESSAGE_BYTES_MAX: usize = 4096;
-/// Bytes of an audit ID.
+/// The maximum bytes of an audit ID.
 pub const AUDIT_ID_BYTES_MAX: usize = 64;
-/// Entries of a list: groups, addresses, extra values, causes.
+/// The maximum entries of a list: groups, addresses, extra values, causes.
 pub const ENTRIES_MAX: usize = 128;
-/// Bytes of all groups, or of everything extra, of a user.
+/// The maximum bytes of all groups of a user, and of all its extra values.
 pub const USER_BYTES_MAX: usize = 16 << 10;
-/// Bytes of the body of a refusal.
+/// The maximum bytes of the body of an error response.
 pub const REFUSAL_BYTES_MAX: usize = 16 << 10;
 
-/// Cuts what is too long. Costs a few comparisons where nothing is.
+/// Truncate all fields that are too long. If none is, this costs only a few comparisons.
 pub fn limit(event: &mut Event) {
     text(&mut event.audit_id, AUDIT_ID_BYTES_MAX);
     text(&mut event.request_uri, URI_BYTES_MAX);
@@ -74,14 +75,15 @@ pub fn limit(event: &mut Event) {
     }
 }
 
-/// What replaces a body that was cut: its length and its digest.
+/// The replacement of a truncated body: an object with its length and its digest.
 pub fn cut_body(body: &[u8]) -> Json {
     let (bytes, digest) = (body.len(), digest(body));
     let text = format!(r#"{{"keepwatch.io/cut":{{"bytes":{bytes},"sha256":"{digest}"}}}}"#);
     Json::of_clean(Bytes::from(text))
 }
 
-/// The event of a view with its response body cut. The body itself, which may be long, is not copied.
+/// Convert a view to an event with a truncated response body. The body itself, which may be long,
+/// is not copied.
 pub fn with_cut_response(view: &View<'_>) -> Event {
     let View { head, request_object, response_object, .. } = view;
     let sent = request_object.as_deref().map(Bytes::copy_from_slice);
@@ -92,7 +94,7 @@ pub fn with_cut_response(view: &View<'_>) -> Event {
     }
 }
 
-/// The SHA-256 of bytes, in hexadecimal digits.
+/// The SHA-256 digest of bytes, in hexadecimal.
 pub fn digest(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(64);
     for byte in Sha256::digest(bytes) {
@@ -103,7 +105,7 @@ pub fn digest(bytes: &[u8]) -> String {
     text
 }
 
-/// Cuts a text so that with its mark it has no more than `bytes_max` bytes.
+/// Truncate a text so that, with the mark, it has at most `bytes_max` bytes.
 pub fn text(text: &mut String, bytes_max: usize) {
     if text.len() <= bytes_max {
         return;
@@ -170,7 +172,8 @@ mod tests {
     use super::*;
     use crate::{ObjectReference, Stage, Status, StatusCause, StatusDetails, Timestamp};
 
-    /// A client without credentials made an event of five megabytes with one head.
+    /// Regression test: an unauthenticated client could create an event of five megabytes with the
+    /// headers of one request.
     #[test]
     fn whatever_a_client_makes_long_the_event_stays_short_and_says_what_was_cut() {
         let long = "ü".repeat(500_000);

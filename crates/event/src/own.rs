@@ -1,48 +1,48 @@
-//! Events that Keepwatch records about itself: no request made them.
+//! Events that Keepwatch generates about itself, without a request.
 //!
-//! Lines say what they are in the message, as they do of requests. No client can make such an event:
-//! a request has a URI, and kube-apiserver authenticates no client under that user's name.
+//! The message of their lines names the verb and the resource, as for requests. No client can forge
+//! them: a request has a URI, and kube-apiserver authenticates no client with this user name.
 
 use crate::view::Head;
 use crate::{Event, ObjectReference, Stage, Timestamp, UserInfo, View};
 
-/// Who is named in events of our own, and in those of what the server does by itself.
+/// The user name in Keepwatch's own events, and in events of changes that the server makes itself.
 pub const USER: &str = "system:keepwatch";
-/// The group of what they are about.
+/// The API group of the resources in these events.
 const GROUP: &str = "siem.keepwatch.io";
-/// Its version.
+/// The API version of the resources in these events.
 const VERSION: &str = "v1alpha1";
-/// What became of the journal: a sign of life, or records that are missing.
+/// The resource of events about the journal: heartbeats and gaps.
 const JOURNAL: &str = "journal";
-/// What became of the place of one of its readers.
+/// The resource of events about a reader's cursor.
 const CURSORS: &str = "cursors";
 
-/// How the users of Kubernetes' own components begin.
+/// The user name prefixes of Kubernetes' own components.
 const COMPONENTS: [&str; 2] = ["system:kube-", "system:serviceaccount:kube-system:"];
 
-/// What such an event says.
+/// The kind of an own event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OwnEvent {
-    /// The server lives, and its destinations are so far.
+    /// The server is alive. The event contains the progress of its destinations.
     Heartbeat,
-    /// Records are missing, cannot be read, or were never made.
+    /// Records are missing, cannot be read, or were never written.
     Gap,
-    /// An operator discarded records for a reader.
+    /// An operator skipped records for a reader.
     Skip,
-    /// An operator wants records again for a reader.
+    /// An operator moved a reader's cursor back.
     Rewind,
-    /// A reader is not configured any more, or has nowhere to deliver: nothing is held for it.
+    /// A reader is no longer configured, or has no destination: no records are retained for it.
     Release,
-    /// A reader that was released delivers again.
+    /// A released reader delivers again.
     Resume,
 }
 
 impl OwnEvent {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 6] =
         [Self::Heartbeat, Self::Gap, Self::Skip, Self::Rewind, Self::Release, Self::Resume];
 
-    /// The event's verb.
+    /// The verb of the event.
     pub const fn verb(self) -> &'static str {
         match self {
             Self::Heartbeat => "heartbeat",
@@ -54,7 +54,7 @@ impl OwnEvent {
         }
     }
 
-    /// What it is about, as lines name a resource.
+    /// The resource of the event.
     pub const fn resource(self) -> &'static str {
         match self {
             Self::Heartbeat | Self::Gap => JOURNAL,
@@ -62,7 +62,7 @@ impl OwnEvent {
         }
     }
 
-    /// The event, without the details. `name` is what it is about, if that has a name.
+    /// Create the event, without annotations. `name` is the name of the object, if it has one.
     pub fn event(self, stage: Stage, name: &str, time: Timestamp) -> Event {
         let reference = ObjectReference {
             resource: self.resource().to_owned(),
@@ -73,13 +73,13 @@ impl OwnEvent {
         };
         Event {
             user: UserInfo { username: USER.to_owned(), ..UserInfo::default() },
-            // A heartbeat is about no object, so that no rule takes it for an act.
+            // A heartbeat has no object, so that no rule matches it as an activity.
             object_ref: (self != Self::Heartbeat).then_some(reference),
             ..Event::without_request(stage, self.verb(), time)
         }
     }
 
-    /// Which of them an event is.
+    /// The kind of an event; `None` if it is not an own event.
     pub(crate) fn of(head: &Head<'_>) -> Option<Self> {
         if !head.request_uri.is_empty() || !head.user.username.is(USER) {
             return None;
@@ -89,12 +89,12 @@ impl OwnEvent {
 }
 
 impl View<'_> {
-    /// Which event of our own it is, if it is one.
+    /// The kind of the own event; `None` for events of requests.
     pub fn own(&self) -> Option<OwnEvent> {
         OwnEvent::of(&self.head)
     }
 
-    /// Whether Kubernetes' own components looked at what there is, as they do all the time.
+    /// Whether Kubernetes' own components listed or watched objects, as they do continuously.
     pub fn is_routine_read(&self) -> bool {
         let Head { verb, user, impersonated_user, response_status, .. } = &self.head;
         let is_component =
@@ -106,7 +106,7 @@ impl View<'_> {
             && !is_refused
     }
 
-    /// Whether it removes something, or tries to.
+    /// Whether the request deletes objects, successfully or not.
     pub fn is_deletion(&self) -> bool {
         self.head.verb.is("delete") || self.head.verb.is("deletecollection")
     }

@@ -1,18 +1,18 @@
-//! How an event lies in the journal: its head field by field, its bodies beside it as they are.
+//! The encoding of an event in the journal: its encoded head, followed by its bodies as JSON text.
 //!
 //! ```text
 //! version (1 byte) │ length, head │ length, request body │ length, response body
 //! ```
 //!
-//! A length is four bytes, big-endian; a body that is not there has length 0, which no JSON text
-//! has. Bodies are not parsed when a record is read. There is no checksum: the journal's pages are
-//! its business.
+//! A length is four bytes, big-endian. An absent body has length 0, which no JSON text has. Bodies
+//! are not parsed when a record is read. There is no checksum, because the journal has one for each
+//! row.
 //!
-//! A long body is compressed as one LZ4 block, behind its own length: what is recorded most are
-//! lists, whose items resemble each other, and the disk takes every byte twice. The highest bit of
-//! its length says so.
+//! A long body is compressed as one LZ4 block, which follows the uncompressed length: most recorded
+//! data are lists of similar items, and every byte is written to disk twice. The highest bit of the
+//! part's length marks a compressed body.
 //!
-//! The journal also holds what became of signals: see [`SignalRecord`].
+//! The journal also contains signals: see [`SignalRecord`].
 
 mod signal;
 
@@ -28,26 +28,27 @@ pub use signal::{SignalRecord, is_signal, signal_of, write_signal};
 
 const VERSION: u8 = 2;
 const LENGTH_LEN: usize = 4;
-/// Bodies from this size on are compressed; below it there is little to gain.
+/// The minimum size of a body that is compressed; smaller ones gain little.
 const COMPRESS_MIN: usize = 4 << 10;
-/// In a length: the part is compressed.
+/// The bit of a length that marks a compressed part.
 const COMPRESSED: u32 = 1 << 31;
-/// What a byte of an LZ4 block stands for at most; a longer claim is a damaged record.
+/// The maximum number of bytes that one byte of an LZ4 block expands to. A larger claim means a
+/// damaged record.
 const RATIO_MAX: usize = 255;
 
-/// Why bytes are not a record.
+/// Why bytes cannot be read as an event.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// Written by a newer version, or not by us; or the record of a signal where an event was expected.
+    /// The record was written by a newer version or by another program, or it is a signal.
     #[error("not a journal record: version {0:?}")]
     Version(Option<u8>),
-    /// Cut off, or longer than it says.
+    /// The record is truncated, or longer than its lengths say.
     #[error("not a journal record: {0}")]
     Shape(&'static str),
 }
 
-/// The bytes the journal keeps.
+/// Encode an event as a record of the journal.
 pub fn write(event: &Event) -> Bytes {
     let bodies = [&event.request_object, &event.response_object];
     let bodies = bodies.map(|body| body.as_ref().map_or(&[][..], Json::as_bytes));
@@ -80,13 +81,13 @@ fn write_body(body: &[u8], record: &mut Vec<u8>) {
     record.extend_from_slice(body);
 }
 
-/// Requests are limited far below 2 GiB; a longer part could not be kept and would be refused when
-/// it is read.
+/// Requests are limited far below 2 GiB. A longer part could not be encoded, and its record would
+/// be rejected by a read.
 fn length(len: usize) -> u32 {
     u32::try_from(len).map_or(!COMPRESSED, |len| len.min(!COMPRESSED))
 }
 
-/// The event in a record. Short bodies share the record's memory.
+/// Decode the event of a record. Uncompressed bodies share the record's memory.
 #[expect(clippy::needless_pass_by_value, reason = "the event takes over the record's memory")]
 pub fn read(record: Bytes) -> Result<Event, ReadError> {
     let View { head, request_object, response_object, .. } = View::of(&record)?;
@@ -101,14 +102,14 @@ pub fn read(record: Bytes) -> Result<Event, ReadError> {
     })
 }
 
-/// What a record is made of.
+/// The parts of a record.
 pub(crate) struct Parts<'a> {
     pub(crate) head: &'a [u8],
     pub(crate) request_object: Option<Cow<'a, [u8]>>,
     pub(crate) response_object: Option<Cow<'a, [u8]>>,
 }
 
-/// Takes a record apart; its head is not looked into.
+/// Split a record into its parts, without decoding the head.
 pub(crate) fn parts(record: &[u8]) -> Result<Parts<'_>, ReadError> {
     let mut rest = record;
     match rest.split_off_first() {
@@ -124,7 +125,7 @@ pub(crate) fn parts(record: &[u8]) -> Result<Parts<'_>, ReadError> {
     Ok(Parts { head, request_object, response_object })
 }
 
-/// The head of a record; its bodies are not looked at.
+/// The head of a record, without a check of the bodies.
 pub(crate) fn head(record: &[u8]) -> Result<&[u8], ReadError> {
     let mut rest = record;
     match rest.split_off_first() {

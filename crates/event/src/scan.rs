@@ -1,32 +1,34 @@
-//! One pass over JSON text that checks it and brings it to the form in which it stands in a line.
+//! Validates JSON text and normalizes it to the form used in lines, in one pass.
 //!
-//! Nothing is decoded: numbers, escape sequences and the order of keys stay as they are. Text that
-//! is in form already costs no copy. Nesting is counted in one register, so no input can exhaust
+//! Nothing is decoded: numbers, escape sequences and the order of keys do not change. Text that is
+//! already normalized is not copied. The nesting is tracked in one integer, so no input can exhaust
 //! the stack.
 
 use crate::escape::{self, Class};
 
-/// How deeply arrays and objects may nest. One less than `serde_json` reads, so that it can still
-/// read the line around.
+/// The maximum nesting of arrays and objects. One less than `serde_json` accepts, so that it can
+/// read the surrounding line too.
 pub const DEPTH_MAX: u32 = 126;
 
-/// Where and why text is not JSON.
+/// A syntax error in JSON text, and its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
     pub(crate) offset: usize,
     pub(crate) what: &'static str,
 }
 
-/// What becomes of half a surrogate pair.
+/// How an unpaired surrogate is handled.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Halves {
-    /// Many readers would refuse the whole line: U+FFFD stands in its place, as Go's decoder has it.
+    /// Replace it by U+FFFD, as Go's decoder does; many parsers would reject the whole line
+    /// otherwise.
     Replace,
-    /// It stays as it came.
+    /// Leave it unchanged.
     Keep,
 }
 
-/// `None` when the text can stand as it is, else its other form.
+/// Validate and normalize text. Returns `None` if the text is normalized already, otherwise the
+/// normalized text.
 pub(crate) fn scan(bytes: &[u8], halves: Halves) -> Result<Option<Vec<u8>>, Fault> {
     if let Err(error) = std::str::from_utf8(bytes) {
         return Err(Fault { offset: error.valid_up_to(), what: "invalid UTF-8" });
@@ -45,10 +47,10 @@ struct Scan<'a> {
     bytes: &'a [u8],
     halves: Halves,
     at: usize,
-    /// Everything before is in `out` already, or left out of it.
+    /// All input before this offset is copied to `out` or dropped.
     copied: usize,
     out: Vec<u8>,
-    /// A stack of bits: 1 for an object, 0 for an array; the innermost is the lowest.
+    /// A stack of bits, the innermost lowest: 1 for an object, 0 for an array.
     objects: u128,
     depth: u32,
 }
@@ -63,7 +65,7 @@ impl Scan<'_> {
         }
     }
 
-    /// Reads a value, or the beginning of an array or object that has members: then it is false.
+    /// Read a value. Returns `false` after the start of an array or object with members.
     fn value(&mut self) -> Result<bool, Fault> {
         self.skip_blank();
         match self.peek() {
@@ -92,8 +94,8 @@ impl Scan<'_> {
         Ok(true)
     }
 
-    /// After a value: closes what ends here; true at the end of the document, false where another
-    /// value follows.
+    /// Read what follows a value, including the ends of arrays and objects. Returns `true` at the
+    /// end of the document, `false` if another value follows.
     fn end_of_value(&mut self) -> Result<bool, Fault> {
         loop {
             self.skip_blank();
@@ -196,7 +198,7 @@ impl Scan<'_> {
         Ok(())
     }
 
-    /// The code of the sequence `\uXXXX` that begins at `at`.
+    /// The code unit of the sequence `\uXXXX` at offset `at`.
     fn unicode(&self, at: usize) -> Result<u16, Fault> {
         let fault = Fault { offset: at, what: "an unknown escape sequence" };
         let digits = self.bytes.get(at + 2..at + 6).ok_or(fault)?;
@@ -260,7 +262,7 @@ impl Scan<'_> {
         }
     }
 
-    /// Writes `\uXXXX` in place of the next bytes.
+    /// Write `\uXXXX` in place of the next `len` bytes.
     fn replace(&mut self, len: usize, code: u16) {
         self.out.extend_from_slice(&self.bytes[self.copied..self.at]);
         escape::unicode(code, &mut self.out);
@@ -268,7 +270,7 @@ impl Scan<'_> {
         self.copied = self.at;
     }
 
-    /// The next byte; NUL, which JSON has no use for, at the end.
+    /// The next byte; NUL, which is not valid in JSON, at the end.
     fn peek(&self) -> u8 {
         self.bytes.get(self.at).copied().unwrap_or(0)
     }

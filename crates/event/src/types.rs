@@ -1,4 +1,4 @@
-//! The fields of an audit event, by the names of `audit.k8s.io/v1`.
+//! The fields of an audit event, with the names of `audit.k8s.io/v1`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,44 +12,45 @@ use crate::{Json, Status, Timestamp};
 /// One stage of one request. Source of the fields: `audit.k8s.io/v1` `Event`, Kubernetes 1.37.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// How much of the request is recorded. Never [`Level::None`] in a journal.
+    /// The level of detail. Never [`Level::None`] in a journal.
     pub level: Level,
-    /// One per request, the same in all its stages. A client may choose it (`Audit-Id` header).
+    /// The ID of the request, the same in all its stages. A client may choose it (`Audit-Id`
+    /// header).
     pub audit_id: String,
-    /// The point in the request's life at which the event was made.
+    /// The stage of the request at which the event was generated.
     pub stage: Stage,
-    /// Path and query as the client sent them.
+    /// The path and query as the client sent them.
     pub request_uri: String,
-    /// Kubernetes verb of a resource request, HTTP method in lower case otherwise.
+    /// The Kubernetes verb of a resource request; otherwise the HTTP method in lower case.
     pub verb: String,
-    /// Who asked. Empty for a request that failed authentication.
+    /// The authenticated user. Empty for a request that failed authentication.
     pub user: UserInfo,
-    /// Whom the user asked to be taken for.
+    /// The impersonated user, if any.
     pub impersonated_user: Option<UserInfo>,
-    /// How the user was authenticated, beyond who it is.
+    /// How the user was authenticated, beyond the identity.
     pub authentication_metadata: Option<AuthenticationMetadata>,
-    /// Where the request came from. Only the last address can be trusted.
+    /// The addresses from which the request came. Only the last one can be trusted.
     pub source_ips: Vec<String>,
-    /// As sent, cut at 1,024 bytes.
+    /// The user agent as the client sent it, truncated at 1,024 bytes.
     pub user_agent: String,
-    /// What a resource request is about.
+    /// The object of a resource request.
     pub object_ref: Option<ObjectReference>,
-    /// How the request ended.
+    /// The status of the response.
     pub response_status: Option<Status>,
-    /// Body of the request at level Request and above.
+    /// The body of the request, at level `Request` and above.
     pub request_object: Option<Json>,
-    /// Body of the response at level `RequestResponse`.
+    /// The body of the response, at level `RequestResponse`.
     pub response_object: Option<Json>,
-    /// When the server first saw the request.
+    /// The time at which the request reached the server.
     pub request_received_timestamp: Timestamp,
-    /// When the request reached [`Event::stage`].
+    /// The time at which the request reached [`Event::stage`].
     pub stage_timestamp: Timestamp,
-    /// Facts the server adds, such as `authorization.k8s.io/decision`.
+    /// Additional facts set by the server, for example `authorization.k8s.io/decision`.
     pub annotations: BTreeMap<String, String>,
 }
 
 impl Event {
-    /// An event that belongs to no request: `verb` and `time` are all that is known of it.
+    /// An event without a request: only `verb` and `time` are set.
     pub fn without_request(stage: Stage, verb: &str, time: Timestamp) -> Self {
         Self {
             level: Level::Metadata,
@@ -73,45 +74,45 @@ impl Event {
     }
 }
 
-/// How much of a request is recorded; each level includes the ones below it.
+/// The amount of data that is recorded for a request. Each level includes the lower ones.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 pub enum Level {
-    /// Nothing.
+    /// Nothing is recorded.
     #[default]
     None,
-    /// Everything but the bodies.
+    /// Everything except the bodies.
     Metadata,
-    /// Also the body of the request.
+    /// Metadata and the body of the request.
     Request,
-    /// Also the body of the response.
+    /// Metadata and both bodies.
     RequestResponse,
 }
 
-/// The point in a request's life at which an event is made.
+/// The stage of a request at which an event is generated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Stage {
-    /// After authentication, before anything is decided.
+    /// After authentication, before the request is handled.
     RequestReceived,
-    /// A long-running request sends its first byte.
+    /// The headers of a long-running request's response were sent, but not its body.
     ResponseStarted,
-    /// The answer is complete.
+    /// The response body is complete.
     ResponseComplete,
-    /// The server failed in the middle.
+    /// The server panicked while it handled the request.
     Panic,
 }
 
-/// A word that is not one of the names this type knows. The names are case-sensitive.
+/// The error of parsing an unknown name. Names are case-sensitive.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown name {0:?}")]
 pub struct UnknownWord(pub String);
 
 impl Level {
-    /// All levels, lowest first.
+    /// All levels, in ascending order.
     pub const ALL: [Self; 4] = [Self::None, Self::Metadata, Self::Request, Self::RequestResponse];
 
-    /// The name in policies and events.
+    /// The name used in audit policies and events.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::None => "None",
@@ -123,11 +124,11 @@ impl Level {
 }
 
 impl Stage {
-    /// All stages, in the order of a request's life.
+    /// All stages, in the order of a request's life cycle.
     pub const ALL: [Self; 4] =
         [Self::RequestReceived, Self::ResponseStarted, Self::ResponseComplete, Self::Panic];
 
-    /// The name in policies and events.
+    /// The name used in audit policies and events.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::RequestReceived => "RequestReceived",
@@ -172,56 +173,56 @@ impl FromStr for Stage {
     }
 }
 
-/// Who made a request, as `authentication.k8s.io/v1` `UserInfo`.
+/// The user of a request, as in `authentication.k8s.io/v1` `UserInfo`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct UserInfo {
-    /// Name, unique among the users of the moment.
+    /// The name, unique among all active users.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub username: String,
-    /// Identity that stays when a name is given again.
+    /// An identifier that stays unique over time, even if a name is reused.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub uid: String,
-    /// Groups, in the order the authenticator gave them.
+    /// The groups, in the order of the authenticator.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
-    /// What else the authenticator knows.
+    /// Additional data of the authenticator.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub extra: BTreeMap<String, Vec<String>>,
 }
 
-/// What a resource request is about, as far as the URL and the bodies tell.
+/// The object of a resource request, as far as the URL and the bodies identify it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ObjectReference {
-    /// Plural name of the resource.
+    /// The plural name of the resource.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub resource: String,
-    /// Empty for cluster-scoped resources.
+    /// The namespace; empty for cluster-scoped resources.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub namespace: String,
-    /// Empty for lists and for creates that leave the name to the server.
+    /// The name; empty for lists, and for creates with a generated name.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub name: String,
-    /// Filled from the body when it is known there.
+    /// The UID; set if a body contains it.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub uid: String,
-    /// Empty for the core group.
+    /// The API group; empty for the core group.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub api_group: String,
-    /// Version without the group.
+    /// The API version, without the group.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub api_version: String,
-    /// Filled from the body when it is known there.
+    /// The resource version; set if a body contains it.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub resource_version: String,
-    /// Such as `status` or `details`.
+    /// The subresource, for example `status` or `details`.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub subresource: String,
 }
 
 impl ObjectReference {
-    /// Every text in it, for what bounds their length.
+    /// All text fields, for code that limits their length.
     pub fn texts_mut(&mut self) -> [&mut String; 8] {
         [
             &mut self.resource,

@@ -1,10 +1,11 @@
-//! An event as the journal has it, looked at where it lies.
+//! A borrowed event: reads an event from a journal record without copying it.
 //!
-//! Whoever makes lines of a million records copies nothing but the lines: a [`View`] holds pieces of
-//! the record. It is checked as a whole when it is made, so nothing can be wrong with it afterwards.
-//! An [`Event`] can be looked at in the same way, so that each encoding is written down once.
+//! Code that writes lines for a million records copies nothing but the lines, because a [`View`]
+//! borrows from the record. The record is validated completely when the view is created, so later
+//! accesses cannot fail. A view can also borrow from an [`Event`], so that each encoding has only
+//! one implementation.
 //!
-//! Nothing can be changed through a view; whoever wants that makes an [`Event`] of it.
+//! A view is immutable; convert it to an [`Event`] to change it.
 
 use std::borrow::Cow;
 
@@ -17,24 +18,24 @@ use crate::{
     StatusDetails, Timestamp, UserInfo,
 };
 
-/// An event whose texts and bodies belong to somebody else.
+/// An event that borrows its texts and bodies.
 pub struct View<'a> {
     pub(crate) head: Head<'a>,
     pub(crate) request_object: Option<Cow<'a, [u8]>>,
     pub(crate) response_object: Option<Cow<'a, [u8]>>,
-    /// Its number in the journal, if lines are to carry it.
+    /// The sequence number in the journal, if the lines should contain it.
     pub(crate) seq: Option<u64>,
 }
 
 impl<'a> View<'a> {
-    /// The event in a record. A body that is compressed there is the only thing that is copied.
+    /// Read the event of a record. Only compressed bodies are copied.
     pub fn of(record: &'a [u8]) -> Result<Self, ReadError> {
         let Parts { head, request_object, response_object } = record::parts(record)?;
         Ok(Self { request_object, response_object, ..Self::of_head::<true>(head)? })
     }
 
-    /// The event in a record without its bodies and unchecked, for code that asks many events about
-    /// little and reads those that matter again. A text that is not UTF-8 is empty here.
+    /// Read the event of a record without its bodies and without validation, for code that scans
+    /// many events and reads the relevant ones again. A text that is not UTF-8 is empty here.
     pub fn without_bodies(record: &'a [u8]) -> Result<Self, ReadError> {
         Self::of_head::<false>(record::head(record)?)
     }
@@ -48,19 +49,19 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The same with its number in the journal, which no client can choose.
+    /// Set the sequence number in the journal, which no client can choose.
     #[must_use]
     pub fn numbered(self, seq: u64) -> Self {
         Self { seq: Some(seq), ..self }
     }
 
-    /// Another view with the number of this one.
+    /// Set the sequence number of this view on another one.
     #[must_use]
     pub fn numbering<'b>(&self, other: View<'b>) -> View<'b> {
         View { seq: self.seq, ..other }
     }
 
-    /// Bytes of both bodies.
+    /// The bytes of both bodies.
     pub(crate) fn body_bytes(&self) -> usize {
         [&self.request_object, &self.response_object].into_iter().flatten().map(|it| it.len()).sum()
     }
@@ -90,9 +91,9 @@ impl From<&View<'_>> for Event {
     }
 }
 
-/// A thing made of others: what it is called when it is looked at and when it is kept, and its
-/// fields, in the order in which they stand in a head. No function can name fields, and so the order
-/// is written down once.
+/// Defines a struct of fields that occurs in a head: its borrowed and its owned type, and its
+/// fields in the order of the encoding. A macro, because no function can name fields; the order is
+/// then defined only once.
 macro_rules! made_of {
     ($view:ident of $whole:ident { $($field:ident: $part:ty,)+ } $(beside $($beside:ident)+)?) => {
         pub(crate) struct $view<'a> {

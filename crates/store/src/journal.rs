@@ -89,9 +89,9 @@ pub const DAMAGED_MAX: usize = 1024;
 #[async_trait]
 pub trait Journal: Send + Sync {
     /// Read records after `after`, oldest first: at most `rows_max` rows and `bytes_max` bytes, but
-    /// at least one record if there is one. A damaged record is an error once it is the next one; a
-    /// read after its sequence number continues behind it. The same holds for missing records: a
-    /// range of consecutive ones is a single error ([`ReadError::Missing`]).
+    /// at least one record if there is one. A damaged record is an error once it is the next one;
+    /// pass its sequence number as `after` to skip it. The same holds for missing records: a range
+    /// of consecutive ones is a single error ([`ReadError::Missing`]).
     async fn read(
         &self,
         after: u64,

@@ -164,7 +164,7 @@ struct BitWriter<'a> {
 }
 
 impl BitWriter<'_> {
-    /// The lowest bits of a number, at most 32.
+    /// Write the lowest bits of a number, at most 32.
     fn push(&mut self, number: u64, bits: u32) {
         self.held |= number << self.len;
         self.len += bits;

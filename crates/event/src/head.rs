@@ -7,7 +7,6 @@
 //!
 //! [`view`](crate::view) defines the fields and their order. A change of the encoding requires a
 //! new version of the [`record`](crate::record).
-//! something here changes the version of the [`record`](crate::record).
 
 use std::collections::BTreeMap;
 use std::iter::from_fn;

@@ -1,39 +1,40 @@
-//! A piece of JSON that can stand in a log line as it is.
+//! JSON text that can be copied into a line unchanged.
 
 use bytes::Bytes;
 
 use crate::scan::{self, Halves};
 
 /// Valid JSON on one line: compact, with `<`, `>`, `&`, control characters, U+2028, U+2029 and
-/// bidirectional marks escaped, keys in the order in which they came, numbers as they came.
+/// bidirectional marks escaped. Keys keep their order, and numbers their text.
 ///
-/// Whoever holds one may copy it into a larger document without looking at it again.
+/// A value can be copied into a larger document without another check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Json(Bytes);
 
-/// Why something cannot be [`Json`].
+/// Why a value cannot be converted to [`Json`].
 #[derive(Debug, thiserror::Error)]
 pub enum JsonError {
-    /// The bytes are not JSON, or nest more deeply than [`DEPTH_MAX`](crate::DEPTH_MAX).
+    /// The bytes are not JSON, or are nested more deeply than [`DEPTH_MAX`](crate::DEPTH_MAX).
     #[error("not JSON: {what} at byte {offset}")]
     Syntax {
-        /// Counted from 0.
+        /// The byte offset of the error, from 0.
         offset: usize,
-        /// What is wrong there.
+        /// The syntax error.
         what: &'static str,
     },
-    /// The value has no JSON form.
+    /// The value cannot be represented in JSON.
     #[error("a value cannot be written as JSON")]
     Value(#[source] serde_json::Error),
 }
 
 impl Json {
-    /// Checks and normalises bytes from outside. Bytes that are in form already are kept.
+    /// Validate and normalize untrusted bytes. Normalized bytes are not copied.
     pub fn parse(bytes: Bytes) -> Result<Self, JsonError> {
         Self::parsed(bytes, Halves::Replace)
     }
 
-    /// The same, but half a surrogate pair stays. Readers that resolve escapes may refuse it.
+    /// Like `parse`, but unpaired surrogates are kept. Parsers that decode escape sequences may
+    /// reject them.
     pub(crate) fn parse_with_halves(bytes: Bytes) -> Result<Self, JsonError> {
         Self::parsed(bytes, Halves::Keep)
     }
@@ -46,15 +47,15 @@ impl Json {
         }
     }
 
-    /// Encodes a value of ours.
+    /// Serialize a trusted value.
     pub fn of<T: serde::Serialize + ?Sized>(value: &T) -> Result<Self, JsonError> {
         let mut text = serde_json::to_vec(value).map_err(JsonError::Value)?;
-        // It may be kept for long.
+        // The value may be stored for a long time.
         text.shrink_to_fit();
         Self::parse(Bytes::from(text))
     }
 
-    /// Takes bytes that are put together from pieces which are [`Json`] already. No check.
+    /// Wrap bytes that consist of normalized JSON already. They are not checked.
     pub const fn of_clean(bytes: Bytes) -> Self {
         Self(bytes)
     }

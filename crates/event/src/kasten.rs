@@ -1,9 +1,9 @@
-//! The encoding `kasten`: the line K10 writes, with a few keys for log tools in front.
+//! The encoding `kasten`: the line that K10 writes, with a few keys for log tools at the start.
 //!
-//! The event is Go's internal audit event: Go's field names as keys, except inside the user and the
-//! response status. The marker `K10Event` comes first, because log agents cut long lines.
-//! What Keepwatch itself reads again is kept as a [`record`](crate::record); [`read`] is for lines
-//! that come from elsewhere.
+//! The event is Go's internal audit event, with Go's field names as keys, except inside the user
+//! and the response status. The marker `K10Event` comes first, because log agents truncate long
+//! lines. Keepwatch's own events are stored in the encoding [`record`](crate::record); [`read`] is
+//! for lines from other sources.
 
 mod read;
 
@@ -14,20 +14,21 @@ use crate::object::{self, Object};
 use crate::view::{Head, Reference};
 use crate::{OwnEvent, Stage, View, escape};
 
-/// What a line carries beside the event.
+/// The content of a line in addition to the event.
 #[derive(Clone, Debug, Default)]
 pub struct Labels {
-    /// The `service` key; `keepwatch` unless configured.
+    /// The value of the key `service`; `keepwatch` by default.
     pub service: String,
-    /// The cluster's name, for `ddtags`; left out when empty.
+    /// The name of the cluster, for `ddtags`; omitted if empty.
     pub cluster_name: String,
-    /// Words that may stand in `message`: the plural names of the resources we serve.
+    /// The resources that may occur in `message`: the plural names of the served resources.
     pub resources: Vec<String>,
-    /// Whether the line of a signal passes a filter for the text `K10Event`, as an event's line does.
+    /// Whether the line of a signal matches a filter for the text `K10Event`, like the line of an
+    /// event.
     pub signals_match_filter: bool,
 }
 
-/// Verbs and HTTP methods that may stand in `message`.
+/// The verbs and HTTP methods that may occur in `message`.
 const VERBS: [&str; 14] = [
     "get",
     "list",
@@ -45,11 +46,11 @@ const VERBS: [&str; 14] = [
     "proxy",
 ];
 
-/// Subresources that may stand in `message`.
+/// The subresources that may occur in `message`.
 const SUBRESOURCES: [&str; 8] =
     ["status", "details", "scale", "finalize", "approval", "binding", "eviction", "token"];
 
-/// Appends one event, without the newline.
+/// Append the line of an event, without the newline.
 pub fn write(event: &View<'_>, labels: &Labels, line: &mut Vec<u8>) {
     let View { head, request_object, response_object, seq } = event;
     line.reserve(1536 + event.body_bytes());
@@ -63,7 +64,7 @@ pub fn write(event: &View<'_>, labels: &Labels, line: &mut Vec<u8>) {
     object.text(br#","Verb":"#, head.verb);
     object::user(&head.user, object.key(br#","User":"#));
     or_null(&mut object, br#","ImpersonatedUser":"#, head.impersonated_user.as_ref(), object::user);
-    // K10's Go libraries are older than this field: its key is there only when it says something.
+    // K10's Go libraries are older than this field, so its key is written only if it has a value.
     if let Some(metadata) = &head.authentication_metadata {
         let mut inner = Object::open(object.key(br#","AuthenticationMetadata":"#));
         inner.text(br#","ImpersonationConstraint":"#, metadata.impersonation_constraint);
@@ -86,7 +87,7 @@ pub fn write(event: &View<'_>, labels: &Labels, line: &mut Vec<u8>) {
     object.close();
 }
 
-/// The keys that log tools look for.
+/// Write the keys that log tools expect.
 pub(crate) fn front(head: &Head<'_>, labels: &Labels, object: &mut Object<'_>) {
     message(head, labels, object.key(br#","message":"#));
     if let Some(received) = head.request_received_timestamp.quoted() {
@@ -103,7 +104,7 @@ pub(crate) fn front(head: &Head<'_>, labels: &Labels, object: &mut Object<'_>) {
     }
 }
 
-/// Where the line comes from.
+/// Write the source of the line.
 pub(crate) fn service(labels: &Labels, object: &mut Object<'_>) {
     object.text(br#","service":"#, Text::from(&*labels.service));
     if !labels.cluster_name.is_empty() {
@@ -114,7 +115,8 @@ pub(crate) fn service(labels: &Labels, object: &mut Object<'_>) {
     }
 }
 
-/// Never what a client sent: each word is one of a known few, else the whole is `other`.
+/// Write the message. It never contains client input: each word is from a fixed list, otherwise the
+/// message is `other`.
 fn message(head: &Head<'_>, labels: &Labels, line: &mut Vec<u8>) {
     line.extend_from_slice(b"\"K10Event ");
     match own_words(head).or_else(|| words(head, labels)) {
@@ -132,7 +134,7 @@ fn message(head: &Head<'_>, labels: &Labels, line: &mut Vec<u8>) {
     line.push(b'"');
 }
 
-/// What an event of our own is about.
+/// The verb and resource of one of Keepwatch's own events.
 fn own_words(head: &Head<'_>) -> Option<(&'static str, &'static str, Option<&'static str>)> {
     OwnEvent::of(head).map(|own| (own.verb(), own.resource(), None))
 }

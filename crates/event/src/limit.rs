@@ -4,7 +4,6 @@
 //! A client must not control the size of a record, because the user, verb and time follow some of
 //! these fields, and unauthenticated clients can send them. A truncated value contains its original
 //! length and digest.
-//! its digest.
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};

@@ -1,8 +1,8 @@
-//! Lines of audit logs from elsewhere: finds out which encoding a line has, and reads it.
+//! Reads lines of audit logs from other sources in either encoding.
 //!
-//! What a log shipper wrote before the JSON text is passed over, as the container runtime's
-//! `2026-11-23T09:30:00Z stdout F `. Deliberately absent: files, compression, and lists of events as
-//! webhooks send them.
+//! A prefix that a log shipper wrote before the JSON text is skipped, for example the container
+//! runtime's `2026-11-23T09:30:00Z stdout F `. Deliberately absent: files, compression, and event
+//! lists as webhooks send them.
 
 use std::cell::Cell;
 use std::fmt;
@@ -11,50 +11,50 @@ use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 
 use crate::{Event, kasten, v1};
 
-/// Longest line that is read, in bytes.
+/// The maximum length of a line, in bytes.
 pub const LINE_LEN_MAX: usize = 16 << 20;
-/// Longest text before the JSON text, in bytes.
+/// The maximum length of a prefix before the JSON text, in bytes.
 pub const PREFIX_LEN_MAX: usize = 256;
 
-/// How an event is written.
+/// The encoding of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Encoding {
-    /// As kube-apiserver's log backend writes it.
+    /// The encoding of kube-apiserver's log backend.
     V1,
-    /// As K10 writes it.
+    /// The encoding of K10.
     Kasten,
 }
 
-/// A line that has been read.
+/// A decoded line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
     /// The event.
     pub event: Event,
-    /// How it was written.
+    /// The encoding of the line.
     pub encoding: Encoding,
-    /// The cluster that the line names beside the event.
+    /// The name of the cluster, if the line contains one.
     pub cluster: Option<String>,
 }
 
-/// Why a line is not an audit event.
+/// Why a line cannot be read as an audit event.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// Longer than [`LINE_LEN_MAX`].
+    /// The line is longer than [`LINE_LEN_MAX`].
     #[error("the line has {0} bytes, more than {LINE_LEN_MAX}")]
     TooLong(usize),
-    /// JSON or not, it has neither the keys of the one encoding nor of the other.
+    /// The line has the keys of neither encoding, whether it is JSON or not.
     #[error("the line is not an audit event: it has neither `level` nor `Level`")]
     Unknown,
-    /// An event of Kubernetes with something wrong.
+    /// The line is an invalid event of Kubernetes.
     #[error(transparent)]
     V1(v1::ReadError),
-    /// An event of K10 with something wrong.
+    /// The line is an invalid event of K10.
     #[error(transparent)]
     Kasten(kasten::ReadError),
 }
 
-/// Reads one line in either encoding.
+/// Read one line in either encoding.
 pub fn read(line: &[u8]) -> Result<Line, ReadError> {
     if line.len() > LINE_LEN_MAX {
         return Err(ReadError::TooLong(line.len()));
@@ -73,12 +73,12 @@ pub fn read(line: &[u8]) -> Result<Line, ReadError> {
     }
 }
 
-/// The encoding of a line that is JSON, as far as its keys tell. The line is read up to the first key
-/// that only one of them has.
+/// Detect the encoding of a line of JSON by its keys. The line is read up to the first key that
+/// only one encoding has.
 pub fn encoding_of(line: &[u8]) -> Option<Encoding> {
     let found = Cell::new(None);
     let mut reader = serde_json::Deserializer::from_slice(line);
-    // It ends with an error on purpose, so that the rest need not be read.
+    // The visitor ends with an error on purpose, so that the rest of the line is not read.
     drop(reader.deserialize_map(Keys { found: &found }));
     found.get()
 }

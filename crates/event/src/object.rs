@@ -1,13 +1,14 @@
-//! Writes the members of a JSON object straight into a line: no tree, no intermediate value.
+//! A writer of JSON objects that appends members directly to a line, without an intermediate tree.
 //!
-//! Keys are ours and need no escaping. Each is written in the code as it stands in the line.
+//! Keys are constants and need no escape sequences. The code contains each key as it appears in the
+//! line.
 
 use crate::annotations::JOURNAL_SEQ;
 use crate::escape;
 use crate::head::{List, Map, Part, Text};
 use crate::view::{Outcome, User};
 
-/// An object that is being written. It ends with [`Object::close`].
+/// An object that is being written. [`Object::close`] ends it.
 pub(crate) struct Object<'a> {
     line: &'a mut Vec<u8>,
     empty: bool,
@@ -19,8 +20,8 @@ impl<'a> Object<'a> {
         Self { line, empty: true }
     }
 
-    /// Writes the key, which is given as it stands behind another member; the caller writes the value.
-    /// The compiler knows how long it is, and copies it with a move or two.
+    /// Write a key, which is given with its leading comma; the caller writes the value. The
+    /// compiler knows the key's length and copies it with one or two moves.
     pub(crate) fn key<const N: usize>(&mut self, key: &[u8; N]) -> &mut Vec<u8> {
         if std::mem::take(&mut self.empty) {
             self.line.extend_from_slice(key.get(1..).unwrap_or_default());
@@ -40,12 +41,12 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// A value that is JSON already.
+    /// Write a value that is JSON text already.
     pub(crate) fn raw<const N: usize>(&mut self, key: &[u8; N], value: &[u8]) {
         self.key(key).extend_from_slice(value);
     }
 
-    /// A word of ours, in which nothing is to be escaped.
+    /// Write a constant that needs no escape sequences.
     pub(crate) fn word<const N: usize>(&mut self, key: &[u8; N], word: &'static str) {
         let line = self.key(key);
         line.push(b'"');
@@ -58,7 +59,7 @@ impl<'a> Object<'a> {
         self.key(key).extend_from_slice(digits.format(value).as_bytes());
     }
 
-    /// A time, or what Go writes for a time that is not set.
+    /// Write a time; null if it is not set, as Go does.
     pub(crate) fn time<const N: usize>(&mut self, key: &[u8; N], value: Option<&[u8; 29]>) {
         let line = self.key(key);
         match value {
@@ -72,7 +73,7 @@ impl<'a> Object<'a> {
     }
 }
 
-/// Appends an array of strings.
+/// Append an array of strings.
 pub(crate) fn texts<'a>(values: &List<'a, Text<'a>>, line: &mut Vec<u8>) {
     array(values, line, escape::string);
 }
@@ -93,7 +94,7 @@ fn array<'a, T: Part<'a>>(
     line.push(b']');
 }
 
-/// Appends an object whose keys are not ours.
+/// Append an object with arbitrary keys.
 pub(crate) fn map<'a, T: Part<'a>>(
     map: &Map<'a, T>,
     line: &mut Vec<u8>,
@@ -112,7 +113,8 @@ pub(crate) fn map<'a, T: Part<'a>>(
     line.push(b'}');
 }
 
-/// Appends annotations, and among them, where Go would sort it, the number in the journal.
+/// Append annotations, with the sequence number in the journal at the position that Go's sorting
+/// would give it.
 pub(crate) fn annotations<'a>(map: &Map<'a, Text<'a>>, seq: Option<u64>, line: &mut Vec<u8>) {
     line.push(b'{');
     let (mut is_first, mut seq) = (true, seq);
@@ -145,7 +147,7 @@ fn numbered(number: u64, is_first: &mut bool, line: &mut Vec<u8>) {
     line.push(b'"');
 }
 
-/// Appends a user; both encodings have the same form of it.
+/// Append a user, which has the same form in both encodings.
 pub(crate) fn user(user: &User<'_>, line: &mut Vec<u8>) {
     let mut object = Object::open(line);
     object.text_unless_empty(br#","username":"#, user.username);
@@ -159,7 +161,7 @@ pub(crate) fn user(user: &User<'_>, line: &mut Vec<u8>) {
     object.close();
 }
 
-/// Appends a response status; both encodings have the same form of it.
+/// Append a response status, which has the same form in both encodings.
 pub(crate) fn status(status: &Outcome<'_>, line: &mut Vec<u8>) {
     let mut object = Object::open(line);
     object.raw(br#","metadata":"#, b"{}");

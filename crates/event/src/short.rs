@@ -6,14 +6,14 @@
 //! 22:44:14Z SIGNAL critical opened mallory deleted 15 restorepointcontents
 //! ```
 //!
-//! Time of day (UTC), code, mark, verb, resource, namespace and name, user, addresses. `!` marks a
-//! request that was refused or failed, `X` one that destroyed something: colors are not the only sign.
-//! A line has no more columns than the terminal. Object, user and addresses share what is left of it, so
-//! that a long name pushes no user off the line. Nothing that a client wrote controls the terminal (see
-//! [`Printed`]).
+//! The columns are: time of day (UTC), status code, mark, verb, resource, namespace and name, user,
+//! addresses. `!` marks a request that was denied or failed, `X` one that destroyed something, so
+//! that the output does not depend on colors alone. A line is never wider than the terminal. The
+//! object, the user and the addresses share the remaining columns, so that a long name cannot push
+//! the user off the line. No client input can control the terminal (see [`Printed`]).
 //!
-//! Deliberately absent: bodies, groups, user agents, and a way to read such a line again. Logs for
-//! machines are in [`kasten`](crate::kasten) or [`v1`](crate::v1).
+//! Deliberately absent: bodies, groups, user agents, and a parser for these lines. For
+//! machine-readable logs, see [`kasten`](crate::kasten) and [`v1`](crate::v1).
 
 mod printed;
 mod row;
@@ -30,38 +30,38 @@ use crate::{Severity, Stage, Timestamp, View};
 use printed::Printed;
 use row::Row;
 
-/// Columns of a terminal that does not tell how many it has.
+/// The number of columns of a terminal of unknown width.
 pub const COLUMNS_DEFAULT: usize = 80;
-/// Columns of a line at most, wherever it goes.
+/// The maximum number of columns of a line, for any output.
 pub const COLUMNS_MAX: usize = 512;
 
-/// From so many columns on, verb and resource are aligned and have room for the longest ones.
+/// The minimum number of columns at which verb and resource are aligned to the longest values.
 const COLUMNS_WIDE: usize = 100;
-/// Columns of verbs and of resources, if there is room: `delete`, `restorepointcontents`.
+/// The width of verbs and of resources, if there is space: `delete`, `restorepointcontents`.
 const VERB_COLUMNS: usize = 6;
 const RESOURCE_COLUMNS: usize = 20;
-/// Columns of namespace and name, if there is room, so that users are below each other.
+/// The width of namespace and name, if there is space, so that users are aligned.
 const OBJECT_COLUMNS: usize = 20;
-/// Columns of a verb and of a resource at most, on a narrow and on a wide terminal.
+/// The maximum width of a verb and of a resource, on a narrow and on a wide terminal.
 const VERB_COLUMNS_MAX: [usize; 2] = [10, 16];
 const RESOURCE_COLUMNS_MAX: [usize; 2] = [22, 32];
-/// Bytes of an answer that is searched for the name of what was created.
+/// The maximum size of a response body that is searched for the name of a created object, in bytes.
 const BODY_BYTES_MAX: usize = 64 << 10;
-/// How the annotations of events of our own begin.
+/// The prefix of the annotations on Keepwatch's own events.
 const OWN_ANNOTATION: &str = "keepwatch.io/";
-/// Creations that destroy backups or keep them from being made.
+/// Resources whose creation destroys backups or prevents new ones.
 const DESTRUCTIVE_ACTIONS: [&str; 2] = ["cancelactions", "retireactions"];
 
-/// Where lines go.
+/// The format of lines for an output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Style {
-    /// Columns that a line may have.
+    /// The maximum number of columns of a line.
     pub columns: usize,
-    /// Whether escape sequences for colors are written.
+    /// Whether to write escape sequences for colors.
     pub is_colored: bool,
 }
 
-/// Appends one event, without the newline.
+/// Append the line of an event, without the newline.
 pub fn write(event: &View<'_>, style: Style, line: &mut Vec<u8>) {
     let columns = style.columns.min(COLUMNS_MAX);
     let is_wide = columns >= COLUMNS_WIDE;
@@ -98,7 +98,7 @@ pub fn write(event: &View<'_>, style: Style, line: &mut Vec<u8>) {
     }
 }
 
-/// Appends what became of a signal, without the newline.
+/// Append the line of a signal's change, without the newline.
 pub fn write_signal(signal: &SignalRecord, style: Style, line: &mut Vec<u8>) {
     let color = match (style.is_colored, signal.change, signal.severity) {
         (false, ..) => "",
@@ -119,28 +119,27 @@ pub fn write_signal(signal: &SignalRecord, style: Style, line: &mut Vec<u8>) {
     row.put(&title, color, 0);
 }
 
-/// A text for a person that has no more columns than this, and in which nothing that a client wrote
-/// controls the terminal.
+/// Shorten a text to a number of columns, and escape everything that could control the terminal.
 pub fn fit(text: &str, columns: usize) -> String {
     Printed::sentence(text).cut(columns.min(COLUMNS_MAX)).as_str().to_owned()
 }
 
-/// What a reader should see at a glance.
+/// The importance of an event for a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Emphasis {
-    /// Nothing changed.
+    /// A read request.
     Read,
-    /// Something changed.
+    /// A request that changed something.
     Changed,
-    /// Something is gone, or is kept from being made.
+    /// A request that deleted something, or prevented its creation.
     Destroyed,
-    /// It was refused.
+    /// The request was denied.
     Refused,
     /// The server failed, or events are missing.
     Failed,
 }
 
-/// The parameters of the escape sequences of one line; empty for none.
+/// The parameters of the color escape sequences of one line; empty for none.
 #[derive(Default)]
 struct Colors {
     code: &'static str,
@@ -186,7 +185,7 @@ impl Emphasis {
     }
 }
 
-/// Whether a request that was answered made something go away for good or for now.
+/// Whether a completed request destroyed something, permanently or temporarily.
 fn destroys(event: &View<'_>) -> bool {
     let uri = event.request_uri();
     let is_dry_run = ["?dryRun=", "&dryRun="].iter().any(|part| uri.contains(part));
@@ -200,7 +199,7 @@ fn destroys(event: &View<'_>) -> bool {
     is_destructive && !is_dry_run && event.stage() != Stage::RequestReceived
 }
 
-/// Whether the event stands for others that are missing.
+/// Whether the event reports missing events.
 fn is_own_gap(event: &View<'_>) -> bool {
     let mut is_gap = false;
     if is_own(event) {
@@ -212,7 +211,7 @@ fn is_own_gap(event: &View<'_>) -> bool {
     is_gap
 }
 
-/// Whether the event is of no request at all.
+/// Whether the event belongs to no request.
 fn is_own(event: &View<'_>) -> bool {
     event.own().is_some() || (event.request_uri().is_empty() && event.object_ref().is_none())
 }
@@ -244,14 +243,14 @@ fn resource(reference: &ObjectRefFields<'_>) -> Printed {
     resource.joined("/", &Printed::field(reference.subresource))
 }
 
-/// Namespace and name, as far as there are any.
+/// The namespace and name, as far as they are set.
 fn object(event: &View<'_>, reference: &ObjectRefFields<'_>) -> Printed {
     let created = created_name(event, reference).unwrap_or_default();
     let name = if reference.name.is_empty() { created.as_str() } else { reference.name };
     match (reference.namespace, name) {
         ("", "") => Printed::word("-"),
         ("", name) => Printed::field(name),
-        // A namespace is the object itself, and upstream names it twice.
+        // In a request for a namespace, upstream sets the name twice.
         (_, name) if reference.resource == "namespaces" && reference.subresource.is_empty() => {
             Printed::field(name)
         }
@@ -260,7 +259,7 @@ fn object(event: &View<'_>, reference: &ObjectRefFields<'_>) -> Printed {
     }
 }
 
-/// The name that the server gave to what was created, which only the answer tells.
+/// The name that the server generated for a created object, from the response body.
 fn created_name(event: &View<'_>, reference: &ObjectRefFields<'_>) -> Option<String> {
     #[derive(Deserialize)]
     struct Object {
@@ -276,12 +275,12 @@ fn created_name(event: &View<'_>, reference: &ObjectRefFields<'_>) -> Option<Str
     Some(object.metadata.name)
 }
 
-/// What a request without an object asked for; what an event of our own says.
+/// The URI of a request without an object, or the annotations of one of Keepwatch's own events.
 fn without_object(event: &View<'_>) -> Printed {
     if is_own(event) { own_words(event) } else { Printed::field(event.request_uri()) }
 }
 
-/// What the annotations of an event of our own say.
+/// The annotations of one of Keepwatch's own events.
 fn own_words(event: &View<'_>) -> Printed {
     let mut words = Vec::new();
     event.for_each_annotation(|key, value| {
@@ -312,8 +311,8 @@ fn addresses(event: &View<'_>) -> Printed {
     if all.is_empty() { Printed::word("-") } else { Printed::field(&all.join(",")) }
 }
 
-/// How many columns each gets: what it needs, or else an equal share of what the others leave. A column
-/// goes in front of each.
+/// Distribute the columns: each field gets what it needs, or an equal share of what the others
+/// leave. One column separates each field from the previous one.
 fn shares<const N: usize>(columns: usize, needs: [usize; N]) -> [usize; N] {
     let mut left = columns.saturating_sub(N);
     let mut shares = [0; N];

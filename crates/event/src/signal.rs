@@ -1,11 +1,11 @@
-//! A signal: what the detector says about a group of audit events that match a rule.
+//! A signal: the detector's finding about a group of audit events that match a rule.
 //!
 //! These are the fields that the API serves (`siem.keepwatch.io/v1alpha1`, kind `Signal`), that a
-//! notifier sends and that `keepwatch detect` prints. The detector fills in [`Signal::spec`] and the
-//! state; people fill in the triage.
+//! notifier sends, and that `keepwatch detect` prints. The detector sets [`Signal::spec`] and the
+//! state; people set the triage.
 //!
-//! Deliberately absent: how a signal comes about (crate `detect`) and the metadata of the API object
-//! (crate `siem`).
+//! Deliberately absent: detection (crate `detect`), and the metadata of the API object (crate
+//! `siem`).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,31 +16,31 @@ use serde_json::value::RawValue;
 
 use crate::{Timestamp, UnknownWord};
 
-/// How serious a signal is, lowest first. The names are Sigma's levels.
+/// The severity of a signal, lowest first. The names are Sigma's levels.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// For the record.
+    /// For information; no action needed.
     #[default]
     Informational,
-    /// To be looked at when there is time.
+    /// To be investigated when there is time.
     Low,
-    /// To be looked at today.
+    /// To be investigated today.
     Medium,
-    /// To be looked at now.
+    /// To be investigated immediately.
     High,
     /// Backups are being destroyed.
     Critical,
 }
 
 impl Severity {
-    /// All severities, lowest first.
+    /// All severities, in ascending order.
     pub const ALL: [Self; 5] =
         [Self::Informational, Self::Low, Self::Medium, Self::High, Self::Critical];
 
-    /// The name in rules and signals.
+    /// The name used in rules and signals.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Informational => "informational",
@@ -69,21 +69,21 @@ impl FromStr for Severity {
     }
 }
 
-/// Where a signal is in its life. The engine sets it.
+/// The state of a signal in its life cycle, set by the detection engine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SignalState {
     /// The condition of the rule was met.
     #[default]
     Open,
-    /// More events came while it was open.
+    /// More events matched while the signal was open.
     Updated,
-    /// No event came for the rule's keep-alive time, or its maximum duration was reached.
+    /// No event matched for the rule's keep-alive time, or its maximum duration was reached.
     Closed,
 }
 
 impl SignalState {
-    /// The name in signals.
+    /// The name used in signals.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Open => "open",
@@ -93,22 +93,22 @@ impl SignalState {
     }
 }
 
-/// What happened to a signal.
+/// The kind of a signal's change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ChangeKind {
-    /// Its rule's condition was met.
+    /// The condition of its rule was met.
     Opened,
-    /// More events came.
+    /// More events matched.
     Updated,
-    /// It ended.
+    /// The signal was closed.
     Closed,
 }
 
 impl ChangeKind {
-    /// All changes, in the order in which they happen.
+    /// All kinds, in the order of a signal's life cycle.
     pub const ALL: [Self; 3] = [Self::Opened, Self::Updated, Self::Closed];
 
-    /// The word in lines.
+    /// The name used in lines.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Opened => "opened",
@@ -118,110 +118,111 @@ impl ChangeKind {
     }
 }
 
-/// A signal as the detector knows it.
+/// A signal without API metadata.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Signal {
-    /// Name of the API object and identity for those who are notified: a function of the rule, the
-    /// group and the event that opened it, so that a replay gives the same one. A DNS-1123 label.
+    /// The name of the API object, and the identity for receivers of notifications. It is a
+    /// function of the rule, the group-by values and the event that opened the signal, so that a
+    /// replay gives the same one. A DNS-1123 label.
     pub id: String,
-    /// What happened.
+    /// The finding.
     pub spec: SignalSpec,
-    /// Where it is in its life.
+    /// The state in its life cycle.
     pub state: SignalState,
 }
 
-/// What happened, as `spec` of the API object.
+/// The finding, as `spec` of the API object.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct SignalSpec {
-    /// Which rule it was.
+    /// The rule that matched.
     pub rule: SignalRule,
     /// The highest severity case that was reached.
     pub severity: Severity,
-    /// Name of that case; empty when the rule has no cases.
+    /// The name of that case; empty if the rule has no cases.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub case: String,
-    /// One line: actor, action, count, target.
+    /// One line: actor, action, count and target.
     pub title: String,
-    /// The rule's message, rendered. Markdown.
+    /// The rendered message of the rule, in Markdown.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub message: String,
-    /// Who did it.
+    /// The user who acted.
     pub actor: Actor,
-    /// Name of the cluster; empty when unknown.
+    /// The name of the cluster; empty if it is unknown.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub cluster: String,
-    /// The values that the events have in common.
+    /// The group-by values that the events share.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub group_by: Vec<GroupValue>,
-    /// What it was done to.
+    /// The objects of the requests.
     pub targets: Targets,
-    /// What each application that lost something has left. Filled in by a server that has the
+    /// The backups that remain for each application that lost some. Set by a server that has the
     /// objects; absent in a replay.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub remaining: Vec<Remaining>,
-    /// Events that contributed.
+    /// The number of events that contributed.
     pub count: u64,
-    /// Events that contributed, by the label of their query.
+    /// The number of events that contributed, by the label of their query.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub counts: BTreeMap<String, u64>,
-    /// Time of the first event that contributed.
+    /// The time of the first event that contributed.
     pub first_seen: Timestamp,
-    /// Time of the last event that contributed.
+    /// The time of the last event that contributed.
     pub last_seen: Timestamp,
-    /// The events behind it.
+    /// The first events that contributed.
     pub evidence: Evidence,
-    /// MITRE ATT&CK.
+    /// The MITRE ATT&CK tactics and techniques.
     pub attack: Attack,
-    /// Where to read more.
+    /// Links to more information.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub references: Vec<String>,
-    /// What the rule cannot see.
+    /// What the rule cannot detect.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub blind_spots: Vec<String>,
 }
 
-/// The rule behind a signal.
+/// The rule of a signal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct SignalRule {
-    /// Identity of the rule.
+    /// The ID of the rule.
     pub id: String,
-    /// Title of the rule.
+    /// The title of the rule.
     pub title: String,
 }
 
-/// Who acted.
+/// The user who acted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Actor {
-    /// The identity under which the requests were authorized. Empty when several users acted.
+    /// The user name under which the requests were authorized. Empty if several users acted.
     pub username: String,
-    /// Its uid.
+    /// The UID of the user.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub uid: String,
-    /// Its groups.
+    /// The groups of the user.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
-    /// Who impersonated it.
+    /// The user name of the impersonator.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub impersonated_by: String,
-    /// The service account that it is, if it is one.
+    /// The service account, if the user is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_account: Option<ServiceAccount>,
-    /// Which credential was used (`authentication.kubernetes.io/credential-id`).
+    /// The ID of the credential (`authentication.kubernetes.io/credential-id`).
     #[serde(rename = "credentialID", skip_serializing_if = "String::is_empty")]
     pub credential_id: String,
-    /// Addresses that requests came from, oldest first, capped.
+    /// The addresses of the requests, oldest first, up to a limit.
     #[serde(rename = "sourceIPs", skip_serializing_if = "Vec::is_empty")]
     pub source_ips: Vec<String>,
-    /// User agents, oldest first, capped.
+    /// The user agents, oldest first, up to a limit.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub user_agents: Vec<String>,
-    /// All users, when there are several, oldest first, capped.
+    /// All user names, if several users acted, oldest first, up to a limit.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub users: Vec<String>,
-    /// What was seen for the first time: such as `sourceIP 192.0.2.7`.
+    /// The values that were seen for the first time, for example `sourceIP 192.0.2.7`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub first_seen: Vec<String>,
 }
@@ -230,78 +231,78 @@ pub struct Actor {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ServiceAccount {
-    /// Its namespace.
+    /// The namespace of the service account.
     pub namespace: String,
-    /// Its name.
+    /// The name of the service account.
     pub name: String,
 }
 
-/// One value that the events of a signal have in common.
+/// A group-by field and the value that the events share.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct GroupValue {
-    /// The field, as the rule names it.
+    /// The field, with its name in the rule.
     pub field: String,
-    /// Its value.
+    /// The value of the field.
     pub value: String,
 }
 
-/// What was acted on.
+/// The objects of the requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Targets {
-    /// How many different objects.
+    /// The number of distinct objects.
     pub count: u64,
-    /// The first of them, capped.
+    /// The first of them, up to a limit.
     pub items: Vec<Target>,
 }
 
-/// One object that was acted on.
+/// The object of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Target {
-    /// API group.
+    /// The API group; empty for the core group.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub group: String,
-    /// Plural.
+    /// The plural name of the resource.
     pub resource: String,
-    /// Such as `status`.
+    /// The subresource, for example `status`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub subresource: String,
-    /// Empty for cluster-scoped objects.
+    /// The namespace; empty for cluster-scoped objects.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub namespace: String,
-    /// Empty where only a collection was named.
+    /// The name; empty if the request was for a collection.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub name: String,
 }
 
-/// The restore points that an application still has.
+/// The restore points that remain for an application.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Remaining {
-    /// Namespace of the application.
+    /// The namespace of the application.
     pub application: String,
-    /// Restore points that can still be restored from.
+    /// The number of restore points that can still be restored.
     pub restore_points: u64,
-    /// Restore point contents, that is backups whose data is still there.
+    /// The number of restore point contents, that is, of backups whose data still exists.
     pub restore_point_contents: u64,
-    /// Name of the newest backup that is left; empty when none is.
+    /// The name of the newest remaining backup; empty if none remains.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub newest: String,
-    /// When it was made, RFC 3339; empty when none is left.
+    /// The creation time of that backup, in RFC 3339; empty if none remains.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub newest_time: String,
 }
 
-/// The events behind a signal.
+/// The events of a signal.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Evidence {
-    /// Audit IDs of the first events, capped.
+    /// The audit IDs of the first events, up to a limit.
     #[serde(rename = "auditIDs")]
     pub audit_ids: Vec<String>,
-    /// The first events themselves, as `audit.k8s.io/v1`, capped in number and bytes.
+    /// The first events as `audit.k8s.io/v1`, limited in number and bytes.
     pub events: Vec<Box<RawValue>>,
 }
 
@@ -317,8 +318,8 @@ impl PartialEq for Evidence {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Attack {
-    /// Such as `TA0040`.
+    /// IDs of tactics, for example `TA0040`.
     pub tactics: Vec<String>,
-    /// Such as `T1490`.
+    /// IDs of techniques, for example `T1490`.
     pub techniques: Vec<String>,
 }

@@ -1,10 +1,11 @@
 //! The line of a signal, for sinks that carry events and signals in one stream.
 //!
-//! In the encoding `kasten` it has the keys that log tools look for in front, as an event has; in the
-//! encoding `v1` it is an object of another kind and group than an event, so that a consumer of
-//! kube-apiserver's log can tell them apart. Log agents that collect K10's audit events select lines
-//! by the text `K10Event`, in whatever case. A signal's line passes that filter only if
-//! [`Labels::signals_match_filter`] says so; otherwise it cannot, whatever text clients put into names.
+//! In the encoding `kasten` it starts with the keys that log tools expect, like the line of an
+//! event. In the encoding `v1` it is an object of a different kind and group than an event, so that
+//! a consumer of kube-apiserver's log can distinguish them. Log agents that collect K10's audit
+//! events select lines by the text `K10Event`, ignoring case. A signal's line matches that filter
+//! only if [`Labels::signals_match_filter`] is set; otherwise it cannot match, whatever text
+//! clients put into names.
 
 use crate::escape;
 use crate::head::Text;
@@ -13,12 +14,13 @@ use crate::object::Object;
 use crate::record::SignalRecord;
 use crate::signal::Severity;
 
-/// What log agents select lines by.
+/// The text by which log agents select lines, in lower case.
 const MARKER: &[u8] = b"k10event";
-/// The Kelvin sign: a `k` for filters that ignore case.
+/// The Kelvin sign, which filters that ignore case treat as a `k`.
 const KELVIN: &[u8] = "\u{212a}".as_bytes();
 
-/// Appends the line in the encoding `kasten`, without the newline. `truncated` names what was left out.
+/// Append the line in the encoding `kasten`, without the newline. `truncated` lists the omitted
+/// fields.
 pub fn kasten(record: &SignalRecord, labels: &Labels, truncated: &str, line: &mut Vec<u8>) {
     let start = line.len();
     let mut object = Object::open(line);
@@ -32,7 +34,7 @@ pub fn kasten(record: &SignalRecord, labels: &Labels, truncated: &str, line: &mu
     }
 }
 
-/// Appends the line in the encoding `v1`, without the newline. `truncated` names what was left out.
+/// Append the line in the encoding `v1`, without the newline. `truncated` lists the omitted fields.
 pub fn v1(record: &SignalRecord, truncated: &str, line: &mut Vec<u8>) {
     let start = line.len();
     let mut object = Object::open(line);
@@ -75,8 +77,8 @@ fn body(record: &SignalRecord, truncated: &str, mut object: Object<'_>) {
     object.close();
 }
 
-/// Escapes the first letter of each marker. It can only be inside a JSON string, where an escaped
-/// letter means the same.
+/// Escape the first letter of each marker. A marker can only occur in a JSON string, where the
+/// escape sequence has the same meaning.
 fn hide_marker(line: &mut Vec<u8>, start: usize) {
     let text = line.get(start..).unwrap_or_default();
     let Some(first) = (0..text.len()).find(|at| marker_at(text, *at).is_some()) else { return };
@@ -93,7 +95,7 @@ fn hide_marker(line: &mut Vec<u8>, start: usize) {
     }
 }
 
-/// The code and the length of the letter with which a marker begins here.
+/// The code unit and length of the first letter, if a marker begins at offset `at`.
 fn marker_at(text: &[u8], at: usize) -> Option<(u16, usize)> {
     let rest = text.get(at..)?;
     let (code, len) = match rest.first()? {

@@ -1,65 +1,65 @@
-//! The answer Kubernetes clients know: `metav1.Status`.
+//! The status of a response: `metav1.Status`.
 
 use serde::{Deserialize, Serialize};
 
 use crate::v1::or_default;
 
-/// `metav1.Status` as events and error answers carry it.
+/// `metav1.Status` in events and error responses.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Status {
-    /// `Success` or `Failure`; empty in events of plain successes.
+    /// `Success` or `Failure`; empty in events of ordinary successes.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub status: String,
-    /// For people.
+    /// The message, meant for people.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub message: String,
-    /// For programs, such as `NotFound`.
+    /// The reason, meant for programs, for example `NotFound`.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub reason: String,
-    /// What exactly is wrong, and with what.
+    /// The object of the status, and the causes of the error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<StatusDetails>,
-    /// HTTP status code.
+    /// The HTTP status code.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "is_zero")]
     pub code: u16,
 }
 
-/// What a [`Status`] is about.
+/// The details of a [`Status`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct StatusDetails {
-    /// Name of the object.
+    /// The name of the object.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub name: String,
-    /// Group of the resource.
+    /// The API group of the resource.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub group: String,
-    /// Plural of the resource, or kind of the object.
+    /// The plural name of the resource, or the kind of the object.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub kind: String,
-    /// UID of the object.
+    /// The UID of the object.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub uid: String,
-    /// One for each thing that is wrong.
+    /// One cause for each error.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub causes: Vec<StatusCause>,
-    /// When trying again makes sense, in seconds.
+    /// The delay after which a retry makes sense, in seconds.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "is_zero_u32")]
     pub retry_after_seconds: u32,
 }
 
-/// One thing that is wrong.
+/// One error of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct StatusCause {
-    /// Such as `FieldValueInvalid`.
+    /// The reason, for example `FieldValueInvalid`.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub reason: String,
-    /// For people.
+    /// The message, meant for people.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub message: String,
-    /// Path of the field, such as `spec.subject.name`.
+    /// The path of the field, for example `spec.subject.name`.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub field: String,
 }

@@ -1,54 +1,55 @@
-//! What an index of events is searched for: the values of the fields that a field selector names.
+//! The search terms of the event index: the values of the fields that a field selector can use.
 //!
-//! A [`Term`] is a field and the hash of a value. Equal values have equal terms; two values may share
-//! one, so whoever finds an event by a term compares the value itself. Hashes are stored: a change here
-//! needs a new layout of the index. [`RecordFields`] are where the values lie in a record.
+//! A [`Term`] consists of a field and the hash of a value. Equal values have equal terms, but
+//! different values may collide, so the code that finds an event by a term must compare the value
+//! itself. Hashes are stored: a change of the hash function requires a new layout of the index.
+//! [`RecordFields`] locates the values in a record.
 //!
-//! Deliberately absent: how an index keeps terms (crate `store`), and what selectors look like (crate
+//! Deliberately absent: the storage of terms (crate `store`), and the syntax of selectors (crate
 //! `siem`).
 
 mod record_fields;
 
 pub use record_fields::RecordFields;
 
-/// Source addresses of one event that are indexed. Clients choose how many they send.
+/// The maximum number of indexed source addresses per event. Clients choose how many they send.
 pub const ADDRESSES_MAX: usize = 4;
 
-/// What a term is a value of.
+/// The field of a term.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TermField {
-    /// Name of the user, or of who was impersonated.
+    /// The name of the user, or of the impersonated user.
     User,
     /// The verb.
     Verb,
-    /// API group of the object.
+    /// The API group of the object.
     Group,
-    /// Plural of the object's kind.
+    /// The plural name of the resource.
     Resource,
-    /// Part of the object.
+    /// The subresource of the object.
     Subresource,
-    /// HTTP status code.
+    /// The HTTP status code.
     Code,
-    /// Stage of the request.
+    /// The stage of the request.
     Stage,
-    /// Namespace of the object.
+    /// The namespace of the object.
     Namespace,
-    /// One of the addresses that the request came from.
+    /// One of the addresses from which the request came.
     SourceIp,
-    /// The event has more addresses than are indexed. The value is empty.
+    /// Marks an event with more addresses than are indexed. The value is empty.
     MoreSourceIps,
-    /// Name of the object.
+    /// The name of the object.
     Name,
-    /// Identity of the request.
+    /// The audit ID of the request.
     AuditId,
 }
 
-/// A value of a field, by its hash.
+/// A field and the hash of its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Term {
     /// The field.
     pub field: TermField,
-    /// The hash of the value, and of the field.
+    /// The hash of the field and the value.
     pub hash: u64,
 }
 
@@ -64,7 +65,7 @@ impl Term {
         Self::new(TermField::Code, &code.to_le_bytes())
     }
 
-    /// A term that an event with the value may have instead.
+    /// A term that an event with this value may have instead.
     pub fn alternative(self) -> Option<Self> {
         (self.field == TermField::SourceIp).then(|| Self::new(TermField::MoreSourceIps, &[]))
     }
@@ -73,7 +74,7 @@ impl Term {
 const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 const FACTOR: u64 = 0xf135_7aea_2e62_a9c5;
 
-/// Both halves of a product, which depend on all bits of both numbers.
+/// Combine both halves of a product, which depend on all bits of both numbers.
 #[inline]
 fn mix(one: u64, other: u64) -> u64 {
     let product = u128::from(one ^ FACTOR) * u128::from(other ^ SEED.rotate_left(17));
@@ -82,7 +83,8 @@ fn mix(one: u64, other: u64) -> u64 {
     halves.0 ^ halves.1
 }
 
-/// Sixteen bytes a step. The last step takes the last sixteen bytes, some of them again.
+/// Hash sixteen bytes per step. The last step takes the last sixteen bytes, some of them a second
+/// time.
 #[inline]
 fn hash_text(seed: u64, text: &[u8]) -> u64 {
     let len = text.len() as u64;
@@ -139,7 +141,8 @@ mod tests {
                 }
             }
         }
-        // One letter at each of four places; in texts of one to four letters some are the same place.
+        // One letter at each of four positions; in texts of one to four letters, some positions
+        // coincide.
         assert_eq!(terms.len(), 3 * (words.len() + 99 * 4 - 6));
     }
 

@@ -1,35 +1,35 @@
-//! A point in time with the precision that audit events have.
+//! A point in time with the precision of audit events.
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Microseconds since the Unix epoch, UTC. Written as RFC 3339 with six decimals and `Z`, as
-/// Kubernetes' `MicroTime`.
+/// A time in UTC, in microseconds since the Unix epoch. Formatted as RFC 3339 with six decimals and
+/// `Z`, like Kubernetes' `MicroTime`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
-/// A text that is not an RFC 3339 time.
+/// The error for a text that is not a time in RFC 3339.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not an RFC 3339 time")]
 pub struct TimestampError(String);
 
 impl Timestamp {
-    /// No time: Go's zero value, which its encoder writes as null.
+    /// An unset time: Go's zero value, which its encoder writes as null.
     pub const UNSET: Self = Self(-62_135_596_800_000_000);
 
-    /// The time so many microseconds after the epoch.
+    /// The time `micros` microseconds after the Unix epoch.
     pub const fn from_micros(micros: i64) -> Self {
         Self(micros)
     }
 
-    /// Microseconds since the epoch.
+    /// Microseconds since the Unix epoch.
     pub const fn as_micros(self) -> i64 {
         self.0
     }
 
-    /// Reads RFC 3339 with any offset, and what Go reads for it; what is finer than a microsecond is
-    /// cut off. The years are 0 to 9999.
+    /// Parse RFC 3339 with any offset, and the variants that Go accepts. Digits beyond microseconds
+    /// are dropped. The year must be between 0 and 9999.
     pub fn parse(text: &str) -> Result<Self, TimestampError> {
         let micros = as_go_reads(text).or_else(|| {
             let time = text.parse::<jiff::Timestamp>().ok()?;
@@ -40,8 +40,8 @@ impl Timestamp {
     }
 }
 
-/// Microseconds since the epoch of a time as Go reads it: an hour of one digit, a comma before the
-/// fraction, and the last day of the year 9999, which `jiff` does not have.
+/// Parse a time as Go does, to microseconds since the Unix epoch: Go accepts an hour of one digit,
+/// a comma before the fraction, and the last day of the year 9999, which `jiff` does not support.
 fn as_go_reads(text: &str) -> Option<i64> {
     let (date, time) = text.split_once('T')?;
     let year = digits(date.get(..4)?)?;
@@ -66,13 +66,13 @@ fn as_go_reads(text: &str) -> Option<i64> {
     Some((seconds - offset_seconds(zone)?) * 1_000_000 + micros)
 }
 
-/// A number of digits only.
+/// Parse a number that consists of digits only.
 fn digits(text: &str) -> Option<i64> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if is_number { text.parse().ok() } else { None }
 }
 
-/// `Z` or `+01:30`.
+/// Parse `Z`, or an offset like `+01:30`, to seconds.
 fn offset_seconds(zone: &str) -> Option<i64> {
     if zone == "Z" {
         return Some(0);
@@ -97,7 +97,7 @@ fn days_in(year: i64, month: i64) -> i64 {
     }
 }
 
-/// Days since the epoch; the inverse of [`civil`].
+/// The days since the Unix epoch; the inverse of [`civil`].
 fn day_number(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
@@ -106,14 +106,14 @@ fn day_number(year: i64, month: i64, day: i64) -> i64 {
 }
 
 impl Timestamp {
-    /// The RFC 3339 form as a JSON string, unless the time is not set.
+    /// The time in RFC 3339 as a JSON string; `None` if it is not set.
     pub(crate) fn quoted(self) -> Option<[u8; 29]> {
         (self != Self::UNSET).then(|| self.text())
     }
 
-    /// The 27 characters of the RFC 3339 form in quotes, without a way through the formatting
-    /// machinery: it is written several times in each event. Years outside of 0 to 9999 have none:
-    /// they are cut.
+    /// The 27 characters of the time in RFC 3339, in quotes. Written without the formatting
+    /// machinery, because each event contains several times. Years outside of 0 to 9999 are
+    /// clamped.
     fn text(self) -> [u8; 29] {
         let mut text = *b"\"0000-00-00T00:00:00.000000Z\"";
         let micros = self.0.clamp(MICROS_MIN, MICROS_MAX);
@@ -144,15 +144,15 @@ const DAY_MICROS: i64 = 86_400_000_000;
 const MICROS_MIN: i64 = -62_167_219_200_000_000;
 const MICROS_MAX: i64 = 253_402_300_799_999_999;
 
-/// A number below 100.
+/// The two digits of a number below 100.
 fn two_digits(number: u32) -> [u8; 2] {
     let [number, ..] = number.to_le_bytes();
     [b'0' + number / 10 % 10, b'0' + number % 10]
 }
 
-/// Year, month and day of a day counted from the epoch, in the Gregorian calendar. The year is
-/// taken to begin in March, so that the leap day is its last, and days are counted from an era before
-/// the year 0, so that none is negative.
+/// The year, month and day of a day since the Unix epoch, in the Gregorian calendar. The
+/// calculation uses years that begin in March, so that the leap day is the last one, and an era
+/// before the year 0, so that no number is negative.
 fn civil(days: i64) -> (u32, u32, u32) {
     let days = u32::try_from(days + 719_468 + 146_097).unwrap_or_default();
     let (era, of_era) = (days / 146_097, days % 146_097);

@@ -1,10 +1,10 @@
-//! The bound that kube-apiserver sets to what a client says about itself.
+//! The limit of kube-apiserver for the user agent in events.
 
-/// Longest user agent that is recorded whole, in bytes.
+/// The maximum length of a user agent that is not truncated, in bytes.
 const USER_AGENT_LEN_MAX: usize = 1024;
 const TRUNCATED: &str = "...TRUNCATED";
 
-/// The user agent as an event records it. Go cuts in the middle of a character; we before it.
+/// Truncate a user agent for an event. Go may split a character; this function truncates before it.
 pub fn truncate_user_agent(user_agent: &str) -> String {
     if user_agent.len() <= USER_AGENT_LEN_MAX {
         return user_agent.to_owned();

@@ -1,7 +1,7 @@
 //! The encoding `v1`: exactly the line that kube-apiserver's log backend writes.
 //!
-//! One difference, on purpose: control characters and bidirectional marks that Go leaves as they
-//! are come escaped. The meaning is the same.
+//! There is one intended difference: control characters and bidirectional marks that Go leaves
+//! unchanged are escaped. The meaning is the same.
 
 use serde::{Deserialize, Deserializer};
 
@@ -15,26 +15,26 @@ use crate::{Event, View};
 const KIND: &str = "Event";
 const API_VERSION: &str = "audit.k8s.io/v1";
 
-/// Why a line is not an `audit.k8s.io/v1` event.
+/// Why a line cannot be read as an `audit.k8s.io/v1` event.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// Not JSON, a field of the wrong type, or a body that cannot be kept.
+    /// The line is not JSON, a field has the wrong type, or a body is invalid.
     #[error("not an audit.k8s.io/v1 event")]
     Field(#[source] serde_json::Error),
-    /// A document of another kind or version.
+    /// The document has another kind or version.
     #[error("kind {kind:?} of apiVersion {api_version:?} is not an audit.k8s.io/v1 event")]
     Kind {
-        /// As found.
+        /// The kind as found.
         kind: String,
-        /// As found.
+        /// The version as found.
         api_version: String,
     },
-    /// A level or stage that does not exist, or no stage.
+    /// The level or stage is unknown, or the stage is missing.
     #[error("not an audit.k8s.io/v1 event")]
     Word(#[source] WordError),
 }
 
-/// Appends one event, without the newline.
+/// Append the line of an event, without the newline.
 pub fn write(event: &View<'_>, line: &mut Vec<u8>) {
     let View { head, request_object, response_object, seq } = event;
     line.reserve(1024 + event.body_bytes());
@@ -98,8 +98,8 @@ fn object_ref(reference: &Reference<'_>, line: &mut Vec<u8>) {
     object.close();
 }
 
-/// Reads one line. What Kubernetes' decoder takes is taken; but `stage` must be there, because an event
-/// without it says nothing. `kind` and `apiVersion` may be missing.
+/// Read one line. Everything that Kubernetes' decoder accepts is accepted, except that `stage` is
+/// required. `kind` and `apiVersion` may be missing.
 pub fn read(line: &[u8]) -> Result<Event, ReadError> {
     let notes = &mut Notes::default();
     let text = utf8(line, notes);
@@ -112,7 +112,7 @@ pub fn read(line: &[u8]) -> Result<Event, ReadError> {
     found.into_event().map_err(ReadError::Word)
 }
 
-/// Takes null for the empty value, as Go's decoder does.
+/// Deserialize null as the default value, as Go's decoder does.
 pub(crate) fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
     deserializer: D,
 ) -> Result<T, D::Error> {

@@ -1,9 +1,9 @@
-//! Decodes JSON into fields as Go's `encoding/json` does, in the form in which Kubernetes uses it.
+//! Decodes JSON into fields as Go's `encoding/json` does, with the options that Kubernetes uses.
 //!
-//! Keys are compared with their case. Of equal keys the last counts, and where both are objects the
-//! second is laid over the first. Null empties a list, a map and what may be missing, and leaves a
-//! text or a number as it was. Half a surrogate pair becomes U+FFFD in a text; in a body it stays.
-//! Keys without a field are not kept: [`Notes`] counts them by name.
+//! Keys are case-sensitive. Of equal keys the last one wins, and if both values are objects, the
+//! second is merged into the first. Null clears lists, maps and optional fields, and leaves texts
+//! and numbers unchanged. An unpaired surrogate becomes U+FFFD in a text, and is kept in a body.
+//! Unknown keys are dropped; [`Notes`] counts them by name.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,17 +18,17 @@ use crate::line::Encoding;
 use crate::scan::Halves;
 use crate::{Json, Timestamp};
 
-/// Names of fields without a place that are kept; further ones are counted together.
+/// The maximum number of distinct unknown field names; further ones are counted together.
 pub const NAMES_MAX: usize = 64;
-/// Bytes of such a name that are kept.
+/// The maximum length of such a name, in bytes.
 const NAME_BYTES_MAX: usize = 128;
 
-/// Keys beside the event, in the encoding of K10: they repeat what the event says.
+/// Keys next to the event in the encoding of K10 that repeat data of the event.
 const FRONT: [&str; 5] = ["message", "timestamp", "status", "service", "network"];
-/// The key beside the event that says more: the cluster.
+/// The key next to the event that has additional data: the cluster.
 const TAGS: &str = "ddtags";
 
-/// What was decoded and cannot be written again.
+/// Data that was decoded but cannot be encoded again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notes {
     unknown: BTreeMap<String, u64>,
@@ -37,17 +37,17 @@ pub struct Notes {
 }
 
 impl Notes {
-    /// Paths of fields that an audit event does not have, and how often each was there.
+    /// The paths of fields that an audit event does not have, and how often each occurred.
     pub fn unknown(&self) -> impl Iterator<Item = (&str, u64)> {
         self.unknown.iter().map(|(path, count)| (path.as_str(), *count))
     }
 
-    /// How often there were such fields beyond the first [`NAMES_MAX`] names.
+    /// How often unknown fields occurred beyond the first [`NAMES_MAX`] names.
     pub fn others(&self) -> u64 {
         self.others
     }
 
-    /// How many texts had half a surrogate pair or bytes that are no character.
+    /// The number of texts with an unpaired surrogate or invalid UTF-8.
     pub fn replaced(&self) -> u64 {
         self.replaced
     }
@@ -67,19 +67,19 @@ impl Notes {
     }
 }
 
-/// What every part of a decoding shares.
+/// The state shared by all parts of a decoding.
 pub(super) struct Context<'n> {
     pub(super) encoding: Encoding,
     halves: Halves,
     notes: &'n mut Notes,
-    /// The keys that lead here.
+    /// The keys on the path to the current value.
     pub(super) path: Vec<&'static str>,
-    /// What K10's encoding has beside the event.
+    /// The value of `ddtags` next to the event, in K10's encoding.
     tags: String,
 }
 
 impl Context<'_> {
-    /// A key as this encoding has it.
+    /// The name of a key in this encoding.
     pub(super) fn name(&self, v1: &'static str, kasten: &'static str) -> &'static str {
         match self.encoding {
             Encoding::V1 => v1,
@@ -88,7 +88,7 @@ impl Context<'_> {
     }
 }
 
-/// Decodes one event.
+/// Decode one event.
 pub(crate) fn decode(
     text: &str,
     encoding: Encoding,
@@ -100,7 +100,7 @@ pub(crate) fn decode(
     Ok(event)
 }
 
-/// Decodes a whole document; the tags beside it.
+/// Decode a whole document. Returns the tags next to it.
 pub(super) fn decode_into<'de, T: Decode<'de>>(
     value: &mut T,
     text: &'de str,
@@ -116,12 +116,12 @@ pub(super) fn decode_into<'de, T: Decode<'de>>(
     Ok(context.tags)
 }
 
-/// Something that JSON is decoded into.
+/// A type that can be decoded from JSON.
 pub(super) trait Decode<'de>: Sized {
-    /// Null comes: nothing changes, unless the type says otherwise.
+    /// Decode null, which changes nothing by default.
     fn null(&mut self) {}
 
-    /// Lays a value over what is there.
+    /// Decode a value, and merge it into the existing one.
     fn value<D: Deserializer<'de>>(
         &mut self,
         context: &mut Context<'_>,
@@ -129,7 +129,7 @@ pub(super) trait Decode<'de>: Sized {
     ) -> Result<(), D::Error>;
 }
 
-/// A place to decode into, which takes null as well.
+/// A destination of decoding that accepts null too.
 pub(super) struct Place<'s, 'n, T>(pub(super) &'s mut T, pub(super) &'s mut Context<'n>);
 
 impl<'de, T: Decode<'de>> DeserializeSeed<'de> for Place<'_, '_, T> {
@@ -177,7 +177,7 @@ impl<'de> Decode<'de> for String {
         context: &mut Context<'_>,
         from: D,
     ) -> Result<(), D::Error> {
-        // As bytes: half surrogate pairs are refused in a `str`.
+        // As bytes, because unpaired surrogates are rejected in a `str`.
         *self = from.deserialize_bytes(TextVisitor(context))?;
         Ok(())
     }
@@ -209,8 +209,8 @@ impl<'de> DeserializeSeed<'de> for TextVisitor<'_, '_> {
     }
 }
 
-/// The text was UTF-8 before its escapes were resolved: what is none now is half a surrogate pair, in
-/// three bytes of which the first is 0xed.
+/// The text was UTF-8 before its escape sequences were decoded, so invalid bytes are unpaired
+/// surrogates of three bytes, of which the first is 0xed.
 fn without_halves(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -222,7 +222,7 @@ fn without_halves(bytes: &[u8]) -> String {
     text
 }
 
-/// A whole number in the range of its type, as Go demands it.
+/// A whole number in the range of its type, as Go requires.
 struct NumberVisitor;
 
 impl Visitor<'_> for NumberVisitor {
@@ -240,7 +240,7 @@ impl Visitor<'_> for NumberVisitor {
         number.try_into().map_err(|_| E::custom(format_args!("{number} is too large")))
     }
 
-    /// `-0` comes this way.
+    /// `serde_json` parses `-0` as a float.
     fn visit_f64<E: Error>(self, number: f64) -> Result<i64, E> {
         if number == 0.0 && number.is_sign_negative() {
             return Ok(0);
@@ -378,9 +378,9 @@ impl<'de, T: Decode<'de> + Default> Visitor<'de> for MapVisitor<'_, '_, T> {
     }
 }
 
-/// A type with fields by name.
+/// A type with named fields.
 pub(super) trait Fields<'de> {
-    /// Decodes the value of a key into its field; false if there is no such field.
+    /// Decode the value of a key into its field. Returns `false` if there is no field of this name.
     fn field<A: MapAccess<'de>>(
         &mut self,
         key: &str,

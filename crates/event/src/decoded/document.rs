@@ -1,4 +1,5 @@
-//! What a line or a document from elsewhere is: one event or a list of events, in which encoding.
+//! Classifies a line or document from another source: one event or a list of events, and their
+//! encoding.
 
 use std::borrow::Cow;
 
@@ -15,48 +16,48 @@ const KIND: &str = "Event";
 const LIST_KIND: &str = "EventList";
 const API_VERSION: &str = "audit.k8s.io/v1";
 
-/// What was read.
+/// A decoded document.
 #[derive(Debug)]
 pub enum Document {
     /// One event.
     Event(Box<Decoded>),
-    /// A list of events, as webhooks are sent them; each may be none on its own.
+    /// A list of events, as webhooks receive it. Each event can be invalid.
     List(Vec<Result<Decoded, ReadError>>),
-    /// A signal of ours: the result of detection, no event.
+    /// One of Keepwatch's signals: a result of detection, not an event.
     Signal,
 }
 
-/// Why something is neither an event nor a list of events.
+/// Why a document is neither an event nor a list of events.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// Not JSON, or a field of the wrong type.
+    /// The line is not JSON, or a field has the wrong type.
     #[error("not an audit event")]
     Field(#[source] serde_json::Error),
-    /// The first line of a document that was laid out for people.
+    /// The line is the first one of a pretty-printed document.
     #[error("a JSON document over several lines: one a line is needed, as `jq -c .` makes it")]
     SeveralLines,
-    /// Neither the encoding of K10 nor a document of Kubernetes that says what it is.
+    /// The document is neither in the encoding of K10 nor typed like a document of Kubernetes.
     #[error(
         "{key} is missing: an event of Kubernetes has \"kind\":\"Event\" and \
          \"apiVersion\":\"audit.k8s.io/v1\""
     )]
     Untyped {
-        /// `kind` or `apiVersion`.
+        /// The missing key: `kind` or `apiVersion`.
         key: &'static str,
     },
-    /// A document of another kind or version.
+    /// The document has another kind or version.
     #[error("kind {kind:?} of apiVersion {api_version:?} is not an audit.k8s.io/v1 event")]
     Kind {
-        /// As found.
+        /// The kind as found.
         kind: String,
-        /// As found.
+        /// The version as found.
         api_version: String,
     },
 }
 
-/// Reads one line: an event in either encoding, with or without what a container runtime writes in
-/// front of it, or a list of them. What cannot be kept is added to `notes`.
+/// Read one line: an event in either encoding, with or without the prefix of a container runtime,
+/// or a list of events. Data that cannot be kept is added to `notes`.
 pub fn read(line: &[u8], notes: &mut Notes) -> Result<Document, ReadError> {
     let text = utf8(without_prefix(line), notes);
     if text == "{" {
@@ -84,12 +85,12 @@ fn event(text: &str, encoding: Encoding, notes: &mut Notes) -> Result<Document, 
     Ok(Document::Event(Box::new(event)))
 }
 
-/// The events of a list.
+/// Decode the events of a list.
 fn list(text: &str, encoding: Encoding, notes: &mut Notes) -> Result<Document, ReadError> {
     let mut list = List::default();
     decode_into(&mut list, text, encoding, Halves::Keep, notes).map_err(ReadError::Field)?;
     let read = |Item(text): Item<'_>| {
-        // As in Go, an item need not say its type, and what it says does not count.
+        // As in Go, an item need not have a type, and its type is ignored.
         let is_kasten = Outline::of(text).is_ok_and(|it| it.is_kasten && it.kind.is_empty());
         let encoding = if is_kasten { Encoding::Kasten } else { Encoding::V1 };
         decode(text, encoding, Halves::Keep, notes).map_err(ReadError::Field)
@@ -97,7 +98,7 @@ fn list(text: &str, encoding: Encoding, notes: &mut Notes) -> Result<Document, R
     Ok(Document::List(list.items.into_iter().map(read).collect()))
 }
 
-/// The text, with U+FFFD for each byte that is no character, as Go's decoder has it.
+/// The text, with U+FFFD for each invalid byte, as in Go's decoder.
 pub(crate) fn utf8<'a>(line: &'a [u8], notes: &mut Notes) -> Cow<'a, str> {
     if let Ok(text) = std::str::from_utf8(line) {
         return Cow::Borrowed(text);
@@ -111,8 +112,8 @@ pub(crate) fn utf8<'a>(line: &'a [u8], notes: &mut Notes) -> Cow<'a, str> {
     Cow::Owned(text)
 }
 
-/// The line without a byte order mark, and without what container runtimes write before it:
-/// `2026-11-23T09:30:00Z stdout F `.
+/// Remove a byte order mark, and the prefix of container runtimes: `2026-11-23T09:30:00Z stdout F
+/// `.
 fn without_prefix(line: &[u8]) -> &[u8] {
     let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
     let mut words = line.splitn(4, |byte| *byte == b' ');
@@ -124,12 +125,12 @@ fn without_prefix(line: &[u8]) -> &[u8] {
     }
 }
 
-/// What the keys of a document say about it.
+/// The top-level keys of a document that identify its type.
 #[derive(Default)]
 struct Outline {
     kind: String,
     api_version: String,
-    /// It has keys of K10's encoding.
+    /// Whether it has keys of K10's encoding.
     is_kasten: bool,
     has_items: bool,
     has_signal: bool,
@@ -174,7 +175,7 @@ impl<'de> Decode<'de> for Outline {
     }
 }
 
-/// The items of a list, not decoded yet.
+/// The items of a list, before they are decoded.
 #[derive(Default)]
 struct List<'a> {
     items: Vec<Item<'a>>,
@@ -194,7 +195,7 @@ impl<'de> Fields<'de> for List<'de> {
         let is_known = match key {
             "kind" | "apiVersion" => true,
             "metadata" => context.encoding == Encoding::V1,
-            // Go's internal type has what stands in `metadata` beside its items.
+            // Go's internal type has the fields of `metadata` next to its items.
             "selfLink" | "resourceVersion" | "continue" | "remainingItemCount" | "shardInfo" => {
                 context.encoding == Encoding::Kasten
             }
@@ -217,7 +218,7 @@ impl<'de> Decode<'de> for List<'de> {
     }
 }
 
-/// The text of an item; null is an event without anything, as in Go.
+/// The JSON text of an item. Null is an empty event, as in Go.
 struct Item<'a>(&'a str);
 
 impl Default for Item<'_> {

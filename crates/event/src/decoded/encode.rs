@@ -1,7 +1,7 @@
-//! Writes a decoded event as Kubernetes' own encoders would, in both encodings.
+//! Encodes a decoded event as Kubernetes' own encoders would, in both encodings.
 //!
-//! The events of our journal are written by [`v1`](crate::v1) and [`kasten`]; a test
-//! compares them with this. Text is escaped alike.
+//! [`v1`](crate::v1) and [`kasten`] encode the events of the journal; a test compares their output
+//! with this module's. Text is escaped in the same way.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::view::View;
 use crate::{Event, Json, Stage, Timestamp, UserInfo, escape};
 
 impl Decoded {
-    /// Appends it as a line of `audit.k8s.io/v1`, without the newline.
+    /// Append the line in the encoding `audit.k8s.io/v1`, without the newline.
     pub fn write_v1(&self, line: &mut Vec<u8>) {
         let mut object = Object::open(line);
         object.word(br#","kind":"#, "Event");
@@ -58,8 +58,9 @@ impl Decoded {
         object.close();
     }
 
-    /// Appends it as a line of K10 with the keys for log tools in front, without the newline. The
-    /// cluster is that of `labels`, or else the one that the event came with.
+    /// Append the line in the encoding of K10, with the keys for log tools at the start, without
+    /// the newline. The cluster is that of `labels`, or if that is empty, the one that the event
+    /// came with.
     pub fn write_kasten(&self, labels: &Labels, line: &mut Vec<u8>) {
         let named;
         let labels = match self.cluster() {
@@ -80,7 +81,8 @@ impl Decoded {
         user(&self.user, object.key(br#","User":"#));
         let impersonated = self.impersonated_user.as_ref();
         or_null(impersonated, object.key(br#","ImpersonatedUser":"#), user);
-        // K10's Go libraries are older than this field: its key is there only when it says something.
+        // K10's Go libraries are older than this field, so its key is written only if it has a
+        // value.
         if let Some(metadata) = &self.authentication_metadata {
             let mut inner = Object::open(object.key(br#","AuthenticationMetadata":"#));
             let constraint = text(&metadata.impersonation_constraint);
@@ -104,7 +106,7 @@ impl Decoded {
         object.close();
     }
 
-    /// What the keys for log tools are made of.
+    /// The data for the keys for log tools.
     fn summary(&self) -> Event {
         let stage = self.stage.parse().unwrap_or(Stage::ResponseComplete);
         let received = self.request_received_timestamp.0;
@@ -202,7 +204,7 @@ fn object_ref(reference: &Reference, line: &mut Vec<u8>) {
     object.close();
 }
 
-/// The type without JSON names has all of its fields in a line.
+/// Encode the type without JSON names. All of its fields are written, even empty ones.
 fn internal_object_ref(reference: &Reference, line: &mut Vec<u8>) {
     let mut object = Object::open(line);
     object.text(br#","Resource":"#, text(&reference.resource));

@@ -1,7 +1,7 @@
-//! Which key goes into which field, in both encodings.
+//! The fields of each type and their keys, in both encodings.
 //!
-//! Source: `audit.k8s.io/v1` and the internal type of Kubernetes 1.37. How a value is decoded is in
-//! [`decode`](super::decode).
+//! Source: `audit.k8s.io/v1` and the internal type of Kubernetes 1.37. [`decode`](super::decode)
+//! decodes the values.
 
 use serde::de::{Deserializer, MapAccess};
 
@@ -10,8 +10,8 @@ use super::{
     Authentication, Cause, Decoded, Details, ListMeta, Outcome, Reference, ShardInfo, User,
 };
 
-/// The fields of a type: the key in `audit.k8s.io/v1`, the one in K10's encoding, the field. No function
-/// can name fields.
+/// Defines the fields of a type: the key in `audit.k8s.io/v1`, the key in K10's encoding, and the
+/// field. A macro, because no function can name fields.
 macro_rules! fields {
     ($whole:ident { $($v1:literal $kasten:literal $field:ident,)+ }) => {
         impl<'de> Fields<'de> for $whole {

@@ -1,31 +1,32 @@
-//! Reads lines in K10's encoding: our own and K10's, with or without the keys in front.
+//! Reads lines in K10's encoding, written by Keepwatch or K10, with or without the keys for log
+//! tools.
 //!
-//! The keys are Go's field names, except inside the user and the response status. What Kubernetes'
-//! decoder takes is taken; but `Stage` must be there, because an event without it says nothing.
+//! The keys are Go's field names, except inside the user and the response status. Everything that
+//! Kubernetes' decoder accepts is accepted, except that `Stage` is required.
 
 use crate::Event;
 use crate::decoded::{Notes, WordError, decode, utf8};
 use crate::line::Encoding;
 use crate::scan::Halves;
 
-/// Why a line is not an event in K10's encoding.
+/// Why a line cannot be read as an event in K10's encoding.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// Not JSON, a field of the wrong type, or a body that cannot be kept.
+    /// The line is not JSON, a field has the wrong type, or a body is invalid.
     #[error("not an event in K10's encoding")]
     Field(#[source] serde_json::Error),
-    /// A level or stage that does not exist, or no stage.
+    /// The level or stage is unknown, or the stage is missing.
     #[error("not an event in K10's encoding")]
     Word(#[source] WordError),
 }
 
-/// Reads one line.
+/// Read one line.
 pub fn read(line: &[u8]) -> Result<Event, ReadError> {
     read_with_cluster(line).map(|(event, _)| event)
 }
 
-/// Reads one line, and the cluster's name in its `ddtags`; `None` for a line that names none.
+/// Read one line, and the name of the cluster in its `ddtags`; `None` if it has none.
 pub fn read_with_cluster(line: &[u8]) -> Result<(Event, Option<String>), ReadError> {
     let notes = &mut Notes::default();
     let text = utf8(line, notes);

@@ -1,12 +1,12 @@
-//! How a signal lies in the journal, between the events that it is about.
+//! The encoding of a signal in the journal, where signals are stored among the events.
 //!
 //! ```text
 //! kind (1 byte) │ change (1 byte) │ severity (1 byte) │ time (8 bytes, big-endian) │ API object (JSON)
 //! ```
 //!
-//! The first byte is none that an event's record can begin with, so that a reader of events passes
-//! signals over without a look at the rest ([`is_signal`]). What a reader decides by (change, severity,
-//! time) is in front; the object is parsed only on request.
+//! No record of an event starts with the first byte, so that a reader of events skips signals
+//! without decoding the rest ([`is_signal`]). The fields by which readers select (change, severity,
+//! time) come first; the object is parsed only on request.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -21,29 +21,29 @@ const HEAD_LEN: usize = 11;
 const API_VERSION: &str = "siem.keepwatch.io/v1alpha1";
 const KIND: &str = "Signal";
 
-/// A record of what happened to a signal.
+/// The record of a signal's change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignalRecord {
-    /// What happened.
+    /// The kind of the change.
     pub change: ChangeKind,
-    /// The severity after it.
+    /// The severity after the change.
     pub severity: Severity,
-    /// When it happened.
+    /// The time of the change.
     pub time: Timestamp,
-    /// The API object after it.
+    /// The API object after the change.
     pub object: Json,
-    /// Its number in the journal, if lines are to carry it.
+    /// The sequence number in the journal, if the lines should contain it.
     pub seq: Option<u64>,
 }
 
 impl SignalRecord {
-    /// The same with its number in the journal.
+    /// Set the sequence number in the journal.
     #[must_use]
     pub fn numbered(self, seq: u64) -> Self {
         Self { seq: Some(seq), ..self }
     }
 
-    /// The signal after the change.
+    /// Decode the signal after the change.
     pub fn signal(&self) -> Result<Signal, ReadError> {
         let object: OwnedObject = serde_json::from_slice(self.object.as_bytes())
             .map_err(|_| ReadError::Shape("its signal is not an API object"))?;
@@ -57,15 +57,16 @@ pub fn is_signal(record: &[u8]) -> bool {
     record.first() == Some(&SIGNAL)
 }
 
-/// The bytes the journal keeps of a change of a signal. Events in its evidence that are nested more
-/// deeply than a line may be are left out; their audit IDs stay.
+/// Encode a signal's change as a record of the journal. Events in its evidence that exceed the
+/// maximum nesting of a line are omitted; their audit IDs are kept.
 pub fn write_signal(change: ChangeKind, time: Timestamp, signal: &Signal) -> Bytes {
     let object = api_object(signal, &signal.spec).or_else(|_too_deep| {
         let audit_ids = signal.spec.evidence.audit_ids.clone();
         let evidence = Evidence { audit_ids, events: Vec::new() };
         api_object(signal, &SignalSpec { evidence, ..signal.spec.clone() })
     });
-    // Without the events in it, it is text, numbers and lists of them: nothing that could fail.
+    // Without these events, it consists of texts, numbers and lists of them, whose encoding cannot
+    // fail.
     let object = object.map(Json::into_bytes).unwrap_or_default();
     let mut record = Vec::with_capacity(HEAD_LEN + object.len());
     record.extend_from_slice(&[SIGNAL, place(&ChangeKind::ALL, &change)]);
@@ -85,7 +86,7 @@ fn api_object(signal: &Signal, spec: &SignalSpec) -> Result<Json, JsonError> {
     })
 }
 
-/// What a record says of a signal; `None` if it is not a signal's.
+/// Decode the record of a signal; `None` if the record is not one of a signal.
 pub fn signal_of(record: &[u8]) -> Option<Result<SignalRecord, ReadError>> {
     is_signal(record).then(|| read(record))
 }
@@ -107,7 +108,7 @@ fn read(record: &[u8]) -> Result<SignalRecord, ReadError> {
     })
 }
 
-/// Where a value stands in the list of all.
+/// The index of a value in the list of all values.
 fn place<T: PartialEq>(all: &[T], value: &T) -> u8 {
     let place = all.iter().position(|one| one == value);
     place.and_then(|place| u8::try_from(place).ok()).unwrap_or_default()

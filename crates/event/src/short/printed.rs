@@ -1,19 +1,19 @@
-//! Text that is fit for a terminal, and how many columns it takes there.
+//! Text that is safe for a terminal, with its width in columns.
 //!
-//! Clients choose user names, object names, verbs and paths. In what is printed of them no character
-//! controls the terminal, changes the direction of text, is invisible, or takes no column of its own:
-//! each of these is written as `\u{…}`. A field with a space stands in quotes, so that no text looks
-//! like two fields. The character `…` is ours alone: where it stands, something is missing.
+//! Clients choose user names, object names, verbs and paths. Characters in them that control the
+//! terminal, change the direction of text, are invisible, or take no column of their own are
+//! printed as `\u{…}`. A field with a space is quoted, so that no text looks like two fields. The
+//! character `…` is reserved: it always marks an omission.
 
 use std::fmt::Write as _;
 
 use unicode_width::UnicodeWidthChar as _;
 
-/// Bytes of a text that are looked at; the widest line shows less.
+/// The maximum number of bytes of a text that are processed; even the widest line shows fewer.
 const BYTES_MAX: usize = 4096;
 const ELLIPSIS: &str = "…";
 
-/// Text that only stands for itself.
+/// Text that contains only safe characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Printed {
     text: String,
@@ -21,12 +21,12 @@ pub(crate) struct Printed {
 }
 
 impl Printed {
-    /// A word of ours.
+    /// A constant.
     pub(super) fn word(word: &str) -> Self {
         Self { text: word.to_owned(), columns: columns(word) }
     }
 
-    /// A text of a client that is one field of a line.
+    /// A client's text that is one field of a line.
     pub(super) fn field(text: &str) -> Self {
         let printed = Self::sentence(text);
         if !printed.text.contains([' ', '"']) {
@@ -36,7 +36,7 @@ impl Printed {
         Self::word(&format!("\"{quoted}\""))
     }
 
-    /// A text in which a client may have written parts, at the end of a line.
+    /// A text that may contain client input, at the end of a line.
     pub(super) fn sentence(text: &str) -> Self {
         let kept = text.get(..text.floor_char_boundary(BYTES_MAX)).unwrap_or_default();
         let mut printed = String::with_capacity(kept.len());
@@ -44,7 +44,7 @@ impl Printed {
             if is_printable(one) {
                 printed.push(one);
             } else {
-                // Writing to a string does not fail.
+                // Writing to a string cannot fail.
                 write!(printed, "\\u{{{:x}}}", u32::from(one)).unwrap_or_default();
             }
         }
@@ -54,7 +54,7 @@ impl Printed {
         Self { columns: columns(&printed), text: printed }
     }
 
-    /// This, something of ours, and another.
+    /// Append a constant and another text.
     pub(super) fn joined(mut self, between: &str, other: &Self) -> Self {
         self.text.push_str(between);
         self.text.push_str(&other.text);
@@ -70,7 +70,7 @@ impl Printed {
         self.columns
     }
 
-    /// At most so many columns of it: what is missing is missing in the middle, because names differ at
+    /// Shorten the text to a number of columns. The middle is omitted, because names differ at
     /// their ends.
     pub(super) fn shortened(self, columns_max: usize) -> Self {
         if self.columns <= columns_max {
@@ -91,7 +91,7 @@ impl Printed {
         Self::word(&format!("{head}{ELLIPSIS}{tail}"))
     }
 
-    /// At most so many columns of it: what is missing is missing at the end.
+    /// Shorten the text to a number of columns. The end is omitted.
     pub(super) fn cut(&self, columns_max: usize) -> Self {
         if self.columns <= columns_max {
             return self.clone();
@@ -100,7 +100,7 @@ impl Printed {
         Self::word(&format!("{}{ELLIPSIS}", self.head(kept)))
     }
 
-    /// The characters that fit into so many columns.
+    /// The characters that fit into a number of columns.
     fn head(&self, columns_max: usize) -> &str {
         let mut columns = 0;
         let end = self.text.char_indices().find(|(_, one)| {
@@ -111,9 +111,9 @@ impl Printed {
     }
 }
 
-/// Whether a character stands for itself, in a column or two of its own.
+/// Whether a character is visible and takes one or two columns of its own.
 fn is_printable(one: char) -> bool {
-    // Letters and symbols by their class, which are seen as blanks.
+    // Classified as letters and symbols, but displayed as blanks.
     let is_blank =
         matches!(one, '\u{115f}' | '\u{1160}' | '\u{2800}' | '\u{3164}' | '\u{ffa0}' | '\u{ad}');
     let is_ours = one == '…';

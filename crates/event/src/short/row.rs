@@ -1,4 +1,4 @@
-//! Puts fields into a line until its columns are used up.
+//! Writes fields to a line until its columns are used up.
 
 use super::printed::Printed;
 
@@ -18,8 +18,8 @@ impl<'l> Row<'l> {
         self.left
     }
 
-    /// Adds a field in a color, filled up with blanks to so many columns, and a blank in front unless it
-    /// is the first.
+    /// Append a field in a color, padded with blanks to a number of columns. A blank separates it
+    /// from the previous field.
     pub(super) fn put(&mut self, field: &Printed, color: &str, padded: usize) {
         if !std::mem::take(&mut self.is_empty) {
             self.blanks(1);

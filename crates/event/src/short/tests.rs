@@ -1,4 +1,4 @@
-//! Lines of the encoding `short`, as tables.
+//! Tables of events and their lines in the encoding `short`.
 
 use proptest::prelude::*;
 
@@ -236,7 +236,7 @@ fn a_signal_has_a_line_of_its_own() {
     assert!(closed.contains("\u{1b}[2mcritical\u{1b}[0m"), "{closed:?}");
 }
 
-/// A line without the escape sequences that we write ourselves.
+/// A line without the color sequences that `short` itself writes.
 fn without_colors(line: &str) -> String {
     let mut parts = line.split("\u{1b}[");
     let mut plain = parts.next().unwrap().to_owned();

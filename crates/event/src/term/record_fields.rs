@@ -1,9 +1,10 @@
-//! The indexed fields of a record, found without a look at anything else in it.
+//! The indexed fields of a record, located without decoding the others.
 //!
-//! An index reads every record once: what it does not keep is passed over by its length alone. Texts
-//! are not checked; a record whose texts are not UTF-8 is refused when it is read as an event.
+//! An index reads every record once, so fields that it does not need are skipped by their length.
+//! Texts are not validated; a record whose texts are not UTF-8 is rejected when it is read as an
+//! event.
 //!
-//! Deliberately absent: what becomes of the values (crate `store`).
+//! Deliberately absent: the use of the values (crate `store`).
 
 use std::iter::from_fn;
 
@@ -12,39 +13,39 @@ use crate::record;
 use crate::view::{Authentication, Details};
 use crate::{Level, Stage, Timestamp};
 
-/// The values that selectors name, where they lie in a record. A text that is not there is empty.
+/// The values that selectors can use, borrowed from a record. Missing fields are empty.
 #[derive(Clone, Copy, Debug)]
 pub struct RecordFields<'a> {
-    /// Identity of the request.
+    /// The audit ID of the request.
     pub audit_id: &'a [u8],
-    /// Stage of the request.
+    /// The stage of the request.
     pub stage: Stage,
     /// The verb.
     pub verb: &'a [u8],
-    /// Name of the user.
+    /// The name of the user.
     pub user: &'a [u8],
-    /// Name of the user who was impersonated.
+    /// The name of the impersonated user.
     pub impersonated_user: Option<&'a [u8]>,
-    /// Plural of the object's kind.
+    /// The plural name of the resource.
     pub resource: &'a [u8],
-    /// Namespace of the object.
+    /// The namespace of the object.
     pub namespace: &'a [u8],
-    /// Name of the object.
+    /// The name of the object.
     pub name: &'a [u8],
-    /// API group of the object.
+    /// The API group of the object.
     pub group: &'a [u8],
-    /// Part of the object.
+    /// The subresource of the object.
     pub subresource: &'a [u8],
-    /// HTTP status code; 0 if there is none.
+    /// The HTTP status code; 0 if there is none.
     pub code: u16,
-    /// When the request reached the stage.
+    /// The time at which the request reached the stage.
     pub stage_timestamp: Timestamp,
-    /// As they lie in the record.
+    /// The encoded list.
     source_ips: &'a [u8],
 }
 
 impl<'a> RecordFields<'a> {
-    /// Those of a record; `None` if it is not an event.
+    /// Read the fields of a record; `None` if it is not an event.
     #[inline]
     pub fn of(record: &'a [u8]) -> Option<Self> {
         let head = &mut record::head(record).ok()?;
@@ -82,7 +83,7 @@ impl<'a> RecordFields<'a> {
         })
     }
 
-    /// The addresses that the request came from.
+    /// The addresses from which the request came.
     pub fn source_ips(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let mut rest = self.source_ips;
         from_fn(move || text(&mut rest))
@@ -103,7 +104,7 @@ fn is_there(head: &mut &[u8]) -> Option<bool> {
     }
 }
 
-/// The name of a user, whose other fields are passed over.
+/// The name of a user; the other fields are skipped.
 #[inline]
 fn username<'a>(head: &mut &'a [u8]) -> Option<&'a [u8]> {
     let username = text(head)?;
@@ -149,7 +150,7 @@ mod tests {
         AuthenticationMetadata, Event, StatusCause, StatusDetails, UserInfo, View, record, v1,
     };
 
-    /// Events with everything that can stand before an indexed field, and with nothing.
+    /// Events with all fields that can precede an indexed one, and with none.
     fn events() -> Vec<Event> {
         let lines = include_str!("../../tests/data/events.ndjson").lines();
         let mut events: Vec<Event> = lines.map(|line| v1::read(line.as_bytes()).unwrap()).collect();

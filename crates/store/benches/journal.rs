@@ -1,7 +1,8 @@
-//! How many records a second become durable, at what latency and CPU time, beside the disk's own figure.
+//! Measures how many records per second become durable, with latency and CPU time, compared with
+//! the disk alone.
 //!
-//! `cargo bench -p store --bench journal [DIRECTORY]`; without a directory it works in the current one.
-//! It measures the store alone: no TLS, no HTTP, no event is encoded here.
+//! `cargo bench -p store --bench journal [DIRECTORY]`; the default is the current directory. It
+//! measures only the store: no TLS, no HTTP, no encoding of events.
 
 #![expect(clippy::print_stdout, reason = "figures are what it is for")]
 
@@ -16,13 +17,13 @@ use store::{Settings, Sqlite, Storage, record, write};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
-/// How long each row of the table is measured.
+/// The duration of the measurement for each row of the table.
 const SPAN: Duration = Duration::from_secs(3);
-/// The size of an ordinary audit event.
+/// The size of a typical audit event, in bytes.
 const RECORD_BYTES: usize = 1_300;
-/// The size of an event that carries a list.
+/// The size of an event with a list in its body, in bytes.
 const LARGE_BYTES: usize = 70 << 10;
-/// Clock ticks a second in `/proc/self/stat`.
+/// The clock ticks per second in `/proc/self/stat`.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -99,7 +100,7 @@ fn measure(runtime: &Runtime, place: &Path, name: &str, load: &Load) -> Result<(
     Ok(())
 }
 
-/// One caller: the next request when the last one is durable.
+/// One caller, which sends its next request when the previous one is durable.
 async fn call(
     store: Sqlite,
     caller: usize,
@@ -152,7 +153,7 @@ fn sync_latency(directory: &Path) -> Result<f64, Failure> {
     Ok(spans.get(spans.len() / 2).map_or(0.0, |span| span.as_secs_f64() * 1e6))
 }
 
-/// User and system time of this process.
+/// The user and system time of this process, in seconds.
 fn cpu_seconds() -> Result<f64, Failure> {
     let stat = fs::read_to_string("/proc/self/stat")?;
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();

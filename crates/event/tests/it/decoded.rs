@@ -1,4 +1,5 @@
-//! Events of others, decoded and written again, compared with what Kubernetes' own code makes of them.
+//! Events of other servers, decoded and encoded again, compared with the output of Kubernetes' own
+//! code.
 
 use std::fmt::Write as _;
 
@@ -77,8 +78,8 @@ fn lines_of_k10_go_back_to_the_lines_of_kubernetes_they_came_from() {
     assert!(kasten(&again).contains(r#""ddtags":"cluster-name:prod-eu""#));
 }
 
-/// Reads a line and says what it is: `event`, `list` with what its items are, `signal`, or the reason
-/// why it is nothing; then what was left out.
+/// Read a line and check its description: `event`, `list` with its items, `signal`, or the reason
+/// why it is invalid; then the data that was dropped.
 fn check(line: &[u8], expected: &str) {
     let mut notes = Notes::default();
     let reason = |error: decoded::ReadError| {
@@ -224,7 +225,7 @@ fn what_kubernetes_refuses_is_refused_with_a_word() {
     check(deep.as_bytes(), "requestObject cannot be kept*nested too deeply");
 }
 
-/// They were refused, although Kubernetes takes them.
+/// Regression test: these lines were rejected, although Kubernetes accepts them.
 #[test]
 fn bytes_that_are_no_character_become_the_replacement_as_in_go_and_are_counted() {
     check(format!(r#"{{{TYPE},"verb":"\ud800"}}"#).as_bytes(), "\"verb\":\"\u{fffd}\"* replaced:1");
@@ -238,7 +239,8 @@ fn bytes_that_are_no_character_become_the_replacement_as_in_go_and_are_counted()
     );
 }
 
-/// The detector and the journal have levels and stages that exist, and codes of HTTP.
+/// An event for the detector and the journal needs a known level and stage, and a valid HTTP status
+/// code.
 #[test]
 fn the_detector_reads_what_kubernetes_decodes_as_far_as_it_says_something() {
     for (rest, expected) in [

@@ -1,6 +1,6 @@
 //! The encodings of an event, compared with those of Kubernetes and with each other.
 //!
-//! What the files in `data` are, its README says.
+//! The README in `data` describes its files.
 
 #![expect(clippy::unwrap_used, reason = "a test may stop where it fails")]
 
@@ -135,7 +135,7 @@ fn kasten_lines_begin_with_the_keys_for_log_tools() {
     }
 }
 
-/// Each read `K10Event other`, a gap like a heartbeat.
+/// Regression test: every own event had the message `K10Event other`, gaps as well as heartbeats.
 #[test]
 fn events_of_our_own_say_what_they_are_and_nobody_else_can_say_it() {
     let message = |event: &Event| {
@@ -149,7 +149,7 @@ fn events_of_our_own_say_what_they_are_and_nobody_else_can_say_it() {
         let event = own.event(Stage::ResponseComplete, "", time);
         assert_eq!(View::from(&event).own(), Some(own));
         said.push(message(&event));
-        // A method may have any name, and so may a user behind another front proxy.
+        // An HTTP method may have any name, and so may a user behind another front proxy.
         let other = Event { user: UserInfo::default(), ..event.clone() };
         assert_eq!(message(&other), "K10Event other");
         let other = Event { request_uri: "/".to_owned(), ..event };
@@ -184,7 +184,7 @@ fn lines_that_are_no_events_are_refused() {
     }
 }
 
-/// Text with everything that could break a line or deceive a terminal.
+/// Text with everything that could break a line or mislead a terminal.
 fn text() -> impl Strategy<Value = String> {
     let odd = prop::sample::select(
         "\0\u{1}\u{7}\u{8}\t\n\u{b}\u{c}\r\u{1b}\u{1f}\"\\/<>&'\u{7f}\u{80}\u{85}\u{9b}\u{9f}\u{61c}\
@@ -271,7 +271,7 @@ prop_compose! {
     }
 }
 
-/// Nothing in a line that ends it early or that a terminal obeys.
+/// Whether a line has no character that ends it early or controls a terminal.
 fn is_harmless(line: &str) -> bool {
     line.chars().all(|found| {
         let direction = matches!(found, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
@@ -300,7 +300,7 @@ proptest! {
         event in event(), places in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)
     ) {
         let mut record = record::write(&event).to_vec();
-        // Its head only: bodies are not looked into.
+        // Only in the head: bodies are not validated.
         let head_len = u32::from_be_bytes(*record[1..].first_chunk().unwrap()) as usize;
         for (place, byte) in places {
             record[5 + place.index(head_len)] = byte;

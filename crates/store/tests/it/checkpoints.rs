@@ -1,4 +1,5 @@
-//! Checkpoints of readers: saved with the work that leads to them, and files from before there were any.
+//! Checkpoints of readers: saved together with the transactions that they cover, and files without
+//! any.
 
 use bytes::Bytes;
 use rusqlite::Connection;
@@ -91,7 +92,7 @@ async fn a_reader_that_is_removed_leaves_no_checkpoint() {
     let journal = store.journal();
     journal.register("detector", 0).await.expect("it is registered");
     save(&store, 1, &["one"]).await;
-    // Work that waits when the reader is removed does not bring it back.
+    // A queued transaction does not restore the reader after its removal.
     let waiting = write(&store, |transaction| transaction.advance("detector", 2, ""));
     journal.remove("detector").await.expect("it is removed");
     drop(waiting.await);
@@ -122,7 +123,7 @@ async fn a_damaged_checkpoint_is_an_error() {
         let store = place.open();
         let found = store.journal().checkpoint("detector").await;
         assert!(matches!(found, Err(ReadError::Damaged { .. })), "{damage}: {found:?}");
-        // The next one puts it right.
+        // The next checkpoint repairs it.
         save(&store, 2, &["three"]).await;
         check(&store, 2, &["three"]).await;
     }

@@ -1,8 +1,8 @@
-//! A process under load, killed at any moment: what was acknowledged is there, no change is without its
-//! record, and no record without its change.
+//! Crash tests: a process under load is killed at arbitrary moments. All acknowledged changes must
+//! be present, each with its record, and each record with its change.
 //!
-//! The test binary starts itself again as the victim ([`victim`]), which writes a line for whatever has
-//! been acknowledged. `KEEPWATCH_KILLS` and `KEEPWATCH_KILL_POINTS` say how often it is killed;
+//! The test binary starts itself again as the victim ([`victim`]), which prints a line for each
+//! acknowledgement. `KEEPWATCH_KILLS` and `KEEPWATCH_KILL_POINTS` set how often it is killed;
 //! `cargo xtask test` kills it at each of its first 500 flushes and 500 writes.
 
 use std::collections::BTreeSet;
@@ -18,20 +18,22 @@ use tokio::task::JoinSet;
 
 use crate::support::{Place, open};
 
-/// Where the victim works; without it, it is no victim.
+/// The directory of the victim's store; if unset, the process is not a victim.
 const DIRECTORY: &str = "KEEPWATCH_STORE_VICTIM";
-/// How many acknowledgements a victim lives for; without it, [`LIFE`].
+/// The number of acknowledgements after which a victim exits; by default [`LIFE`].
 const LIFE_VARIABLE: &str = "KEEPWATCH_STORE_VICTIM_LIFE";
 const LIFE: usize = 600;
-/// A life that no victim sees the end of: four callers share a flush at most, and 500 are counted.
+/// More acknowledgements than any victim reaches: at most four callers share a flush, and 500 are
+/// counted.
 const LONG_LIFE: usize = 4 * 600;
-/// Victims at the same time, each under its own strace.
+/// The number of victims that run at the same time, each under its own strace.
 const TOGETHER: usize = 3;
-/// How often a victim tries again after a refusal, a twentieth of a second apart.
+/// The number of retries after a rejection, at intervals of a twentieth of a second.
 const PATIENCE: usize = 100;
 
-/// Not a test of its own: what [`crash`](self) tests kill. Returns at once when nobody asked for it.
-/// Its callers share one thread: fewer system calls for strace to stop at.
+/// Not a test itself: the process that the [`crash`](self) tests kill. It returns immediately if
+/// the directory is not set. Its callers share one thread, so that strace has fewer system calls to
+/// stop at.
 #[tokio::test]
 async fn victim() {
     let Some(directory) = env::var_os(DIRECTORY) else { return };
@@ -54,7 +56,7 @@ async fn victim() {
     store.close().await;
 }
 
-/// One change with its record, acknowledged in the ledger; `false` when patience is over.
+/// Commit one change with its record and print the acknowledgement; `false` if all retries failed.
 async fn step(store: &dyn Storage, caller: usize, number: usize) -> bool {
     for _ in 0..PATIENCE {
         let work = write(store, move |transaction| {
@@ -73,7 +75,7 @@ async fn step(store: &dyn Storage, caller: usize, number: usize) -> bool {
         });
         match work.await {
             Ok(line) => {
-                // In one piece, so that it is one system call.
+                // One write, so that it is one system call.
                 let acknowledged = format!("\nACK {line}\n");
                 print!("{acknowledged}");
                 return true;
@@ -85,7 +87,7 @@ async fn step(store: &dyn Storage, caller: usize, number: usize) -> bool {
     false
 }
 
-/// The victim, started by way of `wrapper` if there is one.
+/// Start the victim, under `wrapper` if it is not empty.
 fn start(directory: &Path, wrapper: &[&str], life: usize) -> Child {
     let this = env::current_exe().expect("this binary");
     let mut command = match wrapper {
@@ -105,7 +107,8 @@ fn start(directory: &Path, wrapper: &[&str], life: usize) -> Child {
     command.spawn().expect("the victim starts")
 }
 
-/// The ledger, once the victim is gone. A line without its end was not acknowledged.
+/// The acknowledgements that the victim printed, read until it ends. A line without its end does
+/// not count.
 fn ledger(mut output: BufReader<impl Read>) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = Vec::new();
@@ -119,7 +122,7 @@ fn ledger(mut output: BufReader<impl Read>) -> Vec<String> {
     lines
 }
 
-/// The state on disk agrees with itself and with the ledger.
+/// Check that the state on disk is consistent and contains everything that was acknowledged.
 async fn verify(directory: &Path, acknowledged: &[String], context: &str) {
     let place = Place::new();
     let path = directory.join("keepwatch.db");
@@ -163,7 +166,7 @@ async fn killed_at_any_moment() {
     for round in 0..number("KEEPWATCH_KILLS").unwrap_or(50) {
         let place = tempfile::tempdir().expect("a directory");
         let mut acknowledged = Vec::new();
-        // A second life in the same directory: recovery itself is killed, too.
+        // A second run in the same directory, so that recovery is killed too.
         for life in 0..2 {
             seed ^= seed << 13;
             seed ^= seed >> 7;
@@ -183,7 +186,7 @@ async fn killed_at_any_moment() {
     }
 }
 
-/// Whether `strace` can be used. Where everything must be proved, its absence is a failure.
+/// Whether `strace` is available. In CI its absence is a failure.
 fn strace() -> bool {
     let found = Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_ok();
     assert!(found || env::var_os("CI").is_none(), "strace is missing: install it");
@@ -199,7 +202,7 @@ async fn under_strace(inject: &str, life: usize) -> Vec<String> {
     let inject = format!("inject={inject}");
     let calls = inject.split([':', '=']).nth(1).unwrap_or_default();
     let trace = format!("trace={calls}");
-    // Not with --seccomp-bpf: strace 6.1 then loses count of the calls.
+    // Without --seccomp-bpf, because strace 6.1 then miscounts the calls.
     let wrapper = ["strace", "-f", "-o", "/dev/null", "-e", &trace, "-e", &inject];
     let mut victim = start(place.path(), &wrapper, life);
     let output = BufReader::new(victim.stdout.take().expect("its output"));
@@ -214,7 +217,8 @@ async fn under_strace(inject: &str, life: usize) -> Vec<String> {
     acknowledged
 }
 
-/// `call` is a system call, or several that mean the same, separated by commas.
+/// Kill the victim at each call of `call`: one system call, or several equivalent ones, separated
+/// by commas.
 async fn killed_at_each(call: &str) {
     if !strace() {
         return;
@@ -243,7 +247,8 @@ async fn killed_at_each_write() {
     killed_at_each("pwrite64").await;
 }
 
-/// One failed flush: that group is refused, the file is checked, and the rest is done.
+/// One flush fails: its group is rejected, the file is checked, and the remaining changes are
+/// committed.
 #[tokio::test]
 async fn a_failed_flush_is_survived() {
     if !strace() {
@@ -256,7 +261,7 @@ async fn a_failed_flush_is_survived() {
     }
 }
 
-/// A disk that fails for good: nothing is acknowledged from then on.
+/// The disk fails permanently: nothing is acknowledged from then on.
 #[tokio::test]
 async fn a_dead_disk_acknowledges_nothing() {
     if !strace() {

@@ -1,6 +1,7 @@
-//! A disk without room: refused at once, nothing lost, and taken up again when there is room.
+//! A full disk: writes are rejected immediately, nothing is lost, and the store recovers when there
+//! is space.
 //!
-//! The test starts itself again in a mount namespace of its own, on a small file system in memory.
+//! The test starts itself again in its own mount namespace, on a small file system in memory.
 
 use std::env;
 use std::fs;
@@ -12,7 +13,7 @@ use store::{Condition, Storage, StoreError};
 
 use crate::support::{Place, append, open, put};
 
-/// Where the small file system is mounted; without it, this is the outer process.
+/// The mount point of the small file system; if unset, this is the outer process.
 const DIRECTORY: &str = "KEEPWATCH_STORE_SMALL_DISK";
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Revisions over restarts, restores and compaction, and lists that stay what they were.
+//! Revisions across restarts, restores and compaction, and lists at a fixed revision.
 
 use std::fs;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use store::{ListOptions, ReadError, Storage};
 
 use crate::support::{Place, append, put};
 
-/// How a watch from `after` begins: well, or with an error's name.
+/// The result of a watch from `after`: `well`, or the name of an error.
 fn watch_from(store: &dyn Storage, after: u64) -> &'static str {
     match store.watch("g/r/", after) {
         Ok(_) => "well",
@@ -68,7 +68,7 @@ async fn a_restored_copy_never_gives_out_a_revision_twice() {
     for (revision, how) in expected {
         assert_eq!(watch_from(&store, revision), how, "from {revision}");
     }
-    // The file itself remembers the hole.
+    // The gap is stored in the file.
     store.close().await;
     assert_eq!(watch_from(&place.open(), lost), "compacted");
 }
@@ -84,7 +84,7 @@ async fn a_clock_set_back_does_not_set_revisions_back() {
     assert_eq!(after, before + 1);
 }
 
-/// Wait until the writer has compacted up to a revision, with records to ride on.
+/// Wait until the writer has compacted up to a revision, while records trigger commits.
 async fn compacted_to(store: &store::Sqlite, revision: u64) {
     while store.oldest_revision() < revision {
         append(store, "tick").await.expect("it is recorded");
@@ -158,7 +158,8 @@ async fn pages_show_one_revision_while_everything_changes() {
     assert!(seen.iter().all(|(_, body)| &**body == b"old"), "something newer was shown");
 }
 
-/// 1,150 superseded revisions filled the file, and requests were refused until they were old enough.
+/// Regression test: 1,150 superseded revisions filled the file, and requests were rejected until
+/// the revisions were old enough.
 #[tokio::test]
 async fn history_goes_early_rather_than_that_a_change_is_refused() {
     let mut place = Place::new();
@@ -173,13 +174,14 @@ async fn history_goes_early_rather_than_that_a_change_is_refused() {
         journal.advance("stdout", journal.last_seq(), "");
     }
     assert!(store.health().used_bytes < 4 << 20, "{:?}", store.health());
-    // A watch that keeps up does not notice.
+    // A watch that keeps up is not affected.
     assert_eq!(watch_from(&store, last), "well");
     let objects = store.list("g/r/", ListOptions::default()).await.expect("the disk answers");
     assert_eq!(objects.items.len(), 7);
 }
 
-/// A reader that had everything was blamed for objects, and one with a few records for many of them.
+/// Regression test: a reader that had passed all records was blamed for space used by objects, and
+/// one with few unread records for space used by many others.
 #[tokio::test]
 async fn what_fills_the_file_is_blamed_and_nothing_else() {
     for (reader_bytes, object_bytes, blamed) in [
@@ -215,7 +217,8 @@ async fn what_fills_the_file_is_blamed_and_nothing_else() {
     }
 }
 
-/// One watch that had fallen behind took 256 changes of large objects into memory, with their former states.
+/// Regression test: one watch that had fallen behind loaded 256 changes of large objects into
+/// memory, with their previous states.
 #[tokio::test]
 async fn a_watch_that_is_behind_is_handed_a_few_megabytes_at_a_time() {
     let place = Place::new();

@@ -1,4 +1,5 @@
-//! Readers of the journal: their cursors, what is held for them, and where it ends.
+//! Readers of the journal: their cursors, the records retained for them, and the ends of the
+//! journal.
 
 use std::fs;
 use std::time::Duration;
@@ -98,7 +99,7 @@ async fn records_go_by_age_once_every_reader_has_passed() {
     assert_eq!(journal.first_seq(), 51, "nothing that the slow one has not read may go");
     let next = journal.read(50, 1, 1).await.expect("records");
     assert_eq!(next[0].seq, 51);
-    // Fresh ones stay, however many have read them.
+    // Recent records are kept, even if all readers have passed them.
     let last = journal.last_seq();
     journal.advance_durably("fast", last, "").await.expect("it is durable");
     journal.advance_durably("slow", last, "").await.expect("it is durable");
@@ -180,10 +181,10 @@ async fn a_damaged_record_is_named_and_can_be_passed() {
     assert_eq!((seqs, journal.known_holes()), (vec![6, 4], vec![Hole { first: 5, last: 5 }]));
 }
 
-/// At the end of what is done to a file: the lock file beside it is removed too.
+/// A suffix of the SQL: remove the lock file too.
 const WITHOUT_LOCK_FILE: &str = " -- without the lock file";
 
-/// What is done to the file while no server has it open.
+/// Change the file while no server has it open.
 fn tamper(place: &Place, sql: &str) {
     if sql.ends_with(WITHOUT_LOCK_FILE) {
         let lock = place.path().with_added_extension("lock");
@@ -193,7 +194,8 @@ fn tamper(place: &Place, sql: &str) {
     file.execute_batch(sql).expect("it is changed");
 }
 
-/// A cut tail was given out again below the readers' cursors, and silenced all that came after it.
+/// Regression test: the sequence numbers of a truncated tail were allocated again below the
+/// readers' cursors, so that readers skipped all new records.
 #[tokio::test]
 async fn a_journal_that_ends_before_a_cursor_gives_out_no_number_twice_and_tells_the_hole() {
     let check = async |sql: &str, next: u64, hole: (u64, u64), seen: &[u64]| {
@@ -229,7 +231,8 @@ async fn a_journal_that_ends_before_a_cursor_gives_out_no_number_twice_and_tells
     check("DELETE FROM journal WHERE seq > 19", 21, (20, 20), &[19, 21]).await;
     check("DELETE FROM journal", 21, (19, 20), &[21]).await;
     check("DELETE FROM journal WHERE seq < 20", 21, (19, 19), &[20, 21]).await;
-    // After a SIGKILL the lock file alone may know; of an older program nothing but a cursor tells.
+    // After a SIGKILL, only the lock file may have the number; after an older program, only a
+    // cursor does.
     let unkept = "DELETE FROM meta WHERE key = 'seq'; DELETE FROM journal WHERE seq > 10";
     check(unkept, 21, (11, 20), &[21]).await;
     check(&format!("{unkept}{WITHOUT_LOCK_FILE}"), 19, (11, 18), &[19]).await;

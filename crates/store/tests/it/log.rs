@@ -1,4 +1,4 @@
-//! The write-ahead log: copied into the file while it is being written to, and never long.
+//! The write-ahead log is checkpointed while it is being written, and stays short.
 
 use std::fs;
 
@@ -8,12 +8,12 @@ use store::settings::{CHECKPOINT_PAGES_MAX, GROUP_BYTES_MAX, PAGE_SIZE};
 
 use crate::support::Place;
 
-/// Records, and bytes of each: several times what the log may hold.
+/// The number of records, and the bytes of each: several times the limit of the log.
 const RECORDS: u64 = 6_000;
 const RECORD_BYTES: usize = 30_000;
-/// Records that are on their way to the writer at a time.
+/// The maximum number of records that wait for the writer.
 const IN_FLIGHT: usize = 64;
-/// What SQLite writes in front of a page of the log.
+/// The header that SQLite writes before each page of the log, in bytes.
 const PAGE_HEAD_BYTES: u64 = 24;
 
 #[tokio::test]
@@ -34,7 +34,7 @@ async fn the_log_begins_anew_while_it_is_written_to() {
     }
     let page_bytes = u64::from(PAGE_SIZE) + PAGE_HEAD_BYTES;
     let pages = u64::from(CHECKPOINT_PAGES_MAX.unsigned_abs());
-    // One commit comes on top.
+    // One more commit can be added before the limit takes effect.
     let bound = pages * page_bytes + 2 * GROUP_BYTES_MAX as u64;
     let written = RECORDS * RECORD_BYTES as u64;
     let file = fs::metadata(place.path()).expect("the file is there").len();

@@ -1,4 +1,5 @@
-//! The store on a real disk: what it promises, and what it does when disk, file or process fail.
+//! Tests of the store on a real disk: its guarantees, and its behaviour when the disk, the file or
+//! the process fails.
 
 #![expect(clippy::expect_used, reason = "a test says what it expected")]
 #![expect(clippy::print_stdout, reason = "the ledger of a victim is its output")]

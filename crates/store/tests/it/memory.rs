@@ -1,4 +1,4 @@
-//! Objects that are not in memory are what they would be there.
+//! Uncached objects give the same results as cached ones.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +8,14 @@ use store::{ListOptions, ReadError, Sqlite, Storage, StoreError, write};
 
 use crate::support::{Place, put};
 
-/// A place whose store holds so many bytes of objects.
+/// A directory whose store caches at most `objects_bytes` bytes.
 fn place(objects_bytes: usize) -> Place {
     let mut place = Place::new();
     place.settings.objects_bytes = objects_bytes;
     place
 }
 
-/// Everything that a store says of its objects.
+/// All objects of a store, by list, scan and get.
 async fn contents(store: &Sqlite) -> BTreeMap<String, Bytes> {
     let listed = store.list("g/r/", ListOptions::default()).await.expect("a list").items;
     let scanned = write(store, |transaction| transaction.scan("g/r/")).await.expect("a scan");
@@ -27,7 +27,7 @@ async fn contents(store: &Sqlite) -> BTreeMap<String, Bytes> {
     listed.iter().map(|object| (object.key.to_string(), object.body.clone())).collect()
 }
 
-/// Puts and deletes, again and again, beside a map that does the same.
+/// Put and delete objects repeatedly, in the store and in a map, and compare the two.
 async fn check_contents(objects_bytes: usize) {
     let place = place(objects_bytes);
     let mut expected = BTreeMap::new();
@@ -75,7 +75,7 @@ async fn a_change_knows_the_state_before_it_from_disk() {
     assert_eq!((previous.revision, &*previous.body), (one, &b"1"[..]));
 }
 
-/// What the disk no longer holds is an error to all who ask, and nothing is made of it.
+/// An object that is damaged on disk is an error for all reads, and never treated as absent.
 #[tokio::test]
 async fn a_damaged_object_is_neither_shown_nor_taken_for_none() {
     let place = place(0);

@@ -1,4 +1,4 @@
-//! The suite that every store must pass, and what only a file has to promise.
+//! The conformance tests, and tests that only a file-based store must pass.
 
 use store::{Settings, conformance};
 
@@ -23,7 +23,7 @@ async fn the_file_does_what_every_store_must() {
 
 #[tokio::test]
 async fn the_file_does_what_every_journal_must() {
-    // Records from memory, and from disk.
+    // Records are read from memory, then from disk.
     for recent_bytes in [Settings::default().recent_bytes, 0] {
         let mut places = Vec::new();
         let fresh = || {

@@ -1,4 +1,5 @@
-//! What is not opened, why, and that nothing is changed by the attempt.
+//! Files that are rejected when they are opened, the error messages, and that the attempt changes
+//! nothing.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +10,7 @@ use store::{OpenError, Storage};
 
 use crate::support::{Place, append, put};
 
-/// Every file of a directory with its bytes, but for the lock, which is empty.
+/// All files of a directory with their bytes, except the lock file, which is empty.
 fn contents(directory: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(directory).expect("the directory is there");
     let files = entries.map(|entry| entry.expect("an entry").path());
@@ -21,7 +22,8 @@ fn contents(directory: &Path) -> BTreeMap<String, Vec<u8>> {
         .collect()
 }
 
-/// Opening a file with these bytes fails with words that contain `expected`, and changes nothing.
+/// Opening a file with these bytes fails with a message that contains `expected`, and changes
+/// nothing.
 fn check(bytes: &[u8], expected: &str) {
     let place = Place::new();
     let path = place.path();
@@ -38,7 +40,7 @@ fn check(bytes: &[u8], expected: &str) {
     assert!(before == contents(directory), "{expected}: something has changed");
 }
 
-/// The bytes of a closed store with something in it.
+/// The bytes of a closed store that is not empty.
 async fn sound_file() -> Vec<u8> {
     let place = Place::new();
     let store = place.open();
@@ -133,7 +135,7 @@ async fn nobody_else_may_read_it() {
     }
 }
 
-/// Whatever bit turns, what is read is what was written, or an error.
+/// After any bit flip, each read returns what was written, or an error.
 #[tokio::test]
 async fn a_flipped_bit_is_never_read_as_something_else() {
     let sound = sound_file().await;
@@ -169,7 +171,7 @@ async fn a_flipped_bit_is_never_read_as_something_else() {
     }
 }
 
-/// A log that is cut off or damaged loses its end, never its middle, and never invents anything.
+/// A truncated or damaged log loses its end, never its middle, and never yields invented data.
 #[tokio::test]
 async fn a_damaged_log_is_read_up_to_the_damage() {
     let place = Place::new();
@@ -191,7 +193,8 @@ async fn a_damaged_log_is_read_up_to_the_damage() {
     assert!(counts.contains(&0) && counts.iter().any(|count| *count > 10), "{counts:?}");
 }
 
-/// How many changes a file and its log still hold; each with its record, and none left out between.
+/// The number of changes that a file and its log still contain; each must have its record, without
+/// gaps.
 async fn survivors(file: &[u8], log: &[u8]) -> usize {
     let place = Place::new();
     let path = place.path();
@@ -222,7 +225,7 @@ async fn it_opens_fast() {
         put(&store, &format!("g/r/{number}"), &"x".repeat(1000)).await.expect("it is put");
     }
     store.close().await;
-    // Generous beside the aim of 20 ms, for machines that do other things as well.
+    // Well above the target of 20 ms, for machines under load.
     let open = tokio::time::timeout(std::time::Duration::from_millis(500), async {
         tokio::task::spawn_blocking(move || place.try_open().map(drop)).await
     });

@@ -1,4 +1,4 @@
-//! Stores in temporary directories, and the few verbs that tests speak in.
+//! Stores in temporary directories, and helpers for short tests.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use bytes::Bytes;
 use store::{Clock, OpenError, Settings, Sqlite, Storage, StoreError, record, write};
 use tempfile::TempDir;
 
-/// A clock that only moves when it is told to.
+/// A clock that moves only when a test sets it.
 #[derive(Clone)]
 pub(crate) struct TestClock(Arc<AtomicI64>);
 
@@ -31,7 +31,7 @@ impl TestClock {
     }
 }
 
-/// A directory with a store in it, open or not.
+/// A directory with a store, open or closed.
 pub(crate) struct Place {
     directory: TempDir,
     pub(crate) clock: TestClock,

@@ -181,7 +181,7 @@ impl<'a> StatusFields<'_, 'a> {
         self.0.code
     }
 
-    /// `Success` or `Failure`.
+    /// The outcome: `Success` or `Failure`; empty in events of ordinary successes.
     pub fn status(&self) -> &'a str {
         self.0.status.as_str()
     }

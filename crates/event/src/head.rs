@@ -1,9 +1,9 @@
 //! The head of a journal record: the encoding of all fields of an event except its bodies.
 //!
 //! The fields follow each other without separators. A number is encoded as LEB128, with seven bits
-//! per byte. A text, a list or a map follows its length; an optional field follows a 0 or a 1.
-//! There are no field names and no escape sequences. Every reader of the journal reads every head,
-//! so reading only locates the fields and copies nothing.
+//! per byte. A text, a list or a map follows its length. An optional field is a 0, or a 1 and its
+//! value. There are no field names and no escape sequences. Every reader of the journal reads every
+//! head, so reading only locates the fields and copies nothing.
 //!
 //! [`view`](crate::view) defines the fields and their order. A change of the encoding requires a
 //! new version of the [`record`](crate::record).

@@ -60,12 +60,12 @@ impl Json {
         Self(bytes)
     }
 
-    /// The text as bytes.
+    /// The JSON text as UTF-8 bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The shared bytes.
+    /// Convert to the reference-counted bytes, without copying.
     pub fn into_bytes(self) -> Bytes {
         self.0
     }

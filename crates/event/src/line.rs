@@ -28,7 +28,7 @@ pub enum Encoding {
 /// A decoded line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// The event.
+    /// The event that the line contains.
     pub event: Event,
     /// The encoding of the line.
     pub encoding: Encoding,

@@ -314,7 +314,7 @@ impl PartialEq for Evidence {
     }
 }
 
-/// MITRE ATT&CK, version 19.
+/// The tactics and techniques of MITRE ATT&CK, version 19, that the rule covers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Attack {

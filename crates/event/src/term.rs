@@ -20,7 +20,7 @@ pub const ADDRESSES_MAX: usize = 4;
 pub enum TermField {
     /// The name of the user, or of the impersonated user.
     User,
-    /// The verb.
+    /// The verb of the request.
     Verb,
     /// The API group of the object.
     Group,
@@ -47,14 +47,14 @@ pub enum TermField {
 /// A field and the hash of its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Term {
-    /// The field.
+    /// The field that has the value.
     pub field: TermField,
     /// The hash of the field and the value.
     pub hash: u64,
 }
 
 impl Term {
-    /// The term of a value.
+    /// Hash the value of a field. Texts are hashed as UTF-8; for status codes use [`Term::code`].
     #[inline]
     pub fn new(field: TermField, value: &[u8]) -> Self {
         Self { field, hash: hash_text(mix(SEED, field as u64), value) }

@@ -1,9 +1,8 @@
 //! A borrowed event: reads an event from a journal record without copying it.
 //!
 //! Code that writes lines for a million records copies nothing but the lines, because a [`View`]
-//! borrows from the record. The record is validated completely when the view is created, so later
-//! accesses cannot fail. A view can also borrow from an [`Event`], so that each encoding has only
-//! one implementation.
+//! borrows from the record. [`View::of`] validates the whole record, so later accesses cannot fail.
+//! A view can also borrow from an [`Event`], so that each encoding has only one implementation.
 //!
 //! A view is immutable; convert it to an [`Event`] to change it.
 

@@ -31,7 +31,7 @@ pub(crate) struct Copier {
 }
 
 impl Copier {
-    /// Start the thread.
+    /// Start the checkpointer thread for the file at `path`.
     pub(crate) fn start(path: &Path) -> io::Result<Self> {
         let path = path.to_owned();
         let (orders, inbox) = mpsc::sync_channel(1);

@@ -10,8 +10,9 @@
 //! The index is a cache: a file that is lost, damaged or of another layout is rebuilt from the
 //! journal. It returns all records that have the terms, and a few others whose hashes collide.
 //! Testing those records against the full condition gives exactly the result of a scan of the
-//! journal. A segment is used only after the check [`is_of`](StoredSegment::is_of) this journal,
-//! because sequence numbers repeat after an older copy of the store is restored.
+//! journal. A segment is used only after [`is_of`](StoredSegment::is_of) has confirmed that it
+//! belongs to this journal, because sequence numbers repeat after an older copy of the store is
+//! restored.
 //!
 //! Two things are deliberately absent: filling the index (crate `delivery`), and the meaning of a
 //! selector (crate `siem`).

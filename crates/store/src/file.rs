@@ -32,7 +32,7 @@ pub enum OpenError {
     /// The file is not a store of this program.
     #[error("{} is not a store of this program: choose another directory", path.display())]
     Foreign {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
     },
     /// The file was written by a later version of this program.
@@ -41,7 +41,7 @@ pub enum OpenError {
         path.display()
     )]
     Newer {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
         /// The schema version of the file.
         found: i64,
@@ -51,7 +51,7 @@ pub enum OpenError {
     /// The contents of the file differ from what was written.
     #[error("{} is damaged ({what}): keep a copy, then restore it from a backup", path.display())]
     Damaged {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
         /// What is damaged.
         what: String,
@@ -59,13 +59,13 @@ pub enum OpenError {
     /// Another process has the file open.
     #[error("{} is in use by another server: stop that one, or choose another directory", path.display())]
     Locked {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
     },
     /// SQLite failed to open the file.
     #[error("cannot open {}", path.display())]
     Sqlite {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
         /// The error of SQLite.
         source: rusqlite::Error,

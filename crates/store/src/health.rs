@@ -29,7 +29,7 @@ pub struct Health {
     pub condition: Condition,
     /// Why the condition is not `Well`; empty if it is.
     pub reason: String,
-    /// Bytes of the file that are in use.
+    /// The used bytes of the file.
     pub used_bytes: u64,
     /// The used bytes at which writes are rejected.
     pub limit_bytes: u64,

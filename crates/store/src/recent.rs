@@ -31,8 +31,8 @@ impl<T: Clone> Recent<T> {
         }
     }
 
-    /// The number of the newest entry; before the first entry, the number at which the sequence
-    /// starts.
+    /// The number of the newest entry, even if it was evicted; before the first entry, the number
+    /// at which the sequence starts.
     pub(crate) fn newest(&self) -> u64 {
         self.entries.back().map_or(self.complete_after, |(number, ..)| *number)
     }

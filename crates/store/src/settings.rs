@@ -26,8 +26,8 @@ pub const TRIM_ROWS_MIN: usize = 64;
 pub const TRIM_ROWS_IDLE: usize = 512;
 /// The length of the write-ahead log, in pages, from which it is checkpointed.
 pub const CHECKPOINT_PAGES: i32 = 500;
-/// The number of pages not yet checkpointed that the writer copies itself, so that the log can
-/// restart.
+/// The maximum number of pages not yet checkpointed that the writer copies itself, so that the log
+/// can restart.
 pub const CHECKPOINT_REST: i32 = 64;
 /// The length of the write-ahead log, in pages, at which the writer waits for the checkpoint.
 pub const CHECKPOINT_PAGES_MAX: i32 = 8 * CHECKPOINT_PAGES;

@@ -77,7 +77,8 @@ pub trait Transaction {
     /// Allocate the next revision. Each revision is valid for one [`put`](Self::put) or
     /// [`delete`](Self::delete).
     fn next_revision(&mut self) -> u64;
-    /// Create or replace an object.
+    /// Create or replace an object. `revision` must come from
+    /// [`next_revision`](Self::next_revision).
     fn put(&mut self, key: &str, revision: u64, body: Bytes);
     /// Delete an object. `last_state` is the body that watchers receive.
     fn delete(&mut self, key: &str, revision: u64, last_state: Bytes);
@@ -219,9 +220,9 @@ pub enum ReadError {
     Closed,
 }
 
-/// Why a transaction failed. On an error, no committed change was announced. Only after `NoSpace`
-/// and `Unavailable` may the transaction turn out to be committed, with its record, once the file
-/// has been checked.
+/// Why a transaction failed. On an error, no change was published. Only after `NoSpace` and
+/// `Unavailable` may the transaction turn out to be committed, with its record, once the file has
+/// been checked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -231,12 +232,12 @@ pub enum StoreError {
     Full {
         /// What uses most of the file.
         holder: Holder,
-        /// Bytes in use.
+        /// The used bytes of the file.
         held: u64,
         /// The size limit in bytes.
         limit: u64,
     },
-    /// The disk is full.
+    /// The disk has no free space.
     #[error("no space is left on the disk of the store")]
     NoSpace,
     /// The disk failed. The file is reopened and checked before anything else is acknowledged.

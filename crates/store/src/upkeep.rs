@@ -30,7 +30,7 @@ pub(crate) struct Upkeep {
     more: bool,
 }
 
-/// What one commit removes.
+/// The rows that one commit removes.
 #[derive(Debug, Default)]
 pub(crate) struct Chores {
     pub(crate) compacted: Vec<Superseded>,

@@ -58,7 +58,7 @@ struct Gathered {
 }
 
 impl Writer {
-    /// Write until the store is closed.
+    /// Run the writer until the store is closed.
     pub(crate) fn run(mut self, file: Connection) {
         let mut open = Some(file);
         while let Some(file) = open.take() {

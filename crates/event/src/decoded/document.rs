@@ -19,7 +19,7 @@ const API_VERSION: &str = "audit.k8s.io/v1";
 /// A decoded document.
 #[derive(Debug)]
 pub enum Document {
-    /// One event.
+    /// A single event.
     Event(Box<Decoded>),
     /// A list of events, as webhooks receive it. Each event can be invalid.
     List(Vec<Result<Decoded, ReadError>>),

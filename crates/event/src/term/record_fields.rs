@@ -20,7 +20,7 @@ pub struct RecordFields<'a> {
     pub audit_id: &'a [u8],
     /// The stage of the request.
     pub stage: Stage,
-    /// The verb.
+    /// The verb of the request.
     pub verb: &'a [u8],
     /// The name of the user.
     pub user: &'a [u8],
@@ -128,7 +128,7 @@ fn reference<'a>(head: &mut &'a [u8]) -> Option<[&'a [u8]; 5]> {
     Some([resource, namespace, name, group, text(head)?])
 }
 
-/// The status code.
+/// The status code of the response; 0 if there is none.
 #[inline]
 fn code(head: &mut &[u8]) -> Option<u16> {
     if !is_there(head)? {

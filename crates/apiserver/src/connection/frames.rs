@@ -266,7 +266,7 @@ struct Outgoing {
 }
 
 impl Outgoing {
-    /// Observes outgoing bytes. Returns the number of RST_STREAM and GOAWAY frames with an error
+    /// Observes outgoing bytes. Returns the number of `RST_STREAM` and `GOAWAY` frames with an error
     /// code of [`MALFORMED`].
     fn watch(&mut self, mut bytes: &[u8]) -> u32 {
         let mut ends = 0;

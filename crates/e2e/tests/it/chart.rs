@@ -318,7 +318,7 @@ fn values_that_make_no_sense_are_refused_by_name() {
         "siem.logging.cluster.file.path=/var/lib/keepwatch/audit.log",
     ];
     let said = chart.refusal(&in_the_store).unwrap();
-    assert!(said.contains("is in a folder of the server's own"), "{said}");
+    assert!(said.contains("is in a folder that the server uses itself"), "{said}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
-//! What is taken out of bodies before they are recorded, and what is looked up in them.
+//! Removes managed fields from request and response bodies, and reads object references from them.
 //!
-//! Parts that stay are copied as they are, never decoded: numbers and order of keys do not change.
+//! The remaining parts are copied byte for byte, never decoded: numbers and the order of keys do
+//! not change.
 
 use std::fmt;
 
@@ -11,8 +12,8 @@ use serde_json::value::RawValue;
 
 const MANAGED_FIELDS: &str = "managedFields";
 
-/// The body without `metadata.managedFields`, of the object, of the items if it is a list, and of
-/// the objects of a table's rows.
+/// Removes `metadata.managedFields` from the object, from the items of a list and from the objects
+/// in the rows of a table. Returns the body unchanged if it is not an object.
 pub(crate) fn without_managed_fields(body: Json) -> Json {
     if memchr::memmem::find(body.as_bytes(), MANAGED_FIELDS.as_bytes()).is_none() {
         return body;
@@ -24,7 +25,7 @@ pub(crate) fn without_managed_fields(body: Json) -> Json {
     }
 }
 
-/// Copies an object without its managed fields; `None` when it is no object.
+/// Copies an object without its managed fields; `None` if the value is not an object.
 fn strip_object(object: &[u8], may_be_list: bool, out: &mut Vec<u8>) -> Option<()> {
     let members: Members<'_> = serde_json::from_slice(object).ok()?;
     write_members(&members, out, |key, value, out| match key {
@@ -43,7 +44,7 @@ fn strip_metadata(metadata: &RawValue, out: &mut Vec<u8>) -> Option<()> {
     write_members(&members, out, |_, _, _| None)
 }
 
-/// A row of a table carries its object beside the cells.
+/// Strips the member `object` of a table row; the cells are copied unchanged.
 fn strip_row(row: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let members: Members<'_> = serde_json::from_slice(row).ok()?;
     write_members(&members, out, |key, value, out| match key {
@@ -69,7 +70,8 @@ fn strip_each(
     Some(())
 }
 
-/// Writes members; `change` writes a value in its own way, or returns `None` to leave it.
+/// Writes an object with these members. `change` writes the new value of a member, or returns
+/// `None` to copy the old one.
 fn write_members(
     members: &Members<'_>,
     out: &mut Vec<u8>,
@@ -100,7 +102,8 @@ fn or_as_it_is(
     }
 }
 
-/// Fills what the URL left open from `metadata` of the body, as `LogRequestObject` of Kubernetes does.
+/// Fills the empty fields of the reference from `metadata` of the body, as `LogRequestObject` of
+/// Kubernetes does.
 pub(crate) fn complete(reference: &mut ObjectReference, body: &Json) {
     #[derive(serde::Deserialize)]
     struct Object {
@@ -129,7 +132,7 @@ pub(crate) fn complete(reference: &mut ObjectReference, body: &Json) {
     fill(&mut reference.resource_version, metadata.resource_version);
 }
 
-/// The members of an object in their order, values as they are.
+/// The members of a JSON object in their order, with undecoded values.
 #[derive(Default)]
 pub(crate) struct Members<'a>(pub(crate) Vec<(String, &'a RawValue)>);
 

@@ -1,29 +1,29 @@
-//! The policies that come with the program, as files in `policies/`.
+//! The built-in audit policies: the files in `policies/`.
 
 use crate::{LoadError, Policy, Strictness};
 
-/// The domain of the groups in the files.
+/// The API group domain that the policy files use.
 const DOMAIN: &str = "kio.kasten.io";
-/// What K10's aggregated groups begin with. `config` is not one of them and keeps its domain.
+/// First labels of K10's aggregated API groups. `config` is not aggregated and keeps its domain.
 const AGGREGATED: [&str; 5] = ["actions", "apps", "repositories", "vault", "dr"];
 
-/// A policy that comes with the program.
+/// A built-in audit policy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Builtin {
-    /// The one K10 6.5 documents, the same in meaning.
+    /// Equivalent to the policy that K10 6.5 documents.
     #[default]
     K10,
-    /// The one K10 7.0 documents, which has more kinds of actions.
+    /// Equivalent to the policy that K10 7.0 documents, which covers more kinds of actions.
     K10V7,
-    /// The same without its holes.
+    /// The K10 policy extended to the requests that it misses.
     Extended,
 }
 
 impl Builtin {
-    /// All of them.
+    /// Every built-in policy.
     pub const ALL: [Self; 3] = [Self::K10, Self::K10V7, Self::Extended];
 
-    /// The name by which a setting chooses it.
+    /// The value that selects this policy in the configuration.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::K10 => "k10",
@@ -32,8 +32,8 @@ impl Builtin {
         }
     }
 
-    /// The policy as a file, to be read and changed by people, for a K10 whose aggregated groups
-    /// end in `domain`.
+    /// The commented YAML file of the policy, for a K10 whose aggregated API groups end in
+    /// `domain`.
     pub fn text(self, domain: &str) -> String {
         let text = match self {
             Self::K10 => include_str!("../policies/k10.yaml"),
@@ -47,8 +47,8 @@ impl Builtin {
 }
 
 impl Policy {
-    /// A policy that comes with the program, for a K10 whose aggregated groups end in `domain`. A
-    /// test loads them all, so an error is a broken build.
+    /// Loads a built-in policy for a K10 whose aggregated API groups end in `domain`. A test loads
+    /// every built-in policy, so an error means a broken build.
     pub fn builtin(which: Builtin, domain: &str) -> Result<Self, LoadError> {
         Self::load(which.text(domain).as_bytes(), Strictness::Strict).map(|loaded| loaded.policy)
     }
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn every_aggregated_group_follows_the_domain_and_the_custom_resources_stay() {
-        // A domain that begins like a group, or ends like the usual one, is not replaced twice.
+        // A domain that starts like a group or ends like the default domain is replaced only once.
         for domain in ["kio.team.backup", "apps.kio.kasten.io"] {
             for which in Builtin::ALL {
                 let groups = |text: &str| -> Vec<String> {

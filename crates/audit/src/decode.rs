@@ -1,12 +1,11 @@
-//! A tree becomes the draft of a policy: right in its types, not yet in its values.
+//! Decodes the YAML tree of a policy into a draft: its types are checked, its values are not.
 //!
-//! Null stands for the empty value everywhere, as in Go. Of a field that comes twice, the last
-//! counts.
+//! Null is the zero value of every type, as in Go. The last occurrence of a duplicate field wins.
 
 use crate::yaml::{Key, Node, Value};
 use crate::{FieldError, LoadError};
 
-/// A policy as it was written.
+/// A decoded policy whose values are not validated.
 pub(crate) struct Draft {
     pub(crate) rules: Vec<DraftRule>,
     pub(crate) omit_stages: Texts,
@@ -31,13 +30,13 @@ pub(crate) struct DraftResources {
     pub(crate) resource_names: Texts,
 }
 
-/// A string and where it stands.
+/// A string and its line in the file.
 pub(crate) struct Text {
     pub(crate) text: String,
     pub(crate) line: usize,
 }
 
-/// A list of strings and where it stands.
+/// A list of strings and its line in the file.
 pub(crate) struct Texts {
     pub(crate) items: Vec<Text>,
     pub(crate) line: usize,
@@ -63,7 +62,7 @@ const RULE: &[&str] = &[
     "omitManagedFields",
 ];
 const RESOURCES: &[&str] = &["group", "resources", "resourceNames"];
-/// `metav1.ObjectMeta`. Its values have no meaning in a policy and are not looked at.
+/// The fields of `metav1.ObjectMeta`. Their values have no meaning in a policy and are ignored.
 const METADATA: &[&str] = &[
     "name",
     "generateName",
@@ -82,13 +81,13 @@ const METADATA: &[&str] = &[
     "managedFields",
 ];
 
-/// The draft, and the fields that have no effect.
+/// Decodes a policy. Returns the draft and a warning for each unknown or duplicate field.
 pub(crate) fn draft(root: Option<Node>) -> Result<(Draft, Vec<FieldError>), LoadError> {
     let mut warnings = Vec::new();
     let root = root.unwrap_or_else(Node::absent);
     let fields = Fields::of(&root, String::new(), POLICY, &mut warnings)?;
     let (api_version, kind) = (fields.text("apiVersion")?, fields.text("kind")?);
-    // As in Go, a document that does not say its kind is of the expected one, which has one version only.
+    // As in Go, a document without `kind` gets the expected kind, which has one version only.
     let is_policy = matches!(kind.text.as_str(), "" | "Policy");
     if api_version.text != "audit.k8s.io/v1" || !is_policy {
         return Err(LoadError::Kind { api_version: api_version.text, kind: kind.text });
@@ -133,7 +132,7 @@ fn rule(node: &Node, path: String, warn: &mut Vec<FieldError>) -> Result<DraftRu
     })
 }
 
-/// The members of a mapping, by name.
+/// A mapping whose members are looked up by field name.
 struct Fields<'a> {
     members: &'a [(Key, Node)],
     path: String,
@@ -141,7 +140,7 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Warns of fields that are not known and of those that come twice.
+    /// Adds a warning for each unknown and each duplicate field.
     fn of(
         node: &'a Node,
         path: String,
@@ -172,7 +171,7 @@ impl<'a> Fields<'a> {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 
-    /// The value of a field that is there and not null.
+    /// The value of a field; `None` if the field is missing or null.
     fn found(&self, name: &str) -> Option<&'a Node> {
         let (_, node) = self.members.iter().rev().find(|(key, _)| key.text == name)?;
         (!matches!(node.value, Value::Null)).then_some(node)

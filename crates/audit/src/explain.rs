@@ -1,12 +1,12 @@
-//! What a policy says about requests that are described in a file, one JSON object a line.
+//! Evaluates a policy for described requests, one JSON object per line, without a server.
 //!
-//! The answer needs no server; reading and printing lines is the caller's business.
+//! The caller reads and prints the lines.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Attributes, Policy, User};
 
-/// A request, described. Without `user`, authentication failed.
+/// The description of a request. Without `user`, authentication failed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 #[expect(missing_docs, reason = "the fields of `Attributes`, described there")]
@@ -24,40 +24,40 @@ pub struct Request {
     pub path: String,
 }
 
-/// What the policy decided.
+/// The decision of the policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Explanation {
-    /// Name of the level.
+    /// Name of the audit level.
     pub level: String,
-    /// Index of the rule that decided.
+    /// Index of the first matching rule, from 0; `None` if no rule matches.
     pub rule: Option<usize>,
-    /// In the order of a request's life.
+    /// Names of the omitted stages, in the order in which a request reaches them.
     pub omit_stages: Vec<String>,
-    /// Whether `metadata.managedFields` is left out of bodies.
+    /// Whether `metadata.managedFields` is removed from bodies.
     pub omit_managed_fields: bool,
 }
 
 /// Why a line is not a request.
 #[derive(Debug, thiserror::Error)]
 pub enum ExplainError {
-    /// It is some other JSON, such as a list.
+    /// The line is valid JSON but not an object.
     #[error("not a request: a JSON object such as {EXAMPLE} is wanted, not {found}")]
     NotAnObject {
-        /// What it is.
+        /// The type of the JSON value, with its article.
         found: &'static str,
     },
-    /// It is no JSON, or a field is wrong.
+    /// The line is not valid JSON, or a field is unknown or has the wrong type.
     #[error("not a request: a JSON object such as {EXAMPLE} is wanted")]
     Unreadable(#[source] serde_json::Error),
 }
 
-/// What a request looks like, for whoever wrote something else.
+/// An example of a request, for error messages.
 const EXAMPLE: &str =
     r#"{"user":"alice","verb":"get","resourceRequest":true,"resource":"restorepoints"}"#;
 
 impl Request {
-    /// What a policy is told about the request.
+    /// The attributes that the policy evaluates.
     pub fn attributes(&self) -> Attributes<'_> {
         Attributes {
             user: self.user.as_ref().map(|name| User { name, groups: &self.groups }),
@@ -74,7 +74,7 @@ impl Request {
     }
 }
 
-/// The answer to one described request.
+/// Evaluates the policy for one described request.
 pub fn request(policy: &Policy, request: &Request) -> Explanation {
     let decision = policy.decide(&request.attributes());
     Explanation {
@@ -85,9 +85,9 @@ pub fn request(policy: &Policy, request: &Request) -> Explanation {
     }
 }
 
-/// The answer to one line, without newline.
+/// Evaluates the policy for one line of JSON and returns one line of JSON, without a newline.
 pub fn line(policy: &Policy, line: &str) -> Result<String, ExplainError> {
-    // serde would take a list for an object whose fields come in order.
+    // serde would accept a list as an object whose fields are in order.
     if let Some(found) = other_than_object(line) {
         return Err(ExplainError::NotAnObject { found });
     }
@@ -95,7 +95,7 @@ pub fn line(policy: &Policy, line: &str) -> Result<String, ExplainError> {
     serde_json::to_string(&request(policy, &described)).map_err(ExplainError::Unreadable)
 }
 
-/// What a line is, if it is JSON but no object.
+/// The type of a line that is valid JSON but not an object.
 fn other_than_object(line: &str) -> Option<&'static str> {
     Some(match serde_json::from_str(line).ok()? {
         serde_json::Value::Object(_) => return None,

@@ -1,25 +1,25 @@
-//! How long a request took, as Kubernetes annotates it.
+//! The latency annotations of a request, as Kubernetes writes them.
 //!
-//! Only what was slow in all is annotated; then the parts of it are told beside the total. Some that
-//! upstream tells there cannot be: an answer is on record before a byte of it is written
-//! (`response-write`), stored objects go out without being decoded (`decode-response-object`), and
-//! there are no webhooks and no queue in front.
+//! Only slow requests are annotated, with the total and the latency of each layer. Some annotations
+//! of upstream do not exist here: a response is recorded before its first byte is written
+//! (`response-write`), stored objects are sent without being decoded (`decode-response-object`),
+//! and there are no webhooks and no request queue.
 
-/// A part of a request's way that is measured.
+/// A part of request handling whose latency is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layer {
-    /// Who asks.
+    /// Authentication of the user.
     Authentication,
-    /// As whom they ask, and whether they may.
+    /// Resolution and authorization of the impersonated user.
     Impersonation,
-    /// May they.
+    /// Authorization of the request.
     Authorization,
-    /// Until the store began with the change, or had read what a list asks for. Upstream's name for
-    /// storage is `etcd`.
+    /// The wait until the store starts the change, or the reading of the objects of a list.
+    /// Upstream's name for storage is `etcd`.
     Storage,
-    /// Making rows or references of the objects of a list.
+    /// Conversion of the objects of a list into table rows or partial metadata.
     Transformation,
-    /// Writing the objects of a list down as they are.
+    /// Encoding of the objects of a list without conversion.
     Serialization,
 }
 
@@ -45,12 +45,12 @@ impl Layer {
     }
 }
 
-/// The annotation for the time from arrival to the last byte.
+/// The annotation for the time from RequestReceived to ResponseComplete.
 pub(crate) const TOTAL: &str = "apiserver.latency.k8s.io/total";
-/// Requests that take no longer than this are not annotated.
+/// Requests that take at most this long are not annotated, in microseconds.
 pub(crate) const THRESHOLD_MICROS: i64 = 500_000;
 
-/// A duration as Go prints it, such as `12µs`, `512.3ms`, `1.5s` or `1m0.25s`.
+/// Formats a duration as Go does, such as `12µs`, `512.3ms`, `1.5s` or `1m0.25s`.
 pub(crate) fn text(micros: i64) -> String {
     if micros < 1_000 {
         return format!("{micros}µs");
@@ -67,7 +67,7 @@ pub(crate) fn text(micros: i64) -> String {
     }
 }
 
-/// `amount / unit` without zeros at the end.
+/// Formats `amount / unit` without trailing zeros.
 fn decimal(amount: i64, unit: i64) -> String {
     let digits = unit.ilog10() as usize;
     let text = format!("{}.{:0digits$}", amount / unit, amount % unit);

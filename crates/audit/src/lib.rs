@@ -1,11 +1,11 @@
-//! Which rule of an audit policy applies to a request, and the event of each of its stages.
+//! Evaluates an audit policy for a request and builds the audit event of each stage.
 //!
-//! A [`Policy`] is loaded once ([`Policy::load`], [`Policy::builtin`]) and asked for each request
-//! ([`Policy::decide`]). What it decides begins an [`EventBuilder`], which takes what happens to the
-//! request and returns an event for each stage that is to be recorded.
+//! A [`Policy`] is loaded once ([`Policy::load`], [`Policy::builtin`]) and evaluated for each
+//! request ([`Policy::decide`]). The decision creates an [`EventBuilder`], which collects the
+//! facts of the request and returns an event for each stage that the policy does not omit.
 //!
-//! Rules, defaults and messages are kube-apiserver's. Pure: no I/O, no clock, no task; events are
-//! returned, never sent. It does not know how events are written down; that is the crate `event`.
+//! Rules, defaults and messages are kube-apiserver's. The crate is pure: no I/O, no clock, no
+//! task; it returns events and never sends them. The crate `event` defines how they are encoded.
 
 mod bodies;
 mod builtin;

@@ -1,7 +1,7 @@
-//! A policy file becomes a [`Policy`], or it is said what is wrong with it and where.
+//! Loads a [`Policy`] from YAML or JSON and reports errors with their lines.
 //!
-//! As kube-apiserver does it: unknown and repeated fields are one warning, everything else that is
-//! wrong is an error. Reading the file is the caller's business.
+//! As in kube-apiserver, an unknown or duplicate field is a warning and every other fault is an
+//! error. The caller reads the file.
 
 use std::fmt;
 
@@ -9,36 +9,36 @@ use event::Json;
 
 use crate::{Policy, decode, validate, yaml};
 
-/// Longest policy that is read, in bytes. Kubernetes reads up to 3 MiB of YAML.
+/// Maximum length of a policy, in bytes. Kubernetes reads up to 3 MiB of YAML.
 pub const POLICY_LEN_MAX: usize = 3 * 1024 * 1024;
 
-/// What is done about fields that are unknown or come twice.
+/// Handling of unknown and duplicate fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Strictness {
-    /// Warn and go on, as kube-apiserver does.
+    /// Return a warning and load the policy, as kube-apiserver does.
     #[default]
     Kubernetes,
-    /// Refuse the policy.
+    /// Reject the policy.
     Strict,
 }
 
-/// A policy that can be used.
+/// A loaded policy and its warnings.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// The policy.
+    /// The validated policy.
     pub policy: Policy,
-    /// Unknown and repeated fields, which have no effect.
+    /// Unknown and duplicate fields. Empty with [`Strictness::Strict`].
     pub warnings: Vec<FieldError>,
 }
 
-/// What is wrong with one field.
+/// A fault of one field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldError {
-    /// Line in the file, counted from 1.
+    /// Line in the file, from 1.
     pub line: usize,
-    /// Path, such as `rules[0].level`.
+    /// Path of the field, such as `rules[0].level`.
     pub field: String,
-    /// Kubernetes' words for it.
+    /// Description of the fault, in Kubernetes' words where Kubernetes reports it.
     pub message: String,
 }
 
@@ -48,45 +48,45 @@ impl fmt::Display for FieldError {
     }
 }
 
-/// Why a policy cannot be used.
+/// Why a policy cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
-    /// Larger than [`POLICY_LEN_MAX`].
+    /// The policy is longer than [`POLICY_LEN_MAX`].
     #[error("the policy is {len} bytes long; at most {POLICY_LEN_MAX} are read")]
     TooLong {
-        /// Its length.
+        /// Length of the policy in bytes.
         len: usize,
     },
-    /// Neither YAML nor JSON.
+    /// The text is neither YAML nor JSON, is not UTF-8, or exceeds the limits of depth and nodes.
     #[error("line {line}: {message}")]
     Syntax {
-        /// Counted from 1.
+        /// Line of the error, from 1.
         line: usize,
-        /// What the parser says.
+        /// Message of the parser.
         message: String,
     },
-    /// Not a policy of the one version there is.
+    /// The document is not a `Policy` of `audit.k8s.io/v1`.
     #[error(
         "unknown group version or kind: apiVersion {api_version:?}, kind {kind:?}; \
          a policy has apiVersion \"audit.k8s.io/v1\" and kind \"Policy\""
     )]
     Kind {
-        /// As found.
+        /// Value in the document; empty if missing.
         api_version: String,
-        /// As found.
+        /// Value in the document; empty if missing.
         kind: String,
     },
-    /// A value of another type than its field.
+    /// A field has a value of the wrong type.
     #[error("{0}")]
     Type(FieldError),
-    /// Values that a policy may not have.
+    /// Fields have values that Kubernetes rejects. Contains all faults of the policy.
     #[error("{}", list(.0))]
     Invalid(Vec<FieldError>),
-    /// Unknown or repeated fields where they are not tolerated.
+    /// Unknown or duplicate fields, with [`Strictness::Strict`].
     #[error("{}", list(.0))]
     Strict(Vec<FieldError>),
-    /// A policy that decides nothing.
+    /// The policy has no rules.
     #[error("loaded illegal policy with 0 rules")]
     NoRules,
 }
@@ -96,7 +96,7 @@ fn list(errors: &[FieldError]) -> String {
 }
 
 impl Policy {
-    /// Reads a policy in YAML or JSON.
+    /// Decodes and validates a policy in YAML or JSON.
     pub fn load(text: &[u8], strictness: Strictness) -> Result<Loaded, LoadError> {
         if text.len() > POLICY_LEN_MAX {
             return Err(LoadError::TooLong { len: text.len() });
@@ -109,8 +109,8 @@ impl Policy {
     }
 }
 
-/// The text, if it can be. What begins like JSON must be JSON: that is how Kubernetes tells it from
-/// YAML, which would allow more.
+/// Checks the encoding of a policy. A text that starts like JSON must be valid JSON: Kubernetes
+/// tells JSON from YAML by the first character, and YAML would accept more.
 fn checked(text: &[u8]) -> Result<&str, LoadError> {
     let line_of =
         |offset: usize| 1 + memchr::memchr_iter(b'\n', text.get(..offset).unwrap_or(text)).count();

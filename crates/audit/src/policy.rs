@@ -1,11 +1,10 @@
-//! An audit policy and its one question: what is recorded of this request?
+//! An audit policy and its evaluation for a request.
 //!
-//! The first rule that matches decides. Nothing is checked here; a policy that could be loaded is
-//! valid.
+//! The first matching rule decides. This module validates nothing: a loaded policy is valid.
 
 use event::{Level, Stage};
 
-/// Rules, in the order in which they are tried.
+/// A validated audit policy: its rules in the order of evaluation, and the defaults of all rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     pub(crate) rules: Vec<Rule>,
@@ -13,7 +12,7 @@ pub struct Policy {
     pub(crate) omit_managed_fields: bool,
 }
 
-/// What is recorded of the requests it matches. An empty part matches everything.
+/// A rule of the policy. An empty list matches every request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rule {
     pub(crate) level: Level,
@@ -24,11 +23,11 @@ pub(crate) struct Rule {
     pub(crate) namespaces: Vec<String>,
     pub(crate) non_resource_urls: Vec<String>,
     pub(crate) omit_stages: Stages,
-    /// Overrides the policy's value.
+    /// Overrides the policy's value; `None` inherits it.
     pub(crate) omit_managed_fields: Option<bool>,
 }
 
-/// Resources of one API group.
+/// Resources of one API group. Without `resources`, the whole group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct GroupResources {
     pub(crate) group: String,
@@ -36,75 +35,75 @@ pub(crate) struct GroupResources {
     pub(crate) resource_names: Vec<String>,
 }
 
-/// What a policy is told about a request.
+/// The attributes of a request that a policy evaluates.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Attributes<'a> {
-    /// Who asks, before impersonation; `None` when authentication failed.
+    /// The authenticated user, before impersonation; `None` if authentication failed.
     pub user: Option<User<'a>>,
-    /// Kubernetes verb of a resource request, HTTP method in lower case otherwise.
+    /// Kubernetes verb of a resource request, otherwise the HTTP method in lower case.
     pub verb: &'a str,
-    /// Whether the path names a resource.
+    /// Whether the path refers to a resource.
     pub is_resource_request: bool,
-    /// Empty for cluster-scoped resources.
+    /// Namespace of the object; empty for cluster-scoped resources.
     pub namespace: &'a str,
-    /// Empty for the core group.
+    /// API group; empty for the core group.
     pub api_group: &'a str,
-    /// Version without the group. No rule looks at it.
+    /// API version without the group. No rule matches on it.
     pub api_version: &'a str,
-    /// Plural name.
+    /// Plural name of the resource.
     pub resource: &'a str,
-    /// Such as `details`.
+    /// Subresource, such as `details`; empty for the resource itself.
     pub subresource: &'a str,
-    /// Name in the URL: empty for creates and for most lists.
+    /// Object name in the URL; empty for creates and for most lists.
     pub name: &'a str,
-    /// Path without query.
+    /// URL path without the query.
     pub path: &'a str,
 }
 
-/// The part of a user that rules can name.
+/// The attributes of a user that rules match on.
 #[derive(Clone, Copy, Debug)]
 pub struct User<'a> {
-    /// The whole name; there are no patterns.
+    /// User name. Rules match it exactly; there are no patterns.
     pub name: &'a str,
-    /// All groups.
+    /// All groups of the user. A rule matches if it lists one of them.
     pub groups: &'a [String],
 }
 
-/// What is recorded of one request.
+/// The policy's decision for one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// How much.
+    /// Audit level: how much of the request is recorded.
     pub level: Level,
-    /// Index of the rule that decided; `None` when none matched.
+    /// Index of the first matching rule, from 0; `None` if no rule matches.
     pub rule: Option<usize>,
-    /// At which stages nothing is recorded.
+    /// Stages without an event: those of the policy and of the rule.
     pub omit_stages: Stages,
-    /// Whether `metadata.managedFields` is left out of bodies.
+    /// Whether `metadata.managedFields` is removed from bodies.
     pub omit_managed_fields: bool,
 }
 
-/// A set of stages.
+/// A set of audit stages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stages(u8);
 
 impl Stages {
-    /// Adds a stage.
+    /// Adds a stage to the set.
     pub const fn insert(&mut self, stage: Stage) {
         self.0 |= Self::bit(stage);
     }
 
-    /// Whether a stage is among them.
+    /// Whether the set contains the stage.
     pub const fn contains(self, stage: Stage) -> bool {
         self.0 & Self::bit(stage) != 0
     }
 
-    /// The stages of both.
+    /// The stages that are in either set.
     #[must_use]
     pub const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// In the order of a request's life.
+    /// The stages in the order in which a request reaches them.
     pub fn iter(self) -> impl Iterator<Item = Stage> {
         Stage::ALL.into_iter().filter(move |stage| self.contains(*stage))
     }
@@ -128,7 +127,7 @@ impl FromIterator<Stage> for Stages {
 }
 
 impl Policy {
-    /// What is recorded of a request. Nothing, when no rule matches.
+    /// Evaluates the policy for a request. The level is None if no rule matches.
     pub fn decide(&self, attributes: &Attributes<'_>) -> Decision {
         let matched = self.rules.iter().enumerate().find(|(_, rule)| rule.matches(attributes));
         let Some((index, rule)) = matched else {
@@ -184,7 +183,7 @@ impl GroupResources {
         if self.group != "*" && self.group != attributes.api_group {
             return false;
         }
-        // A whole group: its subresources too, and whatever the name.
+        // The whole group, including its subresources; `resource_names` is ignored.
         if self.resources.is_empty() {
             return true;
         }
@@ -197,7 +196,7 @@ impl GroupResources {
 
 fn resource_matches(pattern: &str, attributes: &Attributes<'_>) -> bool {
     let (resource, subresource) = (attributes.resource, attributes.subresource);
-    // `res/*` means plain `res` as well, other than Kubernetes' documentation says.
+    // `res/*` matches `res` too, unlike Kubernetes' documentation but like its code.
     if pattern == "*" || pattern.strip_suffix("/*") == Some(resource) {
         return true;
     }

@@ -1,7 +1,7 @@
-//! The draft of a policy becomes a policy, if its values are allowed.
+//! Validates the draft of a policy.
 //!
-//! Paths and messages are those of Kubernetes, all faults in one answer. What Kubernetes does not
-//! check is not checked: verbs, names of resources, namespaces and users may be anything.
+//! Field paths and messages are Kubernetes', and all faults are reported at once. Values that
+//! Kubernetes does not validate are not validated: verbs, resource names, namespaces and users.
 
 use event::{Level, Stage};
 
@@ -15,7 +15,7 @@ const NOT_A_SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lo
     (e.g. 'example.com', regex used for validation is \
     '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 
-/// The policy, or everything that is wrong with it.
+/// Returns the policy, or all of its faults.
 pub(crate) fn policy(draft: Draft) -> Result<Policy, LoadError> {
     let mut faults = Faults(Vec::new());
     let omit_stages = stages(&draft.omit_stages, "omitStages", &mut faults);
@@ -42,7 +42,7 @@ fn rule(draft: DraftRule, path: &str, faults: &mut Faults) -> Rule {
         non_resource_url(url, &format!("{urls_path}[{index}]"), faults);
     }
     for resources in &draft.resources {
-        // Kubernetes names no index here.
+        // Kubernetes' path has no index here.
         group_resources(resources, &format!("{path}.resources"), faults);
     }
     let omit_stages = stages(&draft.omit_stages, &format!("{path}.omitStages"), faults);
@@ -94,7 +94,7 @@ fn non_resource_url(url: &Text, path: &str, faults: &mut Faults) {
         let why = "non-resource URL rules must begin with a '/' character";
         faults.invalid(url.line, path, &value, why);
     }
-    // All bytes but the last, so that no character is cut in two.
+    // Every byte but the last; bytes, because a slice could split a character.
     if url.text.bytes().rev().skip(1).any(|byte| byte == b'*') {
         let why = "non-resource URL wildcards '*' must be the final character of the rule";
         faults.invalid(url.line, path, &value, why);

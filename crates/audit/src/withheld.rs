@@ -1,8 +1,8 @@
-//! Bodies that may hold keys: what is known to hold none is recorded, and everything else is cut.
+//! Redacts bodies that may contain keys: only fields known to contain none are recorded.
 //!
-//! Whether a field holds a key cannot be seen in it, so only fields that are listed stay: what names
-//! the object, and what its kind lists. Parts that stay are copied as they are. What is cut is told,
-//! by names of fields that are plain words; other names may be what is to be kept secret.
+//! A value does not show whether it is a key, so the filter is an allow list: the fields that
+//! identify the object, and the fields that the kind lists. They are copied byte for byte. The
+//! names of removed fields are reported if they are plain words; other names may be secrets.
 
 use bytes::Bytes;
 use event::Json;
@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::bodies::Members;
 
-/// What names an object or a page of a list. Every kind's bodies keep it.
+/// Fields that identify an object or a page of a list. They are recorded for every kind.
 const NAMES: [&str; 11] = [
     "apiVersion",
     "kind",
@@ -24,7 +24,7 @@ const NAMES: [&str; 11] = [
     "metadata.deletionTimestamp",
     "metadata.remainingItemCount",
 ];
-/// What else a body of the kind `DeleteOptions` may say.
+/// Further fields that are recorded of `DeleteOptions`.
 const DELETE_OPTIONS: [&str; 6] = [
     "dryRun.*",
     "gracePeriodSeconds",
@@ -33,21 +33,22 @@ const DELETE_OPTIONS: [&str; 6] = [
     "preconditions.uid",
     "preconditions.resourceVersion",
 ];
-/// Fields that are told to be cut, at most; and letters of their names.
+/// Maximum number of removed fields that are reported.
 const TOLD_MAX: usize = 8;
+/// Maximum length of a reported field name, in bytes.
 const NAME_LEN_MAX: usize = 40;
 
-/// A body without what may be a key.
+/// A redacted body.
 #[derive(Debug, Default)]
 pub(crate) struct Withheld {
-    /// What is left; `None` if nothing of it is known, as of a text.
+    /// The recorded part; `None` if the body is neither an object nor a JSON patch.
     pub(crate) body: Option<Json>,
-    /// The fields that are not in it, in words; empty if it is whole.
+    /// Names of the removed fields, separated by commas; empty if nothing was removed.
     pub(crate) cut: String,
 }
 
-/// The body with the fields in `fields` and what names the object. A path ends in `.*` where all that
-/// is one level below is meant.
+/// Returns the body with only the fields in `fields` and those that identify the object. A path
+/// that ends in `.*` means all scalars one level below.
 pub(crate) fn withhold(body: &Json, fields: &[&str]) -> Withheld {
     let mut filter =
         Filter { fields: NAMES.iter().chain(fields).copied().collect(), cut: Vec::new() };
@@ -80,7 +81,7 @@ struct Filter<'f> {
 }
 
 impl Filter<'_> {
-    /// An object, a list of objects, or a table of them.
+    /// Filters an object, a list of objects or a table.
     fn document(&mut self, text: &str, out: &mut Vec<u8>) -> Option<()> {
         let members: Members<'_> = serde_json::from_str(text).ok()?;
         if members.0.iter().any(|(key, value)| key == "kind" && value.get() == "\"DeleteOptions\"")
@@ -107,7 +108,7 @@ impl Filter<'_> {
             }
             let members: Members<'_> = serde_json::from_str(item.get()).unwrap_or_default();
             if are_rows {
-                // The cells are columns of the kind, which holds no keys in them.
+                // The cells are the columns of the kind, which contain no keys.
                 let mut row = ObjectText::begin(out);
                 for (key, value) in &members.0 {
                     let object = serde_json::from_str(value.get()).unwrap_or_default();
@@ -157,7 +158,7 @@ impl Filter<'_> {
         }
     }
 
-    /// A JSON patch: what it says of fields that stay.
+    /// Filters a JSON patch: an operation keeps the parts that concern recorded fields.
     fn patch(&mut self, text: &str, out: &mut Vec<u8>) -> Option<()> {
         let operations: Vec<Members<'_>> = serde_json::from_str(text).ok()?;
         out.push(b'[');
@@ -215,7 +216,7 @@ impl Filter<'_> {
         self.fields.iter().any(is_listed)
     }
 
-    /// Whether something below it stays.
+    /// Whether a recorded field is below this path.
     fn is_section(&self, path: &str) -> bool {
         self.fields
             .iter()
@@ -246,7 +247,7 @@ fn is_list_of_scalars(value: &RawValue) -> bool {
     list(value).is_some_and(|items| items.iter().all(|item| is_scalar(item)))
 }
 
-/// The path, with a star for each name that is no plain word.
+/// The path up to its first name that is not a plain word, which a star replaces.
 fn plain(path: &str) -> String {
     let is_word = |name: &&str| {
         !name.is_empty()
@@ -260,7 +261,7 @@ fn plain(path: &str) -> String {
     names.join(".")
 }
 
-/// An object that is being written.
+/// Writes a JSON object, member by member.
 struct ObjectText<'o> {
     out: &'o mut Vec<u8>,
     is_empty: bool,

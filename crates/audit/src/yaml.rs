@@ -1,8 +1,8 @@
-//! The text of a policy file as a tree that remembers lines.
+//! Parses a policy file into a tree of nodes with line numbers.
 //!
-//! YAML as Kubernetes reads it, which is YAML 1.1: `yes` and `on` are booleans, `0777` a number, `<<`
-//! merges. Only the first document of a file counts. Aliases are copied within a budget, so that a
-//! small file cannot become a large tree.
+//! Kubernetes reads YAML 1.1: `yes` and `on` are booleans, `0777` is a number, `<<` merges. Only
+//! the first document of a file is read. Aliases are expanded within a budget, so that a small
+//! file cannot become a large tree.
 
 use std::collections::HashMap;
 
@@ -10,23 +10,23 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
 
 use crate::LoadError;
 
-/// How deeply lists and mappings may nest. A policy needs six.
+/// Maximum nesting of lists and mappings. A policy needs six levels.
 const DEPTH_MAX: usize = 64;
-/// How many nodes a tree may have, those that come from aliases included.
+/// Maximum number of nodes of a tree, including expanded aliases.
 const NODES_MAX: usize = 100_000;
 
-/// A part of a document.
+/// A node of the document tree.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
-    /// Counted from 1.
+    /// Line in the file, from 1.
     pub(crate) line: usize,
     pub(crate) value: Value,
-    /// Of this node and all within.
+    /// Number of nodes in this subtree, including this one.
     nodes: usize,
     height: usize,
 }
 
-/// What stands at a node.
+/// The value of a node.
 #[derive(Clone, Debug)]
 pub(crate) enum Value {
     Null,
@@ -34,11 +34,11 @@ pub(crate) enum Value {
     Number,
     Text(String),
     List(Vec<Node>),
-    /// Keys may come twice.
+    /// May contain duplicate keys.
     Map(Vec<(Key, Node)>),
 }
 
-/// A key and where it stands.
+/// A key and its line in the file.
 #[derive(Clone, Debug)]
 pub(crate) struct Key {
     pub(crate) text: String,
@@ -46,7 +46,7 @@ pub(crate) struct Key {
 }
 
 impl Value {
-    /// What it is, for messages.
+    /// The type of the value with its article, for messages.
     pub(crate) const fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",
@@ -60,7 +60,7 @@ impl Value {
 }
 
 impl Node {
-    /// What stands for a document that is not there.
+    /// The root of an empty file: null on line 1.
     pub(crate) fn absent() -> Self {
         Self::leaf(1, Value::Null)
     }
@@ -70,7 +70,7 @@ impl Node {
     }
 }
 
-/// The first document of a text; `None` when there is none.
+/// Parses the first document of a text; `None` if the text has no document.
 pub(crate) fn parse(text: &str) -> Result<Option<Node>, LoadError> {
     let mut builder = Builder { stack: Vec::new(), anchors: HashMap::new(), nodes: 0, root: None };
     for event in Parser::new_from_str(text) {
@@ -106,10 +106,10 @@ struct Builder {
     root: Option<Node>,
 }
 
-/// A collection whose end has not come.
+/// A collection whose end is not parsed yet.
 enum Open {
     List(Vec<Node>),
-    /// With the key whose value comes next.
+    /// The members, and the key whose value is parsed next.
     Map(Vec<(Key, Node)>, Option<Key>),
 }
 
@@ -144,7 +144,7 @@ impl Builder {
     }
 
     fn alias(&mut self, line: usize, anchor: usize) -> Result<(), LoadError> {
-        // An anchor that is still open would contain itself.
+        // An alias to an unfinished collection would contain itself.
         let Some(target) = self.anchors.get(&anchor) else {
             return Err(syntax(line, "an alias to a value that is not complete"));
         };
@@ -163,7 +163,7 @@ impl Builder {
         self.place(node, key, 0)
     }
 
-    /// Puts a complete node where it belongs; `key` is its text, if it can be a key.
+    /// Adds a complete node to the open collection; `key` is its text, if it can be a key.
     fn place(&mut self, node: Node, key: Option<String>, anchor: usize) -> Result<(), LoadError> {
         self.nodes += 1;
         if anchor != 0 {
@@ -189,7 +189,7 @@ impl Builder {
     }
 }
 
-/// Replaces `<<` by the members it brings; members written out win.
+/// Replaces `<<` by the merged members; explicit members win.
 fn merge(members: Vec<(Key, Node)>) -> Result<Vec<(Key, Node)>, LoadError> {
     let (sources, mut members): (Vec<_>, Vec<_>) =
         members.into_iter().partition(|(key, _)| key.text == "<<");

@@ -1,4 +1,4 @@
-//! What the event of a request says at each stage.
+//! The audit event of a request at each stage.
 
 use audit::{Decision, EventBuilder, Layer, RequestMetadata, Response, Stages};
 use bytes::Bytes;
@@ -35,7 +35,7 @@ fn response(code: u16, object: &str) -> Response {
     Response { code, status: None, object: Some(json(object)) }
 }
 
-/// Code, stage and time of events.
+/// Status code, stage and timestamp (in microseconds) of each event.
 fn outline(events: impl IntoIterator<Item = Event>) -> Vec<(u16, Stage, i64)> {
     let code = |event: &Event| event.response_status.as_ref().map_or(0, |status| status.code);
     events.into_iter().map(|it| (code(&it), it.stage, it.stage_timestamp.as_micros())).collect()

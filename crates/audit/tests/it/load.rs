@@ -1,4 +1,4 @@
-//! Each fault of a policy has its error, with Kubernetes' words and a line.
+//! Each fault of a policy is reported with Kubernetes' message and its line.
 
 use audit::{LoadError, Policy, Strictness};
 use proptest::prelude::*;
@@ -81,7 +81,7 @@ fn values_of_the_wrong_type() {
     }
 }
 
-/// kube-apiserver fills the kind in; the version it does not.
+/// kube-apiserver defaults the kind, but not the version.
 #[test]
 fn a_document_without_a_kind_is_a_policy() {
     for kind in ["", "kind: \"\"\n", "kind: null\n", "kind: Policy\n"] {
@@ -133,7 +133,7 @@ fn unknown_and_repeated_fields_are_warnings_unless_strict() {
             "line 8: rules[0].level: duplicate field",
         ]
     );
-    // The last one counts.
+    // The last duplicate wins.
     let decision = found.policy.decide(&audit::Attributes::default());
     assert_eq!(decision.level, event::Level::Metadata);
     let refused = Policy::load(text.as_bytes(), Strictness::Strict).unwrap_err();

@@ -1,6 +1,6 @@
-//! Decisions and errors, compared with those of Kubernetes; what an event says at each stage.
+//! Compares decisions and errors with those of Kubernetes, and checks the event of each stage.
 //!
-//! What the files in `data` are, its README says.
+//! The README in `data` describes its files.
 
 #![expect(clippy::unwrap_used, reason = "a test may stop where it fails")]
 
@@ -10,7 +10,7 @@ mod matching;
 
 use audit::{Loaded, Policy, Strictness};
 
-/// A policy with these lines after its head.
+/// Loads a policy that consists of `apiVersion`, `kind` and these lines.
 fn loaded(lines: &str) -> Result<Loaded, audit::LoadError> {
     let text = format!("apiVersion: audit.k8s.io/v1\nkind: Policy\n{lines}");
     Policy::load(text.as_bytes(), Strictness::Kubernetes)

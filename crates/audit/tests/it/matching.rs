@@ -1,4 +1,4 @@
-//! Which rule decides, compared with Kubernetes' matcher and with a slow model of it.
+//! Compares the matching rule with Kubernetes' matcher and with a slow model of it.
 
 use std::collections::BTreeSet;
 
@@ -8,11 +8,11 @@ use proptest::prelude::*;
 
 use crate::loaded;
 
-/// The domain of K10's groups in the requests.
+/// Domain of K10's API groups in the requests.
 const K10: &str = "kio.kasten.io";
 const REQUESTS: &str = include_str!("../data/requests.ndjson");
 
-/// Go does not tell the rule, and has the stages in another order.
+/// Compares decisions. Go does not report the rule, and orders the stages differently.
 fn check(policy: &Policy, expected: &str) {
     #[derive(Debug, PartialEq, serde::Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -104,7 +104,7 @@ fn an_explanation_names_the_rule() {
     }
 }
 
-/// A rule as data, for the model.
+/// A rule of the model.
 #[derive(Clone, Debug, Default, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Rule {
@@ -126,7 +126,7 @@ struct Entry {
     resource_names: Vec<String>,
 }
 
-/// Word for word what Kubernetes' checker does.
+/// A literal translation of Kubernetes' policy checker.
 fn model(rule: &Rule, request: &Request) -> bool {
     let has = |words: &[String], word: &str| words.iter().any(|it| it == word);
     if !rule.users.is_empty() && !request.user.as_ref().is_some_and(|user| has(&rule.users, user)) {

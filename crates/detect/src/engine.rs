@@ -1,14 +1,14 @@
-//! Events in, signals out: what rules find, under disorder.
+//! The detection engine: turns events into signals, although events arrive out of order.
 //!
-//! Events count by their own time, in microseconds, and not by that of their arrival. A source may be
-//! late by a bound; within it, any order of arrival, any repetition and any stop gives the same
-//! signals, byte for byte. The clock is the latest arrival: the engine reads none itself.
+//! The engine counts events by event time, in microseconds, not by arrival time. Each source has a
+//! lateness bound; within it, any order of arrival, any duplicate and any restart gives the same
+//! signals, byte for byte. The clock is the latest arrival: the engine reads no clock itself.
 //!
-//! The way of an event is [`Engine::process`], read downwards: rules (module `matching`), the clock
-//! (`clock`), repetitions (`identities`), its turn (`state`), counting (`count`, `window`), the signal
-//! (`episode`, `wording`). All bounds are in `settings`.
+//! [`Engine::process`] handles an event in this order: matching (module `matching`), the clock
+//! (`clock`), deduplication (`identities`), ordering (`state`), counting (`count`, `window`), the
+//! signal (`episode`, `wording`). All bounds are in `settings`.
 //!
-//! Deliberately absent: where events come from, where signals go, and what the rules are.
+//! Deliberately absent: the sources of events, the destinations of signals, and the rules.
 
 pub(crate) mod attack;
 mod checkpoint;
@@ -54,65 +54,64 @@ pub struct Engine {
     settings: Settings,
     suppressions: Arc<[Suppression]>,
     state: State,
-    /// Signals whose rule is gone: they close with the next call.
+    /// Signals whose rule was removed: the next call closes them.
     orphans: Vec<SignalChange>,
     matches: Option<Vec<Match>>,
 }
 
-/// An event, and how it came.
+/// An event with its source and arrival time.
 #[derive(Clone, Copy)]
 pub struct Input<'a> {
-    /// What it came from: bounds of lateness are set by it.
+    /// Name of the event's source, which selects the lateness bound.
     pub source: &'a str,
     /// Name of the cluster; empty when unknown. Events of different clusters never count together.
     pub cluster: &'a str,
-    /// When it came: the time at which the journal committed it. For a file, the smaller one of its
-    /// stage timestamp and the present.
+    /// Arrival time: the time at which the journal committed the event. For a file, the smaller of
+    /// its stage timestamp and the current time.
     pub arrival: Timestamp,
-    /// The event.
+    /// The audit event.
     pub event: &'a View<'a>,
 }
 
-/// What became of a signal.
+/// A change of a signal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SignalChange {
-    /// What it is.
+    /// The kind of change.
     pub kind: ChangeKind,
-    /// The whole signal as it is now.
+    /// The whole signal after the change.
     pub signal: Arc<Signal>,
-    /// Index of its rule in the rule set; `None` for the rules that are built in and for those that
-    /// are gone.
+    /// Index of its rule in the rule set; `None` for built-in and for removed rules.
     pub rule: Option<usize>,
-    /// When it happened, in event time.
+    /// Time of the change, in event time.
     pub at: Timestamp,
 }
 
-/// Events whose signals are not raised, for a while.
+/// A suppression: matching events raise no signals.
 #[derive(Clone, Debug)]
 pub struct Suppression {
-    /// Its name.
+    /// Name of the suppression.
     pub name: String,
-    /// Ids of the rules; empty for all.
+    /// Ids of the suppressed rules; empty for all rules.
     pub rules: Vec<String>,
-    /// Which events; `None` for all.
+    /// Condition on the events; `None` for all events.
     pub events: Option<EventMatcher>,
-    /// Events from this time on are not suppressed. `None`: without end.
+    /// Event time from which events are no longer suppressed; `None` for no expiry.
     pub expires: Option<Timestamp>,
 }
 
-/// An event that met the condition of a rule.
+/// An event that matched a rule.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Match {
     /// Index of the rule in the rule set.
     pub rule: usize,
-    /// The event.
+    /// Audit ID of the event.
     pub audit_id: String,
-    /// When it happened.
+    /// Event time.
     pub time: Timestamp,
 }
 
 impl Engine {
-    /// Begins without a memory.
+    /// Creates an engine without state.
     pub fn new(rules: Arc<RuleSet>, settings: Settings) -> Self {
         let mut plan = Plan::new(rules.rules(), settings.lateness_max());
         plan.k10_namespace = Arc::from(rules.options().k10_namespace.as_str());
@@ -128,8 +127,8 @@ impl Engine {
         }
     }
 
-    /// Goes on from a checkpoint. State of rules whose text changed starts afresh; their signals
-    /// close.
+    /// Restores an engine from a checkpoint. A rule whose text changed loses its state and its
+    /// signals close.
     pub fn restore(
         rules: Arc<RuleSet>,
         settings: Settings,
@@ -140,19 +139,19 @@ impl Engine {
         Ok(engine)
     }
 
-    /// The whole memory, in chunks of at most [`CHUNK_LEN_MAX`] bytes.
+    /// The whole state, in chunks of at most [`CHUNK_LEN_MAX`] bytes.
     pub fn checkpoint(&self) -> Vec<bytes::Bytes> {
         self.save()
     }
 
-    /// Takes an event in. Appends what became of signals, in the order in which it happened.
+    /// Processes an event. Appends the changes of signals to `changes`, in order.
     pub fn process(&mut self, input: &Input<'_>, changes: &mut Vec<SignalChange>) {
         let fields = self.rules.fields(input.event, input.cluster);
         let hit = self.hit(input, &fields);
         let stamp = input.event.stage_timestamp();
         let (arrival, stamp, may_clamp) = self.times(input.arrival, stamp);
         if hit.is_none() && !may_clamp && self.state.clock.is_settled() {
-            // Nearly all events.
+            // The common case: nearly all events match no rule.
             return self.pass_over(arrival, changes);
         }
         changes.append(&mut self.orphans);
@@ -162,8 +161,8 @@ impl Engine {
         self.turn(changes, |state, turn| state.arrive(turn, timed));
     }
 
-    /// Does what [`Self::process`] would do with the event in a record that no rule could match. False,
-    /// and nothing is done, if the event has to be looked at.
+    /// Processes the event of a record like [`Self::process`] if no rule can match it. Returns
+    /// false, and does nothing, if the event has to be evaluated.
     pub fn process_unmatched(
         &mut self,
         fields: &RecordFields<'_>,
@@ -178,7 +177,7 @@ impl Engine {
         true
     }
 
-    /// Counts an event that matches nothing.
+    /// Counts an event that matches no rule.
     fn pass_over(&mut self, arrival: i64, changes: &mut Vec<SignalChange>) {
         changes.append(&mut self.orphans);
         self.state.counters.events += 1;
@@ -186,7 +185,7 @@ impl Engine {
         self.act(arrival, changes);
     }
 
-    /// Arrival and stamp of an event, and whether the stamp may turn out not to be true.
+    /// Arrival and stage timestamp of an event, and whether the timestamp may prove wrong.
     fn times(&self, arrival: Timestamp, stamp: Timestamp) -> (i64, i64, bool) {
         let arrival = arrival.as_micros();
         let stamp = match stamp {
@@ -196,31 +195,31 @@ impl Engine {
         (arrival, stamp, self.state.clock.may_clamp(self.settings.arrival, arrival, stamp))
     }
 
-    /// Time passes without an event, by a clock that can be trusted.
+    /// Advances the clock without an event. The time must be from a trusted clock.
     pub fn advance(&mut self, clock: Timestamp, changes: &mut Vec<SignalChange>) {
         changes.append(&mut self.orphans);
         self.state.clock.advance(clock.as_micros());
         self.act(clock.as_micros(), changes);
     }
 
-    /// Whether something happens once the clock is at `time`, although no event comes.
+    /// Whether a timer or a waiting event is due when the clock reaches `time` without an event.
     pub fn is_due(&self, time: Timestamp) -> bool {
         !self.orphans.is_empty() || self.state.is_due(time.as_micros())
     }
 
-    /// The input is at its end: events that wait for earlier ones count now. Signals stay open.
+    /// Ends the input: events that wait for earlier ones are counted now. Signals stay open.
     pub fn finish(&mut self, changes: &mut Vec<SignalChange>) {
         changes.append(&mut self.orphans);
         self.turn(changes, State::finish);
     }
 
-    /// The rules that are evaluated.
+    /// The current rule set.
     pub const fn rules(&self) -> &Arc<RuleSet> {
         &self.rules
     }
 
-    /// Replaces the rules. State of rules whose text stays the same is kept; signals of the others
-    /// close with the next call.
+    /// Replaces the rules. Rules with unchanged text keep their state; the next call closes the
+    /// signals of the others.
     pub fn set_rules(&mut self, rules: Arc<RuleSet>) {
         let mut replaced = Self::new(rules, self.settings.clone());
         std::mem::swap(self, &mut replaced);
@@ -230,17 +229,17 @@ impl Engine {
         self.adopt(replaced.state, &replaced.plan);
     }
 
-    /// Replaces the suppressions. They act on events that come from now on.
+    /// Replaces the suppressions. They apply to events processed after this call.
     pub fn set_suppressions(&mut self, suppressions: Arc<[Suppression]>) {
         self.suppressions = suppressions;
     }
 
-    /// Keeps which events meet the condition of which rule, until [`Self::take_matches`] asks.
+    /// Starts to collect the matches of rules for [`Self::take_matches`].
     pub fn keep_matches(&mut self) {
         self.matches = Some(Vec::new());
     }
 
-    /// The events that met a condition since the last call, in the order in which they counted.
+    /// Removes and returns the matches since the last call, in the order in which they counted.
     pub fn take_matches(&mut self) -> Vec<Match> {
         self.matches.as_mut().map(std::mem::take).unwrap_or_default()
     }

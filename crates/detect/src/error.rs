@@ -1,11 +1,12 @@
-//! What is wrong in a rule, where, and what to write instead.
+//! Errors of rule files, with positions and hints.
 
 use std::fmt;
 
-/// Most mistakes that are reported of one load: more are no help, and hostile input could make many.
+/// Maximum number of errors that one load reports: more do not help, and hostile input could
+/// cause many.
 pub const ERRORS_MAX: usize = 100;
 
-/// A place in a file, both from 1.
+/// A position in a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
     /// Line, from 1.
@@ -14,23 +15,23 @@ pub struct Position {
     pub column: usize,
 }
 
-/// A mistake in a rule.
+/// An error in a rule file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleError {
-    /// File, or name of an API object.
+    /// File name, or name of an API object.
     pub file: String,
     /// Line, from 1.
     pub line: usize,
     /// Column in characters, from 1.
     pub column: usize,
-    /// What is wrong.
+    /// Description of the error.
     pub message: String,
-    /// What to write instead, if that is known.
+    /// Suggested replacement, if one is known.
     pub hint: Option<String>,
 }
 
 impl fmt::Display for RuleError {
-    /// `file:line:column: message`, and the hint on a line of its own.
+    /// Formats as `file:line:column: message`, with the hint on a separate line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { file, line, column, message, hint } = self;
         write!(f, "{file}:{line}:{column}: {message}")?;
@@ -43,7 +44,7 @@ impl fmt::Display for RuleError {
 
 impl std::error::Error for RuleError {}
 
-/// The mistakes of one file, as they are found.
+/// Collects the errors of one file, in the order in which they are found.
 #[derive(Debug)]
 pub(crate) struct Errors {
     file: String,
@@ -81,7 +82,7 @@ impl Errors {
         self.found.extend(other.found.into_iter().take(room));
     }
 
-    /// Whether no more mistakes are kept: then reading on is of no use.
+    /// Whether the collector drops further errors, so that the caller can stop reading.
     pub(crate) const fn is_full(&self) -> bool {
         self.found.len() >= ERRORS_MAX
     }

@@ -1,10 +1,10 @@
-//! Rules in, audit events in, signals out.
+//! Detection engine: evaluates Sigma rules over audit events and raises signals.
 //!
 //! Rules are Sigma documents with a small extension. The same events and rules give the same
 //! signals, live or replayed.
 //!
-//! Pure: no I/O, no clock, no task. Where events come from and where signals go is the business of
-//! the crate `delivery` and of the binary.
+//! The crate is pure: no I/O, no clock, no task. The crate `delivery` and the binary read events
+//! and send signals.
 
 pub mod builtin;
 pub mod engine;

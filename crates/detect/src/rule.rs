@@ -1,8 +1,8 @@
-//! What a rule is once it has been read: the model that the engine and the exports work on.
+//! The validated rule: the model that the engine and the exports use.
 //!
-//! A rule comes from a Sigma document (crate module `sigma`), with our small extension under the key
-//! `keepwatch`. Everything here is checked: names are resolved, fields exist, durations are in range.
-//! Deliberately absent: YAML, positions in files (they stay in [`Origin`]), and any state.
+//! The module `sigma` reads a rule from a Sigma document with a small extension under the key
+//! `keepwatch`. A rule is validated: names are resolved, fields exist, durations are in range.
+//! Deliberately absent: YAML, positions in files (only [`Origin`] has them), and any state.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,16 +13,16 @@ use crate::field::Field;
 use crate::matcher::Expression;
 use crate::template::Template;
 
-/// A rule, checked.
+/// A validated rule.
 #[derive(Clone, Debug)]
 pub struct Rule {
     /// Identity: Sigma's `id`, else its `name`, else the file's stem. Unique in a `RuleSet`.
     pub id: String,
-    /// Sigma's `name`, by which other rules may refer to this one.
+    /// Sigma's `name`, which correlations may use to refer to this rule.
     pub name: Option<String>,
-    /// One line for people.
+    /// Sigma's `title`, one line.
     pub title: String,
-    /// Why and how, for people. Markdown.
+    /// Sigma's `description`, in Markdown.
     pub description: String,
     /// Severity of its signals unless a case says otherwise. Sigma's `level`.
     pub severity: Severity,
@@ -34,144 +34,146 @@ pub struct Rule {
     pub false_positives: Vec<String>,
     /// Sigma's `author`.
     pub author: String,
-    /// What it looks for.
+    /// The detection or correlation of the rule.
     pub body: Body,
     /// Whether it raises signals itself. A rule that a correlation refers to does not, unless that
     /// correlation has `generate: true`.
     pub raises: bool,
-    /// The extension.
+    /// The `keepwatch` extension.
     pub signal: SignalOptions,
-    /// Where it was read from.
+    /// Position of the document.
     pub origin: Origin,
-    /// The document as it was read.
+    /// The source text of the document.
     pub text: Arc<str>,
 }
 
-/// What a rule looks for.
+/// The detection logic of a rule.
 #[derive(Clone, Debug)]
 pub enum Body {
-    /// Single events.
+    /// Matches single events.
     Detection(Expression),
-    /// Several events in a stretch of time.
+    /// Counts events within a time span.
     Correlation(Correlation),
 }
 
-/// Several events in a stretch of time.
+/// Counts events within a time span.
 #[derive(Clone, Debug)]
 pub struct Correlation {
-    /// What is counted.
+    /// The value that is counted.
     pub kind: CorrelationKind,
     /// The rules whose events count, as indices into `RuleSet::rules`, in the document's order.
     pub rules: Vec<usize>,
     /// Events with equal values of these fields belong together. An event that lacks one of them is
     /// not correlated. Empty: all events belong together.
     pub group_by: Vec<GroupField>,
-    /// How long: an event counts together with those of the time span before it. Microseconds.
+    /// Length of the window, in microseconds: an event counts with the events of this time before
+    /// it.
     pub timespan: i64,
-    /// When the number of events (or distinct values, or rules) is enough.
+    /// The count of events (or distinct values, or rules) that raises a signal.
     pub condition: Threshold,
 }
 
-/// One key of a group.
+/// A field of the group-by.
 #[derive(Clone, Debug)]
 pub struct GroupField {
-    /// What the rule calls it: a field or an alias.
+    /// Name in the rule: a field or an alias.
     pub name: String,
-    /// The field to read, by rule of [`Correlation::rules`] (same index): aliases differ by rule.
+    /// The field to read for each rule of [`Correlation::rules`] (same index): aliases differ by
+    /// rule.
     pub fields: Vec<Field>,
 }
 
-/// What a correlation counts.
+/// The type of a correlation.
 #[derive(Clone, Debug)]
 pub enum CorrelationKind {
-    /// Events.
+    /// Counts events.
     EventCount,
-    /// Different values of a field. Of several fields: different combinations of their values.
+    /// Counts distinct values of a field, or distinct combinations of the values of several fields.
     ValueCount(Vec<Field>),
-    /// Rules of which there is an event, in any order.
+    /// Counts the rules that matched an event, in any order.
     Temporal,
-    /// Rules of which there are events, in the order of the list.
+    /// Counts the rules that matched an event, in the order of the list.
     TemporalOrdered,
-    /// No event for the time span after one: silence. `condition: lt: 1` of an `event_count`.
+    /// Raises if no event follows an event within the time span. `condition: lt: 1` of an
+    /// `event_count`.
     Absence,
 }
 
-/// A comparison with a number.
+/// The range of counts that meets the condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Threshold {
-    /// At least so many.
+    /// Smallest count that meets the condition.
     pub at_least: u64,
-    /// At most so many; `u64::MAX` is no bound.
+    /// Largest count that meets the condition; `u64::MAX` is unbounded.
     pub at_most: u64,
 }
 
-/// How signals of a rule look and behave: the extension.
+/// The `keepwatch` extension: texts and life cycle of the rule's signals.
 #[derive(Clone, Debug)]
 pub struct SignalOptions {
-    /// Label of the query of a rule on single events, as Datadog shows it: `deleted_k10_rps`.
+    /// Query label of a detection rule, as Datadog shows it: `deleted_k10_rps`.
     pub query: String,
-    /// For rules on single events: events with equal values share a signal. Default: the user.
+    /// Group-by of a detection rule: events with equal values share a signal. Default: the user.
     pub group_by: Vec<Field>,
-    /// Severity cases in order, most severe first; the first whose condition holds decides.
+    /// Severity cases, most severe first; the first case whose condition holds sets the severity.
     pub cases: Vec<Case>,
-    /// A signal is closed when no event came for so long.
+    /// A signal closes after this long without an event.
     pub keep_alive: Duration,
-    /// A signal is closed when it is so old, and the next event opens another.
+    /// A signal closes after this long; the next event opens a new one.
     pub max_duration: Duration,
-    /// Title of the signal.
+    /// Template of the signal's title; `None` generates one.
     pub title: Option<Template>,
-    /// Message of the signal.
+    /// Template of the signal's message; `None` generates one.
     pub message: Option<Template>,
     /// First-seen rule: raises only when the value of these fields has not been seen in this rule's
     /// matching events before, once the learning time of the group has passed.
     pub first_seen: Option<FirstSeen>,
-    /// What it cannot see.
+    /// Known blind spots of the rule.
     pub blind_spots: Vec<String>,
-    /// Goal, strategy, triage and response, as written: for people and exports.
+    /// Goal, strategy and response, as written in the rule.
     pub guide: Guide,
-    /// Suppressions of other rules by this one: rule ids whose signals are not raised while this rule
-    /// has a signal open in the same cluster and with the same values of the fields that both are
-    /// grouped by.
+    /// Ids of the rules that this rule supersedes: they raise no signal while this rule has an open
+    /// signal in the same cluster with the same values of their common group-by fields.
     pub supersedes: Vec<String>,
 }
 
 /// A severity case.
 #[derive(Clone, Debug)]
 pub struct Case {
-    /// For people.
+    /// Name of the case, for display.
     pub name: String,
     /// Severity of the signal when this case holds.
     pub severity: Severity,
-    /// Number of events (or distinct values) in the window at which it holds.
+    /// Smallest count of events (or distinct values) in the window for which the case holds.
     pub at_least: u64,
 }
 
-/// A value that was never there before.
+/// A first-seen condition: the value is new to the rule.
 #[derive(Clone, Debug)]
 pub struct FirstSeen {
-    /// The fields that make up the value.
+    /// The fields whose combined value is remembered.
     pub fields: Vec<Field>,
-    /// Nothing is raised for so long after the rule's first matching event. Microseconds.
+    /// Learning time after the rule's first matching event, without signals. Microseconds.
     pub learning: i64,
-    /// A value is forgotten when it was not seen for so long. Microseconds.
+    /// A value is forgotten after this long without an event. Microseconds.
     pub forget_after: i64,
 }
 
-/// Text for people, by heading. Markdown.
+/// The sections of the rule's guide, in Markdown.
 #[derive(Clone, Debug, Default)]
 pub struct Guide {
-    /// What it is meant to find.
+    /// The behaviour that the rule detects.
     pub goal: String,
-    /// How it finds it.
+    /// How the rule detects it.
     pub strategy: String,
-    /// What to do.
+    /// How to respond to a signal.
     pub response: String,
 }
 
-/// Where a rule was read from.
+/// The source position of a rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
-    /// File, or name of an API object.
+    /// File name, or name of an API object.
     pub file: String,
     /// Line of the document's first key, from 1.
     pub line: usize,

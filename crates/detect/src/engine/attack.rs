@@ -1,4 +1,5 @@
-//! MITRE ATT&CK of a rule, from the tags of Sigma: `attack.impact`, `attack.ta0040`, `attack.t1490`.
+//! MITRE ATT&CK tactics and techniques of a rule, from Sigma tags: `attack.impact`,
+//! `attack.ta0040`, `attack.t1490`.
 
 use event::signal::Attack;
 
@@ -22,7 +23,7 @@ const TACTICS: [(&str, &str); 16] = [
     ("impact", "TA0040"),
 ];
 
-/// What the tags say, in their order, each once.
+/// The tactics and techniques of the tags, in their order, without duplicates.
 pub(crate) fn of_tags(tags: &[String]) -> Attack {
     let mut attack = Attack::default();
     for tag in tags {

@@ -1,11 +1,11 @@
-//! The engine's memory as bytes, and back.
+//! Encodes the engine's state as a checkpoint and decodes it.
 //!
 //! ```text
 //! magic, version │ digest of the rest │ clock, identities, counters │ rules │ waiting hits
 //! ```
 //!
-//! A rule is known by the digest of its text and of the texts it refers to, so that state goes to the
-//! rule it was made for and to no other. Timers are not written: they follow from the rest.
+//! A rule is identified by the digest of its text and of the texts it refers to, so that state is
+//! restored only for the rule that made it. Timers are not written: they follow from the rest.
 
 use bytes::Bytes;
 
@@ -24,7 +24,8 @@ use super::{ChangeKind, Engine};
 const MAGIC: &[u8] = b"KWDETECT";
 const VERSION: u8 = 1;
 
-/// What is written of a rule, so that its signals can be closed when it is gone.
+/// The part of a rule that a checkpoint contains, so that its signals can close after the rule is
+/// removed.
 #[derive(Clone, Debug)]
 struct Header {
     fingerprint: Digest,
@@ -100,7 +101,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Takes over the memory that was made for the rules of `plan`.
+    /// Adopts a state that was made for the rules of `plan`.
     pub(crate) fn adopt(&mut self, state: State, plan: &Plan) {
         let known = self.plan.by_fingerprint();
         let indices: Vec<Option<u32>> =
@@ -124,7 +125,7 @@ impl Engine {
         self.state = adopted;
     }
 
-    /// Closes the signals of a rule that is gone.
+    /// Closes the signals of a removed rule.
     fn close_all(&mut self, plan: &Plan, rule: u32, table: &mut Table) {
         let mut turn =
             Turn { plan, settings: &self.settings, changes: &mut self.orphans, matches: None };
@@ -132,7 +133,7 @@ impl Engine {
             let last = episode.last;
             turn.tell(rule, &episode, ChangeKind::Closed, last);
         }
-        // Its index means nothing any more.
+        // The index of a removed rule is invalid.
         self.orphans.iter_mut().for_each(|change| change.rule = None);
     }
 }
@@ -148,14 +149,14 @@ impl Header {
         }
     }
 
-    /// A rule that can still tell its signals, and finds nothing.
+    /// A rule that can render its signals but matches nothing.
     fn into_rule(self) -> PlannedRule {
         let Self { fingerprint, id, title, group_names, labels } = self;
         PlannedRule { fingerprint, group_names, labels, ..PlannedRule::plain(&id, &title) }
     }
 }
 
-/// The hit for other indices of rules; `None` when no rule is left that cares.
+/// The hit with new rule indices; `None` if all of its rules were removed.
 fn renumbered(hit: &Hit, index: &impl Fn(u32) -> Option<u32>) -> Option<Hit> {
     let mut hit = hit.clone();
     hit.matched = hit.matched.iter().filter_map(|rule| index(*rule)).collect();
@@ -170,13 +171,13 @@ fn renumbered(hit: &Hit, index: &impl Fn(u32) -> Option<u32>) -> Option<Hit> {
 }
 
 impl State {
-    /// A memory of nothing.
+    /// An empty state.
     pub(crate) fn new(plan: &Plan) -> Self {
         let tables = plan.rules.iter().map(|_| Table::default()).collect();
         Self { tables, ..Self::default() }
     }
 
-    /// Sets all timers, and counts the bytes.
+    /// Sets all timers and computes the size in bytes.
     fn set_timers(&mut self, plan: &Plan) {
         for (rule, (planned, table)) in (0..).zip(plan.rules.iter().zip(&self.tables)) {
             if let PlannedBody::Window(spec, _) = &planned.body {

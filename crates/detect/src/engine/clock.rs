@@ -1,45 +1,45 @@
-//! What time it is, as far as events tell.
+//! The engine's clock, which arrivals of events advance.
 //!
-//! The clock is the latest arrival. Where arrivals are stamps of events, one forged stamp must not
-//! carry it away: a jump waits until further events confirm it, and if the next event says that
-//! nothing of the kind happened, what jumped counts at the time it came.
+//! The clock is the latest arrival. If arrivals are the events' own timestamps, one forged
+//! timestamp must not advance it: a jump waits until further events confirm it. If the next event
+//! does not confirm it, the event that jumped counts at the time at which it was read.
 
 use super::codec::saved_struct;
 use super::hit::Hit;
 use super::settings::{Arrival, FUTURE_SKEW_MAX, JUMP_EVENTS, JUMP_MAX};
 
-/// Times outside of the years 0 to 9999 are not times.
+/// Latest valid time, the end of the year 9999. Microseconds.
 const TIME_MAX: i64 = 253_402_300_799_999_999;
 const TIME_MIN: i64 = -62_167_219_200_000_000;
 
-/// The clock.
+/// The clock and the events that wait for confirmation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Clock {
     /// Microseconds; `None` before the first event.
     now: Option<i64>,
-    /// Events that are ahead of the clock by more than a jump, oldest arrival first.
+    /// Events ahead of the clock by more than the allowed jump, oldest arrival first.
     ahead: Vec<Timed>,
 }
 
-/// An event and its times.
+/// An event with its arrival and timestamp.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Timed {
     pub(crate) arrival: i64,
     pub(crate) stamp: i64,
-    /// What the rules made of it. The time in it is not set yet.
+    /// The hit, if a rule matched. Its time is not set yet.
     pub(crate) hit: Option<Box<Hit>>,
-    /// Says that the stamp cannot be true; there where it may turn out so.
+    /// The hit of the clock-skew rule; present if the timestamp may prove wrong.
     pub(crate) skewed: Option<Box<Hit>>,
 }
 
 saved_struct!(Clock { now, ahead });
 saved_struct!(Timed { arrival, stamp, hit, skewed });
 
-/// An event whose time is decided.
+/// An event whose time is final.
 pub(crate) struct Admitted {
     pub(crate) time: i64,
     pub(crate) arrival: i64,
-    /// The stamp was not believed.
+    /// Whether the timestamp was rejected and replaced.
     pub(crate) clamped: bool,
     pub(crate) timed: Timed,
 }
@@ -49,28 +49,28 @@ impl Clock {
         self.now
     }
 
-    /// Time passes.
+    /// Advances the clock.
     pub(crate) fn advance(&mut self, now: i64) {
         let now = sane(now);
         self.now = Some(self.now.map_or(now, |known| known.max(now)));
     }
 
-    /// Whether the stamp of an event may turn out not to be true.
+    /// Whether the timestamp of an event may prove wrong.
     pub(crate) fn may_clamp(&self, mode: Arrival, arrival: i64, stamp: i64) -> bool {
         is_ahead(stamp, arrival) || (mode == Arrival::Stamped && self.jumps(arrival))
     }
 
-    /// Whether no event waits to be confirmed.
+    /// Whether no event waits for confirmation.
     pub(crate) fn is_settled(&self) -> bool {
         self.ahead.is_empty()
     }
 
-    /// Whether an event would have to wait for others.
+    /// Whether an event would have to wait for confirmation.
     fn jumps(&self, arrival: i64) -> bool {
         self.now.is_none_or(|now| arrival > now.saturating_add(JUMP_MAX))
     }
 
-    /// Takes an event; returns those whose time is decided, in the order in which they count.
+    /// Adds an event. Returns the events whose time is final, in the order in which they count.
     pub(crate) fn admit(&mut self, mode: Arrival, timed: Timed) -> Vec<Admitted> {
         let timed = Timed { arrival: sane(timed.arrival), stamp: sane(timed.stamp), ..timed };
         if mode == Arrival::Observed || (self.ahead.is_empty() && !self.jumps(timed.arrival)) {
@@ -91,7 +91,7 @@ impl Clock {
         self.confirm()
     }
 
-    /// Time did not go on as those ahead of it say: those that are still ahead count now.
+    /// Releases the events that are still ahead: no further event confirmed their time.
     fn ahead_of_time(&mut self) -> Vec<Admitted> {
         let mut admitted = self.believed();
         let now = self.now.unwrap_or_default();
@@ -105,7 +105,7 @@ impl Clock {
         admitted
     }
 
-    /// Believes the smallest jump, and with it what is close to it.
+    /// Accepts the smallest jump and the events close to it.
     fn confirm(&mut self) -> Vec<Admitted> {
         let Some(first) = self.ahead.first().map(|first| first.arrival) else {
             return Vec::new();
@@ -114,7 +114,7 @@ impl Clock {
         self.believed()
     }
 
-    /// Those that are ahead by less than a jump, now that the clock has moved.
+    /// Releases the events that are ahead by less than a jump after the clock advanced.
     fn believed(&mut self) -> Vec<Admitted> {
         let mut admitted = Vec::new();
         while let Some(next) = self.ahead.first().map(|next| next.arrival) {
@@ -127,7 +127,7 @@ impl Clock {
         admitted
     }
 
-    /// Changes the hits that wait, or drops them.
+    /// Replaces the rule indices of waiting hits, or drops the hits.
     pub(crate) fn renumber(&mut self, renumbered: impl Fn(&Hit) -> Option<Hit>) {
         for ahead in &mut self.ahead {
             for hit in [&mut ahead.hit, &mut ahead.skewed] {
@@ -136,7 +136,7 @@ impl Clock {
         }
     }
 
-    /// Nothing more will come: what waits is believed.
+    /// Ends the input: waiting events are accepted.
     pub(crate) fn finish(&mut self) -> Vec<Admitted> {
         let mut admitted = Vec::new();
         while !self.ahead.is_empty() {

@@ -1,28 +1,29 @@
-//! How the engine's state is written down: compact, and read with bounds.
+//! The binary encoding of checkpoints: compact, and decoded with bounds.
 //!
-//! A number takes as many bytes as it needs (LEB128), a text or a list comes after its length. Damage
-//! is an error and never a panic: every length is compared with what is left.
+//! Numbers are LEB128; texts and lists have a length prefix. Corruption is an error and never a
+//! panic: every length is compared with the remaining bytes.
 //!
-//! Deliberately absent: what the state is made of. Each part says so itself, beside its fields.
+//! Deliberately absent: the contents of the state. Each part declares its encoding beside its
+//! fields.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::digest::Digest;
 
-/// Why a checkpoint cannot be used.
+/// Why a checkpoint cannot be restored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
-    /// Written by another version.
+    /// The format version is another one.
     #[error("the checkpoint has format {0:?}, which this version cannot read: start without it")]
     Version(Option<u8>),
-    /// Cut off, or changed after it was written.
+    /// The checkpoint is truncated or corrupt.
     #[error("the checkpoint is damaged: {0}: start without it")]
     Damaged(&'static str),
 }
 
-/// What can be part of a checkpoint.
+/// A type with an encoding in checkpoints.
 pub(crate) trait Saved: Sized {
     fn save(&self, to: &mut Vec<u8>);
     fn load(from: &mut &[u8]) -> Result<Self, CheckpointError>;
@@ -30,7 +31,7 @@ pub(crate) trait Saved: Sized {
 
 const CUT: CheckpointError = CheckpointError::Damaged("it ends too early");
 
-/// The next bytes, so many as their length says.
+/// Reads a length prefix and that many bytes.
 pub(crate) fn bytes<'a>(from: &mut &'a [u8]) -> Result<&'a [u8], CheckpointError> {
     let len = length(from)?;
     from.split_off(..len).ok_or(CUT)
@@ -41,7 +42,7 @@ pub(crate) fn save_bytes(bytes: &[u8], to: &mut Vec<u8>) {
     to.extend_from_slice(bytes);
 }
 
-/// A length that the rest can hold: everything takes a byte at least.
+/// Reads a length that the remaining bytes can hold: every element takes at least one byte.
 fn length(from: &mut &[u8]) -> Result<usize, CheckpointError> {
     let len = usize::try_from(u64::load(from)?).map_err(|_| CUT)?;
     if len <= from.len() { Ok(len) } else { Err(CUT) }
@@ -78,7 +79,7 @@ impl Saved for u64 {
 }
 
 impl Saved for i64 {
-    /// Zigzag, so that small numbers below zero are short too.
+    /// Zigzag encoding, so that small negative numbers are short too.
     fn save(&self, to: &mut Vec<u8>) {
         ((self << 1) ^ (self >> 63)).cast_unsigned().save(to);
     }
@@ -89,7 +90,7 @@ impl Saved for i64 {
     }
 }
 
-/// A smaller number, as a large one. No function can implement a trait for several types.
+/// Encodes a smaller integer as a large one. A function cannot implement a trait for several types.
 macro_rules! saved_numbers {
     ($($number:ty)+) => {$(
         impl Saved for $number {
@@ -199,7 +200,8 @@ impl<A: Saved, B: Saved> Saved for (A, B) {
     }
 }
 
-/// Collections: a length and the elements. No function can implement a trait for several types.
+/// Encodes a collection as its length and elements. A function cannot implement a trait for
+/// several types.
 macro_rules! saved_collections {
     ($($collection:ident<$($part:ident $(: $bound:ident)?),+> of $element:ty;)+) => {$(
         impl<$($part: Saved $(+ $bound)?),+> Saved for $collection<$($part),+> {
@@ -228,7 +230,7 @@ fn save_element(element: impl SavedElement, to: &mut Vec<u8>) {
     element.save_element(to);
 }
 
-/// What a collection hands out when it is walked.
+/// The item of a collection's iterator.
 trait SavedElement {
     fn save_element(self, to: &mut Vec<u8>);
 }
@@ -246,7 +248,7 @@ impl<K: Saved, V: Saved> SavedElement for (&K, &V) {
     }
 }
 
-/// A struct: its fields, in order. No function can name fields.
+/// Encodes a struct as its fields, in order. A function cannot name fields.
 macro_rules! saved_struct {
     ($name:ty { $($field:ident),+ $(,)? }) => {
         impl $crate::engine::codec::Saved for $name {

@@ -1,4 +1,4 @@
-//! What one event does: it is counted for each of its rules, then signals are raised.
+//! Counts an event for each of its rules, then raises signals.
 
 use std::sync::Arc;
 
@@ -17,13 +17,13 @@ use super::state::{State, Timer, TimerKind, Turn};
 use super::table::{Place, Silence, Table, place};
 use super::window::{Arrived, Spec, Verdict, Window};
 
-/// What counting for one rule led to.
+/// The result of counting an event for one rule.
 struct Outcome<'a> {
     part: &'a Part,
     rank: u32,
     verdict: Verdict,
     positions: Vec<u16>,
-    /// Where the window is.
+    /// Key of the window.
     place: Place,
     marks: Marks,
 }
@@ -67,7 +67,7 @@ impl State {
             }
             outcomes.push(outcome);
         }
-        // A signal that supersedes others opens before them.
+        // A superseding signal opens before those that it supersedes.
         outcomes.sort_by_key(|outcome| outcome.rank);
         for outcome in outcomes {
             if plan.rule(outcome.part.rule).is_some_and(|rule| rule.raises) {
@@ -164,7 +164,7 @@ impl State {
         }
     }
 
-    /// Puts an event into the signal of its group, and opens one when the condition is met.
+    /// Adds an event to the signal of its group, and opens a signal if the condition is met.
     fn raise(&mut self, turn: &mut Turn<'_>, hit: &Hit, outcome: &Outcome<'_>) {
         let (plan, settings, part) = (turn.plan, turn.settings, outcome.part);
         let Some(rule) = plan.rule(part.rule) else { return };
@@ -183,7 +183,7 @@ impl State {
             len_max,
         );
         let is_open = table.episodes.contains_key(&at.key);
-        // A value that was there before is no news for a rule that waits for new ones.
+        // A known value does not meet the condition of a first-seen rule.
         let is_old = rule.first_seen.is_some() || !is_open || at.is_forced;
         if !outcome.verdict.met && is_old {
             return;
@@ -201,7 +201,7 @@ impl State {
         let window = table.windows.get_mut(&outcome.place.key);
         if let Some(episode) = table.episodes.get_mut(&at.key) {
             episode.lateness = episode.lateness.max(hit.lateness);
-            // A window tells nothing to a signal of its own group: that has its events already.
+            // The signal of the window's own group already has the events of the window.
             let window = window.filter(|_| at.key != outcome.place.key);
             freed = add_witnesses(window, rule, episode, hit, outcome);
             let rises = episode.grade(rule, level(outcome, episode));
@@ -222,7 +222,7 @@ impl State {
         }
     }
 
-    /// Opens a signal and says so.
+    /// Opens a signal and reports the change.
     fn open(&mut self, turn: &mut Turn<'_>, rule: u32, key: Digest, episode: Episode, time: i64) {
         let Some(planned) = turn.plan.rule(rule) else { return };
         let Some(table) = self.tables.get_mut(rule as usize) else { return };
@@ -235,8 +235,8 @@ impl State {
         table.episodes.insert(key, Box::new(episode));
     }
 
-    /// Whether a rule that supersedes this one has a signal open, in the same cluster and with the same
-    /// values of the fields that both are grouped by.
+    /// Whether a rule that supersedes this one has an open signal in the same cluster with the same
+    /// values of their common group-by fields.
     fn is_superseded(&self, plan: &Plan, rule: &PlannedRule, group: &Group) -> bool {
         rule.superseded_by.iter().any(|index| {
             let table = self.tables.get(*index as usize);
@@ -259,7 +259,7 @@ impl State {
         })
     }
 
-    /// An event of a group whose silence is meant: the silence is over, or begins anew.
+    /// Restarts the absence timer of a group after an event.
     fn hear(
         &mut self,
         turn: &mut Turn<'_>,
@@ -316,7 +316,7 @@ impl State {
         }
     }
 
-    /// Raises the signal of a group that has been silent for too long.
+    /// Raises the signal of a group without an event for the time span.
     pub(crate) fn fall_silent(&mut self, turn: &mut Turn<'_>, timer: Timer) {
         let Some(rule) = turn.plan.rule(timer.rule) else { return };
         let PlannedBody::Absence(timespan, _) = &rule.body else { return };
@@ -349,11 +349,11 @@ impl State {
         }
     }
 
-    /// Says that a bound of the state was reached.
+    /// Raises the state-pressure signal: a bound of the state was reached.
     pub(crate) fn press(&mut self, turn: &mut Turn<'_>, about: &str, hit: &Hit) {
         let rule = turn.plan.state_pressure;
         if hit.parts.iter().any(|part| turn.plan.public_index(part.rule).is_none()) {
-            // What the engine says about itself has bounds too, and says nothing about them.
+            // The built-in rules have bounds too, which raise no further signal.
             return;
         }
         let group =
@@ -374,13 +374,13 @@ impl State {
     }
 }
 
-/// The number that severity cases look at: that of the window, or of the signal.
+/// The count that severity cases compare: that of the window, or of the signal.
 fn level(outcome: &Outcome<'_>, episode: &Episode) -> u64 {
     if outcome.verdict.level == 0 { episode.count } else { outcome.verdict.level }
 }
 
-/// Adds the events of a window that no signal tells of yet; without a window, the event itself.
-/// Returns the bytes that the window holds no longer.
+/// Adds the events of a window that no signal contains yet; without a window, the event itself.
+/// Returns the number of bytes that the window released.
 fn add_witnesses(
     window: Option<&mut Window>,
     rule: &PlannedRule,
@@ -405,7 +405,8 @@ fn add_witnesses(
     before.saturating_sub(window.len())
 }
 
-/// Whether the value of a first-seen rule is new and may be told; and whether the memory is full.
+/// Whether the value of a first-seen rule is new and the learning time is over; and whether the
+/// memory is full.
 fn is_new(
     table: &mut Table,
     rule: &PlannedRule,
@@ -430,9 +431,9 @@ fn is_new(
     (known != Known::Seen && (is_learned || (learning == 0)), known == Known::Full)
 }
 
-/// What about an event was never seen before in this rule.
+/// The parts of an event (user, user agent, addresses) that are new to this rule.
 fn marks(table: &mut Table, hit: &Hit, facts: &Facts, values_max: usize) -> Marks {
-    // What an event does not tell is no news.
+    // An absent value is not new.
     let mut see = |kind: &str, value: &str| {
         if value.is_empty() {
             return false;

@@ -1,7 +1,7 @@
-//! Identities of bounded size for keys and values that a client may choose.
+//! Digests of bounded size for keys and values that a client may choose.
 //!
-//! Cut SHA-256: two texts that share a counter cannot be found, and a key costs the same memory
-//! however long the text is.
+//! A truncated SHA-256: a client cannot construct two texts that share a counter, and a key costs
+//! the same memory for a text of any length.
 
 use sha2::{Digest as _, Sha256};
 
@@ -10,14 +10,14 @@ use sha2::{Digest as _, Sha256};
 pub(crate) struct Digest(pub(crate) [u8; 16]);
 
 impl Digest {
-    /// The digest of texts in a row: where one ends and the next begins counts.
+    /// The digest of a sequence of texts; their boundaries are part of it.
     pub(crate) fn of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut hasher = Hasher::default();
         parts.into_iter().for_each(|part| hasher.part(part));
         hasher.finish()
     }
 
-    /// So many characters of 32, each one of which may stand in a DNS label.
+    /// The first `len` characters in an alphabet of 32, all valid in a DNS label.
     pub(crate) fn label(self, len: usize) -> String {
         const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
         let mut bits = u128::from_be_bytes(self.0);
@@ -31,7 +31,7 @@ impl Digest {
     }
 }
 
-/// Takes texts one by one.
+/// Hashes texts one by one.
 #[derive(Clone, Default)]
 pub(crate) struct Hasher(Sha256);
 

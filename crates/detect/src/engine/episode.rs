@@ -1,6 +1,6 @@
-//! A signal while it is open: what its events have in common and what they add up to.
+//! An open signal: the aggregate of its events.
 //!
-//! Every list has a cap, every count goes on. An event is added once and cannot be taken back.
+//! Every list has a cap; counts continue beyond it. An event is added once and cannot be removed.
 //! Deliberately absent: when a signal opens and closes (module `life`), and its texts (`wording`).
 
 mod targets;
@@ -22,36 +22,36 @@ use super::settings::{
 };
 pub(crate) use targets::Tally;
 
-/// An open signal.
+/// The state of an open signal.
 #[derive(Clone, Debug)]
 pub(crate) struct Episode {
     pub(crate) id: String,
     pub(crate) group: Arc<Group>,
-    /// By how many values the group is coarser than the rule says.
+    /// Number of group-by values that the group ignores because of a bound.
     pub(crate) coarse: usize,
     pub(crate) hidden_by: Option<Arc<str>>,
     /// Microseconds.
     pub(crate) opened: i64,
     pub(crate) first: i64,
     pub(crate) last: i64,
-    /// The largest of its events.
+    /// Largest lateness of its events. Microseconds.
     pub(crate) lateness: i64,
     pub(crate) count: u64,
-    /// By place in the rule's labels.
+    /// Counts of events, by index of the rule's labels.
     pub(crate) counts: Vec<u64>,
     pub(crate) severity: Severity,
     pub(crate) case: String,
-    /// Requests that were refused (401, 403).
+    /// Number of denied requests (401, 403).
     pub(crate) refused: u64,
     pub(crate) verbs: Vec<String>,
     pub(crate) actor: Actors,
     pub(crate) targets: Tally,
     pub(crate) evidence: Events,
-    /// Whether anything was told since it opened.
+    /// Whether an update was sent since it opened.
     pub(crate) is_updated: bool,
-    /// Its count when it was last told.
+    /// The count in the last update.
     pub(crate) told: u64,
-    /// When what was not told yet is due. Microseconds.
+    /// Time at which a delayed update is due. Microseconds.
     pub(crate) flush_at: Option<i64>,
 }
 
@@ -78,7 +78,7 @@ saved_struct!(Episode {
     flush_at,
 });
 
-/// Who acted.
+/// Users, addresses and user agents of the events.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Actors {
     pub(crate) users: Vec<String>,
@@ -102,38 +102,38 @@ saved_struct!(Actors {
     marks,
 });
 
-/// The events themselves.
+/// Evidence: the audit IDs and the events.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Events {
     audit_ids: Vec<String>,
     events: Vec<Box<RawValue>>,
 }
 
-/// An event, as it goes into a signal.
+/// An event that is added to a signal.
 pub(crate) struct Witness<'a> {
     pub(crate) time: i64,
     pub(crate) packed: &'a Packed,
-    /// What is new about it.
+    /// The parts of the event that are new to the rule.
     pub(crate) marks: Marks,
-    /// Places in the rule's labels.
+    /// Indices of the rule's labels.
     pub(crate) positions: &'a [u16],
 }
 
-/// What about an event was never seen before: the user, the user agent, and each of its addresses.
+/// Bit set of the parts of an event that are new: the user, the user agent, each address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Marks(pub(crate) u8);
 
 impl Marks {
     pub(crate) const USER: u8 = 1;
     pub(crate) const USER_AGENT: u8 = 2;
-    /// The first address; each further one is the next bit.
+    /// Bit of the first address; each further address has the next bit.
     pub(crate) const SOURCE_IP: u8 = 4;
-    /// Addresses that have a bit.
+    /// Number of addresses with a bit.
     pub(crate) const SOURCE_IPS_MAX: usize = 6;
 }
 
 impl Episode {
-    /// A signal without events; `opener` is the identity of the event that opens it.
+    /// Creates a signal without events; `opener` is the identity of the event that opens it.
     pub(crate) fn open(
         rule: &PlannedRule,
         (time, lateness, opener): (i64, i64, Digest),
@@ -187,12 +187,13 @@ impl Episode {
         self.evidence.add(&facts, evidence);
     }
 
-    /// Raises the severity to that of a case that holds; it never falls. Whether it rose.
+    /// Raises the severity to that of the case that holds; it never decreases. Returns whether it
+    /// rose.
     pub(crate) fn grade(&mut self, rule: &PlannedRule, level: u64) -> bool {
         let Some(case) = rule.case(level) else {
             return false;
         };
-        // The first case that holds names the signal, even where the rule is as severe.
+        // The first case that holds names the signal, even if its severity equals the rule's.
         let rises = case.severity > self.severity
             || (self.case.is_empty() && case.severity == self.severity);
         if rises {
@@ -202,11 +203,11 @@ impl Episode {
         rises
     }
 
-    /// When it closes unless events come. Microseconds.
+    /// Time at which it closes without further events. Microseconds.
     pub(crate) fn due(&self, rule: &PlannedRule) -> i64 {
         let silent = self.last.saturating_add(rule.keep_alive);
         let old = self.opened.saturating_add(rule.max_duration);
-        // Silence itself is not ended by silence.
+        // An absence signal has no keep-alive: a missing event does not close it.
         if matches!(rule.body, super::plan::PlannedBody::Absence(..)) {
             old
         } else {
@@ -214,7 +215,7 @@ impl Episode {
         }
     }
 
-    /// Whether it has grown enough since it was told to be told at once.
+    /// Whether it has grown enough since the last update for an immediate one.
     pub(crate) fn is_news(&self) -> bool {
         self.count <= UPDATES_AT_ONCE || self.count - self.told >= self.told.div_ceil(10)
     }
@@ -248,7 +249,7 @@ impl Actors {
         }
     }
 
-    /// As a signal tells it.
+    /// The actor section of the signal.
     pub(crate) fn tell(&self) -> Actor {
         let mut actor = Actor {
             source_ips: self.source_ips.clone(),
@@ -293,18 +294,18 @@ impl Events {
         }
     }
 
-    /// As a signal tells it.
+    /// The evidence section of the signal.
     pub(crate) fn tell(&self) -> Evidence {
         Evidence { audit_ids: self.audit_ids.clone(), events: self.events.clone() }
     }
 
-    /// The first event, as `audit.k8s.io/v1`.
+    /// The first event in the encoding `audit.k8s.io/v1`.
     pub(crate) fn first(&self) -> Option<&RawValue> {
         self.events.first().map(Box::as_ref)
     }
 }
 
-/// Appends a text that is not there yet, while there is room.
+/// Appends a text if the list does not contain it and is below its cap.
 fn push_new(list: &mut Vec<String>, text: &str) {
     if !text.is_empty() && list.len() < ACTOR_VALUES_MAX && !list.iter().any(|known| known == text)
     {

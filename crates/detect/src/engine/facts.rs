@@ -1,6 +1,7 @@
-//! What is kept of an event until a signal tells it: packed, because a million windows hold one each.
+//! The part of an event that windows keep for signals: packed, because there may be a million
+//! windows.
 //!
-//! Texts are cut here, once, so that nothing a client sends makes the state large.
+//! Texts are truncated here, once, so that a client cannot make the state large.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -10,16 +11,16 @@ use event::{Event, Level, View, v1};
 use super::codec::{CheckpointError, Saved, save_bytes, saved_struct};
 use super::settings::EVIDENCE_EVENT_LEN_MAX;
 
-/// Bytes of a text.
+/// Maximum length of a text, in bytes.
 const TEXT_LEN_MAX: usize = 256;
-/// Groups of a user.
+/// Maximum number of groups of a user.
 const GROUPS_MAX: usize = 16;
-/// Addresses of an event.
+/// Maximum number of addresses of an event.
 const SOURCE_IPS_MAX: usize = 8;
-/// In the user's extra and in annotations.
+/// Key of the credential ID in the user's extra and in annotations.
 const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";
 
-/// What signals tell of an event.
+/// The facts of an event that signals contain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Facts {
     pub(crate) audit_id: String,
@@ -92,7 +93,7 @@ impl Facts {
         facts
     }
 
-    /// Namespace and name, when the user is a service account.
+    /// Namespace and name of the service account; `None` for other users.
     pub(crate) fn service_account(&self) -> Option<(&str, &str)> {
         self.username.strip_prefix("system:serviceaccount:")?.split_once(':')
     }
@@ -107,7 +108,7 @@ fn cut(text: &str) -> String {
     text.get(..text.floor_char_boundary(TEXT_LEN_MAX)).unwrap_or_default().to_owned()
 }
 
-/// [`Facts`] and the event as evidence, in one piece of memory.
+/// [`Facts`] and the event as evidence, in one allocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Packed(Arc<[u8]>);
 
@@ -124,7 +125,7 @@ impl Packed {
         Self(Arc::from(packed))
     }
 
-    /// An event of which nothing is known but that it happened.
+    /// An event without facts.
     pub(crate) fn nothing() -> Self {
         Self(Arc::from([]))
     }
@@ -133,15 +134,15 @@ impl Packed {
         self.0.len()
     }
 
-    /// The facts, and the event as JSON, which is empty when it was not kept. `None` when nothing is
-    /// known.
+    /// The facts and the event in JSON, which is empty if it was not kept. `None` for an event
+    /// without facts.
     pub(crate) fn unpack(&self) -> Option<(Facts, &str)> {
         let mut rest = &*self.0;
         let facts = Facts::load(&mut rest).ok()?;
         Some((facts, std::str::from_utf8(rest).unwrap_or_default()))
     }
 
-    /// The same without the event.
+    /// A copy without the event.
     pub(crate) fn without_evidence(&self) -> Self {
         match self.unpack() {
             Some((facts, evidence)) if !evidence.is_empty() => Self::pack(&facts, &[]),
@@ -160,7 +161,7 @@ impl Saved for Packed {
     }
 }
 
-/// The event as a line of `audit.k8s.io/v1`; without its bodies when it is long.
+/// The event in the encoding `audit.k8s.io/v1`, on one line; without bodies if it is too long.
 fn evidence(event: &View<'_>) -> Vec<u8> {
     let bodies = [event.request_object(), event.response_object()];
     let bodies_len: usize = bodies.into_iter().flatten().map(<[u8]>::len).sum();

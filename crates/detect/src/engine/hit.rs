@@ -1,7 +1,6 @@
-//! An event that a rule cares about, ready to be counted: nothing in it refers to the event any more.
+//! An event that matched a rule, ready to be counted. It does not borrow from the event.
 //!
-//! Which rules match has been decided, and so have the groups: what is left is time, order and
-//! counting, which is the engine's.
+//! Matching and grouping are done; time, order and counting remain.
 
 use std::sync::Arc;
 
@@ -10,12 +9,12 @@ use super::digest::{Digest, Hasher};
 use super::facts::Packed;
 use super::settings::GROUP_VALUE_LEN_MAX;
 
-/// One event.
+/// An event that matched a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Hit {
-    /// When it happened. Microseconds.
+    /// Event time. Microseconds.
     pub(crate) time: i64,
-    /// How late events of its source may arrive. Microseconds.
+    /// Lateness bound of its source. Microseconds.
     pub(crate) lateness: i64,
     /// Orders events of the same time, and finds duplicates.
     pub(crate) identity: Identity,
@@ -23,17 +22,17 @@ pub(crate) struct Hit {
     pub(crate) source: Arc<str>,
     /// The detection rules that match.
     pub(crate) matched: Vec<u32>,
-    /// What it counts for.
+    /// The groups that the event counts for.
     pub(crate) parts: Vec<Part>,
     pub(crate) packed: Packed,
 }
 
-/// Which event it is.
+/// The identity of an event.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Identity {
-    /// Readable, so that events of one time are in an order that people can follow.
+    /// Audit ID, the first sort key of events with equal times.
     pub(crate) audit_id: Arc<str>,
-    /// Of everything that tells one event from another.
+    /// Digest of everything that distinguishes events.
     pub(crate) digest: Digest,
 }
 
@@ -41,21 +40,21 @@ pub(crate) struct Identity {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Part {
     pub(crate) rule: u32,
-    /// Places in the correlation's list of rules for which these are the values.
+    /// Indices of the correlation's rules that have these values.
     pub(crate) positions: Vec<u16>,
     pub(crate) group: Arc<Group>,
-    /// The value that is counted, or that may be new.
+    /// The value that a value count or a first-seen rule uses.
     pub(crate) value: Digest,
-    /// The suppression that hides what comes of it.
+    /// Name of the suppression that hides its signals.
     pub(crate) hidden_by: Option<Arc<str>>,
 }
 
-/// The values that events have in common.
+/// The group-by values of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Group {
     pub(crate) cluster: Arc<str>,
     pub(crate) values: Vec<Arc<str>>,
-    /// Separates what a suppression hides from what it does not.
+    /// Separates suppressed events from others.
     pub(crate) salt: Arc<str>,
 }
 
@@ -75,24 +74,24 @@ impl super::codec::Saved for Arc<Group> {
 }
 
 impl Hit {
-    /// When its turn is: later than any event before it can arrive.
+    /// Time at which the event is counted: no earlier event can arrive after it.
     pub(crate) fn release(&self) -> i64 {
         self.time.saturating_add(self.lateness)
     }
 
-    /// Bytes of memory, about.
+    /// Approximate size in memory, in bytes.
     pub(crate) fn len(&self) -> usize {
         size_of::<Self>() + self.packed.len() + self.parts.len() * 256
     }
 }
 
 impl Group {
-    /// How often a group can be made coarser: by each value, then by the cluster.
+    /// Number of levels of coarser groups: one for each value, then one for the cluster.
     pub(crate) fn level_max(&self) -> usize {
         self.values.len() + 1
     }
 
-    /// Identity of the group without its last `level` values. At the last level there is one group.
+    /// Digest of the group without its last `level` values. All groups are equal at the last level.
     pub(crate) fn key(&self, level: usize) -> Digest {
         let mut hasher = Hasher::default();
         hasher.part(self.salt.as_bytes());
@@ -107,10 +106,10 @@ impl Group {
     }
 }
 
-/// Characters of the digest of a value that is cut.
+/// Length of the digest of a truncated value, in characters.
 const LABEL_LEN: usize = 20;
 
-/// A value as groups have it: a long one is cut, and what is cut off counts by its digest.
+/// Truncates a long value and appends a digest of it, so that long values stay distinct.
 pub(crate) fn group_value(value: &str) -> Arc<str> {
     if value.len() <= GROUP_VALUE_LEN_MAX {
         return Arc::from(value);

@@ -1,7 +1,7 @@
-//! Which events were counted already.
+//! Deduplication: the identities of the events that were counted.
 //!
-//! An identity is remembered for a day or until there are too many; the oldest go first, and how many
-//! went too early is counted.
+//! An identity is remembered for a day or until there are too many. The oldest are evicted first,
+//! and early evictions are counted.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -14,12 +14,12 @@ use super::settings::IDENTITY_MEMORY;
 pub(crate) struct Identities {
     known: BTreeSet<Digest>,
     by_arrival: VecDeque<(i64, Digest)>,
-    /// Let go before their time.
+    /// Number of identities evicted before their time.
     pub(crate) forgotten: u64,
 }
 
 impl Identities {
-    /// Whether the event is new.
+    /// Remembers an event. Returns whether it is new.
     pub(crate) fn insert(&mut self, now: i64, identity: Digest, len_max: usize) -> bool {
         while let Some(&(arrival, oldest)) = self.by_arrival.front() {
             let is_over = arrival <= now - IDENTITY_MEMORY;

@@ -1,4 +1,4 @@
-//! From an event to what it counts for: rules, groups and values are read from it here, once.
+//! Matches an event against the rules and reads its groups and values, once.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,11 +15,11 @@ use crate::field::Field;
 use crate::fields::Fields;
 use crate::rule::{Body, Correlation, CorrelationKind, Rule};
 
-/// Groups of one event in one rule: each list field may have several values.
+/// Maximum number of groups of one event in one rule: a list field may have several values.
 const GROUPS_MAX: usize = GROUP_VALUES_MAX;
 
 impl Engine {
-    /// What an event counts for; `None` when no rule cares.
+    /// The hit of an event; `None` if no rule matches.
     pub(crate) fn hit(&self, input: &Input<'_>, fields: &Fields<'_>) -> Option<Hit> {
         let mut matched: Vec<u32> = Vec::new();
         self.rules.for_each_match(fields, |rule| matched.extend(u32::try_from(rule).ok()));
@@ -52,7 +52,7 @@ impl Engine {
         })
     }
 
-    /// What an event counts for whose stamp is not believed.
+    /// The hit of the clock-skew rule, for an event with a rejected timestamp.
     pub(crate) fn skewed(&self, input: &Input<'_>) -> Hit {
         let cluster: Arc<str> = group_value(input.cluster);
         let source: Arc<str> = group_value(input.source);
@@ -78,8 +78,8 @@ impl Engine {
         }
     }
 
-    /// The places in correlations that the event may count for: directly, or through another
-    /// correlation whose condition it may meet.
+    /// The correlations (and indices in their lists) that the event may count for: directly, or
+    /// through another correlation whose condition it may meet.
     fn reachable(&self, matched: &[u32]) -> BTreeSet<(u32, u16)> {
         let mut reached = BTreeSet::new();
         let mut open: Vec<u32> = matched.to_vec();
@@ -105,7 +105,7 @@ impl Engine {
         let rule = self.rules.rules().get(index as usize);
         let Some(rule) = rule.filter(|rule| rule.raises) else { return };
         let group_by = rule.signal.group_by.iter();
-        // An event without the value is one of its own group: a single event is never ignored.
+        // A missing value counts as empty: a detection never ignores an event.
         let values = combinations(group_by, fields, true).unwrap_or_default();
         let value = match &rule.signal.first_seen {
             Some(first_seen) => joint_value(&first_seen.fields, fields),
@@ -131,15 +131,15 @@ impl Engine {
         let at = usize::from(position);
         let group_by = correlation.group_by.iter().map(|group| group.fields.get(at));
         let Some(group_by) = group_by.collect::<Option<Vec<_>>>() else { return };
-        // An event that lacks one of the values belongs to no group.
+        // A correlation ignores an event without one of the values.
         let Some(groups) = combinations(group_by.into_iter(), fields, false) else { return };
         for value in counted_values(correlation, fields) {
             push_parts(parts, index, position, groups.clone(), cluster, value);
         }
     }
 
-    /// Marks what suppressions hide: it counts apart from what they do not hide. None hides what is
-    /// done to suppressions: else the first could hide that others are made.
+    /// Marks the parts that a suppression hides: they count apart from the others. Requests that
+    /// change suppressions are never hidden, or the first suppression could hide the next ones.
     fn suppress(&self, input: &Input<'_>, fields: &Fields<'_>, parts: &mut [Part]) {
         let is_suppression = |object: &ObjectRefFields<'_>| {
             object.api_group == "siem.keepwatch.io" && object.resource == "suppressions"
@@ -164,7 +164,7 @@ impl Engine {
                 for part in named {
                     part.hidden_by = Some(Arc::clone(&name));
                     let body = self.plan.rule(part.rule).map(|rule| &rule.body);
-                    // An event that ends a silence ends it, whether its signal is hidden or not.
+                    // An event restarts an absence timer whether or not its signal is suppressed.
                     if !matches!(body, Some(PlannedBody::Absence(..))) {
                         let salt = Arc::clone(&name);
                         part.group = Arc::new(Group { salt, ..(*part.group).clone() });
@@ -175,8 +175,8 @@ impl Engine {
     }
 }
 
-/// Which event it is. A client may choose the audit ID, and so give the same one to many requests:
-/// what the server says about them tells them apart.
+/// The identity of an event. A client may choose the audit ID and reuse it for many requests, so
+/// the identity also contains the facts that the server sets.
 fn identity(input: &Input<'_>) -> Identity {
     let event = input.event;
     let mut hasher = Hasher::default();
@@ -196,8 +196,8 @@ fn identity(input: &Input<'_>) -> Identity {
     Identity { audit_id: group_value(event.audit_id()), digest: hasher.finish() }
 }
 
-/// The groups of an event: one for each combination of its values. `None` when a value is missing,
-/// unless that counts as empty.
+/// The groups of an event: one for each combination of its values. `None` if a value is missing,
+/// unless a missing value counts as empty.
 fn combinations<'f>(
     fields_by: impl Iterator<Item = &'f Field>,
     fields: &Fields<'_>,
@@ -228,7 +228,7 @@ fn combinations<'f>(
     Some(groups)
 }
 
-/// What an event adds to the count of a correlation: for values, one for each of its values.
+/// The values that an event adds to the count of a correlation.
 fn counted_values(correlation: &Correlation, fields: &Fields<'_>) -> Vec<Digest> {
     let field = match &correlation.kind {
         CorrelationKind::ValueCount(counted) => match counted.as_slice() {
@@ -247,14 +247,14 @@ fn counted_values(correlation: &Correlation, fields: &Fields<'_>) -> Vec<Digest>
     values
 }
 
-/// One for each combination of the fields' values. A field may be missing, but not all of them.
+/// One value for each combination of the fields' values. At least one field must be present.
 fn counted_combinations(counted: &[Field], fields: &Fields<'_>) -> Vec<Digest> {
     let combinations = combinations(counted.iter(), fields, true).unwrap_or_default();
     let with_values = combinations.iter().filter(|values| values.iter().any(|it| !it.is_empty()));
     with_values.map(|values| Digest::of(values.iter().map(|value| value.as_bytes()))).collect()
 }
 
-/// The value of several fields together; `None` when all are missing.
+/// The combined value of several fields; `None` if all are missing.
 fn joint_value(by: &[Field], fields: &Fields<'_>) -> Option<Digest> {
     let mut hasher = Hasher::default();
     let mut is_there = false;
@@ -279,7 +279,7 @@ fn push_parts(
     value: Digest,
 ) {
     for values in groups {
-        // The same group by another rule of the list: one event, counted once.
+        // Another rule of the list gave the same group: count the event once.
         let known = parts
             .iter_mut()
             .find(|part| part.rule == rule && part.value == value && part.group.values == values);

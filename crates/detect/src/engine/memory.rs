@@ -1,38 +1,38 @@
-//! Values that were seen before, for a while.
+//! The values seen before, each kept for a limited time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::codec::{CheckpointError, Saved};
 use super::digest::Digest;
 
-/// Values and when they were last seen.
+/// Values with the time at which they were last seen.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Memory {
     last_seen: BTreeMap<Digest, i64>,
-    /// When to look whether a value is to be forgotten: a time at which it was seen, once.
+    /// Expiry queue: a time at which a value was seen, one entry per value.
     by_time: BTreeSet<(i64, Digest)>,
 }
 
-/// What is known of a value.
+/// The result of a look-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Known {
-    /// It was seen before.
+    /// The value was seen before.
     Seen,
-    /// It was not.
+    /// The value is new and is now remembered.
     New,
-    /// It may be new, and there is no room to remember it.
+    /// The value is not remembered, and the memory is full.
     Full,
 }
 
 impl Memory {
-    /// Looks a value up and remembers it.
+    /// Looks up a value and remembers it.
     pub(crate) fn see(&mut self, time: i64, value: Digest, memory: i64, len_max: usize) -> Known {
         while let Some(&(last, oldest)) = self.by_time.first()
             && last <= time.saturating_sub(memory)
         {
             self.by_time.pop_first();
             match self.last_seen.get(&oldest) {
-                // It was seen again.
+                // The value was seen again: requeue it.
                 Some(&newest) if newest > last => drop(self.by_time.insert((newest, oldest))),
                 _ => drop(self.last_seen.remove(&oldest)),
             }

@@ -1,6 +1,6 @@
-//! What the engine needs of the rules, in the shape in which it needs it.
+//! The rules, compiled for the engine.
 //!
-//! Two rules are built in: the engine raises them about itself.
+//! Two rules are built in; their signals report the state of the engine.
 
 use std::collections::BTreeMap;
 
@@ -14,50 +14,50 @@ use super::window::{Kind, Spec};
 use crate::rule::{Body, Case, Correlation, CorrelationKind, Rule, SignalOptions};
 use crate::template::Template;
 
-/// Rule id of signals about event times that cannot be true.
+/// Rule id of the signals about event times that the engine rejected.
 pub const CLOCK_SKEW: &str = "keepwatch-clock-skew";
-/// Rule id of signals about state that reached a bound.
+/// Rule id of the signals about state that reached a bound.
 pub const STATE_PRESSURE: &str = "keepwatch-state-pressure";
 
-/// All rules.
+/// The compiled rule set.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    /// Those of the rule set by their index there, then the two that are built in.
+    /// The rules of the rule set by index, then the two built-in rules.
     pub(crate) rules: Vec<PlannedRule>,
-    /// For each rule: the correlations that count it, with its place in their lists.
+    /// For each rule, the correlations that count it, with its index in their lists.
     pub(crate) consumers: Vec<Vec<(u32, u16)>>,
     pub(crate) clock_skew: u32,
     pub(crate) state_pressure: u32,
-    /// Whose service accounts are K10's own, for the fields of `actor` in texts.
+    /// The namespace of K10's own service accounts, for the fields of `actor` in texts.
     pub(crate) k10_namespace: std::sync::Arc<str>,
 }
 
-/// One rule.
+/// A compiled rule.
 #[derive(Debug)]
 pub(crate) struct PlannedRule {
     pub(crate) id: String,
     pub(crate) title: String,
-    /// Of everything that decides what it finds.
+    /// Digest of the rule's text and of the texts that it refers to.
     pub(crate) fingerprint: Digest,
     pub(crate) raises: bool,
     pub(crate) body: PlannedBody,
-    /// Names of the group's values.
+    /// Names of the group-by fields.
     pub(crate) group_names: Vec<String>,
-    /// Labels of counts, by place in the correlation's list; one for a detection.
+    /// Labels of counts, by index in the correlation's list; a detection has one.
     pub(crate) labels: Vec<String>,
     pub(crate) severity: Severity,
     pub(crate) cases: Vec<Case>,
-    /// Microseconds.
+    /// Keep-alive of signals. Microseconds.
     pub(crate) keep_alive: i64,
-    /// Microseconds.
+    /// Maximum duration of signals. Microseconds.
     pub(crate) max_duration: i64,
-    /// Learning time and memory, microseconds.
+    /// Learning time and forget time of a first-seen rule. Microseconds.
     pub(crate) first_seen: Option<(i64, i64)>,
-    /// Rules whose open signal in the same group keeps this one from raising.
+    /// Rules that supersede this one.
     pub(crate) superseded_by: Vec<u32>,
-    /// Place in the order of evaluation: what is counted comes before what counts it.
+    /// Order of evaluation: a rule precedes the correlations that count it.
     pub(crate) rank: u32,
-    /// Place in the order of raising: what supersedes comes first.
+    /// Order of raising: a rule precedes those that it supersedes.
     pub(crate) raise_rank: u32,
     pub(crate) title_template: Option<Template>,
     pub(crate) message_template: Option<Template>,
@@ -69,14 +69,14 @@ pub(crate) struct PlannedRule {
 #[derive(Debug)]
 pub(crate) enum PlannedBody {
     Detection,
-    /// The rules it counts.
+    /// A correlation with windows, and the rules it counts.
     Window(Spec, Vec<u32>),
-    /// Time span, microseconds, and the rules whose silence is meant.
+    /// An absence correlation: the time span in microseconds, and the rules it counts.
     Absence(i64, Vec<u32>),
 }
 
 impl PlannedBody {
-    /// The rules that it counts, by place.
+    /// The rules that it counts, in the order of the list.
     pub(crate) fn counted(&self) -> &[u32] {
         match self {
             Self::Detection => &[],
@@ -125,18 +125,18 @@ impl Plan {
         self.rules.get(rule as usize)
     }
 
-    /// The rule as others see it: its index in the rule set.
+    /// The index in the rule set; `None` for a built-in rule.
     pub(crate) fn public_index(&self, rule: u32) -> Option<usize> {
         (rule < self.clock_skew).then_some(rule as usize)
     }
 
-    /// Indices by fingerprint and id: what was counted for a rule is for the one that is the same.
+    /// Rule indices by the digest of fingerprint and id, to restore state for unchanged rules.
     pub(crate) fn by_fingerprint(&self) -> BTreeMap<Digest, u32> {
         self.rules.iter().zip(0..).map(|(rule, index)| (rule.fingerprint, index)).collect()
     }
 }
 
-/// Rule sets are far smaller.
+/// Converts an index; rule sets are far smaller than `u32::MAX`.
 fn index(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(u32::MAX)
 }
@@ -180,7 +180,7 @@ impl PlannedRule {
         }
     }
 
-    /// The case that holds at a count: the most severe is the first.
+    /// The first (most severe) case that holds at a count.
     pub(crate) fn case(&self, count: u64) -> Option<&Case> {
         self.cases.iter().find(|case| count >= case.at_least)
     }
@@ -221,7 +221,7 @@ fn correlation_body(
     PlannedBody::Window(Spec { kind, timespan, horizon, at_least, at_most, count_max }, rules)
 }
 
-/// Of the texts of the rule and of all rules it refers to.
+/// The digest of the texts of the rule and of all rules it refers to.
 fn fingerprint(rule: &Rule, rules: &[Rule]) -> Digest {
     let mut texts = vec![rule.id.as_bytes(), rule.text.as_bytes()];
     let mut seen = vec![false; rules.len()];
@@ -253,7 +253,7 @@ fn supersede(rules: &[Rule], planned: &mut [PlannedRule]) {
     }
 }
 
-/// Orders the rules; cycles, which a rule set refuses, end where every rule has had its turn.
+/// Orders the rules. A rule set rejects cycles; the loop ends in any case after one pass per rule.
 fn rank(planned: &mut [PlannedRule]) {
     for _ in 0..planned.len() {
         let mut changed = false;
@@ -283,7 +283,7 @@ fn built_in(id: &str, title: &str, severity: Severity, group: &str) -> PlannedRu
 }
 
 impl PlannedRule {
-    /// A rule on single events with nothing special.
+    /// A detection rule with default options.
     pub(crate) fn plain(id: &str, title: &str) -> Self {
         const KEEP_ALIVE: i64 = 3_600_000_000;
         const MAX_DURATION: i64 = 86_400_000_000;

@@ -1,4 +1,4 @@
-//! The variables of templates.
+//! Renders templates: resolves their variables for a signal.
 
 use event::{SignalSpec, View, v1};
 
@@ -9,7 +9,7 @@ use crate::field::Field;
 use crate::fields::Fields;
 use crate::template::Template;
 
-/// Bytes of the value of a field.
+/// Maximum length of a field value, in bytes.
 const VALUE_LEN_MAX: usize = 1024;
 
 impl Plan {
@@ -22,7 +22,7 @@ impl Plan {
         spec: &SignalSpec,
         len_max: usize,
     ) -> String {
-        // Fields are those of the first event, whose evidence is at hand.
+        // Field variables read the first event, which the signal keeps as evidence.
         let event =
             episode.evidence.first().and_then(|event| v1::read(event.get().as_bytes()).ok());
         let value = |name: &str| match name.strip_prefix('@') {

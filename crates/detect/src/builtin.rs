@@ -1,15 +1,15 @@
-//! The rules that come with Keepwatch, as they lie in `rules/kasten/`.
+//! The built-in rules: the files in `rules/kasten/`.
 //!
-//! Each is one YAML file; beside it lies a file with events and the signals that they must raise
-//! (module [`examples`](crate::examples)). A new rule is those two files and a line here.
+//! Each rule is a YAML file with a second file of events and expected signals (module
+//! [`examples`](crate::examples)). A new rule needs both files and a line here.
 //!
-//! Deliberately absent: reading a folder, which is for the binary.
+//! Deliberately absent: reading a folder, which the binary does.
 
 use std::sync::LazyLock;
 
 use crate::Document;
 
-/// A rule file by its name.
+/// Includes a rule file by its name.
 macro_rules! rules {
     ($($name:literal,)+) => {
         [$((
@@ -57,7 +57,7 @@ static KASTEN: LazyLock<Vec<Document>> = LazyLock::new(|| {
     .collect()
 });
 
-/// The rules on backups of K10, and on what Keepwatch says about itself.
+/// The rules for K10 backups and for Keepwatch's own events.
 pub fn kasten() -> &'static [Document] {
     &KASTEN
 }

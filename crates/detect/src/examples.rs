@@ -1,20 +1,21 @@
-//! Tests of rules as data: events, and the signals that a rule raises for them.
+//! Rule tests as data: events and the signals that a rule must raise for them.
 //!
-//! Beside `NAME.yaml` lies `NAME.events.ndjson`, one JSON object a line:
+//! The tests of `NAME.yaml` are in `NAME.events.ndjson`, one JSON object per line:
 //!
-//! - `{"example": "two by one person", "cluster": "prod", "expect": [{"severity": "low"}]}` begins an
-//!   example. `expect` lists all its signals, in the order of their first event; without it, none are
-//!   expected. Each may say `rule`, `case`, `count`, `user`, `targets`, `state` and `title` too; what
-//!   it does not say is not compared.
+//! - `{"example": "two by one person", "cluster": "prod", "expect": [{"severity": "low"}]}` starts
+//!   an example. `expect` lists all its signals, in the order of their first event; without it,
+//!   none are expected. `rule`, `case`, `count`, `user`, `targets`, `state` and `title` are
+//!   optional; a missing key is not compared.
 //! - An event, as `audit.k8s.io/v1` or as K10 writes it. It arrives at its stage timestamp.
-//! - `{"repeat": 20, "every": "30s", "event": {…}}` is an event several times, each later by `every`
-//!   and with an audit ID of its own. `{n}` in its texts is 1, 2, 3 …; with `"of": 3`, `{k}` is 1, 2,
-//!   3, 1, 2 ….
-//! - `{"clock": "2026-11-23T10:00:00Z"}` lets time pass without an event.
+//! - `{"repeat": 20, "every": "30s", "event": {…}}` repeats an event, each later by `every` and
+//!   with a different audit ID. `{n}` in its texts is 1, 2, 3 …; with `"of": 3`, `{k}` is 1, 2, 3,
+//!   1, 2 ….
+//! - `{"clock": "2026-11-23T10:00:00Z"}` advances the clock without an event.
 //!
-//! Each example begins without a memory, and its events are taken in the order of their times.
+//! Each example starts without state, and its events are sorted by time.
 //!
-//! Deliberately absent: files (the caller reads them), and disorder, which is tested in the engine.
+//! Deliberately absent: files (the caller reads them), and disorder, which the engine's tests
+//! cover.
 
 mod check;
 mod read;
@@ -30,32 +31,32 @@ use crate::{Engine, Input, RuleSet, Settings, SignalChange};
 pub use check::{Report, check};
 pub use read::{EVENTS_MAX, read};
 
-/// What an example is made of.
+/// A test of rules: events and the expected signals.
 #[derive(Clone, Debug)]
 pub struct Example {
-    /// What it shows.
+    /// Description of the example.
     pub name: String,
-    /// Line at which it begins, from 1.
+    /// Line of its first entry, from 1.
     pub line: usize,
-    /// Name of the cluster that the events come from.
+    /// Name of the events' cluster.
     pub cluster: String,
-    /// In the order of their times.
+    /// Events and clock steps, in order of time.
     pub steps: Vec<Step>,
-    /// All signals, in the order of their first event.
+    /// All expected signals, in the order of their first event.
     pub expected: Vec<Expected>,
 }
 
-/// One thing that happens.
+/// A step of an example.
 #[derive(Clone, Debug)]
 pub enum Step {
     /// An event arrives.
     Event(Box<Event>),
-    /// Time passes.
+    /// The clock advances to this time.
     Clock(Timestamp),
 }
 
 impl Step {
-    /// When it happens.
+    /// Time of the step.
     pub fn time(&self) -> Timestamp {
         match self {
             Self::Event(event) => event.stage_timestamp,
@@ -64,46 +65,46 @@ impl Step {
     }
 }
 
-/// A signal that an example expects. What is `None` is not compared.
+/// An expected signal. A field that is `None` is not compared.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expected {
-    /// Identity of the rule.
+    /// Id of the rule.
     pub rule: Option<String>,
-    /// Severity at the end.
+    /// Final severity.
     pub severity: Severity,
-    /// Name of the case.
+    /// Name of the severity case.
     pub case: Option<String>,
     /// Number of events.
     pub count: Option<u64>,
-    /// Name of the user; empty for several users.
+    /// User name; empty for several users.
     pub user: Option<String>,
-    /// Number of different objects.
+    /// Number of distinct objects.
     pub targets: Option<u64>,
-    /// Its state at the end.
+    /// Final state.
     pub state: Option<SignalState>,
-    /// Its title.
+    /// Title of the signal.
     pub title: Option<String>,
 }
 
-/// A mistake in an events file.
+/// An error in an events file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {message}")]
 pub struct ExampleError {
-    /// From 1.
+    /// Line, from 1.
     pub line: usize,
-    /// What is wrong.
+    /// Description of the error.
     pub message: String,
 }
 
-/// What an example led to.
+/// The result of an example.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
-    /// The signals as they are at the end, in the order of their first event.
+    /// The final signals, in the order of their first event.
     pub signals: Vec<Arc<Signal>>,
-    /// How they differ from what was expected.
+    /// Differences from the expected signals, for display; empty if the example passes.
     pub differences: Vec<String>,
-    /// Indices of the rules on single events that matched.
+    /// Indices of the detection rules that matched.
     pub matched: Vec<usize>,
 }
 
@@ -126,7 +127,7 @@ pub fn run(rules: &Arc<RuleSet>, example: &Example) -> Outcome {
             }
         }
     }
-    // What was told of a busy signal may be a little behind.
+    // The last update of a busy signal may be delayed.
     if let Some(last) = example.steps.last() {
         let end = last.time().as_micros().saturating_add(UPDATE_DELAY);
         engine.advance(Timestamp::from_micros(end), &mut changes);
@@ -139,7 +140,7 @@ pub fn run(rules: &Arc<RuleSet>, example: &Example) -> Outcome {
     Outcome { signals, differences, matched }
 }
 
-/// Each signal as it was last seen.
+/// The last state of each signal.
 fn latest(changes: Vec<SignalChange>) -> Vec<Arc<Signal>> {
     let mut signals: Vec<Arc<Signal>> = Vec::new();
     for SignalChange { signal, .. } in changes {

@@ -1,11 +1,11 @@
-//! Fields of an audit event, as rules name them.
+//! Field paths of audit events in rules.
 //!
-//! A path names a field by the keys of either encoding: `objectRef.resource` and
-//! `ObjectRef.Resource` are the same field. A key that holds dots or slashes stands in brackets:
-//! `annotations["authorization.k8s.io/decision"]`. What an event cannot have is an error, because a
-//! rule that asks for it would never match.
+//! A path uses the keys of either encoding: `objectRef.resource` and `ObjectRef.Resource` are the
+//! same field. A key with dots or slashes is written in brackets:
+//! `annotations["authorization.k8s.io/decision"]`. An unknown field is an error, because a rule
+//! with it would never match.
 //!
-//! Deliberately absent: how a field is read from an event (module `fields`).
+//! Deliberately absent: reading a field from an event (module `fields`).
 
 mod names;
 mod parse;
@@ -15,8 +15,8 @@ use std::hash::{Hash, Hasher};
 
 pub use parse::FieldError;
 
-/// A field path, parsed. Both spellings of an event (`objectRef.resource`, `ObjectRef.Resource`) name
-/// the same field and are equal.
+/// A parsed field path. Both spellings (`objectRef.resource`, `ObjectRef.Resource`) name the same
+/// field and are equal.
 #[derive(Clone, Debug)]
 pub struct Field {
     text: String,
@@ -24,17 +24,17 @@ pub struct Field {
 }
 
 impl Field {
-    /// Reads a path.
+    /// Parses a path.
     pub fn parse(text: &str) -> Result<Self, FieldError> {
         Ok(Self { text: text.to_owned(), path: parse::path(text)? })
     }
 
-    /// The name of the user, by which signals are grouped unless a rule says otherwise.
+    /// The user name, the default group-by of signals.
     pub fn username() -> Self {
         Self { text: "user.username".to_owned(), path: Path::User(UserPath::Username) }
     }
 
-    /// As the rule has it.
+    /// The path as written in the rule.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -43,7 +43,7 @@ impl Field {
         &self.path
     }
 
-    /// Whether one event can have several values of it.
+    /// Whether one event can have several values of the field.
     pub(crate) const fn has_several_values(&self) -> bool {
         match &self.path {
             Path::SourceIps | Path::RequestObject(_) | Path::ResponseObject(_) => true,
@@ -61,7 +61,7 @@ impl Field {
 }
 
 impl Path {
-    /// Its keys as `audit.k8s.io/v1` has them.
+    /// Its keys in the encoding `audit.k8s.io/v1`.
     pub(crate) fn v1_keys(&self) -> Vec<String> {
         let user = |user: &str, path: &UserPath| match path {
             UserPath::Extra(key) => Some([user, "extra", key].map(str::to_owned).to_vec()),
@@ -87,7 +87,7 @@ impl Path {
     }
 }
 
-/// The keys of a field as K10 writes them, with dots between.
+/// The keys of a field in K10's encoding, joined by dots.
 pub(crate) fn k10_name(keys: &[&str]) -> String {
     let v1 = keys.join(".");
     if let Some(known) = names::all().find(|known| known.v1 == v1) {
@@ -100,7 +100,7 @@ pub(crate) fn k10_name(keys: &[&str]) -> String {
     name
 }
 
-/// The keys of a field as K10 writes them; those that events name freely are as they are.
+/// The keys of a field in K10's encoding; free keys (such as annotations) are unchanged.
 pub(crate) fn k10_keys(keys: &[&str]) -> Vec<String> {
     let owned = |keys: &[&str]| keys.iter().map(|key| (*key).to_owned()).collect::<Vec<_>>();
     match keys {
@@ -134,7 +134,7 @@ impl fmt::Display for Field {
     }
 }
 
-/// What a path leads to.
+/// The part of an event that a path selects.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Path {
     Level,
@@ -146,7 +146,7 @@ pub(crate) enum Path {
     ImpersonatedUser(UserPath),
     /// The impersonated user if there is one, else the user.
     EffectiveUser(UserPath),
-    /// Who is behind the request: the user, unless K10 acts for another.
+    /// The actor: the user, unless K10 impersonates another user.
     Actor(UserPath),
     ImpersonationConstraint,
     SourceIps,

@@ -1,9 +1,9 @@
-//! One event, as rules look at it: values by field.
+//! The values of an event, by field.
 //!
-//! Nothing is copied and nothing is computed before a rule asks. A body is walked, not parsed into a
-//! tree, so that its size costs time only when a rule asks for one of its fields, and never memory.
+//! Values are read lazily, without copies. A body is scanned, not parsed into a tree, so that its
+//! size costs time only if a rule reads one of its fields, and never memory.
 //!
-//! A text that is empty counts as absent, as in the `v1` encoding, which leaves it out.
+//! An empty text is absent, as in the `v1` encoding, which omits it.
 
 mod body;
 mod dry_run;
@@ -19,7 +19,7 @@ use event::{Timestamp, View};
 use crate::field::{Field, Path, RefPath, StatusPath, UserPath};
 use crate::ruleset::K10_NAMESPACE;
 
-/// What a field can be.
+/// The value of a field.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Value<'a> {
     Null,
@@ -33,14 +33,14 @@ pub(crate) enum Value<'a> {
 pub struct Fields<'a> {
     event: &'a View<'a>,
     cluster: &'a str,
-    /// `None`: the usual one.
+    /// `None` for the default namespace.
     k10_namespace: Option<Arc<str>>,
     object_ref: Option<ObjectRefFields<'a>>,
     is_dry_run: OnceCell<bool>,
 }
 
 impl<'a> Fields<'a> {
-    /// Looks at an event of a cluster without a name.
+    /// Creates a view of an event of an unnamed cluster.
     pub fn new(event: &'a View<'a>) -> Self {
         Self {
             event,
@@ -51,13 +51,13 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The namespace whose service accounts are K10's own, for the fields of `actor`.
+    /// Sets the namespace of K10's own service accounts, for the fields of `actor`.
     #[must_use]
     pub fn with_k10_namespace(self, k10_namespace: Arc<str>) -> Self {
         Self { k10_namespace: Some(k10_namespace), ..self }
     }
 
-    /// The name of the cluster it comes from, for the field `cluster`.
+    /// Sets the cluster name, for the field `cluster`.
     #[must_use]
     pub fn with_cluster(self, cluster: &'a str) -> Self {
         Self { cluster, ..self }
@@ -68,22 +68,22 @@ impl<'a> Fields<'a> {
         self.event
     }
 
-    /// What the request is about.
+    /// The object reference of the request.
     pub fn object_ref(&self) -> Option<&ObjectRefFields<'a>> {
         self.object_ref.as_ref()
     }
 
-    /// Whether the request was asked to change nothing.
+    /// Whether the request is a dry run.
     pub fn is_dry_run(&self) -> bool {
         *self.is_dry_run.get_or_init(|| dry_run::is_dry_run(self.event))
     }
 
-    /// Whether the answer was a success (2xx).
+    /// Whether the response is a success (2xx).
     pub fn succeeded(&self) -> bool {
         (200..300).contains(&self.code())
     }
 
-    /// Whether the request was refused for who asked (401, 403).
+    /// Whether authentication or authorization failed (401, 403).
     pub fn refused(&self) -> bool {
         matches!(self.code(), 401 | 403)
     }
@@ -92,9 +92,9 @@ impl<'a> Fields<'a> {
         self.event.response_status().map_or(0, |status| status.code())
     }
 
-    /// The first value of a field; `None` when it is absent, null or an object.
+    /// The first value of a field; `None` if it is absent, null or an object.
     pub fn text(&self, field: &Field) -> Option<Cow<'_, str>> {
-        // Fields that lie in the record as text need no copy.
+        // Fields that the record stores as text need no copy.
         if let Some(text) = self.borrowed(field.path()) {
             return (!text.is_empty()).then_some(Cow::Borrowed(text));
         }
@@ -109,7 +109,7 @@ impl<'a> Fields<'a> {
         found
     }
 
-    /// Calls `take` with each value of a field: several for a list, none when it is absent.
+    /// Calls `take` with each value of a field: several for a list, none if it is absent.
     pub fn for_each_value(&self, field: &Field, mut take: impl FnMut(&str)) {
         self.values(field.path(), &mut |value| {
             if let Value::Text(text) = value {
@@ -147,8 +147,8 @@ impl<'a> Fields<'a> {
         self.event.impersonated_user().unwrap_or_else(|| self.event.user())
     }
 
-    /// K10's console impersonates the people who work with it: they are behind its requests. Who
-    /// impersonates K10 is behind the request itself.
+    /// K10's console impersonates its users, so the actor of its requests is the impersonated user.
+    /// The actor of a request that impersonates K10 is the user who sends it.
     fn actor(&self) -> UserFields<'_, 'a> {
         let user = self.event.user();
         let k10_namespace = self.k10_namespace.as_deref().unwrap_or(K10_NAMESPACE);
@@ -251,7 +251,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The field of a user that is one text; `None` for the others.
+/// A user field with a single text; `None` for the other fields.
 fn user_text<'a>(user: UserFields<'_, 'a>, path: &UserPath) -> Option<&'a str> {
     match path {
         UserPath::Username => Some(user.username()),
@@ -279,7 +279,7 @@ fn user_values(
 
 fn one(text: &str, take: &mut dyn FnMut(Value<'_>) -> ControlFlow<()>) {
     if !text.is_empty() {
-        // Whether it wants more does not matter: there is no second value.
+        // The result is ignored: there is no second value.
         take(Value::Text(text)).is_break();
     }
 }
@@ -294,7 +294,7 @@ fn time(time: Timestamp, take: &mut dyn FnMut(Value<'_>) -> ControlFlow<()>) {
     }
 }
 
-/// Three digits, without an allocation: nearly every rule asks for them.
+/// Formats a status code without an allocation: nearly every rule reads it.
 fn code(code: u16, take: &mut dyn FnMut(Value<'_>) -> ControlFlow<()>) {
     if (100..1000).contains(&code) {
         let digit = |number: u16| u8::try_from(number % 10).map_or(b'0', |digit| b'0' + digit);

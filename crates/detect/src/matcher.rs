@@ -1,8 +1,8 @@
-//! Conditions on the fields of one event.
+//! Compiled conditions on the fields of one event.
 //!
-//! An expression is made once, when a rule is read, and evaluated often: it holds patterns that are
-//! compiled and fields that are parsed. Deliberately absent: YAML and names of selections (module
-//! `sigma`), and which rules are worth evaluating (module `ruleset`).
+//! An expression is compiled once, when a rule is loaded, and evaluated often: it contains compiled
+//! patterns and parsed fields. Deliberately absent: YAML and names of selections (module `sigma`),
+//! and the choice of the rules to evaluate (module `ruleset`).
 
 mod cidr;
 mod duration;
@@ -20,27 +20,27 @@ pub(crate) use requirements::{Dimension, Requirements, WORD_LEN_MAX};
 use crate::field::{Field, Path};
 use crate::fields::{Fields, Value};
 
-/// A condition, ready to be evaluated.
+/// A compiled condition.
 #[derive(Clone, Debug)]
 pub struct Expression {
     node: Node,
 }
 
-/// A part of a condition.
+/// A node of a condition.
 #[derive(Clone, Debug)]
 pub(crate) enum Node {
-    /// All of them; true when there are none.
+    /// True if all are; true if empty.
     All(Vec<Self>),
-    /// Any of them; false when there are none.
+    /// True if any is; false if empty.
     Any(Vec<Self>),
     Not(Box<Self>),
-    /// A part that may be in other conditions too.
+    /// A part that several conditions may share.
     Shared(Arc<Self>),
     /// One field.
     Test(Field, Test),
 }
 
-/// What is asked of one field. A field with several values passes if one of them does.
+/// A test of one field. A field with several values passes if one of them passes.
 #[derive(Clone, Debug)]
 pub(crate) enum Test {
     /// A text, with wildcards.
@@ -49,19 +49,19 @@ pub(crate) enum Test {
     InNetwork(Network),
     /// A comparison of numbers.
     Number(Comparison, f64),
-    /// Whether there is a value at all.
+    /// Whether the field has a value.
     Exists(bool),
-    /// No value, or JSON's null.
+    /// The field is absent or null.
     Null,
-    /// A time at most so many microseconds after the event.
+    /// The value is a time at most this many microseconds after the event.
     Within(i64),
-    /// A duration of less than so many microseconds.
+    /// The value is a duration of less than this many microseconds.
     Shorter(i64),
-    /// A value that the other field has too.
+    /// The other field has the same value.
     SameAs(Field, Case),
 }
 
-/// How two numbers are compared.
+/// The operator of a numeric comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Comparison {
     Equal,
@@ -76,7 +76,7 @@ impl Expression {
         Self { node }
     }
 
-    /// This one and all of the others, which keep their memory to themselves.
+    /// The conjunction of this condition and the others, which are shared and not copied.
     pub(crate) fn and(self, others: &[Arc<Node>]) -> Self {
         let others = others.iter().map(|node| Node::Shared(Arc::clone(node)));
         Self { node: Node::All(std::iter::once(self.node).chain(others).collect()) }
@@ -90,22 +90,22 @@ impl Expression {
         Arc::new(self.node)
     }
 
-    /// Whether the event meets the condition.
+    /// Evaluates the condition for an event.
     pub fn matches(&self, fields: &Fields<'_>) -> bool {
         self.node.matches(fields)
     }
 
-    /// Whether the condition names the field `dryRun`: then it wants to see dry runs.
+    /// Whether the condition uses the field `dryRun`, so that it is evaluated for dry runs.
     pub fn names_dry_run(&self) -> bool {
         self.node.names(&|field| *field.path() == Path::DryRun)
     }
 
-    /// Whether the condition names the field `stage`: then it says itself at which stages it looks.
+    /// Whether the condition uses the field `stage`, so that it is evaluated at all stages.
     pub fn names_stage(&self) -> bool {
         self.node.names(&|field| *field.path() == Path::Stage)
     }
 
-    /// What every event that meets the condition has in common.
+    /// The requirements that every matching event meets.
     pub(crate) fn requirements(&self) -> Requirements {
         Requirements::of(&self.node)
     }
@@ -122,7 +122,7 @@ impl Node {
         }
     }
 
-    /// How many comparisons it can cost.
+    /// Maximum number of comparisons of one evaluation.
     pub(crate) fn cost(&self) -> usize {
         match self {
             Self::All(nodes) | Self::Any(nodes) => {
@@ -152,10 +152,10 @@ impl Test {
                 any(field, fields, |value| !matches!(value, Value::Null)) == *wanted
             }
             Self::Null => !any(field, fields, |value| !matches!(value, Value::Null)),
-            // A text that is not there is empty.
+            // An absent text is empty.
             Self::Matches(pattern) if pattern.matches("") && !any(field, fields, |_| true) => true,
             Self::SameAs(other, case) => {
-                // Once, since both may have many values.
+                // Collect the values once, since both fields may have many.
                 let mut others = HashSet::new();
                 fields.for_each_value(other, |text| {
                     others.insert(case.key(text));
@@ -172,7 +172,8 @@ impl Test {
         }
     }
 
-    /// Whether a field with this one value passes; not for comparisons with other fields or the time.
+    /// Whether a field with this single value passes. Not for comparisons with other fields or the
+    /// time.
     pub(crate) fn accepts(&self, text: &str) -> bool {
         match self {
             Self::Matches(pattern) => pattern.matches(text),
@@ -185,7 +186,7 @@ impl Test {
         }
     }
 
-    /// The text that must be in the field, if there is one.
+    /// The text that the field must contain, if any.
     pub(crate) fn literal(&self) -> Option<&str> {
         match self {
             Self::Matches(pattern) => pattern.part(),
@@ -193,7 +194,7 @@ impl Test {
         }
     }
 
-    /// Whether all texts that match begin with another character than this one.
+    /// Whether no matching text begins with this character.
     pub(crate) fn begins_without(&self, character: char) -> bool {
         let first = match self {
             Self::Matches(pattern) => pattern.first(),
@@ -202,12 +203,12 @@ impl Test {
         first.is_some_and(|first| !first.eq_ignore_ascii_case(&character))
     }
 
-    /// Whether it is a text in which the case of letters counts.
+    /// Whether it is a case-sensitive text pattern.
     pub(crate) fn is_cased(&self) -> bool {
         matches!(self, Self::Matches(pattern) if pattern.case() == Case::Counts)
     }
 
-    /// Whether the field must be equal to its literal as a whole.
+    /// Whether the whole field must equal the literal.
     pub(crate) fn is_equality(&self) -> bool {
         matches!(self, Self::Matches(pattern) if pattern.literal().is_some())
     }

@@ -1,14 +1,12 @@
-//! The known word that is nearest to an unknown one, for hints.
-//!
-//! Deliberately absent: what to do when no word is near enough; then there is no hint.
+//! Finds the known word nearest to an unknown one, for hints.
 
-/// Most words that are compared with.
+/// Maximum number of known words that are compared.
 const KNOWN_MAX: usize = 1000;
-/// Longer words are not compared: a hint is not worth the time.
+/// Maximum length of a compared word, in bytes: a hint is not worth more time.
 const LEN_MAX: usize = 128;
 
-/// The known word with the fewest changes, if a third of the word or less changes. The case of
-/// letters counts little.
+/// The known word with the smallest edit distance, if at most a third of the word changes. A
+/// different case counts little.
 pub fn of<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.len() > LEN_MAX {
         return None;
@@ -23,7 +21,7 @@ pub fn of<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'
     (distance <= word.chars().count().div_ceil(3)).then_some(found)
 }
 
-/// Insertions, removals and replacements of one character (Levenshtein).
+/// Levenshtein distance: insertions, removals and replacements of one character.
 fn distance(one: &str, two: &str) -> usize {
     let two: Vec<char> = two.chars().collect();
     let mut row: Vec<usize> = (0..=two.len()).collect();

@@ -1,8 +1,8 @@
-//! Rules that belong together: references between documents are resolved, and an event is tried only
-//! against rules that it could match.
+//! A rule set: resolves references between documents and evaluates an event only against the rules
+//! that it could match.
 //!
-//! Immutable once loaded. Deliberately absent: files and folders (the caller reads them), and what
-//! happens when a rule matches (the engine).
+//! A rule set is immutable. Deliberately absent: files and folders (the caller reads them), and the
+//! handling of matches (the engine).
 
 mod index;
 mod options;
@@ -22,46 +22,46 @@ use crate::rule::{Body, Rule};
 use crate::sigma;
 use index::Index;
 
-/// Most rules of a set.
+/// Maximum number of rules in a set.
 pub const RULES_MAX: usize = 10_000;
-/// Most filters of a set.
+/// Maximum number of filters in a set.
 pub const FILTERS_MAX: usize = 1000;
 
-/// A text with rules.
+/// A named YAML text with rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
-    /// File, or name of an API object: errors name it.
+    /// File name, or name of an API object, for error messages.
     pub file: String,
-    /// YAML, one or several documents.
+    /// One or several YAML documents.
     pub text: String,
 }
 
 impl Document {
-    /// A text with its name.
+    /// Creates a document from its name and text.
     pub fn new(file: impl Into<String>, text: impl Into<String>) -> Self {
         Self { file: file.into(), text: text.into() }
     }
 }
 
-/// Rules, ready to be evaluated.
+/// Validated rules with an index for evaluation.
 #[derive(Debug, Default)]
 pub struct RuleSet {
     rules: Vec<Rule>,
     by_name: BTreeMap<String, usize>,
     index: Index,
     options: LoadOptions,
-    /// Unless it is the usual one.
+    /// `None` for the default namespace.
     k10_namespace: Option<Arc<str>>,
 }
 
 impl RuleSet {
-    /// Reads documents and resolves what they refer to. All mistakes are reported, up to a bound.
+    /// Reads documents and resolves their references. Reports all errors, up to a bound.
     pub fn load(documents: &[Document], options: &LoadOptions) -> Result<Self, Vec<RuleError>> {
         let (rules, errors) = Self::load_lenient(documents, options);
         if errors.is_empty() { Ok(rules) } else { Err(errors) }
     }
 
-    /// Reads documents; those with mistakes, and those that refer to them, are left out.
+    /// Reads documents and skips those with errors and those that refer to them.
     pub fn load_lenient(documents: &[Document], options: &LoadOptions) -> (Self, Vec<RuleError>) {
         let mut errors = Vec::new();
         let mut parsed = Vec::new();
@@ -80,8 +80,9 @@ impl RuleSet {
         (Self { rules, by_name, index, options, k10_namespace }, errors)
     }
 
-    /// The documents of a text as they are read, for those who want to see what a rule consists of.
-    /// A set does not keep them: a server has no use for them, and they are larger than the rules.
+    /// Reads the documents of a text without resolving references, to inspect the source of rules.
+    /// A rule set does not keep them: a server does not need them, and they are larger than the
+    /// rules.
     pub fn read(
         document: &Document,
         options: &LoadOptions,
@@ -92,7 +93,7 @@ impl RuleSet {
         if errors.is_empty() { Ok(documents) } else { Err(errors) }
     }
 
-    /// An event of a cluster, as these rules look at it.
+    /// The fields of an event of a cluster, as these rules read them.
     pub fn fields<'a>(&self, event: &'a View<'a>, cluster: &'a str) -> Fields<'a> {
         let fields = Fields::new(event).with_cluster(cluster);
         match &self.k10_namespace {
@@ -101,24 +102,24 @@ impl RuleSet {
         }
     }
 
-    /// What placeholders stand for.
+    /// The values of placeholders.
     pub const fn options(&self) -> &LoadOptions {
         &self.options
     }
 
-    /// All rules; the index in the slice is what a rule is called elsewhere.
+    /// All rules. Other parts refer to a rule by its index in this slice.
     pub fn rules(&self) -> &[Rule] {
         &self.rules
     }
 
-    /// The index of the rule with that id or name.
+    /// The index of the rule with that id or name, if any.
     pub fn find(&self, id_or_name: &str) -> Option<usize> {
         self.by_name.get(id_or_name).copied()
     }
 
-    /// Calls `found` with the index of each rule on single events that the event meets. A dry run
-    /// meets only rules that ask for the field `dryRun`; an event of a request that is not over meets
-    /// only rules that ask for the field `stage`.
+    /// Calls `found` with the index of each detection rule that matches the event. A dry run
+    /// matches only rules with the field `dryRun`; an event before the last stage of a request
+    /// matches only rules with the field `stage`.
     pub fn for_each_match(&self, fields: &Fields<'_>, mut found: impl FnMut(usize)) {
         self.index.for_each_candidate(fields, |candidate| {
             if self.is_met(candidate, fields) {
@@ -127,15 +128,15 @@ impl RuleSet {
         });
     }
 
-    /// Whether the event in a record could match any rule, as far as its verb, object and stage tell.
-    /// Far cheaper than to try the rules on it.
+    /// Whether the event in a record could match any rule, judged by its verb, object and stage.
+    /// Far cheaper than evaluating the rules.
     pub fn may_match(&self, fields: &RecordFields<'_>) -> bool {
         self.index.has_candidate(fields)
     }
 
-    /// Tries the rules on an event as [`Self::for_each_match`] does, and calls `took` with the index
-    /// of each rule that the event could match and the nanoseconds that it took. `nanoseconds` is a
-    /// stopwatch of the caller's.
+    /// Evaluates the rules like [`Self::for_each_match`], and calls `took` with the index of each
+    /// rule that the event could match and the nanoseconds of its evaluation. `nanoseconds` is the
+    /// caller's monotonic clock.
     pub fn measure(
         &self,
         fields: &Fields<'_>,
@@ -153,7 +154,7 @@ impl RuleSet {
         let Some(Rule { body: Body::Detection(expression), .. }) = self.rules.get(candidate) else {
             return false;
         };
-        // The dry run last, because the answer may be in a body.
+        // Check for a dry run last, because it may require reading a body.
         expression.matches(fields) && (self.index.wants_dry_runs(candidate) || !fields.is_dry_run())
     }
 }

@@ -1,9 +1,8 @@
-//! Reads Sigma documents, with a small extension of ours under the key `keepwatch`.
+//! Parses Sigma documents with the extension under the key `keepwatch`.
 //!
-//! Reading is strict: a key, a modifier, a field or a value that could not do what it says is an
-//! error with its place and, where one can be guessed, a hint. The result is a tree that still has
-//! everything the document says ([`Document`]); what rules refer to is resolved by the module
-//! `ruleset`.
+//! Parsing is strict: a key, modifier, field or value that cannot have its intended effect is an
+//! error with its position and, if possible, a hint. The result is a tree with the whole document
+//! ([`Document`]); the module `ruleset` resolves references between rules.
 
 mod ast;
 mod compile;
@@ -35,7 +34,7 @@ use crate::error::{Errors, Position};
 use crate::ruleset::LoadOptions;
 use members::Members;
 
-/// Reads the documents of a file. A document with mistakes is left out; they are added to `errors`.
+/// Parses the documents of a file. Skips documents with errors and adds the errors to `errors`.
 pub(crate) fn read(
     file: &str,
     text: &str,
@@ -132,7 +131,8 @@ fn body(members: &mut Members<'_>, options: &LoadOptions, errors: &mut Errors) -
     }
 }
 
-/// Reads selections and a condition on their own; without one, all selections must hold.
+/// Parses selections and a condition outside a rule; without a condition, all selections must
+/// match.
 pub(crate) fn event_matcher(
     text: &str,
     options: &LoadOptions,

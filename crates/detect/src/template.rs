@@ -1,20 +1,20 @@
-//! Texts with variables, in the syntax of Datadog: `{{@User.username}}`.
+//! Templates in the syntax of Datadog: `{{@User.username}}`.
 //!
 //! Variables are `{{severity}}`, `{{events_matched}}`, `{{@field}}` and so on; conditionals are
-//! `{{#is_match "a" "b"}}…{{/is_match}}` with the variable in place of the first. What a variable is
-//! worth is not known here.
+//! `{{#is_match "a" "b"}}…{{/is_match}}`, where the first argument is a variable. The caller
+//! provides the values of variables.
 
 use crate::field::Field;
 use crate::nearest;
 
-/// Longest template, in bytes.
+/// Maximum length of a template, in bytes.
 pub const TEMPLATE_LEN_MAX: usize = 64 << 10;
-/// Longest rendered text, in bytes; what is longer is cut.
+/// Maximum length of a rendered text, in bytes; a longer one is truncated.
 pub const RENDERED_LEN_MAX: usize = 256 << 10;
-/// How deeply conditionals may nest.
+/// Maximum nesting of conditionals.
 const DEPTH_MAX: usize = 8;
 
-/// Variables of a signal, as Datadog has them.
+/// Datadog's variables of a signal.
 const VARIABLES: [&str; 18] = [
     "severity",
     "title",
@@ -35,47 +35,48 @@ const VARIABLES: [&str; 18] = [
     "targets_count",
     "signal_id",
 ];
-/// Prefix of the number of events of a query.
+/// Prefix of the variable with the number of events of a query.
 const PER_QUERY: &str = "events_matched_per_query.";
 
-/// A text with variables, parsed.
+/// A parsed template.
 #[derive(Clone, Debug)]
 pub struct Template {
     text: String,
     parts: Vec<Part>,
 }
 
-/// A part of a text with variables.
+/// A part of a template.
 #[derive(Clone, Debug)]
 pub enum Part {
-    /// As it is.
+    /// Literal text.
     Text(String),
     /// The value of a variable.
     Variable(String),
-    /// Only where the test holds.
+    /// Parts that are rendered only if the test holds.
     If(Test, Vec<Self>),
 }
 
 /// The test of a conditional.
 #[derive(Clone, Debug)]
 pub struct Test {
-    /// Its value is tested.
+    /// The tested variable.
     pub variable: String,
-    /// Any of them, as a part of the value; exactly with `is_exact_match`. Empty: the value is there.
+    /// The value must contain one of these, or equal one with `is_exact_match`. If empty, the
+    /// variable must have a value.
     pub values: Vec<String>,
-    /// Whether the value must be one of them as a whole.
+    /// Whether the value must equal one of `values`.
     pub is_exact: bool,
-    /// Whether the test must hold, or must not.
+    /// The wanted result of the test; false for an inverted conditional.
     pub wanted: bool,
 }
 
-/// Why a text is not a template.
+/// Why a template is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct TemplateError {
-    /// What is wrong.
+    /// Description of the error.
     pub message: String,
-    /// What to write instead.
+    /// Suggested replacement, if one is known.
     pub hint: Option<String>,
 }
 
@@ -86,7 +87,7 @@ impl TemplateError {
 }
 
 impl Template {
-    /// Reads a template. A variable that no signal has is an error.
+    /// Parses a template. An unknown variable is an error.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
         if text.len() > TEMPLATE_LEN_MAX {
             let message = format!("the text is longer than {TEMPLATE_LEN_MAX} bytes");
@@ -97,18 +98,18 @@ impl Template {
         Ok(Self { text: text.to_owned(), parts })
     }
 
-    /// As the rule has it.
+    /// The template as written in the rule.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Its parts, for exports.
+    /// The parsed parts, for exports.
     pub fn parts(&self) -> &[Part] {
         &self.parts
     }
 
-    /// Fills in the variables, which `value` is asked for by name: `severity`, `@User.username`. A
-    /// variable without a value becomes nothing.
+    /// Renders the template. `value` returns the value of a variable by name: `severity`,
+    /// `@User.username`. A variable without a value renders as an empty text.
     pub fn render(&self, value: &dyn Fn(&str) -> Option<String>) -> String {
         let mut text = String::new();
         render(&self.parts, value, &mut text);
@@ -118,12 +119,12 @@ impl Template {
         text
     }
 
-    /// The labels of the queries whose events are counted.
+    /// The query labels of the variables with counts.
     pub fn queries(&self) -> impl Iterator<Item = &str> {
         self.variables().into_iter().filter_map(|name| name.strip_prefix(PER_QUERY))
     }
 
-    /// The names of all variables, those in conditionals included.
+    /// The names of all variables, including those in conditionals.
     pub fn variables(&self) -> Vec<&str> {
         let mut names = Vec::new();
         collect(&self.parts, &mut names);
@@ -172,7 +173,7 @@ impl Test {
     }
 }
 
-/// Reads up to the end, or up to the end of the block with that name.
+/// Parses up to the end, or up to the end of the block with that name.
 fn parts(rest: &mut &str, block: Option<&str>, depth: usize) -> Result<Vec<Part>, TemplateError> {
     let mut parts = Vec::new();
     loop {
@@ -226,7 +227,7 @@ fn push_text(parts: &mut Vec<Part>, text: &str) {
     }
 }
 
-/// Checks the name of a variable.
+/// Validates the name of a variable.
 fn variable(name: &str) -> Result<String, TemplateError> {
     if let Some(field) = name.strip_prefix('@') {
         return match Field::parse(field) {
@@ -247,7 +248,7 @@ fn variable(name: &str) -> Result<String, TemplateError> {
     Err(TemplateError::new(format!("no signal has a variable `{shown}`"), hint))
 }
 
-/// The test of `{{#is_match "severity" "high"}}` or `{{#@field}}`.
+/// Parses the test of `{{#is_match "severity" "high"}}` or `{{#@field}}`.
 fn test(name: &str, arguments: &str, is_inverted: bool) -> Result<Test, TemplateError> {
     let is_exact = name.contains("exact");
     let wanted = match name {

@@ -130,7 +130,7 @@ impl Plan {
         (rule < self.clock_skew).then_some(rule as usize)
     }
 
-    /// Rule indices by the digest of fingerprint and id, to restore state for unchanged rules.
+    /// Rule indices by fingerprint, to restore the state of unchanged rules.
     pub(crate) fn by_fingerprint(&self) -> BTreeMap<Digest, u32> {
         self.rules.iter().zip(0..).map(|(rule, index)| (rule.fingerprint, index)).collect()
     }

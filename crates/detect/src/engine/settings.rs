@@ -1,59 +1,61 @@
-//! What can be set about the engine, and its bounds.
+//! Settings of the engine, and its bounds.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// A stage timestamp further ahead of the arrival than this is not believed. Microseconds.
-pub const FUTURE_SKEW_MAX: i64 = 10_000_000;
-/// A clock that jumps further than this has to be confirmed, when arrivals are not trusted.
+/// Maximum time by which a stage timestamp may be ahead of the arrival; a later one is rejected.
 /// Microseconds.
+pub const FUTURE_SKEW_MAX: i64 = 10_000_000;
+/// Maximum advance of the clock without confirmation, if arrivals are not trusted. Microseconds.
 pub const JUMP_MAX: i64 = 86_400_000_000;
-/// So many events have to say that time went on before a jump is believed.
+/// Number of events that confirm a jump of the clock.
 pub const JUMP_EVENTS: usize = 3;
-/// Different values of a list field that an event is grouped by; further ones are left out.
+/// Maximum number of distinct values of a list field in a group-by; further values are ignored.
 pub const GROUP_VALUES_MAX: usize = 16;
-/// Bytes of a value that events are grouped by; a longer one is cut and carries a digest.
+/// Maximum length of a group-by value, in bytes; a longer one is truncated and gets a digest.
 pub const GROUP_VALUE_LEN_MAX: usize = 256;
-/// Times that a window remembers. A threshold above it counts as this one.
+/// Maximum number of event times in a window. A larger threshold is reduced to this one.
 pub const WINDOW_EVENTS_MAX: usize = 65_536;
-/// Events of a window whose details are kept until a signal needs them.
+/// Maximum number of events of a window whose details are kept for a signal.
 pub const WINDOW_DETAILS_MAX: usize = 64;
-/// Bytes of an event that is kept as evidence; a longer one is kept without its bodies.
+/// Maximum length of an event in the evidence, in bytes; a longer one is kept without bodies.
 pub const EVIDENCE_EVENT_LEN_MAX: usize = 16 << 10;
-/// Events that a signal carries.
+/// Maximum number of events in a signal.
 pub const EVIDENCE_EVENTS_MAX: usize = 10;
-/// Bytes of the events that a signal carries.
+/// Maximum total length of the events in a signal, in bytes.
 pub const EVIDENCE_LEN_MAX: usize = 64 << 10;
-/// Audit IDs that a signal names.
+/// Maximum number of audit IDs in a signal.
 pub const AUDIT_IDS_MAX: usize = 20;
-/// Objects that a signal names.
+/// Maximum number of objects listed in a signal.
 pub const TARGETS_MAX: usize = 20;
-/// Objects that a signal counts exactly; beyond it the count is an estimate (3 %).
+/// Maximum number of objects that a signal counts exactly; beyond it the count is an estimate
+/// (3 %).
 pub const TARGETS_COUNTED_MAX: usize = 1024;
-/// Users, addresses and user agents that a signal names, each.
+/// Maximum number of users, of addresses and of user agents in a signal.
 pub const ACTOR_VALUES_MAX: usize = 10;
-/// A value that was not seen for so long counts as new again, for the marks of an actor. Microseconds.
+/// Time after which an unseen value of an actor counts as new again. Microseconds.
 pub const MARK_MEMORY: i64 = 30 * 86_400_000_000;
-/// Identities of events are remembered for so long, to drop duplicates. Microseconds.
+/// Time for which identities of events are remembered, to drop duplicates. Microseconds.
 pub const IDENTITY_MEMORY: i64 = 86_400_000_000;
-/// Bytes of a chunk of a checkpoint.
+/// Maximum length of a chunk of a checkpoint, in bytes.
 pub const CHUNK_LEN_MAX: usize = 256 << 10;
-/// Updates of a signal in a row are told at once up to this count; beyond it when it has grown by a
-/// tenth, when its severity rises, and at the latest after [`UPDATE_DELAY`].
+/// Up to this count, every update of a signal is sent at once. Beyond it, an update is sent when
+/// the count has grown by a tenth, when the severity rises, and at the latest after
+/// [`UPDATE_DELAY`].
 pub const UPDATES_AT_ONCE: u64 = 16;
-/// An update of a busy signal waits at most so long. Microseconds.
+/// Maximum delay of an update of a busy signal. Microseconds.
 pub const UPDATE_DELAY: i64 = 1_000_000;
 
-/// What can be set.
+/// The settings of the engine.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// How late an event may arrive and still be counted in order.
+    /// Lateness bound: maximum delay of an event that is still counted in order.
     pub lateness: Duration,
-    /// The same for sources that differ.
+    /// Lateness bounds of single sources, by name.
     pub lateness_by_source: BTreeMap<String, Duration>,
-    /// What is known of arrivals.
+    /// Whether arrival times are trusted.
     pub arrival: Arrival,
-    /// Bounds of the state.
+    /// Limits of the state.
     pub limits: Limits,
 }
 
@@ -69,45 +71,46 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Microseconds for a source.
+    /// The lateness bound of a source. Microseconds.
     pub(crate) fn lateness_of(&self, source: &str) -> i64 {
         micros(*self.lateness_by_source.get(source).unwrap_or(&self.lateness))
     }
 
-    /// The largest. Microseconds.
+    /// The largest lateness bound of all sources. Microseconds.
     pub(crate) fn lateness_max(&self) -> i64 {
         micros(self.lateness_by_source.values().copied().fold(self.lateness, Duration::max))
     }
 }
 
-/// Where [`Input::arrival`](super::Input) comes from.
+/// The source of [`Input::arrival`](super::Input).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
-    /// From a clock of ours, such as that of the journal's commits. It is believed.
+    /// A trusted clock, such as that of the journal's commits.
     Observed,
-    /// From the event itself, because it is read from a file. One that is far ahead of the others is
-    /// believed when further events confirm it.
+    /// The event itself, because it is read from a file. A time far ahead of the others is
+    /// accepted only after further events confirm it.
     Stamped,
 }
 
-/// Bounds of the state. At a bound a rule counts by a coarser key and says so by a signal.
+/// Limits of the state. At a limit a rule counts by a coarser group, and the engine raises a
+/// state-pressure signal.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Groups with a window, for each rule.
+    /// Maximum number of groups with a window, per rule.
     pub groups_per_rule: usize,
-    /// Open signals, for each rule.
+    /// Maximum number of open signals, per rule.
     pub signals_per_rule: usize,
-    /// Bytes of the windows of all rules.
+    /// Maximum size of the windows of all rules, in bytes.
     pub state_bytes: usize,
-    /// While windows hold more bytes than this, they keep no events as evidence.
+    /// Size of the windows, in bytes, above which they keep no events as evidence.
     pub evidence_bytes: usize,
-    /// Events that wait for their turn.
+    /// Maximum number of events that wait to be counted in order.
     pub waiting_events: usize,
-    /// Bytes of the events that wait for their turn.
+    /// Maximum size of the waiting events, in bytes.
     pub waiting_bytes: usize,
-    /// Identities of events, to drop duplicates.
+    /// Maximum number of remembered identities of events, to drop duplicates.
     pub identities: usize,
-    /// Values that a rule remembers to know which ones are new.
+    /// Maximum number of values that a first-seen rule remembers.
     pub values_per_rule: usize,
 }
 
@@ -126,8 +129,8 @@ impl Default for Limits {
     }
 }
 
-/// Microseconds of a duration; one that is too long is the longest.
+/// Converts a duration to microseconds, saturating.
 pub(crate) fn micros(duration: Duration) -> i64 {
-    // Additions of times must not overflow.
+    // Leaves headroom: additions of times must not overflow.
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX).min(i64::MAX / 8)
 }

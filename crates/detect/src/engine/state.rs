@@ -1,8 +1,8 @@
-//! Everything the engine remembers, and the order in which it acts.
+//! The state of the engine, and the order in which hits and timers are processed.
 //!
-//! Hits wait until no earlier one can arrive; timers are set by event time. Both act in one order,
-//! which depends on times and identities and not on the order of arrival: that is why a replay gives
-//! the same signals.
+//! A hit waits until no earlier one can arrive; timers use event time. Both are processed in one
+//! order, which depends on times and identities and not on the order of arrival. Therefore a replay
+//! gives the same signals.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,23 +19,23 @@ use super::settings::{Arrival, Settings, UPDATE_DELAY};
 use super::table::Table;
 use super::{ChangeKind, Match, SignalChange};
 
-/// What the engine remembers.
+/// The state of the engine, which a checkpoint contains.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub(crate) clock: Clock,
     pub(crate) identities: Identities,
     pub(crate) waiting: Waiting,
-    /// By rule.
+    /// The state of each rule, by index.
     pub(crate) tables: Vec<Table>,
-    /// Bytes of all windows, about.
+    /// Approximate size of all windows, in bytes.
     pub(crate) held: usize,
     pub(crate) timers: BTreeSet<Timer>,
     pub(crate) counters: Counters,
-    /// By suppression: signals and events that it hid.
+    /// Numbers of hidden signals and events, by suppression.
     pub(crate) hidden: BTreeMap<Arc<str>, (u64, u64)>,
 }
 
-/// What happened so far.
+/// Totals since the engine was created.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counters {
     pub(crate) events: u64,
@@ -48,7 +48,7 @@ pub(crate) struct Counters {
 
 saved_struct!(Counters { events, hits, duplicates, late, clamped, released_early });
 
-/// Hits in the order in which they count: by the time of release, then by their own time, cluster and
+/// Waiting hits in the order in which they count: by release time, event time, cluster and
 /// identity.
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
@@ -80,7 +80,7 @@ impl Waiting {
     }
 }
 
-/// Something that is due when the clock passes a time. At one time timers act before hits.
+/// An action that is due when the clock passes a time. At equal times, timers precede hits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Timer {
     pub(crate) at: i64,
@@ -89,30 +89,30 @@ pub(crate) struct Timer {
     pub(crate) key: Digest,
 }
 
-/// What is due.
+/// The action of a timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum TimerKind {
-    /// A window may hold nothing that matters.
+    /// Remove a window if it is empty.
     Forget,
-    /// A group may be silent.
+    /// Raise an absence signal if the group had no event.
     Silence,
-    /// An update of a signal waits.
+    /// Send a delayed update of a signal.
     Update,
-    /// A signal may be over.
+    /// Close a signal if it had no event.
     Close,
 }
 
-/// What an action may use beside the state.
+/// The context of an action: everything but the state.
 pub(crate) struct Turn<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) settings: &'a Settings,
     pub(crate) changes: &'a mut Vec<SignalChange>,
-    /// Events that met a rule's condition, if a caller asked for them.
+    /// Collects matches, if the caller wants them.
     pub(crate) matches: Option<&'a mut Vec<Match>>,
 }
 
 impl State {
-    /// Takes an event whose time the clock has to decide.
+    /// Adds an event, whose time the clock decides.
     pub(crate) fn arrive(&mut self, turn: &mut Turn<'_>, timed: Timed) {
         let admitted = self.clock_admit(turn.settings.arrival, timed);
         self.admit(turn, admitted);
@@ -122,7 +122,7 @@ impl State {
         self.clock.admit(mode, timed)
     }
 
-    /// Nothing more will come: everything that waits counts, and updates that wait are told.
+    /// Ends the input: counts all waiting events and sends all delayed updates.
     pub(crate) fn finish(&mut self, turn: &mut Turn<'_>) {
         let admitted = self.clock.finish();
         self.admit(turn, admitted);
@@ -147,13 +147,13 @@ impl State {
                 self.wait(turn, *hit, arrival);
             }
         }
-        // Together: the clock is where the last of them has put it.
+        // All of them first, because the last one sets the clock.
         if let Some(now) = self.clock.now() {
             self.act(turn, Some(now));
         }
     }
 
-    /// Puts a hit among those that wait, unless it was counted already.
+    /// Queues a hit, unless it is a duplicate.
     fn wait(&mut self, turn: &mut Turn<'_>, hit: Hit, arrival: i64) {
         let limits = &turn.settings.limits;
         if !self.identities.insert(arrival, hit.identity.digest, limits.identities) {
@@ -161,7 +161,7 @@ impl State {
             return;
         }
         self.counters.hits += 1;
-        // A source without lateness promises no order by time, only that of its arrival.
+        // A source with lateness 0 is ordered by arrival only, not by event time.
         let now = self.clock.now().unwrap_or(arrival);
         let is_late = hit.lateness > 0 && hit.release() < now;
         self.counters.late += u64::from(is_late);
@@ -176,19 +176,19 @@ impl State {
         }
     }
 
-    /// Whether a timer or an event that waits is due by `now`.
+    /// Whether a timer or a waiting event is due by `now`.
     pub(crate) fn is_due(&self, now: i64) -> bool {
         let timer = self.timers.first().map(|timer| timer.at);
         [timer, self.waiting.next_release()].into_iter().flatten().any(|at| at <= now)
     }
 
-    /// Lets everything act that is due by `now`, or every hit when there is no more to wait for.
+    /// Processes all timers and hits that are due by `now`; with `None`, all hits.
     pub(crate) fn act(&mut self, turn: &mut Turn<'_>, now: Option<i64>) {
         let until =
             now.map_or(i64::MAX, |now| self.clock.now().map_or(now, |clock| clock.max(now)));
         loop {
             let hit = self.waiting.next_release().filter(|release| *release <= until);
-            // Without more events the clock does not move beyond what has to be counted.
+            // At the end of the input the clock does not advance beyond the last hit.
             let timers_until = if now.is_some() { Some(until) } else { hit };
             let timer = self.timers.first().copied().filter(|timer| {
                 timers_until.is_some_and(|until| timer.at <= until)
@@ -216,7 +216,7 @@ impl State {
         }
     }
 
-    /// Lets go of a window that holds nothing any more; its timer was set when it began.
+    /// Removes an empty window. Its timer was set when the window was created.
     fn forget(&mut self, plan: &Plan, timer: Timer) {
         let Some(PlannedBody::Window(spec, _)) = plan.rule(timer.rule).map(|rule| &rule.body)
         else {
@@ -232,7 +232,7 @@ impl State {
         }
     }
 
-    /// Tells an update that waited.
+    /// Sends a delayed update.
     fn update(&mut self, turn: &mut Turn<'_>, timer: Timer) {
         let episodes = self.tables.get_mut(timer.rule as usize).map(|table| &mut table.episodes);
         let Some(episode) = episodes.and_then(|episodes| episodes.get_mut(&timer.key)) else {
@@ -258,7 +258,7 @@ impl State {
 }
 
 impl Turn<'_> {
-    /// Says what became of a signal, unless it is hidden.
+    /// Reports a change of a signal, unless the signal is suppressed.
     pub(crate) fn tell(
         &mut self,
         rule: u32,
@@ -282,7 +282,7 @@ impl Turn<'_> {
         });
     }
 
-    /// Tells an update now.
+    /// Sends an update now.
     pub(crate) fn tell_update(
         &mut self,
         rule: u32,
@@ -297,7 +297,7 @@ impl Turn<'_> {
 }
 
 impl State {
-    /// Tells an update now or soon.
+    /// Sends an update now, or delays it.
     pub(crate) fn tell_soon(
         turn: &mut Turn<'_>,
         timers: &mut BTreeSet<Timer>,

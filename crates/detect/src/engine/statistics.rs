@@ -1,72 +1,72 @@
-//! What can be asked about the engine.
+//! Statistics of the engine.
 
 use event::Timestamp;
 
 use super::Engine;
 
-/// What a rule did.
+/// Statistics of one rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RuleStatistics {
     /// Id of the rule.
     pub rule: String,
-    /// Events that the engine saw, all of which the rule was there for.
+    /// Number of events that the engine processed while it had the rule.
     pub evaluated: u64,
-    /// Events that counted for it.
+    /// Number of events that counted for the rule.
     pub matched: u64,
-    /// Signals that it opened.
+    /// Number of opened signals.
     pub signals: u64,
-    /// Signals that it did not open, because one that supersedes them was open.
+    /// Number of signals that were not opened because a superseding signal was open.
     pub superseded: u64,
-    /// Events that counted by a coarser key.
+    /// Number of events that counted by a coarser group because of a limit.
     pub coarse: u64,
-    /// Time of the event that opened the last one.
+    /// Time of the event that opened the last signal.
     pub last_fired: Option<Timestamp>,
-    /// Groups that it counts at the moment.
+    /// Current number of groups.
     pub groups: usize,
-    /// Signals that are open at the moment.
+    /// Current number of open signals.
     pub open: usize,
 }
 
-/// What a suppression hid.
+/// Statistics of one suppression.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SuppressionStatistics {
-    /// Its name.
+    /// Name of the suppression.
     pub suppression: String,
-    /// Signals.
+    /// Number of hidden signals.
     pub signals: u64,
-    /// Events that those would have told of.
+    /// Number of events in the hidden signals.
     pub events: u64,
 }
 
-/// What happened in the engine.
+/// Statistics of the whole engine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EngineStatistics {
-    /// Events that came.
+    /// Number of processed events.
     pub events: u64,
-    /// Events that a rule counted.
+    /// Number of events that matched a rule.
     pub hits: u64,
-    /// Events that were counted already, and so were not counted again.
+    /// Number of dropped duplicates.
     pub duplicates: u64,
-    /// Events that came later than their source may be late. They counted at their own time.
+    /// Number of events that exceeded the lateness bound. They counted at their own time.
     pub late: u64,
-    /// Events whose stamp was not believed.
+    /// Number of events whose timestamp was rejected.
     pub clamped: u64,
-    /// Events that counted before their turn, because too many waited.
+    /// Number of events that counted early, because too many waited.
     pub released_early: u64,
-    /// Identities that were let go before their time.
+    /// Number of identities evicted before their time.
     pub identities_forgotten: u64,
-    /// Identities that are remembered.
+    /// Current number of remembered identities.
     pub identities: usize,
-    /// Events that wait for their turn.
+    /// Current number of waiting events.
     pub waiting: usize,
-    /// Bytes of the windows, about.
+    /// Approximate size of the windows, in bytes.
     pub state_bytes: usize,
-    /// The latest arrival.
+    /// The clock: the latest arrival.
     pub clock: Option<Timestamp>,
 }
 
 impl Engine {
-    /// What each rule did, in the order of the rule set.
+    /// Statistics of each rule, in the order of the rule set.
     pub fn statistics(&self) -> Vec<RuleStatistics> {
         let rules = self.plan.rules.iter().zip(&self.state.tables);
         rules
@@ -84,7 +84,7 @@ impl Engine {
             .collect()
     }
 
-    /// What each suppression hid, by name.
+    /// Statistics of each suppression, by name.
     pub fn suppression_statistics(&self) -> Vec<SuppressionStatistics> {
         let hidden = self.state.hidden.iter();
         hidden
@@ -96,7 +96,7 @@ impl Engine {
             .collect()
     }
 
-    /// What happened in the engine.
+    /// Statistics of the whole engine.
     pub fn engine_statistics(&self) -> EngineStatistics {
         let state = &self.state;
         EngineStatistics {

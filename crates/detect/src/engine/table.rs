@@ -1,4 +1,4 @@
-//! The state of one rule, and how its groups become coarser when there are too many.
+//! The state of one rule, and the fallback to coarser groups when there are too many.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -16,21 +16,21 @@ use super::window::Window;
 /// The state of one rule.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    /// By group. Never walked but in the order of its keys.
+    /// Windows by group. Iterated only in the order of its keys.
     pub(crate) windows: HashMap<Digest, Window>,
     /// Open signals by group.
     pub(crate) episodes: BTreeMap<Digest, Box<Episode>>,
     pub(crate) silences: BTreeMap<Digest, Silence>,
-    /// Values of a first-seen rule.
+    /// Remembered values of a first-seen rule.
     pub(crate) values: Memory,
-    /// When a first-seen rule began to learn, by cluster.
+    /// Start of the learning time of a first-seen rule, by cluster.
     pub(crate) learning: BTreeMap<Arc<str>, i64>,
-    /// Users, addresses and agents.
+    /// Remembered users, addresses and user agents.
     pub(crate) marks: Memory,
     pub(crate) tally: RuleTally,
 }
 
-/// The last event of a group whose silence is meant.
+/// The last event of a group of an absence correlation.
 #[derive(Clone, Debug)]
 pub(crate) struct Silence {
     pub(crate) group: Arc<Group>,
@@ -41,18 +41,18 @@ pub(crate) struct Silence {
     pub(crate) packed: Packed,
     pub(crate) position: u16,
     pub(crate) hidden_by: Option<Arc<str>>,
-    /// Whether it was told: the next event begins anew.
+    /// Whether the absence signal was raised: the next event restarts the timer.
     pub(crate) is_told: bool,
 }
 
-/// What a rule did.
+/// Totals of a rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RuleTally {
     pub(crate) matched: u64,
     pub(crate) signals: u64,
     pub(crate) superseded: u64,
     pub(crate) coarse: u64,
-    /// Microseconds.
+    /// Time of the event that opened the last signal. Microseconds.
     pub(crate) last_fired: Option<i64>,
 }
 
@@ -69,19 +69,19 @@ saved_struct!(Silence {
 });
 saved_struct!(RuleTally { matched, signals, superseded, coarse, last_fired });
 
-/// Where an event counts.
+/// The group in which an event counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) key: Digest,
-    /// By how many values it is coarser than the rule says.
+    /// Number of group-by values that it ignores.
     pub(crate) coarse: usize,
-    /// Whether there was no room for the group itself.
+    /// Whether the limit forced a coarser group.
     pub(crate) is_forced: bool,
 }
 
-/// Finds the place of a group among `len` others: its own if it is there or there is room, else the
-/// least coarse one. A group that is there stays, so that a flood of others does not reset it. Coarse
-/// groups have an eighth more room; the coarsest, of which there is one, always has.
+/// Finds the key for a group among `len` others: its own if it exists or the limit allows it, else
+/// the least coarse one. An existing group is never evicted, so that a flood of others does not
+/// reset it. The limit of coarse groups is an eighth higher; the single coarsest has none.
 pub(crate) fn place(
     group: &Group,
     coarse: usize,

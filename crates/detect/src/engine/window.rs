@@ -1,11 +1,11 @@
-//! The events of one group of a correlation, by their own time and in any order of arrival.
+//! The window of one group of a correlation, by event time and in any order of arrival.
 //!
-//! A window that ends at time `t` holds the events of `(t - timespan, t]`. An event that comes late
-//! may complete a window that ended after it, so each insertion asks for the fullest window that
-//! holds the new event. In order, that is the one which ends with it, and costs O(log n).
+//! A window that ends at time `t` contains the events of `(t - timespan, t]`. A late event may
+//! complete a window that ended after it, so each insertion searches the fullest window that
+//! contains the new event. For events in order that window ends with the event, in O(log n).
 //!
-//! Bounded: no more times are kept than the rule's largest threshold needs, no more details than a
-//! signal shows. Deliberately absent: which group an event belongs to, and what becomes of it.
+//! Bounded: it keeps only as many times as the rule's largest threshold needs, and as many details
+//! as a signal shows. Deliberately absent: grouping, and signals.
 
 mod distinct;
 mod order;
@@ -20,47 +20,47 @@ use super::settings::WINDOW_DETAILS_MAX;
 use distinct::Distinct;
 use order::Order;
 
-/// What a rule asks of its windows.
+/// The window specification of a rule.
 #[derive(Clone, Debug)]
 pub(crate) struct Spec {
     pub(crate) kind: Kind,
-    /// Microseconds.
+    /// Length of the window. Microseconds.
     pub(crate) timespan: i64,
-    /// How long an event can matter: the time span and the largest lateness. Microseconds.
+    /// Retention of an event: the time span plus the largest lateness. Microseconds.
     pub(crate) horizon: i64,
     pub(crate) at_least: u64,
     pub(crate) at_most: u64,
-    /// The largest number that makes a difference.
+    /// The largest count that a threshold or a case distinguishes.
     pub(crate) count_max: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Events.
+    /// Number of events.
     Count,
-    /// Different values.
+    /// Number of distinct values.
     Values,
-    /// Different rules.
+    /// Number of distinct rules.
     Rules,
-    /// So many rules, in their order.
+    /// This many rules, in the order of the list.
     Order(usize),
 }
 
-/// What an insertion led to.
+/// The result of an insertion.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Verdict {
-    /// Whether a window that holds the event meets the rule's condition.
+    /// Whether a window with the event meets the rule's condition.
     pub(crate) met: bool,
-    /// The largest count of a window that holds the event.
+    /// The largest count of the windows with the event.
     pub(crate) level: u64,
 }
 
-/// One event for a window.
+/// An event that is inserted into a window.
 pub(crate) struct Arrived<'a> {
     pub(crate) time: i64,
-    /// Places in the correlation's list of rules.
+    /// Indices in the correlation's list of rules.
     pub(crate) positions: &'a [u16],
-    /// The value that is counted, where values are.
+    /// The counted value of a value count.
     pub(crate) value: Digest,
     pub(crate) marks: Marks,
 }
@@ -70,9 +70,9 @@ pub(crate) struct Arrived<'a> {
 pub(crate) struct Window {
     /// Ordered by time.
     entries: VecDeque<Entry>,
-    /// Bytes of the entries, about.
+    /// Approximate size of the entries, in bytes.
     held: usize,
-    /// Entries that have details.
+    /// Number of entries with details.
     details: usize,
     pattern: Pattern,
 }
@@ -81,9 +81,9 @@ pub(crate) struct Window {
 struct Entry {
     time: i64,
     marks: Marks,
-    /// Its first place in the correlation's list of rules.
+    /// Its first index in the correlation's list of rules.
     position: u16,
-    /// What a signal will tell of it; `None` once one does.
+    /// The facts for a signal; `None` once a signal contains the event.
     facts: Option<Packed>,
 }
 
@@ -94,11 +94,11 @@ enum Pattern {
     Order(Box<Order>),
 }
 
-/// Bytes of an entry beside its facts, about.
+/// Approximate size of an entry without its facts, in bytes.
 const ENTRY_LEN: usize = size_of::<Entry>() + 16;
-/// Bytes of a window beside its entries, about: its place in tables and its timer.
+/// Approximate size of a window without its entries, in bytes: table entry and timer.
 pub(crate) const WINDOW_LEN: usize = 160;
-/// Times that a window keeps to count the events of a signal, where the condition needs fewer.
+/// Minimum number of times that a window keeps to count the events of a signal.
 const TIMES_MIN: usize = 1024;
 
 impl Window {
@@ -108,7 +108,7 @@ impl Window {
             Kind::Values | Kind::Rules => Pattern::Distinct(Box::default()),
             Kind::Order(len) => Pattern::Order(Box::new(Order::new(len))),
         };
-        // One: most groups never have a second.
+        // Capacity 1: most groups never have a second event.
         Self { entries: VecDeque::with_capacity(1), held: 0, details: 0, pattern }
     }
 
@@ -117,7 +117,7 @@ impl Window {
         self.entries.back().map_or(i64::MIN, |entry| entry.time)
     }
 
-    /// Takes an event in. `facts` is `None` when a signal tells of it already.
+    /// Inserts an event. `facts` is `None` if a signal already contains the event.
     pub(crate) fn insert(
         &mut self,
         spec: &Spec,
@@ -146,7 +146,7 @@ impl Window {
         }
     }
 
-    /// Lets go of what can no longer matter.
+    /// Removes the events that no window can contain any more.
     fn forget(&mut self, spec: &Spec) {
         let over = self.newest() - spec.horizon;
         let count_max = match spec.kind {
@@ -163,13 +163,13 @@ impl Window {
         }
     }
 
-    /// The fullest window that holds an event of that time.
+    /// The verdict of the fullest window that contains an event of that time.
     fn count(&self, spec: &Spec, time: i64) -> Verdict {
         let entries = &self.entries;
         let mut verdict = Verdict::default();
         let mut end = entries.partition_point(|entry| entry.time <= time);
         let mut start = entries.partition_point(|entry| entry.time <= time - spec.timespan);
-        // In order there is nothing behind it.
+        // For events in order there is no later event.
         loop {
             let count = end.saturating_sub(start) as u64;
             verdict.level = verdict.level.max(count);
@@ -189,7 +189,7 @@ impl Window {
         }
     }
 
-    /// The events around `time` that no signal tells of yet, oldest first; they count as told.
+    /// Takes the events around `time` that no signal contains yet, oldest first.
     pub(crate) fn witnesses(&mut self, spec: &Spec, time: i64) -> Vec<Told> {
         let over = time.saturating_sub(spec.timespan);
         let start = self.entries.partition_point(|entry| entry.time <= over);
@@ -206,7 +206,7 @@ impl Window {
         told
     }
 
-    /// Bytes of memory, about.
+    /// Approximate size in memory, in bytes.
     pub(crate) fn len(&self) -> usize {
         let pattern = match &self.pattern {
             Pattern::Count => 0,
@@ -217,7 +217,7 @@ impl Window {
     }
 }
 
-/// An event of a window, for a signal.
+/// An event that moves from a window into a signal.
 pub(crate) struct Told {
     pub(crate) time: i64,
     pub(crate) marks: Marks,

@@ -1,4 +1,4 @@
-//! The texts of a signal, and the signal as a whole.
+//! Builds a signal with its texts from the state of an open signal.
 
 use event::signal::{GroupValue, SignalRule};
 use event::{Signal, SignalSpec, SignalState, Timestamp};
@@ -6,15 +6,15 @@ use event::{Signal, SignalSpec, SignalState, Timestamp};
 use super::episode::Episode;
 use super::plan::{CLOCK_SKEW, Plan, PlannedBody, PlannedRule, STATE_PRESSURE};
 
-/// Value of a group that was made coarser.
+/// Shown for a group-by value that a coarser group ignores.
 const ANY: &str = "(any)";
-/// Bytes of a title.
+/// Maximum length of a title, in bytes.
 const TITLE_LEN_MAX: usize = 256;
-/// Bytes of a message.
+/// Maximum length of a message, in bytes.
 const MESSAGE_LEN_MAX: usize = 16 << 10;
 
 impl Plan {
-    /// The signal as it is told.
+    /// Builds the signal.
     pub(crate) fn tell(&self, rule: &PlannedRule, episode: &Episode, state: SignalState) -> Signal {
         let cluster =
             if episode.coarse < episode.group.level_max() { &*episode.group.cluster } else { "" };
@@ -62,7 +62,7 @@ impl Plan {
     }
 }
 
-/// One line: who did what to how many of what, and where.
+/// The generated title, one line: actor, verb, number and kind of objects, and place.
 fn title(rule: &PlannedRule, episode: &Episode, spec: &SignalSpec) -> String {
     let mut title = match rule.id.as_str() {
         CLOCK_SKEW => {
@@ -123,7 +123,7 @@ fn action(episode: &Episode, spec: &SignalSpec) -> String {
     let what = match (resources.as_slice(), items) {
         ([], _) => number(spec.count, "request"),
         ([resource], [target]) if !target.name.is_empty() => format!("{resource} {}", target.name),
-        // Creations name the object in the body, if at all.
+        // The URL of a create has no object name.
         ([resource], [_]) => format!("{} {resource}", spec.count),
         ([resource], _) => format!("{} {resource}", spec.targets.count),
         (several, _) if several.len() <= 3 => {
@@ -141,7 +141,7 @@ fn action(episode: &Episode, spec: &SignalSpec) -> String {
     }
 }
 
-/// The past of a Kubernetes verb.
+/// The past tense of a Kubernetes verb.
 fn past(verb: &str) -> String {
     match verb {
         "get" => "read".to_owned(),
@@ -158,7 +158,7 @@ fn number(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-/// Cut, and without line ends or control characters, which a client may have sent.
+/// Truncates a text and removes line ends and control characters, which a client may have sent.
 pub(crate) fn one_line(text: &str, len_max: usize) -> String {
     let text: String = text.chars().map(|it| if it.is_control() { ' ' } else { it }).collect();
     text.get(..text.floor_char_boundary(len_max)).unwrap_or_default().to_owned()

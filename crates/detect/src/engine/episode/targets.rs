@@ -1,7 +1,7 @@
-//! The different objects that a signal is about.
+//! Counts the distinct objects of a signal.
 //!
-//! Exact up to a bound, an estimate (`HyperLogLog`, 3 %) beyond it: a count of a million costs a
-//! kilobyte.
+//! The count is exact up to a bound and an estimate (`HyperLogLog`, 3 %) beyond it: a count of a
+//! million costs a kilobyte.
 
 use std::collections::BTreeSet;
 
@@ -12,22 +12,22 @@ use crate::engine::digest::Digest;
 use crate::engine::facts::Facts;
 use crate::engine::settings::{TARGETS_COUNTED_MAX, TARGETS_MAX};
 
-/// Registers of an estimate.
+/// Number of registers of the estimate.
 const REGISTERS: usize = 1024;
 
-/// Objects.
+/// The distinct objects and their count.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Tally {
     items: Vec<Target>,
     counted: BTreeSet<Digest>,
     /// Empty while the count is exact.
     registers: Vec<u8>,
-    /// The largest estimate so far: a count does not fall.
+    /// The largest estimate so far, so that the count never decreases.
     estimate: u64,
 }
 
 impl Tally {
-    /// Counts what an event was about.
+    /// Counts the object of an event.
     pub(crate) fn add(&mut self, facts: &Facts) {
         if facts.resource.is_empty() {
             return;
@@ -61,12 +61,12 @@ impl Tally {
         if self.registers.is_empty() { self.counted.len() as u64 } else { self.estimate }
     }
 
-    /// The first objects.
+    /// The listed objects, in order of appearance.
     pub(crate) fn items(&self) -> &[Target] {
         &self.items
     }
 
-    /// As a signal tells it.
+    /// The targets section of the signal.
     pub(crate) fn tell(&self) -> Targets {
         Targets { count: self.count(), items: self.items.clone() }
     }
@@ -84,7 +84,7 @@ impl Tally {
     }
 }
 
-/// What registers say (Flajolet et al. 2007), without the correction for few objects: there are more.
+/// The estimate of the registers (Flajolet et al. 2007), without the correction for large counts.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
@@ -97,7 +97,7 @@ fn estimate(registers: &[u8]) -> u64 {
     let sum: f64 = registers.iter().map(|register| (-f64::from(*register)).exp2()).sum();
     let zeros = registers.iter().map(|register| u16::from(*register == 0)).sum::<u16>();
     let raw = alpha * len * len / sum;
-    // Linear counting, where it is better.
+    // Linear counting, where it is more precise.
     let best =
         if raw <= 2.5 * len && zeros > 0 { len * (len / f64::from(zeros)).ln() } else { raw };
     best as u64

@@ -1,8 +1,9 @@
-//! How many different values the events of a window have.
+//! Counts the distinct values in a window.
 //!
-//! A value counts in the windows that end in `[t, t + timespan)` for each of its events at `t`. Where
-//! these stretches touch they are one run, so a value that comes a thousand times costs one run, and
-//! the order of arrival makes no difference. In order the answer is a number that is kept up to date.
+//! An event at `t` makes its value count in the windows that end in `[t, t + timespan)`. Adjacent
+//! intervals of a value merge into one run, so a value with a thousand events costs one run, and
+//! the order of arrival makes no difference. For events in order the count is maintained
+//! incrementally.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,18 +11,18 @@ use super::{Spec, Verdict};
 use crate::engine::codec::{CheckpointError, Saved};
 use crate::engine::digest::Digest;
 
-/// Runs that are kept at least, whatever the threshold is, for values that come late.
+/// Minimum number of runs that are kept, at any threshold, for late values.
 const RUNS_MIN: usize = 64;
 
-/// Values in time.
+/// The runs of all values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Distinct {
-    /// Time of the last event of a run, by its value and the time of its first.
+    /// Time of the last event of a run, by value and time of the first event.
     runs: BTreeMap<(Digest, i64), i64>,
-    /// The same runs by their last.
+    /// The same runs, by time of the last event.
     by_last: BTreeSet<(i64, Digest, i64)>,
     newest: i64,
-    /// Runs that no window ending at `newest` holds.
+    /// Number of runs that the window ending at `newest` does not contain.
     over: usize,
 }
 
@@ -54,7 +55,7 @@ impl Distinct {
         self.over -= usize::from(last <= self.newest - spec.timespan);
     }
 
-    /// Moves the end of the newest window.
+    /// Advances the end of the newest window.
     fn advance(&mut self, spec: &Spec, time: i64) {
         if self.runs.is_empty() {
             self.newest = time;
@@ -70,7 +71,7 @@ impl Distinct {
         }
     }
 
-    /// Puts an event into the run it touches, which may touch the next one then.
+    /// Adds an event to the run it touches, and merges it with the next run if they touch.
     fn extend(&mut self, spec: &Spec, time: i64, value: Digest) {
         let (mut first, mut last) = (time, time);
         let before = self.runs.range((value, i64::MIN)..=(value, time)).next_back();
@@ -100,7 +101,7 @@ impl Distinct {
         }
     }
 
-    /// The fullest window that ends in `[time, time + timespan)`: it is fullest where a run begins.
+    /// The fullest window that ends in `[time, time + timespan)`; it ends where a run begins.
     fn search(&self, spec: &Spec, time: i64) -> Verdict {
         let until = time + spec.timespan;
         let mut changes = Vec::new();
@@ -117,7 +118,7 @@ impl Distinct {
             }
             changes.push((end, false));
         }
-        // Where one ends and another begins, the end comes first: windows do not hold their start.
+        // At equal times, ends sort before starts: a window excludes its start.
         changes.sort_unstable();
         let mut verdict = Verdict { met: spec.is_met(count), level: count };
         for (_, begins) in changes.into_iter().take_while(|(at, _)| *at < until) {

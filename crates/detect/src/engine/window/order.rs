@@ -1,33 +1,33 @@
-//! Whether events of several rules happened in the order of the list.
+//! Detects events of several rules in the order of the list.
 //!
-//! For each place in the list it is known when the latest chain that reaches it began: one step per
-//! event. An event that comes late, or at the same time as another, makes the chains be found again
-//! from the times that are kept, which are few.
+//! For each position in the list the window keeps the latest start of a chain that reaches it, and
+//! an event updates it in one step. A late event, or one with the same time as another, recomputes
+//! the chains from the kept times, which are few.
 
 use super::{Spec, Verdict};
 use crate::engine::codec::saved_struct;
 
-/// Times that are kept. A run of events of one rule is kept as its first and its last.
+/// Maximum number of kept times. A run of events of one rule is kept as its first and last.
 const TIMES_MAX: usize = 256;
 
-/// Events in order.
+/// The chains of one group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Order {
-    /// For each place: the latest start of a chain that ends there.
+    /// For each position, the latest start of a chain that ends there.
     starts: Vec<Option<i64>>,
-    /// Ordered by time; at the same time by place.
+    /// Ordered by time, then by position.
     times: Vec<Step>,
-    /// Events so far: which times are of the same event.
+    /// Number of events so far; it numbers events, so that the times of one event are known.
     events: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Step {
     time: i64,
-    /// The event's first place, so that at one time an event that begins a chain comes first.
+    /// The event's first position: at equal times, an event that starts a chain sorts first.
     lead: u16,
     event: u64,
-    /// Counted from the end, so that an event does not follow itself.
+    /// Position counted from the end, so that an event does not follow itself.
     reverse: u16,
     position: u16,
 }
@@ -73,7 +73,7 @@ impl Order {
         Verdict { met, level: u64::from(met) }
     }
 
-    /// Leaves out the middle of three neighbours of the same place.
+    /// Removes the middle of three neighbours with the same position.
     fn thin(&mut self, place: usize) {
         for middle in [place + 1, place, place.wrapping_sub(1)] {
             let at = |index: usize| self.times.get(index).map(|time| time.position);
@@ -86,7 +86,7 @@ impl Order {
         }
     }
 
-    /// Finds the chains again; whether one is complete in a window that holds an event of `time`.
+    /// Recomputes the chains. Returns whether a window with an event of `time` has a complete one.
     fn search(&mut self, spec: &Spec, time: i64) -> bool {
         let mut starts = vec![None; self.starts.len()];
         let mut met = false;
@@ -95,7 +95,7 @@ impl Order {
             met |= (time..time + spec.timespan).contains(&known.time)
                 && is_complete(&starts, spec, known.time);
         }
-        // What is known of chains whose times are no longer kept stays true.
+        // Keep the starts of chains whose times were removed: they remain valid.
         for (known, found) in self.starts.iter_mut().zip(starts) {
             *known = (*known).max(found);
         }
@@ -103,7 +103,7 @@ impl Order {
     }
 }
 
-/// Lets an event of a place go on with the chains.
+/// Extends the chains by an event at a position.
 fn advance(starts: &mut [Option<i64>], spec: &Spec, time: i64, position: u16) {
     let position = usize::from(position);
     let start = match position.checked_sub(1) {
@@ -116,7 +116,7 @@ fn advance(starts: &mut [Option<i64>], spec: &Spec, time: i64, position: u16) {
     }
 }
 
-/// Whether the window that ends at `time` holds a whole chain.
+/// Whether the window that ends at `time` contains a complete chain.
 fn is_complete(starts: &[Option<i64>], spec: &Spec, time: i64) -> bool {
     starts.last().copied().flatten().is_some_and(|start| time - start < spec.timespan)
 }

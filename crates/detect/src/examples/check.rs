@@ -1,4 +1,4 @@
-//! Checks a rule file against its events file: what `keepwatch rules test` reports.
+//! Checks a rule file against its events file, for `keepwatch rules test`.
 
 use std::sync::Arc;
 
@@ -7,14 +7,14 @@ use crate::error::RuleError;
 use crate::rule::{Body, Rule};
 use crate::ruleset::{Document, LoadOptions, RuleSet};
 
-/// What the check of one rule file found.
+/// The result of checking one rule file.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// Number of examples that were run.
+    /// Number of examples run.
     pub examples: usize,
-    /// Signals that they raised.
+    /// Number of signals that they raised.
     pub signals: usize,
-    /// What is wrong, for people; empty when all is well.
+    /// The failures, for display; empty if the check passes.
     pub failures: Vec<String>,
 }
 
@@ -24,9 +24,9 @@ impl Report {
     }
 }
 
-/// Runs the examples of a rule file. Each rule in it must raise in one of them, each of its
-/// detections must match in one, and one example must raise nothing: a rule that is tried only on
-/// what it finds is not tried.
+/// Runs the examples of a rule file. Each rule must raise a signal in an example, each detection
+/// must match in one, and one example must raise no signal: a test without a negative case proves
+/// too little.
 pub fn check(document: &Document, events: &str, options: &LoadOptions) -> Report {
     let rules = match RuleSet::load(std::slice::from_ref(document), options) {
         Ok(rules) => Arc::new(rules),

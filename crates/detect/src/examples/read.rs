@@ -1,4 +1,4 @@
-//! Reads an events file. Every mistake is reported with its line.
+//! Parses an events file. Every error is reported with its line.
 
 use std::error::Error as _;
 
@@ -8,10 +8,10 @@ use serde_json::{Map, Value};
 
 use super::{Example, ExampleError, Expected, Step};
 
-/// Most events of a file, repetitions counted.
+/// Maximum number of events of a file, including repetitions.
 pub const EVENTS_MAX: usize = 100_000;
 
-/// The line that begins an example.
+/// The first line of an example.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Begin {
@@ -38,7 +38,7 @@ struct Repeat {
     event: Map<String, Value>,
 }
 
-/// The examples of an events file.
+/// Parses the examples of an events file.
 pub fn read(text: &str) -> Result<Vec<Example>, Vec<ExampleError>> {
     let mut reader = Reader::default();
     let mut errors = Vec::new();
@@ -111,7 +111,7 @@ fn event(value: &Value) -> Result<Step, String> {
     Ok(Step::Event(Box::new(event.event)))
 }
 
-/// The event that many times.
+/// Repeats an event.
 fn repeated(line: &Repeat) -> Result<Vec<Step>, String> {
     if line.times > EVENTS_MAX {
         return Err(format!("`repeat` is at most {EVENTS_MAX}"));
@@ -135,7 +135,7 @@ fn repeated(line: &Repeat) -> Result<Vec<Step>, String> {
     Ok(steps)
 }
 
-/// Microseconds.
+/// Parses a period to microseconds.
 fn period(text: &str) -> Option<i64> {
     let digits = text.find(|it: char| !it.is_ascii_digit())?;
     let (number, unit) = text.split_at(digits);

@@ -1,11 +1,11 @@
-//! The keys of an event and where each leads: one table, so that a path and its hints agree.
+//! The table of the fixed keys of an event, for paths and for hints.
 //!
-//! Deliberately absent: keys that events name freely (annotations, extra, bodies).
+//! Deliberately absent: free keys (annotations, extra, bodies).
 
 use super::{Path, RefPath, StatusPath, UserPath};
 
-/// A field with a fixed name: its segments as `audit.k8s.io/v1` has them, as K10 has them, and what
-/// they lead to.
+/// A field with a fixed name: its segments in `audit.k8s.io/v1`, its segments in K10's encoding,
+/// and its path.
 pub(super) struct Known {
     pub(super) v1: &'static str,
     pub(super) k10: &'static str,
@@ -16,7 +16,8 @@ const fn known(v1: &'static str, k10: &'static str, path: Path) -> Known {
     Known { v1, k10, path }
 }
 
-/// A user's fields behind each of the names of a user. No function can put constant texts together.
+/// The fields of a user, for each prefix that names a user. A function cannot concatenate constant
+/// texts.
 macro_rules! user {
     ($v1:literal, $k10:literal, $of:path) => {
         [
@@ -127,7 +128,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Known> {
     OTHERS.iter().chain(USERS.iter().flatten())
 }
 
-/// What a prefix that names a free key is followed by.
+/// The kind of free keys after a prefix.
 #[derive(Clone, Copy)]
 pub(super) enum Open {
     Annotation,
@@ -139,7 +140,7 @@ pub(super) enum Open {
     ResponseObject,
 }
 
-/// Prefixes behind which a key is free, in both spellings.
+/// Prefixes that free keys follow, in both spellings.
 pub(super) const OPEN: [(&[&str], Open); 14] = [
     (&["annotations"], Open::Annotation),
     (&["Annotations"], Open::Annotation),

@@ -1,21 +1,21 @@
-//! Reads a field path, and says what is wrong with one that no event can have.
+//! Parses field paths, with hints for unknown fields.
 
 use super::names::{self, Open};
 use super::{Path, UserPath};
 use crate::nearest;
 
-/// Longest path, in bytes.
+/// Maximum length of a path, in bytes.
 const LEN_MAX: usize = 1024;
-/// Most keys of a path.
+/// Maximum number of keys in a path.
 const SEGMENTS_MAX: usize = 64;
 
-/// Why a text is not a field of an audit event.
+/// Why a text is not a field path of an audit event.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct FieldError {
-    /// What is wrong.
+    /// Description of the error.
     pub message: String,
-    /// What to write instead, if that can be guessed.
+    /// Suggested replacement, if one is known.
     pub hint: Option<String>,
 }
 
@@ -25,7 +25,7 @@ impl FieldError {
     }
 }
 
-/// One key, and whether it stood in brackets.
+/// One key, and whether it was in brackets.
 struct Segment {
     key: String,
     is_quoted: bool,
@@ -51,14 +51,14 @@ pub(super) fn path(text: &str) -> Result<Path, FieldError> {
         .ok_or_else(|| unknown(text, &keys))
 }
 
-/// Whether each key is in either spelling.
+/// Whether each key matches one of its spellings.
 fn is(v1: &str, k10: &str, keys: &[&str]) -> bool {
     let mut spellings = v1.split('.').zip(k10.split('.'));
     keys.iter().all(|key| spellings.next().is_some_and(|(one, two)| *key == one || *key == two))
         && spellings.next().is_none()
 }
 
-/// A path into a part of the event whose keys are free.
+/// Parses a path into a part of the event with free keys.
 fn free(open: Open, rest: &[Segment]) -> Result<Path, FieldError> {
     let user = |of: fn(UserPath) -> Path| of(UserPath::Extra(joined(rest)));
     Ok(match open {
@@ -72,13 +72,13 @@ fn free(open: Open, rest: &[Segment]) -> Result<Path, FieldError> {
     })
 }
 
-/// The rest as one key: these maps are flat.
+/// Joins the remaining segments into one key: these maps are flat.
 fn joined(rest: &[Segment]) -> String {
     let keys: Vec<&str> = rest.iter().map(|segment| segment.key.as_str()).collect();
     keys.join(".")
 }
 
-/// Keys of a body. Labels and annotations of its metadata are flat maps too.
+/// The keys of a path into a body. Labels and annotations of its metadata are flat maps too.
 fn body(rest: &[Segment]) -> Result<Vec<String>, FieldError> {
     let flat = rest.windows(2).position(|pair| match pair {
         [one, two] => {
@@ -107,7 +107,7 @@ fn body(rest: &[Segment]) -> Result<Vec<String>, FieldError> {
     Ok(keys)
 }
 
-/// Cuts a path at its dots and brackets.
+/// Splits a path at its dots and brackets.
 fn segments(text: &str) -> Result<Vec<Segment>, FieldError> {
     let syntax = |what: &str| {
         FieldError::new(
@@ -148,7 +148,7 @@ fn segments(text: &str) -> Result<Vec<Segment>, FieldError> {
     Ok(segments)
 }
 
-/// Fields that people look for in an event and that are somewhere else.
+/// Fields that users expect in an event, with their actual paths.
 const ELSEWHERE: [(&str, &str); 16] = [
     ("hostPath", "it is in the body: requestObject.spec.volumes.hostPath.path"),
     (
@@ -174,7 +174,7 @@ const ELSEWHERE: [(&str, &str); 16] = [
     ),
 ];
 
-/// The fields that begin with the same key.
+/// The known fields with the same first key.
 fn siblings(keys: &[&str]) -> Option<String> {
     let first = keys.first()?;
     let all = names::all().flat_map(|known| [known.v1, known.k10]);

@@ -1,7 +1,7 @@
-//! Finds values in a body by walking its JSON text once, without a tree.
+//! Finds values in a body in one pass over its JSON text, without a tree.
 //!
-//! A list on the way is looked into as a whole. Depth is bounded by the JSON reader; what is not on
-//! the path is passed over.
+//! The search descends into every item of a list. The JSON reader bounds the depth; parts outside
+//! the path are skipped.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -22,7 +22,7 @@ pub(super) fn values(
     };
     let mut is_over = false;
     let mut reader = serde_json::Deserializer::from_slice(body);
-    // A body is checked when it is recorded; one that is damaged has the values before the damage.
+    // A body is valid JSON when it is recorded; a corrupt one has the values before the corruption.
     drop(Walk { keys, take, is_over: &mut is_over }.deserialize(&mut reader));
 }
 
@@ -39,7 +39,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Any number, as JSON has it.
+    /// Takes a number in its JSON form.
     fn number(&mut self, number: fmt::Arguments<'_>) {
         if self.keys.is_empty() && !*self.is_over {
             self.found(Value::Text(&number.to_string()));
@@ -120,7 +120,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 }
 
-/// Compares a key without keeping it.
+/// Compares a key without copying it.
 struct Key<'k>(Option<&'k String>);
 
 impl<'de> DeserializeSeed<'de> for Key<'_> {

@@ -1,8 +1,8 @@
-//! Whether a request was asked to change nothing.
+//! Detects dry runs.
 //!
-//! For most requests the query says it. For a delete with a body the server reads the body only, as
-//! kube-apiserver does: a delete with `?dryRun=All` in its URL and a body without it does delete, and
-//! is no dry run. Where the body of a delete is not recorded (level Metadata), the query decides.
+//! For most requests the query decides. For a delete with a body the server reads the body only, as
+//! kube-apiserver does: a delete with `?dryRun=All` in its URL and a body without it does delete,
+//! and is no dry run. If the body of a delete is not recorded (level Metadata), the query decides.
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;
@@ -37,7 +37,7 @@ fn in_query(uri: &str) -> bool {
         .any(|(key, value)| !value.is_empty() && decoded(key) == "dryRun")
 }
 
-/// A key without its percent signs. One that does not decode is not the key.
+/// Percent-decodes a key. A key that does not decode is returned unchanged, so it does not match.
 fn decoded(key: &str) -> Cow<'_, str> {
     if !key.contains('%') {
         return Cow::Borrowed(key);

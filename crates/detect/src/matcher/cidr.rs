@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-/// Addresses with a common prefix.
+/// A network: the addresses with a common prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Network {
     address: IpAddr,
@@ -11,8 +11,8 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// Reads `192.0.2.0/24` or `2001:db8::/32`. `None` for anything else, bits behind the prefix
-    /// included.
+    /// Parses `192.0.2.0/24` or `2001:db8::/32`. `None` for other texts and for networks with host
+    /// bits.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (address, prefix_len) = text.split_once('/')?;
         let address: IpAddr = address.parse().ok()?;
@@ -22,7 +22,7 @@ impl Network {
         (prefix_len <= width && bits & !mask(prefix_len, width) == 0).then_some(network)
     }
 
-    /// Whether the text is an address in it.
+    /// Whether the text is an address in the network.
     pub(crate) fn contains(&self, text: &str) -> bool {
         let Ok(address) = text.parse::<IpAddr>() else {
             return false;

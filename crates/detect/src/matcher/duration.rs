@@ -1,6 +1,6 @@
-//! Durations as Go writes them: `1h30m`, `500ms`.
+//! Parses durations in Go's format: `1h30m`, `500ms`.
 
-/// Units and their microseconds; what is finer is cut off.
+/// Units in microseconds; finer parts are truncated.
 const UNITS: [(&str, f64); 7] = [
     ("ns", 0.001),
     ("us", 1.0),
@@ -11,10 +11,10 @@ const UNITS: [(&str, f64); 7] = [
     ("h", 3600e6),
 ];
 
-/// Longest text of a duration, in bytes.
+/// Maximum length of a duration, in bytes.
 const LEN_MAX: usize = 64;
 
-/// Microseconds of a duration; `None` for a text that is not one.
+/// Parses a duration to microseconds; `None` for other texts.
 #[expect(clippy::cast_possible_truncation, reason = "what is out of range becomes its end")]
 pub(crate) fn micros(text: &str) -> Option<i64> {
     if text.len() > LEN_MAX {

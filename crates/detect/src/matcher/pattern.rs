@@ -1,11 +1,11 @@
-//! Texts with wildcards, compared as Sigma demands: the case of letters does not count unless the
-//! rule says so.
+//! Wildcard patterns with Sigma's semantics: case-insensitive unless the rule has the modifier
+//! `cased`.
 //!
-//! Patterns that occur in nearly every rule (a word, a part of a word) are compared without the
-//! general algorithm. That one goes back to the last `*` only, so no pattern takes more than pattern
-//! times text.
+//! Common patterns (equality, prefix, suffix, substring) do not use the general algorithm. The
+//! general algorithm backtracks to the last `*` only, so its time is at most the pattern's length
+//! times the text's length.
 
-/// Whether the case of letters counts.
+/// Case sensitivity of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Case {
     Ignored,
@@ -21,7 +21,7 @@ impl Case {
         }
     }
 
-    /// A text that is the same for texts that are equal.
+    /// A normalized text: equal texts have equal keys.
     pub(crate) fn key(self, text: &str) -> String {
         match self {
             Self::Counts => text.to_owned(),
@@ -34,7 +34,7 @@ fn folded(text: &str) -> impl Iterator<Item = char> + Clone {
     text.chars().flat_map(char::to_lowercase)
 }
 
-/// A part of a pattern.
+/// A token of a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Token {
     Char(char),
@@ -44,28 +44,28 @@ pub(crate) enum Token {
     Many,
 }
 
-/// A text with wildcards.
+/// A compiled pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pattern {
     case: Case,
     form: Form,
 }
 
-/// What a pattern compares with.
+/// The form of a pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     Equal(Box<str>),
     Contains(Box<str>),
     StartsWith(Box<str>),
     EndsWith(Box<str>),
-    /// Anything but nothing.
+    /// Any text but the empty one.
     NotEmpty,
-    /// Tokens; letters in lower case if case is ignored.
+    /// A general pattern; in lower case if it is case-insensitive.
     General(Box<[Token]>),
 }
 
 impl Pattern {
-    /// The pattern of these tokens.
+    /// Compiles a pattern.
     pub(crate) fn new(tokens: &[Token], case: Case) -> Self {
         let text = |tokens: &[Token]| -> Option<Box<str>> {
             let mut text = String::new();
@@ -88,12 +88,12 @@ impl Pattern {
         Self { case, form }
     }
 
-    /// The pattern that equals a text.
+    /// A pattern that matches one text.
     pub(crate) fn equal_to(text: &str, case: Case) -> Self {
         Self { case, form: Form::Equal(text.into()) }
     }
 
-    /// The only text that matches, if there is only one but for the case of its letters.
+    /// The literal text, if the pattern has no wildcards.
     pub(crate) fn literal(&self) -> Option<&str> {
         match &self.form {
             Form::Equal(text) => Some(text),
@@ -101,7 +101,7 @@ impl Pattern {
         }
     }
 
-    /// The text that is in all that match, if there is one.
+    /// A text that every matching text contains, if known.
     pub(crate) fn part(&self) -> Option<&str> {
         match &self.form {
             Form::Equal(text)
@@ -112,7 +112,7 @@ impl Pattern {
         }
     }
 
-    /// The character that all texts that match begin with, if there is one, in either case.
+    /// The first character of every matching text in either case, if known.
     pub(crate) fn first(&self) -> Option<char> {
         match &self.form {
             Form::Equal(text) | Form::StartsWith(text) => text.chars().next(),
@@ -124,12 +124,12 @@ impl Pattern {
         }
     }
 
-    /// What it compares with, for exports.
+    /// The form of the pattern, for exports.
     pub(crate) const fn form(&self) -> &Form {
         &self.form
     }
 
-    /// Whether the case of letters counts.
+    /// Case sensitivity of the pattern.
     pub(crate) const fn case(&self) -> Case {
         self.case
     }
@@ -159,7 +159,7 @@ impl Pattern {
         }
     }
 
-    /// Both as bytes, unless letters beyond ASCII must be folded.
+    /// Both texts as bytes; `None` if non-ASCII letters need case folding.
     fn bytes<'t>(&self, text: &'t str, part: &'t str) -> Option<(&'t [u8], &'t [u8])> {
         let as_bytes = self.case == Case::Counts || (part.is_ascii() && text.is_ascii());
         as_bytes.then_some((text.as_bytes(), part.as_bytes()))
@@ -207,8 +207,8 @@ fn lowered(tokens: &[Token], case: Case) -> Box<[Token]> {
     tokens.iter().flat_map(fold).collect()
 }
 
-/// Goes back to the last `*`, with the text one further: enough, since an earlier `*` cannot find
-/// more than it found at first.
+/// Matches tokens with backtracking to the last `*` only: an earlier `*` cannot find more than its
+/// first match.
 fn wild(tokens: &[Token], mut text: impl Iterator<Item = char> + Clone) -> bool {
     let mut at = 0;
     let mut star: Option<(usize, _)> = None;

@@ -1,7 +1,7 @@
-//! What every event that meets a condition has in common: the words by which rules are indexed.
+//! Requirements: for some fields, the words that an event must have to match a condition.
 //!
-//! An event without one of these words need not be tried against the rule. The sets are only ever too
-//! large: where nothing is known, all words are possible.
+//! The index skips a rule for an event without one of these words. A set may be too large but never
+//! too small: if nothing is known of a field, every word is possible.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use event::Stage;
 use super::{Case, Node, Test};
 use crate::field::{Path, RefPath};
 
-/// Fields that rules are indexed by.
+/// A field by which rules are indexed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dimension {
     Verb,
@@ -24,7 +24,7 @@ impl Dimension {
     pub(crate) const ALL: [Self; 5] =
         [Self::Verb, Self::Resource, Self::ApiGroup, Self::Subresource, Self::Stage];
 
-    /// The field, as rules name it.
+    /// The path of the field.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Verb => "verb",
@@ -46,13 +46,13 @@ impl Dimension {
     }
 }
 
-/// For each dimension the possible words in lower case; `None` for any.
+/// For each dimension, the possible words in lower case; `None` for any word.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Requirements {
     words: [Option<BTreeSet<String>>; 5],
 }
 
-/// Words longer than this are not indexed, in bytes.
+/// Maximum length of an indexed word, in bytes.
 pub(crate) const WORD_LEN_MAX: usize = 64;
 
 impl Requirements {
@@ -60,7 +60,7 @@ impl Requirements {
         Self { words: Dimension::ALL.map(|dimension| words(node, dimension)) }
     }
 
-    /// The same with the stages at which a request is over: once in the life of each.
+    /// Restricts the stages to those that end a request, so that each request matches once.
     pub(crate) fn once_a_request(mut self) -> Self {
         if let Some(words) = self.words.get_mut(Dimension::Stage as usize) {
             let stages = [Stage::ResponseComplete, Stage::Panic];
@@ -69,7 +69,7 @@ impl Requirements {
         self
     }
 
-    /// The field for which no word is left, if there is one: no event meets the condition.
+    /// A field without a possible word, if any: no event can match the condition.
     pub(crate) fn impossible(&self) -> Option<Dimension> {
         let is_empty =
             |dimension: &Dimension| self.of_dimension(*dimension).is_some_and(BTreeSet::is_empty);
@@ -83,7 +83,7 @@ impl Requirements {
 
 fn words(node: &Node, dimension: Dimension) -> Option<BTreeSet<String>> {
     match node {
-        // These fields have one value: it must be in the set of each part.
+        // These fields have one value, so intersect the sets of all parts.
         Node::All(nodes) => {
             let sets = nodes.iter().filter_map(|node| words(node, dimension));
             let mut left: BTreeSet<String> =
@@ -110,7 +110,7 @@ fn words(node: &Node, dimension: Dimension) -> Option<BTreeSet<String>> {
     }
 }
 
-/// Takes out the words that do not go together with a part that must hold.
+/// Removes the words that a required part excludes.
 fn exclude(node: &Node, dimension: Dimension, words: &mut BTreeSet<String>) {
     match node {
         Node::All(nodes) => {
@@ -124,7 +124,7 @@ fn exclude(node: &Node, dimension: Dimension, words: &mut BTreeSet<String>) {
     }
 }
 
-/// Whether every event with this word meets the condition, whatever else is in it.
+/// Whether every event with this word matches the condition.
 fn is_met_by(node: &Node, dimension: Dimension, word: &str) -> bool {
     match node {
         Node::All(nodes) => nodes.iter().all(|node| is_met_by(node, dimension, word)),

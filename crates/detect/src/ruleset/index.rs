@@ -1,8 +1,8 @@
-//! Finds the rules that an event could match, by the words that a match must have.
+//! An index of rules by the words that a match requires.
 //!
-//! For each field that is indexed, a word leads to the set of rules that can match with it. The sets
-//! are bits, so that a few instructions rule out 64 rules at a time, and what is left is few. An
-//! event costs one look-up a field, whatever the number of rules; nothing is allocated.
+//! For each indexed field, a word maps to the set of rules that can match with it. The sets are
+//! bitmaps, so that a few instructions exclude 64 rules at a time. An event costs one look-up per
+//! field, independent of the number of rules, and no allocation.
 
 use std::collections::HashMap;
 
@@ -14,18 +14,18 @@ use crate::rule::{Body, Rule};
 
 const DIMENSIONS: usize = Dimension::ALL.len();
 
-/// Rules by the words that they need.
+/// The index of a rule set.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     dimensions: [Words; DIMENSIONS],
     wants_dry_runs: Vec<bool>,
 }
 
-/// For one field: which rules can match with a word.
+/// For one field, the rules that can match with each word.
 #[derive(Debug, Default)]
 struct Words {
     by_word: HashMap<Box<[u8]>, Box<[u64]>>,
-    /// Rules that can match with any word: for words that no rule names.
+    /// Rules that can match with any word, used for words without an entry.
     any: Box<[u64]>,
 }
 
@@ -34,7 +34,7 @@ impl Index {
         let requirements: Vec<_> = rules
             .iter()
             .map(|rule| match &rule.body {
-                // Each request counts once, unless the rule says at which stages it looks.
+                // A request matches once, unless the rule has the field `stage`.
                 Body::Detection(expression) if expression.names_stage() => {
                     Some(expression.requirements())
                 }
@@ -72,7 +72,7 @@ impl Index {
         self.wants_dry_runs.get(rule).copied().unwrap_or_default()
     }
 
-    /// Calls `try_rule` with each rule that the event could match, in their order.
+    /// Calls `try_rule` with each rule that the event could match, in order.
     pub(super) fn for_each_candidate(&self, fields: &Fields<'_>, mut try_rule: impl FnMut(usize)) {
         let event = fields.event();
         let (resource, group, subresource) = fields
@@ -87,14 +87,14 @@ impl Index {
         }
     }
 
-    /// Whether there is a rule that the event in a record could match.
+    /// Whether the event in a record could match any rule.
     pub(super) fn has_candidate(&self, fields: &RecordFields<'_>) -> bool {
         let RecordFields { verb, resource, group, subresource, stage, .. } = *fields;
         let words = [verb, resource, group, subresource, stage.as_str().as_bytes()];
         self.candidates(words).any(|bits| bits != 0)
     }
 
-    /// The rules that an event with these words could match, 64 at a time.
+    /// The bitmap of the rules that an event with these words could match, 64 rules per item.
     fn candidates(&self, words: [&[u8]; DIMENSIONS]) -> impl Iterator<Item = u64> + use<'_> {
         let mut sets: [&[u64]; DIMENSIONS] = [&[]; DIMENSIONS];
         for ((set, words), word) in sets.iter_mut().zip(&self.dimensions).zip(words) {

@@ -1,17 +1,17 @@
-//! What an installation says about itself, for placeholders in rules.
+//! The values of placeholders in rules, which differ by installation.
 
-/// Namespace that K10 is installed in unless an installation says otherwise.
+/// Default namespace of K10.
 pub const K10_NAMESPACE: &str = "kasten-io";
-/// Domain of K10's API.
+/// Default domain of K10's API groups.
 pub const K10_DOMAIN: &str = "kio.kasten.io";
 
-/// What placeholders in rules stand for. A value with the modifier `expand` may name them:
+/// The values of placeholders. A value with the modifier `expand` may contain them:
 /// `%k10_namespace%` and `%k10_domain%`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadOptions {
-    /// Namespace of K10, whose service accounts are K10's own.
+    /// Namespace of K10 and of its own service accounts.
     pub k10_namespace: String,
-    /// Domain of K10's API: the groups `apps.…`, `actions.…` and so on end in it.
+    /// Domain of K10's API groups `apps.…`, `actions.…` and so on.
     pub k10_domain: String,
 }
 
@@ -22,7 +22,7 @@ impl Default for LoadOptions {
 }
 
 impl LoadOptions {
-    /// Fills in the placeholders of a text. An error has a hint.
+    /// Replaces the placeholders of a text. An error is a message and a hint.
     pub(crate) fn expand(&self, text: &str) -> Result<String, (String, String)> {
         let mut expanded = String::new();
         let mut rest = text;
@@ -42,7 +42,7 @@ impl LoadOptions {
                 }
             };
             expanded.push_str(before);
-            // What an installation is called has no wildcards.
+            // The values contain no wildcards.
             expanded.push_str(value);
             rest = behind;
             any = true;

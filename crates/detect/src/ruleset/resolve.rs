@@ -1,7 +1,7 @@
-//! Makes rules of documents: finds what they refer to, adds filters, checks that identities differ.
+//! Builds rules from documents: resolves references, applies filters, checks for duplicate ids.
 //!
-//! What refers to something that is missing is a mistake and is left out, and so is what refers to
-//! it in turn.
+//! A document with a missing reference is an error and is skipped, and so are the documents that
+//! refer to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::rule::{self, Correlation, GroupField, Origin, Rule, Threshold};
 use crate::sigma::{self, Body, CorrelationKind, Document, FilterRules};
 use crate::template::Template;
 
-/// What is left of the documents.
+/// The rules of the valid documents.
 #[derive(Default)]
 pub(super) struct Resolved {
     pub(super) rules: Vec<Rule>,
@@ -24,14 +24,14 @@ pub(super) struct Resolved {
 
 struct Resolver<'e> {
     errors: &'e mut Vec<RuleError>,
-    /// Documents that are left out.
+    /// Whether each document is skipped.
     is_out: Vec<bool>,
     by_name: BTreeMap<String, usize>,
 }
 
 pub(super) fn resolve(documents: Vec<Document>, errors: &mut Vec<RuleError>) -> Resolved {
     let mut documents = documents;
-    // Stable: the rules keep their order.
+    // A stable sort keeps the order of the rules.
     documents.sort_by_key(|document| matches!(document.body, Body::Filter(_)));
     let is_out = vec![false; documents.len()];
     let mut resolver = Resolver { errors, is_out, by_name: BTreeMap::new() };
@@ -40,7 +40,7 @@ pub(super) fn resolve(documents: Vec<Document>, errors: &mut Vec<RuleError>) -> 
     resolver.make(&documents)
 }
 
-/// Identity: Sigma's `id`, else its `name`, else the file's stem.
+/// The rule id: Sigma's `id`, else its `name`, else the file's stem.
 fn identity(document: &Document) -> String {
     let header = &document.header;
     header.id.as_ref().or(header.name.as_ref()).cloned().unwrap_or_else(|| {
@@ -69,7 +69,7 @@ impl Resolver<'_> {
         self.is_out.get(place) == Some(&false)
     }
 
-    /// Gives every rule its identity and its name.
+    /// Registers the id and name of every rule.
     fn name(&mut self, documents: &[Document]) {
         let mut filters = 0;
         for (place, document) in documents.iter().enumerate() {
@@ -107,7 +107,7 @@ impl Resolver<'_> {
         }
     }
 
-    /// Leaves out what refers to something that is not there.
+    /// Skips documents with missing references.
     fn check_references(&mut self, documents: &[Document]) {
         for (place, document) in documents.iter().enumerate() {
             let references = match &document.body {
@@ -153,7 +153,7 @@ impl Resolver<'_> {
         }
     }
 
-    /// Whether each query that a text counts is one of the rule's.
+    /// Whether every query label in a template is one of the rule's.
     fn check_queries(&mut self, document: &Document, documents: &[Document]) -> bool {
         let signal = &document.header.signal;
         let mut labels = vec![signal.query.as_str()];
@@ -173,7 +173,7 @@ impl Resolver<'_> {
         false
     }
 
-    /// Whether each key of a group is a field, or an alias that says it for each rule.
+    /// Whether every group-by key is a field, or an alias with a field for each rule.
     fn check_groups(
         &mut self,
         document: &Document,
@@ -214,7 +214,7 @@ impl Resolver<'_> {
         })
     }
 
-    /// Makes the rules of the documents that are left.
+    /// Builds the rules of the valid documents.
     fn make(mut self, documents: &[Document]) -> Resolved {
         let mut places = vec![None; documents.len()];
         let mut count = 0;
@@ -268,7 +268,7 @@ impl Resolver<'_> {
     ) -> Correlation {
         let group = |(name, _): &(String, Position)| GroupField {
             name: name.clone(),
-            // Checked before.
+            // Validated by `check_groups`.
             fields: correlation
                 .rules
                 .iter()
@@ -295,8 +295,8 @@ impl Resolver<'_> {
         }
     }
 
-    /// Adds the conditions of filters to rules. Gives back the filters, by their places, that leave no event
-    /// for a rule, and the rule's id.
+    /// Adds the conditions of filters to rules. Returns the filters, by index, that exclude every
+    /// event of a rule, with the rule's id.
     fn apply_filters(
         &self,
         documents: &[Document],
@@ -329,7 +329,7 @@ impl Resolver<'_> {
                 }
             }
         }
-        // One part for every rule, whatever their number.
+        // One shared node for all rules.
         let is_any = !of_all.is_empty();
         let of_all = Node::All(of_all.into_iter().map(Node::Shared).collect());
         let of_all = is_any.then(|| Arc::new(of_all));
@@ -345,14 +345,14 @@ impl Resolver<'_> {
     }
 }
 
-/// Whether no event meets both the rule and a filter.
+/// Whether no event can match both the rule and a filter.
 fn is_emptied(rule: &Rule, filter: &Arc<Node>) -> bool {
     let rule::Body::Detection(expression) = &rule.body else { return false };
     let both = expression.clone().and(std::slice::from_ref(filter));
     both.requirements().impossible().is_some()
 }
 
-/// A rule that a correlation counts raises no signals itself, unless one asks for them.
+/// Disables signals of the rules that correlations count, unless one has `generate: true`.
 fn silence(
     documents: &[Document],
     index_of: &dyn Fn(&str) -> Option<usize>,

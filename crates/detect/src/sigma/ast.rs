@@ -1,7 +1,7 @@
-//! A Sigma document as it was read: names, modifiers and values are all there, for exports.
+//! The syntax tree of a Sigma document, with all names, modifiers and values, for exports.
 //!
-//! Everything here is well formed, but references between documents are not resolved. What rules are
-//! evaluated with is made of it (module `ruleset`).
+//! The tree is valid, but references between documents are not resolved. The module `ruleset`
+//! builds rules from it.
 
 use std::sync::Arc;
 
@@ -14,79 +14,79 @@ use crate::rule::SignalOptions;
 /// One YAML document of a rule file.
 #[derive(Clone, Debug)]
 pub struct Document {
-    /// File, or name of an API object.
+    /// File name, or name of an API object.
     pub file: String,
-    /// Place of its first key.
+    /// Position of its first key.
     pub at: Position,
     /// The text of the file from this document to the next.
     pub text: Arc<str>,
-    /// What it says about itself.
+    /// The metadata of the document.
     pub header: Header,
-    /// What it is.
+    /// The body, by type of document.
     pub body: Body,
 }
 
-/// What a document is.
+/// The body of a document.
 #[derive(Clone, Debug)]
 pub enum Body {
-    /// A rule on single events.
+    /// A detection rule.
     Rule(Detection),
-    /// A rule on several events.
+    /// A correlation rule.
     Correlation(Correlation),
-    /// A condition that is added to rules.
+    /// A filter, whose condition is added to rules.
     Filter(Filter),
 }
 
-/// What a document says about itself.
+/// The metadata of a document.
 #[derive(Clone, Debug, Default)]
 pub struct Header {
-    /// Identity.
+    /// Sigma's `id`.
     pub id: Option<String>,
-    /// Name by which other documents may refer to it.
+    /// Sigma's `name`, for references from other documents.
     pub name: Option<String>,
-    /// One line.
+    /// Sigma's `title`.
     pub title: String,
-    /// Why and how.
+    /// Sigma's `description`.
     pub description: String,
-    /// Such as `experimental`.
+    /// Sigma's `status`, such as `experimental`.
     pub status: Option<String>,
-    /// Severity.
+    /// Sigma's `level`.
     pub level: Option<Severity>,
-    /// Such as `attack.t1490`.
+    /// Sigma's `tags`, such as `attack.t1490`.
     pub tags: Vec<String>,
-    /// Where to read more.
+    /// Sigma's `references`.
     pub references: Vec<String>,
-    /// What else can match.
+    /// Sigma's `falsepositives`.
     pub false_positives: Vec<String>,
-    /// Who wrote it.
+    /// Sigma's `author`.
     pub author: String,
-    /// When it was written, as written.
+    /// Sigma's `date`, as written.
     pub date: Option<String>,
-    /// When it was changed, as written.
+    /// Sigma's `modified`, as written.
     pub modified: Option<String>,
     /// Sigma's `logsource`.
     pub logsource: Logsource,
-    /// The extension, defaults filled in.
+    /// The `keepwatch` extension, with defaults.
     pub signal: SignalOptions,
 }
 
-/// Where the events of a rule come from.
+/// The log source of a rule.
 #[derive(Clone, Debug, Default)]
 pub struct Logsource {
-    /// Such as `kubernetes`.
+    /// Product, such as `kubernetes`.
     pub product: Option<String>,
-    /// Such as `audit`.
+    /// Service, such as `audit`.
     pub service: Option<String>,
-    /// Such as `application`.
+    /// Category, such as `application`.
     pub category: Option<String>,
 }
 
-/// Selections and how they are combined.
+/// Selections and a condition.
 #[derive(Clone, Debug)]
 pub struct Detection {
-    /// By name, in the order of the document.
+    /// The selections, in the order of the document.
     pub selections: Vec<Selection>,
-    /// How they are combined. Several conditions of a list are alternatives.
+    /// The condition. Several conditions in a list are alternatives.
     pub condition: Condition,
 }
 
@@ -95,44 +95,44 @@ pub struct Detection {
 pub struct Selection {
     /// Name in the condition.
     pub name: String,
-    /// Place of the name.
+    /// Position of the name.
     pub at: Position,
-    /// What it asks for.
+    /// The tests of the selection.
     pub block: Block,
 }
 
-/// What a selection asks for.
+/// The tests of a selection.
 #[derive(Clone, Debug)]
 pub enum Block {
-    /// All fields of a mapping.
+    /// A mapping: all items must match.
     All(Vec<Item>),
-    /// Any mapping of a list.
+    /// A list of mappings: one must match.
     Any(Vec<Self>),
 }
 
-/// One field of a selection.
+/// A test of one field in a selection.
 #[derive(Clone, Debug)]
 pub struct Item {
     /// The field.
     pub field: Field,
-    /// As written, behind the field, in their order.
+    /// The modifiers after the field, in order.
     pub modifiers: Vec<Modifier>,
-    /// Alternatives; with the modifier `all`, all of them.
+    /// Values: one must match, or all with the modifier `all`.
     pub values: Vec<Value>,
-    /// Place of the field.
+    /// Position of the field.
     pub at: Position,
 }
 
-/// A value and its place.
+/// A value and its position.
 #[derive(Clone, Debug)]
 pub struct Value {
-    /// What it is.
+    /// The scalar.
     pub scalar: Scalar,
-    /// Its place.
+    /// Position of the value.
     pub at: Position,
 }
 
-/// A value as it was written.
+/// A scalar as written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scalar {
     /// `null`
@@ -141,14 +141,14 @@ pub enum Scalar {
     Bool(bool),
     /// A number, as written.
     Number(String),
-    /// A text, escapes and wildcards as written, placeholders filled in.
+    /// A text, with escapes and wildcards as written and placeholders replaced.
     Text(String),
 }
 
-/// What a value is compared with, and how.
+/// A Sigma modifier or one of the extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Modifier {
-    /// The value is anywhere in the field.
+    /// The field contains the value.
     Contains,
     /// The field begins with the value.
     StartsWith,
@@ -156,13 +156,13 @@ pub enum Modifier {
     EndsWith,
     /// All values must match.
     All,
-    /// The case of letters counts.
+    /// The comparison is case-sensitive.
     Cased,
-    /// The value says whether the field is there.
+    /// The value (true or false) tests whether the field exists.
     Exists,
     /// The value is a regular expression.
     Re,
-    /// With `re`: the case of letters does not count.
+    /// With `re`: case-insensitive.
     IgnoreCase,
     /// With `re`: `^` and `$` match at each line.
     MultiLine,
@@ -176,9 +176,9 @@ pub enum Modifier {
     Utf16,
     /// The value in UTF-16, big-endian.
     Utf16Be,
-    /// A dash also as the other dashes and a slash.
+    /// A dash in the value also matches the other dashes and a slash.
     WinDash,
-    /// The value is a network.
+    /// The value is a network in CIDR notation.
     Cidr,
     /// Less than the value.
     Lt,
@@ -190,9 +190,9 @@ pub enum Modifier {
     Gte,
     /// The value names another field.
     FieldRef,
-    /// Placeholders in the value are filled in.
+    /// Placeholders in the value are replaced.
     Expand,
-    /// The field is a time at most so long after the event, or before it.
+    /// The field is a time before the event, or at most this long after it.
     Within,
     /// The field is a duration below the value.
     Shorter,
@@ -200,7 +200,7 @@ pub enum Modifier {
     Neq,
 }
 
-/// How selections are combined.
+/// A condition over selections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
     /// A selection by name.
@@ -215,7 +215,7 @@ pub enum Condition {
     Any(Vec<Self>),
 }
 
-/// How many of several selections.
+/// The quantifier of `of`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quantifier {
     /// `1 of`, `any of`
@@ -224,72 +224,72 @@ pub enum Quantifier {
     All,
 }
 
-/// Which selections.
+/// The selections that `of` covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Names {
-    /// All whose names do not begin with an underscore.
+    /// All selections whose names do not begin with an underscore.
     Them,
-    /// Those whose names match, with `*` for anything.
+    /// Selections whose names match a pattern with `*`.
     Pattern(String),
 }
 
-/// A rule on several events.
+/// A correlation rule.
 #[derive(Clone, Debug)]
 pub struct Correlation {
-    /// What is counted.
+    /// The type of the correlation.
     pub kind: CorrelationKind,
-    /// Rules by id or name, with the places of the references.
+    /// References to rules by id or name, with positions.
     pub rules: Vec<(String, Position)>,
-    /// Whether those rules raise signals themselves.
+    /// Sigma's `generate`: whether those rules raise signals too.
     pub generate: bool,
-    /// Fields and aliases, with their places.
+    /// Fields and aliases of the group-by, with positions.
     pub group_by: Vec<(String, Position)>,
-    /// Microseconds.
+    /// Length of the window. Microseconds.
     pub timespan: i64,
-    /// At least and at most so many; `None` in a temporal correlation stands for all its rules.
+    /// The threshold; `None` in a temporal correlation means all its rules.
     pub condition: Option<crate::rule::Threshold>,
-    /// What an alias is in each rule.
+    /// Sigma's `aliases`.
     pub aliases: Vec<Alias>,
 }
 
-/// What a correlation counts.
+/// The type of a correlation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CorrelationKind {
-    /// Events.
+    /// `event_count`
     EventCount,
-    /// Different values of a field, or of several taken together.
+    /// `value_count`: distinct values of a field, or of several fields combined.
     ValueCount(Vec<Field>),
-    /// Rules, in any order.
+    /// `temporal`: rules, in any order.
     Temporal,
-    /// Rules, in the order of the list.
+    /// `temporal_ordered`: rules, in the order of the list.
     TemporalOrdered,
-    /// No event.
+    /// `event_count` with `lt: 1`: no event.
     Absence,
 }
 
-/// A name for fields that differ by rule.
+/// An alias: a name for fields that differ by rule.
 #[derive(Clone, Debug)]
 pub struct Alias {
-    /// The name, for `group-by`.
+    /// The name in `group-by`.
     pub name: String,
-    /// Rule reference and field.
+    /// The field of each rule, by rule reference.
     pub fields: Vec<(String, Field)>,
 }
 
-/// A condition that is added to rules.
+/// A filter, whose condition is added to rules.
 #[derive(Clone, Debug)]
 pub struct Filter {
-    /// The rules it is added to.
+    /// The rules that the filter applies to.
     pub rules: FilterRules,
-    /// What an event must meet too.
+    /// The condition that is added to those rules.
     pub detection: Detection,
 }
 
-/// The rules that a filter is added to.
+/// The rules that a filter applies to.
 #[derive(Clone, Debug)]
 pub enum FilterRules {
-    /// Every rule on single events.
+    /// Every detection rule.
     Any,
-    /// Rules by id or name, with the places of the references.
+    /// References to rules by id or name, with positions.
     Named(Vec<(String, Position)>),
 }

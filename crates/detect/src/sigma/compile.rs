@@ -1,4 +1,4 @@
-//! Makes expressions of selections and conditions.
+//! Compiles selections and conditions to expressions.
 
 use std::sync::Arc;
 
@@ -11,20 +11,20 @@ use super::correlation::{UNITS, parse_duration};
 use crate::field::Field;
 use crate::matcher::{Case, Comparison, Expression, Network, Node, Pattern, Test, Token};
 
-/// Largest program of a regular expression, in bytes.
+/// Maximum size of a compiled regular expression, in bytes.
 const REGEX_BYTES_MAX: usize = 1 << 18;
-/// How deeply a regular expression may nest.
+/// Maximum nesting of a regular expression.
 const REGEX_DEPTH_MAX: u32 = 64;
 
-/// What is wrong with a value, and what to write instead.
+/// The error of a value, and a hint.
 pub(super) type Complaint = (String, Option<String>);
 
-/// The expression of a detection whose items have been checked.
+/// Compiles a detection with valid items.
 pub(crate) fn expression(detection: &Detection) -> Expression {
     Compiler::new(detection).expression()
 }
 
-/// The same, unless an event could cost more comparisons.
+/// Compiles a detection, unless an event could cost more comparisons.
 pub(crate) fn expression_within(
     detection: &Detection,
     comparisons_max: usize,
@@ -34,7 +34,7 @@ pub(crate) fn expression_within(
     (cost <= comparisons_max).then(|| compiler.expression())
 }
 
-/// Selections, compiled once however often the condition names them.
+/// Compiles each selection once, even if the condition names it several times.
 struct Compiler<'d> {
     detection: &'d Detection,
     compiled: Vec<Arc<Node>>,
@@ -54,7 +54,7 @@ impl<'d> Compiler<'d> {
         Expression::new(self.condition(&self.detection.condition))
     }
 
-    /// The places of the selections that a condition names.
+    /// The indices of the selections that a name or pattern covers.
     fn covered(&self, names: &Names) -> Vec<usize> {
         let selections = self.detection.selections.iter().enumerate();
         selections.filter(|(_, it)| names.covers(&it.name)).map(|(place, _)| place).collect()
@@ -88,7 +88,7 @@ impl<'d> Compiler<'d> {
         }
     }
 
-    /// How many comparisons the condition can cost.
+    /// Maximum number of comparisons of the condition.
     fn cost(&self, wanted: &Condition) -> usize {
         match wanted {
             Condition::Selection(name) => {
@@ -119,7 +119,7 @@ fn block(wanted: &Block) -> Node {
 
 fn item(item: &Item) -> Node {
     let has = |modifier: Modifier| item.modifiers.contains(&modifier);
-    // What cannot be compiled has been reported when the item was read, and the rule left out.
+    // A value that does not compile was reported when the item was parsed, and the rule is skipped.
     let tests = item.values.iter().map(|value| value_node(item, value));
     let nodes: Vec<Node> = tests.map(|node| node.unwrap_or(Node::Any(Vec::new()))).collect();
     let node = match nodes.len() {
@@ -136,7 +136,7 @@ fn value_node(item: &Item, value: &Value) -> Result<Node, Complaint> {
     Ok(if nodes.len() == 1 { nodes.remove(0) } else { Node::Any(nodes) })
 }
 
-/// What one value of an item asks for: alternatives, nearly always one.
+/// The tests of one value of an item: alternatives, usually one.
 pub(super) fn tests(item: &Item, value: &Value) -> Result<Vec<Test>, Complaint> {
     let has = |modifier: Modifier| item.modifiers.contains(&modifier);
     let case = if has(Modifier::Cased) { Case::Counts } else { Case::Ignored };
@@ -211,7 +211,7 @@ fn regex(text: &str, item: &Item) -> Result<Regex, Complaint> {
     let has = |modifier: Modifier| item.modifiers.contains(&modifier);
     let flags = [(Modifier::IgnoreCase, 'i'), (Modifier::MultiLine, 'm'), (Modifier::DotAll, 's')];
     let flags: String = flags.iter().filter(|(it, _)| has(*it)).map(|(_, flag)| *flag).collect();
-    // In the text, so that exports have them too.
+    // Put the flags in the text, so that exports have them too.
     let text = if flags.is_empty() { text.to_owned() } else { format!("(?{flags}){text}") };
     RegexBuilder::new(&text)
         .size_limit(REGEX_BYTES_MAX)
@@ -235,7 +235,7 @@ fn regex(text: &str, item: &Item) -> Result<Regex, Complaint> {
         })
 }
 
-/// The value in each of its forms, as tokens.
+/// The encoded forms of the value, as tokens.
 fn variants(text: &str, item: &Item) -> Result<Vec<Vec<Token>>, Complaint> {
     let has = |modifier: Modifier| item.modifiers.contains(&modifier);
     if has(Modifier::Base64) || has(Modifier::Base64Offset) {
@@ -264,7 +264,7 @@ fn variants(text: &str, item: &Item) -> Result<Vec<Vec<Token>>, Complaint> {
     Ok(vec![tokens(text)])
 }
 
-/// Each dash or slash that begins a word, as the dash.
+/// Replaces each dash or slash at the start of a word by `dash`.
 fn with_dashes(text: &str, dash: char) -> String {
     let mut before = ' ';
     let swap = |it: char| {
@@ -275,8 +275,7 @@ fn with_dashes(text: &str, dash: char) -> String {
     text.chars().map(swap).collect()
 }
 
-/// The characters of the encoding that depend on these bytes only, at each of the three places that
-/// they can have in a group.
+/// The Base64 characters that depend on these bytes only, at each of the three offsets in a group.
 fn encoded(bytes: &[u8], at_offsets: bool) -> Vec<Vec<Token>> {
     let chars = |text: &str| text.chars().map(Token::Char).collect::<Vec<_>>();
     if !at_offsets {
@@ -294,7 +293,7 @@ fn encoded(bytes: &[u8], at_offsets: bool) -> Vec<Vec<Token>> {
         .collect()
 }
 
-/// A text with wildcards. A backslash before `*`, `?` or a backslash takes it literally.
+/// Tokenizes a text with wildcards. A backslash escapes `*`, `?` and a backslash.
 fn tokens(text: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
     let mut chars = text.chars().peekable();

@@ -1,4 +1,4 @@
-//! Reads conditions: `selection and not 1 of filter_*`.
+//! Parses conditions: `selection and not 1 of filter_*`.
 //!
 //! Grammar, loosest first: `or`, `and`, `not`, then a name, parentheses, or `1 of`, `any of`,
 //! `all of` before `them` or a pattern of names. Words are separated by blanks and parentheses.
@@ -6,12 +6,12 @@
 use super::ast::{Condition, Names, Quantifier};
 use super::yaml::shown;
 
-/// Longest condition, in bytes.
+/// Maximum length of a condition, in bytes.
 const LEN_MAX: usize = 8192;
-/// How deeply parentheses and `not` may nest.
+/// Maximum nesting of parentheses and `not`.
 const DEPTH_MAX: usize = 32;
 
-/// Reads a condition. An error says what is wrong and perhaps what to write.
+/// Parses a condition. An error is a message and an optional hint.
 pub(super) fn parse(text: &str) -> Result<Condition, (String, Option<String>)> {
     if text.len() > LEN_MAX {
         return Err((format!("the condition is longer than {LEN_MAX} bytes"), None));
@@ -32,7 +32,7 @@ pub(super) fn parse(text: &str) -> Result<Condition, (String, Option<String>)> {
 }
 
 struct Parser<'t> {
-    /// What is left, the next word last.
+    /// The remaining words in reverse order.
     words: Vec<&'t str>,
     depth: usize,
 }

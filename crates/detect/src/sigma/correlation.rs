@@ -1,4 +1,4 @@
-//! Reads correlations.
+//! Parses correlations.
 
 use super::ast::{Alias, Correlation, CorrelationKind};
 use super::header::unknown;
@@ -9,24 +9,24 @@ use crate::error::{Errors, Position};
 use crate::field::Field;
 use crate::rule::Threshold;
 
-/// Longest time span: a year. Microseconds.
+/// Maximum time span: a year. Microseconds.
 const TIMESPAN_MAX: i64 = 365 * DAY;
 const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400 * SECOND;
-/// How times are written, for hints.
+/// The format of time spans, for hints.
 pub(super) const UNITS: &str =
     "a number and one of s, m, h, d, w, M (30 days), y (365 days), at most one year";
-/// Most rules of a correlation.
+/// Maximum number of rules in a correlation.
 const RULES_MAX: usize = 100;
-/// Most keys of a group.
+/// Maximum number of group-by keys.
 const GROUP_BY_MAX: usize = 8;
-/// The largest number that is counted up to.
+/// Maximum threshold.
 const COUNT_MAX: u64 = WINDOW_EVENTS_MAX as u64;
-/// Most fields whose values are counted together.
+/// Maximum number of fields of a value count.
 const COUNTED_MAX: usize = 4;
 
 const TYPES: [&str; 4] = ["event_count", "value_count", "temporal", "temporal_ordered"];
-/// Types of Sigma that we refuse.
+/// Sigma's correlation types that are not supported.
 const REFUSED: [&str; 4] = ["value_sum", "value_avg", "value_percentile", "value_median"];
 
 pub(super) fn read(node: &Node, errors: &mut Errors) -> Option<Correlation> {
@@ -159,7 +159,7 @@ fn timespan(members: &mut Members<'_>, errors: &mut Errors) -> Option<i64> {
     duration(node, "timespan", errors)
 }
 
-/// A time such as `10m`, in microseconds.
+/// Parses a time span such as `10m` to microseconds.
 pub(super) fn duration(node: &Node, what: &str, errors: &mut Errors) -> Option<i64> {
     let written = text(node, what, errors)?;
     let found = parse_duration(&written).filter(|span| (1..=TIMESPAN_MAX).contains(span));
@@ -169,7 +169,7 @@ pub(super) fn duration(node: &Node, what: &str, errors: &mut Errors) -> Option<i
     found
 }
 
-/// A number and a unit, in microseconds.
+/// Parses a number and a unit to microseconds.
 pub(super) fn parse_duration(text: &str) -> Option<i64> {
     let unit = text.chars().last()?;
     let number: i64 = text.strip_suffix(unit)?.parse().ok()?;
@@ -186,7 +186,7 @@ pub(super) fn parse_duration(text: &str) -> Option<i64> {
     number.checked_mul(unit)
 }
 
-/// The field whose values are counted; several of them are counted together, as Sigma has it.
+/// The field of a value count; several fields are counted in combination, as in Sigma.
 fn counted_fields(node: &Node, errors: &mut Errors) -> Vec<Field> {
     let names = texts_with_places(node, "field", errors);
     if names.is_empty() || names.len() > COUNTED_MAX {
@@ -199,7 +199,7 @@ pub(super) fn field(text: &str, at: Position, errors: &mut Errors) -> Option<Fie
     Field::parse(text).map_err(|error| errors.push(at, error.message, error.hint)).ok()
 }
 
-/// Bounds from `gte: 5`, or from two of them.
+/// The threshold from one comparison such as `gte: 5`, or from two.
 fn threshold(
     node: &Node,
     counted: &mut Option<Vec<Field>>,

@@ -1,4 +1,4 @@
-//! Reads selections: mappings of fields to values, lists of mappings, and the condition.
+//! Parses selections (mappings of fields to values, lists of mappings) and the condition.
 
 use super::ast::{Block, Condition, Detection, Item, Names, Scalar, Selection, Value};
 use super::condition;
@@ -11,15 +11,15 @@ use crate::field::Field;
 use crate::nearest;
 use crate::ruleset::LoadOptions;
 
-/// Most selections of a rule.
+/// Maximum number of selections in a rule.
 const SELECTIONS_MAX: usize = 1000;
-/// Most regular expressions of a rule: each takes memory and time.
+/// Maximum number of regular expressions in a rule: each costs memory and time.
 const REGEXES_MAX: usize = 50;
-/// Most comparisons that one event may cost.
+/// Maximum number of comparisons for one event.
 const COMPARISONS_MAX: usize = 20_000;
-/// Most values of one field.
+/// Maximum number of values of one field.
 const VALUES_MAX: usize = 10_000;
-/// Longest value, in bytes.
+/// Maximum length of a value, in bytes.
 const VALUE_LEN_MAX: usize = 4096;
 
 pub(super) fn read(
@@ -41,7 +41,7 @@ pub(super) fn read(
     of_members(members, condition, at, options, errors)
 }
 
-/// The selections are what is left of the members.
+/// Parses the remaining members as selections.
 pub(super) fn of_members(
     members: Members<'_>,
     condition: Option<&Node>,
@@ -80,7 +80,7 @@ pub(super) fn of_members(
     Some(detection)
 }
 
-/// What can be said of the whole only: how much it costs, and whether it can be met.
+/// Checks the whole detection: its cost, and whether any event can match it.
 fn check_whole(detection: &Detection, at: Position, errors: &mut Errors) {
     let Some(expression) = super::expression_within(detection, COMPARISONS_MAX) else {
         errors.hint(
@@ -99,7 +99,7 @@ fn check_whole(detection: &Detection, at: Position, errors: &mut Errors) {
     }
 }
 
-/// How many values are regular expressions.
+/// Number of values that are regular expressions.
 fn regexes(node: &Node, is_regex: bool) -> usize {
     match &node.value {
         yaml::Value::List(items) => items.iter().map(|item| regexes(item, is_regex)).sum(),
@@ -111,7 +111,7 @@ fn regexes(node: &Node, is_regex: bool) -> usize {
     }
 }
 
-/// One condition, or a list of alternatives.
+/// Parses one condition, or a list of alternatives.
 fn conditions(node: &Node, errors: &mut Errors) -> Option<Condition> {
     let nodes = match &node.value {
         yaml::Value::List(items) => items.as_slice(),
@@ -141,7 +141,7 @@ fn conditions(node: &Node, errors: &mut Errors) -> Option<Condition> {
     }
 }
 
-/// Every name in the condition is a selection, and every selection is in the condition.
+/// Checks that every name in the condition is a selection and that every selection is used.
 fn check_names(condition: &Condition, selections: &[Selection], at: Position, errors: &mut Errors) {
     let mut used = vec![false; selections.len()];
     check_name(condition, selections, at, &mut used, errors);
@@ -210,7 +210,7 @@ fn check_name(
 }
 
 impl Names {
-    /// Whether a selection is meant.
+    /// Whether the selection with this name is covered.
     pub fn covers(&self, name: &str) -> bool {
         match self {
             Self::Them => !name.starts_with('_'),
@@ -269,7 +269,7 @@ fn block(node: &Node, name: &str, options: &LoadOptions, errors: &mut Errors) ->
     }
 }
 
-/// `field|modifier|modifier: value` or a list of values.
+/// Parses `field|modifier|modifier: value` or a list of values.
 fn item(key: &yaml::Key, node: &Node, options: &LoadOptions, errors: &mut Errors) -> Option<Item> {
     let (name, rest) = cut(&key.text);
     let modifiers = modifier::parse(rest, key.at, errors)?;
@@ -298,7 +298,7 @@ fn item(key: &yaml::Key, node: &Node, options: &LoadOptions, errors: &mut Errors
     Some(item)
 }
 
-/// The field and its modifiers. A `|` in brackets belongs to the field.
+/// Splits a key into field and modifiers. A `|` in brackets belongs to the field.
 fn cut(key: &str) -> (&str, &str) {
     let from = key.rfind(']').unwrap_or(0);
     let (start, end) = key.split_at(from);

@@ -1,4 +1,4 @@
-//! Reads our extension: what a signal of the rule looks like and how long it lives.
+//! Parses the `keepwatch` extension: texts and life cycle of the rule's signals.
 
 use std::time::Duration;
 
@@ -12,20 +12,20 @@ use crate::field::Field;
 use crate::rule::{Case, FirstSeen, Guide, SignalOptions};
 use crate::template::Template;
 
-/// A signal is closed after so long without an event, unless the rule says otherwise.
+/// Default keep-alive: a signal closes after this long without an event.
 pub const KEEP_ALIVE: Duration = Duration::from_hours(1);
-/// A signal is closed when it is so old, unless the rule says otherwise.
+/// Default maximum duration of a signal.
 pub const MAX_DURATION: Duration = Duration::from_hours(24);
-/// How long a first-seen rule learns before it raises, unless it says otherwise. Microseconds.
+/// Default learning time of a first-seen rule. Microseconds.
 pub const LEARNING: i64 = 7 * DAY;
-/// After how long a first-seen rule forgets a value, unless it says otherwise. Microseconds.
+/// Default time after which a first-seen rule forgets a value. Microseconds.
 pub const FORGET_AFTER: i64 = 30 * DAY;
 const DAY: i64 = 86_400_000_000;
-/// Most severity cases, as in Datadog.
+/// Maximum number of severity cases, as in Datadog.
 const CASES_MAX: usize = 10;
-/// Most fields of a group or a value.
+/// Maximum number of fields of a group-by or a value.
 const FIELDS_MAX: usize = 8;
-/// Label of the events of a rule without another.
+/// Default query label.
 const QUERY: &str = "events";
 
 impl Default for SignalOptions {
@@ -46,7 +46,7 @@ impl Default for SignalOptions {
     }
 }
 
-/// Reads the extension of a document whose other part is `body`.
+/// Parses the extension of a document with this body.
 pub(super) fn read(
     at: Position,
     node: &Node,
@@ -96,7 +96,7 @@ pub(super) fn read(
     Some(signal)
 }
 
-/// Keys that say something of single events only.
+/// Rejects the keys that only detection rules may have.
 fn refuse_of_single_events(inner: &mut Members<'_>, errors: &mut Errors) {
     for (key, hint) in [
         ("group-by", "events are grouped by `group-by` of the correlation"),
@@ -108,7 +108,7 @@ fn refuse_of_single_events(inner: &mut Members<'_>, errors: &mut Errors) {
     }
 }
 
-/// A name that a message and a condition can use.
+/// Parses a query label, which templates and conditions can refer to.
 fn label(node: &Node, errors: &mut Errors) -> Option<String> {
     let label = text(node, "query", errors)?;
     let is_label = !label.is_empty()

@@ -1,4 +1,4 @@
-//! Reads filters: conditions that are added to rules.
+//! Parses filters: conditions that are added to rules.
 
 use super::ast::{Filter, FilterRules};
 use super::detection;

@@ -1,4 +1,4 @@
-//! What a document says about itself.
+//! Parses the metadata of a document.
 
 use event::Severity;
 
@@ -8,9 +8,9 @@ use crate::error::{Errors, Position};
 use crate::nearest;
 use crate::rule::SignalOptions;
 
-/// Sigma's states of a rule.
+/// Sigma's values of `status`.
 const STATUSES: [&str; 5] = ["stable", "test", "experimental", "deprecated", "unsupported"];
-/// Keys of Sigma that say nothing an engine needs.
+/// Sigma's keys that the engine ignores.
 const PASSED_OVER: [&str; 9] = [
     "related",
     "license",
@@ -22,10 +22,10 @@ const PASSED_OVER: [&str; 9] = [
     "sigma-version",
     "schema",
 ];
-/// Longest identity, in bytes.
+/// Maximum length of an id, in bytes.
 const ID_LEN_MAX: usize = 253;
 
-/// Everything but the extension.
+/// Parses the metadata without the extension.
 pub(super) fn read(members: &mut Members<'_>, errors: &mut Errors) -> Header {
     let at = members.at;
     let title = members.text("title", errors).unwrap_or_default();
@@ -54,7 +54,7 @@ pub(super) fn read(members: &mut Members<'_>, errors: &mut Errors) -> Header {
     }
 }
 
-/// An identity or name.
+/// Parses an id or name.
 fn word(members: &mut Members<'_>, key: &'static str, errors: &mut Errors) -> Option<String> {
     let node = members.take(key)?;
     let word = text(node, key, errors)?;
@@ -114,7 +114,7 @@ pub(super) fn severity(word: &str, at: Position, errors: &mut Errors) -> Option<
     severity
 }
 
-/// Only sources of audit events can be served.
+/// Parses the log source and rejects sources other than audit events.
 fn logsource(members: &mut Members<'_>, errors: &mut Errors) -> Logsource {
     let Some(node) = members.take("logsource") else {
         return Logsource::default();

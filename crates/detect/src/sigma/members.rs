@@ -1,10 +1,10 @@
-//! The members of a mapping, taken one by one by their keys; what is left over is a mistake.
+//! Reads the members of a mapping by key; a remaining member is an error.
 
 use super::yaml::{Node, Value, shown};
 use crate::error::{Errors, Position};
 use crate::nearest;
 
-/// Longest list of texts, such as references.
+/// Maximum length of a list of texts, such as references.
 const TEXTS_MAX: usize = 1000;
 
 /// A mapping that is being read.
@@ -15,7 +15,7 @@ pub(super) struct Members<'n> {
 }
 
 impl<'n> Members<'n> {
-    /// The members of a node, or an error that says what it should be.
+    /// The members of a node; reports an error if it is not a mapping.
     pub(super) fn of(node: &'n Node, what: &str, errors: &mut Errors) -> Option<Self> {
         match &node.value {
             Value::Map(members) => Some(Self {
@@ -35,7 +35,7 @@ impl<'n> Members<'n> {
         self.take_with_key(key).map(|(_, node)| node)
     }
 
-    /// Takes the value of a key, with the place of the key.
+    /// Takes the value of a key, with the position of the key.
     pub(super) fn take_with_key(&mut self, key: &'static str) -> Option<(Position, &'n Node)> {
         self.known.push(key);
         let place = self.rest.iter().position(|(text, ..)| *text == key)?;
@@ -51,12 +51,12 @@ impl<'n> Members<'n> {
         self.take(key).map(|node| texts(node, key, errors)).unwrap_or_default()
     }
 
-    /// What has not been taken.
+    /// The remaining members.
     pub(super) fn rest(self) -> Vec<(&'n str, Position, &'n Node)> {
         self.rest
     }
 
-    /// Says of each member that is left that it is unknown.
+    /// Reports each remaining member as unknown.
     pub(super) fn finish(self, what: &str, errors: &mut Errors) {
         for (key, at, _) in &self.rest {
             if errors.is_full() {
@@ -72,7 +72,7 @@ impl<'n> Members<'n> {
     }
 }
 
-/// A text; a number or boolean is taken as it is written.
+/// Reads a text; a number or boolean is taken as written.
 pub(super) fn text(node: &Node, what: &str, errors: &mut Errors) -> Option<String> {
     match &node.value {
         Value::Text(text) | Value::Number(text) => Some(text.clone()),
@@ -85,7 +85,7 @@ pub(super) fn text(node: &Node, what: &str, errors: &mut Errors) -> Option<Strin
     }
 }
 
-/// One text, or a list of them.
+/// Reads one text or a list of texts.
 pub(super) fn texts(node: &Node, what: &str, errors: &mut Errors) -> Vec<String> {
     texts_with_places(node, what, errors).into_iter().map(|(text, _)| text).collect()
 }

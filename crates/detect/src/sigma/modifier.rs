@@ -1,11 +1,11 @@
-//! Modifiers of a field: which there are, and which go together.
+//! The modifiers of a field, and their valid combinations.
 
 use super::ast::{Item, Modifier, Scalar};
 use super::yaml::shown;
 use crate::error::{Errors, Position};
 use crate::nearest;
 
-/// Most modifiers of one field.
+/// Maximum number of modifiers of one field.
 const MODIFIERS_MAX: usize = 8;
 
 const NAMES: [(&str, Modifier); 30] = [
@@ -41,7 +41,7 @@ const NAMES: [(&str, Modifier); 30] = [
     ("neq", Modifier::Neq),
 ];
 
-/// The modifiers behind a field, in order.
+/// Parses the modifiers after a field.
 pub(super) fn parse(text: &str, at: Position, errors: &mut Errors) -> Option<Vec<Modifier>> {
     let mut modifiers = Vec::new();
     for word in text.split('|').filter(|_| !text.is_empty()) {
@@ -63,7 +63,7 @@ pub(super) fn parse(text: &str, at: Position, errors: &mut Errors) -> Option<Vec
     Some(modifiers)
 }
 
-/// Modifiers that decide how a value is compared: at most one of them.
+/// Modifiers that select the comparison: a field has at most one of them.
 const COMPARISONS: [Modifier; 13] = [
     Modifier::Contains,
     Modifier::StartsWith,
@@ -80,7 +80,7 @@ const COMPARISONS: [Modifier; 13] = [
     Modifier::Shorter,
 ];
 
-/// Says which modifiers do not go together, or not with a value.
+/// Reports modifiers that cannot be combined with each other or with a value.
 pub(super) fn check(item: &Item, errors: &mut Errors) {
     let has = |modifier: Modifier| item.modifiers.contains(&modifier);
     let comparisons: Vec<&Modifier> =
@@ -170,7 +170,7 @@ impl Modifier {
         Self::Neq,
     ];
 
-    /// As rules have it.
+    /// The name in rules.
     pub fn name(self) -> &'static str {
         NAMES.iter().find(|(_, modifier)| *modifier == self).map_or("", |(name, _)| name)
     }

@@ -1,9 +1,9 @@
-//! Names of resources that rules may look for, to find a singular or a kind where the plural is meant:
-//! such a rule would never fire.
+//! Plural names of known resources, to detect a singular or a kind in their place: a rule with one
+//! would never match.
 //!
-//! Deliberately absent: any other name. What is not here may be a custom resource.
+//! Deliberately absent: any other name. An unknown name may be a custom resource.
 
-/// Kinds of K10, of Keepwatch and of Kubernetes itself.
+/// Resources of K10, Keepwatch and Kubernetes.
 const PLURALS: [&str; 69] = [
     "apiservices",
     "applications",
@@ -76,7 +76,7 @@ const PLURALS: [&str; 69] = [
     "volumesnapshots",
 ];
 
-/// The plural of a known resource, if that is its singular or its kind.
+/// The plural of a known resource, if the word is its singular or its kind.
 pub(super) fn of_singular(word: &str) -> Option<&'static str> {
     let word = word.to_ascii_lowercase();
     let stem = word.strip_suffix('y').unwrap_or(&word);

@@ -1,4 +1,4 @@
-//! Refuses values that no event can have: such a rule would be read and never fire.
+//! Rejects values that no event can have: a rule with one would never match.
 
 use event::OwnEvent;
 
@@ -11,7 +11,7 @@ use crate::field::{Path, RefPath, StatusPath, UserPath};
 use crate::matcher::Test;
 use crate::nearest;
 
-/// Verbs of Kubernetes, and HTTP methods of other requests. Events of our own have verbs besides.
+/// Verbs of Kubernetes, and HTTP methods of other requests. Keepwatch's own events have more verbs.
 const VERBS: [&str; 15] = [
     "get",
     "list",
@@ -36,7 +36,7 @@ const TRUTHS: [&str; 2] = ["true", "false"];
 const DECISIONS: [&str; 2] = ["allow", "forbid"];
 const DECISION: &str = "authorization.k8s.io/decision";
 
-/// Says which values of a checked item cannot be compiled or cannot match.
+/// Reports the values of an item that do not compile or cannot match.
 pub(super) fn check(item: &Item, errors: &mut Errors) {
     for value in &item.values {
         let complaint = match compile::tests(item, value) {
@@ -97,7 +97,8 @@ const fn is_always_there(path: &Path) -> bool {
     matches!(path, Path::Verb | Path::Stage | Path::Level)
 }
 
-/// A comparison that the field's values are never fit for: of what, and where there is it.
+/// A comparison that does not fit the values of the field: its operand type, and a field that has
+/// it.
 fn unfit(path: &Path, tests: &[Test]) -> Option<(&'static str, &'static str)> {
     let is_free = match path {
         Path::RequestObject(_) | Path::ResponseObject(_) | Path::Annotation(_) => true,
@@ -155,7 +156,7 @@ fn never(item: &Item, text: &str, words: &[&str]) -> Complaint {
     (impossible(item, text), Some(hint))
 }
 
-/// All values that a field can have, if they are few.
+/// All possible values of a field, if they are few.
 fn words(path: &Path) -> Option<Vec<&'static str>> {
     Some(match path {
         Path::Verb => VERBS.into_iter().chain(OwnEvent::ALL.map(OwnEvent::verb)).collect(),
@@ -174,7 +175,7 @@ fn words(path: &Path) -> Option<Vec<&'static str>> {
     })
 }
 
-/// What is wrong with a literal value of a field with a form of its own.
+/// The error of a literal value, for a field with a fixed format.
 fn malformed(path: &Path, literal: &str, tests: &[Test]) -> Option<String> {
     let is_whole = tests.iter().all(Test::is_equality);
     match path {
@@ -238,7 +239,7 @@ fn malformed(path: &Path, literal: &str, tests: &[Test]) -> Option<String> {
     }
 }
 
-/// What is wrong with the name of a service account, or of their groups.
+/// The error of the name of a service account or of a group of service accounts.
 fn service_account(path: &UserPath, literal: &str, tests: &[Test]) -> Option<String> {
     const ACCOUNT: &str = "system:serviceaccount:";
     const GROUPS: &str = "system:serviceaccounts";

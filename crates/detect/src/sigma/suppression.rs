@@ -1,6 +1,6 @@
-//! Objects of the kind `Suppression` in a file, for exports: one, several, or a list of them.
+//! Parses objects of the kind `Suppression` in a file, for exports: one, several, or a list.
 //!
-//! Deliberately absent: whether the rules that they name exist, and what the server adds to them.
+//! Deliberately absent: whether the named rules exist, and the fields that the server adds.
 
 use event::Timestamp;
 
@@ -11,10 +11,10 @@ use crate::error::{Errors, Position, RuleError};
 use crate::export::Suppression;
 use crate::ruleset::{Document, LoadOptions};
 
-/// In `spec.rules`: every rule.
+/// The value of `spec.rules` that means every rule.
 const EVERY_RULE: &str = "*";
 
-/// The suppressions of a file.
+/// Parses the suppressions of a file.
 pub(crate) fn suppressions(
     document: &Document,
     options: &LoadOptions,
@@ -31,7 +31,7 @@ pub(crate) fn suppressions(
     if errors.is_empty() { Ok(found) } else { Err(errors.into_vec()) }
 }
 
-/// One object; those of a list one by one.
+/// Parses one object, or each object of a list.
 fn read(root: &Node, options: &LoadOptions, errors: &mut Errors, found: &mut Vec<Suppression>) {
     let Some(mut members) = Members::of(root, "a Suppression", errors) else { return };
     if let Some(Node { value: Value::List(items), .. }) = members.take("items") {

@@ -1,8 +1,8 @@
-//! The text of a rule file as trees that remember where everything stands.
+//! Parses a rule file into trees of nodes with positions.
 //!
-//! YAML 1.2, core schema: `true` and `false` are booleans, `yes` and `on` are texts. A key that comes
-//! twice is an error. Aliases are copied within a budget, so that a small file cannot become a large
-//! tree; size, depth and number of nodes are bounded.
+//! YAML 1.2, core schema: `true` and `false` are booleans, `yes` and `on` are texts. A duplicate
+//! key is an error. Aliases are expanded within a budget, so that a small file cannot become a
+//! large tree; size, depth and number of nodes are bounded.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,24 +10,24 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
 
 use crate::error::{Errors, Position};
 
-/// Largest file, in bytes.
+/// Maximum size of a file, in bytes.
 pub const TEXT_LEN_MAX: usize = 1 << 20;
-/// How deeply lists and mappings may nest. A rule needs six.
+/// Maximum nesting of lists and mappings. A rule needs six levels.
 pub const DEPTH_MAX: usize = 32;
-/// How many nodes a file may have, those that come from aliases included.
+/// Maximum number of nodes of a file, including expanded aliases.
 pub const NODES_MAX: usize = 100_000;
 
-/// A part of a document.
+/// A node of the document tree.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
     pub(crate) at: Position,
     pub(crate) value: Value,
-    /// Of this node and all within.
+    /// Number of nodes in this subtree, including this one.
     nodes: usize,
     height: usize,
 }
 
-/// What is at a node.
+/// The value of a node.
 #[derive(Clone, Debug)]
 pub(crate) enum Value {
     Null,
@@ -39,7 +39,7 @@ pub(crate) enum Value {
     Map(Vec<(Key, Node)>),
 }
 
-/// A key and its place.
+/// A key and its position.
 #[derive(Clone, Debug)]
 pub(crate) struct Key {
     pub(crate) text: String,
@@ -47,7 +47,7 @@ pub(crate) struct Key {
 }
 
 impl Value {
-    /// What it is, for messages.
+    /// The type of the value with its article, for messages.
     pub(crate) const fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",
@@ -66,7 +66,7 @@ impl Node {
     }
 }
 
-/// The documents of a text, in order. A mistake ends the text: what is behind it cannot be trusted.
+/// Parses the documents of a text, in order. A syntax error ends the text: the rest is unreliable.
 pub(crate) fn parse(text: &str, errors: &mut Errors) -> Vec<Node> {
     let mut roots = Vec::new();
     if text.len() > TEXT_LEN_MAX {
@@ -111,7 +111,7 @@ fn read(text: &str, roots: &mut Vec<Node>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The reader has a bound of its own for what it must look ahead.
+/// Rewords the error of the parser's own recursion limit, which bounds its look-ahead.
 fn reason(info: &str) -> &str {
     if info.contains("recursion limit") { "nested too deeply" } else { info }
 }
@@ -128,10 +128,10 @@ struct Builder {
     root: Option<Node>,
 }
 
-/// A collection whose end has not come.
+/// A collection whose end is not parsed yet.
 enum Open {
     List(Vec<Node>),
-    /// With the key whose value comes next.
+    /// The members, and the key whose value is parsed next.
     Map(Vec<(Key, Node)>, Option<Key>),
 }
 
@@ -166,7 +166,7 @@ impl Builder {
     }
 
     fn alias(&mut self, at: Position, anchor: usize) -> Result<(), Fault> {
-        // An anchor that is still open would contain itself.
+        // An alias to an unfinished collection would contain itself.
         let Some(target) = self.anchors.get(&anchor) else {
             return Err(fault(at, "an alias to a value that is not complete"));
         };
@@ -185,7 +185,7 @@ impl Builder {
         self.place(node, key, 0)
     }
 
-    /// Puts a complete node where it belongs; `key` is its text, if it can be a key.
+    /// Adds a complete node to the open collection; `key` is its text, if it can be a key.
     fn place(&mut self, node: Node, key: Option<String>, anchor: usize) -> Result<(), Fault> {
         self.nodes += 1;
         if anchor != 0 {
@@ -224,7 +224,7 @@ fn unique(members: Vec<(Key, Node)>) -> Result<Vec<(Key, Node)>, Fault> {
     Ok(members)
 }
 
-/// The first characters of a text that came from outside, for messages.
+/// Truncates an untrusted text for messages.
 pub(crate) fn shown(text: &str) -> String {
     const SHOWN_MAX: usize = 80;
     let mut shown: String = text

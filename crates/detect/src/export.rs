@@ -1,10 +1,10 @@
-//! Rules out: the rules of the engine in the languages of other SIEMs.
+//! Exports rules to the languages of other SIEMs.
 //!
-//! A rule is first brought into a form that no target has to compute anything of ([`RuleModel`]). A
-//! target writes it, and says where it differs; what differs is not handed out unless that is asked
-//! for, and then says so in its own description.
+//! A rule is first converted to a [`RuleModel`], which contains no computed fields. A target writes
+//! the model and reports the differences. A rule that differs is exported only on request, and its
+//! description then lists the differences.
 //!
-//! Pure: what is done with the files is the caller's business.
+//! The module is pure: the caller writes the files.
 
 pub mod attack;
 pub mod condition;
@@ -36,18 +36,19 @@ pub use target::{Choice, Draft, File, Format, Target, all, named};
 use crate::rule::Rule;
 use crate::ruleset::RuleSet;
 
-/// A rule for a target.
+/// An exported rule.
 #[derive(Clone, Debug)]
 pub struct Exported {
-    /// The rule's id.
+    /// Id of the rule.
     pub rule: String,
-    /// None when the rule is refused, or differs and that was not asked for.
+    /// Files of the rule. Empty if the rule is refused, or if it differs and that was not
+    /// requested.
     pub files: Vec<File>,
-    /// How it compares with ours.
+    /// Comparison with the engine's rule.
     pub fidelity: Fidelity,
 }
 
-/// Writes one rule that raises.
+/// Exports one rule that raises signals.
 pub fn export(
     rules: &RuleSet,
     rule: &Rule,
@@ -87,7 +88,7 @@ pub fn export(
     }
 }
 
-/// The rules that can be exported: those that raise, in the order of the set.
+/// The rules that can be exported: those that raise signals, in the order of the set.
 pub fn raising(rules: &RuleSet) -> impl Iterator<Item = &Rule> {
     rules.rules().iter().filter(|rule| rule.raises)
 }

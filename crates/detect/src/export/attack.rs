@@ -1,20 +1,20 @@
-//! MITRE ATT&CK by the version that a target knows.
+//! MITRE ATT&CK tags in the version that a target supports.
 //!
-//! Our rules have the names of version 19, which split the tactic Defense Evasion and moved what was
-//! T1562. Most targets still have those before.
+//! The rules use version 19, which split the tactic Defense Evasion and moved the technique T1562.
+//! Most targets support an older version.
 
 use event::signal::Attack;
 
-/// A version of ATT&CK, as far as its names differ.
+/// A version of ATT&CK.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
-    /// 18 and before.
+    /// Version 18 and older.
     Before19,
-    /// 19.
+    /// Version 19.
     V19,
 }
 
-/// Technique of version 19, and what it was before.
+/// Techniques of version 19 with their older ids.
 const MOVED: [(&str, &str); 9] = [
     ("T1685", "T1562.001"),
     ("T1685.001", "T1562.002"),
@@ -46,7 +46,7 @@ const TACTICS: [(&str, &str, &str); 15] = [
     ("TA0040", "Impact", "Impact"),
 ];
 
-/// Techniques that rules of ours have, and that became others.
+/// Ids and names of the techniques in the rules, including those of other versions.
 const TECHNIQUES: [(&str, &str); 25] = [
     ("T1069", "Permission Groups Discovery"),
     ("T1078", "Valid Accounts"),
@@ -75,7 +75,7 @@ const TECHNIQUES: [(&str, &str); 25] = [
     ("T1686", "Disable or Modify System Firewall"),
 ];
 
-/// What the tags of a rule mean in a version: tactics and techniques, each once, in their order.
+/// Converts tactics and techniques to a version, in order, without duplicates.
 #[must_use]
 pub fn in_version(attack: &Attack, version: Version) -> Attack {
     let moved = |ids: &[String]| {
@@ -101,7 +101,7 @@ pub fn tactic(id: &str, version: Version) -> Option<&'static str> {
     Some(if version == Version::V19 { new } else { old })
 }
 
-/// Name of a technique that a rule of ours can have; a sub-technique's own name.
+/// Name of a technique or sub-technique that the rules use.
 pub fn technique(id: &str) -> Option<&'static str> {
     TECHNIQUES.iter().find(|(known, _)| *known == id).map(|(_, name)| *name)
 }

@@ -1,7 +1,7 @@
-//! Conditions as exports see them: a tree over fields that events really have.
+//! Conditions for exports: a tree over recorded fields.
 //!
-//! What our rules compute of an event (`succeeded`, `dryRun`, `actor`) has been replaced by the fields
-//! it is computed of (module `expand`). How a target writes the tree is the target's business.
+//! Computed fields (`succeeded`, `dryRun`, `actor`) are replaced by the recorded fields that they
+//! derive from (module `expand`). Each target writes the tree in its language.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -17,7 +17,7 @@ impl Attribute {
         Self { keys }
     }
 
-    /// The field with that name; its keys have no dots.
+    /// The field with that path; its keys have no dots.
     pub fn named(name: &str) -> Self {
         Self { keys: name.split('.').map(str::to_owned).collect() }
     }
@@ -27,7 +27,7 @@ impl Attribute {
         self.keys.iter().map(String::as_str).collect()
     }
 
-    /// Whether events can have several values of it. Any field of a body can.
+    /// Whether an event can have several values of the field. Any field of a body can.
     pub fn is_list(&self) -> bool {
         let keys = self.keys();
         matches!(keys.as_slice(), ["sourceIPs"] | [_, "groups"] | [_, "extra", ..])
@@ -38,12 +38,12 @@ impl Attribute {
         self.keys == ["verb"]
     }
 
-    /// Whether it is in the body of the request or the answer.
+    /// Whether it is in the body of the request or response.
     pub fn is_of_body(&self) -> bool {
         matches!(self.keys().as_slice(), ["requestObject" | "responseObject", _, ..])
     }
 
-    /// Whether its value is known to be an object, which many targets do not see.
+    /// Whether its value is known to be an object, which many targets cannot test.
     pub fn is_object(&self) -> bool {
         let keys = self.keys();
         matches!(keys.as_slice(), ["requestObject" | "responseObject"])
@@ -51,12 +51,12 @@ impl Attribute {
                 && matches!(keys.last(), Some(&("spec" | "status" | "metadata" | "labels"))))
     }
 
-    /// Whether the API server decides about the case of its letters, so that a comparison may count it
-    /// and still mean the same.
+    /// Whether the API server determines the case of its letters, so that a case-sensitive
+    /// comparison has the same meaning.
     pub fn has_fixed_case(&self) -> bool {
         let keys = self.keys();
         match keys.as_slice() {
-            // The path of a JSON patch names fields as they are written, or none.
+            // The path of a JSON patch is case-sensitive.
             ["verb" | "stage" | "level"] | ["requestObject", "path"] => true,
             ["annotations", key] => key.starts_with("authorization.k8s.io/"),
             ["objectRef", key] => {
@@ -68,7 +68,7 @@ impl Attribute {
 }
 
 impl fmt::Display for Attribute {
-    /// With dots, and brackets around a key that holds dots.
+    /// Joins the keys with dots; a key with dots is in brackets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (place, key) in self.keys.iter().enumerate() {
             match (key.contains(['.', '/']), place) {
@@ -84,66 +84,66 @@ impl fmt::Display for Attribute {
 /// A condition on one event.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Condition {
-    /// All of them; true when there are none.
+    /// True if all are; true if empty.
     All(Vec<Self>),
-    /// Any of them; false when there are none.
+    /// True if any is; false if empty.
     Any(Vec<Self>),
-    /// The opposite.
+    /// The negation.
     Not(Box<Self>),
-    /// One field. A field with several values passes if one of them does.
+    /// A test of one field. A field with several values passes if one of them passes.
     Test(Attribute, Operator),
 }
 
-/// What is asked of a field.
+/// A test of a field.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Operator {
-    /// It is one of these texts; at least one, without wildcards.
+    /// The field equals one of these texts, which have no wildcards; never empty.
     OneOf(Vec<String>, Case),
-    /// The text is in it.
+    /// The field contains the text.
     Contains(String, Case),
-    /// It begins with the text.
+    /// The field begins with the text.
     StartsWith(String, Case),
-    /// It ends with the text.
+    /// The field ends with the text.
     EndsWith(String, Case),
-    /// It is like the tokens as a whole.
+    /// The whole field matches the wildcard pattern.
     Like(Vec<Wild>, Case),
-    /// The regular expression is in it; flags are in the text, as in `(?i)`.
+    /// The regular expression matches a part of the field; flags are inline, as in `(?i)`.
     Regex(String),
-    /// It is an address in the network, such as `192.0.2.0/24`.
+    /// The field is an address in the network, such as `192.0.2.0/24`.
     Cidr(String),
-    /// It is a number that compares so.
+    /// The field is a number that compares like this.
     Number(Relation, f64),
-    /// It is there, whatever it is; JSON's null is not, and neither is an empty text.
+    /// The field has a value; JSON's null and an empty text are no values.
     Exists,
-    /// It is a time at most so many microseconds after the event.
+    /// The field is a time at most this many microseconds after the event.
     Within(i64),
-    /// It is a duration, as Go writes it, of less than so many microseconds.
+    /// The field is a duration in Go's format of less than this many microseconds.
     Shorter(i64),
-    /// It has a value that the other field has too.
+    /// The fields have a value in common.
     SameAs(Attribute, Case),
 }
 
-/// Whether the case of letters counts.
+/// Case sensitivity of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Case {
-    /// `Alice` is `alice`.
+    /// Case-insensitive: `Alice` equals `alice`.
     Ignored,
-    /// It is not.
+    /// Case-sensitive.
     Counts,
 }
 
-/// A part of a text with wildcards.
+/// A part of a wildcard pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wild {
-    /// These characters.
+    /// Literal text.
     Text(String),
-    /// Any character.
+    /// `?`: any single character.
     One,
-    /// Any number of any characters.
+    /// `*`: any number of characters.
     Many,
 }
 
-/// How numbers compare.
+/// A numeric comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relation {
     /// `=`
@@ -159,7 +159,7 @@ pub enum Relation {
 }
 
 impl Relation {
-    /// As nearly all languages write it; equality is where they differ.
+    /// The operator in most languages; `equal` is the sign of equality, which differs.
     pub const fn sign(self, equal: &'static str) -> &'static str {
         match self {
             Self::Equal => equal,
@@ -172,8 +172,8 @@ impl Relation {
 }
 
 impl Operator {
-    /// Whether the case of letters must count, or may not, in a comparison of the field with texts:
-    /// what the API server writes is as it is.
+    /// The case sensitivity that a comparison of the field needs. A field with fixed case is
+    /// compared case-sensitively.
     pub fn case_of(&self, attribute: &Attribute) -> Case {
         match self {
             Self::OneOf(_, case)
@@ -191,12 +191,12 @@ impl Operator {
 }
 
 impl Condition {
-    /// Every event.
+    /// Matches every event.
     pub const ALWAYS: Self = Self::All(Vec::new());
-    /// No event.
+    /// Matches no event.
     pub const NEVER: Self = Self::Any(Vec::new());
 
-    /// The opposite.
+    /// The negation of this condition.
     #[must_use]
     pub fn negated(self) -> Self {
         match self {
@@ -207,19 +207,19 @@ impl Condition {
         }
     }
 
-    /// A field that is one of these texts, letter by letter.
+    /// Tests that a field equals one of these texts, case-sensitively.
     pub fn one_of(name: &str, texts: &[&str]) -> Self {
         let texts = texts.iter().map(|text| (*text).to_owned()).collect();
         Self::Test(Attribute::named(name), Operator::OneOf(texts, Case::Counts))
     }
 
-    /// A field that is there.
+    /// Tests that a field has a value.
     pub fn exists(name: &str) -> Self {
         Self::Test(Attribute::named(name), Operator::Exists)
     }
 
-    /// Without parts of one part, parts within parts of the same kind, and alternatives of one field
-    /// that can be a list.
+    /// Simplifies the condition: flattens nested and single parts, and merges alternatives of one
+    /// field into a list.
     #[must_use]
     pub fn simplified(self) -> Self {
         match self {
@@ -230,7 +230,7 @@ impl Condition {
         }
     }
 
-    /// Without tests of the verb that the rest of the condition has decided.
+    /// Removes tests of the verb that the rest of the condition decides.
     #[must_use]
     pub(super) fn specialized(self) -> Self {
         let Self::All(parts) = &self else { return self };
@@ -247,7 +247,7 @@ impl Condition {
         Self::All(parts.into_iter().map(decide).collect()).simplified()
     }
 
-    /// The same for events whose verb is one of these.
+    /// Specializes the condition for events with one of these verbs.
     fn with_verbs(self, verbs: &[String]) -> Self {
         let all = |parts: Vec<Self>| parts.into_iter().map(|it| it.with_verbs(verbs)).collect();
         match self {
@@ -266,7 +266,7 @@ impl Condition {
         }
     }
 
-    /// Every field that is asked, each once.
+    /// All tested fields, without duplicates.
     pub fn attributes(&self) -> BTreeSet<&Attribute> {
         let mut found = BTreeSet::new();
         self.collect(&mut found);
@@ -309,7 +309,7 @@ fn whole(parts: Vec<Condition>, is_all: bool) -> Condition {
     }
 }
 
-/// Puts alternatives of the same field into one test.
+/// Merges alternatives of the same field into one test.
 fn with_lists(parts: Vec<Condition>) -> Vec<Condition> {
     let mut merged: Vec<Condition> = Vec::with_capacity(parts.len());
     for part in parts {

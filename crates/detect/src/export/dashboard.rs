@@ -1,8 +1,8 @@
-//! Dashboards over recorded events, for the systems that hold them, and over the server's metrics.
+//! Exports dashboards over recorded events to other systems, and one over the server's metrics.
 //!
-//! What is shown of events is said once, by the fields that rules have too ([`PANELS`]). Each system
-//! writes it in its language with the tables of names that its exported rules use, so that a field is
-//! called the same in both. Deliberately absent: colours, alerts, and calls of an API.
+//! [`PANELS`] defines the panels once, by the fields of rules. Each system writes them in its
+//! language with the field names of its exported rules, so that a field has the same name in both.
+//! Deliberately absent: colours, alerts, and API calls.
 
 pub(super) mod grafana;
 pub(super) mod server;
@@ -10,21 +10,20 @@ pub(super) mod server;
 use super::condition::{Attribute, Condition, Operator, Relation};
 use super::target::File;
 
-/// A system that shows dashboards.
+/// A system with dashboards.
 #[derive(Debug)]
 pub struct System {
-    /// On the command line.
+    /// Name on the command line.
     pub name: &'static str,
-    /// For people.
+    /// Display name.
     pub title: &'static str,
-    /// The ways on which events reach it, by their names; the first is taken unless another is asked
-    /// for.
+    /// Names of its profiles; the first is the default.
     pub profiles: &'static [&'static str],
     write: fn(&str) -> Vec<File>,
 }
 
 impl System {
-    /// Its dashboards, a file each, for events that come by the profile.
+    /// Writes its dashboards for a profile, one file each.
     pub fn write(&self, profile: &str) -> Vec<File> {
         (self.write)(profile)
     }
@@ -48,50 +47,50 @@ pub fn all() -> &'static [System] {
 
 /// Name of the dashboard on events.
 pub(super) const TITLE: &str = "Keepwatch: who did what to backups";
-/// What it is for.
+/// Description of the dashboard on events.
 pub(super) const DESCRIPTION: &str = "Requests to the Kubernetes APIs of backups, as audit events tell them. Choose a user to see what \
      they did, and when.";
-/// Rows of a list of the most frequent values.
+/// Number of rows in a list of the most frequent values.
 pub(super) const TOP_ROWS: u32 = 10;
 
-/// A part of the dashboard on events.
+/// A panel of the dashboard on events.
 #[derive(Debug)]
 pub(super) struct Panel {
     pub(super) title: &'static str,
     pub(super) description: &'static str,
     pub(super) shape: Shape,
     pub(super) events: Events,
-    /// The field whose values are told apart; none for a number and a list.
+    /// The field that groups events; `None` for a number and a list.
     pub(super) by: Option<&'static str>,
 }
 
-/// How events are shown.
+/// The visualization of a panel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
-    /// How many there are.
+    /// The number of events.
     Number,
-    /// How many there are at each time, by the values of a field.
+    /// The number of events over time, by the values of a field.
     Series,
     /// The most frequent values of a field.
     Top,
-    /// Each of them.
+    /// The events themselves.
     List,
 }
 
-/// Which events are shown.
+/// The events of a panel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Events {
-    /// Each request, once.
+    /// Each request once.
     Requests,
-    /// Those that were answered with an error of the client: not allowed, not valid, not there.
+    /// Requests with a client error (4xx): forbidden, invalid, not found.
     Refused,
-    /// Deletions that succeeded.
+    /// Successful deletions.
     Deletions,
-    /// The same of restore points and their contents.
+    /// Successful deletions of restore points and their contents.
     RestorePointDeletions,
 }
 
-/// A field by which the whole dashboard can be narrowed.
+/// A field that filters the whole dashboard.
 pub(super) struct Variable {
     pub(super) name: &'static str,
     pub(super) label: &'static str,
@@ -104,7 +103,7 @@ pub(super) const VARIABLES: [Variable; 3] = [
     Variable { name: "namespace", label: "Namespace", field: "objectRef.namespace" },
 ];
 
-/// What a list shows of each event.
+/// The columns of a list of events.
 pub(super) const COLUMNS: [&str; 7] = [
     "user.username",
     "verb",
@@ -115,7 +114,7 @@ pub(super) const COLUMNS: [&str; 7] = [
     "sourceIPs",
 ];
 
-/// The dashboard on events, from left to right and from top to bottom.
+/// The panels of the dashboard on events, from left to right and from top to bottom.
 pub(super) const PANELS: [Panel; 15] = [
     number("Requests", "Every request that is on record, once.", Events::Requests),
     number("Refused", "Not allowed, not valid, or about what is not there.", Events::Refused),
@@ -167,20 +166,20 @@ const fn top(
 }
 
 impl Panel {
-    /// The field whose values are told apart.
+    /// The field that groups events.
     pub(super) fn by(&self) -> Option<Attribute> {
         self.by.map(Attribute::named)
     }
 }
 
 impl Events {
-    /// As rules would ask for them.
+    /// The condition that selects these events.
     pub(super) fn condition(self) -> Condition {
         let code = |relation, number| {
             let attribute = Attribute::named("responseStatus.code");
             Condition::Test(attribute, Operator::Number(relation, number))
         };
-        // A watch is recorded when it begins, too.
+        // A watch also has an event at ResponseStarted.
         let mut all = vec![Condition::one_of("stage", &["ResponseComplete", "Panic"])];
         match self {
             Self::Requests => {}
@@ -201,7 +200,7 @@ impl Events {
     }
 }
 
-/// Where a panel is, in columns and rows of a grid.
+/// Position and size of a panel, in columns and rows of a grid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) x: u32,
@@ -210,10 +209,10 @@ pub(super) struct Place {
     pub(super) height: u32,
 }
 
-/// Columns of Grafana's grid; other grids are coarser.
+/// Number of columns of Grafana's grid; other grids are coarser.
 pub(super) const GRID_COLUMNS: u32 = 24;
 
-/// Puts panels of these widths and heights beside each other, and below when a row is full.
+/// Lays out panels of these widths and heights in rows.
 pub(super) fn places(sizes: impl Iterator<Item = (u32, u32)>) -> Vec<Place> {
     let (mut x, mut y, mut row_height) = (0, 0, 0);
     sizes
@@ -229,7 +228,7 @@ pub(super) fn places(sizes: impl Iterator<Item = (u32, u32)>) -> Vec<Place> {
 }
 
 impl Shape {
-    /// Columns and rows.
+    /// Width in columns and height in rows.
     pub(super) const fn size(self) -> (u32, u32) {
         match self {
             Self::Number => (6, 4),
@@ -240,9 +239,9 @@ impl Shape {
     }
 }
 
-/// A dashboard as its system imports it.
+/// The import file of a dashboard.
 pub(super) fn file(name: &str, dashboard: &serde_json::Value) -> File {
-    // Texts and numbers only: it always can be written.
+    // Serialization cannot fail: the value contains only texts and numbers.
     let text = serde_json::to_string_pretty(dashboard).unwrap_or_default();
     File { name: format!("{name}.json"), text: text + "\n" }
 }

@@ -1,7 +1,7 @@
 //! Datadog Cloud SIEM: rules for its API, and for Terraform.
 //!
-//! Windows slide there, and a group whose key is missing is kept as its own; so a threshold means what
-//! ours means, up to a window of a day. Deliberately absent: calls of the API.
+//! Datadog's windows slide, and a missing group-by value forms a separate group; therefore a
+//! threshold has the engine's meaning, up to a window of a day. Deliberately absent: API calls.
 
 mod dashboard;
 mod profiles;
@@ -19,7 +19,7 @@ use super::suppression::Suppression;
 use super::target::{Choice, Draft, File, Format, Target};
 use crate::ruleset::RuleSet;
 
-/// The target.
+/// The export target Datadog.
 pub(super) struct Datadog;
 
 const FORMATS: [Format; 2] = [
@@ -27,7 +27,7 @@ const FORMATS: [Format; 2] = [
     Format { name: "terraform", title: "A resource of Datadog's provider" },
 ];
 
-/// Where Terraform finds the provider.
+/// Terraform's declaration of the provider.
 const PROVIDER: &str = r#"terraform {
   required_providers {
     datadog = {
@@ -37,7 +37,7 @@ const PROVIDER: &str = r#"terraform {
 }
 "#;
 
-/// The dashboards, for events that come by that way.
+/// The dashboards for a profile.
 pub(super) fn dashboards(profile: &str) -> Vec<File> {
     let profile = profiles::PROFILES.iter().find(|it| it.name == profile);
     profile.map(dashboard::of).into_iter().collect()

@@ -1,8 +1,8 @@
-//! Elastic Security: detection rules that Kibana imports, one NDJSON line a rule.
+//! Elastic Security: detection rules that Kibana imports, one NDJSON line per rule.
 //!
-//! Each rule is in the language that keeps its meaning: KQL where letters are compared as they are,
-//! EQL for letters without their case and for an order, ES|QL for counts by groups, new terms for what
-//! was not there before. Deliberately absent: calls of the API, and actions, which belong to connectors.
+//! Each rule uses the language that keeps its meaning: KQL for case-sensitive comparisons, EQL for
+//! case-insensitive ones and for sequences, ES|QL for counts by groups, new terms for first-seen
+//! rules. Deliberately absent: API calls, and actions, which belong to connectors.
 
 mod dashboard;
 mod eql;
@@ -19,13 +19,13 @@ use super::profile::Profile;
 use super::target::{Choice, Draft, File, Format, Target};
 use crate::ruleset::RuleSet;
 
-/// The target.
+/// The export target Elastic Security.
 pub(super) struct Elastic;
 
 const FORMATS: [Format; 1] =
     [Format { name: "ndjson", title: "A rule as Kibana imports it, one line each" }];
 
-/// The dashboards, for events that come by that way.
+/// The dashboards for a profile.
 pub(super) fn dashboards(profile: &str) -> Vec<File> {
     let profile = profiles::PROFILES.iter().find(|it| it.name == profile);
     profile.map(dashboard::of).into_iter().collect()

@@ -1,7 +1,7 @@
-//! Replaces what our rules compute of an event by the fields that it is computed of.
+//! Replaces computed fields by conditions on recorded fields.
 //!
-//! The result means exactly what the engine does, unless the profile says that its route cannot tell a
-//! dry run exactly. Deliberately absent: how any target writes a condition.
+//! The result has exactly the engine's meaning, unless the profile cannot detect dry runs exactly.
+//! Deliberately absent: the languages of targets.
 
 use super::condition::{Attribute, Case, Condition, Operator, Relation, Wild};
 use super::fidelity::Reason;
@@ -11,12 +11,12 @@ use crate::matcher::{self, Comparison, Form, Node, Test, Token};
 use crate::rule::Body;
 use crate::rule::Rule;
 
-/// What every username of a service account begins with.
+/// Prefix of the username of a service account.
 const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
-/// A query that asks for a dry run; the key may be written with percent signs.
+/// A regular expression for the query of a dry run; the key may be percent-encoded.
 const DRY_RUN_QUERY: &str = "^[^?]*[?]([^#]*&)?(d|%64)(r|%72)(y|%79)(R|%52)(u|%75)(n|%6[eE])=[^&#]";
 
-/// Replaces computed fields, for an installation of K10 and a way to tell dry runs.
+/// Replaces computed fields, for a K10 installation and a detection of dry runs.
 pub(super) struct Expander<'o> {
     pub(super) k10_namespace: &'o str,
     pub(super) dry_run: DryRun,
@@ -25,8 +25,8 @@ pub(super) struct Expander<'o> {
 type Expanded = Result<Condition, Reason>;
 
 impl Expander<'_> {
-    /// The condition of a rule on single events, with what it means without saying so: a request
-    /// counts once, when it is over, and a dry run does not.
+    /// The condition of a detection rule with its implicit parts: a request counts once, at its
+    /// last stage, and a dry run does not count.
     pub(super) fn rule(&self, rule: &Rule) -> Expanded {
         let Body::Detection(expression) = &rule.body else {
             return Ok(Condition::NEVER);
@@ -41,7 +41,7 @@ impl Expander<'_> {
         Ok(Condition::All(parts).simplified().specialized())
     }
 
-    /// The condition of a suppression, which takes events as they are.
+    /// The condition of a suppression, which has no implicit parts.
     pub(super) fn events(&self, events: &matcher::Expression) -> Expanded {
         Ok(self.node(events.node())?.simplified())
     }
@@ -83,7 +83,7 @@ impl Expander<'_> {
         }
     }
 
-    /// Whether the test asks for the namespace of K10.
+    /// Whether the test compares with K10's namespace.
     fn is_k10(&self, test: &Test) -> bool {
         matches!(test, Test::Matches(pattern)
             if pattern.literal().is_some_and(|it| it.eq_ignore_ascii_case(self.k10_namespace)))
@@ -95,7 +95,7 @@ impl Expander<'_> {
         Condition::Test(username, Operator::StartsWith(start, Case::Counts))
     }
 
-    /// Another than K10 is impersonated.
+    /// The condition that a user other than K10 is impersonated.
     fn acts_for_another(&self) -> Condition {
         Condition::All(vec![
             Condition::exists("impersonatedUser.username"),
@@ -103,7 +103,7 @@ impl Expander<'_> {
         ])
     }
 
-    /// K10 acts for another: then that one is behind the request.
+    /// The condition that K10 impersonates another user, who is then the actor.
     pub(super) fn is_for_another(&self) -> Condition {
         Condition::All(vec![self.is_k10_account("user"), self.acts_for_another()]).simplified()
     }
@@ -136,7 +136,7 @@ impl Expander<'_> {
                     let uri = Attribute::named("requestURI");
                     Condition::Test(uri, Operator::Like(parts.collect(), Case::Counts))
                 };
-                // A second question mark would be part of a value.
+                // A second question mark is part of a value.
                 let in_query = Condition::All(vec![
                     Condition::Any(vec![
                         like(&["*", "?dryRun=All", "*"]),
@@ -153,7 +153,7 @@ impl Expander<'_> {
     }
 }
 
-/// A computed field that is true or false, never absent.
+/// Replaces a computed boolean field, which is never absent.
 fn truth(test: &Test, when: Condition) -> Condition {
     match (test.accepts("true"), test.accepts("false")) {
         (true, true) => Condition::ALWAYS,
@@ -170,7 +170,7 @@ fn codes(from: f64, to: f64) -> Condition {
     Condition::All(vec![code(Relation::GreaterOrEqual, from), code(Relation::Less, to)])
 }
 
-/// The impersonated user where the condition holds, else the user.
+/// Replaces a user field: the impersonated user if the condition holds, else the user.
 fn either(is_other: Condition, user: &UserPath, test: &Test) -> Expanded {
     let other = Path::ImpersonatedUser(user.clone());
     let plain = Path::User(user.clone());
@@ -196,7 +196,7 @@ fn of_user(name: &str, user: &UserPath, path: &Path, test: &Test) -> Expanded {
             Ok(if *wanted { is } else { is.negated() })
         }
         (UserPath::ServiceAccountNamespace, Test::Matches(pattern)) => match pattern.form() {
-            // Namespaces have lower-case letters only.
+            // Namespaces are lower case.
             Form::Equal(namespace) => {
                 let start = format!("{SERVICE_ACCOUNT}{}:", namespace.to_lowercase());
                 let operator = Operator::StartsWith(start, Case::Counts);
@@ -219,7 +219,7 @@ fn of_user(name: &str, user: &UserPath, path: &Path, test: &Test) -> Expanded {
     }
 }
 
-/// A field that events have.
+/// Converts a test of a recorded field.
 fn plain(path: &Path, test: &Test) -> Expanded {
     let attribute = Attribute::of(path.v1_keys());
     let exists = Condition::Test(attribute.clone(), Operator::Exists);
@@ -245,7 +245,7 @@ fn plain(path: &Path, test: &Test) -> Expanded {
         Test::Shorter(micros) => Operator::Shorter(*micros),
         Test::SameAs(other, of) => Operator::SameAs(raw(other)?, case(*of)),
     };
-    // The code is a number in every route.
+    // Every profile has the code as a number.
     if *path == Path::Status(StatusPath::Code)
         && let Operator::OneOf(texts, _) = &operator
     {
@@ -254,7 +254,7 @@ fn plain(path: &Path, test: &Test) -> Expanded {
     Ok(Condition::Test(attribute, operator))
 }
 
-/// A field that events have themselves.
+/// The recorded field; refuses a computed one.
 pub(super) fn raw(field: &Field) -> Result<Attribute, Reason> {
     use UserPath::{IsServiceAccount, ServiceAccountName, ServiceAccountNamespace};
     match field.path() {

@@ -1,6 +1,6 @@
-//! Falco: rules for the plugin `k8saudit`, where one event decides.
+//! Falco: rules for the plugin `k8saudit`, on single events.
 //!
-//! Falco does not count and remembers nothing, so that all else is refused.
+//! Falco does not count and has no state, so other rules are refused.
 
 mod condition;
 
@@ -15,7 +15,7 @@ use super::profile::{Bodies, Column, DryRun, Kind, OWN_RECORDS, Profile};
 use super::target::{Choice, Draft, File, Format, Target};
 use crate::ruleset::RuleSet;
 
-/// The target.
+/// The export target Falco.
 pub(super) struct Falco;
 
 static PROFILES: [Profile; 1] = [Profile {
@@ -29,7 +29,7 @@ static PROFILES: [Profile; 1] = [Profile {
 
 const FORMATS: [Format; 1] = [Format { name: "yaml", title: "A file of rules" }];
 
-/// The file that says what the rules need; Falco has to read it first.
+/// The file with the required plugin versions, which Falco must load first.
 const REQUIRED: &str = "\
 - required_engine_version: 0.31.0
 - required_plugin_versions:
@@ -92,7 +92,7 @@ impl Target for Falco {
     }
 }
 
-/// Fields of the plugin, and pointers for those that it has no name for.
+/// The plugin's field for an attribute, or a JSON pointer if the plugin has none.
 fn column(attribute: &Attribute) -> Column {
     let keys = attribute.keys();
     let name = match keys.as_slice() {
@@ -161,7 +161,7 @@ const fn priority(severity: Severity) -> &'static str {
     }
 }
 
-/// A text in quotes, as JSON and YAML both have it.
+/// A quoted text, valid in JSON and YAML.
 fn quoted(text: &str) -> String {
     serde_json::to_string(text).unwrap_or_default()
 }

@@ -1,51 +1,51 @@
-//! How far an exported rule means what ours means, and why it does not where it does not.
+//! The fidelity of an exported rule: whether it has the engine's meaning, and the differences.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::field::Path;
 
-/// How an exported rule compares with ours.
+/// Comparison of an exported rule with the engine's rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fidelity {
-    /// The same events raise it. What is listed concerns texts and grouping only.
+    /// The same events raise it. The listed differences concern texts and grouping only.
     Same(Vec<Reason>),
-    /// It can miss what ours finds.
+    /// It can miss events that the engine's rule detects.
     Tighter(Vec<Reason>),
-    /// It can find what ours does not.
+    /// It can detect more than the engine's rule (false positives).
     Looser(Vec<Reason>),
-    /// It can do both.
+    /// It can miss events and detect more.
     Different(Vec<Reason>),
-    /// It is not exported: what would be left means something else.
+    /// It is not exported: the target cannot express its meaning.
     Refused(Vec<Reason>),
 }
 
-/// Which way a difference goes.
+/// The effect of a difference on detection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// The same events raise it.
     None,
-    /// The same events raise it, and besides requests that change nothing and that no usual client
-    /// makes. Nothing can hide in it, so it is listed and counts as the same.
+    /// The same events raise it, and also requests that change nothing and that no usual client
+    /// sends. An attacker cannot exploit it, so it is listed and counts as the same.
     Rare,
     /// Fewer events raise it.
     Fewer,
     /// More events raise it.
     More,
-    /// Some more and some fewer.
+    /// More events raise it in some cases and fewer in others.
     Either,
-    /// Nothing is exported.
+    /// The rule is not exported.
     Refusal,
 }
 
-/// One difference.
+/// A difference of an exported rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason {
-    /// What kind of difference it is.
+    /// The kind of difference.
     pub kind: ReasonKind,
-    /// Which way it goes.
+    /// Its effect on detection.
     pub effect: Effect,
-    /// The rest of the sentence: fields, limits, names.
+    /// Details: fields, limits, names.
     pub detail: String,
 }
 
@@ -97,23 +97,23 @@ pub enum ReasonKind {
 }
 
 impl Reason {
-    /// A difference.
+    /// Creates a difference.
     pub fn new(kind: ReasonKind, effect: Effect, detail: impl Into<String>) -> Self {
         Self { kind, effect, detail: detail.into() }
     }
 
-    /// A difference for which nothing is exported.
+    /// Creates a difference that prevents the export.
     pub fn refusal(kind: ReasonKind, detail: impl Into<String>) -> Self {
         Self::new(kind, Effect::Refusal, detail)
     }
 
-    /// A window beyond the limit of a target, cut to it.
+    /// A window that is reduced to the limit of the target.
     pub fn window_too_long(wanted: Duration, limit: Duration) -> Self {
         let detail = format!("{} instead of {}", shown(limit), shown(wanted));
         Self::new(ReasonKind::WindowTooLong, Effect::Fewer, detail)
     }
 
-    /// Adds it to others, once.
+    /// Adds the difference to a list, without duplicates.
     pub(super) fn add_to(self, reasons: &mut Vec<Self>) {
         if !reasons.contains(&self) {
             reasons.push(self);
@@ -126,7 +126,7 @@ impl Reason {
     }
 }
 
-/// A time in its largest whole unit.
+/// Formats a duration in its largest whole unit.
 pub(super) fn shown(time: Duration) -> String {
     const UNITS: [(u64, &str); 3] = [(86_400, "d"), (3600, "h"), (60, "m")];
     let seconds = time.as_secs();
@@ -136,7 +136,7 @@ pub(super) fn shown(time: Duration) -> String {
 }
 
 impl ReasonKind {
-    /// In a few words; the detail comes behind a colon.
+    /// A short description; the detail follows after a colon.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::TumblingWindow => "the window does not slide",
@@ -172,7 +172,7 @@ impl fmt::Display for Reason {
 }
 
 impl Fidelity {
-    /// What the reasons add up to.
+    /// The fidelity that results from differences.
     pub fn of(reasons: Vec<Reason>) -> Self {
         let has = |effect: Effect| reasons.iter().any(|reason| reason.effect == effect);
         let (fewer, more) = (has(Effect::Fewer), has(Effect::More));
@@ -189,7 +189,7 @@ impl Fidelity {
         }
     }
 
-    /// Every reason, those that change no meaning too.
+    /// All differences, including those without effect.
     pub fn reasons(&self) -> &[Reason] {
         match self {
             Self::Same(reasons)
@@ -200,17 +200,17 @@ impl Fidelity {
         }
     }
 
-    /// Whether the exported rule means what ours means.
+    /// Whether the exported rule has the engine's meaning.
     pub const fn is_same(&self) -> bool {
         matches!(self, Self::Same(_))
     }
 
-    /// Whether nothing can be exported.
+    /// Whether the rule cannot be exported.
     pub const fn is_refused(&self) -> bool {
         matches!(self, Self::Refused(_))
     }
 
-    /// In one word.
+    /// A one-word name.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Same(_) => "same",

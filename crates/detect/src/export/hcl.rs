@@ -1,6 +1,6 @@
-//! Blocks of Terraform's configuration language, as `terraform fmt` would leave them.
+//! Writes blocks of Terraform's configuration language in the format of `terraform fmt`.
 
-/// A block: attributes, then blocks within it.
+/// A block: attributes, then nested blocks.
 pub(super) struct Block {
     head: String,
     attributes: Vec<(String, String)>,
@@ -22,7 +22,7 @@ impl Block {
         self.attributes.push((name.to_owned(), expression));
     }
 
-    /// Sets an attribute to a text of many lines, which are left as they are.
+    /// Sets an attribute to a multi-line text, which is not reformatted.
     pub(super) fn long_text(&mut self, name: &str, value: &str) {
         let end = "END";
         let is_free = !value.lines().any(|line| line.trim() == end);
@@ -34,7 +34,7 @@ impl Block {
         self.set(name, expression);
     }
 
-    /// A block within this one, behind those that are there.
+    /// Appends a nested block.
     pub(super) fn inner(&mut self, name: &str) -> &mut Self {
         self.inner.push(Self::of(name.to_owned()));
         let last = self.inner.len() - 1;
@@ -51,7 +51,7 @@ impl Block {
     fn write(&self, depth: usize, to: &mut String) {
         let indent = "  ".repeat(depth);
         to.extend([&indent, self.head.as_str(), " {\n"]);
-        // Equal signs of lines that follow each other stand below each other.
+        // Align the equal signs of consecutive lines.
         for run in self.attributes.chunk_by(|one, two| is_short(one) && is_short(two)) {
             let width = run.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
             for (name, expression) in run {
@@ -73,7 +73,7 @@ fn is_short((_, expression): &(String, String)) -> bool {
     !expression.contains('\n')
 }
 
-/// A text in quotes.
+/// A quoted text.
 pub(super) fn text(value: impl AsRef<str>) -> String {
     let mut quoted = String::from("\"");
     for char in without_templates(value.as_ref()).chars() {
@@ -96,7 +96,7 @@ pub(super) fn list(values: &[String]) -> String {
     format!("[{}]", quoted.join(", "))
 }
 
-/// What would begin a template is doubled.
+/// Escapes the start of template sequences by doubling it.
 fn without_templates(value: &str) -> String {
     value.replace("${", "$${").replace("%{", "%%{")
 }

@@ -1,8 +1,8 @@
 //! Loki: rules for its ruler, in `LogQL`.
 //!
-//! Ranges end at each evaluation, so that counts slide by the group's interval. Fields are named one by
-//! one, because the parser without names would take every field of a body for a label. Deliberately
-//! absent: an order of events, which the language does not know.
+//! Ranges end at each evaluation, so counts slide by the group's interval. Queries list the fields,
+//! because the parser without a list would turn every field of a body into a label. Deliberately
+//! absent: sequences, which the language does not support.
 
 mod dashboard;
 mod profiles;
@@ -15,13 +15,13 @@ use super::model::RuleModel;
 use super::profile::Profile;
 use super::target::{Choice, Draft, File, Format, Target};
 
-/// The target.
+/// The export target Loki.
 pub(super) struct Loki;
 
 const FORMATS: [Format; 1] =
     [Format { name: "yaml", title: "A file of rule groups for the ruler, as `lokitool` loads it" }];
 
-/// The dashboards, for events that come by that way.
+/// The dashboards for a profile.
 pub(super) fn dashboards(profile: &str) -> Vec<File> {
     let profile = profiles::PROFILES.iter().find(|it| it.name == profile);
     profile.map(dashboard::of).into_iter().collect()

@@ -1,16 +1,16 @@
-//! The table of rules and targets: which means the same where, and why not.
+//! The compatibility matrix: the fidelity of each rule for each target.
 
 use super::{Choice, Effect, Exported, Profile, Reason, Target, all, export, raising};
 use crate::ruleset::RuleSet;
 
-/// One target by one way.
+/// One target with one profile.
 struct Column {
     target: &'static dyn Target,
     profile: &'static Profile,
     rules: Vec<Exported>,
 }
 
-/// Every rule for every target and profile, as Markdown.
+/// The matrix of every rule for every target and profile, in Markdown.
 pub fn markdown(rules: &RuleSet) -> String {
     let mut columns = Vec::new();
     for target in all() {
@@ -31,7 +31,7 @@ pub fn markdown(rules: &RuleSet) -> String {
     page
 }
 
-/// One line a rule, one word a target.
+/// Writes the table: a row per rule, a column per target.
 fn overview(columns: &[Column], page: &mut String) {
     page.push_str("\n| Rule |");
     for Column { target, profile, .. } in columns {
@@ -51,7 +51,7 @@ fn overview(columns: &[Column], page: &mut String) {
     }
 }
 
-/// Why rules differ or are refused, and what is said of those that do not differ.
+/// Writes the differences of one target.
 fn section(column: &Column, page: &mut String) {
     let Column { target, profile, rules } = column;
     let (title, name) = (target.title(), profile.name);
@@ -81,7 +81,7 @@ fn section(column: &Column, page: &mut String) {
     }
 }
 
-/// Whether a reason concerns texts and groups, or requests that change nothing.
+/// Whether a difference concerns only texts and groups, or requests that change nothing.
 const fn is_aside(reason: &Reason) -> bool {
     matches!(reason.effect, Effect::None | Effect::Rare)
 }

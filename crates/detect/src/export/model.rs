@@ -1,6 +1,6 @@
-//! A rule as exports see it: what it counts, by what, for how long, and what it says.
+//! The model of a rule for exports: queries, group-by, counts, time span and texts.
 //!
-//! Made once a rule and profile, so that no target reads rules or computes fields.
+//! It is built once per rule and profile, so that no target reads rules or computes fields.
 
 use std::time::Duration;
 
@@ -18,66 +18,66 @@ use crate::matcher::Dimension;
 use crate::rule::{Body, Correlation, CorrelationKind, Rule};
 use crate::ruleset::RuleSet;
 
-/// A rule that raises, and the rules on single events that it counts.
+/// A rule that raises signals, and the detection rules that it counts.
 #[derive(Clone, Debug)]
 pub struct RuleModel<'r> {
-    /// The rule: its texts.
+    /// The rule, for its texts.
     pub rule: &'r Rule,
-    /// The events that it looks for: one query for a rule on single events, else one for each rule
-    /// that it counts, in their order.
+    /// Its queries: one for a detection rule, else one for each rule that a correlation counts, in
+    /// order.
     pub queries: Vec<Query<'r>>,
-    /// Events with equal values belong together; the cluster belongs to every group and is not named.
+    /// The group-by keys. The cluster is part of every group and is not listed.
     pub group_by: Vec<Key>,
-    /// What is counted.
+    /// The counting of the rule.
     pub counts: Counts,
-    /// How long events count together; zero for single events.
+    /// Length of the window; zero for single events.
     pub timespan: Duration,
-    /// The severity by count, the most severe first; never empty.
+    /// Severity cases, most severe first; never empty.
     pub cases: Vec<SeverityCase>,
-    /// Most events, where the rule has an upper bound.
+    /// Upper bound of the count, if the rule has one.
     pub at_most: Option<u64>,
-    /// ATT&CK 19.
+    /// Tactics and techniques of ATT&CK 19.
     pub attack: Attack,
-    /// When K10 acts for another; then that one counts as `actor`.
+    /// Condition for K10 impersonating another user, who is then the `actor`.
     pub is_for_another: Condition,
-    /// What is already known to differ, by the route.
+    /// Differences that follow from the profile.
     pub reasons: Vec<Reason>,
-    /// What the exported text has to say about differences.
+    /// Differences that the exported description must list.
     pub differences: Vec<Reason>,
 }
 
-/// Events that a rule looks for.
+/// A query for the events of a detection rule.
 #[derive(Clone, Debug)]
 pub struct Query<'r> {
-    /// The rule on single events.
+    /// The detection rule.
     pub rule: &'r Rule,
-    /// Label, of letters, digits and underscores; unlike those of the other queries.
+    /// Label of letters, digits and underscores; unique among the queries.
     pub label: String,
-    /// What an event must meet.
+    /// Condition on the events.
     pub condition: Condition,
-    /// For each of the rule's keys the one of this query: aliases differ.
+    /// The rule's group-by keys for this query: aliases differ.
     pub group_by: Vec<Key>,
 }
 
-/// A value that events have in common, or that is counted.
+/// A key of a group-by or of a value count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
-    /// What the rule calls it.
+    /// Name in the rule.
     pub name: String,
-    /// The field; of a computed user, the field of `user`.
+    /// The recorded field; for a computed user, the field of `user`.
     pub attribute: Attribute,
-    /// Whose.
+    /// The user whose field is read.
     pub who: Who,
 }
 
-/// Which user of an event.
+/// A user of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {
-    /// The one that the field names, or the field is of no user.
+    /// The field itself determines the user, or is not of a user.
     Named,
-    /// The impersonated one if there is one.
+    /// The impersonated user if present, else the user.
     Effective,
-    /// The impersonated one if K10 acts for another ([`RuleModel::is_for_another`]).
+    /// The impersonated user if K10 impersonates it ([`RuleModel::is_for_another`]), else the user.
     Actor,
 }
 
@@ -90,45 +90,45 @@ impl Key {
     }
 }
 
-/// What a rule counts.
+/// The counting of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Counts {
-    /// Every event by itself.
+    /// Every single event.
     Single,
-    /// Events whose value was not there before.
+    /// Events with a new value.
     FirstSeen {
-        /// What makes up the value.
+        /// The fields of the value.
         fields: Vec<Key>,
-        /// Nothing is raised for so long after the first event.
+        /// Learning time after the first event, without signals.
         learning: Duration,
-        /// A value is forgotten after so long.
+        /// Time after which a value is forgotten.
         forget_after: Duration,
     },
-    /// Events.
+    /// Number of events.
     Events,
-    /// Different values, by query.
+    /// Distinct values of a key.
     Values(Key),
-    /// Queries that have an event, in any order.
+    /// Queries with an event, in any order.
     Queries,
-    /// One event of each query, in their order.
+    /// One event of each query, in order.
     Sequence,
-    /// Nothing: no event for the time span after one.
+    /// Absence: no event for the time span after an event.
     Silence,
 }
 
-/// A severity and what it takes.
+/// A severity case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeverityCase {
-    /// For people; may be empty.
+    /// Display name; may be empty.
     pub name: String,
     /// Severity of the signal.
     pub severity: Severity,
-    /// At least so many.
+    /// Smallest count for which the case holds.
     pub at_least: u64,
 }
 
 impl<'r> RuleModel<'r> {
-    /// The rule with that index.
+    /// Builds the model of a rule for a profile.
     pub fn of(rules: &'r RuleSet, rule: &'r Rule, profile: &Profile) -> Result<Self, Vec<Reason>> {
         let k10_namespace = rules.options().k10_namespace.as_str();
         let expander = Expander { k10_namespace, dry_run: profile.dry_run };
@@ -186,7 +186,7 @@ impl<'r> RuleModel<'r> {
         })
     }
 
-    /// Why and how, in Markdown: the rule's description, and what differs in this export.
+    /// The description in Markdown, with the differences of this export.
     pub fn description(&self) -> String {
         let mut text = self.rule.description.trim().to_owned();
         for reason in
@@ -203,7 +203,7 @@ impl<'r> RuleModel<'r> {
         text
     }
 
-    /// Refuses queries whose groups are of different fields, where the target has one query for all.
+    /// Refuses queries with different group-by fields, for a target with one query for all.
     pub(super) fn check_groups(&self) -> Result<(), Reason> {
         if self.queries.iter().any(|query| query.group_by != self.group_by) {
             return Err(Reason::refusal(ReasonKind::Grouping, "by another field each"));
@@ -211,13 +211,13 @@ impl<'r> RuleModel<'r> {
         Ok(())
     }
 
-    /// The label under which what it counts is shown.
+    /// The label of the count.
     pub fn label(&self) -> &str {
         self.queries.first().map_or("", |query| &query.label)
     }
 }
 
-/// The fields by which events of the query at that place are grouped, and what the rule calls them.
+/// The group-by fields of the query with that index, with their names in the rule.
 fn fields(rule: &Rule, place: usize) -> Vec<(String, &Field)> {
     match &rule.body {
         Body::Detection(_) => {
@@ -231,7 +231,7 @@ fn fields(rule: &Rule, place: usize) -> Vec<(String, &Field)> {
     }
 }
 
-/// Leaves out keys that events do not have on this way. Nothing can be counted by those.
+/// Removes keys that the profile's events lack.
 fn keep_known(
     group_by: &mut Vec<Key>,
     counts: &Counts,
@@ -271,7 +271,7 @@ fn keys(fields: &[(String, &Field)]) -> Result<Vec<Key>, Reason> {
     fields.iter().map(|(name, field)| key(name, field)).collect()
 }
 
-/// The key that a field is.
+/// The key of a field.
 pub(super) fn key(name: &str, field: &Field) -> Result<Key, Reason> {
     let (who, attribute) = match field.path() {
         Path::EffectiveUser(user) => (Who::Effective, Path::User(user.clone())),
@@ -310,8 +310,8 @@ fn counts(rule: &Rule) -> Result<Counts, Reason> {
     })
 }
 
-/// The one key whose values are counted: SIEMs count those of one field. What says which object a
-/// request is about is in its path too.
+/// The single key of a value count: SIEMs count the values of one field. Several fields of the
+/// object reference are replaced by the request's path, which contains them.
 fn counted_key(fields: &[Field]) -> Result<Key, Reason> {
     match fields {
         [field] => key(field.as_str(), field),
@@ -327,7 +327,7 @@ fn counted_key(fields: &[Field]) -> Result<Key, Reason> {
     }
 }
 
-/// The rule's cases, and the severity of the rule where none of them holds.
+/// The rule's cases, followed by the rule's severity as the default.
 fn cases(rule: &Rule, least: u64) -> Vec<SeverityCase> {
     let mut cases: Vec<SeverityCase> = rule
         .signal
@@ -339,7 +339,7 @@ fn cases(rule: &Rule, least: u64) -> Vec<SeverityCase> {
             at_least: case.at_least.max(least),
         })
         .collect();
-    // What is behind a case that holds from the first event on can never decide.
+    // A case after one that always holds is unreachable.
     let end = cases.iter().position(|case| case.at_least <= least).map(|at| at + 1);
     cases.truncate(end.unwrap_or(cases.len()));
     if end.is_none() {
@@ -349,14 +349,14 @@ fn cases(rule: &Rule, least: u64) -> Vec<SeverityCase> {
     cases
 }
 
-/// The query's own label, with its place where several have the same.
+/// The query's label, with its index if the label is not unique.
 fn label(rule: &Rule, place: usize, all: &[&Rule]) -> String {
     let own = rule.signal.query.as_str();
     let same = all.iter().filter(|other| other.signal.query == own).count();
     if same > 1 { format!("{own}_{}", place + 1) } else { own.to_owned() }
 }
 
-/// What of the rule's events does not come this way.
+/// Reports the rule's events that the profile lacks.
 fn lacking(rule: &Rule, profile: &Profile, reasons: &mut Vec<Reason>) {
     let Body::Detection(expression) = &rule.body else { return };
     let requirements = expression.requirements();
@@ -376,7 +376,7 @@ fn lacking(rule: &Rule, profile: &Profile, reasons: &mut Vec<Reason>) {
     }
 }
 
-/// Rules that keep this one silent while they have a signal.
+/// Reports the rules that supersede this one.
 fn supersedes(rules: &RuleSet, rule: &Rule, reasons: &mut Vec<Reason>) {
     let stricter: Vec<&str> = rules
         .rules()

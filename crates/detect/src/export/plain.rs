@@ -1,19 +1,19 @@
-//! Texts for targets whose rules have no variables: in their place are the names of fields.
+//! Texts for targets without variables in rules: field names replace the variables.
 //!
-//! Deliberately absent: the message of a signal, which says nothing without its variables.
+//! Deliberately absent: the message of a signal, which is useless without its variables.
 
 use super::model::RuleModel;
 use crate::template::{Part, Template};
 
-/// How a target shows a variable.
+/// Formats a variable for a target.
 pub(super) type Shown<'s> = &'s dyn Fn(&str) -> String;
 
-/// A variable as the name of what stands there: `<actor.username>`.
+/// A placeholder for a variable: `<actor.username>`.
 pub(super) fn placeholder(variable: &str) -> String {
     format!("<{}>", variable.strip_prefix('@').unwrap_or(variable))
 }
 
-/// A text with variables.
+/// Renders a text, replacing its variables.
 pub(super) fn text(text: &str, shown: Shown<'_>) -> String {
     let mut plain = String::with_capacity(text.len());
     match Template::parse(text) {
@@ -37,7 +37,7 @@ fn parts(parts: &[Part], shown: Shown<'_>, text: &mut String) {
     }
 }
 
-/// How to look into it, in Markdown.
+/// The rule's guide, in Markdown.
 pub(super) fn guide(model: &RuleModel<'_>, shown: Shown<'_>) -> String {
     let (signal, mut whole) = (&model.rule.signal, String::new());
     let guide = &signal.guide;

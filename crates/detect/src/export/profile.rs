@@ -1,32 +1,32 @@
-//! A way on which events reach a target, and what they look like when they are there.
+//! Profiles: how events are ingested by a target, and their field names there.
 //!
-//! The same event has other names and types by the agent or the table that it came through.
-//! Deliberately absent: the profiles themselves; each target has its own.
+//! The names and types of an event's fields depend on the agent or table that ingests it.
+//! Deliberately absent: the profiles themselves; each target defines its own.
 
 use event::OwnEvent;
 
 use super::condition::Attribute;
 use super::fidelity::{Reason, ReasonKind};
 
-/// A way on which events reach a target.
+/// An ingestion path of a target, with its field names.
 #[derive(Debug)]
 pub struct Profile {
-    /// On the command line.
+    /// Name on the command line.
     pub name: &'static str,
-    /// For people: which way it is.
+    /// Display name.
     pub title: &'static str,
-    /// What a field is called there.
+    /// Maps a field to its name in the target.
     pub column: fn(&Attribute) -> Column,
-    /// What does not come this way.
+    /// Events that the target does not receive.
     pub lacks: &'static [Lack],
-    /// Which events have the body of the request and of the answer.
+    /// The events that have request and response bodies.
     pub bodies: Bodies,
-    /// How a dry run is told from a request that does something.
+    /// The detection of dry runs.
     pub dry_run: DryRun,
 }
 
 impl Profile {
-    /// What a field is called there, and what values it has; a refusal if it is missing.
+    /// Name and kind of a field in the target; a refusal if it is missing.
     pub fn named(&self, attribute: &Attribute) -> Result<(String, Kind), Reason> {
         match (self.column)(attribute) {
             Column::Named(name, kind) => Ok((name, kind)),
@@ -37,63 +37,63 @@ impl Profile {
     }
 }
 
-/// Which events have bodies.
+/// The events that have bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bodies {
-    /// All that the audit policy wants.
+    /// All events for which the audit policy records bodies.
     All,
-    /// Not those of groups that kube-apiserver passes on to another server, as K10's: it does not read
-    /// them.
+    /// All but those of aggregated API groups, such as K10's: kube-apiserver proxies them and does
+    /// not read their bodies.
     NotOfAggregated,
-    /// None.
+    /// No events.
     None,
 }
 
-/// What a field is called.
+/// The column of a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Column {
-    /// By this name, as a query of the target has it.
+    /// Name in the target's queries, and kind of values.
     Named(String, Kind),
-    /// Events on this way do not have it.
+    /// The profile's events lack the field.
     Missing,
 }
 
 impl Column {
-    /// A text of that name.
+    /// A text column with that name.
     pub fn text(name: impl Into<String>) -> Self {
         Self::Named(name.into(), Kind::Text)
     }
 }
 
-/// What values a field has there.
+/// The type of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// One text.
     Text,
     /// One number.
     Number,
-    /// A time as text.
+    /// A time in text form.
     Time,
     /// A list of texts.
     List,
     /// An object.
     Object,
-    /// JSON whose type is not known: a field of a body.
+    /// JSON of unknown type: a field of a body.
     Any,
 }
 
-/// Events that do not come on a way.
+/// Events that a target does not receive with a profile.
 #[derive(Clone, Copy, Debug)]
 pub struct Lack {
-    /// For people.
+    /// Description of the events.
     pub what: &'static str,
-    /// The field whose values tell: `verb`, `objectRef.apiGroup`.
+    /// The field that identifies them: `verb`, `objectRef.apiGroup`.
     pub field: Word,
-    /// Those that do not come; a text that ends in `*` is a prefix.
+    /// Values of the missing events; a text that ends in `*` is a prefix.
     pub values: &'static [&'static str],
 }
 
-/// What only Keepwatch itself records, which the cluster's own audit log does not have.
+/// Events that only Keepwatch records and the cluster's own audit log lacks.
 pub(super) const OWN_RECORDS: Lack = Lack {
     what: "what Keepwatch records about itself",
     field: Word::Verb,
@@ -125,12 +125,12 @@ impl Lack {
     }
 }
 
-/// How a dry run is told from a request that does something.
+/// The detection of dry runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DryRun {
-    /// As the engine does, with a regular expression on the URI and a test whether a body is there.
+    /// Like the engine: a regular expression on the URI and a test for a body.
     Exact,
-    /// Of a deletion only by its body, and of the others by wildcards. No trick with a URI makes a
-    /// request that does something look like a dry run; the reverse is possible.
+    /// By the body of a deletion, and by wildcards on the URI of other requests. A crafted URI
+    /// cannot make a real request look like a dry run; the reverse is possible.
     Wildcards,
 }

@@ -1,5 +1,5 @@
-//! What a way lacks, taken out of the conditions that ask for it: so no target is asked for a field
-//! that its events do not have.
+//! Removes the tests of fields that a profile lacks from conditions, so that no query uses a
+//! missing field.
 
 use super::condition::{Attribute, Condition, Operator};
 use super::fidelity::{Effect, Reason, ReasonKind};
@@ -7,13 +7,13 @@ use super::profile::{Bodies, Column, Profile};
 use crate::matcher::Dimension;
 use crate::rule::{Body, Rule};
 
-/// Groups of K10 that its own API server serves, before the domain.
+/// K10's aggregated API groups, without the domain.
 const AGGREGATED: [&str; 6] =
     ["actions.", "apps.", "datamover.", "repositories.", "reporting.", "vault."];
-/// Group of Keepwatch.
+/// Keepwatch's API group.
 const KEEPWATCH: &str = "siem.keepwatch.io";
 
-/// The condition of a rule without what its events do not have on this way.
+/// Fits the condition of a rule to the fields that the profile's events have.
 pub(super) fn fitted(
     condition: &Condition,
     rule: &Rule,
@@ -35,7 +35,7 @@ pub(super) fn fitted(
     Ok(fitted)
 }
 
-/// Whether events of the rule do not have a field on this way.
+/// Whether the rule's events lack a field with this profile.
 pub(super) fn lacks(
     attribute: &Attribute,
     rule: &Rule,
@@ -62,7 +62,8 @@ fn is_whole_body(attribute: &Attribute) -> bool {
     matches!(attribute.keys().as_slice(), ["requestObject" | "responseObject"])
 }
 
-/// Whether events of the rule are of groups that kube-apiserver passes on without reading bodies.
+/// Whether the rule's events are of aggregated API groups, whose bodies kube-apiserver does not
+/// read.
 fn is_of_aggregated(rule: &Rule, k10_domain: &str) -> bool {
     let Body::Detection(expression) = &rule.body else {
         return false;
@@ -75,7 +76,7 @@ fn is_of_aggregated(rule: &Rule, k10_domain: &str) -> bool {
     })
 }
 
-/// A test of what is not there never holds; `effect` is what that does.
+/// Replaces a test of a missing field, which never holds; `effect` is the result for detection.
 fn without(
     condition: &Condition,
     is_missing: &dyn Fn(&Attribute) -> bool,

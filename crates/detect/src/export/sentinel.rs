@@ -1,8 +1,8 @@
 //! Microsoft Sentinel: scheduled analytics rules, as ARM templates and as Bicep.
 //!
-//! A rule runs at intervals over a look-back; its query finds every window that an event of the last
-//! interval is in, so windows slide and a threshold means what ours means. Each run that finds
-//! something makes alerts, which one incident takes up. Deliberately absent: calls of the API.
+//! A rule runs at intervals over a look-back. Its query finds every window with an event of the
+//! last interval, so windows slide and a threshold has the engine's meaning. Each run with results
+//! raises alerts, which are grouped into one incident. Deliberately absent: API calls.
 
 mod bicep;
 mod combined;
@@ -21,7 +21,7 @@ use super::target::{Choice, Draft, File, Format, Target};
 use crate::ruleset::RuleSet;
 use rule::Template;
 
-/// The target.
+/// The export target Microsoft Sentinel.
 pub(super) struct Sentinel;
 
 const FORMATS: [Format; 2] = [

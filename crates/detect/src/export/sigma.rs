@@ -1,7 +1,7 @@
-//! Plain Sigma: our rules without the extension, for the converters and engines of others.
+//! Plain Sigma: rules without the `keepwatch` extension, for other converters and engines.
 //!
-//! What our fields compute is written out, so that no reader has to know it. What plain Sigma has no
-//! word for is said: how signals are grouped, their severity by count, how long they live.
+//! Computed fields are replaced by conditions on recorded fields. Properties that plain Sigma
+//! cannot express are reported: grouping of signals, severity cases, life cycle.
 
 mod selections;
 mod yaml;
@@ -19,7 +19,7 @@ use super::profile::{Bodies, Column, DryRun, Kind, Profile};
 use super::target::{Choice, Draft, File, Format, Target};
 use crate::field;
 
-/// The target.
+/// The export target plain Sigma.
 pub(super) struct PlainSigma;
 
 static PROFILES: [Profile; 2] = [
@@ -47,12 +47,12 @@ fn kubernetes(attribute: &Attribute) -> Column {
     named(attribute, attribute.keys().join("."), Kind::Any)
 }
 
-/// Lines of K10 have empty texts for what is not there.
+/// Field names in K10's encoding, which has an empty text for an absent value.
 fn kasten(attribute: &Attribute) -> Column {
     named(attribute, field::k10_name(&attribute.keys()), Kind::Text)
 }
 
-/// Sigma has no way to write a key with dots in it, and no cluster.
+/// The column; missing for a key with dots, which Sigma cannot express, and for the cluster.
 fn named(attribute: &Attribute, name: String, text: Kind) -> Column {
     let keys = attribute.keys();
     if keys == ["cluster"] || keys.iter().any(|key| key.contains('.')) {
@@ -144,7 +144,7 @@ impl Writer<'_> {
         Reason::new(kind, effect, detail).add_to(&mut self.reasons);
     }
 
-    /// What a rule that raises says about itself.
+    /// The metadata of a rule that raises signals.
     fn head(&self) -> Mapping {
         let rule = self.model.rule;
         let mut document = Mapping::default();
@@ -161,7 +161,7 @@ impl Writer<'_> {
         document
     }
 
-    /// A rule that is only counted.
+    /// Writes a rule that a correlation counts.
     fn counted(&mut self, query: &Query<'_>) -> Result<String, Reason> {
         let mut document = Mapping::default();
         document.text("title", &query.rule.title);
@@ -173,7 +173,7 @@ impl Writer<'_> {
         Ok(document.finish())
     }
 
-    /// The name by which the correlation refers to a rule: several exports may have the same.
+    /// The name by which a correlation refers to a rule; several exports may share it.
     fn reference(&self, query: &Query<'_>) -> String {
         identifier(&format!("{}_{}", self.model.rule.id, query.label))
     }
@@ -261,16 +261,16 @@ impl Writer<'_> {
     }
 }
 
-/// Letters, digits and underscores.
+/// Replaces all but letters, digits and underscores.
 fn identifier(text: &str) -> String {
     text.replace(|it: char| !it.is_ascii_alphanumeric(), "_")
 }
 
-/// Sigma wants identities that are UUIDs: the same text has the same.
+/// A UUID derived from the text, because Sigma requires UUIDs as ids.
 fn uuid(text: &str) -> String {
     let digest = Sha256::digest(format!("keepwatch rule {text}").as_bytes());
     let mut bytes: Vec<u8> = digest.iter().take(16).copied().collect();
-    // Version 8, of one's own making.
+    // UUID version 8 (custom).
     for (place, mask, bits) in [(6, 0x0f, 0x80), (8, 0x3f, 0x80)] {
         if let Some(byte) = bytes.get_mut(place) {
             *byte = (*byte & mask) | bits;
@@ -281,7 +281,7 @@ fn uuid(text: &str) -> String {
     [cut(0, 4), cut(4, 6), cut(6, 8), cut(8, 10), cut(10, 16)].join("-")
 }
 
-/// In its largest whole unit.
+/// Formats a duration in its largest whole unit.
 fn timespan(time: Duration) -> String {
     super::fidelity::shown(time)
 }

@@ -1,8 +1,8 @@
-//! Splunk: saved searches that alert, and the app around them.
+//! Splunk: saved searches with alerts, and the app that contains them.
 //!
-//! A search runs at intervals over a look-back and tells of what an event of the last interval is in.
-//! `streamstats time_window=` makes windows slide, so a threshold means what ours means. Deliberately
-//! absent: where alerts go; that is set on the searches once they are there.
+//! A search runs at intervals over a look-back and reports every window with an event of the last
+//! interval. `streamstats time_window=` makes windows slide, so a threshold has the engine's
+//! meaning. Deliberately absent: alert actions, which are configured on the installed searches.
 
 mod app;
 mod profiles;
@@ -17,7 +17,7 @@ use super::profile::Profile;
 use super::target::{Choice, Draft, File, Format, Target};
 use crate::ruleset::RuleSet;
 
-/// The target.
+/// The export target Splunk.
 pub(super) struct Splunk;
 
 const FORMATS: [Format; 1] = [Format {
@@ -57,7 +57,7 @@ impl Target for Splunk {
     fn package(&self, rules: &RuleSet, written: &[&str], choice: &Choice<'_>) -> Vec<File> {
         let rules = written.iter().filter_map(|id| {
             let rule = rules.find(id).and_then(|at| rules.rules().get(at))?;
-            // It was written, so it may be.
+            // The caller exported this rule already, so differences are accepted.
             let exported = super::export(rules, rule, self, choice, true);
             Some(exported.files.into_iter().map(|file| file.text))
         });

@@ -1,7 +1,7 @@
-//! Suppressions for other systems: which events do not count for which rules, until when, and why.
+//! Exports suppressions to other systems.
 //!
-//! An event that is suppressed counts for nothing that is raised; so it is written as an event that the
-//! rules of the other system leave out.
+//! A suppressed event raises no signal, so the exported suppression excludes the event from the
+//! rules of the other system.
 
 use event::Timestamp;
 
@@ -16,30 +16,30 @@ use crate::matcher::Expression;
 use crate::ruleset::{Document, LoadOptions};
 use crate::sigma;
 
-/// A suppression as its object has it.
+/// A `Suppression` object.
 #[derive(Clone, Debug)]
 pub struct Suppression {
-    /// Its name.
+    /// Name of the object.
     pub name: String,
-    /// The rules it is about; empty for every rule.
+    /// Ids of the suppressed rules; empty for every rule.
     pub rules: Vec<String>,
-    /// Which events it is about.
+    /// Condition on the events.
     pub events: Expression,
-    /// When it ends.
+    /// Time of expiry.
     pub expires_at: Timestamp,
-    /// Why, for people.
+    /// Reason, as free text.
     pub reason: String,
-    /// Where to read more; empty if nowhere.
+    /// Reference to a ticket; may be empty.
     pub ticket: String,
 }
 
 impl Suppression {
-    /// Reads a file of objects of the kind `Suppression`, or a list of them, as `kubectl` writes it.
+    /// Parses a file of `Suppression` objects, or a list of them, as `kubectl` writes it.
     pub fn read(document: &Document, options: &LoadOptions) -> Result<Vec<Self>, Vec<RuleError>> {
         sigma::suppressions(document, options)
     }
 
-    /// The events that do not count: none hides what is done to suppressions.
+    /// The condition of the excluded events. Requests that change suppressions are never excluded.
     pub(super) fn condition(
         &self,
         options: &LoadOptions,
@@ -58,7 +58,7 @@ impl Suppression {
         Ok(Condition::All(vec![events, is_of_suppressions.negated()]).simplified())
     }
 
-    /// For people: why, where to read more, and what differs.
+    /// The description: reason, ticket, and differences.
     pub(super) fn description(&self, differences: &[Reason]) -> String {
         let mut text = self.reason.trim().to_owned();
         if !self.ticket.is_empty() {
@@ -73,14 +73,14 @@ impl Suppression {
     }
 }
 
-/// Whether a part can only be met by what is done to something else than suppressions.
+/// Whether a part can match only requests for objects other than suppressions.
 fn is_other(part: &Condition) -> bool {
     let Condition::Test(attribute, Operator::OneOf(texts, _)) = part else { return false };
     let resource = condition::Attribute::named("objectRef.resource");
     *attribute == resource && texts.iter().all(|text| text != "suppressions")
 }
 
-/// Writes one suppression.
+/// Exports one suppression.
 pub fn export(
     suppression: &Suppression,
     target: &dyn Target,

@@ -1,4 +1,4 @@
-//! What a target is: one file or folder, and one line in [`all`].
+//! The export target trait. A new target is one file or folder, and one line in [`all`].
 
 use super::fidelity::{Reason, ReasonKind};
 use super::model::RuleModel;
@@ -6,29 +6,33 @@ use super::profile::Profile;
 use super::suppression::Suppression;
 use crate::ruleset::{LoadOptions, RuleSet};
 
-/// A system that takes rules in its own language.
+/// A system with its own rule language.
 pub trait Target: Sync {
-    /// On the command line and as the name of a folder.
+    /// Name on the command line, and of the output folder.
     fn name(&self) -> &'static str;
 
-    /// For people.
+    /// Display name.
     fn title(&self) -> &'static str;
 
-    /// The ways on which events reach it; the first is taken unless another is asked for.
+    /// Its profiles; the first is the default.
     fn profiles(&self) -> &'static [Profile];
 
-    /// The forms in which rules can be written; the first is taken unless another is asked for.
+    /// Its output formats; the first is the default.
     fn formats(&self) -> &'static [Format];
 
-    /// Writes a rule. Called a second time with [`RuleModel::differences`] when the first time had
-    /// reasons: then the text must have them, by [`RuleModel::description`].
+    /// Writes a rule. If the first call returns reasons, a second call has them in
+    /// [`RuleModel::differences`], and the text must contain [`RuleModel::description`].
     ///
-    /// An error is why the rule cannot be written at all.
+    /// # Errors
+    ///
+    /// Returns the reasons why the rule cannot be exported.
     fn write(&self, model: &RuleModel<'_>, choice: &Choice<'_>) -> Result<Draft, Vec<Reason>>;
 
-    /// Writes a suppression; `differences` is what the text must say of itself.
+    /// Writes a suppression; the text must list `differences`.
     ///
-    /// An error is why it cannot be written at all.
+    /// # Errors
+    ///
+    /// Returns the reasons why it cannot be exported.
     fn suppression(
         &self,
         _suppression: &Suppression,
@@ -38,54 +42,54 @@ pub trait Target: Sync {
         Err(vec![Reason::refusal(ReasonKind::NoSuppressions, "")])
     }
 
-    /// What all written rules need together, such as the frame of an app, or a rule made of several.
-    /// `written` are the ids of those that are written.
+    /// Writes the files that all exported rules need, such as those of an app, or a rule that
+    /// combines several. `written` contains the ids of the exported rules.
     fn package(&self, _rules: &RuleSet, _written: &[&str], _choice: &Choice<'_>) -> Vec<File> {
         Vec::new()
     }
 }
 
-/// A form in which rules are written.
+/// An output format.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Format {
-    /// On the command line.
+    /// Name on the command line.
     pub name: &'static str,
-    /// For people.
+    /// Display name.
     pub title: &'static str,
 }
 
-/// What was asked for.
+/// The options of an export.
 #[derive(Clone, Copy, Debug)]
 pub struct Choice<'c> {
-    /// How events reach the target.
+    /// The profile.
     pub profile: &'static Profile,
-    /// In which form.
+    /// The output format.
     pub format: &'static Format,
-    /// The installation of K10.
+    /// The values of placeholders.
     pub options: &'c LoadOptions,
-    /// Whether suppressions are written too: then rules have what those name them by.
+    /// Whether suppressions are exported too: rules then get the tag that suppressions refer to.
     pub has_suppressions: bool,
 }
 
-/// A rule as a target has it.
+/// A rule in the target's language.
 #[derive(Clone, Debug, Default)]
 pub struct Draft {
-    /// One or several; a rule's file is named by the rule's id.
+    /// Files of the rule, named by the rule's id.
     pub files: Vec<File>,
-    /// Where it differs from our rule, beside what [`RuleModel::reasons`] has.
+    /// Differences from the engine's rule, in addition to [`RuleModel::reasons`].
     pub reasons: Vec<Reason>,
 }
 
 /// A file of an export.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
-    /// Relative, with `/`.
+    /// Relative path, with `/`.
     pub name: String,
-    /// Its text; ends with a newline.
+    /// Content; ends with a newline.
     pub text: String,
 }
 
-/// All targets, in the order in which they are listed.
+/// All targets, in display order.
 pub fn all() -> &'static [&'static dyn Target] {
     &[
         &super::datadog::Datadog,
@@ -98,7 +102,7 @@ pub fn all() -> &'static [&'static dyn Target] {
     ]
 }
 
-/// The target with that name.
+/// Finds a target by its name.
 pub fn named(name: &str) -> Option<&'static dyn Target> {
     all().iter().copied().find(|target| target.name() == name)
 }

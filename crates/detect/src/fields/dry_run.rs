@@ -37,7 +37,7 @@ fn in_query(uri: &str) -> bool {
         .any(|(key, value)| !value.is_empty() && decoded(key) == "dryRun")
 }
 
-/// Percent-decodes a key. A key that does not decode is returned unchanged, so it does not match.
+/// Percent-decodes a key. Returns an empty text, which does not match, if decoding fails.
 fn decoded(key: &str) -> Cow<'_, str> {
     if !key.contains('%') {
         return Cow::Borrowed(key);

@@ -1,17 +1,17 @@
-//! Dashboards as Grafana imports them: the frame that all of them share.
+//! The common parts of Grafana dashboards.
 //!
-//! The data source is a variable of each dashboard, so that a file is imported, or provisioned, as it
-//! is. Every query is the data source's business.
+//! The data source is a variable of each dashboard, so that a file can be imported or provisioned
+//! unchanged. The modules of the data sources write the queries.
 
 use serde_json::{Value, json};
 
 use super::{Panel, Place, Shape, places};
 use crate::export::target::File;
 
-/// The version of the form; a later Grafana brings it up to date by itself.
+/// Version of the dashboard schema; a later Grafana migrates it.
 const SCHEMA_VERSION: u32 = 39;
 
-/// All dashboards, for events that come by the profile.
+/// All Grafana dashboards for a profile.
 pub(super) fn all(profile: &str) -> Vec<File> {
     let events = crate::export::loki::dashboards(profile)
         .into_iter()
@@ -19,23 +19,23 @@ pub(super) fn all(profile: &str) -> Vec<File> {
     events.chain([super::server::dashboard()]).collect()
 }
 
-/// A dashboard without its frame.
+/// A dashboard without the common parts.
 pub(in crate::export) struct Dashboard<'d> {
-    /// Of the file, and in the dashboard's URL.
+    /// Name of the file, and UID in the dashboard's URL.
     pub(in crate::export) name: &'d str,
     pub(in crate::export) title: &'d str,
     pub(in crate::export) description: &'d str,
-    /// The plugin that answers queries, such as `loki`.
+    /// The data source plugin, such as `loki`.
     pub(in crate::export) source: &'static str,
-    /// The time that is shown at first, such as `now-24h`.
+    /// Start of the initial time range, such as `now-24h`.
     pub(in crate::export) from: &'static str,
-    /// Beside the data source.
+    /// Variables, without the data source.
     pub(in crate::export) variables: Vec<Value>,
     pub(in crate::export) panels: Vec<Value>,
 }
 
 impl Dashboard<'_> {
-    /// The file that is imported.
+    /// The import file.
     pub(in crate::export) fn file(self) -> File {
         let data_source = json!({
             "name": "datasource",
@@ -70,13 +70,12 @@ impl Dashboard<'_> {
     }
 }
 
-/// The data source that is chosen.
+/// The reference to the selected data source.
 pub(in crate::export) fn data_source(kind: &str) -> Value {
     json!({"type": kind, "uid": "${datasource}"})
 }
 
-/// Panels of a dashboard on events: a query of each, by the data source; a panel without one is left
-/// out.
+/// The panels of a dashboard on events. A panel without a query for the data source is omitted.
 pub(in crate::export) fn event_panels(
     source: &str,
     query: impl Fn(&Panel) -> Option<Value>,
@@ -102,14 +101,14 @@ pub(in crate::export) fn event_panels(
     panels.filter_map(one).collect()
 }
 
-/// A place as Grafana writes it.
+/// A position in Grafana's JSON.
 pub(super) fn grid(place: Place) -> Value {
     json!({"x": place.x, "y": place.y, "w": place.width, "h": place.height})
 }
 
-/// The kind of a panel, and its options.
+/// The type of a panel, and its options.
 fn shown(shape: Shape, source: &str) -> (&'static str, Value) {
-    // Loki answers with a series for each value, Elasticsearch with a row.
+    // Loki returns a series for each value, Elasticsearch a row.
     let is_table = source == "elasticsearch";
     match shape {
         // Elasticsearch counts by time.
@@ -149,7 +148,7 @@ fn shown(shape: Shape, source: &str) -> (&'static str, Value) {
     }
 }
 
-/// Options of one large number, which a calculation makes of a series.
+/// Options of a stat panel: one number, calculated from a series.
 pub(super) fn stat(calculation: &str, has_graph: bool) -> Value {
     json!({
         "reduceOptions": {"calcs": [calculation], "fields": "", "values": false},
@@ -164,7 +163,7 @@ pub(super) fn stat(calculation: &str, has_graph: bool) -> Value {
     })
 }
 
-/// Options of series over time.
+/// Options of a time series panel.
 pub(super) fn time_series() -> Value {
     json!({"legend": legend(true), "tooltip": {"mode": "multi", "sort": "desc"}})
 }
@@ -173,7 +172,7 @@ fn legend(is_shown: bool) -> Value {
     json!({"displayMode": "list", "placement": "bottom", "showLegend": is_shown, "calcs": []})
 }
 
-/// Bars for series; one colour, since a number of events is neither good nor bad.
+/// Bars for series; a single colour, because a number of events is neither good nor bad.
 fn field_config(shape: Shape) -> Value {
     let mut defaults = json!({"unit": "short", "noValue": "0", "min": 0});
     match shape {

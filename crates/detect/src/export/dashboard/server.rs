@@ -1,6 +1,6 @@
-//! The dashboard on the server's own metrics for Grafana, from Prometheus.
+//! The Grafana dashboard on the server's own metrics, from Prometheus.
 //!
-//! A test beside the server compares the names of metrics with what it exposes.
+//! A test of the server compares the metric names with those that it exposes.
 
 use serde_json::{Value, json};
 
@@ -9,22 +9,22 @@ use super::{GRID_COLUMNS, places};
 use crate::export::target::File;
 
 const SOURCE: &str = "prometheus";
-/// A metric that no other program has, so that the jobs that have it are ours.
+/// A metric that only Keepwatch exposes, to find its jobs.
 const OWN: &str = "keepwatch_delivery_lag_events";
 
 /// A part of the dashboard.
 enum Part {
-    /// A line with a title.
+    /// A row with a title.
     Row(&'static str),
-    /// The last value of an expression, and its unit; with the value from which it is bad.
+    /// The last value of an expression: title, expression, unit and threshold of a bad value.
     Stat(&'static str, &'static str, &'static str, &'static str, f64),
-    /// Expressions over time, each with the legend of its series.
+    /// A graph of expressions, each with the legend of its series.
     Graph(&'static str, &'static str, &'static str, &'static [(&'static str, &'static str)]),
 }
 
 use Part::{Graph, Row, Stat};
 
-/// `{job` stands for the selector of the chosen jobs.
+/// The panels. `{job` is replaced by the selector of the chosen jobs.
 const PARTS: &[Part] = &[
     Stat(
         "Requests refused for want of a record",
@@ -305,7 +305,7 @@ impl Part {
     }
 }
 
-/// A query of the metrics of the chosen jobs.
+/// A query for the metrics of the chosen jobs.
 fn target(name: &str, expression: &str, legend: &str) -> Value {
     let expression = expression.replace("{job", "{job=~\"$job\"");
     json!({

@@ -12,16 +12,16 @@ use crate::export::fidelity::Reason;
 use crate::export::profile::Profile;
 use crate::export::target::File;
 
-/// Datadog's grid has half as many columns as Grafana's, and rows twice as high.
+/// Grafana's grid cells per Datadog cell: half as many columns, rows twice as high.
 const CELL: u32 = 2;
-/// Values of a field that a graph tells apart.
+/// Maximum number of series in a graph.
 const SERIES_MAX: u32 = 20;
 
 /// The dashboard.
 pub(super) fn of(profile: &Profile) -> File {
     let places = places(PANELS.iter().map(|panel| panel.shape.size()));
     let panels = PANELS.iter().zip(places);
-    // A field that does not come this way is not shown.
+    // Omit fields that the profile lacks.
     let widgets: Vec<Value> =
         panels.filter_map(|(panel, place)| widget(panel, place, profile).ok()).collect();
     let variables: Vec<Value> = VARIABLES
@@ -73,7 +73,7 @@ fn widget(panel: &Panel, place: Place, profile: &Profile) -> Result<Value, Reaso
     Ok(json!({"definition": definition, "layout": layout}))
 }
 
-/// The query of a panel, narrowed by the variables.
+/// The query of a panel, filtered by the variables.
 fn search(panel: &Panel, profile: &Profile) -> Result<String, Reason> {
     let mut writer = Writer { profile, reasons: Vec::new() };
     let query = writer.query(&panel.events.condition())?;
@@ -82,7 +82,7 @@ fn search(panel: &Panel, profile: &Profile) -> Result<String, Reason> {
     Ok(scope.chain([query]).chain(variables).collect::<Vec<_>>().join(" "))
 }
 
-/// A request for how many logs there are.
+/// A request for the number of logs.
 fn counted(search: &str, by: Option<&str>, format: &str, limit: u32) -> Value {
     let groups = by.into_iter().map(|facet| {
         let sort = json!({"aggregation": "count", "order": "desc"});
@@ -102,7 +102,7 @@ fn counted(search: &str, by: Option<&str>, format: &str, limit: u32) -> Value {
     })
 }
 
-/// A request for the logs themselves.
+/// A request for a list of logs.
 fn listed(search: &str, profile: &Profile) -> Result<Value, Reason> {
     let mut columns = vec![json!({"field": "timestamp", "width": "auto"})];
     for field in COLUMNS {

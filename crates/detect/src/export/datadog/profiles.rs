@@ -1,10 +1,10 @@
-//! What fields are called in Datadog, by the way on which events come.
+//! Datadog's profiles and field names.
 
 use crate::export::condition::Attribute;
 use crate::export::profile::{Bodies, Column, DryRun, Kind, OWN_RECORDS, Profile};
 use crate::field;
 
-/// The ways, the usual one first.
+/// The profiles, the default first.
 pub(super) static PROFILES: [Profile; 2] = [
     Profile {
         name: "kasten",
@@ -25,7 +25,7 @@ pub(super) static PROFILES: [Profile; 2] = [
     },
 ];
 
-/// Facets of lines as K10 writes them.
+/// Facets of lines in K10's encoding.
 fn kasten(attribute: &Attribute) -> Column {
     match attribute.keys().as_slice() {
         ["cluster"] => Column::text("cluster-name"),
@@ -37,7 +37,7 @@ fn kasten(attribute: &Attribute) -> Column {
     }
 }
 
-/// Attributes as Datadog's pipeline for `source:kubernetes.audit` leaves them.
+/// Attributes after Datadog's pipeline for `source:kubernetes.audit`.
 fn kubernetes_audit(attribute: &Attribute) -> Column {
     let name = match attribute.keys().as_slice() {
         ["cluster"] => return Column::text("kube_cluster_name"),
@@ -61,7 +61,7 @@ fn kind(attribute: &Attribute) -> Kind {
     }
 }
 
-/// A path with what the search syntax would take for its own escaped.
+/// Escapes the special characters of the search syntax in a path.
 fn escaped(path: &str) -> String {
     let mut text = String::with_capacity(path.len());
     for char in path.chars() {
@@ -73,13 +73,13 @@ fn escaped(path: &str) -> String {
     text
 }
 
-/// What every query of a way begins with.
+/// The prefix of every query of a profile.
 pub(super) fn scope(profile: &Profile) -> Option<&'static str> {
     (profile.name == "kubernetes.audit").then_some("source:kubernetes.audit")
 }
 
-/// Whether events tell who was impersonated. Behind kube-apiserver's aggregator an impersonated user
-/// arrives as the user.
+/// Whether events contain the impersonated user. Behind kube-apiserver's aggregator an impersonated
+/// user arrives as the user.
 pub(super) fn has_impersonation(profile: &Profile) -> bool {
     profile.name == "kubernetes.audit"
 }

@@ -1,19 +1,19 @@
 //! Conditions in Datadog's log search syntax.
 //!
-//! Attributes are compared with the case of letters; there is no regular expression and no comparison
-//! of two attributes.
+//! Comparisons are case-sensitive; the syntax has no regular expressions and cannot compare two
+//! attributes.
 
 use crate::export::condition::{Attribute, Case, Condition, Operator, Relation, Wild};
 use crate::export::fidelity::{Effect, Reason, ReasonKind};
 use crate::export::profile::{Kind, Profile};
 
-/// Writes conditions for one way, and collects where they differ.
+/// Writes conditions for one profile, and collects the differences.
 pub(super) struct Writer<'p> {
     pub(super) profile: &'p Profile,
     pub(super) reasons: Vec<Reason>,
 }
 
-/// Where a part of a condition is: a difference within `not` goes the other way.
+/// The polarity of a part of a condition: within `not` the effect of a difference is inverted.
 #[derive(Clone, Copy, PartialEq)]
 enum Side {
     Plain,
@@ -28,7 +28,7 @@ impl Side {
         }
     }
 
-    /// The effect of a test that holds for fewer events than it should.
+    /// The effect of a test that matches fewer events than it should.
     const fn of_fewer(self) -> Effect {
         match self {
             Self::Plain => Effect::Fewer,
@@ -38,7 +38,7 @@ impl Side {
 }
 
 impl Writer<'_> {
-    /// The condition as a query.
+    /// Writes a condition as a query.
     pub(super) fn query(&mut self, condition: &Condition) -> Result<String, Reason> {
         match condition {
             Condition::All(parts) if !parts.is_empty() => self.joined(parts, " ", Side::Plain),
@@ -113,7 +113,7 @@ impl Writer<'_> {
                 self.say(Reason::new(ReasonKind::Condition, side.of_fewer(), detail));
                 "*".to_owned()
             }
-            // Lines of K10 have empty texts for what is not there.
+            // K10's encoding has an empty text for an absent value.
             Operator::Exists if kind == Kind::Text => "?*".to_owned(),
             Operator::Exists => "*".to_owned(),
             Operator::Regex(_) => return Err(unknown(attribute, "a regular expression on")),
@@ -129,7 +129,7 @@ impl Writer<'_> {
 
     fn compare_case(&mut self, attribute: &Attribute, text: &str, case: Case, side: Side) {
         let has_letters = text.chars().any(char::is_alphabetic);
-        // Kubernetes' own names are written as they are.
+        // Kubernetes' own names have fixed case.
         let is_fixed = attribute.has_fixed_case() || text.starts_with("system:");
         let is_truth = attribute.is_of_body() && matches!(text, "true" | "false");
         if case == Case::Ignored && has_letters && !is_fixed && !is_truth {
@@ -166,7 +166,7 @@ fn number_test(
     })
 }
 
-/// A whole value, without wildcards.
+/// Quotes a whole value without wildcards.
 fn literal(text: &str) -> String {
     let is_word = |char: char| char.is_ascii_alphanumeric() || matches!(char, '.' | '_' | '-');
     let is_operator = matches!(text, "AND" | "OR" | "NOT");
@@ -176,7 +176,7 @@ fn literal(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// A part of a value between wildcards, which quotes would take literally.
+/// Escapes a part of a value next to wildcards, which cannot be quoted.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for char in text.chars() {

@@ -1,6 +1,6 @@
-//! A rule as Datadog's API takes it: `POST /api/v2/security_monitoring/rules`.
+//! A rule in Datadog's API: `POST /api/v2/security_monitoring/rules`.
 //!
-//! Only values that the API allows can be made.
+//! The types allow only values that the API accepts.
 
 #![expect(clippy::struct_field_names, reason = "the API calls them so")]
 
@@ -10,7 +10,7 @@ use std::time::Duration;
 use event::Severity;
 use serde::Serialize;
 
-/// A rule on logs.
+/// A log detection rule.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Rule {
@@ -34,7 +34,7 @@ pub(super) enum RuleType {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Query {
-    /// None for new values: such a query must not have one.
+    /// `None` for new-value rules, whose queries must not have a name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) name: Option<String>,
     pub(super) query: String,
@@ -96,7 +96,7 @@ impl Status {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Options {
     pub(super) detection_method: DetectionMethod,
-    /// None for new values, which must not have one.
+    /// `None` for new-value rules, which must not have one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) evaluation_window: Option<Window>,
     pub(super) keep_alive: Window,
@@ -155,7 +155,7 @@ pub(super) struct StepTransition {
     pub(super) evaluation_window: Window,
 }
 
-/// A time of those that the API knows, in seconds.
+/// A window length that the API accepts, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub(super) struct Window(u32);
@@ -169,19 +169,19 @@ impl fmt::Display for Window {
 }
 
 impl Window {
-    /// At once.
+    /// The zero window.
     pub(super) const ZERO: Self = Self(0);
-    /// A day, the longest.
+    /// The longest window, a day.
     pub(super) const MAX: Self = Self(86_400);
 
-    /// The shortest that is not shorter; the longest for what is longer.
+    /// The shortest window of at least `time`, or the longest window.
     pub(super) fn at_least(time: Duration) -> Self {
         let found =
             WINDOWS.into_iter().find(|known| Duration::from_secs(u64::from(*known)) >= time);
         found.map_or(Self::MAX, Self)
     }
 
-    /// The longest that is not longer.
+    /// The longest window of at most `time`.
     pub(super) fn at_most(time: Duration) -> Self {
         let fits = |known: &u32| Duration::from_secs(u64::from(*known)) <= time;
         Self(WINDOWS.into_iter().filter(fits).max().unwrap_or_default())
@@ -193,9 +193,9 @@ impl Window {
 }
 
 impl Rule {
-    /// As the API takes it.
+    /// The JSON of the API request.
     pub(super) fn json(&self) -> String {
-        // Texts and numbers only: it always can be written.
+        // Serialization cannot fail: the value contains only texts and numbers.
         let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
         text.push('\n');
         text

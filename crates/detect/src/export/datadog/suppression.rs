@@ -1,6 +1,6 @@
-//! A suppression as Datadog's API and its Terraform provider take it.
+//! A suppression in Datadog's API and Terraform provider.
 //!
-//! Rules are named by a tag, because the API gives them ids of its own.
+//! It refers to rules by a tag, because the API assigns other ids to them.
 
 use serde_json::json;
 
@@ -11,10 +11,10 @@ use crate::export::hcl::{Block, text};
 use crate::export::suppression::Suppression;
 use crate::export::target::{Choice, Draft, File};
 
-/// The tag of exported rules that suppressions find them by.
+/// The tag of exported rules that suppressions refer to.
 pub(super) const TAG: &str = "keepwatch_rule";
 
-/// A suppression.
+/// Writes a suppression.
 pub(super) fn draft(
     suppression: &Suppression,
     choice: &Choice<'_>,
@@ -47,7 +47,7 @@ pub(super) fn draft(
             "expiration_date": suppression.expires_at.as_micros() / 1000,
         });
         let request = json!({"data": {"type": "suppressions", "attributes": attributes}});
-        // Texts and numbers only: it always can be written.
+        // Serialization cannot fail: the value contains only texts and numbers.
         let text = serde_json::to_string_pretty(&request).unwrap_or_default() + "\n";
         File { name: format!("suppressions/{}.json", suppression.name), text }
     };
@@ -62,7 +62,7 @@ fn terraform(suppression: &Suppression, description: &str, rules: &str, events: 
     block.long_text("description", description);
     block.set("rule_query", text(rules));
     block.set("data_exclusion_query", text(events));
-    // The provider writes whole seconds.
+    // The provider accepts whole seconds only.
     let time = suppression.expires_at.to_string();
     let seconds = time.split_once('.').map_or(time.as_str(), |(seconds, _)| seconds);
     block.set("expiration_date", text(format!("{}Z", seconds.trim_end_matches('Z'))));

@@ -1,4 +1,4 @@
-//! The same rule as a resource of Datadog's Terraform provider.
+//! A rule as a resource of Datadog's Terraform provider.
 
 use super::rule::{Aggregation, Options, Query, Rule};
 use crate::export::hcl::{Block, list, text};
@@ -75,7 +75,7 @@ fn options(options: &Options, block: &mut Block) {
     }
 }
 
-/// A value of an enumeration as the API has it.
+/// The API's name of an enumeration value.
 fn word(value: &impl serde::Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(word)) => word,

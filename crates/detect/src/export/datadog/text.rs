@@ -1,4 +1,4 @@
-//! Texts of a rule with Datadog's variables, which are the ones that our rules have.
+//! Texts of a rule with Datadog's variables, whose syntax the rules share.
 
 use crate::export::condition::Attribute;
 use crate::export::fidelity::{Effect, Reason, ReasonKind};
@@ -8,7 +8,7 @@ use crate::export::{Counts, attack};
 use crate::field::Field;
 use crate::template::{Part, Template, Test};
 
-/// The message: what happened, then what the rule is for and what to do.
+/// The message, followed by the rule's description and guide.
 pub(super) fn message(
     model: &RuleModel<'_>,
     profile: &Profile,
@@ -49,7 +49,7 @@ struct Writer<'w> {
 }
 
 impl Writer<'_> {
-    /// A text that may have variables.
+    /// Converts a text with variables.
     fn text(&mut self, text: &str) -> String {
         match Template::parse(text) {
             Ok(template) => self.template(&template),
@@ -81,7 +81,7 @@ impl Writer<'_> {
         let name = self.variable(&condition.variable);
         let name = name.as_deref().and_then(|it| it.strip_prefix("{{")?.strip_suffix("}}"));
         let Some(name) = name else { return };
-        // Datadog has no block for a value that is there, but one for a value that is nothing.
+        // Datadog has a block for an absent value, but none for a present one.
         let (block, values, wanted) = match condition.values.as_slice() {
             [] => ("is_exact_match", " \"\"".to_owned(), !condition.wanted),
             values => {
@@ -96,7 +96,7 @@ impl Writer<'_> {
         text.extend(["{{/", block, "}}"]);
     }
 
-    /// The variable as Datadog has it, or a text in its place.
+    /// Datadog's name of a variable; `None` if a text replaces it.
     fn variable(&mut self, name: &str) -> Option<String> {
         if let Some(field) = name.strip_prefix('@') {
             let field = Field::parse(field).ok()?;
@@ -129,7 +129,7 @@ impl Writer<'_> {
         known
     }
 
-    /// A user that our rules compute is the user of the event here, as the groups are.
+    /// Converts a field. A computed user becomes the user of the event, as in the group-by.
     fn attribute(&mut self, field: &Field) -> Option<String> {
         let found = crate::export::model::key(field.as_str(), field).ok();
         let column = found.map(|Key { attribute, .. }| (self.profile.column)(&attribute));
@@ -146,7 +146,7 @@ impl Writer<'_> {
     }
 }
 
-/// ATT&CK as Datadog's own rules have it: `tactic:TA0040-impact`.
+/// ATT&CK tags in the format of Datadog's own rules: `tactic:TA0040-impact`.
 pub(super) fn tags(model: &RuleModel<'_>) -> Vec<String> {
     const VERSION: attack::Version = attack::Version::Before19;
     let attack = attack::in_version(&model.attack, VERSION);
@@ -160,7 +160,7 @@ pub(super) fn tags(model: &RuleModel<'_>) -> Vec<String> {
     tactics.chain(techniques).collect()
 }
 
-/// Whether a key is of a user that our rules compute.
+/// Whether a key is of a computed user.
 pub(super) fn is_computed(key: &Key) -> bool {
     key.who != Who::Named
 }

@@ -1,4 +1,4 @@
-//! A rule of ours as a rule of Datadog.
+//! Converts a rule model to a Datadog rule.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use crate::export::model::{Counts, Key, RuleModel};
 use crate::export::profile::Profile;
 
 const DAY: Duration = Duration::from_hours(24);
-/// Days after which a value is forgotten at the latest.
+/// Maximum number of days after which a value is forgotten.
 const FORGET_AFTER_DAYS_MAX: u64 = 30;
 
-/// The rule, and where it differs.
+/// Converts a rule, and returns the differences.
 pub(super) fn rule(
     model: &RuleModel<'_>,
     profile: &Profile,
@@ -62,7 +62,7 @@ impl Translation<'_> {
         let model = self.model;
         match &model.counts {
             Counts::Silence => Err(Reason::refusal(ReasonKind::NoSilence, "")),
-            // An event that meets several of the conditions counts once.
+            // One query for all conditions, so that an event counts once.
             Counts::Single | Counts::Events | Counts::Values(_) | Counts::FirstSeen { .. } => {
                 model.check_groups()?;
                 let conditions = model.queries.iter().map(|query| query.condition.clone());
@@ -81,7 +81,7 @@ impl Translation<'_> {
         let is_single = matches!(self.model.counts, Counts::Single | Counts::FirstSeen { .. });
         let mut condition = condition.clone();
         if !is_single {
-            // Without the value it belongs to no group.
+            // An event without the value belongs to no group.
             let there =
                 keys.iter().map(|it| Condition::Test(it.attribute.clone(), Operator::Exists));
             condition =
@@ -120,8 +120,8 @@ impl Translation<'_> {
         })
     }
 
-    /// Only the body of a deletion can say that it is a dry run, and only a URL as clients write it
-    /// that another request is.
+    /// Reports the dry runs that are not detected: a deletion counts by its body, other requests by
+    /// the usual form of the URL.
     fn say_dry_runs(&mut self, condition: &Condition) {
         let asked = condition.attributes();
         let asks = |name| asked.contains(&Attribute::named(name));
@@ -201,7 +201,7 @@ impl Translation<'_> {
         let window = match &self.model.counts {
             Counts::FirstSeen { .. } => None,
             Counts::Sequence => Some(Window::ZERO),
-            // How many there were within the life of a signal.
+            // Count the events within the keep-alive of a signal.
             Counts::Single => Some(Window::at_most(signal.keep_alive)),
             _ => Some(self.window()),
         };
@@ -236,7 +236,7 @@ impl Translation<'_> {
         }
     }
 
-    /// The window of a count; one that the API does not know becomes the next longer one.
+    /// The window of a count; a length that the API does not accept becomes the next longer one.
     fn window(&mut self) -> Window {
         let wanted = self.model.timespan;
         let window = Window::at_least(wanted);
@@ -270,7 +270,7 @@ impl Translation<'_> {
         })
     }
 
-    /// The steps share the time: each may come so long after the one before.
+    /// The options of a sequence: the steps share the time span, as the maximum time between steps.
     fn sequence(&mut self) -> Option<SequenceOptions> {
         if self.model.counts != Counts::Sequence {
             return None;

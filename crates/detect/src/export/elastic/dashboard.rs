@@ -1,5 +1,5 @@
-//! The dashboard on events for Grafana, from Elasticsearch: in the query language of Lucene, which is
-//! what Grafana asks with.
+//! The Grafana dashboard on events, from Elasticsearch, in Lucene's query language, which Grafana
+//! uses.
 
 use serde_json::{Value, json};
 
@@ -10,13 +10,13 @@ use crate::export::dashboard::{COLUMNS, DESCRIPTION, Panel, Shape, TITLE, TOP_RO
 use crate::export::profile::Profile;
 use crate::export::target::File;
 
-/// What data views and Grafana sort by.
+/// The time field of data views and Grafana.
 const TIME: &str = "@timestamp";
-/// Values of a variable that are offered.
+/// Maximum number of values of a variable.
 const VALUES_MAX: u32 = 1000;
-/// Rows of the list.
+/// Maximum number of rows of the list.
 const ROWS_MAX: u32 = 500;
-/// A variable's value for everything: also events that do not have the field.
+/// The value of a variable that matches all events, including those without the field.
 const EVERYTHING: &str = "* OR *:*";
 
 /// The dashboard.
@@ -95,7 +95,7 @@ fn query(panel: &Panel, profile: &Profile) -> Option<Value> {
     Some(json!({"query": search, "timeField": TIME, "metrics": [metric], "bucketAggs": groups}))
 }
 
-/// A list shows some fields of a document, in their order.
+/// Selects and orders the fields of a list panel.
 fn listed(mut panel: Value, profile: &Profile) -> Value {
     if panel["type"] != "table" {
         return panel;
@@ -112,7 +112,7 @@ fn listed(mut panel: Value, profile: &Profile) -> Value {
     panel
 }
 
-/// The condition; None where the language cannot say it.
+/// Writes a condition; `None` if the language cannot express it.
 fn lucene(condition: &Condition, profile: &Profile) -> Option<String> {
     let all = |parts: &[Condition], with: &str| {
         let parts: Option<Vec<String>> = parts.iter().map(|part| lucene(part, profile)).collect();

@@ -1,15 +1,16 @@
-//! Conditions in the Event Query Language: letters without their case, networks, regular expressions.
+//! Conditions in the Event Query Language: case-insensitive comparisons, networks, regular
+//! expressions.
 //!
-//! Fields may be unknown to an index, so each is optional (`?`). It does not compare two fields.
+//! An index may lack a field, so each is optional (`?`). The language cannot compare two fields.
 
 use super::kql::{can_say, literal, of_kind};
 use crate::export::condition::{Attribute, Case, Condition, Operator, Wild};
 use crate::export::profile::{Column, Kind, Profile};
 
-/// What precedes a character that a regular expression of Lucene would take for its own.
+/// Special characters of Lucene's regular expressions, which a backslash escapes.
 const REGEX_SIGNS: &str = ".?+*|{}[]()\"\\#@&<>~^$/-";
 
-/// The condition, or None where the language cannot say it.
+/// Writes a condition; `None` if the language cannot express it.
 pub(super) fn query(condition: &Condition, profile: &Profile) -> Option<String> {
     match condition {
         Condition::All(parts) if !parts.is_empty() => joined(parts, " and ", profile),
@@ -17,7 +18,7 @@ pub(super) fn query(condition: &Condition, profile: &Profile) -> Option<String> 
     }
 }
 
-/// A field, as the language has it.
+/// The reference to a field.
 pub(super) fn field(name: &str) -> String {
     let is_plain = |char: char| char.is_ascii_alphanumeric() || matches!(char, '.' | '_' | '@');
     let plain = name.chars().all(is_plain);
@@ -71,7 +72,7 @@ fn test(attribute: &Attribute, operator: &Operator, profile: &Profile) -> Option
         Operator::Cidr(network) if !attribute.is_of_body() => {
             format!("cidrMatch({name}, {})", literal(network))
         }
-        // An empty text is there for Elasticsearch, and is not for us.
+        // An empty text is a value in Elasticsearch, but not in the engine.
         Operator::Exists if kind == Kind::Text => format!("({name} != null and {name} != \"\")"),
         Operator::Exists if kind != Kind::Object => format!("{name} != null"),
         _ => return None,
@@ -82,13 +83,13 @@ fn part_of(text: &str) -> Wild {
     Wild::Text(text.to_owned())
 }
 
-/// The mark of a comparison without the case of letters, where that makes a difference.
+/// The mark of a case-insensitive comparison, if case matters.
 fn mark(case: Case, texts: &[String], attribute: &Attribute) -> &'static str {
     let is_same = texts.iter().all(|text| can_say(attribute, text, case));
     if is_same { "" } else { "~" }
 }
 
-/// `like` has no escape, so that its own signs as text take a regular expression.
+/// Writes a pattern. `like` has no escape, so literal wildcards need a regular expression.
 fn pattern(name: &str, parts: &[Wild], case: Case, attribute: &Attribute) -> String {
     let texts: Vec<String> = parts
         .iter()

@@ -1,25 +1,25 @@
-//! Conditions in ES|QL: what is counted by groups, and what compares two fields or times.
+//! Conditions in ES|QL, for counts by groups and for comparisons of two fields or times.
 //!
-//! A comparison with a field that is not there is neither true nor false, so that the opposite of one
-//! says what that means. Fields of several values are compared by their first test that is known to
-//! hold for single ones; more than one value is for the other languages.
+//! A comparison with an absent field is null, so a negation handles the absent field explicitly.
+//! A field with several values is compared as one with a single value; the other languages handle
+//! several values.
 
 use super::kql::{can_say, literal, of_kind};
 use crate::export::condition::{Attribute, Case, Condition, Operator, Wild};
 use crate::export::profile::{Column, Kind, Profile};
 
-/// The condition, or None where the language cannot say it.
+/// Writes a condition; `None` if the language cannot express it.
 pub(super) fn query(condition: &Condition, profile: &Profile) -> Option<String> {
     Writer { profile, is_negated: false }.top(condition)
 }
 
-/// A field, as the language has it.
+/// The reference to a field.
 pub(super) fn field(name: &str) -> String {
     let is_plain = |char: char| char.is_ascii_alphanumeric() || matches!(char, '.' | '_' | '@');
     if name.chars().all(is_plain) { name.to_owned() } else { format!("`{name}`") }
 }
 
-/// The name of an attribute.
+/// The column of an attribute.
 pub(super) fn column(attribute: &Attribute, profile: &Profile) -> Option<String> {
     match (profile.column)(attribute) {
         Column::Named(name, _) => Some(field(&name)),
@@ -30,7 +30,7 @@ pub(super) fn column(attribute: &Attribute, profile: &Profile) -> Option<String>
 #[derive(Clone, Copy)]
 struct Writer<'p> {
     profile: &'p Profile,
-    /// Within `NOT`, where a field that is not there has to be false.
+    /// Whether the part is within `NOT`, where a test of an absent field must be false.
     is_negated: bool,
 }
 
@@ -147,7 +147,7 @@ fn texts_of(parts: &[Wild]) -> Vec<&str> {
         .collect()
 }
 
-/// A pattern; a backslash takes the meaning from its signs.
+/// Writes a pattern; a backslash escapes literal wildcards.
 fn like(parts: &[Wild]) -> String {
     let mut pattern = String::new();
     for part in parts {

@@ -1,12 +1,12 @@
 //! Conditions in the Kibana Query Language.
 //!
-//! It compares with the case of letters, has one wildcard, and no regular expressions; what it cannot
-//! say is for another language.
+//! The language is case-sensitive, has one wildcard and no regular expressions; other conditions
+//! use another language.
 
 use crate::export::condition::{Attribute, Case, Condition, Operator, Wild};
 use crate::export::profile::{Column, Kind, Profile};
 
-/// The condition, or None where the language cannot say it.
+/// Writes a condition; `None` if the language cannot express it.
 pub(super) fn query(condition: &Condition, profile: &Profile) -> Option<String> {
     match condition {
         Condition::All(parts) if !parts.is_empty() => joined(parts, " and ", profile),
@@ -30,7 +30,7 @@ fn part(condition: &Condition, profile: &Profile) -> Option<String> {
     })
 }
 
-/// In parentheses, once.
+/// Adds parentheses, unless the text has them.
 fn grouped(text: &str) -> String {
     if text.starts_with('(') && text.ends_with(')') { text.to_owned() } else { format!("({text})") }
 }
@@ -76,17 +76,17 @@ fn test(attribute: &Attribute, operator: &Operator, profile: &Profile) -> Option
         Operator::Cidr(network) if !attribute.is_of_body() => {
             format!("{name} : {}", literal(network))
         }
-        // An empty text is there for Elasticsearch, and is not for us.
+        // An empty text is a value in Elasticsearch, but not in the engine.
         Operator::Exists if kind == Kind::Text => format!("({name} : * and not {name} : \"\")"),
         Operator::Exists if kind != Kind::Object => format!("{name} : *"),
         _ => return None,
     })
 }
 
-/// Whether a comparison with the case of letters means the same.
+/// Whether a case-sensitive comparison has the same meaning.
 pub(super) fn can_say(attribute: &Attribute, text: &str, case: Case) -> bool {
     let has_letters = text.chars().any(char::is_alphabetic);
-    // Kubernetes' own names are written as they are.
+    // Kubernetes' own names have fixed case.
     let is_truth = attribute.is_of_body() && matches!(text, "true" | "false");
     case == Case::Counts
         || !has_letters
@@ -95,18 +95,18 @@ pub(super) fn can_say(attribute: &Attribute, text: &str, case: Case) -> bool {
         || is_truth
 }
 
-/// A text, or a number where the field has numbers.
+/// A literal: a number for a numeric field, else a text.
 pub(super) fn of_kind(text: &str, kind: Kind) -> String {
     let is_number = kind == Kind::Number && text.bytes().all(|byte| byte.is_ascii_digit());
     if is_number { text.to_owned() } else { literal(text) }
 }
 
-/// A text, quoted as all of Elastic's languages have it.
+/// A quoted text, valid in all of Elastic's languages.
 pub(super) fn literal(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// A part of a value between wildcards. Spaces would end it.
+/// Escapes a part of a value next to wildcards; `None` if it has spaces, which would end it.
 fn wildcard(text: &str) -> Option<String> {
     let is_plain = |char: char| !char.is_whitespace();
     text.chars().all(is_plain).then(|| escaped(text))

@@ -1,7 +1,7 @@
-//! What fields are called in Elasticsearch, by the way on which events come.
+//! Elasticsearch's profiles and field names.
 //!
-//! Each way has a file of mappings that comes with the rules: fields of bodies are searched only if
-//! they are mapped, and ES|QL knows no field that is not.
+//! Each profile has a file of mappings: fields of bodies can be searched only if they are mapped,
+//! and ES|QL rejects unmapped fields.
 
 use serde_json::{Map, Value, json};
 
@@ -10,7 +10,7 @@ use crate::export::profile::{Bodies, Column, DryRun, Kind, OWN_RECORDS, Profile}
 use crate::export::target::File;
 use crate::field;
 
-/// The ways, the usual one first.
+/// The profiles, the default first.
 pub(super) static PROFILES: [Profile; 2] = [
     Profile {
         name: "kasten",
@@ -30,7 +30,7 @@ pub(super) static PROFILES: [Profile; 2] = [
     },
 ];
 
-/// Fields of bodies that the mappings have, below the body.
+/// The mapped fields of bodies, relative to the body.
 const OF_BODIES: [(&str, &str); 13] = [
     ("dryRun", "keyword"),
     ("path", "keyword"),
@@ -46,16 +46,16 @@ const OF_BODIES: [(&str, &str); 13] = [
     ("spec.targetNamespacePrefix", "keyword"),
     ("spec.targetNamespaceSuffix", "keyword"),
 ];
-/// Longest text that is searched, in bytes; one of 32,766 would be an error.
+/// Maximum length of an indexed text. 32,766 bytes would be an error.
 const IGNORE_ABOVE: u32 = 8191;
 
-/// Where a way's events are.
+/// The index of a profile's events.
 pub(super) fn index(profile: &Profile) -> &'static str {
     if profile.name == "kasten" { "logs-keepwatch-*" } else { "logs-kubernetes.audit_logs-*" }
 }
 
-/// Whether events tell who was impersonated. Behind kube-apiserver's aggregator an impersonated user
-/// arrives as the user.
+/// Whether events contain the impersonated user. Behind kube-apiserver's aggregator an impersonated
+/// user arrives as the user.
 pub(super) fn has_impersonation(profile: &Profile) -> bool {
     profile.name == "kubernetes.audit"
 }
@@ -68,7 +68,7 @@ fn kasten(attribute: &Attribute) -> Column {
     }
 }
 
-/// Of bodies only some fields are searched.
+/// Whether a field of a body is mapped.
 fn is_mapped(keys: &[&str]) -> bool {
     let ["requestObject" | "responseObject", below @ ..] = keys else { return true };
     let below = below.join(".");
@@ -80,7 +80,7 @@ fn kubernetes_audit(attribute: &Attribute) -> Column {
     match keys.as_slice() {
         ["cluster"] => return Column::text("orchestrator.cluster.name"),
         ["sourceIPs"] => return Column::Named("source.ip".to_owned(), Kind::List),
-        // Split into words there, so that a whole name is not found.
+        // Analyzed as text there, so a whole name does not match.
         ["user" | "impersonatedUser", "groups"] => return Column::Missing,
         keys if !is_mapped(keys) => return Column::Missing,
         ["annotations", key] => {
@@ -103,7 +103,7 @@ fn kind(attribute: &Attribute) -> Kind {
     }
 }
 
-/// The mappings of a way, as a request to Elasticsearch takes them.
+/// The mappings of a profile, as the body of an Elasticsearch request.
 pub(super) fn mappings(profile: &Profile) -> File {
     let is_kasten = profile.name == "kasten";
     let mut properties = Map::new();
@@ -148,7 +148,7 @@ pub(super) fn mappings(profile: &Profile) -> File {
     File { name: name.to_owned(), text: text + "\n" }
 }
 
-/// Fields of a line that rules ask for and that some days may have no value of.
+/// Fields that rules use and that may have no value in an index.
 const LINE: [&str; 17] = [
     "kasten.Annotations.authorization.k8s.io/decision",
     "kasten.Annotations.authorization.k8s.io/reason",
@@ -176,7 +176,7 @@ fn mapping(of: &str) -> Value {
     }
 }
 
-/// Sets the mapping of a field; objects above it are made.
+/// Sets the mapping of a field and creates its parent objects.
 fn set(properties: &mut Map<String, Value>, path: &str, mapping: &Value) {
     let Some((first, rest)) = path.split_once('.') else {
         properties.insert(path.to_owned(), mapping.clone());
@@ -188,7 +188,7 @@ fn set(properties: &mut Map<String, Value>, path: &str, mapping: &Value) {
     }
 }
 
-/// Leaves fields alone that have no mapping: a body can have any.
+/// Disables dynamic mapping below a path: a body can have any field.
 fn only_mapped(properties: &mut Map<String, Value>, path: &str) {
     let (first, rest) = path.split_once('.').unwrap_or((path, ""));
     let Some(object) = properties.get_mut(first) else { return };

@@ -1,4 +1,4 @@
-//! A rule as Kibana imports it.
+//! A rule in Kibana's import format.
 
 use event::Severity;
 use serde_json::{Map, Value, json};
@@ -10,10 +10,10 @@ use crate::export::model::RuleModel;
 use crate::export::plain;
 use crate::export::profile::Profile;
 
-/// Fields by which alerts may be suppressed.
+/// Maximum number of fields of an alert suppression.
 const SUPPRESSED_BY_MAX: usize = 3;
 
-/// The rule as one object.
+/// The rule as a JSON object.
 pub(super) fn json(model: &RuleModel<'_>, profile: &Profile, search: &Search) -> Value {
     let (rule, base) = (model.rule, lowest(model));
     let text = |text: &String| plain::text(text, &plain::placeholder);
@@ -81,7 +81,7 @@ pub(super) fn json(model: &RuleModel<'_>, profile: &Profile, search: &Search) ->
     json
 }
 
-/// Later alerts of a group belong to the first while our signal would be open.
+/// Suppresses later alerts of a group for as long as the engine's signal would be open.
 fn suppression(model: &RuleModel<'_>, search: &Search) -> Option<Value> {
     let fields = &search.suppressed_by;
     if fields.is_empty() || fields.len() > SUPPRESSED_BY_MAX {
@@ -93,7 +93,7 @@ fn suppression(model: &RuleModel<'_>, search: &Search) -> Option<Value> {
         minutes => json!({"value": minutes, "unit": "m"}),
     };
     let mut suppression = Map::from_iter([("duration".to_owned(), duration)]);
-    // A threshold's alerts are of its own groups.
+    // Alerts of a threshold rule are grouped already.
     if !matches!(search.kind, Kind::Threshold { .. }) {
         suppression.insert("group_by".to_owned(), json!(fields));
         suppression.insert("missing_fields_strategy".to_owned(), json!("suppress"));
@@ -105,12 +105,12 @@ fn description(model: &RuleModel<'_>) -> String {
     plain::text(&model.description(), &plain::placeholder)
 }
 
-/// The severity where no case says another.
+/// The default severity, of the lowest case.
 fn lowest(model: &RuleModel<'_>) -> Severity {
     model.cases.last().map_or(model.rule.severity, |case| case.severity)
 }
 
-/// The severity of a row is in its column.
+/// Maps the column `severity` to the severity of the alert.
 fn mapping(model: &RuleModel<'_>) -> Value {
     let of = |case: &crate::export::SeverityCase| {
         let severity = severity(case.severity);
@@ -133,7 +133,7 @@ pub(super) const fn severity(severity: Severity) -> &'static str {
     }
 }
 
-/// The scores that Kibana proposes for the severities.
+/// Kibana's default risk scores by severity.
 const fn risk(severity: Severity) -> u8 {
     match severity {
         Severity::Informational | Severity::Low => 21,
@@ -143,8 +143,8 @@ const fn risk(severity: Severity) -> u8 {
     }
 }
 
-/// An id that stays, so that an import replaces: a UUID of version 8, made of the name by SHA-256 as
-/// in appendix B.2 of RFC 9562.
+/// A stable id, so that an import replaces the rule: a UUID of version 8 from the SHA-256 of the
+/// name, as in appendix B.2 of RFC 9562.
 fn rule_id(rule: &str, profile: &str) -> String {
     let hash = Sha256::digest(format!("keepwatch.io/rules/elastic/{profile}/{rule}"));
     let hex = format!("{hash:x}");

@@ -1,4 +1,4 @@
-//! Which kind of rule keeps the meaning of ours, and its search.
+//! Selects the rule type that keeps the meaning of a rule, and writes its search.
 
 use std::time::Duration;
 
@@ -8,43 +8,43 @@ use crate::export::fidelity::{Effect, Reason, ReasonKind, shown};
 use crate::export::model::{Counts, Key, Query, RuleModel, Who};
 use crate::export::profile::Profile;
 
-/// How often a rule runs.
+/// Interval of a rule.
 const INTERVAL: Duration = Duration::from_mins(5);
-/// How often a rule runs that looks for silence, which may be short.
+/// Interval of an absence rule, whose time span may be short.
 const SILENCE_INTERVAL: Duration = Duration::from_mins(1);
-/// How late an event may come and still be found. Kibana raises one alert for one event however often
-/// it is found.
+/// Maximum delay of an event that is still found. Kibana raises one alert for an event, even if
+/// several runs find it.
 const LATENESS: Duration = Duration::from_hours(1);
-/// How long an end of events is remembered.
+/// Look-back of an absence rule.
 const SILENCE_SINCE: Duration = Duration::from_hours(24);
-/// Fields by which a threshold or new terms may group; more is an error.
+/// Maximum number of fields of a threshold or new terms rule; more is an error.
 const FIELDS_MAX: usize = 3;
 
-/// A search, and when it runs.
+/// A search and its schedule.
 pub(super) struct Search {
     pub(super) kind: Kind,
     pub(super) interval: Duration,
-    /// How far it looks back.
+    /// Look-back.
     pub(super) from: Duration,
-    /// Fields of an alert by which later ones are put to it.
+    /// Fields of the alert suppression.
     pub(super) suppressed_by: Vec<String>,
 }
 
-/// Kinds of rules.
+/// The rule types.
 pub(super) enum Kind {
-    /// Every event that is found, in KQL.
+    /// An alert for every matching event, in KQL.
     Query(String),
-    /// Groups of at least so many events, in KQL.
+    /// An alert for every group with at least this many events, in KQL.
     Threshold { query: String, fields: Vec<String>, at_least: u64 },
-    /// Values that were not there within a time, in KQL.
+    /// An alert for every value that is new within the history, in KQL.
     NewTerms { query: String, fields: Vec<String>, history: Duration },
-    /// Every event or sequence that is found, in EQL.
+    /// An alert for every matching event or sequence, in EQL.
     Eql(String),
-    /// Every row that is found, in ES|QL. The column `severity` is there if rows differ in it.
+    /// An alert for every row, in ES|QL. The column `severity` exists if rows differ in it.
     Esql { query: String, has_severity: bool },
 }
 
-/// The search, and where it differs.
+/// Builds the search, and returns the differences.
 pub(super) fn of(
     model: &RuleModel<'_>,
     profile: &Profile,
@@ -89,7 +89,7 @@ impl Translation<'_> {
         Reason::new(kind, effect, detail).add_to(&mut self.reasons);
     }
 
-    /// Every field is there, and the exceptions of dry runs are said.
+    /// Checks that every field exists, and reports the limits of dry-run detection.
     fn check(&mut self, condition: &Condition) -> Result<(), Reason> {
         for attribute in condition.attributes() {
             self.column(attribute)?;
@@ -112,7 +112,8 @@ impl Translation<'_> {
         Ok(self.profile.named(attribute)?.0)
     }
 
-    /// Any of the queries, whose groups must be of the same fields, with the values of `there`.
+    /// The disjunction of the queries, which must have the same group-by, with values of the keys
+    /// in `there`.
     fn any(&self, there: &[&Key]) -> Result<Condition, Reason> {
         self.model.check_groups()?;
         let any = self.model.queries.iter().map(|query| query.condition.clone()).collect();
@@ -121,7 +122,7 @@ impl Translation<'_> {
             .simplified())
     }
 
-    /// Names of the fields of keys, of the user where ours may be the one that is impersonated.
+    /// The field names of keys. A computed user becomes the user of the event.
     fn fields(&mut self, keys: &[Key], is_meaning: bool) -> Result<Vec<String>, Reason> {
         let mut fields = Vec::with_capacity(keys.len() + 1);
         for key in keys {
@@ -171,7 +172,7 @@ impl Translation<'_> {
         Ok(Search { kind, interval: INTERVAL, from: INTERVAL + LATENESS, suppressed_by })
     }
 
-    /// Which part none of the languages can say.
+    /// The part that none of the languages can express.
     fn untranslatable(&self, condition: &Condition) -> Reason {
         let mut parts = Vec::new();
         tests(condition, &mut parts);
@@ -214,7 +215,7 @@ impl Translation<'_> {
         Ok(Search { kind, interval: INTERVAL, from: INTERVAL + LATENESS, suppressed_by: fields })
     }
 
-    /// None where ES|QL keeps more: severities by count, users that our rules compute.
+    /// A threshold rule; `None` if only ES|QL keeps the severity cases or computed users.
     fn threshold(&mut self) -> Result<Option<Search>, Reason> {
         let model = self.model;
         let is_computed = model.group_by.iter().any(|key| key.who != Who::Named);
@@ -233,7 +234,7 @@ impl Translation<'_> {
         Ok(Some(Search { kind, interval: INTERVAL, from, suppressed_by: fields }))
     }
 
-    /// How far a count looks back: so that no window of ours falls between two runs.
+    /// Look-back of a count, long enough that no window falls between two runs.
     fn window(&mut self) -> Duration {
         let from = self.model.timespan + INTERVAL;
         let detail = format!("the window is up to {} longer", shown(INTERVAL));
@@ -241,7 +242,7 @@ impl Translation<'_> {
         from
     }
 
-    /// What all searches in ES|QL begin with: events, and the columns of keys.
+    /// The common start of ES|QL searches: events, and the columns of keys.
     fn rows(&self, condition: &Condition, keys: &[(&str, &Key)]) -> Result<String, Reason> {
         let untranslatable = || self.untranslatable(condition);
         let query = esql::query(condition, self.profile).ok_or_else(untranslatable)?;
@@ -256,7 +257,7 @@ impl Translation<'_> {
         Ok(text)
     }
 
-    /// The value of a key; of a computed user, whichever of the two it is.
+    /// The expression of a key's value, which selects the user of a computed one.
     fn value(&self, key: &Key) -> Result<String, Reason> {
         let plain = esql::field(&self.column(&key.attribute)?);
         let is_other = match key.who {
@@ -307,7 +308,7 @@ impl Translation<'_> {
         Ok(Search { kind, interval: INTERVAL, from, suppressed_by })
     }
 
-    /// The column of a key: a name of its own where it is computed.
+    /// The column of a key; a computed key has a separate name.
     fn name(&self, key: &Key) -> String {
         match key.who {
             Who::Named => {
@@ -330,7 +331,7 @@ impl Translation<'_> {
         text
     }
 
-    /// An event of each of several queries, in any order.
+    /// A search for an event of each query, in any order.
     fn all_of_them(&mut self) -> Result<Search, Reason> {
         let model = self.model;
         let all = u64::try_from(model.queries.len()).unwrap_or(u64::MAX);
@@ -354,7 +355,7 @@ impl Translation<'_> {
         Ok(query)
     }
 
-    /// Events in their order.
+    /// A search for a sequence.
     fn sequence(&mut self) -> Result<Search, Reason> {
         let model = self.model;
         let mut text = format!("sequence with maxspan={}", span(model.timespan));
@@ -376,7 +377,7 @@ impl Translation<'_> {
         Ok(Search { kind: Kind::Eql(text), interval: INTERVAL, from, suppressed_by: Vec::new() })
     }
 
-    /// No event for a time after the last one, by groups.
+    /// A search for groups without an event for the time span after the last one.
     fn silence(&mut self) -> Result<Search, Reason> {
         let model = self.model;
         let condition = self.any(&[])?;
@@ -423,7 +424,7 @@ fn tests<'c>(condition: &'c Condition, found: &mut Vec<&'c Condition>) {
     }
 }
 
-/// A time as EQL and rules have it.
+/// Formats a duration for EQL and rules.
 pub(super) fn span(time: Duration) -> String {
     let seconds = time.as_secs();
     match () {

@@ -1,14 +1,14 @@
-//! ATT&CK as Kibana's rules have it: techniques below their tactic, with links.
+//! ATT&CK in the format of Kibana's rules: techniques below their tactic, with links.
 
 use event::signal::Attack;
 use serde_json::{Value, json};
 
 use crate::export::attack::{self, Version};
 
-/// Kibana's list is of a version before 19.
+/// Kibana uses a version before 19.
 const VERSION: Version = Version::Before19;
 
-/// Tactics of techniques that rules of ours have.
+/// Tactics of the techniques that the rules use.
 const TACTICS: [(&str, &[&str]); 18] = [
     ("T1069", &["TA0007"]),
     ("T1078", &["TA0001", "TA0003", "TA0004", "TA0005"]),
@@ -37,7 +37,7 @@ pub(super) fn threat(attack: &Attack) -> Vec<Value> {
     let mut threat = Vec::new();
     for (place, tactic) in attack.tactics.iter().enumerate() {
         let is_last = place + 1 == attack.tactics.len();
-        // What the table does not know goes to the last one.
+        // A technique without an entry belongs to the last tactic.
         let is_of = |technique: &&String| {
             is_last || tactics(technique).is_some_and(|of| of.contains(&tactic.as_str()))
         };

@@ -1,19 +1,19 @@
 //! Conditions in Falco's language.
 //!
-//! Codes are texts there, so that a range of hundreds is a prefix.
+//! Status codes are texts there, so a range of hundreds is a prefix.
 
 use crate::export::condition::{Attribute, Case, Condition, Operator, Relation, Wild};
 use crate::export::fidelity::{Effect, Reason, ReasonKind};
 use crate::export::profile::{Kind, Profile};
 
-/// Writes conditions, and collects where they differ.
+/// Writes conditions, and collects the differences.
 pub(super) struct Writer<'p> {
     pub(super) profile: &'p Profile,
     pub(super) reasons: Vec<Reason>,
 }
 
 impl Writer<'_> {
-    /// The whole.
+    /// Writes the whole condition.
     pub(super) fn top(&mut self, condition: &Condition) -> Result<String, Reason> {
         match condition {
             Condition::All(parts) => self.joined(parts, " and ", true),
@@ -21,7 +21,8 @@ impl Writer<'_> {
         }
     }
 
-    /// `plain` tells whether more events that pass are more events that are found.
+    /// Joins parts. `plain` is false within a negation, where a looser part makes the whole
+    /// tighter.
     fn joined(&mut self, parts: &[Condition], with: &str, plain: bool) -> Result<String, Reason> {
         let hundred = parts
             .iter()
@@ -69,7 +70,7 @@ impl Writer<'_> {
         let unknown =
             |what: &str| Reason::refusal(ReasonKind::Condition, format!("{what} `{attribute}`"));
         let (name, kind) = self.profile.named(attribute)?;
-        // A pointer leads to a list as a whole.
+        // A JSON pointer returns a list as a whole.
         if kind == Kind::List && *operator != Operator::Exists {
             let effect = if plain { Effect::Fewer } else { Effect::More };
             self.say(ReasonKind::Condition, effect, format!("one of several in `{attribute}`"));
@@ -126,7 +127,7 @@ impl Writer<'_> {
     }
 }
 
-/// The first digit of codes between two hundreds.
+/// The first digit of a range of codes such as 400 to 499.
 fn code_prefix(least: &Condition, below: &Condition) -> Option<u8> {
     let (
         Condition::Test(first, Operator::Number(Relation::GreaterOrEqual, from)),
@@ -143,7 +144,7 @@ fn code_prefix(least: &Condition, below: &Condition) -> Option<u8> {
     })
 }
 
-/// A pattern is a `glob`, in which `?` and `[` have a meaning of their own.
+/// Writes a pattern as `glob`, in which `?` and `[` are special.
 fn like(name: &str, parts: &[Wild]) -> Option<String> {
     match parts {
         [Wild::Text(start), Wild::Many] => Some(format!("{name} startswith {}", literal(start))),

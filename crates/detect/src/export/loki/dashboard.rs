@@ -1,4 +1,4 @@
-//! The dashboard on events for Grafana, from Loki.
+//! The Grafana dashboard on events, from Loki.
 
 use serde_json::{Value, json};
 
@@ -71,14 +71,14 @@ fn legend(label: &str) -> String {
     format!("{{{{{label}}}}}")
 }
 
-/// The lines of these events, with labels of the fields that are shown.
+/// The query for the lines of events, with labels of the shown fields.
 fn lines(events: Events, shown: &[Attribute], profile: &Profile) -> Result<String, Reason> {
     let mut labels = Labels::new(profile);
     let filter = labels.filter(&events.condition())?;
     let mut narrowed = String::new();
     for variable in &VARIABLES {
         let label = labels.of(&Attribute::named(variable.field))?;
-        // A line has the cluster as a tag.
+        // The cluster is a field of the line, not a stream label.
         let is_tag = label == "cluster" && !profiles::has_cluster_label(profile);
         let start = if is_tag { "(?:.*cluster-name:)?" } else { "" };
         narrowed.extend([" | ", &label, "=~\"", start, "(?:${", variable.name, "})\""]);

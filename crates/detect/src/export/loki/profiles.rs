@@ -1,10 +1,10 @@
-//! What fields are called in lines, by the way on which they come to Loki.
+//! Loki's profiles and field names.
 
 use crate::export::condition::Attribute;
 use crate::export::profile::{Bodies, Column, DryRun, Kind, OWN_RECORDS, Profile};
 use crate::field;
 
-/// The ways, the usual one first.
+/// The profiles, the default first.
 pub(super) static PROFILES: [Profile; 2] = [
     Profile {
         name: "kasten",
@@ -25,7 +25,7 @@ pub(super) static PROFILES: [Profile; 2] = [
     },
 ];
 
-/// The streams of a way, and a filter that costs less than reading JSON.
+/// The stream selector of a profile, with a line filter that is cheaper than parsing JSON.
 pub(super) fn selector(profile: &Profile) -> &'static str {
     if profile.name == "kasten" {
         "{app=\"keepwatch\"} |= \"K10Event\""
@@ -34,7 +34,7 @@ pub(super) fn selector(profile: &Profile) -> &'static str {
     }
 }
 
-/// Whether the cluster is a label of the stream, not a field of the line.
+/// Whether the cluster is a stream label, not a field of the line.
 pub(super) fn has_cluster_label(profile: &Profile) -> bool {
     profile.name != "kasten"
 }
@@ -53,11 +53,11 @@ fn kubernetes_audit(attribute: &Attribute) -> Column {
     }
 }
 
-/// A path as the parser has it: a key with dots is in brackets. `name` has the right letters.
+/// A path for Loki's JSON parser: a key with dots is in brackets. `name` has the correct case.
 fn path(name: &str, attribute: &Attribute) -> String {
     let (mut rest, mut path) = (name, String::new());
     for key in attribute.keys() {
-        // Keys that hold dots are free texts, and the same in both encodings.
+        // Keys with dots are free keys, equal in both encodings.
         let (found, behind) = rest.split_at_checked(key.len()).unwrap_or((rest, ""));
         rest = behind.strip_prefix('.').unwrap_or(behind);
         let is_plain = |char: char| char.is_ascii_alphanumeric() || char == '_';

@@ -1,4 +1,4 @@
-//! Which expression keeps the meaning of our rule.
+//! Writes the LogQL expression that keeps the meaning of a rule.
 
 use std::time::Duration;
 
@@ -9,28 +9,28 @@ use crate::export::fidelity::{Effect, Reason, ReasonKind, shown};
 use crate::export::model::{Counts, Key, Query, RuleModel, Who};
 use crate::export::profile::Profile;
 
-/// How often a group is evaluated.
+/// Evaluation interval of a rule group.
 pub(super) const INTERVAL: Duration = Duration::from_mins(1);
-/// How long a single event is looked for: longer than the interval, for lines that come late.
+/// Range of a search for single events: longer than the interval, for late lines.
 const SINGLE: Duration = Duration::from_mins(5);
-/// How late a line may come and still be looked for.
+/// Maximum delay of a line that is still found.
 const LATENESS: Duration = Duration::from_mins(4);
-/// How long an end of events is remembered.
+/// Look-back of an absence rule.
 const SILENCE_SINCE: Duration = Duration::from_hours(24);
-/// Loki's usual bound of a range, `max_query_length`.
+/// Loki's default bound of a range, `max_query_length`.
 const RANGE_MAX: Duration = Duration::from_hours(721);
 
-/// An expression, and what its labels are.
+/// An expression and its labels.
 pub(super) struct Search {
-    /// Its value is a count.
+    /// The expression, whose value is a count.
     pub(super) expression: String,
-    /// Label of each key, and what the rule calls it.
+    /// Label of each key, with its name in the rule.
     pub(super) labels: Vec<(String, String)>,
-    /// The comparison of each severity case, by its place; none for a rule without a count.
+    /// The comparison of each severity case, in order; empty for a rule without a count.
     pub(super) bounds: Vec<String>,
 }
 
-/// The expression, and where it differs.
+/// Builds the expression, and returns the differences.
 pub(super) fn of(
     model: &RuleModel<'_>,
     profile: &Profile,
@@ -110,14 +110,14 @@ impl Translation<'_> {
         self.say(ReasonKind::Schedule, Effect::None, detail);
     }
 
-    /// Any of the queries, whose groups must be of the same fields.
+    /// The disjunction of the queries, which must have the same group-by.
     fn any(&self) -> Result<Condition, Reason> {
         self.model.check_groups()?;
         let any = self.model.queries.iter().map(|query| query.condition.clone()).collect();
         Ok(Condition::Any(any).simplified())
     }
 
-    /// The range of a count: so that no window of ours falls between two evaluations.
+    /// The range of a count, long enough that no window falls between two evaluations.
     fn window(&mut self) -> Result<String, Reason> {
         let wanted = self.model.timespan + INTERVAL;
         if wanted > RANGE_MAX {
@@ -128,7 +128,7 @@ impl Translation<'_> {
         Ok(range(wanted))
     }
 
-    /// The comparison of each case; a count of a higher case is not of a lower one.
+    /// The comparison of each case; the cases are disjoint.
     fn cases(&self) -> Vec<String> {
         let mut below = String::new();
         let mut bounds = Vec::with_capacity(self.model.cases.len());
@@ -139,7 +139,7 @@ impl Translation<'_> {
         bounds
     }
 
-    /// Labels of keys and of the cluster.
+    /// The labels of the keys and of the cluster.
     fn by(keys: &[Key]) -> Vec<String> {
         let mut by: Vec<String> = keys.iter().map(label).collect();
         by.push("cluster".to_owned());
@@ -147,7 +147,7 @@ impl Translation<'_> {
         by
     }
 
-    /// The number of events by their keys. With `is_strict`, one without a key counts in no group.
+    /// The number of events by key. With `is_strict`, an event without a key belongs to no group.
     fn count(
         &self,
         condition: &Condition,
@@ -174,14 +174,14 @@ impl Translation<'_> {
             }
         }
         let selector = profiles::selector(self.profile);
-        // A line that is no JSON would be an error of the whole.
+        // A line that is not JSON would fail the whole query.
         let head = format!("{selector}\n{}\n| __error__=\"\"", labels.stage());
         let body = indented(&format!("{head}\n{}\n[{range}]", lines.join("\n")));
         let by = Self::by(keys).join(", ");
         Ok(format!("sum by ({by}) (count_over_time(\n{body}\n))"))
     }
 
-    /// When another than the user is behind a request, as a template.
+    /// A template condition: the actor is not the user.
     fn is_other(&self, key: &Key, labels: &mut Labels<'_>) -> Result<String, Reason> {
         let condition = match key.who {
             Who::Actor => self.model.is_for_another.clone(),
@@ -227,7 +227,7 @@ impl Translation<'_> {
         Ok(parts?.join("\nand\n"))
     }
 
-    /// There were events within a day, and none since the time.
+    /// An expression for groups with events within a day, but none for the time span.
     fn silence(&mut self) -> Result<String, Reason> {
         let model = self.model;
         let condition = self.any()?;
@@ -243,7 +243,7 @@ impl Translation<'_> {
     }
 }
 
-/// The label of a key: a name of its own where it is computed.
+/// The label of a key; a computed key has a separate name.
 fn label(key: &Key) -> String {
     let name = match key.who {
         Who::Named => return super::stage::label(&key.attribute),
@@ -252,7 +252,7 @@ fn label(key: &Key) -> String {
     name.chars().map(|char| if char.is_ascii_alphanumeric() { char } else { '_' }).collect()
 }
 
-/// A condition as an expression of Go's templates, where there is one.
+/// A condition as a Go template expression, if it can be expressed.
 fn template(condition: &Condition, labels: &mut Labels<'_>) -> Result<Option<String>, Reason> {
     Ok(match condition {
         Condition::All(parts) | Condition::Any(parts) => {
@@ -275,7 +275,7 @@ fn template(condition: &Condition, labels: &mut Labels<'_>) -> Result<Option<Str
     })
 }
 
-/// A time as ranges have it.
+/// Formats a duration for ranges.
 pub(super) fn range(time: Duration) -> String {
     let seconds = time.as_secs();
     match () {

@@ -1,4 +1,4 @@
-//! A file of the ruler: one group with an alert for each severity case.
+//! A rule file for Loki's ruler: one group with an alert for each severity case.
 
 use event::Severity;
 
@@ -7,7 +7,7 @@ use crate::export::attack::{self, Version};
 use crate::export::model::RuleModel;
 use crate::export::plain;
 
-/// The file.
+/// Writes the file.
 pub(super) fn yaml(model: &RuleModel<'_>, search: &Search) -> String {
     let rule = model.rule;
     let mut text = format!(
@@ -22,7 +22,7 @@ pub(super) fn yaml(model: &RuleModel<'_>, search: &Search) -> String {
     };
     let last = model.cases.last().map_or(rule.severity, |case| case.severity);
     for (place, bound) in bounds.iter().enumerate() {
-        // A rule that cannot count has the severity of one event.
+        // A rule without a count has the severity of one event.
         let severity = match bounds.len() {
             1 => last,
             _ => model.cases.get(place).map_or(rule.severity, |case| case.severity),
@@ -79,7 +79,7 @@ fn alert(
     }
 }
 
-/// The whole compared with a bound, and then with an upper one.
+/// Compares an expression with a lower bound and an optional upper one.
 fn compared(expression: &str, bound: &str) -> String {
     let whole = if expression.contains("\nunless\n") || expression.contains("\nand\n") {
         return expression.to_owned();
@@ -92,7 +92,7 @@ fn compared(expression: &str, bound: &str) -> String {
     }
 }
 
-/// Variables that the labels of an alert have.
+/// The template of a variable, from the labels of an alert.
 fn variable_of(search: &Search, variable: &str) -> String {
     let name = variable.strip_prefix('@').unwrap_or(variable);
     match name {
@@ -105,7 +105,7 @@ fn variable_of(search: &Search, variable: &str) -> String {
     }
 }
 
-/// A text in quotes, as JSON and YAML both have it.
+/// A quoted text, valid in JSON and YAML.
 fn quoted(text: &str) -> String {
     serde_json::to_string(text).unwrap_or_default()
 }

@@ -1,13 +1,13 @@
-//! Conditions as filters of labels in `LogQL`.
+//! Conditions as label filters in `LogQL`.
 //!
-//! A label that is not there is an empty text, as for us. There is no negation of a whole, so that
-//! opposites are brought to single comparisons.
+//! An absent label is an empty text, as in the engine. The language cannot negate a group, so
+//! negations are pushed down to single comparisons.
 
 use crate::export::condition::{Attribute, Case, Condition, Operator, Relation, Wild};
 use crate::export::fidelity::{Reason, ReasonKind};
 use crate::export::profile::{Column, Kind, Profile};
 
-/// Fields that a search asks for, each under the name of a label.
+/// The fields of a search, with their labels.
 pub(super) struct Labels<'p> {
     profile: &'p Profile,
     /// Label and path.
@@ -19,7 +19,7 @@ impl<'p> Labels<'p> {
         Self { profile, named: Vec::new() }
     }
 
-    /// The label of a field.
+    /// Returns the label of a field and adds it.
     pub(super) fn of(&mut self, attribute: &Attribute) -> Result<String, Reason> {
         let missing = || Reason::refusal(ReasonKind::MissingField, attribute.to_string());
         let Column::Named(path, _) = (self.profile.column)(attribute) else {
@@ -34,14 +34,14 @@ impl<'p> Labels<'p> {
         Ok(name)
     }
 
-    /// The stage that reads them out of a line.
+    /// The parser stage that extracts the labels from a line.
     pub(super) fn stage(&self) -> String {
         let parts: Vec<String> =
             self.named.iter().map(|(name, path)| format!("{name}=\"{path}\"")).collect();
         format!("| json {}", parts.join(", "))
     }
 
-    /// The filter that is the condition.
+    /// Writes a condition as a filter.
     pub(super) fn filter(&mut self, condition: &Condition) -> Result<String, Reason> {
         match condition {
             Condition::All(parts) if !parts.is_empty() => {
@@ -72,7 +72,7 @@ impl<'p> Labels<'p> {
         })
     }
 
-    /// A member of each operation of a JSON patch: the label of the body, and the key.
+    /// For a member of JSON patch operations: the label of the body, and the key.
     fn of_operations(&mut self, attribute: &Attribute) -> Result<Option<(String, String)>, Reason> {
         match attribute.keys().as_slice() {
             [body, key] => Ok(Some((self.of(&Attribute::named(body))?, (*key).to_owned()))),
@@ -124,7 +124,7 @@ impl<'p> Labels<'p> {
             Operator::Like(parts, case) => matches(&whole(&wild(parts), attribute, *case)),
             Operator::Regex(regex) => matches(&format!("(?s:.*)(?:{regex})(?s:.*)")),
             Operator::Number(relation, number) if kind == Kind::Number => {
-                // What is no number would be an error of the whole.
+                // A value that is not a number would fail the whole query.
                 let (there, with) = if wanted { ("!=", "and") } else { ("=", "or") };
                 format!("({name}{there}\"\" {with} {name}{}{number})", sign(*relation, wanted))
             }
@@ -141,7 +141,7 @@ impl<'p> Labels<'p> {
     }
 }
 
-/// `user.username` as `user_username`. Short names may be labels of the stream.
+/// The label of a field: `user.username` becomes `user_username`. Short names may be stream labels.
 pub(super) fn label(attribute: &Attribute) -> String {
     let keys = attribute.keys();
     let text = match keys.as_slice() {
@@ -152,7 +152,7 @@ pub(super) fn label(attribute: &Attribute) -> String {
     text.chars().map(|char| if char.is_ascii_alphanumeric() { char } else { '_' }).collect()
 }
 
-/// Any of the texts, as a regular expression.
+/// A regular expression for any of the texts.
 fn any_of(texts: &[String], attribute: &Attribute, case: Case) -> String {
     let escaped: Vec<String> = texts.iter().map(|text| regex::escape(text)).collect();
     let any = format!("(?:{})", escaped.join("|"));
@@ -163,14 +163,14 @@ fn any_of(texts: &[String], attribute: &Attribute, case: Case) -> String {
     if is_same { any } else { format!("(?i){any}") }
 }
 
-/// A list of operations of which one has a member that begins so.
+/// A regular expression for a list of operations with a member that begins with `start`.
 fn operation(key: &str, start: &str, case: Case) -> String {
     let flags = if case == Case::Ignored { "(?is)" } else { "(?s)" };
     let space = "[[:space:]]*";
     format!("{flags}{space}\\[.*\\\"{key}\\\"{space}:{space}\\\"{start}\\\".*")
 }
 
-/// A value of a body, or one of a list of them, which is a text of JSON.
+/// A regular expression for a value of a body, or for one in a list, which is JSON text.
 fn of_body(regex: &str, case: Case) -> String {
     let flags = if case == Case::Ignored { "(?i)" } else { "" };
     format!("{flags}(?:{regex}|(?s:\\[(?:.*,)?[[:space:]]*\\\"){regex}(?s:\\\".*))")
@@ -184,7 +184,7 @@ fn whole(regex: &str, attribute: &Attribute, case: Case) -> String {
     format!("{flags}{regex}")
 }
 
-/// Whether a comparison with the case of letters means the same.
+/// Whether a case-sensitive comparison has the same meaning.
 fn can_say(attribute: &Attribute, text: &str, case: Case) -> bool {
     let has_letters = text.chars().any(char::is_alphabetic);
     case == Case::Counts
@@ -213,7 +213,7 @@ fn wild(parts: &[Wild]) -> String {
     parts.iter().map(part).collect()
 }
 
-/// A text in quotes of Go.
+/// A quoted Go string.
 pub(super) fn literal(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }

@@ -96,7 +96,7 @@ impl Writer<'_> {
         text.extend(["{{/", block, "}}"]);
     }
 
-    /// Datadog's name of a variable; `None` if a text replaces it.
+    /// Datadog's form of a variable, or a text that replaces it; `None` if there is neither.
     fn variable(&mut self, name: &str) -> Option<String> {
         if let Some(field) = name.strip_prefix('@') {
             let field = Field::parse(field).ok()?;

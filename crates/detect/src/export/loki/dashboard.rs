@@ -78,7 +78,7 @@ fn lines(events: Events, shown: &[Attribute], profile: &Profile) -> Result<Strin
     let mut narrowed = String::new();
     for variable in &VARIABLES {
         let label = labels.of(&Attribute::named(variable.field))?;
-        // The cluster is a field of the line, not a stream label.
+        // The line has the cluster as the tag `cluster-name`.
         let is_tag = label == "cluster" && !profiles::has_cluster_label(profile);
         let start = if is_tag { "(?:.*cluster-name:)?" } else { "" };
         narrowed.extend([" | ", &label, "=~\"", start, "(?:${", variable.name, "})\""]);

@@ -1,10 +1,10 @@
-//! The same rule in Bicep.
+//! A rule in Bicep.
 
 use serde_json::Value;
 
 use super::rule::Template;
 
-/// A Bicep file that makes the rule on an existing workspace.
+/// A Bicep file that creates the rule in an existing workspace.
 pub(super) fn text(template: &Template) -> String {
     let properties = serde_json::to_value(template.properties()).unwrap_or_default();
     let mut text = String::from(

@@ -1,7 +1,7 @@
-//! One rule for the deletion of restore points of every kind, under the name that K10 gives its own
-//! rule for Sentinel.
+//! A rule for the deletion of restore points of every kind, with the name of K10's own rule for
+//! Sentinel.
 //!
-//! It finds what three of our rules find together, so it is switched off until it is wanted instead.
+//! It combines three rules, so it is disabled by default; enable it to replace them.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use crate::export::model::{Query, RuleModel};
 use crate::export::profile::Profile;
 use crate::ruleset::RuleSet;
 
-/// The name of its file.
+/// Id of the rule, and name of its file.
 pub(super) const ID: &str = "kasten-restorepoint-resources-manually-deleted";
 const NAME: &str = "Kasten RestorePoint Resources Manually Deleted";
-/// What it is made of.
+/// The combined rules.
 const PARTS: [&str; 3] = [
     "kasten-restorepoints-manually-deleted",
     "kasten-restorepointcontents-manually-deleted",
@@ -25,7 +25,7 @@ const PARTS: [&str; 3] = [
 ];
 const LOOKBACK: Duration = Duration::from_hours(24);
 
-/// The rule, if all of its parts are written.
+/// The rule; `None` unless all of its parts are exported.
 pub(super) fn rule(rules: &RuleSet, written: &[&str], profile: &Profile) -> Option<Rule> {
     if !PARTS.iter().all(|part| written.contains(part)) {
         return None;

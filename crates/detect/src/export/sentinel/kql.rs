@@ -1,24 +1,24 @@
 //! Conditions in the Kusto Query Language.
 //!
-//! Every expression is true or false, never null: a text that is not there is empty, and `not` of it
-//! holds. Of bodies the fields are read that a path leads to, lists of values, and the members of a
-//! JSON Patch; a list where K10's kinds have an object does not pass the server.
+//! Every expression is true or false, never null: an absent text is empty, and `not` of its test is
+//! true. Paths into bodies select fields, lists of values, and the members of a JSON Patch. The
+//! server rejects a list in place of an object in K10's kinds.
 
 use crate::export::condition::{Attribute, Case, Condition, Operator, Wild};
 use crate::export::fidelity::{Reason, ReasonKind};
 use crate::export::profile::{Kind, Profile};
 
-/// Writes conditions for one table.
+/// Writes conditions for a table.
 pub(super) struct Writer<'p> {
     pub(super) profile: &'p Profile,
-    /// The time of the event.
+    /// Expression of the event time.
     pub(super) time: &'static str,
 }
 
 type Written = Result<String, Reason>;
 
 impl Writer<'_> {
-    /// The condition as an expression.
+    /// Writes a condition as an expression.
     pub(super) fn expression(&self, condition: &Condition) -> Written {
         Ok(match condition {
             Condition::All(parts) if parts.is_empty() => "true".to_owned(),
@@ -40,13 +40,13 @@ impl Writer<'_> {
         Ok(parts.join(with))
     }
 
-    /// The field as a text.
+    /// The field, converted to a text.
     pub(super) fn text_of(&self, attribute: &Attribute) -> Written {
         let (name, kind) = self.column(attribute)?;
         Ok(as_text(&name, kind))
     }
 
-    /// The field as it is.
+    /// The field without conversion.
     pub(super) fn column(&self, attribute: &Attribute) -> Result<(String, Kind), Reason> {
         self.profile.named(attribute)
     }
@@ -93,7 +93,7 @@ impl Writer<'_> {
         })
     }
 
-    /// The same test on lists of a body: the values themselves, or the members of a JSON Patch.
+    /// Applies a test to the lists of a body: the values, or the members of a JSON Patch.
     fn of_list(
         &self,
         attribute: &Attribute,
@@ -154,7 +154,7 @@ fn of_text(value: &str, operator: &Operator, case: Case) -> Option<String> {
     })
 }
 
-/// Whether one of the texts is in a list.
+/// Tests whether a list contains one of the texts.
 fn in_list(name: &str, texts: &[String], case: Case) -> String {
     let has_letters = texts.iter().any(|text| text.chars().any(char::is_alphabetic));
     let is_folded = case == Case::Ignored && has_letters;
@@ -173,8 +173,8 @@ fn in_list(name: &str, texts: &[String], case: Case) -> String {
     }
 }
 
-/// A member of one of the operations of a JSON Patch. Quotes within a text are escaped, so that no
-/// text can look like a member.
+/// Tests a member of the operations of a JSON Patch. Quotes within a text are escaped, so a text
+/// cannot imitate a member.
 fn patch_member(key: &str, operator: &Operator, case: Case) -> Option<String> {
     const ANY: &str = "[^\"]*";
     let value = match operator {
@@ -202,7 +202,7 @@ fn wild(parts: &[Wild], one: &str, many: &str) -> String {
     parts.iter().map(part).collect()
 }
 
-/// A duration as Go writes it, of less than so many microseconds.
+/// Tests for a duration in Go's format of less than this many microseconds.
 fn shorter(value: &str, micros: i64) -> String {
     let unit = |regex: &str, seconds: &str| {
         format!("coalesce(todouble(extract({}, 1, {value})), 0.0) * {seconds}", raw(regex))
@@ -219,7 +219,7 @@ fn shorter(value: &str, micros: i64) -> String {
     format!("({value} matches regex {form} and ({value} startswith_cs \"-\" or {sum} < {seconds}))")
 }
 
-/// A text, quoted.
+/// A quoted text.
 pub(super) fn text(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
@@ -237,7 +237,7 @@ pub(super) fn text(text: &str) -> String {
     quoted
 }
 
-/// A text, quoted so that a backslash is one.
+/// A verbatim quoted text, without escapes.
 fn raw(text: &str) -> String {
     format!("@\"{}\"", text.replace('"', "\"\""))
 }

@@ -1,4 +1,4 @@
-//! The bounds that Microsoft's own checks of analytics rules have.
+//! The limits of Microsoft's own validation of analytics rules.
 
 use std::time::Duration;
 
@@ -6,27 +6,27 @@ use super::query::PERIOD_MAX;
 use super::rule::Rule;
 use crate::export::fidelity::{Reason, ReasonKind};
 
-/// Characters of a query.
+/// Maximum length of a query, in characters.
 const QUERY_LEN_MAX: usize = 10_000;
-/// Characters of a name.
+/// Maximum length of a name, in characters.
 const NAME_LEN_MAX: usize = 256;
-/// Characters of a description.
+/// Maximum length of a description, in characters.
 pub(super) const DESCRIPTION_LEN_MAX: usize = 5_000;
-/// Custom details.
+/// Maximum number of custom details.
 const DETAILS_MAX: usize = 20;
-/// Characters of the key of a custom detail.
+/// Maximum length of the key of a custom detail, in characters.
 const DETAIL_LEN_MAX: usize = 20;
-/// Entity mappings, and fields of each.
+/// Maximum number of entity mappings, and of fields of each.
 const ENTITIES_MAX: usize = 5;
 const ENTITY_FIELDS_MAX: usize = 3;
-/// The shortest interval and look-back.
+/// Minimum interval and look-back.
 const PERIOD_MIN: Duration = Duration::from_mins(5);
-/// With a look-back from here on a rule runs every hour at most.
+/// Look-back from which a rule runs at most once per hour.
 const LONG_PERIOD: Duration = Duration::from_hours(48);
 const LONG_PERIOD_FREQUENCY_MIN: Duration = Duration::from_hours(1);
 const THRESHOLD_MAX: u32 = 10_000;
 
-/// Whether Sentinel takes the rule.
+/// Checks that Sentinel accepts the rule.
 pub(super) fn check(rule: &Rule) -> Result<(), Reason> {
     let is_key = |key: &str| {
         key.len() <= DETAIL_LEN_MAX

@@ -1,10 +1,10 @@
-//! What fields are called in the tables of a Log Analytics workspace.
+//! Sentinel's profiles: the tables of a Log Analytics workspace and their columns.
 
 use crate::export::condition::Attribute;
 use crate::export::profile::{Bodies, Column, DryRun, Kind, Lack, OWN_RECORDS, Profile, Word};
 use crate::field;
 
-/// The tables, the usual one first.
+/// The profiles, the default first.
 pub(super) static PROFILES: [Profile; 3] = [
     Profile {
         name: "ContainerLogV2",
@@ -41,11 +41,11 @@ pub(super) static PROFILES: [Profile; 3] = [
     },
 ];
 
-/// What a query of a table begins with, and what time and cluster are there.
+/// The start of a query of a table, and its expressions of time and cluster.
 pub(super) struct Table {
-    /// Its first lines, each from the bar on.
+    /// The first lines of a query.
     pub(super) lines: &'static [&'static str],
-    /// The time of the event.
+    /// Expression of the event time.
     pub(super) time: &'static str,
 }
 
@@ -64,7 +64,7 @@ pub(super) fn table(profile: &Profile) -> Table {
     }
 }
 
-/// Lines as K10 writes them.
+/// Lines in K10's encoding.
 fn container_log(attribute: &Attribute) -> Column {
     let keys = attribute.keys();
     if keys == ["cluster"] {
@@ -75,7 +75,7 @@ fn container_log(attribute: &Attribute) -> Column {
     Column::Named(path("Event", &keys), kind(attribute))
 }
 
-/// Columns of `AKSAudit`. The audit policy of AKS records kinds that it does not know without bodies.
+/// Columns of `AKSAudit`. The audit policy of AKS records unknown kinds without bodies.
 fn aks_audit(attribute: &Attribute) -> Column {
     let keys = attribute.keys();
     let (column, rest) = match keys.as_slice() {

@@ -1,7 +1,7 @@
-//! The query of a rule: the events that it looks for, then what is counted over them.
+//! The query of a rule: a filter for its events, followed by the counting.
 //!
-//! A run sees the events of the whole look-back. It tells of a window only if one of its events came
-//! in since the last run, with a margin for the delay of a run: an alert may be repeated, none is
+//! A run reads the events of the whole look-back. It reports a window only if one of its events was
+//! ingested since the last run, with a margin for delayed runs: alerts may repeat, but none is
 //! lost. Windows end with each event, so they slide.
 
 use std::time::Duration;
@@ -14,24 +14,24 @@ use crate::export::fidelity::{Effect, Reason, ReasonKind, shown};
 use crate::export::model::{Counts, Key, RuleModel, Who};
 use crate::export::profile::{Column, Profile};
 
-/// How often a rule runs, unless its look-back is long.
+/// Interval of a rule with a short look-back.
 const FREQUENCY: Duration = Duration::from_mins(5);
-/// How often at most with a look-back from [`LONG_PERIOD`] on.
+/// Minimum interval with a look-back of at least [`LONG_PERIOD`].
 const FREQUENCY_LONG: Duration = Duration::from_hours(1);
 const LONG_PERIOD: Duration = Duration::from_hours(48);
-/// The longest look-back.
+/// Maximum look-back.
 pub(super) const PERIOD_MAX: Duration = Duration::from_hours(14 * 24);
-/// For how long events may be under way and still count in their window.
+/// Maximum ingestion delay of an event that still counts in its window.
 const LATENESS: Duration = Duration::from_hours(1);
-/// How much later than planned a run may see events.
+/// Margin for delayed runs.
 const DELAY: Duration = Duration::from_mins(10);
 
-/// What a rule asks.
+/// A query and its schedule.
 pub(super) struct Query {
     pub(super) text: String,
     pub(super) frequency: Duration,
     pub(super) period: Duration,
-    /// The columns of a group, without the cluster.
+    /// The group-by columns, without the cluster.
     pub(super) groups: Vec<String>,
     pub(super) reasons: Vec<Reason>,
 }
@@ -63,7 +63,7 @@ impl Builder<'_> {
         reason.add_to(&mut self.reasons);
     }
 
-    /// How often, and how far back.
+    /// Interval and look-back.
     fn schedule(&mut self) -> (Duration, Duration) {
         let signal = &self.model.rule.signal;
         let wanted = match &self.model.counts {
@@ -116,7 +116,7 @@ impl Builder<'_> {
         Ok(lines.join("\n"))
     }
 
-    /// The events of some of the queries, with what is told of them.
+    /// The events of some queries, with the columns for alerts.
     fn events(
         &mut self,
         condition: &Condition,
@@ -169,7 +169,7 @@ impl Builder<'_> {
             .collect();
         lines.push(format!("| project {}", columns.join(", ")));
         if !matches!(self.model.counts, Counts::Single | Counts::FirstSeen { .. }) {
-            // Without the value it belongs to no group.
+            // An event without the value belongs to no group.
             let keys: Vec<String> =
                 keys.iter().map(|key| format!("isnotempty({})", column_name(&key.name))).collect();
             if !keys.is_empty() {
@@ -179,7 +179,7 @@ impl Builder<'_> {
         Ok(lines)
     }
 
-    /// The events of all queries together; each has its own keys where they differ.
+    /// The union of the events of all queries, whose keys may differ.
     fn all_events(&mut self, extra: &[(&str, String)]) -> Result<Lines, Reason> {
         let model = self.model;
         let is_one = model.queries.iter().all(|query| query.group_by == model.group_by);
@@ -219,7 +219,7 @@ impl Builder<'_> {
         Ok(lines)
     }
 
-    /// Different values within a time span before each event.
+    /// Counts distinct values within the time span before each event.
     fn window(&mut self, value: &str, by: &str, is_new: &str) -> Result<Lines, Reason> {
         let mut extra = vec![("IsNew", is_new.to_owned())];
         let counted = if value == "Query" {
@@ -255,7 +255,7 @@ impl Builder<'_> {
         Ok(lines)
     }
 
-    /// One event of each query, in their order.
+    /// Finds one event of each query, in order.
     fn sequence(&mut self, by: &str, is_new: &str) -> Result<Lines, Reason> {
         let identity = self.identity()?;
         let mut lines = self.matches(&[("IsNew", is_new.to_owned()), ("EventId", identity)])?;
@@ -292,7 +292,7 @@ impl Builder<'_> {
         Ok(lines)
     }
 
-    /// Events whose value no earlier event of the look-back has.
+    /// Finds events whose value no earlier event of the look-back has.
     fn first_seen(
         &mut self,
         fields: &[Key],
@@ -332,11 +332,11 @@ impl Builder<'_> {
         Ok(lines)
     }
 
-    /// Events behind which nothing came for the time span.
+    /// Finds events without a following event for the time span.
     fn silence(&mut self, by: &str, frequency: Duration) -> Result<Lines, Reason> {
         let mut lines = self.matches(&[])?;
         let timespan = shown(self.timespan());
-        // A run sees events that are five minutes old.
+        // A run reads events that are at least five minutes old.
         lines.extend([
             "Matches".to_owned(),
             format!("| extend Due = EventTime + {timespan}"),
@@ -357,7 +357,7 @@ impl Builder<'_> {
         Ok(lines)
     }
 
-    /// The severity of an alert; what is critical is high here.
+    /// The severity of an alert; Sentinel has no critical, so it becomes high.
     fn severity(&mut self) -> Lines {
         let name = |severity| kql::text(super::rule::Severity::of(severity).name());
         let cases = &self.model.cases;
@@ -384,7 +384,8 @@ impl Builder<'_> {
         )]
     }
 
-    /// What tells an event from all others; a client may choose the audit ID.
+    /// An expression that identifies an event; the audit ID alone does not, as clients may choose
+    /// it.
     fn identity(&self) -> Result<String, Reason> {
         let of = |name: &str| self.text_of(name);
         Ok(format!(

@@ -1,6 +1,7 @@
-//! A rule as Azure Resource Manager takes it: `Microsoft.SecurityInsights/alertRules`, 2024-09-01.
+//! A rule as an Azure Resource Manager resource: `Microsoft.SecurityInsights/alertRules`,
+//! 2024-09-01.
 //!
-//! Only values that the API knows can be made; their bounds are checked by `limits`.
+//! The types allow only values that the API accepts; `limits` checks their bounds.
 
 use std::time::Duration;
 
@@ -236,7 +237,7 @@ pub(super) fn iso_text(time: Duration) -> String {
     if short.ends_with('D') { format!("P{short}") } else { format!("PT{short}") }
 }
 
-/// A GUID that stays the same as long as the id does: version 8 of RFC 9562, of a SHA-256.
+/// A stable GUID of the id: version 8 of RFC 9562, from a SHA-256.
 fn guid(id: &str) -> String {
     const NAMESPACE: &[u8] = b"siem.keepwatch.io/rules";
     let digest = u128::from_be_bytes(Digest::of([NAMESPACE, id.as_bytes()]).0);

@@ -1,4 +1,4 @@
-//! The title of an alert, of the columns of its query.
+//! The title of an alert, built from the columns of its query.
 
 use super::kql;
 use crate::export::fidelity::{Effect, Reason, ReasonKind};
@@ -6,7 +6,7 @@ use crate::export::model::RuleModel;
 use crate::field::Field;
 use crate::template::{Part, Template, Test};
 
-/// The line that makes the title.
+/// The query lines that compute the title.
 pub(super) fn lines(model: &RuleModel<'_>, reasons: &mut Vec<Reason>) -> Vec<String> {
     let Some(template) = &model.rule.signal.title else {
         return vec![format!("| extend AlertTitle = {}", kql::text(&model.rule.title))];
@@ -20,7 +20,7 @@ pub(super) fn lines(model: &RuleModel<'_>, reasons: &mut Vec<Reason>) -> Vec<Str
     vec![format!("| extend AlertTitle = {title}")]
 }
 
-/// A text without its variables, for where there are none.
+/// Removes the variables from a text, for places without variables.
 pub(super) fn plain(text: &str) -> String {
     let Ok(template) = Template::parse(text) else { return text.to_owned() };
     let mut plain = String::new();

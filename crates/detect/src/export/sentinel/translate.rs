@@ -1,4 +1,4 @@
-//! A rule of ours as a scheduled rule.
+//! Converts a rule model to a scheduled analytics rule.
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ use crate::export::fidelity::{Effect, Reason, ReasonKind, shown};
 use crate::export::model::RuleModel;
 use crate::export::profile::Profile;
 
-/// Suppression is off, but its duration is required.
+/// Suppression is disabled, but the API requires its duration.
 const SUPPRESSION: Duration = Duration::from_hours(5);
-/// The bounds of how long alerts go into the same incident.
+/// Bounds of the time in which alerts are grouped into one incident.
 const LOOKBACK_MIN: Duration = Duration::from_mins(5);
 const LOOKBACK_MAX: Duration = Duration::from_hours(7 * 24);
 
-/// What alerts tell: column of the query by the name of the detail.
+/// Custom details of alerts: name and column.
 const DETAILS: [(&str, &str); 9] = [
     ("Severity", "RuleSeverity"),
     ("Count", "Count"),
@@ -35,7 +35,7 @@ const DETAILS: [(&str, &str); 9] = [
     ("Object", "Name"),
 ];
 
-/// The rule, and where it differs.
+/// Converts a rule, and returns the differences.
 pub(super) fn rule(
     model: &RuleModel<'_>,
     profile: &Profile,
@@ -129,7 +129,7 @@ pub(super) fn frame(
     }
 }
 
-/// Tactics by name without spaces, and techniques; the API knows no sub-techniques.
+/// Tactics by name without spaces, and techniques; the API has no sub-techniques.
 fn mitre(attacks: &[&event::signal::Attack]) -> (Vec<String>, Vec<String>) {
     const VERSION: attack::Version = attack::Version::Before19;
     let (mut tactics, mut techniques) = (Vec::new(), Vec::new());
@@ -153,7 +153,7 @@ fn mitre(attacks: &[&event::signal::Attack]) -> (Vec<String>, Vec<String>) {
     (tactics, techniques)
 }
 
-/// What the rule is for and what to do, as far as there is room.
+/// The description and guide, truncated to the limit.
 fn description(model: &RuleModel<'_>) -> String {
     let mut text = model.description();
     let guide = &model.rule.signal.guide;

@@ -1,17 +1,17 @@
-//! A condition as selections and how they are combined.
+//! Writes a condition as Sigma selections and a condition over them.
 
 use super::yaml::{Mapping, quoted};
 use crate::export::condition::{Attribute, Case, Condition, Operator, Relation, Wild};
 use crate::export::fidelity::{Reason, ReasonKind};
 use crate::export::profile::{Kind, Profile};
 
-/// Selections with names of their own.
+/// Selections with unique names.
 pub(super) struct Selections<'p> {
     profile: &'p Profile,
     named: Vec<(String, Mapping)>,
 }
 
-/// What is asked of a field: its name with modifiers, and values.
+/// A test of a field: its name with modifiers, and values.
 struct Item {
     key: String,
     values: Vec<String>,
@@ -34,7 +34,7 @@ impl<'p> Selections<'p> {
         Ok(detection)
     }
 
-    /// All parts: what one mapping can say is one selection.
+    /// Writes a conjunction; the parts that fit into one mapping become one selection.
     fn all(&mut self, parts: &[Condition], name: &str) -> Result<String, Reason> {
         let mut together: Vec<Item> = Vec::new();
         let mut words = Vec::new();
@@ -83,7 +83,7 @@ impl<'p> Selections<'p> {
         })
     }
 
-    /// Names a selection; one that is there already keeps its name.
+    /// Adds a selection and returns its name; an equal selection is reused.
     fn selection(&mut self, items: Vec<Item>, name: &str) -> String {
         let mut selection = Mapping::default();
         for item in items {
@@ -166,7 +166,7 @@ fn wildcards(part: &Wild) -> String {
     }
 }
 
-/// A text whose wildcards are meant literally.
+/// Escapes the wildcards of a literal text.
 fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('*', "\\*").replace('?', "\\?")
 }

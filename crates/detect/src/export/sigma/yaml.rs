@@ -1,6 +1,6 @@
-//! YAML as people write it in Sigma rules: mappings, lists, texts and numbers.
+//! Writes YAML in the style of Sigma rules: mappings, lists, texts and numbers.
 
-/// A mapping; its lines are written as they come.
+/// A mapping; members are written in the order in which they are added.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Mapping {
     lines: Vec<String>,
@@ -11,7 +11,7 @@ impl Mapping {
         self.lines.is_empty()
     }
 
-    /// A text; an empty one is left out.
+    /// Adds a text, unless it is empty.
     pub(super) fn text(&mut self, key: &str, text: &str) {
         if text.is_empty() {
             return;
@@ -27,18 +27,18 @@ impl Mapping {
         }
     }
 
-    /// A list of texts; an empty one is left out.
+    /// Adds a list of texts, unless it is empty.
     pub(super) fn texts(&mut self, key: &str, texts: &[String]) {
         let quoted: Vec<String> = texts.iter().map(|text| self::quoted(text)).collect();
         self.values(key, &quoted);
     }
 
-    /// A number.
+    /// Adds a number.
     pub(super) fn number(&mut self, key: &str, number: u64) {
         self.lines.push(format!("{}: {number}", quoted(key)));
     }
 
-    /// Values as they are written: one, or a list.
+    /// Adds values that are already encoded: one, or a list.
     pub(super) fn value(&mut self, key: &str, values: &[String]) {
         match values {
             [one] => self.lines.push(format!("{}: {one}", quoted(key))),
@@ -54,7 +54,7 @@ impl Mapping {
         self.lines.extend(values.iter().map(|value| format!("  - {value}")));
     }
 
-    /// A mapping within.
+    /// Adds a nested mapping.
     pub(super) fn mapping(&mut self, key: &str, inner: Self) {
         self.lines.push(format!("{}:", quoted(key)));
         self.lines.extend(inner.lines.into_iter().map(|line| match line.as_str() {
@@ -63,7 +63,7 @@ impl Mapping {
         }));
     }
 
-    /// Its text.
+    /// The YAML text.
     pub(super) fn finish(self) -> String {
         let mut text = self.lines.join("\n");
         text.push('\n');
@@ -71,7 +71,7 @@ impl Mapping {
     }
 }
 
-/// A text that reads as a text: in double quotes, which JSON has too, unless it is plain.
+/// A YAML string: in JSON's double quotes, unless a plain scalar is safe.
 pub(super) fn quoted(text: &str) -> String {
     const WORDS: [&str; 9] = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"];
     let is_plain =

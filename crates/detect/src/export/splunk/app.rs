@@ -1,10 +1,10 @@
-//! The app around the searches: how lines are read, and what has to be set on each installation.
+//! The Splunk app: parsing of lines, and the macros that each installation sets.
 
 use super::profiles;
 use crate::export::profile::Profile;
 use crate::export::target::File;
 
-/// The longest line that is kept whole, in bytes.
+/// Maximum length of a line, in bytes; longer ones are truncated.
 const TRUNCATE: usize = 2 << 20;
 
 /// The files of the app.
@@ -29,7 +29,8 @@ fn app() -> String {
     )
 }
 
-/// A line is an event, of JSON. Its time is in front, in `timestamp`, or else in the request's.
+/// `props.conf`: a line is a JSON event. Its time is the leading `timestamp`, or else the
+/// request's.
 fn props(profile: &Profile) -> String {
     let sourcetype = profiles::macros(profile).sourcetype;
     let prefix = if profile.name == "keepwatch" {

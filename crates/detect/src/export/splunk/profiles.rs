@@ -1,10 +1,10 @@
-//! What fields are called in Splunk, which names those of JSON by their paths, with `{}` behind a list.
+//! Splunk's profiles and field names: JSON paths, with `{}` after a list.
 
 use crate::export::condition::Attribute;
 use crate::export::profile::{Bodies, Column, DryRun, Kind, OWN_RECORDS, Profile};
 use crate::field;
 
-/// The ways, the usual one first.
+/// The profiles, the default first.
 pub(super) static PROFILES: [Profile; 2] = [
     Profile {
         name: "keepwatch",
@@ -24,11 +24,11 @@ pub(super) static PROFILES: [Profile; 2] = [
     },
 ];
 
-/// What the macros of a way are.
+/// The default macros of a profile.
 pub(super) struct Macros {
-    /// The events.
+    /// Search for the events.
     pub(super) events: &'static str,
-    /// The name of the cluster of an event.
+    /// Expression of the cluster name.
     pub(super) cluster: &'static str,
     pub(super) sourcetype: &'static str,
 }

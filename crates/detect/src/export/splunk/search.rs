@@ -1,7 +1,7 @@
-//! The search of a rule: the events that it looks for, then what is counted over them.
+//! The search of a rule: a filter for its events, followed by the counting.
 //!
-//! A run tells of a window only if one of its events was indexed since the last run, with a margin: an
-//! alert may be found again, which throttling keeps silent, and none is lost.
+//! A run reports a window only if one of its events was indexed since the last run, with a margin:
+//! throttling hides repeated alerts, and none is lost.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,22 +13,22 @@ use crate::export::fidelity::{Effect, Reason, ReasonKind, shown};
 use crate::export::model::{Counts, Key, RuleModel, Who};
 use crate::export::profile::{Column, DryRun, Profile};
 
-/// How often a search runs, by how far back it looks.
+/// Default interval of a search.
 const FREQUENCY: Duration = Duration::from_mins(5);
 const FREQUENCY_LONG: Duration = Duration::from_hours(1);
 const LONG_PERIOD: Duration = Duration::from_hours(48);
-/// For how long events may be under way and still count in their window.
+/// Maximum indexing delay of an event that still counts in its window.
 const LATENESS: Duration = Duration::from_hours(1);
-/// How much later than planned a run may see events.
+/// Margin for delayed runs.
 const DELAY: Duration = Duration::from_mins(10);
 
-/// What a rule searches.
+/// A search and its schedule.
 pub(super) struct Search {
-    /// Commands, each on a line.
+    /// The commands, one per line.
     pub(super) lines: Vec<String>,
     pub(super) frequency: Duration,
     pub(super) period: Duration,
-    /// The fields of a group, without the cluster.
+    /// The group-by fields, without the cluster.
     pub(super) groups: Vec<String>,
     pub(super) reasons: Vec<Reason>,
 }
@@ -59,7 +59,7 @@ struct Builder<'b> {
     reasons: Vec<Reason>,
 }
 
-/// What is told of the last event.
+/// The fields of the last event that an alert contains.
 const TOLD: [(&str, &str); 5] = [
     ("verb", "verb"),
     ("resource", "objectRef.resource"),
@@ -96,7 +96,7 @@ impl Builder<'_> {
         Ok(lines)
     }
 
-    /// The events of all queries, with what is told of them.
+    /// The events of all queries, with the fields for alerts.
     fn events(&mut self, frequency: Duration) -> Result<Lines, Reason> {
         let model = self.model;
         let conditions = model.queries.iter().map(|query| query.condition.clone());
@@ -152,7 +152,7 @@ impl Builder<'_> {
         if !matches!(model.counts, Counts::Single | Counts::FirstSeen { .. })
             && !self.groups.is_empty()
         {
-            // Without the value it belongs to no group.
+            // An event without the value belongs to no group.
             let there: Vec<String> =
                 self.groups.iter().map(|name| format!("{name}!=\"\"")).collect();
             lines.push(format!("| where {}", there.join(" AND ")));
@@ -160,7 +160,7 @@ impl Builder<'_> {
         Ok(lines)
     }
 
-    /// A deletion whose body does not say that it is a dry run counts, whatever its URI says.
+    /// Reports the limit of dry-run detection: a deletion counts unless its body is of a dry run.
     fn say_dry_runs(&mut self, condition: &Condition) {
         let asks = condition.attributes().contains(&Attribute::named("requestObject.dryRun"));
         if asks && self.writer.profile.dry_run == DryRun::Wildcards {
@@ -170,7 +170,7 @@ impl Builder<'_> {
         }
     }
 
-    /// The value that is counted, or the places of the queries that an event meets.
+    /// The counted value, or the indices of the queries that an event matches.
     fn counted(&mut self) -> Result<Vec<(String, String)>, Reason> {
         let model = self.model;
         Ok(match &model.counts {
@@ -205,7 +205,7 @@ impl Builder<'_> {
         ]
     }
 
-    /// Different values within a time span before each event.
+    /// Counts distinct values within the time span before each event.
     fn window(&self, value: &str, by: &str) -> Lines {
         let least = self.model.cases.last().map_or(1, |case| case.at_least);
         let most = self.model.at_most.map(|most| format!(" AND count<={most}")).unwrap_or_default();
@@ -230,8 +230,8 @@ impl Builder<'_> {
         lines
     }
 
-    /// For each step the latest start of a chain that reaches it. At one time an event that begins a
-    /// chain comes first, and no event follows itself.
+    /// Computes for each step the latest start of a chain that reaches it. At equal times, an event
+    /// that starts a chain sorts first, and no event follows itself.
     fn sequence(&self, by: &str) -> Lines {
         let seconds = self.model.timespan.as_secs();
         let mut lines = vec![
@@ -267,7 +267,7 @@ impl Builder<'_> {
         lines
     }
 
-    /// Values of which every event of the look-back is new.
+    /// Finds values whose first event in the look-back is new.
     fn first_seen(&mut self, learning: Duration, by: &str) -> Lines {
         let mut lines = vec!["| where value!=\"\"".to_owned()];
         let began = if learning.is_zero() {
@@ -294,7 +294,7 @@ impl Builder<'_> {
         lines
     }
 
-    /// Events behind which nothing came for the time span.
+    /// Finds events without a following event for the time span.
     fn silence(&self, frequency: Duration, by: &str) -> Lines {
         let minutes = |time: Duration| time.as_secs() / 60;
         vec![
@@ -331,7 +331,8 @@ impl Builder<'_> {
         }
     }
 
-    /// What tells an event from all others; a client may choose the audit ID.
+    /// An expression that identifies an event; the audit ID alone does not, as clients may choose
+    /// it.
     fn identity(&mut self) -> Result<String, Reason> {
         let parts: Vec<String> =
             ["auditID", "stageTimestamp", "verb", "user.username", "requestURI"]
@@ -357,14 +358,14 @@ impl Builder<'_> {
     }
 }
 
-/// What is told of the last event of a group.
+/// Aggregations that keep the fields of the last event of a group.
 fn told() -> String {
     let names = ["account", "source_ip"].into_iter().chain(TOLD.map(|(name, _)| name));
     let each: Vec<String> = names.map(|name| format!("latest({name}) AS {name}")).collect();
     each.join(", ")
 }
 
-/// Terms that the index knows: they leave out most events, and `where` decides.
+/// Index terms that exclude most events cheaply; `where` decides.
 fn terms(condition: &Condition, profile: &Profile) -> Option<String> {
     let Condition::All(parts) = condition else { return None };
     let term = |part: &Condition| match part {
@@ -387,7 +388,7 @@ fn terms(condition: &Condition, profile: &Profile) -> Option<String> {
     (!terms.is_empty()).then(|| terms.join(" "))
 }
 
-/// A field as commands have it.
+/// The form of a field name in commands.
 fn listed(name: &str) -> String {
     let is_plain = |char: char| char.is_ascii_alphanumeric() || matches!(char, '_' | '.');
     if name.chars().all(is_plain) { name.to_owned() } else { format!("\"{name}\"") }

@@ -1,9 +1,9 @@
 //! Conditions in the expressions of Splunk's `where` and `eval`.
 //!
-//! Fields that are asked are filled with empty texts before, so that no comparison is null, and JSON's
-//! null, which Splunk shows as the text `null`, is not there. Of bodies the fields are read that a path
-//! leads to, lists of values, and the members of a JSON Patch; a list where K10's kinds have an object
-//! does not pass the server.
+//! Absent fields are filled with empty texts first, so that no comparison is null; JSON's null,
+//! which Splunk shows as the text `null`, counts as absent. Paths into bodies select fields, lists
+//! of values, and the members of a JSON Patch. The server rejects a list in place of an object in
+//! K10's kinds.
 
 use std::collections::BTreeSet;
 
@@ -11,10 +11,10 @@ use crate::export::condition::{Attribute, Case, Condition, Operator, Relation, W
 use crate::export::fidelity::{Reason, ReasonKind};
 use crate::export::profile::{Kind, Profile};
 
-/// Beyond every number that is compared; exponents are not documented.
+/// Larger than every compared number; exponents are not documented.
 pub(super) const FAR: &str = "999999999999999";
 
-/// Writes conditions for one way, and collects the fields that must be filled.
+/// Writes conditions for one profile, and collects the fields that must be filled.
 pub(super) struct Writer<'p> {
     pub(super) profile: &'p Profile,
     pub(super) filled: BTreeSet<String>,
@@ -23,7 +23,7 @@ pub(super) struct Writer<'p> {
 type Written = Result<String, Reason>;
 
 impl Writer<'_> {
-    /// The condition as an expression.
+    /// Writes a condition as an expression.
     pub(super) fn expression(&mut self, condition: &Condition) -> Written {
         Ok(match condition {
             Condition::All(parts) if parts.is_empty() => "true()".to_owned(),
@@ -75,7 +75,7 @@ impl Writer<'_> {
             (Operator::Exists, Kind::List) => format!("isnotnull('{name}')"),
             (Operator::Exists, _) => format!("{}!=\"\"", self.fill(&name)),
             (Operator::Number(relation, number), _) => {
-                // What is no number compares as one that does not pass.
+                // A value that is not a number becomes a number that fails the comparison.
                 let none = match relation {
                     Relation::Less | Relation::LessOrEqual => FAR.to_owned(),
                     _ => format!("-{FAR}"),
@@ -120,8 +120,7 @@ impl Writer<'_> {
     }
 }
 
-/// The field that the same values have where they are in a list: the member of a JSON Patch, or a list
-/// of texts.
+/// The field name for values in a list: the member of a JSON Patch, or a list of texts.
 fn list_name(attribute: &Attribute, name: &str, operator: &Operator) -> Option<String> {
     let keys = attribute.keys();
     if let [_, key] = keys.as_slice()
@@ -171,10 +170,10 @@ fn of_text(field: &str, operator: &Operator, case: Case) -> Option<String> {
     })
 }
 
-/// A time at most so long after the event.
+/// Tests for a time at most this many microseconds after the event.
 fn within(field: &str, micros: i64) -> String {
     let seconds = micros / 1_000_000;
-    // A zone as `strptime` reads it.
+    // The time zone in the format of `strptime`.
     let utc = format!("replace({field},\"[zZ]$\",\"+0000\")");
     let zoned = format!("replace({utc},\"([+-][0-9][0-9]):([0-9][0-9])$\",\"\\1\\2\")");
     format!(
@@ -183,7 +182,7 @@ fn within(field: &str, micros: i64) -> String {
     )
 }
 
-/// A duration as Go writes it, of less than so many microseconds.
+/// Tests for a duration in Go's format of less than this many microseconds.
 fn shorter(field: &str, micros: i64) -> String {
     let unit = |unit: &str, behind: &str, seconds: &str| {
         format!(
@@ -205,7 +204,7 @@ fn shorter(field: &str, micros: i64) -> String {
     )
 }
 
-/// A part of a regular expression without backslashes, which texts would take for their own.
+/// Escapes a part of a regular expression without backslashes, which string literals interpret.
 fn escaped(part: &str) -> String {
     let mut escaped = String::with_capacity(part.len());
     for char in part.chars() {
@@ -220,7 +219,7 @@ fn escaped(part: &str) -> String {
     escaped
 }
 
-/// A text, quoted.
+/// A quoted text.
 pub(super) fn text(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', " "))
 }

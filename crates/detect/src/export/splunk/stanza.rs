@@ -1,4 +1,4 @@
-//! A search as a stanza of `savedsearches.conf`.
+//! Writes a search as a stanza of `savedsearches.conf`.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::search::Search;
 use crate::export::fidelity::{Effect, Reason, ReasonKind, shown};
 use crate::export::model::RuleModel;
 
-/// The stanza, and where it differs.
+/// Writes the stanza, and returns the differences.
 pub(super) fn text(model: &RuleModel<'_>, search: &Search) -> (String, Vec<Reason>) {
     let signal = &model.rule.signal;
     let severity = model.cases.iter().map(|case| case.severity).max();
@@ -18,7 +18,7 @@ pub(super) fn text(model: &RuleModel<'_>, search: &Search) -> (String, Vec<Reaso
         shown(signal.keep_alive)
     );
     let reasons = vec![Reason::new(ReasonKind::Lifetime, Effect::None, detail)];
-    // A severity that rises is told.
+    // Throttle per severity, so that a rising severity raises a new alert.
     let fields =
         [vec!["cluster".to_owned()], search.groups.clone(), vec!["severity".to_owned()]].concat();
     let mut text = format!("[{}]\n", plain(&model.rule.title, &['[', ']']));
@@ -30,7 +30,7 @@ pub(super) fn text(model: &RuleModel<'_>, search: &Search) -> (String, Vec<Reaso
         ("cron_schedule", cron(search.frequency)),
         ("dispatch.earliest_time", &format!("-{}m", search.period.as_secs() / 60)),
         ("dispatch.latest_time", "now"),
-        // An interval that is missed is caught up with.
+        // Run missed intervals later.
         ("realtime_schedule", "0"),
         ("counttype", "number of events"),
         ("relation", "greater than"),
@@ -51,7 +51,7 @@ fn cron(frequency: Duration) -> &'static str {
     if frequency < Duration::from_hours(1) { "*/5 * * * *" } else { "7 * * * *" }
 }
 
-/// As Splunk's list of alerts has it: information, low, medium, high, critical.
+/// Splunk's number of a severity: information, low, medium, high, critical.
 const fn number(severity: Severity) -> &'static str {
     match severity {
         Severity::Informational => "1",
@@ -62,7 +62,7 @@ const fn number(severity: Severity) -> &'static str {
     }
 }
 
-/// On one line.
+/// Converts a text to one line.
 fn plain(text: &str, without: &[char]) -> String {
     let text: String = text.chars().filter(|char| !without.contains(char)).collect();
     text.split_whitespace().collect::<Vec<_>>().join(" ").trim_end_matches('\\').to_owned()

@@ -1,4 +1,4 @@
-//! The title of an alert, of the fields of its search.
+//! The title of an alert, built from the fields of its search.
 
 use super::spl;
 use crate::export::fidelity::{Effect, Reason, ReasonKind};
@@ -6,7 +6,7 @@ use crate::export::model::RuleModel;
 use crate::field::Field;
 use crate::template::{Part, Test};
 
-/// The line that makes the title.
+/// The command that computes the title.
 pub(super) fn line(model: &RuleModel<'_>, reasons: &mut Vec<Reason>) -> String {
     let parts = model.rule.signal.title.as_ref().map(|it| parts(it.parts(), reasons));
     let parts = parts.filter(|it| !it.is_empty());

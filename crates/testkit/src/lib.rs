@@ -1,5 +1,5 @@
-//! What the tests of several crates need: certificates, an object store with faults,
-//! a token service, a receiver of requests, the state of the page cache.
+//! Shared test utilities: certificates, an object store with fault injection, a token service, an
+//! HTTP receiver, the state of the page cache.
 //!
 //! Development only; nothing here is part of the product.
 

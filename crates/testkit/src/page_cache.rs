@@ -1,4 +1,4 @@
-//! What the system holds of a file in memory.
+//! Queries the operating system's page cache.
 
 use std::fs::File;
 use std::io::{self, IoSliceMut};
@@ -6,8 +6,7 @@ use std::path::Path;
 
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
-/// Whether a byte of a file can be read without asking the disk. Not for /tmp, which may be nothing but
-/// memory.
+/// Whether a byte of a file is in the page cache. Not for /tmp, which may be a memory file system.
 pub fn holds(path: &Path, at: u64) -> io::Result<bool> {
     let file = File::open(path)?;
     let mut byte = [0];

@@ -23,7 +23,7 @@ pub struct Authority {
     certificate: String,
 }
 
-/// A certificate with its key, both PEM.
+/// A certificate with its key, both in PEM.
 #[derive(Clone, Debug)]
 pub struct Identity {
     /// The certificate.
@@ -32,7 +32,7 @@ pub struct Identity {
     pub key: String,
 }
 
-/// What a certificate is for.
+/// The extended key usage of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Extended key usage `clientAuth`.
@@ -41,7 +41,7 @@ pub enum Purpose {
     Server,
 }
 
-/// A certificate to be made.
+/// The parameters of a certificate.
 #[derive(Clone, Debug)]
 pub struct CertificateRequest<'w> {
     /// Common name.
@@ -52,12 +52,12 @@ pub struct CertificateRequest<'w> {
     pub hosts: &'w [&'w str],
     /// Extended key usage.
     pub purpose: Purpose,
-    /// The year in which it ends.
+    /// The year of expiry.
     pub last_year: i32,
 }
 
 impl Authority {
-    /// A new authority that signs itself.
+    /// Creates a self-signed authority.
     pub fn new(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::<String>::new()).expect("no names to refuse");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -68,7 +68,7 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), certificate }
     }
 
-    /// An authority that exists already: its name, its certificate and its key, both PEM.
+    /// Loads an authority from its name, certificate and key, both in PEM.
     pub fn existing(name: &str, certificate: &str, key: &str) -> Self {
         let mut params = CertificateParams::new(Vec::<String>::new()).expect("no names to refuse");
         params.distinguished_name = DistinguishedName::new();
@@ -77,12 +77,12 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), certificate: certificate.to_owned() }
     }
 
-    /// The authority's certificate.
+    /// The authority's certificate in PEM.
     pub fn pem(&self) -> String {
         self.certificate.clone()
     }
 
-    /// Makes a certificate.
+    /// Issues a certificate.
     pub fn issue(&self, request: &CertificateRequest<'_>) -> Identity {
         let hosts: Vec<String> = request.hosts.iter().map(|host| (*host).to_owned()).collect();
         let mut params = CertificateParams::new(hosts).expect("host names are valid");
@@ -104,18 +104,18 @@ impl Authority {
         Identity { certificate: certificate.pem(), key: key.serialize_pem() }
     }
 
-    /// A client certificate that is good for long.
+    /// Issues a long-lived client certificate.
     pub fn client(&self, name: &str, groups: &[&str]) -> Identity {
         let purpose = Purpose::Client;
         self.issue(&CertificateRequest { name, groups, hosts: &[], purpose, last_year: 2090 })
     }
 
-    /// A serving certificate for `localhost` and 127.0.0.1 that is good for long.
+    /// Issues a long-lived serving certificate for `localhost` and 127.0.0.1.
     pub fn server(&self) -> Identity {
         self.server_of(&["localhost", "127.0.0.1"])
     }
 
-    /// A serving certificate for these names and addresses that is good for long.
+    /// Issues a long-lived serving certificate for these names and addresses.
     pub fn server_of(&self, hosts: &[&str]) -> Identity {
         let purpose = Purpose::Server;
         self.issue(&CertificateRequest {
@@ -153,8 +153,8 @@ pub fn write_signing_key(folder: &Path, stem: &str) {
     replace(&folder.join(format!("{stem}.pub")), &key.public_key_pem());
 }
 
-/// Writes a file by a move, so that a server that reloads it sees the old content or the new,
-/// nothing between.
+/// Replaces a file atomically by a rename, so that a server that reloads it sees the old or the
+/// new content.
 pub fn replace(path: &Path, content: &str) {
     let beside = path.with_extension("new");
     fs::write(&beside, content).expect("the folder can be written");

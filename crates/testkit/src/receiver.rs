@@ -1,7 +1,7 @@
-//! An HTTP server that takes POST requests, keeps them, and misbehaves on request.
+//! An HTTP server that records POST requests and injects faults.
 //!
-//! It works on the bare connection, so that it can hang, hang up, or answer with something that is
-//! not HTTP. What a request has to contain is the business of the test.
+//! It uses the raw connection, so that it can hang, close the connection, or send invalid HTTP. The
+//! tests check the contents of requests.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -13,31 +13,31 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// Bytes of a request's head.
+/// Maximum length of a request's head, in bytes.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 
-/// What is answered.
+/// The response to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// A status, headers and a body.
     Status(u16, Vec<(&'static str, String)>, &'static str),
-    /// The connection is closed when the request has been read, and it counts as received.
+    /// Closes the connection after reading the request, which counts as received.
     HangUp,
-    /// The same before the body is read; it does not count.
+    /// Closes the connection before reading the body; the request does not count.
     HangUpBeforeBody,
-    /// The connection stays open without an answer.
+    /// Keeps the connection open without a response.
     Hang,
-    /// Something that is not HTTP.
+    /// Sends bytes that are not HTTP.
     Noise,
 }
 
 impl Answer {
-    /// A status and nothing else.
+    /// A status without headers and body.
     pub const fn status(code: u16) -> Self {
         Self::Status(code, Vec::new(), "")
     }
 
-    /// 429 with a time to wait, in seconds.
+    /// Status 429 with `Retry-After`, in seconds.
     pub fn retry_after(seconds: u64) -> Self {
         Self::Status(429, vec![("retry-after", seconds.to_string())], "")
     }
@@ -48,23 +48,23 @@ impl Answer {
     }
 }
 
-/// A request as it came.
+/// A received request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
-    /// Such as `POST`.
+    /// HTTP method, such as `POST`.
     pub method: String,
-    /// With its query.
+    /// Path with the query.
     pub path: String,
-    /// Names in lower case, in order.
+    /// Headers in order, with lower-case names.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
-    /// The status that was answered; 0 without an answer.
+    /// Status of the response; 0 without a response.
     pub answered: u16,
 }
 
 impl Received {
-    /// The value of a header; empty if it is not there.
+    /// The value of a header; empty if it is missing.
     pub fn header(&self, name: &str) -> &str {
         let found = self.headers.iter().find(|(found, _)| found == name);
         found.map_or("", |(_, value)| value)
@@ -76,7 +76,7 @@ impl Received {
     }
 }
 
-/// A running server on loopback. It ends when this is dropped.
+/// A running server on loopback. Dropping it stops the server.
 pub struct Receiver {
     address: SocketAddr,
     state: Arc<State>,
@@ -84,14 +84,14 @@ pub struct Receiver {
 }
 
 struct State {
-    /// What is answered next; when there is nothing, [`Self::always`].
+    /// The next responses; when empty, [`Self::always`] is used.
     next: Mutex<VecDeque<Answer>>,
     always: Mutex<Answer>,
     received: watch::Sender<Vec<Received>>,
 }
 
 impl Receiver {
-    /// Listens, and answers 200.
+    /// Starts a server that responds with 200.
     pub async fn start() -> std::io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
@@ -115,32 +115,32 @@ impl Receiver {
         Ok(Self { address, state, _running: running })
     }
 
-    /// Where it is.
+    /// The server's URL.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Answers this to the next request that is not provided for yet.
+    /// Queues a response for the next request.
     pub fn answer_next(&self, answer: Answer) {
         lock(&self.state.next).push_back(answer);
     }
 
-    /// Answers this to every other request.
+    /// Sets the response to requests without a queued one.
     pub fn answer_always(&self, answer: Answer) {
         *lock(&self.state.always) = answer;
     }
 
-    /// Every request so far.
+    /// All received requests.
     pub fn received(&self) -> Vec<Received> {
         self.state.received.borrow().clone()
     }
 
-    /// How many that are.
+    /// The number of received requests.
     pub fn count(&self) -> usize {
         self.state.received.borrow().len()
     }
 
-    /// Waits until there are so many requests.
+    /// Waits until this many requests are received.
     pub async fn wait_for(&self, count: usize) -> Vec<Received> {
         let mut news = self.state.received.subscribe();
         // The sender is in `self`.
@@ -153,7 +153,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// One request; whether the connection goes on.
+/// Handles one request; returns whether the connection stays open.
 async fn serve(stream: &mut TcpStream, state: &State) -> std::io::Result<bool> {
     let Some((head, mut body)) = read_head(stream).await? else { return Ok(false) };
     let next = lock(&state.next).pop_front();
@@ -195,7 +195,7 @@ async fn serve(stream: &mut TcpStream, state: &State) -> std::io::Result<bool> {
     }
 }
 
-/// The head of a request, and what came behind it.
+/// Reads the head of a request, and returns it with the bytes after it.
 async fn read_head(stream: &mut TcpStream) -> std::io::Result<Option<(String, Vec<u8>)>> {
     let mut bytes = Vec::new();
     loop {

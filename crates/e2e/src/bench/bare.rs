@@ -1,9 +1,9 @@
-//! The least that a durable API server costs: TLS, HTTP, one event per request with the bodies in it,
-//! and a commit of that event before the answer leaves.
+//! A minimal durable API server as a baseline: TLS, HTTP, one event per request with its bodies,
+//! and a commit of that event before the response is sent.
 //!
-//! Deliberately without authorization, validation, watches, metrics, limits or sinks: it is the floor
-//! that `bench apiserver --bare` compares with, in the same run and with the same client. It answers
-//! what that client sends and nothing else.
+//! Deliberately without authorization, validation, watches, metrics, limits or sinks: it is the
+//! baseline of `bench apiserver --bare`, in the same run and with the same client. It supports only
+//! the requests of that client.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -28,16 +28,16 @@ use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 use tokio_rustls::TlsAcceptor;
 
-/// Commits waiting for the writer, and commits in one transaction.
+/// Maximum number of commits in the writer's queue and in one transaction.
 const QUEUE: usize = 512;
-/// As the store's: pages of 16 KiB, a log that is copied back after 1,000 of them.
+/// The store's settings: pages of 16 KiB, a checkpoint after 1,000 pages of write-ahead log.
 const SCHEMA: &str =
     "PRAGMA page_size = 16384; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
     PRAGMA locking_mode = EXCLUSIVE; PRAGMA wal_autocheckpoint = 1000;
     CREATE TABLE events (seq INTEGER PRIMARY KEY, record BLOB NOT NULL) STRICT;
     CREATE TABLE objects (id INTEGER PRIMARY KEY, name TEXT NOT NULL, value BLOB NOT NULL) STRICT;";
 
-/// What one request adds to the file.
+/// The rows that one request adds to the database.
 struct Commit {
     event: Vec<u8>,
     object: Option<(String, Bytes)>,
@@ -49,7 +49,7 @@ struct Server {
     writer: mpsc::Sender<Commit>,
 }
 
-/// The only field of an object that this server looks at.
+/// The only field of an object that this server reads.
 #[derive(Deserialize)]
 struct Object<'o> {
     #[serde(borrow)]
@@ -61,8 +61,8 @@ struct Metadata<'m> {
     name: &'m str,
 }
 
-/// Serves until it is killed. `folder` holds `serving.crt`, `serving.key` and `client-ca.crt`, and gets the
-/// database.
+/// Serves until the process is killed. `folder` contains `serving.crt`, `serving.key` and
+/// `client-ca.crt`; the database is created there.
 pub fn bare_server(folder: &Path, port: u16) -> anyhow::Result<()> {
     let database = Connection::open(folder.join("bare.db"))?;
     database.execute_batch(SCHEMA)?;
@@ -163,7 +163,7 @@ async fn answer(
     Ok(response)
 }
 
-/// The name, what was sent, and the object that is stored and answered.
+/// Returns the name, the sent body, and the object that is stored and returned.
 async fn create(body: Incoming) -> Option<(String, Bytes, Bytes)> {
     let sent = body.collect().await.ok()?.to_bytes();
     let name = serde_json::from_slice::<Object<'_>>(&sent).ok()?.metadata.name.to_owned();
@@ -177,7 +177,7 @@ impl Server {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The listed objects in no order: the client counts none of it.
+    /// A list of the objects in no particular order; the client ignores its contents.
     fn list(&self, path: &str) -> Bytes {
         let objects = self.objects();
         let mut list = br#"{"kind":"List","items":["#.to_vec();
@@ -194,8 +194,8 @@ impl Server {
     }
 }
 
-/// Commits whatever has come while the last transaction was under way. A disk that fails ends the
-/// benchmark: the answers stop.
+/// Commits the changes that arrived during the last transaction. A disk error ends the benchmark:
+/// the responses stop.
 fn write(mut database: Connection, mut commits: mpsc::Receiver<Commit>) {
     while let Some(first) = commits.blocking_recv() {
         let mut group = vec![first];

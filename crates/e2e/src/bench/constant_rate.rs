@@ -1,8 +1,8 @@
-//! Load at a steady rate: so many requests a second, whatever the server does.
+//! Load at a constant rate, independent of the server's speed.
 //!
-//! A request that is late because the one before it took long counts from when it was due, so that
-//! a stall is seen by every request that it held up. Reads, and a change now and then; each of them
-//! is an event. Any answer but the expected one is an error.
+//! The latency of a delayed request counts from its scheduled time, so that a stall appears in
+//! every request that it delayed. Most requests are reads, some are changes; each is an event. Any
+//! unexpected response is an error.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,15 +16,15 @@ use tokio::task::JoinSet;
 use crate::bench::machine::now;
 use crate::fixtures::load_client::{Connection, Endpoint, Protocol};
 
-/// Connections.
+/// Number of connections.
 const CONNECTIONS: u32 = 16;
-/// One request of so many is a change.
+/// One in this many requests is a change.
 const CHANGE_EVERY: u64 = 5;
-/// Where the objects are.
+/// The collection of the objects.
 const COLLECTION: &str =
     "/apis/repositories.kio.kasten.io/v1alpha1/namespaces/kasten-io/storagerepositories";
 
-/// Load that goes on until it is stopped.
+/// A running load.
 pub(crate) struct ConstantRate {
     tasks: JoinSet<anyhow::Result<()>>,
     shared: Arc<Shared>,
@@ -37,7 +37,7 @@ struct Shared {
 }
 
 impl ConstantRate {
-    /// Starts `rate` requests a second, with these headers.
+    /// Starts a load of `rate` requests per second, with these headers.
     pub(crate) async fn start(
         endpoint: &Endpoint,
         headers: &'static [(&str, &str)],
@@ -54,7 +54,7 @@ impl ConstantRate {
             tasks.spawn(async move {
                 make(&mut connection, &endpoint, headers, number).await?;
                 let mut due = start + period * number / CONNECTIONS;
-                // What was missed while the connections were made is not made up for.
+                // Skip the requests that were due while the connections were opened.
                 while due < now() {
                     due += period;
                 }
@@ -77,12 +77,12 @@ impl ConstantRate {
         Ok(Self { tasks, shared })
     }
 
-    /// The latencies since this was last asked.
+    /// Takes the latencies since the last call.
     pub(crate) fn take(&self) -> Vec<Duration> {
         std::mem::take(&mut *lock(&self.shared.latencies))
     }
 
-    /// Fails if the load has come to an end by itself.
+    /// Fails if the load has ended early.
     pub(crate) fn check(&mut self) -> anyhow::Result<()> {
         match self.tasks.try_join_next() {
             None => Ok(()),
@@ -90,7 +90,7 @@ impl ConstantRate {
         }
     }
 
-    /// Ends it.
+    /// Stops the load.
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         self.shared.stopped.store(true, Ordering::Relaxed);
         while let Some(ended) = self.tasks.join_next().await {
@@ -104,7 +104,7 @@ fn lock(latencies: &Mutex<Vec<Duration>>) -> std::sync::MutexGuard<'_, Vec<Durat
     latencies.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The object of a connection.
+/// Creates the object of a connection.
 async fn make(
     connection: &mut Connection,
     endpoint: &Endpoint,

@@ -1,9 +1,9 @@
-//! Delivery beside the bare compressor: the same lines, the same level, at the same time.
+//! Compares delivery with the compressor alone: the same lines, level and time.
 //!
-//! A journal of events is delivered to a folder as objects: read, decoded, encoded, measured, hashed,
-//! compressed, written. Meanwhile another process puts the same lines, already there in memory,
-//! through the compressor alone, over and over, on the same core, so that whatever else the machine
-//! does slows down both. Each is measured by its CPU time.
+//! A journal of events is delivered to a folder as objects: read, decoded, encoded, measured,
+//! hashed, compressed, written. Meanwhile another process on the same core compresses the same
+//! lines from memory in a loop, so that other load on the machine slows down both. Each is measured
+//! by its CPU time.
 
 #![expect(clippy::cast_precision_loss, reason = "rates for people")]
 
@@ -25,14 +25,14 @@ use super::{machine, traffic};
 use crate::chaos::kill::uploads::{destination, parts};
 use crate::fixtures::{archive, proc_status};
 
-/// Events that are in flight to the writer at a time.
+/// Maximum number of events in flight to the writer.
 const IN_FLIGHT: u64 = 512;
-/// Lines for the bare compressor, few enough not to cause memory pressure.
+/// Number of lines for the compressor, few enough not to cause memory pressure.
 const SAMPLE: u64 = 50_000;
-/// What the goal says: the share of the bare compressor, and events per core-second.
+/// Goals: share of the compressor's speed, and events per core-second.
 const GOALS: (f64, f64) = (0.70, 50_000.0);
 
-/// Delivers so many events and prints how that compares.
+/// Delivers this many events and prints the comparison.
 pub fn delivery(events: u64) -> anyhow::Result<()> {
     machine::stay_on_one_core()?;
     let runtime =
@@ -71,18 +71,18 @@ struct Figures {
 }
 
 impl Figures {
-    /// Events for each second of one core.
+    /// Events per core-second.
     fn per_core(&self) -> f64 {
         self.events as f64 / self.cpu.as_secs_f64()
     }
 }
 
-/// The figures of delivery and of the compressor beside it, and memory before and at most.
+/// Measures delivery and the concurrent compressor, and the initial and maximum memory.
 async fn upload(
     folder: &std::path::Path,
     events: u64,
 ) -> anyhow::Result<(Figures, Figures, (u64, u64))> {
-    // No reader has read them when they are written, and none waits for them.
+    // The readers start after the journal is written.
     let settings = store::Settings {
         journal_bytes: 1 << 40,
         limit_bytes: 1 << 40,
@@ -135,14 +135,14 @@ async fn upload(
     Ok((Figures { events, raw, packed, cpu }, bare, (before, most)))
 }
 
-/// The compressor alone, in a process of its own.
+/// The compressor in a separate process.
 struct Compressor {
     process: Child,
     out: BufReader<ChildStdout>,
 }
 
 impl Compressor {
-    /// Starts it, and waits until it has its lines.
+    /// Starts the process and waits until its lines are in memory.
     fn start() -> anyhow::Result<Self> {
         let mut process = Command::new(std::env::current_exe()?)
             .arg("compress")
@@ -165,8 +165,8 @@ impl Compressor {
     }
 }
 
-/// What the process of the [`Compressor`] does: compresses the lines of delivery until its stdin ends,
-/// and then says how many events, bytes before, bytes after, and microseconds of CPU that were.
+/// The main function of the [`Compressor`] process. Compresses the lines until its stdin ends, then
+/// prints the number of events, bytes before, bytes after, and microseconds of CPU.
 pub fn compress() -> anyhow::Result<()> {
     let encoding = Encoding::Kasten(event::kasten::Labels {
         service: "keepwatch".to_owned(),

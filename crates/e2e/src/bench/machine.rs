@@ -1,4 +1,4 @@
-//! What the operating system says of processes and disks.
+//! Measurements of processes and disks.
 
 use std::fs;
 use std::io::Write;
@@ -8,23 +8,23 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-/// How long processes are watched for rest, and how long they are waited for.
+/// Interval in which processes are checked for idleness; [`REST_MAX`] bounds the wait.
 const REST_STEP: Duration = Duration::from_millis(250);
 const REST_MAX: Duration = Duration::from_secs(20);
 
-/// The clock that latencies are read from.
+/// The monotonic clock of latencies.
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
 pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// User and system time of the processes so far.
+/// Total user and system time of the processes.
 pub(super) fn cpu(pids: &[u32]) -> anyhow::Result<Duration> {
     let hertz = rustix::param::clock_ticks_per_second();
     let mut ticks = 0;
     for pid in pids {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        // The second field is the name in parentheses, which may hold anything.
+        // The second field is the name in parentheses, which may contain any character.
         let (_, fields) = stat.rsplit_once(')').context("no name in stat")?;
         let fields: Vec<&str> = fields.split_whitespace().collect();
         for index in [11, 12] {
@@ -34,14 +34,14 @@ pub(super) fn cpu(pids: &[u32]) -> anyhow::Result<Duration> {
     Ok(Duration::from_micros(ticks * 1_000_000 / hertz))
 }
 
-/// The same once the processes have nothing left to do, or after [`REST_MAX`].
+/// The CPU time once the processes are idle, or after [`REST_MAX`].
 pub(super) async fn cpu_at_rest(pids: &[u32]) -> anyhow::Result<Duration> {
     let start = now();
     let mut before = cpu(pids)?;
     loop {
         tokio::time::sleep(REST_STEP).await;
         let after = cpu(pids)?;
-        // An idle etcd or a collector of garbage takes its 2 % all the same.
+        // An idle etcd or garbage collector still uses 2 %.
         if after.saturating_sub(before) <= REST_STEP / 25 || start.elapsed() > REST_MAX {
             return Ok(after);
         }
@@ -49,8 +49,8 @@ pub(super) async fn cpu_at_rest(pids: &[u32]) -> anyhow::Result<Duration> {
     }
 }
 
-/// Keeps this thread, and every thread and process that it starts, on one core: on a shared machine no
-/// two cores are equally fast.
+/// Pins this thread, and every thread and process that it starts, to one core: on a shared machine
+/// cores differ in speed.
 pub(super) fn stay_on_one_core() -> anyhow::Result<()> {
     let allowed = sched_getaffinity(None)?;
     let core = (0..CpuSet::MAX_CPU).rfind(|core| allowed.is_set(*core)).context("no core")?;

@@ -1,4 +1,4 @@
-//! Figures of one case, and the table of them all.
+//! The figures of a benchmark case, and the report table.
 
 use std::fmt;
 use std::fmt::Write;
@@ -6,32 +6,32 @@ use std::time::Duration;
 
 use crate::fixtures::load_client::Protocol;
 
-/// What is asked for, and how.
+/// A case: the request and its load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Case {
     pub(super) act: &'static str,
     pub(super) protocol: Protocol,
 }
 
-/// What one case cost.
+/// The measured figures of one case.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Figures {
     requests_per_second: f64,
     cpu_us: f64,
     p50_ms: f64,
     p99_ms: f64,
-    /// Of the server.
+    /// Resident memory of the server.
     rss_mib: f64,
-    /// Of the server and its store.
+    /// Resident memory of the server and its store.
     rss_all_mib: f64,
 }
 
-/// Whose figures of which case.
+/// Server, case and figures.
 pub(super) type Row = (&'static str, Case, Figures);
 
 impl Figures {
-    /// From the latency of each request. `rss` is the resident memory of the server in bytes, and of each other
-    /// process that belongs to it.
+    /// Computes the figures from the latency of each request. `rss` is the resident memory of the
+    /// server and of each of its other processes, in bytes.
     #[expect(clippy::cast_precision_loss, reason = "figures for people")]
     pub(super) fn of(
         mut latencies: Vec<Duration>,
@@ -74,8 +74,8 @@ impl fmt::Display for Figures {
     }
 }
 
-/// What the servers of the second list take more CPU than those of the first, case by case, over all
-/// turns and in single ones.
+/// Additional CPU of the servers of the second list over the first, by case, as means and for each
+/// turn.
 pub(super) fn costs(before: &[Row], after: &[Row]) -> String {
     let mut page = String::from("| case | CPU µs/request | with it | more | in single turns |\n");
     page.push_str("|---|---:|---:|---:|---|\n");
@@ -97,8 +97,8 @@ pub(super) fn costs(before: &[Row], after: &[Row]) -> String {
     page
 }
 
-/// How many times the CPU of the first list's server that of the second takes, case by case: means over
-/// all turns, and single ones.
+/// Ratio of the CPU of the second list's server to the first's, by case, as means and for each
+/// turn.
 pub(super) fn multiples(floor: &[Row], ours: &[Row]) -> String {
     let mut page =
         String::from("| case | bare, CPU µs/request | keepwatch | multiple | in single turns |\n");
@@ -114,7 +114,7 @@ pub(super) fn multiples(floor: &[Row], ours: &[Row]) -> String {
     page
 }
 
-/// The CPU of each turn of each case, of both lists.
+/// The CPU of each turn by case, for both lists.
 fn by_case(one: &[Row], other: &[Row]) -> Vec<(Case, Vec<f64>, Vec<f64>)> {
     let mut known: Vec<Case> = Vec::new();
     for (_, case, _) in one {
@@ -133,7 +133,7 @@ fn mean(list: &[f64]) -> f64 {
     list.iter().sum::<f64>() / list.len().max(1) as f64
 }
 
-/// A table of both servers with ratios (theirs / ours; above 1 we are better).
+/// A table of both servers with ratios (peer / Keepwatch; above 1 Keepwatch is better).
 pub(super) fn markdown(rows: &[Row], fsync: Duration) -> String {
     let mut page = String::new();
     let half = rows.len() / 2;

@@ -1,8 +1,8 @@
-//! How long it takes from the answer to a request until a watcher of signals hears of it, while the
-//! server answers other requests at a steady rate.
+//! Measures the time from the response to a request until a watch on signals delivers its signal,
+//! under a constant load of other requests.
 //!
-//! One client deletes objects; a rule made for this raises a signal for each of them. Another client
-//! watches signals over the API, as a controller would. Both are in this process, so one clock
+//! One client deletes objects, and a rule raises a signal for each deletion. Another client watches
+//! signals over the API, as a controller would. Both clients are in this process, so one clock
 //! measures both ends.
 
 use std::collections::HashMap;
@@ -26,11 +26,11 @@ use crate::fixtures::load_client::{Endpoint, Protocol};
 use crate::fixtures::process::Process;
 use crate::fixtures::wait::until;
 
-/// Objects that are deleted one after the other.
+/// Number of objects that are deleted sequentially.
 const DELETIONS: u32 = 500;
-/// Time between two of them.
+/// Time between two deletions.
 const STEP: Duration = Duration::from_millis(20);
-/// The slowest hundredth may take so long, in milliseconds.
+/// Maximum 99th percentile, in milliseconds.
 const P99_MS_MAX: f64 = 10.0;
 const COLLECTION: &str =
     "/apis/repositories.kio.kasten.io/v1alpha1/namespaces/kasten-io/storagerepositories";
@@ -51,7 +51,7 @@ keepwatch:
   group-by: [objectRef.name]
 ";
 
-/// Measures; fails when the slowest hundredth takes too long.
+/// Runs the benchmark; fails if the 99th percentile exceeds the limit.
 pub fn signals(rate: u32) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let folder = tempfile::tempdir()?;
@@ -112,7 +112,7 @@ async fn add_rule(admin: &Endpoint) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Notes when the signal of each object is first seen.
+/// Records the time at which the signal of each object is first seen.
 async fn watch(home: PathBuf, seen: Arc<Mutex<HashMap<String, Instant>>>) -> anyhow::Result<()> {
     let config = Kubeconfig::read_from(home.join("kubeconfig"))?;
     let options = KubeConfigOptions { context: Some("admin".to_owned()), ..Default::default() };
@@ -139,7 +139,7 @@ async fn watch(home: PathBuf, seen: Arc<Mutex<HashMap<String, Instant>>>) -> any
     Ok(())
 }
 
-/// Deletes objects one by one; when each was answered.
+/// Deletes objects sequentially and returns the time of each response.
 async fn delete_objects(endpoint: &Endpoint) -> anyhow::Result<Vec<(String, Instant)>> {
     let mut connection = endpoint.connections(Protocol::Http1, 1).await?.remove(0);
     let mut answered = Vec::new();

@@ -1,21 +1,21 @@
-//! Events as a cluster with K10 makes them: forty applications, their backups, and who looks at them.
+//! Generates events of a cluster with K10: forty applications, their backups, and their users.
 //!
-//! No event is like another: ids, times, versions and addresses are their own, and users, programs,
-//! verbs and kinds come in the mixture of the field, so that lines compress as real ones do (between
-//! one in 8 and one in 12). An event is a function of its number.
+//! Ids, times, versions and addresses are unique, and users, programs, verbs and kinds have a
+//! realistic distribution, so that lines compress like real ones (between 8:1 and 12:1). An event
+//! is a function of its number.
 
 use event::{Event, Json, Level, ObjectReference, Stage, Status, Timestamp, UserInfo};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-/// When the first event was.
+/// Time of the first event, in microseconds since the Unix epoch.
 const START_MICROS: i64 = 1_795_566_600_000_000;
-/// Events come about a millisecond apart.
+/// Mean time between events, in microseconds.
 const STEP_MICROS: i64 = 1_000;
 
-/// Verbs, each as often as it comes in a hundred.
+/// Verbs, with their percentages.
 const VERBS: [(&str, u8); 4] = [("get", 70), ("create", 16), ("delete", 9), ("patch", 5)];
-/// Group, resource, kind.
+/// API group, resource, kind.
 const KINDS: [(&str, &str, &str); 6] = [
     ("apps", "restorepoints", "RestorePoint"),
     ("apps", "restorepointcontents", "RestorePointContent"),
@@ -24,14 +24,14 @@ const KINDS: [(&str, &str, &str); 6] = [
     ("actions", "runactions", "RunAction"),
     ("repositories", "storagerepositories", "StorageRepository"),
 ];
-/// Applications, by the stems of their names.
+/// Name stems of applications.
 const APPS: [&str; 8] =
     ["shop", "billing", "ledger", "wiki", "mail", "search", "identity", "warehouse"];
-/// K10's own accounts.
+/// K10's own service accounts.
 const SERVICES: [&str; 4] = ["executor-svc", "controllermanager-svc", "catalog-svc", "k10-k10"];
-/// People, by the names that their identity provider gives them.
+/// Names of human users.
 const PEOPLE: [&str; 8] = ["alice", "bob", "carol", "dan", "erin", "frank", "grace", "heidi"];
-/// Programs that people use.
+/// User agents of human users.
 const PROGRAMS: [&str; 4] = [
     "kubectl/v1.37.2 (linux/amd64) kubernetes/0123456",
     "kubectl/v1.36.5 (darwin/arm64) kubernetes/89abcde",
@@ -90,7 +90,7 @@ pub(super) fn event(number: u64) -> Event {
     }
 }
 
-/// Two in three requests are from K10 itself, one in three is from another user.
+/// The user of a request: two thirds are K10 itself, one third are others.
 fn caller(dice: &mut Dice, namespace: &str) -> (UserInfo, String, String) {
     if dice.below(3) > 0 {
         let service = dice.one_of(&SERVICES);
@@ -143,7 +143,7 @@ fn object(
     })
 }
 
-/// Chance that comes out the same each time: the bytes of a hash, one after the other.
+/// A deterministic random generator: the bytes of a hash, in sequence.
 struct Dice {
     bytes: [u8; 32],
     at: usize,

@@ -1,9 +1,9 @@
-//! Whether what a server keeps slows down what it answers: GET from an empty store beside one that
-//! holds 10,000 objects and 100,000 events.
+//! Measures how the size of the store affects latency: GET from an empty store compared with one of
+//! 10,000 objects and 100,000 events.
 //!
-//! Two servers run side by side and are asked in turns, so that whatever else the machine does
-//! meets both alike; the medians of the turns are compared. Both record everything with its bodies
-//! before they answer. Each reads all the objects it has, in an order that no cache foresees.
+//! Two servers run concurrently and get requests in turns, so that other load on the machine
+//! affects both equally; the medians of the turns are compared. Both record every request with its
+//! bodies before the response. The client reads all objects in an order that defeats caches.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,22 +20,22 @@ use crate::fixtures::process::Process;
 use crate::fixtures::wait::until;
 use crate::fixtures::{kubeconfig, proc_status};
 
-/// Objects in the full store.
+/// Number of objects in the full store.
 const OBJECTS: u32 = 10_000;
-/// Events in the full store, at least.
+/// Minimum number of events in the full store.
 const EVENTS: u32 = 100_000;
-/// Objects in the other one, so that there is something to read.
+/// Number of objects in the other store.
 const FEW_OBJECTS: u32 = 10;
-/// Clients that ask at the same time.
+/// Number of concurrent clients.
 const CONNECTIONS: usize = 8;
-/// How much slower the slowest hundredth may be.
+/// Maximum ratio of the 99th percentiles.
 const RATIO_MAX: f64 = 1.2;
-/// Where the objects are.
+/// The collection of the objects.
 const COLLECTION: &str =
     "/apis/repositories.kio.kasten.io/v1alpha1/namespaces/kasten-io/storagerepositories";
 const HEADERS: [(&str, &str); 1] = [("content-type", "application/json")];
 
-/// Measures both in turns; fails when the full one is too slow.
+/// Measures both servers in turns; fails if the full one is too slow.
 pub fn weight(seconds: u32, rounds: u32) -> anyhow::Result<()> {
     ensure!(rounds > 0 && seconds > 0, "nothing to measure");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -52,7 +52,7 @@ pub fn weight(seconds: u32, rounds: u32) -> anyhow::Result<()> {
         for (subject, turns) in [&light, &heavy].into_iter().zip(&mut turns) {
             let turn = runtime.block_on(subject.measure(duration))?;
             eprintln!("round {round}, {}: {turn:?}", subject.name);
-            // The first round warms up.
+            // Skip the first round, which is a warm-up.
             if round > 0 {
                 turns.push(turn);
             }
@@ -83,7 +83,7 @@ fn median(turns: &[Turn], of: fn(&Turn) -> f64) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
-/// One measurement.
+/// The measurement of one turn.
 #[derive(Debug)]
 struct Turn {
     p50_ms: f64,
@@ -92,7 +92,7 @@ struct Turn {
     rss_mib: f64,
 }
 
-/// One server, and how many objects it holds.
+/// A server and its number of objects.
 struct Subject {
     name: &'static str,
     process: Process,
@@ -127,7 +127,7 @@ impl Subject {
         Ok(Self { name, process, endpoint: Arc::new(endpoint), objects })
     }
 
-    /// Creates all objects, and reads them until there are so many events.
+    /// Creates all objects and reads them until the store has this many events.
     async fn fill(&self, events: u32) -> anyhow::Result<()> {
         self.on_all_connections(|connection, endpoint, number| {
             let objects = self.objects;
@@ -186,7 +186,7 @@ impl Subject {
         })
     }
 
-    /// Lets all connections do `work`, each with its number; gathers what they measured.
+    /// Runs `work` on all connections, with their indices, and collects the measurements.
     async fn on_all_connections<F>(
         &self,
         work: impl Fn(Connection, Arc<Endpoint>, u32) -> F,

@@ -1,9 +1,9 @@
-//! A store that speaks as much of S3 as an uploader needs, and misbehaves on request.
+//! An S3 server with the operations of an uploader and with fault injection.
 //!
-//! It works on the bare connection, so that it can also do what no HTTP server does: hang up in the
-//! middle of a body, answer half a head, or keep an object and say nothing. An object is kept only
-//! whole and only if its checksum is right; a key that is taken is refused (412) when the request says so.
-//! Signatures are looked for and not verified: the real servers of the suite do that.
+//! It uses the raw connection, so that it can also close the connection within a body, send half a
+//! head, or store an object without a response. It stores an object only if it is complete and its
+//! checksum is correct; an existing key is rejected with 412 if the request has `If-None-Match`.
+//! Signatures must be present but are not verified: the suite's real servers verify them.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -17,63 +17,63 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-/// Between two pieces of an answer that comes in pieces.
+/// Pause between two parts of a slow response.
 const PAUSE: Duration = Duration::from_millis(5);
-/// Keys in one answer to a listing.
+/// Maximum number of keys in one page of a listing.
 const LISTED_MAX: usize = 2;
-/// The tag of another content.
+/// The ETag of different content.
 const WRONG_TAG: &str = "00000000000000000000000000000000";
-/// The checksum of another content.
+/// The checksum of different content.
 const WRONG_SUM: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
-/// What goes wrong with a request.
+/// A fault of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// An answer with this code; nothing is kept.
+    /// An error with this status; nothing is stored.
     Refuse(u16, &'static str),
-    /// The same, but the object is kept.
+    /// An error with this status; the object is stored.
     KeepAndRefuse(u16, &'static str),
-    /// An answer with this code that points elsewhere; nothing is kept.
+    /// A redirect with this status; nothing is stored.
     Redirect(u16, &'static str),
-    /// The connection is closed before the body is read.
+    /// Closes the connection before reading the body.
     HangUpBeforeBody,
-    /// In the middle of it.
+    /// Closes the connection within the body.
     HangUpInBody,
-    /// The same, by a reset.
+    /// Resets the connection within the body.
     ResetInBody,
-    /// Behind it, and the object is kept.
+    /// Closes the connection after the body; the object is stored.
     KeepAndHangUp,
-    /// The same, by a reset.
+    /// Resets the connection after the body; the object is stored.
     KeepAndReset,
-    /// No answer until the client gives up; nothing is kept.
+    /// No response until the client gives up; nothing is stored.
     Silence,
-    /// The same, but the object is kept.
+    /// No response until the client gives up; the object is stored.
     KeepAndSilence,
-    /// A good answer that comes in pieces, and the object is kept.
+    /// A slow success response in parts; the object is stored.
     KeepAndDawdle,
-    /// Half of the head of a good answer, and the object is kept.
+    /// Half of the head of a success response; the object is stored.
     KeepAndHalfHead,
-    /// A good answer that names another content, and the object is kept.
+    /// A success response with a wrong ETag; the object is stored.
     KeepAndWrongTag,
-    /// A good answer for another checksum; nothing is kept.
+    /// A success response with a wrong checksum; nothing is stored.
     WrongSum,
-    /// A good answer whose body says that it is none; nothing is kept.
+    /// A success status with an error in the body; nothing is stored.
     GoodHeadBadBody,
-    /// A refusal whose body is cut.
+    /// An error with a truncated body.
     HalfRefusal,
-    /// A refusal whose XML is cut, and whose body is not.
+    /// An error with truncated XML in a complete body.
     HalfXml,
-    /// Something that is not HTTP.
+    /// Bytes that are not HTTP.
     Noise,
 }
 
-/// The checksum of an upload.
+/// The checksum header of an upload.
 const SHA256: &str = "x-amz-checksum-sha256";
-/// A place on the same store where nothing may ever be put.
+/// A path on the same server where no upload may ever arrive.
 pub const ELSEWHERE: &str = "/elsewhere/object";
 
 impl Fault {
-    /// Every kind there is.
+    /// Every fault.
     pub const ALL: [Self; 34] = [
         Self::Refuse(500, "InternalError"),
         Self::Refuse(502, "BadGateway"),
@@ -124,7 +124,7 @@ impl Fault {
         )
     }
 
-    /// Where the connection ends before the body does, if it does.
+    /// Number of bytes of the body that are read.
     fn body_share(self, length: usize) -> usize {
         match self {
             Self::HangUpBeforeBody => 0,
@@ -138,10 +138,10 @@ impl Fault {
     }
 }
 
-/// Decides what goes wrong with the request of this number.
+/// Selects the fault of the request with this number.
 pub type FaultPlan = Box<dyn FnMut(u64) -> Option<Fault> + Send>;
 
-/// A running store. It ends when this is dropped.
+/// A running server. Dropping it stops the server.
 pub struct S3Double {
     address: SocketAddr,
     state: Arc<Mutex<State>>,
@@ -154,16 +154,16 @@ struct State {
     objects: BTreeMap<String, Vec<u8>>,
     /// Heads of the requests that stored something.
     heads: Vec<String>,
-    /// The key that is good; any, if there is none.
+    /// The valid key and session token; `None` accepts any.
     key: Option<(String, String)>,
     requests: u64,
-    /// How often each kind went wrong.
+    /// Number of injected faults, by kind.
     faults: BTreeMap<String, u64>,
     connections: u64,
-    /// Objects that were written over.
+    /// Number of overwritten objects.
     replaced: u64,
     hides_missing: bool,
-    /// Headers that uploads may not have, and how they are refused.
+    /// Headers that uploads must not have, with the status and code of the error.
     refused_headers: Vec<(&'static str, u16, &'static str)>,
 }
 
@@ -191,17 +191,17 @@ impl S3Double {
         Ok(Self { address, state, _running: running })
     }
 
-    /// Where it is, as an endpoint.
+    /// The endpoint of the server.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// What is stored: path with the bucket, and bytes.
+    /// The stored objects: path with the bucket, and bytes.
     pub fn objects(&self) -> BTreeMap<String, Vec<u8>> {
         lock(&self.state).objects.clone()
     }
 
-    /// Puts an object there without a request: path with the bucket, such as `/audit/a/b.json.gz`.
+    /// Stores an object without a request: path with the bucket, such as `/audit/a/b.json.gz`.
     pub fn insert(&self, path: &str, body: Vec<u8>) {
         lock(&self.state).objects.insert(path.to_owned(), body);
     }
@@ -211,48 +211,49 @@ impl S3Double {
         lock(&self.state).heads.clone()
     }
 
-    /// Requests so far, and how many of them went wrong.
+    /// Number of requests, and of faults.
     pub fn counts(&self) -> (u64, u64) {
         let state = lock(&self.state);
         (state.requests, state.faults.values().sum())
     }
 
-    /// How often each kind of fault happened.
+    /// Number of injected faults, by kind.
     pub fn faults(&self) -> BTreeMap<String, u64> {
         lock(&self.state).faults.clone()
     }
 
-    /// Connections so far.
+    /// Number of connections.
     pub fn connections(&self) -> u64 {
         lock(&self.state).connections
     }
 
-    /// How many uploads wrote over an object.
+    /// Number of uploads that overwrote an object.
     pub fn replaced(&self) -> u64 {
         lock(&self.state).replaced
     }
 
-    /// From now on `If-None-Match` is refused, as stores do that do not know it.
+    /// Rejects `If-None-Match` from now on, like a server that does not support it.
     pub fn forget_conditions(&self) {
         self.refuse_header("if-none-match", 501, "NotImplemented");
     }
 
-    /// From now on uploads with this header are refused.
+    /// Rejects uploads with this header from now on.
     pub fn refuse_header(&self, name: &'static str, code: u16, word: &'static str) {
         lock(&self.state).refused_headers.push((name, code, word));
     }
 
-    /// From now on only this key is good, with this session token.
+    /// Accepts only this key with this session token from now on.
     pub fn set_key(&self, id: &str, session_token: &str) {
         lock(&self.state).key = Some((id.to_owned(), session_token.to_owned()));
     }
 
-    /// From now on a missing object is 403 instead of 404, as S3 answers clients that may not list.
+    /// Responds 403 instead of 404 for a missing object from now on, like S3 to clients without
+    /// permission to list.
     pub fn hide_missing(&self) {
         lock(&self.state).hides_missing = true;
     }
 
-    /// From now on this goes wrong.
+    /// Replaces the fault plan.
     pub fn set_fault_plan(&self, fault_plan: FaultPlan) {
         lock(&self.state).fault_plan = Some(fault_plan);
     }
@@ -262,7 +263,7 @@ fn lock(state: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// One request; whether the connection goes on.
+/// Handles one request; returns whether the connection stays open.
 async fn serve(stream: &mut TcpStream, state: &Mutex<State>) -> std::io::Result<bool> {
     let Some((head, mut body)) = read_head(stream).await? else { return Ok(false) };
     let fault = {
@@ -299,7 +300,7 @@ async fn serve(stream: &mut TcpStream, state: &Mutex<State>) -> std::io::Result<
     }
 }
 
-/// What is answered instead of `good`; whether the connection goes on.
+/// Injects a fault in place of the response `good`; returns whether the connection stays open.
 async fn misbehave(stream: &mut TcpStream, fault: Fault, good: &[u8]) -> std::io::Result<bool> {
     match fault {
         Fault::Refuse(code, word) | Fault::KeepAndRefuse(code, word) => {
@@ -356,7 +357,7 @@ async fn misbehave(stream: &mut TcpStream, fault: Fault, good: &[u8]) -> std::io
     Ok(true)
 }
 
-/// The connection is closed, or reset.
+/// Closes or resets the connection.
 fn end(stream: &TcpStream, fault: Option<Fault>) -> std::io::Result<bool> {
     if fault.is_some_and(Fault::resets) {
         stream.set_zero_linger()?;
@@ -364,7 +365,7 @@ fn end(stream: &TcpStream, fault: Option<Fault>) -> std::io::Result<bool> {
     Ok(false)
 }
 
-/// The head of a request in lower case but for its first line, and what came behind it.
+/// Reads the head of a request, in lower case except its first line, and the bytes after it.
 async fn read_head(stream: &mut TcpStream) -> std::io::Result<Option<(String, Vec<u8>)>> {
     let mut bytes = Vec::new();
     loop {
@@ -383,7 +384,7 @@ fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
     lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
 }
 
-/// What a good store does.
+/// Handles a request without a fault.
 fn act(head: &str, body: &[u8], state: &mut State) -> Vec<u8> {
     let mut words = head.split_whitespace();
     let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
@@ -442,7 +443,7 @@ fn act(head: &str, body: &[u8], state: &mut State) -> Vec<u8> {
     }
 }
 
-/// The keys of a bucket, two at a time, so that a client that lists has to ask again.
+/// Lists the keys of a bucket, two per page, so that clients have to page.
 fn listing(bucket: &str, query: &str, state: &State) -> Vec<u8> {
     let value = |name: &str| {
         let pair = query.split('&').find_map(|pair| pair.split_once('=').filter(|it| it.0 == name));
@@ -473,7 +474,7 @@ fn listing(bucket: &str, query: &str, state: &State) -> Vec<u8> {
     format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
-/// An object is stored.
+/// The response to a stored object.
 fn stored(tag: &str, sum: Option<&str>) -> Vec<u8> {
     let sum = sum.map_or(String::new(), |sum| format!("x-amz-checksum-sha256: {sum}\r\n"));
     format!("HTTP/1.1 200 OK\r\nETag: \"{tag}\"\r\n{sum}Content-Length: 0\r\n\r\n").into_bytes()

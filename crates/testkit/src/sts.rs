@@ -1,8 +1,7 @@
-//! A token service that issues keys for a token (STS, `AssumeRoleWithWebIdentity`), as far as a client
-//! needs it.
+//! A token service that issues keys for a token (STS, `AssumeRoleWithWebIdentity`).
 //!
-//! The test decides which tokens are valid and which keys they give. One request on a
-//! connection; signatures are not looked for, as the real one does not.
+//! The test decides which tokens are valid and which keys they give. A connection serves one
+//! request; like the real service, it requires no signature.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,23 +10,23 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-/// Keys that are issued.
+/// Issued credentials.
 #[derive(Clone, Debug)]
 pub struct IssuedKeys {
-    /// Names the key.
+    /// Access key ID.
     pub id: String,
-    /// The key.
+    /// Secret access key.
     pub secret: String,
-    /// What goes with it.
+    /// Session token.
     pub session_token: String,
-    /// When it ends, such as `2026-11-25T00:00:00Z`.
+    /// Time of expiry, such as `2026-11-25T00:00:00Z`.
     pub expires: String,
 }
 
-/// What a token is worth; nothing if it is no good.
+/// Returns the credentials for a token; `None` if the token is invalid.
 pub type CredentialSource = Box<dyn Fn(&str) -> Option<IssuedKeys> + Send + Sync>;
 
-/// A running service. It ends when this is dropped.
+/// A running service. Dropping it stops the service.
 pub struct StsDouble {
     address: SocketAddr,
     _running: JoinSet<()>,
@@ -54,7 +53,7 @@ impl StsDouble {
         Ok(Self { address, _running: running })
     }
 
-    /// Where it is, as an endpoint.
+    /// The endpoint of the service.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -100,7 +99,7 @@ fn content_length(head: &str) -> usize {
     length.and_then(|(_, value)| value.trim().parse().ok()).unwrap_or(0)
 }
 
-/// A field of a form without its escapes.
+/// Decodes a form field.
 fn plain(field: &str) -> String {
     let mut parts = field.split('%');
     let mut text = parts.next().unwrap_or_default().to_owned();

@@ -1,4 +1,4 @@
-//! A profile must not be a way into the server's own network, nor a way to look at it.
+//! A profile must give no access to the server's own network, and no information about it.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,11 +19,11 @@ use tokio::net::TcpListener;
 
 use super::forms::{self, CLOSED, Form, OPENED};
 
-/// Long enough for a store on this machine.
+/// Response timeout, long enough for a server on this machine.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// A bucket at this endpoint, as a profile asks for it; or why not. Nobody here has a certificate, and
-/// reading the system's roots a thousand times takes its time.
+/// Opens a bucket at this endpoint as for a profile, or returns the error. The system's root
+/// certificates are not loaded: no server here has a certificate, and loading is slow.
 fn open(endpoint: &str, settings: &Settings, egress: &EgressPolicy) -> Result<Bucket, String> {
     let profile = json!({"type": "Location", "locationSpec": {
         "type": "ObjectStore",
@@ -61,15 +61,15 @@ fn egress() -> EgressPolicy {
     }
 }
 
-/// A server on this machine that a profile may not get at, and which may be reached by mistake.
+/// Settings and egress policy that allow loopback addresses and plain HTTP.
 fn local() -> (Settings, EgressPolicy) {
     let settings = Settings { plain_http: true, ..Settings::default() };
     let allowed = vec!["127.0.0.0/8".parse().unwrap()];
     (settings, EgressPolicy { allowed, denied: Vec::new(), plain_http: true, ..egress() })
 }
 
-/// What came of a form: whether it got past every rule. A name that leads to a forbidden place is told
-/// like one that leads nowhere; that nothing was dialled shows where it leads to.
+/// What came of a form: whether it got past every rule. A name that leads to a forbidden place is
+/// told like one that leads nowhere; that nothing was dialled shows where it leads to.
 async fn passes(form: &Form) -> Result<(), String> {
     let response_timeout = Duration::from_millis(20);
     let bucket =
@@ -78,7 +78,7 @@ async fn passes(form: &Form) -> Result<(), String> {
     let host = host.trim_start_matches("https://");
     let is_literal = host.starts_with(|c: char| c == '[' || c.is_ascii_digit());
     if form.may && is_literal {
-        // Nobody is called who is somebody else's.
+        // Do not connect to foreign servers.
         return Ok(());
     }
     let error = bucket.check().await.unwrap_err().to_string();
@@ -103,7 +103,7 @@ async fn forbidden_places_are_not_dialled_however_they_are_written() {
             wrong.push(format!("{form:?}: {outcome:?}"));
         }
         let said = outcome.err().unwrap_or_default();
-        // What a name leads to is not for whoever only knows the name.
+        // The error must not reveal the address of a name.
         let is_told = forms::NAMES.iter().filter(|(name, ..)| form.text.contains(name));
         for (_, addresses, _) in is_told {
             for address in *addresses {
@@ -186,7 +186,7 @@ async fn redirects_lead_nowhere() {
     assert_eq!(inside.connections(), 0);
 }
 
-/// A name leads to an open place when it is looked at, and to a forbidden one from then on.
+/// The name resolves to an allowed address when checked, and to a forbidden one when dialled.
 #[tokio::test]
 async fn a_name_that_moves_inside_is_refused_when_it_is_dialled() {
     let place = S3Double::start(Box::new(|_| Some(Fault::HangUpBeforeBody))).await.unwrap();
@@ -212,14 +212,14 @@ async fn a_name_that_moves_inside_is_refused_when_it_is_dialled() {
     assert!(asked.load(Ordering::Relaxed) >= 2);
 }
 
-/// Refused at once, not to be found, or silent: the time says nothing of it.
+/// Closed, unresolvable and filtered endpoints cannot be told apart by timing.
 #[tokio::test]
 async fn closed_and_filtered_ports_take_the_same_time_to_report() {
     let closed = {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         listener.local_addr().unwrap()
     };
-    // Connections are made by the system, and nobody says a word.
+    // The system accepts connections, and no program responds.
     let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent = mute.local_addr().unwrap();
     let (settings, egress) = local();

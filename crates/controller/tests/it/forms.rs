@@ -1,18 +1,18 @@
-//! Endpoints as somebody may write them who wants the server to dial where it must not.
+//! Endpoints as an attacker may write them to make the server connect to a forbidden address.
 //!
-//! A table of places times a table of ways to write them. Whether a form may be dialled follows from
-//! the tables alone: the place is open, and the way to write it is a usual one.
+//! A table of places times a table of ways to write them. Whether a form may be dialled follows
+//! from the tables alone: the place is open, and the way to write it is a usual one.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// An endpoint, and what is to come of it.
+/// An endpoint and the expected result.
 #[derive(Clone, Debug)]
 pub(super) struct Form {
     pub(super) text: String,
     pub(super) may: bool,
 }
 
-/// The operator opens these although they are loopback, and closes these although they are private.
+/// Loopback addresses that the operator allows, and private ones that the operator denies.
 pub(super) const OPENED: &str = "127.77.0.0/16";
 pub(super) const CLOSED: [&str; 2] = ["10.96.0.0/12", "fd00:10:96::/112"];
 
@@ -97,7 +97,7 @@ pub(super) fn all(port: u16) -> Vec<Form> {
         add(around(name), false);
     }
     add(look_alikes(), false);
-    // Where somebody listens.
+    // A port with a listening server.
     add(vec![format!("127.0.0.1:{port}"), format!("localhost:{port}")], false);
     add(vec![format!("[::ffff:127.0.0.1]:{port}"), format!("both.example.com:{port}")], false);
     forms

@@ -1,6 +1,6 @@
-//! A double of kube-apiserver that has `AuditConfigs`, and counts what it is asked.
+//! A test double of kube-apiserver that has `AuditConfigs` and counts requests.
 //!
-//! Deliberately absent: changes that are told by a watch. One that is asked for ends without any.
+//! Deliberately absent: watch events. A watch ends without any.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -18,16 +18,16 @@ use tower_service::Service;
 
 const GROUP: &str = "/apis/config.kio.kasten.io/v1alpha1";
 
-/// What goes wrong.
+/// An injected fault.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Trouble {
     #[default]
     None,
-    /// Discovery of the group is answered with 404.
+    /// Discovery of the group returns 404.
     NoDiscovery,
-    /// Every write of an `AuditConfig` is refused.
+    /// Every write of an `AuditConfig` is rejected.
     NoWrites,
-    /// A watch ends as soon as it is asked for.
+    /// A watch ends at once.
     ShortWatches,
     /// The definition drops the status.
     NoStatus,
@@ -39,7 +39,7 @@ pub(crate) enum Trouble {
 struct State {
     trouble: Trouble,
     configs: BTreeMap<String, Value>,
-    /// How often each method and path was asked, without names and queries.
+    /// Number of requests by method and path, without names and queries.
     asked: BTreeMap<String, usize>,
 }
 
@@ -72,7 +72,7 @@ impl KubeApiserver {
         self.0.lock().unwrap().trouble = trouble;
     }
 
-    /// How often this was asked, such as `PATCH auditconfigs`.
+    /// Number of requests of this kind, such as `PATCH auditconfigs`.
     pub(crate) fn asked(&self, what: &str) -> usize {
         self.0.lock().unwrap().asked.get(what).copied().unwrap_or_default()
     }

@@ -1,5 +1,4 @@
-//! What comes of a profile when its destination is really asked, and of objects when kube-apiserver is
-//! in trouble.
+//! Tests of profiles with real destinations, and of objects during faults of kube-apiserver.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod endpoints;

@@ -1,5 +1,4 @@
-//! What kube-apiserver does not answer as usual is asked again with growing waits, and holds up nothing
-//! else.
+//! Failed requests to kube-apiserver are retried with growing delays and block nothing else.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,7 +12,7 @@ use sink::DeliveryHealth;
 use super::kube_apiserver::{KubeApiserver, Trouble};
 
 const CONFIGS: usize = 70;
-/// How long the trouble lasts.
+/// Duration of the fault.
 const OUTAGE: Duration = Duration::from_mins(26);
 
 /// Delivery of which nothing is asked but to let go, because no Profile exists.
@@ -80,7 +79,8 @@ fn controller(server: &KubeApiserver, delivery: Arc<NoDelivery>, settings: Setti
     Controller::new(server.client(), delivery, settings, clock)
 }
 
-/// Looks after 70 `AuditConfigs` during some trouble and after it. How often this was asked meanwhile.
+/// Looks after 70 `AuditConfigs` during some trouble and after it. How often this was asked
+/// meanwhile.
 async fn during(trouble: Trouble, what: &str) -> usize {
     let server = KubeApiserver::new(CONFIGS, trouble);
     let controller = controller(&server, Arc::default(), Settings::default());
@@ -103,10 +103,10 @@ async fn during(trouble: Trouble, what: &str) -> usize {
 async fn trouble_with_kube_apiserver_makes_few_requests_however_many_objects_there_are() {
     let waits = usize::try_from(OUTAGE.as_secs() / RETRY_TIME_MAX.as_secs()).unwrap();
     for (trouble, what, most) in [
-        // One request for all of them.
+        // One request for all objects.
         (Trouble::NoDiscovery, "GET discovery", waits + 8),
         (Trouble::None, "GET discovery", 1),
-        // One for each of them.
+        // One request for each object.
         (Trouble::NoWrites, "PATCH auditconfigs", (waits + 8) * CONFIGS),
         (Trouble::NoStatus, "PATCH auditconfigs", (waits + 8) * CONFIGS),
         (Trouble::None, "PATCH auditconfigs", 2 * CONFIGS),
@@ -117,7 +117,7 @@ async fn trouble_with_kube_apiserver_makes_few_requests_however_many_objects_the
     }
 }
 
-/// One namespace without rights kept the `AuditConfigs` of all others waiting, for ever.
+/// Regression: one unreadable namespace blocked the `AuditConfigs` of all others for ever.
 #[tokio::test(start_paused = true)]
 async fn a_namespace_that_may_not_be_read_holds_up_no_other() {
     let server = KubeApiserver::new(2, Trouble::NoShop);

@@ -1,6 +1,6 @@
-//! A store that misbehaves in every way: each object is there once, and little is asked twice.
+//! Delivery to a server with every fault: each object is stored once, with few repeated requests.
 //!
-//! What lies there in the end is compared with the journal, byte by byte.
+//! The final objects are compared with the journal, byte by byte.
 
 use std::time::Duration;
 

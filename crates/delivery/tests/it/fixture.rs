@@ -1,4 +1,4 @@
-//! A journal, buckets on it, and what an archive holds in the end.
+//! Test fixture: a journal, buckets that receive it, and the contents of archives.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -18,7 +18,7 @@ use sink::Encoding;
 use sink::http::EgressPolicy;
 use store::{Journal, Sqlite};
 
-/// Half past midnight: objects end with the hour.
+/// Half past midnight, because objects end with the hour. Microseconds since the Unix epoch.
 pub(super) const NOW: i64 = 1_795_566_600_000_000;
 
 pub(super) fn open_store(folder: &Path) -> Sqlite {
@@ -39,7 +39,7 @@ pub(super) fn event(name: &str) -> Event {
     }
 }
 
-/// What became of a signal of this severity.
+/// The record of a change of a signal of this severity.
 pub(super) fn signal(severity: Severity, change: ChangeKind) -> Bytes {
     let spec =
         SignalSpec { severity, title: "7 backups are gone".to_owned(), ..SignalSpec::default() };
@@ -97,7 +97,7 @@ pub(super) fn bucket(provider: Provider, limits: Limits) -> Bucket {
     Bucket::open(&destination(provider, limits), parts("test")).unwrap()
 }
 
-/// Objects of about so many events, sealed at once.
+/// Limits for objects of about this many events, sealed at once.
 pub(super) fn small(events: usize) -> Limits {
     Limits { seal_bytes: 450 * events, seal_age: Duration::ZERO, ..Limits::default() }
 }
@@ -108,8 +108,8 @@ pub(super) async fn arrived(delivery: &Delivery, journal: &Arc<dyn Journal>, nam
     assert_eq!(journal.cursor(name).unwrap().seq, journal.last_seq());
 }
 
-/// What an archive holds below a source: events by number, in the order of the keys. Panics if ranges
-/// overlap or leave a gap.
+/// The event numbers in an archive below a source, in the order of the keys. Panics if ranges
+/// overlap or have a gap.
 pub(super) fn events(objects: &BTreeMap<String, Vec<u8>>, source: &str) -> Vec<u64> {
     let mut all = Vec::new();
     let mut next = None;
@@ -127,14 +127,14 @@ pub(super) fn events(objects: &BTreeMap<String, Vec<u8>>, source: &str) -> Vec<u
     all
 }
 
-/// The lines of a source, all of its objects, in the order of the keys.
+/// The lines of all objects of a source, in the order of the keys.
 pub(super) fn lines(objects: &BTreeMap<String, Vec<u8>>, source: &str) -> Vec<String> {
     let source = format!("/source={source}/");
     let own = objects.iter().filter(|(key, _)| key.contains(&source));
     own.flat_map(|(_, bytes)| unpack(bytes)).collect()
 }
 
-/// What the journal holds, as it has to arrive.
+/// The lines that must be delivered for the journal.
 pub(super) async fn recorded(journal: &Arc<dyn Journal>) -> Vec<String> {
     let records = journal.read(0, 1 << 20, 1 << 30).await.unwrap();
     assert_eq!(records.len() as u64, journal.last_seq());
@@ -172,7 +172,7 @@ pub(super) fn files(root: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The lines of an object, all of its gzip members.
+/// The lines of all gzip members of an object.
 pub(super) fn unpack(bytes: &[u8]) -> Vec<String> {
     let mut text = Vec::new();
     flate2::read::MultiGzDecoder::new(bytes).read_to_end(&mut text).unwrap();

@@ -1,4 +1,4 @@
-//! Delivery between a real store and sinks that fail on request.
+//! Tests of delivery from a real store to sinks with fault injection.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod buckets;
@@ -23,12 +23,12 @@ use sink::{Batch, DeliverError, Delivered, Encoding, Sink};
 use store::{Journal, Sqlite};
 use tokio_util::sync::CancellationToken;
 
-/// What the sink got, and what it is to answer before it takes anything (the last is next).
+/// The records that the sink received, and its next results (the last is used first).
 #[derive(Clone, Default)]
 struct FakeDestination {
     lines: Arc<Mutex<Vec<String>>>,
     trouble: Arc<Mutex<Vec<DeliverError>>>,
-    /// Records that are taken of each batch.
+    /// Number of records that it accepts of each batch.
     at_once: usize,
 }
 
@@ -94,7 +94,7 @@ fn sink(name: &'static str, far: &FakeDestination) -> Box<dyn Sink> {
     Box::new(FakeSink(name, Encoding::V1, far.clone()))
 }
 
-/// Delivers what is there to one sink, and stops.
+/// Delivers all records to one sink, and stops.
 async fn run(store: &TestStore, far: &FakeDestination) {
     let mut delivery = Delivery::new(store.journal(), &mut Registry::default());
     let stop = CancellationToken::new();

@@ -1,4 +1,4 @@
-//! Notifiers on a real store: each is told of every signal, in order, whatever happens in between.
+//! Notifiers on a real store: each receives every signal, in order, despite faults.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,13 +24,13 @@ use tokio::time::Instant;
 
 use super::fixture::{NOW, open_store};
 
-/// What a destination answers to a notification, told `event signal` of it.
+/// The result of a destination for a notification, given as `event signal`.
 type FaultPlan = Box<dyn FnMut(&str) -> Result<(), NotifyError> + Send>;
 
 /// A destination in memory.
 struct Double {
     faults: Mutex<FaultPlan>,
-    /// Each attempt: `event signal severity count`, its id, and when it was made.
+    /// Each attempt: `event signal severity count`, its id, and its time.
     attempts: watch::Sender<Vec<(String, String, Instant)>>,
     resend: Option<Duration>,
 }
@@ -92,7 +92,7 @@ fn target_of(notifier: Arc<dyn Notifier>) -> Target {
     }
 }
 
-/// A server's notifiers. Its clock moves with that of the runtime.
+/// The notifiers of a server whose clock follows the runtime's.
 fn notifications(store: &Sqlite) -> Notifications {
     let began = Instant::now();
     let clock = move || {
@@ -134,19 +134,19 @@ async fn delete(store: &Sqlite, name: &str) {
     .unwrap();
 }
 
-/// Keys of what notifiers were told.
+/// The stored keys of the notifiers' state.
 async fn state(store: &Sqlite) -> Vec<String> {
     let page = store.list(STATE_PREFIX, ListOptions::default()).await.unwrap();
     let keys = page.items.iter().map(|object| object.key.replace(STATE_PREFIX, ""));
     keys.collect()
 }
 
-/// Lets a little of the runtime's time pass.
+/// Advances the runtime's clock a little.
 async fn tick() {
     tokio::time::advance(Duration::from_millis(100)).await;
 }
 
-/// An hour passes, and everything that falls due in it is done.
+/// Advances the clock by an hour and runs everything that is due.
 async fn hour() {
     tokio::time::sleep(Duration::from_hours(1)).await;
 }
@@ -179,7 +179,7 @@ async fn each_signal_is_opened_updated_now_and_then_and_closed() {
     put(&store, "a low 1 open").await;
     assert_eq!(double.wait_for(1).await, ["opened a low 1"]);
     let opened = Instant::now();
-    // It grows: that is told when enough time has passed; that it is worse is told at once.
+    // A higher count is sent after a delay; a higher severity is sent at once.
     put(&store, "a low 2 updated").await;
     double.wait_for(2).await;
     assert!(opened.elapsed() >= UPDATE_INTERVAL * 9 / 10);
@@ -212,7 +212,7 @@ async fn an_open_alert_is_sent_again_until_it_is_closed() {
     let last_sent = health(&notifications, |health| health.last_sent.is_some()).await.last_sent;
     double.wait_for(4).await;
     assert!(opened.elapsed() >= Duration::from_secs(178), "{:?}", opened.elapsed());
-    // That it was sent again is no news.
+    // A repeated notification is no news.
     assert_eq!(notifications.health()[0].last_sent, last_sent);
     put(&store, "a low 1 closed").await;
     while double.lines().last().unwrap() != "closed a low 1" {
@@ -246,7 +246,7 @@ async fn a_notification_that_is_refused_waits_alone_and_is_tried_for_ever() {
     let found = health(&notifications, |health| health.sent == 2 && health.pending == 1).await;
     assert_eq!(found.refused, 1);
     assert_eq!(found.error.as_deref(), Some("the destination answers 400 Bad Request"));
-    // It closes meanwhile: it is opened before it is closed all the same.
+    // The signal closes meanwhile; `opened` is still sent before `closed`.
     put(&store, "a high 2 closed").await;
     // It is tried for ever, and rarely in the end.
     let of_a = |(line, ..): &&(String, String, Instant)| line.starts_with("opened a");
@@ -333,7 +333,7 @@ async fn a_new_notifier_hears_of_what_is_open_and_a_removed_one_is_forgotten() {
     let double = Double::new(|_| Ok(()));
     notifications.apply("team", "u-1", target(&double));
     double.wait_for(1).await;
-    // A person who works on what is over makes no news.
+    // A change of a closed signal by a user sends no notification.
     put(&store, "a high 1 closed").await;
     put(&store, "c high 1 open").await;
     assert_eq!(double.wait_for(2).await, ["opened b high 1", "opened c high 1"]);

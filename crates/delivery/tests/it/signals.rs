@@ -1,4 +1,4 @@
-//! Signals between the events of the journal: lines of their own, and a reason not to wait.
+//! Signals in the journal are delivered as separate lines, and seal an object early.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use super::fixture::{
 };
 
 const NAME: &str = "reader";
-/// Within this time evidence has left the server.
+/// Maximum time until evidence is delivered.
 const EVIDENCE_TIME: Duration = Duration::from_secs(5);
 
-/// Objects that wait longer for events than any test lasts.
+/// Limits under which objects wait for events longer than any test lasts.
 fn patient() -> Limits {
     Limits { seal_age: Duration::from_hours(1), ..Limits::default() }
 }
@@ -59,7 +59,7 @@ async fn a_high_signal_takes_the_events_before_it_along_at_once() {
     delivery.close().await;
 }
 
-/// In buckets lines had nothing to tell them apart by but what clients choose.
+/// Regression: the lines in buckets had no identity but values that clients choose.
 #[tokio::test]
 async fn each_line_in_a_bucket_has_its_number_in_the_journal() {
     let home = tempfile::tempdir().unwrap();

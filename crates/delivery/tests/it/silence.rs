@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::fixture::{arrived, delivery, destination, open_store, parts, record, s3, small};
 
-/// Longer than a server on this machine takes to answer.
+/// Longer than a server on this machine takes to respond.
 const PATIENCE: Duration = Duration::from_millis(1200);
 
 fn bucket(endpoint: &str) -> Bucket {
@@ -49,7 +49,7 @@ async fn closed_and_filtered_ports_are_reported_alike() {
     let store = open_store(home.path());
     record(&store, 1..4).await;
     let delivery = Arc::new(delivery(&store));
-    // The system accepts connections, and no program answers on them.
+    // The system accepts connections, and no program responds.
     let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut endpoints = vec![
         format!("http://{}", closed().await),
@@ -63,7 +63,7 @@ async fn closed_and_filtered_ports_are_reported_alike() {
         endpoints.push(double.endpoint());
         doubles.push(double);
     }
-    // One that speaks no TLS.
+    // A server without TLS.
     endpoints.push(doubles[0].endpoint().replace("http:", "https:"));
 
     let silence = bucket(&endpoints[0]).no_response_delay();
@@ -76,7 +76,8 @@ async fn closed_and_filtered_ports_are_reported_alike() {
             delivery.attach(&name, bucket(&endpoint), 0).await.unwrap();
             let told = trouble(&delivery, &name).await;
             let took = began.elapsed();
-            // Earlier would tell a closed port from a filtered one. How much later depends on the machine.
+            // Earlier would tell a closed port from a filtered one. How much later depends on the
+            // machine.
             assert!(took >= silence, "{endpoint}: {took:?}");
             let DeliveryHealth::NoResponse { reason } = told else {
                 panic!("{endpoint}: {told:?}")
@@ -112,7 +113,7 @@ async fn a_response_is_reported_at_once_and_earlier_missing_ones_do_not_count() 
     delivery.close().await;
 }
 
-/// Something is delivered between two silences: the second one begins anew.
+/// A delivery between two missing responses restarts the delay.
 #[tokio::test]
 async fn the_delay_of_a_missing_response_starts_at_the_last_success() {
     let home = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! The file sink on a real folder: every line once, whatever happens in between. Notifiers have a
-//! file of their own.
+//! Tests of the file sink on a real folder: every line is written once, despite faults. Tests of
+//! notifiers are in another file.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod notifiers;
@@ -17,7 +17,7 @@ use sink::file::Settings;
 use sink::{Batch, BatchBuilder, Encoding, FileSink, Sink as _};
 use testkit::page_cache;
 
-/// A journal of numbered lines, a cursor and a sink: what delivery does, without its waiting.
+/// A journal of numbered lines, a cursor and a sink: delivery without delays.
 struct TestSink {
     folder: tempfile::TempDir,
     size_max: u64,
@@ -37,7 +37,7 @@ fn open(size_max: u64, backups_max: usize) -> TestSink {
     sink_file
 }
 
-/// Rises by a second whenever somebody looks.
+/// The clock, in microseconds; each read advances it by a second.
 static TIME: AtomicI64 = AtomicI64::new(1_764_019_800_000_000);
 
 fn new_sink(path: &Path, size_max: u64, backups_max: usize) -> FileSink {
@@ -57,7 +57,7 @@ impl TestSink {
         self.folder.path().join("log/audit.log")
     }
 
-    /// A new process: all that is left is the cursor and the folder.
+    /// Simulates a new process: only the cursor and the folder remain.
     fn start(&mut self) {
         self.sink = new_sink(&self.path(), self.size_max, self.backups_max);
         self.runtime.block_on(self.sink.resume(&self.cursor.1)).unwrap();

@@ -1,13 +1,13 @@
-//! Other people's programs that tests run against: where they are, and how they get there.
+//! Builds and locates the third-party programs that tests run against.
 //!
-//! [`ensure`] builds the control plane from the Go module beside this crate, once for each version of
-//! its `go.sum`, into a cache folder that outlives the checkout. A program found in the folder named
-//! by `KUBEBUILDER_ASSETS` is taken from there instead. [`all`] is for whoever has the time before
-//! they are needed.
+//! [`ensure`] builds the control plane from the Go module beside this crate, once for each version
+//! of its `go.sum`, into a cache folder that outlives the checkout. A program in the folder
+//! `KUBEBUILDER_ASSETS` is used instead. [`all`] builds everything in advance.
 //!
-//! What is no Go is in [`packages`]. How a program is started is none of this crate's business.
+//! The module [`packages`] installs Python and Node packages. The callers start the programs.
 //!
-//! A missing Go toolchain or a failed build is an error: no caller may go on without them.
+//! A missing Go toolchain or a failed build is an error: no caller may continue without the
+//! programs.
 
 pub mod packages;
 
@@ -22,39 +22,39 @@ use std::{env, io};
 use anyhow::{Context, bail};
 use sha2::{Digest, Sha256};
 
-/// A program the suite runs.
+/// A third-party program that the test suite runs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Program {
     /// Kubernetes' store.
     Etcd,
-    /// The aggregator, and the API everything else lives in.
+    /// The API server and aggregator.
     KubeApiserver,
     /// Namespace deletion and garbage collection.
     KubeControllerManager,
-    /// The client people use.
+    /// Kubernetes' command-line client.
     Kubectl,
-    /// Kubernetes' own extension API server, the peer we measure ourselves against.
+    /// Kubernetes' sample extension API server, the peer of the benchmarks.
     SampleApiserver,
     /// Kubernetes' own audit policy checker and event codec.
     Oracle,
-    /// Informers and other clients of client-go.
+    /// A program with informers and other clients of client-go.
     Clientcheck,
     /// Renders and checks the chart; see [`helm`].
     Helm,
-    /// Keeps objects, by the protocol of S3; see [`server`].
+    /// An object store with the S3 protocol; see [`server`].
     Versitygw,
-    /// Keeps objects, by Google's protocol.
+    /// An object store with Google's protocol.
     Gcs,
-    /// Lends keys as the metadata service of an instance of AWS does.
+    /// Issues credentials like the metadata service of an AWS instance.
     MetadataMock,
-    /// Takes alerts; see [`alertmanager`].
+    /// Receives alerts; see [`alertmanager`].
     Alertmanager,
-    /// Reads dashboards by Grafana's schema; see [`dashboard_reader`].
+    /// Validates dashboards with Grafana's schema; see [`dashboard_reader`].
     DashboardReader,
 }
 
 impl Program {
-    /// The programs that come with Kubernetes; they take minutes to build.
+    /// The programs of Kubernetes, which take minutes to build.
     const STOCK: [Self; 5] = [
         Self::Etcd,
         Self::KubeApiserver,
@@ -62,9 +62,9 @@ impl Program {
         Self::Kubectl,
         Self::SampleApiserver,
     ];
-    /// The programs written here; they take seconds once the others are built.
+    /// The programs of this repository, which take seconds once the others are built.
     const OWN: [Self; 2] = [Self::Oracle, Self::Clientcheck];
-    /// The servers that are no part of Kubernetes.
+    /// The servers that are not part of Kubernetes.
     const SERVERS: [Self; 3] = [Self::Versitygw, Self::Gcs, Self::MetadataMock];
 
     /// The name of the binary.
@@ -105,14 +105,14 @@ impl Program {
     }
 }
 
-/// Where the programs are. Each of them exists.
+/// The locations of the programs, all of which exist.
 #[derive(Clone, Debug)]
 pub struct Assets {
     folders: Vec<PathBuf>,
 }
 
 impl Assets {
-    /// The program's file.
+    /// The path of the program's binary.
     pub fn path(&self, program: Program) -> PathBuf {
         let mut candidates = self.folders.iter().map(|folder| folder.join(program.name()));
         let found = candidates.find(|path| path.is_file());
@@ -120,7 +120,7 @@ impl Assets {
     }
 }
 
-/// Every program, built if it is not there yet.
+/// Returns every program, built if missing.
 pub fn ensure() -> anyhow::Result<Assets> {
     let given = environment("KUBEBUILDER_ASSETS").map(PathBuf::from);
     let module = GoModule::open()?;
@@ -137,7 +137,7 @@ pub fn ensure() -> anyhow::Result<Assets> {
     Ok(Assets { folders: given.into_iter().chain([stock_folder, own_folder]).collect() })
 }
 
-/// Builds and installs everything that is not there yet.
+/// Builds and installs everything that is missing.
 pub fn all() -> anyhow::Result<()> {
     packages::moto()?;
     packages::readers()?;
@@ -152,9 +152,9 @@ pub fn all() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Helm, built if it is not there yet.
+/// Returns Helm, built if missing.
 ///
-/// From a Go module of its own: Helm and Kubernetes want different versions of the same modules.
+/// It has a separate Go module: Helm and Kubernetes require different versions of the same modules.
 pub fn helm() -> anyhow::Result<PathBuf> {
     let module = GoModule::of_helm()?;
     let folder = cache_root()?.join(format!("helm-{}-{}", module.version, module.sums));
@@ -162,7 +162,7 @@ pub fn helm() -> anyhow::Result<PathBuf> {
     Ok(folder.join(Program::Helm.name()))
 }
 
-/// Alertmanager, built if it is not there yet. From a Go module of its own, as Helm is.
+/// Returns Alertmanager, built if missing. It has a separate Go module, like Helm.
 pub fn alertmanager() -> anyhow::Result<PathBuf> {
     let module = GoModule::of_alertmanager()?;
     let folder = cache_root()?.join(format!("alertmanager-{}-{}", module.version, module.sums));
@@ -170,8 +170,8 @@ pub fn alertmanager() -> anyhow::Result<PathBuf> {
     Ok(folder.join(Program::Alertmanager.name()))
 }
 
-/// A program of ours that reads Grafana's dashboards, built if it is not there yet. Its schema is the one
-/// that Grafana's own builders of dashboards are made from.
+/// Returns a program that validates Grafana dashboards, built if missing. It uses the schema from
+/// which Grafana generates its own dashboard builders.
 pub fn dashboard_reader() -> anyhow::Result<PathBuf> {
     let module = GoModule::of_grafana()?;
     let folder = cache_root()?.join(format!("grafana-{}-{}", module.sums, module.sources));
@@ -179,12 +179,12 @@ pub fn dashboard_reader() -> anyhow::Result<PathBuf> {
     Ok(folder.join(Program::DashboardReader.name()))
 }
 
-/// A server that a destination or its credentials come from, built if it is not there yet.
+/// Returns a server for a destination or its credentials, built if missing.
 pub fn server(program: Program) -> anyhow::Result<PathBuf> {
     Ok(servers(&[program])?.join(program.name()))
 }
 
-/// The folder in which these are.
+/// The folder of these servers.
 fn servers(programs: &[Program]) -> anyhow::Result<PathBuf> {
     let module = GoModule::of_servers()?;
     let folder = cache_root()?.join(format!("servers-{}-{}", module.sums, module.sources));
@@ -192,16 +192,16 @@ fn servers(programs: &[Program]) -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
-/// A Go module that pins what is built.
+/// A Go module that pins the versions of programs.
 struct GoModule {
     folder: PathBuf,
-    /// Of Kubernetes or Helm, such as `v1.37.2`.
+    /// Version of Kubernetes or Helm, such as `v1.37.2`.
     version: String,
-    /// Names the exact versions of all modules.
+    /// Digest of the exact versions of all modules.
     sums: String,
-    /// Names the sources of our own programs, if there are any.
+    /// Digest of the sources of this repository's programs, if any.
     sources: String,
-    /// What the linker writes into the programs.
+    /// Linker flags, which set version variables.
     linker_flags: String,
 }
 
@@ -257,7 +257,7 @@ impl GoModule {
         Ok(Self { folder, version, sums, sources, linker_flags })
     }
 
-    /// Builds what is not in `target` yet. Of two callers the second waits for the first.
+    /// Builds the programs missing in `target`. A concurrent caller waits.
     fn build_into(&self, target: &Path, programs: &[Program]) -> anyhow::Result<()> {
         let present = |program: &Program| target.join(program.name()).is_file();
         if programs.iter().all(present) {
@@ -276,7 +276,7 @@ impl GoModule {
         let names: Vec<_> = wanted.iter().map(|program| program.name()).collect();
         writeln!(io::stderr(), "building {} into {}", names.join(", "), target.display())?;
 
-        // Build beside and move, so that no process starts a half-written binary.
+        // Build in a staging folder and rename, so that no process starts a half-written binary.
         let staging = target.join(".staging");
         fs::create_dir_all(&staging)?;
         self.build(&staging, &wanted)?;
@@ -289,7 +289,7 @@ impl GoModule {
     fn build(&self, target: &Path, programs: &[Program]) -> anyhow::Result<()> {
         let status = Command::new("go")
             .args(["build", "-trimpath", "-ldflags", &self.linker_flags])
-            // The linker leaves it out anyway.
+            // The linker omits debug information anyway.
             .args(["-gcflags=all=-dwarf=false", "-o"])
             .arg(target)
             .args(programs.iter().map(|program| program.package()))
@@ -321,7 +321,7 @@ fn numbers(version: &str) -> (&str, &str) {
     (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default())
 }
 
-/// Without the version, `kubectl version` and `/version` say v0.0.0.
+/// Without these flags, `kubectl version` and `/version` report v0.0.0.
 fn kubernetes_flags(version: &str) -> String {
     let (major, minor) = numbers(version);
     let package = "k8s.io/component-base/version";
@@ -331,7 +331,7 @@ fn kubernetes_flags(version: &str) -> String {
     )
 }
 
-/// Without the version of Kubernetes, charts are rendered for one of long ago.
+/// Without the version of Kubernetes, Helm renders charts for a very old one.
 fn helm_flags(version: &str, kubernetes: &str) -> String {
     let (major, minor) = numbers(kubernetes);
     let package = "helm.sh/helm/v3";
@@ -364,7 +364,7 @@ pub(crate) fn cache_root() -> anyhow::Result<PathBuf> {
     Ok(cache.join("keepwatch").join("assets"))
 }
 
-/// A variable that is set and not empty.
+/// An environment variable, if it is set and not empty.
 pub fn environment(name: &str) -> Option<OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
 }

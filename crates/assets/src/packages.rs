@@ -1,7 +1,7 @@
-//! What is no Go: packages of Python and of Node, each of them by its hash.
+//! Installs Python and Node packages, pinned by hash.
 //!
-//! They are installed once for each version of the list of hashes, into the same cache folder as the
-//! programs. A missing pip or npm is an error, as a missing Go toolchain is.
+//! They are installed once for each version of the list of hashes, into the same cache folder as
+//! the programs. A missing pip or npm is an error, like a missing Go toolchain.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -58,8 +58,8 @@ pub fn kusto() -> anyhow::Result<PathBuf> {
     node_packages("kusto")
 }
 
-/// A folder with public grammars of the query languages of Loki, Prometheus and Lucene: exactly what
-/// `grammars/package-lock.json` has the hashes of.
+/// A folder with public grammars of the query languages of Loki, Prometheus and Lucene: exactly
+/// what `grammars/package-lock.json` has the hashes of.
 pub fn grammars() -> anyhow::Result<PathBuf> {
     node_packages("grammars")
 }

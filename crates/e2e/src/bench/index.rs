@@ -1,13 +1,12 @@
-//! The index of events: what it costs, and how fast it finds the first page of a selector.
+//! Measures the event index: its cost, and the latency of the first page of a selector.
 //!
-//! A journal of many events is written while the index follows it, each with threads of its own, so
-//! that the operating system tells their CPU time apart. The writer's is that of all that the store does
-//! for a commit: SQLite, its log, and copying the log into the file. Many events share a commit, which is
-//! the cheapest that a writer can be. Once more this is done with whole events as clients of K10 cause
-//! them, bodies included, and with such events that arrive one by one at a steady rate, as they do at a
-//! server. Then the index is deleted and made again from the journal. In the end `keepwatch up` serves
-//! that journal, and a client asks for first pages as kubectl does. Most of the selectors ask for
-//! something common, and some for what hardly any event has.
+//! A journal of many events is written while the index follows it, in separate threads, so that
+//! their CPU times can be told apart. The writer's CPU time includes everything for a commit:
+//! SQLite, its write-ahead log, and the checkpoints. Many events share a commit, which is the
+//! cheapest case for a writer. The measurement is repeated with events of K10 clients with bodies,
+//! and with the same kind of events at a constant rate, as a server gets them. Then the index is
+//! deleted and rebuilt from the journal. Finally `keepwatch up` serves that journal, and a client
+//! requests first pages like kubectl. Most selectors match common values, some match rare ones.
 
 #![expect(clippy::cast_precision_loss, reason = "figures for people")]
 
@@ -38,31 +37,31 @@ use crate::fixtures::process::Process;
 use crate::fixtures::stopped_store::STORE_FILE;
 use crate::fixtures::wait::until;
 
-/// Events that are in flight to the writer at a time.
+/// Maximum number of events in flight to the writer.
 const IN_FLIGHT: usize = 512;
-/// Events whose bodies are recorded too.
+/// Number of events with bodies.
 const WHOLE_EVENTS: u64 = 500_000;
-/// Whole events that arrive one by one, and how many a second.
+/// Number of events with bodies at a constant rate, and that rate per second.
 const PACED_EVENTS: u64 = 20_000;
 const PACED_RATE: u32 = 1_000;
-/// First pages of each selector, each of another value.
+/// Number of first pages per selector, each with a different value.
 const PAGES: u64 = 40;
-/// The threads of the store: the writer, and the one that copies its log into the file.
+/// The threads of the store: the writer and the checkpointer.
 const WRITERS: [&str; 2] = ["store", "store-copier"];
-/// The threads of the index.
+/// The name of the index threads.
 const INDEXER: &str = "indexer";
-/// Threads of the index are kept until their CPU time has been read.
+/// Keep-alive of the index threads, so that their CPU time can be read.
 const THREADS_KEPT: Duration = Duration::from_hours(1);
-/// Goals: bytes of the index for an event, share of the writer's CPU, and milliseconds of a page.
+/// Goals: index bytes per event, share of the writer's CPU, and milliseconds per page.
 const GOALS: (f64, f64, f64, f64) = (10.0, 3.0, 150.0, 400.0);
 const COLLECTION: &str = "/apis/siem.keepwatch.io/v1alpha1/auditevents";
 
-/// Measures with so many events.
+/// Runs the benchmark with this many events.
 pub fn index(events: u64) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let home = folder.path().join("home");
     std::fs::create_dir(&home)?;
-    // The server takes a folder only if it finds this in it.
+    // The server accepts a folder only if it contains this file.
     std::fs::write(home.join("keepwatch.txt"), "")?;
     let path = home.join(STORE_FILE);
     let writing = write(&path, events, events::event, None)?;
@@ -100,7 +99,7 @@ pub fn index(events: u64) -> anyhow::Result<()> {
         "up".to_owned(),
         format!("--dir={}", home.display()),
         "--listen=127.0.0.1:0".to_owned(),
-        // Nothing is trimmed while it is asked for.
+        // Retention must not remove events during the measurement.
         "--journal-retention-size=1Ti".to_owned(),
         "--journal-limit=1Ti".to_owned(),
     ];
@@ -124,13 +123,13 @@ struct Writing {
 }
 
 impl Writing {
-    /// Microseconds.
+    /// Microseconds per event.
     fn per_event(&self, time: Duration) -> f64 {
         time.as_secs_f64() * 1e6 / self.events
     }
 }
 
-/// Writes the journal while the index follows it; as fast as it can, or `rate` events a second.
+/// Writes the journal while the index follows it, at full speed or at `rate` events per second.
 fn write(
     path: &Path,
     events: u64,
@@ -157,7 +156,7 @@ fn write(
         for one in pending {
             one.await?;
         }
-        // Readers of a server that is to serve this journal, but not to deliver it.
+        // The readers of a server that serves this journal without delivery.
         let journal = store.journal();
         for reader in ["stdout", delivery::DETECTOR] {
             journal.register(reader, journal.last_seq()).await?;
@@ -174,7 +173,7 @@ fn write(
     Ok(figures)
 }
 
-/// Makes the index again; how long that takes, and how much CPU time.
+/// Rebuilds the index. Returns the elapsed time and the CPU time.
 fn fill(path: &Path) -> anyhow::Result<(Duration, Duration)> {
     let store = open(path)?;
     let start = now();
@@ -187,8 +186,8 @@ fn fill(path: &Path) -> anyhow::Result<(Duration, Duration)> {
     Ok((took, cpu))
 }
 
-/// Fills the index of a store in a thread of its own, until it has everything after `written`; the CPU
-/// time of that.
+/// Fills the index of a store in a separate thread. Once `written` completes, it indexes the rest
+/// of the journal and returns the CPU time.
 fn start_indexer(
     store: &Sqlite,
     written: oneshot::Receiver<()>,
@@ -210,7 +209,7 @@ fn start_indexer(
                     delivery.indexed().await;
                 } => {}
             }
-            // While its threads are there.
+            // Read the CPU time while the threads exist.
             cpu_of(&[INDEXER])
         })
     };
@@ -224,20 +223,20 @@ fn open(path: &Path) -> anyhow::Result<Sqlite> {
         limit_bytes: 1 << 40,
         ..store::Settings::default()
     };
-    // The journal is as old as this process: its records are not too old to be kept.
+    // The clock starts with this process, so no record exceeds the retention.
     let micros = move || i64::try_from(start.elapsed().as_micros()).unwrap_or_default();
     let began = std::fs::metadata("/proc/self")?.modified()?.duration_since(UNIX_EPOCH)?;
     let began = i64::try_from(began.as_micros())?;
     Ok(Sqlite::open(path, settings, Arc::new(move || began + micros()))?)
 }
 
-/// User and system time of this process's threads of these names so far.
+/// Total user and system time of this process's threads with these names.
 fn cpu_of(names: &[&str]) -> anyhow::Result<Duration> {
     let mut all = Duration::ZERO;
     for task in std::fs::read_dir("/proc/self/task")? {
         let task = task?.path();
         if names.contains(&std::fs::read_to_string(task.join("comm"))?.trim_end()) {
-            // Nanoseconds on a core come first.
+            // The first field is the CPU time in nanoseconds.
             let schedstat = std::fs::read_to_string(task.join("schedstat"))?;
             let nanos = schedstat.split_whitespace().next().context("no schedstat")?;
             all += Duration::from_nanos(nanos.parse()?);
@@ -293,7 +292,7 @@ async fn pages(endpoint: &Endpoint, events: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How long a page takes, and how many events are on it.
+/// Requests a page. Returns its latency and its number of events.
 async fn page(
     endpoint: &Endpoint,
     connection: &mut Connection,

@@ -45,7 +45,7 @@ impl Layer {
     }
 }
 
-/// The annotation for the time from RequestReceived to ResponseComplete.
+/// The annotation for the time from `RequestReceived` to `ResponseComplete`.
 pub(crate) const TOTAL: &str = "apiserver.latency.k8s.io/total";
 /// Requests that take at most this long are not annotated, in microseconds.
 pub(crate) const THRESHOLD_MICROS: i64 = 500_000;

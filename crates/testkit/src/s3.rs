@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 const PAUSE: Duration = Duration::from_millis(5);
 /// Maximum number of keys in one page of a listing.
 const LISTED_MAX: usize = 2;
-/// The ETag of different content.
+/// The `ETag` of different content.
 const WRONG_TAG: &str = "00000000000000000000000000000000";
 /// The checksum of different content.
 const WRONG_SUM: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
@@ -53,7 +53,7 @@ pub enum Fault {
     KeepAndDawdle,
     /// Half of the head of a success response; the object is stored.
     KeepAndHalfHead,
-    /// A success response with a wrong ETag; the object is stored.
+    /// A success response with a wrong `ETag`; the object is stored.
     KeepAndWrongTag,
     /// A success response with a wrong checksum; nothing is stored.
     WrongSum,

@@ -1,6 +1,6 @@
 //! Elastic Security: detection rules that Kibana imports, one NDJSON line per rule.
 //!
-//! Each rule uses the language that keeps its meaning: KQL for case-sensitive comparisons, EQL for
+//! Each rule uses the language that keeps its meaning: `KQL` for case-sensitive comparisons, EQL for
 //! case-insensitive ones and for sequences, ES|QL for counts by groups, new terms for first-seen
 //! rules. Deliberately absent: API calls, and actions, which belong to connectors.
 

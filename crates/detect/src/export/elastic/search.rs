@@ -32,11 +32,11 @@ pub(super) struct Search {
 
 /// The rule types.
 pub(super) enum Kind {
-    /// An alert for every matching event, in KQL.
+    /// An alert for every matching event, in `KQL`.
     Query(String),
-    /// An alert for every group with at least this many events, in KQL.
+    /// An alert for every group with at least this many events, in `KQL`.
     Threshold { query: String, fields: Vec<String>, at_least: u64 },
-    /// An alert for every value that is new within the history, in KQL.
+    /// An alert for every value that is new within the history, in `KQL`.
     NewTerms { query: String, fields: Vec<String>, history: Duration },
     /// An alert for every matching event or sequence, in EQL.
     Eql(String),

@@ -1,4 +1,4 @@
-//! Writes the LogQL expression that keeps the meaning of a rule.
+//! Writes the `LogQL` expression that keeps the meaning of a rule.
 
 use std::time::Duration;
 

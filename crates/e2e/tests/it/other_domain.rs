@@ -48,7 +48,12 @@ fn kubectl_works_with_another_domain_and_what_it_does_is_on_record() {
     carol.kubectl_with("create -f -", &backup("shop")).unwrap();
     let got = carol.json("get backupactions shop-1 -n shop").unwrap();
     assert_eq!(text(&got, "/apiVersion"), ACTIONS);
-    let explained = carol.kubectl("explain backupactions.spec.subject.name").unwrap();
+    // kube-apiserver asks for the OpenAPI documents of a new group a little later.
+    let explained = until("the group is explained", || {
+        let reply = carol.try_kubectl("explain backupactions.spec.subject.name")?;
+        Ok(reply.success.then_some(reply.out))
+    });
+    let explained = explained.unwrap();
     assert!(explained.contains("GROUP:      actions.kio.team.backup\n"), "{explained}");
     assert!(explained.contains("Name of the object."), "{explained}");
     let event = keepwatch.audit_log().find("the create", |event| {

@@ -40,7 +40,7 @@ use report::{Case, Figures, Row};
 pub use signals::signals;
 pub use weight::weight;
 
-/// Lanes of each case: connections, or streams.
+/// Requests in flight of each case: one per connection, or per stream.
 const CONNECTIONS: usize = 32;
 /// Objects in the listed namespace.
 const LISTED: usize = 100;
@@ -132,21 +132,15 @@ fn start_bare(
     extension.serving_identity().write(folder, "serving");
     std::fs::copy(plane.folder().join("front-proxy-ca.crt"), folder.join("client-ca.crt"))?;
     let port = free_port()?;
-    let arguments =
-        [format!("--folder={}", folder.display()), format!("--port={port}")].map(String::from);
-    let arguments = [vec!["bare-server".to_owned()], arguments.to_vec()].concat();
+    let arguments = [
+        "bare-server".to_owned(),
+        format!("--folder={}", folder.display()),
+        format!("--port={port}"),
+    ];
     let mut process = Process::start("bare", &std::env::current_exe()?, &arguments, folder)?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     process.wait_listening(address)?;
-    let subject = Subject {
-        endpoint: front_proxy(plane, &extension, address)?,
-        collection: "/apis/actions.kio.kasten.io/v1alpha1/namespaces",
-        resource: "backupactions",
-        api_version: "actions.kio.kasten.io/v1alpha1",
-        kind: "BackupAction",
-        spec: of_ours_spec,
-        pids: vec![process.id()],
-    };
+    let subject = backup_actions(front_proxy(plane, &extension, address)?, process.id());
     Ok((process, subject))
 }
 
@@ -183,19 +177,21 @@ fn detection(
 }
 
 fn of_ours(plane: &ControlPlane, server: &Keepwatch) -> anyhow::Result<Subject> {
-    Ok(Subject {
-        endpoint: front_proxy(plane, &server.extension, server.address())?,
+    let endpoint = front_proxy(plane, &server.extension, server.address())?;
+    Ok(backup_actions(endpoint, server.process.id()))
+}
+
+/// What Keepwatch and the bare server are asked for.
+fn backup_actions(endpoint: Endpoint, pid: u32) -> Subject {
+    Subject {
+        endpoint,
         collection: "/apis/actions.kio.kasten.io/v1alpha1/namespaces",
         resource: "backupactions",
         api_version: "actions.kio.kasten.io/v1alpha1",
         kind: "BackupAction",
-        spec: of_ours_spec,
-        pids: vec![server.process.id()],
-    })
-}
-
-fn of_ours_spec(namespace: &str) -> serde_json::Value {
-    serde_json::json!({"subject": {"name": namespace, "namespace": namespace}})
+        spec: |namespace| serde_json::json!({"subject": {"name": namespace, "namespace": namespace}}),
+        pids: vec![pid],
+    }
 }
 
 fn of_the_peer(plane: &ControlPlane, peer: &SampleApiserver) -> anyhow::Result<Subject> {

@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 
 use crate::patch::Patch;
 use crate::registry::read_body;
+use crate::resource::DefaultStrategy;
 use crate::selector::fields::FieldSelector;
-use crate::{Resource, Scope, Strategy};
+use crate::{Resource, Scope};
 
 /// Parses the parameters of a query.
 pub fn query_pairs(query: Option<&str>) -> Vec<(String, String)> {
@@ -44,11 +45,6 @@ fn headers(content_type: &str) -> Option<HeaderMap> {
     let value = HeaderValue::from_str(content_type).ok()?;
     Some(HeaderMap::from_iter([(CONTENT_TYPE, value)]))
 }
-
-/// A strategy without logic of its own.
-struct DefaultStrategy;
-
-impl Strategy for DefaultStrategy {}
 
 fn resource() -> Resource {
     Resource {

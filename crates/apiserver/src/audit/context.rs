@@ -13,7 +13,7 @@ use event::{Event, Json, Level, Timestamp, UserInfo};
 use crate::audit::write_claim::WriteClaim;
 use crate::{Answer, Clock};
 
-/// Audit event of one request under construction. Cheap to clone; a clone completes
+/// Audit event of one request under construction. A clone copies the event and completes
 /// independently.
 #[derive(Clone)]
 pub struct AuditContext {

@@ -73,7 +73,7 @@ impl ResourceRequest<'_> {
             audit.fill_object_ref(text("name"), text("uid"), text("resourceVersion"));
         }
         let admitted = Decoded::decode(self.kind, document, options.validation);
-        admitted.map_err(|error_of| error_of.refusal(self.kind))
+        admitted.map_err(|error| error.refusal(self.kind))
     }
 
     /// Parses the body. A long body is parsed on the blocking pool, a few at a time, so that it

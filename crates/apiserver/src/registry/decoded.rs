@@ -29,7 +29,7 @@ pub(crate) struct Decoded {
 /// Why a document cannot be decoded.
 pub(crate) enum DecodeError {
     /// The document has another kind.
-    ServedResource(ApiError),
+    Kind(ApiError),
     /// The content is invalid; the text of Go's decoder.
     Content(String),
 }
@@ -38,7 +38,7 @@ impl DecodeError {
     /// The error for a whole object.
     pub(crate) fn refusal(self, kind: &ServedResource) -> ApiError {
         match self {
-            Self::ServedResource(error) => error,
+            Self::Kind(error) => error,
             Self::Content(why) => undecodable(kind, &why),
         }
     }
@@ -55,7 +55,7 @@ impl Decoded {
             let why = "json: cannot unmarshal a value that is not an object";
             return Err(DecodeError::Content(why.to_owned()));
         };
-        check_type(kind, &object).map_err(DecodeError::ServedResource)?;
+        check_type(kind, &object).map_err(DecodeError::Kind)?;
         let mut unknown = kind.prune(&mut object);
         metadata::read(&mut object, &mut unknown).map_err(DecodeError::Content)?;
         let unknown = unknown.into_iter().map(|path| format!("unknown field \"{path}\""));

@@ -164,8 +164,8 @@ impl Change {
                 let document = Document { value, duplicates: sent.duplicates.clone() };
                 let quoted = quoted(kind, &document.value);
                 let admitted = Decoded::decode(kind, document, *validation);
-                let mut incoming = admitted.map_err(|error_of| match error_of {
-                    DecodeError::ServedResource(error) => error,
+                let mut incoming = admitted.map_err(|error| match error {
+                    DecodeError::Kind(error) => error,
                     DecodeError::Content(why) => {
                         let error = FieldError::invalid("patch", &quoted.into(), &why);
                         ApiError::invalid("", "", "", &[error])

@@ -2,16 +2,12 @@
 
 use std::sync::Arc;
 
-use apiserver::{Resource, Scope, Strategy, Subresource, Verb};
+use apiserver::resource::DefaultStrategy;
+use apiserver::{Resource, Scope, Subresource, Verb};
 use serde_json::json;
 
 const ALL: &[Verb] =
     &[Verb::Create, Verb::Delete, Verb::Get, Verb::List, Verb::Patch, Verb::Update, Verb::Watch];
-
-/// The default strategy.
-struct Plain;
-
-impl Strategy for Plain {}
 
 /// A cluster-scoped kind with a status.
 pub(super) fn notes() -> Resource {
@@ -39,7 +35,7 @@ pub(super) fn notes() -> Resource {
         omit_bodies: false,
         audit_level_min: event::Level::None,
         read_only: None,
-        strategy: Arc::new(Plain),
+        strategy: Arc::new(DefaultStrategy),
     }
 }
 

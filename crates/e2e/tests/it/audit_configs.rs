@@ -1,4 +1,4 @@
-//! `AuditConfigs` as custom resources of a real cluster, with the definitions that the chart installs.
+//! `AuditConfigs` as custom resources of a real cluster, with the CRDs that the chart installs.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -34,7 +34,7 @@ fn an_audit_config_is_delivered_with_and_without_a_status_subresource() {
     let words: Vec<&str> = printed.split_whitespace().collect();
     assert_eq!(words.get(..5), Some(&["NAME", "STATUS", "AGE", "siem", "Success"][..]));
 
-    // As another definition of the same kind may have it.
+    // K10's own CRD of the kind may have a status subresource.
     let patch =
         "[{\"op\":\"add\",\"path\":\"/spec/versions/0/subresources\",\"value\":{\"status\":{}}}]";
     admin.kubectl(&format!("patch {DEFINITION} --type=json -p {patch}")).unwrap();
@@ -76,7 +76,7 @@ fn profile(claim: &str) -> Value {
     }})
 }
 
-/// Waits for a status; what its errors say.
+/// Waits for a status and returns its errors.
 fn becomes(plane: &ControlPlane, name: &str, validation: &str) -> String {
     until(&format!("{name} becomes {validation}"), || {
         let config = plane.admin().json(&format!("get auditconfig {name} -n kasten-io"))?;
@@ -86,7 +86,7 @@ fn becomes(plane: &ControlPlane, name: &str, validation: &str) -> String {
     .unwrap()
 }
 
-/// Waits until a folder holds the creation of each of these backups, once.
+/// Waits until a folder contains the creation of each of these backups, once.
 fn holds(folder: &Path, names: &[&str]) {
     until(&format!("{names:?} are delivered"), || {
         let mut found = Vec::new();

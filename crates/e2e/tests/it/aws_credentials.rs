@@ -1,7 +1,7 @@
-//! Keys that are issued, each by a service of other people: STS for a key and for a token (moto), and the
-//! metadata service of an instance (amazon-ec2-metadata-mock).
+//! Temporary AWS credentials from third-party servers: STS with an access key and with a web
+//! identity token (moto), and the instance metadata service (amazon-ec2-metadata-mock).
 //!
-//! moto's buckets look at the signature, at the session's token and at the role's rights.
+//! moto checks the signature, the session token and the permissions of the role.
 
 use e2e::emulators::imds::Metadata;
 use e2e::emulators::moto::{Moto, ROLE};
@@ -11,14 +11,14 @@ use crate::buckets::{deliver, destination, open_with, run};
 
 const BUCKET: &str = "issued";
 
-/// A bucket that only the role may write to, and a key that may only take on the role.
+/// A bucket that only the role may write to, and an access key that may only assume the role.
 fn moto() -> (Moto, String, String) {
     let server = Moto::start(&[BUCKET]).unwrap();
     let (id, secret) = server.make_role().unwrap();
     (server, id, secret)
 }
 
-/// Delivers with these credentials what is then there, once, in order.
+/// Delivers with these credentials and checks that each event arrived once, in order.
 fn check(server: &Moto, credentials: Credentials, workload_identity: &WorkloadIdentity) {
     let mut wanted = destination(server.endpoint(), BUCKET);
     wanted.credentials = credentials;

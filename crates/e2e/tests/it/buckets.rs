@@ -1,4 +1,4 @@
-//! Delivery to a real S3 server: plain, by TLS, and with objects that cannot be deleted.
+//! Delivery to a real S3 server: with HTTP, with TLS, and with Object Lock.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -71,7 +71,7 @@ pub(crate) fn run<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Runtime::new().unwrap().block_on(work)
 }
 
-/// Delivers 500 events and finds each of them once in the server's own files.
+/// Delivers 500 events and finds each of them once in the files of the S3 server.
 fn check(server: &S3Server, destination: &Destination) {
     deliver(destination, &WorkloadIdentity::default(), || server.objects(&destination.bucket));
 }
@@ -184,7 +184,7 @@ fn endpoints_inside_are_not_dialled() {
         let refused = Bucket::open(&destination(endpoint, "archive"), parts.clone());
         assert!(matches!(refused, Err(OpenError::Endpoint { .. })), "{endpoint}");
     }
-    // Whatever a name or an odd number resolves to is looked at when it is dialled.
+    // The address that a name or an unusual number resolves to is checked when it is dialled.
     for endpoint in
         ["https://localhost", "https://2130706433", "https://0x7f000001", "https://127.1"]
     {

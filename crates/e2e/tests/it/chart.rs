@@ -1,4 +1,5 @@
-//! The chart without a cluster: what is rendered from which values, and what is refused.
+//! The chart without a cluster: rendered objects and arguments for several sets of values, and
+//! rejected values.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -10,7 +11,7 @@ use crate::fixture::text;
 
 const NAMESPACE: &str = "kasten-io";
 
-/// What every set of values renders.
+/// Objects that every set of values renders.
 const ALWAYS: [&str; 15] = [
     "ConfigMap/aggauditpolicy-config",
     "ClusterRole/kasten-io-aggregatedapis-svc",
@@ -28,7 +29,7 @@ const ALWAYS: [&str; 15] = [
     "RoleBinding/aggregatedapis-svc-uninstall-server",
     "Job/aggregatedapis-svc-uninstall",
 ];
-/// What lets go of `AuditConfig`s, unless they are everywhere.
+/// Permissions to release `AuditConfig`s, rendered unless all namespaces are allowed.
 const UNINSTALL: [&str; 2] =
     ["Role/aggregatedapis-svc-uninstall", "RoleBinding/aggregatedapis-svc-uninstall"];
 const CLAIM: &str = "PersistentVolumeClaim/aggregatedapis-svc-data";
@@ -46,8 +47,8 @@ const GROUPS: [&str; 6] = [
     "APIService/v1alpha1.siem.keepwatch.io",
 ];
 
-/// A set of values, what is rendered beyond [`ALWAYS`], and arguments that must be among the
-/// rendered ones.
+/// A set of values, the objects that it renders in addition to [`ALWAYS`], and some of the expected
+/// arguments.
 struct Set {
     name: &'static str,
     values: &'static [&'static str],
@@ -59,13 +60,13 @@ fn sets() -> [Set; 6] {
     [as_it_comes(), to_a_file(), silent(), with_operators(), yours(), bounded()]
 }
 
-/// What most sets render.
+/// Objects that most sets render.
 fn usual() -> Vec<&'static str> {
     let certificate = OWN_CERTIFICATE.into_iter().chain(DESTINATIONS).chain(UNINSTALL);
     [CLAIM].into_iter().chain(GUARDS).chain(certificate).chain(GROUPS).collect()
 }
 
-/// The same without some.
+/// The usual objects without these.
 fn without(left_out: &[&str]) -> Vec<&'static str> {
     usual().into_iter().filter(|object| !left_out.contains(object)).collect()
 }
@@ -278,8 +279,8 @@ fn the_binary_accepts_every_argument_that_is_rendered() {
         let arguments = chart.render(set.values).unwrap().arguments().unwrap();
         let output = Command::new(&binary).args(&arguments).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
-        // 2 is what a command line that makes no sense ends with. This one ends at the first file
-        // that only the pod has.
+        // Exit code 2 means an invalid command line. This one is valid, and fails at the first file
+        // that exists only in the pod.
         assert_eq!(output.status.code(), Some(1), "{}: {said}", set.name);
         assert!(said.contains("/etc/kubernetes/agg-audit-policy.yaml"), "{}: {said}", set.name);
     }
@@ -342,7 +343,7 @@ fn nothing_in_the_chart_looks_into_the_cluster_while_it_is_rendered() {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let template = std::fs::read_to_string(&path).unwrap();
-        // Which platform it is can be said to tools that render without a cluster.
+        // Tools that render without a cluster can set the platform.
         let platform = ".Capabilities.APIVersions.Has \"security.openshift.io/v1\"";
         let template = template.replace(platform, "");
         for word in ["lookup", "Capabilities", "genSelfSigned", "genCA", "rand"] {
@@ -394,14 +395,15 @@ fn the_account_may_do_what_is_listed_here_and_no_more() {
     assert_eq!(rights(&["rbac.create=false"]), Vec::<String>::new());
 }
 
-/// Every right that a role of the chart grants, one a line.
+/// Every permission that the chart's roles grant the server, one per line.
 pub(crate) fn rights(rendered: &Rendered) -> Vec<String> {
     let words = |rule: &Value, key: &str| -> Vec<String> {
         let words = rule.get(key).and_then(Value::as_array).into_iter().flatten();
         words.filter_map(Value::as_str).map(str::to_owned).collect()
     };
     let mut rights = Vec::new();
-    // The roles for people are not the account's, and those of the Job that cleans up are another's.
+    // The roles for users are not bound to the server's account, and the uninstall Job has an
+    // account of its own.
     let is_own = |role: &&Value| {
         let name = text(role, "/metadata/name");
         !name.starts_with("keepwatch-") && !name.contains("-uninstall")

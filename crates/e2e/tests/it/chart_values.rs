@@ -1,5 +1,5 @@
-//! The chart's values as people hand them over: in files, by flags, from older releases, by other
-//! charts, and on other platforms.
+//! The chart's values as users pass them: in files, by flags, from older releases, from a parent
+//! chart, and on other platforms.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -12,14 +12,14 @@ use serde_json::Value;
 use crate::fixture::text;
 
 const NAMESPACE: &str = "kasten-io";
-/// Every value with its default, by its path.
+/// Every value's path with its default.
 const DEFAULTS: &str = include_str!("../../../../charts/keepwatch/files/defaults.yaml");
 
 fn chart() -> Chart {
     Chart::open(NAMESPACE).unwrap()
 }
 
-/// Renders with a file of values.
+/// Renders with a values file.
 fn from_file(values: &str) -> anyhow::Result<Rendered> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("values.yaml");
@@ -27,7 +27,7 @@ fn from_file(values: &str) -> anyhow::Result<Rendered> {
     chart().render_with(&["--values", file.to_str().unwrap()], &[])
 }
 
-/// `maxRequestsInflight: 1000000` in a file became `--max-requests-inflight=1e+06`.
+/// `maxRequestsInflight: 1000000` in a file once became `--max-requests-inflight=1e+06`.
 #[test]
 fn a_number_in_a_file_is_rendered_as_a_number() {
     let values = "
@@ -71,7 +71,8 @@ fn has_float(value: &Value) -> bool {
     }
 }
 
-/// `helm upgrade --reuse-values` brings back values that lack the newer ones, and some tools write null.
+/// `helm upgrade --reuse-values` brings back values that lack newer keys, and some tools write
+/// null.
 #[test]
 fn a_value_that_is_missing_or_null_has_its_default() {
     let expected = chart().render(&[]).unwrap().objects;
@@ -82,7 +83,7 @@ fn a_value_that_is_missing_or_null_has_its_default() {
     let nulls: Vec<String> = paths.iter().map(|path| format!("{path}=null")).collect();
     let nulls: Vec<&str> = nulls.iter().map(String::as_str).collect();
     assert_eq!(chart().render(&nulls).unwrap().objects, expected);
-    // Whole sections, and maps of free form that an older release did not have.
+    // Whole sections and free-form maps that an older release did not have.
     for sections in [
         &["siem=null", "journal=null", "limits=null", "persistence=null"][..],
         &["destinations=null", "networkPolicy=null", "image=null", "uninstall=null"],
@@ -154,7 +155,7 @@ fn text_stays_text_whatever_it_looks_like() {
     assert!(arguments.contains(&"--audit-log-file=/var/log/a b/#1: x.log".to_owned()));
 }
 
-/// restricted-v2 makes no pod that asks for an ID outside of the project's range.
+/// The SCC restricted-v2 rejects a pod whose IDs are outside the project's range.
 #[test]
 fn on_openshift_the_platform_gives_the_ids() {
     let ids = |arguments: &[&str], values: &[&str]| {
@@ -226,7 +227,7 @@ fn the_roles_that_k10_has_for_people_are_those_of_a_standalone_server() {
         let role = rendered.of_kind("ClusterRole").find(|one| text(one, "/metadata/name") == name);
         role.unwrap().to_string()
     };
-    // The release's namespace, with dots for hyphens.
+    // The domain is the release's namespace with dots for hyphens.
     assert!(role("k10-basic").contains("\"actions.kio.team.backup\""), "{}", role("k10-basic"));
     assert!(role("k10-config-view").contains("\"config.kio.kasten.io\""));
 }

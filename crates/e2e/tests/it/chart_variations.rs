@@ -1,5 +1,5 @@
-//! A hundred ways of handing values over: each gives objects that kube-apiserver takes and arguments
-//! that the binary takes, or an error that names the value.
+//! About a hundred ways to pass values. Each renders objects that kube-apiserver accepts and
+//! arguments that the binary accepts, or fails with an error that names the value.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,13 +11,13 @@ use serde_json::Value;
 use crate::fixture::{namespace, plane, text};
 
 const NAMESPACE: &str = "chart-variations";
-/// Kinds whose definitions are not those of Kubernetes.
+/// Kinds that are defined by CRDs.
 const OTHERS: [&str; 3] = ["Certificate", "Issuer", "ServiceMonitor"];
 
-/// A way of handing over: Helm's flag and its text, or `-f` and the text of a file.
+/// Helm's flag and its argument, or `-f` and the content of a file.
 type Way = (&'static str, &'static str);
 
-/// What works.
+/// Inputs that must render.
 const WORKS: [Way; 58] = [
     ("-f", ""),
     ("-f", "# nothing\n---\n"),
@@ -121,7 +121,7 @@ extraVolumeMounts: [{name: more, mountPath: /more}]",
     ("--set-literal", "clusterName=a,b={c}"),
 ];
 
-/// What is refused, and the name that the error has.
+/// Inputs that must be rejected, and the name that the error contains.
 const REFUSED: [(&str, &str, &str); 58] = [
     ("-f", "service: {port: \"443\"}", "/service/port"),
     ("-f", "service: {port: 443.5}", "/service/port"),
@@ -206,7 +206,7 @@ const REFUSED: [(&str, &str, &str); 58] = [
     ),
     ("--set", "podAnnotations.a=1", "/podAnnotations/a"),
     ("--set", "certificate.provider=none", "/certificate/provider"),
-    // To Helm that is a list of one empty text.
+    // For Helm, `{}` is a list of one empty string.
     ("--set", "tolerations={}", "/tolerations/0"),
     ("--set-string", "networkPolicy.enabled=true", "/networkPolicy/enabled"),
     ("--set-json", "destinations.claims={\"a\":1}", "/destinations/claims"),
@@ -231,7 +231,7 @@ fn values_that_work_render_objects_and_arguments_that_are_taken() {
         let arguments = rendered.arguments().unwrap();
         let output = Command::new(&binary).args(&arguments).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
-        // It ends at the first file that only the pod has.
+        // It fails at the first file that exists only in the pod.
         assert_eq!(output.status.code(), Some(1), "{flag} {value}: {said}");
         let mut names = BTreeSet::new();
         for object in &rendered.objects {
@@ -251,7 +251,7 @@ fn values_that_work_render_objects_and_arguments_that_are_taken() {
     plane.admin().kubectl_with(line, &list).unwrap();
 }
 
-/// The object in the one namespace that is there, under a name that is free.
+/// The object, moved into the namespace that exists in this test.
 fn here(object: &Value) -> Value {
     let mut object = object.clone();
     let metadata = &mut object["metadata"];
@@ -272,7 +272,7 @@ fn values_that_do_not_work_are_refused_by_name() {
     }
 }
 
-/// Nothing was let out, or everything, where no port was named.
+/// Without ports, the rules once let out nothing at all, or everything.
 #[test]
 fn without_ports_nothing_is_let_out() {
     let chart = Chart::open(NAMESPACE).unwrap();
@@ -286,7 +286,7 @@ fn without_ports_nothing_is_let_out() {
     assert_eq!(rules[0]["ports"].as_array().unwrap().len(), 2, "{rules}");
 }
 
-/// A Service that names no family gets that of the cluster, also where it is IPv6 only.
+/// A Service without an IP family gets the cluster's, even if that is IPv6 only.
 #[test]
 fn no_address_family_is_named() {
     let rendered = Chart::open(NAMESPACE).unwrap().render(&[]).unwrap();

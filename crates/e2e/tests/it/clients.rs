@@ -1,4 +1,5 @@
-//! client-go's informers, through the aggregator and across a restart; a browser's watch through it.
+//! Informers of client-go through the aggregator and across a restart, and a browser's watch over
+//! WebSocket.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
@@ -38,7 +39,7 @@ fn informers_sync_follow_every_change_and_go_on_after_a_restart() {
     assert_eq!(steps.last().map(String::as_str), Some("deletes seen"), "{steps:?}");
 }
 
-/// Consoles watch like this.
+/// Web consoles watch like this.
 #[test]
 fn a_watch_over_websocket_passes_the_aggregator_and_is_recorded_as_one() {
     let (plane, keepwatch) = shared();

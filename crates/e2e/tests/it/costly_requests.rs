@@ -1,8 +1,8 @@
-//! One request, whatever its form, raises the server's memory by 64 MiB at most.
+//! No single request raises the server's memory by more than 64 MiB, whatever its content.
 //!
-//! Each case is the worst document of a content type that the author could think of. What it is
-//! answered does not matter here, as long as it is an answer and not a failure of the server. The
-//! kernel counts the peak of the process, and forgets it before each case.
+//! Each case is the worst document that the authors found for a content type. The response may be
+//! an error of the client, but not of the server. The kernel counts the peak memory of the process;
+//! it is reset before each case.
 
 use bytes::Bytes;
 use e2e::fixtures::load_client::{Endpoint, Protocol};
@@ -12,9 +12,9 @@ use serde_json::json;
 
 use crate::buckets::run;
 
-/// Bytes that one request may cost at most.
+/// Bytes that one request may cost.
 const COST_MAX: u64 = 64 << 20;
-/// Bytes of a body that is just not refused for its length.
+/// Bytes of the longest body that is not rejected for its length.
 const BODY_BYTES: usize = 3_145_728;
 
 const JSON: &str = "application/json";
@@ -23,7 +23,7 @@ const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 const MERGE_PATCH: &str = "application/merge-patch+json";
 const JSON_PATCH: &str = "application/json-patch+json";
 
-/// A request that costs as much as it can.
+/// A request that is meant to be as costly as possible.
 struct Case {
     name: &'static str,
     method: &'static str,
@@ -53,7 +53,7 @@ fn no_request_costs_more_than_64_mib() {
     });
 }
 
-/// The answer's code, and by how many bytes the peak rose above what was there before.
+/// The status code, and the bytes by which the peak exceeds the memory before the request.
 async fn cost(endpoint: &Endpoint, process: u32, case: &Case) -> (u16, u64) {
     let mut connection = endpoint.connections(Protocol::Http1, 1).await.unwrap().remove(0);
     proc_status::forget_vm_hwm(process).unwrap();
@@ -77,7 +77,7 @@ impl Case {
     }
 }
 
-/// Objects to be made.
+/// Requests that create objects.
 fn creates() -> Vec<Case> {
     let passkeys = "/apis/vault.kio.kasten.io/v1alpha1/passkeys";
     let rules = "/apis/siem.keepwatch.io/v1alpha1/detectionrules";
@@ -134,7 +134,7 @@ fn creates() -> Vec<Case> {
     ]
 }
 
-/// Changes and options of a deletion.
+/// Patches, and options of deletions.
 fn changes() -> Vec<Case> {
     let secret = format!("/api/v1/namespaces/{NAMESPACE}/secrets/{NAME}");
     vec![
@@ -172,7 +172,7 @@ fn changes() -> Vec<Case> {
     ]
 }
 
-/// So many of `piece` that a body is almost as long as it may be.
+/// As many of `piece` as almost fill a body.
 fn repeated(piece: &[u8]) -> Vec<u8> {
     piece.repeat((BODY_BYTES - 4_096) / piece.len())
 }
@@ -183,8 +183,8 @@ fn object(start: &str, piece: &str, end: &str) -> Vec<u8> {
     [head.as_bytes(), start.as_bytes(), &repeated(piece.as_bytes()), end.as_bytes(), b"}"].concat()
 }
 
-/// An object with a list in its metadata, in which this stands as often as values are taken: what is
-/// wrong with each could be told.
+/// An object whose metadata has a list of 60,001 of `item`: as many invalid values could be
+/// reported.
 fn metadata(field: &str, item: &str) -> Vec<u8> {
     let head =
         r#"{"apiVersion":"vault.kio.kasten.io/v1alpha1","kind":"Passkey","metadata":{"name":"a","#;
@@ -192,7 +192,7 @@ fn metadata(field: &str, item: &str) -> Vec<u8> {
     [head.as_bytes(), b"\"", field.as_bytes(), b"\":[", &items, item.as_bytes(), b"]}}"].concat()
 }
 
-/// The same in YAML, so many bytes of it.
+/// The same in YAML, with this many bytes.
 fn yaml_of(start: &str, piece: &str, end: &str, bytes: usize) -> Vec<u8> {
     let head =
         "apiVersion: vault.kio.kasten.io/v1alpha1\nkind: Passkey\nmetadata: {name: a}\nspec: ";
@@ -200,13 +200,13 @@ fn yaml_of(start: &str, piece: &str, end: &str, bytes: usize) -> Vec<u8> {
     format!("{head}{start}{pieces}{end}\n").into_bytes()
 }
 
-/// Labels with short keys, each another one.
+/// Labels with short, distinct keys.
 fn members() -> Vec<u8> {
     let labels: Vec<String> = (0..260_000).map(|number| format!("\"{number:x}\":0")).collect();
     format!(r#"{{"metadata":{{"labels":{{{}}}}}}}"#, labels.join(",")).into_bytes()
 }
 
-/// Lists of ten aliases each, one above the other.
+/// Lists of ten aliases each, nested twelve levels deep.
 fn aliases() -> Vec<u8> {
     let mut text = "a0: &a0 [0,0,0,0,0,0,0,0,0,0]\n".to_owned();
     for level in 1..12 {
@@ -227,7 +227,7 @@ fn operations() -> Vec<u8> {
     [b"[", &repeated(one.as_bytes())[..], &one.as_bytes()[..one.len() - 1], b"]"].concat()
 }
 
-/// Each one doubles the object.
+/// Each operation doubles the object.
 fn copies() -> Vec<u8> {
     let one =
         |number| format!(r#"{{"op":"copy","from":"/metadata","path":"/metadata/copy{number}"}}"#);
@@ -235,7 +235,7 @@ fn copies() -> Vec<u8> {
     format!("[{}]", all.join(",")).into_bytes()
 }
 
-/// A Secret with many entries in its map of data, each of them empty.
+/// A Secret with many entries in its data, all of them empty.
 fn entries() -> Vec<u8> {
     let mut fields = Vec::new();
     for number in 0..300_000_u32 {
@@ -250,13 +250,13 @@ fn entries() -> Vec<u8> {
     unknown(&secret_of(&fields))
 }
 
-/// The fields of a Secret whose name is `a`, and these.
+/// The fields of a Secret with the name `a`, and these fields.
 fn secret_of(fields: &[u8]) -> Vec<u8> {
-    // metadata (1) with name (1).
+    // Field 1 is metadata, whose field 1 is the name.
     [&[0x0a, 3, 0x0a, 1, b'a'][..], fields].concat()
 }
 
-/// The envelope of Kubernetes around the bytes of an object: `runtime.Unknown`.
+/// Kubernetes' envelope around the bytes of an object, `runtime.Unknown`.
 fn unknown(raw: &[u8]) -> Vec<u8> {
     let type_meta = [&[0x0a, 2][..], b"v1", &[0x12, 6], b"Secret"].concat();
     let head = [&[0x0a, u8::try_from(type_meta.len()).unwrap()][..], &type_meta].concat();
@@ -270,12 +270,12 @@ fn unknown(raw: &[u8]) -> Vec<u8> {
     [b"k8s\0", &head[..], &[0x12], &varint, raw].concat()
 }
 
-/// A rule that is right but for the size that its expression would have.
+/// A rule that is valid except for the size of its compiled regular expression.
 const WIDE_EXPRESSION: &[u8] = b"title: costly\nid: costly\nlevel: low
 logsource: {product: kubernetes, service: audit}
 detection: {a: {user.username|re: '(a{1,1000}){1,1000}'}, condition: a}\n";
 
-/// A `DetectionRule` with this source.
+/// A `DetectionRule` with this Sigma source.
 fn rule(source: &[u8]) -> Vec<u8> {
     let source = String::from_utf8_lossy(source);
     json!({"apiVersion": "siem.keepwatch.io/v1alpha1", "kind": "DetectionRule",

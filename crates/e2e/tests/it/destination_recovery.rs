@@ -1,4 +1,5 @@
-//! Destinations that go wrong and are mended: the journal waits, and the archive is the journal.
+//! Destinations that fail and are repaired: events stay in the journal meanwhile, and the archive
+//! has all of them at the end.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 use crate::buckets::run;
 use crate::fixture::text;
 
-/// Requests in a row, each of which leaves a record.
+/// Requests in a row, each of which is recorded.
 const REQUESTS: u64 = 40;
 
 async fn ask(server: &Standalone) {
@@ -22,7 +23,7 @@ async fn ask(server: &Standalone) {
     }
 }
 
-/// Waits until so many events are in the bucket, by the server's count.
+/// Waits until the server has counted this many delivered events.
 async fn wait_delivered(server: &Standalone, count: u64) {
     let what = format!("{count} events are delivered");
     wait(&what, async || Ok((server.progress().await?.delivered >= count).then_some(())))
@@ -30,7 +31,7 @@ async fn wait_delivered(server: &Standalone, count: u64) {
         .unwrap();
 }
 
-/// Asks for more, of which nothing arrives and everything waits.
+/// Sends more requests and checks that their events stay in the journal and nothing is delivered.
 async fn is_paused(server: &Standalone, good: &S3Server) {
     let before = (server.progress().await.unwrap(), good.objects(BUCKET).unwrap().len());
     ask(server).await;

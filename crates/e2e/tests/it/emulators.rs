@@ -1,4 +1,5 @@
-//! The life of an `AuditConfig` with Azure's blobs and Google's objects, on servers of other people.
+//! An `AuditConfig` from creation to deletion, with third-party servers for Azure Blob Storage and
+//! Google Cloud Storage.
 
 use std::collections::BTreeMap;
 
@@ -12,15 +13,15 @@ use serde_json::{Value, json};
 use crate::buckets::{destination, open, run};
 use crate::servers::{fails, record, store};
 
-/// What a store needs, and what it says of what is wrong.
+/// Keys and settings of a provider, and the errors that wrong ones cause.
 struct Cloud<'c> {
     secret_type: &'static str,
     store: Value,
-    /// Keys that are right.
+    /// Valid keys.
     right: Value,
-    /// Keys that are not, and what is said of them.
+    /// Invalid keys, and the error of each.
     wrong: [(Value, &'static str); 2],
-    /// What is said of a bucket that is not there.
+    /// The error of a missing bucket.
     missing: &'static str,
     objects: &'c dyn Fn() -> anyhow::Result<BTreeMap<String, Vec<u8>>>,
 }
@@ -64,8 +65,8 @@ fn an_audit_config_works_with_fake_gcs() {
     });
 }
 
-/// Every mistake is named, and put right; what was recorded is there, once, in order, and as the
-/// journal has it.
+/// Each mistake is reported in the status and then fixed. Every recorded event is delivered once,
+/// in order, and equal to the journal's.
 fn check(cloud: &Cloud<'_>) {
     run(async {
         let folder = tempfile::tempdir().unwrap();
@@ -111,7 +112,7 @@ fn google_keeps_the_first_of_two_objects() {
     assert_eq!(server.objects(BUCKET).unwrap().len(), 1);
 }
 
-/// An upload whose answer was lost is made again: the store says that it has it.
+/// An upload is repeated if its response was lost: the store reports that the object exists.
 fn keeps_the_first(bucket: &Bucket) {
     let mut draft = bucket.object_builder("reader");
     let event = e2e::fixtures::archive::event(1);

@@ -1,4 +1,4 @@
-//! What all tests share: the control plane, Keepwatch behind it, and the people.
+//! What the tests share: the control plane, Keepwatch behind it, the users, and manifests.
 
 use std::path::Path;
 use std::sync::{LazyLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -6,7 +6,7 @@ use std::sync::{LazyLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard
 use e2e::fixtures::{ControlPlane, Keepwatch, User};
 use serde_json::{Value, json};
 
-/// Everything the suite's servers keep is here after a run.
+/// The folder of the control plane and its servers. It is kept after a run.
 const FOLDER: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/cluster");
 
 pub(crate) const AUDIT_POLICY: &str = include_str!("../data/audit-policy.yaml");
@@ -29,12 +29,12 @@ pub(crate) fn plane() -> RwLockReadGuard<'static, ControlPlane> {
 pub(crate) fn shared()
 -> (RwLockReadGuard<'static, ControlPlane>, RwLockReadGuard<'static, Keepwatch>) {
     LazyLock::force(&KEEPWATCH);
-    // In this order everywhere, so that two tests never wait for each other.
+    // The same order everywhere, so that two tests cannot deadlock.
     let plane = plane();
     (plane, KEEPWATCH.read().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// The control plane and Keepwatch, with no other test running.
+/// The control plane and Keepwatch, while no other test uses them.
 pub(crate) fn alone()
 -> (RwLockWriteGuard<'static, ControlPlane>, RwLockWriteGuard<'static, Keepwatch>) {
     LazyLock::force(&KEEPWATCH);
@@ -42,7 +42,7 @@ pub(crate) fn alone()
     (plane, KEEPWATCH.write().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// An ordinary user: K10's `k10-basic` everywhere, nothing else.
+/// An ordinary user: has K10's role `k10-basic` in every namespace, and nothing else.
 pub(crate) fn alice(plane: &ControlPlane) -> User {
     plane.user("alice", Some("shop-team"))
 }
@@ -57,7 +57,7 @@ pub(crate) fn mallory(plane: &ControlPlane) -> User {
     plane.user("mallory", None)
 }
 
-/// What carries actions out: one of K10's own service accounts.
+/// The user that executes actions: one of K10's own service accounts.
 pub(crate) fn executor(plane: &ControlPlane) -> User {
     let group = Some("system:serviceaccounts:kasten-io");
     plane.user("system:serviceaccount:kasten-io:executor-svc", group)
@@ -68,7 +68,7 @@ pub(crate) fn namespace(plane: &ControlPlane, name: &str) {
     plane.admin().kubectl(&format!("create namespace {name}")).unwrap();
 }
 
-/// A restore point with a content of its own.
+/// Creates a restore point and its RestorePointContent.
 pub(crate) fn restore_point(plane: &ControlPlane, namespace: &str, name: &str) {
     let content = format!("{namespace}-{name}");
     let manifest = json!({"apiVersion": "apps.kio.kasten.io/v1alpha1",
@@ -82,7 +82,7 @@ pub(crate) fn restore_point(plane: &ControlPlane, namespace: &str, name: &str) {
     executor.kubectl_with("create -f -", &manifest.to_string()).unwrap();
 }
 
-/// A manifest of a backup of the namespace's own application.
+/// The manifest of a backup of the namespace's own application.
 pub(crate) fn backup(namespace: &str, name: &str) -> String {
     json!({"apiVersion": "actions.kio.kasten.io/v1alpha1", "kind": "BackupAction",
         "metadata": {"name": name, "namespace": namespace},
@@ -90,12 +90,12 @@ pub(crate) fn backup(namespace: &str, name: &str) -> String {
     .to_string()
 }
 
-/// Like [`backup`], with a name the server makes.
+/// Like [`backup`], but the server generates the name.
 pub(crate) fn backup_template(namespace: &str) -> String {
     backup(namespace, "backup-").replace("\"name\":\"backup-\"", "\"generateName\":\"backup-\"")
 }
 
-/// The string at `pointer`, or nothing.
+/// The string at a JSON pointer, or "" without one.
 pub(crate) fn text<'a>(event: &'a Value, pointer: &str) -> &'a str {
     event.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }

@@ -1,5 +1,6 @@
-//! The chart on a real control plane: installed by Helm, run with the rendered arguments, ConfigMap,
-//! token and rights. A control plane of its own, because the groups can be registered only once.
+//! The chart on a real control plane: installed by Helm, and run with the rendered arguments,
+//! ConfigMap, token and permissions. It has a control plane of its own, because an API group can be
+//! registered only once.
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -17,7 +18,7 @@ const FOLDER: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/chart");
 const NAMESPACE: &str = "kasten-io";
 const HOST: &str = "aggregatedapis-svc.kasten-io.svc";
 const SECRET: &str = "secret aggregatedapis-svc-tls -n kasten-io";
-/// A volume of the pod's for events.
+/// The claim of a volume of the pod for events.
 const CLAIM: &str = "audit-share";
 const ACCOUNT: &str = "system:serviceaccount:kasten-io:aggregatedapis-svc";
 
@@ -52,7 +53,7 @@ fn the_installed_chart_works_with_only_the_rights_it_grants() {
     what_is_uninstalled_lets_go_of_audit_configs(&plane, &release);
 }
 
-/// The chart as Helm has installed it, in front of a port of this machine.
+/// The chart as installed by Helm, with its Service directed to a port of this machine.
 struct Release {
     chart: Chart,
     values: Vec<String>,
@@ -77,7 +78,7 @@ impl Release {
         release.is_valid(plane);
         let said = release.chart.install(plane.admin(), &borrowed(&release.values)).unwrap();
         assert!(said.contains("v1alpha1.vault.kio.kasten.io"), "the notes: {said}");
-        // EndpointSlices may not hold loopback addresses; an external name may.
+        // EndpointSlices must not contain loopback addresses; an external name may resolve to one.
         let patch = json!({"spec": {"type": "ExternalName", "externalName": "localhost"}});
         let line = format!(
             "patch service aggregatedapis-svc -n {NAMESPACE} --type=merge \
@@ -87,13 +88,13 @@ impl Release {
         release
     }
 
-    /// kube-apiserver takes every object as it is, and "restricted" takes the pod.
+    /// kube-apiserver accepts every object, and Pod Security "restricted" admits the pod.
     fn is_valid(&self, plane: &ControlPlane) {
         let all = self.rendered.manifest(|_| true);
         let dry = "apply --dry-run=server --validate=strict -f -";
         plane.admin().kubectl_with(dry, &all).unwrap();
         let account = self.rendered.manifest(|object| text(object, "/kind") == "ServiceAccount");
-        // Helm adopts only what bears its name.
+        // Helm adopts only objects with its release's annotations.
         plane.admin().kubectl_with("apply -f -", &account).unwrap();
         let pod = self.rendered.pod().unwrap().to_string();
         plane.admin().kubectl_with(dry, &pod).unwrap();
@@ -128,7 +129,7 @@ fn wait_available(plane: &ControlPlane, pod: &mut Pod) {
     .unwrap();
 }
 
-/// Waits until alice can read what K10's policy records.
+/// Waits until alice can send a request that K10's policy records.
 fn reaches(alice: &User) {
     until("kubectl reaches the server", || {
         Ok(alice.try_kubectl("get applications shop -n shop")?.success.then_some(()))
@@ -136,18 +137,18 @@ fn reaches(alice: &User) {
     .unwrap();
 }
 
-/// What the container has printed.
+/// The container's log.
 fn lines(pod: &Pod) -> String {
     std::fs::read_to_string(pod.process.log()).unwrap()
 }
 
-/// The bundle in the Secret.
+/// The CA bundle in the Secret.
 fn authority(plane: &ControlPlane) -> String {
     let secret = plane.admin().json(&format!("get {SECRET}")).unwrap();
     String::from_utf8(STANDARD.decode(secret["data"]["ca.crt"].as_str().unwrap()).unwrap()).unwrap()
 }
 
-/// The bundles in the APIServices.
+/// The CA bundles in the APIServices.
 fn believed(plane: &ControlPlane) -> Vec<String> {
     let line = "get apiservices -l app.kubernetes.io/name=keepwatch";
     let services = plane.admin().json(line).unwrap();
@@ -158,14 +159,15 @@ fn believed(plane: &ControlPlane) -> Vec<String> {
     bundles.collect()
 }
 
-/// Whether the server at `port` has a certificate that this authority has signed.
+/// Whether the certificate of the server at `port` is signed by this CA.
 fn is_served(port: u16, authority: &str) -> bool {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let target = Target { address, name: HOST, authority, identity: None, source: None };
     https::request(&target, "GET /livez", &[], "").is_ok_and(|answer| answer.code == 200)
 }
 
-/// The certificate is damaged: a new one is created, and kubectl never fails during the rotation.
+/// Damages the certificate. The server must create a new one, and kubectl must never fail during
+/// the rotation.
 fn a_rotation_is_not_noticed(plane: &ControlPlane, alice: &User, port: u16) {
     let old = authority(plane);
     assert!(is_served(port, &old));
@@ -175,7 +177,7 @@ fn a_rotation_is_not_noticed(plane: &ControlPlane, alice: &User, port: u16) {
     let next = until("the certificate is replaced", || {
         alice.kubectl("get backupactions -n shop")?;
         let bundle = authority(plane);
-        // The new authority is before the old one.
+        // The bundle has the new CA before the old one.
         Ok(bundle.strip_suffix(&old).filter(|new| !new.is_empty()).map(str::to_owned))
     })
     .unwrap();
@@ -188,8 +190,8 @@ fn a_rotation_is_not_noticed(plane: &ControlPlane, alice: &User, port: u16) {
     alice.kubectl("get backupactions -n shop").unwrap();
 }
 
-/// A share gets events; a bucket that may not be dialled is Failed, and says why. Both with our own
-/// definitions and with those of K10's that have a status subresource.
+/// A volume receives events; a bucket at a denied address fails, with the reason in the status. It
+/// is tested with our CRDs, and with a status subresource as in K10's.
 fn audit_configs_are_carried_out(plane: &ControlPlane, pod: &Pod, alice: &User) {
     plane.apply(&destinations()).unwrap();
     let share = pod.volumes.join(format!("claim-{CLAIM}"));
@@ -214,7 +216,7 @@ fn audit_configs_are_carried_out(plane: &ControlPlane, pod: &Pod, alice: &User) 
     plane.admin().kubectl("delete auditconfig bucket -n kasten-io --timeout=60s").unwrap();
 }
 
-/// `kubectl get profiles` showed no STATUS in a cluster.
+/// `kubectl get profiles` once showed no STATUS in a cluster.
 fn profiles_say_whether_they_work(plane: &ControlPlane) {
     let status = |name: &str, wanted: &str, why: &str| {
         until(&format!("Profile {name} is {wanted}"), || {
@@ -234,7 +236,7 @@ fn profiles_say_whether_they_work(plane: &ControlPlane) {
     status("bucket", "Failed", "http");
 }
 
-/// Two profiles and an `AuditConfig` of each, with the Secret that one of them needs.
+/// Two Profiles with an `AuditConfig` each, and the Secret that one of them needs.
 fn destinations() -> String {
     let group = "config.kio.kasten.io/v1alpha1";
     let named = |name: &str| json!({"name": name, "namespace": NAMESPACE});
@@ -269,7 +271,7 @@ fn destinations() -> String {
     json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string()
 }
 
-/// Waits until an `AuditConfig` has this status; the errors in it.
+/// Waits until an `AuditConfig` has this status, and returns its errors.
 fn wait_status(plane: &ControlPlane, name: &str, wanted: &str) -> String {
     until(&format!("AuditConfig {name} is {wanted}"), || {
         let config = plane.admin().json(&format!("get auditconfig {name} -n {NAMESPACE}"))?;
@@ -279,7 +281,7 @@ fn wait_status(plane: &ControlPlane, name: &str, wanted: &str) -> String {
     .unwrap()
 }
 
-/// Whether there is an object of events below a folder.
+/// Whether a folder contains an uploaded object of events.
 fn objects(folder: &Path) -> bool {
     std::fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| {
         let path = entry.path();
@@ -307,7 +309,8 @@ fn nothing_is_written_once_the_targets_are_off(
     assert!(!lines(&silent).contains("K10Event"), "{}", lines(&silent));
 }
 
-/// Compares what kube-apiserver saw the account do with what the chart grants it.
+/// Compares the account's requests in kube-apiserver's audit log with the permissions that the
+/// chart grants.
 fn every_right_is_used_and_none_is_missing(plane: &ControlPlane, rendered: &Rendered) {
     let events = plane.audit_log().matching(|event| text(event, "/user/username") == ACCOUNT);
     let events = events.unwrap();
@@ -328,7 +331,7 @@ fn every_right_is_used_and_none_is_missing(plane: &ControlPlane, rendered: &Rend
             used.insert((group.clone(), resource.clone(), word("/verb"), name));
         }
     }
-    // The chart has no bindings of the roles for people, and the Job that cleans up has not run yet.
+    // The chart does not bind the roles for users, and the uninstall Job has not run yet.
     let is_own = |role: &&Value| {
         let name = text(role, "/metadata/name");
         !name.starts_with("keepwatch-") && !name.contains("-uninstall")
@@ -342,7 +345,7 @@ fn every_right_is_used_and_none_is_missing(plane: &ControlPlane, rendered: &Rend
     for kind in ["ClusterRoleBinding", "RoleBinding"] {
         for binding in rendered.of_kind(kind).filter(is_own) {
             let name = text(binding, "/metadata/name");
-            // Role bindings are named with their namespace.
+            // The reason names role bindings with their namespace.
             let is_used = reasons.contains(&format!("{kind} \"{name}"))
                 || reasons.contains(&format!("{kind} \"{name}/"));
             assert!(is_used, "{kind} {name} is not used: {reasons}");
@@ -350,7 +353,7 @@ fn every_right_is_used_and_none_is_missing(plane: &ControlPlane, rendered: &Rend
     }
 }
 
-/// Group, resource, verb and name of everything a role grants.
+/// Group, resource, verb and name of each permission of a role.
 fn rights(role: &Value) -> Vec<(String, String, String, String)> {
     let words = |rule: &Value, key: &str| -> Vec<String> {
         let words = rule.get(key).and_then(Value::as_array).into_iter().flatten();
@@ -376,7 +379,7 @@ fn rights(role: &Value) -> Vec<(String, String, String, String)> {
     rights
 }
 
-/// Two servers that find no Secret end up with the same certificate.
+/// Two servers that start without a Secret end up with the same certificate.
 fn two_who_start_at_once_agree(plane: &ControlPlane, pod: &Value) {
     plane.admin().kubectl(&format!("delete {SECRET}")).unwrap();
     let ports = [free_port().unwrap(), free_port().unwrap()];
@@ -406,7 +409,8 @@ fn two_who_start_at_once_agree(plane: &ControlPlane, pod: &Value) {
     assert!(believed(plane).iter().all(|bundle| *bundle == authority));
 }
 
-/// The finalizer stayed, and `kubectl delete auditconfig` and the namespace hung for ever.
+/// The finalizer once stayed, so that `kubectl delete auditconfig` and the namespace's deletion
+/// hung forever.
 fn what_is_uninstalled_lets_go_of_audit_configs(plane: &ControlPlane, release: &Release) {
     let config = || plane.admin().json(&format!("get auditconfig share -n {NAMESPACE}")).unwrap();
     let line =

@@ -1,4 +1,4 @@
-//! Every kind, used with kubectl by the people who may: the daily commands, and the refusals
+//! Every kind, used with kubectl by users with permission: the everyday commands, and the errors
 //! that K10's users know.
 
 use std::io::{BufRead, BufReader};
@@ -11,18 +11,18 @@ use serde_json::{Value, json};
 
 use crate::fixture::{alice, backup, bob, executor, namespace, restore_point, shared, text};
 
-/// Who works with a kind.
+/// A user that works with a kind.
 #[derive(Clone, Copy)]
 enum Person {
-    /// An ordinary user, `k10-basic`.
+    /// An ordinary user with `k10-basic`.
     Alice,
     /// A backup administrator.
     Bob,
-    /// K10's own account, which alone can create some kinds.
+    /// K10's own account. Only it may create some kinds.
     Executor,
 }
 
-/// Where objects of a kind live.
+/// The scope of a kind.
 #[derive(Clone, Copy)]
 enum Home {
     Application,
@@ -36,7 +36,7 @@ struct Kind {
     plural: &'static str,
     person: Person,
     home: Home,
-    /// Whether label and patch work or get 405.
+    /// Whether label and patch work. Otherwise they get 405.
     changeable: bool,
     spec: Value,
 }
@@ -206,7 +206,7 @@ fn daily_commands(plane: &ControlPlane, keepwatch: &Keepwatch, kind: &Kind) -> a
     user.kubectl(&on("delete", "daily-2")).map(drop)
 }
 
-/// kubectl that watches; it ends with this.
+/// A running `kubectl get -w`. It is killed when this is dropped.
 struct Watch {
     child: Child,
     lines: Receiver<String>,

@@ -1,4 +1,4 @@
-//! The cluster's own controllers at work on our objects.
+//! The cluster's namespace controller and garbage collector work on Keepwatch's objects.
 
 use e2e::fixtures::until;
 use serde_json::json;

@@ -1,7 +1,7 @@
-//! The e2e suite: Keepwatch behind a real kube-apiserver, used with stock clients.
+//! The end-to-end tests: Keepwatch behind a real kube-apiserver, used with unmodified clients.
 //!
-//! One control plane and one Keepwatch serve all tests. Most share them; a test that stops a
-//! server or changes what the cluster trusts has them to itself.
+//! Most tests share one control plane and one Keepwatch. A test that stops a server or changes the
+//! trusted CAs holds both exclusively.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 

@@ -1,8 +1,10 @@
-//! Deleted keys of a bucket are gone from memory too, when no reader delivers to the bucket.
+//! The keys of a bucket are removed from memory when they are deleted and no reader delivers to the
+//! bucket.
 //!
-//! Every page that the running server can read is searched for them in the clear, by root: the server
-//! does not let anybody else look. Their base64, as a Secret is written in JSON, is not looked for: it
-//! may lie in buffers that others have freed (hyper, rustls, `serde_json`) until they are used again.
+//! The test searches every readable page of the running server for the keys in plain text. It needs
+//! root, because the server denies other users access to its memory. It does not search for their
+//! base64, as in the JSON of a Secret: buffers that hyper, rustls and `serde_json` have freed may
+//! contain it until they are reused.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -17,12 +19,11 @@ use serde_json::json;
 use crate::buckets::run;
 
 const CANARY: &str = "canary-in-memory/5hJ+wQz8";
-/// Bytes that are looked at at a time, and of which the next ones begin earlier, so that no border goes
-/// through the canary.
+/// Bytes of one read. The next read overlaps it, so that no boundary splits the canary.
 const CHUNK: u64 = 1 << 20;
 const OVERLAP: u64 = 128;
 
-/// Where a text is in the memory of a process: in which mapping, and the bytes around it.
+/// Occurrences of a text in the memory of a process, each with its mapping and the bytes around it.
 fn copies(process: u32, wanted: &str) -> Vec<String> {
     let maps = std::fs::read_to_string(format!("/proc/{process}/maps"));
     let memory = File::open(format!("/proc/{process}/mem"));
@@ -35,7 +36,7 @@ fn copies(process: u32, wanted: &str) -> Vec<String> {
     for line in maps.lines() {
         let mut words = line.split_whitespace();
         let (range, rights) = (words.next().unwrap(), words.next().unwrap());
-        // Some pages of the kernel's own are in no file.
+        // Some pages of the kernel cannot be read.
         if !rights.starts_with('r') || line.contains("[v") {
             continue;
         }
@@ -44,7 +45,7 @@ fn copies(process: u32, wanted: &str) -> Vec<String> {
         let end = number(end);
         for at in (number(start)..end).step_by(usize::try_from(CHUNK - OVERLAP).unwrap()) {
             let len = usize::try_from(CHUNK.min(end - at)).unwrap();
-            // A mapping may go away meanwhile.
+            // A mapping may be removed meanwhile.
             let Ok(len) = memory.read_at(&mut chunk[..len], at) else { break };
             bytes_read += len;
             for place in memmem::find_iter(&chunk[..len], wanted) {
@@ -68,7 +69,7 @@ fn deleted_keys_of_a_bucket_are_gone_from_memory() {
         let server = Standalone::start(folder.path()).await.unwrap();
         server.deliver_to(&good.endpoint(), BUCKET, &keys("AKIAMEMORY", "not-yet")).await.unwrap();
         server.wait_status("Failed").await.unwrap();
-        // As kubectl writes it: only the server has it in the clear.
+        // In base64, as kubectl sends it: only the server has it in plain text.
         let patch = json!({"data": {"aws_secret_access_key": STANDARD.encode(CANARY)}});
         server.change("secrets", &patch).await.unwrap();
         server.wait_status("Success").await.unwrap();

@@ -1,5 +1,4 @@
-//! Notifiers with the receivers of other people: over TLS by an authority of one's own, and a real
-//! Alertmanager.
+//! Notifiers with real receivers: a webhook over TLS with a private CA, and Alertmanager.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,7 +24,7 @@ const SIGNING_KEY: &str = "the-key-that-signs-notifications";
 const REPOSITORIES: &str =
     "/apis/repositories.kio.kasten.io/v1alpha1/namespaces/kasten-io/storagerepositories";
 
-/// A receiver behind TLS.
+/// A webhook receiver behind TLS.
 struct TlsReceiver {
     receiver: Receiver,
     address: SocketAddr,
@@ -71,7 +70,7 @@ impl TlsReceiver {
             "secretRef": key, "caBundle": authority.pem()})
     }
 
-    /// Of what was received, the begin of the signal of this user.
+    /// The notification that opened the signal of this user.
     fn opened(&self, user: &str) -> Option<Received> {
         self.receiver.received().into_iter().find(|received| {
             let body: Value = serde_json::from_slice(&received.body).unwrap_or_default();
@@ -94,7 +93,7 @@ fn repository(name: &str) -> Value {
         "metadata": {"name": name, "namespace": NAMESPACE}, "spec": {"disableMaintenance": false}})
 }
 
-/// A signal of high severity, by `name`.
+/// Makes `name` raise a signal of high severity.
 async fn tamper(server: &Standalone, name: &str) {
     let (code, said) =
         send(&server.worker, "POST", REPOSITORIES, Some(&repository(name))).await.unwrap();
@@ -111,7 +110,7 @@ async fn make(server: &Standalone, path: &str, object: &Value) {
     assert_eq!(code, 201, "{path}: {said}");
 }
 
-/// Waits for a state of a notifier; what its last error says.
+/// Waits for a state of a notifier, and returns its last error.
 async fn becomes(server: &Standalone, name: &str, state: &str) -> String {
     let path = format!("/apis/{GROUP}/notifiers/{name}");
     let mut status = Value::Null;
@@ -134,7 +133,8 @@ fn a_webhook_over_tls_gets_signals_once_its_authority_is_named() {
         let notifiers = format!("/apis/{GROUP}/notifiers");
         make(&server, &notifiers, &object("Notifier", "hook", &wrong)).await;
         tamper(&server, "erin").await;
-        // People hear the same whatever the reason: an address is not theirs to explore.
+        // The status has the same error whatever the cause, so that it cannot be used to scan
+        // addresses.
         assert_eq!(becomes(&server, "hook", "failing").await, "no answer");
         let log = std::fs::read_to_string(server.process.log()).unwrap();
         assert!(log.contains("invalid peer certificate") && !log.contains(SIGNING_KEY), "{log}");
@@ -163,7 +163,7 @@ fn a_notifier_in_the_cluster_reads_its_secret_from_kube_apiserver() {
     admin.kubectl_with("create -f -", &object("Notifier", "hook", &spec).to_string()).unwrap();
     let test = format!("create --raw /apis/{GROUP}/notifiers/hook/test -f /dev/null");
     until("a sample is sent", || Ok(admin.try_kubectl(&test)?.success.then_some(()))).unwrap();
-    // Beside it comes what is open of other tests.
+    // Open signals of other tests may be sent too.
     assert!(!receiver.receiver.received().is_empty());
 
     executor(&plane).kubectl_with("create -f -", &repository("notified").to_string()).unwrap();
@@ -174,7 +174,7 @@ fn a_notifier_in_the_cluster_reads_its_secret_from_kube_apiserver() {
     until("frank's signal is sent", || Ok(receiver.opened("frank").map(drop))).unwrap();
     let table = admin.kubectl("get notifiers").unwrap();
     assert!(table.contains("hook") && table.contains("Webhook"), "{table}");
-    // A user who may not read the Secret may not have it used either.
+    // A user that must not read the Secret must not make a notifier use it.
     let refused = bob(&plane)
         .try_kubectl_with("create -f -", &object("Notifier", "borrowed", &spec).to_string())
         .unwrap();
@@ -194,7 +194,7 @@ fn a_real_alertmanager_has_one_alert_for_each_signal_with_its_severity_of_now() 
         tamper(&server, "erin").await;
         expire(&server, 0..4).await;
         has_alerts(&alertmanager, &["erin high", "grace high"]).await;
-        // With the fifth it is critical: the alert of before ends, and another one begins.
+        // The fifth makes it critical: the old alert ends, and a new one begins.
         expire(&server, 4..5).await;
         has_alerts(&alertmanager, &["erin high", "grace critical"]).await;
         let test = format!("/apis/{GROUP}/notifiers/am/test");
@@ -203,7 +203,7 @@ fn a_real_alertmanager_has_one_alert_for_each_signal_with_its_severity_of_now() 
     });
 }
 
-/// Grace lets backups expire.
+/// Grace shortens the expiry of backups to the past.
 async fn expire(server: &Standalone, numbers: std::ops::Range<u32>) {
     let contents = "/apis/apps.kio.kasten.io/v1alpha1/restorepointcontents";
     let grace = server.endpoint_of("grace", &["k10:admins"]).unwrap();
@@ -219,7 +219,7 @@ async fn expire(server: &Standalone, numbers: std::ops::Range<u32>) {
     }
 }
 
-/// Waits until these are the alerts that have not ended, by user and severity.
+/// Waits until these are the active alerts, as user and severity.
 async fn has_alerts(alertmanager: &Alertmanager, expected: &[&str]) {
     let mut found: Vec<String> = Vec::new();
     let reached = wait("the alerts", async || {

@@ -1,4 +1,5 @@
-//! Kubernetes' own audit code beside ours, on what the cluster itself recorded.
+//! Compares our encoding and policy evaluation with Kubernetes' own audit packages, on events that
+//! the cluster recorded.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -7,12 +8,12 @@ use assets::Program;
 
 use crate::fixture::{alice, shared, text};
 
-/// What a program prints for this input; it must succeed.
+/// Runs a filter program, which must succeed, and returns its output.
 fn filter(command: &mut Command, input: &[u8]) -> String {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let input = input.to_vec();
-    // Written beside: the program answers before it has read everything.
+    // Written on another thread: the program prints before it has read all input.
     let writer = std::thread::spawn(move || stdin.write_all(&input));
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap().unwrap();
@@ -30,14 +31,14 @@ fn the_clusters_own_log_is_encoded_byte_for_byte_as_go_does_it_behind_the_keys_f
     for_each_line("kasten", |ours, theirs| {
         assert!(ours.starts_with(r#"{"message":"K10Event "#), "{ours}");
         let (_, event) = ours.split_once(r#""Level":"#).unwrap();
-        // K10's Go libraries are older than this field: its key is there when it says something.
+        // K10's Go libraries predate this field, so our lines have its key only with a value.
         let theirs = theirs.replacen(r#","AuthenticationMetadata":null"#, "", 1);
         assert_eq!(format!(r#"{{"Level":{event}"#), theirs);
     });
 }
 
-/// Calls `compare` with each event of the cluster's own log, as ours and as Kubernetes' own code
-/// encodes it.
+/// Calls `compare` with each event of the cluster's own log, as encoded by us and by Kubernetes'
+/// own code.
 fn for_each_line(encoding: &str, compare: impl Fn(&str, &str)) {
     let (plane, keepwatch) = shared();
     alice(&plane).kubectl("get backupactions -n default").unwrap();
@@ -83,7 +84,7 @@ fn the_policy_of_the_suite_is_explained_alike() {
     assert_eq!(ours.lines().count(), 3);
 }
 
-/// Values that Kubernetes' decoder takes, by key.
+/// Values that Kubernetes' decoder accepts, by key.
 const ODD: [(&str, &[&str]); 17] = [
     ("level", &["null", r#""""#, r#""Loud""#, r#""Metadata""#]),
     ("auditID", &["null", r#""a""#]),
@@ -126,7 +127,7 @@ const ODD: [(&str, &[&str]); 17] = [
     ("unknown", &["1", r#"{"a":[]}"#]),
 ];
 
-/// Lines of such values, each key up to twice, drawn by a generator that always draws the same.
+/// Lines of these values, each key up to twice, from a generator with a fixed seed.
 fn odd_lines(count: usize) -> String {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut draw = |below: usize| {
@@ -147,7 +148,7 @@ fn odd_lines(count: usize) -> String {
     lines
 }
 
-/// Of 4,266 such lines 2,285 came out otherwise than by Kubernetes' code, and 734 were refused.
+/// In 4,266 such lines, 2,285 were once encoded differently from Kubernetes, and 734 were rejected.
 #[test]
 fn lines_that_no_server_writes_are_converted_as_kubernetes_does_it() {
     let (plane, keepwatch) = shared();

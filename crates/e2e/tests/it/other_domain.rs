@@ -1,5 +1,5 @@
-//! A K10 that is installed elsewhere: its groups end in another domain, and it is in another
-//! namespace. A control plane of its own, so that kubectl's short names stay unambiguous elsewhere.
+//! K10 in another namespace, with API groups below another domain. It has a control plane of its
+//! own, so that kubectl's short names stay unambiguous in other tests.
 
 use std::path::Path;
 use std::process::Command;
@@ -15,7 +15,7 @@ const NAMESPACE: &str = "team-backup";
 const DOMAIN: &str = "kio.team.backup";
 const ACTIONS: &str = "actions.kio.team.backup/v1alpha1";
 
-/// Every user of this test may do everything in the groups of the other domain.
+/// All users of this test have all permissions in the groups of the other domain.
 const PEOPLE: &str = "\
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
@@ -48,7 +48,7 @@ fn kubectl_works_with_another_domain_and_what_it_does_is_on_record() {
     carol.kubectl_with("create -f -", &backup("shop")).unwrap();
     let got = carol.json("get backupactions shop-1 -n shop").unwrap();
     assert_eq!(text(&got, "/apiVersion"), ACTIONS);
-    // kube-apiserver asks for the OpenAPI documents of a new group a little later.
+    // kube-apiserver fetches the OpenAPI documents of a new group a little later.
     let explained = until("the group is explained", || {
         let reply = carol.try_kubectl("explain backupactions.spec.subject.name")?;
         Ok(reply.success.then_some(reply.out))
@@ -67,7 +67,7 @@ fn kubectl_works_with_another_domain_and_what_it_does_is_on_record() {
     only_the_other_namespace_is_k10s(&plane, &carol);
 }
 
-/// The extended policy, as the chart moves it.
+/// The extended policy, as the chart renders it for the other domain.
 fn policy_of_the_chart() -> String {
     let values = ["useNamespacedAPI=true", "auditPolicy.name=extended"];
     let rendered = Chart::open(NAMESPACE).unwrap().render(&values).unwrap();
@@ -161,8 +161,8 @@ fn a_namespaced_api_in_k10s_usual_namespace_is_the_usual_one() {
     assert_eq!(objects, chart.render(&[]).unwrap().objects);
 }
 
-/// What the policy of a rendered chart decides about requests to every group of K10's below a
-/// domain, one answer a line.
+/// The decisions of a rendered chart's policy about requests to all of K10's groups below a domain,
+/// one per line.
 fn explained(rendered: &Rendered, domain: &str) -> String {
     let policy = rendered.of_kind("ConfigMap").next().unwrap();
     let policy = text(policy, "/data/agg-audit-policy.yaml");
@@ -171,7 +171,7 @@ fn explained(rendered: &Rendered, domain: &str) -> String {
     explain(file.path().to_str().unwrap(), "kio.kasten.io", domain)
 }
 
-/// What the same built-in policy decides when the binary itself moves it.
+/// The decisions of the same built-in policy for the domain of the flag `--k10-api-domain`.
 fn explained_by_name(policy: &str) -> String {
     explain(policy, DOMAIN, DOMAIN)
 }

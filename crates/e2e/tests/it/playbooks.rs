@@ -1,9 +1,9 @@
-//! Attacks on backups, and work that looks like them, on a server as it runs: which signals there
-//! are afterwards.
+//! Attacks on backups, and harmless work that resembles them, on a running server: the signals that
+//! they raise.
 //!
-//! The same scenarios as on recorded events (`detect`, `tests/it/playbooks`), here with requests of
-//! users with certificates, in front of a standalone server and behind a real kube-apiserver. What
-//! the server finds while it happens, `keepwatch detect` must find in the lines that it wrote.
+//! The same scenarios as in `detect` (`tests/it/playbooks`, on recorded events), here as requests
+//! of users with client certificates, to a standalone server and behind a real kube-apiserver. The
+//! signals that the server raises must be those that `keepwatch detect` finds in its log lines.
 
 mod player;
 mod scenarios;
@@ -60,7 +60,7 @@ fn restore_points_that_go_with_their_namespace_have_a_rule_of_their_own() {
     check(&NAMESPACES);
 }
 
-/// Plays an act against a standalone server.
+/// Plays an act on a standalone server.
 fn check(act: &Act) {
     let folder = tempfile::tempdir().unwrap();
     let scripts: Vec<&str> = act.scenarios.iter().map(|scenario| scenario.script).collect();
@@ -72,7 +72,7 @@ fn check(act: &Act) {
     check_lines(act.name, &found, &file);
 }
 
-/// Starts a standalone server, plays, and ends it.
+/// Starts a standalone server, plays the scripts, and stops it.
 fn play_alone(folder: &Path, flags: &[String], scripts: &[&str], expected: &[&str]) -> Vec<Found> {
     run(async {
         let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
@@ -84,7 +84,7 @@ fn play_alone(folder: &Path, flags: &[String], scripts: &[&str], expected: &[&st
     })
 }
 
-/// A file with the lines that a standalone server has printed, as far as they are wanted.
+/// Writes the log lines of a standalone server that are wanted to a file.
 fn written(folder: &Path, is_wanted: impl Fn(&str) -> bool) -> PathBuf {
     let log = std::fs::read_to_string(folder.join("keepwatch.log")).unwrap();
     let lines = log.split_inclusive('\n').filter(|line| line.starts_with('{') && is_wanted(line));
@@ -106,7 +106,8 @@ fn kube_apiserver_in_front_changes_nothing() {
     }
 }
 
-/// Plays each act against a Keepwatch with an empty store; what it found, and where its lines are.
+/// Plays each act on a Keepwatch with an empty store. Returns the signals and the path of the audit
+/// log.
 fn play_all(
     plane: &ControlPlane,
     keepwatch: &mut Keepwatch,
@@ -192,7 +193,7 @@ fn a_heartbeat_that_stops_is_found_and_one_that_is_late_is_not() {
     }
 }
 
-/// Moves the events of a file apart: each to so many minutes after the first.
+/// Shifts the timestamps of a file's events, each to this many minutes after the first.
 fn move_apart(file: &Path, minutes: impl Fn(i64) -> i64) {
     let text = std::fs::read_to_string(file).unwrap();
     let count = i64::try_from(text.lines().count()).unwrap();
@@ -203,7 +204,7 @@ fn move_apart(file: &Path, minutes: impl Fn(i64) -> i64) {
         let mut line = line.to_owned();
         for key in ["timestamp", "RequestReceivedTimestamp", "StageTimestamp"] {
             let old = event[key].as_str().unwrap();
-            // Back in time, since the future is not believed.
+            // Shifted into the past: the detector does not accept timestamps in the future.
             let minutes = minutes(index) - minutes(count);
             let new = Timestamp::parse(old).unwrap().as_micros() + minutes * 60_000_000;
             let (old, new) = (format!("\"{key}\":\"{old}\""), Timestamp::from_micros(new));
@@ -236,7 +237,8 @@ fn a_record_that_was_edited_on_disk_is_found_when_it_is_read_again() {
     play_alone(folder.path(), &flags, &[], &[]);
     let home = folder.path().join("home");
     let log = std::fs::read_to_string(folder.path().join("keepwatch.log")).unwrap();
-    // The server's own acts are no evidence of a signal, which would be damaged too.
+    // The server's own events are not evidence of a signal, so editing one does not damage a
+    // signal.
     let is_own = |line: &&str| line.contains("\"AuditID\"") && line.contains("keepwatch");
     let line = log.lines().find(is_own).unwrap();
     let event: Value = serde_json::from_str(line).unwrap();
@@ -249,7 +251,7 @@ fn a_record_that_was_edited_on_disk_is_found_when_it_is_read_again() {
     check_signals("an edited record", &expected, &found);
 }
 
-/// Changes the first letter of `text` wherever it is in a file.
+/// Flips the lowest bit of the first byte of `text` at each of its places in a file.
 fn edit(file: &Path, text: &str) {
     let mut bytes = std::fs::read(file).unwrap();
     let places: Vec<usize> = memmem::find_iter(&bytes, text).collect();
@@ -260,7 +262,7 @@ fn edit(file: &Path, text: &str) {
     std::fs::write(file, bytes).unwrap();
 }
 
-/// The name of the reader that prints lines, and how far it has read.
+/// The name and cursor of the reader that writes to stdout.
 fn stdout_reader(home: &Path) -> (String, u64) {
     let listed = cursors(home, &["list"]);
     let reader = listed.lines().find(|line| line.contains("stdout")).unwrap();
@@ -268,7 +270,7 @@ fn stdout_reader(home: &Path) -> (String, u64) {
     (reader[0].to_owned(), reader[1].parse().unwrap())
 }
 
-/// What `keepwatch cursors` prints about the store below `home`.
+/// The output of `keepwatch cursors` for the store below `home`.
 fn cursors(home: &Path, arguments: &[&str]) -> String {
     let output = Command::new(binary().unwrap())
         .arg("cursors")
@@ -280,7 +282,7 @@ fn cursors(home: &Path, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The signals that the scenarios of an act expect, sorted.
+/// The signals that an act's scenarios expect, sorted.
 fn expected(act: &Act, is_played: impl Fn(Place) -> bool) -> Vec<&'static str> {
     let played = act.scenarios.iter().filter(|scenario| is_played(scenario.place));
     let mut expected: Vec<&str> = played.flat_map(|scenario| signals(scenario.signals)).collect();
@@ -288,7 +290,7 @@ fn expected(act: &Act, is_played: impl Fn(Place) -> bool) -> Vec<&'static str> {
     expected
 }
 
-/// All expected signals are there, and no other.
+/// Exactly the expected signals were found.
 fn check_signals(name: &str, expected: &[&str], found: &[Found]) {
     let found = lines(found);
     let lacks: Vec<_> = expected.iter().filter(|line| !found.contains(line)).collect();
@@ -296,7 +298,7 @@ fn check_signals(name: &str, expected: &[&str], found: &[Found]) {
     assert!(found == expected, "{name}: not found {lacks:#?}, not expected {more:#?}\n{found:#?}");
 }
 
-/// The same rules find the same signals in the lines that the server wrote.
+/// `keepwatch detect` finds the same signals in the server's log lines.
 fn check_lines(name: &str, found: &[Found], file: &Path) {
     let mut again = detect(&binary().unwrap(), file).unwrap();
     let mut found = found.to_vec();

@@ -1,7 +1,8 @@
-//! Requests that kube-apiserver and Keepwatch answer alike: heads, paths, parameters, forms.
+//! Requests that kube-apiserver and Keepwatch must answer alike: request heads, paths, parameters,
+//! media types.
 //!
-//! Each is sent to both, to a collection of theirs, by the same user. Where the answers differ for a reason,
-//! the line has both, and the reason is beside it.
+//! The same user sends each request to both servers, to a collection of each. If the status codes
+//! differ for a reason, the line has both codes, and a comment states the reason.
 
 use std::fmt::Write as _;
 
@@ -16,7 +17,8 @@ const COLLECTIONS: [&str; 2] = [
     "/apis/apps.kio.kasten.io/v1alpha1/namespaces/kube-public/restorepoints",
 ];
 
-/// Whole heads, with `|` between their lines. `{C}` is the collection; ` => ` begins the codes of both.
+/// Request heads, with `|` between lines. `{C}` is the collection; after ` => ` are the codes of
+/// both servers.
 const HEADS: &str = "
 GET {C} HTTP/1.1
 GET {C} HTTP/1.0
@@ -47,7 +49,7 @@ GET {C}? HTTP/1.1|Host: a
 OPTIONS * HTTP/1.1
 ";
 
-/// Methods and targets. Here the reasons of refusals must be the same too. kube-apiserver has no HEAD, and
+/// Methods and targets. The reasons of errors must be equal too. kube-apiserver has no HEAD, and
 /// restore points cannot be replaced.
 const REQUESTS: &str = "
 GET {C}
@@ -103,7 +105,7 @@ POST {C}?dryRun=x
 POST {C}?fieldValidation=x
 ";
 
-/// Values of `Accept`.
+/// Values of the header `Accept`.
 const ACCEPTED: &str = "
 */*
 application/json
@@ -119,7 +121,7 @@ text/html,*/*
 text/html,application/json;q=0.1
 ";
 
-/// Status code and, of a refusal, its reason.
+/// The status code, and the reason if the response is an error.
 fn answer(target: &Target<'_>, bytes: &str) -> (u16, String) {
     let answer = https::exchange(target, bytes.as_bytes()).unwrap();
     let status: Value = serde_json::from_str(&answer.body).unwrap_or_default();
@@ -127,7 +129,7 @@ fn answer(target: &Target<'_>, bytes: &str) -> (u16, String) {
     (answer.code, reason.to_owned())
 }
 
-/// Sends a table to both; what is not answered as it should be.
+/// Sends each line of a table to both servers and lists the differences.
 fn check(table: &str, compares_reasons: bool, whole: impl Fn(&str) -> String) {
     let (plane, keepwatch) = shared();
     let admin = plane.admin();

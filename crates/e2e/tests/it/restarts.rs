@@ -1,4 +1,4 @@
-//! What happens to people's work when our server goes and comes back.
+//! What clients see when the server stops and starts again.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -47,7 +47,8 @@ fn kubectl_goes_on_when_the_server_was_stopped_or_killed_and_nothing_is_lost() {
     }
 }
 
-/// What kubectl may say while the server is away, or goes away in the middle of an answer.
+/// Errors that kubectl may print while the server is down, or when it stops in the middle of a
+/// response.
 const CLEAN_ERRORS: [&str; 5] = [
     "NotFound",
     "ServiceUnavailable",
@@ -61,7 +62,7 @@ fn kubectl_at_work_while_the_server_stops_and_starts_fails_cleanly_and_all_is_on
     let (plane, mut keepwatch) = alone();
     namespace(&plane, "busy");
     let alice = alice(&plane);
-    // One discovery before: what is asked for later is requests for objects.
+    // One discovery first, so that the later requests are requests for objects.
     alice.kubectl("get backupactions -n busy").unwrap();
     let work = Work::default();
     let answers = thread::scope(|scope| {
@@ -98,7 +99,7 @@ fn kubectl_at_work_while_the_server_stops_and_starts_fails_cleanly_and_all_is_on
     each_answer_has_one_event(&plane, &keepwatch);
 }
 
-/// Clients at work, and how it goes.
+/// Clients that send requests in a loop, and the number of results.
 #[derive(Default)]
 struct Work {
     over: AtomicBool,
@@ -107,7 +108,7 @@ struct Work {
 }
 
 impl Work {
-    /// Does one thing after another until the work is over.
+    /// Repeats an action until the test ends.
     fn on(&self, user: &User, act: impl Fn(&User, usize) -> anyhow::Result<Answer>) -> Vec<Answer> {
         let mut answers = Vec::new();
         while !self.over.load(Ordering::Relaxed) {
@@ -123,14 +124,14 @@ impl Work {
         let goal = count.load(Ordering::Relaxed) + more;
         let waited =
             until("kubectl goes on", || Ok((count.load(Ordering::Relaxed) >= goal).then_some(())));
-        // The clients end before the test does, however it ends.
+        // The clients must end if the test fails.
         self.over.store(waited.is_err(), Ordering::Relaxed);
         waited.unwrap();
     }
 }
 
-/// Every request of the namespace that the cluster's own log says we answered has one event of
-/// ours, with the same code; what the aggregator had to answer itself has at most one.
+/// Each request of the namespace that we answered according to the cluster's own log has one event
+/// of ours with the same code. A request that the aggregator answered itself has at most one.
 fn each_answer_has_one_event(plane: &ControlPlane, keepwatch: &Keepwatch) {
     let asked = plane
         .audit_log()

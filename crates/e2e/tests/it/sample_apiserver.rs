@@ -1,4 +1,4 @@
-//! The set-up itself, shown with Kubernetes' own extension API server.
+//! Checks the test setup itself, with Kubernetes' own extension API server.
 
 use e2e::fixtures::SampleApiserver;
 
@@ -21,7 +21,7 @@ fn sample_apiserver_works_behind_the_aggregator_with_the_audit_ids_of_the_cluste
     assert_eq!(text(&theirs, "/user/username"), "alice");
     assert_eq!(text(&theirs, "/responseObject/metadata/name"), "f1");
     assert_eq!(clusters.pointer("/responseObject"), None, "the cluster's log lacks the body");
-    // No namespace can be emptied while a group is registered that does not answer.
+    // A namespace cannot be deleted while an APIService is unavailable.
     let groups = "v1alpha1.wardle.example.com v1beta1.wardle.example.com";
     plane.admin().kubectl(&format!("delete apiservice {groups}")).unwrap();
 }

@@ -1,8 +1,9 @@
-//! Canaries: marked secrets, planted wherever one may come from, are nowhere that people look.
+//! Secrets are planted as canaries everywhere that secrets can enter, and must not be found in any
+//! output.
 //!
-//! Every way to a destination is gone, the wrong ones as well, with the log at its most talkative.
-//! Then everything that leaves the server is searched for every canary in the clear, in base64 at
-//! each offset, and escaped as in a URL.
+//! The test takes every path to a destination, including the invalid ones, with the log level
+//! DEBUG. Then it searches all output of the server for every canary: in plain text, in base64 at
+//! each offset, and percent-encoded as in a URL.
 
 use std::path::Path;
 
@@ -18,15 +19,15 @@ use serde_json::{Value, json};
 const NAMESPACES: &str = "/api/v1/namespaces/kasten-io";
 const CONFIG: &str = "/apis/config.kio.kasten.io/v1alpha1/namespaces/kasten-io";
 
-/// The canary in the address of a proxy.
+/// The number of the canary in the URL of a proxy.
 const PROXY: usize = 90;
 
-/// A canary that needs escapes wherever there are any.
+/// A canary that every escaping changes.
 fn canary(number: usize) -> String {
     format!("canary+{number:02}/Zk3\"vQ9")
 }
 
-/// In every form in which it might get somewhere.
+/// Every encoding in which it might appear.
 fn forms(canary: &str) -> Vec<String> {
     let url: String = canary
         .bytes()
@@ -44,7 +45,8 @@ fn forms(canary: &str) -> Vec<String> {
     forms
 }
 
-/// A Secret, a Profile that names it, and an `AuditConfig` that names that.
+/// Creates a Secret, a Profile that references it, and an `AuditConfig` that references the
+/// Profile.
 async fn plant(server: &Standalone, name: &str, kind: &str, keys: Value, store: Value) {
     let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name},
         "stringData": keys});
@@ -74,7 +76,7 @@ fn aws(id: &str, secret: &str) -> Value {
     json!({"aws_access_key_id": id, "aws_secret_access_key": secret})
 }
 
-/// Every `AuditConfig`, by what is wrong with it; how many canaries there are.
+/// Creates the `AuditConfig`s, each named for its mistake, and returns the number of canaries.
 async fn destinations(server: &Standalone, good: &S3Server, secure: &S3Server) -> usize {
     let (endpoint, closed) = (good.endpoint(), "http://127.0.0.1:1".to_owned());
     good.make_user("AKIAGOOD", &canary(0)).unwrap();
@@ -128,7 +130,7 @@ async fn destinations(server: &Standalone, good: &S3Server, secure: &S3Server) -
         plant(server, name, kind, keys.clone(), store.clone()).await;
     }
     for (name, ..) in all {
-        // Some servers accept a token that was never issued.
+        // Some servers accept a session token that was never issued.
         let wanted: &[&str] = match name {
             "good" => &["Success"],
             "token" => &["Success", "Failed"],
@@ -145,7 +147,7 @@ async fn destinations(server: &Standalone, good: &S3Server, secure: &S3Server) -
     13
 }
 
-/// Secrets that come with requests; how many there are.
+/// Sends secrets in requests, and returns their number.
 async fn requests(server: &Standalone, from: usize) -> usize {
     let mut connection = server.admin.connections(Protocol::Http1, 1).await.unwrap().remove(0);
     let bearer = format!("Bearer {}", canary(from));
@@ -158,7 +160,7 @@ async fn requests(server: &Standalone, from: usize) -> usize {
             "secret": {"name": "s", "passphrase": canary(from + 2)}}});
     let passkeys = "/apis/vault.kio.kasten.io/v1alpha1/passkeys";
     send(&server.admin, "POST", passkeys, Some(&passkey)).await.unwrap();
-    // A kubeconfig with a password, in a Secret; and what is no Secret at all.
+    // A Secret that contains a kubeconfig with a password, and an invalid Secret.
     let kubeconfig = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "kube"},
         "stringData": {"kubeconfig": format!("password: {}", canary(from + 3))}});
     make(server, &format!("{NAMESPACES}/secrets"), &kubeconfig).await;
@@ -174,7 +176,7 @@ async fn requests(server: &Standalone, from: usize) -> usize {
     6
 }
 
-/// Everything that people and machines see of it: a name, and the text.
+/// All output that users and programs can see, by name.
 async fn seen(server: &Standalone, good: &S3Server) -> Vec<(String, String)> {
     let mut seen = Vec::new();
     for path in [

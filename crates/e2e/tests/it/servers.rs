@@ -1,4 +1,4 @@
-//! The life of an `AuditConfig` with two servers of objects that have nothing in common.
+//! An `AuditConfig` from creation to deletion, with two independent S3 implementations.
 
 use std::collections::BTreeMap;
 
@@ -7,17 +7,17 @@ use e2e::emulators::s3::{ACCESS_KEY, S3Server, SECRET_KEY};
 use e2e::fixtures::standalone::{BUCKET, NAME, Standalone, keys, send, wait};
 use serde_json::{Value, json};
 
-/// The bucket that is switched to.
+/// The bucket that delivery switches to.
 const SECOND: &str = "second";
 
-/// What a bucket holds, by key.
+/// The objects of a bucket by key.
 type Objects = BTreeMap<String, Vec<u8>>;
 
-/// What a scenario needs to know of a server.
+/// What a scenario needs to know about a server.
 struct Place<'p> {
     endpoint: String,
     keys: (&'p str, &'p str),
-    /// Whether it notices a region that is not its own.
+    /// Whether the server rejects a request that is signed for another region.
     has_regions: bool,
     objects: &'p dyn Fn(&str) -> anyhow::Result<Objects>,
 }
@@ -43,8 +43,9 @@ fn an_audit_config_works_with_moto() {
     check(&Place { endpoint, keys, has_regions: false, objects: &objects });
 }
 
-/// Every mistake is named, and put right; delivery switches from one bucket to another; what was
-/// recorded before the end is there, once, in order, and as the journal has it.
+/// Each mistake is reported in the status and then fixed. Delivery switches from one bucket to
+/// another. Every event until the deletion is in the buckets once, in order, and equal to the
+/// journal's.
 fn check(place: &Place<'_>) {
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let folder = tempfile::tempdir().unwrap();
@@ -90,13 +91,13 @@ fn check(place: &Place<'_>) {
     });
 }
 
-/// Waits until the status says so, and that it keeps the secret.
+/// Waits until the status is Failed with this error, and checks that the error contains no secret.
 pub(crate) async fn fails(server: &Standalone, part: &str) {
     let said = server.wait_status("Failed").await.unwrap();
     assert!(said.contains(part) && !said.contains("canary"), "{said}");
 }
 
-/// Waits until an Event says where events go now: the states before it may pass unseen.
+/// Waits until an Event reports delivery to this bucket. The states before it may be missed.
 async fn delivers_to(server: &Standalone, bucket: &str) {
     let path = "/api/v1/namespaces/kasten-io/events";
     wait("events go to another bucket", async || {
@@ -116,7 +117,7 @@ pub(crate) async fn store(server: &Standalone, part: Value) {
     server.change("profiles", &patch).await.unwrap();
 }
 
-/// Some events.
+/// Sends `count` requests, each of which is recorded.
 pub(crate) async fn record(server: &Standalone, count: usize) {
     for _ in 0..count {
         let path = format!("/api/v1/namespaces/kasten-io/secrets/{NAME}");

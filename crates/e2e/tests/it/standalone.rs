@@ -1,4 +1,5 @@
-//! Stock clients at a server without a cluster: Helm, and what kubectl asks of a cluster by itself.
+//! Unmodified clients with a standalone server: Helm, and the requests that kubectl sends about the
+//! server itself.
 
 use std::path::Path;
 use std::process::Command;
@@ -19,8 +20,8 @@ metadata: {name: keys, labels: {colour: "{{ .Values.colour }}"}}
 spec: {profile: {name: none, namespace: ""}}
 "#;
 
-/// Runs each line as the user of a context; what it prints must contain what is expected, on standard
-/// output or error.
+/// Runs each line with a kubeconfig context. Its standard output or error must contain the expected
+/// text.
 fn check(home: &Path, cache: &Path, lines: &[(&str, &str, &str)]) {
     let kubectl = assets::ensure().unwrap().path(Program::Kubectl);
     let helm = assets::helm().unwrap();
@@ -42,7 +43,7 @@ fn check(home: &Path, cache: &Path, lines: &[(&str, &str, &str)]) {
     }
 }
 
-/// A release stayed `pending-install` for ever, and could not be uninstalled.
+/// A release once stayed `pending-install` and could not be uninstalled.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn helm_installs_upgrades_and_uninstalls() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Whom the server believes.
+//! Whose `X-Remote-*` headers the server trusts.
 
 use e2e::fixtures::{ControlPlane, Keepwatch, https, until};
 use testkit::pki::{Authority, Identity};
@@ -19,8 +19,8 @@ fn user_headers_are_ignored_without_the_front_proxys_certificate() {
     let impostor = Authority::new("front-proxy-ca");
     let impostor = impostor.client("front-proxy-client", &[]);
     let alice = alice(&plane);
-    // Each with the code it gets and the user on record. Without a certificate it is nobody;
-    // alice stays alice, who may list.
+    // Each with the expected code and recorded user. Without a certificate the user is anonymous;
+    // alice's certificate makes her alice, who may list.
     let cases = [
         ("no-certificate", None, 403, "system:anonymous"),
         ("foreign-authority", Some(&impostor), 401, ""),
@@ -57,8 +57,8 @@ fn the_front_proxys_authority_is_replaced_when_kube_apiserver_starts_with_anothe
     });
 }
 
-/// `change` makes the cluster speak by certificates of `next`. Our server must follow, as it runs,
-/// and forget the old authority once it is no longer published.
+/// `change` makes the cluster use certificates of `next`. The running server must follow, and must
+/// no longer trust the old CA once it is removed from the ConfigMap.
 fn rotate(
     plane: &mut ControlPlane,
     keepwatch: &Keepwatch,
@@ -73,7 +73,7 @@ fn rotate(
     change(plane);
     until("the new certificate is believed", || Ok(accepted(plane.front_proxy()).then_some(())))
         .unwrap();
-    // kube-apiserver only ever adds to the ConfigMap: taking away is the administrator's work.
+    // kube-apiserver only adds to the ConfigMap: an administrator removes the old CA.
     let file = "requestheader-client-ca-file";
     let patch = serde_json::json!({"data": {file: next.pem()}}).to_string();
     let configmap = "configmap extension-apiserver-authentication -n kube-system";

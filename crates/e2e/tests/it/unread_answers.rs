@@ -1,5 +1,5 @@
-//! Answers that their clients do not read: lists and watches of large objects take no more of the
-//! server's memory than their bounds, over both protocols, and others are served meanwhile.
+//! Responses that clients do not read: lists and watches of large objects stay within the limits on
+//! the server's memory, over both protocols, and other requests are served meanwhile.
 
 use std::fmt::Write as _;
 
@@ -15,18 +15,18 @@ use serde_json::json;
 
 use crate::buckets::run;
 
-/// Large objects, and bytes of the values of each before they are in base64.
+/// Large objects, and the bytes of each one's value before base64.
 const OBJECTS: usize = 16;
 const OBJECT_BYTES: usize = 700_000;
-/// Answers of each kind that are asked for and not read.
+/// Requests of each kind whose responses are not read.
 const ANSWERS: usize = 40;
-/// Those on one connection of HTTP/2.
+/// Requests on one HTTP/2 connection.
 const STREAMS: usize = 8;
-/// Bytes by which they may raise the server's memory together: the bounds of long lists and of long
-/// events of watches for one user, the lists that are rendered at a time, and what they are rendered of.
+/// Bytes by which they may raise the server's memory together: one user's limits on long lists and
+/// long watch events, the lists that are rendered concurrently, and their source data.
 const COST_MAX: u64 = 192 << 20;
 
-/// Forty lists of 40 MB took 1.9 GB, as long as their connections lived.
+/// Forty lists of 40 MB once took 1.9 GB as long as their connections were open.
 #[test]
 fn what_is_never_read_takes_no_more_memory_than_its_bounds() {
     let folder = tempfile::tempdir().unwrap();
@@ -75,7 +75,7 @@ fn what_is_never_read_takes_no_more_memory_than_its_bounds() {
     });
 }
 
-/// Asks, and holds what comes without reading it.
+/// Sends the requests and holds the responses without reading them.
 async fn unread(
     endpoint: &Endpoint,
     protocol: Protocol,
@@ -83,7 +83,7 @@ async fn unread(
 ) -> Vec<(Connection, Response<Incoming>)> {
     let mut held = Vec::new();
     while held.len() < ANSWERS {
-        // A connection that has asked for nothing is closed after a while.
+        // The server closes a connection without requests after a while.
         let connections = if protocol == Protocol::Http1 { 1 } else { STREAMS };
         for mut connection in endpoint.connections(protocol, connections).await.unwrap() {
             let path = path(held.len());

@@ -1,7 +1,7 @@
-//! Plays scripts against a server, and reads which signals it raised.
+//! Sends the requests of scripts to a server, and reads the signals that it raised.
 //!
-//! Everything goes through the API: objects are made as K10 makes them, requests carry the client
-//! certificate of the user whom the script names, and signals are read as an analyst reads them.
+//! Everything goes through the API: objects are created as K10 creates them, a request has the
+//! client certificate of the script's user, and signals are read as an analyst reads them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -16,28 +16,28 @@ use serde_json::{Value, json};
 
 use super::script::{Object, Person, Request, requests};
 
-/// What K10's own programs call themselves.
+/// The user agent of K10's own programs.
 const K10_AGENT: &str = "executor-server/v0.0.0";
-/// The last request of all: once its signal is there, every request before it has been looked at.
+/// The last request. Once its signal exists, the detector has read all earlier events.
 const LAST: &str =
     r#"1 the-last-one patch storagerepositories kasten-io/last {"disableMaintenance":true}"#;
 /// Its signal.
 const LAST_SIGNAL: &str = "high kasten-repository-tampered the-last-one ";
 
-/// How often signals are looked at after the last one, before they count as they are.
+/// Polls after the last signal before the found signals are final.
 const SETTLING_LOOKS: usize = 60;
 
-/// Makes the connection of a user.
+/// Makes the endpoint with a user's client certificate.
 pub(super) type Connect<'s> = &'s dyn Fn(&Person) -> anyhow::Result<Endpoint>;
 
-/// Sends the requests of scripts, over a connection for each user.
+/// Sends the requests of scripts, with one connection per user.
 pub(super) struct Player<'s> {
     connect: Connect<'s>,
     connections: BTreeMap<Person, (Endpoint, Connection)>,
     made: BTreeSet<Object>,
 }
 
-/// A signal: severity, rule, user and count for people to compare; and its id.
+/// A signal: severity, rule, user and count in a readable line, and its ID.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Found {
     pub(super) line: String,
@@ -49,8 +49,8 @@ impl<'s> Player<'s> {
         Self { connect, connections: BTreeMap::new(), made: BTreeSet::new() }
     }
 
-    /// Plays the scripts one after the other; the signals of the server when it has seen everything.
-    /// `expected` are those that there should be.
+    /// Plays the scripts in order, and returns the server's signals when it has processed all
+    /// events. `expected` are the signals that end the wait early.
     pub(super) async fn play(
         &mut self,
         scripts: &[&str],
@@ -81,7 +81,7 @@ impl<'s> Player<'s> {
             let all = found.len();
             found.retain(|found| !found.line.starts_with(LAST_SIGNAL));
             let is_over = all > found.len();
-            // All signals are there then; that one goes on is written a little later.
+            // All signals exist by then, but an update of one is written a little later.
             let is_settled = lines(&found) == expected
                 || is_over && looks.fetch_add(1, Ordering::Relaxed) > SETTLING_LOOKS;
             Ok((is_over && is_settled).then_some(found))
@@ -89,7 +89,7 @@ impl<'s> Player<'s> {
         .await
     }
 
-    /// What the server serves as signals.
+    /// The signals that the server serves.
     pub(super) async fn signals(&mut self) -> anyhow::Result<Vec<Found>> {
         let path = Object::of("signals", "", "").collection();
         let reply = self.request(&Person::admin(), "GET", &path, &[], None).await?.expect(200)?;
@@ -103,7 +103,8 @@ impl<'s> Player<'s> {
         let Request { person, method, path, body, code, .. } = request;
         let mut body = body.clone();
         if let Some(body) = body.as_mut().filter(|_| *method == "PUT") {
-            // K10 looks up what a replacement has to name, so that the user has read nothing.
+            // The resource version of the replacement is read as K10, so that no read is recorded
+            // for the user.
             let now = self.request(&Person::k10(), "GET", path, &[], None).await?.expect(200)?;
             let now: Value = serde_json::from_slice(&now.body)?;
             body["metadata"]["resourceVersion"] = now["metadata"]["resourceVersion"].clone();
@@ -113,7 +114,7 @@ impl<'s> Player<'s> {
         reply.expect(*code).map(drop).with_context(what)
     }
 
-    /// Makes an object that is not there yet, as K10 does; namespaces are made by the administrator.
+    /// Creates an object as K10, or a namespace as the administrator, unless it was created before.
     async fn make(&mut self, object: &Object) -> anyhow::Result<()> {
         if !self.made.insert(object.clone()) {
             return Ok(());
@@ -121,7 +122,7 @@ impl<'s> Player<'s> {
         let person = if object.resource == "namespaces" { Person::admin() } else { Person::k10() };
         let (path, body) = (object.collection(), object.manifest(None));
         let agent = [("user-agent", K10_AGENT)];
-        // A namespace takes a moment to become known to the server.
+        // The server learns about a new namespace with a delay.
         wait(&format!("{object:?} is made"), async || {
             let reply = self.request(&person, "POST", &path, &agent, Some(&body)).await?;
             let what = || String::from_utf8_lossy(&reply.body).into_owned();
@@ -131,7 +132,7 @@ impl<'s> Player<'s> {
         .await
     }
 
-    /// Begins a backup, so that it can be cancelled.
+    /// Sets a backup's state to Running, so that it can be cancelled.
     async fn run_backup(&mut self, backup: &Object) -> anyhow::Result<()> {
         self.make(backup).await?;
         let path = format!("{}/{}/status", backup.collection(), backup.name);
@@ -169,7 +170,7 @@ impl<'s> Player<'s> {
         let mut headers = headers.to_vec();
         headers.push(("content-type", kind));
         let body = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
-        // An aggregator that has not noticed yet that the server is back answers itself.
+        // The aggregator answers 503 until it notices that the server is available again.
         wait("the server is reached", async || {
             let reply = connection.send(endpoint, method, path, &headers, body.clone()).await?;
             Ok((reply.code != 503).then_some(reply))
@@ -178,7 +179,7 @@ impl<'s> Player<'s> {
     }
 }
 
-/// What `keepwatch detect` finds in lines.
+/// The signals that `keepwatch detect` finds in a file.
 pub(super) fn detect(binary: &Path, lines: &Path) -> anyhow::Result<Vec<Found>> {
     let output = Command::new(binary).arg("detect").arg(lines).output()?;
     let error = String::from_utf8_lossy(&output.stderr);
@@ -189,7 +190,7 @@ pub(super) fn detect(binary: &Path, lines: &Path) -> anyhow::Result<Vec<Found>> 
     Ok(found?.into_iter().filter(|found| !found.line.starts_with(LAST_SIGNAL)).collect())
 }
 
-/// The lines of signals, sorted.
+/// The lines of the signals, sorted.
 pub(super) fn lines(found: &[Found]) -> Vec<&str> {
     let mut lines: Vec<&str> = found.iter().map(|found| found.line.as_str()).collect();
     lines.sort_unstable();

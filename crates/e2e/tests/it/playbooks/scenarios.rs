@@ -1,23 +1,24 @@
-//! What is played, and the signals that it raises: all of them, and no other.
+//! The scenarios, and exactly the signals that each raises.
 //!
-//! Scenarios of one act share a server, so their users, objects and applications differ. Rules that
-//! count over all users see an act as a whole.
+//! Scenarios of an act share a server, so their users, objects and applications differ. Rules that
+//! count over all users count over the whole act.
 
 use Place::{Everywhere, Standalone};
 
-/// Where a scenario can be played.
+/// The servers that can play a scenario.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     Everywhere,
-    /// The cluster's own API server answers these requests itself.
+    /// In a cluster, kube-apiserver answers these requests itself.
     Standalone,
 }
 
-/// One scenario.
+/// A script and its signals.
 pub(super) struct Scenario {
     pub(super) place: Place,
     pub(super) script: &'static str,
-    /// Severity, rule, user, count; one a line, with `9x` in front of nine equal ones.
+    /// Severity, rule, user and count, one signal per line; `9x` in front stands for nine equal
+    /// ones.
     pub(super) signals: &'static str,
 }
 
@@ -33,7 +34,7 @@ const fn scenario(script: &'static str, signals: &'static str) -> Scenario {
     Scenario { place: Everywhere, script, signals }
 }
 
-/// The signals of lines, sorted.
+/// The signals of the lines, sorted.
 pub(super) fn signals(lines: &'static str) -> Vec<&'static str> {
     let mut signals = Vec::new();
     for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -51,7 +52,7 @@ const fn standalone(script: &'static str, signals: &'static str) -> Scenario {
     Scenario { place: Standalone, script, signals }
 }
 
-/// Everything that K10 documents, once less often than what is excessive. Deletions by hand raise their
+/// Every attack that K10 documents, one request below its threshold. Manual deletions raise their
 /// signal from the first one on.
 pub(super) const BELOW: Act = Act {
     name: "below",
@@ -84,7 +85,7 @@ pub(super) const BELOW: Act = Act {
     ],
 };
 
-/// The same, as often as is excessive.
+/// The same attacks at their thresholds.
 pub(super) const EXCESSIVE: Act = Act {
     name: "excessive",
     policy: "k10",
@@ -99,7 +100,7 @@ pub(super) const EXCESSIVE: Act = Act {
             "high kasten-restorepoints-excessive-deletion rp-many 15
              low kasten-restorepoints-manually-deleted rp-many 15",
         ),
-        // Refused calls in between hide nothing.
+        // Denied requests in between do not hide the attack.
         scenario(
             "6 between delete restorepoints between/between-{n} \
              | between create restorepointcontents /between-{n} 403",
@@ -140,7 +141,7 @@ pub(super) const EXCESSIVE: Act = Act {
     ],
 };
 
-/// K10 at work under the names of its accounts in earlier and later releases, dry runs, and reading.
+/// K10's own work with the account names of earlier and later releases, dry runs, and reads.
 pub(super) const NOTHING: Act = Act {
     name: "nothing",
     policy: "extended",
@@ -180,7 +181,7 @@ pub(super) const NOTHING: Act = Act {
     ],
 };
 
-/// The same attacks, with few requests of each user.
+/// The same attacks, spread over several users.
 pub(super) const SPREAD: Act = Act {
     name: "spread",
     policy: "k10",
@@ -231,7 +232,7 @@ pub(super) const SPREAD: Act = Act {
     ],
 };
 
-/// What is done around the deletion of backups, and close to it.
+/// Requests that accompany the deletion of backups or resemble it.
 pub(super) const AROUND: Act = Act {
     name: "around",
     policy: "extended",
@@ -254,7 +255,7 @@ pub(super) const AROUND: Act = Act {
              low kasten-restore-into-foreign-namespace thief 1
              high kasten-restorepointcontents-manually-deleted thief 1",
         ),
-        // The same in another order is no sequence.
+        // The same requests in another order are not the sequence.
         scenario(
             "1 other delete restorepointcontents /other \
              | other create restoreactions shop/ {\"subject\":{\"kind\":\"RestorePoint\",\"name\":\"rp\",\"namespace\":\"shop\"}} \
@@ -318,10 +319,10 @@ pub(super) const AROUND: Act = Act {
     ],
 };
 
-/// The acts, in the order of their play.
+/// The acts, in the order in which they are played.
 pub(super) const ACTS: [&Act; 6] = [&BELOW, &EXCESSIVE, &NOTHING, &SPREAD, &AROUND, &NAMESPACES];
 
-/// Namespaces that are removed with the restore points in them.
+/// Namespaces that are deleted with the restore points in them.
 pub(super) const NAMESPACES: Act = Act {
     name: "namespaces",
     policy: "k10",
@@ -340,10 +341,10 @@ pub(super) const NAMESPACES: Act = Act {
     ],
 };
 
-/// An attack at night and at weekends: played at once, its events moved apart afterwards.
+/// A slow attack: played at once, with its events' timestamps shifted afterwards.
 pub(super) struct Slow {
     pub(super) script: &'static str,
-    /// Minutes between one event and the next.
+    /// Minutes between two events.
     pub(super) step: i64,
     pub(super) signals: &'static str,
 }
@@ -352,10 +353,10 @@ const fn slow(script: &'static str, step: i64, signals: &'static str) -> Slow {
     Slow { script, step, signals }
 }
 
-/// Minutes.
+/// In minutes.
 const HOUR: i64 = 60;
 
-/// Below and above what is found over days.
+/// Attacks over days, above and below the thresholds.
 pub(super) const SLOW: &[Slow] = &[
     slow(
         "15 rp-slow delete restorepoints slow/slow-{n}",

@@ -1,11 +1,11 @@
-//! What people and K10 do to backups, in a few words, and the requests that this comes to.
+//! A notation for what users and K10 do to backups, and the requests that it stands for.
 //!
-//! A line is a number of turns and what is done in each of them, one step after the other:
-//! `TIMES STEP [| STEP]…`. A step is `USER VERB RESOURCE NAMESPACE/NAME` and what is not as usual:
-//! `dry` for a dry run, the expected code, `group=G` (`none`: no rights at all), `as=USER` for
-//! impersonation, `agent=A`, `of=N` for what `{k}` goes round, and a spec as JSON without blanks.
-//! `{n}` is the number of the turn, `{soon}` a time in an hour. `k10`, `executor` and `jobs` are accounts of K10, of earlier and
-//! later releases.
+//! A line is `TIMES STEP [| STEP]…`: its steps in order, repeated TIMES times. A step is
+//! `USER VERB RESOURCE NAMESPACE/NAME` and options: `dry` (dry run), the expected status code,
+//! `group=G` (`none`: no permissions), `as=USER` (impersonation), `agent=A` (user agent), `of=N`,
+//! and a spec as JSON without blanks. `{n}` counts the repetitions from 1, `{k}` counts from 1 to N
+//! and starts again, and `{soon}` is a time in an hour. The users `k10`, `executor` and `jobs` are
+//! K10's service accounts in earlier and later releases.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -15,12 +15,12 @@ use serde_json::{Value, json};
 /// The group of K10's administrators.
 const ADMINISTRATORS: &str = "k10:admins";
 const MASTERS: &str = "system:masters";
-/// Of K10's own accounts.
+/// The group of K10's own service accounts.
 const ACCOUNTS: &str = "system:serviceaccounts:kasten-io";
 const CONFIG: &str = "config.kio.kasten.io";
 const SIEM: &str = "siem.keepwatch.io";
 
-/// Plural, kind and group of what scripts name.
+/// Plural, kind and group of the resources in scripts.
 #[rustfmt::skip]
 const KINDS: [(&str, &str, &str); 17] = [
     ("namespaces", "Namespace", ""),
@@ -42,7 +42,7 @@ const KINDS: [(&str, &str, &str); 17] = [
     ("notifiers", "Notifier", SIEM),
 ];
 
-/// The holder of a client certificate.
+/// The user of a client certificate.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Person {
     /// Common name.
@@ -51,7 +51,7 @@ pub(super) struct Person {
     pub(super) groups: Vec<&'static str>,
 }
 
-/// An object that a scenario names.
+/// An object that a script names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Object {
     pub(super) resource: String,
@@ -59,7 +59,7 @@ pub(super) struct Object {
     pub(super) name: String,
 }
 
-/// One request, and what it needs.
+/// A request, and the objects it needs.
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) person: Person,
@@ -68,17 +68,17 @@ pub(super) struct Request {
     pub(super) method: &'static str,
     pub(super) path: String,
     pub(super) body: Option<Value>,
-    /// The code it is answered with.
+    /// The expected status code.
     pub(super) code: u16,
-    /// What has to be there before, in this order.
+    /// Objects that must exist before, in this order.
     pub(super) needs: Vec<Object>,
-    /// The backup that it cancels.
+    /// The backup that the request cancels.
     pub(super) cancels: Option<Object>,
-    /// The namespace that it removes.
+    /// The namespace that the request deletes.
     pub(super) removes: Option<Object>,
 }
 
-/// The requests of a script, in their order.
+/// The requests of a script, in order.
 pub(super) fn requests(script: &str) -> Vec<Request> {
     script.lines().filter(|line| !line.trim().is_empty()).flat_map(turns).collect()
 }
@@ -155,7 +155,7 @@ fn body(verb: &str, object: &Object, spec: Option<Value>) -> Option<Value> {
     }
 }
 
-/// What a request can only be answered with success with.
+/// The objects without which the request cannot succeed.
 fn needs(verb: &str, object: &Object, spec: Option<&Value>, is_allowed: bool) -> Vec<Object> {
     let mut needs = Vec::new();
     if !object.namespace.is_empty() {
@@ -178,7 +178,7 @@ fn needs(verb: &str, object: &Object, spec: Option<&Value>, is_allowed: bool) ->
             needs.push(Object::of("namespaces", "", &point.namespace));
             needs.extend(point.with_content());
         }
-        // The last one cannot be deleted.
+        // The last passkey cannot be deleted.
         "passkeys" => needs.push(Object::of("passkeys", "", "the-last")),
         _ => {}
     }
@@ -200,19 +200,20 @@ impl Person {
         let groups = match group {
             None => vec![ADMINISTRATORS],
             Some("masters") => vec![MASTERS],
-            // An administrator of certificates can put any user into the group of K10's accounts.
+            // An administrator who issues certificates can put any user into the group of K10's
+            // accounts.
             Some("accounts") => vec![ACCOUNTS, MASTERS],
             Some(_) => vec!["system:nothing"],
         };
         Self { name: word.to_owned(), groups }
     }
 
-    /// K10, when it makes what others delete.
+    /// K10's account, which creates the objects that scripts delete.
     pub(super) fn k10() -> Self {
         Self::of("k10", None)
     }
 
-    /// The administrator of everything.
+    /// The cluster's administrator.
     pub(super) fn admin() -> Self {
         Self::of("admin", Some("masters"))
     }
@@ -224,7 +225,7 @@ impl Object {
         Self { resource, namespace, name }
     }
 
-    /// The object, after the content that a restore point refers to.
+    /// The object, and before it the content that a restore point references.
     fn with_content(&self) -> Vec<Self> {
         let content = format!("{}-{}", self.namespace, self.name);
         let content = Self::of("restorepointcontents", "", &content);
@@ -237,7 +238,7 @@ impl Object {
         found.map(|(_, kind, group)| (*kind, *group)).unwrap()
     }
 
-    /// The path of all of its kind.
+    /// The path of the object's collection.
     pub(super) fn collection(&self) -> String {
         let group = match self.kind().1 {
             "" => "/api/v1".to_owned(),
@@ -250,7 +251,7 @@ impl Object {
         }
     }
 
-    /// The object as it is made.
+    /// The manifest that creates the object.
     pub(super) fn manifest(&self, spec: Option<Value>) -> Value {
         let (kind, group) = self.kind();
         let version = if group.is_empty() { "v1".to_owned() } else { format!("{group}/v1alpha1") };

@@ -1,10 +1,11 @@
-//! The API server beside Go's sample-apiserver, on the same machine, in one run.
+//! Compares the API server with Go's sample-apiserver, on the same machine, in one run.
 //!
-//! Both get the same requests from the same client: a front proxy that speaks for a member of
-//! `system:masters` (so neither server sends a SubjectAccessReview), over HTTP/1.1 with 32 connections
-//! and HTTP/2 with 2 connections of 16 streams. Both record everything at `RequestResponse`. The
-//! peer writes its audit log without waiting for the disk and its etcd does not fsync; ours answers
-//! after the event is durable. CPU is the operating system's count for the server and its store.
+//! Both get the same requests from the same client: a front proxy with a user in `system:masters`,
+//! so that neither server sends a SubjectAccessReview, over HTTP/1.1 with 32 connections and HTTP/2
+//! with 2 connections of 16 streams. Both record everything at `RequestResponse`. The
+//! sample-apiserver does not wait until its audit log is on disk, and its etcd does not fsync;
+//! Keepwatch responds after the event is durable. CPU is the operating system's count for the
+//! server and its store.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "prints a table, and how far it is")]
 
@@ -42,37 +43,37 @@ pub use weight::weight;
 
 /// Requests in flight of each case: one per connection, or per stream.
 const CONNECTIONS: usize = 32;
-/// Objects in the listed namespace.
+/// Number of objects in the listed namespace.
 const LISTED: usize = 100;
-/// Where the objects are that are read.
+/// Namespace of the objects that are read.
 const LIST_NAMESPACE: &str = "default";
-/// Where new objects go, so that lists stay as long as they are.
+/// Namespace of the objects that are created. It is another one, so that lists keep their length.
 const CREATE_NAMESPACE: &str = "kube-public";
-/// The audit policy of both.
+/// The audit policy of both servers.
 const POLICY: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\n\
 rules:\n- level: RequestResponse\n";
 
-/// Turns of a comparison with a server that does not detect: single ones differ by more than the detector
-/// costs.
+/// Turns of the comparison with a server without detection. Single turns differ by more than the
+/// cost of the detector.
 const TURNS: usize = 6;
 
-/// Turns of a comparison with the bare server.
+/// Turns of the comparison with the bare server.
 const BARE_TURNS: usize = 3;
 
-/// What the API server is measured beside.
+/// What the API server is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Beside {
     /// Go's sample-apiserver.
     Peer,
-    /// Itself without the detector.
+    /// Keepwatch without the detector.
     NoDetection,
-    /// The least that a durable server costs.
+    /// A minimal durable server, see the module `bare`.
     Bare,
-    /// Nothing: for profiling.
+    /// Nothing, for profiling.
     Nothing,
 }
 
-/// Runs all cases and prints them with their ratios.
+/// Runs all cases and prints the results with their ratios.
 pub fn apiserver(seconds: u32, beside: Beside) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let folder = tempfile::tempdir()?;
@@ -83,7 +84,7 @@ pub fn apiserver(seconds: u32, beside: Beside) -> anyhow::Result<()> {
         return detection(&runtime, &plane, duration);
     }
     if beside == Beside::Bare {
-        // Nothing watches the bare server, so nothing may watch ours.
+        // Nothing watches the bare server, so nothing must watch ours.
         plane.stop_controller_manager()?;
         return bare(&runtime, &plane, duration);
     }
@@ -101,7 +102,7 @@ pub fn apiserver(seconds: u32, beside: Beside) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Beside the bare server, in turns.
+/// Compares with the bare server, in turns.
 fn bare(
     runtime: &tokio::runtime::Runtime,
     plane: &ControlPlane,
@@ -123,7 +124,8 @@ fn bare(
     Ok(())
 }
 
-/// The bare server, by a process of its own so that its CPU can be told from the client's.
+/// Starts the bare server as a separate process, so that its CPU time does not include the
+/// client's.
 fn start_bare(
     plane: &ControlPlane,
     folder: &std::path::Path,
@@ -144,7 +146,7 @@ fn start_bare(
     Ok((process, subject))
 }
 
-/// With and without the detector, in turns, each from an empty store.
+/// Compares with and without the detector, in turns, each with an empty store.
 fn detection(
     runtime: &tokio::runtime::Runtime,
     plane: &ControlPlane,
@@ -156,7 +158,7 @@ fn detection(
             ("without detection", "--siem-detection=false", &mut without),
             ("keepwatch", "--siem-detection=true", &mut with),
         ];
-        // Each is first as often as the other: a machine becomes slower or faster for minutes.
+        // Each is first equally often, because the speed of the machine changes over minutes.
         if turn % 2 == 1 {
             pair.reverse();
         }
@@ -181,7 +183,7 @@ fn of_ours(plane: &ControlPlane, server: &Keepwatch) -> anyhow::Result<Subject> 
     Ok(backup_actions(endpoint, server.process.id()))
 }
 
-/// What Keepwatch and the bare server are asked for.
+/// The requests for Keepwatch and the bare server.
 fn backup_actions(endpoint: Endpoint, pid: u32) -> Subject {
     Subject {
         endpoint,
@@ -263,7 +265,7 @@ async fn measure(
     for act in ["GET", "LIST", "CREATE"] {
         for protocol in [Protocol::Http1, Protocol::Http2] {
             let case = Case { act, protocol };
-            // A first, unmeasured second lets caches fill and connections settle.
+            // The first second is not measured, so that caches fill and connections open.
             run(subject, case, Duration::from_secs(1)).await?;
             let figures = run(subject, case, duration).await?;
             eprintln!("{name} {case}: {figures}");
@@ -279,7 +281,7 @@ const MASTER: [(&str, &str); 3] = [
     ("content-type", "application/json"),
 ];
 
-/// A namespace's worth of objects to get and list.
+/// Creates the objects to get and list.
 async fn fill(subject: &Subject) -> anyhow::Result<()> {
     let mut connection = subject.endpoint.connections(Protocol::Http1, 1).await?.remove(0);
     for number in 0..LISTED {
@@ -305,7 +307,8 @@ async fn run(subject: &Subject, case: Case, duration: Duration) -> anyhow::Resul
     let mut tasks = tokio::task::JoinSet::new();
     for (number, mut connection) in connections.into_iter().enumerate() {
         let context = Arc::clone(&context);
-        // The bodies of a create differ in their name only; made here so that both subjects pay alike.
+        // The bodies of creates differ only in the name. The template is made here, so that it
+        // costs both servers the same.
         let template = String::from_utf8(subject.object(CREATE_NAMESPACE, "NAME").to_vec())?;
         tasks.spawn(async move {
             let (endpoint, listed, created) = &*context;
@@ -333,7 +336,7 @@ async fn run(subject: &Subject, case: Case, duration: Duration) -> anyhow::Resul
         latencies.extend(done??);
     }
     let took = start.elapsed();
-    // What is still to be done for these requests, such as writing their lines, counts for them.
+    // Work that is left for these requests, for example writing their lines, is counted.
     let cpu = machine::cpu_at_rest(&subject.pids).await?.saturating_sub(before);
     let rss = subject.pids.iter().map(|pid| proc_status::vm_rss(*pid));
     let rss = rss.collect::<anyhow::Result<Vec<_>>>()?;

@@ -1,5 +1,5 @@
 //! Faults under load: the server is killed, a bucket's server is stopped, credentials are rotated.
-//! Afterwards, what the server kept and delivered is compared with what it answered.
+//! Afterwards the stored and delivered events are compared with the responses.
 
 pub mod kill;
 pub mod outage;

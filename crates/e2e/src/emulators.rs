@@ -1,5 +1,5 @@
-//! Servers that speak the protocols of cloud providers, written by others: object stores, AWS's token
-//! service and its instance metadata service.
+//! Third-party servers with the protocols of cloud providers: object stores, AWS STS, and the
+//! instance metadata service of EC2.
 
 pub mod azurite;
 pub mod gcs;

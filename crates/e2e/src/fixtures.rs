@@ -1,4 +1,4 @@
-//! What the tests run: a control plane, Keepwatch behind it or on its own, and the clients of both.
+//! What the tests run: a control plane, Keepwatch behind it or standalone, and their clients.
 
 pub mod alertmanager;
 pub mod archive;

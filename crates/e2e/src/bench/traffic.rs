@@ -1,8 +1,8 @@
 //! Generates events of a cluster with K10: forty applications, their backups, and their users.
 //!
-//! Ids, times, versions and addresses are unique, and users, programs, verbs and kinds have a
-//! realistic distribution, so that lines compress like real ones (between 8:1 and 12:1). An event
-//! is a function of its number.
+//! IDs, times, versions and addresses are unique. Users, programs, verbs and kinds have a realistic
+//! distribution, so that lines compress like real ones (between 8:1 and 12:1). An event is a
+//! function of its number.
 
 use event::{Event, Json, Level, ObjectReference, Stage, Status, Timestamp, UserInfo};
 use serde_json::{Value, json};
@@ -40,7 +40,7 @@ const PROGRAMS: [&str; 4] = [
 ];
 const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
-/// The event of this number.
+/// The event with this number.
 pub(super) fn event(number: u64) -> Event {
     let mut dice = Dice::of(number);
     let (group, resource, kind) = dice.one_of(&KINDS);

@@ -1,5 +1,5 @@
-//! The kill tests and benchmarks, as a separate program: a release build of the client, so that the client is
-//! not what is measured. `cargo xtask` starts it and passes the server in `KEEPWATCH_BIN`.
+//! The kill tests and benchmarks as a separate program: a release build, so that the client is not
+//! the bottleneck. `cargo xtask` starts it and passes the server in `KEEPWATCH_BIN`.
 
 use std::path::PathBuf;
 
@@ -15,76 +15,76 @@ struct Args {
 
 #[derive(Subcommand)]
 enum What {
-    /// SIGKILL under load, again and again.
+    /// Kill the server under load, repeatedly
     Kill {
-        /// How often.
+        /// Number of kills
         #[arg(long)]
         rounds: u32,
-        /// Repeat a run.
+        /// Seed of a run to repeat
         #[arg(long)]
         seed: Option<u64>,
     },
-    /// The API server beside Go's sample-apiserver.
+    /// Compare the API server with Go's sample-apiserver
     BenchApiserver {
         /// Seconds of load per case.
         #[arg(long)]
         seconds: u32,
-        /// Without the peer, to look at ours with a profiler.
+        /// Run only Keepwatch, for profiling
         #[arg(long)]
         alone: bool,
-        /// Beside itself without the detector, instead of the peer.
+        /// Compare with Keepwatch without the detector instead
         #[arg(long, conflicts_with = "alone")]
         detection: bool,
-        /// Beside the least that a durable server costs, instead of the peer.
+        /// Compare with a minimal durable server instead
         #[arg(long, conflicts_with_all = ["alone", "detection"])]
         bare: bool,
     },
-    /// What `bench-apiserver --bare` runs beside the server.
+    /// The minimal server of `bench-apiserver --bare`
     #[command(hide = true)]
     BareServer {
-        /// Certificates and database.
+        /// Folder with the certificates, and for the database
         #[arg(long)]
         folder: PathBuf,
-        /// On loopback.
+        /// Port on loopback
         #[arg(long)]
         port: u16,
     },
-    /// Delivery to objects beside the bare compressor.
+    /// Compare delivery to objects with the compressor alone
     BenchDelivery {
-        /// Events in the journal.
+        /// Number of events in the journal
         #[arg(long)]
         events: u64,
     },
-    /// The bare compressor, until stdin ends: what `bench-delivery` runs beside it.
+    /// The compressor of `bench-delivery`. It runs until stdin ends
     #[command(hide = true)]
     Compress,
-    /// SIGKILL the uploading process during uploads.
+    /// Kill the uploading process during uploads
     KillUploads {
-        /// How often.
+        /// Number of kills
         #[arg(long)]
         rounds: u32,
-        /// Repeat a run.
+        /// Seed of a run to repeat
         #[arg(long)]
         seed: Option<u64>,
     },
-    /// Stop the bucket's server under load and start it again.
+    /// Stop the bucket's server under load and start it again
     Outage {
-        /// How often.
+        /// Number of outages
         #[arg(long)]
         turns: u32,
-        /// For how long.
+        /// Seconds of each outage
         #[arg(long)]
         seconds: u32,
-        /// Requests a second.
+        /// Requests per second
         #[arg(long)]
         rate: u32,
-        /// Where the server keeps everything.
+        /// Folder for the server's data
         #[arg(long)]
         place: Option<PathBuf>,
     },
-    /// Rotate keys, authority and token of buckets under load.
+    /// Rotate keys, CA and token of buckets under load
     Rotate {
-        /// How often, each.
+        /// Number of rotations of each
         #[arg(long)]
         rounds: u32,
     },
@@ -98,24 +98,24 @@ enum What {
         #[arg(long)]
         finish: bool,
     },
-    /// From an answer to the signal that a watcher sees.
+    /// Measure the time from a response to its signal at a watcher
     BenchSignals {
-        /// Requests a second beside.
+        /// Requests per second of the concurrent load
         #[arg(long)]
         rate: u32,
     },
-    /// The index of events: its cost, and first pages of a large journal.
+    /// Measure the index of events: its cost, and the first pages of a large journal
     BenchIndex {
-        /// Events in the journal.
+        /// Number of events in the journal
         #[arg(long)]
         events: u64,
     },
-    /// GET from an empty store beside a full one.
+    /// Compare GET from an empty store with GET from a full one
     BenchWeight {
         /// Seconds of load per measurement.
         #[arg(long)]
         seconds: u32,
-        /// Measurements of each.
+        /// Number of measurements of each
         #[arg(long)]
         rounds: u32,
     },

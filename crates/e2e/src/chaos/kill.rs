@@ -1,18 +1,18 @@
-//! The kill test: SIGKILL the server under load, again and again, and compare its responses with what it
-//! stored.
+//! The kill test: kills the server under load (SIGKILL), repeatedly, and compares its responses
+//! with its store.
 //!
-//! The same oracle checks every round. Each client logs a response once it has read all of it. After the
-//! kill the store is opened and read:
-//! - every answered request has exactly one event, with the code the client saw;
-//! - replaying the events of changes in the order of the journal gives exactly the objects that are
-//!   there, with their resource versions: no change without its event, no event without its change.
+//! The same oracle checks every round. A client logs a response once it has read all of it. After
+//! the kill, the store is opened and read:
+//! - every request with a response has exactly one event, with the status code that the client saw;
+//! - replaying the events of changes in journal order gives exactly the stored objects with their
+//!   resource versions: no change without its event, no event without its change.
 //!
-//! At the end the server runs once more and shuts down in order. Its signals must be those that the rules
-//! find in its journal, each opened once: no kill loses or duplicates one. Two receivers, which are never
-//! killed, must have received each of them from a notifier.
+//! At the end the server runs once more and is shut down normally. Its signals must be those that
+//! the rules find in its journal, each opened once: no kill loses or duplicates a signal. Two
+//! receivers, which are never killed, must have received a notification of each signal.
 //!
-//! The load consists of creates, updates, deletes, reads, lists, conflicts and refused requests of 16
-//! clients. A run prints its seed, which repeats it as far as timing allows.
+//! The load is creates, updates, deletes, reads, lists, conflicts and denied requests of 16
+//! clients. A run prints its seed; the same seed repeats the run as far as timing allows.
 
 #![expect(clippy::print_stdout, reason = "reports progress to the developer")]
 
@@ -36,10 +36,10 @@ use crate::fixtures::{keepwatch, standalone};
 
 /// Concurrent clients.
 pub(crate) const CLIENTS: usize = 16;
-/// Most runs are killed after this many responses, independent of the machine's speed, so that there is
-/// something to compare.
+/// Most runs are killed after this many responses. This does not depend on the machine's speed, so
+/// there is always something to compare.
 const LIFE_ANSWERS: std::ops::Range<usize> = 1..200;
-/// And then this many microseconds later.
+/// Further microseconds before the kill.
 const LIFE_REST_US: std::ops::Range<u64> = 0..3000;
 /// One run in four is killed after this many milliseconds, even during start-up.
 const LIFE_MS: std::ops::Range<u64> = 15..250;
@@ -72,7 +72,7 @@ pub fn run(rounds: u32, seed: Option<u64>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The highest level for everything, so that nothing is exempt from the comparison.
+/// The highest level for everything, so that the comparison covers all requests.
 const POLICY: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\n\
 rules:\n- level: RequestResponse\n";
 
@@ -99,7 +99,7 @@ impl Test {
         Ok(Self { keepwatch, folder, kept, cast, receivers })
     }
 
-    /// One run of the server, until its kill, and the comparison.
+    /// Runs the server until its kill, and compares.
     async fn round(&mut self, round: u32, seed: u64) -> anyhow::Result<oracle::Tally> {
         let mut random = StdRng::seed_from_u64(seed);
         self.receivers.misbehave(&mut random);
@@ -119,8 +119,8 @@ impl Test {
         oracle::compare(&home, &answered_log, &mut self.kept).await
     }
 
-    /// Waits until the detector has read the whole journal and the notifiers have sent everything, and compares
-    /// what was found and sent.
+    /// Waits until the detector has read the whole journal and the notifiers have sent everything.
+    /// Then compares the signals and notifications.
     async fn settle(mut self) -> anyhow::Result<(detection::Compared, notifiers::Sent)> {
         let (home, arguments) = arguments(&self.folder);
         for is_sent in [false, true] {

@@ -1,10 +1,11 @@
 //! The outage test: the bucket's server stops under load and starts again.
 //!
-//! It fails only if the archive differs from the journal: an event is lost, repeated or changed. Latency,
-//! memory and the speed of catching up are printed beside their goals, because other load on the machine
-//! must not make the test fail. Latency depends mostly on the disk, whose speed varies, so phases with and
-//! without the bucket alternate, and all requests of the one are compared with all of the other. With the
-//! data folder in memory, only the server itself is measured.
+//! It fails only if the archive differs from the journal: an event is lost, duplicated or changed.
+//! Latency, memory and the time to catch up are only printed with their goals, because other load
+//! on the machine must not fail the test. Latency depends mostly on the disk, whose speed varies.
+//! Therefore phases with and without the bucket alternate, and all requests of one kind of phase
+//! are compared with all of the other. With the data folder in memory, only the server itself is
+//! measured.
 
 #![expect(clippy::print_stdout, reason = "reports results to the developer")]
 #![expect(clippy::cast_precision_loss, reason = "figures for people")]
@@ -22,9 +23,10 @@ use crate::fixtures::standalone::{BUCKET, Progress, Standalone, keys, wait};
 
 /// Load before the measurement, until caches are full.
 const WARM_UP: Duration = Duration::from_secs(5);
-/// How often memory is measured.
+/// Interval of memory measurements.
 const LOOK_PERIOD: Duration = Duration::from_millis(200);
-/// Goals: p99 in the outage over p99 before; growth of memory, in MiB; events delivered per event recorded.
+/// Goals: p99 latency in the outage over p99 before; growth of memory, in MiB; events delivered per
+/// recorded event while catching up.
 const GOALS: (f64, f64, f64) = (1.2, 16.0, 10.0);
 
 /// The measurements of all phases of one kind.
@@ -76,8 +78,8 @@ impl Return {
     }
 }
 
-/// Runs `turns` outages of so many seconds at `rate` requests per second, each after an equally long phase
-/// without one. The server's folder is below `below`, if given.
+/// Runs `turns` outages of this many seconds at `rate` requests per second, each after an equally
+/// long phase without one. The server's folder is created in `below`, if given.
 pub async fn run(turns: u32, seconds: u32, rate: u32, below: Option<&Path>) -> anyhow::Result<()> {
     let folder = below.map_or_else(tempfile::tempdir, tempfile::tempdir_in)?;
     let mut bucket = S3Server::start(None)?;

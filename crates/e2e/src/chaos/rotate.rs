@@ -1,9 +1,9 @@
-//! Rotations under load: the keys of a bucket, the authority of its server, the token of a role.
+//! Rotates credentials under load: the keys of a bucket, the CA of its server, the token of a role.
 //!
-//! Each is rotated as often as asked for, while events are recorded. The bucket's server refuses the old
-//! credential before Keepwatch is given the new one, so that only a new credential can deliver. There are
-//! three `AuditConfig` objects on a real control plane, one for each; at the end each archive is compared
-//! with the journal.
+//! Each is rotated `rounds` times while events are recorded. The bucket's server rejects the old
+//! credential before Keepwatch gets the new one, so that only the new credential can deliver. There
+//! are three `AuditConfig`s on a real control plane, one for each kind; at the end each archive is
+//! compared with the journal.
 
 #![expect(clippy::print_stdout, reason = "reports results to the developer")]
 
@@ -26,25 +26,25 @@ use crate::bench::machine;
 use crate::emulators::s3::{ACCESS_KEY, S3Server, SECRET_KEY};
 use setup::{MASTER, Setup};
 
-/// Requests a second.
+/// Requests per second.
 const RATE: u32 = 50;
-/// A new credential must be in use after this time.
+/// Maximum time until a new credential is in use.
 const PICKED_UP_MAX: Duration = Duration::from_secs(5);
-/// An upload that started before the old keys were revoked may still succeed.
+/// An upload that started before the old keys were revoked may still succeed for this time.
 const UNDER_WAY: Duration = Duration::from_millis(300);
-/// Expiry of issued keys: never, in this test.
+/// Expiry of issued keys: after the test.
 const EXPIRES: &str = "2099-01-01T00:00:00Z";
-/// What rotates; the names of buckets and `AuditConfigs`.
+/// The kinds of rotation, which are also the names of the buckets and `AuditConfig`s.
 const KEYS: &str = "keys";
 const AUTHORITY: &str = "authority";
 const ROLE: &str = "role";
 
-/// Rotates each so often.
+/// Rotates each kind this often.
 pub async fn run(rounds: u32) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let plain = S3Server::start(None)?;
     plain.make_bucket(KEYS, false)?;
-    // versitygw cannot verify issued keys.
+    // versitygw does not support session tokens.
     let lending = S3Double::start(Box::new(|_| None)).await?;
     let token = Arc::new(Token::default());
     token.rotate(&lending, 0);
@@ -110,7 +110,7 @@ pub async fn run(rounds: u32) -> anyhow::Result<()> {
         .await
 }
 
-/// The time until a change is in use, that is until something is delivered after it.
+/// Time until the first delivery after a change.
 async fn picked_up(
     setup: &Setup,
     name: &str,
@@ -131,7 +131,7 @@ async fn picked_up(
     Ok(start.elapsed())
 }
 
-/// A server with TLS, and its authority.
+/// A server with TLS, and its CA.
 struct Secure {
     server: S3Server,
     authority: Authority,
@@ -146,7 +146,7 @@ impl Secure {
         Ok(Self { server, authority })
     }
 
-    /// Another authority, and a server with a certificate of it.
+    /// Creates another CA, and restarts the server with a certificate of it.
     fn rotate(&mut self, folder: &std::path::Path) -> anyhow::Result<()> {
         self.authority = Authority::new("another-ca");
         let (certificate, key) = self.authority.server().write(folder, "s3");
@@ -176,7 +176,7 @@ impl Token {
         })
     }
 
-    /// The old token is no good any more, nor are the keys that were issued for it.
+    /// Makes the server reject the old token and the keys that were issued for it.
     fn rotate(&self, place: &S3Double, round: u32) {
         self.0.store(round, Ordering::Relaxed);
         let (id, session_token) = issued(round);
@@ -184,7 +184,7 @@ impl Token {
     }
 }
 
-/// The key and the session token that are issued in a round.
+/// The access key ID and the session token of a round.
 fn issued(round: u32) -> (String, String) {
     (format!("ASIAROLE{round}R"), format!("session-{round}"))
 }

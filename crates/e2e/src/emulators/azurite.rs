@@ -1,6 +1,6 @@
 //! Azure Blob Storage: Azurite, which Microsoft publishes.
 //!
-//! It verifies signatures by the account's key. Its containers are readable without one, so that tests read
+//! It verifies signatures with the account's key. Its containers are public, so that tests can read
 //! them with curl.
 
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ use crate::fixtures::process::{Process, free_port, output};
 
 /// The account's name.
 pub const ACCOUNT: &str = "keepwatch";
-/// What its key is made of.
+/// The account's key before base64.
 const SECRET: &str = "canary-of-the-server-of-blobs";
 
 /// A running server.
@@ -29,7 +29,7 @@ pub struct Azurite {
 }
 
 impl Azurite {
-    /// Starts one with these containers.
+    /// Starts it with these containers.
     pub fn start(containers: &[&str]) -> anyhow::Result<Self> {
         let program = packages::azurite()?.join("node_modules/azurite/dist/src/blob/main.js");
         let folder = tempfile::tempdir()?;
@@ -56,7 +56,7 @@ impl Azurite {
         STANDARD.encode(SECRET)
     }
 
-    /// Its endpoint, in Azure's form: the account is part of the host.
+    /// Its endpoint with the account in the host name, as in Azure.
     pub fn endpoint(&self) -> String {
         format!("http://{ACCOUNT}.blob.localhost:{}", self.port)
     }

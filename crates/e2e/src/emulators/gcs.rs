@@ -1,7 +1,7 @@
 //! Google Cloud Storage: fake-gcs-server, behind the proxy of `servers/cmd/gcs`.
 //!
-//! fake-gcs-server stores the objects and checks conditions and checksums. The proxy, which is ours,
-//! accepts uploads by the XML API and verifies the signatures of tokens.
+//! fake-gcs-server stores the objects and verifies conditions and checksums. The proxy, which is
+//! ours, accepts uploads through the XML API and verifies the signatures of tokens.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,7 +23,7 @@ pub struct Gcs {
 }
 
 impl Gcs {
-    /// Starts one with this bucket.
+    /// Starts it with this bucket.
     pub fn start(bucket: &str) -> anyhow::Result<Self> {
         let program = assets::server(Program::Gcs)?;
         let folder = tempfile::tempdir()?;

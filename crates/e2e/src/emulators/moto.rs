@@ -1,7 +1,7 @@
-//! A second S3 server, independent of the first and in another language (moto): one of the two would show a
-//! wrong assumption about S3.
+//! moto: a second S3 server, independent of the first and written in another language. A wrong
+//! assumption about S3 would show in one of them.
 //!
-//! It creates its own keys, and verifies signatures and permissions when that is switched on.
+//! It creates its own keys. It verifies signatures and permissions only if that is switched on.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +11,12 @@ use crate::fixtures::curl::curl;
 use crate::fixtures::process::{Process, free_port};
 use crate::fixtures::wait::until;
 
-/// The policy of a user that may do everything with objects, and nothing else.
+/// The policy of a user with all permissions on objects, and no others.
 const POLICY: &str =
     r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}"#;
-/// The policy of a user that may assume roles, and nothing else.
+/// The policy of a user that may assume roles, and has no other permission.
 const POLICY_OF_ROLES: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"sts:AssumeRole","Resource":"*"}]}"#;
-/// The role's trust policy: every user that may assume roles.
+/// The role's trust policy: every user with the permission may assume it.
 const TRUST: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}]}"#;
 /// A role that may write objects.
 pub const ROLE: &str = "arn:aws:iam::123456789012:role/audit-writer";
@@ -28,12 +28,12 @@ pub struct Moto {
     endpoint: String,
     /// The account's access key ID.
     pub id: String,
-    /// The key.
+    /// The account's secret key.
     pub secret: String,
 }
 
 impl Moto {
-    /// Starts one with these buckets, and an account that may write to them.
+    /// Starts it with these buckets, and an account that may write to them.
     pub fn start(buckets: &[&str]) -> anyhow::Result<Self> {
         let packages = assets::packages::moto()?;
         let folder = tempfile::tempdir()?;
@@ -58,7 +58,7 @@ impl Moto {
         Ok(moto)
     }
 
-    /// Creates [`ROLE`], and a key that may do nothing but assume it.
+    /// Creates [`ROLE`], and an access key that may only assume it.
     pub fn make_role(&self) -> anyhow::Result<(String, String)> {
         self.believe_everybody(true)?;
         let name = "RoleName=audit-writer";
@@ -73,7 +73,7 @@ impl Moto {
         Ok(key)
     }
 
-    /// Assumes [`ROLE`]: id, key and token of the session.
+    /// Assumes [`ROLE`]. Returns access key ID, secret key and session token.
     pub fn assume_role(&self, (id, secret): (&str, &str)) -> anyhow::Result<[String; 3]> {
         let user = format!("{id}:{secret}");
         let fields = ["Version=2011-06-15", "RoleSessionName=instance"];
@@ -94,7 +94,7 @@ impl Moto {
         &self.endpoint
     }
 
-    /// The objects of a bucket, by key. From now on signatures are not verified.
+    /// The objects of a bucket, by key. Switches off the verification of signatures.
     pub fn objects(&self, bucket: &str) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
         self.believe_everybody(true)?;
         let url = format!("{}/{bucket}", self.endpoint);
@@ -104,7 +104,7 @@ impl Moto {
             list.split("<Key>").skip(1).filter_map(|rest| Some(rest.split_once("</Key>")?.0));
         keys.map(|key| {
             let url = format!("{url}/{}", key.replace('=', "%3D"));
-            // An unsigned request is refused; any signature will do.
+            // An unsigned request is rejected, but any signature is accepted.
             let user = format!("{}:{}", self.id, self.secret);
             let object = curl(&["--aws-sigv4", "aws:amz:us-east-1:s3", "--user", &user, &url])?;
             Ok((key.to_owned(), object))
@@ -112,7 +112,7 @@ impl Moto {
         .collect()
     }
 
-    /// The next request needs no signature, and every later one does: a client that calls STS with a web identity
+    /// Skips verification for the next request only: a client that calls STS with a web identity
     /// token has no key yet, which moto does not support.
     pub fn believe_the_next(&self) -> anyhow::Result<()> {
         self.count_on("1")
@@ -122,7 +122,7 @@ impl Moto {
         self.count_on(if really { "1000000" } else { "0" })
     }
 
-    /// Switches verification off for so many requests.
+    /// Skips verification for this many requests.
     fn count_on(&self, count: &str) -> anyhow::Result<()> {
         curl(&[
             "-H",
@@ -145,7 +145,7 @@ fn user(endpoint: &str, name: &str, policy: &str) -> anyhow::Result<(String, Str
     Ok((element(&keys, "AccessKeyId")?, element(&keys, "SecretAccessKey")?))
 }
 
-/// A request to IAM.
+/// Sends a request to IAM.
 fn account(endpoint: &str, fields: &[&str]) -> anyhow::Result<String> {
     let mut arguments = vec!["--aws-sigv4", "aws:amz:us-east-1:iam", "--user", "nobody:yet"];
     let url = format!("{endpoint}/");

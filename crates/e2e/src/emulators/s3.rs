@@ -1,6 +1,6 @@
-//! An S3 server (versitygw), and curl as an independent client of it.
+//! versitygw, an S3 server, and curl as an independent client of it.
 //!
-//! It stores buckets as folders and objects as files, so that tests read its objects without it.
+//! Buckets are folders and objects are files, so that tests can read objects directly.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,16 +11,16 @@ use crate::fixtures::curl::curl;
 use crate::fixtures::process::{Process, free_port, output};
 use crate::fixtures::wait::until;
 
-/// The access key ID of its root account.
+/// The access key ID of the root account.
 pub const ACCESS_KEY: &str = "AKIAKEEPWATCH";
-/// The secret key of its root account.
+/// The secret key of the root account.
 pub const SECRET_KEY: &str = "canary-of-the-s3-server";
 
 /// The curl arguments of a request without a body.
 const EMPTY: &str =
     "x-amz-content-sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-/// Its folders: objects, their versions, and its accounts.
+/// The folders of objects, object versions and accounts.
 const DATA: &str = "data";
 const VERSIONS: &str = "versions";
 const USERS: &str = "users";
@@ -30,12 +30,12 @@ pub struct S3Server {
     process: Process,
     folder: tempfile::TempDir,
     port: u16,
-    /// Whether it uses TLS.
+    /// Whether the server uses TLS.
     is_secure: bool,
 }
 
 impl S3Server {
-    /// Starts one; `tls` is the files with certificate and key.
+    /// Starts it. `tls` is the files of certificate and key.
     pub fn start(tls: Option<(&Path, &Path)>) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         for part in [DATA, VERSIONS, USERS] {
@@ -48,12 +48,12 @@ impl S3Server {
         Ok(server)
     }
 
-    /// Kills it, so that its port is closed.
+    /// Kills it, which closes its port.
     pub fn kill(&mut self) -> anyhow::Result<()> {
         self.process.kill()
     }
 
-    /// Starts it again on the same port, with its objects, after it was killed.
+    /// Starts it again after a kill, on the same port and with its objects.
     pub fn start_again(&mut self, tls: Option<(&Path, &Path)>) -> anyhow::Result<()> {
         self.process = launch(self.folder.path(), self.port, tls)?;
         self.is_secure = tls.is_some();
@@ -68,7 +68,7 @@ impl S3Server {
         .map(drop)
     }
 
-    /// Makes an account that may write everywhere.
+    /// Creates an account that may write to every bucket.
     pub fn make_user(&self, id: &str, secret: &str) -> anyhow::Result<()> {
         self.administer(&["create-user", "-a", id, "-s", secret, "-r", "admin"])
     }
@@ -93,13 +93,13 @@ impl S3Server {
         format!("{scheme}://127.0.0.1:{}", self.port)
     }
 
-    /// Makes a bucket; with `lock`, one whose objects can be retained.
+    /// Creates a bucket, with Object Lock if `lock`.
     pub fn make_bucket(&self, name: &str, lock: bool) -> anyhow::Result<()> {
         let lock = format!("x-amz-bucket-object-lock-enabled: {lock}");
         self.curl(&["-X", "PUT", "-H", &lock, &format!("{}/{name}", self.endpoint())]).map(drop)
     }
 
-    /// The answer to a request about one object, such as its head.
+    /// The response to a request about one object, for example HEAD.
     pub fn curl(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let user = format!("{ACCESS_KEY}:{SECRET_KEY}");
         let signed = ["-k", "--aws-sigv4", "aws:amz:us-east-1:s3", "-H", EMPTY, "--user", &user];
@@ -112,7 +112,7 @@ impl S3Server {
         archive::files(&self.folder.path().join(DATA).join(bucket))
     }
 
-    /// The folder with all its data.
+    /// The folder of its data.
     pub fn folder(&self) -> PathBuf {
         self.folder.path().to_owned()
     }

@@ -68,7 +68,7 @@ pub(crate) fn namespace(plane: &ControlPlane, name: &str) {
     plane.admin().kubectl(&format!("create namespace {name}")).unwrap();
 }
 
-/// Creates a restore point and its RestorePointContent.
+/// Creates a restore point and its `RestorePointContent`.
 pub(crate) fn restore_point(plane: &ControlPlane, namespace: &str, name: &str) {
     let content = format!("{namespace}-{name}");
     let manifest = json!({"apiVersion": "apps.kio.kasten.io/v1alpha1",

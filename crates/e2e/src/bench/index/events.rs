@@ -1,20 +1,20 @@
-//! Events of a large cluster over months: many users, namespaces, addresses and names, most of them
-//! rare; and the selectors that look for them. An event is a function of its number.
+//! Events of a large cluster over months, and selectors that find them. There are many users,
+//! namespaces, addresses and names, most of them rare. An event is a function of its number.
 
 use std::collections::BTreeMap;
 
 use event::{Event, Level, ObjectReference, Stage, Status, Timestamp, UserInfo};
 
-/// When the first event was.
+/// Time of the first event, in microseconds since the Unix epoch.
 const START_MICROS: i64 = 1_782_000_000_000_000;
-/// Ten million events are about four months.
+/// Time between events, in microseconds: ten million events are about four months.
 const STEP_MICROS: i64 = 1_000_000;
-/// One event in so many is of a value that hardly any other has.
+/// One in this many events has rare values.
 const RARE: u64 = 100_003;
 
 const SERVICES: [&str; 5] =
     ["executor-svc", "controllermanager-svc", "catalog-svc", "dashboardbff-svc", "k10-k10"];
-/// Group and resource.
+/// API group and resource.
 const KINDS: [(&str, &str); 10] = [
     ("apps", "restorepoints"),
     ("apps", "restorepointcontents"),
@@ -27,7 +27,7 @@ const KINDS: [(&str, &str); 10] = [
     ("repositories", "storagerepositories"),
     ("vault", "passkeys"),
 ];
-/// Verbs, each as often as it comes in a hundred.
+/// Verbs with their percentages.
 const VERBS: [(&str, u64); 7] = [
     ("get", 52),
     ("list", 22),
@@ -38,16 +38,16 @@ const VERBS: [(&str, u64); 7] = [
     ("delete", 3),
 ];
 
-/// What is asked for.
+/// A field selector to measure.
 pub(super) struct Selector {
     pub(super) name: &'static str,
-    /// Whether hardly any event is found.
+    /// Whether it matches very few events.
     pub(super) is_rare: bool,
-    /// The fields of the `n`th page of so many events.
+    /// The field selector of page `n` in a journal with this many events.
     pub(super) fields: fn(u64, u64) -> String,
 }
 
-/// Values are those of events from all over the journal.
+/// The selectors. Their values are from events all over the journal.
 pub(super) const SELECTORS: [Selector; 18] = [
     Selector { name: "user", is_rare: false, fields: |all, n| of(all, n, &["user"]) },
     Selector { name: "rare user", is_rare: true, fields: |all, n| rare(all, n, "user") },
@@ -95,7 +95,7 @@ pub(super) const SELECTORS: [Selector; 18] = [
     },
 ];
 
-/// Conditions that an event of the journal meets.
+/// A selector that an event of the journal matches.
 fn of(all: u64, n: u64, fields: &[&str]) -> String {
     let event = event(picked(all, n));
     let fields: Vec<String> =
@@ -103,14 +103,14 @@ fn of(all: u64, n: u64, fields: &[&str]) -> String {
     fields.join(",")
 }
 
-/// A condition that only one event or a few meet.
+/// A selector that only few events match.
 fn rare(all: u64, n: u64, field: &str) -> String {
     let turns = (all / RARE).max(1);
     let event = event((picked(turns, n) * RARE).min(all));
     format!("{field}={}", value(&event, field))
 }
 
-/// From an event of the journal on.
+/// A time window that starts at an event of the journal.
 fn window(all: u64, n: u64, seconds: i64) -> String {
     let start = event(picked(all, n)).stage_timestamp;
     let end = Timestamp::from_micros(start.as_micros() + seconds * 1_000_000);
@@ -136,7 +136,7 @@ fn value(event: &Event, field: &str) -> String {
     }
 }
 
-/// The event of this number.
+/// The event with this number.
 pub(super) fn event(number: u64) -> Event {
     let mut dice = Dice(number);
     let is_rare = number.is_multiple_of(RARE);
@@ -191,7 +191,7 @@ pub(super) fn event(number: u64) -> Event {
 const REASON: &str =
     "RBAC: allowed by ClusterRoleBinding \"kasten-io-k10-k10-admin\" of ClusterRole \"k10-admin\"";
 
-/// Half of the events are of K10 itself, the other half of many.
+/// Half of the events are from K10 itself, half from many users.
 fn user(dice: &mut Dice, number: u64, is_rare: bool) -> (String, Vec<String>) {
     if is_rare {
         return (format!("contractor-{number}"), vec!["system:authenticated".to_owned()]);
@@ -218,7 +218,7 @@ fn address(dice: &mut Dice, number: u64, is_rare: bool) -> String {
     format!("192.168.{}.{}", client / 250, client % 250)
 }
 
-/// Chance that comes out the same each time.
+/// A deterministic random generator.
 struct Dice(u64);
 
 impl Dice {
@@ -233,7 +233,7 @@ impl Dice {
         self.next() % end
     }
 
-    /// The first ones are many times as frequent as the last ones.
+    /// A skewed distribution: low numbers are many times as frequent as high ones.
     fn skewed(&mut self, end: u64) -> u64 {
         let first = self.below(end);
         let second = self.below(first + 1);

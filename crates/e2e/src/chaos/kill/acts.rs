@@ -1,5 +1,5 @@
-//! The requests of the kill test: changes of repositories, which are compared with their events, and
-//! actions of users on backups, which raise signals of many rules.
+//! The requests of the kill test: changes of repositories, which are compared with their events,
+//! and requests of users about backups, which raise signals of many rules.
 
 use bytes::Bytes;
 use rand::RngExt;
@@ -14,7 +14,7 @@ const CLUSTER_POINTS: &str = "/apis/apps.kio.kasten.io/v1alpha1/clusterrestorepo
 const POINTS: &str = "/apis/apps.kio.kasten.io/v1alpha1/namespaces/shop/restorepoints";
 const PASSKEYS: &str = "/apis/vault.kio.kasten.io/v1alpha1/passkeys";
 const RETIREMENTS: &str = "/apis/actions.kio.kasten.io/v1alpha1/retireactions";
-/// Names that each client creates, changes and deletes, over and over.
+/// Names that each client creates, changes and deletes repeatedly.
 const NAMES: u32 = 8;
 const JSON: &str = "application/json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
@@ -73,7 +73,7 @@ pub(super) fn act(client: usize, number: u64, random: &mut StdRng) -> Act {
     }
 }
 
-/// Requests of K10, and of users on its backups.
+/// Requests of K10, and of users about its backups.
 fn around_backups(client: usize, random: &mut StdRng) -> Act {
     use Sender::{Person, Writer};
     let name = format!("backup-{client}-{}", random.random_range(0..NAMES));

@@ -1,6 +1,7 @@
-//! The users of the kill test: many users with certificates of the server's own authority.
+//! The users of the kill test, with certificates of the server's own CA.
 //!
-//! A restarted server listens on another port but keeps its authority, so certificates are created once.
+//! A restarted server listens on another port but keeps its CA, so the certificates are created
+//! once.
 
 use std::path::Path;
 
@@ -10,7 +11,7 @@ use testkit::pki::{Authority, Identity};
 use crate::fixtures::load_client::Endpoint;
 use crate::fixtures::standalone::AUTHORITY;
 
-/// Number of users, each with signals of their own.
+/// Number of users. Each raises its own signals.
 const PEOPLE: usize = 48;
 /// Their permissions: those of K10's administrators.
 const GROUP: &str = "k10:admins";
@@ -22,7 +23,7 @@ pub(super) struct Cast {
 }
 
 impl Cast {
-    /// Creates the certificates, signed by the authority of the server in `home`.
+    /// Creates the certificates, signed by the CA of the server in `home`.
     pub(super) fn of(home: &Path) -> anyhow::Result<Self> {
         let read = |file: &str| {
             let path = home.join("pki").join(file);
@@ -34,7 +35,7 @@ impl Cast {
         Ok(Self { people: people.collect(), authority: certificate })
     }
 
-    /// A user's endpoint at the server of `server`.
+    /// The endpoint of a user at the server's address.
     pub(super) fn person(&self, number: usize, server: &Endpoint) -> anyhow::Result<Endpoint> {
         let Identity { certificate, key } =
             self.people.get(number % PEOPLE).context("there are people")?;

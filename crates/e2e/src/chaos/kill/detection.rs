@@ -1,7 +1,7 @@
 //! Compares the signals of a killed server with those that its rules find in its journal.
 //!
-//! The engine reads the whole journal again. Every signal it finds must be stored, and no other, and the
-//! journal must record exactly once that it was opened.
+//! The engine reads the whole journal again. The stored signals must be exactly those it finds, and
+//! the journal must have exactly one record that a signal was opened.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,14 +24,14 @@ const PREFIX: &str = "siem.keepwatch.io/signals/";
 const ROWS: usize = 1000;
 const BYTES: usize = 8 << 20;
 
-/// What was compared.
+/// The result of the comparison.
 #[derive(Default)]
 pub(super) struct Compared {
     /// Severity of each signal.
     pub(super) signals: BTreeMap<String, Severity>,
-    /// How many signals each rule raised.
+    /// Number of signals of each rule.
     pub(super) rules: BTreeMap<String, usize>,
-    /// Closed signals.
+    /// Number of closed signals.
     pub(super) closed: usize,
     events: u64,
     changes: u64,
@@ -54,7 +54,7 @@ impl fmt::Display for Compared {
 struct Told {
     opened: u32,
     closed: u32,
-    /// Records of it.
+    /// Number of records of the signal.
     changes: u64,
     last: Option<SignalSpec>,
 }
@@ -71,7 +71,7 @@ struct Status {
     state: SignalState,
 }
 
-/// Compares the signals and the journal of a server that was shut down in order.
+/// Compares the signals and the journal of a server that was shut down normally.
 pub(super) async fn compare(home: &Path) -> anyhow::Result<Compared> {
     let store = crate::fixtures::stopped_store::open(home)?;
     let (found, told, events) = read_again(&*store.journal()).await?;
@@ -153,7 +153,7 @@ async fn stored(storage: &dyn Storage) -> anyhow::Result<BTreeMap<String, Stored
     named.collect()
 }
 
-/// A signal as a replay finds it: only the server knows which backups remain.
+/// A signal as a replay finds it: only the server knows the number of remaining backups.
 fn without_remaining(spec: &SignalSpec) -> SignalSpec {
     SignalSpec { remaining: Vec::new(), ..spec.clone() }
 }

@@ -19,14 +19,14 @@ use crate::fixtures::wait::PATIENCE;
 
 /// The namespace of the collection, which a new server creates soon after it starts.
 const NAMESPACE: &str = "/api/v1/namespaces/kasten-io";
-/// The server's endpoint for its writer, its administrator, and a user who is refused.
+/// The server's endpoints for its writer, its administrator, and a user without permission.
 pub(super) struct Endpoints {
     pub(super) writer: Endpoint,
     pub(super) admin: Endpoint,
     refused: Endpoint,
 }
 
-/// What must be in the store after a request was answered.
+/// A request with a response, which the store must contain.
 pub(super) struct Answered {
     /// The user agent that identifies its event.
     pub(super) mark: String,
@@ -46,7 +46,7 @@ impl Clients {
         self.tasks.join_all().await.into_iter().flatten().collect()
     }
 
-    /// Waits until there are so many responses.
+    /// Waits until the clients have read this many responses.
     pub(super) async fn answered(&self, answers: usize) -> anyhow::Result<()> {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         while self.answers.load(Ordering::Relaxed) < answers {
@@ -85,8 +85,8 @@ fn read(home: &Path) -> anyhow::Result<Endpoints> {
     })
 }
 
-/// Starts all clients; each works until the server is killed, also as one of the users, who differ in each
-/// round.
+/// Starts all clients. Each runs until the server is killed. A client also sends requests as one of
+/// the users, another one in each round.
 pub(super) fn start(
     endpoints: Endpoints,
     cast: &Cast,
@@ -102,7 +102,7 @@ pub(super) fn start(
         let person = cast.person(client + CLIENTS * round as usize, &endpoints.writer)?;
         let mut answered_log = AnsweredLog { answered: Vec::new(), answers: Arc::clone(&answers) };
         tasks.spawn(async move {
-            // The client ends when the connection does, which is not a fault.
+            // The client ends when the connection ends, which is not an error.
             work(
                 [&endpoints.writer, &endpoints.refused, &person],
                 (round, client),
@@ -124,7 +124,7 @@ struct AnsweredLog {
     answers: Arc<AtomicUsize>,
 }
 
-/// Sends requests as the writer, as the user who is refused, and as one of the users.
+/// Sends requests as the writer, as the user without permission, and as one of the users.
 async fn work(
     [writer, refused, person]: [&Endpoint; 3],
     (round, client): (u32, usize),

@@ -1,7 +1,7 @@
 //! Notifiers during the kill test: a webhook and an Alertmanager, which are not killed.
 //!
-//! They refuse some requests, or close the connection without a response. At the end each must have
-//! received every signal that matches its notifier, and no other. A notification that was accepted is sent
+//! They reject some requests, or close the connection without a response. At the end, each must
+//! have received exactly the signals that match its notifier. An accepted notification is sent
 //! again only if the server was killed in between.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +24,7 @@ const SECRET: &str = "kill-test";
 const WEBHOOK_SEVERITY: Severity = Severity::Low;
 /// The severities that the Alertmanager receives.
 const ALERT_SEVERITY: Severity = Severity::Medium;
-/// A receiver has a fault once in so many rounds.
+/// A receiver has a fault once in this many rounds.
 const FAULT_ROUNDS: u32 = 4;
 
 /// A rule with a short window, so that some signals also close during the test.
@@ -50,11 +50,11 @@ keepwatch:
 pub(super) struct Receivers {
     webhook: Receiver,
     alertmanager: Receiver,
-    /// How much the webhook had received at the end of each run of the server.
+    /// The number of notifications that the webhook had received at the end of each run.
     lives: Vec<usize>,
 }
 
-/// What was sent.
+/// The result of the comparison.
 #[derive(Default)]
 pub(super) struct Sent {
     signals: usize,
@@ -76,7 +76,7 @@ impl fmt::Display for Sent {
 }
 
 impl Receivers {
-    /// Starts both, which listen as long as the test runs.
+    /// Starts both. They listen until the test ends.
     pub(super) async fn start() -> anyhow::Result<Self> {
         let (webhook, alertmanager) = (Receiver::start().await?, Receiver::start().await?);
         Ok(Self { webhook, alertmanager, lives: Vec::new() })
@@ -109,7 +109,7 @@ impl Receivers {
         make(admin, &format!("/apis/{GROUP}/detectionrules"), &rule).await
     }
 
-    /// Gives one of them a fault for the next request, with some probability.
+    /// Makes one of them fail the next request, with some probability.
     pub(super) fn misbehave(&self, random: &mut StdRng) {
         if !random.random_ratio(1, FAULT_ROUNDS) {
             return;
@@ -124,12 +124,12 @@ impl Receivers {
         });
     }
 
-    /// Notes that the server was killed.
+    /// Records that the server was killed.
     pub(super) fn life_ends(&mut self) {
         self.lives.push(self.webhook.count());
     }
 
-    /// Waits until everything that the server found was sent.
+    /// Waits until all signals were sent.
     pub(super) async fn wait_sent(&self, admin: &Endpoint) -> anyhow::Result<()> {
         let mut lacks = Vec::new();
         let sent = wait("every signal is sent", async || {
@@ -151,7 +151,7 @@ impl Receivers {
         sent.await.with_context(|| format!("not sent: {lacks:?}"))
     }
 
-    /// Compares what was sent with the stored signals and their severities.
+    /// Compares the notifications with the stored signals and their severities.
     pub(super) fn compare(&self, signals: &BTreeMap<String, Severity>) -> anyhow::Result<Sent> {
         let received = self.webhook.received();
         let opened = opened(&received)?;
@@ -176,7 +176,7 @@ impl Receivers {
         })
     }
 
-    /// How often an accepted notification was sent again, each time after a kill.
+    /// Number of accepted notifications that were sent again, each after a kill.
     fn repeats(&self, received: &[Received]) -> anyhow::Result<usize> {
         let mut taken: BTreeMap<String, usize> = BTreeMap::new();
         let mut again = 0;
@@ -198,7 +198,7 @@ async fn make(admin: &Endpoint, path: &str, object: &Value) -> anyhow::Result<()
     Ok(())
 }
 
-/// Id and severity of each signal of a list.
+/// ID and severity of each signal in a list.
 fn signals(list: &Value) -> anyhow::Result<BTreeMap<String, Severity>> {
     let items = list["items"].as_array().context("a list without items")?;
     let read = |item: &Value| {
@@ -208,7 +208,7 @@ fn signals(list: &Value) -> anyhow::Result<BTreeMap<String, Severity>> {
     items.iter().map(read).collect()
 }
 
-/// The signals whose begin the webhook has taken, each with the id of that notification.
+/// The signals whose opening the webhook accepted, with the ID of that notification.
 fn opened(received: &[Received]) -> anyhow::Result<BTreeMap<String, String>> {
     let mut opened: BTreeMap<String, String> = BTreeMap::new();
     for one in received {
@@ -228,7 +228,7 @@ fn opened(received: &[Received]) -> anyhow::Result<BTreeMap<String, String>> {
     Ok(opened)
 }
 
-/// The signals of which the Alertmanager has taken an alert.
+/// The signals of which Alertmanager accepted an alert.
 fn alerts(received: &[Received]) -> anyhow::Result<BTreeSet<String>> {
     let mut signals = BTreeSet::new();
     for one in received.iter().filter(|one| one.answered == 200) {

@@ -12,10 +12,10 @@ use store::{ListOptions, Storage};
 
 use super::load::Answered;
 
-/// The objects the clients work on.
+/// Prefix of the objects that the clients change.
 const PREFIX: &str = "repositories.kio.kasten.io/storagerepositories/";
 
-/// What was compared so far.
+/// The result of the comparison so far.
 #[derive(Default)]
 pub(super) struct Tally {
     /// Requests with a complete response.

@@ -1,9 +1,9 @@
-//! The kill test of uploads: SIGKILL the uploading process again and again while it uploads objects and
-//! moves cursors. At the end every event is in exactly one object of each reader.
+//! The kill test of uploads: kills the uploading process repeatedly (SIGKILL) while it uploads
+//! objects and moves cursors. At the end, every event is in exactly one object of each reader.
 //!
-//! The killed process is this program itself in another role ([`upload`]): it records numbered events and
-//! uploads them for two readers. The object store is in the parent process, responds late or with errors
-//! sometimes, and is not killed.
+//! The killed process is this program itself in another role ([`upload`]): it records numbered
+//! events and uploads them for two readers. The object store is in the parent process, is not
+//! killed, and sometimes responds late or with an error.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -28,14 +28,15 @@ use crate::fixtures::process::Process;
 
 /// The readers, with the approximate number of events per object.
 const READERS: [(&str, usize); 2] = [("small", 5), ("large", 60)];
-/// The largest backlog, so that kills hit uploads and the run ends.
+/// The largest backlog: large enough that kills interrupt uploads, and small enough that the test
+/// ends.
 const LAG_MAX: u64 = 500;
 /// The file by which the child reports that it has started.
 const READY: &str = "ready";
 /// The uploading process is killed after a random time in this range, in milliseconds.
 const LIFE_MS: std::ops::Range<u64> = 20..220;
 
-/// Kills `child` (this program) so often. Fails at the end with the first difference.
+/// Kills `child` (this program) this often. Fails at the end with the first difference.
 pub async fn uploads(child: &Path, rounds: u32, seed: Option<u64>) -> anyhow::Result<()> {
     let seed = seed.unwrap_or_else(rand::random);
     println!("kill test of uploads: {rounds} rounds, --seed {seed}");

@@ -17,14 +17,14 @@ use crate::fixtures::{archive, stopped_store};
 const DEFINITIONS: &str =
     include_str!("../../../../../charts/keepwatch/crds/config.kio.kasten.io.yaml");
 const NAMESPACE: &str = "kasten-io";
-/// The highest level for everything, so that nothing is exempt from the comparison.
+/// The highest level for everything, so that the comparison covers all requests.
 const POLICY: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\n\
 rules:\n- level: RequestResponse\n";
 
 /// The objects of a bucket, by key.
 pub(super) type Objects = BTreeMap<String, Vec<u8>>;
 
-/// The request headers by which the front proxy names the user.
+/// The request headers with the user of the front proxy.
 pub(super) const MASTER: [(&str, &str); 3] = [
     ("x-remote-user", "system:serviceaccount:kasten-io:executor-svc"),
     ("x-remote-group", "system:serviceaccounts:kasten-io"),
@@ -35,12 +35,12 @@ pub(super) const MASTER: [(&str, &str); 3] = [
 pub(super) struct Setup {
     plane: ControlPlane,
     server: Keepwatch,
-    /// The server, as the front proxy connects to it.
+    /// The front proxy's endpoint at the server.
     pub(super) proxy: Endpoint,
 }
 
 impl Setup {
-    /// Starts it; roles are assumed at `sts` with the token in a file.
+    /// Starts the control plane and the server. It assumes roles at `sts` with the token in a file.
     pub(super) fn start(folder: &Path, sts: &str, token: &Path) -> anyhow::Result<Self> {
         let plane = ControlPlane::start(&folder.join("plane"))?;
         plane.apply(DEFINITIONS)?;
@@ -65,7 +65,8 @@ impl Setup {
         Ok(Self { plane, server, proxy })
     }
 
-    /// Secret, Profile and `AuditConfig` of this name, for the bucket of this name.
+    /// Creates a Secret, a Profile and an `AuditConfig` with this name, for the bucket with this
+    /// name.
     pub(super) fn deliver(
         &self,
         name: &str,
@@ -109,7 +110,8 @@ impl Setup {
         self.plane.admin().kubectl(&line).map(drop)
     }
 
-    /// How many events were delivered to the bucket of an `AuditConfig`, by the server's metrics.
+    /// The number of events that were delivered to the bucket of an `AuditConfig`, by the server's
+    /// metrics.
     pub(super) async fn delivered(&self, name: &str) -> anyhow::Result<u64> {
         let mut connection = self.proxy.connections(Protocol::Http1, 1).await?.remove(0);
         let reply = connection.send(&self.proxy, "GET", "/metrics", &MASTER, Bytes::new()).await?;
@@ -126,7 +128,8 @@ impl Setup {
         self.server.process.log_end()
     }
 
-    /// Stops the server, which delivers the rest, and compares each bucket with the journal.
+    /// Stops the server, which delivers the remaining events, and compares each bucket with the
+    /// journal.
     pub(super) async fn stop_and_compare(
         mut self,
         buckets: impl FnOnce() -> anyhow::Result<Vec<(&'static str, Objects)>>,

@@ -1,4 +1,4 @@
-//! The matching language of rules on its own: which events a suppression means.
+//! A condition on events without a rule: selects the events of a suppression.
 
 use crate::error::{Errors, RuleError};
 use crate::fields::Fields;
@@ -6,15 +6,15 @@ use crate::matcher::Expression;
 use crate::ruleset::LoadOptions;
 use crate::sigma;
 
-/// Which events are meant: selections and a condition, as under a rule's `detection`.
+/// Selections and a condition, as under a rule's `detection`.
 #[derive(Clone, Debug)]
 pub struct EventMatcher {
     expression: Expression,
 }
 
 impl EventMatcher {
-    /// Reads selections and a condition from an API object. Without `condition`, all selections must
-    /// hold. `name` is named in errors.
+    /// Parses selections and a condition from an API object. Without `condition`, all selections
+    /// must match. Errors contain `name`.
     pub fn parse(
         name: &str,
         value: &serde_json::Value,
@@ -24,7 +24,7 @@ impl EventMatcher {
         Self::parse_text(name, &value.to_string(), options)
     }
 
-    /// Reads selections and a condition from YAML.
+    /// Parses selections and a condition from YAML.
     pub fn parse_text(
         name: &str,
         text: &str,
@@ -40,7 +40,7 @@ impl EventMatcher {
         }
     }
 
-    /// Whether the event is meant.
+    /// Whether the event matches.
     pub fn matches(&self, fields: &Fields<'_>) -> bool {
         self.expression.matches(fields)
     }

@@ -1,4 +1,4 @@
-//! What people, K10 and Kubernetes do to backups, as events.
+//! Requests of users, K10 and Kubernetes about backups, as events.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ pub(crate) const K10: &str = "system:serviceaccount:kasten-io:k10-k10";
 pub(crate) const EXECUTOR: &str = "system:serviceaccount:kasten-io:executor-svc";
 pub(crate) const NAMESPACES: &str = "system:serviceaccount:kube-system:namespace-controller";
 
-/// One request. What is left empty takes a usual value.
+/// One request. Empty fields have default values.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Act {
     /// Microseconds after the start.
@@ -28,7 +28,7 @@ pub(crate) struct Act {
     pub(crate) subresource: String,
     pub(crate) namespace: String,
     pub(crate) name: String,
-    /// 0: success.
+    /// 0 is success.
     pub(crate) code: u16,
     pub(crate) is_dry_run: bool,
     pub(crate) agent: String,
@@ -67,7 +67,7 @@ impl Act {
         }
     }
 
-    /// Where the object is. One that is created has no name there.
+    /// The path of the object. A create has no name in its path.
     fn path(&self) -> String {
         let name = if self.verb == "create" { "" } else { self.name.as_str() };
         let namespaces = if self.namespace.is_empty() { "" } else { "namespaces" };

@@ -1,4 +1,4 @@
-//! Correlations, filters and what refers to what.
+//! Correlations, filters, and references between rules.
 
 use detect::rule::{Body, Correlation, CorrelationKind, Threshold};
 use detect::{Document, Field, LoadOptions, RuleSet};

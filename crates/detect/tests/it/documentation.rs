@@ -1,4 +1,4 @@
-//! The examples of the reference page are rules that load.
+//! The examples in the reference documentation are valid rules.
 
 use super::support::load;
 

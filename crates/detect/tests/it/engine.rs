@@ -1,4 +1,4 @@
-//! Streams of events through the engine: signals under disorder.
+//! Streams of events through the engine.
 
 mod bounds;
 mod clocks;

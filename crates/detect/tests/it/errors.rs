@@ -1,8 +1,9 @@
-//! Mistakes in rules: where they are, and what to write instead.
+//! Errors in rules: their positions and hints.
 
 use super::support::errors;
 
-/// One mistake, at that line and column, whose text and hint have these words.
+/// Loads a rule file and expects one error at `line:column`, whose message and hint contain these
+/// texts.
 fn check(text: &str, at: &str, message: &str, hint: &str) {
     let found = errors(text);
     assert_eq!(found.len(), 1, "{found:#?}\n{text}");
@@ -13,7 +14,7 @@ fn check(text: &str, at: &str, message: &str, hint: &str) {
     assert!(help.contains(hint), "{help} has {hint}");
 }
 
-/// A mistake in the value of a selection on line 5.
+/// Expects an error in the value of a selection on line 5.
 fn in_selection(item: &str, column: usize, message: &str, hint: &str) {
     let text = format!("title: t\nid: t\ndetection:\n  s:\n    {item}\n  condition: s\n");
     check(&text, &format!("5:{column}"), message, hint);
@@ -82,7 +83,7 @@ fn a_mistake_in_a_selection_has_its_place_and_a_hint() {
     }
 }
 
-/// The verbs of two of them were missing, and rules on them were refused.
+/// Two of these verbs were once unknown, and rules about them were rejected.
 #[test]
 fn rules_may_look_for_every_event_of_the_server_itself() {
     for verb in event::OwnEvent::ALL.map(event::OwnEvent::verb) {
@@ -190,7 +191,7 @@ fn a_mistake_in_the_extension_has_its_place_and_a_hint() {
     }
 }
 
-/// Rules that were read and could never fire.
+/// These rules were once accepted and could never match.
 #[test]
 fn a_rule_that_excludes_all_that_it_looks_for_is_a_mistake() {
     let rule = "title: t\nname: t\ndetection:\n  s: {verb: delete, userAgent: x}\n  \
@@ -217,7 +218,7 @@ fn a_rule_that_excludes_all_that_it_looks_for_is_a_mistake() {
     check(&text, "13:14", "65536", "");
 }
 
-/// A file with nothing but comments counted as a valid one.
+/// A file with only comments was once accepted.
 #[test]
 fn a_file_without_a_rule_is_a_mistake() {
     for text in ["", "# title: nothing\n", "---\n---\n", "null\n"] {

@@ -1,6 +1,6 @@
-//! Rules for other systems: what is written is kept beside the tests, and means what it says.
+//! Exported rules are compared with golden files, and evaluated on events.
 //!
-//! `UPDATE_GOLDEN=1 cargo test -p detect --test it export` writes the files anew; the diff is read.
+//! `UPDATE_GOLDEN=1 cargo test -p detect --test it export` updates the golden files; read the diff.
 
 mod dashboards;
 mod datadog;
@@ -25,7 +25,7 @@ fn golden() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
 
-/// Every rule of the pack for a target, lossy ones too.
+/// Exports every built-in rule to a target, including those that differ.
 fn exported(
     target: &dyn Target,
     profile: &'static Profile,
@@ -38,13 +38,13 @@ fn exported(
         .collect()
 }
 
-/// What `keepwatch rules export --allow-lossy` writes, by the path below the golden files.
+/// The output of `keepwatch rules export --allow-lossy`, by the path below the golden files.
 fn all_files() -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();
     for target in export::all() {
         for profile in target.profiles() {
             for (place, format) in target.formats().iter().enumerate() {
-                // The other ways in one form only: names are what differs.
+                // The other profiles in one format only: they differ only in field names.
                 if place > 0 && profile.name != target.profiles()[0].name {
                     continue;
                 }
@@ -130,7 +130,8 @@ fn every_rule_is_exported_or_refused_with_a_reason() {
     }
 }
 
-/// Rules on what only Keepwatch records went to the cluster's own audit log, where they could never fire.
+/// Rules about events that only Keepwatch records were once exported for the cluster's own audit
+/// log.
 #[test]
 fn rules_on_events_that_a_way_does_not_have_are_refused() {
     let own = [

@@ -1,4 +1,4 @@
-//! Field paths, and what they lead to.
+//! Field paths and their values.
 
 use detect::{Field, Fields};
 use event::View;

@@ -1,4 +1,4 @@
-//! The rule language, tried on events.
+//! Tests of the rule language, the engine and the exports.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop where it fails")]
 

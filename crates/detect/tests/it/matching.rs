@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 
 use super::support::{event, load, matches, rule};
 
-/// Whether a rule with that detection matches the event with those changes.
+/// Checks whether a rule with this detection matches the default event with these changes.
 fn check(detection: &Value, changes: &Value, expected: bool) {
     let rules = load(&rule(detection));
     let found = !matches(&rules, &event(changes)).is_empty();
     assert_eq!(found, expected, "{detection} of {changes}");
 }
 
-/// Whether one field of the usual event passes.
+/// Checks whether a selection of one field matches the default event.
 fn field(selection: &Value, expected: bool) {
     check(&json!({"s": selection, "condition": "s"}), &json!({}), expected);
 }
@@ -221,7 +221,7 @@ fn a_dry_run_meets_only_rules_that_ask_for_dry_runs() {
         (uri("?%64ryRun=All"), true),
         (uri("?dryRun="), false),
         (uri("?dryrun=All"), false),
-        // The server reads the options of a delete in its body, if there is one.
+        // If a delete has a body, the server reads its options there.
         (json!({"requestURI": "/x?dryRun=All", "requestObject": {"kind": "DeleteOptions"}}), false),
         (json!({"requestObject": {"kind": "DeleteOptions", "dryRun": ["All"]}}), true),
         (json!({"requestObject": {"kind": "DeleteOptions", "dryRun": []}}), false),

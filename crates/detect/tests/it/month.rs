@@ -1,8 +1,8 @@
-//! A month of ordinary work on three clusters: nothing above low is raised, and what is raised low is
-//! what the low rules say, each act counted.
+//! A month of ordinary work on three clusters raises no signal above low, and the low signals count
+//! exactly the requests that their rules describe.
 //!
-//! Everything is made from a seed: policies with retention, an upgrade of K10 to accounts per service,
-//! restores, namespaces that come and go, and what people on call do.
+//! All events derive from a seed: policies with retention, an upgrade of K10 to one account per
+//! service, restores, namespaces that are created and deleted, and the work of people on call.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,11 +20,11 @@ const CLUSTERS: usize = 3;
 /// On each cluster. A third is backed up every hour, the rest every day.
 const APPLICATIONS: usize = 20;
 const DAYS: i64 = 30;
-/// The day on which K10 is upgraded to accounts per service.
+/// The day of the upgrade of K10 to one account per service.
 const UPGRADE: i64 = 12;
 const PEOPLE: [&str; 6] = ["ana", "ben", "chi", "dev", "eva", "finn"];
 
-/// Numbers that look random: `SplitMix64`.
+/// A deterministic random generator, `SplitMix64`.
 struct Random(u64);
 
 impl Random {
@@ -49,7 +49,7 @@ impl Random {
     }
 }
 
-/// What happens on one cluster, and how often the low rules should have counted.
+/// The requests on one cluster, and the expected counts of the low rules.
 #[derive(Default)]
 struct Month {
     acts: Vec<Act>,
@@ -90,7 +90,7 @@ impl Month {
         *self.expected.entry(rule).or_default() += count;
     }
 
-    /// One application: backups and exports by policy, and retention, all by K10.
+    /// One application: backups and exports by its policy, and retention, all by K10.
     fn back_up(&mut self, application: usize, random: &mut Random) {
         let namespace = format!("app-{application}");
         let every = if application.is_multiple_of(3) { HOUR } else { DAY };
@@ -166,7 +166,7 @@ impl Month {
             self.act(at, &random.person(), "list", "restorepoints", (&namespace, ""));
             self.act(at + SECOND, &random.person(), "get", "restorepoints", (&namespace, "rp-1"));
         }
-        // A pipeline compares what is there with what should be.
+        // A GitOps pipeline compares the actual state with the desired one, as dry runs.
         let pipeline = "system:serviceaccount:ci:deployer";
         for turn in 0..8 {
             let at = day + turn * 3 * HOUR;
@@ -176,7 +176,7 @@ impl Month {
         }
     }
 
-    /// A day of controllers: lists, and namespaces that are removed.
+    /// A day of controllers: lists, and deletions of namespaces.
     fn controllers(&mut self, day: i64, random: &mut Random) {
         for turn in 0..48 {
             let at = day + turn * 30 * MINUTE;
@@ -197,7 +197,7 @@ impl Month {
         }
     }
 
-    /// The events, with a heartbeat every five minutes and a longer pause at the upgrade.
+    /// The events, with a heartbeat every five minutes and a longer pause during the upgrade.
     fn events(&self, cluster: usize) -> Vec<Event> {
         let beats = (0..(DAYS + 2) * DAY / (5 * MINUTE)).map(|beat| beat * 5 * MINUTE);
         let pause = |at| if at == UPGRADE * DAY { at + 4 * MINUTE } else { at };
@@ -213,7 +213,7 @@ impl Month {
     }
 }
 
-/// Runs a month, and the number of its events.
+/// Runs a month. Also returns the number of events.
 fn run(seed: u64) -> (Vec<Arc<Signal>>, BTreeMap<&'static str, u64>, usize) {
     let mut engine = Engine::new(pack::all(), Settings::default());
     let (mut events, mut expected) = (Vec::new(), BTreeMap::new());
@@ -259,7 +259,7 @@ fn a_month_of_ordinary_work_raises_only_what_the_low_rules_say() {
     assert!(events > 100_000, "{events} events");
 }
 
-/// Of what programs do over and over, a few a day: all of them take too long for each target.
+/// Keeps a few of each repeated request per day: all events would take too long for each target.
 fn thinned(events: Vec<Event>) -> Vec<Event> {
     const A_DAY: u32 = 12;
     let mut counts: BTreeMap<(i64, String, String, String), u32> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! The rules that come with Keepwatch, tried on the events beside them.
+//! The built-in rules on the events of their examples.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -43,13 +43,13 @@ fn every_rule_raises_exactly_the_signals_that_its_events_file_expects() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
-/// The detector passes over most events by their heads.
+/// The detector skips most events after reading their first fields.
 #[test]
 fn an_event_that_is_passed_over_leaves_the_state_that_it_leaves_when_it_is_looked_at() {
     let (mut whole, mut quick) =
         (Engine::new(all(), Settings::default()), Engine::new(all(), Settings::default()));
     let (mut expected, mut found, mut passed) = (Vec::new(), Vec::new(), 0);
-    // Beside each event one that no rule looks for.
+    // For each event, a similar one that no rule matches.
     let ordinary = |event: &Event| {
         let mut event = event.clone();
         event.verb = "get".to_owned();
@@ -122,8 +122,8 @@ fn the_rules_that_k10_documents_are_there_as_documented() {
     }
 }
 
-/// A detection with one of its selections as its condition. The others are named without effect,
-/// because a selection that is not named is a mistake.
+/// A detection with one of its selections as its condition. The other selections are used without
+/// effect, because an unused selection is an error.
 fn with_condition(text: &str, selection: &str) -> String {
     let lines = text.lines().map(|line| {
         if line.starts_with("  condition:") {

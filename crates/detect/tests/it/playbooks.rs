@@ -1,4 +1,5 @@
-//! Attacks that delete backups, and what looks like them: each attack is found, and nothing else is.
+//! Attacks that delete backups, and work that resembles them: every attack raises its signals, and
+//! nothing else does.
 
 use expect_test::expect;
 

@@ -1,4 +1,5 @@
-//! Attacks around backups, on actions, keys, places and the recording itself; and work that is none.
+//! Attacks around backups (actions, keys, destinations, and the recording itself), and work that
+//! resembles them.
 
 use detect::Suppression;
 use expect_test::expect;

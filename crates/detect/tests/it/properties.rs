@@ -1,4 +1,4 @@
-//! What holds for any text and any event.
+//! Properties that hold for any text and any event.
 
 use detect::{Document, Field, LoadOptions, RuleSet, Template};
 use event::View;
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::support::{event, load, matches, rule};
 
-/// Pieces of rule files, right and wrong.
+/// Pieces of rule files, valid and invalid.
 const PIECES: [&str; 44] = [
     "title: t\n",
     "id: t\n",
@@ -55,7 +55,7 @@ const PIECES: [&str; 44] = [
     "\u{fffd}\u{0}",
 ];
 
-/// Any number of steps back in a pattern, as a definition of what matches.
+/// Matches with unlimited backtracking, as the definition.
 fn matches_by_definition(pattern: &[char], text: &[char]) -> bool {
     match pattern.split_first() {
         None => text.is_empty(),

@@ -1,11 +1,11 @@
-//! Peculiarities of public Sigma rules for audit logs: those that can fire are loaded, the others are
-//! refused with the reason. The rules are of our own writing.
+//! Peculiarities of public Sigma rules for audit logs: rules that can match are loaded, the others
+//! are rejected with the reason. We wrote these rules ourselves.
 
 use serde_json::json;
 
 use super::support::{errors, event, load, matches};
 
-/// A rule as public ones are laid out, with that selection.
+/// A rule in the usual layout of public rules, with this selection.
 fn public(selection: &str) -> String {
     format!(
         "title: Something Was Done\nid: 6c1a7d1e-0000-4000-8000-000000000001\nrelated:\n  - id: \

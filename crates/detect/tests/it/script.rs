@@ -1,8 +1,9 @@
-//! Requests in a few words, played against all rules of the pack at once.
+//! A short notation for requests, which are run against all built-in rules at once.
 //!
-//! One line is one kind of request: when it begins, how often, who, what, to which object. Shorthands
-//! for users: `k10` and `executor` are K10's accounts of earlier and later releases, `namespaces` is
-//! Kubernetes' controller. `{n}` counts, `{k}` goes round the number behind `of`.
+//! A line is one kind of request: start, number, user, verb, and object. Users are also `k10` and
+//! `executor`, K10's accounts in earlier and later releases, and `namespaces`, Kubernetes'
+//! namespace controller. `{n}` counts from 1; `{k}` counts from 1 to the number in `of=` and starts
+//! again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,20 +18,20 @@ use super::acts::{Act, DAY, EXECUTOR, HOUR, K10, MINUTE, NAMESPACES, SECOND};
 use super::export::meaning;
 use super::pack;
 
-/// The signals of a script: severity, rule, user and number of events, in the order of their begin;
-/// signals that agree in all but the number are put together.
+/// Expects the signals of a script: severity, rule, user and number of events, in the order of
+/// their first event. Signals that differ only in their number are combined.
 pub(super) fn check(script: &str, expected: &Expect) {
     check_suppressed(&[], script, expected);
 }
 
-/// The same with suppressions: what they hide is not there.
+/// Like [`check`], with suppressions, whose signals are not expected.
 pub(super) fn check_suppressed(suppressions: &[Suppression], script: &str, expected: &Expect) {
     let mut acts: Vec<Act> =
         script.lines().filter(|line| !line.trim().is_empty()).flat_map(acts).collect();
     acts.sort_by_key(|act| act.at);
     let events: Vec<Event> = acts.iter().enumerate().map(|(id, act)| act.event(id)).collect();
     if suppressions.is_empty() {
-        // Exported rules raise what ours raise.
+        // Exported rules raise the same alerts.
         meaning::check("prod", &events);
     }
     let mut found: Vec<(String, usize, u64)> = Vec::new();

@@ -1,11 +1,11 @@
-//! Events and rules of a few words, so that tests are data.
+//! A short notation for events and rules, so that tests are data.
 
 use detect::{Document, Fields, LoadOptions, RuleSet};
 use event::{Event, View, v1};
 use serde_json::{Value, json};
 
-/// A successful delete of a restore point by a person, with these members replaced. A key with dots
-/// names an inner member.
+/// A successful delete of a restore point by a user, with these fields replaced. A key with dots
+/// names a nested field.
 pub(crate) fn event(changes: &Value) -> Event {
     let mut event = json!({
         "level": "RequestResponse",
@@ -42,7 +42,7 @@ pub(crate) fn event(changes: &Value) -> Event {
     v1::read(event.to_string().as_bytes()).unwrap()
 }
 
-/// The rule set of one file.
+/// Loads the rules of one file.
 pub(crate) fn load(text: &str) -> RuleSet {
     let errors = match RuleSet::load(&[Document::new("t.yaml", text)], &LoadOptions::default()) {
         Ok(rules) => return rules,
@@ -52,7 +52,7 @@ pub(crate) fn load(text: &str) -> RuleSet {
     panic!("{}\n{text}", errors.join("\n"));
 }
 
-/// The mistakes in a file.
+/// The errors in a file.
 pub(crate) fn errors(text: &str) -> Vec<String> {
     match RuleSet::load(&[Document::new("t.yaml", text)], &LoadOptions::default()) {
         Ok(_) => Vec::new(),
@@ -60,12 +60,12 @@ pub(crate) fn errors(text: &str) -> Vec<String> {
     }
 }
 
-/// A rule with that detection, given in JSON.
+/// A rule with this detection, in JSON.
 pub(crate) fn rule(detection: &Value) -> String {
     format!("title: t\nid: t\ndetection: {detection}\n")
 }
 
-/// The ids of the rules that the event meets.
+/// The IDs of the rules that match the event.
 pub(crate) fn matches(rules: &RuleSet, event: &Event) -> Vec<String> {
     let view = View::from(event);
     let fields = Fields::new(&view).with_cluster("prod-eu");

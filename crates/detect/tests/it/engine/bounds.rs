@@ -1,4 +1,4 @@
-//! What is hostile costs bounded memory and time, and damage is an error.
+//! Hostile input costs bounded memory and time, and a corrupt checkpoint is an error.
 
 use std::sync::Arc;
 

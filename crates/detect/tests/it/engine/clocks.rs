@@ -1,4 +1,4 @@
-//! Time, as events tell it: stamps that cannot be true, and clocks that jump.
+//! The engine's clock: invalid timestamps, and jumps.
 
 use detect::Settings;
 use event::Severity;
@@ -47,7 +47,7 @@ fn a_gap_in_a_file_is_believed_when_further_events_confirm_it() {
         |day: i64, at: i64| delete("mallory", &format!("{day}-{at}"), day * DAY + at * SECOND);
     let first: Vec<Coming> = (0..4).map(|at| on_day(0, at)).collect();
     stream.send_all(&first);
-    // After a weekend: two wait, the third confirms.
+    // The first event after a weekend. Two events wait for confirmation, the third confirms them.
     stream.send(&on_day(3, 0));
     stream.send(&on_day(3, 1));
     assert_eq!(stream.engine.engine_statistics().clock.unwrap().as_micros(), START + 3 * SECOND);

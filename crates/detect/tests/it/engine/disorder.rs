@@ -1,4 +1,4 @@
-//! Any order of arrival within the lateness, any repetition, any stop: the same signals.
+//! Any order of arrival within the lateness bound, duplicates and restarts give the same signals.
 
 use std::sync::{Arc, LazyLock};
 
@@ -11,7 +11,7 @@ use super::stream::{
     Coming, FIVE_DELETES, HOUR, MINUTE, SECOND, Stream, bytes, coming, delete, of_files,
 };
 
-/// Rules of every kind.
+/// One rule of each kind.
 const RULES: &str = "\
 title: A delete\nname: a\nlevel: low\ndetection:\n  s: {verb: delete}\n  condition: s\n\
 keepwatch:\n  query: deletes\n  group-by: [user.username]\n  keep-alive: 5m\n  max-duration: 30m\n  \
@@ -34,14 +34,14 @@ first-seen: {fields: [user.username], learning: 2m, forget-after: 10m}\n---\n\
 title: Quiet\nid: quiet\ncorrelation:\n  type: event_count\n  rules: [r]\n  group-by: [user.username]\n  \
 timespan: 4m\n  generate: true\n  condition: {lt: 1}\n";
 
-/// An event and how much later than its time it comes; how often it is repeated.
+/// An event, its delay, and the number of its duplicates.
 type Part = (Coming, i64, i64);
 
 fn event() -> impl Strategy<Value = Part> {
     let time = prop_oneof![
         (0..40_i64).prop_map(|minutes| minutes * 30 * SECOND),
         0..20 * MINUTE,
-        // Thick, so that windows fill.
+        // Close together, so that windows fill.
         (0..40_i64).prop_map(|at| 10 * MINUTE + at * SECOND),
     ];
     (time, 0..3_u8, any::<bool>(), 0..5_u8, 0..2_u8, 0..=5 * MINUTE, 0..3_i64).prop_map(
@@ -62,7 +62,7 @@ fn event() -> impl Strategy<Value = Part> {
     )
 }
 
-/// Everything that is said of events in the order of their coming, up to an hour after the last.
+/// All changes of signals for events in order of arrival, until an hour after the last event.
 fn play(settings: &Settings, order: &[Coming], cut: Option<usize>) -> String {
     static LOADED: LazyLock<Arc<RuleSet>> = LazyLock::new(|| Arc::new(load(RULES)));
     let mut stream = Stream::of(Arc::clone(&LOADED), settings.clone());
@@ -83,7 +83,7 @@ fn in_order(parts: &[Part]) -> Vec<Coming> {
     order
 }
 
-/// As they come: each late by its delay, and again some time later.
+/// In order of arrival: each event with its delay, and duplicates later.
 fn disordered(parts: &[Part]) -> Vec<Coming> {
     let mut order: Vec<(i64, &Coming)> = Vec::new();
     for (coming, delay, repeated) in parts {
@@ -135,7 +135,7 @@ fn the_rules_of_these_tests_all_find_something() {
     let said = play(&of_files(), &order, None);
     for rule in ["a", "many", "few", "values", "both", "chain", "new", "quiet"] {
         let opened = format!("\"rule\":{{\"id\":\"{rule}\"");
-        // A rule that another one counts and supersedes may never open.
+        // A rule that another one counts and supersedes may raise no signal.
         assert!(said.contains(&opened) || rule == "a", "{rule}: {said}");
     }
 }
@@ -148,7 +148,8 @@ fn an_event_beyond_the_lateness_counts_at_its_own_time_and_is_counted_as_late() 
     }
     stream.send(&delete("other", "rp", 20 * MINUTE));
     assert_eq!(stream.opened("many"), 0);
-    // Its window ended long ago, and is still known: the horizon is the time span and the lateness.
+    // Its window ended long ago, but is still kept: the horizon is the time span plus the lateness
+    // bound.
     stream.send(&delete("other", "rp-2", 14 * MINUTE));
     stream.send(&delete("mallory", "late", 2 * SECOND));
     stream.finish();
@@ -178,7 +179,7 @@ fn each_source_has_its_own_lateness() {
         source: "webhook",
         ..delete("mallory", name, at).coming_at(coming)
     };
-    // Four of the webhook wait; those of the journal do not.
+    // The four events of the webhook wait. Those of the journal do not.
     for at in 0..4 {
         stream.send(&webhook(&format!("rp-{at}"), at * SECOND, MINUTE));
     }

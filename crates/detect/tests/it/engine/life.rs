@@ -1,4 +1,4 @@
-//! The life of a signal: it opens, tells more, becomes more severe, and closes.
+//! The life cycle of a signal: it opens, is updated, becomes more severe, and closes.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::stream::{
     Coming, DAY, FIVE_DELETES, HOUR, MINUTE, SECOND, START, Stream, coming, delete,
 };
 
-/// Each delete counts; ten of them are worse.
+/// Each delete raises a signal; ten are more severe.
 const EACH_DELETE: &str = "title: A delete\nid: each\nlevel: low\ntags: [attack.impact, attack.t1490]\n\
     detection:\n  s: {verb: delete}\n  condition: s\nkeepwatch:\n  query: deleted\n  keep-alive: 10m\n  \
     max-duration: 1h\n  cases:\n    - {name: very many, severity: critical, at-least: 10}\n    - {name: many, severity: high, at-least: 3}\n  \
@@ -85,7 +85,7 @@ fn severity_follows_the_cases_and_never_falls() {
     }
     assert_eq!(severities(&stream)[0], (2, Severity::High));
     assert_eq!(severities(&stream)[2], (4, Severity::Critical));
-    // Two in the window now, but the signal stays what it was.
+    // The window now has two events, but the severity never decreases.
     assert_eq!(severities(&stream).last().unwrap(), &(6, Severity::Critical));
 }
 
@@ -279,7 +279,7 @@ fn a_suppression_hides_signals_counts_them_and_ends_by_itself() {
     stream.send_all(&deletes("bob", MINUTE));
     assert_eq!(stream.said(), ["opened many 5", "updated many 6"]);
     stream.restart();
-    // What it hid does not count for what comes after it.
+    // Events that the suppression hid do not count for later signals.
     stream.send_all(&deletes("alice", 2 * HOUR)[..4]);
     assert_eq!(stream.said(), ["closed many 6"], "of bob, whose last was long ago");
     stream.send_all(&deletes("alice", 2 * HOUR)[4..]);

@@ -1,4 +1,4 @@
-//! Probes that other engines fail: what disorder, repetition and an attacker's effort must not do.
+//! Attacks on the detector itself: disorder, duplicates and floods must not hide events.
 
 use detect::Settings;
 use detect::engine::Limits;
@@ -8,7 +8,7 @@ use super::stream::{
     Coming, DAY, FIVE_DELETES, HOUR, MINUTE, SECOND, Stream, coming, delete, of_files,
 };
 
-/// So many deletes by mallory, a second apart, from a time on.
+/// This many deletes by mallory, a second apart, from a time on.
 fn deletes(count: i64, from: i64) -> Vec<Coming> {
     (0..count).map(|at| delete("mallory", &format!("rp-{at}"), from + at * SECOND)).collect()
 }
@@ -29,7 +29,7 @@ fn a_stamp_from_the_future_does_not_blind_a_rule_and_is_told() {
         let mut stream = Stream::with(FIVE_DELETES, settings);
         stream.send_all(&deletes(4, 0));
         let forged = delete("mallory", "forged", 4 * 365 * DAY);
-        // A file is read a day later, and no stamp is later than that.
+        // A file is read a day later, when no timestamp is in the future.
         let arrival = if stream.settings.lateness.is_zero() { 5 * SECOND } else { 2 * DAY };
         stream.send(&forged.coming_at(arrival));
         stream.send(&delete("mallory", "last", 6 * SECOND));
@@ -219,7 +219,7 @@ fn an_order_of_many_events_costs_one_step_each() {
         + "title: Chain\nid: chain\ncorrelation:\n  type: temporal_ordered\n  \
            rules: [get, list, update, delete]\n  group-by: [user.username]\n  timespan: 1h\n";
     let mut stream = Stream::new(&rule);
-    // The last one first, thousands of each: a search for witnesses would not end.
+    // In reverse order, thousands of each: a search through all of them would take too long.
     for (round, verb) in (0..).zip(verbs.iter().rev()) {
         for at in 0..2000 {
             let name = format!("rp-{at}");
@@ -242,7 +242,7 @@ fn thousands_of_values_in_a_window_are_counted_at_once() {
     let mut stream = Stream::new(&rule);
     for at in 0..3_999 {
         stream.send(&delete("mallory", &format!("rp-{at}"), at));
-        // Repetitions of a value change nothing.
+        // A value that was already counted changes nothing.
         stream.send(&delete("mallory", "rp-0", at));
     }
     assert_eq!(stream.said(), [""; 0]);

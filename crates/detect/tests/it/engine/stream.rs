@@ -1,4 +1,4 @@
-//! Streams of a few words, so that tests are data.
+//! A short notation for streams of events, so that tests are data.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::super::support::{event, load};
 
-/// 2026-11-29T12:00:00Z, where streams begin. Microseconds.
+/// 2026-11-29T12:00:00Z, the time zero of streams. Microseconds.
 pub(crate) const START: i64 = 1_795_953_600_000_000;
 pub(crate) const SECOND: i64 = 1_000_000;
 pub(crate) const MINUTE: i64 = 60 * SECOND;
@@ -23,7 +23,7 @@ pub(crate) const FIVE_DELETES: &str = "title: A delete\nname: a\ndetection:\n  s
     title: Many deletes\nid: many\nlevel: high\ncorrelation:\n  type: event_count\n  rules: [a]\n  \
     group-by: [user.username]\n  timespan: 10m\n  condition: {gte: 5}\n";
 
-/// An event and when it comes.
+/// An event with its arrival time.
 #[derive(Clone, Debug)]
 pub(crate) struct Coming {
     pub(crate) arrival: i64,
@@ -31,13 +31,14 @@ pub(crate) struct Coming {
     pub(crate) event: Event,
 }
 
-/// A delete of a restore point, so many microseconds after the start, which comes at once.
+/// A delete of a restore point, this many microseconds after the start, which arrives without
+/// delay.
 pub(crate) fn delete(user: &str, name: &str, after: i64) -> Coming {
     coming(after, &json!({"user.username": user, "objectRef.name": name}))
 }
 
-/// An event with these members replaced, so many microseconds after the start, which comes at once.
-/// Its audit ID is made of its time and of what was replaced.
+/// An event with these fields replaced, this many microseconds after the start, which arrives
+/// without delay. Its audit ID derives from its time and the replaced fields.
 pub(crate) fn coming(after: i64, changes: &Value) -> Coming {
     let time = Timestamp::from_micros(START + after);
     let mut event = event(changes);
@@ -54,18 +55,18 @@ pub(crate) fn coming(after: i64, changes: &Value) -> Coming {
 }
 
 impl Coming {
-    /// The same event, that comes so many microseconds after the start.
+    /// The same event, which arrives this many microseconds after the start.
     pub(crate) fn coming_at(self, after: i64) -> Self {
         Self { arrival: START + after, ..self }
     }
 }
 
-/// Settings of a reader of files: five minutes of lateness, arrivals are stamps.
+/// The settings for files: a lateness bound of five minutes, and timestamps as arrival times.
 pub(crate) fn of_files() -> Settings {
     Settings { lateness: Duration::from_mins(5), arrival: Arrival::Stamped, ..Settings::default() }
 }
 
-/// An engine, and what it said.
+/// An engine and the changes that it reported.
 pub(crate) struct Stream {
     pub(crate) rules: Arc<RuleSet>,
     pub(crate) settings: Settings,
@@ -103,7 +104,7 @@ impl Stream {
         all.into_iter().for_each(|coming| self.send(coming));
     }
 
-    /// Time passes, to so many microseconds after the start.
+    /// Advances the clock to this many microseconds after the start.
     pub(crate) fn advance(&mut self, after: i64) {
         self.engine.advance(Timestamp::from_micros(START + after), &mut self.changes);
     }
@@ -112,7 +113,7 @@ impl Stream {
         self.engine.finish(&mut self.changes);
     }
 
-    /// Saves the engine, and goes on with what was saved.
+    /// Replaces the engine by one that is restored from its checkpoint.
     pub(crate) fn restart(&mut self) {
         let checkpoint = self.engine.checkpoint();
         let (rules, settings) = (Arc::clone(&self.rules), self.settings.clone());
@@ -120,12 +121,12 @@ impl Stream {
         self.engine.keep_matches();
     }
 
-    /// What was said since the last time, in short: `opened many 5`.
+    /// The changes since the last call, in short form: `opened many 5`.
     pub(crate) fn said(&mut self) -> Vec<String> {
         self.changes.drain(..).map(|change| short(&change)).collect()
     }
 
-    /// How many signals of a rule were opened so far, of those not yet asked for.
+    /// Number of signals of a rule that were opened since the last call of [`Self::said`].
     pub(crate) fn opened(&self, rule: &str) -> usize {
         let of_rule = |change: &&SignalChange| {
             change.kind == ChangeKind::Opened && change.signal.spec.rule.id == rule
@@ -133,7 +134,7 @@ impl Stream {
         self.changes.iter().filter(of_rule).count()
     }
 
-    /// The events that met a condition since the last time.
+    /// The events that matched a rule since the last call.
     pub(crate) fn matches(&mut self) -> Vec<Match> {
         self.engine.take_matches()
     }
@@ -149,7 +150,7 @@ pub(crate) fn short(change: &SignalChange) -> String {
     format!("{kind} {} {}", spec.rule.id, spec.count)
 }
 
-/// Everything that was said, as bytes.
+/// All changes as text, for comparison.
 pub(crate) fn bytes(changes: &[SignalChange]) -> String {
     let lines = changes.iter().map(|change| {
         format!(

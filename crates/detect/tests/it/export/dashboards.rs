@@ -1,5 +1,5 @@
-//! Dashboards: queries are read by what reads exported rules, and every field that they name is one
-//! that events of the examples have.
+//! Queries of dashboards are parsed by the readers of exported rules, and every field that they
+//! name exists in the events of the examples.
 
 use std::collections::BTreeSet;
 
@@ -27,7 +27,7 @@ pub(super) fn events() -> Vec<Event> {
     events
 }
 
-/// A dashboard's JSON by the name of its system, the profile, and how its name begins.
+/// The JSON of a dashboard, by system, profile, and the beginning of its name.
 fn dashboard(system: &str, profile: &str, name: &str) -> Value {
     let system = dashboard::all().iter().find(|it| it.name == system).unwrap();
     let files = system.write(profile);
@@ -92,7 +92,7 @@ fn each_query_of_datadog_finds_events_by_fields_that_they_have() {
     }
 }
 
-/// What Grafana puts in the place of variables.
+/// Replaces variables as Grafana does.
 fn filled_in(text: &str) -> String {
     text.replace("${user}", ".*").replace("${cluster}", "prod-.*").replace("${namespace}", ".*")
 }
@@ -152,7 +152,7 @@ fn each_field_that_elasticsearch_is_asked_for_is_mapped_or_known() {
 fn a_dashboard_is_imported_without_an_edit() {
     for file in dashboard::all().iter().find(|it| it.name == "grafana").unwrap().write("kasten") {
         let json: Value = serde_json::from_str(&file.text).unwrap();
-        // No data source is named: the first variable is the choice of one.
+        // No data source is fixed: the first variable selects one.
         let sources: BTreeSet<&str> = texts(&json, "panels/*/targets/*/datasource/uid")
             .into_iter()
             .chain(texts(&json, "panels/*/datasource/uid"))

@@ -1,4 +1,4 @@
-//! What Datadog gets.
+//! Rules for Datadog.
 
 mod run;
 pub(super) mod search;
@@ -56,7 +56,8 @@ fn the_rules_that_k10_documents_come_out_as_documented() {
     }
 }
 
-/// What the models of Datadog's client do not know, and the API refuses or takes for something else.
+/// Errors that the models of Datadog's client do not find, but that the API rejects or
+/// misinterprets.
 fn faults(rule: &Value) -> Vec<String> {
     let mut faults = Vec::new();
     let options = &rule["options"];

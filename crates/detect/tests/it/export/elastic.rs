@@ -1,4 +1,4 @@
-//! What Elastic gets.
+//! Rules for Elastic.
 
 mod document;
 mod expression;
@@ -34,7 +34,7 @@ fn each_rule_is_in_the_language_that_keeps_its_meaning() {
     }
 }
 
-/// Keys that Kibana needs of every rule, and what it takes of each kind.
+/// Keys that Kibana requires in every rule, and values that it accepts for each rule type.
 #[test]
 fn every_rule_has_what_an_import_needs() {
     let target = export::named("elastic").unwrap();

@@ -1,4 +1,4 @@
-//! What Falco gets, read and run over events as its plugin has them.
+//! Rules for Falco: parsed, and evaluated on events as Falco's plugin sees them.
 
 use detect::export::Exported;
 use event::{Event, View, v1};
@@ -14,7 +14,7 @@ struct Falco {
 
 struct Rule {
     condition: Vec<String>,
-    /// Falco's alerts have no groups: those of our rule.
+    /// The groups of our rule, because Falco's alerts have none.
     group_by: Vec<String>,
 }
 
@@ -167,7 +167,7 @@ fn is_glob(pattern: &str, text: &str) -> bool {
     regex::Regex::new(&format!("(?s)^{regex}$")).unwrap().is_match(text)
 }
 
-/// The value of a field of the plugin.
+/// The value of a plugin field.
 fn value(event: &Value, field: &str) -> Option<String> {
     let pointer = match field {
         "ka.verb" => "/verb",

@@ -1,4 +1,4 @@
-//! What Loki gets.
+//! Rules for Loki.
 
 mod logql;
 mod run;
@@ -10,7 +10,7 @@ use super::exported;
 
 pub(super) use run::{evaluator, lines, passed};
 
-/// The file's lines of one key, such as `expr`.
+/// The values of a key such as `expr` in the file.
 pub(super) fn expressions(text: &str) -> Vec<String> {
     let (mut found, mut lines) = (Vec::new(), text.lines().peekable());
     while let Some(line) = lines.next() {

@@ -1,8 +1,8 @@
-//! The same events through exported rules and through ours: the same alerts, but for what the result
-//! of the export says.
+//! Runs the same events through exported rules and through the engine. The alerts must be equal,
+//! except for the differences that the export reports.
 //!
-//! A target's evaluator reads the exported text, and nothing else, and runs it over events as its
-//! profile has them. It is one line in [`EVALUATORS`].
+//! A target's evaluator knows only the exported text, and runs it on events in the format of the
+//! profile. Each evaluator is a line in [`EVALUATORS`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -15,21 +15,21 @@ use event::{Event, Timestamp, View};
 
 use crate::pack;
 
-/// The groups that raised an alert, each with its values in the order of the rule's group; the
-/// cluster is left out.
+/// The groups that raised an alert, each as its values in the order of the rule's group-by, without
+/// the cluster.
 pub(crate) type Groups = BTreeSet<Vec<String>>;
 
-/// Runs exported rules as their target would.
+/// Evaluates exported rules as their target does.
 pub(crate) trait Evaluator: Send + Sync {
-    /// The groups of each rule that raised an alert. `events` are in the order of their times, and
-    /// happened in the cluster.
+    /// The groups that raised an alert, for each rule. `events` are ordered by time, and are events
+    /// of `cluster`.
     fn alerts(&self, cluster: &str, events: &[Event]) -> Vec<Groups>;
 }
 
-/// Reads the exported texts of one target and profile; rules without files raise nothing.
+/// Parses the exported rules of one target and profile. A rule without files raises nothing.
 type Read = fn(&[Exported]) -> Box<dyn Evaluator>;
 
-/// Target, profile, and what reads the files of its first format.
+/// Target, profile, and the parser of its first format.
 const EVALUATORS: &[(&str, &str, Read)] = &[
     ("datadog", "kasten", |rules| super::datadog::evaluator("kasten", rules)),
     ("datadog", "kubernetes.audit", |rules| super::datadog::evaluator("kubernetes.audit", rules)),
@@ -65,12 +65,12 @@ static SUBJECTS: LazyLock<Vec<Subject>> = LazyLock::new(|| {
     EVALUATORS.iter().map(read).collect()
 });
 
-/// Events that some results make an exception of.
+/// Events that are excluded because of reported differences.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Without {
-    /// Deletions that ask for a dry run by their URL alone.
+    /// Deletions whose dry run is only in the URL.
     url_dry_runs: bool,
-    /// What K10 does for another.
+    /// Requests with impersonation.
     impersonation: bool,
 }
 
@@ -80,7 +80,7 @@ impl Without {
         Self { url_dry_runs: has(ReasonKind::DryRun), impersonation: has(ReasonKind::Grouping) }
     }
 
-    /// Without what there is none of among the events.
+    /// Drops exclusions of which there are no events.
     fn among(self, events: &[Event]) -> Self {
         Self {
             url_dry_runs: self.url_dry_runs && events.iter().any(is_url_dry_run),
@@ -107,7 +107,7 @@ const fn is_impersonation(event: &Event) -> bool {
     event.impersonated_user.is_some()
 }
 
-/// The groups for which our engine raises, by rule.
+/// The groups for which our engine raises a signal, by rule.
 fn ours(cluster: &str, events: &[Event]) -> BTreeMap<String, Groups> {
     let mut engine = Engine::new(pack::all(), Settings::default());
     let mut changes: Vec<SignalChange> = Vec::new();
@@ -130,8 +130,8 @@ fn ours(cluster: &str, events: &[Event]) -> BTreeMap<String, Groups> {
     found
 }
 
-/// Compares every exported rule of every target with ours on these events, which are in the order of
-/// their times.
+/// Compares every exported rule of every target with the engine on these events, which are ordered
+/// by time.
 pub(crate) fn check(cluster: &str, events: &[Event]) {
     let mut ours_without: BTreeMap<Without, BTreeMap<String, Groups>> = BTreeMap::new();
     let mut wrong = Vec::new();
@@ -156,7 +156,7 @@ pub(crate) fn check(cluster: &str, events: &[Event]) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// What the result of the export does not allow.
+/// The alerts that differ in a direction that the export does not report.
 fn difference(exported: &Exported, ours: &Groups, theirs: &Groups) -> Option<String> {
     let allows = |effect: Effect| {
         let reasons = exported.fidelity.reasons().iter();
@@ -168,7 +168,7 @@ fn difference(exported: &Exported, ours: &Groups, theirs: &Groups) -> Option<Str
     (!is_same).then(|| format!("{}: missed {missed:?}, added {added:?}", exported.rule))
 }
 
-/// The events files beside the rules: near misses are in them.
+/// The examples contain near misses.
 #[test]
 fn exported_rules_raise_what_ours_raise_on_the_examples() {
     for document in builtin::kasten() {

@@ -1,4 +1,4 @@
-//! What Microsoft Sentinel gets.
+//! Rules for Microsoft Sentinel.
 
 mod kql;
 mod run;
@@ -18,7 +18,7 @@ use crate::pack;
 
 pub(super) use run::evaluator;
 
-/// Properties of a scheduled rule.
+/// The properties of a scheduled rule.
 const PROPERTIES: [&str; 19] = [
     "displayName",
     "description",
@@ -40,7 +40,7 @@ const PROPERTIES: [&str; 19] = [
     "incidentConfiguration",
     "templateVersion",
 ];
-/// Tactics that the API knows.
+/// The tactics that the API accepts.
 const TACTICS: [&str; 14] = [
     "Reconnaissance",
     "ResourceDevelopment",
@@ -58,7 +58,7 @@ const TACTICS: [&str; 14] = [
     "Impact",
 ];
 
-/// The properties of every exported rule, by the name of its file.
+/// The properties of every exported rule, by file name.
 fn rules_of(profile: usize) -> Vec<(String, Value)> {
     let target = export::named("sentinel").unwrap();
     let (profile, format) = (&target.profiles()[profile], &target.formats()[0]);
@@ -122,7 +122,7 @@ fn the_rule_that_k10_documents_comes_out_under_its_name() {
         .unwrap();
     let rule = &template["resources"][0]["properties"];
     assert_eq!(rule["displayName"], "Kasten RestorePoint Resources Manually Deleted");
-    // Its parts are there beside it.
+    // The rules that it combines are exported too.
     assert_eq!(rule["enabled"], false);
     let query = rule["query"].as_str().unwrap();
     assert!(kql::read(query).is_ok(), "{query}");
@@ -140,8 +140,8 @@ fn a_table_without_reads_feeds_no_rule_on_reads() {
     assert!(!of(2).contains(&reads));
 }
 
-/// The alerts of the combined rule are those of its parts, on the events beside these and on those of
-/// other kinds.
+/// The combined rule raises the alerts of its parts, on its own examples and on examples of other
+/// kinds.
 #[test]
 fn the_combined_rule_finds_what_its_parts_find() {
     let target = export::named("sentinel").unwrap();

@@ -1,4 +1,4 @@
-//! Runs plain Sigma by our own engine, which reads it like any other rule.
+//! Evaluates exported plain Sigma with our own engine, which reads it like any other rule.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,9 +11,9 @@ use super::meaning::{Evaluator, Groups};
 use crate::pack;
 
 struct Plain {
-    /// All of them together: their names differ.
+    /// All rules in one set: their names differ.
     rules: Arc<RuleSet>,
-    /// For each exported rule its id, and the one in the set that raises.
+    /// The ID of each exported rule, and the index of the rule that raises its signals.
     raising: Vec<Option<(String, usize)>>,
 }
 
@@ -67,7 +67,7 @@ impl Evaluator for Plain {
 }
 
 impl Plain {
-    /// A rule on single events groups nothing: its events are put into the groups of our rule.
+    /// A rule on single events has no groups. Its events are grouped as in our rule.
     fn group(&self, rule: usize, fields: &Fields<'_>) -> Option<Vec<String>> {
         let (id, _) = self.raising.iter().flatten().find(|(_, it)| *it == rule)?;
         let pack = pack::all();

@@ -1,4 +1,4 @@
-//! What Splunk gets.
+//! Rules for Splunk.
 
 mod run;
 mod spl;
@@ -31,7 +31,7 @@ fn a_saved_search_has_what_splunk_needs_to_alert() {
             }
             let severity: u8 = stanza["alert.severity"].parse().unwrap();
             assert!((1..=5).contains(&severity), "{}", rule.rule);
-            // A setting is a line; only the search goes over several.
+            // A setting is one line; only the search spans several.
             let text = file.text.replace(" \\\n", " ");
             let strays = text.lines().skip(1).filter(|line| !line.contains(" = "));
             assert_eq!(strays.count(), 0, "{}", file.text);

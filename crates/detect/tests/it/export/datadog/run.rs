@@ -1,5 +1,5 @@
-//! Runs a rule of Datadog over logs: groups, windows, cases, new values and sequences, by its
-//! documentation.
+//! Evaluates a Datadog rule on logs: groups, windows, cases, new values and sequences, as
+//! documented.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,10 +11,10 @@ use super::search::{self, Log, Search};
 use crate::acts::SECOND;
 use crate::export::meaning::{Evaluator, Groups};
 
-/// Value of a group whose key is missing.
+/// The value of a missing key in a group.
 const MISSING: &str = "";
 
-/// Rules of one of the profiles.
+/// The rules of one profile.
 struct Datadog {
     profile: &'static str,
     rules: Vec<Option<Rule>>,
@@ -29,13 +29,13 @@ pub(in crate::export) fn evaluator(
     Box::new(Datadog { profile, rules: rules.iter().map(read).collect() })
 }
 
-/// Events as logs of a profile.
+/// Converts events to logs of a profile.
 pub(in crate::export) fn logs(profile: &'static str, cluster: &str, events: &[Event]) -> Vec<Log> {
     let datadog = Datadog { profile, rules: Vec::new() };
     events.iter().map(|event| datadog.log(event, cluster).log).collect()
 }
 
-/// One log, as Datadog has it once its pipeline is through.
+/// A log after Datadog's pipeline.
 struct Timed {
     /// Microseconds.
     time: i64,
@@ -66,7 +66,7 @@ impl Datadog {
     }
 }
 
-/// What the pipeline of Datadog's integration moves, of an event as kube-apiserver records it.
+/// Moves fields of kube-apiserver's events as the pipeline of Datadog's integration does.
 fn integration(mut event: Value) -> Value {
     for (from, to) in [
         ("/verb", "method"),
@@ -78,7 +78,7 @@ fn integration(mut event: Value) -> Value {
             event["http"][to] = value;
         }
     }
-    // kube-apiserver does not read what it passes on.
+    // kube-apiserver does not record bodies of requests that it proxies.
     let group = event["objectRef"]["apiGroup"].as_str().unwrap_or_default();
     if group != "config.kio.kasten.io" {
         for body in ["requestObject", "responseObject"] {
@@ -91,7 +91,7 @@ fn integration(mut event: Value) -> Value {
     event
 }
 
-/// A rule, read from its JSON.
+/// A parsed rule.
 struct Rule {
     queries: Vec<Query>,
     conditions: Vec<String>,
@@ -138,7 +138,7 @@ impl Rule {
 }
 
 impl Query {
-    /// The group of a log, without the cluster, which is the same for all of a test.
+    /// The group of a log without the cluster, which is the same in all logs of a test.
     fn group(&self, log: &Log) -> Option<Vec<String>> {
         let mut group = Vec::new();
         for field in &self.group_by {
@@ -184,9 +184,9 @@ impl Rule {
     }
 }
 
-/// Time, query and counted values of a hit.
+/// Time, query index and counted values of a hit.
 type Held = (i64, usize, Vec<String>);
-/// Time, query, group and log.
+/// Time, query index, group and log.
 type Hit<'l> = (i64, usize, Vec<String>, &'l Log);
 
 fn micros(seconds: &Value) -> i64 {
@@ -220,7 +220,7 @@ fn threshold(rule: &Rule, hits: &[Hit<'_>]) -> Groups {
     alerts
 }
 
-/// `a > 0 && b >= 5 || c > 1`
+/// Evaluates a condition such as `a > 0 && b >= 5 || c > 1`.
 pub(super) fn holds(condition: &str, number: &dyn Fn(&str) -> usize) -> bool {
     let compare = |part: &str| {
         let words: Vec<&str> = part.split_whitespace().collect();
@@ -235,8 +235,8 @@ pub(super) fn holds(condition: &str, number: &dyn Fn(&str) -> usize) -> bool {
     condition.split("||").any(|part| part.split("&&").all(compare))
 }
 
-/// Each value that was not there for the time after which values are forgotten, but the first of a
-/// group, which is learned.
+/// Every value that was not seen for the time after which values are forgotten, except the first of
+/// a group, which is learned.
 fn new_value(rule: &Rule, hits: &[Hit<'_>]) -> Groups {
     let options = &rule.options["newValueOptions"];
     assert_eq!(options["learningDuration"], 0, "learning is not evaluated");

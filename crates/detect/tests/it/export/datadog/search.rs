@@ -1,30 +1,32 @@
-//! Datadog's log search syntax, as far as exports use it: a reader of our own, by its documentation.
+//! Our own parser and evaluator of Datadog's log search syntax, as documented, for the part that
+//! exports use.
 //!
-//! What it does not know is an error. Attributes are compared with the case of letters. `*` is met by
-//! any value of an attribute, an empty text too, but not by an object.
+//! Unknown syntax is an error. Comparisons of attributes are case-sensitive. `*` matches any value
+//! of an attribute, even an empty text, but no object.
 
 use std::collections::HashMap;
 
 use serde_json::Value;
 
-/// A log: the values of each attribute, which begins with `@`, and of each tag. Several for a list.
+/// A log: the values of each attribute (whose name begins with `@`) and of each tag. A list has
+/// several values.
 pub(crate) type Log = HashMap<String, Vec<String>>;
 
-/// A query, read.
+/// A parsed query.
 #[derive(Debug)]
 pub(crate) enum Search {
     All(Vec<Self>),
     Any(Vec<Self>),
     Not(Box<Self>),
-    /// Everything.
+    /// Matches all logs.
     Everything,
     Test(String, Wanted),
 }
 
-/// What an attribute must be.
+/// A test of an attribute.
 #[derive(Clone, Debug)]
 pub(crate) enum Wanted {
-    /// Characters, `?` and `*`.
+    /// A pattern of characters, `?` and `*`.
     Like(Vec<Wild>),
     Compare(String, f64),
 }
@@ -42,7 +44,7 @@ struct Reader<'t> {
 
 type Read<T> = Result<T, String>;
 
-/// Reads a query.
+/// Parses a query.
 pub(crate) fn read(text: &str) -> Read<Search> {
     let mut reader = Reader { rest: text };
     let search = reader.any(None)?;
@@ -60,7 +62,7 @@ impl Reader<'_> {
         found.is_some()
     }
 
-    /// A word between blanks and parentheses.
+    /// Takes this word, if it is next and ends at a blank or parenthesis.
     fn take_word(&mut self, word: &str) -> bool {
         let behind = self.rest.strip_prefix(word);
         let is_word = behind.is_some_and(|it| it.is_empty() || it.starts_with([' ', '(', ')']));
@@ -70,7 +72,7 @@ impl Reader<'_> {
         is_word
     }
 
-    /// Alternatives; within an attribute's parentheses, of its values.
+    /// Parses alternatives; with `name`, alternative values of this attribute.
     fn any(&mut self, name: Option<&str>) -> Read<Search> {
         let mut parts = vec![self.all(name)?];
         loop {
@@ -132,7 +134,8 @@ impl Reader<'_> {
         Ok(Search::Test(name, self.value()?))
     }
 
-    /// A name up to its colon. Words without one search the message, which exports never do.
+    /// Parses a name and its colon. A word without a name would search the message, which exports
+    /// never do.
     fn name(&mut self) -> Read<String> {
         let mut name = String::new();
         let mut chars = self.rest.char_indices();
@@ -190,7 +193,7 @@ impl Reader<'_> {
         if tokens.is_empty() { Err("no value".to_owned()) } else { Ok(Wanted::Like(tokens)) }
     }
 
-    /// Wildcards are characters like others there.
+    /// In quotes, wildcards are ordinary characters.
     fn quoted(&mut self) -> Read<Wanted> {
         let mut tokens = Vec::new();
         let mut chars = self.rest.char_indices();
@@ -209,7 +212,7 @@ impl Reader<'_> {
 }
 
 impl Search {
-    /// Whether a log meets it.
+    /// Whether the query matches a log.
     pub(crate) fn matches(&self, log: &Log) -> bool {
         match self {
             Self::All(parts) => parts.iter().all(|part| part.matches(log)),
@@ -245,12 +248,12 @@ fn like(tokens: &[Wild], text: &[char]) -> bool {
     }
 }
 
-/// The values of an attribute or a tag.
+/// The values of an attribute or tag.
 pub(crate) fn values<'l>(log: &'l Log, name: &str) -> &'l [String] {
     log.get(name).map_or(&[], Vec::as_slice)
 }
 
-/// A log of attributes and tags. A key with dots is a path like one of several keys.
+/// Makes a log from attributes and tags. A key with dots is equal to a path of several keys.
 pub(crate) fn log(attributes: &Value, tags: &[(&str, &str)]) -> Log {
     let mut log = Log::new();
     flatten(attributes, "@", &mut log);

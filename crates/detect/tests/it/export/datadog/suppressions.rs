@@ -1,4 +1,4 @@
-//! Suppressions for Datadog leave out the events that ours hide.
+//! Suppressions for Datadog hide the same events as ours.
 
 use detect::export::{self, Choice, File, Format, Profile, Suppression, suppression};
 use detect::{Document, Fields, LoadOptions};
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::search;
 use crate::export::dashboards::events;
 
-/// As people write them, and as `kubectl get suppressions -o yaml` does.
+/// Two suppressions: as written by a user, and as printed by `kubectl get suppressions -o yaml`.
 const OBJECTS: &str = "
 apiVersion: siem.keepwatch.io/v1alpha1
 kind: Suppression
@@ -43,7 +43,7 @@ fn read(text: &str) -> Vec<Suppression> {
     Suppression::read(&document, &LoadOptions::default()).unwrap()
 }
 
-/// What is kept of them.
+/// The exported files of all suppressions.
 pub(in crate::export) fn exported(profile: &'static Profile, format: &'static Format) -> Vec<File> {
     let target = export::named("datadog").unwrap();
     let options = LoadOptions::default();
@@ -78,7 +78,7 @@ fn the_same_events_are_left_out() {
     }
 }
 
-/// What the engine hides: never what is done to suppressions.
+/// Whether the engine hides the event. It never hides requests about suppressions.
 fn hides(suppression: &Suppression, event: &Event) -> bool {
     let view = View::from(event);
     let of = event.object_ref.as_ref();
@@ -86,7 +86,7 @@ fn hides(suppression: &Suppression, event: &Event) -> bool {
     !is_exempt && suppression.events.matches(&Fields::new(&view))
 }
 
-/// An event that the suppression is about.
+/// A copy of an event that the suppression matches.
 fn made_up(suppression: &Suppression, event: &Event) -> Event {
     let mut event = event.clone();
     let is_cleanup = suppression.rules.is_empty();

@@ -1,11 +1,12 @@
-//! Events as Elasticsearch has them: fields with dots, several values each, and only those mapped.
+//! Events as Elasticsearch documents: flat field names with dots, several values per field, mapped
+//! fields only.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use event::{Event, View, kasten, v1};
 use serde_json::{Value, json};
 
-/// Fields of Elastic's Kubernetes integration that rules ask for.
+/// Fields of Elastic's Kubernetes integration that rules use.
 const INTEGRATION: [&str; 14] = [
     "@timestamp",
     "orchestrator.cluster.name",
@@ -22,7 +23,7 @@ const INTEGRATION: [&str; 14] = [
     "kubernetes.audit.objectRef.name",
     "kubernetes.audit.responseStatus.code",
 ];
-/// Times of the integration.
+/// Time fields of the integration.
 const TIMES: [&str; 2] =
     ["kubernetes.audit.stageTimestamp", "kubernetes.audit.requestReceivedTimestamp"];
 
@@ -33,14 +34,14 @@ pub(super) struct Document {
     fields: BTreeMap<String, Vec<Value>>,
 }
 
-/// Which fields there are, and which of them are times.
+/// The mapped fields, and which of them are times.
 pub(super) struct Mapping {
     pub(super) known: BTreeSet<String>,
     pub(super) times: BTreeSet<String>,
 }
 
 impl Mapping {
-    /// The mappings that come with the rules.
+    /// Parses the mappings that are exported with the rules.
     pub(super) fn read(text: &str) -> Self {
         let json: Value = serde_json::from_str(text).unwrap();
         let mut mapping = Self { known: BTreeSet::new(), times: BTreeSet::new() };
@@ -98,13 +99,13 @@ impl Document {
         self.fields.get(field).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// The only text of a field.
+    /// The single text of a field.
     pub(super) fn text(&self, field: &str) -> Option<String> {
         self.values(field).first().map(text_of)
     }
 }
 
-/// The fields that any of the events has.
+/// The fields that at least one event has.
 pub(in crate::export) fn fields(
     profile: &str,
     cluster: &str,
@@ -123,7 +124,7 @@ pub(in crate::export) fn fields(
     let mapping = Mapping::read(&target.package(&rules, &[], &choice)[0].text);
     let of = |event| Document::of(event, cluster, profile, &mapping).fields.into_keys();
     let mut fields: BTreeSet<String> = events.iter().flat_map(of).collect();
-    // What the agent sets, and what the integration's pipeline makes of `sourceIPs`.
+    // Set by the agent, and by the integration's pipeline from `sourceIPs`.
     fields.insert("@timestamp".to_owned());
     if profile == "kubernetes.audit" {
         fields.insert("source.ip".to_owned());
@@ -131,7 +132,7 @@ pub(in crate::export) fn fields(
     fields
 }
 
-/// kube-apiserver does not read what it passes on.
+/// kube-apiserver does not record bodies of requests that it proxies.
 pub(in crate::export) fn without_bodies(event: &mut Value) {
     if event["objectRef"]["apiGroup"] != "config.kio.kasten.io" {
         for body in ["requestObject", "responseObject"] {
@@ -140,7 +141,7 @@ pub(in crate::export) fn without_bodies(event: &mut Value) {
     }
 }
 
-/// A value as a keyword has it.
+/// The keyword of a value.
 pub(super) fn text_of(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

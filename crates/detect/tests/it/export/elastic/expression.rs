@@ -1,7 +1,7 @@
-//! Reads the expressions of EQL and ES|QL that we write.
+//! Our own parser and evaluator of the expressions of EQL and ES|QL, for the part that exports use.
 //!
-//! Both know true, false and neither. They differ in fields of several values: EQL takes any of them,
-//! ES|QL has neither for a comparison.
+//! Both languages have three truth values: true, false and null. They differ for fields with
+//! several values: in EQL any value may match, in ES|QL the comparison is null.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -13,14 +13,14 @@ pub(super) enum Value {
     Null,
     Bool(bool),
     Number(f64),
-    /// Microseconds.
+    /// In microseconds.
     Time(i64),
     Text(String),
-    /// Several.
+    /// Several values.
     List(Vec<Self>),
 }
 
-/// Columns of a row.
+/// The columns of a row.
 pub(super) type Row = BTreeMap<String, Value>;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -43,7 +43,7 @@ pub(super) enum Expression {
     In(Box<Self>, Vec<Self>, bool),
     Call(String, Vec<Self>),
     IsNull(Box<Self>, bool),
-    /// A time moved by so many seconds.
+    /// A time plus this many seconds.
     Moved(Box<Self>, f64),
 }
 
@@ -66,7 +66,7 @@ impl Reader {
         self.tokens[self.at - 1].clone()
     }
 
-    /// Takes a word or a sign if it is next.
+    /// Takes a word or sign, if it is next.
     pub(super) fn takes(&mut self, wanted: &str) -> bool {
         let is = match self.tokens.get(self.at) {
             Some(Token::Word(word)) => word.eq_ignore_ascii_case(wanted),
@@ -77,7 +77,7 @@ impl Reader {
         is
     }
 
-    /// The name that is next.
+    /// Takes the next name.
     pub(super) fn name(&mut self) -> String {
         match self.next() {
             Token::Word(name) | Token::Field(name) => name,
@@ -230,12 +230,12 @@ fn tokens(text: &str) -> Vec<Token> {
     tokens
 }
 
-/// How expressions are worth something.
+/// How expressions are evaluated.
 #[derive(Clone, Copy)]
 pub(super) struct Rules {
-    /// Whether any of several values counts; else a comparison with several is neither.
+    /// Whether any of several values may match. Otherwise a comparison with several values is null.
     pub(super) takes_any: bool,
-    /// Microseconds.
+    /// In microseconds.
     pub(super) now: i64,
 }
 
@@ -294,7 +294,7 @@ fn both(left: &Value, right: &Value) -> Value {
     }
 }
 
-/// Compares a value, or any of several.
+/// Compares a value, or any of several values.
 fn each(sign: &str, left: &Value, right: &Value, rules: Rules) -> Value {
     match left {
         Value::List(values) if rules.takes_any => {
@@ -331,7 +331,7 @@ fn compare(sign: &str, left: &Value, right: &Value, rules: Rules) -> bool {
     }
 }
 
-/// A pattern with `*` and `?`; ES|QL takes a backslash for an escape.
+/// Matches a pattern with `*` and `?`. In ES|QL, a backslash escapes.
 fn is_like(pattern: &str, text: &str, rules: Rules) -> bool {
     let (mut parts, mut chars) = (Vec::new(), pattern.chars());
     while let Some(char) = chars.next() {
@@ -345,7 +345,7 @@ fn is_like(pattern: &str, text: &str, rules: Rules) -> bool {
     is_made_of(&parts, &text.chars().collect::<Vec<_>>())
 }
 
-/// Each regular expression once: compiling is slow.
+/// Compiles each regular expression only once, because that is slow.
 fn compiled(text: &str) -> regex::Regex {
     static KNOWN: Mutex<BTreeMap<String, regex::Regex>> = Mutex::new(BTreeMap::new());
     let mut known = KNOWN.lock().unwrap();

@@ -1,10 +1,10 @@
-//! Reads the part of the Kibana Query Language that we write.
+//! Our own parser and evaluator of the Kibana Query Language, for the part that exports use.
 
 use serde_json::Value;
 
 use super::document::{Document, text_of};
 
-/// A query.
+/// A parsed query.
 #[derive(Debug)]
 pub(super) enum Query {
     All(Vec<Self>),
@@ -15,7 +15,7 @@ pub(super) enum Query {
 
 #[derive(Debug)]
 pub(super) enum Test {
-    /// Any of these, each character by itself; None is a wildcard.
+    /// One of these patterns, as characters; `None` is a wildcard.
     Is(Vec<Vec<Option<char>>>),
     Number(String, f64),
 }
@@ -192,7 +192,7 @@ impl Test {
     }
 }
 
-/// Whether a text is like a pattern, in which None is any number of characters.
+/// Whether a text matches a pattern, in which `None` is any number of characters.
 fn is_like(pattern: &[Option<char>], text: &[char]) -> bool {
     match pattern.split_first() {
         None => text.is_empty(),

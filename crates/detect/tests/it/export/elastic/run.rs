@@ -1,5 +1,5 @@
-//! Runs detection rules of Elastic over documents, by its documentation: at intervals, over all that
-//! its look-back has.
+//! Evaluates Elastic's detection rules on documents, as documented: at intervals, over all
+//! documents in the look-back.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,7 +51,7 @@ impl Evaluator for Elastic {
     }
 }
 
-/// A document as the languages with expressions see it.
+/// A document as a row of EQL or ES|QL.
 fn row(document: &Document, mapping: &Mapping) -> Row {
     let value = |field: &str, value: &Json| match value {
         Json::Number(number) => Value::Number(number.as_f64().unwrap()),
@@ -167,7 +167,7 @@ impl Rule {
         }
     }
 
-    /// When the rule runs first after each of the times.
+    /// The first run of the rule at or after each time.
     fn runs(&self, times: impl Iterator<Item = i64>) -> BTreeSet<i64> {
         times.map(|time| (time + self.interval - 1) / self.interval * self.interval).collect()
     }
@@ -196,7 +196,7 @@ impl Rule {
     }
 
     fn piped(&self, rows: &[(i64, Row)], commands: &[Command]) -> Groups {
-        // What comes before the groups is the same in every run.
+        // The commands before the grouping have the same result in every run.
         let groups = commands.iter().position(|it| matches!(it, Command::Stats(..)));
         let (before, behind) = commands.split_at(groups.unwrap_or(commands.len()));
         let rules = |now| Rules { takes_any: false, now };
@@ -211,7 +211,7 @@ impl Rule {
             _ => false,
         };
         let runs = if is_of_silence {
-            // The last run before each event has the longest silence.
+            // The longest silence is at the last run before an event.
             let before = |(time, _): &(i64, Row)| (time - 1) / self.interval * self.interval;
             rows.iter().skip(1).map(before).collect()
         } else {
@@ -240,7 +240,7 @@ impl Rule {
     }
 }
 
-/// Each value that was not there for the time.
+/// Each value that was not seen during the history.
 fn new_terms(
     documents: &[Document],
     query: &kql::Query,
@@ -280,7 +280,7 @@ fn eql(query: &str) -> Kind {
     Kind::Sequence(lines.map(step).collect(), span(within))
 }
 
-/// Of each step the latest begin that led to it counts.
+/// For each step, the latest start of a sequence that reaches it.
 fn sequence(
     rows: &[(i64, Row)],
     steps: &[(Expression, Vec<String>)],
@@ -324,7 +324,7 @@ fn piped(query: &str, mapping: &Mapping) -> Vec<Command> {
     commands
 }
 
-/// A column that no document has is an error there.
+/// In ES|QL, a column that no document has is an error.
 fn check(expression: &Expression, known: &BTreeSet<String>) {
     match expression {
         Expression::Column(name) => assert!(known.contains(name), "not mapped: {name}"),

@@ -1,4 +1,4 @@
-//! Reads the part of `LogQL` that we write.
+//! Our own parser and evaluator of `LogQL`, for the part that exports use.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ pub(super) enum Metric {
     And(Box<Self>, Box<Self>),
 }
 
-/// A step of a line on its way.
+/// A stage of a log pipeline.
 pub(super) enum Stage {
     Selector(Labels),
     Contains(String),
@@ -34,7 +34,7 @@ pub(super) enum Stage {
     Json(Vec<(String, Vec<String>)>),
     Filter(Filter),
     Format(String, Template),
-    /// What is shown of a line: these labels.
+    /// The labels that replace the line.
     Line(Vec<String>),
 }
 
@@ -101,7 +101,7 @@ pub(super) fn read(text: &str) -> Metric {
     metric
 }
 
-/// Reads a query of lines.
+/// Parses a log query.
 pub(super) fn read_lines(text: &str) -> Vec<Stage> {
     let mut reader = Reader { tokens: tokens(text), at: 0 };
     let mut stages = vec![reader.selector()];
@@ -160,7 +160,7 @@ impl Reader {
         names
     }
 
-    /// `and` and `unless` bind as strongly as each other.
+    /// `and` and `unless` have equal precedence.
     fn metric(&mut self) -> Metric {
         let mut left = self.compared();
         loop {
@@ -251,7 +251,7 @@ impl Reader {
         Stage::Filter(self.filter())
     }
 
-    /// `and` binds more strongly than `or`.
+    /// `and` binds more tightly than `or`.
     fn filter(&mut self) -> Filter {
         let mut any = vec![self.all()];
         while self.takes("or") {
@@ -319,7 +319,7 @@ pub(super) fn span(text: &str) -> i64 {
 }
 
 impl Stage {
-    /// None where the line is left out.
+    /// `None` if the stage drops the line.
     pub(super) fn run(&self, line: &str, json: &Value, mut labels: Labels) -> Option<Labels> {
         match self {
             Self::Selector(wanted) => {
@@ -362,7 +362,7 @@ impl Filter {
             Self::Is(name, wanted, is) => (text(name) == wanted) == *is,
             Self::Like(name, regex, is) => regex.is_match(text(name)) == *is,
             Self::Number(name, sign, bound) => {
-                // What is no number is an error of the whole query.
+                // A value that is not a number is an error of the whole query.
                 let number: f64 = text(name).parse().unwrap();
                 match sign.as_str() {
                     ">=" => number >= *bound,

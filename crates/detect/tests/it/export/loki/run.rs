@@ -1,4 +1,4 @@
-//! Evaluates `LogQL` over lines at the times of a ruler's group.
+//! Evaluates `LogQL` on lines, at the evaluation times of a rule group.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,7 +30,7 @@ pub(in crate::export) fn evaluator(
     Box::new(Loki { profile, rules: rules.iter().map(read).collect() })
 }
 
-/// A line of a stream.
+/// A log line.
 pub(in crate::export) struct Line {
     /// Microseconds.
     time: i64,
@@ -39,9 +39,9 @@ pub(in crate::export) struct Line {
     stream: Labels,
 }
 
-/// Series by their labels.
+/// Series by labels.
 type Vector = BTreeMap<Labels, f64>;
-/// The times and labels of lines that pass a sum's stages, by the sum's place in the expression.
+/// Times and labels of the lines that pass a sum's stages, by the sum's position in the expression.
 type Passed = Vec<Vec<(i64, Labels)>>;
 
 impl Loki {
@@ -67,7 +67,7 @@ impl Loki {
     }
 }
 
-/// Events as lines of a profile.
+/// Converts events to lines of a profile.
 pub(in crate::export) fn lines(
     profile: &'static str,
     cluster: &str,
@@ -77,7 +77,7 @@ pub(in crate::export) fn lines(
     events.iter().map(|event| loki.line(event, cluster)).collect()
 }
 
-/// The labels of those lines that pass a query without a metric.
+/// Labels of the lines that pass a log query.
 pub(in crate::export) fn passed(query: &str, lines: &[Line]) -> Vec<Labels> {
     let stages = logql::read_lines(query);
     let through = |line: &Line| {
@@ -117,12 +117,12 @@ impl Rule {
         alerts
     }
 
-    /// Evaluations after each line that passes; of silence, before each.
+    /// The evaluation after each matching line; for an absence rule, the one before.
     fn times(&self, alert: &Metric, passed: &Passed) -> BTreeSet<i64> {
         let interval = self.interval;
         let times = || passed.iter().flatten().map(|(time, _)| *time);
         match alert {
-            // The last evaluation before each line has the longest silence.
+            // The longest silence is at the last evaluation before a line.
             Metric::Unless(before, _) if !before.is_short() => {
                 times().map(|time| (time - 1) / interval * interval).collect()
             }
@@ -144,7 +144,7 @@ impl Metric {
         }
     }
 
-    /// Whether it looks back a few minutes only.
+    /// Whether it looks back only a few minutes.
     fn is_short(&self) -> bool {
         matches!(self, Self::Sum { range, .. } if *range <= 10 * crate::acts::MINUTE)
     }
@@ -209,7 +209,7 @@ impl Metric {
     }
 }
 
-/// A label that is empty is none.
+/// An empty label is the same as no label.
 fn only(labels: &Labels, by: &[String]) -> Labels {
     let is_kept = |(name, value): &(&String, &String)| by.contains(name) && !value.is_empty();
     labels.iter().filter(is_kept).map(|(name, value)| (name.clone(), value.clone())).collect()

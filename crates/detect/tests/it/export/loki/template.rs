@@ -1,4 +1,5 @@
-//! Reads the template that we write: `{{ if CONDITION }}{{ .a }}{{ else }}{{ .b }}{{ end }}`.
+//! Our own parser and evaluator of the template that we write:
+//! `{{ if CONDITION }}{{ .a }}{{ else }}{{ .b }}{{ end }}`.
 
 use super::logql::Labels;
 
@@ -28,7 +29,7 @@ impl Template {
     }
 }
 
-/// `(function argument…)`, `.label` or `"text"`; truth is a text too.
+/// The value of `(function argument…)`, `.label` or `"text"`. Booleans are texts too.
 fn value(words: &[String], at: &mut usize, labels: &Labels) -> String {
     let word = words[*at].as_str();
     *at += 1;

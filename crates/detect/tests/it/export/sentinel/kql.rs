@@ -1,6 +1,6 @@
-//! A reader of the Kusto Query Language, as far as exports use it. What it does not know is an error.
+//! A parser of the Kusto Query Language, for the part that exports use. Unknown syntax is an error.
 
-/// A query: names, then what is asked.
+/// A query: `let` statements, then the query itself.
 #[derive(Debug)]
 pub(crate) struct Query {
     pub(crate) lets: Vec<(String, Let)>,
@@ -13,7 +13,7 @@ pub(crate) enum Let {
     Scalar(Pipe),
 }
 
-/// Rows, and what is done with them.
+/// A source of rows and the operators on them.
 #[derive(Debug)]
 pub(crate) struct Pipe {
     pub(crate) source: Source,
@@ -46,7 +46,7 @@ pub(crate) enum Join {
 
 #[derive(Debug)]
 pub(crate) struct Aggregate {
-    /// None for those that keep the names of their columns.
+    /// `None` for aggregates that keep column names.
     pub(crate) name: Option<String>,
     pub(crate) function: String,
     pub(crate) arguments: Vec<Expr>,
@@ -56,7 +56,7 @@ pub(crate) struct Aggregate {
 pub(crate) enum Expr {
     Text(String),
     Number(f64),
-    /// Microseconds.
+    /// In microseconds.
     Span(i64),
     Bool(bool),
     Star,
@@ -84,7 +84,7 @@ const SIGNS: [&str; 20] = [
     "==", "!=", "=~", "!~", "<=", ">=", "<", ">", "=", "(", ")", "[", "]", ",", ".", "|", ";", "+",
     "-", "*",
 ];
-/// Words that compare, the longest first.
+/// The comparison operators, longest first.
 const COMPARISONS: [&str; 7] = [
     "contains",
     "contains_cs",
@@ -141,7 +141,7 @@ fn tokens(text: &str) -> Read<Vec<Token>> {
     Ok(found)
 }
 
-/// The text up to the quote, and what is behind it.
+/// The text up to the closing quote, and the rest.
 fn quoted(text: &str, has_escapes: bool) -> Read<(String, &str)> {
     let mut value = String::new();
     let mut chars = text.char_indices().peekable();
@@ -179,7 +179,7 @@ fn number(text: &str) -> Read<Token> {
     Ok(Token::Span(count * unit))
 }
 
-/// Reads a query.
+/// Parses a query.
 pub(crate) fn read(text: &str) -> Read<Query> {
     let mut reader = Reader { tokens: tokens(text)?, at: 0 };
     let mut lets = Vec::new();
@@ -326,7 +326,7 @@ impl Reader {
         Ok(names)
     }
 
-    /// `name = expression` or a column.
+    /// Parses `name = expression` or a column.
     fn assignments(&mut self) -> Read<Vec<(String, Expr)>> {
         let mut found = Vec::new();
         loop {
@@ -351,7 +351,7 @@ impl Reader {
         Ok(Aggregate { name, function, arguments: self.arguments()? })
     }
 
-    /// Up to the bracket.
+    /// Parses arguments up to the closing parenthesis.
     fn arguments(&mut self) -> Read<Vec<Expr>> {
         let mut arguments = Vec::new();
         if self.sign(")") {

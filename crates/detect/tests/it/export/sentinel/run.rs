@@ -1,4 +1,4 @@
-//! Runs scheduled rules of Sentinel over tables: a run at each interval, with the rows of its
+//! Evaluates Sentinel's scheduled rules on tables: a run at each interval, over the rows in the
 //! look-back.
 
 use std::borrow::Cow;
@@ -13,7 +13,8 @@ use super::value::{Cell, Row, Scope};
 use crate::acts::MINUTE;
 use crate::export::meaning::{Evaluator, Groups};
 
-/// How long after the last event runs go on: a silence before it is told by then, one behind it is not.
+/// Duration of the runs after the last event: long enough to find a silence before it, too short to
+/// find the one after it.
 const RUNS_AFTER: i64 = 15 * MINUTE;
 
 struct Sentinel {
@@ -27,7 +28,7 @@ struct Rule {
     frequency: i64,
     period: i64,
     groups: Vec<String>,
-    /// Whether it tells of new events only.
+    /// Whether runs without new events are skipped.
     is_driven: bool,
 }
 
@@ -54,7 +55,7 @@ impl Rule {
     }
 }
 
-/// A duration such as `PT5M`.
+/// Parses a duration such as `PT5M`.
 fn iso(value: &Value) -> i64 {
     let text = value.as_str().unwrap().trim_start_matches(['P', 'T']);
     let (number, unit) = text.split_at(text.len() - 1);
@@ -66,7 +67,7 @@ fn iso(value: &Value) -> i64 {
     number.parse::<i64>().unwrap() * minutes * MINUTE
 }
 
-/// A row of a table, as it is in the workspace.
+/// A row of a table in the workspace.
 struct Record {
     time: i64,
     row: Value,
@@ -105,7 +106,7 @@ impl Sentinel {
     }
 }
 
-/// A row with the types that the table's columns have.
+/// A row with the types of the table's columns.
 fn row(record: &Record) -> Row<'_> {
     let cells = record.row.as_object().unwrap().iter().map(|(name, value)| {
         let is_text = matches!(
@@ -128,7 +129,7 @@ impl Evaluator for Sentinel {
     fn alerts(&self, cluster: &str, events: &[Event]) -> Vec<Groups> {
         let records: Vec<Record> = events.iter().map(|event| self.record(event, cluster)).collect();
         let rows: Vec<Row<'_>> = records.iter().map(row).collect();
-        // What all rules begin with is done once.
+        // The operators that all rules share are evaluated once.
         let shared = self.rules.iter().flatten().find_map(|rule| rule.query.first_extend());
         let shared = shared.map(|operators| (format!("{operators:?}"), passing(operators, &rows)));
         let shared = shared.as_ref();
@@ -170,16 +171,16 @@ impl Rule {
         found
     }
 
-    /// The run that sees an event first.
+    /// The first run that sees an event.
     fn run_after(&self, time: i64) -> i64 {
         time - time.rem_euclid(self.frequency) + self.frequency
     }
 }
 
-/// The rows of each table that pass what does not depend on time, by the place of the pipe.
+/// The rows of each table after the operators that do not depend on time, by pipe.
 struct Known<'k, 'e> {
     rows: BTreeMap<*const Pipe, (usize, Vec<Row<'e>>)>,
-    /// What many pipes begin with, and the rows that are left then.
+    /// The operators that many pipes share, and the remaining rows.
     shared: Option<&'k (String, Vec<Row<'e>>)>,
 }
 
@@ -223,7 +224,7 @@ impl<'e> Known<'_, 'e> {
     }
 }
 
-/// The rows that pass.
+/// The rows after these operators.
 fn passing<'e>(operators: &[Operator], rows: &[Row<'e>]) -> Vec<Row<'e>> {
     let none = BTreeMap::new();
     let scope = Scope { now: 0, scalars: &none };
@@ -249,7 +250,7 @@ fn passing<'e>(operators: &[Operator], rows: &[Row<'e>]) -> Vec<Row<'e>> {
     left
 }
 
-/// Up to the first operator that makes a column, if one does.
+/// The operators up to the first that adds columns, if any.
 fn first_extend(operators: &[Operator]) -> Option<&[Operator]> {
     let at = operators.iter().position(|it| matches!(it, Operator::Extend(_)))?;
     Some(&operators[..=at])
@@ -386,7 +387,7 @@ fn join<'e>(kind: Join, left: &[Row<'e>], right: &[Row<'e>], on: &[String]) -> V
                 for other in others {
                     let mut both = row.clone();
                     for (name, cell) in other.cells.iter().filter(|(name, _)| !on.contains(name)) {
-                        // A name that is there twice gets a number on the right.
+                        // A duplicate column of the right side gets a number.
                         let name = if both.cells.contains_key(name) {
                             format!("{name}1")
                         } else {
@@ -429,7 +430,7 @@ fn summarize<'e>(
     found
 }
 
-/// An aggregate that makes one value.
+/// An aggregate with a single value.
 #[expect(clippy::cast_precision_loss, reason = "counts in tests are small")]
 fn single<'e>(
     scope: &Scope<'_, 'e>,
@@ -450,7 +451,7 @@ fn single<'e>(
     }
 }
 
-/// An aggregate that takes the columns of one row.
+/// An aggregate that selects a row.
 fn chosen<'e>(
     scope: &Scope<'_, 'e>,
     function: &str,

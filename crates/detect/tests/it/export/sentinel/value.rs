@@ -1,5 +1,4 @@
-//! Values of the Kusto Query Language, with its nulls: a comparison with one is null, and so is the
-//! opposite of null.
+//! Values of the Kusto Query Language. A comparison with null is null, and so is its negation.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -17,20 +16,20 @@ pub(crate) enum Cell<'e> {
     Bool(bool),
     Number(f64),
     Text(String),
-    /// Microseconds.
+    /// In microseconds.
     Time(i64),
     Span(i64),
     Json(Cow<'e, Value>),
 }
 
-/// A row, and when it came in.
+/// A row and its ingestion time.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Row<'e> {
     pub(crate) ingested: i64,
     pub(crate) cells: BTreeMap<String, Cell<'e>>,
 }
 
-/// What expressions may use beside the row.
+/// What expressions can use in addition to the row.
 pub(crate) struct Scope<'s, 'e> {
     pub(crate) now: i64,
     pub(crate) scalars: &'s BTreeMap<String, Cell<'e>>,
@@ -107,7 +106,7 @@ impl<'e> Scope<'_, 'e> {
         }
     }
 
-    /// `and`, or `or` when one that holds decides.
+    /// `and`, or `or` if `decides` is true.
     fn joined(&self, parts: &[Expr], row: &Row<'e>, decides: bool) -> Cell<'e> {
         let mut whole = Cell::Bool(!decides);
         for part in parts {
@@ -140,7 +139,7 @@ impl<'e> Scope<'_, 'e> {
                 Timestamp::parse(&text).map_or(Cell::Null, |time| Cell::Time(time.as_micros()))
             }
             "parse_json" => match arguments {
-                // The text of a value is that value again.
+                // Parsing the text of a value gives the value.
                 [Expr::Call(inner, of)] if inner == "tostring" => match self.eval(&of[0], row) {
                     Cell::Text(text) => parsed(&text),
                     other => other,
@@ -195,7 +194,7 @@ fn parsed(text: &str) -> Cell<'static> {
     serde_json::from_str(text).map_or(Cell::Null, |json| Cell::Json(Cow::Owned(json)))
 }
 
-/// Compiled once.
+/// Compiles each expression only once.
 fn regex(text: &str) -> regex::Regex {
     static KNOWN: Mutex<BTreeMap<String, regex::Regex>> = Mutex::new(BTreeMap::new());
     let mut known = KNOWN.lock().unwrap();

@@ -1,4 +1,4 @@
-//! Runs saved searches over events: a run at each interval, with the events of its look-back.
+//! Evaluates saved searches on events: a run at each interval, over the events in the look-back.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,7 +12,8 @@ use super::value::{Cell, Row, eval, seconds};
 use crate::acts::MINUTE;
 use crate::export::meaning::{Evaluator, Groups};
 
-/// How long after the last event runs go on: a silence before it is told by then, one behind it is not.
+/// Duration of the runs after the last event: long enough to find a silence before it, too short to
+/// find the one after it.
 const RUNS_AFTER: i64 = 15 * MINUTE;
 
 struct Splunk {
@@ -26,7 +27,7 @@ struct Rule {
     frequency: i64,
     period: i64,
     groups: Vec<String>,
-    /// Whether it tells of new events only.
+    /// Whether runs without new events are skipped.
     is_driven: bool,
 }
 
@@ -39,7 +40,7 @@ pub(in crate::export) fn evaluator(
     Box::new(Splunk { profile, rules: rules.iter().map(read).collect() })
 }
 
-/// The settings of a stanza; a backslash at the end of a line goes on with the next.
+/// The settings of a stanza. A backslash at the end of a line continues it.
 pub(super) fn settings(text: &str) -> BTreeMap<String, String> {
     let text = text.replace(" \\\n", " ");
     let pairs = text.lines().filter_map(|line| line.split_once(" = "));
@@ -62,7 +63,7 @@ impl Rule {
     }
 }
 
-/// Fields as Splunk extracts them from JSON.
+/// The fields that Splunk extracts from JSON.
 fn extract(json: &Value, name: &str, cells: &mut BTreeMap<String, Vec<String>>) {
     let mut leaf = |text: String| cells.entry(name.to_owned()).or_default().push(text);
     match json {
@@ -117,7 +118,7 @@ impl Evaluator for Splunk {
 
 impl Rule {
     fn alerts(&self, rows: &[Row]) -> Groups {
-        // What does not depend on time is done once.
+        // The commands that do not depend on time are evaluated once.
         let is_timeless = |it: &&Command| match it {
             Command::FillNull(_) | Command::Where(_) => true,
             Command::Eval(columns) => !columns.iter().any(|(name, _)| name == "is_new"),
@@ -154,7 +155,7 @@ impl Rule {
         found
     }
 
-    /// The run that sees an event first.
+    /// The first run that sees an event.
     fn run_after(&self, time: i64) -> i64 {
         time - time.rem_euclid(self.frequency) + self.frequency
     }
@@ -241,7 +242,7 @@ fn compare(one: &Cell, two: &Cell) -> std::cmp::Ordering {
     }
 }
 
-/// None when a field that groups are made by is not there.
+/// `None` if a group-by field is missing.
 fn key(row: &Row, by: &[String]) -> Option<Vec<String>> {
     by.iter().map(|name| row.cells.get(name).map(Cell::text)).collect()
 }
@@ -268,7 +269,7 @@ fn stats(aggregates: &Aggregates, rows: &[Row]) -> Vec<Row> {
     found
 }
 
-/// For each row the aggregates of those up to it, of its group.
+/// For each row, the aggregates of the rows of its group up to it.
 fn stream(aggregates: &Aggregates, window: Option<i64>, is_previous: bool, rows: &mut [Row]) {
     let before = rows.to_vec();
     for at in 0..before.len() {

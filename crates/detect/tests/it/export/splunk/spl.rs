@@ -1,12 +1,12 @@
-//! A reader of Splunk's search language, as far as exports use it. What it does not know is an error.
+//! A parser of Splunk's search language, for the part that exports use. Unknown syntax is an error.
 
-/// A command behind a bar.
+/// A command after a pipe.
 #[derive(Debug)]
 pub(crate) enum Command {
     FillNull(Vec<String>),
     Where(Expr),
     Eval(Vec<(String, Expr)>),
-    /// Fields, each with whether the largest comes first.
+    /// Fields, each with whether the order is descending.
     Sort(Vec<(String, bool)>),
     Expand(String),
     Stats(Aggregates),
@@ -14,7 +14,7 @@ pub(crate) enum Command {
     StreamStats(Aggregates, Option<i64>, bool),
 }
 
-/// Aggregates, and what groups are made by.
+/// Aggregates and their group-by fields.
 #[derive(Debug)]
 pub(crate) struct Aggregates {
     /// Function, field and name.
@@ -25,7 +25,7 @@ pub(crate) struct Aggregates {
 /// A search: terms, then commands.
 #[derive(Debug)]
 pub(crate) struct Search {
-    /// Alternatives, all of which must have one that holds.
+    /// All must match; each is a list of alternatives.
     pub(crate) terms: Vec<Vec<(String, String)>>,
     pub(crate) commands: Vec<Command>,
 }
@@ -97,8 +97,7 @@ fn tokens(text: &str) -> Read<Vec<Token>> {
     Ok(found)
 }
 
-/// What is in quotes, and what is behind it. A backslash before another character than a quote or a
-/// backslash is one.
+/// The text up to the closing quote, and the rest. A backslash escapes only a quote or a backslash.
 fn quoted(text: &str, quote: char) -> Read<(String, &str)> {
     let mut value = String::new();
     let mut chars = text.char_indices().skip(1).peekable();
@@ -118,7 +117,7 @@ fn quoted(text: &str, quote: char) -> Read<(String, &str)> {
     Err("a quote has no end".to_owned())
 }
 
-/// Reads a search.
+/// Parses a search.
 pub(crate) fn read(text: &str) -> Read<Search> {
     let mut reader = Reader { tokens: tokens(text)?, at: 0 };
     if reader.next() != Some(Token::Macro("keepwatch_events".to_owned())) {
@@ -176,7 +175,7 @@ impl Reader {
         }
     }
 
-    /// A field that may have dots.
+    /// Parses a field name, which may contain dots.
     fn path(&mut self) -> Read<String> {
         let mut path = self.name()?;
         while self.sign(".") {
@@ -185,7 +184,7 @@ impl Reader {
         Ok(path)
     }
 
-    /// `field="text"`, or several in brackets.
+    /// Parses `field="text"`, or several alternatives in parentheses.
     fn terms(&mut self) -> Read<Vec<(String, String)>> {
         let is_several = self.sign("(");
         let mut found = Vec::new();
@@ -368,7 +367,7 @@ impl Reader {
     }
 }
 
-/// Microseconds of a span such as `24h`.
+/// The microseconds of a span such as `24h`.
 pub(crate) fn span(text: &str) -> Read<i64> {
     let (number, unit) = text.split_at(text.len() - 1);
     let seconds = match unit {

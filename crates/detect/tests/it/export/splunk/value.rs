@@ -1,4 +1,4 @@
-//! Values of Splunk's expressions. A comparison with a field that is not there is null.
+//! Values of Splunk's expressions. A comparison with a missing field is null.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -16,7 +16,7 @@ pub(crate) enum Cell {
     List(Vec<String>),
 }
 
-/// A result, and the text of its event.
+/// A result and the text of its event.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
     /// Microseconds.
@@ -48,7 +48,7 @@ impl Cell {
         *self == Self::Bool(true)
     }
 
-    /// One value for each of a list.
+    /// The values of a list, or the single value.
     pub(crate) fn each(&self) -> Vec<String> {
         match self {
             Self::Null => Vec::new(),
@@ -82,7 +82,7 @@ pub(crate) fn eval(expr: &Expr, row: &Row, now: i64) -> Cell {
     }
 }
 
-/// `AND`, or `OR` when one that holds decides.
+/// `AND`, or `OR` if `decides` is true.
 fn joined(parts: impl Iterator<Item = Cell>, decides: bool) -> Cell {
     let mut whole = Cell::Bool(!decides);
     for part in parts {
@@ -157,7 +157,7 @@ fn call(name: &str, arguments: &[Expr], row: &Row, now: i64) -> Cell {
         "isnotnull" => Cell::Bool(value(0) != Cell::Null),
         "lower" => Cell::Text(value(0).text().to_lowercase()),
         "len" => number(value(0).text().chars().count()),
-        // Times stay numbers here.
+        // Times are numbers here.
         "tostring" | "strftime" => Cell::Text(value(0).text()),
         "tonumber" => value(0).number().map_or(Cell::Null, Cell::Number),
         "in" => {
@@ -194,7 +194,7 @@ fn number(count: usize) -> Cell {
     Cell::Number(u32::try_from(count).unwrap().into())
 }
 
-/// The values of the field of an expression for which it holds.
+/// The values of the expression's field for which the expression is true.
 fn filtered(test: &Expr, row: &Row, now: i64) -> Cell {
     fn field(expr: &Expr) -> Option<&str> {
         match expr {
@@ -219,7 +219,7 @@ fn filtered(test: &Expr, row: &Row, now: i64) -> Cell {
     if left.is_empty() { Cell::Null } else { Cell::List(left) }
 }
 
-/// A time by one of the forms that exports ask for.
+/// Parses a time in one of the formats that exports use.
 fn parsed(text: &str, form: &str) -> Cell {
     let has_fraction = text.contains('.');
     let wants_fraction = form.contains("%6N") || form.contains("%N");
@@ -232,7 +232,7 @@ fn parsed(text: &str, form: &str) -> Cell {
     Timestamp::parse(&text).map_or(Cell::Null, |time| Cell::Number(seconds(time.as_micros())))
 }
 
-/// Compiled once.
+/// Compiles each expression only once.
 fn regex(text: &str) -> regex::Regex {
     static KNOWN: Mutex<BTreeMap<String, regex::Regex>> = Mutex::new(BTreeMap::new());
     let mut known = KNOWN.lock().unwrap();

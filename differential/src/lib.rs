@@ -1,19 +1,19 @@
 //! Rules and events for comparing the detector with another Sigma engine.
 //!
-//! Events are made of a seed: a cluster in which controllers talk all the time, K10 works, and people
-//! do something now and then. Rules are Sigma documents that both engines read as they are.
+//! Events derive from a seed: a cluster with constant requests of controllers, the work of K10, and
+//! occasional requests of users. Both engines read the rules as the same Sigma documents.
 
 use event::{Event, Json, Level, ObjectReference, Stage, Status, Timestamp, UserInfo};
 
 /// 2026-11-29T12:00:00Z. Microseconds.
 pub const START: i64 = 1_795_953_600_000_000;
 
-/// Numbers that look random and are not (xorshift).
+/// A deterministic random generator (xorshift).
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// The same seed gives the same numbers.
+    /// Creates a generator. The same seed gives the same numbers.
     pub fn new(seed: u64) -> Self {
         Self(seed | 1)
     }
@@ -26,13 +26,13 @@ impl Random {
         self.0 % bound
     }
 
-    /// One of a list.
+    /// An item of a list.
     pub fn one_of<'a, T>(&mut self, of: &'a [T]) -> &'a T {
         &of[self.below(of.len() as u64) as usize]
     }
 }
 
-/// API groups and resources that rules and people name.
+/// API groups and resources of rules and users.
 const RESOURCES: [(&str, &str); 30] = [
     ("apps.kio.kasten.io", "restorepoints"),
     ("apps.kio.kasten.io", "restorepointcontents"),
@@ -67,7 +67,7 @@ const RESOURCES: [(&str, &str); 30] = [
 ];
 const VERBS: [&str; 6] = ["delete", "create", "patch", "update", "get", "list"];
 
-/// So many rules; each fifth counts those before it.
+/// This many rules. Every fifth is a correlation of the rules before it.
 pub fn rules(count: usize) -> String {
     let mut documents = Vec::new();
     for number in 0..count {
@@ -83,7 +83,7 @@ pub fn rules(count: usize) -> String {
 fn detection(number: usize) -> String {
     let (group, resource) = RESOURCES[number % RESOURCES.len()];
     let verb = VERBS[number / RESOURCES.len() % VERBS.len()];
-    // What there are more of than combinations is about one namespace each.
+    // After all combinations are used, further rules are about one namespace each.
     let namespace = match number / (RESOURCES.len() * VERBS.len()) {
         0 => String::new(),
         round => format!("    objectRef.namespace: team-{round}\n"),
@@ -129,7 +129,7 @@ fn correlation(number: usize) -> String {
     )
 }
 
-/// Makes events, one after the other.
+/// Generates events in order.
 #[derive(Clone, Debug)]
 pub struct Cluster {
     random: Random,
@@ -138,12 +138,12 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// The same seed gives the same events.
+    /// Creates a generator. The same seed gives the same events.
     pub fn new(seed: u64) -> Self {
         Self { random: Random::new(seed), number: 0, time: START }
     }
 
-    /// The next event: some thousand come in a second.
+    /// The next event. There are a few thousand per second.
     pub fn next_event(&mut self) -> Event {
         self.time += 200 + self.random.below(400) as i64;
         match self.random.below(1000) {
@@ -286,7 +286,7 @@ impl Cluster {
     }
 }
 
-/// An object with so many conditions.
+/// An object with this many conditions.
 fn body(name: &str, conditions: usize) -> Json {
     let condition = r#"{"type":"Ready","status":"True","lastTransitionTime":"2026-11-29T12:00:00Z","reason":"Done","message":"all containers are ready"}"#;
     let text = format!(

@@ -1,7 +1,7 @@
-//! Audit lines: what is read from outside, and what is written from what clients sent.
+//! Audit lines: parsing lines and bodies, and writing events with texts from clients.
 //!
-//! Input: text as it is (a body, or a line of `events convert`), and the same cut at NULs as the
-//! texts of an event of ours.
+//! The input is used twice: as a text (a body, or a line for `events convert`), and split at NULs
+//! as the texts of an event.
 
 #![no_main]
 
@@ -29,7 +29,8 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// A body comes out as it went in, in a form that can stand in a line, or is refused for a reason.
+/// A body keeps its meaning in normalized form, which is valid in a line, or is rejected with a
+/// reason.
 fn body(input: &[u8]) {
     let theirs = serde_json::from_slice::<Value>(input);
     match (Json::parse(Bytes::copy_from_slice(input)), theirs) {
@@ -47,7 +48,7 @@ fn body(input: &[u8]) {
     }
 }
 
-/// An event of ours whose texts are all from outside.
+/// An event whose texts are all from the input.
 fn made_of(mut input: &[u8]) -> Option<Event> {
     let skeleton = br#"{"level":"RequestResponse","stage":"ResponseComplete","user":{},
         "objectRef":{},"responseStatus":{"details":{"causes":[{}]}}}"#;
@@ -75,13 +76,13 @@ fn made_of(mut input: &[u8]) -> Option<Event> {
     Some(event)
 }
 
-/// A body, if the bytes are one. `null` is none: v1 cannot tell it from a body that is not there,
-/// neither can Kubernetes.
+/// A body, if the bytes are JSON. `null` counts as no body: like Kubernetes, v1 does not
+/// distinguish them.
 fn body_of(bytes: &[u8]) -> Option<Json> {
     Json::parse(Bytes::copy_from_slice(bytes)).ok().filter(|body| body.as_bytes() != b"null")
 }
 
-/// Each encoding gives one clean line; those that can be read give the same event again.
+/// Each encoding is one valid line, and parsing it gives an equal event.
 fn written(event: &Event) {
     let line = v1_line(&View::from(event));
     assert_line(&line);
@@ -102,7 +103,7 @@ fn written(event: &Event) {
     assert_eq!(read.encoding, line::Encoding::Kasten);
 }
 
-/// A record is seen as what is read of it.
+/// A view of an event is encoded like the owned event.
 fn seen(view: &View<'_>, event: &Event) {
     let owned = View::from(event);
     assert_eq!(v1_line(view), v1_line(&owned), "v1 depends on where the event is");

@@ -1,6 +1,6 @@
-//! Bodies: documents in JSON and YAML, and patches of them.
+//! Bodies: JSON and YAML documents, and patches of them.
 //!
-//! Input: a content type, a document and a patch, with NULs between them.
+//! The input is a content type, a document and a patch, separated by NULs.
 
 #![no_main]
 
@@ -31,7 +31,7 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// What was taken can be stored, and what was stored can be read and means the same.
+/// An accepted value can be serialized, and parsing it gives an equal value.
 fn readable(value: &Value) {
     let bytes = serde_json::to_vec(value).expect("a document is written");
     let again: Value = serde_json::from_slice(&bytes).expect("and read again");

@@ -1,6 +1,6 @@
-//! Audit policies: any text is loaded or refused, and what is loaded decides on any request.
+//! Audit policies: any text is accepted or rejected, and an accepted policy decides on any request.
 //!
-//! Input: a policy, and behind a NUL the texts of a request.
+//! The input is a policy, and after a NUL the texts of a request.
 
 #![no_main]
 
@@ -33,7 +33,7 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// The request that the input describes, and its neighbours.
+/// The request of the input, and variants of it.
 fn requests(rest: &mut &[u8]) -> Vec<Request> {
     let asked = Request {
         user: Some(text(rest)),
@@ -53,7 +53,7 @@ fn requests(rest: &mut &[u8]) -> Vec<Request> {
     vec![asked, path, nobody, Request::default()]
 }
 
-/// The same answer each time; where no rule decides, nothing is recorded.
+/// The decision is repeatable, and the level is None if no rule matches.
 fn decided(policy: &Policy, asked: &Request) {
     let explained = request(policy, asked);
     assert_eq!(explained, request(policy, asked));

@@ -1,11 +1,11 @@
-//! What holds for every line of ours, whatever came from outside.
+//! Properties of every line that we write, whatever the input.
 //!
-//! Shared by the targets; a broken property panics, which is how a fuzzer is told.
+//! All targets share them. A violation panics, which the fuzzer reports.
 
 use serde_json::value::RawValue;
 
-/// Asserts that bytes can stand as a line: one, valid JSON, without a character that a terminal or
-/// a reader's eye could be led astray by.
+/// Asserts that the bytes are one line of valid JSON, without characters that could manipulate a
+/// terminal or mislead a reader.
 pub fn assert_line(line: &[u8]) {
     let text = std::str::from_utf8(line).expect("a line is UTF-8");
     if let Some(found) = text.chars().find(|&found| is_forbidden(found)) {
@@ -14,14 +14,14 @@ pub fn assert_line(line: &[u8]) {
     serde_json::from_str::<&RawValue>(text).expect("a line is JSON");
 }
 
-/// Control characters, separators of lines, and marks that turn the direction of text around.
+/// Control characters, line separators, and marks of text direction.
 fn is_forbidden(found: char) -> bool {
     matches!(found,
         '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{61c}' | '\u{200e}' | '\u{200f}'
         | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// A piece of the input up to the next NUL; the input goes on behind it.
+/// Removes and returns the input up to the next NUL.
 pub fn piece<'a>(input: &mut &'a [u8]) -> &'a [u8] {
     let end = input.iter().position(|byte| *byte == 0);
     let (piece, rest) = match end {
@@ -32,7 +32,7 @@ pub fn piece<'a>(input: &mut &'a [u8]) -> &'a [u8] {
     piece
 }
 
-/// The same as text, with bytes that are none replaced.
+/// Like [`piece`], as text, with invalid bytes replaced.
 pub fn text(input: &mut &[u8]) -> String {
     String::from_utf8_lossy(piece(input)).into_owned()
 }

@@ -1,7 +1,7 @@
-//! Request lines: what a method and a URL mean, and the selectors in its query.
+//! Request lines: the meaning of method and URL, and the selectors in the query.
 //!
-//! Input: `METHOD path?query`, once as a server gets it (a URI that passed the HTTP parser) and once
-//! as it is.
+//! The input is `METHOD path?query`. It is used twice: as a server gets it (a URI that the HTTP
+//! parser accepts), and unchanged.
 
 #![no_main]
 
@@ -43,7 +43,7 @@ fn understood(method: &Method, path: &str, query: Option<&str>) {
     }
 }
 
-/// What is read as a selector, written down and read again, selects the same.
+/// A parsed selector that is formatted and parsed again selects the same.
 fn labels(text: &str) {
     let Ok(selector) = Selector::parse(text) else { return };
     let written = selector.to_string();

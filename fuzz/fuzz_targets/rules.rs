@@ -1,7 +1,7 @@
-//! Detection rules: any text is loaded or refused with places and reasons, and what is loaded is
-//! tried on any event.
+//! Detection rules: any text is accepted, or rejected with positions and reasons, and accepted
+//! rules evaluate any event.
 //!
-//! Input: a rule file, and behind a NUL an audit line.
+//! The input is a rule file, and after a NUL an audit line.
 
 #![no_main]
 
@@ -38,7 +38,7 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// The index leaves out no rule that the event meets, and adds none.
+/// The index selects exactly the rules that match the event.
 fn tried<'a>(set: &RuleSet, view: &'a View<'a>) {
     let fields = set.fields(view, "prod");
     let mut found = Vec::new();

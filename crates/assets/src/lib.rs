@@ -33,7 +33,7 @@ pub enum Program {
     KubeControllerManager,
     /// Kubernetes' command-line client.
     Kubectl,
-    /// Kubernetes' sample extension API server, the peer of the benchmarks.
+    /// Kubernetes' sample extension API server, with which benchmarks compare.
     SampleApiserver,
     /// Kubernetes' own audit policy checker and event codec.
     Oracle,

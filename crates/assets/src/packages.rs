@@ -22,13 +22,13 @@ pub fn node() -> PathBuf {
     PathBuf::from("node")
 }
 
-/// A folder with the Python packages of moto, a server of objects in Python: exactly those whose
-/// hashes are in `moto/requirements.txt`.
+/// A folder with the Python packages of moto, an AWS emulator: exactly those whose hashes are in
+/// `moto/requirements.txt`.
 pub fn moto() -> anyhow::Result<PathBuf> {
     python_packages("moto")
 }
 
-/// A folder with the Python packages that read exported rules: exactly those whose hashes are in
+/// A folder with the Python packages that parse exported rules: exactly those whose hashes are in
 /// `readers/requirements.txt`.
 pub fn readers() -> anyhow::Result<PathBuf> {
     python_packages("readers")
@@ -46,20 +46,20 @@ fn python_packages(name: &str) -> anyhow::Result<PathBuf> {
     })
 }
 
-/// A folder with the Node packages of Azurite, Microsoft's own server of blobs for tests: exactly
-/// those whose hashes are in `azurite/package-lock.json`.
+/// A folder with the Node packages of Azurite, Microsoft's emulator of Blob Storage: exactly those
+/// whose hashes are in `azurite/package-lock.json`.
 pub fn azurite() -> anyhow::Result<PathBuf> {
     node_packages("azurite")
 }
 
-/// A folder with Microsoft's own reader of the Kusto Query Language: exactly what
-/// `kusto/package-lock.json` has the hash of.
+/// A folder with Microsoft's parser of the Kusto Query Language: exactly the packages whose hashes
+/// are in `kusto/package-lock.json`.
 pub fn kusto() -> anyhow::Result<PathBuf> {
     node_packages("kusto")
 }
 
-/// A folder with public grammars of the query languages of Loki, Prometheus and Lucene: exactly
-/// what `grammars/package-lock.json` has the hashes of.
+/// A folder with public grammars of the query languages of Loki, Prometheus and Lucene: exactly the
+/// packages whose hashes are in `grammars/package-lock.json`.
 pub fn grammars() -> anyhow::Result<PathBuf> {
     node_packages("grammars")
 }
@@ -78,7 +78,8 @@ fn node_packages(name: &str) -> anyhow::Result<PathBuf> {
     })
 }
 
-/// The folder of packages that `list`, in the folder of that name beside this crate, names.
+/// The folder of the packages in `list`, a file in the folder with that name beside this crate.
+/// Installs missing ones.
 fn install(
     name: &str,
     list: &str,

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
-/// Whether a byte of a file is in the page cache. Not for /tmp, which may be a memory file system.
+/// Whether a byte of a file is in the page cache. Not for files in /tmp, which may be a memory file
+/// system.
 pub fn holds(path: &Path, at: u64) -> io::Result<bool> {
     let file = File::open(path)?;
     let mut byte = [0];

@@ -26,13 +26,13 @@ const PAGES: [(&str, &str); 12] = [
     ("charts/keepwatch/files/policy-extended.yaml", "policy-extended"),
 ];
 
-/// K10's roles for users, which the chart installs as a standalone server has them.
+/// K10's roles for users. The chart installs the same roles as a standalone server.
 const ROLES: [&str; 3] = ["k10-admin.yaml", "k10-basic.yaml", "k10-config-view.yaml"];
 
 /// The source of the chart's settings.
 const SCHEMA: &str = "charts/keepwatch/values.schema.json";
 
-/// Writes the files; with `check` only compares them. Builds a server unless one is there already.
+/// Writes the files; with `check`, only compares them. Builds a server unless `built` names one.
 pub(crate) fn run(check: bool, built: Option<&Path>) -> anyhow::Result<()> {
     let keepwatch = if let Some(built) = built {
         built.to_owned()

@@ -13,13 +13,13 @@ pub(crate) const SERVER: &str = "keepwatch";
 /// The binary of the crate `e2e`, in the same folder.
 pub(crate) const E2E: &str = "e2e";
 
-/// The comparison of the detector with another engine, a workspace of its own.
+/// The comparison of the detector with another engine. It is a separate workspace.
 pub(crate) const DIFFERENTIAL: &str = "differential/Cargo.toml";
 
 /// The benchmarks.
 #[derive(Subcommand)]
 pub(crate) enum Bench {
-    /// The API server beside Go's sample-apiserver: CPU per request, rate, latency, memory.
+    /// Compare the API server with Go's sample-apiserver: CPU per request, rate, latency, memory.
     Apiserver {
         /// Seconds of load per case.
         #[arg(long, default_value_t = 5)]
@@ -34,32 +34,33 @@ pub(crate) enum Bench {
         #[arg(long, conflicts_with_all = ["alone", "detection"])]
         bare: bool,
     },
-    /// Journal to compressed objects, beside the bare compressor over the same lines.
+    /// Compare delivery of the journal as compressed objects with the compressor alone.
     Delivery {
-        /// Events in the journal.
+        /// Number of events in the journal.
         #[arg(long, default_value_t = 1_000_000)]
         events: u64,
     },
-    /// Rules over events beside another Sigma engine: rate, scaling with rules, memory of groups.
+    /// Compare the detector with another Sigma engine: rate, scaling with rules, memory of groups.
     Detect,
-    /// The index of events: bytes, CPU time, and first pages of a journal of ten million events.
+    /// Measure the index of events: bytes, CPU time, and first pages of a journal of ten million
+    /// events.
     Index {
-        /// Events in the journal; ten million take 7 GB of disk.
+        /// Number of events in the journal; ten million take 7 GB of disk.
         #[arg(long, default_value_t = 10_000_000)]
         events: u64,
     },
-    /// From the answer to a request until a watcher sees its signal.
+    /// Measure the time from the response to a request until a watcher sees its signal.
     Signals {
-        /// Requests a second beside.
+        /// Requests per second of the concurrent load.
         #[arg(long, default_value_t = 1000)]
         rate: u32,
     },
-    /// GET from an empty store beside one with 10,000 objects and 100,000 events.
+    /// Compare GET from an empty store with GET from one with 10,000 objects and 100,000 events.
     Weight {
         /// Seconds of load per measurement.
         #[arg(long, default_value_t = 3)]
         seconds: u32,
-        /// Measurements of each store, in turns.
+        /// Number of measurements of each store, in turns.
         #[arg(long, default_value_t = 7)]
         rounds: u32,
     },
@@ -70,7 +71,7 @@ pub(crate) fn kill(rounds: u32, seed: Option<u64>) -> anyhow::Result<()> {
     kill_built(&server()?, rounds, seed)
 }
 
-/// Runs the kill test on a server that is built already, with the e2e binary beside it.
+/// Runs the kill test on an existing build of the server, with the e2e binary in the same folder.
 pub(crate) fn kill_built(server: &Path, rounds: u32, seed: Option<u64>) -> anyhow::Result<()> {
     let rounds = rounds.to_string();
     let seed = seed.map(|seed| seed.to_string());
@@ -92,7 +93,7 @@ pub(crate) fn kill_uploads(rounds: u32, seed: Option<u64>) -> anyhow::Result<()>
     run(&server()?, &args)
 }
 
-/// Runs the outage on a release build.
+/// Runs the outage test on a release build.
 pub(crate) fn outage(
     turns: u32,
     seconds: u32,
@@ -108,12 +109,12 @@ pub(crate) fn outage(
     run(&server()?, &args)
 }
 
-/// Runs the rotations on a release build.
+/// Runs the rotation test on a release build.
 pub(crate) fn rotate(rounds: u32) -> anyhow::Result<()> {
     run(&server()?, &["rotate", "--rounds", &rounds.to_string()])
 }
 
-/// Runs one benchmark on a release build.
+/// Runs a benchmark on a release build.
 pub(crate) fn bench(what: &Bench) -> anyhow::Result<()> {
     match what {
         Bench::Detect => cargo(&["run", "--release", "--locked", "--manifest-path", DIFFERENTIAL]),
@@ -139,12 +140,12 @@ pub(crate) fn bench(what: &Bench) -> anyhow::Result<()> {
     }
 }
 
-/// The release build of the server, and of the e2e binary beside it.
+/// Builds the server and the e2e binary with the release profile, and returns the server's path.
 pub(crate) fn server() -> anyhow::Result<PathBuf> {
     build("release")
 }
 
-/// The server as a profile builds it, and the e2e binary beside it.
+/// Builds the server and the e2e binary with a profile, and returns the server's path.
 pub(crate) fn build(profile: &str) -> anyhow::Result<PathBuf> {
     let what = ["--workspace", "--bin", SERVER, "--bin", E2E];
     cargo(&[&["build", "--profile", profile], &what[..]].concat())?;

@@ -1,7 +1,8 @@
-//! Reads exported rules and dashboards with the programs of their targets.
+//! Validates exported rules and dashboards with the programs of their targets.
 //!
-//! It reads the golden files, which a test of the crate `detect` compares with the program's output.
-//! [`READERS`] lists the readers; where the target's program needs code around it, there is a script here.
+//! It reads the golden files, which a test of the crate `detect` compares with the exports.
+//! [`READERS`] lists the programs. If a program is a library, a script in the folder `exports`
+//! calls it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use crate::root;
 enum Reader {
     /// A Python script.
     Python(&'static str),
-    /// A Node script, and the packages it needs.
+    /// A Node script and the packages that it needs.
     Node(&'static str, fn() -> anyhow::Result<PathBuf>),
     /// Grafana's schema.
     Dashboards,
@@ -37,7 +38,7 @@ const GOLDEN: &str = "crates/detect/tests/golden";
 /// The folder of the scripts.
 const SCRIPTS: &str = "crates/xtask/src/exports";
 
-/// Reads every folder; a missing Python, Node or Go is an error.
+/// Validates every folder. A missing Python, Node or Go is an error.
 pub(crate) fn read_all() -> anyhow::Result<()> {
     for (name, reader) in READERS {
         let mut command = reader.command(&root().join(GOLDEN).join(name))?;
@@ -48,7 +49,7 @@ pub(crate) fn read_all() -> anyhow::Result<()> {
 }
 
 impl Reader {
-    /// The command that reads the folder.
+    /// The command that validates the folder.
     fn command(&self, folder: &Path) -> anyhow::Result<Command> {
         let script = |name| root().join(SCRIPTS).join(name);
         Ok(match self {
@@ -76,7 +77,7 @@ impl Reader {
     }
 }
 
-/// The files of a folder and of those within it.
+/// The files of a folder and its subfolders.
 fn files_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()));

@@ -1,9 +1,9 @@
 //! Builds the fuzz targets with coverage counters and runs them.
 //!
-//! On the stable toolchain: the counters are a pass of LLVM that stable flags reach, and libFuzzer
-//! itself comes with the crate `libfuzzer-sys`. No sanitizer, because there is no `unsafe` here for
-//! one to find; a finding is a panic, a hang or growing memory. Findings are written to
-//! `target/fuzz/artifacts`; after a fix, they go into `fuzz/corpus`.
+//! It uses the stable toolchain: the counters are an LLVM pass that stable flags enable, and the
+//! crate `libfuzzer-sys` contains libFuzzer. No sanitizer is needed without `unsafe` code: a
+//! finding is a panic, a hang, or high memory use. Findings are written to `target/fuzz/artifacts`;
+//! after the fix, move them to `fuzz/corpus`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,7 +12,7 @@ use anyhow::{Context, bail, ensure};
 
 use crate::{root, target};
 
-/// The targets, as `fuzz/Cargo.toml` names them.
+/// The targets in `fuzz/Cargo.toml`.
 const TARGETS: [&str; 5] = ["policy", "request_path", "audit_line", "document", "rules"];
 /// Flags for coverage counters of edges and comparisons.
 const FLAGS: [&str; 7] = [
@@ -24,14 +24,14 @@ const FLAGS: [&str; 7] = [
     "-Cllvm-args=-sanitizer-coverage-pc-table",
     "-Cllvm-args=-sanitizer-coverage-trace-compares",
 ];
-/// Longest input, in bytes: faults of parsers are small.
+/// Maximum input length, in bytes. Parser bugs need only short inputs.
 const INPUT_LEN_MAX: u32 = 4096;
-/// An input that takes longer, in seconds, is a finding.
+/// Seconds after which an input is a finding.
 const HANG_SECONDS: u32 = 10;
-/// An input that makes the process larger, in MiB, is a finding.
+/// Memory of the process, in MiB, above which an input is a finding.
 const MEMORY_MIB: u32 = 1024;
 
-/// Runs one target, or all of them, each for so many seconds after its corpus.
+/// Runs one target, or all of them: first its corpus, then this many seconds each.
 pub(crate) fn run(seconds: u32, only: Option<&str>) -> anyhow::Result<()> {
     if let Some(only) = only {
         ensure!(TARGETS.contains(&only), "no target {only}: there are {}", TARGETS.join(", "));
@@ -44,10 +44,11 @@ pub(crate) fn run(seconds: u32, only: Option<&str>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Builds all targets; says where they are.
+/// Builds all targets and returns their folder.
 fn build(folder: &Path) -> anyhow::Result<PathBuf> {
     let host = host()?;
-    // Named although it is the host: then build scripts and macros go without counters.
+    // With an explicit target, even the host's, build scripts and macros are built without these
+    // flags.
     let status = Command::new("cargo")
         .args(["build", "--quiet", "--bins", "--target", &host])
         .env("RUSTFLAGS", FLAGS.join(" "))
@@ -66,7 +67,7 @@ fn host() -> anyhow::Result<String> {
     host.map(str::to_owned).context("rustc does not name its host")
 }
 
-/// New inputs are written below `target`; the seeds in the tree do not change.
+/// Fuzzes a target. New inputs are written to `target`; the seeds in the repository do not change.
 fn fuzz(binary: &Path, name: &str, folder: &Path, seconds: u32) -> anyhow::Result<()> {
     let (found, artifacts) =
         (folder.join("corpus").join(name), folder.join("artifacts").join(name));

@@ -1,7 +1,7 @@
 //! Development tasks: test, check and measure the workspace.
 //!
-//! Each task is one file. The kill tests and benchmarks are in the crate `e2e` and only started from here,
-//! so that `cargo xtask tidy` builds in seconds.
+//! Each task is a file. The kill tests and benchmarks are in the crate `e2e` and are only started
+//! from here, so that `cargo xtask tidy` builds in seconds.
 
 #![expect(
     clippy::print_stdout,
@@ -34,73 +34,73 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Run all checks: format, lints, tidy, unit tests, integration tests, end-to-end tests.
+    /// Run all checks: formatting, lints, tidy, unit tests, integration tests, end-to-end tests.
     Test {
-        /// Leave out what needs a release build or a control plane.
+        /// Skip the steps that need a release build or a control plane.
         #[arg(long)]
         fast: bool,
     },
-    /// Budgets, headers, names, the crate table.
+    /// Check budgets, file headers, names, and the table of crates.
     Tidy,
-    /// Build third-party programs that the e2e suite runs, into a cache.
+    /// Build the third-party programs of the end-to-end tests into a cache.
     Assets,
-    /// SIGKILL the server under load and compare what it kept with what it answered.
+    /// Kill the server under load (SIGKILL) and compare its store with its responses.
     Kill {
-        /// How often.
+        /// Number of kills.
         #[arg(long, default_value_t = 300)]
         rounds: u32,
-        /// Repeat a run; each run prints its own.
+        /// Seed of a run to repeat. Each run prints its seed.
         #[arg(long)]
         seed: Option<u64>,
     },
-    /// SIGKILL the uploading process during uploads, and read the archive back.
+    /// Kill the uploading process during uploads (SIGKILL), and check the archive.
     KillUploads {
-        /// How often.
+        /// Number of kills.
         #[arg(long, default_value_t = 300)]
         rounds: u32,
-        /// Repeat a run; each run prints its own.
+        /// Seed of a run to repeat. Each run prints its seed.
         #[arg(long)]
         seed: Option<u64>,
     },
-    /// Take the bucket away under load, give it back, and read the archive: nothing lost or repeated.
+    /// Stop the bucket's server under load, start it again, and check the archive.
     Outage {
-        /// How often.
+        /// Number of outages.
         #[arg(long, default_value_t = 1)]
         turns: u32,
-        /// Seconds without the bucket.
+        /// Seconds of each outage.
         #[arg(long, default_value_t = 60)]
         seconds: u32,
-        /// Requests a second.
+        /// Requests per second.
         #[arg(long, default_value_t = 1000)]
         rate: u32,
-        /// Folder in which the server keeps everything, such as one in memory.
+        /// Folder for the server's data, for example in memory.
         #[arg(long)]
         place: Option<PathBuf>,
     },
-    /// Change keys, authority and role token of buckets under load, and read the archives.
+    /// Rotate keys, CA and role token of buckets under load, and check the archives.
     Rotate {
-        /// How often, each.
+        /// Number of rotations of each.
         #[arg(long, default_value_t = 20)]
         rounds: u32,
     },
-    /// Read the golden files of exported rules with the programs of their targets.
+    /// Validate the golden files of exported rules with the programs of their targets.
     Exports,
-    /// Fuzz what parses input from outside; without a target, all of it.
+    /// Fuzz the parsers of external input. Without a target, all of them.
     Fuzz {
-        /// For how long, each target.
+        /// Seconds per target.
         #[arg(long, default_value_t = 60)]
         seconds: u32,
-        /// One of the binaries below `fuzz/fuzz_targets`.
+        /// A target in `fuzz/fuzz_targets`.
         target: Option<String>,
     },
-    /// Run a benchmark, beside another program where there is one to compare with.
+    /// Run a benchmark, where possible in comparison with another program.
     Bench {
         #[command(subcommand)]
         what: e2e::Bench,
     },
-    /// Write the generated references below `docs/reference`.
+    /// Generate the reference pages in `docs/reference` and files of the chart.
     Codegen {
-        /// Change nothing; fail when something is out of date.
+        /// Do not write; fail if a file is out of date.
         #[arg(long)]
         check: bool,
     },
@@ -129,12 +129,12 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").components().collect()
 }
 
-/// Runs cargo in the root of the checkout; anything but success is an error.
+/// Runs cargo in the root of the checkout. An exit code other than 0 is an error.
 fn cargo(args: &[&str]) -> anyhow::Result<()> {
     cargo_with(args, &[])
 }
 
-/// The same, with variables in the environment.
+/// Like [`cargo`], with additional environment variables.
 fn cargo_with(args: &[&str], variables: &[(&str, &OsStr)]) -> anyhow::Result<()> {
     let status = Command::new("cargo")
         .args(args)
@@ -146,12 +146,12 @@ fn cargo_with(args: &[&str], variables: &[(&str, &OsStr)]) -> anyhow::Result<()>
     Ok(())
 }
 
-/// Where cargo puts what it builds.
+/// cargo's target directory.
 fn target() -> anyhow::Result<PathBuf> {
     Ok(metadata()?.target_directory.into_std_path_buf())
 }
 
-/// What cargo knows of our own crates.
+/// cargo's metadata of the workspace's own packages.
 fn metadata() -> anyhow::Result<cargo_metadata::Metadata> {
     Ok(cargo_metadata::MetadataCommand::new().current_dir(root()).no_deps().exec()?)
 }

@@ -13,11 +13,11 @@ use crate::{cargo, codegen, e2e, exports, root, tidy};
 
 /// Rounds of the kill test in one test run.
 const KILL_ROUNDS: u32 = 300;
-/// How many flushes, and how many writes, of the store are kill points.
+/// Number of kill points at flushes, and at writes, of the store.
 const KILL_POINTS: &str = "500";
-/// Warnings are errors.
+/// Clippy with warnings as errors.
 const LINTS: [&str; 6] = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
-/// The same. Docs of modules may point maintainers to private items.
+/// Documentation. Module docs may link to private items.
 const DOCS: [&str; 7] = [
     "doc",
     "--config",
@@ -30,11 +30,11 @@ const DOCS: [&str; 7] = [
 /// Niceness of the build of third-party programs.
 const NICENESS: i32 = 10;
 
-/// Runs every step in order and stops at the first failure. `fast` leaves out what needs an optimised
-/// build or a control plane.
+/// Runs every step in order and stops at the first failure. `fast` skips the steps that need an
+/// optimised build or a control plane.
 ///
-/// Steps build the whole workspace at once: packages built one by one would get other features of
-/// the same dependencies, and build those again.
+/// Each step builds the whole workspace: separate builds of single packages would enable other
+/// features of the same dependencies and build those again.
 pub(crate) fn run(fast: bool) -> anyhow::Result<()> {
     step("format", || {
         cargo(&["fmt", "--all", "--check"])?;
@@ -53,10 +53,10 @@ fn at_the_desk() -> anyhow::Result<()> {
 }
 
 fn everything() -> anyhow::Result<()> {
-    // Minutes of work that does not use all processors.
+    // These take minutes and do not use all processors.
     let programs = thread::spawn(|| {
         rustix::process::nice(NICENESS)?;
-        // Reported at once, because the result is awaited much later.
+        // Report the failure now: the result is read much later.
         assets::all().inspect_err(|error| eprintln!("== programs of others: FAILED: {error:#}"))
     });
     step("lints", || cargo_for_tests(&LINTS, &[]))?;

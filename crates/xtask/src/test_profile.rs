@@ -1,8 +1,8 @@
 //! The profile `suite`: one build for lints, server and tests.
 //!
-//! They share the release build's dependencies. The server is built as for a release; for the tests, the
-//! workspace's own crates are built without optimisation and with debug assertions. The profile has its own
-//! folder, so that none of this is mistaken for a release.
+//! They share the dependencies of the release build. The server is built as for a release. For the
+//! tests, the workspace's own crates are built without optimisation and with debug assertions. The
+//! profile has a separate folder, so that its output cannot be mistaken for a release.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -13,10 +13,10 @@ use anyhow::Context;
 use crate::e2e::{self, E2E, SERVER};
 use crate::{cargo_with, metadata};
 
-/// Its name.
+/// The name of the profile.
 const PROFILE: &str = "suite";
 
-/// Runs cargo with the settings of the tests.
+/// Runs cargo with the settings of the test profile.
 pub(crate) fn cargo_for_tests(args: &[&str], variables: &[(&str, &OsStr)]) -> anyhow::Result<()> {
     let settings = metadata()?
         .workspace_packages()
@@ -32,7 +32,7 @@ pub(crate) fn cargo_for_tests(args: &[&str], variables: &[(&str, &OsStr)]) -> an
     cargo_with(&args.chain(rest.iter().copied()).collect::<Vec<_>>(), variables)
 }
 
-/// Copies the server and the e2e binary where no later build overwrites them.
+/// Copies the server and the e2e binary to a folder that no later build overwrites.
 pub(crate) fn server() -> anyhow::Result<PathBuf> {
     let built = e2e::build(PROFILE)?;
     let folder = built.with_file_name("server");

@@ -1,4 +1,4 @@
-//! Rules of this repository that the compiler does not check. Also run as a test.
+//! Checks rules of this repository that the compiler does not check. It also runs as a test.
 //!
 //! Deliberately simple: it reads lines, relies on rustfmt, and parses no Rust.
 
@@ -11,7 +11,7 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 
-/// Checks everything and lists every fault before it fails.
+/// Runs all checks, prints every violation, and fails if there is any.
 pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     let mut faults = Vec::new();
     for path in tracked(root)? {
@@ -29,7 +29,7 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     bail!("{} faults", faults.len());
 }
 
-/// The files that git tracks or would track.
+/// The files that git tracks or would add.
 fn tracked(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let output = Command::new("git")
         .args(["ls-files", "--cached", "--others", "--exclude-standard", "-z"])

@@ -1,8 +1,8 @@
-//! Events per second and core: the detector beside another engine in the same run, and what groups
-//! cost in memory.
+//! Compares the detector with another engine in one run: events per second and core, and memory of
+//! groups.
 //!
-//! Time is what the operating system counts for this thread, so other load on the machine makes no
-//! difference but to caches. All engines see the same events of the same round, in turns.
+//! Time is this thread's CPU time, so other load on the machine matters only through caches. All
+//! engines get the same events, in turns.
 
 use std::fs;
 use std::hint::black_box;
@@ -20,11 +20,11 @@ use rsigma_eval::{CorrelationConfig, CorrelationEngine, JsonEvent};
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// Events of a round.
+/// Number of events in a round.
 const EVENTS: usize = 30_000;
 const ROUNDS: usize = 8;
 const GROUPS: usize = 1_000_000;
-/// What is to be reached.
+/// The goals.
 const GOAL_RATE: f64 = 600_000.0;
 const GOAL_RATIO: f64 = 4.0;
 const GOAL_MIB: f64 = 512.0;
@@ -35,7 +35,7 @@ fn main() -> anyhow::Result<()> {
         None => {
             beside()?;
             growth()?;
-            // In a process of its own, so that nothing else is in its memory.
+            // A separate process, so that its memory contains nothing else.
             let program = std::env::current_exe().context("cannot find this program")?;
             let status = std::process::Command::new(program).arg("groups").status();
             anyhow::ensure!(status.context("cannot start")?.success(), "groups failed");
@@ -49,7 +49,7 @@ fn main() -> anyhow::Result<()> {
     }
 }
 
-/// Events as they lie in the journal and in a file.
+/// The same events as records of the journal and as lines of a file.
 struct Round {
     arrivals: Vec<event::Timestamp>,
     records: Vec<Bytes>,
@@ -76,7 +76,7 @@ impl Round {
     }
 }
 
-/// One engine, and the time it took.
+/// An engine and its CPU time.
 struct Runner<E> {
     engine: E,
     took: Duration,
@@ -157,7 +157,7 @@ fn of_other(engine: &mut CorrelationEngine, round: &Round) -> anyhow::Result<()>
     Ok(())
 }
 
-/// 100 rules: ours from records and from lines, the other from lines.
+/// Compares with 100 rules: our engine from records and from lines, the other from lines.
 fn beside() -> anyhow::Result<()> {
     let mut records = Runner::new(ours(100, Limits::default())?);
     let mut lines = Runner::new(ours(100, Limits::default())?);
@@ -187,7 +187,7 @@ fn beside() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What an event costs with more and more rules.
+/// Measures the cost of an event by number of rules.
 fn growth() -> anyhow::Result<()> {
     println!("| rules | ns an event, journal records |\n|---:|---:|");
     for count in [10, 100, 1000] {
@@ -203,7 +203,7 @@ fn growth() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Only ours, to look at it with a profiler.
+/// Runs only our engine, for a profiler.
 fn alone() -> anyhow::Result<()> {
     let mut runner = Runner::new(ours(100, Limits::default())?);
     let mut cluster = Cluster::new(7);
@@ -215,7 +215,7 @@ fn alone() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A million users, each of which deletes something once.
+/// Measures the memory of a million users who delete one object each.
 fn groups() -> anyhow::Result<()> {
     const RULE: &str = "title: A\nname: a\ndetection:\n  s: {verb: delete}\n  condition: s\n---\n\
         title: Many\nid: many\ncorrelation:\n  type: event_count\n  rules: [a]\n  \
@@ -252,7 +252,7 @@ fn groups() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Time on a processor, of this thread.
+/// The CPU time of this thread.
 fn on_cpu() -> anyhow::Result<Duration> {
     let text = fs::read_to_string("/proc/thread-self/schedstat").context("cannot read the time")?;
     let nanos = text.split_whitespace().next().and_then(|text| text.parse().ok());

@@ -1,8 +1,8 @@
-//! The same Sigma rules, the same events: the same events raise in both engines.
+//! Both engines must raise for the same events, given the same Sigma rules and events.
 //!
-//! Streams are in order, without repetitions, and aligned to seconds, because beyond that the other
-//! engine decides differently on purpose or by mistake. Events are at even seconds and time spans are
-//! odd, because the other engine's windows hold their start and ours do not.
+//! Streams are ordered, without duplicates, and with times in whole seconds: beyond that the
+//! engines differ, by design or by mistake. Events are at even seconds and time spans are odd,
+//! because the other engine's windows include their start and ours do not.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use rsigma_eval::{CorrelationConfig, CorrelationEngine, JsonEvent};
 
 const SECOND: i64 = 1_000_000;
 
-/// An event that raises: the rule's id and the event's audit ID.
+/// The events that raise, as rule ID and audit ID.
 type Raised = BTreeSet<(String, String)>;
 
-/// Rules on single events that are not met together, and correlations over them.
+/// Rules on single events that exclude each other, and correlations of them.
 fn rules(seed: u64) -> String {
     let mut random = Random::new(seed);
     let mut documents = Vec::new();
@@ -60,7 +60,7 @@ fn rules(seed: u64) -> String {
                     2 + random.below(4)
                 )
             }
-            // The other engine takes a temporal correlation without a condition for one of any rule.
+            // The other engine's default for a temporal correlation is one rule instead of all.
             "temporal" => format!("  condition:\n    gte: {len}\n"),
             _ => String::new(),
         };
@@ -121,7 +121,7 @@ fn ours(rules: &str, events: &[Event]) -> Raised {
     engine.finish(&mut Vec::new());
     let matches = engine.take_matches().into_iter();
     let raised = matches.map(|it| (rules.rules()[it.rule].id.clone(), it.audit_id));
-    // A rule that no correlation counts raises by itself; correlations are what is compared.
+    // A rule that no correlation counts raises signals itself. Only correlations are compared.
     raised.filter(|(rule, _)| rule.starts_with('c') && rule != "create").collect()
 }
 
@@ -173,7 +173,7 @@ fn the_streams_of_this_test_raise() {
     assert_eq!(raised.len(), 8, "{raised:?}");
 }
 
-/// Matches of exported rules on single events: rule and audit ID.
+/// The matches of exported rules on single events, as rule ID and audit ID.
 fn matches_of_ours(rules: &RuleSet, events: &[Event]) -> Raised {
     let mut found = Raised::new();
     for event in events {
@@ -207,7 +207,7 @@ fn matches_of_theirs(detections: &str, events: &[Event], as_kasten: bool) -> Rai
     found
 }
 
-/// The events files beside the rules.
+/// The events of the built-in rules' examples.
 fn events_of_examples() -> Vec<Event> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../rules/kasten");
     let mut events = Vec::new();
@@ -246,7 +246,7 @@ fn exported_sigma_is_met_by_the_same_events_in_both_engines() {
             .collect();
         assert!(files.len() > 30, "{} files", files.len());
         for file in &files {
-            // The other engine reads it as a whole.
+            // The other engine reads the whole file.
             let whole = rsigma_parser::parse_sigma_yaml(&file.text).unwrap();
             assert!(whole.errors.is_empty(), "{}: {:?}", file.name, whole.errors);
             let mut engine = CorrelationEngine::new(CorrelationConfig::default());

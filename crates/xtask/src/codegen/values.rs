@@ -1,7 +1,8 @@
-//! The chart's `values.yaml` and its page of the reference, both written from the chart's schema.
+//! Generates the chart's `values.yaml` and its reference page from the chart's schema.
 //!
-//! The schema is the one source: what Helm refuses, what the defaults are and what people read
-//! cannot disagree. A property with `properties` is a section; every other one is a setting.
+//! The schema is the only source, so the values that Helm rejects, the defaults and the
+//! documentation cannot disagree. A property with `properties` is a section; any other is a
+//! setting.
 
 use std::fmt::Write as _;
 
@@ -10,7 +11,7 @@ use serde_json::{Map, Value};
 
 const WIDTH: usize = 96;
 
-/// `values.yaml`: every setting with its default, and what it is for above it.
+/// `values.yaml`: every setting with its default, and its description above it.
 pub(super) fn file(schema: &str) -> Result<String> {
     let mut text = String::from(
         "# Generated from values.schema.json: `cargo xtask codegen` writes this file.\n\
@@ -20,8 +21,8 @@ pub(super) fn file(schema: &str) -> Result<String> {
     Ok(text)
 }
 
-/// The defaults that the templates fill in for values that are missing: a path and a value each. Maps of
-/// free form are left out, since a part of them that was removed is not missing.
+/// The defaults of missing values, which the templates fill in: path and value. Free-form maps are
+/// omitted: a missing key in them was removed on purpose.
 pub(super) fn defaults(schema: &str) -> Result<String> {
     let mut text = String::from(
         "# Generated from values.schema.json: `cargo xtask codegen` writes this file.\n",
@@ -30,7 +31,7 @@ pub(super) fn defaults(schema: &str) -> Result<String> {
     Ok(text)
 }
 
-/// The page: a table of all settings.
+/// The reference page: a table of all settings.
 pub(super) fn page(schema: &str) -> Result<String> {
     let mut text = String::from(
         "# Chart values\n\nGenerated from `charts/keepwatch/values.schema.json`: `cargo xtask codegen` \
@@ -118,7 +119,7 @@ fn default<'s>(schema: &'s Value, name: &str) -> Result<&'s Value> {
     schema.get("default").with_context(|| format!("{name} has no default in values.schema.json"))
 }
 
-/// Lines of at most `width` characters, broken at blanks.
+/// Lines of at most `width` characters, broken at spaces.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {

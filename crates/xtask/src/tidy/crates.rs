@@ -1,4 +1,4 @@
-//! The crate table of ARCHITECTURE.md and `cargo metadata` must say the same.
+//! Compares the table of crates in ARCHITECTURE.md with `cargo metadata`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -6,13 +6,13 @@ use std::path::Path;
 use anyhow::Context;
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
-/// The most packages the lock file may hold. Some ten of them are never built: cargo keeps `ring` and what
-/// it needs elsewhere in the lock, although AWS-LC has taken its place.
+/// Maximum number of packages in the lock file. About ten of them are never built: cargo lists
+/// `ring` and its dependencies, although AWS-LC replaces it.
 const LOCKED_PACKAGES_MAX: usize = 360;
 
 type Table = BTreeMap<String, BTreeSet<String>>;
 
-/// Where the table and the workspace differ.
+/// The differences between the table and the workspace.
 pub(super) fn faults(root: &Path) -> anyhow::Result<Vec<String>> {
     let page = std::fs::read_to_string(root.join("ARCHITECTURE.md"))
         .context("cannot read ARCHITECTURE.md")?;
@@ -71,7 +71,8 @@ fn table(page: &str) -> Table {
         .collect()
 }
 
-/// Which crates of the workspace each of them uses, development dependencies left out.
+/// The dependencies of each crate on other crates of the workspace, without development
+/// dependencies.
 fn workspace(root: &Path) -> anyhow::Result<Table> {
     let metadata = MetadataCommand::new()
         .manifest_path(root.join("Cargo.toml"))

@@ -1,16 +1,16 @@
-//! Rules for one file: budgets, header, name, and forbidden text.
+//! Checks of a single file: lengths, header, name, and forbidden text.
 
 use std::path::Path;
 
-/// Lines in a Rust file.
+/// Maximum number of lines of a Rust file.
 const FILE_LINES_MAX: usize = 500;
-/// Lines in a function, signature and braces included.
+/// Maximum number of lines of a function, including signature and braces.
 const FUNCTION_LINES_MAX: usize = 70;
-/// File names that say nothing.
+/// File names that say nothing about the content.
 const VAGUE_NAMES: [&str; 8] =
     ["util", "utils", "common", "helper", "helpers", "misc", "manager", "mod"];
 
-/// What is wrong with a file.
+/// The violations in a file.
 pub(super) fn faults(path: &Path, text: &str) -> Vec<String> {
     let name = path.display();
     let mut faults = Vec::new();
@@ -50,9 +50,9 @@ pub(super) fn faults(path: &Path, text: &str) -> Vec<String> {
     faults
 }
 
-/// Whether cargo would build a test binary of this file other than the one of `tests/it/main.rs`: each
-/// costs a link with everything the crate depends on. Unit tests in folders `tests` below `src` are
-/// modules.
+/// Whether cargo would build another test binary than `tests/it/main.rs` from this file. Each test
+/// binary costs a link with all dependencies of the crate. Unit tests in folders `tests` in `src`
+/// are modules.
 fn is_second_test_binary(path: &Path) -> bool {
     let parts: Vec<_> = path.iter().map(|part| part.to_string_lossy()).collect();
     let parts: Vec<&str> = parts.iter().map(AsRef::as_ref).collect();
@@ -64,7 +64,7 @@ fn is_second_test_binary(path: &Path) -> bool {
 }
 
 /// First line and length of each function. Relies on rustfmt: a function ends at the first line
-/// that is its own indentation and a closing brace.
+/// that consists of its indentation and a closing brace.
 fn functions(text: &str) -> impl Iterator<Item = (usize, usize)> {
     let lines: Vec<&str> = text.lines().collect();
     let starts: Vec<(usize, usize)> = lines

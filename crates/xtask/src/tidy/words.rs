@@ -1,7 +1,8 @@
-//! Words that no identifier and no file name may contain, because the field has another term for each.
+//! Words that no identifier and no file name may contain, because the field has another term for
+//! each.
 //!
-//! Only whole words count: `_` and upper-case letters separate the words of a name, and a plural is the
-//! word too. Comments and strings are not looked at. A crate that is not in [`CRATES`] is not checked.
+//! Only whole words match: `_` and upper-case letters separate the words of a name, and plurals
+//! match too. Comments and strings are not checked, nor are crates that are not in [`CRATES`].
 
 use std::path::Path;
 
@@ -55,7 +56,7 @@ const CRATES: [&str; 12] = [
     "xtask",
 ];
 
-/// What is wrong with the names in a file, and with its own.
+/// The violations in the names of a file and in its file name.
 pub(super) fn faults(path: &Path, text: &str) -> Vec<String> {
     let Ok(below) = path.strip_prefix("crates") else { return Vec::new() };
     let is_checked = CRATES.iter().any(|name| below.starts_with(name));
@@ -107,7 +108,7 @@ fn words(part: &str) -> Vec<String> {
     words
 }
 
-/// The text with blanks in the place of comments and strings; lines stay where they are.
+/// The text with comments and strings replaced by spaces. Line numbers do not change.
 fn code(text: &str) -> String {
     let mut code = String::with_capacity(text.len());
     let mut rest = text;
@@ -123,7 +124,8 @@ fn code(text: &str) -> String {
     code
 }
 
-/// The length of the comment, string or character that a text begins with.
+/// The length of the comment, string or character literal at the start of the text, if there is
+/// one.
 fn end_of_text(text: &str) -> Option<usize> {
     if text.starts_with("//") {
         return Some(text.find('\n').unwrap_or(text.len()));
@@ -149,7 +151,7 @@ fn end_of_text(text: &str) -> Option<usize> {
     None
 }
 
-/// How many hashes the raw string has that a text begins with.
+/// The number of hashes of the raw string at the start of the text, if there is one.
 fn raw_string_hashes(text: &str) -> Option<usize> {
     let rest = text.strip_prefix('r')?;
     let quote = rest.trim_start_matches('#');

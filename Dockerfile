@@ -1,5 +1,5 @@
-# The server alone: one static binary and the public CA certificates. No shell, no libraries, no user
-# but 65532, and no need to write outside /var/lib/keepwatch.
+# The image has only the static binary of the server and the public CA certificates: no shell and no
+# libraries. It runs as user 65532 and writes only to /var/lib/keepwatch.
 
 ARG RUST_VERSION=1.95
 
@@ -11,7 +11,7 @@ COPY Cargo.toml Cargo.lock ./
 COPY .cargo .cargo
 COPY crates crates
 COPY rules rules
-# On Alpine the standard library links statically.
+# On Alpine, Rust links the C library statically.
 RUN cargo build --release --locked --package keepwatch --bin keepwatch \
   && strip target/release/keepwatch \
   && install -d -o 65532 -g 65532 -m 0700 /data

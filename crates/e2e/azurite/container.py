@@ -1,7 +1,7 @@
-"""Makes a container that everybody may read, by the key of its account.
+"""Creates a public container with the key of its account.
 
-Usage: container.py ENDPOINT ACCOUNT KEY CONTAINER. Python's own library signs, so that what signs in
-Keepwatch is not its own judge.
+Usage: container.py ENDPOINT ACCOUNT KEY CONTAINER. The request is signed with Python's own library,
+independently of Keepwatch's code for signatures.
 """
 
 import base64
@@ -18,7 +18,7 @@ headers = {
     "x-ms-version": "2021-08-06",
 }
 own = "".join(f"{name}:{value}\n" for name, value in sorted(headers.items()))
-# Where the account stands in the path, it stands there twice.
+# With the account in the URL path, the signed resource contains it twice.
 text = "PUT" + "\n" * 12 + own + f"/{account}/{account}/{container}\nrestype:container"
 signature = hmac.new(base64.b64decode(key), text.encode(), hashlib.sha256).digest()
 headers["authorization"] = f"SharedKey {account}:{base64.b64encode(signature).decode()}"

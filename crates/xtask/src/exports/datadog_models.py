@@ -1,7 +1,7 @@
-"""What the models of Datadog's own client did not understand of an object.
+"""Finds the parts of an object that the models of Datadog's own client do not know.
 
-The models pass over what they do not know: a value that no enumeration has is marked, a key that no
-model has is kept beside the others. So every object is looked at, down to the last.
+The models accept unknown parts: they mark an unknown enumeration value, and keep an unknown key
+separately. Therefore every nested object is checked.
 """
 
 import json
@@ -22,7 +22,7 @@ def read(value, model):
 
 
 def faults(value, path):
-    """Yields what the models did not understand."""
+    """Yields the parts that the models do not know."""
     if getattr(value, "_unparsed", False):
         yield f"{path}: a value that is not known"
     if isinstance(value, ModelNormal):
@@ -43,7 +43,7 @@ def faults(value, path):
 
 
 def damages_not_found(value, model, damages):
-    """How many damages leave nothing to complain of: a check that cannot fail proves nothing."""
+    """The number of damages that are not found: proves that the check can fail."""
     count = 0
     for damage in damages:
         damaged = json.loads(json.dumps(value))

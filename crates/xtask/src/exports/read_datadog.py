@@ -1,5 +1,5 @@
-"""Reads exported rules with the models of Datadog's own client, and their Terraform with a reader of
-its language. Argument: the folder with what is kept of Datadog's exports.
+"""Validates exported rules with the models of Datadog's own client, and their Terraform files with a
+parser of its language. Argument: the folder of the golden files for Datadog.
 """
 
 import json
@@ -21,7 +21,7 @@ from datadog_models import damages_not_found, faults, read
 
 
 def plain(value):
-    """A value of Terraform's language as JSON has it."""
+    """Converts a value of Terraform's language to JSON."""
     if isinstance(value, dict):
         return {key: plain(inner) for key, inner in value.items() if not key.startswith("__")}
     if isinstance(value, list):
@@ -40,7 +40,7 @@ def snake(key):
 
 
 def expected(rule):
-    """What the JSON says, by the names of the Terraform provider."""
+    """The content of the JSON, with the names of the Terraform provider."""
     blocks = {"queries": "query", "cases": "case", "is_enabled": "enabled"}
     wanted = {}
     for key, value in rule.items():
@@ -56,7 +56,7 @@ def expected(rule):
 
 
 def read_suppressions(folder, wrong):
-    """The number of suppressions, which are read with their resources."""
+    """Validates the suppressions and their resources, and returns the number of suppressions."""
     paths = sorted(folder.glob("*/json/suppressions/*.json"))
     for path in paths:
         request = json.loads(path.read_text())
@@ -69,7 +69,7 @@ def read_suppressions(folder, wrong):
         (block,) = named.values()
         got, wanted = plain(block), request["data"]["attributes"]
         until = datetime.fromisoformat(got.pop("expiration_date")).timestamp()
-        # Terraform has whole seconds.
+        # Terraform's times are whole seconds.
         if until != wanted.pop("expiration_date") // 1000:
             wrong.append(f"{resource}: another time than {path}")
         wanted["enabled"] = str(wanted["enabled"]).lower()

@@ -1,4 +1,4 @@
-"""Reads dashboards with the models of Datadog's own client. Argument: the folder with what is kept of them."""
+"""Validates dashboards with the models of Datadog's own client. Argument: the folder of their golden files."""
 
 import json
 import sys

@@ -1,8 +1,7 @@
-"""Reads exported Falco rules: that they are of the form that Falco's loader takes. Argument: the folder
-with what is kept of the exports.
+"""Validates the structure of exported Falco rules. Argument: the folder of the golden files.
 
-The loader itself is in no registry. Here are the keys, priorities and overrides that it knows; what it says
-of conditions and fields is not.
+Falco's loader is in no package registry, so this checks the keys, priorities and types that the loader
+accepts. It does not check conditions and fields.
 """
 
 import copy
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-# Of each kind of item: the keys that it must have, and those that it may have.
+# The required and the optional keys of each kind of item.
 KINDS = {
     "required_engine_version": (set(), set()),
     "required_plugin_versions": (set(), set()),
@@ -59,7 +58,7 @@ def main(folder):
         names += [item["rule"] for item in items if "rule" in item]
     wrong += [f"two rules are {name}" for name in sorted({it for it in names if names.count(it) > 1})]
     rules = [it for path in paths for it in yaml.safe_load(path.read_text()) if "rule" in it]
-    # What proves that the check can fail.
+    # Prove that the check can fail.
     for damage in (
         lambda it: it.update(priority="HIGH"),
         lambda it: it.update(severity="high"),

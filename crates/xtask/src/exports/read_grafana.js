@@ -1,6 +1,6 @@
-// Reads the queries of exported Loki rules and of Grafana dashboards by public grammars: those that
-// Grafana's and Prometheus' own editors use, and one of Lucene's query language. Argument: the folder with
-// what is kept of the exports. NODE_PATH: the folder with the packages.
+// Parses the queries of exported Loki rules and of Grafana dashboards with public grammars: those of
+// Grafana's and Prometheus' own editors, and one of Lucene's query language. Argument: the folder of the
+// golden files. NODE_PATH: the folder of the packages.
 
 const fs = require("fs");
 const path = require("path");
@@ -8,7 +8,7 @@ const logql = require("@grafana/lezer-logql");
 const promql = require("@prometheus-io/lezer-promql");
 const lucene = require("lucene");
 
-// What Grafana puts in the place of its variables.
+// Values that Grafana substitutes for its variables.
 const TIMES = { $__range: "1h", $__rate_interval: "5m", $__interval: "5m" };
 const CHOSEN = ["x", "(a|b)"];
 const CHOSEN_OF_LUCENE = ['"x"', '("x" OR "y")', "* OR *:*"];
@@ -18,7 +18,7 @@ function fail(message) {
   process.exit(1);
 }
 
-// Where a tree has errors: the parser goes on behind them.
+// The errors in a tree: the parser continues after an error.
 function faults(parser, query) {
   const found = [];
   parser.parse(query).iterate({
@@ -50,7 +50,7 @@ function filledIn(language, query) {
   return chosen.map((value) => query.replace(/\$(\w+|\{[\w:]+\})/g, () => value));
 }
 
-// The expressions of a file of rules: blocks of text that are indented alike.
+// The expressions of a rule file, which are block scalars.
 function expressions(text) {
   const blocks = text.matchAll(/^( *)expr: \|-\n((?:\1 +.*\n)+)/gm);
   return Array.from(blocks, ([, , block]) => block);
@@ -68,7 +68,7 @@ function queries(file, text) {
   return found;
 }
 
-// A reader that takes everything would prove nothing.
+// Prove that the check can fail.
 for (const [language, query] of [
   ["loki", 'sum by (a (count_over_time({a="b"}[5m]))'],
   ["loki", '{a="b"} | json a=="b"'],

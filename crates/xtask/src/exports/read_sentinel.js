@@ -1,6 +1,6 @@
-// Reads the queries of exported Sentinel rules with Microsoft's own language service, which knows
-// functions, operators and types, and so with the columns of the tables. Argument: the folder with what
-// is kept of the exports. NODE_PATH: the folder with the packages.
+// Validates the queries of exported Sentinel rules with Microsoft's own language service, which checks
+// functions, operators, types, and the columns of the tables. Argument: the folder of the golden files.
+// NODE_PATH: the folder of the packages.
 
 const fs = require("fs");
 const path = require("path");
@@ -47,7 +47,7 @@ function fail(message) {
 }
 
 const globals = known();
-// A reader that takes everything would prove nothing.
+// Prove that the check can fail.
 if (complaints("AKSAudit | where NoSuchColumn == 1", globals).length === 0) {
   fail("the language service does not know the columns");
 }

@@ -1,5 +1,5 @@
-"""Reads exported Sigma with pySigma, which converters are built on. Argument: the folder with what is
-kept of the exports.
+"""Parses exported Sigma rules with pySigma, the library of Sigma converters. Argument: the folder of the
+golden files.
 """
 
 import sys
@@ -12,7 +12,7 @@ def main(folder):
     paths = sorted(folder.glob("*/yaml/*.yml"))
     count = 0
     for profile in sorted({path.parent for path in paths}):
-        # Together, so that references and names that come twice are seen.
+        # All rules of a profile at once, to check references and duplicate names.
         rules = SigmaCollection.load_ruleset([profile], recursion_pattern="*.yml")
         for rule in rules.rules:
             if rule.errors:

@@ -94,7 +94,7 @@ func (c *check) create() (*unstructured.Unstructured, error) {
 	return c.resource.Create(c.ctx, c.template.DeepCopy(), metav1.CreateOptions{})
 }
 
-// createPatiently tries until the server and its way through the aggregator are back.
+// createPatiently retries until the server is available again through the aggregator.
 func (c *check) createPatiently() (*unstructured.Unstructured, error) {
 	var created *unstructured.Unstructured
 	err := wait.PollUntilContextTimeout(c.ctx, 200*time.Millisecond, patience, true,
@@ -106,7 +106,7 @@ func (c *check) createPatiently() (*unstructured.Unstructured, error) {
 	return created, err
 }
 
-// resume lists, changes something, and watches from the list's revision: the change must come.
+// resume lists, creates an object, and watches from the list's revision: the change must arrive.
 func (c *check) resume() (*unstructured.Unstructured, error) {
 	listed, err := c.resource.List(c.ctx, metav1.ListOptions{})
 	if err != nil {
@@ -129,7 +129,7 @@ func (c *check) resume() (*unstructured.Unstructured, error) {
 	})
 }
 
-// watchList asks for the initial state as a stream: every object, then the marking bookmark.
+// watchList requests the initial state as a watch: every object, then the bookmark that ends it.
 func (c *check) watchList() error {
 	listed, err := c.resource.List(c.ctx, metav1.ListOptions{})
 	if err != nil {
@@ -168,7 +168,7 @@ func (c *check) watchList() error {
 	})
 }
 
-// pages lists one by one and compares with the list in one piece.
+// pages lists with pages of one object and compares with a list without paging.
 func (c *check) pages() error {
 	whole, err := c.resource.List(c.ctx, metav1.ListOptions{})
 	if err != nil {
@@ -195,7 +195,7 @@ func (c *check) pages() error {
 	return nil
 }
 
-// await reads events until done says so.
+// await reads events until done returns true or an error.
 func await(watcher watch.Interface, done func(event watch.Event) (bool, error)) error {
 	timeout := time.After(patience)
 	for {

@@ -11,14 +11,14 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// sightings is what the informers have told so far.
+// sightings counts the notifications of the informers.
 type sightings struct {
 	mutex sync.Mutex
-	// seen counts by informer, kind of change and object's name.
+	// seen counts by informer, kind of change and name of the object.
 	seen map[string]int
 }
 
-// informers starts one of full objects and one of metadata and waits until both are in sync.
+// informers starts one informer of objects and one of metadata, and waits until both are in sync.
 func (c *check) informers() (*sightings, error) {
 	seen := &sightings{seen: map[string]int{}}
 	full := dynamicinformer.NewFilteredDynamicInformer(
@@ -64,7 +64,7 @@ func (s *sightings) note(informer, change string, object any) {
 	s.seen[informer+" "+change+" "+accessor.GetName()]++
 }
 
-// wait returns when both informers have told of the change.
+// wait returns when both informers have reported the change.
 func (s *sightings) wait(change, name string) error {
 	deadline := time.Now().Add(patience)
 	for {

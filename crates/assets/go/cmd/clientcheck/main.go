@@ -1,9 +1,9 @@
-// Command clientcheck works with one resource as client-go's controllers do: informers of full
-// objects and of metadata, WatchList, paging, a watch resumed from a revision.
+// Command clientcheck uses one resource as client-go's controllers do: informers of objects and of
+// metadata, WatchList, paging, and a watch resumed from a revision.
 //
-// It prints one line for each thing that worked and ends with code 1 at the first that did not.
-// After "waiting" it reads a line from standard input, so that its caller can restart the server
-// under the running informers; what follows shows that they went on.
+// It prints one line per successful step and exits with code 1 at the first failure. After
+// "waiting" it reads a line from standard input, so that the caller can restart the server while
+// the informers run. The remaining steps check that the informers still work.
 package main
 
 import (
@@ -22,7 +22,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// patience bounds every single step.
+// patience is the time limit of each step.
 const patience = 60 * time.Second
 
 func main() {

@@ -1,5 +1,5 @@
-// Command etcd is the stock etcd server, built from its library so that the e2e suite needs
-// nothing but the Go module proxy.
+// Command etcd is the unmodified etcd server, built from its library so that the tests need only
+// the Go module proxy.
 package main
 
 import (

@@ -14,11 +14,11 @@ func encoder(encoding string) (func(line []byte) ([]byte, error), error) {
 	var encode func(event *auditinternal.Event) ([]byte, error)
 	switch encoding {
 	case "v1":
-		// As the log backend does it; the codec ends the line.
+		// Like the log backend; the codec ends the line.
 		codec := audit.Codecs.LegacyCodec(auditv1.SchemeGroupVersion)
 		encode = func(event *auditinternal.Event) ([]byte, error) { return runtime.Encode(codec, event) }
 	case "kasten":
-		// The internal struct has no tags of its own: its keys are Go's field names.
+		// The internal struct has no JSON tags, so its keys are the names of Go's fields.
 		encode = func(event *auditinternal.Event) ([]byte, error) {
 			line, err := json.Marshal(event)
 			return append(line, '\n'), err

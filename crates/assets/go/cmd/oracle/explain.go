@@ -44,7 +44,7 @@ func explainer(file string) (func(line []byte) ([]byte, error), error) {
 			return nil, err
 		}
 		config := evaluator.EvaluatePolicyRule(asked.attributes())
-		// The evaluator unites the stages through a map: their order is chance.
+		// The evaluator merges the stages with a map, so their order is random.
 		stages := slices.Clone(config.OmitStages)
 		slices.Sort(stages)
 		if stages == nil {

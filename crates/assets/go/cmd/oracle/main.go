@@ -1,11 +1,11 @@
-// Command oracle answers questions about auditing with Kubernetes' own code, so that tests can
-// compare Keepwatch with it.
+// Command oracle evaluates audit policies and encodes audit events with Kubernetes' own code, so
+// that tests can compare Keepwatch with it.
 //
 //	oracle explain --policy FILE      NDJSON requests in, NDJSON decisions out
 //	oracle encode --to kasten|v1      audit.k8s.io/v1 lines in, the other encoding out
 //
-// It decides nothing itself: policies go through k8s.io/apiserver's loader and rule evaluator,
-// events through its audit codec.
+// It has no logic of its own: it uses the policy loader, the rule evaluator and the audit codec of
+// k8s.io/apiserver.
 package main
 
 import (
@@ -16,7 +16,7 @@ import (
 	"os"
 )
 
-// lineMax bounds one input line; an audit event with both bodies may hold several MiB.
+// lineMax is the maximum length of an input line. An audit event with both bodies may have several MiB.
 const lineMax = 64 << 20
 
 func main() {
@@ -53,7 +53,7 @@ func run(args []string, in io.Reader, out io.Writer) error {
 	return eachLine(in, out, answer)
 }
 
-// eachLine writes the answer to every line that is not empty; the first error ends it.
+// eachLine writes the answer for every non-empty line. It ends at the first error.
 func eachLine(in io.Reader, out io.Writer, answer func(line []byte) ([]byte, error)) error {
 	lines := bufio.NewScanner(in)
 	lines.Buffer(make([]byte, 0, 64<<10), lineMax)

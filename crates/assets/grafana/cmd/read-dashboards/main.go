@@ -1,6 +1,6 @@
-// Reads Grafana dashboards by the schema that Grafana's own builders are made from: every key of a
-// dashboard, of its panels' options and of their queries must be known, of the right type, and none may
-// be missing. Arguments: the files.
+// Validates Grafana dashboards with the schema from which Grafana's own builders are generated: every
+// key of a dashboard, of its panels' options and of their queries must be known and have the right
+// type, and no required key may be missing. Arguments: the files.
 package main
 
 import (

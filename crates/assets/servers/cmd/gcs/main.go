@@ -1,8 +1,8 @@
-// A server of objects that speaks Google's protocol: fake-gcs-server, of other people, which keeps
-// the objects and looks at conditions and checksums.
+// An object store with the API of Google Cloud Storage: a proxy in front of fake-gcs-server.
 //
-// It takes uploads by the JSON API only. Clients that upload by the XML API are understood by this
-// front, which says the same in JSON, and it looks at the token, which fake-gcs-server does not.
+// fake-gcs-server stores the objects and verifies conditions and checksums, but accepts uploads
+// only through the JSON API and verifies no tokens. The proxy converts uploads through the XML API
+// to the JSON API, and verifies the tokens.
 package main
 
 import (
@@ -52,7 +52,7 @@ type front struct {
 
 func (f front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(r.URL.Path, "/storage/v1/") {
-		// Whoever looks at what there is shows no token.
+		// Tests list objects without a token.
 		f.store.ServeHTTP(w, r)
 		return
 	}
@@ -67,7 +67,7 @@ func (f front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.store.ServeHTTP(w, r)
 }
 
-// isSigned tells whether somebody who has the key signed a token.
+// isSigned reports whether the token is signed with the key.
 func (f front) isSigned(authorization string) bool {
 	token, found := strings.CutPrefix(authorization, "Bearer ")
 	end := strings.LastIndex(token, ".")
@@ -79,7 +79,7 @@ func (f front) isSigned(authorization string) bool {
 	return err == nil && rsa.VerifyPKCS1v15(f.key, crypto.SHA256, sum[:], signature) == nil
 }
 
-// upload says in JSON what the XML API says with headers.
+// upload converts an upload through the XML API, which uses headers, to the JSON API.
 func (f front) upload(w http.ResponseWriter, r *http.Request) {
 	bucket, name, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	content, err := io.ReadAll(r.Body)

@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nearest_word_is_found_and_a_far_one_is_not() {
+    fn a_near_word_is_found_and_a_distant_one_is_not() {
         let known = ["contains", "startswith", "endswith", "objectRef.resource"];
         for (word, expected) in [
             ("contain", Some("contains")),

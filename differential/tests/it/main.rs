@@ -229,7 +229,7 @@ fn events_of_examples() -> Vec<Event> {
 }
 
 #[test]
-fn exported_sigma_is_met_by_the_same_events_in_both_engines() {
+fn exported_sigma_matches_the_same_events_in_both_engines() {
     let options = LoadOptions::default();
     let pack = RuleSet::load(builtin::kasten(), &options).unwrap();
     let target = export::named("sigma").unwrap();

@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn values_come_back_and_what_is_cut_off_is_an_error() {
+    fn values_survive_a_round_trip_and_truncation_is_an_error() {
         check(&0_u64);
         check(&u64::MAX);
         check(&i64::MIN);
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_beyond_the_end_is_refused_before_memory_is_taken() {
+    fn a_length_beyond_the_end_is_rejected_before_allocation() {
         let mut saved = Vec::new();
         u64::MAX.save(&mut saved);
         assert!(Vec::<u64>::load(&mut saved.as_slice()).is_err());

@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn where_a_part_ends_counts() {
+    fn the_boundaries_of_parts_change_the_digest() {
         let of = |parts: &[&str]| Digest::of(parts.iter().map(|part| part.as_bytes()));
         assert_ne!(of(&["ab", "c"]), of(&["a", "bc"]));
         assert_ne!(of(&["ab", ""]), of(&["ab"]));
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_may_stand_in_a_name() {
+    fn a_label_is_valid_in_a_name() {
         let label = Digest([0xff; 16]).label(20);
         assert_eq!(label, "7".repeat(20));
         assert_eq!(Digest([0; 16]).label(20), "a".repeat(20));

@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_values_are_cut_and_stay_different() {
+    fn truncated_values_stay_distinct() {
         let long = "x".repeat(1 << 20);
         let one = group_value(&format!("{long}1"));
         let two = group_value(&format!("{long}2"));

@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_is_new_once_until_it_is_forgotten_and_a_full_memory_says_so() {
+    fn a_value_is_new_until_seen_and_a_full_memory_is_reported() {
         let mut memory = Memory::default();
         let value = |byte| Digest([byte; 16]);
         let mut see = |time, byte| memory.see(time, value(byte), 100, 2);

@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn verbs_have_a_past() {
+    fn verbs_have_a_past_tense() {
         let pasts = ["delete", "create", "get", "deletecollection", "options"].map(past);
         assert_eq!(
             pasts,

@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_event_moves_on_and_counts() {
+    fn repeated_events_have_increasing_times_and_numbers() {
         let text = format!(
             "{{\"example\":\"e\"}}\n{{\"repeat\":3,\"every\":\"30s\",\"of\":2,\"event\":{EVENT}}}"
         );
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_are_taken_in_the_order_of_their_times() {
+    fn steps_are_sorted_by_time() {
         let text =
             format!("{{\"example\":\"e\"}}\n{{\"clock\":\"2026-11-23T10:00:00Z\"}}\n{EVENT}\n");
         let examples = read(&text).unwrap();
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_reported_with_their_lines() {
+    fn errors_are_reported_with_their_lines() {
         check_error(EVENT, "line 1: it belongs to no example: begin with {\"example\": \"…\"}");
         check_error(
             "{\"example\":\"e\"}\n\n{",

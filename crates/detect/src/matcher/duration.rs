@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_read_as_in_go() {
+    fn durations_are_parsed_as_in_go() {
         for (text, expected) in [
             ("1s", Some(1_000_000)),
             ("1h30m", Some(5_400_000_000)),

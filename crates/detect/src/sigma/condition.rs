@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_condition_is_refused() {
+    fn invalid_conditions_are_rejected() {
         let deep = "(".repeat(5000);
         for text in
             ["", "and", "a b", "(a", "a)", "a and", "2 of them", "1 of", "a | count() > 3", &deep]

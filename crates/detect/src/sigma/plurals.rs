@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn singulars_and_kinds_lead_to_the_plural_and_nothing_else_does() {
+    fn only_known_singulars_and_kinds_have_a_plural() {
         for (word, plural) in [
             ("restorepoint", Some("restorepoints")),
             ("RestorePoint", Some("restorepoints")),

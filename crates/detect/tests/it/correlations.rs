@@ -44,7 +44,7 @@ fn a_correlation_refers_to_rules_by_id_and_by_name() {
 }
 
 #[test]
-fn rules_of_other_files_can_be_referred_to_in_any_order() {
+fn rules_in_other_files_can_be_referenced_in_any_order() {
     let counting = "title: C\nid: c\ncorrelation:\n  type: value_count\n  rules: a\n  \
         timespan: 1h\n  generate: true\n  condition: {field: objectRef.name, gte: 5}\n";
     let files = [Document::new("c.yaml", counting), Document::new("a.yaml", BASES)];
@@ -97,7 +97,7 @@ fn times_have_units() {
 }
 
 #[test]
-fn a_correlation_with_a_mistake_is_refused() {
+fn an_invalid_correlation_is_rejected() {
     for (members, message) in [
         ("type: event_count, rules: [x], timespan: 1h, condition: {gte: 1}", "no rule `x`"),
         ("type: event_count, rules: [a], timespan: 1h", "no condition"),
@@ -135,7 +135,7 @@ fn a_correlation_with_a_mistake_is_refused() {
 }
 
 #[test]
-fn a_filter_takes_events_away_from_its_rules() {
+fn a_filter_excludes_events_from_its_rules() {
     let with = |rules: &str| {
         format!(
             "{BASES}title: F\nlogsource: {{product: kubernetes, service: audit}}\nfilter:\n  \
@@ -154,7 +154,7 @@ fn a_filter_takes_events_away_from_its_rules() {
 }
 
 #[test]
-fn the_extension_says_of_correlations_and_filters_only_what_they_can_do() {
+fn the_extension_of_correlations_and_filters_has_only_supported_keys() {
     let correlation = "correlation: {type: temporal, rules: [a, b], timespan: 1h}";
     let filter = "filter: {rules: any, s: {verb: get}, condition: not s}";
     for (body, extension, message) in [
@@ -168,7 +168,7 @@ fn the_extension_says_of_correlations_and_filters_only_what_they_can_do() {
 }
 
 #[test]
-fn two_rules_of_one_name_are_a_mistake() {
+fn a_duplicate_rule_name_is_an_error() {
     let found = errors(&format!("{BASES}{BASES}"));
     assert_eq!(found.len(), 3, "{found:#?}");
     assert!(found.iter().all(|error| error.contains("a second rule is called")), "{found:#?}");
@@ -185,7 +185,7 @@ fn the_extension_has_documented_defaults() {
 }
 
 #[test]
-fn the_extension_is_read() {
+fn the_extension_is_parsed() {
     let text = "title: t\nid: t\nkeepwatch:\n  query: deleted_k10_rps\n  group-by: [user.username, cluster]\n  \
         keep-alive: 30m\n  max-duration: 2h\n  title: '{{@User.username}} deleted {{events_matched}}'\n  \
         message: |\n    {{#is_match \"severity\" \"3\" \"4\"}}**now**{{/is_match}} {{events_matched_per_query.deleted_k10_rps}}\n  \

@@ -21,7 +21,7 @@ fn in_selection(item: &str, column: usize, message: &str, hint: &str) {
 }
 
 #[test]
-fn a_mistake_in_a_selection_has_its_place_and_a_hint() {
+fn an_error_in_a_selection_has_a_position_and_a_hint() {
     for (item, column, message, hint) in [
         ("objectRef.resourc: pods", 5, "no audit event has a field", "`objectRef.resource`"),
         ("verb|startwith: del", 5, "unknown modifier `startwith`", "`startswith`"),
@@ -85,7 +85,7 @@ fn a_mistake_in_a_selection_has_its_place_and_a_hint() {
 
 /// Two of these verbs were once unknown, and rules about them were rejected.
 #[test]
-fn rules_may_look_for_every_event_of_the_server_itself() {
+fn rules_may_match_every_event_of_the_server_itself() {
     for verb in event::OwnEvent::ALL.map(event::OwnEvent::verb) {
         let text = format!("title: t\ndetection:\n  s: {{verb: {verb}}}\n  condition: s\n");
         assert_eq!(errors(&text), [""; 0], "{verb}");
@@ -93,7 +93,7 @@ fn rules_may_look_for_every_event_of_the_server_itself() {
 }
 
 #[test]
-fn a_mistake_in_a_document_has_its_place_and_a_hint() {
+fn an_error_in_a_document_has_a_position_and_a_hint() {
     let rule = "detection:\n  s: {verb: get}\n  condition: s\n";
     for (text, at, message, hint) in [
         (format!("id: t\n{rule}"), "1:1", "no title", "title"),
@@ -164,7 +164,7 @@ fn a_mistake_in_a_document_has_its_place_and_a_hint() {
 }
 
 #[test]
-fn a_mistake_in_the_extension_has_its_place_and_a_hint() {
+fn an_error_in_the_extension_has_a_position_and_a_hint() {
     for (extension, column, message, hint) in [
         ("kep-alive: 1h", 13, "unknown key `kep-alive`", "`keep-alive`"),
         ("keep-alive: 1 hour", 25, "not a time", "s, m, h"),
@@ -193,7 +193,7 @@ fn a_mistake_in_the_extension_has_its_place_and_a_hint() {
 
 /// These rules were once accepted and could never match.
 #[test]
-fn a_rule_that_excludes_all_that_it_looks_for_is_a_mistake() {
+fn a_rule_that_excludes_everything_it_selects_is_an_error() {
     let rule = "title: t\nname: t\ndetection:\n  s: {verb: delete, userAgent: x}\n  \
                 d: {verb: [delete, get]}\n  condition: CONDITION\n";
     let with = |condition: &str| rule.replace("CONDITION", condition);
@@ -220,14 +220,14 @@ fn a_rule_that_excludes_all_that_it_looks_for_is_a_mistake() {
 
 /// A file with only comments was once accepted.
 #[test]
-fn a_file_without_a_rule_is_a_mistake() {
+fn a_file_without_a_rule_is_an_error() {
     for text in ["", "# title: nothing\n", "---\n---\n", "null\n"] {
         check(text, "1:1", "there is no rule in it", "rules new");
     }
 }
 
 #[test]
-fn all_mistakes_are_reported_and_good_documents_are_kept() {
+fn all_errors_are_reported_and_valid_documents_are_kept() {
     use detect::{Document, LoadOptions, RuleSet};
     let rule = |id: &str, verb: &str| {
         format!("title: t\nid: {id}\ndetection:\n  s: {{verb: {verb}}}\n  condition: s\n")

@@ -96,7 +96,7 @@ fn files_in(folder: &Path, found: &mut BTreeMap<String, String>) {
 }
 
 #[test]
-fn exports_are_as_they_are_kept() {
+fn exports_equal_the_golden_files() {
     let fresh = all_files();
     let mut kept = BTreeMap::new();
     files_in(&golden(), &mut kept);
@@ -133,7 +133,7 @@ fn every_rule_is_exported_or_refused_with_a_reason() {
 /// Rules about events that only Keepwatch records were once exported for the cluster's own audit
 /// log.
 #[test]
-fn rules_on_events_that_a_way_does_not_have_are_refused() {
+fn rules_about_events_that_a_profile_lacks_are_refused() {
     let own = [
         "keepwatch-cursor-moved",
         "keepwatch-cursor-moved-back",
@@ -160,7 +160,7 @@ fn rules_on_events_that_a_way_does_not_have_are_refused() {
 }
 
 #[test]
-fn what_differs_is_written_only_if_asked_for_and_says_so() {
+fn rules_that_differ_are_written_only_on_request_with_the_differences() {
     let rules = pack::all();
     for target in export::all() {
         for profile in target.profiles() {
@@ -180,7 +180,7 @@ fn what_differs_is_written_only_if_asked_for_and_says_so() {
 }
 
 #[test]
-fn a_filter_narrows_what_is_exported() {
+fn a_filter_is_part_of_the_exported_rule() {
     let filter = "title: t\nlogsource: {product: kubernetes, service: audit}\nfilter:\n  rules: \
                   [kasten-passkey-changed]\n  known: {user.username: 'system:robot'}\n  condition: \
                   not known\n";

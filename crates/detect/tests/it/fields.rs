@@ -24,7 +24,7 @@ fn both_spellings_are_the_same_field() {
 }
 
 #[test]
-fn a_path_that_no_event_has_is_refused_with_a_hint() {
+fn an_unknown_path_is_rejected_with_a_hint() {
     for (path, hint) in [
         ("hostPath", "requestObject.spec.volumes.hostPath"),
         ("capabilities", "requestObject.spec.containers"),

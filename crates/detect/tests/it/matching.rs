@@ -19,7 +19,7 @@ fn field(selection: &Value, expected: bool) {
 }
 
 #[test]
-fn texts_match_whatever_the_case_and_with_wildcards() {
+fn texts_match_case_insensitively_and_with_wildcards() {
     for (selection, expected) in [
         (json!({"verb": "DELETE"}), true),
         (json!({"verb": "get"}), false),
@@ -120,7 +120,7 @@ fn conditions_combine_selections() {
 }
 
 #[test]
-fn values_of_bodies_are_reached_through_lists_and_odd_keys() {
+fn values_in_bodies_are_found_in_lists_and_under_unusual_keys() {
     let changes = json!({"requestObject": {
         "metadata": {"labels": {"k10.kasten.io/policyName": "daily", "app": "x"}},
         "spec": {"paused": true, "retention": {"daily": 7, "weekly": 1.0, "note": null},
@@ -150,7 +150,7 @@ fn values_of_bodies_are_reached_through_lists_and_odd_keys() {
 }
 
 #[test]
-fn facts_that_follow_from_others_are_fields() {
+fn computed_fields_can_be_tested() {
     let account = json!({"user.username": "system:serviceaccount:kasten-io:executor-svc"});
     for (selection, changes, expected) in [
         (json!({"succeeded": true}), json!({}), true),
@@ -191,7 +191,7 @@ fn times_and_durations_are_compared() {
 }
 
 #[test]
-fn the_actor_is_who_is_behind_the_request() {
+fn the_actor_is_the_user_responsible_for_the_request() {
     let k10 = "system:serviceaccount:kasten-io:k10-k10";
     for (user, impersonated, expected) in [
         ("mallory", None, "mallory"),
@@ -210,7 +210,7 @@ fn the_actor_is_who_is_behind_the_request() {
 }
 
 #[test]
-fn a_dry_run_meets_only_rules_that_ask_for_dry_runs() {
+fn a_dry_run_matches_only_rules_that_use_the_field() {
     let uri = |query: &str| json!({"requestURI": format!("/x{query}")});
     let damage = json!({"s": {"verb": "delete"}, "condition": "s"});
     let both = json!({"s": {"verb": "delete"}, "d": {"dryRun": true}, "condition": "s and d"});
@@ -232,7 +232,7 @@ fn a_dry_run_meets_only_rules_that_ask_for_dry_runs() {
 }
 
 #[test]
-fn a_request_counts_once_unless_the_rule_names_stages() {
+fn a_request_matches_once_unless_the_rule_uses_the_stage() {
     let any = json!({"s": {"verb": "delete"}, "condition": "s"});
     let begun = json!({"s": {"stage": ["ResponseStarted", "RequestReceived"]}, "condition": "s"});
     for (stage, of_any, of_begun) in [
@@ -247,7 +247,7 @@ fn a_request_counts_once_unless_the_rule_names_stages() {
 }
 
 #[test]
-fn rules_are_found_by_the_index_as_by_trying_each() {
+fn the_index_finds_the_same_rules_as_evaluating_each() {
     let text: Vec<String> = (0..200)
         .map(|place| {
             let verb = ["delete", "get", "create"][place % 3];
@@ -274,7 +274,7 @@ fn rules_are_found_by_the_index_as_by_trying_each() {
 }
 
 #[test]
-fn a_matcher_on_its_own_speaks_the_same_language() {
+fn an_event_matcher_has_the_same_language() {
     let event = event(&json!({}));
     let view = View::from(&event);
     let fields = Fields::new(&view);
@@ -316,7 +316,7 @@ fn k10_may_be_in_another_namespace() {
 }
 
 #[test]
-fn hostile_events_are_matched_in_time_that_grows_with_their_size() {
+fn hostile_events_are_matched_in_linear_time() {
     let long = "a".repeat(200_000);
     let deep = (0..50).fold(json!("x"), |inner, _| json!([{"k": inner}, []]));
     let groups: Vec<String> = (0..100_000).map(|place| format!("group-{place}")).collect();

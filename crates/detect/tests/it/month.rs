@@ -247,7 +247,7 @@ fn keep_latest(changes: &mut Vec<SignalChange>, latest: &mut BTreeMap<String, Ar
 }
 
 #[test]
-fn a_month_of_ordinary_work_raises_only_what_the_low_rules_say() {
+fn a_month_of_ordinary_work_raises_only_the_expected_low_signals() {
     let (signals, expected, events) = run(1);
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     for signal in &signals {
@@ -275,7 +275,7 @@ fn thinned(events: Vec<Event>) -> Vec<Event> {
 }
 
 #[test]
-fn exported_rules_raise_what_ours_raise_in_a_month_of_ordinary_work() {
+fn exported_rules_agree_with_the_engine_on_a_month_of_ordinary_work() {
     let events = thinned(Month::of(10).events(0));
     assert!(events.len() > 2_000, "{} events", events.len());
     meaning::check("cluster-0", &events);

@@ -45,7 +45,7 @@ fn every_rule_raises_exactly_the_signals_that_its_events_file_expects() {
 
 /// The detector skips most events after reading their first fields.
 #[test]
-fn an_event_that_is_passed_over_leaves_the_state_that_it_leaves_when_it_is_looked_at() {
+fn a_skipped_event_leaves_the_same_state_as_an_evaluated_one() {
     let (mut whole, mut quick) =
         (Engine::new(all(), Settings::default()), Engine::new(all(), Settings::default()));
     let (mut expected, mut found, mut passed) = (Vec::new(), Vec::new(), 0);
@@ -87,7 +87,7 @@ fn an_event_that_is_passed_over_leaves_the_state_that_it_leaves_when_it_is_looke
 }
 
 #[test]
-fn every_file_of_the_folder_belongs_to_a_rule_of_the_table() {
+fn every_file_in_the_folder_belongs_to_a_built_in_rule() {
     let found: BTreeSet<String> = std::fs::read_dir(folder())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -101,7 +101,7 @@ fn every_file_of_the_folder_belongs_to_a_rule_of_the_table() {
 }
 
 #[test]
-fn the_rules_that_k10_documents_are_there_as_documented() {
+fn the_rules_that_k10_documents_are_built_in_as_documented() {
     let documented = [
         ("Kasten RestorePoints Manually Deleted", "low", "deleted_k10_rps"),
         ("Kasten RestorePointContents Manually Deleted", "high", "deleted_k10_rpcs"),
@@ -145,7 +145,7 @@ fn expression(text: &str) -> Expression {
 }
 
 #[test]
-fn every_selection_of_every_rule_decides_something_in_its_examples() {
+fn every_selection_of_every_rule_matters_in_its_examples() {
     let mut idle = Vec::new();
     for document in builtin::kasten() {
         let examples = examples::read(&events(document)).unwrap();
@@ -171,7 +171,7 @@ fn every_selection_of_every_rule_decides_something_in_its_examples() {
 }
 
 #[test]
-fn every_rule_that_raises_says_what_it_is_for_and_what_to_do() {
+fn every_rule_that_raises_signals_has_a_goal_and_a_response() {
     let mut silent = Vec::new();
     let rules = all();
     for rule in rules.rules().iter().filter(|rule| rule.raises) {

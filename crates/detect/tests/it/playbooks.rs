@@ -18,7 +18,7 @@ fn restore_points_deleted_below_the_threshold_are_low() {
 }
 
 #[test]
-fn restore_points_deleted_in_number_are_excessive() {
+fn many_deleted_restore_points_are_excessive() {
     check(
         "
         0h 20x10s mallory delete restorepoints shop/rp-{n}
@@ -31,7 +31,7 @@ fn restore_points_deleted_in_number_are_excessive() {
 }
 
 #[test]
-fn restore_points_deleted_one_an_hour_are_excessive() {
+fn restore_points_deleted_hourly_are_excessive() {
     check(
         "
         0h 48x1h mallory delete restorepoints shop/rp-{n}
@@ -44,7 +44,7 @@ fn restore_points_deleted_one_an_hour_are_excessive() {
 }
 
 #[test]
-fn restore_points_deleted_three_a_day_are_found_within_the_week() {
+fn restore_points_deleted_three_per_day_are_detected_within_a_week() {
     check(
         "
         0h 15x8h mallory delete restorepoints shop/rp-{n}
@@ -57,7 +57,7 @@ fn restore_points_deleted_three_a_day_are_found_within_the_week() {
 }
 
 #[test]
-fn restore_points_deleted_by_ten_accounts_are_found() {
+fn restore_points_deleted_by_ten_accounts_are_detected() {
     check(
         "
         0h 20x5m account-{k} delete restorepoints shop/rp-{n} of=10
@@ -79,7 +79,7 @@ fn restore_points_deleted_by_ten_accounts_are_found() {
 }
 
 #[test]
-fn a_deletion_spread_over_accounts_and_days_is_found() {
+fn a_deletion_spread_over_accounts_and_days_is_detected() {
     check(
         "
         0h 70x144m account-{k} delete restorepoints shop/rp-{n} of=10
@@ -101,7 +101,7 @@ fn a_deletion_spread_over_accounts_and_days_is_found() {
 }
 
 #[test]
-fn a_deletion_spread_over_accounts_in_one_day_is_found() {
+fn a_deletion_spread_over_accounts_in_one_day_is_detected() {
     check(
         "
         0h 14x100m account-{n} delete restorepoints shop/rp-{n}
@@ -127,7 +127,7 @@ fn a_deletion_spread_over_accounts_in_one_day_is_found() {
 }
 
 #[test]
-fn refused_calls_in_between_do_not_hide_deletions() {
+fn denied_requests_in_between_do_not_hide_deletions() {
     check(
         "
         0h 6x10m mallory delete restorepoints shop/rp-{n}
@@ -142,7 +142,7 @@ fn refused_calls_in_between_do_not_hide_deletions() {
 }
 
 #[test]
-fn contents_deleted_by_a_person_are_found_at_the_first_and_again_at_the_fifth() {
+fn contents_deleted_manually_raise_a_signal_at_the_first_and_another_at_the_fifth() {
     check(
         "
         0h 5x1h mallory delete restorepointcontents /shop-rp-{n}
@@ -198,7 +198,7 @@ fn three_cluster_restore_points_are_excessive() {
 }
 
 #[test]
-fn expiry_close_to_now_is_found() {
+fn an_expiry_in_the_near_future_is_detected() {
     check(
         r#"
         0h 5x1m mallory patch restorepointcontents /shop-rp-{n} {"expiresAt":"2026-11-01T01:00:00Z"}
@@ -210,7 +210,7 @@ fn expiry_close_to_now_is_found() {
 }
 
 #[test]
-fn a_whole_collection_is_found_whether_it_worked_or_not() {
+fn the_deletion_of_a_collection_is_detected_even_if_it_failed() {
     check(
         "
         0h 1x1m mallory deletecollection restorepoints shop/ 405
@@ -224,7 +224,7 @@ fn a_whole_collection_is_found_whether_it_worked_or_not() {
 }
 
 #[test]
-fn namespaces_removed_in_number_are_found() {
+fn many_deleted_namespaces_are_detected() {
     check(
         "
         0h 30x1m namespaces delete restorepoints app-{k}/rp-{n} of=10
@@ -237,7 +237,7 @@ fn namespaces_removed_in_number_are_found() {
 }
 
 #[test]
-fn one_removed_namespace_is_low() {
+fn one_deleted_namespace_is_low() {
     check(
         "
         0h 30x1s namespaces delete restorepoints shop/rp-{n}

@@ -7,7 +7,7 @@ use expect_test::expect;
 use super::script::{check, check_suppressed};
 
 #[test]
-fn four_cancelled_actions_are_work_and_five_are_excessive() {
+fn four_cancelled_actions_are_normal_and_five_are_excessive() {
     check(
         "
         0h 4x1h alice create cancelactions shop/run-{n}
@@ -20,7 +20,7 @@ fn four_cancelled_actions_are_work_and_five_are_excessive() {
 }
 
 #[test]
-fn backups_of_one_application_cancelled_every_night_are_found() {
+fn backups_of_one_application_cancelled_every_night_are_detected() {
     check(
         "
         0h 7x1d mallory create cancelactions shop/run-{n}
@@ -32,7 +32,7 @@ fn backups_of_one_application_cancelled_every_night_are_found() {
 }
 
 #[test]
-fn cancelling_spread_over_accounts_is_found() {
+fn cancellations_spread_over_accounts_are_detected() {
     check(
         "
         0h 15x10m account-{k} create cancelactions app-{n}/run-{n} of=5
@@ -44,7 +44,7 @@ fn cancelling_spread_over_accounts_is_found() {
 }
 
 #[test]
-fn a_retire_action_of_a_person_is_found_refused_or_not() {
+fn a_manual_retire_action_is_detected_even_if_it_is_denied() {
     check(
         "
         0h 1x1h mallory create retireactions /r-{n} 403
@@ -71,7 +71,7 @@ fn three_retire_actions_are_excessive() {
 }
 
 #[test]
-fn passkeys_used_again_and_again_are_found() {
+fn repeated_use_of_passkeys_is_detected() {
     check(
         "
         0h 6x1h mallory get passkeys /k10-passkey
@@ -84,7 +84,7 @@ fn passkeys_used_again_and_again_are_found() {
 }
 
 #[test]
-fn passkeys_used_by_many_accounts_are_found() {
+fn use_of_passkeys_by_many_accounts_is_detected() {
     check(
         "
         0h 12x1h account-{k} get passkeys /k10-passkey of=6
@@ -102,7 +102,7 @@ fn passkeys_used_by_many_accounts_are_found() {
 }
 
 #[test]
-fn passkeys_changed_and_deleted_are_found() {
+fn changes_and_deletions_of_passkeys_are_detected() {
     check(
         "
         0h 2x1h mallory patch passkeys /k10-passkey
@@ -116,7 +116,7 @@ fn passkeys_changed_and_deleted_are_found() {
 }
 
 #[test]
-fn extortion_is_found_by_its_order() {
+fn extortion_is_detected_by_its_sequence() {
     check(
         r#"
         0h 1x1h mallory list passkeys /
@@ -133,7 +133,7 @@ fn extortion_is_found_by_its_order() {
 }
 
 #[test]
-fn probing_is_found_fast_or_slow_or_by_many() {
+fn fast_slow_and_distributed_probing_is_detected() {
     check(
         "
         0h 6x1m mallory delete restorepointcontents /shop-rp-{n} 403
@@ -150,7 +150,7 @@ fn probing_is_found_fast_or_slow_or_by_many() {
 }
 
 #[test]
-fn a_person_who_acts_as_k10_is_found_as_that_person() {
+fn impersonation_of_k10_is_attributed_to_the_user() {
     check(
         "
         0h 6x1m mallory delete restorepointcontents /shop-rp-{n} as=k10
@@ -164,7 +164,7 @@ fn a_person_who_acts_as_k10_is_found_as_that_person() {
 }
 
 #[test]
-fn k10s_token_in_a_persons_hands_is_found() {
+fn a_stolen_token_of_k10_is_detected() {
     check(
         "
         0h 6x1m k10 delete restorepointcontents /shop-rp-{n} agent=kubectl/v1.33
@@ -176,7 +176,7 @@ fn k10s_token_in_a_persons_hands_is_found() {
 }
 
 #[test]
-fn a_person_at_the_dashboard_is_found() {
+fn a_user_of_the_dashboard_is_detected() {
     check(
         "
         0h 1x1m k10 delete restorepointcontents /shop-rp-{n} as=alice agent=Mozilla/5.0
@@ -188,7 +188,7 @@ fn a_person_at_the_dashboard_is_found() {
 }
 
 #[test]
-fn a_repository_switched_off_is_found() {
+fn a_disabled_repository_is_detected() {
     check(
         r#"
         0h 1x1m mallory patch storagerepositories kasten-io/repo {"disableMaintenance":true}
@@ -200,7 +200,7 @@ fn a_repository_switched_off_is_found() {
 }
 
 #[test]
-fn the_recording_turned_away_is_found() {
+fn redirected_audit_events_are_detected() {
     check(
         r#"
         0h 1x1m mallory delete auditconfigs kasten-io/siem
@@ -220,7 +220,7 @@ fn the_recording_turned_away_is_found() {
 }
 
 #[test]
-fn what_k10_does_itself_is_nothing() {
+fn k10s_own_work_raises_nothing() {
     check(
         r#"
         0h 90x1m k10 delete restorepoints shop/rp-{n}
@@ -236,7 +236,7 @@ fn what_k10_does_itself_is_nothing() {
 }
 
 #[test]
-fn dry_runs_are_nothing() {
+fn dry_runs_raise_nothing() {
     check(
         "
         0h 90x1m mallory delete restorepoints shop/rp-{n} dry
@@ -252,7 +252,7 @@ fn dry_runs_are_nothing() {
 }
 
 #[test]
-fn reads_and_lists_of_people_are_nothing() {
+fn reads_and_lists_by_users_raise_nothing() {
     check(
         r#"
         0h 90x1m alice list restorepoints shop/
@@ -265,7 +265,7 @@ fn reads_and_lists_of_people_are_nothing() {
 }
 
 #[test]
-fn a_suppression_hides_nothing_that_is_done_to_suppressions() {
+fn a_suppression_never_hides_requests_about_suppressions() {
     let everything =
         Suppression { name: "quiet".to_owned(), rules: Vec::new(), events: None, expires: None };
     check_suppressed(

@@ -72,7 +72,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_text_is_loaded_or_refused_with_places(
+    fn any_text_is_accepted_or_rejected_with_positions(
         pieces in proptest::collection::vec(proptest::sample::select(&PIECES[..]), 0..40)
     ) {
         let files = [Document::new("f.yaml", pieces.concat())];
@@ -89,7 +89,7 @@ proptest! {
     }
 
     #[test]
-    fn any_path_is_a_field_that_reads_back_or_is_refused_with_a_hint(
+    fn any_path_survives_a_round_trip_or_is_rejected_with_a_hint(
         path in "(user|User|objectRef|requestObject|annotations|verb|[a-z/]{0,4})([.\\[][\"']?[a-zA-Z./]{0,8}[\"']?\\]?){0,4}"
     ) {
         let event = event(&json!({"requestObject": {"a": {"b": [1]}}}));
@@ -118,7 +118,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_a_template_or_refused(text in "([a-z ]|\\{\\{|\\}\\}|#is_match \"severity\" \"a\"|/is_match|severity|@verb|#|/|\\^){0,20}") {
+    fn any_text_is_a_valid_template_or_rejected(text in "([a-z ]|\\{\\{|\\}\\}|#is_match \"severity\" \"a\"|/is_match|severity|@verb|#|/|\\^){0,20}") {
         if let Ok(template) = Template::parse(&text) {
             let rendered = template.render(&|name| Some(name.to_owned()));
             prop_assert!(!rendered.contains("{{") || text.contains("{{{") || !text.contains("}}"), "{}", rendered);

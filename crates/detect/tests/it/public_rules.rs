@@ -18,7 +18,7 @@ fn public(selection: &str) -> String {
 }
 
 #[test]
-fn usual_rules_are_loaded_and_fire() {
+fn common_rules_are_loaded_and_match() {
     for (selection, changes) in [
         (
             "    verb: 'delete'\n    objectRef.resource: 'deployments'\n",
@@ -50,7 +50,7 @@ fn usual_rules_are_loaded_and_fire() {
 }
 
 #[test]
-fn rules_that_could_not_fire_are_refused_with_the_reason() {
+fn rules_that_could_not_match_are_rejected_with_the_reason() {
     for (selection, at, message, hint) in [
         (
             "    hostPath: '*' # Note\n",

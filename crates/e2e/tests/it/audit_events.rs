@@ -24,7 +24,7 @@ fn all_groups_are_available() {
 }
 
 #[test]
-fn an_event_has_the_user_the_address_and_the_audit_id_of_the_cluster_and_the_bodies_it_lacks() {
+fn an_event_has_the_clusters_user_address_and_audit_id_and_the_bodies() {
     let (plane, keepwatch) = shared();
     namespace(&plane, "joined");
     let alice = alice(&plane);
@@ -78,7 +78,7 @@ fn impersonation_shares_one_audit_id() {
 }
 
 #[test]
-fn a_refusal_past_the_aggregator_is_recorded() {
+fn a_denied_direct_request_is_recorded() {
     let (plane, keepwatch) = shared();
     // What comes through the aggregator was authorized there already: a refusal never gets here.
     let mallory = mallory(&plane);
@@ -98,7 +98,7 @@ fn a_refusal_past_the_aggregator_is_recorded() {
 }
 
 #[test]
-fn key_material_is_neither_kept_nor_recorded() {
+fn key_material_is_neither_stored_nor_recorded() {
     let (plane, keepwatch) = shared();
     let manifest = json!({"apiVersion": "vault.kio.kasten.io/v1alpha1", "kind": "Passkey",
         "metadata": {"name": "quiet"},

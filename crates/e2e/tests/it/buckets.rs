@@ -162,7 +162,7 @@ fn errors_of_a_destination_say_what_to_do() {
 }
 
 #[test]
-fn endpoints_inside_are_not_dialled() {
+fn internal_endpoints_are_not_dialled() {
     let encoding = Encoding::V1;
     let parts = BucketConfig {
         cluster: "test".to_owned(),
@@ -196,17 +196,17 @@ fn endpoints_inside_are_not_dialled() {
 }
 
 #[test]
-fn killed_in_the_middle_of_uploads_it_delivers_every_event_once() {
+fn kills_during_uploads_lose_and_duplicate_nothing() {
     let child = std::path::Path::new(env!("CARGO_BIN_EXE_e2e"));
     run(kill::uploads::uploads(child, 12, Some(4))).unwrap();
 }
 
 #[test]
-fn an_outage_loses_and_repeats_nothing() {
+fn an_outage_loses_and_duplicates_nothing() {
     run(e2e::chaos::outage::run(1, 5, 200, None)).unwrap();
 }
 
 #[test]
-fn rotated_keys_authorities_and_tokens_are_picked_up_under_load() {
+fn rotated_keys_cas_and_tokens_are_used_under_load() {
     run(e2e::chaos::rotate::run(2)).unwrap();
 }

@@ -254,7 +254,7 @@ fn bounded() -> Set {
 }
 
 #[test]
-fn six_sets_of_values_pass_the_lint_and_render_what_they_say() {
+fn six_sets_of_values_pass_lint_and_render_the_expected_objects() {
     let chart = Chart::open(NAMESPACE).unwrap();
     for set in sets() {
         chart.lint(set.values).unwrap();
@@ -272,7 +272,7 @@ fn six_sets_of_values_pass_the_lint_and_render_what_they_say() {
 }
 
 #[test]
-fn the_binary_accepts_every_argument_that_is_rendered() {
+fn the_binary_accepts_every_rendered_argument() {
     let chart = Chart::open(NAMESPACE).unwrap();
     let binary = binary().unwrap();
     for set in sets() {
@@ -287,7 +287,7 @@ fn the_binary_accepts_every_argument_that_is_rendered() {
 }
 
 #[test]
-fn values_that_make_no_sense_are_refused_by_name() {
+fn invalid_values_are_rejected_by_name() {
     let chart = Chart::open(NAMESPACE).unwrap();
     let cases: [(&str, &str); 19] = [
         ("siem.loging.cluster.enabled=true", "loging"),
@@ -338,7 +338,7 @@ fn the_image_and_the_pod_agree() {
 }
 
 #[test]
-fn nothing_in_the_chart_looks_into_the_cluster_while_it_is_rendered() {
+fn rendering_the_chart_does_not_query_the_cluster() {
     let folder = e2e::fixtures::chart::folder().join("templates");
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -355,7 +355,7 @@ fn nothing_in_the_chart_looks_into_the_cluster_while_it_is_rendered() {
 }
 
 #[test]
-fn the_account_may_do_what_is_listed_here_and_no_more() {
+fn the_service_account_has_exactly_these_permissions() {
     let chart = Chart::open(NAMESPACE).unwrap();
     let rights = |values: &[&str]| rights(&chart.render(values).unwrap());
     let services = "v1alpha1.actions.kio.kasten.io v1alpha1.apps.kio.kasten.io \

@@ -95,7 +95,7 @@ fn a_value_that_is_missing_or_null_has_its_default() {
 }
 
 #[test]
-fn an_odd_value_gives_a_release_or_an_error_with_its_name() {
+fn an_unusual_value_renders_or_is_rejected_by_name() {
     let chart = chart();
     for (arguments, name) in [
         (["--set-string", "siem.logging.cluster.enabled=false"], "siem/logging/cluster/enabled"),
@@ -122,7 +122,7 @@ fn an_odd_value_gives_a_release_or_an_error_with_its_name() {
 }
 
 #[test]
-fn text_stays_text_whatever_it_looks_like() {
+fn strings_that_look_like_other_types_stay_strings() {
     for namespace in ["1234", "0x1f", "1e3", "null", "on", "true"] {
         let chart = Chart::open(namespace).unwrap();
         let rendered = chart.render_with(
@@ -157,7 +157,7 @@ fn text_stays_text_whatever_it_looks_like() {
 
 /// The SCC restricted-v2 rejects a pod whose IDs are outside the project's range.
 #[test]
-fn on_openshift_the_platform_gives_the_ids() {
+fn on_openshift_the_platform_assigns_the_ids() {
     let ids = |arguments: &[&str], values: &[&str]| {
         let rendered = chart().render_with(arguments, values).unwrap();
         let pods = [rendered.pod().unwrap(), rendered.uninstall_pod().unwrap()];
@@ -195,7 +195,7 @@ fn on_openshift_the_platform_gives_the_ids() {
 }
 
 #[test]
-fn names_are_resolved_on_the_ports_of_every_platform() {
+fn the_dns_ports_of_every_platform_are_allowed() {
     let ports = |values: &[&str]| {
         let rendered = chart().render(values).unwrap();
         let policy = rendered.of_kind("NetworkPolicy").next().unwrap().clone();
@@ -208,7 +208,7 @@ fn names_are_resolved_on_the_ports_of_every_platform() {
 }
 
 #[test]
-fn the_roles_that_k10_has_for_people_are_those_of_a_standalone_server() {
+fn k10s_roles_for_users_equal_those_of_a_standalone_server() {
     let names = |values: &[&str]| -> Vec<String> {
         let names = chart().render(values).unwrap().names();
         names.into_iter().filter(|name| name.contains("/k10-")).collect()
@@ -233,7 +233,7 @@ fn the_roles_that_k10_has_for_people_are_those_of_a_standalone_server() {
 }
 
 #[test]
-fn it_can_be_a_dependency_of_another_chart() {
+fn the_chart_can_be_a_dependency_of_another_chart() {
     let folder = tempfile::tempdir().unwrap();
     let parent = folder.path();
     fs::create_dir_all(parent.join("charts")).unwrap();

@@ -221,7 +221,7 @@ fn render(chart: &Chart, flag: &str, value: &str) -> anyhow::Result<Rendered> {
 }
 
 #[test]
-fn values_that_work_render_objects_and_arguments_that_are_taken() {
+fn valid_values_render_accepted_objects_and_arguments() {
     let chart = Chart::open(NAMESPACE).unwrap();
     let binary = binary().unwrap();
     let mut distinct = BTreeSet::new();
@@ -262,7 +262,7 @@ fn here(object: &Value) -> Value {
 }
 
 #[test]
-fn values_that_do_not_work_are_refused_by_name() {
+fn invalid_values_of_files_and_flags_are_rejected_by_name() {
     let chart = Chart::open(NAMESPACE).unwrap();
     for (flag, value, name) in REFUSED {
         match render(&chart, flag, value) {
@@ -274,7 +274,7 @@ fn values_that_do_not_work_are_refused_by_name() {
 
 /// Without ports, the rules once let out nothing at all, or everything.
 #[test]
-fn without_ports_nothing_is_let_out() {
+fn without_ports_no_egress_is_allowed() {
     let chart = Chart::open(NAMESPACE).unwrap();
     let egress = |value: &str| {
         let rendered = render(&chart, "--set-json", value).unwrap();
@@ -288,7 +288,7 @@ fn without_ports_nothing_is_let_out() {
 
 /// A Service without an IP family gets the cluster's, even if that is IPv6 only.
 #[test]
-fn no_address_family_is_named() {
+fn no_address_family_is_set() {
     let rendered = Chart::open(NAMESPACE).unwrap().render(&[]).unwrap();
     let service = &rendered.of_kind("Service").next().unwrap()["spec"];
     assert_eq!((service.get("ipFamilies"), service.get("ipFamilyPolicy")), (None, None));

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::fixture::{alone, backup_template, bob, namespace, restore_point, shared, text};
 
 #[test]
-fn informers_sync_follow_every_change_and_go_on_after_a_restart() {
+fn informers_sync_see_every_change_and_survive_a_restart() {
     let (plane, mut keepwatch) = alone();
     namespace(&plane, "informed");
     let mut check = Command::new(plane.assets().path(Program::Clientcheck))
@@ -41,7 +41,7 @@ fn informers_sync_follow_every_change_and_go_on_after_a_restart() {
 
 /// Web consoles watch like this.
 #[test]
-fn a_watch_over_websocket_passes_the_aggregator_and_is_recorded_as_one() {
+fn a_watch_over_websocket_works_through_the_aggregator_and_is_recorded() {
     let (plane, keepwatch) = shared();
     namespace(&plane, "sockets");
     restore_point(&plane, "sockets", "rp-1");

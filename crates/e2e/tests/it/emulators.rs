@@ -91,7 +91,7 @@ fn check(cloud: &Cloud<'_>) {
 }
 
 #[test]
-fn azure_keeps_the_first_of_two_objects() {
+fn azure_keeps_the_first_of_two_uploads() {
     let server = Azurite::start(&[BUCKET]).unwrap();
     let mut wanted = destination(&server.endpoint(), BUCKET);
     wanted.provider = Provider::Azure { endpoint: Some(server.endpoint()) };
@@ -102,7 +102,7 @@ fn azure_keeps_the_first_of_two_objects() {
 }
 
 #[test]
-fn google_keeps_the_first_of_two_objects() {
+fn google_keeps_the_first_of_two_uploads() {
     let server = Gcs::start(BUCKET).unwrap();
     let mut wanted = destination(server.endpoint(), BUCKET);
     wanted.provider = Provider::Gcs { endpoint: Some(server.endpoint().to_owned()) };

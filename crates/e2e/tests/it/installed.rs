@@ -23,7 +23,7 @@ const CLAIM: &str = "audit-share";
 const ACCOUNT: &str = "system:serviceaccount:kasten-io:aggregatedapis-svc";
 
 #[test]
-fn the_installed_chart_works_with_only_the_rights_it_grants() {
+fn the_installed_chart_works_with_only_the_permissions_it_grants() {
     let plane = ControlPlane::start(Path::new(FOLDER)).unwrap();
     plane.apply(include_str!("../data/people.yaml")).unwrap();
     let port = free_port().unwrap();

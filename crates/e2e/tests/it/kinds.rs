@@ -122,7 +122,7 @@ impl Kind {
 }
 
 #[test]
-fn the_daily_commands_work_on_every_kind() {
+fn the_everyday_commands_work_on_every_kind() {
     let (plane, keepwatch) = shared();
     namespace(&plane, NAMESPACE);
     restore_point(&plane, NAMESPACE, "rp");
@@ -247,7 +247,7 @@ impl Drop for Watch {
 }
 
 #[test]
-fn applications_follow_the_namespaces_and_cannot_be_written() {
+fn applications_follow_namespaces_and_are_read_only() {
     let (plane, _keepwatch) = shared();
     namespace(&plane, "followed");
     let alice = alice(&plane);
@@ -260,7 +260,7 @@ fn applications_follow_the_namespaces_and_cannot_be_written() {
 }
 
 #[test]
-fn a_cancellation_is_recorded_and_not_kept() {
+fn a_cancellation_is_recorded_and_not_stored() {
     let (plane, keepwatch) = shared();
     namespace(&plane, "cancelled");
     let alice = alice(&plane);

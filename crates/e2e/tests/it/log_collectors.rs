@@ -9,7 +9,7 @@ const NAMESPACE_CONTROLLER: &str = "system:serviceaccount:kube-system:namespace-
 const GARBAGE_COLLECTOR: &str = "system:serviceaccount:kube-system:generic-garbage-collector";
 
 #[test]
-fn deleting_a_namespace_leaves_one_event_for_each_restore_point_by_the_namespace_controller() {
+fn deleting_a_namespace_records_one_deletion_by_the_namespace_controller_per_restore_point() {
     let (plane, keepwatch) = shared();
     namespace(&plane, "doomed");
     let names = ["rp-1", "rp-2", "rp-3"];
@@ -37,7 +37,7 @@ fn deleting_a_namespace_leaves_one_event_for_each_restore_point_by_the_namespace
 }
 
 #[test]
-fn what_an_object_owns_is_collected_after_it() {
+fn dependents_of_a_configmap_are_garbage_collected() {
     let (plane, keepwatch) = shared();
     namespace(&plane, "owned");
     let alice = alice(&plane);
@@ -67,7 +67,7 @@ fn what_an_object_owns_is_collected_after_it() {
 }
 
 #[test]
-fn what_an_object_of_ours_owns_is_collected_after_it() {
+fn dependents_of_a_backup_action_are_garbage_collected() {
     let (plane, keepwatch) = shared();
     namespace(&plane, "inherited");
     let alice = alice(&plane);

@@ -60,7 +60,7 @@ fn copies(process: u32, wanted: &str) -> Vec<String> {
 }
 
 #[test]
-fn deleted_keys_of_a_bucket_are_gone_from_memory() {
+fn deleted_keys_of_a_bucket_are_removed_from_memory() {
     let folder = tempfile::tempdir().unwrap();
     let good = S3Server::start(None).unwrap();
     good.make_bucket(BUCKET, false).unwrap();

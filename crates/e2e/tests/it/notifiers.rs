@@ -123,7 +123,7 @@ async fn becomes(server: &Standalone, name: &str, state: &str) -> String {
 }
 
 #[test]
-fn a_webhook_over_tls_gets_signals_once_its_authority_is_named() {
+fn a_webhook_over_tls_gets_signals_once_its_ca_is_configured() {
     run(async {
         let folder = tempfile::tempdir().unwrap();
         let receiver = TlsReceiver::start().await;
@@ -183,7 +183,7 @@ fn a_notifier_in_the_cluster_reads_its_secret_from_kube_apiserver() {
 }
 
 #[test]
-fn a_real_alertmanager_has_one_alert_for_each_signal_with_its_severity_of_now() {
+fn a_real_alertmanager_has_one_alert_per_signal_with_its_current_severity() {
     run(async {
         let folder = tempfile::tempdir().unwrap();
         let alertmanager = Alertmanager::start(folder.path()).unwrap();

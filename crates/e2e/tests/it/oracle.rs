@@ -22,12 +22,12 @@ fn filter(command: &mut Command, input: &[u8]) -> String {
 }
 
 #[test]
-fn the_clusters_own_log_is_encoded_byte_for_byte_as_kubernetes_does_it() {
+fn the_clusters_own_log_is_encoded_byte_for_byte_as_by_kubernetes() {
     for_each_line("v1", |ours, theirs| assert_eq!(ours, theirs));
 }
 
 #[test]
-fn the_clusters_own_log_is_encoded_byte_for_byte_as_go_does_it_behind_the_keys_for_log_tools() {
+fn the_clusters_own_log_is_encoded_byte_for_byte_as_by_go_after_the_keys_for_log_tools() {
     for_each_line("kasten", |ours, theirs| {
         assert!(ours.starts_with(r#"{"message":"K10Event "#), "{ours}");
         let (_, event) = ours.split_once(r#""Level":"#).unwrap();
@@ -61,7 +61,7 @@ fn for_each_line(encoding: &str, compare: impl Fn(&str, &str)) {
 }
 
 #[test]
-fn the_policy_of_the_suite_is_explained_alike() {
+fn the_policy_of_the_tests_is_explained_as_by_kubernetes() {
     let (plane, keepwatch) = shared();
     let policy = plane.folder().join("keepwatch").join("audit-policy.yaml");
     let requests = br#"{"verb":"get","path":"/healthz/ping"}
@@ -150,7 +150,7 @@ fn odd_lines(count: usize) -> String {
 
 /// In 4,266 such lines, 2,285 were once encoded differently from Kubernetes, and 734 were rejected.
 #[test]
-fn lines_that_no_server_writes_are_converted_as_kubernetes_does_it() {
+fn unusual_lines_are_converted_as_by_kubernetes() {
     let (plane, keepwatch) = shared();
     let lines = odd_lines(3000);
     let convert = |encoding: &str, lines: &str| {

@@ -36,7 +36,7 @@ subjects:
 ";
 
 #[test]
-fn kubectl_works_with_another_domain_and_what_it_does_is_on_record() {
+fn kubectl_works_with_another_domain_and_its_requests_are_recorded() {
     let plane = ControlPlane::start(Path::new(FOLDER)).unwrap();
     plane.apply(PEOPLE).unwrap();
     let keepwatch =
@@ -114,7 +114,7 @@ fn action(kind: &str, namespace: &str, spec: &Value) -> String {
 }
 
 #[test]
-fn a_namespaced_api_moves_the_aggregated_groups_and_nothing_else() {
+fn a_namespaced_api_renames_only_the_aggregated_groups() {
     let usual = Chart::open(NAMESPACE).unwrap().render(&[]).unwrap();
     for policy in ["k10", "extended"] {
         let name = format!("auditPolicy.name={policy}");
@@ -149,7 +149,7 @@ fn a_namespaced_api_moves_the_aggregated_groups_and_nothing_else() {
 }
 
 #[test]
-fn a_namespaced_api_in_k10s_usual_namespace_is_the_usual_one() {
+fn a_namespaced_api_in_k10s_default_namespace_changes_nothing() {
     let chart = Chart::open("kasten-io").unwrap();
     let mut objects = chart.render(&["useNamespacedAPI=true"]).unwrap().objects;
     for object in &mut objects {

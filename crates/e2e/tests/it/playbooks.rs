@@ -31,32 +31,32 @@ use crate::buckets::run;
 use crate::fixture::alone;
 
 #[test]
-fn what_k10_documents_is_less_than_excessive_below_its_threshold() {
+fn documented_attacks_below_the_threshold_are_not_excessive() {
     check(&BELOW);
 }
 
 #[test]
-fn what_k10_documents_is_found_at_its_threshold() {
+fn documented_attacks_at_the_threshold_are_detected() {
     check(&EXCESSIVE);
 }
 
 #[test]
-fn k10_itself_dry_runs_and_reading_raise_nothing() {
+fn k10s_own_work_dry_runs_and_reads_raise_nothing() {
     check(&NOTHING);
 }
 
 #[test]
-fn attacks_that_are_spread_over_users_are_found() {
+fn attacks_spread_over_users_are_detected() {
     check(&SPREAD);
 }
 
 #[test]
-fn what_is_done_around_a_deletion_is_found() {
+fn requests_around_a_deletion_are_detected() {
     check(&AROUND);
 }
 
 #[test]
-fn restore_points_that_go_with_their_namespace_have_a_rule_of_their_own() {
+fn restore_points_deleted_with_their_namespace_have_a_separate_rule() {
     check(&NAMESPACES);
 }
 
@@ -94,7 +94,7 @@ fn written(folder: &Path, is_wanted: impl Fn(&str) -> bool) -> PathBuf {
 }
 
 #[test]
-fn kube_apiserver_in_front_changes_nothing() {
+fn the_signals_are_the_same_behind_kube_apiserver() {
     let (plane, mut keepwatch) = alone();
     let home = keepwatch.data_folder().to_owned();
     let played = play_all(&plane, &mut keepwatch);
@@ -129,7 +129,7 @@ fn play_all(
 }
 
 #[test]
-fn what_kube_apiserver_answers_itself_is_found_in_its_own_log() {
+fn requests_that_kube_apiserver_answers_are_detected_in_its_log() {
     let (plane, _keepwatch) = alone();
     plane.apply(DEFINITIONS).unwrap();
     let admin = plane.admin();
@@ -160,7 +160,7 @@ fn what_kube_apiserver_answers_itself_is_found_in_its_own_log() {
 }
 
 #[test]
-fn attacks_over_days_are_found_in_events_that_are_days_apart() {
+fn attacks_over_days_are_detected() {
     let folder = tempfile::tempdir().unwrap();
     let scripts: Vec<&str> = SLOW.iter().map(|slow| slow.script).collect();
     play_alone(folder.path(), &["--policy=k10".to_owned()], &scripts, &[]);
@@ -177,7 +177,7 @@ fn attacks_over_days_are_found_in_events_that_are_days_apart() {
 }
 
 #[test]
-fn a_heartbeat_that_stops_is_found_and_one_that_is_late_is_not() {
+fn missing_heartbeats_are_detected_and_late_ones_are_not() {
     let folder = tempfile::tempdir().unwrap();
     let flags = ["--policy=k10".to_owned(), "--heartbeat=20ms".to_owned()];
     play_alone(folder.path(), &flags, &[], &[]);
@@ -216,7 +216,7 @@ fn move_apart(file: &Path, minutes: impl Fn(i64) -> i64) {
 }
 
 #[test]
-fn events_that_a_reader_of_the_journal_skips_are_found() {
+fn skipped_events_of_a_reader_are_detected() {
     let folder = tempfile::tempdir().unwrap();
     let flags = ["--policy=k10".to_owned()];
     play_alone(folder.path(), &flags, &[], &[]);
@@ -231,7 +231,7 @@ fn events_that_a_reader_of_the_journal_skips_are_found() {
 }
 
 #[test]
-fn a_record_that_was_edited_on_disk_is_found_when_it_is_read_again() {
+fn a_record_edited_on_disk_is_detected_when_it_is_read_again() {
     let folder = tempfile::tempdir().unwrap();
     let flags = ["--policy=k10".to_owned()];
     play_alone(folder.path(), &flags, &[], &[]);

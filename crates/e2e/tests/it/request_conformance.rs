@@ -152,13 +152,13 @@ fn check(table: &str, compares_reasons: bool, whole: impl Fn(&str) -> String) {
 }
 
 #[test]
-fn heads_are_refused_where_kube_apiserver_refuses_them() {
+fn request_heads_are_rejected_as_by_kube_apiserver() {
     let whole = |head: &str| format!("{}\r\nConnection: close\r\n\r\n", head.replace('|', "\r\n"));
     check(HEADS, false, whole);
 }
 
 #[test]
-fn requests_are_answered_as_kube_apiserver_answers_them() {
+fn requests_are_answered_as_by_kube_apiserver() {
     let whole = |request: &str| {
         let has_body = ["PUT", "POST"].iter().any(|method| request.starts_with(method));
         let length =
@@ -170,7 +170,7 @@ fn requests_are_answered_as_kube_apiserver_answers_them() {
 }
 
 #[test]
-fn forms_are_chosen_as_kube_apiserver_chooses_them() {
+fn media_types_are_negotiated_as_by_kube_apiserver() {
     let whole = |accept: &str| {
         format!("GET {{C}} HTTP/1.1\r\nHost: a\r\nAccept: {accept}\r\nConnection: close\r\n\r\n")
     };

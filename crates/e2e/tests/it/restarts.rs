@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::fixture::{alice, alone, backup, namespace, text};
 
 #[test]
-fn kubectl_goes_on_when_the_server_was_stopped_or_killed_and_nothing_is_lost() {
+fn kubectl_works_after_a_stop_or_kill_and_nothing_is_lost() {
     let (plane, mut keepwatch) = alone();
     namespace(&plane, "restarted");
     let alice = alice(&plane);
@@ -58,7 +58,7 @@ const CLEAN_ERRORS: [&str; 5] = [
 ];
 
 #[test]
-fn kubectl_at_work_while_the_server_stops_and_starts_fails_cleanly_and_all_is_on_record_once() {
+fn kubectl_fails_cleanly_during_restarts_and_each_request_is_recorded_once() {
     let (plane, mut keepwatch) = alone();
     namespace(&plane, "busy");
     let alice = alice(&plane);

@@ -5,7 +5,7 @@ use e2e::fixtures::SampleApiserver;
 use crate::fixture::{AUDIT_POLICY, alice, plane, text};
 
 #[test]
-fn sample_apiserver_works_behind_the_aggregator_with_the_audit_ids_of_the_cluster() {
+fn sample_apiserver_works_behind_the_aggregator_with_the_clusters_audit_ids() {
     let plane = plane();
     let peer = SampleApiserver::start(&plane, AUDIT_POLICY).unwrap();
     let manifest = r#"{"apiVersion": "wardle.example.com/v1alpha1", "kind": "Flunder",

@@ -205,7 +205,7 @@ async fn seen(server: &Standalone, good: &S3Server) -> Vec<(String, String)> {
 }
 
 #[test]
-fn no_secret_is_found_outside_its_place() {
+fn no_secret_is_found_in_any_output() {
     check("text");
     check("json");
 }

@@ -84,7 +84,7 @@ async fn helm_installs_upgrades_and_uninstalls() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn kubectl_asks_who_one_is_what_one_may_and_what_there_is() {
+async fn kubectl_queries_identity_permissions_and_discovery() {
     let folder = tempfile::tempdir().unwrap();
     let server = Standalone::start(folder.path()).await.unwrap();
     check(

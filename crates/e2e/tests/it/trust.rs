@@ -37,7 +37,7 @@ fn user_headers_are_ignored_without_the_front_proxys_certificate() {
 }
 
 #[test]
-fn the_front_proxys_authority_is_replaced_without_a_restart() {
+fn the_front_proxys_ca_is_replaced_without_a_restart() {
     let (mut plane, keepwatch) = alone();
     let next = Authority::new("front-proxy-ca-2");
     rotate(&mut plane, &keepwatch, &next, |plane| {
@@ -47,7 +47,7 @@ fn the_front_proxys_authority_is_replaced_without_a_restart() {
 }
 
 #[test]
-fn the_front_proxys_authority_is_replaced_when_kube_apiserver_starts_with_another() {
+fn the_front_proxys_ca_is_replaced_when_kube_apiserver_restarts_with_another() {
     let (mut plane, keepwatch) = alone();
     let next = Authority::new("front-proxy-ca-3");
     rotate(&mut plane, &keepwatch, &next, |plane| {

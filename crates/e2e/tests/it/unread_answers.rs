@@ -28,7 +28,7 @@ const COST_MAX: u64 = 192 << 20;
 
 /// Forty lists of 40 MB once took 1.9 GB as long as their connections were open.
 #[test]
-fn what_is_never_read_takes_no_more_memory_than_its_bounds() {
+fn unread_responses_stay_within_the_memory_limits() {
     let folder = tempfile::tempdir().unwrap();
     run(async {
         let server = Standalone::start_with(folder.path(), &["--policy=k10"], &[]).await.unwrap();

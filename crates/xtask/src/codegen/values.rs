@@ -143,7 +143,7 @@ mod tests {
             "x-unit": "MB", "x-flag": "--audit-log-file-size"}}}}}"#;
 
     #[test]
-    fn values_are_written_with_what_they_are_for() {
+    fn values_are_written_with_their_descriptions() {
         let text = file(SCHEMA).unwrap();
         let expected = "\n# Where lines go.\nfile:\n  # Size at which it is rotated. Unit: MB.\n  \
                         size: 100\n";
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_are_written_by_their_paths() {
+    fn defaults_are_written_with_their_paths() {
         let text = defaults(SCHEMA).unwrap();
         assert!(text.ends_with("\nfile.size: 100\n"), "{text}");
     }

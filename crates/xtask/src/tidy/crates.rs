@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_names_crates_and_what_they_may_use() {
+    fn a_row_names_crates_and_their_dependencies() {
         let page = "| crate | for | may use |\n|---|---|---|\n| `a` | x | – |\n| `b`, `c` | y | a |\n| `d` | z | all |\n";
         let table = table(page);
         assert!(table["b"].contains("a") && table["c"].contains("a"));

@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_says_what_it_is_for() {
+    fn a_file_without_a_header_is_a_violation() {
         check(
             "a/src/b.rs",
             "fn x() {}\n",
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_name_that_says_nothing_is_a_fault() {
+    fn a_vague_file_name_is_a_violation() {
         check(
             "a/src/util.rs",
             "//! X.\n",

@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_count_is_exact_first_and_then_close_and_never_falls() {
+    fn a_count_is_exact_then_estimated_and_never_decreases() {
         let mut tally = Tally::default();
         let mut last = 0;
         for number in 0..50_000_u64 {

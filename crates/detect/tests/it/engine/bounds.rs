@@ -26,7 +26,7 @@ fn small() -> Settings {
 }
 
 #[test]
-fn a_flood_of_users_is_few_signals_and_one_about_the_flood() {
+fn a_flood_of_users_raises_few_signals_and_a_state_pressure_signal() {
     let mut stream = Stream::with(EACH_DELETE, small());
     for at in 0..3000 {
         stream.send(&delete(&format!("user-{at}"), "rp", at));
@@ -51,7 +51,7 @@ fn a_flood_of_users_is_few_signals_and_one_about_the_flood() {
 }
 
 #[test]
-fn at_a_bound_the_last_value_of_a_group_is_left_out_first() {
+fn at_the_limit_the_last_group_by_value_is_dropped_first() {
     let rule = FIVE_DELETES
         .replace("[user.username]", "[user.username, objectRef.name]")
         .replace("gte: 5", "gte: 2");
@@ -65,7 +65,7 @@ fn at_a_bound_the_last_value_of_a_group_is_left_out_first() {
 }
 
 #[test]
-fn bytes_of_windows_are_bounded_too() {
+fn the_size_of_windows_is_bounded() {
     let limits = Limits { state_bytes: 100_000, evidence_bytes: 50_000, ..Limits::default() };
     let mut stream = Stream::with(FIVE_DELETES, Settings { limits, ..Settings::default() });
     for at in 0..3000 {
@@ -79,7 +79,7 @@ fn bytes_of_windows_are_bounded_too() {
 }
 
 #[test]
-fn events_that_wait_are_bounded() {
+fn waiting_events_are_bounded() {
     let mut stream = Stream::with(FIVE_DELETES, Settings { lateness: HOUR_LATE, ..small() });
     for at in 0..500 {
         stream.send(&delete("mallory", &format!("rp-{at}"), at));
@@ -93,7 +93,7 @@ fn events_that_wait_are_bounded() {
 const HOUR_LATE: std::time::Duration = std::time::Duration::from_hours(1);
 
 #[test]
-fn identities_are_bounded_and_what_was_forgotten_is_counted() {
+fn identities_are_bounded_and_evictions_are_counted() {
     let mut stream = Stream::with(EACH_DELETE, small());
     for at in 0..1500 {
         stream.send(&delete("mallory", &format!("rp-{at}"), at));
@@ -103,7 +103,7 @@ fn identities_are_bounded_and_what_was_forgotten_is_counted() {
 }
 
 #[test]
-fn huge_texts_and_bodies_are_cut_and_stay_different() {
+fn huge_texts_and_bodies_are_truncated_and_stay_distinct() {
     let mut stream = Stream::new(EACH_DELETE);
     let long = "x".repeat(1 << 20);
     for (at, end) in (0..).zip(["1", "2"]) {
@@ -165,7 +165,7 @@ fn a_damaged_checkpoint_is_an_error() {
 }
 
 #[test]
-fn a_checkpoint_comes_in_chunks() {
+fn a_checkpoint_is_split_into_chunks() {
     let mut stream = Stream::new(FIVE_DELETES);
     for at in 0..2000 {
         stream.send(&delete(&format!("user-{at}"), "rp", at));

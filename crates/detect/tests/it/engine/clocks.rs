@@ -8,7 +8,7 @@ use super::stream::{
 };
 
 #[test]
-fn a_stamp_ahead_of_its_arrival_counts_at_its_arrival_and_is_told() {
+fn a_timestamp_after_its_arrival_counts_at_its_arrival_and_is_reported() {
     let mut stream = Stream::new(FIVE_DELETES);
     let check = |stream: &mut Stream, ahead: i64, expected: u64| {
         stream.send(&delete("mallory", &format!("rp-{ahead}"), HOUR + ahead).coming_at(HOUR));
@@ -29,7 +29,7 @@ fn a_stamp_ahead_of_its_arrival_counts_at_its_arrival_and_is_told() {
 }
 
 #[test]
-fn an_event_without_a_stamp_counts_when_it_comes() {
+fn an_event_without_a_timestamp_counts_at_its_arrival() {
     let mut stream = Stream::new(FIVE_DELETES);
     for at in 0..5 {
         let mut coming = delete("mallory", &format!("rp-{at}"), at);
@@ -41,7 +41,7 @@ fn an_event_without_a_stamp_counts_when_it_comes() {
 }
 
 #[test]
-fn a_gap_in_a_file_is_believed_when_further_events_confirm_it() {
+fn a_gap_in_a_file_is_accepted_when_further_events_confirm_it() {
     let mut stream = Stream::with(FIVE_DELETES, of_files());
     let on_day =
         |day: i64, at: i64| delete("mallory", &format!("{day}-{at}"), day * DAY + at * SECOND);
@@ -63,7 +63,7 @@ fn a_gap_in_a_file_is_believed_when_further_events_confirm_it() {
 }
 
 #[test]
-fn the_end_of_a_file_confirms_what_waits() {
+fn the_end_of_a_file_confirms_waiting_events() {
     let mut stream = Stream::with(FIVE_DELETES, of_files());
     stream.send(&delete("mallory", "rp-0", 0));
     stream.send(&delete("mallory", "rp-1", 5 * DAY));
@@ -74,7 +74,7 @@ fn the_end_of_a_file_confirms_what_waits() {
 }
 
 #[test]
-fn a_clock_that_is_believed_may_jump() {
+fn a_trusted_clock_may_jump() {
     let mut stream = Stream::with(FIVE_DELETES, Settings::default());
     stream.send(&delete("mallory", "rp-0", 0));
     stream.send(&delete("mallory", "rp-1", 5 * DAY));

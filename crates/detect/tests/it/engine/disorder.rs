@@ -99,13 +99,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn order_and_repetition_make_no_difference(parts in prop::collection::vec(event(), 1..60)) {
+    fn order_and_duplicates_make_no_difference(parts in prop::collection::vec(event(), 1..60)) {
         let expected = play(&of_files(), &in_order(&parts), None);
         prop_assert_eq!(play(&of_files(), &disordered(&parts), None), expected);
     }
 
     #[test]
-    fn a_stop_at_any_event_makes_no_difference(
+    fn a_restart_at_any_event_makes_no_difference(
         parts in prop::collection::vec(event(), 1..60),
         cut in any::<prop::sample::Index>(),
         is_observed in any::<bool>(),
@@ -118,7 +118,7 @@ proptest! {
 }
 
 #[test]
-fn the_rules_of_these_tests_all_find_something() {
+fn the_rules_of_these_tests_all_match() {
     let mut order = Vec::new();
     for round in 0..4_i64 {
         for at in 0..8 {
@@ -141,7 +141,7 @@ fn the_rules_of_these_tests_all_find_something() {
 }
 
 #[test]
-fn an_event_beyond_the_lateness_counts_at_its_own_time_and_is_counted_as_late() {
+fn an_event_beyond_the_lateness_bound_counts_at_its_own_time_and_is_reported_as_late() {
     let mut stream = Stream::with(FIVE_DELETES, of_files());
     for at in 0..4 {
         stream.send(&delete("mallory", &format!("rp-{at}"), at * SECOND));
@@ -170,7 +170,7 @@ fn a_late_event_completes_a_window_that_ended_after_it() {
 }
 
 #[test]
-fn each_source_has_its_own_lateness() {
+fn each_source_has_its_own_lateness_bound() {
     let mut settings = Settings::default();
     let minutes = |minutes| std::time::Duration::from_mins(minutes);
     settings.lateness_by_source.insert("webhook".to_owned(), minutes(5));

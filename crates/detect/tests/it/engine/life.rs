@@ -24,7 +24,7 @@ fn severities(stream: &Stream) -> Vec<(u64, Severity)> {
 }
 
 #[test]
-fn a_rule_on_single_events_raises_at_the_first_and_tells_each_further_one() {
+fn a_rule_on_single_events_opens_at_the_first_and_updates_at_each_further_one() {
     let mut stream = Stream::new(EACH_DELETE);
     for at in 0..4 {
         stream.send(&delete("mallory", &format!("rp-{at}"), at * MINUTE));
@@ -50,7 +50,7 @@ fn a_rule_on_single_events_raises_at_the_first_and_tells_each_further_one() {
 }
 
 #[test]
-fn a_signal_is_over_after_its_longest_time_and_the_next_event_opens_another() {
+fn a_signal_closes_at_its_maximum_duration_and_the_next_event_opens_another() {
     let mut stream = Stream::new(EACH_DELETE);
     for at in 0..14 {
         stream.send(&delete("mallory", &format!("rp-{at}"), at * 5 * MINUTE));
@@ -65,7 +65,7 @@ fn a_signal_is_over_after_its_longest_time_and_the_next_event_opens_another() {
 }
 
 #[test]
-fn severity_follows_the_cases_and_never_falls() {
+fn severity_follows_the_cases_and_never_decreases() {
     let mut stream = Stream::new(EACH_DELETE);
     for at in 0..11 {
         stream.send(&delete("mallory", &format!("rp-{at}"), at * SECOND));
@@ -90,7 +90,7 @@ fn severity_follows_the_cases_and_never_falls() {
 }
 
 #[test]
-fn a_busy_signal_is_told_at_once_when_it_grows_and_soon_in_any_case() {
+fn a_busy_signal_is_updated_at_once_when_it_grows_and_soon_otherwise() {
     let mut stream = Stream::new(EACH_DELETE);
     for at in 0..10_000 {
         stream.send(&delete("mallory", &format!("rp-{at}"), at * 10));
@@ -181,7 +181,7 @@ const TOLD: Expect = expect![[r#"
         }"#]];
 
 #[test]
-fn a_signal_says_who_did_what_to_what() {
+fn a_signal_names_actor_verb_and_objects() {
     let mut stream = Stream::new(EACH_DELETE);
     for (at, name) in ["rp-1", "rp-2", "rp-2"].into_iter().enumerate() {
         let changes = json!({
@@ -201,7 +201,7 @@ fn a_signal_says_who_did_what_to_what() {
 }
 
 #[test]
-fn marks_say_what_was_never_seen_before() {
+fn marks_show_values_seen_for_the_first_time() {
     let mut stream = Stream::new(EACH_DELETE);
     let marks =
         |stream: &Stream| stream.changes.last().unwrap().signal.spec.actor.first_seen.clone();
@@ -219,7 +219,7 @@ fn marks_say_what_was_never_seen_before() {
 }
 
 #[test]
-fn a_value_that_is_new_raises_once_the_rule_has_learned() {
+fn a_new_value_raises_after_the_learning_time() {
     let rule = "title: New reader\nid: new\ndetection:\n  s: {verb: get}\n  condition: s\nkeepwatch:\n  \
         keep-alive: 1h\n  first-seen: {fields: [user.username], learning: 1d, forget-after: 30d}\n";
     let read = |user: &str, after| coming(after, &json!({"verb": "get", "user.username": user}));
@@ -237,7 +237,7 @@ fn a_value_that_is_new_raises_once_the_rule_has_learned() {
 }
 
 #[test]
-fn a_rule_keeps_another_from_raising_about_the_same() {
+fn a_rule_supersedes_another_for_the_same_group() {
     let both = format!(
         "{EACH_DELETE}---\ntitle: Few\nid: few\nlevel: high\ncorrelation:\n  type: event_count\n  \
          rules: [each]\n  generate: true\n  group-by: [user.username]\n  timespan: 10m\n  \
@@ -252,7 +252,7 @@ fn a_rule_keeps_another_from_raising_about_the_same() {
 }
 
 #[test]
-fn a_suppression_hides_signals_counts_them_and_ends_by_itself() {
+fn a_suppression_hides_and_counts_signals_until_it_expires() {
     let matcher = EventMatcher::parse(
         "change-17",
         &json!({"who": {"user.username": "alice"}}),
@@ -287,7 +287,7 @@ fn a_suppression_hides_signals_counts_them_and_ends_by_itself() {
 }
 
 #[test]
-fn a_rule_that_changes_starts_afresh_and_its_signals_close() {
+fn a_changed_rule_starts_without_state_and_its_signals_close() {
     let other = FIVE_DELETES.replace("gte: 5", "gte: 6");
     for restart in [false, true] {
         let mut stream = Stream::new(&format!("{EACH_DELETE}---\n{FIVE_DELETES}"));
@@ -310,7 +310,7 @@ fn a_rule_that_changes_starts_afresh_and_its_signals_close() {
 }
 
 #[test]
-fn rules_of_no_text_find_nothing_and_break_nothing() {
+fn an_empty_rule_set_matches_nothing() {
     let none = RuleSet::load(&[] as &[Document], &LoadOptions::default()).unwrap();
     let mut stream = Stream::of(Arc::new(none), super::stream::of_files());
     stream.send(&delete("mallory", "rp", 0));

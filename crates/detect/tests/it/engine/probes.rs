@@ -24,7 +24,7 @@ fn a_late_event_of_another_hour_does_not_complete_a_window() {
 }
 
 #[test]
-fn a_stamp_from_the_future_does_not_blind_a_rule_and_is_told() {
+fn a_future_timestamp_does_not_disable_a_rule_and_is_reported() {
     for settings in [Settings::default(), of_files()] {
         let mut stream = Stream::with(FIVE_DELETES, settings);
         stream.send_all(&deletes(4, 0));
@@ -41,7 +41,7 @@ fn a_stamp_from_the_future_does_not_blind_a_rule_and_is_told() {
 }
 
 #[test]
-fn after_a_forged_stamp_slow_deletes_stay_silent() {
+fn after_a_forged_timestamp_slow_deletes_raise_nothing() {
     let mut stream = Stream::with(FIVE_DELETES, of_files());
     stream.send_all(&deletes(2, 0));
     stream.send(&delete("mallory", "forged", 4 * 365 * DAY));
@@ -54,7 +54,7 @@ fn after_a_forged_stamp_slow_deletes_stay_silent() {
 }
 
 #[test]
-fn a_forged_stamp_that_comes_first_does_not_set_the_clock() {
+fn a_forged_first_timestamp_does_not_set_the_clock() {
     let mut stream = Stream::with(FIVE_DELETES, of_files());
     stream.send(&delete("mallory", "forged", 4 * 365 * DAY));
     stream.send_all(&deletes(5, 0));
@@ -65,7 +65,7 @@ fn a_forged_stamp_that_comes_first_does_not_set_the_clock() {
 }
 
 #[test]
-fn order_is_a_matter_of_microseconds() {
+fn order_is_compared_in_microseconds() {
     const READ_THEN_DELETE: &str = "title: Read\nname: read\ndetection:\n  s: {verb: get}\n  \
         condition: s\n---\ntitle: Delete\nname: delete\ndetection:\n  s: {verb: delete}\n  condition: s\n\
         ---\ntitle: Read, then deleted\nid: chain\ncorrelation:\n  type: temporal_ordered\n  \
@@ -93,7 +93,7 @@ fn order_is_a_matter_of_microseconds() {
 }
 
 #[test]
-fn a_rule_can_ask_for_an_annotation_whose_key_has_dots() {
+fn a_rule_can_test_an_annotation_whose_key_has_dots() {
     let rule = "title: t\nid: t\ndetection:\n  s:\n    \
         'annotations[\"authorization.k8s.io/decision\"]': forbid\n  condition: s\n";
     let mut stream = Stream::new(rule);
@@ -123,7 +123,7 @@ fn an_event_that_is_delivered_five_times_counts_once() {
 }
 
 #[test]
-fn an_audit_id_that_a_client_gives_to_all_its_requests_does_not_hide_them() {
+fn a_reused_audit_id_does_not_hide_requests() {
     let mut stream = Stream::new(FIVE_DELETES);
     for at in 0..5 {
         let name = format!("rp-{at}");
@@ -143,7 +143,7 @@ fn a_storm_is_one_signal() {
 }
 
 #[test]
-fn events_without_the_value_of_a_group_are_not_counted_together() {
+fn events_without_a_group_by_value_are_not_counted_together() {
     let rule = FIVE_DELETES.replace("user.username", "objectRef.namespace");
     let mut stream = Stream::new(&rule);
     for at in 0..9 {
@@ -154,7 +154,7 @@ fn events_without_the_value_of_a_group_are_not_counted_together() {
 }
 
 #[test]
-fn a_group_can_be_each_value_of_a_list() {
+fn each_value_of_a_list_can_be_a_group() {
     let rule = FIVE_DELETES.replace("user.username", "user.groups");
     let mut stream = Stream::new(&rule);
     for at in 0..5 {
@@ -168,7 +168,7 @@ fn a_group_can_be_each_value_of_a_list() {
 }
 
 #[test]
-fn silence_is_found_by_a_timer() {
+fn an_absence_is_detected_by_a_timer() {
     let rule = "title: Beat\nname: beat\ndetection:\n  s: {verb: heartbeat}\n  condition: s\n---\n\
         title: Silence\nid: silence\nlevel: high\ncorrelation:\n  type: event_count\n  rules: [beat]\n  \
         group-by: [cluster]\n  timespan: 5m\n  condition: {lt: 1}\n";
@@ -189,7 +189,7 @@ fn silence_is_found_by_a_timer() {
 }
 
 #[test]
-fn a_flood_of_identities_does_not_reset_the_counter_of_one() {
+fn a_flood_of_identities_does_not_reset_a_counter() {
     let limits = Limits { groups_per_rule: 100, ..Limits::default() };
     let mut stream = Stream::with(FIVE_DELETES, Settings { limits, ..Settings::default() });
     stream.send_all(&deletes(4, 0));
@@ -208,7 +208,7 @@ fn a_flood_of_identities_does_not_reset_the_counter_of_one() {
 }
 
 #[test]
-fn an_order_of_many_events_costs_one_step_each() {
+fn an_ordered_correlation_costs_one_step_per_event() {
     let base = |verb| {
         format!(
             "title: {verb}\nname: {verb}\ndetection:\n  s: {{verb: {verb}}}\n  condition: s\n---\n"
@@ -235,7 +235,7 @@ fn an_order_of_many_events_costs_one_step_each() {
 }
 
 #[test]
-fn thousands_of_values_in_a_window_are_counted_at_once() {
+fn thousands_of_distinct_values_are_counted_quickly() {
     let rule = FIVE_DELETES
         .replace("event_count", "value_count")
         .replace("{gte: 5}", "{field: objectRef.name, gte: 4000}");
@@ -251,7 +251,7 @@ fn thousands_of_values_in_a_window_are_counted_at_once() {
 }
 
 #[test]
-fn a_filter_that_names_a_rule_by_its_name_excludes() {
+fn a_filter_can_reference_a_rule_by_its_name() {
     let rule = format!(
         "{FIVE_DELETES}---\ntitle: Not the robot\nfilter:\n  rules: [a]\n  \
          robot: {{user.username: robot}}\n  condition: not robot\n"
@@ -279,7 +279,7 @@ fn events_a_year_apart_do_not_count_together() {
 }
 
 #[test]
-fn a_rule_without_an_id_is_counted_by_its_name() {
+fn a_correlation_can_reference_a_rule_without_an_id_by_its_name() {
     assert!(!FIVE_DELETES.split("---").next().unwrap().contains("id:"));
     let mut stream = Stream::new(FIVE_DELETES);
     stream.send_all(&deletes(5, 0));

@@ -50,7 +50,7 @@ fn without_blanks(names: &[&str], are_there: impl Fn(&str) -> bool) {
 }
 
 #[test]
-fn every_profile_of_a_system_is_one_of_the_rules_too() {
+fn dashboards_and_rules_have_the_same_profiles() {
     for system in dashboard::all() {
         for profile in system.profiles {
             let targets =
@@ -65,7 +65,7 @@ fn every_profile_of_a_system_is_one_of_the_rules_too() {
 }
 
 #[test]
-fn each_query_of_datadog_finds_events_by_fields_that_they_have() {
+fn each_datadog_query_uses_existing_fields() {
     for profile in ["kasten", "kubernetes.audit"] {
         let json = dashboard("datadog", profile, "keepwatch-events");
         let logs = datadog::logs(profile, CLUSTER, &events());
@@ -98,7 +98,7 @@ fn filled_in(text: &str) -> String {
 }
 
 #[test]
-fn each_query_of_loki_finds_lines_by_labels_that_they_have() {
+fn each_loki_query_uses_existing_labels() {
     for profile in ["kasten", "kubernetes.audit"] {
         let json = dashboard("grafana", profile, "keepwatch-events-loki");
         let queries = texts(&json, "panels/*/targets/*/expr");
@@ -125,7 +125,7 @@ fn each_query_of_loki_finds_lines_by_labels_that_they_have() {
 }
 
 #[test]
-fn each_field_that_elasticsearch_is_asked_for_is_mapped_or_known() {
+fn each_elasticsearch_query_uses_mapped_or_known_fields() {
     for profile in ["kasten", "kubernetes.audit"] {
         let json = dashboard("grafana", profile, "keepwatch-events-elasticsearch");
         let queries = texts(&json, "panels/*/targets/*/query");
@@ -149,7 +149,7 @@ fn each_field_that_elasticsearch_is_asked_for_is_mapped_or_known() {
 }
 
 #[test]
-fn a_dashboard_is_imported_without_an_edit() {
+fn a_dashboard_can_be_imported_unchanged() {
     for file in dashboard::all().iter().find(|it| it.name == "grafana").unwrap().write("kasten") {
         let json: Value = serde_json::from_str(&file.text).unwrap();
         // No data source is fixed: the first variable selects one.

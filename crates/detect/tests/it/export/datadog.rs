@@ -13,7 +13,7 @@ pub(super) use run::{evaluator, logs};
 pub(super) use suppressions::exported as suppressions;
 
 #[test]
-fn the_rules_that_k10_documents_come_out_as_documented() {
+fn the_rules_that_k10_documents_are_exported_as_documented() {
     let target = export::named("datadog").unwrap();
     let rules = exported(target, &target.profiles()[0], &target.formats()[0]);
     for (id, name, query, status) in [
@@ -102,7 +102,7 @@ fn faults(rule: &Value) -> Vec<String> {
 }
 
 #[test]
-fn exported_rules_have_none_of_the_faults_that_only_the_api_finds() {
+fn exported_rules_have_no_errors_that_only_the_api_finds() {
     let target = export::named("datadog").unwrap();
     for profile in target.profiles() {
         for rule in exported(target, profile, &target.formats()[0]) {
@@ -115,7 +115,7 @@ fn exported_rules_have_none_of_the_faults_that_only_the_api_finds() {
 }
 
 #[test]
-fn the_faults_that_only_the_api_finds_are_found() {
+fn errors_that_only_the_api_finds_are_detected() {
     let rules = exported_json("kasten-restorepoints-excessive-deletion");
     let first_reader = exported_json("kasten-passkey-first-reader");
     for (rule, path, value, fault) in [

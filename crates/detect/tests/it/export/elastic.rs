@@ -36,7 +36,7 @@ fn each_rule_is_in_the_language_that_keeps_its_meaning() {
 
 /// Keys that Kibana requires in every rule, and values that it accepts for each rule type.
 #[test]
-fn every_rule_has_what_an_import_needs() {
+fn every_rule_has_the_keys_that_an_import_requires() {
     let target = export::named("elastic").unwrap();
     let mut ids = BTreeSet::new();
     for profile in target.profiles() {

@@ -28,7 +28,7 @@ pub(super) fn expressions(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_case_of_a_count_is_an_alert_of_its_own() {
+fn each_severity_case_is_a_separate_alert() {
     let target = export::named("loki").unwrap();
     let rules = exported(target, &target.profiles()[0], &target.formats()[0]);
     for (id, severities) in [

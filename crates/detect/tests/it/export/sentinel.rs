@@ -76,7 +76,7 @@ fn keys(value: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn a_template_has_what_the_api_asks_for_and_nothing_else() {
+fn a_template_has_exactly_the_properties_of_the_api() {
     let mut guids = BTreeSet::new();
     for (file, template) in rules_of(0) {
         assert_eq!(
@@ -114,7 +114,7 @@ fn a_template_has_what_the_api_asks_for_and_nothing_else() {
 }
 
 #[test]
-fn the_rule_that_k10_documents_comes_out_under_its_name() {
+fn the_rule_that_k10_documents_is_exported_under_its_name() {
     let rules = rules_of(0);
     let (_, template) = rules
         .iter()
@@ -132,7 +132,7 @@ fn the_rule_that_k10_documents_comes_out_under_its_name() {
 }
 
 #[test]
-fn a_table_without_reads_feeds_no_rule_on_reads() {
+fn a_table_without_reads_has_no_rule_about_reads() {
     let of =
         |profile| -> Vec<String> { rules_of(profile).into_iter().map(|(file, _)| file).collect() };
     let reads = "kasten-passkey-first-reader.json".to_owned();
@@ -143,7 +143,7 @@ fn a_table_without_reads_feeds_no_rule_on_reads() {
 /// The combined rule raises the alerts of its parts, on its own examples and on examples of other
 /// kinds.
 #[test]
-fn the_combined_rule_finds_what_its_parts_find() {
+fn the_combined_rule_raises_the_alerts_of_its_parts() {
     let target = export::named("sentinel").unwrap();
     let rules = exported(target, &target.profiles()[0], &target.formats()[0]);
     let parts: Vec<Exported> = rules
@@ -183,7 +183,7 @@ fn the_combined_rule_finds_what_its_parts_find() {
 }
 
 #[test]
-fn expressions_of_what_is_not_there_are_null() {
+fn expressions_on_missing_fields_are_null() {
     for (expression, holds) in [
         ("todouble(Event.code) >= 200", false),
         ("not(todouble(Event.code) >= 200)", false),

@@ -12,7 +12,7 @@ use crate::pack;
 pub(super) use run::evaluator;
 
 #[test]
-fn a_saved_search_has_what_splunk_needs_to_alert() {
+fn a_saved_search_has_the_settings_of_an_alert() {
     let target = export::named("splunk").unwrap();
     for profile in target.profiles() {
         for rule in exported(target, profile, &target.formats()[0]) {
@@ -69,7 +69,7 @@ fn the_app_has_every_search_and_the_macros_that_they_use() {
 }
 
 #[test]
-fn expressions_of_what_is_not_there_are_null() {
+fn expressions_on_missing_fields_are_null() {
     for (expression, holds) in [
         ("missing=\"x\"", false),
         ("NOT (missing=\"x\")", false),

@@ -279,7 +279,7 @@ fn flatten(value: &Value, path: &str, log: &mut Log) {
 }
 
 #[test]
-fn queries_are_read_as_datadog_documents_them() {
+fn queries_are_parsed_as_datadog_documents_them() {
     let attributes = serde_json::json!({
         "a": {"b": "x y", "n": 200, "list": ["one", "two"], "k/e.y": "v", "none": ""},
     });

@@ -53,7 +53,7 @@ pub(in crate::export) fn exported(profile: &'static Profile, format: &'static Fo
 }
 
 #[test]
-fn the_same_events_are_left_out() {
+fn exported_suppressions_hide_the_same_events() {
     let target = export::named("datadog").unwrap();
     let events = events();
     for profile in target.profiles() {
@@ -101,7 +101,7 @@ fn made_up(suppression: &Suppression, event: &Event) -> Event {
 }
 
 #[test]
-fn what_is_done_to_suppressions_is_never_left_out() {
+fn requests_about_suppressions_are_never_hidden() {
     let text = OBJECTS
         .split("---")
         .next()
@@ -116,7 +116,7 @@ fn what_is_done_to_suppressions_is_never_left_out() {
 }
 
 #[test]
-fn rules_have_the_tag_that_suppressions_name_them_by_only_when_there_are_some() {
+fn rules_have_the_tag_for_suppressions_only_if_there_are_some() {
     let target = export::named("datadog").unwrap();
     let rules = crate::pack::all();
     let rule = &rules.rules()[rules.find("kasten-passkey-changed").unwrap()];
@@ -131,7 +131,7 @@ fn rules_have_the_tag_that_suppressions_name_them_by_only_when_there_are_some() 
 }
 
 #[test]
-fn targets_without_suppressions_say_what_to_do_instead() {
+fn targets_without_suppressions_suggest_an_alternative() {
     let options = LoadOptions::default();
     for target in export::all().iter().filter(|it| it.name() != "datadog") {
         let (profile, format) = (&target.profiles()[0], &target.formats()[0]);
@@ -143,7 +143,7 @@ fn targets_without_suppressions_say_what_to_do_instead() {
 }
 
 #[test]
-fn a_mistake_in_a_suppression_is_named_with_its_place() {
+fn an_error_in_a_suppression_has_a_position() {
     for (from, to, wanted) in [
         ("kind: Suppression", "kind: Silence", "the kind is \"Silence\""),
         ("12:00:00.5Z", "noon", "must be a time"),

@@ -23,8 +23,8 @@ fn an_audit_config_is_delivered_with_and_without_a_status_subresource() {
 
     let volume = keepwatch.volume("first").unwrap();
     apply(&plane, "AuditConfig", "siem", &json!({"profile": {"name": "p", "namespace": ""}}));
-    let said = becomes(&plane, "siem", "Pending");
-    assert!(said.contains("Profile kasten-io/p does not exist"), "{said}");
+    let errors = becomes(&plane, "siem", "Pending");
+    assert!(errors.contains("Profile kasten-io/p does not exist"), "{errors}");
     apply(&plane, "Profile", "p", &profile("first"));
     becomes(&plane, "siem", "Success");
     let alice = alice(&plane);

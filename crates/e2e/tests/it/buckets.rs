@@ -145,17 +145,20 @@ fn errors_of_a_destination_say_what_to_do() {
     let server = S3Server::start(None).unwrap();
     server.make_bucket("archive", false).unwrap();
     let endpoint = &server.endpoint();
-    let told = |wanted: &Destination, part: &str| {
+    let check_error = |wanted: &Destination, part: &str| {
         let error = run(open(wanted).check()).unwrap_err().to_string();
         assert!(error.contains(part) && !error.contains("canary"), "{error}");
     };
-    told(&destination(endpoint, "nobody"), "bucket `nobody` does not exist in region `us-east-1`");
+    check_error(
+        &destination(endpoint, "nobody"),
+        "bucket `nobody` does not exist in region `us-east-1`",
+    );
     let mut wanted = destination(endpoint, "archive");
     wanted.credentials = keys(ACCESS_KEY, "canary-wrong");
-    told(&wanted, "the secret key does not belong to access key `AKIAKEEPWATCH`");
+    check_error(&wanted, "the secret key does not belong to access key `AKIAKEEPWATCH`");
     wanted.credentials = keys("AKIANOBODY", "canary-wrong");
-    told(&wanted, "access key `AKIANOBODY` does not exist");
-    told(
+    check_error(&wanted, "access key `AKIANOBODY` does not exist");
+    check_error(
         &destination("http://127.0.0.1:1", "archive"),
         "endpoint http://127.0.0.1:1 cannot be reached",
     );

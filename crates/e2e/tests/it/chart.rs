@@ -278,11 +278,11 @@ fn the_binary_accepts_every_rendered_argument() {
     for set in sets() {
         let arguments = chart.render(set.values).unwrap().arguments().unwrap();
         let output = Command::new(&binary).args(&arguments).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
+        let stderr = String::from_utf8_lossy(&output.stderr);
         // Exit code 2 means an invalid command line. This one is valid, and fails at the first file
         // that exists only in the pod.
-        assert_eq!(output.status.code(), Some(1), "{}: {said}", set.name);
-        assert!(said.contains("/etc/kubernetes/agg-audit-policy.yaml"), "{}: {said}", set.name);
+        assert_eq!(output.status.code(), Some(1), "{}: {stderr}", set.name);
+        assert!(stderr.contains("/etc/kubernetes/agg-audit-policy.yaml"), "{}: {stderr}", set.name);
     }
 }
 
@@ -311,15 +311,15 @@ fn invalid_values_are_rejected_by_name() {
         ("k10Namespace=Kasten.io", "/k10Namespace"),
     ];
     for (value, word) in cases {
-        let said = chart.refusal(&[value]).unwrap();
-        assert!(said.contains(word), "{value}: {said}");
+        let error = chart.refusal(&[value]).unwrap();
+        assert!(error.contains(word), "{value}: {error}");
     }
     let in_the_store = [
         "siem.logging.cluster.file.enabled=true",
         "siem.logging.cluster.file.path=/var/lib/keepwatch/audit.log",
     ];
-    let said = chart.refusal(&in_the_store).unwrap();
-    assert!(said.contains("is in a folder that the server uses itself"), "{said}");
+    let error = chart.refusal(&in_the_store).unwrap();
+    assert!(error.contains("is in a folder that the server uses itself"), "{error}");
 }
 
 #[test]

@@ -111,14 +111,14 @@ fn an_unusual_value_renders_or_is_rejected_by_name() {
         (["--set", "siem.logging.cluster.resumeFrom=yesterday"], "resumeFrom"),
         (["--set", "platform=eks"], "platform"),
     ] {
-        let said = chart.render_with(&arguments, &[]).unwrap_err().to_string();
-        assert!(said.contains(name), "{arguments:?}: {said}");
+        let error = chart.render_with(&arguments, &[]).unwrap_err().to_string();
+        assert!(error.contains(name), "{arguments:?}: {error}");
     }
     let two = "siem.logging.cluster.file.volume.hostPath.path=/a,\
                siem.logging.cluster.file.volume.persistentVolumeClaim.claimName=b,\
                siem.logging.cluster.file.enabled=true,siem.logging.cluster.file.path=/var/log/k/a.log";
-    let said = chart.render(&[&two.replace(' ', "")]).unwrap_err().to_string();
-    assert!(said.contains("siem.logging.cluster.file.volume"), "{said}");
+    let error = chart.render(&[&two.replace(' ', "")]).unwrap_err().to_string();
+    assert!(error.contains("siem.logging.cluster.file.volume"), "{error}");
 }
 
 #[test]

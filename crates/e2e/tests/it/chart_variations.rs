@@ -230,9 +230,9 @@ fn valid_values_render_accepted_objects_and_arguments() {
             render(&chart, flag, value).unwrap_or_else(|error| panic!("{flag} {value}: {error}"));
         let arguments = rendered.arguments().unwrap();
         let output = Command::new(&binary).args(&arguments).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
+        let stderr = String::from_utf8_lossy(&output.stderr);
         // It fails at the first file that exists only in the pod.
-        assert_eq!(output.status.code(), Some(1), "{flag} {value}: {said}");
+        assert_eq!(output.status.code(), Some(1), "{flag} {value}: {stderr}");
         let mut names = BTreeSet::new();
         for object in &rendered.objects {
             let place =

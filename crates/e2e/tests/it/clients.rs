@@ -66,18 +66,18 @@ fn a_watch_over_websocket_works_through_the_aggregator_and_is_recorded() {
         .unwrap();
     let mut out = curl.stdout.take().unwrap();
     let (mut seen, mut piece) = (Vec::new(), [0; 4096]);
-    let said = loop {
-        let said = String::from_utf8_lossy(&seen).into_owned();
-        if said.contains(r#""type":"ADDED""#) {
-            break said;
+    let received = loop {
+        let received = String::from_utf8_lossy(&seen).into_owned();
+        if received.contains(r#""type":"ADDED""#) {
+            break received;
         }
         let len = out.read(&mut piece).unwrap();
-        assert!(len > 0, "no event in {said}");
+        assert!(len > 0, "no event in {received}");
         seen.extend_from_slice(&piece[..len]);
     };
-    assert!(said.starts_with("HTTP/1.1 101 "), "{said}");
-    assert!(said.to_ascii_lowercase().contains("sec-websocket-protocol: base64.binary.k8s.io"));
-    assert!(said.contains(r#""name":"rp-1""#), "{said}");
+    assert!(received.starts_with("HTTP/1.1 101 "), "{received}");
+    assert!(received.to_ascii_lowercase().contains("sec-websocket-protocol: base64.binary.k8s.io"));
+    assert!(received.contains(r#""name":"rp-1""#), "{received}");
     curl.kill().unwrap();
     curl.wait().unwrap();
     let end = |event: &Value| {

@@ -60,7 +60,7 @@ fn breaking_a_profile_pauses_delivery_and_fixing_it_resumes() {
         ask(&server).await;
         wait_delivered(&server, REQUESTS).await;
 
-        for (plural, worse, told, better) in [
+        for (plural, broken, message, fixed) in [
             (
                 "profiles",
                 bucket("no-such-bucket"),
@@ -74,12 +74,12 @@ fn breaking_a_profile_pauses_delivery_and_fixing_it_resumes() {
                 secret(SECRET_KEY),
             ),
         ] {
-            server.change(plural, &worse).await.unwrap();
+            server.change(plural, &broken).await.unwrap();
             let error = server.wait_status("Failed").await.unwrap();
-            assert!(error.contains(told) && !error.contains("canary"), "{error}");
+            assert!(error.contains(message) && !error.contains("canary"), "{error}");
             is_paused(&server, &good).await;
             let before = server.progress().await.unwrap();
-            server.change(plural, &better).await.unwrap();
+            server.change(plural, &fixed).await.unwrap();
             server.wait_status("Success").await.unwrap();
             wait_delivered(&server, before.delivered + before.lag).await;
         }

@@ -76,9 +76,9 @@ fn check(cloud: &Cloud<'_>) {
         store(&server, json!({"name": BUCKET})).await;
         server.wait_status("Success").await.unwrap();
         record(&server, 30).await;
-        for (keys, said) in &cloud.wrong {
+        for (keys, error) in &cloud.wrong {
             server.change("secrets", &json!({"stringData": keys})).await.unwrap();
-            fails(&server, said).await;
+            fails(&server, error).await;
             record(&server, 10).await;
             server.change("secrets", &json!({"stringData": cloud.right})).await.unwrap();
             server.wait_status("Success").await.unwrap();

@@ -76,8 +76,8 @@ impl Release {
         let rendered = chart.render(&borrowed(&values)).unwrap();
         let release = Self { chart, values, rendered };
         release.is_valid(plane);
-        let said = release.chart.install(plane.admin(), &borrowed(&release.values)).unwrap();
-        assert!(said.contains("v1alpha1.vault.kio.kasten.io"), "the notes: {said}");
+        let output = release.chart.install(plane.admin(), &borrowed(&release.values)).unwrap();
+        assert!(output.contains("v1alpha1.vault.kio.kasten.io"), "the notes: {output}");
         // EndpointSlices must not contain loopback addresses; an external name may resolve to one.
         let patch = json!({"spec": {"type": "ExternalName", "externalName": "localhost"}});
         let line = format!(
@@ -426,12 +426,12 @@ fn what_is_uninstalled_lets_go_of_audit_configs(plane: &ControlPlane, release: &
         assert!(pod.process.wait().unwrap().success(), "{}", lines(&pod));
         lines(&pod)
     };
-    let said = clean_up("uninstall-too-early");
-    assert!(said.contains("the server is installed"), "{said}");
+    let output = clean_up("uninstall-too-early");
+    assert!(output.contains("the server is installed"), "{output}");
     assert!(config()["metadata"]["finalizers"].is_array());
     release.chart.uninstall(plane.admin()).unwrap();
-    let said = clean_up("uninstall");
-    assert!(said.contains("released 1 AuditConfigs"), "{said}");
+    let output = clean_up("uninstall");
+    assert!(output.contains("released 1 AuditConfigs"), "{output}");
     let config = config();
     assert!(config["metadata"].get("finalizers").is_none(), "{config}");
     assert_eq!(text(&config, "/status/validation"), "Failed");

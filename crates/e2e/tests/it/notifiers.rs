@@ -95,19 +95,19 @@ fn repository(name: &str) -> Value {
 
 /// Makes `name` raise a signal of high severity.
 async fn tamper(server: &Standalone, name: &str) {
-    let (code, said) =
+    let (code, response) =
         send(&server.worker, "POST", REPOSITORIES, Some(&repository(name))).await.unwrap();
-    assert_eq!(code, 201, "{said}");
+    assert_eq!(code, 201, "{response}");
     let person = server.endpoint_of(name, &["k10:admins"]).unwrap();
     let off = json!({"spec": {"disableMaintenance": true}});
     let path = format!("{REPOSITORIES}/{name}");
-    let (code, said) = send(&person, "PATCH", &path, Some(&off)).await.unwrap();
-    assert_eq!(code, 200, "{said}");
+    let (code, response) = send(&person, "PATCH", &path, Some(&off)).await.unwrap();
+    assert_eq!(code, 200, "{response}");
 }
 
 async fn make(server: &Standalone, path: &str, object: &Value) {
-    let (code, said) = send(&server.admin, "POST", path, Some(object)).await.unwrap();
-    assert_eq!(code, 201, "{path}: {said}");
+    let (code, response) = send(&server.admin, "POST", path, Some(object)).await.unwrap();
+    assert_eq!(code, 201, "{path}: {response}");
 }
 
 /// Waits for a state of a notifier, and returns its last error.
@@ -147,8 +147,8 @@ fn a_webhook_over_tls_gets_signals_once_its_ca_is_configured() {
         let test = format!("{notifiers}/hook/test");
         let opened = receiver.opened("erin").unwrap();
         assert!(!opened.header("webhook-signature").is_empty(), "{opened:?}");
-        let (code, said) = send(&server.admin, "POST", &test, Some(&json!({}))).await.unwrap();
-        assert_eq!(code, 200, "{said}");
+        let (code, response) = send(&server.admin, "POST", &test, Some(&json!({}))).await.unwrap();
+        assert_eq!(code, 200, "{response}");
     });
 }
 
@@ -198,8 +198,8 @@ fn a_real_alertmanager_has_one_alert_per_signal_with_its_current_severity() {
         expire(&server, 4..5).await;
         has_alerts(&alertmanager, &["erin high", "grace critical"]).await;
         let test = format!("/apis/{GROUP}/notifiers/am/test");
-        let (code, said) = send(&server.admin, "POST", &test, Some(&json!({}))).await.unwrap();
-        assert_eq!(code, 200, "{said}");
+        let (code, response) = send(&server.admin, "POST", &test, Some(&json!({}))).await.unwrap();
+        assert_eq!(code, 200, "{response}");
     });
 }
 
@@ -211,8 +211,9 @@ async fn expire(server: &Standalone, numbers: std::ops::Range<u32>) {
         let name = format!("content-{number}");
         let content = json!({"apiVersion": "apps.kio.kasten.io/v1alpha1",
             "kind": "RestorePointContent", "metadata": {"name": name}, "spec": {}});
-        let (code, said) = send(&server.worker, "POST", contents, Some(&content)).await.unwrap();
-        assert_eq!(code, 201, "{said}");
+        let (code, response) =
+            send(&server.worker, "POST", contents, Some(&content)).await.unwrap();
+        assert_eq!(code, 201, "{response}");
         let past = json!({"spec": {"expiresAt": "2020-01-01T00:00:00Z"}});
         let path = format!("{contents}/{name}");
         assert_eq!(send(&grace, "PATCH", &path, Some(&past)).await.unwrap().0, 200);

@@ -64,8 +64,8 @@ async fn plant(server: &Standalone, name: &str, kind: &str, keys: Value, store: 
 }
 
 async fn make(server: &Standalone, collection: &str, body: &Value) {
-    let (code, said) = send(&server.admin, "POST", collection, Some(body)).await.unwrap();
-    assert_eq!(code, 201, "{collection}: {said}");
+    let (code, response) = send(&server.admin, "POST", collection, Some(body)).await.unwrap();
+    assert_eq!(code, 201, "{collection}: {response}");
 }
 
 fn s3(endpoint: &str, bucket: &str, region: &str) -> Value {
@@ -138,8 +138,10 @@ async fn destinations(server: &Standalone, good: &S3Server, secure: &S3Server) -
         };
         let path = format!("{CONFIG}/auditconfigs/{name}");
         e2e::fixtures::standalone::wait(&format!("{name} is {wanted:?}"), async || {
-            let said = send(&server.admin, "GET", &path, None).await?.1;
-            Ok(wanted.contains(&said["status"]["validation"].as_str().unwrap_or("")).then_some(()))
+            let config = send(&server.admin, "GET", &path, None).await?.1;
+            Ok(wanted
+                .contains(&config["status"]["validation"].as_str().unwrap_or(""))
+                .then_some(()))
         })
         .await
         .unwrap();

@@ -93,20 +93,20 @@ fn check(place: &Place<'_>) {
 
 /// Waits until the status is Failed with this error, and checks that the error contains no secret.
 pub(crate) async fn fails(server: &Standalone, part: &str) {
-    let said = server.wait_status("Failed").await.unwrap();
-    assert!(said.contains(part) && !said.contains("canary"), "{said}");
+    let error = server.wait_status("Failed").await.unwrap();
+    assert!(error.contains(part) && !error.contains("canary"), "{error}");
 }
 
 /// Waits until an Event reports delivery to this bucket. The states before it may be missed.
 async fn delivers_to(server: &Standalone, bucket: &str) {
     let path = "/api/v1/namespaces/kasten-io/events";
     wait("events go to another bucket", async || {
-        let (_, told) = send(&server.admin, "GET", path, None).await?;
-        let says = |event: &Value| {
+        let (_, list) = send(&server.admin, "GET", path, None).await?;
+        let matches = |event: &Value| {
             let message = event["message"].as_str().unwrap_or_default();
             event["reason"] == "Delivering" && message.contains(bucket)
         };
-        Ok(told["items"].as_array().into_iter().flatten().any(says).then_some(()))
+        Ok(list["items"].as_array().into_iter().flatten().any(matches).then_some(()))
     })
     .await
     .unwrap();

@@ -37,9 +37,9 @@ fn check(home: &Path, cache: &Path, lines: &[(&str, &str, &str)]) {
             .args([context_flag, context])
             .args(arguments.split(' '));
         let output = command.output().unwrap();
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8_lossy(&said);
-        assert!(said.contains(expected), "{context}: {line}: {said}");
+        let printed = [output.stdout, output.stderr].concat();
+        let printed = String::from_utf8_lossy(&printed);
+        assert!(printed.contains(expected), "{context}: {line}: {printed}");
     }
 }
 

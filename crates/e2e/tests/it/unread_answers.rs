@@ -40,7 +40,7 @@ fn unread_responses_stay_within_the_memory_limits() {
         }
         let secrets = format!("/api/v1/namespaces/{NAMESPACE}/secrets");
         let process = server.process.id();
-        let mut said = String::new();
+        let mut report = String::new();
         let mut most = 0;
         for (what, query) in [
             ("equal lists", "?"),
@@ -65,13 +65,13 @@ fn unread_responses_stay_within_the_memory_limits() {
                 let cost = proc_status::vm_hwm(process).unwrap().saturating_sub(before);
                 let taken = held.iter().filter(|(_, response)| response.status() == 200).count();
                 assert!(taken > 0, "{what} {protocol:?}: none was begun");
-                writeln!(said, "{what} {protocol:?}: {taken} begun, {} MiB", cost >> 20).unwrap();
+                writeln!(report, "{what} {protocol:?}: {taken} begun, {} MiB", cost >> 20).unwrap();
                 most = most.max(cost);
                 drop(held);
             }
         }
-        println!("{said}");
-        assert!(most <= COST_MAX, "{said}");
+        println!("{report}");
+        assert!(most <= COST_MAX, "{report}");
     });
 }
 

@@ -132,11 +132,11 @@ fn the_rules_of_these_tests_all_match() {
             ));
         }
     }
-    let said = play(&of_files(), &order, None);
+    let changes = play(&of_files(), &order, None);
     for rule in ["a", "many", "few", "values", "both", "chain", "new", "quiet"] {
         let opened = format!("\"rule\":{{\"id\":\"{rule}\"");
         // A rule that another one counts and supersedes may raise no signal.
-        assert!(said.contains(&opened) || rule == "a", "{rule}: {said}");
+        assert!(changes.contains(&opened) || rule == "a", "{rule}: {changes}");
     }
 }
 

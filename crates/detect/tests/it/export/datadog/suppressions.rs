@@ -153,7 +153,7 @@ fn an_error_in_a_suppression_has_a_position() {
         let text = OBJECTS.replacen(from, to, 1);
         let document = Document::new("suppressions.yaml", text);
         let errors = Suppression::read(&document, &LoadOptions::default()).unwrap_err();
-        let said: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        assert!(said.iter().any(|it| it.contains(wanted)), "{wanted}: {said:?}");
+        let messages: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        assert!(messages.iter().any(|it| it.contains(wanted)), "{wanted}: {messages:?}");
     }
 }

@@ -1,7 +1,7 @@
-//! Endpoints as an attacker may write them to make the server connect to a forbidden address.
+//! Endpoints with which an attacker may try to make the server connect to a forbidden address.
 //!
-//! A table of places times a table of ways to write them. Whether a form may be dialled follows
-//! from the tables alone: the place is open, and the way to write it is a usual one.
+//! The cases are a table of addresses combined with a table of spellings. The expected result
+//! follows from the tables alone: the address is allowed, and the spelling is a usual one.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -52,7 +52,7 @@ const V6: [(&str, bool); 12] = [
     ("fd00:10:97::a", true),
 ];
 
-/// Names and what they lead to.
+/// Names and their addresses.
 pub(super) const NAMES: [(&str, &[&str], bool); 17] = [
     ("localhost", &["127.0.0.1"], false),
     ("ip6-localhost", &["::1"], false),
@@ -73,7 +73,7 @@ pub(super) const NAMES: [(&str, &[&str], bool); 17] = [
     ("xn--s3-mia.example.com", &["127.77.0.2"], true),
 ];
 
-/// All of them.
+/// All combinations.
 pub(super) fn all(port: u16) -> Vec<Form> {
     let mut forms = Vec::new();
     let mut add = |texts: Vec<String>, may: bool| {
@@ -110,7 +110,7 @@ fn usual_v4(address: Ipv4Addr) -> Vec<String> {
         .collect()
 }
 
-/// IPv6 addresses that lead to an IPv4 one.
+/// IPv6 addresses that embed an IPv4 address.
 fn embedded(address: Ipv4Addr) -> Vec<String> {
     let [a, b, c, d] = address.octets();
     let (high, low) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
@@ -134,7 +134,7 @@ fn embedded(address: Ipv4Addr) -> Vec<String> {
     texts
 }
 
-/// What only some programs take for an IPv4 address.
+/// Spellings that only some programs parse as an IPv4 address.
 fn odd_v4(address: Ipv4Addr) -> Vec<String> {
     let [a, b, c, d] = address.octets();
     let number = u32::from(address);
@@ -207,7 +207,7 @@ fn usual_names(name: &str) -> Vec<String> {
     ]
 }
 
-/// A host that hides behind another one, or before it, or in a scheme.
+/// Spellings in which a host is hidden before or after another one, or in a scheme.
 fn around(host: &str) -> Vec<String> {
     let good = "s3.example.com";
     let mut texts: Vec<String> =
@@ -247,7 +247,7 @@ fn around(host: &str) -> Vec<String> {
     texts
 }
 
-/// Letters that some programs fold to a host.
+/// Letters that some programs fold to the letters of a host.
 fn look_alikes() -> Vec<String> {
     [
         "\u{217c}ocalhost",
@@ -265,7 +265,7 @@ fn look_alikes() -> Vec<String> {
     .to_vec()
 }
 
-/// What a name leads to.
+/// The addresses of a name.
 pub(super) fn lookup(name: &str) -> std::io::Result<Vec<IpAddr>> {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
     let known = NAMES.iter().find(|(known, ..)| *known == name);

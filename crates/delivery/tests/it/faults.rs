@@ -15,14 +15,14 @@ use super::fixture::{
 
 /// Readers at the same time, each with its own stream of objects.
 const READERS: usize = 32;
-/// Events, each an object of its own for each reader.
+/// Number of events. Each is a separate object for each reader.
 const EVENTS: u64 = 75;
 
 fn name(reader: usize) -> String {
     format!("reader-{reader:02}")
 }
 
-/// Delivers to all readers, from a store that waits so long for an answer.
+/// Delivers to all readers, with this timeout for responses.
 async fn deliver(
     store: &Sqlite,
     delivery: &Delivery,
@@ -52,7 +52,7 @@ async fn deliver(
     delivery.close().await;
 }
 
-/// Every `nth` request goes wrong, in each way in turn.
+/// Every `nth` request has a fault, each kind in turn.
 fn every(nth: u64) -> FaultPlan {
     let mut kinds = Fault::ALL.into_iter().cycle();
     Box::new(move |number| if number % nth == 0 { kinds.next() } else { None })

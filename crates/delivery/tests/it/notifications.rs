@@ -188,7 +188,8 @@ async fn each_signal_is_opened_updated_now_and_then_and_closed() {
     put(&store, "a high 3 closed").await;
     let told = ["opened a low 1", "updated a low 2", "updated a high 3", "closed a high 3"];
     assert_eq!(double.wait_for(4).await, told);
-    // One that is new and over already is opened and closed; one that matters too little is not.
+    // A signal that is new and already closed is sent as opened and closed. One below the minimum
+    // severity is not sent.
     put(&store, "b informational 1 open").await;
     put(&store, "c medium 1 closed").await;
     put(&store, "d medium 1 open").await;
@@ -212,7 +213,7 @@ async fn an_open_alert_is_sent_again_until_it_is_closed() {
     let last_sent = health(&notifications, |health| health.last_sent.is_some()).await.last_sent;
     double.wait_for(4).await;
     assert!(opened.elapsed() >= Duration::from_secs(178), "{:?}", opened.elapsed());
-    // A repeated notification is no news.
+    // A repeated notification does not change the time.
     assert_eq!(notifications.health()[0].last_sent, last_sent);
     put(&store, "a low 1 closed").await;
     while double.lines().last().unwrap() != "closed a low 1" {
@@ -248,7 +249,7 @@ async fn a_notification_that_is_refused_waits_alone_and_is_tried_for_ever() {
     assert_eq!(found.error.as_deref(), Some("the destination answers 400 Bad Request"));
     // The signal closes meanwhile; `opened` is still sent before `closed`.
     put(&store, "a high 2 closed").await;
-    // It is tried for ever, and rarely in the end.
+    // Retries never end, but become rare.
     let of_a = |(line, ..): &&(String, String, Instant)| line.starts_with("opened a");
     let times = || -> Vec<Instant> {
         double.attempts.borrow().iter().filter(of_a).map(|(_, _, time)| *time).collect()
@@ -310,7 +311,7 @@ async fn another_target_is_tried_at_once_and_a_missing_one_waits() {
     let double = Double::new(|_| Ok(()));
     notifications.apply("team", "u-1", target(&double));
     assert_eq!(double.wait_for(1).await, ["opened a high 1"]);
-    // What counts now counts for what is open, and not for what has ended.
+    // The new target applies to open signals, not to closed ones.
     for signal in ["b informational 1 open", "c informational 1 closed"] {
         put(&store, signal).await;
     }
@@ -345,7 +346,8 @@ async fn a_new_notifier_hears_of_what_is_open_and_a_removed_one_is_forgotten() {
     while !state(&store).await.is_empty() {
         tick().await;
     }
-    // One of the same name is another one; what it was told before a restart is found by its uid.
+    // A notifier with the same name is a different one. The state from before a restart is found by
+    // its UID.
     let other = Double::new(|_| Ok(()));
     notifications.apply("team", "u-2", target(&other));
     assert_eq!(other.wait_for(1).await, ["opened c high 1"]);
@@ -355,7 +357,7 @@ async fn a_new_notifier_hears_of_what_is_open_and_a_removed_one_is_forgotten() {
     assert_eq!(state(&store).await, Vec::<String>::new());
 }
 
-/// Sends to a receiver with the clock of the machine.
+/// A webhook notifier for the receiver, with the system clock.
 fn webhook(receiver: &Receiver) -> Arc<dyn Notifier> {
     open(&Settings {
         kind: Kind::Webhook,
@@ -378,7 +380,7 @@ async fn killed(home: &Path, name: &str, receiver: &Receiver, requests: usize) {
     put(&store, name).await;
     notifications.apply("team", "u-1", target_of(webhook(receiver)));
     receiver.wait_for(requests).await;
-    // Whatever the task was doing, it goes no further.
+    // Stops the task wherever it is.
     drop(notifications);
     store.close().await;
 }

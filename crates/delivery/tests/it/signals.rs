@@ -46,20 +46,20 @@ async fn a_high_signal_takes_the_events_before_it_along_at_once() {
     let journal = store.journal();
     let left = tokio::time::timeout(EVIDENCE_TIME, arrived(&delivery, &journal, NAME));
     left.await.unwrap();
-    // The medium one has waited for it.
+    // The medium signal waited for the high one, in the same object.
     let objects = place.objects();
     assert_eq!(objects.len(), 1, "{:?}", objects.keys());
     let lines = lines(&objects, NAME);
     assert_eq!(lines, recorded(&journal).await);
     assert!(lines[3].contains(r#""kind":"Signal""#), "{}", lines[3]);
-    // An update right after it does not wait for long either.
+    // A following update is uploaded soon, too.
     record_signal(&store, Severity::Critical, ChangeKind::Updated).await;
     let left = tokio::time::timeout(EVIDENCE_TIME, arrived(&delivery, &journal, NAME));
     left.await.unwrap();
     delivery.close().await;
 }
 
-/// Regression: the lines in buckets had no identity but values that clients choose.
+/// Regression: lines in buckets had no identity except values that clients choose.
 #[tokio::test]
 async fn each_line_in_a_bucket_has_its_number_in_the_journal() {
     let home = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Destinations that do not answer: delivery does not reveal why.
+//! Destinations that do not respond: delivery must not reveal the reason.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +26,7 @@ fn health(delivery: &Delivery, name: &str) -> SinkHealth {
     delivery.health().into_iter().find(|health| health.sink == name).unwrap()
 }
 
-/// The first condition that is another one than `Delivering`.
+/// The first condition other than `Delivering`.
 async fn trouble(delivery: &Delivery, name: &str) -> DeliveryHealth {
     loop {
         let condition = health(delivery, name).condition;

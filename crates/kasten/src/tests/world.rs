@@ -1,4 +1,4 @@
-//! A registry over a map, and three users: as much of the API server as the rules of kinds need.
+//! A registry over a map, and three users: the part of the API server that the kinds' rules need.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex};
@@ -16,11 +16,11 @@ pub(super) const NOW: &str = "2026-11-23T09:30:00Z";
 
 /// All objects, by plural, namespace and name.
 pub(super) struct World {
-    /// Whose account `kasten` is.
+    /// The installation whose accounts are K10's own.
     accounts: Installation,
     resources: Vec<Resource>,
     objects: BTreeMap<(String, String, String), Map<String, Value>>,
-    /// What the last write asked for beyond itself.
+    /// The access that the last write requires beyond its own object.
     pub(super) access: Mutex<String>,
 }
 
@@ -69,7 +69,7 @@ pub(super) fn resource(kind: &str) -> &'static Resource {
     USUAL.iter().find(|resource| resource.kind == kind).unwrap()
 }
 
-/// `kind` or `namespace/name`, as an object with this spec.
+/// An object with this spec. `path` is a name, or `namespace/name`.
 pub(super) fn object(kind: &str, path: &str, spec: Value) -> Map<String, Value> {
     let (namespace, name) = path.split_once('/').unwrap_or(("", path));
     let mut object = Map::new();
@@ -90,12 +90,12 @@ fn said(result: Result<(), ApiError>, good: &str) -> String {
 }
 
 impl World {
-    /// An empty world around another installation of K10.
+    /// An empty world for another installation of K10.
     pub(super) fn of(installation: Installation) -> Self {
         Self::with(installation, crate::resources(&installation))
     }
 
-    /// Somebody else's K10 comes along.
+    /// Changes the installation whose accounts are K10's own.
     pub(super) fn accounts_are_those_of(&mut self, installation: Installation) {
         self.accounts = installation;
     }
@@ -108,7 +108,8 @@ impl World {
         self.resources.iter().find(|resource| resource.kind == kind).unwrap().clone()
     }
 
-    /// `kasten` is one of K10's own accounts, wherever it is; the others are the known users.
+    /// The context of a write. The user `kasten` is one of K10's own accounts, the others are the
+    /// known users.
     fn occasion(&self, user: &str, subresource: &str) -> WriteContext {
         let known = crate::roles::USERS.iter().find(|known| known.context == user);
         let organizations = known.map_or(&[][..], |known| known.organizations).iter();
@@ -130,14 +131,14 @@ impl World {
         self.objects.insert(place, object);
     }
 
-    /// Makes an object as the registry does, and says what came of it.
+    /// Creates an object as the registry does, and returns the result.
     pub(super) fn create(&mut self, user: &str, kind: &str, path: &str, spec: Value) -> String {
         let object = object(kind, path, spec);
         let result = self.try_create(user, object);
         said(result, "201")
     }
 
-    /// What is said to alice when she makes one, and what she needs for it.
+    /// Creates an object as alice. Returns the result and the access that it requires.
     pub(super) fn ask_alice(&mut self, kind: &str, path: &str, spec: Value) -> String {
         let said = self.create("alice", kind, path, spec);
         match self.access.lock().unwrap().as_str() {
@@ -169,7 +170,7 @@ impl World {
         Ok(())
     }
 
-    /// Changes one field of an object, as an update of itself or of its status.
+    /// Changes a field of an object, with an update of the object or of its status.
     pub(super) fn set(&mut self, kind: &str, path: &str, field: &str, value: Value) -> String {
         let resource = self.resource(kind);
         let (namespace, name) = path.split_once('/').unwrap_or(("", path));
@@ -190,7 +191,7 @@ impl World {
         said(result, "200")
     }
 
-    /// Removes an object for good.
+    /// Removes an object.
     pub(super) fn delete(&mut self, kind: &str, path: &str) -> String {
         let resource = self.resource(kind);
         let (namespace, name) = path.split_once('/').unwrap_or(("", path));
@@ -204,7 +205,7 @@ impl World {
         said(result, "200")
     }
 
-    /// The details of an object.
+    /// The details subresource of an object.
     pub(super) fn details(&mut self, kind: &str, path: &str) -> Value {
         let resource = self.resource(kind);
         let (namespace, name) = path.split_once('/').unwrap_or(("", path));
@@ -213,14 +214,14 @@ impl World {
         Value::Object(detailed)
     }
 
-    /// One field of an object, as JSON.
+    /// A field of an object, as JSON.
     pub(super) fn field(&self, kind: &str, path: &str, field: &str) -> Value {
         let (namespace, name) = path.split_once('/').unwrap_or(("", path));
         let object = &self.objects[&key(self.resource(kind).plural, namespace, name)];
         fields::value(object, field).cloned().unwrap_or(json!(null))
     }
 
-    /// What is there, one object a line: plural, place, state.
+    /// All objects, one per line: plural, path, state.
     pub(super) fn inventory(&self) -> String {
         let line =
             |((plural, namespace, name), object): (&(String, String, String), &Map<_, _>)| {

@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 
 use crate::server::{run, text};
 
-/// A request of `user` at this second of the day, as kube-apiserver writes it.
+/// A line of kube-apiserver for a request of `user` at this second of the day.
 pub(crate) fn line(second: u32, user: &str, verb: &str, resource: &str, name: &str) -> String {
     with_code(second, user, verb, resource, name, 200)
 }
 
-/// The same, answered with this code.
+/// Like [`line`], with this status code.
 pub(crate) fn with_code(
     second: u32,
     user: &str,
@@ -60,7 +60,7 @@ pub(crate) fn deletions(first: u32, user: &str, count: u32) -> String {
     (0..count).map(line).collect()
 }
 
-/// The same lines as K10 writes them.
+/// The same lines in K10's encoding.
 pub(crate) fn kasten(lines: &str, cluster: &str) -> String {
     let arguments = ["events", "convert", "--to", "kasten", "--cluster-name", cluster];
     let output = run(&arguments, lines);
@@ -68,14 +68,14 @@ pub(crate) fn kasten(lines: &str, cluster: &str) -> String {
     text(&output.stdout)
 }
 
-/// One gzip member.
+/// A gzip file with one member.
 pub(crate) fn gzip(text: &str) -> Vec<u8> {
     let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
     packed.write_all(text.as_bytes()).unwrap();
     packed.finish().unwrap()
 }
 
-/// The objects that a command printed, one a line.
+/// The objects that a command printed, one per line.
 pub(crate) fn objects(stdout: &[u8]) -> Vec<Value> {
     text(stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }

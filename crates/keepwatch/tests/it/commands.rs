@@ -1,10 +1,10 @@
-//! The commands that need no server.
+//! Commands that need no server.
 
 use std::process::{Output, Stdio};
 
 use crate::server::{keepwatch, run, text};
 
-/// Two lines of kube-apiserver's log and one that is none.
+/// Two lines of kube-apiserver's log, and a line that is not an event.
 const LINES: &str = concat!(
     r#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata","auditID":"a","#,
     r#""stage":"ResponseComplete","requestURI":"/apis","verb":"get","user":{"username":"alice"},"#,
@@ -38,7 +38,7 @@ fn good_lines_are_converted_and_a_bad_one_is_named() {
     check(&v1, 0, &[LINES.lines().next().unwrap()], &[]);
 }
 
-/// The archive's own encoding could not go back, and lists of events were no events.
+/// Regression: K10's encoding could not be converted back, and lists of events were rejected.
 #[test]
 fn lines_of_both_encodings_and_lists_are_converted_and_what_is_left_out_is_named() {
     let first = LINES.lines().next().unwrap();

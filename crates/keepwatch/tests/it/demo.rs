@@ -1,4 +1,4 @@
-//! The demonstration, played twice in one folder.
+//! The demo, run twice in one folder.
 
 use std::collections::HashSet;
 
@@ -50,7 +50,7 @@ fn demo_once_exits_and_can_be_repeated() {
     ] {
         assert!(told.contains(part), "{part}: {told}");
     }
-    // The server is gone: nothing needs it.
+    // The server has stopped, so nothing that needs it is printed.
     for part in ["kubectl get", "kill", "Ctrl-C"] {
         assert!(!told.contains(part), "{part}: {told}");
     }
@@ -58,7 +58,7 @@ fn demo_once_exits_and_can_be_repeated() {
     commands_work(&told);
 
     let (second, _) = play(folder);
-    // The last two backups of the first time are still there.
+    // The last two backups of the first run still exist.
     assert_eq!(count(&second, "mallory", "delete", "restorepointcontents", 200), 17);
     let ids = |events: &[Value]| -> HashSet<String> {
         let ids = events.iter().filter_map(|event| event["AuditID"].as_str());
@@ -67,7 +67,7 @@ fn demo_once_exits_and_can_be_repeated() {
     assert!(ids(&first).is_disjoint(&ids(&second)), "an event came twice");
 }
 
-/// Every command that is printed and needs no server does what it says, as it is typed.
+/// Runs every printed command that needs no server, as printed.
 fn commands_work(told: &str) {
     let commands = told.lines().filter(|line| line.starts_with("  ") && !line.contains(" up "));
     let commands: Vec<&str> = commands.collect();

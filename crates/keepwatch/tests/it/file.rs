@@ -1,4 +1,4 @@
-//! The audit file of `keepwatch serve`: rotated, killed in between, every event once.
+//! The audit file of `keepwatch serve`: rotation and kills, with every event written once.
 
 use std::collections::HashMap;
 use std::fs;
@@ -9,9 +9,9 @@ use rustix::process::Signal;
 
 use crate::server::{TestServer, create, events, runtime};
 
-/// Bytes in an object: three events fill a file of a megabyte.
+/// Bytes of an object. Three events fill a file of a megabyte.
 const OBJECT_BYTES: usize = 150_000;
-/// Objects made in each life of the server.
+/// Objects created in each run of the server.
 const OBJECTS: usize = 9;
 
 fn lines(folder: &Path) -> String {
@@ -27,7 +27,7 @@ fn every_event_is_in_the_files_once_after_kills() {
     let up = TestServer::up(&folder.path().join("home"), &[], Stdio::null());
     let log = folder.path().join("log");
     let file = format!("--audit-log-file={}", log.join("audit.log").display());
-    // Lines as long as their objects, so that files are rotated.
+    // Lines are as long as their objects, so that files are rotated.
     let size = "--audit-line-size=4Mi";
     let flags = [file.as_str(), "--audit-log-file-size=1", "--audit-policy=extended", size];
     let mut answered = Vec::new();
@@ -44,7 +44,8 @@ fn every_event_is_in_the_files_once_after_kills() {
         if life == 3 {
             assert!(server.end().0.success());
         } else {
-            // No time to deliver: it is killed as soon as the last answer is there.
+            // Kill the server as soon as it has sent the last response, before it delivers the
+            // event.
             server.process.kill().unwrap();
             server.ended();
         }
@@ -74,7 +75,7 @@ fn sighup_reopens_the_file() {
     let client = runtime.block_on(up.client("admin", Some(&address)));
     runtime.block_on(create(&client, "before", 10)).unwrap();
     let moved = folder.path().join("moved.log");
-    // The server's own acts, such as making applications, may come first.
+    // Events of the server itself, for example about new applications, may come first.
     while !fs::read_to_string(&path).unwrap_or_default().contains("before") {
         std::thread::yield_now();
     }

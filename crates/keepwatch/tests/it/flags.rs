@@ -1,4 +1,4 @@
-//! Flags that make no sense, alone or together: named, and exit code 2.
+//! Invalid flags and combinations of flags: an error that names them, and exit code 2.
 
 use crate::server::{run, text};
 

@@ -1,11 +1,11 @@
-//! `keepwatch investigate user`: the timeline of an identity, in each of its forms.
+//! `keepwatch investigate user`: the timeline of a user in each output format.
 
 use serde_json::Value;
 
 use crate::audit_lines::{deletions, line, with_code};
 use crate::server::{run, text};
 
-/// What mallory did, with bob at the same address.
+/// Requests of mallory, and of bob from the same address.
 fn lines() -> String {
     [
         line(30_000, "mallory", "list", "restorepoints", "") + "\n",

@@ -1,4 +1,4 @@
-//! The binary as people and machines use it: what it prints, how it ends, what it keeps.
+//! Tests of the binary: its output, its exit codes, and its files.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

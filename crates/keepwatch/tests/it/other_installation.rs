@@ -1,4 +1,4 @@
-//! `keepwatch serve` for a K10 whose groups end in another domain.
+//! `keepwatch serve` for a K10 with another API domain.
 
 use std::fs;
 use std::process::Stdio;
@@ -30,8 +30,8 @@ fn the_policy_that_is_built_in_records_the_groups_of_the_other_domain() {
     });
     assert!(server.end().0.success());
     let events = events(&fs::read_to_string(&path).unwrap());
-    // The server's own acts, such as making applications, are in the other domain too; a heartbeat
-    // is about no object.
+    // Events of the server itself, for example about new applications, use the other domain too. A
+    // heartbeat has no object.
     for group in events.iter().filter_map(|event| event["ObjectRef"]["APIGroup"].as_str()) {
         assert!(group.ends_with(".kio.team.backup"), "{group}");
     }

@@ -1,4 +1,4 @@
-//! `keepwatch rules`: from a template to a rule that is checked and tested.
+//! `keepwatch rules`: from a template to a valid, tested rule.
 
 use std::path::Path;
 use std::process::Output;
@@ -23,7 +23,7 @@ fn check(arguments: &[&str], code: i32, stdout: &[&str], stderr: &[&str]) {
     }
 }
 
-/// A rule as `rules new` makes it, and its folder.
+/// A rule created by `rules new`, and its folder.
 fn begun() -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
     check(&["new", "my-rule", "--dir", folder.path().to_str().unwrap()], 0, &["my-rule.yaml"], &[]);
@@ -61,7 +61,7 @@ fn every_mistake_is_named_with_its_place() {
     assert!(said.contains("help: ") && said.contains("2 mistakes"), "{said}");
 }
 
-/// A filter of a built-in rule, as the guide has one, was refused unless that rule was in the file.
+/// Regression: a filter of a built-in rule was rejected unless the file contained that rule.
 #[test]
 fn a_filter_may_name_a_built_in_rule_and_copies_of_built_in_rules_may_be_checked() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Secrets in a standalone server: served as in a cluster, and nowhere in the clear.
+//! Secrets in a standalone server: served as in a cluster, and never stored in plain text.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use crate::server::{TestServer, kind, run, runtime, text};
 
-/// A secret value, which must not appear anywhere.
+/// A secret value that must not appear anywhere.
 const CANARY: &str = "canary-Zk3vQ9";
-/// The same in base64.
+/// The same value in Base64.
 const ENCODED: &str = "Y2FuYXJ5LVprM3ZROQ==";
 
 fn secrets(client: kube::Client) -> Api<DynamicObject> {
@@ -24,7 +24,7 @@ fn secret(data: Value) -> DynamicObject {
     secret
 }
 
-/// Whether the canary is in a file of the folder.
+/// Whether a file in the folder contains the canary.
 fn is_in_files(folder: &Path) -> bool {
     std::fs::read_dir(folder).unwrap().any(|entry| {
         let path = entry.unwrap().path();
@@ -61,7 +61,7 @@ fn a_secret_is_served_and_is_nowhere_in_the_clear() {
         assert_eq!(changed.data["data"]["role"], ENCODED);
         assert_eq!(changed.data["type"], "secrets.kanister.io/aws");
 
-        // What is refused is not repeated.
+        // A rejected value is not repeated in the error.
         let wrong = Patch::Merge(json!({"data": {"role": format!("{CANARY}!")}}));
         let refused = api.patch("keys", &PatchParams::default(), &wrong).await.unwrap_err();
         assert!(!format!("{refused:?}").contains(CANARY), "{refused:?}");

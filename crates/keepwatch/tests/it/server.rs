@@ -1,4 +1,4 @@
-//! A running binary, and a client beside it.
+//! A running binary, and clients of it.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
@@ -10,25 +10,25 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-/// A server that is up.
+/// A running server.
 pub(crate) struct TestServer {
     pub(crate) process: Child,
     stderr: BufReader<ChildStderr>,
     pub(crate) folder: PathBuf,
 }
 
-/// The binary, not started yet.
+/// The command for the binary.
 pub(crate) fn keepwatch() -> Command {
     Command::new(env!("CARGO_BIN_EXE_keepwatch"))
 }
 
-/// Runs to the end.
+/// Runs the binary until it exits.
 pub(crate) fn run(arguments: &[&str], input: &str) -> Output {
     let mut command = keepwatch();
     let command = command.args(arguments).stdin(Stdio::piped());
     let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stdin = process.stdin.take().unwrap();
-    // A program that does not want its input may have left.
+    // The program may exit without reading its input.
     std::io::Write::write_all(&mut stdin, input.as_bytes()).ok();
     drop(stdin);
     process.wait_with_output().unwrap()
@@ -39,7 +39,7 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 }
 
 impl TestServer {
-    /// `keepwatch up` in `folder`, with these flags beyond the necessary ones.
+    /// Starts `keepwatch up` in `folder` with additional flags.
     pub(crate) fn up(folder: &Path, flags: &[&str], stdout: Stdio) -> Self {
         let mut command = keepwatch();
         command.arg("up").arg("--dir").arg(folder).args(["--listen", "127.0.0.1:0"]).args(flags);
@@ -49,7 +49,7 @@ impl TestServer {
         Self { process, stderr, folder: folder.to_owned() }
     }
 
-    /// `keepwatch serve` for the users of `up`, with these flags beyond the necessary ones.
+    /// Starts `keepwatch serve` for the users of `up` with additional flags.
     pub(crate) fn serve(up: &Self, folder: &Path, flags: &[&str]) -> (Self, String) {
         let pki = up.folder.join("pki");
         let file = |flag: &str, path: PathBuf| format!("--{flag}={}", path.display());
@@ -72,7 +72,7 @@ impl TestServer {
         (Self { process, stderr, folder: folder.to_owned() }, address)
     }
 
-    /// A client that acts as the user of `context`, at another address if one is given.
+    /// A client with the user of a kubeconfig context, optionally for another address.
     pub(crate) async fn client(&self, context: &str, address: Option<&str>) -> kube::Client {
         let mut kubeconfig = Kubeconfig::read_from(self.folder.join("kubeconfig")).unwrap();
         if let Some(address) = address {
@@ -89,13 +89,13 @@ impl TestServer {
         kill_process(Pid::from_child(&self.process), signal).unwrap();
     }
 
-    /// Ends it as Ctrl-C does; what it still said on stderr, and how it ended.
+    /// Stops the server like Ctrl-C. Returns its exit status and the rest of stderr.
     pub(crate) fn end(mut self) -> (ExitStatus, String) {
         self.signal(Signal::INT);
         self.ended()
     }
 
-    /// Waits for its end; what it still said on stderr, and how it ended.
+    /// Waits until it exits. Returns its exit status and the rest of stderr.
     pub(crate) fn ended(&mut self) -> (ExitStatus, String) {
         let mut said = String::new();
         self.stderr.read_to_string(&mut said).unwrap();
@@ -105,7 +105,7 @@ impl TestServer {
 
 impl Drop for TestServer {
     fn drop(&mut self) {
-        // It has ended already in most tests.
+        // In most tests it has already exited.
         self.process.kill().ok();
         self.process.wait().ok();
     }
@@ -129,7 +129,7 @@ pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// Makes a `RunAction` whose body is about as long as asked for.
+/// Creates a `RunAction` whose body has about this many bytes.
 pub(crate) async fn create(client: &kube::Client, name: &str, bytes: usize) -> kube::Result<()> {
     let kind = kind("actions.kio.kasten.io", "RunAction", "runactions");
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), "default", &kind);
@@ -146,7 +146,7 @@ pub(crate) fn kind(group: &str, kind: &str, plural: &str) -> ApiResource {
     ApiResource::from_gvk_with_plural(&gvk, plural)
 }
 
-/// The events of the lines. Every line is a JSON object: an event, which carries the marker, or a
+/// The events in the lines. Every line must be a JSON object: an event with the marker, or a
 /// signal.
 pub(crate) fn events(lines: &str) -> Vec<Value> {
     assert!(lines.is_empty() || lines.ends_with('\n'), "the last line is cut");
@@ -158,7 +158,7 @@ pub(crate) fn events(lines: &str) -> Vec<Value> {
     events
 }
 
-/// A deadline, for what should take a moment.
+/// Fails if the work takes longer than the limit.
 pub(crate) fn within<T>(limit: Duration, work: impl FnOnce() -> T) -> T {
     let began = Instant::now();
     let done = work();

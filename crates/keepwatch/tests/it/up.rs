@@ -1,4 +1,4 @@
-//! `keepwatch up` between its start and its end.
+//! `keepwatch up` between start and exit.
 
 use std::io::Read as _;
 use std::net::TcpListener;
@@ -53,7 +53,7 @@ fn the_namespaces_of_every_cluster_stay() {
                 format!("namespaces {name:?} is forbidden: this namespace may not be deleted");
             assert_eq!((status.code, status.message), (403, message));
         }
-        // There is no garbage collector that could take a finalizer away.
+        // A finalizer for a garbage collector would remain, because there is none.
         let orphaning = namespaces.delete("blog", &DeleteParams::orphan()).await.unwrap();
         assert!(orphaning.left().is_some(), "it is emptied first");
         while namespaces.get_opt("blog").await.unwrap().is_some() {
@@ -85,7 +85,7 @@ fn a_reader_that_does_not_read_blocks_no_request_and_gets_everything_later() {
     runtime().block_on(async {
         let admin = server.client("admin", None).await;
         for name in &names {
-            // Each event is longer than what a pipe holds.
+            // Each event is larger than the buffer of a pipe.
             create(&admin, name, 50_000).await.unwrap();
         }
     });
@@ -123,7 +123,7 @@ fn a_reader_that_leaves_ends_only_its_lines() {
     assert!(said.contains("the other end of this sink was closed"), "{said}");
 }
 
-/// One line on stderr that says what to do, nothing on stdout, exit code 1.
+/// Expects one line on stderr that says what to do, no output on stdout, and exit code 1.
 fn check_refused(arguments: &[&str], words: &[&str]) {
     let output = run(arguments, "");
     let said = text(&output.stderr);

@@ -1,5 +1,5 @@
-//! The kinds behind a real registry on a real store: what people see, what they may change, and what
-//! is recorded of it.
+//! The kinds with a real registry and store: what users see, what they may change, and what is
+//! recorded.
 
 #![expect(clippy::panic, reason = "a test says what it expected")]
 #![expect(clippy::unwrap_used, reason = "a test may stop where it fails")]

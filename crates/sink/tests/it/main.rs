@@ -226,7 +226,7 @@ fn a_line_longer_than_a_file_gets_its_own() {
     assert_eq!(sink_file.files().len(), 3);
 }
 
-/// A long log does not stay in the system's memory; its end does, for whoever follows it.
+/// A long log does not stay in the page cache, except its end, for programs that follow it.
 #[test]
 fn what_lies_far_behind_leaves_the_page_cache() {
     let (folder, mut sink, runtime) = on_disk(48 << 20);
@@ -249,7 +249,7 @@ fn a_file_that_was_cut_by_others_leaves_the_page_cache_again() {
     assert_eq!(ends_in_memory(&path), [false, true]);
 }
 
-/// A sink whose file is on a disk: not in /tmp, which may be nothing but memory.
+/// A sink whose file is on a disk. It is not in /tmp, which may be a memory file system.
 fn on_disk(size_max: u64) -> (tempfile::TempDir, FileSink, tokio::runtime::Runtime) {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let mut sink = new_sink(&folder.path().join("audit.log"), size_max, 0);
@@ -258,7 +258,7 @@ fn on_disk(size_max: u64) -> (tempfile::TempDir, FileSink, tokio::runtime::Runti
     (folder, sink, runtime)
 }
 
-/// Delivers so many lines of a MiB.
+/// Delivers this many lines of 1 MiB.
 fn deliver_long(sink: &mut FileSink, runtime: &tokio::runtime::Runtime, count: u64) {
     let line = vec![b'x'; 1 << 20];
     for seq in 1..=count {
@@ -272,7 +272,7 @@ fn deliver_long(sink: &mut FileSink, runtime: &tokio::runtime::Runtime, count: u
     }
 }
 
-/// Whether the first and the last byte of a file are in memory.
+/// Whether the first and the last byte of a file are in the page cache.
 fn ends_in_memory(path: &Path) -> [bool; 2] {
     let end = fs::metadata(path).unwrap().len() - 1;
     [0, end].map(|at| page_cache::holds(path, at).unwrap())

@@ -66,7 +66,7 @@ async fn a_watch_list_marks_the_end_of_the_beginning() {
     assert_eq!(frames[1]["object"]["kind"], "Widget");
 }
 
-/// More objects than a page of initial events; one of them changes before it is sent.
+/// More objects than a page of initial events. One of them changes before it is sent.
 #[tokio::test]
 async fn a_long_beginning_is_told_as_it_was_then() {
     let registry = TestRegistry::open().await;

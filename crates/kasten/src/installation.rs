@@ -174,12 +174,12 @@ mod tests {
     use crate::kinds;
 
     #[test]
-    fn the_usual_names_make_the_usual_installation() {
+    fn the_default_names_make_the_default_installation() {
         assert_eq!(Installation::new(DOMAIN, K10_NAMESPACE), Ok(Installation::DEFAULT));
     }
 
     #[test]
-    fn every_group_but_that_of_the_custom_resources_follows_the_domain() {
+    fn every_group_except_that_of_the_custom_resources_uses_the_domain() {
         let installation = Installation::new("kio.team.backup", "team-backup").unwrap();
         let mut groups = kinds::KINDS.iter().map(|names| installation.group(names.group));
         assert!(groups.all(|group| installation.groups().contains(&group)));
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_is_a_label_of_dns() {
+    fn a_namespace_is_a_dns_label() {
         for bad in ["", "kasten.io", "Kasten", "-a", "a-", "a/b"] {
             let error = Installation::new(DOMAIN, bad);
             assert_eq!(error, Err(InstallationError::Namespace), "{bad}");

@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_one_word_for_a_shell() {
+    fn a_path_is_quoted_for_a_shell() {
         for (path, expected) in [
             (".keepwatch/kubeconfig", ".keepwatch/kubeconfig"),
             ("/tmp/my demo", "'/tmp/my demo'"),
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_shell_does_not_find_is_called_by_its_path() {
+    fn a_program_outside_the_path_is_called_by_its_full_path() {
         // The running program is this test, which is not in `PATH`.
         assert_ne!(own(), "keepwatch");
         assert!(own().contains('/'), "{}", own());

@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_name_there_is_no_user_and_the_uid_is_not_believed_unasked() {
+    fn without_a_name_there_is_no_user_and_the_uid_needs_a_configured_header() {
         let names = RequestHeaderNames::default();
         assert!(user_of(&headers(&[("x-remote-group", "system:masters")]), &names).is_none());
         assert!(user_of(&headers(&[("x-remote-user", "")]), &names).is_none());

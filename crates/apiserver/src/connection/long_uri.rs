@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_head_whose_uri_is_too_long_is_made_shorter() {
+    fn only_a_head_with_a_too_long_uri_is_shortened() {
         let long = "x".repeat(70_000);
         let kept = "x".repeat(KEPT - 1);
         check(

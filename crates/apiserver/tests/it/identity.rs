@@ -23,7 +23,7 @@ fn client_request(name: &str) -> CertificateRequest<'_> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn only_the_right_certificate_may_speak_for_others() {
+async fn only_the_front_proxys_certificate_may_name_users() {
     let server = TestServer::open().await;
     let stranger = Authority::new("front-proxy");
     let right = server.proxy_ca.client("front-proxy-client", &[]);
@@ -69,7 +69,7 @@ async fn only_the_right_certificate_may_speak_for_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn users_show_certificates_of_the_client_ca() {
+async fn users_authenticate_with_certificates_of_the_client_ca() {
     let server = TestServer::open().await;
     let alice = server.ca.client("alice", &["dev"]);
     let expired =
@@ -91,7 +91,7 @@ async fn users_show_certificates_of_the_client_ca() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_is_not_recognised_loses_the_connection() {
+async fn unauthenticated_clients_are_disconnected() {
     for protocol in [Protocol::Http1, Protocol::Http2] {
         let server = TestServer::open().await;
         let mut client = Client::connect(server.address, &server.ca.pem(), None, protocol).await;
@@ -102,7 +102,7 @@ async fn who_is_not_recognised_loses_the_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn impersonation_is_allowed_for_and_recorded() {
+async fn impersonation_is_authorized_and_recorded() {
     let server = TestServer::open().await;
     let robot = server.ca.client("robot", &[]);
     let as_alice = [("impersonate-user", "alice")];

@@ -13,7 +13,7 @@ use crate::harness::{Client, Protocol, TestServer, check_record, get, thing, tls
 const THINGS: &str = "/apis/test.io/v1/namespaces/shop/things";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_watch_is_recorded_at_its_start_and_when_the_client_goes() {
+async fn a_watch_is_recorded_at_its_start_and_at_its_end() {
     for protocol in [Protocol::Http1, Protocol::Http2] {
         let server = TestServer::open().await;
         let mut watcher = server.client_of("alice", &[], protocol).await;
@@ -39,7 +39,7 @@ async fn a_watch_is_recorded_at_its_start_and_when_the_client_goes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refused_watch_is_recorded_as_upstream() {
+async fn a_denied_watch_is_recorded_as_upstream() {
     let server = TestServer::open().await;
     let mut mallory = server.client("mallory").await;
     let mut alice = server.client("alice").await;
@@ -113,7 +113,7 @@ async fn a_closing_server_is_not_ready_but_serves() {
 }
 
 #[tokio::test]
-async fn a_new_serving_certificate_is_taken_without_a_restart() {
+async fn a_new_serving_certificate_is_used_without_a_restart() {
     let server = TestServer::open().await;
     let before = Client::certificate(server.address, &server.ca.pem()).await;
     server.ca.server().write(server.folder.path(), "serving");
@@ -171,7 +171,7 @@ async fn pass(seconds: u64) {
 }
 
 #[tokio::test]
-async fn a_connection_may_be_idle_for_longer_than_a_head_may_take() {
+async fn the_idle_timeout_is_longer_than_that_of_a_head() {
     let server = TestServer::open().await;
     let mut alice = server.client_of("alice", &[], Protocol::Http1).await;
     let path = format!("{THINGS}/x");
@@ -183,7 +183,7 @@ async fn a_connection_may_be_idle_for_longer_than_a_head_may_take() {
 }
 
 #[tokio::test]
-async fn slow_clients_are_thrown_out() {
+async fn slow_clients_are_disconnected() {
     let server = TestServer::open().await;
     check_thrown_out(&server, None).await;
     check_thrown_out(&server, Some(b"")).await;

@@ -111,7 +111,7 @@ async fn raw_http2(server: &TestServer, identity: &Identity, uri: &str) -> (u16,
 /// Regression: a URI of more than 65,534 bytes left no event; HTTP/1 responded 414 without a body,
 /// and HTTP/2 reset the stream.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_uri_of_any_length_is_answered_and_on_record() {
+async fn a_uri_of_any_length_is_answered_and_recorded() {
     for protocol in [Protocol::Http1, Protocol::Http2] {
         for (len, expected) in [
             (1000, 404),
@@ -130,7 +130,7 @@ async fn a_uri_of_any_length_is_answered_and_on_record() {
 
 /// Requests that the libraries reject are counted, over both protocols.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn heads_of_http2_that_cannot_be_read_are_counted() {
+async fn invalid_http2_heads_are_counted() {
     let server = TestServer::open().await;
     let ca = server.ca.pem();
     // No path; an invalid path; an uppercase header; an unknown pseudo-header.

@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_signal_is_sent_if_it_is_wanted() {
+    fn a_new_signal_is_sent_if_it_matches() {
         use Severity::{High, Low, Medium};
         for (severity, min, rules, step) in [
             (Medium, Medium, vec![], "opened"),

@@ -59,7 +59,7 @@ fn every(nth: u64) -> FaultPlan {
 }
 
 #[tokio::test]
-async fn each_object_is_there_once_whatever_every_other_request_meets() {
+async fn each_object_is_stored_once_despite_faults_of_every_other_request() {
     let home = tempfile::tempdir().unwrap();
     let place = S3Double::start(every(2)).await.unwrap();
     let store = open_store(home.path());
@@ -73,7 +73,7 @@ async fn each_object_is_there_once_whatever_every_other_request_meets() {
 }
 
 #[tokio::test]
-async fn one_request_in_twenty_goes_wrong_and_few_are_sent_in_vain() {
+async fn with_one_fault_in_twenty_requests_few_are_repeated() {
     let home = tempfile::tempdir().unwrap();
     let place = S3Double::start(every(20)).await.unwrap();
     let store = open_store(home.path());

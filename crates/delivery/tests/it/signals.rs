@@ -33,7 +33,7 @@ async fn record_signal(store: &Sqlite, severity: Severity, change: ChangeKind) {
 }
 
 #[tokio::test]
-async fn a_high_signal_takes_the_events_before_it_along_at_once() {
+async fn a_high_signal_seals_the_object_with_earlier_events_at_once() {
     let home = tempfile::tempdir().unwrap();
     let place = S3Double::start(Box::new(|_| None)).await.unwrap();
     let store = open_store(home.path());
@@ -61,7 +61,7 @@ async fn a_high_signal_takes_the_events_before_it_along_at_once() {
 
 /// Regression: lines in buckets had no identity except values that clients choose.
 #[tokio::test]
-async fn each_line_in_a_bucket_has_its_number_in_the_journal() {
+async fn each_line_in_a_bucket_has_its_sequence_number() {
     let home = tempfile::tempdir().unwrap();
     let place = S3Double::start(Box::new(|_| None)).await.unwrap();
     let store = open_store(home.path());

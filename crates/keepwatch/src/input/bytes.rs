@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_unpacked_is_said() {
+    fn corrupt_gzip_is_reported() {
         let zstd = unpacked(Cursor::new(ZSTD.to_vec()), &Meter::default());
         assert!(zstd.err().unwrap().to_string().contains("zstd -dc"));
         let mut cut = gzip("one\n");

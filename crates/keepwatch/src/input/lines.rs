@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_numbered_and_a_long_one_is_passed_over() {
+    fn lines_are_numbered_and_a_long_one_is_skipped() {
         check(b"", &[]);
         check(b"\n\n", &[]);
         check(

@@ -30,7 +30,7 @@ fn check(output: &Output, code: i32, stdout: &[&str], stderr: &[&str]) {
 }
 
 #[test]
-fn good_lines_are_converted_and_a_bad_one_is_named() {
+fn valid_lines_are_converted_and_an_invalid_one_is_reported() {
     let kasten = run(&["events", "convert", "--to", "kasten", "--cluster-name", "prod"], LINES);
     check(&kasten, 1, &[r#""AuditID":"a""#, r#""AuditID":"b""#, "cluster-name:prod"], &["line 2:"]);
     assert_eq!(text(&kasten.stdout).lines().count(), 2);
@@ -40,7 +40,7 @@ fn good_lines_are_converted_and_a_bad_one_is_named() {
 
 /// Regression: K10's encoding could not be converted back, and lists of events were rejected.
 #[test]
-fn lines_of_both_encodings_and_lists_are_converted_and_what_is_left_out_is_named() {
+fn lines_of_both_encodings_and_lists_are_converted_and_dropped_fields_are_reported() {
     let first = LINES.lines().next().unwrap();
     let archive = text(&run(&["events", "convert", "--to=kasten"], first).stdout);
     let odd = first.replacen('{', r#"{"metadata":{},"timestamp":"2020-01-01T00:00:00Z","#, 1);

@@ -80,7 +80,7 @@ fn commands_work(told: &str) {
 }
 
 #[test]
-fn refusals_that_the_policy_leaves_out_are_not_said_to_be_on_record() {
+fn denied_requests_that_the_policy_omits_are_not_reported_as_recorded() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("home");
     let flags = ["up", "--listen", "127.0.0.1:0", "--demo", "--once", "--policy=k10", "--dir"];

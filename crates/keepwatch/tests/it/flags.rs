@@ -14,7 +14,7 @@ fn check(flags: &[&str], words: &[&str]) {
 }
 
 #[test]
-fn each_contradiction_names_the_flags() {
+fn conflicting_flags_are_named() {
     check(&["--tls-cert-file=a"], &["--tls-cert-file", "--tls-private-key-file"]);
     check(&["--tls-private-key-file=a"], &["--tls-cert-file", "--tls-private-key-file"]);
     check(&["--audit-log-file-size=0"], &["--audit-log-file-size=0"]);
@@ -73,7 +73,7 @@ fn each_invalid_value_names_the_flag() {
 }
 
 #[test]
-fn several_mistakes_are_named_at_once() {
+fn several_errors_are_reported_at_once() {
     check(
         &["--tls-cert-file=a", "--audit-log-maxage=-1"],
         &["--tls-private-key-file", "--audit-log-maxage=-1"],
@@ -85,7 +85,7 @@ fn several_mistakes_are_named_at_once() {
 }
 
 #[test]
-fn a_kubeconfig_that_points_nowhere_is_named() {
+fn an_unusable_kubeconfig_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("kubeconfig");
     let kubeconfig = format!("--kubeconfig={}", missing.display());

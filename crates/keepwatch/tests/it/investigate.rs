@@ -60,7 +60,7 @@ fn everything_an_identity_did_is_counted_by_kind() {
 }
 
 #[test]
-fn what_happened_before_the_stretch_of_time_is_known_and_not_new() {
+fn values_seen_before_the_time_range_are_not_new() {
     let time = ["--since", "2026-11-23T09:00:00Z", "--until", "2026-11-23T10:00:05Z"];
     let found = document("mallory", &time, &lines());
     assert_eq!(found["count"], 2);
@@ -85,7 +85,7 @@ fn both_sides_of_an_impersonation_are_shown() {
 }
 
 #[test]
-fn the_text_is_for_reading() {
+fn the_text_output_is_readable() {
     let found = investigate("mallory", &[], &lines());
     for part in [
         "10 requests, 2026-11-23 08:20:00 to",
@@ -100,7 +100,7 @@ fn the_text_is_for_reading() {
 }
 
 #[test]
-fn the_page_needs_nothing_else_and_holds_no_markup_of_a_client() {
+fn the_html_page_is_self_contained_and_escapes_text_from_clients() {
     let hostile = "<script>alert(1)</script>\"'\u{202e}";
     let page = investigate(
         hostile,

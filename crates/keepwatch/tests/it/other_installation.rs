@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::server::{TestServer, events, kind, runtime};
 
 #[test]
-fn the_policy_that_is_built_in_records_the_groups_of_the_other_domain() {
+fn the_built_in_policy_records_the_groups_of_the_other_domain() {
     let folder = tempfile::tempdir().unwrap();
     let up = TestServer::up(&folder.path().join("home"), &[], Stdio::null());
     let path = folder.path().join("audit.log");

@@ -33,7 +33,7 @@ fn begun() -> (tempfile::TempDir, String) {
 }
 
 #[test]
-fn a_new_rule_passes_check_and_test_and_is_not_written_over() {
+fn a_new_rule_passes_check_and_test_and_is_not_overwritten() {
     let (folder, path) = begun();
     let folder = folder.path().to_str().unwrap();
     check(&["check", &path], 0, &["1 file, 1 rule that raises signals: valid"], &[]);
@@ -47,7 +47,7 @@ fn a_new_rule_passes_check_and_test_and_is_not_written_over() {
 }
 
 #[test]
-fn every_mistake_is_named_with_its_place() {
+fn every_error_has_its_position() {
     let (folder, path) = begun();
     let good = std::fs::read_to_string(&path).unwrap();
     let bad = good.replace("verb: delete", "vreb: delete").replace("level: medium", "level: loud");
@@ -63,7 +63,7 @@ fn every_mistake_is_named_with_its_place() {
 
 /// Regression: a filter of a built-in rule was rejected unless the file contained that rule.
 #[test]
-fn a_filter_may_name_a_built_in_rule_and_copies_of_built_in_rules_may_be_checked() {
+fn a_filter_may_reference_a_built_in_rule_and_copies_of_built_in_rules_are_valid() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let filter = "title: Cleanup\nfilter:\n  rules: [RULE]\n  cleanup: {user.username: tidy}\n  \
@@ -82,7 +82,7 @@ fn a_filter_may_name_a_built_in_rule_and_copies_of_built_in_rules_may_be_checked
 }
 
 #[test]
-fn a_test_that_fails_says_what_differs() {
+fn a_failing_test_shows_the_difference() {
     let (folder, path) = begun();
     let events = folder.path().join("my-rule.events.ndjson");
     let good = std::fs::read_to_string(&events).unwrap();
@@ -107,7 +107,7 @@ fn the_built_in_rules_are_listed_shown_and_pass_their_own_tests() {
 }
 
 #[test]
-fn rules_are_exported_where_they_mean_the_same_and_otherwise_only_if_asked_for() {
+fn rules_that_differ_are_exported_only_on_request() {
     let same = "kasten-restorepoints-manually-deleted";
     let lossy = "kasten-restorepoints-excessive-deletion-slow";
     let refused = "kasten-backup-expiry-shortened";
@@ -128,7 +128,7 @@ fn rules_are_exported_where_they_mean_the_same_and_otherwise_only_if_asked_for()
 }
 
 #[test]
-fn each_exported_rule_is_a_file_of_its_own() {
+fn each_exported_rule_is_a_separate_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("new/folder");
     check(&["export", "--to", "sigma", "--out", path.to_str().unwrap()], 0, &[], &["left out"]);

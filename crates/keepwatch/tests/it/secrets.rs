@@ -39,7 +39,7 @@ fn is_in_files(folder: &Path) -> bool {
 }
 
 #[test]
-fn a_secret_is_served_and_is_nowhere_in_the_clear() {
+fn a_secret_is_served_and_never_stored_in_plain_text() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("home");
     let stdout = folder.path().join("stdout");
@@ -90,7 +90,7 @@ fn a_secret_is_served_and_is_nowhere_in_the_clear() {
 }
 
 #[test]
-fn another_key_than_that_of_the_secrets_is_refused() {
+fn a_different_encryption_key_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("home");
     let server = TestServer::up(&home, &[], Stdio::null());

@@ -10,7 +10,7 @@ use kube::api::{Api, DeleteParams, DynamicObject, ListParams};
 use crate::server::{TestServer, create, events, kind, run, runtime, text, within};
 
 #[test]
-fn users_are_told_apart_and_what_is_there_survives_a_restart() {
+fn users_are_distinguished_and_objects_survive_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("home");
     let server = TestServer::up(&home, &[], Stdio::null());
@@ -39,7 +39,7 @@ fn users_are_told_apart_and_what_is_there_survives_a_restart() {
 }
 
 #[test]
-fn the_namespaces_of_every_cluster_stay() {
+fn default_namespaces_cannot_be_deleted() {
     let folder = tempfile::tempdir().unwrap();
     let server = TestServer::up(&folder.path().join("home"), &[], Stdio::null());
     runtime().block_on(async {
@@ -64,7 +64,7 @@ fn the_namespaces_of_every_cluster_stay() {
 }
 
 #[test]
-fn keys_and_kubeconfig_are_for_their_owner_only() {
+fn keys_and_kubeconfig_are_readable_only_by_their_owner() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("home");
@@ -76,7 +76,7 @@ fn keys_and_kubeconfig_are_for_their_owner_only() {
 }
 
 #[test]
-fn a_reader_that_does_not_read_blocks_no_request_and_gets_everything_later() {
+fn a_paused_reader_of_stdout_blocks_no_request_and_gets_everything_later() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("home");
     let mut server = TestServer::up(&home, &[], Stdio::piped());
@@ -107,7 +107,7 @@ fn a_reader_that_does_not_read_blocks_no_request_and_gets_everything_later() {
 }
 
 #[test]
-fn a_reader_that_leaves_ends_only_its_lines() {
+fn a_closed_stdout_stops_only_the_lines() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("home");
     let mut server = TestServer::up(&home, &[], Stdio::piped());
@@ -146,7 +146,7 @@ fn a_port_in_use_is_named() {
 }
 
 #[test]
-fn a_folder_of_another_user_is_left_alone() {
+fn a_foreign_folder_is_not_changed() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("thesis.tex"), "precious").unwrap();
     let path = folder.path().to_str().unwrap();
@@ -155,7 +155,7 @@ fn a_folder_of_another_user_is_left_alone() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_is_named() {
+fn an_unusable_folder_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();
@@ -165,7 +165,7 @@ fn a_folder_that_cannot_be_is_named() {
 }
 
 #[test]
-fn a_second_server_in_the_folder_is_refused() {
+fn a_second_server_in_the_folder_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("home");
     let server = TestServer::up(&home, &[], Stdio::null());
@@ -175,7 +175,7 @@ fn a_second_server_in_the_folder_is_refused() {
 }
 
 #[test]
-fn an_invalid_policy_is_refused_before_anything_starts() {
+fn an_invalid_policy_is_rejected_before_anything_starts() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("home");
     let policy = folder.path().join("policy.yaml");

@@ -156,7 +156,7 @@ mod tests {
 
     /// The example of the S3 documentation, "GET Bucket Lifecycle" and "List Objects".
     #[test]
-    fn queries_are_spelled_and_ordered_as_documented() {
+    fn queries_are_encoded_and_sorted_as_documented() {
         for (uri, expected) in [
             (
                 "https://examplebucket.s3.amazonaws.com/?lifecycle",

@@ -120,7 +120,7 @@ mod tests {
 
     /// What `object_store` sends; Azurite refuses it otherwise.
     #[test]
-    fn a_plain_date_is_signed() {
+    fn the_date_is_signed() {
         let request = ::http::Request::put("https://acct.blob.core.windows.net/c/k")
             .header("date", "Fri, 26 Jun 2015 23:39:12 GMT")
             .body(object_store::client::HttpRequestBody::empty())

@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_is_checked_before_anything_is_sent_and_is_not_repeated() {
+    fn a_url_is_validated_before_use_and_not_repeated_in_errors() {
         for (url, path, expected) in [
             ("https://a.example/x?k=1", "", "https://a.example/x?k=1 at https://a.example"),
             (

@@ -115,7 +115,7 @@ fn lines_go_to_a_private_file_that_rotates_between_lines() {
 }
 
 #[test]
-fn a_cursor_that_was_not_kept_repeats_nothing() {
+fn a_lost_cursor_repeats_nothing() {
     let mut sink_file = open(1000, 0);
     sink_file.deliver(3, true);
     sink_file.deliver(7, false);
@@ -125,7 +125,7 @@ fn a_cursor_that_was_not_kept_repeats_nothing() {
 }
 
 #[test]
-fn a_cursor_that_was_not_kept_repeats_nothing_across_rotations() {
+fn a_lost_cursor_repeats_nothing_across_rotations() {
     for kept in 0..12 {
         let mut sink_file = open(35, 0);
         sink_file.deliver(kept, true);
@@ -137,7 +137,7 @@ fn a_cursor_that_was_not_kept_repeats_nothing_across_rotations() {
 }
 
 #[test]
-fn a_line_cut_by_a_crash_is_removed() {
+fn a_line_truncated_by_a_crash_is_removed() {
     let mut sink_file = open(1000, 0);
     sink_file.deliver(2, true);
     sink_file.deliver(3, false);
@@ -149,7 +149,7 @@ fn a_line_cut_by_a_crash_is_removed() {
 }
 
 #[test]
-fn a_file_taken_away_is_begun_anew() {
+fn a_removed_file_is_created_again() {
     let mut sink_file = open(1000, 0);
     sink_file.deliver(2, true);
     let moved = sink_file.path().with_file_name("audit-1.log");
@@ -189,7 +189,7 @@ fn sighup_reopens_the_file_once() {
 }
 
 #[test]
-fn a_file_with_lines_of_others_is_continued_and_nothing_of_ours_is_lost() {
+fn a_file_with_foreign_lines_is_continued_without_loss() {
     let mut sink_file = open(1000, 0);
     sink_file.deliver(1, true);
     fs::remove_file(sink_file.path()).unwrap();
@@ -219,7 +219,7 @@ fn only_the_newest_rotated_files_are_kept() {
 }
 
 #[test]
-fn a_line_longer_than_a_file_gets_its_own() {
+fn a_line_longer_than_a_file_gets_a_separate_file() {
     let mut sink_file = open(5, 0);
     sink_file.deliver(3, true);
     sink_file.check(3);
@@ -228,7 +228,7 @@ fn a_line_longer_than_a_file_gets_its_own() {
 
 /// A long log does not stay in the page cache, except its end, for programs that follow it.
 #[test]
-fn what_lies_far_behind_leaves_the_page_cache() {
+fn old_data_leaves_the_page_cache() {
     let (folder, mut sink, runtime) = on_disk(48 << 20);
     deliver_long(&mut sink, &runtime, 80);
     let mut files: Vec<_> =
@@ -240,7 +240,7 @@ fn what_lies_far_behind_leaves_the_page_cache() {
 }
 
 #[test]
-fn a_file_that_was_cut_by_others_leaves_the_page_cache_again() {
+fn a_file_truncated_by_others_leaves_the_page_cache_again() {
     let (folder, mut sink, runtime) = on_disk(1 << 30);
     let path = folder.path().join("audit.log");
     deliver_long(&mut sink, &runtime, 80);

@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_path_that_is_too_long_is_made_shorter() {
+    fn only_a_too_long_path_is_shortened() {
         let long = vec![b'a'; 70_000];
         let kept = vec![b'a'; KEPT];
         check(&long, &[0x04], Some(&kept));
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn coded_paths_padding_and_priority_are_understood() {
+    fn encoded_paths_padding_and_priority_are_parsed() {
         // Eight times `a`, whose code is 00011.
         let coded: Vec<u8> = [0x18, 0xc6, 0x31, 0x8c, 0x63].repeat(10_000);
         let mut long = vec![0x82, 0x04];
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_block_stays() {
+    fn other_bytes_are_unchanged() {
         for block in [&[0x04, 0x7f][..], &[0x04, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], &[0x00], &[]]
         {
             assert_eq!(shortened(&frames(block, 16_384, 0)), None, "{block:?}");

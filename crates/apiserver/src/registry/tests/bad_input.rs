@@ -229,7 +229,7 @@ async fn parameters() {
 }
 
 #[tokio::test]
-async fn unknown_and_double_fields() {
+async fn unknown_and_duplicate_fields() {
     let registry = TestRegistry::open().await;
     let body = r#"{"metadata":{"name":"x","colour":1},"spec":{"size":2,"size":3,"shape":"round"},"more":1}"#;
     let strict = registry.ask(&format!("POST {WIDGETS}?fieldValidation=Strict"), body, &[]).await;
@@ -309,7 +309,7 @@ async fn names_and_labels() {
 
 /// Regression: the value was truncated for the generated name, and only the rest was validated.
 #[tokio::test]
-async fn the_beginning_of_a_name_is_looked_at_as_a_whole() {
+async fn the_prefix_of_a_generated_name_is_validated_completely() {
     let registry = TestRegistry::open().await;
     let check = async |base: &str, expected: &str| {
         let body = format!(r#"{{"metadata":{{"generateName":{base:?}}},"spec":{{"size":1}}}}"#);
@@ -381,7 +381,7 @@ async fn selectors_and_versions() {
 }
 
 #[tokio::test]
-async fn methods_and_paths_that_are_none() {
+async fn invalid_methods_and_paths() {
     let lines = ["OPTIONS WIDGETS/a", "FROBNICATE WIDGETS/a", "POST WIDGETS/a", "PUT WIDGETS"];
     let mut cases = Vec::from(lines.map(|line| (line, "{}", &[][..], 405, "MethodNotAllowed", "")));
     let missing = "the server could not find the requested resource";

@@ -49,7 +49,7 @@ async fn patches() {
 
 /// The details of the error, which clients read.
 #[tokio::test]
-async fn a_refused_patch_says_where_it_is_wrong() {
+async fn a_rejected_patch_has_the_position_of_its_error() {
     const JSON: &[(&str, &str)] = &[("content-type", "application/json-patch+json")];
     let registry = TestRegistry::open().await;
     let widget = r#"{"metadata":{"name":"a"},"spec":{"size":1}}"#;

@@ -26,7 +26,7 @@ fn told(frames: &[Value]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_watch_tells_what_happens_after_a_revision() {
+async fn a_watch_sends_changes_after_a_revision() {
     let registry = TestRegistry::open().await;
     let first = make(&registry, "a", "x").await;
     make(&registry, "b", "x").await;
@@ -41,7 +41,7 @@ async fn a_watch_tells_what_happens_after_a_revision() {
 }
 
 #[tokio::test]
-async fn a_watch_from_nowhere_begins_with_what_is_there() {
+async fn a_watch_without_a_revision_begins_with_existing_objects() {
     let registry = TestRegistry::open().await;
     make(&registry, "a", "x").await;
     make(&registry, "b", "y").await;
@@ -52,7 +52,7 @@ async fn a_watch_from_nowhere_begins_with_what_is_there() {
 }
 
 #[tokio::test]
-async fn a_watch_list_marks_the_end_of_the_beginning() {
+async fn a_watch_list_marks_the_end_of_the_initial_events() {
     let registry = TestRegistry::open().await;
     make(&registry, "a", "x").await;
     let query =
@@ -68,7 +68,7 @@ async fn a_watch_list_marks_the_end_of_the_beginning() {
 
 /// More objects than a page of initial events. One of them changes before it is sent.
 #[tokio::test]
-async fn a_long_beginning_is_told_as_it_was_then() {
+async fn many_initial_events_show_one_revision() {
     let registry = TestRegistry::open().await;
     let names: Vec<String> = (0..2 * PAGE + 50).map(|number| format!("w{number:03}")).collect();
     for name in &names {
@@ -89,7 +89,7 @@ async fn a_long_beginning_is_told_as_it_was_then() {
 }
 
 #[tokio::test]
-async fn a_beginning_that_takes_too_long_is_told_to_begin_again() {
+async fn initial_events_that_take_too_long_end_with_410() {
     let settings = store::Settings { history_rows: 0, ..store::Settings::default() };
     let registry = TestRegistry::open_with(settings);
     registry.ok("POST /api/v1/namespaces", r#"{"metadata":{"name":"shop"}}"#).await;
@@ -116,7 +116,7 @@ async fn a_beginning_that_takes_too_long_is_told_to_begin_again() {
 }
 
 #[tokio::test]
-async fn what_leaves_a_selection_is_gone_and_what_enters_is_new() {
+async fn objects_that_leave_a_selection_are_deleted_and_those_that_enter_are_added() {
     let registry = TestRegistry::open().await;
     let start = make(&registry, "a", "x").await;
     make(&registry, "b", "y").await;
@@ -133,7 +133,7 @@ async fn what_leaves_a_selection_is_gone_and_what_enters_is_new() {
 }
 
 #[tokio::test]
-async fn a_watch_ends_when_it_was_asked_to_and_marks_how_far_it_came() {
+async fn a_watch_ends_at_its_timeout_with_a_bookmark() {
     let registry = TestRegistry::open().await;
     let start = make(&registry, "a", "x").await;
     let line = format!(
@@ -165,7 +165,7 @@ async fn a_watch_as_a_table_defines_its_columns_once() {
 /// Regression: `/watch/` before a name watched every object, although authorization and the event
 /// named one.
 #[tokio::test]
-async fn a_watch_of_a_name_in_the_path_tells_of_that_object_only() {
+async fn a_watch_of_a_name_in_the_path_reports_only_that_object() {
     let registry = TestRegistry::open().await;
     for name in ["allowed", "secret"] {
         make(&registry, name, "x").await;

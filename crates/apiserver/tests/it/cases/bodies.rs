@@ -214,7 +214,7 @@ alice DELETE {T}/secretb => 404 delete things shop/secretb || {"kind":"DeleteOpt
 "#;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_body_makes_is_what_its_event_names() {
+async fn the_event_names_the_object_that_a_body_creates() {
     let mut target = Target::open().await;
     let creates: Vec<String> =
         CREATES.lines().filter(|line| !line.is_empty()).map(create).collect();
@@ -259,7 +259,7 @@ async fn check_objects(target: &mut Target) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_changes_or_removes_something_says_so_and_nothing_else_does() {
+async fn exactly_the_changes_and_deletions_are_recorded_as_such() {
     let mut target = Target::open().await;
     target.bodies(CHANGES).await;
     for event in target.events().await {
@@ -271,7 +271,7 @@ async fn what_changes_or_removes_something_says_so_and_nothing_else_does() {
 
 /// Deep, wide and long documents are rejected with every content type, and audited.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn deep_wide_and_long_documents_are_refused_and_on_record() {
+async fn deep_wide_and_long_documents_are_rejected_and_recorded() {
     let deep = |open: &str, close: &str| format!("{}{}", open.repeat(5000), close.repeat(5000));
     let member = |value: &str| format!(r#"{{"metadata":{{"name":"d"}},"spec":{value}}}"#);
     let (json, yaml) = ("application/json", "application/yaml");

@@ -289,11 +289,11 @@ async fn check(table: &[(&str, &str)]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_request_is_smuggled_behind_another() {
+async fn no_request_is_smuggled() {
     check(FRAMES).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn heads_that_are_no_heads_do_nothing_and_are_counted() {
+async fn invalid_heads_have_no_effect_and_are_counted() {
     check(HEADS).await;
 }

@@ -88,7 +88,7 @@ fn whole(head: &str, rest: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn heads_that_go_refuses_are_refused_and_counted() {
+async fn heads_that_go_rejects_are_rejected_and_counted() {
     let table = HEADS
         .iter()
         .map(|(expected, head, rest)| (format!("alice => {expected}"), whole(head, rest)));
@@ -97,7 +97,7 @@ async fn heads_that_go_refuses_are_refused_and_counted() {
 
 /// Go's limits: 4,096 bytes for a chunk line, and 16 KiB for bytes that are not data.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn extensions_of_chunks_are_bounded() {
+async fn chunk_extensions_are_bounded() {
     let head =
         "POST {T} HTTP/1.1|Host: a|Content-Type: application/json|Transfer-Encoding: chunked";
     let blank = |len: usize| format!("1;{}\\r\\n \\r\\n", "x".repeat(len));

@@ -151,7 +151,7 @@ const IDS: &[(&str, &str, &str)] = &[
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn headers_of_the_front_proxy_impersonate_no_user() {
+async fn front_proxy_headers_of_others_are_ignored() {
     let mut target = Target::open().await;
     target.lines(PROXY).await;
     let count = target.close().await;
@@ -159,7 +159,7 @@ async fn headers_of_the_front_proxy_impersonate_no_user() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn credentials_that_are_not_good_are_on_record_wherever_they_are_tried() {
+async fn invalid_credentials_are_recorded_everywhere() {
     let mut target = Target::open().await;
     target.lines(TOKENS).await;
     let count = target.close().await;
@@ -167,7 +167,7 @@ async fn credentials_that_are_not_good_are_on_record_wherever_they_are_tried() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_part_of_another_identity_is_asked_for_and_on_record() {
+async fn each_part_of_an_impersonation_is_authorized_and_recorded() {
     let mut target = Target::open().await;
     target.lines(IMPERSONATION).await;
     let count = target.close().await;
@@ -177,7 +177,7 @@ async fn each_part_of_another_identity_is_asked_for_and_on_record() {
 /// Regressions: a client reused the audit ID of another request, and a long ID displaced the user
 /// from the record.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ids_are_the_front_proxys_or_new_and_never_long() {
+async fn audit_ids_are_the_front_proxys_or_new_and_never_long() {
     let mut target = Target::open().await;
     for (user, id, _) in IDS {
         let long = id.strip_prefix("LONG").map(|len| "i".repeat(len.parse().unwrap()));

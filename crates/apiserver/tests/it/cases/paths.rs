@@ -228,7 +228,7 @@ alice GET {T}?sendInitialEvents=true => 422 list things shop/
 ";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn paths_that_look_like_others_are_recorded_as_what_they_are() {
+async fn misleading_paths_are_recorded_as_the_actual_operation() {
     let mut target = Target::open().await;
     target.lines(PATHS).await;
     let count = target.close().await;
@@ -236,7 +236,7 @@ async fn paths_that_look_like_others_are_recorded_as_what_they_are() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_method_and_no_header_does_something_else_than_is_recorded() {
+async fn methods_and_override_headers_do_what_is_recorded() {
     let mut target = Target::open().await;
     target.lines(METHODS).await;
     let count = target.close().await;

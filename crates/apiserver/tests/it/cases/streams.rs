@@ -166,7 +166,7 @@ impl Target {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn streams_with_odd_headers_are_recorded_or_reset() {
+async fn streams_with_unusual_headers_are_recorded_or_reset() {
     let mut target = Target::open().await;
     for (line, headers) in REQUESTS {
         target.stream(line, headers).await;

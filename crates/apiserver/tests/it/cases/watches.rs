@@ -133,7 +133,7 @@ nobody GET {T}?watch=1 => 401 watch things shop/
 ";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_may_list_one_object_is_shown_no_other_by_any_selector() {
+async fn no_selector_lists_more_than_the_authorized_object() {
     let mut target = Target::open().await;
     target.lines(LISTS).await;
     let count = target.close().await;
@@ -142,7 +142,7 @@ async fn who_may_list_one_object_is_shown_no_other_by_any_selector() {
 
 /// Regression: `/watch/` with a name sent every object, and the event named only one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_may_watch_one_object_is_shown_no_other_by_any_path() {
+async fn no_path_watches_more_than_the_authorized_object() {
     let mut target = Target::open().await;
     target.lines(WATCHES).await;
     let count = target.close().await;
